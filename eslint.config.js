@@ -1,0 +1,56 @@
+import { defineConfig } from 'eslint/config';
+import tseslint from 'typescript-eslint';
+
+/** The stages of the design, and what each may import. The arrows point one way. */
+const stages = {
+  shared: ['shared'],
+  protocol: ['protocol', 'shared'],
+  'vm-agent': ['vm-agent', 'protocol', 'shared'],
+  archive: ['archive', 'shared'],
+  qubes: ['qubes', 'shared'],
+  transport: ['transport', 'protocol', 'shared'],
+  backup: ['backup', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
+  restore: ['restore', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
+  cli: ['cli', 'backup', 'restore', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
+};
+const inDom0 = ['archive', 'qubes', 'transport', 'backup', 'restore', 'cli'];
+const folderOf = (stage) => (inDom0.includes(stage) ? `dom0-agent/${stage}` : stage);
+
+export default defineConfig(
+  { ignores: ['dist', 'protocol/generated', 'node_modules'] },
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
+    rules: {
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      eqeqeq: 'error',
+    },
+  },
+  ...Object.entries(stages).map(([stage, allowed]) => ({
+    files: [`${folderOf(stage)}/**/*.ts`],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          patterns: Object.keys(stages)
+            .filter((other) => !allowed.includes(other))
+            .map((other) => ({
+              group: [`**/${other}/**`],
+              message: `${stage} does not import ${other}: see docs/design.md`,
+            })),
+        },
+      ],
+      // Only the command line speaks to the user.
+      'no-console': 'error',
+    },
+  })),
+  {
+    files: ['**/*.{js,mjs}'],
+    languageOptions: { globals: { console: 'readonly', process: 'readonly', URL: 'readonly' } },
+  },
+);

@@ -1,0 +1,72 @@
+// Builds the self-contained programs in dist/: coffer, coffer-vm-agent and recover.sh, or those that
+// are named. A program that is newer than all sources is left alone.
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { generateProtocol } from './generate-protocol.mjs';
+import { PROGRAMS, bundleOptions } from './programs.mjs';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const SOURCES = [
+  'dom0-agent',
+  'protocol',
+  'shared',
+  'vm-agent',
+  'scripts',
+  'package.json',
+  'package-lock.json',
+  'recover.sh',
+  'docs/recovery.md',
+];
+
+async function bundle(program) {
+  const { build } = await import('esbuild');
+  const file = path.join(root, 'dist', program.name);
+  // A program may be running, or be built twice at once: it is replaced as a whole.
+  const outfile = `${file}.${process.pid}`;
+  await build({ ...bundleOptions(program), outfile });
+  chmodSync(outfile, 0o755);
+  renameSync(outfile, file);
+  console.log(`dist/${program.name}: ${Math.ceil(statSync(file).size / 1000)} kB`);
+}
+
+/** When a file, or anything in a folder, was last modified. */
+function newest(file) {
+  const stats = statSync(file, { throwIfNoEntry: false });
+  if (!stats?.isDirectory()) return stats?.mtimeMs ?? 0;
+  return Math.max(
+    stats.mtimeMs,
+    ...readdirSync(file).map((entry) => newest(path.join(file, entry))),
+  );
+}
+
+generateProtocol();
+mkdirSync(path.join(root, 'dist'), { recursive: true });
+// Only here: elsewhere no package.json stands above the programs, and CommonJS is the default.
+writeFileSync(path.join(root, 'dist/package.json'), '{ "type": "commonjs" }\n');
+const sources = Math.max(...SOURCES.map((source) => newest(path.join(root, source))));
+const wanted = process.argv.slice(2);
+for (const program of PROGRAMS) {
+  if (wanted.length > 0 && !wanted.includes(program.name)) continue;
+  if (!existsSync(path.join(root, program.entry))) {
+    console.log(`dist/${program.name}: not built, there is no ${program.entry} yet`);
+  } else if (newest(path.join(root, 'dist', program.name)) <= sources) {
+    await bundle(program);
+  }
+}
+
+const recover = path.join(root, 'recover.sh');
+const recoverInDist = path.join(root, 'dist/recover.sh');
+if (existsSync(recover) && newest(recoverInDist) <= newest(recover)) {
+  copyFileSync(recover, recoverInDist);
+  chmodSync(recoverInDist, 0o755);
+}

@@ -1,0 +1,108 @@
+// Builds the Debian package of the VM agent from the same staged files as the RPM:
+// `node scripts/deb.mjs [--out DIR]`, by default into dist/deb. The same bytes every time.
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createHash } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import { latestRelease, releases, sourceDateEpoch } from './changelog.mjs';
+import { PACKAGER, PROJECT_URL } from './packager.mjs';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const NAME = 'qubes-coffer-vm';
+const DOC = `usr/share/doc/${NAME}`;
+const env = { ...process.env, SOURCE_DATE_EPOCH: String(sourceDateEpoch()) };
+
+function run(program, ...words) {
+  execFileSync(program, words, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] });
+}
+
+/** The plain files below a directory, sorted. */
+function filesBelow(directory) {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.relative(directory, path.join(entry.parentPath, entry.name)))
+    .sort();
+}
+
+function fill(template, values) {
+  const text = readFileSync(path.join(root, 'deb', template), 'utf8');
+  return text.replace(/@([A-Z]+)@/g, (_, name) => values[name]);
+}
+
+/** Lines of at most 76 characters. */
+function wrapped(text) {
+  return text.match(/.{1,76}(?: |$)/g).map((line) => line.trimEnd());
+}
+
+function debianChangelog() {
+  const entries = releases().map(({ version, date, changes }) => {
+    const day = new Date(`${date}T12:00:00Z`).toUTCString().replace('GMT', '+0000');
+    const lines = changes
+      .map((change) => wrapped(change).join('\n    '))
+      .map((text) => `  * ${text}`);
+    return `${NAME} (${version}) unstable; urgency=medium\n\n${lines.join('\n')}\n\n -- ${PACKAGER}  ${day}\n`;
+  });
+  return entries.join('\n');
+}
+
+/** What Debian has elsewhere than Fedora, or besides. */
+function toDebian(tree) {
+  const licences = path.join(tree, 'usr/share/licenses');
+  const bundled = 'bundled-npm-packages.txt';
+  renameSync(path.join(licences, NAME, bundled), path.join(tree, DOC, bundled));
+  rmSync(licences, { recursive: true });
+  rmSync(path.join(tree, DOC, 'CHANGELOG.md'));
+  writeFileSync(path.join(tree, DOC, 'changelog.gz'), gzipSync(debianChangelog(), { level: 9 }));
+  writeFileSync(path.join(tree, DOC, 'copyright'), fill('copyright', { URL: PROJECT_URL }));
+}
+
+/** DEBIAN/: what dpkg wants to know of the files that are there. */
+function writeControl(tree) {
+  const files = filesBelow(tree);
+  const contents = files.map((file) => readFileSync(path.join(tree, file)));
+  const kilobytes = contents.reduce((sum, { length }) => sum + Math.ceil(length / 1024), 0);
+  const sums = files.map((file, index) => {
+    return `${createHash('md5').update(contents[index]).digest('hex')}  ${file}\n`;
+  });
+  const conffiles = files.filter((file) => file.startsWith('etc/')).map((file) => `/${file}\n`);
+  const values = { VERSION: latestRelease().version, PACKAGER, URL: PROJECT_URL, SIZE: kilobytes };
+  const debian = path.join(tree, 'DEBIAN');
+  mkdirSync(debian);
+  writeFileSync(path.join(debian, 'control'), fill('control', values));
+  writeFileSync(path.join(debian, 'conffiles'), conffiles.join(''));
+  writeFileSync(path.join(debian, 'md5sums'), sums.join(''));
+}
+
+const { values: flags } = parseArgs({
+  options: { out: { type: 'string', default: path.join(root, 'dist/deb') } },
+});
+process.umask(0o022);
+const tree = mkdtempSync(path.join(tmpdir(), 'coffer-deb-'));
+chmodSync(tree, 0o755);
+try {
+  for (const script of ['build', 'bundled-packages', 'manual']) {
+    run(process.execPath, path.join('scripts', `${script}.mjs`));
+  }
+  run('sh', 'rpm/stage.sh', 'vm', tree);
+  toDebian(tree);
+  writeControl(tree);
+  run('find', tree, '-exec', 'touch', '-h', '-d', `@${env.SOURCE_DATE_EPOCH}`, '{}', '+');
+  mkdirSync(flags.out, { recursive: true });
+  const file = path.join(flags.out, `${NAME}_${latestRelease().version}_all.deb`);
+  run('dpkg-deb', '--build', '--root-owner-group', '-Zxz', tree, file);
+} finally {
+  rmSync(tree, { recursive: true, force: true });
+}

@@ -1,0 +1,2 @@
+// Stands in for an optional package of a dependency.
+module.exports = null;

@@ -1,0 +1,20 @@
+import { defineConfig } from 'vitest/config';
+
+/** What `loader: 'text'` is in scripts/build.mjs. */
+const textFiles = {
+  name: 'text-files',
+  transform: (code: string, id: string) =>
+    /\.(sh|md)$/.test(id) ? `export default ${JSON.stringify(code)}` : undefined,
+};
+
+export default defineConfig({
+  plugins: [textFiles],
+  test: {
+    include: ['test/**/*.test.ts'],
+    // Real programs run in these tests, and a machine that runs them may be busy.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    maxWorkers: 2,
+    minWorkers: 1,
+  },
+});
