@@ -1,0 +1,169 @@
+import { Readable } from 'node:stream';
+import type { Writable } from 'node:stream';
+import { holdOutput } from '../shared/hold-output.ts';
+import { inTime } from '../shared/in-time.ts';
+import { systemCodeOf } from '../shared/errors.ts';
+import { decodeFrame, encodeFrame } from './codec.ts';
+import type { Conversation, Side } from './conversation.ts';
+import { frames } from './framing.ts';
+import { LONGEST_FRAME } from './limits.ts';
+import type { Failure, Message, MessageKind } from './messages.ts';
+import { ChannelClosedError, PeerFailure, ProtocolError, SilenceError } from './protocol-error.ts';
+
+export interface ChannelOptions<C extends Conversation> {
+  /** Which side this is. */
+  readonly side: Side;
+  readonly conversation: C;
+  /** The other side's name, for messages: `sys-usb`, `dom0`. */
+  readonly peer: string;
+  readonly input: AsyncIterable<Buffer>;
+  readonly output: Writable;
+  readonly signal: AbortSignal;
+  /** Saves memory: the bytes of a Data message are good only until the next `receive`. */
+  readonly reusesMemory?: boolean;
+}
+
+/**
+ * Messages in their order over a pair of byte streams. Holds no queue: a message is read when it
+ * is received, and sent when `send` resolves. Whoever made the streams closes them.
+ */
+export class Channel<C extends Conversation> {
+  readonly conversation: C;
+  readonly #options: ChannelOptions<C>;
+  readonly #frames: AsyncGenerator<Buffer, void>;
+  readonly #us: Side;
+  readonly #them: Side;
+
+  constructor(options: ChannelOptions<C>) {
+    this.#options = options;
+    this.conversation = options.conversation;
+    this.#us = options.side;
+    this.#them = options.side === 'dom0' ? 'vm' : 'dom0';
+    this.#frames = frames(
+      options.input,
+      options.reusesMemory ? Buffer.allocUnsafeSlow(LONGEST_FRAME) : undefined,
+    );
+    // What fails tells it to `send` or `receive`; the events are only repetitions.
+    options.output.on('error', () => undefined);
+    if (options.input instanceof Readable) {
+      options.input.on('error', () => undefined);
+      holdOutput(options.input);
+    }
+  }
+
+  /**
+   * Sends a message; resolves when the operating system has taken it, bytes of Data included.
+   * Messages leave in the order of the calls.
+   *
+   * @param milliseconds how long the other side may take to accept it; undefined: for ever
+   * @throws ChannelClosedError, SilenceError, ProtocolError (our own bug), the signal's reason
+   */
+  async send(message: Message, milliseconds?: number): Promise<void> {
+    // The other side has failed meanwhile: what it said is for `receive` to tell.
+    if (this.conversation.isOver) throw this.#closed();
+    this.conversation.note(this.#us, message);
+    await this.#inTime(this.#write(encodeFrame(message)), milliseconds, 'takes no data');
+  }
+
+  /**
+   * Sends a Failure as the last message, if that is still possible: the other side may be gone, or
+   * have failed first, and then need not be told. Goes on in spite of an abort.
+   */
+  async sayGoodbye(failure: Failure, milliseconds: number): Promise<void> {
+    if (this.conversation.isOver) return;
+    this.conversation.note(this.#us, failure);
+    const late = () => new SilenceError(`${this.#options.peer} takes no data.`);
+    await Promise.allSettled([inTime(this.#write(encodeFrame(failure)), milliseconds, late)]);
+  }
+
+  /**
+   * The next message of the other side.
+   *
+   * @param milliseconds how long it may take to arrive as a whole; undefined: for ever
+   * @throws PeerFailure for a Failure, ProtocolError, ChannelClosedError, SilenceError, the
+   *   signal's reason
+   */
+  async receive(milliseconds?: number): Promise<Message> {
+    const frame = await this.#inTime(this.#nextFrame(), milliseconds, 'is silent');
+    if (frame === undefined) throw this.#closed();
+    const message = this.#peerKeeps(() => {
+      const decoded = decodeFrame(frame);
+      this.conversation.note(this.#them, decoded);
+      return decoded;
+    });
+    if (message.kind === 'failure') throw new PeerFailure(this.#options.peer, message);
+    return message;
+  }
+
+  /** The next message, which must be of this kind; otherwise as `receive`. */
+  async expect<K extends MessageKind>(
+    kind: K,
+    milliseconds?: number,
+  ): Promise<Extract<Message, { kind: K }>> {
+    const message = await this.receive(milliseconds);
+    if (!isOfKind(message, kind)) {
+      throw new ProtocolError(
+        `${this.#options.peer} broke the protocol: ${message.kind} instead of ${kind}.`,
+      );
+    }
+    return message;
+  }
+
+  async #nextFrame(): Promise<Buffer | undefined> {
+    try {
+      const result = await this.#frames.next();
+      return result.done === true ? undefined : result.value;
+    } catch (error) {
+      if (error instanceof ProtocolError) return this.#peerKeeps(() => raise(error));
+      throw this.#closed(error);
+    }
+  }
+
+  /** Frames have at most two pieces, and the second needs no copy: hence cork instead of concat. */
+  #write(pieces: Buffer[]): Promise<void> {
+    const { output } = this.#options;
+    return new Promise((resolve, reject) => {
+      const written = (error?: Error | null) => (error ? reject(this.#closed(error)) : resolve());
+      output.cork();
+      pieces.forEach((piece, index) =>
+        index === pieces.length - 1 ? output.write(piece, written) : output.write(piece),
+      );
+      output.uncork();
+    });
+  }
+
+  #inTime<T>(promise: Promise<T>, milliseconds: number | undefined, what: string): Promise<T> {
+    const { peer, signal } = this.#options;
+    const late = () =>
+      new SilenceError(`${peer} ${what} for ${Math.round((milliseconds ?? 0) / 1000)} seconds.`);
+    return inTime(promise, milliseconds, late, signal);
+  }
+
+  /** Runs a check of what the other side sent; says whose fault it is when it does not hold. */
+  #peerKeeps<T>(check: () => T): T {
+    try {
+      return check();
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      const { peer } = this.#options;
+      throw new ProtocolError(`${peer} broke the protocol: ${error.message}.`, { cause: error });
+    }
+  }
+
+  #closed(cause?: unknown): ChannelClosedError {
+    const code = systemCodeOf(cause);
+    const why = code === undefined || code === 'EPIPE' ? '' : ` (${code})`;
+    return new ChannelClosedError(`${this.#options.peer} closed the channel${why}.`, { cause });
+  }
+}
+
+function isOfKind<K extends MessageKind>(
+  message: Message,
+  kind: K,
+): message is Extract<Message, { kind: K }> {
+  return message.kind === kind;
+}
+
+function raise(error: Error): never {
+  throw error;
+}

@@ -1,0 +1,212 @@
+import {
+  MOST_CREDIT,
+  MOST_ENTRIES,
+  PROGRESS_BURST,
+  PROGRESS_PER_SECOND,
+  PROTOCOL_VERSION,
+} from './limits.ts';
+import type { Message, MessageKind, Ready } from './messages.ts';
+import { ProtocolError } from './protocol-error.ts';
+
+export type Service = 'Store' | 'Fetch' | 'Browse';
+
+/** Who speaks. */
+export type Side = 'dom0' | 'vm';
+
+type Turn = `${Side} ${MessageKind}`;
+type State = 'start' | 'requested' | 'open' | 'ended' | 'over';
+type Turns = Partial<Record<State, Partial<Record<Turn, State>>>>;
+
+/**
+ * The order of the messages of one service, as both sides keep it: each side notes what it sends
+ * and what it receives, and a message that is not legal then and there is a ProtocolError.
+ * A Failure is legal at any time before the end, from either side.
+ */
+export abstract class Conversation {
+  #state: State = 'start';
+  readonly #turns: Turns;
+
+  constructor(turns: Turns) {
+    this.#turns = turns;
+  }
+
+  get isOver(): boolean {
+    return this.#state === 'over';
+  }
+
+  /** Notes a message. Throws ProtocolError when it is out of order or its content does not fit. */
+  note(side: Side, message: Message): void {
+    const next = this.#next(side, message);
+    if (next === undefined) throw new ProtocolError(`${message.kind} came out of turn`);
+    this.check(message);
+    this.#state = next;
+  }
+
+  #next(side: Side, message: Message): State | undefined {
+    if (message.kind === 'failure') return this.#state === 'over' ? undefined : 'over';
+    const next = this.#turns[this.#state]?.[`${side} ${message.kind}`];
+    return message.kind === 'entries' && message.last ? next && 'over' : next;
+  }
+
+  /** Throws ProtocolError when a message, whose turn it is, does not fit what came before. */
+  protected abstract check(message: Message): void;
+}
+
+/** StoreRequest – Ready – Data…, End – Stored; Progress any time in between. */
+export class StoreConversation extends Conversation {
+  #sent = 0;
+  #safe = 0;
+  #progressLeft = PROGRESS_BURST;
+  #lastProgress: number;
+  readonly #now: () => number;
+
+  /** `now`: a clock in milliseconds. */
+  constructor(now = () => performance.now()) {
+    super({
+      start: { 'dom0 storeRequest': 'requested' },
+      requested: { 'vm ready': 'open' },
+      open: { 'dom0 data': 'open', 'dom0 end': 'ended', 'vm progress': 'open' },
+      ended: { 'vm progress': 'ended', 'vm stored': 'over' },
+    });
+    this.#now = now;
+    this.#lastProgress = now();
+  }
+
+  /** So many bytes the VM has reported as safe. */
+  get safe(): number {
+    return this.#safe;
+  }
+
+  protected override check(message: Message): void {
+    if (message.kind === 'ready') checkVersion(message.version);
+    if (message.kind === 'data') {
+      if (message.offset !== this.#sent) throw new ProtocolError('Data is not in sequence');
+      this.#sent += message.bytes.length;
+    }
+    if (message.kind === 'end' && message.sha256.length === 0) {
+      throw new ProtocolError('End has no SHA-256');
+    }
+    if (message.kind === 'progress') this.#checkProgress(message.bytes);
+  }
+
+  #checkProgress(bytes: number): void {
+    const now = this.#now();
+    const earned = ((now - this.#lastProgress) / 1000) * PROGRESS_PER_SECOND;
+    this.#progressLeft = Math.min(this.#progressLeft + earned, PROGRESS_BURST) - 1;
+    this.#lastProgress = now;
+    if (this.#progressLeft < 0) throw new ProtocolError('Progress comes in a flood');
+    if (bytes < this.#safe) throw new ProtocolError('Progress went backwards');
+    if (bytes > this.#sent) throw new ProtocolError('Progress is ahead of what was sent');
+    this.#safe = bytes;
+  }
+}
+
+/** FetchRequest – Ready – Read, Data… as far as the credit goes, Seek, End at the end. */
+export class FetchConversation extends Conversation {
+  #credit = 0;
+  #position = 0;
+  #size: number | undefined;
+  #seekable = false;
+  #ended = false;
+
+  constructor() {
+    super({
+      start: { 'dom0 fetchRequest': 'requested' },
+      requested: { 'vm ready': 'open' },
+      open: { 'dom0 read': 'open', 'dom0 seek': 'open', 'vm data': 'open', 'vm end': 'ended' },
+      // A Read that crosses with the End has no effect; a Seek opens the source again.
+      ended: { 'dom0 read': 'ended', 'dom0 seek': 'open' },
+    });
+  }
+
+  /** Bytes that the VM may still send. */
+  get credit(): number {
+    return this.#credit;
+  }
+
+  /** The offset of the next Data. */
+  get position(): number {
+    return this.#position;
+  }
+
+  protected override check(message: Message): void {
+    if (message.kind === 'ready') this.#checkReady(message);
+    if (message.kind === 'read') this.#checkRead(message.bytes);
+    if (message.kind === 'seek') this.#checkSeek(message.offset);
+    if (message.kind === 'data') this.#checkData(message.offset, message.bytes.length);
+    if (message.kind === 'end') this.#checkEnd(message.bytes);
+  }
+
+  #checkReady({ version, seekable, size }: Ready): void {
+    checkVersion(version);
+    if (seekable && size === undefined) throw new ProtocolError('a seekable source has no size');
+    this.#seekable = seekable;
+    this.#size = size;
+  }
+
+  #checkRead(bytes: number): void {
+    if (bytes === 0) throw new ProtocolError('Read gives no credit');
+    if (this.#ended) return;
+    this.#credit += bytes;
+    if (this.#credit > MOST_CREDIT) throw new ProtocolError('Read gives too much credit');
+  }
+
+  #checkSeek(offset: number): void {
+    if (!this.#seekable || this.#size === undefined) {
+      throw new ProtocolError('Seek in a source that is not seekable');
+    }
+    if (this.#credit > 0) throw new ProtocolError('Seek while credit is outstanding');
+    if (offset > this.#size) throw new ProtocolError('Seek beyond the end');
+    this.#position = offset;
+    this.#ended = false;
+  }
+
+  #checkData(offset: number, length: number): void {
+    if (offset !== this.#position) throw new ProtocolError('Data is not in sequence');
+    if (length > this.#credit) throw new ProtocolError('more Data than was asked for');
+    this.#credit -= length;
+    this.#position += length;
+    if (this.#size !== undefined && this.#position > this.#size) {
+      throw new ProtocolError('Data goes on beyond the end');
+    }
+  }
+
+  #checkEnd(bytes: number): void {
+    if (this.#credit === 0) throw new ProtocolError('End without being asked');
+    if (bytes !== this.#position) throw new ProtocolError('End is not where the Data ended');
+    if (this.#size !== undefined && bytes !== this.#size) {
+      throw new ProtocolError('the source ends before its end');
+    }
+    this.#credit = 0;
+    this.#ended = true;
+  }
+}
+
+/** BrowseRequest – Ready – Entries, up to the last. */
+export class BrowseConversation extends Conversation {
+  #entries = 0;
+
+  constructor() {
+    super({
+      start: { 'dom0 browseRequest': 'requested' },
+      requested: { 'vm ready': 'open' },
+      open: { 'vm entries': 'open' },
+    });
+  }
+
+  protected override check(message: Message): void {
+    if (message.kind === 'ready') checkVersion(message.version);
+    if (message.kind !== 'entries') return;
+    this.#entries += message.entries.length;
+    if (this.#entries > MOST_ENTRIES) throw new ProtocolError('there are too many entries');
+    if (message.last) return;
+    if (message.entries.length === 0) throw new ProtocolError('Entries without an entry');
+    if (message.truncated) throw new ProtocolError('Entries are cut before the last');
+  }
+}
+
+function checkVersion(version: number): void {
+  if (version !== PROTOCOL_VERSION) {
+    throw new ProtocolError(`version ${version} of the protocol instead of ${PROTOCOL_VERSION}`);
+  }
+}

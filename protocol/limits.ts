@@ -1,0 +1,31 @@
+import { KiB, MiB } from '../shared/sizes.ts';
+
+/** The version of the protocol that this code speaks. The only one so far. */
+export const PROTOCOL_VERSION = 1;
+
+/** The longest payload of one Data message, in bytes. */
+export const LONGEST_DATA = MiB;
+
+/** The longest frame without its length prefix, in bytes: a full Data message and some room. */
+export const LONGEST_FRAME = LONGEST_DATA + 64 * KiB;
+
+/** The most credit, in bytes, that may be outstanding in a Fetch. */
+export const MOST_CREDIT = 64 * MiB;
+
+/** The most entries of one listing. */
+export { MOST_ENTRIES } from '../shared/list-directory.ts';
+
+/** The most entries of one Entries message that this code sends. */
+export const ENTRIES_PER_MESSAGE = 1_000;
+
+/** The longest last words of a command, in bytes. */
+export const LONGEST_LAST_WORDS = 4 * KiB;
+
+/** How often the VM agent tells its Progress, in milliseconds. */
+export const PROGRESS_INTERVAL = 1_000;
+
+/** So many Progress messages are taken at any time, … */
+export const PROGRESS_BURST = 100;
+
+/** … and so many more for each second of the conversation. */
+export const PROGRESS_PER_SECOND = 10;

@@ -1,0 +1,37 @@
+/**
+ * Waits for a promise, but neither beyond a limit nor beyond an abort. The promise itself
+ * goes on; what it comes to in the end is of no concern any more.
+ *
+ * @param milliseconds undefined: no limit
+ * @param late what is thrown when the limit is reached
+ */
+export async function inTime<T>(
+  promise: Promise<T>,
+  milliseconds: number | undefined,
+  late: () => Error,
+  signal?: AbortSignal,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  let onAbort: (() => void) | undefined;
+  const interruption = new Promise<never>((_resolve, reject) => {
+    if (milliseconds !== undefined) timer = setTimeout(() => reject(late()), milliseconds);
+    onAbort = () => reject(asError(signal?.reason));
+    if (signal?.aborted === true) onAbort();
+    signal?.addEventListener('abort', onAbort);
+  });
+  try {
+    return await Promise.race([promise, interruption]);
+  } finally {
+    clearTimeout(timer);
+    if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+/** Waits for a promise, but not beyond an abort. */
+export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return inTime(promise, undefined, () => new Error('no limit'), signal);
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}

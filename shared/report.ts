@@ -1,0 +1,9 @@
+/** How work under way tells the user of itself. Only the command line prints. */
+export interface Report {
+  /** A line on what happens: a VM is started, a volume done. */
+  info(text: string): void;
+  /** Something that the user should know, and that stays in the result. */
+  warning(text: string): void;
+  /** So many bytes more of the volumes have been worked off. */
+  progress(bytes: number): void;
+}

@@ -1,0 +1,191 @@
+import { link, lstat, open, rename, rm, stat, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import type { ByteTarget } from './byte-streams.ts';
+import { systemCodeOf } from './errors.ts';
+import { LastWill } from './last-will.ts';
+import { freeBytes } from './list-directory.ts';
+import { MiB, formatSize } from './sizes.ts';
+import { StorageProblem, problemOf } from './storage-problem.ts';
+
+/** After so many bytes the file is synced, in the background, while writing goes on. */
+const SYNC_INTERVAL = 64 * MiB;
+
+/** Added to the name while the file is not whole. */
+const PARTIAL = '.partial';
+
+/** What file systems without hard links (FAT, some in user space) answer to `link`. */
+const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
+
+/** What file systems answer that cannot sync a directory. */
+const NO_DIRECTORY_SYNC = ['EINVAL', 'ENOTSUP', 'ENOSYS', 'EBADF'];
+
+/**
+ * A new file that is there whole, synced and under its name, or not at all. Until `finish` it is
+ * `<name>.partial`, private to the user; it is removed when it is not finished, even if the
+ * program is killed. Nothing that exists is ever overwritten.
+ */
+export class WholeFile implements ByteTarget {
+  readonly path: string;
+  readonly #partial: string;
+  readonly #handle: FileHandle;
+  readonly #will: LastWill;
+  #written = 0;
+  #safe = 0;
+  #syncedUpTo = 0;
+  #syncing: Promise<void> | undefined;
+  #syncProblem: StorageProblem | undefined;
+  #finishing: Promise<void> | undefined;
+  #isPublished = false;
+  #isAbandoned = false;
+
+  private constructor(file: string, handle: FileHandle) {
+    this.path = file;
+    this.#partial = file + PARTIAL;
+    this.#handle = handle;
+    this.#will = LastWill.toRemove(this.#partial);
+  }
+
+  /**
+   * @param name one plain component
+   * @param expectedBytes refused as `no-space` at once when the file system has less left
+   * @throws StorageProblem
+   */
+  static async create(
+    directory: string,
+    name: string,
+    expectedBytes: number | undefined,
+  ): Promise<WholeFile> {
+    requirePlainName(name);
+    try {
+      await requireSpace(directory, expectedBytes);
+      const file = path.join(directory, name);
+      await requireAbsent(file);
+      return new WholeFile(file, await open(file + PARTIAL, 'wx', 0o600));
+    } catch (error) {
+      throw problemOf(error);
+    }
+  }
+
+  /** Bytes that a completed sync covers. */
+  get safeBytes(): number {
+    return this.#safe;
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    if (this.#syncProblem) throw this.#syncProblem;
+    try {
+      for (let done = 0; done < bytes.length;) {
+        done += (await this.#handle.write(bytes, done)).bytesWritten;
+      }
+    } catch (error) {
+      throw problemOf(error);
+    }
+    this.#written += bytes.length;
+    if (this.#written - this.#syncedUpTo >= SYNC_INTERVAL) this.#syncInBackground();
+  }
+
+  #syncInBackground(): void {
+    if (this.#syncing) return;
+    const upTo = this.#written;
+    this.#syncedUpTo = upTo;
+    this.#syncing = this.#handle
+      .datasync()
+      .then(() => {
+        this.#safe = upTo;
+      })
+      .catch((error: unknown) => {
+        this.#syncProblem = problemOf(error);
+      })
+      .finally(() => {
+        this.#syncing = undefined;
+      });
+  }
+
+  finish(): Promise<void> {
+    this.#finishing ??= this.#syncAndPublish();
+    return this.#finishing;
+  }
+
+  async #syncAndPublish(): Promise<void> {
+    await this.#syncing;
+    if (this.#syncProblem) throw this.#syncProblem;
+    try {
+      await this.#handle.sync();
+      this.#safe = this.#written;
+      await this.#handle.close();
+      if (this.#isAbandoned) throw new StorageProblem('io', `${this.path} was given up`);
+      await moveWithoutOverwriting(this.#partial, this.path);
+      this.#isPublished = true;
+      this.#will.revoke();
+      await syncDirectory(path.dirname(this.path));
+    } catch (error) {
+      throw problemOf(error);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isAbandoned = true;
+    await Promise.allSettled([this.#syncing, this.#finishing]);
+    if (this.#isPublished) return;
+    await this.#handle.close();
+    await rm(this.#partial, { force: true });
+    this.#will.revoke();
+  }
+}
+
+function requirePlainName(name: string): void {
+  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) {
+    throw new StorageProblem('bad-request', 'the name of the file is not a plain name');
+  }
+}
+
+async function requireSpace(directory: string, expectedBytes: number | undefined): Promise<void> {
+  if (!(await stat(directory)).isDirectory()) {
+    throw new StorageProblem('not-a-directory', `${directory} is not a directory`);
+  }
+  const free = await freeBytes(directory);
+  if (expectedBytes !== undefined && expectedBytes > free) {
+    const sizes = `${formatSize(expectedBytes)} needed, ${formatSize(free)} free`;
+    throw new StorageProblem('no-space', `not enough space: ${sizes}`);
+  }
+}
+
+async function requireAbsent(file: string): Promise<void> {
+  try {
+    await lstat(file);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  throw new StorageProblem('exists', `${file} exists already`);
+}
+
+/**
+ * A hard link fails where something exists, a rename would overwrite it. Where there are no hard
+ * links, the rename has to do: its partial file is ours alone, so only a stranger could
+ * come in between.
+ */
+async function moveWithoutOverwriting(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (!NO_LINKS.includes(systemCodeOf(error) ?? '')) throw error;
+    await requireAbsent(to);
+    await rename(from, to);
+    return;
+  }
+  await unlink(from);
+}
+
+/** Makes the new name itself outlast a power failure, where the file system can. */
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } catch (error) {
+    if (!NO_DIRECTORY_SYNC.includes(systemCodeOf(error) ?? '')) throw error;
+  } finally {
+    await handle.close();
+  }
+}

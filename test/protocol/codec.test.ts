@@ -1,0 +1,158 @@
+import fc from 'fast-check';
+import protobuf from 'protobufjs';
+import { describe, expect, it } from 'vitest';
+import { decodeFrame, encodeFrame } from '../../protocol/codec.ts';
+import { framePrefix } from '../../protocol/framing.ts';
+import { LONGEST_DATA } from '../../protocol/limits.ts';
+import type { Message } from '../../protocol/messages.ts';
+import { ProtocolError } from '../../protocol/protocol-error.ts';
+
+/** protobufjs with its reflection, straight from the .proto: the second opinion. */
+const reference = protobuf
+  .loadSync(new URL('../../protocol/coffer.proto', import.meta.url).pathname)
+  .lookupType('coffer.Message');
+
+const count = fc.maxSafeNat();
+const maybeCount = fc.option(count, { nil: undefined });
+const text = fc.string({ unit: 'grapheme', maxLength: 50 });
+const digest = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes));
+const bytes = fc.uint8Array({ minLength: 1, maxLength: 500 }).map((data) => Buffer.from(data));
+const version = fc.integer({ min: 0, max: 0xffffffff });
+const name = fc.stringMatching(/^[^/\0.]+$/);
+const kind = <K extends string>(value: K) => fc.constant(value);
+
+const message: fc.Arbitrary<Message> = fc.oneof(
+  fc.record({
+    kind: kind('storeRequest'),
+    version,
+    target: fc.oneof(fc.record({ directory: text, fileName: text }), fc.record({ command: text })),
+    expectedBytes: maybeCount,
+  }),
+  fc.record({
+    kind: kind('fetchRequest'),
+    version,
+    source: fc.oneof(fc.record({ file: text }), fc.record({ command: text })),
+  }),
+  fc.record({ kind: kind('browseRequest'), version, directory: text }),
+  fc.record({
+    kind: kind('ready'),
+    version,
+    path: text,
+    freeBytes: maybeCount,
+    size: maybeCount,
+    seekable: fc.boolean(),
+  }),
+  fc.record({ kind: kind('data'), offset: count, bytes }),
+  fc.record({ kind: kind('end'), bytes: count, sha256: digest }),
+  fc.record({ kind: kind('progress'), bytes: count }),
+  fc.record({ kind: kind('stored'), path: text, bytes: count, sha256: digest }),
+  fc.record({ kind: kind('read'), bytes: count }),
+  fc.record({ kind: kind('seek'), offset: count }),
+  fc.record({
+    kind: kind('entries'),
+    entries: fc.array(
+      fc.record({
+        name,
+        kind: fc.constantFrom('file' as const, 'directory' as const, 'other' as const),
+        size: count,
+      }),
+    ),
+    last: fc.boolean(),
+    truncated: fc.boolean(),
+  }),
+  fc.record({
+    kind: kind('failure'),
+    code: fc.constantFrom('not-found' as const, 'command-failed' as const, 'unspecified' as const),
+    message: text,
+    exitStatus: fc.option(version, { nil: undefined }),
+    signal: text,
+    lastWords: text,
+  }),
+);
+
+/** The frame's content, after the length has been found right. */
+function contentOf(pieces: Buffer[]): Buffer {
+  const frame = Buffer.concat(pieces);
+  for (const digits of [1, 2, 3]) {
+    const content = frame.subarray(digits);
+    if (content.length === 0) continue;
+    const prefix = framePrefix(content.length);
+    if (prefix.equals(frame.subarray(0, digits))) return content;
+  }
+  throw new Error('the prefix does not fit');
+}
+
+describe('a message', () => {
+  it('comes back as it was', () => {
+    fc.assert(
+      fc.property(message, (original) => {
+        expect(decodeFrame(contentOf(encodeFrame(original)))).toEqual(original);
+      }),
+    );
+  });
+
+  it('is encoded as protobuf does it, the hand-written head of Data too', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.constant(0), count), bytes, (offset, data) => {
+        const ours = contentOf(encodeFrame({ kind: 'data', offset, bytes: data }));
+        const theirs = reference.encode({ data: { offset, bytes: data } }).finish();
+        expect(ours.equals(theirs)).toBe(true);
+      }),
+    );
+  });
+
+  it('of Data is not copied on its way out', () => {
+    const data = Buffer.alloc(LONGEST_DATA, 1);
+    const pieces = encodeFrame({ kind: 'data', offset: 0, bytes: data });
+    expect(pieces.at(-1)).toBe(data);
+    const decoded = decodeFrame(contentOf(pieces));
+    expect(decoded.kind === 'data' && decoded.bytes.equals(data)).toBe(true);
+  });
+
+  it('passes over fields that are not known', () => {
+    const unknown = Buffer.from([((99 << 3) & 0x7f) | 0x80, 99 >> 4, 7]);
+    const content = contentOf(encodeFrame({ kind: 'progress', bytes: 5 }));
+    expect(decodeFrame(Buffer.concat([unknown, content]))).toEqual({ kind: 'progress', bytes: 5 });
+  });
+
+  it.each([
+    ['of no known kind', {}],
+    ['of a number beyond 2^53', { progress: { bytes: '9007199254740993' } }],
+    ['of Data without bytes', { data: { offset: 1 } }],
+    ['of Data with too many bytes', { data: { bytes: new Uint8Array(LONGEST_DATA + 1) } }],
+    ['of a SHA-256 that is too short', { stored: { sha256: new Uint8Array(31) } }],
+    ['of a request without a target', { storeRequest: { version: 1, fileName: 'x' } }],
+    ['of a request without a source', { fetchRequest: { version: 1 } }],
+    ['of an entry without a name', { entries: { entries: [{ size: 1 }] } }],
+    ['of an entry that leads elsewhere', { entries: { entries: [{ name: '../x' }] } }],
+    ['of the entry ..', { entries: { entries: [{ name: '..' }] } }],
+  ])('is refused: one %s', (_what, wire) => {
+    const content = reference.encode(reference.fromObject(wire)).finish();
+    expect(() => decodeFrame(Buffer.from(content))).toThrow(ProtocolError);
+  });
+
+  it('is refused: one of the largest offset that 64 bits hold', () => {
+    const seek = Buffer.from([(5 << 3) | 2, 11, 1 << 3, ...Array<number>(9).fill(0xff), 1]);
+    expect(() => decodeFrame(seek)).toThrow('too large');
+  });
+
+  it('is decoded from any bytes without another error than ProtocolError', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 200 }), (content) => {
+        try {
+          decodeFrame(Buffer.from(content));
+        } catch (error) {
+          expect(error).toBeInstanceOf(ProtocolError);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('has Data of at most a MiB, and never empty', () => {
+    for (const length of [0, LONGEST_DATA + 1]) {
+      const data = { kind: 'data', offset: 0, bytes: Buffer.alloc(length) } as const;
+      expect(() => encodeFrame(data)).toThrow(RangeError);
+    }
+  });
+});

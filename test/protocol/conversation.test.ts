@@ -1,0 +1,233 @@
+import { describe, expect, it } from 'vitest';
+import {
+  BrowseConversation,
+  FetchConversation,
+  StoreConversation,
+} from '../../protocol/conversation.ts';
+import type { Conversation, Side } from '../../protocol/conversation.ts';
+import { MOST_CREDIT, PROTOCOL_VERSION } from '../../protocol/limits.ts';
+import type { Message, MessageKind } from '../../protocol/messages.ts';
+import { ProtocolError } from '../../protocol/protocol-error.ts';
+
+const version = PROTOCOL_VERSION;
+const sha256 = Buffer.alloc(32);
+const nothing = Buffer.alloc(0);
+
+const ready = (size?: number): Message => ({
+  kind: 'ready',
+  version,
+  path: '/x',
+  freeBytes: undefined,
+  size,
+  seekable: size !== undefined,
+});
+const data = (offset: number, length: number): Message => ({
+  kind: 'data',
+  offset,
+  bytes: Buffer.alloc(length),
+});
+const end = (bytes: number, hash = nothing): Message => ({ kind: 'end', bytes, sha256: hash });
+const read = (bytes: number): Message => ({ kind: 'read', bytes });
+const seek = (offset: number): Message => ({ kind: 'seek', offset });
+const progress = (bytes: number): Message => ({ kind: 'progress', bytes });
+const stored: Message = { kind: 'stored', path: '/x', bytes: 0, sha256 };
+const failure: Message = {
+  kind: 'failure',
+  code: 'io',
+  message: '',
+  exitStatus: undefined,
+  signal: '',
+  lastWords: '',
+};
+const storeRequest: Message = {
+  kind: 'storeRequest',
+  version,
+  target: { command: 'cat' },
+  expectedBytes: undefined,
+};
+const fetchRequest: Message = { kind: 'fetchRequest', version, source: { file: 'x' } };
+const browseRequest: Message = { kind: 'browseRequest', version, directory: 'x' };
+const entries = (number: number, last: boolean, truncated = false): Message => ({
+  kind: 'entries',
+  entries: Array.from({ length: number }, () => ({ name: 'x', kind: 'file', size: 0 })),
+  last,
+  truncated,
+});
+
+/** One of every kind. */
+const samples: Record<MessageKind, Message> = {
+  storeRequest,
+  fetchRequest,
+  browseRequest,
+  ready: ready(),
+  data: data(0, 1),
+  end: end(0, sha256),
+  progress: progress(0),
+  stored,
+  read: read(1),
+  seek: seek(0),
+  entries: entries(0, true),
+  failure,
+};
+
+type Line = readonly [Side, Message];
+
+function say(conversation: Conversation, lines: readonly Line[]): void {
+  for (const [side, message] of lines) conversation.note(side, message);
+}
+
+/** Which messages are legal after these lines. */
+function legalAfter(make: () => Conversation, lines: readonly Line[]): string[] {
+  const sides = ['dom0', 'vm'] as const;
+  return sides.flatMap((side) =>
+    Object.values(samples)
+      .filter((message) => {
+        const conversation = make();
+        say(conversation, lines);
+        try {
+          conversation.note(side, message);
+          return true;
+        } catch (error) {
+          expect(error).toBeInstanceOf(ProtocolError);
+          return false;
+        }
+      })
+      .map((message) => `${side} ${message.kind}`),
+  );
+}
+
+const failures = ['dom0 failure', 'vm failure'];
+const sorted = (turns: readonly string[]) => [...turns].sort();
+
+describe('the order of Store', () => {
+  const make = () => new StoreConversation();
+  const asked: Line[] = [['dom0', storeRequest]];
+  const open: Line[] = [...asked, ['vm', ready()]];
+  const ended: Line[] = [...open, ['dom0', end(0, sha256)]];
+  it.each<[string, Line[], string[]]>([
+    ['the start', [], ['dom0 storeRequest', ...failures]],
+    ['the request', asked, ['vm ready', ...failures]],
+    ['Ready', open, ['dom0 data', 'dom0 end', 'vm progress', ...failures]],
+    ['End', ended, ['vm progress', 'vm stored', ...failures]],
+    ['Stored', [...ended, ['vm', stored]], []],
+    ['a Failure', [...open, ['vm', failure]], []],
+  ])('allows after %s only what has its turn', (_when, lines, legal) => {
+    expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
+  });
+
+  it.each<[string, Line[], string]>([
+    ['another version', [...asked, ['vm', { ...ready(), version: 2 } as Message]], 'version 2'],
+    ['Data out of sequence', [...open, ['dom0', data(1, 1)]], 'sequence'],
+    ['an End without SHA-256', [...open, ['dom0', end(0)]], 'SHA-256'],
+    ['Progress ahead of the data', [...open, ['dom0', data(0, 5)], ['vm', progress(6)]], 'ahead'],
+    [
+      'Progress that goes backwards',
+      [...open, ['dom0', data(0, 5)], ['vm', progress(4)], ['vm', progress(3)]],
+      'backwards',
+    ],
+  ])('refuses %s', (_what, lines, message) => {
+    expect(() => say(make(), lines)).toThrow(message);
+  });
+
+  it('refuses a flood of Progress, but not the usual rate', () => {
+    let now = 0;
+    const slow = new StoreConversation(() => now);
+    say(slow, open);
+    for (; now < 1_000_000; now += 1_000) slow.note('vm', progress(0));
+    const fast = new StoreConversation(() => 0);
+    say(fast, open);
+    expect(() => {
+      for (let i = 0; i < 1_000; i++) fast.note('vm', progress(0));
+    }).toThrow('flood');
+  });
+});
+
+describe('the order of Fetch', () => {
+  const make = () => new FetchConversation();
+  const asked: Line[] = [['dom0', fetchRequest]];
+  const open: Line[] = [...asked, ['vm', ready(10)]];
+  const stream: Line[] = [...asked, ['vm', ready()]];
+  it.each<[string, Line[], string[]]>([
+    ['the start', [], ['dom0 fetchRequest', ...failures]],
+    ['the request', asked, ['vm ready', ...failures]],
+    ['Ready', open, ['dom0 read', 'dom0 seek', ...failures]],
+    ['Ready of a stream', stream, ['dom0 read', ...failures]],
+    ['Read', [...open, ['dom0', read(5)]], ['dom0 read', 'vm data', ...failures]],
+    ['a Failure', [...open, ['dom0', failure]], []],
+  ])('allows after %s only what has its turn', (_when, lines, legal) => {
+    expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
+  });
+
+  it.each<[string, Line[], string]>([
+    [
+      'a seekable source without a size',
+      [...asked, ['vm', { ...ready(), seekable: true } as Message]],
+      'size',
+    ],
+    ['Data that nobody asked for', [...open, ['vm', data(0, 1)]], 'asked'],
+    ['more Data than was asked for', [...open, ['dom0', read(3)], ['vm', data(0, 4)]], 'asked'],
+    ['Data of another place', [...open, ['dom0', read(3)], ['vm', data(1, 1)]], 'sequence'],
+    ['Data beyond the end', [...open, ['dom0', read(30)], ['vm', data(0, 11)]], 'beyond'],
+    ['an End that nobody asked for', [...open, ['vm', end(0)]], 'asked'],
+    ['an End before the end', [...open, ['dom0', read(30)], ['vm', end(0)]], 'before'],
+    ['an End elsewhere', [...stream, ['dom0', read(30)], ['vm', end(7)]], 'where'],
+    [
+      'a Seek while credit is outstanding',
+      [...open, ['dom0', read(3)], ['dom0', seek(1)]],
+      'credit',
+    ],
+    ['a Seek beyond the end', [...open, ['dom0', seek(11)]], 'beyond'],
+    ['a Read of nothing', [...open, ['dom0', read(0)]], 'credit'],
+    ['too much credit', [...open, ['dom0', read(MOST_CREDIT + 1)]], 'credit'],
+  ])('refuses %s', (_what, lines, message) => {
+    expect(() => say(make(), lines)).toThrow(message);
+  });
+
+  it('counts credit, and goes on after a Seek, even after the End and a Read that crossed it', () => {
+    const conversation = make();
+    say(conversation, [...open, ['dom0', read(4)], ['vm', data(0, 3)]]);
+    expect([conversation.credit, conversation.position]).toEqual([1, 3]);
+    say(conversation, [
+      ['vm', data(3, 1)],
+      ['dom0', seek(8)],
+      ['dom0', read(5)],
+    ]);
+    say(conversation, [
+      ['vm', data(8, 2)],
+      ['vm', end(10)],
+      ['dom0', read(4)],
+      ['dom0', seek(0)],
+    ]);
+    expect([conversation.credit, conversation.position]).toEqual([0, 0]);
+    say(conversation, [
+      ['dom0', read(1)],
+      ['vm', data(0, 1)],
+    ]);
+  });
+});
+
+describe('the order of Browse', () => {
+  const make = () => new BrowseConversation();
+  const asked: Line[] = [['dom0', browseRequest]];
+  const open: Line[] = [...asked, ['vm', ready()]];
+  it.each<[string, Line[], string[]]>([
+    ['the start', [], ['dom0 browseRequest', ...failures]],
+    ['the request', asked, ['vm ready', ...failures]],
+    ['Ready', open, ['vm entries', ...failures]],
+    ['the last Entries', [...open, ['vm', entries(1, true)]], []],
+  ])('allows after %s only what has its turn', (_when, lines, legal) => {
+    expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
+  });
+
+  it.each<[string, Line[], string]>([
+    [
+      'too many entries',
+      [...open, ['vm', entries(9_999, false)], ['vm', entries(2, true)]],
+      'many',
+    ],
+    ['endless empty Entries', [...open, ['vm', entries(0, false)]], 'without'],
+    ['a cut before the last', [...open, ['vm', entries(1, false, true)]], 'cut'],
+  ])('refuses %s', (_what, lines, message) => {
+    expect(() => say(make(), lines)).toThrow(message);
+  });
+});

@@ -1,0 +1,282 @@
+import { execFileSync, spawn } from 'node:child_process';
+import type { ChildProcessByStdio } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Channel } from '../../protocol/channel.ts';
+import { FetchConversation, StoreConversation } from '../../protocol/conversation.ts';
+import type { Conversation, Service } from '../../protocol/conversation.ts';
+import { MOST_CREDIT, PROTOCOL_VERSION } from '../../protocol/limits.ts';
+import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
+import { ChannelClosedError, PeerFailure } from '../../protocol/protocol-error.ts';
+import { GiB, MiB } from '../../shared/sizes.ts';
+import { Home, agentProgram, buildAgent, eventually } from '../transport/storage-vm.ts';
+
+const version = PROTOCOL_VERSION;
+const chunk = Buffer.alloc(MiB, 0x5a);
+
+beforeAll(buildAgent);
+
+/** The agent as qrexec runs it, and dom0's end of the channel to it. */
+class Agent<C extends Conversation> implements AsyncDisposable {
+  readonly process: ChildProcessByStdio<Writable, Readable, null>;
+  readonly channel: Channel<C>;
+  readonly exited: Promise<unknown[]>;
+
+  /** `prelude`: shell code to run before the agent takes the shell's place. */
+  constructor(home: Home, service: Service, conversation: C, prelude = ':') {
+    const script = `${prelude}; exec '${process.execPath}' '${agentProgram}' ${service}`;
+    this.process = spawn('sh', ['-c', script], {
+      env: { HOME: home.path, PATH: process.env['PATH'] },
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    this.exited = once(this.process, 'exit');
+    this.channel = new Channel({
+      side: 'dom0',
+      conversation,
+      peer: 'the agent',
+      input: this.process.stdout,
+      output: this.process.stdin,
+      signal: new AbortController().signal,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.process.kill('SIGKILL');
+    await this.exited;
+  }
+}
+
+/** An agent that is ready to store. */
+async function storing(home: Home, target: StoreTarget, prelude?: string) {
+  const agent = new Agent(home, 'Store', new StoreConversation(), prelude);
+  await agent.channel.send({ kind: 'storeRequest', version, target, expectedBytes: undefined });
+  await agent.channel.expect('ready', 5_000);
+  return agent;
+}
+
+/** An agent that is ready to give. */
+async function fetching(home: Home, source: FetchSource) {
+  const agent = new Agent(home, 'Fetch', new FetchConversation());
+  await agent.channel.send({ kind: 'fetchRequest', version, source });
+  await agent.channel.expect('ready', 5_000);
+  return agent;
+}
+
+type Storing = Awaited<ReturnType<typeof storing>>;
+
+/** Sends so many MiB, and nothing else. */
+async function sendData({ channel }: Storing, mebibytes: number): Promise<void> {
+  for (let i = 0; i < mebibytes; i++) {
+    await channel.send({ kind: 'data', offset: i * MiB, bytes: chunk });
+  }
+}
+
+/** What the agent answers in the end, if it is not Progress. */
+async function lastWord({ channel }: Storing) {
+  for (;;) {
+    const message = await channel.receive(10_000);
+    if (message.kind !== 'progress') return message;
+  }
+}
+
+async function failureOf(agent: Storing): Promise<string> {
+  const error: unknown = await lastWord(agent).catch((thrown: unknown) => thrown);
+  if (!(error instanceof PeerFailure)) throw new Error('there is no Failure', { cause: error });
+  return error.untrustedFailure.code;
+}
+
+const toFile = { directory: 'backups', fileName: 'one' };
+
+describe('the agent, storing into a directory of its home,', () => {
+  it('answers Stored when it is safe, and ends well', async () => {
+    using home = new Home();
+    await using agent = await storing(home, toFile);
+    await sendData(agent, 2);
+    const sha256 = createHash('sha256').update(chunk).update(chunk).digest();
+    await agent.channel.send({ kind: 'end', bytes: 2 * MiB, sha256 });
+    expect(await lastWord(agent)).toEqual({
+      kind: 'stored',
+      path: path.join(home.backups, 'one'),
+      bytes: 2 * MiB,
+      sha256,
+    });
+    expect(await agent.exited).toEqual([0, null]);
+    expect(home.files()).toEqual(['one']);
+  });
+
+  it.each([
+    ['the length', { bytes: MiB - 1, sha256: createHash('sha256').update(chunk).digest() }],
+    ['the SHA-256', { bytes: MiB, sha256: Buffer.alloc(32) }],
+  ])('keeps nothing when %s is not what came', async (_what, end) => {
+    using home = new Home();
+    await using agent = await storing(home, toFile);
+    await sendData(agent, 1);
+    await agent.channel.send({ kind: 'end', ...end });
+    expect(await failureOf(agent)).toBe('corrupted');
+    expect(home.files()).toEqual([]);
+  });
+
+  it('keeps nothing when dom0 goes away', async () => {
+    using home = new Home();
+    await using agent = await storing(home, toFile);
+    await sendData(agent, 1);
+    agent.process.stdin.destroy();
+    expect(await agent.exited).toEqual([4, null]);
+    expect(home.files()).toEqual([]);
+  });
+
+  it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('keeps nothing after %s', async (signal) => {
+    using home = new Home();
+    await using agent = await storing(home, toFile);
+    await sendData(agent, 1);
+    agent.process.kill(signal);
+    expect(await failureOf(agent)).toBe('cancelled');
+    await agent.exited;
+    expect(home.files()).toEqual([]);
+  });
+
+  it('keeps nothing even when it is killed, and another backup can be made at once', async () => {
+    using home = new Home();
+    await using agent = await storing(home, toFile);
+    await sendData(agent, 1);
+    agent.process.kill('SIGKILL');
+    await eventually(() => home.files().length === 0, 'the partial file is gone');
+    await using again = await storing(home, toFile);
+    expect(again.channel.conversation.isOver).toBe(false);
+    expect(home.files()).toEqual(['one.partial']);
+  });
+
+  it('reports a full disk as such', async () => {
+    using home = new Home();
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'none', home.backups]);
+    try {
+      await using agent = await storing(home, toFile);
+      const sending = sendData(agent, 50);
+      expect(await failureOf(agent)).toBe('no-space');
+      await expect(sending).rejects.toThrow(ChannelClosedError);
+      expect(home.files()).toEqual([]);
+    } finally {
+      execFileSync('umount', [home.backups]);
+    }
+  });
+
+  it('reports a limit on the size of files as a full disk', async () => {
+    using home = new Home();
+    await using agent = await storing(home, toFile, 'ulimit -f 2048');
+    const sending = sendData(agent, 50);
+    expect(await failureOf(agent)).toBe('no-space');
+    await expect(sending).rejects.toThrow(ChannelClosedError);
+    expect(home.files()).toEqual([]);
+  });
+
+  it('tells every second how much is safe', async () => {
+    using home = new Home();
+    await using agent = await storing(home, { command: 'cat > /dev/null' });
+    await sendData(agent, 3);
+    expect(await agent.channel.expect('progress', 3_000)).toEqual({
+      kind: 'progress',
+      bytes: 3 * MiB,
+    });
+  });
+});
+
+describe('the agent, with a command,', () => {
+  it('ends it when it is killed itself', async () => {
+    using home = new Home();
+    const sign = path.join(home.path, 'pid');
+    const agent = await storing(home, { command: `echo $$ > '${sign}'; sleep 1000; :` });
+    await eventually(() => existsSync(sign) && readFileSync(sign).length > 0, 'it runs');
+    const pid = readFileSync(sign, 'utf8').trim();
+    await agent[Symbol.asyncDispose]();
+    await eventually(() => !existsSync(`/proc/${pid}`), 'the command has ended');
+  });
+
+  it('ends it when dom0 goes away, though it takes nothing', async () => {
+    using home = new Home();
+    await using agent = await storing(home, { command: 'sleep 1000' });
+    const sending = sendData(agent, 50);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    agent.process.stdin.destroy();
+    agent.process.stdout.destroy();
+    await expect(sending).rejects.toThrow(ChannelClosedError);
+    expect(await agent.exited).toEqual([4, null]);
+  });
+
+  it('runs it in the home of the VM, by the path too', async () => {
+    using home = new Home();
+    await using agent = await fetching(home, { command: 'printf %s "$HOME"' });
+    await agent.channel.send({ kind: 'read', bytes: 1_000 });
+    expect((await agent.channel.expect('data')).bytes.toString()).toBe(home.path);
+    await agent.channel.expect('end');
+    agent.process.stdin.end();
+    expect(await agent.exited).toEqual([0, null]);
+  });
+
+  it('refuses an empty one', async () => {
+    using home = new Home();
+    await expect(storing(home, { command: ' ' })).rejects.toThrow('bad-request');
+  });
+});
+
+describe('the agent', () => {
+  it('refuses another version of the protocol', async () => {
+    using home = new Home();
+    await using agent = new Agent(home, 'Store', new StoreConversation());
+    const request = { kind: 'storeRequest', target: toFile, expectedBytes: undefined } as const;
+    await agent.channel.send({ ...request, version: 9 });
+    expect(await failureOf(agent)).toBe('version');
+  });
+
+  it('refuses what is not the protocol', async () => {
+    using home = new Home();
+    await using agent = new Agent(home, 'Store', new StoreConversation());
+    agent.process.stdin.write('GET / HTTP/1.1\r\n\r\n'.repeat(10));
+    expect(await failureOf(agent)).toBe('protocol');
+  });
+
+  it('is ready soon', async () => {
+    using home = new Home();
+    const times: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const start = performance.now();
+      await using agent = await storing(home, { ...toFile, fileName: `n${i}` });
+      times.push(performance.now() - start);
+      expect(agent.process.exitCode).toBeNull();
+    }
+    console.log(`ready after ${Math.min(...times).toFixed()} ms`);
+    expect(Math.min(...times)).toBeLessThan(1_000);
+  });
+
+  it('stores and gives half a GiB fast and in little memory', async () => {
+    using home = new Home();
+    const size = GiB / 2;
+    await using agent = await storing(home, { command: 'cat > /dev/null' });
+    let start = performance.now();
+    await sendData(agent, size / MiB);
+    report('Store', size, start, agent.process.pid);
+    await using source = await fetching(home, { command: `head -c ${size} /dev/zero` });
+    start = performance.now();
+    let received = 0;
+    while (received < size) {
+      if (source.channel.conversation.credit < MOST_CREDIT / 4) {
+        await source.channel.send({ kind: 'read', bytes: MOST_CREDIT / 2 });
+      }
+      received += (await source.channel.expect('data')).bytes.length;
+    }
+    report('Fetch', size, start, source.process.pid);
+  });
+});
+
+/** Prints the rate, and the peak memory, which must be as promised. */
+function report(what: string, bytes: number, start: number, pid: number | undefined): void {
+  const rate = bytes / 1e3 / (performance.now() - start);
+  const status = readFileSync(`/proc/${pid ?? 'self'}/status`, 'utf8');
+  const peak = Number(/VmHWM:\s*(\d+)/.exec(status)?.[1]) / 1024;
+  console.log(`${what}: ${rate.toFixed()} MB/s, peak memory ${peak.toFixed()} MiB`);
+  expect(peak).toBeLessThan(100);
+  expect(rate).toBeGreaterThan(20);
+}

@@ -1,0 +1,37 @@
+import type { Failure, FailureCode } from '../protocol/messages.ts';
+import { ProtocolError } from '../protocol/protocol-error.ts';
+import { PROTOCOL_VERSION } from '../protocol/limits.ts';
+import { InterruptedError, StorageError, messageOf } from '../shared/errors.ts';
+import { StorageProblem } from '../shared/storage-problem.ts';
+
+/** The longest message that goes into a Failure, in characters. */
+const LONGEST_MESSAGE = 1_000;
+
+/** dom0 speaks another version of the protocol. */
+export class VersionError extends StorageError {}
+
+export function requireVersion(version: number): void {
+  if (version === PROTOCOL_VERSION) return;
+  throw new VersionError(`dom0 asks for version ${version}, this agent has ${PROTOCOL_VERSION}`);
+}
+
+/** What dom0 is told of an error. */
+export function failureOf(error: unknown): Failure {
+  const commandEnd = error instanceof StorageProblem ? error.commandEnd : undefined;
+  return {
+    kind: 'failure',
+    code: codeOf(error),
+    message: messageOf(error).slice(0, LONGEST_MESSAGE),
+    exitStatus: commandEnd?.exitStatus,
+    signal: commandEnd?.signal ?? '',
+    lastWords: commandEnd?.lastWords ?? '',
+  };
+}
+
+function codeOf(error: unknown): FailureCode {
+  if (error instanceof StorageProblem) return error.kind;
+  if (error instanceof VersionError) return 'version';
+  if (error instanceof ProtocolError) return 'protocol';
+  if (error instanceof InterruptedError) return 'cancelled';
+  return 'unspecified';
+}

@@ -1,0 +1,19 @@
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { StorageProblem } from '../shared/storage-problem.ts';
+
+/** A path of dom0's as an absolute one: a relative path is relative to the user's home. */
+export function resolveLocation(location: string): string {
+  if (location === '' || location.includes('\0')) {
+    throw new StorageProblem('bad-request', 'the path is empty or holds a zero byte');
+  }
+  return path.resolve(homedir(), location);
+}
+
+/** A command line of dom0's. */
+export function requireCommand(command: string): string {
+  if (command.trim() === '' || command.includes('\0')) {
+    throw new StorageProblem('bad-request', 'the command is empty or holds a zero byte');
+  }
+  return command;
+}

@@ -1,0 +1,84 @@
+import { Channel } from '../protocol/channel.ts';
+import {
+  BrowseConversation,
+  FetchConversation,
+  StoreConversation,
+} from '../protocol/conversation.ts';
+import type { Conversation } from '../protocol/conversation.ts';
+import { ExitStatus, InterruptedError, StorageError, messageOf } from '../shared/errors.ts';
+import { browse } from './browse.ts';
+import { failureOf } from './failure.ts';
+import { fetch } from './fetch.ts';
+import { standardInput } from './standard-input.ts';
+import { store } from './store.ts';
+
+/** dom0 has so long, in milliseconds, to take the message that says why this agent gives up. */
+const LAST_MESSAGE_LIMIT = 5_000;
+
+const USAGE = `Usage: coffer-vm-agent Store|Fetch|Browse
+
+Runs in a storage VM, as a qrexec service: it speaks coffer's protocol with dom0 on its standard
+input and output, and stores, gives or lists what dom0 asks for.
+`;
+
+/** Opens a channel to dom0 on standard input and output. */
+function channelOf<C extends Conversation>(conversation: C, signal: AbortSignal): Channel<C> {
+  const input = standardInput();
+  const output = process.stdout;
+  // Each message is dealt with before the next is received.
+  const reusesMemory = true;
+  return new Channel({
+    side: 'vm',
+    conversation,
+    peer: 'dom0',
+    input,
+    output,
+    signal,
+    reusesMemory,
+  });
+}
+
+async function serve(service: string | undefined, signal: AbortSignal): Promise<ExitStatus> {
+  switch (service) {
+    case 'Store': {
+      const channel = channelOf(new StoreConversation(), signal);
+      return orFailure(channel, store(channel, signal));
+    }
+    case 'Fetch': {
+      const channel = channelOf(new FetchConversation(), signal);
+      return orFailure(channel, fetch(channel, signal));
+    }
+    case 'Browse': {
+      const channel = channelOf(new BrowseConversation(), signal);
+      return orFailure(channel, browse(channel));
+    }
+    case undefined:
+    default:
+      process.stderr.write(USAGE);
+      return ExitStatus.usage;
+  }
+}
+
+/** Tells dom0, and the VM's log, when a service fails. */
+async function orFailure(
+  channel: Channel<Conversation>,
+  service: Promise<void>,
+): Promise<ExitStatus> {
+  try {
+    await service;
+    return ExitStatus.done;
+  } catch (error) {
+    process.stderr.write(`coffer-vm-agent: ${messageOf(error)}\n`);
+    await channel.sayGoodbye(failureOf(error), LAST_MESSAGE_LIMIT);
+    return error instanceof StorageError ? error.exitStatus : ExitStatus.failed;
+  }
+}
+
+const stopping = new AbortController();
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  process.on(signal, () => stopping.abort(new InterruptedError(`it was ended by ${signal}`)));
+}
+// A limit on the size of files then shows as a failing write, instead of killing this program.
+process.on('SIGXFSZ', () => undefined);
+
+void serve(process.argv[2], stopping.signal).then((status) => process.exit(status));

@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto';
+import type { Channel } from '../protocol/channel.ts';
+import type { StoreConversation } from '../protocol/conversation.ts';
+import { PROGRESS_INTERVAL, PROTOCOL_VERSION } from '../protocol/limits.ts';
+import type { End, StoreRequest } from '../protocol/messages.ts';
+import { ProtocolError } from '../protocol/protocol-error.ts';
+import type { ByteTarget } from '../shared/byte-streams.ts';
+import { untilAborted } from '../shared/in-time.ts';
+import { freeBytes } from '../shared/list-directory.ts';
+import { CommandTarget } from '../shared/shell-command.ts';
+import { StorageProblem } from '../shared/storage-problem.ts';
+import { WholeFile } from '../shared/whole-file.ts';
+import { requireVersion } from './failure.ts';
+import { requireCommand, resolveLocation } from './location.ts';
+
+interface Received {
+  readonly bytes: number;
+  readonly sha256: Buffer;
+}
+
+/** Serves coffer.Store: takes a stream, and answers Stored when it is safe as a whole. */
+export async function store(channel: Channel<StoreConversation>, signal: AbortSignal) {
+  const request = await channel.expect('storeRequest');
+  requireVersion(request.version);
+  await using target = await openTarget(request);
+  await channel.send({
+    kind: 'ready',
+    version: PROTOCOL_VERSION,
+    path: target.path ?? '',
+    freeBytes: await freeBytesFor(request),
+    size: undefined,
+    seekable: false,
+  });
+  await using signs = new SignsOfLife(channel, target, signal);
+  const received = await receive(channel, target, signs.signal);
+  await untilAborted(target.finish(), signs.signal);
+  await signs.stop();
+  await channel.send({ kind: 'stored', path: target.path ?? '', ...received });
+}
+
+async function openTarget({ target, expectedBytes }: StoreRequest): Promise<ByteTarget> {
+  if ('command' in target) return new CommandTarget(requireCommand(target.command));
+  return WholeFile.create(resolveLocation(target.directory), target.fileName, expectedBytes);
+}
+
+async function freeBytesFor({ target }: StoreRequest): Promise<number | undefined> {
+  return 'command' in target ? undefined : freeBytes(resolveLocation(target.directory));
+}
+
+/** Everything up to End, which must agree with what came. */
+async function receive(
+  channel: Channel<StoreConversation>,
+  target: ByteTarget,
+  signal: AbortSignal,
+): Promise<Received> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for (;;) {
+    const message = await channel.receive();
+    if (message.kind === 'data') {
+      const writing = target.write(message.bytes);
+      // While the write is under way.
+      hash.update(message.bytes);
+      bytes += message.bytes.length;
+      await untilAborted(writing, signal);
+    } else if (message.kind === 'end') {
+      const received = { bytes, sha256: hash.digest() };
+      requireAgreement(message, received);
+      return received;
+    } else {
+      throw new ProtocolError(`${message.kind} in the middle of the data`);
+    }
+  }
+}
+
+function requireAgreement(end: End, received: Received): void {
+  if (end.bytes === received.bytes && end.sha256.equals(received.sha256)) return;
+  throw new StorageProblem('corrupted', 'what arrived is not what dom0 sent');
+}
+
+/**
+ * Sends Progress at regular intervals. When that fails, dom0 is gone, and `signal` fires: that
+ * is how it is noticed even while the target takes nothing and so nothing is received.
+ */
+class SignsOfLife implements AsyncDisposable {
+  readonly signal: AbortSignal;
+  readonly #isGone = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+  #sending: Promise<void> | undefined;
+
+  constructor(channel: Channel<StoreConversation>, target: ByteTarget, signal: AbortSignal) {
+    this.signal = AbortSignal.any([signal, this.#isGone.signal]);
+    this.#timer = setInterval(() => {
+      this.#sending ??= channel
+        .send({ kind: 'progress', bytes: target.safeBytes })
+        .catch((error: unknown) => this.#isGone.abort(error))
+        .finally(() => {
+          this.#sending = undefined;
+        });
+    }, PROGRESS_INTERVAL);
+  }
+
+  /** None is sent any more. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#sending;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
