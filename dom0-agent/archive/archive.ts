@@ -1,0 +1,59 @@
+import { MiB } from '../../shared/sizes.ts';
+import type { Header } from './header.ts';
+
+/** The file, the first of every archive, that tells of the VMs in it and their settings. */
+export const QUBES_XML = 'qubes.xml';
+export const LARGEST_QUBES_XML = 16 * MiB;
+
+/** Where an archive is read from. What it gives is hostile until its MAC has been checked. */
+export interface ArchiveInput {
+  /** Size in bytes, if it is known. Untrusted: good for seeking and for a progress bar. */
+  readonly size: number | undefined;
+  readonly seekable: boolean;
+  /**
+   * The bytes from `from` (default 0) up to, not including, `to` (default: the end), in chunks of
+   * any length. A stream that is not seekable can be read once, from 0. One reading at a
+   * time: the former one must have ended or been returned.
+   */
+  read(from?: number, to?: number): AsyncIterable<Buffer>;
+}
+
+/** Where an archive is written to. Resolves when the bytes are taken: that is the back-pressure. */
+export interface ArchiveOutput {
+  write(bytes: Buffer): Promise<void>;
+}
+
+/**
+ * One file of an archive: a volume, firewall.xml, dom0's home … as the inner tar that holds it.
+ */
+export interface ArchivedFile {
+  /** As in the archive, without the part number: `vm5/private.img`, `dom0-home/home`. Checked:
+   *  relative, no empty, `.` or `..` component but for the `.` of format 2's whole directories. */
+  readonly path: string;
+  /** The inner tar: MAC checked, decrypted and decompressed, in chunks of any length. Throws
+   *  DamagedError at the first byte that cannot be vouched for. Must be read to its end or returned. */
+  readonly innerTar: AsyncIterable<Buffer>;
+}
+
+/**
+ * An archive whose header has been verified under the passphrase. One pass over its files; when
+ * the iteration of `files` ends without an error, everything that the format lets one check
+ * (for coffer-1: the manifest) has been found complete.
+ */
+export interface ArchiveReader {
+  readonly header: Header;
+  /** The text of qubes.xml, authenticated, at most 16 MiB. Call once, before `files`. */
+  qubesXml(): Promise<string>;
+  /**
+   * The files that `wanted` chooses, in the archive's order. Others are passed over: on a seekable
+   * input they are not even read. A file that is not read by the consumer is skipped.
+   */
+  files(wanted: (path: string) => boolean): AsyncIterable<ArchivedFile>;
+}
+
+/** A file on its way into an archive. */
+export interface FileToArchive {
+  /** As `ArchivedFile.path`; at most 90 characters. */
+  readonly path: string;
+  readonly innerTar: AsyncIterable<Buffer>;
+}

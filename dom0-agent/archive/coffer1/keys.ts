@@ -1,0 +1,58 @@
+import { scrypt as scryptCallback, webcrypto } from 'node:crypto';
+import { promisify } from 'node:util';
+import { expand } from '@noble/hashes/hkdf.js';
+import { sha512 } from '@noble/hashes/sha2.js';
+import type { ScryptCost } from './scrypt-cost.ts';
+
+const scrypt = promisify<string, Buffer, number, object, Buffer>(scryptCallback);
+
+/** The key that all keys of one archive come from: 64 bytes that only the passphrase leads to. */
+export type RootKey = Uint8Array;
+
+/** scrypt(passphrase in UTF-8, salt, N, r, p, 64). Runs on a thread of its own. */
+export async function deriveRootKey(
+  passphrase: string,
+  salt: Buffer,
+  { n, r, p }: ScryptCost,
+): Promise<RootKey> {
+  return scrypt(passphrase, salt, 64, { N: n, r, p, maxmem: 256 * n * r });
+}
+
+const HMAC_SHA512 = { name: 'HMAC', hash: 'SHA-512' };
+
+/** The keys of one member; `mac` is for HMAC-SHA512, `enc` for AES-256-CTR from `counter` on. */
+export interface MemberKeys {
+  readonly mac: webcrypto.CryptoKey;
+  readonly enc: Uint8Array;
+  /** The first counter block, 16 bytes, counting up as a 128-bit big-endian number. */
+  readonly counter: Uint8Array;
+}
+
+/**
+ * The keys of a member: HKDF-Expand-SHA512 (RFC 5869) of the root key, with an info that names
+ * purpose, backup and member, so that no member can stand in for another.
+ */
+export async function memberKeys(
+  root: RootKey,
+  backupId: string,
+  memberName: string,
+): Promise<MemberKeys> {
+  const { mac, enc, counter } = memberKeyBytes(root, backupId, memberName);
+  return {
+    mac: await webcrypto.subtle.importKey('raw', mac, HMAC_SHA512, false, ['sign', 'verify']),
+    enc,
+    counter,
+  };
+}
+
+/** The same as bytes, for the test vectors: 64 bytes, 32 bytes and 16 bytes. */
+export function memberKeyBytes(
+  root: RootKey,
+  backupId: string,
+  memberName: string,
+): { mac: Uint8Array; enc: Uint8Array; counter: Uint8Array } {
+  const expandFor = (purpose: string, length: number): Uint8Array =>
+    expand(sha512, root, Buffer.from(`coffer-1 ${purpose} ${backupId} ${memberName}`), length);
+  const enc = expandFor('enc', 48);
+  return { mac: expandFor('mac', 64), enc: enc.subarray(0, 32), counter: enc.subarray(32) };
+}

@@ -1,0 +1,17 @@
+/** The costs of scrypt (RFC 7914): memory 128·N·r bytes, time in proportion to N·r·p. */
+export interface ScryptCost {
+  readonly n: number;
+  readonly r: number;
+  readonly p: number;
+}
+
+/** 256 MiB and about a second: once per backup, since every other key is derived from the root. */
+export const DEFAULT_COST_LOG2N = 18;
+/** From 16 MiB, quick but weak, to 2 GiB. What an archive asks for is refused outside of this. */
+export const LEAST_COST_LOG2N = 14;
+export const GREATEST_COST_LOG2N = 21;
+
+/** The cost that `--kdf-cost LOG2N` means. */
+export function scryptCost(log2n: number): ScryptCost {
+  return { n: 2 ** log2n, r: 8, p: 1 };
+}

@@ -1,0 +1,5 @@
+/** Reads a source to its end: for what is wrong in it. */
+export async function drain(source: AsyncIterable<unknown>): Promise<void> {
+  const items = source[Symbol.asyncIterator]();
+  while ((await items.next()).done !== true);
+}

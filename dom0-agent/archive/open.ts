@@ -1,0 +1,68 @@
+import { DamagedError } from '../../shared/errors.ts';
+import { KiB } from '../../shared/sizes.ts';
+import type { ArchiveInput, ArchiveReader } from './archive.ts';
+import { QUBES_XML } from './archive.ts';
+import type { Beginning } from './beginning.ts';
+import { openCoffer1 } from './coffer1/reader.ts';
+import { HEADER_NAME, LARGEST_HEADER, parseHeaderText } from './header-text.ts';
+import { type OuterMember, OuterTarReader } from './outer-tar/reader.ts';
+import { partName } from './parts.ts';
+import { openHeaderless, openQubes3 } from './qubes3/reader.ts';
+import { openQubes4 } from './qubes4/reader.ts';
+
+/** The limit of the official reader for a member `.hmac`. */
+const LARGEST_MAC = 4 * KiB;
+
+/**
+ * Opens an archive of any format, told by its header, and verifies the header under the passphrase.
+ * Throws WrongPassphraseError or DamagedError.
+ */
+export async function openArchive(
+  input: ArchiveInput,
+  passphrase: string,
+  signal: AbortSignal,
+): Promise<ArchiveReader> {
+  const tar = new OuterTarReader(input);
+  try {
+    const first = await tar.next();
+    if (first?.name === partName(QUBES_XML, 0)) {
+      return await openHeaderless(tar, first, passphrase, signal);
+    }
+    if (first?.name !== HEADER_NAME) {
+      throw new DamagedError('this is not a backup: it does not begin with a header');
+    }
+    return await openByHeader(input, await readBeginning(tar, first), passphrase, signal);
+  } catch (error) {
+    await tar[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function openByHeader(
+  input: ArchiveInput,
+  beginning: Beginning,
+  passphrase: string,
+  signal: AbortSignal,
+): Promise<ArchiveReader> {
+  if (beginning.untrustedFields.get('format') === 'coffer-1') {
+    return openCoffer1(input, beginning, passphrase, signal);
+  }
+  const version = beginning.untrustedFields.get('version');
+  if (version === '4') return openQubes4(beginning, passphrase, signal);
+  if (version === '3' || version === '2') return openQubes3(beginning, passphrase, signal);
+  throw new DamagedError('the backup has a format that this version of coffer does not know');
+}
+
+async function readBeginning(tar: OuterTarReader, header: OuterMember): Promise<Beginning> {
+  const untrustedHeader = await header.bytes(LARGEST_HEADER);
+  const mac = await tar.next();
+  if (mac?.name !== `${HEADER_NAME}.hmac`) {
+    throw new DamagedError('the backup is damaged: no authentication code follows its header');
+  }
+  return {
+    tar,
+    untrustedHeader,
+    untrustedFields: parseHeaderText(untrustedHeader),
+    untrustedHeaderMac: await mac.bytes(LARGEST_MAC),
+  };
+}

@@ -1,0 +1,28 @@
+/**
+ * The same items, asked for `depth` items ahead, so that what makes them and what takes them work at
+ * the same time. Holds at most `depth` items.
+ */
+export async function* prefetch<T>(
+  source: AsyncIterable<T>,
+  depth = 1,
+): AsyncGenerator<T, void, undefined> {
+  const items = source[Symbol.asyncIterator]();
+  const asked: Promise<IteratorResult<T>>[] = [];
+  const ask = (): void => {
+    const next = items.next();
+    // An error is told when its turn comes; until then it is not unhandled.
+    void Promise.allSettled([next]);
+    asked.push(next);
+  };
+  try {
+    for (let i = 0; i < depth; i++) ask();
+    for (let next = asked.shift(); next !== undefined; next = asked.shift()) {
+      const item = await next;
+      if (item.done === true) return;
+      ask();
+      yield item.value;
+    }
+  } finally {
+    await items.return?.();
+  }
+}

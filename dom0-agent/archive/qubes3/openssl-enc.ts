@@ -1,0 +1,107 @@
+import { type CipherInfo, createDecipheriv, createHash, getCipherInfo } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
+import { DamagedError, FailedError } from '../../../shared/errors.ts';
+import { MiB } from '../../../shared/sizes.ts';
+
+/** What `openssl enc` with a passphrase writes first; 8 bytes of salt follow. */
+const MAGIC = Buffer.from('Salted__');
+const SALT_END = 16;
+const SLICE = 1 * MiB;
+/** The kinds of cipher that `openssl enc` takes. */
+const MODES: readonly (string | undefined)[] = ['cbc', 'cfb', 'ofb', 'ctr', 'ecb', 'stream'];
+
+/** Whether these bytes begin what `openssl enc` wrote. */
+export function isOpensslEnc(bytes: Buffer): boolean {
+  return bytes.subarray(0, MAGIC.length).equals(MAGIC);
+}
+
+/** Whether `openssl enc -<algorithm>` can be undone here. */
+export function canDecipher(algorithm: string): boolean {
+  const info = getCipherInfo(algorithm);
+  if (info === undefined || !MODES.includes(info.mode)) return false;
+  try {
+    const iv = info.ivLength === undefined ? null : Buffer.alloc(info.ivLength);
+    createDecipheriv(algorithm, Buffer.alloc(info.keyLength), iv);
+    return true;
+  } catch {
+    // OpenSSL knows the cipher, but not without its legacy provider.
+    return false;
+  }
+}
+
+/**
+ * Undoes `openssl enc -<algorithm> -md MD5 -pass …`: one cipher stream over all of `source`, pieces of
+ * which may be large. `name` is for messages. Throws DamagedError when the stream does not begin, or
+ * end, as such a stream does.
+ */
+export async function* decipher(
+  algorithm: string,
+  passphrase: string,
+  source: AsyncIterable<Buffer>,
+  name: string,
+): AsyncGenerator<Buffer, void, undefined> {
+  let stream: ReturnType<typeof createDecipheriv> | undefined;
+  for await (const piece of source) {
+    if (stream === undefined) {
+      if (!isOpensslEnc(piece) || piece.length < SALT_END) {
+        throw new DamagedError(`${name} in the backup is not encrypted, as the header says it is`);
+      }
+      stream = start(algorithm, passphrase, piece.subarray(MAGIC.length, SALT_END));
+      yield* update(stream, piece.subarray(SALT_END));
+    } else {
+      yield* update(stream, piece);
+    }
+  }
+  if (stream === undefined) throw new DamagedError(`${name} in the backup is empty`);
+  try {
+    yield stream.final();
+  } catch (cause) {
+    throw new DamagedError(
+      `${name} in the backup is cut short: its last bytes cannot be decrypted`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+async function* update(
+  stream: ReturnType<typeof createDecipheriv>,
+  piece: Buffer,
+): AsyncGenerator<Buffer, void, undefined> {
+  for (let from = 0; from < piece.length; from += SLICE) {
+    yield stream.update(piece.subarray(from, from + SLICE));
+    await setImmediate();
+  }
+}
+
+function start(
+  algorithm: string,
+  passphrase: string,
+  salt: Buffer,
+): ReturnType<typeof createDecipheriv> {
+  const info = getCipherInfo(algorithm);
+  if (info === undefined)
+    throw new FailedError(`this Node.js does not offer the cipher ${algorithm}`);
+  const { key, iv } = bytesToKey(passphrase, salt, info);
+  return createDecipheriv(algorithm, key, iv);
+}
+
+/**
+ * OpenSSL's EVP_BytesToKey with MD5 and one round, the default of `openssl enc` up to 1.0.2: MD5 over
+ * the digest before, the passphrase and the salt, as often as it takes.
+ */
+function bytesToKey(
+  passphrase: string,
+  salt: Buffer,
+  { keyLength, ivLength = 0 }: CipherInfo,
+): { key: Buffer; iv: Buffer | null } {
+  let digest = Buffer.alloc(0);
+  let bytes = Buffer.alloc(0);
+  while (bytes.length < keyLength + ivLength) {
+    digest = createHash('md5').update(digest).update(passphrase, 'utf8').update(salt).digest();
+    bytes = Buffer.concat([bytes, digest]);
+  }
+  const iv = bytes.subarray(keyLength, keyLength + ivLength);
+  return { key: bytes.subarray(0, keyLength), iv: ivLength === 0 ? null : iv };
+}

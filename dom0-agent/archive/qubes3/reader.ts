@@ -1,0 +1,93 @@
+import { DamagedError } from '../../../shared/errors.ts';
+import { type ArchiveReader, type ArchivedFile, LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
+import type { Beginning } from '../beginning.ts';
+import { type HeldPart, filesOfParts, heldParts, partsOfFile } from '../held-parts.ts';
+import { readSmallFile } from '../inner-tar/small-file.ts';
+import type { OuterMember, OuterTarReader } from '../outer-tar/reader.ts';
+import { PartWalk, type WalkedPart } from '../part-walk.ts';
+import type { Qubes3Header } from './header.ts';
+import { innerTarOf } from './inner-tar-of.ts';
+import { type MacedPart, holdMaced } from './maced-parts.ts';
+import { headerFromContent, verifiedHeader } from './opening.ts';
+
+/**
+ * Opens an archive of format 3 or 2 (facts/archive-formats.md). Throws WrongPassphraseError,
+ * DamagedError, or FailedError for algorithms that this machine does not offer.
+ */
+export async function openQubes3(
+  beginning: Beginning,
+  passphrase: string,
+  signal: AbortSignal,
+): Promise<ArchiveReader> {
+  const header = verifiedHeader(beginning, passphrase);
+  const walk = new PartWalk(beginning.tar, 'hmac');
+  const { first, content } = await holdQubesXml(walk);
+  return new Qubes3Reader(header, walk, first, content, passphrase, signal);
+}
+
+/**
+ * Opens an archive of format 2 that has no header. `qubesXml` is its first member, not yet read, and
+ * `tar` stands behind it. Throws as `openQubes3` does.
+ */
+export async function openHeaderless(
+  tar: OuterTarReader,
+  qubesXml: OuterMember,
+  passphrase: string,
+  signal: AbortSignal,
+): Promise<ArchiveReader> {
+  const walk = new PartWalk(tar, 'hmac', qubesXml);
+  const { first, content } = await holdQubesXml(walk);
+  const header = await headerFromContent(content, passphrase);
+  return new Qubes3Reader(header, walk, first, content, passphrase, signal);
+}
+
+async function holdQubesXml(walk: PartWalk): Promise<{ first: WalkedPart; content: MacedPart }> {
+  const first = await walk.nextOf(QUBES_XML);
+  if (first === undefined) {
+    throw new DamagedError('the backup does not begin with qubes.xml: it is damaged or incomplete');
+  }
+  return { first, content: await holdMaced(walk, first) };
+}
+
+class Qubes3Reader implements ArchiveReader {
+  readonly header: Qubes3Header;
+  readonly #walk: PartWalk;
+  /** The first part of qubes.xml. */
+  readonly #first: WalkedPart;
+  readonly #content: MacedPart;
+  readonly #passphrase: string;
+  readonly #signal: AbortSignal;
+
+  constructor(
+    header: Qubes3Header,
+    walk: PartWalk,
+    first: WalkedPart,
+    content: MacedPart,
+    passphrase: string,
+    signal: AbortSignal,
+  ) {
+    this.header = header;
+    this.#walk = walk;
+    this.#first = first;
+    this.#content = content;
+    this.#passphrase = passphrase;
+    this.#signal = signal;
+  }
+
+  async qubesXml(): Promise<string> {
+    const parts = partsOfFile(this.#walk, this.#first, (part) =>
+      part === this.#first ? Promise.resolve(this.#content) : holdMaced(this.#walk, part),
+    );
+    const innerTar = this.#innerTar(parts, QUBES_XML);
+    return (await readSmallFile(innerTar, QUBES_XML, LARGEST_QUBES_XML)).toString('utf8');
+  }
+
+  files(wanted: (path: string) => boolean): AsyncIterable<ArchivedFile> {
+    const parts = heldParts(this.#walk, wanted, (part) => holdMaced(this.#walk, part));
+    return filesOfParts(parts, (ofFile, path) => this.#innerTar(ofFile, path));
+  }
+
+  #innerTar(parts: AsyncIterable<HeldPart<MacedPart>>, path: string): AsyncIterable<Buffer> {
+    return innerTarOf(parts, path, this.header, this.#passphrase, this.#signal);
+  }
+}

@@ -1,0 +1,81 @@
+import { scrypt as scryptCallback } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import { availableParallelism, freemem } from 'node:os';
+import { promisify } from 'node:util';
+import { FailedError } from '../../../shared/errors.ts';
+import { MiB, formatSize } from '../../../shared/sizes.ts';
+import { type ScryptKeys, type ScryptParameters, memoryFor, scryptKeys } from '../scrypt-file.ts';
+
+const scrypt = promisify<Buffer, Buffer, number, object, Buffer>(scryptCallback);
+
+/** Left to everything else, the parts in memory among it. */
+const SPARED_MEMORY = 512 * MiB;
+/** The threads that Node runs key derivations, and files, on (libuv's default). */
+const DEFAULT_THREADS = 4;
+
+/**
+ * Derives keys on other threads, several at a time: as many as there are processors, and memory free
+ * when it was made. One thread of Node's is left for files.
+ */
+export class Derivations {
+  readonly #mostAtOnce: number;
+  readonly #mostMemory: number;
+  readonly #ended = new EventEmitter().setMaxListeners(0);
+  #running = 0;
+  #memory = 0;
+
+  constructor(
+    mostAtOnce = Math.min(availableParallelism(), threads() - 1),
+    mostMemory = freemem() - SPARED_MEMORY,
+  ) {
+    this.#mostAtOnce = mostAtOnce;
+    this.#mostMemory = mostMemory;
+  }
+
+  /**
+   * The keys that the passphrase, in UTF-8, leads to. Waits for its turn. Throws FailedError when there
+   * is not enough memory.
+   */
+  async derive(
+    passphrase: string,
+    parameters: ScryptParameters,
+    signal: AbortSignal,
+  ): Promise<ScryptKeys> {
+    const memory = memoryFor(parameters);
+    while (!this.#hasRoomFor(memory)) await once(this.#ended, 'ended', { signal });
+    signal.throwIfAborted();
+    this.#running += 1;
+    this.#memory += memory;
+    try {
+      return scryptKeys(await run(passphrase, parameters));
+    } finally {
+      this.#running -= 1;
+      this.#memory -= memory;
+      this.#ended.emit('ended');
+    }
+  }
+
+  /** One derivation is always tried, however much it takes. */
+  #hasRoomFor(memory: number): boolean {
+    if (this.#running === 0) return true;
+    return this.#running < this.#mostAtOnce && this.#memory + memory <= this.#mostMemory;
+  }
+}
+
+async function run(passphrase: string, parameters: ScryptParameters): Promise<Buffer> {
+  const { n, r, p, salt } = parameters;
+  // OpenSSL counts 128·r·(N + p + 2) bytes.
+  const maxmem = 128 * r * (n + p + 2) + MiB;
+  try {
+    return await scrypt(Buffer.from(passphrase), salt, 64, { N: n, r, p, maxmem });
+  } catch (cause) {
+    throw new FailedError(
+      `a key of this backup cannot be derived: that takes ${formatSize(memoryFor(parameters))} of free memory`,
+      { cause },
+    );
+  }
+}
+
+function threads(): number {
+  return Number(process.env['UV_THREADPOOL_SIZE'] ?? DEFAULT_THREADS);
+}

@@ -1,0 +1,50 @@
+import { DamagedError, FailedError } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
+import { canDecompress } from '../compression.ts';
+import type { Header } from '../header.ts';
+
+/** The header of a format 4 archive. */
+export interface Qubes4Header extends Header {
+  readonly format: 'qubes-4';
+  readonly backupId: string;
+  /** The format has no unencrypted archives. */
+  readonly encrypted: true;
+}
+
+/** Reads the fields of a header whose MAC holds. Throws DamagedError or FailedError. */
+export function parseQubes4Header(fields: ReadonlyMap<string, string>): Qubes4Header {
+  const backupId = fields.get('backup-id') ?? '';
+  if (!/^[A-Za-z0-9][A-Za-z0-9-]*$/.test(backupId)) {
+    throw new DamagedError('the header of the backup has no sound backup-id');
+  }
+  if (fields.get('hmac-algorithm') !== 'scrypt') {
+    throw new DamagedError('the header of the backup does not name scrypt, as format 4 has it');
+  }
+  return {
+    format: 'qubes-4',
+    backupId,
+    encrypted: true,
+    compressionFilter: compressionFilterOf(fields),
+  };
+}
+
+/** Whether a key of the header says yes. Official archives say `True` or `False`. */
+export function isTrue(fields: ReadonlyMap<string, string>, key: string): boolean {
+  const value = fields.get(key)?.toLowerCase() ?? '';
+  if (['true', 'yes', '1'].includes(value)) return true;
+  if (['false', 'no', '0'].includes(value)) return false;
+  throw new DamagedError(`the header of the backup does not say whether it is ${key}`);
+}
+
+/**
+ * What a header of formats 2 to 4 tells of compression. Throws FailedError for a filter that coffer
+ * cannot undo.
+ */
+export function compressionFilterOf(fields: ReadonlyMap<string, string>): string | undefined {
+  if (!isTrue(fields, 'compressed')) return undefined;
+  const name = fields.get('compression-filter') ?? 'gzip';
+  if (canDecompress(name)) return name;
+  throw new FailedError(
+    `the backup was compressed with ${printable(name, 40)}, which coffer cannot undo`,
+  );
+}

@@ -1,0 +1,29 @@
+import type { ArchiveInput, ArchiveOutput } from '../../dom0-agent/archive/archive.ts';
+
+/** An archive in memory, given in pieces of `chunk` bytes. */
+export function inputOf(bytes: Buffer, seekable: boolean, chunk = 64 * 1024): ArchiveInput {
+  return {
+    size: seekable ? bytes.length : undefined,
+    seekable,
+    // eslint wants an await in what is async; the pieces come later, as from a real source.
+    async *read(from = 0, to = bytes.length) {
+      for (let at = from; at < to; at += chunk) {
+        yield await Promise.resolve(bytes.subarray(at, Math.min(at + chunk, to)));
+      }
+    },
+  };
+}
+
+/** Keeps what is written. */
+export class MemoryOutput implements ArchiveOutput {
+  readonly #chunks: Buffer[] = [];
+
+  write(bytes: Buffer): Promise<void> {
+    this.#chunks.push(Buffer.from(bytes));
+    return Promise.resolve();
+  }
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+}

@@ -1,0 +1,43 @@
+import { describe, expect, test } from 'vitest';
+import { readR3QubesXml } from '../../dom0-agent/qubes/store/r3.ts';
+import { missingFiles } from '../../dom0-agent/restore/complete.ts';
+import { archiveOf, expectedOfFixtures, fixture, membersOf, readAll } from './official-archives.ts';
+
+const { passphrase, backups } = expectedOfFixtures();
+const names = Object.keys(backups);
+
+describe.each(names)('%s', (name) => {
+  test.each([
+    ['a file', true],
+    ['a stream', false],
+  ])('every volume comes out of %s as it went in', async (_, seekable) => {
+    const { qubesXml, files } = await readAll(fixture(name), passphrase, seekable);
+    const volumes = [...files].filter(([path]) => path.endsWith('.img'));
+    const expected = Object.values(backups[name] ?? {}).flatMap((vm) => Object.values(vm));
+    expect(volumes.map(([, hash]) => hash).sort()).toEqual(expected.sort());
+    expect(qubesXml).toMatch(
+      name.startsWith('qubes4') ? /^<qubes>|^<\?xml/ : /^<QubesVmCollection/,
+    );
+  });
+});
+
+test('there are nine of them', () => {
+  expect(names).toHaveLength(9);
+});
+
+describe.each(names.filter((name) => !name.startsWith('qubes4')))('%s', (name) => {
+  test('holds all that its qubes.xml promises, and when it is cut short does not', async () => {
+    const archive = fixture(name);
+    const { qubesXml, paths } = await readAll(archive, passphrase);
+    const contents = readR3QubesXml(qubesXml);
+    expect(contents.qubes.map(({ qube }) => qube.name)).toEqual(Object.keys(backups[name] ?? {}));
+    expect(contents.dom0Home?.user).toBe('dom0user');
+    expect(missingFiles(contents, paths)).toEqual([]);
+
+    // Between files: all that the archive itself tells is in order.
+    const members = membersOf(archive);
+    const home = members.findIndex((member) => member.name.startsWith('dom0-home/'));
+    const short = await readAll(archiveOf(members.slice(0, home)), passphrase);
+    expect(missingFiles(contents, short.paths)).toEqual(['dom0-home/dom0user']);
+  });
+});

@@ -1,0 +1,70 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  MAC_ALGORITHMS,
+  canAuthenticate,
+  computeMac,
+  computeMacWithNoble,
+  isSameMac,
+  parseMacText,
+} from '../../../dom0-agent/archive/qubes3/mac.ts';
+import { WorkDirectory, noise } from '../official-archives.ts';
+
+/** Those that @noble/hashes does not offer. */
+const ONLY_OPENSSL = ['md5-sha1', 'sm3'];
+const message = noise(1000);
+
+describe.each(MAC_ALGORITHMS)('HMAC-%s', (algorithm) => {
+  test('is what openssl prints', () => {
+    using work = new WorkDirectory();
+    const printed = work.run('openssl', ['dgst', `-${algorithm}`, '-hmac', 'pass wörd!'], message);
+    const mac = parseMacText(printed.toString());
+    expect(mac).toEqual(computeMac(algorithm, 'pass wörd!', message));
+  });
+
+  test('is the same without OpenSSL, where that can be', () => {
+    const compute = (): Buffer => computeMacWithNoble(algorithm, 'pass wörd!', message);
+    if (ONLY_OPENSSL.includes(algorithm)) expect(compute).toThrow(RangeError);
+    else expect(compute()).toEqual(computeMac(algorithm, 'pass wörd!', message));
+  });
+});
+
+test('what nobody offers is known beforehand', () => {
+  expect(canAuthenticate('whirlpool')).toBe(false);
+  expect(canAuthenticate('shake128')).toBe(false);
+  expect(canAuthenticate('toString')).toBe(false);
+  expect(() => computeMac('whirlpool', 'x', message)).toThrow(RangeError);
+});
+
+test.each([
+  ['(stdin)= 0aff', '0aff'],
+  ['HMAC-SHA512(stdin)= 0aff\n', '0aff'],
+  ['SHA2-512(stdin)= 0aff\r\n', '0aff'],
+  ['BLAKE2B-512(stdin)= 0aff\n', '0aff'],
+])('the text %j is read', (text, hex) => {
+  expect(parseMacText(text)?.toString('hex')).toBe(hex);
+});
+
+test.each([
+  '',
+  '0aff',
+  '(stdin)= ',
+  '(stdin)= 0AFG',
+  '(stdin)= aa\nbb',
+  '(other)= aa',
+  `(stdin)= ${'a'.repeat(300)}`,
+])('the text %j is not', (text) => {
+  expect(parseMacText(text)).toBeUndefined();
+});
+
+test('any text is read or not, and what is read is compared by its bytes', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 1, maxLength: 64 }), fc.string(), (bytes, text) => {
+      expect(parseMacText(text)).toBeUndefined();
+      const mac = Buffer.from(bytes);
+      const parsed = parseMacText(`(stdin)= ${mac.toString('hex')}`);
+      expect(parsed !== undefined && isSameMac(mac, parsed)).toBe(true);
+      expect(isSameMac(mac, mac.subarray(1))).toBe(false);
+    }),
+  );
+});

@@ -1,0 +1,135 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  ManifestCheck,
+  formatManifest,
+  parseManifest,
+} from '../../../dom0-agent/archive/qubes4/manifest.ts';
+import { DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
+import {
+  type OuterMemberBlocks,
+  archiveOf,
+  inputOf,
+  membersOf,
+  noise,
+  open,
+  readAll,
+} from '../official-archives.ts';
+import { makeQubes4 } from './make-qubes4.ts';
+import { PASSPHRASE, makeArchive } from './write-sample.ts';
+
+const FILES = {
+  'vm5/private.img': noise(50_000),
+  'vm6/private.img': noise(20_000, 'other'),
+  'vm7/empty': '',
+};
+const archive = await makeArchive(FILES);
+const members = membersOf(archive);
+const names = members.map(({ name }) => name);
+
+function outcome(changed: readonly OuterMemberBlocks[], wanted = true): Promise<unknown> {
+  return read(archiveOf(changed), wanted).then(
+    () => 'read',
+    (error: unknown) => error,
+  );
+}
+
+async function read(bytes: Buffer, wanted: boolean): Promise<void> {
+  const reader = await open(inputOf(bytes, true), PASSPHRASE);
+  await reader.qubesXml();
+  for await (const { innerTar } of reader.files(() => wanted)) {
+    for await (const chunk of innerTar) expect(chunk.length).toBeGreaterThan(0);
+  }
+}
+
+const without = (name: string): OuterMemberBlocks[] => members.filter((each) => each.name !== name);
+
+describe('the manifest of a format 4 archive', () => {
+  it('holds, whether the files are read or passed over', async () => {
+    expect(await outcome(members)).toBe('read');
+    expect(await outcome(members, false)).toBe('read');
+  });
+
+  it.each(names.slice(3))('tells when %s is missing', async (name) => {
+    expect(await outcome(without(name))).toBeInstanceOf(DamagedError);
+    expect(await outcome(without(name), false)).toBeInstanceOf(DamagedError);
+  });
+
+  it('tells when the archive ends early, after any member', async () => {
+    for (let kept = 3; kept < members.length; kept++) {
+      expect(await outcome(members.slice(0, kept))).toBeInstanceOf(DamagedError);
+    }
+  });
+
+  it('tells when files are in another order, or stand behind it', async () => {
+    const [first, last] = [names.indexOf('vm7/empty.000.enc'), names.length - 1];
+    const inFront = [...members.slice(0, 3), ...members.slice(first, last)];
+    const others = members.slice(3).filter((member) => !inFront.includes(member));
+    expect(await outcome([...inFront, ...others])).toBeInstanceOf(DamagedError);
+    const behind = [...without('vm7/empty.000.enc'), ...members.slice(first, last)];
+    expect(await outcome(behind)).toBeInstanceOf(DamagedError);
+  });
+
+  it('tells when a file was added, even one that is passed over', async () => {
+    const [stranger] = membersOf(await makeArchive({ 'vm9/private.img': 'x' })).slice(3);
+    if (stranger === undefined) throw new Error('no stranger');
+    const changed = [...members.slice(0, -1), stranger, ...members.slice(-1)];
+    expect(await outcome(changed, false)).toBeInstanceOf(DamagedError);
+  });
+
+  it('cannot be dropped along with what the header says of it', async () => {
+    const [header, ...rest] = members.slice(0, -1);
+    if (header === undefined) throw new Error('no header');
+    const text = header.content.toString().replace('coffer-manifest=True\n', '');
+    const blocks = Buffer.from(header.blocks);
+    blocks.fill(0, 512).write(text, 512);
+    // The size, and the sum of the block that holds it.
+    blocks.write(`${text.length.toString(8).padStart(11, '0')}\0`, 124, 'latin1');
+    blocks.write('        ', 148, 'latin1');
+    const sum = blocks.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+    blocks.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+    const downgraded = await outcome([{ ...header, blocks }, ...rest]);
+    expect(downgraded).toBeInstanceOf(DamagedError);
+    expect(downgraded).not.toBeInstanceOf(WrongPassphraseError);
+  });
+
+  it('is not asked of archives that the official tools wrote', async () => {
+    const official = makeQubes4({ files: FILES, passphrase: PASSPHRASE });
+    expect((await readAll(official, PASSPHRASE)).files.size).toBe(3);
+  });
+
+  it('is text that is read as it was written, and in no other form', () => {
+    const hex = fc.stringMatching(/^[0-9a-f]{64}$/);
+    const name = fc.stringMatching(/^vm[0-9]{1,4}\/[a-z.]{1,20}\.[0-9]{3}\.enc$/);
+    const member = fc.record({ name, size: fc.integer({ min: 0, max: 2 ** 30 }), mac: hex });
+    fc.assert(
+      fc.property(fc.array(member), fc.nat(), (list, at) => {
+        const text = formatManifest(list);
+        expect(parseManifest(text)).toEqual(list);
+        const position = at % text.length;
+        const cut = text.slice(0, position) + text.slice(position + 1);
+        let parsed: unknown;
+        try {
+          parsed = parseManifest(cut);
+        } catch (error) {
+          expect(error).toBeInstanceOf(DamagedError);
+        }
+        expect(parsed).not.toEqual(list);
+      }),
+    );
+  });
+
+  it('notices a part that was exchanged for another of the same name and size', () => {
+    const part = noise(200);
+    const mac = part.subarray(-32).toString('hex');
+    const manifest = formatManifest([{ name: 'vm1/a.000.enc', size: 200, mac }]);
+    const checked = (bytes: Buffer): ManifestCheck => {
+      const check = new ManifestCheck();
+      check.note('vm1/a', 'vm1/a.000', 200);
+      check.noteBytes('vm1/a.000', bytes);
+      return check;
+    };
+    expect(() => checked(part).check(manifest)).not.toThrow();
+    expect(() => checked(noise(200, 'x')).check(manifest)).toThrow(DamagedError);
+  });
+});
