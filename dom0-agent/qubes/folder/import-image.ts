@@ -1,0 +1,78 @@
+import type { FileHandle } from 'node:fs/promises';
+
+import { FailedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
+import type { VolumePiece } from '../system.ts';
+import { replaceFile } from './replace-file.ts';
+
+/**
+ * Replaces the image at `path` by `size` bytes, of which `pieces` gives those that are not zero, in
+ * ascending order; the rest become holes. All or nothing: when `pieces` throws or does not fit, the
+ * disk is full or the signal fires, the image stays as it is and nothing else is left.
+ *
+ * @param label for messages: `the volume private of work`
+ */
+export async function importImage(
+  path: string,
+  label: string,
+  size: number,
+  pieces: AsyncIterable<VolumePiece>,
+  signal: AbortSignal,
+): Promise<void> {
+  const source = new Source(pieces);
+  try {
+    await replaceFile(path, async (file) => {
+      await file.truncate(size);
+      await writePieces(file, label, size, source.pieces(), signal);
+      signal.throwIfAborted();
+    });
+  } catch (error) {
+    if (error === source.error || systemCodeOf(error) === undefined) throw error;
+    const reason = systemCodeOf(error) === 'ENOSPC' ? 'there is no space left' : messageOf(error);
+    throw new FailedError(`${label} cannot be written: ${reason}`, { cause: error });
+  }
+}
+
+/** Tells what the source of the pieces threw from what went wrong with the file. */
+class Source {
+  error: unknown;
+  readonly #pieces: AsyncIterable<VolumePiece>;
+
+  constructor(pieces: AsyncIterable<VolumePiece>) {
+    this.#pieces = pieces;
+  }
+
+  async *pieces(): AsyncGenerator<VolumePiece, void, undefined> {
+    try {
+      yield* this.#pieces;
+    } catch (error) {
+      this.error = error;
+      throw error;
+    }
+  }
+}
+
+async function writePieces(
+  file: FileHandle,
+  label: string,
+  size: number,
+  pieces: AsyncIterable<VolumePiece>,
+  signal: AbortSignal,
+): Promise<void> {
+  let end = 0;
+  for await (const { offset, bytes } of pieces) {
+    signal.throwIfAborted();
+    if (offset < end || offset + bytes.length > size) {
+      throw new FailedError(`${label} cannot be written: its data do not fit its ${size} bytes`);
+    }
+    await writeWhole(file, bytes, offset);
+    end = offset + bytes.length;
+  }
+}
+
+async function writeWhole(file: FileHandle, bytes: Buffer, offset: number): Promise<void> {
+  let written = 0;
+  while (written < bytes.length) {
+    const rest = bytes.length - written;
+    written += (await file.write(bytes, written, rest, offset + written)).bytesWritten;
+  }
+}

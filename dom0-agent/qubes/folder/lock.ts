@@ -1,0 +1,64 @@
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { RefusedError, systemCodeOf } from '../../../shared/errors.ts';
+import { isLeftover, ownedName } from '../volumes/owner.ts';
+
+/** A lock is held for the time of one change, which takes milliseconds. */
+const PATIENCE_MS = 10_000;
+const INTERVAL_MS = 10;
+
+/**
+ * Runs `action` while holding the lock file at `path`, which tells who holds it. That of a process
+ * which is gone is taken over. Throws RefusedError when another process keeps the lock.
+ */
+export async function whileLocked<T>(path: string, action: () => Promise<T>): Promise<T> {
+  const owner = await ownedName();
+  const deadline = Date.now() + PATIENCE_MS;
+  while (!(await tryLock(path, owner))) {
+    if (Date.now() > deadline) {
+      throw new RefusedError(`another coffer keeps ${path}: wait until it is done`);
+    }
+    await sleep(INTERVAL_MS);
+  }
+  try {
+    return await action();
+  } finally {
+    await rm(path, { force: true });
+  }
+}
+
+async function tryLock(path: string, owner: string): Promise<boolean> {
+  try {
+    await writeFile(path, owner, { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (systemCodeOf(error) !== 'EEXIST') throw error;
+    await removeIfStale(path, owner);
+    return false;
+  }
+}
+
+/** Renames before it removes: of two that find the same stale lock, one gets hold of it. */
+async function removeIfStale(path: string, owner: string): Promise<void> {
+  if (!(await isStale(path))) return;
+  const aside = `${path}.${owner}`;
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  // Had another been quicker, what was moved is its new lock: that goes back.
+  if (await isStale(aside)) await rm(aside);
+  else await rename(aside, path);
+}
+
+async function isStale(path: string): Promise<boolean> {
+  try {
+    return await isLeftover(await readFile(path, 'utf8'));
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,95 @@
+import { readFile, stat } from 'node:fs/promises';
+
+import {
+  DamagedError,
+  FailedError,
+  messageOf,
+  RefusedError,
+  systemCodeOf,
+} from '../../../shared/errors.ts';
+import { formatQubesXml } from '../store/format.ts';
+import { parseQubesXml } from '../store/parse.ts';
+import type { QubesStore, StoredQube } from '../store/qubes-store.ts';
+import { whileLocked } from './lock.ts';
+import { replaceFile } from './replace-file.ts';
+
+/**
+ * The qubes.xml of a folder system. It is looked at each time, and changed under a lock, so two
+ * coffers can work on the same folder system.
+ */
+export class StoreFile {
+  readonly #path: string;
+  /** What was read, or written, the last time, and the mark of the file that it was in. */
+  #known: { readonly mark: string; readonly store: QubesStore } | undefined;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Throws RefusedError when there is none, FailedError when it cannot be read or understood. */
+  async read(): Promise<QubesStore> {
+    try {
+      const mark = await this.#mark();
+      if (this.#known?.mark === mark) return this.#known.store;
+      const store = parseOwn(await readFile(this.#path, 'utf8'), this.#path);
+      // Had it been replaced meanwhile, the mark would be the former file's: it is read again then.
+      this.#known = { mark, store };
+      return store;
+    } catch (error) {
+      if (systemCodeOf(error) === undefined) throw error;
+      if (systemCodeOf(error) === 'ENOENT' || systemCodeOf(error) === 'ENOTDIR') {
+        throw new RefusedError(
+          `there is no folder system, as ${this.#path} does not exist: ` +
+            'make one with `coffer sandbox DIR`',
+        );
+      }
+      throw new FailedError(`${this.#path} cannot be read: ${messageOf(error)}`);
+    }
+  }
+
+  /** Differs when another file has taken the place of the one that was there, as every change does. */
+  async #mark(): Promise<string> {
+    const { ino, size, mtimeNs, ctimeNs } = await stat(this.#path, { bigint: true });
+    return [ino, size, mtimeNs, ctimeNs].join(' ');
+  }
+
+  /**
+   * Changes the store: `change` gives the new one. What it throws leaves the store as it is.
+   */
+  async update(change: (store: QubesStore) => QubesStore | Promise<QubesStore>): Promise<void> {
+    await whileLocked(`${this.#path}.lock`, async () => {
+      const store = await change(await this.read());
+      const text = formatQubesXml(store);
+      await replaceFile(this.#path, (file) => file.writeFile(text));
+      this.#known = { mark: await this.#mark(), store };
+    });
+  }
+
+  /** Changes one VM. Throws RefusedError when there is no such VM. */
+  async updateQube(
+    name: string,
+    change: (qube: StoredQube, store: QubesStore) => StoredQube,
+  ): Promise<void> {
+    await this.update((store) => {
+      const changed = change(findQube(store, name), store);
+      return { ...store, qubes: store.qubes.map((qube) => (qube.name === name ? changed : qube)) };
+    });
+  }
+}
+
+/** Throws RefusedError when there is no such VM. */
+export function findQube(store: QubesStore, name: string): StoredQube {
+  const found = store.qubes.find((qube) => qube.name === name);
+  if (found === undefined) throw new RefusedError(`there is no VM called ${name} on this system`);
+  return found;
+}
+
+/** The system's own file is not hostile; when it is broken, that is no damaged backup. */
+function parseOwn(text: string, path: string): QubesStore {
+  try {
+    return parseQubesXml(text);
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+    throw new FailedError(`${path} is not the store of a Qubes system: ${error.message}`);
+  }
+}

@@ -1,0 +1,58 @@
+/** The classes of VM that a backup can hold. */
+export const QUBE_CLASSES = ['AdminVM', 'TemplateVM', 'StandaloneVM', 'AppVM', 'DispVM'] as const;
+export type QubeClass = (typeof QUBE_CLASSES)[number];
+
+/** One of a VM's volumes, as `admin.vm.volume.Info` tells of it. */
+export interface Volume {
+  readonly name: string;
+  /** Apparent size in bytes. */
+  readonly size: number;
+  /** Bytes in use, if the system knows: an estimate for tables and progress. */
+  readonly usage: number | undefined;
+  readonly pool: string;
+  readonly vid: string;
+  /** Whether the volume's content outlives the VM's run: only these belong in a backup. */
+  readonly saveOnStop: boolean;
+}
+
+/** A device that a VM is given at its start, or asks for. */
+export interface DeviceAssignment {
+  readonly deviceClass: string;
+  readonly backend: string;
+  readonly port: string;
+  /** All other fields as qubesd serialises them: `device_id`, `mode`, `_option name`, … */
+  readonly fields: ReadonlyMap<string, string>;
+}
+
+/** A firewall rule: `action`, `dst4`, `dsthost`, `proto`, `dstports`, … in the order they stand. */
+export type FirewallRule = ReadonlyMap<string, string>;
+
+/** A VM and everything about it that a restore needs, but for its volumes' contents. */
+export interface Qube {
+  readonly name: string;
+  readonly qubeClass: QubeClass;
+  readonly qid: number;
+  readonly label: string;
+  /** What was set by hand, `template` and `netvm` among it; never `name`, `qid`, `uuid`, `label`. A
+   *  VM-valued property set to "none" is the empty string. */
+  readonly properties: ReadonlyMap<string, string>;
+  readonly features: ReadonlyMap<string, string>;
+  readonly tags: ReadonlySet<string>;
+  readonly devices: readonly DeviceAssignment[];
+  readonly volumes: readonly Volume[];
+}
+
+/** The volumes of a VM that belong in a backup. */
+export function savedVolumes(qube: Qube): Volume[] {
+  return qube.volumes.filter((volume) => volume.saveOnStop);
+}
+
+/** Qubes' rule for names (qubes.vm.validate_name in qubes-core-admin). */
+export function isValidQubeName(name: string): boolean {
+  return (
+    name.length <= 31 &&
+    /^[a-zA-Z][a-zA-Z0-9_.-]*$/.test(name) &&
+    !name.endsWith('-dm') &&
+    !['none', 'default', 'Domain-0'].includes(name)
+  );
+}

@@ -1,0 +1,64 @@
+import { FailedError } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
+
+/** The type that stands for a reply without a single byte: the call was refused, or failed inside. */
+export const NO_REPLY = 'NoReply';
+
+/** A call that qubesd answered with an exception, or with nothing. */
+export class AdminApiError extends FailedError {
+  /** The exception's type as Qubes names it (`QubesVMNotFoundError`, …), or `NO_REPLY`. */
+  readonly type: string;
+
+  constructor(type: string, message: string) {
+    super(message);
+    this.type = type;
+  }
+}
+
+/** Whether qubesd answered with an exception of this type. */
+export function isAdminApiError(error: unknown, type: string): error is AdminApiError {
+  return error instanceof AdminApiError && error.type === type;
+}
+
+/**
+ * What a reply holds after its header.
+ *
+ * The form of a reply is that of qubes/api/__init__.py in qubes-core-admin: `0` NUL data, or
+ * `2` NUL type NUL traceback NUL format NUL, and an argument and NUL for each that the format has.
+ *
+ * @param request the call, for messages
+ */
+export function parseReply(reply: Buffer, request: string): Buffer {
+  if (reply.length === 0) throw noReply(request);
+  const header = reply.toString('latin1', 0, 2);
+  if (header === '0\0') return reply.subarray(2);
+  if (header !== '2\0') {
+    throw new FailedError(`qubesd answered ${request} in a form that coffer does not know`);
+  }
+  const [type = '', , format = '', ...rest] = reply.toString('utf8', 2).split('\0');
+  const words = formatLikePython(format, rest.slice(0, -1)).replace(/\s+/g, ' ').trim();
+  const known = printable(type, 100);
+  throw new AdminApiError(known, `qubesd refused ${request}: ${printable(words)} (${known})`);
+}
+
+function noReply(request: string): AdminApiError {
+  return new AdminApiError(
+    NO_REPLY,
+    `qubesd gave no answer to ${request}: it refuses the call, failed inside or is restarting; ` +
+      `see "sudo journalctl -u qubesd" in dom0`,
+  );
+}
+
+/**
+ * Python's `format % arguments`, as far as qubesd's messages go. A conversion that has no argument
+ * stays as it is.
+ */
+export function formatLikePython(format: string, values: readonly string[]): string {
+  const left = [...values];
+  return format.replace(/%%|%[-#0 +]*\d*(?:\.\d+)?[sdirxf]/g, (conversion) => {
+    if (conversion === '%%') return '%';
+    const value = left.shift();
+    if (value === undefined) return conversion;
+    return conversion.endsWith('r') && !/^\d+$/.test(value) ? `'${value}'` : value;
+  });
+}

@@ -1,0 +1,140 @@
+import { spawn } from 'node:child_process';
+import { buffer as wholeOf } from 'node:stream/consumers';
+import type { Writable } from 'node:stream';
+
+import { FailedError, InterruptedError, systemCodeOf } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
+import { MiB } from '../../../shared/sizes.ts';
+import type { VolumePiece } from '../system.ts';
+import { parseReply } from './admin-api-error.ts';
+
+/** The service that takes a volume's content (qubes-rpc/admin.vm.volume.Import in core-admin). */
+export const IMPORT_SERVICE = '/etc/qubes-rpc/admin.vm.volume.ImportWithSize';
+
+export interface ImportOptions {
+  /** Default: `IMPORT_SERVICE`. */
+  readonly service?: string | undefined;
+  /** What is put before a command that needs root; see `rootPrefix`. */
+  readonly rootPrefix: readonly string[];
+}
+
+export interface ImportedVolume {
+  readonly qubeName: string;
+  readonly volume: string;
+  readonly size: number;
+}
+
+/** What stands for a hole. Never written to. */
+const ZEROS = Buffer.alloc(MiB);
+
+/**
+ * Replaces a volume's content: `size` bytes, of which `pieces` gives those that are not zero. When
+ * `pieces` throws or the signal fires the volume keeps its old content: the service commits only
+ * when it got exactly `size` bytes, so that the last byte is held back until all is well.
+ */
+export async function importVolume(
+  { qubeName, volume, size }: ImportedVolume,
+  pieces: AsyncIterable<VolumePiece>,
+  signal: AbortSignal,
+  { service = IMPORT_SERVICE, rootPrefix }: ImportOptions,
+): Promise<void> {
+  const label = `the volume ${volume} of ${qubeName}`;
+  // With nothing to hold back, nothing could be undone; and no pool has such volumes.
+  if (size < 1) throw new FailedError(`${label} cannot be made ${size} bytes long`);
+
+  // As a group of its own the service is out of reach of Ctrl-C: killed half way, it would leave
+  // the pool with an import that never ends.
+  const [program, ...args] = [
+    ...rootPrefix,
+    'env',
+    'QREXEC_REMOTE_DOMAIN=dom0',
+    `QREXEC_REQUESTED_TARGET=${qubeName}`,
+    service,
+    volume,
+  ];
+  const child = spawn(program, args, { stdio: 'pipe', detached: true });
+  const ended = new Promise<void>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', () => resolve());
+  });
+  const outcome = Promise.all([wholeOf(child.stdout), wholeOf(child.stderr), ended]);
+  // Both are looked at below: a service that wants no more says why in its reply.
+  outcome.catch(() => undefined);
+  child.stdin.on('error', () => undefined);
+  const stop = () => child.stdin.destroy();
+  signal.addEventListener('abort', stop);
+
+  try {
+    const isWhole = await sendContent(child.stdin, size, pieces, label).finally(() => {
+      child.stdin.end();
+      // Its end is waited for in any case: then the old content is back in its place.
+      return outcome.catch(() => undefined);
+    });
+    const [reply, complaint] = await outcome;
+    checkReply(reply, complaint, label);
+    if (!isWhole) throw new FailedError(`${label} was not taken whole, though nothing is said`);
+  } catch (error) {
+    if (signal.aborted) throw new InterruptedError(`coffer was stopped while it wrote ${label}`);
+    if (systemCodeOf(error) === 'ENOENT') {
+      throw new FailedError(`${label} cannot be written: ${program} is not installed`);
+    }
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+/**
+ * Sends `pieces` with zeros between them. The last byte goes when `pieces` has ended well. False
+ * when the other side stopped listening.
+ */
+async function sendContent(
+  input: Writable,
+  size: number,
+  pieces: AsyncIterable<VolumePiece>,
+  label: string,
+): Promise<boolean> {
+  await send(input, Buffer.from(`${size}\n`));
+  let sent = 0;
+  let last: Buffer = ZEROS.subarray(0, 1);
+  for await (const { offset, bytes } of pieces) {
+    if (input.destroyed) return false;
+    if (bytes.length === 0) continue;
+    const end = offset + bytes.length;
+    if (offset < sent || end > size) {
+      throw new FailedError(`${label} was given data out of place, at byte ${offset}`);
+    }
+    await sendZeros(input, offset - sent);
+    if (end === size) {
+      last = Buffer.from(bytes.subarray(-1));
+      await send(input, bytes.subarray(0, -1));
+      sent = size - 1;
+    } else {
+      await send(input, bytes);
+      sent = end;
+    }
+  }
+  await sendZeros(input, size - 1 - sent);
+  await send(input, last);
+  return !input.destroyed;
+}
+
+async function sendZeros(input: Writable, count: number): Promise<void> {
+  for (let left = count; left > 0; left -= ZEROS.length) {
+    await send(input, ZEROS.subarray(0, Math.min(left, ZEROS.length)));
+  }
+}
+
+/** Resolves when the bytes were taken, so that their buffer can be used again, or never will be. */
+async function send(input: Writable, bytes: Buffer): Promise<void> {
+  if (input.destroyed || bytes.length === 0) return;
+  await new Promise<void>((resolve) => input.write(bytes, () => resolve()));
+}
+
+function checkReply(reply: Buffer, complaint: Buffer, label: string): void {
+  const words = printable(complaint.toString().replace(/\s+/g, ' ').trim());
+  if (reply.length === 0 && words !== '') {
+    throw new FailedError(`${label} cannot be written: ${words}`);
+  }
+  parseReply(reply, `the import of ${label}`);
+}

@@ -1,0 +1,93 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { SystemGoneError } from '../system-gone-error.ts';
+import { isAdminApiError, NO_REPLY } from './admin-api-error.ts';
+import type { AdminApi } from './admin-api.ts';
+
+export interface OutlastOptions {
+  /** How long a qubesd that went away is waited for, in milliseconds. */
+  readonly comeback: number;
+  /** Told, in words for the user, that qubesd is waited for. */
+  readonly onWait?: ((text: string) => void) | undefined;
+}
+
+const INTERVAL = 250;
+
+/** A call that every release of Qubes answers, and that changes nothing. */
+const PROBE = ['dom0', 'admin.label.List'] as const;
+
+/**
+ * What qubesd answers to a call that it had carried out already, when it went away before it could
+ * say so.
+ */
+const DONE_ALREADY: readonly (readonly [method: RegExp, type: string])[] = [
+  [/^admin\.vm\.Create/, 'QubesVMAlreadyExistsError'],
+  [/^admin\.vm\.Remove$/, 'QubesVMNotFoundError'],
+  [/^admin\.vm\.device\.\w+\.Assign$/, 'DeviceAlreadyAssigned'],
+  [/^admin\.vm\.device\.\w+\.Attach$/, 'DeviceAlreadyAttached'],
+];
+
+/**
+ * The same Admin API, for which a qubesd that restarts, as it does at its update, is waited for and
+ * asked once more. Throws SystemGoneError when it does not come back, and at once when it was never
+ * there.
+ */
+export function outlastRestarts(api: AdminApi, options: OutlastOptions): AdminApi {
+  const { comeback, onWait } = options;
+  let wasThere = false;
+  let waiting: Promise<void> | undefined;
+
+  const waitForQubesd = async (): Promise<void> => {
+    onWait?.('qubesd went away: waiting for it to come back');
+    const deadline = Date.now() + comeback;
+    for (;;) {
+      try {
+        await api(...PROBE);
+        return;
+      } catch (error) {
+        if (!(error instanceof SystemGoneError)) throw error;
+        if (Date.now() > deadline) {
+          // What is asked from now on does not wait once more.
+          wasThere = false;
+          throw error;
+        }
+      }
+      await sleep(INTERVAL);
+    }
+  };
+  const isBack = async (): Promise<void> => {
+    waiting ??= waitForQubesd().finally(() => (waiting = undefined));
+    return waiting;
+  };
+
+  /** No answer is what a refusal looks like, and a qubesd that is just ending. */
+  const wentAway = async (error: unknown): Promise<boolean> => {
+    if (error instanceof SystemGoneError) return wasThere;
+    if (!isAdminApiError(error, NO_REPLY)) return false;
+    return api(...PROBE).then(
+      () => false,
+      (now: unknown) => now instanceof SystemGoneError,
+    );
+  };
+
+  return async (...call) => {
+    try {
+      const reply = await api(...call);
+      wasThere = true;
+      return reply;
+    } catch (error) {
+      if (!(await wentAway(error))) throw error;
+    }
+    await isBack();
+    try {
+      return await api(...call);
+    } catch (error) {
+      const [, method] = call;
+      const isDone = DONE_ALREADY.some(
+        ([pattern, type]) => pattern.test(method) && isAdminApiError(error, type),
+      );
+      if (isDone) return '';
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,146 @@
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+
+import { FailedError, messageOf, RefusedError, systemCodeOf } from '../../../shared/errors.ts';
+import { MiB } from '../../../shared/sizes.ts';
+import { formatFirewallXml } from '../firewall-xml.ts';
+import { Layout } from '../folder/layout.ts';
+import { describeNewQube } from '../folder/new-qube.ts';
+import { makeQubeFiles } from '../folder/qube-files.ts';
+import { savedVolumes, type Volume } from '../qube.ts';
+import { formatQubesXml } from '../store/format.ts';
+import type { QubesStore, StoredQube } from '../store/qubes-store.ts';
+import { makeExt4Image } from './ext4-image.ts';
+import { DOM0_FILES, EMPTY_DOM0_FILES, SAMPLE_VOLUMES } from './sample-files.ts';
+import { BARE_STORE, type SampleQube, sampleQubes } from './sample-qubes.ts';
+import { writeSampleTree } from './sample-tree.ts';
+
+/** Smaller than Qubes' own, so that whoever compares whole volumes need not wait. */
+const SIZES: ReadonlyMap<string, number> = new Map([
+  ['root', 1024 * MiB],
+  ['private', 512 * MiB],
+]);
+
+const DOM0_USER = 'user';
+/** Where the files lie before they are put into an image. */
+const TREE = '.tree';
+
+export interface SandboxOptions {
+  /** Only dom0, a template and the storage VM: a system to restore into. */
+  readonly empty: boolean;
+}
+
+/**
+ * Makes a sample folder system, about 200 MB of data, in a directory that is empty or does not exist.
+ * Throws RefusedError when it is not empty, FailedError when something cannot be made; what was made
+ * is removed then. qubes.xml is written last: without it, the directory is no system.
+ *
+ * @param onStep is told what is being made, in words for the user
+ */
+export async function makeSandbox(
+  directory: string,
+  options: SandboxOptions,
+  signal: AbortSignal,
+  onStep: (text: string) => void,
+): Promise<void> {
+  const layout = new Layout(resolve(directory));
+  const wasThere = await refuseUsed(layout.directory);
+  try {
+    await mkdir(layout.directory, { recursive: true });
+    await fill(layout, options, signal, onStep);
+  } catch (error) {
+    await removeMade(layout.directory, wasThere);
+    if (systemCodeOf(error) === undefined) throw error;
+    throw new FailedError(`the sandbox cannot be made: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Whether the directory is there. Throws RefusedError when something is in it. */
+async function refuseUsed(directory: string): Promise<boolean> {
+  try {
+    if ((await readdir(directory)).length === 0) return true;
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return false;
+    throw new RefusedError(`a sandbox cannot be made in ${directory}: ${messageOf(error)}`);
+  }
+  throw new RefusedError(`${directory} is not empty: name a directory that is, or a new one`);
+}
+
+async function removeMade(directory: string, wasThere: boolean): Promise<void> {
+  if (!wasThere) {
+    await rm(directory, { recursive: true, force: true });
+    return;
+  }
+  for (const name of await readdir(directory)) {
+    await rm(join(directory, name), { recursive: true, force: true });
+  }
+}
+
+async function fill(
+  layout: Layout,
+  { empty }: SandboxOptions,
+  signal: AbortSignal,
+  onStep: (text: string) => void,
+): Promise<void> {
+  onStep('dom0 and its home');
+  const home = join(layout.dom0Homes, DOM0_USER);
+  await writeSampleTree(home, empty ? EMPTY_DOM0_FILES : DOM0_FILES, signal);
+  let store = BARE_STORE;
+  for (const sample of sampleQubes(empty)) {
+    const qube = describeSample(store, sample);
+    onStep(`${qube.qubeClass} ${qube.name}`);
+    await makeQube(layout, qube, sample, signal);
+    store = { ...store, qubes: [...store.qubes, qube] };
+  }
+  await writeFile(layout.qubesXml, formatQubesXml(store));
+}
+
+function describeSample(store: QubesStore, sample: SampleQube): StoredQube {
+  const qube = describeNewQube(store, { ...sample.wanted, pool: undefined });
+  return {
+    ...qube,
+    properties: new Map([...qube.properties, ...Object.entries(sample.properties ?? {})]),
+    features: new Map(Object.entries(sample.features ?? {})),
+    tags: new Set(sample.tags),
+    devices: sample.devices ?? [],
+    volumes: qube.volumes.map((volume) => ({
+      ...volume,
+      size: SIZES.get(volume.name) ?? volume.size,
+    })),
+  };
+}
+
+async function makeQube(
+  layout: Layout,
+  qube: StoredQube,
+  sample: SampleQube,
+  signal: AbortSignal,
+): Promise<void> {
+  await makeQubeFiles(layout, qube);
+  for (const volume of savedVolumes(qube)) await fillVolume(layout, qube, volume, signal);
+  const { firewall, notes, running } = sample;
+  if (firewall !== undefined) {
+    await writeFile(layout.firewallXmlOf(qube), formatFirewallXml(firewall));
+  }
+  if (notes !== undefined) await writeFile(layout.notesOf(qube), notes);
+  if (running === true) {
+    await mkdir(join(layout.homeOf(qube.name), 'backups'), { recursive: true });
+    await mkdir(dirname(layout.runningFileOf(qube.name)), { recursive: true });
+    await writeFile(layout.runningFileOf(qube.name), '');
+  }
+}
+
+async function fillVolume(
+  layout: Layout,
+  qube: StoredQube,
+  volume: Volume,
+  signal: AbortSignal,
+): Promise<void> {
+  const tree = join(layout.directory, TREE);
+  try {
+    await writeSampleTree(tree, SAMPLE_VOLUMES.get(`${qube.name}/${volume.name}`) ?? [], signal);
+    await makeExt4Image(layout.imageOf(qube, volume), volume.size, tree, signal);
+  } finally {
+    await rm(tree, { recursive: true, force: true });
+  }
+}

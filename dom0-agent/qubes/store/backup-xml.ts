@@ -1,0 +1,190 @@
+import { DamagedError } from '../../../shared/errors.ts';
+import type { Qube } from '../qube.ts';
+import { formatQubesXml } from './format.ts';
+import { parseQubesXml } from './parse.ts';
+import { STANDARD_LABELS, type Label, type StoredQube, type UnknownDomain } from './qubes-store.ts';
+
+/**
+ * The qubes.xml of a backup is the store's form with a few features more. Those of the official tools
+ * (qubes/backup.py of qubes-core-admin, qubesadmin/backup/core3.py): `backup-content` (`True`, or
+ * empty for what is not in the backup), `backup-path`, `backup-size`. And two of coffer's on dom0,
+ * whose features no tool restores.
+ */
+const CONTENT = 'backup-content';
+const PATH = 'backup-path';
+const SIZE = 'backup-size';
+const CREATED = 'backup-created';
+const USER = 'backup-user';
+
+/** A VM in a backup. */
+export interface QubeInBackup {
+  readonly qube: Qube;
+  /** Its directory in the archive, without a slash at the end: `vm5`. */
+  readonly directory: string;
+  /** Bytes before compression: an estimate for tables and progress. */
+  readonly size: number;
+}
+
+/** dom0's home in a backup. */
+export interface Dom0HomeInBackup {
+  /** `dom0-home/home`, or as the official tools have it, `dom0-home/<user>`. */
+  readonly directory: string;
+  readonly user: string;
+  readonly size: number;
+}
+
+/** What a backup holds. */
+export interface BackupStore {
+  /** When it was begun, to the second. Backups of the official tools do not tell. */
+  readonly created: Date | undefined;
+  readonly dom0Home: Dom0HomeInBackup | undefined;
+  readonly qubes: readonly QubeInBackup[];
+}
+
+/** What a backup holds, as it tells itself. */
+export interface BackupStoreRead extends BackupStore {
+  /** VMs of classes that coffer cannot restore. */
+  readonly unknownDomains: readonly UnknownDomain[];
+}
+
+/**
+ * Writes the qubes.xml of a backup: the VMs in it, dom0, the labels that they have, and nothing else of
+ * the system. The official tools restore from it; they need the entry of dom0 even when its home is
+ * not in the backup.
+ */
+export function backupQubesXml(store: BackupStore & { readonly dom0: Qube }): string {
+  const { created, dom0, dom0Home, qubes } = store;
+  const dom0Features = new Map([
+    ...(dom0Home === undefined
+      ? [[CONTENT, ''] as const]
+      : [...contentFeatures(dom0Home), [USER, dom0Home.user] as const]),
+    ...(created === undefined ? [] : [[CREATED, isoSeconds(created)] as const]),
+  ]);
+  const dom0Entry: StoredQube = {
+    name: dom0.name,
+    qubeClass: 'AdminVM',
+    qid: 0,
+    uuid: undefined,
+    label: dom0.label,
+    properties: new Map(),
+    features: dom0Features,
+    tags: new Set(),
+    devices: [],
+    volumes: [],
+  };
+  return formatQubesXml({
+    labels: labelsFor([dom0, ...qubes.map(({ qube }) => qube)]),
+    pools: new Map(),
+    properties: new Map(),
+    qubes: [dom0Entry, ...qubes.map(entryOf)],
+    unknownDomains: [],
+  });
+}
+
+/**
+ * Reads the qubes.xml of a backup in the formats coffer-1 and 4. VMs that are mentioned but not in the
+ * backup are left out. Throws DamagedError like `parseQubesXml`, and for a VM whose place
+ * in the archive is not its own.
+ */
+export function readBackupQubesXml(untrustedText: string): BackupStoreRead {
+  const store = parseQubesXml(untrustedText);
+  const dom0 = store.qubes.find(({ qubeClass }) => qubeClass === 'AdminVM');
+  const qubes = store.qubes.filter((qube) => qube !== dom0 && isInBackup(qube)).map(readEntry);
+  const directories = new Set(qubes.map(({ directory }) => directory));
+  if (directories.size < qubes.length) {
+    throw new DamagedError('qubes.xml puts two VMs in the same place of the backup');
+  }
+  return {
+    created: createdOf(dom0?.features.get(CREATED)),
+    dom0Home: dom0 !== undefined && isInBackup(dom0) ? readHome(dom0.features) : undefined,
+    qubes,
+    unknownDomains: store.unknownDomains.filter(isInBackup),
+  };
+}
+
+function entryOf({ qube, directory, size }: QubeInBackup): StoredQube {
+  return {
+    ...qube,
+    uuid: undefined,
+    features: new Map([...qube.features, ...contentFeatures({ directory, size })]),
+    volumes: qube.volumes.map((volume) => ({ ...volume, settings: new Map() })),
+  };
+}
+
+function contentFeatures({
+  directory,
+  size,
+}: {
+  readonly directory: string;
+  readonly size: number;
+}): [string, string][] {
+  return [
+    [CONTENT, 'True'],
+    // The official writer ends a VM's directory with a slash, and dom0's home without.
+    [PATH, directory.includes('/') ? directory : `${directory}/`],
+    [SIZE, `${size}`],
+  ];
+}
+
+function labelsFor(qubes: readonly Qube[]): Label[] {
+  const used = new Set(qubes.map(({ label }) => label));
+  const standard = STANDARD_LABELS.filter(({ name }) => used.has(name));
+  const own = [...used].filter((name) => !STANDARD_LABELS.some((label) => label.name === name));
+  const first = STANDARD_LABELS.length + 1;
+  return [...standard, ...own.map((name, i) => ({ index: first + i, name, color: '' }))];
+}
+
+function isInBackup({ features }: Pick<StoredQube, 'features'>): boolean {
+  return Boolean(features.get(CONTENT));
+}
+
+function readEntry(stored: StoredQube): QubeInBackup {
+  const untrustedPath = stored.features.get(PATH) ?? '';
+  if (!/^vm\d{1,5}\/?$/.test(untrustedPath)) {
+    throw new DamagedError(`qubes.xml does not say where in the backup ${stored.name} lies`);
+  }
+  const features = new Map(stored.features);
+  for (const feature of [CONTENT, PATH, SIZE]) features.delete(feature);
+  return {
+    qube: { ...stored, features },
+    directory: untrustedPath.replace(/\/$/, ''),
+    size: sizeOf(stored.name, stored.features),
+  };
+}
+
+function readHome(features: ReadonlyMap<string, string>): Dom0HomeInBackup {
+  const [, userInPath] = /^dom0-home\/([^/]{1,64})\/?$/.exec(features.get(PATH) ?? '') ?? [];
+  const untrustedUser = features.get(USER) ?? userInPath ?? '';
+  if (userInPath === undefined || ![userInPath, untrustedUser].every(isUserName)) {
+    throw new DamagedError("qubes.xml does not say where in the backup dom0's home lies");
+  }
+  return {
+    directory: `dom0-home/${userInPath}`,
+    user: untrustedUser,
+    size: sizeOf('dom0', features),
+  };
+}
+
+/** What useradd takes, and some more: in any case one harmless component of a path. */
+function isUserName(untrustedName: string): boolean {
+  return /^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?$/.test(untrustedName);
+}
+
+function sizeOf(name: string, features: ReadonlyMap<string, string>): number {
+  const untrustedSize = features.get(SIZE) ?? '0';
+  if (/^\d{1,15}$/.test(untrustedSize)) return Number(untrustedSize);
+  throw new DamagedError(`qubes.xml gives ${name} a size that is not a number`);
+}
+
+function isoSeconds(date: Date): string {
+  return date.toISOString().replace(/\.\d+Z$/, 'Z');
+}
+
+function createdOf(untrustedText: string | undefined): Date | undefined {
+  if (untrustedText === undefined) return undefined;
+  const created = new Date(untrustedText);
+  if (/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(untrustedText) && !isNaN(created.getTime())) {
+    return created;
+  }
+  throw new DamagedError('qubes.xml tells a time of the backup that is not one');
+}

@@ -1,0 +1,89 @@
+import { formatDevices } from './devices.ts';
+import type { QubesStore, StoredQube, StoredVolume } from './qubes-store.ts';
+import { element, type NewElement, writeXml } from './write-xml.ts';
+
+/**
+ * Writes a store as the qubes.xml of R4. Domains of unknown classes are not written. Throws FailedError
+ * when a setting holds a character that XML cannot.
+ */
+export function formatQubesXml(store: QubesStore): string {
+  return writeXml(
+    element(
+      'qubes',
+      [],
+      [
+        element('labels', [], store.labels.map(formatLabel)),
+        element(
+          'pools',
+          [],
+          Array.from(store.pools, ([name, settings]) =>
+            element('pool', [['name', name], ...settings]),
+          ),
+        ),
+        formatProperties(store.properties),
+        element('domains', [], store.qubes.map(formatDomain)),
+      ],
+    ),
+  );
+}
+
+function formatLabel({ index, name, color }: QubesStore['labels'][number]): NewElement {
+  return element(
+    'label',
+    [['id', `label-${index}`], ...(color === '' ? [] : [['color', color] as const])],
+    name,
+  );
+}
+
+function formatDomain(qube: StoredQube): NewElement {
+  return element(
+    'domain',
+    [
+      ['id', `domain-${qube.qid}`],
+      ['class', qube.qubeClass],
+    ],
+    [
+      formatProperties(new Map([...fieldsOf(qube), ...qube.properties])),
+      element('features', [], named('feature', qube.features)),
+      element(
+        'tags',
+        [],
+        Array.from(qube.tags, (tag) => element('tag', [['name', tag]])),
+      ),
+      ...formatDevices(qube.devices),
+      ...(qube.volumes.length > 0
+        ? [element('volume-config', [], qube.volumes.map(formatVolume))]
+        : []),
+    ],
+  );
+}
+
+/** What is a property in qubes.xml, and a field of the model. */
+function fieldsOf({ name, qubeClass, qid, uuid, label }: StoredQube): [string, string][] {
+  if (qubeClass === 'AdminVM') return [['label', label]];
+  return [
+    ['label', label],
+    ['name', name],
+    ['qid', `${qid}`],
+    ...(uuid === undefined ? [] : [['uuid', uuid] satisfies [string, string]]),
+  ];
+}
+
+function formatVolume({ name, pool, vid, size, saveOnStop, settings }: StoredVolume): NewElement {
+  return element('volume', [
+    ['name', name],
+    ['pool', pool],
+    ['vid', vid],
+    ['size', `${size}`],
+    ['save_on_stop', saveOnStop ? 'True' : 'False'],
+    ...settings,
+  ]);
+}
+
+function formatProperties(properties: ReadonlyMap<string, string>): NewElement {
+  return element('properties', [], named('property', properties));
+}
+
+function named(name: string, values: ReadonlyMap<string, string>): NewElement[] {
+  return Array.from(values, ([key, value]) => element(name, [['name', key]], value));
+}

@@ -1,0 +1,191 @@
+import type { Element } from '@xmldom/xmldom';
+
+import { DamagedError } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
+import { isValidQubeName, QUBE_CLASSES } from '../qube.ts';
+import { parseDevices } from './devices.ts';
+import type { Label, QubesStore, StoredQube, StoredVolume, UnknownDomain } from './qubes-store.ts';
+import { attributeOf, childrenOf, parseStrictXml, textOf } from './strict-xml.ts';
+
+const WHAT = 'qubes.xml';
+/** Far more than a Qubes system can have, and still quick. */
+const MOST_DOMAINS = 20_000;
+/** qubes.config.max_qid of qubes-core-admin is below this. */
+const LARGEST_QID = 65_535;
+/** Properties that are a field of `StoredQube`. */
+const FIELDS = new Set(['name', 'qid', 'uuid', 'label']);
+
+/**
+ * Parses the qubes.xml of R4: a system's own, or a backup's. Throws DamagedError, naming the VM, when
+ * it is malformed, holds an entity, a forbidden name, a name or a qid twice, or is out of bounds.
+ * Elements that coffer does not know are passed over.
+ */
+export function parseQubesXml(untrustedText: string): QubesStore {
+  const root = parseStrictXml(untrustedText, WHAT);
+  if (root.tagName !== 'qubes') throw new DamagedError('qubes.xml does not begin with <qubes>');
+  const labels = within(root, 'labels', 'label').map(parseLabel);
+  const domains = within(root, 'domains', 'domain');
+  if (domains.length > MOST_DOMAINS) {
+    throw new DamagedError(`qubes.xml holds more than ${MOST_DOMAINS} VMs`);
+  }
+  const qubes: StoredQube[] = [];
+  const unknownDomains: UnknownDomain[] = [];
+  for (const domain of domains) {
+    const className = attributeOf(domain, 'class', WHAT);
+    const qubeClass = QUBE_CLASSES.find((known) => known === className);
+    if (qubeClass === undefined) unknownDomains.push(parseUnknown(domain, className));
+    else qubes.push(parseDomain(domain, qubeClass, labels));
+  }
+  refuseTwice([...qubes, ...unknownDomains].map(({ name }) => name));
+  refuseTwice(qubes.map(({ qid }) => `VM number ${qid}`));
+  return {
+    labels,
+    pools: pairsOf(within(root, 'pools', 'pool'), 'name', (pool) => attributesOf(pool, ['name'])),
+    properties: propertiesOf(root),
+    // A stable sort: dom0 goes to the front, all else stays.
+    qubes: qubes.sort((a, b) => Number(isDom0(b)) - Number(isDom0(a))),
+    unknownDomains,
+  };
+}
+
+function parseLabel(label: Element): Label {
+  const index = /^label-(\d{1,4})$/.exec(attributeOf(label, 'id', WHAT))?.[1];
+  const name = textOf(label, WHAT);
+  if (index === undefined || !/^[a-zA-Z0-9_.-]{1,64}$/.test(name)) {
+    throw new DamagedError('qubes.xml has a label that Qubes would not take');
+  }
+  return { index: Number(index), name, color: label.getAttribute('color') ?? '' };
+}
+
+function parseUnknown(domain: Element, untrustedClass: string): UnknownDomain {
+  const name = checkedName(propertiesOf(domain).get('name') ?? '');
+  return { name, className: printable(untrustedClass, 40), features: featuresOf(domain) };
+}
+
+function parseDomain(
+  domain: Element,
+  qubeClass: StoredQube['qubeClass'],
+  labels: readonly Label[],
+): StoredQube {
+  const all = propertiesOf(domain);
+  const name = nameOf(qubeClass, all);
+  return {
+    name,
+    qubeClass,
+    qid: qidOf(name, all.get('qid') ?? attributeOf(domain, 'id', WHAT).replace(/^domain-/, '')),
+    uuid: all.get('uuid'),
+    label: labelOf(name, all.get('label'), labels),
+    properties: new Map([...all].filter(([property]) => !FIELDS.has(property))),
+    features: featuresOf(domain),
+    tags: new Set(within(domain, 'tags', 'tag').map((tag) => attributeOf(tag, 'name', WHAT))),
+    devices: parseDevices(domain, WHAT),
+    volumes: volumesOf(domain),
+  };
+}
+
+function nameOf(
+  qubeClass: StoredQube['qubeClass'],
+  properties: ReadonlyMap<string, string>,
+): string {
+  if (qubeClass === 'AdminVM') return 'dom0';
+  const name = checkedName(properties.get('name') ?? '');
+  if (name === 'dom0') throw new DamagedError('qubes.xml has a VM that calls itself dom0');
+  return name;
+}
+
+function checkedName(untrustedName: string): string {
+  if (isValidQubeName(untrustedName)) return untrustedName;
+  throw new DamagedError(
+    `qubes.xml has a VM with the name "${printable(untrustedName, 40)}", which Qubes forbids`,
+  );
+}
+
+function qidOf(name: string, untrustedQid: string): number {
+  const qid = /^\d{1,5}$/.test(untrustedQid) ? Number(untrustedQid) : LARGEST_QID + 1;
+  if (qid > LARGEST_QID || (qid === 0) !== (name === 'dom0')) {
+    throw new DamagedError(`qubes.xml gives ${name} a number (qid) that it cannot have`);
+  }
+  return qid;
+}
+
+/** A label stands by its name, in older files by its id. */
+function labelOf(name: string, untrustedLabel = '', labels: readonly Label[]): string {
+  const label = labels.find(
+    (l) => l.name === untrustedLabel || `label-${l.index}` === untrustedLabel,
+  );
+  if (label !== undefined) return label.name;
+  throw new DamagedError(
+    `qubes.xml gives ${name} the label "${printable(untrustedLabel, 40)}", which it does not define`,
+  );
+}
+
+function volumesOf(domain: Element): StoredVolume[] {
+  const known = ['name', 'pool', 'vid', 'size', 'save_on_stop'];
+  const volumes = within(domain, 'volume-config', 'volume').map((volume): StoredVolume => {
+    const untrustedName = attributeOf(volume, 'name', WHAT);
+    const untrustedSize = volume.getAttribute('size') ?? '0';
+    const size = /^\d{1,16}$/.test(untrustedSize) ? Number(untrustedSize) : Infinity;
+    // A volume's name becomes a file name.
+    if (!/^[a-z][a-z0-9_-]{0,30}$/.test(untrustedName) || !Number.isSafeInteger(size)) {
+      throw new DamagedError('qubes.xml has a volume whose name or size is not one');
+    }
+    return {
+      name: untrustedName,
+      size,
+      usage: undefined,
+      pool: volume.getAttribute('pool') ?? '',
+      vid: volume.getAttribute('vid') ?? '',
+      saveOnStop: volume.getAttribute('save_on_stop') === 'True',
+      settings: attributesOf(volume, known),
+    };
+  });
+  refuseTwice(volumes.map(({ name }) => `the volume ${name} of one VM`));
+  return volumes;
+}
+
+/** The text of a property is its value; `ref` is how older files refer to VMs and labels. */
+function propertiesOf(parent: Element): Map<string, string> {
+  return pairsOf(
+    within(parent, 'properties', 'property'),
+    'name',
+    (property) => property.getAttribute('ref') ?? textOf(property, WHAT),
+  );
+}
+
+/** A feature without text is set, but empty. */
+function featuresOf(domain: Element): Map<string, string> {
+  return pairsOf(within(domain, 'features', 'feature'), 'name', (feature) => textOf(feature, WHAT));
+}
+
+function within(parent: Element, group: string, name: string): Element[] {
+  return childrenOf(parent, group).flatMap((element) => childrenOf(element, name));
+}
+
+function pairsOf<T>(
+  elements: readonly Element[],
+  key: string,
+  valueOf: (element: Element) => T,
+): Map<string, T> {
+  refuseTwice(elements.map((element) => attributeOf(element, key, WHAT)));
+  return new Map(elements.map((element) => [attributeOf(element, key, WHAT), valueOf(element)]));
+}
+
+function attributesOf(element: Element, without: readonly string[]): Map<string, string> {
+  const pairs = Array.from(element.attributes, ({ name, value }): [string, string] => [
+    name,
+    value,
+  ]);
+  return new Map(pairs.filter(([name]) => !without.includes(name)));
+}
+
+function isDom0({ qubeClass }: StoredQube): boolean {
+  return qubeClass === 'AdminVM';
+}
+
+function refuseTwice(names: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const name of names) {
+    if (seen.has(name)) throw new DamagedError(`qubes.xml has ${printable(name, 60)} twice`);
+    seen.add(name);
+  }
+}

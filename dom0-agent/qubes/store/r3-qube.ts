@@ -1,0 +1,185 @@
+import type { Element } from '@xmldom/xmldom';
+import { DamagedError } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
+import type { DeviceAssignment, Qube, Volume } from '../qube.ts';
+import { parseStrings, parseSwitches } from './r3-literals.ts';
+
+/** The VMs of the collection by their number, and the settings for all of them. */
+export interface R3Collection {
+  readonly root: Element;
+  readonly nameOf: ReadonlyMap<number, string>;
+}
+
+/** Attributes that became properties of the same name: what was not set by hand, and what may be. */
+const PLAIN_PROPERTIES: readonly (readonly [string, string, RegExp])[] = [
+  ['include_in_backups', 'True', /^(True|False)$/],
+  ['debug', 'False', /^(True|False)$/],
+  ['autostart', 'False', /^(True|False)$/],
+  ['qrexec_timeout', '60', /^[0-9]{1,9}$/],
+  ['vcpus', '2', /^[0-9]{1,9}$/],
+  ['memory', '400', /^[0-9]{1,9}$/],
+  ['maxmem', '4000', /^[0-9]{1,9}$/],
+  ['default_user', 'user', /^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/],
+  ['mac', 'None', /^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$/],
+];
+/** Attributes that count only where `uses_default_<name>` is False. */
+const KERNEL_PROPERTIES = ['kernel', 'kernelopts'] as const;
+
+/** Services of R3 that became features of another name than `service.<name>`. */
+const FEATURE_OF_SERVICE: ReadonlyMap<string, string> = new Map([
+  ['qubes-update-check', 'check-updates'],
+]);
+
+/** A feature's value for yes, and for no. */
+const YES = '1';
+const NO = '';
+
+/** Translates a VM that is not dom0 to the settings of R4. Throws DamagedError. */
+export function translateR3Qube(vm: Element, collection: R3Collection): Qube {
+  const properties = new Map<string, string>();
+  const template = templateOf(vm, collection);
+  if (template !== undefined) properties.set('template', template);
+  addPlainProperties(vm, properties);
+  addKernel(vm, properties);
+  addNetwork(vm, collection, properties);
+  const qubeClass = isTemplate(vm)
+    ? 'TemplateVM'
+    : template === undefined
+      ? 'StandaloneVM'
+      : 'AppVM';
+  return {
+    name: collection.nameOf.get(qidOf(vm)) ?? '',
+    qubeClass,
+    qid: qidOf(vm),
+    label: labelOf(vm),
+    properties,
+    features: featuresOf(vm, qubeClass === 'StandaloneVM'),
+    tags: new Set(),
+    devices: devicesOf(vm),
+    volumes: qubeClass === 'AppVM' ? [volume('private')] : [volume('root'), volume('private')],
+  };
+}
+
+/** The number of a VM. Throws DamagedError. */
+export function qidOf(untrustedVm: Element): number {
+  const untrustedQid = untrustedVm.getAttribute('qid') ?? '';
+  if (!/^[0-9]{1,9}$/.test(untrustedQid))
+    throw new DamagedError(`qubes.xml in the backup has a VM without a number`);
+  return Number(untrustedQid);
+}
+
+function isTemplate({ tagName }: Element): boolean {
+  return tagName === 'QubesTemplateVm' || tagName === 'QubesTemplateHVm';
+}
+
+function templateOf(vm: Element, collection: R3Collection): string | undefined {
+  return isTemplate(vm) ? undefined : referenceOf(vm, 'template_qid', collection);
+}
+
+/** The name of the VM whose number an attribute holds; undefined for `none`. */
+function referenceOf(
+  element: Element,
+  attribute: string,
+  { nameOf }: R3Collection,
+): string | undefined {
+  const untrustedQid = element.getAttribute(attribute) ?? 'none';
+  if (untrustedQid.toLowerCase() === 'none') return undefined;
+  const name = /^[0-9]{1,9}$/.test(untrustedQid) ? nameOf.get(Number(untrustedQid)) : undefined;
+  if (name !== undefined) return name;
+  throw new DamagedError(
+    `qubes.xml in the backup refers to a VM that is not in it: ${attribute} ${printable(untrustedQid, 20)}`,
+  );
+}
+
+function labelOf(vm: Element): string {
+  const untrustedLabel = vm.getAttribute('label') ?? '';
+  return /^[a-z][a-z0-9_-]{0,31}$/.test(untrustedLabel) ? untrustedLabel : 'red';
+}
+
+function addPlainProperties(vm: Element, properties: Map<string, string>): void {
+  for (const [name, usual, pattern] of PLAIN_PROPERTIES) {
+    const untrustedValue = vm.getAttribute(name) ?? usual;
+    if (untrustedValue === usual || untrustedValue === '') continue;
+    if (!pattern.test(untrustedValue)) throw unsound(name, untrustedValue);
+    properties.set(name, untrustedValue);
+  }
+}
+
+function addKernel(vm: Element, properties: Map<string, string>): void {
+  for (const name of KERNEL_PROPERTIES) {
+    if (vm.getAttribute(`uses_default_${name}`)?.toLowerCase() !== 'false') continue;
+    const untrustedValue = vm.getAttribute(name) ?? '';
+    if (!/^[\x20-\x7e]{0,1000}$/.test(untrustedValue)) throw unsound(name, untrustedValue);
+    properties.set(name, untrustedValue.toLowerCase() === 'none' ? '' : untrustedValue);
+  }
+  if (isHvm(vm)) {
+    properties.set('virt_mode', 'hvm');
+    properties.set('kernel', '');
+  }
+}
+
+function isHvm({ tagName }: Element): boolean {
+  return tagName === 'QubesHVm' || tagName === 'QubesTemplateHVm';
+}
+
+function addNetwork(vm: Element, collection: R3Collection, properties: Map<string, string>): void {
+  const isNetVm = vm.tagName === 'QubesNetVm';
+  if (isNetVm || vm.tagName === 'QubesProxyVm') properties.set('provides_network', 'True');
+  if (isNetVm) {
+    properties.set('netvm', '');
+  } else if (vm.getAttribute('uses_default_netvm') === 'False') {
+    properties.set('netvm', referenceOf(vm, 'netvm_qid', collection) ?? '');
+  }
+  const usual = referenceOf(collection.root, 'default_netvm', collection) ?? '';
+  const ofDisposables =
+    vm.getAttribute('uses_default_dispvm_netvm') === 'False'
+      ? (referenceOf(vm, 'dispvm_netvm_qid', collection) ?? '')
+      : (properties.get('netvm') ?? usual);
+  // In R3 a VM's disposables had a network of the VM's choice, by default its own. R4 needs a template
+  // with that network for it, which the backup does not hold: none is better than a leak.
+  if (ofDisposables !== usual) properties.set('default_dispvm', '');
+}
+
+function featuresOf(vm: Element, standalone: boolean): Map<string, string> {
+  const features = new Map<string, string>();
+  // Windows notices another emulated machine; R3's was the one without Linux in it.
+  if (isHvm(vm)) features.set('linux-stubdom', NO);
+  // In R3, VMs that are no HVMs were taken to have Qubes' agents.
+  if (vm.tagName === 'QubesTemplateVm' || (vm.tagName === 'QubesAppVm' && standalone)) {
+    features.set('qrexec', YES);
+    features.set('gui', YES);
+  }
+  if (vm.getAttribute('internal') === 'True') features.set('internal', YES);
+  for (const [service, on] of parseSwitches(vm.getAttribute('services') ?? '{}')) {
+    if (!/^[A-Za-z0-9_.-]{1,100}$/.test(service)) throw unsound('services', service);
+    features.set(FEATURE_OF_SERVICE.get(service) ?? `service.${service}`, on ? YES : NO);
+  }
+  return features;
+}
+
+/** PCI devices, `02:00.0`, which R4 names `02_00.0`. */
+function devicesOf(vm: Element): DeviceAssignment[] {
+  const fields = new Map([
+    ['device_id', '*'],
+    ['mode', 'required'],
+  ]);
+  if (vm.getAttribute('pci_strictreset') === 'False') fields.set('_no-strict-reset', 'True');
+  return parseStrings(vm.getAttribute('pcidevs') ?? '[]').map((untrustedDevice) => {
+    if (!/^([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/i.test(untrustedDevice)) {
+      throw unsound('pcidevs', untrustedDevice);
+    }
+    const port = untrustedDevice.replaceAll(':', '_');
+    return { deviceClass: 'pci', backend: 'dom0', port, fields };
+  });
+}
+
+/** R3 does not tell how large a volume is: its inner tar does. */
+function volume(name: string): Volume {
+  return { name, size: 0, usage: undefined, pool: '', vid: '', saveOnStop: true };
+}
+
+function unsound(attribute: string, untrustedValue: string): DamagedError {
+  return new DamagedError(
+    `qubes.xml in the backup has an unsound ${attribute}: ${printable(untrustedValue, 60)}`,
+  );
+}

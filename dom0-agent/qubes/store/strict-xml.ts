@@ -1,0 +1,110 @@
+import { DOMParser, Element, Text, onWarningStopParsing } from '@xmldom/xmldom';
+
+import { DamagedError } from '../../../shared/errors.ts';
+import { KiB, MiB } from '../../../shared/sizes.ts';
+
+/** The longest XML that is parsed, in bytes of UTF-8: more than ten thousand VMs need. */
+const LONGEST_XML = 16 * MiB;
+/** Bounds the memory that the parsed document takes, to a few hundred MiB. */
+const MOST_TAGS = 800_000;
+/** Qubes' files are six deep. */
+const DEEPEST = 16;
+/** In characters, attributes and all: R3 keeps everything about a VM in one tag's attributes. */
+const LONGEST_TAG = 64 * KiB;
+
+/** What is left of XML: tags with quoted attributes. No namespaces, DTD, CDATA, instructions. */
+const TAG =
+  /^<(\/?)[A-Za-z][\w.-]*(?:\s+(?!xmlns)[A-Za-z][\w.-]*\s*=\s*(?:"[^"<]*"|'[^'<]*'))*\s*(\/?)>/;
+const DECLARATION = /^<\?xml [^<>?]*\?>\s*/;
+const REFERENCE = /&(?:(?:lt|gt|amp|quot|apos)|#(\d{1,7})|#x([\da-fA-F]{1,6}));|&/g;
+/** What XML 1.0 (section 2.2) does not let a document hold, written out or as a reference. */
+const NOT_XML = /[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u;
+
+/**
+ * Parses XML of the kind that Qubes writes, and refuses everything beyond: a document type or entity,
+ * a namespace, a processing instruction, anything malformed, too long, too deep or too many.
+ * What passes is safe to give to a parser whose time and memory grow with such things.
+ *
+ * @param what for the message of the DamagedError: `qubes.xml`
+ */
+export function parseStrictXml(untrustedText: string, what: string): Element {
+  const untrustedBody = untrustedText.replace(DECLARATION, '');
+  const flaw = flawOf(untrustedBody);
+  if (flaw !== undefined) throw new DamagedError(`${what} ${flaw}`);
+  try {
+    const parser = new DOMParser({ onError: onWarningStopParsing, locator: false });
+    const root = parser.parseFromString(untrustedBody, 'text/xml').documentElement;
+    if (root !== null) return root;
+  } catch {
+    // The parser's words quote the document: of no use to a reader, and hostile.
+  }
+  throw new DamagedError(`${what} is not well-formed XML`);
+}
+
+/** The child elements of that name, in order. */
+export function childrenOf(parent: Element, name: string): Element[] {
+  const children: Element[] = [];
+  for (let node = parent.firstChild; node !== null; node = node.nextSibling) {
+    if (node instanceof Element && node.tagName === name) children.push(node);
+  }
+  return children;
+}
+
+/** The text in an element that holds nothing but text. Throws DamagedError if there is more. */
+export function textOf(element: Element, what: string): string {
+  let text = '';
+  for (let node = element.firstChild; node !== null; node = node.nextSibling) {
+    if (!(node instanceof Text)) {
+      throw new DamagedError(`${what} has more than text in a <${element.tagName}>`);
+    }
+    text += node.data;
+  }
+  return text;
+}
+
+/** An attribute that must be there. Throws DamagedError when it is not. */
+export function attributeOf(element: Element, name: string, what: string): string {
+  const value = element.getAttribute(name);
+  if (value === null) {
+    throw new DamagedError(`${what} has a <${element.tagName}> without the attribute "${name}"`);
+  }
+  return value;
+}
+
+/** What is wrong with a document before it is parsed, as the end of a sentence. */
+function flawOf(untrustedText: string): string | undefined {
+  if (Buffer.byteLength(untrustedText) > LONGEST_XML) return 'is longer than 16 MiB';
+  if (NOT_XML.test(untrustedText)) return 'holds characters that XML forbids';
+  for (const [reference, decimal, hexadecimal] of untrustedText.matchAll(REFERENCE)) {
+    if (!isAllowed(reference, decimal, hexadecimal)) return 'refers to something that is not in it';
+  }
+  return flawOfTags(untrustedText);
+}
+
+function isAllowed(reference: string, decimal?: string, hexadecimal?: string): boolean {
+  if (reference === '&') return false;
+  if (decimal === undefined && hexadecimal === undefined) return true;
+  const code = hexadecimal === undefined ? Number(decimal) : parseInt(hexadecimal, 16);
+  return code <= 0x10ffff && !NOT_XML.test(String.fromCodePoint(code));
+}
+
+function flawOfTags(untrustedText: string): string | undefined {
+  let depth = 0;
+  let tags = 0;
+  for (let at = untrustedText.indexOf('<'); at >= 0; at = untrustedText.indexOf('<', at)) {
+    if (untrustedText.startsWith('<!--', at)) {
+      at = untrustedText.indexOf('-->', at + '<!--'.length);
+      if (at < 0) return 'is not well-formed XML';
+      continue;
+    }
+    if (untrustedText.startsWith('<!', at)) return 'has a document type, an entity or raw text';
+    const [tag, closing, empty] = TAG.exec(untrustedText.slice(at, at + LONGEST_TAG)) ?? [];
+    if (tag === undefined) return 'is not well-formed XML of the kind that Qubes writes';
+    if (closing === '/') depth--;
+    else if (empty !== '/') depth++;
+    if (depth > DEEPEST) return `is nested deeper than ${DEEPEST} elements`;
+    if (++tags > MOST_TAGS) return `holds more than ${MOST_TAGS} tags`;
+    at += tag.length;
+  }
+  return undefined;
+}

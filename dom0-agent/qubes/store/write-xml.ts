@@ -1,0 +1,67 @@
+import { FailedError } from '../../../shared/errors.ts';
+
+/** An element on its way into a file: attributes in order, then either text or children. */
+export interface NewElement {
+  readonly name: string;
+  readonly attributes: readonly (readonly [string, string])[];
+  readonly content: string | readonly NewElement[];
+}
+
+/** A shorthand for `NewElement`. */
+export function element(
+  name: string,
+  attributes: readonly (readonly [string, string])[] = [],
+  content: string | readonly NewElement[] = [],
+): NewElement {
+  return { name, attributes, content };
+}
+
+/**
+ * Writes XML as Qubes does: indented by two spaces, text as it is. (The serialiser of xmldom lets a
+ * bare carriage return through, which the next reader takes for a line feed.) Throws FailedError when
+ * there is a character that XML cannot hold.
+ */
+export function writeXml(root: NewElement): string {
+  const lines: string[] = [];
+  writeElement(root, '', lines);
+  lines.push('');
+  return lines.join('\n');
+}
+
+function writeElement(
+  { name, attributes, content }: NewElement,
+  indent: string,
+  lines: string[],
+): void {
+  const start = name + attributes.map(([key, value]) => ` ${key}="${escape(value)}"`).join('');
+  if (typeof content === 'string') {
+    lines.push(`${indent}<${start}>${escape(content)}</${name}>`);
+  } else if (content.length === 0) {
+    lines.push(`${indent}<${start}/>`);
+  } else {
+    lines.push(`${indent}<${start}>`);
+    for (const child of content) writeElement(child, `${indent}  `, lines);
+    lines.push(`${indent}</${name}>`);
+  }
+}
+
+/** See section 2.2 of XML 1.0 for what a document can hold, 2.11 and 3.3.3 for white space. */
+function escape(text: string): string {
+  if (/[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u.test(text)) {
+    throw new FailedError('a setting holds a character that XML, and so qubes.xml, cannot hold');
+  }
+  return text.replace(/[<>&"\t\n\r]/g, (character) => {
+    switch (character) {
+      case '<':
+        return '&lt;';
+      case '>':
+        return '&gt;';
+      case '&':
+        return '&amp;';
+      case '"':
+        return '&quot;';
+      default:
+        return `&#${character.charCodeAt(0)};`;
+    }
+  });
+}

@@ -1,0 +1,92 @@
+import type { DeviceAssignment, FirewallRule, Qube, QubeClass, Volume } from './qube.ts';
+
+/** A run of bytes that is not a hole. */
+export interface Extent {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** The content of a volume, held still while it is open (a snapshot where the pool can). */
+export interface VolumeImage extends AsyncDisposable {
+  /** Apparent size in bytes. */
+  readonly size: number;
+  /** Where there is data, ascending, neither touching nor overlapping; the rest reads as zeros. */
+  readonly extents: readonly Extent[];
+  /** Fills `buffer` from `offset` on. Throws FailedError, naming the volume, when it cannot. */
+  read(buffer: Buffer, offset: number): Promise<void>;
+}
+
+/** A piece of a volume on its way in. Pieces ascend; what lies between them is zeros. */
+export interface VolumePiece {
+  readonly offset: number;
+  readonly bytes: Buffer;
+}
+
+/** What `create` needs to know of a new VM. */
+export interface NewQube {
+  readonly name: string;
+  readonly qubeClass: Exclude<QubeClass, 'AdminVM'>;
+  readonly label: string;
+  /** For an AppVM and a DispVM. */
+  readonly template: string | undefined;
+  /** Where its volumes go; undefined: the system's default. */
+  readonly pool: string | undefined;
+  /** What it has from the start. */
+  readonly features?: ReadonlyMap<string, string>;
+}
+
+/** What the system falls back on where a VM sets nothing; undefined where there is none. */
+export interface SystemDefaults {
+  readonly template: string | undefined;
+  readonly netvm: string | undefined;
+  readonly dispvm: string | undefined;
+}
+
+/** dom0's user and their home directory. */
+export interface Dom0Home {
+  readonly user: string;
+  readonly path: string;
+}
+
+/**
+ * What coffer needs of a Qubes system. Two implementations: `qubesd` (the Admin API) and `folder`
+ * (a directory that plays a Qubes system). Every method throws a FailedError or RefusedError
+ * that names the VM.
+ */
+export interface QubesSystem {
+  /** For messages: `the Qubes system of this machine`, `the folder system /tmp/box`. */
+  readonly description: string;
+
+  /** Every VM, dom0 first. */
+  qubes(): Promise<Qube[]>;
+  labels(): Promise<string[]>;
+  defaults(): Promise<SystemDefaults>;
+  dom0Home(): Promise<Dom0Home>;
+  isRunning(name: string): Promise<boolean>;
+  firewall(name: string): Promise<FirewallRule[] | undefined>;
+  notes(name: string): Promise<string>;
+  openVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage>;
+  setBackupTimestamp(name: string, unixTime: number): Promise<void>;
+
+  create(qube: NewQube): Promise<void>;
+  /** Undoes `create`, volumes and all. */
+  remove(name: string): Promise<void>;
+  setProperty(name: string, property: string, value: string): Promise<void>;
+  setFeature(name: string, feature: string, value: string): Promise<void>;
+  removeFeature(name: string, feature: string): Promise<void>;
+  setTag(name: string, tag: string): Promise<void>;
+  setFirewall(name: string, rules: readonly FirewallRule[]): Promise<void>;
+  setNotes(name: string, notes: string): Promise<void>;
+  assignDevice(name: string, device: DeviceAssignment): Promise<void>;
+  /**
+   * Replaces a volume's content: `size` bytes, of which `pieces` gives those that are not zero. All
+   * or nothing: when `pieces` throws, or the signal fires, the volume keeps its old content.
+   */
+  importVolume(
+    name: string,
+    volume: string,
+    size: number,
+    pieces: AsyncIterable<VolumePiece>,
+    signal: AbortSignal,
+  ): Promise<void>;
+}

@@ -1,0 +1,22 @@
+/** A volume of a VM, as its pool knows it. */
+export interface PlacedVolume {
+  /** For messages: `the volume private of work`. */
+  readonly label: string;
+  readonly qubeName: string;
+  /** The volume's id in its pool. */
+  readonly vid: string;
+}
+
+/** A volume whose committed content stays as it is until this is disposed of. */
+export interface HeldVolume extends AsyncDisposable {
+  /** A file or a block device, which only root may be able to read. */
+  readonly path: string;
+}
+
+/** How one kind of storage pool is read. */
+export interface VolumeDriver {
+  /** Holds a volume's last committed content still. Throws FailedError or RefusedError. */
+  hold(volume: PlacedVolume): Promise<HeldVolume>;
+  /** Removes what a coffer that was killed has left in the pool. */
+  removeLeftovers(): Promise<void>;
+}

@@ -1,0 +1,129 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+
+import { FailedError, InterruptedError, messageOf } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
+import { atMost } from '../at-most.ts';
+import type { VolumeImage } from '../system.ts';
+import {
+  ANSWER,
+  ANSWER_HEADER_LENGTH,
+  formatQuestion,
+  LONGEST_OPENED,
+  LONGEST_PIECE,
+  LONGEST_SENTENCE,
+  parseAnswerHeader,
+  parseOpened,
+} from './image-wire.ts';
+import { PipeReader } from './pipe-reader.ts';
+
+/**
+ * The content of the volume at `path`, when only root may read it: coffer starts itself a second
+ * time through sudo, and that process opens the one volume and hands it over through its pipes
+ * (`serve-image.ts`). It ends when its standard input does, so it never outlives coffer.
+ *
+ * @param command what starts it, but for its path and label: `sudo -n -- node coffer read-volume`
+ * @param label for messages: `the volume private of work`
+ */
+export async function openImageAsRoot(
+  command: readonly string[],
+  path: string,
+  label: string,
+  signal: AbortSignal,
+): Promise<VolumeImage> {
+  if (signal.aborted) throw new InterruptedError(`coffer was stopped before it opened ${label}`);
+  const process = new RootProcess([...command, path, label], label, signal);
+  try {
+    const { size, extents } = parseOpened(await process.nextAnswer(LONGEST_OPENED));
+    // An answer does not say which question it belongs to.
+    const inTurn = atMost(1);
+    return {
+      size,
+      extents,
+      read: (buffer, offset) =>
+        inTurn(async () => {
+          for (let done = 0; done < buffer.length; done += LONGEST_PIECE) {
+            await process.ask(buffer.subarray(done, done + LONGEST_PIECE), offset + done);
+          }
+        }),
+      [Symbol.asyncDispose]: () => process.end(),
+    };
+  } catch (error) {
+    await process.end();
+    throw error;
+  }
+}
+
+class RootProcess {
+  readonly #label: string;
+  readonly #signal: AbortSignal;
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #answers: PipeReader;
+  /** What it complained about, once it has ended. */
+  readonly #ended: Promise<string>;
+  readonly #stop = () => this.#child.stdin.destroy();
+
+  constructor(command: readonly string[], label: string, signal: AbortSignal) {
+    this.#label = label;
+    this.#signal = signal;
+    const [program = '', ...args] = command;
+    // A group of its own, so that Ctrl-C does not look like a volume that cannot be read.
+    this.#child = spawn(program, args, { stdio: 'pipe', detached: true });
+    this.#answers = new PipeReader(this.#child.stdout);
+    this.#ended = this.#untilEnd();
+    // That it is gone shows in its answers.
+    this.#child.stdin.on('error', () => undefined);
+    signal.addEventListener('abort', this.#stop);
+  }
+
+  #untilEnd(): Promise<string> {
+    let complaint = '';
+    this.#child.stderr.on('data', (piece: Buffer) => {
+      complaint = (complaint + piece.toString()).slice(0, 1000);
+    });
+    this.#child.once('error', (error) => (complaint = messageOf(error)));
+    return new Promise((resolve) => this.#child.once('close', () => resolve(complaint)));
+  }
+
+  /** Fills `buffer` from `offset` on. */
+  async ask(buffer: Buffer, offset: number): Promise<void> {
+    this.#child.stdin.write(formatQuestion({ offset, length: buffer.length }));
+    const length = await this.#nextLength(buffer.length);
+    if (length !== buffer.length || !(await this.#answers.fill(buffer))) {
+      throw new FailedError(`${this.#label} was not handed over whole at byte ${offset}`);
+    }
+  }
+
+  async nextAnswer(longest: number): Promise<Buffer> {
+    const answer = await this.#answers.take(await this.#nextLength(longest));
+    if (answer !== undefined) return answer;
+    throw new FailedError(`${this.#label} cannot be read as root: an answer broke off`);
+  }
+
+  async #nextLength(longest: number): Promise<number> {
+    const header = Buffer.alloc(ANSWER_HEADER_LENGTH);
+    const whole = await this.#answers.fill(header);
+    if (this.#signal.aborted) {
+      throw new InterruptedError(`coffer was stopped while it read ${this.#label}`);
+    }
+    if (!whole) {
+      const complaint = (await this.#ended).replace(/\s+/g, ' ').trim();
+      throw new FailedError(
+        `${this.#label} cannot be read as root: ${printable(complaint) || 'the process ended'}`,
+      );
+    }
+    const { kind, length } = parseAnswerHeader(header);
+    if (kind === ANSWER.bytes && length <= longest) return length;
+    const sentence = await this.#answers.take(Math.min(length, LONGEST_SENTENCE));
+    throw new FailedError(
+      printable(sentence?.toString() ?? `${this.#label} cannot be read as root`),
+    );
+  }
+
+  async end(): Promise<void> {
+    this.#signal.removeEventListener('abort', this.#stop);
+    this.#child.stdin.end();
+    // What nobody reads any more would keep it from ending.
+    this.#child.stdout.resume();
+    await this.#ended;
+  }
+}

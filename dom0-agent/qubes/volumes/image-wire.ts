@@ -1,0 +1,74 @@
+import { FailedError } from '../../../shared/errors.ts';
+import { KiB, MiB } from '../../../shared/sizes.ts';
+import type { Extent } from '../system.ts';
+
+/**
+ * What goes through the pipes between coffer and its root process, which reads a volume for it
+ * (`serve-image.ts`, `image-as-root.ts`). All numbers are big-endian:
+ *   question   offset (8 bytes), length (4 bytes)
+ *   answer     kind (1 byte), length (4 bytes), then as many bytes
+ * First, unasked, comes an answer whose bytes are JSON: the volume's size and extents.
+ */
+export const QUESTION_LENGTH = 12;
+export const ANSWER_HEADER_LENGTH = 5;
+
+/** What an answer holds: what was asked for, or a sentence that says why not. */
+export const ANSWER = { bytes: 0, failure: 1 } as const;
+
+/** The longest that may be asked for at once. */
+export const LONGEST_PIECE = 16 * MiB;
+/** The longest sentence about a failure. */
+export const LONGEST_SENTENCE = 4 * KiB;
+/** The longest list of extents: at some 25 bytes each, ten million of them. */
+export const LONGEST_OPENED = 256 * MiB;
+
+export interface Question {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface Opened {
+  readonly size: number;
+  readonly extents: readonly Extent[];
+}
+
+export function formatQuestion({ offset, length }: Question): Buffer {
+  const bytes = Buffer.alloc(QUESTION_LENGTH);
+  bytes.writeBigUInt64BE(BigInt(offset), 0);
+  bytes.writeUInt32BE(length, 8);
+  return bytes;
+}
+
+export function parseQuestion(bytes: Buffer): Question {
+  return { offset: Number(bytes.readBigUInt64BE(0)), length: bytes.readUInt32BE(8) };
+}
+
+export function formatAnswerHeader(kind: number, length: number): Buffer {
+  const bytes = Buffer.alloc(ANSWER_HEADER_LENGTH);
+  bytes.writeUInt8(kind, 0);
+  bytes.writeUInt32BE(length, 1);
+  return bytes;
+}
+
+export function parseAnswerHeader(bytes: Buffer): { kind: number; length: number } {
+  return { kind: bytes.readUInt8(0), length: bytes.readUInt32BE(1) };
+}
+
+export function formatOpened({ size, extents }: Opened): Buffer {
+  return Buffer.from(
+    JSON.stringify([size, ...extents.flatMap(({ offset, length }) => [offset, length])]),
+  );
+}
+
+export function parseOpened(bytes: Buffer): Opened {
+  const numbers: unknown = JSON.parse(bytes.toString());
+  if (!Array.isArray(numbers) || !numbers.every((n) => Number.isSafeInteger(n))) {
+    throw new FailedError('the process that reads a volume as root speaks another language');
+  }
+  const [size = 0, ...rest] = numbers.map(Number);
+  const extents: Extent[] = [];
+  for (let i = 0; i + 1 < rest.length; i += 2) {
+    extents.push({ offset: rest[i] ?? 0, length: rest[i + 1] ?? 0 });
+  }
+  return { size, extents };
+}

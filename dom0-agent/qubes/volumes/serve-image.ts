@@ -1,0 +1,56 @@
+import type { Readable, Writable } from 'node:stream';
+
+import { FailedError, messageOf } from '../../../shared/errors.ts';
+import { MiB } from '../../../shared/sizes.ts';
+import {
+  ANSWER,
+  formatAnswerHeader,
+  formatOpened,
+  LONGEST_PIECE,
+  parseQuestion,
+  QUESTION_LENGTH,
+} from './image-wire.ts';
+import { openImage } from './image.ts';
+import { PipeReader } from './pipe-reader.ts';
+
+/**
+ * What the hidden command `coffer read-volume PATH LABEL` does, as root: opens the one image, and
+ * hands over what it is asked for until `questions` ends. It neither writes nor runs anything.
+ */
+export async function serveImage(
+  path: string,
+  label: string,
+  questions: Readable,
+  answers: Writable,
+): Promise<void> {
+  const stop = new AbortController();
+  questions.once('close', () => stop.abort());
+  answers.once('error', () => stop.abort());
+  try {
+    await using image = await openImage(path, label, stop.signal);
+    await answer(answers, ANSWER.bytes, formatOpened(image));
+
+    const reader = new PipeReader(questions);
+    const question = Buffer.alloc(QUESTION_LENGTH);
+    let buffer = Buffer.alloc(MiB);
+    while (await reader.fill(question)) {
+      const { offset, length } = parseQuestion(question);
+      if (length > LONGEST_PIECE) throw new FailedError(`a piece of ${length} bytes is too long`);
+      if (length > buffer.length) buffer = Buffer.alloc(length);
+      const piece = buffer.subarray(0, length);
+      await image.read(piece, offset);
+      await answer(answers, ANSWER.bytes, piece);
+    }
+  } catch (error) {
+    if (stop.signal.aborted) return;
+    await answer(answers, ANSWER.failure, Buffer.from(messageOf(error)));
+  }
+}
+
+/** Resolves when the bytes were handed over: then their buffer can be used again. */
+async function answer(answers: Writable, kind: number, bytes: Buffer): Promise<void> {
+  answers.write(formatAnswerHeader(kind, bytes.length));
+  await new Promise<void>((resolve, reject) => {
+    answers.write(bytes, (error) => (error ? reject(error) : resolve()));
+  });
+}

@@ -1,0 +1,84 @@
+import { execFile } from 'node:child_process';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+
+import { ownedName } from '../../../dom0-agent/qubes/volumes/owner.ts';
+import { never, pieces, smallSystem } from './small-system.ts';
+
+const ROOT = join(import.meta.dirname, '../../..');
+
+/** Runs code that has `system` in a process of its own. */
+async function elsewhere(directory: string, code: string): Promise<void> {
+  const program = `
+    import { openFolderSystem } from './dom0-agent/qubes/folder/system.ts';
+    const system = await openFolderSystem(process.argv[1]);
+    ${code}`;
+  await promisify(execFile)(
+    process.execPath,
+    ['--import', 'tsx', '--input-type=module', '-e', program, directory],
+    { cwd: ROOT },
+  );
+}
+
+describe('two coffers on one folder system', () => {
+  it('lose none of their changes', async () => {
+    const { directory, system } = await smallSystem();
+    const setting = (prefix: string): string =>
+      `for (let i = 0; i < 15; i++) await system.setFeature('work', '${prefix}' + i, 'x');`;
+    await Promise.all([
+      elsewhere(directory, setting('a')),
+      elsewhere(directory, setting('b')),
+      ...Array.from({ length: 15 }, (_, i) => system.setFeature('work', `c${i}`, 'x')),
+    ]);
+    const work = (await system.qubes()).find(({ name }) => name === 'work');
+    expect(work?.features.size).toBe(45);
+    expect((await readdir(directory)).filter((name) => name.includes('coffer'))).toEqual([]);
+    expect(await readdir(directory)).not.toContain('qubes.xml.lock');
+  });
+
+  it('wait for each other', async () => {
+    const { directory, system } = await smallSystem();
+    const lock = join(directory, 'qubes.xml.lock');
+    await writeFile(lock, await ownedName());
+    const waiting = system.setTag('work', 'late');
+    const order: string[] = [];
+    const done = waiting.then(() => order.push('done'));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    order.push('released');
+    await promisify(execFile)('rm', [lock]);
+    await done;
+    expect(order).toEqual(['released', 'done']);
+  });
+});
+
+describe('a coffer that was killed', () => {
+  it('leaves a lock that the next one takes over', async () => {
+    const { directory, system } = await smallSystem();
+    await writeFile(join(directory, 'qubes.xml.lock'), 'coffer.4194305.1.00000000');
+    await system.setTag('work', 'next');
+    expect(await readdir(directory)).not.toContain('qubes.xml.lock');
+  });
+
+  it('while it wrote a volume leaves the old one, and a new file that the next one removes', async () => {
+    const { directory, system } = await smallSystem();
+    const code = `
+      async function* killed() {
+        yield { offset: 0, bytes: Buffer.from('half') };
+        process.kill(process.pid, 'SIGKILL');
+        await new Promise((resolve) => setTimeout(resolve, 10_000));
+      }
+      const { signal } = new AbortController();
+      await system.importVolume('work', 'private', 100, killed(), signal);`;
+    await expect(elsewhere(directory, code)).rejects.toMatchObject({ signal: 'SIGKILL' });
+    const files = await readdir(join(directory, 'appvms/work'));
+    expect(files).toHaveLength(2);
+    const work = (await system.qubes()).find(({ name }) => name === 'work');
+    expect(work?.volumes[1]).toMatchObject({ size: 2147483648, usage: 0 });
+
+    await system.importVolume('work', 'private', 5, pieces([[0, 'whole']]), never);
+    expect(await readdir(join(directory, 'appvms/work'))).toEqual(['private.img']);
+    expect(await readFile(join(directory, 'appvms/work/private.img'), 'utf8')).toBe('whole');
+  });
+});

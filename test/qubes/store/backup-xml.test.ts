@@ -1,0 +1,115 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+import { DamagedError } from '../../../shared/errors.ts';
+import {
+  type BackupStore,
+  backupQubesXml,
+  readBackupQubesXml,
+} from '../../../dom0-agent/qubes/store/backup-xml.ts';
+import { parseQubesXml } from '../../../dom0-agent/qubes/store/parse.ts';
+import type { StoredQube } from '../../../dom0-agent/qubes/store/qubes-store.ts';
+
+const FACTS = join(import.meta.dirname, '../../../../shared/facts');
+const system = parseQubesXml(await readFile(join(FACTS, 'qubes-r4.xml'), 'utf8'));
+const qubeCalled = (name: string): StoredQube => {
+  const found = system.qubes.find((qube) => qube.name === name);
+  return found ?? expect.fail(`there is no ${name}`);
+};
+const created = new Date('2026-03-01T10:20:30Z');
+const work = { qube: qubeCalled('work'), directory: 'vm5', size: 123_456 };
+const home = { directory: 'dom0-home/home', user: 'joanna', size: 789 };
+const backup: BackupStore = { created, dom0Home: home, qubes: [work] };
+const text = backupQubesXml({ ...backup, dom0: qubeCalled('dom0') });
+
+describe("a backup's qubes.xml", () => {
+  it('tells what is in the backup, and when it was made', () => {
+    const read = readBackupQubesXml(text);
+    expect(read).toMatchObject({ created, dom0Home: home });
+    expect(read.qubes).toMatchObject([{ directory: 'vm5', size: 123_456 }]);
+    const [{ qube } = expect.fail()] = read.qubes;
+    const { properties, features, tags, devices, label, qubeClass } = qubeCalled('work');
+    expect(qube).toMatchObject({ name: 'work', label, qubeClass });
+    expect(qube.properties).toEqual(properties);
+    expect(qube.features).toEqual(features);
+    expect(qube.tags).toEqual(tags);
+    expect(qube.devices).toEqual(devices);
+    expect(qube.volumes.map(({ name, size }) => [name, size])).toContainEqual([
+      'private',
+      2147483648,
+    ]);
+  });
+
+  it('holds nothing of VMs that are not in it, but what the VMs in it refer to', () => {
+    for (const other of ['sys-net', 'sys-firewall', 'dev-box', 'c678f94c']) {
+      expect(text).not.toContain(other);
+    }
+    expect(text).not.toContain('/var/lib/qubes');
+    expect(text).toContain('<property name="template">fedora-42-xfce</property>');
+    expect(text).toContain('<property name="default_dispvm">default-dvm</property>');
+  });
+
+  it('has the features that the official tools look for', () => {
+    const { qubes } = parseQubesXml(text);
+    expect(qubes.map(({ name }) => name)).toEqual(['dom0', 'work']);
+    expect(Object.fromEntries(qubes[0]?.features ?? [])).toMatchObject({
+      'backup-content': 'True',
+      'backup-path': 'dom0-home/home',
+      'backup-size': '789',
+    });
+    expect(Object.fromEntries(qubes[1]?.features ?? [])).toMatchObject({
+      'backup-content': 'True',
+      'backup-path': 'vm5/',
+      'backup-size': '123456',
+    });
+  });
+
+  it('has dom0 even without its home', () => {
+    const without = backupQubesXml({ ...backup, dom0Home: undefined, dom0: qubeCalled('dom0') });
+    expect(parseQubesXml(without).qubes[0]?.features.get('backup-content')).toBe('');
+    expect(readBackupQubesXml(without).dom0Home).toBeUndefined();
+  });
+
+  it('keeps a label of the user’s own', () => {
+    const qube = { ...work.qube, label: 'pink' };
+    const own = backupQubesXml({ ...backup, qubes: [{ ...work, qube }], dom0: qubeCalled('dom0') });
+    expect(readBackupQubesXml(own).qubes[0]?.qube.label).toBe('pink');
+  });
+
+  it('of the official tools leaves out the VMs that are only mentioned', () => {
+    const official = text
+      .replace(/<feature name="backup-(created|user)">[^<]*<\/feature>/g, '')
+      .replace('dom0-home/home', 'dom0-home/marek')
+      .replace(
+        '</domains>',
+        `<domain id="domain-9" class="AppVM"><properties><property name="label">blue</property>
+        <property name="name">other</property><property name="qid">9</property></properties>
+        <features><feature name="backup-content"/></features></domain></domains>`,
+      );
+    const read = readBackupQubesXml(official);
+    expect(read.created).toBeUndefined();
+    expect(read.dom0Home).toMatchObject({ directory: 'dom0-home/marek', user: 'marek' });
+    expect(read.qubes.map(({ qube }) => qube.name)).toEqual(['work']);
+  });
+
+  it.each([
+    ['a path that leads out', '>vm5/<', '>../vm5/<'],
+    ['an absolute path', '>vm5/<', '>/etc/<'],
+    ['the place of another file', '>vm5/<', '>qubes.xml<'],
+    ['a home that leads out', '>dom0-home/home<', '>dom0-home/..<'],
+    ['a user that leads out', '>joanna<', '>../joanna<'],
+    ['a size that is none', '>123456<', '>-1<'],
+    ['a time that is none', '2026-03-01T10:20:30Z', 'yesterday'],
+    ['a day that is none', '2026-03-01T10:20:30Z', '2026-13-41T10:20:30Z'],
+  ])('with %s is refused', (_, from, to) => {
+    expect(text).toContain(from);
+    expect(() => readBackupQubesXml(text.replace(from, to))).toThrow(DamagedError);
+  });
+
+  it('is refused when two VMs lie in the same place', () => {
+    const dev = { qube: qubeCalled('dev-box'), directory: 'vm5', size: 1 };
+    const same = backupQubesXml({ ...backup, qubes: [work, dev], dom0: qubeCalled('dom0') });
+    expect(() => readBackupQubesXml(same)).toThrow(/same place/);
+  });
+});

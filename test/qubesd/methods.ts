@@ -1,0 +1,237 @@
+import { assign, assigned, available } from './devices.ts';
+import {
+  allProperties,
+  property,
+  isReferredTo,
+  resetProperty,
+  setProperty,
+  systemProperties,
+} from './properties.ts';
+import { InnerFailure, Refusal } from './refusal.ts';
+import type { Store, StoredQube } from './store.ts';
+import * as volumes from './volumes.ts';
+
+/** What of the answers depends on the machine and not on the store. */
+export interface Machine {
+  readonly poolSize: number;
+  readonly poolUsage: number;
+  /** The ids of VMs yet to be made; when there are no more, random ones. */
+  readonly uuids: string[];
+  /** Classes of devices, and whether asking dom0 for them works. */
+  readonly deviceClasses: ReadonlyMap<string, boolean>;
+  /** `sys-usb` and so on: the lines of `admin.vm.device.block.Available`. */
+  readonly blockDevices: Map<string, string>;
+}
+
+export interface Call {
+  readonly method: string;
+  readonly arg: string;
+  readonly dest: string;
+  readonly payload: string;
+}
+
+const CLASSES = ['AdminVM', 'AppVM', 'DispVM', 'RemoteVM', 'StandaloneVM', 'TemplateVM'];
+
+/** The data of the reply. Throws Refusal for an exception, InnerFailure where there is no reply. */
+export function answer(store: Store, machine: Machine, call: Call): string {
+  const { method, arg, payload } = call;
+  const qube = existing(store, call.dest);
+  const device = /^admin\.vm\.device\.(\w+)\.(\w+)$/.exec(method);
+  const creation = /^admin\.vm\.Create(InPool)?\.(\w+)$/.exec(method);
+  if (device?.[1] !== undefined && machine.deviceClasses.has(device[1])) {
+    if (device[2] === 'Available') return available(machine, qube, device[1]);
+    if (device[2] === 'Assigned') return assigned(qube, device[1]);
+    if (device[2] === 'Assign') return assign(store, qube, device[1], arg, payload);
+  }
+  if (creation?.[2] !== undefined) {
+    return create(store, machine, creation[2], creation[1] !== undefined, call);
+  }
+  switch (method) {
+    case 'admin.vm.List':
+      return listing(qube.name === 'dom0' ? [...store.qubes.values()] : [qube]);
+    case 'admin.vmclass.List':
+      return lines(CLASSES);
+    case 'admin.label.List':
+      return lines([...store.labels.keys()]);
+    case 'admin.label.Get':
+      return (
+        store.labels.get(arg) ?? refuse('QubesLabelNotFoundError', `Label does not exist: ${arg}`)
+      );
+    case 'admin.deviceclass.List':
+      return lines([...machine.deviceClasses.keys()]);
+    case 'admin.property.GetAll':
+      return systemProperties(store);
+    case 'admin.pool.List':
+      return lines([...store.pools.keys()]);
+    case 'admin.pool.Info':
+      return poolInfo(store, machine, arg);
+    case 'admin.vm.property.GetAll':
+      return allProperties(store, qube);
+    case 'admin.vm.property.Get':
+      return property(store, qube, arg);
+    case 'admin.vm.property.Set':
+      return done(() => setProperty(store, qube, arg, payload));
+    case 'admin.vm.property.Reset':
+      return done(() => resetProperty(qube, arg));
+    case 'admin.vm.feature.List':
+      return lines([...qube.features.keys()]);
+    case 'admin.vm.feature.Get':
+      return (
+        qube.features.get(arg) ??
+        refuse('QubesFeatureNotFoundError', `Feature not set for domain ${qube.name}: ${arg}`)
+      );
+    case 'admin.vm.feature.Set':
+      return done(() => qube.features.set(allowedName(arg), payload));
+    case 'admin.vm.feature.Remove':
+      if (qube.features.delete(arg)) return '';
+      return refuse('QubesFeatureNotFoundError', `Feature not set for domain ${qube.name}: ${arg}`);
+    case 'admin.vm.tag.List':
+      return lines([...qube.tags].sort());
+    case 'admin.vm.tag.Set':
+      return done(() => qube.tags.add(allowedName(arg)));
+    case 'admin.vm.CurrentState':
+      if (qube.klass === 'AdminVM') throw new InnerFailure();
+      return `mem=0 mem_static_max=0 cputime=0 power_state=${qube.state}`;
+    case 'admin.vm.firewall.Get':
+      return qube.firewall;
+    case 'admin.vm.firewall.Set':
+      return done(() => (qube.firewall = checkedRules(payload)));
+    case 'admin.vm.notes.Get':
+      return qube.notes;
+    case 'admin.vm.notes.Set':
+      if (payload === '') return refuse('ProtocolError', 'expected payload');
+      return done(() => (qube.notes = payload));
+    case 'admin.vm.volume.List':
+      return lines([...qube.volumes.keys()]);
+    case 'admin.vm.volume.Info':
+      return volumes.info(store, qube, arg);
+    case 'admin.vm.volume.Resize':
+      return volumes.resize(qube, arg, payload);
+    case 'internal.vm.volume.ImportBegin':
+      return volumes.importBegin(store, qube, arg, payload);
+    case 'internal.vm.volume.ImportEnd':
+      return volumes.importEnd(store, qube, arg, payload);
+    case 'admin.vm.Start':
+      if (qube.state !== 'Halted') {
+        return refuse('QubesVMNotHaltedError', `Domain is not powered off: '${qube.name}'`);
+      }
+      return done(() => (qube.state = 'Running'));
+    case 'admin.vm.Remove':
+      return done(() => remove(store, qube));
+    default:
+      return refuse('ProtocolError', `no such method: '${method}'`);
+  }
+}
+
+function existing(store: Store, name: string): StoredQube {
+  const qube = store.qubes.get(name);
+  if (qube !== undefined) return qube;
+  throw new Refusal('QubesVMNotFoundError', `No such domain: '${name}'`);
+}
+
+const lines = (words: readonly string[]): string => words.map((word) => `${word}\n`).join('');
+
+function done(change: () => unknown): string {
+  change();
+  return '';
+}
+
+function refuse(type: string, message: string): never {
+  throw new Refusal(type, message);
+}
+
+/** dom0 first, then by name. */
+function listing(qubes: readonly StoredQube[]): string {
+  const key = ({ name }: StoredQube) => (name === 'dom0' ? '' : name);
+  const sorted = [...qubes].sort((one, other) => (key(one) < key(other) ? -1 : 1));
+  return lines(
+    sorted.map(
+      ({ name, klass, state, uuid }) => `${name} class=${klass} state=${state} uuid=${uuid}`,
+    ),
+  );
+}
+
+function poolInfo(store: Store, machine: Machine, name: string): string {
+  const pool = store.pools.get(name) ?? refuse('PermissionDenied', "Argument not in 'pools'");
+  const settings = [...pool].sort(([one], [other]) => (one < other ? -1 : 1));
+  const isKernels = pool.get('driver') === 'linux-kernel';
+  const space = isKernels
+    ? [['included_in', store.properties.get('default_pool') ?? '']]
+    : [
+        ['size', machine.poolSize],
+        ['usage', machine.poolUsage],
+      ];
+  return lines([...settings, ...space].map(([key, value]) => `${key}=${value}`));
+}
+
+function allowedName(name: string): string {
+  if (!/^[a-zA-Z0-9_.-]+$/.test(name)) throw new InnerFailure();
+  return name;
+}
+
+function checkedRules(payload: string): string {
+  const isRule = (line: string) => /^action=(accept|drop)( \w+=.*)?$/.test(line);
+  if (!payload.split('\n').slice(0, -1).every(isRule)) throw new InnerFailure();
+  return payload;
+}
+
+function create(
+  store: Store,
+  machine: Machine,
+  klass: string,
+  inPool: boolean,
+  { arg, payload }: Call,
+): string {
+  const words = new Map(payload.split(' ').map((word) => [word.split('=')[0], word.split('=')[1]]));
+  const name = words.get('name') ?? '';
+  const label = words.get('label') ?? '';
+  if (!/^[a-zA-Z][a-zA-Z0-9_.-]*$/.test(name)) {
+    return refuse('QubesValueError', 'VM name contains illegal characters');
+  }
+  if (!store.labels.has(label)) {
+    return refuse('ProtocolError', 'Creation requested without key: label');
+  }
+  if (store.qubes.has(name)) {
+    return refuse('QubesVMAlreadyExistsError', `Qube already exists: ${name}`);
+  }
+  const template = arg === '' ? undefined : existing(store, arg);
+  const pool = inPool ? words.get('pool') : store.properties.get('default_pool');
+  if (pool === undefined || !store.pools.has(pool)) {
+    return refuse('QubesException', `Unknown storage pool ${pool ?? ''}`);
+  }
+  const properties = new Map([['label', label]]);
+  if (template !== undefined) properties.set('template', template.name);
+  store.qubes.set(name, {
+    name,
+    klass,
+    qid: Math.max(...[...store.qubes.values()].map(({ qid }) => qid)) + 1,
+    uuid: machine.uuids.shift() ?? crypto.randomUUID(),
+    properties,
+    features: new Map(),
+    tags: new Set(['audiovm-dom0', 'created-by-dom0', 'guivm-dom0']),
+    devices: new Map(),
+    volumes: volumes.volumesFor(store, { name, klass, template, pool }),
+    state: 'Halted',
+    firewall: 'action=accept\n',
+    notes: '',
+  });
+  return '';
+}
+
+function remove(store: Store, qube: StoredQube): void {
+  if (isReferredTo(store, qube)) {
+    refuse(
+      'QubesVMInUseError',
+      `Domain is in use: '${qube.name}';  see 'journalctl -u qubesd -e' in dom0 for details`,
+    );
+  }
+  if (qube.state !== 'Halted') {
+    refuse('QubesVMNotHaltedError', `Domain is not powered off: '${qube.name}'`);
+  }
+  const provides = [...store.qubes.values()].some(({ devices }) =>
+    [...devices.values()].some((of) => [...of.keys()].some((at) => at.startsWith(`${qube.name}+`))),
+  );
+  if (provides) refuse('QubesVMInUseError', 'VM has devices assigned to other VMs');
+  volumes.removeImages(store, qube);
+  store.qubes.delete(qube.name);
+}

@@ -1,0 +1,12 @@
+/** An exception that the double of qubesd answers with. */
+export class Refusal extends Error {
+  readonly type: string;
+
+  constructor(type: string, message: string) {
+    super(message);
+    this.type = type;
+  }
+}
+
+/** Something that qubesd did not expect: it closes without an answer. */
+export class InnerFailure extends Error {}

@@ -1,0 +1,49 @@
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import type { Machine } from './methods.ts';
+import { Qubesd } from './server.ts';
+import { firewallLines, parseStore } from './store.ts';
+
+/** The facts that a real qubesd left, beside the repository. */
+export const FACTS = fileURLToPath(new URL('../../../shared/facts/', import.meta.url));
+
+export interface Scene extends AsyncDisposable {
+  /** Holds everything of this scene; the pool `varlibqubes` is its folder `pool`. */
+  readonly directory: string;
+  readonly qubesd: Qubesd;
+}
+
+export interface SceneOptions {
+  readonly xml?: string;
+  /** Whether pools keep the directories that the store names. */
+  readonly keepPools?: boolean;
+  readonly machine?: Partial<Machine>;
+}
+
+/** A running double of qubesd, with the system that the transcripts come from unless told. */
+export async function makeScene(options: SceneOptions = {}): Promise<Scene> {
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-qubesd-'));
+  const store = parseStore(options.xml ?? readFileSync(join(FACTS, 'qubes-r4.xml'), 'utf8'));
+  if (options.keepPools !== true) {
+    store.pools.get('varlibqubes')?.set('dir_path', join(directory, 'pool'));
+  }
+  const work = store.qubes.get('work');
+  if (work !== undefined && existsSync(join(FACTS, 'firewall-r4.xml'))) {
+    work.firewall = firewallLines(readFileSync(join(FACTS, 'firewall-r4.xml'), 'utf8'));
+    work.notes = 'quarterly reports\nlive here\n';
+  }
+  const socketPath = join(directory, 'qubesd.sock');
+  const qubesd = await new Qubesd({ store, socketPath, machine: options.machine }).start();
+  return {
+    directory,
+    qubesd,
+    async [Symbol.asyncDispose]() {
+      await qubesd.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}

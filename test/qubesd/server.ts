@@ -1,0 +1,143 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+
+import { answer, type Call, type Machine } from './methods.ts';
+import { InnerFailure, Refusal } from './refusal.ts';
+import type { Store } from './store.ts';
+
+/** What may go wrong with a call. */
+export type Fault =
+  /** No answer, and the connection stays open. */
+  | { readonly kind: 'hang' }
+  /** Closed without an answer, as for a call that qubesd refuses or fails at. */
+  | { readonly kind: 'nothing' }
+  /** The answer breaks off after so many bytes. */
+  | { readonly kind: 'cut'; readonly after: number }
+  /** The connection is reset, as when qubesd is killed. */
+  | { readonly kind: 'reset' }
+  /** Another answer than ours, for instance of another release. */
+  | { readonly kind: 'answer'; readonly data: string }
+  | { readonly kind: 'exception'; readonly type: string; readonly message: string };
+
+export interface QubesdOptions {
+  readonly store: Store;
+  readonly socketPath: string;
+  readonly machine?: Partial<Machine> | undefined;
+}
+
+/**
+ * A stand-in for qubesd: keeps the state of a Qubes system, and answers at a Unix socket as the
+ * real one was seen to (admin-api-transcript.jsonl in the facts).
+ */
+export class Qubesd implements AsyncDisposable {
+  readonly store: Store;
+  readonly machine: Machine;
+  readonly socketPath: string;
+  /** Every call so far. */
+  readonly calls: Call[] = [];
+  /** What goes wrong with a call, if anything. Asked before the call changes anything. */
+  fault: (call: Call) => Fault | undefined = () => undefined;
+  /** How many connections were open at once, at most. */
+  mostAtOnce = 0;
+  readonly #open = new Set<Socket>();
+  #server: Server | undefined;
+
+  constructor({ store, socketPath, machine }: QubesdOptions) {
+    this.store = store;
+    this.socketPath = socketPath;
+    this.machine = {
+      poolSize: 270_553_174_016,
+      poolUsage: 32_568_573_952,
+      uuids: [],
+      deviceClasses: new Map([
+        ['block', true],
+        ['pci', false],
+      ]),
+      blockDevices: new Map(),
+      ...machine,
+    };
+  }
+
+  async start(): Promise<this> {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      this.#open.add(socket);
+      this.mostAtOnce = Math.max(this.mostAtOnce, this.#open.size);
+      socket.once('close', () => this.#open.delete(socket));
+      socket.on('error', () => socket.destroy());
+      void this.#serve(socket).catch(() => socket.destroy());
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(this.socketPath, resolve);
+    });
+    this.#server = server;
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#open) socket.destroy();
+    await new Promise<void>((resolve) => {
+      if (this.#server === undefined) resolve();
+      else this.#server.close(() => resolve());
+    });
+    if (existsSync(this.socketPath)) await rm(this.socketPath);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #serve(socket: Socket): Promise<void> {
+    const request = await receive(socket);
+    const call = request.length > 65_536 ? undefined : parseRequest(request);
+    if (call === undefined) {
+      socket.destroy();
+      return;
+    }
+    this.calls.push(call);
+    const fault = this.fault(call);
+    if (fault?.kind === 'hang') return;
+    if (fault?.kind === 'reset') socket.resetAndDestroy();
+    else if (fault?.kind === 'nothing') socket.end();
+    else if (fault?.kind === 'answer') socket.end(`0\0${fault.data}`);
+    else if (fault?.kind === 'exception') socket.end(exception(fault));
+    else {
+      const reply = this.#reply(call);
+      socket.end(fault === undefined ? reply : reply.subarray(0, fault.after));
+    }
+  }
+
+  #reply(call: Call): Buffer {
+    try {
+      return Buffer.from(`0\0${answer(this.store, this.machine, call)}`);
+    } catch (error) {
+      if (error instanceof Refusal) return exception(error);
+      if (error instanceof InnerFailure) return Buffer.alloc(0);
+      throw error;
+    }
+  }
+}
+
+const exception = ({ type, message }: { type: string; message: string }): Buffer =>
+  Buffer.from(`2\0${type}\0\0${message}\0`);
+
+/** Everything until the other side ends its sending; ours stays open. */
+function receive(socket: Socket): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  return new Promise((resolve, reject) => {
+    socket.on('data', (piece: Buffer) => pieces.push(piece));
+    socket.once('end', () => resolve(Buffer.concat(pieces)));
+    socket.once('close', () => reject(new Error('closed')));
+  });
+}
+
+/** `METHOD+ARG dom0 name DEST` NUL payload; undefined for anything else. */
+function parseRequest(request: Buffer): Call | undefined {
+  const text = request.toString('utf8');
+  const [, words = '', payload = ''] = /^([^\0]*)\0(.*)$/s.exec(text) ?? [];
+  const [methodAndArg = '', source, kind, ...dest] = words.split(' ');
+  if (source !== 'dom0' || kind !== 'name' || dest.length !== 1) return undefined;
+  const [, method = '', arg = ''] = /^([^+]*)\+?(.*)$/s.exec(methodAndArg) ?? [];
+  return { method, arg, dest: dest[0] ?? '', payload };
+}
