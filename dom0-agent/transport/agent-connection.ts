@@ -1,0 +1,120 @@
+import { Channel } from '../../protocol/channel.ts';
+import type { Conversation, Service } from '../../protocol/conversation.ts';
+import { ChannelClosedError } from '../../protocol/protocol-error.ts';
+import { StorageError } from '../../shared/errors.ts';
+import { inTime } from '../../shared/in-time.ts';
+import { printable } from '../../shared/printable.ts';
+import { KiB } from '../../shared/sizes.ts';
+import { Tail } from '../../shared/tail.ts';
+import type { AgentConnector, AgentExit, AgentProcess } from './agent-connector.ts';
+import type { TimeLimits } from './time-limits.ts';
+
+/** So much of what the agent writes to its standard error is kept for messages, in bytes. */
+const LONGEST_STDERR = 4 * KiB;
+
+/** A storage VM, and how to reach it. */
+export interface StorageVm {
+  readonly name: string;
+  readonly connect: AgentConnector;
+  readonly limits: TimeLimits;
+}
+
+/** One service of the VM agent in use: its process and the channel to it. */
+export class AgentConnection<C extends Conversation> implements AsyncDisposable {
+  readonly channel: Channel<C>;
+  readonly #vm: StorageVm;
+  readonly #process: AgentProcess;
+  readonly #stderr: Tail;
+  readonly #kill: AbortController;
+  readonly #broken: AbortController;
+
+  private constructor(
+    vm: StorageVm,
+    process: AgentProcess,
+    conversation: C,
+    kill: AbortController,
+    signal: AbortSignal,
+  ) {
+    this.#vm = vm;
+    this.#process = process;
+    this.#kill = kill;
+    this.#broken = new AbortController();
+    this.#stderr = new Tail(process.stderr, LONGEST_STDERR);
+    this.channel = new Channel({
+      side: 'dom0',
+      conversation,
+      peer: vm.name,
+      input: process.stdout,
+      output: process.stdin,
+      signal: AbortSignal.any([signal, this.#broken.signal]),
+    });
+  }
+
+  static async open<C extends Conversation>(
+    vm: StorageVm,
+    service: Service,
+    conversation: C,
+    signal: AbortSignal,
+  ): Promise<AgentConnection<C>> {
+    signal.throwIfAborted();
+    const kill = new AbortController();
+    const process = await vm.connect(service, AbortSignal.any([signal, kill.signal]));
+    return new AgentConnection(vm, process, conversation, kill, signal);
+  }
+
+  /** Whatever waits for the channel, or will, fails with this error. */
+  break(error: unknown): void {
+    this.#broken.abort(error);
+  }
+
+  /**
+   * The error that tells most. When the channel just closed, the reason is in how the process
+   * ended and what it wrote before.
+   */
+  async reasonFor(error: unknown): Promise<unknown> {
+    if (!(error instanceof ChannelClosedError)) return error;
+    const exit = await this.#exit().catch(() => undefined);
+    const known = exit && this.#process.explain?.(exit);
+    if (known) return known;
+    const end = exit === undefined ? '' : ` The agent ${describe(exit)}.`;
+    const words = printable(this.#stderr.text);
+    const said = words === '' ? '' : ` ${this.#vm.name} says: ${words}`;
+    return new StorageError(
+      `${this.#vm.name} closed the channel before its work was done.${end}${said}`,
+      { cause: error },
+    );
+  }
+
+  /** Waits for the agent's end, which must be a good one: it said that all is well. */
+  async requireGoodEnd(): Promise<void> {
+    const exit = await this.#exit();
+    if (exit.exitCode === 0) return;
+    throw new StorageError(
+      `The agent in ${this.#vm.name} reported success, but then ${describe(exit)}: do not rely on this backup.`,
+    );
+  }
+
+  #exit(): Promise<AgentExit> {
+    const { name, limits } = this.#vm;
+    const late = () => new StorageError(`The agent in ${name} does not end.`);
+    return inTime(this.#process.exited, limits.exit, late);
+  }
+
+  /** Ends the agent: it notices that the channel is closed; if it does not, it is killed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.stdin.destroy();
+    this.#process.stdout.destroy();
+    try {
+      await this.#exit();
+    } catch (error) {
+      this.#kill.abort(error);
+      // The connector ends it by force: there is nothing more that we could do.
+      await Promise.allSettled([this.#exit()]);
+    }
+  }
+}
+
+function describe({ exitCode, signal }: AgentExit): string {
+  if (signal !== '') return `was ended by ${signal}`;
+  return exitCode === undefined ? 'ended' : `ended with status ${exitCode}`;
+}

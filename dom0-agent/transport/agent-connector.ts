@@ -1,0 +1,28 @@
+import type { Readable, Writable } from 'node:stream';
+import type { Service } from '../../protocol/conversation.ts';
+
+/** How the process that joins us to the VM agent ended. */
+export interface AgentExit {
+  /** undefined when a signal ended it. */
+  readonly exitCode: number | undefined;
+  /** The name of the signal, or the empty string. */
+  readonly signal: string;
+}
+
+/** A process that joins us to one service of the VM agent, or is the VM agent itself. */
+export interface AgentProcess {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** Raw: the transport bounds it, cleans it and puts the VM's name before it. */
+  readonly stderr: Readable;
+  /** Resolves when the process has ended. Never rejects. */
+  readonly exited: Promise<AgentExit>;
+  /** What it means when the process ends without having answered, if the connector knows. */
+  explain?(exit: AgentExit): Error | undefined;
+}
+
+/**
+ * Starts a service of the VM agent. When the signal fires, then or later, the process is ended, by
+ * force if need be. Throws RefusedError or StorageError, naming the VM.
+ */
+export type AgentConnector = (service: Service, signal: AbortSignal) => Promise<AgentProcess>;

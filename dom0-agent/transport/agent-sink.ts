@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto';
+import { StoreConversation } from '../../protocol/conversation.ts';
+import { LONGEST_DATA, PROTOCOL_VERSION } from '../../protocol/limits.ts';
+import type { Ready, Stored, StoreTarget } from '../../protocol/messages.ts';
+import { ChannelClosedError } from '../../protocol/protocol-error.ts';
+import { StorageError } from '../../shared/errors.ts';
+import { inTime } from '../../shared/in-time.ts';
+import { printable } from '../../shared/printable.ts';
+import { AgentConnection } from './agent-connection.ts';
+import type { StorageVm } from './agent-connection.ts';
+import { explain } from './explain.ts';
+import { locationIn, placeOf } from './place.ts';
+import type { Place } from './place.ts';
+import type { Sink, StoredArchive } from './storage.ts';
+
+/** An archive on its way into a storage VM. */
+export class AgentSink implements Sink {
+  readonly location: string;
+  readonly freeBytes: number | undefined;
+  readonly #vm: StorageVm;
+  readonly #place: Place;
+  readonly #connection: AgentConnection<StoreConversation>;
+  readonly #stored: Promise<Stored>;
+  readonly #hash = createHash('sha256');
+  readonly #path: string | undefined;
+  #sent = 0;
+
+  private constructor(
+    vm: StorageVm,
+    place: Place,
+    connection: AgentConnection<StoreConversation>,
+    untrustedReady: Ready,
+  ) {
+    this.#vm = vm;
+    this.#place = place;
+    this.#connection = connection;
+    this.#path = place.what === 'command' ? undefined : printable(untrustedReady.path);
+    this.location = locationIn(vm.name, this.#path);
+    this.freeBytes = untrustedReady.freeBytes;
+    this.#stored = this.#listen();
+    // Told to `write` and `finish`, which fail with it.
+    this.#stored.catch((error: unknown) => connection.break(error));
+  }
+
+  /** Resolves when the VM agent is ready to take the archive. */
+  static async open(
+    vm: StorageVm,
+    target: StoreTarget,
+    expectedBytes: number | undefined,
+    signal: AbortSignal,
+  ): Promise<AgentSink> {
+    const place = placeOf(vm.name, target);
+    const connection = await AgentConnection.open(vm, 'Store', new StoreConversation(), signal);
+    try {
+      const { channel } = connection;
+      const version = PROTOCOL_VERSION;
+      await channel.send(
+        { kind: 'storeRequest', version, target, expectedBytes },
+        vm.limits.answer,
+      );
+      return new AgentSink(vm, place, connection, await channel.expect('ready', vm.limits.answer));
+    } catch (error) {
+      const reason = await connection.reasonFor(error);
+      await connection[Symbol.asyncDispose]();
+      throw explain(reason, place, false);
+    }
+  }
+
+  get safeBytes(): number {
+    return this.#connection.channel.conversation.safe;
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    for (let at = 0; at < bytes.length; at += LONGEST_DATA) {
+      await this.#send(bytes.subarray(at, at + LONGEST_DATA));
+    }
+  }
+
+  async #send(bytes: Buffer): Promise<void> {
+    const { channel } = this.#connection;
+    const sending = channel.send(
+      { kind: 'data', offset: this.#sent, bytes },
+      this.#vm.limits.stall,
+    );
+    // While the bytes are on their way.
+    this.#hash.update(bytes);
+    this.#sent += bytes.length;
+    await sending.catch((error: unknown) => this.#fail(error));
+  }
+
+  async finish(): Promise<StoredArchive> {
+    const bytes = this.#sent;
+    const sha256 = this.#hash.digest();
+    try {
+      const { limits } = this.#vm;
+      await this.#connection.channel.send({ kind: 'end', bytes, sha256 }, limits.stall);
+      const late = () => new StorageError(`${this.#vm.name} does not finish storing the backup.`);
+      requireAgreement(await inTime(this.#stored, limits.finish, late), bytes, sha256, this.#vm);
+      await this.#connection.requireGoodEnd();
+    } catch (error) {
+      return this.#fail(error);
+    }
+    return { location: this.location, path: this.#path, bytes, sha256: sha256.toString('hex') };
+  }
+
+  /** What the VM agent says meanwhile: Progress, which the conversation notes, and Stored. */
+  async #listen(): Promise<Stored> {
+    for (;;) {
+      const message = await this.#connection.channel.receive(this.#vm.limits.silence);
+      if (message.kind === 'stored') return message;
+    }
+  }
+
+  /** An agent that fails closes the channel; what it said before tells more than that. */
+  async #fail(error: unknown): Promise<never> {
+    const isClosed = error instanceof ChannelClosedError;
+    const told = isClosed ? await this.#lastMessage(error) : error;
+    throw explain(await this.#connection.reasonFor(told), this.#place, true);
+  }
+
+  async #lastMessage(closed: ChannelClosedError): Promise<unknown> {
+    const heard = this.#stored.then(
+      () => closed,
+      (error: unknown) => error,
+    );
+    return inTime(heard, this.#vm.limits.exit, () => closed).catch(() => closed);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#connection[Symbol.asyncDispose]();
+  }
+}
+
+function requireAgreement(untrusted: Stored, bytes: number, sha256: Buffer, vm: StorageVm): void {
+  if (untrusted.bytes === bytes && untrusted.sha256.equals(sha256)) return;
+  throw new StorageError(
+    `${vm.name} stored something else than what was sent: do not rely on this backup, try again.`,
+  );
+}

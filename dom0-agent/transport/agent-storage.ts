@@ -1,0 +1,69 @@
+import { BrowseConversation } from '../../protocol/conversation.ts';
+import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
+import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
+import { printable } from '../../shared/printable.ts';
+import { AgentConnection } from './agent-connection.ts';
+import type { StorageVm } from './agent-connection.ts';
+import type { AgentConnector } from './agent-connector.ts';
+import { AgentSink } from './agent-sink.ts';
+import { AgentSource } from './agent-source.ts';
+import { byName } from './by-name.ts';
+import { explain } from './explain.ts';
+import { placeOf } from './place.ts';
+import type { ListedEntry, Listing, Sink, Source, Storage } from './storage.ts';
+import { TIME_LIMITS } from './time-limits.ts';
+import type { TimeLimits } from './time-limits.ts';
+
+/** A storage VM, through the agent that runs in it. */
+export class AgentStorage implements Storage {
+  readonly owner: string;
+  readonly #vm: StorageVm;
+
+  constructor(name: string, connect: AgentConnector, limits: TimeLimits = TIME_LIMITS) {
+    this.owner = name;
+    this.#vm = { name, connect, limits };
+  }
+
+  openSink(
+    target: StoreTarget,
+    expectedBytes: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Sink> {
+    return AgentSink.open(this.#vm, target, expectedBytes, signal);
+  }
+
+  openSource(source: FetchSource, signal: AbortSignal): Promise<Source> {
+    return AgentSource.open(this.#vm, source, signal);
+  }
+
+  async browse(directory: string, signal: AbortSignal): Promise<Listing> {
+    const conversation = new BrowseConversation();
+    await using connection = await AgentConnection.open(this.#vm, 'Browse', conversation, signal);
+    try {
+      return await this.#list(directory, connection);
+    } catch (error) {
+      const place = placeOf(this.owner, { directory, fileName: '' });
+      throw explain(await connection.reasonFor(error), place, false);
+    }
+  }
+
+  async #list(
+    directory: string,
+    { channel }: AgentConnection<BrowseConversation>,
+  ): Promise<Listing> {
+    const { answer } = this.#vm.limits;
+    await channel.send({ kind: 'browseRequest', version: PROTOCOL_VERSION, directory }, answer);
+    const { path, freeBytes } = await channel.expect('ready', answer);
+    const entries: ListedEntry[] = [];
+    const deadline = performance.now() + answer;
+    for (;;) {
+      const some = await channel.expect('entries', Math.max(deadline - performance.now(), 0));
+      for (const { name, kind, size } of some.entries) {
+        entries.push({ untrustedName: name, kind, size });
+      }
+      if (!some.last) continue;
+      const { truncated } = some;
+      return { path: printable(path), freeBytes, entries: entries.sort(byName), truncated };
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto';
+import type { StoreTarget } from '../../protocol/messages.ts';
+import type { ByteTarget } from '../../shared/byte-streams.ts';
+import { untilAborted } from '../../shared/in-time.ts';
+import { freeBytes } from '../../shared/list-directory.ts';
+import { CommandTarget } from '../../shared/shell-command.ts';
+import { WholeFile } from '../../shared/whole-file.ts';
+import { explain } from './explain.ts';
+import { resolvePath } from './local-path.ts';
+import { locationIn, placeOf } from './place.ts';
+import type { Place } from './place.ts';
+import type { Sink, StoredArchive } from './storage.ts';
+
+/** An archive on its way into a directory of dom0, or into a command that runs in dom0. */
+export class Dom0Sink implements Sink {
+  readonly location: string;
+  readonly freeBytes: number | undefined;
+  readonly #place: Place;
+  readonly #target: ByteTarget;
+  readonly #signal: AbortSignal;
+  readonly #hash = createHash('sha256');
+  #bytes = 0;
+
+  private constructor(
+    place: Place,
+    target: ByteTarget,
+    free: number | undefined,
+    signal: AbortSignal,
+  ) {
+    this.#place = place;
+    this.#target = target;
+    this.#signal = signal;
+    this.location = locationIn(place.owner, target.path);
+    this.freeBytes = free;
+  }
+
+  static async open(
+    target: StoreTarget,
+    expectedBytes: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Dom0Sink> {
+    const place = placeOf('dom0', target);
+    try {
+      signal.throwIfAborted();
+      const opened = await openTarget(target, expectedBytes);
+      const free = 'command' in target ? undefined : await freeBytes(resolvePath(target.directory));
+      return new Dom0Sink(place, opened, free, signal);
+    } catch (error) {
+      throw explain(error, place, false);
+    }
+  }
+
+  get safeBytes(): number {
+    return this.#target.safeBytes;
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    const writing = this.#target.write(bytes);
+    // While the write is under way.
+    this.#hash.update(bytes);
+    this.#bytes += bytes.length;
+    await this.#orExplain(writing);
+  }
+
+  async finish(): Promise<StoredArchive> {
+    await this.#orExplain(this.#target.finish());
+    const { location, path } = { location: this.location, path: this.#target.path };
+    return { location, path, bytes: this.#bytes, sha256: this.#hash.digest('hex') };
+  }
+
+  async #orExplain(step: Promise<void>): Promise<void> {
+    try {
+      await untilAborted(step, this.#signal);
+    } catch (error) {
+      throw explain(error, this.#place, true);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#target[Symbol.asyncDispose]();
+  }
+}
+
+async function openTarget(
+  target: StoreTarget,
+  expectedBytes: number | undefined,
+): Promise<ByteTarget> {
+  if ('command' in target) return new CommandTarget(target.command);
+  return WholeFile.create(resolvePath(target.directory), target.fileName, expectedBytes);
+}

@@ -1,0 +1,38 @@
+import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
+import { listDirectory } from '../../shared/list-directory.ts';
+import { printable } from '../../shared/printable.ts';
+import { byName } from './by-name.ts';
+import { Dom0Sink } from './dom0-sink.ts';
+import { Dom0Source } from './dom0-source.ts';
+import { explain } from './explain.ts';
+import { resolvePath } from './local-path.ts';
+import { placeOf } from './place.ts';
+import type { Listing, Sink, Source, Storage } from './storage.ts';
+
+/** dom0 itself as the place where archives are kept. */
+export class Dom0Storage implements Storage {
+  readonly owner = 'dom0';
+
+  openSink(
+    target: StoreTarget,
+    expectedBytes: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Sink> {
+    return Dom0Sink.open(target, expectedBytes, signal);
+  }
+
+  openSource(source: FetchSource, signal: AbortSignal): Promise<Source> {
+    return Dom0Source.open(source, signal);
+  }
+
+  async browse(directory: string, signal: AbortSignal): Promise<Listing> {
+    try {
+      signal.throwIfAborted();
+      const { path, freeBytes, entries, truncated } = await listDirectory(resolvePath(directory));
+      const listed = entries.map(({ name, kind, size }) => ({ untrustedName: name, kind, size }));
+      return { path: printable(path), freeBytes, entries: listed.sort(byName), truncated };
+    } catch (error) {
+      throw explain(error, placeOf(this.owner, { directory, fileName: '' }), false);
+    }
+  }
+}

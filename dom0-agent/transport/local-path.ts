@@ -1,0 +1,10 @@
+import path from 'node:path';
+import { StorageProblem } from '../../shared/storage-problem.ts';
+
+/** A path in dom0 as an absolute one: a relative path is relative to the working directory. */
+export function resolvePath(given: string): string {
+  if (given === '' || given.includes('\0')) {
+    throw new StorageProblem('bad-request', 'the path is empty or holds a zero byte');
+  }
+  return path.resolve(given);
+}

@@ -1,0 +1,22 @@
+import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
+import { printable } from '../../shared/printable.ts';
+
+/** What the user named, for messages. */
+export interface Place {
+  /** The VM's name, or `dom0`. */
+  readonly owner: string;
+  readonly what: 'directory' | 'file' | 'command';
+  /** The path or the command line, as the user gave it, fit to be shown. */
+  readonly name: string;
+}
+
+export function placeOf(owner: string, target: StoreTarget | FetchSource): Place {
+  if ('command' in target) return { owner, what: 'command', name: printable(target.command) };
+  if ('file' in target) return { owner, what: 'file', name: printable(target.file) };
+  return { owner, what: 'directory', name: printable(target.directory) };
+}
+
+/** A resolved path in its VM, or the command. */
+export function locationIn(owner: string, path: string | undefined): string {
+  return path === undefined ? `the command in ${owner}` : `${owner}:${path}`;
+}

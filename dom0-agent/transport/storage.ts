@@ -1,0 +1,85 @@
+import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
+
+/** What a stored archive is known by. */
+export interface StoredArchive {
+  /** For people: `sys-usb:/home/user/backups/qubes-backup-…`, `the command in sys-usb`. */
+  readonly location: string;
+  /** The resolved path, fit to be shown; undefined for a command. */
+  readonly path: string | undefined;
+  readonly bytes: number;
+  /** In hex. */
+  readonly sha256: string;
+}
+
+/**
+ * Where an archive goes to. Either `finish` has resolved, and the archive is stored as a whole; or
+ * the sink is disposed of, and nothing is left of it. All errors are RefusedError, StorageError
+ * or the reason of the signal.
+ */
+export interface Sink extends AsyncDisposable {
+  /** As in StoredArchive. */
+  readonly location: string;
+  /** Free space there in bytes, if it is known. A claim of the storage. */
+  readonly freeBytes: number | undefined;
+  /** So much is safe: synced to the disk, or taken by the command. A claim of the storage. */
+  readonly safeBytes: number;
+  /** Resolves when the bytes are taken; the buffer may be used again then. */
+  write(bytes: Buffer): Promise<void>;
+  /** Resolves when the storage has confirmed length and SHA-256 of the whole. */
+  finish(): Promise<StoredArchive>;
+}
+
+/**
+ * Where an archive comes from: an ArchiveInput. What it gives is hostile until its MAC has been
+ * checked. All errors are RefusedError, StorageError or the reason of the signal.
+ */
+export interface Source extends AsyncDisposable {
+  /** For people: `sys-usb:/home/user/backups/qubes-backup-…`, `the command in sys-usb`. */
+  readonly location: string;
+  /** In bytes, if known. Untrusted. */
+  readonly size: number | undefined;
+  readonly seekable: boolean;
+  /**
+   * The bytes from `from` (default 0) up to, not including, `to` (default: the end). A source that
+   * is not seekable can be read once, from 0. One reading at a time: the former one must have
+   * ended or been returned.
+   */
+  read(from?: number, to?: number): AsyncIterable<Buffer>;
+}
+
+export interface ListedEntry {
+  /** As it is: fit to be asked for, not to be shown without `printable`. */
+  readonly untrustedName: string;
+  readonly kind: 'file' | 'directory' | 'other';
+  /** Of a file, in bytes. */
+  readonly size: number;
+}
+
+/** What is in a directory. */
+export interface Listing {
+  /** The resolved path, fit to be shown. */
+  readonly path: string;
+  readonly freeBytes: number | undefined;
+  /** Sorted by name; at most 10,000. */
+  readonly entries: readonly ListedEntry[];
+  /** There are more entries than are listed. */
+  readonly truncated: boolean;
+}
+
+/** A place where archives are kept: a storage VM, or dom0. */
+export interface Storage {
+  /** The VM's name, or `dom0`. */
+  readonly owner: string;
+  /**
+   * @param expectedBytes refused when there is less space; undefined: not known
+   * @throws RefusedError when it is not begun: no directory, no space, the name is taken
+   */
+  openSink(
+    target: StoreTarget,
+    expectedBytes: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Sink>;
+  /** Throws RefusedError when there is no such file. */
+  openSource(source: FetchSource, signal: AbortSignal): Promise<Source>;
+  browse(directory: string, signal: AbortSignal): Promise<Listing>;
+}

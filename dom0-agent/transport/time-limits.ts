@@ -1,0 +1,21 @@
+/** How long the storage VM may take, each in milliseconds. */
+export interface TimeLimits {
+  /** To answer a request. */
+  readonly answer: number;
+  /** To give any sign of life while it stores: it sends one every second. */
+  readonly silence: number;
+  /** To take, or to give, the next LEAST_BYTES of the data. */
+  readonly stall: number;
+  /** To make the stored data safe once it has all of it: a slow disk, an upload. */
+  readonly finish: number;
+  /** To end, once there is nothing left to do. */
+  readonly exit: number;
+}
+
+export const TIME_LIMITS: TimeLimits = {
+  answer: 60_000,
+  silence: 120_000,
+  stall: 300_000,
+  finish: 3_600_000,
+  exit: 5_000,
+};

@@ -1,0 +1,210 @@
+import { once } from 'node:events';
+import { PassThrough } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import type { AgentConnector } from '../../dom0-agent/transport/agent-connector.ts';
+import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
+import type { Sink } from '../../dom0-agent/transport/storage.ts';
+import { Channel } from '../../protocol/channel.ts';
+import { FetchConversation, StoreConversation } from '../../protocol/conversation.ts';
+import type { Conversation } from '../../protocol/conversation.ts';
+import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
+import type { Message } from '../../protocol/messages.ts';
+import { StorageError } from '../../shared/errors.ts';
+
+const { signal } = new AbortController();
+const limits = { answer: 200, silence: 200, stall: 200, finish: 300, exit: 200 };
+
+interface Vm {
+  readonly channel: Channel<Conversation>;
+  readonly stdout: PassThrough;
+  readonly stderr: PassThrough;
+}
+
+/** A storage VM whose agent does what the test says, and ends with the status that it returns. */
+function storageOf(conversation: Conversation, play: (vm: Vm) => Promise<number>): AgentStorage {
+  const connect: AgentConnector = (_service, killed) => {
+    const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+    const channel = new Channel({
+      side: 'vm',
+      conversation,
+      peer: 'dom0',
+      input: stdin,
+      output: stdout,
+      signal: killed,
+    });
+    const exited = play({ channel, stdout, stderr })
+      .catch(() => 1)
+      .then((exitCode) => {
+        stderr.end();
+        stdout.end();
+        return { exitCode, signal: '' };
+      });
+    return Promise.resolve({ stdin, stdout, stderr, exited });
+  };
+  return new AgentStorage('sys-usb', connect, limits);
+}
+
+const ready = (size?: number): Message => ({
+  kind: 'ready',
+  version: PROTOCOL_VERSION,
+  path: '/home/user/\u001b[31mx',
+  freeBytes: undefined,
+  size,
+  seekable: size !== undefined,
+});
+
+/** Stores three bytes in a VM that behaves up to the End. */
+async function store(ending: (vm: Vm, sha256: Buffer) => Promise<number>): Promise<string> {
+  const storage = storageOf(new StoreConversation(), async (vm) => {
+    await vm.channel.expect('storeRequest');
+    await vm.channel.send(ready());
+    await vm.channel.expect('data');
+    const { sha256 } = await vm.channel.expect('end');
+    return ending(vm, sha256);
+  });
+  const target = { directory: 'backups', fileName: 'one' };
+  await using sink: Sink = await storage.openSink(target, undefined, signal);
+  expect(sink.location).toBe('sys-usb:/home/user/?[31mx');
+  await sink.write(Buffer.from('abc'));
+  const error: unknown = await sink.finish().then(
+    () => 'stored',
+    (thrown: unknown) => thrown,
+  );
+  if (error === 'stored') return error;
+  expect(error).toBeInstanceOf(StorageError);
+  return String(error);
+}
+
+const stored = (sha256: Buffer, bytes = 3) =>
+  ({ kind: 'stored', path: '/x', bytes, sha256 }) as const;
+
+describe('a storage VM that takes an archive', () => {
+  it('is believed when length, SHA-256 and exit status agree', async () => {
+    const result = await store(async ({ channel }, sha256) => {
+      await channel.send(stored(sha256));
+      return 0;
+    });
+    expect(result).toBe('stored');
+  });
+
+  it.each<[string, (vm: Vm, sha256: Buffer) => Promise<number>, string]>([
+    [
+      'stored less',
+      async ({ channel }, sha256) => channel.send(stored(sha256, 2)).then(() => 0),
+      'something else',
+    ],
+    [
+      'stored something else',
+      async ({ channel }) => channel.send(stored(Buffer.alloc(32))).then(() => 0),
+      'something else',
+    ],
+    [
+      'ends badly after success',
+      async ({ channel }, sha256) => channel.send(stored(sha256)).then(() => 9),
+      'ended with status 9',
+    ],
+    ['closes the channel', () => Promise.resolve(0), 'closed the channel'],
+    ['is silent', ({ channel }) => channel.receive().then(() => 0), 'is silent'],
+    [
+      'floods',
+      async ({ stdout }) => {
+        const progress = Buffer.from([4, 0x3a, 2, 8, 0]);
+        for (let i = 0; i < 100_000 && !stdout.destroyed; i++) {
+          if (!stdout.write(progress))
+            await Promise.race([once(stdout, 'drain'), once(stdout, 'close')]);
+        }
+        return 0;
+      },
+      'flood',
+    ],
+    [
+      'talks to the terminal',
+      ({ stderr }) => {
+        stderr.write('\u001b]0;owned\u0007 sorry');
+        return Promise.resolve(1);
+      },
+      'sys-usb says: ?]0;owned? sorry',
+    ],
+  ])('is found out when it %s', async (_what, ending, message) => {
+    expect(await store(ending)).toContain(message);
+  });
+});
+
+/** Reads from a VM that behaves up to the first Read. */
+async function read(
+  size: number | undefined,
+  ending: (vm: Vm) => Promise<number>,
+): Promise<unknown> {
+  const storage = storageOf(new FetchConversation(), async (vm) => {
+    await vm.channel.expect('fetchRequest');
+    await vm.channel.send(ready(size));
+    await vm.channel.expect('read');
+    return ending(vm);
+  });
+  await using source = await storage.openSource({ file: 'one' }, signal);
+  let received = 0;
+  try {
+    for await (const chunk of source.read()) received += chunk.length;
+    return received;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** A Data message as bytes, so that the VM's own rules do not stand in its way. */
+const rawData = (offset: number, value: number) =>
+  Buffer.from([7, 0x52, 5, 8, offset, 0x12, 1, value]);
+
+describe('a storage VM that gives an archive', () => {
+  it.each<[string, number | undefined, (vm: Vm) => Promise<number>, string]>([
+    [
+      'gives what is from elsewhere',
+      10,
+      ({ stdout, channel }) => {
+        stdout.write(rawData(5, 1));
+        return channel.receive().then(() => 0);
+      },
+      'not in sequence',
+    ],
+    [
+      'gives more than was asked for',
+      1,
+      ({ stdout, channel }) => {
+        stdout.write(
+          Buffer.concat([rawData(0, 1).subarray(0, 3), Buffer.from([0x12, 3, 1, 2, 3])]),
+        );
+        return channel.receive().then(() => 0);
+      },
+      'more Data than was asked for',
+    ],
+    ['is silent', 10, ({ channel }) => channel.receive().then(() => 0), 'is silent'],
+    ['ends early', 10, () => Promise.resolve(0), 'closed the channel'],
+    [
+      'gives one byte now and then',
+      1_000,
+      async ({ stdout }) => {
+        for (let i = 0; i < 100 && !stdout.destroyed; i++) {
+          stdout.write(i === 0 ? Buffer.from([5, 0x52, 3, 0x12, 1, 7]) : rawData(i, 1));
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+        return 0;
+      },
+      'is silent',
+    ],
+  ])('is found out when it %s', async (_what, size, ending, message) => {
+    const start = performance.now();
+    const error = await read(size, ending);
+    expect(error).toBeInstanceOf(StorageError);
+    expect(String(error)).toContain(message);
+    expect(performance.now() - start).toBeLessThan(2_000);
+  });
+
+  it('does not bother dom0 with an honest stream', async () => {
+    const result = await read(undefined, async ({ channel }) => {
+      await channel.send({ kind: 'data', offset: 0, bytes: Buffer.from('abc') });
+      await channel.send({ kind: 'end', bytes: 3, sha256: Buffer.alloc(0) });
+      return 0;
+    });
+    expect(result).toBe(3);
+  });
+});

@@ -1,0 +1,227 @@
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { buffer, text } from 'node:stream/consumers';
+
+import { beforeAll, describe, expect, it } from 'vitest';
+
+import type { AgentProcess } from '../../dom0-agent/transport/agent-connector.ts';
+import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
+import { qrexec } from '../../dom0-agent/transport/qrexec.ts';
+import { openQubesdSystem } from '../../dom0-agent/qubes/qubesd/system.ts';
+import { RefusedError, StorageError } from '../../shared/errors.ts';
+import { makeQrexecClient, type QrexecSettings } from '../qubesd/programs.ts';
+import { makeScene, type Scene } from '../qubesd/scene.ts';
+import { agentProgram, buildAgent } from './storage-vm.ts';
+
+const never = new AbortController().signal;
+
+/** sys-net plays the storage VM; `service` is what runs there as coffer.Store. */
+function storageVm(
+  scene: Scene,
+  service: string | undefined,
+  faults: Partial<QrexecSettings> = {},
+) {
+  const services = join(scene.directory, 'qubes-rpc');
+  const home = join(scene.directory, 'home');
+  mkdirSync(services);
+  mkdirSync(home);
+  if (service !== undefined) {
+    writeFileSync(join(services, 'coffer.Store'), `#!/bin/sh\n${service}\n`);
+    chmodSync(join(services, 'coffer.Store'), 0o755);
+  }
+  const { socketPath } = scene.qubesd;
+  const system = openQubesdSystem({ socketPath });
+  const started: string[] = [];
+  const connect = qrexec('sys-net', {
+    program: makeQrexecClient(scene.directory, {
+      socketPath,
+      services: { 'sys-net': services },
+      homes: { 'sys-net': home },
+      ...faults,
+    }),
+    isRunning: (vm) => system.isRunning(vm),
+    start: (vm) => system.start(vm),
+    onStart: (vm) => started.push(vm),
+  });
+  return { connect, started, home };
+}
+
+async function endOf(agent: AgentProcess): Promise<Error | undefined> {
+  agent.stdin.on('error', () => undefined);
+  agent.stdin.end();
+  agent.stdout.resume();
+  agent.stderr.resume();
+  return agent.explain?.(await agent.exited);
+}
+
+it('starts a halted VM, says so, and runs the service as its user', async () => {
+  await using scene = await makeScene();
+  const { connect, started, home } = storageVm(
+    scene,
+    'echo "$HOME|$QREXEC_REMOTE_DOMAIN|$QREXEC_SERVICE_FULL_NAME|$#"; echo words >&2',
+  );
+  const agent = await connect('Store', never);
+  agent.stdin.end();
+  expect(await text(agent.stdout)).toBe(`${home}|dom0|coffer.Store+|0\n`);
+  expect(await text(agent.stderr)).toBe('words\n');
+  expect(await agent.exited).toEqual({ exitCode: 0, signal: '' });
+  expect(agent.explain?.(await agent.exited)).toBeUndefined();
+  expect(started).toEqual(['sys-net']);
+
+  await endOf(await connect('Store', never));
+  expect(started).toEqual(['sys-net']);
+});
+
+it('passes bytes both ways as they are', async () => {
+  await using scene = await makeScene();
+  const { connect } = storageVm(scene, 'exec cat');
+  const agent = await connect('Store', never);
+  const bytes = Buffer.alloc(3_000_001, 'all bytes \0\x01\xff', 'latin1');
+  agent.stdin.end(bytes);
+  expect((await buffer(agent.stdout)).equals(bytes)).toBe(true);
+});
+
+it('tells what to install where the agent is missing', async () => {
+  await using scene = await makeScene();
+  const { connect } = storageVm(scene, undefined);
+  const error = await endOf(await connect('Store', never));
+  expect(error).toBeInstanceOf(RefusedError);
+  expect(error?.message).toMatch(/not installed in sys-net: install the package qubes-coffer-vm/);
+});
+
+it('tells a refused call, an agent that is killed and one that fails apart', async () => {
+  const reason = async (service: string, faults?: Partial<QrexecSettings>) => {
+    await using scene = await makeScene();
+    return await endOf(await storageVm(scene, service, faults).connect('Store', never));
+  };
+  const refused = await reason('true', { refuse: true });
+  expect(refused).toBeInstanceOf(RefusedError);
+  expect(refused?.message).toContain('sys-net refused the call coffer.Store');
+
+  const killed = await reason('exec cat /dev/zero', { dieAfter: 65_536 });
+  expect(killed).toBeInstanceOf(StorageError);
+  expect(killed?.message).toContain('was killed (signal 9)');
+
+  // Then the agent itself said why.
+  expect(await reason('exit 4')).toBeUndefined();
+});
+
+it('says that a VM does not start, and why', async () => {
+  await using scene = await makeScene();
+  const { connect } = storageVm(scene, 'true');
+  scene.qubesd.fault = ({ method }) =>
+    method === 'admin.vm.Start'
+      ? { kind: 'exception', type: 'QubesMemoryError', message: 'Not enough memory to start' }
+      : undefined;
+  const starting = connect('Store', never);
+  await expect(starting).rejects.toThrow(StorageError);
+  await expect(starting).rejects.toThrow(/sys-net does not start.*Not enough memory to start/);
+});
+
+it('refuses a VM that does not exist', async () => {
+  await using scene = await makeScene();
+  const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
+  const connect = qrexec('nosuch', {
+    isRunning: (vm) => system.isRunning(vm),
+    start: (vm) => system.start(vm),
+  });
+  await expect(connect('Store', never)).rejects.toThrow(RefusedError);
+  await expect(connect('Store', never)).rejects.toThrow(/No such domain: 'nosuch'/);
+});
+
+it('notices that the VM shut down between the question and the call', async () => {
+  await using scene = await makeScene();
+  const { connect } = storageVm(scene, 'true');
+  scene.qubesd.fault = ({ method, dest }) => {
+    if (method === 'admin.vm.List' && dest === 'sys-net') {
+      const sysNet = scene.qubesd.store.qubes.get('sys-net');
+      if (sysNet) sysNet.state = 'Running';
+    }
+    if (method === 'admin.vm.CurrentState') {
+      const sysNet = scene.qubesd.store.qubes.get('sys-net');
+      if (sysNet) sysNet.state = 'Halted';
+    }
+    return undefined;
+  };
+  const error = await endOf(await connect('Store', never));
+  expect(error?.message).toMatch(/qrexec cannot reach sys-net/);
+});
+
+it('ends the call when the signal fires', async () => {
+  await using scene = await makeScene();
+  const { connect } = storageVm(scene, 'exec sleep 60');
+  const controller = new AbortController();
+  const agent = await connect('Store', controller.signal);
+  agent.stdin.on('error', () => undefined);
+  controller.abort();
+  expect((await agent.exited).signal).toBe('SIGKILL');
+});
+
+it('names qrexec-client when it is not there', async () => {
+  const connect = qrexec('sys-net', {
+    program: '/nowhere/qrexec-client',
+    isRunning: () => Promise.resolve(true),
+    start: () => Promise.resolve(),
+  });
+  await expect(connect('Store', never)).rejects.toThrow(/\/nowhere\/qrexec-client cannot be run/);
+});
+
+describe('the VM agent behind qrexec', () => {
+  beforeAll(buildAgent);
+  const runAgent = `exec '${process.execPath}' '${agentProgram}' Store`;
+  const content = Buffer.alloc(2_000_000, 'sealed');
+
+  async function store(
+    scene: Scene,
+    service: string | undefined,
+    faults?: Partial<QrexecSettings>,
+  ) {
+    const { connect, home } = storageVm(scene, service, faults);
+    const target = { directory: '.', fileName: 'backup' };
+    const files = () => readdirSync(home);
+    const storing = async () => {
+      const storage = new AgentStorage('sys-net', connect);
+      await using sink = await storage.openSink(target, content.length, never);
+      await sink.write(content);
+      return await sink.finish();
+    };
+    return await storing().then(
+      (stored) => ({ stored, error: undefined, home, files: files() }),
+      (error: unknown) => ({ stored: undefined, error, home, files: files() }),
+    );
+  }
+
+  it('stores a file in the home of its user', async () => {
+    await using scene = await makeScene();
+    const { stored, error, home } = await store(scene, runAgent);
+    expect(error).toBeUndefined();
+    expect(stored?.bytes).toBe(content.length);
+    expect(readFileSync(join(home, 'backup')).equals(content)).toBe(true);
+  });
+
+  it('is said to be missing where it is', async () => {
+    await using scene = await makeScene();
+    const { error } = await store(scene, undefined);
+    expect(error).toBeInstanceOf(RefusedError);
+    expect(error).toHaveProperty('message', expect.stringContaining('qubes-coffer-vm'));
+  });
+
+  it('that is killed is no backup', async () => {
+    await using scene = await makeScene();
+    const { stored, error, files } = await store(scene, runAgent, { dieAfter: 1_000_000 });
+    expect(stored).toBeUndefined();
+    expect(error).toBeInstanceOf(StorageError);
+    expect(error).toHaveProperty(
+      'message',
+      expect.stringMatching(/sys-net was killed \(signal 9\)/),
+    );
+    expect(files).not.toContain('backup');
+  });
+
+  it('that fails is heard, without what would change the terminal', async () => {
+    await using scene = await makeScene();
+    const { error } = await store(scene, 'printf "no \\033[31mluck" >&2; exit 3');
+    expect(error).toBeInstanceOf(StorageError);
+    expect(error).toHaveProperty('message', expect.stringContaining('sys-net says: no ?[31mluck'));
+  });
+});

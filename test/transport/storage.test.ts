@@ -1,0 +1,274 @@
+import { execFileSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import fc from 'fast-check';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { ArchiveInput } from '../../dom0-agent/archive/archive.ts';
+import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';
+import type { Source, Storage } from '../../dom0-agent/transport/storage.ts';
+import { InterruptedError, RefusedError, StorageError } from '../../shared/errors.ts';
+import { Home, buildAgent, eventually } from './storage-vm.ts';
+
+const { signal } = new AbortController();
+const content = randomBytes(3_000_000);
+
+beforeAll(buildAgent);
+
+/** The same promises, whether the storage is a VM or dom0; paths are absolute for both. */
+describe.each<[string, (home: Home) => Storage]>([
+  ['sys-usb', (home) => home.storage()],
+  ['dom0', () => new Dom0Storage()],
+])('the storage of %s', (owner, open) => {
+  async function store(home: Home, data: Buffer, fileName = 'one') {
+    const target = { directory: home.backups, fileName };
+    await using sink = await open(home).openSink(target, data.length, signal);
+    await sink.write(data.subarray(0, 1000));
+    await sink.write(data.subarray(1000));
+    return await sink.finish();
+  }
+
+  it('stores a file whole, private, and says what it stored', async () => {
+    using home = new Home();
+    const stored = await store(home, content);
+    const file = path.join(home.backups, 'one');
+    expect(stored).toEqual({
+      location: `${owner}:${file}`,
+      path: file,
+      bytes: content.length,
+      sha256: createHash('sha256').update(content).digest('hex'),
+    });
+    expect(readFileSync(file).equals(content)).toBe(true);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(home.files()).toEqual(['one']);
+  });
+
+  it('bears the name .partial until it is finished, and leaves nothing when it is not', async () => {
+    using home = new Home();
+    {
+      const target = { directory: home.backups, fileName: 'one' };
+      await using sink = await open(home).openSink(target, undefined, signal);
+      expect(home.files()).toEqual(['one.partial']);
+      await sink.write(content);
+    }
+    expect(home.files()).toEqual([]);
+  });
+
+  it('never overwrites: neither what is there, nor what comes meanwhile', async () => {
+    using home = new Home();
+    writeFileSync(path.join(home.backups, 'one'), 'mine');
+    await expect(store(home, content)).rejects.toThrow(RefusedError);
+    writeFileSync(path.join(home.backups, 'two.partial'), 'mine');
+    await expect(store(home, content, 'two')).rejects.toThrow(RefusedError);
+    const target = { directory: home.backups, fileName: 'three' };
+    await using sink = await open(home).openSink(target, undefined, signal);
+    await sink.write(content);
+    writeFileSync(path.join(home.backups, 'three'), 'mine');
+    await expect(sink.finish()).rejects.toThrow(StorageError);
+    await sink[Symbol.asyncDispose]();
+    expect(home.files()).toEqual(['one', 'three', 'two.partial']);
+    for (const file of home.files()) {
+      expect(readFileSync(path.join(home.backups, file), 'utf8')).toBe('mine');
+    }
+  });
+
+  it.each([
+    ['a directory that does not exist', 'nowhere', 'x', 1, 'does not exist'],
+    ['a file as the directory', 'backups/file', 'x', 1, 'not a directory'],
+    ['no directory', '', 'x', 1, 'empty'],
+    ['a name with a slash', 'backups', '../x', 1, 'plain name'],
+    ['the name ..', 'backups', '..', 1, 'plain name'],
+    ['no name', 'backups', '', 1, 'plain name'],
+    ['a name that is too long', 'backups', 'x'.repeat(300), 1, 'refuses'],
+    ['too little space', 'backups', 'x', 2 ** 52, 'not enough space'],
+  ])('refuses %s', async (_what, directory, fileName, expectedBytes, message) => {
+    using home = new Home();
+    writeFileSync(path.join(home.backups, 'file'), '');
+    const given = directory === '' ? '' : path.join(home.path, directory);
+    const opening = open(home).openSink({ directory: given, fileName }, expectedBytes, signal);
+    const error: unknown = await opening.catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(RefusedError);
+    expect(error).toHaveProperty('message', expect.stringContaining(message));
+    expect(error).toHaveProperty('message', expect.stringContaining(owner));
+    expect(home.files()).toEqual(['file']);
+  });
+
+  it.each([
+    ['is not there', 'nothing', 'does not exist'],
+    ['is a directory', 'backups', 'not a regular file'],
+    ['is a named pipe', 'pipe', 'not a regular file'],
+    ['leads nowhere', 'link', 'does not exist'],
+  ])('refuses to read what %s', async (_what, name, message) => {
+    using home = new Home();
+    execFileSync('mkfifo', [path.join(home.path, 'pipe')]);
+    symlinkSync('nowhere', path.join(home.path, 'link'));
+    const opening = open(home).openSource({ file: path.join(home.path, name) }, signal);
+    const error: unknown = await opening.catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(RefusedError);
+    expect(error).toHaveProperty('message', expect.stringContaining(message));
+  });
+
+  it('reads any range of a file, in any order, also after a reading that was left', async () => {
+    using home = new Home();
+    const file = path.join(home.path, 'file');
+    writeFileSync(file, content);
+    await using source = await open(home).openSource({ file }, signal);
+    const input: ArchiveInput = source;
+    expect([input.size, input.seekable]).toEqual([content.length, true]);
+    expect((await all(source)).equals(content)).toBe(true);
+    const offset = fc.integer({ min: 0, max: content.length });
+    await fc.assert(
+      fc.asyncProperty(offset, offset, fc.boolean(), async (one, other, isLeft) => {
+        const [from, to] = [Math.min(one, other), Math.max(one, other)];
+        const chunks: Buffer[] = [];
+        for await (const chunk of source.read(from, isLeft ? undefined : to)) {
+          chunks.push(chunk);
+          if (isLeft) break;
+        }
+        const read = Buffer.concat(chunks);
+        if (!isLeft) expect(read.length).toBe(to - from);
+        expect(read.equals(content.subarray(from, from + read.length))).toBe(true);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('reads an empty file', async () => {
+    using home = new Home();
+    const file = path.join(home.path, 'empty');
+    writeFileSync(file, '');
+    await using source = await open(home).openSource({ file }, signal);
+    expect(await all(source)).toHaveLength(0);
+  });
+
+  it('stores through a command and reads through one', async () => {
+    using home = new Home();
+    const file = path.join(home.path, 'it is');
+    await using sink = await open(home).openSink({ command: `cat > '${file}'` }, undefined, signal);
+    await sink.write(content);
+    expect(await sink.finish()).toMatchObject({ path: undefined, bytes: content.length });
+    await using source = await open(home).openSource({ command: `cat '${file}'` }, signal);
+    expect([source.size, source.seekable]).toEqual([undefined, false]);
+    expect((await all(source)).equals(content)).toBe(true);
+    await expect(all(source)).rejects.toThrow('only once');
+  });
+
+  it.each([
+    ['at once', 'echo no disk >&2; exit 7', 'status 7; its last words: no disk'],
+    ['because it is not there', 'no-such-program', 'status 127'],
+    ['in the middle', 'head -c 100000 >/dev/null; echo half >&2; exit 3', 'status 3'],
+    ['in the middle, well', 'head -c 100000 >/dev/null', 'before it took all'],
+    ['at the end', 'cat >/dev/null; printf "\\033[2Jbad" >&2; exit 1', 'last words: ?[2Jbad'],
+    ['by a signal', 'kill -9 $$', 'SIGKILL'],
+  ])('reports a command that ends %s', async (_when, command, message) => {
+    using home = new Home();
+    await using sink = await open(home).openSink({ command }, undefined, signal);
+    const error: unknown = await (async () => {
+      for (let i = 0; i < 3; i++) await sink.write(content);
+      await sink.finish();
+    })().catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(StorageError);
+    expect(error).toHaveProperty('message', expect.stringContaining(message));
+  });
+
+  it('gives all of what a command left, long after it has ended', async () => {
+    using home = new Home();
+    await using source = await open(home).openSource({ command: 'printf %s brief' }, signal);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect((await all(source)).toString()).toBe('brief');
+  });
+
+  it.each([
+    ['at once', 'exit 7', 'status 7'],
+    ['after its output', 'head -c 100000 /dev/zero; echo torn >&2; exit 1', 'torn'],
+  ])('reports a command that gives data and fails %s', async (_when, command, message) => {
+    using home = new Home();
+    await using source = await open(home).openSource({ command }, signal);
+    await expect(all(source)).rejects.toThrow(message);
+  });
+
+  it('ends a command, and all that it started, when it is given up', async () => {
+    using home = new Home();
+    const sign = path.join(home.path, 'pids');
+    const command = `sleep 1000 & echo $! > '${sign}'; echo $$ >> '${sign}'; sleep 1001`;
+    const sink = await open(home).openSink({ command }, undefined, signal);
+    await eventually(() => linesOf(sign).length === 2, 'the command runs');
+    await sink[Symbol.asyncDispose]();
+    for (const pid of linesOf(sign)) expect(isRunning(Number(pid))).toBe(false);
+  });
+
+  it('stops at once when it is interrupted, even while a command takes nothing', async () => {
+    using home = new Home();
+    const controller = new AbortController();
+    const reason = new InterruptedError('interrupted');
+    const storage = open(home);
+    await using sink = await storage.openSink(
+      { command: 'sleep 1000' },
+      undefined,
+      controller.signal,
+    );
+    setTimeout(() => controller.abort(reason), 100);
+    const start = performance.now();
+    await expect(fill(() => sink.write(content))).rejects.toBe(reason);
+    await sink[Symbol.asyncDispose]();
+    // Some machines take two seconds to bury the dead, and so long the group is still there.
+    expect(performance.now() - start).toBeLessThan(5_000);
+  });
+
+  it('lists a directory, sorted, with kinds, sizes and free space', async () => {
+    using home = new Home();
+    mkdirSync(path.join(home.backups, 'folder'));
+    writeFileSync(path.join(home.backups, 'b'), 'four');
+    writeFileSync(path.join(home.backups, 'a\n'), '');
+    symlinkSync('nowhere', path.join(home.backups, 'link'));
+    const listing = await open(home).browse(home.backups, signal);
+    expect(listing).toEqual({
+      path: home.backups,
+      freeBytes: expect.any(Number) as number,
+      entries: [
+        { untrustedName: 'a\n', kind: 'file', size: 0 },
+        { untrustedName: 'b', kind: 'file', size: 4 },
+        { untrustedName: 'folder', kind: 'directory', size: 0 },
+        { untrustedName: 'link', kind: 'other', size: 0 },
+      ],
+      truncated: false,
+    });
+    await expect(open(home).browse(path.join(home.path, 'no'), signal)).rejects.toThrow(
+      RefusedError,
+    );
+  });
+
+  it('lists at most 10,000 entries', async () => {
+    using home = new Home();
+    for (let i = 0; i < 10_001; i++) writeFileSync(path.join(home.backups, `file-${i}`), '');
+    const listing = await open(home).browse(home.backups, signal);
+    expect([listing.entries.length, listing.truncated]).toEqual([10_000, true]);
+  });
+});
+
+async function all(source: Source): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of source.read()) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** Writes until it fails. */
+async function fill(write: () => Promise<void>): Promise<never> {
+  for (;;) await write();
+}
+
+function linesOf(file: string): string[] {
+  try {
+    return readFileSync(file, 'utf8').split('\n').filter(Boolean);
+  } catch {
+    return [];
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
