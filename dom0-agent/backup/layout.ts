@@ -1,0 +1,56 @@
+import { KiB, MiB } from '../../shared/sizes.ts';
+import type { Volume } from '../qubes/qube.ts';
+import type { Dom0Home } from '../qubes/system.ts';
+import { sizeOfTree } from './size-of-tree.ts';
+import { expectedBytes } from './plan.ts';
+
+/** Where the files of a backup lie in the archive and what qubes.xml says of their size, by format. */
+export interface Layout {
+  /** Of dom0's home. */
+  readonly homePath: string;
+  /** Bytes, as qubes.xml tells them. */
+  readonly homeSize: number;
+  qubeSize(volumes: readonly Volume[]): number;
+}
+
+/** The name of dom0's user is not told; sizes are estimates for tables and progress. */
+export const COFFER1_LAYOUT: Layout = {
+  homePath: 'dom0-home/home',
+  homeSize: 0,
+  qubeSize: (volumes) => volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0),
+};
+
+/** For settings, maps of holes, keys and MACs, and the directories that the official reader counts as well. */
+const SMALL_FILES = 1 * MiB;
+
+/**
+ * As the official tools need it. They stop a restore when more comes than qubes.xml says of the VMs
+ * (`_restore_vm_data` of their restore.py; UPDATES_MAX_BYTES of qfile-dom0-unpacker counts what is stored):
+ * sizes are the most that can come. Throws FailedError when the home cannot be measured.
+ */
+export async function qubes4Layout(
+  home: Dom0Home | undefined,
+  compressed: boolean,
+): Promise<Layout> {
+  return {
+    homePath: `dom0-home/${home?.user ?? 'user'}`,
+    homeSize: home === undefined ? 0 : withOverhead(await sizeOfTree(home.path)) + SMALL_FILES,
+    qubeSize: (volumes) =>
+      volumes.reduce((sum, volume) => sum + mostStored(volume, compressed), SMALL_FILES),
+  };
+}
+
+/**
+ * The most that a volume takes in the archive. What a pool says is in use can be rounded, or be
+ * what its own compression has left: then only a compressed volume is sure to be near it.
+ */
+function mostStored(volume: Volume, compressed: boolean): number {
+  const expected = expectedBytes(volume);
+  const roundedUp = expected + Math.ceil(expected / 8) + Math.ceil(volume.size / 256);
+  return withOverhead(compressed ? Math.min(volume.size, roundedUp) : volume.size);
+}
+
+/** What tar's map of holes, a compressor that finds nothing to compress, and the seals may add. */
+function withOverhead(bytes: number): number {
+  return bytes + Math.ceil(bytes / 256) + 64 * KiB;
+}

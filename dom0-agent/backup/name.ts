@@ -1,0 +1,7 @@
+/** The name of a new backup, as Qubes names them: `qubes-backup-2026-11-23T194201`, local time. */
+export function backupName(created: Date): string {
+  const two = (number: number): string => number.toString().padStart(2, '0');
+  const date = [created.getFullYear(), two(created.getMonth() + 1), two(created.getDate())];
+  const time = [created.getHours(), created.getMinutes(), created.getSeconds()].map(two);
+  return `qubes-backup-${date.join('-')}T${time.join('')}`;
+}

@@ -1,0 +1,46 @@
+import page from '../../docs/recovery.md';
+import script from '../../recover.sh';
+import type { Storage, StoredArchive } from '../transport/storage.ts';
+
+/**
+ * Puts next to a backup what recovers it without coffer: recover.sh and the page that tells how to do
+ * the same by hand, for `coffer backup --with-recovery`. Gives the two as they were stored; tell the user
+ * their SHA-256, since whoever can change the backup can change these as well.
+ *
+ * They bear the backup's own name, `<backup>.recover.sh` and `<backup>.recovery.md`: each backup thus keeps
+ * the kit of the coffer that made it, nothing that exists is replaced or trusted, and the kit goes
+ * when `<backup>*` is removed.
+ *
+ * Call it when the backup itself is stored: that stays whole, whatever happens here.
+ *
+ * @param directory where the backup lies, as for the backup itself
+ * @throws RefusedError, StorageError, or the reason of the signal
+ */
+export async function storeRecoveryKit(
+  storage: Storage,
+  directory: string,
+  backupName: string,
+  signal: AbortSignal,
+): Promise<StoredArchive[]> {
+  const files = [
+    { fileName: `${backupName}.recover.sh`, text: script },
+    { fileName: `${backupName}.recovery.md`, text: page },
+  ];
+  const stored: StoredArchive[] = [];
+  for (const { fileName, text } of files) {
+    stored.push(await storeText(storage, { directory, fileName }, text, signal));
+  }
+  return stored;
+}
+
+async function storeText(
+  storage: Storage,
+  target: { readonly directory: string; readonly fileName: string },
+  text: string,
+  signal: AbortSignal,
+): Promise<StoredArchive> {
+  const bytes = Buffer.from(text);
+  await using sink = await storage.openSink(target, bytes.length, signal);
+  await sink.write(bytes);
+  return await sink.finish();
+}

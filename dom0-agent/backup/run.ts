@@ -1,0 +1,193 @@
+import { messageOf } from '../../shared/errors.ts';
+import type { Report } from '../../shared/report.ts';
+import { type ArchiveOutput, type FileToArchive, QUBES_XML } from '../archive/archive.ts';
+import type { ScryptCost } from '../archive/coffer1/scrypt-cost.ts';
+import { DEFAULT_PART_SIZE } from '../archive/coffer1/header.ts';
+import { writeCoffer1 } from '../archive/coffer1/writer.ts';
+import { QUBES4_PART_SIZE, writeQubes4 } from '../archive/qubes4/writer.ts';
+import type { CompressionFilter } from '../archive/compression.ts';
+import { plainTar, sparseTar } from '../archive/inner-tar/writer.ts';
+import { formatFirewallXml } from '../qubes/firewall-xml.ts';
+import type { Volume } from '../qubes/qube.ts';
+import { backupQubesXml } from '../qubes/store/backup-xml.ts';
+import type { QubesSystem } from '../qubes/system.ts';
+import { homeTar } from './dom0-home.ts';
+import type { BackupFormat } from './formats.ts';
+import { COFFER1_LAYOUT, type Layout, qubes4Layout } from './layout.ts';
+import type { BackupPlan, PlannedQube } from './plan.ts';
+
+export interface BackupOptions {
+  readonly format: BackupFormat;
+  readonly passphrase: string;
+  /** Only coffer-1 can be left unencrypted. */
+  readonly encrypted: boolean;
+  readonly compressionFilter: CompressionFilter | undefined;
+  readonly kdf: ScryptCost;
+  /** When the backup was begun: told, authenticated, before a restore. */
+  readonly created: Date;
+}
+
+/** What a backup holds of a VM, once it is made. */
+export interface BackedUp {
+  readonly name: string;
+  /** Bytes of data that were read, holes not counted. */
+  readonly bytes: number;
+}
+
+/**
+ * Writes the archive of everything in the plan to `output`, reading each volume once and in order.
+ * Throws FailedError, naming the volume, when one cannot be read: the archive is then
+ * unfinished and must be thrown away.
+ */
+export async function writeBackup(
+  plan: BackupPlan,
+  system: QubesSystem,
+  output: ArchiveOutput,
+  options: BackupOptions,
+  report: Report,
+  signal: AbortSignal,
+): Promise<BackedUp[]> {
+  const { format, created, compressionFilter } = options;
+  if (format === 'qubes-4') {
+    const layout = await qubes4Layout(plan.dom0Home, compressionFilter !== undefined);
+    const files = new BackupFiles(plan, layout, system, report, signal);
+    const archived = files.all(created);
+    await writeQubes4(archived, output, { ...options, partSize: QUBES4_PART_SIZE }, signal);
+    return files.backedUp;
+  }
+  const files = new BackupFiles(plan, COFFER1_LAYOUT, system, report, signal);
+  const archived = files.all(created);
+  await writeCoffer1(archived, output, { ...options, partSize: DEFAULT_PART_SIZE }, signal);
+  return files.backedUp;
+}
+
+/** Notes on each VM when it was last backed up, as the official tools do. */
+export async function noteBackupTime(
+  plan: BackupPlan,
+  system: QubesSystem,
+  created: Date,
+  report: Report,
+): Promise<void> {
+  const unixTime = Math.floor(created.getTime() / 1000);
+  for (const { qube } of plan.qubes) {
+    try {
+      await system.setBackupTimestamp(qube.name, unixTime);
+    } catch (error) {
+      report.warning(`the time of the backup was not noted on ${qube.name}: ${messageOf(error)}`);
+    }
+  }
+}
+
+/** The files of the archive, made one after the other as they are asked for. */
+class BackupFiles {
+  readonly backedUp: BackedUp[] = [];
+  readonly #plan: BackupPlan;
+  readonly #layout: Layout;
+  readonly #system: QubesSystem;
+  readonly #report: Report;
+  readonly #signal: AbortSignal;
+
+  constructor(
+    plan: BackupPlan,
+    layout: Layout,
+    system: QubesSystem,
+    report: Report,
+    signal: AbortSignal,
+  ) {
+    this.#plan = plan;
+    this.#layout = layout;
+    this.#system = system;
+    this.#report = report;
+    this.#signal = signal;
+  }
+
+  async *all(created: Date): AsyncGenerator<FileToArchive, void, undefined> {
+    yield smallFile(QUBES_XML, this.#qubesXml(created));
+    for (const planned of this.#plan.qubes) yield* this.#filesOf(planned);
+    if (this.#plan.dom0Home !== undefined) yield this.#home(this.#plan.dom0Home.path);
+  }
+
+  #qubesXml(created: Date): string {
+    return backupQubesXml({
+      created,
+      dom0: this.#plan.dom0,
+      dom0Home:
+        this.#plan.dom0Home === undefined
+          ? undefined
+          : {
+              directory: this.#layout.homePath,
+              user: this.#plan.dom0Home.user,
+              size: this.#layout.homeSize,
+            },
+      qubes: this.#plan.qubes.map(({ qube, directory, volumes }) => ({
+        qube,
+        directory,
+        size: this.#layout.qubeSize(volumes),
+      })),
+    });
+  }
+
+  async *#filesOf(planned: PlannedQube): AsyncGenerator<FileToArchive, void, undefined> {
+    const { qube, directory, volumes } = planned;
+    const row = { name: qube.name, bytes: 0 };
+    this.backedUp.push(row);
+    const count = (bytes: number): void => {
+      row.bytes += bytes;
+      this.#report.progress(bytes);
+    };
+    for (const volume of volumes) {
+      const path = `${directory}/${volume.name}.img`;
+      yield { path, innerTar: this.#volumeTar(planned, volume, path, count) };
+    }
+    let files = volumes.length;
+    const firewall = await this.#system.firewall(qube.name);
+    if (firewall !== undefined) {
+      files++;
+      yield smallFile(`${directory}/firewall.xml`, formatFirewallXml(firewall));
+    }
+    const notes = await this.#system.notes(qube.name);
+    if (notes !== '') {
+      files++;
+      yield smallFile(`${directory}/notes.txt`, notes);
+    }
+    // Every VM has a file, so that a VM that was lost is noticed: the official tools do the same.
+    if (files === 0) yield smallFile(`${directory}/empty`, '');
+  }
+
+  async *#volumeTar(
+    { qube }: PlannedQube,
+    volume: Volume,
+    path: string,
+    count: (bytes: number) => void,
+  ): AsyncGenerator<Buffer, void, undefined> {
+    this.#report.info(`${qube.name}: reading ${volume.name}`);
+    await using image = await this.#system.openVolume(qube, volume, this.#signal);
+    const read = async (buffer: Buffer, offset: number): Promise<void> => {
+      this.#signal.throwIfAborted();
+      await image.read(buffer, offset);
+      count(buffer.length);
+    };
+    yield* sparseTar(path, image.size, image.extents, read);
+  }
+
+  #home(home: string): FileToArchive {
+    const row = { name: 'dom0', bytes: 0 };
+    this.backedUp.push(row);
+    const warn = (text: string): void => this.#report.warning(text);
+    const path = this.#layout.homePath;
+    const tar = homeTar(home, path, warn, this.#signal);
+    const report = this.#report;
+    async function* counted(): AsyncGenerator<Buffer, void, undefined> {
+      for await (const chunk of tar) {
+        row.bytes += chunk.length;
+        report.progress(chunk.length);
+        yield chunk;
+      }
+    }
+    return { path, innerTar: counted() };
+  }
+}
+
+function smallFile(path: string, text: string): FileToArchive {
+  return { path, innerTar: plainTar(path, Buffer.from(text)) };
+}

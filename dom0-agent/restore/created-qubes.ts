@@ -1,0 +1,68 @@
+import { messageOf } from '../../shared/errors.ts';
+import type { Report } from '../../shared/report.ts';
+import { HALF_RESTORED } from '../qubes/half-restored.ts';
+import type { NewQube, QubesSystem } from '../qubes/system.ts';
+import { ownedName } from '../qubes/volumes/owner.ts';
+
+/** What is kept of a failed restore is told apart by this tag and label, and does not run. */
+const FAILED_TAG = 'restore-failed';
+const FAILED_LABEL = 'red';
+
+/**
+ * The VMs that a restore has created: so that they can be taken back, and only they. Until they are
+ * kept they are marked as half restored, so that the next coffer can tell if this one is killed.
+ */
+export class CreatedQubes {
+  readonly #system: QubesSystem;
+  readonly #report: Report;
+  readonly #keepFailed: boolean;
+  readonly #names: string[] = [];
+
+  /** With `keepFailed`, what is taken back is marked instead of removed. */
+  constructor(system: QubesSystem, report: Report, keepFailed: boolean) {
+    this.#system = system;
+    this.#keepFailed = keepFailed;
+    this.#report = report;
+  }
+
+  async create(qube: NewQube): Promise<void> {
+    await this.#system.create({
+      ...qube,
+      features: new Map([[HALF_RESTORED, await ownedName()]]),
+    });
+    this.#names.push(qube.name);
+  }
+
+  /** A VM is whole. */
+  async keep(name: string): Promise<void> {
+    await this.#system.removeFeature(name, HALF_RESTORED);
+  }
+
+  /** Takes back a VM that was created here. Says so when it cannot. */
+  async takeBack(name: string): Promise<void> {
+    const position = this.#names.indexOf(name);
+    if (position < 0) return;
+    this.#names.splice(position, 1);
+    try {
+      if (this.#keepFailed) await this.#mark(name);
+      else await this.#system.remove(name);
+    } catch (error) {
+      this.#report.warning(
+        `${name} was restored only in part and is still there, so remove it by hand: ` +
+          messageOf(error),
+      );
+    }
+  }
+
+  /** Takes back all, those first that were created last: a template after what is based on it. */
+  async takeBackAll(): Promise<void> {
+    for (const name of [...this.#names].reverse()) await this.takeBack(name);
+  }
+
+  async #mark(name: string): Promise<void> {
+    await this.#system.setTag(name, FAILED_TAG);
+    await this.#system.setProperty(name, 'label', FAILED_LABEL);
+    await this.keep(name);
+    this.#report.warning(`${name} is kept, though it is not whole: it has the tag ${FAILED_TAG}`);
+  }
+}

@@ -1,0 +1,163 @@
+import { DamagedError } from '../../shared/errors.ts';
+import { HALF_RESTORED } from '../qubes/half-restored.ts';
+import type { DeviceAssignment, Qube } from '../qubes/qube.ts';
+import type { NewQube } from '../qubes/system.ts';
+import type { RestoreChoices } from './choices.ts';
+import type { BackedUpQube } from './contents.ts';
+import { type Setting, isKeptWhenParanoid } from './paranoid.ts';
+import { type QubeProperty, type References, isQubeProperty } from './references.ts';
+import type { SystemState } from './system-state.ts';
+
+/** A VM to be restored: how it will be made, and what it will be given. */
+export interface PlannedRestore {
+  readonly source: BackedUpQube;
+  readonly newQube: NewQube;
+  /** References follow renames. Without template and label, which go into the creation. */
+  readonly properties: ReadonlyMap<string, string>;
+  readonly features: ReadonlyMap<string, string>;
+  readonly tags: ReadonlySet<string>;
+  readonly devices: readonly DeviceAssignment[];
+  readonly withFirewall: boolean;
+  /** Whether a list of menu entries in the archive becomes the feature `menu-items`. */
+  readonly withMenu: boolean;
+  /** What differs from the backup, and why. */
+  readonly remarks: readonly string[];
+}
+
+/** Whether a setting is restored; if not, there is a remark on it. */
+type Keeps = (kind: Setting, name: string) => boolean;
+
+/** The label of a VM whose own does not exist on the system. */
+const LABEL_IN_NEED = 'red';
+/** Goes into the creation, or belongs to the system that the backup came from. */
+const NOT_SET = new Set(['template', 'installed_by_rpm', 'dispid']);
+/** Set by qubesd itself: who created the VM, and where its windows and its sound go. */
+const TAGS_OF_QUBESD = /^(created-by|guivm|audiovm)-/;
+/** What the old system was just doing (qubes/vm in qubes-core-admin), which nobody has set. */
+const STATE_FEATURES =
+  /^(preload-dispvm|preload-dispvm-(completed|in-progress)|deferred-netvm-original)$/;
+
+/** Works out how one VM is restored under the name `newName`. */
+export function planQube(
+  source: BackedUpQube,
+  newName: string,
+  references: References,
+  state: SystemState,
+  choices: RestoreChoices,
+): PlannedRestore {
+  const { qube } = source;
+  const remarks: string[] = [];
+  if (newName !== qube.name) remarks.push(`restored as ${newName}: the name is taken`);
+  const keeps: Keeps = (kind, name) => {
+    if (!choices.paranoid || isKeptWhenParanoid(kind, name)) return true;
+    remarks.push(`${kind} ${name} left out: paranoid mode`);
+    return false;
+  };
+  return {
+    source,
+    newQube: {
+      name: newName,
+      qubeClass: classOf(qube),
+      label: planLabel(qube, state, remarks),
+      template: planTemplate(qube, references, state, remarks),
+      pool: choices.pool,
+    },
+    properties: planProperties(qube, references, state, keeps, remarks),
+    features: planFeatures(qube, keeps),
+    tags: new Set([...qube.tags].filter((tag) => !TAGS_OF_QUBESD.test(tag))),
+    devices: planDevices(qube, references, keeps, remarks),
+    withFirewall: keeps('firewall', 'rules'),
+    withMenu: keeps('menu', 'entries'),
+    remarks,
+  };
+}
+
+/** What takes the place of a VM's template when it is missing; undefined where nothing can. */
+export function defaultTemplate(qube: Qube, { defaults }: SystemState): string | undefined {
+  return qube.qubeClass === 'DispVM' ? defaults.dispvm : defaults.template;
+}
+
+/** A property in the words of a message. */
+export function inWords(property: QubeProperty): string {
+  return property.replace('_dispvm', ' DispVM');
+}
+
+function classOf(qube: Qube): NewQube['qubeClass'] {
+  if (qube.qubeClass === 'AdminVM') throw new DamagedError('the backup has dom0 among its VMs');
+  return qube.qubeClass;
+}
+
+function planLabel(qube: Qube, { labels }: SystemState, remarks: string[]): string {
+  if (labels.has(qube.label)) return qube.label;
+  remarks.push(`label ${LABEL_IN_NEED}, since ${qube.label} does not exist here`);
+  return LABEL_IN_NEED;
+}
+
+function planTemplate(
+  qube: Qube,
+  references: References,
+  state: SystemState,
+  remarks: string[],
+): string | undefined {
+  const template = qube.properties.get('template');
+  if (template === undefined) return undefined;
+  const found = references.resolve(qube, 'template', template);
+  if (found !== undefined) return found;
+  const instead = defaultTemplate(qube, state);
+  remarks.push(`template ${instead ?? 'none'} in the place of ${template}`);
+  return instead;
+}
+
+/** What takes the place of the VM that a property refers to, in words. */
+function inThePlace(property: QubeProperty, { defaults }: SystemState): string {
+  const usual = new Map([
+    ['netvm', defaults.netvm ?? 'none'],
+    ['default_dispvm', defaults.dispvm ?? 'none'],
+  ]).get(property);
+  return usual === undefined ? "this system's default" : `${usual}, this system's default,`;
+}
+
+function planProperties(
+  qube: Qube,
+  references: References,
+  state: SystemState,
+  keeps: Keeps,
+  remarks: string[],
+): Map<string, string> {
+  const planned = new Map<string, string>();
+  for (const [property, value] of qube.properties) {
+    if (NOT_SET.has(property) || !keeps('property', property)) continue;
+    if (!isQubeProperty(property) || value === '') {
+      planned.set(property, value);
+      continue;
+    }
+    const found = references.resolve(qube, property, value);
+    if (found !== undefined) planned.set(property, found);
+    else
+      remarks.push(`${inWords(property)} ${inThePlace(property, state)} in the place of ${value}`);
+  }
+  return planned;
+}
+
+function planFeatures(qube: Qube, keeps: Keeps): Map<string, string> {
+  const settings = [...qube.features].filter(
+    ([name]) => !STATE_FEATURES.test(name) && name !== HALF_RESTORED,
+  );
+  return new Map(settings.filter(([name]) => keeps('feature', name)));
+}
+
+function planDevices(
+  qube: Qube,
+  references: References,
+  keeps: Keeps,
+  remarks: string[],
+): DeviceAssignment[] {
+  const planned: DeviceAssignment[] = [];
+  for (const device of qube.devices) {
+    if (!keeps('device', `${device.backend}:${device.port}`)) continue;
+    const backend = references.follow(device.backend);
+    if (backend !== undefined) planned.push({ ...device, backend });
+    else remarks.push(`device ${device.port} left out: there is no VM ${device.backend} here`);
+  }
+  return planned;
+}

@@ -1,0 +1,63 @@
+import type { Qube } from '../qubes/qube.ts';
+import type { SystemState } from './system-state.ts';
+
+/** The properties whose value is a VM's name. */
+export const QUBE_PROPERTIES = [
+  'template',
+  'netvm',
+  'default_dispvm',
+  'management_dispvm',
+  'guivm',
+  'audiovm',
+] as const;
+export type QubeProperty = (typeof QUBE_PROPERTIES)[number];
+
+export function isQubeProperty(property: string): property is QubeProperty {
+  return QUBE_PROPERTIES.some((known) => known === property);
+}
+
+/** Where references of restored VMs lead: to VMs restored with them first, to the system's else. */
+export class References {
+  readonly #restored: ReadonlyMap<string, { qube: Qube; newName: string }>;
+  readonly #state: SystemState;
+
+  /** `restored`: by name in the backup, the VM and the name that it will have. */
+  constructor(restored: ReadonlyMap<string, { qube: Qube; newName: string }>, state: SystemState) {
+    this.#restored = restored;
+    this.#state = state;
+  }
+
+  /**
+   * The name that `value`, a VM's name in the backup, has after the restore. Undefined where no
+   * VM of that name will exist, or none that can serve as the `property` of `of`.
+   */
+  resolve(of: Qube, property: QubeProperty, value: string): string | undefined {
+    const restored = this.#restored.get(value);
+    if (restored !== undefined && canServe(restored.qube, of, property)) return restored.newName;
+    const present = this.#state.qubes.get(value);
+    return present !== undefined && canServe(present, of, property) ? value : undefined;
+  }
+
+  /** The name after the restore of a VM that only has to be there: a device's backend. */
+  follow(value: string): string | undefined {
+    return this.#restored.get(value)?.newName ?? this.#state.qubes.get(value)?.name;
+  }
+}
+
+function canServe(target: Qube, of: Qube, property: QubeProperty): boolean {
+  const isSet = (name: string): boolean => target.properties.get(name) === 'True';
+  switch (property) {
+    case 'template':
+      return of.qubeClass === 'DispVM'
+        ? isSet('template_for_dispvms')
+        : target.qubeClass === 'TemplateVM';
+    case 'netvm':
+      return isSet('provides_network');
+    case 'default_dispvm':
+    case 'management_dispvm':
+      return isSet('template_for_dispvms');
+    case 'guivm':
+    case 'audiovm':
+      return true;
+  }
+}

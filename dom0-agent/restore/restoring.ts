@@ -1,0 +1,32 @@
+import type { Outcome } from './outcome.ts';
+import type { PlannedRestore } from './plan-qube.ts';
+import type { SmallFiles } from './settings.ts';
+
+/** A VM on its way out of a backup. */
+export interface Restoring {
+  readonly planned: PlannedRestore;
+  readonly smallFiles: SmallFiles;
+  readonly volumesDone: Set<string>;
+  bytes: number;
+  /** The settings that this system refused. */
+  readonly refused: string[];
+  /** Why it failed, once it did. */
+  failure: string | undefined;
+}
+
+export function startOf(planned: PlannedRestore): Restoring {
+  return {
+    planned,
+    smallFiles: {},
+    volumesDone: new Set(),
+    bytes: 0,
+    refused: [],
+    failure: undefined,
+  };
+}
+
+export function outcomeOf({ planned, bytes, refused, failure }: Restoring): Outcome {
+  const { name } = planned.newQube;
+  if (failure !== undefined) return { name, result: 'failed', bytes: 0, remarks: [failure] };
+  return { name, result: 'restored', bytes, remarks: [...planned.remarks, ...refused] };
+}

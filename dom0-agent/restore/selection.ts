@@ -1,0 +1,36 @@
+import { RefusedError } from '../../shared/errors.ts';
+import { refuseRepeated } from '../qubes/names.ts';
+import type { BackedUpQube, BackupContents } from './contents.ts';
+
+const DOM0 = 'dom0';
+
+/** What of a backup is meant. */
+export interface Selected {
+  readonly qubes: readonly BackedUpQube[];
+  readonly dom0Home: BackupContents['dom0Home'];
+}
+
+/**
+ * The VMs of the backup that the user means: those named, or all, but for those excluded. Throws
+ * UsageError for a name given twice, RefusedError for one that the backup does not hold.
+ */
+export function selectContents(
+  contents: BackupContents,
+  chosen: readonly string[],
+  excluded: readonly string[],
+): Selected {
+  refuseRepeated(chosen);
+  const held = new Set(contents.qubes.map(({ qube }) => qube.name));
+  if (contents.dom0Home !== undefined) held.add(DOM0);
+  for (const name of [...chosen, ...excluded]) {
+    if (!held.has(name)) throw new RefusedError(`the backup holds no VM called ${name}`);
+  }
+  const isMeant = (name: string): boolean =>
+    (chosen.length === 0 || chosen.includes(name)) && !excluded.includes(name);
+  const qubes = contents.qubes.filter(({ qube }) => isMeant(qube.name));
+  const dom0Home = isMeant(DOM0) ? contents.dom0Home : undefined;
+  if (qubes.length === 0 && dom0Home === undefined) {
+    throw new RefusedError('nothing of the backup is left to work on: every VM is left out');
+  }
+  return { qubes, dom0Home };
+}

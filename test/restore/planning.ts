@@ -1,0 +1,77 @@
+import type { Qube } from '../../dom0-agent/qubes/qube.ts';
+import type { RestoreChoices } from '../../dom0-agent/restore/choices.ts';
+import type { BackupContents } from '../../dom0-agent/restore/contents.ts';
+import { type RestorePlan, planRestore } from '../../dom0-agent/restore/plan.ts';
+import type { SystemState } from '../../dom0-agent/restore/system-state.ts';
+
+/** A VM for plans. Settings are given as in `{ netvm: 'sys-net' }`. */
+export function qube(
+  name: string,
+  settings: Record<string, string> = {},
+  rest: Partial<Qube> = {},
+): Qube {
+  return {
+    name,
+    qubeClass: 'AppVM',
+    qid: 1,
+    label: 'blue',
+    properties: new Map(Object.entries(settings)),
+    features: new Map(),
+    tags: new Set(),
+    devices: [],
+    volumes: [],
+    ...rest,
+  };
+}
+
+export const template = (name: string): Qube => qube(name, {}, { qubeClass: 'TemplateVM' });
+
+export const NO_CHOICES: RestoreChoices = {
+  chosen: [],
+  excluded: [],
+  renameConflicting: false,
+  skipConflicting: false,
+  ignoreMissing: false,
+  skipBroken: false,
+  skipDom0Home: false,
+  ignoreUsernameMismatch: false,
+  paranoid: false,
+  pool: undefined,
+};
+
+/** A backup of these VMs. */
+export function backupOf(qubes: readonly Qube[], homeOf?: string): BackupContents {
+  return {
+    created: undefined,
+    qubes: qubes.map((each, i) => ({ qube: each, directory: `vm${i + 1}`, size: 1000 })),
+    dom0Home: homeOf === undefined ? undefined : { directory: 'dom0-home/home', user: homeOf },
+    unknownDomains: [],
+  };
+}
+
+/** A system that has these VMs beside dom0, and the usual labels. */
+export function systemWith(
+  qubes: readonly Qube[],
+  defaults: Partial<SystemState['defaults']> = {},
+): SystemState {
+  const dom0 = qube('dom0', {}, { qubeClass: 'AdminVM', label: 'black' });
+  return {
+    qubes: new Map([dom0, ...qubes].map((each) => [each.name, each])),
+    labels: new Set(['red', 'blue', 'black']),
+    defaults: { template: undefined, netvm: undefined, dispvm: undefined, ...defaults },
+    dom0User: 'user',
+  };
+}
+
+export function plan(
+  contents: BackupContents,
+  state: SystemState,
+  choices: Partial<RestoreChoices> = {},
+): RestorePlan {
+  return planRestore(contents, state, { ...NO_CHOICES, ...choices });
+}
+
+/** What is created, by name. */
+export function newNames(planned: RestorePlan): string[] {
+  return planned.qubes.map(({ newQube }) => newQube.name);
+}

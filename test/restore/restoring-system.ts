@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { openArchive } from '../../dom0-agent/archive/open.ts';
+import type { FolderSystem } from '../../dom0-agent/qubes/folder/system.ts';
+import type { RestoreChoices } from '../../dom0-agent/restore/choices.ts';
+import type { Outcome } from '../../dom0-agent/restore/outcome.ts';
+import { planRestore } from '../../dom0-agent/restore/plan.ts';
+import { readContents } from '../../dom0-agent/restore/read-contents.ts';
+import { runRestore } from '../../dom0-agent/restore/run.ts';
+import { selectContents } from '../../dom0-agent/restore/selection.ts';
+import { readSystemState } from '../../dom0-agent/restore/system-state.ts';
+import { verifyBackup } from '../../dom0-agent/restore/verify.ts';
+import type { Report } from '../../shared/report.ts';
+import { inputOf } from '../archive/memory.ts';
+import { never, smallSystem } from '../qubes/folder/small-system.ts';
+import { NO_CHOICES } from './planning.ts';
+
+/** Keeps the warnings. */
+export class Warnings implements Report {
+  readonly texts: string[] = [];
+
+  info(): void {
+    // Nobody looks.
+  }
+
+  warning(text: string): void {
+    this.texts.push(text);
+  }
+
+  progress(): void {
+    // Nobody looks.
+  }
+}
+
+/** A folder system with the template `debian-13`, its default, and no VM else. */
+export async function emptySystem(): Promise<{ directory: string; system: FolderSystem }> {
+  const { directory, system } = await smallSystem();
+  await system.remove('work');
+  await system.remove('debian');
+  const common = { label: 'red', pool: undefined, template: undefined };
+  await system.create({ ...common, name: 'debian-13', qubeClass: 'TemplateVM' });
+  return { directory, system };
+}
+
+/** Restores an archive in memory, replacing what is missing by defaults. */
+export async function restoreArchive(
+  archive: Buffer,
+  passphrase: string,
+  system: FolderSystem,
+  choices: Partial<RestoreChoices> = {},
+): Promise<Outcome[]> {
+  const reader = await openArchive(inputOf(archive, true), passphrase, never);
+  const contents = readContents(await reader.qubesXml(), reader.header);
+  const plan = planRestore(contents, await readSystemState(system), {
+    ...NO_CHOICES,
+    ignoreMissing: true,
+    ignoreUsernameMismatch: true,
+    ...choices,
+  });
+  const options = { keepFailed: false, ignoreSizeLimit: false };
+  return runRestore(plan, reader, system, options, new Warnings(), never);
+}
+
+export async function verifyArchive(archive: Buffer, passphrase: string): Promise<Outcome[]> {
+  const reader = await openArchive(inputOf(archive, true), passphrase, never);
+  const contents = readContents(await reader.qubesXml(), reader.header);
+  return verifyBackup(selectContents(contents, [], []), reader, new Warnings(), never);
+}
+
+/** The SHA-256 of each volume of a restored VM that is in backups, by file name. */
+export async function hashesOf(
+  directory: string,
+  system: FolderSystem,
+  name: string,
+): Promise<Record<string, string>> {
+  const qube = (await system.qubes()).find((each) => each.name === name);
+  const volumes = (qube?.volumes ?? []).filter(({ saveOnStop }) => saveOnStop);
+  return Object.fromEntries(
+    volumes.map(({ name: volume, vid }) => {
+      const image = readFileSync(join(directory, `${vid}.img`));
+      return [`${volume}.img`, createHash('sha256').update(image).digest('hex')];
+    }),
+  );
+}
