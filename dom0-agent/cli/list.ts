@@ -1,0 +1,57 @@
+import { ExitStatus } from '../../shared/errors.ts';
+import { formatSize } from '../../shared/sizes.ts';
+import { savedVolumes } from '../qubes/qube.ts';
+import type { ArchiveFlags } from './flags.ts';
+import { describeBackup, openBackup } from './opened-backup.ts';
+import { systemAtHand } from './system-at-hand.ts';
+import { formatTable } from './table.ts';
+import { Terminal } from './terminal.ts';
+
+/** `coffer list`. Gives the exit status. */
+export async function listCommand(
+  location: string,
+  flags: ArchiveFlags,
+  signal: AbortSignal,
+): Promise<number> {
+  const terminal = new Terminal(flags);
+  await using backup = await openBackup(
+    await systemAtHand(flags.system, (text) => terminal.info(text)),
+    location,
+    flags,
+    signal,
+  );
+  const {
+    source,
+    reader: { header },
+    contents,
+  } = backup;
+  const rows = contents.qubes.map(({ qube, size }) => [
+    qube.name,
+    qube.qubeClass,
+    qube.label,
+    formatSize(size),
+  ]);
+  if (contents.dom0Home !== undefined) rows.push(['dom0', 'home', '', '']);
+  terminal.say(describeBackup(backup));
+  terminal.say(formatTable(['VM', 'class', 'label', 'size'], rows));
+  terminal.say('Only the header and the list of VMs were checked: coffer verify checks all.');
+  terminal.result({
+    ok: true,
+    command: 'list',
+    format: header.format,
+    created: contents.created?.toISOString() ?? null,
+    encrypted: header.encrypted,
+    compression: header.compressionFilter ?? 'none',
+    bytes: source.size ?? null,
+    qubes: contents.qubes.map(({ qube, size }) => ({
+      name: qube.name,
+      class: qube.qubeClass,
+      label: qube.label,
+      template: qube.properties.get('template') ?? null,
+      bytes: size,
+      volumes: savedVolumes(qube).map(({ name }) => name),
+    })),
+    dom0Home: contents.dom0Home !== undefined,
+  });
+  return ExitStatus.done;
+}

@@ -1,0 +1,49 @@
+import { formatSize } from '../../shared/sizes.ts';
+import type { ArchiveReader } from '../archive/archive.ts';
+import { openArchive } from '../archive/open.ts';
+import type { BackupContents } from '../restore/contents.ts';
+import { readContents } from '../restore/read-contents.ts';
+import type { Source } from '../transport/storage.ts';
+import type { ArchiveFlags } from './flags.ts';
+import { askPassphrase } from './passphrase.ts';
+import type { SystemAtHand } from './system-at-hand.ts';
+
+/** A backup whose header and qubes.xml have been verified. */
+export interface OpenedBackup extends AsyncDisposable {
+  readonly source: Source;
+  readonly reader: ArchiveReader;
+  readonly contents: BackupContents;
+}
+
+/** Opens the backup that the command line names, asking for the passphrase. */
+export async function openBackup(
+  { storage }: SystemAtHand,
+  location: string,
+  flags: ArchiveFlags,
+  signal: AbortSignal,
+): Promise<OpenedBackup> {
+  const place = await storage(flags.destVm);
+  const from = flags.command === true ? { command: location } : { file: location };
+  const source = await place.openSource(from, signal);
+  try {
+    const passphrase = await askPassphrase(flags.passphraseFile, false);
+    const reader = await openArchive(source, passphrase, signal);
+    const contents = readContents(await reader.qubesXml(), reader.header);
+    return { source, reader, contents, [Symbol.asyncDispose]: () => source[Symbol.asyncDispose]() };
+  } catch (error) {
+    await source[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** What a backup is, in a sentence: its age above all, since an older one may have taken its place. */
+export function describeBackup({ source, reader: { header }, contents }: OpenedBackup): string {
+  const made = contents.created === undefined ? '' : `, made on ${formatTime(contents.created)}`;
+  const size = source.size === undefined ? '' : `, ${formatSize(source.size)}`;
+  const secrecy = header.encrypted ? 'encrypted' : 'not encrypted';
+  return `A backup in the format ${header.format}${made}${size}, ${secrecy}.`;
+}
+
+function formatTime(time: Date): string {
+  return time.toLocaleString('sv-SE', { timeZoneName: 'short' });
+}

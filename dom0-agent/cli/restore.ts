@@ -1,0 +1,144 @@
+import { ExitStatus, RefusedError } from '../../shared/errors.ts';
+import { formatSize } from '../../shared/sizes.ts';
+import type { RestoreChoices } from '../restore/choices.ts';
+import type { Outcome } from '../restore/outcome.ts';
+import { type RestorePlan, planRestore } from '../restore/plan.ts';
+import {
+  abandonedQubes,
+  removeAbandoned,
+  removeAbandonedHomes,
+  withoutQubes,
+} from '../restore/abandoned.ts';
+import { runRestore } from '../restore/run.ts';
+import { readSystemState } from '../restore/system-state.ts';
+import { confirm } from './confirm.ts';
+import type { ArchiveFlags } from './flags.ts';
+import { describeBackup, openBackup } from './opened-backup.ts';
+import { formatOutcomes } from './outcomes.ts';
+import { systemAtHand } from './system-at-hand.ts';
+import { formatTable } from './table.ts';
+import { takeBackIfKilled } from './take-back.ts';
+import { Terminal } from './terminal.ts';
+import { verifyCommand } from './verify.ts';
+
+export interface RestoreFlags extends ArchiveFlags {
+  readonly exclude: readonly string[];
+  readonly renameConflicting?: true;
+  readonly skipConflicting?: true;
+  readonly ignoreMissing?: true;
+  readonly skipBroken?: true;
+  readonly skipDom0Home?: true;
+  readonly ignoreUsernameMismatch?: true;
+  readonly pool?: string;
+  readonly paranoidMode?: true;
+  readonly verifyOnly?: true;
+  readonly keepFailed?: true;
+  readonly ignoreSizeLimit?: true;
+  readonly yes?: true;
+}
+
+/** `coffer restore`. Gives the exit status. */
+export async function restoreCommand(
+  location: string,
+  chosen: readonly string[],
+  flags: RestoreFlags,
+  signal: AbortSignal,
+): Promise<number> {
+  if (flags.verifyOnly === true) return verifyCommand(location, chosen, flags, signal);
+  const terminal = new Terminal(flags);
+  const atHand = await systemAtHand(flags.system, (text) => terminal.info(text));
+  await using backup = await openBackup(atHand, location, flags, signal);
+  const { reader, contents } = backup;
+  const state = await readSystemState(atHand.system);
+  const abandoned = await abandonedQubes(state.qubes.values());
+  const plan = planRestore(contents, withoutQubes(state, abandoned), choicesOf(chosen, flags));
+  terminal.say(describeBackup(backup));
+  for (const { name } of abandoned) {
+    terminal.say(`${name} will be removed: a coffer that was killed has restored it only in part.`);
+  }
+  terminal.say(formatPlan(plan));
+  if (plan.qubes.length === 0 && plan.dom0Home === undefined) {
+    throw new RefusedError('nothing is left to restore: all that was chosen is left out');
+  }
+  if (flags.yes !== true) await confirm('Restore?');
+
+  const options = {
+    keepFailed: flags.keepFailed ?? false,
+    ignoreSizeLimit: flags.ignoreSizeLimit ?? false,
+  };
+  const begun = Date.now();
+  await removeAbandoned(abandoned, atHand.system, terminal);
+  await removeAbandonedHomes((await atHand.system.dom0Home()).path);
+  terminal.startProgress(plan.qubes.reduce((sum, { source }) => sum + source.size, 0));
+  const will = await takeBackIfKilled(flags.system);
+  const restored = await runRestore(plan, reader, atHand.system, options, terminal, signal).finally(
+    () => will.revoke(),
+  );
+  terminal.endProgress();
+  const leftOut = plan.leftOut.map(({ name, why }): Outcome => ({
+    name,
+    result: 'left out',
+    bytes: 0,
+    remarks: [why],
+  }));
+  const outcomes = [...restored, ...leftOut];
+  const failed = outcomes.filter(({ result }) => result === 'failed');
+  const seconds = (Date.now() - begun) / 1000;
+
+  terminal.say(formatOutcomes(outcomes));
+  terminal.say(
+    failed.length === 0
+      ? `Restored, ${seconds.toFixed(1)} s.`
+      : `Not everything was restored: ${failed.map(({ name }) => name).join(', ')} failed.`,
+  );
+  const advice = adviceOn(plan, outcomes);
+  if (advice !== '') terminal.say(advice);
+  terminal.result({
+    ok: failed.length === 0,
+    command: 'restore',
+    created: contents.created?.toISOString() ?? null,
+    qubes: outcomes,
+    warnings: terminal.warnings,
+    seconds,
+  });
+  return failed.length === 0 ? ExitStatus.done : ExitStatus.failed;
+}
+
+function choicesOf(chosen: readonly string[], flags: RestoreFlags): RestoreChoices {
+  return {
+    chosen,
+    excluded: flags.exclude,
+    renameConflicting: flags.renameConflicting ?? false,
+    skipConflicting: flags.skipConflicting ?? false,
+    ignoreMissing: flags.ignoreMissing ?? false,
+    skipBroken: flags.skipBroken ?? false,
+    skipDom0Home: flags.skipDom0Home ?? false,
+    ignoreUsernameMismatch: flags.ignoreUsernameMismatch ?? false,
+    paranoid: flags.paranoidMode ?? false,
+    pool: flags.pool,
+  };
+}
+
+/** What will be created, under which name, with which replacements; what is left out, and why. */
+function formatPlan({ qubes, dom0Home, leftOut }: RestorePlan): string {
+  const rows = qubes.map(({ source, newQube, remarks }) => [
+    source.qube.name,
+    newQube.name,
+    newQube.qubeClass,
+    formatSize(source.size),
+    remarks.join('; '),
+  ]);
+  if (dom0Home !== undefined) rows.push(['dom0', 'a new directory', 'home', '', '']);
+  for (const { name, why } of leftOut) rows.push([name, 'left out', '', '', why]);
+  return formatTable(['VM', 'restored as', 'class', 'size', ''], rows);
+}
+
+/** A template that was restored is as old as its backup. */
+function adviceOn({ qubes }: RestorePlan, outcomes: readonly Outcome[]): string {
+  const templates = qubes
+    .filter(({ newQube }) => newQube.qubeClass === 'TemplateVM')
+    .map(({ newQube: { name } }) => name)
+    .filter((name) => outcomes.some((each) => each.name === name && each.result === 'restored'));
+  if (templates.length === 0) return '';
+  return `Update ${templates.join(', ')} before you start a VM that is based on it.`;
+}

@@ -1,0 +1,21 @@
+import { ExitStatus } from '../../shared/errors.ts';
+import { makeSandbox } from '../qubes/sandbox/make-sandbox.ts';
+import { Terminal } from './terminal.ts';
+
+export interface SandboxFlags {
+  readonly empty?: true;
+}
+
+/** `coffer sandbox`. Gives the exit status. */
+export async function sandboxCommand(
+  directory: string,
+  flags: SandboxFlags,
+  signal: AbortSignal,
+): Promise<number> {
+  const terminal = new Terminal({});
+  await makeSandbox(directory, { empty: flags.empty ?? false }, signal, (step) =>
+    terminal.info(step),
+  );
+  terminal.say(`A sample Qubes system is in ${directory}: use it with --system ${directory}`);
+  return ExitStatus.done;
+}

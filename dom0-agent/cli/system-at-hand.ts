@@ -1,0 +1,96 @@
+import { access } from 'node:fs/promises';
+import { RefusedError, systemCodeOf } from '../../shared/errors.ts';
+import { openFolderSystem } from '../qubes/folder/system.ts';
+import { AdminApiError } from '../qubes/qubesd/admin-api-error.ts';
+import { QUBESD_SOCKET } from '../qubes/qubesd/admin-api.ts';
+import { type QubesdSystem, openQubesdSystem } from '../qubes/qubesd/system.ts';
+import type { QubesSystem } from '../qubes/system.ts';
+import { AgentStorage } from '../transport/agent-storage.ts';
+import { Dom0Storage } from '../transport/dom0-storage.ts';
+import { localProcess } from '../transport/local-process.ts';
+import { qrexec } from '../transport/qrexec.ts';
+import type { Storage } from '../transport/storage.ts';
+import { agentProgram } from './agent-program.ts';
+
+/** The Qubes system that a command works on, and the places where its archives are kept. */
+export interface SystemAtHand {
+  readonly system: QubesSystem;
+  /** In a VM, or in dom0 when undefined. Throws RefusedError when there is no such VM. */
+  readonly storage: (vm: string | undefined) => Promise<Storage>;
+  /** Undefined for a folder system. */
+  readonly qubesd: QubesdSystem | undefined;
+}
+
+/**
+ * The folder system that `--system` or COFFER_SYSTEM names, or the Qubes system whose dom0 this is. Throws
+ * RefusedError, saying what to do, when there is neither.
+ *
+ * @param tell is told, in words for the user, that a VM is being started, or qubesd waited for
+ */
+export async function systemAtHand(
+  directory: string | undefined,
+  tell: (text: string) => void,
+): Promise<SystemAtHand> {
+  const folder = directory ?? process.env['COFFER_SYSTEM'];
+  if (folder !== undefined && folder !== '') return folderAtHand(folder);
+  const socketPath = process.env['COFFER_QUBESD_SOCKET'] ?? QUBESD_SOCKET;
+  if (await exists(socketPath)) return qubesdAtHand(socketPath, tell);
+  throw new RefusedError(
+    'this is not dom0 of a Qubes system, for there is no qubesd: use --system DIR, and ' +
+      '`coffer sandbox DIR` to make such a directory for trying coffer out',
+  );
+}
+
+async function folderAtHand(directory: string): Promise<SystemAtHand> {
+  const system = await openFolderSystem(directory);
+  const agentIn = async (vm: string): Promise<Storage> => {
+    await requireQube(system, vm);
+    const home = system.homeOf(vm);
+    if (!(await exists(home))) throw new RefusedError(`${vm} cannot keep backups: it has no home`);
+    return new AgentStorage(vm, localProcess(agentProgram(), home));
+  };
+  return { system, storage: storageOf(agentIn), qubesd: undefined };
+}
+
+function qubesdAtHand(socketPath: string, tell: (text: string) => void): SystemAtHand {
+  const qubesd = openQubesdSystem({
+    socketPath,
+    importService: process.env['COFFER_IMPORT_SERVICE'],
+    onWait: tell,
+  });
+  const agentIn = async (vm: string): Promise<Storage> => {
+    await requireQube(qubesd, vm);
+    const connector = qrexec(vm, {
+      program: process.env['COFFER_QREXEC_CLIENT'],
+      isRunning: (name) => qubesd.isRunning(name),
+      start: (name) => qubesd.start(name),
+      onStart: (name) => tell(`starting ${name}`),
+    });
+    return new AgentStorage(vm, connector);
+  };
+  return { system: qubesd, storage: storageOf(agentIn), qubesd };
+}
+
+function storageOf(agentIn: (vm: string) => Promise<Storage>): SystemAtHand['storage'] {
+  return async (vm) => (vm === undefined || vm === 'dom0' ? new Dom0Storage() : agentIn(vm));
+}
+
+/** Throws RefusedError when there is no such VM. */
+async function requireQube(system: QubesSystem, vm: string): Promise<void> {
+  try {
+    await system.isRunning(vm);
+  } catch (error) {
+    if (!(error instanceof AdminApiError) || error.type !== 'QubesVMNotFoundError') throw error;
+    throw new RefusedError(`there is no VM called ${vm} on this system`, { cause: error });
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (systemCodeOf(error) === 'EACCES') return true;
+    return false;
+  }
+}

@@ -1,0 +1,52 @@
+import { realpathSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ExitStatus, FailedError } from '../../shared/errors.ts';
+import { LastWill } from '../../shared/last-will.ts';
+import { HALF_RESTORED } from '../qubes/half-restored.ts';
+import { isLeftover, isOfSameOwner, ownedName } from '../qubes/volumes/owner.ts';
+import { removeAbandoned, removeAbandonedHomes } from '../restore/abandoned.ts';
+import { systemAtHand } from './system-at-hand.ts';
+import { Terminal } from './terminal.ts';
+
+/** A process that is being killed is gone after so many milliseconds, unless it hangs in the kernel. */
+const PATIENCE = 30_000;
+const INTERVAL = 20;
+
+/**
+ * Should this coffer be killed, another one takes back what it has left half done. To be revoked at
+ * the end.
+ *
+ * @param system as `--system` has it
+ */
+export async function takeBackIfKilled(system: string | undefined): Promise<LastWill> {
+  const program = [process.execPath, realpathSync(process.argv[1] ?? '.')];
+  const where = system === undefined ? [] : ['--system', system];
+  return LastWill.toRun([...program, 'take-back', ...where, await ownedName()]);
+}
+
+/**
+ * The hidden `coffer take-back`: removes the half-restored VMs and the half-restored home of the coffer
+ * that `owner` names, once that is gone, and the snapshots that any coffer which is gone has left.
+ */
+export async function takeBackCommand(
+  owner: string,
+  flags: { readonly system?: string },
+): Promise<number> {
+  await untilGone(owner);
+  const { system, qubesd } = await systemAtHand(flags.system, () => undefined);
+  const half = (await system.qubes()).filter(({ features }) =>
+    isOfSameOwner(features.get(HALF_RESTORED) ?? '', owner),
+  );
+  await removeAbandoned(half, system, new Terminal({}));
+  await removeAbandonedHomes((await system.dom0Home()).path);
+  await qubesd?.removeLeftovers();
+  return ExitStatus.done;
+}
+
+async function untilGone(owner: string): Promise<void> {
+  const deadline = performance.now() + PATIENCE;
+  while (!(await isLeftover(owner))) {
+    if (performance.now() > deadline) throw new FailedError(`${owner} is still at work`);
+    await sleep(INTERVAL);
+  }
+}

@@ -1,0 +1,170 @@
+import { once } from 'node:events';
+import { copyFileSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { markRunning } from '../qubes/folder/small-system.ts';
+import { Box } from './box.ts';
+
+/** Runs coffer; it must end with `status`, say one sentence that matches, and change nothing. */
+function expectRefusal(
+  box: Box,
+  args: string[],
+  status: number,
+  sentence: RegExp,
+  input = '',
+): void {
+  const before = box.state;
+  const run = box.coffer(args, input);
+  expect(run, run.stderr).toMatchObject({ status });
+  expect(run.stderr).toMatch(sentence);
+  expect(run.stderr).not.toMatch(/\n {4}at /);
+  expect(box.state).toBe(before);
+  expect(readdirSync(box.backups).filter((name) => name.endsWith('.partial'))).toEqual([]);
+}
+
+describe('a backup is refused', () => {
+  it('when the words do not fit or the passphrase is missing', async () => {
+    const box = await Box.full();
+    const backup = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups'];
+    expectRefusal(box, [...backup, 'work', 'work'], 2, /work is named twice/);
+    expectRefusal(box, [...backup, 'nosuch'], 5, /no VM called nosuch/);
+    expectRefusal(box, ['backup', '-d', 'usb', ...box.secret, '-y'], 2, /LOCATION is missing/);
+    expectRefusal(box, [...backup, '--compress-filter', 'rot13'], 2, /compress-filter/);
+    expectRefusal(box, [...backup, '--kdf-cost', '60'], 2, /kdf-cost/);
+    expectRefusal(
+      box,
+      ['backup', '-d', 'usb', '-p', '-', '-y', 'backups'],
+      5,
+      /passphrase is empty/,
+    );
+    const missing = ['backup', '-d', 'usb', '-p', '/nosuch/file', '-y', 'backups'];
+    expectRefusal(box, missing, 5, /\/nosuch\/file cannot be read/);
+    expectRefusal(box, ['backup', '-d', 'usb', 'backups'], 5, /no terminal/);
+    expectRefusal(box, ['backup', '-d', 'usb', ...box.secret, 'backups', 'work'], 5, /-y/);
+  });
+
+  it('when the storage is not as it was named', async () => {
+    const box = await Box.full();
+    writeFileSync(join(box.directory, 'homes/usb/a-file'), '');
+    const to = (...where: string[]): string[] => ['backup', ...box.secret, '-y', ...where];
+    expectRefusal(box, to('-d', 'usb', 'nosuch'), 5, /nosuch/);
+    expectRefusal(box, to('-d', 'usb', 'a-file'), 5, /a-file/);
+    expectRefusal(box, to('-d', 'nosuch', 'backups'), 5, /no VM called nosuch/);
+    expectRefusal(box, to('/nosuch/directory'), 5, /\/nosuch\/directory/);
+  });
+
+  it('when a VM is running, unless that is allowed', async () => {
+    const box = await Box.full();
+    await markRunning(box.directory, 'vault');
+    const backup = ['backup', '-d', 'usb', ...box.secret, '-y'];
+    expectRefusal(box, [...backup, 'backups'], 5, /vault is running/);
+    expect(box.coffer([...backup, '--include-running', 'backups'])).toMatchObject({ status: 0 });
+  });
+
+  it('when the command fails at once, in the middle or at the end', async () => {
+    const box = await Box.full();
+    for (const command of [
+      'echo the disk is on fire >&2; exit 7',
+      'head -c 100000 > /dev/null; echo the disk is on fire >&2; exit 7',
+      'cat > /dev/null; echo the disk is on fire >&2; exit 7',
+    ]) {
+      const backup = ['backup', '-d', 'usb', '--command', ...box.secret, '-y', command, 'work'];
+      expectRefusal(box, backup, 4, /status 7.*the disk is on fire|the disk is on fire.*status 7/s);
+    }
+  });
+
+  it('when a volume cannot be read', async () => {
+    const box = await Box.full();
+    writeFileSync(join(box.directory, 'appvms/work/private.img'), 'shrunk');
+    const backup = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'vault', 'work'];
+    const run = box.coffer(backup);
+    // What is on the disk is backed up, or it fails: never a volume that is only said to be whole.
+    expect([0, 1]).toContain(run.status);
+    if (run.status === 1) expect(run.stderr).toMatch(/work/);
+  });
+});
+
+describe('a backup that is not one', () => {
+  it('is refused by list, verify and restore', async () => {
+    const box = await Box.full();
+    const home = join(box.directory, 'homes/usb');
+    writeFileSync(join(home, 'text'), 'not a backup\n'.repeat(1000));
+    writeFileSync(join(home, 'empty'), '');
+    for (const command of ['list', 'verify', 'restore']) {
+      const args = [command, '-d', 'usb', ...box.secret];
+      expectRefusal(box, [...args, 'nosuch'], 5, /nosuch/);
+      expectRefusal(box, [...args, 'backups'], 5, /not a regular file/);
+      expectRefusal(box, [...args, 'text'], 3, /not a backup/);
+      expectRefusal(box, [...args, 'empty'], 3, /not a backup/);
+      expectRefusal(box, [...args, '--command', 'exit 3'], 4, /status 3/);
+    }
+  });
+
+  it('is refused when it is damaged, and nothing is restored from it', async () => {
+    const box = await Box.full();
+    const backup = box.backUp();
+    const file = join(box.directory, 'homes/usb', backup);
+    const whole = readFileSync(file);
+    const wrong = ['restore', '-d', 'usb', '-p', '-', '-y', '--rename-conflicting'];
+    expectRefusal(box, [...wrong, backup], 3, /passphrase is wrong/, 'wrong\n');
+    for (const [what, damaged] of [
+      ['cut', whole.subarray(0, whole.length >> 1)],
+      ['cut at the end', whole.subarray(0, whole.length - 512)],
+      ['changed', flipped(whole, whole.length >> 1)],
+      ['changed at the end', flipped(whole, whole.length - 3000)],
+    ] as const) {
+      writeFileSync(file, damaged);
+      const restore = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting'];
+      expectRefusal(box, [...restore, backup], 3, /backup/);
+      const streamed = [...restore, '--command', `cat ${backup}`];
+      expectRefusal(box, streamed, 3, /backup/);
+      expect(box.coffer(['verify', '-d', 'usb', ...box.secret, backup]), what).toMatchObject({
+        status: 3,
+      });
+    }
+  });
+});
+
+describe('a restore is refused', () => {
+  it('when a name is taken, a VM is unknown or something it needs is missing', async () => {
+    const [box, fresh] = [await Box.full(), await Box.empty()];
+    const backup = box.backUp(['-x', 'debian']);
+    const restore = ['restore', '-d', 'usb', ...box.secret, '-y', backup];
+    expectRefusal(box, restore, 5, /already has .*work/);
+    expectRefusal(box, [...restore, 'nosuch'], 5, /no VM called nosuch/);
+    expectRefusal(box, [...restore, 'work', 'work'], 2, /named twice/);
+
+    copyFileSync(
+      join(box.directory, 'homes/usb', backup),
+      join(fresh.directory, 'homes/usb', backup),
+    );
+    const xml = join(fresh.directory, 'qubes.xml');
+    writeFileSync(xml, readFileSync(xml, 'utf8').replaceAll('>debian<', '>fedora<'));
+    const elsewhere = ['restore', '-d', 'usb', ...fresh.secret, '-y', backup];
+    expectRefusal(fresh, elsewhere, 5, /template debian/);
+  });
+});
+
+describe('an interrupted or killed agent', () => {
+  it('leaves nothing behind', async () => {
+    const box = await Box.full();
+    const before = box.state;
+    const slow = 'cat > slow.tmp; sleep 60';
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      const args = ['backup', '-d', 'usb', '--command', ...box.secret, '-y', slow, 'work'];
+      const coffer = box.start(args);
+      await sleep(1500);
+      coffer.kill(signal);
+      const [status] = (await once(coffer, 'exit')) as [number | null];
+      expect(status).toBe(130);
+      expect(box.state).toBe(before);
+    }
+  });
+});
+
+function flipped(bytes: Buffer, at: number): Buffer {
+  const copy = Buffer.from(bytes);
+  copy[at] = (copy[at] ?? 0) ^ 0x10;
+  return copy;
+}

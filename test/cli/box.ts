@@ -1,0 +1,120 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/system.ts';
+import { type WhenDone, smallSystem } from '../qubes/folder/small-system.ts';
+
+export const PASSPHRASE = 'correct horse battery staple';
+const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
+
+/** What a run of coffer came to. */
+export interface Run {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A small folder system with the storage VM `usb`, and the built coffer to work on it. */
+export class Box {
+  readonly directory: string;
+  readonly passphraseFile: string;
+
+  private constructor(directory: string) {
+    this.directory = directory;
+    this.passphraseFile = join(directory, 'passphrase');
+    writeFileSync(this.passphraseFile, `${PASSPHRASE}\nanother line\n`);
+  }
+
+  /** With the VMs `work` and `vault`, some data in each, and dom0's home. */
+  static async full(whenDone?: WhenDone): Promise<Box> {
+    const box = await Box.empty(whenDone);
+    const system = await openFolderSystem(box.directory);
+    await system.create({ ...ORDINARY, name: 'work', label: 'blue' });
+    await system.create({ ...ORDINARY, name: 'vault', label: 'black' });
+    for (const name of ['work', 'vault']) {
+      await system.importVolume(name, 'private', 8_000_000, sampleData(), never);
+      await system.setFeature(name, 'menu-items', `${name}.desktop`);
+    }
+    await system.setNotes('work', 'quarterly reports\n');
+    await system.setFirewall('work', [new Map([['action', 'drop']])]);
+    await system.setProperty('work', 'memory', '600');
+    writeFileSync(join(box.home, 'letter'), 'Dear reader\n');
+    return box;
+  }
+
+  /** With the template `debian` only, and no VM `work`: for restoring into. */
+  static async empty(whenDone?: WhenDone): Promise<Box> {
+    const { directory, system } = await smallSystem(whenDone);
+    await system.remove('work');
+    await system.create({ ...ORDINARY, name: 'usb', label: 'red' });
+    await system.setProperty('usb', 'include_in_backups', 'False');
+    await system.setProperty('usb', 'provides_network', 'True');
+    const box = new Box(directory);
+    mkdirSync(box.backups, { recursive: true });
+    return box;
+  }
+
+  get home(): string {
+    return join(this.directory, 'dom0-home/user');
+  }
+
+  /** `~/backups` of the storage VM. */
+  get backups(): string {
+    return join(this.directory, 'homes/usb/backups');
+  }
+
+  /** Runs coffer on this system, with cheap keys for a backup. */
+  coffer(args: readonly string[], input = '', environment: NodeJS.ProcessEnv = {}): Run {
+    const [command = '', ...rest] = args;
+    return spawnSync(COFFER, [command, ...this.#own(command), ...rest], {
+      input,
+      encoding: 'utf8',
+      env: { ...process.env, ...environment },
+      maxBuffer: 1e8,
+    });
+  }
+
+  /** The same, not waited for. */
+  start(args: readonly string[]): ChildProcess {
+    const [command = '', ...rest] = args;
+    return spawn(COFFER, [command, ...this.#own(command), ...rest], { stdio: 'ignore' });
+  }
+
+  /** Backs up to `usb:backups`; gives the path of the new backup in the storage VM's home. */
+  backUp(args: readonly string[] = []): string {
+    const run = this.coffer(['backup', '-d', 'usb', ...this.secret, '-y', ...args, 'backups']);
+    if (run.status !== 0) throw new Error(`no backup was made: ${run.stderr}`);
+    return join('backups', readdirSync(this.backups).sort().at(-1) ?? '');
+  }
+
+  get secret(): string[] {
+    return ['-p', this.passphraseFile];
+  }
+
+  /** Everything that coffer may not change unasked, as text. */
+  get state(): string {
+    const listing = spawnSync(
+      'sh',
+      ['-c', 'find . -not -path "./homes/*" -not -name qubes.xml -printf "%p %s %i\\n" | sort'],
+      {
+        cwd: this.directory,
+        encoding: 'utf8',
+      },
+    );
+    return listing.stdout + readFileSync(join(this.directory, 'qubes.xml'), 'utf8');
+  }
+
+  #own(command: string): string[] {
+    const cheap = command === 'backup' ? ['--kdf-cost', '14'] : [];
+    return ['--system', this.directory, '-q', ...cheap];
+  }
+}
+
+const never = new AbortController().signal;
+const ORDINARY = { qubeClass: 'AppVM', template: 'debian', pool: undefined } as const;
+
+async function* sampleData(): AsyncGenerator<{ offset: number; bytes: Buffer }> {
+  yield await Promise.resolve({ offset: 1_000_000, bytes: randomBytes(300_000) });
+  yield { offset: 5_000_000, bytes: Buffer.alloc(1_000_000, 'compressible ') };
+}

@@ -1,0 +1,156 @@
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseProfile, readProfile } from '../../dom0-agent/cli/profile.ts';
+import { UsageError, messageOf } from '../../shared/errors.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(path.join(tmpdir(), 'coffer-profile-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+function write(name: string, text: string, mode: number): string {
+  const file = path.join(directory, name);
+  writeFileSync(file, text);
+  chmodSync(file, mode);
+  return file;
+}
+
+describe('a profile', () => {
+  it('gives what the command line would', async () => {
+    const passphrase = write('p', 'secret\n', 0o600);
+    const text = `# where to
+location = /mnt/back up = here
+dest-vm=sys-usb
+
+vm = work
+vm = dom0
+exclude = untrusted
+include-running = yes
+encrypt = no
+command = yes
+compress-filter = xz
+kdf-cost = 20
+passphrase-file = ${passphrase}
+`;
+    write('weekly.conf', text, 0o644);
+    expect(await readProfile('weekly', directory)).toEqual({
+      location: '/mnt/back up = here',
+      qubes: ['work', 'dom0'],
+      flags: {
+        destVm: 'sys-usb',
+        exclude: ['untrusted'],
+        includeRunning: true,
+        encrypt: false,
+        command: true,
+        compressFilter: 'xz',
+        kdfCost: 20,
+        passphraseFile: passphrase,
+      },
+    });
+  });
+
+  it('sets nothing that it does not name', () => {
+    const text = 'location = x\ninclude-running = no\ncommand = no\n';
+    expect(parseProfile(text, 'f')).toEqual({ location: 'x', qubes: [], flags: {} });
+  });
+
+  it('is like the example that the package brings', () => {
+    const example = readFileSync(
+      new URL('../../rpm/example-profile.conf', import.meta.url),
+      'utf8',
+    );
+    const all = example.replace(/^#(?=\S+ = )/gm, '');
+    expect(Object.keys(parseProfile(all, 'f').flags).sort()).toEqual(
+      ['compressFilter', 'destVm', 'encrypt', 'exclude', 'kdfCost', 'passphraseFile'].sort(),
+    );
+  });
+
+  it('is told of in the manual, with every option', () => {
+    const manual = readFileSync(new URL('../../docs/man/coffer.1', import.meta.url), 'utf8');
+    const [, section = ''] = manual.replaceAll('\\-', '-').split(/^\.SH PROFILES$/m);
+    let message = '';
+    try {
+      parseProfile('what = x', 'f');
+    } catch (error) {
+      message = messageOf(error);
+    }
+    const [, known = ''] = message.split('in a profile, only ');
+    expect(known.split(', ')).toContain('location');
+    for (const option of known.split(', '))
+      expect(section).toMatch(new RegExp(`^\\.B.* ?${option}\\b`, 'm'));
+  });
+
+  it.each([
+    ['no place', 'vm = work', 'f does not say where'],
+    ['an unknown option', 'location = x\nvms = work', 'f, line 2: there is no option "vms"'],
+    ['an option of every object', 'location = x\ntoString = work', 'no option "toString"'],
+    ['no value', 'location =', 'f, line 1: "location =" is not'],
+    ['no equals sign', 'location', 'is not "option = value"'],
+    ['an option twice', 'location = x\n\nlocation = y', 'f, line 3: "location" is there twice'],
+    ['neither yes nor no', 'encrypt = false', 'yes or no, not "false"'],
+    ['an unknown filter', 'compress-filter = cat', '"cat" is none of the filters zstd'],
+    ['too little cost', 'kdf-cost = 3', 'from 14 to 21'],
+    ['a cost that is no number', 'kdf-cost = 0x10', 'from 14 to 21'],
+    ['a relative passphrase file', 'passphrase-file = p', 'absolute'],
+    ['a control character', 'location = a\u001b[31m', '?[31m" is not'],
+  ])('is refused with %s', (_, text, message) => {
+    expect(() => parseProfile(text, 'f')).toThrow(UsageError);
+    expect(() => parseProfile(text, 'f')).toThrow(message);
+  });
+
+  it('is refused, or read, but never anything else', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        try {
+          parseProfile(text, 'f');
+        } catch (error) {
+          expect(error).toBeInstanceOf(UsageError);
+        }
+      }),
+    );
+  });
+
+  it('gives every VM and place back as it was written', () => {
+    const word = fc.stringMatching(/^[!-~]([ -~]{0,30}[!-~])?$/);
+    fc.assert(
+      fc.property(word, fc.array(word), (location, qubes) => {
+        const lines = [`location = ${location}`, ...qubes.map((name) => `vm = ${name}`)];
+        expect(parseProfile(lines.join('\n'), 'f')).toEqual({ location, qubes, flags: {} });
+      }),
+    );
+  });
+});
+
+describe('the file of a profile', () => {
+  it.each(['../weekly', '.weekly', '', 'a/b', 'a\nb'])('cannot be called %j', async (name) => {
+    await expect(readProfile(name, directory)).rejects.toThrow(UsageError);
+  });
+
+  it('must be there', async () => {
+    await expect(readProfile('weekly', directory)).rejects.toThrow(
+      /weekly\.conf cannot be used: ENOENT/,
+    );
+  });
+
+  it.each([0o664, 0o646])('must not be writable by others (%o)', async (mode) => {
+    write('weekly.conf', 'location = x\n', mode);
+    await expect(readProfile('weekly', directory)).rejects.toThrow(/others could change it/);
+  });
+
+  it.each([0o640, 0o604, 0o620])('must name a passphrase file of our own (%o)', async (mode) => {
+    const secret = write('p', 'secret\n', mode);
+    write('weekly.conf', `location = x\npassphrase-file = ${secret}\n`, 0o600);
+    const reading = readProfile('weekly', directory);
+    await expect(reading).rejects.toThrow(UsageError);
+    await expect(reading).rejects.toThrow(/can be read by others/);
+  });
+
+  it('must name a passphrase file that is there', async () => {
+    write('weekly.conf', `location = x\npassphrase-file = ${directory}/none\n`, 0o600);
+    await expect(readProfile('weekly', directory)).rejects.toThrow(/none of .* cannot be used/);
+  });
+});

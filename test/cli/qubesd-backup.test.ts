@@ -1,0 +1,195 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+
+import { beforeAll, describe, expect, it } from 'vitest';
+
+import { Dom0, STORAGE_VM } from '../qubesd/dom0.ts';
+import { build } from './qubesd-build.ts';
+
+beforeAll(build);
+
+const TO_STORAGE = ['backup', '-d', STORAGE_VM, '-y'];
+
+/** Runs coffer at a terminal, where somebody types `answer`. */
+async function atTerminal(
+  dom0: Dom0,
+  args: readonly string[],
+  answer: string,
+): Promise<{ status: number | null; screen: string }> {
+  const quote = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
+  const coffer = new URL('../../dist/coffer', import.meta.url).pathname;
+  const line = [coffer, ...dom0.words(args)].map(quote).join(' ');
+  const child = spawn('script', ['--quiet', '--return', '--command', line, '/dev/null'], {
+    env: dom0.environment(),
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const status = new Promise<number | null>((resolve) => child.once('close', resolve));
+  let isAnswered = false;
+  let screen = '';
+  child.stdout.setEncoding('utf8');
+  for await (const piece of child.stdout as AsyncIterable<string>) {
+    screen += piece;
+    if (!isAnswered && screen.includes('[y/N]')) {
+      isAnswered = true;
+      child.stdin.write(answer);
+    }
+  }
+  return { status: await status, screen };
+}
+
+describe('before a backup', () => {
+  it('a table shows what there is, how much, and the space for it; then it is asked', async () => {
+    await using dom0 = await Dom0.make();
+    const backup = ['backup', '-d', STORAGE_VM, '.', 'work', 'dev-box'];
+    const no = await atTerminal(dom0, backup, 'n\r');
+    expect(no.status).toBe(5);
+    expect(no.screen).toMatch(/work +AppVM +private +3\.81 MiB/);
+    expect(no.screen).toMatch(/dev-box +StandaloneVM +root, private +7\.63 MiB/);
+    expect(no.screen).toMatch(/11\.4 MiB in all, to sys-net:.*\([\d.]+ [KMGT]iB free there\)/);
+    expect(no.screen).toMatch(/as you wish: nothing was done/);
+    expect(dom0.stored()).toEqual([]);
+
+    const yes = await atTerminal(dom0, backup, 'y\r');
+    expect(yes.status, yes.screen).toBe(0);
+    expect(dom0.stored()).toHaveLength(1);
+  });
+
+  it('a halted storage VM is started, and that is said', async () => {
+    await using dom0 = await Dom0.make();
+    const run = await dom0.coffer([...TO_STORAGE, '.', 'work']);
+    expect(run.stderr).toContain('starting sys-net');
+    expect(dom0.qubesd.store.qubes.get(STORAGE_VM)?.state).toBe('Running');
+  });
+});
+
+describe('what is backed up', () => {
+  it('is by default every VM that belongs in backups, and each is told when', async () => {
+    await using dom0 = await Dom0.make();
+    const { store } = dom0.qubesd;
+    store.qubes.get('dev-box')?.properties.set('include_in_backups', 'False');
+    store.qubes.get(STORAGE_VM)?.properties.set('include_in_backups', 'False');
+    const begun = Math.floor(Date.now() / 1000);
+    const run = await dom0.coffer([...TO_STORAGE, '--json', '.']);
+    expect(run, run.stderr).toMatchObject({ status: 0 });
+    const { qubes } = JSON.parse(run.stdout) as { qubes: { name: string }[] };
+    const backedUp = ['fedora-42-xfce', 'sys-firewall', 'default-dvm', 'work'];
+    expect(qubes.map(({ name }) => name)).toEqual([...backedUp, 'dom0']);
+    for (const { name, properties } of store.qubes.values()) {
+      const time = Number(properties.get('backup_timestamp') ?? 0);
+      expect(time >= begun, name).toBe(backedUp.includes(name));
+    }
+  });
+
+  it('is no VM that runs, unless its last saved state is asked for', async () => {
+    await using dom0 = await Dom0.make();
+    for (const name of ['work', 'dev-box']) {
+      const qube = dom0.qubesd.store.qubes.get(name);
+      if (qube !== undefined) qube.state = 'Running';
+    }
+    const backup = [...TO_STORAGE, '.', 'work', 'default-dvm', 'dev-box'];
+    const refused = await dom0.coffer(backup);
+    expect(refused).toMatchObject({ status: 5 });
+    expect(refused.stderr).toMatch(/dev-box.*are running.*--include-running/);
+    expect(refused.stderr).not.toContain('default-dvm');
+    expect(dom0.stored()).toEqual([]);
+
+    const included = await dom0.coffer([...backup, '--include-running']);
+    expect(included, included.stderr).toMatchObject({ status: 0 });
+    expect(included.stdout).toMatch(/work.*running: as it was last saved/);
+    expect(included.stdout).not.toMatch(/default-dvm.*running/);
+  });
+
+  it('never goes into itself', async () => {
+    await using dom0 = await Dom0.make();
+    const inHome = join(dom0.home, 'backups');
+    mkdirSync(inHome);
+    const link = join(dom0.scene.directory, 'elsewhere');
+    symlinkSync(inHome, link);
+    for (const directory of [inHome, link, dom0.home]) {
+      const run = await dom0.coffer(['backup', '-y', directory, 'dom0', 'work']);
+      expect(run).toMatchObject({ status: 5 });
+      expect(run.stderr).toMatch(/the backup would go into itself.*-x dom0/);
+    }
+    expect(await dom0.coffer(['backup', '-y', inHome, 'work'])).toMatchObject({ status: 0 });
+  });
+});
+
+describe('a backup fails, and nothing is stored', () => {
+  async function expectFailure(dom0: Dom0, sentence: RegExp, ...qubes: string[]): Promise<void> {
+    const run = await dom0.coffer([...TO_STORAGE, '.', ...qubes]);
+    expect(run, run.stderr).toMatchObject({ status: 1 });
+    expect(run.stderr).toMatch(sentence);
+    expect(run.stderr).not.toMatch(/\n {4}at /);
+    expect(dom0.stored()).toEqual([]);
+    const { qubes: all } = dom0.qubesd.store;
+    expect([...all.values()].some((qube) => qube.properties.has('backup_timestamp'))).toBe(false);
+  }
+
+  it('when a volume is not there, or cannot be read', async () => {
+    await using dom0 = await Dom0.make();
+    const image = dom0.image('work', 'private');
+    rmSync(image);
+    await expectFailure(dom0, /the volume private of work/, 'dev-box', 'work');
+    mkdirSync(image);
+    await expectFailure(dom0, /the volume private of work cannot be read/, 'dev-box', 'work');
+  });
+
+  it('when a VM is removed meanwhile', async () => {
+    await using dom0 = await Dom0.make();
+    dom0.qubesd.fault = ({ method }) => {
+      if (method === 'admin.pool.Info') {
+        dom0.qubesd.store.qubes.delete('dev-box');
+        for (const volume of ['root', 'private']) {
+          rmSync(join(dom0.scene.directory, `pool/appvms/dev-box/${volume}.img`), { force: true });
+        }
+      }
+      return undefined;
+    };
+    await expectFailure(
+      dom0,
+      /volume root of dev-box cannot be read: dev-box was removed mean/,
+      'dev-box',
+    );
+  });
+
+  it('when its pool is of a kind that is unknown', async () => {
+    await using dom0 = await Dom0.make();
+    dom0.qubesd.store.pools.get('varlibqubes')?.set('driver', 'callback');
+    const run = await dom0.coffer([...TO_STORAGE, '.', 'work']);
+    expect(run).toMatchObject({ status: 5 });
+    expect(run.stderr).toMatch(
+      /pool varlibqubes.*"callback".*file, file-reflink, lvm_thin and zfs/,
+    );
+    expect(dom0.stored()).toEqual([]);
+  });
+
+  it('when the agent dies, or the storage VM has none', async () => {
+    await using dom0 = await Dom0.make();
+    dom0.setQrexec({ dieAfter: 5_000 });
+    const died = await dom0.coffer([...TO_STORAGE, '.', 'work']);
+    expect(died, died.stderr).toMatchObject({ status: 4 });
+    dom0.setQrexec({ services: {} });
+    const missing = await dom0.coffer([...TO_STORAGE, '.', 'work']);
+    expect(missing).toMatchObject({ status: 5 });
+    expect(missing.stderr).toMatch(/install the package qubes-coffer-vm in sys-net/);
+    expect(dom0.stored()).toEqual([]);
+  });
+
+  it('when qubesd is not there', async () => {
+    await using dom0 = await Dom0.make();
+    const { socketPath } = dom0.qubesd;
+    await dom0.qubesd.stop();
+    const none = await dom0.coffer([...TO_STORAGE, '.', 'work']);
+    expect(none).toMatchObject({ status: 5 });
+    expect(none.stderr).toMatch(/not dom0 of a Qubes system.*no qubesd/);
+
+    // What a qubesd that was killed leaves behind.
+    const leave = `require('net').createServer().listen('${socketPath}', () => process.kill(process.pid, 9))`;
+    const child = spawn(process.execPath, ['-e', leave], { stdio: ['ignore', 'pipe', 'ignore'] });
+    await text(child.stdout);
+    expect(statSync(socketPath).isSocket()).toBe(true);
+    await expectFailure(dom0, /qubesd is not running .*systemctl start qubesd/, 'work');
+  });
+});

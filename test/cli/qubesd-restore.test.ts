@@ -1,0 +1,242 @@
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { beforeAll, describe, expect, it } from 'vitest';
+
+import { openQubesdSystem } from '../../dom0-agent/qubes/qubesd/system.ts';
+import { Dom0, type Run, STORAGE_VM } from '../qubesd/dom0.ts';
+import type { Call } from '../qubesd/methods.ts';
+import { build } from './qubesd-build.ts';
+
+beforeAll(build);
+
+const RESTORE = ['restore', '-d', STORAGE_VM, '-y', '--rename-conflicting'];
+
+interface Row {
+  readonly name: string;
+  readonly result: string;
+  readonly remarks: readonly string[];
+}
+
+/** The closing table. */
+function rowsOf(run: Run): Row[] {
+  const { qubes } = JSON.parse(run.stdout) as { qubes: Row[] };
+  return qubes;
+}
+
+const resultsOf = (run: Run): string[] =>
+  rowsOf(run).map(({ name, result }) => `${name} ${result}`);
+
+/** Stops qubesd in the middle of the first such call, and starts it again after a while. */
+function restartAt(dom0: Dom0, method: string): void {
+  const { qubesd } = dom0;
+  let isDone = false;
+  qubesd.fault = (call: Call) => {
+    if (isDone || call.method !== method) return undefined;
+    isDone = true;
+    void qubesd
+      .stop()
+      .then(() => sleep(800))
+      .then(() => qubesd.start());
+    return undefined;
+  };
+}
+
+describe('when this system fails on a VM', () => {
+  it('a pool that runs full: the VM is removed, the others go on', async () => {
+    await using dom0 = await Dom0.make();
+    const system = openQubesdSystem({ socketPath: dom0.qubesd.socketPath });
+    await system.create({
+      ...{ name: 'tiny', qubeClass: 'AppVM', label: 'red', template: 'fedora-42-xfce' },
+      pool: undefined,
+    });
+    dom0.volume('tiny', 'private').size = 4096;
+    dom0.fillVolumes('tiny');
+    const backup = await dom0.backUp('work', 'tiny');
+    const files = dom0.poolFiles();
+    const run = await dom0.coffer([...RESTORE, '--json', backup], { fullAfter: 100_000 });
+    expect(run, run.stderr).toMatchObject({ status: 1 });
+    expect(resultsOf(run)).toEqual(['work-1 failed', 'tiny-1 restored']);
+    expect(rowsOf(run)[0]?.remarks[0]).toMatch(/volume private of work-1.*error copying data/);
+    expect(dom0.names()).not.toContain('work-1');
+    expect(dom0.poolFiles()).toEqual([...files, dom0.image('tiny-1', 'private')].sort());
+    expect(dom0.sha256('tiny-1', 'private')).toBe(dom0.sha256('tiny', 'private'));
+  });
+
+  it('and it is to be kept, it stays halted and marked', async () => {
+    await using dom0 = await Dom0.make();
+    const backup = await dom0.backUp('work');
+    const run = await dom0.coffer([...RESTORE, '--keep-failed', backup], { fullAfter: 100_000 });
+    expect(run, run.stderr).toMatchObject({ status: 1 });
+    expect(run.stdout).toMatch(/Not everything was restored: work-1 failed/);
+    const kept = dom0.qubesd.store.qubes.get('work-1');
+    expect(kept).toMatchObject({ state: 'Halted' });
+    expect(kept?.tags.has('restore-failed')).toBe(true);
+    expect(kept?.properties.get('label')).toBe('red');
+  });
+
+  it('a template that is broken takes along what is based on it, and no more', async () => {
+    await using dom0 = await Dom0.make();
+    const backup = await dom0.backUp('fedora-42-xfce', 'default-dvm', 'work', 'dev-box');
+    for (const method of ['admin.vm.Create.TemplateVM', 'internal.vm.volume.ImportBegin']) {
+      dom0.qubesd.fault = (call) => {
+        const isOfTemplate = call.dest === 'fedora-42-xfce-1' || call.payload.includes('fedora');
+        if (call.method !== method || !isOfTemplate) return undefined;
+        return { kind: 'exception', type: 'QubesException', message: 'the disk is on fire' };
+      };
+      const before = [dom0.names(), dom0.poolFiles()];
+      const run = await dom0.coffer([...RESTORE, '--json', backup]);
+      expect(run, run.stderr).toMatchObject({ status: 1 });
+      expect(resultsOf(run)).toEqual([
+        ...['fedora-42-xfce-1 failed', 'default-dvm-1 failed', 'work-1 failed'],
+        'dev-box-1 restored',
+      ]);
+      const [template, , work] = rowsOf(run);
+      expect(template?.remarks[0]).toContain('the disk is on fire');
+      expect(work?.remarks).toEqual(['its template fedora-42-xfce-1 could not be restored']);
+      await openQubesdSystem({ socketPath: dom0.qubesd.socketPath }).remove('dev-box-1');
+      expect([dom0.names(), dom0.poolFiles()]).toEqual(before);
+    }
+  });
+
+  it('a netvm that fails is not replaced by another way to the network', async () => {
+    await using dom0 = await Dom0.make();
+    const { store, socketPath } = dom0.qubesd;
+    const system = openQubesdSystem({ socketPath });
+    await system.setProperty('work', 'netvm', 'sys-firewall');
+    const backup = await dom0.backUp('sys-firewall', 'work');
+    dom0.qubesd.fault = ({ method, dest }) =>
+      method === 'internal.vm.volume.ImportBegin' && dest === 'sys-firewall-1'
+        ? { kind: 'nothing' }
+        : undefined;
+    const run = await dom0.coffer([...RESTORE, '--json', backup]);
+    expect(resultsOf(run)).toEqual(['sys-firewall-1 failed', 'work-1 restored']);
+    expect(rowsOf(run)[1]?.remarks.join()).toMatch(/netvm not set: .*; it has none now/);
+    expect(store.qubes.get('work-1')?.properties.get('netvm')).toBe('');
+  });
+
+  it('settings that it refuses are told, and the rest is set', async () => {
+    await using dom0 = await Dom0.make();
+    const { store } = dom0.qubesd;
+    store.qubes.get('work')?.properties.set('kernel', 'gone');
+    const backup = await dom0.backUp('work');
+    dom0.qubesd.fault = ({ method, arg }) =>
+      method === 'admin.vm.feature.Set' && arg === 'service.cups'
+        ? { kind: 'exception', type: 'QubesValueError', message: 'no cups here' }
+        : undefined;
+    const run = await dom0.coffer([...RESTORE, '--json', backup]);
+    expect(run, run.stderr).toMatchObject({ status: 0 });
+    const remarks = rowsOf(run)[0]?.remarks.join('\n');
+    expect(remarks).toMatch(/kernel not set: .*Kernel 'gone' not installed/);
+    expect(remarks).toMatch(/the feature service.cups not set: .*no cups here/);
+    expect(store.qubes.get('work-1')?.properties.get('memory')).toBe('600');
+    expect(store.qubes.get('work-1')?.firewall).toBe(store.qubes.get('work')?.firewall);
+  });
+
+  it('dom0’s home that cannot be restored does not stop the VMs', async () => {
+    await using dom0 = await Dom0.make();
+    writeFileSync(join(dom0.home, 'letter'), 'Dear reader');
+    const backup = await dom0.backUp('dom0', 'work');
+    const tar = join(dom0.scene.directory, 'tar');
+    writeFileSync(tar, '#!/bin/sh\necho tar: no space left >&2; exit 2\n', { mode: 0o755 });
+    const run = await dom0.coffer([...RESTORE, '--json', backup]);
+    expect(run, run.stderr).toMatchObject({ status: 1 });
+    expect(resultsOf(run)).toEqual(['work-1 restored', 'dom0 failed']);
+    expect(rowsOf(run)[1]?.remarks[0]).toMatch(/home cannot be unpacked: tar: no space left/);
+    expect(readdirSync(dom0.home)).toEqual(['letter']);
+  });
+});
+
+describe('a qubesd that restarts', () => {
+  it.each(['admin.vm.Create.AppVM', 'internal.vm.volume.ImportEnd', 'admin.vm.property.Set'])(
+    'during %s is waited for',
+    async (method) => {
+      await using dom0 = await Dom0.make();
+      const backup = await dom0.backUp('work');
+      const before = dom0.names();
+      restartAt(dom0, method);
+      const run = await dom0.coffer([...RESTORE, backup]);
+      expect(run.stderr).not.toMatch(/\n {4}at /);
+      if (method.startsWith('internal')) {
+        // Whether the import was carried out is not known: the VM is removed.
+        expect(run, run.stderr).toMatchObject({ status: 1 });
+        expect(dom0.names()).toEqual(before);
+        return;
+      }
+      expect(run, run.stderr).toMatchObject({ status: 0 });
+      expect(run.stderr).toContain('qubesd went away: waiting for it to come back');
+      expect(dom0.sha256('work-1', 'private')).toBe(dom0.sha256('work', 'private'));
+      expect(dom0.qubesd.store.qubes.get('work-1')?.properties.get('memory')).toBe('600');
+    },
+  );
+});
+
+describe('a backup that proves damaged', () => {
+  it('leaves nothing behind, neither VMs nor a home', async () => {
+    await using dom0 = await Dom0.make();
+    writeFileSync(join(dom0.home, 'letter'), 'Dear reader');
+    const backup = await dom0.backUp('dom0', 'fedora-42-xfce', 'default-dvm', 'work');
+    const path = join(dom0.storage, backup);
+    const whole = readFileSync(path);
+    const before = [dom0.names(), dom0.poolFiles(), readdirSync(dom0.home)];
+    for (const at of [0.5, 0.8]) {
+      const damaged = Buffer.from(whole);
+      const byte = Math.floor(whole.length * at);
+      damaged.writeUInt8(damaged.readUInt8(byte) ^ 1, byte);
+      writeFileSync(path, damaged);
+      const run = await dom0.coffer([...RESTORE, backup]);
+      expect(run, run.stderr).toMatchObject({ status: 3 });
+      expect([dom0.names(), dom0.poolFiles(), readdirSync(dom0.home)]).toEqual(before);
+    }
+  });
+});
+
+describe('dom0’s home', () => {
+  it('goes to a new directory, never over what is there', async () => {
+    await using dom0 = await Dom0.make();
+    mkdirSync(join(dom0.home, '.config'));
+    writeFileSync(join(dom0.home, '.config/a'), 'old');
+    const backup = await dom0.backUp('dom0', 'work');
+    writeFileSync(join(dom0.home, '.config/a'), 'new');
+    const run = await dom0.coffer([...RESTORE, backup, 'dom0']);
+    expect(run, run.stderr).toMatchObject({ status: 0 });
+    const restored = readdirSync(dom0.home).find((name) => name.startsWith('home-restore-')) ?? '';
+    expect(readFileSync(join(dom0.home, restored, '.config/a'), 'utf8')).toBe('old');
+    expect(readFileSync(join(dom0.home, '.config/a'), 'utf8')).toBe('new');
+  });
+
+  it('of another user, and in paranoid mode, is not restored unasked', async () => {
+    await using dom0 = await Dom0.make();
+    const backup = await dom0.backUp('dom0', 'work');
+    const getent = join(dom0.scene.directory, 'getent');
+    const other = readFileSync(getent, 'utf8')
+      .replaceAll('someone', 'other')
+      .replace('home/other', 'home/someone');
+    writeFileSync(getent, other);
+    const refused = await dom0.coffer([...RESTORE, backup]);
+    expect(refused).toMatchObject({ status: 5 });
+    expect(refused.stderr).toMatch(/that of someone.*--ignore-username-mismatch/);
+    const paranoid = await dom0.coffer([...RESTORE, '--paranoid-mode', backup]);
+    expect(paranoid, paranoid.stderr).toMatchObject({ status: 0 });
+    expect(paranoid.stdout).toMatch(/dom0 +left out.*home is left out: paranoid mode/);
+    expect(paranoid.stdout).toMatch(/firewall rules left out: paranoid mode/);
+    const work = dom0.qubesd.store.qubes.get('work-1');
+    expect(work).toMatchObject({ firewall: 'action=accept\n' });
+    expect([...(work?.features.keys() ?? [])].sort()).toEqual(['empty-feature', 'service.cups']);
+    expect(existsSync(dom0.home) && readdirSync(dom0.home)).toEqual([]);
+
+    const all = await dom0.coffer([...RESTORE, '--ignore-username-mismatch', backup, 'dom0']);
+    expect(all, all.stderr).toMatchObject({ status: 0 });
+    expect(readdirSync(dom0.home)).toHaveLength(1);
+  });
+
+  it('and everything else left out: then there is nothing to do', async () => {
+    await using dom0 = await Dom0.make();
+    const backup = await dom0.backUp('work');
+    const nothing = await dom0.coffer(['restore', '-d', STORAGE_VM, '--skip-conflicting', backup]);
+    expect(nothing).toMatchObject({ status: 5 });
+    expect(nothing.stdout).toMatch(/work +left out +a VM of that name exists/);
+    expect(nothing.stderr).toMatch(/nothing is left to restore/);
+  });
+});

@@ -1,0 +1,54 @@
+import type { FileToArchive } from '../../dom0-agent/archive/archive.ts';
+import { scryptCost } from '../../dom0-agent/archive/coffer1/scrypt-cost.ts';
+import { type Coffer1Options, writeCoffer1 } from '../../dom0-agent/archive/coffer1/writer.ts';
+import { plainTar } from '../../dom0-agent/archive/inner-tar/writer.ts';
+
+/** Letters beyond ASCII, quotes, and all that a shell could trip over. */
+export const PASSPHRASE = `corréct  'horse' "battery" $HOME \\n %s !staple;*`;
+
+/** What recover.sh needs of a qubes.xml: the VM `work` in the directory vm5, and dom0. */
+const QUBES_XML_TEXT = `<?xml version="1.0" encoding="utf-8"?>
+<qubes><domains>
+  <domain id="domain-0" class="AdminVM"><features>
+    <feature name="backup-path">dom0-home/home</feature>
+    <feature name="backup-created">2026-11-23T19:42:01Z</feature>
+  </features></domain>
+  <domain id="domain-5" class="AppVM"><properties>
+    <property name="qid">5</property>
+    <property name="name">work</property>
+  </properties><features><feature name="backup-path">vm5/</feature></features></domain>
+</domains></qubes>
+`;
+
+export function smallFile(path: string, content: string | Buffer): FileToArchive {
+  return { path, innerTar: plainTar(path, Buffer.from(content)) };
+}
+
+export function qubesXml(): FileToArchive {
+  return smallFile('qubes.xml', QUBES_XML_TEXT);
+}
+
+/** A coffer-1 backup by coffer's own writer, of qubes.xml and `files`. */
+export async function coffer1Backup(
+  files: readonly FileToArchive[],
+  options: Partial<Coffer1Options> = {},
+): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  const write = (bytes: Buffer): Promise<void> => {
+    chunks.push(Buffer.from(bytes));
+    return Promise.resolve();
+  };
+  async function* all(): AsyncGenerator<FileToArchive, void, undefined> {
+    await Promise.resolve();
+    yield* [qubesXml(), ...files];
+  }
+  const defaults: Coffer1Options = {
+    passphrase: PASSPHRASE,
+    encrypted: true,
+    compressionFilter: 'zstd',
+    kdf: scryptCost(14),
+    partSize: 64 * 1024,
+  };
+  await writeCoffer1(all(), { write }, { ...defaults, ...options }, new AbortController().signal);
+  return Buffer.concat(chunks);
+}

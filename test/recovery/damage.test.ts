@@ -1,0 +1,177 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { OuterMemberBlocks } from '../archive/official-archives.ts';
+import { archiveOf, membersOf, noise } from '../archive/official-archives.ts';
+import { coffer1Backup, smallFile } from './backups.ts';
+import { Recovery } from './script.ts';
+
+const CONTENT = noise(10_000);
+const IMAGE = 'vm5/private.img';
+const small = { partSize: 4096, compressionFilter: undefined };
+const backup = await coffer1Backup([smallFile(IMAGE, CONTENT), smallFile('vm6/a', 'a')], small);
+const anotherBackup = await coffer1Backup(
+  [smallFile(IMAGE, CONTENT), smallFile('vm6/a', 'a')],
+  small,
+);
+const members = membersOf(backup);
+const indexOf = (name: string): number => members.findIndex((member) => member.name === name);
+
+/** A copy of the backup with one bit flipped. */
+function flipped(offset: number): Buffer {
+  const copy = Buffer.from(backup);
+  copy.writeUInt8(copy.readUInt8(offset) ^ 1, offset);
+  return copy;
+}
+
+/** A copy of the backup with a bit flipped in the content of a member. */
+function flippedIn(name: string): Buffer {
+  const content = members[indexOf(name)]?.content;
+  if (content === undefined) throw new Error(`no member ${name}`);
+  return flipped(content.byteOffset - backup.byteOffset + Math.floor(content.length / 2));
+}
+
+/** The backup, its members changed by `change`. */
+function rearranged(change: (copy: OuterMemberBlocks[]) => void): Buffer {
+  const copy = [...members];
+  change(copy);
+  return archiveOf(copy);
+}
+
+/** A member under another name, its tar header sound. */
+function renamed(member: OuterMemberBlocks | undefined, name: string): OuterMemberBlocks {
+  if (member === undefined) throw new Error('no such member');
+  const blocks = Buffer.from(member.blocks);
+  blocks.fill(0, 0, 100).write(name, 0, 'latin1');
+  blocks.fill(' ', 148, 156);
+  const sum = blocks.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+  blocks.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  return { ...member, name, blocks };
+}
+
+const part = indexOf(`${IMAGE}.001`);
+const DAMAGES: readonly [string, Buffer][] = [
+  ['a changed header', flippedIn('backup-header')],
+  ['a changed MAC of the header', flippedIn('backup-header.hmac')],
+  ['a changed part', flippedIn(`${IMAGE}.001`)],
+  ['a changed MAC of a part', flippedIn(`${IMAGE}.001.hmac`)],
+  ['a changed MAC of a part that is not asked for', flippedIn('vm6/a.000.hmac')],
+  ['a changed manifest', flippedIn('manifest.000')],
+  ['a changed MAC of the manifest', flippedIn('manifest.000.hmac')],
+  ['half of it', backup.subarray(0, backup.length / 2)],
+  ['no manifest', rearranged((copy) => copy.splice(-2))],
+  ['one block less at its end', backup.subarray(0, -512)],
+  ['no end', backup.subarray(0, -1024)],
+  ['one block more at its end', Buffer.concat([backup, Buffer.alloc(512)])],
+  ['another backup behind it', Buffer.concat([backup, anotherBackup])],
+  ['nothing', Buffer.alloc(0)],
+  ['a part dropped', rearranged((copy) => copy.splice(part, 2))],
+  ['the last part dropped', rearranged((copy) => copy.splice(indexOf(`${IMAGE}.003`), 2))],
+  ['a file dropped', rearranged((copy) => copy.splice(indexOf('vm6/a.000'), 2))],
+  ['a MAC dropped', rearranged((copy) => copy.splice(part + 1, 1))],
+  ['a part twice', rearranged((copy) => copy.splice(part, 0, ...members.slice(part, part + 2)))],
+  [
+    'two parts swapped',
+    rearranged((copy) =>
+      copy.splice(part, 4, ...copy.slice(part + 2, part + 4), ...copy.slice(part, part + 2)),
+    ),
+  ],
+  [
+    'the content of two parts swapped',
+    rearranged((copy) => {
+      const [first, firstMac, second, secondMac] = members.slice(part, part + 4);
+      copy.splice(
+        part,
+        4,
+        renamed(second, `${IMAGE}.001`),
+        renamed(secondMac, `${IMAGE}.001.hmac`),
+        renamed(first, `${IMAGE}.002`),
+        renamed(firstMac, `${IMAGE}.002.hmac`),
+      );
+    }),
+  ],
+  [
+    'a part of another backup under the same passphrase',
+    rearranged((copy) => copy.splice(part, 2, ...membersOf(anotherBackup).slice(part, part + 2))),
+  ],
+  [
+    'the manifest of another backup under the same passphrase',
+    rearranged((copy) => copy.splice(-2, 2, ...membersOf(anotherBackup).slice(-2))),
+  ],
+  ...['../../out.img', '/tmp/out.img', 'vm5/../../x', 'vm5/a b', 'vm5/a\nb', '-x'].map(
+    (name): [string, Buffer] => [
+      `a member named ${JSON.stringify(name)}`,
+      rearranged((copy) => {
+        copy[part] = renamed(copy[part], `${name}.001`);
+        copy[part + 1] = renamed(copy[part + 1], `${name}.001.hmac`);
+      }),
+    ],
+  ),
+];
+
+describe('recover.sh refuses a backup with', () => {
+  it.each(DAMAGES)('%s', (_, damaged) => {
+    using recovery = new Recovery(damaged);
+    const { status, stderr } = recovery.recover(IMAGE);
+    expect({ status, stderr }).toMatchObject({ status: 3 });
+    expect(stderr).toMatch(/^recover\.sh: [^\n]+\n$/);
+    expect(recovery.recovered()).toEqual([]);
+    expect(recovery.leftovers()).toEqual([]);
+  });
+
+  it('any bit flipped, or recovers what was backed up', () => {
+    const anyOffset = fc.integer({ min: 0, max: backup.length - 1 });
+    fc.assert(
+      fc.property(anyOffset, (offset) => {
+        using recovery = new Recovery(flipped(offset));
+        const { status } = recovery.recover();
+        if (status === 0) return recovery.read(IMAGE).equals(CONTENT);
+        return status === 3 && recovery.recovered().every((file) => !file.includes('partial'));
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it.each([
+    ['kdf-n=16384', 'kdf-n=33554'],
+    ['kdf-n=16384', 'kdf-n=99999'],
+    ['kdf-r=8', 'kdf-r=9'],
+    ['kdf-p=1', 'kdf-p=8'],
+    ['part-size=4096', 'part-size=9e99'],
+    ['compression-filter=none', 'compression-filter=gzip'],
+    ['kdf=scrypt', 'kdf=nothng'],
+    ['format=coffer-1', 'format=coffer-2'],
+    ['encrypted=True', 'encrypted=true'],
+  ])('a header that says not %s but %s, before it derives a key', (told, forged) => {
+    using recovery = new Recovery(
+      Buffer.from(backup.toString('latin1').replace(told, forged), 'latin1'),
+    );
+    const { status, stderr } = recovery.list();
+    expect(status).toBe(3);
+    expect(stderr).toMatch(/no sound|no coffer-1 backup/);
+  });
+
+  it('a file whole before a damaged one is recovered, and the damaged one is not', () => {
+    using recovery = new Recovery(flippedIn(`${IMAGE}.001`));
+    const { status, stderr } = recovery.recover('qubes.xml', IMAGE, 'vm6');
+    expect(status).toBe(3);
+    expect(stderr).toContain(`${IMAGE}.001 was damaged or tampered with`);
+    expect(recovery.recovered()).toEqual(['qubes.xml']);
+    expect(recovery.recover('vm6').status).toBe(0);
+  });
+
+  it('a wrong passphrase', () => {
+    using recovery = new Recovery(backup);
+    recovery.passphrase('a wrong one');
+    const { status, stderr } = recovery.recover();
+    expect(status).toBe(3);
+    expect(stderr).toContain('the passphrase is wrong');
+    expect(recovery.recovered()).toEqual([]);
+  });
+
+  it('another format', () => {
+    using recovery = new Recovery(Buffer.concat([Buffer.from('PK'), noise(20_000)]));
+    const { status, stderr } = recovery.list();
+    expect(status).toBe(3);
+    expect(stderr).toContain('no coffer-1 backup');
+  });
+});

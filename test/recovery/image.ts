@@ -1,0 +1,36 @@
+import { execFileSync } from 'node:child_process';
+import type { FileToArchive } from '../../dom0-agent/archive/archive.ts';
+import { type DataExtent, sparseTar } from '../../dom0-agent/archive/inner-tar/writer.ts';
+import { WorkDirectory, noise } from '../archive/official-archives.ts';
+
+const BLOCK = 4096;
+
+/** What the file system of `makeImage` holds, by path. */
+export const FILES_IN_IMAGE: Readonly<Record<string, Buffer>> = {
+  'home/user/letter.txt': Buffer.from('This data has been successfully recovered!\n'),
+  'home/user/photo.raw': noise(300_000, 'photo'),
+};
+
+/** A volume as a VM has it: an ext4 file system of 4 MiB, with files and large holes. */
+export function makeImage(): Buffer {
+  using work = new WorkDirectory();
+  for (const [name, content] of Object.entries(FILES_IN_IMAGE)) work.write(`root/${name}`, content);
+  const quietly = { cwd: work.path, stdio: 'ignore' } as const;
+  execFileSync('mkfs.ext4', ['-q', '-d', 'root', 'image', '4M'], quietly);
+  return work.take('image');
+}
+
+/** The image as a file on its way into an archive, with its holes. */
+export function imageFile(path: string, image: Buffer): FileToArchive {
+  const extents: DataExtent[] = [];
+  for (let offset = 0; offset < image.length; offset += BLOCK) {
+    if (image.subarray(offset, offset + BLOCK).some((byte) => byte !== 0)) {
+      extents.push({ offset, length: BLOCK });
+    }
+  }
+  const read = (buffer: Buffer, offset: number): Promise<void> => {
+    image.copy(buffer, 0, offset);
+    return Promise.resolve();
+  };
+  return { path, innerTar: sparseTar(path, image.length, extents, read) };
+}

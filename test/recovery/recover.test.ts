@@ -1,0 +1,191 @@
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, statSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import type { FileToArchive } from '../../dom0-agent/archive/archive.ts';
+import { homeTar } from '../../dom0-agent/backup/dom0-home.ts';
+import { WorkDirectory, noise } from '../archive/official-archives.ts';
+import { PASSPHRASE, coffer1Backup, smallFile } from './backups.ts';
+import { imageFile, makeImage } from './image.ts';
+import { Recovery, SCRIPT, SHELLS } from './script.ts';
+
+const image = makeImage();
+const NOTES = 'notes of the VM work\n';
+const FILES = ['qubes.xml', 'vm5/notes.txt', 'vm5/private.img', 'vm55/private.img'];
+const other = (): FileToArchive => smallFile('vm55/private.img', 'of another VM');
+const filesOfBackup = (): FileToArchive[] => [
+  imageFile('vm5/private.img', image),
+  smallFile('vm5/notes.txt', NOTES),
+  other(),
+];
+const backup = await coffer1Backup(filesOfBackup());
+
+describe('recover.sh', () => {
+  it('is sound in the eyes of shellcheck', () => {
+    const { stdout } = spawnSync('shellcheck', ['-s', 'sh', SCRIPT], { encoding: 'utf8' });
+    expect(stdout).toBe('');
+  });
+
+  it.each(SHELLS)('lists what is in a backup (%s)', (shell) => {
+    using recovery = new Recovery(backup, shell);
+    const { status, stdout, stderr } = recovery.list();
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toContain('A backup of 2026-11-23T19:42:01Z');
+    expect(stdout).toMatch(/^vm5\/private\.img +[0-9]+ bytes stored +work$/m);
+    expect(stdout).toMatch(/^vm55\/private\.img +[0-9]+ bytes stored +$/m);
+    expect(recovery.leftovers()).toEqual([]);
+  });
+
+  it.each(SHELLS)('recovers everything, holes included (%s)', (shell) => {
+    using recovery = new Recovery(backup, shell);
+    expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
+    expect(recovery.recovered()).toEqual(FILES);
+    expect(recovery.read('vm5/private.img').equals(image)).toBe(true);
+    expect(recovery.read('vm5/notes.txt').toString()).toBe(NOTES);
+    expect(recovery.leftovers()).toEqual([]);
+  });
+
+  it.each(['zstd', 'gzip', 'xz', 'bzip2', undefined] as const)(
+    'recovers from a backup compressed with %s, encrypted or not',
+    async (compressionFilter) => {
+      for (const encrypted of [true, false]) {
+        using recovery = new Recovery(
+          await coffer1Backup(filesOfBackup(), { compressionFilter, encrypted }),
+        );
+        expect(recovery.recover('vm5/private.img')).toMatchObject({ status: 0, stderr: '' });
+        expect(recovery.read('vm5/private.img').equals(image)).toBe(true);
+      }
+    },
+  );
+
+  it.each([
+    [['vm5/notes.txt'], ['vm5/notes.txt']],
+    [['work'], ['vm5/notes.txt', 'vm5/private.img']],
+    [['vm5/'], ['vm5/notes.txt', 'vm5/private.img']],
+    [
+      ['vm55', 'qubes.xml', 'vm55'],
+      ['qubes.xml', 'vm55/private.img'],
+    ],
+  ])('recovers what %j means', (what, files) => {
+    using recovery = new Recovery(backup);
+    expect(recovery.recover(...what)).toMatchObject({ status: 0, stderr: '' });
+    expect(recovery.recovered()).toEqual(files);
+  });
+
+  it("recovers dom0's home, by its name", async () => {
+    using home = new WorkDirectory();
+    home.write('user/.config/a file', 'settings');
+    const tar = homeTar(
+      `${home.path}/user`,
+      'dom0-home/home',
+      () => undefined,
+      new AbortController().signal,
+    );
+    using recovery = new Recovery(await coffer1Backup([{ path: 'dom0-home/home', innerTar: tar }]));
+    expect(recovery.recover('dom0')).toMatchObject({ status: 0, stderr: '' });
+    expect(recovery.read('dom0-home/home/.config/a file').toString()).toBe('settings');
+  });
+
+  it('knows what comes after part 999', async () => {
+    const thousandParts = smallFile('vm5/private.img', noise(1010 * 4096));
+    const options = { partSize: 4096, compressionFilter: undefined };
+    using recovery = new Recovery(await coffer1Backup([thousandParts, other()], options));
+    expect(recovery.list()).toMatchObject({ status: 0, stderr: '' });
+    expect(recovery.recover('vm55')).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  it('leaves holes in the image, and files that only their owner can read', () => {
+    using recovery = new Recovery(backup);
+    recovery.recover('vm5/private.img');
+    const { blocks, size, mode } = statSync(recovery.pathOf('vm5/private.img'));
+    expect(512 * blocks).toBeLessThan(size / 2);
+    expect(mode & 0o077).toBe(0);
+  });
+
+  it('does not replace a file', () => {
+    using recovery = new Recovery(backup);
+    expect(recovery.recover('qubes.xml').status).toBe(0);
+    const again = recovery.recover();
+    expect(again.status).toBe(1);
+    expect(again.stderr).toContain('exists already');
+    expect(recovery.recovered()).toEqual(['qubes.xml']);
+  });
+
+  it('tells of a place where it cannot write', () => {
+    using recovery = new Recovery(backup);
+    recovery.write('out', 'a file');
+    expect(recovery.recover().status).toBe(1);
+  });
+
+  it('takes the passphrase from standard input for -p -', () => {
+    using recovery = new Recovery(backup);
+    expect(recovery.run('-p', '-', 'a backup').stderr).toContain('the passphrase is empty');
+    expect(recovery.runWith(`${PASSPHRASE}\n`, '-p', '-', 'a backup').status).toBe(0);
+  });
+
+  it('asks a terminal for the passphrase and does not show it', () => {
+    using recovery = new Recovery(backup);
+    const { status, stdout } = recovery.runOnTerminal(`${PASSPHRASE}\n`, 'a backup');
+    expect(status).toBe(0);
+    // What was typed before the question is shown by the terminal, not by recover.sh.
+    const [, answer] = stdout.split('Passphrase: ');
+    expect(answer).toContain('vm5/private.img');
+    expect(answer).not.toContain('staple');
+  });
+
+  it.each([
+    [[], /usage/],
+    [['-x'], /usage/],
+    [['nothing-here'], /no file .*nothing-here/],
+    [['-p', 'nothing-here', 'a backup'], /passphrase file nothing-here/],
+    [['-p', 'passphrase', 'a backup', 'out', 'nothing-here'], /no nothing-here in the backup/],
+  ])('refuses the command line %j', (args, message) => {
+    using recovery = new Recovery(backup);
+    const { status, stderr } = recovery.run(...args);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(recovery.recovered()).toEqual([]);
+  });
+
+  it.each(SHELLS)('says so when a file cannot be written (%s)', (shell) => {
+    using recovery = new Recovery(backup, shell);
+    const { status, stderr } = recovery.recoverWithoutSpace();
+    expect(status).toBe(1);
+    expect(stderr).toContain('vm5/private.img cannot be unpacked');
+    expect(recovery.recovered()).toEqual(['qubes.xml']);
+    expect(recovery.leftovers()).toEqual([]);
+  });
+
+  it.each([
+    ...SHELLS.map((shell) => ['SIGTERM', shell] as const),
+    ['SIGINT', 'dash'],
+    ['SIGINT', 'bash --posix'],
+  ] as const)('leaves nothing that looks whole after %s (%s)', async (interruption, shell) => {
+    const many = Array.from({ length: 60 }, (_, i) => smallFile(`vm5/${i}.img`, noise(5000)));
+    using recovery = new Recovery(await coffer1Backup(many, { partSize: 4096 }), shell);
+    const child = recovery.start();
+    const ended = once(child, 'exit');
+    await once(child.stdout, 'data');
+    process.kill(-(child.pid ?? NaN), interruption);
+    expect(await ended).toEqual([130, null]);
+    const recovered = recovery.recovered();
+    expect(recovered.length).toBeLessThan(61);
+    expect(recovered.filter((file) => !/^(vm5\/\d+\.img|qubes\.xml)$/.test(file))).toEqual([]);
+    for (const file of recovered.filter((name) => name.endsWith('.img'))) {
+      expect(recovery.read(file).equals(noise(5000))).toBe(true);
+    }
+    expect(recovery.leftovers()).toEqual([]);
+  });
+
+  it('shows the passphrase and the root key to no other program', () => {
+    using recovery = new Recovery(backup);
+    const trace = recovery.pathOf('../trace');
+    const { status } = recovery.trace(trace, '-p', 'passphrase', 'a backup', 'out', 'work');
+    expect(status).toBe(0);
+    const executed = readFileSync(trace, 'latin1');
+    expect(executed).toMatch(/execve\("[^"]*openssl", \["openssl", "pkeyutl", "-kdf", "scrypt"/);
+    expect(executed).not.toContain('staple');
+    // Keys of 64 bytes in hex: the root key and the keys of MACs. The salt has 32 bytes.
+    expect(executed).not.toMatch(/[0-9a-f]{128}/);
+  });
+});
