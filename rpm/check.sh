@@ -1,0 +1,6 @@
+#!/bin/sh
+# The tests for %check: those that need neither Qubes, nor recorded fixtures, nor much time.
+set -eu
+cd "$(dirname "$0")/.."
+exec node node_modules/vitest/vitest.mjs run \
+  test/protocol test/archive/coffer1/vectors.test.ts test/archive/inner-tar/hostile.test.ts

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Puts the files of one package where they belong below DESTDIR: stage.sh dom0|vm DESTDIR.
+# Both the RPMs and the .deb are made from what this lays out. What is in dist/ must have been built.
+set -eu
+package=$1
+destdir=$2
+cd "$(dirname "$0")/.."
+
+# place MODE SOURCE TARGET
+place() {
+  install -D -m "$1" "$2" "$destdir$3"
+}
+
+# program NAME VERSIONS: the program as such, and the command that starts it
+program() {
+  # It is started by the launcher only: it needs no line for the kernel.
+  sed '1{/^#!/d}' "dist/$1" > "dist/$1.staged"
+  place 644 "dist/$1.staged" "/usr/share/coffer/$1"
+  sed "s/@PROGRAM@/$1/g; s/@VERSIONS@/$2/" rpm/launcher.sh > "dist/$1.staged"
+  place 755 "dist/$1.staged" "/usr/bin/$1"
+  rm "dist/$1.staged"
+}
+
+manual() {
+  gzip -9n < "dist/man/$1" > "dist/man/$1.gz"
+  place 644 "dist/man/$1.gz" "/usr/share/man/man1/$1.gz"
+}
+
+documents() {
+  doc=/usr/share/doc/qubes-coffer-$package
+  for document in "$@"; do place 644 "$document" "$doc/$(basename "$document")"; done
+}
+
+case $package in
+dom0)
+  program coffer '24 22 20'
+  manual coffer.1
+  place 644 dist/completion/coffer /usr/share/bash-completion/completions/coffer
+  place 644 rpm/50-coffer.policy /etc/qubes/policy.d/50-coffer.policy
+  install -d -m 755 "$destdir/etc/qubes/coffer.d"
+  place 644 rpm/systemd/coffer-backup@.service /usr/lib/systemd/system/coffer-backup@.service
+  place 644 rpm/systemd/coffer-backup@.timer /usr/lib/systemd/system/coffer-backup@.timer
+  documents README.md docs/*.md CHANGELOG.md rpm/example-profile.conf
+  place 755 recover.sh /usr/share/coffer/recover.sh
+  ;;
+vm)
+  program coffer-vm-agent '24 22 20 18'
+  manual coffer-vm-agent.1
+  place 755 rpm/vm-service /usr/share/coffer/vm-service
+  for service in Store Fetch Browse; do
+    place 755 "rpm/qubes-rpc/coffer.$service" "/etc/qubes-rpc/coffer.$service"
+    place 644 rpm/rpc-config "/etc/qubes/rpc-config/coffer.$service"
+  done
+  documents docs/install.md CHANGELOG.md
+  ;;
+*)
+  echo "usage: stage.sh dom0|vm DESTDIR" >&2
+  exit 2
+  ;;
+esac
+
+licences=/usr/share/licenses/qubes-coffer-$package
+place 644 LICENSE "$licences/LICENSE"
+place 644 "dist/licenses/$package.txt" "$licences/bundled-npm-packages.txt"
+
+# Not a byte depends on when this ran.
+find "$destdir" -exec touch -h -d "@${SOURCE_DATE_EPOCH:?}" {} +

@@ -1,0 +1,129 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openQubesdSystem } from '../../dom0-agent/qubes/qubesd/system.ts';
+import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
+import { qrexec } from '../../dom0-agent/transport/qrexec.ts';
+import { makeQrexecClient } from '../qubesd/programs.ts';
+import { makeScene } from '../qubesd/scene.ts';
+import { Root } from './root.ts';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as {
+  version: string;
+};
+const never = new AbortController().signal;
+
+let scratch: string;
+let deb: string;
+
+beforeAll(async () => {
+  scratch = mkdtempSync(path.join(tmpdir(), 'coffer-deb-'));
+  deb = await build('first');
+}, 120_000);
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+async function build(name: string): Promise<string> {
+  const out = path.join(scratch, name);
+  await promisify(execFile)(process.execPath, [
+    path.join(repository, 'scripts/deb.mjs'),
+    '--out',
+    out,
+  ]);
+  return path.join(out, `qubes-coffer-vm_${version}_all.deb`);
+}
+
+describe('the Debian package', () => {
+  it('has nothing to complain of for lintian', () => {
+    const strictly = ['--fail-on', 'error,warning', '--allow-root'];
+    expect(execFileSync('lintian', [...strictly, deb], { encoding: 'utf8' })).toBe('');
+  });
+
+  it('is the same when it is built again', async () => {
+    expect(readFileSync(await build('second')).equals(readFileSync(deb))).toBe(true);
+  });
+
+  it('needs the Node.js of Debian', () => {
+    const depends = execFileSync('dpkg-deb', ['--field', deb, 'Depends'], { encoding: 'utf8' });
+    expect(depends).toBe('nodejs (>= 18)\n');
+  });
+
+  it('has every file in its place, and is gone after a purge', () => {
+    using root = new Root();
+    root.dpkg('--install', deb);
+    const services = ['Store', 'Fetch', 'Browse'];
+    const doc = '/usr/share/doc/qubes-coffer-vm';
+    const documents = ['bundled-npm-packages.txt', 'changelog.gz', 'copyright', 'install.md'];
+    const files = root.list().filter((line) => line.startsWith('-'));
+    expect(files.sort()).toEqual(
+      [
+        ...services.map((name) => `-rwxr-xr-x root root /etc/qubes-rpc/coffer.${name}`),
+        ...services.map((name) => `-rw-r--r-- root root /etc/qubes/rpc-config/coffer.${name}`),
+        '-rwxr-xr-x root root /usr/bin/coffer-vm-agent',
+        '-rw-r--r-- root root /usr/share/coffer/coffer-vm-agent',
+        '-rwxr-xr-x root root /usr/share/coffer/vm-service',
+        ...documents.map((file) => `-rw-r--r-- root root ${doc}/${file}`),
+        '-rw-r--r-- root root /usr/share/man/man1/coffer-vm-agent.1.gz',
+      ].sort(),
+    );
+    root.dpkg('--purge', 'qubes-coffer-vm');
+    expect(root.list()).toEqual([]);
+  });
+
+  it('keeps what the user made of a service, until it is purged', () => {
+    using root = new Root();
+    root.dpkg('--install', deb);
+    const service = path.join(root.path, 'etc/qubes-rpc/coffer.Store');
+    writeFileSync(service, '#!/bin/sh\nexit 1\n', { flag: 'a' });
+    root.dpkg('--remove', 'qubes-coffer-vm');
+    expect(readFileSync(service, 'utf8')).toMatch(/exit 1\n$/);
+    expect(root.list().join('\n')).not.toContain('/usr/share/coffer');
+  });
+
+  it('stores, gives and lists through its qrexec services', async () => {
+    await using scene = await makeScene();
+    using root = new Root();
+    root.populate();
+    root.dpkg('--install', deb);
+    mkdirSync(path.join(root.path, 'home/user/backups'));
+    const services = path.join(scene.directory, 'services');
+    mkdirSync(services);
+    for (const name of ['coffer.Store', 'coffer.Fetch', 'coffer.Browse']) {
+      const words = ['env', 'HOME=/home/user', `/etc/qubes-rpc/${name}`];
+      const quoted = root.inside(words).map((word) => `'${word.replaceAll("'", "'\\''")}'`);
+      const script = `#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin exec ${quoted.join(' ')}\n`;
+      writeFileSync(path.join(services, name), script, { mode: 0o755 });
+    }
+    const { socketPath } = scene.qubesd;
+    const program = makeQrexecClient(scene.directory, {
+      socketPath,
+      services: { 'sys-net': services },
+      homes: { 'sys-net': scene.directory },
+    });
+    const system = openQubesdSystem({ socketPath });
+    const connect = qrexec('sys-net', {
+      program,
+      isRunning: (name) => system.isRunning(name),
+      start: (name) => system.start(name),
+    });
+    const storage = new AgentStorage('sys-net', connect);
+
+    const content = Buffer.alloc(3_000_000, 'ciphertext ');
+    const target = { directory: 'backups', fileName: 'one' };
+    await using sink = await storage.openSink(target, content.length, never);
+    await sink.write(content);
+    expect(await sink.finish()).toMatchObject({ path: '/home/user/backups/one' });
+
+    await using source = await storage.openSource({ file: 'backups/one' }, never);
+    const pieces: Buffer[] = [];
+    for await (const piece of source.read()) pieces.push(piece);
+    expect(Buffer.concat(pieces).equals(content)).toBe(true);
+
+    const { entries } = await storage.browse('backups', never);
+    expect(entries).toMatchObject([{ untrustedName: 'one', kind: 'file', size: content.length }]);
+  });
+});

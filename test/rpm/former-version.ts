@@ -1,0 +1,46 @@
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { Root } from './root.ts';
+
+/**
+ * Makes packages that could have been the version before, 0.0.9: the same files, each with a line
+ * more, and one in each package that is no longer there. Gives their paths.
+ *
+ * @param packages the built ones, and their source package
+ * @param scratch an empty directory
+ */
+export function makeFormerVersion(
+  packages: readonly string[],
+  source: string,
+  scratch: string,
+): string[] {
+  using tree = new Root();
+  tree.rpm('--install', '--noscripts', ...packages);
+  rmSync(path.join(tree.path, 'var'), { recursive: true });
+  for (const entry of readdirSync(tree.path, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) appendFileSync(path.join(entry.parentPath, entry.name), '# former\n');
+  }
+  for (const name of ['dom0', 'vm']) {
+    writeFileSync(path.join(tree.path, `usr/share/coffer/former-${name}`), 'no longer there\n');
+  }
+  const topdir = ['--define', `_topdir ${scratch}`];
+  execFileSync('rpm', [...topdir, '--nodeps', '--nosignature', '--install', source], {
+    stdio: 'pipe',
+  });
+  const spec = path.join(scratch, 'SPECS/qubes-coffer.spec');
+  writeFileSync(spec, formerSpec(readFileSync(spec, 'utf8'), tree.path));
+  execFileSync('rpmbuild', [...topdir, '--nodeps', '-bb', spec], { stdio: 'pipe' });
+  const built = path.join(scratch, 'RPMS/noarch');
+  return readdirSync(built).map((file) => path.join(built, file));
+}
+
+/** The same packages of files that are there already. */
+function formerSpec(spec: string, tree: string): string {
+  return spec
+    .replace(/^Version:.*$/m, 'Version: 0.0.9')
+    .replace(/^Source.*\n/gm, '')
+    .replace(/^%prep[^]*?(?=^%preun)/m, `%install\ncp -a '${tree}'/. %{buildroot}\n\n`)
+    .replace(/^%files (\w+)$/gm, '%files $1\n/usr/share/coffer/former-$1')
+    .replace(/^%changelog[^]*/m, '');
+}

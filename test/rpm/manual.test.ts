@@ -1,0 +1,139 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, it } from 'vitest';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const inDist = (file: string): string => path.join(repository, 'dist', file);
+
+beforeAll(() => {
+  for (const script of ['build', 'manual']) {
+    execFileSync(process.execPath, [path.join(repository, `scripts/${script}.mjs`)]);
+  }
+});
+
+function coffer(...words: string[]): string {
+  return execFileSync(inDist('coffer'), words, { encoding: 'utf8' });
+}
+
+/** What a manual page says, on lines of any length. */
+function read(page: string): string {
+  const lines = ['-man', '-Tutf8', '-ww', '-rLL=200n', '-P-c', inDist(`man/${page}`)];
+  const shown = execFileSync('groff', lines, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  return shown
+    .replace(/.\u0008/g, '')
+    .replaceAll('‐', '-')
+    .replaceAll('−', '-')
+    .replace(/\s+/g, ' ');
+}
+
+/** The commands and, of each, the long options, as --help tells of them. */
+function grammar(): [string, string[]][] {
+  const commands = coffer('--help')
+    .split('\nCommands:\n')[1]
+    ?.matchAll(/^ {2}([a-z][a-z-]*)/gm);
+  return [...(commands ?? [])].flatMap(([, command = '']) => {
+    if (command === 'help') return [];
+    const options = coffer(command, '--help').matchAll(/^ {2}(?:-\w, )?(--[a-z0-9-]+)/gm);
+    return [[command, [...options].map(([, option = '']) => option)]];
+  });
+}
+
+describe('coffer(1)', () => {
+  it('is without a fault for groff', () => {
+    for (const page of ['coffer.1', 'coffer-vm-agent.1']) {
+      const words = ['-man', '-Tutf8', '-ww', '-z', inDist(`man/${page}`)];
+      const script = 'exec groff "$@" 2>&1';
+      expect(execFileSync('sh', ['-c', script, 'sh', ...words], { encoding: 'utf8' })).toBe('');
+      expect(readFileSync(inDist(`man/${page}`), 'utf8')).not.toMatch(/@[A-Z]+@/);
+    }
+  });
+
+  it('tells of every command and option, in the words of --help', () => {
+    const manual = read('coffer.1');
+    expect(grammar().map(([command]) => command)).toEqual(
+      expect.arrayContaining(['backup', 'list', 'verify', 'restore']),
+    );
+    for (const [command, options] of grammar()) {
+      expect(manual).toContain(`coffer ${command} [options]`);
+      for (const option of options) expect(manual).toContain(option);
+    }
+  });
+
+  it('has the exit statuses of --help', () => {
+    const [, statuses = ''] = coffer('--help').split('Exit status:\n');
+    const manual = read('coffer.1');
+    expect(statuses.trim().split('\n').length).toBeGreaterThan(5);
+    for (const line of statuses.trim().split('\n')) {
+      expect(manual).toContain(line.trim().replace(/\s+/g, ' '));
+    }
+  });
+});
+
+describe('coffer-vm-agent(1)', () => {
+  it('names the services that the agent itself names', () => {
+    const script = '"$1" 2>&1 || true';
+    const usage = execFileSync('sh', ['-c', script, 'sh', inDist('coffer-vm-agent')], {
+      encoding: 'utf8',
+    });
+    const [, synopsis = ''] = /Usage: (.*)/.exec(usage) ?? [];
+    expect(synopsis).toContain('Store|Fetch|Browse');
+    expect(read('coffer-vm-agent.1')).toContain(synopsis);
+  });
+});
+
+describe('the completion', () => {
+  /** What bash would offer after these words, the last of which is being written. */
+  function complete(...words: string[]): string[] {
+    const script = `
+      source "$1"; shift
+      qvm-ls() { printf '%s\\n' dom0 work vault; }
+      COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+      _coffer
+      printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const said = execFileSync(
+      'bash',
+      ['-c', script, 'bash', inDist('completion/coffer'), ...words],
+      {
+        encoding: 'utf8',
+        cwd: path.join(repository, 'rpm'),
+      },
+    );
+    return said.trim().split('\n').sort();
+  }
+
+  it('offers every command, and every option of each', () => {
+    const commands = grammar().map(([command]) => command);
+    expect(complete('coffer', '')).toEqual(expect.arrayContaining(commands));
+    for (const [command, options] of grammar()) {
+      expect(complete('coffer', command, '--')).toEqual([...options].sort());
+    }
+  });
+
+  it('offers the values that an option may have', () => {
+    expect(complete('coffer', 'backup', '--compress-filter', 'z')).toEqual(['zstd']);
+  });
+
+  it('offers VMs and files', () => {
+    expect(complete('coffer', 'backup', '-d', 'w')).toEqual(['work']);
+    expect(complete('coffer', 'restore', 'v')).toEqual(['vault', 'vm-service']);
+  });
+
+  it('is good shell', () => {
+    execFileSync('shellcheck', ['--shell=bash', inDist('completion/coffer')]);
+  });
+});
+
+describe('CHANGELOG.md', () => {
+  it('begins with the version of package.json', () => {
+    const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as {
+      version: string;
+    };
+    const changelog = readFileSync(path.join(repository, 'CHANGELOG.md'), 'utf8');
+    expect(/^## (\S+)/m.exec(changelog)?.[1]).toBe(version);
+  });
+});

@@ -1,0 +1,249 @@
+import { execFile, execFileSync } from 'node:child_process';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeFormerVersion } from './former-version.ts';
+import { Root } from './root.ts';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as {
+  version: string;
+};
+
+const PROFILE = '/etc/qubes/coffer.d/weekly.conf';
+
+const run = promisify(execFile);
+
+let scratch: string;
+let dom0: string;
+let vm: string;
+let source: string;
+
+beforeAll(async () => {
+  scratch = mkdtempSync(path.join(tmpdir(), 'coffer-packages-'));
+  // With %check, without a network, twice: it fails when the second time gives other bytes.
+  await run(process.execPath, [path.join(repository, 'scripts/rpm.mjs'), '--out', scratch]);
+  dom0 = path.join(scratch, `qubes-coffer-dom0-${version}-1.noarch.rpm`);
+  vm = path.join(scratch, `qubes-coffer-vm-${version}-1.noarch.rpm`);
+  source = path.join(scratch, `qubes-coffer-${version}-1.src.rpm`);
+}, 300_000);
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+function query(...words: string[]): string[] {
+  const text = execFileSync('rpm', ['--query', '--nosignature', '--package', ...words], {
+    encoding: 'utf8',
+  });
+  return text.trim().split('\n');
+}
+
+const DIRECTORIES = ['/etc', '/etc/qubes', '/usr', '/usr/bin', '/usr/lib', '/usr/share'];
+
+describe('the packages', () => {
+  it('are three', () => {
+    expect(readdirSync(scratch).sort()).toEqual(
+      [source, dom0, vm].map((f) => path.basename(f)).sort(),
+    );
+  });
+
+  it('have no errors for rpmlint', () => {
+    const config = path.join(repository, 'rpm/rpmlint.toml');
+    const said = execFileSync('rpmlint', ['--config', config, dom0, vm, source], {
+      encoding: 'utf8',
+    });
+    expect(said).toContain('0 errors, 0 warnings');
+  });
+
+  it('require what their programs need', () => {
+    expect(query('--requires', dom0)).toEqual(
+      expect.arrayContaining(['nodejs(engine) >= 20', 'tar', 'zstd']),
+    );
+    expect(query('--requires', vm)).toEqual(
+      expect.arrayContaining(['nodejs(engine) >= 18', 'util-linux']),
+    );
+  });
+
+  it('declare every npm package that is bundled, and hold its licence', () => {
+    using root = new Root();
+    root.rpm('--install', '--noscripts', dom0, vm);
+    for (const [rpm, name] of [
+      [dom0, 'dom0'],
+      [vm, 'vm'],
+    ] as const) {
+      const bundled = query('--provides', rpm).flatMap((line) => {
+        const [, npm = '', version = ''] = /^bundled\(npm\((.*)\)\) = (.*)$/.exec(line) ?? [];
+        return npm === '' ? [] : [{ npm, version }];
+      });
+      expect(bundled.map(({ npm }) => npm)).toContain('protobufjs');
+      const licences = root.read(
+        `/usr/share/licenses/qubes-coffer-${name}/bundled-npm-packages.txt`,
+      );
+      for (const { npm, version } of bundled) expect(licences).toContain(`${npm} ${version}: `);
+      expect(licences.match(/^={3,}$/gm)).toHaveLength(bundled.length);
+    }
+  });
+
+  it('bundle nothing into the unminified program that is not declared', () => {
+    using root = new Root();
+    root.rpm('--install', '--noscripts', dom0);
+    const inside = root
+      .read('/usr/share/coffer/coffer')
+      .matchAll(/^\/\/ (?:.*\/)?node_modules\/((?:@[^/\n]+\/)?[^/\n]+)\//gm);
+    const provided = query('--provides', dom0).join('\n');
+    for (const [, npm] of inside) expect(provided).toContain(`bundled(npm(${npm}))`);
+  });
+
+  it('tell their changes', () => {
+    expect(query('--changelog', dom0)[0]).toMatch(new RegExp(`- ${version}-1$`));
+  });
+});
+
+describe('installed into an empty root,', () => {
+  it('the dom0 package has every file in its place', () => {
+    using root = new Root();
+    root.rpm('--install', dom0);
+    const documents = readdirSync(path.join(repository, 'docs')).filter((f) => f.endsWith('.md'));
+    const doc = '/usr/share/doc/qubes-coffer-dom0';
+    expect(withoutCommonDirectories(root.list())).toEqual(
+      [
+        'drwxr-xr-x root root /etc/qubes/coffer.d',
+        'drwxr-xr-x root root /etc/qubes/policy.d',
+        '-rw-r--r-- root root /etc/qubes/policy.d/50-coffer.policy',
+        '-rwxr-xr-x root root /usr/bin/coffer',
+        'drwxr-xr-x root root /usr/lib/systemd',
+        'drwxr-xr-x root root /usr/lib/systemd/system',
+        '-rw-r--r-- root root /usr/lib/systemd/system/coffer-backup@.service',
+        '-rw-r--r-- root root /usr/lib/systemd/system/coffer-backup@.timer',
+        'drwxr-xr-x root root /usr/share/bash-completion',
+        'drwxr-xr-x root root /usr/share/bash-completion/completions',
+        '-rw-r--r-- root root /usr/share/bash-completion/completions/coffer',
+        'drwxr-xr-x root root /usr/share/coffer',
+        '-rw-r--r-- root root /usr/share/coffer/coffer',
+        '-rwxr-xr-x root root /usr/share/coffer/recover.sh',
+        'drwxr-xr-x root root /usr/share/doc',
+        `drwxr-xr-x root root ${doc}`,
+        ...[...documents, 'CHANGELOG.md', 'README.md', 'example-profile.conf'].map(
+          (file) => `-rw-r--r-- root root ${doc}/${file}`,
+        ),
+        ...licencesOf('qubes-coffer-dom0'),
+        ...manualOf('coffer'),
+      ].sort(),
+    );
+  });
+
+  it('the VM package has every file in its place', () => {
+    using root = new Root();
+    root.rpm('--install', vm);
+    const services = ['Store', 'Fetch', 'Browse'];
+    const doc = '/usr/share/doc/qubes-coffer-vm';
+    expect(withoutCommonDirectories(root.list())).toEqual(
+      [
+        'drwxr-xr-x root root /etc/qubes-rpc',
+        ...services.map((name) => `-rwxr-xr-x root root /etc/qubes-rpc/coffer.${name}`),
+        'drwxr-xr-x root root /etc/qubes/rpc-config',
+        ...services.map((name) => `-rw-r--r-- root root /etc/qubes/rpc-config/coffer.${name}`),
+        '-rwxr-xr-x root root /usr/bin/coffer-vm-agent',
+        'drwxr-xr-x root root /usr/share/coffer',
+        '-rw-r--r-- root root /usr/share/coffer/coffer-vm-agent',
+        '-rwxr-xr-x root root /usr/share/coffer/vm-service',
+        'drwxr-xr-x root root /usr/share/doc',
+        `drwxr-xr-x root root ${doc}`,
+        `-rw-r--r-- root root ${doc}/CHANGELOG.md`,
+        `-rw-r--r-- root root ${doc}/install.md`,
+        ...licencesOf('qubes-coffer-vm'),
+        ...manualOf('coffer-vm-agent'),
+      ].sort(),
+    );
+  });
+
+  it('both can be removed without a trace', () => {
+    using root = new Root();
+    root.populate();
+    const before = root.list();
+    root.rpm('--install', dom0, vm);
+    expect(root.list().length).toBeGreaterThan(before.length);
+    root.rpm('--erase', 'qubes-coffer-dom0', 'qubes-coffer-vm');
+    const left = root.list().filter((line) => !before.includes(line));
+    // Directories that the packages share with Qubes and systemd: theirs to remove.
+    expect(left.filter((line) => !line.startsWith('d'))).toEqual([]);
+    expect(left.join('\n')).not.toMatch(/coffer/);
+  });
+});
+
+function withoutCommonDirectories(lines: readonly string[]): string[] {
+  return lines.filter((line) => !DIRECTORIES.some((name) => line.endsWith(` ${name}`))).sort();
+}
+
+function licencesOf(name: string): string[] {
+  return [
+    'drwxr-xr-x root root /usr/share/licenses',
+    `drwxr-xr-x root root /usr/share/licenses/${name}`,
+    `-rw-r--r-- root root /usr/share/licenses/${name}/LICENSE`,
+    `-rw-r--r-- root root /usr/share/licenses/${name}/bundled-npm-packages.txt`,
+  ];
+}
+
+function manualOf(name: string): string[] {
+  return [
+    'drwxr-xr-x root root /usr/share/man',
+    'drwxr-xr-x root root /usr/share/man/man1',
+    `-rw-r--r-- root root /usr/share/man/man1/${name}.1.gz`,
+  ];
+}
+
+describe('the user’s configuration', () => {
+  const link = '/etc/systemd/system/timers.target.wants/coffer-backup@weekly.timer';
+  const policy = '/etc/qubes/policy.d/50-coffer.policy';
+  const service = '/etc/qubes-rpc/coffer.Store';
+
+  it('outlives an upgrade from the version before, and a removal', () => {
+    using root = new Root();
+    root.populate();
+    const former = path.join(scratch, 'former');
+    mkdirSync(former);
+    root.rpm('--install', ...makeFormerVersion([dom0, vm], source, former));
+    expect(root.read('/usr/share/coffer/coffer')).toMatch(/# former\n$/);
+    writeFileSync(path.join(root.path, PROFILE), 'location = /backups\n', { mode: 0o600 });
+    appendFileSync(path.join(root.path, policy), '# of my own\n');
+    appendFileSync(path.join(root.path, service), '# of my own\n');
+    root.run(['systemctl', 'enable', 'coffer-backup@weekly.timer']);
+
+    root.rpm('--upgrade', dom0, vm);
+    expect(root.rpm('--query', '--all')).toContain(`qubes-coffer-dom0-${version}-1`);
+    expect(root.read(PROFILE)).toBe('location = /backups\n');
+    expect(root.list()).toContain(`-rw------- root root ${PROFILE}`);
+    for (const file of [policy, service]) {
+      expect(root.read(file)).toMatch(/# former\n# of my own\n$/);
+      expect(root.read(`${file}.rpmnew`)).not.toContain('# former');
+    }
+    expect(root.read('/etc/qubes-rpc/coffer.Fetch')).not.toContain('# former');
+    expect(root.read('/usr/share/coffer/coffer')).not.toContain('# former');
+    expect(root.list().join('\n')).not.toContain('/usr/share/coffer/former');
+    expect(root.list().join('\n')).toContain(link);
+
+    root.rpm('--erase', 'qubes-coffer-dom0', 'qubes-coffer-vm');
+    const left = root.list().filter((line) => line.includes('coffer'));
+    expect(left.map((line) => line.split(' ').at(-1)).sort()).toEqual(
+      [
+        '/etc/qubes/coffer.d',
+        PROFILE,
+        `${policy}.rpmnew`,
+        `${policy}.rpmsave`,
+        `${service}.rpmnew`,
+        `${service}.rpmsave`,
+      ].sort(),
+    );
+    expect(existsSync(path.join(root.path, link))).toBe(false);
+  });
+});
