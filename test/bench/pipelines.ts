@@ -1,0 +1,44 @@
+import type { Command } from './measure.ts';
+
+/** Any key will do: the speed does not depend on it. */
+const KEY = '00112233445566778899aabbccddeeff'.repeat(2);
+const ENC = `openssl enc -aes-256-ctr -K ${KEY} -iv ${KEY.slice(0, 32)}`;
+
+/** One scrypt of `coffer backup`'s default cost. */
+const KDF =
+  `openssl kdf -keylen 64 -kdfopt pass:benchmark -kdfopt hexsalt:${KEY} -kdfopt n:262144 ` +
+  '-kdfopt r:8 -kdfopt p:1 -kdfopt maxmem_bytes:1000000000 -binary SCRYPT > /dev/null';
+
+/** In the place of it where the backup's keys are cheap, and do not count. */
+export const NO_KDF = 'true';
+
+/** What one key derivation takes. */
+export const kdf: Command = bash(KDF);
+
+/** The limit of a backup: the key, then tar, zstd and openssl at the same time, then a sync. */
+export function limitBackup(image: string, to: string, key = KDF): Command {
+  return bash(`${key}; tar --sparse -cO ${image} | zstd -3 -T0 -q | ${ENC} > ${to}; sync ${to}`);
+}
+
+/** The same backwards, into the directory `to`. */
+export function limitRestore(from: string, to: string, key = KDF): Command {
+  return bash(
+    `${key}; mkdir ${to}; ${ENC} -d < ${from} | zstd -d -q | tar --sparse -x -C ${to} ` +
+      `--transform 's,.*,image,'; sync ${to}/image`,
+  );
+}
+
+/** What a backup without compression is held against: encryption and MAC at the same time. */
+export function uncompressedBackup(image: string, to: string): Command {
+  const mac = `openssl dgst -sha512 -mac HMAC -macopt hexkey:${KEY} > ${to}.hmac`;
+  return bash(`${KDF}; tar --sparse -cO ${image} | ${ENC} | tee >(${mac}) > ${to}; sync ${to}`);
+}
+
+/** What a backup in Qubes' own format is held against: gzip, which uses one core. */
+export function gzipBackup(image: string, to: string): Command {
+  return bash(`tar --sparse -cO ${image} | gzip | ${ENC} > ${to}; sync ${to}`);
+}
+
+function bash(script: string): Command {
+  return { argv: ['bash', '-c', `set -euo pipefail; ${script}`] };
+}

@@ -1,0 +1,42 @@
+import { link, mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/system.ts';
+import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
+import { formatQubesXml } from '../../dom0-agent/qubes/store/format.ts';
+import type { VolumePiece } from '../../dom0-agent/qubes/system.ts';
+
+/** The VM that backups go to, and where its home is. */
+export const STORAGE_VM = 'usb';
+export const BACKUPS = `homes/${STORAGE_VM}/backups`;
+
+const ORDINARY = { qubeClass: 'AppVM', template: 'debian', label: 'red', pool: undefined } as const;
+
+/**
+ * A new folder system with a template without content, a storage VM, and an AppVM for each of `images`,
+ * whose private volume is that image: the same file, not a copy.
+ */
+export async function makeSystem(
+  directory: string,
+  images: ReadonlyMap<string, string> = new Map(),
+): Promise<void> {
+  await mkdir(join(directory, 'dom0-home/user'), { recursive: true });
+  await mkdir(join(directory, BACKUPS), { recursive: true });
+  await writeFile(join(directory, 'qubes.xml'), formatQubesXml(BARE_STORE));
+  const system = await openFolderSystem(directory);
+  const template = { ...ORDINARY, qubeClass: 'TemplateVM', template: undefined } as const;
+  await system.create({ ...template, name: 'debian' });
+  await system.create({ ...ORDINARY, name: STORAGE_VM });
+  const signal = new AbortController().signal;
+  for (const [name, image] of images) {
+    await system.create({ ...ORDINARY, name });
+    await system.importVolume(name, 'private', (await stat(image)).size, nothing(), signal);
+    const own = join(directory, 'appvms', name, 'private.img');
+    await rm(own);
+    await link(image, own);
+  }
+}
+
+/** What leaves an image one hole. */
+async function* nothing(): AsyncGenerator<VolumePiece> {
+  yield* await Promise.resolve([]);
+}

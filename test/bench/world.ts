@@ -1,0 +1,110 @@
+import { link, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { GiB, MiB } from '../../shared/sizes.ts';
+import { type Setting, cofferBackup } from './coffer.ts';
+import { makeFilesystem, makeIncompressible, makeMixture } from './images.ts';
+import { measure } from './measure.ts';
+import { BACKUPS, makeSystem } from './systems.ts';
+
+/** Cheap keys, for backups of which other things than the key derivation are measured. */
+export const CHEAP_KEYS = ['--kdf-cost', '14'] as const;
+
+/** The images that are backed up, by name. */
+const IMAGES: Readonly<Record<string, (path: string, name: string) => Promise<void>>> = {
+  files: (path, name) => makeFilesystem(path, name, 2 * GiB, 0.5 * GiB),
+  short: (path, name) => makeFilesystem(path, name, 256 * MiB, 128 * MiB),
+  sparse: (path, name) => makeFilesystem(path, name, 10 * GiB, 0.5 * GiB),
+  bulk: (path, name) => makeIncompressible(path, name, 2 * GiB),
+  tiny: (path, name) => makeMixture(path, name, 10e6),
+  big: (path, name) => makeMixture(path, name, 1e9),
+  files1: (path, name) => makeFilesystem(path, name, 1 * GiB, 0.25 * GiB),
+  files4: (path, name) => makeFilesystem(path, name, 4 * GiB, 1 * GiB),
+  files8: (path, name) => makeFilesystem(path, name, 8 * GiB, 2 * GiB),
+};
+
+/** A directory with whatever the rows of a bench work on, each thing made when it is first asked for. */
+export class World implements Setting, AsyncDisposable {
+  readonly directory: string;
+  readonly #made = new Map<string, Promise<void>>();
+
+  private constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  static async make(parent = tmpdir()): Promise<World> {
+    const world = new World(await mkdtemp(join(parent, 'coffer-bench-')));
+    await writeFile(world.passphraseFile, 'correct horse battery staple\n', { mode: 0o600 });
+    return world;
+  }
+
+  get passphraseFile(): string {
+    return join(this.directory, 'passphrase');
+  }
+
+  /** Where something can be put. */
+  place(name: string): string {
+    return join(this.directory, name);
+  }
+
+  /** The path of one of IMAGES. */
+  async image(name: string): Promise<string> {
+    const path = this.place(`${name}.img`);
+    await this.#once(path, async () => {
+      const make = IMAGES[name];
+      if (make === undefined) throw new RangeError(`there is no image ${name}`);
+      await make(path, name);
+    });
+    return path;
+  }
+
+  /** A system with a VM for each of `images`, by the VM's name. */
+  async system(name: string, images: Readonly<Record<string, string>>): Promise<string> {
+    const directory = this.place(name);
+    await this.#once(directory, async () => {
+      const paths = new Map<string, string>();
+      for (const [vm, image] of Object.entries(images)) paths.set(vm, await this.image(image));
+      await makeSystem(directory, paths);
+    });
+    return directory;
+  }
+
+  /** The path of a backup of all VMs of such a system. */
+  async backup(
+    name: string,
+    images: Readonly<Record<string, string>>,
+    options: readonly string[],
+  ): Promise<string> {
+    const path = this.place(`${name}.backup`);
+    await this.#once(path, async () => {
+      const system = await this.system(name, images);
+      await measure(cofferBackup(this, system, Object.keys(images), options));
+      const [made = ''] = await readdir(join(system, BACKUPS));
+      await link(join(system, BACKUPS, made), path);
+      await this.removeBackups(system);
+    });
+    return path;
+  }
+
+  /** A new, empty system at `directory` with the backup at `path` in its storage VM. */
+  async systemToRestoreInto(directory: string, path: string): Promise<void> {
+    await rm(directory, { recursive: true, force: true });
+    await makeSystem(directory);
+    await link(path, join(directory, BACKUPS, 'backup'));
+  }
+
+  async removeBackups(system: string): Promise<void> {
+    await rm(join(system, BACKUPS), { recursive: true });
+    await mkdir(join(system, BACKUPS));
+  }
+
+  async #once(name: string, make: () => Promise<void>): Promise<void> {
+    const made = this.#made.get(name) ?? make();
+    this.#made.set(name, made);
+    await made;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}

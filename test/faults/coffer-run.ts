@@ -1,0 +1,81 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Dice } from './dice.ts';
+import type { Ending } from './faults.ts';
+import type { CommandLine } from './world.ts';
+
+/** A run of coffer that hangs is ended after so many milliseconds. */
+const PATIENCE = 60_000;
+const MOMENT = 3;
+
+/** coffer at work. */
+export class CofferRun {
+  readonly ended: Promise<Ending>;
+  readonly #child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly #begun = performance.now();
+  /** How long such a run usually takes, in milliseconds. */
+  readonly #usual: number;
+  #said = '';
+  #isOver = false;
+  #hangs = false;
+
+  constructor({ argv, env }: CommandLine, directory: string, usual: number) {
+    const [program = '', ...args] = argv;
+    this.#usual = usual;
+    this.#child = spawn(program, args, {
+      cwd: directory,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    for (const output of [this.#child.stdout, this.#child.stderr]) {
+      output.setEncoding('utf8').on('data', (text: string) => (this.#said += text));
+    }
+    const timer = setTimeout(() => {
+      this.#hangs = true;
+      this.#child.kill('SIGKILL');
+    }, PATIENCE);
+    this.ended = new Promise((resolve, reject) => {
+      this.#child.once('error', reject);
+      this.#child.once('exit', (status, signal) => {
+        clearTimeout(timer);
+        this.#isOver = true;
+        resolve(status ?? signal ?? 'SIGKILL');
+      });
+    });
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** It had to be ended. */
+  get hangs(): boolean {
+    return this.#hangs;
+  }
+
+  /** What it said on both outputs. */
+  get said(): string {
+    return this.#said;
+  }
+
+  get milliseconds(): number {
+    return performance.now() - this.#begun;
+  }
+
+  /** Waits for a random point of the run; false when it ended before. */
+  async until(dice: Dice): Promise<boolean> {
+    await Promise.race([sleep(dice.next() * this.#usual), this.ended]);
+    return !this.#isOver;
+  }
+
+  async moment(): Promise<void> {
+    await sleep(MOMENT);
+  }
+
+  closeOutput(): void {
+    this.#child.stdout.destroy();
+    this.#child.stderr.destroy();
+  }
+}

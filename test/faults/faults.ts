@@ -1,0 +1,164 @@
+import { execFileSync } from 'node:child_process';
+import { rmSync, statSync, statfsSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { systemCodeOf } from '../../shared/errors.ts';
+import type { Dice } from './dice.ts';
+import { type Role, processesIn } from './processes.ts';
+import type { CofferRun } from './coffer-run.ts';
+import type { Job, World, WorldKind } from './world.ts';
+
+/** A fault that is being tried. */
+export interface Trial {
+  readonly world: World;
+  readonly job: Job;
+  readonly dice: Dice;
+}
+
+/** How a run of coffer may end: its exit status, or the signal that ended it. */
+export type Ending = number | NodeJS.Signals;
+
+/** Something that goes wrong while coffer runs, or was wrong before. */
+export interface Fault {
+  readonly name: string;
+  readonly jobs: readonly Job[];
+  readonly worlds: readonly WorldKind[];
+  /** How coffer may end then. That it ends well, because it was quicker, is always right. */
+  readonly endings: (job: Job) => readonly Ending[];
+  /** What is wrong from the beginning; gives the words to start coffer with. */
+  readonly prepare?: (trial: Trial) => readonly string[];
+  /** Makes it go wrong, at a random point of the run; false when coffer was quicker. */
+  readonly strike?: (trial: Trial, run: CofferRun) => Promise<boolean>;
+  /** Puts right what was made wrong outside of coffer. */
+  readonly repair?: (trial: Trial) => unknown;
+}
+
+const MiB = 2 ** 20;
+const BOTH_JOBS = ['backup', 'restore'] as const;
+const BOTH_WORLDS = ['folder', 'qubesd'] as const;
+const always = { jobs: BOTH_JOBS, worlds: BOTH_WORLDS } as const;
+
+export const FAULTS: readonly Fault[] = [
+  { name: 'dom0 agent killed', ...always, endings: () => ['SIGKILL'], strike: kill('dom0 agent') },
+  ...(['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) => ({
+    name: `dom0 agent gets ${signal}`,
+    ...always,
+    // By the signal itself in its first moments, when nothing has begun.
+    endings: () => [130, signal],
+    strike: kill('dom0 agent', signal),
+  })),
+  { name: 'VM agent killed', ...always, endings: () => [4], strike: kill('VM agent') },
+  { name: 'VM agent ended', ...always, endings: () => [4], strike: kill('VM agent', 'SIGTERM') },
+  { name: 'compressor killed', ...always, endings: () => [1], strike: kill('compressor') },
+  {
+    name: 'qrexec client killed',
+    jobs: BOTH_JOBS,
+    worlds: ['qubesd'],
+    endings: () => [4],
+    strike: kill('qrexec client'),
+  },
+  {
+    name: 'import service killed',
+    jobs: ['restore'],
+    worlds: ['qubesd'],
+    endings: () => [1],
+    strike: kill('import service'),
+  },
+  {
+    name: 'qubesd killed',
+    jobs: BOTH_JOBS,
+    worlds: ['qubesd'],
+    // Refused when it was gone before anything was done; and nor does qrexec work without it.
+    endings: () => [1, 4, 5],
+    strike: killQubesd,
+  },
+  {
+    name: 'disk full',
+    ...always,
+    endings: (job) => (job === 'backup' ? [4] : [1]),
+    prepare: fillDisk,
+    repair: ({ world }) => rmSync(ballastOf(world), { force: true }),
+  },
+  {
+    name: 'writes fail',
+    ...always,
+    endings: (job) => (job === 'backup' ? [4] : [1]),
+    prepare: ({ dice }) => ['prlimit', `--fsize=${Math.floor(dice.next() * 24 * MiB)}`, '--'],
+  },
+  {
+    name: 'reads fail',
+    ...always,
+    endings: (job) => (job === 'backup' ? [1] : [3, 4]),
+    strike: cutWhatIsRead,
+    repair: ({ world }) => world.putBack(),
+  },
+  {
+    name: 'nobody reads the output',
+    ...always,
+    endings: () => [],
+    strike: async ({ dice }, run) => {
+      if (!(await run.until(dice))) return false;
+      run.closeOutput();
+      return true;
+    },
+  },
+];
+
+/** Sends a signal, at a random point of the run, or when such a process next appears. */
+function kill(role: Role, signal: NodeJS.Signals = 'SIGKILL'): NonNullable<Fault['strike']> {
+  return async ({ world, dice }, run) => {
+    if (!(await run.until(dice))) return false;
+    while (!run.isOver) {
+      // The first: what it has just forked looks the same until it runs its own program.
+      const victim = processesIn(world.directory).find((process) => process.role === role);
+      if (victim !== undefined) return send(signal, victim.pid);
+      await run.moment();
+    }
+    return false;
+  };
+}
+
+function send(signal: NodeJS.Signals, pid: number): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ESRCH') return false;
+    throw error;
+  }
+}
+
+/** systemd starts qubesd again after a second (RestartSec in qubesd.service of qubes-core-admin). */
+const RESTART = 1_000;
+
+/** What qubesd knows outlasts it; who is connected to it, or asks meanwhile, gets no answer. */
+async function killQubesd({ world, dice }: Trial, run: CofferRun): Promise<boolean> {
+  if (!(await run.until(dice))) return false;
+  await world.qubesd?.stop();
+  await sleep(RESTART);
+  await world.qubesd?.start();
+  return true;
+}
+
+function ballastOf(world: World): string {
+  return join(world.directory, 'ballast');
+}
+
+/** Leaves less room than what coffer is going to write. */
+function fillDisk({ world, job, dice }: Trial): readonly string[] {
+  // Without a file system of its own, a limit on the size of files has to do.
+  if (!world.hasOwnFileSystem) return ['prlimit', `--fsize=${Math.floor(dice.next() * 8 * MiB)}`];
+  const { bavail, bsize } = statfsSync(world.directory);
+  const needed = job === 'backup' ? 10 * MiB : 18 * MiB;
+  const length = bavail * bsize - Math.floor(dice.next() * needed);
+  execFileSync('fallocate', ['-l', `${length}`, ballastOf(world)]);
+  return [];
+}
+
+/** Cuts the volume short that is being read, or the backup. */
+async function cutWhatIsRead({ world, job, dice }: Trial, run: CofferRun): Promise<boolean> {
+  if (!(await run.until(dice))) return false;
+  const file = job === 'restore' ? world.master : world.imageOf(dice.pick(['work', 'vault']));
+  world.remember(file);
+  truncateSync(file, Math.floor(dice.next() * statSync(file).size));
+  return true;
+}

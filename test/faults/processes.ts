@@ -1,0 +1,57 @@
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
+import { systemCodeOf } from '../../shared/errors.ts';
+
+/** The parts of coffer, and of what plays Qubes, that can be killed. */
+export type Role =
+  'dom0 agent' | 'VM agent' | 'compressor' | 'qrexec client' | 'import service' | 'other';
+
+export interface Process {
+  readonly pid: number;
+  readonly role: Role;
+  readonly commandLine: string;
+}
+
+/**
+ * The processes that work in `directory`: every process that a run of coffer there starts inherits
+ * its working directory, or works in a home within it. Zombies have ended.
+ */
+export function processesIn(directory: string): Process[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      const workingDirectory = ofProcess(() => readlinkSync(`/proc/${pid}/cwd`));
+      if (workingDirectory === undefined || !isWithin(workingDirectory, directory)) return [];
+      const words =
+        ofProcess(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))?.split('\0') ?? [];
+      return [{ pid: Number(pid), role: roleOf(words), commandLine: words.join(' ').trim() }];
+    });
+}
+
+const ROLES: readonly (readonly [program: string, role: Role])[] = [
+  ['coffer', 'dom0 agent'],
+  ['coffer-vm-agent', 'VM agent'],
+  ['zstd', 'compressor'],
+  ['qrexec-client.mjs', 'qrexec client'],
+  ['import-service.mjs', 'import service'],
+];
+
+/** By the program, or by the script that an interpreter runs. */
+function roleOf(words: readonly string[]): Role {
+  const programs = words.slice(0, 2).map((word) => basename(word));
+  return ROLES.find(([program]) => programs.includes(program))?.[1] ?? 'other';
+}
+
+function isWithin(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(`${directory}/`);
+}
+
+/** Undefined when the process has ended, or is another user's. */
+function ofProcess(read: () => string): string | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (['ENOENT', 'ESRCH', 'EACCES'].includes(systemCodeOf(error) ?? '')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,87 @@
+import { renameSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { CofferRun } from './coffer-run.ts';
+import { Dice } from './dice.ts';
+import { FAULTS, type Fault } from './faults.ts';
+import { type Verdict, tryFault } from './trial.ts';
+import { type Job, World, type WorldKind } from './world.ts';
+
+/** One trial, and what came of it. */
+export interface Tried extends Verdict {
+  /** Gives the same trial again, by itself. */
+  readonly seed: number;
+  readonly fault: Fault;
+  readonly job: Job;
+  readonly kind: WorldKind;
+}
+
+/**
+ * Tries faults until `count` have struck. What each is, where and when, follows from its seed, which is
+ * `seed` for the first and grows by one.
+ */
+export async function* tryFaults(
+  count: number,
+  seed: number,
+  isMeant: (name: string) => boolean = () => true,
+): AsyncGenerator<Tried> {
+  await using worlds = new Worlds();
+  for (let struck = 0, next = seed; struck < count; next++) {
+    const dice = new Dice(next);
+    const fault = dice.pick(FAULTS.filter(({ name }) => isMeant(name)));
+    const job = dice.pick(fault.jobs);
+    const kind = dice.pick(fault.worlds);
+    const { world, usual } = await worlds.get(kind);
+    const verdict = await tryFault(fault, { world, job, dice }, usual[job]);
+    if (verdict.struck) struck++;
+    // What a fault has spoilt is not to be held against the next.
+    if (verdict.complaints.length > 0) await worlds.discard(kind);
+    yield { ...verdict, seed: next, fault, job, kind };
+  }
+}
+
+interface Ready {
+  readonly world: World;
+  /** How long each job takes when nothing goes wrong, in milliseconds. */
+  readonly usual: Readonly<Record<Job, number>>;
+}
+
+/** The worlds, made when they are needed, each with a backup to restore. */
+class Worlds implements AsyncDisposable {
+  readonly #ready = new Map<WorldKind, Ready>();
+
+  async get(kind: WorldKind): Promise<Ready> {
+    const ready = this.#ready.get(kind) ?? (await prepare(kind));
+    this.#ready.set(kind, ready);
+    return ready;
+  }
+
+  async discard(kind: WorldKind): Promise<void> {
+    await this.#ready.get(kind)?.world[Symbol.asyncDispose]();
+    this.#ready.delete(kind);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const kind of [...this.#ready.keys()]) await this.discard(kind);
+  }
+}
+
+async function prepare(kind: WorldKind): Promise<Ready> {
+  const world = await World.make(kind);
+  try {
+    return { world, usual: await makeMaster(world) };
+  } catch (error) {
+    await world[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Makes the backup that is restored; gives the time that jobs take. */
+async function makeMaster(world: World): Promise<Ready['usual']> {
+  const backup = new CofferRun(world.command('backup'), world.directory, 0);
+  if ((await backup.ended) !== 0) throw new Error(`no backup could be made: ${backup.said}`);
+  const { milliseconds } = backup;
+  const [file = ''] = readdirSync(world.backups);
+  renameSync(join(world.backups, file), world.master);
+  // A restore takes about as long.
+  return { backup: milliseconds, restore: milliseconds };
+}

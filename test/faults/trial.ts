@@ -1,0 +1,120 @@
+import { rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CofferRun } from './coffer-run.ts';
+import type { Ending, Fault, Trial } from './faults.ts';
+import { processesIn } from './processes.ts';
+import { type Whole, wholeResults } from './whole.ts';
+import type { Job, World } from './world.ts';
+
+/** What is left to do when coffer has been killed must be done within so many milliseconds. */
+const GRACE = 10_000;
+
+/** What came of a trial. */
+export interface Verdict {
+  readonly ending: Ending;
+  /** False when coffer was quicker than the fault: the trial says nothing then. */
+  readonly struck: boolean;
+  readonly milliseconds: number;
+  /** What is not as promised; empty when all is well. */
+  readonly complaints: readonly string[];
+  readonly said: string;
+}
+
+/** Tries one fault: what was there must be as before, nothing half done remain, and again must work. */
+export async function tryFault(fault: Fault, trial: Trial, usual: number): Promise<Verdict> {
+  const { world, job } = trial;
+  const before = await world.things();
+  const { argv, env } = world.command(job);
+  const words = fault.prepare?.(trial) ?? [];
+  const run = new CofferRun({ argv: [...words, ...argv], env }, world.directory, usual);
+  const struck = (await fault.strike?.(trial, run)) ?? true;
+  const ending = await run.ended;
+  const { milliseconds } = run;
+  await fault.repair?.(trial);
+
+  const complaints = await comesToRest(world, before);
+  const now = await examine(world, before);
+  complaints.push(...now.complaints);
+  if (run.hangs) complaints.push('it did not end');
+  if (ending === 0) complaints.push(...lacking(job, now.results));
+  else if (!fault.endings(job).includes(ending)) complaints.push(`it ended with ${ending}`);
+  await tidy(world, now.results);
+  complaints.push(...(await again(world, job, before)));
+  return { ending, struck, milliseconds, complaints, said: run.said };
+}
+
+interface Examination {
+  readonly results: readonly Whole[];
+  readonly complaints: readonly string[];
+}
+
+/** Holds what there is against what was there before. */
+async function examine(world: World, before: ReadonlyMap<string, string>): Promise<Examination> {
+  const now = await world.things();
+  const changed = [...before]
+    .filter(([thing, text]) => now.get(thing) !== text)
+    .map(([thing]) => `${thing} was ${now.has(thing) ? 'changed' : 'removed'}`);
+  const added = [...now.keys()].filter((thing) => !before.has(thing));
+  const results = await wholeResults(world, now, added);
+  const accounted = new Set(results.flatMap(({ things }) => things));
+  const left = added.filter((thing) => !accounted.has(thing)).map((thing) => `${thing} is left`);
+  return { results, complaints: [...changed, ...left] };
+}
+
+/** Waits until no process is left, nor anything that one might still remove. */
+async function comesToRest(world: World, before: ReadonlyMap<string, string>): Promise<string[]> {
+  const deadline = performance.now() + GRACE;
+  for (;;) {
+    const processes = processesIn(world.directory);
+    const isAtRest =
+      processes.length === 0 && (await examine(world, before)).complaints.length === 0;
+    if (isAtRest) return [];
+    if (performance.now() > deadline) {
+      return processes.map(({ commandLine }) => `the process ${commandLine} is left`);
+    }
+    await sleep(50);
+  }
+}
+
+const RESULTS = { backup: ['backup'], restore: ['work', 'vault', 'home'] } as const;
+
+/** After success, everything must be there. */
+function lacking(job: Job, results: readonly Whole[]): string[] {
+  const found = new Set(results.map(({ what }) => what));
+  const missing = RESULTS[job].filter((what) => !found.has(what));
+  return missing.map((what) => `it ended well, but without a whole ${what}`);
+}
+
+/** Removes what a job has made. */
+async function tidy(world: World, results: readonly Whole[]): Promise<void> {
+  for (const { what, things } of results) {
+    const [first = ''] = things;
+    const file = join(world.directory, first);
+    if (what === 'backup') rmSync(file);
+    else if (what === 'home') rmSync(topOf(file, world.home), { recursive: true });
+    else await world.remove(`${what}-1`);
+  }
+}
+
+function topOf(file: string, directory: string): string {
+  return dirname(file) === directory ? file : topOf(dirname(file), directory);
+}
+
+/** The same job must work after the fault, whatever that left. */
+async function again(
+  world: World,
+  job: Job,
+  before: ReadonlyMap<string, string>,
+): Promise<string[]> {
+  const run = new CofferRun(world.command(job), world.directory, 0);
+  const ending = await run.ended;
+  const complaints = ending === 0 ? [] : [`doing it again ended with ${ending}: ${run.said}`];
+  complaints.push(...(await comesToRest(world, before)));
+  const now = await examine(world, before);
+  complaints.push(...[...now.complaints, ...lacking(job, now.results)].map(afterwards));
+  await tidy(world, now.results);
+  return complaints;
+}
+
+const afterwards = (complaint: string): string => `after doing it again: ${complaint}`;

@@ -1,0 +1,277 @@
+import { createHash, createHmac } from 'node:crypto';
+import type { ArchiveInput } from '../../dom0-agent/archive/archive.ts';
+import { formatHeader, parseHeader } from '../../dom0-agent/archive/coffer1/header.ts';
+import {
+  type ManifestMember,
+  formatManifest,
+  parseManifest,
+} from '../../dom0-agent/archive/coffer1/manifest.ts';
+import { findManifest } from '../../dom0-agent/archive/coffer1/tail.ts';
+import { parseHeaderText } from '../../dom0-agent/archive/header-text.ts';
+import { untar } from '../../dom0-agent/archive/inner-tar/reader.ts';
+import { joinVolumes } from '../../dom0-agent/archive/inner-tar/volumes.ts';
+import { encodeBlockHeader, paddingOf } from '../../dom0-agent/archive/outer-tar/block.ts';
+import { OuterTarReader } from '../../dom0-agent/archive/outer-tar/reader.ts';
+import { parseQubes3Header } from '../../dom0-agent/archive/qubes3/header.ts';
+import { parseQubes4Header } from '../../dom0-agent/archive/qubes4/header.ts';
+import {
+  memoryFor,
+  openScryptFile,
+  parseScryptHeader,
+  scryptHeaderHolds,
+  scryptKeys,
+} from '../../dom0-agent/archive/scrypt-file.ts';
+import { CofferError, DamagedError } from '../../shared/errors.ts';
+import { GiB, MiB } from '../../shared/sizes.ts';
+import { VOLUME, makeTarSeeds, repairTar } from './tar-seeds.ts';
+import type { Target } from './target.ts';
+import { chunks } from './wire-targets.ts';
+
+const tarSeeds = makeTarSeeds();
+
+/** What inner tars are made of: types, numbers, sparse maps. */
+const TAR_WORDS = [
+  '0',
+  '1',
+  '2',
+  '5',
+  'x',
+  'g',
+  'L',
+  'K',
+  'S',
+  'M',
+  'V',
+  '00000000000\0',
+  '77777777777\0',
+  Buffer.from('800000000000002000000000', 'hex'),
+  Buffer.alloc(512),
+  'GNU.sparse.major=1\n',
+  '22 GNU.sparse.major=1\n',
+  '31 GNU.sparse.numblocks=9999999\n',
+  '20 size=99999999999\n',
+  '12 path=../x',
+  '30\n0\n4\n8192\n4\n',
+];
+
+export const ARCHIVE_TARGETS: readonly Target[] = [
+  {
+    name: 'outer-tar',
+    sources: ['outer-tar/reader.ts', 'outer-tar/block.ts', 'archive/byte-reader.ts'],
+    seeds: () => [outerTar(), ...tarSeeds.plain],
+    words: [...TAR_WORDS, 'backup-header\0', 'vm5/private.img.000\0', '../', '/etc/'],
+    repair: repairTar,
+    refusal: DamagedError,
+    run: async (input) => {
+      const whole = await outcomeOf(() => namesIn(inputOf(input, true)));
+      const stream = await outcomeOf(() => namesIn(inputOf(input, false)));
+      if (whole !== stream) throw new Error(`as a file ${whole}, as a stream ${stream}`);
+      await namesIn(inputOf(input, false));
+    },
+  },
+  {
+    name: 'header',
+    sources: [
+      'archive/header-text.ts',
+      'coffer1/header.ts',
+      'qubes4/header.ts',
+      'qubes3/header.ts',
+    ],
+    seeds: () => HEADERS.map((text) => Buffer.from(text)),
+    words: [
+      '=',
+      '\n',
+      'True',
+      'False',
+      'scrypt',
+      'format',
+      'version',
+      'zstd',
+      'sha512',
+      'kdf-n=',
+      '\0',
+    ],
+    refusal: CofferError,
+    run: (input) => {
+      const fields = parseHeaderText(input);
+      if (fields.get('format') === 'coffer-1') {
+        const text = formatHeader(parseHeader(fields));
+        const again = formatHeader(parseHeader(parseHeaderText(text)));
+        if (!again.equals(text)) throw new Error('it is not the same again');
+      } else if (fields.get('version') === '4') parseQubes4Header(fields);
+      else parseQubes3Header(fields);
+    },
+  },
+  {
+    name: 'inner-tar',
+    sources: ['archive/inner-tar/'],
+    seeds: () => tarSeeds.tars,
+    words: TAR_WORDS,
+    repair: repairTar,
+    refusal: DamagedError,
+    run: (input) => readTar(untar(chunks(input, 1000), 'vm5/private.img'), input.length),
+  },
+  {
+    name: 'inner-tar-volumes',
+    sources: ['inner-tar/volumes.ts'],
+    seeds: () => [tarSeeds.volumes],
+    words: TAR_WORDS,
+    repair: repairTar,
+    refusal: DamagedError,
+    run: (input) => readTar(untar(joinVolumes(volumesOf(input)), 'vm5/private.img'), input.length),
+  },
+  {
+    name: 'scrypt-file',
+    sources: ['archive/scrypt-file.ts'],
+    seeds: () => [scryptFile('content'), scryptFile(''), scryptFile('c'.repeat(5000))],
+    words: ['scrypt\0', Buffer.of(0, 0, 0, 8), Buffer.of(0xff, 0xff, 0xff, 0xff)],
+    repair: repairScrypt,
+    refusal: DamagedError,
+    run: async (input) => {
+      const parameters = parseScryptHeader(input, 'a part');
+      if (memoryFor(parameters) > 2 * GiB + 64 * MiB) throw new Error('it takes too much memory');
+      if (!scryptHeaderHolds(input, KEYS)) throw new DamagedError('a wrong passphrase');
+      for await (const bytes of openScryptFile(input, KEYS, 'a part')) bytes.toString();
+      const length = input.length - 96 - 32;
+      if (!['content', '', 'c'.repeat(5000)].some((each) => each.length === length)) {
+        throw new Error('a changed file was taken for authentic');
+      }
+    },
+  },
+  {
+    name: 'manifest',
+    sources: ['coffer1/manifest.ts', 'archive/parts.ts'],
+    seeds: () => [Buffer.from(formatManifest(MEMBERS))],
+    words: [
+      'member ',
+      'file ',
+      'total ',
+      '\n',
+      ' ',
+      '.000',
+      '.001',
+      '.1000',
+      'qubes.xml.000',
+      '0'.repeat(128),
+    ],
+    refusal: DamagedError,
+    run: (input) => {
+      const text = input.toString('latin1');
+      if (formatManifest(parseManifest(text)) !== text) throw new Error('it is not the same again');
+    },
+  },
+  {
+    name: 'manifest-at-the-end',
+    sources: ['coffer1/tail.ts'],
+    seeds: () => [outerTar()],
+    words: ['manifest.000\0', '00000000001\0', Buffer.alloc(512)],
+    repair: repairTar,
+    refusal: DamagedError,
+    run: async (input) => {
+      const at = await findManifest(inputOf(input, true), input.length);
+      if (at < 0 || at >= input.length || at % 512 !== 0) throw new Error(`found it at ${at}`);
+    },
+  },
+];
+
+const HEADERS = [
+  `format=coffer-1\nbackup-id=${'0'.repeat(32)}\nencrypted=True\ncompressed=True\ncompression-filter=zstd\ncrypto-algorithm=aes-256-ctr\nhmac-algorithm=sha512\nkdf=scrypt\nkdf-n=262144\nkdf-r=8\nkdf-p=1\nkdf-salt=${'0'.repeat(64)}\npart-size=16777216\n`,
+  'version=4\nencrypted=True\ncompressed=True\ncompression-filter=gzip\nhmac-algorithm=scrypt\nbackup-id=20260101T000000-1\n',
+  'version=3\nhmac-algorithm=SHA512\ncrypto-algorithm=aes-256-cbc\nencrypted=True\ncompressed=True\ncompression-filter=gzip\n',
+];
+
+const MEMBERS: readonly ManifestMember[] = [
+  'backup-header',
+  'qubes.xml.000',
+  'vm5/private.img.000',
+  'vm5/private.img.001',
+  'vm5/notes.txt.000',
+].map((name, i) => ({ name, size: 100 * i, mac: String(i).repeat(128) }));
+
+function outerTar(): Buffer {
+  const members = [...MEMBERS.map(({ name }) => name), 'manifest.000', 'manifest.000.hmac'];
+  const blocks = members.flatMap((name, i) => {
+    const content = Buffer.alloc(name.endsWith('.hmac') ? 129 : 100 * i, 'a');
+    return [
+      encodeBlockHeader(name, content.length),
+      content,
+      Buffer.alloc(paddingOf(content.length)),
+    ];
+  });
+  return Buffer.concat([...blocks, Buffer.alloc(1024)]);
+}
+
+async function namesIn(input: ArchiveInput): Promise<string> {
+  await using tar = new OuterTarReader(input);
+  const names: string[] = [];
+  for (let member = await tar.next(); member !== undefined; member = await tar.next()) {
+    names.push(member.name);
+    if (names.length % 2 === 0) await member.bytes(64 * 1024);
+  }
+  return names.join();
+}
+
+async function outcomeOf(read: () => Promise<string>): Promise<string> {
+  try {
+    return await read();
+  } catch (error) {
+    // What is wrong, but not in which words: a file is known to end sooner than a stream.
+    if (error instanceof DamagedError) return 'refused';
+    throw error;
+  }
+}
+
+/** An input whose claims are true. */
+function inputOf(bytes: Buffer, seekable: boolean): ArchiveInput {
+  return {
+    size: seekable ? bytes.length : undefined,
+    seekable,
+    read: (from = 0, to = bytes.length) => chunks(bytes.subarray(from, to), 1000),
+  };
+}
+
+/** Whatever a tar says, what comes out of it lies within its files and is no more than came in. */
+async function readTar(members: ReturnType<typeof untar>, length: number): Promise<void> {
+  let total = 0;
+  for await (const { realSize, path, pieces } of members) {
+    if (path.split('/').includes('..') || path.startsWith('/')) throw new Error(`it gives ${path}`);
+    let end = 0;
+    for await (const { offset, bytes } of pieces()) {
+      if (offset < end) throw new Error('the pieces do not ascend');
+      end = offset + bytes.length;
+      if (end > realSize) throw new Error('a piece lies outside the file');
+      total += bytes.length;
+    }
+  }
+  if (total > length) throw new Error('more comes out than went in');
+}
+
+async function* volumesOf(input: Buffer): AsyncGenerator<AsyncIterable<Buffer>> {
+  for (let at = 0; at < input.length; at += VOLUME) {
+    yield await Promise.resolve(chunks(input.subarray(at, at + VOLUME), 700));
+  }
+}
+
+const KEYS = scryptKeys(Buffer.alloc(64, 7));
+
+/** A file of the scrypt utility under KEYS, as if these came from its costs and salt. */
+function scryptFile(content: string): Buffer {
+  const head = Buffer.alloc(64);
+  head.write('scrypt\0');
+  head.writeUInt8(14, 7);
+  head.writeUInt32BE(8, 8);
+  head.writeUInt32BE(1, 12);
+  const file = Buffer.concat([head, Buffer.alloc(32), Buffer.from(content), Buffer.alloc(32)]);
+  const sealed = repairScrypt(file);
+  createHmac('sha256', KEYS.mac).update(sealed.subarray(0, 64)).digest().copy(sealed, 64);
+  const end = sealed.length - 32;
+  createHmac('sha256', KEYS.mac).update(sealed.subarray(0, end)).digest().copy(sealed, end);
+  return sealed;
+}
+
+/** The checksum needs no key: an attacker can make it fit. */
+function repairScrypt(input: Buffer): Buffer {
+  const repaired = Buffer.from(input);
+  createHash('sha256').update(repaired.subarray(0, 48)).digest().copy(repaired, 48, 0, 16);
+  return repaired;
+}

@@ -1,0 +1,40 @@
+import fc from 'fast-check';
+import { inputsFor } from './mutations.ts';
+import { type Target, tryInput } from './target.ts';
+
+/** So many inputs are tried between two looks at the clock. */
+const BATCH = 100;
+
+export interface Campaign {
+  readonly executions: number;
+  readonly accepted: number;
+  /** The smallest input that broke a promise, and how. */
+  readonly failure: { readonly input: Buffer; readonly message: string } | undefined;
+}
+
+/** Attacks a target for a time, from a seed: the same seed tries the same inputs. */
+export async function attack(
+  target: Target,
+  milliseconds: number,
+  seed: number,
+): Promise<Campaign> {
+  const inputs = inputsFor(target);
+  const deadline = performance.now() + milliseconds;
+  let executions = 0;
+  let accepted = 0;
+  for (let batch = 0; performance.now() < deadline; batch++) {
+    const property = fc.asyncProperty(inputs, async (input) => {
+      executions += 1;
+      if ((await tryInput(target, input)) === 'accepted') accepted += 1;
+    });
+    const result = await fc.check(property, { seed: seed + batch, numRuns: BATCH });
+    if (result.failed) {
+      const [input = Buffer.alloc(0)] = result.counterexample ?? [];
+      const { errorInstance } = result;
+      const message =
+        errorInstance instanceof Error ? (errorInstance.stack ?? '') : String(errorInstance);
+      return { executions, accepted, failure: { input, message } };
+    }
+  }
+  return { executions, accepted, failure: undefined };
+}

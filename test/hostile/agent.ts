@@ -1,0 +1,157 @@
+// A VM agent that does what hostile-script.json in its home says: see script.ts. Bundled to one file by
+// arena.ts, and run by coffer in the place of the real one.
+import { createHash } from 'node:crypto';
+import {
+  appendFileSync,
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { decodeFrame, encodeFrame } from '../../protocol/codec.ts';
+import { frames } from '../../protocol/framing.ts';
+import { LONGEST_DATA } from '../../protocol/limits.ts';
+import type { Message } from '../../protocol/messages.ts';
+import { systemCodeOf } from '../../shared/errors.ts';
+import { NOTES_FILE, type Notes, SCRIPT_FILE, type Script, type Step } from './script.ts';
+
+const [service = ''] = process.argv.slice(2);
+const heard = frames(process.stdin as AsyncIterable<Buffer>);
+/** What dom0 wants of a Fetch: from where, and how much. */
+const asked = { position: 0, credit: 0 };
+const stored = { bytes: 0, hash: createHash('sha256') };
+
+async function main(): Promise<void> {
+  const notes: Notes = { pid: process.pid, argv: process.argv, environment: environment() };
+  appendFileSync(NOTES_FILE, `${JSON.stringify(notes)}\n`);
+  const script = JSON.parse(readFileSync(SCRIPT_FILE, 'utf8')) as Script;
+  for (const step of script[service as keyof Script] ?? []) await act(step);
+  // Until dom0 hangs up: it must not need us to.
+  for (;;) await nextMessage();
+}
+
+async function act(step: Step): Promise<void> {
+  if ('hear' in step) await hear(step.hear);
+  else if ('say' in step) await repeat(step.say, step.times ?? 1, step.pause ?? 0);
+  else if ('drip' in step) await drip(Buffer.from(step.drip, 'base64'), step.pause);
+  else if ('serve' in step) await serve(step.serve, step.upTo);
+  else if ('take' in step) await take(step.take === 'all' ? Infinity : step.take);
+  else if ('confirm' in step) say(confirmation(step.confirm));
+  else if ('grumble' in step) grumble(step.grumble, step.times ?? 1);
+  else if ('hangUp' in step) closeSync(1);
+  else if ('play' in step) await playDead();
+  else if ('kill' in step) process.kill(process.pid, step.kill);
+  else process.exit(step.end);
+}
+
+function environment(): Record<string, string> {
+  return Object.fromEntries(Object.entries(process.env).map(([key, value]) => [key, value ?? '']));
+}
+
+async function nextMessage(): Promise<Message> {
+  const { value } = await heard.next();
+  // dom0 has hung up.
+  if (value === undefined) process.exit(0);
+  return decodeFrame(value);
+}
+
+async function hear(kind: string): Promise<void> {
+  for (let heard = ''; heard !== kind;) heard = (await nextMessage()).kind;
+}
+
+function say(message: Message): void {
+  shout(Buffer.concat(encodeFrame(message)));
+}
+
+/** Whether dom0 listens or not. */
+function shout(bytes: Buffer): void {
+  for (let at = 0; at < bytes.length;) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (error) {
+      if (systemCodeOf(error) === 'EPIPE') process.exit(0);
+      if (systemCodeOf(error) !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}
+
+async function repeat(base64: string, times: number, milliseconds: number): Promise<void> {
+  const bytes = Buffer.from(base64, 'base64');
+  for (let i = 0; i < times; i++) {
+    shout(bytes);
+    if (milliseconds > 0) await pause(milliseconds);
+  }
+}
+
+async function drip(bytes: Buffer, milliseconds: number): Promise<void> {
+  for (const byte of bytes) {
+    shout(Buffer.from([byte]));
+    await pause(milliseconds);
+  }
+}
+
+async function serve(file: string, upTo: number): Promise<void> {
+  const content = openSync(file, 'r');
+  const { size } = statSync(file);
+  for (let given = 0; ;) {
+    while (asked.credit > 0 && asked.position < size && given < upTo) {
+      const length = Math.min(asked.credit, LONGEST_DATA, size - asked.position, upTo - given);
+      const bytes = Buffer.alloc(length);
+      readSync(content, bytes, 0, length, asked.position);
+      say({ kind: 'data', offset: asked.position, bytes });
+      asked.position += length;
+      asked.credit -= length;
+      given += length;
+    }
+    if (given >= upTo) return;
+    if (asked.credit > 0) {
+      say({ kind: 'end', bytes: asked.position, sha256: Buffer.alloc(0) });
+      asked.credit = 0;
+    }
+    await noteRequest();
+  }
+}
+
+async function noteRequest(): Promise<void> {
+  const message = await nextMessage();
+  if (message.kind === 'seek') asked.position = message.offset;
+  if (message.kind === 'read') asked.credit += message.bytes;
+}
+
+async function take(upTo: number): Promise<void> {
+  while (stored.bytes < upTo) {
+    const message = await nextMessage();
+    if (message.kind === 'end') return;
+    if (message.kind !== 'data') continue;
+    stored.bytes += message.bytes.length;
+    stored.hash.update(message.bytes);
+  }
+}
+
+function confirmation({ bytes, sha256 }: { bytes?: number; sha256?: string }): Message {
+  const own = stored.hash.digest();
+  return {
+    kind: 'stored',
+    path: '/home/user/backups/one',
+    bytes: bytes ?? stored.bytes,
+    sha256: sha256 === undefined ? own : Buffer.from(sha256, 'hex'),
+  };
+}
+
+function grumble(base64: string, times: number): void {
+  for (let i = 0; i < times; i++) process.stderr.write(Buffer.from(base64, 'base64'));
+}
+
+async function playDead(): Promise<void> {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    process.on(signal, () => undefined);
+  }
+  process.stdin.pause();
+  await pause(1_000_000);
+}
+
+await main();

@@ -1,0 +1,104 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
+import { localProcess } from '../../dom0-agent/transport/local-process.ts';
+import type { Listing } from '../../dom0-agent/transport/storage.ts';
+import { TIME_LIMITS, type TimeLimits } from '../../dom0-agent/transport/time-limits.ts';
+import type { Service } from '../../protocol/conversation.ts';
+import { CofferError, systemCodeOf } from '../../shared/errors.ts';
+import { NOTES_FILE, type Notes, SCRIPT_FILE, type Step } from './script.ts';
+
+/** Limits that a test can wait for. There is no way to give them to the programs: only to the classes. */
+export const SHORT: TimeLimits = {
+  answer: 1_500,
+  silence: 1_500,
+  stall: 1_500,
+  finish: 1_500,
+  exit: 500,
+};
+
+/** Limits that nothing but silence reaches. */
+const PATIENT: TimeLimits = { ...TIME_LIMITS, answer: 20_000, silence: 20_000, stall: 20_000 };
+
+/** How dom0's side of one service came out. */
+export interface Duel {
+  readonly error: unknown;
+  readonly milliseconds: number;
+  readonly listing: Listing | undefined;
+}
+
+/**
+ * Uses one service of a hostile agent, through the very classes that coffer uses: stores 3 MB, or
+ * reads all that there is, from its middle first, or lists a directory. The agent must be gone at the end.
+ */
+export async function duel(
+  agent: string,
+  service: Service,
+  steps: readonly Step[],
+  limits: TimeLimits = PATIENT,
+): Promise<Duel> {
+  const home = mkdtempSync(join(tmpdir(), 'coffer-duel-'));
+  try {
+    writeFileSync(join(home, SCRIPT_FILE), JSON.stringify({ [service]: steps }));
+    const storage = new AgentStorage('usb', localProcess(agent, home), limits);
+    const begun = performance.now();
+    const outcome = await use(storage, service).then(
+      (listing) => ({ error: undefined, listing }),
+      (error: unknown) => ({ error, listing: undefined }),
+    );
+    const milliseconds = performance.now() - begun;
+    await expectGone(JSON.parse(readFileSync(join(home, NOTES_FILE), 'utf8')) as Notes);
+    return { ...outcome, milliseconds };
+  } finally {
+    rmSync(home, { recursive: true });
+  }
+}
+
+/** One error that names itself, of the right kind, with nothing in it that a terminal obeys. */
+export function expectFoundOut({ error }: Duel, what: string, text: RegExp): void {
+  expect(error, what).toBeInstanceOf(CofferError);
+  const { message, exitStatus } = error as CofferError;
+  expect(message, what).toMatch(text);
+  expect(message.length, what).toBeLessThan(1_500);
+  expect(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.exec(message), `${what}: ${message}`).toBeNull();
+  expect([4, 5], what).toContain(exitStatus);
+}
+
+async function use(storage: AgentStorage, service: Service): Promise<Listing | undefined> {
+  const { signal } = new AbortController();
+  switch (service) {
+    case 'Browse':
+      return storage.browse('backups', signal);
+    case 'Store': {
+      const target = { directory: 'backups', fileName: 'one' };
+      await using sink = await storage.openSink(target, undefined, signal);
+      for (let i = 0; i < 3; i++) await sink.write(Buffer.alloc(1_000_000, i));
+      await sink.finish();
+      return undefined;
+    }
+    case 'Fetch': {
+      await using source = await storage.openSource({ file: 'backups/one' }, signal);
+      const middle = source.seekable ? Math.floor((source.size ?? 0) / 2) : 0;
+      for (const from of new Set([middle, 0])) {
+        for await (const chunk of source.read(from)) expect(chunk.length).toBeGreaterThan(0);
+      }
+      return undefined;
+    }
+  }
+}
+
+/** One that heeds no signal is killed, which takes the connector some seconds. */
+async function expectGone({ pid }: Notes): Promise<void> {
+  await expect.poll(() => isAlive(pid), { timeout: 6_000, message: 'the agent runs' }).toBe(false);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ESRCH') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,165 @@
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Service } from '../../protocol/conversation.ts';
+import { MOST_CREDIT } from '../../protocol/limits.ts';
+import type { Entry } from '../../protocol/messages.ts';
+import { buildAgent } from './arena.ts';
+import { duel, expectFoundOut } from './duel.ts';
+import { GARBAGE } from './garbage.ts';
+import type { Step } from './script.ts';
+import { ESCAPES, failure, field, framed, numberField, ready, sound } from './wire.ts';
+
+/** 3 MB that an agent gives as a backup. */
+const FILE = join(tmpdir(), `coffer-hostile-${process.pid}`);
+const SIZE = 3_000_000;
+
+let agent: string;
+beforeAll(async () => {
+  agent = await buildAgent();
+  writeFileSync(FILE, Buffer.alloc(SIZE, 'x'));
+});
+
+const say = (message: Parameters<typeof sound>[0]): Step => ({ say: sound(message) });
+const entries = (some: Entry[], last: boolean, truncated = false): Step =>
+  say({ kind: 'entries', entries: some, last, truncated });
+const file = (name: string): Entry => ({ name, kind: 'file', size: 1 });
+
+/** Honest behaviour up to each state of each service. */
+const STATES: readonly (readonly [Service, string, readonly Step[]])[] = [
+  ['Store', 'that has a request', [{ hear: 'storeRequest' }]],
+  ['Store', 'that is ready', [{ hear: 'storeRequest' }, say(ready())]],
+  ['Store', 'that takes data', [{ hear: 'storeRequest' }, say(ready()), { take: 1_000_000 }]],
+  ['Store', 'that has it all', [{ hear: 'storeRequest' }, say(ready()), { take: 'all' }]],
+  ['Fetch', 'that has a request', [{ hear: 'fetchRequest' }]],
+  ['Fetch', 'that is ready', [{ hear: 'fetchRequest' }, say(ready(SIZE))]],
+  [
+    'Fetch',
+    'that gives data',
+    [{ hear: 'fetchRequest' }, say(ready(SIZE)), { serve: FILE, upTo: 1_000_000 }],
+  ],
+  [
+    'Fetch',
+    'that gives data of unknown length',
+    [{ hear: 'fetchRequest' }, say(ready()), { serve: FILE, upTo: 1_000_000 }],
+  ],
+  ['Browse', 'that has a request', [{ hear: 'browseRequest' }]],
+  ['Browse', 'that is ready', [{ hear: 'browseRequest' }, say(ready())]],
+  [
+    'Browse',
+    'that lists',
+    [{ hear: 'browseRequest' }, say(ready()), entries([file('a'), file('b')], false)],
+  ],
+];
+
+/** A few at a time: starting an agent takes most of the time. */
+async function all<T>(cases: readonly T[], one: (each: T) => Promise<void>): Promise<void> {
+  const left = [...cases];
+  const work = async (): Promise<void> => {
+    for (let next = left.shift(); next !== undefined; next = left.shift()) await one(next);
+  };
+  await Promise.all(Array.from({ length: 4 }, work));
+}
+
+describe.each(STATES)('%s: a VM %s', (service, _, beginning) => {
+  it('is found out whatever nonsense it says', async () => {
+    await all(GARBAGE, async ([what, steps, text]) => {
+      expectFoundOut(await duel(agent, service, [...beginning, ...steps]), what, text);
+    });
+  });
+
+  it('may fail, with a megabyte of hostile text', async () => {
+    const say = sound(failure('io', ESCAPES.repeat(14_000)));
+    const outcome = await duel(agent, service, [...beginning, { say }]);
+    expectFoundOut(outcome, 'failure', /failed: \?\[2J/);
+  });
+});
+
+it('Fetch: a VM that gives what was not asked for is found out', async () => {
+  const bytes = Buffer.alloc(10);
+  const open = (size?: number): Step[] => [
+    { hear: 'fetchRequest' },
+    say(ready(size)),
+    { hear: 'read' },
+  ];
+  const some = { serve: FILE, upTo: 1_000_000 };
+  const end = (at: number): Step => say({ kind: 'end', bytes: at, sha256: Buffer.alloc(0) });
+  const unseekable = framed(field(6, Buffer.concat([numberField(1, 1), numberField(5, 1)])));
+  await all<[string, Step[], RegExp]>(
+    [
+      ['data before Ready', [{ hear: 'fetchRequest' }, say(data(0, bytes))], /out of turn/],
+      ['another offset', [...open(), say(data(1, bytes))], /not in sequence/],
+      ['the same again', [...open(), say(data(0, bytes)), say(data(0, bytes))], /not in sequence/],
+      [
+        'more than the credit',
+        [...open(), { ...say(data(0, Buffer.alloc(MOST_CREDIT >> 6))), times: 100 }],
+        /not in sequence|more Data/,
+      ],
+      ['more than its size', [...open(15), say(data(7, bytes))], /beyond the end|more Data/],
+      [
+        'an end too early',
+        [...open(SIZE), say(data(SIZE / 2, bytes)), end(SIZE / 2 + 10)],
+        /ends before/,
+      ],
+      ['an end elsewhere', [...open(), say(data(0, bytes)), end(11)], /not where the Data ended/],
+      ['data after the end', [...open(), end(0), say(data(0, bytes))], /^$/],
+      ['seeking without a size', [{ hear: 'fetchRequest' }, { say: unseekable }], /has no size/],
+      [
+        'a size beyond the file',
+        [{ hear: 'fetchRequest' }, say(ready(2 ** 50)), some],
+        /ends before its end/,
+      ],
+      ['Stored', [...open(), say(stored)], /stored came out of turn/],
+      ['Progress', [...open(), say({ kind: 'progress', bytes: 0 })], /progress came out of turn/],
+    ],
+    async ([what, steps, text]) => {
+      const outcome = await duel(agent, 'Fetch', steps);
+      // After the end nobody listens.
+      if (what === 'data after the end') expect(outcome.error, what).toBeUndefined();
+      else expectFoundOut(outcome, what, text);
+    },
+  );
+});
+
+const data = (offset: number, bytes: Buffer) => ({ kind: 'data', offset, bytes }) as const;
+const stored = { kind: 'stored', path: '', bytes: 0, sha256: Buffer.alloc(32) } as const;
+
+describe('Browse: a VM that lists', () => {
+  const list = (...steps: Step[]) =>
+    duel(agent, 'Browse', [{ hear: 'browseRequest' }, say(ready()), ...steps]);
+  const badName = (name: Buffer): Step => ({
+    say: framed(field(9, field(1, field(1, name)))),
+  });
+
+  it('without end, too much, or under improper names, is found out', async () => {
+    const many = Array.from({ length: 5_000 }, (_, i) => file(`${i}`));
+    await all<[string, Step[], RegExp]>(
+      [
+        [
+          '10,001 entries',
+          [entries(many, false), entries(many, false), entries([file('x')], true)],
+          /too many entries/,
+        ],
+        ['nothing, and goes on', [entries([], false)], /without an entry/],
+        ['truncated, and goes on', [entries([file('a')], false, true)], /cut before the last/],
+        ['a name with a slash', [badName(Buffer.from('../../etc/passwd'))], /no proper name/],
+        ['..', [badName(Buffer.from('..'))], /no proper name/],
+        ['no name', [badName(Buffer.alloc(0))], /no proper name/],
+        ['a zero byte', [badName(Buffer.from('a\0b'))], /no proper name/],
+        [
+          'a name of a megabyte, and hangs up',
+          [badName(Buffer.alloc(1_000_000, 'n')), { end: 0 }],
+          /closed/,
+        ],
+      ],
+      async ([what, steps, text]) => expectFoundOut(await list(...steps), what, text),
+    );
+  });
+
+  it('may list names that would harm a terminal: they are for asking, not for showing', async () => {
+    const { listing } = await list(entries([file(ESCAPES.replace('\0', ''))], true), { end: 0 });
+    expect(listing?.entries.map(({ untrustedName }) => untrustedName)).toHaveLength(1);
+    expect(listing?.path).not.toMatch(/\p{Cc}/u);
+  });
+});

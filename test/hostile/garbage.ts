@@ -1,0 +1,64 @@
+import { LONGEST_FRAME, PROTOCOL_VERSION } from '../../protocol/limits.ts';
+import type { Message } from '../../protocol/messages.ts';
+import type { Step } from './script.ts';
+import { ESCAPES, field, framed, numberField, raw, ready, sound, varint } from './wire.ts';
+
+const REQUEST: Message = { kind: 'browseRequest', version: PROTOCOL_VERSION, directory: '/' };
+const FOREIGN = { ...ready(), version: 2 };
+
+/** What is wrong in every state of every service, and what coffer has to say about it. */
+export const GARBAGE: readonly (readonly [string, readonly Step[], RegExp])[] = [
+  ['an empty frame', [{ say: raw([0]) }], /a message is empty/],
+  ['a length that never ends', [{ say: raw(Buffer.alloc(100, 0xff)) }], /too many digits/],
+  ['a length with a digit too many', [{ say: raw([0x81, 0x00]) }], /superfluous digits/],
+  ['a length over the limit', [{ say: raw(varint(LONGEST_FRAME + 1)) }], /longer than is allowed/],
+  [
+    'half a frame, and the end',
+    [{ say: raw([0x10, 0x0a, 0x02]) }, { end: 0 }],
+    /in the middle of a message|closed the channel/,
+  ],
+  [
+    'half a length, and the end',
+    [{ say: raw([0x90]) }, { end: 0 }],
+    /in the middle of a message|closed the channel/,
+  ],
+  ['noise', [{ say: framed(Buffer.alloc(300, 0xff)) }], /cannot be decoded/],
+  ['text', [{ say: raw(`${ESCAPES} not the protocol\n`) }], /broke the protocol/],
+  ['a message of no kind', [{ say: framed(field(99, Buffer.from('x'))) }], /no known kind/],
+  [
+    'groups in groups, a million deep',
+    [{ say: framed(Buffer.alloc(1_000_000, (15 << 3) | 3)) }],
+    /cannot be decoded/,
+  ],
+  [
+    'a field that is longer than its message',
+    [{ say: framed([(6 << 3) | 2, 0x7f, 0x08, 0x01]) }],
+    /cannot be decoded/,
+  ],
+  [
+    'a number beyond 2^53',
+    [{ say: framed(field(6, Buffer.concat([numberField(1, 1), numberField(4, 2n ** 64n - 1n)]))) }],
+    /a number is too large|out of turn/,
+  ],
+  ['what only dom0 says', [{ say: sound({ kind: 'read', bytes: 1 }) }], /read came out of turn/],
+  ['another request', [{ say: sound(REQUEST) }], /browseRequest came out of turn/],
+  [
+    'a Ready of another version, or a second one',
+    [{ say: sound(FOREIGN) }],
+    /version 2 of the protocol|ready came out of turn/,
+  ],
+  [
+    'Stored with half a SHA-256',
+    [{ say: framed(field(8, Buffer.concat([numberField(2, 3), field(3, Buffer.alloc(16))]))) }],
+    /does not have 32 bytes/,
+  ],
+  ['Data without bytes', [{ say: framed(field(10, numberField(1, 0))) }], /is empty/],
+  ['the end, with status 0', [{ end: 0 }], /closed the channel.*ended with status 0/],
+  ['the end, with status 7', [{ end: 7 }], /closed the channel.*ended with status 7/],
+  ['its death', [{ kill: 'SIGKILL' }], /closed the channel.*ended by SIGKILL/],
+  [
+    'a megabyte of complaints, and the end',
+    [{ grumble: raw(`${ESCAPES} `.repeat(40_000)) }, { end: 1 }],
+    /closed the channel.*usb says: /,
+  ],
+];

@@ -1,0 +1,59 @@
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { systemCodeOf } from '../../shared/errors.ts';
+
+/** What anybody on the machine, or at least its user, can see of a process from outside. */
+export interface Sight {
+  readonly arguments: string;
+  readonly environment: string;
+  /** What its file descriptors lead to. */
+  readonly files: readonly string[];
+}
+
+/** Looks at a process and all that descend from it, again and again, until `over`. Each sight once. */
+export async function watchTree(pid: number, over: AbortSignal): Promise<Sight[]> {
+  const seen = new Map<string, Sight>();
+  while (!over.aborted) {
+    for (const each of treeOf(pid)) {
+      const sight = sightOf(each);
+      if (sight !== undefined) seen.set(JSON.stringify(sight), sight);
+    }
+    await pause(3);
+  }
+  return [...seen.values()];
+}
+
+function treeOf(root: number): number[] {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync('/proc').filter((each) => /^\d+$/.test(each))) {
+    // The fourth field; the second, in parentheses, may hold anything.
+    const parent = Number(
+      lookAt(() => readFileSync(`/proc/${name}/stat`, 'utf8'))
+        ?.replace(/^.*\) \S /s, '')
+        .split(' ')[0],
+    );
+    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+  }
+  const descend = (pid: number): number[] => [pid, ...(children.get(pid) ?? []).flatMap(descend)];
+  return descend(root);
+}
+
+function sightOf(pid: number): Sight | undefined {
+  return lookAt(() => ({
+    arguments: readFileSync(`/proc/${pid}/cmdline`, 'latin1'),
+    environment: readFileSync(`/proc/${pid}/environ`, 'latin1'),
+    files: readdirSync(`/proc/${pid}/fd`).map(
+      (fd) => lookAt(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? '',
+    ),
+  }));
+}
+
+/** A process may end while it is looked at. */
+function lookAt<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (['ENOENT', 'ESRCH', 'EACCES'].includes(systemCodeOf(error) ?? '')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,153 @@
+import { copyFileSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MiB } from '../../shared/sizes.ts';
+import { Box } from '../cli/box.ts';
+import { Arena, type Bout, expectNamedError, expectTameOutput } from './arena.ts';
+import { GARBAGE } from './garbage.ts';
+import type { Step } from './script.ts';
+import { ESCAPES, failure, ready, sound } from './wire.ts';
+
+/** A storage VM that is hostile while it gives a backup, against the built coffer. */
+let arena: Arena;
+let backup: string;
+let size: number;
+let before: string;
+const cleanUps: (() => Promise<void>)[] = [];
+beforeAll(async () => {
+  const full = await Box.full((cleanUp) => cleanUps.push(cleanUp));
+  backup = join(full.directory, 'homes/usb', full.backUp(['-x', 'debian']));
+  ({ size } = statSync(backup));
+  arena = await Arena.open(await Box.empty((cleanUp) => cleanUps.push(cleanUp)));
+  before = arena.box.state;
+});
+afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
+
+const COMMANDS = ['list', 'verify', 'restore'] as const;
+
+const fight = (command: string, ...steps: Step[]): Promise<Bout> =>
+  arena.fight({ Fetch: steps }, [command, 'backups/one']);
+
+const REQUESTED: Step[] = [{ hear: 'fetchRequest' }];
+const open = (claimed: number | undefined): Step[] => [
+  ...REQUESTED,
+  { say: sound(ready(claimed)) },
+];
+/** Serves the backup up to some place, or for ever. */
+const serve = (upTo = Number.MAX_SAFE_INTEGER, file = backup): Step => ({ serve: file, upTo });
+
+function expectRefused(bout: Bout, text: RegExp, status = 4): void {
+  expectNamedError(bout, status, text);
+  expect(arena.box.state).toBe(before);
+}
+
+it.each(COMMANDS)('is not what ails an honest %s', async (command) => {
+  for (const known of [size, undefined]) {
+    const bout = await fight(command, ...open(known), serve());
+    expect(bout.status, bout.stderr).toBe(0);
+    // Of a restore, what it does is elsewhere: here the system must stay as it was.
+    expectTameOutput(bout);
+    if (command === 'restore') await startAnew();
+  }
+});
+
+async function startAnew(): Promise<void> {
+  arena = await Arena.open(await Box.empty((cleanUp) => cleanUps.push(cleanUp)));
+  before = arena.box.state;
+}
+
+describe('a storage VM that gives a backup', () => {
+  // Each piece of nonsense in each state: every-state.test.ts. Here, what the user sees of some.
+  const some = GARBAGE.filter((_nonsense, i) => i % 3 === 1);
+  const situations = [
+    ['list', () => REQUESTED],
+    ['verify', () => open(size)],
+    ['verify', () => [...open(size), serve(100_000)]],
+    ['restore', () => [...open(undefined), serve(100_000)]],
+  ] as const;
+
+  it.each(some)('is found out when it says %s', async (what, steps, text) => {
+    const round = some.findIndex(([each]) => each === what);
+    const [command, beginning] = situations[round % 4] ?? situations[0];
+    expectRefused(await fight(command, ...beginning(), ...steps), text);
+  });
+
+  it('may refuse, or fail, with a megabyte of hostile text', async () => {
+    const text = sound(failure('not-found', ESCAPES.repeat(14_000)));
+    expectRefused(await fight('list', ...REQUESTED, { say: text }), /backups\/one/, 5);
+    const bout = await fight('restore', ...open(size), serve(100_000), { say: text });
+    expectRefused(bout, /backups\/one/);
+  });
+
+  it('may close the channel at any point: nothing of a VM remains', async () => {
+    for (let part = 1; part <= 6; part++) {
+      const steps = [...open(undefined), serve(Math.floor((size * part) / 7)), { end: part % 2 }];
+      expectRefused(await fight('restore', ...steps), /closed the channel|in the middle/);
+    }
+  });
+
+  it('may end the stream at any point, as if that were all', async () => {
+    for (const part of [0.0001, 0.3, 0.6, 0.9, 0.9999]) {
+      const cut = join(arena.usbHome, 'cut');
+      writeFileSync(cut, readFileSync(backup).subarray(0, Math.floor(size * part)));
+      for (const known of [true, false]) {
+        const steps = [...open(known ? statSync(cut).size : undefined), serve(undefined, cut)];
+        expectRefused(
+          await fight('restore', ...steps),
+          /damaged|incomplete|not a backup|too early/,
+          3,
+        );
+      }
+    }
+  });
+
+  it.each<[string, number, readonly number[]]>([
+    ['nothing', 0, [3]],
+    ['one byte', 1, [3]],
+    ['far too much', 2 ** 53 - 1, [3, 4]],
+    ['some blocks less', -1024, [3, 4]],
+    ['some blocks more', 1024, [3, 4]],
+  ])('is found out when it says that the backup has %s', async (what, number, statuses) => {
+    for (const command of ['verify', 'restore']) {
+      const claimed = what.startsWith('some') ? size + number : number;
+      const bout = await fight(command, ...open(claimed), serve());
+      expect(statuses).toContain(bout.status);
+      expectRefused(bout, /./, bout.status ?? 0);
+    }
+  });
+
+  it.each(['zeros', 'noise', 'escapes'])('is found out when it gives %s', async (what) => {
+    const file = join(arena.usbHome, what);
+    const content = what === 'zeros' ? Buffer.alloc(20_000_000) : Buffer.alloc(20_000_000, ESCAPES);
+    if (what === 'noise')
+      for (let i = 0; i < content.length; i += 4) content.writeInt32LE((i * i) | 0, i);
+    writeFileSync(file, content);
+    for (const command of COMMANDS) {
+      expectRefused(await fight(command, ...open(undefined), serve(undefined, file)), /backup/, 3);
+    }
+  });
+
+  it('cannot fill the memory with a backup of a TiB that has no end', async () => {
+    const endless = join(arena.usbHome, 'endless');
+    copyFileSync(backup, endless);
+    truncateSync(endless, 2 ** 40);
+    for (const command of ['verify', 'restore']) {
+      const bout = await fight(command, ...open(2 ** 40), serve(undefined, endless));
+      expectRefused(bout, /there is no manifest at its end/, 3);
+      expect(bout.memory).toBeLessThan(200 * MiB);
+    }
+  });
+
+  it('is found out when it changes a byte on the second reading, and not on the first', async () => {
+    // The seeking reader looks at the end first, then at the beginning, then at the whole.
+    const file = join(arena.usbHome, 'changed');
+    const content = readFileSync(backup);
+    const at = Math.floor(size / 2);
+    content.writeUInt8(content.readUInt8(at) ^ 1, at);
+    writeFileSync(file, content);
+    const steps = [...open(size), serve(50_000), serve(undefined, file)];
+    const bout = await fight('restore', ...steps);
+    expect([3, 4]).toContain(bout.status);
+    expectRefused(bout, /./, bout.status ?? 0);
+  });
+});

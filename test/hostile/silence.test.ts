@@ -1,0 +1,92 @@
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Service } from '../../protocol/conversation.ts';
+import { TIME_LIMITS } from '../../dom0-agent/transport/time-limits.ts';
+import { buildAgent } from './arena.ts';
+import { SHORT, duel, expectFoundOut } from './duel.ts';
+import type { Step } from './script.ts';
+import { ready, sound } from './wire.ts';
+
+/** A storage VM that makes dom0 wait. The limits are short here; the real ones are in docs/protocol.md. */
+const FILE = join(tmpdir(), `coffer-silence-${process.pid}`);
+let agent: string;
+beforeAll(async () => {
+  agent = await buildAgent();
+  writeFileSync(FILE, Buffer.alloc(1_000_000));
+});
+
+const SILENT: Step = { hear: 'nothing that dom0 ever says' };
+const READY = { say: sound(ready()) };
+const store: Step = { hear: 'storeRequest' };
+const fetch: Step = { hear: 'fetchRequest' };
+const browse: Step = { hear: 'browseRequest' };
+const drip = (base64: string): Step => ({ drip: base64, pause: 100 });
+const someData = sound({ kind: 'data', offset: 0, bytes: Buffer.alloc(100) });
+const anEntry = sound({
+  kind: 'entries',
+  entries: [{ name: 'a', kind: 'file', size: 1 }],
+  last: false,
+  truncated: false,
+});
+
+describe('dom0 does not wait for ever', () => {
+  it.each<[string, Service, Step[], RegExp]>([
+    ['an answer to Store', 'Store', [SILENT], /usb is silent/],
+    ['an answer to Fetch', 'Fetch', [SILENT], /usb is silent/],
+    ['an answer to Browse', 'Browse', [SILENT], /usb is silent/],
+    ['an answer that drips', 'Store', [store, drip(READY.say)], /usb is silent/],
+    ['a sign of life', 'Store', [store, READY, SILENT], /usb is silent/],
+    [
+      'data that is not taken',
+      'Store',
+      [store, READY, { play: 'dead' }],
+      /usb (is silent|takes no)/,
+    ],
+    ['the confirmation', 'Store', [store, READY, { take: 'all' }, SILENT], /usb is silent/],
+    [
+      'the confirmation, while there are signs of life',
+      'Store',
+      [
+        store,
+        READY,
+        { take: 'all' },
+        { say: sound({ kind: 'progress', bytes: 0 }), times: 100, pause: 200 },
+      ],
+      /usb does not finish/,
+    ],
+    ['data', 'Fetch', [fetch, READY, SILENT], /usb is silent/],
+    ['data that drips', 'Fetch', [fetch, READY, { hear: 'read' }, drip(someData)], /usb is silent/],
+    ['more data', 'Fetch', [fetch, READY, { serve: FILE, upTo: 500_000 }, SILENT], /usb is silent/],
+    ['a listing', 'Browse', [browse, READY, SILENT], /usb is silent/],
+    [
+      'a listing that comes one by one',
+      'Browse',
+      [browse, READY, { say: anEntry, times: 200, pause: 100 }],
+      /usb is silent/,
+    ],
+  ])('for %s', async (what, service, steps, text) => {
+    const outcome = await duel(agent, service, steps, SHORT);
+    expectFoundOut(outcome, what, text);
+    // The limit, the end that is waited for, and the machine's own pace.
+    expect(outcome.milliseconds).toBeLessThan(15_000);
+  });
+
+  it('for the end of an agent that heeds no signal: it is killed', async () => {
+    const confirmed: Step[] = [store, READY, { take: 'all' }, { confirm: {} }, { play: 'dead' }];
+    const outcome = await duel(agent, 'Store', confirmed, SHORT);
+    expectFoundOut(outcome, 'no end', /does not end/);
+    expect(outcome.milliseconds).toBeLessThan(20_000);
+  });
+});
+
+it('the real limits are the documented ones', () => {
+  expect(TIME_LIMITS).toEqual({
+    answer: 60_000,
+    silence: 120_000,
+    stall: 300_000,
+    finish: 3_600_000,
+    exit: 5_000,
+  });
+});

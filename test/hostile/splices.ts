@@ -1,0 +1,53 @@
+import { encodeBlockHeader, paddingOf } from '../../dom0-agent/archive/outer-tar/block.ts';
+import { membersOf } from '../archive/official-archives.ts';
+
+/** A member of an archive, as an attacker without the key sees it. */
+export interface Piece {
+  readonly name: string;
+  readonly content: Buffer;
+}
+
+/** Takes an archive apart. */
+export function piecesOf(archive: Buffer): Piece[] {
+  return membersOf(archive).map(({ name, content }) => ({ name, content }));
+}
+
+/** Puts pieces together to an archive whose tar is beyond reproach. */
+export function assemble(pieces: readonly Piece[]): Buffer {
+  const members = pieces.flatMap(({ name, content }) => [
+    encodeBlockHeader(name, content.length),
+    content,
+    Buffer.alloc(paddingOf(content.length)),
+  ]);
+  return Buffer.concat([...members, Buffer.alloc(1024)]);
+}
+
+/** What belongs to a file or member, with the `.hmac` of each. */
+export function belongsTo(path: string): (piece: Piece) => boolean {
+  return ({ name }) => name === path || name.startsWith(`${path}.`);
+}
+
+/** The pieces with those of `path` from `others` in the place of their own. */
+export function graft(pieces: readonly Piece[], others: readonly Piece[], path: string): Piece[] {
+  const is = belongsTo(path);
+  const at = pieces.findIndex(is);
+  return pieces.filter((piece) => !is(piece)).toSpliced(at, 0, ...others.filter(is));
+}
+
+/** The header with other words in it, its MAC as it was. */
+export function reword(pieces: readonly Piece[], from: RegExp, to: string): Piece[] {
+  return pieces.map((piece) => {
+    if (piece.name !== 'backup-header') return piece;
+    const text = piece.content.toString();
+    if (!from.test(text)) throw new Error(`the header does not say ${from.source}`);
+    return { ...piece, content: Buffer.from(text.replace(from, to)) };
+  });
+}
+
+/** Puts a VM's files into the place of another VM. */
+export function rename(pieces: readonly Piece[], from: string, to: string): Piece[] {
+  return pieces.map((piece) => ({
+    ...piece,
+    name: piece.name.startsWith(`${from}/`) ? piece.name.replace(from, to) : piece.name,
+  }));
+}

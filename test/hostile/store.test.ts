@@ -1,0 +1,129 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Box } from '../cli/box.ts';
+import { Arena, type Bout, expectNamedError, expectTameOutput } from './arena.ts';
+import { GARBAGE } from './garbage.ts';
+import type { Step } from './script.ts';
+import { ESCAPES, failure, framed, raw, ready, sound } from './wire.ts';
+
+/** A storage VM that is hostile while it takes a backup, against the built coffer. */
+let arena: Arena;
+let before: string;
+const cleanUps: (() => Promise<void>)[] = [];
+beforeAll(async () => {
+  arena = await Arena.open(await Box.full((cleanUp) => cleanUps.push(cleanUp)));
+  before = arena.box.state;
+});
+afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
+
+const fight = (...steps: Step[]): Promise<Bout> =>
+  arena.fight({ Store: steps }, ['backup', 'backups']);
+
+/** An honest beginning, up to the state that the name tells. */
+const REQUESTED: Step[] = [{ hear: 'storeRequest' }];
+const OPEN: Step[] = [...REQUESTED, { say: sound(ready()) }];
+const TAKING: Step[] = [...OPEN, { take: 100_000 }];
+const ENDED: Step[] = [...OPEN, { take: 'all' }];
+
+const ZERO = Buffer.alloc(32);
+const progress = (bytes: number): Step => ({ say: sound({ kind: 'progress', bytes }) });
+
+function expectRefused(bout: Bout, text: RegExp, status = 4): void {
+  expectNamedError(bout, status, text);
+  expect(arena.box.state).toBe(before);
+}
+
+it('is not what ails an honest backup', async () => {
+  const bout = await fight(...ENDED, progress(5), { confirm: {} }, { end: 0 });
+  expect(bout.status, bout.stderr).toBe(0);
+  expectTameOutput(bout);
+  // The time of the backup is noted on each VM.
+  before = arena.box.state;
+});
+
+describe('a storage VM that takes a backup', () => {
+  // Each piece of nonsense in each state: every-state.test.ts. Here, what the user sees of some.
+  const states = [REQUESTED, OPEN, TAKING, ENDED];
+  const some = GARBAGE.filter((_nonsense, i) => i % 3 === 0);
+  const rounds = some.map((nonsense, i) => [...nonsense, states[i % states.length] ?? []] as const);
+
+  it.each(rounds)('is found out when it says %s', async (_what, steps, text, beginning) => {
+    expectRefused(await fight(...beginning, ...steps), text);
+  });
+
+  it('may fail, with a megabyte of hostile text', async () => {
+    const text = ESCAPES.repeat(14_000);
+    expectRefused(await fight(...TAKING, { say: sound(failure('io', text)) }), /\?\[2J/);
+  });
+});
+
+describe('a storage VM that has a request', () => {
+  it.each(['not-found', 'exists', 'no-space', 'version'] as const)(
+    'may refuse it for the reason %s',
+    async (code) => {
+      const bout = await fight(...REQUESTED, { say: sound(failure(code, ESCAPES)) }, { end: 1 });
+      expectRefused(bout, /backups|version/, 5);
+    },
+  );
+
+  it.each<[string, Step]>([
+    ['Progress', progress(0)],
+    ['Stored', { say: sound({ kind: 'stored', path: '', bytes: 0, sha256: ZERO }) }],
+    ['End', { say: sound({ kind: 'end', bytes: 0, sha256: ZERO }) }],
+  ])('may not answer with %s', async (_what, step) => {
+    expectRefused(await fight(...REQUESTED, step), /came out of turn/);
+  });
+
+  it('cannot reach the terminal through the path that it says it writes to', async () => {
+    const path = `/home/${ESCAPES.repeat(14_000)}`;
+    const bout = await fight(...REQUESTED, { say: sound(ready(undefined, path)) }, { end: 3 });
+    expectRefused(bout, /closed the channel/);
+    expect(bout.stdout).toContain('usb:/home/?[2J');
+  });
+});
+
+describe('a storage VM that takes data', () => {
+  it.each<[string, Step[], RegExp]>([
+    ['more than was sent', [progress(2 ** 50)], /ahead of what was sent/],
+    ['less than before', [progress(5), progress(4)], /went backwards/],
+    ['in a flood', [{ ...progress(0), times: 20_000 }], /flood/],
+  ])('is found out when its Progress tells %s', async (_what, steps, text) => {
+    expectRefused(await fight(...TAKING, ...steps), text);
+  });
+
+  it.each<[string, Step, RegExp]>([
+    ['Stored before the end', { confirm: {} }, /stored came out of turn/],
+    ['Data', { say: sound({ kind: 'data', offset: 0, bytes: ZERO }) }, /data came out of turn/],
+    [
+      'Entries',
+      { say: sound({ kind: 'entries', entries: [], last: true, truncated: false }) },
+      /entries came out of turn/,
+    ],
+  ])('is found out when it says %s', async (_what, step, text) => {
+    expectRefused(await fight(...TAKING, step), text);
+  });
+
+  it('is found out when it hangs up and goes on taking', async () => {
+    expectRefused(await fight(...TAKING, { hangUp: true }, { take: 'all' }), /closed/);
+  });
+});
+
+describe('a storage VM that has all of the backup', () => {
+  it.each<[string, Step[], RegExp]>([
+    ['another length', [{ confirm: { bytes: 1 } }, { end: 0 }], /something else/],
+    ['another SHA-256', [{ confirm: { sha256: '00'.repeat(32) } }, { end: 0 }], /something else/],
+    ['no SHA-256', [{ confirm: { sha256: '' } }, { end: 0 }], /something else/],
+    ['success, and ends badly', [{ confirm: {} }, { end: 3 }], /ended with status 3/],
+    ['success, and dies', [{ confirm: {} }, { kill: 'SIGKILL' }], /ended by SIGKILL/],
+    ['success, and does not end', [{ confirm: {} }, { play: 'dead' }], /does not end/],
+  ])('is not believed when it confirms %s', async (_what, steps, text) => {
+    expectRefused(await fight(...ENDED, ...steps), text);
+  });
+
+  it('can say what it likes after the confirmation: nobody listens', async () => {
+    const noise = { say: raw(ESCAPES), times: 100 };
+    const bout = await fight(...ENDED, { confirm: {} }, noise, { say: framed([1]) }, { end: 0 });
+    expectTameOutput(bout);
+    expect([0, 4]).toContain(bout.status);
+    before = arena.box.state;
+  });
+});

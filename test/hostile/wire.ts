@@ -1,0 +1,63 @@
+import { encodeFrame } from '../../protocol/codec.ts';
+import { framePrefix } from '../../protocol/framing.ts';
+import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
+import type { Failure, Message, Ready } from '../../protocol/messages.ts';
+
+/** The bytes of sound messages, and of others that no honest agent can say, all in base64. */
+
+export function sound(message: Message): string {
+  return Buffer.concat(encodeFrame(message)).toString('base64');
+}
+
+/** A frame around any bytes. */
+export function framed(bytes: Buffer | number[]): string {
+  const frame = Buffer.from(bytes);
+  return Buffer.concat([framePrefix(frame.length), frame]).toString('base64');
+}
+
+export function raw(bytes: Buffer | number[] | string): string {
+  return (typeof bytes === 'string' ? Buffer.from(bytes) : Buffer.from(bytes)).toString('base64');
+}
+
+/** A field of protobuf that has a length: the number of the field, and what is in it. */
+export function field(number: number, content: Buffer): Buffer {
+  return Buffer.concat([varint((number << 3) | 2), varint(content.length), content]);
+}
+
+/** A field of protobuf that is a number. */
+export function numberField(number: number, value: number | bigint): Buffer {
+  return Buffer.concat([varint(number << 3), varint(value)]);
+}
+
+export function varint(value: number | bigint): Buffer {
+  const bytes: number[] = [];
+  let rest = BigInt(value);
+  for (; rest > 0x7fn; rest >>= 7n) bytes.push(Number(rest & 0x7fn) | 0x80);
+  bytes.push(Number(rest));
+  return Buffer.from(bytes);
+}
+
+export function ready(size?: number, path = '/home/user/backups/one'): Ready {
+  return {
+    kind: 'ready',
+    version: PROTOCOL_VERSION,
+    path,
+    freeBytes: undefined,
+    size,
+    seekable: size !== undefined,
+  };
+}
+
+export function failure(code: Failure['code'], text = ''): Failure {
+  return {
+    kind: 'failure',
+    code,
+    message: text,
+    exitStatus: undefined,
+    signal: '',
+    lastWords: text,
+  };
+}
+
+/** Takes over a terminal that shows it: colours, title, clear, a change of direction, a hidden line. */
+export const ESCAPES = '\u001b[2J\u001b[31m\u001b]0;owned\u0007\u202egood\u0000\r\nfine\u009b1m';

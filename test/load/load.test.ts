@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { manyBackups, manyParts, manyQubes, scatteredVolume } from './loads.ts';
+import type { Row } from './row.ts';
+
+const GiB = 2 ** 30;
+const MiB = 2 ** 20;
+
+/** No more than coffer may ever take, as for the benchmarks; and so many descriptors. */
+function requireModest(rows: readonly Row[]): void {
+  for (const { memory, descriptors } of rows) {
+    expect(memory).toBeLessThan(250);
+    expect(descriptors).toBeLessThan(100);
+  }
+}
+
+/** `npm run load` does the same with larger numbers. */
+describe('under load', () => {
+  it('backs up and restores a vast volume with scattered data', async () => {
+    requireModest(await scatteredVolume(64 * GiB, 500));
+  });
+
+  it('backs up and restores many VMs', async () => {
+    requireModest(await manyQubes(15));
+  });
+
+  it('writes and reads an archive of many parts, and takes no more time for each', async () => {
+    const [few, many] = [await manyParts(1_000), await manyParts(4_000)];
+    for (const [i, { seconds }] of many.entries()) {
+      // Four times as much in sixteen times the time would be quadratic.
+      expect(seconds).toBeLessThan(10 * (few[i]?.seconds ?? 0) + 1);
+    }
+    for (const [i, { descriptors }] of many.entries()) {
+      // A few come and go with the process; one for each part would be thousands.
+      expect(descriptors).toBeLessThan((few[i]?.descriptors ?? 0) + 5);
+    }
+  });
+
+  it('makes backups one after the other, and four at once, with the same means', async () => {
+    const rows = await manyBackups(3, 8 * MiB);
+    requireModest(rows);
+    const [first, , last] = rows;
+    expect(last?.memory).toBeLessThan((first?.memory ?? 0) * 1.3);
+  });
+});
