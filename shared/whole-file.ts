@@ -1,15 +1,13 @@
 import { link, lstat, open, rename, rm, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
+import { BackgroundSync } from './background-sync.ts';
 import type { ByteTarget } from './byte-streams.ts';
 import { systemCodeOf } from './errors.ts';
 import { LastWill } from './last-will.ts';
 import { freeBytes } from './list-directory.ts';
-import { MiB, formatSize } from './sizes.ts';
+import { formatSize } from './sizes.ts';
 import { StorageProblem, problemOf } from './storage-problem.ts';
-
-/** After so many bytes the file is synced, in the background, while writing goes on. */
-const SYNC_INTERVAL = 64 * MiB;
 
 /** Added to the name while the file is not whole. */
 const PARTIAL = '.partial';
@@ -30,11 +28,7 @@ export class WholeFile implements ByteTarget {
   readonly #partial: string;
   readonly #handle: FileHandle;
   readonly #will: LastWill;
-  #written = 0;
-  #safe = 0;
-  #syncedUpTo = 0;
-  #syncing: Promise<void> | undefined;
-  #syncProblem: StorageProblem | undefined;
+  readonly #sync: BackgroundSync;
   #finishing: Promise<void> | undefined;
   #isPublished = false;
   #isAbandoned = false;
@@ -43,6 +37,7 @@ export class WholeFile implements ByteTarget {
     this.path = file;
     this.#partial = file + PARTIAL;
     this.#handle = handle;
+    this.#sync = new BackgroundSync(handle);
     this.#will = LastWill.toRemove(this.#partial);
   }
 
@@ -69,37 +64,18 @@ export class WholeFile implements ByteTarget {
 
   /** Bytes that a completed sync covers. */
   get safeBytes(): number {
-    return this.#safe;
+    return this.#sync.safeBytes;
   }
 
   async write(bytes: Buffer): Promise<void> {
-    if (this.#syncProblem) throw this.#syncProblem;
     try {
       for (let done = 0; done < bytes.length;) {
         done += (await this.#handle.write(bytes, done)).bytesWritten;
       }
+      this.#sync.wrote(bytes.length);
     } catch (error) {
       throw problemOf(error);
     }
-    this.#written += bytes.length;
-    if (this.#written - this.#syncedUpTo >= SYNC_INTERVAL) this.#syncInBackground();
-  }
-
-  #syncInBackground(): void {
-    if (this.#syncing) return;
-    const upTo = this.#written;
-    this.#syncedUpTo = upTo;
-    this.#syncing = this.#handle
-      .datasync()
-      .then(() => {
-        this.#safe = upTo;
-      })
-      .catch((error: unknown) => {
-        this.#syncProblem = problemOf(error);
-      })
-      .finally(() => {
-        this.#syncing = undefined;
-      });
   }
 
   finish(): Promise<void> {
@@ -108,11 +84,8 @@ export class WholeFile implements ByteTarget {
   }
 
   async #syncAndPublish(): Promise<void> {
-    await this.#syncing;
-    if (this.#syncProblem) throw this.#syncProblem;
     try {
-      await this.#handle.sync();
-      this.#safe = this.#written;
+      await this.#sync.finish();
       await this.#handle.close();
       if (this.#isAbandoned) throw new StorageProblem('io', `${this.path} was given up`);
       await moveWithoutOverwriting(this.#partial, this.path);
@@ -126,7 +99,7 @@ export class WholeFile implements ByteTarget {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isAbandoned = true;
-    await Promise.allSettled([this.#syncing, this.#finishing]);
+    await Promise.allSettled([this.#sync.idle(), this.#finishing]);
     if (this.#isPublished) return;
     await this.#handle.close();
     await rm(this.#partial, { force: true });

@@ -38,27 +38,35 @@ export async function sealMember(seal: Seal, name: string, bytes: Buffer): Promi
   return { stored: bytes, mac: mac.toString('hex') };
 }
 
-/**
- * Checks the MAC over what is stored, then decrypts it, slice by slice, into memory of its own. Throws
- * DamagedError when the MAC does not hold: nothing of the member has been used then.
- */
-export async function* openMember(
+/** A member whose MAC holds: what is stored, and how to decrypt it. */
+export interface AuthenticMember {
+  readonly stored: Buffer;
+  readonly keys: MemberKeys;
+  readonly encrypted: boolean;
+}
+
+/** Checks the MAC over what is stored, on another thread. Throws DamagedError when it does not hold. */
+export async function authenticate(
   seal: Seal,
   name: string,
   untrustedStored: Buffer,
   untrustedMac: string,
-): AsyncGenerator<Buffer, void, undefined> {
+): Promise<AuthenticMember> {
   const keys = await memberKeys(seal.root, seal.backupId, name);
   if (!(await holds(keys, untrustedStored, untrustedMac))) {
     throw new DamagedError(
       `${name} in the backup was damaged or tampered with: its authentication code does not hold`,
     );
   }
-  const stored = untrustedStored;
+  return { stored: untrustedStored, keys, encrypted: seal.encrypted };
+}
+
+/** What was sealed, slice by slice, in memory of its own. */
+export function* decrypt({ stored, keys, encrypted }: AuthenticMember): Generator<Buffer> {
   const decipher = createDecipheriv('aes-256-ctr', keys.enc, keys.counter);
   for (let at = 0; at < stored.length; at += SLICE) {
     const slice = stored.subarray(at, at + SLICE);
-    yield seal.encrypted ? decipher.update(slice) : Buffer.from(slice);
+    yield encrypted ? decipher.update(slice) : Buffer.from(slice);
   }
 }
 

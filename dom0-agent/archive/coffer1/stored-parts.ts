@@ -12,8 +12,8 @@ export interface StoredPart extends ManifestMember {
   readonly release: () => void;
 }
 
-/** One part is read while another is opened. */
-const PARTS_AT_ONCE = 3;
+/** While one part is decrypted, the MAC of the next is checked; then there is memory to read another. */
+const PARTS_AT_ONCE = 2;
 
 /** Which file and which part of it a member is. */
 export interface PartPlace {

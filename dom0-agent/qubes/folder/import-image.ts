@@ -3,6 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { FailedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
 import type { VolumePiece } from '../system.ts';
 import { replaceFile } from './replace-file.ts';
+import { WriteBehind } from './write-behind.ts';
 
 /**
  * Replaces the image at `path` by `size` bytes, of which `pieces` gives those that are not zero, in
@@ -58,21 +59,20 @@ async function writePieces(
   pieces: AsyncIterable<VolumePiece>,
   signal: AbortSignal,
 ): Promise<void> {
-  let end = 0;
-  for await (const { offset, bytes } of pieces) {
-    signal.throwIfAborted();
-    if (offset < end || offset + bytes.length > size) {
-      throw new FailedError(`${label} cannot be written: its data do not fit its ${size} bytes`);
+  const output = new WriteBehind(file);
+  try {
+    let end = 0;
+    for await (const piece of pieces) {
+      signal.throwIfAborted();
+      const { offset, bytes } = piece;
+      if (offset < end || offset + bytes.length > size) {
+        throw new FailedError(`${label} cannot be written: its data do not fit its ${size} bytes`);
+      }
+      await output.write(piece);
+      end = offset + bytes.length;
     }
-    await writeWhole(file, bytes, offset);
-    end = offset + bytes.length;
-  }
-}
-
-async function writeWhole(file: FileHandle, bytes: Buffer, offset: number): Promise<void> {
-  let written = 0;
-  while (written < bytes.length) {
-    const rest = bytes.length - written;
-    written += (await file.write(bytes, written, rest, offset + written)).bytesWritten;
+    await output.finish();
+  } finally {
+    await output.idle();
   }
 }

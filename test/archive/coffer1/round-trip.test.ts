@@ -81,6 +81,26 @@ describe('an archive that was written and read again', () => {
     expect(found['vm5/private.img']).toBeUndefined();
   });
 
+  it.each([
+    ['from a file', true],
+    ['from a stream', false],
+  ])('goes on with the next file %s, wherever one is left', async (_, seekable) => {
+    for (const compressionFilter of [undefined, 'zstd'] as const) {
+      const archive = await makeArchive(contents, { compressionFilter });
+      for (const chunks of [0, 1, 2, 5, 9]) {
+        const reader = await openArchive(inputOf(archive, seekable), PASSPHRASE, never);
+        await reader.qubesXml();
+        const paths: string[] = [];
+        for await (const { path, innerTar } of reader.files((path) => path.startsWith('vm'))) {
+          paths.push(path);
+          let left = chunks;
+          for await (const chunk of innerTar) if (chunk.length > 0 && left-- === 0) break;
+        }
+        expect(paths).toEqual(Object.keys(contents));
+      }
+    }
+  });
+
   it('tells nothing of its contents outside of its names', async () => {
     const archive = await makeArchive(contents);
     for (const telling of ['quarterly', 'compressible', '<qubes']) {

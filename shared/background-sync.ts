@@ -1,0 +1,57 @@
+import type { FileHandle } from 'node:fs/promises';
+import { MiB } from './sizes.ts';
+
+/** After so many bytes the file is synced. */
+const INTERVAL = 64 * MiB;
+
+/** Syncs a file while it is being written, so that little is left to do at the end. */
+export class BackgroundSync {
+  readonly #handle: FileHandle;
+  #written = 0;
+  #begunUpTo = 0;
+  #safe = 0;
+  #syncing: Promise<void> | undefined;
+  /** Kept, since the system tells of an error once only. */
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle;
+  }
+
+  /** Bytes that a completed sync covers. */
+  get safeBytes(): number {
+    return this.#safe;
+  }
+
+  /** To be told of every write that has succeeded. Throws what a sync has failed with. */
+  wrote(bytes: number): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    this.#written += bytes;
+    if (this.#written - this.#begunUpTo >= INTERVAL) this.#syncing ??= this.#sync();
+  }
+
+  /** Syncs all that was written. Throws what any sync has failed with. */
+  async finish(): Promise<void> {
+    await this.idle();
+    if (this.#failure !== undefined) throw this.#failure.error;
+    await this.#handle.sync();
+    this.#safe = this.#written;
+  }
+
+  /** Resolves when no sync is under way: the file can then be closed. */
+  async idle(): Promise<void> {
+    await this.#syncing;
+  }
+
+  async #sync(): Promise<void> {
+    const upTo = (this.#begunUpTo = this.#written);
+    try {
+      await this.#handle.datasync();
+      this.#safe = upTo;
+    } catch (error) {
+      this.#failure = { error };
+    } finally {
+      this.#syncing = undefined;
+    }
+  }
+}
