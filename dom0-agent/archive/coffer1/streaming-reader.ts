@@ -9,7 +9,7 @@ import {
   MANIFEST_PATH,
   type ManifestMember,
   describeDifference,
-  formatManifest,
+  isManifestOf,
   readManifest,
 } from './manifest.ts';
 import { StoredParts, partsOfNextFile, passFile } from './stored-parts.ts';
@@ -68,9 +68,12 @@ export class StreamingReader implements ArchiveReader {
   }
 
   async #checkManifest(): Promise<void> {
-    const read = formatManifest(this.#members);
+    // The manifest does not list itself, and is read as another file is.
+    const members = [...this.#members];
     const manifest = await readManifest(this.#innerTar(MANIFEST_PATH));
-    if (manifest !== read) throw new DamagedError(describeDifference(manifest, read));
+    if (!isManifestOf(manifest, members)) {
+      throw new DamagedError(describeDifference(manifest, members));
+    }
     if ((await this.#stored.peek()) !== undefined) {
       throw new DamagedError('the backup goes on after its manifest');
     }

@@ -4,19 +4,13 @@ import type { ArchiveOutput, FileToArchive } from '../archive.ts';
 import { beginAhead } from '../begin-ahead.ts';
 import { type CompressionFilter, compress } from '../compression.ts';
 import { HEADER_NAME } from '../header-text.ts';
-import { plainTar } from '../inner-tar/writer.ts';
 import { OuterTarWriter } from '../outer-tar/writer.ts';
 import { PartBuffers } from '../part-buffers.ts';
 import { type Part, cutIntoParts, partName } from '../parts.ts';
 import { prefetch } from '../prefetch.ts';
 import { type Coffer1Header, SALT_LENGTH, formatHeader } from './header.ts';
 import { deriveRootKey } from './keys.ts';
-import {
-  LARGEST_MANIFEST,
-  MANIFEST_PATH,
-  type ManifestMember,
-  formatManifest,
-} from './manifest.ts';
+import { LARGEST_MANIFEST, MANIFEST_PATH, type ManifestMember, manifestTar } from './manifest.ts';
 import type { ScryptCost } from './scrypt-cost.ts';
 import { type Seal, type SealedMember, sealMember } from './seal.ts';
 
@@ -142,10 +136,8 @@ async function sealedManifest(
   options: Coffer1Options,
   signal: AbortSignal,
 ): Promise<SealedPart> {
-  const text = Buffer.from(formatManifest(members));
   const chunks: Buffer[] = [];
-  const innerTar = plainTar(MANIFEST_PATH, text);
-  for await (const chunk of compressed(innerTar, options, signal)) chunks.push(chunk);
+  for await (const chunk of compressed(manifestTar(members), options, signal)) chunks.push(chunk);
   const bytes = Buffer.concat(chunks);
   if (bytes.length > LARGEST_MANIFEST) {
     throw new FailedError('the backup has too many parts for its manifest: back up in two halves');

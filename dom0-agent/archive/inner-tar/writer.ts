@@ -59,12 +59,19 @@ export async function* plainTar(
   bytes: Buffer,
   mtime = 0,
 ): AsyncGenerator<Buffer, void, undefined> {
-  const whole = [{ offset: 0, length: bytes.length }];
-  const copy: ReadAt = (buffer, offset) => {
-    bytes.copy(buffer, 0, offset);
-    return Promise.resolve();
-  };
-  yield* sparseTar(path, bytes.length, whole, copy, mtime);
+  yield* tarOfPieces(path, bytes.length, [bytes], mtime);
+}
+
+/** The inner tar of a file of `size` bytes that comes in pieces. */
+export async function* tarOfPieces(
+  path: string,
+  size: number,
+  pieces: Iterable<Buffer>,
+  mtime = 0,
+): AsyncGenerator<Buffer, void, undefined> {
+  yield memberHeader(path, size, [], mtime);
+  yield* pieces;
+  yield Buffer.alloc(paddingOf(size) + 2 * BLOCK);
 }
 
 /**

@@ -1,6 +1,17 @@
 import { formatDevices } from './devices.ts';
 import type { QubesStore, StoredQube, StoredVolume } from './qubes-store.ts';
-import { element, type NewElement, writeXml } from './write-xml.ts';
+import {
+  element,
+  type NewElement,
+  writeElement,
+  type WrittenElement,
+  writeXml,
+} from './write-xml.ts';
+
+/** What was written of each VM: a change of the store changes one of them, and there may be hundreds. */
+const writtenDomains = new WeakMap<StoredQube, WrittenElement>();
+/** How deep a domain stands in qubes.xml. */
+const DOMAIN_DEPTH = 2;
 
 /**
  * Writes a store as the qubes.xml of R4. Domains of unknown classes are not written. Throws FailedError
@@ -21,7 +32,7 @@ export function formatQubesXml(store: QubesStore): string {
           ),
         ),
         formatProperties(store.properties),
-        element('domains', [], store.qubes.map(formatDomain)),
+        element('domains', [], store.qubes.map(writtenDomain)),
       ],
     ),
   );
@@ -33,6 +44,12 @@ function formatLabel({ index, name, color }: QubesStore['labels'][number]): NewE
     [['id', `label-${index}`], ...(color === '' ? [] : [['color', color] as const])],
     name,
   );
+}
+
+function writtenDomain(qube: StoredQube): WrittenElement {
+  const written = writtenDomains.get(qube) ?? writeElement(formatDomain(qube), DOMAIN_DEPTH);
+  writtenDomains.set(qube, written);
+  return written;
 }
 
 function formatDomain(qube: StoredQube): NewElement {

@@ -4,14 +4,19 @@ import { FailedError } from '../../../shared/errors.ts';
 export interface NewElement {
   readonly name: string;
   readonly attributes: readonly (readonly [string, string])[];
-  readonly content: string | readonly NewElement[];
+  readonly content: string | readonly (NewElement | WrittenElement)[];
+}
+
+/** An element as it stands in a file, its indentation with it. */
+export interface WrittenElement {
+  readonly text: string;
 }
 
 /** A shorthand for `NewElement`. */
 export function element(
   name: string,
   attributes: readonly (readonly [string, string])[] = [],
-  content: string | readonly NewElement[] = [],
+  content: NewElement['content'] = [],
 ): NewElement {
   return { name, attributes, content };
 }
@@ -22,27 +27,22 @@ export function element(
  * there is a character that XML cannot hold.
  */
 export function writeXml(root: NewElement): string {
-  const lines: string[] = [];
-  writeElement(root, '', lines);
-  lines.push('');
-  return lines.join('\n');
+  return `${writeElement(root, 0).text}\n`;
 }
 
-function writeElement(
-  { name, attributes, content }: NewElement,
-  indent: string,
-  lines: string[],
-): void {
+/** Writes an element that stands `depth` levels below the root: for one that is written often. */
+export function writeElement(written: NewElement, depth: number): WrittenElement {
+  const { name, attributes, content } = written;
+  const indent = '  '.repeat(depth);
   const start = name + attributes.map(([key, value]) => ` ${key}="${escape(value)}"`).join('');
   if (typeof content === 'string') {
-    lines.push(`${indent}<${start}>${escape(content)}</${name}>`);
-  } else if (content.length === 0) {
-    lines.push(`${indent}<${start}/>`);
-  } else {
-    lines.push(`${indent}<${start}>`);
-    for (const child of content) writeElement(child, `${indent}  `, lines);
-    lines.push(`${indent}</${name}>`);
+    return { text: `${indent}<${start}>${escape(content)}</${name}>` };
   }
+  if (content.length === 0) return { text: `${indent}<${start}/>` };
+  const children = content.map((child) =>
+    'text' in child ? child.text : writeElement(child, depth + 1).text,
+  );
+  return { text: [`${indent}<${start}>`, ...children, `${indent}</${name}>`].join('\n') };
 }
 
 /** See section 2.2 of XML 1.0 for what a document can hold, 2.11 and 3.3.3 for white space. */
