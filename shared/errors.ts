@@ -55,6 +55,9 @@ export class RefusedError extends CofferError {
   readonly exitStatus = ExitStatus.refused;
 }
 
+/** Refused since a file of that name exists. */
+export class NameTakenError extends RefusedError {}
+
 /** The user, or the system, asked coffer to stop. */
 export class InterruptedError extends CofferError {
   readonly exitStatus = ExitStatus.interrupted;

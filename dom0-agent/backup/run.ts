@@ -32,6 +32,8 @@ export interface BackedUp {
   readonly name: string;
   /** Bytes of data that were read, holes not counted. */
   readonly bytes: number;
+  /** It was running: the backup holds what was last saved. */
+  readonly running: boolean;
 }
 
 /**
@@ -129,7 +131,7 @@ class BackupFiles {
 
   async *#filesOf(planned: PlannedQube): AsyncGenerator<FileToArchive, void, undefined> {
     const { qube, directory, volumes } = planned;
-    const row = { name: qube.name, bytes: 0 };
+    const row = { name: qube.name, bytes: 0, running: planned.running };
     this.backedUp.push(row);
     const count = (bytes: number): void => {
       row.bytes += bytes;
@@ -171,7 +173,7 @@ class BackupFiles {
   }
 
   #home(home: string): FileToArchive {
-    const row = { name: 'dom0', bytes: 0 };
+    const row = { name: 'dom0', bytes: 0, running: false };
     this.backedUp.push(row);
     const warn = (text: string): void => this.#report.warning(text);
     const path = this.#layout.homePath;

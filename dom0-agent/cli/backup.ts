@@ -8,7 +8,7 @@ import { type BackupPlan, expectedBytes, planBackup } from '../backup/plan.ts';
 import { storeRecoveryKit } from '../backup/recovery-kit.ts';
 import { type BackedUp, noteBackupTime, writeBackup } from '../backup/run.ts';
 import { refuseIntoItself } from '../backup/into-itself.ts';
-import { backupName } from '../backup/name.ts';
+import { openNewFile } from '../backup/new-file.ts';
 import type { StoredArchive } from '../transport/storage.ts';
 import { confirm } from './confirm.ts';
 import type { ArchiveFlags } from './flags.ts';
@@ -31,6 +31,9 @@ export interface BackupFlags extends ArchiveFlags {
   readonly yes?: true;
 }
 
+/** What the tables say of a VM that is backed up while it runs. */
+const AS_LAST_SAVED = 'running: as it was last saved';
+
 /** `coffer backup`. Gives the exit status. */
 export async function backupCommand(
   location: string,
@@ -52,9 +55,11 @@ export async function backupCommand(
   }
   const passphrase = await askPassphrase(flags.passphraseFile, true);
   const created = new Date();
-  const fileName = backupName(created);
-  const target = flags.command === true ? { command: location } : { directory: location, fileName };
-  await using sink = await place.openSink(target, undefined, signal);
+  const destination =
+    flags.command === true
+      ? { sink: await place.openSink({ command: location }, undefined, signal), fileName: '' }
+      : await openNewFile(place, location, created, signal);
+  await using sink = destination.sink;
   terminal.say(formatPlan(plan));
   terminal.say(`${formatSize(totalBytes(plan))} in all, to ${sink.location}${freeSpace(sink)}.`);
   if (flags.yes !== true) await confirm('Back up?');
@@ -78,10 +83,12 @@ export async function backupCommand(
   terminal.endProgress();
   await noteBackupTime(plan, system, created, terminal);
   const kit =
-    flags.withRecovery === true ? await storeRecoveryKit(place, location, fileName, signal) : [];
+    flags.withRecovery === true
+      ? await storeRecoveryKit(place, location, destination.fileName, signal)
+      : [];
   const seconds = (Date.now() - begun) / 1000;
 
-  terminal.say(formatTable(['VM', 'data'], rowsOf(backedUp)));
+  terminal.say(formatTable(['VM', 'data', ''], rowsOf(backedUp)));
   terminal.say(
     `Stored ${formatSize(stored.bytes)} in ${stored.location}, ${seconds.toFixed(1)} s.`,
   );
@@ -145,12 +152,16 @@ function formatPlan({ qubes, dom0Home }: BackupPlan): string {
     qube.qubeClass,
     volumes.map(({ name }) => name).join(', '),
     formatSize(volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0)),
-    running ? 'running: as it was last saved' : '',
+    running ? AS_LAST_SAVED : '',
   ]);
   if (dom0Home !== undefined) rows.push(['dom0', 'home', dom0Home.path, '', '']);
   return formatTable(['VM', 'class', 'volumes', 'size', ''], rows);
 }
 
 function rowsOf(backedUp: readonly BackedUp[]): string[][] {
-  return backedUp.map(({ name, bytes }) => [name, formatSize(bytes)]);
+  return backedUp.map(({ name, bytes, running }) => [
+    name,
+    formatSize(bytes),
+    running ? AS_LAST_SAVED : '',
+  ]);
 }

@@ -7,7 +7,7 @@ export function formatOutcomes(outcomes: readonly Outcome[]): string {
   const rows = outcomes.map(({ name, result, bytes, remarks }) => [
     name,
     result,
-    result === 'restored' || result === 'verified' ? formatSize(bytes) : '',
+    result === 'failed' || result === 'left out' ? '' : formatSize(bytes),
     remarks.join('; '),
   ]);
   return formatTable(['VM', 'result', 'size', ''], rows);

@@ -4,6 +4,7 @@ import { UsageError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { KiB } from '../../shared/sizes.ts';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
+import { BACKUP_FORMATS, type BackupFormat } from '../backup/formats.ts';
 import { COMPRESSION_FILTERS, type CompressionFilter } from '../archive/compression.ts';
 import type { BackupFlags } from './backup.ts';
 
@@ -17,6 +18,7 @@ type Settable =
   | 'command'
   | 'exclude'
   | 'includeRunning'
+  | 'format'
   | 'encrypt'
   | 'compressFilter'
   | 'kdfCost'
@@ -67,6 +69,7 @@ const OPTIONS: Readonly<Record<string, (value: string, draft: Draft) => void>> =
   'passphrase-file': (value, { flags }) => (flags.passphraseFile = absolutePath(value)),
   'compress-filter': (value, { flags }) => (flags.compressFilter = filterNamed(value)),
   'kdf-cost': (value, { flags }) => (flags.kdfCost = cost(value)),
+  format: (value, { flags }) => (flags.format = formatNamed(value)),
   encrypt: (value, { flags }) => (flags.encrypt = isYes(value)),
   command: (value, { flags }) => {
     if (isYes(value)) flags.command = true;
@@ -129,6 +132,12 @@ function filterNamed(value: string): CompressionFilter | 'none' {
   if (filter !== undefined) return filter;
   const known = [...COMPRESSION_FILTERS, 'none'].join(', ');
   throw new UsageError(`"${printable(value)}" is none of the filters ${known}`);
+}
+
+function formatNamed(value: string): BackupFormat {
+  const format = BACKUP_FORMATS.find((known) => known === value);
+  if (format !== undefined) return format;
+  throw new UsageError(`"${printable(value)}" is none of the formats ${BACKUP_FORMATS.join(', ')}`);
 }
 
 function cost(value: string): number {

@@ -82,26 +82,22 @@ export async function restoreCommand(
     remarks: [why],
   }));
   const outcomes = [...restored, ...leftOut];
-  const failed = outcomes.filter(({ result }) => result === 'failed');
+  const done = outcomes.every(({ result }) => result === 'restored' || result === 'left out');
   const seconds = (Date.now() - begun) / 1000;
 
   terminal.say(formatOutcomes(outcomes));
-  terminal.say(
-    failed.length === 0
-      ? `Restored, ${seconds.toFixed(1)} s.`
-      : `Not everything was restored: ${failed.map(({ name }) => name).join(', ')} failed.`,
-  );
+  terminal.say(done ? `Restored, ${seconds.toFixed(1)} s.` : describeFailures(outcomes));
   const advice = adviceOn(plan, outcomes);
   if (advice !== '') terminal.say(advice);
   terminal.result({
-    ok: failed.length === 0,
+    ok: done,
     command: 'restore',
     created: contents.created?.toISOString() ?? null,
     qubes: outcomes,
     warnings: terminal.warnings,
     seconds,
   });
-  return failed.length === 0 ? ExitStatus.done : ExitStatus.failed;
+  return done ? ExitStatus.done : ExitStatus.failed;
 }
 
 function choicesOf(chosen: readonly string[], flags: RestoreFlags): RestoreChoices {
@@ -133,12 +129,27 @@ function formatPlan({ qubes, dom0Home, leftOut }: RestorePlan): string {
   return formatTable(['VM', 'restored as', 'class', 'size', ''], rows);
 }
 
+/** What is not as it was in the backup. */
+function describeFailures(outcomes: readonly Outcome[]): string {
+  const namesOf = (result: Outcome['result']): string =>
+    outcomes
+      .filter((each) => each.result === result)
+      .map(({ name }) => name)
+      .join(', ');
+  const [failed, inPart] = [namesOf('failed'), namesOf('restored in part')];
+  const settings = `some settings of ${inPart} were refused by this system`;
+  if (failed === '') return `Restored, but ${settings}: the table names them.`;
+  return `Not everything was restored: ${failed} failed${inPart === '' ? '' : `, and ${settings}`}.`;
+}
+
 /** A template that was restored is as old as its backup. */
 function adviceOn({ qubes }: RestorePlan, outcomes: readonly Outcome[]): string {
   const templates = qubes
     .filter(({ newQube }) => newQube.qubeClass === 'TemplateVM')
     .map(({ newQube: { name } }) => name)
-    .filter((name) => outcomes.some((each) => each.name === name && each.result === 'restored'));
+    .filter((name) =>
+      outcomes.some((each) => each.name === name && each.result.startsWith('restored')),
+    );
   if (templates.length === 0) return '';
   return `Update ${templates.join(', ')} before you start a VM that is based on it.`;
 }

@@ -28,5 +28,6 @@ export function startOf(planned: PlannedRestore): Restoring {
 export function outcomeOf({ planned, bytes, refused, failure }: Restoring): Outcome {
   const { name } = planned.newQube;
   if (failure !== undefined) return { name, result: 'failed', bytes: 0, remarks: [failure] };
-  return { name, result: 'restored', bytes, remarks: [...planned.remarks, ...refused] };
+  const result = refused.length === 0 ? 'restored' : 'restored in part';
+  return { name, result, bytes, remarks: [...planned.remarks, ...refused] };
 }

@@ -1,6 +1,12 @@
 import type { Failure, FailureCode } from '../../protocol/messages.ts';
 import { PeerFailure } from '../../protocol/protocol-error.ts';
-import { CofferError, RefusedError, StorageError, messageOf } from '../../shared/errors.ts';
+import {
+  CofferError,
+  NameTakenError,
+  RefusedError,
+  StorageError,
+  messageOf,
+} from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { StorageProblem } from '../../shared/storage-problem.ts';
 import type { CommandEnd } from '../../shared/storage-problem.ts';
@@ -42,9 +48,10 @@ export function explain(error: unknown, place: Place, hasBegun: boolean): Error 
   }
   const sentence = sentenceFor(trouble, place);
   const isRefusal = !hasBegun && REFUSALS.has(trouble.code);
-  return isRefusal
-    ? new RefusedError(sentence, { cause: error })
-    : new StorageError(sentence, { cause: error });
+  if (!isRefusal) return new StorageError(sentence, { cause: error });
+  return trouble.code === 'exists'
+    ? new NameTakenError(sentence, { cause: error })
+    : new RefusedError(sentence, { cause: error });
 }
 
 function troubleOf(error: unknown): Trouble | undefined {

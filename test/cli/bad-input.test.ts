@@ -1,5 +1,13 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFileSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  readdirSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -82,6 +90,31 @@ describe('a backup is refused', () => {
     // What is on the disk is backed up, or it fails: never a volume that is only said to be whole.
     expect([0, 1]).toContain(run.status);
     if (run.status === 1) expect(run.stderr).toMatch(/work/);
+  });
+});
+
+describe('a backup fails', () => {
+  it('when a volume shrinks while it is read', async () => {
+    const box = await Box.full();
+    const image = join(box.directory, 'appvms/work/private.img');
+    // More than what coffer, the agent and the pipes between them hold while the command waits.
+    writeFileSync(image, randomBytes(256 * 2 ** 20));
+    const whole = join(box.directory, 'homes/usb/whole');
+    const run = box.start([
+      ...['backup', '-d', 'usb', '--command', ...box.secret, '-y', '--compress-filter', 'none'],
+      ...['touch begun; sleep 2; cat > part && mv part whole', 'work'],
+    ]);
+    let said = '';
+    run.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+    const ended = once(run, 'close');
+    while (!existsSync(join(box.directory, 'homes/usb/begun'))) await sleep(20);
+    await sleep(1000);
+    truncateSync(image, 128 * 2 ** 20);
+    expect(await ended).toEqual([1, null]);
+    expect(said).toMatch(
+      /^coffer: the volume private of work shrank while it was read: it ends at byte 134217728\n$/,
+    );
+    expect(existsSync(whole)).toBe(false);
   });
 });
 

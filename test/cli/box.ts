@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/system.ts';
 import { type WhenDone, smallSystem } from '../qubes/folder/small-system.ts';
 
@@ -76,9 +77,11 @@ export class Box {
   }
 
   /** The same, not waited for. */
-  start(args: readonly string[]): ChildProcess {
+  start(args: readonly string[]): ChildProcessByStdio<null, null, Readable> {
     const [command = '', ...rest] = args;
-    return spawn(COFFER, [command, ...this.#own(command), ...rest], { stdio: 'ignore' });
+    return spawn(COFFER, [command, ...this.#own(command), ...rest], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
   }
 
   /** Backs up to `usb:backups`; gives the path of the new backup in the storage VM's home. */

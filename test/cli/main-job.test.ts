@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { copyFileSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -31,6 +32,22 @@ describe('a backup through a VM agent', () => {
     box.backUp();
     expect(readdirSync(box.backups)).toHaveLength(1);
     expect(readdirSync(box.backups)[0]).toMatch(/^qubes-backup-\d{4}-\d\d-\d\dT\d{6}$/);
+  });
+
+  it('has a name of its own, however many are made in the same second', async () => {
+    const box = await Box.full();
+    const backup = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups'];
+    const runs = ['work', 'vault', 'work', 'vault'].map((qube) => box.start([...backup, qube]));
+    for (const ended of await Promise.all(runs.map((run) => once(run, 'close')))) {
+      expect(ended).toEqual([0, null]);
+    }
+    const names = readdirSync(box.backups);
+    expect(names).toHaveLength(4);
+    for (const name of names) {
+      expect(name).toMatch(/^qubes-backup-[-\d]{10}T\d{6}(-[234])?$/);
+      const verify = ['verify', '-d', 'usb', ...box.secret, join('backups', name)];
+      expect(box.coffer(verify)).toMatchObject({ status: 0 });
+    }
   });
 
   it('goes through commands, and through dom0 itself', async () => {

@@ -30,6 +30,7 @@ vm = work
 vm = dom0
 exclude = untrusted
 include-running = yes
+format = qubes-4
 encrypt = no
 command = yes
 compress-filter = xz
@@ -44,6 +45,7 @@ passphrase-file = ${passphrase}
         destVm: 'sys-usb',
         exclude: ['untrusted'],
         includeRunning: true,
+        format: 'qubes-4',
         encrypt: false,
         command: true,
         compressFilter: 'xz',
@@ -65,7 +67,15 @@ passphrase-file = ${passphrase}
     );
     const all = example.replace(/^#(?=\S+ = )/gm, '');
     expect(Object.keys(parseProfile(all, 'f').flags).sort()).toEqual(
-      ['compressFilter', 'destVm', 'encrypt', 'exclude', 'kdfCost', 'passphraseFile'].sort(),
+      [
+        'compressFilter',
+        'destVm',
+        'encrypt',
+        'exclude',
+        'format',
+        'kdfCost',
+        'passphraseFile',
+      ].sort(),
     );
   });
 
@@ -93,6 +103,7 @@ passphrase-file = ${passphrase}
     ['an option twice', 'location = x\n\nlocation = y', 'f, line 3: "location" is there twice'],
     ['neither yes nor no', 'encrypt = false', 'yes or no, not "false"'],
     ['an unknown filter', 'compress-filter = cat', '"cat" is none of the filters zstd'],
+    ['an unknown format', 'format = zip', '"zip" is none of the formats coffer-1'],
     ['too little cost', 'kdf-cost = 3', 'from 14 to 21'],
     ['a cost that is no number', 'kdf-cost = 0x10', 'from 14 to 21'],
     ['a relative passphrase file', 'passphrase-file = p', 'absolute'],

@@ -99,6 +99,8 @@ describe('what is backed up', () => {
     expect(included, included.stderr).toMatchObject({ status: 0 });
     expect(included.stdout).toMatch(/work.*running: as it was last saved/);
     expect(included.stdout).not.toMatch(/default-dvm.*running/);
+    const [, summary = ''] = included.stdout.split(/^VM +data/m);
+    expect(summary).toMatch(/work.*running: as it was last saved/);
   });
 
   it('never goes into itself', async () => {

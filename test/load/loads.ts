@@ -5,6 +5,7 @@ import {
   ftruncateSync,
   openSync,
   readSync,
+  readdirSync,
   rmSync,
   writeSync,
 } from 'node:fs';
@@ -179,13 +180,11 @@ export async function manyBackups(amount: number, size: number): Promise<Row[]> 
     const observed = await system.coffer('backup', 'backups', 'work');
     rows.push(rowOf('one after the other: backup no.', i, observed));
     await system.coffer('verify', system.newestBackup);
-    // A name tells the second.
     rmSync(join(system.directory, 'homes/usb', system.newestBackup));
   }
-  // Into one VM, but each into a directory of its own: their names would be the same.
-  const together = await Promise.all(
-    names.map((name) => system.coffer('backup', '--command', `cat > ${name}`, name)),
-  );
-  for (const name of names) await system.coffer('verify', name);
+  const together = await Promise.all(names.map((name) => system.coffer('backup', 'backups', name)));
+  const made = readdirSync(system.backups);
+  if (made.length !== names.length) throw new Error(`there are ${made.length} backups`);
+  for (const name of made) await system.coffer('verify', join('backups', name));
   return [...rows, ...together.map((observed) => rowOf('four at once', 4, observed))];
 }

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { MiB } from '../../../shared/sizes.ts';
 import { BLOCK, paddingOf } from '../outer-tar/block.ts';
 import { LARGEST_OCTAL, LONGEST_NAME, encodeHeader } from './header.ts';
@@ -54,24 +55,23 @@ export async function* sparseTar(
 }
 
 /** The inner tar of one small file. */
-export async function* plainTar(
-  path: string,
-  bytes: Buffer,
-  mtime = 0,
-): AsyncGenerator<Buffer, void, undefined> {
-  yield* tarOfPieces(path, bytes.length, [bytes], mtime);
+export function plainTar(path: string, bytes: Buffer, mtime = 0): AsyncIterable<Buffer> {
+  return tarOfPieces(path, bytes.length, [bytes], mtime);
 }
 
 /** The inner tar of a file of `size` bytes that comes in pieces. */
-export async function* tarOfPieces(
+export function tarOfPieces(
   path: string,
   size: number,
   pieces: Iterable<Buffer>,
   mtime = 0,
-): AsyncGenerator<Buffer, void, undefined> {
-  yield memberHeader(path, size, [], mtime);
-  yield* pieces;
-  yield Buffer.alloc(paddingOf(size) + 2 * BLOCK);
+): AsyncIterable<Buffer> {
+  function* chunks(): Generator<Buffer, void, undefined> {
+    yield memberHeader(path, size, [], mtime);
+    yield* pieces;
+    yield Buffer.alloc(paddingOf(size) + 2 * BLOCK);
+  }
+  return Readable.from(chunks());
 }
 
 /**

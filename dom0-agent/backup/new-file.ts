@@ -1,0 +1,33 @@
+import { NameTakenError } from '../../shared/errors.ts';
+import type { Sink, Storage } from '../transport/storage.ts';
+import { backupName } from './name.ts';
+
+/** So many backups of one second find a name. */
+const MOST_OF_A_SECOND = 9;
+
+/** A new backup's file, not yet whole. */
+export interface NewFile {
+  readonly sink: Sink;
+  readonly fileName: string;
+}
+
+/**
+ * Opens the file of a backup that is begun at `created`. Where backups are begun in the same second, the later
+ * ones get a number behind their name. Throws what `openSink` does.
+ */
+export async function openNewFile(
+  storage: Storage,
+  directory: string,
+  created: Date,
+  signal: AbortSignal,
+): Promise<NewFile> {
+  for (let number = 1; ; number++) {
+    const fileName = backupName(created, number);
+    try {
+      const sink = await storage.openSink({ directory, fileName }, undefined, signal);
+      return { sink, fileName };
+    } catch (error) {
+      if (!(error instanceof NameTakenError) || number === MOST_OF_A_SECOND) throw error;
+    }
+  }
+}
