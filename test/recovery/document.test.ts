@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   WorkDirectory,
@@ -6,6 +9,7 @@ import {
   membersOf,
   sha256,
 } from '../archive/official-archives.ts';
+import { PASSPHRASE as FORMAT_4_PASSPHRASE, makeArchive } from '../archive/qubes4/write-sample.ts';
 import { PASSPHRASE, coffer1Backup, smallFile } from './backups.ts';
 import { followPage } from './document.ts';
 import { FILES_IN_IMAGE, imageFile, makeImage } from './image.ts';
@@ -54,6 +58,18 @@ describe('docs/recovery.md', () => {
     expect({ status, stderr }).toMatchObject({ status: 0 });
     expect(stdout).toContain('backup-header is authentic');
     expect(sha256(work.take(`recovery/${file}`))).toBe(backups[name]?.[vm]?.['private.img']);
+  });
+
+  it('finds what is missing from a backup that coffer wrote in format 4', async () => {
+    using work = new WorkDirectory();
+    const archive = await makeArchive({ [FILE]: 'a', 'vm5/notes.txt': 'b' });
+    const follow = (backup: Buffer): string =>
+      followPage('Format 4', work, backup, 'coffer-manifest', FORMAT_4_PASSPHRASE).stdout;
+    expect(follow(archive)).toMatch(/1 parts; there should be 1\ncoffer-manifest\n(?!.*MISSING)/);
+    rmSync(join(work.path, 'recovery'), { recursive: true });
+    const path = work.write('backup', archive);
+    execFileSync('tar', ['--delete', '-f', path, `${FILE}.000.enc`]);
+    expect(follow(readFileSync(path))).toContain(`${FILE}.000.enc is MISSING or wrong\n`);
   });
 
   it.each([
