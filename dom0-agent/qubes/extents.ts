@@ -38,6 +38,7 @@ export async function dataExtents(
   if (stats.isFile() && (await hasNoData(file))) return [];
   if (stats.isFile()) {
     const map = await tarMap(file.fd, size, signal);
+    signal.throwIfAborted();
     if (map !== undefined) return map;
     if (stats.blocks * STAT_BLOCK >= size) return [whole];
   }
