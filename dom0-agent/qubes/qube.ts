@@ -56,3 +56,8 @@ export function isValidQubeName(name: string): boolean {
     !['none', 'default', 'Domain-0'].includes(name)
   );
 }
+
+/** Whether qubesd itself set a tag: who created the VM, and where its windows and its sound go. */
+export function isTagOfQubesd(tag: string): boolean {
+  return /^(created-by|guivm|audiovm)-/.test(tag);
+}

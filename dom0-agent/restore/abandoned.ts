@@ -33,19 +33,55 @@ export async function removeAbandoned(
 ): Promise<void> {
   for (const qube of qubes) await letGo(qube, qubes, system);
   // The newest first: a VM is made after its template.
-  for (const { name } of [...qubes].sort((one, other) => other.qid - one.qid)) {
-    try {
-      await system.remove(name);
-      report.info(`${name} was removed: it was restored only in part`);
-    } catch (error) {
-      report.warning(
-        `${name}, which was restored only in part, is still there: ${messageOf(error)}`,
-      );
+  let left = [...qubes].sort((one, other) => other.qid - one.qid);
+  for (;;) {
+    const stuck = await removeEach(left, system, report);
+    if (stuck.length === 0) return;
+    if (stuck.length === left.length) {
+      await tellStuck(stuck, system, report);
+      return;
     }
+    // A VM whose devices another is given cannot go before that other.
+    left = stuck.map(({ qube }) => qube);
   }
 }
 
-/** A VM that another refers to cannot be removed. */
+interface Stuck {
+  readonly qube: Qube;
+  readonly why: string;
+}
+
+async function removeEach(
+  qubes: readonly Qube[],
+  system: QubesSystem,
+  report: Report,
+): Promise<Stuck[]> {
+  const stuck: Stuck[] = [];
+  for (const qube of qubes) {
+    try {
+      await system.remove(qube.name);
+      report.info(`${qube.name} was removed: it was restored only in part`);
+    } catch (error) {
+      stuck.push({ qube, why: messageOf(error) });
+    }
+  }
+  return stuck;
+}
+
+/** Another coffer that takes back the same VMs may have been faster. */
+async function tellStuck(
+  stuck: readonly Stuck[],
+  system: QubesSystem,
+  report: Report,
+): Promise<void> {
+  const there = new Set((await system.qubes()).map(({ name }) => name));
+  for (const { qube, why } of stuck) {
+    if (!there.has(qube.name)) continue;
+    report.warning(`${qube.name}, which was restored only in part, is still there: ${why}`);
+  }
+}
+
+/** A VM that another refers to cannot be removed. What cannot be let go shows when that is tried. */
 async function letGo(
   { name, properties }: Qube,
   removed: readonly Qube[],
@@ -54,7 +90,7 @@ async function letGo(
   for (const [property, value] of properties) {
     const isReference = isQubeProperty(property) && property !== 'template';
     if (isReference && removed.some((other) => other.name === value)) {
-      await system.setProperty(name, property, '');
+      await system.setProperty(name, property, '').catch(() => undefined);
     }
   }
 }

@@ -1,6 +1,6 @@
 import { DamagedError } from '../../shared/errors.ts';
 import { HALF_RESTORED } from '../qubes/half-restored.ts';
-import type { DeviceAssignment, Qube } from '../qubes/qube.ts';
+import { type DeviceAssignment, type Qube, isTagOfQubesd } from '../qubes/qube.ts';
 import type { NewQube } from '../qubes/system.ts';
 import type { RestoreChoices } from './choices.ts';
 import type { BackedUpQube } from './contents.ts';
@@ -31,8 +31,6 @@ type Keeps = (kind: Setting, name: string) => boolean;
 const LABEL_IN_NEED = 'red';
 /** Goes into the creation, or belongs to the system that the backup came from. */
 const NOT_SET = new Set(['template', 'installed_by_rpm', 'dispid']);
-/** Set by qubesd itself: who created the VM, and where its windows and its sound go. */
-const TAGS_OF_QUBESD = /^(created-by|guivm|audiovm)-/;
 /** What the old system was just doing (qubes/vm in qubes-core-admin), which nobody has set. */
 const STATE_FEATURES =
   /^(preload-dispvm|preload-dispvm-(completed|in-progress)|deferred-netvm-original)$/;
@@ -64,7 +62,7 @@ export function planQube(
     },
     properties: planProperties(qube, references, state, keeps, remarks),
     features: planFeatures(qube, keeps),
-    tags: new Set([...qube.tags].filter((tag) => !TAGS_OF_QUBESD.test(tag))),
+    tags: new Set([...qube.tags].filter((tag) => !isTagOfQubesd(tag))),
     devices: planDevices(qube, references, keeps, remarks),
     withFirewall: keeps('firewall', 'rules'),
     withMenu: keeps('menu', 'entries'),

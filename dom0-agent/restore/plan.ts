@@ -105,9 +105,12 @@ function withoutBroken(
   if (broken.size === 0) return [...candidates];
   if (!choices.skipBroken) {
     const all = [...broken].map(([{ qube }, lack]) => `${qube.name} needs ${lack}`);
+    const [lacking, help] = choices.ignoreMissing
+      ? [', nor a default to take its place', '--skip-broken']
+      : ['', '--ignore-missing or --skip-broken'];
     throw new RefusedError(
-      `${all.join('; ')}, which this system does not have: restore or install it first, ` +
-        `or use --ignore-missing or --skip-broken`,
+      `${all.join('; ')}, which this system does not have${lacking}: ` +
+        `restore or install it first, or use ${help}`,
     );
   }
   for (const [{ qube }, lack] of broken) {

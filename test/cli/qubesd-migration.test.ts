@@ -85,7 +85,7 @@ async function oldSystem(): Promise<Dom0> {
       await system.setProperty(name, property, value);
     }
   }
-  await system.setFeature('vault', 'menu-items', 'a.desktop\nb.desktop ünïcödé');
+  await system.setFeature('vault', 'menu-items', 'a.desktop b.desktop');
   await system.setTag('vault', 'secret');
   await system.setFirewall('vault', [new Map([['action', 'drop']])]);
   await system.setNotes('vault', 'line one\nline <two> & three\n');

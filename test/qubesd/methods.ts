@@ -1,13 +1,13 @@
+import { create, existing, remove } from './creation.ts';
 import { assign, assigned, available } from './devices.ts';
 import {
   allProperties,
   property,
-  isReferredTo,
   resetProperty,
   setProperty,
   systemProperties,
 } from './properties.ts';
-import { InnerFailure, Refusal } from './refusal.ts';
+import { InnerFailure, refuse } from './refusal.ts';
 import type { Store, StoredQube } from './store.ts';
 import * as volumes from './volumes.ts';
 
@@ -81,14 +81,19 @@ export function answer(store: Store, machine: Machine, call: Call): string {
         refuse('QubesFeatureNotFoundError', `Feature not set for domain ${qube.name}: ${arg}`)
       );
     case 'admin.vm.feature.Set':
-      return done(() => qube.features.set(allowedName(arg), payload));
+      return done(() => qube.features.set(checkedFeature(arg, payload), payload));
     case 'admin.vm.feature.Remove':
       if (qube.features.delete(arg)) return '';
       return refuse('QubesFeatureNotFoundError', `Feature not set for domain ${qube.name}: ${arg}`);
     case 'admin.vm.tag.List':
       return lines([...qube.tags].sort());
     case 'admin.vm.tag.Set':
-      return done(() => qube.tags.add(allowedName(arg)));
+      if (arg.startsWith('created-by-')) throw new InnerFailure();
+      if (!/^[\w-]+$/.test(arg)) return refuse('QubesInvalidTagError', 'disallowed characters');
+      return done(() => qube.tags.add(arg));
+    case 'admin.vm.tag.Remove':
+      if (qube.tags.delete(arg)) return '';
+      return refuse('QubesTagNotFoundError', `Tag not set for domain ${qube.name}: ${arg}`);
     case 'admin.vm.CurrentState':
       if (qube.klass === 'AdminVM') throw new InnerFailure();
       return `mem=0 mem_static_max=0 cputime=0 power_state=${qube.state}`;
@@ -123,21 +128,11 @@ export function answer(store: Store, machine: Machine, call: Call): string {
   }
 }
 
-function existing(store: Store, name: string): StoredQube {
-  const qube = store.qubes.get(name);
-  if (qube !== undefined) return qube;
-  throw new Refusal('QubesVMNotFoundError', `No such domain: '${name}'`);
-}
-
 const lines = (words: readonly string[]): string => words.map((word) => `${word}\n`).join('');
 
 function done(change: () => unknown): string {
   change();
   return '';
-}
-
-function refuse(type: string, message: string): never {
-  throw new Refusal(type, message);
 }
 
 /** dom0 first, then by name. */
@@ -164,8 +159,16 @@ function poolInfo(store: Store, machine: Machine, name: string): string {
   return lines([...settings, ...space].map(([key, value]) => `${key}=${value}`));
 }
 
-function allowedName(name: string): string {
-  if (!/^[a-zA-Z0-9_.-]+$/.test(name)) throw new InnerFailure();
+function checkedFeature(name: string, value: string): string {
+  if (/[^\0-\x7f]/.test(value)) {
+    return refuse('ProtocolError', 'Feature value contains non-ASCII characters');
+  }
+  if (!/^[a-zA-Z0-9_.-]+$/.test(name)) {
+    return refuse('ProtocolError', 'feature name contains illegal characters');
+  }
+  if (!/^[ -~]*$/.test(value)) {
+    return refuse('ProtocolError', `${name} value contains illegal characters`);
+  }
   return name;
 }
 
@@ -173,65 +176,4 @@ function checkedRules(payload: string): string {
   const isRule = (line: string) => /^action=(accept|drop)( \w+=.*)?$/.test(line);
   if (!payload.split('\n').slice(0, -1).every(isRule)) throw new InnerFailure();
   return payload;
-}
-
-function create(
-  store: Store,
-  machine: Machine,
-  klass: string,
-  inPool: boolean,
-  { arg, payload }: Call,
-): string {
-  const words = new Map(payload.split(' ').map((word) => [word.split('=')[0], word.split('=')[1]]));
-  const name = words.get('name') ?? '';
-  const label = words.get('label') ?? '';
-  if (!/^[a-zA-Z][a-zA-Z0-9_.-]*$/.test(name)) {
-    return refuse('QubesValueError', 'VM name contains illegal characters');
-  }
-  if (!store.labels.has(label)) {
-    return refuse('ProtocolError', 'Creation requested without key: label');
-  }
-  if (store.qubes.has(name)) {
-    return refuse('QubesVMAlreadyExistsError', `Qube already exists: ${name}`);
-  }
-  const template = arg === '' ? undefined : existing(store, arg);
-  const pool = inPool ? words.get('pool') : store.properties.get('default_pool');
-  if (pool === undefined || !store.pools.has(pool)) {
-    return refuse('QubesException', `Unknown storage pool ${pool ?? ''}`);
-  }
-  const properties = new Map([['label', label]]);
-  if (template !== undefined) properties.set('template', template.name);
-  store.qubes.set(name, {
-    name,
-    klass,
-    qid: Math.max(...[...store.qubes.values()].map(({ qid }) => qid)) + 1,
-    uuid: machine.uuids.shift() ?? crypto.randomUUID(),
-    properties,
-    features: new Map(),
-    tags: new Set(['audiovm-dom0', 'created-by-dom0', 'guivm-dom0']),
-    devices: new Map(),
-    volumes: volumes.volumesFor(store, { name, klass, template, pool }),
-    state: 'Halted',
-    firewall: 'action=accept\n',
-    notes: '',
-  });
-  return '';
-}
-
-function remove(store: Store, qube: StoredQube): void {
-  if (isReferredTo(store, qube)) {
-    refuse(
-      'QubesVMInUseError',
-      `Domain is in use: '${qube.name}';  see 'journalctl -u qubesd -e' in dom0 for details`,
-    );
-  }
-  if (qube.state !== 'Halted') {
-    refuse('QubesVMNotHaltedError', `Domain is not powered off: '${qube.name}'`);
-  }
-  const provides = [...store.qubes.values()].some(({ devices }) =>
-    [...devices.values()].some((of) => [...of.keys()].some((at) => at.startsWith(`${qube.name}+`))),
-  );
-  if (provides) refuse('QubesVMInUseError', 'VM has devices assigned to other VMs');
-  volumes.removeImages(store, qube);
-  store.qubes.delete(qube.name);
 }

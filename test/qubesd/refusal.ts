@@ -10,3 +10,8 @@ export class Refusal extends Error {
 
 /** Something that qubesd did not expect: it closes without an answer. */
 export class InnerFailure extends Error {}
+
+/** Answers with this exception. */
+export function refuse(type: string, message: string): never {
+  throw new Refusal(type, message);
+}

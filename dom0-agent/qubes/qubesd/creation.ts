@@ -2,9 +2,39 @@ import { RefusedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import { isValidQubeName } from '../qube.ts';
 import type { NewQube } from '../system.ts';
+import { AdminApiError } from './admin-api-error.ts';
+import type { AdminApi } from './admin-api.ts';
+import { dropInherited } from './inherited.ts';
+
+/** Makes a VM that has the features it is to have from the start, and else the defaults. */
+export async function createQube(api: AdminApi, qube: NewQube): Promise<void> {
+  const { name, qubeClass, features = new Map<string, string>() } = qube;
+  try {
+    await api('dom0', ...creationCall(qube));
+  } catch (error) {
+    if (!saysNameIsTaken(error)) throw error;
+    throw new RefusedError(`a VM called ${name} exists already: nothing of it was changed`);
+  }
+  try {
+    for (const [feature, payload] of features) {
+      await api(name, 'admin.vm.feature.Set', feature, { payload });
+    }
+    if (qubeClass === 'DispVM') await dropInherited(api, name, new Set(features.keys()));
+  } catch (error) {
+    await api(name, 'admin.vm.Remove');
+    throw error;
+  }
+}
+
+/** Whether a creation was refused because there is such a VM. R4.2 and R4.3 say it in words only. */
+export function saysNameIsTaken(error: unknown): boolean {
+  if (!(error instanceof AdminApiError)) return false;
+  if (error.type === 'QubesVMAlreadyExistsError') return true;
+  return error.type === 'QubesValueError' && /VM \S+ already exists/.test(error.message);
+}
 
 /** `admin.vm.Create.<class>+<template>`, or `CreateInPool` where a pool is chosen. */
-export function creationCall(qube: NewQube): [string, string, { payload: string }] {
+function creationCall(qube: NewQube): [string, string, { payload: string }] {
   const { name, qubeClass, label, template, pool } = qube;
   if (!isValidQubeName(name)) throw new RefusedError(`"${printable(name)}" is no name for a VM`);
   const words = { name, label, ...(pool === undefined ? {} : { pool }) };

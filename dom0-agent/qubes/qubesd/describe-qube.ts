@@ -2,13 +2,8 @@ import { QUBE_CLASSES, type DeviceAssignment, type Qube } from '../qube.ts';
 import type { AdminApi } from './admin-api.ts';
 import { isAdminApiError } from './admin-api-error.ts';
 import { parseAssignments, parseAssignmentsOfR42 } from './device-text.ts';
+import { NOT_SETTINGS } from './not-settings.ts';
 import { fieldOf, linesOf, parseProperties, parseVolume, type ListedQube } from './replies.ts';
-
-/**
- * What is set by hand but is not a setting: it says what the VM is called and how it came to be
- * here (qubesadmin/backup/restore.py leaves the same ones out).
- */
-const NOT_SETTINGS = new Set(['name', 'qid', 'uuid', 'label', 'dispid', 'installed_by_rpm']);
 
 export interface Describing {
   readonly api: AdminApi;

@@ -1,4 +1,4 @@
-import { FailedError } from '../../../shared/errors.ts';
+import { FailedError, RefusedError } from '../../../shared/errors.ts';
 import type { DeviceAssignment } from '../qube.ts';
 import { linesOf } from './replies.ts';
 
@@ -90,11 +90,21 @@ export function parseAssignmentsOfR42(deviceClass: string, reply: string): Devic
   });
 }
 
-/** The argument and the payload of R4.2's `device.<class>.Attach`, persistently. */
+/**
+ * The argument and the payload of R4.2's `device.<class>.Attach`, persistently. Throws RefusedError
+ * for what R4.2 has no words for, rather than to assign more than was assigned.
+ */
 export function formatAssignmentForR42(device: DeviceAssignment): {
   readonly arg: string;
   readonly payload: string;
 } {
+  if ((device.fields.get('mode') ?? 'required') !== 'required') {
+    throw new RefusedError('Qubes R4.2 only assigns devices that a VM needs in order to start');
+  }
+  // `*` stands for any port, and `00_1c.0-00_00.0` is R4.3's way to a PCI device behind a bridge.
+  if (device.port === '*' || (device.deviceClass === 'pci' && device.port.includes('-'))) {
+    throw new RefusedError(`Qubes R4.2 knows devices by other names than ${device.port}`);
+  }
   const options = [...device.fields].filter(([key]) => key.startsWith('_'));
   return {
     arg: `${device.backend}+${device.port}`,

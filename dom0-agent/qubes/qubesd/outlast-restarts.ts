@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SystemGoneError } from '../system-gone-error.ts';
 import { isAdminApiError, NO_REPLY } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
+import { saysNameIsTaken } from './creation.ts';
 
 export interface OutlastOptions {
   /** How long a qubesd that went away is waited for, in milliseconds. */
@@ -20,12 +21,18 @@ const PROBE = ['dom0', 'admin.label.List'] as const;
  * What qubesd answers to a call that it had carried out already, when it went away before it could
  * say so.
  */
-const DONE_ALREADY: readonly (readonly [method: RegExp, type: string])[] = [
-  [/^admin\.vm\.Create/, 'QubesVMAlreadyExistsError'],
-  [/^admin\.vm\.Remove$/, 'QubesVMNotFoundError'],
-  [/^admin\.vm\.device\.\w+\.Assign$/, 'DeviceAlreadyAssigned'],
-  [/^admin\.vm\.device\.\w+\.Attach$/, 'DeviceAlreadyAttached'],
+const DONE_ALREADY: readonly (readonly [method: RegExp, isSaid: (error: unknown) => boolean])[] = [
+  [/^admin\.vm\.Create/, saysNameIsTaken],
+  [/^admin\.vm\.Remove$/, ofType('QubesVMNotFoundError')],
+  [/^admin\.vm\.feature\.Remove$/, ofType('QubesFeatureNotFoundError')],
+  [/^admin\.vm\.tag\.Remove$/, ofType('QubesTagNotFoundError')],
+  [/^admin\.vm\.device\.\w+\.Assign$/, ofType('DeviceAlreadyAssigned')],
+  [/^admin\.vm\.device\.\w+\.Attach$/, ofType('DeviceAlreadyAttached')],
 ];
+
+function ofType(type: string): (error: unknown) => boolean {
+  return (error) => isAdminApiError(error, type);
+}
 
 /**
  * The same Admin API, for which a qubesd that restarts, as it does at its update, is waited for and
@@ -84,7 +91,7 @@ export function outlastRestarts(api: AdminApi, options: OutlastOptions): AdminAp
     } catch (error) {
       const [, method] = call;
       const isDone = DONE_ALREADY.some(
-        ([pattern, type]) => pattern.test(method) && isAdminApiError(error, type),
+        ([pattern, isSaid]) => pattern.test(method) && isSaid(error),
       );
       if (isDone) return '';
       throw error;

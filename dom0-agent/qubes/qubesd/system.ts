@@ -7,7 +7,7 @@ import { isAdminApiError, NO_REPLY } from './admin-api-error.ts';
 import { openAdminApi, QUBESD_SOCKET } from './admin-api.ts';
 import { describeQube } from './describe-qube.ts';
 import { formatAssignment, formatAssignmentForR42, parseAvailable } from './device-text.ts';
-import { creationCall } from './creation.ts';
+import { createQube } from './creation.ts';
 import { findDom0Home } from './dom0-home.ts';
 import { importVolume } from './import-volume.ts';
 import {
@@ -16,6 +16,7 @@ import {
   type MountedDevice,
   type OfferedDevice,
 } from './storage-devices.ts';
+import { NO_FIREWALL } from './no-firewall.ts';
 import { outlastRestarts } from './outlast-restarts.ts';
 import { remembered } from './remembered.ts';
 import { linesOf, parseProperties, parseQubeList } from './replies.ts';
@@ -59,9 +60,6 @@ const START_PATIENCE = 15 * 60_000;
 
 /** qubesd is back some seconds after its restart, on a slow machine with many VMs in half a minute. */
 const COMEBACK = 60_000;
-
-/** A rule that lets everything through is what a VM without a firewall has. */
-const NO_FIREWALL = 'action=accept\n';
 
 /**
  * The Qubes system of this machine, through the Admin API. To be used in dom0, by root or by a
@@ -148,24 +146,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
       await api(name, 'admin.vm.property.Set', 'backup_timestamp', { payload });
     },
 
-    async create(qube) {
-      try {
-        await api('dom0', ...creationCall(qube));
-      } catch (error) {
-        if (!isAdminApiError(error, 'QubesVMAlreadyExistsError')) throw error;
-        throw new RefusedError(
-          `a VM called ${qube.name} exists already: nothing of it was changed`,
-        );
-      }
-      try {
-        for (const [feature, payload] of qube.features ?? []) {
-          await api(qube.name, 'admin.vm.feature.Set', feature, { payload });
-        }
-      } catch (error) {
-        await api(qube.name, 'admin.vm.Remove');
-        throw error;
-      }
-    },
+    create: (qube) => createQube(api, qube),
 
     async remove(name) {
       await api(name, 'admin.vm.Remove');
@@ -193,7 +174,9 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
 
     async setNotes(name, notes) {
       // qubesd refuses notes that are empty, and a new VM has none.
-      if (notes !== '') await api(name, 'admin.vm.notes.Set', '', { payload: notes });
+      if (notes === '') return;
+      if (await isR42()) throw new RefusedError('Qubes R4.2 keeps no notes');
+      await api(name, 'admin.vm.notes.Set', '', { payload: notes });
     },
 
     async assignDevice(name, device) {

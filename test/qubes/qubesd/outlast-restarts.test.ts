@@ -6,6 +6,7 @@ import { openQubesdSystem } from '../../../dom0-agent/qubes/qubesd/system.ts';
 import { SystemGoneError } from '../../../dom0-agent/qubes/system-gone-error.ts';
 import type { NewQube } from '../../../dom0-agent/qubes/system.ts';
 import type { Qubesd } from '../../qubesd/server.ts';
+import { RefusedError } from '../../../shared/errors.ts';
 import { makeScene } from '../../qubesd/scene.ts';
 
 const COPY: NewQube = {
@@ -17,10 +18,15 @@ const COPY: NewQube = {
 };
 
 /** qubesd stops as it has done the first such call, before it can say so, and starts again. */
-function stopAfter(qubesd: Qubesd, method: string, outage: number): void {
+function stopAfter(
+  qubesd: Qubesd,
+  method: string,
+  outage: number,
+  afterwards: Qubesd['fault'] = () => undefined,
+): void {
   qubesd.fault = (call) => {
     if (call.method !== method) return undefined;
-    qubesd.fault = () => undefined;
+    qubesd.fault = afterwards;
     void qubesd
       .stop()
       .then(() => sleep(outage))
@@ -50,6 +56,25 @@ it('knows what was done already when the answer was lost', async () => {
   expect(told).toEqual(Array(3).fill('qubesd went away: waiting for it to come back'));
 });
 
+it('knows the words in which R4.3 says that a VM is there already', async () => {
+  await using scene = await makeScene();
+  const { qubesd } = scene;
+  const system = openQubesdSystem({ socketPath: qubesd.socketPath });
+  const taken = { type: 'QubesValueError', message: 'VM copy already exists' };
+  const asR43: Qubesd['fault'] = ({ method }) =>
+    method.includes('Create') && qubesd.store.qubes.has('copy')
+      ? { kind: 'exception', ...taken }
+      : undefined;
+  await system.labels();
+  stopAfter(qubesd, 'admin.vm.Create.AppVM', 300, asR43);
+  await system.create(COPY);
+  await expect(system.create(COPY)).rejects.toThrow(RefusedError);
+  stopAfter(qubesd, 'admin.vm.feature.Remove', 300);
+  await system.setFeature('copy', 'mark', '1');
+  await system.removeFeature('copy', 'mark');
+  expect(qubesd.store.qubes.get('copy')?.features.has('mark')).toBe(false);
+});
+
 it('does not take a VM of somebody else’s for its own', async () => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
@@ -59,7 +84,7 @@ it('does not take a VM of somebody else’s for its own', async () => {
 it('takes a refusal without words for one', async () => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
-  await expect(system.setTag('work', 'bad.tag!')).rejects.toThrow(/gave no answer/);
+  await expect(system.setTag('work', 'created-by-me')).rejects.toThrow(/gave no answer/);
 });
 
 it('gives up when qubesd does not come back, and then at once', async () => {

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 
 import { openQubesdSystem } from '../../../dom0-agent/qubes/qubesd/system.ts';
+import { RefusedError } from '../../../shared/errors.ts';
 import { makeScene } from '../../qubesd/scene.ts';
 
 it('speaks the language of R4.2', async () => {
@@ -25,6 +26,18 @@ it('speaks the language of R4.2', async () => {
     dest: 'dev-box',
     payload: 'persistent=True no-strict-reset=True',
   });
+
+  const device = { deviceClass: 'block', backend: 'sys-net', port: 'sda', fields: new Map() };
+  const calls = qubesd.calls.length;
+  await expect(system.setNotes('work', 'mine')).rejects.toThrow('Qubes R4.2 keeps no notes');
+  for (const beyond of [
+    { ...device, fields: new Map([['mode', 'ask-to-attach']]) },
+    { ...device, port: '*' },
+    { ...device, deviceClass: 'pci', port: '00_1c.0-00_00.0' },
+  ]) {
+    await expect(system.assignDevice('work', beyond)).rejects.toThrow(RefusedError);
+  }
+  expect(qubesd.calls.length).toBe(calls);
 });
 
 it('speaks the language of R4.3, which does not say what it does not know', async () => {

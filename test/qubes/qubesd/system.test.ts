@@ -184,6 +184,26 @@ describe('what can be changed', () => {
     expect((await system.qubes()).find(({ name }) => name === 'new')?.qubeClass).toBe(qubeClass);
   });
 
+  it('makes a disposable that has nothing of its template’s', async () => {
+    await using scene = await makeScene();
+    const { store } = scene.qubesd;
+    const dvm = store.qubes.get('default-dvm');
+    dvm?.properties.set('netvm', '').set('memory', '555');
+    dvm?.features.set('service.cups', '1');
+    dvm?.tags.add('of-the-dvm');
+    if (dvm) dvm.firewall = 'action=drop\n';
+    const system = systemOf(scene);
+    const names = { name: 'new', label: 'red', template: 'default-dvm' };
+    const features = new Map([['mine', '1']]);
+    await system.create({ ...names, qubeClass: 'DispVM', pool: undefined, features });
+    const made = (await system.qubes()).find(({ name }) => name === 'new');
+    expect(Object.fromEntries(made?.properties ?? [])).toEqual({ template: 'default-dvm' });
+    expect(made?.label).toBe('red');
+    expect(made?.features).toEqual(features);
+    expect(made?.tags).toEqual(new Set(['audiovm-dom0', 'created-by-dom0', 'guivm-dom0']));
+    expect(await system.firewall('new')).toBeUndefined();
+  });
+
   it('refuses to make what it could not have meant', async () => {
     await using scene = await makeScene();
     const system = systemOf(scene);

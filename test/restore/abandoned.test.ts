@@ -1,0 +1,59 @@
+import { expect, it } from 'vitest';
+
+import { HALF_RESTORED } from '../../dom0-agent/qubes/half-restored.ts';
+import type { Qube } from '../../dom0-agent/qubes/qube.ts';
+import { openQubesdSystem } from '../../dom0-agent/qubes/qubesd/system.ts';
+import type { QubesSystem } from '../../dom0-agent/qubes/system.ts';
+import { removeAbandoned } from '../../dom0-agent/restore/abandoned.ts';
+import { makeScene } from '../qubesd/scene.ts';
+
+/** What a restore that was killed leaves: `user` has a device from `usb`, which was made later. */
+async function leaveHalf(system: QubesSystem): Promise<Qube[]> {
+  const common = { label: 'red', pool: undefined, features: new Map([[HALF_RESTORED, 'gone']]) };
+  const make = (name: string, template: string): Promise<void> =>
+    system.create({ ...common, name, qubeClass: 'AppVM', template });
+  await system.create({ ...common, name: 'base', qubeClass: 'TemplateVM', template: undefined });
+  await make('user', 'base');
+  await make('usb', 'base');
+  const fields = new Map([['mode', 'required']]);
+  await system.assignDevice('user', { deviceClass: 'block', backend: 'usb', port: 'sda', fields });
+  await system.setProperty('usb', 'provides_network', 'True');
+  await system.setProperty('user', 'netvm', 'usb');
+  return (await system.qubes()).filter(({ features }) => features.has(HALF_RESTORED));
+}
+
+async function removedBy(
+  system: QubesSystem,
+  half: readonly Qube[],
+): Promise<{ warnings: string[]; names: string[] }> {
+  const warnings: string[] = [];
+  const report = {
+    info: () => undefined,
+    progress: () => undefined,
+    warning: (text: string) => void warnings.push(text),
+  };
+  await removeAbandoned(half, system, report);
+  return { warnings, names: (await system.qubes()).map(({ name }) => name) };
+}
+
+it('removes what was left half restored, though one VM gets a device from a later one', async () => {
+  await using scene = await makeScene();
+  const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
+  const half = await leaveHalf(system);
+  expect(half).toHaveLength(3);
+  const { warnings, names } = await removedBy(system, half);
+  expect(warnings).toEqual([]);
+  for (const { name } of half) expect(names).not.toContain(name);
+});
+
+it('is silent of what another coffer has taken back meanwhile, and tells what it cannot', async () => {
+  await using scene = await makeScene();
+  const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
+  const half = await leaveHalf(system);
+  scene.qubesd.store.qubes.delete('user');
+  const usb = scene.qubesd.store.qubes.get('usb');
+  if (usb) usb.state = 'Running';
+  const { warnings, names } = await removedBy(system, half);
+  expect(names).not.toContain('user');
+  expect(warnings.map((text) => text.split(',')[0])).toEqual(['usb', 'base']);
+});
