@@ -8,7 +8,13 @@ import type { Conversation, Side } from './conversation.ts';
 import { frames } from './framing.ts';
 import { LONGEST_FRAME } from './limits.ts';
 import type { Failure, Message, MessageKind } from './messages.ts';
-import { ChannelClosedError, PeerFailure, ProtocolError, SilenceError } from './protocol-error.ts';
+import {
+  ChannelClosedError,
+  CutShortError,
+  PeerFailure,
+  ProtocolError,
+  SilenceError,
+} from './protocol-error.ts';
 
 export interface ChannelOptions<C extends Conversation> {
   /** Which side this is. */
@@ -114,7 +120,8 @@ export class Channel<C extends Conversation> {
       const result = await this.#frames.next();
       return result.done === true ? undefined : result.value;
     } catch (error) {
-      if (error instanceof ProtocolError) return this.#peerKeeps(() => raise(error));
+      const isLie = error instanceof ProtocolError && !(error instanceof CutShortError);
+      if (isLie) return this.#peerKeeps(() => raise(error));
       throw this.#closed(error);
     }
   }
@@ -152,8 +159,11 @@ export class Channel<C extends Conversation> {
 
   #closed(cause?: unknown): ChannelClosedError {
     const code = systemCodeOf(cause);
+    const when = cause instanceof CutShortError ? ' in the middle of a message' : '';
     const why = code === undefined || code === 'EPIPE' ? '' : ` (${code})`;
-    return new ChannelClosedError(`${this.#options.peer} closed the channel${why}.`, { cause });
+    return new ChannelClosedError(`${this.#options.peer} closed the channel${when}${why}.`, {
+      cause,
+    });
   }
 }
 

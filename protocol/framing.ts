@@ -1,5 +1,5 @@
 import { LONGEST_FRAME } from './limits.ts';
-import { ProtocolError } from './protocol-error.ts';
+import { CutShortError, ProtocolError } from './protocol-error.ts';
 
 /** A length takes at most so many bytes as an unsigned varint: 7 bits in each, 21 in all. */
 const LONGEST_PREFIX = 3;
@@ -23,7 +23,7 @@ export function framePrefix(length: number): Buffer {
  * Cuts a stream into frames, whatever the chunks that it comes in. Each frame is checked
  * against LONGEST_FRAME before memory is taken for it; a frame that lies whole within a
  * chunk is not copied, any other is copied once. Throws ProtocolError for a length that is zero,
- * too long or not in its shortest form, and when the stream ends within a frame.
+ * too long or not in its shortest form, and CutShortError when the stream ends within a frame.
  *
  * @param room memory for the copies, at least LONGEST_FRAME bytes: each frame is then good only
  *   until the next one is asked for; undefined: memory of its own for every copy
@@ -59,7 +59,7 @@ export async function* frames(
     }
   }
   if (frame !== undefined || length.isWithin) {
-    throw new ProtocolError('the stream ends in the middle of a message');
+    throw new CutShortError('the stream ends in the middle of a message');
   }
 }
 

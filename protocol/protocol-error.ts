@@ -4,6 +4,9 @@ import type { Failure } from './messages.ts';
 /** The other side does not keep to the protocol. */
 export class ProtocolError extends StorageError {}
 
+/** The stream ends within a message: so does that of an honest process that is killed. */
+export class CutShortError extends ProtocolError {}
+
 /** The channel ended where the protocol does not let it. */
 export class ChannelClosedError extends StorageError {}
 

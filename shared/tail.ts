@@ -2,6 +2,8 @@ import type { Readable } from 'node:stream';
 
 /** Reads a stream to its end, whatever its length, and keeps only the last bytes. */
 export class Tail {
+  /** Resolves when there is no more to come. Never rejects. */
+  readonly ended: Promise<void>;
   #kept = Buffer.alloc(0);
 
   constructor(stream: Readable, longest: number) {
@@ -10,6 +12,7 @@ export class Tail {
     });
     // A stream that breaks off simply ends here.
     stream.on('error', () => undefined);
+    this.ended = new Promise((resolve) => stream.once('close', () => resolve()));
   }
 
   get text(): string {

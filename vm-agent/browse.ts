@@ -1,6 +1,9 @@
 import type { Channel } from '../protocol/channel.ts';
 import type { BrowseConversation } from '../protocol/conversation.ts';
 import { ENTRIES_PER_MESSAGE, PROTOCOL_VERSION } from '../protocol/limits.ts';
+import type { Entries, Ready } from '../protocol/messages.ts';
+import { ChannelClosedError } from '../protocol/protocol-error.ts';
+import { untilAborted } from '../shared/in-time.ts';
 import { listDirectory } from '../shared/list-directory.ts';
 import { requireVersion } from './failure.ts';
 import { resolveLocation } from './location.ts';
@@ -9,14 +12,34 @@ import { resolveLocation } from './location.ts';
 export async function browse(channel: Channel<BrowseConversation>) {
   const request = await channel.expect('browseRequest');
   requireVersion(request.version);
-  const { path, freeBytes, entries, truncated } = await listDirectory(
-    resolveLocation(request.directory),
-  );
+  const over = whenOver(channel);
+  try {
+    for await (const message of answers(request.directory)) {
+      await untilAborted(channel.send(message), over);
+    }
+  } catch (error) {
+    // dom0 has heard enough.
+    if (!(error instanceof ChannelClosedError)) throw error;
+  }
+}
+
+async function* answers(directory: string): AsyncGenerator<Ready | Entries, void> {
+  const { path, freeBytes, entries, truncated } = await listDirectory(resolveLocation(directory));
   const version = PROTOCOL_VERSION;
-  await channel.send({ kind: 'ready', version, path, freeBytes, size: undefined, seekable: false });
+  yield { kind: 'ready', version, path, freeBytes, size: undefined, seekable: false };
   for (let at = 0; at < entries.length; at += ENTRIES_PER_MESSAGE) {
     const some = entries.slice(at, at + ENTRIES_PER_MESSAGE);
-    await channel.send({ kind: 'entries', entries: some, last: false, truncated: false });
+    yield { kind: 'entries', entries: some, last: false, truncated: false };
   }
-  await channel.send({ kind: 'entries', entries: [], last: true, truncated });
+  yield { kind: 'entries', entries: [], last: true, truncated };
+}
+
+/**
+ * Fires when dom0 closes the channel, or says what it may not: after its request it has nothing to say.
+ * When dom0 is gone, qrexec shuts our input only, and what we write may wait for ever.
+ */
+function whenOver(channel: Channel<BrowseConversation>): AbortSignal {
+  const over = new AbortController();
+  channel.receive().catch((error: unknown) => over.abort(error));
+  return over.signal;
 }

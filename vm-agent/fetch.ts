@@ -47,11 +47,13 @@ async function give(
       if (most === 0) continue;
       const bytes = await untilAborted(source.next(most), signal);
       const offset = conversation.position;
-      await channel.send(
+      const sending = channel.send(
         bytes === undefined
           ? { kind: 'end', bytes: offset, sha256: Buffer.alloc(0) }
           : { kind: 'data', offset, bytes },
       );
+      // When dom0 is gone, qrexec shuts our input only, and what we write may wait for ever.
+      await untilAborted(sending, signal);
     }
   } catch (error) {
     // The way in which every Fetch ends.

@@ -3,14 +3,17 @@ import type { Conversation, Service } from '../../protocol/conversation.ts';
 import { ChannelClosedError } from '../../protocol/protocol-error.ts';
 import { StorageError } from '../../shared/errors.ts';
 import { inTime } from '../../shared/in-time.ts';
-import { printable } from '../../shared/printable.ts';
 import { KiB } from '../../shared/sizes.ts';
 import { Tail } from '../../shared/tail.ts';
 import type { AgentConnector, AgentExit, AgentProcess } from './agent-connector.ts';
+import { lastWords } from './last-words.ts';
 import type { TimeLimits } from './time-limits.ts';
 
 /** So much of what the agent writes to its standard error is kept for messages, in bytes. */
 const LONGEST_STDERR = 4 * KiB;
+
+/** After the process has ended, its standard error may take so long to arrive, in milliseconds. */
+const WORDS_WAIT = 1_000;
 
 /** A storage VM, and how to reach it. */
 export interface StorageVm {
@@ -74,10 +77,10 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
   async reasonFor(error: unknown): Promise<unknown> {
     if (!(error instanceof ChannelClosedError)) return error;
     const exit = await this.#exit().catch(() => undefined);
-    const known = exit && this.#process.explain?.(exit);
+    const words = await this.#words();
+    const known = exit && this.#process.explain?.(exit, words);
     if (known) return known;
     const end = exit === undefined ? '' : ` The agent ${describe(exit)}.`;
-    const words = printable(this.#stderr.text);
     const said = words === '' ? '' : ` ${this.#vm.name} says: ${words}`;
     return new StorageError(
       `${this.#vm.name} closed the channel before its work was done.${end}${said}`,
@@ -92,6 +95,13 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
     throw new StorageError(
       `The agent in ${this.#vm.name} reported success, but then ${describe(exit)}: do not rely on this backup.`,
     );
+  }
+
+  /** The end of what the agent wrote to its standard error. */
+  async #words(): Promise<string> {
+    const late = () => new StorageError('a standard error that stays open');
+    await Promise.allSettled([inTime(this.#stderr.ended, WORDS_WAIT, late)]);
+    return lastWords(this.#stderr.text);
   }
 
   #exit(): Promise<AgentExit> {

@@ -17,8 +17,12 @@ export interface AgentProcess {
   readonly stderr: Readable;
   /** Resolves when the process has ended. Never rejects. */
   readonly exited: Promise<AgentExit>;
-  /** What it means when the process ends without having answered, if the connector knows. */
-  explain?(exit: AgentExit): Error | undefined;
+  /**
+   * What it means when the process ends without having answered, if the connector knows.
+   *
+   * @param words the end of what it wrote to its standard error, fit to be shown
+   */
+  explain?(exit: AgentExit, words: string): Error | undefined;
 }
 
 /**

@@ -10,10 +10,8 @@ import {
 import { printable } from '../../shared/printable.ts';
 import { StorageProblem } from '../../shared/storage-problem.ts';
 import type { CommandEnd } from '../../shared/storage-problem.ts';
+import { lastWords } from './last-words.ts';
 import type { Place } from './place.ts';
-
-/** So much of a command's last words is shown, in characters. */
-const LONGEST_WORDS = 600;
 
 /** What went wrong, from here or from the other side. */
 interface Trouble {
@@ -106,7 +104,6 @@ function sentenceFor({ code, untrustedMessage, commandEnd }: Trouble, place: Pla
 
 /** The last lines that a command wrote before it failed. */
 function wordsOf(end: CommandEnd | undefined): string {
-  const lines = (end?.lastWords ?? '').split(/\r?\n/).filter((line) => line.trim() !== '');
-  const words = lines.join(' / ').slice(-LONGEST_WORDS);
-  return words === '' ? '' : `; its last words: ${printable(words, LONGEST_WORDS)}`;
+  const words = lastWords(end?.lastWords ?? '');
+  return words === '' ? '' : `; its last words: ${words}`;
 }

@@ -1,13 +1,21 @@
 import { spawn } from 'node:child_process';
 import type { Service } from '../../protocol/conversation.ts';
 import { messageOf, RefusedError, StorageError } from '../../shared/errors.ts';
+import { LastWill } from '../../shared/last-will.ts';
 import type { AgentConnector, AgentExit } from './agent-connector.ts';
 
 /** QREXEC_CLIENT in qubes-core-admin-client. */
 export const QREXEC_CLIENT = '/usr/lib/qubes/qrexec-client';
 
-/** What qrexec-client ends with when the service did not (libqrexec/qrexec.h of qubes-core-qrexec). */
-const EXIT = { problem: 125, refused: 126, serviceNotFound: 127 } as const;
+/**
+ * What qrexec-client ends with when the service did not (libqrexec/qrexec.h of qubes-core-qrexec). The
+ * shell that runs the service in the VM uses the same 126 and 127, but says why.
+ */
+const EXIT = { problem: 125, refused: 126, notFound: 127, connectionLost: 255 } as const;
+/** How qrexec-client's own words begin, after the time. */
+const CLIENT_WORDS = /qrexec-client\[\d+\]: /;
+/** What it says before it ends with 1, when the connection is lost within one of its messages. */
+const LOST_IN_MESSAGE = /qrexec-client\[\d+\]: \S+ Error while vchan /;
 /** A service that a signal ended has the signal's number added to this. */
 const SIGNAL_EXIT = 128;
 
@@ -38,10 +46,13 @@ export function qrexec(vm: string, options: QrexecOptions): AgentConnector {
       // It has nothing to put in order: the agent in the VM notices that its channel closed.
       killSignal: 'SIGKILL',
     });
+    // Without us it would go on for as long as the agent does, which may be stuck in a command.
+    const will = client.pid === undefined ? undefined : LastWill.toKillGroup(client.pid);
     const exited = new Promise<AgentExit>((resolve) => {
-      client.once('exit', (code, signal) =>
-        resolve({ exitCode: code ?? undefined, signal: signal ?? '' }),
-      );
+      client.once('exit', (code, signal) => {
+        will?.revoke();
+        resolve({ exitCode: code ?? undefined, signal: signal ?? '' });
+      });
     });
     await new Promise<void>((resolve, reject) => {
       client.once('spawn', resolve);
@@ -55,7 +66,7 @@ export function qrexec(vm: string, options: QrexecOptions): AgentConnector {
       stdout: client.stdout,
       stderr: client.stderr,
       exited,
-      explain: (exit) => explainExit(vm, service, exit),
+      explain: (exit, words) => explainExit(vm, service, exit, words),
     };
   };
 }
@@ -78,28 +89,51 @@ async function ensureRunning(vm: string, options: QrexecOptions): Promise<void> 
 }
 
 /** What it means when qrexec-client ends before the agent has said how things are. */
-function explainExit(vm: string, service: Service, exit: AgentExit): Error | undefined {
-  const { exitCode, signal } = exit;
-  if (exitCode === undefined) {
-    return new StorageError(`the connection to ${vm} was ended from outside (${signal})`);
+function explainExit(
+  vm: string,
+  service: Service,
+  { exitCode, signal }: AgentExit,
+  words: string,
+): Error | undefined {
+  const call = `coffer.${service}`;
+  if (exitCode === EXIT.connectionLost || (exitCode === 1 && LOST_IN_MESSAGE.test(words))) {
+    return new StorageError(
+      `the connection to ${vm} broke off: it shut down or crashed, or its qrexec agent did`,
+    );
   }
   switch (exitCode) {
-    case EXIT.serviceNotFound:
+    case undefined:
+      return new StorageError(`the connection to ${vm} was ended from outside (${signal})`);
+    case EXIT.notFound:
       return new RefusedError(
-        `coffer's agent is not installed in ${vm}: install the package qubes-coffer-vm in ${vm}, ` +
-          `or in its template and then restart ${vm} (/etc/qubes-rpc/coffer.${service} is missing there)`,
+        words === ''
+          ? `coffer's agent is not installed in ${vm}: install the package qubes-coffer-vm in ${vm}, ` +
+              `or in its template and then restart ${vm} (/etc/qubes-rpc/${call} is missing there)`
+          : `coffer's agent in ${vm} cannot run, for a program is missing there: install what the package qubes-coffer-vm depends on (${words})`,
       );
     case EXIT.refused:
       return new RefusedError(
-        `${vm} refused the call coffer.${service}: see its qrexec policy and its journal`,
+        words === ''
+          ? `${vm} refused the call ${call}: see its qrexec policy and its journal`
+          : `coffer's agent in ${vm} may not be run there: install the package qubes-coffer-vm anew (${words})`,
       );
     case EXIT.problem:
-      return new StorageError(
-        `qrexec cannot reach ${vm}: it shut down just now, or its qrexec agent does not answer`,
-      );
+      // When it does not get as far as the VM's qrexec agent, qrexec-client itself says so.
+      return CLIENT_WORDS.test(words)
+        ? new StorageError(
+            `qrexec cannot reach ${vm}: it shut down just now, or its qrexec agent does not answer`,
+          )
+        : new RefusedError(
+            `${vm} cannot start ${call}: look into its journal; perhaps /etc/qubes-rpc/${call} is not ` +
+              `executable there, or /etc/qubes/rpc-config/${call} is wrong${inBrackets(words)}`,
+          );
   }
   if (exitCode <= SIGNAL_EXIT) return undefined;
   return new StorageError(
     `coffer's agent in ${vm} was killed (signal ${exitCode - SIGNAL_EXIT}): is ${vm} out of memory?`,
   );
+}
+
+function inBrackets(words: string): string {
+  return words === '' ? '' : ` (${words})`;
 }

@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
+import { processesIn } from '../faults/processes.ts';
 import { Dom0, STORAGE_VM } from '../qubesd/dom0.ts';
 import { build } from './qubesd-build.ts';
 
@@ -37,6 +38,15 @@ async function atTerminal(
     }
   }
   return { status: await status, screen };
+}
+
+/** Fails after ten seconds. */
+async function waitUntil(holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error('it does not come about');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 describe('before a backup', () => {
@@ -176,6 +186,26 @@ describe('a backup fails, and nothing is stored', () => {
     const missing = await dom0.coffer([...TO_STORAGE, '.', 'work']);
     expect(missing).toMatchObject({ status: 5 });
     expect(missing.stderr).toMatch(/install the package qubes-coffer-vm in sys-net/);
+    expect(dom0.stored()).toEqual([]);
+  });
+
+  it('when coffer is killed; then nothing goes on in the storage VM', async () => {
+    await using dom0 = await Dom0.make();
+    const agents = () => processesIn(dom0.storage).filter(({ role }) => role === 'VM agent');
+    const command = ['--command', 'cat > /dev/null; touch taken; sleep 300'];
+    const coffer = dom0.start(['backup', '-d', STORAGE_VM, '-y', ...command, 'work']);
+    await waitUntil(() => dom0.stored().includes('taken'));
+    expect(agents()).not.toHaveLength(0);
+    coffer.kill('SIGKILL');
+    await waitUntil(() => processesIn(dom0.storage).length === 0);
+  });
+
+  it('when the storage VM is gone in the middle', async () => {
+    await using dom0 = await Dom0.make();
+    dom0.setQrexec({ vmDiesAfter: 5_000 });
+    const gone = await dom0.coffer([...TO_STORAGE, '.', 'work']);
+    expect(gone, gone.stderr).toMatchObject({ status: 4 });
+    expect(gone.stderr).toMatch(/the connection to sys-net broke off/);
     expect(dom0.stored()).toEqual([]);
   });
 

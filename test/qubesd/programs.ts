@@ -31,10 +31,14 @@ export interface QrexecSettings {
   readonly services: Readonly<Record<string, string>>;
   /** For each VM, its user's home. */
   readonly homes: Readonly<Record<string, string>>;
+  /** Where services begin; by default in the home, but qrexec's fork server may be elsewhere. */
+  readonly workingDirectory?: string;
   /** Every call is refused. */
   readonly refuse?: boolean;
   /** The service is killed when so many bytes have passed. */
   readonly dieAfter?: number;
+  /** The VM is gone when so many bytes have passed. */
+  readonly vmDiesAfter?: number;
 }
 
 /** Puts `qrexec-client` into `directory`, and gives its path. */

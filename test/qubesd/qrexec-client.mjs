@@ -1,22 +1,22 @@
 #!/usr/bin/env node
 /**
- * Plays /usr/lib/qubes/qrexec-client for calls from dom0 to a VM. Run through the script that
- * `programs.ts` writes:
+ * Plays /usr/lib/qubes/qrexec-client for calls from dom0 to a VM, as the real one of R4.2 and R4.3 was seen
+ * to behave. Run through the script that `programs.ts` writes:
  *   qrexec-client.mjs SETTINGS -d VM 'DEFAULT:QUBESRPC SERVICE+ARG dom0'
  * SETTINGS is a JSON file: { socketPath, services: { VM: directory }, homes: { VM: directory },
- * refuse?, dieAfter? }, where `refuse` makes every call end with the status of a refused one, and
- * `dieAfter` kills the service when it has sent or got so many bytes.
+ * workingDirectory?, refuse?, dieAfter?, vmDiesAfter? }, where services begin in `workingDirectory`, not in
+ * the home, `refuse` makes every call end with the status of a refused one, and the last two kill the
+ * service, or the VM, when so many bytes have passed.
  */
 import { spawn } from 'node:child_process';
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 
-// libqrexec/qrexec.h of qubes-core-qrexec.
-const EXIT = { problem: 125, refused: 126, serviceNotFound: 127 };
-/** No message of qrexec's is longer (MAX_DATA_CHUNK_V3). */
-const LONGEST = 65_536;
+// libqrexec/qrexec.h of qubes-core-qrexec; without a status from the VM it is -1.
+const EXIT = { problem: 125, refused: 126, connectionLost: 255 };
 
 const [settingsPath, ...words] = process.argv.slice(2);
 const settings = JSON.parse(readFileSync(settingsPath, 'utf8'));
@@ -42,55 +42,44 @@ function log(place, message) {
 }
 
 if ((await state()) !== 'Running') {
+  const file = 'qrexec-daemon-common.c';
   log(
-    'qrexec-daemon-common.c:234:connect_unix_socket',
+    `${file}:263:connect_unix_socket`,
     `connect /var/run/qubes/qrexec.${vm}: No such file or directory`,
   );
+  log(`${file}:31:negotiate_connection_params`, 'write daemon: Bad file descriptor');
   process.exit(EXIT.problem);
 }
 if (settings.refuse) process.exit(EXIT.refused);
-const path = join(settings.services[vm] ?? '/nowhere', service);
-try {
-  accessSync(path, constants.X_OK);
-} catch {
-  // The agent writes "Service not found" into the VM's own journal, and nothing comes to dom0.
-  process.exit(EXIT.serviceNotFound);
-}
 
-const child = spawn(path, argument === '' ? [] : [argument], {
-  cwd: settings.homes[vm],
-  env: {
-    HOME: settings.homes[vm],
-    USER: 'user',
-    LOGNAME: 'user',
-    SHELL: '/bin/bash',
-    PATH: '/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin',
-    QREXEC_REQUESTED_TARGET_TYPE: '',
-    QREXEC_SERVICE_FULL_NAME: `${service}+${argument}`,
-    QREXEC_REMOTE_DOMAIN: 'dom0',
-    QREXEC_SERVICE_ARGUMENT: argument,
-  },
-  stdio: ['pipe', 'pipe', 'inherit'],
+const agent = spawn(
+  process.execPath,
+  [
+    fileURLToPath(new URL('qrexec-agent.mjs', import.meta.url)),
+    settingsPath,
+    vm,
+    service,
+    argument,
+  ],
+  { stdio: ['pipe', 'pipe', 'pipe'], detached: true },
+);
+agent.stdin.on('error', () => undefined);
+process.stdin.on('error', () => agent.stdin.end());
+process.stdin.pipe(agent.stdin);
+agent.stderr.pipe(process.stderr);
+agent.stdout.pipe(process.stdout);
+// When nobody listens any more, the service is not told: what it says is dropped.
+process.stdout.on('error', () => {
+  agent.stdout.unpipe(process.stdout);
+  agent.stdout.resume();
 });
 
-let passed = 0;
-async function pass(from, to) {
-  for await (const piece of from) {
-    for (let at = 0; at < piece.length; at += LONGEST) {
-      const message = piece.subarray(at, at + LONGEST);
-      await new Promise((resolve) => to.write(message, () => resolve()));
-      passed += message.length;
-      if (settings.dieAfter !== undefined && passed >= settings.dieAfter) child.kill('SIGKILL');
-    }
-  }
-  to.end();
+const [status] = await once(agent, 'close');
+if (status === null) {
+  log(
+    'process_io.c:250:qrexec_process_io',
+    'vchan connection closed early (fds: 1 0 -1, status: -1 -1)',
+  );
 }
-child.stdin.on('error', () => undefined);
-process.stdout.on('error', () => child.kill());
-
-const ended = new Promise((resolve) => {
-  child.once('exit', (status, signal) => resolve(signal === null ? status : 128 + 9));
-});
-pass(process.stdin, child.stdin).catch(() => child.stdin.destroy());
-await pass(child.stdout, process.stdout).catch(() => undefined);
-process.exit(await ended);
+process.exitCode = status ?? EXIT.connectionLost;
+process.stdin.destroy();

@@ -54,6 +54,7 @@ function placeDoubles(): void {
     socketPath: '/var/run/qubesd.sock',
     services: { 'sys-net': '/etc/qubes-rpc' },
     homes: { 'sys-net': '/home/user' },
+    workingDirectory: '/',
   };
   writeFileSync(path.join(root.path, 'settings.json'), JSON.stringify(settings));
   const program = (file: string, words: string): void =>

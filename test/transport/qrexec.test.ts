@@ -50,8 +50,8 @@ async function endOf(agent: AgentProcess): Promise<Error | undefined> {
   agent.stdin.on('error', () => undefined);
   agent.stdin.end();
   agent.stdout.resume();
-  agent.stderr.resume();
-  return agent.explain?.(await agent.exited);
+  const words = text(agent.stderr);
+  return agent.explain?.(await agent.exited, await words);
 }
 
 it('starts a halted VM, says so, and runs the service as its user', async () => {
@@ -65,7 +65,7 @@ it('starts a halted VM, says so, and runs the service as its user', async () => 
   expect(await text(agent.stdout)).toBe(`${home}|dom0|coffer.Store+|0\n`);
   expect(await text(agent.stderr)).toBe('words\n');
   expect(await agent.exited).toEqual({ exitCode: 0, signal: '' });
-  expect(agent.explain?.(await agent.exited)).toBeUndefined();
+  expect(agent.explain?.(await agent.exited, 'words')).toBeUndefined();
   expect(started).toEqual(['sys-net']);
 
   await endOf(await connect('Store', never));
@@ -87,6 +87,48 @@ it('tells what to install where the agent is missing', async () => {
   const error = await endOf(await connect('Store', never));
   expect(error).toBeInstanceOf(RefusedError);
   expect(error?.message).toMatch(/not installed in sys-net: install the package qubes-coffer-vm/);
+});
+
+it('tells what is wrong where the agent is there and cannot be started', async () => {
+  await using notExecutable = await makeScene();
+  const { connect } = storageVm(notExecutable, 'true');
+  chmodSync(join(notExecutable.directory, 'qubes-rpc/coffer.Store'), 0o644);
+  const first = await endOf(await connect('Store', never));
+  expect(first).toBeInstanceOf(RefusedError);
+  expect(first?.message).toMatch(/sys-net cannot start coffer.Store.*not executable/);
+
+  const reason = async (service: string) => {
+    await using scene = await makeScene();
+    return await endOf(await storageVm(scene, service).connect('Store', never));
+  };
+  const incomplete = await reason('exec /usr/bin/no-such-node');
+  expect(incomplete).toBeInstanceOf(RefusedError);
+  expect(incomplete?.message).toMatch(/a program is missing there.*no-such-node: not found/);
+
+  const forbidden = await reason('exec /etc/passwd');
+  expect(forbidden).toBeInstanceOf(RefusedError);
+  expect(forbidden?.message).toMatch(/may not be run there.*Permission denied/);
+
+  // The VM's own qrexec agent: `force-user` names nobody.
+  const noUser = await reason('echo "qrexec-agent[7]: user x does not exist" >&2; exit 125');
+  expect(noUser).toBeInstanceOf(RefusedError);
+  expect(noUser?.message).toMatch(/cannot start coffer.Store.*user x does not exist/);
+});
+
+it('notices when the VM is gone in the middle', async () => {
+  const reason = async (service: string, faults?: Partial<QrexecSettings>) => {
+    await using scene = await makeScene();
+    return await endOf(await storageVm(scene, service, faults).connect('Store', never));
+  };
+  const gone = await reason('exec cat /dev/zero', { vmDiesAfter: 65_536 });
+  expect(gone).toBeInstanceOf(StorageError);
+  expect(gone?.message).toMatch(/the connection to sys-net broke off/);
+
+  // When it is in the middle of one of qrexec's own messages.
+  const said =
+    'qrexec-client[7]: process_io.c:39:handle_vchan_error: Error while vchan read, exiting';
+  const within = await reason(`echo "2026-11-24 17:00:06.494 ${said}" >&2; exit 1`);
+  expect(within?.message).toMatch(/the connection to sys-net broke off/);
 });
 
 it('tells a refused call, an agent that is killed and one that fails apart', async () => {
@@ -216,6 +258,21 @@ describe('the VM agent behind qrexec', () => {
       expect.stringMatching(/sys-net was killed \(signal 9\)/),
     );
     expect(files).not.toContain('backup');
+  });
+
+  it('that is killed while it gives is said to be killed, not to lie', async () => {
+    await using scene = await makeScene();
+    // In the middle of a message.
+    const { connect, home } = storageVm(scene, undefined, { dieAfter: 500_000 });
+    const service = join(scene.directory, 'qubes-rpc/coffer.Fetch');
+    writeFileSync(service, `#!/bin/sh\n${runAgent.replace('Store', 'Fetch')}\n`, { mode: 0o755 });
+    writeFileSync(join(home, 'backup'), content);
+    const storage = new AgentStorage('sys-net', connect);
+    await using source = await storage.openSource({ file: 'backup' }, never);
+    const reading = async () => {
+      for await (const bytes of source.read()) expect(bytes.length).toBeGreaterThan(0);
+    };
+    await expect(reading()).rejects.toThrow(/sys-net was killed \(signal 9\)/);
   });
 
   it('that fails is heard, without what would change the terminal', async () => {

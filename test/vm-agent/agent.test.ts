@@ -2,12 +2,16 @@ import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Channel } from '../../protocol/channel.ts';
-import { FetchConversation, StoreConversation } from '../../protocol/conversation.ts';
+import {
+  BrowseConversation,
+  FetchConversation,
+  StoreConversation,
+} from '../../protocol/conversation.ts';
 import type { Conversation, Service } from '../../protocol/conversation.ts';
 import { MOST_CREDIT, PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
@@ -219,6 +223,31 @@ describe('the agent, with a command,', () => {
   it('refuses an empty one', async () => {
     using home = new Home();
     await expect(storing(home, { command: ' ' })).rejects.toThrow('bad-request');
+  });
+});
+
+describe('the agent, when dom0 goes away and qrexec shuts its input only,', () => {
+  it('gives up what it is about to give', async () => {
+    using home = new Home();
+    await using agent = await fetching(home, { command: 'cat /dev/zero' });
+    await agent.channel.send({ kind: 'read', bytes: MOST_CREDIT });
+    await agent.channel.expect('data');
+    // Nobody reads on: by now it waits for room.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    agent.process.stdin.end();
+    await eventually(() => agent.process.exitCode === 0, 'the end of the agent');
+  });
+
+  it('gives up listing', async () => {
+    using home = new Home();
+    for (let i = 0; i < 3_000; i++) writeFileSync(path.join(home.backups, `${i}`.padEnd(200)), '');
+    await using agent = new Agent(home, 'Browse', new BrowseConversation());
+    await agent.channel.send({ kind: 'browseRequest', version, directory: 'backups' });
+    await agent.channel.expect('ready', 5_000);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(agent.process.exitCode).toBeNull();
+    agent.process.stdin.end();
+    await eventually(() => agent.process.exitCode === 0, 'the end of the agent');
   });
 });
 
