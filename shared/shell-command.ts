@@ -55,11 +55,12 @@ class ShellCommand {
     if (end.exitStatus !== 0) throw new StorageProblem('command-failed', describe(end), end);
   }
 
-  /** Ends the command and all that it started: politely, then by force. */
+  /**
+   * Ends the command and all that it started: politely, then by force. Its input ends only after that: a
+   * command that saw the end of a stream which was cut short would take it for whole.
+   */
   async stop(): Promise<void> {
     const { pid } = this.#child;
-    this.#child.stdin?.destroy();
-    this.#child.stdout?.destroy();
     if (pid !== undefined && this.#will !== undefined) {
       const deadline = performance.now() + GRACE;
       let isThere = signalGroup(pid, 'SIGTERM');
@@ -69,6 +70,8 @@ class ShellCommand {
       }
       if (isThere) signalGroup(pid, 'SIGKILL');
     }
+    this.#child.stdin?.destroy();
+    this.#child.stdout?.destroy();
     await this.#ended;
     this.#will?.revoke();
     this.#will = undefined;
