@@ -1,6 +1,7 @@
 import { FetchConversation } from '../../protocol/conversation.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { FetchSource, Ready } from '../../protocol/messages.ts';
+import { ChannelClosedError } from '../../protocol/protocol-error.ts';
 import { FailedError } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { KiB, MiB } from '../../shared/sizes.ts';
@@ -114,7 +115,12 @@ export class AgentSource implements Source {
   /** Fills `#rest`, unless the source has come to its end. */
   async #receive(end: number): Promise<void> {
     if (this.#hasEnded) return;
-    await this.#giveCredit(end);
+    try {
+      await this.#giveCredit(end);
+    } catch (error) {
+      // An agent that fails ends; what it said last is still to be received.
+      if (!(error instanceof ChannelClosedError)) throw error;
+    }
     this.#rest = await this.#receiveChunk();
   }
 
