@@ -13,7 +13,7 @@ import { openHeaderless, openQubes3 } from '../../dom0-agent/archive/qubes3/read
 import { openQubes4 } from '../../dom0-agent/archive/qubes4/reader.ts';
 
 /** Real backups, made with the official tools; see `expected.json` beside them. */
-const FIXTURES = fileURLToPath(new URL('../../../shared/fixtures/', import.meta.url));
+const FIXTURES = fileURLToPath(new URL('../fixtures/official/', import.meta.url));
 
 interface Expected {
   passphrase: string;

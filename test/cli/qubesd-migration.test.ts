@@ -45,7 +45,7 @@ async function everythingOf(dom0: Dom0, name: string): Promise<object> {
   };
 }
 
-/** The system of the facts, with about everything that a VM can have. */
+/** The recorded system, with about everything that a VM can have. */
 async function oldSystem(): Promise<Dom0> {
   const dom0 = await Dom0.make();
   const { store, socketPath } = dom0.qubesd;

@@ -12,9 +12,9 @@ import {
 import { formatFirewallXml, parseFirewallXml } from '../../dom0-agent/qubes/firewall-xml.ts';
 import type { FirewallRule } from '../../dom0-agent/qubes/qube.ts';
 
-const FACTS = join(import.meta.dirname, '../../../shared/facts');
-const factsXml = await readFile(join(FACTS, 'firewall-r4.xml'), 'utf8');
-/** What qubesd answered for `factsXml`. */
+const RECORDED = join(import.meta.dirname, '../fixtures/qubesd');
+const recordedXml = await readFile(join(RECORDED, 'firewall-r4.xml'), 'utf8');
+/** What qubesd answered for `recordedXml`. */
 const factsLines =
   'action=accept dst4=192.0.2.0/24 proto=tcp dstports=443-443 comment=office\n' +
   'action=accept specialtarget=dns\n' +
@@ -60,11 +60,11 @@ const rule: fc.Arbitrary<FirewallRule> = fc
 
 describe('firewall rules', () => {
   it('of a real firewall.xml become the lines that qubesd gave', () => {
-    expect(formatFirewallLines(parseFirewallXml(factsXml))).toBe(factsLines);
+    expect(formatFirewallLines(parseFirewallXml(recordedXml))).toBe(factsLines);
   });
 
   it('of qubesd become the firewall.xml that it keeps', () => {
-    expect(formatFirewallXml(parseFirewallLines(factsLines))).toBe(factsXml);
+    expect(formatFirewallXml(parseFirewallLines(factsLines))).toBe(recordedXml);
   });
 
   it('are the same after they were lines, or XML', () => {
@@ -119,9 +119,9 @@ describe('firewall rules', () => {
 
   it.each([
     ['of R3', '<QubesFirewallRules policy="allow"/>'],
-    ['of a version to come', factsXml.replace('"2"', '"3"')],
-    ['with an entity', `<!DOCTYPE a [<!ENTITY b "c">]>${factsXml}`],
-    ['cut short', factsXml.slice(0, -12)],
+    ['of a version to come', recordedXml.replace('"2"', '"3"')],
+    ['with an entity', `<!DOCTYPE a [<!ENTITY b "c">]>${recordedXml}`],
+    ['cut short', recordedXml.slice(0, -12)],
   ])('in a firewall.xml %s are refused', (_, text) => {
     expect(() => parseFirewallXml(text)).toThrow(DamagedError);
   });

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +8,8 @@ import type { Machine } from './methods.ts';
 import { Qubesd } from './server.ts';
 import { firewallLines, parseStore } from './store.ts';
 
-/** The facts that a real qubesd left, beside the repository. */
-export const FACTS = fileURLToPath(new URL('../../../shared/facts/', import.meta.url));
+/** What a real qubesd answered, and the system that it answered for. */
+export const RECORDED = fileURLToPath(new URL('../fixtures/qubesd/', import.meta.url));
 
 export interface Scene extends AsyncDisposable {
   /** Holds everything of this scene; the pool `varlibqubes` is its folder `pool`. */
@@ -27,13 +27,13 @@ export interface SceneOptions {
 /** A running double of qubesd, with the system that the transcripts come from unless told. */
 export async function makeScene(options: SceneOptions = {}): Promise<Scene> {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-qubesd-'));
-  const store = parseStore(options.xml ?? readFileSync(join(FACTS, 'qubes-r4.xml'), 'utf8'));
+  const store = parseStore(options.xml ?? readFileSync(join(RECORDED, 'qubes-r4.xml'), 'utf8'));
   if (options.keepPools !== true) {
     store.pools.get('varlibqubes')?.set('dir_path', join(directory, 'pool'));
   }
   const work = store.qubes.get('work');
-  if (work !== undefined && existsSync(join(FACTS, 'firewall-r4.xml'))) {
-    work.firewall = firewallLines(readFileSync(join(FACTS, 'firewall-r4.xml'), 'utf8'));
+  if (work !== undefined) {
+    work.firewall = firewallLines(readFileSync(join(RECORDED, 'firewall-r4.xml'), 'utf8'));
     work.notes = 'quarterly reports\nlive here\n';
   }
   const socketPath = join(directory, 'qubesd.sock');

@@ -28,7 +28,7 @@ export interface QubesdOptions {
 
 /**
  * A stand-in for qubesd: keeps the state of a Qubes system, and answers at a Unix socket as the
- * real one was seen to (admin-api-transcript.jsonl in the facts).
+ * real one was seen to (test/fixtures/qubesd/admin-api-transcript.jsonl).
  */
 export class Qubesd implements AsyncDisposable {
   readonly store: Store;

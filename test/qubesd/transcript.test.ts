@@ -8,7 +8,7 @@ import { expect, it } from 'vitest';
 
 import { imagePath } from './volumes.ts';
 import { makeImportService } from './programs.ts';
-import { FACTS, makeScene } from './scene.ts';
+import { RECORDED, makeScene } from './scene.ts';
 
 interface Recorded {
   readonly method: string;
@@ -27,7 +27,7 @@ interface RecordedImport {
 }
 
 const read = <T>(name: string): T[] =>
-  readFileSync(join(FACTS, name), 'utf8')
+  readFileSync(join(RECORDED, name), 'utf8')
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as T);

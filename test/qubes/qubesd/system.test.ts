@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 import { openQubesdSystem } from '../../../dom0-agent/qubes/qubesd/system.ts';
 import { FailedError, RefusedError } from '../../../shared/errors.ts';
-import { FACTS, makeScene, type Scene } from '../../qubesd/scene.ts';
+import { RECORDED, makeScene, type Scene } from '../../qubesd/scene.ts';
 
 const systemOf = (scene: Scene) => openQubesdSystem({ socketPath: scene.qubesd.socketPath });
 
@@ -102,7 +102,7 @@ describe('what there is', () => {
   });
 
   it('asks 300 VMs in a few seconds', async () => {
-    const one = readFileSync(join(FACTS, 'qubes-r4.xml'), 'utf8');
+    const one = readFileSync(join(RECORDED, 'qubes-r4.xml'), 'utf8');
     const [work = ''] = /<domain id="domain-5"[\s\S]*?<\/domain>/.exec(one) ?? [];
     const copies = Array.from({ length: 300 }, (_, i) =>
       work.replaceAll('work', `copy${i}`).replaceAll('domain-5', `domain-${i + 100}`),

@@ -11,8 +11,8 @@ import {
 import { parseQubesXml } from '../../../dom0-agent/qubes/store/parse.ts';
 import type { StoredQube } from '../../../dom0-agent/qubes/store/qubes-store.ts';
 
-const FACTS = join(import.meta.dirname, '../../../../shared/facts');
-const system = parseQubesXml(await readFile(join(FACTS, 'qubes-r4.xml'), 'utf8'));
+const RECORDED = join(import.meta.dirname, '../../fixtures/qubesd');
+const system = parseQubesXml(await readFile(join(RECORDED, 'qubes-r4.xml'), 'utf8'));
 const qubeCalled = (name: string): StoredQube => {
   const found = system.qubes.find((qube) => qube.name === name);
   return found ?? expect.fail(`there is no ${name}`);

@@ -8,7 +8,7 @@ import { formatQubesXml } from '../../../dom0-agent/qubes/store/format.ts';
 import { parseQubesXml } from '../../../dom0-agent/qubes/store/parse.ts';
 import { arbitraryStore, dom0 } from './arbitrary-qube.ts';
 
-const FACTS = join(import.meta.dirname, '../../../../shared/facts');
+const RECORDED = join(import.meta.dirname, '../../fixtures/qubesd');
 
 const DOM0 = `<domain id="domain-0" class="AdminVM">
   <properties><property name="label">black</property></properties></domain>`;
@@ -36,7 +36,7 @@ const messageOfParsing = (text: string): string => {
 describe('the qubes.xml of a real system', () => {
   it('is read whole', async () => {
     const { qubes, labels, pools, properties } = parseQubesXml(
-      await readFile(join(FACTS, 'qubes-r4.xml'), 'utf8'),
+      await readFile(join(RECORDED, 'qubes-r4.xml'), 'utf8'),
     );
     expect(qubes.map(({ name }) => name)).toEqual([
       'dom0',
@@ -69,7 +69,7 @@ describe('the qubes.xml of a real system', () => {
   });
 
   it('is the same after it was written and read again', async () => {
-    const read = parseQubesXml(await readFile(join(FACTS, 'qubes-r4.xml'), 'utf8'));
+    const read = parseQubesXml(await readFile(join(RECORDED, 'qubes-r4.xml'), 'utf8'));
     expect(parseQubesXml(formatQubesXml(read))).toEqual(read);
   });
 });
@@ -187,7 +187,7 @@ describe('a hostile qubes.xml', () => {
   });
 
   it('is cut anywhere, and always refused', async () => {
-    const whole = (await readFile(join(FACTS, 'qubes-r4.xml'), 'utf8')).trimEnd();
+    const whole = (await readFile(join(RECORDED, 'qubes-r4.xml'), 'utf8')).trimEnd();
     for (let length = 0; length < whole.length; length += 97) {
       expect(messageOfParsing(whole.slice(0, length))).toMatch(/^qubes\.xml /);
     }
