@@ -13,6 +13,10 @@ export interface Volume {
   readonly vid: string;
   /** Whether the volume's content outlives the VM's run: only these belong in a backup. */
   readonly saveOnStop: boolean;
+  /** How many former contents the pool keeps; see `hasNoSavedState` for -1. Undefined: not known. */
+  readonly revisionsToKeep?: number | undefined;
+  /** Whether it is encrypted with a key that is gone after the run. Undefined: not known. */
+  readonly ephemeral?: boolean | undefined;
 }
 
 /** A device that a VM is given at its start, or asks for. */
@@ -45,6 +49,14 @@ export interface Qube {
 /** The volumes of a VM that belong in a backup. */
 export function savedVolumes(qube: Qube): Volume[] {
   return qube.volumes.filter((volume) => volume.saveOnStop);
+}
+
+/**
+ * Whether a VM works on the volume's only content while it runs, rather than on a copy that becomes the
+ * content at its shutdown: then nothing is saved apart (`snapshots_disabled` of qubes/storage).
+ */
+export function hasNoSavedState({ saveOnStop, revisionsToKeep }: Volume): boolean {
+  return saveOnStop && revisionsToKeep === -1;
 }
 
 /** Qubes' rule for names (qubes.vm.validate_name in qubes-core-admin). */

@@ -60,11 +60,12 @@ function volumesOf(
     pool,
     vid: `${poolDirectoryOf(wanted)}/${name}`,
     saveOnStop,
-    settings: settings(1, true, false),
+    revisionsToKeep: 1,
+    settings: settings(true, false),
   });
   const madeFrom = (source: StoredVolume): StoredVolume => ({
     ...own(source.name, source.size, false),
-    settings: new Map([...settings(1, true, true), ['source', source.vid]]),
+    settings: new Map([...settings(true, true), ['source', source.vid]]),
   });
   const rootOfTemplate = template?.volumes.find(({ name }) => name === 'root');
   const privateOfTemplate =
@@ -78,7 +79,8 @@ function volumesOf(
     pool: store.properties.get('default_pool_kernel') ?? 'linux-kernel',
     vid: store.properties.get('default_kernel') ?? '',
     saveOnStop: false,
-    settings: settings(0, false, false),
+    revisionsToKeep: 0,
+    settings: settings(false, false),
   };
   return [
     rootOfTemplate === undefined ? own('root', ROOT_SIZE, true) : madeFrom(rootOfTemplate),
@@ -90,10 +92,9 @@ function volumesOf(
   ];
 }
 
-function settings(revisions: number, writable: boolean, snapOnStart: boolean): Map<string, string> {
+function settings(writable: boolean, snapOnStart: boolean): Map<string, string> {
   const word = (yes: boolean): string => (yes ? 'True' : 'False');
   return new Map([
-    ['revisions_to_keep', `${revisions}`],
     ['rw', word(writable)],
     ['snap_on_start', word(snapOnStart)],
   ]);

@@ -71,6 +71,9 @@ export function parseVolume(name: string, reply: string): Volume {
     pool: fieldOf(fields, 'pool'),
     vid: fieldOf(fields, 'vid'),
     saveOnStop: fieldOf(fields, 'save_on_stop') === 'True',
+    revisionsToKeep: wholeNumber(fields.get('revisions_to_keep')),
+    // R4.0 has none.
+    ephemeral: fields.has('ephemeral') ? fields.get('ephemeral') === 'True' : undefined,
   };
 }
 
@@ -87,6 +90,10 @@ function byteCount(text: string): number {
     throw new FailedError(`qubesd gave "${text}" as a number of bytes`);
   }
   return bytes;
+}
+
+function wholeNumber(text: string | undefined): number | undefined {
+  return text !== undefined && /^-?\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
 function cutAt(text: string, separator: string): [string, string] {

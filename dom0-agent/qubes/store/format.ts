@@ -86,15 +86,31 @@ function fieldsOf({ name, qubeClass, qid, uuid, label }: StoredQube): [string, s
   ];
 }
 
-function formatVolume({ name, pool, vid, size, saveOnStop, settings }: StoredVolume): NewElement {
+function formatVolume(volume: StoredVolume): NewElement {
+  const { name, pool, vid, size, saveOnStop, revisionsToKeep, ephemeral, settings } = volume;
   return element('volume', [
     ['name', name],
     ['pool', pool],
     ['vid', vid],
     ['size', `${size}`],
-    ['save_on_stop', saveOnStop ? 'True' : 'False'],
+    ['save_on_stop', switchWord(saveOnStop)],
+    ...attribute('revisions_to_keep', revisionsToKeep, String),
+    ...attribute('ephemeral', ephemeral, switchWord),
     ...settings,
   ]);
+}
+
+/** None when the value is not known. */
+function attribute<T>(
+  name: string,
+  value: T | undefined,
+  format: (value: T) => string,
+): [string, string][] {
+  return value === undefined ? [] : [[name, format(value)]];
+}
+
+function switchWord(value: boolean): string {
+  return value ? 'True' : 'False';
 }
 
 function formatProperties(properties: ReadonlyMap<string, string>): NewElement {

@@ -120,7 +120,7 @@ function labelOf(name: string, untrustedLabel = '', labels: readonly Label[]): s
 }
 
 function volumesOf(domain: Element): StoredVolume[] {
-  const known = ['name', 'pool', 'vid', 'size', 'save_on_stop'];
+  const known = ['name', 'pool', 'vid', 'size', 'save_on_stop', 'revisions_to_keep', 'ephemeral'];
   const volumes = within(domain, 'volume-config', 'volume').map((volume): StoredVolume => {
     const untrustedName = attributeOf(volume, 'name', WHAT);
     const untrustedSize = volume.getAttribute('size') ?? '0';
@@ -136,6 +136,8 @@ function volumesOf(domain: Element): StoredVolume[] {
       pool: volume.getAttribute('pool') ?? '',
       vid: volume.getAttribute('vid') ?? '',
       saveOnStop: volume.getAttribute('save_on_stop') === 'True',
+      revisionsToKeep: revisionsOf(volume.getAttribute('revisions_to_keep')),
+      ephemeral: switchOf(volume.getAttribute('ephemeral')),
       settings: attributesOf(volume, known),
     };
   });
@@ -155,6 +157,16 @@ function propertiesOf(parent: Element): Map<string, string> {
 /** A feature without text is set, but empty. */
 function featuresOf(domain: Element): Map<string, string> {
   return pairsOf(within(domain, 'features', 'feature'), 'name', (feature) => textOf(feature, WHAT));
+}
+
+/** What Qubes would not take is as if it were not there: it must not keep a volume from its restore. */
+function revisionsOf(untrustedNumber: string | null): number | undefined {
+  return /^(-1|\d{1,9})$/.test(untrustedNumber ?? '') ? Number(untrustedNumber) : undefined;
+}
+
+function switchOf(untrustedWord: string | null): boolean | undefined {
+  if (untrustedWord === 'True') return true;
+  return untrustedWord === 'False' ? false : undefined;
 }
 
 function within(parent: Element, group: string, name: string): Element[] {

@@ -2,7 +2,7 @@ import type { Qube, Volume } from '../qube.ts';
 
 /** A volume as qubes.xml keeps it. `usage` is never known there. */
 export interface StoredVolume extends Volume {
-  /** The other attributes, as they stand: `rw`, `snap_on_start`, `source`, `revisions_to_keep`, … */
+  /** The other attributes, as they stand: `rw`, `snap_on_start`, `source`, … */
   readonly settings: ReadonlyMap<string, string>;
 }
 

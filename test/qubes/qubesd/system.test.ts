@@ -44,6 +44,8 @@ describe('what there is', () => {
         pool: 'varlibqubes',
         vid: 'appvms/work/private',
         saveOnStop: true,
+        revisionsToKeep: 1,
+        ephemeral: false,
       },
     ]);
     // Set to none is not the same as not set.

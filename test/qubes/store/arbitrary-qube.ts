@@ -43,6 +43,8 @@ const volume = (name: string): fc.Arbitrary<StoredVolume> =>
     pool: text,
     vid: text,
     saveOnStop: fc.boolean(),
+    revisionsToKeep: fc.option(fc.integer({ min: -1, max: 999_999_999 }), { nil: undefined }),
+    ephemeral: fc.option(fc.boolean(), { nil: undefined }),
     settings: fc.constant(new Map([['rw', 'True']])),
   });
 

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { DamagedError } from '../../../shared/errors.ts';
@@ -40,6 +41,41 @@ describe("a backup's qubes.xml", () => {
       2147483648,
     ]);
   });
+
+  it('keeps what was set of each volume, and nothing of where it lay', () => {
+    fc.assert(
+      fc.property(
+        fc.option(fc.integer({ min: -1, max: 1000 }), { nil: undefined }),
+        fc.option(fc.boolean(), { nil: undefined }),
+        (revisionsToKeep, ephemeral) => {
+          const volumes = work.qube.volumes.map((each) => ({
+            ...each,
+            revisionsToKeep,
+            ephemeral,
+          }));
+          const qubes = [{ ...work, qube: { ...work.qube, volumes } }];
+          const read = readBackupQubesXml(
+            backupQubesXml({ ...backup, qubes, dom0: qubeCalled('dom0') }),
+          );
+          for (const volume of read.qubes[0]?.qube.volumes ?? []) {
+            expect(volume).toMatchObject({ revisionsToKeep, ephemeral, settings: new Map() });
+          }
+          expect(read.qubes[0]?.qube.volumes).toHaveLength(volumes.length);
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
+  it.each(['', '-2', '1.5', '99999999999', 'many'])(
+    'with "%s" revisions to keep is read as if nothing was said of them',
+    (untrusted) => {
+      const odd = text.replaceAll(/revisions_to_keep="\d+"/g, `revisions_to_keep="${untrusted}"`);
+      expect(odd).not.toBe(text);
+      const [{ qube } = expect.fail()] = readBackupQubesXml(odd).qubes;
+      expect(qube.volumes.every((volume) => volume.revisionsToKeep === undefined)).toBe(true);
+    },
+  );
 
   it('holds nothing of VMs that are not in it, but what the VMs in it refer to', () => {
     for (const other of ['sys-net', 'sys-firewall', 'dev-box', 'c678f94c']) {
