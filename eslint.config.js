@@ -47,6 +47,12 @@ export default defineConfig(
       ],
       // Only the command line speaks to the user.
       'no-console': 'error',
+      // What these make differs by locale and by edition of Node: shared/local-time.ts formats times.
+      'no-restricted-globals': ['error', 'Intl'],
+      'no-restricted-syntax': [
+        'error',
+        'MemberExpression[property.name=/^(toLocale|toUTC|toDateS)/]',
+      ],
     },
   })),
   {

@@ -7,7 +7,7 @@ export const LARGEST_HEADER = 16 * 1024;
 
 /**
  * Takes the bytes of `backup-header` apart: lines `key=value` of letters, digits and `-`, no key twice
- * (facts/archive-formats.md). Throws DamagedError.
+ * (docs/official-formats.md). Throws DamagedError.
  */
 export function parseHeaderText(untrustedBytes: Buffer): Map<string, string> {
   const untrustedLines = untrustedBytes.toString('latin1').split('\n');

@@ -4,7 +4,7 @@ import { DamagedError } from '../../shared/errors.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
 
 /**
- * The file format of the scrypt utility (its source's FORMAT, facts/archive-formats.md):
+ * The file format of the scrypt utility (its source's FORMAT, docs/official-formats.md):
  *
  *     0  `scrypt`   6  version 0   7  log2 N   8  r   12  p   16  salt (32)
  *     48  SHA-256 of 0–47, first 16 bytes      64  HMAC-SHA256 of 0–63      96  AES-256-CTR ciphertext

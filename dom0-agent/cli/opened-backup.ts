@@ -1,3 +1,4 @@
+import { formatTime } from '../../shared/local-time.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { ArchiveReader } from '../archive/archive.ts';
 import { openArchive } from '../archive/open.ts';
@@ -42,8 +43,4 @@ export function describeBackup({ source, reader: { header }, contents }: OpenedB
   const size = source.size === undefined ? '' : `, ${formatSize(source.size)}`;
   const secrecy = header.encrypted ? 'encrypted' : 'not encrypted';
   return `A backup in the format ${header.format}${made}${size}, ${secrecy}.`;
-}
-
-function formatTime(time: Date): string {
-  return time.toLocaleString('sv-SE', { timeZoneName: 'short' });
 }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { chown, mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FailedError, RefusedError, messageOf, systemCodeOf } from '../../shared/errors.ts';
+import { timeInName } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import { feed } from '../archive/feed.ts';
 
@@ -10,8 +11,7 @@ export const HALF_RESTORED_HOME = '.home-restore-';
 
 /** The directory in dom0's home that a home from a backup goes into: never over existing files. */
 export function homeRestoreDirectory(home: string, now: Date): string {
-  const time = now.toISOString().slice(0, 19).replaceAll(':', '');
-  return join(home, `home-restore-${time}`);
+  return join(home, `home-restore-${timeInName(now)}`);
 }
 
 /**

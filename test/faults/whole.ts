@@ -65,7 +65,7 @@ function settingsOf(all: ReadonlyMap<string, string>, name: string): string {
 function restoredHomes(all: ReadonlyMap<string, string>, added: readonly string[]): Whole[] {
   const tops = added.flatMap((thing) => {
     const top = thing.startsWith(HOME) ? thing.slice(HOME.length).split('/')[0] : undefined;
-    return top !== undefined && /^home-restore-[\dT-]+Z?$/.test(top) ? [top] : [];
+    return top !== undefined && /^home-restore-[\dT-]+$/.test(top) ? [top] : [];
   });
   const originals = [...all].filter(
     ([thing]) => thing.startsWith(HOME) && !thing.startsWith(`${HOME}home-restore-`),

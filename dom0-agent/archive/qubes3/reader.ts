@@ -11,7 +11,7 @@ import { type MacedPart, holdMaced } from './maced-parts.ts';
 import { headerFromContent, verifiedHeader } from './opening.ts';
 
 /**
- * Opens an archive of format 3 or 2 (facts/archive-formats.md). Throws WrongPassphraseError,
+ * Opens an archive of format 3 or 2 (docs/official-formats.md). Throws WrongPassphraseError,
  * DamagedError, or FailedError for algorithms that this machine does not offer.
  */
 export async function openQubes3(

@@ -20,7 +20,7 @@ import {
 } from './sealed-parts.ts';
 
 /**
- * Opens an archive of format 4 (facts/archive-formats.md): `backup-header.hmac` holds the header, as a
+ * Opens an archive of format 4 (docs/official-formats.md): `backup-header.hmac` holds the header, as a
  * scrypt file. Throws WrongPassphraseError, DamagedError, or FailedError when there is no memory for the
  * key derivation.
  */

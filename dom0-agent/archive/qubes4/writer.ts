@@ -53,7 +53,7 @@ interface MemberToSeal {
 
 /**
  * Writes an archive of format 4, in one pass, that the official tools restore
- * (facts/archive-formats.md), and a manifest behind it. Reading, compressing, the derivations of the
+ * (docs/official-formats.md), and a manifest behind it. Reading, compressing, the derivations of the
  * keys and writing go on at the same time.
  */
 export async function writeQubes4(

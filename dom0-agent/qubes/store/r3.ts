@@ -33,7 +33,7 @@ export function isR3QubesXml(text: string): boolean {
 
 /**
  * Reads the qubes.xml of a backup of formats 2 and 3: an element for each VM, everything in attributes,
- * references by number (facts/archive-formats.md). The settings are translated to those of R4, as
+ * references by number (docs/official-formats.md). The settings are translated to those of R4, as
  * the official tool does (qubes-core-admin-client, qubesadmin/backup/core2.py). The text is
  * authenticated, but an old system that was compromised may have written it. Throws DamagedError.
  */
