@@ -1,4 +1,7 @@
-import { DamagedError } from '../../shared/errors.ts';
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { DamagedError, RefusedError } from '../../shared/errors.ts';
 import { FilterError, filter } from './filter.ts';
 
 /** The filters that coffer compresses with, and how each is called: all cores, nothing printed. */
@@ -26,6 +29,20 @@ const DECOMPRESSORS: ReadonlyMap<string, string> = new Map([
   ['pixz', 'xz'],
   ['lzma', 'xz'],
 ]);
+
+/** Throws RefusedError when the program of a filter is not on this machine. */
+export async function requireCompressor(name: CompressionFilter): Promise<void> {
+  for (const directory of (process.env['PATH'] ?? '').split(delimiter)) {
+    const isThere = await access(join(directory, name), constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) return;
+  }
+  throw new RefusedError(
+    `the program ${name} is not installed: install it, or choose another with --compress-filter`,
+  );
+}
 
 /** `source`, compressed. Throws FilterError. */
 export function compress(

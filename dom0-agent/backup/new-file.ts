@@ -14,17 +14,20 @@ export interface NewFile {
 /**
  * Opens the file of a backup that is begun at `created`. Where backups are begun in the same second, the later
  * ones get a number behind their name. Throws what `openSink` does.
+ *
+ * @param expectedBytes refused when there is less space
  */
 export async function openNewFile(
   storage: Storage,
   directory: string,
   created: Date,
+  expectedBytes: number,
   signal: AbortSignal,
 ): Promise<NewFile> {
   for (let number = 1; ; number++) {
     const fileName = backupName(created, number);
     try {
-      const sink = await storage.openSink({ directory, fileName }, undefined, signal);
+      const sink = await storage.openSink({ directory, fileName }, expectedBytes, signal);
       return { sink, fileName };
     } catch (error) {
       if (!(error instanceof NameTakenError) || number === MOST_OF_A_SECOND) throw error;

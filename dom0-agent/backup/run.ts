@@ -30,8 +30,10 @@ export interface BackupOptions {
 /** What a backup holds of a VM, once it is made. */
 export interface BackedUp {
   readonly name: string;
+  /** Bytes of its volumes; undefined for dom0's home. */
+  readonly size: number | undefined;
   /** Bytes of data that were read, holes not counted. */
-  readonly bytes: number;
+  readonly used: number;
   /** It was running: the backup holds what was last saved. */
   readonly running: boolean;
 }
@@ -131,10 +133,11 @@ class BackupFiles {
 
   async *#filesOf(planned: PlannedQube): AsyncGenerator<FileToArchive, void, undefined> {
     const { qube, directory, volumes } = planned;
-    const row = { name: qube.name, bytes: 0, running: planned.running };
+    const size = volumes.reduce((sum, volume) => sum + volume.size, 0);
+    const row = { name: qube.name, size, used: 0, running: planned.running };
     this.backedUp.push(row);
     const count = (bytes: number): void => {
-      row.bytes += bytes;
+      row.used += bytes;
       this.#report.progress(bytes);
     };
     for (const volume of volumes) {
@@ -173,7 +176,7 @@ class BackupFiles {
   }
 
   #home(home: string): FileToArchive {
-    const row = { name: 'dom0', bytes: 0, running: false };
+    const row = { name: 'dom0', size: undefined, used: 0, running: false };
     this.backedUp.push(row);
     const warn = (text: string): void => this.#report.warning(text);
     const path = this.#layout.homePath;
@@ -181,7 +184,7 @@ class BackupFiles {
     const report = this.#report;
     async function* counted(): AsyncGenerator<Buffer, void, undefined> {
       for await (const chunk of tar) {
-        row.bytes += chunk.length;
+        row.used += chunk.length;
         report.progress(chunk.length);
         yield chunk;
       }

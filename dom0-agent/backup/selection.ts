@@ -1,6 +1,6 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { isHalfRestored } from '../qubes/half-restored.ts';
-import { refuseRepeated } from '../qubes/names.ts';
+import { refuseRepeated, suggestion } from '../qubes/names.ts';
 import type { Qube } from '../qubes/qube.ts';
 
 /** What the user said about which VMs to back up; `dom0` stands for dom0's home. */
@@ -8,35 +8,67 @@ export interface Selection {
   /** Empty: all that have not `include_in_backups` set to False. */
   readonly chosen: readonly string[];
   readonly excluded: readonly string[];
+  /** Left out as well; that one of them is gone is no mistake of the one who asks. */
+  readonly excludedIfThere: readonly string[];
+}
+
+/** A VM that is not backed up, and why, in words; the reason is empty when others were named. */
+export interface LeftOut {
+  readonly name: string;
+  readonly why: string;
+}
+
+/** What of a system is backed up, dom0 among it where its home is meant, in the system's order. */
+export interface Selected {
+  readonly qubes: readonly Qube[];
+  readonly leftOut: readonly LeftOut[];
 }
 
 /**
- * The VMs to back up, dom0 among them where its home is meant, in the system's order. Throws
- * UsageError for a name given twice, RefusedError for an unknown one or when nothing is left.
+ * Sorts the VMs into those to back up and the others. Throws UsageError for a name given twice,
+ * RefusedError for an unknown one or when nothing is left.
  */
-export function selectQubes(all: readonly Qube[], { chosen, excluded }: Selection): Qube[] {
-  refuseRepeated(chosen);
-  const known = new Set(all.map(({ name }) => name));
-  for (const name of [...chosen, ...excluded]) {
-    if (!known.has(name)) throw new RefusedError(`there is no VM called ${name} on this system`);
+export function selectQubes(all: readonly Qube[], selection: Selection): Selected {
+  refuseRepeated(selection.chosen);
+  refuseUnknown(all, [...selection.chosen, ...selection.excluded]);
+  const qubes: Qube[] = [];
+  const leftOut: LeftOut[] = [];
+  for (const qube of all) {
+    const why = whyLeftOut(qube, selection);
+    if (why === undefined) qubes.push(qube);
+    else leftOut.push({ name: qube.name, why });
   }
-  const isMeant =
-    chosen.length > 0 ? (qube: Qube): boolean => chosen.includes(qube.name) : isIncluded;
-  const selected = all.filter((qube) => isMeant(qube) && !excluded.includes(qube.name));
-  const half = selected.find(isHalfRestored);
+  const half = qubes.find(isHalfRestored);
   if (half !== undefined) {
     throw new RefusedError(`${half.name} was restored only in part: it is not backed up`);
   }
-  if (selected.length === 0) {
+  if (qubes.length === 0) {
     throw new RefusedError('there is nothing to back up: every VM is left out');
   }
-  return selected;
+  return { qubes, leftOut };
 }
 
-/** Whether a VM belongs in a backup when nobody says so: disposables that vanish do not (core-admin). */
-function isIncluded(qube: Qube): boolean {
-  if (isHalfRestored(qube)) return false;
-  const { properties } = qube;
+function refuseUnknown(all: readonly Qube[], named: readonly string[]): void {
+  const known = all.map(({ name }) => name);
+  for (const name of named) {
+    if (known.includes(name)) continue;
+    throw new RefusedError(
+      `there is no VM called ${name} on this system${suggestion(name, known)}`,
+    );
+  }
+}
+
+/** Undefined for a VM that is backed up. Disposables that vanish are not by default (core-admin). */
+function whyLeftOut(
+  qube: Qube,
+  { chosen, excluded, excludedIfThere }: Selection,
+): string | undefined {
+  const { name, properties } = qube;
+  if (excluded.includes(name) || excludedIfThere.includes(name)) return 'left out as asked';
+  if (chosen.length > 0) return chosen.includes(name) ? undefined : '';
+  if (isHalfRestored(qube)) return 'restored only in part';
   const included = properties.get('include_in_backups');
-  return included === undefined ? properties.get('auto_cleanup') !== 'True' : included === 'True';
+  if (included === 'True') return undefined;
+  if (included !== undefined) return 'include_in_backups is off';
+  return properties.get('auto_cleanup') === 'True' ? 'a disposable' : undefined;
 }

@@ -33,5 +33,6 @@ export async function backupArguments(
   const given = Object.fromEntries(
     Object.entries(flags).filter(([name]) => command.getOptionValueSource(name) === 'cli'),
   );
-  return { ...profile, flags: { ...flags, ...profile.flags, ...given } };
+  const ownExclusions = flags.exclude === undefined ? {} : { excludeIfThere: [] };
+  return { ...profile, flags: { ...flags, ...profile.flags, ...ownExclusions, ...given } };
 }

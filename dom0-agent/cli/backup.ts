@@ -1,26 +1,31 @@
-import { ExitStatus, UsageError } from '../../shared/errors.ts';
+import { ExitStatus, NotFoundError, RefusedError, UsageError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { scryptCost } from '../archive/coffer1/scrypt-cost.ts';
-import type { CompressionFilter } from '../archive/compression.ts';
+import { type CompressionFilter, requireCompressor } from '../archive/compression.ts';
 import { readInventory } from '../backup/inventory.ts';
 import { type BackupFormat, FORMAT_DEFAULTS } from '../backup/formats.ts';
-import { type BackupPlan, expectedBytes, planBackup } from '../backup/plan.ts';
+import { type Inventory, type RunningChoice, planBackup } from '../backup/plan.ts';
 import { storeRecoveryKit } from '../backup/recovery-kit.ts';
-import { type BackedUp, noteBackupTime, writeBackup } from '../backup/run.ts';
+import { noteBackupTime, writeBackup } from '../backup/run.ts';
+import { estimateOf } from '../backup/space.ts';
 import { refuseIntoItself } from '../backup/into-itself.ts';
 import { openNewFile } from '../backup/new-file.ts';
 import type { StoredArchive } from '../transport/storage.ts';
+import { formatBackedUp, formatPlan } from './backup-tables.ts';
 import { confirm } from './confirm.ts';
+import { describeDestination, fitsIn, mayNotFit, seeDestination } from './destination.ts';
 import type { ArchiveFlags } from './flags.ts';
 import { askPassphrase } from './passphrase.ts';
 import { systemAtHand } from './system-at-hand.ts';
-import { formatTable } from './table.ts';
 import { takeBackIfKilled } from './take-back.ts';
 import { Terminal } from './terminal.ts';
 
 export interface BackupFlags extends ArchiveFlags {
-  readonly exclude: readonly string[];
-  readonly includeRunning?: true;
+  readonly exclude?: readonly string[];
+  /** From a profile: a VM that is gone is no mistake of the one who calls. */
+  readonly excludeIfThere?: readonly string[];
+  /** By default, `include`. */
+  readonly running?: RunningChoice;
   readonly format: BackupFormat;
   readonly encrypt: boolean;
   /** By default, as `FORMAT_DEFAULTS` has it; so is the cost. */
@@ -31,9 +36,6 @@ export interface BackupFlags extends ArchiveFlags {
   readonly yes?: true;
 }
 
-/** What the tables say of a VM that is backed up while it runs. */
-const AS_LAST_SAVED = 'running: as it was last saved';
-
 /** `coffer backup`. Gives the exit status. */
 export async function backupCommand(
   location: string,
@@ -43,30 +45,51 @@ export async function backupCommand(
 ): Promise<number> {
   refuseContradictions(flags);
   const terminal = new Terminal(flags);
-  const { system, storage } = await systemAtHand(flags.system, (text) => terminal.info(text));
-  const plan = planBackup(await readInventory(system), {
+  const atHand = await systemAtHand(flags.system, (text) => terminal.info(text));
+  const { system } = atHand;
+  const inventory = await readInventory(system);
+  const plan = planBackup(inventory, {
     chosen,
-    excluded: flags.exclude,
-    includeRunning: flags.includeRunning ?? false,
+    excluded: flags.exclude ?? [],
+    excludedIfThere: flags.excludeIfThere ?? [],
+    running: flags.running ?? 'include',
   });
-  const place = await storage(flags.destVm);
+  for (const name of plan.gone) {
+    terminal.warning(`there is no VM called ${name} any more, which the profile leaves out`);
+  }
+  const { compressFilter, kdfCost } = { ...FORMAT_DEFAULTS[flags.format], ...flags };
+  if (compressFilter !== 'none') await requireCompressor(compressFilter);
+  const place = await atHand.storage(flags.destVm);
   if (plan.dom0Home !== undefined && place.owner === 'dom0' && flags.command !== true) {
     await refuseIntoItself(plan.dom0Home.path, location);
   }
+  const estimate = estimateOf(plan, compressFilter !== 'none');
+  const destination = await askedForVm(location, inventory, chosen, () =>
+    seeDestination(atHand, place, location, flags, signal),
+  );
+  const yes = flags.yes === true;
+  const propose = (text: string): void => (yes ? terminal.say(text) : terminal.ask(text));
+  propose(formatPlan(plan));
+  propose(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
+  if (!fitsIn(estimate, destination)) terminal.warning(mayNotFit(estimate, destination));
+  if (!yes) await confirm('Back up?');
+
   const passphrase = await askPassphrase(flags.passphraseFile, true);
   const created = new Date();
-  const destination =
+  const { sink: opened, fileName } =
     flags.command === true
       ? { sink: await place.openSink({ command: location }, undefined, signal), fileName: '' }
-      : await openNewFile(place, location, created, signal);
-  await using sink = destination.sink;
-  terminal.say(formatPlan(plan));
-  terminal.say(`${formatSize(totalBytes(plan))} in all, to ${sink.location}${freeSpace(sink)}.`);
-  if (flags.yes !== true) await confirm('Back up?');
+      : await askedForVm(location, inventory, chosen, () =>
+          openNewFile(place, location, created, estimate.least, signal),
+        );
+  await using sink = opened;
+  if (destination.freeBytes === undefined && !fitsIn(estimate, sink)) {
+    terminal.warning(mayNotFit(estimate, sink));
+    if (!yes) await confirm('Back up all the same?');
+  }
 
   const begun = Date.now();
-  terminal.startProgress(totalBytes(plan));
-  const { compressFilter, kdfCost } = { ...FORMAT_DEFAULTS[flags.format], ...flags };
+  terminal.startProgress(estimate.most);
   const options = {
     passphrase,
     format: flags.format,
@@ -83,12 +106,10 @@ export async function backupCommand(
   terminal.endProgress();
   await noteBackupTime(plan, system, created, terminal);
   const kit =
-    flags.withRecovery === true
-      ? await storeRecoveryKit(place, location, destination.fileName, signal)
-      : [];
+    flags.withRecovery === true ? await storeRecoveryKit(place, location, fileName, signal) : [];
   const seconds = (Date.now() - begun) / 1000;
 
-  terminal.say(formatTable(['VM', 'data', ''], rowsOf(backedUp)));
+  terminal.say(formatBackedUp(plan, backedUp));
   terminal.say(
     `Stored ${formatSize(stored.bytes)} in ${stored.location}, ${seconds.toFixed(1)} s.`,
   );
@@ -105,6 +126,7 @@ export async function backupCommand(
     format: flags.format,
     encrypted: flags.encrypt,
     qubes: backedUp,
+    leftOut: plan.leftOut,
     recovery: kit,
     warnings: terminal.warnings,
     seconds,
@@ -136,32 +158,26 @@ function describeKit(kit: readonly StoredArchive[]): string {
   return ['How to recover it without coffer is told beside it (SHA-256):', ...files].join('\n');
 }
 
-function totalBytes({ qubes }: BackupPlan): number {
-  const volumes = qubes.flatMap((planned) => planned.volumes);
-  return volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0);
-}
-
-function freeSpace({ freeBytes }: { readonly freeBytes: number | undefined }): string {
-  return freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;
-}
-
-/** What will be backed up, VM by VM. */
-function formatPlan({ qubes, dom0Home }: BackupPlan): string {
-  const rows = qubes.map(({ qube, volumes, running }) => [
-    qube.name,
-    qube.qubeClass,
-    volumes.map(({ name }) => name).join(', '),
-    formatSize(volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0)),
-    running ? AS_LAST_SAVED : '',
-  ]);
-  if (dom0Home !== undefined) rows.push(['dom0', 'home', dom0Home.path, '', '']);
-  return formatTable(['VM', 'class', 'volumes', 'size', ''], rows);
-}
-
-function rowsOf(backedUp: readonly BackedUp[]): string[][] {
-  return backedUp.map(({ name, bytes, running }) => [
-    name,
-    formatSize(bytes),
-    running ? AS_LAST_SAVED : '',
-  ]);
+/**
+ * Runs `step`, which finds out whether the directory is there. When it is not, and bears the name of a VM,
+ * the directory was forgotten, and that is said instead.
+ */
+async function askedForVm<T>(
+  location: string,
+  { qubes }: Inventory,
+  chosen: readonly string[],
+  step: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    if (!(error instanceof NotFoundError) || !qubes.some(({ name }) => name === location)) {
+      throw error;
+    }
+    throw new RefusedError(
+      `was the directory forgotten? ${location} is a VM: say \`coffer backup DIRECTORY ` +
+        `${[location, ...chosen].join(' ')}\``,
+      { cause: error },
+    );
+  }
 }

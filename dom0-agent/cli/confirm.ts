@@ -2,11 +2,15 @@ import { stdin } from 'node:process';
 import { read } from 'read';
 import { InterruptedError, RefusedError } from '../../shared/errors.ts';
 
+/** Throws RefusedError when nobody could answer a question. */
+export function requireTerminal(): void {
+  if (stdin.isTTY) return;
+  throw new RefusedError('there is no terminal to ask at: use -y to go ahead without a question');
+}
+
 /** Asks before anything is done. Throws RefusedError when the answer is not yes. */
 export async function confirm(question: string): Promise<void> {
-  if (!stdin.isTTY) {
-    throw new RefusedError('there is no terminal to ask at: use -y to go ahead without a question');
-  }
+  requireTerminal();
   let answer: string;
   try {
     answer = await read({ prompt: `${question} [y/N] `, output: process.stderr });

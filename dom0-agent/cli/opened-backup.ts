@@ -16,19 +16,25 @@ export interface OpenedBackup extends AsyncDisposable {
   readonly contents: BackupContents;
 }
 
-/** Opens the backup that the command line names, asking for the passphrase. */
+/**
+ * Opens the backup that the command line names, asking for the passphrase. That comes first where more than
+ * looking into a file is to be done for it: a command to be run, a VM to be started.
+ */
 export async function openBackup(
-  { storage }: SystemAtHand,
+  { storage, isHalted }: SystemAtHand,
   location: string,
   flags: ArchiveFlags,
   signal: AbortSignal,
 ): Promise<OpenedBackup> {
   const place = await storage(flags.destVm);
   const from = flags.command === true ? { command: location } : { file: location };
+  const ask = (): Promise<string> => askPassphrase(flags.passphraseFile, false);
+  const askFirst =
+    flags.command === true || flags.passphraseFile !== undefined || (await isHalted(flags.destVm));
+  const early = askFirst ? await ask() : undefined;
   const source = await place.openSource(from, signal);
   try {
-    const passphrase = await askPassphrase(flags.passphraseFile, false);
-    const reader = await openArchive(source, passphrase, signal);
+    const reader = await openArchive(source, early ?? (await ask()), signal);
     const contents = readContents(await reader.qubesXml(), reader.header);
     return { source, reader, contents, [Symbol.asyncDispose]: () => source[Symbol.asyncDispose]() };
   } catch (error) {

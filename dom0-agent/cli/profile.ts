@@ -5,6 +5,7 @@ import { printable } from '../../shared/printable.ts';
 import { KiB } from '../../shared/sizes.ts';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
 import { BACKUP_FORMATS, type BackupFormat } from '../backup/formats.ts';
+import { RUNNING_CHOICES, type RunningChoice } from '../backup/plan.ts';
 import { COMPRESSION_FILTERS, type CompressionFilter } from '../archive/compression.ts';
 import type { BackupFlags } from './backup.ts';
 
@@ -16,8 +17,8 @@ const LONGEST_PROFILE = 64 * KiB;
 type Settable =
   | 'destVm'
   | 'command'
-  | 'exclude'
-  | 'includeRunning'
+  | 'excludeIfThere'
+  | 'running'
   | 'format'
   | 'encrypt'
   | 'compressFilter'
@@ -74,9 +75,7 @@ const OPTIONS: Readonly<Record<string, (value: string, draft: Draft) => void>> =
   command: (value, { flags }) => {
     if (isYes(value)) flags.command = true;
   },
-  'include-running': (value, { flags }) => {
-    if (isYes(value)) flags.includeRunning = true;
-  },
+  running: (value, { flags }) => (flags.running = runningNamed(value)),
 };
 const REPEATABLE = ['vm', 'exclude'];
 
@@ -105,7 +104,11 @@ export function parseProfile(text: string, file: string): Profile {
   if (location === undefined) {
     throw new UsageError(`${file} does not say where to back up: it lacks a line "location = …"`);
   }
-  return { location, qubes, flags: seen.has('exclude') ? { ...flags, exclude: excluded } : flags };
+  return {
+    location,
+    qubes,
+    flags: seen.has('exclude') ? { ...flags, excludeIfThere: excluded } : flags,
+  };
 }
 
 function parseLine(line: string): { option: string; value: string } {
@@ -138,6 +141,12 @@ function formatNamed(value: string): BackupFormat {
   const format = BACKUP_FORMATS.find((known) => known === value);
   if (format !== undefined) return format;
   throw new UsageError(`"${printable(value)}" is none of the formats ${BACKUP_FORMATS.join(', ')}`);
+}
+
+function runningNamed(value: string): RunningChoice {
+  const choice = RUNNING_CHOICES.find((known) => known === value);
+  if (choice !== undefined) return choice;
+  throw new UsageError(`"${printable(value)}" is none of ${RUNNING_CHOICES.join(', ')}`);
 }
 
 function cost(value: string): number {

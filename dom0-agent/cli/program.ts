@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
 import { COMPRESSION_FILTERS } from '../archive/compression.ts';
 import { BACKUP_FORMATS, FORMAT_DEFAULTS } from '../backup/formats.ts';
+import { RUNNING_CHOICES } from '../backup/plan.ts';
 import type { ArchiveFlags } from './flags.ts';
 import type { DevicesFlags } from './devices.ts';
 import type { RestoreFlags } from './restore.ts';
@@ -16,6 +17,13 @@ Exit status:
   4    the storage VM, the channel to it or the storage failed
   5    refused before anything was done: a VM is running, a name is taken, …
   130  interrupted`;
+
+const BACKUP_EXAMPLES = `
+Examples:
+  coffer backup -d sys-usb backups work vault dom0
+  coffer backup -d sys-net --command \\
+    'ssh backup@example.org "cat > 2026-11-23.part && mv 2026-11-23.part 2026-11-23"' work
+  coffer restore -d sys-net --command 'ssh backup@example.org "cat 2026-11-23"' work`;
 
 /** Set by the build from package.json. */
 declare const COFFER_VERSION: string;
@@ -41,8 +49,13 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     )
     .argument('[LOCATION]', 'a directory; with --command, a shell command that takes the backup')
     .argument('[VM...]', 'the VMs to back up')
-    .option('-x, --exclude <VM>', 'leave this VM out (can be repeated)', collect, [])
-    .option('--include-running', 'back up running VMs too, as they were last saved')
+    .option('-x, --exclude <VM>', 'leave this VM out (can be repeated)', collect)
+    .addOption(
+      new Option(
+        '--running <WHAT>',
+        'VMs that run: include them as they were last saved, skip them, or refuse; by default include',
+      ).choices(RUNNING_CHOICES),
+    )
     .addOption(
       new Option('--format <FORMAT>', "coffer's own format, or that of the official tools")
         .choices(BACKUP_FORMATS)
@@ -64,6 +77,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     .option('--with-recovery', 'put the means to recover without coffer beside the backup')
     .option('--profile <NAME>', 'take LOCATION, VMs and options from a profile: see coffer(1)')
     .option('-y, --yes', 'do not ask')
+    .addHelpText('after', BACKUP_EXAMPLES)
     .action(async (location: string | undefined, qubes: string[], _: unknown, command: Command) => {
       const { backupArguments } = await import('./backup-arguments.ts');
       const asked = await backupArguments(location, qubes, command);
@@ -100,7 +114,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     )
     .argument('<LOCATION>', FILE_OR_COMMAND)
     .argument('[VM...]', 'the VMs to restore; by default all')
-    .option('-x, --exclude <VM>', 'leave this VM out (can be repeated)', collect, [])
+    .option('-x, --exclude <VM>', 'leave this VM out (can be repeated)', collect)
     .option('--rename-conflicting', 'restore under a new name where the name is taken')
     .option('--skip-conflicting', 'leave out VMs whose name is taken')
     .option('--ignore-missing', 'use the default for a missing template, netvm or default DispVM')
@@ -177,7 +191,7 @@ function forArchive(command: Command): Command {
     )
     .option('--system <DIR>', SYSTEM)
     .option('--json', 'print one JSON object as the result')
-    .option('-q, --quiet', 'print errors, warnings and the result only');
+    .option('-q, --quiet', 'print errors and warnings only: the exit status tells the result');
 }
 
 /** What is the default in each format: `zstd (coffer-1) or gzip (qubes-4)`. */
@@ -187,7 +201,7 @@ function byFormat(option: 'compressFilter' | 'kdfCost'): string {
   );
 }
 
-function collect(value: string, former: string[]): string[] {
+function collect(value: string, former: string[] = []): string[] {
   return [...former, value];
 }
 

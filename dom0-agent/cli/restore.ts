@@ -1,5 +1,6 @@
 import { ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
+import { refuseRepeated } from '../qubes/names.ts';
 import type { RestoreChoices } from '../restore/choices.ts';
 import type { Outcome } from '../restore/outcome.ts';
 import { type RestorePlan, planRestore } from '../restore/plan.ts';
@@ -11,7 +12,7 @@ import {
 } from '../restore/abandoned.ts';
 import { runRestore } from '../restore/run.ts';
 import { readSystemState } from '../restore/system-state.ts';
-import { confirm } from './confirm.ts';
+import { confirm, requireTerminal } from './confirm.ts';
 import type { ArchiveFlags } from './flags.ts';
 import { describeBackup, openBackup } from './opened-backup.ts';
 import { formatOutcomes } from './outcomes.ts';
@@ -22,7 +23,7 @@ import { Terminal } from './terminal.ts';
 import { verifyCommand } from './verify.ts';
 
 export interface RestoreFlags extends ArchiveFlags {
-  readonly exclude: readonly string[];
+  readonly exclude?: readonly string[];
   readonly renameConflicting?: true;
   readonly skipConflicting?: true;
   readonly ignoreMissing?: true;
@@ -45,22 +46,27 @@ export async function restoreCommand(
   signal: AbortSignal,
 ): Promise<number> {
   if (flags.verifyOnly === true) return verifyCommand(location, chosen, flags, signal);
+  const yes = flags.yes === true;
+  refuseRepeated(chosen);
+  // The backup is read before there is a plan: what can be refused is refused before that.
+  if (!yes) requireTerminal();
   const terminal = new Terminal(flags);
+  const propose = (text: string): void => (yes ? terminal.say(text) : terminal.ask(text));
   const atHand = await systemAtHand(flags.system, (text) => terminal.info(text));
   await using backup = await openBackup(atHand, location, flags, signal);
   const { reader, contents } = backup;
   const state = await readSystemState(atHand.system);
   const abandoned = await abandonedQubes(state.qubes.values());
   const plan = planRestore(contents, withoutQubes(state, abandoned), choicesOf(chosen, flags));
-  terminal.say(describeBackup(backup));
+  propose(describeBackup(backup));
   for (const { name } of abandoned) {
-    terminal.say(`${name} will be removed: a coffer that was killed has restored it only in part.`);
+    propose(`${name} will be removed: a coffer that was killed has restored it only in part.`);
   }
-  terminal.say(formatPlan(plan));
+  propose(formatPlan(plan));
   if (plan.qubes.length === 0 && plan.dom0Home === undefined) {
     throw new RefusedError('nothing is left to restore: all that was chosen is left out');
   }
-  if (flags.yes !== true) await confirm('Restore?');
+  if (!yes) await confirm('Restore?');
 
   const options = {
     keepFailed: flags.keepFailed ?? false,
@@ -103,7 +109,7 @@ export async function restoreCommand(
 function choicesOf(chosen: readonly string[], flags: RestoreFlags): RestoreChoices {
   return {
     chosen,
-    excluded: flags.exclude,
+    excluded: flags.exclude ?? [],
     renameConflicting: flags.renameConflicting ?? false,
     skipConflicting: flags.skipConflicting ?? false,
     ignoreMissing: flags.ignoreMissing ?? false,

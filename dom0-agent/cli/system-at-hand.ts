@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises';
 import { RefusedError, systemCodeOf } from '../../shared/errors.ts';
+import { suggestion } from '../qubes/names.ts';
 import { openFolderSystem } from '../qubes/folder/system.ts';
 import { AdminApiError } from '../qubes/qubesd/admin-api-error.ts';
 import { QUBESD_SOCKET } from '../qubes/qubesd/admin-api.ts';
@@ -17,6 +18,8 @@ export interface SystemAtHand {
   readonly system: QubesSystem;
   /** In a VM, or in dom0 when undefined. Throws RefusedError when there is no such VM. */
   readonly storage: (vm: string | undefined) => Promise<Storage>;
+  /** Whether a VM must be started before its storage can be used. */
+  readonly isHalted: (vm: string | undefined) => Promise<boolean>;
   /** Undefined for a folder system. */
   readonly qubesd: QubesdSystem | undefined;
 }
@@ -49,7 +52,9 @@ async function folderAtHand(directory: string): Promise<SystemAtHand> {
     if (!(await exists(home))) throw new RefusedError(`${vm} cannot keep backups: it has no home`);
     return new AgentStorage(vm, localProcess(agentProgram(), home));
   };
-  return { system, storage: storageOf(agentIn), qubesd: undefined };
+  // Its agents run on this machine, whatever the VMs do.
+  const isHalted = (): Promise<boolean> => Promise.resolve(false);
+  return { system, storage: storageOf(agentIn), isHalted, qubesd: undefined };
 }
 
 function qubesdAtHand(socketPath: string, tell: (text: string) => void): SystemAtHand {
@@ -68,7 +73,9 @@ function qubesdAtHand(socketPath: string, tell: (text: string) => void): SystemA
     });
     return new AgentStorage(vm, connector);
   };
-  return { system: qubesd, storage: storageOf(agentIn), qubesd };
+  const isHalted = async (vm: string | undefined): Promise<boolean> =>
+    vm !== undefined && vm !== 'dom0' && !(await qubesd.isRunning(vm));
+  return { system: qubesd, storage: storageOf(agentIn), isHalted, qubesd };
 }
 
 function storageOf(agentIn: (vm: string) => Promise<Storage>): SystemAtHand['storage'] {
@@ -81,7 +88,10 @@ async function requireQube(system: QubesSystem, vm: string): Promise<void> {
     await system.isRunning(vm);
   } catch (error) {
     if (!(error instanceof AdminApiError) || error.type !== 'QubesVMNotFoundError') throw error;
-    throw new RefusedError(`there is no VM called ${vm} on this system`, { cause: error });
+    const known = (await system.qubes()).map(({ name }) => name);
+    throw new RefusedError(`there is no VM called ${vm} on this system${suggestion(vm, known)}`, {
+      cause: error,
+    });
   }
 }
 

@@ -19,9 +19,14 @@ export class Terminal implements Report {
     this.#quiet = options.quiet ?? false;
   }
 
-  /** A part of the result for people. */
+  /** A part of the result for people: not with `--quiet`, which leaves it to the exit status. */
   say(text: string): void {
-    if (!this.#json) stdout.write(`${text}\n`);
+    if (!this.#json && !this.#quiet) stdout.write(`${text}\n`);
+  }
+
+  /** What a question is about: shown whatever was asked for, since it must be known for an answer. */
+  ask(text: string): void {
+    (this.#json || this.#quiet ? stderr : stdout).write(`${text}\n`);
   }
 
   /** The result for programs. */

@@ -1,4 +1,5 @@
 import { ExitStatus } from '../../shared/errors.ts';
+import { refuseRepeated } from '../qubes/names.ts';
 import type { Outcome } from '../restore/outcome.ts';
 import { selectContents } from '../restore/selection.ts';
 import { verifyBackup } from '../restore/verify.ts';
@@ -15,6 +16,7 @@ export async function verifyCommand(
   flags: ArchiveFlags & { readonly exclude?: readonly string[] },
   signal: AbortSignal,
 ): Promise<number> {
+  refuseRepeated(chosen);
   const terminal = new Terminal(flags);
   await using backup = await openBackup(
     await systemAtHand(flags.system, (text) => terminal.info(text)),

@@ -3,6 +3,8 @@ import { PeerFailure } from '../../protocol/protocol-error.ts';
 import {
   CofferError,
   NameTakenError,
+  NotAllowedError,
+  NotFoundError,
   RefusedError,
   StorageError,
   messageOf,
@@ -47,10 +49,16 @@ export function explain(error: unknown, place: Place, hasBegun: boolean): Error 
   const sentence = sentenceFor(trouble, place);
   const isRefusal = !hasBegun && REFUSALS.has(trouble.code);
   if (!isRefusal) return new StorageError(sentence, { cause: error });
-  return trouble.code === 'exists'
-    ? new NameTakenError(sentence, { cause: error })
-    : new RefusedError(sentence, { cause: error });
+  const Refusal = REFUSAL_CLASSES.get(trouble.code) ?? RefusedError;
+  return new Refusal(sentence, { cause: error });
 }
+
+/** Those that callers tell from others. */
+const REFUSAL_CLASSES: ReadonlyMap<FailureCode, typeof RefusedError> = new Map([
+  ['exists', NameTakenError],
+  ['not-found', NotFoundError],
+  ['permission', NotAllowedError],
+]);
 
 function troubleOf(error: unknown): Trouble | undefined {
   if (error instanceof PeerFailure) return troubleOfPeer(error.untrustedFailure);

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { Service } from '../../protocol/conversation.ts';
-import { messageOf, RefusedError, StorageError } from '../../shared/errors.ts';
+import { messageOf, NotAllowedError, RefusedError, StorageError } from '../../shared/errors.ts';
 import { LastWill } from '../../shared/last-will.ts';
 import type { AgentConnector, AgentExit } from './agent-connector.ts';
 
@@ -112,7 +112,7 @@ function explainExit(
           : `coffer's agent in ${vm} cannot run, for a program is missing there: install what the package qubes-coffer-vm depends on (${words})`,
       );
     case EXIT.refused:
-      return new RefusedError(
+      return new NotAllowedError(
         words === ''
           ? `${vm} refused the call ${call}: see its qrexec policy and its journal`
           : `coffer's agent in ${vm} may not be run there: install the package qubes-coffer-vm anew (${words})`,

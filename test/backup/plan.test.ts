@@ -28,7 +28,13 @@ function plan(
     running: new Set(running),
     dom0Home: { user: 'user', path: '/home/user' },
   };
-  return planBackup(inventory, { chosen: [], excluded: [], includeRunning: false, ...choices });
+  return planBackup(inventory, {
+    chosen: [],
+    excluded: [],
+    excludedIfThere: [],
+    running: 'include',
+    ...choices,
+  });
 }
 
 const all = [dom0, work, hidden, passing, kept];
@@ -61,13 +67,47 @@ describe('the plan of a backup', () => {
     expect(() => plan([work])).toThrow(/has no dom0/);
   });
 
-  it('names the VMs that run, and refuses them unless asked', () => {
-    const running = ['dom0', 'work', 'hidden'];
-    expect(() => plan(all, {}, running)).toThrow(/^work is running: shut it down/);
-    expect(() => plan(all, { chosen: ['work', 'hidden'] }, running)).toThrow(
-      /^hidden, work are running: shut them down.*--include-running/,
+  it('is refused with the name that was perhaps meant', () => {
+    expect(() => plan(all, { chosen: ['wrok'] })).toThrow(/called wrok .*; did you mean work\?$/);
+    expect(() => plan(all, { excluded: ['Work'] })).toThrow(/did you mean work\?$/);
+    expect(() => plan(all, { chosen: ['personal'] })).toThrow(/called personal on this system$/);
+  });
+
+  it('names what it leaves out, and why', () => {
+    expect(plan(all, { excluded: ['disp2'] }).leftOut).toEqual([
+      { name: 'hidden', why: 'include_in_backups is off' },
+      { name: 'disp1', why: 'a disposable' },
+      { name: 'disp2', why: 'left out as asked' },
+    ]);
+    expect(plan(all, { chosen: ['work', 'dom0'] }).leftOut).toEqual(
+      ['hidden', 'disp1', 'disp2'].map((name) => ({ name, why: '' })),
     );
-    const planned = plan(all, { includeRunning: true }, running);
-    expect(planned.qubes.map((each) => each.running)).toEqual([false, true]);
+  });
+
+  it('goes without what may be gone and is', () => {
+    const planned = plan(all, { excludedIfThere: ['removed', 'work'] });
+    expect(planned.gone).toEqual(['removed']);
+    expect(namesOf(planned)).toEqual(['disp2']);
+    expect(planned.leftOut).toContainEqual({ name: 'work', why: 'left out as asked' });
+  });
+
+  it('tells which VMs run, and takes, skips or refuses them', () => {
+    const running = ['dom0', 'work', 'hidden'];
+    const included = plan(all, {}, running);
+    expect(included.qubes.map((each) => each.running)).toEqual([false, true]);
+
+    const skipped = plan(all, { running: 'skip' }, running);
+    expect(namesOf(skipped)).toEqual(['disp2']);
+    expect(skipped.leftOut[0]).toEqual({ name: 'work', why: 'running' });
+    expect(() => plan(all, { running: 'skip', chosen: ['work'] }, running)).toThrow(
+      /nothing to back up.*running/,
+    );
+
+    expect(() => plan(all, { running: 'refuse' }, running)).toThrow(
+      /^work is running: shut it down/,
+    );
+    expect(() => plan(all, { running: 'refuse', chosen: ['work', 'hidden'] }, running)).toThrow(
+      /^hidden, work are running: shut them down.*--running skip.*--running include/,
+    );
   });
 });

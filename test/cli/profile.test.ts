@@ -29,7 +29,7 @@ dest-vm=sys-usb
 vm = work
 vm = dom0
 exclude = untrusted
-include-running = yes
+running = skip
 format = qubes-4
 encrypt = no
 command = yes
@@ -43,8 +43,8 @@ passphrase-file = ${passphrase}
       qubes: ['work', 'dom0'],
       flags: {
         destVm: 'sys-usb',
-        exclude: ['untrusted'],
-        includeRunning: true,
+        excludeIfThere: ['untrusted'],
+        running: 'skip',
         format: 'qubes-4',
         encrypt: false,
         command: true,
@@ -56,7 +56,7 @@ passphrase-file = ${passphrase}
   });
 
   it('sets nothing that it does not name', () => {
-    const text = 'location = x\ninclude-running = no\ncommand = no\n';
+    const text = 'location = x\ncommand = no\n';
     expect(parseProfile(text, 'f')).toEqual({ location: 'x', qubes: [], flags: {} });
   });
 
@@ -71,10 +71,11 @@ passphrase-file = ${passphrase}
         'compressFilter',
         'destVm',
         'encrypt',
-        'exclude',
+        'excludeIfThere',
         'format',
         'kdfCost',
         'passphraseFile',
+        'running',
       ].sort(),
     );
   });
@@ -103,6 +104,7 @@ passphrase-file = ${passphrase}
     ['an option twice', 'location = x\n\nlocation = y', 'f, line 3: "location" is there twice'],
     ['neither yes nor no', 'encrypt = false', 'yes or no, not "false"'],
     ['an unknown filter', 'compress-filter = cat', '"cat" is none of the filters zstd'],
+    ['an unknown choice', 'running = stop', '"stop" is none of include, skip, refuse'],
     ['an unknown format', 'format = zip', '"zip" is none of the formats coffer-1'],
     ['too little cost', 'kdf-cost = 3', 'from 14 to 21'],
     ['a cost that is no number', 'kdf-cost = 0x10', 'from 14 to 21'],

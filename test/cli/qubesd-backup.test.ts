@@ -40,6 +40,12 @@ async function atTerminal(
   return { status: await status, screen };
 }
 
+function run(dom0: Dom0, vm: string): void {
+  const qube = dom0.qubesd.store.qubes.get(vm);
+  if (qube === undefined) throw new Error(`there is no ${vm}`);
+  qube.state = 'Running';
+}
+
 /** Fails after ten seconds. */
 async function waitUntil(holds: () => boolean): Promise<void> {
   const deadline = performance.now() + 10_000;
@@ -52,6 +58,7 @@ async function waitUntil(holds: () => boolean): Promise<void> {
 describe('before a backup', () => {
   it('a table shows what there is, how much, and the space for it; then it is asked', async () => {
     await using dom0 = await Dom0.make();
+    run(dom0, STORAGE_VM);
     const backup = ['backup', '-d', STORAGE_VM, '.', 'work', 'dev-box'];
     const no = await atTerminal(dom0, backup, 'n\r');
     expect(no.status).toBe(5);
@@ -66,11 +73,19 @@ describe('before a backup', () => {
     expect(dom0.stored()).toHaveLength(1);
   });
 
-  it('a halted storage VM is started, and that is said', async () => {
+  it('a halted storage VM is started, but not before that was agreed to', async () => {
     await using dom0 = await Dom0.make();
-    const run = await dom0.coffer([...TO_STORAGE, '.', 'work']);
-    expect(run.stderr).toContain('starting sys-net');
-    expect(dom0.qubesd.store.qubes.get(STORAGE_VM)?.state).toBe('Running');
+    const storage = dom0.qubesd.store.qubes.get(STORAGE_VM);
+    const backup = ['backup', '-d', STORAGE_VM, '.', 'work'];
+    const no = await atTerminal(dom0, backup, 'n\r');
+    expect(no.screen).toMatch(/to sys-net:\.; sys-net will be started for it/);
+    expect(no.screen).not.toContain('starting sys-net');
+    expect(storage?.state).toBe('Halted');
+
+    const yes = await atTerminal(dom0, backup, 'y\r');
+    expect(yes.status, yes.screen).toBe(0);
+    expect(yes.screen).toContain('starting sys-net');
+    expect(storage?.state).toBe('Running');
   });
 });
 
@@ -92,24 +107,21 @@ describe('what is backed up', () => {
     }
   });
 
-  it('is no VM that runs, unless its last saved state is asked for', async () => {
+  it('is of a VM that runs what was last saved, unless it is to be refused or skipped', async () => {
     await using dom0 = await Dom0.make();
-    for (const name of ['work', 'dev-box']) {
-      const qube = dom0.qubesd.store.qubes.get(name);
-      if (qube !== undefined) qube.state = 'Running';
-    }
+    for (const name of ['work', 'dev-box']) run(dom0, name);
     const backup = [...TO_STORAGE, '.', 'work', 'default-dvm', 'dev-box'];
-    const refused = await dom0.coffer(backup);
+    const refused = await dom0.coffer([...backup, '--running', 'refuse']);
     expect(refused).toMatchObject({ status: 5 });
-    expect(refused.stderr).toMatch(/dev-box.*are running.*--include-running/);
+    expect(refused.stderr).toMatch(/dev-box.*are running.*--running include/);
     expect(refused.stderr).not.toContain('default-dvm');
     expect(dom0.stored()).toEqual([]);
 
-    const included = await dom0.coffer([...backup, '--include-running']);
+    const included = await dom0.coffer(backup);
     expect(included, included.stderr).toMatchObject({ status: 0 });
     expect(included.stdout).toMatch(/work.*running: as it was last saved/);
     expect(included.stdout).not.toMatch(/default-dvm.*running/);
-    const [, summary = ''] = included.stdout.split(/^VM +data/m);
+    const [, summary = ''] = included.stdout.split(/^VM +size +used$/m);
     expect(summary).toMatch(/work.*running: as it was last saved/);
   });
 

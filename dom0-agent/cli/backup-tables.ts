@@ -1,0 +1,48 @@
+import { formatSize } from '../../shared/sizes.ts';
+import { type BackupPlan, expectedBytes } from '../backup/plan.ts';
+import type { BackedUp } from '../backup/run.ts';
+import type { LeftOut } from '../backup/selection.ts';
+import { formatTable } from './table.ts';
+
+/** What the tables say of a VM that is backed up while it runs. */
+const AS_LAST_SAVED = 'running: as it was last saved';
+
+/** What will be backed up, VM by VM, and what will not. */
+export function formatPlan({ qubes, dom0Home, leftOut }: BackupPlan): string {
+  const rows = qubes.map(({ qube, volumes, running }) => [
+    qube.name,
+    qube.qubeClass,
+    volumes.map(({ name }) => name).join(', '),
+    formatSize(volumes.reduce((sum, { size }) => sum + size, 0)),
+    formatSize(volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0)),
+    running ? AS_LAST_SAVED : '',
+  ]);
+  if (dom0Home !== undefined) rows.push(['dom0', 'home', dom0Home.path, '', '', '']);
+  const table = formatTable(['VM', 'class', 'volumes', 'size', 'used', ''], rows);
+  return leftOut.length === 0 ? table : `${table}\nNot backed up: ${inWords(leftOut)}.`;
+}
+
+/** What has been backed up, and what was skipped though it was chosen. */
+export function formatBackedUp({ leftOut }: BackupPlan, backedUp: readonly BackedUp[]): string {
+  const rows = backedUp.map(({ name, size, used, running }) => [
+    name,
+    size === undefined ? '' : formatSize(size),
+    formatSize(used),
+    running ? AS_LAST_SAVED : '',
+  ]);
+  for (const { name } of leftOut.filter(({ why }) => why === 'running')) {
+    rows.push([name, '', '', 'not backed up: it is running']);
+  }
+  return formatTable(['VM', 'size', 'used', ''], rows);
+}
+
+/** By reason: `vault (left out as asked), sys-net, sys-usb (include_in_backups is off)`. */
+function inWords(leftOut: readonly LeftOut[]): string {
+  const reasons = [...new Set(leftOut.map(({ why }) => why))];
+  return reasons
+    .map((why) => {
+      const names = leftOut.filter((each) => each.why === why).map(({ name }) => name);
+      return why === '' ? names.join(', ') : `${names.join(', ')} (${why})`;
+    })
+    .join('; ');
+}
