@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /** What `loader: 'text'` is in scripts/build.mjs. */
@@ -14,7 +15,7 @@ export default defineConfig({
     // Real programs run in these tests, and a machine that runs them may be busy.
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    maxWorkers: 2,
+    maxWorkers: availableParallelism(),
     minWorkers: 1,
   },
 });

@@ -1,40 +1,99 @@
 #!/bin/sh
-# Installs what coffer's tests and demo need: system packages by apt-get or dnf, npm packages by npm.
-# Quick when nothing is to be done.
+# Installs what one purpose needs, and nothing else: setup.sh [build|demo|test|bench|package]. The npm
+# packages come by npm; programs that are missing come in system packages, by apt-get or dnf. None of
+# these packages brings a service. Quick when nothing is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
-stamp=node_modules/.coffer-setup
-state=$(cat scripts/setup.sh package-lock.json | cksum)
-[ -f "$stamp" ] && [ "$(cat "$stamp")" = "$state" ] && exit 0
+purpose=${1:-test}
 
-as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+# A program, Debian's package with it, and Fedora's. GNU tar, coreutils and the like are on every machine.
+demo='
+gzip gzip gzip
+zstd zstd zstd
+mkfs.ext4 e2fsprogs e2fsprogs'
+package='
+rpmbuild rpm rpm-build
+dpkg-deb dpkg dpkg
+git git git'
+test="$demo $package
+openssl openssl openssl
+bzip2 bzip2 bzip2
+xz xz-utils xz
+pigz pigz pigz
+scrypt scrypt scrypt
+busybox busybox busybox
+dash dash dash
+script bsdutils util-linux
+setpriv util-linux util-linux
+ps procps procps-ng
+strace strace strace
+systemctl systemd systemd
+groff groff-base groff-base
+shellcheck shellcheck ShellCheck
+rpmlint rpmlint rpmlint
+lintian lintian lintian"
+bench="$demo
+openssl openssl openssl
+restic restic restic
+borg borgbackup borgbackup"
+
+case $purpose in
+build) programs='' ;;
+demo) programs=$demo ;;
+test) programs=$test ;;
+bench) programs=$bench ;;
+package) programs=$package ;;
+*) echo "setup: there is no purpose $purpose: it is build, demo, test, bench or package" >&2 && exit 2 ;;
+esac
+
+fail() {
+  echo "setup: $*" >&2
+  exit 1
+}
+
+# The packages of the programs that are missing, in one line.
+missing_packages() {
+  # A user's PATH may lack the directories of the system's programs.
+  PATH=$PATH:/usr/sbin:/sbin
+  echo "$programs" | while read -r program debian fedora; do
+    [ -z "$program" ] || command -v "$program" >/dev/null && continue
+    if [ "$installer" = apt-get ]; then echo "$debian"; else echo "$fedora"; fi
+  done | sort -u | paste -sd ' ' -
 }
 
 install_packages() {
-  if command -v apt-get >/dev/null; then
-    packages='openssl tar gzip zstd bzip2 xz-utils pigz scrypt e2fsprogs rpm rpmlint lintian shellcheck
-      busybox dash openssh-server rclone strace procps util-linux tmux time restic borgbackup systemd groff-base'
-    missing=$(for package in $packages; do
-      dpkg-query -W -f='${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' || echo "$package"
-    done)
-    [ -z "$missing" ] && return
-    printf "setup: installing %s\n" "$missing"
-    as_root apt-get update -qq
-    # shellcheck disable=SC2086 # one word a package
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
-  elif command -v dnf >/dev/null; then
-    packages='openssl tar gzip zstd bzip2 xz pigz scrypt e2fsprogs rpm-build rpmlint ShellCheck busybox dash
-      openssh-server rclone strace procps-ng util-linux tmux time restic borgbackup systemd groff-base dpkg'
-    # shellcheck disable=SC2086 # one word a package
-    rpm -q --quiet $packages || as_root dnf install -y -q $packages
-  else
-    echo 'setup: neither apt-get nor dnf is here: install the packages named in scripts/setup.sh' >&2
-    exit 1
+  installer=$(command -v apt-get || command -v dnf || echo none)
+  installer=${installer##*/}
+  packages=$(missing_packages)
+  [ -z "$packages" ] && return
+  [ "$installer" != none ] || fail "install these first, for neither apt-get nor dnf is here: $packages"
+  root=
+  if [ "$(id -u)" != 0 ]; then
+    root=sudo
+    command -v sudo >/dev/null ||
+      fail "as root, run '$installer install $packages' first: you are not root, and there is no sudo here"
   fi
+  echo "setup: installing $packages"
+  # shellcheck disable=SC2086 # one word a package
+  case $installer in
+  apt-get)
+    $root apt-get update -qq
+    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages
+    ;;
+  dnf) $root dnf install -y -q --setopt=install_weak_deps=False $packages ;;
+  esac
 }
 
+install_npm_packages() {
+  stamp=node_modules/.coffer-setup
+  state=$(cksum < package-lock.json)
+  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$state" ] && return
+  npm ci --no-audit --no-fund --loglevel=error
+  echo "$state" > "$stamp"
+}
+
+node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' ||
+  fail "coffer is built with Node.js 20 or newer: $(command -v node) is $(node --version)"
 install_packages
-npm ci --no-audit --no-fund --loglevel=error
-echo "$state" > "$stamp"
+install_npm_packages

@@ -49,7 +49,7 @@ describe('the scripts', () => {
     );
     const scripts = ['stage.sh', 'check.sh', 'vm-service', ...services];
     execFileSync('shellcheck', scripts, { cwd: packaging });
-    execFileSync('shellcheck', ['../scripts/test-on-node.sh'], { cwd: packaging });
+    execFileSync('shellcheck', ['test-on-node.sh', 'setup.sh'], { cwd: `${packaging}/../scripts` });
     const launcher = readFileSync(path.join(packaging, 'launcher.sh'), 'utf8');
     const input = launcher.replaceAll('@PROGRAM@', 'coffer').replace('@VERSIONS@', '22 20');
     execFileSync('shellcheck', ['-'], { input });
