@@ -1,12 +1,17 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { type Qube, type Volume, savedVolumes } from '../qubes/qube.ts';
-import type { Dom0Home } from '../qubes/system.ts';
+import type { Dom0Home, ListedQube } from '../qubes/system.ts';
 import { type LeftOut, type Selection, selectQubes } from './selection.ts';
+import { refuseUnreadable } from './unreadable.ts';
 
 /** What the system looks like before a backup. */
 export interface Inventory {
   readonly qubes: readonly Qube[];
+  /** All VMs, those too that no backup can hold. */
+  readonly listed: readonly ListedQube[];
   readonly running: ReadonlySet<string>;
+  /** Why a VM cannot be read as it was last saved, in words, by its name. */
+  readonly unreadable: ReadonlyMap<string, string>;
   readonly dom0Home: Dom0Home;
 }
 
@@ -52,6 +57,7 @@ export function planBackup(inventory: Inventory, choices: BackupChoices): Backup
     .sort((a, b) => a.qid - b.qid)
     .map((qube) => planQube(qube, inventory.running.has(qube.name)));
   const { qubes, skipped } = withRunning(planned, choices.running);
+  refuseUnreadable(qubes, inventory);
   if (qubes.length === 0 && !withHome) {
     throw new RefusedError('there is nothing to back up: every VM that was chosen is running');
   }

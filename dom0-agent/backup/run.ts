@@ -173,6 +173,7 @@ class BackupFiles {
       count(buffer.length);
     };
     yield* sparseTar(path, image.size, image.extents, read);
+    await image.requireUnchanged();
   }
 
   #home(home: string): FileToArchive {

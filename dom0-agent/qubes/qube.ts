@@ -59,6 +59,12 @@ export function hasNoSavedState({ saveOnStop, revisionsToKeep }: Volume): boolea
   return saveOnStop && revisionsToKeep === -1;
 }
 
+/** Why a volume cannot be read while its VM runs, in words; undefined when it has a saved state. */
+export function whyUnsaved(volume: Volume): string | undefined {
+  if (!hasNoSavedState(volume)) return undefined;
+  return `its volume ${volume.name} has no saved state meanwhile (revisions_to_keep is -1)`;
+}
+
 /** Qubes' rule for names (qubes.vm.validate_name in qubes-core-admin). */
 export function isValidQubeName(name: string): boolean {
   return (

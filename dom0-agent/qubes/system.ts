@@ -14,6 +14,11 @@ export interface VolumeImage extends AsyncDisposable {
   readonly extents: readonly Extent[];
   /** Fills `buffer` from `offset` on. Throws FailedError, naming the volume, when it cannot. */
   read(buffer: Buffer, offset: number): Promise<void>;
+  /**
+   * To be asked once all was read. Throws FailedError, naming the volume, when its content may have
+   * changed since it was opened.
+   */
+  requireUnchanged(): Promise<void>;
 }
 
 /** A piece of a volume on its way in. Pieces ascend; what lies between them is zeros. */
@@ -33,6 +38,14 @@ export interface NewQube {
   readonly pool: string | undefined;
   /** What it has from the start. */
   readonly features?: ReadonlyMap<string, string>;
+}
+
+/** A VM as a list shows it, also one of a class that no backup holds: see `QUBE_CLASSES`. */
+export interface ListedQube {
+  readonly name: string;
+  readonly className: string;
+  /** Whether it is anything but halted. */
+  readonly isRunning: boolean;
 }
 
 /** What the system falls back on where a VM sets nothing; undefined where there is none. */
@@ -57,7 +70,9 @@ export interface QubesSystem {
   /** For messages: `the Qubes system of this machine`, `the folder system /tmp/box`. */
   readonly description: string;
 
-  /** Every VM, dom0 first. */
+  /** Every VM of every class, by name: quicker than `qubes`. */
+  list(): Promise<ListedQube[]>;
+  /** Every VM that a backup can hold, dom0 first. */
   qubes(): Promise<Qube[]>;
   labels(): Promise<string[]>;
   defaults(): Promise<SystemDefaults>;
@@ -65,6 +80,13 @@ export interface QubesSystem {
   isRunning(name: string): Promise<boolean>;
   firewall(name: string): Promise<FirewallRule[] | undefined>;
   notes(name: string): Promise<string>;
+  /**
+   * Why a volume cannot be read as it was last saved, in words; undefined when it can. For a plan: nothing is
+   * read.
+   *
+   * @param isRunning whether its VM runs
+   */
+  whyUnreadable(volume: Volume, isRunning: boolean): Promise<string | undefined>;
   openVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage>;
   setBackupTimestamp(name: string, unixTime: number): Promise<void>;
 

@@ -22,10 +22,13 @@ function plan(
   qubes: readonly Qube[],
   choices: Partial<BackupChoices> = {},
   running: readonly string[] = [],
+  unreadable: ReadonlyMap<string, string> = new Map(),
 ): ReturnType<typeof planBackup> {
   const inventory: Inventory = {
     qubes,
+    listed: [],
     running: new Set(running),
+    unreadable,
     dom0Home: { user: 'user', path: '/home/user' },
   };
   return planBackup(inventory, {
@@ -109,5 +112,17 @@ describe('the plan of a backup', () => {
     expect(() => plan(all, { running: 'refuse', chosen: ['work', 'hidden'] }, running)).toThrow(
       /^hidden, work are running: shut them down.*--running skip.*--running include/,
     );
+  });
+
+  it('is refused for a VM that cannot be read as it was last saved, unless it is left out', () => {
+    const unreadable = new Map([['work', 'its pool is of a strange kind']]);
+    expect(() => plan(all, {}, [], unreadable)).toThrow(
+      /^work cannot be backed up: its pool is of a strange kind; leave it out with -x work$/,
+    );
+    expect(() => plan(all, {}, ['work'], unreadable)).toThrow(
+      /^work cannot be backed up while it is running: .*; shut it down, or leave it out with -x/,
+    );
+    expect(namesOf(plan(all, { excluded: ['work'] }, ['work'], unreadable))).toEqual(['disp2']);
+    expect(namesOf(plan(all, { running: 'skip' }, ['work'], unreadable))).toEqual(['disp2']);
   });
 });

@@ -18,7 +18,9 @@ function estimate(usage: number | undefined, compressed: boolean) {
   ];
   const inventory = {
     qubes,
+    listed: [],
     running: new Set<string>(),
+    unreadable: new Map<string, string>(),
     dom0Home: { user: 'user', path: '/home/user' },
   };
 

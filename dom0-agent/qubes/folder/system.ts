@@ -4,16 +4,19 @@ import { join, resolve } from 'node:path';
 import { DamagedError, FailedError, messageOf, RefusedError } from '../../../shared/errors.ts';
 import { firewallRules } from '../firewall.ts';
 import { formatFirewallXml, parseFirewallXml } from '../firewall-xml.ts';
+import { hasNoSavedState, whyUnsaved } from '../qube.ts';
 import type { DeviceAssignment, FirewallRule, Qube, Volume } from '../qube.ts';
 import type { StoredQube } from '../store/qubes-store.ts';
 import type {
   Dom0Home,
+  ListedQube,
   NewQube,
   QubesSystem,
   SystemDefaults,
   VolumeImage,
   VolumePiece,
 } from '../system.ts';
+import { requireHalted, requireStillHalted } from '../volumes/halted.ts';
 import { openImage } from '../volumes/image.ts';
 import { importImage } from './import-image.ts';
 import { Layout } from './layout.ts';
@@ -58,6 +61,21 @@ export class FolderSystem implements QubesSystem {
   /** The directory that is the home of a VM which can store backups, whether it exists or not. */
   homeOf(name: string): string {
     return this.#layout.homeOf(name);
+  }
+
+  async list(): Promise<ListedQube[]> {
+    const { qubes, unknownDomains } = await this.#store.read();
+    const classes = [
+      ...qubes.map(({ name, qubeClass }) => ({ name, className: qubeClass })),
+      ...unknownDomains,
+    ];
+    return await Promise.all(
+      classes.map(async ({ name, className }) => ({
+        name,
+        className,
+        isRunning: name === 'dom0' || (await exists(this.#layout.runningFileOf(name))),
+      })),
+    );
   }
 
   async qubes(): Promise<Qube[]> {
@@ -115,9 +133,23 @@ export class FolderSystem implements QubesSystem {
     return (await readQubeText(path, `the notes of ${name}`)) ?? '';
   }
 
+  whyUnreadable(volume: Volume, isRunning: boolean): Promise<string | undefined> {
+    return Promise.resolve(isRunning ? whyUnsaved(volume) : undefined);
+  }
+
   async openVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage> {
     const path = this.#layout.imageOf(qube, volume);
-    return await openImage(path, labelOf(qube.name, volume.name), signal);
+    const placed = { label: labelOf(qube.name, volume.name), qubeName: qube.name };
+    const isRunning = (name: string): Promise<boolean> => this.isRunning(name);
+    if (hasNoSavedState(volume)) await requireHalted(placed, isRunning);
+    const image = await openImage(path, placed.label, signal);
+    return {
+      ...image,
+      async requireUnchanged() {
+        if (hasNoSavedState(volume)) await requireStillHalted(placed, isRunning);
+        await image.requireUnchanged();
+      },
+    };
   }
 
   async setBackupTimestamp(name: string, unixTime: number): Promise<void> {

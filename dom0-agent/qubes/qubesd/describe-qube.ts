@@ -1,9 +1,10 @@
 import { QUBE_CLASSES, type DeviceAssignment, type Qube } from '../qube.ts';
+import type { ListedQube } from '../system.ts';
 import type { AdminApi } from './admin-api.ts';
 import { isAdminApiError } from './admin-api-error.ts';
 import { parseAssignments, parseAssignmentsOfR42 } from './device-text.ts';
 import { NOT_SETTINGS } from './not-settings.ts';
-import { fieldOf, linesOf, parseProperties, parseVolume, type ListedQube } from './replies.ts';
+import { fieldOf, linesOf, parseProperties, parseVolume } from './replies.ts';
 
 export interface Describing {
   readonly api: AdminApi;

@@ -1,10 +1,9 @@
 import { FailedError } from '../../../shared/errors.ts';
 import type { Volume } from '../qube.ts';
+import type { ListedQube } from '../system.ts';
 
 /** A line of `admin.vm.List`. */
-export interface ListedQube {
-  readonly name: string;
-  readonly className: string;
+export interface QubeLine extends ListedQube {
   readonly state: string;
 }
 
@@ -31,11 +30,12 @@ export function linesOf(reply: string): string[] {
 }
 
 /** `name class=AppVM state=Halted uuid=…` */
-export function parseQubeList(reply: string): ListedQube[] {
+export function parseQubeList(reply: string): QubeLine[] {
   return linesOf(reply).map((line) => {
     const [name = '', ...words] = line.split(' ');
     const fields = new Map(words.map((word) => cutAt(word, '=')));
-    return { name, className: fieldOf(fields, 'class'), state: fieldOf(fields, 'state') };
+    const state = fieldOf(fields, 'state');
+    return { name, className: fieldOf(fields, 'class'), state, isRunning: state !== 'Halted' };
   });
 }
 

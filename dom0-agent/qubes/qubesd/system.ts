@@ -20,7 +20,7 @@ import { NO_FIREWALL } from './no-firewall.ts';
 import { outlastRestarts } from './outlast-restarts.ts';
 import { remembered } from './remembered.ts';
 import { linesOf, parseProperties, parseQubeList } from './replies.ts';
-import { openVolumes, removeLeftovers } from './volumes.ts';
+import { Volumes } from './volumes.ts';
 
 export interface QubesdOptions {
   /** Default: `QUBESD_SOCKET`. */
@@ -39,6 +39,8 @@ export interface QubesdOptions {
   readonly readVolume?: readonly string[] | undefined;
   /** Where devices are shown. Default: `/dev`. */
   readonly devices?: string | undefined;
+  /** Default: `CALLBACK_CONFIGURATION`. */
+  readonly callbackConfiguration?: string | undefined;
   /** Ends every call of the Admin API. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -84,25 +86,29 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     }
   });
 
+  // Paused, in between, crashed: all that is not halted may hold what is not saved.
   const isRunning = async (name: string): Promise<boolean> => {
     const listed = parseQubeList(await api(name, 'admin.vm.List'));
-    return listed.find((qube) => qube.name === name)?.state !== 'Halted';
+    return listed.find((qube) => qube.name === name)?.isRunning !== false;
   };
   const deviceClasses = remembered(async () =>
     linesOf(await api('dom0', 'admin.deviceclass.List')),
   );
 
-  const volumesOptions = {
+  const volumes = new Volumes({
     api,
     isRunning,
     runAsRoot: runnerBehind(prefix),
     readAsRoot:
       prefix.length === 0 ? undefined : [...prefix, ...(options.readVolume ?? thisProgram())],
     devices: options.devices,
-  };
+    callbackConfiguration: options.callbackConfiguration,
+  });
 
   return {
     description: 'the Qubes system of this machine',
+
+    list: async () => parseQubeList(await api('dom0', 'admin.vm.List')),
 
     async qubes() {
       const listed = parseQubeList(await api('dom0', 'admin.vm.List'));
@@ -138,8 +144,9 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
       return await api(name, 'admin.vm.notes.Get');
     },
 
-    openVolume: openVolumes(volumesOptions),
-    removeLeftovers: () => removeLeftovers(volumesOptions),
+    whyUnreadable: volumes.whyUnreadable,
+    openVolume: volumes.open,
+    removeLeftovers: () => volumes.removeLeftovers(),
 
     async setBackupTimestamp(name, unixTime) {
       const payload = String(Math.trunc(unixTime));

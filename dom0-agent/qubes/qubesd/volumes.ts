@@ -1,11 +1,12 @@
-import { FailedError } from '../../../shared/errors.ts';
-import type { Qube, Volume } from '../qube.ts';
+import { FailedError, RefusedError } from '../../../shared/errors.ts';
+import { hasNoSavedState, type Qube, type Volume, whyUnsaved } from '../qube.ts';
 import type { QubesSystem, VolumeImage } from '../system.ts';
+import { beneathCallbacks, CALLBACK_CONFIGURATION } from '../volumes/callback-pool.ts';
 import type { HeldVolume, VolumeDriver } from '../volumes/driver.ts';
 import { openImageAsRoot } from '../volumes/image-as-root.ts';
 import { openImage } from '../volumes/image.ts';
 import { isReadable, openPool, type PoolSurroundings } from '../volumes/open-pool.ts';
-import { isAdminApiError } from './admin-api-error.ts';
+import { AdminApiError, isAdminApiError } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
 import { remembered } from './remembered.ts';
 import { linesOf, parseFields } from './replies.ts';
@@ -14,70 +15,128 @@ export interface VolumesOptions extends PoolSurroundings {
   readonly api: AdminApi;
   /** What reads an image as root, but for its path and label; undefined when coffer itself can. */
   readonly readAsRoot: readonly string[] | undefined;
+  /** Default: `CALLBACK_CONFIGURATION`. */
+  readonly callbackConfiguration?: string | undefined;
 }
 
-/** Removes what killed coffers have left in the pools that coffer can read. */
-export async function removeLeftovers({ api, ...surroundings }: VolumesOptions): Promise<void> {
-  for (const name of linesOf(await api('dom0', 'admin.pool.List'))) {
-    const settings = parseFields(await api('dom0', 'admin.pool.Info', name));
-    if (isReadable(settings)) await openPool(name, settings, surroundings).removeLeftovers();
+/** The volumes of a system, each read as its pool has it. */
+export class Volumes {
+  readonly #options: VolumesOptions;
+  readonly #pools = new Map<string, Pool>();
+
+  constructor(options: VolumesOptions) {
+    this.#options = options;
   }
-}
 
-/**
- * Opens volumes for reading, each as its pool has it. The first time that a pool is read, what
- * a killed coffer left in it is removed.
- */
-export function openVolumes(options: VolumesOptions): QubesSystem['openVolume'] {
-  const { api, readAsRoot } = options;
-  const pools = new Map<string, () => Promise<VolumeDriver>>();
-
-  const openedPool = async (name: string): Promise<VolumeDriver> => {
-    const settings = parseFields(await api('dom0', 'admin.pool.Info', name));
-    const driver = openPool(name, settings, options);
-    await driver.removeLeftovers();
-    return driver;
-  };
-  const poolOf = ({ pool }: Volume): Promise<VolumeDriver> => {
-    const open = pools.get(pool) ?? remembered(() => openedPool(pool));
-    pools.set(pool, open);
-    return open();
+  /** See `QubesSystem.openVolume`. The first time that a pool is read, leftovers in it are removed. */
+  readonly open: QubesSystem['openVolume'] = async (qube, volume, signal) => {
+    try {
+      return await this.#open(qube, volume, signal);
+    } catch (error) {
+      throw await this.#explained(error, qube, volume, signal);
+    }
   };
 
-  const open = async (qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage> => {
+  /** See `QubesSystem.whyUnreadable`. */
+  readonly whyUnreadable: QubesSystem['whyUnreadable'] = async (volume, isRunning) => {
+    let driver: VolumeDriver;
+    try {
+      driver = await this.#poolOf(volume.pool).driver();
+    } catch (error) {
+      if (error instanceof RefusedError || error instanceof AdminApiError) return error.message;
+      throw error;
+    }
+    if (!isRunning) return undefined;
+    if (driver.keepsSavedState) return whyUnsaved(volume);
+    return `its volume ${volume.name} has no saved state meanwhile (the pool ${volume.pool} keeps none)`;
+  };
+
+  /** Removes what killed coffers have left in the pools that coffer can read. */
+  async removeLeftovers(): Promise<void> {
+    for (const name of linesOf(await this.#options.api('dom0', 'admin.pool.List'))) {
+      if (isReadable(await this.#settingsOf(name))) await this.#poolOf(name).clean();
+    }
+  }
+
+  #poolOf(name: string): Pool {
+    const driver = remembered(async () =>
+      openPool(name, await this.#settingsOf(name), this.#options),
+    );
+    const clean = remembered(async () => (await driver()).removeLeftovers());
+    const pool = this.#pools.get(name) ?? { driver, clean };
+    this.#pools.set(name, pool);
+    return pool;
+  }
+
+  async #settingsOf(pool: string): Promise<ReadonlyMap<string, string>> {
+    const { api, runAsRoot, callbackConfiguration = CALLBACK_CONFIGURATION } = this.#options;
+    const told = parseFields(await api('dom0', 'admin.pool.Info', pool));
+    return beneathCallbacks(pool, told, () => runAsRoot('cat', ['--', callbackConfiguration]));
+  }
+
+  async #open(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage> {
     const label = `the volume ${volume.name} of ${qube.name}`;
-    const driver = await poolOf(volume);
-    const held = await driver.hold({ label, qubeName: qube.name, vid: volume.vid });
+    const pool = this.#poolOf(volume.pool);
+    await pool.clean();
+    const held = await (
+      await pool.driver()
+    ).hold({
+      label,
+      qubeName: qube.name,
+      vid: volume.vid,
+      hasNoSavedState: hasNoSavedState(volume),
+    });
+    const { readAsRoot } = this.#options;
     try {
       const image =
         readAsRoot === undefined
           ? await openImage(held.path, label, signal)
           : await openImageAsRoot(readAsRoot, held.path, label, signal);
-      return heldImage(image, held);
+      return heldImage(image, held, (error) => this.#explained(error, qube, volume, signal));
     } catch (error) {
       await held[Symbol.asyncDispose]();
       throw error;
     }
-  };
+  }
 
-  return async (qube, volume, signal) => {
-    try {
-      return await open(qube, volume, signal);
-    } catch (error) {
-      if (signal.aborted || (await exists(api, qube.name))) throw error;
-      throw new FailedError(
-        `the volume ${volume.name} of ${qube.name} cannot be read: ${qube.name} was removed meanwhile`,
-      );
-    }
-  };
+  /** That a VM is gone explains whatever went wrong with its volume. */
+  async #explained(
+    error: unknown,
+    qube: Qube,
+    volume: Volume,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    if (signal.aborted || (await exists(this.#options.api, qube.name))) return error;
+    return new FailedError(
+      `the volume ${volume.name} of ${qube.name} cannot be read: ${qube.name} was removed meanwhile`,
+    );
+  }
+}
+
+interface Pool {
+  readonly driver: () => Promise<VolumeDriver>;
+  /** Removes leftovers, once. */
+  readonly clean: () => Promise<void>;
 }
 
 /** An image that lets go of what holds it when it is disposed of. */
-function heldImage(image: VolumeImage, held: HeldVolume): VolumeImage {
+function heldImage(
+  image: VolumeImage,
+  held: HeldVolume,
+  explained: (error: unknown) => Promise<unknown>,
+): VolumeImage {
   return {
     size: image.size,
     extents: image.extents,
     read: (buffer, offset) => image.read(buffer, offset),
+    async requireUnchanged() {
+      try {
+        await held.requireUnchanged();
+        await image.requireUnchanged();
+      } catch (error) {
+        throw await explained(error);
+      }
+    },
     async [Symbol.asyncDispose]() {
       // Closed first, since what is open cannot be removed; released whatever happens.
       try {

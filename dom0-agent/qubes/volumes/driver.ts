@@ -5,17 +5,23 @@ export interface PlacedVolume {
   readonly qubeName: string;
   /** The volume's id in its pool. */
   readonly vid: string;
+  /** As `hasNoSavedState` of qube.ts has it: while its VM runs, there is nothing to be held. */
+  readonly hasNoSavedState: boolean;
 }
 
 /** A volume whose committed content stays as it is until this is disposed of. */
 export interface HeldVolume extends AsyncDisposable {
   /** A file or a block device, which only root may be able to read. */
   readonly path: string;
+  /** Throws FailedError when the pool could not keep the content from changing since. */
+  requireUnchanged(): Promise<void>;
 }
 
 /** How one kind of storage pool is read. */
 export interface VolumeDriver {
-  /** Holds a volume's last committed content still. Throws FailedError or RefusedError. */
+  /** Whether what was last saved of a volume stays as it is while its VM runs. */
+  readonly keepsSavedState: boolean;
+  /** Holds a volume's last committed content still. Throws FailedError. */
   hold(volume: PlacedVolume): Promise<HeldVolume>;
   /** Removes what a coffer that was killed has left in the pool. */
   removeLeftovers(): Promise<void>;

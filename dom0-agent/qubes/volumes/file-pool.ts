@@ -1,22 +1,22 @@
 import { join } from 'node:path';
 
-import { FailedError, RefusedError } from '../../../shared/errors.ts';
-import type { PlacedVolume, VolumeDriver } from './driver.ts';
+import type { HeldVolume, PlacedVolume, VolumeDriver } from './driver.ts';
+import { type IsRunning, requireHalted, requireStillHalted } from './halted.ts';
 
 /** The image of a volume's committed content, in both kinds of file pool. */
 const imageOf = (directory: string, { vid }: PlacedVolume): string => join(directory, `${vid}.img`);
 
 /**
  * The driver `file-reflink`. A commit replaces the image by renaming, so whoever has it open keeps
- * reading the old one: nothing needs to be held.
+ * reading the old one: nothing needs to be held. Only a volume without a saved state is written in place.
  */
-export function openFileReflinkPool(directory: string): VolumeDriver {
+export function openFileReflinkPool(directory: string, isRunning: IsRunning): VolumeDriver {
   return {
-    hold: (volume) =>
-      Promise.resolve({
-        path: imageOf(directory, volume),
-        [Symbol.asyncDispose]: () => Promise.resolve(),
-      }),
+    keepsSavedState: true,
+    hold: async (volume) =>
+      volume.hasNoSavedState
+        ? holdHalted(directory, volume, isRunning)
+        : holdNothing(imageOf(directory, volume)),
     removeLeftovers: () => Promise.resolve(),
   };
 }
@@ -25,31 +25,30 @@ export function openFileReflinkPool(directory: string): VolumeDriver {
  * The driver `file`. A running VM writes straight into the image, so it can be read only while the
  * VM is halted; and whether it stayed halted is looked at again afterwards.
  */
-export function openFilePool(
-  directory: string,
-  isRunning: (qubeName: string) => Promise<boolean>,
-): VolumeDriver {
+export function openFilePool(directory: string, isRunning: IsRunning): VolumeDriver {
   return {
-    async hold(volume) {
-      const { label, qubeName } = volume;
-      if (await isRunning(qubeName)) {
-        throw new RefusedError(
-          `${label} cannot be read while ${qubeName} is running, as its pool is of the kind "file": ` +
-            `shut ${qubeName} down first`,
-        );
-      }
-      return {
-        path: imageOf(directory, volume),
-        async [Symbol.asyncDispose]() {
-          if (await isRunning(qubeName)) {
-            throw new FailedError(
-              `${qubeName} was started while ${label} was read, so what was read is of no use: ` +
-                `shut ${qubeName} down and begin again`,
-            );
-          }
-        },
-      };
-    },
+    keepsSavedState: false,
+    hold: (volume) => holdHalted(directory, volume, isRunning),
     removeLeftovers: () => Promise.resolve(),
+  };
+}
+
+function holdNothing(path: string): HeldVolume {
+  return {
+    path,
+    requireUnchanged: () => Promise.resolve(),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+async function holdHalted(
+  directory: string,
+  volume: PlacedVolume,
+  isRunning: IsRunning,
+): Promise<HeldVolume> {
+  await requireHalted(volume, isRunning);
+  return {
+    ...holdNothing(imageOf(directory, volume)),
+    requireUnchanged: () => requireStillHalted(volume, isRunning),
   };
 }

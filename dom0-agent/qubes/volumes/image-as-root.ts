@@ -8,6 +8,7 @@ import {
   ANSWER,
   ANSWER_HEADER_LENGTH,
   formatQuestion,
+  IS_IT_UNCHANGED,
   LONGEST_OPENED,
   LONGEST_PIECE,
   LONGEST_SENTENCE,
@@ -45,6 +46,7 @@ export async function openImageAsRoot(
             await process.ask(buffer.subarray(done, done + LONGEST_PIECE), offset + done);
           }
         }),
+      requireUnchanged: () => inTurn(() => process.requireUnchanged()),
       [Symbol.asyncDispose]: () => process.end(),
     };
   } catch (error) {
@@ -91,6 +93,12 @@ class RootProcess {
     if (length !== buffer.length || !(await this.#answers.fill(buffer))) {
       throw new FailedError(`${this.#label} was not handed over whole at byte ${offset}`);
     }
+  }
+
+  /** Throws FailedError when the volume was changed since it was opened. */
+  async requireUnchanged(): Promise<void> {
+    this.#child.stdin.write(formatQuestion(IS_IT_UNCHANGED));
+    await this.#nextLength(0);
   }
 
   async nextAnswer(longest: number): Promise<Buffer> {

@@ -5,7 +5,7 @@ import type { Extent } from '../system.ts';
 /**
  * What goes through the pipes between coffer and its root process, which reads a volume for it
  * (`serve-image.ts`, `image-as-root.ts`). All numbers are big-endian:
- *   question   offset (8 bytes), length (4 bytes)
+ *   question   offset (8 bytes), length (4 bytes); a length of 0 asks whether the volume is unchanged
  *   answer     kind (1 byte), length (4 bytes), then as many bytes
  * First, unasked, comes an answer whose bytes are JSON: the volume's size and extents.
  */
@@ -38,6 +38,9 @@ export function formatQuestion({ offset, length }: Question): Buffer {
   bytes.writeUInt32BE(length, 8);
   return bytes;
 }
+
+/** Asks whether the volume is as it was when it was opened: the answer has no bytes when it is. */
+export const IS_IT_UNCHANGED: Question = { offset: 0, length: 0 };
 
 export function parseQuestion(bytes: Buffer): Question {
   return { offset: Number(bytes.readBigUInt64BE(0)), length: bytes.readUInt32BE(8) };

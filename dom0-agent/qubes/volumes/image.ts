@@ -1,3 +1,4 @@
+import type { BigIntStats } from 'node:fs';
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 
 import { FailedError, InterruptedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
@@ -22,6 +23,7 @@ export async function openImage(
     throw cannotOpen(error, path, label);
   });
   try {
+    const before = await file.stat({ bigint: true });
     const size = await sizeOf(file, path);
     // Through the descriptor: the name may stand for another file by now.
     const extents = await dataExtents(`/proc/${process.pid}/fd/${file.fd}`, size, signal);
@@ -29,6 +31,7 @@ export async function openImage(
       size,
       extents,
       read: (buffer, offset) => readWhole(file, buffer, offset, label),
+      requireUnchanged: () => requireUnchanged(file, before, label),
       [Symbol.asyncDispose]: () => file.close(),
     };
   } catch (error) {
@@ -49,6 +52,23 @@ async function sizeOf(file: FileHandle, path: string): Promise<number> {
   const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
   const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
   return Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * SECTOR;
+}
+
+/**
+ * Whoever writes into a file moves its time of modification. A device has none worth the name: its pool
+ * holds it still.
+ */
+async function requireUnchanged(
+  file: FileHandle,
+  before: BigIntStats,
+  label: string,
+): Promise<void> {
+  const { size, mtimeNs } = await file.stat({ bigint: true });
+  if (!before.isFile() || (size === before.size && mtimeNs === before.mtimeNs)) return;
+  throw new FailedError(
+    `${label} was changed while it was read, so what was read is of no use: begin again, and do not ` +
+      'start its VM meanwhile',
+  );
 }
 
 async function readWhole(

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 
 import type { VolumeDriver } from './driver.ts';
+import { type IsRunning, requireHalted } from './halted.ts';
 import { isLeftover, ownedName } from './owner.ts';
 import type { Run } from './run.ts';
 
@@ -8,6 +9,7 @@ export interface LvmThinOptions {
   readonly volumeGroup: string;
   /** Runs programs as root. */
   readonly runAsRoot: Run;
+  readonly isRunning: IsRunning;
   /** Where volume groups show their devices. Default: `/dev`. */
   readonly devices?: string | undefined;
 }
@@ -17,24 +19,30 @@ export interface LvmThinOptions {
  *
  * The snapshot's name begins as the volume's does, with `vm-`, since that makes udev in dom0 leave
  * a device alone (12-qubes-ignore-lvm-devices.rules): it would otherwise look for file systems in
- * what a VM wrote. It ends in `-snap`, which makes qubesd leave it alone (ThinPool.list_volumes).
+ * what a VM wrote. It ends in `-snap`, which makes qubesd leave it alone (ThinPool.list_volumes). And it
+ * holds a `+`, which no name of a VM or volume can: so it is never taken for a VM's, nor a VM's for it.
  */
 export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
-  const { volumeGroup, runAsRoot, devices = '/dev' } = options;
+  const { volumeGroup, runAsRoot, isRunning, devices = '/dev' } = options;
   const remove = (id: string) => runAsRoot('lvm', ['lvremove', '--force', '--', id]);
 
   return {
-    async hold({ vid }) {
-      const snapshot = `${vid}-${await ownedName()}-snap`;
+    keepsSavedState: true,
+
+    async hold(volume) {
+      if (volume.hasNoSavedState) await requireHalted(volume, isRunning);
+      const owned = await ownedName();
+      const snapshot = `${volume.vid}${markOf(owned)}`;
       await runAsRoot('lvm', [
         'lvcreate',
         '--setactivationskip=n',
         '--activate=y',
         '--snapshot',
         '--type=thin',
+        `--addtag=${owned}`,
         `--name=${snapshot}`,
         '--',
-        vid,
+        volume.vid,
       ]);
       try {
         // Active already, as a rule; not where LVM is set up to activate nothing by itself.
@@ -45,12 +53,14 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
           '--',
           snapshot,
         ]);
+        if (volume.hasNoSavedState) await requireHalted(volume, isRunning);
       } catch (error) {
         await remove(snapshot);
         throw error;
       }
       return {
         path: join(devices, snapshot),
+        requireUnchanged: () => Promise.resolve(),
         async [Symbol.asyncDispose]() {
           await remove(snapshot);
         },
@@ -62,14 +72,22 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
         'lvs',
         '--noheadings',
         '-o',
-        'lv_name',
+        'lv_name,lv_tags',
         '--',
         volumeGroup,
       ]);
-      const names = listed.split('\n').map((line) => line.trim());
-      for (const name of names.filter((name) => name.endsWith('-snap'))) {
-        if (await isLeftover(name)) await remove(`${volumeGroup}/${name}`);
+      for (const line of listed.split('\n')) {
+        const [name = '', tags = ''] = line.trim().split(/\s+/);
+        const owner = tags.split(',').find((tag) => name.endsWith(markOf(tag)));
+        if (owner !== undefined && (await isLeftover(owner))) {
+          await remove(`${volumeGroup}/${name}`);
+        }
       }
     },
   };
+}
+
+/** What coffer adds to a volume's name for its snapshot, which bears the owner as a tag, too. */
+function markOf(owned: string): string {
+  return `+${owned}-snap`;
 }

@@ -1,6 +1,7 @@
 import { RefusedError } from '../../../shared/errors.ts';
 import type { VolumeDriver } from './driver.ts';
 import { openFilePool, openFileReflinkPool } from './file-pool.ts';
+import type { IsRunning } from './halted.ts';
 import { openLvmThinPool } from './lvm-thin.ts';
 import type { Run } from './run.ts';
 import { openZfsPool } from './zfs.ts';
@@ -9,12 +10,12 @@ import { openZfsPool } from './zfs.ts';
 export interface PoolSurroundings {
   /** Runs programs as root. */
   readonly runAsRoot: Run;
-  readonly isRunning: (qubeName: string) => Promise<boolean>;
+  readonly isRunning: IsRunning;
   /** Where devices are shown. Default: `/dev`. */
   readonly devices?: string | undefined;
 }
 
-/** Whether coffer knows a pool's kind. */
+/** Whether coffer knows a pool's kind; `callback` is what is beneath it (callback-pool.ts). */
 export function isReadable(settings: ReadonlyMap<string, string>): boolean {
   return ['file', 'file-reflink', 'lvm_thin', 'zfs'].includes(settings.get('driver') ?? '');
 }
@@ -40,9 +41,14 @@ export function openPool(
     case 'file':
       return openFilePool(setting('dir_path'), isRunning);
     case 'file-reflink':
-      return openFileReflinkPool(setting('dir_path'));
+      return openFileReflinkPool(setting('dir_path'), isRunning);
     case 'lvm_thin':
-      return openLvmThinPool({ volumeGroup: setting('volume_group'), runAsRoot, devices });
+      return openLvmThinPool({
+        volumeGroup: setting('volume_group'),
+        runAsRoot,
+        isRunning,
+        devices,
+      });
     case 'zfs':
       return openZfsPool({
         container: setting('container'),

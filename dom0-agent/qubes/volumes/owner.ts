@@ -8,7 +8,7 @@ import { systemCodeOf } from '../../../shared/errors.ts';
  * that a later coffer knows a leftover from what another coffer is just reading: process id,
  * the time of its start (process ids are used again), and a random part.
  */
-const OWNED = /coffer\.(\d+)\.(\d+)\.[0-9a-f]{8}/;
+const OWNED = /coffer\.(\d+)\.(\d+)\.[0-9a-f]{8}$/;
 
 /** A new name of this process's: `coffer.<pid>.<start>.<random>`. */
 export async function ownedName(): Promise<string> {
@@ -16,7 +16,7 @@ export async function ownedName(): Promise<string> {
   return `coffer.${process.pid}.${start ?? '0'}.${randomBytes(4).toString('hex')}`;
 }
 
-/** Whether a name is one of coffer's, and the process that made it is gone. */
+/** Whether a name is one of coffer's, or ends with one, and the process that made it is gone. */
 export async function isLeftover(name: string): Promise<boolean> {
   const [, pid, start] = OWNED.exec(name) ?? [];
   return pid !== undefined && (await startOf(Number(pid))) !== start;

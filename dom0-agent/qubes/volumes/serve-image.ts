@@ -6,6 +6,7 @@ import {
   ANSWER,
   formatAnswerHeader,
   formatOpened,
+  IS_IT_UNCHANGED,
   LONGEST_PIECE,
   parseQuestion,
   QUESTION_LENGTH,
@@ -35,6 +36,11 @@ export async function serveImage(
     let buffer = Buffer.alloc(MiB);
     while (await reader.fill(question)) {
       const { offset, length } = parseQuestion(question);
+      if (length === IS_IT_UNCHANGED.length) {
+        await image.requireUnchanged();
+        await answer(answers, ANSWER.bytes, Buffer.alloc(0));
+        continue;
+      }
       if (length > LONGEST_PIECE) throw new FailedError(`a piece of ${length} bytes is too long`);
       if (length > buffer.length) buffer = Buffer.alloc(length);
       const piece = buffer.subarray(0, length);

@@ -4,18 +4,22 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { FailedError, systemCodeOf } from '../../../shared/errors.ts';
 import type { PlacedVolume, VolumeDriver } from './driver.ts';
+import { type IsRunning, requireHalted } from './halted.ts';
 import { isLeftover, ownedName } from './owner.ts';
 import type { Run } from './run.ts';
 
 /** udev makes a device's name a moment after ZFS made the device. */
 const DEVICE_PATIENCE = 30_000;
 
+/** The property in which coffer's snapshots and clones bear their own name: VMs' volumes have none. */
+const OWNER = 'coffer:owner';
+
 export interface ZfsOptions {
   /** The dataset that holds the pool's volumes. */
   readonly container: string;
   /** Runs programs as root. */
   readonly runAsRoot: Run;
-  readonly isRunning: (qubeName: string) => Promise<boolean>;
+  readonly isRunning: IsRunning;
   /** Where ZFS shows volumes as devices. Default: `/dev/zvol`. */
   readonly devices?: string | undefined;
 }
@@ -34,8 +38,12 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
   const zfs = (...args: string[]) => runAsRoot('zfs', args);
 
   return {
+    keepsSavedState: true,
+
     async hold(volume) {
+      if (volume.hasNoSavedState) await requireHalted(volume, isRunning);
       const owned = await ownedName();
+      const owner = `${OWNER}=${owned}`;
       const clone = `${container}/${owned}`;
       const release: string[] = [];
       const releaseAll = async () => {
@@ -43,17 +51,26 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
       };
       try {
         let source = `${volume.vid}@${owned}`;
-        if (await isRunning(volume.qubeName)) {
-          source = await lastCommitted(volume, zfs);
-        } else {
-          await zfs('snapshot', source);
+        const wasHalted = !(await isRunning(volume.qubeName));
+        if (wasHalted) {
+          await zfs('snapshot', '-o', owner, source);
           release.unshift(source);
         }
-        await zfs('clone', '-o', 'readonly=on', '-o', 'com.sun:auto-snapshot=false', source, clone);
+        if (volume.hasNoSavedState) await requireHalted(volume, isRunning);
+        // A VM that was started right then may have written into what was snapshotted.
+        if (!wasHalted || (await isRunning(volume.qubeName))) {
+          source = await lastCommitted(volume, zfs);
+        }
+        const options = ['readonly=on', 'com.sun:auto-snapshot=false', owner];
+        await zfs('clone', ...options.flatMap((option) => ['-o', option]), source, clone);
         release.unshift(clone);
         const path = join(devices, clone);
         await deviceAppears(path, volume.label);
-        return { path, [Symbol.asyncDispose]: releaseAll };
+        return {
+          path,
+          requireUnchanged: () => Promise.resolve(),
+          [Symbol.asyncDispose]: releaseAll,
+        };
       } catch (error) {
         await releaseAll();
         throw error;
@@ -61,17 +78,16 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
     },
 
     async removeLeftovers() {
-      const args = ['list', '-H', '-o', 'name', '-t', 'volume,snapshot', '-r', container];
-      const names = (await zfs(...args)).split('\n');
+      const args = ['list', '-H', '-o', `name,${OWNER}`, '-t', 'volume,snapshot', '-r', container];
+      const listed = (await zfs(...args)).split('\n').map((line) => line.split('\t'));
+      // A snapshot inherits its volume's mark, and a VM can have any name: coffer's own have both.
+      const ours = listed.flatMap(([name = '', owner]) =>
+        owner !== undefined && name.split(/[/@]/).at(-1) === owner ? [{ name, owner }] : [],
+      );
       // A clone goes before the snapshot that it comes from.
-      const clonesFirst = [
-        ...names.filter((name) => !name.includes('@')),
-        ...names.filter((name) => name.includes('@')),
-      ];
-      for (const name of clonesFirst) {
-        const last = name.split(/[/@]/).at(-1) ?? '';
-        if (last.startsWith('coffer.') && (await isLeftover(last))) await zfs('destroy', name);
-      }
+      const isSnapshot = ({ name }: { name: string }): number => Number(name.includes('@'));
+      ours.sort((one, other) => isSnapshot(one) - isSnapshot(other));
+      for (const { name, owner } of ours) if (await isLeftover(owner)) await zfs('destroy', name);
     },
   };
 }

@@ -1,4 +1,5 @@
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { rm, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -39,7 +40,10 @@ async function contentOf(system: QubesdSystem, name: string): Promise<string> {
   return buffer.toString();
 }
 
-/** A program that stands in for LVM: `lvcreate` makes a copy of the volume where devices are. */
+/**
+ * A program that stands in for LVM: `lvcreate` makes a copy of the volume where devices are, with its tag in a
+ * file beside it.
+ */
 function playLvm(scene: Scene): { sudo: string; log: () => string } {
   const devices = join(scene.directory, 'dev');
   const sudo = makeSudo(scene.directory);
@@ -50,16 +54,25 @@ function playLvm(scene: Scene): { sudo: string; log: () => string } {
 cd ${devices}
 for last; do :; done
 case $1 in
-  lvs) ls "$last" ;;
-  lvcreate) for word; do case $word in --name=*) cp "$last" "\${word#--name=}" ;; esac; done ;;
-  lvremove) rm "$last" ;;
+  lvs) for lv in "$last"/*; do echo "  \${lv##*/} $(cat "tags/$lv" 2>/dev/null)"; done ;;
+  lvcreate)
+    for word; do
+      case $word in
+        --addtag=*) tag=\${word#--addtag=} ;;
+        --name=*) cp "$last" "\${word#--name=}"; echo "$tag" > "tags/\${word#--name=}" ;;
+      esac
+    done ;;
+  lvremove) rm "$last" "tags/$last" ;;
 esac
 `,
   );
   chmodSync(lvm, 0o755);
   mkdirSync(join(devices, 'vg'), { recursive: true });
   writeFileSync(join(devices, 'vg/vm-work-private'), 'in a logical volume');
-  writeFileSync(join(devices, 'vg/vm-work-private-coffer.999999999.1.00000000-snap'), 'left');
+  mkdirSync(join(devices, 'tags/vg'), { recursive: true });
+  const left = 'coffer.999999999.1.00000000';
+  writeFileSync(join(devices, `vg/vm-work-private+${left}-snap`), 'left');
+  writeFileSync(join(devices, `tags/vg/vm-work-private+${left}-snap`), left);
   const { store } = scene.qubesd;
   store.pools.set(
     'thin',
@@ -119,6 +132,99 @@ describe('reading a volume', () => {
     expect(sudo.log()).toBe(`${asked.join(' ')}\n`);
   });
 
+  it.each([
+    [
+      'was started, and so writes into it',
+      async (system: QubesdSystem) => system.start('work'),
+      /work was started while the volume private of work was read/,
+    ],
+    [
+      'was started and shut down again',
+      async (_: QubesdSystem, path: string) => writeFile(path, 'torn, no end'),
+      /the volume private of work was changed while it was read/,
+    ],
+    [
+      'was resized',
+      async (_: QubesdSystem, path: string) => truncate(path, 100),
+      /the volume private of work was changed while it was read/,
+    ],
+    [
+      'was removed',
+      async (_: QubesdSystem, path: string, { qubesd }: Scene) => {
+        await rm(path);
+        qubesd.store.qubes.delete('work');
+      },
+      /private of work cannot be read: work was removed meanwhile/,
+    ],
+  ])('notices that a VM without a saved state %s', async (_, happens, sentence) => {
+    await using scene = await makeScene();
+    const path = writeImage(scene, 'as it was');
+    const past = new Date(Date.now() - 60_000);
+    utimesSync(path, past, past);
+    const stored = scene.qubesd.store.qubes.get('work')?.volumes.get('private');
+    if (stored !== undefined) stored.revisionsToKeep = '-1';
+    const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath, rootPrefix: [] });
+    const image = await system.openVolume(...(await privateOf(system, 'work')), never);
+    await image.requireUnchanged();
+    await happens(system, path, scene);
+    await expect(image.requireUnchanged()).rejects.toThrow(sentence);
+    await image[Symbol.asyncDispose]();
+  });
+
+  it('tells before anything is read what cannot be', async () => {
+    await using scene = await makeScene();
+    const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath, rootPrefix: [] });
+    const { pools, qubes } = scene.qubesd.store;
+    const why = async (isRunning: boolean) =>
+      system.whyUnreadable((await privateOf(system, 'work'))[1], isRunning);
+    expect(await why(true)).toBeUndefined();
+    const stored = qubes.get('work')?.volumes.get('private');
+    if (stored === undefined) throw new Error('no volume');
+    stored.revisionsToKeep = '-1';
+    expect(await why(true)).toMatch(
+      /its volume private has no saved state.*revisions_to_keep is -1/,
+    );
+    expect(await why(false)).toBeUndefined();
+    pools.set('old', new Map([...(pools.get('varlibqubes') ?? []), ['driver', 'file']]));
+    Object.assign(stored, { pool: 'old', revisionsToKeep: '1' });
+    expect(await why(true)).toMatch(
+      /its volume private has no saved state.*the pool old keeps none/,
+    );
+    expect(await why(false)).toBeUndefined();
+    stored.pool = 'gone';
+    expect(await why(false)).toMatch(/admin.pool.Info\+gone/);
+  });
+
+  it('finds what is beneath a pool with callbacks', async () => {
+    await using scene = await makeScene();
+    writeImage(scene, 'beneath');
+    const callbackConfiguration = join(scene.directory, 'qubes_callback.json');
+    const bdriver_args = { dir_path: join(scene.directory, 'pool'), revisions_to_keep: 0 };
+    writeFileSync(
+      callbackConfiguration,
+      JSON.stringify({
+        outer: { bdriver: 'callback', bdriver_args: { conf_id: 'inner' }, cmd: 'false' },
+        inner: { bdriver: 'file-reflink', bdriver_args },
+        strange: { bdriver: 'from-elsewhere' },
+      }),
+    );
+    const callback = (id: string) =>
+      new Map([
+        ['driver', 'callback'],
+        ['conf_id', id],
+      ]);
+    scene.qubesd.store.pools.set('wrapped', callback('outer'));
+    scene.qubesd.store.pools.set('strange', callback('strange'));
+    const stored = scene.qubesd.store.qubes.get('work')?.volumes.get('private');
+    if (stored !== undefined) stored.pool = 'wrapped';
+    const options = { socketPath: scene.qubesd.socketPath, rootPrefix: [], callbackConfiguration };
+    const system = openQubesdSystem(options);
+    expect(await contentOf(system, 'work')).toBe('beneath');
+    await system.removeLeftovers();
+    if (stored !== undefined) stored.pool = 'strange';
+    await expect(contentOf(system, 'work')).rejects.toThrow(/pool strange.*"from-elsewhere"/);
+  });
+
   it('names the volume when its image is missing', async () => {
     await using scene = await makeScene();
     const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath, rootPrefix: [] });
@@ -129,7 +235,7 @@ describe('reading a volume', () => {
 
   it('refuses a pool of another kind', async () => {
     await using scene = await makeScene();
-    scene.qubesd.store.pools.get('varlibqubes')?.set('driver', 'callback');
+    scene.qubesd.store.pools.get('varlibqubes')?.set('driver', 'odd');
     const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath, rootPrefix: [] });
     await expect(contentOf(system, 'work')).rejects.toThrow(RefusedError);
   });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import type { PlacedVolume } from '../../../dom0-agent/qubes/volumes/driver.ts';
 import { openPool } from '../../../dom0-agent/qubes/volumes/open-pool.ts';
 import { isLeftover, ownedName } from '../../../dom0-agent/qubes/volumes/owner.ts';
 import { runnerBehind } from '../../../dom0-agent/qubes/volumes/run.ts';
@@ -20,7 +21,14 @@ const settings = (text: string) =>
   new Map(text.split(' ').map((word) => word.split('=') as [string, string]));
 const halted = () => Promise.resolve(false);
 const running = () => Promise.resolve(true);
-const volume = (vid: string) => ({ label: 'the volume private of work', qubeName: 'work', vid });
+const volume = (vid: string, hasNoSavedState = false): PlacedVolume => ({
+  ...{ label: 'the volume private of work', qubeName: 'work', vid, hasNoSavedState },
+});
+/** Answers whether a VM runs: in turn what is given, then always the last. */
+const runningInTurn =
+  (...answers: boolean[]) =>
+  (): Promise<boolean> =>
+    Promise.resolve(answers.length > 1 ? answers.shift() === true : answers[0] === true);
 const nothing = new Commands();
 
 /** `coffer.<pid>.<start>.<random>`, of this process. */
@@ -34,6 +42,8 @@ describe('names', () => {
     expect(await isLeftover('coffer.999999999.1.00000000')).toBe(true);
     // The process id was used again.
     expect(await isLeftover(own.replace(/\.\d+\.([0-9a-f]{8})$/, '.1.$1'))).toBe(true);
+    expect(await isLeftover('.private.img.coffer.999999999.1.00000000')).toBe(true);
+    expect(await isLeftover('coffer.1.1.deadbeef-private')).toBe(false);
     expect(await isLeftover('vm-coffer-private-snap')).toBe(false);
     expect(await isLeftover('vm-coffer.1-private-snap')).toBe(false);
   });
@@ -42,9 +52,9 @@ describe('names', () => {
 describe('a pool', () => {
   it('of another kind is refused by name', () => {
     const open = () =>
-      openPool('odd', settings('driver=callback'), { runAsRoot: nothing.run, isRunning: halted });
+      openPool('odd', settings('driver=odd'), { runAsRoot: nothing.run, isRunning: halted });
     expect(open).toThrow(RefusedError);
-    expect(open).toThrow(/the storage pool odd.*"callback"/);
+    expect(open).toThrow(/the storage pool odd.*"odd"/);
   });
 
   it('that leaves out a setting is refused', () => {
@@ -73,38 +83,54 @@ describe('file pools', () => {
     await using held = await reflink.hold(volume('v'));
     expect(held.path).toBe('/p/v.img');
     const file = openPool('p', settings('driver=file dir_path=/p'), surroundings);
-    await expect(file.hold(volume('v'))).rejects.toThrow(RefusedError);
+    await expect(file.hold(volume('v'))).rejects.toThrow(FailedError);
     await expect(file.hold(volume('v'))).rejects.toThrow(/shut work down first/);
+    expect([reflink.keepsSavedState, file.keepsSavedState]).toEqual([true, false]);
   });
 
-  it('of the kind "file" notice that the VM was started meanwhile', async () => {
-    let runs = false;
-    const isRunning = () => Promise.resolve(runs);
-    const surroundings = { runAsRoot: nothing.run, isRunning };
-    const file = openPool('p', settings('driver=file dir_path=/p'), surroundings);
-    const held = await file.hold(volume('v'));
-    runs = true;
-    await expect(held[Symbol.asyncDispose]()).rejects.toThrow(/work was started while/);
+  it.each(['file', 'file-reflink'])(
+    'of the kind "%s" notice that a VM was started which writes into the image itself',
+    async (driver) => {
+      let runs = false;
+      const pool = openPool('p', settings(`driver=${driver} dir_path=/p`), {
+        runAsRoot: nothing.run,
+        isRunning: () => Promise.resolve(runs),
+      });
+      await using held = await pool.hold(volume('v', true));
+      await held.requireUnchanged();
+      runs = true;
+      await expect(held.requireUnchanged()).rejects.toThrow(/work was started while/);
+      await expect(pool.hold(volume('v', true))).rejects.toThrow(/no saved state apart/);
+    },
+  );
+
+  it('of the kind "file-reflink" do not mind that a VM was started which writes into a copy', async () => {
+    const pool = openPool('p', settings('driver=file-reflink dir_path=/p'), {
+      runAsRoot: nothing.run,
+      isRunning: running,
+    });
+    await using held = await pool.hold(volume('v'));
+    await held.requireUnchanged();
   });
 });
 
 describe('lvm_thin', () => {
-  const open = (commands: Commands) =>
+  const open = (commands: Commands, isRunning = running) =>
     openPool('thin', settings('driver=lvm_thin volume_group=qubes_dom0 thin_pool=vm-pool'), {
       runAsRoot: commands.run,
-      isRunning: running,
+      isRunning,
       devices,
     });
 
   it('takes a snapshot that qubesd and udev leave alone, and removes it', async () => {
     const commands = new Commands([/lvcreate/, '  Logical volume "x" created.\n']);
     const held = await open(commands).hold(volume('qubes_dom0/vm-work-private'));
-    const name = new RegExp(`^${devices}/(qubes_dom0/vm-work-private-${OURS}-snap)$`);
-    const [, snapshot = ''] = name.exec(held.path) ?? [];
+    const name = new RegExp(`^${devices}/(qubes_dom0/vm-work-private\\+(${OURS})-snap)$`);
+    const [, snapshot = '', owner = ''] = name.exec(held.path) ?? [];
     expect(snapshot).not.toBe('');
     expect(commands.ran).toEqual([
       'lvm lvcreate --setactivationskip=n --activate=y --snapshot --type=thin ' +
-        `--name=${snapshot} -- qubes_dom0/vm-work-private`,
+        `--addtag=${owner} --name=${snapshot} -- qubes_dom0/vm-work-private`,
       `lvm lvchange --activate=y --ignoreactivationskip -- ${snapshot}`,
     ]);
     await held[Symbol.asyncDispose]();
@@ -130,25 +156,46 @@ describe('lvm_thin', () => {
     await expect(held[Symbol.asyncDispose]()).rejects.toThrow(/lvremove.*-snap.*in use/);
   });
 
-  it('removes what a killed coffer has left, and nothing else', async () => {
+  it('never snapshots what a running VM writes into', async () => {
+    const inPlace = volume('qubes_dom0/vm-work-private', true);
+    const commands = new Commands();
+    await expect(open(commands).hold(inPlace)).rejects.toThrow(/no saved state apart/);
+    expect(commands.ran).toEqual([]);
+    // Started as the snapshot was taken.
+    const started = open(commands, runningInTurn(false, true)).hold(inPlace);
+    await expect(started).rejects.toThrow(/no saved state apart/);
+    expect(commands.ran.at(-1)).toMatch(/^lvm lvremove --force -- .*-snap$/);
+    // Started later: the snapshot stays as it is.
+    await using held = await open(commands, runningInTurn(false, false, true)).hold(inPlace);
+    await held.requireUnchanged();
+  });
+
+  it('removes what a killed coffer has left, and nothing that a VM may have, whatever its name', async () => {
     const own = await ownedName();
-    // As `lvs --noheadings -o lv_name` prints it.
+    const left = 'coffer.999999999.5.0123abcd';
+    // As `lvs --noheadings -o lv_name,lv_tags` prints it.
     const listed = [
       '  root',
       '  vm-pool',
-      '  vm-work-private',
+      '  vm-work-private                                                  by-hand',
       '  vm-work-private-1700000000-back',
       '  vm-work-private-snap',
-      `  vm-work-private-${own}-snap`,
-      '  vm-work-private-coffer.999999999.5.0123abcd-snap',
-      '  vm-coffer.999999999.5.0123abcd-private',
+      `  vm-work-private+${own}-snap                                      ${own}`,
+      `  vm-work-private+${left}-snap                                     by-hand,${left}`,
+      // VMs of such names, and what carries only half of the mark.
+      `  vm-${left}-private-snap`,
+      `  vm-${left}-private-snap                                          ${left}`,
+      `  vm-work-${left}-snap                                             ${left}`,
+      `  vm-work-root+${left}-snap`,
+      `  vm-work-root+${left}-snap                                        coffer.999999999.5.ffffffff`,
+      `  vm-work-private                                                  ${left}`,
       '',
     ].join('\n');
     const commands = new Commands([/lvs/, listed]);
     await open(commands).removeLeftovers();
     expect(commands.ran).toEqual([
-      'lvm lvs --noheadings -o lv_name -- qubes_dom0',
-      'lvm lvremove --force -- qubes_dom0/vm-work-private-coffer.999999999.5.0123abcd-snap',
+      'lvm lvs --noheadings -o lv_name,lv_tags -- qubes_dom0',
+      `lvm lvremove --force -- qubes_dom0/vm-work-private+${left}-snap`,
     ]);
   });
 });
@@ -178,8 +225,9 @@ describe('zfs', () => {
     await held[Symbol.asyncDispose]();
     const snapshot = `tank/qubes/work/private@${owned}`;
     expect(commands.ran).toEqual([
-      `zfs snapshot ${snapshot}`,
-      `zfs clone -o readonly=on -o com.sun:auto-snapshot=false ${snapshot} tank/qubes/${owned}`,
+      `zfs snapshot -o coffer:owner=${owned} ${snapshot}`,
+      `zfs clone -o readonly=on -o com.sun:auto-snapshot=false -o coffer:owner=${owned} ` +
+        `${snapshot} tank/qubes/${owned}`,
       `zfs destroy tank/qubes/${owned}`,
       `zfs destroy ${snapshot}`,
     ]);
@@ -197,13 +245,38 @@ describe('zfs', () => {
     const commands = new Commands([/list/, listed]);
     const held = await open(commands, running).hold(volume('tank/qubes/work/private'));
     await held[Symbol.asyncDispose]();
-    expect(commands.ran.filter((line) => /snapshot tank|clone|destroy/.test(line))).toEqual([
+    expect(
+      commands.ran.filter((line) => /zfs (snapshot|clone|destroy)|-t snapshot/.test(line)),
+    ).toEqual([
       'zfs list -H -o name -s creation -t snapshot tank/qubes/work/private',
       expect.stringMatching(
         /clone .* tank\/qubes\/work\/private@qubes-clean-89abcdef tank\/qubes\/coffer/,
       ),
       expect.stringMatching(/^zfs destroy tank\/qubes\/coffer[^@]*$/),
     ]);
+  });
+
+  it('reads the last clean snapshot of a VM that was started as it took its own', async () => {
+    const listed = 'tank/qubes/work/private@qubes-clean-01234567\n';
+    const commands = new Commands([/list/, listed]);
+    const isRunning = runningInTurn(false, true);
+    const held = await open(commands, isRunning).hold(volume('tank/qubes/work/private'));
+    await held[Symbol.asyncDispose]();
+    expect(commands.ran.find((line) => line.startsWith('zfs clone'))).toContain(
+      ' tank/qubes/work/private@qubes-clean-01234567 ',
+    );
+    expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
+  });
+
+  it('never snapshots what a running VM writes into', async () => {
+    const inPlace = volume('tank/qubes/work/private', true);
+    const commands = new Commands([/list/, 'tank/qubes/work/private@qubes-clean-01234567\n']);
+    await expect(open(commands, running).hold(inPlace)).rejects.toThrow(/no saved state apart/);
+    expect(commands.ran).toEqual([]);
+    const started = open(commands, runningInTurn(false, false, true)).hold(inPlace);
+    await expect(started).rejects.toThrow(/no saved state apart/);
+    expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
+    expect(commands.ran.some((line) => line.startsWith('zfs clone'))).toBe(false);
   });
 
   it('refuses a running VM’s volume that was never committed', async () => {
@@ -218,22 +291,29 @@ describe('zfs', () => {
     expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
   });
 
-  it('removes what a killed coffer has left, clones first', async () => {
+  it('removes what a killed coffer has left, clones first, and nothing that a VM may have', async () => {
     const own = await ownedName();
+    const left = 'coffer.999999999.5.0123abcd';
+    // As `zfs list -H -o name,coffer:owner` prints it.
     const listed = [
-      'tank/qubes/work/private',
-      'tank/qubes/work/private@coffer.999999999.5.0123abcd',
-      `tank/qubes/work/private@${own}`,
-      'tank/qubes/work/private@qubes-clean-01234567',
-      'tank/qubes/coffer.999999999.5.0123abcd',
+      'tank/qubes/work/private\t-',
+      `tank/qubes/work/private@${left}\t${left}`,
+      `tank/qubes/work/private@${own}\t${own}`,
+      'tank/qubes/work/private@qubes-clean-01234567\t-',
+      `tank/qubes/${left}\t${left}`,
+      // A snapshot inherits the mark, and a VM may have such a name.
+      `tank/qubes/${left}@zfs-auto-snap\t${left}`,
+      `tank/qubes/coffer.999999999.5.ffffffff\t-`,
+      `tank/qubes/${left}/private\t-`,
+      `tank/qubes/work/root@${left}\t-`,
       '',
     ].join('\n');
     const commands = new Commands([/list/, listed]);
     await open(commands, halted).removeLeftovers();
     expect(commands.ran).toEqual([
-      'zfs list -H -o name -t volume,snapshot -r tank/qubes',
-      'zfs destroy tank/qubes/coffer.999999999.5.0123abcd',
-      'zfs destroy tank/qubes/work/private@coffer.999999999.5.0123abcd',
+      'zfs list -H -o name,coffer:owner -t volume,snapshot -r tank/qubes',
+      `zfs destroy tank/qubes/${left}`,
+      `zfs destroy tank/qubes/work/private@${left}`,
     ]);
   });
 });

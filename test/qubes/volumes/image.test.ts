@@ -4,7 +4,9 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -101,6 +103,33 @@ describe.each(ways)('an image read %s', (_, openIt) => {
     writeFileSync(`${path}.new`, 'new and longer');
     renameSync(`${path}.new`, path);
     expect((await contentOf(image)).toString()).toBe('old');
+  });
+
+  it('is unchanged when it was replaced by a commit, and not when it was written into', async () => {
+    const path = join(directory, 'written');
+    writeFileSync(path, 'as it was');
+    const past = new Date(Date.now() - 60_000);
+    utimesSync(path, past, past);
+    await using image = await openIt(path);
+    await image.requireUnchanged();
+    renameSync(path, `${path}.old`);
+    writeFileSync(path, 'committed');
+    await image.requireUnchanged();
+    const file = await open(`${path}.old`, 'r+');
+    await file.write(Buffer.from('torn'), 0, 4, 0);
+    await file.close();
+    await expect(image.requireUnchanged()).rejects.toThrow(
+      /^the volume private of work was changed while it was read/,
+    );
+  });
+
+  it('is changed when it has grown', async () => {
+    const path = await sparseImage('growing');
+    await using image = await openIt(path);
+    const { mtime } = statSync(path);
+    truncateSync(path, 30 * MiB);
+    utimesSync(path, mtime, mtime);
+    await expect(image.requireUnchanged()).rejects.toThrow(FailedError);
   });
 
   it('may be empty', async () => {

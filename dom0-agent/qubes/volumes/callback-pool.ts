@@ -1,0 +1,60 @@
+import { messageOf, RefusedError } from '../../../shared/errors.ts';
+
+/** Where the driver `callback` is configured (qubes/storage/callback.py of qubes-core-admin). */
+export const CALLBACK_CONFIGURATION = '/etc/qubes_callback.json';
+
+/** Far more than anybody wraps: a driver that wraps itself is noticed. */
+const MOST_WRAPPED = 8;
+
+/**
+ * What a pool is apart from the driver `callback`, which runs commands of the user's around what another
+ * driver does: the settings of that one, as `admin.pool.Info` would tell them. Those of other pools stay as
+ * they are. coffer runs none of the commands; it reads what the driver beneath has, once qubesd has set the
+ * pool up. Throws RefusedError when the configuration does not say.
+ *
+ * @param readConfiguration gives the text of `CALLBACK_CONFIGURATION`
+ */
+export async function beneathCallbacks(
+  name: string,
+  settings: ReadonlyMap<string, string>,
+  readConfiguration: () => Promise<string>,
+): Promise<ReadonlyMap<string, string>> {
+  let beneath = settings;
+  for (let depth = 0; beneath.get('driver') === 'callback'; depth++) {
+    if (depth === MOST_WRAPPED) throw unclear(name, 'wraps drivers without end');
+    const configurations = await readJson(name, readConfiguration);
+    beneath = wrappedBy(name, beneath.get('conf_id') ?? '', configurations);
+  }
+  return beneath;
+}
+
+async function readJson(name: string, readText: () => Promise<string>): Promise<unknown> {
+  try {
+    return JSON.parse(await readText());
+  } catch (error) {
+    throw unclear(name, `has a configuration that cannot be read: ${messageOf(error)}`);
+  }
+}
+
+function wrappedBy(name: string, id: string, configurations: unknown): Map<string, string> {
+  const configuration = fieldOf(configurations, id);
+  const driver = fieldOf(configuration, 'bdriver');
+  if (typeof driver !== 'string') throw unclear(name, `has no "bdriver" for its conf_id "${id}"`);
+  const args = fieldOf(configuration, 'bdriver_args') ?? {};
+  const words = Object.entries(args).filter(([, value]) => typeof value !== 'object');
+  return new Map([
+    ...words.map(([key, value]) => [key, String(value)] as const),
+    ['driver', driver],
+  ]);
+}
+
+function fieldOf(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
+  return (value as Readonly<Record<string, unknown>>)[key];
+}
+
+function unclear(name: string, what: string): RefusedError {
+  return new RefusedError(
+    `the storage pool ${name}, of the kind "callback", ${what} (${CALLBACK_CONFIGURATION})`,
+  );
+}
