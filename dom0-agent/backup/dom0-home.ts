@@ -1,55 +1,99 @@
 import { spawn } from 'node:child_process';
-import { FailedError } from '../../shared/errors.ts';
+import { FailedError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
-import { rootPrefix, runnerBehind } from '../qubes/volumes/run.ts';
+import { type Followed, follow } from '../archive/inner-tar/follow.ts';
+import { TarComplaints } from '../archive/inner-tar/tar-complaints.ts';
+import { isNotThere, rootPrefix, runnerBehind } from '../qubes/volumes/run.ts';
+import { sudoProblem } from '../qubes/volumes/sudo-problem.ts';
+
+/** What there is to say of a home once it was read. */
+export interface HomeRemarks {
+  /** What changed under the reader, in words. */
+  changed(what: string): void;
+  /** What could not be read and is not in the tar, or not with all of its content, in words. */
+  unread(what: string): void;
+}
 
 /**
  * The inner tar of a home directory, made by GNU tar, which keeps links, odd names and holes as they
- * are. The home itself gets the name `path` in it. What tar leaves out, sockets and the like, is told
- * to `warn`. Only where the home holds what its user cannot read, tar is run by root. Throws FailedError
- * when a file cannot be read.
+ * are. The home itself gets the name `path` in it. Only where the home holds what its user cannot
+ * read, tar is run by root. Throws FailedError when no whole tar comes.
  */
 export async function* homeTar(
   home: string,
   path: string,
-  warn: (text: string) => void,
+  remarks: HomeRemarks,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
-  const prefix = (await holdsUnreadable(home)) ? rootPrefix() : [];
+  const prefix = (await firstUnreadable(home)) === undefined ? [] : rootPrefix();
   const [program = 'tar', ...args] = [...prefix, 'tar', ...tarArguments(home, path)];
   const tar = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, LC_ALL: 'C' },
+    // Not TAR_OPTIONS, which could ask for anything.
+    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
   });
   // One that root runs cannot be killed, but it ends when nobody reads what it writes.
   const stop = (): void => void tar.stdout.destroy();
   signal.addEventListener('abort', stop);
-  const complaints: string[] = [];
-  tar.stderr.setEncoding('utf8').on('data', (text: string) => {
-    if (complaints.length < 1000) complaints.push(text);
-  });
+  const complaints = new TarComplaints(tar.stderr);
   let failure: Error | undefined;
-  tar.on('error', (error) => (failure = error));
+  tar.on('error', (error) => (failure ??= error));
   const closed = new Promise((resolve) => tar.once('close', resolve));
+  const seen: Followed = { members: 0, problem: undefined };
   try {
-    yield* tar.stdout as AsyncIterable<Buffer>;
+    try {
+      yield* follow(tar.stdout as AsyncIterable<Buffer>, path, seen);
+    } catch (error) {
+      // Its output may have been destroyed to stop it.
+      signal.throwIfAborted();
+      throw error;
+    }
     await closed;
     signal.throwIfAborted();
-    if (failure !== undefined)
-      throw new FailedError(`tar cannot be run for dom0's home: ${failure.message}`);
-    const lines = complaints.join('').split('\n').filter(Boolean);
+    // sudo ends with 1, as tar does when a file has changed: only its end shows that a tar is whole.
+    if (seen.problem !== undefined) {
+      const why = whyNone(program, failure, complaints, seen.problem);
+      throw new FailedError(`dom0's home cannot be read: ${why}`);
+    }
+    if (complaints.changed.count > 0) remarks.changed(complaints.changed.toString());
     if (tar.exitCode !== 0 && tar.exitCode !== CHANGED_WHILE_READ) {
-      throw new FailedError(
-        `dom0's home cannot be read whole: ${printable(lines[0] ?? 'tar failed')}`,
+      remarks.unread(
+        complaints.failed.toString() || `tar ended with ${tar.exitCode ?? 'a signal'}`,
       );
     }
-    for (const line of lines) warn(`dom0's home: ${printable(line.replace(/^tar: /, ''))}`);
   } finally {
     signal.removeEventListener('abort', stop);
     tar.stdout.destroy();
     tar.kill('SIGKILL');
     await closed;
   }
+}
+
+/**
+ * The path of a file or directory in a home that this user cannot read, as root may have left one
+ * there; undefined when there is none. Throws FailedError.
+ */
+export async function firstUnreadable(home: string): Promise<string | undefined> {
+  const files = ['-type', 'f', '-not', '-readable'];
+  const directories = ['-type', 'd', '-not', '(', '-readable', '-executable', ')'];
+  const first = ['(', ...files, '-o', ...directories, ')', '-print', '-quit'];
+  const found = await runnerBehind([])('find', [home, '-ignore_readdir_race', ...first]);
+  return found === '' ? undefined : found.replace(/\n$/, '');
+}
+
+function whyNone(
+  program: string,
+  failure: Error | undefined,
+  complaints: TarComplaints,
+  problem: Error,
+): string {
+  if (isNotThere(failure)) return `${program} is not installed here`;
+  if (failure !== undefined) return `${program} cannot be run: ${messageOf(failure)}`;
+  if (complaints.failed.count > 0) return complaints.failed.toString();
+  return (
+    sudoProblem(complaints.ofOthers) ??
+    (printable(complaints.ofOthers.trim().replace(/\s+/g, ' ')) || messageOf(problem))
+  );
 }
 
 function tarArguments(home: string, path: string): string[] {
@@ -64,14 +108,6 @@ function tarArguments(home: string, path: string): string[] {
     `--directory=${home}`,
     '.',
   ];
-}
-
-/** Whether a home holds files or directories that this user cannot read, as root may have left there. */
-async function holdsUnreadable(home: string): Promise<boolean> {
-  const files = ['-type', 'f', '-not', '-readable'];
-  const directories = ['-type', 'd', '-not', '(', '-readable', '-executable', ')'];
-  const first = ['(', ...files, '-o', ...directories, ')', '-print', '-quit'];
-  return (await runnerBehind([])('find', [home, '-ignore_readdir_race', ...first])) !== '';
 }
 
 /** GNU tar's exit status when a file changed while it was read: told, and no failure. */

@@ -1,7 +1,6 @@
 import { KiB, MiB } from '../../shared/sizes.ts';
 import type { Volume } from '../qubes/qube.ts';
-import type { Dom0Home } from '../qubes/system.ts';
-import { sizeOfTree } from './size-of-tree.ts';
+import type { MeasuredHome } from './measured-plan.ts';
 import { expectedBytes } from './plan.ts';
 
 /** Where the files of a backup lie in the archive and what qubes.xml says of their size, by format. */
@@ -14,11 +13,13 @@ export interface Layout {
 }
 
 /** The name of dom0's user is not told; sizes are estimates for tables and progress. */
-export const COFFER1_LAYOUT: Layout = {
-  homePath: 'dom0-home/home',
-  homeSize: 0,
-  qubeSize: (volumes) => volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0),
-};
+export function coffer1Layout(home: MeasuredHome | undefined): Layout {
+  return {
+    homePath: 'dom0-home/home',
+    homeSize: home?.size.expected ?? 0,
+    qubeSize: (volumes) => volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0),
+  };
+}
 
 /** For settings, maps of holes, keys and MACs, and the directories that the official reader counts as well. */
 const SMALL_FILES = 1 * MiB;
@@ -26,15 +27,12 @@ const SMALL_FILES = 1 * MiB;
 /**
  * As the official tools need it. They stop a restore when more comes than qubes.xml says of the VMs
  * (`_restore_vm_data` of their restore.py; UPDATES_MAX_BYTES of qfile-dom0-unpacker counts what is stored):
- * sizes are the most that can come. Throws FailedError when the home cannot be measured.
+ * sizes are the most that can come.
  */
-export async function qubes4Layout(
-  home: Dom0Home | undefined,
-  compressed: boolean,
-): Promise<Layout> {
+export function qubes4Layout(home: MeasuredHome | undefined, compressed: boolean): Layout {
   return {
     homePath: `dom0-home/${home?.user ?? 'user'}`,
-    homeSize: home === undefined ? 0 : withOverhead(await sizeOfTree(home.path)) + SMALL_FILES,
+    homeSize: home === undefined ? 0 : withOverhead(home.size.most) + SMALL_FILES,
     qubeSize: (volumes) =>
       volumes.reduce((sum, volume) => sum + mostStored(volume, compressed), SMALL_FILES),
   };

@@ -13,7 +13,8 @@ import { backupQubesXml } from '../qubes/store/backup-xml.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import { homeTar } from './dom0-home.ts';
 import type { BackupFormat } from './formats.ts';
-import { COFFER1_LAYOUT, type Layout, qubes4Layout } from './layout.ts';
+import { type Layout, coffer1Layout, qubes4Layout } from './layout.ts';
+import type { MeasuredPlan } from './measured-plan.ts';
 import type { BackupPlan, PlannedQube } from './plan.ts';
 
 export interface BackupOptions {
@@ -36,6 +37,8 @@ export interface BackedUp {
   readonly used: number;
   /** It was running: the backup holds what was last saved. */
   readonly running: boolean;
+  /** Why it is not whole in the backup. */
+  readonly failure?: string;
 }
 
 /**
@@ -44,7 +47,7 @@ export interface BackedUp {
  * unfinished and must be thrown away.
  */
 export async function writeBackup(
-  plan: BackupPlan,
+  plan: MeasuredPlan,
   system: QubesSystem,
   output: ArchiveOutput,
   options: BackupOptions,
@@ -53,13 +56,13 @@ export async function writeBackup(
 ): Promise<BackedUp[]> {
   const { format, created, compressionFilter } = options;
   if (format === 'qubes-4') {
-    const layout = await qubes4Layout(plan.dom0Home, compressionFilter !== undefined);
+    const layout = qubes4Layout(plan.dom0Home, compressionFilter !== undefined);
     const files = new BackupFiles(plan, layout, system, report, signal);
     const archived = files.all(created);
     await writeQubes4(archived, output, { ...options, partSize: QUBES4_PART_SIZE }, signal);
     return files.backedUp;
   }
-  const files = new BackupFiles(plan, COFFER1_LAYOUT, system, report, signal);
+  const files = new BackupFiles(plan, coffer1Layout(plan.dom0Home), system, report, signal);
   const archived = files.all(created);
   await writeCoffer1(archived, output, { ...options, partSize: DEFAULT_PART_SIZE }, signal);
   return files.backedUp;
@@ -85,14 +88,14 @@ export async function noteBackupTime(
 /** The files of the archive, made one after the other as they are asked for. */
 class BackupFiles {
   readonly backedUp: BackedUp[] = [];
-  readonly #plan: BackupPlan;
+  readonly #plan: MeasuredPlan;
   readonly #layout: Layout;
   readonly #system: QubesSystem;
   readonly #report: Report;
   readonly #signal: AbortSignal;
 
   constructor(
-    plan: BackupPlan,
+    plan: MeasuredPlan,
     layout: Layout,
     system: QubesSystem,
     report: Report,
@@ -177,12 +180,18 @@ class BackupFiles {
   }
 
   #home(home: string): FileToArchive {
-    const row = { name: 'dom0', size: undefined, used: 0, running: false };
+    const row: BackedUp & { used: number; failure?: string } = {
+      ...{ name: 'dom0', size: undefined, used: 0, running: false },
+    };
     this.backedUp.push(row);
-    const warn = (text: string): void => this.#report.warning(text);
-    const path = this.#layout.homePath;
-    const tar = homeTar(home, path, warn, this.#signal);
     const report = this.#report;
+    const remarks = {
+      changed: (what: string) =>
+        report.warning(`dom0's home was changed while it was read: ${what}`),
+      unread: (what: string) => (row.failure = `not all of its home could be read: ${what}`),
+    };
+    const path = this.#layout.homePath;
+    const tar = homeTar(home, path, remarks, this.#signal);
     async function* counted(): AsyncGenerator<Buffer, void, undefined> {
       for await (const chunk of tar) {
         row.used += chunk.length;

@@ -1,42 +1,69 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { FailedError, messageOf } from '../../shared/errors.ts';
-import { rootPrefix } from '../qubes/volumes/run.ts';
+import { FailedError, RefusedError, messageOf } from '../../shared/errors.ts';
+import { printable } from '../../shared/printable.ts';
+import { rootPrefix, runnerBehind } from '../qubes/volumes/run.ts';
+import { firstUnreadable } from './dom0-home.ts';
 
-/** What tar stores of a file besides its content: header, pax header, a long name, the last block's rest. */
-const AROUND_FILE = 4096;
+/** How large the tar of a directory tree will be, in bytes. */
+export interface TreeSize {
+  /** About: for totals and progress. */
+  readonly expected: number;
+  /** At most, with some room for what changes until it is made. */
+  readonly most: number;
+}
+
+/** find tells of disk space in blocks of so many bytes, and tar fills its last one. */
+const BLOCK = 512;
+/** What tar stores of most files besides their content: a header, a pax header and that one's own. */
+const AROUND_MOST_FILES = 3 * BLOCK;
+/** The most of this, with a long name and the last block's rest. */
+const MOST_AROUND_FILE = 4096;
 /** Files come and go while a home is in use. */
 const GROWTH = 1.05;
 
 /**
- * The bytes that the tar of a directory tree has at most, with some room for what changes until it is
- * made. Only where the tree holds what its user cannot read, root looks. Throws FailedError.
+ * Measures dom0's home. Only where it holds what its user cannot read, root looks, as root then reads
+ * it. Throws RefusedError when that is not possible, before anything was done; FailedError when the
+ * home cannot be searched.
  */
-export async function sizeOfTree(directory: string): Promise<number> {
-  const size = (await sizeSeenBy([], directory)) ?? (await sizeSeenBy(rootPrefix(), directory));
-  if (size !== undefined) return Math.ceil(size * GROWTH);
-  throw new FailedError(`dom0's home ${directory} cannot be read whole`);
-}
-
-/** Undefined when find cannot see all. */
-async function sizeSeenBy(
-  prefix: readonly string[],
-  directory: string,
-): Promise<number | undefined> {
+export async function sizeOfTree(directory: string): Promise<TreeSize> {
+  const unreadable = await firstUnreadable(directory);
+  const prefix = unreadable === undefined ? [] : rootPrefix();
+  if (prefix.length > 0) await requireRoot(prefix, unreadable ?? '');
   const [program, ...args] = [...prefix, 'find', directory, '-ignore_readdir_race'] as const;
-  const find = spawn(program, [...args, '-printf', '%s\\n'], {
+  const find = spawn(program, [...args, '-printf', '%s %b\\n'], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   const closed = once(find, 'close').catch((error: unknown) => {
     throw new FailedError(`${program} cannot be run for dom0's home: ${messageOf(error)}`);
   });
   const [size] = await Promise.all([sumOf(createInterface({ input: find.stdout })), closed]);
-  return find.exitCode === 0 ? size : undefined;
+  if (find.exitCode === 0) return size;
+  throw new FailedError(`dom0's home ${directory} cannot be searched whole`);
 }
 
-async function sumOf(lines: AsyncIterable<string>): Promise<number> {
-  let bytes = 0;
-  for await (const line of lines) bytes += Number(line) + AROUND_FILE;
-  return bytes;
+/** Throws RefusedError unless tar can be run as root. */
+async function requireRoot(prefix: readonly string[], unreadable: string): Promise<void> {
+  try {
+    await runnerBehind(prefix)('tar', ['--version']);
+  } catch (error) {
+    throw new RefusedError(
+      `dom0's home holds what only root can read, ${printable(unreadable)}, and ` +
+        `${messageOf(error)}: give that file to the user, or leave the home out with -x dom0`,
+      { cause: error },
+    );
+  }
+}
+
+async function sumOf(lines: AsyncIterable<string>): Promise<TreeSize> {
+  let [expected, most] = [0, 0];
+  for await (const line of lines) {
+    const [size = 0, blocks = 0] = line.split(' ').map(Number);
+    const stored = Math.min(size, blocks * BLOCK);
+    expected += stored + ((BLOCK - (stored % BLOCK)) % BLOCK) + AROUND_MOST_FILES;
+    most += size + MOST_AROUND_FILE;
+  }
+  return { expected, most: Math.ceil(most * GROWTH) };
 }

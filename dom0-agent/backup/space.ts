@@ -1,6 +1,7 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
-import { type BackupPlan, expectedBytes } from './plan.ts';
+import type { MeasuredPlan } from './measured-plan.ts';
+import { expectedBytes } from './plan.ts';
 
 /** Compression may make a backup so many times smaller; better than that is not counted on. */
 const COMPRESSION_MAY_WIN = 2;
@@ -14,12 +15,13 @@ export interface Estimate {
 }
 
 /** How large the backup will be. Volumes of which the pool does not tell what is in use count in `most` only. */
-export function estimateOf({ qubes }: BackupPlan, compressed: boolean): Estimate {
+export function estimateOf({ qubes, dom0Home }: MeasuredPlan, compressed: boolean): Estimate {
   const volumes = qubes.flatMap((planned) => planned.volumes);
-  const used = volumes.reduce((sum, { usage }) => sum + (usage ?? 0), 0);
+  const home = dom0Home?.size.expected ?? 0;
+  const used = volumes.reduce((sum, { usage }) => sum + (usage ?? 0), home);
   return {
     least: compressed ? Math.floor(used / COMPRESSION_MAY_WIN) : used,
-    most: volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0),
+    most: volumes.reduce((sum, volume) => sum + expectedBytes(volume), home),
   };
 }
 

@@ -1,4 +1,5 @@
 import { formatSize } from '../../shared/sizes.ts';
+import type { MeasuredPlan } from '../backup/measured-plan.ts';
 import { type BackupPlan, expectedBytes } from '../backup/plan.ts';
 import type { BackedUp } from '../backup/run.ts';
 import type { LeftOut } from '../backup/selection.ts';
@@ -8,7 +9,7 @@ import { formatTable } from './table.ts';
 const AS_LAST_SAVED = 'running: as it was last saved';
 
 /** What will be backed up, VM by VM, and what will not. */
-export function formatPlan({ qubes, dom0Home, leftOut }: BackupPlan): string {
+export function formatPlan({ qubes, dom0Home, leftOut }: MeasuredPlan): string {
   const rows = qubes.map(({ qube, volumes, running }) => [
     qube.name,
     qube.qubeClass,
@@ -17,18 +18,21 @@ export function formatPlan({ qubes, dom0Home, leftOut }: BackupPlan): string {
     formatSize(volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0)),
     running ? AS_LAST_SAVED : '',
   ]);
-  if (dom0Home !== undefined) rows.push(['dom0', 'home', dom0Home.path, '', '', '']);
+  if (dom0Home !== undefined) {
+    const used = formatSize(dom0Home.size.expected);
+    rows.push(['dom0', 'home', dom0Home.path, '', used, '']);
+  }
   const table = formatTable(['VM', 'class', 'volumes', 'size', 'used', ''], rows);
   return leftOut.length === 0 ? table : `${table}\nNot backed up: ${inWords(leftOut)}.`;
 }
 
 /** What has been backed up, and what was skipped though it was chosen. */
 export function formatBackedUp({ leftOut }: BackupPlan, backedUp: readonly BackedUp[]): string {
-  const rows = backedUp.map(({ name, size, used, running }) => [
+  const rows = backedUp.map(({ name, size, used, running, failure }) => [
     name,
     size === undefined ? '' : formatSize(size),
     formatSize(used),
-    running ? AS_LAST_SAVED : '',
+    failure === undefined ? (running ? AS_LAST_SAVED : '') : `failed: ${failure}`,
   ]);
   for (const { name } of leftOut.filter(({ why }) => why === 'running')) {
     rows.push([name, '', '', 'not backed up: it is running']);

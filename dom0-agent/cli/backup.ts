@@ -4,6 +4,7 @@ import { scryptCost } from '../archive/coffer1/scrypt-cost.ts';
 import { type CompressionFilter, requireCompressor } from '../archive/compression.ts';
 import { readInventory } from '../backup/inventory.ts';
 import { type BackupFormat, FORMAT_DEFAULTS } from '../backup/formats.ts';
+import { measurePlan } from '../backup/measured-plan.ts';
 import { type Inventory, type RunningChoice, planBackup } from '../backup/plan.ts';
 import { storeRecoveryKit } from '../backup/recovery-kit.ts';
 import { noteBackupTime, writeBackup } from '../backup/run.ts';
@@ -48,21 +49,22 @@ export async function backupCommand(
   const atHand = await systemAtHand(flags.system, (text) => terminal.info(text));
   const { system } = atHand;
   const inventory = await readInventory(system);
-  const plan = planBackup(inventory, {
+  const chosenPlan = planBackup(inventory, {
     chosen,
     excluded: flags.exclude ?? [],
     excludedIfThere: flags.excludeIfThere ?? [],
     running: flags.running ?? 'include',
   });
-  for (const name of plan.gone) {
+  for (const name of chosenPlan.gone) {
     terminal.warning(`there is no VM called ${name} any more, which the profile leaves out`);
   }
   const { compressFilter, kdfCost } = { ...FORMAT_DEFAULTS[flags.format], ...flags };
   if (compressFilter !== 'none') await requireCompressor(compressFilter);
   const place = await atHand.storage(flags.destVm);
-  if (plan.dom0Home !== undefined && place.owner === 'dom0' && flags.command !== true) {
-    await refuseIntoItself(plan.dom0Home.path, location);
+  if (chosenPlan.dom0Home !== undefined && place.owner === 'dom0' && flags.command !== true) {
+    await refuseIntoItself(chosenPlan.dom0Home.path, location);
   }
+  const plan = await measurePlan(chosenPlan);
   const estimate = estimateOf(plan, compressFilter !== 'none');
   const destination = await askedForVm(location, inventory, chosen, () =>
     seeDestination(atHand, place, location, flags, signal),
@@ -113,9 +115,13 @@ export async function backupCommand(
   terminal.say(
     `Stored ${formatSize(stored.bytes)} in ${stored.location}, ${seconds.toFixed(1)} s.`,
   );
+  const failed = backedUp.filter(({ failure }) => failure !== undefined).map(({ name }) => name);
+  if (failed.length > 0) {
+    terminal.say(`Not everything was backed up: ${failed.join(', ')} failed, the table says why.`);
+  }
   if (kit.length > 0) terminal.say(describeKit(kit));
   terminal.result({
-    ok: true,
+    ok: failed.length === 0,
     command: 'backup',
     vm: place.owner,
     location: stored.location,
@@ -131,7 +137,7 @@ export async function backupCommand(
     warnings: terminal.warnings,
     seconds,
   });
-  return ExitStatus.done;
+  return failed.length === 0 ? ExitStatus.done : ExitStatus.failed;
 }
 
 /** Throws UsageError for options that do not go together. */

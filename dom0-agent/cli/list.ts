@@ -31,7 +31,9 @@ export async function listCommand(
     qube.label,
     formatSize(size),
   ]);
-  if (contents.dom0Home !== undefined) rows.push(['dom0', 'home', '', '']);
+  if (contents.dom0Home !== undefined) {
+    rows.push(['dom0', 'home', '', formatSize(contents.dom0Home.size)]);
+  }
   terminal.say(describeBackup(backup));
   terminal.say(formatTable(['VM', 'class', 'label', 'size'], rows));
   terminal.say('Only the header and the list of VMs were checked: coffer verify checks all.');

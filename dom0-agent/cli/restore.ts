@@ -2,6 +2,7 @@ import { ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { refuseRepeated } from '../qubes/names.ts';
 import type { RestoreChoices } from '../restore/choices.ts';
+import { totalSize } from '../restore/contents.ts';
 import type { Outcome } from '../restore/outcome.ts';
 import { type RestorePlan, planRestore } from '../restore/plan.ts';
 import {
@@ -74,8 +75,9 @@ export async function restoreCommand(
   };
   const begun = Date.now();
   await removeAbandoned(abandoned, atHand.system, terminal);
-  await removeAbandonedHomes((await atHand.system.dom0Home()).path);
-  terminal.startProgress(plan.qubes.reduce((sum, { source }) => sum + source.size, 0));
+  await removeAbandonedHomes((await atHand.system.dom0Home()).path, terminal);
+  const sources = plan.qubes.map(({ source }) => source);
+  terminal.startProgress(totalSize(sources, plan.dom0Home));
   const will = await takeBackIfKilled(flags.system);
   const restored = await runRestore(plan, reader, atHand.system, options, terminal, signal).finally(
     () => will.revoke(),
@@ -130,7 +132,9 @@ function formatPlan({ qubes, dom0Home, leftOut }: RestorePlan): string {
     formatSize(source.size),
     remarks.join('; '),
   ]);
-  if (dom0Home !== undefined) rows.push(['dom0', 'a new directory', 'home', '', '']);
+  if (dom0Home !== undefined) {
+    rows.push(['dom0', 'a new directory', 'home', formatSize(dom0Home.size), '']);
+  }
   for (const { name, why } of leftOut) rows.push([name, 'left out', '', '', why]);
   return formatTable(['VM', 'restored as', 'class', 'size', ''], rows);
 }
@@ -143,9 +147,9 @@ function describeFailures(outcomes: readonly Outcome[]): string {
       .map(({ name }) => name)
       .join(', ');
   const [failed, inPart] = [namesOf('failed'), namesOf('restored in part')];
-  const settings = `some settings of ${inPart} were refused by this system`;
-  if (failed === '') return `Restored, but ${settings}: the table names them.`;
-  return `Not everything was restored: ${failed} failed${inPart === '' ? '' : `, and ${settings}`}.`;
+  const lacking = `${inPart} only in part`;
+  if (failed === '') return `Restored, but ${lacking}: the table says what is missing.`;
+  return `Not everything was restored: ${failed} failed${inPart === '' ? '' : `, ${lacking}`}.`;
 }
 
 /** A template that was restored is as old as its backup. */

@@ -37,8 +37,9 @@ export async function takeBackCommand(
   const half = (await system.qubes()).filter(({ features }) =>
     isOfSameOwner(features.get(HALF_RESTORED) ?? '', owner),
   );
-  await removeAbandoned(half, system, new Terminal({}));
-  await removeAbandonedHomes((await system.dom0Home()).path);
+  const terminal = new Terminal({});
+  await removeAbandoned(half, system, terminal);
+  await removeAbandonedHomes((await system.dom0Home()).path, terminal);
   await qubesd?.removeLeftovers();
   return ExitStatus.done;
 }

@@ -1,5 +1,6 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { refuseRepeated } from '../qubes/names.ts';
+import { totalSize } from '../restore/contents.ts';
 import type { Outcome } from '../restore/outcome.ts';
 import { selectContents } from '../restore/selection.ts';
 import { verifyBackup } from '../restore/verify.ts';
@@ -28,7 +29,7 @@ export async function verifyCommand(
   const selected = selectContents(contents, chosen, flags.exclude ?? []);
   terminal.say(describeBackup(backup));
   const begun = Date.now();
-  terminal.startProgress(selected.qubes.reduce((sum, { size }) => sum + size, 0));
+  terminal.startProgress(totalSize(selected.qubes, selected.dom0Home));
   const outcomes = await verifyBackup(selected, reader, terminal, signal);
   terminal.endProgress();
   const seconds = (Date.now() - begun) / 1000;

@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
@@ -8,6 +8,7 @@ import type { QubesSystem } from '../qubes/system.ts';
 import { isLeftover } from '../qubes/volumes/owner.ts';
 import { HALF_RESTORED_HOME } from './dom0-home.ts';
 import { isQubeProperty } from './references.ts';
+import { removeLeftover } from './remove-tree.ts';
 import type { SystemState } from './system-state.ts';
 
 /** The VMs that a coffer which is gone (killed, or lost with the power) has not restored whole. */
@@ -95,11 +96,15 @@ async function letGo(
   }
 }
 
-/** Removes what a coffer that is gone has left of dom0's home in `home`. */
-export async function removeAbandonedHomes(home: string): Promise<void> {
-  for (const name of await readdir(home)) {
+/** Removes what a coffer that is gone has left of dom0's home in `home`. Says so when it cannot. */
+export async function removeAbandonedHomes(home: string, report: Report): Promise<void> {
+  const names = await readdir(home).catch((error: unknown) => {
+    report.warning(`${home} cannot be searched for what a restore has left: ${messageOf(error)}`);
+    return [];
+  });
+  for (const name of names) {
     if (name.startsWith(HALF_RESTORED_HOME) && (await isLeftover(name))) {
-      await rm(join(home, name), { recursive: true, force: true });
+      await removeLeftover(join(home, name), report);
     }
   }
 }

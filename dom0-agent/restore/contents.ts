@@ -9,13 +9,31 @@ export interface BackedUpQube {
   readonly size: number;
 }
 
+/** dom0's home as a backup tells of it. */
+export interface BackedUpHome {
+  /** Where it lies in the archive: `dom0-home/home`. */
+  readonly directory: string;
+  /** Whom it belongs to, if that is known. */
+  readonly user: string | undefined;
+  /** Bytes, as the backup tells; an estimate for tables and progress. */
+  readonly size: number;
+}
+
 /** What a backup holds, from its authenticated qubes.xml. */
 export interface BackupContents {
   /** When it was made; old formats do not tell. */
   readonly created: Date | undefined;
   readonly qubes: readonly BackedUpQube[];
-  /** dom0's home, if it is in the backup, and the name of the user it belongs to, if known. */
-  readonly dom0Home: { readonly directory: string; readonly user: string | undefined } | undefined;
+  /** dom0's home, if it is in the backup. */
+  readonly dom0Home: BackedUpHome | undefined;
   /** VMs of classes that coffer cannot restore. */
   readonly unknownDomains: readonly { readonly name: string; readonly className: string }[];
+}
+
+/** The bytes of all that is restored or verified: an estimate for progress. */
+export function totalSize(
+  qubes: readonly BackedUpQube[],
+  dom0Home: BackedUpHome | undefined,
+): number {
+  return qubes.reduce((sum, { size }) => sum + size, dom0Home?.size ?? 0);
 }

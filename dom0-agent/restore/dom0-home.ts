@@ -1,10 +1,14 @@
 import { spawn } from 'node:child_process';
-import { chown, mkdir, rm, stat } from 'node:fs/promises';
+import { chown, mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FailedError, RefusedError, messageOf, systemCodeOf } from '../../shared/errors.ts';
 import { timeInName } from '../../shared/local-time.ts';
-import { printable } from '../../shared/printable.ts';
+import type { Report } from '../../shared/report.ts';
 import { feed } from '../archive/feed.ts';
+import { type Followed, follow } from '../archive/inner-tar/follow.ts';
+import { TarComplaints } from '../archive/inner-tar/tar-complaints.ts';
+import { runnerBehind } from '../qubes/volumes/run.ts';
+import { removeLeftover } from './remove-tree.ts';
 
 /** A home that is being unpacked lies beside its place under a name that begins so. */
 export const HALF_RESTORED_HOME = '.home-restore-';
@@ -16,22 +20,32 @@ export function homeRestoreDirectory(home: string, now: Date): string {
 
 /**
  * Unpacks the inner tar of a home into the new directory `target`, with GNU tar, which keeps links, odd
- * names and holes. The two upper directories, `dom0-home/<user>`, are left off. It is the work of
- * the user whose home `target` is in, even when root restores: nothing is written with more rights than
- * theirs. On any error nothing remains of `target`.
+ * names, holes and modes, but for the setuid and setgid bits of files, and syncs it. The two upper
+ * directories, `dom0-home/<user>`, are left off. It is the work of the user whose home `target` is in,
+ * even when root restores: nothing is written with more rights than theirs.
+ *
+ * What cannot be made does not hinder the rest: gives, in words, what is missing. Throws FailedError
+ * when nothing can be made or there is no space for all, and what `innerTar` throws: then nothing
+ * remains of `target`.
  */
 export async function restoreHome(
   innerTar: AsyncIterable<Buffer>,
   target: string,
+  report: Report,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string[]> {
   const owner = await ownerToBe(target);
   await makeNewDirectory(target);
   try {
     if (owner !== undefined) await chown(target, owner.uid, owner.gid);
-    await unpack(innerTar, target, owner, signal);
+    const missing = await unpack(innerTar, target, owner, signal);
+    if (missing.length > 0 && (await readdir(target)).length === 0) {
+      throw new FailedError(`dom0's home cannot be unpacked: ${missing.join('; ')}`);
+    }
+    await dropSetuid(target);
+    return [...missing, ...(await sync(target))];
   } catch (error) {
-    await rm(target, { recursive: true, force: true });
+    await removeLeftover(target, report);
     throw error;
   }
 }
@@ -60,42 +74,74 @@ export async function makeNewDirectory(target: string): Promise<void> {
   }
 }
 
+/** Gives what could not be unpacked, in words. */
 async function unpack(
   innerTar: AsyncIterable<Buffer>,
   target: string,
   owner: Owner | undefined,
   signal: AbortSignal,
-): Promise<void> {
-  const tar = spawn(
-    'tar',
-    [
-      '--extract',
-      '--file=-',
-      '--sparse',
-      '--no-same-owner',
-      '--strip-components=2',
-      `--directory=${target}`,
-    ],
-    { stdio: ['pipe', 'ignore', 'pipe'], env: { ...process.env, LC_ALL: 'C' }, ...owner },
-  );
-  let complaint = '';
-  tar.stderr.setEncoding('utf8').on('data', (text: string) => {
-    complaint ||= text.split('\n')[0] ?? '';
+): Promise<string[]> {
+  const tar = spawn('tar', tarArguments(target), {
+    stdio: ['pipe', 'ignore', 'pipe'],
+    // Not TAR_OPTIONS, which could ask for anything.
+    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+    ...owner,
   });
+  const complaints = new TarComplaints(tar.stderr);
   let failure: Error | undefined;
-  tar.on('error', (error) => (failure = error));
+  tar.on('error', (error) => (failure ??= error));
   const closed = new Promise((resolve) => tar.once('close', resolve));
+  const seen: Followed = { members: 0, problem: undefined };
+  const followed = follow(innerTar, "dom0's home", seen);
   try {
-    await feed(innerTar, tar, () => signal.aborted);
-    await closed;
+    await feed(followed, tar, () => signal.aborted || complaints.isFull);
+    if (!complaints.isFull) await closed;
   } finally {
     tar.kill('SIGKILL');
     await closed;
   }
   signal.throwIfAborted();
-  if (tar.exitCode !== 0) {
-    throw new FailedError(
-      `dom0's home cannot be unpacked: ${printable(complaint || (failure?.message ?? 'tar failed'))}`,
-    );
+  if (failure !== undefined) throw new FailedError(`tar cannot be run: ${messageOf(failure)}`);
+  if (complaints.isFull) {
+    throw new FailedError(`there is no space for dom0's home in ${dirname(target)}`);
+  }
+  if (seen.problem !== undefined)
+    return [`the backup does not hold it whole: ${messageOf(seen.problem)}`];
+  if (tar.exitCode === 0) return [];
+  if (tar.exitCode === null)
+    return [`tar was ended by ${tar.signalCode ?? 'a signal'} before the end`];
+  return [`not made: ${complaints.failed.toString() || `tar ended with ${tar.exitCode}`}`];
+}
+
+function tarArguments(target: string): string[] {
+  return [
+    '--extract',
+    '--file=-',
+    '--sparse',
+    '--no-same-owner',
+    // Modes as they were, whatever the umask.
+    '--preserve-permissions',
+    '--strip-components=2',
+    // What hinders nothing is not said.
+    '--warning=no-timestamp',
+    '--warning=no-unknown-keyword',
+    `--directory=${target}`,
+  ];
+}
+
+/** No program of a restored home runs with the rights of another than who starts it. */
+async function dropSetuid(target: string): Promise<void> {
+  const withRights = ['-type', 'f', '-perm', '/6000', '-exec', 'chmod', 'ug-s', '{}', '+'];
+  // In what even its owner cannot open, nobody can run it.
+  await runnerBehind([])('find', [target, ...withRights]).catch(() => undefined);
+}
+
+/** Once this is over, the home outlasts a crash. Gives, in words, what is wrong with that. */
+async function sync(target: string): Promise<string[]> {
+  try {
+    await runnerBehind([])('sync', ['--file-system', '--', target]);
+    return [];
+  } catch (error) {
+    return [`it may not be on the disk: ${messageOf(error)}`];
   }
 }

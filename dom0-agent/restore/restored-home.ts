@@ -1,4 +1,4 @@
-import { rename, rm } from 'node:fs/promises';
+import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
@@ -12,6 +12,7 @@ import {
   restoreHome,
 } from './dom0-home.ts';
 import type { Outcome } from './outcome.ts';
+import { removeLeftover } from './remove-tree.ts';
 
 /** dom0's home in a restore. It gets its name when it is kept, and so is whole under it. */
 export class RestoredHome {
@@ -20,6 +21,7 @@ export class RestoredHome {
   readonly #signal: AbortSignal;
   #outcome: Outcome | undefined;
   #partial: string | undefined;
+  #home = '';
   #target = '';
 
   constructor(system: QubesSystem, report: Report, signal: AbortSignal) {
@@ -34,18 +36,19 @@ export class RestoredHome {
   }
 
   async restore(innerTar: AsyncIterable<Buffer>): Promise<void> {
-    const home = await this.#system.dom0Home();
-    const partial = join(home.path, HALF_RESTORED_HOME + (await ownedName()));
-    this.#target = homeRestoreDirectory(home.path, new Date());
+    this.#home = (await this.#system.dom0Home()).path;
+    const partial = join(this.#home, HALF_RESTORED_HOME + (await ownedName()));
+    this.#target = homeRestoreDirectory(this.#home, new Date());
     let bytes = 0;
     const counted = countBytes(innerTar, (length) => {
       bytes += length;
       this.#report.progress(length);
     });
-    await restoreHome(counted, partial, this.#signal);
+    const missing = await restoreHome(counted, partial, this.#report, this.#signal);
     this.#partial = partial;
-    const remarks = [`its home is in ${this.#target}`];
-    this.#outcome = { name: 'dom0', result: 'restored', bytes, remarks };
+    const remarks = [`its home is in ${this.#target}`, ...missing];
+    const result = missing.length === 0 ? 'restored' : 'restored in part';
+    this.#outcome = { name: 'dom0', result, bytes, remarks };
   }
 
   /** It could not be restored, and nothing is left of it. */
@@ -61,6 +64,8 @@ export class RestoredHome {
       // A directory takes the place of an empty one, and of nothing else.
       await makeNewDirectory(this.#target);
       await rename(this.#partial, this.#target);
+      await using home = await open(this.#home);
+      await home.sync();
     } catch (error) {
       await this.takeBack();
       this.fail(messageOf(error));
@@ -68,6 +73,6 @@ export class RestoredHome {
   }
 
   async takeBack(): Promise<void> {
-    if (this.#partial !== undefined) await rm(this.#partial, { recursive: true, force: true });
+    if (this.#partial !== undefined) await removeLeftover(this.#partial, this.#report);
   }
 }

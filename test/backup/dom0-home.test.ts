@@ -8,10 +8,12 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
   readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
@@ -22,14 +24,19 @@ import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 
+import { collect } from '../archive/inner-tar/gnu-tar.ts';
 import { drain } from '../../dom0-agent/archive/drain.ts';
 import { homeTar } from '../../dom0-agent/backup/dom0-home.ts';
 import { restoreHome } from '../../dom0-agent/restore/dom0-home.ts';
-import { FailedError, RefusedError } from '../../shared/errors.ts';
-import { makeSudo } from '../qubesd/programs.ts';
+import { DamagedError, FailedError, RefusedError } from '../../shared/errors.ts';
+import { Warnings } from '../restore/restoring-system.ts';
+import { NotedRemarks } from './noted-remarks.ts';
 
 const never = new AbortController().signal;
 const NAME = 'dom0-home/home';
+
+/** Another user where the tests run as root, who may read everything; else the one who runs them. */
+const other = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
 
 let directory: string;
 let home: string;
@@ -41,14 +48,19 @@ beforeEach(() => {
   mkdirSync(home);
 });
 
-/** Backs `home` up and restores it; gives where it is now. */
-async function throughBackup(warn: (text: string) => void): Promise<string> {
+/** Backs `home` up and restores it, all of it and without a remark; gives where it is now. */
+async function throughBackup(): Promise<string> {
+  const remarks = new NotedRemarks();
   const target = join(directory, 'restored');
-  await restoreHome(homeTar(home, NAME, warn, never), target, never);
+  const warnings = new Warnings();
+  const tar = homeTar(home, NAME, remarks, never);
+  expect(await restoreHome(tar, target, warnings, never)).toEqual([]);
+  expect([...remarks.changes, ...remarks.gaps, ...warnings.texts]).toEqual([]);
   return target;
 }
 
-const noWarning = (text: string): void => expect.fail(text);
+/** The tar of `home`. */
+const read = (): AsyncGenerator<Buffer> => homeTar(home, NAME, new NotedRemarks(), never);
 
 describe('dom0’s home', () => {
   it('keeps links as links, odd names, holes, times and modes', async () => {
@@ -74,7 +86,7 @@ describe('dom0’s home', () => {
     execFileSync('truncate', ['--size=50M', join(home, 'holes')]);
     execFileSync('touch', ['--date=2001-02-03 04:05:06.789', join(home, 'secret')]);
 
-    const restored = await throughBackup(noWarning);
+    const restored = await throughBackup();
     execFileSync('diff', ['--recursive', '--no-dereference', home, restored]);
     expect(readlinkSync(join(restored, 'a/up'))).toBe('../..');
     expect(statSync(join(restored, 'secret')).mode & 0o777).toBe(0o600);
@@ -84,41 +96,63 @@ describe('dom0’s home', () => {
     expect(statSync(restored).mode & 0o777).toBe(0o700);
   });
 
-  it('leaves out sockets, and says so', async () => {
-    const server = createServer().listen(join(home, 'sock\x1b[31met'));
+  it('keeps the modes of files and directories, whatever the umask, but nothing setuid', async () => {
+    const modes = { sticky: 0o1777, shared: 0o2775, closed: 0o500, group: 0o664, mine: 0o400 };
+    for (const name of ['sticky', 'shared', 'closed']) mkdirSync(join(home, name));
+    for (const name of ['group', 'mine', 'rights']) writeFileSync(join(home, name), 'x');
+    for (const [name, mode] of Object.entries(modes)) chmodSync(join(home, name), mode);
+    chmodSync(join(home, 'rights'), 0o6755);
+    const umask = process.umask(0o077);
+    const restored = await throughBackup().finally(() => process.umask(umask));
+    const modeOf = (name: string) => statSync(join(restored, name)).mode & 0o7777;
+    for (const [name, mode] of Object.entries(modes))
+      expect([name, modeOf(name)]).toEqual([name, mode]);
+    expect(modeOf('rights')).toBe(0o755);
+  });
+
+  it('leaves out sockets, which mean nothing later, without a word', async () => {
+    const server = createServer().listen(join(home, 'socket'));
     await new Promise((resolve) => server.once('listening', resolve));
     writeFileSync(join(home, 'letter'), 'x');
-    const warnings: string[] = [];
-    const restored = await throughBackup((text) => warnings.push(text)).finally(() =>
-      server.close(),
+    const restored = await throughBackup().finally(() => server.close());
+    expect(readdirSync(restored)).toEqual(['letter']);
+  });
+
+  it('that changes while it is read is told so, and is whole otherwise', async () => {
+    execFileSync('dd', ['if=/dev/zero', `of=${home}/shrinks`, 'bs=1M', 'count=20', 'status=none']);
+    const remarks = new NotedRemarks();
+    let bytes = 0;
+    for await (const { length } of homeTar(home, NAME, remarks, never)) {
+      if (bytes === 0) truncateSync(join(home, 'shrinks'), 2_000_000);
+      bytes += length;
+    }
+    expect(bytes).toBeGreaterThan(20_000_000);
+    expect(remarks.gaps).toEqual([]);
+    expect(remarks.changes.join()).toMatch(
+      /^shrinks: File shrank by \d+ bytes; padding with zeros/,
     );
-    expect(warnings).toHaveLength(1);
-    expect(warnings[0]).toMatch(/^dom0's home: .*sock.*socket ignored$/);
-    expect(warnings[0]).not.toContain('\x1b');
-    expect(existsSync(join(restored, 'letter'))).toBe(true);
   });
 
   it('that does not exist is an error', async () => {
-    const reading = drain(homeTar(join(directory, 'nosuch'), NAME, noWarning, never));
-    await expect(reading).rejects.toThrow(FailedError);
+    const nowhere = homeTar(join(directory, 'nosuch'), NAME, new NotedRemarks(), never);
+    await expect(drain(nowhere)).rejects.toThrow(FailedError);
   });
 
   it('ends when it is told to, though nobody reads', async () => {
     execFileSync('dd', ['if=/dev/zero', `of=${home}/large`, 'bs=1M', 'count=20', 'status=none']);
     const controller = new AbortController();
     const reading = async (): Promise<void> => {
-      for await (const { length } of homeTar(home, NAME, noWarning, controller.signal)) {
-        if (length > 0) controller.abort();
-      }
+      const tar = homeTar(home, NAME, new NotedRemarks(), controller.signal);
+      for await (const { length } of tar) if (length > 0) controller.abort(new Error('stop'));
     };
-    await expect(reading()).rejects.toThrow();
+    await expect(reading()).rejects.toThrow(/^stop$/);
   });
 
   it('is never put over what exists', async () => {
     const target = join(directory, 'restored');
     mkdirSync(target);
     writeFileSync(join(target, 'mine'), 'mine');
-    const restoring = restoreHome(homeTar(home, NAME, noWarning, never), target, never);
+    const restoring = restoreHome(read(), target, new Warnings(), never);
     await expect(restoring).rejects.toThrow(RefusedError);
     expect(readFileSync(join(target, 'mine'), 'utf8')).toBe('mine');
   });
@@ -126,57 +160,187 @@ describe('dom0’s home', () => {
   it('that breaks off leaves nothing behind', async () => {
     writeFileSync(join(home, 'letter'), 'x'.repeat(1_000_000));
     async function* broken(): AsyncGenerator<Buffer> {
-      for await (const chunk of homeTar(home, NAME, noWarning, never)) {
+      for await (const chunk of read()) {
         yield chunk;
-        throw new FailedError('the rest is lost');
+        throw new DamagedError('the rest is lost');
       }
     }
     const target = join(directory, 'restored');
-    await expect(restoreHome(broken(), target, never)).rejects.toThrow(/the rest is lost/);
+    const restoring = restoreHome(broken(), target, new Warnings(), never);
+    await expect(restoring).rejects.toThrow(/^the rest is lost$/);
     expect(existsSync(target)).toBe(false);
   });
 });
 
-/** Another user where the tests run as root, who may read everything; else the one who runs them. */
-const other = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+describe('a home that cannot be unpacked whole', () => {
+  /** Restores what `change` makes of the tar of `home`; it goes to where only an ordinary user works. */
+  async function restoreChanged(
+    change: (tar: Buffer) => Buffer,
+  ): Promise<{ target: string; missing: string[] }> {
+    if (other.uid !== undefined) chownSync(directory, other.uid, other.gid);
+    const target = join(directory, 'restored');
+    const changed = change(await collect(read()));
+    async function* chunks(): AsyncGenerator<Buffer> {
+      yield await Promise.resolve(changed);
+    }
+    const missing = await restoreHome(chunks(), target, new Warnings(), never);
+    return { target, missing };
+  }
+
+  it('stays as far as it goes, and what could not be made is named, though it be much', async () => {
+    for (let i = 0; i < 15; i++) writeFileSync(join(home, `device${i}`), '');
+    writeFileSync(join(home, 'letter'), 'x');
+    const { target, missing } = await restoreChanged((tar) => becomeDevices(tar, '/device'));
+    expect(readdirSync(target)).toEqual(['letter']);
+    expect(missing).toHaveLength(1);
+    expect(missing[0]).toMatch(/^not made: (device\d+: Cannot mknod: [^;]+; ){10}and 5 more$/);
+  });
+
+  it('stays up to where the backup has it: a tar without its end is no whole home', async () => {
+    writeFileSync(join(home, 'letter'), 'x');
+    const { target, missing } = await restoreChanged((tar) => {
+      const end =
+        tar.length -
+        1 -
+        Buffer.from(tar)
+          .reverse()
+          .findIndex((byte) => byte !== 0);
+      return tar.subarray(0, Math.ceil(end / 512) * 512);
+    });
+    expect(readdirSync(target)).toEqual(['letter']);
+    expect(missing.join()).toMatch(/backup does not hold it whole: .*ends too early/);
+  });
+
+  it('fails, and leaves nothing, when nothing of it can be made', async () => {
+    await expect(restoreChanged(() => Buffer.alloc(0))).rejects.toThrow(
+      /cannot be unpacked: the backup does not hold it whole/,
+    );
+    expect(readdirSync(directory)).not.toContain('restored');
+  });
+});
+
+/** Makes the members of a tar whose paths hold `mark` devices, which only root can make. */
+function becomeDevices(tar: Buffer, mark: string): Buffer {
+  const changed = Buffer.from(tar);
+  for (let at = 0; at < changed.length; at += 512) {
+    const block = changed.subarray(at, at + 512);
+    const isFile = block.toString('latin1', 156, 157) === '0';
+    if (!isFile || !block.toString('latin1', 0, 100).includes(mark)) continue;
+    block.write('4', 156, 'latin1');
+    block.fill(' ', 148, 156);
+    const sum = block.reduce((total, byte) => total + byte, 0);
+    block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  }
+  return changed;
+}
 
 describe('rights', () => {
   it('are those of the user whose home it is, even when root restores', async () => {
     writeFileSync(join(home, 'letter'), 'x');
     if (other.uid !== undefined) chownSync(directory, other.uid, other.gid);
     const { uid, gid } = lstatSync(directory);
-    const restored = await throughBackup(noWarning);
+    const restored = await throughBackup();
     for (const path of [restored, join(restored, 'letter')]) {
       expect(lstatSync(path)).toMatchObject({ uid, gid });
     }
   });
 
-  it('of root are asked for when the home holds what its user cannot read, and only then', () => {
+  /** Reads the home as an ordinary user with the given sudo; gives what came of it. */
+  function readBy(sudo: string | undefined, ...tar: string[]): unknown {
     const bundle = join(directory, 'read-home.mjs');
     buildSync({
       entryPoints: [fileURLToPath(new URL('read-home.ts', import.meta.url))],
       ...{ outfile: bundle, bundle: true, platform: 'node', format: 'esm', target: 'node20' },
     });
-    const sudo = makeSudo(directory);
-    chmodSync(sudo.path, 0o755);
-    writeFileSync(join(directory, 'sudo.log'), '');
-    chmodSync(join(directory, 'sudo.log'), 0o666);
-    const read = () =>
-      spawnSync(process.execPath, [bundle, home], {
-        ...other,
-        encoding: 'buffer',
-        env: { PATH: `${directory}:${process.env['PATH'] ?? ''}` },
-      });
-    writeFileSync(join(home, 'letter'), 'x');
-    expect(read().status).toBe(0);
-    expect(sudo.log()).toBe('');
+    if (sudo !== undefined) {
+      writeFileSync(join(directory, 'sudo'), `#!/bin/sh\n${sudo}\n`, { mode: 0o755 });
+    }
+    // Where nobody but root may write, as for a real sudo.
+    const out = join(directory, 'out');
+    mkdirSync(out, { recursive: true });
+    chmodSync(out, 0o777);
+    const paths = tar.map((name) => join(out, name));
+    const run = spawnSync(process.execPath, [bundle, home, ...paths], {
+      ...other,
+      encoding: 'utf8',
+      env: { PATH: `${directory}:/usr/bin:/bin` },
+    });
+    expect(run.stderr).toBe('');
+    return JSON.parse(run.stdout);
+  }
 
+  function leaveClosedFile(): void {
     mkdirSync(join(home, 'a'));
     writeFileSync(join(home, 'a/closed'), 'x', { mode: 0 });
-    // This sudo gives no rights, so the file stays closed: that is a failure, not a gap.
-    const failed = read();
-    expect(sudo.log()).toMatch(/^tar --create .* \.\n$/);
-    expect(failed.status).not.toBe(0);
-    expect(failed.stderr.toString()).toMatch(/home cannot be read whole: .*closed.*denied/);
+    writeFileSync(join(home, 'letter'), 'x');
+  }
+
+  const whole = { failure: undefined, changes: [], gaps: [] };
+
+  it('of root are asked for when the home holds what its user cannot read, and only then', () => {
+    const sudo = `shift 2; printf '%s\\n' "$*" >>${directory}/out/log; exec "$@"`;
+    writeFileSync(join(home, 'letter'), 'x');
+    expect(readBy(sudo, 'tar')).toEqual(whole);
+    expect(existsSync(join(directory, 'out/log'))).toBe(false);
+    rmSync(join(home, 'letter'));
+
+    leaveClosedFile();
+    // This sudo gives no rights, so the file stays closed: that is a gap, and the rest is there.
+    expect(readBy(sudo, 'tar')).toEqual({
+      ...whole,
+      gaps: ['a/closed: Cannot open: Permission denied'],
+    });
+    expect(readFileSync(join(directory, 'out/log'), 'utf8')).toMatch(/^tar --create .* \.\n$/);
+    const listed = execFileSync('tar', ['-tf', join(directory, 'out/tar')], { encoding: 'utf8' });
+    expect(listed.split('\n')).toContain(`${NAME}/letter`);
+  });
+
+  it.each([
+    [
+      'wants a password',
+      'sudo: a password is required',
+      /sudo fails, since it asks for a password/,
+    ],
+    ['is the one in Rust', 'sudo: interactive authentication is required', /asks for a password/],
+    ['wants a terminal', 'sudo: sorry, you must have a tty to run sudo', /`requiretty`/],
+    ['does not know the user', 'user is not in the sudoers file.', /sudoers does not allow this/],
+    [
+      'allows something else',
+      "Sorry, user user is not allowed to execute '/usr/bin/tar' as root on dom0.",
+      /sudoers does not allow this/,
+    ],
+    ['finds no tar', 'sudo: tar: command not found', /`secure_path`/],
+    ['may not be root', 'sudo: The "no new privileges" flag is set, which', /NoNewPrivileges/],
+    ['says something new', 'sudo: the moon is full', /sudo: the moon is full/],
+  ])(
+    'are not there when sudo %s: it is said, and no home is taken for whole',
+    (_, words, meaning) => {
+      leaveClosedFile();
+      // As the real one: on standard error, and with the status that tar has for a changed file.
+      const sudo = `echo "${words.replaceAll('"', '\\"')}" >&2; exit 1`;
+      const reading = expect.stringMatching(meaning) as string;
+      expect(readBy(sudo, 'tar')).toEqual({ ...whole, failure: reading });
+      const measured = readBy(sudo) as { failure: string };
+      expect(measured.failure).toMatch(meaning);
+      expect(measured.failure).toMatch(/holds what only root can read, .*a\/closed, .*-x dom0/);
+    },
+  );
+
+  it('are not there without sudo', () => {
+    leaveClosedFile();
+    expect(readBy('exec no-such-sudo', 'tar')).toMatchObject({
+      failure: expect.stringMatching(/no-such-sudo/) as string,
+    });
+  });
+
+  it('that end in the middle give no home, whatever the status', () => {
+    leaveClosedFile();
+    writeFileSync(join(home, 'zeros'), Buffer.alloc(3_000_000));
+    // What comes ends with zeros, as a whole tar does: only reading it shows that more was to come.
+    for (const status of [0, 1]) {
+      const failure = expect.stringMatching(/cannot be read: .*closed.*denied|too early/) as string;
+      const sudo = `shift 2; "$@" | head -c 1024000; exit ${status}`;
+      expect(readBy(sudo, 'tar')).toEqual({ ...whole, failure });
+    }
   });
 });

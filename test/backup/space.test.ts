@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { MeasuredHome } from '../../dom0-agent/backup/measured-plan.ts';
 import { planBackup } from '../../dom0-agent/backup/plan.ts';
 import { estimateOf, surelyFits } from '../../dom0-agent/backup/space.ts';
 import type { Volume } from '../../dom0-agent/qubes/qube.ts';
@@ -11,7 +12,7 @@ const volume = (usage: number | undefined): Volume => ({
   ...{ size: 1000 * MiB, usage },
 });
 
-function estimate(usage: number | undefined, compressed: boolean) {
+function estimate(usage: number | undefined, compressed: boolean, measuredHome?: MeasuredHome) {
   const qubes = [
     qube('dom0', {}, { qubeClass: 'AdminVM', qid: 0 }),
     qube('work', {}, { qid: 1, volumes: [volume(usage)] }),
@@ -24,15 +25,11 @@ function estimate(usage: number | undefined, compressed: boolean) {
     dom0Home: { user: 'user', path: '/home/user' },
   };
 
-  return estimateOf(
-    planBackup(inventory, {
-      chosen: ['work'],
-      excluded: [],
-      excludedIfThere: [],
-      running: 'include',
-    }),
-    compressed,
-  );
+  const plan = planBackup(inventory, {
+    ...{ chosen: ['work'], excluded: [], excludedIfThere: [] },
+    running: 'include',
+  });
+  return estimateOf({ ...plan, dom0Home: measuredHome }, compressed);
 }
 
 describe('the space for a backup', () => {
@@ -53,6 +50,13 @@ describe('the space for a backup', () => {
       'there is not enough space in usb:/x: the backup needs at least 300 MiB, and 299 MiB are free',
     );
     expect(() => surelyFits(estimate(600 * MiB, false), 599 * MiB, 'usb:/x')).toThrow(RefusedError);
+  });
+
+  it('counts what dom0’s home takes', () => {
+    const size = { expected: 200 * MiB, most: 300 * MiB };
+    const home = { user: 'user', path: '/home/user', size };
+    const both = { least: 400 * MiB, most: 800 * MiB };
+    expect(estimate(600 * MiB, true, home)).toEqual(both);
   });
 
   it('is never refused for a volume of which nobody knows what is in use', () => {

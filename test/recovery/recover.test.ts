@@ -78,7 +78,7 @@ describe('recover.sh', () => {
     const tar = homeTar(
       `${home.path}/user`,
       'dom0-home/home',
-      () => undefined,
+      { changed: () => undefined, unread: () => undefined },
       new AbortController().signal,
     );
     using recovery = new Recovery(await coffer1Backup([{ path: 'dom0-home/home', innerTar: tar }]));

@@ -44,7 +44,8 @@ export function backupOf(qubes: readonly Qube[], homeOf?: string): BackupContent
   return {
     created: undefined,
     qubes: qubes.map((each, i) => ({ qube: each, directory: `vm${i + 1}`, size: 1000 })),
-    dom0Home: homeOf === undefined ? undefined : { directory: 'dom0-home/home', user: homeOf },
+    dom0Home:
+      homeOf === undefined ? undefined : { directory: 'dom0-home/home', user: homeOf, size: 5 },
     unknownDomains: [],
   };
 }

@@ -18,12 +18,21 @@ export interface R3BackedUpQube {
   readonly size: number;
 }
 
+/** dom0's home in such a backup. */
+export interface R3BackedUpHome {
+  /** `dom0-home/user` */
+  readonly directory: string;
+  readonly user: string;
+  /** Bytes on disk, as the backup tells. */
+  readonly size: number;
+}
+
 /** What the qubes.xml of such a backup tells. It does not tell when the backup was made. */
 export interface R3BackupContents {
   readonly created: undefined;
   readonly qubes: readonly R3BackedUpQube[];
   /** dom0's home, if it is in the backup. */
-  readonly dom0Home: { readonly directory: string; readonly user: string } | undefined;
+  readonly dom0Home: R3BackedUpHome | undefined;
 }
 
 /** Whether a qubes.xml has the form of R2 and R3, and not that of R4. */
@@ -83,11 +92,11 @@ function backedUp(vm: Element, collection: R3Collection): R3BackedUpQube {
   };
 }
 
-function homeOf(dom0: Element): { directory: string; user: string } {
+function homeOf(dom0: Element): R3BackedUpHome {
   const directory = directoryOf(dom0);
   const user = /^dom0-home\/([^/]+)$/.exec(directory)?.[1];
   if (user === undefined) throw new DamagedError(`${WHAT} does not say where dom0's home is`);
-  return { directory, user };
+  return { directory, user, size: sizeOf(dom0) };
 }
 
 /** A relative path of plain names. */

@@ -16,6 +16,7 @@ import {
   parseOpened,
 } from './image-wire.ts';
 import { PipeReader } from './pipe-reader.ts';
+import { sudoProblem } from './sudo-problem.ts';
 
 /**
  * The content of the volume at `path`, when only root may read it: coffer starts itself a second
@@ -114,9 +115,10 @@ class RootProcess {
       throw new InterruptedError(`coffer was stopped while it read ${this.#label}`);
     }
     if (!whole) {
-      const complaint = (await this.#ended).replace(/\s+/g, ' ').trim();
+      const complaint = await this.#ended;
+      const words = printable(complaint.replace(/\s+/g, ' ').trim()) || 'the process ended';
       throw new FailedError(
-        `${this.#label} cannot be read as root: ${printable(complaint) || 'the process ended'}`,
+        `${this.#label} cannot be read as root: ${sudoProblem(complaint) ?? words}`,
       );
     }
     const { kind, length } = parseAnswerHeader(header);

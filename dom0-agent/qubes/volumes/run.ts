@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 
 import { FailedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
+import { sudoProblem } from './sudo-problem.ts';
 
 /**
  * Runs a program to its end and gives what it printed. Throws FailedError with the program's last
@@ -14,6 +15,11 @@ export type Run = (program: string, args: readonly string[]) => Promise<string>;
 export function rootPrefix(): readonly string[] {
   // -n: fail rather than ask, as nobody may be there to answer.
   return process.getuid?.() === 0 ? [] : ['sudo', '-n', '--'];
+}
+
+/** Whether a program is not there, or where this user may look for none. */
+export function isNotThere(error: unknown): boolean {
+  return ['ENOENT', 'EACCES'].includes(systemCodeOf(error) ?? '');
 }
 
 /** Runs programs, each behind `prefix` (see `rootPrefix`). */
@@ -37,6 +43,8 @@ export function runnerBehind(prefix: readonly string[]): Run {
         text(child.stderr),
       ]);
       if (status === 0) return output;
+      const refusal = prefix.length === 0 ? undefined : sudoProblem(complaint);
+      if (refusal !== undefined) throw new FailedError(`${program} cannot be run: ${refusal}`);
       throw new FailedError(
         `"${[program, ...args].join(' ')}" failed (${status}): ` +
           printable(complaint.trim().replace(/\s+/g, ' ') || 'it said nothing'),
@@ -44,7 +52,7 @@ export function runnerBehind(prefix: readonly string[]): Run {
     } catch (error) {
       if (error instanceof FailedError) throw error;
       throw new FailedError(
-        systemCodeOf(error) === 'ENOENT'
+        isNotThere(error)
           ? `${first} is not installed here, and coffer needs it for ${program}`
           : `${program} cannot be run: ${messageOf(error)}`,
       );

@@ -1,0 +1,15 @@
+import type { HomeRemarks } from '../../dom0-agent/backup/dom0-home.ts';
+
+/** Keeps what is said of a home that is read. */
+export class NotedRemarks implements HomeRemarks {
+  readonly changes: string[] = [];
+  readonly gaps: string[] = [];
+
+  changed(what: string): void {
+    this.changes.push(what);
+  }
+
+  unread(what: string): void {
+    this.gaps.push(what);
+  }
+}

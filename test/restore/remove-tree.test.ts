@@ -1,0 +1,116 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { buildSync } from 'esbuild';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+
+/** Root may remove everything; tests that run as root become another user. */
+const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+
+let directory: string;
+let tree: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'coffer-remove-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  chmodSync(directory, 0o755);
+  const home = join(directory, 'home');
+  mkdirSync(home);
+  tree = join(home, 'tree');
+  if (user.uid !== undefined) chownSync(home, user.uid, user.gid);
+});
+
+/** Runs code of this test as an ordinary user, with the given sudo; gives what it printed. */
+function asUser(code: string, sudo = 'echo "sudo: a password is required" >&2; exit 1'): string {
+  const bundle = join(directory, 'code.mjs');
+  const sources = fileURLToPath(new URL('../../dom0-agent/restore/', import.meta.url));
+  buildSync({
+    stdin: { contents: code, loader: 'ts', resolveDir: sources },
+    ...{ outfile: bundle, bundle: true, platform: 'node', format: 'esm', target: 'node20' },
+  });
+  writeFileSync(join(directory, 'sudo'), `#!/bin/sh\n${sudo}\n`, { mode: 0o755 });
+  const env = { PATH: `${directory}:/usr/bin:/bin` };
+  const run = spawnSync(process.execPath, [bundle, tree], { ...user, encoding: 'utf8', env });
+  expect(run.stderr).toBe('');
+  return run.stdout;
+}
+
+const REMOVE = `
+  import { removeTree } from './remove-tree.ts';
+  await removeTree(process.argv[2] ?? '').catch((error) => console.log(error.message));
+`;
+
+const outside = (): string => join(tree, '../outside');
+
+/** What Go leaves as its module cache, and worse. */
+function makeReadOnlyTree(): void {
+  mkdirSync(join(tree, 'go/mod/deep'), { recursive: true });
+  writeFileSync(join(tree, 'go/mod/deep/file'), 'x', { mode: 0o400 });
+  writeFileSync(join(tree, 'new\nline'), 'x');
+  writeFileSync(Buffer.concat([Buffer.from(`${tree}/`), Buffer.of(0xe4)]), 'not UTF-8');
+  mkdirSync(outside());
+  symlinkSync('../outside', join(tree, 'link'));
+  for (const closed of ['go/mod/deep', 'go', '../outside', '.'])
+    chmodSync(join(tree, closed), 0o500);
+  chmodSync(join(tree, 'go/mod'), 0);
+  const owner = `${user.uid ?? ''}:${user.gid ?? ''}`;
+  execFileSync('chown', ['-R', '--no-dereference', owner, tree, outside()]);
+}
+
+describe('a tree that is removed', () => {
+  it('may hold directories that nobody may write to, or open', () => {
+    makeReadOnlyTree();
+    expect(asUser(REMOVE)).toBe('');
+    expect(existsSync(tree)).toBe(false);
+  });
+
+  it('takes with it nothing that it links to', () => {
+    makeReadOnlyTree();
+    asUser(REMOVE);
+    expect(statSync(outside()).mode & 0o777).toBe(0o500);
+  });
+
+  it('need not be there', () => {
+    expect(asUser(REMOVE)).toBe('');
+  });
+
+  it('is removed by root when only root can, and what hinders that is said', () => {
+    makeReadOnlyTree();
+    // What lies in a directory of another's: here, one whose parent is closed.
+    chmodSync(join(tree, '..'), 0o555);
+    expect(asUser(REMOVE)).toMatch(/tree cannot be removed \(.*; rm cannot be run: sudo fails/);
+    expect(asUser(REMOVE, 'exit 0')).toMatch(/tree cannot be removed/);
+    const log = join(directory, 'log');
+    writeFileSync(log, '');
+    chmodSync(log, 0o666);
+    asUser(REMOVE, `printf '%s ' "$@" >${log}`);
+    expect(readFileSync(log, 'utf8')).toBe(`-n -- rm -rf --one-file-system -- ${tree} `);
+  });
+});
+
+describe('a leftover', () => {
+  it('that cannot be removed is a warning, and no obstacle', () => {
+    makeReadOnlyTree();
+    chmodSync(join(tree, '..'), 0o555);
+    const said = asUser(`
+      import { removeLeftover } from './remove-tree.ts';
+      const warning = (text) => console.log('warning:', text);
+      await removeLeftover(process.argv[2] ?? '', { warning, info() {}, progress() {} });
+      console.log('went on');
+    `);
+    expect(said).toMatch(/^warning: .*left over: .*tree cannot be removed .*\nwent on\n$/);
+  });
+});
