@@ -11,12 +11,15 @@ place() {
   install -D -m "$1" "$2" "$destdir$3"
 }
 
-# program NAME VERSIONS: the program as such, and the command that starts it
+# program NAME VERSIONS [SCRIPT]: the program as such, and the command that starts it, after SCRIPT
 program() {
   # It is started by the launcher only: it needs no line for the kernel.
   sed '1{/^#!/d}' "dist/$1" > "dist/$1.staged"
   place 644 "dist/$1.staged" "/usr/share/coffer/$1"
-  sed "s/@PROGRAM@/$1/g; s/@VERSIONS@/$2/" rpm/launcher.sh > "dist/$1.staged"
+  sed "s/@PROGRAM@/$1/g; s/@VERSIONS@/$2/; /^@START@\$/{
+    r ${3:-/dev/null}
+    d
+  }" rpm/launcher.sh > "dist/$1.staged"
   place 755 "dist/$1.staged" "/usr/bin/$1"
   rm "dist/$1.staged"
 }
@@ -33,7 +36,7 @@ documents() {
 
 case $package in
 dom0)
-  program coffer '24 22 20'
+  program coffer '24 22 20' scripts/start.sh
   manual coffer.1
   place 644 dist/completion/coffer /usr/share/bash-completion/completions/coffer
   place 644 rpm/50-coffer.policy /etc/qubes/policy.d/50-coffer.policy

@@ -6,14 +6,35 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 
+/**
+ * To a shell, the program's first lines are a script that starts it with Node.js; to Node.js, they are a
+ * string and a comment.
+ */
+const START_BY_SHELL = `#!/bin/sh
+':' /*
+${readFileSync(path.join(root, 'scripts/start.sh'), 'utf8')}exec node "$0" "$@"
+*/`;
+
 export const PROGRAMS = [
-  { name: 'coffer-vm-agent', entry: 'vm-agent/main.ts', target: 'node18', minify: true },
+  {
+    name: 'coffer-vm-agent',
+    entry: 'vm-agent/main.ts',
+    target: 'node18',
+    minify: true,
+    start: '#!/usr/bin/env node',
+  },
   // Readable, so that it can be audited where it runs.
-  { name: 'coffer', entry: 'dom0-agent/cli/main.ts', target: 'node20', minify: false },
+  {
+    name: 'coffer',
+    entry: 'dom0-agent/cli/main.ts',
+    target: 'node20',
+    minify: false,
+    start: START_BY_SHELL,
+  },
 ];
 
 /** esbuild's options for a program, but for where it goes. */
-export function bundleOptions({ entry, target, minify }) {
+export function bundleOptions({ entry, target, minify, start }) {
   return {
     absWorkingDir: root,
     entryPoints: [entry],
@@ -24,7 +45,7 @@ export function bundleOptions({ entry, target, minify }) {
     target,
     minify,
     define: { COFFER_VERSION: JSON.stringify(version) },
-    banner: { js: '#!/usr/bin/env node' },
+    banner: { js: start },
     // protobufjs asks for it and does well without: see protocol/protobuf.ts.
     alias: { long: './scripts/nothing.cjs' },
     // recover.sh and its page: dom0-agent/backup/recovery-kit.ts.

@@ -15,11 +15,12 @@ const LARGEST_MAC = 4 * KiB;
 
 /**
  * Opens an archive of any format, told by its header, and verifies the header under the passphrase.
+ * That of coffer-1 is wiped then; for the other formats it must stay until the archive is read.
  * Throws WrongPassphraseError or DamagedError.
  */
 export async function openArchive(
   input: ArchiveInput,
-  passphrase: string,
+  passphrase: Buffer,
   signal: AbortSignal,
 ): Promise<ArchiveReader> {
   const tar = new OuterTarReader(input);
@@ -41,7 +42,7 @@ export async function openArchive(
 async function openByHeader(
   input: ArchiveInput,
   beginning: Beginning,
-  passphrase: string,
+  passphrase: Buffer,
   signal: AbortSignal,
 ): Promise<ArchiveReader> {
   if (beginning.untrustedFields.get('format') === 'coffer-1') {

@@ -19,7 +19,8 @@ import type { BackupPlan, PlannedQube } from './plan.ts';
 
 export interface BackupOptions {
   readonly format: BackupFormat;
-  readonly passphrase: string;
+  /** Wiped once it is not needed any more. */
+  readonly passphrase: Buffer;
   /** Only coffer-1 can be left unencrypted. */
   readonly encrypted: boolean;
   readonly compressionFilter: CompressionFilter | undefined;

@@ -16,7 +16,7 @@ import { formatBackedUp, formatPlan } from './backup-tables.ts';
 import { confirm } from './confirm.ts';
 import { describeDestination, fitsIn, mayNotFit, seeDestination } from './destination.ts';
 import type { ArchiveFlags } from './flags.ts';
-import { askPassphrase } from './passphrase.ts';
+import { askNewPassphrase } from './passphrase.ts';
 import { systemAtHand } from './system-at-hand.ts';
 import { takeBackIfKilled } from './take-back.ts';
 import { Terminal } from './terminal.ts';
@@ -45,7 +45,7 @@ export async function backupCommand(
   signal: AbortSignal,
 ): Promise<number> {
   refuseContradictions(flags);
-  const terminal = new Terminal(flags);
+  using terminal = new Terminal(flags);
   const atHand = await systemAtHand(flags.system, (text) => terminal.info(text));
   const { system } = atHand;
   const inventory = await readInventory(system);
@@ -74,9 +74,14 @@ export async function backupCommand(
   propose(formatPlan(plan));
   propose(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
   if (!fitsIn(estimate, destination)) terminal.warning(mayNotFit(estimate, destination));
-  if (!yes) await confirm('Back up?');
+  if (!yes) await confirm('Back up?', signal);
 
-  const passphrase = await askPassphrase(flags.passphraseFile, true);
+  const passphrase = await askNewPassphrase(
+    flags.passphraseFile,
+    flags.format,
+    (text) => terminal.warning(text),
+    signal,
+  );
   const created = new Date();
   const { sink: opened, fileName } =
     flags.command === true
@@ -87,7 +92,7 @@ export async function backupCommand(
   await using sink = opened;
   if (destination.freeBytes === undefined && !fitsIn(estimate, sink)) {
     terminal.warning(mayNotFit(estimate, sink));
-    if (!yes) await confirm('Back up all the same?');
+    if (!yes) await confirm('Back up all the same?', signal);
   }
 
   const begun = Date.now();
@@ -101,9 +106,10 @@ export async function backupCommand(
     created,
   };
   const will = await takeBackIfKilled(flags.system);
-  const backedUp = await writeBackup(plan, system, sink, options, terminal, signal).finally(() =>
-    will.revoke(),
-  );
+  const backedUp = await writeBackup(plan, system, sink, options, terminal, signal).finally(() => {
+    will.revoke();
+    passphrase.fill(0);
+  });
   const stored = await sink.finish();
   terminal.endProgress();
   await noteBackupTime(plan, system, created, terminal);

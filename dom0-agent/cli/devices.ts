@@ -11,7 +11,7 @@ export interface DevicesFlags {
 
 /** `coffer devices`. Gives the exit status. */
 export async function devicesCommand(flags: DevicesFlags): Promise<number> {
-  const terminal = new Terminal(flags);
+  using terminal = new Terminal(flags);
   const { qubesd, system } = await systemAtHand(flags.system, (text) => terminal.info(text));
   if (qubesd === undefined) throw new RefusedError(`${system.description} has no devices`);
   const [mounted, offered] = await Promise.all([qubesd.mountedDevices(), qubesd.offeredDevices()]);

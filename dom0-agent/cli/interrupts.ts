@@ -1,12 +1,19 @@
 import { InterruptedError } from '../../shared/errors.ts';
+import { startedWith } from './started-with.ts';
 
-/** Aborts when the user or the system asks coffer to stop; what is under way then cleans up. */
+/**
+ * Aborts when the user or the system asks coffer to stop; what is under way then cleans up. A signal that
+ * was ignored when coffer was started, as under nohup, stays ignored.
+ */
 export function abortOnSignals(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      controller.abort(new InterruptedError(`interrupted by ${signal}: everything was undone`));
-    });
+    // Without a listener, Node.js would let it end the program.
+    const listener = startedWith.ignores(signal)
+      ? () => undefined
+      : () =>
+          controller.abort(new InterruptedError(`interrupted by ${signal}: everything was undone`));
+    process.on(signal, listener);
   }
   // A limit on the size of files then shows as a failing write, instead of killing this program.
   process.on('SIGXFSZ', () => undefined);

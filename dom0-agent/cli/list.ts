@@ -13,7 +13,7 @@ export async function listCommand(
   flags: ArchiveFlags,
   signal: AbortSignal,
 ): Promise<number> {
-  const terminal = new Terminal(flags);
+  using terminal = new Terminal(flags);
   await using backup = await openBackup(
     await systemAtHand(flags.system, (text) => terminal.info(text)),
     location,

@@ -1,8 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { CommanderError } from 'commander';
-import { CofferError, ExitStatus, messageOf } from '../../shared/errors.ts';
+import { CofferError, ExitStatus, InterruptedError, messageOf } from '../../shared/errors.ts';
+import { printable } from '../../shared/printable.ts';
+import { endWith } from './end.ts';
 import { abortOnSignals } from './interrupts.ts';
 import { buildProgram } from './program.ts';
+import { liveLine, requireWritten, showJson, showNotice } from './screen.ts';
 
 /** Runs the command line; whatever happens becomes one sentence and an exit status. */
 async function main(): Promise<number> {
@@ -12,35 +15,35 @@ async function main(): Promise<number> {
   let status: number = ExitStatus.done;
   try {
     await buildProgram(signal, (exitStatus) => (status = exitStatus)).parseAsync();
+    await requireWritten();
     return status;
   } catch (error) {
     // commander has said already what is wrong with the words.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : ExitStatus.usage;
-    return tell(signal.aborted ? signal.reason : error);
+    if (error instanceof CommanderError) return tellUsage(error);
+    return tell(signal.aborted && !(error instanceof InterruptedError) ? signal.reason : error);
   }
 }
 
 function tell(error: unknown): number {
   const exitStatus = error instanceof CofferError ? error.exitStatus : ExitStatus.failed;
   const message = messageOf(error);
-  process.stderr.write(`coffer: ${message}\n`);
-  if (process.argv.includes('--json')) {
-    process.stdout.write(`${JSON.stringify({ ok: false, exitStatus, error: message })}\n`);
-  }
+  liveLine.end();
+  showNotice(`coffer: ${printable(message, Infinity)}`);
+  tellPrograms(exitStatus, message);
   return exitStatus;
 }
 
-// Whoever reads the output may leave: what is under way is done all the same, and the exit status tells.
-for (const output of [process.stdout, process.stderr]) output.on('error', () => undefined);
+function tellUsage({ exitCode, message }: CommanderError): number {
+  if (exitCode === 0) return ExitStatus.done;
+  tellPrograms(ExitStatus.usage, message.replace(/^error: /, ''));
+  return ExitStatus.usage;
+}
 
-// Whatever happens, silence is no success: should everything come to rest before the end, that is a failure.
-process.exitCode = ExitStatus.failed;
-let isOver = false;
-process.on('exit', () => {
-  if (!isOver)
-    process.stderr.write('coffer: it stopped before the end, through a fault of its own\n');
+function tellPrograms(exitStatus: number, error: string): void {
+  if (process.argv.includes('--json')) showJson({ ok: false, exitStatus, error });
+}
+
+process.on('uncaughtException', (error) => {
+  endWith(tell(error));
 });
-void main().then((status) => {
-  isOver = true;
-  process.exitCode = status;
-});
+void main().then(endWith);

@@ -28,17 +28,22 @@ export async function openBackup(
 ): Promise<OpenedBackup> {
   const place = await storage(flags.destVm);
   const from = flags.command === true ? { command: location } : { file: location };
-  const ask = (): Promise<string> => askPassphrase(flags.passphraseFile, false);
+  const ask = (): Promise<Buffer> => askPassphrase(flags.passphraseFile, signal);
   const askFirst =
     flags.command === true || flags.passphraseFile !== undefined || (await isHalted(flags.destVm));
-  const early = askFirst ? await ask() : undefined;
+  let passphrase = askFirst ? await ask() : undefined;
   const source = await place.openSource(from, signal);
-  try {
-    const reader = await openArchive(source, early ?? (await ask()), signal);
-    const contents = readContents(await reader.qubesXml(), reader.header);
-    return { source, reader, contents, [Symbol.asyncDispose]: () => source[Symbol.asyncDispose]() };
-  } catch (error) {
+  const close = async (): Promise<void> => {
+    passphrase?.fill(0);
     await source[Symbol.asyncDispose]();
+  };
+  try {
+    passphrase ??= await ask();
+    const reader = await openArchive(source, passphrase, signal);
+    const contents = readContents(await reader.qubesXml(), reader.header);
+    return { source, reader, contents, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await close();
     throw error;
   }
 }

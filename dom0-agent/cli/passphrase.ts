@@ -1,53 +1,71 @@
-import { createReadStream } from 'node:fs';
-import { stdin } from 'node:process';
-import { createInterface } from 'node:readline/promises';
-import { read } from 'read';
-import { InterruptedError, RefusedError, messageOf } from '../../shared/errors.ts';
+import { isatty } from 'node:tty';
+import { RefusedError } from '../../shared/errors.ts';
+import type { BackupFormat } from '../backup/formats.ts';
+import { checkNewPassphrase } from '../backup/new-passphrase.ts';
+import { ControllingTerminal } from './controlling-terminal.ts';
+import { firstLineOf } from './first-line.ts';
+
+const NO_TERMINAL = 'there is no terminal to ask for the passphrase: use -p FILE or -p -';
 
 /**
- * The passphrase: the first line of the file that `-p` names, or of standard input for `-`; asked for
- * without echo else, twice when it is a new one. Throws RefusedError when there is none.
+ * The passphrase of a backup, as bytes: the first line of the file that `-p` names, or of standard input
+ * for `-`; asked for at the terminal else. To be wiped. Throws RefusedError when there is none, and
+ * InterruptedError.
  */
-export async function askPassphrase(source: string | undefined, isNew: boolean): Promise<string> {
-  const passphrase = source === undefined ? await askTerminal(isNew) : await firstLine(source);
-  if (passphrase === '') {
-    throw new RefusedError('the passphrase is empty: a backup is worth nothing without one');
-  }
+export async function askPassphrase(
+  source: string | undefined,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const file = fileNamed(source);
+  const passphrase = file === undefined ? await askOnce(signal) : await firstLineOf(file, signal);
+  requirePresent(passphrase);
+  if (passphrase.includes(0))
+    throw new RefusedError('no passphrase holds a NUL byte, as this does');
   return passphrase;
 }
 
-async function firstLine(source: string): Promise<string> {
-  const input = source === '-' ? stdin : createReadStream(source);
-  const lines = createInterface({ input });
-  try {
-    for await (const line of lines) return line;
-    return '';
-  } catch (error) {
-    throw new RefusedError(`the passphrase file ${source} cannot be read: ${messageOf(error)}`);
-  } finally {
-    lines.close();
-    if (source === '-') stdin.destroy();
-  }
-}
-
-async function askTerminal(isNew: boolean): Promise<string> {
-  if (!stdin.isTTY) {
-    throw new RefusedError('there is no terminal to ask for the passphrase: use -p FILE or -p -');
-  }
-  const passphrase = await askSecretly('Passphrase: ');
-  if (isNew && passphrase !== (await askSecretly('The same again: '))) {
-    throw new RefusedError('the two passphrases differ: nothing was done');
-  }
+/**
+ * The passphrase for a new backup; it is asked for until the same was typed twice. Throws RefusedError also
+ * for one that is no good for this format; what is doubtful about it is told to `warn`.
+ */
+export async function askNewPassphrase(
+  source: string | undefined,
+  format: BackupFormat,
+  warn: (text: string) => void,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const file = fileNamed(source);
+  const passphrase = file === undefined ? await askTwice(signal) : await firstLineOf(file, signal);
+  requirePresent(passphrase);
+  checkNewPassphrase(passphrase, format).forEach(warn);
   return passphrase;
 }
 
-async function askSecretly(prompt: string): Promise<string> {
-  try {
-    return await read({ prompt, silent: true, output: process.stderr });
-  } catch (error) {
-    throw new InterruptedError('interrupted', { cause: error });
-  } finally {
-    // The line's end was not echoed either.
-    process.stderr.write('\n');
+/** Standard input that is a terminal is asked without echo, as the terminal is. */
+function fileNamed(source: string | undefined): string | undefined {
+  return source === '-' && isatty(0) ? undefined : source;
+}
+
+function requirePresent(passphrase: Buffer): void {
+  if (passphrase.length > 0) return;
+  throw new RefusedError('the passphrase is empty: a backup is worth nothing without one');
+}
+
+async function askOnce(signal: AbortSignal): Promise<Buffer> {
+  using terminal = ControllingTerminal.open(NO_TERMINAL, signal);
+  return await terminal.askSecretly('Passphrase: ');
+}
+
+async function askTwice(signal: AbortSignal): Promise<Buffer> {
+  using terminal = ControllingTerminal.open(NO_TERMINAL, signal);
+  for (;;) {
+    const passphrase = await terminal.askSecretly('Passphrase: ');
+    if (passphrase.length === 0) return passphrase;
+    const again = await terminal.askSecretly('The same again: ');
+    const isSame = passphrase.equals(again);
+    again.fill(0);
+    if (isSame) return passphrase;
+    passphrase.fill(0);
+    terminal.tell('The two differ. Once more:');
   }
 }

@@ -5,6 +5,7 @@ import { BACKUP_FORMATS, FORMAT_DEFAULTS } from '../backup/formats.ts';
 import { RUNNING_CHOICES } from '../backup/plan.ts';
 import type { ArchiveFlags } from './flags.ts';
 import type { DevicesFlags } from './devices.ts';
+import { showNotice, showResult } from './screen.ts';
 import type { RestoreFlags } from './restore.ts';
 import type { SandboxFlags } from './sandbox.ts';
 
@@ -39,7 +40,12 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     .version(typeof COFFER_VERSION === 'string' ? COFFER_VERSION : 'development')
     .addHelpText('after', EXIT_STATUSES)
     .showHelpAfterError('(coffer --help tells more)')
-    .exitOverride();
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => showResult(text.trimEnd()),
+      writeErr: (text) => showNotice(text.trimEnd()),
+      outputError: (text, write) => write(text.replace(/^error: /, 'coffer: ')),
+    });
 
   forArchive(program.command('backup'))
     .summary('back up VMs')

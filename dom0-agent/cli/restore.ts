@@ -51,7 +51,7 @@ export async function restoreCommand(
   refuseRepeated(chosen);
   // The backup is read before there is a plan: what can be refused is refused before that.
   if (!yes) requireTerminal();
-  const terminal = new Terminal(flags);
+  using terminal = new Terminal(flags);
   const propose = (text: string): void => (yes ? terminal.say(text) : terminal.ask(text));
   const atHand = await systemAtHand(flags.system, (text) => terminal.info(text));
   await using backup = await openBackup(atHand, location, flags, signal);
@@ -67,7 +67,7 @@ export async function restoreCommand(
   if (plan.qubes.length === 0 && plan.dom0Home === undefined) {
     throw new RefusedError('nothing is left to restore: all that was chosen is left out');
   }
-  if (!yes) await confirm('Restore?');
+  if (!yes) await confirm('Restore?', signal);
 
   const options = {
     keepFailed: flags.keepFailed ?? false,

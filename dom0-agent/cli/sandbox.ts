@@ -12,7 +12,7 @@ export async function sandboxCommand(
   flags: SandboxFlags,
   signal: AbortSignal,
 ): Promise<number> {
-  const terminal = new Terminal({});
+  using terminal = new Terminal({});
   await makeSandbox(directory, { empty: flags.empty ?? false }, signal, (step) =>
     terminal.info(step),
   );

@@ -1,6 +1,7 @@
 import Table from 'cli-table3';
+import { printable } from '../../shared/printable.ts';
 
-/** A plain table for the terminal: columns in line, no borders. */
+/** A plain table for the terminal: columns in line, no borders. Each cell is one line, made fit to be shown. */
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const none = '';
   const table = new Table({
@@ -24,6 +25,6 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
       middle: none,
     },
   });
-  table.push(...rows.map((row) => [...row]));
+  table.push(...rows.map((row) => row.map((cell) => printable(cell))));
   return table.toString().replace(/ +$/gm, '');
 }

@@ -1,18 +1,21 @@
-import { stderr, stdout } from 'node:process';
-import { SingleBar } from 'cli-progress';
+import { stderr } from 'node:process';
+import { printable } from '../../shared/printable.ts';
 import type { Report } from '../../shared/report.ts';
-import { formatSize } from '../../shared/sizes.ts';
+import { ProgressLine } from './progress-line.ts';
+import { liveLine, showForAnswer, showJson, showNotice, showResult } from './screen.ts';
 
 /**
- * What the user sees: the result on standard output, everything else on standard error, with a
- * progress bar where that is a terminal. With `--json`, the result is one JSON object instead.
+ * What the user sees of a command: the result on standard output, everything else on standard error,
+ * with a live line where that is a terminal. With `--json`, the result is one JSON object instead.
+ * To be disposed of: the live line goes then.
  */
-export class Terminal implements Report {
+export class Terminal implements Report, Disposable {
   readonly warnings: string[] = [];
   readonly #json: boolean;
   readonly #quiet: boolean;
-  #bar: SingleBar | undefined;
-  #done = 0;
+  #progress: ProgressLine | undefined;
+  /** Warnings that went by while the live line was there. */
+  #passed: string[] = [];
 
   constructor(options: { readonly json?: true; readonly quiet?: true }) {
     this.#json = options.json ?? false;
@@ -21,52 +24,51 @@ export class Terminal implements Report {
 
   /** A part of the result for people: not with `--quiet`, which leaves it to the exit status. */
   say(text: string): void {
-    if (!this.#json && !this.#quiet) stdout.write(`${text}\n`);
+    if (!this.#json && !this.#quiet) showResult(text);
   }
 
   /** What a question is about: shown whatever was asked for, since it must be known for an answer. */
   ask(text: string): void {
-    (this.#json || this.#quiet ? stderr : stdout).write(`${text}\n`);
+    showForAnswer(text, this.#json || this.#quiet);
   }
 
-  /** The result for programs. */
+  /** The result for programs, and the end of the result for people. */
   result(object: object): void {
-    if (this.#json) stdout.write(`${JSON.stringify(object)}\n`);
+    if (this.#json) showJson(object);
+    for (const warning of this.#passed) showNotice(warning);
+    this.#passed = [];
   }
 
   info(text: string): void {
-    if (!this.#quiet && this.#bar === undefined) this.#tell(text);
+    if (this.#progress !== undefined) this.#progress.subject = printable(text);
+    else if (!this.#quiet) showNotice(printable(text));
   }
 
   warning(text: string): void {
+    const line = `warning: ${printable(text)}`;
     this.warnings.push(text);
-    this.#tell(`warning: ${text}`);
+    showNotice(line);
+    if (this.#progress !== undefined) this.#passed.push(line);
   }
 
-  /** Shows a bar from now on, if there is a terminal to show it on. */
+  /** Shows a line with the progress from now on, if there is a terminal to show it on. */
   startProgress(total: number): void {
     if (this.#quiet || !stderr.isTTY || total <= 0) return;
-    this.#bar = new SingleBar({
-      stream: stderr,
-      format: '{bar} {percentage}% of {size}, {eta_formatted} left',
-      hideCursor: null,
-      clearOnComplete: true,
-      etaBuffer: 100,
-    });
-    this.#bar.start(total, 0, { size: formatSize(total) });
+    const progress = new ProgressLine(total);
+    this.#progress = progress;
+    liveLine.start((columns) => progress.format(columns));
   }
 
   progress(bytes: number): void {
-    this.#done += bytes;
-    this.#bar?.update(this.#done);
+    this.#progress?.advance(bytes);
   }
 
   endProgress(): void {
-    this.#bar?.stop();
-    this.#bar = undefined;
+    liveLine.end();
+    this.#progress = undefined;
   }
 
-  #tell(text: string): void {
-    stderr.write(this.#bar === undefined ? `${text}\n` : `\r\x1b[K${text}\n`);
+  [Symbol.dispose](): void {
+    this.endProgress();
   }
 }

@@ -18,7 +18,7 @@ export async function verifyCommand(
   signal: AbortSignal,
 ): Promise<number> {
   refuseRepeated(chosen);
-  const terminal = new Terminal(flags);
+  using terminal = new Terminal(flags);
   await using backup = await openBackup(
     await systemAtHand(flags.system, (text) => terminal.info(text)),
     location,

@@ -50,10 +50,11 @@ export async function open(
   passphrase: string,
   signal = new AbortController().signal,
 ): Promise<ArchiveReader> {
+  const secret = Buffer.from(passphrase);
   const tar = new OuterTarReader(input);
   const first = await tar.next();
   if (first === undefined) throw new Error('the archive is empty');
-  if (first.name === 'qubes.xml.000') return openHeaderless(tar, first, passphrase, signal);
+  if (first.name === 'qubes.xml.000') return openHeaderless(tar, first, secret, signal);
   const untrustedHeader = await first.bytes(4096);
   const mac = await tar.next();
   if (mac === undefined) throw new Error('the archive has no MAC for its header');
@@ -61,8 +62,8 @@ export async function open(
   const untrustedHeaderMac = await mac.bytes(4096);
   const beginning = { tar, untrustedHeader, untrustedFields, untrustedHeaderMac };
   return untrustedFields.get('version') === '4'
-    ? openQubes4(beginning, passphrase, signal)
-    : openQubes3(beginning, passphrase, signal);
+    ? openQubes4(beginning, secret, signal)
+    : openQubes3(beginning, secret, signal);
 }
 
 /** What is in an archive: qubes.xml, and by member of an inner tar its SHA-256, holes as zeros. */

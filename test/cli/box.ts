@@ -68,7 +68,8 @@ export class Box {
   /** Runs coffer on this system, with cheap keys for a backup. */
   coffer(args: readonly string[], input = '', environment: NodeJS.ProcessEnv = {}): Run {
     const [command = '', ...rest] = args;
-    return spawnSync(COFFER, [command, ...this.#own(command), ...rest], {
+    // A session of its own: there is no terminal to ask at, wherever the tests run.
+    return spawnSync('setsid', ['--wait', COFFER, command, ...this.#own(command), ...rest], {
       input,
       encoding: 'utf8',
       env: { ...process.env, ...environment },
@@ -81,6 +82,7 @@ export class Box {
     const [command = '', ...rest] = args;
     return spawn(COFFER, [command, ...this.#own(command), ...rest], {
       stdio: ['ignore', 'ignore', 'pipe'],
+      detached: true,
     });
   }
 

@@ -216,7 +216,7 @@ describe('without the key nobody can make a backup with', () => {
 
 async function outcomeOf(archive: Buffer, seekable: boolean): Promise<unknown> {
   try {
-    const reader = await openArchive(inputOf(archive, seekable), PASSPHRASE, never);
+    const reader = await openArchive(inputOf(archive, seekable), Buffer.from(PASSPHRASE), never);
     await reader.qubesXml();
     for await (const { innerTar } of reader.files(() => true)) await drain(innerTar);
     return 'whole';

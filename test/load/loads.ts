@@ -115,7 +115,7 @@ export async function manyParts(amount: number): Promise<Row[]> {
       },
     };
     const options = {
-      passphrase: 'correct horse',
+      passphrase: Buffer.from('correct horse'),
       encrypted: true,
       compressionFilter: undefined,
       kdf: scryptCost(14),
@@ -150,7 +150,7 @@ async function* blocks(size: number): AsyncGenerator<Buffer> {
 
 async function readAll(from: { file: string } | { command: string }): Promise<void> {
   await using source = await new Dom0Storage().openSource(from, NEVER);
-  const reader = await openArchive(source, 'correct horse', NEVER);
+  const reader = await openArchive(source, Buffer.from('correct horse'), NEVER);
   await reader.qubesXml();
   for await (const { innerTar } of reader.files(() => true)) {
     for await (const chunk of innerTar) if (chunk.length === 0) throw new Error('an empty chunk');

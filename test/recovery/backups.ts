@@ -43,7 +43,7 @@ export async function coffer1Backup(
     yield* [qubesXml(), ...files];
   }
   const defaults: Coffer1Options = {
-    passphrase: PASSPHRASE,
+    passphrase: Buffer.from(PASSPHRASE),
     encrypted: true,
     compressionFilter: 'zstd',
     kdf: scryptCost(14),

@@ -51,7 +51,7 @@ export async function restoreArchive(
   system: FolderSystem,
   choices: Partial<RestoreChoices> = {},
 ): Promise<Outcome[]> {
-  const reader = await openArchive(inputOf(archive, true), passphrase, never);
+  const reader = await openArchive(inputOf(archive, true), Buffer.from(passphrase), never);
   const contents = readContents(await reader.qubesXml(), reader.header);
   const plan = planRestore(contents, await readSystemState(system), {
     ...NO_CHOICES,
@@ -64,7 +64,7 @@ export async function restoreArchive(
 }
 
 export async function verifyArchive(archive: Buffer, passphrase: string): Promise<Outcome[]> {
-  const reader = await openArchive(inputOf(archive, true), passphrase, never);
+  const reader = await openArchive(inputOf(archive, true), Buffer.from(passphrase), never);
   const contents = readContents(await reader.qubesXml(), reader.header);
   return verifyBackup(selectContents(contents, [], []), reader, new Warnings(), never);
 }

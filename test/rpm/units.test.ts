@@ -51,7 +51,10 @@ describe('the scripts', () => {
     execFileSync('shellcheck', scripts, { cwd: packaging });
     execFileSync('shellcheck', ['test-on-node.sh', 'setup.sh'], { cwd: `${packaging}/../scripts` });
     const launcher = readFileSync(path.join(packaging, 'launcher.sh'), 'utf8');
-    const input = launcher.replaceAll('@PROGRAM@', 'coffer').replace('@VERSIONS@', '22 20');
+    const input = launcher
+      .replaceAll('@PROGRAM@', 'coffer')
+      .replace('@VERSIONS@', '22 20')
+      .replace('@START@', readFileSync(path.join(packaging, '../scripts/start.sh'), 'utf8'));
     execFileSync('shellcheck', ['-'], { input });
   });
 });

@@ -4,18 +4,25 @@ import { expand } from '@noble/hashes/hkdf.js';
 import { sha512 } from '@noble/hashes/sha2.js';
 import type { ScryptCost } from './scrypt-cost.ts';
 
-const scrypt = promisify<string, Buffer, number, object, Buffer>(scryptCallback);
+const scrypt = promisify<Buffer, Buffer, number, object, Buffer>(scryptCallback);
 
 /** The key that all keys of one archive come from: 64 bytes that only the passphrase leads to. */
 export type RootKey = Uint8Array;
 
-/** scrypt(passphrase in UTF-8, salt, N, r, p, 64). Runs on a thread of its own. */
+/**
+ * scrypt(passphrase, salt, N, r, p, 64). Runs on a thread of its own. The passphrase is wiped then: nothing
+ * else of the archive needs it.
+ */
 export async function deriveRootKey(
-  passphrase: string,
+  passphrase: Buffer,
   salt: Buffer,
   { n, r, p }: ScryptCost,
 ): Promise<RootKey> {
-  return scrypt(passphrase, salt, 64, { N: n, r, p, maxmem: 256 * n * r });
+  try {
+    return await scrypt(passphrase, salt, 64, { N: n, r, p, maxmem: 256 * n * r });
+  } finally {
+    passphrase.fill(0);
+  }
 }
 
 const HMAC_SHA512 = { name: 'HMAC', hash: 'SHA-512' };

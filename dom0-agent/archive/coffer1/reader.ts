@@ -17,7 +17,7 @@ import { StreamingReader } from './streaming-reader.ts';
 export async function openCoffer1(
   input: ArchiveInput,
   beginning: Beginning,
-  passphrase: string,
+  passphrase: Buffer,
   signal: AbortSignal,
 ): Promise<ArchiveReader> {
   beginning.tar.requireCanonical();

@@ -15,7 +15,8 @@ import type { ScryptCost } from './scrypt-cost.ts';
 import { type Seal, type SealedMember, sealMember } from './seal.ts';
 
 export interface Coffer1Options {
-  readonly passphrase: string;
+  /** Wiped once the key is derived. */
+  readonly passphrase: Buffer;
   readonly encrypted: boolean;
   readonly compressionFilter: CompressionFilter | undefined;
   readonly kdf: ScryptCost;

@@ -12,7 +12,7 @@ export function innerTarOf(
   parts: AsyncIterable<HeldPart<MacedPart>>,
   path: string,
   header: Qubes3Header,
-  passphrase: string,
+  passphrase: Buffer,
   signal: AbortSignal,
 ): AsyncIterable<Buffer> {
   const verified = verifiedParts(parts, header.macAlgorithm, passphrase);
@@ -26,7 +26,7 @@ function oneStream(
   parts: AsyncIterable<VerifiedPart>,
   path: string,
   { cipher, compressionFilter }: Qubes3Header,
-  passphrase: string,
+  passphrase: Buffer,
   signal: AbortSignal,
 ): AsyncIterable<Buffer> {
   const stored = bytesOf(parts);
@@ -40,7 +40,7 @@ function oneStream(
 async function* volumesOf(
   parts: AsyncIterable<VerifiedPart>,
   { cipher, compressionFilter }: Qubes3Header,
-  passphrase: string,
+  passphrase: Buffer,
   signal: AbortSignal,
 ): AsyncGenerator<AsyncIterable<Buffer>, void, undefined> {
   for await (const { name, bytes } of parts) {

@@ -35,12 +35,12 @@ export function canAuthenticate(algorithm: string): boolean {
 }
 
 /**
- * HMAC over `message`, as `openssl dgst -<algorithm> -hmac <passphrase>` computes it: the passphrase in
- * UTF-8 is the key. Throws RangeError when the algorithm is not among those of `canAuthenticate`.
+ * HMAC over `message`, as `openssl dgst -<algorithm> -hmac <passphrase>` computes it: the passphrase is
+ * the key. Throws RangeError when the algorithm is not among those of `canAuthenticate`.
  */
-export function computeMac(algorithm: string, passphrase: string, message: Buffer): Buffer {
+export function computeMac(algorithm: string, passphrase: Buffer, message: Buffer): Buffer {
   if (offeredByNode(algorithm)) {
-    return createHmac(algorithm, Buffer.from(passphrase)).update(message).digest();
+    return createHmac(algorithm, passphrase).update(message).digest();
   }
   return computeMacWithNoble(algorithm, passphrase, message);
 }
@@ -48,11 +48,11 @@ export function computeMac(algorithm: string, passphrase: string, message: Buffe
 /** The same without OpenSSL. */
 export function computeMacWithNoble(
   algorithm: string,
-  passphrase: string,
+  passphrase: Buffer,
   message: Buffer,
 ): Buffer {
   if (!isNobleName(algorithm)) throw new RangeError(`nothing offers the algorithm ${algorithm}`);
-  return Buffer.from(hmac(NOBLE_HASHES[algorithm], Buffer.from(passphrase), message));
+  return Buffer.from(hmac(NOBLE_HASHES[algorithm], passphrase, message));
 }
 
 /**

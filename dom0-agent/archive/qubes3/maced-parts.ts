@@ -25,7 +25,7 @@ export async function holdMaced(walk: PartWalk, { member }: WalkedPart): Promise
 export async function* verifiedParts(
   parts: AsyncIterable<HeldPart<MacedPart>>,
   algorithm: string,
-  passphrase: string,
+  passphrase: Buffer,
 ): AsyncGenerator<VerifiedPart, void, undefined> {
   for await (const { name, content } of parts) {
     if (!macHolds(algorithm, passphrase, content)) {
@@ -40,7 +40,7 @@ export async function* verifiedParts(
 /** Whether the MAC of a part, or of the header, holds. A MAC of no sound form does not. */
 export function macHolds(
   algorithm: string,
-  passphrase: string,
+  passphrase: Buffer,
   { untrustedBytes, untrustedMacText }: MacedPart,
 ): boolean {
   const untrustedMac = parseMacText(untrustedMacText);

@@ -19,7 +19,7 @@ import { isZipped } from './unzip.ts';
  */
 export function verifiedHeader(
   { untrustedHeader, untrustedHeaderMac, untrustedFields }: Beginning,
-  passphrase: string,
+  passphrase: Buffer,
 ): Qubes3Header {
   const part = {
     untrustedBytes: untrustedHeader,
@@ -40,7 +40,7 @@ export function verifiedHeader(
  */
 export async function headerFromContent(
   firstPart: MacedPart,
-  passphrase: string,
+  passphrase: Buffer,
 ): Promise<Qubes3Header> {
   const macAlgorithm = macAlgorithmOf(firstPart, HEADERLESS_MAC, passphrase);
   if (macAlgorithm === undefined) {
@@ -65,14 +65,14 @@ export async function headerFromContent(
 function macAlgorithmOf(
   part: MacedPart,
   likeliest: string,
-  passphrase: string,
+  passphrase: Buffer,
 ): string | undefined {
   return [likeliest, ...MAC_ALGORITHMS]
     .filter(canAuthenticate)
     .find((algorithm) => macHolds(algorithm, passphrase, part));
 }
 
-function decrypted(bytes: Buffer, passphrase: string): AsyncIterable<Buffer> {
+function decrypted(bytes: Buffer, passphrase: Buffer): AsyncIterable<Buffer> {
   return decipher(HEADERLESS_CIPHER, passphrase, Readable.from([bytes]), QUBES_XML);
 }
 

@@ -36,7 +36,7 @@ export function canDecipher(algorithm: string): boolean {
  */
 export async function* decipher(
   algorithm: string,
-  passphrase: string,
+  passphrase: Buffer,
   source: AsyncIterable<Buffer>,
   name: string,
 ): AsyncGenerator<Buffer, void, undefined> {
@@ -77,7 +77,7 @@ async function* update(
 
 function start(
   algorithm: string,
-  passphrase: string,
+  passphrase: Buffer,
   salt: Buffer,
 ): ReturnType<typeof createDecipheriv> {
   const info = getCipherInfo(algorithm);
@@ -92,14 +92,14 @@ function start(
  * the digest before, the passphrase and the salt, as often as it takes.
  */
 function bytesToKey(
-  passphrase: string,
+  passphrase: Buffer,
   salt: Buffer,
   { keyLength, ivLength = 0 }: CipherInfo,
 ): { key: Buffer; iv: Buffer | null } {
   let digest = Buffer.alloc(0);
   let bytes = Buffer.alloc(0);
   while (bytes.length < keyLength + ivLength) {
-    digest = createHash('md5').update(digest).update(passphrase, 'utf8').update(salt).digest();
+    digest = createHash('md5').update(digest).update(passphrase).update(salt).digest();
     bytes = Buffer.concat([bytes, digest]);
   }
   const iv = bytes.subarray(keyLength, keyLength + ivLength);

@@ -3,6 +3,7 @@ import { type ArchiveReader, type ArchivedFile, LARGEST_QUBES_XML, QUBES_XML } f
 import type { Beginning } from '../beginning.ts';
 import { type HeldPart, filesOfParts, heldParts, partsOfFile } from '../held-parts.ts';
 import { readSmallFile } from '../inner-tar/small-file.ts';
+import { withOfficialReading } from '../official-passphrase.ts';
 import type { OuterMember, OuterTarReader } from '../outer-tar/reader.ts';
 import { PartWalk, type WalkedPart } from '../part-walk.ts';
 import type { Qubes3Header } from './header.ts';
@@ -16,10 +17,12 @@ import { headerFromContent, verifiedHeader } from './opening.ts';
  */
 export async function openQubes3(
   beginning: Beginning,
-  passphrase: string,
+  given: Buffer,
   signal: AbortSignal,
 ): Promise<ArchiveReader> {
-  const header = verifiedHeader(beginning, passphrase);
+  const { passphrase, opened: header } = await withOfficialReading(given, (passphrase) =>
+    verifiedHeader(beginning, passphrase),
+  );
   const walk = new PartWalk(beginning.tar, 'hmac');
   const { first, content } = await holdQubesXml(walk);
   return new Qubes3Reader(header, walk, first, content, passphrase, signal);
@@ -32,12 +35,14 @@ export async function openQubes3(
 export async function openHeaderless(
   tar: OuterTarReader,
   qubesXml: OuterMember,
-  passphrase: string,
+  given: Buffer,
   signal: AbortSignal,
 ): Promise<ArchiveReader> {
   const walk = new PartWalk(tar, 'hmac', qubesXml);
   const { first, content } = await holdQubesXml(walk);
-  const header = await headerFromContent(content, passphrase);
+  const { passphrase, opened: header } = await withOfficialReading(given, (passphrase) =>
+    headerFromContent(content, passphrase),
+  );
   return new Qubes3Reader(header, walk, first, content, passphrase, signal);
 }
 
@@ -55,7 +60,7 @@ class Qubes3Reader implements ArchiveReader {
   /** The first part of qubes.xml. */
   readonly #first: WalkedPart;
   readonly #content: MacedPart;
-  readonly #passphrase: string;
+  readonly #passphrase: Buffer;
   readonly #signal: AbortSignal;
 
   constructor(
@@ -63,7 +68,7 @@ class Qubes3Reader implements ArchiveReader {
     walk: PartWalk,
     first: WalkedPart,
     content: MacedPart,
-    passphrase: string,
+    passphrase: Buffer,
     signal: AbortSignal,
   ) {
     this.header = header;

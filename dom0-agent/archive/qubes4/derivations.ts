@@ -33,11 +33,12 @@ export class Derivations {
   }
 
   /**
-   * The keys that the passphrase, in UTF-8, leads to. Waits for its turn. Throws FailedError when there
-   * is not enough memory.
+   * The keys of what is at `place`: they come from `<place>!<passphrase>`. Waits for its turn. Throws
+   * FailedError when there is not enough memory.
    */
   async derive(
-    passphrase: string,
+    place: string,
+    passphrase: Buffer,
     parameters: ScryptParameters,
     signal: AbortSignal,
   ): Promise<ScryptKeys> {
@@ -46,9 +47,11 @@ export class Derivations {
     signal.throwIfAborted();
     this.#running += 1;
     this.#memory += memory;
+    const secret = Buffer.concat([Buffer.from(`${place}!`), passphrase]);
     try {
-      return scryptKeys(await run(passphrase, parameters));
+      return scryptKeys(await run(secret, parameters));
     } finally {
+      secret.fill(0);
       this.#running -= 1;
       this.#memory -= memory;
       this.#ended.emit('ended');
@@ -62,12 +65,12 @@ export class Derivations {
   }
 }
 
-async function run(passphrase: string, parameters: ScryptParameters): Promise<Buffer> {
+async function run(secret: Buffer, parameters: ScryptParameters): Promise<Buffer> {
   const { n, r, p, salt } = parameters;
   // OpenSSL counts 128·r·(N + p + 2) bytes.
   const maxmem = 128 * r * (n + p + 2) + MiB;
   try {
-    return await scrypt(Buffer.from(passphrase), salt, 64, { N: n, r, p, maxmem });
+    return await scrypt(secret, salt, 64, { N: n, r, p, maxmem });
   } catch (cause) {
     throw new FailedError(
       `a key of this backup cannot be derived: that takes ${formatSize(memoryFor(parameters))} of free memory`,

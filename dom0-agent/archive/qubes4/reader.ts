@@ -4,6 +4,7 @@ import type { Beginning } from '../beginning.ts';
 import { decompress } from '../compression.ts';
 import { HEADER_NAME, parseHeaderText } from '../header-text.ts';
 import { type HeldPart, filesOfParts, partsOfFile } from '../held-parts.ts';
+import { withOfficialReading } from '../official-passphrase.ts';
 import { readSmallFile } from '../inner-tar/small-file.ts';
 import { PartWalk } from '../part-walk.ts';
 import { openScryptFile, parseScryptHeader, scryptHeaderHolds } from '../scrypt-file.ts';
@@ -26,11 +27,13 @@ import {
  */
 export async function openQubes4(
   beginning: Beginning,
-  passphrase: string,
+  given: Buffer,
   signal: AbortSignal,
 ): Promise<ArchiveReader> {
   const derivations = new Derivations();
-  const fields = await verifiedHeader(beginning, passphrase, derivations, signal);
+  const { passphrase, opened: fields } = await withOfficialReading(given, (passphrase) =>
+    verifiedHeader(beginning, passphrase, derivations, signal),
+  );
   const header = parseQubes4Header(fields);
   const secrets = { passphrase, backupId: header.backupId, derivations, signal };
   const manifest = hasManifest(fields) ? new ManifestCheck() : undefined;
@@ -42,13 +45,13 @@ export async function openQubes4(
 
 async function verifiedHeader(
   { untrustedHeader, untrustedHeaderMac }: Beginning,
-  passphrase: string,
+  passphrase: Buffer,
   derivations: Derivations,
   signal: AbortSignal,
 ): Promise<Map<string, string>> {
   const name = `${HEADER_NAME}.hmac`;
   const parameters = parseScryptHeader(untrustedHeaderMac, name);
-  const keys = await derivations.derive(`${HEADER_NAME}!${passphrase}`, parameters, signal);
+  const keys = await derivations.derive(HEADER_NAME, passphrase, parameters, signal);
   if (!scryptHeaderHolds(untrustedHeaderMac, keys)) {
     throw new WrongPassphraseError(
       "the passphrase is wrong, or the backup's header was damaged or tampered with",

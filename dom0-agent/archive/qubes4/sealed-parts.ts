@@ -21,7 +21,7 @@ const MOST_PARTS_AHEAD = 32;
 
 /** What opens the parts of one archive. */
 export interface Qubes4Secrets {
-  readonly passphrase: string;
+  readonly passphrase: Buffer;
   readonly backupId: string;
   readonly derivations: Derivations;
   readonly signal: AbortSignal;
@@ -91,14 +91,14 @@ export async function* openedParts(
   }
 }
 
-/** A part's passphrase holds the backup's id and the part's name, so that it fits nowhere else. */
+/** What a part's keys come from holds the backup's id and the part's name, so that it fits nowhere else. */
 async function partKeys(
   untrustedHeader: Buffer,
   name: string,
   { passphrase, backupId, derivations, signal }: Qubes4Secrets,
 ): Promise<ScryptKeys> {
   const parameters = parseScryptHeader(untrustedHeader, name);
-  const keys = await derivations.derive(`${backupId}!${name}!${passphrase}`, parameters, signal);
+  const keys = await derivations.derive(`${backupId}!${name}`, passphrase, parameters, signal);
   if (scryptHeaderHolds(untrustedHeader, keys)) return keys;
   throw new DamagedError(
     `${name} in the backup was damaged or tampered with, or belongs to another place or backup`,

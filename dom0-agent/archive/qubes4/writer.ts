@@ -23,7 +23,7 @@ import { PartSeal, SEAL_LENGTH } from './part-seal.ts';
 import { formatQubes4Header, newBackupId } from './write-header.ts';
 
 export interface Qubes4Options {
-  readonly passphrase: string;
+  readonly passphrase: Buffer;
   readonly compressionFilter: CompressionFilter | undefined;
   /** Of every part's key. */
   readonly kdf: ScryptCost;
@@ -167,12 +167,11 @@ class Qubes4Writing {
     return { name: `${name}.enc`, pieces: [], seal: this.#sealFor(`${this.#backupId}!${name}`) };
   }
 
-  /** What a member is sealed with: its passphrase names backup and part, so that it fits nowhere else. */
+  /** What a member is sealed with: its secret names backup and part, so that it fits nowhere else. */
   #sealFor(place: string): Promise<PartSeal> {
     const parameters = { ...this.#options.kdf, salt: randomBytes(32) };
-    const passphrase = `${place}!${this.#options.passphrase}`;
     const seal = this.#derivations
-      .derive(passphrase, parameters, this.#signal)
+      .derive(place, this.#options.passphrase, parameters, this.#signal)
       .then((keys) => new PartSeal(parameters, keys));
     // Its error is told when the part is stored; until then it is not unhandled.
     void Promise.allSettled([seal]);

@@ -11,7 +11,7 @@ vi.mock('../../../dom0-agent/archive/coffer1/keys.ts', async (importOriginal) =>
   const keys = await importOriginal<typeof import('../../../dom0-agent/archive/coffer1/keys.ts')>();
   const derived = new Map<string, ReturnType<typeof keys.deriveRootKey>>();
   const deriveRootKey: typeof keys.deriveRootKey = (passphrase, salt, cost) => {
-    const id = JSON.stringify([passphrase, salt.toString('hex'), cost]);
+    const id = JSON.stringify([passphrase.toString('hex'), salt.toString('hex'), cost]);
     const root = derived.get(id) ?? keys.deriveRootKey(passphrase, salt, cost);
     derived.set(id, root);
     return root;
@@ -50,7 +50,7 @@ async function refusalsOf(archive: Buffer, passphrase = PASSPHRASE): Promise<Err
   const refusals: Error[] = [];
   for (const seekable of [true, false]) {
     try {
-      const reader = await openArchive(inputOf(archive, seekable), passphrase, never);
+      const reader = await openArchive(inputOf(archive, seekable), Buffer.from(passphrase), never);
       await reader.qubesXml();
       for await (const { innerTar } of reader.files((path) => path !== 'qubes.xml')) {
         await drain(innerTar);

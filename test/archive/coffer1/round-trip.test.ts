@@ -17,7 +17,7 @@ async function readAll(
   input: ArchiveInput,
   wanted: (path: string) => boolean = () => true,
 ): Promise<Record<string, Buffer>> {
-  const reader = await openArchive(input, PASSPHRASE, never);
+  const reader = await openArchive(input, Buffer.from(PASSPHRASE), never);
   const found: Record<string, Buffer> = { 'qubes.xml': Buffer.from(await reader.qubesXml()) };
   const notXml = (path: string): boolean => path !== 'qubes.xml' && wanted(path);
   for await (const { path, innerTar } of reader.files(notXml)) {
@@ -88,7 +88,11 @@ describe('an archive that was written and read again', () => {
     for (const compressionFilter of [undefined, 'zstd'] as const) {
       const archive = await makeArchive(contents, { compressionFilter });
       for (const chunks of [0, 1, 2, 5, 9]) {
-        const reader = await openArchive(inputOf(archive, seekable), PASSPHRASE, never);
+        const reader = await openArchive(
+          inputOf(archive, seekable),
+          Buffer.from(PASSPHRASE),
+          never,
+        );
         await reader.qubesXml();
         const paths: string[] = [];
         for await (const { path, innerTar } of reader.files((path) => path.startsWith('vm'))) {

@@ -9,7 +9,10 @@ export const never = new AbortController().signal;
 
 /** Cheap keys and small parts, so that a small archive has many members. */
 export const OPTIONS: Coffer1Options = {
-  passphrase: PASSPHRASE,
+  // Of its own for each: it is wiped.
+  get passphrase() {
+    return Buffer.from(PASSPHRASE);
+  },
   encrypted: true,
   compressionFilter: undefined,
   kdf: scryptCost(14),

@@ -39,7 +39,11 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
   const { passphrase, kdfSalt, kdfN, kdfR, kdfP, rootKey, backupId, members } = vector;
 
   it('come from the root key that coffer derives', async () => {
-    const root = await deriveRootKey(passphrase, bytes(kdfSalt), { n: kdfN, r: kdfR, p: kdfP });
+    const root = await deriveRootKey(Buffer.from(passphrase), bytes(kdfSalt), {
+      n: kdfN,
+      r: kdfR,
+      p: kdfP,
+    });
     expect(hex(root)).toBe(rootKey);
   });
 

@@ -33,7 +33,9 @@ describe.each([
     const args = ['enc', `-${cipher}`, '-md', 'MD5', '-pass', 'stdin', '-in', 'plain'];
     const stored = work.run('openssl', args, Buffer.from('pass wörd!\n'));
     for (const size of [16, 17, 1000, 5000, 10_000]) {
-      const opened = await all(decipher(cipher, 'pass wörd!', sourceOf(stored, size), 'file'));
+      const opened = await all(
+        decipher(cipher, Buffer.from('pass wörd!'), sourceOf(stored, size), 'file'),
+      );
       expect(opened.equals(plain)).toBe(true);
     }
   });
@@ -53,7 +55,9 @@ test.each([
   ['half a block', `Salted__${'x'.repeat(8)}${'y'.repeat(20)}`],
 ])('%s is refused', async (_, text) => {
   const source = sourceOf(Buffer.from(text));
-  await expect(all(decipher('aes-256-cbc', 'x', source, 'file'))).rejects.toThrow(DamagedError);
+  await expect(all(decipher('aes-256-cbc', Buffer.from('x'), source, 'file'))).rejects.toThrow(
+    DamagedError,
+  );
 });
 
 describe('a part of format 2', () => {

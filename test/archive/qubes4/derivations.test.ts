@@ -6,12 +6,18 @@ import { FailedError } from '../../../shared/errors.ts';
 
 const MiB = 2 ** 20;
 const parameters = { n: 2 ** 14, r: 8, p: 1, salt: randomBytes(32) };
+const secret = Buffer.from('secret');
 const { signal } = new AbortController();
 
 describe('derivations', () => {
   test('give the halves of what scrypt derives', async () => {
-    const { cipher, mac } = await new Derivations().derive('ä', parameters, signal);
-    const whole = scryptSync(Buffer.from('ä'), parameters.salt, 64, {
+    const { cipher, mac } = await new Derivations().derive(
+      'place',
+      Buffer.from('ä'),
+      parameters,
+      signal,
+    );
+    const whole = scryptSync(Buffer.from('place!ä'), parameters.salt, 64, {
       N: 2 ** 14,
       maxmem: 64 * MiB,
     });
@@ -26,7 +32,7 @@ describe('derivations', () => {
     const derivations = new Derivations(mostAtOnce, memory);
     const order: string[] = [];
     const derive = async (name: string, n: number): Promise<void> => {
-      await derivations.derive('x', { ...parameters, n }, signal);
+      await derivations.derive('x', secret, { ...parameters, n }, signal);
       order.push(name);
     };
     await Promise.all([derive('heavy', 2 ** 17), derive('light', 2 ** 10)]);
@@ -34,14 +40,16 @@ describe('derivations', () => {
   });
 
   test('do one even where memory is short', async () => {
-    await expect(new Derivations(1, 0).derive('x', parameters, signal)).resolves.toBeDefined();
+    await expect(
+      new Derivations(1, 0).derive('x', secret, parameters, signal),
+    ).resolves.toBeDefined();
   });
 
   test('that wait are given up when the reading is', async () => {
     const derivations = new Derivations(1, 0);
     const abort = new AbortController();
-    const first = derivations.derive('x', parameters, signal);
-    const second = derivations.derive('x', parameters, abort.signal);
+    const first = derivations.derive('x', secret, parameters, signal);
+    const second = derivations.derive('x', secret, parameters, abort.signal);
     abort.abort();
     await expect(second).rejects.toThrow();
     await first;
@@ -49,7 +57,9 @@ describe('derivations', () => {
 
   test('that OpenSSL cannot do are told as such', async () => {
     const impossible = { ...parameters, n: 3 };
-    await expect(new Derivations().derive('x', impossible, signal)).rejects.toThrow(FailedError);
+    await expect(new Derivations().derive('x', secret, impossible, signal)).rejects.toThrow(
+      FailedError,
+    );
   });
 });
 

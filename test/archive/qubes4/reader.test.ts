@@ -87,7 +87,7 @@ describe('an archive made with tar and scrypt', () => {
     const { qubesXml, files } = await readAll(bytes, passphrase);
     expect(qubesXml).toBe('<qubes/>');
     expect(files.get('vm1/private.img')).toBe(sha256('data'));
-    expect(await outcome(bytes, `${passphrase} `)).toBeInstanceOf(WrongPassphraseError);
+    expect(await outcome(bytes, ` ${passphrase}`)).toBeInstanceOf(WrongPassphraseError);
   });
 
   test('with a sparse volume', async () => {

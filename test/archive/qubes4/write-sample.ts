@@ -8,7 +8,10 @@ const CREATED = new Date('2026-11-23T21:45:01.500Z');
 
 /** With cheap keys and small parts. */
 export const CHEAP: Qubes4Options = {
-  passphrase: PASSPHRASE,
+  // Of its own for each: it is wiped.
+  get passphrase() {
+    return Buffer.from(PASSPHRASE);
+  },
   compressionFilter: undefined,
   kdf: { n: 2 ** 10, r: 8, p: 1 },
   created: CREATED,

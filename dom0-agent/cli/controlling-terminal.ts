@@ -1,0 +1,137 @@
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { ReadStream } from 'node:tty';
+import { InterruptedError, RefusedError, messageOf } from '../../shared/errors.ts';
+import { printable } from '../../shared/printable.ts';
+import { untilInForeground } from './foreground.ts';
+import { TerminalModes } from './terminal-modes.ts';
+
+const DEVICE = '/dev/tty';
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+
+/**
+ * The terminal that coffer was started from, whatever its standard input, output and error are: the
+ * place to ask at. The kernel edits the lines, echoes or not, and keeps what is typed ahead, so that each
+ * answer takes one line and no more. Disposing of it leaves the terminal as it was.
+ */
+export class ControllingTerminal implements Disposable {
+  readonly #output: number;
+  readonly #signal: AbortSignal;
+  readonly #modes: TerminalModes;
+  #prompt = '';
+
+  private constructor(output: number, signal: AbortSignal) {
+    this.#output = output;
+    this.#signal = signal;
+    // Whoever comes back from the shell sees what was asked.
+    this.#modes = new TerminalModes(output, () => this.#write(this.#prompt));
+  }
+
+  /** Throws RefusedError with `advice` when there is no terminal. */
+  static require(advice: string): void {
+    closeSync(openDevice(advice));
+  }
+
+  /** The same, and gives the terminal. */
+  static open(advice: string, signal: AbortSignal): ControllingTerminal {
+    return new ControllingTerminal(openDevice(advice), signal);
+  }
+
+  /** Shows a line. */
+  tell(text: string): void {
+    this.#write(`${printable(text)}\n`);
+  }
+
+  /**
+   * Asks, and gives the line that is typed. Throws RefusedError at the end of the input, and
+   * InterruptedError as soon as the signal fires.
+   */
+  async ask(prompt: string): Promise<Buffer> {
+    await untilInForeground(this.#signal);
+    this.#modes.set('echo');
+    try {
+      return await this.#answer(prompt);
+    } catch (error) {
+      // No Enter has ended the line.
+      this.#write('\n');
+      throw error;
+    }
+  }
+
+  /** The same, without showing what is typed. */
+  async askSecretly(prompt: string): Promise<Buffer> {
+    await untilInForeground(this.#signal);
+    this.#modes.set('-echo');
+    try {
+      return await this.#answer(prompt);
+    } finally {
+      // The line's end was not shown either.
+      this.#write('\n');
+    }
+  }
+
+  async #answer(prompt: string): Promise<Buffer> {
+    this.#prompt = printable(prompt);
+    this.#write(this.#prompt);
+    try {
+      return await readLine(this.#signal);
+    } catch (error) {
+      if (this.#signal.aborted) {
+        throw new InterruptedError('interrupted: nothing was done', { cause: error });
+      }
+      throw error;
+    }
+  }
+
+  #write(text: string): void {
+    try {
+      writeSync(this.#output, text);
+    } catch {
+      // The terminal is gone: reading from it tells.
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#modes[Symbol.dispose]();
+    closeSync(this.#output);
+  }
+}
+
+function openDevice(advice: string): number {
+  try {
+    return openSync(DEVICE, constants.O_RDWR | constants.O_NOCTTY);
+  } catch (error) {
+    throw new RefusedError(advice, { cause: error });
+  }
+}
+
+/** One line of the terminal, without its end. */
+async function readLine(signal: AbortSignal): Promise<Buffer> {
+  signal.throwIfAborted();
+  // A stream for each line: it would read the next one ahead.
+  const input = new ReadStream(openSync(DEVICE, constants.O_RDONLY | constants.O_NOCTTY));
+  const abort = (): void => void input.destroy(new Error('interrupted'));
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await firstLine(input);
+  } catch (error) {
+    if (error instanceof RefusedError || signal.aborted) throw error;
+    throw new RefusedError(`the terminal cannot be read: ${messageOf(error)}`, { cause: error });
+  } finally {
+    signal.removeEventListener('abort', abort);
+    input.destroy();
+  }
+}
+
+async function firstLine(input: ReadStream): Promise<Buffer> {
+  let typed = Buffer.alloc(0);
+  for await (const chunk of input as AsyncIterable<Buffer>) {
+    const former = typed;
+    typed = Buffer.concat([former, chunk]);
+    former.fill(0);
+    chunk.fill(0);
+    const end = typed.findIndex((byte) => byte === LINE_FEED || byte === CARRIAGE_RETURN);
+    if (end >= 0) return typed.subarray(0, end);
+  }
+  throw new RefusedError('the input ended before an answer came: nothing was done');
+}

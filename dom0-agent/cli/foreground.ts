@@ -1,0 +1,35 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RefusedError } from '../../shared/errors.ts';
+
+/** A process that stops itself has stopped after so many milliseconds, if it does. */
+const STOPPING = 100;
+
+/**
+ * Whether this process may use its terminal: whether the terminal's foreground process group is its own
+ * (proc_pid_stat(5): `pid (comm) state ppid pgrp session tty_nr tpgid …`).
+ */
+export function isInForeground(): boolean {
+  const stat = readFileSync('/proc/self/stat', 'latin1');
+  const [, , group, , , foreground] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return group === foreground;
+}
+
+/**
+ * Stops this process, as the kernel stops one that reads its terminal from the background, until the shell
+ * brings it to the foreground. Throws RefusedError where there is no shell that could.
+ */
+export async function untilInForeground(signal: AbortSignal): Promise<void> {
+  while (!isInForeground()) {
+    let continued = 0;
+    const note = (): void => void (continued += 1);
+    process.on('SIGCONT', note);
+    process.kill(process.pid, 'SIGTTIN');
+    await sleep(STOPPING, undefined, { signal });
+    process.off('SIGCONT', note);
+    // The kernel does not stop what no shell would wake.
+    if (continued === 0 && !isInForeground()) {
+      throw new RefusedError('coffer runs in the background, where nobody can answer it');
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import { writeFileSync } from 'node:fs';
+import { stderr, stdout } from 'node:process';
+import type { Writable } from 'node:stream';
+import { FailedError, messageOf } from '../../shared/errors.ts';
+import { printableJson, printableLines } from '../../shared/printable.ts';
+import { LiveLine } from './live-line.ts';
+import { startedWith } from './started-with.ts';
+
+/**
+ * The one place that writes to the user. Whatever is shown goes through `printableLines`, and stands above
+ * the live line, if there is one.
+ */
+
+/** What went wrong when the result was written. */
+let outputFailure: Error | undefined;
+
+/** Shown at the lower end while something goes on, where standard error is a terminal. */
+export const liveLine = new LiveLine(stderr);
+
+/** A part of the result, for people. */
+export function showResult(text: string): void {
+  write(stdout, `${printableLines(text)}\n`);
+}
+
+/** The result, for programs: one line. */
+export function showJson(object: object): void {
+  write(stdout, `${printableJson(object)}\n`);
+}
+
+/**
+ * What a question is about: where it is asked, so that whoever answers has seen it. With `isAside` it is no
+ * part of the result.
+ */
+export function showForAnswer(text: string, isAside: boolean): void {
+  if (isAside || !stdout.isTTY) {
+    try {
+      writeFileSync('/dev/tty', `${printableLines(text)}\n`);
+      return;
+    } catch {
+      // There is no terminal, and there will be no question.
+    }
+  }
+  if (isAside) showNotice(text);
+  else showResult(text);
+}
+
+/** What happens, what to heed and what went wrong. */
+export function showNotice(text: string): void {
+  write(stderr, `${printableLines(text)}\n`);
+}
+
+/** Throws FailedError when not all of the result could be written. */
+export async function requireWritten(): Promise<void> {
+  await flushed(stdout);
+  await flushed(stderr);
+  if (outputFailure === undefined) return;
+  const why = messageOf(outputFailure);
+  throw new FailedError(`the result could not be written to standard output: ${why}`, {
+    cause: outputFailure,
+  });
+}
+
+function write(stream: Writable, text: string): void {
+  if (stream === stdout && startedWith.closedOutput) {
+    outputFailure ??= new Error('it is closed');
+    return;
+  }
+  liveLine.above(() => void stream.write(text));
+}
+
+function flushed(stream: Writable): Promise<void> {
+  if (stream.destroyed) return Promise.resolve();
+  return new Promise((resolve) => stream.write('', () => resolve()));
+}
+
+stdout.on('error', (error: Error) => (outputFailure ??= error));
+// What cannot be told cannot be told; the exit status tells.
+stderr.on('error', () => undefined);

@@ -1,0 +1,22 @@
+import { constants } from 'node:os';
+
+/** What was so when coffer was started. Node.js forgets it, but the shell that starts it takes note. */
+interface StartedWith {
+  /** Whether a signal was ignored, as under nohup. */
+  ignores(signal: NodeJS.Signals): boolean;
+  /** Whether standard output was closed; Node.js has opened /dev/null in its place. */
+  readonly closedOutput: boolean;
+}
+
+/** `<SigIgn of proc_pid_status(5)> <closed or empty>`: scripts/start.sh. */
+const noted = process.env['COFFER_STARTED_WITH'] ?? '';
+// It is not for the programs that coffer starts.
+delete process.env['COFFER_STARTED_WITH'];
+
+const [ignored = '', output = ''] = noted.split(' ');
+const mask = /^[0-9a-f]{1,16}$/.test(ignored) ? BigInt(`0x${ignored}`) : 0n;
+
+export const startedWith: StartedWith = {
+  ignores: (signal) => ((mask >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n,
+  closedOutput: output === 'closed',
+};
