@@ -11,13 +11,14 @@ import {
   removeAbandonedHomes,
   withoutQubes,
 } from '../restore/abandoned.ts';
+import { asOnlyRestore } from '../restore/one-at-a-time.ts';
 import { runRestore } from '../restore/run.ts';
 import { readSystemState } from '../restore/system-state.ts';
 import { confirm, requireTerminal } from './confirm.ts';
 import type { ArchiveFlags } from './flags.ts';
 import { describeBackup, openBackup } from './opened-backup.ts';
 import { formatOutcomes } from './outcomes.ts';
-import { systemAtHand } from './system-at-hand.ts';
+import { type SystemAtHand, systemAtHand } from './system-at-hand.ts';
 import { formatTable } from './table.ts';
 import { takeBackIfKilled } from './take-back.ts';
 import { Terminal } from './terminal.ts';
@@ -47,13 +48,27 @@ export async function restoreCommand(
   signal: AbortSignal,
 ): Promise<number> {
   if (flags.verifyOnly === true) return verifyCommand(location, chosen, flags, signal);
-  const yes = flags.yes === true;
   refuseRepeated(chosen);
   // The backup is read before there is a plan: what can be refused is refused before that.
-  if (!yes) requireTerminal();
+  if (flags.yes !== true) requireTerminal();
   using terminal = new Terminal(flags);
-  const propose = (text: string): void => (yes ? terminal.say(text) : terminal.ask(text));
   const atHand = await systemAtHand(flags.system, (text) => terminal.info(text));
+  return await asOnlyRestore(atHand.system, 'restore', () =>
+    restore(location, chosen, flags, atHand, terminal, signal),
+  );
+}
+
+/** What is decided on the list of VMs holds until the end: no other restore changes it meanwhile. */
+async function restore(
+  location: string,
+  chosen: readonly string[],
+  flags: RestoreFlags,
+  atHand: SystemAtHand,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<number> {
+  const yes = flags.yes === true;
+  const propose = (text: string): void => (yes ? terminal.say(text) : terminal.ask(text));
   await using backup = await openBackup(atHand, location, flags, signal);
   const { reader, contents } = backup;
   const state = await readSystemState(atHand.system);

@@ -2,9 +2,10 @@ import { realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitStatus, FailedError } from '../../shared/errors.ts';
 import { LastWill } from '../../shared/last-will.ts';
-import { HALF_RESTORED } from '../qubes/half-restored.ts';
+import { HALF_RESTORED, restorerIn } from '../qubes/half-restored.ts';
 import { isLeftover, isOfSameOwner, ownedName } from '../qubes/volumes/owner.ts';
 import { removeAbandoned, removeAbandonedHomes } from '../restore/abandoned.ts';
+import { asOnlyRestore } from '../restore/one-at-a-time.ts';
 import { systemAtHand } from './system-at-hand.ts';
 import { Terminal } from './terminal.ts';
 
@@ -34,13 +35,16 @@ export async function takeBackCommand(
 ): Promise<number> {
   await untilGone(owner);
   const { system, qubesd } = await systemAtHand(flags.system, () => undefined);
-  const half = (await system.qubes()).filter(({ features }) =>
-    isOfSameOwner(features.get(HALF_RESTORED) ?? '', owner),
-  );
-  const terminal = new Terminal({});
-  await removeAbandoned(half, system, terminal);
-  await removeAbandonedHomes((await system.dom0Home()).path, terminal);
   await qubesd?.removeLeftovers();
+  // A restore that has begun meanwhile does the rest itself.
+  await asOnlyRestore(system, 'cleanup', async () => {
+    const half = (await system.qubes()).filter(({ name, features }) =>
+      isOfSameOwner(restorerIn(features.get(HALF_RESTORED), name) ?? '', owner),
+    );
+    const terminal = new Terminal({});
+    await removeAbandoned(half, system, terminal);
+    await removeAbandonedHomes((await system.dom0Home()).path, terminal);
+  });
   return ExitStatus.done;
 }
 

@@ -79,3 +79,12 @@ export function isValidQubeName(name: string): boolean {
 export function isTagOfQubesd(tag: string): boolean {
   return /^(created-by|guivm|audiovm)-/.test(tag);
 }
+
+/**
+ * Whether a tag gives a VM a part in a restore that is under way: Qubes' policy lets what has
+ * `backup-restore-mgmt` change the VMs that have `backup-restore-in-progress`
+ * (85-admin-backup-restore.policy of qubes-core-admin).
+ */
+export function isTagOfRestore(tag: string): boolean {
+  return tag.startsWith('backup-restore-');
+}

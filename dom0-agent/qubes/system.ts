@@ -36,8 +36,10 @@ export interface NewQube {
   readonly template: string | undefined;
   /** Where its volumes go; undefined: the system's default. */
   readonly pool: string | undefined;
-  /** What it has from the start. */
+  /** What it has from the start; of tags and features, the tags come first. */
+  readonly tags?: ReadonlySet<string>;
   readonly features?: ReadonlyMap<string, string>;
+  readonly properties?: ReadonlyMap<string, string>;
 }
 
 /** A VM as a list shows it, also one of a class that no backup holds: see `QUBE_CLASSES`. */
@@ -69,6 +71,8 @@ export interface Dom0Home {
 export interface QubesSystem {
   /** For messages: `the Qubes system of this machine`, `the folder system /tmp/box`. */
   readonly description: string;
+  /** A path that this system has and no other: qubesd's socket, the directory of a folder system. */
+  readonly place: string;
 
   /** Every VM of every class, by name: quicker than `qubes`. */
   list(): Promise<ListedQube[]>;
@@ -78,6 +82,10 @@ export interface QubesSystem {
   defaults(): Promise<SystemDefaults>;
   dom0Home(): Promise<Dom0Home>;
   isRunning(name: string): Promise<boolean>;
+  /** The value of a feature as it is at this moment; undefined when the VM has it not. */
+  feature(name: string, feature: string): Promise<string | undefined>;
+  /** The tags of a VM as they are at this moment. */
+  tags(name: string): Promise<ReadonlySet<string>>;
   firewall(name: string): Promise<FirewallRule[] | undefined>;
   notes(name: string): Promise<string>;
   /**
@@ -94,9 +102,12 @@ export interface QubesSystem {
   /** Undoes `create`, volumes and all. */
   remove(name: string): Promise<void>;
   setProperty(name: string, property: string, value: string): Promise<void>;
+  /** Back to the default, which may be another on each system. */
+  resetProperty(name: string, property: string): Promise<void>;
   setFeature(name: string, feature: string, value: string): Promise<void>;
   removeFeature(name: string, feature: string): Promise<void>;
   setTag(name: string, tag: string): Promise<void>;
+  removeTag(name: string, tag: string): Promise<void>;
   setFirewall(name: string, rules: readonly FirewallRule[]): Promise<void>;
   setNotes(name: string, notes: string): Promise<void>;
   assignDevice(name: string, device: DeviceAssignment): Promise<void>;

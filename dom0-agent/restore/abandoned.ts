@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
-import { HALF_RESTORED } from '../qubes/half-restored.ts';
+import { HALF_RESTORED, isAbandoned } from '../qubes/half-restored.ts';
 import type { Qube } from '../qubes/qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import { isLeftover } from '../qubes/volumes/owner.ts';
@@ -11,11 +11,22 @@ import { isQubeProperty } from './references.ts';
 import { removeLeftover } from './remove-tree.ts';
 import type { SystemState } from './system-state.ts';
 
+/**
+ * What a coffer left that is gone is removed here. No VM that is whole, or that somebody works in, can be
+ * among it, whatever goes on at the same time, since
+ * - only who holds the lock (one-at-a-time.ts) restores or removes, so that no restore can finish a VM
+ *   between a look at it and its removal; and who finished one before has ended, or has taken the mark away;
+ * - a VM is removed only while it has the mark and Qubes' tag, read again right before: with the tag it
+ *   cannot have been started, since it has it from its creation on, so nobody can have put anything into
+ *   it; and who takes the tag away by hand keeps the VM.
+ */
+
 /** The VMs that a coffer which is gone (killed, or lost with the power) has not restored whole. */
 export async function abandonedQubes(qubes: Iterable<Qube>): Promise<Qube[]> {
   const abandoned: Qube[] = [];
   for (const qube of qubes) {
-    if (await isLeftover(qube.features.get(HALF_RESTORED) ?? '')) abandoned.push(qube);
+    const { name, features, tags } = qube;
+    if (await isAbandoned(name, features.get(HALF_RESTORED), tags)) abandoned.push(qube);
   }
   return abandoned;
 }
@@ -26,13 +37,18 @@ export function withoutQubes(state: SystemState, removed: readonly Qube[]): Syst
   return { ...state, qubes: new Map([...state.qubes].filter(([name]) => !names.has(name))) };
 }
 
-/** Removes abandoned VMs, those first that are based on others. Says so, and when it cannot. */
+/**
+ * Removes abandoned VMs, those first that are based on others. Says so, and when it cannot. Only for who
+ * holds the lock.
+ */
 export async function removeAbandoned(
   qubes: readonly Qube[],
   system: QubesSystem,
   report: Report,
 ): Promise<void> {
-  for (const qube of qubes) await letGo(qube, qubes, system);
+  for (const qube of qubes) {
+    if (await isStillAbandoned(qube, system).catch(() => false)) await letGo(qube, qubes, system);
+  }
   // The newest first: a VM is made after its template.
   let left = [...qubes].sort((one, other) => other.qid - one.qid);
   for (;;) {
@@ -60,6 +76,7 @@ async function removeEach(
   const stuck: Stuck[] = [];
   for (const qube of qubes) {
     try {
+      if (!(await isStillAbandoned(qube, system))) continue;
       await system.remove(qube.name);
       report.info(`${qube.name} was removed: it was restored only in part`);
     } catch (error) {
@@ -69,7 +86,11 @@ async function removeEach(
   return stuck;
 }
 
-/** Another coffer that takes back the same VMs may have been faster. */
+async function isStillAbandoned({ name }: Qube, system: QubesSystem): Promise<boolean> {
+  return isAbandoned(name, await system.feature(name, HALF_RESTORED), await system.tags(name));
+}
+
+/** What is gone by now, somebody else has removed. */
 async function tellStuck(
   stuck: readonly Stuck[],
   system: QubesSystem,

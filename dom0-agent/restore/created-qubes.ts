@@ -1,16 +1,26 @@
 import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
-import { HALF_RESTORED } from '../qubes/half-restored.ts';
+import { HALF_RESTORED, RESTORE_IN_PROGRESS, halfRestoredMark } from '../qubes/half-restored.ts';
 import type { NewQube, QubesSystem } from '../qubes/system.ts';
 import { ownedName } from '../qubes/volumes/owner.ts';
 
-/** What is kept of a failed restore is told apart by this tag and label, and does not run. */
+/** What is kept of a failed restore is told apart by this tag and label, and cannot be started. */
 const FAILED_TAG = 'restore-failed';
 const FAILED_LABEL = 'red';
 
 /**
+ * A VM is made without a way to the network, not even for its disposables: the system's defaults may be
+ * more than it had. What it had it is given when all of it is there (settings.ts).
+ */
+const NO_WAY_OUT: ReadonlyMap<string, string> = new Map([
+  ['netvm', ''],
+  ['default_dispvm', ''],
+]);
+
+/**
  * The VMs that a restore has created: so that they can be taken back, and only they. Until they are
- * kept they are marked as half restored, so that the next coffer can tell if this one is killed.
+ * kept they cannot be started, and are marked as half restored, so that the next coffer can tell if this
+ * one is killed.
  */
 export class CreatedQubes {
   readonly #system: QubesSystem;
@@ -28,14 +38,20 @@ export class CreatedQubes {
   async create(qube: NewQube): Promise<void> {
     await this.#system.create({
       ...qube,
-      features: new Map([[HALF_RESTORED, await ownedName()]]),
+      tags: new Set([RESTORE_IN_PROGRESS]),
+      features: new Map([[HALF_RESTORED, halfRestoredMark(qube.name, await ownedName())]]),
+      properties: NO_WAY_OUT,
     });
     this.#names.push(qube.name);
   }
 
-  /** A VM is whole. */
+  /**
+   * A VM is whole. The mark goes first: a VM that has it is removed by the next coffer if this one is
+   * killed, and must not be one that can be started.
+   */
   async keep(name: string): Promise<void> {
     await this.#system.removeFeature(name, HALF_RESTORED);
+    await this.#system.removeTag(name, RESTORE_IN_PROGRESS);
   }
 
   /** Takes back a VM that was created here. Says so when it cannot. */
@@ -62,7 +78,10 @@ export class CreatedQubes {
   async #mark(name: string): Promise<void> {
     await this.#system.setTag(name, FAILED_TAG);
     await this.#system.setProperty(name, 'label', FAILED_LABEL);
-    await this.keep(name);
-    this.#report.warning(`${name} is kept, though it is not whole: it has the tag ${FAILED_TAG}`);
+    await this.#system.removeFeature(name, HALF_RESTORED);
+    this.#report.warning(
+      `${name} is kept, though it is not whole: it has the tag ${FAILED_TAG}, no netvm, and cannot be ` +
+        `started as long as it has the tag ${RESTORE_IN_PROGRESS}`,
+    );
   }
 }

@@ -1,6 +1,6 @@
 import { DamagedError } from '../../shared/errors.ts';
 import { HALF_RESTORED } from '../qubes/half-restored.ts';
-import { type DeviceAssignment, type Qube, isTagOfQubesd } from '../qubes/qube.ts';
+import { type DeviceAssignment, type Qube, isTagOfQubesd, isTagOfRestore } from '../qubes/qube.ts';
 import type { NewQube } from '../qubes/system.ts';
 import type { RestoreChoices } from './choices.ts';
 import type { BackedUpQube } from './contents.ts';
@@ -17,7 +17,6 @@ export interface PlannedRestore {
   readonly features: ReadonlyMap<string, string>;
   readonly tags: ReadonlySet<string>;
   readonly devices: readonly DeviceAssignment[];
-  readonly withFirewall: boolean;
   /** Whether a list of menu entries in the archive becomes the feature `menu-items`. */
   readonly withMenu: boolean;
   /** What differs from the backup, and why. */
@@ -25,7 +24,7 @@ export interface PlannedRestore {
 }
 
 /** Whether a setting is restored; if not, there is a remark on it. */
-type Keeps = (kind: Setting, name: string) => boolean;
+type Keeps = (kind: Setting, name: string, value?: string) => boolean;
 
 /** The label of a VM whose own does not exist on the system. */
 const LABEL_IN_NEED = 'red';
@@ -46,8 +45,8 @@ export function planQube(
   const { qube } = source;
   const remarks: string[] = [];
   if (newName !== qube.name) remarks.push(`restored as ${newName}: the name is taken`);
-  const keeps: Keeps = (kind, name) => {
-    if (!choices.paranoid || isKeptWhenParanoid(kind, name)) return true;
+  const keeps: Keeps = (kind, name, value = '') => {
+    if (!choices.paranoid || isKeptWhenParanoid(kind, name, value)) return true;
     remarks.push(`${kind} ${name} left out: paranoid mode`);
     return false;
   };
@@ -62,9 +61,8 @@ export function planQube(
     },
     properties: planProperties(qube, references, state, keeps, remarks),
     features: planFeatures(qube, keeps),
-    tags: new Set([...qube.tags].filter((tag) => !isTagOfQubesd(tag))),
+    tags: planTags(qube, keeps),
     devices: planDevices(qube, references, keeps, remarks),
-    withFirewall: keeps('firewall', 'rules'),
     withMenu: keeps('menu', 'entries'),
     remarks,
   };
@@ -124,7 +122,7 @@ function planProperties(
 ): Map<string, string> {
   const planned = new Map<string, string>();
   for (const [property, value] of qube.properties) {
-    if (NOT_SET.has(property) || !keeps('property', property)) continue;
+    if (NOT_SET.has(property) || !keeps('property', property, value)) continue;
     if (!isQubeProperty(property) || value === '') {
       planned.set(property, value);
       continue;
@@ -137,11 +135,16 @@ function planProperties(
   return planned;
 }
 
+function planTags({ tags }: Qube, keeps: Keeps): Set<string> {
+  const settings = [...tags].filter((tag) => !isTagOfQubesd(tag) && !isTagOfRestore(tag));
+  return new Set(settings.filter((tag) => keeps('tag', tag)));
+}
+
 function planFeatures(qube: Qube, keeps: Keeps): Map<string, string> {
   const settings = [...qube.features].filter(
     ([name]) => !STATE_FEATURES.test(name) && name !== HALF_RESTORED,
   );
-  return new Map(settings.filter(([name]) => keeps('feature', name)));
+  return new Map(settings.filter(([name, value]) => keeps('feature', name, value)));
 }
 
 function planDevices(

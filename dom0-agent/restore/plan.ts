@@ -22,6 +22,9 @@ export interface LeftOut {
   readonly why: string;
 }
 
+/** See 85-admin-backup-restore.policy of qubes-core-admin. */
+const TAG_OF_OFFICIAL_RESTORE = 'backup-restore-mgmt';
+
 /** A VM that will be restored, and the name that it will have. */
 interface Candidate {
   readonly source: BackedUpQube;
@@ -38,6 +41,7 @@ export function planRestore(
   state: SystemState,
   choices: RestoreChoices,
 ): RestorePlan {
+  refuseBesideOfficial(state);
   const selected = selectContents(contents, choices.chosen, choices.excluded);
   const leftOut: LeftOut[] = contents.unknownDomains.map(({ name, className }) => ({
     name,
@@ -52,6 +56,19 @@ export function planRestore(
   qubes.sort((a, b) => creationOrder(a.source.qube) - creationOrder(b.source.qube));
   const dom0Home = planHome(selected.dom0Home, state, choices, leftOut);
   return { qubes, dom0Home, leftOut };
+}
+
+/**
+ * Qubes' own paranoid restore gives a disposable the right to change VMs that are being restored, and
+ * lets all of them be started at its end.
+ */
+function refuseBesideOfficial({ qubes }: SystemState): void {
+  const official = [...qubes.values()].find(({ tags }) => tags.has(TAG_OF_OFFICIAL_RESTORE));
+  if (official === undefined) return;
+  throw new RefusedError(
+    `${official.name} is restoring with Qubes' own tools, and could change what is restored here: wait ` +
+      `until it is done, or take its tag ${TAG_OF_OFFICIAL_RESTORE} away if nothing is under way`,
+  );
 }
 
 /** Gives each VM the name that it will have, and sorts out those whose name is taken. */

@@ -2,7 +2,7 @@ import { CofferError, DamagedError, ExitStatus, messageOf } from '../../shared/e
 import { MiB } from '../../shared/sizes.ts';
 import type { Report } from '../../shared/report.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive/archive.ts';
-import { HALF_RESTORED } from '../qubes/half-restored.ts';
+import { howToKeep } from '../qubes/half-restored.ts';
 import { savedVolumes } from '../qubes/qube.ts';
 import type { QubesSystem, VolumePiece } from '../qubes/system.ts';
 import { parseArchivedPath } from './archived-path.ts';
@@ -13,7 +13,7 @@ import type { Outcome } from './outcome.ts';
 import type { RestorePlan } from './plan.ts';
 import { RestoredHome } from './restored-home.ts';
 import { type Restoring, outcomeOf, startOf } from './restoring.ts';
-import { ROUNDS, applyRound } from './settings.ts';
+import { ROUNDS, type Round, applyRound, starters } from './settings.ts';
 import { checkSize } from './size-limit.ts';
 
 /** The most that firewall.xml or notes.txt may have: Qubes keeps notes below 256 KiB. */
@@ -28,7 +28,8 @@ export interface RestoreOptions {
 
 /**
  * Carries out a restore's plan: creates the VMs, imports each volume from authenticated data only, and
- * when the archive has proved complete, gives the VMs their settings. A VM that this system
+ * when the archive has proved complete, gives the VMs their settings, and last of all lets them be
+ * started. A VM that this system
  * fails on is removed and told in its outcome, the others go on. When the archive itself fails,
  * everything that was created is removed and the error thrown.
  */
@@ -92,6 +93,7 @@ class RestoreRun {
     // interrupt from here on.
     for (const round of ROUNDS) await this.#applyRound(round);
     for (const qube of this.#going()) await this.#keep(qube);
+    await this.#applyRound(starters);
     await this.#home.keep();
     const outcomes = [...this.#qubes.values()].map(outcomeOf);
     return this.#home.outcome === undefined ? outcomes : [...outcomes, this.#home.outcome];
@@ -101,7 +103,8 @@ class RestoreRun {
     await this.#created.create(newQube);
     // Named disposables can only be created from a template that has this set.
     const forDispvms = properties.get('template_for_dispvms');
-    if (forDispvms !== undefined) {
+    const isTemplate = this.#plan.qubes.some((other) => other.newQube.template === newQube.name);
+    if (forDispvms !== undefined && isTemplate) {
       await this.#system.setProperty(newQube.name, 'template_for_dispvms', forDispvms);
     }
   }
@@ -219,13 +222,15 @@ class RestoreRun {
   }
 
   /** A VM that cannot be given its settings any more stays, since its data is whole. */
-  async #applyRound(round: (typeof ROUNDS)[number]): Promise<void> {
+  async #applyRound(round: Round): Promise<void> {
     for (const qube of this.#going()) {
       try {
         qube.refused.push(...(await applyRound(round, this.#system, qube)));
       } catch (error) {
-        qube.failure = `its data is whole, but not its settings: ${messageOf(error)}`;
-        this.#report.warning(`${qube.planned.newQube.name} is there, ${qube.failure}`);
+        const { name } = qube.planned.newQube;
+        const why = `its data is whole, but not its settings: ${messageOf(error)}`;
+        qube.failure = `${why}; ${howToKeep(name)}`;
+        this.#report.warning(`${name} is there, ${qube.failure}`);
       }
     }
   }
@@ -235,9 +240,7 @@ class RestoreRun {
     try {
       await this.#created.keep(name);
     } catch (error) {
-      qube.failure =
-        `it is whole, but still marked as half restored, and the next restore would remove it: ` +
-        `use \`qvm-features --unset ${name} ${HALF_RESTORED}\` (${messageOf(error)})`;
+      qube.failure = `it is whole, but still marked: ${messageOf(error)}; ${howToKeep(name)}`;
       this.#report.warning(`${name}: ${qube.failure}`);
     }
   }

@@ -24,14 +24,28 @@ export interface Unset {
 
 /** A setting in words, and how it is made. */
 type Setting = readonly [what: string, set: () => Promise<void>];
-type Round = (system: QubesSystem, qube: Unset) => Setting[];
+export type Round = (system: QubesSystem, qube: Unset) => Setting[];
 
 /**
  * In which rounds restored VMs are given their settings, each round for all VMs: a VM can be another's
- * netvm only when it provides network; and a feature may make the system start disposables, which
- * must find everything else done.
+ * netvm only when it provides network. The way to the network comes last.
  */
-export const ROUNDS: readonly Round[] = [ownProperties, relations, features];
+export const ROUNDS: readonly Round[] = [ownProperties, relations, features, wayOut];
+
+/**
+ * What may start a VM, or disposables that are based on it, by itself. It is set when the VM is whole and
+ * can be started: a disposable of one that cannot be cannot be either.
+ */
+export function starters(system: QubesSystem, { planned }: Unset): Setting[] {
+  return [
+    ...propertySettings(system, planned, isStarter),
+    ...featureSettings(system, planned.newQube.name, planned.features, isStarter),
+  ];
+}
+
+function isStarter(property: string): boolean {
+  return property === 'autostart' || property === 'preload-dispvm-max';
+}
 
 /**
  * Makes the settings of one round. One that this system refuses does not stop the rest: it is among
@@ -55,72 +69,97 @@ export async function applyRound(
 }
 
 function ownProperties(system: QubesSystem, { planned }: Unset): Setting[] {
-  const { name } = planned.newQube;
-  return [...planned.properties]
-    .filter(([property]) => !isQubeProperty(property))
-    .map(([property, value]) => [property, () => system.setProperty(name, property, value)]);
+  return propertySettings(
+    system,
+    planned,
+    (property) => !isQubeProperty(property) && !isStarter(property),
+  );
 }
 
-function relations(system: QubesSystem, { planned, smallFiles }: Unset): Setting[] {
-  const { properties, tags, devices, withFirewall, newQube } = planned;
-  const { name } = newQube;
-  const settings: Setting[] = [];
+function relations(system: QubesSystem, { planned, smallFiles: { notes } }: Unset): Setting[] {
+  const { name } = planned.newQube;
+  const settings = propertySettings(
+    system,
+    planned,
+    (property) => isQubeProperty(property) && !isWayOut(property),
+  );
   const add = (what: string, set: () => Promise<void>): void => void settings.push([what, set]);
-  for (const [property, value] of properties) {
-    if (isQubeProperty(property)) add(property, () => refer(system, name, property, value));
-  }
-  for (const tag of tags) add(`the tag ${tag}`, () => system.setTag(name, tag));
-  for (const device of devices) {
+  for (const tag of planned.tags) add(`the tag ${tag}`, () => system.setTag(name, tag));
+  for (const device of planned.devices) {
     add(`the device ${device.port}`, () => system.assignDevice(name, device));
-  }
-  const { firewallXml, notes } = smallFiles;
-  if (withFirewall && firewallXml !== undefined) {
-    add('the firewall', () => setFirewall(system, name, firewallXml));
   }
   if (notes !== undefined) add('the notes', () => system.setNotes(name, notes));
   return settings;
 }
 
 function features(system: QubesSystem, { planned, smallFiles: { menu } }: Unset): Setting[] {
-  const { name } = planned.newQube;
   const all = new Map(planned.features);
   if (menu !== undefined && planned.withMenu && !all.has('menu-items')) {
     all.set('menu-items', menuItemsOf(menu));
   }
-  return [...all].map(([feature, value]) => [
-    `the feature ${feature}`,
-    () => system.setFeature(name, feature, value),
-  ]);
+  return featureSettings(system, planned.newQube.name, all, (feature) => !isStarter(feature));
+}
+
+/** What a VM is made without; see created-qubes.ts. */
+const WAY_OUT = ['netvm', 'default_dispvm'] as const;
+
+function isWayOut(property: string): boolean {
+  return WAY_OUT.some((known) => known === property);
 }
 
 /**
- * What decides on a VM's way to the network is never left at the system's default when it cannot be
- * set: that may be a way that the VM was not to take.
+ * The firewall, and only with it the netvm. What cannot be set stays as it was made, without: the system's
+ * default may be a way that the VM was not to take.
  */
-const NONE_IN_NEED = ['netvm', 'default_dispvm'];
-
-async function refer(
-  system: QubesSystem,
-  name: string,
-  property: string,
-  value: string,
-): Promise<void> {
-  try {
-    await system.setProperty(name, property, value);
-  } catch (error) {
-    if (!NONE_IN_NEED.includes(property)) throw error;
-    await system.setProperty(name, property, '');
-    throw new FailedError(`${messageOf(error)}; it has none now`, { cause: error });
-  }
+function wayOut(system: QubesSystem, { planned, smallFiles: { firewallXml } }: Unset): Setting[] {
+  const { properties, newQube } = planned;
+  const { name } = newQube;
+  let isClosed = false;
+  const open = (property: (typeof WAY_OUT)[number]) => async (): Promise<void> => {
+    if (isClosed) throw new FailedError('its firewall is not set; it has none now');
+    const value = properties.get(property);
+    try {
+      if (value === undefined) await system.resetProperty(name, property);
+      else await system.setProperty(name, property, value);
+    } catch (error) {
+      if (error instanceof SystemGoneError) throw error;
+      throw new FailedError(`${messageOf(error)}; it has none now`, { cause: error });
+    }
+  };
+  const firewall = async (): Promise<void> => {
+    if (firewallXml === undefined) return;
+    isClosed = true;
+    await system.setFirewall(name, parseRules(firewallXml));
+    isClosed = false;
+  };
+  return [
+    ['the firewall', firewall],
+    ...WAY_OUT.map((property): Setting => [property, open(property)]),
+  ];
 }
 
-async function setFirewall(system: QubesSystem, name: string, text: string): Promise<void> {
-  try {
-    await system.setFirewall(name, parseRules(text));
-  } catch (error) {
-    await system.setProperty(name, 'netvm', '');
-    throw new FailedError(`${messageOf(error)}; it has no netvm now`, { cause: error });
-  }
+function propertySettings(
+  system: QubesSystem,
+  { newQube: { name }, properties }: PlannedRestore,
+  isMeant: (property: string) => boolean,
+): Setting[] {
+  return [...properties]
+    .filter(([property]) => isMeant(property))
+    .map(([property, value]) => [property, () => system.setProperty(name, property, value)]);
+}
+
+function featureSettings(
+  system: QubesSystem,
+  name: string,
+  all: ReadonlyMap<string, string>,
+  isMeant: (feature: string) => boolean,
+): Setting[] {
+  return [...all]
+    .filter(([feature]) => isMeant(feature))
+    .map(([feature, value]) => [
+      `the feature ${feature}`,
+      () => system.setFeature(name, feature, value),
+    ]);
 }
 
 function parseRules(text: string): readonly FirewallRule[] {

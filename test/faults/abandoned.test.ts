@@ -2,7 +2,11 @@ import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/system.ts';
-import { HALF_RESTORED } from '../../dom0-agent/qubes/half-restored.ts';
+import {
+  HALF_RESTORED,
+  RESTORE_IN_PROGRESS,
+  halfRestoredMark,
+} from '../../dom0-agent/qubes/half-restored.ts';
 import { ownedName } from '../../dom0-agent/qubes/volumes/owner.ts';
 import { CofferRun } from './coffer-run.ts';
 import { World } from './world.ts';
@@ -26,9 +30,13 @@ async function run(job: 'backup' | 'restore'): Promise<{ ending: unknown; said: 
 
 async function createMarked(name: string, owner: string): Promise<void> {
   const system = await openFolderSystem(world.system);
-  const features = new Map([[HALF_RESTORED, owner]]);
   const common = { qubeClass: 'AppVM', label: 'red', template: 'debian', pool: undefined } as const;
-  await system.create({ ...common, name, features });
+  await system.create({
+    ...common,
+    name,
+    tags: new Set([RESTORE_IN_PROGRESS]),
+    features: new Map([[HALF_RESTORED, halfRestoredMark(name, owner)]]),
+  });
 }
 
 async function names(): Promise<string[]> {

@@ -46,7 +46,9 @@ export function create(
     qid: Math.max(...[...store.qubes.values()].map(({ qid }) => qid)) + 1,
     uuid: machine.uuids.shift() ?? crypto.randomUUID(),
     properties,
-    features: new Map(inherited?.features),
+    features: new Map(
+      [...(inherited?.features ?? [])].filter(([feature]) => !feature.startsWith('preload-dispvm')),
+    ),
     tags: new Set(['audiovm-dom0', 'created-by-dom0', 'guivm-dom0', ...(inherited?.tags ?? [])]),
     devices: new Map(),
     volumes: volumes.volumesFor(store, { name, klass, template, pool }),

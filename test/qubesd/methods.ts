@@ -120,6 +120,10 @@ export function answer(store: Store, machine: Machine, call: Call): string {
       if (qube.state !== 'Halted') {
         return refuse('QubesVMNotHaltedError', `Domain is not powered off: '${qube.name}'`);
       }
+      // qubes/ext/backup_restore.py of qubes-core-admin
+      if (qube.tags.has('backup-restore-in-progress')) {
+        return refuse('QubesVMError', 'Restore of this domain in progress, cannot start');
+      }
       return done(() => (qube.state = 'Running'));
     case 'admin.vm.Remove':
       return done(() => remove(store, qube));

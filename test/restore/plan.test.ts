@@ -62,6 +62,13 @@ describe('which VMs', () => {
   });
 });
 
+it('a restore is refused while Qubes’ own restores in a disposable', () => {
+  const official = qube('disp-backup-restore', {}, { tags: new Set(['backup-restore-mgmt']) });
+  const refused = (): unknown => plan(backupOf([work]), systemWith([official]));
+  expect(refused).toThrow(RefusedError);
+  expect(refused).toThrow(/^disp-backup-restore is restoring with Qubes' own tools/);
+});
+
 describe('a name that is taken', () => {
   const contents = backupOf([debian, net, dvm, work]);
   const taken = systemWith([debian, net, dvm, qube('work'), qube('work-1')]);
@@ -226,30 +233,61 @@ describe('settings', () => {
     expect([...of.tags]).toEqual(['mine']);
     expect(of.devices).toEqual([device('gui-1')]);
     expect(of.remarks).toEqual(['device sda1 left out: there is no VM nosuch here']);
-    expect(of.withFirewall && of.withMenu).toBe(true);
+    expect(of.withMenu).toBe(true);
   });
 
   it('of paranoid mode steer nothing, and it says what it leaves out', () => {
     const paranoid = plan(contents, systemWith([]), { paranoid: true });
     const of = planned(paranoid, 'work');
-    expect([...of.properties.keys()].sort()).toEqual(
-      ['audiovm', 'guivm', 'management_dispvm', 'netvm', 'vcpus'].sort(),
-    );
+    expect([...of.properties.keys()].sort()).toEqual(['netvm', 'vcpus']);
     expect([...of.features.keys()]).toEqual(['service.cups']);
+    expect([...of.tags]).toEqual([]);
     expect(of.devices).toEqual([]);
-    expect(of.withFirewall || of.withMenu).toBe(false);
+    expect(of.withMenu).toBe(false);
     expect(of.remarks).toEqual([
-      'property kernel left out: paranoid mode',
+      ...['guivm', 'audiovm', 'management_dispvm', 'kernel'].map(
+        (property) => `property ${property} left out: paranoid mode`,
+      ),
       'feature menu-items left out: paranoid mode',
+      'tag mine left out: paranoid mode',
       'device gui:sda1 left out: paranoid mode',
       'device nosuch:sda1 left out: paranoid mode',
-      'firewall rules left out: paranoid mode',
       'menu entries left out: paranoid mode',
     ]);
     expect(paranoid.dom0Home).toBeUndefined();
     expect(paranoid.leftOut).toEqual([
       { name: 'dom0', why: 'its home is left out: paranoid mode' },
     ]);
+  });
+
+  it('of paranoid mode keep what takes something away from a VM', () => {
+    const restricted = qube(
+      'anon',
+      {
+        ...{ guivm: '', audiovm: '', netvm: '', autostart: 'True', virt_mode: 'pv' },
+        devices_denied: 'u03****',
+      },
+      {
+        features: new Map([
+          ['prohibit-start', 'compromised'],
+          ['gui-allow-fullscreen', ''],
+          ['gui-allow-utf8-titles', '1'],
+        ]),
+        tags: new Set(['anon-vm', 'may-sign']),
+      },
+    );
+    const of = planned(plan(backupOf([restricted]), systemWith([]), { paranoid: true }), 'anon');
+    expect([...of.properties.keys()]).toEqual(['guivm', 'audiovm', 'netvm', 'devices_denied']);
+    expect([...of.features.keys()]).toEqual(['prohibit-start', 'gui-allow-fullscreen']);
+    expect([...of.tags]).toEqual(['anon-vm']);
+  });
+
+  it('never give a VM a part in a restore that is under way', () => {
+    const tags = new Set(['backup-restore-mgmt', 'backup-restore-in-progress', 'mine']);
+    const evil = qube('evil', {}, { tags, features: new Map([['coffer-restoring', 'x evil']]) });
+    const of = planned(plan(backupOf([evil]), systemWith([])), 'evil');
+    expect([...of.tags]).toEqual(['mine']);
+    expect([...of.features]).toEqual([]);
   });
 
   it('put the volumes into the pool of one’s choice', () => {

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
-import { plainTar } from '../../dom0-agent/archive/inner-tar/writer.ts';
 import { openQubesdSystem } from '../../dom0-agent/qubes/qubesd/system.ts';
 import type { Qube } from '../../dom0-agent/qubes/qube.ts';
 import type { QubesSystem } from '../../dom0-agent/qubes/system.ts';
@@ -11,6 +10,7 @@ import { DamagedError, InterruptedError } from '../../shared/errors.ts';
 import { makeImportService } from '../qubesd/programs.ts';
 import { makeScene, type Scene } from '../qubesd/scene.ts';
 import { backupOf, plan, qube } from './planning.ts';
+import { readerOf as readerOfFiles } from './reader-of.ts';
 import { Warnings, emptySystem } from './restoring-system.ts';
 
 const never = new AbortController().signal;
@@ -20,23 +20,11 @@ const privateVolume = { name: 'private', size: 8, usage: 8, pool: '', vid: '', s
 const volumes = [privateVolume];
 
 /** A backup whose VM number n has the volume `vm<n>/private.img`. `hook` sees each file beforehand. */
-function readerOf(
-  paths: readonly string[],
-  hook: (path: string) => void = () => undefined,
-): ArchiveReader {
-  return {
-    header: {
-      ...{ format: 'coffer-1', backupId: undefined },
-      ...{ encrypted: true, compressionFilter: undefined },
-    },
-    qubesXml: () => Promise.reject(new Error('not here')),
-    async *files(wanted) {
-      for (const path of paths.filter(wanted)) {
-        hook(path);
-        yield await Promise.resolve({ path, innerTar: plainTar(path, Buffer.from('12345678')) });
-      }
-    },
-  };
+function readerOf(paths: readonly string[], hook?: (path: string) => void): ArchiveReader {
+  return readerOfFiles(
+    paths.map((path) => [path, '12345678'] as const),
+    hook,
+  );
 }
 
 async function restore(
@@ -94,8 +82,8 @@ describe('a restore', () => {
       expect(left.map(({ name, label, tags }) => [name, label, ...tags])).toEqual(
         keepFailed
           ? [
-              ['mail', 'red', 'restore-failed'],
-              ['vpn', 'red', 'restore-failed'],
+              ['mail', 'red', 'backup-restore-in-progress', 'restore-failed'],
+              ['vpn', 'red', 'backup-restore-in-progress', 'restore-failed'],
             ]
           : [],
       );

@@ -38,9 +38,12 @@ export function describeNewQube(store: QubesStore, wanted: NewQube): StoredQube 
     qid: freeQid(store),
     uuid: randomUUID(),
     label,
-    properties: new Map(template === undefined ? [] : [['template', template.name]]),
+    properties: new Map([
+      ...(template === undefined ? [] : [['template', template.name] as const]),
+      ...(wanted.properties ?? []),
+    ]),
     features: new Map(wanted.features),
-    tags: new Set(),
+    tags: new Set(wanted.tags),
     devices: [],
     volumes: volumesOf(store, wanted, pool, template),
   };

@@ -49,11 +49,13 @@ export async function openFolderSystem(directory: string): Promise<FolderSystem>
 /** A directory that plays a Qubes system. Opened by `openFolderSystem`. */
 export class FolderSystem implements QubesSystem {
   readonly description: string;
+  readonly place: string;
   readonly #layout: Layout;
   readonly #store: StoreFile;
 
   constructor(layout: Layout, store: StoreFile) {
     this.description = `the folder system ${layout.directory}`;
+    this.place = layout.directory;
     this.#layout = layout;
     this.#store = store;
   }
@@ -115,6 +117,14 @@ export class FolderSystem implements QubesSystem {
     if (name === 'dom0') return true;
     const { name: checkedName } = await this.#find(name);
     return await exists(this.#layout.runningFileOf(checkedName));
+  }
+
+  async feature(name: string, feature: string): Promise<string | undefined> {
+    return (await this.#find(name)).features.get(feature);
+  }
+
+  async tags(name: string): Promise<ReadonlySet<string>> {
+    return (await this.#find(name)).tags;
   }
 
   async firewall(name: string): Promise<FirewallRule[] | undefined> {
@@ -195,6 +205,13 @@ export class FolderSystem implements QubesSystem {
     await this.#store.updateQube(name, (qube, store) => withProperty(qube, store, property, value));
   }
 
+  async resetProperty(name: string, property: string): Promise<void> {
+    await this.#store.updateQube(name, (qube) => ({
+      ...qube,
+      properties: new Map([...qube.properties].filter(([key]) => key !== property)),
+    }));
+  }
+
   async setFeature(name: string, feature: string, value: string): Promise<void> {
     if (!/^[\w.-]+$/.test(feature)) {
       throw new RefusedError(`${name} cannot have a feature called "${feature}"`);
@@ -220,6 +237,13 @@ export class FolderSystem implements QubesSystem {
     await this.#store.updateQube(name, (qube) => ({
       ...qube,
       tags: new Set([...qube.tags, tag]),
+    }));
+  }
+
+  async removeTag(name: string, tag: string): Promise<void> {
+    await this.#store.updateQube(name, (qube) => ({
+      ...qube,
+      tags: new Set([...qube.tags].filter((other) => other !== tag)),
     }));
   }
 

@@ -6,9 +6,11 @@ import { AdminApiError } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
 import { dropInherited } from './inherited.ts';
 
-/** Makes a VM that has the features it is to have from the start, and else the defaults. */
+/** Makes a VM that has what it is to have from the start, and else the defaults. */
 export async function createQube(api: AdminApi, qube: NewQube): Promise<void> {
-  const { name, qubeClass, features = new Map<string, string>() } = qube;
+  const { name, qubeClass } = qube;
+  const tags = qube.tags ?? new Set<string>();
+  const features = qube.features ?? new Map<string, string>();
   try {
     await api('dom0', ...creationCall(qube));
   } catch (error) {
@@ -16,10 +18,14 @@ export async function createQube(api: AdminApi, qube: NewQube): Promise<void> {
     throw new RefusedError(`a VM called ${name} exists already: nothing of it was changed`);
   }
   try {
+    for (const tag of tags) await api(name, 'admin.vm.tag.Set', tag);
     for (const [feature, payload] of features) {
       await api(name, 'admin.vm.feature.Set', feature, { payload });
     }
-    if (qubeClass === 'DispVM') await dropInherited(api, name, new Set(features.keys()));
+    if (qubeClass === 'DispVM') await dropInherited(api, name, { tags, features });
+    for (const [property, payload] of qube.properties ?? []) {
+      await api(name, 'admin.vm.property.Set', property, { payload });
+    }
   } catch (error) {
     await api(name, 'admin.vm.Remove');
     throw error;

@@ -107,6 +107,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
 
   return {
     description: 'the Qubes system of this machine',
+    place: socketPath,
 
     list: async () => parseQubeList(await api('dom0', 'admin.vm.List')),
 
@@ -131,6 +132,17 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
 
     dom0Home: () => findDom0Home(run),
     isRunning,
+
+    async feature(name, feature) {
+      try {
+        return await api(name, 'admin.vm.feature.Get', feature);
+      } catch (error) {
+        if (isAdminApiError(error, 'QubesFeatureNotFoundError')) return undefined;
+        throw error;
+      }
+    },
+
+    tags: async (name) => new Set(linesOf(await api(name, 'admin.vm.tag.List'))),
 
     async firewall(name) {
       if (name === 'dom0') return undefined;
@@ -163,6 +175,10 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
       await api(name, 'admin.vm.property.Set', property, { payload: value });
     },
 
+    async resetProperty(name, property) {
+      await api(name, 'admin.vm.property.Reset', property);
+    },
+
     async setFeature(name, feature, value) {
       await api(name, 'admin.vm.feature.Set', feature, { payload: value });
     },
@@ -173,6 +189,14 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
 
     async setTag(name, tag) {
       await api(name, 'admin.vm.tag.Set', tag);
+    },
+
+    async removeTag(name, tag) {
+      try {
+        await api(name, 'admin.vm.tag.Remove', tag);
+      } catch (error) {
+        if (!isAdminApiError(error, 'QubesTagNotFoundError')) throw error;
+      }
     },
 
     async setFirewall(name, rules) {

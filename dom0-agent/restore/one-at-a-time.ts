@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto';
+import { realpath } from 'node:fs/promises';
+import { type Server, connect, createServer } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FailedError, RefusedError, messageOf, systemCodeOf } from '../../shared/errors.ts';
+import { formatTime } from '../../shared/local-time.ts';
+import type { QubesSystem } from '../qubes/system.ts';
+
+/** What a coffer does while no other may restore, or remove what a restore left. */
+export type Purpose = 'restore' | 'cleanup';
+
+/** Removing what a killed restore has left takes seconds. */
+const PATIENCE = 60_000;
+const INTERVAL = 100;
+/** A holder that is stopped (Ctrl-Z) does not answer. */
+const ANSWER = 1_000;
+/** What the kernel says of a holder that is no more. */
+const ENDED = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'];
+
+/**
+ * Runs `action` while this process is the only one that restores on a system. The
+ * lock is a name among the kernel's abstract sockets: one process has it or another, whoever they run as;
+ * and it is free at the moment at which its process is gone, however that ended. Throws RefusedError,
+ * which tells who is at work, when another restores; what only cleans up is waited for.
+ */
+export async function asOnlyRestore<T>(
+  system: QubesSystem,
+  purpose: Purpose,
+  action: () => Promise<T>,
+): Promise<T> {
+  const server = await takeLock(system, purpose);
+  try {
+    return await action();
+  } finally {
+    server.close();
+  }
+}
+
+async function takeLock(system: QubesSystem, purpose: Purpose): Promise<Server> {
+  const name = await lockName(system);
+  const deadline = performance.now() + PATIENCE;
+  for (;;) {
+    const server = await listen(name, purpose);
+    if (server !== undefined) return server;
+    const holder = await askHolder(name);
+    const isBrief = holder === 'gone' || holder?.purpose === 'cleanup';
+    if (!isBrief || performance.now() > deadline) throw busy(system, holder);
+    await sleep(INTERVAL);
+  }
+}
+
+/** The name among the abstract sockets. */
+export async function lockName({ place }: Pick<QubesSystem, 'place'>): Promise<string> {
+  const path = await realpath(place);
+  return `\0coffer-restore-${createHash('sha256').update(path).digest('hex').slice(0, 32)}`;
+}
+
+/** Undefined when another process has the name. */
+async function listen(name: string, purpose: Purpose): Promise<Server | undefined> {
+  const since = Math.round(Date.now() - process.uptime() * 1000);
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.end(`${process.pid} ${since} ${purpose}`);
+  });
+  // It does not keep a process going that has come to its end.
+  server.unref();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(name, resolve);
+    });
+  } catch (error) {
+    if (systemCodeOf(error) === 'EADDRINUSE') return undefined;
+    throw new FailedError(`this restore cannot be made the only one: ${messageOf(error)}`);
+  }
+  // A Node.js that does not know such names would listen at one of the kernel's choice.
+  if (server.address() !== name) {
+    server.close();
+    throw new FailedError('this restore cannot be made the only one: Node.js is too old');
+  }
+  return server;
+}
+
+interface Holder {
+  readonly pid: string;
+  readonly since: string;
+  readonly purpose: string;
+}
+
+/** Gone: it has ended meanwhile, perhaps before it could answer. Undefined when it does not answer. */
+async function askHolder(name: string): Promise<Holder | 'gone' | undefined> {
+  const socket = connect({ path: name });
+  socket.setTimeout(ANSWER, () => socket.destroy(new Error('no answer')));
+  try {
+    const untrustedAnswer = await text(socket);
+    if (untrustedAnswer === '') return 'gone';
+    const [, pid, since, purpose] =
+      /^(\d{1,10}) (\d{1,13}) (restore|cleanup)$/.exec(untrustedAnswer) ?? [];
+    if (pid === undefined || purpose === undefined) return undefined;
+    return { pid, since: formatTime(new Date(Number(since))), purpose };
+  } catch (error) {
+    return ENDED.includes(systemCodeOf(error) ?? '') ? 'gone' : undefined;
+  }
+}
+
+function busy({ description }: QubesSystem, holder: Holder | 'gone' | undefined): RefusedError {
+  const who =
+    holder === undefined || holder === 'gone'
+      ? 'by a process that does not answer'
+      : `by the process ${holder.pid}, begun ${holder.since}`;
+  return new RefusedError(
+    `another restore is under way in ${description}, ${who}: wait until it is done, or end it`,
+  );
+}

@@ -1,0 +1,131 @@
+import { describe, expect, it } from 'vitest';
+
+import { openQubesdSystem } from '../../dom0-agent/qubes/qubesd/system.ts';
+import { runRestore } from '../../dom0-agent/restore/run.ts';
+import { readSystemState } from '../../dom0-agent/restore/system-state.ts';
+import type { Qube } from '../../dom0-agent/qubes/qube.ts';
+import { messageOf } from '../../shared/errors.ts';
+import type { Fault } from '../qubesd/server.ts';
+import type { Call } from '../qubesd/methods.ts';
+import { makeImportService } from '../qubesd/programs.ts';
+import { makeScene, type Scene } from '../qubesd/scene.ts';
+import { backupOf, plan, qube } from './planning.ts';
+import { readerOf } from './reader-of.ts';
+import { Warnings } from './restoring-system.ts';
+
+const never = new AbortController().signal;
+const OPTIONS = { keepFailed: false, ignoreSizeLimit: false };
+const RULES = 'action=accept specialtarget=dns\naction=drop\n';
+const FIREWALL_XML = `<firewall version="2"><rules>
+  <rule><properties><property name="action">accept</property><property name="specialtarget">dns</property></properties></rule>
+  <rule><properties><property name="action">drop</property></properties></rule>
+</rules></firewall>`;
+
+const volumes = [{ name: 'private', size: 8, usage: 8, pool: '', vid: '', saveOnStop: true }];
+
+const letters = qube(
+  'letters',
+  { template: 'fedora-42-xfce', autostart: 'True', template_for_dispvms: 'True' },
+  {
+    volumes,
+    features: new Map([
+      ['preload-dispvm-max', '2'],
+      ['service.cups', '1'],
+    ]),
+  },
+);
+const vault = qube('vault', { template: 'fedora-42-xfce', netvm: '' }, { volumes });
+
+/** Restores these VMs, the first with a firewall; `watch` is told of each call before it is answered. */
+async function restore(
+  scene: Scene,
+  qubes: readonly Qube[],
+  watch: (call: Call) => Fault | undefined,
+): ReturnType<typeof runRestore> {
+  const { qubesd, directory } = scene;
+  const system = openQubesdSystem({
+    socketPath: qubesd.socketPath,
+    importService: makeImportService(directory, qubesd.socketPath),
+  });
+  const state = await readSystemState({
+    ...system,
+    dom0Home: () => Promise.resolve({ user: 'user', path: directory }),
+  });
+  const planned = plan(backupOf(qubes), state);
+  qubesd.fault = watch;
+  const files = new Map([
+    ['vm1/firewall.xml', FIREWALL_XML],
+    ...qubes.map((_, i) => [`vm${i + 1}/private.img`, '12345678'] as const),
+  ]);
+  return runRestore(planned, readerOf(files), system, OPTIONS, new Warnings(), never);
+}
+
+describe('while a restore is under way', () => {
+  it('no VM can be started, nor reach anything, until all is there and its firewall is set', async () => {
+    await using scene = await makeScene();
+    const { store } = scene.qubesd;
+    const seen: string[] = [];
+    const outcomes = await restore(scene, [letters, vault], ({ method, dest }) => {
+      for (const name of ['letters', 'vault']) {
+        const made = store.qubes.get(name);
+        // Nothing is in it before the first import.
+        if (made === undefined || !seen.includes('internal.vm.volume.ImportBegin')) continue;
+        const isKept = !made.features.has('coffer-restoring');
+        expect(made.tags.has('backup-restore-in-progress') || isKept).toBe(true);
+        const isClosed = made.properties.get('netvm') === '';
+        expect(isClosed || name === 'vault' || made.firewall === RULES).toBe(true);
+        if (made.tags.has('backup-restore-in-progress')) {
+          expect(made.properties.has('autostart')).toBe(false);
+          expect(made.features.has('preload-dispvm-max')).toBe(false);
+        }
+      }
+      seen.push(method, `${dest} ${method}`);
+      return undefined;
+    });
+    expect(outcomes).toMatchObject([{ result: 'restored' }, { result: 'restored' }]);
+    const [first, second] = ['letters', 'vault'].map((name) => store.qubes.get(name));
+    for (const made of [first, second]) {
+      expect([...(made?.tags ?? [])].join()).not.toContain('backup-restore');
+      expect(made?.features.has('coffer-restoring')).toBe(false);
+      expect(made?.properties.has('default_dispvm')).toBe(false);
+    }
+    expect(first?.properties.has('netvm')).toBe(false);
+    expect(second?.properties.get('netvm')).toBe('');
+    expect(first?.firewall).toBe(RULES);
+    expect(first?.properties.get('autostart')).toBe('True');
+    expect(first?.features.get('preload-dispvm-max')).toBe('2');
+  });
+
+  it('qubesd refuses to start what is being restored', async () => {
+    await using scene = await makeScene();
+    const starter = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
+    const answers: Promise<string>[] = [];
+    await restore(scene, [letters], ({ method }) => {
+      if (method === 'internal.vm.volume.ImportEnd') {
+        answers.push(starter.start('letters').then(() => 'it runs', messageOf));
+      }
+      return undefined;
+    });
+    expect(await Promise.all(answers)).toEqual([
+      expect.stringMatching(/Restore of this domain in progress, cannot start/),
+    ]);
+    await starter.start('letters');
+  });
+
+  it.each(['admin.vm.firewall.Set', 'admin.vm.property.Reset'])(
+    'a VM for which %s is refused stays without a netvm, and is told to',
+    async (refused) => {
+      await using scene = await makeScene();
+      const outcomes = await restore(scene, [letters], ({ method }) =>
+        method === refused
+          ? { kind: 'exception', type: 'QubesValueError', message: 'not today' }
+          : undefined,
+      );
+      expect(outcomes[0]?.result).toBe('restored in part');
+      expect(outcomes[0]?.remarks.join()).toMatch(/netvm not set: .*it has none now/);
+      const made = scene.qubesd.store.qubes.get('letters');
+      expect(made?.properties.get('netvm')).toBe('');
+      expect(made?.properties.get('default_dispvm')).toBe('');
+    },
+  );
+});
