@@ -34,6 +34,8 @@ const FAILURE_CODES = new Map<FailureCode, coffer.Failure.Code>([
   ['io', coffer.Failure.Code.IO],
   ['corrupted', coffer.Failure.Code.CORRUPTED],
   ['cancelled', coffer.Failure.Code.CANCELLED],
+  ['read-only', coffer.Failure.Code.READ_ONLY],
+  ['too-large', coffer.Failure.Code.TOO_LARGE],
 ]);
 
 // The tags of the fields that Data is made of: number << 3 | wire type 2 (bytes) or 0 (varint).

@@ -1,3 +1,8 @@
+import { printable } from './printable.ts';
+import { subjectOf, systemWordsOf } from './system-words.ts';
+
+export { systemCodeOf } from './system-words.ts';
+
 /**
  * What a program of coffer's ends with. The numbers are part of the command line's contract
  * and are listed in `coffer --help`.
@@ -69,13 +74,18 @@ export class InterruptedError extends CofferError {
   readonly exitStatus = ExitStatus.interrupted;
 }
 
-/** The message of whatever was thrown. */
+/**
+ * The message of whatever was thrown: that of a system error is in plain words, and ends with the file it is
+ * about.
+ */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const words = systemWordsOf(error);
+  const subject = subjectOf(error);
+  if (words === undefined || subject === undefined) return reasonOf(error);
+  return `${words} (${printable(subject)})`;
 }
 
-/** The code of a system error (`ENOENT`, `ENOSPC`, …), if that is what was thrown. */
-export function systemCodeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
+/** The same, where the sentence before it has named the file already. */
+export function reasonOf(error: unknown): string {
+  return systemWordsOf(error) ?? (error instanceof Error ? error.message : String(error));
 }

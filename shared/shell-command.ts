@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ByteSource, ByteTarget } from './byte-streams.ts';
-import { systemCodeOf } from './errors.ts';
+import { reasonOf, systemCodeOf } from './errors.ts';
 import { holdOutput } from './hold-output.ts';
 import { LastWill } from './last-will.ts';
 import { KiB } from './sizes.ts';
@@ -163,7 +163,7 @@ function endOf(child: ChildProcess): Promise<CommandEnd> {
   return new Promise((resolve) => {
     const closed = new Promise<void>((isClosed) => child.once('close', () => isClosed()));
     child.once('error', (error) =>
-      resolve({ exitStatus: undefined, signal: '', lastWords: error.message }),
+      resolve({ exitStatus: undefined, signal: '', lastWords: reasonOf(error) }),
     );
     // What the command left in the background may hold its standard error open for ever.
     child.once('exit', (code, signal) => {

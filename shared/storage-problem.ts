@@ -1,4 +1,4 @@
-import { StorageError, messageOf, systemCodeOf } from './errors.ts';
+import { StorageError, reasonOf, systemCodeOf } from './errors.ts';
 
 /** What can be wrong with a place where archives are kept. */
 export type ProblemKind =
@@ -7,8 +7,10 @@ export type ProblemKind =
   | 'not-a-directory'
   | 'not-a-file'
   | 'permission'
+  | 'read-only'
   | 'exists'
   | 'no-space'
+  | 'too-large'
   | 'command-failed'
   | 'io'
   | 'corrupted';
@@ -44,17 +46,18 @@ const KINDS = new Map<string, ProblemKind>([
   ['ENXIO', 'not-a-file'],
   ['EACCES', 'permission'],
   ['EPERM', 'permission'],
-  ['EROFS', 'permission'],
+  ['EROFS', 'read-only'],
   ['EEXIST', 'exists'],
   ['ENOSPC', 'no-space'],
   ['EDQUOT', 'no-space'],
-  ['EFBIG', 'no-space'],
+  ['EFBIG', 'too-large'],
   ['ENAMETOOLONG', 'bad-request'],
+  ['ELOOP', 'bad-request'],
 ]);
 
 /** The problem behind an error of the operating system. */
 export function problemOf(error: unknown): StorageProblem {
   if (error instanceof StorageProblem) return error;
   const kind = KINDS.get(systemCodeOf(error) ?? '') ?? 'io';
-  return new StorageProblem(kind, messageOf(error), undefined, error);
+  return new StorageProblem(kind, reasonOf(error), undefined, error);
 }

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { link, lstat, open, rename, rm, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { BackgroundSync } from './background-sync.ts';
 import type { ByteTarget } from './byte-streams.ts';
 import { systemCodeOf } from './errors.ts';
@@ -91,7 +93,7 @@ export class WholeFile implements ByteTarget {
       await moveWithoutOverwriting(this.#partial, this.path);
       this.#isPublished = true;
       this.#will.revoke();
-      await syncDirectory(path.dirname(this.path));
+      await syncName(this.path);
     } catch (error) {
       throw problemOf(error);
     }
@@ -152,13 +154,27 @@ async function moveWithoutOverwriting(from: string, to: string): Promise<void> {
 }
 
 /** Makes the new name itself outlast a power failure, where the file system can. */
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
+async function syncName(file: string): Promise<void> {
+  const handle = await open(path.dirname(file), 'r').catch((error: unknown) => {
+    // A directory that we may write to, and not read: then only the whole file system can be synced.
+    if (systemCodeOf(error) === 'EACCES') return undefined;
+    throw error;
+  });
+  if (handle === undefined) return syncFileSystem(file);
   try {
     await handle.sync();
   } catch (error) {
     if (!NO_DIRECTORY_SYNC.includes(systemCodeOf(error) ?? '')) throw error;
   } finally {
     await handle.close();
+  }
+}
+
+/** syncfs(2), which Node does not have. */
+async function syncFileSystem(file: string): Promise<void> {
+  try {
+    await promisify(execFile)('sync', ['--file-system', file]);
+  } catch (error) {
+    throw new StorageProblem('io', `${file} is there, but sync failed`, undefined, error);
   }
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { FailedError, RefusedError, messageOf } from '../../shared/errors.ts';
+import { FailedError, RefusedError, messageOf, reasonOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { rootPrefix, runnerBehind } from '../qubes/volumes/run.ts';
 import { firstUnreadable } from './dom0-home.ts';
@@ -37,7 +37,7 @@ export async function sizeOfTree(directory: string): Promise<TreeSize> {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   const closed = once(find, 'close').catch((error: unknown) => {
-    throw new FailedError(`${program} cannot be run for dom0's home: ${messageOf(error)}`);
+    throw new FailedError(`${program} cannot be run for dom0's home: ${reasonOf(error)}`);
   });
   const [size] = await Promise.all([sumOf(createInterface({ input: find.stdout })), closed]);
   if (find.exitCode === 0) return size;

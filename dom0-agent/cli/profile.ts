@@ -1,6 +1,6 @@
 import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { UsageError, messageOf } from '../../shared/errors.ts';
+import { UsageError, messageOf, reasonOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { KiB } from '../../shared/sizes.ts';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
@@ -176,7 +176,7 @@ async function readOwnFile(file: string): Promise<string> {
     if (size > LONGEST_PROFILE) throw new UsageError('it is too long for a profile');
     return await handle.readFile('utf8');
   } catch (error) {
-    throw new UsageError(`the profile ${file} cannot be used: ${messageOf(error)}`, {
+    throw new UsageError(`the profile ${file} cannot be used: ${reasonOf(error)}`, {
       cause: error,
     });
   }
@@ -186,7 +186,7 @@ async function readOwnFile(file: string): Promise<string> {
 async function requireSecret(secret: string, profile: string): Promise<void> {
   const what = `the passphrase file ${secret} of ${profile}`;
   const { uid, mode } = await stat(secret).catch((error: unknown) => {
-    throw new UsageError(`${what} cannot be used: ${messageOf(error)}`, { cause: error });
+    throw new UsageError(`${what} cannot be used: ${reasonOf(error)}`, { cause: error });
   });
   if (!isOurs(uid) || (mode & 0o077) !== 0) {
     throw new UsageError(`${what} can be read by others: "chmod go=" keeps it from them`);

@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { FailedError, messageOf } from '../../shared/errors.ts';
+import { FailedError, reasonOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { KiB, MiB } from '../../shared/sizes.ts';
 import { ExtentList } from './extent-list.ts';
@@ -27,7 +27,7 @@ export async function dataExtents(
 ): Promise<readonly Extent[]> {
   signal.throwIfAborted();
   await using file = await open(path, 'r').catch((error: unknown) => {
-    throw new FailedError(`${printable(path)} cannot be read: ${messageOf(error)}`);
+    throw new FailedError(`${printable(path)} cannot be read: ${reasonOf(error)}`);
   });
   const stats = await file.stat();
   if (stats.isFile() && stats.size !== size) {

@@ -1,7 +1,13 @@
 import { spawn } from 'node:child_process';
 import { chown, mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { FailedError, RefusedError, messageOf, systemCodeOf } from '../../shared/errors.ts';
+import {
+  FailedError,
+  RefusedError,
+  messageOf,
+  reasonOf,
+  systemCodeOf,
+} from '../../shared/errors.ts';
 import { timeInName } from '../../shared/local-time.ts';
 import type { Report } from '../../shared/report.ts';
 import { feed } from '../archive/feed.ts';
@@ -70,7 +76,7 @@ export async function makeNewDirectory(target: string): Promise<void> {
     await mkdir(target, { mode: 0o700 });
   } catch (error) {
     if (systemCodeOf(error) === 'EEXIST') throw new RefusedError(`${target} exists already`);
-    throw new FailedError(`${target} cannot be made: ${messageOf(error)}`, { cause: error });
+    throw new FailedError(`${target} cannot be made: ${reasonOf(error)}`, { cause: error });
   }
 }
 
@@ -101,7 +107,7 @@ async function unpack(
     await closed;
   }
   signal.throwIfAborted();
-  if (failure !== undefined) throw new FailedError(`tar cannot be run: ${messageOf(failure)}`);
+  if (failure !== undefined) throw new FailedError(`tar cannot be run: ${reasonOf(failure)}`);
   if (complaints.isFull) {
     throw new FailedError(`there is no space for dom0's home in ${dirname(target)}`);
   }

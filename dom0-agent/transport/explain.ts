@@ -29,6 +29,7 @@ const REFUSALS: ReadonlySet<FailureCode> = new Set([
   'not-a-directory',
   'not-a-file',
   'permission',
+  'read-only',
   'exists',
   'no-space',
   'version',
@@ -89,10 +90,18 @@ function sentenceFor({ code, untrustedMessage, commandEnd }: Trouble, place: Pla
       return `${name} in ${owner} is not a regular file: name the file of a backup.`;
     case 'permission':
       return `${owner} is not allowed to use the ${what} ${name}: check its owner and permissions.`;
+    case 'read-only':
+      return `The file system of ${name} in ${owner} is read-only: mount it so that it can be written to, or name another ${what}.`;
     case 'exists':
       return `A file of the backup's name is already in ${name} of ${owner}: try again in a moment, or remove it (${message}).`;
     case 'no-space':
       return `There is not enough space in ${name} of ${owner}: free some, or name another ${what} (${message}).`;
+    case 'too-large':
+      return (
+        `The file system of ${name} in ${owner} does not take a file of this size. On a disk with FAT no file ` +
+        'can have 4 GiB: use one with another file system (ext4, btrfs, exFAT), or back up fewer VMs at a time. ' +
+        'If it is none, a limit is set there (`ulimit -f`).'
+      );
     case 'command-failed':
       return `The command in ${owner} failed: ${message}${wordsOf(commandEnd)}.`;
     case 'corrupted':

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { StorageError } from '../../shared/errors.ts';
+import { StorageError, reasonOf } from '../../shared/errors.ts';
 import type { AgentConnector, AgentExit } from './agent-connector.ts';
 
 /** An agent that is told to end has so long, in milliseconds, before it is killed. */
@@ -35,7 +35,7 @@ function started(agent: Agent, program: string): Promise<void> {
   return new Promise((resolve, reject) => {
     agent.once('spawn', resolve);
     agent.once('error', (error) =>
-      reject(new StorageError(`${program} cannot be started: ${error.message}.`)),
+      reject(new StorageError(`${program} cannot be started: ${reasonOf(error)}.`)),
     );
   });
 }

@@ -1,6 +1,12 @@
 import { spawn } from 'node:child_process';
 import type { Service } from '../../protocol/conversation.ts';
-import { messageOf, NotAllowedError, RefusedError, StorageError } from '../../shared/errors.ts';
+import {
+  messageOf,
+  NotAllowedError,
+  reasonOf,
+  RefusedError,
+  StorageError,
+} from '../../shared/errors.ts';
 import { LastWill } from '../../shared/last-will.ts';
 import type { AgentConnector, AgentExit } from './agent-connector.ts';
 
@@ -58,7 +64,7 @@ export function qrexec(vm: string, options: QrexecOptions): AgentConnector {
       client.once('spawn', resolve);
       // Also comes when the signal fires, which is then no news.
       client.on('error', (error) =>
-        reject(new StorageError(`${program} cannot be run: ${error.message}`, { cause: error })),
+        reject(new StorageError(`${program} cannot be run: ${reasonOf(error)}`, { cause: error })),
       );
     });
     return {

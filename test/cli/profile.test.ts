@@ -145,7 +145,7 @@ describe('the file of a profile', () => {
 
   it('must be there', async () => {
     await expect(readProfile('weekly', directory)).rejects.toThrow(
-      /weekly\.conf cannot be used: ENOENT/,
+      /weekly\.conf cannot be used: there is no such file/,
     );
   });
 

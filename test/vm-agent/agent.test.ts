@@ -168,11 +168,11 @@ describe('the agent, storing into a directory of its home,', () => {
     }
   });
 
-  it('reports a limit on the size of files as a full disk', async () => {
+  it('reports a limit on the size of files as such', async () => {
     using home = new Home();
     await using agent = await storing(home, toFile, 'ulimit -f 2048');
     const sending = sendData(agent, 50);
-    expect(await failureOf(agent)).toBe('no-space');
+    expect(await failureOf(agent)).toBe('too-large');
     await expect(sending).rejects.toThrow(ChannelClosedError);
     expect(home.files()).toEqual([]);
   });

@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import {
   DamagedError,
   FailedError,
-  messageOf,
+  reasonOf,
   RefusedError,
   systemCodeOf,
 } from '../../../shared/errors.ts';
@@ -43,7 +43,7 @@ export class StoreFile {
             'make one with `coffer sandbox DIR`',
         );
       }
-      throw new FailedError(`${this.#path} cannot be read: ${messageOf(error)}`);
+      throw new FailedError(`${this.#path} cannot be read: ${reasonOf(error)}`);
     }
   }
 

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 
-import { FailedError, InterruptedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
+import { FailedError, InterruptedError, reasonOf, systemCodeOf } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import { atMost } from '../at-most.ts';
@@ -152,6 +152,6 @@ function explained(error: unknown, call: string, socketPath: string): Error {
       );
     case undefined:
     default:
-      return new FailedError(`qubesd cannot be asked for ${call}: ${messageOf(error)}`);
+      return new FailedError(`qubesd cannot be asked for ${call}: ${reasonOf(error)}`);
   }
 }

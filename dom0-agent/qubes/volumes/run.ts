@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 
-import { FailedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
+import { FailedError, reasonOf, systemCodeOf } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import { sudoProblem } from './sudo-problem.ts';
 
@@ -54,7 +54,7 @@ export function runnerBehind(prefix: readonly string[]): Run {
       throw new FailedError(
         isNotThere(error)
           ? `${first} is not installed here, and coffer needs it for ${program}`
-          : `${program} cannot be run: ${messageOf(error)}`,
+          : `${program} cannot be run: ${reasonOf(error)}`,
       );
     }
   };

@@ -1,0 +1,66 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Box, type Run } from './box.ts';
+
+const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
+const NOBODY = 65534;
+
+/** Backs up `work` into a directory of dom0; `prepare` are the words of a shell before that. */
+function backUp(box: Box, directory: string, prepare: string, user = 0): Run {
+  const words = ['backup', '-q', '-y', '--system', box.directory, '--kdf-cost', '14'];
+  return spawnSync(
+    'setpriv',
+    [
+      ...['--reuid', `${user}`, '--regid', `${user}`, '--clear-groups', 'sh', '-c'],
+      ...[`${prepare}; exec "$@"`, 'sh', COFFER, ...words, '-p', box.passphraseFile, directory],
+      'work',
+    ],
+    { encoding: 'utf8', env: { ...process.env, HOME: '/' } },
+  );
+}
+
+describe('a directory for backups', () => {
+  it('may be one that can be written to and not be read', async () => {
+    const box = await Box.full();
+    const drop = join(box.directory, 'drop');
+    execFileSync('chown', ['-R', `${NOBODY}`, box.directory]);
+    mkdirSync(drop);
+    chownSync(drop, NOBODY, NOBODY);
+    chmodSync(drop, 0o333);
+    const run = backUp(box, drop, ':', NOBODY);
+    expect(run, run.stderr).toMatchObject({ status: 0 });
+    const [name = ''] = readdirSync(drop);
+    const verified = box.coffer(['verify', ...box.secret, join(drop, name)]);
+    expect(verified, verified.stderr).toMatchObject({ status: 0 });
+  });
+
+  it('is said to be on a read-only file system where it is', async () => {
+    const box = await Box.full();
+    const directory = join(box.directory, 'ro');
+    mkdirSync(directory);
+    const mounted = `mount -t tmpfs -o ro none '${directory}'`;
+    const words = ['backup', '-q', '-y', '--system', box.directory, '--kdf-cost', '14'];
+    const run = spawnSync(
+      'unshare',
+      [
+        ...['-m', 'sh', '-c', `mount --make-rprivate /; ${mounted}; exec "$@"`, 'sh', COFFER],
+        ...[...words, '-p', box.passphraseFile, directory, 'work'],
+      ],
+      { encoding: 'utf8' },
+    );
+    expect(run).toMatchObject({ status: 5 });
+    expect(run.stderr).toMatch(/^coffer: The file system of .*\/ro in dom0 is read-only: mount it/);
+  });
+
+  it('is said not to take so large a file, and FAT to be the usual reason', async () => {
+    const box = await Box.full();
+    const directory = join(box.directory, 'out');
+    mkdirSync(directory);
+    const run = backUp(box, directory, 'ulimit -f 100');
+    expect(run).toMatchObject({ status: 4 });
+    expect(run.stderr).toMatch(/does not take a file of this size.*FAT.*4 GiB.*ulimit -f/);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+});

@@ -1,0 +1,75 @@
+import { mkdtemp, open, readFile, readdir, rm, rmdir, symlink } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { messageOf, reasonOf } from '../../shared/errors.ts';
+import { problemOf } from '../../shared/storage-problem.ts';
+import { systemWordsOf } from '../../shared/system-words.ts';
+
+const thrownBy = (step: Promise<unknown>): Promise<unknown> =>
+  step.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+
+describe('an error of the operating system', () => {
+  it('is told in plain words, with the file it is about', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'coffer-words-'));
+    try {
+      const loop = join(directory, 'loop');
+      await symlink(loop, loop);
+      const long = join(directory, 'x'.repeat(300));
+      for (const [step, words] of [
+        [
+          readFile(join(directory, 'none')),
+          `there is no such file or directory (${directory}/none)`,
+        ],
+        [readFile(loop), `symbolic links lead in a circle (${loop})`],
+        [readFile(long), `the name is too long (${long})`],
+        [
+          readdir('/proc/self/stat'),
+          'what should be a directory on the way to it is none (/proc/self/stat)',
+        ],
+        [open(directory, 'w'), `it is a directory (${directory})`],
+        [rmdir(directory), `the directory is not empty (${directory})`],
+      ] as const) {
+        const error = await thrownBy(step);
+        expect(messageOf(error)).toBe(words);
+        expect(reasonOf(error)).toBe(words.replace(/ \(.*\)$/, ''));
+        expect(problemOf(error).message).not.toMatch(/E[A-Z]{3,}/);
+      }
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+
+  it.each([
+    ...[
+      'EACCES',
+      'EROFS',
+      'EFBIG',
+      'ENOSPC',
+      'EDQUOT',
+      'EMFILE',
+      'ENFILE',
+      'EIO',
+      'ENXIO',
+      'ENOTCONN',
+    ],
+    ...['ESTALE', 'EBUSY', 'ENOMEM', 'EPERM', 'EXDEV', 'EPIPE', 'EAGAIN', 'ECONNREFUSED', 'ENODEV'],
+  ])('has words: %s', (code) => {
+    expect(constants.errno).toHaveProperty(code);
+    const error = Object.assign(new Error(`${code}: raw, write`), { code });
+    expect(systemWordsOf(error)).toMatch(/^[a-z ,-]+$/);
+    expect(messageOf(error)).toBe(systemWordsOf(error));
+  });
+
+  it('keeps its own words where there are none better, and nothing else is touched', () => {
+    const odd = Object.assign(new Error('EUCLEAN: structure needs cleaning'), { code: 'EUCLEAN' });
+    expect(messageOf(odd)).toBe('EUCLEAN: structure needs cleaning');
+    expect(messageOf(Object.assign(new Error('x'), { code: 'toString' }))).toBe('x');
+    expect(messageOf(new Error('my own words'))).toBe('my own words');
+    expect(messageOf('thrown text')).toBe('thrown text');
+  });
+});
