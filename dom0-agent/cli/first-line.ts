@@ -2,7 +2,7 @@ import { constants, createReadStream, fstatSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { stdin } from 'node:process';
 import { type Readable, addAbortSignal } from 'node:stream';
-import { RefusedError, messageOf } from '../../shared/errors.ts';
+import { RefusedError, reasonOf } from '../../shared/errors.ts';
 import { KiB } from '../../shared/sizes.ts';
 
 const LINE_FEED = 0x0a;
@@ -20,7 +20,7 @@ export async function firstLineOf(source: string, signal: AbortSignal): Promise<
     return lineOf(await beginningOf(addAbortSignal(signal, input)));
   } catch (error) {
     signal.throwIfAborted();
-    throw new RefusedError(`the passphrase file ${source} cannot be read: ${messageOf(error)}`, {
+    throw new RefusedError(`the passphrase file ${source} cannot be read: ${reasonOf(error)}`, {
       cause: error,
     });
   }
