@@ -50,8 +50,8 @@ async function requireRoot(prefix: readonly string[], unreadable: string): Promi
     await runnerBehind(prefix)('tar', ['--version']);
   } catch (error) {
     throw new RefusedError(
-      `dom0's home holds what only root can read, ${printable(unreadable)}, and ` +
-        `${messageOf(error)}: give that file to the user, or leave the home out with -x dom0`,
+      `dom0's home holds ${printable(unreadable)}, which only root can read, and ` +
+        `${messageOf(error)}: mend that, or leave the home out with -x dom0`,
       { cause: error },
     );
   }

@@ -46,7 +46,7 @@ export async function restoreHome(
     if (owner !== undefined) await chown(target, owner.uid, owner.gid);
     const missing = await unpack(innerTar, target, owner, signal);
     if (missing.length > 0 && (await readdir(target)).length === 0) {
-      throw new FailedError(`dom0's home cannot be unpacked: ${missing.join('; ')}`);
+      throw new FailedError(`nothing could be unpacked: ${missing.join('; ')}`);
     }
     await dropSetuid(target);
     return [...missing, ...(await sync(target))];

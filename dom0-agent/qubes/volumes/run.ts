@@ -44,7 +44,8 @@ export function runnerBehind(prefix: readonly string[]): Run {
       ]);
       if (status === 0) return output;
       const refusal = prefix.length === 0 ? undefined : sudoProblem(complaint);
-      if (refusal !== undefined) throw new FailedError(`${program} cannot be run: ${refusal}`);
+      if (refusal !== undefined)
+        throw new FailedError(`${program} cannot be run as root: ${refusal}`);
       throw new FailedError(
         `"${[program, ...args].join(' ')}" failed (${status}): ` +
           printable(complaint.trim().replace(/\s+/g, ' ') || 'it said nothing'),

@@ -170,7 +170,7 @@ describe('the root process', () => {
     writeFileSync(script, '#!/bin/sh\necho "sudo: a password is required" >&2; exit 1\n');
     chmodSync(script, 0o755);
     const refused = openImageAsRoot([script, ...readVolume], path, LABEL, never);
-    await expect(refused).rejects.toThrow(/as root: sudo fails, since it asks for a password/);
+    await expect(refused).rejects.toThrow(/as root: sudo asks for a password/);
   });
 
   it('ends when coffer is stopped in the middle', async () => {

@@ -1,0 +1,224 @@
+import { type SpawnSyncReturns, execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { Box } from './box.ts';
+
+/** In dom0 it is an ordinary user who calls; tests that run as root become another. */
+const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+
+let box: Box;
+let coffer: string;
+beforeEach(async () => {
+  box = await Box.full();
+  // Wherever the clone is, others may not get there.
+  coffer = join(box.directory, 'bin/coffer');
+  mkdirSync(join(box.directory, 'bin'));
+  copyFileSync(new URL('../../dist/coffer', import.meta.url), coffer);
+  chmodSync(coffer, 0o755);
+  useSudo('echo "sudo: a password is required" >&2; exit 1');
+});
+
+function useSudo(script: string): void {
+  writeFileSync(join(box.directory, 'bin/sudo'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+}
+
+/** What the system is made of belongs to its user. */
+function giveToUser(): void {
+  const owner = `${user.uid ?? ''}:${user.gid ?? ''}`;
+  execFileSync('chown', ['-R', '--no-dereference', owner, box.directory]);
+}
+
+function command(args: readonly string[]): string[] {
+  const [name = '', ...rest] = args;
+  const cheap = name === 'backup' ? ['--kdf-cost', '14'] : [];
+  return [coffer, name, '--system', box.directory, ...box.secret, ...cheap, ...rest];
+}
+
+function environment(): NodeJS.ProcessEnv {
+  return { PATH: `${join(box.directory, 'bin')}:${process.env['PATH'] ?? ''}`, HOME: '/' };
+}
+
+function run(...args: string[]): SpawnSyncReturns<string> {
+  giveToUser();
+  const [program = '', ...rest] = command(args);
+  return spawnSync(program, rest, { ...user, encoding: 'utf8', env: environment() });
+}
+
+/** Backs up dom0's home and vault into dom0; gives the file. */
+function backUp(): string {
+  mkdirSync(join(box.directory, 'kept'), { recursive: true });
+  const made = run('backup', '-y', join(box.directory, 'kept'), 'dom0', 'vault');
+  expect(made.status, made.stderr).toBe(0);
+  return join(box.directory, 'kept', readdirSync(join(box.directory, 'kept'))[0] ?? '');
+}
+
+/** As Go's module cache has it. */
+function addReadOnlyDirectory(): void {
+  mkdirSync(join(box.home, 'go/mod'), { recursive: true });
+  writeFileSync(join(box.home, 'go/mod/file'), 'x', { mode: 0o444 });
+  for (const directory of ['go/mod', 'go']) chmodSync(join(box.home, directory), 0o555);
+}
+
+const restoredHomes = () => readdirSync(box.home).filter((name) => name.includes('home-restore-'));
+
+describe('a home that its user cannot read whole', () => {
+  beforeEach(() => writeFileSync(join(box.home, 'closed'), 'x', { mode: 0 }));
+
+  it('and sudo does not help: is refused before anything was done, and says why', () => {
+    const old = join(box.directory, 'old');
+    writeFileSync(old, 'the old backup');
+    for (const to of [[box.directory], ['--command', `cat >${old}`]]) {
+      const refused = run('backup', '-y', '--json', ...to, 'dom0');
+      expect(refused.status).toBe(5);
+      expect(JSON.parse(refused.stdout)).toMatchObject({ ok: false, exitStatus: 5 });
+      expect(refused.stderr).toMatch(/home holds .*\/closed, which only root can read/);
+      expect(refused.stderr).toMatch(/sudo asks for a password/);
+      expect(refused.stderr).toMatch(/-x dom0/);
+    }
+    expect(readFileSync(old, 'utf8')).toBe('the old backup');
+    expect(readdirSync(box.directory).filter((name) => name.startsWith('qubes-backup'))).toEqual(
+      [],
+    );
+  });
+
+  it('left out as the refusal says, lets the rest be backed up', () => {
+    expect(run('backup', '-y', box.directory, '-x', 'dom0', '-x', 'debian').status).toBe(0);
+  });
+
+  it('nor can root: fails in its row, the rest is stored, and the status is no success', () => {
+    useSudo('shift 2; exec "$@"');
+    const made = run('backup', '-y', '--json', box.directory, 'dom0', 'vault');
+    expect(made.status).toBe(1);
+    const why = 'not all of its home could be read: closed: Cannot open: Permission denied';
+    const result = JSON.parse(made.stdout) as { path: string; qubes: unknown[] };
+    expect(result).toMatchObject({
+      ok: false,
+      qubes: [{ name: 'vault' }, { name: 'dom0', failure: why }],
+    });
+    expect(result.qubes[0]).not.toHaveProperty('failure');
+    const said = run('backup', '-y', box.directory, 'dom0').stdout;
+    expect(said).toMatch(/^dom0 .* failed: not all of its home could be read: closed: /m);
+    expect(said).toMatch(/^Not everything was backed up: dom0 failed/m);
+    expect(run('verify', result.path).status).toBe(0);
+  });
+});
+
+describe('the size of a home', () => {
+  it('counts in the total, the list and the plan of a restore', () => {
+    execFileSync('dd', [
+      'if=/dev/urandom',
+      `of=${box.home}/large`,
+      'bs=1M',
+      'count=3',
+      'status=none',
+    ]);
+    const made = run('backup', '-y', box.directory, 'dom0');
+    expect(made.stdout).toMatch(/^dom0 +home .* 3(\.\d+)? MiB/m);
+    expect(made.stdout).toMatch(/^3(\.\d+)? MiB in all/m);
+    const [name = ''] = readdirSync(box.directory).filter((each) => each.startsWith('qubes-'));
+    const backup = join(box.directory, name);
+    expect(run('list', backup).stdout).toMatch(/^dom0 +home .* 3(\.\d+)? MiB$/m);
+    expect(run('restore', '-y', backup).stdout).toMatch(
+      /^dom0 +a new directory +home +3(\.\d+)? MiB$/m,
+    );
+  });
+});
+
+describe('a home with a read-only directory', () => {
+  it('of a backup that is damaged leaves nothing, and the damage is what is told', () => {
+    addReadOnlyDirectory();
+    const backup = backUp();
+    const bytes = readFileSync(backup);
+    const manifest = bytes.indexOf('manifest.000\0');
+    bytes[manifest + 600] = (bytes[manifest + 600] ?? 0) ^ 1;
+    const damaged = join(box.directory, 'damaged');
+    writeFileSync(damaged, bytes);
+    // As a stream, so that the home comes before the damage shows.
+    const failed = run('restore', '-y', '--command', `cat ${damaged}`, 'dom0');
+    expect(failed.stderr).toMatch(/manifest.000 in the backup was damaged or tampered with/);
+    expect(failed.stderr).not.toMatch(/left over/);
+    expect(failed.status).toBe(3);
+    expect(restoredHomes()).toEqual([]);
+
+    expect(run('restore', '-y', backup, 'dom0').status).toBe(0);
+    const [restored = ''] = restoredHomes();
+    expect(statSync(join(box.home, restored, 'go/mod')).mode & 0o777).toBe(0o555);
+  });
+
+  it.each([
+    ['interrupted', 'SIGINT', 130],
+    ['killed', 'SIGKILL', null],
+  ] as const)('whose restore is %s leaves nothing', async (_, signal, status) => {
+    addReadOnlyDirectory();
+    execFileSync('dd', [
+      'if=/dev/urandom',
+      `of=${box.home}/zz`,
+      'bs=1M',
+      'count=30',
+      'status=none',
+    ]);
+    const backup = backUp();
+    const half = `head -c 29000000 ${backup}; exec sleep 600`;
+    const [program = '', ...args] = command(['restore', '-y', '--command', half, 'dom0']);
+    const restoring = spawn(program, args, { ...user, stdio: 'ignore', env: environment() });
+    const ended = new Promise((resolve) => restoring.once('close', resolve));
+    const unpacked = () =>
+      restoredHomes().some((name) => existsSync(join(box.home, name, 'go/mod')));
+    while (!unpacked()) await sleep(20);
+    restoring.kill(signal);
+    expect(await ended).toBe(status);
+    // One that is killed is cleaned up after by another.
+    while (restoredHomes().length > 0) await sleep(20);
+  });
+});
+
+describe('what a killed restore has left', () => {
+  it('is a warning where it cannot be removed, and the next restore goes on', () => {
+    const backup = backUp();
+    mkdirSync(join(box.home, '.home-restore-coffer.1.1.0123abcd'));
+    chmodSync(box.home, 0o555);
+    const restored = run('restore', '-y', '--json', '--rename-conflicting', backup, 'vault');
+    chmodSync(box.home, 0o755);
+    expect(restored.status, restored.stderr).toBe(0);
+    expect(restored.stderr).toMatch(
+      /warning: .*left over: .*\.home-restore-coffer\.1\.1\.0123abcd/,
+    );
+    const result = JSON.parse(restored.stdout) as { warnings: string[] };
+    expect(result.warnings.join()).toMatch(/left over/);
+  });
+});
+
+describe('a home of which not everything can be made', () => {
+  it('is restored in part: what was unpacked stays, what is missing is told, the status is 1', () => {
+    execFileSync('dd', ['if=/dev/urandom', `of=${box.home}/zz`, 'bs=1M', 'count=3', 'status=none']);
+    const backup = backUp();
+    giveToUser();
+    const limited = [
+      '-c',
+      'ulimit -f 2000; exec "$@"',
+      'sh',
+      ...command(['restore', '-y', backup, 'dom0']),
+    ];
+    const { status, stdout } = spawnSync('bash', limited, {
+      ...user,
+      ...{ encoding: 'utf8', env: environment() },
+    });
+    expect(stdout).toMatch(
+      /^dom0 +restored in part .* its home is in .*; tar was ended by SIGXFSZ/m,
+    );
+    expect(stdout).toMatch(/^Restored, but dom0 only in part/m);
+    expect(status).toBe(1);
+    expect(restoredHomes()).toHaveLength(1);
+  });
+});
