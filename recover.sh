@@ -8,6 +8,13 @@
 # was checked is decrypted, decompressed and unpacked. So TMPDIR needs room for a part (64 MiB at
 # most) and for the lists (about a kilobyte a part).
 #
+# A backup that is authentic may still have been made by a system that an attacker held. So
+# everything is unpacked in a new directory of its own, from where only plain files of the few paths
+# that coffer writes, and the tree of dom0's home without devices, are moved to their places.
+#
+# Some awk, head and sed (those of busybox) do not tell when they could not write. So what goes into a
+# file goes through `keep`, which does; and lists end with a line that tells that they are whole.
+#
 # The passphrase and the keys go through pipes, and are in no file and no argument, but for one
 # thing that openssl leaves no other way for: while a part is decrypted, the key of that part alone
 # is among the arguments of `openssl enc`, where other users of this system could see it.
@@ -17,8 +24,9 @@ usage='usage: recover.sh [-p FILE] BACKUP                        list what is in
 
 WHAT is a file as it is listed (vm5/private.img), a directory (vm5) or the name of a VM;
 everything when there is none. The passphrase is asked for, or is the first line of FILE
-(- is standard input). In the end the status is 0 when all is well, 2 for a wrong command line,
-3 for a wrong passphrase or a damaged or incomplete backup, 130 after an interruption, 1 else.'
+(- is standard input), byte for byte. In the end the status is 0 when all is well, 2 for a wrong
+command line, 3 for a wrong passphrase or a damaged or incomplete backup, 130 after an interruption,
+1 else: no space, a program that is missing, another format.'
 
 set -u
 umask 077
@@ -29,20 +37,22 @@ unset TAR_OPTIONS GZIP BZIP BZIP2 XZ_OPT XZ_DEFAULTS
 readonly FAILED=1 USAGE=2 DAMAGED=3 INTERRUPTED=130
 by_hand='single files may still be whole, and docs/recovery.md tells how to get at them by hand'
 
-work='' partial='' terminal=''
+work='' partial='' terminal='' progress=''
 
 main() {
   read_arguments "$@"
   check_programs
   trap clean_up EXIT
   heed_signals
-  work=$(mktemp -d) || die $FAILED 'there is no room for temporary files: set TMPDIR'
+  make_work_directory
+  recognise_format
   index_members
   read_header
   read_passphrase
   derive_root_key
   check_header
   check_manifest
+  check_what_follows
   read_vms
   if [ -z "$output" ]; then list_files; else recover_files "$@"; fi
 }
@@ -59,7 +69,8 @@ read_arguments() {
   shift $((OPTIND - 1))
   [ -n "${1-}" ] || die_of_usage
   backup=$1 output=''
-  if [ ! -f "$backup" ] || [ ! -r "$backup" ]; then
+  [ ! -d "$backup" ] || die $USAGE "$backup is a directory: the backup is a file"
+  if [ ! -e "$backup" ] || [ ! -r "$backup" ]; then
     die $USAGE "there is no file $backup that can be read"
   fi
   # A name that begins with a dash, or is a number, must not look like something else.
@@ -70,6 +81,10 @@ read_arguments() {
 }
 
 check_programs() {
+  for program in awk cat chmod cmp dd find head mkdir mkfifo mktemp mv od openssl rm sed tail tar tr wc; do
+    command -v "$program" >/dev/null 2>&1 ||
+      die $FAILED "the program $program is needed, and is not on this system"
+  done
   case $(openssl version 2>/dev/null) in
     'OpenSSL '[3-9].*) ;;
     *) die $FAILED 'OpenSSL 3.0 or newer is needed' ;;
@@ -85,18 +100,78 @@ check_programs() {
   esac
 }
 
+### Temporary files ###
+
+make_work_directory() {
+  temporary=${TMPDIR:-/tmp}
+  if [ ! -d "$temporary" ] || [ ! -w "$temporary" ]; then
+    die $FAILED "temporary files cannot be made in $temporary: set TMPDIR to another directory"
+  fi
+  work=$(mktemp -d 2>/dev/null) || no_space
+}
+
+# Writes standard input to $work/$1. It is the end of pipelines, whose status its own is.
+keep() {
+  { cat >"$work/$1"; } 2>/dev/null || no_space
+}
+
+# Whether the directory $1 takes one more file, of 64 KiB.
+has_room() {
+  head -c 65536 /dev/zero | cat >"$1/room" && rm -f "$1/room"
+} 2>/dev/null
+
+no_space() {
+  die $FAILED "there is no space in $temporary for temporary files: set TMPDIR to a directory with more"
+}
+
 ### The list of members ###
+
+# Tells other backups from one in the format coffer-1. Nothing here is authentic yet.
+recognise_format() {
+  [ -n "$(head -c 1 <"$backup" | tr '\000' 0)" ] || die $DAMAGED "$backup is empty"
+  first=$(beginning_of_backup | tar --list --quoting-style=escape --file - 2>/dev/null | head -n 1)
+  [ "$first" != qubes.xml.000 ] || other_format 2
+  header=$(beginning_of_backup |
+    tar --extract --to-stdout --occurrence=1 --file - -- backup-header 2>/dev/null |
+    tr -cd '\040-\176\n')
+  for version in 2 3 4; do
+    case "
+$header
+" in *"
+version=$version
+"*) other_format $version ;; esac
+  done
+  case $header in
+    'format=coffer-1
+'*) ;;
+    *) not_ours ;;
+  esac
+}
+
+# Its header is in there. What is behind it, cut off, does not matter.
+beginning_of_backup() {
+  head -c 20480 <"$backup"
+}
+
+other_format() {
+  die $FAILED "$backup is a backup in the format $1 of Qubes, which recover.sh does not read:" \
+    "docs/recovery.md tells, under \"Format $1\", how to recover it by hand"
+}
+
+not_ours() {
+  die $DAMAGED "$backup does not begin as a coffer-1 backup does: it is something else, or damaged there"
+}
 
 # Writes `name size block` of every member but the .hmac ones to $work/index, and the MACs that the
 # backup claims for them to $work/macs. Nothing here is authentic yet, but it is known that the
 # members lie one behind the other, each followed by its .hmac, from the beginning to the end.
 index_members() {
-  printf 'backup-header\000' >"$work/beginning"
-  head -c 14 "$backup" | cmp -s - "$work/beginning" || not_ours
+  printf 'backup-header\000' | keep beginning || exit $FAILED
+  head -c 14 <"$backup" | cmp -s - "$work/beginning" || not_ours
   tar --list --verbose --block-number --numeric-owner --quoting-style=escape --force-local \
-    --file "$backup" 2>/dev/null | awk -v problem="$work/problem" -v end="$work/end" '
+    --file "$backup" 2>/dev/null | awk '
     function bad() {
-      print "it is cut short or damaged " (last == "" ? "at its beginning" : "after " last) >problem
+      print "bad", last == "" ? "at its beginning" : "after " last
       failed = 1
       exit 1
     }
@@ -113,13 +188,34 @@ index_members() {
     END {
       if (failed) exit 1
       if (!ended || NR < 7 || NR % 2 == 0) bad()
-      printf "%.0f\n", block >end
-    }' >"$work/index" || damaged "$(cat "$work/problem"); $by_hand"
-  read -r end <"$work/end"
-  [ "$(dd if="$backup" bs=512 skip="$end" count=3 2>/dev/null | wc -c)" -eq 1024 ] ||
-    damaged 'it does not end where it should: it is cut short, or longer'
-  tar --extract --to-stdout --force-local --file "$backup" --wildcards '*.hmac' \
-    >"$work/macs" 2>/dev/null || damaged 'it is cut short'
+      printf "end %.0f\n", block
+    }' | keep index || exit $FAILED
+  read -r verdict end <<END
+$(tail -n 1 "$work/index")
+END
+  case $verdict in
+    end) ;;
+    bad) damaged "it is cut short or damaged $end; $by_hand" ;;
+    *) die $FAILED 'awk cannot read the list of members' ;;
+  esac
+  if [ "$(blocks_from "$end" | head -c 1024 | wc -c)" -ne 1024 ] ||
+    [ "$(blocks_from "$end" | head -c 1024 | tr -d '\000' | wc -c)" -ne 0 ]; then
+    damaged 'it is cut short, or damaged at its end'
+  fi
+  {
+    tar --extract --to-stdout --force-local --file "$backup" --wildcards -- '*.hmac' 2>/dev/null ||
+      echo failed
+  } | keep macs || exit $FAILED
+  [ "$(tail -n 1 "$work/macs")" != failed ] || damaged "it is cut short, or cannot be read; $by_hand"
+}
+
+# Writes the backup from the block $1 of 512 bytes on.
+blocks_from() {
+  {
+    # Moves the offset from which cat reads on.
+    dd bs=512 skip="$1" count=0
+    cat
+  } <"$backup" 2>/dev/null
 }
 
 ### The header and the keys ###
@@ -129,8 +225,7 @@ index_members() {
 read_header() {
   read -r name size block <"$work/index"
   if [ "$name" != backup-header ] || [ "$size" -gt 4096 ]; then not_ours; fi
-  fetch "$block" "$size"
-  [ "$(head -n 1 "$work/part")" = format=coffer-1 ] || not_ours
+  fetch "$name" "$size" "$block"
   exec 3<"$work/part"
   header=''
   header_value format coffer-1
@@ -160,8 +255,8 @@ read_header() {
   part_size=$value
   exec 3<&-
   printf '%s' "$header" | cmp -s - "$work/part" || damaged 'its header is not as coffer writes it'
-  [ "$filter" = none ] || command -v "$filter" >/dev/null ||
-    die $FAILED "the program $filter is needed for this backup"
+  [ "$filter" = none ] || command -v "$filter" >/dev/null 2>&1 ||
+    die $FAILED "the program $filter is needed for this backup, and is not on this system"
 }
 
 # Sets value to that of the next line of the header, which must have the key $1. If there are more
@@ -193,42 +288,60 @@ is_hex() {
   case $1 in *[!0-9a-f]*) return 1 ;; esac
 }
 
-# Sets passphrase: the first line of the file, or asked for.
+# Sets passphrase to the bytes that count, as escapes for printf %b: a variable cannot hold all bytes.
 read_passphrase() {
-  passphrase=''
   case $passphrase_file in
     '') ask_passphrase ;;
-    -) IFS= read -r passphrase ;;
+    -) passphrase=$(first_line) ;;
     *)
-      [ -r "$passphrase_file" ] || die $USAGE "the passphrase file $passphrase_file cannot be read"
-      IFS= read -r passphrase <"$passphrase_file"
+      if [ -d "$passphrase_file" ] || [ ! -r "$passphrase_file" ]; then
+        die $USAGE "the passphrase file $passphrase_file cannot be read"
+      fi
+      passphrase=$(first_line <"$passphrase_file")
       ;;
   esac
-  carriage_return=$(printf '\r')
-  passphrase=${passphrase%"$carriage_return"}
+  # The end of the line is none of it, be it that of Unix or of Windows.
+  passphrase=${passphrase%'\0012'}
+  passphrase=${passphrase%'\0015'}
   [ -n "$passphrase" ] || die $USAGE 'the passphrase is empty'
-  # What openssl reads at most; it would cut off the rest without a word.
-  [ ${#passphrase} -le 1000 ] || die $FAILED 'openssl takes a passphrase of 1000 bytes at most'
+  case $passphrase in
+    *'\0000'*) die $USAGE 'the passphrase holds a NUL, with which no backup is made' ;;
+  esac
+  # openssl reads little more at a time, and would cut off the rest without a word.
+  [ ${#passphrase} -le 5000 ] ||
+    die $USAGE 'the passphrase has more than 1000 bytes, with which no backup is made'
+}
+
+# Writes the first line of standard input, or enough of it to see that it is too long, as escapes.
+first_line() {
+  head -n 1 | head -c 1003 | escape
+}
+
+escape() {
+  od -An -v -to1 | tr -d '\n' | sed 's/ \{1,\}/\\0/g'
 }
 
 ask_passphrase() {
   terminal=$(stty -g </dev/tty 2>/dev/null) ||
-    die $USAGE 'there is no terminal to ask for the passphrase: use -p FILE'
+    die $USAGE 'there is no terminal (or no stty) to ask for the passphrase: use -p FILE'
   printf 'Passphrase: ' >/dev/tty
   stty -echo </dev/tty
   IFS= read -r passphrase </dev/tty
   stty "$terminal" </dev/tty
   terminal=''
   printf '\n' >/dev/tty
+  passphrase=$(printf '%s' "$passphrase" | escape)
 }
 
 # Sets root, 64 bytes in hex. openssl wants to be allowed the memory: 128 bytes * N * r, and some.
 derive_root_key() {
-  root=$(printf '%s\n' "$passphrase" |
-    openssl pkeyutl -kdf scrypt -kdflen 64 -pkeyopt_passin pass:stdin -pkeyopt "hexsalt:$salt" \
-      -pkeyopt "N:$n" -pkeyopt r:8 -pkeyopt p:1 -pkeyopt "maxmem_bytes:$((n * 2048))" \
-      2>"$work/problem" | to_hex)
-  is_hex "$root" 128 || die $FAILED "openssl cannot derive the key: $(tail -n 1 "$work/problem")"
+  root=$({
+    printf '%b\n' "$passphrase" |
+      openssl pkeyutl -kdf scrypt -kdflen 64 -pkeyopt_passin pass:stdin -pkeyopt "hexsalt:$salt" \
+        -pkeyopt "N:$n" -pkeyopt r:8 -pkeyopt p:1 -pkeyopt "maxmem_bytes:$((n * 2048))"
+  } 2>"$work/problem" | to_hex)
+  is_hex "$root" 128 ||
+    die $FAILED "openssl cannot derive the key, for which it needs $((n / 1024)) MiB of memory: $(tail -n 1 "$work/problem")"
   passphrase=''
 }
 
@@ -249,7 +362,7 @@ expand() {
 # -macopt` would show the key to all who look.
 derive_member_keys() {
   keys=$({ expand mac 64 "$1" && expand enc 48 "$1"; } | od -An -v -tx1 | awk '
-    function xor(a, b,   bit, result) {
+    function exclusive_or(a, b,   bit, result) {
       for (bit = 1; bit < 256; bit *= 2)
         if (int(a / bit) % 2 != int(b / bit) % 2) result += bit
       return result
@@ -258,7 +371,7 @@ derive_member_keys() {
       return 16 * (index(digits, substr(hex, 1, 1)) - 1) + index(digits, substr(hex, 2)) - 1
     }
     function block(pad,   i, text) {
-      for (i = 0; i < 128; i++) text = text sprintf("\\0%03o", xor(i < 64 ? value(byte[i]) : 0, pad))
+      for (i = 0; i < 128; i++) text = text sprintf("\\0%03o", exclusive_or(i < 64 ? value(byte[i]) : 0, pad))
       return text
     }
     function hex(from, to,   i, text) {
@@ -298,18 +411,15 @@ check_header() {
 
 ### Parts ###
 
-# Copies the $2 bytes behind the tar header in block $1 to $work/part.
+# Copies the member $1, of $2 bytes, whose tar header is in block $3, to $work/part.
 fetch() {
-  {
-    # Moves the offset from which head reads on.
-    dd bs=512 skip="$(($1 + 1))" count=0 2>/dev/null
-    head -c "$2"
-  } <"$backup" >"$work/part"
+  blocks_from "$(($3 + 1))" | head -c "$2" | keep part || exit $FAILED
+  [ "$(wc -c <"$work/part")" -eq "$2" ] || die $FAILED "$1 cannot be read from the disk with the backup"
 }
 
-# Copies the member $1, of $2 bytes, in block $3, to $work/part. Its MAC must be $4.
+# The same for a member whose MAC must be $4.
 fetch_checked() {
-  fetch "$3" "$2"
+  fetch "$1" "$2" "$3"
   derive_member_keys "$1"
   compute_mac
   [ "$mac" = "$4" ] ||
@@ -321,124 +431,176 @@ decrypt() {
   if [ "$encrypted" = False ]; then
     cat "$work/part"
   else
-    openssl enc -d -aes-256-ctr -K "$key" -iv "$counter" -in "$work/part" 2>/dev/null
-  fi
+    openssl enc -d -aes-256-ctr -K "$key" -iv "$counter" -in "$work/part"
+  fi 2>/dev/null
 }
 
 decompress() {
   if [ "$filter" = none ]; then cat; else "$filter" -d -c; fi
 }
 
-# Writes the stream of a file, whose $1 parts come next from descriptor 3, to descriptor 4. Ends
-# early when nobody takes it.
+# Writes the stream of the file $1, whose $2 parts of $3 bytes in all come next from descriptor 3, to
+# descriptor 4. Ends early when nobody takes it.
 feed() {
-  fed=0
-  while [ "$fed" -lt "$1" ]; do
+  fed=0 fed_bytes=0
+  while [ "$fed" -lt "$2" ]; do
     read -r name size block stated <&3
     fetch_checked "$name" "$size" "$block" "$stated"
     decrypt >&4 || return 0
-    fed=$((fed + 1))
+    fed=$((fed + 1)) fed_bytes=$((fed_bytes + size))
+    [ "$2" -eq 1 ] || show_progress "$1: $((fed_bytes / 1048576)) of $(($3 / 1048576)) MiB"
   done
+}
+
+# On a terminal only: a line that is written again and again.
+show_progress() {
+  [ -t 2 ] || return 0
+  progress=shown
+  printf '\r%s ' "$1" >&2
+}
+
+end_progress() {
+  [ -z "$progress" ] || printf '\r%70s\r' '' >&2
+  progress=''
 }
 
 ### The manifest and qubes.xml ###
 
 # Holds all that index_members found against the manifest: the manifest that such members would have
-# must be the one that is there. Writes a line `path parts bytes` for every file to $work/files, and a
-# line `name size block mac` for every part to $work/parts.
+# must be the one that is there. From then on $work/manifest is what tells of files and parts.
 check_manifest() {
-  paste -d ' ' "$work/index" "$work/macs" >"$work/members"
-  manifest=$(tail -n 1 "$work/members")
-  case $manifest in
-    'manifest.000 '*) ;;
-    *) damaged "it is incomplete: there is no manifest at its end; $by_hand" ;;
+  read -r name size block <<END
+$(tail -n 2 "$work/index")
+END
+  [ "$name" = manifest.000 ] || damaged "it is incomplete: there is no manifest at its end; $by_hand"
+  expect_manifest | keep expected || exit $FAILED
+  case $(tail -n 1 "$work/expected") in
+    'total '*) ;;
+    'bad path '*)
+      path=$(sed -n 's/^bad path //p' "$work/expected")
+      die $DAMAGED "the backup holds $path, and coffer writes no such path"
+      ;;
+    'bad '*) damaged "a member is not where it should be; $by_hand" ;;
+    *) die $FAILED 'awk cannot read the list of members' ;;
   esac
-  expect_manifest || damaged "a member is not where it should be; $by_hand"
-  printf '%s\n' "$manifest" >"$work/wanted"
-  unpack_small manifest 1 >"$work/manifest"
+  printf '%s\n' "manifest 1 $size" "$name $size $block $(tail -n 1 "$work/macs")" | keep wanted ||
+    exit $FAILED
+  unpack_small manifest
   cmp -s "$work/manifest" "$work/expected" && return
-  differing=$(diff "$work/manifest" "$work/expected" |
-    sed -n 's/^[<>] member \([^ ]*\) .*/\1/p' | head -n 1)
+  differing=$(awk '
+    FNR == NR { expected[FNR] = $0; next }
+    $0 != expected[FNR] { if ($1 == "member") print $2; exit }' "$work/expected" "$work/manifest")
   damaged "it does not agree with its manifest, first at ${differing:-the end}; $by_hand"
 }
 
+# The paths are those that coffer writes: none can leave a directory, look like an option or lie
+# inside another.
 expect_manifest() {
-  awk -v expected="$work/expected" -v files="$work/files" -v parts="$work/parts" \
-    -v part_size="$part_size" '
+  awk -v macs="$work/macs" -v part_size="$part_size" '
+    function bad(what) { print "bad", what; failed = 1; exit 1 }
     function end_of_file() {
       if (count == 0) return
-      print path, count, bytes >files
       list = list "file " path " " count " " bytes "\n"
       number_of_files++
     }
-    BEGIN { OFMT = CONVFMT = "%.0f"; print "coffer-1 manifest" >expected }
-    NF != 4 || length($4) != 128 || $4 ~ /[^0-9a-f]/ { exit 1 }
+    BEGIN { OFMT = CONVFMT = "%.0f"; print "coffer-1 manifest" }
+    NF != 3 { next }
+    (getline mac <macs) != 1 || length(mac) != 128 || mac ~ /[^0-9a-f]/ { bad("MAC") }
     $1 == "manifest.000" { next }
-    { total += $2; print "member", $1, $2, $4 >expected }
-    NR == 1 { next }
+    { members++; total += $2; print "member", $1, $2, mac }
+    members == 1 { next }
     {
       new_path = $1
       sub(/\.[0-9]+$/, "", new_path)
-      if (new_path != path) { end_of_file(); path = new_path; count = bytes = 0 }
-      if ($1 != sprintf("%s.%03d", path, count) || $2 > part_size + 0) exit 1
+      if (new_path != path) {
+        end_of_file()
+        path = new_path
+        count = bytes = 0
+        if (path !~ /^(qubes\.xml|vm[0-9]+\/[A-Za-z0-9_-]+\.(img|xml|txt)|dom0-home\/home)$/)
+          bad("path " path)
+        if (path in seen) bad("order")
+        seen[path] = 1
+      }
+      if ($1 != sprintf("%s.%03d", path, count) || $2 > part_size + 0) bad("order")
       count++
       bytes += $2
-      print >parts
     }
     END {
+      if (failed) exit 1
+      if ((getline mac <macs) > 0) bad("MAC")
       end_of_file()
-      printf "%stotal %d %d %.0f\n", list, NR - 1, number_of_files, total >expected
-    }' "$work/members"
+      printf "%stotal %d %d %.0f\n", list, members, number_of_files, total
+    }' "$work/index"
 }
 
-# Writes the content of the small file $1, whose $2 parts are in $work/wanted.
+# Unpacks the small file $1, which $work/wanted tells of, to $work/$1.
 unpack_small() {
-  exec 3<"$work/wanted" 4>"$work/small"
-  feed "$2"
-  exec 3<&- 4>&-
-  decompress <"$work/small" 2>"$work/problem" |
-    tar --extract --to-stdout --file - "$1" 2>>"$work/problem" ||
-    damaged "$1 cannot be unpacked, though it is authentic: $(tail -n 1 "$work/problem")"
+  exec 3<"$work/wanted"
+  read -r path parts bytes <&3
+  feed "$path" "$parts" "$bytes" 4>"$work/small"
+  exec 3<&-
+  end_progress
+  [ "$(wc -c <"$work/small")" -eq "$bytes" ] || no_space
+  failed=$({
+    { decompress <"$work/small" || echo "$filter" >&3; } |
+      { tar --extract --to-stdout --occurrence=1 --file - -- "$1" || echo tar >&3; } |
+      # The manifest has 64 MiB at most. qubes.xml is far smaller.
+      head -c 67108865 |
+      { cat >"$work/$1" || echo space >&3; }
+  } 3>&1 2>"$work/problem")
+  case $failed in
+    '') ;;
+    *space*) no_space ;;
+    *)
+      has_room "$work" || no_space
+      die $FAILED "$1 is authentic, but cannot be unpacked: $(tail -n 1 "$work/problem")"
+      ;;
+  esac
   rm "$work/small"
 }
 
-# Writes a line `directory name` for every VM to $work/vms, and sets created. qubes.xml is authentic.
+# A raw disk, or a copy in whole blocks, has zeros behind the backup. A line feed that an editor or a web
+# page added does not harm either, but is told.
+check_what_follows() {
+  end=$((end + 2))
+  [ "$(blocks_from "$end" | tr -d '\000' | head -c 1 | wc -c)" -ne 0 ] || return 0
+  tell "the backup is whole, and followed by $(($(wc -c <"$backup") - 512 * end)) byte(s) that are none of it"
+}
+
+# Writes lines `vm directory name` and `created time` to $work/vms. qubes.xml is authentic.
 read_vms() {
-  echo qubes.xml >"$work/chosen"
+  echo qubes.xml | keep chosen || exit $FAILED
   choose_parts
-  exec 3<"$work/wanted"
-  read -r path parts <&3
-  [ "$path" = qubes.xml ] || damaged 'it has no qubes.xml'
-  sed 1d "$work/wanted" >"$work/wanted-parts"
-  mv "$work/wanted-parts" "$work/wanted"
-  unpack_small qubes.xml "$parts" >"$work/qubes.xml"
-  awk -v vms="$work/vms" '
+  read -r path _ <"$work/wanted"
+  [ "${path-}" = qubes.xml ] || damaged 'it has no qubes.xml'
+  unpack_small qubes.xml
+  awk '
     function value() { return substr($0, index($0, ">") + 1) }
     BEGIN { RS = "<" }
     /^domain / { name = path = "" }
     /^property name="name">/ { name = value() }
     /^feature name="backup-path">/ { path = value(); sub(/\/$/, "", path) }
-    /^feature name="backup-created">/ { print value() }
+    /^feature name="backup-created">/ { if (value() ~ /^[0-9TZ:.+-]+$/) print "created", value() }
     /^\/domain>/ && path != "" {
       if (name == "" && path ~ /^dom0-home\//) name = "dom0"
-      if ((path " " name) ~ /^[A-Za-z0-9_.\/-]+ [A-Za-z0-9_.-]+$/) print path, name >vms
-    }' "$work/qubes.xml" >"$work/created"
-  touch "$work/vms"
+      if ((path " " name) ~ /^[A-Za-z0-9_.\/-]+ [A-Za-z0-9_.-]+$/) print "vm", path, name
+    }' "$work/qubes.xml" | keep vms || exit $FAILED
 }
 
 ### What the user asked for ###
 
 list_files() {
-  created=$(tr -dc '0-9TZ:-' <"$work/created")
+  created=$(sed -n 's/^created //p' "$work/vms" | head -n 1)
   printf 'A backup%s, complete by its manifest. The files'\'' contents were not checked.\n' \
     "${created:+ of $created}"
-  awk -v vms="$work/vms" '
-    BEGIN { while ((getline line <vms) > 0) { split(line, vm, " "); name[vm[1]] = vm[2] } }
+  awk '
+    FNR == NR { if ($1 == "vm") name[$2] = $3; next }
+    $1 != "file" { next }
     {
-      directory = $1
-      if (!($1 in name)) sub(/\/[^\/]*$/, "", directory)
-      printf "%-28s %15s bytes stored   %s\n", $1, $3, name[directory]
-    }' "$work/files"
+      directory = $2
+      if (!($2 in name)) sub(/\/[^\/]*$/, "", directory)
+      printf "%-28s %15s bytes stored   %s\n", $2, $4, name[directory]
+    }' "$work/vms" "$work/manifest"
 }
 
 recover_files() {
@@ -446,91 +608,173 @@ recover_files() {
   shift 2
   choose_files "$@"
   choose_parts
-  mkdir -p "$output" || die $FAILED "the directory $output cannot be made"
-  while read -r path _ <&3; do
+  mkdir -p "$output" 2>/dev/null || cannot_write "the directory $output cannot be made" .
+  while read -r path <&3; do
     if [ -e "$output/$path" ] || [ -L "$output/$path" ]; then
       die $FAILED "$output/$path exists already: choose another directory, or other files"
     fi
   done 3<"$work/chosen"
-  mkfifo "$work/stream" || die $FAILED 'a pipe cannot be made in TMPDIR'
+  mkfifo "$work/stream" || no_space
+  incomplete=''
   exec 3<"$work/wanted"
-  while read -r path parts <&3; do
-    recover_file "$path" "$parts"
-    printf '%s\n' "$output/$path"
+  while read -r path parts bytes <&3; do
+    recover_file "$path" "$parts" "$bytes"
   done
+  [ -z "$incomplete" ] || exit $FAILED
 }
 
 # Writes the paths of the files that the arguments mean to $work/chosen: all when there are none.
 choose_files() {
-  if [ $# -eq 0 ]; then
-    cut -d ' ' -f 1 "$work/files" >"$work/chosen"
-    return
-  fi
-  for what; do
-    what=${what%/} awk -v vms="$work/vms" '
-      BEGIN {
-        what = directory = ENVIRON["what"]
-        while ((getline line <vms) > 0) { split(line, vm, " "); if (vm[2] == what) directory = vm[1] }
-      }
-      $1 == what || $1 == directory || index($1, what "/") == 1 || index($1, directory "/") == 1 {
-        print $1
-        found = 1
-      }
-      END { exit !found }' "$work/files" >>"$work/chosen.new" ||
-      die $USAGE "there is no $what in the backup: see what it lists without OUTPUT-DIR"
-  done
-  mv "$work/chosen.new" "$work/chosen"
-}
-
-# Writes to $work/wanted, for every file in $work/chosen, a line `path parts`, then its parts' lines.
-choose_parts() {
-  awk -v chosen="$work/chosen" -v files="$work/files" '
+  awk '
     BEGIN {
-      while ((getline path <chosen) > 0) wanted[path] = 1
-      while ((getline line <files) > 0) { split(line, file, " "); parts[file[1]] = file[2] }
+      for (i = 3; i < ARGC; i++) {
+        what[++wanted] = ARGV[i]
+        sub(/\/$/, "", what[wanted])
+        ARGV[i] = ""
+      }
     }
+    FNR == NR { if ($1 == "vm") directory[$3] = $2; next }
+    $1 != "file" { next }
+    wanted == 0 { print $2 }
     {
-      path = $1
-      sub(/\.[0-9]+$/, "", path)
-      if (!(path in wanted)) next
-      if ($1 == path ".000") print path, parts[path]
-      print
-    }' "$work/parts" >"$work/wanted"
+      for (i = 1; i <= wanted; i++) {
+        place = what[i] in directory ? directory[what[i]] : what[i]
+        if ($2 != what[i] && $2 != place && index($2, what[i] "/") != 1 && index($2, place "/") != 1) continue
+        found[i] = 1
+        if (!($2 in chosen)) print $2
+        chosen[$2] = 1
+      }
+    }
+    END { for (i = 1; i <= wanted; i++) if (!(i in found)) print "missing", what[i] }
+    ' "$work/vms" "$work/manifest" "$@" | keep chosen || exit $FAILED
+  case $(tail -n 1 "$work/chosen") in
+    missing*)
+      missing=$(sed -n 's/^missing //p' "$work/chosen" | head -n 1)
+      die $USAGE "there is no $missing in the backup: see what it lists without OUTPUT-DIR"
+      ;;
+  esac
 }
 
-# Unpacks the file $1, of $2 parts, below <file>.partial, from where it moves to its place when it is
-# whole. The parts come from descriptor 3.
+# Writes to $work/wanted, for every file in $work/chosen, a line `path parts bytes`, then a line `name
+# size block mac` for every part. The manifest tells of all members, so it tells where each lies.
+choose_parts() {
+  awk -v chosen="$work/chosen" '
+    BEGIN {
+      OFMT = CONVFMT = "%.0f"
+      while ((getline path <chosen) > 0) wanted[path] = 1
+    }
+    FNR == NR { if ($1 == "file") file[$2] = $2 " " $3 " " $4; next }
+    $1 == "member" {
+      path = $2
+      sub(/\.[0-9]+$/, "", path)
+      if (path in wanted) {
+        if ($2 == path ".000") print file[path]
+        print $2, $3, block + 0, $4
+      }
+      # Its tar header and its bytes, then the same for its .hmac.
+      block += 1 + int(($3 + 511) / 512) + 2
+    }' "$work/manifest" "$work/manifest" | keep wanted || exit $FAILED
+}
+
+# Unpacks the file $1, of $2 parts and $3 bytes, below <file>.partial, from where it moves to its place
+# when it is whole. The parts come from descriptor 3.
 recover_file() {
   target=$output/$1
   { mkdir -p "${target%/*}" && mkdir "$target.partial"; } 2>/dev/null ||
-    die $FAILED "$target.partial cannot be made: if an earlier recovery left it, remove it"
+    cannot_write "$target.partial cannot be made: if an earlier recovery left it, remove it" "$output"
   partial=$target.partial
-  : >"$work/problem"
-  rm -f "$work/not-decompressed"
-  # Were a signal to come before both ends of the pipe are open, one end would wait forever.
-  ignore_signals
-  {
-    heed_signals
-    { decompress <"$work/stream" || : >"$work/not-decompressed"; } |
-      tar --extract --file - --no-same-owner --directory "$partial" "$1"
-  } 3<&- 2>>"$work/problem" &
-  unpacking=$!
+  { : >"$work/problem" && : >"$work/decompressing"; } 2>/dev/null || no_space
+  # The pipe is opened for both at first: to open one end alone would wait for the other.
+  exec 5<>"$work/stream"
   exec 4>"$work/stream"
-  heed_signals
-  feed "$2"
+  exec 6<"$work/stream" 5>&-
+  {
+    exec <&6 2>>"$work/problem" 3<&- 4>&- 6<&-
+    { decompress && rm "$work/decompressing"; } | unpack "$1"
+  } &
+  unpacking=$!
+  exec 6<&-
+  feed "$@"
   exec 4>&-
-  if ! wait "$unpacking" || [ -e "$work/not-decompressed" ] ||
-    ! mv "$partial/$1" "$target" 2>>"$work/problem"; then
-    die $FAILED "$1 cannot be unpacked to $output: $(tail -n 1 "$work/problem")"
+  wait "$unpacking"
+  unpacked=$?
+  end_progress
+  if [ -e "$work/decompressing" ] || ! has_room "$partial"; then unpacked=none; fi
+  case $1 in
+    dom0-home/home) settle_home "$1" "$unpacked" ;;
+    *) settle_file "$1" "$unpacked" ;;
+  esac
+  remove_partial
+}
+
+# Unpacks the member $1 of the tar on standard input: with the rights of a plain file, owned by whoever
+# recovers it. tar itself makes no file outside of $partial and follows no link that it has made.
+unpack() {
+  tar --extract --file - --no-same-owner --no-same-permissions --directory "$partial" -- "$1"
+}
+
+# The file $1 was unpacked, with the status $2.
+settle_file() {
+  if [ "$2" != 0 ]; then not_unpacked "$1"; fi
+  if [ ! -f "$partial/$1" ] || [ -L "$partial/$1" ]; then
+    die $FAILED "$1 is authentic, but no plain file: whoever made this backup meant harm. It was not recovered"
   fi
+  move_to_place "$1" "$target"
+}
+
+# Devices are no part of a home. And what tar could not make, when it made the rest, does not take the
+# rest away.
+settle_home() {
+  if [ "$2" = none ]; then not_unpacked "$1"; fi
+  if [ ! -d "$partial/$1" ] || [ -L "$partial/$1" ]; then not_unpacked "$1"; fi
+  find "$partial/$1" \( -type b -o -type c \) -exec rm -f {} \; -exec echo 'a device was left out' \; \
+    >>"$work/problem"
+  chmod u+rwx "$partial/$1"
+  if [ "$2" = 0 ] && [ ! -s "$work/problem" ]; then
+    move_to_place "$1" "$target"
+  else
+    incomplete=yes
+    tell "not all of $1 could be unpacked: $(head -n 1 "$work/problem" | tr -cd '\040-\176')"
+    move_to_place "$1" "$target.incomplete"
+  fi
+}
+
+# Moves $partial/$1 to $2.
+move_to_place() {
+  if [ -e "$2" ] || [ -L "$2" ]; then die $FAILED "$2 exists already"; fi
+  mv -- "$partial/$1" "$2" 2>>"$work/problem" || not_unpacked "$1"
+  printf '%s\n' "$2"
+}
+
+not_unpacked() {
+  has_room "$partial" || die $FAILED "there is no space in $output for $1"
+  has_room "$work" || no_space
+  case $(cat "$work/problem") in
+    *'File too large'* | *'File size limit'*)
+      die $FAILED "$1 is too large for the file system of $output (FAT takes 4 GiB at most)"
+      ;;
+  esac
+  die $FAILED "$1 cannot be unpacked to $output: $(tail -n 1 "$work/problem" | tr -cd '\040-\176')"
+}
+
+# Dies of $1, or of the want of space in the directory $2.
+cannot_write() {
+  if [ -d "$2" ] && [ -w "$2" ] && ! has_room "$2"; then die $FAILED "there is no space in $2"; fi
+  die $FAILED "$1"
+}
+
+remove_partial() {
+  # A directory that its owner cannot write to is made so before what is in it is removed.
+  find "$partial" -type d ! -perm -700 -exec chmod u+rwx {} \; 2>/dev/null
   rm -rf "$partial"
   partial=''
 }
 
 ### Endings ###
 
+# A signal is never ignored while there is something to do: it would be lost.
 heed_signals() {
-  trap 'exit $INTERRUPTED' INT TERM HUP
+  trap 'ignore_signals; exit $INTERRUPTED' INT TERM HUP
 }
 
 ignore_signals() {
@@ -539,19 +783,25 @@ ignore_signals() {
 
 clean_up() {
   ignore_signals
+  end_progress
   # The unpacking ends with its input, which may be standard output too, if a function was feeding
   # it. Then nothing writes into the directories any more.
-  exec 3<&- 4>&- >&2
+  exec 3<&- 4>&- 6<&- >&2
   wait
-  [ -z "$partial" ] || rm -rf "$partial"
+  [ -z "$partial" ] || remove_partial
   [ -z "$work" ] || rm -rf "$work"
   [ -z "$terminal" ] || stty "$terminal" </dev/tty
+}
+
+tell() {
+  end_progress
+  printf 'recover.sh: %s\n' "$*" >&2
 }
 
 die() {
   status=$1
   shift
-  printf 'recover.sh: %s\n' "$*" >&2
+  tell "$*"
   exit "$status"
 }
 
@@ -560,12 +810,10 @@ die_of_usage() {
   exit $USAGE
 }
 
+# Damage is only said of damage: never when something could not be written.
 damaged() {
+  has_room "$work" || no_space
   die $DAMAGED "the backup is damaged: $*"
-}
-
-not_ours() {
-  die $DAMAGED "$backup is no coffer-1 backup; docs/recovery.md tells of the older formats"
 }
 
 main "$@"

@@ -24,6 +24,8 @@ pigz pigz pigz
 scrypt scrypt scrypt
 busybox busybox busybox
 dash dash dash
+mawk mawk mawk
+gawk gawk gawk
 script bsdutils util-linux
 setpriv util-linux util-linux
 ps procps procps-ng

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { FileToArchive } from '../../dom0-agent/archive/archive.ts';
 import { homeTar } from '../../dom0-agent/backup/dom0-home.ts';
-import { WorkDirectory, noise } from '../archive/official-archives.ts';
+import { WorkDirectory, fixture, noise } from '../archive/official-archives.ts';
+import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
 import { PASSPHRASE, coffer1Backup, smallFile } from './backups.ts';
 import { imageFile, makeImage } from './image.ts';
 import { Recovery, SCRIPT, SHELLS } from './script.ts';
@@ -151,30 +151,55 @@ describe('recover.sh', () => {
     using recovery = new Recovery(backup, shell);
     const { status, stderr } = recovery.recoverWithoutSpace();
     expect(status).toBe(1);
-    expect(stderr).toContain('vm5/private.img cannot be unpacked');
+    expect(stderr).toContain('vm5/private.img is too large for the file system of ./out');
     expect(recovery.recovered()).toEqual(['qubes.xml']);
     expect(recovery.leftovers()).toEqual([]);
   });
 
   it.each([
-    ...SHELLS.map((shell) => ['SIGTERM', shell] as const),
-    ['SIGINT', 'dash'],
-    ['SIGINT', 'bash --posix'],
-  ] as const)('leaves nothing that looks whole after %s (%s)', async (interruption, shell) => {
-    const many = Array.from({ length: 60 }, (_, i) => smallFile(`vm5/${i}.img`, noise(5000)));
-    using recovery = new Recovery(await coffer1Backup(many, { partSize: 4096 }), shell);
-    const child = recovery.start();
-    const ended = once(child, 'exit');
-    await once(child.stdout, 'data');
-    process.kill(-(child.pid ?? NaN), interruption);
-    expect(await ended).toEqual([130, null]);
-    const recovered = recovery.recovered();
-    expect(recovered.length).toBeLessThan(61);
-    expect(recovered.filter((file) => !/^(vm5\/\d+\.img|qubes\.xml)$/.test(file))).toEqual([]);
-    for (const file of recovered.filter((name) => name.endsWith('.img'))) {
-      expect(recovery.read(file).equals(noise(5000))).toBe(true);
-    }
-    expect(recovery.leftovers()).toEqual([]);
+    ['zeros to the end of a disk', Buffer.alloc(70_000), ''],
+    [
+      'a line feed',
+      Buffer.from('\n'),
+      'recover.sh: the backup is whole, and followed by 1 byte(s) that are none of it\n',
+    ],
+    [
+      'another backup',
+      backup,
+      `recover.sh: the backup is whole, and followed by ${backup.length} byte(s) that are none of it\n`,
+    ],
+  ])('takes a backup for whole with %s behind it', (_, behind, told) => {
+    using recovery = new Recovery(Buffer.concat([backup, behind]));
+    expect(recovery.recover()).toMatchObject({ status: 0, stderr: told });
+    expect(recovery.recovered()).toEqual(FILES);
+  });
+
+  it.each([
+    ['qubes4-gzip.backup', 'Format 4'],
+    ['qubes3-plain.backup', 'Format 3'],
+    ['qubes2-encrypted.backup', 'Format 2'],
+  ])('knows %s, and names its section of the page', (name, section) => {
+    using recovery = new Recovery(fixture(name));
+    const { status, stderr } = recovery.list();
+    expect({ status, stderr }).toMatchObject({ status: 1 });
+    expect(stderr).toContain(`docs/recovery.md tells, under "${section}"`);
+  });
+
+  it('knows a backup of format 2 that has no header', () => {
+    const recipe = { version: 2, files: {}, passphrase: 'x', header: false } as const;
+    using recovery = new Recovery(makeQubes3(recipe));
+    const { status, stderr } = recovery.list();
+    expect({ status, stderr }).toMatchObject({ status: 1 });
+    expect(stderr).toContain('Format 2');
+  });
+
+  it('shows how far it is with a large file, on a terminal', async () => {
+    const files = [smallFile('vm5/private.img', noise(3 * 2 ** 20))];
+    const options = { partSize: 2 ** 20, compressionFilter: undefined };
+    using recovery = new Recovery(await coffer1Backup(files, options));
+    const { status, stdout } = recovery.runOnTerminal('', '-p', 'passphrase', 'a backup', 'out');
+    expect(status).toBe(0);
+    expect(stdout).toContain('\rvm5/private.img: 2 of 3 MiB');
   });
 
   it('shows the passphrase and the root key to no other program', () => {

@@ -1,6 +1,7 @@
 import {
   type ChildProcessByStdio,
   type SpawnSyncOptionsWithStringEncoding,
+  execFileSync,
   spawn,
   spawnSync,
 } from 'node:child_process';
@@ -11,6 +12,7 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,8 +23,14 @@ import { PASSPHRASE } from './backups.ts';
 
 export const SCRIPT = fileURLToPath(new URL('../../recover.sh', import.meta.url));
 
-/** The shells that recover.sh is for. */
+/**
+ * The shells that recover.sh is for. With each goes the awk that is usual where it is: Debian's mawk, Fedora's
+ * gawk, and busybox's own awk, sed, head and so on.
+ */
 export const SHELLS = ['dash', 'bash --posix', 'busybox sh'];
+
+/** Where busybox has them, they are not what is needed. */
+const NOT_OF_BUSYBOX = ['tar', 'gzip', 'xz', 'bzip2'];
 
 export interface Outcome {
   readonly status: number | null;
@@ -40,10 +48,15 @@ export class Recovery {
     writeFileSync(this.#inside('a backup'), backup);
     this.passphrase(PASSPHRASE);
     mkdirSync(this.#inside('tmp'));
+    writePrograms(this.#inside('bin'), this.#shell[0]);
   }
 
   passphrase(text: string): void {
-    writeFileSync(this.#inside('passphrase'), `${text}\nnot this line\n`);
+    this.passphraseFile(Buffer.from(`${text}\nnot this line\n`));
+  }
+
+  passphraseFile(content: Buffer): void {
+    writeFileSync(this.#inside('passphrase'), content);
   }
 
   list(): Outcome {
@@ -76,6 +89,27 @@ export class Recovery {
     return this.#spawn([...limit, ...this.#shell, ...args], '');
   }
 
+  /** Runs recover.sh where there is only the program of each of these names. */
+  runWithPrograms(programs: readonly string[], ...args: string[]): Outcome {
+    const bin = this.#inside('few programs');
+    mkdirSync(bin);
+    for (const program of programs) symlinkSync(programPath(program), path.join(bin, program));
+    const [shell = '', ...options] = this.#shell;
+    return this.#spawn([programPath(shell), ...options, SCRIPT, ...args], '', { PATH: bin });
+  }
+
+  /** Runs recover.sh while a file system of `size` bytes is mounted on `directory`. */
+  runWithMount(directory: string, size: string, ...args: string[]): Outcome {
+    const at = this.#inside(directory);
+    mkdirSync(at, { recursive: true });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'none', at]);
+    try {
+      return this.run(...args);
+    } finally {
+      execFileSync('umount', [at]);
+    }
+  }
+
   /** Runs recover.sh and writes the programs that are executed, with all arguments, to `trace`. */
   trace(trace: string, ...args: string[]): Outcome {
     const strace = ['strace', '-f', '-s', '4000', '-v', '-e', 'trace=execve', '-o', trace];
@@ -90,9 +124,11 @@ export class Recovery {
     return spawn(program, args, { ...surroundings, stdio: ['ignore', 'pipe', 'ignore'] });
   }
 
-  #spawn([program = '', ...args]: string[], input: string): Outcome {
+  #spawn([program = '', ...args]: string[], input: string, env: NodeJS.ProcessEnv = {}): Outcome {
+    const surroundings = this.#surroundings();
     const options: SpawnSyncOptionsWithStringEncoding = {
-      ...this.#surroundings(),
+      cwd: surroundings.cwd,
+      env: { ...surroundings.env, ...env },
       encoding: 'utf8',
       input,
     };
@@ -125,6 +161,10 @@ export class Recovery {
     return readdirSync(this.#inside('tmp'));
   }
 
+  removeTemporaryDirectory(): void {
+    rmSync(this.#inside('tmp'), { recursive: true });
+  }
+
   write(file: string, content: string): void {
     writeFileSync(this.#inside(file), content);
   }
@@ -138,6 +178,29 @@ export class Recovery {
   }
 
   #surroundings(): { cwd: string; env: NodeJS.ProcessEnv } {
-    return { cwd: this.#directory, env: { ...process.env, TMPDIR: this.#inside('tmp') } };
+    const PATH = `${this.#inside('bin')}:${process.env['PATH'] ?? ''}`;
+    return { cwd: this.#directory, env: { ...process.env, PATH, TMPDIR: this.#inside('tmp') } };
   }
+}
+
+/** Makes a directory of the programs that go with a shell. */
+export function writePrograms(bin: string, shell: string | undefined): void {
+  mkdirSync(bin);
+  if (shell === 'busybox') writeBusyboxPrograms(bin);
+  else symlinkSync(programPath(shell === 'bash' ? 'gawk' : 'mawk'), path.join(bin, 'awk'));
+}
+
+function writeBusyboxPrograms(bin: string): void {
+  const busybox = programPath('busybox');
+  const applets = execFileSync(busybox, ['--list'], { encoding: 'utf8' }).split('\n');
+  for (const applet of applets) {
+    if (applet !== '' && !NOT_OF_BUSYBOX.includes(applet)) {
+      symlinkSync(busybox, path.join(bin, applet));
+    }
+  }
+}
+
+function programPath(program: string): string {
+  const command = ['-c', 'command -v "$0"', program];
+  return execFileSync('sh', command, { encoding: 'utf8' }).trim();
 }
