@@ -25,6 +25,33 @@ describe('the systemd units', () => {
   });
 });
 
+it('a program that is started leaves no core, which would hold passphrase and keys', () => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'coffer-launcher-'));
+  try {
+    const launcher = readFileSync(path.join(packaging, 'launcher.sh'), 'utf8')
+      .replaceAll('@PROGRAM@', 'coffer')
+      .replace('@VERSIONS@', '22 20')
+      .replace('@START@', ':')
+      .replaceAll('/usr/bin/node', path.join(directory, 'node'));
+    for (const node of ['node', 'node-20']) {
+      const script = `#!/bin/sh\necho ${node} "$(ulimit -S -c) $(ulimit -H -c)" "$@"\n`;
+      writeFileSync(path.join(directory, node), script, { mode: 0o755 });
+      const words = ['-c', `ulimit -S -c "$(ulimit -H -c)"\n${launcher}`, 'coffer', 'list', 'a b'];
+      const said = execFileSync('sh', words, { encoding: 'utf8' });
+      expect(said).toBe(`${node} 0 0 /usr/share/coffer/coffer list a b\n`);
+    }
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+  const unit = readFileSync(path.join(packaging, 'systemd/coffer-backup@.service'), 'utf8');
+  expect(unit).toMatch(/^LimitCORE=0$/m);
+});
+
+it('systemd leaves those alone that clean up after a coffer that was killed', () => {
+  const unit = readFileSync(path.join(packaging, 'systemd/coffer-backup@.service'), 'utf8');
+  expect(unit).toMatch(/^KillMode=process$/m);
+});
+
 describe('the policy', () => {
   const lines = readFileSync(path.join(packaging, '50-coffer.policy'), 'utf8').split('\n');
   const rules = lines.filter((line) => !/^(#.*)?$/.test(line)).map((line) => line.split(/\s+/));

@@ -1,10 +1,11 @@
-import { RefusedError } from '../../../shared/errors.ts';
+import { FailedError, RefusedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import { isValidQubeName } from '../qube.ts';
 import type { NewQube } from '../system.ts';
 import { AdminApiError } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
 import { dropInherited } from './inherited.ts';
+import { AnswerLostError } from './outlast-restarts.ts';
 
 /** Makes a VM that has what it is to have from the start, and else the defaults. */
 export async function createQube(api: AdminApi, qube: NewQube): Promise<void> {
@@ -15,6 +16,7 @@ export async function createQube(api: AdminApi, qube: NewQube): Promise<void> {
     await api('dom0', ...creationCall(qube));
   } catch (error) {
     if (!saysNameIsTaken(error)) throw error;
+    if (error instanceof AnswerLostError) throw cannotTell(name);
     throw new RefusedError(`a VM called ${name} exists already: nothing of it was changed`);
   }
   try {
@@ -32,8 +34,15 @@ export async function createQube(api: AdminApi, qube: NewQube): Promise<void> {
   }
 }
 
+function cannotTell(name: string): FailedError {
+  return new FailedError(
+    `qubesd went away while ${name} was created, and now there is a VM of that name: coffer cannot tell ` +
+      `whether it is its own, and leaves it as it is; look at it, remove it if it is empty, and begin again`,
+  );
+}
+
 /** Whether a creation was refused because there is such a VM. R4.2 and R4.3 say it in words only. */
-export function saysNameIsTaken(error: unknown): boolean {
+function saysNameIsTaken(error: unknown): boolean {
   if (!(error instanceof AdminApiError)) return false;
   if (error.type === 'QubesVMAlreadyExistsError') return true;
   return error.type === 'QubesValueError' && /VM \S+ already exists/.test(error.message);

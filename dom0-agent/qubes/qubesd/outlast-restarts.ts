@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { SystemGoneError } from '../system-gone-error.ts';
-import { isAdminApiError, NO_REPLY } from './admin-api-error.ts';
+import { AdminApiError, isAdminApiError, NO_REPLY } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
-import { saysNameIsTaken } from './creation.ts';
 
 export interface OutlastOptions {
   /** How long a qubesd that went away is waited for, in milliseconds. */
@@ -19,10 +18,10 @@ const PROBE = ['dom0', 'admin.label.List'] as const;
 
 /**
  * What qubesd answers to a call that it had carried out already, when it went away before it could
- * say so.
+ * say so. Whoever did it, it is as was asked for. A creation is not among them: a VM that is there may be
+ * another's, and what coffer has created it writes into and may remove.
  */
 const DONE_ALREADY: readonly (readonly [method: RegExp, isSaid: (error: unknown) => boolean])[] = [
-  [/^admin\.vm\.Create/, saysNameIsTaken],
   [/^admin\.vm\.Remove$/, ofType('QubesVMNotFoundError')],
   [/^admin\.vm\.feature\.Remove$/, ofType('QubesFeatureNotFoundError')],
   [/^admin\.vm\.tag\.Remove$/, ofType('QubesTagNotFoundError')],
@@ -34,10 +33,17 @@ function ofType(type: string): (error: unknown) => boolean {
   return (error) => isAdminApiError(error, type);
 }
 
+/** A call whose answer was lost with qubesd; asked again, it was refused. */
+export class AnswerLostError extends AdminApiError {
+  constructor({ type, message }: AdminApiError) {
+    super(type, `${message}; the first time, qubesd went away before it could answer`);
+  }
+}
+
 /**
  * The same Admin API, for which a qubesd that restarts, as it does at its update, is waited for and
  * asked once more. Throws SystemGoneError when it does not come back, and at once when it was never
- * there.
+ * there; AnswerLostError when it refuses what it may have done already.
  */
 export function outlastRestarts(api: AdminApi, options: OutlastOptions): AdminApi {
   const { comeback, onWait } = options;
@@ -94,7 +100,7 @@ export function outlastRestarts(api: AdminApi, options: OutlastOptions): AdminAp
         ([pattern, isSaid]) => pattern.test(method) && isSaid(error),
       );
       if (isDone) return '';
-      throw error;
+      throw error instanceof AdminApiError ? new AnswerLostError(error) : error;
     }
   };
 }
