@@ -1,9 +1,6 @@
 #!/bin/sh
 # Starts @PROGRAM@ with a Node.js that is new enough. Fedora calls each of its versions node-NN, and `node`
 # may be an older one there; elsewhere the package's dependency sees to it that `node` will do.
-# No core: the passphrase and the keys are in memory. POSIX has no -c; dash, bash and busybox do.
-# shellcheck disable=SC3045
-ulimit -c 0
 @START@
 for version in @VERSIONS@; do
   [ -x "/usr/bin/node-$version" ] && exec "/usr/bin/node-$version" /usr/share/coffer/@PROGRAM@ "$@"

@@ -1,7 +1,7 @@
 import { KiB, MiB } from '../../shared/sizes.ts';
 import type { Volume } from '../qubes/qube.ts';
 import type { MeasuredHome } from './measured-plan.ts';
-import { expectedBytes } from './plan.ts';
+import { expectedBytes, type PlannedQube } from './plan.ts';
 
 /** Where the files of a backup lie in the archive and what qubes.xml says of their size, by format. */
 export interface Layout {
@@ -9,7 +9,7 @@ export interface Layout {
   readonly homePath: string;
   /** Bytes, as qubes.xml tells them. */
   readonly homeSize: number;
-  qubeSize(volumes: readonly Volume[]): number;
+  qubeSize(planned: Pick<PlannedQube, 'volumes' | 'running'>): number;
 }
 
 /** The name of dom0's user is not told; sizes are estimates for tables and progress. */
@@ -17,7 +17,7 @@ export function coffer1Layout(home: MeasuredHome | undefined): Layout {
   return {
     homePath: 'dom0-home/home',
     homeSize: home?.size.expected ?? 0,
-    qubeSize: (volumes) => volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0),
+    qubeSize: ({ volumes }) => volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0),
   };
 }
 
@@ -33,19 +33,23 @@ export function qubes4Layout(home: MeasuredHome | undefined, compressed: boolean
   return {
     homePath: `dom0-home/${home?.user ?? 'user'}`,
     homeSize: home === undefined ? 0 : withOverhead(home.size.most) + SMALL_FILES,
-    qubeSize: (volumes) =>
-      volumes.reduce((sum, volume) => sum + mostStored(volume, compressed), SMALL_FILES),
+    qubeSize: ({ volumes, running }) =>
+      volumes.reduce(
+        (sum, volume) => sum + mostStored(volume, compressed && !running),
+        SMALL_FILES,
+      ),
   };
 }
 
 /**
  * The most that a volume takes in the archive. What a pool says is in use can be rounded, or be
- * what its own compression has left: then only a compressed volume is sure to be near it.
+ * what its own compression has left: then only a compressed volume is sure to be near it. Nor is one whose VM
+ * runs, since a pool may tell what is in use now and not what was last saved.
  */
-function mostStored(volume: Volume, compressed: boolean): number {
+function mostStored(volume: Volume, isNearUsage: boolean): number {
   const expected = expectedBytes(volume);
   const roundedUp = expected + Math.ceil(expected / 8) + Math.ceil(volume.size / 256);
-  return withOverhead(compressed ? Math.min(volume.size, roundedUp) : volume.size);
+  return withOverhead(isNearUsage ? Math.min(volume.size, roundedUp) : volume.size);
 }
 
 /** What tar's map of holes, a compressor that finds nothing to compress, and the seals may add. */

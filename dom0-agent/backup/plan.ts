@@ -47,7 +47,7 @@ export interface BackupChoices extends Selection {
 
 /** Works out what to back up. Throws RefusedError or UsageError; touches nothing. */
 export function planBackup(inventory: Inventory, choices: BackupChoices): BackupPlan {
-  const selected = selectQubes(inventory.qubes, choices);
+  const selected = selectQubes(inventory.qubes, inventory.listed, choices);
   const dom0 = inventory.qubes.find(({ qubeClass }) => qubeClass === 'AdminVM');
   if (dom0 === undefined)
     throw new RefusedError('this system has no dom0: it is not a Qubes system');
@@ -73,7 +73,7 @@ export function planBackup(inventory: Inventory, choices: BackupChoices): Backup
 
 /** The bytes that a volume will take before compression, as far as the system can tell. */
 export function expectedBytes(volume: Volume): number {
-  return volume.usage === undefined || volume.usage === 0 ? volume.size : volume.usage;
+  return volume.usage ?? volume.size;
 }
 
 function planQube(qube: Qube, running: boolean): PlannedQube {

@@ -127,10 +127,10 @@ class BackupFiles {
               user: this.#plan.dom0Home.user,
               size: this.#layout.homeSize,
             },
-      qubes: this.#plan.qubes.map(({ qube, directory, volumes }) => ({
-        qube,
-        directory,
-        size: this.#layout.qubeSize(volumes),
+      qubes: this.#plan.qubes.map((planned) => ({
+        qube: planned.qube,
+        directory: planned.directory,
+        size: this.#layout.qubeSize(planned),
       })),
     });
   }

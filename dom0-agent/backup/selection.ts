@@ -1,7 +1,8 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { isHalfRestored } from '../qubes/half-restored.ts';
 import { refuseRepeated, suggestion } from '../qubes/names.ts';
-import type { Qube } from '../qubes/qube.ts';
+import { isQubeClass, type Qube, whatItIs } from '../qubes/qube.ts';
+import type { ListedQube } from '../qubes/system.ts';
 
 /** What the user said about which VMs to back up; `dom0` stands for dom0's home. */
 export interface Selection {
@@ -28,9 +29,19 @@ export interface Selected {
  * Sorts the VMs into those to back up and the others. Throws UsageError for a name given twice,
  * RefusedError for an unknown one or when nothing is left.
  */
-export function selectQubes(all: readonly Qube[], selection: Selection): Selected {
+export function selectQubes(
+  all: readonly Qube[],
+  listed: readonly ListedQube[],
+  selection: Selection,
+): Selected {
   refuseRepeated(selection.chosen);
-  refuseUnknown(all, [...selection.chosen, ...selection.excluded]);
+  const foreign = listed.filter(({ className }) => !isQubeClass(className));
+  refuseForeign(foreign, selection.chosen);
+  const ofTheirs = new Set(foreign.map(({ name }) => name));
+  refuseUnknown(
+    all,
+    [...selection.chosen, ...selection.excluded].filter((name) => !ofTheirs.has(name)),
+  );
   const qubes: Qube[] = [];
   const leftOut: LeftOut[] = [];
   for (const qube of all) {
@@ -45,7 +56,15 @@ export function selectQubes(all: readonly Qube[], selection: Selection): Selecte
   if (qubes.length === 0) {
     throw new RefusedError('there is nothing to back up: every VM is left out');
   }
+  for (const { name, className } of foreign) leftOut.push({ name, why: `a ${className}` });
   return { qubes, leftOut };
+}
+
+/** A VM of a class that no backup can hold is not missing. */
+function refuseForeign(foreign: readonly ListedQube[], chosen: readonly string[]): void {
+  const named = foreign.find(({ name }) => chosen.includes(name));
+  if (named === undefined) return;
+  throw new RefusedError(`${named.name} cannot be backed up: ${whatItIs(named)}`);
 }
 
 function refuseUnknown(all: readonly Qube[], named: readonly string[]): void {

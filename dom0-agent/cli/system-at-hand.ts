@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises';
 import { RefusedError, systemCodeOf } from '../../shared/errors.ts';
 import { suggestion } from '../qubes/names.ts';
 import { openFolderSystem } from '../qubes/folder/system.ts';
-import { AdminApiError } from '../qubes/qubesd/admin-api-error.ts';
+import { isQubeClass, whatItIs } from '../qubes/qube.ts';
 import { QUBESD_SOCKET } from '../qubes/qubesd/admin-api.ts';
 import { type QubesdSystem, openQubesdSystem } from '../qubes/qubesd/system.ts';
 import type { QubesSystem } from '../qubes/system.ts';
@@ -82,16 +82,16 @@ function storageOf(agentIn: (vm: string) => Promise<Storage>): SystemAtHand['sto
   return async (vm) => (vm === undefined || vm === 'dom0' ? new Dom0Storage() : agentIn(vm));
 }
 
-/** Throws RefusedError when there is no such VM. */
+/** Throws RefusedError when there is no such VM on this machine. */
 async function requireQube(system: QubesSystem, vm: string): Promise<void> {
-  try {
-    await system.isRunning(vm);
-  } catch (error) {
-    if (!(error instanceof AdminApiError) || error.type !== 'QubesVMNotFoundError') throw error;
-    const known = (await system.qubes()).map(({ name }) => name);
-    throw new RefusedError(`there is no VM called ${vm} on this system${suggestion(vm, known)}`, {
-      cause: error,
-    });
+  const listed = await system.list();
+  const found = listed.find(({ name }) => name === vm);
+  if (found === undefined) {
+    const known = listed.filter(({ className }) => isQubeClass(className)).map(({ name }) => name);
+    throw new RefusedError(`there is no VM called ${vm} on this system${suggestion(vm, known)}`);
+  }
+  if (!isQubeClass(found.className)) {
+    throw new RefusedError(`${vm} cannot keep backups: ${whatItIs(found)}`);
   }
 }
 

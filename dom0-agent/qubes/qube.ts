@@ -2,6 +2,17 @@
 export const QUBE_CLASSES = ['AdminVM', 'TemplateVM', 'StandaloneVM', 'AppVM', 'DispVM'] as const;
 export type QubeClass = (typeof QUBE_CLASSES)[number];
 
+export function isQubeClass(className: string): className is QubeClass {
+  return QUBE_CLASSES.some((known) => known === className);
+}
+
+/** In words, what a VM of another class is: one of another machine, which has no volumes here. */
+export function whatItIs({ className }: { readonly className: string }): string {
+  return className === 'RemoteVM'
+    ? 'it is a RemoteVM, which lives on another machine'
+    : `it is of the class ${className}, which coffer does not know`;
+}
+
 /** One of a VM's volumes, as `admin.vm.volume.Info` tells of it. */
 export interface Volume {
   readonly name: string;
@@ -73,6 +84,22 @@ export function isValidQubeName(name: string): boolean {
     !name.endsWith('-dm') &&
     !['none', 'default', 'Domain-0'].includes(name)
   );
+}
+
+/**
+ * Features in which qubesd keeps how things stand just now: they mean nothing on another day, and who sets
+ * them is refused or believed (PROHIBITED_FEATURES in qubes/ext/admin.py of qubes-core-admin).
+ */
+const STATE_FEATURES = new Set([
+  'deferred-netvm-original',
+  'preload-dispvm',
+  'preload-dispvm-completed',
+  'preload-dispvm-in-progress',
+]);
+
+/** The features that were set by somebody, and belong in a backup. */
+export function settableFeatures(features: ReadonlyMap<string, string>): Map<string, string> {
+  return new Map([...features].filter(([feature]) => !STATE_FEATURES.has(feature)));
 }
 
 /** Whether qubesd itself set a tag: who created the VM, and where its windows and its sound go. */

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
-import { type BackupChoices, type Inventory, planBackup } from '../../dom0-agent/backup/plan.ts';
+import {
+  type BackupChoices,
+  expectedBytes,
+  type Inventory,
+  planBackup,
+} from '../../dom0-agent/backup/plan.ts';
 import type { Qube, Volume } from '../../dom0-agent/qubes/qube.ts';
 import { RefusedError, UsageError } from '../../shared/errors.ts';
 import { qube } from '../restore/planning.ts';
@@ -26,7 +31,7 @@ function plan(
 ): ReturnType<typeof planBackup> {
   const inventory: Inventory = {
     qubes,
-    listed: [],
+    listed: [{ name: 'far', className: 'RemoteVM', isRunning: true }],
     running: new Set(running),
     unreadable,
     dom0Home: { user: 'user', path: '/home/user' },
@@ -40,6 +45,7 @@ function plan(
   });
 }
 
+const FAR = { name: 'far', why: 'a RemoteVM' };
 const all = [dom0, work, hidden, passing, kept];
 const namesOf = (of: ReturnType<typeof planBackup>): string[] => of.qubes.map((q) => q.qube.name);
 
@@ -70,6 +76,18 @@ describe('the plan of a backup', () => {
     expect(() => plan([work])).toThrow(/has no dom0/);
   });
 
+  it('says what a VM of another machine is, and can leave it out', () => {
+    expect(() => plan(all, { chosen: ['far'] })).toThrow(
+      /^far cannot be backed up: it is a RemoteVM, which lives on another machine$/,
+    );
+    expect(namesOf(plan(all, { excluded: ['far'] }))).toEqual(['disp2', 'work']);
+  });
+
+  it('counts of a volume what is in use, where that is known', () => {
+    const of = (usage: number | undefined) => expectedBytes({ ...volume('root', true), usage });
+    expect([of(undefined), of(0), of(1000)]).toEqual([2000, 0, 1000]);
+  });
+
   it('is refused with the name that was perhaps meant', () => {
     expect(() => plan(all, { chosen: ['wrok'] })).toThrow(/called wrok .*; did you mean work\?$/);
     expect(() => plan(all, { excluded: ['Work'] })).toThrow(/did you mean work\?$/);
@@ -81,10 +99,12 @@ describe('the plan of a backup', () => {
       { name: 'hidden', why: 'include_in_backups is off' },
       { name: 'disp1', why: 'a disposable' },
       { name: 'disp2', why: 'left out as asked' },
+      FAR,
     ]);
-    expect(plan(all, { chosen: ['work', 'dom0'] }).leftOut).toEqual(
-      ['hidden', 'disp1', 'disp2'].map((name) => ({ name, why: '' })),
-    );
+    expect(plan(all, { chosen: ['work', 'dom0'] }).leftOut).toEqual([
+      ...['hidden', 'disp1', 'disp2'].map((name) => ({ name, why: '' })),
+      FAR,
+    ]);
   });
 
   it('goes without what may be gone and is', () => {

@@ -61,6 +61,9 @@ describe('the space for a backup', () => {
 
   it('is never refused for a volume of which nobody knows what is in use', () => {
     expect(surelyFits(estimate(undefined, false), 1, 'usb:/x')).toBe(false);
-    expect(surelyFits(estimate(0, true), 1, 'usb:/x')).toBe(false);
+  });
+
+  it('is enough for a volume that was never written', () => {
+    expect(surelyFits(estimate(0, false), 1, 'usb:/x')).toBe(true);
   });
 });

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
@@ -64,7 +64,7 @@ describe('before a backup', () => {
     expect(no.status).toBe(5);
     expect(no.screen).toMatch(/work +AppVM +private +3\.81 MiB/);
     expect(no.screen).toMatch(/dev-box +StandaloneVM +root, private +7\.63 MiB/);
-    expect(no.screen).toMatch(/11\.4 MiB in all, to sys-net:.*\([\d.]+ [KMGT]iB free there\)/);
+    expect(no.screen).toMatch(/\d+ KiB in all, to sys-net:.*\([\d.]+ [KMGT]iB free there\)/);
     expect(no.screen).toMatch(/as you wish: nothing was done/);
     expect(dom0.stored()).toEqual([]);
 
@@ -140,6 +140,54 @@ describe('what is backed up', () => {
   });
 });
 
+describe('a VM that runs', () => {
+  it('may be the storage VM itself, in the default selection', async () => {
+    await using dom0 = await Dom0.make();
+    const storage = dom0.qubesd.store.qubes.get(STORAGE_VM);
+    if (storage !== undefined) storage.state = 'Running';
+    const run = await dom0.coffer([...TO_STORAGE, '.']);
+    expect(run, run.stderr).toMatchObject({ status: 0 });
+    expect(run.stdout).toMatch(/sys-net .*running: as it was last saved/);
+    expect(dom0.stored()).toHaveLength(1);
+  });
+
+  it('and keeps no saved state is refused before anything is done, unless it is left out', async () => {
+    await using dom0 = await Dom0.make();
+    const work = dom0.qubesd.store.qubes.get('work');
+    if (work !== undefined) work.state = 'Paused';
+    dom0.volume('work', 'private').revisionsToKeep = '-1';
+    const refused = await dom0.coffer([...TO_STORAGE, '.']);
+    expect(refused).toMatchObject({ status: 5 });
+    expect(refused.stderr).toMatch(
+      /work cannot be backed up while it is running: its volume private has no saved state meanwhile/,
+    );
+    expect(dom0.stored()).toEqual([]);
+    const skipping = await dom0.coffer([...TO_STORAGE, '--running', 'skip', '.']);
+    expect(skipping, skipping.stderr).toMatchObject({ status: 0 });
+    expect(skipping.stdout).toMatch(/work .*not backed up: it is running/);
+  });
+});
+
+describe('a VM of another machine', () => {
+  it('is called what it is, as something to back up and as a place for backups', async () => {
+    await using dom0 = await Dom0.make();
+    const { qubes } = dom0.qubesd.store;
+    const work = qubes.get('work');
+    if (work !== undefined) qubes.set('far', { ...work, name: 'far', klass: 'RemoteVM' });
+    const chosen = await dom0.coffer([...TO_STORAGE, '.', 'far']);
+    expect(chosen).toMatchObject({ status: 5 });
+    expect(chosen.stderr).toMatch(/far cannot be backed up: it is a RemoteVM/);
+    const storage = await dom0.coffer(['backup', '-y', '-d', 'far', '.', 'work']);
+    expect(storage).toMatchObject({ status: 5 });
+    expect(storage.stderr).toMatch(/far cannot keep backups: it is a RemoteVM/);
+    const byDefault = await dom0.coffer([...TO_STORAGE, '--json', '.', '-x', 'far']);
+    expect(byDefault, byDefault.stderr).toMatchObject({ status: 0 });
+    expect(JSON.parse(byDefault.stdout)).toMatchObject({
+      leftOut: [{ name: 'far', why: 'a RemoteVM' }],
+    });
+  });
+});
+
 describe('a backup fails, and nothing is stored', () => {
   async function expectFailure(dom0: Dom0, sentence: RegExp, ...qubes: string[]): Promise<void> {
     const run = await dom0.coffer([...TO_STORAGE, '.', ...qubes]);
@@ -158,6 +206,27 @@ describe('a backup fails, and nothing is stored', () => {
     await expectFailure(dom0, /the volume private of work/, 'dev-box', 'work');
     mkdirSync(image);
     await expectFailure(dom0, /the volume private of work cannot be read/, 'dev-box', 'work');
+  });
+
+  it.each([
+    ['was started', (dom0: Dom0) => dom0.qubesd.store.qubes.get('work'), /work was started while/],
+    ['ran for a moment', () => undefined, /the volume private of work was changed while/],
+  ])('when a VM without a saved state %s as it was read', async (_, started, sentence) => {
+    await using dom0 = await Dom0.make();
+    dom0.volume('work', 'private').revisionsToKeep = '-1';
+    const image = dom0.image('work', 'private');
+    const past = new Date(Date.now() - 60_000);
+    utimesSync(image, past, past);
+    let asked = 0;
+    dom0.qubesd.fault = ({ method, dest }) => {
+      // First when it is held, then when it was read.
+      if (method !== 'admin.vm.List' || dest !== 'work' || ++asked < 2) return undefined;
+      const work = started(dom0);
+      if (work !== undefined) work.state = 'Running';
+      writeFileSync(image, 'torn', { flag: 'r+' });
+      return undefined;
+    };
+    await expectFailure(dom0, sentence, 'dev-box', 'work');
   });
 
   it('when a VM is removed meanwhile', async () => {
@@ -180,11 +249,11 @@ describe('a backup fails, and nothing is stored', () => {
 
   it('when its pool is of a kind that is unknown', async () => {
     await using dom0 = await Dom0.make();
-    dom0.qubesd.store.pools.get('varlibqubes')?.set('driver', 'callback');
+    dom0.qubesd.store.pools.get('varlibqubes')?.set('driver', 'odd');
     const run = await dom0.coffer([...TO_STORAGE, '.', 'work']);
     expect(run).toMatchObject({ status: 5 });
     expect(run.stderr).toMatch(
-      /pool varlibqubes.*"callback".*file, file-reflink, lvm_thin and zfs/,
+      /work cannot be backed up: .*pool varlibqubes.*"odd".*file, file-reflink, lvm_thin and zfs/,
     );
     expect(dom0.stored()).toEqual([]);
   });

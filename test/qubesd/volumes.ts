@@ -67,7 +67,7 @@ export function info(store: Store, qube: StoredQube, name: string): string {
     pool: volume.pool,
     vid: volume.vid,
     size: volume.size,
-    usage: 0,
+    usage: usageOf(store, volume),
     rw: boolean(volume.rw),
     source: volume.source,
     path,
@@ -80,6 +80,16 @@ export function info(store: Store, qube: StoredQube, name: string): string {
   return Object.entries(fields)
     .map(([key, value]) => `${key}=${value}\n`)
     .join('');
+}
+
+/** As ReflinkVolume.usage has it: of what the running VM writes into, else of what is committed. */
+function usageOf(store: Store, volume: StoredVolume): number {
+  const committed = imagePath(store, volume);
+  for (const path of [committed.replace(/\.img$/, '-dirty.img'), committed]) {
+    const blocks = statSync(path, { throwIfNoEntry: false })?.blocks;
+    if (blocks !== undefined) return blocks * 512;
+  }
+  return 0;
 }
 
 /** `admin.vm.volume.Resize` */

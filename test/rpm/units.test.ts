@@ -31,7 +31,7 @@ it('a program that is started leaves no core, which would hold passphrase and ke
     const launcher = readFileSync(path.join(packaging, 'launcher.sh'), 'utf8')
       .replaceAll('@PROGRAM@', 'coffer')
       .replace('@VERSIONS@', '22 20')
-      .replace('@START@', ':')
+      .replace('@START@', readFileSync(path.join(packaging, '../scripts/start.sh'), 'utf8'))
       .replaceAll('/usr/bin/node', path.join(directory, 'node'));
     for (const node of ['node', 'node-20']) {
       const script = `#!/bin/sh\necho ${node} "$(ulimit -S -c) $(ulimit -H -c)" "$@"\n`;

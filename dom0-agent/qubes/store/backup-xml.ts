@@ -1,5 +1,5 @@
 import { DamagedError } from '../../../shared/errors.ts';
-import type { Qube } from '../qube.ts';
+import { type Qube, settableFeatures } from '../qube.ts';
 import { formatQubesXml } from './format.ts';
 import { parseQubesXml } from './parse.ts';
 import { STANDARD_LABELS, type Label, type StoredQube, type UnknownDomain } from './qubes-store.ts';
@@ -106,7 +106,10 @@ function entryOf({ qube, directory, size }: QubeInBackup): StoredQube {
   return {
     ...qube,
     uuid: undefined,
-    features: new Map([...qube.features, ...contentFeatures({ directory, size })]),
+    features: new Map([
+      ...settableFeatures(qube.features),
+      ...contentFeatures({ directory, size }),
+    ]),
     volumes: qube.volumes.map((volume) => ({ ...volume, settings: new Map() })),
   };
 }
@@ -143,7 +146,7 @@ function readEntry(stored: StoredQube): QubeInBackup {
   if (!/^vm\d{1,5}\/?$/.test(untrustedPath)) {
     throw new DamagedError(`qubes.xml does not say where in the backup ${stored.name} lies`);
   }
-  const features = new Map(stored.features);
+  const features = settableFeatures(stored.features);
   for (const feature of [CONTENT, PATH, SIZE]) features.delete(feature);
   return {
     qube: { ...stored, features },

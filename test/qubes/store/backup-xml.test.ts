@@ -67,6 +67,23 @@ describe("a backup's qubes.xml", () => {
     );
   });
 
+  it('holds no feature that is the state of a day, in what coffer and the official tools write', () => {
+    const state = ['preload-dispvm', 'preload-dispvm-completed', 'preload-dispvm-in-progress'];
+    const all = [...state, 'deferred-netvm-original', 'preload-dispvm-max', 'service.cups'];
+    const features = new Map(all.map((feature) => [feature, '1']));
+    const qubes = [{ ...work, qube: { ...work.qube, features } }];
+    const written = backupQubesXml({ ...backup, qubes, dom0: qubeCalled('dom0') });
+    expect(written).not.toMatch(/preload-dispvm["-](?!max)|deferred-netvm/);
+    const official = written.replace(/"preload-dispvm-max"/, '"preload-dispvm"');
+    for (const [from, kept] of [
+      [written, ['preload-dispvm-max', 'service.cups']],
+      [official, ['service.cups']],
+    ] as const) {
+      const [{ qube } = expect.fail()] = readBackupQubesXml(from).qubes;
+      expect([...qube.features.keys()]).toEqual(kept);
+    }
+  });
+
   it.each(['', '-2', '1.5', '99999999999', 'many'])(
     'with "%s" revisions to keep is read as if nothing was said of them',
     (untrusted) => {
