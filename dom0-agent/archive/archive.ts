@@ -1,5 +1,6 @@
 import { MiB } from '../../shared/sizes.ts';
 import type { Header } from './header.ts';
+import type { NamedDirectories } from './stored-bounds.ts';
 
 /** The file, the first of every archive, that tells of the VMs in it and their settings. */
 export const QUBES_XML = 'qubes.xml';
@@ -47,8 +48,11 @@ export interface ArchiveReader {
   /**
    * The files that `wanted` chooses, in the archive's order. Others are passed over: on a seekable
    * input they are not even read. A file that is not read by the consumer is skipped.
+   *
+   * `named` is what qubes.xml tells: a file of another directory, or more than may come of one, is a DamagedError.
+   * Without it, an archive of formats 2 to 4 may go on without end. coffer-1 needs none: it is authenticated as a whole.
    */
-  files(wanted: (path: string) => boolean): AsyncIterable<ArchivedFile>;
+  files(wanted: (path: string) => boolean, named?: NamedDirectories): AsyncIterable<ArchivedFile>;
 }
 
 /** A file on its way into an archive. */

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { DamagedError, RefusedError } from '../../shared/errors.ts';
+import { DamagedError, FailedError, RefusedError } from '../../shared/errors.ts';
 import { FilterError, filter } from './filter.ts';
 
 /** The filters that coffer compresses with, and how each is called: all cores, nothing printed. */
@@ -15,10 +15,24 @@ export type CompressionFilter = keyof typeof COMPRESSORS;
 export const COMPRESSION_FILTERS = Object.keys(COMPRESSORS) as CompressionFilter[];
 
 /**
- * The filters that backups name, and the program that undoes each (`<program> -d -c`): the parallel
- * ones write what their plain namesakes read, which are installed everywhere.
+ * How each program decompresses. `xz` and `zstd` would take the memory that the data asks for, gigabytes from a few
+ * bytes; 128 MiB are what the most that either compresses with by itself needs (`zstd --ultra -22`; `xz -9`: 65).
+ * `gzip` and `bzip2` take less than 10 MiB, whatever the data.
  */
-const DECOMPRESSORS: ReadonlyMap<string, string> = new Map([
+const DECOMPRESSING = {
+  zstd: ['-d', '-c', '-M128MiB'],
+  gzip: ['-d', '-c'],
+  xz: ['-d', '-c', '--memlimit-decompress=128MiB'],
+  bzip2: ['-d', '-c'],
+} as const;
+/** What they say then, in the locale C. */
+const WANTS_MEMORY = /memory usage limit|too much memory|window size larger/i;
+
+/**
+ * The filters that backups name, and the program that undoes each: the parallel ones write what their plain
+ * namesakes read, which are installed everywhere.
+ */
+const DECOMPRESSORS: ReadonlyMap<string, keyof typeof DECOMPRESSING> = new Map([
   ['zstd', 'zstd'],
   ['zstdmt', 'zstd'],
   ['gzip', 'gzip'],
@@ -61,7 +75,7 @@ export function canDecompress(name: string): boolean {
 /**
  * `source`, decompressed. What comes in is authenticated, so that a filter that fails on it means a
  * backup that was made badly or is cut short: DamagedError. A program that is missing or was killed is a
- * FilterError.
+ * FilterError, and data that would take too much memory a FailedError.
  */
 export async function* decompress(
   name: string,
@@ -73,11 +87,20 @@ export async function* decompress(
     throw new DamagedError(`coffer does not know the compression filter ${name} of this backup`);
   }
   try {
-    yield* filter(program, ['-d', '-c'], source, signal);
+    yield* filter(program, DECOMPRESSING[program], source, signal);
   } catch (error) {
     if (!(error instanceof FilterError) || !error.isOfItsInput) throw error;
+    if (WANTS_MEMORY.test(error.message)) throw wantsMemory(program, error);
     throw new DamagedError(`the backup's data cannot be decompressed: ${error.message}`, {
       cause: error,
     });
   }
+}
+
+function wantsMemory(program: string, cause: Error): FailedError {
+  return new FailedError(
+    `the backup's data asks ${program} for more than the 128 MiB of memory that coffer lets it have, which neither ` +
+      `Qubes nor coffer makes it do: if you trust where the backup was made, recover it by hand (docs/recovery.md)`,
+    { cause },
+  );
 }

@@ -30,7 +30,9 @@ export async function* filter(
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
   signal.throwIfAborted();
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], signal });
+  // Its words, which may be recognised, do not depend on the user's language.
+  const env = { ...process.env, LC_ALL: 'C' };
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env, signal });
   let lastWords = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     lastWords = (lastWords + text).slice(-LAST_WORDS);

@@ -2,6 +2,7 @@ import { DamagedError } from '../../shared/errors.ts';
 import { KiB, MiB } from '../../shared/sizes.ts';
 import type { OuterMember, OuterTarReader } from './outer-tar/reader.ts';
 import { parsePartName } from './parts.ts';
+import { type NamedDirectories, StoredBounds } from './stored-bounds.ts';
 
 /** Official tools cut every 100 MiB, and encryption adds a little; a part is held in memory whole. */
 export const LARGEST_PART = 128 * MiB;
@@ -24,13 +25,15 @@ export type PartNaming = 'enc' | 'hmac';
 
 /**
  * Walks over the parts of an official archive (formats 2 to 4), which has no manifest: sees to it that
- * each file's parts are all there, in order, in one run, and none twice. Throws DamagedError.
+ * each file's parts are all there, in order, in one run, and none twice, and that they do not go on without
+ * end. Throws DamagedError.
  */
 export class PartWalk {
   readonly #tar: OuterTarReader;
   readonly #naming: PartNaming;
   readonly #onPart: (part: WalkedPart) => void;
   readonly #paths = new Set<string>();
+  readonly #bounds = new StoredBounds();
   #first: OuterMember | undefined;
   #path: string | undefined;
   #index = 0;
@@ -53,6 +56,11 @@ export class PartWalk {
     this.#naming = naming;
     this.#onPart = onPart;
     this.#first = first;
+  }
+
+  /** From now on only what these directories may hold is walked over. Throws DamagedError. */
+  nameDirectories(named: NamedDirectories): void {
+    this.#bounds.nameDirectories(named);
   }
 
   /** The next part, or undefined at the end. What was left unread of the one before is passed over. */
@@ -106,6 +114,7 @@ export class PartWalk {
       );
     }
     this.#index += 1;
+    this.#bounds.note(place.path, member.size);
     return { path: place.path, name, member };
   }
 

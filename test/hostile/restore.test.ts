@@ -130,11 +130,23 @@ describe('a storage VM that gives a backup', () => {
   it('cannot fill the memory with a backup of a TiB that has no end', async () => {
     const endless = join(arena.usbHome, 'endless');
     copyFileSync(backup, endless);
+    truncateSync(endless, size - 5_000);
     truncateSync(endless, 2 ** 40);
     for (const command of ['verify', 'restore']) {
       const bout = await fight(command, ...open(2 ** 40), serve(undefined, endless));
       expectRefused(bout, /there is no manifest at its end/, 3);
       expect(bout.memory).toBeLessThan(200 * MiB);
+    }
+  });
+
+  it('is not delayed by a TiB of zeros behind a whole backup', async () => {
+    const padded = join(arena.usbHome, 'padded');
+    copyFileSync(backup, padded);
+    truncateSync(padded, 2 ** 40);
+    for (const known of [2 ** 40, undefined]) {
+      const bout = await fight('verify', ...open(known), serve(undefined, padded));
+      expect(bout.status, bout.stderr).toBe(0);
+      expectTameOutput(bout);
     }
   });
 

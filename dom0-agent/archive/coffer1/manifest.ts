@@ -101,7 +101,8 @@ function* piecesOf<T>(items: readonly T[], lineOf: (item: T) => string): Generat
   }
 }
 
-function memberLine({ name, size, mac }: ManifestMember): string {
+/** A member's line, without the line's end. */
+export function memberLine({ name, size, mac }: ManifestMember): string {
   return `member ${name} ${size} ${mac}`;
 }
 

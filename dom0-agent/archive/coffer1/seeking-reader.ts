@@ -3,6 +3,7 @@ import type { ArchiveInput, ArchiveReader, ArchivedFile } from '../archive.ts';
 import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
 import { readSmallFile } from '../inner-tar/small-file.ts';
 import { OuterTarReader } from '../outer-tar/reader.ts';
+import { refuseFollowed } from './followed.ts';
 import type { Coffer1Header } from './header.ts';
 import { type Opened, innerTarOf } from './inner-tar-of.ts';
 import {
@@ -62,13 +63,14 @@ export class SeekingReader implements ArchiveReader {
     const parts = partsOfNextFile(stored, MANIFEST_PATH, () => undefined);
     const members = parseManifest(await readManifest(innerTarOf(parts, opened)));
     if ((await stored.peek()) !== undefined)
-      throw new DamagedError('the backup goes on after its end');
+      throw new DamagedError('the backup goes on after its manifest');
     const offsets = offsetsOf(members);
     if (offsets.at(-1) !== from || !isSame(members[0], headerMember)) {
       throw new DamagedError(
         'the backup is incomplete or was put together from others: its manifest tells of other contents',
       );
     }
+    refuseFollowed(await tar.behindEnd());
     return new SeekingReader(input, opened, members, offsets);
   }
 

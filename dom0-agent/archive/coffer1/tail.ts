@@ -1,23 +1,39 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import type { ArchiveInput } from '../archive.ts';
+import { ByteReader } from '../byte-reader.ts';
 import { BLOCK, encodeBlockHeader, paddingOf } from '../outer-tar/block.ts';
+import { OuterTarReader } from '../outer-tar/reader.ts';
 import { END_OF_TAR } from '../outer-tar/writer.ts';
 import { partName } from '../parts.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH } from './manifest.ts';
+import { MAC_LENGTH } from './seal.ts';
 
 /** What stands behind the manifest's bytes: its `.hmac` (a header and a block), the end of the tar. */
 const BEHIND_MANIFEST = 2 * BLOCK + END_OF_TAR.length;
 /** The end is searched in windows, each farther from it: the first holds most manifests. */
 const FIRST_WINDOW = 64 * KiB;
 const LARGEST_WINDOW = 4 * MiB;
+/** Of every two members a manifest has a line, with a MAC in it. */
+const MOST_MEMBERS = (2 * LARGEST_MANIFEST) / MAC_LENGTH;
 
 /**
- * Where the member `manifest.000` begins in an archive of `size` bytes: the nearest header before the
- * end that tells just the size which lies between. Nothing is trusted that is found: the manifest's
- * MAC is checked afterwards. Holds one window at a time. Throws DamagedError when there is none.
+ * Where the member `manifest.000` begins in an archive of `size` bytes. Nothing is trusted that is found: the
+ * manifest's MAC is checked afterwards. Throws DamagedError when there is none.
  */
 export async function findManifest(input: ArchiveInput, size: number): Promise<number> {
+  const from = (await searchEnd(input, size)) ?? (await walkToManifest(input));
+  if (from !== undefined) return from;
+  throw new DamagedError(
+    'the backup is incomplete: there is no manifest at its end, so it was cut short or never finished',
+  );
+}
+
+/**
+ * Searches an archive that nothing follows: the nearest header before the end that tells just the size
+ * which lies between. Holds one window at a time.
+ */
+async function searchEnd(input: ArchiveInput, size: number): Promise<number | undefined> {
   const end = size - BEHIND_MANIFEST;
   const farthest = Math.max(0, end - LARGEST_MANIFEST - BLOCK);
   let window = FIRST_WINDOW;
@@ -28,9 +44,25 @@ export async function findManifest(input: ArchiveInput, size: number): Promise<n
     if (offset !== undefined) return from + offset;
     to = from;
   }
-  throw new DamagedError(
-    'the backup is incomplete: there is no manifest at its end, so it was cut short or never finished',
-  );
+  return undefined;
+}
+
+/**
+ * Goes from member to member: something may follow the archive. Undefined when a member is damaged or
+ * missing, or there are more than a manifest can list.
+ */
+async function walkToManifest(input: ArchiveInput): Promise<number | undefined> {
+  await using tar = new OuterTarReader(input, { canonical: true });
+  try {
+    for (let count = 0; count <= MOST_MEMBERS; count++) {
+      const member = await tar.next();
+      if (member === undefined) return undefined;
+      if (member.name === partName(MANIFEST_PATH, 0)) return member.dataOffset - BLOCK;
+    }
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+  }
+  return undefined;
 }
 
 /** `toEnd`: the bytes from the beginning of the window to where the manifest ends. */
@@ -55,7 +87,9 @@ function tellsOf(untrustedBlock: Buffer, room: number): boolean {
 }
 
 async function readRange(input: ArchiveInput, from: number, to: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of input.read(from, to)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  // In memory of its own: the storage decides into how many chunks it cuts this, and each costs some.
+  await using bytes = new ByteReader(input.read(from, to));
+  const range = Buffer.allocUnsafe(to - from);
+  await bytes.fill(range);
+  return range;
 }

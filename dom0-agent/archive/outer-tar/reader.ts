@@ -8,6 +8,8 @@ import { BLOCK, LONGEST_NAME, encodeBlockHeader, paddingOf, parseBlockHeader } f
 const MOST_ZEROS = 1 * MiB;
 /** The pax headers of official backups hold three times of day. */
 const LARGEST_PAX_HEADER = 4 * KiB;
+/** How much behind the end of a tar is looked at. */
+const LOOKED_AT_BEHIND = 64 * MiB;
 /** Below this, reading on is cheaper than asking the other side to seek. */
 const SEEK_WORTHWHILE = 1 * MiB;
 
@@ -23,6 +25,16 @@ export interface OuterMember {
   bytesIn(buffer: Buffer): Promise<Buffer>;
   /** The member's bytes as they come. */
   stream(): AsyncIterable<Buffer>;
+}
+
+/** What follows the end of a tar. */
+export interface BehindEnd {
+  /** Where the tar ends in the archive. */
+  readonly end: number;
+  /** How many bytes follow, if they are not all zeros; otherwise 0. */
+  readonly bytes: number;
+  /** Whether more may follow. */
+  readonly orMore: boolean;
 }
 
 export interface OuterTarOptions {
@@ -91,6 +103,23 @@ export class OuterTarReader implements AsyncDisposable {
     return this.#member(name, untrustedHeader.size, dataOffset);
   }
 
+  /**
+   * What follows the end of a canonical tar, once `next` has given undefined. Zeros are nothing: a device, or
+   * `dd conv=sync`, fills up with them. No more is looked at than LOOKED_AT_BEHIND, as it may have no end.
+   */
+  async behindEnd(): Promise<BehindEnd> {
+    const end = this.#position;
+    let isNothing = true;
+    while (this.#position - end < LOOKED_AT_BEHIND && !(await this.#bytes.ended())) {
+      const untrustedBytes = await this.#bytes.atMost(LOOKED_AT_BEHIND);
+      isNothing = isNothing && isZero(untrustedBytes);
+      if (!isNothing && this.#input.size !== undefined) break;
+    }
+    if (isNothing) return { end, bytes: 0, orMore: false };
+    const isCounted = this.#input.size !== undefined || (await this.#bytes.ended());
+    return { end, bytes: (this.#input.size ?? this.#position) - end, orMore: !isCounted };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#bytes[Symbol.asyncDispose]();
   }
@@ -124,25 +153,22 @@ export class OuterTarReader implements AsyncDisposable {
   }
 
   async #nextHeaderBlock(): Promise<Buffer | undefined> {
+    if (this.#canonical) return this.#nextCanonicalHeaderBlock();
     for (let zeros = 0; zeros <= MOST_ZEROS; zeros += BLOCK) {
-      if (await this.#bytes.ended()) {
-        this.#checkEnd(zeros);
-        return undefined;
-      }
+      if (await this.#bytes.ended()) return undefined;
       const untrustedBlock = await this.#bytes.exact(BLOCK);
-      if (isZero(untrustedBlock)) continue;
-      if (this.#canonical && zeros > 0) {
-        throw new DamagedError('the backup goes on after its end');
-      }
-      return untrustedBlock;
+      if (!isZero(untrustedBlock)) return untrustedBlock;
     }
     throw new DamagedError('the backup goes on with nothing but zeros');
   }
 
-  #checkEnd(zeros: number): void {
-    if (this.#canonical && this.#to === undefined && zeros !== 2 * BLOCK) {
-      throw new DamagedError('the backup does not end where it should: it is cut short, or longer');
-    }
+  /** The tar ends with two blocks of zeros; what was asked for of it (`to`), with its last member. */
+  async #nextCanonicalHeaderBlock(): Promise<Buffer | undefined> {
+    if (this.#to !== undefined && (await this.#bytes.ended())) return undefined;
+    const untrustedBlock = await this.#bytes.exact(BLOCK);
+    if (!isZero(untrustedBlock)) return untrustedBlock;
+    if (isZero(await this.#bytes.exact(BLOCK))) return undefined;
+    throw new DamagedError('the backup is damaged: something stands between its members');
   }
 
   /** A file's header, after the pax header that may stand before it. */

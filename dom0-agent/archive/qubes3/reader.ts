@@ -6,6 +6,7 @@ import { readSmallFile } from '../inner-tar/small-file.ts';
 import { withOfficialReading } from '../official-passphrase.ts';
 import type { OuterMember, OuterTarReader } from '../outer-tar/reader.ts';
 import { PartWalk, type WalkedPart } from '../part-walk.ts';
+import type { NamedDirectories } from '../stored-bounds.ts';
 import type { Qubes3Header } from './header.ts';
 import { innerTarOf } from './inner-tar-of.ts';
 import { type MacedPart, holdMaced } from './maced-parts.ts';
@@ -87,7 +88,8 @@ class Qubes3Reader implements ArchiveReader {
     return (await readSmallFile(innerTar, QUBES_XML, LARGEST_QUBES_XML)).toString('utf8');
   }
 
-  files(wanted: (path: string) => boolean): AsyncIterable<ArchivedFile> {
+  files(wanted: (path: string) => boolean, named?: NamedDirectories): AsyncIterable<ArchivedFile> {
+    if (named !== undefined) this.#walk.nameDirectories(named);
     const parts = heldParts(this.#walk, wanted, (part) => holdMaced(this.#walk, part));
     return filesOfParts(parts, (ofFile, path) => this.#innerTar(ofFile, path));
   }

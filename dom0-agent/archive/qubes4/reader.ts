@@ -8,6 +8,7 @@ import { withOfficialReading } from '../official-passphrase.ts';
 import { readSmallFile } from '../inner-tar/small-file.ts';
 import { PartWalk } from '../part-walk.ts';
 import { openScryptFile, parseScryptHeader, scryptHeaderHolds } from '../scrypt-file.ts';
+import type { NamedDirectories } from '../stored-bounds.ts';
 import { Derivations } from './derivations.ts';
 import { type Qubes4Header, parseQubes4Header } from './header.ts';
 import { MANIFEST_PATH, ManifestCheck, hasManifest, readManifest } from './manifest.ts';
@@ -99,7 +100,11 @@ class Qubes4Reader implements ArchiveReader {
     );
   }
 
-  async *files(wanted: (path: string) => boolean): AsyncGenerator<ArchivedFile, void, undefined> {
+  async *files(
+    wanted: (path: string) => boolean,
+    named?: NamedDirectories,
+  ): AsyncGenerator<ArchivedFile, void, undefined> {
+    if (named !== undefined) this.#walk.nameDirectories(named);
     const check = this.#manifest;
     if (check === undefined) {
       yield* this.#chosen(wanted);

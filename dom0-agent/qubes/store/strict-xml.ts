@@ -5,8 +5,12 @@ import { KiB, MiB } from '../../../shared/sizes.ts';
 
 /** The longest XML that is parsed, in bytes of UTF-8: more than ten thousand VMs need. */
 const LONGEST_XML = 16 * MiB;
-/** Bounds the memory that the parsed document takes, to a few hundred MiB. */
-const MOST_TAGS = 800_000;
+/**
+ * What the parser makes of a document takes some 300 bytes for each text, comment or attribute, and three times as much
+ * for an element: of so many units, 300 MiB. A VM of a real system has some 350 of them.
+ */
+const MOST_UNITS = 1_000_000;
+const UNITS_OF_ELEMENT = 3;
 /** Qubes' files are six deep. */
 const DEEPEST = 16;
 /** In characters, attributes and all: R3 keeps everything about a VM in one tag's attributes. */
@@ -90,11 +94,16 @@ function isAllowed(reference: string, decimal?: string, hexadecimal?: string): b
 
 function flawOfTags(untrustedText: string): string | undefined {
   let depth = 0;
-  let tags = 0;
-  for (let at = untrustedText.indexOf('<'); at >= 0; at = untrustedText.indexOf('<', at)) {
+  let units = 0;
+  let end = 0;
+  for (let at = untrustedText.indexOf('<'); at >= 0; at = untrustedText.indexOf('<', end)) {
+    units += at > end ? 1 : 0; // the text before it
+    if (units > MOST_UNITS)
+      return `is too large: it has more than ${MOST_UNITS} elements and texts`;
     if (untrustedText.startsWith('<!--', at)) {
-      at = untrustedText.indexOf('-->', at + '<!--'.length);
-      if (at < 0) return 'is not well-formed XML';
+      units++;
+      end = untrustedText.indexOf('-->', at + '<!--'.length) + '-->'.length;
+      if (end < '-->'.length) return 'is not well-formed XML';
       continue;
     }
     if (untrustedText.startsWith('<!', at)) return 'has a document type, an entity or raw text';
@@ -103,8 +112,8 @@ function flawOfTags(untrustedText: string): string | undefined {
     if (closing === '/') depth--;
     else if (empty !== '/') depth++;
     if (depth > DEEPEST) return `is nested deeper than ${DEEPEST} elements`;
-    if (++tags > MOST_TAGS) return `holds more than ${MOST_TAGS} tags`;
-    at += tag.length;
+    if (closing !== '/') units += UNITS_OF_ELEMENT + (tag.match(/=\s*["']/g)?.length ?? 0);
+    end = at + tag.length;
   }
   return undefined;
 }

@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, test } from 'vitest';
+import type { ArchiveInput } from '../../dom0-agent/archive/archive.ts';
+import { drain } from '../../dom0-agent/archive/drain.ts';
+import { openArchive } from '../../dom0-agent/archive/open.ts';
+import { DamagedError } from '../../shared/errors.ts';
+import { MiB } from '../../shared/sizes.ts';
+import { makeArchive, never } from './coffer1/sample.ts';
+import { makeQubes3 } from './qubes3/make-qubes3.ts';
+import { makeQubes4 } from './qubes4/make-qubes4.ts';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+const PASSPHRASE = 'correct horse battery staple';
+
+/** The storage decides into how many pieces it cuts what it gives: each costs some, whoever keeps them. */
+class InFewBytes implements ArchiveInput {
+  readonly size: number | undefined;
+  readonly seekable: boolean;
+  /** The most memory in use while it was read, but for what was in use before. */
+  memory = 0;
+  samples = 0;
+  readonly #bytes: Buffer;
+  readonly #before: number;
+  #given = 0;
+
+  constructor(bytes: Buffer, seekable: boolean) {
+    this.size = seekable ? bytes.length : undefined;
+    this.seekable = seekable;
+    this.#bytes = bytes;
+    collect();
+    this.#before = inUse();
+  }
+
+  async *read(from = 0, to = this.#bytes.length): AsyncGenerator<Buffer> {
+    for (let at = from; at < to; at += 2) {
+      if (++this.#given % 400_000 === 0) {
+        collect();
+        this.samples++;
+        this.memory = Math.max(this.memory, inUse() - this.#before);
+      }
+      yield await Promise.resolve(this.#bytes.subarray(at, Math.min(at + 2, to)));
+    }
+  }
+}
+
+function inUse(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+async function read(input: ArchiveInput): Promise<void> {
+  const reader = await openArchive(input, Buffer.from(PASSPHRASE), never);
+  await reader.qubesXml();
+  for await (const { innerTar } of reader.files(() => true)) await drain(innerTar);
+}
+
+const noise = randomBytes(3 * MiB);
+const coffer1 = (): Promise<Buffer> =>
+  makeArchive({ 'vm5/private.img': noise }, { partSize: 4 * MiB });
+const old = { passphrase: PASSPHRASE, files: { 'vm5/private.img': noise } };
+
+test.each<[string, () => Promise<Buffer> | Buffer, boolean]>([
+  ['coffer-1 in a file', coffer1, true],
+  ['coffer-1 in a stream', coffer1, false],
+  ['format 4', () => makeQubes4(old), false],
+  ['format 3', () => makeQubes3({ ...old, version: 3 }), false],
+  ['format 2', () => makeQubes3({ ...old, version: 2 }), false],
+])('memory follows the bytes, not the pieces that they come in: %s', async (_, make, seekable) => {
+  const input = new InFewBytes(await make(), seekable);
+  await read(input);
+  expect(input.samples).toBeGreaterThan(2);
+  expect(input.memory).toBeLessThan(30 * MiB);
+});
+
+test('nor does a search for the manifest that finds none', async () => {
+  const archive = (await coffer1()).subarray(0, -2048);
+  const input = new InFewBytes(archive, true);
+  await expect(read(input)).rejects.toThrow(DamagedError);
+  expect(input.samples).toBeGreaterThan(2);
+  expect(input.memory).toBeLessThan(30 * MiB);
+});
