@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
+import { eventually } from '../eventually.ts';
 import { processesIn } from '../faults/processes.ts';
 import { Dom0, STORAGE_VM } from '../qubesd/dom0.ts';
 import { build } from './qubesd-build.ts';
@@ -44,15 +45,6 @@ function run(dom0: Dom0, vm: string): void {
   const qube = dom0.qubesd.store.qubes.get(vm);
   if (qube === undefined) throw new Error(`there is no ${vm}`);
   qube.state = 'Running';
-}
-
-/** Fails after ten seconds. */
-async function waitUntil(holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!holds()) {
-    if (performance.now() > deadline) throw new Error('it does not come about');
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 describe('before a backup', () => {
@@ -275,10 +267,10 @@ describe('a backup fails, and nothing is stored', () => {
     const agents = () => processesIn(dom0.storage).filter(({ role }) => role === 'VM agent');
     const command = ['--command', 'cat > /dev/null; touch taken; sleep 300'];
     const coffer = dom0.start(['backup', '-d', STORAGE_VM, '-y', ...command, 'work']);
-    await waitUntil(() => dom0.stored().includes('taken'));
+    await eventually(() => dom0.stored().includes('taken'), 'the command has taken all');
     expect(agents()).not.toHaveLength(0);
     coffer.kill('SIGKILL');
-    await waitUntil(() => processesIn(dom0.storage).length === 0);
+    await eventually(() => processesIn(dom0.storage).length === 0, 'the end of all processes');
   });
 
   it('when the storage VM is gone in the middle', async () => {

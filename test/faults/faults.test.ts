@@ -8,7 +8,7 @@ const SEED = 20_250_701;
 describe('after a fault', () => {
   it(
     'nothing is changed, nothing is left half done, and it works again',
-    { timeout: 180_000 },
+    { timeout: 600_000 },
     async () => {
       const wrong: string[] = [];
       for await (const { seed, fault, job, kind, ending, complaints, said } of tryFaults(

@@ -91,7 +91,7 @@ async function use(storage: AgentStorage, service: Service): Promise<Listing | u
 
 /** One that heeds no signal is killed, which takes the connector some seconds. */
 async function expectGone({ pid }: Notes): Promise<void> {
-  await expect.poll(() => isAlive(pid), { timeout: 6_000, message: 'the agent runs' }).toBe(false);
+  await expect.poll(() => isAlive(pid), { timeout: 60_000, message: 'the agent runs' }).toBe(false);
 }
 
 function isAlive(pid: number): boolean {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createHmac, scryptSync } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -100,7 +101,8 @@ describe('whoever looks at the processes', () => {
   it('would see a secret, if there were one: the watch itself works', async () => {
     const over = new AbortController();
     const child = spawn('sleep', ['5'], { env: { SECRET: PASSPHRASE } });
-    setTimeout(() => over.abort(), 200);
+    await once(child, 'spawn');
+    setTimeout(() => over.abort(), 1_000);
     const sights = await watchTree(child.pid ?? 0, over.signal);
     child.kill();
     expect(sights.some(({ environment }) => environment.includes(PASSPHRASE))).toBe(true);

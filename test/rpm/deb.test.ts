@@ -24,7 +24,7 @@ let deb: string;
 beforeAll(async () => {
   scratch = mkdtempSync(path.join(tmpdir(), 'coffer-deb-'));
   deb = await build('first');
-}, 120_000);
+});
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 async function build(name: string): Promise<string> {

@@ -38,7 +38,7 @@ beforeAll(async () => {
   root.rpm('--install', ...built.map((file) => path.join(packages, file)));
   rmSync(packages, { recursive: true });
   placeDoubles();
-}, 120_000);
+});
 afterAll(async () => {
   root[Symbol.dispose]();
   await scene[Symbol.asyncDispose]();

@@ -196,7 +196,7 @@ describe('a storage VM that gives an archive', () => {
     const error = await read(size, ending);
     expect(error).toBeInstanceOf(StorageError);
     expect(String(error)).toContain(message);
-    expect(performance.now() - start).toBeLessThan(2_000);
+    expect(performance.now() - start).toBeLessThan(30_000);
   });
 
   it('does not bother dom0 with an honest stream', async () => {

@@ -41,12 +41,3 @@ export class Home {
     rmSync(this.path, { recursive: true, force: true });
   }
 }
-
-/** Waits until something holds; fails after two seconds. */
-export async function eventually(holds: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 2_000;
-  while (!holds()) {
-    if (performance.now() > deadline) throw new Error(`it does not come about: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

@@ -8,7 +8,8 @@ import type { ArchiveInput } from '../../dom0-agent/archive/archive.ts';
 import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';
 import type { Source, Storage } from '../../dom0-agent/transport/storage.ts';
 import { InterruptedError, RefusedError, StorageError } from '../../shared/errors.ts';
-import { Home, buildAgent, eventually } from './storage-vm.ts';
+import { eventually } from '../eventually.ts';
+import { Home, buildAgent } from './storage-vm.ts';
 
 const { signal } = new AbortController();
 const content = randomBytes(3_000_000);
@@ -211,8 +212,8 @@ describe.each<[string, (home: Home) => Storage]>([
     const start = performance.now();
     await expect(fill(() => sink.write(content))).rejects.toBe(reason);
     await sink[Symbol.asyncDispose]();
-    // Some machines take two seconds to bury the dead, and so long the group is still there.
-    expect(performance.now() - start).toBeLessThan(5_000);
+    // A busy machine takes its time to bury the dead; the command would take a thousand seconds.
+    expect(performance.now() - start).toBeLessThan(60_000);
   });
 
   it('lists a directory, sorted, with kinds, sizes and free space', async () => {

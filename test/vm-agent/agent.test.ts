@@ -17,7 +17,8 @@ import { MOST_CREDIT, PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
 import { ChannelClosedError, PeerFailure } from '../../protocol/protocol-error.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
-import { Home, agentProgram, buildAgent, eventually } from '../transport/storage-vm.ts';
+import { eventually } from '../eventually.ts';
+import { Home, agentProgram, buildAgent } from '../transport/storage-vm.ts';
 
 const version = PROTOCOL_VERSION;
 const chunk = Buffer.alloc(MiB, 0x5a);
@@ -58,7 +59,7 @@ class Agent<C extends Conversation> implements AsyncDisposable {
 async function storing(home: Home, target: StoreTarget, prelude?: string) {
   const agent = new Agent(home, 'Store', new StoreConversation(), prelude);
   await agent.channel.send({ kind: 'storeRequest', version, target, expectedBytes: undefined });
-  await agent.channel.expect('ready', 5_000);
+  await agent.channel.expect('ready', 60_000);
   return agent;
 }
 
@@ -66,7 +67,7 @@ async function storing(home: Home, target: StoreTarget, prelude?: string) {
 async function fetching(home: Home, source: FetchSource) {
   const agent = new Agent(home, 'Fetch', new FetchConversation());
   await agent.channel.send({ kind: 'fetchRequest', version, source });
-  await agent.channel.expect('ready', 5_000);
+  await agent.channel.expect('ready', 60_000);
   return agent;
 }
 
@@ -82,7 +83,7 @@ async function sendData({ channel }: Storing, mebibytes: number): Promise<void> 
 /** What the agent answers in the end, if it is not Progress. */
 async function lastWord({ channel }: Storing) {
   for (;;) {
-    const message = await channel.receive(10_000);
+    const message = await channel.receive(60_000);
     if (message.kind !== 'progress') return message;
   }
 }
@@ -243,7 +244,7 @@ describe('the agent, when dom0 goes away and qrexec shuts its input only,', () =
     for (let i = 0; i < 3_000; i++) writeFileSync(path.join(home.backups, `${i}`.padEnd(200)), '');
     await using agent = new Agent(home, 'Browse', new BrowseConversation());
     await agent.channel.send({ kind: 'browseRequest', version, directory: 'backups' });
-    await agent.channel.expect('ready', 5_000);
+    await agent.channel.expect('ready', 60_000);
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect(agent.process.exitCode).toBeNull();
     agent.process.stdin.end();
@@ -277,7 +278,7 @@ describe('the agent', () => {
       expect(agent.process.exitCode).toBeNull();
     }
     console.log(`ready after ${Math.min(...times).toFixed()} ms`);
-    expect(Math.min(...times)).toBeLessThan(1_000);
+    expect(Math.min(...times)).toBeLessThan(10_000);
   });
 
   it('stores and gives half a GiB fast and in little memory', async () => {
@@ -307,5 +308,6 @@ function report(what: string, bytes: number, start: number, pid: number | undefi
   const peak = Number(/VmHWM:\s*(\d+)/.exec(status)?.[1]) / 1024;
   console.log(`${what}: ${rate.toFixed()} MB/s, peak memory ${peak.toFixed()} MiB`);
   expect(peak).toBeLessThan(100);
-  expect(rate).toBeGreaterThan(20);
+  // A tenth of what the slowest machine gave that was otherwise idle.
+  expect(rate).toBeGreaterThan(2);
 }

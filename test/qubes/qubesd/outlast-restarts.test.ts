@@ -113,15 +113,17 @@ it('takes a refusal without words for one', async () => {
 it('gives up when qubesd does not come back, and then at once', async () => {
   await using scene = await makeScene();
   const { socketPath } = scene.qubesd;
-  const system = openQubesdSystem({ socketPath, comeback: 300 });
-  const never = openQubesdSystem({ socketPath, comeback: 60_000 });
+  const waits: string[] = [];
+  const onWait = (text: string): number => waits.push(text);
+  const system = openQubesdSystem({ socketPath, comeback: 300, onWait });
+  const never = openQubesdSystem({ socketPath, comeback: 600_000, onWait });
   await system.labels();
   await scene.qubesd.stop();
   await expect(system.labels()).rejects.toThrow(SystemGoneError);
-  const begun = performance.now();
+  expect(waits).toHaveLength(1);
   await expect(system.remove('work')).rejects.toThrow(/qubesd is not running/);
   await expect(never.labels()).rejects.toThrow(/qubesd is not running/);
-  expect(performance.now() - begun).toBeLessThan(250);
+  expect(waits).toHaveLength(1);
   await scene.qubesd.start();
   expect(await system.labels()).toContain('red');
 });

@@ -1,0 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Longer than anything takes on the busiest machine, and within the time limit of a test. */
+const PATIENCE = 60_000;
+
+/** Waits until something holds; fails, naming it, when it does not come about in a minute. */
+export async function eventually(holds: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + PATIENCE;
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`it does not come about: ${what}`);
+    await sleep(20);
+  }
+}
