@@ -13,6 +13,7 @@ import {
 } from '../restore/abandoned.ts';
 import { asOnlyRestore } from '../restore/one-at-a-time.ts';
 import { runRestore } from '../restore/run.ts';
+import { requirePool, warnOfSpace } from '../restore/space.ts';
 import { readSystemState } from '../restore/system-state.ts';
 import { confirm, requireTerminal } from './confirm.ts';
 import type { ArchiveFlags } from './flags.ts';
@@ -69,6 +70,7 @@ async function restore(
 ): Promise<number> {
   const yes = flags.yes === true;
   const propose = (text: string): void => (yes ? terminal.say(text) : terminal.ask(text));
+  if (flags.pool !== undefined) requirePool(flags.pool, await atHand.system.pools());
   await using backup = await openBackup(atHand, location, flags, signal);
   const { reader, contents } = backup;
   const state = await readSystemState(atHand.system);
@@ -82,6 +84,8 @@ async function restore(
   if (plan.qubes.length === 0 && plan.dom0Home === undefined) {
     throw new RefusedError('nothing is left to restore: all that was chosen is left out');
   }
+  const warning = warnOfSpace(plan, state.pools, flags.pool);
+  if (warning !== undefined) terminal.warning(warning);
   if (!yes) await confirm('Restore?', signal);
 
   const options = {

@@ -57,6 +57,23 @@ export interface SystemDefaults {
   readonly dispvm: string | undefined;
 }
 
+/** A storage pool that can take the volumes of VMs. */
+export interface Pool {
+  readonly name: string;
+  /** Bytes; undefined where the pool does not tell. */
+  readonly free: number | undefined;
+  /** Whether volumes go there when nobody says otherwise. */
+  readonly isDefault: boolean;
+}
+
+/** What of a volume is set by hand, beside its size. */
+export interface VolumeSettings {
+  /** How many former contents the pool keeps; -1: none, and the VM works on the content itself. */
+  readonly revisionsToKeep?: number | undefined;
+  /** Whether it is encrypted with a key that is gone after the run. */
+  readonly ephemeral?: boolean | undefined;
+}
+
 /** dom0's user and their home directory. */
 export interface Dom0Home {
   readonly user: string;
@@ -81,6 +98,7 @@ export interface QubesSystem {
   labels(): Promise<string[]>;
   defaults(): Promise<SystemDefaults>;
   dom0Home(): Promise<Dom0Home>;
+  pools(): Promise<Pool[]>;
   isRunning(name: string): Promise<boolean>;
   /** The value of a feature as it is at this moment; undefined when the VM has it not. */
   feature(name: string, feature: string): Promise<string | undefined>;
@@ -108,6 +126,7 @@ export interface QubesSystem {
   removeFeature(name: string, feature: string): Promise<void>;
   setTag(name: string, tag: string): Promise<void>;
   removeTag(name: string, tag: string): Promise<void>;
+  setVolume(name: string, volume: string, settings: VolumeSettings): Promise<void>;
   setFirewall(name: string, rules: readonly FirewallRule[]): Promise<void>;
   setNotes(name: string, notes: string): Promise<void>;
   assignDevice(name: string, device: DeviceAssignment): Promise<void>;

@@ -1,5 +1,5 @@
 /** What steers a VM, and what paranoid mode asks about. */
-export type Setting = 'property' | 'feature' | 'tag' | 'device' | 'menu';
+export type Setting = 'property' | 'feature' | 'tag' | 'revisions' | 'device' | 'menu';
 
 /** The choice of what the VM is booted with, and whether it starts unasked. */
 const STEERING_PROPERTIES = new Set([
@@ -39,6 +39,9 @@ export function isKeptWhenParanoid(kind: Setting, name: string, value: string): 
       return false;
     case 'tag':
       return RESTRICTING_TAGS.has(name);
+    case 'revisions':
+      // More than Qubes' default could fill the pool.
+      return Number(value) <= 1;
     case 'feature':
       return FEATURES_OF_THE_VM_ITSELF.test(name) || (name.startsWith('gui-') && value === '');
     case 'property':

@@ -1,7 +1,7 @@
 import { DamagedError } from '../../shared/errors.ts';
 import { HALF_RESTORED } from '../qubes/half-restored.ts';
 import { type DeviceAssignment, type Qube, isTagOfQubesd, isTagOfRestore } from '../qubes/qube.ts';
-import type { NewQube } from '../qubes/system.ts';
+import type { NewQube, VolumeSettings } from '../qubes/system.ts';
 import type { RestoreChoices } from './choices.ts';
 import type { BackedUpQube } from './contents.ts';
 import { type Setting, isKeptWhenParanoid } from './paranoid.ts';
@@ -17,6 +17,8 @@ export interface PlannedRestore {
   readonly features: ReadonlyMap<string, string>;
   readonly tags: ReadonlySet<string>;
   readonly devices: readonly DeviceAssignment[];
+  /** Of the volumes that have settings of their own. */
+  readonly volumes: ReadonlyMap<string, VolumeSettings>;
   /** Whether a list of menu entries in the archive becomes the feature `menu-items`. */
   readonly withMenu: boolean;
   /** What differs from the backup, and why. */
@@ -63,6 +65,7 @@ export function planQube(
     features: planFeatures(qube, keeps),
     tags: planTags(qube, keeps),
     devices: planDevices(qube, references, keeps, remarks),
+    volumes: planVolumes(qube, keeps),
     withMenu: keeps('menu', 'entries'),
     remarks,
   };
@@ -145,6 +148,26 @@ function planFeatures(qube: Qube, keeps: Keeps): Map<string, string> {
     ([name]) => !STATE_FEATURES.test(name) && name !== HALF_RESTORED,
   );
   return new Map(settings.filter(([name, value]) => keeps('feature', name, value)));
+}
+
+/**
+ * A volume that is made anew at each start keeps nothing. And that a volume is not ephemeral is the default
+ * of the pool it was in: where the new one has another, that stands.
+ */
+function planVolumes({ volumes }: Qube, keeps: Keeps): Map<string, VolumeSettings> {
+  const planned = new Map<string, VolumeSettings>();
+  for (const { name, saveOnStop, revisionsToKeep, ephemeral } of volumes) {
+    const keepsRevisions =
+      saveOnStop &&
+      revisionsToKeep !== undefined &&
+      keeps('revisions', `of ${name}`, `${revisionsToKeep}`);
+    if (!keepsRevisions && ephemeral !== true) continue;
+    planned.set(name, {
+      revisionsToKeep: keepsRevisions ? revisionsToKeep : undefined,
+      ephemeral: ephemeral === true ? true : undefined,
+    });
+  }
+  return planned;
 }
 
 function planDevices(

@@ -5,6 +5,7 @@ import type { BackedUpQube, BackupContents } from './contents.ts';
 import { freeName } from './names.ts';
 import { type PlannedRestore, defaultTemplate, inWords, planQube } from './plan-qube.ts';
 import { References } from './references.ts';
+import { requirePool } from './space.ts';
 import { selectContents } from './selection.ts';
 import type { SystemState } from './system-state.ts';
 
@@ -42,6 +43,7 @@ export function planRestore(
   choices: RestoreChoices,
 ): RestorePlan {
   refuseBesideOfficial(state);
+  if (choices.pool !== undefined) requirePool(choices.pool, state.pools);
   const selected = selectContents(contents, choices.chosen, choices.excluded);
   const leftOut: LeftOut[] = contents.unknownDomains.map(({ name, className }) => ({
     name,

@@ -88,6 +88,9 @@ function relations(system: QubesSystem, { planned, smallFiles: { notes } }: Unse
   for (const device of planned.devices) {
     add(`the device ${device.port}`, () => system.assignDevice(name, device));
   }
+  for (const [volume, wanted] of planned.volumes) {
+    add(`the settings of the volume ${volume}`, () => system.setVolume(name, volume, wanted));
+  }
   if (notes !== undefined) add('the notes', () => system.setNotes(name, notes));
   return settings;
 }

@@ -1,5 +1,5 @@
 import type { Qube } from '../qubes/qube.ts';
-import type { QubesSystem, SystemDefaults } from '../qubes/system.ts';
+import type { Pool, QubesSystem, SystemDefaults } from '../qubes/system.ts';
 
 /** What a restore's plan needs to know of the system that it restores into. */
 export interface SystemState {
@@ -7,6 +7,7 @@ export interface SystemState {
   readonly labels: ReadonlySet<string>;
   readonly defaults: SystemDefaults;
   readonly dom0User: string;
+  readonly pools: readonly Pool[];
 }
 
 export async function readSystemState(system: QubesSystem): Promise<SystemState> {
@@ -16,5 +17,6 @@ export async function readSystemState(system: QubesSystem): Promise<SystemState>
     labels: new Set(await system.labels()),
     defaults: await system.defaults(),
     dom0User: (await system.dom0Home()).user,
+    pools: await system.pools(),
   };
 }

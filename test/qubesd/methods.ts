@@ -14,7 +14,9 @@ import * as volumes from './volumes.ts';
 /** What of the answers depends on the machine and not on the store. */
 export interface Machine {
   readonly poolSize: number;
-  readonly poolUsage: number;
+  poolUsage: number;
+  /** Of a thin pool. */
+  poolMetadata?: undefined | { readonly size: number; readonly usage: number };
   /** The ids of VMs yet to be made; when there are no more, random ones. */
   readonly uuids: string[];
   /** Classes of devices, and whether asking dom0 for them works. */
@@ -65,6 +67,8 @@ export function answer(store: Store, machine: Machine, call: Call): string {
       return lines([...store.pools.keys()]);
     case 'admin.pool.Info':
       return poolInfo(store, machine, arg);
+    case 'admin.pool.UsageDetails':
+      return usageDetails(store, machine, arg);
     case 'admin.vm.property.GetAll':
       return allProperties(store, qube);
     case 'admin.vm.property.Get':
@@ -110,6 +114,10 @@ export function answer(store: Store, machine: Machine, call: Call): string {
       return lines([...qube.volumes.keys()]);
     case 'admin.vm.volume.Info':
       return volumes.info(store, qube, arg);
+    case 'admin.vm.volume.Set.revisions_to_keep':
+      return done(() => volumes.setRevisions(qube, arg, payload));
+    case 'admin.vm.volume.Set.ephemeral':
+      return done(() => volumes.setEphemeral(qube, arg, payload));
     case 'admin.vm.volume.Resize':
       return volumes.resize(qube, arg, payload);
     case 'internal.vm.volume.ImportBegin':
@@ -161,6 +169,22 @@ function poolInfo(store: Store, machine: Machine, name: string): string {
         ['usage', machine.poolUsage],
       ];
   return lines([...settings, ...space].map(([key, value]) => `${key}=${value}`));
+}
+
+/** As qubes/storage of qubes-core-admin has it for pools in files; thin pools also tell of metadata. */
+function usageDetails(store: Store, machine: Machine, name: string): string {
+  if (!store.pools.has(name)) return refuse('PermissionDenied', "Argument not in 'pools'");
+  const details = [
+    `data_size=${machine.poolSize}`,
+    `data_usage=${machine.poolUsage}`,
+    ...(machine.poolMetadata === undefined
+      ? []
+      : [
+          `metadata_size=${machine.poolMetadata.size}`,
+          `metadata_usage=${machine.poolMetadata.usage}`,
+        ]),
+  ];
+  return lines(details);
 }
 
 function checkedFeature(name: string, value: string): string {

@@ -37,6 +37,7 @@ export interface StoredVolume {
   saveOnStop: boolean;
   snapOnStart: boolean;
   revisionsToKeep: string;
+  ephemeral: boolean;
 }
 
 const DOM0_UUID = '00000000-0000-0000-0000-000000000000';
@@ -100,6 +101,7 @@ function parseVolume(volume: Element): StoredVolume {
     saveOnStop: attribute(volume, 'save_on_stop') === 'True',
     snapOnStart: attribute(volume, 'snap_on_start') === 'True',
     revisionsToKeep: attribute(volume, 'revisions_to_keep'),
+    ephemeral: attribute(volume, 'ephemeral') === 'True',
   };
 }
 

@@ -34,6 +34,7 @@ export function volumesFor(
     saveOnStop: source === undefined && volume !== 'volatile',
     snapOnStart: source !== undefined,
     revisionsToKeep: '1',
+    ephemeral: false,
   });
   return new Map([
     ['root', from('root', 10 * GIB, root)],
@@ -50,6 +51,7 @@ export function volumesFor(
         saveOnStop: false,
         snapOnStart: false,
         revisionsToKeep: '0',
+        ephemeral: false,
       },
     ],
   ]);
@@ -74,7 +76,7 @@ export function info(store: Store, qube: StoredQube, name: string): string {
     save_on_stop: boolean(volume.saveOnStop),
     snap_on_start: boolean(volume.snapOnStart),
     revisions_to_keep: volume.revisionsToKeep,
-    ephemeral: 'False',
+    ephemeral: boolean(volume.ephemeral),
     is_outdated: 'False',
   };
   return Object.entries(fields)
@@ -90,6 +92,28 @@ function usageOf(store: Store, volume: StoredVolume): number {
     if (blocks !== undefined) return blocks * 512;
   }
   return 0;
+}
+
+/** `admin.vm.volume.Set.revisions_to_keep` (qubes/api/admin.py and qubes/storage of qubes-core-admin) */
+export function setRevisions(qube: StoredQube, name: string, payload: string): void {
+  const volume = volumeOf(qube, name);
+  if (!/^-?\d+$/.test(payload)) throw new Refusal('ProtocolError', 'Invalid revisions to keep');
+  if (Number(payload) < -1) {
+    throw new Refusal('QubesValueError', 'Invalid value for revisions_to_keep');
+  }
+  volume.revisionsToKeep = payload;
+}
+
+/** `admin.vm.volume.Set.ephemeral` */
+export function setEphemeral(qube: StoredQube, name: string, payload: string): void {
+  const volume = volumeOf(qube, name);
+  if (payload === 'True' && (volume.snapOnStart || volume.saveOnStop || !volume.rw)) {
+    throw new Refusal(
+      'QubesValueError',
+      'Cannot enable ephemeral on snap_on_start or save_on_stop or non-dom0 or not writable volume',
+    );
+  }
+  volume.ephemeral = payload === 'True';
 }
 
 /** `admin.vm.volume.Resize` */

@@ -5,6 +5,7 @@ import { isValidQubeName, type DeviceAssignment } from '../../dom0-agent/qubes/q
 import { freeName } from '../../dom0-agent/restore/names.ts';
 import type { PlannedRestore } from '../../dom0-agent/restore/plan-qube.ts';
 import type { RestorePlan } from '../../dom0-agent/restore/plan.ts';
+import { warnOfSpace } from '../../dom0-agent/restore/space.ts';
 import { RefusedError, UsageError } from '../../shared/errors.ts';
 import { backupOf, newNames, plan, qube, systemWith, template } from './planning.ts';
 
@@ -290,9 +291,71 @@ describe('settings', () => {
     expect([...of.features]).toEqual([]);
   });
 
+  it('of volumes come back, where they are the volume’s own', () => {
+    const volume = { size: 8, usage: 8, pool: '', vid: '' };
+    const kept = qube(
+      'kept',
+      {},
+      {
+        volumes: [
+          { ...volume, name: 'root', saveOnStop: false, revisionsToKeep: 3, ephemeral: false },
+          { ...volume, name: 'private', saveOnStop: true, revisionsToKeep: 4 },
+          { ...volume, name: 'volatile', saveOnStop: false, revisionsToKeep: 0, ephemeral: true },
+        ],
+      },
+    );
+    const of = planned(plan(backupOf([kept]), systemWith([])), 'kept');
+    expect(Object.fromEntries(of.volumes)).toEqual({
+      private: { revisionsToKeep: 4 },
+      volatile: { ephemeral: true },
+    });
+    const paranoid = planned(plan(backupOf([kept]), systemWith([]), { paranoid: true }), 'kept');
+    expect(Object.fromEntries(paranoid.volumes)).toEqual({ volatile: { ephemeral: true } });
+    expect(paranoid.remarks).toContain('revisions of private left out: paranoid mode');
+  });
+
+  it('never put volumes into a pool that is not there', () => {
+    const refused = (): unknown => plan(contents, systemWith([]), { pool: 'nosuch' });
+    expect(refused).toThrow(RefusedError);
+    expect(refused).toThrow(/no storage pool called nosuch .*it has varlibqubes, fast/);
+  });
+
   it('put the volumes into the pool of one’s choice', () => {
     const pooled = plan(contents, systemWith([]), { pool: 'fast' });
     expect(pooled.qubes.map(({ newQube }) => newQube.pool)).toEqual(Array(4).fill('fast'));
+  });
+});
+
+describe('space in the pool', () => {
+  const pools = [
+    { name: 'varlibqubes', free: 1999, isDefault: true },
+    { name: 'fast', free: 2100, isDefault: false },
+    { name: 'odd', free: undefined, isDefault: false },
+  ];
+  const volume = { name: 'private', usage: undefined, pool: '', vid: '', saveOnStop: true };
+  /** Two VMs of 1000 bytes in volumes of this size. */
+  const twoIn = (size: number): RestorePlan => {
+    const volumes = [{ ...volume, size }];
+    return plan(backupOf([qube('a', {}, { volumes }), qube('b', {}, { volumes })]), systemWith([]));
+  };
+
+  it('that does not suffice is a refusal, that of the default pool where none is chosen', () => {
+    const refused = (): unknown => warnOfSpace(twoIn(5000), pools, undefined);
+    expect(refused).toThrow(RefusedError);
+    expect(refused).toThrow(
+      /in the pool varlibqubes: at least 1.95 KiB are to be restored, and 1.95 KiB are free/,
+    );
+  });
+
+  it('that may not suffice is told: sizes that are those of whole volumes say little', () => {
+    expect(warnOfSpace(twoIn(1000), pools, undefined)).toMatch(/may not fit into the pool varlib/);
+    expect(warnOfSpace(twoIn(5000), pools, 'fast')).toMatch(/may not fit into the pool fast/);
+  });
+
+  it('that suffices, or is not known, is no obstacle', () => {
+    expect(warnOfSpace(twoIn(5000), pools, 'odd')).toBeUndefined();
+    const roomy = [{ name: 'roomy', free: 1e6, isDefault: true }];
+    expect(warnOfSpace(twoIn(5000), roomy, undefined)).toBeUndefined();
   });
 });
 

@@ -61,6 +61,10 @@ export function systemWith(
     labels: new Set(['red', 'blue', 'black']),
     defaults: { template: undefined, netvm: undefined, dispvm: undefined, ...defaults },
     dom0User: 'user',
+    pools: [
+      { name: 'varlibqubes', free: undefined, isDefault: true },
+      { name: 'fast', free: undefined, isDefault: false },
+    ],
   };
 }
 

@@ -21,7 +21,8 @@ const FIREWALL_XML = `<firewall version="2"><rules>
   <rule><properties><property name="action">drop</property></properties></rule>
 </rules></firewall>`;
 
-const volumes = [{ name: 'private', size: 8, usage: 8, pool: '', vid: '', saveOnStop: true }];
+const privateVolume = { name: 'private', size: 8, usage: 8, pool: '', vid: '', saveOnStop: true };
+const volumes = [privateVolume];
 
 const letters = qube(
   'letters',
@@ -94,6 +95,31 @@ describe('while a restore is under way', () => {
     expect(first?.firewall).toBe(RULES);
     expect(first?.properties.get('autostart')).toBe('True');
     expect(first?.features.get('preload-dispvm-max')).toBe('2');
+  });
+
+  it('volumes get their settings back before their VM can be started', async () => {
+    await using scene = await makeScene();
+    const kept = qube(
+      'kept',
+      { template: 'fedora-42-xfce' },
+      {
+        volumes: [
+          { ...privateVolume, revisionsToKeep: -1 },
+          { ...privateVolume, name: 'volatile', saveOnStop: false, ephemeral: true },
+        ],
+      },
+    );
+    const { store } = scene.qubesd;
+    const outcomes = await restore(scene, [kept], ({ method, dest }) => {
+      if (method.startsWith('admin.vm.volume.Set')) {
+        expect(store.qubes.get(dest)?.tags.has('backup-restore-in-progress')).toBe(true);
+      }
+      return undefined;
+    });
+    expect(outcomes).toMatchObject([{ result: 'restored', remarks: [] }]);
+    const made = store.qubes.get('kept')?.volumes;
+    expect(made?.get('private')?.revisionsToKeep).toBe('-1');
+    expect(made?.get('volatile')?.ephemeral).toBe(true);
   });
 
   it('qubesd refuses to start what is being restored', async () => {

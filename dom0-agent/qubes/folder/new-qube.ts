@@ -11,6 +11,7 @@ import { requireLabel, requireTemplate } from './properties.ts';
 /** What Qubes gives a new VM (qubes/config.py of qubes-core-admin). */
 const ROOT_SIZE = 10 * GiB;
 const PRIVATE_SIZE = 2 * GiB;
+export const DEFAULT_POOL = 'varlibqubes';
 
 /**
  * A new VM, as Qubes would describe it: number, volumes and all. Throws RefusedError when its name,
@@ -24,7 +25,7 @@ export function describeNewQube(store: QubesStore, wanted: NewQube): StoredQube 
     throw new RefusedError(`there is already a VM called ${name}`);
   }
   requireLabel(store, label);
-  const pool = wanted.pool ?? store.properties.get('default_pool') ?? 'varlibqubes';
+  const pool = wanted.pool ?? store.properties.get('default_pool') ?? DEFAULT_POOL;
   if (!store.pools.has(pool)) {
     throw new RefusedError(`there is no storage pool called ${pool} on this system`);
   }

@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
 import { DamagedError, FailedError, messageOf, RefusedError } from '../../../shared/errors.ts';
+import { freeBytes } from '../../../shared/list-directory.ts';
 import { firewallRules } from '../firewall.ts';
 import { formatFirewallXml, parseFirewallXml } from '../firewall-xml.ts';
 import { hasNoSavedState, whyUnsaved } from '../qube.ts';
@@ -11,16 +12,18 @@ import type {
   Dom0Home,
   ListedQube,
   NewQube,
+  Pool,
   QubesSystem,
   SystemDefaults,
   VolumeImage,
   VolumePiece,
+  VolumeSettings,
 } from '../system.ts';
 import { requireHalted, requireStillHalted } from '../volumes/halted.ts';
 import { openImage } from '../volumes/image.ts';
 import { importImage } from './import-image.ts';
 import { Layout } from './layout.ts';
-import { describeNewQube } from './new-qube.ts';
+import { DEFAULT_POOL, describeNewQube } from './new-qube.ts';
 import { qubesThatUse, withProperty } from './properties.ts';
 import {
   exists,
@@ -111,6 +114,15 @@ export class FolderSystem implements QubesSystem {
       throw new FailedError(`${this.#layout.dom0Homes} must hold the home of one user`);
     }
     return { user, path: join(this.#layout.dom0Homes, user) };
+  }
+
+  async pools(): Promise<Pool[]> {
+    const { pools, properties } = await this.#store.read();
+    const free = await freeBytes(this.#layout.directory);
+    const usual = properties.get('default_pool') ?? DEFAULT_POOL;
+    return [...pools]
+      .filter(([, settings]) => settings.get('driver') !== 'linux-kernel')
+      .map(([name]) => ({ name, free, isDefault: name === usual }));
   }
 
   async isRunning(name: string): Promise<boolean> {
@@ -244,6 +256,24 @@ export class FolderSystem implements QubesSystem {
     await this.#store.updateQube(name, (qube) => ({
       ...qube,
       tags: new Set([...qube.tags].filter((other) => other !== tag)),
+    }));
+  }
+
+  async setVolume(
+    name: string,
+    volume: string,
+    { revisionsToKeep, ephemeral }: VolumeSettings,
+  ): Promise<void> {
+    await this.#store.updateQube(name, (qube) => ({
+      ...qube,
+      volumes: qube.volumes.map((other) => {
+        if (other.name !== volume) return other;
+        return {
+          ...other,
+          revisionsToKeep: revisionsToKeep ?? other.revisionsToKeep,
+          ephemeral: ephemeral ?? other.ephemeral,
+        };
+      }),
     }));
   }
 

@@ -18,6 +18,7 @@ import {
 } from './storage-devices.ts';
 import { NO_FIREWALL } from './no-firewall.ts';
 import { outlastRestarts } from './outlast-restarts.ts';
+import { importIntoPool, poolsOf } from './pools.ts';
 import { remembered } from './remembered.ts';
 import { linesOf, parseProperties, parseQubeList } from './replies.ts';
 import { Volumes } from './volumes.ts';
@@ -132,6 +133,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
 
     dom0Home: () => findDom0Home(run),
     isRunning,
+    pools: () => poolsOf(api),
 
     async feature(name, feature) {
       try {
@@ -199,6 +201,13 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
       }
     },
 
+    async setVolume(name, volume, { revisionsToKeep, ephemeral }) {
+      const set = (what: string, payload: string): Promise<string> =>
+        api(name, `admin.vm.volume.Set.${what}`, volume, { payload });
+      if (revisionsToKeep !== undefined) await set('revisions_to_keep', `${revisionsToKeep}`);
+      if (ephemeral !== undefined) await set('ephemeral', ephemeral ? 'True' : 'False');
+    },
+
     async setFirewall(name, rules) {
       await api(name, 'admin.vm.firewall.Set', '', { payload: formatFirewallLines(rules) });
     },
@@ -221,11 +230,13 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
       }
     },
 
-    importVolume: (qubeName, volume, size, pieces, signal) =>
-      importVolume({ qubeName, volume, size }, pieces, signal, {
-        service: options.importService,
-        rootPrefix: prefix,
-      }),
+    importVolume: (qubeName, volume, size, pieces, signal) => {
+      const imported = { qubeName, volume, size };
+      const service = { service: options.importService, rootPrefix: prefix };
+      return importIntoPool(api, imported, pieces, (counted) =>
+        importVolume(imported, counted, signal, service),
+      );
+    },
 
     async start(name) {
       try {
