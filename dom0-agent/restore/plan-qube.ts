@@ -1,6 +1,12 @@
 import { DamagedError } from '../../shared/errors.ts';
 import { HALF_RESTORED } from '../qubes/half-restored.ts';
-import { type DeviceAssignment, type Qube, isTagOfQubesd, isTagOfRestore } from '../qubes/qube.ts';
+import {
+  type DeviceAssignment,
+  type Qube,
+  isTagOfQubesd,
+  isTagOfRestore,
+  settableFeatures,
+} from '../qubes/qube.ts';
 import type { NewQube, VolumeSettings } from '../qubes/system.ts';
 import type { RestoreChoices } from './choices.ts';
 import type { BackedUpQube } from './contents.ts';
@@ -32,9 +38,6 @@ type Keeps = (kind: Setting, name: string, value?: string) => boolean;
 const LABEL_IN_NEED = 'red';
 /** Goes into the creation, or belongs to the system that the backup came from. */
 const NOT_SET = new Set(['template', 'installed_by_rpm', 'dispid']);
-/** What the old system was just doing (qubes/vm in qubes-core-admin), which nobody has set. */
-const STATE_FEATURES =
-  /^(preload-dispvm|preload-dispvm-(completed|in-progress)|deferred-netvm-original)$/;
 
 /** Works out how one VM is restored under the name `newName`. */
 export function planQube(
@@ -144,10 +147,10 @@ function planTags({ tags }: Qube, keeps: Keeps): Set<string> {
 }
 
 function planFeatures(qube: Qube, keeps: Keeps): Map<string, string> {
-  const settings = [...qube.features].filter(
-    ([name]) => !STATE_FEATURES.test(name) && name !== HALF_RESTORED,
-  );
-  return new Map(settings.filter(([name, value]) => keeps('feature', name, value)));
+  // Older backups, and those of the official tools, have state among them.
+  const settings = settableFeatures(qube.features);
+  settings.delete(HALF_RESTORED);
+  return new Map([...settings].filter(([name, value]) => keeps('feature', name, value)));
 }
 
 /**
