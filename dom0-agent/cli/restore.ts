@@ -3,6 +3,7 @@ import { formatSize } from '../../shared/sizes.ts';
 import { refuseRepeated } from '../qubes/names.ts';
 import type { RestoreChoices } from '../restore/choices.ts';
 import { totalSize } from '../restore/contents.ts';
+import { warnOfHomeSpace } from '../restore/home-space.ts';
 import type { Outcome } from '../restore/outcome.ts';
 import { type RestorePlan, planRestore } from '../restore/plan.ts';
 import {
@@ -84,8 +85,13 @@ async function restore(
   if (plan.qubes.length === 0 && plan.dom0Home === undefined) {
     throw new RefusedError('nothing is left to restore: all that was chosen is left out');
   }
-  const warning = warnOfSpace(plan, state.pools, flags.pool);
-  if (warning !== undefined) terminal.warning(warning);
+  const home = (await atHand.system.dom0Home()).path;
+  for (const warning of [
+    warnOfSpace(plan, state.pools, flags.pool),
+    await warnOfHomeSpace(plan.dom0Home, reader.header.format, home),
+  ]) {
+    if (warning !== undefined) terminal.warning(warning);
+  }
   if (!yes) await confirm('Restore?', signal);
 
   const options = {
@@ -94,7 +100,7 @@ async function restore(
   };
   const begun = Date.now();
   await removeAbandoned(abandoned, atHand.system, terminal);
-  await removeAbandonedHomes((await atHand.system.dom0Home()).path, terminal);
+  await removeAbandonedHomes(home, terminal);
   const sources = plan.qubes.map(({ source }) => source);
   terminal.startProgress(totalSize(sources, plan.dom0Home));
   const will = await takeBackIfKilled(flags.system);

@@ -41,8 +41,10 @@ export async function* follow(
       for await (const member of untar(noted, name)) {
         seen.members++;
         const pieces = member.pieces()[Symbol.asyncIterator]();
-        while ((await pieces.next()).done !== true) yield* read.passed.splice(0);
-        yield* read.passed.splice(0);
+        do {
+          // Most members are within one chunk.
+          if (read.passed.length > 0) yield* read.passed.splice(0);
+        } while ((await pieces.next()).done !== true);
       }
     } catch (error) {
       if (read.sourceFailed || !(error instanceof DamagedError)) throw error;

@@ -66,6 +66,27 @@ describe('a tar that is followed', () => {
     },
   );
 
+  it('holds back no more than it needs to read on, also where nothing has content', async () => {
+    const empty = (await collect(plainTar('home/empty', Buffer.alloc(0)))).subarray(0, 512);
+    let ahead = 0;
+    async function* source(): AsyncGenerator<Buffer> {
+      for (let i = 0; i < 3000; i++) {
+        ahead += 512;
+        yield await Promise.resolve(empty);
+      }
+      yield Buffer.alloc(1024);
+    }
+    let most = 0;
+    for await (const { length } of follow(source(), 'the tar', {
+      members: 0,
+      problem: undefined,
+    })) {
+      most = Math.max(most, ahead);
+      ahead -= length;
+    }
+    expect(most).toBeLessThan(10_000);
+  });
+
   it('lets go of its source when nobody reads on', async () => {
     const whole = await twoFiles();
     let isOver = false;

@@ -1,0 +1,29 @@
+import { statfsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { describe, expect, it } from 'vitest';
+
+import { warnOfHomeSpace } from '../../dom0-agent/restore/home-space.ts';
+import { RefusedError } from '../../shared/errors.ts';
+
+const homeOf = (size: number) => ({ directory: 'dom0-home/home', user: 'user', size });
+const { blocks, bsize } = statfsSync(tmpdir());
+/** No file system has more free than it has. */
+const TOO_LARGE = homeOf(blocks * bsize + 1);
+
+describe('the space for dom0’s home', () => {
+  it('is enough without a word', async () => {
+    expect(await warnOfHomeSpace(homeOf(1), 'coffer-1', tmpdir())).toBeUndefined();
+  });
+
+  it('is refused, with both sizes and a way out, where the home is sure not to fit', async () => {
+    const refused = warnOfHomeSpace(TOO_LARGE, 'coffer-1', tmpdir());
+    await expect(refused).rejects.toThrow(RefusedError);
+    await expect(refused).rejects.toThrow(/ has .*iB, and .* are free: .*--skip-dom0-home/);
+  });
+
+  it('is a warning where the backup tells the size with its holes', async () => {
+    for (const format of ['qubes-4', 'qubes-3', 'qubes-2'] as const) {
+      expect(await warnOfHomeSpace(TOO_LARGE, format, tmpdir())).toMatch(/may not fit/);
+    }
+  });
+});
