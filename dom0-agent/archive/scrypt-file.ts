@@ -1,6 +1,6 @@
 import { createCipheriv, createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import { DamagedError } from '../../shared/errors.ts';
+import { DamagedPartError } from './damaged-part-error.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
 
 /**
@@ -53,7 +53,7 @@ export function parseScryptHeader(untrustedHeader: Buffer, name: string): Scrypt
     untrustedHeader.toString('latin1', 0, 7) !== 'scrypt\0' ||
     !sum.subarray(0, 16).equals(untrustedHeader.subarray(48, 64))
   ) {
-    throw new DamagedError(`${name} in the backup is damaged: it is not an encrypted file`);
+    throw new DamagedPartError(name, 'is damaged: it is not an encrypted file');
   }
   const n = 2 ** untrustedHeader.readUInt8(7);
   const r = untrustedHeader.readUInt32BE(8);
@@ -61,8 +61,9 @@ export function parseScryptHeader(untrustedHeader: Buffer, name: string): Scrypt
   const isInBounds =
     n >= 2 && r >= 1 && p >= 1 && r * p <= MOST_LANES && 128 * n * r <= MOST_MEMORY;
   if (!isInBounds || n * r * p > MOST_WORK) {
-    throw new DamagedError(
-      `${name} in the backup asks for a key derivation that no backup needs: it is damaged or an attack`,
+    throw new DamagedPartError(
+      name,
+      'asks for a key derivation that no backup needs: it is damaged or an attack',
     );
   }
   return { n, r, p, salt: Buffer.from(untrustedHeader.subarray(16, 48)) };
@@ -90,7 +91,7 @@ export async function* openScryptFile(
 ): AsyncGenerator<Buffer, void, undefined> {
   // In a file of 96 bytes the header's MAC would pass for the one at the end.
   if (untrustedFile.length < SCRYPT_HEADER + TAIL) {
-    throw new DamagedError(`${name} in the backup is damaged: it is too short`);
+    throw new DamagedPartError(name, 'is damaged: it is too short');
   }
   const end = untrustedFile.length - TAIL;
   const hmac = createHmac('sha256', keys.mac);
@@ -99,9 +100,7 @@ export async function* openScryptFile(
     await setImmediate();
   }
   if (!timingSafeEqual(hmac.digest(), untrustedFile.subarray(end))) {
-    throw new DamagedError(
-      `${name} in the backup was damaged or tampered with: its MAC does not hold`,
-    );
+    throw new DamagedPartError(name, 'was damaged or tampered with: its MAC does not hold');
   }
   const file = untrustedFile;
   // Counter mode: encrypting is decrypting.

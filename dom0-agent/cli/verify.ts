@@ -33,10 +33,16 @@ export async function verifyCommand(
   const outcomes = await verifyBackup(selected, reader, terminal, signal);
   terminal.endProgress();
   const seconds = (Date.now() - begun) / 1000;
+  const isWhole = outcomes.every(({ result }) => result === 'verified');
   terminal.say(formatOutcomes(outcomes));
-  terminal.say(`Verified: what was read is authentic and whole, ${seconds.toFixed(1)} s.`);
+  terminal.say(
+    isWhole
+      ? `Verified: what was read is authentic and whole, ${seconds.toFixed(1)} s.`
+      : describeDamage(outcomes),
+  );
   terminal.result({
-    ok: true,
+    ok: isWhole,
+    ...(isWhole ? {} : { exitStatus: ExitStatus.damaged }),
     command: 'verify',
     format: reader.header.format,
     created: contents.created?.toISOString() ?? null,
@@ -44,5 +50,15 @@ export async function verifyCommand(
     warnings: terminal.warnings,
     seconds,
   });
-  return ExitStatus.done;
+  return isWhole ? ExitStatus.done : ExitStatus.damaged;
+}
+
+/** What can still be had from the backup, and how. */
+function describeDamage(outcomes: readonly Outcome[]): string {
+  const whole = outcomes.filter(({ result }) => result === 'verified').map(({ name }) => name);
+  const rest =
+    whole.length === 0
+      ? 'None of its VMs is whole'
+      : `Whole are ${whole.join(', ')}: restore them by name`;
+  return `The backup is damaged. ${rest}; docs/recovery.md tells how to take out of the others by hand what lies before the damage.`;
 }

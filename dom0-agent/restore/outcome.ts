@@ -1,7 +1,15 @@
 /** How it went with one VM, or with dom0's home: a row of the closing table. */
 export interface Outcome {
   readonly name: string;
-  readonly result: 'restored' | 'restored in part' | 'verified' | 'failed' | 'left out';
+  readonly result:
+    | 'restored'
+    | 'restored in part'
+    | 'failed'
+    | 'left out'
+    | 'verified'
+    | 'damaged'
+    /** Nothing is wrong with what was read of it, but the backup's end does not vouch for it. */
+    | 'not verified';
   /** Bytes of volumes, as they were before the backup. */
   readonly bytes: number;
   /** What the user should know: replacements, refused settings, the reason of a failure. */

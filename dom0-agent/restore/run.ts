@@ -9,12 +9,13 @@ import { parseArchivedPath } from './archived-path.ts';
 import { type BackedUpFile, backedUpFiles, textOf } from './backed-up-files.ts';
 import { refuseMissing } from './complete.ts';
 import { CreatedQubes } from './created-qubes.ts';
+import { damageTo } from './damage.ts';
 import type { Outcome } from './outcome.ts';
 import type { RestorePlan } from './plan.ts';
 import { RestoredHome } from './restored-home.ts';
 import { type Restoring, outcomeOf, startOf } from './restoring.ts';
 import { ROUNDS, type Round, applyRound, starters } from './settings.ts';
-import { checkSize } from './size-limit.ts';
+import { TooLargeError, checkSize } from './size-limit.ts';
 
 /** The most that firewall.xml or notes.txt may have: Qubes keeps notes below 256 KiB. */
 const LARGEST_SMALL_FILE = 1 * MiB;
@@ -81,7 +82,9 @@ class RestoreRun {
       for (const qube of this.#qubes.values()) await this.#attempt(qube, () => this.#create(qube));
       for await (const file of reader.files((path) => this.#isWanted(path))) {
         this.#signal.throwIfAborted();
-        await this.#restoreFile(file);
+        await this.#restoreFile(file).catch((error: unknown) => {
+          throw this.#inWords(error, file.path);
+        });
       }
       this.#checkComplete();
     } catch (error) {
@@ -97,6 +100,22 @@ class RestoreRun {
     await this.#home.keep();
     const outcomes = [...this.#qubes.values()].map(outcomeOf);
     return this.#home.outcome === undefined ? outcomes : [...outcomes, this.#home.outcome];
+  }
+
+  /** Damage to a file of the archive, as the user knows it. */
+  #inWords(error: unknown, path: string): unknown {
+    if (!(error instanceof DamagedError) || error instanceof TooLargeError) return error;
+    const damage = damageTo(path, error, {
+      qubes: this.#plan.qubes.map(({ source }) => source),
+      dom0Home: this.#plan.dom0Home,
+    });
+    if (damage === undefined) return error;
+    return new DamagedError(
+      `${damage.name}: ${damage.what}: nothing was restored. \`coffer verify\` tells which VMs are whole, ` +
+        `and those can be restored by name; docs/recovery.md tells how to take out of the others by hand what ` +
+        `lies before the damage.`,
+      { cause: error },
+    );
   }
 
   async #create({ planned: { newQube, properties } }: Restoring): Promise<void> {

@@ -1,18 +1,19 @@
+import { DamagedError, messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive/archive.ts';
 import { drain } from '../archive/drain.ts';
 import { untar } from '../archive/inner-tar/reader.ts';
 import { parseArchivedPath } from './archived-path.ts';
 import { backedUpFiles } from './backed-up-files.ts';
-import { refuseMissing } from './complete.ts';
 import { countBytes } from './count-bytes.ts';
+import { type Damage, damageTo, missingIn, ownerOf } from './damage.ts';
 import type { Outcome } from './outcome.ts';
 import type { Selected } from './selection.ts';
 
 /**
  * Reads what was selected as a restore would, every authentication code, every compressed stream and
- * every inner tar to its end, and holds it against what qubes.xml promises. Creates nothing. Throws
- * DamagedError at the first thing that is wrong or missing.
+ * every inner tar to its end, and holds it against what qubes.xml promises. Creates nothing. Damage to a VM
+ * is told to `report`, and the others go on, for as long as the archive can be read.
  */
 export async function verifyBackup(
   selected: Selected,
@@ -20,35 +21,83 @@ export async function verifyBackup(
   report: Report,
   signal: AbortSignal,
 ): Promise<Outcome[]> {
-  const home = selected.dom0Home?.directory;
-  const seen = new Set<string>();
-  const bytesIn = new Map(selected.qubes.map(({ directory }) => [directory, 0]));
-  let homeBytes = 0;
-  const isWanted = (path: string): boolean =>
-    path === home || bytesIn.has(parseArchivedPath(path).directory);
-  for await (const { path, innerTar } of reader.files(isWanted)) {
-    signal.throwIfAborted();
-    seen.add(path);
-    const counted = countBytes(innerTar, (length) => report.progress(length));
-    const { kind, directory } = parseArchivedPath(path);
-    if (path === home) {
-      homeBytes = await readThrough(counted);
-    } else if (kind === 'other') {
-      await readThrough(counted);
-    } else {
-      const bytes = await readFiles({ path, innerTar: counted }, seen);
-      bytesIn.set(directory, (bytesIn.get(directory) ?? 0) + bytes);
-    }
-  }
-  refuseMissing(selected, seen);
-  const outcomes = selected.qubes.map(({ qube, directory }) =>
-    verified(qube.name, bytesIn.get(directory) ?? 0),
-  );
-  return home === undefined ? outcomes : [...outcomes, verified('dom0', homeBytes)];
+  return new VerifyRun(selected, report, signal).run(reader);
 }
 
-function verified(name: string, bytes: number): Outcome {
-  return { name, result: 'verified', bytes, remarks: [] };
+/** What was read of a VM, or of dom0's home. */
+interface Reading {
+  bytes: number;
+  readonly damages: string[];
+}
+
+class VerifyRun {
+  readonly #selected: Selected;
+  readonly #report: Report;
+  readonly #signal: AbortSignal;
+  readonly #readings = new Map<string, Reading>();
+  /** The paths of the files that came. */
+  readonly #seen = new Set<string>();
+
+  constructor(selected: Selected, report: Report, signal: AbortSignal) {
+    this.#selected = selected;
+    this.#report = report;
+    this.#signal = signal;
+    const names = selected.qubes.map(({ qube }) => qube.name);
+    if (selected.dom0Home !== undefined) names.push('dom0');
+    for (const name of names) this.#readings.set(name, { bytes: 0, damages: [] });
+  }
+
+  async run(reader: ArchiveReader): Promise<Outcome[]> {
+    const isWanted = (path: string): boolean => ownerOf(path, this.#selected) !== undefined;
+    let isWhole = true;
+    try {
+      for await (const file of reader.files(isWanted)) await this.#verifyFile(file);
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      this.#report.warning(messageOf(error));
+      isWhole = false;
+    }
+    if (isWhole) missingIn(this.#selected, this.#seen).forEach((damage) => this.#note(damage));
+    return [...this.#readings].map(([name, reading]) => outcomeOf(name, reading, isWhole));
+  }
+
+  async #verifyFile(file: ArchivedFile): Promise<void> {
+    this.#signal.throwIfAborted();
+    const { path } = file;
+    this.#seen.add(path);
+    const reading = this.#readings.get(ownerOf(path, this.#selected) ?? '');
+    if (reading === undefined) return;
+    try {
+      reading.bytes += await this.#sizeOf(file);
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      const damage = damageTo(path, error, this.#selected);
+      if (damage !== undefined) this.#note(damage);
+    }
+  }
+
+  /** Reads a file through; gives the sum of the sizes of what is in it. */
+  async #sizeOf({ path, innerTar }: ArchivedFile): Promise<number> {
+    const counted = countBytes(innerTar, (length) => this.#report.progress(length));
+    if (path === this.#selected.dom0Home?.directory) return readThrough(counted);
+    if (parseArchivedPath(path).kind !== 'other') {
+      return readFiles({ path, innerTar: counted }, this.#seen);
+    }
+    await readThrough(counted);
+    return 0;
+  }
+
+  #note({ name, what }: Damage): void {
+    this.#readings.get(name)?.damages.push(what);
+    this.#report.warning(`${name}: ${what}`);
+  }
+}
+
+/** @param isWhole whether the archive was read to an end that vouches for all of it */
+function outcomeOf(name: string, { bytes, damages }: Reading, isWhole: boolean): Outcome {
+  if (damages.length > 0) return { name, result: 'damaged', bytes, remarks: damages };
+  if (isWhole) return { name, result: 'verified', bytes, remarks: [] };
+  return { name, result: 'not verified', bytes, remarks: ['the backup as a whole is damaged'] };
 }
 
 /** Reads a VM's files, and notes that they were there; gives the sum of their sizes. */

@@ -65,8 +65,14 @@ export class Box {
     return join(this.directory, 'homes/usb/backups');
   }
 
-  /** Runs coffer on this system, with cheap keys for a backup. */
+  /** Runs coffer on this system, quietly and with cheap keys for a backup. */
   coffer(args: readonly string[], input = '', environment: NodeJS.ProcessEnv = {}): Run {
+    const [command = '', ...rest] = args;
+    return this.loud([command, '-q', ...rest], input, environment);
+  }
+
+  /** The same, with all that it says. */
+  loud(args: readonly string[], input = '', environment: NodeJS.ProcessEnv = {}): Run {
     const [command = '', ...rest] = args;
     // A session of its own: there is no terminal to ask at, wherever the tests run.
     return spawnSync('setsid', ['--wait', COFFER, command, ...this.#own(command), ...rest], {
@@ -80,7 +86,7 @@ export class Box {
   /** The same, not waited for. */
   start(args: readonly string[]): ChildProcessByStdio<null, null, Readable> {
     const [command = '', ...rest] = args;
-    return spawn(COFFER, [command, ...this.#own(command), ...rest], {
+    return spawn(COFFER, [command, '-q', ...this.#own(command), ...rest], {
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true,
     });
@@ -112,7 +118,7 @@ export class Box {
 
   #own(command: string): string[] {
     const cheap = command === 'backup' ? ['--kdf-cost', '14'] : [];
-    return ['--system', this.directory, '-q', ...cheap];
+    return ['--system', this.directory, ...cheap];
   }
 }
 

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, webcrypto } from 'node:crypto';
 import { noteBuffer } from '../../../shared/buffer-collection.ts';
-import { DamagedError } from '../../../shared/errors.ts';
 import { KiB } from '../../../shared/sizes.ts';
+import { DamagedPartError } from '../damaged-part-error.ts';
 import { type MemberKeys, type RootKey, memberKeys } from './keys.ts';
 
 /** What seals the members of one archive. */
@@ -45,7 +45,7 @@ export interface AuthenticMember {
   readonly encrypted: boolean;
 }
 
-/** Checks the MAC over what is stored, on another thread. Throws DamagedError when it does not hold. */
+/** Checks the MAC over what is stored, on another thread. Throws DamagedPartError when it does not hold. */
 export async function authenticate(
   seal: Seal,
   name: string,
@@ -54,8 +54,9 @@ export async function authenticate(
 ): Promise<AuthenticMember> {
   const keys = await memberKeys(seal.root, seal.backupId, name);
   if (!(await holds(keys, untrustedStored, untrustedMac))) {
-    throw new DamagedError(
-      `${name} in the backup was damaged or tampered with: its authentication code does not hold`,
+    throw new DamagedPartError(
+      name,
+      'was damaged or tampered with: its authentication code does not hold',
     );
   }
   return { stored: untrustedStored, keys, encrypted: seal.encrypted };

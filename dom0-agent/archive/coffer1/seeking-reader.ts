@@ -1,6 +1,7 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import type { ArchiveInput, ArchiveReader, ArchivedFile } from '../archive.ts';
 import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
+import { DamagedPartError } from '../damaged-part-error.ts';
 import { readSmallFile } from '../inner-tar/small-file.ts';
 import { OuterTarReader } from '../outer-tar/reader.ts';
 import { refuseFollowed } from './followed.ts';
@@ -20,9 +21,9 @@ import { findManifest } from './tail.ts';
 
 /** Files that lie one behind the other in the archive, and where. */
 interface Run {
-  readonly files: ManifestFile[];
+  readonly files: readonly ManifestFile[];
   readonly from: number;
-  to: number;
+  readonly to: number;
 }
 
 /**
@@ -86,50 +87,63 @@ export class SeekingReader implements ArchiveReader {
   }
 
   async *files(wanted: (path: string) => boolean): AsyncGenerator<ArchivedFile, void, undefined> {
-    for (const run of this.#runs(wanted)) yield* this.#filesOfRun(run);
+    let files = this.#files.filter(({ path }) => wanted(path));
+    while (files.length > 0) files = files.slice(yield* this.#filesOfRun(this.#firstRun(files)));
   }
 
-  #runs(wanted: (path: string) => boolean): Run[] {
-    const runs: Run[] = [];
-    for (const file of this.#files.filter(({ path }) => wanted(path))) {
-      const from = this.#offset(file.firstMember);
-      const to = this.#offset(file.firstMember + file.parts);
-      const last = runs.at(-1);
-      if (last?.to === from) {
-        last.files.push(file);
-        last.to = to;
-      } else {
-        runs.push({ files: [file], from, to });
-      }
+  #firstRun(files: readonly ManifestFile[]): Run {
+    const run: ManifestFile[] = [];
+    let to: number | undefined;
+    for (const file of files) {
+      if (to !== undefined && to !== this.#offset(file.firstMember)) break;
+      run.push(file);
+      to = this.#offset(file.firstMember + file.parts);
     }
-    return runs;
+    return { files: run, from: this.#offset(run[0]?.firstMember ?? 0), to: to ?? 0 };
   }
 
-  async *#filesOfRun({ files, from, to }: Run): AsyncGenerator<ArchivedFile, void, undefined> {
+  /** Gives how many files are done with: all of the run, or those up to a damaged one. */
+  async *#filesOfRun({ files, from, to }: Run): AsyncGenerator<ArchivedFile, number, undefined> {
     await using tar = new OuterTarReader(this.#input, { from, to, canonical: true });
     const stored = new StoredParts(tar, this.#opened.header.partSize);
-    for (const file of files) {
+    for (const [position, file] of files.entries()) {
       let member = file.firstMember;
       const check = (part: ManifestMember): void => {
         if (!isSame(this.#members[member++], part)) {
-          throw new DamagedError(
-            `the backup's ${part.name} is not the one that its manifest tells of`,
-          );
+          throw new DamagedPartError(part.name, 'is not the one that its manifest tells of');
         }
       };
       const parts = partsOfNextFile(stored, file.path, check);
-      yield { path: file.path, innerTar: innerTarOf(parts, this.#opened) };
+      const state = { isDamaged: false };
+      const innerTar = noting(innerTarOf(parts, this.#opened), () => (state.isDamaged = true));
+      yield { path: file.path, innerTar };
+      // Where the next file lies, the manifest tells, whatever stands in the place of this one.
+      if (state.isDamaged) return position + 1;
       await passFile(stored, file.path, check);
       if (member !== file.firstMember + file.parts) {
         throw new DamagedError(`the backup does not hold the whole of ${file.path}`);
       }
     }
+    return files.length;
   }
 
   #offset(member: number): number {
     const offset = this.#offsets[member];
     if (offset === undefined) throw new RangeError(`the archive has no member ${member}`);
     return offset;
+  }
+}
+
+/** The same bytes; `note` is told when they end in an error. */
+async function* noting(
+  source: AsyncIterable<Buffer>,
+  note: () => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  try {
+    yield* source;
+  } catch (error) {
+    note();
+    throw error;
   }
 }
 

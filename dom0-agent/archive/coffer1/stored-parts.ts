@@ -1,4 +1,5 @@
 import { DamagedError } from '../../../shared/errors.ts';
+import { DamagedPartError } from '../damaged-part-error.ts';
 import type { OuterMember, OuterTarReader } from '../outer-tar/reader.ts';
 import { PartBuffers } from '../part-buffers.ts';
 import { parsePartName } from '../parts.ts';
@@ -82,9 +83,7 @@ export class StoredParts {
     const member = await this.#tar.next();
     const untrustedMac = member?.name === `${name}.hmac` ? await readMac(member) : undefined;
     if (untrustedMac === undefined) {
-      throw new DamagedError(
-        `the backup is cut short or damaged after ${name}: no code follows it`,
-      );
+      throw new DamagedPartError(name, 'is cut short or damaged: no code follows it');
     }
     return { name, size, mac: untrustedMac };
   }

@@ -1,4 +1,4 @@
-import { DamagedError } from '../../../shared/errors.ts';
+import { DamagedPartError } from '../damaged-part-error.ts';
 import { type HeldPart, holdBytes } from '../held-parts.ts';
 import type { PartWalk, WalkedPart } from '../part-walk.ts';
 import { computeMac, isSameMac, parseMacText } from './mac.ts';
@@ -29,9 +29,7 @@ export async function* verifiedParts(
 ): AsyncGenerator<VerifiedPart, void, undefined> {
   for await (const { name, content } of parts) {
     if (!macHolds(algorithm, passphrase, content)) {
-      throw new DamagedError(
-        `${name} in the backup was damaged or tampered with: its MAC does not hold`,
-      );
+      throw new DamagedPartError(name, 'was damaged or tampered with: its MAC does not hold');
     }
     yield { name, bytes: content.untrustedBytes };
   }

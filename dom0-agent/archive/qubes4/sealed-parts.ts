@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
-import { DamagedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
+import { DamagedPartError } from '../damaged-part-error.ts';
 import { type HeldPart, heldParts, holdBytes } from '../held-parts.ts';
 import type { PartWalk, WalkedPart } from '../part-walk.ts';
 import { prefetch } from '../prefetch.ts';
@@ -78,7 +78,7 @@ export async function holdSealed(
     void Promise.allSettled([keys]);
     return memory.take(member.size, secrets.signal);
   });
-  if (keys === undefined) throw new DamagedError(`${name} in the backup is cut short`);
+  if (keys === undefined) throw new DamagedPartError(name, 'is cut short');
   return { untrustedBytes, keys, release: (inUse) => memory.give(untrustedBytes, inUse) };
 }
 
@@ -100,7 +100,8 @@ async function partKeys(
   const parameters = parseScryptHeader(untrustedHeader, name);
   const keys = await derivations.derive(`${backupId}!${name}`, passphrase, parameters, signal);
   if (scryptHeaderHolds(untrustedHeader, keys)) return keys;
-  throw new DamagedError(
-    `${name} in the backup was damaged or tampered with, or belongs to another place or backup`,
+  throw new DamagedPartError(
+    name,
+    'was damaged or tampered with, or belongs to another place or backup',
   );
 }

@@ -1,0 +1,101 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { membersOf } from '../archive/official-archives.ts';
+import { Box, type Run } from './box.ts';
+
+interface Result {
+  readonly ok: boolean;
+  readonly exitStatus: number;
+  readonly qubes: readonly { name: string; result: string; remarks: string[] }[];
+}
+
+/** How a backup is read: from its file, in which coffer can go to any place, or as it comes. */
+type Way = (path: string) => string[];
+const WAYS: [string, Way][] = [
+  ['in a file', (path) => [path]],
+  ['from a command', (path) => ['--command', `cat ${path}`]],
+];
+
+describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (format) => {
+  let box: Box;
+  let bytes: Buffer;
+  let directories: Map<string, string>;
+
+  const cleanups: (() => Promise<void>)[] = [];
+  afterAll(async () => {
+    for (const clean of cleanups) await clean();
+  });
+  beforeAll(async () => {
+    box = await Box.full((clean) => void cleanups.push(clean));
+    // Not compressed, not encrypted where that can be: what is changed is data.
+    const open = format === 'coffer-1' ? ['--no-encrypt'] : [];
+    const filter = ['--compress-filter', 'none'];
+    const backup = box.backUp(['--format', format, ...open, ...filter]);
+    bytes = readFileSync(join(box.directory, 'homes/usb', backup));
+    const names = ['debian', 'work', 'vault'];
+    const found = membersOf(bytes).map(({ name }) => /^vm\d+/.exec(name)?.[0]);
+    const inOrder = [...new Set(found.filter((name) => name !== undefined))];
+    directories = new Map(names.map((name, position) => [name, inOrder[position] ?? '']));
+  });
+
+  /** One byte in the middle of a part of `work` is changed; gives its path in the storage VM. */
+  function damage(file: string): string {
+    const name = `${directories.get('work') ?? ''}/${file}`;
+    const content = membersOf(bytes).find((member) => member.name.startsWith(name))?.content;
+    if (content === undefined) throw new Error(`the backup has no ${name}`);
+    const damaged = Buffer.from(bytes);
+    const position = bytes.indexOf(content) + (content.length >> 1);
+    damaged[position] = (damaged[position] ?? 0) ^ 1;
+    writeFileSync(join(box.directory, 'homes/usb/damaged'), damaged);
+    return 'damaged';
+  }
+
+  function verify(words: string[]): { run: Run; result: Result } {
+    const run = box.coffer(['verify', '-d', 'usb', ...box.secret, '--json', ...words]);
+    return { run, result: JSON.parse(run.stdout) as Result };
+  }
+
+  it.each(WAYS)('is verified to the end %s: each VM is told of by its name', (_, way) => {
+    const { run, result } = verify(way(damage('private.img')));
+    expect(run).toMatchObject({ status: 3 });
+    expect(run.stderr).toBe('warning: work: its private volume is damaged (part 0)\n');
+    expect(result).toMatchObject({ ok: false, exitStatus: 3 });
+    expect(result.qubes.map(({ name, result }) => [name, result])).toEqual([
+      ['debian', 'verified'],
+      ['work', 'damaged'],
+      ['vault', 'verified'],
+      ['dom0', 'verified'],
+    ]);
+  });
+
+  it.each(WAYS)('is said to hold what is whole and can be restored by name, %s', (_, way) => {
+    const words = way(damage('notes.txt'));
+    const run = box.loud(['verify', '-d', 'usb', ...box.secret, ...words]);
+    expect(run.stdout).toMatch(/work +damaged .*its text of notes is damaged \(part 0\)/);
+    expect(run.stdout).toMatch(/Whole are debian, vault, dom0: restore them by name/);
+    const restore = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting', ...words];
+    const other = box.coffer([...restore, 'vault']);
+    expect(other, other.stderr).toMatchObject({ status: 0 });
+  });
+
+  it.each(WAYS)('is not restored, and the VM is named, %s', (_, way) => {
+    const words = way(damage('private.img'));
+    const before = box.state;
+    const restore = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting', ...words];
+    const run = box.coffer(restore);
+    expect(run).toMatchObject({ status: 3 });
+    expect(run.stderr).toMatch(
+      /^coffer: work: its private volume is damaged \(part 0\): nothing was restored.*by name/,
+    );
+    expect(box.state).toBe(before);
+  });
+
+  it('of which the whole is damaged vouches for nothing', () => {
+    const short = bytes.subarray(0, bytes.length - 4096);
+    writeFileSync(join(box.directory, 'homes/usb/short'), short);
+    const { run, result } = verify(['--command', 'cat short']);
+    expect(run).toMatchObject({ status: 3 });
+    expect(new Set(result.qubes.map(({ result }) => result))).toEqual(new Set(['not verified']));
+  });
+});
