@@ -9,10 +9,12 @@ import {
   membersOf,
   sha256,
 } from '../archive/official-archives.ts';
+import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
 import { PASSPHRASE as FORMAT_4_PASSPHRASE, makeArchive } from '../archive/qubes4/write-sample.ts';
 import { PASSPHRASE, coffer1Backup, smallFile } from './backups.ts';
 import { followPage } from './document.ts';
 import { FILES_IN_IMAGE, imageFile, makeImage } from './image.ts';
+import { SCRIPT, SHELLS } from './script.ts';
 
 const image = makeImage();
 const FILE = 'vm5/private.img';
@@ -31,45 +33,84 @@ const OFFICIAL: readonly [string, string, string, string][] = [
 ];
 
 describe('docs/recovery.md', () => {
+  it('tells the sum of recover.sh', () => {
+    const page = readFileSync(new URL('../../docs/recovery.md', import.meta.url), 'utf8');
+    expect(page).toContain(`    ${sha256(readFileSync(SCRIPT))}\n`);
+  });
+
   it.each([
-    ['encrypted and compressed', {}, 'sh'],
-    ['encrypted and compressed', {}, 'bash'],
-    ['not encrypted', { encrypted: false }, 'sh'],
-    ['not compressed', { compressionFilter: undefined }, 'sh'],
+    ['encrypted and compressed', {}, 'dash'],
+    ['encrypted and compressed', {}, 'bash --posix'],
+    ['encrypted and compressed', {}, 'busybox sh'],
+    ['not encrypted', { encrypted: false }, 'dash'],
+    ['not compressed', { compressionFilter: undefined }, 'bash'],
   ])('gets the files back from a coffer-1 backup, %s, %j, with %s', async (_, options, shell) => {
     using work = new WorkDirectory();
     const files = [imageFile(FILE, image), smallFile('vm5/notes.txt', 'a note')];
     const backup = await coffer1Backup(files, options);
-    const outcome = followPage('coffer-1', work, backup, FILE, PASSPHRASE, shell);
-    const { status, stdout, stderr } = outcome;
+    const reader = { section: 'coffer-1', backup, file: FILE, passphrase: PASSPHRASE, shell };
+    const { status, stdout, stderr } = await followPage(work, reader);
     expect({ status, stderr }).toMatchObject({ status: 0 });
-    expect(stdout).not.toMatch(/NOT authentic|MISSING|INCOMPLETE/);
+    expect(stdout + stderr).not.toMatch(/STOP|MISSING/);
     expect(sha256(work.take(`recovery/${FILE}`))).toBe(sha256(image));
     for (const [name, content] of Object.entries(FILES_IN_IMAGE)) {
       expect(work.take(`recovery/files/${name}`).equals(content)).toBe(true);
     }
   });
 
-  it.each(OFFICIAL)('%s gets the files back from %s', (section, name, vm, directory) => {
+  it("gets dom0's home back", async () => {
     using work = new WorkDirectory();
+    const home = work.member('dom0-home/home/.config/a file', 'settings');
+    const backup = await coffer1Backup([{ path: 'dom0-home/home', innerTar: piecesOf(home) }]);
+    const reader = { section: 'coffer-1', backup, file: 'dom0-home/home', passphrase: PASSPHRASE };
+    const { status, stderr } = await followPage(work, reader);
+    expect({ status, stderr }).toMatchObject({ status: 0 });
+    expect(work.take('recovery/dom0-home/home/.config/a file').toString()).toBe('settings');
+  });
+
+  it.each(OFFICIAL)('%s gets the files back from %s', async (section, name, vm, directory) => {
     const { passphrase, backups } = expectedOfFixtures();
     const file = `${directory}/private.img`;
-    const { status, stdout, stderr } = followPage(section, work, fixture(name), file, passphrase);
+    for (const shell of SHELLS) {
+      using work = new WorkDirectory();
+      const reader = { section, backup: fixture(name), file, passphrase, shell };
+      const { status, stdout, stderr } = await followPage(work, reader);
+      expect({ shell, status, stderr }).toMatchObject({ status: 0 });
+      expect(stdout).toContain('backup-header is authentic');
+      expect(sha256(work.take(`recovery/${file}`))).toBe(backups[name]?.[vm]?.['private.img']);
+    }
+  });
+
+  it('Format 2 gets the files back from a backup without a header', async () => {
+    using work = new WorkDirectory();
+    const backup = makeQubes3({
+      version: 2,
+      files: { [FILE]: image },
+      passphrase: PASSPHRASE,
+      cipher: 'aes-256-cbc',
+      filter: ['gzip', 'gzip'],
+      mac: 'SHA1',
+      header: false,
+      partSize: 1024 * 1024,
+    });
+    const reader = { section: 'Format 2', backup, file: FILE, passphrase: PASSPHRASE };
+    const { status, stderr } = await followPage(work, reader);
     expect({ status, stderr }).toMatchObject({ status: 0 });
-    expect(stdout).toContain('backup-header is authentic');
-    expect(sha256(work.take(`recovery/${file}`))).toBe(backups[name]?.[vm]?.['private.img']);
+    expect(sha256(work.take(`recovery/${FILE}`))).toBe(sha256(image));
   });
 
   it('finds what is missing from a backup that coffer wrote in format 4', async () => {
     using work = new WorkDirectory();
     const archive = await makeArchive({ [FILE]: 'a', 'vm5/notes.txt': 'b' });
-    const follow = (backup: Buffer): string =>
-      followPage('Format 4', work, backup, 'coffer-manifest', FORMAT_4_PASSPHRASE).stdout;
-    expect(follow(archive)).toMatch(/1 parts; there should be 1\ncoffer-manifest\n(?!.*MISSING)/);
+    const follow = async (backup: Buffer): Promise<string> => {
+      const reader = { section: 'Format 4', backup, file: 'coffer-manifest' };
+      return (await followPage(work, { ...reader, passphrase: FORMAT_4_PASSPHRASE })).stdout;
+    };
+    expect(await follow(archive)).toMatch(/coffer-manifest is recovered\n(?!.*MISSING)/);
     rmSync(join(work.path, 'recovery'), { recursive: true });
     const path = work.write('backup', archive);
     execFileSync('tar', ['--delete', '-f', path, `${FILE}.000.enc`]);
-    expect(follow(readFileSync(path))).toContain(`${FILE}.000.enc is MISSING or wrong\n`);
+    expect(await follow(readFileSync(path))).toContain(`${FILE}.000.enc is MISSING or wrong\n`);
   });
 
   it.each([
@@ -80,31 +121,34 @@ describe('docs/recovery.md', () => {
   ])('%s stops at a wrong passphrase', async (section, name) => {
     using work = new WorkDirectory();
     const backup = name === undefined ? await coffer1Backup([]) : fixture(name);
-    expect(followPage(section, work, backup, FILE, 'a wrong one').status).not.toBe(0);
+    const reader = { section, backup, file: FILE, passphrase: 'a wrong one' };
+    const { status, stderr } = await followPage(work, reader);
+    expect(status).not.toBe(0);
+    expect(stderr).toContain('*** STOP: backup-header is NOT authentic');
     expect(work.has(`recovery/${FILE}`)).toBe(false);
   });
 
   it.each([
-    ['coffer-1', undefined, `${FILE}.002`, /vm5\/private\.img\.002 is NOT authentic/],
-    ['Format 4', 'qubes4-gzip.backup', `${FILE}.001.enc`, /not valid scrypt-encrypted/],
-    ['Format 3', 'qubes3-encrypted.backup', `${FILE}.001`, /private\.img\.001 is NOT authentic/],
-    ['Format 2', 'qubes2-encrypted.backup', `${FILE}.001`, /private\.img\.001 is NOT authentic/],
-  ])('%s tells of a damaged part', async (section, name, part, message) => {
+    ['coffer-1', undefined, `${FILE}.002`],
+    ['Format 4', 'qubes4-gzip.backup', `${FILE}.001.enc`],
+    ['Format 3', 'qubes3-encrypted.backup', `${FILE}.001`],
+    ['Format 2', 'qubes2-encrypted.backup', `${FILE}.001`],
+  ])('%s tells of a damaged part', async (section, name, part) => {
     using work = new WorkDirectory();
-    const backup =
+    const whole =
       name === undefined ? await coffer1Backup([imageFile(FILE, image)]) : fixture(name);
     const passphrase = name === undefined ? PASSPHRASE : expectedOfFixtures().passphrase;
-    const { status, stdout, stderr } = followPage(
-      section,
-      work,
-      withFlippedBit(backup, part),
-      FILE,
-      passphrase,
-    );
+    const reader = { section, backup: withFlippedBit(whole, part), file: FILE, passphrase };
+    const { status, stderr } = await followPage(work, reader);
     expect(status).not.toBe(0);
-    expect(stdout + stderr).toMatch(message);
+    expect(stderr).toContain(`*** STOP: ${part.replace('.enc', '')} is NOT authentic`);
+    expect(work.has(`recovery/${FILE}`)).toBe(false);
   });
 });
+
+async function* piecesOf(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield await Promise.resolve(bytes);
+}
 
 /** A copy of the archive in which a bit of one member differs. */
 function withFlippedBit(archive: Buffer, name: string): Buffer {

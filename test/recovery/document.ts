@@ -1,53 +1,62 @@
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { WorkDirectory } from '../archive/official-archives.ts';
+import { type Outcome, run, writePrograms } from './script.ts';
 
 const PAGE = readFileSync(new URL('../../docs/recovery.md', import.meta.url), 'utf8');
 
-/** How a person who follows docs/recovery.md fares. */
-export interface Outcome {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
+/** What somebody does who follows docs/recovery.md. */
+export interface Reader {
+  /** The section of the backup's format. */
+  readonly section: string;
+  readonly backup: Buffer;
+  /** What is to be recovered from it. */
+  readonly file: string;
+  readonly passphrase: string;
+  readonly shell?: string;
+  /** Goes on with the next command when one has failed, as somebody does who pastes the page as a whole. */
+  readonly heedless?: boolean;
 }
 
 /**
- * Runs the commands of docs/recovery.md as they stand, in a shell that stops at the first that fails:
- * the preparations, those of one format's section, and the look into the image. Only the
- * values of BACKUP and FILE are put in, and there is no terminal whose echo could be turned off.
+ * Runs the commands of docs/recovery.md as they stand, in `work`: the preparations, those of one
+ * format's section, and the look into the image. Only the values of BACKUP and FILE are put in,
+ * and there is no terminal whose echo could be turned off.
  */
-export function followPage(
-  section: string,
-  work: WorkDirectory,
-  backup: Buffer,
-  file: string,
-  passphrase: string,
-  shell = 'sh',
-): Outcome {
+export async function followPage(work: WorkDirectory, reader: Reader): Promise<Outcome> {
+  const { section, backup, file, passphrase, shell = 'dash', heedless = false } = reader;
   const path = work.write('backup', backup);
   const preparations = commandsOf('Preparations for every format')
     .replace(/^BACKUP=.*$/m, `BACKUP='${path}'`)
     .replace(/^FILE=.*$/m, `FILE='${file}'`);
-  const commands = [
-    'stty() { :; }',
-    preparations,
-    commandsOf(section),
-    commandsOf('The files in an image'),
-  ];
-  const script = work.write('commands.sh', commands.join('\n'));
-  const { status, stdout, stderr } = spawnSync(shell, ['-e', script], {
-    cwd: work.path,
-    input: `${passphrase}\n`,
-    encoding: 'utf8',
-  });
-  return { status, stdout, stderr };
+  const script = work.write(
+    'commands.sh',
+    ['stty() { :; }', preparations, stepsFor(section), commandsOf('The files in an image')].join(
+      '\n',
+    ),
+  );
+  const [program = '', ...options] = shell.split(' ');
+  const bin = join(work.path, 'bin');
+  if (!work.has('bin')) writePrograms(bin, program);
+  const args = [...options, ...(heedless ? [] : ['-e']), script];
+  const env = { PATH: `${bin}:${process.env['PATH'] ?? ''}`, HOME: work.path };
+  return run(program, args, { cwd: work.path, input: `${passphrase}\n`, env });
 }
 
-/** The blocks of commands in a section of the page, in their order. */
-function commandsOf(section: string): string {
+function stepsFor(section: string): string {
+  // "Do steps 1 and 2 of Format 3."
+  const before = section === 'Format 2' ? commandsOf('Format 3', /^### 3\./m) : '';
+  return `${before}\n${commandsOf(section)}`;
+}
+
+/** The blocks of commands in a section of the page, in their order, up to `end`. */
+function commandsOf(section: string, end?: RegExp): string {
   const text = PAGE.split(/^## /m).find((one) => one.startsWith(`${section}\n`));
   if (text === undefined) throw new Error(`docs/recovery.md has no section ${section}`);
-  const blocks = [...text.matchAll(/^```sh\n(.*?)^```$/gms)].map((match) => match[1] ?? '');
+  const wanted = end === undefined ? text : text.split(end)[0];
+  const blocks = [...(wanted ?? '').matchAll(/^```sh\n(.*?)^```$/gms)].map(
+    (match) => match[1] ?? '',
+  );
   if (blocks.length === 0) throw new Error(`there are no commands in ${section}`);
   return blocks.join('\n');
 }

@@ -15,9 +15,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { PASSPHRASE } from './backups.ts';
 
@@ -36,6 +38,24 @@ export interface Outcome {
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+/** Runs a program in some directory, with additions to the environment, until it ends. */
+export async function run(
+  program: string,
+  args: readonly string[],
+  { cwd, input, env }: { cwd: string; input: string; env: NodeJS.ProcessEnv },
+): Promise<Outcome> {
+  const child = spawn(program, args, { cwd, env: { ...process.env, ...env } });
+  // It may end before it has read all.
+  child.stdin.on('error', () => undefined).end(input);
+  const ended = once(child, 'close') as Promise<[number | null]>;
+  const [stdout, stderr, [status]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    ended,
+  ]);
+  return { status, stdout, stderr };
 }
 
 /** A directory with a backup in it, and recover.sh at work there. */
@@ -69,6 +89,13 @@ export class Recovery {
 
   run(...args: string[]): Outcome {
     return this.runWith('', ...args);
+  }
+
+  /** As `recover`, without waiting. */
+  recoverMeanwhile(...what: string[]): Promise<Outcome> {
+    const [program = '', ...options] = this.#shell;
+    const args = [...options, SCRIPT, '-p', 'passphrase', 'a backup', 'out', ...what];
+    return run(program, args, { ...this.#surroundings(), input: '' });
   }
 
   /** Runs recover.sh with something on standard input. */
