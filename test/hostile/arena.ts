@@ -7,12 +7,24 @@ import { build } from 'esbuild';
 import { expect } from 'vitest';
 import { MiB } from '../../shared/sizes.ts';
 import { Box, PASSPHRASE } from '../cli/box.ts';
-import { NOTES_FILE, type Notes, SCRIPT_FILE, type Script } from './script.ts';
+import { NOTES_FILE, type Notes, SCRIPT_FILE, type Script, type Step } from './script.ts';
+import { ready, sound } from './wire.ts';
 
 /** Whatever a storage VM does, coffer's dom0 side has at most so much memory, resident, in bytes. */
 const MOST_MEMORY = 300 * MiB;
 /** No test waits for one of the limits of docs/protocol.md, so all runs are over by then. */
 const MOST_MILLISECONDS = 60_000;
+
+/** Says that a directory is empty. */
+export const NO_ENTRIES: Step = {
+  say: sound({ kind: 'entries', entries: [], last: true, truncated: false }),
+};
+
+/** A backup looks at its directory first: unless it is told otherwise, the agent answers that honestly. */
+const HONEST_LISTING: readonly Step[] = [
+  ...[{ hear: 'browseRequest' }, { say: sound(ready()) }],
+  ...[NO_ENTRIES, { end: 0 }],
+];
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -55,7 +67,7 @@ export class Arena {
 
   /** Runs coffer, with `-d usb` and the passphrase, against an agent that follows the script. */
   async fight(script: Script, [command = '', ...args]: readonly string[]): Promise<Bout> {
-    this.prepare(script);
+    this.prepare({ Browse: HONEST_LISTING, ...script });
     const flags: Partial<Record<string, string[]>> = {
       backup: ['--kdf-cost', '14', '-y'],
       restore: ['-y'],

@@ -23,7 +23,7 @@ export type Step =
   | { readonly end: number }
   | { readonly kill: NodeJS.Signals };
 
-/** What is done in each service; one that is not named ends at once. */
+/** What is done in each service; in one that is not named, nothing until dom0 hangs up. */
 export type Script = Partial<Record<Service, readonly Step[]>>;
 
 /** In the storage VM's home: what the agent is to do, and what it noticed. */

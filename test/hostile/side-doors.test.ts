@@ -113,9 +113,14 @@ describe('the VM', () => {
   it("gets its agent's service and nothing else in arguments, and nothing of dom0's environment", async () => {
     const arena = await Arena.open(await Box.full());
     await arena.fight({ Store: [{ hear: 'storeRequest' }, { end: 1 }] }, ['backup', 'backups']);
-    const [notes] = arena.notes;
-    expect(notes?.argv.slice(1)).toEqual([arena.agent, 'Store']);
-    expect(Object.keys(notes?.environment ?? {}).sort()).toEqual(['HOME', 'PATH']);
+    const { notes } = arena;
+    expect(notes.map(({ argv }) => argv.slice(1))).toEqual([
+      [arena.agent, 'Browse'],
+      [arena.agent, 'Store'],
+    ]);
+    for (const { environment } of notes) {
+      expect(Object.keys(environment).sort()).toEqual(['HOME', 'PATH']);
+    }
   });
 
   it('sees numbers and sizes of files: no name of a VM or user, no content', async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Box } from '../cli/box.ts';
-import { Arena, type Bout, expectNamedError, expectTameOutput } from './arena.ts';
+import { Arena, type Bout, NO_ENTRIES, expectNamedError, expectTameOutput } from './arena.ts';
 import { GARBAGE } from './garbage.ts';
 import type { Step } from './script.ts';
 import { ESCAPES, failure, framed, raw, ready, sound } from './wire.ts';
@@ -75,7 +75,10 @@ describe('a storage VM that has a request', () => {
 
   it('cannot reach the terminal through the path that it says it writes to', async () => {
     const path = `/home/${ESCAPES.repeat(14_000)}`;
-    const bout = await fight(...REQUESTED, { say: sound(ready(undefined, path)) }, { end: 3 });
+    const hostile = { say: sound(ready(undefined, path)) };
+    const listing = [{ hear: 'browseRequest' }, hostile, NO_ENTRIES, { end: 0 }];
+    const storing = [...REQUESTED, hostile, { end: 3 }];
+    const bout = await arena.fight({ Browse: listing, Store: storing }, ['backup', 'backups']);
     expectRefused(bout, /closed the channel/);
     expect(bout.stdout).toContain('usb:/home/?[2J');
   });
