@@ -30,9 +30,14 @@ export async function* filter(
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
   signal.throwIfAborted();
-  // Its words, which may be recognised, do not depend on the user's language.
-  const env = { ...process.env, LC_ALL: 'C' };
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env, signal });
+  const child = spawn(program, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    // Its words, which may be recognised, do not depend on the user's language.
+    env: { ...process.env, LC_ALL: 'C' },
+    // A group of its own: an interrupt at the terminal is ours to pass on.
+    detached: true,
+    signal,
+  });
   let lastWords = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     lastWords = (lastWords + text).slice(-LAST_WORDS);

@@ -29,6 +29,8 @@ export async function* homeTar(
   const [program = 'tar', ...args] = [...prefix, 'tar', ...tarArguments(home, path)];
   const tar = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A group of its own: an interrupt at the terminal is ours to pass on.
+    detached: true,
     // Not TAR_OPTIONS, which could ask for anything.
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
   });

@@ -35,6 +35,8 @@ export async function sizeOfTree(directory: string): Promise<TreeSize> {
   const [program, ...args] = [...prefix, 'find', directory, '-ignore_readdir_race'] as const;
   const find = spawn(program, [...args, '-printf', '%s %b\\n'], {
     stdio: ['ignore', 'pipe', 'ignore'],
+    // A group of its own: an interrupt at the terminal is ours to pass on.
+    detached: true,
   });
   const closed = once(find, 'close').catch((error: unknown) => {
     throw new FailedError(`${program} cannot be run for dom0's home: ${reasonOf(error)}`);

@@ -24,7 +24,8 @@ export async function untilInForeground(signal: AbortSignal): Promise<void> {
     let continued = 0;
     const note = (): void => void (continued += 1);
     process.on('SIGCONT', note);
-    process.kill(process.pid, 'SIGTTIN');
+    // The whole job, as the kernel does.
+    process.kill(0, 'SIGTTIN');
     await sleep(STOPPING, undefined, { signal });
     process.off('SIGCONT', note);
     // The kernel does not stop what no shell would wake.

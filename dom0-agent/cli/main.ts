@@ -12,16 +12,25 @@ async function main(): Promise<number> {
   // Key derivations and MACs take a thread each, and reading goes on meanwhile.
   process.env['UV_THREADPOOL_SIZE'] ??= `${availableParallelism() + 2}`;
   const signal = abortOnSignals();
-  let status: number = ExitStatus.done;
   try {
-    await buildProgram(signal, (exitStatus) => (status = exitStatus)).parseAsync();
+    const status = await runCommand(signal);
     await requireWritten();
     return status;
   } catch (error) {
-    // commander has said already what is wrong with the words.
-    if (error instanceof CommanderError) return tellUsage(error);
     return tell(signal.aborted && !(error instanceof InterruptedError) ? signal.reason : error);
   }
+}
+
+async function runCommand(signal: AbortSignal): Promise<number> {
+  let status: number = ExitStatus.done;
+  try {
+    await buildProgram(signal, (exitStatus) => (status = exitStatus)).parseAsync();
+  } catch (error) {
+    // commander has said already what is wrong with the words.
+    if (error instanceof CommanderError) return tellUsage(error);
+    throw error;
+  }
+  return status;
 }
 
 function tell(error: unknown): number {

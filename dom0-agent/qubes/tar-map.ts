@@ -30,6 +30,8 @@ export async function tarMap(
   const args = ['--create', '--file=-', '--format=gnu', '--sparse', '--hole-detection=seek'];
   const child = spawn('tar', [...args, '--dereference', '--absolute-names', '/proc/self/fd/3'], {
     stdio: ['ignore', 'pipe', 'pipe', fd],
+    // A group of its own: an interrupt at the terminal is ours to pass on.
+    detached: true,
     // Not TAR_OPTIONS, which could ask for anything.
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
     signal,

@@ -89,6 +89,8 @@ async function unpack(
 ): Promise<string[]> {
   const tar = spawn('tar', tarArguments(target), {
     stdio: ['pipe', 'ignore', 'pipe'],
+    // A group of its own: an interrupt at the terminal is ours to pass on.
+    detached: true,
     // Not TAR_OPTIONS, which could ask for anything.
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
     ...owner,

@@ -35,8 +35,8 @@ export const ODD_PASSPHRASES: readonly OddPassphrase[] = [
   good('UTF-8 beyond 16 bits', utf8('💾 and 🔑\n'), utf8('💾 and 🔑')),
   good(
     'a line separator of Unicode',
-    utf8('one\u2028two\u0085three\n'),
-    utf8('one\u2028two\u0085three'),
+    utf8('one\u2028two\u2029three\n'),
+    utf8('one\u2028two\u2029three'),
   ),
   good('the longest', `${'x'.repeat(LONGEST)}\n`, 'x'.repeat(LONGEST)),
   good('longer than a block of SHA-256', `${'long '.repeat(40)}end\n`, `${'long '.repeat(40)}end`),

@@ -1,0 +1,164 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { Box, type Run } from '../cli/box.ts';
+
+const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
+
+/** Runs a script in which `"$@"` is coffer with its arguments. */
+function inShell(script: string, box: Box, ...args: string[]): Run {
+  const [command = '', ...rest] = args;
+  const own = command.startsWith('-') ? [] : ['--system', box.directory, ...box.secret];
+  return spawnSync(
+    'setsid',
+    ['--wait', 'sh', '-c', script, 'sh', COFFER, command, ...own, ...rest],
+    {
+      encoding: 'utf8',
+      cwd: box.directory,
+    },
+  );
+}
+
+const UNWRITTEN = /^coffer: the result could not be written to standard output: ./m;
+
+describe('a result that cannot be written is a failure', () => {
+  it.each(['"$@" >/dev/full', '"$@" >&-'])('%s', async (script) => {
+    const box = await Box.full();
+    const backup = box.backUp();
+    for (const json of [[], ['--json']]) {
+      const run = inShell(script, box, 'list', '-d', 'usb', backup, ...json);
+      expect(run).toMatchObject({ status: 1 });
+      expect(run.stderr).toMatch(UNWRITTEN);
+    }
+  });
+
+  it('when its reader has left', async () => {
+    const box = await Box.full();
+    const run = inShell('{ "$@"; echo $? >&2; } | true', box, 'list', '-d', 'usb', box.backUp());
+    expect(run.stderr).toMatch(UNWRITTEN);
+    expect(run.stderr).toMatch(/\n1\n$/);
+  });
+
+  it('and so is one of a command without a backup, or of the help', async () => {
+    const box = await Box.full();
+    for (const words of ['--help', '--version']) {
+      expect(inShell('"$@" >/dev/full', box, words)).toMatchObject({ status: 1 });
+    }
+  });
+
+  it('but not one to /dev/null', async () => {
+    const box = await Box.full();
+    const list = ['list', '-d', 'usb', box.backUp()];
+    expect(inShell('"$@" >/dev/null', box, ...list)).toMatchObject({ status: 0 });
+  });
+});
+
+describe('a standard error that cannot be written', () => {
+  it.each(['"$@" 2>/dev/full', '"$@" 2>&-'])('%s: the status tells', async (script) => {
+    const box = await Box.full();
+    const backup = ['backup', '-d', 'usb', '--kdf-cost', '14', '-y', 'backups'];
+    expect(inShell(script, box, ...backup, 'vault')).toMatchObject({ status: 0 });
+    expect(inShell(script, box, ...backup, 'nosuch')).toMatchObject({ status: 5 });
+  });
+});
+
+describe('with --json', () => {
+  it.each([
+    [['list', '--json'], 2],
+    [['backup', '--json', '--nosuch'], 2],
+    [['nosuch', '--json'], 2],
+    [['backup', '--json', '--kdf-cost', '99', 'x'], 2],
+    [['list', '--json', '/nosuch/file'], 5],
+  ])('an error of %j is JSON, too', async (words, exitStatus) => {
+    const box = await Box.full();
+    const run = spawnSync('setsid', ['--wait', COFFER, ...words], {
+      encoding: 'utf8',
+      env: { ...process.env, COFFER_SYSTEM: box.directory },
+    });
+    expect(run.status).toBe(exitStatus);
+    expect(JSON.parse(run.stdout)).toEqual({
+      ok: false,
+      exitStatus,
+      error: expect.any(String) as string,
+    });
+    expect(run.stderr).toMatch(/^coffer: /);
+  });
+});
+
+describe('a signal that was ignored when coffer was started', () => {
+  it.each(['HUP', 'INT', 'TERM'] as const)(
+    'SIG%s is ignored by it and by all that it runs',
+    async (name) => {
+      const box = await Box.full();
+      const script = `trap '' ${name}; exec "$@"`;
+      const args = ['backup', '--system', box.directory, ...box.secret, '-y', '--kdf-cost', '14'];
+      const command = 'touch begun; sleep 2; cat >whole';
+      const run = spawn(
+        'sh',
+        ['-c', script, 'sh', COFFER, ...args, '--command', command, 'vault', 'dom0'],
+        {
+          cwd: box.directory,
+          detached: true,
+          stdio: 'ignore',
+        },
+      );
+      const ended = once(run, 'exit');
+      while (!existsSync(join(box.directory, 'begun'))) await sleep(20);
+      // To all of its group, as a terminal does.
+      process.kill(-(run.pid ?? 0), `SIG${name}`);
+      expect(await ended).toEqual([0, null]);
+      expect(readFileSync(join(box.directory, 'whole')).length).toBeGreaterThan(100_000);
+    },
+  );
+});
+
+describe('a passphrase file', () => {
+  it('that is a pipe to which nobody writes does not keep coffer from ending', async () => {
+    const box = await Box.full();
+    spawnSync('mkfifo', [join(box.directory, 'pipe')]);
+    const args = [
+      'list',
+      '--system',
+      box.directory,
+      '-p',
+      join(box.directory, 'pipe'),
+      box.backUp(),
+    ];
+    const run = spawn(COFFER, [...args, '-d', 'usb'], { detached: true, stdio: 'ignore' });
+    const ended = once(run, 'exit');
+    await sleep(2000);
+    run.kill('SIGTERM');
+    expect(await ended).toEqual([130, null]);
+  });
+
+  it('can be a pipe', async () => {
+    const box = await Box.full();
+    spawnSync('mkfifo', [join(box.directory, 'pipe')]);
+    const backup = box.backUp();
+    const run = inShell(
+      'cat passphrase >pipe & "$@"',
+      box,
+      'list',
+      '-d',
+      'usb',
+      backup,
+      '-p',
+      'pipe',
+    );
+    expect(run, run.stderr).toMatchObject({ status: 0 });
+  });
+
+  it('that cannot be read is named', async () => {
+    const box = await Box.full();
+    writeFileSync(join(box.directory, 'none'), '');
+    expect(readdirSync(box.directory)).toContain('none');
+    for (const file of ['nosuch', '.']) {
+      const run = inShell('"$@"', box, 'list', '-d', 'usb', box.backUp(), '-p', file);
+      expect(run).toMatchObject({ status: 5 });
+      expect(run.stderr).toMatch(`the passphrase file ${file} cannot be read`);
+    }
+  });
+});

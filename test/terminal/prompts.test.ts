@@ -1,0 +1,185 @@
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Box, PASSPHRASE } from '../cli/box.ts';
+import { TmuxTerminal } from './tmux.ts';
+
+let box: Box;
+let backup: string;
+/** What comes between `coffer backup` and what is backed up. */
+let toUsb: string;
+let list: string;
+const rubbish: (() => unknown)[] = [];
+afterAll(async () => {
+  for (const remove of rubbish) await remove();
+});
+beforeAll(async () => {
+  box = await Box.full((remove) => rubbish.push(remove));
+  backup = box.backUp();
+  toUsb = `--system '${box.directory}' --kdf-cost 14 -d usb`;
+  list = `coffer list --system '${box.directory}' -d usb '${backup}'`;
+});
+
+const backups = (): number => readdirSync(box.backups).length;
+
+describe.each([80, 40])('in a terminal of %i columns', (columns) => {
+  it('a backup shows the plan, asks, asks for the passphrase twice, and does not show it', async () => {
+    await using terminal = TmuxTerminal.run(`coffer backup ${toUsb} backups vault`, { columns });
+    await terminal.until(/vault[^]*Back up\? \[y\/N\] $|Back up\? \[y\/N\]$/m);
+    terminal.type('y\n');
+    await terminal.until(/^Passphrase:/m);
+    terminal.type('new secret\n');
+    await terminal.until(/^The same again:/m);
+    terminal.type('new secret\n');
+    expect(await terminal.ended()).toBe(0);
+    expect(terminal.shown).not.toMatch(/secret/);
+    expect(terminal.shown).toMatch(/^Stored /m);
+  });
+
+  it('no is taken for an answer, and nothing else than yes for yes', async () => {
+    for (const answer of ['n', '', 'yess', 'nein']) {
+      const before = backups();
+      await using terminal = TmuxTerminal.run(`coffer backup ${toUsb} -p pw backups vault`, {
+        columns,
+      });
+      writeFileSync(join(terminal.directory, 'pw'), 'secret\n');
+      await terminal.until(/Back up\?/);
+      terminal.type(`${answer}\n`);
+      expect(await terminal.ended()).toBe(5);
+      expect(backups()).toBe(before);
+    }
+  });
+});
+
+describe('the passphrase', () => {
+  it('that was typed differently is asked for again', async () => {
+    await using terminal = TmuxTerminal.run(`coffer backup ${toUsb} -y backups vault`);
+    await terminal.until(/^Passphrase:/m);
+    terminal.type('0ne\ntw0\n');
+    await terminal.until(/differ[^]*^Passphrase:/m);
+    terminal.type('thr33\nthr33\n');
+    expect(await terminal.ended()).toBe(0);
+    expect(terminal.shown).not.toMatch(/0ne|tw0|thr33/);
+  });
+
+  it('can be edited as any line, and wrong ones are told', async () => {
+    await using terminal = TmuxTerminal.run(list);
+    await terminal.until(/^Passphrase:/m);
+    terminal.type('something else');
+    terminal.press('C-u');
+    terminal.type(`${PASSPHRASE}ä`);
+    terminal.press('BSpace');
+    terminal.type('\n');
+    expect(await terminal.ended()).toBe(0);
+
+    await using other = TmuxTerminal.run(list);
+    await other.until(/^Passphrase:/m);
+    other.type('wrong\n');
+    expect(await other.ended()).toBe(3);
+  });
+
+  it('is asked for at the terminal, wherever standard input, output and error are', async () => {
+    await using terminal = TmuxTerminal.run(
+      `echo other | { ${list} 2>log >out; }; status=$?; cat out log; sh -c "exit $status"`,
+    );
+    await terminal.until(/^Passphrase:/m);
+    terminal.type(`${PASSPHRASE}\n`);
+    expect(await terminal.ended()).toBe(0);
+    expect(readFileSync(join(terminal.directory, 'log'), 'utf8')).toBe('');
+    expect(readFileSync(join(terminal.directory, 'out'), 'utf8')).toMatch(/work/);
+    expect(terminal.shown).not.toContain(PASSPHRASE);
+  });
+
+  it('from a standard input that is the terminal is not shown either', async () => {
+    await using terminal = TmuxTerminal.run(`${list} -p -`);
+    await terminal.until(/^Passphrase:/m);
+    terminal.type(`${PASSPHRASE}\n`);
+    expect(await terminal.ended()).toBe(0);
+    expect(terminal.shown).not.toContain(PASSPHRASE);
+  });
+
+  it('leaves to the shell what is typed behind it', async () => {
+    await using terminal = TmuxTerminal.run(`${list} >/dev/null; read -r line; echo "read $line"`);
+    await terminal.until(/^Passphrase:/m);
+    terminal.type(`${PASSPHRASE}\nthe next line\n`);
+    await terminal.until(/^read the next line$/m);
+  });
+
+  it('is kept from the screen while coffer is stopped, and asked for again when it goes on', async () => {
+    await using terminal = TmuxTerminal.run(`set -m\n${list}\nstty -a | grep -o ' -*echo '; fg`);
+    await terminal.until(/^Passphrase:/m);
+    terminal.press('C-z');
+    await terminal.until(/^ echo/m);
+    await terminal.until(/Passphrase:[^]*Passphrase:/m);
+    terminal.type(`${PASSPHRASE}\n`);
+    expect(await terminal.ended()).toBe(0);
+    expect(terminal.shown).not.toContain(PASSPHRASE);
+  });
+
+  it('is not asked for from the background until coffer is in the foreground', async () => {
+    await using terminal = TmuxTerminal.run(
+      `set -m\n${list} & sleep 2; jobs; stty -a | grep -o ' -*echo '; fg`,
+    );
+    await terminal.until(/Stopped/);
+    await terminal.until(/^ echo[^]*Passphrase:/m);
+    terminal.type(`${PASSPHRASE}\n`);
+    expect(await terminal.ended()).toBe(0);
+  });
+
+  it('is asked for nowhere where there is no terminal', () => {
+    const run = box.coffer(['list', '-d', 'usb', backup]);
+    expect(run).toMatchObject({ status: 5 });
+    expect(run.stderr).toMatch(/no terminal to ask for the passphrase: use -p/);
+  });
+});
+
+const QUESTIONS = [
+  ['the passphrase', () => list, /^Passphrase:/m],
+  ['the passphrase again', () => `coffer backup ${toUsb} -y backups vault`, /^The same again:/m],
+  ['backing up', () => `coffer backup ${toUsb} backups vault`, /Back up\?/],
+  [
+    'restoring',
+    () =>
+      `coffer restore --system '${box.directory}' -d usb -p '${box.passphraseFile}' --rename-conflicting '${backup}' vault`,
+    /Restore\?/,
+  ],
+] as const;
+
+describe.each(QUESTIONS)('at the question for %s', (_, command, question) => {
+  async function atQuestion(): Promise<TmuxTerminal> {
+    const terminal = TmuxTerminal.run(`sh -c 'echo $$ >pid; exec "$@"' sh ${command()}`);
+    if (question.source.includes('again')) {
+      await terminal.until(/^Passphrase:/m);
+      terminal.type('secret\n');
+    }
+    await terminal.until(question);
+    return terminal;
+  }
+
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s ends coffer at once', async (signal) => {
+    const before = backups();
+    await using terminal = await atQuestion();
+    process.kill(Number(readFileSync(join(terminal.directory, 'pid'), 'utf8')), signal);
+    expect(await terminal.ended()).toBe(130);
+    expect(terminal.shown).toMatch(/^coffer: interrupted/m);
+    expect(backups()).toBe(before);
+  });
+
+  it('Ctrl-C ends coffer at once', async () => {
+    await using terminal = TmuxTerminal.run(`trap : INT\n${command()}`);
+    if (question.source.includes('again')) {
+      await terminal.until(/^Passphrase:/m);
+      terminal.type('secret\n');
+    }
+    await terminal.until(question);
+    terminal.press('C-c');
+    expect(await terminal.ended()).toBe(130);
+  });
+
+  it('the end of the input is a refusal', async () => {
+    await using terminal = await atQuestion();
+    terminal.press('C-d');
+    expect(await terminal.ended()).toBe(5);
+    expect(terminal.shown).toMatch(/^coffer: the input ended before an answer came/m);
+  });
+});

@@ -1,0 +1,99 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const PROGRAMS = new URL('../../dist', import.meta.url).pathname;
+/** In milliseconds; the machine may be busy. */
+const PATIENCE = 40_000;
+
+/**
+ * A real terminal, tmux's, with a shell script in it that runs `coffer`: what is shown is what a person sees.
+ * It was chosen over node-pty, which has no screen and is compiled on each machine.
+ */
+export class TmuxTerminal implements AsyncDisposable {
+  readonly directory = mkdtempSync(join(tmpdir(), 'coffer-terminal-'));
+  readonly #socket = join(this.directory, 'tmux');
+
+  /** The script ends with the exit status of its last command, `ENDED <status>`, and the terminal's modes. */
+  static run(
+    script: string,
+    {
+      columns = 80,
+      rows = 24,
+      shell = 'sh',
+    }: { columns?: number; rows?: number; shell?: string } = {},
+  ): TmuxTerminal {
+    const terminal = new TmuxTerminal();
+    const file = join(terminal.directory, 'script');
+    writeFileSync(
+      file,
+      `cd '${terminal.directory}'\nPATH='${PROGRAMS}':$PATH\n${script}\n` +
+        'echo "ENDED $?"\nstty -a | tr " " "\\n" | grep -Ex -e "-?(echo|icanon|isig);?"\necho MODES\nsleep 600\n',
+    );
+    const size = ['-x', `${columns}`, '-y', `${rows}`];
+    terminal.#tmux('new-session', '-d', ...size, `exec ${shell} '${file}'`);
+    return terminal;
+  }
+
+  /** All that was shown, lines that the terminal broke as they are on the screen. */
+  get shown(): string {
+    return this.#tmux('capture-pane', '-p', '-S', '-1000').trimEnd();
+  }
+
+  /** Waits until something is shown; gives all that is. */
+  async until(pattern: RegExp): Promise<string> {
+    const deadline = performance.now() + PATIENCE;
+    for (;;) {
+      const { shown } = this;
+      if (pattern.test(shown)) return shown;
+      if (performance.now() > deadline) throw new Error(`${pattern} is not shown, but:\n${shown}`);
+      await sleep(50);
+    }
+  }
+
+  /** Waits for the end of the script; gives the exit status. The terminal must be as it was. */
+  async ended(): Promise<number> {
+    const shown = await this.until(/^MODES$/m);
+    const modes = shown.slice(shown.lastIndexOf('ENDED')).split('\n').slice(1, -1).sort();
+    if (modes.join(' ') !== 'echo icanon isig') throw new Error(`the modes are ${modes.join(' ')}`);
+    return Number(/^ENDED (\d+)$/m.exec(shown)?.[1]);
+  }
+
+  /** What is typed, with `\n` for Enter. */
+  type(text: string): void {
+    // As bytes, so that those of other encodings can be typed as well.
+    const bytes = Array.from(Buffer.from(text.replaceAll('\n', '\r')), (byte) => byte.toString(16));
+    this.#tmux('send-keys', '-H', ...bytes);
+  }
+
+  /** `C-c` */
+  press(key: string): void {
+    this.#tmux('send-keys', key);
+  }
+
+  resize(columns: number, rows = 24): void {
+    this.#tmux('resize-window', '-x', `${columns}`, '-y', `${rows}`);
+  }
+
+  /** Closes the window. */
+  close(): void {
+    this.#tmux('kill-session');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    spawnSync('tmux', ['-S', this.#socket, 'kill-server']);
+    await sleep(50);
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  #tmux(...args: string[]): string {
+    const run = spawnSync('tmux', ['-u', '-S', this.#socket, '-f', '/dev/null', ...args], {
+      encoding: 'utf8',
+      env: { ...process.env, TERM: 'xterm-256color', LC_ALL: 'C.UTF-8', TMUX: '' },
+    });
+    if (run.status !== 0) throw new Error(`tmux ${args.join(' ')}: ${run.stderr}`);
+    return run.stdout;
+  }
+}
