@@ -88,6 +88,17 @@ describe('with --json', () => {
   });
 });
 
+/** Waits until a process has started no other for a second: one that is just being started heeds signals. */
+async function quiet(pid: number): Promise<void> {
+  let children = '';
+  for (let same = 0; same < 20; same++) {
+    const now = spawnSync('pgrep', ['-P', `${pid}`], { encoding: 'utf8' }).stdout;
+    if (now !== children) same = 0;
+    children = now;
+    await sleep(50);
+  }
+}
+
 describe('a signal that was ignored when coffer was started', () => {
   it.each(['HUP', 'INT', 'TERM'] as const)(
     'SIG%s is ignored by it and by all that it runs',
@@ -95,7 +106,7 @@ describe('a signal that was ignored when coffer was started', () => {
       const box = await Box.full();
       const script = `trap '' ${name}; exec "$@"`;
       const args = ['backup', '--system', box.directory, ...box.secret, '-y', '--kdf-cost', '14'];
-      const command = 'touch begun; sleep 2; cat >whole';
+      const command = 'touch begun; until [ -e go ]; do sleep 0.1; done; cat >whole';
       const run = spawn(
         'sh',
         ['-c', script, 'sh', COFFER, ...args, '--command', command, 'vault', 'dom0'],
@@ -107,8 +118,10 @@ describe('a signal that was ignored when coffer was started', () => {
       );
       const ended = once(run, 'exit');
       while (!existsSync(join(box.directory, 'begun'))) await sleep(20);
+      await quiet(run.pid ?? 0);
       // To all of its group, as a terminal does.
       process.kill(-(run.pid ?? 0), `SIG${name}`);
+      writeFileSync(join(box.directory, 'go'), '');
       expect(await ended).toEqual([0, null]);
       expect(readFileSync(join(box.directory, 'whole')).length).toBeGreaterThan(100_000);
     },
