@@ -21,6 +21,8 @@ openssl openssl openssl
 bzip2 bzip2 bzip2
 xz xz-utils xz
 pigz pigz pigz
+lz4 lz4 lz4
+lzop lzop lzop
 scrypt scrypt scrypt
 busybox busybox busybox
 dash dash dash

@@ -17,13 +17,15 @@ export const COMPRESSION_FILTERS = Object.keys(COMPRESSORS) as CompressionFilter
 /**
  * How each program decompresses. `xz` and `zstd` would take the memory that the data asks for, gigabytes from a few
  * bytes; 128 MiB are what the most that either compresses with by itself needs (`zstd --ultra -22`; `xz -9`: 65).
- * `gzip` and `bzip2` take less than 10 MiB, whatever the data.
+ * The others take less than 10 MiB, whatever the data.
  */
 const DECOMPRESSING = {
   zstd: ['-d', '-c', '-M128MiB'],
   gzip: ['-d', '-c'],
   xz: ['-d', '-c', '--memlimit-decompress=128MiB'],
   bzip2: ['-d', '-c'],
+  lz4: ['-d', '-c'],
+  lzop: ['-d', '-c'],
 } as const;
 /** What they say then, in the locale C. */
 const WANTS_MEMORY = /memory usage limit|too much memory|window size larger/i;
@@ -42,7 +44,14 @@ const DECOMPRESSORS: ReadonlyMap<string, keyof typeof DECOMPRESSING> = new Map([
   ['xz', 'xz'],
   ['pixz', 'xz'],
   ['lzma', 'xz'],
+  ['lz4', 'lz4'],
+  ['lzop', 'lzop'],
 ]);
+/** The names under which backups may have been compressed. */
+export const DECOMPRESSIBLE = [...DECOMPRESSORS.keys()];
+
+/** How hard to compress, and on how many cores. Undoing it needs neither. */
+const HARMLESS_ARGUMENT = /^(-[0-9]{1,2}|--(fast|best|ultra)(=[0-9]{1,3})?|-[Tp][0-9]{1,3})$/;
 
 /** Throws RefusedError when the program of a filter is not on this machine. */
 export async function requireCompressor(name: CompressionFilter): Promise<void> {
@@ -67,9 +76,16 @@ export function compress(
   return filter(name, COMPRESSORS[name], source, signal);
 }
 
-/** Whether `name`, from the header of a backup, is a filter that coffer can undo. */
-export function canDecompress(name: string): boolean {
-  return DECOMPRESSORS.has(name);
+/**
+ * The filter that a command like `xz -0` or `/usr/bin/lz4` compresses with, as `qvm-backup -Z` takes them.
+ * Undefined for any but those that coffer can undo. Nothing of the command is ever run: its name chooses
+ * among programs that coffer starts in its own way.
+ */
+export function filterIn(untrustedCommand: string): string | undefined {
+  const [program = '', ...args] = untrustedCommand.split(' ').filter((word) => word !== '');
+  const name = program.replace(/^(\/usr)?\/bin\//, '');
+  const isKnown = DECOMPRESSORS.has(name) && args.every((arg) => HARMLESS_ARGUMENT.test(arg));
+  return isKnown ? name : undefined;
 }
 
 /**

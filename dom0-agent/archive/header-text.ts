@@ -5,9 +5,13 @@ export const HEADER_NAME = 'backup-header';
 /** The official reader's limit is 1 MiB; a real header has some 300 bytes. */
 export const LARGEST_HEADER = 16 * 1024;
 
+/** What `qvm-backup -Z` was given stands here as it is: `xz -0`. */
+const COMMAND_KEY = 'compression-filter';
+const COMMAND = /^[\x20-\x3c\x3e-\x7e]{0,200}$/;
+
 /**
- * Takes the bytes of `backup-header` apart: lines `key=value` of letters, digits and `-`, no key twice
- * (docs/official-formats.md). Throws DamagedError.
+ * Takes the bytes of `backup-header` apart: lines `key=value` of letters, digits and `-`, no key twice, and
+ * only the compression filter may be more than that (docs/official-formats.md). Throws DamagedError.
  */
 export function parseHeaderText(untrustedBytes: Buffer): Map<string, string> {
   const untrustedLines = untrustedBytes.toString('latin1').split('\n');
@@ -16,11 +20,13 @@ export function parseHeaderText(untrustedBytes: Buffer): Map<string, string> {
   }
   const fields = new Map<string, string>();
   for (const untrustedLine of untrustedLines) {
-    const match = /^([A-Za-z0-9-]+)=([A-Za-z0-9-]*)$/.exec(untrustedLine);
-    if (match?.[1] === undefined || match[2] === undefined || fields.has(match[1])) {
+    const match = /^([A-Za-z0-9-]+)=([^=]*)$/.exec(untrustedLine);
+    const [, key = '', value = ''] = match ?? [];
+    const isSound = (key === COMMAND_KEY ? COMMAND : /^[A-Za-z0-9-]*$/).test(value);
+    if (match === null || !isSound || fields.has(key)) {
       throw new DamagedError('the header of the backup holds a line that is not sound');
     }
-    fields.set(match[1], match[2]);
+    fields.set(key, value);
   }
   return fields;
 }

@@ -1,4 +1,4 @@
-import { DamagedError } from '../../shared/errors.ts';
+import { DamagedError, RefusedError } from '../../shared/errors.ts';
 import { KiB } from '../../shared/sizes.ts';
 import type { ArchiveInput, ArchiveReader } from './archive.ts';
 import { QUBES_XML } from './archive.ts';
@@ -17,22 +17,26 @@ const LARGEST_MAC = 4 * KiB;
  * Opens an archive of any format, told by its header, and verifies the header under the passphrase.
  * That of coffer-1 is wiped then; for the other formats it must stay until the archive is read.
  * Throws WrongPassphraseError or DamagedError.
+ *
+ * @param forcedFilter the compression filter to take instead of the one that an official archive names
  */
 export async function openArchive(
   input: ArchiveInput,
   passphrase: Buffer,
   signal: AbortSignal,
+  forcedFilter?: string,
 ): Promise<ArchiveReader> {
   const tar = new OuterTarReader(input);
   try {
     const first = await tar.next();
     if (first?.name === partName(QUBES_XML, 0)) {
-      return await openHeaderless(tar, first, passphrase, signal);
+      return await openHeaderless(tar, first, passphrase, signal, forcedFilter);
     }
     if (first?.name !== HEADER_NAME) {
       throw new DamagedError('this is not a backup: it does not begin with a header');
     }
-    return await openByHeader(input, await readBeginning(tar, first), passphrase, signal);
+    const beginning = await readBeginning(tar, first);
+    return await openByHeader(input, beginning, passphrase, signal, forcedFilter);
   } catch (error) {
     await tar[Symbol.asyncDispose]();
     throw error;
@@ -44,13 +48,20 @@ async function openByHeader(
   beginning: Beginning,
   passphrase: Buffer,
   signal: AbortSignal,
+  forcedFilter: string | undefined,
 ): Promise<ArchiveReader> {
   if (beginning.untrustedFields.get('format') === 'coffer-1') {
+    if (forcedFilter !== undefined) {
+      throw new RefusedError(
+        'a backup in the format coffer-1 tells how it was compressed: -Z is for backups of the official tools',
+      );
+    }
     return openCoffer1(input, beginning, passphrase, signal);
   }
   const version = beginning.untrustedFields.get('version');
-  if (version === '4') return openQubes4(beginning, passphrase, signal);
-  if (version === '3' || version === '2') return openQubes3(beginning, passphrase, signal);
+  if (version === '4') return openQubes4(beginning, passphrase, signal, forcedFilter);
+  if (version === '3' || version === '2')
+    return openQubes3(beginning, passphrase, signal, forcedFilter);
   throw new DamagedError('the backup has a format that this version of coffer does not know');
 }
 

@@ -6,4 +6,6 @@ export interface ArchiveFlags {
   readonly system?: string;
   readonly json?: true;
   readonly quiet?: true;
+  /** What an official backup was compressed with, whatever it says itself. For reading only. */
+  readonly compressionFilter?: string;
 }

@@ -39,7 +39,7 @@ export async function openBackup(
   };
   try {
     passphrase ??= await ask();
-    const reader = await openArchive(source, passphrase, signal);
+    const reader = await openArchive(source, passphrase, signal, flags.compressionFilter);
     const contents = readContents(await reader.qubesXml(), reader.header);
     return { source, reader, contents, [Symbol.asyncDispose]: close };
   } catch (error) {

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
-import { COMPRESSION_FILTERS } from '../archive/compression.ts';
+import { COMPRESSION_FILTERS, DECOMPRESSIBLE, filterIn } from '../archive/compression.ts';
 import { BACKUP_FORMATS, FORMAT_DEFAULTS } from '../backup/formats.ts';
 import { RUNNING_CHOICES } from '../backup/plan.ts';
 import type { ArchiveFlags } from './flags.ts';
@@ -70,7 +70,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     .option('--no-encrypt', 'only authenticate the backup, do not encrypt it (coffer-1 only)')
     .addOption(
       new Option(
-        '--compress-filter <FILTER>',
+        '-Z, --compress-filter <FILTER>',
         `the program that compresses; by default ${byFormat('compressFilter')}`,
       ).choices([...COMPRESSION_FILTERS, 'none']),
     )
@@ -91,7 +91,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       ended(await backupCommand(asked.location, asked.qubes, asked.flags, signal));
     });
 
-  forArchive(program.command('list'))
+  forReading(program.command('list'))
     .summary('show what a backup holds')
     .description(
       'Shows when a backup was made and what it holds; checks the header and qubes.xml only.',
@@ -102,7 +102,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       ended(await listCommand(location, flags, signal));
     });
 
-  forArchive(program.command('verify'))
+  forReading(program.command('verify'))
     .summary('check that a backup is whole and authentic')
     .description('Reads a backup as a restore would, to its end, and creates nothing.')
     .argument('<LOCATION>', FILE_OR_COMMAND)
@@ -112,7 +112,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       ended(await verifyCommand(location, qubes, flags, signal));
     });
 
-  forArchive(program.command('restore'))
+  forReading(program.command('restore'))
     .summary('restore VMs from a backup')
     .description(
       "Creates the VMs of a backup anew. A VM that exists is never touched. dom0's home goes to a " +
@@ -200,6 +200,15 @@ function forArchive(command: Command): Command {
     .option('-q, --quiet', 'print errors and warnings only: the exit status tells the result');
 }
 
+/** The options of the commands that read one. */
+function forReading(command: Command): Command {
+  return forArchive(command).option(
+    '-Z, --compression-filter <FILTER>',
+    'what a backup of the official tools was compressed with, instead of what it says itself',
+    parseFilter,
+  );
+}
+
 /** What is the default in each format: `zstd (coffer-1) or gzip (qubes-4)`. */
 function byFormat(option: 'compressFilter' | 'kdfCost'): string {
   return BACKUP_FORMATS.map((format) => `${FORMAT_DEFAULTS[format][option]} (${format})`).join(
@@ -209,6 +218,12 @@ function byFormat(option: 'compressFilter' | 'kdfCost'): string {
 
 function collect(value: string, former: string[] = []): string[] {
   return [...former, value];
+}
+
+function parseFilter(command: string): string {
+  const name = filterIn(command);
+  if (name !== undefined) return name;
+  throw new InvalidArgumentError(`it must be one of ${DECOMPRESSIBLE.join(', ')}`);
 }
 
 function parseCost(value: string): number {

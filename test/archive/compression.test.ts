@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { decompress } from '../../dom0-agent/archive/compression.ts';
+import { decompress, filterIn } from '../../dom0-agent/archive/compression.ts';
 import { drain } from '../../dom0-agent/archive/drain.ts';
 import { DamagedError, FailedError } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
@@ -31,6 +31,8 @@ describe('what is decompressed', () => {
     ['zstd', ['--long=27', '-q', '-c']],
     ['gzip', ['-9', '-c']],
     ['bzip2', ['-9', '-c']],
+    ['lz4', ['-9', '-c']],
+    ['lzop', ['-9', '-c']],
   ] as const)('may have been made by %s %s', async (filter, args) => {
     const program = ['lzma', 'pixz'].includes(filter) ? 'xz' : filter;
     expect(await lengthOf(filter, made(program, ...args))).toBe(data.length);
@@ -49,9 +51,72 @@ describe('what is decompressed', () => {
   });
 
   it('is named damaged, and nothing else, when it is cut short', async () => {
-    for (const filter of ['xz', 'zstd', 'gzip', 'bzip2']) {
+    for (const filter of ['xz', 'zstd', 'gzip', 'bzip2', 'lz4', 'lzop']) {
       const cut = made(filter, '-c').subarray(0, -5);
       await expect(lengthOf(filter, cut)).rejects.toThrow(DamagedError);
     }
+  });
+});
+
+describe('a command that compressed a backup', () => {
+  it.each([
+    ['xz', 'xz'],
+    ['xz -0', 'xz'],
+    ['/usr/bin/lz4 -9', 'lz4'],
+    ['/bin/gzip --fast', 'gzip'],
+    ['zstd -T0 --ultra -22', 'zstd'],
+    ['pigz  -p4 --best', 'pigz'],
+  ])(
+    'is known by its name and by arguments that matter to compressing only: %s',
+    (command, name) => {
+      expect(filterIn(command)).toBe(name);
+    },
+  );
+
+  it.each([
+    ...[
+      '',
+      ' ',
+      '-0',
+      'cat',
+      './xz',
+      '/tmp/xz',
+      '../bin/xz',
+      '/usr/bin/../../tmp/xz',
+      'XZ',
+      'xz\n-0',
+    ],
+    ...[
+      'xz; id',
+      'xz -0;id',
+      'xz $(id)',
+      'xz `id`',
+      'xz | sh',
+      'xz &',
+      'xz > x',
+      'xz\u0000',
+      'xz\t-0',
+    ],
+    ...[
+      'xz /etc/passwd',
+      'xz --files=x',
+      'xz -S x',
+      'gzip -k',
+      'zstd --patch-from=x',
+      'lz4 -m',
+      'xz -0 --',
+    ],
+    ...[
+      'xz -d',
+      'sh -c xz',
+      'env xz',
+      'xz -1234',
+      '--fast',
+      'constructor',
+      '__proto__',
+      'toString',
+    ],
+  ])('that does anything else is not: %j', (command) => {
+    expect(filterIn(command)).toBeUndefined();
   });
 });

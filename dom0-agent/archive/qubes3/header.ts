@@ -18,14 +18,21 @@ export interface Qubes3Header extends Header {
 export const HEADERLESS_MAC = 'sha1';
 export const HEADERLESS_CIPHER = 'aes-256-cbc';
 
-/** Reads the fields of a header whose MAC holds. Throws DamagedError or FailedError. */
-export function parseQubes3Header(fields: ReadonlyMap<string, string>): Qubes3Header {
+/**
+ * Reads the fields of a header whose MAC holds. Throws DamagedError or FailedError.
+ *
+ * @param forcedFilter see `compressionFilterOf`
+ */
+export function parseQubes3Header(
+  fields: ReadonlyMap<string, string>,
+  forcedFilter?: string,
+): Qubes3Header {
   const encrypted = isTrue(fields, 'encrypted');
   return {
     format: fields.get('version') === '2' ? 'qubes-2' : 'qubes-3',
     backupId: undefined,
     encrypted,
-    compressionFilter: compressionFilterOf(fields),
+    compressionFilter: compressionFilterOf(fields, forcedFilter),
     macAlgorithm: usable(fields, 'hmac-algorithm', canAuthenticate),
     cipher: encrypted ? usable(fields, 'crypto-algorithm', canDecipher) : undefined,
   };

@@ -20,6 +20,7 @@ import { isZipped } from './unzip.ts';
 export function verifiedHeader(
   { untrustedHeader, untrustedHeaderMac, untrustedFields }: Beginning,
   passphrase: Buffer,
+  forcedFilter: string | undefined,
 ): Qubes3Header {
   const part = {
     untrustedBytes: untrustedHeader,
@@ -31,7 +32,7 @@ export function verifiedHeader(
       "the passphrase is wrong, or the backup's header was damaged or tampered with",
     );
   }
-  return parseQubes3Header(untrustedFields);
+  return parseQubes3Header(untrustedFields, forcedFilter);
 }
 
 /**
@@ -41,6 +42,7 @@ export function verifiedHeader(
 export async function headerFromContent(
   firstPart: MacedPart,
   passphrase: Buffer,
+  forcedFilter: string | undefined,
 ): Promise<Qubes3Header> {
   const macAlgorithm = macAlgorithmOf(firstPart, HEADERLESS_MAC, passphrase);
   if (macAlgorithm === undefined) {
@@ -55,7 +57,7 @@ export async function headerFromContent(
     format: 'qubes-2',
     backupId: undefined,
     encrypted,
-    compressionFilter: isZipped(content) ? 'gzip' : undefined,
+    compressionFilter: forcedFilter ?? (isZipped(content) ? 'gzip' : undefined),
     macAlgorithm,
     cipher: encrypted ? HEADERLESS_CIPHER : undefined,
   };

@@ -20,9 +20,10 @@ export async function openQubes3(
   beginning: Beginning,
   given: Buffer,
   signal: AbortSignal,
+  forcedFilter?: string,
 ): Promise<ArchiveReader> {
   const { passphrase, opened: header } = await withOfficialReading(given, (passphrase) =>
-    verifiedHeader(beginning, passphrase),
+    verifiedHeader(beginning, passphrase, forcedFilter),
   );
   const walk = new PartWalk(beginning.tar, 'hmac');
   const { first, content } = await holdQubesXml(walk);
@@ -38,11 +39,12 @@ export async function openHeaderless(
   qubesXml: OuterMember,
   given: Buffer,
   signal: AbortSignal,
+  forcedFilter?: string,
 ): Promise<ArchiveReader> {
   const walk = new PartWalk(tar, 'hmac', qubesXml);
   const { first, content } = await holdQubesXml(walk);
   const { passphrase, opened: header } = await withOfficialReading(given, (passphrase) =>
-    headerFromContent(content, passphrase),
+    headerFromContent(content, passphrase, forcedFilter),
   );
   return new Qubes3Reader(header, walk, first, content, passphrase, signal);
 }

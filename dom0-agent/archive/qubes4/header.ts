@@ -1,6 +1,6 @@
 import { DamagedError, FailedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
-import { canDecompress } from '../compression.ts';
+import { filterIn } from '../compression.ts';
 import type { Header } from '../header.ts';
 
 /** The header of a format 4 archive. */
@@ -11,8 +11,15 @@ export interface Qubes4Header extends Header {
   readonly encrypted: true;
 }
 
-/** Reads the fields of a header whose MAC holds. Throws DamagedError or FailedError. */
-export function parseQubes4Header(fields: ReadonlyMap<string, string>): Qubes4Header {
+/**
+ * Reads the fields of a header whose MAC holds. Throws DamagedError or FailedError.
+ *
+ * @param forcedFilter see `compressionFilterOf`
+ */
+export function parseQubes4Header(
+  fields: ReadonlyMap<string, string>,
+  forcedFilter?: string,
+): Qubes4Header {
   const backupId = fields.get('backup-id') ?? '';
   if (!/^[A-Za-z0-9][A-Za-z0-9-]*$/.test(backupId)) {
     throw new DamagedError('the header of the backup has no sound backup-id');
@@ -24,7 +31,7 @@ export function parseQubes4Header(fields: ReadonlyMap<string, string>): Qubes4He
     format: 'qubes-4',
     backupId,
     encrypted: true,
-    compressionFilter: compressionFilterOf(fields),
+    compressionFilter: compressionFilterOf(fields, forcedFilter),
   };
 }
 
@@ -39,12 +46,19 @@ export function isTrue(fields: ReadonlyMap<string, string>, key: string): boolea
 /**
  * What a header of formats 2 to 4 tells of compression. Throws FailedError for a filter that coffer
  * cannot undo.
+ *
+ * @param forced the filter to take instead of the one that the header names
  */
-export function compressionFilterOf(fields: ReadonlyMap<string, string>): string | undefined {
+export function compressionFilterOf(
+  fields: ReadonlyMap<string, string>,
+  forced: string | undefined,
+): string | undefined {
   if (!isTrue(fields, 'compressed')) return undefined;
-  const name = fields.get('compression-filter') ?? 'gzip';
-  if (canDecompress(name)) return name;
+  const command = fields.get('compression-filter') ?? 'gzip';
+  const name = forced ?? filterIn(command);
+  if (name !== undefined) return name;
   throw new FailedError(
-    `the backup was compressed with ${printable(name, 40)}, which coffer cannot undo`,
+    `the backup was compressed with "${printable(command, 40)}", which coffer does not know: if another ` +
+      'program can undo that, name it with -Z',
   );
 }

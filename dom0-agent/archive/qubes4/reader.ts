@@ -30,12 +30,13 @@ export async function openQubes4(
   beginning: Beginning,
   given: Buffer,
   signal: AbortSignal,
+  forcedFilter?: string,
 ): Promise<ArchiveReader> {
   const derivations = new Derivations();
   const { passphrase, opened: fields } = await withOfficialReading(given, (passphrase) =>
     verifiedHeader(beginning, passphrase, derivations, signal),
   );
-  const header = parseQubes4Header(fields);
+  const header = parseQubes4Header(fields, forcedFilter);
   const secrets = { passphrase, backupId: header.backupId, derivations, signal };
   const manifest = hasManifest(fields) ? new ManifestCheck() : undefined;
   const walk = new PartWalk(beginning.tar, 'enc', undefined, ({ path, name, member }) =>

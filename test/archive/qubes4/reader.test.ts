@@ -10,8 +10,10 @@ import {
   readAll,
   sha256,
 } from '../official-archives.ts';
+import { openArchive } from '../../../dom0-agent/archive/open.ts';
 import { makeQubes4, withCosts } from './make-qubes4.ts';
 
+const never = new AbortController().signal;
 const PASSPHRASE = 'a long one';
 const PRIVATE = noise(50_000);
 const FILES = {
@@ -63,6 +65,8 @@ describe('an archive made with tar and scrypt', () => {
     ['lzma', 'lzma', 'xz', '--format=lzma', '-c'],
     ['zstd', 'zstd', 'zstd', '-c'],
     ['zstdmt', 'zstdmt', 'zstd', '-T2', '-c'],
+    ['lz4', 'lz4', 'lz4', '-c'],
+    ['a level of its own', 'xz -0', 'xz', '-0', '-c'],
   ] as const)('compressed with %s', async (_, name, program, ...args) => {
     const bytes = makeQubes4({
       files: FILES,
@@ -74,6 +78,18 @@ describe('an archive made with tar and scrypt', () => {
     expect(Object.fromEntries(files)).toEqual(
       Object.fromEntries(Object.entries(FILES).map(([path, content]) => [path, sha256(content)])),
     );
+  });
+
+  test('compressed with a program that nobody knows is read with the filter that is named instead', async () => {
+    const filter = ['/home/me/bin/squeeze', 'lzop', '-c'] as const;
+    const bytes = makeQubes4({ files: FILES, passphrase: PASSPHRASE, filter });
+    const refused = openArchive(inputOf(bytes, false), Buffer.from(PASSPHRASE), never);
+    await expect(refused).rejects.toThrow(
+      'compressed with "/home/me/bin/squeeze", which coffer does not know: if another program can undo that, name it with -Z',
+    );
+    const reader = await openArchive(inputOf(bytes, false), Buffer.from(PASSPHRASE), never, 'lzop');
+    expect(reader.header.compressionFilter).toBe('lzop');
+    expect(await reader.qubesXml()).toBe('<qubes/>');
   });
 
   test.each([
