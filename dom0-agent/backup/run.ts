@@ -148,6 +148,10 @@ class BackupFiles {
       const path = `${directory}/${volume.name}.img`;
       yield { path, innerTar: this.#volumeTar(planned, volume, path, count) };
     }
+    // It may have been started since the plan was made.
+    row.running ||= (await this.#system.list()).some(
+      ({ name, isRunning }) => name === qube.name && isRunning,
+    );
     let files = volumes.length;
     const firewall = await this.#system.firewall(qube.name);
     if (firewall !== undefined) {

@@ -3,6 +3,7 @@ import type { MeasuredPlan } from '../backup/measured-plan.ts';
 import { type BackupPlan, expectedBytes } from '../backup/plan.ts';
 import type { BackedUp } from '../backup/run.ts';
 import type { LeftOut } from '../backup/selection.ts';
+import { QUBE_COLUMNS, qubeColumns } from './qube-columns.ts';
 import { formatTable } from './table.ts';
 
 /** What the tables say of a VM that is backed up while it runs. */
@@ -12,7 +13,7 @@ const AS_LAST_SAVED = 'running: as it was last saved';
 export function formatPlan({ qubes, dom0Home, leftOut }: MeasuredPlan): string {
   const rows = qubes.map(({ qube, volumes, running }) => [
     qube.name,
-    qube.qubeClass,
+    ...qubeColumns(qube),
     volumes.map(({ name }) => name).join(', '),
     formatSize(volumes.reduce((sum, { size }) => sum + size, 0)),
     formatSize(volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0)),
@@ -20,9 +21,9 @@ export function formatPlan({ qubes, dom0Home, leftOut }: MeasuredPlan): string {
   ]);
   if (dom0Home !== undefined) {
     const used = formatSize(dom0Home.size.expected);
-    rows.push(['dom0', 'home', dom0Home.path, '', used, '']);
+    rows.push(['dom0', 'home', '', '', dom0Home.path, '', used, '']);
   }
-  const table = formatTable(['VM', 'class', 'volumes', 'size', 'used', ''], rows);
+  const table = formatTable(['VM', ...QUBE_COLUMNS, 'volumes', 'size', 'used', ''], rows);
   return leftOut.length === 0 ? table : `${table}\nNot backed up: ${inWords(leftOut)}.`;
 }
 

@@ -3,6 +3,7 @@ import { formatSize } from '../../shared/sizes.ts';
 import { savedVolumes } from '../qubes/qube.ts';
 import type { ArchiveFlags } from './flags.ts';
 import { describeBackup, openBackup } from './opened-backup.ts';
+import { QUBE_COLUMNS, qubeColumns } from './qube-columns.ts';
 import { systemAtHand } from './system-at-hand.ts';
 import { formatTable } from './table.ts';
 import { Terminal } from './terminal.ts';
@@ -27,15 +28,15 @@ export async function listCommand(
   } = backup;
   const rows = contents.qubes.map(({ qube, size }) => [
     qube.name,
-    qube.qubeClass,
+    ...qubeColumns(qube),
     qube.label,
     formatSize(size),
   ]);
   if (contents.dom0Home !== undefined) {
-    rows.push(['dom0', 'home', '', formatSize(contents.dom0Home.size)]);
+    rows.push(['dom0', 'home', '', '', '', formatSize(contents.dom0Home.size)]);
   }
   terminal.say(describeBackup(backup));
-  terminal.say(formatTable(['VM', 'class', 'label', 'size'], rows));
+  terminal.say(formatTable(['VM', ...QUBE_COLUMNS, 'label', 'size'], rows));
   terminal.say('Only the header and the list of VMs were checked: coffer verify checks all.');
   terminal.result({
     ok: true,
@@ -50,6 +51,7 @@ export async function listCommand(
       class: qube.qubeClass,
       label: qube.label,
       template: qube.properties.get('template') ?? null,
+      netvm: qube.properties.get('netvm') ?? null,
       bytes: size,
       volumes: savedVolumes(qube).map(({ name }) => name),
     })),

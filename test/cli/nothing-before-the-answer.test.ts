@@ -51,7 +51,7 @@ describe('a backup into a command', () => {
     writeFileSync(join(home, 'last-week'), 'a backup');
     const { status, screen } = answerNo([...backup(), ...box.secret]);
     expect(status, screen).toBe(5);
-    expect(screen).toMatch(/work +AppVM +private.*in all, to the command in usb\..*\[y\/N\]/s);
+    expect(screen).toMatch(/work +AppVM .*private.*in all, to the command in usb\..*\[y\/N\]/s);
     expect(readFileSync(join(home, 'last-week'), 'utf8')).toBe('a backup');
   });
 });

@@ -54,8 +54,8 @@ describe('before a backup', () => {
     const backup = ['backup', '-d', STORAGE_VM, '.', 'work', 'dev-box'];
     const no = await atTerminal(dom0, backup, 'n\r');
     expect(no.status).toBe(5);
-    expect(no.screen).toMatch(/work +AppVM +private +3\.81 MiB/);
-    expect(no.screen).toMatch(/dev-box +StandaloneVM +root, private +7\.63 MiB/);
+    expect(no.screen).toMatch(/work +AppVM +fedora-42-xfce +\(default\) +private +3\.81 MiB/);
+    expect(no.screen).toMatch(/dev-box +StandaloneVM +\(default\) +root, private +7\.63 MiB/);
     expect(no.screen).toMatch(/\d+ KiB in all, to sys-net:.*\([\d.]+ [KMGT]iB free there\)/);
     expect(no.screen).toMatch(/as you wish: nothing was done/);
     expect(dom0.stored()).toEqual([]);
