@@ -245,4 +245,29 @@ describe('opening a volume', () => {
     const astray = { ...volume, vid: '../../etc/passwd' };
     await expect(system.openVolume(qube, astray, never)).rejects.toThrow(/not a place/);
   });
+
+  it('is not done while its VM works on the only content, nor taken when it began to', async () => {
+    const { system, directory } = await smallSystem();
+    const work = await find(system, 'work');
+    const found = work.volumes.find(({ name }) => name === 'private') ?? expect.fail();
+    const inPlace = { ...found, revisionsToKeep: -1 };
+    const image = await system.openVolume(work, inPlace, never);
+    const saved = await system.openVolume(work, found, never);
+    await image.requireUnchanged();
+    expect(await system.whyUnreadable(inPlace, false)).toBeUndefined();
+
+    await markRunning(directory, 'work');
+    expect(await system.list()).toContainEqual({
+      ...{ name: 'work', className: 'AppVM', isRunning: true },
+    });
+    await expect(image.requireUnchanged()).rejects.toThrow(/work was started while/);
+    await saved.requireUnchanged();
+    expect(await system.whyUnreadable(inPlace, true)).toMatch(/no saved state meanwhile/);
+    expect(await system.whyUnreadable(found, true)).toBeUndefined();
+    await expect(system.openVolume(work, inPlace, never)).rejects.toThrow(/shut work down first/);
+
+    await truncate(join(directory, `${found.vid}.img`), 4096);
+    await expect(saved.requireUnchanged()).rejects.toThrow(/private of work was changed while/);
+    for (const open of [image, saved]) await open[Symbol.asyncDispose]();
+  });
 });
