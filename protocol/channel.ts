@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { Writable } from 'node:stream';
 import { holdOutput } from '../shared/hold-output.ts';
-import { inTime } from '../shared/in-time.ts';
+import { withTimeout } from '../shared/timeout.ts';
 import { systemCodeOf } from '../shared/errors.ts';
 import { decodeFrame, encodeFrame } from './codec.ts';
 import type { Conversation, Side } from './conversation.ts';
@@ -68,7 +68,7 @@ export class Channel<C extends Conversation> {
     // The other side has failed meanwhile: what it said is for `receive` to tell.
     if (this.conversation.isOver) throw this.#closed();
     this.conversation.note(this.#us, message);
-    await this.#inTime(this.#write(encodeFrame(message)), milliseconds, 'takes no data');
+    await this.#withTimeout(this.#write(encodeFrame(message)), milliseconds, 'takes no data');
   }
 
   /**
@@ -79,7 +79,7 @@ export class Channel<C extends Conversation> {
     if (this.conversation.isOver) return;
     this.conversation.note(this.#us, failure);
     const late = () => new SilenceError(`${this.#options.peer} takes no data.`);
-    await Promise.allSettled([inTime(this.#write(encodeFrame(failure)), milliseconds, late)]);
+    await Promise.allSettled([withTimeout(this.#write(encodeFrame(failure)), milliseconds, late)]);
   }
 
   /**
@@ -90,7 +90,7 @@ export class Channel<C extends Conversation> {
    *   signal's reason
    */
   async receive(milliseconds?: number): Promise<Message> {
-    const frame = await this.#inTime(this.#nextFrame(), milliseconds, 'is silent');
+    const frame = await this.#withTimeout(this.#nextFrame(), milliseconds, 'is silent');
     if (frame === undefined) throw this.#closed();
     const message = this.#peerKeeps(() => {
       const decoded = decodeFrame(frame);
@@ -139,11 +139,11 @@ export class Channel<C extends Conversation> {
     });
   }
 
-  #inTime<T>(promise: Promise<T>, milliseconds: number | undefined, what: string): Promise<T> {
+  #withTimeout<T>(promise: Promise<T>, milliseconds: number | undefined, what: string): Promise<T> {
     const { peer, signal } = this.#options;
     const late = () =>
       new SilenceError(`${peer} ${what} for ${Math.round((milliseconds ?? 0) / 1000)} seconds.`);
-    return inTime(promise, milliseconds, late, signal);
+    return withTimeout(promise, milliseconds, late, signal);
   }
 
   /** Runs a check of what the other side sent; says whose fault it is when it does not hold. */

@@ -1,4 +1,5 @@
-import { KiB, MiB } from '../shared/sizes.ts';
+const KiB = 1024;
+const MiB = 1024 * KiB;
 
 /** The version of the protocol that this code speaks. The only one so far. */
 export const PROTOCOL_VERSION = 1;
@@ -13,7 +14,7 @@ export const LONGEST_FRAME = LONGEST_DATA + 64 * KiB;
 export const MOST_CREDIT = 64 * MiB;
 
 /** The most entries of one listing. */
-export { MOST_ENTRIES } from '../shared/list-directory.ts';
+export const MOST_ENTRIES = 10_000;
 
 /** The most entries of one Entries message that this code sends. */
 export const ENTRIES_PER_MESSAGE = 1_000;

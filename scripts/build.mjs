@@ -20,6 +20,7 @@ const SOURCES = [
   'dom0-agent',
   'protocol',
   'shared',
+  'storage',
   'vm-agent',
   'scripts',
   'package.json',

@@ -3,8 +3,8 @@ import type { BrowseConversation } from '../protocol/conversation.ts';
 import { ENTRIES_PER_MESSAGE, PROTOCOL_VERSION } from '../protocol/limits.ts';
 import type { Entries, Ready } from '../protocol/messages.ts';
 import { ChannelClosedError } from '../protocol/protocol-error.ts';
-import { untilAborted } from '../shared/in-time.ts';
-import { listDirectory } from '../shared/list-directory.ts';
+import { untilAborted } from '../shared/timeout.ts';
+import { listDirectory } from '../storage/list-directory.ts';
 import { requireVersion } from './failure.ts';
 import { resolveLocation } from './location.ts';
 

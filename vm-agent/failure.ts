@@ -2,7 +2,7 @@ import type { Failure, FailureCode } from '../protocol/messages.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { InterruptedError, StorageError, messageOf } from '../shared/errors.ts';
-import { StorageProblem } from '../shared/storage-problem.ts';
+import { StorageProblem } from '../storage/storage-problem.ts';
 
 /** The longest message that goes into a Failure, in characters. */
 const LONGEST_MESSAGE = 1_000;

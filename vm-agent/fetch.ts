@@ -3,10 +3,10 @@ import type { FetchConversation } from '../protocol/conversation.ts';
 import { LONGEST_DATA, PROTOCOL_VERSION } from '../protocol/limits.ts';
 import type { FetchRequest } from '../protocol/messages.ts';
 import { ChannelClosedError, ProtocolError } from '../protocol/protocol-error.ts';
-import type { ByteSource } from '../shared/byte-streams.ts';
-import { untilAborted } from '../shared/in-time.ts';
-import { RegularFile } from '../shared/regular-file.ts';
-import { CommandSource } from '../shared/shell-command.ts';
+import type { ByteSource } from '../storage/byte-streams.ts';
+import { untilAborted } from '../shared/timeout.ts';
+import { RegularFile } from '../storage/regular-file.ts';
+import { CommandSource } from '../storage/shell-command.ts';
 import { requireVersion } from './failure.ts';
 import { requireCommand, resolveLocation } from './location.ts';
 

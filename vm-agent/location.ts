@@ -1,6 +1,6 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { StorageProblem } from '../shared/storage-problem.ts';
+import { StorageProblem } from '../storage/storage-problem.ts';
 
 /** A path of dom0's as an absolute one: a relative path is relative to the user's home. */
 export function resolveLocation(location: string): string {

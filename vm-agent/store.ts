@@ -4,12 +4,12 @@ import type { StoreConversation } from '../protocol/conversation.ts';
 import { PROGRESS_INTERVAL, PROTOCOL_VERSION } from '../protocol/limits.ts';
 import type { End, StoreRequest } from '../protocol/messages.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
-import type { ByteTarget } from '../shared/byte-streams.ts';
-import { untilAborted } from '../shared/in-time.ts';
-import { freeBytes } from '../shared/list-directory.ts';
-import { CommandTarget } from '../shared/shell-command.ts';
-import { StorageProblem } from '../shared/storage-problem.ts';
-import { WholeFile } from '../shared/whole-file.ts';
+import type { ByteTarget } from '../storage/byte-streams.ts';
+import { untilAborted } from '../shared/timeout.ts';
+import { freeBytes } from '../storage/list-directory.ts';
+import { CommandTarget } from '../storage/shell-command.ts';
+import { StorageProblem } from '../storage/storage-problem.ts';
+import { WholeFile } from '../storage/whole-file.ts';
 import { requireVersion } from './failure.ts';
 import { requireCommand, resolveLocation } from './location.ts';
 

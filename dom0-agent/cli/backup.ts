@@ -105,9 +105,9 @@ export async function backupCommand(
     kdf: scryptCost(kdfCost),
     created,
   };
-  const will = await takeBackIfKilled(flags.system);
+  const cleanup = await takeBackIfKilled(flags.system);
   const backedUp = await writeBackup(plan, system, sink, options, terminal, signal).finally(() => {
-    will.revoke();
+    cleanup.cancel();
     passphrase.fill(0);
   });
   const stored = await sink.finish();

@@ -103,9 +103,9 @@ async function restore(
   await removeAbandonedHomes(home, terminal);
   const sources = plan.qubes.map(({ source }) => source);
   terminal.startProgress(totalSize(sources, plan.dom0Home));
-  const will = await takeBackIfKilled(flags.system);
+  const cleanup = await takeBackIfKilled(flags.system);
   const restored = await runRestore(plan, reader, atHand.system, options, terminal, signal).finally(
-    () => will.revoke(),
+    () => cleanup.cancel(),
   );
   terminal.endProgress();
   const leftOut = plan.leftOut.map(({ name, why }): Outcome => ({

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitStatus, FailedError } from '../../shared/errors.ts';
-import { LastWill } from '../../shared/last-will.ts';
+import { CleanupProcess } from '../../shared/cleanup-process.ts';
 import { HALF_RESTORED, restorerIn } from '../qubes/half-restored.ts';
 import { isLeftover, isOfSameOwner, ownedName } from '../qubes/volumes/owner.ts';
 import { removeAbandoned, removeAbandonedHomes } from '../restore/abandoned.ts';
@@ -19,10 +19,10 @@ const INTERVAL = 20;
  *
  * @param system as `--system` has it
  */
-export async function takeBackIfKilled(system: string | undefined): Promise<LastWill> {
+export async function takeBackIfKilled(system: string | undefined): Promise<CleanupProcess> {
   const program = [process.execPath, realpathSync(process.argv[1] ?? '.')];
   const where = system === undefined ? [] : ['--system', system];
-  return LastWill.toRun([...program, 'take-back', ...where, await ownedName()]);
+  return CleanupProcess.toRun([...program, 'take-back', ...where, await ownedName()]);
 }
 
 /**

@@ -2,9 +2,9 @@ import { Channel } from '../../protocol/channel.ts';
 import type { Conversation, Service } from '../../protocol/conversation.ts';
 import { ChannelClosedError } from '../../protocol/protocol-error.ts';
 import { StorageError } from '../../shared/errors.ts';
-import { inTime } from '../../shared/in-time.ts';
+import { withTimeout } from '../../shared/timeout.ts';
 import { KiB } from '../../shared/sizes.ts';
-import { Tail } from '../../shared/tail.ts';
+import { StderrTail } from '../../shared/stderr-tail.ts';
 import type { AgentConnector, AgentExit, AgentProcess } from './agent-connector.ts';
 import { lastWords } from './last-words.ts';
 import type { TimeLimits } from './time-limits.ts';
@@ -27,7 +27,7 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
   readonly channel: Channel<C>;
   readonly #vm: StorageVm;
   readonly #process: AgentProcess;
-  readonly #stderr: Tail;
+  readonly #stderr: StderrTail;
   readonly #kill: AbortController;
   readonly #broken: AbortController;
 
@@ -42,7 +42,7 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
     this.#process = process;
     this.#kill = kill;
     this.#broken = new AbortController();
-    this.#stderr = new Tail(process.stderr, LONGEST_STDERR);
+    this.#stderr = new StderrTail(process.stderr, LONGEST_STDERR);
     this.channel = new Channel({
       side: 'dom0',
       conversation,
@@ -100,14 +100,14 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
   /** The end of what the agent wrote to its standard error. */
   async #words(): Promise<string> {
     const late = () => new StorageError('a standard error that stays open');
-    await Promise.allSettled([inTime(this.#stderr.ended, WORDS_WAIT, late)]);
+    await Promise.allSettled([withTimeout(this.#stderr.ended, WORDS_WAIT, late)]);
     return lastWords(this.#stderr.text);
   }
 
   #exit(): Promise<AgentExit> {
     const { name, limits } = this.#vm;
     const late = () => new StorageError(`The agent in ${name} does not end.`);
-    return inTime(this.#process.exited, limits.exit, late);
+    return withTimeout(this.#process.exited, limits.exit, late);
   }
 
   /** Ends the agent: it notices that the channel is closed; if it does not, it is killed. */

@@ -4,7 +4,7 @@ import { LONGEST_DATA, PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { Ready, Stored, StoreTarget } from '../../protocol/messages.ts';
 import { ChannelClosedError } from '../../protocol/protocol-error.ts';
 import { StorageError } from '../../shared/errors.ts';
-import { inTime } from '../../shared/in-time.ts';
+import { withTimeout } from '../../shared/timeout.ts';
 import { printable } from '../../shared/printable.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
@@ -95,7 +95,12 @@ export class AgentSink implements Sink {
       const { limits } = this.#vm;
       await this.#connection.channel.send({ kind: 'end', bytes, sha256 }, limits.stall);
       const late = () => new StorageError(`${this.#vm.name} does not finish storing the backup.`);
-      requireAgreement(await inTime(this.#stored, limits.finish, late), bytes, sha256, this.#vm);
+      requireAgreement(
+        await withTimeout(this.#stored, limits.finish, late),
+        bytes,
+        sha256,
+        this.#vm,
+      );
       await this.#connection.requireGoodEnd();
     } catch (error) {
       return this.#fail(error);
@@ -123,7 +128,7 @@ export class AgentSink implements Sink {
       () => closed,
       (error: unknown) => error,
     );
-    return inTime(heard, this.#vm.limits.exit, () => closed).catch(() => closed);
+    return withTimeout(heard, this.#vm.limits.exit, () => closed).catch(() => closed);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

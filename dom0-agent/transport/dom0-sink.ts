@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { StoreTarget } from '../../protocol/messages.ts';
-import type { ByteTarget } from '../../shared/byte-streams.ts';
-import { untilAborted } from '../../shared/in-time.ts';
-import { freeBytes } from '../../shared/list-directory.ts';
-import { CommandTarget } from '../../shared/shell-command.ts';
-import { WholeFile } from '../../shared/whole-file.ts';
+import type { ByteTarget } from '../../storage/byte-streams.ts';
+import { untilAborted } from '../../shared/timeout.ts';
+import { freeBytes } from '../../storage/list-directory.ts';
+import { CommandTarget } from '../../storage/shell-command.ts';
+import { WholeFile } from '../../storage/whole-file.ts';
 import { explain } from './explain.ts';
 import { resolvePath } from './local-path.ts';
 import { locationIn, placeOf } from './place.ts';

@@ -1,10 +1,10 @@
 import { LONGEST_DATA } from '../../protocol/limits.ts';
 import type { FetchSource } from '../../protocol/messages.ts';
-import type { ByteSource } from '../../shared/byte-streams.ts';
+import type { ByteSource } from '../../storage/byte-streams.ts';
 import { FailedError } from '../../shared/errors.ts';
-import { untilAborted } from '../../shared/in-time.ts';
-import { RegularFile } from '../../shared/regular-file.ts';
-import { CommandSource } from '../../shared/shell-command.ts';
+import { untilAborted } from '../../shared/timeout.ts';
+import { RegularFile } from '../../storage/regular-file.ts';
+import { CommandSource } from '../../storage/shell-command.ts';
 import { explain } from './explain.ts';
 import { resolvePath } from './local-path.ts';
 import { locationIn, placeOf } from './place.ts';

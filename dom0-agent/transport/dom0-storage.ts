@@ -1,5 +1,5 @@
 import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
-import { listDirectory } from '../../shared/list-directory.ts';
+import { listDirectory } from '../../storage/list-directory.ts';
 import { printable } from '../../shared/printable.ts';
 import { byName } from './by-name.ts';
 import { Dom0Sink } from './dom0-sink.ts';

@@ -10,8 +10,8 @@ import {
   messageOf,
 } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
-import { StorageProblem } from '../../shared/storage-problem.ts';
-import type { CommandEnd } from '../../shared/storage-problem.ts';
+import { StorageProblem } from '../../storage/storage-problem.ts';
+import type { CommandEnd } from '../../storage/storage-problem.ts';
 import { lastWords } from './last-words.ts';
 import type { Place } from './place.ts';
 

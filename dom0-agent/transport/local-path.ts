@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { StorageProblem } from '../../shared/storage-problem.ts';
+import { StorageProblem } from '../../storage/storage-problem.ts';
 
 /** A path in dom0 as an absolute one: a relative path is relative to the working directory. */
 export function resolvePath(given: string): string {

@@ -7,7 +7,7 @@ import {
   RefusedError,
   StorageError,
 } from '../../shared/errors.ts';
-import { LastWill } from '../../shared/last-will.ts';
+import { CleanupProcess } from '../../shared/cleanup-process.ts';
 import type { AgentConnector, AgentExit } from './agent-connector.ts';
 
 /** QREXEC_CLIENT in qubes-core-admin-client. */
@@ -53,10 +53,10 @@ export function qrexec(vm: string, options: QrexecOptions): AgentConnector {
       killSignal: 'SIGKILL',
     });
     // Without us it would go on for as long as the agent does, which may be stuck in a command.
-    const will = client.pid === undefined ? undefined : LastWill.toKillGroup(client.pid);
+    const cleanup = client.pid === undefined ? undefined : CleanupProcess.toKillGroup(client.pid);
     const exited = new Promise<AgentExit>((resolve) => {
       client.once('exit', (code, signal) => {
-        will?.revoke();
+        cleanup?.cancel();
         resolve({ exitCode: code ?? undefined, signal: signal ?? '' });
       });
     });

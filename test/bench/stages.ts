@@ -9,7 +9,7 @@ import { decodeFrame, encodeFrame } from '../../protocol/codec.ts';
 import { frames } from '../../protocol/framing.ts';
 import { LONGEST_DATA } from '../../protocol/limits.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
-import { WholeFile } from '../../shared/whole-file.ts';
+import { WholeFile } from '../../storage/whole-file.ts';
 import { VM_AGENT } from './coffer.ts';
 import { summaryOf } from './statistics.ts';
 import type { World } from './world.ts';

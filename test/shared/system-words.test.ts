@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { messageOf, reasonOf } from '../../shared/errors.ts';
-import { problemOf } from '../../shared/storage-problem.ts';
+import { problemOf } from '../../storage/storage-problem.ts';
 import { systemWordsOf } from '../../shared/system-words.ts';
 
 const thrownBy = (step: Promise<unknown>): Promise<unknown> =>

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
 import { DamagedError, FailedError, messageOf, RefusedError } from '../../../shared/errors.ts';
-import { freeBytes } from '../../../shared/list-directory.ts';
+import { freeBytes } from '../../../storage/list-directory.ts';
 import { firewallRules } from '../firewall.ts';
 import { formatFirewallXml, parseFirewallXml } from '../firewall-xml.ts';
 import { hasNoSavedState, whyUnsaved } from '../qube.ts';

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { BackgroundSync } from '../../../shared/background-sync.ts';
+import { BackgroundSync } from '../../../storage/background-sync.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import type { VolumePiece } from '../system.ts';
 

@@ -2,17 +2,14 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { LONGEST_LAST_WORDS } from '../protocol/limits.ts';
 import type { ByteSource, ByteTarget } from './byte-streams.ts';
-import { reasonOf, systemCodeOf } from './errors.ts';
-import { holdOutput } from './hold-output.ts';
-import { LastWill } from './last-will.ts';
-import { KiB } from './sizes.ts';
+import { reasonOf, systemCodeOf } from '../shared/errors.ts';
+import { holdOutput } from '../shared/hold-output.ts';
+import { CleanupProcess } from '../shared/cleanup-process.ts';
 import { StorageProblem } from './storage-problem.ts';
 import type { CommandEnd } from './storage-problem.ts';
-import { Tail } from './tail.ts';
-
-/** So much of a command's standard error is kept for the report, in bytes. */
-const LONGEST_LAST_WORDS = 4 * KiB;
+import { StderrTail } from '../shared/stderr-tail.ts';
 
 /** A command that is told to end has so long, in milliseconds, before it is killed. */
 const GRACE = 2_000;
@@ -27,7 +24,7 @@ const LAST_WORDS_WAIT = 200;
 class ShellCommand {
   readonly #child: ChildProcess;
   readonly #ended: Promise<CommandEnd>;
-  #will: LastWill | undefined;
+  #cleanup: CleanupProcess | undefined;
 
   constructor(command: string, stdin: 'pipe' | 'ignore', stdout: 'pipe' | 'ignore') {
     const child = spawn('/bin/sh', ['-c', command], {
@@ -35,7 +32,7 @@ class ShellCommand {
       detached: true,
     });
     this.#child = child;
-    if (child.pid !== undefined) this.#will = LastWill.toKillGroup(child.pid);
+    if (child.pid !== undefined) this.#cleanup = CleanupProcess.toKillGroup(child.pid);
     this.#ended = endOf(child);
   }
 
@@ -50,8 +47,8 @@ class ShellCommand {
   /** Waits for the end of the command. Throws StorageProblem unless it was a good one. */
   async requireGoodEnd(): Promise<void> {
     const end = await this.#ended;
-    this.#will?.revoke();
-    this.#will = undefined;
+    this.#cleanup?.cancel();
+    this.#cleanup = undefined;
     if (end.exitStatus !== 0) throw new StorageProblem('command-failed', describe(end), end);
   }
 
@@ -61,7 +58,7 @@ class ShellCommand {
    */
   async stop(): Promise<void> {
     const { pid } = this.#child;
-    if (pid !== undefined && this.#will !== undefined) {
+    if (pid !== undefined && this.#cleanup !== undefined) {
       const deadline = performance.now() + GRACE;
       let isThere = signalGroup(pid, 'SIGTERM');
       while (isThere && performance.now() < deadline) {
@@ -73,8 +70,8 @@ class ShellCommand {
     this.#child.stdin?.destroy();
     this.#child.stdout?.destroy();
     await this.#ended;
-    this.#will?.revoke();
-    this.#will = undefined;
+    this.#cleanup?.cancel();
+    this.#cleanup = undefined;
   }
 }
 
@@ -159,7 +156,7 @@ export class CommandSource implements ByteSource {
 }
 
 function endOf(child: ChildProcess): Promise<CommandEnd> {
-  const words = new Tail(present(child.stderr), LONGEST_LAST_WORDS);
+  const words = new StderrTail(present(child.stderr), LONGEST_LAST_WORDS);
   return new Promise((resolve) => {
     const closed = new Promise<void>((isClosed) => child.once('close', () => isClosed()));
     child.once('error', (error) =>

@@ -5,7 +5,7 @@
  * @param milliseconds undefined: no limit
  * @param late what is thrown when the limit is reached
  */
-export async function inTime<T>(
+export async function withTimeout<T>(
   promise: Promise<T>,
   milliseconds: number | undefined,
   late: () => Error,
@@ -29,7 +29,7 @@ export async function inTime<T>(
 
 /** Waits for a promise, but not beyond an abort. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return inTime(promise, undefined, () => new Error('no limit'), signal);
+  return withTimeout(promise, undefined, () => new Error('no limit'), signal);
 }
 
 function asError(reason: unknown): Error {

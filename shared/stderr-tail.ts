@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 
 /** Reads a stream to its end, whatever its length, and keeps only the last bytes. */
-export class Tail {
+export class StderrTail {
   /** Resolves when there is no more to come. Never rejects. */
   readonly ended: Promise<void>;
   #kept = Buffer.alloc(0);

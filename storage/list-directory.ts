@@ -1,10 +1,8 @@
 import { opendir, stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
-import { systemCodeOf } from './errors.ts';
+import { MOST_ENTRIES } from '../protocol/limits.ts';
+import { systemCodeOf } from '../shared/errors.ts';
 import { problemOf } from './storage-problem.ts';
-
-/** The most entries of one listing. */
-export const MOST_ENTRIES = 10_000;
 
 export interface DirectoryEntry {
   readonly name: string;

@@ -5,10 +5,10 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { BackgroundSync } from './background-sync.ts';
 import type { ByteTarget } from './byte-streams.ts';
-import { systemCodeOf } from './errors.ts';
-import { LastWill } from './last-will.ts';
+import { systemCodeOf } from '../shared/errors.ts';
+import { CleanupProcess } from '../shared/cleanup-process.ts';
 import { freeBytes } from './list-directory.ts';
-import { formatSize } from './sizes.ts';
+import { formatSize } from '../shared/sizes.ts';
 import { StorageProblem, problemOf } from './storage-problem.ts';
 
 /** Added to the name while the file is not whole. */
@@ -29,7 +29,7 @@ export class WholeFile implements ByteTarget {
   readonly path: string;
   readonly #partial: string;
   readonly #handle: FileHandle;
-  readonly #will: LastWill;
+  readonly #cleanup: CleanupProcess;
   readonly #sync: BackgroundSync;
   #finishing: Promise<void> | undefined;
   #isPublished = false;
@@ -40,7 +40,7 @@ export class WholeFile implements ByteTarget {
     this.#partial = file + PARTIAL;
     this.#handle = handle;
     this.#sync = new BackgroundSync(handle);
-    this.#will = LastWill.toRemove(this.#partial);
+    this.#cleanup = CleanupProcess.toRemove(this.#partial);
   }
 
   /**
@@ -92,7 +92,7 @@ export class WholeFile implements ByteTarget {
       if (this.#isAbandoned) throw new StorageProblem('io', `${this.path} was given up`);
       await moveWithoutOverwriting(this.#partial, this.path);
       this.#isPublished = true;
-      this.#will.revoke();
+      this.#cleanup.cancel();
       await syncName(this.path);
     } catch (error) {
       throw problemOf(error);
@@ -105,7 +105,7 @@ export class WholeFile implements ByteTarget {
     if (this.#isPublished) return;
     await this.#handle.close();
     await rm(this.#partial, { force: true });
-    this.#will.revoke();
+    this.#cleanup.cancel();
   }
 }
 

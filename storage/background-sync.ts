@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { MiB } from './sizes.ts';
+import { MiB } from '../shared/sizes.ts';
 
 /** After so many bytes the file is synced. */
 const INTERVAL = 64 * MiB;

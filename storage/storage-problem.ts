@@ -1,4 +1,4 @@
-import { StorageError, reasonOf, systemCodeOf } from './errors.ts';
+import { StorageError, reasonOf, systemCodeOf } from '../shared/errors.ts';
 
 /** What can be wrong with a place where archives are kept. */
 export type ProblemKind =

@@ -1,0 +1,43 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+
+/**
+ * Cleans up after this program even when it is killed without warning. A small shell waits at the
+ * end of a pipe: when the program dies, the pipe closes, and the shell cleans up.
+ * It has a session of its own, so that a signal to the program's group does not end it.
+ */
+export class CleanupProcess {
+  readonly #shell: ChildProcess;
+
+  private constructor(action: string, words: readonly string[], env: NodeJS.ProcessEnv) {
+    const script = `read -r cancelled || ${action}`;
+    this.#shell = spawn('/bin/sh', ['-c', script, 'coffer-cleanup', ...words], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+      env,
+    });
+    // When the shell cannot start, the program itself still cleans up, unless it is killed. Nor
+    // does it matter if the shell has ended before it is cancelled.
+    this.#shell.on('error', () => undefined);
+    this.#shell.stdin?.on('error', () => undefined);
+    this.#shell.unref();
+  }
+
+  static toRemove(file: string): CleanupProcess {
+    return new CleanupProcess('rm -f -- "$1"', [file], { PATH: '/usr/bin:/bin' });
+  }
+
+  static toKillGroup(leader: number): CleanupProcess {
+    return new CleanupProcess('kill -s KILL -- "-$1"', [String(leader)], { PATH: '/usr/bin:/bin' });
+  }
+
+  /** Runs a command, in this program's environment. */
+  static toRun(command: readonly string[]): CleanupProcess {
+    return new CleanupProcess('exec "$@"', command, process.env);
+  }
+
+  /** There is nothing left to clean up. */
+  cancel(): void {
+    this.#shell.stdin?.end('cancelled\n');
+  }
+}
