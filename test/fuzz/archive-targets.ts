@@ -10,7 +10,6 @@ import { findManifest } from '../../dom0-agent/archive/coffer1/tail.ts';
 import { parseHeaderText } from '../../dom0-agent/archive/header-text.ts';
 import { untar } from '../../dom0-agent/archive/inner-tar/reader.ts';
 import { joinVolumes } from '../../dom0-agent/archive/inner-tar/volumes.ts';
-import { encodeBlockHeader, paddingOf } from '../../dom0-agent/archive/outer-tar/block.ts';
 import { OuterTarReader } from '../../dom0-agent/archive/outer-tar/reader.ts';
 import { parseQubes3Header } from '../../dom0-agent/archive/qubes3/header.ts';
 import { parseQubes4Header } from '../../dom0-agent/archive/qubes4/header.ts';
@@ -23,6 +22,7 @@ import {
 } from '../../dom0-agent/archive/scrypt-file.ts';
 import { CofferError, DamagedError } from '../../shared/errors.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
+import { tarOf } from '../archive/outer-tar/tar-of.ts';
 import { VOLUME, makeTarSeeds, repairTar } from './tar-seeds.ts';
 import type { Target } from './target.ts';
 import { chunks } from './wire-targets.ts';
@@ -57,8 +57,8 @@ const TAR_WORDS = [
 export const ARCHIVE_TARGETS: readonly Target[] = [
   {
     name: 'outer-tar',
-    sources: ['outer-tar/reader.ts', 'outer-tar/block.ts', 'archive/byte-reader.ts'],
-    seeds: () => [outerTar(), ...tarSeeds.plain],
+    sources: ['outer-tar/reader.ts', 'outer-tar/entries.ts', 'outer-tar/gap.ts'],
+    seeds: () => [OUTER_TAR, ...tarSeeds.plain],
     words: [...TAR_WORDS, 'backup-header\0', 'vm5/private.img.000\0', '../', '/etc/'],
     repair: repairTar,
     refusal: DamagedError,
@@ -164,7 +164,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   {
     name: 'manifest-at-the-end',
     sources: ['coffer1/tail.ts'],
-    seeds: () => [outerTar()],
+    seeds: () => [OUTER_TAR],
     words: ['manifest.000\0', '00000000001\0', Buffer.alloc(512)],
     repair: repairTar,
     refusal: DamagedError,
@@ -189,18 +189,12 @@ const MEMBERS: readonly ManifestMember[] = [
   'vm5/notes.txt.000',
 ].map((name, i) => ({ name, size: 100 * i, mac: String(i).repeat(128) }));
 
-function outerTar(): Buffer {
-  const members = [...MEMBERS.map(({ name }) => name), 'manifest.000', 'manifest.000.hmac'];
-  const blocks = members.flatMap((name, i) => {
-    const content = Buffer.alloc(name.endsWith('.hmac') ? 129 : 100 * i, 'a');
-    return [
-      encodeBlockHeader(name, content.length),
-      content,
-      Buffer.alloc(paddingOf(content.length)),
-    ];
-  });
-  return Buffer.concat([...blocks, Buffer.alloc(1024)]);
-}
+const OUTER_TAR = await tarOf(
+  [...MEMBERS.map(({ name }) => name), 'manifest.000', 'manifest.000.hmac'].map((name, i) => [
+    name,
+    Buffer.alloc(name.endsWith('.hmac') ? 129 : 100 * i, 'a'),
+  ]),
+);
 
 async function namesIn(input: ArchiveInput): Promise<string> {
   await using tar = new OuterTarReader(input);

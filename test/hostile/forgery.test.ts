@@ -185,12 +185,12 @@ const run = ([command = '', ...args]: string[]): Promise<Bout> =>
 
 describe('without the key nobody can make a backup with', () => {
   it.each(SPLICES)('%s', async (what, splice, text) => {
-    await expectRefused(assemble(splice()), what, text);
+    await expectRefused(await assemble(splice()), what, text);
   });
 
   it('nothing changed is what the splices are made from', async () => {
     for (const pieces of [older, newer, open]) {
-      const { status, stderr } = await run(['verify', put(assemble(pieces))]);
+      const { status, stderr } = await run(['verify', put(await assemble(pieces))]);
       expect(status, stderr).toBe(0);
     }
   });
@@ -206,7 +206,7 @@ describe('without the key nobody can make a backup with', () => {
     ];
     expect(one.length).toBe(other.length);
     for (let at = 1; at < one.length; at++) {
-      const mixed = assemble([...one.slice(0, at), ...other.slice(at)]);
+      const mixed = await assemble([...one.slice(0, at), ...other.slice(at)]);
       for (const seekable of [true, false]) {
         expect(await outcomeOf(mixed, seekable), `cut at ${at}`).toMatchObject({ exitStatus: 3 });
       }
@@ -244,7 +244,7 @@ describe('an older backup in the place of a newer one', () => {
   it('cannot be told from it, but its age is shown before anything is restored', async () => {
     const ages: string[] = [];
     for (const pieces of [older, newer]) {
-      const location = put(assemble(pieces));
+      const location = put(await assemble(pieces));
       const list = await run(['list', '--json', location]);
       const { created } = JSON.parse(list.stdout) as { created: string };
       // Nobody answers the question: what is said up to there is all.
@@ -282,7 +282,7 @@ describe('the official formats', () => {
       piecesOf(make('20260102T000000-2')),
       'vm5/private.img',
     );
-    expect(await outcomeOf(assemble(spliced), false)).toMatchObject({ exitStatus: 3 });
+    expect(await outcomeOf(await assemble(spliced), false)).toMatchObject({ exitStatus: 3 });
   });
 
   it('format 3 cannot: that is a limit of the format, and one reason for coffer-1', async () => {
@@ -291,7 +291,7 @@ describe('the official formats', () => {
       return piecesOf(makeQubes3({ version: 3, files, passphrase: PASSPHRASE, partSize: 2 ** 20 }));
     };
     const spliced = graft(make('new'), make('old'), 'vm5/private.img');
-    const reader = await openOld(inputOf(assemble(spliced), true), PASSPHRASE);
+    const reader = await openOld(inputOf(await assemble(spliced), true), PASSPHRASE);
     await reader.qubesXml();
     for await (const { innerTar } of reader.files(() => true)) await drain(innerTar);
   });

@@ -1,5 +1,5 @@
-import { encodeBlockHeader, paddingOf } from '../../dom0-agent/archive/outer-tar/block.ts';
 import { membersOf } from '../archive/official-archives.ts';
+import { tarOf } from '../archive/outer-tar/tar-of.ts';
 
 /** A member of an archive, as an attacker without the key sees it. */
 export interface Piece {
@@ -13,13 +13,8 @@ export function piecesOf(archive: Buffer): Piece[] {
 }
 
 /** Puts pieces together to an archive whose tar is beyond reproach. */
-export function assemble(pieces: readonly Piece[]): Buffer {
-  const members = pieces.flatMap(({ name, content }) => [
-    encodeBlockHeader(name, content.length),
-    content,
-    Buffer.alloc(paddingOf(content.length)),
-  ]);
-  return Buffer.concat([...members, Buffer.alloc(1024)]);
+export async function assemble(pieces: readonly Piece[]): Promise<Buffer> {
+  return tarOf(pieces.map(({ name, content }) => [name, content]));
 }
 
 /** What belongs to a file or member, with the `.hmac` of each. */

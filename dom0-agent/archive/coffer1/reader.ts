@@ -30,6 +30,8 @@ export async function openCoffer1(
   const headerMember = await checkHeader(seal, beginning);
   const opened: Opened = { header, seal, signal };
   if (input.seekable && input.size !== undefined) {
+    // What fills the last block of the header's MAC is checked with the member behind it.
+    await beginning.tar.next();
     await beginning.tar[Symbol.asyncDispose]();
     return SeekingReader.open(input, input.size, opened, headerMember);
   }

@@ -2,9 +2,8 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import type { ArchiveInput } from '../archive.ts';
 import { ByteReader } from '../byte-reader.ts';
-import { BLOCK, encodeBlockHeader, paddingOf } from '../outer-tar/block.ts';
+import { BLOCK, END_OF_TAR, headerBlock, paddingOf } from '../outer-tar/block.ts';
 import { OuterTarReader } from '../outer-tar/reader.ts';
-import { END_OF_TAR } from '../outer-tar/writer.ts';
 import { partName } from '../parts.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH } from './manifest.ts';
 import { MAC_LENGTH } from './seal.ts';
@@ -40,7 +39,7 @@ async function searchEnd(input: ArchiveInput, size: number): Promise<number | un
   for (let to = size % BLOCK === 0 ? end : 0; to > farthest; window *= 8) {
     const from = Math.max(farthest, to - Math.min(window, LARGEST_WINDOW));
     const untrustedWindow = await readRange(input, from, to);
-    const offset = lastManifestHeader(untrustedWindow, end - from);
+    const offset = await lastManifestHeader(untrustedWindow, end - from);
     if (offset !== undefined) return from + offset;
     to = from;
   }
@@ -66,24 +65,25 @@ async function walkToManifest(input: ArchiveInput): Promise<number | undefined> 
 }
 
 /** `toEnd`: the bytes from the beginning of the window to where the manifest ends. */
-function lastManifestHeader(untrustedWindow: Buffer, toEnd: number): number | undefined {
+async function lastManifestHeader(
+  untrustedWindow: Buffer,
+  toEnd: number,
+): Promise<number | undefined> {
   const name = Buffer.from(`${partName(MANIFEST_PATH, 0)}\0`);
   for (let offset = untrustedWindow.length - BLOCK; offset >= 0; offset -= BLOCK) {
     if (untrustedWindow.compare(name, 0, name.length, offset, offset + name.length) !== 0) continue;
     const block = untrustedWindow.subarray(offset, offset + BLOCK);
-    if (tellsOf(block, toEnd - offset - BLOCK)) return offset;
+    if (await tellsOf(block, toEnd - offset - BLOCK)) return offset;
   }
   return undefined;
 }
 
 /** Whether the header tells of a manifest that fills the `room` behind it. */
-function tellsOf(untrustedBlock: Buffer, room: number): boolean {
+async function tellsOf(untrustedBlock: Buffer, room: number): Promise<boolean> {
   const size = parseInt(untrustedBlock.toString('latin1', 124, 135), 8);
   if (!Number.isSafeInteger(size) || size > LARGEST_MANIFEST) return false;
-  return (
-    size + paddingOf(size) === room &&
-    encodeBlockHeader(partName(MANIFEST_PATH, 0), size).equals(untrustedBlock)
-  );
+  if (size + paddingOf(size) !== room) return false;
+  return (await headerBlock(partName(MANIFEST_PATH, 0), size)).equals(untrustedBlock);
 }
 
 async function readRange(input: ArchiveInput, from: number, to: number): Promise<Buffer> {

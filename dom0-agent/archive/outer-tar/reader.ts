@@ -1,31 +1,15 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB, formatSize } from '../../../shared/sizes.ts';
 import type { ArchiveInput } from '../archive.ts';
-import { ByteReader } from '../byte-reader.ts';
-import { BLOCK, LONGEST_NAME, encodeBlockHeader, paddingOf, parseBlockHeader } from './block.ts';
+import { BLOCK, LONGEST_NAME, headerBlock, isZero, paddingOf } from './block.ts';
+import { Entries, type UntrustedEntry } from './entries.ts';
 
-/** `tar` fills its last record with zero blocks, 10 KiB by default; more than this is an attack. */
-const MOST_ZEROS = 1 * MiB;
-/** The pax headers of official backups hold three times of day. */
-const LARGEST_PAX_HEADER = 4 * KiB;
-/** How much behind the end of a tar is looked at. */
-const LOOKED_AT_BEHIND = 64 * MiB;
 /** Below this, reading on is cheaper than asking the other side to seek. */
 const SEEK_WORTHWHILE = 1 * MiB;
-
-/** A member of the outer tar. Its name is checked, its size plausible; its bytes are hostile. */
-export interface OuterMember {
-  readonly name: string;
-  readonly size: number;
-  /** Where the member's bytes begin in the archive. */
-  readonly dataOffset: number;
-  /** The whole member. Throws DamagedError when it is larger than `limit`, before reading it. */
-  bytes(limit: number): Promise<Buffer>;
-  /** The same, at the beginning of `buffer`, whose length is the limit. */
-  bytesIn(buffer: Buffer): Promise<Buffer>;
-  /** The member's bytes as they come. */
-  stream(): AsyncIterable<Buffer>;
-}
+/** How much behind the end of a tar is looked at. */
+const LOOKED_AT_BEHIND = 64 * MiB;
+/** The pax headers of official backups hold three times of day. */
+const LARGEST_PAX_HEADER = 4 * KiB;
 
 /** What follows the end of a tar. */
 export interface BehindEnd {
@@ -49,8 +33,8 @@ export interface OuterTarOptions {
 }
 
 /**
- * Reads the members of the outer tar one after the other. What the consumer leaves of a member is
- * passed over, by seeking where that is possible.
+ * Reads the members of the outer tar one after the other, by tar-stream's `extract`. What the consumer
+ * leaves of a member is passed over, by seeking where that is possible.
  */
 export class OuterTarReader implements AsyncDisposable {
   readonly #input: ArchiveInput;
@@ -58,30 +42,21 @@ export class OuterTarReader implements AsyncDisposable {
   #canonical: boolean;
   /** Whether every header so far was as `OuterTarWriter` writes it. */
   #canonicalSoFar = true;
-  #bytes: ByteReader;
-  /** Offset in the archive at which `#bytes` began. */
-  #base: number;
-  /** Offset at which the present member's bytes end. */
-  #memberEnd: number;
+  #entries: Entries;
+  #member: OuterMember | undefined;
   #ended = false;
 
   constructor(input: ArchiveInput, options: OuterTarOptions = {}) {
     this.#input = input;
     this.#to = options.to;
     this.#canonical = options.canonical ?? false;
-    this.#base = options.from ?? 0;
-    this.#memberEnd = this.#base;
-    this.#bytes = new ByteReader(input.read(this.#base, this.#to));
-  }
-
-  /** Offset at which the present member, padding included, ends. */
-  get memberEnd(): number {
-    return this.#memberEnd + paddingOf(this.#memberEnd);
+    this.#entries = this.#entriesFrom(options.from ?? 0);
   }
 
   /** From now on as with the option `canonical`; throws DamagedError if it was not so till now. */
   requireCanonical(): void {
     this.#canonical = true;
+    this.#entries.stopsAtEnd = true;
     if (!this.#canonicalSoFar) {
       throw new DamagedError('the backup is damaged: a tar header is not as coffer writes it');
     }
@@ -90,17 +65,18 @@ export class OuterTarReader implements AsyncDisposable {
   /** The next member, or undefined at the end. Throws DamagedError. */
   async next(): Promise<OuterMember | undefined> {
     if (this.#ended) return undefined;
-    await this.#passMember();
-    const untrustedBlock = await this.#nextHeaderBlock();
-    this.#ended = untrustedBlock === undefined;
-    if (untrustedBlock === undefined) return undefined;
-    this.#canonicalSoFar &&= isCanonical(untrustedBlock);
+    if (this.#member !== undefined) await this.#pass(this.#member);
+    const entry = await this.#entries.next();
+    if (entry === undefined) {
+      this.#ended = true;
+      if (this.#canonical) await this.#checkEnd();
+      return undefined;
+    }
+    this.#member = new OuterMember(entry);
+    this.#canonicalSoFar &&= await isCanonical(entry, this.#member);
     if (this.#canonical) this.requireCanonical();
-    const untrustedHeader = await this.#fileHeader(untrustedBlock);
-    const name = checkedName(untrustedHeader.name);
-    const dataOffset = this.#position;
-    this.#memberEnd = dataOffset + untrustedHeader.size;
-    return this.#member(name, untrustedHeader.size, dataOffset);
+    else checkOfficialGap(entry, this.#member);
+    return this.#member;
   }
 
   /**
@@ -108,131 +84,160 @@ export class OuterTarReader implements AsyncDisposable {
    * `dd conv=sync`, fills up with them. No more is looked at than LOOKED_AT_BEHIND, as it may have no end.
    */
   async behindEnd(): Promise<BehindEnd> {
-    const end = this.#position;
+    const { size } = this.#input;
+    const end = this.#entries.tarEnd;
+    let position = this.#member?.dataEnd ?? 0;
     let isNothing = true;
-    while (this.#position - end < LOOKED_AT_BEHIND && !(await this.#bytes.ended())) {
-      const untrustedBytes = await this.#bytes.atMost(LOOKED_AT_BEHIND);
-      isNothing = isNothing && isZero(untrustedBytes);
-      if (!isNothing && this.#input.size !== undefined) break;
+    let isCounted = true;
+    for await (const untrustedBytes of this.#entries.rest()) {
+      isNothing &&= isZero(untrustedBytes);
+      position += untrustedBytes.length;
+      isCounted = position - end < LOOKED_AT_BEHIND && (isNothing || size === undefined);
+      if (!isCounted) break;
     }
     if (isNothing) return { end, bytes: 0, orMore: false };
-    const isCounted = this.#input.size !== undefined || (await this.#bytes.ended());
-    return { end, bytes: (this.#input.size ?? this.#position) - end, orMore: !isCounted };
+    return { end, bytes: (size ?? position) - end, orMore: size === undefined && !isCounted };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#bytes[Symbol.asyncDispose]();
+    await this.#entries[Symbol.asyncDispose]();
   }
 
-  get #position(): number {
-    return this.#base + this.#bytes.position;
-  }
-
-  /** Goes to the end of the present member and checks that zeros fill its last block. */
-  async #passMember(): Promise<void> {
-    if (this.#position >= this.memberEnd) return;
-    await this.#goTo(this.#memberEnd);
-    const untrustedPadding = await this.#bytes.exact(paddingOf(this.#memberEnd));
-    if (!isZero(untrustedPadding)) {
-      throw new DamagedError('the backup is damaged: something stands between its members');
-    }
-  }
-
-  async #goTo(offset: number): Promise<void> {
-    const distance = offset - this.#position;
-    if (distance < SEEK_WORTHWHILE || !this.#input.seekable) {
-      await this.#bytes.skip(distance);
-      return;
-    }
-    if (this.#input.size !== undefined && offset > this.#input.size) {
+  async #pass(member: OuterMember): Promise<void> {
+    const { dataEnd } = member;
+    if (member.left < SEEK_WORTHWHILE || !this.#input.seekable) return member.skip();
+    if (this.#input.size !== undefined && dataEnd > this.#input.size) {
       throw new DamagedError('the backup ends in the middle of a member: it is cut short');
     }
-    await this.#bytes[Symbol.asyncDispose]();
-    this.#base = offset;
-    this.#bytes = new ByteReader(this.#input.read(offset, this.#to));
+    await this.#entries[Symbol.asyncDispose]();
+    this.#entries = this.#entriesFrom(dataEnd);
   }
 
-  async #nextHeaderBlock(): Promise<Buffer | undefined> {
-    if (this.#canonical) return this.#nextCanonicalHeaderBlock();
-    for (let zeros = 0; zeros <= MOST_ZEROS; zeros += BLOCK) {
-      if (await this.#bytes.ended()) return undefined;
-      const untrustedBlock = await this.#bytes.exact(BLOCK);
-      if (!isZero(untrustedBlock)) return untrustedBlock;
-    }
-    throw new DamagedError('the backup goes on with nothing but zeros');
+  #entriesFrom(offset: number): Entries {
+    const entries = new Entries(this.#input, offset, this.#to);
+    entries.stopsAtEnd = this.#canonical;
+    return entries;
   }
 
   /** The tar ends with two blocks of zeros; what was asked for of it (`to`), with its last member. */
-  async #nextCanonicalHeaderBlock(): Promise<Buffer | undefined> {
-    if (this.#to !== undefined && (await this.#bytes.ended())) return undefined;
-    const untrustedBlock = await this.#bytes.exact(BLOCK);
-    if (!isZero(untrustedBlock)) return untrustedBlock;
-    if (isZero(await this.#bytes.exact(BLOCK))) return undefined;
-    throw new DamagedError('the backup is damaged: something stands between its members');
-  }
-
-  /** A file's header, after the pax header that may stand before it. */
-  async #fileHeader(untrustedBlock: Buffer): Promise<UntrustedHeader> {
-    const untrustedHeader = parseBlockHeader(untrustedBlock);
-    if (untrustedHeader.type === 'file') return untrustedHeader;
-    await this.#checkPaxHeader(untrustedHeader.size);
-    const untrustedNext = parseBlockHeader(await this.#bytes.exact(BLOCK));
-    if (untrustedNext.type === 'file') return untrustedNext;
-    throw new DamagedError('the backup has two pax headers in a row');
-  }
-
-  /** Times may stand in a pax header; a name or a size there would make the tar ambiguous. */
-  async #checkPaxHeader(untrustedSize: number): Promise<void> {
-    if (untrustedSize > LARGEST_PAX_HEADER) {
-      throw new DamagedError('the backup has an oversized pax header');
+  async #checkEnd(): Promise<void> {
+    if (this.#entries.tarEnded && this.#to === undefined) return;
+    if (this.#to !== undefined) {
+      let length = 0;
+      for await (const untrustedBytes of this.#entries.rest()) {
+        length += untrustedBytes.length;
+        if (!isZero(untrustedBytes)) length = Infinity;
+      }
+      if (length === paddingOf(this.#member?.dataEnd ?? 0)) return;
     }
-    const padded = await this.#bytes.exact(untrustedSize + paddingOf(untrustedSize));
-    const untrustedRecords = padded.toString('latin1', 0, untrustedSize).split('\n').slice(0, -1);
-    if (!untrustedRecords.every((record) => /^[0-9]+ [mac]time=[0-9.-]*$/.test(record))) {
-      throw new DamagedError('the backup has a pax header that no backup has');
-    }
-  }
-
-  #member(name: string, size: number, dataOffset: number): OuterMember {
-    return {
-      name,
-      size,
-      dataOffset,
-      bytes: async (limit) => {
-        refuseLarger(name, size, limit);
-        const bytes = await this.#bytes.exact(size);
-        await this.#passMember();
-        return bytes;
-      },
-      bytesIn: async (buffer) => {
-        refuseLarger(name, size, buffer.length);
-        const bytes = buffer.subarray(0, size);
-        await this.#bytes.fill(bytes);
-        await this.#passMember();
-        return bytes;
-      },
-      stream: () => this.#bytes.chunks(size),
-    };
+    throw new DamagedError('the backup does not end where it should: it is cut short, or damaged');
   }
 }
 
-interface UntrustedHeader {
+/** A member of the outer tar. Its name is checked, its size plausible; its bytes are hostile. */
+export class OuterMember {
   readonly name: string;
   readonly size: number;
+  /** Where its bytes end in the archive. */
+  readonly dataEnd: number;
+  readonly #nextChunk: UntrustedEntry['nextChunk'];
+  #left: number;
+
+  /** Throws DamagedError for a member that is no plain file, or has a forbidden name. */
+  constructor({ untrustedHeader, dataEnd, nextChunk }: UntrustedEntry) {
+    if (untrustedHeader.type !== 'file') {
+      throw new DamagedError(
+        'the backup holds a member that is not a plain file, as no backup does',
+      );
+    }
+    this.name = checkedName(untrustedHeader.name);
+    this.size = untrustedHeader.size;
+    this.dataEnd = dataEnd;
+    this.#left = this.size;
+    this.#nextChunk = nextChunk;
+  }
+
+  /** Where its bytes begin in the archive. */
+  get dataOffset(): number {
+    return this.dataEnd - this.size;
+  }
+
+  /** How many of its bytes were not given yet. */
+  get left(): number {
+    return this.#left;
+  }
+
+  /** The whole member. Throws DamagedError when it is larger than `limit`, before reading it. */
+  async bytes(limit: number): Promise<Buffer> {
+    this.#refuseLarger(limit);
+    return this.bytesIn(Buffer.allocUnsafe(this.size));
+  }
+
+  /** The same, at the beginning of `buffer`, whose length is the limit. */
+  async bytesIn(buffer: Buffer): Promise<Buffer> {
+    this.#refuseLarger(buffer.length);
+    let filled = 0;
+    for await (const chunk of this.stream()) filled += chunk.copy(buffer, filled);
+    return buffer.subarray(0, filled);
+  }
+
+  /** The member's bytes as they come. */
+  async *stream(): AsyncGenerator<Buffer, void, undefined> {
+    while (this.#left > 0) {
+      const chunk = await this.#nextChunk();
+      if (chunk === undefined) throw new DamagedError(`the backup is cut short in ${this.name}`);
+      this.#left -= chunk.length;
+      yield chunk;
+    }
+  }
+
+  /** Reads what is left of it to its end, so that the next one can come. */
+  async skip(): Promise<void> {
+    const stream = this.stream();
+    while ((await stream.next()).done !== true) continue;
+    if (this.size > 0) await this.#nextChunk();
+  }
+
+  #refuseLarger(limit: number): void {
+    if (this.size <= limit) return;
+    throw new DamagedError(
+      `the backup's member ${this.name} claims ${formatSize(this.size)}, more than a sound one can have`,
+    );
+  }
 }
 
-function refuseLarger(name: string, untrustedSize: number, limit: number): void {
-  if (untrustedSize <= limit) return;
-  throw new DamagedError(
-    `the backup's member ${name} claims ${formatSize(untrustedSize)}, more than a sound one can have`,
-  );
+/** Whether what stands before a member is, to the byte, what coffer writes. */
+async function isCanonical(
+  { untrustedGap, padding }: UntrustedEntry,
+  { name, size }: OuterMember,
+): Promise<boolean> {
+  if (untrustedGap.length !== padding + BLOCK || name.length > LONGEST_NAME) return false;
+  const block = await headerBlock(name, size);
+  return isZero(untrustedGap.subarray(0, padding)) && untrustedGap.subarray(padding).equals(block);
 }
 
-/** Whether a header is, to the byte, what coffer writes for its name and size. */
-function isCanonical(untrustedBlock: Buffer): boolean {
-  const { name, size, type } = parseBlockHeader(untrustedBlock);
-  if (type !== 'file' || name.length > LONGEST_NAME) return false;
-  return encodeBlockHeader(name, size).equals(untrustedBlock);
+/**
+ * In official archives, zero blocks stand before a member, and a pax header with times. A name or a size
+ * there would make the tar ambiguous.
+ */
+function checkOfficialGap(
+  { untrustedGap, padding, untrustedHeader }: UntrustedEntry,
+  { name }: OuterMember,
+): void {
+  const own = untrustedGap.subarray(-BLOCK);
+  let start = untrustedGap.findIndex((byte) => byte !== 0);
+  start -= (start - padding) % BLOCK;
+  const pax = untrustedGap.length - BLOCK - start;
+  const keys = Object.keys(untrustedHeader.pax ?? {});
+  if (
+    start < padding ||
+    own.toString('latin1', 0, name.length + 1) !== `${name}\0` ||
+    pax > BLOCK + LARGEST_PAX_HEADER ||
+    pax > 0 !== keys.length > 0 ||
+    !keys.every((key) => /^[mac]time$/.test(key))
+  ) {
+    throw new DamagedError('the backup is damaged: something stands between its members');
+  }
 }
 
 /** A relative path of printable ASCII, no part of it `.` or `..`: all that any backup uses. */
@@ -243,8 +248,4 @@ function checkedName(untrustedName: string): string {
     throw new DamagedError('the backup holds a member with a forbidden name');
   }
   return untrustedName;
-}
-
-function isZero(bytes: Buffer): boolean {
-  return bytes.every((byte) => byte === 0);
 }

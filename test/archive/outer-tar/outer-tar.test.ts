@@ -8,9 +8,9 @@ import fc from 'fast-check';
 import { extract, pack } from 'tar-stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { OuterTarReader } from '../../../dom0-agent/archive/outer-tar/reader.ts';
-import { OuterTarWriter } from '../../../dom0-agent/archive/outer-tar/writer.ts';
 import { DamagedError } from '../../../shared/errors.ts';
-import { MemoryOutput, inputOf } from '../memory.ts';
+import { inputOf } from '../memory.ts';
+import { tarOf } from './tar-of.ts';
 
 type Members = readonly (readonly [name: string, bytes: Buffer])[];
 
@@ -19,14 +19,6 @@ const name = fc
   .map((parts) => parts.join('/'));
 const bytes = fc.uint8Array({ maxLength: 2000 }).map((array) => Buffer.from(array));
 const members = fc.array(fc.tuple(name, bytes), { maxLength: 8 });
-
-async function write(all: Members): Promise<Buffer> {
-  const output = new MemoryOutput();
-  const tar = new OuterTarWriter(output);
-  for (const [path, content] of all) await tar.member(path, content);
-  await tar.end();
-  return output.bytes;
-}
 
 async function read(tar: Buffer, canonical: boolean, seekable = false): Promise<Members> {
   const reader = new OuterTarReader(inputOf(tar, seekable, 700), { canonical });
@@ -41,7 +33,7 @@ describe('the outer tar', () => {
   it('gives back what was written', async () => {
     await fc.assert(
       fc.asyncProperty(members, async (all) => {
-        expect(await read(await write(all), true)).toEqual(all);
+        expect(await read(await tarOf(all), true)).toEqual(all);
       }),
     );
   });
@@ -50,7 +42,7 @@ describe('the outer tar', () => {
     await fc.assert(
       fc.asyncProperty(members, async (all) => {
         const found: (readonly [string, Buffer])[] = [];
-        for await (const entry of Readable.from([await write(all)]).pipe(extract())) {
+        for await (const entry of Readable.from([await tarOf(all)]).pipe(extract())) {
           const chunks: Buffer[] = [];
           for await (const chunk of entry as AsyncIterable<Buffer>) chunks.push(chunk);
           found.push([entry.header.name, Buffer.concat(chunks)]);
@@ -61,7 +53,7 @@ describe('the outer tar', () => {
   });
 
   it('is listed by GNU tar', async () => {
-    const tar = await write([
+    const tar = await tarOf([
       ['backup-header', Buffer.from('format=coffer-1\n')],
       ['vm5/private.img.000', randomBytes(100_000)],
     ]);
@@ -104,7 +96,7 @@ describe('the outer tar', () => {
   });
 
   it('is refused when a member is larger than it may be, before it is read', async () => {
-    const reader = new OuterTarReader(inputOf(await write([['x', randomBytes(5000)]]), true));
+    const reader = new OuterTarReader(inputOf(await tarOf([['x', randomBytes(5000)]]), true));
     const member = await reader.next();
     await expect(member?.bytes(4999)).rejects.toThrow(/claims/);
     await expect(member?.bytesIn(Buffer.alloc(4999))).rejects.toThrow(/claims/);
