@@ -28,6 +28,7 @@ busybox busybox busybox
 dash dash dash
 mawk mawk mawk
 gawk gawk gawk
+tmux tmux tmux
 script bsdutils util-linux
 setpriv util-linux util-linux
 ps procps procps-ng
@@ -93,7 +94,7 @@ install_npm_packages() {
   stamp=node_modules/.coffer-setup
   state=$(cksum < package-lock.json)
   [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$state" ] && return
-  npm ci --no-audit --no-fund --loglevel=error
+  npm ci --prefer-offline --no-audit --no-fund --loglevel=error
   echo "$state" > "$stamp"
 }
 

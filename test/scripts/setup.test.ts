@@ -68,7 +68,7 @@ class FreshClone implements Disposable {
   }
 }
 
-const NPM = 'npm ci --no-audit --no-fund --loglevel=error';
+const NPM = 'npm ci --prefer-offline --no-audit --no-fund --loglevel=error';
 const APT = 'apt-get install -y -qq --no-install-recommends';
 
 const FOR_DEMO = ['gzip', 'zstd', 'mkfs.ext4'];

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Box, type Run } from '../cli/box.ts';
+import { eventually } from '../eventually.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 
@@ -128,6 +129,12 @@ describe('a signal that was ignored when coffer was started', () => {
   );
 });
 
+/** Whether a process has said what is to be done at a SIGTERM. */
+function heedsSigterm(pid: number): boolean {
+  const mask = /^SigCgt:\s+(\w+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0';
+  return ((BigInt(`0x${mask}`) >> 14n) & 1n) === 1n;
+}
+
 describe('a passphrase file', () => {
   it('that is a pipe to which nobody writes does not keep coffer from ending', async () => {
     const box = await Box.full();
@@ -142,6 +149,7 @@ describe('a passphrase file', () => {
     ];
     const run = spawn(COFFER, [...args, '-d', 'usb'], { detached: true, stdio: 'ignore' });
     const ended = once(run, 'exit');
+    await eventually(() => heedsSigterm(run.pid ?? 0), 'coffer heeds signals');
     await sleep(2000);
     run.kill('SIGTERM');
     expect(await ended).toEqual([130, null]);
