@@ -57,6 +57,29 @@ export default defineConfig(
     },
   })),
   {
+    // All that the user is shown goes through one place, which makes it fit to be shown.
+    files: ['dom0-agent/cli/**/*.ts'],
+    ignores: ['dom0-agent/cli/{screen,terminal,read-volume}.ts'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        ...['stdout', 'stderr'].map((property) => ({
+          object: 'process',
+          property,
+          message: 'the user is told through screen.ts',
+        })),
+      ],
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            'ImportDeclaration[source.value="node:process"] > ImportSpecifier[imported.name=/^std(out|err)$/]',
+          message: 'the user is told through screen.ts',
+        },
+      ],
+    },
+  },
+  {
     files: ['**/*.{js,mjs}'],
     languageOptions: { globals: { console: 'readonly', process: 'readonly', URL: 'readonly' } },
   },

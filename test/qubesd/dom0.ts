@@ -115,7 +115,8 @@ esac`,
 
   words([command = '', ...rest]: readonly string[]): string[] {
     const cheap = command === 'backup' ? ['--kdf-cost', '14'] : [];
-    return [command, '-p', this.#passphraseFile, ...cheap, ...rest];
+    const secret = command === 'devices' ? [] : ['-p', this.#passphraseFile];
+    return [command, ...secret, ...cheap, ...rest];
   }
 
   environment({ fullAfter }: { fullAfter?: number } = {}): NodeJS.ProcessEnv {

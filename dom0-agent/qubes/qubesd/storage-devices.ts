@@ -32,11 +32,20 @@ export async function mountedDevices(run: Run): Promise<MountedDevice[]> {
 }
 
 export function parseLsblk(json: string): MountedDevice[] {
-  const listed: unknown = JSON.parse(json);
+  const listed = parsed(json);
   if (!isRecord(listed) || !Array.isArray(listed['blockdevices'])) {
     throw new FailedError('lsblk answered in a form that coffer does not know');
   }
   return listed['blockdevices'].flatMap((entry) => mountedIn(entry, false));
+}
+
+/** Undefined for what is no JSON. */
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
 }
 
 /** What lies on a removable device, an encrypted volume for instance, is removable too. */

@@ -42,5 +42,6 @@ it('finds an encrypted volume on a removable device', () => {
 });
 
 it('refuses what is not of lsblk', () => {
+  expect(() => parseLsblk('no JSON')).toThrow(FailedError);
   expect(() => parseLsblk('[]')).toThrow(FailedError);
 });

@@ -1,0 +1,140 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { formatTable } from '../../dom0-agent/cli/table.ts';
+import { printable, printableJson, printableLines } from '../../shared/printable.ts';
+import { makeArchive } from '../archive/coffer1/sample.ts';
+import { Box } from '../cli/box.ts';
+import { Dom0 } from '../qubesd/dom0.ts';
+
+const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
+
+/** One of each kind: C0, DEL, C1 CSI and OSC, both marks, embeddings, isolates, separators, of no width. */
+const HOSTILE =
+  '\u0007\u001b[2J\r\u007f\u009b2J\u009d0;owned\u009c\u061c\u200e\u200f\u202egnp.exe\u2066\u2069' +
+  '\u2028\u2029\u200b\u200d\ufeff\u00ad\u2060\u3164\u115f\ufe0f\u{e0041}\ue000\ufff9';
+const UNSEEN =
+  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u200b-\u200f\u2028-\u202e\u2060-\u2069\u3164\ufe0f\ufeff\ufff9]|[\ud800-\udfff]|\u{e0041}/u;
+
+describe('text that is shown', () => {
+  it('has no character that is not seen', () => {
+    expect(printable(HOSTILE)).not.toMatch(UNSEEN);
+    expect(printableLines(`${HOSTILE}\n${HOSTILE}`)).not.toMatch(UNSEEN);
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        expect(printable(text)).not.toMatch(UNSEEN);
+        expect(printable(text)).not.toContain('\n');
+        expect(printableLines(text)).not.toMatch(UNSEEN);
+        expect(printableLines(text).split('\n').length).toBe(text.split('\n').length);
+      }),
+    );
+  });
+
+  it('is as it was where it can be read', () => {
+    const text = 'zażółć, 漢字, عربي, 💾 — "quoted" \\ $HOME e\u0301';
+    expect(printable(text)).toBe(text);
+  });
+
+  it('is the same JSON, with escapes', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const json = printableJson({ text, hostile: HOSTILE });
+        expect(json).not.toMatch(UNSEEN);
+        expect(JSON.parse(json)).toEqual({ text, hostile: HOSTILE });
+      }),
+    );
+  });
+
+  it('stands in columns, whatever the width of its characters', () => {
+    const table = formatTable(
+      ['name', 'x'],
+      [
+        ['漢字', '1'],
+        ['e\u0301tude', '2'],
+        ['a\nb\u202e', '3'],
+      ],
+    );
+    expect(table.split('\n')).toEqual(['name   x', '漢字   1', 'e\u0301tude  2', 'a?b?   3']);
+  });
+});
+
+/** The settings of a VM with hostile text wherever Qubes would allow any text, and elsewhere. */
+function hostileXml(settings: string, features = ''): Buffer {
+  return Buffer.from(
+    '<qubes><labels><label id="label-1" color="0xcc0000">red</label></labels><domains>' +
+      '<domain id="domain-0" class="AdminVM"><properties><property name="label">red</property></properties>' +
+      '<features><feature name="backup-created">2026-11-25T10:00:00Z</feature></features></domain>' +
+      '<domain id="domain-5" class="AppVM"><properties><property name="label">red</property>' +
+      `<property name="name">mail</property><property name="qid">5</property>${settings}</properties>` +
+      '<features><feature name="backup-content">True</feature><feature name="backup-path">vm5/</feature>' +
+      `<feature name="backup-size">1000</feature>${features}</features><tags/><volume-config>` +
+      '<volume name="private" pool="varlibqubes" vid="x" size="10485760" save_on_stop="True"/>' +
+      '</volume-config></domain></domains></qubes>',
+  );
+}
+
+/** Every character that XML can hold, as a reference to it. */
+const asXml = Array.from(HOSTILE)
+  .filter((character) => !/[\u0007\u001b]/.test(character))
+  .map((character) => `&#${character.codePointAt(0) ?? 0};`)
+  .join('');
+const template = '<property name="template">debian</property>';
+const BACKUPS = {
+  'a missing template': hostileXml(`<property name="template">deb${asXml}</property>`),
+  'a missing net VM': hostileXml(`${template}<property name="netvm">${asXml}</property>`),
+  'an unknown property': hostileXml(`${template}<property name="x${asXml}">1</property>`),
+  'a refused value': hostileXml(`${template}<property name="kernelopts">${asXml}</property>`),
+  'a feature': hostileXml(template, `<feature name="f${asXml}">${asXml}</feature>`),
+};
+
+describe.each(Object.entries(BACKUPS))('an authentic backup with %s of hostile text', (_, xml) => {
+  it.each([
+    ['list'],
+    ['verify'],
+    ['restore', '-y'],
+    ['restore', '-y', '--ignore-missing', '--rename-conflicting'],
+    ['restore', '-y', '--paranoid-mode', '--rename-conflicting'],
+  ])('shows none of it: %s %s %s %s', async (...words) => {
+    const box = await Box.empty();
+    const file = join(box.directory, 'homes/usb/hostile');
+    writeFileSync(
+      file,
+      await makeArchive({ 'qubes.xml': xml, 'vm5/private.img': Buffer.alloc(512) }),
+    );
+    for (const json of [[], ['--json']]) {
+      const [command = '', ...rest] = words;
+      const options = ['--system', box.directory, '-d', 'usb', ...box.secret, ...json];
+      const args = ['--wait', COFFER, command, ...options, ...rest, 'hostile'];
+      const run = spawnSync('setsid', args, { encoding: 'utf8' });
+      expect(run.stdout + run.stderr).not.toMatch(UNSEEN);
+      expect(run.stdout + run.stderr).not.toBe('');
+      if (json.length > 0) expect(JSON.parse(run.stdout)).toHaveProperty('ok');
+    }
+  });
+});
+
+it('coffer devices shows the names of file systems, and what VMs say of their devices, made harmless', async () => {
+  await using dom0 = await Dom0.make();
+  const disk = {
+    path: '/dev/sdb1',
+    mountpoints: [`/run/media/user/${HOSTILE}`],
+    label: `stick${HOSTILE}`,
+    size: 1000,
+    fsavail: 900,
+    rm: true,
+    hotplug: true,
+  };
+  const listing = join(dom0.scene.directory, 'lsblk.json');
+  writeFileSync(listing, JSON.stringify({ blockdevices: [disk] }));
+  const lsblk = join(dom0.scene.directory, 'lsblk');
+  writeFileSync(lsblk, `#!/bin/sh\ncat '${listing}'\n`);
+  chmodSync(lsblk, 0o755);
+  for (const json of [[], ['--json']]) {
+    const child = await dom0.coffer(['devices', ...json]);
+    expect(child).toMatchObject({ status: 0 });
+    expect(child.stdout).toContain('stick');
+    expect(child.stdout).not.toMatch(UNSEEN);
+  }
+});
