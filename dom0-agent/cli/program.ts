@@ -193,7 +193,7 @@ function forArchive(command: Command): Command {
     .option('--command', 'LOCATION is a shell command')
     .option(
       '-p, --passphrase-file <FILE>',
-      'the passphrase is the first line of FILE, or of standard input: -',
+      'the passphrase is the first line of FILE, or of standard input (-), byte by byte',
     )
     .option('--system <DIR>', SYSTEM)
     .option('--json', 'print one JSON object as the result')

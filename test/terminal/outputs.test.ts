@@ -151,6 +151,9 @@ describe('a passphrase file', () => {
     const ended = once(run, 'exit');
     await eventually(() => heedsSigterm(run.pid ?? 0), 'coffer heeds signals');
     await sleep(2000);
+    // Whatever happens to it, no core file will hold what it knows.
+    const limits = readFileSync(`/proc/${run.pid ?? 0}/limits`, 'utf8');
+    expect(limits).toMatch(/^Max core file size +0 +0 /m);
     run.kill('SIGTERM');
     expect(await ended).toEqual([130, null]);
   });

@@ -78,6 +78,26 @@ describe('the passphrase', () => {
     expect(await other.ended()).toBe(3);
   });
 
+  it('is the bytes that the terminal sends, in whatever encoding', async () => {
+    const file = join(box.directory, 'latin-1');
+    writeFileSync(file, 'p\xe9ss\n', 'latin1');
+    const made = box.coffer(['backup', '-d', 'usb', '-p', file, '-y', 'backups', 'vault']);
+    expect(made).toMatchObject({ status: 0 });
+    const newest = readdirSync(box.backups).sort().at(-1) ?? '';
+    for (const [typed, encoding, status] of [
+      ['p\xe9ss\n', 'latin1', 0],
+      ['p\xe8ss\n', 'latin1', 3],
+      ['p\xe9ss\n', 'utf8', 3],
+    ] as const) {
+      await using terminal = TmuxTerminal.run(
+        `coffer list --system '${box.directory}' -d usb 'backups/${newest}'`,
+      );
+      await terminal.until(/^Passphrase:/m);
+      terminal.type(typed, encoding);
+      expect(await terminal.ended()).toBe(status);
+    }
+  });
+
   it('is asked for at the terminal, wherever standard input, output and error are', async () => {
     await using terminal = TmuxTerminal.run(
       `echo other | { ${list} 2>log >out; }; status=$?; cat out log; sh -c "exit $status"`,

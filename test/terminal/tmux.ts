@@ -62,9 +62,9 @@ export class TmuxTerminal implements AsyncDisposable {
   }
 
   /** What is typed, with `\n` for Enter. */
-  type(text: string): void {
-    // As bytes, so that those of other encodings can be typed as well.
-    const bytes = Array.from(Buffer.from(text.replaceAll('\n', '\r')), (byte) => byte.toString(16));
+  type(text: string, encoding: 'utf8' | 'latin1' = 'utf8'): void {
+    const typed = Buffer.from(text.replaceAll('\n', '\r'), encoding);
+    const bytes = Array.from(typed, (byte) => byte.toString(16));
     this.#tmux('send-keys', '-H', ...bytes);
   }
 
