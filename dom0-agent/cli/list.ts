@@ -1,11 +1,11 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
-import { savedVolumes } from '../qubes/qube.ts';
+import { savedVolumes, sizeOfVolumes } from '../qubes/qube.ts';
 import type { ArchiveFlags } from './flags.ts';
 import { describeBackup, openBackup } from './opened-backup.ts';
 import { QUBE_COLUMNS, qubeColumns } from './qube-columns.ts';
 import { systemAtHand } from './system-at-hand.ts';
-import { formatTable } from './table.ts';
+import { formatKnownSize, formatTable } from './table.ts';
 import { Terminal } from './terminal.ts';
 
 /** `coffer list`. Gives the exit status. */
@@ -30,13 +30,14 @@ export async function listCommand(
     qube.name,
     ...qubeColumns(qube),
     qube.label,
+    formatKnownSize(sizeOfVolumes(qube)),
     formatSize(size),
   ]);
   if (contents.dom0Home !== undefined) {
-    rows.push(['dom0', 'home', '', '', '', formatSize(contents.dom0Home.size)]);
+    rows.push(['dom0', 'home', '', '', '', '', formatSize(contents.dom0Home.size)]);
   }
   terminal.say(describeBackup(backup));
-  terminal.say(formatTable(['VM', ...QUBE_COLUMNS, 'label', 'size'], rows));
+  terminal.say(formatTable(['VM', ...QUBE_COLUMNS, 'label', 'size', 'used'], rows));
   terminal.say('Only the header and the list of VMs were checked: coffer verify checks all.');
   terminal.result({
     ok: true,
@@ -52,7 +53,8 @@ export async function listCommand(
       label: qube.label,
       template: qube.properties.get('template') ?? null,
       netvm: qube.properties.get('netvm') ?? null,
-      bytes: size,
+      size: sizeOfVolumes(qube) ?? null,
+      used: size,
       volumes: savedVolumes(qube).map(({ name }) => name),
     })),
     dom0Home: contents.dom0Home !== undefined,

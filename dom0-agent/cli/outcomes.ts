@@ -1,14 +1,15 @@
 import { formatSize } from '../../shared/sizes.ts';
 import type { Outcome } from '../restore/outcome.ts';
-import { formatTable } from './table.ts';
+import { formatKnownSize, formatTable } from './table.ts';
 
 /** The closing table: VM by VM, what happened. */
 export function formatOutcomes(outcomes: readonly Outcome[]): string {
-  const rows = outcomes.map(({ name, result, bytes, remarks }) => [
+  const rows = outcomes.map(({ name, result, size, used, remarks }) => [
     name,
     result,
-    result === 'failed' || result === 'left out' ? '' : formatSize(bytes),
+    formatKnownSize(size),
+    result === 'failed' || result === 'left out' ? '' : formatSize(used),
     remarks.join('; '),
   ]);
-  return formatTable(['VM', 'result', 'size', ''], rows);
+  return formatTable(['VM', 'result', 'size', 'used', ''], rows);
 }

@@ -1,8 +1,10 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { ExitStatus } from '../../shared/errors.ts';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
 import { COMPRESSION_FILTERS, DECOMPRESSIBLE, filterIn } from '../archive/compression.ts';
 import { BACKUP_FORMATS, FORMAT_DEFAULTS } from '../backup/formats.ts';
 import { RUNNING_CHOICES } from '../backup/plan.ts';
+import { suggestion } from '../qubes/names.ts';
 import type { ArchiveFlags } from './flags.ts';
 import type { DevicesFlags } from './devices.ts';
 import { showNotice, showResult } from './screen.ts';
@@ -149,6 +151,22 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       ended(await devicesCommand(flags));
     });
 
+  // commander's own would show the help of coffer for a command that there is not.
+  program
+    .helpCommand(false)
+    .command('help', { hidden: true })
+    .argument('[COMMAND]')
+    .action((name: string | undefined) => {
+      const found = program.commands.find((command) => command.name() === name);
+      if (name !== undefined && found === undefined) {
+        program.error(`error: there is no command ${name}${suggestion(name, namesOf(program))}`, {
+          code: 'commander.unknownCommand',
+        });
+      }
+      (found ?? program).outputHelp();
+      ended(ExitStatus.done);
+    });
+
   program
     .command('read-volume', { hidden: true })
     .argument('<PATH>')
@@ -180,6 +198,14 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       ended(await sandboxCommand(directory, flags, signal));
     });
   return program;
+}
+
+/** Those that the help tells of. */
+function namesOf(program: Command): string[] {
+  return program
+    .createHelp()
+    .visibleCommands(program)
+    .map((command) => command.name());
 }
 
 const FILE_OR_COMMAND = 'the file of the backup; with --command, a shell command that gives it';

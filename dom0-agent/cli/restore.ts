@@ -1,6 +1,7 @@
 import { ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { refuseRepeated } from '../qubes/names.ts';
+import { sizeOfVolumes } from '../qubes/qube.ts';
 import type { RestoreChoices } from '../restore/choices.ts';
 import { totalSize } from '../restore/contents.ts';
 import { warnOfHomeSpace } from '../restore/home-space.ts';
@@ -21,7 +22,7 @@ import type { ArchiveFlags } from './flags.ts';
 import { describeBackup, openBackup } from './opened-backup.ts';
 import { formatOutcomes } from './outcomes.ts';
 import { type SystemAtHand, systemAtHand } from './system-at-hand.ts';
-import { formatTable } from './table.ts';
+import { formatKnownSize, formatTable } from './table.ts';
 import { takeBackIfKilled } from './take-back.ts';
 import { Terminal } from './terminal.ts';
 import { verifyCommand } from './verify.ts';
@@ -111,7 +112,8 @@ async function restore(
   const leftOut = plan.leftOut.map(({ name, why }): Outcome => ({
     name,
     result: 'left out',
-    bytes: 0,
+    size: undefined,
+    used: 0,
     remarks: [why],
   }));
   const outcomes = [...restored, ...leftOut];
@@ -154,14 +156,15 @@ function formatPlan({ qubes, dom0Home, leftOut }: RestorePlan): string {
     source.qube.name,
     newQube.name,
     newQube.qubeClass,
+    formatKnownSize(sizeOfVolumes(source.qube)),
     formatSize(source.size),
     remarks.join('; '),
   ]);
   if (dom0Home !== undefined) {
-    rows.push(['dom0', 'a new directory', 'home', formatSize(dom0Home.size), '']);
+    rows.push(['dom0', 'a new directory', 'home', '', formatSize(dom0Home.size), '']);
   }
-  for (const { name, why } of leftOut) rows.push([name, 'left out', '', '', why]);
-  return formatTable(['VM', 'restored as', 'class', 'size', ''], rows);
+  for (const { name, why } of leftOut) rows.push([name, 'left out', '', '', '', why]);
+  return formatTable(['VM', 'restored as', 'class', 'size', 'used', ''], rows);
 }
 
 /** What is not as it was in the backup. */

@@ -1,5 +1,11 @@
+import { formatSize } from '../../shared/sizes.ts';
 import Table from 'cli-table3';
 import { printable } from '../../shared/printable.ts';
+
+/** A cell for a size, empty where nobody knows it. */
+export function formatKnownSize(bytes: number | undefined): string {
+  return bytes === undefined ? '' : formatSize(bytes);
+}
 
 /** A plain table for the terminal: columns in line, no borders. Each cell is one line, made fit to be shown. */
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -76,6 +76,12 @@ export function whyUnsaved(volume: Volume): string | undefined {
   return `its volume ${volume.name} has no saved state meanwhile (revisions_to_keep is -1)`;
 }
 
+/** The bytes of the volumes that belong in a backup; undefined where an old backup does not tell. */
+export function sizeOfVolumes(qube: Qube): number | undefined {
+  const sizes = savedVolumes(qube).map(({ size }) => size);
+  return sizes.some((size) => size === 0) ? undefined : sizes.reduce((sum, size) => sum + size, 0);
+}
+
 /** Qubes' rule for names (qubes.vm.validate_name in qubes-core-admin). */
 export function isValidQubeName(name: string): boolean {
   return (

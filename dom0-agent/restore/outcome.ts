@@ -10,8 +10,10 @@ export interface Outcome {
     | 'damaged'
     /** Nothing is wrong with what was read of it, but the backup's end does not vouch for it. */
     | 'not verified';
-  /** Bytes of volumes, as they were before the backup. */
-  readonly bytes: number;
+  /** Bytes of its volumes; undefined for dom0's home, and where nothing was read. */
+  readonly size: number | undefined;
+  /** Bytes of data that were read, holes not counted. */
+  readonly used: number;
   /** What the user should know: replacements, refused settings, the reason of a failure. */
   readonly remarks: readonly string[];
 }

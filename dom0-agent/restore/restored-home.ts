@@ -48,12 +48,12 @@ export class RestoredHome {
     this.#partial = partial;
     const remarks = [`its home is in ${this.#target}`, ...missing];
     const result = missing.length === 0 ? 'restored' : 'restored in part';
-    this.#outcome = { name: 'dom0', result, bytes, remarks };
+    this.#outcome = { name: 'dom0', result, size: undefined, used: bytes, remarks };
   }
 
   /** It could not be restored, and nothing is left of it. */
   fail(why: string): void {
-    this.#outcome = { name: 'dom0', result: 'failed', bytes: 0, remarks: [why] };
+    this.#outcome = { name: 'dom0', result: 'failed', size: undefined, used: 0, remarks: [why] };
     this.#report.warning(`dom0's home could not be restored: ${why}`);
   }
 

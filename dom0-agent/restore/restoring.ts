@@ -7,7 +7,8 @@ export interface Restoring {
   readonly planned: PlannedRestore;
   readonly smallFiles: SmallFiles;
   readonly volumesDone: Set<string>;
-  bytes: number;
+  size: number;
+  used: number;
   /** The settings that this system refused. */
   readonly refused: string[];
   /** Why it failed, once it did. */
@@ -19,15 +20,18 @@ export function startOf(planned: PlannedRestore): Restoring {
     planned,
     smallFiles: {},
     volumesDone: new Set(),
-    bytes: 0,
+    size: 0,
+    used: 0,
     refused: [],
     failure: undefined,
   };
 }
 
-export function outcomeOf({ planned, bytes, refused, failure }: Restoring): Outcome {
+export function outcomeOf({ planned, size, used, refused, failure }: Restoring): Outcome {
   const { name } = planned.newQube;
-  if (failure !== undefined) return { name, result: 'failed', bytes: 0, remarks: [failure] };
+  if (failure !== undefined) {
+    return { name, result: 'failed', size: undefined, used: 0, remarks: [failure] };
+  }
   const result = refused.length === 0 ? 'restored' : 'restored in part';
-  return { name, result, bytes, remarks: [...planned.remarks, ...refused] };
+  return { name, result, size, used, remarks: [...planned.remarks, ...refused] };
 }

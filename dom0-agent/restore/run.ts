@@ -178,10 +178,10 @@ class RestoreRun {
       throw new DamagedError(`the backup holds ${file.path} twice`);
     }
     if (!this.#options.ignoreSizeLimit) checkSize(source, volume, file.size);
-    const pieces = this.#counted(file.pieces());
+    const pieces = this.#counted(qube, file.pieces());
     await this.#system.importVolume(newQube.name, volume, file.size, pieces, this.#signal);
     qube.volumesDone.add(volume);
-    qube.bytes += file.size;
+    qube.size += file.size;
     this.#report.info(`${newQube.name}: ${volume} restored`);
   }
 
@@ -197,9 +197,13 @@ class RestoreRun {
     }
   }
 
-  async *#counted(pieces: AsyncIterable<VolumePiece>): AsyncGenerator<VolumePiece> {
+  async *#counted(
+    qube: Restoring,
+    pieces: AsyncIterable<VolumePiece>,
+  ): AsyncGenerator<VolumePiece> {
     for await (const piece of pieces) {
       yield piece;
+      qube.used += piece.bytes.length;
       this.#report.progress(piece.bytes.length);
     }
   }

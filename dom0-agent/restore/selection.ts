@@ -1,5 +1,5 @@
 import { RefusedError } from '../../shared/errors.ts';
-import { refuseRepeated } from '../qubes/names.ts';
+import { refuseRepeated, suggestion } from '../qubes/names.ts';
 import type { BackedUpQube, BackupContents } from './contents.ts';
 
 const DOM0 = 'dom0';
@@ -23,7 +23,8 @@ export function selectContents(
   const held = new Set(contents.qubes.map(({ qube }) => qube.name));
   if (contents.dom0Home !== undefined) held.add(DOM0);
   for (const name of [...chosen, ...excluded]) {
-    if (!held.has(name)) throw new RefusedError(`the backup holds no VM called ${name}`);
+    if (held.has(name)) continue;
+    throw new RefusedError(`the backup holds no VM called ${name}${suggestion(name, [...held])}`);
   }
   const isMeant = (name: string): boolean =>
     (chosen.length === 0 || chosen.includes(name)) && !excluded.includes(name);

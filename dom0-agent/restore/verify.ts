@@ -26,7 +26,8 @@ export async function verifyBackup(
 
 /** What was read of a VM, or of dom0's home. */
 interface Reading {
-  bytes: number;
+  size: number;
+  used: number;
   readonly damages: string[];
 }
 
@@ -44,7 +45,7 @@ class VerifyRun {
     this.#signal = signal;
     const names = selected.qubes.map(({ qube }) => qube.name);
     if (selected.dom0Home !== undefined) names.push('dom0');
-    for (const name of names) this.#readings.set(name, { bytes: 0, damages: [] });
+    for (const name of names) this.#readings.set(name, { size: 0, used: 0, damages: [] });
   }
 
   async run(reader: ArchiveReader): Promise<Outcome[]> {
@@ -68,7 +69,7 @@ class VerifyRun {
     const reading = this.#readings.get(ownerOf(path, this.#selected) ?? '');
     if (reading === undefined) return;
     try {
-      reading.bytes += await this.#sizeOf(file);
+      await this.#readFile(file, reading);
     } catch (error) {
       if (!(error instanceof DamagedError)) throw error;
       const damage = damageTo(path, error, this.#selected);
@@ -76,15 +77,11 @@ class VerifyRun {
     }
   }
 
-  /** Reads a file through; gives the sum of the sizes of what is in it. */
-  async #sizeOf({ path, innerTar }: ArchivedFile): Promise<number> {
+  async #readFile({ path, innerTar }: ArchivedFile, reading: Reading): Promise<void> {
     const counted = countBytes(innerTar, (length) => this.#report.progress(length));
-    if (path === this.#selected.dom0Home?.directory) return readThrough(counted);
-    if (parseArchivedPath(path).kind !== 'other') {
-      return readFiles({ path, innerTar: counted }, this.#seen);
-    }
-    await readThrough(counted);
-    return 0;
+    if (path === this.#selected.dom0Home?.directory) reading.used += await readThrough(counted);
+    else if (parseArchivedPath(path).kind === 'other') await readThrough(counted);
+    else await readFiles({ path, innerTar: counted }, this.#seen, reading);
   }
 
   #note({ name, what }: Damage): void {
@@ -94,21 +91,23 @@ class VerifyRun {
 }
 
 /** @param isWhole whether the archive was read to an end that vouches for all of it */
-function outcomeOf(name: string, { bytes, damages }: Reading, isWhole: boolean): Outcome {
-  if (damages.length > 0) return { name, result: 'damaged', bytes, remarks: damages };
-  if (isWhole) return { name, result: 'verified', bytes, remarks: [] };
-  return { name, result: 'not verified', bytes, remarks: ['the backup as a whole is damaged'] };
+function outcomeOf(name: string, reading: Reading, isWhole: boolean): Outcome {
+  const { used, damages } = reading;
+  const size = name === 'dom0' ? undefined : reading.size;
+  if (damages.length > 0) return { name, result: 'damaged', size, used, remarks: damages };
+  if (isWhole) return { name, result: 'verified', size, used, remarks: [] };
+  const remarks = ['the backup as a whole is damaged'];
+  return { name, result: 'not verified', size, used, remarks };
 }
 
-/** Reads a VM's files, and notes that they were there; gives the sum of their sizes. */
-async function readFiles(file: ArchivedFile, seen: Set<string>): Promise<number> {
-  let bytes = 0;
+/** Reads a VM's files, and notes that they were there. Settings are no data: volumes count. */
+async function readFiles(file: ArchivedFile, seen: Set<string>, reading: Reading): Promise<void> {
   for await (const backedUp of backedUpFiles(file)) {
     seen.add(backedUp.path);
-    bytes += backedUp.size;
-    await drain(backedUp.pieces());
+    const isVolume = parseArchivedPath(backedUp.path).kind === 'volume';
+    if (isVolume) reading.size += backedUp.size;
+    for await (const { bytes } of backedUp.pieces()) if (isVolume) reading.used += bytes.length;
   }
-  return bytes;
 }
 
 /** Reads any inner tar to its end; gives the sum of the sizes of the files in it. */

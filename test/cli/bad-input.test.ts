@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../eventually.ts';
 import { markRunning } from '../qubes/folder/small-system.ts';
-import { Box } from './box.ts';
+import { Box, type Run } from './box.ts';
 
 /** Runs coffer; it must end with `status`, say one sentence that matches, and change nothing. */
 function expectRefusal(
@@ -102,6 +102,23 @@ it('a volume that was made smaller is backed up as it is', async () => {
   const restore = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting'];
   expect(box.coffer([...restore, backup, 'work'])).toMatchObject({ status: 0, stderr: '' });
   expect(readFileSync(join(box.directory, 'appvms/work-1/private.img'), 'utf8')).toBe('small');
+});
+
+describe('help', () => {
+  it('is there for a command, and refused for one that there is not', async () => {
+    const box = await Box.empty();
+    const help = (...words: string[]): Run => box.bare(['help', ...words]);
+    expect(help()).toMatchObject({ status: 0, stdout: box.bare(['--help']).stdout });
+    expect(help('verify')).toMatchObject({
+      status: 0,
+      stdout: box.bare(['verify', '--help']).stdout,
+    });
+    expect(help('verfy')).toMatchObject({ status: 2, stdout: '' });
+    expect(help('verfy').stderr).toMatch(
+      /^coffer: there is no command verfy; did you mean verify\?/,
+    );
+    expect(box.bare(['backup', '--help']).stdout).not.toContain('[]');
+  });
 });
 
 describe('a backup fails', () => {

@@ -74,8 +74,13 @@ export class Box {
   /** The same, with all that it says. */
   loud(args: readonly string[], input = '', environment: NodeJS.ProcessEnv = {}): Run {
     const [command = '', ...rest] = args;
+    return this.bare([command, ...this.#own(command), ...rest], input, environment);
+  }
+
+  /** Runs coffer with these words only. */
+  bare(args: readonly string[], input = '', environment: NodeJS.ProcessEnv = {}): Run {
     // A session of its own: there is no terminal to ask at, wherever the tests run.
-    return spawnSync('setsid', ['--wait', COFFER, command, ...this.#own(command), ...rest], {
+    return spawnSync('setsid', ['--wait', COFFER, ...args], {
       input,
       encoding: 'utf8',
       env: { ...process.env, ...environment },

@@ -13,7 +13,9 @@ describe.each(Object.keys(backups))('%s', (name) => {
     const archive = fixture(name);
     const expected = backups[name] ?? {};
     const verified = await verifyArchive(archive, passphrase);
-    expect(verified.every(({ result, bytes }) => result === 'verified' && bytes > 0)).toBe(true);
+    expect(
+      verified.every(({ result, size, used }) => result === 'verified' && (size ?? used) > 0),
+    ).toBe(true);
     const outcomes = await restoreArchive(archive, passphrase, system);
     expect(outcomes.every(({ result }) => result === 'restored')).toBe(true);
     for (const [qube, hashes] of Object.entries(expected)) {
@@ -54,14 +56,14 @@ describe('a backup of R3', () => {
     const { system } = await emptySystem();
     const archive = make(files);
     const verified = await verifyArchive(archive, passphraseOfOurs);
-    expect(verified.map(({ name, bytes }) => [name, bytes > 0])).toEqual([
+    expect(verified.map(({ name, used }) => [name, used > 0])).toEqual([
       ['fedora', true],
       ['work', true],
     ]);
     const outcomes = await restoreArchive(archive, passphraseOfOurs, system);
     expect(outcomes).toMatchObject([
-      { name: 'fedora', result: 'restored', bytes: 15, remarks: [] },
-      { name: 'work', result: 'restored', bytes: 4, remarks: [] },
+      { name: 'fedora', result: 'restored', size: 15, remarks: [] },
+      { name: 'work', result: 'restored', size: 4, remarks: [] },
     ]);
     const qubes = new Map((await system.qubes()).map((qube) => [qube.name, qube]));
     expect(qubes.get('work')?.properties.get('template')).toBe('fedora');

@@ -101,7 +101,7 @@ describe('a restore', () => {
     const planned = plan(backupOf(small), await readSystemState(system));
     const options = { keepFailed: false, ignoreSizeLimit: true };
     const outcomes = await runRestore(planned, reader, system, options, new Warnings(), never);
-    expect(outcomes).toMatchObject([{ name: 'big', result: 'restored', bytes: 8 }]);
+    expect(outcomes).toMatchObject([{ name: 'big', result: 'restored', size: 8 }]);
   });
 });
 
