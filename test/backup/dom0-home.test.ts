@@ -251,6 +251,10 @@ describe('rights', () => {
     buildSync({
       entryPoints: [fileURLToPath(new URL('read-home.ts', import.meta.url))],
       ...{ outfile: bundle, bundle: true, platform: 'node', format: 'esm', target: 'node20' },
+      // For packages in CommonJS.
+      banner: {
+        js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      },
     });
     if (sudo !== undefined) {
       writeFileSync(join(directory, 'sudo'), `#!/bin/sh\n${sudo}\n`, { mode: 0o755 });
