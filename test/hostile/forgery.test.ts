@@ -12,7 +12,8 @@ import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
 import { makeQubes4 } from '../archive/qubes4/make-qubes4.ts';
 import { Box, PASSPHRASE } from '../cli/box.ts';
 import { type Bout, expectNamedError, runCoffer } from './arena.ts';
-import { type Piece, assemble, belongsTo, graft, piecesOf, reword, rename } from './splices.ts';
+import { FORGERIES, isHeader } from './forgeries.ts';
+import { type Piece, assemble, graft, piecesOf } from './splices.ts';
 
 /** What an attacker without the key can make of several backups of the same system. */
 const cleanUps: (() => Promise<void>)[] = [];
@@ -46,121 +47,6 @@ function put(archive: Buffer): string {
   return 'backups/forged';
 }
 
-const HEADER = ['backup-header', 'backup-header.hmac'];
-const isHeader = ({ name }: Piece): boolean => HEADER.includes(name);
-const withHeaderOf = (header: Piece[], rest: Piece[]): Piece[] => [
-  ...header.filter(isHeader),
-  ...rest.filter((piece) => !isHeader(piece)),
-];
-const without = (pieces: Piece[], path: string): Piece[] =>
-  pieces.filter((piece) => !belongsTo(path)(piece));
-
-/** What is made, and what coffer has to say. */
-const SPLICES: readonly (readonly [string, () => Piece[], RegExp])[] = [
-  [
-    'a volume of an older backup',
-    () => graft(newer, older, volume()),
-    /is not the one that its manifest tells of/,
-  ],
-  [
-    'a volume of an open backup',
-    () => graft(newer, open, volume()),
-    /is not the one that its manifest tells of/,
-  ],
-  [
-    'a volume under another passphrase',
-    () => graft(newer, foreign, volume()),
-    /is not the one that its manifest tells of/,
-  ],
-  ['the list of VMs of an older backup', () => graft(newer, older, 'qubes.xml'), /qubes.xml/],
-  ['the manifest of an older backup', () => graft(newer, older, 'manifest'), /manifest/],
-  ['the header of an older backup', () => withHeaderOf(older, newer), /manifest/],
-  ['the header of an open backup', () => withHeaderOf(open, newer), /manifest/],
-  [
-    'the header under another passphrase',
-    () => withHeaderOf(foreign, newer),
-    /passphrase is wrong/,
-  ],
-  ['all under another passphrase', () => foreign, /passphrase is wrong/],
-  ['no volume of a VM', () => without(newer, volume()), /missing|incomplete|does not/],
-  [
-    'no VM at all',
-    () => newer.filter(({ name }) => !name.startsWith('vm')),
-    /missing|incomplete|not/,
-  ],
-  ['no manifest', () => without(newer, 'manifest'), /no manifest/],
-  ['no header', () => newer.slice(2), /passphrase is wrong/],
-  ['no MAC of the header', () => newer.toSpliced(1, 1), /authentication code/],
-  ['two VMs that change places', () => exchanged(newer), /is not where it should be/],
-  ['a VM twice', () => [...newer, ...newer.filter(belongsTo(volume()))], /manifest|follows/],
-  [
-    'a VM under another name',
-    () => rename(newer, volume().replace(/\/.*/, ''), 'vm9'),
-    /is not where it should be/,
-  ],
-  ['two whole backups', () => [...newer, ...older], /damaged|belong|manifest|missing/],
-  [
-    'a header that says it is not encrypted',
-    () => reword(newer, /^encrypted=True/m, 'encrypted=False'),
-    /passphrase is wrong/,
-  ],
-  [
-    'a cheaper key derivation',
-    () => reword(newer, /kdf-n=16384/, 'kdf-n=32768'),
-    /passphrase is wrong/,
-  ],
-  [
-    'a key derivation below the least',
-    () => reword(newer, /kdf-n=16384/, 'kdf-n=1024'),
-    /out of bounds/,
-  ],
-  ['a key derivation of 16 TiB', () => reword(newer, /kdf-n=16384/, 'kdf-n=17179869184'), /kdf-n/],
-  ['another MAC algorithm', () => reword(newer, /sha512/, 'md5'), /hmac-algorithm/],
-  ['no MAC algorithm', () => reword(newer, /hmac-algorithm=sha512\n/, ''), /hmac-algorithm/],
-  ['another cipher', () => reword(newer, /aes-256-ctr/, 'rot13'), /crypto-algorithm/],
-  ['another salt', () => reword(newer, /kdf-salt=../, 'kdf-salt=00'), /passphrase is wrong/],
-  ['another backup-id', () => reword(newer, /backup-id=../, 'backup-id=00'), /passphrase is wrong/],
-  [
-    'parts of another size',
-    () => reword(newer, /part-size=\d+/, 'part-size=4096'),
-    /passphrase is wrong/,
-  ],
-  ['another filter', () => reword(newer, /filter=zstd/, 'filter=gzip'), /passphrase is wrong/],
-  ['a filter of the attacker', () => reword(newer, /filter=zstd/, 'filter=sh -c x'), /not sound/],
-  ['another version of the format', () => reword(newer, /coffer-1/, 'coffer-0'), /does not know/],
-  [
-    'the format 4',
-    () => reword(newer, /format=coffer-1/, 'version=4'),
-    /passphrase is wrong|damaged/,
-  ],
-  [
-    'the format 3',
-    () => reword(newer, /format=coffer-1/, 'version=3'),
-    /passphrase is wrong|damaged|not/,
-  ],
-  [
-    'the format 2, and no encryption',
-    () => reword(newer, /^[^]*$/, OLD_HEADER),
-    /passphrase is wrong|damaged/,
-  ],
-  ['no format', () => reword(newer, /format=coffer-1\n/, ''), /does not know/],
-];
-
-const OLD_HEADER =
-  'version=2\nhmac-algorithm=SHA1\ncrypto-algorithm=aes-256-cbc\nencrypted=False\ncompressed=False\n';
-
-function volume(): string {
-  const name = newer.find((piece) => /^vm\d+\/private\.img\.000$/.test(piece.name))?.name;
-  return name?.replace(/\.000$/, '') ?? '';
-}
-
-function exchanged(pieces: Piece[]): Piece[] {
-  const [first = '', second = ''] = new Set(
-    pieces.flatMap(({ name }) => /^vm\d+/.exec(name)?.[0] ?? []),
-  );
-  return rename(rename(rename(pieces, first, 'vmx'), second, first), 'vmx', second);
-}
-
 /** Verify and restore say no, with one sentence, and nothing is created. */
 async function expectRefused(
   archive: Buffer,
@@ -184,8 +70,8 @@ const run = ([command = '', ...args]: string[]): Promise<Bout> =>
   runCoffer(box, [command, '-d', 'usb', ...box.secret, ...args], { TZ: 'UTC' });
 
 describe('without the key nobody can make a backup with', () => {
-  it.each(SPLICES)('%s', async (what, splice, text) => {
-    await expectRefused(await assemble(splice()), what, text);
+  it.each(FORGERIES)('%s', async (what, forge, text) => {
+    await expectRefused(await assemble(forge({ older, newer, open, foreign })), what, text);
   });
 
   it('nothing changed is what the splices are made from', async () => {

@@ -1,0 +1,179 @@
+import { type Piece, belongsTo, graft, rename, reword } from './splices.ts';
+
+/** What an attacker without the key has seen of a system's backups. */
+export interface Backups {
+  /** Two under one passphrase. */
+  readonly older: Piece[];
+  readonly newer: Piece[];
+  /** One under it that is not encrypted. */
+  readonly open: Piece[];
+  /** One under another. */
+  readonly foreign: Piece[];
+}
+
+const HEADER = ['backup-header', 'backup-header.hmac'];
+export const isHeader = ({ name }: Piece): boolean => HEADER.includes(name);
+const withHeaderOf = (header: Piece[], rest: Piece[]): Piece[] => [
+  ...header.filter(isHeader),
+  ...rest.filter((piece) => !isHeader(piece)),
+];
+const without = (pieces: Piece[], path: string): Piece[] =>
+  pieces.filter((piece) => !belongsTo(path)(piece));
+
+/** What is made of the backups of a system, and what coffer has to say to it. */
+export const FORGERIES: readonly (readonly [
+  what: string,
+  make: (backups: Backups) => Piece[],
+  says: RegExp,
+])[] = [
+  [
+    'a volume of an older backup',
+    ({ newer, older }) => graft(newer, older, volumeOf(newer)),
+    /is not the one that its manifest tells of/,
+  ],
+  [
+    'a volume of an open backup',
+    ({ newer, open }) => graft(newer, open, volumeOf(newer)),
+    /is not the one that its manifest tells of/,
+  ],
+  [
+    'a volume under another passphrase',
+    ({ newer, foreign }) => graft(newer, foreign, volumeOf(newer)),
+    /is not the one that its manifest tells of/,
+  ],
+  [
+    'the list of VMs of an older backup',
+    ({ newer, older }) => graft(newer, older, 'qubes.xml'),
+    /qubes.xml/,
+  ],
+  [
+    'the manifest of an older backup',
+    ({ newer, older }) => graft(newer, older, 'manifest'),
+    /manifest/,
+  ],
+  ['the header of an older backup', ({ newer, older }) => withHeaderOf(older, newer), /manifest/],
+  ['the header of an open backup', ({ newer, open }) => withHeaderOf(open, newer), /manifest/],
+  [
+    'the header under another passphrase',
+    ({ newer, foreign }) => withHeaderOf(foreign, newer),
+    /passphrase is wrong/,
+  ],
+  ['all under another passphrase', ({ foreign }) => foreign, /passphrase is wrong/],
+  [
+    'no volume of a VM',
+    ({ newer }) => without(newer, volumeOf(newer)),
+    /missing|incomplete|does not/,
+  ],
+  [
+    'no VM at all',
+    ({ newer }) => newer.filter(({ name }) => !name.startsWith('vm')),
+    /missing|incomplete|not/,
+  ],
+  ['no manifest', ({ newer }) => without(newer, 'manifest'), /no manifest/],
+  ['no header', ({ newer }) => newer.slice(2), /passphrase is wrong/],
+  ['no MAC of the header', ({ newer }) => newer.toSpliced(1, 1), /authentication code/],
+  ['two VMs that change places', ({ newer }) => exchanged(newer), /is not where it should be/],
+  [
+    'a VM twice',
+    ({ newer }) => [...newer, ...newer.filter(belongsTo(volumeOf(newer)))],
+    /manifest|follows/,
+  ],
+  [
+    'a VM under another name',
+    ({ newer }) => rename(newer, volumeOf(newer).replace(/\/.*/, ''), 'vm9'),
+    /is not where it should be/,
+  ],
+  [
+    'two whole backups',
+    ({ newer, older }) => [...newer, ...older],
+    /damaged|belong|manifest|missing/,
+  ],
+  [
+    'a header that says it is not encrypted',
+    ({ newer }) => reword(newer, /^encrypted=True/m, 'encrypted=False'),
+    /passphrase is wrong/,
+  ],
+  [
+    'a cheaper key derivation',
+    ({ newer }) => reword(newer, /kdf-n=16384/, 'kdf-n=32768'),
+    /passphrase is wrong/,
+  ],
+  [
+    'a key derivation below the least',
+    ({ newer }) => reword(newer, /kdf-n=16384/, 'kdf-n=1024'),
+    /out of bounds/,
+  ],
+  [
+    'a key derivation of 16 TiB',
+    ({ newer }) => reword(newer, /kdf-n=16384/, 'kdf-n=17179869184'),
+    /kdf-n/,
+  ],
+  ['another MAC algorithm', ({ newer }) => reword(newer, /sha512/, 'md5'), /hmac-algorithm/],
+  [
+    'no MAC algorithm',
+    ({ newer }) => reword(newer, /hmac-algorithm=sha512\n/, ''),
+    /hmac-algorithm/,
+  ],
+  ['another cipher', ({ newer }) => reword(newer, /aes-256-ctr/, 'rot13'), /crypto-algorithm/],
+  [
+    'another salt',
+    ({ newer }) => reword(newer, /kdf-salt=../, 'kdf-salt=00'),
+    /passphrase is wrong/,
+  ],
+  [
+    'another backup-id',
+    ({ newer }) => reword(newer, /backup-id=../, 'backup-id=00'),
+    /passphrase is wrong/,
+  ],
+  [
+    'parts of another size',
+    ({ newer }) => reword(newer, /part-size=\d+/, 'part-size=4096'),
+    /passphrase is wrong/,
+  ],
+  [
+    'another filter',
+    ({ newer }) => reword(newer, /filter=zstd/, 'filter=gzip'),
+    /passphrase is wrong/,
+  ],
+  [
+    'a filter of the attacker',
+    ({ newer }) => reword(newer, /filter=zstd/, 'filter=sh -c x'),
+    /not sound/,
+  ],
+  [
+    'another version of the format',
+    ({ newer }) => reword(newer, /coffer-1/, 'coffer-0'),
+    /does not know/,
+  ],
+  [
+    'the format 4',
+    ({ newer }) => reword(newer, /format=coffer-1/, 'version=4'),
+    /passphrase is wrong|damaged/,
+  ],
+  [
+    'the format 3',
+    ({ newer }) => reword(newer, /format=coffer-1/, 'version=3'),
+    /passphrase is wrong|damaged|not/,
+  ],
+  [
+    'the format 2, and no encryption',
+    ({ newer }) => reword(newer, /^[^]*$/, OLD_HEADER),
+    /passphrase is wrong|damaged/,
+  ],
+  ['no format', ({ newer }) => reword(newer, /format=coffer-1\n/, ''), /does not know/],
+];
+
+const OLD_HEADER =
+  'version=2\nhmac-algorithm=SHA1\ncrypto-algorithm=aes-256-cbc\nencrypted=False\ncompressed=False\n';
+
+function volumeOf(backup: Piece[]): string {
+  const name = backup.find((piece) => /^vm\d+\/private\.img\.000$/.test(piece.name))?.name;
+  return name?.replace(/\.000$/, '') ?? '';
+}
+
+function exchanged(pieces: Piece[]): Piece[] {
+  const [first = '', second = ''] = new Set(
+    pieces.flatMap(({ name }) => /^vm\d+/.exec(name)?.[0] ?? []),
+  );
+  return rename(rename(rename(pieces, first, 'vmx'), second, first), 'vmx', second);
+}

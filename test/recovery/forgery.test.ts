@@ -1,0 +1,128 @@
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { WorkDirectory, noise } from '../archive/official-archives.ts';
+import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
+import { makeQubes4 } from '../archive/qubes4/make-qubes4.ts';
+import { FORGERIES } from '../hostile/forgeries.ts';
+import { assemble, piecesOf } from '../hostile/splices.ts';
+import { PASSPHRASE, coffer1Backup, smallFile } from './backups.ts';
+import { followPage } from './document.ts';
+import { OLD_FORGERIES, OTHER_VOLUME, VOLUME } from './old-forgeries.ts';
+import { Recovery, SHELLS } from './script.ts';
+
+/** What is in the backup that the attacker changes: three parts or so. */
+const CONTENT = noise(25_000, 'new');
+const OTHER = noise(25_000, 'other');
+const OLD = noise(25_000, 'old');
+
+/** Whoever follows the page to the end gets what was backed up, or nothing; and nothing else happens. */
+async function expectPageHolds(archive: Buffer, section: string, content: Buffer): Promise<void> {
+  await Promise.all(
+    SHELLS.map(async (shell) => {
+      using work = new WorkDirectory();
+      work.write('.bashrc', 'honest');
+      const reader = { section, backup: archive, file: VOLUME, passphrase: PASSPHRASE, shell };
+      const { stdout, stderr } = await followPage(work, { ...reader, heedless: true });
+      expect(work.has('PWNED'), `${shell}: ${stderr}`).toBe(false);
+      expect(work.take('.bashrc').toString()).toBe('honest');
+      if (work.has(`recovery/${VOLUME}`)) {
+        expect(work.take(`recovery/${VOLUME}`).equals(content), shell).toBe(true);
+      } else {
+        expect(stderr, shell).toContain('*** STOP: ');
+        expect(stdout, shell).not.toContain('is recovered');
+      }
+    }),
+  );
+}
+
+async function expectScriptRefuses(archive: Buffer, shells = SHELLS): Promise<void> {
+  await Promise.all(
+    shells.map(async (shell) => {
+      using recovery = new Recovery(archive, shell);
+      const { status, stderr } = await recovery.recoverMeanwhile();
+      expect([1, 3], `${shell}: ${stderr}`).toContain(status);
+      expect(stderr).toMatch(/^recover\.sh: [^\n]+\n$/);
+      expect(recovery.recovered(), shell).toEqual([]);
+      expect(recovery.leftovers(), shell).toEqual([]);
+    }),
+  );
+}
+
+const volumes = (content: Buffer) => [smallFile(VOLUME, content), smallFile(OTHER_VOLUME, OTHER)];
+const small = { partSize: 16_384 };
+const madeOf = async (...args: Parameters<typeof coffer1Backup>) =>
+  piecesOf(await coffer1Backup(...args));
+const backups = {
+  older: await madeOf(volumes(OLD), small),
+  newer: await madeOf(volumes(CONTENT), small),
+  open: await madeOf(volumes(OLD), { ...small, encrypted: false }),
+  foreign: await madeOf(volumes(OLD), { ...small, passphrase: Buffer.from('another') }),
+};
+
+describe('without the key nobody makes recover.sh or the page take, as coffer-1,', () => {
+  it.each(FORGERIES)('%s', async (_, forge) => {
+    const archive = await assemble(forge(backups));
+    await expectPageHolds(archive, 'coffer-1', CONTENT);
+    await expectScriptRefuses(archive);
+  });
+
+  it('links and programs by the names of what the page makes', async () => {
+    await expectPageHolds(withPlants(await assemble(backups.newer)), 'coffer-1', CONTENT);
+    await expectScriptRefuses(withPlants(await assemble(backups.newer)));
+  });
+});
+
+describe.each([
+  ['Format 2', 2, { cipher: 'aes-256-cbc', filter: ['gzip', 'gzip'] }],
+  ['Format 3', 3, { cipher: 'aes-256-cbc', filter: ['gzip', 'gzip'] }],
+  ['Format 3, not encrypted', 3, {}],
+  ['Format 4', 4, { filter: ['gzip', 'gzip'] }],
+] as const)('without the key nobody makes the page take, as %s,', (title, version, options) => {
+  const section = title.replace(/,.*/, '');
+  const make = (content: Buffer, passphrase: string): Buffer => {
+    const files = { [VOLUME]: content, [OTHER_VOLUME]: OTHER };
+    const recipe = { ...options, files, passphrase, partSize: 10_240 };
+    return version === 4 ? makeQubes4(recipe) : makeQubes3({ ...recipe, version });
+  };
+  const genuine = make(CONTENT, PASSPHRASE);
+  const seen = { version, pieces: piecesOf(genuine), foreign: piecesOf(make(OLD, 'another')) };
+
+  it('nothing but what is genuine, which it does take', async () => {
+    for (const shell of SHELLS) {
+      using work = new WorkDirectory();
+      const reader = { section, backup: genuine, file: VOLUME, passphrase: PASSPHRASE, shell };
+      const { stderr } = await followPage(work, { ...reader, heedless: true });
+      expect(work.has(`recovery/${VOLUME}`), stderr).toBe(true);
+      expect(work.take(`recovery/${VOLUME}`).equals(CONTENT)).toBe(true);
+    }
+  });
+
+  it.each(OLD_FORGERIES)('%s', async (_, forge, claimed) => {
+    const archive = await assemble(forge(seen));
+    for (const follow of new Set([section, claimed ?? section])) {
+      await expectPageHolds(archive, follow, CONTENT);
+    }
+    // It says no before it looks at more than the header: so in one shell, by turns.
+    await expectScriptRefuses(archive, [SHELLS[version % SHELLS.length] ?? 'dash']);
+  });
+
+  it('links and programs by the names of what the page makes', async () => {
+    await expectPageHolds(withPlants(genuine), section, CONTENT);
+  });
+});
+
+/** Before and behind the archive, links out of the page's directory, and programs by the names that it calls. */
+function withPlants(archive: Buffer): Buffer {
+  using work = new WorkDirectory();
+  const names =
+    'member stated stream stored manifest authentic opened decrypted unpacked volumes failed next-volume'.split(
+      ' ',
+    );
+  for (const name of names) symlinkSync('../.bashrc', join(work.path, name));
+  symlinkSync('..', join(work.path, 'vm5'));
+  const programs = ['openssl', 'tar', 'gzip', 'zstd', 'awk', 'cat'];
+  for (const program of programs) work.write(program, '#!/bin/sh\ntouch "$HOME/PWNED"\n');
+  const plants = work.run('tar', ['-cf', '-', 'vm5', ...names, ...programs]);
+  return Buffer.concat([plants, archive, plants]);
+}

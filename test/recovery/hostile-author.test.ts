@@ -1,0 +1,159 @@
+import { execFileSync } from 'node:child_process';
+import { lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { WorkDirectory } from '../archive/official-archives.ts';
+import { PASSPHRASE, coffer1Backup, smallFile } from './backups.ts';
+import { followPage } from './document.ts';
+import { Recovery, SHELLS } from './script.ts';
+
+/**
+ * Backups that are authentic, and were made by a system that an attacker held. The tests run as root, as
+ * people who recover a disk do: devices and special modes could be made.
+ */
+async function backupOf(path: string, innerTar: Buffer): Promise<Buffer> {
+  async function* pieces(): AsyncGenerator<Buffer> {
+    yield await Promise.resolve(innerTar);
+  }
+  return coffer1Backup([{ path, innerTar: pieces() }]);
+}
+
+/** A tar of what `make` puts into a directory. */
+function tarOf(make: (directory: string) => void, ...args: string[]): Buffer {
+  using work = new WorkDirectory();
+  make(work.path);
+  return work.run('tar', ['--format=posix', '--absolute-names', '-cf', '-', ...args]);
+}
+
+const IMAGE = 'vm5/private.img';
+const inVm = (make: (image: string) => void) => (directory: string) => {
+  mkdirSync(join(directory, 'vm5'));
+  make(join(directory, IMAGE));
+};
+const mknod = (file: string): void => void execFileSync('mknod', [file, 'b', '7', '250']);
+
+const NO_PLAIN_FILES: readonly [string, Buffer][] = [
+  ['a device', tarOf(inVm(mknod), IMAGE)],
+  [
+    'a pipe',
+    tarOf(
+      inVm((image) => void execFileSync('mkfifo', [image])),
+      IMAGE,
+    ),
+  ],
+  [
+    'a link to a directory',
+    tarOf(
+      inVm((image) => symlinkSync('/etc', image)),
+      IMAGE,
+    ),
+  ],
+  [
+    'a link to a file',
+    tarOf(
+      inVm((image) => symlinkSync('/etc/passwd', image)),
+      IMAGE,
+    ),
+  ],
+  [
+    'a directory',
+    tarOf(
+      inVm((image) => mkdirSync(image)),
+      IMAGE,
+    ),
+  ],
+];
+
+describe('from an authentic but hostile backup recover.sh makes no', () => {
+  it.each(NO_PLAIN_FILES)('volume that is %s', async (_, innerTar) => {
+    const backup = await backupOf(IMAGE, innerTar);
+    for (const shell of SHELLS) {
+      using recovery = new Recovery(backup, shell);
+      const { status, stderr } = recovery.recover();
+      expect({ status, stderr }).toMatchObject({ status: 1 });
+      expect(stderr).toContain('no plain file');
+      expect(recovery.recovered()).toEqual(['qubes.xml']);
+    }
+  });
+
+  it.each([
+    '--absolute-names',
+    '--to-command=sh',
+    'vm5/private.img/authorized_keys',
+    'dom0-home/home/.bashrc',
+    '.bashrc',
+    'vm5/.ssh',
+    'vm5',
+    'vm5/a/b.img',
+  ])('file %s, which coffer never writes', async (path) => {
+    using recovery = new Recovery(await coffer1Backup([smallFile(path, 'x')]));
+    const { status, stderr } = recovery.recover();
+    expect(status).toBe(3);
+    expect(stderr).toMatch(/coffer writes no such path|damaged/);
+    expect(recovery.recovered()).toEqual([]);
+  });
+
+  it('file by another name than that of the tar in it', async () => {
+    const innerTar = tarOf((directory) => writeFileSync(join(directory, 'x'), 'x'), 'x');
+    using recovery = new Recovery(await backupOf(IMAGE, innerTar));
+    expect(recovery.recover().status).toBe(1);
+    expect(recovery.recovered()).toEqual(['qubes.xml']);
+  });
+
+  it.each(SHELLS)(
+    'device or special mode in a home, and loses nothing else of it (%s)',
+    async (shell) => {
+      const innerTar = tarOf((directory) => {
+        const home = join(directory, 'dom0-home/home');
+        mkdirSync(join(home, 'modules'), { recursive: true });
+        mknod(join(home, 'disk\nwith a line feed'));
+        writeFileSync(join(home, 'su'), 'su');
+        writeFileSync(join(home, 'modules/file'), 'read only');
+        symlinkSync('/etc', join(home, 'etc'));
+        execFileSync('chmod', ['6755', join(home, 'su')]);
+        execFileSync('chmod', ['555', join(home, 'modules')]);
+      }, 'dom0-home/home');
+      using recovery = new Recovery(await backupOf('dom0-home/home', innerTar), shell);
+      const { status, stderr } = recovery.recover();
+      expect({ status, stderr }).toEqual({
+        status: 1,
+        stderr: 'recover.sh: not all of dom0-home/home could be unpacked: a device was left out\n',
+      });
+      const home = recovery.pathOf('dom0-home/home.incomplete');
+      expect(readdirSync(home).sort()).toEqual(['etc', 'modules', 'su']);
+      expect(lstatSync(join(home, 'su')).mode & 0o7077).toBe(0);
+      expect(lstatSync(join(home, 'etc')).isSymbolicLink()).toBe(true);
+      expect(recovery.leftovers()).toEqual([]);
+    },
+  );
+
+  it('file outside of its directory, whatever names and links are in a home', async () => {
+    using victim = new WorkDirectory();
+    const innerTar = tarOf(
+      (directory) => {
+        const home = join(directory, 'dom0-home/home');
+        mkdirSync(home, { recursive: true });
+        symlinkSync(victim.path, join(home, 'link'));
+        writeFileSync(join(directory, 'file'), 'evil');
+      },
+      '--transform=flags=r;s,^file,dom0-home/home/link/file,',
+      'dom0-home/home',
+      'file',
+    );
+    using recovery = new Recovery(await backupOf('dom0-home/home', innerTar));
+    recovery.recover();
+    expect(readdirSync(victim.path)).toEqual([]);
+  });
+});
+
+describe('from an authentic but hostile backup the page makes no', () => {
+  it.each(NO_PLAIN_FILES)('volume that is %s', async (_, innerTar) => {
+    const backup = await backupOf(IMAGE, innerTar);
+    using work = new WorkDirectory();
+    const reader = { section: 'coffer-1', backup, file: IMAGE, passphrase: PASSPHRASE };
+    const { stderr } = await followPage(work, { ...reader, heedless: true });
+    expect(stderr).toContain(`*** STOP: ${IMAGE} cannot be unpacked`);
+    expect(work.has(`recovery/${IMAGE}`)).toBe(false);
+    expect(work.has('recovery/unpacked')).toBe(false);
+  });
+});
