@@ -29,17 +29,17 @@ export const FORGERIES: readonly (readonly [
   [
     'a volume of an older backup',
     ({ newer, older }) => graft(newer, older, volumeOf(newer)),
-    /is not the one that its manifest tells of/,
+    /its private volume is damaged/,
   ],
   [
     'a volume of an open backup',
     ({ newer, open }) => graft(newer, open, volumeOf(newer)),
-    /is not the one that its manifest tells of/,
+    /its private volume is damaged/,
   ],
   [
     'a volume under another passphrase',
     ({ newer, foreign }) => graft(newer, foreign, volumeOf(newer)),
-    /is not the one that its manifest tells of/,
+    /its private volume is damaged/,
   ],
   [
     'the list of VMs of an older backup',
@@ -138,7 +138,7 @@ export const FORGERIES: readonly (readonly [
   [
     'a filter of the attacker',
     ({ newer }) => reword(newer, /filter=zstd/, 'filter=sh -c x'),
-    /not sound/,
+    /no sound/,
   ],
   [
     'another version of the format',

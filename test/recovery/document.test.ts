@@ -7,6 +7,7 @@ import {
   expectedOfFixtures,
   fixture,
   membersOf,
+  noise,
   sha256,
 } from '../archive/official-archives.ts';
 import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
@@ -143,6 +144,41 @@ describe('docs/recovery.md', () => {
     expect(status).not.toBe(0);
     expect(stderr).toContain(`*** STOP: ${part.replace('.enc', '')} is NOT authentic`);
     expect(work.has(`recovery/${FILE}`)).toBe(false);
+  });
+});
+
+describe('docs/recovery.md on a backup that is not whole', () => {
+  /** What the page salvages: the beginning of the image. */
+  async function salvaged(section: string, backup: Buffer, then: string): Promise<Buffer> {
+    using work = new WorkDirectory();
+    const passphrase = section === 'coffer-1' ? PASSPHRASE : FORMAT_4_PASSPHRASE;
+    const reader = { section, backup, file: FILE, passphrase, then, heedless: true };
+    const { stderr } = await followPage(work, reader);
+    expect(stderr).toContain('*** STOP: ');
+    expect(work.has(`recovery/${FILE}`)).toBe(false);
+    return work.take('recovery/salvaged');
+  }
+
+  const content = noise(200_000);
+  const options = { compressionFilter: undefined };
+
+  it('salvages what lies before a damaged part, in coffer-1 and in format 4', async () => {
+    const backup = await coffer1Backup([smallFile(FILE, content)], options);
+    const ours = await salvaged('coffer-1', withFlippedBit(backup, `${FILE}.002`), 'salvage');
+    const archive = await makeArchive({ [FILE]: content }, options);
+    const four = await salvaged('Format 4', withFlippedBit(archive, `${FILE}.009.enc`), 'salvage');
+    for (const beginning of [ours, four]) {
+      expect(beginning.length).toBeGreaterThan(100_000);
+      expect(content.subarray(0, beginning.length).equals(beginning)).toBe(true);
+    }
+  });
+
+  it('salvages a file that is whole when the backup is cut behind it', async () => {
+    const files = [smallFile(FILE, content), smallFile('vm6/private.img', content)];
+    const backup = await coffer1Backup(files, options);
+    const cut = backup.subarray(0, Math.floor(backup.length * 0.7));
+    const beginning = await salvaged('coffer-1', cut, 'collect_what_is_there\nsalvage');
+    expect(beginning.equals(content)).toBe(true);
   });
 });
 

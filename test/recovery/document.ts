@@ -14,6 +14,8 @@ export interface Reader {
   readonly file: string;
   readonly passphrase: string;
   readonly shell?: string;
+  /** What is typed after the steps of the section. */
+  readonly then?: string;
   /** Goes on with the next command when one has failed, as somebody does who pastes the page as a whole. */
   readonly heedless?: boolean;
 }
@@ -24,16 +26,20 @@ export interface Reader {
  * and there is no terminal whose echo could be turned off.
  */
 export async function followPage(work: WorkDirectory, reader: Reader): Promise<Outcome> {
-  const { section, backup, file, passphrase, shell = 'dash', heedless = false } = reader;
+  const { section, backup, file, passphrase, shell = 'dash', then = '', heedless = false } = reader;
   const path = work.write('backup', backup);
   const preparations = commandsOf('Preparations for every format')
     .replace(/^BACKUP=.*$/m, `BACKUP='${path}'`)
     .replace(/^FILE=.*$/m, `FILE='${file}'`);
   const script = work.write(
     'commands.sh',
-    ['stty() { :; }', preparations, stepsFor(section), commandsOf('The files in an image')].join(
-      '\n',
-    ),
+    [
+      'stty() { :; }',
+      preparations,
+      stepsFor(section),
+      then,
+      commandsOf('The files in an image'),
+    ].join('\n'),
   );
   const [program = '', ...options] = shell.split(' ');
   const bin = join(work.path, 'bin');
