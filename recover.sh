@@ -559,12 +559,19 @@ unpack_small() {
   rm "$work/small"
 }
 
-# A raw disk, or a copy in whole blocks, has zeros behind the backup. A line feed that an editor or a web
-# page added does not harm either, but is told.
+# A raw disk, or a copy in whole blocks, has zeros behind the backup: they are nothing. With other bytes the
+# backup is refused, but they tell of no damage. As coffer does, this looks no farther than 64 MiB.
 check_what_follows() {
-  end=$((end + 2))
-  [ "$(blocks_from "$end" | tr -d '\000' | head -c 1 | wc -c)" -ne 0 ] || return 0
-  tell "the backup is whole, and followed by $(($(wc -c <"$backup") - 512 * end)) byte(s) that are none of it"
+  end=$((end + 2)) farthest=67108864
+  [ "$(blocks_from "$end" | head -c $farthest | tr -d '\000' | head -c 1 | wc -c)" -ne 0 ] || return 0
+  following=$(($(blocks_from "$end" | head -c $farthest | wc -c)))
+  case $following in
+    1) following='1 byte' ;;
+    "$farthest") following="$following bytes or more" ;;
+    *) following="$following bytes" ;;
+  esac
+  die $DAMAGED "the backup is whole and followed by $following that do not belong to it:" \
+    "its first $((512 * end)) bytes are the backup, \`head -c $((512 * end))\` copies them"
 }
 
 # Writes lines `vm directory name` and `created time` to $work/vms. qubes.xml is authentic.

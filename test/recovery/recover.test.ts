@@ -156,23 +156,28 @@ describe('recover.sh', () => {
     expect(recovery.leftovers()).toEqual([]);
   });
 
-  it.each([
-    ['zeros to the end of a disk', Buffer.alloc(70_000), ''],
-    [
-      'a line feed',
-      Buffer.from('\n'),
-      'recover.sh: the backup is whole, and followed by 1 byte(s) that are none of it\n',
-    ],
-    [
-      'another backup',
-      backup,
-      `recover.sh: the backup is whole, and followed by ${backup.length} byte(s) that are none of it\n`,
-    ],
-  ])('takes a backup for whole with %s behind it', (_, behind, told) => {
-    using recovery = new Recovery(Buffer.concat([backup, behind]));
-    expect(recovery.recover()).toMatchObject({ status: 0, stderr: told });
+  it('takes zeros behind a backup, as on a disk, for nothing', () => {
+    using recovery = new Recovery(Buffer.concat([backup, Buffer.alloc(70_000)]));
+    expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
     expect(recovery.recovered()).toEqual(FILES);
   });
+
+  it.each([
+    ['a line feed', Buffer.from('\n'), '1 byte'],
+    ['another backup', backup, `${backup.length} bytes`],
+  ])(
+    'says that a backup with %s behind it is whole, and how to cut that off',
+    (_, behind, count) => {
+      using recovery = new Recovery(Buffer.concat([backup, behind]));
+      expect(recovery.recover()).toMatchObject({
+        status: 3,
+        stderr:
+          `recover.sh: the backup is whole and followed by ${count} that do not belong to it: ` +
+          `its first ${backup.length} bytes are the backup, \`head -c ${backup.length}\` copies them\n`,
+      });
+      expect(recovery.recovered()).toEqual([]);
+    },
+  );
 
   it.each([
     ['qubes4-gzip.backup', 'Format 4'],
