@@ -1,20 +1,18 @@
 import { Readable } from 'node:stream';
 import type { Writable } from 'node:stream';
-import { holdOutput } from '../shared/hold-output.ts';
-import { withTimeout } from '../shared/timeout.ts';
-import { systemCodeOf } from '../shared/errors.ts';
 import { decodeFrame, encodeFrame } from './codec.ts';
 import type { Conversation, Side } from './conversation.ts';
 import { frames } from './framing.ts';
 import { LONGEST_FRAME } from './limits.ts';
-import type { Failure, Message, MessageKind } from './messages.ts';
+import type { Failure, Message, MessageKind, MessageOf } from './messages.ts';
 import {
   ChannelClosedError,
   CutShortError,
   PeerFailure,
   ProtocolError,
-  SilenceError,
+  TimeoutError,
 } from './protocol-error.ts';
+import { withTimeout } from './timeout.ts';
 
 export interface ChannelOptions<C extends Conversation> {
   /** Which side this is. */
@@ -51,10 +49,7 @@ export class Channel<C extends Conversation> {
     );
     // What fails tells it to `send` or `receive`; the events are only repetitions.
     options.output.on('error', () => undefined);
-    if (options.input instanceof Readable) {
-      options.input.on('error', () => undefined);
-      holdOutput(options.input);
-    }
+    if (options.input instanceof Readable) options.input.on('error', () => undefined);
   }
 
   /**
@@ -62,7 +57,7 @@ export class Channel<C extends Conversation> {
    * Messages leave in the order of the calls.
    *
    * @param milliseconds how long the other side may take to accept it; undefined: for ever
-   * @throws ChannelClosedError, SilenceError, ProtocolError (our own bug), the signal's reason
+   * @throws ChannelClosedError, TimeoutError, ProtocolError (our own bug), the signal's reason
    */
   async send(message: Message, milliseconds?: number): Promise<void> {
     // The other side has failed meanwhile: what it said is for `receive` to tell.
@@ -75,10 +70,10 @@ export class Channel<C extends Conversation> {
    * Sends a Failure as the last message, if that is still possible: the other side may be gone, or
    * have failed first, and then need not be told. Goes on in spite of an abort.
    */
-  async sayGoodbye(failure: Failure, milliseconds: number): Promise<void> {
+  async sendFailure(failure: Failure, milliseconds: number): Promise<void> {
     if (this.conversation.isOver) return;
     this.conversation.note(this.#us, failure);
-    const late = () => new SilenceError(`${this.#options.peer} takes no data.`);
+    const late = () => new TimeoutError(`${this.#options.peer} takes no data.`);
     await Promise.allSettled([withTimeout(this.#write(encodeFrame(failure)), milliseconds, late)]);
   }
 
@@ -86,7 +81,7 @@ export class Channel<C extends Conversation> {
    * The next message of the other side.
    *
    * @param milliseconds how long it may take to arrive as a whole; undefined: for ever
-   * @throws PeerFailure for a Failure, ProtocolError, ChannelClosedError, SilenceError, the
+   * @throws PeerFailure for a Failure, ProtocolError, ChannelClosedError, TimeoutError, the
    *   signal's reason
    */
   async receive(milliseconds?: number): Promise<Message> {
@@ -102,10 +97,7 @@ export class Channel<C extends Conversation> {
   }
 
   /** The next message, which must be of this kind; otherwise as `receive`. */
-  async expect<K extends MessageKind>(
-    kind: K,
-    milliseconds?: number,
-  ): Promise<Extract<Message, { kind: K }>> {
+  async expect<K extends MessageKind>(kind: K, milliseconds?: number): Promise<MessageOf<K>> {
     const message = await this.receive(milliseconds);
     if (!isOfKind(message, kind)) {
       throw new ProtocolError(
@@ -142,7 +134,7 @@ export class Channel<C extends Conversation> {
   #withTimeout<T>(promise: Promise<T>, milliseconds: number | undefined, what: string): Promise<T> {
     const { peer, signal } = this.#options;
     const late = () =>
-      new SilenceError(`${peer} ${what} for ${Math.round((milliseconds ?? 0) / 1000)} seconds.`);
+      new TimeoutError(`${peer} ${what} for ${Math.round((milliseconds ?? 0) / 1000)} seconds.`);
     return withTimeout(promise, milliseconds, late, signal);
   }
 
@@ -158,19 +150,16 @@ export class Channel<C extends Conversation> {
   }
 
   #closed(cause?: unknown): ChannelClosedError {
-    const code = systemCodeOf(cause);
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'EPIPE';
     const when = cause instanceof CutShortError ? ' in the middle of a message' : '';
-    const why = code === undefined || code === 'EPIPE' ? '' : ` (${code})`;
+    const why = code === 'EPIPE' ? '' : ` (${code})`;
     return new ChannelClosedError(`${this.#options.peer} closed the channel${when}${why}.`, {
       cause,
     });
   }
 }
 
-function isOfKind<K extends MessageKind>(
-  message: Message,
-  kind: K,
-): message is Extract<Message, { kind: K }> {
+function isOfKind<K extends MessageKind>(message: Message, kind: K): message is MessageOf<K> {
   return message.kind === kind;
 }
 

@@ -5,7 +5,7 @@ import {
   PROGRESS_PER_SECOND,
   PROTOCOL_VERSION,
 } from './limits.ts';
-import type { Message, MessageKind, Ready } from './messages.ts';
+import type { Message, MessageKind, MessageOf } from './messages.ts';
 import { ProtocolError } from './protocol-error.ts';
 
 export type Service = 'Store' | 'Fetch' | 'Browse';
@@ -137,7 +137,7 @@ export class FetchConversation extends Conversation {
     if (message.kind === 'end') this.#checkEnd(message.bytes);
   }
 
-  #checkReady({ version, seekable, size }: Ready): void {
+  #checkReady({ version, seekable, size }: MessageOf<'ready'>): void {
     checkVersion(version);
     if (seekable && size === undefined) throw new ProtocolError('a seekable source has no size');
     this.#seekable = seekable;

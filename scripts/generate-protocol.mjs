@@ -25,8 +25,8 @@ export function generateProtocol() {
       ...['--target', 'static-module', '--wrap', 'esm', '--dts'],
       // 64-bit fields are numbers: see protocol/protobuf.ts.
       ...['--dependency', 'protobufjs/minimal.js', '--force-number'],
-      // Only what encodes and decodes.
-      ...['--no-verify', '--no-convert', '--no-delimited', '--no-typeurl', '--no-service'],
+      // Only what encodes, decodes, and converts to plain objects.
+      ...['--no-verify', '--no-delimited', '--no-typeurl', '--no-service'],
       ...['--out', generated, proto],
     ],
     { stdio: 'inherit' },

@@ -1,21 +1,15 @@
 import { opendir, stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { MOST_ENTRIES } from '../protocol/limits.ts';
+import type { Entry } from '../protocol/messages.ts';
 import { systemCodeOf } from '../shared/errors.ts';
 import { problemOf } from './storage-problem.ts';
-
-export interface DirectoryEntry {
-  readonly name: string;
-  readonly kind: 'file' | 'directory' | 'other';
-  /** Of a file, in bytes. */
-  readonly size: number;
-}
 
 export interface DirectoryListing {
   readonly path: string;
   readonly freeBytes: number;
   /** In no particular order. */
-  readonly entries: readonly DirectoryEntry[];
+  readonly entries: readonly Entry[];
   /** There are more entries than are listed. */
   readonly truncated: boolean;
 }
@@ -24,7 +18,7 @@ export interface DirectoryListing {
 export async function listDirectory(directory: string): Promise<DirectoryListing> {
   try {
     const { names, truncated } = await namesIn(directory);
-    const entries: DirectoryEntry[] = [];
+    const entries: Entry[] = [];
     for (const name of names) entries.push(await entryOf(directory, name));
     return { path: directory, freeBytes: await freeBytes(directory), entries, truncated };
   } catch (error) {
@@ -52,14 +46,14 @@ async function namesIn(directory: string): Promise<{ names: string[]; truncated:
 }
 
 /** A symbolic link counts as what it leads to. */
-async function entryOf(directory: string, name: string): Promise<DirectoryEntry> {
+async function entryOf(directory: string, name: string): Promise<Entry> {
   try {
     const stats = await stat(path.join(directory, name));
-    if (stats.isFile()) return { name, kind: 'file', size: stats.size };
-    return { name, kind: stats.isDirectory() ? 'directory' : 'other', size: 0 };
+    if (stats.isFile()) return { name, kind: 'FILE', size: stats.size };
+    return { name, kind: stats.isDirectory() ? 'DIRECTORY' : 'OTHER', size: 0 };
   } catch (error) {
     // Removed meanwhile, a link that leads nowhere, something that we may not look at.
     if (systemCodeOf(error) === undefined) throw error;
-    return { name, kind: 'other', size: 0 };
+    return { name, kind: 'OTHER', size: 0 };
   }
 }

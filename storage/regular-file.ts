@@ -34,7 +34,7 @@ export class RegularFile implements ByteSource {
     } catch (error) {
       throw problemOf(error);
     }
-    throw new StorageProblem('not-a-file', `${path} is not a regular file`);
+    throw new StorageProblem('NOT_A_FILE', `${path} is not a regular file`);
   }
 
   async next(most: number): Promise<Buffer | undefined> {
@@ -42,7 +42,7 @@ export class RegularFile implements ByteSource {
     if (wanted === 0) return undefined;
     const buffer = this.#room?.subarray(0, wanted) ?? Buffer.allocUnsafeSlow(wanted);
     const bytesRead = await this.#read(buffer);
-    if (bytesRead === 0) throw new StorageProblem('io', `${this.path} became shorter meanwhile`);
+    if (bytesRead === 0) throw new StorageProblem('IO', `${this.path} became shorter meanwhile`);
     this.#position += bytesRead;
     return buffer.subarray(0, bytesRead);
   }

@@ -3,13 +3,13 @@ import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LONGEST_LAST_WORDS } from '../protocol/limits.ts';
-import type { ByteSource, ByteTarget } from './byte-streams.ts';
+import { CleanupProcess } from '../shared/cleanup-process.ts';
 import { reasonOf, systemCodeOf } from '../shared/errors.ts';
 import { holdOutput } from '../shared/hold-output.ts';
-import { CleanupProcess } from '../shared/cleanup-process.ts';
+import { StderrTail } from '../shared/stderr-tail.ts';
+import type { ByteSource, ByteTarget } from './byte-streams.ts';
 import { StorageProblem } from './storage-problem.ts';
 import type { CommandEnd } from './storage-problem.ts';
-import { StderrTail } from '../shared/stderr-tail.ts';
 
 /** A command that is told to end has so long, in milliseconds, before it is killed. */
 const GRACE = 2_000;
@@ -49,7 +49,7 @@ class ShellCommand {
     const end = await this.#ended;
     this.#cleanup?.cancel();
     this.#cleanup = undefined;
-    if (end.exitStatus !== 0) throw new StorageProblem('command-failed', describe(end), end);
+    if (end.exitStatus !== 0) throw new StorageProblem('COMMAND_FAILED', describe(end), end);
   }
 
   /**
@@ -103,7 +103,7 @@ export class CommandTarget implements ByteTarget {
   async #tellEarlyEnd(): Promise<never> {
     await this.#command.requireGoodEnd();
     const end = { exitStatus: 0, signal: '', lastWords: '' };
-    throw new StorageProblem('command-failed', 'it ended before it took all of the data', end);
+    throw new StorageProblem('COMMAND_FAILED', 'it ended before it took all of the data', end);
   }
 
   async finish(): Promise<void> {

@@ -1,63 +1,42 @@
+import type { Failure, FailureCode } from '../protocol/messages.ts';
 import { StorageError, reasonOf, systemCodeOf } from '../shared/errors.ts';
 
-/** What can be wrong with a place where archives are kept. */
-export type ProblemKind =
-  | 'bad-request'
-  | 'not-found'
-  | 'not-a-directory'
-  | 'not-a-file'
-  | 'permission'
-  | 'read-only'
-  | 'exists'
-  | 'no-space'
-  | 'too-large'
-  | 'command-failed'
-  | 'io'
-  | 'corrupted';
-
 /** How a command ended that should not have ended so. */
-export interface CommandEnd {
-  readonly exitStatus: number | undefined;
-  readonly signal: string;
-  /** The end of its standard error. */
-  readonly lastWords: string;
-}
+export type CommandEnd = Pick<Failure, 'exitStatus' | 'signal' | 'lastWords'>;
 
-/**
- * A directory, file or command does not do what it is asked to. The same on both sides: the VM
- * agent makes a Failure of it, dom0 a sentence for the user.
- */
+const NO_COMMAND: CommandEnd = { signal: '', lastWords: '' };
+
+/** A directory, file or command does not do what it is asked to. */
 export class StorageProblem extends StorageError {
-  readonly kind: ProblemKind;
-  readonly commandEnd: CommandEnd | undefined;
+  /** The same on both sides: the VM agent sends it, dom0 makes a sentence for the user of it. */
+  readonly failure: Failure;
 
-  constructor(kind: ProblemKind, message: string, commandEnd?: CommandEnd, cause?: unknown) {
+  constructor(code: FailureCode, message: string, commandEnd = NO_COMMAND, cause?: unknown) {
     super(message, { cause });
-    this.kind = kind;
-    this.commandEnd = commandEnd;
+    this.failure = { kind: 'failure', code, message, ...commandEnd };
   }
 }
 
-const KINDS = new Map<string, ProblemKind>([
-  ['ENOENT', 'not-found'],
-  ['ENOTDIR', 'not-a-directory'],
-  ['EISDIR', 'not-a-file'],
+const CODES = new Map<string, FailureCode>([
+  ['ENOENT', 'NOT_FOUND'],
+  ['ENOTDIR', 'NOT_A_DIRECTORY'],
+  ['EISDIR', 'NOT_A_FILE'],
   // A socket, or a device without a driver.
-  ['ENXIO', 'not-a-file'],
-  ['EACCES', 'permission'],
-  ['EPERM', 'permission'],
-  ['EROFS', 'read-only'],
-  ['EEXIST', 'exists'],
-  ['ENOSPC', 'no-space'],
-  ['EDQUOT', 'no-space'],
-  ['EFBIG', 'too-large'],
-  ['ENAMETOOLONG', 'bad-request'],
-  ['ELOOP', 'bad-request'],
+  ['ENXIO', 'NOT_A_FILE'],
+  ['EACCES', 'PERMISSION'],
+  ['EPERM', 'PERMISSION'],
+  ['EROFS', 'READ_ONLY'],
+  ['EEXIST', 'EXISTS'],
+  ['ENOSPC', 'NO_SPACE'],
+  ['EDQUOT', 'NO_SPACE'],
+  ['EFBIG', 'TOO_LARGE'],
+  ['ENAMETOOLONG', 'BAD_REQUEST'],
+  ['ELOOP', 'BAD_REQUEST'],
 ]);
 
 /** The problem behind an error of the operating system. */
 export function problemOf(error: unknown): StorageProblem {
   if (error instanceof StorageProblem) return error;
-  const kind = KINDS.get(systemCodeOf(error) ?? '') ?? 'io';
-  return new StorageProblem(kind, reasonOf(error), undefined, error);
+  const code = CODES.get(systemCodeOf(error) ?? '') ?? 'IO';
+  return new StorageProblem(code, reasonOf(error), undefined, error);
 }

@@ -3,12 +3,12 @@ import { link, lstat, open, rename, rm, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { CleanupProcess } from '../shared/cleanup-process.ts';
+import { systemCodeOf } from '../shared/errors.ts';
+import { formatSize } from '../shared/sizes.ts';
 import { BackgroundSync } from './background-sync.ts';
 import type { ByteTarget } from './byte-streams.ts';
-import { systemCodeOf } from '../shared/errors.ts';
-import { CleanupProcess } from '../shared/cleanup-process.ts';
 import { freeBytes } from './list-directory.ts';
-import { formatSize } from '../shared/sizes.ts';
 import { StorageProblem, problemOf } from './storage-problem.ts';
 
 /** Added to the name while the file is not whole. */
@@ -89,7 +89,7 @@ export class WholeFile implements ByteTarget {
     try {
       await this.#sync.finish();
       await this.#handle.close();
-      if (this.#isAbandoned) throw new StorageProblem('io', `${this.path} was given up`);
+      if (this.#isAbandoned) throw new StorageProblem('IO', `${this.path} was given up`);
       await moveWithoutOverwriting(this.#partial, this.path);
       this.#isPublished = true;
       this.#cleanup.cancel();
@@ -111,18 +111,18 @@ export class WholeFile implements ByteTarget {
 
 function requirePlainName(name: string): void {
   if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) {
-    throw new StorageProblem('bad-request', 'the name of the file is not a plain name');
+    throw new StorageProblem('BAD_REQUEST', 'the name of the file is not a plain name');
   }
 }
 
 async function requireSpace(directory: string, expectedBytes: number | undefined): Promise<void> {
   if (!(await stat(directory)).isDirectory()) {
-    throw new StorageProblem('not-a-directory', `${directory} is not a directory`);
+    throw new StorageProblem('NOT_A_DIRECTORY', `${directory} is not a directory`);
   }
   const free = await freeBytes(directory);
   if (expectedBytes !== undefined && expectedBytes > free) {
     const sizes = `${formatSize(expectedBytes)} needed, ${formatSize(free)} free`;
-    throw new StorageProblem('no-space', `not enough space: ${sizes}`);
+    throw new StorageProblem('NO_SPACE', `not enough space: ${sizes}`);
   }
 }
 
@@ -133,7 +133,7 @@ async function requireAbsent(file: string): Promise<void> {
     if (systemCodeOf(error) === 'ENOENT') return;
     throw error;
   }
-  throw new StorageProblem('exists', `${file} exists already`);
+  throw new StorageProblem('EXISTS', `${file} exists already`);
 }
 
 /**
@@ -175,6 +175,6 @@ async function syncFileSystem(file: string): Promise<void> {
   try {
     await promisify(execFile)('sync', ['--file-system', file]);
   } catch (error) {
-    throw new StorageProblem('io', `${file} is there, but sync failed`, undefined, error);
+    throw new StorageProblem('IO', `${file} is there, but sync failed`, undefined, error);
   }
 }

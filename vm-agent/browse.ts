@@ -1,9 +1,9 @@
 import type { Channel } from '../protocol/channel.ts';
 import type { BrowseConversation } from '../protocol/conversation.ts';
 import { ENTRIES_PER_MESSAGE, PROTOCOL_VERSION } from '../protocol/limits.ts';
-import type { Entries, Ready } from '../protocol/messages.ts';
+import type { Message } from '../protocol/messages.ts';
 import { ChannelClosedError } from '../protocol/protocol-error.ts';
-import { untilAborted } from '../shared/timeout.ts';
+import { untilAborted } from '../protocol/timeout.ts';
 import { listDirectory } from '../storage/list-directory.ts';
 import { requireVersion } from './failure.ts';
 import { resolveLocation } from './location.ts';
@@ -23,10 +23,10 @@ export async function browse(channel: Channel<BrowseConversation>) {
   }
 }
 
-async function* answers(directory: string): AsyncGenerator<Ready | Entries, void> {
+async function* answers(directory: string): AsyncGenerator<Message, void> {
   const { path, freeBytes, entries, truncated } = await listDirectory(resolveLocation(directory));
   const version = PROTOCOL_VERSION;
-  yield { kind: 'ready', version, path, freeBytes, size: undefined, seekable: false };
+  yield { kind: 'ready', version, path, freeBytes, seekable: false };
   for (let at = 0; at < entries.length; at += ENTRIES_PER_MESSAGE) {
     const some = entries.slice(at, at + ENTRIES_PER_MESSAGE);
     yield { kind: 'entries', entries: some, last: false, truncated: false };

@@ -1,6 +1,6 @@
+import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import type { Failure, FailureCode } from '../protocol/messages.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
-import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { InterruptedError, StorageError, messageOf } from '../shared/errors.ts';
 import { StorageProblem } from '../storage/storage-problem.ts';
 
@@ -17,21 +17,14 @@ export function requireVersion(version: number): void {
 
 /** What dom0 is told of an error. */
 export function failureOf(error: unknown): Failure {
-  const commandEnd = error instanceof StorageProblem ? error.commandEnd : undefined;
-  return {
-    kind: 'failure',
-    code: codeOf(error),
-    message: messageOf(error).slice(0, LONGEST_MESSAGE),
-    exitStatus: commandEnd?.exitStatus,
-    signal: commandEnd?.signal ?? '',
-    lastWords: commandEnd?.lastWords ?? '',
-  };
+  const problem =
+    error instanceof StorageProblem ? error : new StorageProblem(codeOf(error), messageOf(error));
+  return { ...problem.failure, message: problem.message.slice(0, LONGEST_MESSAGE) };
 }
 
 function codeOf(error: unknown): FailureCode {
-  if (error instanceof StorageProblem) return error.kind;
-  if (error instanceof VersionError) return 'version';
-  if (error instanceof ProtocolError) return 'protocol';
-  if (error instanceof InterruptedError) return 'cancelled';
-  return 'unspecified';
+  if (error instanceof VersionError) return 'VERSION';
+  if (error instanceof ProtocolError) return 'PROTOCOL';
+  if (error instanceof InterruptedError) return 'CANCELLED';
+  return 'UNSPECIFIED';
 }

@@ -1,10 +1,10 @@
 import type { Channel } from '../protocol/channel.ts';
 import type { FetchConversation } from '../protocol/conversation.ts';
 import { LONGEST_DATA, PROTOCOL_VERSION } from '../protocol/limits.ts';
-import type { FetchRequest } from '../protocol/messages.ts';
+import type { MessageOf } from '../protocol/messages.ts';
 import { ChannelClosedError, ProtocolError } from '../protocol/protocol-error.ts';
+import { untilAborted } from '../protocol/timeout.ts';
 import type { ByteSource } from '../storage/byte-streams.ts';
-import { untilAborted } from '../shared/timeout.ts';
 import { RegularFile } from '../storage/regular-file.ts';
 import { CommandSource } from '../storage/shell-command.ts';
 import { requireVersion } from './failure.ts';
@@ -19,30 +19,30 @@ export async function fetch(channel: Channel<FetchConversation>, signal: AbortSi
     kind: 'ready',
     version: PROTOCOL_VERSION,
     path: source.path ?? '',
-    freeBytes: undefined,
     size: source.size,
     seekable: source.size !== undefined,
   });
-  const wishes = new Wishes(channel, source);
-  await give(channel, source, wishes, AbortSignal.any([signal, wishes.over]));
+  const requests = new Requests(channel, source);
+  await give(channel, source, requests, AbortSignal.any([signal, requests.over]));
 }
 
-async function openSource({ source }: FetchRequest): Promise<ByteSource> {
-  if ('command' in source) return new CommandSource(requireCommand(source.command));
+async function openSource(request: MessageOf<'fetchRequest'>): Promise<ByteSource> {
+  const { file = '', command } = request;
+  if (command !== undefined) return new CommandSource(requireCommand(command));
   // What has been read is sent before anything else is read.
-  return RegularFile.open(resolveLocation(source.file), Buffer.allocUnsafeSlow(LONGEST_DATA));
+  return RegularFile.open(resolveLocation(file), Buffer.allocUnsafeSlow(LONGEST_DATA));
 }
 
 async function give(
   channel: Channel<FetchConversation>,
   source: ByteSource,
-  wishes: Wishes,
+  requests: Requests,
   signal: AbortSignal,
 ): Promise<void> {
   const { conversation } = channel;
   try {
     for (;;) {
-      if (conversation.credit === 0) await untilAborted(wishes.next(), signal);
+      if (conversation.credit === 0) await untilAborted(requests.next(), signal);
       const most = Math.min(conversation.credit, LONGEST_DATA);
       if (most === 0) continue;
       const bytes = await untilAborted(source.next(most), signal);
@@ -61,8 +61,8 @@ async function give(
   }
 }
 
-/** Hears what dom0 wishes, while data is on its way. */
-class Wishes {
+/** Receives what dom0 asks for, Read and Seek, while data is on its way. */
+class Requests {
   readonly #over = new AbortController();
   #wake: (() => void) | undefined;
 

@@ -5,6 +5,7 @@ import {
   StoreConversation,
 } from '../protocol/conversation.ts';
 import type { Conversation } from '../protocol/conversation.ts';
+import { ChannelError } from '../protocol/protocol-error.ts';
 import { ExitStatus, InterruptedError, StorageError, messageOf } from '../shared/errors.ts';
 import { browse } from './browse.ts';
 import { failureOf } from './failure.ts';
@@ -69,8 +70,9 @@ async function orFailure(
     return ExitStatus.done;
   } catch (error) {
     process.stderr.write(`coffer-vm-agent: ${messageOf(error)}\n`);
-    await channel.sayGoodbye(failureOf(error), LAST_MESSAGE_LIMIT);
-    return error instanceof StorageError ? error.exitStatus : ExitStatus.failed;
+    await channel.sendFailure(failureOf(error), LAST_MESSAGE_LIMIT);
+    const isExpected = error instanceof StorageError || error instanceof ChannelError;
+    return isExpected ? ExitStatus.storage : ExitStatus.failed;
   }
 }
 

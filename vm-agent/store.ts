@@ -2,16 +2,18 @@ import { createHash } from 'node:crypto';
 import type { Channel } from '../protocol/channel.ts';
 import type { StoreConversation } from '../protocol/conversation.ts';
 import { PROGRESS_INTERVAL, PROTOCOL_VERSION } from '../protocol/limits.ts';
-import type { End, StoreRequest } from '../protocol/messages.ts';
+import type { MessageOf } from '../protocol/messages.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
+import { untilAborted } from '../protocol/timeout.ts';
 import type { ByteTarget } from '../storage/byte-streams.ts';
-import { untilAborted } from '../shared/timeout.ts';
 import { freeBytes } from '../storage/list-directory.ts';
 import { CommandTarget } from '../storage/shell-command.ts';
 import { StorageProblem } from '../storage/storage-problem.ts';
 import { WholeFile } from '../storage/whole-file.ts';
 import { requireVersion } from './failure.ts';
 import { requireCommand, resolveLocation } from './location.ts';
+
+type StoreRequest = MessageOf<'storeRequest'>;
 
 interface Received {
   readonly bytes: number;
@@ -28,23 +30,23 @@ export async function store(channel: Channel<StoreConversation>, signal: AbortSi
     version: PROTOCOL_VERSION,
     path: target.path ?? '',
     freeBytes: await freeBytesFor(request),
-    size: undefined,
     seekable: false,
   });
-  await using signs = new SignsOfLife(channel, target, signal);
-  const received = await receive(channel, target, signs.signal);
-  await untilAborted(target.finish(), signs.signal);
-  await signs.stop();
+  await using heartbeat = new Heartbeat(channel, target, signal);
+  const received = await receive(channel, target, heartbeat.signal);
+  await untilAborted(target.finish(), heartbeat.signal);
+  await heartbeat.stop();
   await channel.send({ kind: 'stored', path: target.path ?? '', ...received });
 }
 
-async function openTarget({ target, expectedBytes }: StoreRequest): Promise<ByteTarget> {
-  if ('command' in target) return new CommandTarget(requireCommand(target.command));
-  return WholeFile.create(resolveLocation(target.directory), target.fileName, expectedBytes);
+async function openTarget(request: StoreRequest): Promise<ByteTarget> {
+  const { directory = '', command, fileName, expectedBytes } = request;
+  if (command !== undefined) return new CommandTarget(requireCommand(command));
+  return WholeFile.create(resolveLocation(directory), fileName, expectedBytes);
 }
 
-async function freeBytesFor({ target }: StoreRequest): Promise<number | undefined> {
-  return 'command' in target ? undefined : freeBytes(resolveLocation(target.directory));
+async function freeBytesFor({ directory }: StoreRequest): Promise<number | undefined> {
+  return directory === undefined ? undefined : freeBytes(resolveLocation(directory));
 }
 
 /** Everything up to End, which must agree with what came. */
@@ -73,16 +75,16 @@ async function receive(
   }
 }
 
-function requireAgreement(end: End, received: Received): void {
+function requireAgreement(end: MessageOf<'end'>, received: Received): void {
   if (end.bytes === received.bytes && end.sha256.equals(received.sha256)) return;
-  throw new StorageProblem('corrupted', 'what arrived is not what dom0 sent');
+  throw new StorageProblem('CORRUPTED', 'what arrived is not what dom0 sent');
 }
 
 /**
  * Sends Progress at regular intervals. When that fails, dom0 is gone, and `signal` fires: that
  * is how it is noticed even while the target takes nothing and so nothing is received.
  */
-class SignsOfLife implements AsyncDisposable {
+class Heartbeat implements AsyncDisposable {
   readonly signal: AbortSignal;
   readonly #isGone = new AbortController();
   readonly #timer: NodeJS.Timeout;

@@ -1,8 +1,9 @@
 import { Channel } from '../../protocol/channel.ts';
 import type { Conversation, Service } from '../../protocol/conversation.ts';
 import { ChannelClosedError } from '../../protocol/protocol-error.ts';
+import { withTimeout } from '../../protocol/timeout.ts';
 import { StorageError } from '../../shared/errors.ts';
-import { withTimeout } from '../../shared/timeout.ts';
+import { holdOutput } from '../../shared/hold-output.ts';
 import { KiB } from '../../shared/sizes.ts';
 import { StderrTail } from '../../shared/stderr-tail.ts';
 import type { AgentConnector, AgentExit, AgentProcess } from './agent-connector.ts';
@@ -42,6 +43,7 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
     this.#process = process;
     this.#kill = kill;
     this.#broken = new AbortController();
+    holdOutput(process.stdout);
     this.#stderr = new StderrTail(process.stderr, LONGEST_STDERR);
     this.channel = new Channel({
       side: 'dom0',

@@ -1,17 +1,17 @@
 import { createHash } from 'node:crypto';
 import { StoreConversation } from '../../protocol/conversation.ts';
 import { LONGEST_DATA, PROTOCOL_VERSION } from '../../protocol/limits.ts';
-import type { Ready, Stored, StoreTarget } from '../../protocol/messages.ts';
+import type { MessageOf } from '../../protocol/messages.ts';
 import { ChannelClosedError } from '../../protocol/protocol-error.ts';
+import { withTimeout } from '../../protocol/timeout.ts';
 import { StorageError } from '../../shared/errors.ts';
-import { withTimeout } from '../../shared/timeout.ts';
 import { printable } from '../../shared/printable.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
 import { explain } from './explain.ts';
 import { locationIn, placeOf } from './place.ts';
 import type { Place } from './place.ts';
-import type { Sink, StoredArchive } from './storage.ts';
+import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
 
 /** An archive on its way into a storage VM. */
 export class AgentSink implements Sink {
@@ -20,7 +20,7 @@ export class AgentSink implements Sink {
   readonly #vm: StorageVm;
   readonly #place: Place;
   readonly #connection: AgentConnection<StoreConversation>;
-  readonly #stored: Promise<Stored>;
+  readonly #stored: Promise<MessageOf<'stored'>>;
   readonly #hash = createHash('sha256');
   readonly #path: string | undefined;
   #sent = 0;
@@ -29,7 +29,7 @@ export class AgentSink implements Sink {
     vm: StorageVm,
     place: Place,
     connection: AgentConnection<StoreConversation>,
-    untrustedReady: Ready,
+    untrustedReady: MessageOf<'ready'>,
   ) {
     this.#vm = vm;
     this.#place = place;
@@ -53,11 +53,8 @@ export class AgentSink implements Sink {
     const connection = await AgentConnection.open(vm, 'Store', new StoreConversation(), signal);
     try {
       const { channel } = connection;
-      const version = PROTOCOL_VERSION;
-      await channel.send(
-        { kind: 'storeRequest', version, target, expectedBytes },
-        vm.limits.answer,
-      );
+      const asked = { version: PROTOCOL_VERSION, fileName: '', ...target, expectedBytes };
+      await channel.send({ kind: 'storeRequest', ...asked }, vm.limits.answer);
       return new AgentSink(vm, place, connection, await channel.expect('ready', vm.limits.answer));
     } catch (error) {
       const reason = await connection.reasonFor(error);
@@ -109,7 +106,7 @@ export class AgentSink implements Sink {
   }
 
   /** What the VM agent says meanwhile: Progress, which the conversation notes, and Stored. */
-  async #listen(): Promise<Stored> {
+  async #listen(): Promise<MessageOf<'stored'>> {
     for (;;) {
       const message = await this.#connection.channel.receive(this.#vm.limits.silence);
       if (message.kind === 'stored') return message;
@@ -136,7 +133,12 @@ export class AgentSink implements Sink {
   }
 }
 
-function requireAgreement(untrusted: Stored, bytes: number, sha256: Buffer, vm: StorageVm): void {
+function requireAgreement(
+  untrusted: MessageOf<'stored'>,
+  bytes: number,
+  sha256: Buffer,
+  vm: StorageVm,
+): void {
   if (untrusted.bytes === bytes && untrusted.sha256.equals(sha256)) return;
   throw new StorageError(
     `${vm.name} stored something else than what was sent: do not rely on this backup, try again.`,

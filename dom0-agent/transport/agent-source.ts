@@ -1,6 +1,6 @@
 import { FetchConversation } from '../../protocol/conversation.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
-import type { FetchSource, Ready } from '../../protocol/messages.ts';
+import type { MessageOf } from '../../protocol/messages.ts';
 import { ChannelClosedError } from '../../protocol/protocol-error.ts';
 import { FailedError } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
@@ -10,7 +10,7 @@ import type { StorageVm } from './agent-connection.ts';
 import { explain } from './explain.ts';
 import { locationIn, placeOf } from './place.ts';
 import type { Place } from './place.ts';
-import type { Source } from './storage.ts';
+import type { FetchSource, Source } from './storage.ts';
 
 /**
  * So much may be on its way to us, in bytes. What we have not received yet waits in the VM. The
@@ -43,7 +43,7 @@ export class AgentSource implements Source {
     vm: StorageVm,
     place: Place,
     connection: AgentConnection<FetchConversation>,
-    untrustedReady: Ready,
+    untrustedReady: MessageOf<'ready'>,
   ) {
     this.#vm = vm;
     this.#place = place;
@@ -61,7 +61,7 @@ export class AgentSource implements Source {
     try {
       const { channel } = connection;
       const version = PROTOCOL_VERSION;
-      await channel.send({ kind: 'fetchRequest', version, source }, vm.limits.answer);
+      await channel.send({ kind: 'fetchRequest', version, ...source }, vm.limits.answer);
       return new AgentSource(
         vm,
         place,

@@ -1,6 +1,5 @@
 import { BrowseConversation } from '../../protocol/conversation.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
-import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
 import { printable } from '../../shared/printable.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
@@ -10,7 +9,15 @@ import { AgentSource } from './agent-source.ts';
 import { byName } from './by-name.ts';
 import { explain } from './explain.ts';
 import { placeOf } from './place.ts';
-import type { ListedEntry, Listing, Sink, Source, Storage } from './storage.ts';
+import type {
+  FetchSource,
+  ListedEntry,
+  Listing,
+  Sink,
+  Source,
+  Storage,
+  StoreTarget,
+} from './storage.ts';
 import { TIME_LIMITS } from './time-limits.ts';
 import type { TimeLimits } from './time-limits.ts';
 

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { StoreTarget } from '../../protocol/messages.ts';
+import { untilAborted } from '../../protocol/timeout.ts';
 import type { ByteTarget } from '../../storage/byte-streams.ts';
-import { untilAborted } from '../../shared/timeout.ts';
 import { freeBytes } from '../../storage/list-directory.ts';
 import { CommandTarget } from '../../storage/shell-command.ts';
 import { WholeFile } from '../../storage/whole-file.ts';
@@ -9,7 +8,7 @@ import { explain } from './explain.ts';
 import { resolvePath } from './local-path.ts';
 import { locationIn, placeOf } from './place.ts';
 import type { Place } from './place.ts';
-import type { Sink, StoredArchive } from './storage.ts';
+import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
 
 /** An archive on its way into a directory of dom0, or into a command that runs in dom0. */
 export class Dom0Sink implements Sink {

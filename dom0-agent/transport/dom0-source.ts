@@ -1,15 +1,14 @@
 import { LONGEST_DATA } from '../../protocol/limits.ts';
-import type { FetchSource } from '../../protocol/messages.ts';
-import type { ByteSource } from '../../storage/byte-streams.ts';
+import { untilAborted } from '../../protocol/timeout.ts';
 import { FailedError } from '../../shared/errors.ts';
-import { untilAborted } from '../../shared/timeout.ts';
+import type { ByteSource } from '../../storage/byte-streams.ts';
 import { RegularFile } from '../../storage/regular-file.ts';
 import { CommandSource } from '../../storage/shell-command.ts';
 import { explain } from './explain.ts';
 import { resolvePath } from './local-path.ts';
 import { locationIn, placeOf } from './place.ts';
 import type { Place } from './place.ts';
-import type { Source } from './storage.ts';
+import type { FetchSource, Source } from './storage.ts';
 
 /** An archive from a file of dom0, or from a command that runs in dom0. */
 export class Dom0Source implements Source {

@@ -1,13 +1,12 @@
-import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
-import { listDirectory } from '../../storage/list-directory.ts';
 import { printable } from '../../shared/printable.ts';
+import { listDirectory } from '../../storage/list-directory.ts';
 import { byName } from './by-name.ts';
 import { Dom0Sink } from './dom0-sink.ts';
 import { Dom0Source } from './dom0-source.ts';
 import { explain } from './explain.ts';
 import { resolvePath } from './local-path.ts';
 import { placeOf } from './place.ts';
-import type { Listing, Sink, Source, Storage } from './storage.ts';
+import type { FetchSource, Listing, Sink, Source, Storage, StoreTarget } from './storage.ts';
 
 /** dom0 itself as the place where archives are kept. */
 export class Dom0Storage implements Storage {

@@ -1,5 +1,5 @@
-import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
 import { printable } from '../../shared/printable.ts';
+import type { FetchSource, StoreTarget } from './storage.ts';
 
 /** What the user named, for messages. */
 export interface Place {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { Service } from '../../protocol/conversation.ts';
+import { CleanupProcess } from '../../shared/cleanup-process.ts';
 import {
   messageOf,
   NotAllowedError,
@@ -7,7 +8,6 @@ import {
   RefusedError,
   StorageError,
 } from '../../shared/errors.ts';
-import { CleanupProcess } from '../../shared/cleanup-process.ts';
 import type { AgentConnector, AgentExit } from './agent-connector.ts';
 
 /** QREXEC_CLIENT in qubes-core-admin-client. */

@@ -1,4 +1,11 @@
-import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
+import type { EntryKind } from '../../protocol/messages.ts';
+
+/** Where a stream is to be stored: in a new file of a directory, or by a shell command. */
+export type StoreTarget =
+  { readonly directory: string; readonly fileName: string } | { readonly command: string };
+
+/** Where a stream is to come from: a file, or a shell command. */
+export type FetchSource = { readonly file: string } | { readonly command: string };
 
 /** What a stored archive is known by. */
 export interface StoredArchive {
@@ -50,7 +57,7 @@ export interface Source extends AsyncDisposable {
 export interface ListedEntry {
   /** As it is: fit to be asked for, not to be shown without `printable`. */
   readonly untrustedName: string;
-  readonly kind: 'file' | 'directory' | 'other';
+  readonly kind: EntryKind;
   /** Of a file, in bytes. */
   readonly size: number;
 }

@@ -2,7 +2,7 @@
 export interface TimeLimits {
   /** To answer a request. */
   readonly answer: number;
-  /** To give any sign of life while it stores: it sends one every second. */
+  /** To say anything while it stores: it sends a heartbeat every second. */
   readonly silence: number;
   /** To take, or to give, the next LEAST_BYTES of the data. */
   readonly stall: number;

@@ -12,7 +12,6 @@ import type { Message } from '../../protocol/messages.ts';
 import { ProtocolError } from '../../protocol/protocol-error.ts';
 import type { Target } from './target.ts';
 
-const target = { directory: 'backups', fileName: 'one' };
 const version = PROTOCOL_VERSION;
 const bytes = Buffer.from('abc');
 
@@ -20,31 +19,24 @@ const bytes = Buffer.from('abc');
 const TALKS: readonly (readonly [() => Conversation, readonly Message[], readonly Message[]])[] = [
   [
     () => new StoreConversation(() => 0),
-    [{ kind: 'storeRequest', version, target, expectedBytes: undefined }],
+    [{ kind: 'storeRequest', version, directory: 'backups', fileName: 'one' }],
     [
-      {
-        kind: 'ready',
-        version,
-        path: '/home/user',
-        freeBytes: 5,
-        size: undefined,
-        seekable: false,
-      },
+      { kind: 'ready', version, path: '/home/user', freeBytes: 5, seekable: false },
       { kind: 'progress', bytes: 0 },
       { kind: 'stored', path: '/home/user/one', bytes: 0, sha256: Buffer.alloc(32) },
     ],
   ],
   [
     () => new FetchConversation(),
-    [{ kind: 'fetchRequest', version, source: { file: 'one' } }],
+    [{ kind: 'fetchRequest', version, file: 'one' }],
     [
-      { kind: 'ready', version, path: '/one', freeBytes: undefined, size: 6, seekable: true },
+      { kind: 'ready', version, path: '/one', size: 6, seekable: true },
       { kind: 'data', offset: 0, bytes },
       { kind: 'data', offset: 3, bytes },
       { kind: 'end', bytes: 6, sha256: Buffer.alloc(0) },
       {
         kind: 'failure',
-        code: 'io',
+        code: 'IO',
         message: 'm',
         exitStatus: 1,
         signal: 'SIGTERM',
@@ -59,13 +51,13 @@ const TALKS: readonly (readonly [() => Conversation, readonly Message[], readonl
       { kind: 'ready', version, path: '/', freeBytes: 1, size: undefined, seekable: false },
       {
         kind: 'entries',
-        entries: [{ name: 'a', kind: 'file', size: 2 }],
+        entries: [{ name: 'a', kind: 'FILE', size: 2 }],
         last: false,
         truncated: false,
       },
       {
         kind: 'entries',
-        entries: [{ name: 'b', kind: 'other', size: 0 }],
+        entries: [{ name: 'b', kind: 'OTHER', size: 0 }],
         last: true,
         truncated: true,
       },

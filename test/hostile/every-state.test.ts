@@ -24,7 +24,7 @@ beforeAll(async () => {
 const say = (message: Parameters<typeof sound>[0]): Step => ({ say: sound(message) });
 const entries = (some: Entry[], last: boolean, truncated = false): Step =>
   say({ kind: 'entries', entries: some, last, truncated });
-const file = (name: string): Entry => ({ name, kind: 'file', size: 1 });
+const file = (name: string): Entry => ({ name, kind: 'FILE', size: 1 });
 
 /** Honest behaviour up to each state of each service. */
 const STATES: readonly (readonly [Service, string, readonly Step[]])[] = [
@@ -70,7 +70,7 @@ describe.each(STATES)('%s: a VM %s', (service, _, beginning) => {
   });
 
   it('may fail, with a megabyte of hostile text', async () => {
-    const say = sound(failure('io', ESCAPES.repeat(14_000)));
+    const say = sound(failure('IO', ESCAPES.repeat(14_000)));
     const outcome = await duel(agent, service, [...beginning, { say }]);
     expectFoundOut(outcome, 'failure', /failed: \?\[2J/);
   });

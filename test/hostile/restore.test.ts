@@ -73,7 +73,7 @@ describe('a storage VM that gives a backup', () => {
   });
 
   it('may refuse, or fail, with a megabyte of hostile text', async () => {
-    const text = sound(failure('not-found', ESCAPES.repeat(14_000)));
+    const text = sound(failure('NOT_FOUND', ESCAPES.repeat(14_000)));
     expectRefused(await fight('list', ...REQUESTED, { say: text }), /backups\/one/, 5);
     const bout = await fight('restore', ...open(size), serve(100_000), { say: text });
     expectRefused(bout, /backups\/one/);

@@ -26,7 +26,7 @@ const drip = (base64: string): Step => ({ drip: base64, pause: 100 });
 const someData = sound({ kind: 'data', offset: 0, bytes: Buffer.alloc(100) });
 const anEntry = sound({
   kind: 'entries',
-  entries: [{ name: 'a', kind: 'file', size: 1 }],
+  entries: [{ name: 'a', kind: 'FILE', size: 1 }],
   last: false,
   truncated: false,
 });
@@ -37,7 +37,7 @@ describe('dom0 does not wait for ever', () => {
     ['an answer to Fetch', 'Fetch', [SILENT], /usb is silent/],
     ['an answer to Browse', 'Browse', [SILENT], /usb is silent/],
     ['an answer that drips', 'Store', [store, drip(READY.say)], /usb is silent/],
-    ['a sign of life', 'Store', [store, READY, SILENT], /usb is silent/],
+    ['a heartbeat', 'Store', [store, READY, SILENT], /usb is silent/],
     [
       'data that is not taken',
       'Store',
@@ -46,7 +46,7 @@ describe('dom0 does not wait for ever', () => {
     ],
     ['the confirmation', 'Store', [store, READY, { take: 'all' }, SILENT], /usb is silent/],
     [
-      'the confirmation, while there are signs of life',
+      'the confirmation, while there are heartbeats',
       'Store',
       [
         store,

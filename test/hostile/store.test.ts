@@ -52,12 +52,12 @@ describe('a storage VM that takes a backup', () => {
 
   it('may fail, with a megabyte of hostile text', async () => {
     const text = ESCAPES.repeat(14_000);
-    expectRefused(await fight(...TAKING, { say: sound(failure('io', text)) }), /\?\[2J/);
+    expectRefused(await fight(...TAKING, { say: sound(failure('IO', text)) }), /\?\[2J/);
   });
 });
 
 describe('a storage VM that has a request', () => {
-  it.each(['not-found', 'exists', 'no-space', 'version'] as const)(
+  it.each(['NOT_FOUND', 'EXISTS', 'NO_SPACE', 'VERSION'] as const)(
     'may refuse it for the reason %s',
     async (code) => {
       const bout = await fight(...REQUESTED, { say: sound(failure(code, ESCAPES)) }, { end: 1 });

@@ -1,7 +1,7 @@
 import { encodeFrame } from '../../protocol/codec.ts';
 import { framePrefix } from '../../protocol/framing.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
-import type { Failure, Message, Ready } from '../../protocol/messages.ts';
+import type { Failure, FailureCode, Message, MessageOf } from '../../protocol/messages.ts';
 
 /** The bytes of sound messages, and of others that no honest agent can say, all in base64. */
 
@@ -37,26 +37,12 @@ export function varint(value: number | bigint): Buffer {
   return Buffer.from(bytes);
 }
 
-export function ready(size?: number, path = '/home/user/backups/one'): Ready {
-  return {
-    kind: 'ready',
-    version: PROTOCOL_VERSION,
-    path,
-    freeBytes: undefined,
-    size,
-    seekable: size !== undefined,
-  };
+export function ready(size?: number, path = '/home/user/backups/one'): MessageOf<'ready'> {
+  return { kind: 'ready', version: PROTOCOL_VERSION, path, size, seekable: size !== undefined };
 }
 
-export function failure(code: Failure['code'], text = ''): Failure {
-  return {
-    kind: 'failure',
-    code,
-    message: text,
-    exitStatus: undefined,
-    signal: '',
-    lastWords: text,
-  };
+export function failure(code: FailureCode, text = ''): Failure {
+  return { kind: 'failure', code, message: text, signal: '', lastWords: text };
 }
 
 /** Takes over a terminal that shows it: colours, title, clear, a change of direction, a hidden line. */

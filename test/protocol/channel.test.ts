@@ -4,29 +4,24 @@ import { Channel } from '../../protocol/channel.ts';
 import { encodeFrame } from '../../protocol/codec.ts';
 import { StoreConversation } from '../../protocol/conversation.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
-import type { Message, StoreRequest } from '../../protocol/messages.ts';
+import type { Message } from '../../protocol/messages.ts';
 import {
   ChannelClosedError,
   PeerFailure,
   ProtocolError,
-  SilenceError,
+  TimeoutError,
 } from '../../protocol/protocol-error.ts';
 
 const version = PROTOCOL_VERSION;
-const request: StoreRequest = {
+const request: Message = {
   kind: 'storeRequest',
   version,
-  target: { directory: 'backups', fileName: 'one' },
+  target: 'directory',
+  directory: 'backups',
+  fileName: 'one',
   expectedBytes: 5,
 };
-const ready: Message = {
-  kind: 'ready',
-  version,
-  path: '/x',
-  freeBytes: 1,
-  size: undefined,
-  seekable: false,
-};
+const ready: Message = { kind: 'ready', version, path: '/x', freeBytes: 1, seekable: false };
 
 /** dom0's end of a channel, and the raw streams of the VM's end. */
 function dom0(signal = new AbortController().signal) {
@@ -88,7 +83,7 @@ describe('a channel', () => {
     await channel.send(request);
     answer({
       kind: 'failure',
-      code: 'no-space',
+      code: 'NO_SPACE',
       message: 'full',
       exitStatus: undefined,
       signal: '',
@@ -96,7 +91,7 @@ describe('a channel', () => {
     });
     const error = await channel.receive().catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(PeerFailure);
-    expect(error).toHaveProperty('untrustedFailure.code', 'no-space');
+    expect(error).toHaveProperty('untrustedFailure.code', 'NO_SPACE');
   });
 
   it('notices when it is closed, whole or within a message', async () => {
@@ -121,10 +116,10 @@ describe('a channel', () => {
 
   it('does not wait for ever: for silence, for a message that drips, for one that is not taken', async () => {
     const { channel } = dom0();
-    await expect(channel.receive(20)).rejects.toThrow(SilenceError);
+    await expect(channel.receive(20)).rejects.toThrow(TimeoutError);
     const dripping = dom0();
     const drip = setInterval(() => dripping.fromVm.write(Buffer.from([100])), 5);
-    await expect(dripping.channel.receive(60)).rejects.toThrow(SilenceError);
+    await expect(dripping.channel.receive(60)).rejects.toThrow(TimeoutError);
     clearInterval(drip);
     const stuck = dom0();
     await stuck.channel.send(request);
@@ -135,7 +130,7 @@ describe('a channel', () => {
       stuck.channel
         .send({ kind: 'data', offset: 0, bytes }, 20)
         .then(() => stuck.channel.send({ kind: 'data', offset: 10_000, bytes }, 20)),
-    ).rejects.toThrow(SilenceError);
+    ).rejects.toThrow(TimeoutError);
   });
 
   it('ends at once when the signal fires, with its reason', async () => {

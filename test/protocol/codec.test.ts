@@ -4,13 +4,15 @@ import { describe, expect, it } from 'vitest';
 import { decodeFrame, encodeFrame } from '../../protocol/codec.ts';
 import { framePrefix } from '../../protocol/framing.ts';
 import { LONGEST_DATA } from '../../protocol/limits.ts';
-import type { Message } from '../../protocol/messages.ts';
+import type { FailureCode, Message } from '../../protocol/messages.ts';
 import { ProtocolError } from '../../protocol/protocol-error.ts';
 
 /** protobufjs with its reflection, straight from the .proto: the second opinion. */
 const reference = protobuf
   .loadSync(new URL('../../protocol/coffer.proto', import.meta.url).pathname)
   .lookupType('coffer.Message');
+
+const codes = Object.keys(reference.root.lookupEnum('coffer.Failure.Code').values) as FailureCode[];
 
 const count = fc.maxSafeNat();
 const maybeCount = fc.option(count, { nil: undefined });
@@ -25,14 +27,21 @@ const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({
     kind: kind('storeRequest'),
     version,
-    target: fc.oneof(fc.record({ directory: text, fileName: text }), fc.record({ command: text })),
+    fileName: text,
     expectedBytes: maybeCount,
+    target: kind('directory'),
+    directory: text,
   }),
   fc.record({
-    kind: kind('fetchRequest'),
+    kind: kind('storeRequest'),
     version,
-    source: fc.oneof(fc.record({ file: text }), fc.record({ command: text })),
+    fileName: text,
+    expectedBytes: maybeCount,
+    target: kind('command'),
+    command: text,
   }),
+  fc.record({ kind: kind('fetchRequest'), version, source: kind('file'), file: text }),
+  fc.record({ kind: kind('fetchRequest'), version, source: kind('command'), command: text }),
   fc.record({ kind: kind('browseRequest'), version, directory: text }),
   fc.record({
     kind: kind('ready'),
@@ -53,7 +62,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     entries: fc.array(
       fc.record({
         name,
-        kind: fc.constantFrom('file' as const, 'directory' as const, 'other' as const),
+        kind: fc.constantFrom('FILE', 'DIRECTORY', 'OTHER'),
         size: count,
       }),
     ),
@@ -62,7 +71,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
   }),
   fc.record({
     kind: kind('failure'),
-    code: fc.constantFrom('not-found' as const, 'command-failed' as const, 'unspecified' as const),
+    code: fc.constantFrom(...codes),
     message: text,
     exitStatus: fc.option(version, { nil: undefined }),
     signal: text,
@@ -115,9 +124,28 @@ describe('a message', () => {
     expect(decodeFrame(Buffer.concat([unknown, content]))).toEqual({ kind: 'progress', bytes: 5 });
   });
 
+  it('of a kind, code or target that is not known, or not the only one, is read as the document says', () => {
+    const decode = (...wires: object[]) =>
+      decodeFrame(Buffer.concat(wires.map((wire) => reference.encode(wire).finish())));
+    expect(decode({ failure: { code: 99 } })).toMatchObject({ code: 'UNSPECIFIED' });
+    expect(decode({ entries: { entries: [{ name: 'x', kind: 99 }] } })).toMatchObject({
+      entries: [{ name: 'x', kind: 'OTHER' }],
+    });
+    expect(decode({ read: { bytes: 1 } }, { seek: { offset: 2 } })).toEqual({
+      kind: 'seek',
+      offset: 2,
+    });
+    const file = decode({ fetchRequest: { command: 'x' } }, { fetchRequest: { file: 'y' } });
+    expect(file).toEqual({ kind: 'fetchRequest', version: 0, source: 'file', file: 'y' });
+  });
+
   it.each([
     ['of no known kind', {}],
     ['of a number beyond 2^53', { progress: { bytes: '9007199254740993' } }],
+    [
+      'of an entry beyond 2^53',
+      { entries: { entries: [{ name: 'x', size: '9007199254740993' }] } },
+    ],
     ['of Data without bytes', { data: { offset: 1 } }],
     ['of Data with too many bytes', { data: { bytes: new Uint8Array(LONGEST_DATA + 1) } }],
     ['of a SHA-256 that is too short', { stored: { sha256: new Uint8Array(31) } }],

@@ -31,25 +31,13 @@ const read = (bytes: number): Message => ({ kind: 'read', bytes });
 const seek = (offset: number): Message => ({ kind: 'seek', offset });
 const progress = (bytes: number): Message => ({ kind: 'progress', bytes });
 const stored: Message = { kind: 'stored', path: '/x', bytes: 0, sha256 };
-const failure: Message = {
-  kind: 'failure',
-  code: 'io',
-  message: '',
-  exitStatus: undefined,
-  signal: '',
-  lastWords: '',
-};
-const storeRequest: Message = {
-  kind: 'storeRequest',
-  version,
-  target: { command: 'cat' },
-  expectedBytes: undefined,
-};
-const fetchRequest: Message = { kind: 'fetchRequest', version, source: { file: 'x' } };
+const failure: Message = { kind: 'failure', code: 'IO', message: '', signal: '', lastWords: '' };
+const storeRequest: Message = { kind: 'storeRequest', version, command: 'cat', fileName: '' };
+const fetchRequest: Message = { kind: 'fetchRequest', version, file: 'x' };
 const browseRequest: Message = { kind: 'browseRequest', version, directory: 'x' };
 const entries = (number: number, last: boolean, truncated = false): Message => ({
   kind: 'entries',
-  entries: Array.from({ length: number }, () => ({ name: 'x', kind: 'file', size: 0 })),
+  entries: Array.from({ length: number }, () => ({ name: 'x', kind: 'FILE', size: 0 })),
   last,
   truncated,
 });

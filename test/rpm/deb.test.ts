@@ -124,6 +124,6 @@ describe('the Debian package', () => {
     expect(Buffer.concat(pieces).equals(content)).toBe(true);
 
     const { entries } = await storage.browse('backups', never);
-    expect(entries).toMatchObject([{ untrustedName: 'one', kind: 'file', size: content.length }]);
+    expect(entries).toMatchObject([{ untrustedName: 'one', kind: 'FILE', size: content.length }]);
   });
 });

@@ -227,10 +227,10 @@ describe.each<[string, (home: Home) => Storage]>([
       path: home.backups,
       freeBytes: expect.any(Number) as number,
       entries: [
-        { untrustedName: 'a\n', kind: 'file', size: 0 },
-        { untrustedName: 'b', kind: 'file', size: 4 },
-        { untrustedName: 'folder', kind: 'directory', size: 0 },
-        { untrustedName: 'link', kind: 'other', size: 0 },
+        { untrustedName: 'a\n', kind: 'FILE', size: 0 },
+        { untrustedName: 'b', kind: 'FILE', size: 4 },
+        { untrustedName: 'folder', kind: 'DIRECTORY', size: 0 },
+        { untrustedName: 'link', kind: 'OTHER', size: 0 },
       ],
       truncated: false,
     });

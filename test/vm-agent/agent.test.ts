@@ -14,7 +14,7 @@ import {
 } from '../../protocol/conversation.ts';
 import type { Conversation, Service } from '../../protocol/conversation.ts';
 import { MOST_CREDIT, PROTOCOL_VERSION } from '../../protocol/limits.ts';
-import type { FetchSource, StoreTarget } from '../../protocol/messages.ts';
+import type { FetchSource, StoreTarget } from '../../dom0-agent/transport/storage.ts';
 import { ChannelClosedError, PeerFailure } from '../../protocol/protocol-error.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
 import { eventually } from '../eventually.ts';
@@ -58,7 +58,7 @@ class Agent<C extends Conversation> implements AsyncDisposable {
 /** An agent that is ready to store. */
 async function storing(home: Home, target: StoreTarget, prelude?: string) {
   const agent = new Agent(home, 'Store', new StoreConversation(), prelude);
-  await agent.channel.send({ kind: 'storeRequest', version, target, expectedBytes: undefined });
+  await agent.channel.send({ kind: 'storeRequest', version, fileName: '', ...target });
   await agent.channel.expect('ready', 60_000);
   return agent;
 }
@@ -66,7 +66,7 @@ async function storing(home: Home, target: StoreTarget, prelude?: string) {
 /** An agent that is ready to give. */
 async function fetching(home: Home, source: FetchSource) {
   const agent = new Agent(home, 'Fetch', new FetchConversation());
-  await agent.channel.send({ kind: 'fetchRequest', version, source });
+  await agent.channel.send({ kind: 'fetchRequest', version, ...source });
   await agent.channel.expect('ready', 60_000);
   return agent;
 }
@@ -121,7 +121,7 @@ describe('the agent, storing into a directory of its home,', () => {
     await using agent = await storing(home, toFile);
     await sendData(agent, 1);
     await agent.channel.send({ kind: 'end', ...end });
-    expect(await failureOf(agent)).toBe('corrupted');
+    expect(await failureOf(agent)).toBe('CORRUPTED');
     expect(home.files()).toEqual([]);
   });
 
@@ -139,7 +139,7 @@ describe('the agent, storing into a directory of its home,', () => {
     await using agent = await storing(home, toFile);
     await sendData(agent, 1);
     agent.process.kill(signal);
-    expect(await failureOf(agent)).toBe('cancelled');
+    expect(await failureOf(agent)).toBe('CANCELLED');
     await agent.exited;
     expect(home.files()).toEqual([]);
   });
@@ -161,7 +161,7 @@ describe('the agent, storing into a directory of its home,', () => {
     try {
       await using agent = await storing(home, toFile);
       const sending = sendData(agent, 50);
-      expect(await failureOf(agent)).toBe('no-space');
+      expect(await failureOf(agent)).toBe('NO_SPACE');
       await expect(sending).rejects.toThrow(ChannelClosedError);
       expect(home.files()).toEqual([]);
     } finally {
@@ -173,7 +173,7 @@ describe('the agent, storing into a directory of its home,', () => {
     using home = new Home();
     await using agent = await storing(home, toFile, 'ulimit -f 2048');
     const sending = sendData(agent, 50);
-    expect(await failureOf(agent)).toBe('too-large');
+    expect(await failureOf(agent)).toBe('TOO_LARGE');
     await expect(sending).rejects.toThrow(ChannelClosedError);
     expect(home.files()).toEqual([]);
   });
@@ -223,7 +223,7 @@ describe('the agent, with a command,', () => {
 
   it('refuses an empty one', async () => {
     using home = new Home();
-    await expect(storing(home, { command: ' ' })).rejects.toThrow('bad-request');
+    await expect(storing(home, { command: ' ' })).rejects.toThrow('BAD_REQUEST');
   });
 });
 
@@ -256,16 +256,16 @@ describe('the agent', () => {
   it('refuses another version of the protocol', async () => {
     using home = new Home();
     await using agent = new Agent(home, 'Store', new StoreConversation());
-    const request = { kind: 'storeRequest', target: toFile, expectedBytes: undefined } as const;
+    const request = { kind: 'storeRequest', ...toFile } as const;
     await agent.channel.send({ ...request, version: 9 });
-    expect(await failureOf(agent)).toBe('version');
+    expect(await failureOf(agent)).toBe('VERSION');
   });
 
   it('refuses what is not the protocol', async () => {
     using home = new Home();
     await using agent = new Agent(home, 'Store', new StoreConversation());
     agent.process.stdin.write('GET / HTTP/1.1\r\n\r\n'.repeat(10));
-    expect(await failureOf(agent)).toBe('protocol');
+    expect(await failureOf(agent)).toBe('PROTOCOL');
   });
 
   it('is ready soon', async () => {
