@@ -26,18 +26,22 @@ export async function listCommand(
     reader: { header },
     contents,
   } = backup;
-  const rows = contents.qubes.map(({ qube, size }) => [
+  const rows = contents.qubes.map(({ qube, size, remarks }) => [
     qube.name,
     ...qubeColumns(qube),
     qube.label,
     formatKnownSize(sizeOfVolumes(qube)),
     formatSize(size),
+    remarks.join('; '),
   ]);
   if (contents.dom0Home !== undefined) {
-    rows.push(['dom0', 'home', '', '', '', '', formatSize(contents.dom0Home.size)]);
+    rows.push(['dom0', 'home', '', '', '', '', formatSize(contents.dom0Home.size), '']);
+  }
+  for (const { name, why } of contents.unusable) {
+    rows.push([name, '', '', '', '', '', '', `cannot be restored: ${why}`]);
   }
   terminal.say(describeBackup(backup));
-  terminal.say(formatTable(['VM', ...QUBE_COLUMNS, 'label', 'size', 'used'], rows));
+  terminal.say(formatTable(['VM', ...QUBE_COLUMNS, 'label', 'size', 'used', ''], rows));
   terminal.say('Only the header and the list of VMs were checked: coffer verify checks all.');
   terminal.result({
     ok: true,
@@ -47,7 +51,7 @@ export async function listCommand(
     encrypted: header.encrypted,
     compression: header.compressionFilter ?? 'none',
     bytes: source.size ?? null,
-    qubes: contents.qubes.map(({ qube, size }) => ({
+    qubes: contents.qubes.map(({ qube, size, remarks }) => ({
       name: qube.name,
       class: qube.qubeClass,
       label: qube.label,
@@ -56,8 +60,10 @@ export async function listCommand(
       size: sizeOfVolumes(qube) ?? null,
       used: size,
       volumes: savedVolumes(qube).map(({ name }) => name),
+      remarks,
     })),
     dom0Home: contents.dom0Home !== undefined,
+    unusable: contents.unusable.map(({ name, why }) => ({ name, why })),
   });
   return ExitStatus.done;
 }

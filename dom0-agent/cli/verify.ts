@@ -33,7 +33,7 @@ export async function verifyCommand(
   const outcomes = await verifyBackup(selected, reader, terminal, signal);
   terminal.endProgress();
   const seconds = (Date.now() - begun) / 1000;
-  const isWhole = outcomes.every(({ result }) => result === 'verified');
+  const isWhole = outcomes.every(({ result }) => result === 'verified' || result === 'left out');
   terminal.say(formatOutcomes(outcomes));
   terminal.say(
     isWhole

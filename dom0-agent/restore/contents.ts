@@ -1,4 +1,5 @@
 import type { Qube } from '../qubes/qube.ts';
+import type { UnusableQube } from '../qubes/store/qubes-store.ts';
 
 /** A VM as a backup tells of it. */
 export interface BackedUpQube {
@@ -7,6 +8,10 @@ export interface BackedUpQube {
   readonly directory: string;
   /** Bytes, as the backup tells; an estimate for tables and progress. */
   readonly size: number;
+  /** What of it is not as the backup has it, since Qubes would not take that. */
+  readonly remarks: readonly string[];
+  /** What the backup calls it, if Qubes does not take that name any more. */
+  readonly formerName?: string | undefined;
 }
 
 /** dom0's home as a backup tells of it. */
@@ -26,8 +31,7 @@ export interface BackupContents {
   readonly qubes: readonly BackedUpQube[];
   /** dom0's home, if it is in the backup. */
   readonly dom0Home: BackedUpHome | undefined;
-  /** VMs of classes that coffer cannot restore. */
-  readonly unknownDomains: readonly { readonly name: string; readonly className: string }[];
+  readonly unusable: readonly UnusableQube[];
 }
 
 /** The bytes of all that is restored or verified: an estimate for progress. */

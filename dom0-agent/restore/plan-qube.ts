@@ -48,7 +48,7 @@ export function planQube(
   choices: RestoreChoices,
 ): PlannedRestore {
   const { qube } = source;
-  const remarks: string[] = [];
+  const remarks = [...source.remarks];
   if (newName !== qube.name) remarks.push(`restored as ${newName}: the name is taken`);
   const keeps: Keeps = (kind, name, value = '') => {
     if (!choices.paranoid || isKeptWhenParanoid(kind, name, value)) return true;

@@ -1,8 +1,8 @@
 import { RefusedError } from '../../shared/errors.ts';
+import { freeName } from '../qubes/free-name.ts';
 import type { Qube } from '../qubes/qube.ts';
 import type { RestoreChoices } from './choices.ts';
 import type { BackedUpQube, BackupContents } from './contents.ts';
-import { freeName } from './names.ts';
 import { type PlannedRestore, defaultTemplate, inWords, planQube } from './plan-qube.ts';
 import { References } from './references.ts';
 import { requirePool } from './space.ts';
@@ -45,10 +45,7 @@ export function planRestore(
   refuseBesideOfficial(state);
   if (choices.pool !== undefined) requirePool(choices.pool, state.pools);
   const selected = selectContents(contents, choices.chosen, choices.excluded);
-  const leftOut: LeftOut[] = contents.unknownDomains.map(({ name, className }) => ({
-    name,
-    why: `coffer cannot restore VMs of the class ${className}`,
-  }));
+  const leftOut: LeftOut[] = selected.unusable.map(({ name, why }) => ({ name, why }));
   const named = nameCandidates(selected.qubes, state, choices, leftOut);
   const whole = withoutBroken(named, state, choices, leftOut);
   const references = referencesOf(whole, state);

@@ -11,6 +11,6 @@ export function readContents(qubesXml: string, { format }: Header): BackupConten
       return readBackupQubesXml(qubesXml);
     case 'qubes-3':
     case 'qubes-2':
-      return { ...readR3QubesXml(qubesXml), unknownDomains: [] };
+      return readR3QubesXml(qubesXml);
   }
 }

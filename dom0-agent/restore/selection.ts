@@ -8,6 +8,8 @@ const DOM0 = 'dom0';
 export interface Selected {
   readonly qubes: readonly BackedUpQube[];
   readonly dom0Home: BackupContents['dom0Home'];
+  /** VMs that are meant, and cannot be restored. */
+  readonly unusable: BackupContents['unusable'];
 }
 
 /**
@@ -20,18 +22,28 @@ export function selectContents(
   excluded: readonly string[],
 ): Selected {
   refuseRepeated(chosen);
-  const held = new Set(contents.qubes.map(({ qube }) => qube.name));
+  const held = new Set([
+    ...contents.qubes.flatMap(namesOf),
+    ...contents.unusable.map(({ name }) => name),
+  ]);
   if (contents.dom0Home !== undefined) held.add(DOM0);
   for (const name of [...chosen, ...excluded]) {
     if (held.has(name)) continue;
     throw new RefusedError(`the backup holds no VM called ${name}${suggestion(name, [...held])}`);
   }
-  const isMeant = (name: string): boolean =>
-    (chosen.length === 0 || chosen.includes(name)) && !excluded.includes(name);
-  const qubes = contents.qubes.filter(({ qube }) => isMeant(qube.name));
+  const isMeant = (...names: readonly string[]): boolean =>
+    (chosen.length === 0 || names.some((name) => chosen.includes(name))) &&
+    !names.some((name) => excluded.includes(name));
+  const qubes = contents.qubes.filter((qube) => isMeant(...namesOf(qube)));
   const dom0Home = isMeant(DOM0) ? contents.dom0Home : undefined;
+  const unusable = contents.unusable.filter(({ name }) => isMeant(name));
   if (qubes.length === 0 && dom0Home === undefined) {
-    throw new RefusedError('nothing of the backup is left to work on: every VM is left out');
+    const whys = unusable.map(({ name, why }) => `; ${name}: ${why}`).join('');
+    throw new RefusedError(`nothing of the backup is left to work on: every VM is left out${whys}`);
   }
-  return { qubes, dom0Home };
+  return { qubes, dom0Home, unusable };
+}
+
+function namesOf({ qube, formerName }: BackedUpQube): string[] {
+  return formerName === undefined ? [qube.name] : [qube.name, formerName];
 }

@@ -3,6 +3,7 @@ import type { Report } from '../../shared/report.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive/archive.ts';
 import { drain } from '../archive/drain.ts';
 import { untar } from '../archive/inner-tar/reader.ts';
+import type { UnusableQube } from '../qubes/store/qubes-store.ts';
 import { parseArchivedPath } from './archived-path.ts';
 import { backedUpFiles } from './backed-up-files.ts';
 import { countBytes } from './count-bytes.ts';
@@ -29,6 +30,8 @@ interface Reading {
   size: number;
   used: number;
   readonly damages: string[];
+  /** What of it is not as the backup has it. */
+  readonly remarks: readonly string[];
 }
 
 class VerifyRun {
@@ -43,9 +46,12 @@ class VerifyRun {
     this.#selected = selected;
     this.#report = report;
     this.#signal = signal;
-    const names = selected.qubes.map(({ qube }) => qube.name);
-    if (selected.dom0Home !== undefined) names.push('dom0');
-    for (const name of names) this.#readings.set(name, { size: 0, used: 0, damages: [] });
+    for (const { qube, remarks } of selected.qubes) {
+      this.#readings.set(qube.name, { size: 0, used: 0, damages: [], remarks });
+    }
+    if (selected.dom0Home !== undefined) {
+      this.#readings.set('dom0', { size: 0, used: 0, damages: [], remarks: [] });
+    }
   }
 
   async run(reader: ArchiveReader): Promise<Outcome[]> {
@@ -59,7 +65,10 @@ class VerifyRun {
       isWhole = false;
     }
     if (isWhole) missingIn(this.#selected, this.#seen).forEach((damage) => this.#note(damage));
-    return [...this.#readings].map(([name, reading]) => outcomeOf(name, reading, isWhole));
+    const outcomes = [...this.#readings].map(([name, reading]) =>
+      outcomeOf(name, reading, isWhole),
+    );
+    return [...outcomes, ...this.#selected.unusable.map(leftOut)];
   }
 
   async #verifyFile(file: ArchivedFile): Promise<void> {
@@ -95,9 +104,13 @@ function outcomeOf(name: string, reading: Reading, isWhole: boolean): Outcome {
   const { used, damages } = reading;
   const size = name === 'dom0' ? undefined : reading.size;
   if (damages.length > 0) return { name, result: 'damaged', size, used, remarks: damages };
-  if (isWhole) return { name, result: 'verified', size, used, remarks: [] };
+  if (isWhole) return { name, result: 'verified', size, used, remarks: reading.remarks };
   const remarks = ['the backup as a whole is damaged'];
   return { name, result: 'not verified', size, used, remarks };
+}
+
+function leftOut({ name, why }: UnusableQube): Outcome {
+  return { name, result: 'left out', size: undefined, used: 0, remarks: [why] };
 }
 
 /** Reads a VM's files, and notes that they were there. Settings are no data: volumes count. */

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { isValidQubeName, type DeviceAssignment } from '../../dom0-agent/qubes/qube.ts';
-import { freeName } from '../../dom0-agent/restore/names.ts';
+import { freeName } from '../../dom0-agent/qubes/free-name.ts';
 import type { PlannedRestore } from '../../dom0-agent/restore/plan-qube.ts';
 import type { RestorePlan } from '../../dom0-agent/restore/plan.ts';
 import { warnOfSpace } from '../../dom0-agent/restore/space.ts';
@@ -49,11 +49,14 @@ describe('which VMs', () => {
     );
   });
 
-  it('are told to be left out when their class is unknown', () => {
-    const odd = { ...contents, unknownDomains: [{ name: 'far', className: 'RemoteVM' }] };
-    expect(plan(odd, empty).leftOut).toEqual([
-      { name: 'far', why: 'coffer cannot restore VMs of the class RemoteVM' },
-    ]);
+  it('are told to be left out when they cannot be used', () => {
+    const odd = {
+      ...contents,
+      unusable: [{ name: 'far', why: 'it is a RemoteVM', directory: 'vm9' }],
+    };
+    expect(plan(odd, empty).leftOut).toEqual([{ name: 'far', why: 'it is a RemoteVM' }]);
+    expect(plan(odd, empty, { excluded: ['far'] }).leftOut).toEqual([]);
+    expect(() => plan(odd, empty, { chosen: ['far'] })).toThrow(/far: it is a RemoteVM/);
   });
 
   it('come in an order in which they can be created', () => {

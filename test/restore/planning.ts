@@ -43,10 +43,15 @@ export const NO_CHOICES: RestoreChoices = {
 export function backupOf(qubes: readonly Qube[], homeOf?: string): BackupContents {
   return {
     created: undefined,
-    qubes: qubes.map((each, i) => ({ qube: each, directory: `vm${i + 1}`, size: 1000 })),
+    qubes: qubes.map((each, i) => ({
+      qube: each,
+      directory: `vm${i + 1}`,
+      size: 1000,
+      remarks: [],
+    })),
     dom0Home:
       homeOf === undefined ? undefined : { directory: 'dom0-home/home', user: homeOf, size: 5 },
-    unknownDomains: [],
+    unusable: [],
   };
 }
 

@@ -1,8 +1,8 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { type Qube, settableFeatures } from '../qube.ts';
 import { formatQubesXml } from './format.ts';
-import { parseQubesXml } from './parse.ts';
-import { STANDARD_LABELS, type Label, type StoredQube, type UnknownDomain } from './qubes-store.ts';
+import { type BackedUpDomain, type FlawedDomain, parseBackedUpDomains } from './parse.ts';
+import { STANDARD_LABELS, type Label, type StoredQube, type UnusableQube } from './qubes-store.ts';
 
 /**
  * The qubes.xml of a backup is the store's form with a few features more. Those of the official tools
@@ -43,8 +43,14 @@ export interface BackupStore {
 
 /** What a backup holds, as it tells itself. */
 export interface BackupStoreRead extends BackupStore {
-  /** VMs of classes that coffer cannot restore. */
-  readonly unknownDomains: readonly UnknownDomain[];
+  readonly qubes: readonly QubeRead[];
+  readonly unusable: readonly UnusableQube[];
+}
+
+/** A VM in a backup, as it was read. */
+export interface QubeRead extends QubeInBackup {
+  /** What of it is not as the backup has it, since Qubes would not take that. */
+  readonly remarks: readonly string[];
 }
 
 /**
@@ -83,23 +89,41 @@ export function backupQubesXml(store: BackupStore & { readonly dom0: Qube }): st
 
 /**
  * Reads the qubes.xml of a backup in the formats coffer-1 and 4. VMs that are mentioned but not in the
- * backup are left out. Throws DamagedError like `parseQubesXml`, and for a VM whose place
- * in the archive is not its own.
+ * backup are left out. What is wrong with one VM, its place in the archive too, makes that one unusable. Throws
+ * DamagedError for what is no list of VMs, and for a time of the backup that is not one.
  */
 export function readBackupQubesXml(untrustedText: string): BackupStoreRead {
-  const store = parseQubesXml(untrustedText);
-  const dom0 = store.qubes.find(({ qubeClass }) => qubeClass === 'AdminVM');
-  const qubes = store.qubes.filter((qube) => qube !== dom0 && isInBackup(qube)).map(readEntry);
-  const directories = new Set(qubes.map(({ directory }) => directory));
-  if (directories.size < qubes.length) {
-    throw new DamagedError('qubes.xml puts two VMs in the same place of the backup');
+  const { usable, flawed } = parseBackedUpDomains(untrustedText);
+  const unusable = flawed.filter(isInBackup).map(unusableQube);
+  const dom0 = usable.find(({ qube }) => isDom0(qube))?.qube;
+  const taken = new Set<string>();
+  const qubes = usable
+    .filter(({ qube }) => !isDom0(qube) && isInBackup(qube))
+    .flatMap((domain) => orUnusable(domain.qube, unusable, () => readEntry(domain, taken)));
+  const [dom0Home] =
+    dom0 !== undefined && isInBackup(dom0)
+      ? orUnusable(dom0, unusable, () => readHome(dom0.features))
+      : [];
+  return { created: createdOf(dom0?.features.get(CREATED)), dom0Home, qubes, unusable };
+}
+
+function isDom0({ qubeClass }: StoredQube): boolean {
+  return qubeClass === 'AdminVM';
+}
+
+function orUnusable<T>(qube: StoredQube, unusable: UnusableQube[], read: () => T): T[] {
+  try {
+    return [read()];
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+    unusable.push(unusableQube({ ...qube, why: error.message }));
+    return [];
   }
-  return {
-    created: createdOf(dom0?.features.get(CREATED)),
-    dom0Home: dom0 !== undefined && isInBackup(dom0) ? readHome(dom0.features) : undefined,
-    qubes,
-    unknownDomains: store.unknownDomains.filter(isInBackup),
-  };
+}
+
+function unusableQube({ name, why, features }: FlawedDomain): UnusableQube {
+  const [untrustedDirectory] = /^[A-Za-z0-9_.\/-]{1,80}$/.exec(features.get(PATH) ?? '') ?? [];
+  return { name, why, directory: untrustedDirectory?.replace(/\/$/, '') };
 }
 
 function entryOf({ qube, directory, size }: QubeInBackup): StoredQube {
@@ -141,18 +165,21 @@ function isInBackup({ features }: Pick<StoredQube, 'features'>): boolean {
   return Boolean(features.get(CONTENT));
 }
 
-function readEntry(stored: StoredQube): QubeInBackup {
-  const untrustedPath = stored.features.get(PATH) ?? '';
+/** `taken`: the directories of other VMs, to which this one's is added. */
+function readEntry({ qube, remarks }: BackedUpDomain, taken: Set<string>): QubeRead {
+  const untrustedPath = qube.features.get(PATH) ?? '';
   if (!/^vm\d{1,5}\/?$/.test(untrustedPath)) {
-    throw new DamagedError(`qubes.xml does not say where in the backup ${stored.name} lies`);
+    throw new DamagedError(`qubes.xml does not say where in the backup ${qube.name} lies`);
   }
-  const features = settableFeatures(stored.features);
+  const directory = untrustedPath.replace(/\/$/, '');
+  if (taken.has(directory)) {
+    throw new DamagedError(`qubes.xml puts ${qube.name} in the place of another VM`);
+  }
+  const size = sizeOf(qube.name, qube.features);
+  const features = settableFeatures(qube.features);
   for (const feature of [CONTENT, PATH, SIZE]) features.delete(feature);
-  return {
-    qube: { ...stored, features },
-    directory: untrustedPath.replace(/\/$/, ''),
-    size: sizeOf(stored.name, stored.features),
-  };
+  taken.add(directory);
+  return { qube: { ...qube, features }, directory, size, remarks };
 }
 
 function readHome(features: ReadonlyMap<string, string>): Dom0HomeInBackup {

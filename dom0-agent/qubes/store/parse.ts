@@ -14,6 +14,8 @@ const MOST_DOMAINS = 20_000;
 const LARGEST_QID = 65_535;
 /** Properties that are a field of `StoredQube`. */
 const FIELDS = new Set(['name', 'qid', 'uuid', 'label']);
+/** The label of a VM in a backup that tells none which could be. */
+const LABEL_IN_NEED = 'red';
 
 /**
  * Parses the qubes.xml of R4: a system's own, or a backup's. Throws DamagedError, naming the VM, when
@@ -21,20 +23,16 @@ const FIELDS = new Set(['name', 'qid', 'uuid', 'label']);
  * Elements that coffer does not know are passed over.
  */
 export function parseQubesXml(untrustedText: string): QubesStore {
-  const root = parseStrictXml(untrustedText, WHAT);
-  if (root.tagName !== 'qubes') throw new DamagedError('qubes.xml does not begin with <qubes>');
+  const { root, domains } = parseRoot(untrustedText);
   const labels = within(root, 'labels', 'label').map(parseLabel);
-  const domains = within(root, 'domains', 'domain');
-  if (domains.length > MOST_DOMAINS) {
-    throw new DamagedError(`qubes.xml holds more than ${MOST_DOMAINS} VMs`);
-  }
+  const labelIn = (name: string, label: string): string => labelOf(name, label, labels);
   const qubes: StoredQube[] = [];
   const unknownDomains: UnknownDomain[] = [];
   for (const domain of domains) {
     const className = attributeOf(domain, 'class', WHAT);
     const qubeClass = QUBE_CLASSES.find((known) => known === className);
     if (qubeClass === undefined) unknownDomains.push(parseUnknown(domain, className));
-    else qubes.push(parseDomain(domain, qubeClass, labels));
+    else qubes.push(parseDomain(domain, qubeClass, labelIn));
   }
   refuseTwice([...qubes, ...unknownDomains].map(({ name }) => name));
   refuseTwice(qubes.map(({ qid }) => `VM number ${qid}`));
@@ -46,6 +44,106 @@ export function parseQubesXml(untrustedText: string): QubesStore {
     qubes: qubes.sort((a, b) => Number(isDom0(b)) - Number(isDom0(a))),
     unknownDomains,
   };
+}
+
+/** A VM of a backup, and what in it is not as the backup has it. */
+export interface BackedUpDomain {
+  readonly qube: StoredQube;
+  readonly remarks: readonly string[];
+}
+
+/** An entry of a VM that cannot be used. */
+export interface FlawedDomain {
+  /** Fit to be shown. */
+  readonly name: string;
+  readonly why: string;
+  readonly features: ReadonlyMap<string, string>;
+}
+
+/**
+ * Parses the VMs of a backup's qubes.xml. A flaw in one of them refuses that one, not the others. Throws
+ * DamagedError for what is no list of VMs at all.
+ */
+export function parseBackedUpDomains(untrustedText: string): {
+  readonly usable: readonly BackedUpDomain[];
+  readonly flawed: readonly FlawedDomain[];
+} {
+  const { root, domains } = parseRoot(untrustedText);
+  const labels = within(root, 'labels', 'label').flatMap((label) =>
+    orNothing(() => parseLabel(label)),
+  );
+  const usable: BackedUpDomain[] = [];
+  const flawed: FlawedDomain[] = [];
+  const names = new Set<string>();
+  for (const domain of domains) {
+    try {
+      const parsed = parseBackedUp(domain, labels);
+      const { name } = parsed.qube;
+      if (names.has(name)) throw new DamagedError('qubes.xml has another VM of that name');
+      names.add(name);
+      usable.push(parsed);
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      flawed.push(flawedDomain(domain, error.message));
+    }
+  }
+  return { usable, flawed };
+}
+
+function parseBackedUp(domain: Element, labels: readonly Label[]): BackedUpDomain {
+  const className = attributeOf(domain, 'class', WHAT);
+  const qubeClass = QUBE_CLASSES.find((known) => known === className);
+  if (qubeClass === undefined) {
+    throw new DamagedError(`coffer cannot restore VMs of the class ${printable(className, 40)}`);
+  }
+  const remarks: string[] = [];
+  const labelIn = (name: string, untrustedLabel: string): string => {
+    const [found] = orNothing(() => labelOf(name, untrustedLabel, labels));
+    if (found !== undefined) return found;
+    remarks.push(
+      `label ${LABEL_IN_NEED}, since qubes.xml does not define "${printable(untrustedLabel, 40)}"`,
+    );
+    return LABEL_IN_NEED;
+  };
+  return { qube: parseDomain(domain, qubeClass, labelIn), remarks };
+}
+
+/** What can be told of an entry that cannot be used. */
+function flawedDomain(domain: Element, why: string): FlawedDomain {
+  const untrustedPairs = (group: string, name: string): [string, string][] =>
+    within(domain, group, name).map((each) => [
+      each.getAttribute('name') ?? '',
+      each.textContent ?? '',
+    ]);
+  const isDom0 = domain.getAttribute('class') === 'AdminVM';
+  const untrustedName =
+    new Map(untrustedPairs('properties', 'property')).get('name') ?? (isDom0 ? 'dom0' : '');
+  const untrustedId = domain.getAttribute('id') ?? 'a VM';
+  return {
+    name: printable(untrustedName === '' ? `${untrustedId}, without a name` : untrustedName, 40),
+    why,
+    features: new Map(untrustedPairs('features', 'feature')),
+  };
+}
+
+/** An array of what comes of it; empty when it is damaged. */
+function orNothing<T>(parse: () => T): T[] {
+  try {
+    return [parse()];
+  } catch (error) {
+    if (error instanceof DamagedError) return [];
+    throw error;
+  }
+}
+
+function parseRoot(untrustedText: string): { root: Element; domains: Element[] } {
+  const root = parseStrictXml(untrustedText, WHAT);
+  if (root.tagName !== 'qubes') throw new DamagedError('qubes.xml does not begin with <qubes>');
+  const domains = within(root, 'domains', 'domain');
+  if (domains.length > MOST_DOMAINS) {
+    throw new DamagedError(`qubes.xml holds more than ${MOST_DOMAINS} VMs`);
+  }
+  return { root, domains };
 }
 
 function parseLabel(label: Element): Label {
@@ -65,7 +163,7 @@ function parseUnknown(domain: Element, untrustedClass: string): UnknownDomain {
 function parseDomain(
   domain: Element,
   qubeClass: StoredQube['qubeClass'],
-  labels: readonly Label[],
+  labelIn: (name: string, untrustedLabel: string) => string,
 ): StoredQube {
   const all = propertiesOf(domain);
   const name = nameOf(qubeClass, all);
@@ -74,7 +172,7 @@ function parseDomain(
     qubeClass,
     qid: qidOf(name, all.get('qid') ?? attributeOf(domain, 'id', WHAT).replace(/^domain-/, '')),
     uuid: all.get('uuid'),
-    label: labelOf(name, all.get('label'), labels),
+    label: labelIn(name, all.get('label') ?? ''),
     properties: new Map([...all].filter(([property]) => !FIELDS.has(property))),
     features: featuresOf(domain),
     tags: new Set(within(domain, 'tags', 'tag').map((tag) => attributeOf(tag, 'name', WHAT))),
@@ -109,7 +207,7 @@ function qidOf(name: string, untrustedQid: string): number {
 }
 
 /** A label stands by its name, in older files by its id. */
-function labelOf(name: string, untrustedLabel = '', labels: readonly Label[]): string {
+function labelOf(name: string, untrustedLabel: string, labels: readonly Label[]): string {
   const label = labels.find(
     (l) => l.name === untrustedLabel || `label-${l.index}` === untrustedLabel,
   );

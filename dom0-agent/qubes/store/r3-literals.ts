@@ -1,6 +1,3 @@
-import { DamagedError } from '../../../shared/errors.ts';
-import { printable } from '../../../shared/printable.ts';
-
 /** A Python string without escapes: `'02:00.0'`, `u"x"`. */
 const STRING = `u?(?:'([^'"\\\\]*)'|"([^'"\\\\]*)")`;
 const ENTRY = new RegExp(`^\\s*${STRING}\\s*:\\s*(True|False|0|1)\\s*$`);
@@ -8,13 +5,15 @@ const ITEM = new RegExp(`^\\s*${STRING}\\s*$`);
 
 /**
  * Reads a Python dictionary of strings to booleans, `{'cups': True, 'ntpd': False}`, as the attribute
- * `services` of an R3 qubes.xml holds it. Throws DamagedError.
+ * `services` of an R3 qubes.xml holds it. Undefined for anything else.
  */
-export function parseSwitches(untrustedText: string): Map<string, boolean> {
+export function parseSwitches(untrustedText: string): Map<string, boolean> | undefined {
   const switches = new Map<string, boolean>();
-  for (const untrustedEntry of splitLiteral(untrustedText, '{', '}')) {
+  const untrustedEntries = splitLiteral(untrustedText, '{', '}');
+  if (untrustedEntries === undefined) return undefined;
+  for (const untrustedEntry of untrustedEntries) {
     const match = ENTRY.exec(untrustedEntry);
-    if (match === null) throw unreadable(untrustedText);
+    if (match === null) return undefined;
     switches.set(match[1] ?? match[2] ?? '', match[3] === 'True' || match[3] === '1');
   }
   return switches;
@@ -22,31 +21,27 @@ export function parseSwitches(untrustedText: string): Map<string, boolean> {
 
 /**
  * Reads a Python list of strings, `['02:00.0']`, as the attribute `pcidevs` holds it; `none`, too.
- * Throws DamagedError.
+ * Undefined for anything else.
  */
-export function parseStrings(untrustedText: string): string[] {
+export function parseStrings(untrustedText: string): string[] | undefined {
   if (untrustedText.toLowerCase() === 'none') return [];
-  return splitLiteral(untrustedText, '[', ']').map((untrustedItem) => {
+  const strings: string[] = [];
+  const untrustedItems = splitLiteral(untrustedText, '[', ']');
+  if (untrustedItems === undefined) return undefined;
+  for (const untrustedItem of untrustedItems) {
     const match = ITEM.exec(untrustedItem);
-    if (match === null) throw unreadable(untrustedText);
-    return match[1] ?? match[2] ?? '';
-  });
+    if (match === null) return undefined;
+    strings.push(match[1] ?? match[2] ?? '');
+  }
+  return strings;
 }
 
 /** The entries between the brackets. None of the strings in these attributes holds a comma. */
-function splitLiteral(untrustedText: string, open: string, close: string): string[] {
+function splitLiteral(untrustedText: string, open: string, close: string): string[] | undefined {
   const untrustedTrimmed = untrustedText.trim();
-  if (!untrustedTrimmed.startsWith(open) || !untrustedTrimmed.endsWith(close)) {
-    throw unreadable(untrustedText);
-  }
+  if (!untrustedTrimmed.startsWith(open) || !untrustedTrimmed.endsWith(close)) return undefined;
   const untrustedEntries = untrustedTrimmed.slice(1, -1).split(',');
   // An empty list, or a comma after the last entry.
   if (untrustedEntries.at(-1)?.trim() === '') untrustedEntries.pop();
   return untrustedEntries;
-}
-
-function unreadable(untrustedText: string): DamagedError {
-  return new DamagedError(
-    `qubes.xml in the backup holds settings that cannot be read: ${printable(untrustedText, 60)}`,
-  );
 }

@@ -1,8 +1,8 @@
 import type { Element } from '@xmldom/xmldom';
-import { DamagedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import type { DeviceAssignment, Qube, Volume } from '../qube.ts';
 import { parseStrings, parseSwitches } from './r3-literals.ts';
+import { qidOf } from './r3-names.ts';
 
 /** The VMs of the collection by their number, and the settings for all of them. */
 export interface R3Collection {
@@ -30,42 +30,45 @@ const FEATURE_OF_SERVICE: ReadonlyMap<string, string> = new Map([
   ['qubes-update-check', 'check-updates'],
 ]);
 
+const LABEL_IN_NEED = 'red';
+
 /** A feature's value for yes, and for no. */
 const YES = '1';
 const NO = '';
 
-/** Translates a VM that is not dom0 to the settings of R4. Throws DamagedError. */
-export function translateR3Qube(vm: Element, collection: R3Collection): Qube {
+/** A VM in the settings of R4, and what had to be left out. */
+export interface TranslatedQube {
+  readonly qube: Qube;
+  readonly remarks: string[];
+}
+
+/** Translates a VM that is not dom0, and is named, to the settings of R4. */
+export function translateR3Qube(vm: Element, collection: R3Collection): TranslatedQube {
+  const qid = qidOf(vm) ?? 0;
+  const remarks: string[] = [];
   const properties = new Map<string, string>();
   const template = templateOf(vm, collection);
   if (template !== undefined) properties.set('template', template);
-  addPlainProperties(vm, properties);
-  addKernel(vm, properties);
+  addPlainProperties(vm, properties, remarks);
+  addKernel(vm, properties, remarks);
   addNetwork(vm, collection, properties);
   const qubeClass = isTemplate(vm)
     ? 'TemplateVM'
     : template === undefined
       ? 'StandaloneVM'
       : 'AppVM';
-  return {
-    name: collection.nameOf.get(qidOf(vm)) ?? '',
+  const qube = {
+    name: collection.nameOf.get(qid) ?? '',
     qubeClass,
-    qid: qidOf(vm),
-    label: labelOf(vm),
+    qid,
+    label: labelOf(vm, remarks),
     properties,
-    features: featuresOf(vm, qubeClass === 'StandaloneVM'),
-    tags: new Set(),
-    devices: devicesOf(vm),
+    features: featuresOf(vm, qubeClass === 'StandaloneVM', remarks),
+    tags: new Set<string>(),
+    devices: devicesOf(vm, remarks),
     volumes: qubeClass === 'AppVM' ? [volume('private')] : [volume('root'), volume('private')],
-  };
-}
-
-/** The number of a VM. Throws DamagedError. */
-export function qidOf(untrustedVm: Element): number {
-  const untrustedQid = untrustedVm.getAttribute('qid') ?? '';
-  if (!/^[0-9]{1,9}$/.test(untrustedQid))
-    throw new DamagedError(`qubes.xml in the backup has a VM without a number`);
-  return Number(untrustedQid);
+  } as const;
+  return { qube, remarks };
 }
 
 function isTemplate({ tagName }: Element): boolean {
@@ -76,7 +79,10 @@ function templateOf(vm: Element, collection: R3Collection): string | undefined {
   return isTemplate(vm) ? undefined : referenceOf(vm, 'template_qid', collection);
 }
 
-/** The name of the VM whose number an attribute holds; undefined for `none`. */
+/**
+ * The name of the VM whose number an attribute holds; undefined for `none`. For a VM that is not in the list, `number 77`,
+ * which no VM is called: it is told as missing.
+ */
 function referenceOf(
   element: Element,
   attribute: string,
@@ -85,32 +91,34 @@ function referenceOf(
   const untrustedQid = element.getAttribute(attribute) ?? 'none';
   if (untrustedQid.toLowerCase() === 'none') return undefined;
   const name = /^[0-9]{1,9}$/.test(untrustedQid) ? nameOf.get(Number(untrustedQid)) : undefined;
-  if (name !== undefined) return name;
-  throw new DamagedError(
-    `qubes.xml in the backup refers to a VM that is not in it: ${attribute} ${printable(untrustedQid, 20)}`,
-  );
+  return name ?? `number ${printable(untrustedQid, 20)}`;
 }
 
-function labelOf(vm: Element): string {
-  const untrustedLabel = vm.getAttribute('label') ?? '';
-  return /^[a-z][a-z0-9_-]{0,31}$/.test(untrustedLabel) ? untrustedLabel : 'red';
+function labelOf(vm: Element, remarks: string[]): string {
+  const untrustedLabel = vm.getAttribute('label') ?? LABEL_IN_NEED;
+  if (/^[a-z][a-z0-9_-]{0,31}$/.test(untrustedLabel)) return untrustedLabel;
+  remarks.push(leftOut('label', untrustedLabel));
+  return LABEL_IN_NEED;
 }
 
-function addPlainProperties(vm: Element, properties: Map<string, string>): void {
+function addPlainProperties(vm: Element, properties: Map<string, string>, remarks: string[]): void {
   for (const [name, usual, pattern] of PLAIN_PROPERTIES) {
     const untrustedValue = vm.getAttribute(name) ?? usual;
     if (untrustedValue === usual || untrustedValue === '') continue;
-    if (!pattern.test(untrustedValue)) throw unsound(name, untrustedValue);
-    properties.set(name, untrustedValue);
+    if (pattern.test(untrustedValue)) properties.set(name, untrustedValue);
+    else remarks.push(leftOut(name, untrustedValue));
   }
 }
 
-function addKernel(vm: Element, properties: Map<string, string>): void {
+function addKernel(vm: Element, properties: Map<string, string>, remarks: string[]): void {
   for (const name of KERNEL_PROPERTIES) {
     if (vm.getAttribute(`uses_default_${name}`)?.toLowerCase() !== 'false') continue;
     const untrustedValue = vm.getAttribute(name) ?? '';
-    if (!/^[\x20-\x7e]{0,1000}$/.test(untrustedValue)) throw unsound(name, untrustedValue);
-    properties.set(name, untrustedValue.toLowerCase() === 'none' ? '' : untrustedValue);
+    if (/^[\x20-\x7e]{0,1000}$/.test(untrustedValue)) {
+      properties.set(name, untrustedValue.toLowerCase() === 'none' ? '' : untrustedValue);
+    } else {
+      remarks.push(leftOut(name, untrustedValue));
+    }
   }
   if (isHvm(vm)) {
     properties.set('virt_mode', 'hvm');
@@ -140,7 +148,7 @@ function addNetwork(vm: Element, collection: R3Collection, properties: Map<strin
   if (ofDisposables !== usual) properties.set('default_dispvm', '');
 }
 
-function featuresOf(vm: Element, standalone: boolean): Map<string, string> {
+function featuresOf(vm: Element, standalone: boolean, remarks: string[]): Map<string, string> {
   const features = new Map<string, string>();
   // Windows notices another emulated machine; R3's was the one without Linux in it.
   if (isHvm(vm)) features.set('linux-stubdom', NO);
@@ -150,26 +158,33 @@ function featuresOf(vm: Element, standalone: boolean): Map<string, string> {
     features.set('gui', YES);
   }
   if (vm.getAttribute('internal') === 'True') features.set('internal', YES);
-  for (const [service, on] of parseSwitches(vm.getAttribute('services') ?? '{}')) {
-    if (!/^[A-Za-z0-9_.-]{1,100}$/.test(service)) throw unsound('services', service);
-    features.set(FEATURE_OF_SERVICE.get(service) ?? `service.${service}`, on ? YES : NO);
+  const untrustedServices = vm.getAttribute('services') ?? '{}';
+  const services = parseSwitches(untrustedServices);
+  if (services === undefined) remarks.push(leftOut('services', untrustedServices));
+  for (const [service, on] of services ?? []) {
+    if (!/^[A-Za-z0-9_.-]{1,100}$/.test(service)) remarks.push(leftOut('service', service));
+    else features.set(FEATURE_OF_SERVICE.get(service) ?? `service.${service}`, on ? YES : NO);
   }
   return features;
 }
 
 /** PCI devices, `02:00.0`, which R4 names `02_00.0`. */
-function devicesOf(vm: Element): DeviceAssignment[] {
+function devicesOf(vm: Element, remarks: string[]): DeviceAssignment[] {
   const fields = new Map([
     ['device_id', '*'],
     ['mode', 'required'],
   ]);
   if (vm.getAttribute('pci_strictreset') === 'False') fields.set('_no-strict-reset', 'True');
-  return parseStrings(vm.getAttribute('pcidevs') ?? '[]').map((untrustedDevice) => {
+  const untrustedDevices = vm.getAttribute('pcidevs') ?? '[]';
+  const untrustedList = parseStrings(untrustedDevices);
+  if (untrustedList === undefined) remarks.push(leftOut('pcidevs', untrustedDevices));
+  return (untrustedList ?? []).flatMap((untrustedDevice): DeviceAssignment[] => {
     if (!/^([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/i.test(untrustedDevice)) {
-      throw unsound('pcidevs', untrustedDevice);
+      remarks.push(leftOut('pcidevs', untrustedDevice));
+      return [];
     }
     const port = untrustedDevice.replaceAll(':', '_');
-    return { deviceClass: 'pci', backend: 'dom0', port, fields };
+    return [{ deviceClass: 'pci', backend: 'dom0', port, fields }];
   });
 }
 
@@ -178,8 +193,7 @@ function volume(name: string): Volume {
   return { name, size: 0, usage: undefined, pool: '', vid: '', saveOnStop: true };
 }
 
-function unsound(attribute: string, untrustedValue: string): DamagedError {
-  return new DamagedError(
-    `qubes.xml in the backup has an unsound ${attribute}: ${printable(untrustedValue, 60)}`,
-  );
+/** A remark. */
+function leftOut(attribute: string, untrustedValue: string): string {
+  return `${attribute} "${printable(untrustedValue, 60)}" left out: Qubes does not take it`;
 }

@@ -1,8 +1,10 @@
 import { Element } from '@xmldom/xmldom';
 import { DamagedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
-import { type Qube, isValidQubeName } from '../qube.ts';
-import { type R3Collection, qidOf, translateR3Qube } from './r3-qube.ts';
+import type { Qube } from '../qube.ts';
+import type { UnusableQube } from './qubes-store.ts';
+import { type R3Names, nameR3Qubes } from './r3-names.ts';
+import { type R3Collection, translateR3Qube } from './r3-qube.ts';
 import { parseStrictXml } from './strict-xml.ts';
 
 /** The elements that stand for VMs. Disposables of the moment (QubesDisposableVm) are passed over. */
@@ -12,10 +14,14 @@ const WHAT = 'qubes.xml in the backup';
 /** A VM in a backup of formats 2 and 3. */
 export interface R3BackedUpQube {
   readonly qube: Qube;
+  /** What the backup calls it, if Qubes does not take that name any more. */
+  readonly formerName: string | undefined;
   /** Its directory in the archive: `vm5`, `appvms/work`. */
   readonly directory: string;
   /** Bytes on disk, as the backup tells. */
   readonly size: number;
+  /** What of it is not as the backup has it, since Qubes would not take that. */
+  readonly remarks: readonly string[];
 }
 
 /** dom0's home in such a backup. */
@@ -33,6 +39,7 @@ export interface R3BackupContents {
   readonly qubes: readonly R3BackedUpQube[];
   /** dom0's home, if it is in the backup. */
   readonly dom0Home: R3BackedUpHome | undefined;
+  readonly unusable: readonly UnusableQube[];
 }
 
 /** Whether a qubes.xml has the form of R2 and R3, and not that of R4. */
@@ -44,52 +51,59 @@ export function isR3QubesXml(text: string): boolean {
  * Reads the qubes.xml of a backup of formats 2 and 3: an element for each VM, everything in attributes,
  * references by number (docs/official-formats.md). The settings are translated to those of R4, as
  * the official tool does (qubes-core-admin-client, qubesadmin/backup/core2.py). The text is
- * authenticated, but an old system that was compromised may have written it. Throws DamagedError.
+ * authenticated, but an old system that was compromised may have written it. What Qubes takes no more of a VM is
+ * renamed or left out, with a remark; what cannot be read of one makes that one unusable. Throws DamagedError for what is
+ * no list of VMs at all.
  */
 export function readR3QubesXml(untrustedText: string): R3BackupContents {
   const root = parseStrictXml(untrustedText, WHAT);
   if (root.tagName !== 'QubesVmCollection') throw new DamagedError(`${WHAT} is not a list of VMs`);
-  const elements = Array.from(root.childNodes)
-    .filter((node) => node instanceof Element)
-    .filter(({ tagName }) => VM_ELEMENT.test(tagName));
-  const collection = { root, nameOf: namesByQid(elements) };
-  const inBackup = elements.filter((vm) => vm.getAttribute('backup_content') === 'True');
-  const qubes = inBackup.filter((vm) => !isDom0(vm)).map((vm) => backedUp(vm, collection));
-  const dom0 = inBackup.find(isDom0);
-  refuseRepeated(
-    qubes.map(({ directory }) => directory),
-    'directory',
-  );
-  return { created: undefined, qubes, dom0Home: dom0 && homeOf(dom0) };
-}
-
-function namesByQid(untrustedVms: readonly Element[]): Map<number, string> {
-  const names = new Map([[0, 'dom0']]);
-  for (const untrustedVm of untrustedVms.filter((vm) => !isDom0(vm))) {
-    const untrustedName = untrustedVm.getAttribute('name') ?? '';
-    if (!isValidQubeName(untrustedName) || untrustedName === 'dom0') {
-      throw new DamagedError(
-        `${WHAT} has a VM with a name that Qubes forbids: ${printable(untrustedName, 40)}`,
-      );
+  const elements = Array.from(root.childNodes).filter((node) => node instanceof Element);
+  const known = elements.filter(({ tagName }) => VM_ELEMENT.test(tagName));
+  const names = nameR3Qubes(known.filter((vm) => !isDom0(vm)));
+  const collection = { root, nameOf: names.nameOf };
+  const directories = new Set<string>();
+  const qubes: R3BackedUpQube[] = [];
+  const unusable: UnusableQube[] = [];
+  let dom0Home: R3BackedUpHome | undefined;
+  for (const vm of elements.filter((each) => each.getAttribute('backup_content') === 'True')) {
+    try {
+      if (!VM_ELEMENT.test(vm.tagName))
+        throw new DamagedError('coffer does not know VMs of its kind');
+      const directory = directoryOf(vm);
+      if (directories.has(directory))
+        throw new DamagedError(`${WHAT} puts it in another VM's place`);
+      if (isDom0(vm)) dom0Home ??= homeOf(vm);
+      else qubes.push(backedUp(vm, directory, names, collection));
+      directories.add(directory);
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      unusable.push(unusableQube(vm, error.message));
     }
-    const qid = qidOf(untrustedVm);
-    if (names.has(qid)) throw new DamagedError(`${WHAT} has two VMs with the number ${qid}`);
-    names.set(qid, untrustedName);
   }
-  refuseRepeated([...names.values()], 'name');
-  return names;
+  return { created: undefined, qubes, dom0Home, unusable };
 }
 
 function isDom0(vm: Element): boolean {
   return vm.tagName === 'QubesAdminVm' || vm.getAttribute('qid') === '0';
 }
 
-function backedUp(vm: Element, collection: R3Collection): R3BackedUpQube {
-  return {
-    qube: translateR3Qube(vm, collection),
-    directory: directoryOf(vm),
-    size: sizeOf(vm),
-  };
+function backedUp(
+  vm: Element,
+  directory: string,
+  { formerNames, unnamed }: R3Names,
+  collection: R3Collection,
+): R3BackedUpQube {
+  const why = unnamed.get(vm);
+  if (why !== undefined) throw new DamagedError(why);
+  const { qube, remarks } = translateR3Qube(vm, collection);
+  const formerName = formerNames.get(qube.qid);
+  if (formerName !== undefined) {
+    remarks.unshift(
+      `called "${formerName}" in the backup, a name that Qubes does not take any more`,
+    );
+  }
+  return { qube, formerName, directory, size: sizeOf(vm), remarks };
 }
 
 function homeOf(dom0: Element): R3BackedUpHome {
@@ -99,26 +113,31 @@ function homeOf(dom0: Element): R3BackedUpHome {
   return { directory, user, size: sizeOf(dom0) };
 }
 
-/** A relative path of plain names. */
+function unusableQube(vm: Element, why: string): UnusableQube {
+  const untrustedName = vm.getAttribute('name') ?? '';
+  return {
+    name: printable(untrustedName === '' ? 'a VM without a name' : untrustedName, 40),
+    why,
+    directory: plainDirectoryOf(vm),
+  };
+}
+
+/** Throws DamagedError when there is none. */
 function directoryOf(vm: Element): string {
+  const directory = plainDirectoryOf(vm);
+  if (directory !== undefined) return directory;
+  throw new DamagedError(`${WHAT} does not say where its files are`);
+}
+
+/** A relative path of plain names. */
+function plainDirectoryOf(vm: Element): string | undefined {
   const untrustedPath = (vm.getAttribute('backup_path') ?? '').replace(/\/$/, '');
   const parts = untrustedPath.split('/');
-  if (
-    !parts.every((part) => /^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}$/.test(part)) ||
-    parts.length > 4
-  ) {
-    throw new DamagedError(`${WHAT} does not say where the files of a VM are`);
-  }
-  return untrustedPath;
+  const isPlain = parts.every((part) => /^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,99}$/.test(part));
+  return isPlain && parts.length <= 4 ? untrustedPath : undefined;
 }
 
 function sizeOf(vm: Element): number {
   const untrustedSize = vm.getAttribute('backup_size') ?? '';
   return /^[0-9]{1,15}$/.test(untrustedSize) ? Number(untrustedSize) : 0;
-}
-
-function refuseRepeated(values: readonly string[], what: string): void {
-  if (new Set(values).size !== values.length) {
-    throw new DamagedError(`${WHAT} has two VMs with the same ${what}`);
-  }
 }

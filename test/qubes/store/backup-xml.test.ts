@@ -147,12 +147,6 @@ describe("a backup's qubes.xml", () => {
   });
 
   it.each([
-    ['a path that leads out', '>vm5/<', '>../vm5/<'],
-    ['an absolute path', '>vm5/<', '>/etc/<'],
-    ['the place of another file', '>vm5/<', '>qubes.xml<'],
-    ['a home that leads out', '>dom0-home/home<', '>dom0-home/..<'],
-    ['a user that leads out', '>joanna<', '>../joanna<'],
-    ['a size that is none', '>123456<', '>-1<'],
     ['a time that is none', '2026-03-01T10:20:30Z', 'yesterday'],
     ['a day that is none', '2026-03-01T10:20:30Z', '2026-13-41T10:20:30Z'],
   ])('with %s is refused', (_, from, to) => {
@@ -160,9 +154,64 @@ describe("a backup's qubes.xml", () => {
     expect(() => readBackupQubesXml(text.replace(from, to))).toThrow(DamagedError);
   });
 
-  it('is refused when two VMs lie in the same place', () => {
-    const dev = { qube: qubeCalled('dev-box'), directory: 'vm5', size: 1 };
-    const same = backupQubesXml({ ...backup, qubes: [work, dev], dom0: qubeCalled('dom0') });
-    expect(() => readBackupQubesXml(same)).toThrow(/same place/);
+  const dev = { qube: qubeCalled('dev-box'), directory: 'vm9', size: 1 };
+  const both = backupQubesXml({ ...backup, qubes: [work, dev], dom0: qubeCalled('dom0') });
+
+  it.each([
+    ['a path that leads out', '>vm5/<', '>../vm5/<'],
+    ['an absolute path', '>vm5/<', '>/etc/<'],
+    ['the place of another file', '>vm5/<', '>qubes.xml<'],
+    ['a size that is none', '>123456<', '>-1<'],
+    ['a forbidden name', '>work<', '>work-dm<'],
+    ['a path for a name', '>work<', '>../../etc<'],
+    ['the name of another VM', '>work<', '>dev-box<'],
+    ['no name', '<property name="name">work</property>', ''],
+    ['a number that is none', '<property name="qid">5<', '<property name="qid">many<'],
+    ['a volume named like a path', 'name="private"', 'name="../private"'],
+    ['a setting twice', '<feature name="backup-size">123456<', '<feature name="backup-path">vm4/<'],
+    ['a class of the future', 'class="AppVM"', 'class="CloudVM"'],
+  ])('with %s leaves out that VM, and no other', (_, from, to) => {
+    const start = both.indexOf('<domain', both.indexOf('AdminVM'));
+    expect(both.slice(start)).toContain(from);
+    const odd = both.slice(0, start) + both.slice(start).replace(from, to);
+    const { qubes, unusable, dom0Home } = readBackupQubesXml(odd);
+    const names = [...qubes.map(({ qube }) => qube.name), ...unusable.map(({ name }) => name)];
+    if (from === '>work<' && to === '>dev-box<') expect(qubes).toHaveLength(1);
+    else expect(qubes.map(({ qube }) => qube.name)).toEqual(['dev-box']);
+    expect(names).toHaveLength(2);
+    expect(unusable[0]?.why).not.toBe('');
+    expect(dom0Home).toMatchObject(home);
+  });
+
+  it('with a label that is not defined gives that VM the red one, with a remark', () => {
+    const odd = both.replace(/<label id="label-6"[^>]*>blue<\/label>/, '');
+    expect(odd).not.toBe(both);
+    const { qubes, unusable } = readBackupQubesXml(odd);
+    expect(unusable).toEqual([]);
+    expect(qubes[0]).toMatchObject({ qube: { name: 'work', label: 'red' } });
+    expect(qubes[0]?.remarks).toEqual([expect.stringMatching(/^label red, since .* "blue"$/)]);
+  });
+
+  it.each([
+    ['a home that leads out', '>dom0-home/home<', '>dom0-home/..<'],
+    ['a user that leads out', '>joanna<', '>../joanna<'],
+    ['a size that is none', '>789<', '>x<'],
+  ])('with %s leaves out the home, and no VM', (_, from, to) => {
+    expect(both).toContain(from);
+    const { qubes, unusable, dom0Home } = readBackupQubesXml(both.replace(from, to));
+    expect(qubes.map(({ qube }) => qube.name)).toEqual(['work', 'dev-box']);
+    expect(dom0Home).toBeUndefined();
+    expect(unusable).toMatchObject([{ name: 'dom0' }]);
+  });
+
+  it('that puts two VMs in the same place leaves out the second', () => {
+    const same = backupQubesXml({
+      ...backup,
+      qubes: [work, { ...dev, directory: 'vm5' }],
+      dom0: qubeCalled('dom0'),
+    });
+    const { qubes, unusable } = readBackupQubesXml(same);
+    expect(qubes.map(({ qube }) => qube.name)).toEqual(['work']);
+    expect(unusable).toMatchObject([{ name: 'dev-box', directory: 'vm5' }]);
   });
 });

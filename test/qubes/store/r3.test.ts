@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { isValidQubeName } from '../../../dom0-agent/qubes/qube.ts';
 import { isR3QubesXml, readR3QubesXml } from '../../../dom0-agent/qubes/store/r3.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 
@@ -167,7 +168,7 @@ describe('the backup', () => {
       ),
     );
     expect(contents.qubes.map(({ qube }) => qube.name)).toEqual(['work']);
-    expect(contents.dom0Home).toEqual({ directory: 'dom0-home/user', user: 'user' });
+    expect(contents.dom0Home).toMatchObject({ directory: 'dom0-home/user', user: 'user' });
   });
 
   test('of R2 may not know of dom0', () => {
@@ -192,51 +193,165 @@ describe('the backup', () => {
 test.each([
   ['an entity', '<!DOCTYPE a [<!ENTITY e "x">]><QubesVmCollection/>'],
   ['another root', '<qubes/>'],
-  ['a name that Qubes forbids', collection(vm('QubesAppVm', { name: '../../etc' }))],
-  ['a VM called dom0', collection(vm('QubesAppVm', { name: 'dom0' }))],
-  [
-    'a name twice',
-    collection(vm('QubesAppVm'), vm('QubesAppVm', { qid: '6', backup_path: 'vm6' })),
-  ],
-  [
-    'a number twice',
-    collection(vm('QubesAppVm'), vm('QubesAppVm', { name: 'x', backup_path: 'y' })),
-  ],
-  ['a directory twice', collection(vm('QubesAppVm'), vm('QubesAppVm', { name: 'x', qid: '6' }))],
-  ['no number', collection(vm('QubesAppVm', { qid: '-5' }))],
-  ['a directory outside', collection(vm('QubesAppVm', { backup_path: '../x' }))],
-  ['an absolute directory', collection(vm('QubesAppVm', { backup_path: '/etc' }))],
-  ['no directory', collection(vm('QubesAppVm', { backup_path: '' }))],
-  ['a template that is not there', collection(vm('QubesAppVm', { template_qid: '77' }))],
-  ['code for services', collection(vm('QubesAppVm', { services: "__import__('os')" }))],
-  ['a device that is none', collection(vm('QubesAppVm', { pcidevs: "['../../x']" }))],
-  [
-    'a kernel with a line break',
-    collection(vm('QubesAppVm', { uses_default_kernel: 'False', kernel: 'a&#10;b' })),
-  ],
-  ['memory that is no number', collection(vm('QubesAppVm', { memory: '1e9' }))],
 ])('qubes.xml with %s is refused', (_, text) => {
   expect(() => readR3QubesXml(text)).toThrow(DamagedError);
 });
 
-test('whatever the attributes are, it is read or refused as damaged', () => {
+/** Another VM, with which nothing is wrong. */
+const VAULT = vm('QubesAppVm', { qid: '6', name: 'vault', backup_path: 'vm6' });
+
+describe('a name that Qubes does not take any more', () => {
+  test.each([
+    ['my-dm', 'my-dm-1'],
+    ['default', 'default-1'],
+    ['none', 'none-1'],
+    ['dom0', 'dom0-1'],
+    ['7zip', 'vm7zip-1'],
+    ['my vm', 'my_vm-1'],
+    ['../../etc', 'vm.._.._etc-1'],
+    ['', 'vm-1'],
+    ['vault', 'vault'],
+    ['x'.repeat(40), `${'x'.repeat(29)}-1`],
+  ])('%s becomes %s, with a remark; its former name is known', (name, newName) => {
+    const { qubes } = readR3QubesXml(collection(vm('QubesAppVm', { name }), VAULT));
+    const [renamed, vault] = qubes;
+    expect(renamed?.qube.name).toBe(newName);
+    expect(isValidQubeName(newName)).toBe(true);
+    if (name === 'vault') {
+      // Two of one name: the second gives way.
+      expect(vault?.qube.name).toBe('vault-1');
+      return;
+    }
+    expect(renamed).toMatchObject({ formerName: name, directory: 'vm5' });
+    expect(renamed?.remarks[0]).toMatch(/^called ".*" in the backup, a name that Qubes/);
+    expect(vault).toMatchObject({ directory: 'vm6', remarks: [], formerName: undefined });
+  });
+
+  test('is followed by those that refer to it, and takes no other name', () => {
+    const { qubes } = readR3QubesXml(
+      collection(
+        vm('QubesTemplateVm', { name: 'my-dm', template_qid: 'none' }),
+        vm('QubesAppVm', { qid: '7', name: 'my-dm-1', backup_path: 'vm7', template_qid: '5' }),
+      ),
+    );
+    expect(qubes.map(({ qube }) => qube.name)).toEqual(['my-dm-2', 'my-dm-1']);
+    expect(qubes[1]?.qube.properties.get('template')).toBe('my-dm-2');
+  });
+
+  test('of a VM that is not in the backup is nobody’s concern', () => {
+    const { qubes, unusable } = readR3QubesXml(
+      collection(vm('QubesAppVm', { name: 'my-dm', backup_content: 'False' }), VAULT),
+    );
+    expect(qubes.map(({ qube, remarks }) => [qube.name, remarks])).toEqual([['vault', []]]);
+    expect(unusable).toEqual([]);
+  });
+});
+
+describe('a value that Qubes does not take is left out, with a remark', () => {
+  test.each<[string, Record<string, string>, RegExp]>([
+    ['default_user', { default_user: 'John Smith' }, /^default_user "John Smith" left out/],
+    ['memory', { memory: '1e9' }, /^memory "1e9" left out/],
+    ['maxmem', { maxmem: '-1' }, /^maxmem/],
+    ['vcpus', { vcpus: 'all' }, /^vcpus/],
+    ['mac', { mac: 'unknown' }, /^mac/],
+    ['kernel', { uses_default_kernel: 'False', kernel: 'a&#10;b' }, /^kernel "a\?b" left out/],
+    ['kernelopts', { uses_default_kernelopts: 'False', kernelopts: 'é' }, /^kernelopts/],
+  ])('%s', (property, attributes, remark) => {
+    const { qube, remarks } = only('QubesAppVm', { ...attributes, autostart: 'True' });
+    expect(remarks).toEqual([expect.stringMatching(remark)]);
+    expect(qube.properties.has(property)).toBe(false);
+    expect(qube.properties.get('autostart')).toBe('True');
+  });
+
+  test('a label', () => {
+    const { qube, remarks } = only('QubesAppVm', { label: '../red' });
+    expect(qube.label).toBe('red');
+    expect(remarks).toEqual([expect.stringMatching(/^label "\.\.\/red" left out/)]);
+  });
+
+  test('services and devices', () => {
+    const odd = only('QubesAppVm', {
+      services: "{'cups': True, 'a b': True}",
+      pcidevs: "['02:00.0', '../../x']",
+    });
+    expect(odd.qube.features.get('service.cups')).toBe('1');
+    expect(odd.qube.devices.map(({ port }) => port)).toEqual(['02_00.0']);
+    expect(odd.remarks).toHaveLength(2);
+    const code = only('QubesAppVm', { services: "__import__('os')", pcidevs: '[[]]' });
+    expect(code.qube.features.size).toBe(0);
+    expect(code.qube.devices).toEqual([]);
+    expect(code.remarks).toEqual([
+      expect.stringMatching(/^services ".*" left out/),
+      expect.stringMatching(/^pcidevs ".*" left out/),
+    ]);
+  });
+
+  test('a template or network that the list does not know is told as missing', () => {
+    const { qube } = only('QubesAppVm', {
+      template_qid: '77',
+      uses_default_netvm: 'False',
+      netvm_qid: '78',
+    });
+    expect(qube).toMatchObject({ qubeClass: 'AppVM' });
+    expect(qube.properties.get('template')).toBe('number 77');
+    expect(qube.properties.get('netvm')).toBe('number 78');
+  });
+});
+
+test.each<[string, Record<string, string>]>([
+  ['no number', { qid: '-5' }],
+  ['the number of another', { qid: '3' }],
+  ['a directory outside', { backup_path: '../x' }],
+  ['an absolute directory', { backup_path: '/etc' }],
+  ['no directory', { backup_path: '' }],
+])('a VM with %s cannot be used, the others can', (_, attributes) => {
+  const { qubes, unusable } = readR3QubesXml(collection(vm('QubesAppVm', attributes), VAULT));
+  expect(qubes.map(({ qube }) => qube.name)).toEqual(['vault']);
+  expect(unusable).toMatchObject([{ name: 'work' }]);
+});
+
+test('a VM in the place of another, of an unknown kind, or a home nowhere cannot be used', () => {
+  const { qubes, dom0Home, unusable } = readR3QubesXml(
+    collection(
+      VAULT,
+      vm('QubesAppVm', { backup_path: 'vm6' }),
+      vm('QubesFutureVm', { qid: '8', name: 'far', backup_path: 'vm8' }),
+      '<QubesAdminVm qid="0" name="dom0" backup_content="True" backup_path="home"/>',
+    ),
+  );
+  expect(qubes.map(({ qube }) => qube.name)).toEqual(['vault']);
+  expect(dom0Home).toBeUndefined();
+  expect(unusable.map(({ name, directory }) => [name, directory])).toEqual([
+    ['work', 'vm6'],
+    ['far', 'vm8'],
+    ['dom0', 'home'],
+  ]);
+});
+
+/** What the attribute of a well-formed document cannot hold as it is. */
+const NOT_PLAIN = /[&<>"]|[^\x20-\ud7ff\ue000-\ufffd]/g;
+
+test('whatever the attributes of a VM are, the others are as they were', () => {
   const attribute = fc.constantFrom(
-    'qid name label template_qid netvm_qid uses_default_netvm services pcidevs kernel backup_path backup_size mac'.split(
+    ...'qid name label template_qid netvm_qid uses_default_netvm services pcidevs kernel backup_path backup_size mac default_user'.split(
       ' ',
     ),
   );
-  const name = attribute.chain((names) => fc.constantFrom(...names));
   const value = fc.oneof(
     fc.string({ unit: 'binary' }),
-    fc.constantFrom('none', '0', '5', '{}', "['a'", 'True'),
+    fc.constantFrom('none', 'default', 'a-dm', '0', '5', '{}', "['a'", 'True', 'vm1', '../x'),
   );
+  const [expected] = readR3QubesXml(collection(VAULT)).qubes;
   fc.assert(
-    fc.property(fc.array(fc.tuple(name, value)), (attributes) => {
-      const escaped = attributes.map(([key, text]) => [key, text.replace(/[&<>"]/g, '')] as const);
-      try {
-        readR3QubesXml(collection(vm('QubesAppVm', Object.fromEntries(escaped))));
-      } catch (error) {
-        expect(error).toBeInstanceOf(DamagedError);
+    fc.property(fc.array(fc.tuple(attribute, value)), (attributes) => {
+      const escaped = attributes.map(([key, text]) => [key, text.replace(NOT_PLAIN, '')] as const);
+      const odd = vm('QubesAppVm', Object.fromEntries(escaped));
+      const { qubes } = readR3QubesXml(collection(odd, VAULT));
+      expect(qubes.at(-1)).toEqual(expected);
+      for (const { qube, directory } of qubes) {
+        expect(isValidQubeName(qube.name)).toBe(true);
+        expect(directory).toMatch(/^[A-Za-z0-9_][A-Za-z0-9_.@/-]*$/);
+        expect(directory).not.toContain('..');
       }
     }),
   );

@@ -1,4 +1,4 @@
-import { isValidQubeName } from '../qubes/qube.ts';
+import { isValidQubeName } from './qube.ts';
 
 /** Qubes' limit for a VM's name, in characters. */
 const LONGEST_NAME = 31;

@@ -1,0 +1,60 @@
+import type { Element } from '@xmldom/xmldom';
+import { printable } from '../../../shared/printable.ts';
+import { freeName } from '../free-name.ts';
+import { isValidQubeName } from '../qube.ts';
+
+/** The VMs of a list of R3 by their number. */
+export interface R3Names {
+  readonly nameOf: ReadonlyMap<number, string>;
+  /** What the renamed ones are called in the list. */
+  readonly formerNames: ReadonlyMap<number, string>;
+  /** Entries that cannot be named, and why: without a number of their own, nothing can refer to them. */
+  readonly unnamed: ReadonlyMap<Element, string>;
+}
+
+/**
+ * Gives each VM a name that Qubes takes today. R2 and R3 took names that R4 does not: `my-dm`, `default`
+ * (qubes.vm.validate_name in qubes-core-admin). They become `my-dm-1` and `default-1`.
+ */
+export function nameR3Qubes(untrustedVms: readonly Element[]): R3Names {
+  const nameOf = new Map([[0, 'dom0']]);
+  const formerNames = new Map<number, string>();
+  const unnamed = new Map<Element, string>();
+  const taken = new Set(['dom0', ...untrustedVms.map(untrustedNameOf).filter(isValidQubeName)]);
+  const given = new Set(['dom0']);
+  for (const untrustedVm of untrustedVms) {
+    const qid = qidOf(untrustedVm);
+    if (qid === undefined || nameOf.has(qid)) {
+      unnamed.set(untrustedVm, 'the list of VMs gives it no number of its own');
+      continue;
+    }
+    const untrustedName = untrustedNameOf(untrustedVm);
+    const isGood = isValidQubeName(untrustedName) && !given.has(untrustedName);
+    const name = isGood ? untrustedName : freeName(similarName(untrustedName), taken);
+    if (name === undefined) {
+      unnamed.set(untrustedVm, 'too many VMs have names like its own');
+      continue;
+    }
+    nameOf.set(qid, name);
+    given.add(name);
+    taken.add(name);
+    if (!isGood) formerNames.set(qid, printable(untrustedName, 40));
+  }
+  return { nameOf, formerNames, unnamed };
+}
+
+/** The number of a VM; undefined when it has none. */
+export function qidOf(untrustedVm: Element): number | undefined {
+  const untrustedQid = untrustedVm.getAttribute('qid') ?? '';
+  return /^[0-9]{1,9}$/.test(untrustedQid) ? Number(untrustedQid) : undefined;
+}
+
+function untrustedNameOf(untrustedVm: Element): string {
+  return untrustedVm.getAttribute('name') ?? '';
+}
+
+/** What begins a name that Qubes takes, and looks like this one. */
+function similarName(untrustedName: string): string {
+  const plain = untrustedName.replace(/[^a-zA-Z0-9_.-]/g, '_');
+  return /^[a-zA-Z]/.test(plain) ? plain : `vm${plain}`;
+}
