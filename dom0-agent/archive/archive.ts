@@ -50,7 +50,7 @@ export interface ArchiveReader {
    * input they are not even read. A file that is not read by the consumer is skipped.
    *
    * `named` is what qubes.xml tells: a file of another directory, or more than may come of one, is a DamagedError.
-   * Without it, an archive of formats 2 to 4 may go on without end. coffer-1 needs none: it is authenticated as a whole.
+   * Without it, a stream may go on without end.
    */
   files(wanted: (path: string) => boolean, named?: NamedDirectories): AsyncIterable<ArchivedFile>;
 }

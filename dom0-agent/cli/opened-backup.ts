@@ -2,6 +2,7 @@ import { formatTime } from '../../shared/local-time.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { ArchiveReader } from '../archive/archive.ts';
 import { openArchive } from '../archive/open.ts';
+import { bounded } from '../restore/bounded.ts';
 import type { BackupContents } from '../restore/contents.ts';
 import { readContents } from '../restore/read-contents.ts';
 import type { Source } from '../transport/storage.ts';
@@ -39,8 +40,9 @@ export async function openBackup(
   };
   try {
     passphrase ??= await ask();
-    const reader = await openArchive(source, passphrase, signal, flags.compressionFilter);
-    const contents = readContents(await reader.qubesXml(), reader.header);
+    const opened = await openArchive(source, passphrase, signal, flags.compressionFilter);
+    const contents = readContents(await opened.qubesXml(), opened.header);
+    const reader = bounded(opened, contents);
     return { source, reader, contents, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();

@@ -1,7 +1,7 @@
 import { type DamagedError, messageOf } from '../../shared/errors.ts';
 import { DamagedPartError } from '../archive/damaged-part-error.ts';
 import { parseArchivedPath } from './archived-path.ts';
-import { missingFiles } from './complete.ts';
+import type { FilesSeen } from './complete.ts';
 import type { BackupContents } from './contents.ts';
 
 /** VMs of a backup, and dom0's home. */
@@ -27,8 +27,8 @@ export function damageTo(path: string, error: DamagedError, held: Held): Damage 
 }
 
 /** What was promised and did not come. */
-export function missingIn(held: Held, seen: ReadonlySet<string>): Damage[] {
-  return missingFiles(held, seen).map((path) => ({
+export function missingIn(held: Held, seen: FilesSeen): Damage[] {
+  return seen.missingOf(held).map((path) => ({
     name: ownerOf(path, held) ?? path,
     what: `${inWords(path, held)} is missing: the backup does not hold ${path}`,
   }));

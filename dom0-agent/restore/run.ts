@@ -7,7 +7,7 @@ import { savedVolumes } from '../qubes/qube.ts';
 import type { QubesSystem, VolumePiece } from '../qubes/system.ts';
 import { parseArchivedPath } from './archived-path.ts';
 import { type BackedUpFile, backedUpFiles, textOf } from './backed-up-files.ts';
-import { refuseMissing } from './complete.ts';
+import { FilesSeen, refuseMissing } from './complete.ts';
 import { CreatedQubes } from './created-qubes.ts';
 import { damageTo } from './damage.ts';
 import type { Outcome } from './outcome.ts';
@@ -54,8 +54,7 @@ class RestoreRun {
   readonly #created: CreatedQubes;
   /** By directory in the archive. */
   readonly #qubes: ReadonlyMap<string, Restoring>;
-  /** The paths of the files that came. */
-  readonly #seen = new Set<string>();
+  readonly #seen: FilesSeen;
   readonly #home: RestoredHome;
 
   constructor(
@@ -66,6 +65,10 @@ class RestoreRun {
     signal: AbortSignal,
   ) {
     this.#plan = plan;
+    this.#seen = new FilesSeen({
+      qubes: plan.qubes.map(({ source }) => source),
+      dom0Home: plan.dom0Home,
+    });
     this.#system = system;
     this.#options = options;
     this.#report = report;
@@ -142,10 +145,10 @@ class RestoreRun {
     if (file.path === this.#plan.dom0Home?.directory) return this.#restoreHome(file);
     const qube = this.#qubeOf(file.path);
     if (qube === undefined) return;
-    this.#seen.add(file.path);
+    this.#seen.note(file.path);
     if (parseArchivedPath(file.path).kind === 'other') return;
     for await (const backedUp of backedUpFiles(file)) {
-      this.#seen.add(backedUp.path);
+      this.#seen.note(backedUp.path);
       await this.#attempt(qube, () => this.#take(qube, backedUp));
       if (qube.failure !== undefined) return;
     }
@@ -187,7 +190,7 @@ class RestoreRun {
 
   /** When this system fails on dom0's home, the VMs go on. */
   async #restoreHome({ path, innerTar }: ArchivedFile): Promise<void> {
-    this.#seen.add(path);
+    this.#seen.note(path);
     try {
       await this.#home.restore(innerTar);
     } catch (error) {

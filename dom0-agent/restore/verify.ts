@@ -6,6 +6,7 @@ import { untar } from '../archive/inner-tar/reader.ts';
 import type { UnusableQube } from '../qubes/store/qubes-store.ts';
 import { parseArchivedPath } from './archived-path.ts';
 import { backedUpFiles } from './backed-up-files.ts';
+import { FilesSeen } from './complete.ts';
 import { countBytes } from './count-bytes.ts';
 import { type Damage, damageTo, missingIn, ownerOf } from './damage.ts';
 import type { Outcome } from './outcome.ts';
@@ -39,11 +40,11 @@ class VerifyRun {
   readonly #report: Report;
   readonly #signal: AbortSignal;
   readonly #readings = new Map<string, Reading>();
-  /** The paths of the files that came. */
-  readonly #seen = new Set<string>();
+  readonly #seen: FilesSeen;
 
   constructor(selected: Selected, report: Report, signal: AbortSignal) {
     this.#selected = selected;
+    this.#seen = new FilesSeen(selected);
     this.#report = report;
     this.#signal = signal;
     for (const { qube, remarks } of selected.qubes) {
@@ -74,7 +75,7 @@ class VerifyRun {
   async #verifyFile(file: ArchivedFile): Promise<void> {
     this.#signal.throwIfAborted();
     const { path } = file;
-    this.#seen.add(path);
+    this.#seen.note(path);
     const reading = this.#readings.get(ownerOf(path, this.#selected) ?? '');
     if (reading === undefined) return;
     try {
@@ -114,9 +115,9 @@ function leftOut({ name, why }: UnusableQube): Outcome {
 }
 
 /** Reads a VM's files, and notes that they were there. Settings are no data: volumes count. */
-async function readFiles(file: ArchivedFile, seen: Set<string>, reading: Reading): Promise<void> {
+async function readFiles(file: ArchivedFile, seen: FilesSeen, reading: Reading): Promise<void> {
   for await (const backedUp of backedUpFiles(file)) {
-    seen.add(backedUp.path);
+    seen.note(backedUp.path);
     const isVolume = parseArchivedPath(backedUp.path).kind === 'volume';
     if (isVolume) reading.size += backedUp.size;
     for await (const { bytes } of backedUp.pieces()) if (isVolume) reading.used += bytes.length;

@@ -17,18 +17,16 @@ function* membersOf(archive) {
   }
 }
 
+/** As the backup's own, with another name and size. */
 function header(name, size) {
-  const block = Buffer.alloc(512);
+  const block = Buffer.from(backup.subarray(0, 512));
+  block.fill(0, 0, 100);
   block.write(name);
-  block.write('0000600\0', 100);
-  block.write('0000000\0', 108);
-  block.write('0000000\0', 116);
-  block.write(`${size.toString(8).padStart(11, '0')}\0`, 124);
-  block.write('00000000000\0', 136);
-  block.write('0', 156);
-  block.write('ustar\x0000', 257);
-  const sum = block.reduce((total, byte) => total + byte, 8 * 32);
-  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  block.write(size.toString(8).padStart(11, '0'), 124);
+  block.fill(' ', 148, 156);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  backup.copy(block, 148, 148, 156);
+  block.write(sum.toString(8).padStart(6, '0'), 148);
   return block;
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { missingFiles } from '../../dom0-agent/restore/complete.ts';
+import { FilesSeen } from '../../dom0-agent/restore/complete.ts';
+import type { BackupContents } from '../../dom0-agent/restore/contents.ts';
 import { readR3QubesXml } from '../../dom0-agent/qubes/store/r3.ts';
 
 const contents = readR3QubesXml(`<QubesVmCollection default_netvm="None">
@@ -18,13 +19,23 @@ const whole = [
   'dom0-home/user',
 ];
 
+/** What is missing when these files came. */
+function missing(
+  held: Pick<BackupContents, 'qubes' | 'dom0Home'>,
+  ...paths: readonly string[]
+): string[] {
+  const seen = new FilesSeen(held);
+  for (const path of paths) seen.note(path);
+  return seen.missingOf(held);
+}
+
 describe('what is missing in a backup', () => {
   test('is nothing when all is there', () => {
-    expect(missingFiles(contents, new Set(whole))).toEqual([]);
+    expect(missing(contents, ...whole)).toEqual([]);
   });
 
   test.each(whole.filter((path) => path !== 'vm5/firewall.xml'))('is %s', (path) => {
-    expect(missingFiles(contents, new Set(whole.filter((each) => each !== path)))).toEqual([path]);
+    expect(missing(contents, ...whole.filter((each) => each !== path))).toEqual([path]);
   });
 
   test('is a VM without volumes, when nothing of it is there', () => {
@@ -32,7 +43,7 @@ describe('what is missing in a backup', () => {
       .slice(1, 2)
       .map((each) => ({ ...each, qube: { ...each.qube, volumes: [] } }));
     const expected = { qubes, dom0Home: undefined };
-    expect(missingFiles(expected, new Set(['vm5/empty']))).toEqual([]);
-    expect(missingFiles(expected, new Set(['vm55/empty']))).toEqual(['vm5']);
+    expect(missing(expected, 'vm5/empty')).toEqual([]);
+    expect(missing(expected, 'vm55/empty')).toEqual(['vm5']);
   });
 });

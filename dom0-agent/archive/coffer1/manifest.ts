@@ -9,6 +9,7 @@ import { MAC_LENGTH } from './seal.ts';
 export const MANIFEST_PATH = 'manifest';
 /** The manifest is one part whatever its size: some 170 bytes for each member. */
 export const LARGEST_MANIFEST = 64 * MiB;
+export const FIRST_LINE = 'coffer-1 manifest\n';
 /** How many lines are made at a time. */
 const LINES_AT_ONCE = 1000;
 
@@ -42,10 +43,10 @@ export function manifestTar(members: readonly ManifestMember[]): AsyncIterable<B
   return tarOfPieces(MANIFEST_PATH, size, manifestPieces(members));
 }
 
-/** Whether `manifest` is that of just these members. */
-export function isManifestOf(manifest: Buffer, members: readonly ManifestMember[]): boolean {
+/** Whether `manifest` is made of just these pieces. */
+export function isMadeOf(manifest: Buffer, pieces: Iterable<Buffer>): boolean {
   let compared = 0;
-  for (const piece of manifestPieces(members)) {
+  for (const piece of pieces) {
     if (!manifest.subarray(compared, compared + piece.length).equals(piece)) return false;
     compared += piece.length;
   }
@@ -55,13 +56,13 @@ export function isManifestOf(manifest: Buffer, members: readonly ManifestMember[
 /** The members that an authenticated manifest lists. Throws DamagedError. */
 export function parseManifest(manifest: Buffer): ManifestMember[] {
   const members: ManifestMember[] = [];
-  for (const line of linesOf(manifest)) {
+  for (const line of linesOf([manifest])) {
     if (!line.startsWith('member ')) continue;
     const match = /^member (\S+) (0|[1-9][0-9]{0,9}) ([0-9a-f]{128})$/.exec(line);
     if (match?.[1] === undefined || match[3] === undefined) throw unsound();
     members.push({ name: match[1], size: Number(match[2]), mac: match[3] });
   }
-  if (!isManifestOf(manifest, members)) throw unsound();
+  if (!isMadeOf(manifest, manifestPieces(members))) throw unsound();
   return members;
 }
 
@@ -70,28 +71,14 @@ export async function readManifest(innerTar: AsyncIterable<Buffer>): Promise<Buf
   return readSmallFile(innerTar, MANIFEST_PATH, LARGEST_MANIFEST);
 }
 
-/** Says, in a sentence, where an archive departs from its manifest. */
-export function describeDifference(manifest: Buffer, found: readonly ManifestMember[]): string {
-  const listed = new Set(linesOf(manifest));
-  const present = new Set(found.map(memberLine));
-  const missing = [...listed].find((line) => line.startsWith('member ') && !present.has(line));
-  const extra = [...present].find((line) => !listed.has(line));
-  const nameIn = (line: string): string => line.split(' ')[1] ?? '';
-  if (missing !== undefined)
-    return `the backup is incomplete: ${nameIn(missing)} is missing or changed`;
-  if (extra !== undefined) return `the backup holds ${nameIn(extra)}, which does not belong to it`;
-  return 'the members of the backup are not in their order';
-}
-
 /** The lines of the manifest, many at a time: a large backup has a hundred thousand of them. */
 function* manifestPieces(members: readonly ManifestMember[]): Generator<Buffer> {
   const files = filesOf(members);
   const total = members.reduce((sum, { size }) => sum + size, 0);
-  const fileLine = ({ path, parts, size }: ManifestFile): string => `file ${path} ${parts} ${size}`;
-  yield Buffer.from('coffer-1 manifest\n');
+  yield Buffer.from(FIRST_LINE);
   yield* piecesOf(members, memberLine);
   yield* piecesOf(files, fileLine);
-  yield Buffer.from(`total ${members.length} ${files.length} ${total}\n`);
+  yield Buffer.from(totalLine(members.length, files.length, total));
 }
 
 function* piecesOf<T>(items: readonly T[], lineOf: (item: T) => string): Generator<Buffer> {
@@ -106,12 +93,24 @@ export function memberLine({ name, size, mac }: ManifestMember): string {
   return `member ${name} ${size} ${mac}`;
 }
 
-function* linesOf(text: Buffer): Generator<string> {
-  for (let start = 0; start < text.length;) {
-    const found = text.indexOf('\n', start);
-    const end = found === -1 ? text.length : found;
-    yield text.toString('latin1', start, end);
-    start = end + 1;
+/** A file's line, without the line's end. */
+export function fileLine({ path, parts, size }: Omit<ManifestFile, 'firstMember'>): string {
+  return `file ${path} ${parts} ${size}`;
+}
+
+export function totalLine(members: number, files: number, bytes: number): string {
+  return `total ${members} ${files} ${bytes}\n`;
+}
+
+/** The lines of a text that comes in pieces, each of which ends with a line. */
+export function* linesOf(pieces: Iterable<Buffer>): Generator<string> {
+  for (const piece of pieces) {
+    for (let start = 0; start < piece.length;) {
+      const found = piece.indexOf('\n', start);
+      const end = found === -1 ? piece.length : found;
+      yield piece.toString('latin1', start, end);
+      start = end + 1;
+    }
   }
 }
 

@@ -70,7 +70,11 @@ export class StoredParts {
 
   /** Passes over the part that `peek` told of. */
   async pass(): Promise<ManifestMember> {
-    return this.#withMac(this.#peeked().member);
+    const { member, place } = this.#peeked();
+    if (place.path !== MANIFEST_PATH && member.size > this.#partSize) {
+      throw new DamagedError(`${member.name} in the backup is larger than a part of it can be`);
+    }
+    return this.#withMac(member);
   }
 
   #peeked(): { member: OuterMember; place: PartPlace } {

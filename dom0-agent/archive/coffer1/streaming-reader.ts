@@ -3,37 +3,35 @@ import type { ArchiveReader, ArchivedFile } from '../archive.ts';
 import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
 import { readSmallFile } from '../inner-tar/small-file.ts';
 import type { OuterTarReader } from '../outer-tar/reader.ts';
+import { parsePartName } from '../parts.ts';
+import { type NamedDirectories, StoredBounds } from '../stored-bounds.ts';
 import { refuseFollowed } from './followed.ts';
 import type { Coffer1Header } from './header.ts';
 import { type Opened, innerTarOf } from './inner-tar-of.ts';
-import {
-  MANIFEST_PATH,
-  type ManifestMember,
-  describeDifference,
-  isManifestOf,
-  readManifest,
-} from './manifest.ts';
+import { MANIFEST_PATH, type ManifestMember, readManifest } from './manifest.ts';
 import { MembersSoFar } from './members-so-far.ts';
-import { authenticate } from './seal.ts';
-import { StoredParts, partsOfNextFile } from './stored-parts.ts';
+import { StoredParts, partsOfNextFile, passFile } from './stored-parts.ts';
 
 /**
  * Reads an archive that comes as a stream: what was read is held against the manifest at the end. Parts that
- * nobody wants are authenticated all the same, or a storage could make up parts without end.
+ * nobody wants are passed over, damaged or not; that a storage cannot make them up without end is seen to by what
+ * qubes.xml names, and by what a manifest can list.
  */
 export class StreamingReader implements ArchiveReader {
   readonly #tar: OuterTarReader;
   readonly #opened: Opened;
   readonly #stored: StoredParts;
   readonly #soFar: MembersSoFar;
-  readonly #note = (member: ManifestMember): void => this.#soFar.note(member);
+  readonly #bounds = new StoredBounds();
+  /** What is wrong with the archive itself. Whoever reads a file learns of it there, and may go on. */
+  #flaw: DamagedError | undefined;
 
   /** `tar` stands behind the header and its MAC, which have been checked. */
   constructor(tar: OuterTarReader, opened: Opened, headerMember: ManifestMember) {
     this.#tar = tar;
     this.#opened = opened;
     this.#stored = new StoredParts(tar, opened.header.partSize);
-    this.#soFar = new MembersSoFar(headerMember);
+    this.#soFar = new MembersSoFar(headerMember, opened.header.partSize);
   }
 
   get header(): Coffer1Header {
@@ -51,37 +49,40 @@ export class StreamingReader implements ArchiveReader {
     return text.toString('utf8');
   }
 
-  async *files(wanted: (path: string) => boolean): AsyncGenerator<ArchivedFile, void, undefined> {
+  async *files(
+    wanted: (path: string) => boolean,
+    named?: NamedDirectories,
+  ): AsyncGenerator<ArchivedFile, void, undefined> {
+    if (named !== undefined) this.#bounds.nameDirectories(named);
     for (let place = await this.#stored.peek(); place; place = await this.#stored.peek()) {
       const { path } = place;
       if (path === MANIFEST_PATH) return this.#checkManifest();
       if (wanted(path)) yield { path, innerTar: this.#innerTar(path) };
-      await this.#passFile(path);
+      if (this.#flaw !== undefined) throw this.#flaw;
+      await passFile(this.#stored, path, this.#note);
     }
     throw new DamagedError('the backup is cut short: it has no manifest at its end');
   }
+
+  readonly #note = (member: ManifestMember): void => {
+    const path = parsePartName(member.name)?.path ?? '';
+    try {
+      if (path !== MANIFEST_PATH) this.#bounds.note(path, member.size);
+      this.#soFar.note(member);
+    } catch (error) {
+      if (error instanceof DamagedError) this.#flaw = error;
+      throw error;
+    }
+  };
 
   #innerTar(path: string): AsyncIterable<Buffer> {
     return innerTarOf(partsOfNextFile(this.#stored, path, this.#note), this.#opened);
   }
 
-  /** Passes over what the consumer has left of a file. */
-  async #passFile(path: string): Promise<void> {
-    this.#stored.reclaimMemory();
-    while ((await this.#stored.peek())?.path === path) {
-      this.#opened.signal.throwIfAborted();
-      const part = await this.#stored.take();
-      this.#note(part);
-      await authenticate(this.#opened.seal, part.name, part.untrustedStored, part.mac);
-      part.release();
-    }
-  }
-
   async #checkManifest(): Promise<void> {
-    const members = this.#soFar.all;
     const manifest = await readManifest(this.#innerTar(MANIFEST_PATH));
-    if (!isManifestOf(manifest, members)) {
-      throw new DamagedError(describeDifference(manifest, members));
+    if (!this.#soFar.isListedIn(manifest)) {
+      throw new DamagedError(this.#soFar.differenceFrom(manifest));
     }
     if ((await this.#stored.peek()) !== undefined) {
       throw new DamagedError('the backup goes on after its manifest');

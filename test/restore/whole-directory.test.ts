@@ -1,0 +1,46 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, test } from 'vitest';
+import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
+import { encodeHeader } from '../../dom0-agent/archive/inner-tar/header.ts';
+import { verifyBackup } from '../../dom0-agent/restore/verify.ts';
+import { MiB } from '../../shared/sizes.ts';
+import { backupOf, template } from './planning.ts';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+const FILES = 100_000;
+
+test('a whole directory with files without number takes no memory for each', async () => {
+  let memory = 0;
+  const inUse = (): number => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  async function* directory(): AsyncGenerator<Buffer> {
+    const before = inUse();
+    for (let i = 0; i < FILES; i += 1000) {
+      const files = Array.from({ length: 1000 }, (_, j) =>
+        encodeHeader(`vm1/${i + j}${'x'.repeat(70)}.img`, 0, '0', 0),
+      );
+      yield await Promise.resolve(Buffer.concat(files));
+    }
+    memory = inUse() - before;
+    yield Buffer.alloc(1024);
+  }
+  const reader = {
+    header: { format: 'qubes-3', backupId: undefined, encrypted: true, compressionFilter: 'gzip' },
+    qubesXml: () => Promise.resolve(''),
+    async *files() {
+      yield await Promise.resolve({ path: 'vm1/.', innerTar: directory() });
+    },
+  } satisfies ArchiveReader;
+  const { qubes, dom0Home, unusable } = backupOf([template('debian')]);
+  const nobody = (): void => undefined;
+  const report = { info: nobody, warning: nobody, progress: nobody };
+  const selected = { qubes, dom0Home, unusable };
+  const never = new AbortController().signal;
+  expect(await verifyBackup(selected, reader, report, never)).toMatchObject([{ name: 'debian' }]);
+  // 100,000 names of 80 characters: 10 MiB and more.
+  expect(memory).toBeLessThan(5 * MiB);
+});
