@@ -7,8 +7,9 @@ export class StderrTail {
   #kept = Buffer.alloc(0);
 
   constructor(stream: Readable, longest: number) {
-    stream.on('data', (chunk: Buffer) => {
-      this.#kept = Buffer.concat([this.#kept, chunk]).subarray(-longest);
+    // Text, when another reader of the stream has set its encoding.
+    stream.on('data', (chunk: Buffer | string) => {
+      this.#kept = Buffer.concat([this.#kept, Buffer.from(chunk)]).subarray(-longest);
     });
     // A stream that breaks off simply ends here.
     stream.on('error', () => undefined);

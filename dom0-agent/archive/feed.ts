@@ -1,6 +1,6 @@
-import type { ChildProcess } from 'node:child_process';
 import type { Writable } from 'node:stream';
 import { noteBuffer } from '../../shared/buffer-collection.ts';
+import type { ChildProcess } from '../../shared/child-process.ts';
 
 /**
  * Writes `source` to a program's standard input, and ends it. A program may stop reading when it has
@@ -10,7 +10,7 @@ import { noteBuffer } from '../../shared/buffer-collection.ts';
  */
 export async function feed(
   source: AsyncIterable<Buffer>,
-  child: ChildProcess & { readonly stdin: Writable },
+  child: ChildProcess,
   isOver: () => boolean,
 ): Promise<void> {
   const { stdin } = child;
@@ -18,7 +18,7 @@ export async function feed(
   stdin.on('error', () => stdin.destroy());
   try {
     for await (const chunk of source) {
-      if (isOver() || hasFailed(child)) return;
+      if (isOver() || child.hasFailed) return;
       noteBuffer(chunk.length);
       if (!stdin.destroyed && !stdin.write(chunk)) await drained(stdin);
     }
@@ -26,10 +26,6 @@ export async function feed(
   } finally {
     if (!stdin.writableEnded) stdin.destroy();
   }
-}
-
-function hasFailed({ exitCode, signalCode }: ChildProcess): boolean {
-  return signalCode !== null || (exitCode !== null && exitCode !== 0);
 }
 
 /** Resolves when the program has taken what was written, or will take no more. */

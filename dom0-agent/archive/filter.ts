@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
-import { FailedError, systemCodeOf } from '../../shared/errors.ts';
+import { ChildProcess, describeEnd, whyNotRun } from '../../shared/child-process.ts';
+import { FailedError } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { feed } from './feed.ts';
 
@@ -30,46 +30,30 @@ export async function* filter(
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
   signal.throwIfAborted();
-  const child = spawn(program, args, {
-    stdio: ['pipe', 'pipe', 'pipe'],
+  const child = new ChildProcess([program, ...args], {
+    stdin: 'pipe',
     // Its words, which may be recognised, do not depend on the user's language.
     env: { ...process.env, LC_ALL: 'C' },
-    // A group of its own: an interrupt at the terminal is ours to pass on.
-    detached: true,
     signal,
   });
-  let lastWords = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    lastWords = (lastWords + text).slice(-LAST_WORDS);
-  });
-  let failure: Error | undefined;
-  child.on('error', (error) => (failure = error));
-  const closed = new Promise((resolve) => child.once('close', resolve));
   let isOver = false;
   const fed = feed(source, child, () => isOver);
   // Awaited below, after what the program printed; until then its error is not unhandled.
-  const settled = Promise.allSettled([fed, closed]);
+  const settled = Promise.allSettled([fed]);
   try {
     yield* child.stdout as AsyncIterable<Buffer>;
     await fed;
-    await closed;
+    const end = await child.ended;
     signal.throwIfAborted();
-    if (systemCodeOf(failure) === 'ENOENT') {
-      throw new FilterError(`the program ${program} is not installed: install it`, false);
-    }
-    if (child.exitCode !== 0) {
-      const why = lastWords.trim() === '' ? '' : `: ${printable(lastWords.trim())}`;
-      const end = endOf(child.exitCode, child.signalCode);
-      throw new FilterError(`${program} failed (${end})${why}`, child.exitCode !== null);
+    if (end.notRun) throw new FilterError(whyNotRun(program, end.notRun), false);
+    if (end.exitStatus !== 0) {
+      const words = printable(end.untrustedStderr.slice(-LAST_WORDS).trim());
+      const why = words === '' ? '' : `: ${words}`;
+      throw new FilterError(`${program} ${describeEnd(end)}${why}`, end.exitStatus !== undefined);
     }
   } finally {
     isOver = true;
-    child.stdout.destroy();
-    child.kill('SIGKILL');
+    await child[Symbol.asyncDispose]();
     await settled;
   }
-}
-
-function endOf(exitCode: number | null, signalCode: NodeJS.Signals | null): string {
-  return exitCode === null ? `ended by ${signalCode ?? 'a signal'}` : `exit status ${exitCode}`;
 }

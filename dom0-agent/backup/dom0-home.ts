@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process';
+import { ChildProcess, describeEnd, whyNotRun } from '../../shared/child-process.ts';
 import { FailedError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { type Followed, follow } from '../archive/inner-tar/follow.ts';
 import { TarComplaints } from '../archive/inner-tar/tar-complaints.ts';
-import { isNotThere, rootPrefix, runnerBehind } from '../qubes/volumes/run.ts';
+import { rootPrefix, runnerBehind } from '../qubes/volumes/run.ts';
 import { sudoProblem } from '../qubes/volumes/sudo-problem.ts';
 
 /** What there is to say of a home once it was read. */
@@ -27,10 +27,7 @@ export async function* homeTar(
 ): AsyncGenerator<Buffer, void, undefined> {
   const prefix = (await firstUnreadable(home)) === undefined ? [] : rootPrefix();
   const [program = 'tar', ...args] = [...prefix, 'tar', ...tarArguments(home, path)];
-  const tar = spawn(program, args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    // A group of its own: an interrupt at the terminal is ours to pass on.
-    detached: true,
+  await using tar = new ChildProcess([program, ...args], {
     // Not TAR_OPTIONS, which could ask for anything.
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
   });
@@ -38,9 +35,6 @@ export async function* homeTar(
   const stop = (): void => void tar.stdout.destroy();
   signal.addEventListener('abort', stop);
   const complaints = new TarComplaints(tar.stderr);
-  let failure: Error | undefined;
-  tar.on('error', (error) => (failure ??= error));
-  const closed = new Promise((resolve) => tar.once('close', resolve));
   const seen: Followed = { members: 0, problem: undefined };
   try {
     try {
@@ -50,24 +44,19 @@ export async function* homeTar(
       signal.throwIfAborted();
       throw error;
     }
-    await closed;
+    const end = await tar.ended;
     signal.throwIfAborted();
     // sudo ends with 1, as tar does when a file has changed: only its end shows that a tar is whole.
     if (seen.problem !== undefined) {
-      const why = whyNone(program, failure, complaints, seen.problem);
+      const why = end.notRun ? whyNotRun(program, end.notRun) : whyNone(complaints, seen.problem);
       throw new FailedError(`dom0's home cannot be read: ${why}`);
     }
     if (complaints.changed.count > 0) remarks.changed(complaints.changed.toString());
-    if (tar.exitCode !== 0 && tar.exitCode !== CHANGED_WHILE_READ) {
-      remarks.unread(
-        complaints.failed.toString() || `tar ended with ${tar.exitCode ?? 'a signal'}`,
-      );
+    if (end.exitStatus !== 0 && end.exitStatus !== CHANGED_WHILE_READ) {
+      remarks.unread(complaints.failed.toString() || `tar ${describeEnd(end)}`);
     }
   } finally {
     signal.removeEventListener('abort', stop);
-    tar.stdout.destroy();
-    tar.kill('SIGKILL');
-    await closed;
   }
 }
 
@@ -83,14 +72,7 @@ export async function firstUnreadable(home: string): Promise<string | undefined>
   return found === '' ? undefined : found.replace(/\n$/, '');
 }
 
-function whyNone(
-  program: string,
-  failure: Error | undefined,
-  complaints: TarComplaints,
-  problem: Error,
-): string {
-  if (isNotThere(failure)) return `${program} is not installed here`;
-  if (failure !== undefined) return `${program} cannot be run: ${messageOf(failure)}`;
+function whyNone(complaints: TarComplaints, problem: Error): string {
   if (complaints.failed.count > 0) return complaints.failed.toString();
   return (
     sudoProblem(complaints.ofOthers) ??

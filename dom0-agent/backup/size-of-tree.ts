@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { FailedError, RefusedError, messageOf, reasonOf } from '../../shared/errors.ts';
+import { ChildProcess, whyNotRun } from '../../shared/child-process.ts';
+import { FailedError, RefusedError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { rootPrefix, runnerBehind } from '../qubes/volumes/run.ts';
 import { firstUnreadable } from './dom0-home.ts';
@@ -32,17 +31,12 @@ export async function sizeOfTree(directory: string): Promise<TreeSize> {
   const unreadable = await firstUnreadable(directory);
   const prefix = unreadable === undefined ? [] : rootPrefix();
   if (prefix.length > 0) await requireRoot(prefix, unreadable ?? '');
-  const [program, ...args] = [...prefix, 'find', directory, '-ignore_readdir_race'] as const;
-  const find = spawn(program, [...args, '-printf', '%s %b\\n'], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-    // A group of its own: an interrupt at the terminal is ours to pass on.
-    detached: true,
-  });
-  const closed = once(find, 'close').catch((error: unknown) => {
-    throw new FailedError(`${program} cannot be run for dom0's home: ${reasonOf(error)}`);
-  });
-  const [size] = await Promise.all([sumOf(createInterface({ input: find.stdout })), closed]);
-  if (find.exitCode === 0) return size;
+  const search = ['find', directory, '-ignore_readdir_race', '-printf', '%s %b\\n'];
+  await using find = new ChildProcess([...prefix, ...search]);
+  const size = await sumOf(createInterface({ input: find.stdout }));
+  const { notRun, exitStatus } = await find.ended;
+  if (notRun) throw new FailedError(`dom0's home: ${whyNotRun(prefix[0] ?? 'find', notRun)}`);
+  if (exitStatus === 0) return size;
   throw new FailedError(`dom0's home ${directory} cannot be searched whole`);
 }
 

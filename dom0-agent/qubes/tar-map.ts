@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
-import { FailedError, messageOf } from '../../shared/errors.ts';
+import { ChildProcess, whyNotRun } from '../../shared/child-process.ts';
+import { FailedError } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { ExtentList } from './extent-list.ts';
 import type { Extent } from './system.ts';
@@ -28,30 +28,17 @@ export async function tarMap(
 ): Promise<readonly Extent[] | undefined> {
   // Through the descriptor no name, however strange, gets into tar's arguments or its header.
   const args = ['--create', '--file=-', '--format=gnu', '--sparse', '--hole-detection=seek'];
-  const child = spawn('tar', [...args, '--dereference', '--absolute-names', '/proc/self/fd/3'], {
-    stdio: ['ignore', 'pipe', 'pipe', fd],
-    // A group of its own: an interrupt at the terminal is ours to pass on.
-    detached: true,
+  await using tar = new ChildProcess(
+    ['tar', ...args, '--dereference', '--absolute-names', '/proc/self/fd/3'],
     // Not TAR_OPTIONS, which could ask for anything.
-    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
-    signal,
-  });
-  const { stdout, stderr } = child;
-  if (stdout === null || stderr === null) throw new FailedError('tar has no pipes');
-  let complaint = '';
-  stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text));
-  child.on('error', (error) => (complaint += messageOf(error)));
-  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  try {
-    const map = await readMap(blocksOf(stdout as AsyncIterable<Buffer>), size);
-    if (map !== 'incomplete') return map;
-    await closed;
-    signal.throwIfAborted();
-    throw new FailedError(`tar cannot find the holes of a volume: ${printable(complaint.trim())}`);
-  } finally {
-    child.kill('SIGKILL');
-    await closed;
-  }
+    { descriptor3: fd, env: { PATH: process.env['PATH'], LC_ALL: 'C' }, signal },
+  );
+  const map = await readMap(blocksOf(tar.stdout as AsyncIterable<Buffer>), size);
+  if (map !== 'incomplete') return map;
+  const { notRun, untrustedStderr } = await tar.ended;
+  signal.throwIfAborted();
+  const why = notRun ? whyNotRun('tar', notRun) : printable(untrustedStderr);
+  throw new FailedError(`tar cannot find the holes of a volume: ${why}`);
 }
 
 async function readMap(

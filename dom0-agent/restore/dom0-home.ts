@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process';
 import { chown, mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { ChildProcess, describeEnd, whyNotRun } from '../../shared/child-process.ts';
 import {
   FailedError,
   RefusedError,
@@ -87,38 +87,29 @@ async function unpack(
   owner: Owner | undefined,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const tar = spawn('tar', tarArguments(target), {
-    stdio: ['pipe', 'ignore', 'pipe'],
-    // A group of its own: an interrupt at the terminal is ours to pass on.
-    detached: true,
+  await using tar = new ChildProcess(['tar', ...tarArguments(target)], {
+    stdin: 'pipe',
+    stdout: 'ignore',
     // Not TAR_OPTIONS, which could ask for anything.
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
     ...owner,
   });
   const complaints = new TarComplaints(tar.stderr);
-  let failure: Error | undefined;
-  tar.on('error', (error) => (failure ??= error));
-  const closed = new Promise((resolve) => tar.once('close', resolve));
   const seen: Followed = { members: 0, problem: undefined };
   const followed = follow(innerTar, "dom0's home", seen);
-  try {
-    await feed(followed, tar, () => signal.aborted || complaints.isFull);
-    if (!complaints.isFull) await closed;
-  } finally {
-    tar.kill('SIGKILL');
-    await closed;
-  }
+  await feed(followed, tar, () => signal.aborted || complaints.isFull);
+  // What is stopped midway for want of space may go on for long.
+  const end = complaints.isFull ? undefined : await tar.ended;
   signal.throwIfAborted();
-  if (failure !== undefined) throw new FailedError(`tar cannot be run: ${reasonOf(failure)}`);
-  if (complaints.isFull) {
+  if (complaints.isFull || end === undefined) {
     throw new FailedError(`there is no space for dom0's home in ${dirname(target)}`);
   }
+  if (end.notRun) throw new FailedError(whyNotRun('tar', end.notRun));
   if (seen.problem !== undefined)
     return [`the backup does not hold it whole: ${messageOf(seen.problem)}`];
-  if (tar.exitCode === 0) return [];
-  if (tar.exitCode === null)
-    return [`tar was ended by ${tar.signalCode ?? 'a signal'} before the end`];
-  return [`not made: ${complaints.failed.toString() || `tar ended with ${tar.exitCode}`}`];
+  if (end.exitStatus === 0) return [];
+  if (end.signal !== '') return [`tar was ended by ${end.signal} before the end`];
+  return [`not made: ${complaints.failed.toString() || `tar ${describeEnd(end)}`}`];
 }
 
 function tarArguments(target: string): string[] {
