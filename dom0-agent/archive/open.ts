@@ -1,4 +1,5 @@
 import { DamagedError, RefusedError } from '../../shared/errors.ts';
+import { printable } from '../../shared/printable.ts';
 import { KiB } from '../../shared/sizes.ts';
 import type { ArchiveInput, ArchiveReader } from './archive.ts';
 import { QUBES_XML } from './archive.ts';
@@ -62,7 +63,11 @@ async function openByHeader(
   if (version === '4') return openQubes4(beginning, passphrase, signal, forcedFilter);
   if (version === '3' || version === '2')
     return openQubes3(beginning, passphrase, signal, forcedFilter);
-  throw new DamagedError('the backup has a format that this version of coffer does not know');
+  const untrustedName = version ?? beginning.untrustedFields.get('format') ?? 'without a name';
+  throw new DamagedError(
+    `the backup has the format ${printable(untrustedName, 40)}, which coffer does not read: it reads coffer-1, and ` +
+      `the formats 2, 3 and 4 of Qubes' own tools`,
+  );
 }
 
 async function readBeginning(tar: OuterTarReader, header: OuterMember): Promise<Beginning> {

@@ -1,6 +1,7 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { refuseRepeated } from '../qubes/names.ts';
 import { totalSize } from '../restore/contents.ts';
+import type { Header } from '../archive/header.ts';
 import type { Outcome } from '../restore/outcome.ts';
 import { selectContents } from '../restore/selection.ts';
 import { verifyBackup } from '../restore/verify.ts';
@@ -36,9 +37,7 @@ export async function verifyCommand(
   const isWhole = outcomes.every(({ result }) => result === 'verified' || result === 'left out');
   terminal.say(formatOutcomes(outcomes));
   terminal.say(
-    isWhole
-      ? `Verified: what was read is authentic and whole, ${seconds.toFixed(1)} s.`
-      : describeDamage(outcomes),
+    isWhole ? `${praise(reader.header)}, ${seconds.toFixed(1)} s.` : describeDamage(outcomes),
   );
   terminal.result({
     ok: isWhole,
@@ -51,6 +50,17 @@ export async function verifyCommand(
     seconds,
   });
   return isWhole ? ExitStatus.done : ExitStatus.damaged;
+}
+
+/** As much as the format lets one say. */
+function praise({ format }: Header): string {
+  if (format === 'coffer-1' || format === 'qubes-4') {
+    return 'Verified: what was read is authentic and whole';
+  }
+  return (
+    'Verified: all that the list of VMs promises is there, and each part is authentic; that it is in its own place ' +
+    'this format cannot tell (docs/threat-model.md)'
+  );
 }
 
 /** What can still be had from the backup, and how. */

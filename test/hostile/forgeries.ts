@@ -143,7 +143,7 @@ export const FORGERIES: readonly (readonly [
   [
     'another version of the format',
     ({ newer }) => reword(newer, /coffer-1/, 'coffer-0'),
-    /does not know/,
+    /does not (know|read)/,
   ],
   [
     'the format 4',
@@ -160,7 +160,7 @@ export const FORGERIES: readonly (readonly [
     ({ newer }) => reword(newer, /^[^]*$/, OLD_HEADER),
     /passphrase is wrong|damaged/,
   ],
-  ['no format', ({ newer }) => reword(newer, /format=coffer-1\n/, ''), /does not know/],
+  ['no format', ({ newer }) => reword(newer, /format=coffer-1\n/, ''), /does not (know|read)/],
 ];
 
 const OLD_HEADER =

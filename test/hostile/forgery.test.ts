@@ -1,14 +1,17 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { drain } from '../../dom0-agent/archive/drain.ts';
 import { openArchive } from '../../dom0-agent/archive/open.ts';
-import { CofferError, ExitStatus } from '../../shared/errors.ts';
+import { backedUpFiles } from '../../dom0-agent/restore/backed-up-files.ts';
+import { CofferError, DamagedError, ExitStatus } from '../../shared/errors.ts';
+import { MiB } from '../../shared/sizes.ts';
 import { makeArchive, never } from '../archive/coffer1/sample.ts';
 import { inputOf } from '../archive/memory.ts';
 import { archiveOf, fixture, membersOf, open as openOld } from '../archive/official-archives.ts';
-import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
+import { type Qubes3Recipe, makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
 import { makeQubes4 } from '../archive/qubes4/make-qubes4.ts';
 import { Box, PASSPHRASE } from '../cli/box.ts';
 import { type Bout, expectNamedError, expectTameOutput, runCoffer } from './arena.ts';
@@ -174,6 +177,58 @@ describe('the official formats', () => {
       'vm5/private.img',
     );
     expect(await outcomeOf(await assemble(spliced), false)).toMatchObject({ exitStatus: 3 });
+  });
+
+  /** What comes of the file `vm5/private.img` when its second part is exchanged with that of another VM's. */
+  async function exchanged(
+    recipe: Pick<Qubes3Recipe, 'version' | 'filter' | 'cipher'>,
+  ): Promise<Buffer> {
+    const files = {
+      'vm5/private.img': randomBytes(3 * MiB),
+      'vm6/private.img': randomBytes(3 * MiB),
+    };
+    const pieces = piecesOf(
+      makeQubes3({ ...recipe, files, passphrase: PASSPHRASE, partSize: MiB }),
+    );
+    const other = (name: string): string =>
+      /^vm[56]\/private\.img\.001/.test(name)
+        ? name.replace(/^vm[56]/, (vm) => (vm === 'vm5' ? 'vm6' : 'vm5'))
+        : name;
+    const content = new Map(pieces.map((piece) => [piece.name, piece.content]));
+    const spliced = pieces.map(({ name }) => ({
+      name,
+      content: content.get(other(name)) ?? Buffer.alloc(0),
+    }));
+    const reader = await openOld(inputOf(await assemble(spliced), true), PASSPHRASE);
+    await reader.qubesXml();
+    for await (const { path, innerTar } of reader.files(() => true)) {
+      const chunks: Buffer[] = [];
+      for await (const file of backedUpFiles({ path, innerTar })) {
+        for await (const { bytes } of file.pieces()) chunks.push(Buffer.from(bytes));
+      }
+      const read = Buffer.concat(chunks);
+      if (path === 'vm5/private.img') {
+        expect(read.equals(files[path])).toBe(false);
+        return read;
+      }
+    }
+    throw new Error('the archive holds no vm5/private.img');
+  }
+
+  it.each([
+    ['format 3, compressed', { version: 3, filter: ['gzip', 'gzip', '-c'] }],
+    [
+      'format 3, compressed and encrypted',
+      { version: 3, filter: ['gzip', 'gzip', '-c'], cipher: 'aes-256-cbc' },
+    ],
+    ['format 2', { version: 2 }],
+  ] as const)('%s notices a part in the place of another VM’s', async (_, recipe) => {
+    await expect(exchanged(recipe)).rejects.toThrow(DamagedError);
+  });
+
+  it('format 3 that is not compressed cannot: docs/threat-model.md says so', async () => {
+    expect(await exchanged({ version: 3 })).toHaveLength(3 * MiB);
+    expect(await exchanged({ version: 3, cipher: 'aes-256-cbc' })).toHaveLength(3 * MiB);
   });
 
   it('format 3 cannot: that is a limit of the format, and one reason for coffer-1', async () => {
