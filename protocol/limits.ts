@@ -19,9 +19,6 @@ export const MOST_ENTRIES = 10_000;
 /** The most entries of one Entries message that this code sends. */
 export const ENTRIES_PER_MESSAGE = 1_000;
 
-/** The longest last words of a command, in bytes. */
-export const LONGEST_LAST_WORDS = 4 * KiB;
-
 /** How often the VM agent tells its Progress, in milliseconds. */
 export const PROGRESS_INTERVAL = 1_000;
 

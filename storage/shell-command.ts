@@ -1,21 +1,13 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { LONGEST_LAST_WORDS } from '../protocol/limits.ts';
+import { ChildProcess, describeEnd } from '../shared/child-process.ts';
 import { CleanupProcess } from '../shared/cleanup-process.ts';
-import { reasonOf, systemCodeOf } from '../shared/errors.ts';
+import { reasonOf } from '../shared/errors.ts';
 import { holdOutput } from '../shared/hold-output.ts';
-import { StderrTail } from '../shared/stderr-tail.ts';
 import type { ByteSource, ByteTarget } from './byte-streams.ts';
 import { StorageProblem } from './storage-problem.ts';
-import type { CommandEnd } from './storage-problem.ts';
 
 /** A command that is told to end has so long, in milliseconds, before it is killed. */
 const GRACE = 2_000;
-
-/** After a command has ended, its standard error may take so long to arrive, in milliseconds. */
-const LAST_WORDS_WAIT = 200;
 
 /**
  * A command line run by `/bin/sh -c`, in a process group of its own, so that all of it can be
@@ -23,33 +15,35 @@ const LAST_WORDS_WAIT = 200;
  */
 class ShellCommand {
   readonly #child: ChildProcess;
-  readonly #ended: Promise<CommandEnd>;
   #cleanup: CleanupProcess | undefined;
 
   constructor(command: string, stdin: 'pipe' | 'ignore', stdout: 'pipe' | 'ignore') {
-    const child = spawn('/bin/sh', ['-c', command], {
-      stdio: [stdin, stdout, 'pipe'],
-      detached: true,
-    });
-    this.#child = child;
-    if (child.pid !== undefined) this.#cleanup = CleanupProcess.toKillGroup(child.pid);
-    this.#ended = endOf(child);
+    this.#child = new ChildProcess(['/bin/sh', '-c', command], { stdin, stdout });
+    const { pid } = this.#child;
+    if (pid !== undefined) this.#cleanup = CleanupProcess.toKillGroup(pid);
   }
 
   get stdin(): Writable {
-    return present(this.#child.stdin);
+    return this.#child.stdin;
   }
 
   get stdout(): Readable {
-    return present(this.#child.stdout);
+    return this.#child.stdout;
   }
 
   /** Waits for the end of the command. Throws StorageProblem unless it was a good one. */
   async requireGoodEnd(): Promise<void> {
-    const end = await this.#ended;
+    const end = await this.#child.ended;
     this.#cleanup?.cancel();
     this.#cleanup = undefined;
-    if (end.exitStatus !== 0) throw new StorageProblem('COMMAND_FAILED', describe(end), end);
+    const { exitStatus, signal, notRun } = end;
+    if (exitStatus === 0) return;
+    const lastWords = notRun ? reasonOf(notRun) : end.untrustedStderr;
+    throw new StorageProblem('COMMAND_FAILED', `it ${describeEnd(end)}`, {
+      exitStatus,
+      signal,
+      lastWords,
+    });
   }
 
   /**
@@ -57,19 +51,8 @@ class ShellCommand {
    * command that saw the end of a stream which was cut short would take it for whole.
    */
   async stop(): Promise<void> {
-    const { pid } = this.#child;
-    if (pid !== undefined && this.#cleanup !== undefined) {
-      const deadline = performance.now() + GRACE;
-      let isThere = signalGroup(pid, 'SIGTERM');
-      while (isThere && performance.now() < deadline) {
-        await sleep(20);
-        isThere = signalGroup(pid, 0);
-      }
-      if (isThere) signalGroup(pid, 'SIGKILL');
-    }
-    this.#child.stdin?.destroy();
-    this.#child.stdout?.destroy();
-    await this.#ended;
+    if (this.#cleanup !== undefined) await this.#child.endGroup(GRACE);
+    await this.#child[Symbol.asyncDispose]();
     this.#cleanup?.cancel();
     this.#cleanup = undefined;
   }
@@ -153,44 +136,4 @@ export class CommandSource implements ByteSource {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#command.stop();
   }
-}
-
-function endOf(child: ChildProcess): Promise<CommandEnd> {
-  const words = new StderrTail(present(child.stderr), LONGEST_LAST_WORDS);
-  return new Promise((resolve) => {
-    const closed = new Promise<void>((isClosed) => child.once('close', () => isClosed()));
-    child.once('error', (error) =>
-      resolve({ exitStatus: undefined, signal: '', lastWords: reasonOf(error) }),
-    );
-    // What the command left in the background may hold its standard error open for ever.
-    child.once('exit', (code, signal) => {
-      const wait = sleep(LAST_WORDS_WAIT, undefined, { ref: false });
-      void Promise.race([closed, wait]).then(() => {
-        child.stderr?.destroy();
-        resolve({ exitStatus: code ?? undefined, signal: signal ?? '', lastWords: words.text });
-      });
-    });
-  });
-}
-
-function describe({ exitStatus, signal }: CommandEnd): string {
-  if (signal !== '') return `it was ended by ${signal}`;
-  return exitStatus === undefined ? 'it did not start' : `it ended with status ${exitStatus}`;
-}
-
-/** Whether the group is still there. */
-function signalGroup(leader: number, signal: NodeJS.Signals | 0): boolean {
-  try {
-    return process.kill(-leader, signal);
-  } catch (error) {
-    if (systemCodeOf(error) === 'ESRCH') return false;
-    // EPERM: there, but it has become another user's.
-    if (systemCodeOf(error) === 'EPERM') return false;
-    throw error;
-  }
-}
-
-function present<T>(stream: T | null): T {
-  if (stream === null) throw new Error('a command has no such stream');
-  return stream;
 }

@@ -1,8 +1,7 @@
-import { execFile } from 'node:child_process';
 import { link, lstat, open, rename, rm, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
-import { promisify } from 'node:util';
+import { ChildProcess } from '../shared/child-process.ts';
 import { CleanupProcess } from '../shared/cleanup-process.ts';
 import { systemCodeOf } from '../shared/errors.ts';
 import { formatSize } from '../shared/sizes.ts';
@@ -172,9 +171,7 @@ async function syncName(file: string): Promise<void> {
 
 /** syncfs(2), which Node does not have. */
 async function syncFileSystem(file: string): Promise<void> {
-  try {
-    await promisify(execFile)('sync', ['--file-system', file]);
-  } catch (error) {
-    throw new StorageProblem('IO', `${file} is there, but sync failed`, undefined, error);
-  }
+  await using sync = new ChildProcess(['sync', '--file-system', file], { stdout: 'ignore' });
+  const { exitStatus } = await sync.ended;
+  if (exitStatus !== 0) throw new StorageProblem('IO', `${file} is there, but sync failed`);
 }

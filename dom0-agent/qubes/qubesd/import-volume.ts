@@ -1,8 +1,8 @@
-import { spawn } from 'node:child_process';
 import { buffer as wholeOf } from 'node:stream/consumers';
 import type { Writable } from 'node:stream';
 
-import { FailedError, InterruptedError, systemCodeOf } from '../../../shared/errors.ts';
+import { ChildProcess, whyNotRun } from '../../../shared/child-process.ts';
+import { FailedError, InterruptedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import type { VolumePiece } from '../system.ts';
@@ -42,9 +42,8 @@ export async function importVolume(
   // With nothing to hold back, nothing could be undone; and no pool has such volumes.
   if (size < 1) throw new FailedError(`${label} cannot be made ${size} bytes long`);
 
-  // As a group of its own the service is out of reach of Ctrl-C: killed half way, it would leave
-  // the pool with an import that never ends.
-  const [program, ...args] = [
+  // It is never killed: half way, that would leave the pool with an import that never ends.
+  const command = [
     ...rootPrefix,
     'env',
     'QREXEC_REMOTE_DOMAIN=dom0',
@@ -52,15 +51,10 @@ export async function importVolume(
     service,
     volume,
   ];
-  const child = spawn(program, args, { stdio: 'pipe', detached: true });
-  const ended = new Promise<void>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', () => resolve());
-  });
-  const outcome = Promise.all([wholeOf(child.stdout), wholeOf(child.stderr), ended]);
-  // Both are looked at below: a service that wants no more says why in its reply.
+  const child = new ChildProcess(command, { stdin: 'pipe' });
+  // Looked at below: a service that wants no more says why in its reply.
+  const outcome = Promise.all([wholeOf(child.stdout), child.ended]);
   outcome.catch(() => undefined);
-  child.stdin.on('error', () => undefined);
   const stop = () => child.stdin.destroy();
   signal.addEventListener('abort', stop);
 
@@ -70,14 +64,13 @@ export async function importVolume(
       // Its end is waited for in any case: then the old content is back in its place.
       return outcome.catch(() => undefined);
     });
-    const [reply, complaint] = await outcome;
-    checkReply(reply, complaint, label);
+    const [reply, { notRun, untrustedStderr }] = await outcome;
+    if (notRun)
+      throw new FailedError(`${label} cannot be written: ${whyNotRun(command[0] ?? '', notRun)}`);
+    checkReply(reply, untrustedStderr, label);
     if (!isWhole) throw new FailedError(`${label} was not taken whole, though nothing is said`);
   } catch (error) {
     if (signal.aborted) throw new InterruptedError(`coffer was stopped while it wrote ${label}`);
-    if (systemCodeOf(error) === 'ENOENT') {
-      throw new FailedError(`${label} cannot be written: ${program} is not installed`);
-    }
     throw error;
   } finally {
     signal.removeEventListener('abort', stop);
@@ -131,8 +124,8 @@ async function send(input: Writable, bytes: Buffer): Promise<void> {
   await new Promise<void>((resolve) => input.write(bytes, () => resolve()));
 }
 
-function checkReply(reply: Buffer, complaint: Buffer, label: string): void {
-  const words = printable(complaint.toString().replace(/\s+/g, ' ').trim());
+function checkReply(reply: Buffer, untrustedStderr: string, label: string): void {
+  const words = printable(untrustedStderr.replace(/\s+/g, ' '));
   if (reply.length === 0 && words !== '') {
     throw new FailedError(`${label} cannot be written: ${words}`);
   }

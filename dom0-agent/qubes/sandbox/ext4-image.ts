@@ -1,9 +1,6 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
-
-import { FailedError, systemCodeOf } from '../../../shared/errors.ts';
-
-const run = promisify(execFile);
+import { ChildProcess, whyNotRun } from '../../../shared/child-process.ts';
+import { FailedError } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
 
 /**
  * Makes a sparse ext4 image of `size` bytes, with the files beneath `tree`. No root is needed. Throws
@@ -18,17 +15,19 @@ export async function makeExt4Image(
   // No space is kept for root, and what would be zeros anyway is left to be holes.
   const extended = 'lazy_itable_init=1,lazy_journal_init=1,nodiscard';
   const options = ['-q', '-F', '-t', 'ext4', '-m', '0', '-E', extended];
-  try {
-    await run('mke2fs', [...options, '-d', tree, image, `${Math.floor(size / 1024)}k`], {
-      signal,
-      // A user's PATH may lack the directories of the system's programs.
-      env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
-    });
-  } catch (error) {
-    signal.throwIfAborted();
-    if (systemCodeOf(error) === 'ENOENT') {
-      throw new FailedError('mke2fs is missing: install the package e2fsprogs');
-    }
-    throw new FailedError(`mke2fs cannot make the sample volume ${image}`, { cause: error });
-  }
+  const blocks = `${Math.floor(size / 1024)}k`;
+  await using mke2fs = new ChildProcess(['mke2fs', ...options, '-d', tree, image, blocks], {
+    stdout: 'ignore',
+    signal,
+    // A user's PATH may lack the directories of the system's programs.
+    env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
+  });
+  const { exitStatus, notRun, untrustedStderr } = await mke2fs.ended;
+  signal.throwIfAborted();
+  if (notRun)
+    throw new FailedError(`${whyNotRun('mke2fs', notRun)}: install the package e2fsprogs`);
+  if (exitStatus === 0) return;
+  throw new FailedError(
+    `mke2fs cannot make the sample volume ${image}: ${printable(untrustedStderr)}`,
+  );
 }

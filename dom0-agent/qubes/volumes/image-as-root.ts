@@ -1,5 +1,4 @@
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-
+import { type ChildEnd, ChildProcess } from '../../../shared/child-process.ts';
 import { FailedError, InterruptedError, messageOf } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import { atMost } from '../at-most.ts';
@@ -59,32 +58,16 @@ export async function openImageAsRoot(
 class RootProcess {
   readonly #label: string;
   readonly #signal: AbortSignal;
-  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #child: ChildProcess;
   readonly #answers: PipeReader;
-  /** What it complained about, once it has ended. */
-  readonly #ended: Promise<string>;
   readonly #stop = () => this.#child.stdin.destroy();
 
   constructor(command: readonly string[], label: string, signal: AbortSignal) {
     this.#label = label;
     this.#signal = signal;
-    const [program = '', ...args] = command;
-    // A group of its own, so that Ctrl-C does not look like a volume that cannot be read.
-    this.#child = spawn(program, args, { stdio: 'pipe', detached: true });
+    this.#child = new ChildProcess(command, { stdin: 'pipe' });
     this.#answers = new PipeReader(this.#child.stdout);
-    this.#ended = this.#untilEnd();
-    // That it is gone shows in its answers.
-    this.#child.stdin.on('error', () => undefined);
     signal.addEventListener('abort', this.#stop);
-  }
-
-  #untilEnd(): Promise<string> {
-    let complaint = '';
-    this.#child.stderr.on('data', (piece: Buffer) => {
-      complaint = (complaint + piece.toString()).slice(0, 1000);
-    });
-    this.#child.once('error', (error) => (complaint = messageOf(error)));
-    return new Promise((resolve) => this.#child.once('close', () => resolve(complaint)));
   }
 
   /** Fills `buffer` from `offset` on. */
@@ -115,10 +98,8 @@ class RootProcess {
       throw new InterruptedError(`coffer was stopped while it read ${this.#label}`);
     }
     if (!whole) {
-      const complaint = await this.#ended;
-      const words = printable(complaint.replace(/\s+/g, ' ').trim()) || 'the process ended';
       throw new FailedError(
-        `${this.#label} cannot be read as root: ${sudoProblem(complaint) ?? words}`,
+        `${this.#label} cannot be read as root: ${why(await this.#child.ended)}`,
       );
     }
     const { kind, length } = parseAnswerHeader(header);
@@ -134,6 +115,12 @@ class RootProcess {
     this.#child.stdin.end();
     // What nobody reads any more would keep it from ending.
     this.#child.stdout.resume();
-    await this.#ended;
+    await this.#child.ended;
   }
+}
+
+function why({ notRun, untrustedStderr }: ChildEnd): string {
+  if (notRun) return messageOf(notRun);
+  const words = printable(untrustedStderr.replace(/\s+/g, ' '));
+  return sudoProblem(untrustedStderr) ?? (words || 'the process ended');
 }
