@@ -41,6 +41,8 @@ export interface ChildOptions extends Pick<SpawnOptions, 'cwd' | 'env' | 'uid' |
 export class ChildProcess implements AsyncDisposable {
   /** Resolves when it has ended, and its standard error has. Never rejects. */
   readonly ended: Promise<ChildEnd>;
+  /** What it has said so far. */
+  readonly stderrTail: StderrTail;
   readonly #child: NodeChild;
 
   /** @param command the program and its arguments, behind a prefix such as `sudo -n --`, if need be */
@@ -53,7 +55,10 @@ export class ChildProcess implements AsyncDisposable {
       detached: true,
       killSignal: 'SIGKILL',
     });
-    this.ended = endOf(this.#child);
+    // It tells of a program that did not start, and `ended` does, too.
+    this.#child.on('error', () => undefined);
+    this.stderrTail = new StderrTail(this.stderr, LONGEST_STDERR_TAIL);
+    this.ended = endOf(this.#child, this.stderrTail);
     // That a program takes no more shows in how it ends.
     this.#child.stdin?.on('error', () => undefined);
   }
@@ -61,6 +66,11 @@ export class ChildProcess implements AsyncDisposable {
   /** undefined when it did not start. */
   get pid(): number | undefined {
     return this.#child.pid;
+  }
+
+  /** Why it did not start; undefined when it did. */
+  async notRun(): Promise<Error | undefined> {
+    return this.pid === undefined ? (await this.ended).notRun : undefined;
   }
 
   get stdin(): Writable {
@@ -121,8 +131,7 @@ export function whyNotRun(program: string, notRun: Error): string {
     : `${program} cannot be run: ${reasonOf(notRun)}`;
 }
 
-function endOf(child: NodeChild): Promise<ChildEnd> {
-  const tail = child.stderr ? new StderrTail(child.stderr, LONGEST_STDERR_TAIL) : undefined;
+function endOf(child: NodeChild, tail: StderrTail): Promise<ChildEnd> {
   return new Promise((resolve) => {
     child.on('error', (notRun) => {
       // Later ones say that it was killed by our signal, or cannot be killed.
@@ -131,13 +140,13 @@ function endOf(child: NodeChild): Promise<ChildEnd> {
     });
     child.once('exit', (code, signal) => {
       const wait = sleep(STDERR_WAIT, undefined, { ref: false });
-      void Promise.race([tail?.ended, wait])
+      void Promise.race([tail.ended, wait])
         // However late the timer was, what the program itself wrote has been read by then.
         .then(() => setImmediate())
         .then(() => {
           child.stderr?.destroy();
           const end = { exitStatus: code ?? undefined, signal: signal ?? '', notRun: undefined };
-          resolve({ ...end, untrustedStderr: tail?.text ?? '' });
+          resolve({ ...end, untrustedStderr: tail.text });
         });
     });
   });

@@ -2,16 +2,12 @@ import { Channel } from '../../protocol/channel.ts';
 import type { Conversation, Service } from '../../protocol/conversation.ts';
 import { ChannelClosedError } from '../../protocol/protocol-error.ts';
 import { withTimeout } from '../../protocol/timeout.ts';
+import { describeEnd } from '../../shared/child-process.ts';
 import { StorageError } from '../../shared/errors.ts';
 import { holdOutput } from '../../shared/hold-output.ts';
-import { KiB } from '../../shared/sizes.ts';
-import { StderrTail } from '../../shared/stderr-tail.ts';
 import type { AgentConnector, AgentExit, AgentProcess } from './agent-connector.ts';
 import { lastWords } from './last-words.ts';
 import type { TimeLimits } from './time-limits.ts';
-
-/** So much of what the agent writes to its standard error is kept for messages, in bytes. */
-const LONGEST_STDERR = 4 * KiB;
 
 /** After the process has ended, its standard error may take so long to arrive, in milliseconds. */
 const WORDS_WAIT = 1_000;
@@ -28,7 +24,6 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
   readonly channel: Channel<C>;
   readonly #vm: StorageVm;
   readonly #process: AgentProcess;
-  readonly #stderr: StderrTail;
   readonly #kill: AbortController;
   readonly #broken: AbortController;
 
@@ -44,7 +39,6 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
     this.#kill = kill;
     this.#broken = new AbortController();
     holdOutput(process.stdout);
-    this.#stderr = new StderrTail(process.stderr, LONGEST_STDERR);
     this.channel = new Channel({
       side: 'dom0',
       conversation,
@@ -82,7 +76,7 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
     const words = await this.#words();
     const known = exit && this.#process.explain?.(exit, words);
     if (known) return known;
-    const end = exit === undefined ? '' : ` The agent ${describe(exit)}.`;
+    const end = exit === undefined ? '' : ` The agent ${describeEnd(exit)}.`;
     const said = words === '' ? '' : ` ${this.#vm.name} says: ${words}`;
     return new StorageError(
       `${this.#vm.name} closed the channel before its work was done.${end}${said}`,
@@ -93,17 +87,18 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
   /** Waits for the agent's end, which must be a good one: it said that all is well. */
   async requireGoodEnd(): Promise<void> {
     const exit = await this.#exit();
-    if (exit.exitCode === 0) return;
+    if (exit.exitStatus === 0) return;
     throw new StorageError(
-      `The agent in ${this.#vm.name} reported success, but then ${describe(exit)}: do not rely on this backup.`,
+      `The agent in ${this.#vm.name} reported success, but then ${describeEnd(exit)}: do not rely on this backup.`,
     );
   }
 
   /** The end of what the agent wrote to its standard error. */
   async #words(): Promise<string> {
     const late = () => new StorageError('a standard error that stays open');
-    await Promise.allSettled([withTimeout(this.#stderr.ended, WORDS_WAIT, late)]);
-    return lastWords(this.#stderr.text);
+    const { stderrTail } = this.#process;
+    await Promise.allSettled([withTimeout(stderrTail.ended, WORDS_WAIT, late)]);
+    return lastWords(stderrTail.text);
   }
 
   #exit(): Promise<AgentExit> {
@@ -124,9 +119,4 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
       await Promise.allSettled([this.#exit()]);
     }
   }
-}
-
-function describe({ exitCode, signal }: AgentExit): string {
-  if (signal !== '') return `was ended by ${signal}`;
-  return exitCode === undefined ? 'ended' : `ended with status ${exitCode}`;
 }

@@ -1,20 +1,17 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Service } from '../../protocol/conversation.ts';
+import type { ChildEnd } from '../../shared/child-process.ts';
+import type { StderrTail } from '../../shared/stderr-tail.ts';
 
 /** How the process that joins us to the VM agent ended. */
-export interface AgentExit {
-  /** undefined when a signal ended it. */
-  readonly exitCode: number | undefined;
-  /** The name of the signal, or the empty string. */
-  readonly signal: string;
-}
+export type AgentExit = Pick<ChildEnd, 'exitStatus' | 'signal'>;
 
 /** A process that joins us to one service of the VM agent, or is the VM agent itself. */
 export interface AgentProcess {
   readonly stdin: Writable;
   readonly stdout: Readable;
-  /** Raw: the transport bounds it, cleans it and puts the VM's name before it. */
-  readonly stderr: Readable;
+  /** Raw: the transport cleans it and puts the VM's name before it. */
+  readonly stderrTail: StderrTail;
   /** Resolves when the process has ended. Never rejects. */
   readonly exited: Promise<AgentExit>;
   /**

@@ -1,8 +1,6 @@
-import { spawn } from 'node:child_process';
-import type { ChildProcessByStdio } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
+import { ChildProcess } from '../../shared/child-process.ts';
 import { StorageError, reasonOf } from '../../shared/errors.ts';
-import type { AgentConnector, AgentExit } from './agent-connector.ts';
+import type { AgentConnector } from './agent-connector.ts';
 
 /** An agent that is told to end has so long, in milliseconds, before it is killed. */
 const GRACE = 4_000;
@@ -15,49 +13,22 @@ const GRACE = 4_000;
  */
 export function localProcess(program: string, home: string): AgentConnector {
   return async (service, signal) => {
-    const agent = spawn(process.execPath, [program, service], {
+    const agent = new ChildProcess([process.execPath, program, service], {
       cwd: home,
       env: { HOME: home, PATH: process.env['PATH'] ?? '/usr/bin:/bin' },
-      stdio: ['pipe', 'pipe', 'pipe'],
-      // A group of its own: an interrupt at the terminal is ours to pass on.
-      detached: true,
+      stdin: 'pipe',
     });
-    const exited = exitOf(agent);
-    await started(agent, program);
-    endOnAbort(agent, exited, signal);
-    return { stdin: agent.stdin, stdout: agent.stdout, stderr: agent.stderr, exited };
+    const notRun = await agent.notRun();
+    if (notRun) throw new StorageError(`${program} cannot be started: ${reasonOf(notRun)}.`);
+    const end = (): void => void agent.endGroup(GRACE);
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+    void agent.ended.then(() => signal.removeEventListener('abort', end));
+    return {
+      stdin: agent.stdin,
+      stdout: agent.stdout,
+      stderrTail: agent.stderrTail,
+      exited: agent.ended,
+    };
   };
-}
-
-type Agent = ChildProcessByStdio<Writable, Readable, Readable>;
-
-function started(agent: Agent, program: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    agent.once('spawn', resolve);
-    agent.once('error', (error) =>
-      reject(new StorageError(`${program} cannot be started: ${reasonOf(error)}.`)),
-    );
-  });
-}
-
-function exitOf(agent: Agent): Promise<AgentExit> {
-  return new Promise((resolve) => {
-    agent.once('exit', (code, signal) =>
-      resolve({ exitCode: code ?? undefined, signal: signal ?? '' }),
-    );
-  });
-}
-
-function endOnAbort(agent: Agent, exited: Promise<AgentExit>, signal: AbortSignal): void {
-  let byForce: NodeJS.Timeout | undefined;
-  const end = () => {
-    agent.kill('SIGTERM');
-    byForce = setTimeout(() => agent.kill('SIGKILL'), GRACE);
-  };
-  signal.addEventListener('abort', end, { once: true });
-  if (signal.aborted) end();
-  void exited.then(() => {
-    clearTimeout(byForce);
-    signal.removeEventListener('abort', end);
-  });
 }

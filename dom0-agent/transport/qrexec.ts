@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
 import type { Service } from '../../protocol/conversation.ts';
+import { ChildProcess } from '../../shared/child-process.ts';
 import { CleanupProcess } from '../../shared/cleanup-process.ts';
 import {
   messageOf,
@@ -44,34 +44,23 @@ export function qrexec(vm: string, options: QrexecOptions): AgentConnector {
   return async (service, signal) => {
     await ensureRunning(vm, options);
     signal.throwIfAborted();
-    const client = spawn(program, ['-d', vm, `DEFAULT:QUBESRPC coffer.${service}+ dom0`], {
-      stdio: 'pipe',
-      // A group of its own: an interrupt at the terminal is ours to pass on.
-      detached: true,
-      signal,
-      // It has nothing to put in order: the agent in the VM notices that its channel closed.
-      killSignal: 'SIGKILL',
-    });
+    // It has nothing to put in order: the agent in the VM notices that its channel closed.
+    const client = new ChildProcess(
+      [program, '-d', vm, `DEFAULT:QUBESRPC coffer.${service}+ dom0`],
+      { stdin: 'pipe', signal },
+    );
+    const notRun = await client.notRun();
+    if (notRun) {
+      throw new StorageError(`${program} cannot be run: ${reasonOf(notRun)}`, { cause: notRun });
+    }
     // Without us it would go on for as long as the agent does, which may be stuck in a command.
     const cleanup = client.pid === undefined ? undefined : CleanupProcess.toKillGroup(client.pid);
-    const exited = new Promise<AgentExit>((resolve) => {
-      client.once('exit', (code, signal) => {
-        cleanup?.cancel();
-        resolve({ exitCode: code ?? undefined, signal: signal ?? '' });
-      });
-    });
-    await new Promise<void>((resolve, reject) => {
-      client.once('spawn', resolve);
-      // Also comes when the signal fires, which is then no news.
-      client.on('error', (error) =>
-        reject(new StorageError(`${program} cannot be run: ${reasonOf(error)}`, { cause: error })),
-      );
-    });
+    void client.ended.then(() => cleanup?.cancel());
     return {
       stdin: client.stdin,
       stdout: client.stdout,
-      stderr: client.stderr,
-      exited,
+      stderrTail: client.stderrTail,
+      exited: client.ended,
       explain: (exit, words) => explainExit(vm, service, exit, words),
     };
   };
@@ -98,16 +87,16 @@ async function ensureRunning(vm: string, options: QrexecOptions): Promise<void> 
 function explainExit(
   vm: string,
   service: Service,
-  { exitCode, signal }: AgentExit,
+  { exitStatus, signal }: AgentExit,
   words: string,
 ): Error | undefined {
   const call = `coffer.${service}`;
-  if (exitCode === EXIT.connectionLost || (exitCode === 1 && LOST_IN_MESSAGE.test(words))) {
+  if (exitStatus === EXIT.connectionLost || (exitStatus === 1 && LOST_IN_MESSAGE.test(words))) {
     return new StorageError(
       `the connection to ${vm} broke off: it shut down or crashed, or its qrexec agent did`,
     );
   }
-  switch (exitCode) {
+  switch (exitStatus) {
     case undefined:
       return new StorageError(`the connection to ${vm} was ended from outside (${signal})`);
     case EXIT.notFound:
@@ -134,9 +123,9 @@ function explainExit(
               `executable there, or /etc/qubes/rpc-config/${call} is wrong${inBrackets(words)}`,
           );
   }
-  if (exitCode <= SIGNAL_EXIT) return undefined;
+  if (exitStatus <= SIGNAL_EXIT) return undefined;
   return new StorageError(
-    `coffer's agent in ${vm} was killed (signal ${exitCode - SIGNAL_EXIT}): is ${vm} out of memory?`,
+    `coffer's agent in ${vm} was killed (signal ${exitStatus - SIGNAL_EXIT}): is ${vm} out of memory?`,
   );
 }
 

@@ -10,6 +10,7 @@ import type { Conversation } from '../../protocol/conversation.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { Message } from '../../protocol/messages.ts';
 import { StorageError } from '../../shared/errors.ts';
+import { StderrTail } from '../../shared/stderr-tail.ts';
 
 const { signal } = new AbortController();
 const limits = { answer: 200, silence: 200, stall: 200, finish: 300, exit: 200 };
@@ -32,14 +33,15 @@ function storageOf(conversation: Conversation, play: (vm: Vm) => Promise<number>
       output: stdout,
       signal: killed,
     });
+    const stderrTail = new StderrTail(stderr, 4096);
     const exited = play({ channel, stdout, stderr })
       .catch(() => 1)
-      .then((exitCode) => {
+      .then((exitStatus) => {
         stderr.end();
         stdout.end();
-        return { exitCode, signal: '' };
+        return { exitStatus, signal: '' };
       });
-    return Promise.resolve({ stdin, stdout, stderr, exited });
+    return Promise.resolve({ stdin, stdout, stderrTail, exited });
   };
   return new AgentStorage('sys-usb', connect, limits);
 }

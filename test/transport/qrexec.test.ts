@@ -50,8 +50,7 @@ async function endOf(agent: AgentProcess): Promise<Error | undefined> {
   agent.stdin.on('error', () => undefined);
   agent.stdin.end();
   agent.stdout.resume();
-  const words = text(agent.stderr);
-  return agent.explain?.(await agent.exited, await words);
+  return agent.explain?.(await agent.exited, agent.stderrTail.text);
 }
 
 it('starts a halted VM, says so, and runs the service as its user', async () => {
@@ -63,8 +62,8 @@ it('starts a halted VM, says so, and runs the service as its user', async () => 
   const agent = await connect('Store', never);
   agent.stdin.end();
   expect(await text(agent.stdout)).toBe(`${home}|dom0|coffer.Store+|0\n`);
-  expect(await text(agent.stderr)).toBe('words\n');
-  expect(await agent.exited).toEqual({ exitCode: 0, signal: '' });
+  expect(await agent.exited).toMatchObject({ exitStatus: 0, signal: '' });
+  expect(agent.stderrTail.text).toBe('words');
   expect(agent.explain?.(await agent.exited, 'words')).toBeUndefined();
   expect(started).toEqual(['sys-net']);
 
