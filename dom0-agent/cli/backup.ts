@@ -40,7 +40,7 @@ export interface BackupFlags extends ArchiveFlags {
 /** `coffer backup`. Gives the exit status. */
 export async function backupCommand(
   location: string,
-  chosen: readonly string[],
+  named: readonly string[],
   flags: BackupFlags,
   signal: AbortSignal,
 ): Promise<number> {
@@ -49,6 +49,11 @@ export async function backupCommand(
   const atHand = await systemAtHand(flags.system, (text) => terminal.info(text));
   const { system } = atHand;
   const inventory = await readInventory(system);
+  const missing = flags.profile === undefined ? [] : missingOf(named, inventory);
+  const chosen = named.filter((name) => !missing.includes(name));
+  for (const name of missing) {
+    terminal.warning(`there is no VM called ${name}, which the profile names: it is not backed up`);
+  }
   const chosenPlan = planBackup(inventory, {
     chosen,
     excluded: flags.exclude ?? [],
@@ -125,9 +130,10 @@ export async function backupCommand(
   if (failed.length > 0) {
     terminal.say(`Not everything was backed up: ${failed.join(', ')} failed, the table says why.`);
   }
+  const done = failed.length === 0 && missing.length === 0;
   if (kit.length > 0) terminal.say(describeKit(kit));
   terminal.result({
-    ok: failed.length === 0,
+    ok: done,
     command: 'backup',
     vm: place.owner,
     location: stored.location,
@@ -143,7 +149,17 @@ export async function backupCommand(
     warnings: terminal.warnings,
     seconds,
   });
-  return failed.length === 0 ? ExitStatus.done : ExitStatus.failed;
+  return done ? ExitStatus.done : ExitStatus.failed;
+}
+
+/**
+ * The VMs that a profile names and the system does not have, which must not keep the others from their
+ * backup. None when it has none of them: then there is nothing to back up, and the first name is refused.
+ */
+function missingOf(named: readonly string[], { listed }: Inventory): string[] {
+  const known = new Set(['dom0', ...listed.map(({ name }) => name)]);
+  const missing = named.filter((name) => !known.has(name));
+  return missing.length === named.length ? [] : missing;
 }
 
 /** Throws UsageError for options that do not go together. */

@@ -15,5 +15,5 @@ export function requireTerminal(): void {
 export async function confirm(question: string, signal: AbortSignal): Promise<void> {
   using terminal = ControllingTerminal.open(NO_TERMINAL, signal);
   const answer = (await terminal.ask(`${question} [y/N] `)).toString('utf8');
-  if (!/^y(es)?$/i.test(answer.trim())) throw new RefusedError('as you wish: nothing was done');
+  if (!/^y(es)?$/i.test(answer.trim())) throw new RefusedError('nothing was done');
 }

@@ -12,7 +12,9 @@ export function abortOnSignals(): AbortSignal {
     const listener = startedWith.ignores(signal)
       ? () => undefined
       : () =>
-          controller.abort(new InterruptedError(`interrupted by ${signal}: everything was undone`));
+          controller.abort(
+            new InterruptedError(`interrupted by ${signal}: what was begun has been rolled back`),
+          );
     process.on(signal, listener);
   }
   // A limit on the size of files then shows as a failing write, instead of killing this program.
