@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, readdirSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Box, type Run } from './box.ts';
@@ -7,14 +7,17 @@ import { Box, type Run } from './box.ts';
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 const NOBODY = 65534;
 
-/** Backs up `work` into a directory of dom0; `prepare` are the words of a shell before that. */
+/** Backs up `work` into a directory of dom0, as root or another user; `prepare` are a shell's words before that. */
 function backUp(box: Box, directory: string, prepare: string, user = 0): Run {
+  // Another user may not reach the clone.
+  const coffer = join(box.directory, 'coffer');
+  copyFileSync(COFFER, coffer);
   const words = ['backup', '-q', '-y', '--system', box.directory, '--kdf-cost', '14'];
   return spawnSync(
     'setpriv',
     [
       ...['--reuid', `${user}`, '--regid', `${user}`, '--clear-groups', 'sh', '-c'],
-      ...[`${prepare}; exec "$@"`, 'sh', COFFER, ...words, '-p', box.passphraseFile, directory],
+      ...[`${prepare}; exec "$@"`, 'sh', coffer, ...words, '-p', box.passphraseFile, directory],
       'work',
     ],
     { encoding: 'utf8', env: { ...process.env, HOME: '/' } },
