@@ -29,14 +29,12 @@ import { drain } from '../../dom0-agent/archive/drain.ts';
 import { homeTar } from '../../dom0-agent/backup/dom0-home.ts';
 import { restoreHome } from '../../dom0-agent/restore/dom0-home.ts';
 import { DamagedError, FailedError, RefusedError } from '../../shared/errors.ts';
+import { nodeIn, otherUser } from '../other-user.ts';
 import { Warnings } from '../restore/restoring-system.ts';
 import { NotedRemarks } from './noted-remarks.ts';
 
 const never = new AbortController().signal;
 const NAME = 'dom0-home/home';
-
-/** Another user where the tests run as root, who may read everything; else the one who runs them. */
-const other = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
 
 let directory: string;
 let home: string;
@@ -177,7 +175,7 @@ describe('a home that cannot be unpacked whole', () => {
   async function restoreChanged(
     change: (tar: Buffer) => Buffer,
   ): Promise<{ target: string; missing: string[] }> {
-    if (other.uid !== undefined) chownSync(directory, other.uid, other.gid);
+    if (otherUser.uid !== undefined) chownSync(directory, otherUser.uid, otherUser.gid);
     const target = join(directory, 'restored');
     const changed = change(await collect(read()));
     async function* chunks(): AsyncGenerator<Buffer> {
@@ -237,7 +235,7 @@ function becomeDevices(tar: Buffer, mark: string): Buffer {
 describe('rights', () => {
   it('are those of the user whose home it is, even when root restores', async () => {
     writeFileSync(join(home, 'letter'), 'x');
-    if (other.uid !== undefined) chownSync(directory, other.uid, other.gid);
+    if (otherUser.uid !== undefined) chownSync(directory, otherUser.uid, otherUser.gid);
     const { uid, gid } = lstatSync(directory);
     const restored = await throughBackup();
     for (const path of [restored, join(restored, 'letter')]) {
@@ -264,8 +262,8 @@ describe('rights', () => {
     mkdirSync(out, { recursive: true });
     chmodSync(out, 0o777);
     const paths = tar.map((name) => join(out, name));
-    const run = spawnSync(process.execPath, [bundle, home, ...paths], {
-      ...other,
+    const run = spawnSync(nodeIn(directory), [bundle, home, ...paths], {
+      ...otherUser,
       encoding: 'utf8',
       env: { PATH: `${directory}:/usr/bin:/bin` },
     });

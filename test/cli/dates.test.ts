@@ -20,12 +20,12 @@ describe.each(MOMENTS)('at %s in %s, with the locale %s', (clock, TZ, LC_ALL, sh
   const inName = shown.slice(0, 19).replace(' ', 'T').replaceAll(':', '');
   const backup = `backups/qubes-backup-${inName}`;
   const run = (command: string, ...args: string[]): string => {
-    const { status, stdout } = box.loud(
+    const { status, stdout, stderr } = box.loud(
       [command, '-d', 'usb', ...box.secret, ...args],
       '',
       environment,
     );
-    expect(status).toBe(0);
+    expect(status, stderr).toBe(0);
     return stdout;
   };
 

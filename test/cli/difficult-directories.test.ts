@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, copyFileSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { nodeIn } from '../other-user.ts';
 import { Box, type Run } from './box.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
@@ -12,6 +13,7 @@ function backUp(box: Box, directory: string, prepare: string, user = 0): Run {
   // Another user may not reach the clone.
   const coffer = join(box.directory, 'coffer');
   copyFileSync(COFFER, coffer);
+  nodeIn(box.directory);
   const words = ['backup', '-q', '-y', '--system', box.directory, '--kdf-cost', '14'];
   return spawnSync(
     'setpriv',
@@ -20,7 +22,10 @@ function backUp(box: Box, directory: string, prepare: string, user = 0): Run {
       ...[`${prepare}; exec "$@"`, 'sh', coffer, ...words, '-p', box.passphraseFile, directory],
       'work',
     ],
-    { encoding: 'utf8', env: { ...process.env, HOME: '/' } },
+    {
+      encoding: 'utf8',
+      env: { ...process.env, HOME: '/', PATH: `${box.directory}:${process.env['PATH'] ?? ''}` },
+    },
   );
 }
 

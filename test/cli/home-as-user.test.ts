@@ -12,10 +12,8 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { nodeIn, otherUser } from '../other-user.ts';
 import { Box } from './box.ts';
-
-/** In dom0 it is an ordinary user who calls; tests that run as root become another. */
-const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
 
 let box: Box;
 let coffer: string;
@@ -24,6 +22,7 @@ beforeEach(async () => {
   // Wherever the clone is, others may not get there.
   coffer = join(box.directory, 'bin/coffer');
   mkdirSync(join(box.directory, 'bin'));
+  nodeIn(join(box.directory, 'bin'));
   copyFileSync(new URL('../../dist/coffer', import.meta.url), coffer);
   chmodSync(coffer, 0o755);
   useSudo('echo "sudo: a password is required" >&2; exit 1');
@@ -35,7 +34,7 @@ function useSudo(script: string): void {
 
 /** What the system is made of belongs to its user. */
 function giveToUser(): void {
-  const owner = `${user.uid ?? ''}:${user.gid ?? ''}`;
+  const owner = `${otherUser.uid ?? ''}:${otherUser.gid ?? ''}`;
   execFileSync('chown', ['-R', '--no-dereference', owner, box.directory]);
 }
 
@@ -52,7 +51,7 @@ function environment(): NodeJS.ProcessEnv {
 function run(...args: string[]): SpawnSyncReturns<string> {
   giveToUser();
   const [program = '', ...rest] = command(args);
-  return spawnSync(program, rest, { ...user, encoding: 'utf8', env: environment() });
+  return spawnSync(program, rest, { ...otherUser, encoding: 'utf8', env: environment() });
 }
 
 /** Backs up dom0's home and vault into dom0; gives the file. */
@@ -171,7 +170,7 @@ describe('a home with a read-only directory', () => {
     const backup = backUp();
     const half = `head -c 29000000 ${backup}; exec sleep 600`;
     const [program = '', ...args] = command(['restore', '-y', '--command', half, 'dom0']);
-    const restoring = spawn(program, args, { ...user, stdio: 'ignore', env: environment() });
+    const restoring = spawn(program, args, { ...otherUser, stdio: 'ignore', env: environment() });
     const ended = new Promise((resolve) => restoring.once('close', resolve));
     const unpacked = () =>
       restoredHomes().some((name) => existsSync(join(box.home, name, 'go/mod')));
@@ -211,7 +210,7 @@ describe('a home of which not everything can be made', () => {
       ...command(['restore', '-y', backup, 'dom0']),
     ];
     const { status, stdout } = spawnSync('bash', limited, {
-      ...user,
+      ...otherUser,
       ...{ encoding: 'utf8', env: environment() },
     });
     expect(stdout).toMatch(

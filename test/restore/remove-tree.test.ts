@@ -18,8 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 
-/** Root may remove everything; tests that run as root become another user. */
-const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+import { nodeIn, otherUser } from '../other-user.ts';
 
 let directory: string;
 let tree: string;
@@ -30,7 +29,7 @@ beforeEach(() => {
   const home = join(directory, 'home');
   mkdirSync(home);
   tree = join(home, 'tree');
-  if (user.uid !== undefined) chownSync(home, user.uid, user.gid);
+  if (otherUser.uid !== undefined) chownSync(home, otherUser.uid, otherUser.gid);
 });
 
 /** Runs code of this test as an ordinary user, with the given sudo; gives what it printed. */
@@ -43,7 +42,7 @@ function asUser(code: string, sudo = 'echo "sudo: a password is required" >&2; e
   });
   writeFileSync(join(directory, 'sudo'), `#!/bin/sh\n${sudo}\n`, { mode: 0o755 });
   const env = { PATH: `${directory}:/usr/bin:/bin` };
-  const run = spawnSync(process.execPath, [bundle, tree], { ...user, encoding: 'utf8', env });
+  const run = spawnSync(nodeIn(directory), [bundle, tree], { ...otherUser, encoding: 'utf8', env });
   expect(run.stderr).toBe('');
   return run.stdout;
 }
@@ -66,7 +65,7 @@ function makeReadOnlyTree(): void {
   for (const closed of ['go/mod/deep', 'go', '../outside', '.'])
     chmodSync(join(tree, closed), 0o500);
   chmodSync(join(tree, 'go/mod'), 0);
-  const owner = `${user.uid ?? ''}:${user.gid ?? ''}`;
+  const owner = `${otherUser.uid ?? ''}:${otherUser.gid ?? ''}`;
   execFileSync('chown', ['-R', '--no-dereference', owner, tree, outside()]);
 }
 
