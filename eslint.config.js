@@ -10,15 +10,23 @@ const stages = {
   archive: ['archive', 'shared'],
   qubes: ['qubes', 'storage', 'shared'],
   transport: ['transport', 'storage', 'protocol', 'shared'],
+  contents: ['contents', 'archive', 'qubes', 'shared'],
   backup: ['backup', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
-  restore: ['restore', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
-  cli: ['cli', 'backup', 'restore', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
+  restore: ['restore', 'contents', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
+  verify: ['verify', 'contents', 'archive', 'qubes', 'shared'],
+  cli: [
+    ...['cli', 'backup', 'restore', 'verify', 'contents'],
+    ...['archive', 'qubes', 'transport', 'protocol', 'shared'],
+  ],
 };
 const programs = {
   name: 'node:child_process',
   importNames: ['spawn', 'fork', 'exec', 'execFile'],
 };
-const inDom0 = ['archive', 'qubes', 'transport', 'backup', 'restore', 'cli'];
+const inDom0 = [
+  ...['archive', 'qubes', 'transport', 'contents'],
+  ...['backup', 'restore', 'verify', 'cli'],
+];
 const folderOf = (stage) => (inDom0.includes(stage) ? `dom0-agent/${stage}` : stage);
 
 export default defineConfig(

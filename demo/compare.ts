@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Qube } from '../dom0-agent/qubes/qube.ts';
 import { savedVolumes } from '../dom0-agent/qubes/qube.ts';
-import { parseQubesXml } from '../dom0-agent/qubes/store/parse.ts';
+import { parseQubesXml } from '../dom0-agent/qubes/xml/parse-qubes-xml.ts';
 
 const run = promisify(execFile);
 

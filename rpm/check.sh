@@ -3,4 +3,4 @@
 set -eu
 cd "$(dirname "$0")/.."
 exec node node_modules/vitest/vitest.mjs run \
-  test/protocol test/archive/coffer1/vectors.test.ts test/archive/inner-tar/hostile.test.ts
+  test/protocol test/archive/coffer1/vectors.test.ts test/archive/tar/hostile-inner-tar.test.ts

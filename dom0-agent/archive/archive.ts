@@ -1,6 +1,6 @@
 import { MiB } from '../../shared/sizes.ts';
-import type { Header } from './header.ts';
-import type { NamedDirectories } from './stored-bounds.ts';
+import type { Header } from './archive-header.ts';
+import type { NamedDirectories } from './parts/stored-bounds.ts';
 
 /** The file, the first of every archive, that tells of the VMs in it and their settings. */
 export const QUBES_XML = 'qubes.xml';

@@ -1,5 +1,5 @@
 import { DEFAULT_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
-import type { CompressionFilter } from '../archive/compression.ts';
+import type { CompressionFilter } from '../archive/compress/compression.ts';
 
 /** The formats that coffer writes: docs/formats.md compares them. */
 export const BACKUP_FORMATS = ['coffer-1', 'qubes-4'] as const;

@@ -1,6 +1,6 @@
 import { type Qube, savedVolumes } from '../qubes/qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
-import type { Inventory } from './plan.ts';
+import type { Inventory } from './plan-backup.ts';
 
 /** Asks the system what it has. */
 export async function readInventory(system: QubesSystem): Promise<Inventory> {

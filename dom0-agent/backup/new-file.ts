@@ -1,6 +1,6 @@
 import { NameTakenError } from '../../shared/errors.ts';
 import type { Sink, Storage } from '../transport/storage.ts';
-import { backupName } from './name.ts';
+import { backupName } from './backup-name.ts';
 
 /** So many backups of one second find a name. */
 const MOST_OF_A_SECOND = 9;

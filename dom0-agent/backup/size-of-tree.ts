@@ -2,8 +2,8 @@ import { createInterface } from 'node:readline';
 import { ChildProcess, whyNotRun } from '../../shared/child-process.ts';
 import { FailedError, RefusedError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
-import { rootPrefix, runnerBehind } from '../qubes/volumes/run.ts';
-import { firstUnreadable } from './dom0-home.ts';
+import { rootPrefix, runnerBehind } from '../qubes/pools/run-program.ts';
+import { firstUnreadable } from './home-tar.ts';
 
 /** How large the tar of a directory tree will be, in bytes. */
 export interface TreeSize {

@@ -1,5 +1,5 @@
 import { RefusedError } from '../../shared/errors.ts';
-import type { Inventory, PlannedQube } from './plan.ts';
+import type { Inventory, PlannedQube } from './plan-backup.ts';
 
 /** Throws RefusedError for a VM of which a volume cannot be read as it was last saved. */
 export function refuseUnreadable(

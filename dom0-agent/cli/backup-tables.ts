@@ -1,8 +1,8 @@
 import { formatSize } from '../../shared/sizes.ts';
-import type { MeasuredPlan } from '../backup/measured-plan.ts';
-import { type BackupPlan, expectedBytes } from '../backup/plan.ts';
-import type { BackedUp } from '../backup/run.ts';
-import type { LeftOut } from '../backup/selection.ts';
+import type { MeasuredPlan } from '../backup/measure-plan.ts';
+import { type BackupPlan, expectedBytes } from '../backup/plan-backup.ts';
+import type { BackedUp } from '../backup/run-backup.ts';
+import type { LeftOut } from '../backup/select-for-backup.ts';
 import { QUBE_COLUMNS, qubeColumns } from './qube-columns.ts';
 import { formatTable } from './table.ts';
 

@@ -1,6 +1,6 @@
 import { NotAllowedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
-import { type Estimate, surelyFits } from '../backup/space.ts';
+import { type Estimate, surelyFits } from '../backup/backup-space.ts';
 import type { Storage } from '../transport/storage.ts';
 import type { SystemAtHand } from './system-at-hand.ts';
 

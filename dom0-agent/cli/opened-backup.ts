@@ -1,10 +1,10 @@
 import { formatTime } from '../../shared/local-time.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { ArchiveReader } from '../archive/archive.ts';
-import { openArchive } from '../archive/open.ts';
-import { bounded } from '../restore/bounded.ts';
-import type { BackupContents } from '../restore/contents.ts';
-import { readContents } from '../restore/read-contents.ts';
+import { openArchive } from '../archive/open-archive.ts';
+import { bounded } from '../contents/bounded-archive.ts';
+import type { BackupContents } from '../contents/contents.ts';
+import { readContents } from '../contents/read-contents.ts';
 import type { Source } from '../transport/storage.ts';
 import type { ArchiveFlags } from './flags.ts';
 import { askPassphrase } from './passphrase.ts';

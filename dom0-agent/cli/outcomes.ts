@@ -1,5 +1,5 @@
 import { formatSize } from '../../shared/sizes.ts';
-import type { Outcome } from '../restore/outcome.ts';
+import type { Outcome } from '../contents/outcome.ts';
 import { formatKnownSize, formatTable } from './table.ts';
 
 /** The closing table: VM by VM, what happened. */

@@ -5,8 +5,8 @@ import { printable } from '../../shared/printable.ts';
 import { KiB } from '../../shared/sizes.ts';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
 import { BACKUP_FORMATS, type BackupFormat } from '../backup/formats.ts';
-import { RUNNING_CHOICES, type RunningChoice } from '../backup/plan.ts';
-import { COMPRESSION_FILTERS, type CompressionFilter } from '../archive/compression.ts';
+import { RUNNING_CHOICES, type RunningChoice } from '../backup/plan-backup.ts';
+import { COMPRESSION_FILTERS, type CompressionFilter } from '../archive/compress/compression.ts';
 import type { BackupFlags } from './backup.ts';
 
 /** Where the profiles are. */

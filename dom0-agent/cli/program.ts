@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ExitStatus } from '../../shared/errors.ts';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
-import { COMPRESSION_FILTERS, DECOMPRESSIBLE, filterIn } from '../archive/compression.ts';
+import { COMPRESSION_FILTERS, DECOMPRESSIBLE, filterIn } from '../archive/compress/compression.ts';
 import { BACKUP_FORMATS, FORMAT_DEFAULTS } from '../backup/formats.ts';
-import { RUNNING_CHOICES } from '../backup/plan.ts';
+import { RUNNING_CHOICES } from '../backup/plan-backup.ts';
 import { suggestion } from '../qubes/names.ts';
 import type { ArchiveFlags } from './flags.ts';
 import type { DevicesFlags } from './devices.ts';

@@ -2,20 +2,20 @@ import { ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { refuseRepeated } from '../qubes/names.ts';
 import { sizeOfVolumes } from '../qubes/qube.ts';
-import type { RestoreChoices } from '../restore/choices.ts';
-import { totalSize } from '../restore/contents.ts';
+import type { RestoreChoices } from '../restore/restore-choices.ts';
+import { totalSize } from '../contents/contents.ts';
 import { warnOfHomeSpace } from '../restore/home-space.ts';
-import type { Outcome } from '../restore/outcome.ts';
-import { type RestorePlan, planRestore } from '../restore/plan.ts';
+import type { Outcome } from '../contents/outcome.ts';
+import { type RestorePlan, planRestore } from '../restore/plan-restore.ts';
 import {
   abandonedQubes,
   removeAbandoned,
   removeAbandonedHomes,
   withoutQubes,
-} from '../restore/abandoned.ts';
-import { asOnlyRestore } from '../restore/one-at-a-time.ts';
-import { runRestore } from '../restore/run.ts';
-import { requirePool, warnOfSpace } from '../restore/space.ts';
+} from '../restore/remove-abandoned.ts';
+import { asOnlyRestore } from '../restore/restore-lock.ts';
+import { runRestore } from '../restore/run-restore.ts';
+import { requirePool, warnOfSpace } from '../restore/restore-space.ts';
 import { readSystemState } from '../restore/system-state.ts';
 import { confirm, requireTerminal } from './confirm.ts';
 import type { ArchiveFlags } from './flags.ts';

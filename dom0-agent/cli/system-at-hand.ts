@@ -1,10 +1,10 @@
 import { access } from 'node:fs/promises';
 import { RefusedError, systemCodeOf } from '../../shared/errors.ts';
 import { suggestion } from '../qubes/names.ts';
-import { openFolderSystem } from '../qubes/folder/system.ts';
+import { openFolderSystem } from '../qubes/folder/folder-system.ts';
 import { isQubeClass, whatItIs } from '../qubes/qube.ts';
-import { QUBESD_SOCKET } from '../qubes/qubesd/admin-api.ts';
-import { type QubesdSystem, openQubesdSystem } from '../qubes/qubesd/system.ts';
+import { QUBESD_SOCKET } from '../qubes/admin-api/admin-api.ts';
+import { type QubesdSystem, openQubesdSystem } from '../qubes/admin-api/qubesd-system.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import { AgentStorage } from '../transport/agent-storage.ts';
 import { Dom0Storage } from '../transport/dom0-storage.ts';

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitStatus, FailedError } from '../../shared/errors.ts';
 import { CleanupProcess } from '../../shared/cleanup-process.ts';
 import { HALF_RESTORED, restorerIn } from '../qubes/half-restored.ts';
-import { isLeftover, isOfSameOwner, ownedName } from '../qubes/volumes/owner.ts';
-import { removeAbandoned, removeAbandonedHomes } from '../restore/abandoned.ts';
-import { asOnlyRestore } from '../restore/one-at-a-time.ts';
+import { isLeftover, isOfSameOwner, ownedName } from '../qubes/pools/owned-names.ts';
+import { removeAbandoned, removeAbandonedHomes } from '../restore/remove-abandoned.ts';
+import { asOnlyRestore } from '../restore/restore-lock.ts';
 import { systemAtHand } from './system-at-hand.ts';
 import { Terminal } from './terminal.ts';
 

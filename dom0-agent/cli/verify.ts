@@ -1,10 +1,10 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { refuseRepeated } from '../qubes/names.ts';
-import { totalSize } from '../restore/contents.ts';
-import type { Header } from '../archive/header.ts';
-import type { Outcome } from '../restore/outcome.ts';
-import { selectContents } from '../restore/selection.ts';
-import { verifyBackup } from '../restore/verify.ts';
+import { totalSize } from '../contents/contents.ts';
+import type { Header } from '../archive/archive-header.ts';
+import type { Outcome } from '../contents/outcome.ts';
+import { selectContents } from '../contents/select-from-backup.ts';
+import { verifyBackup } from '../verify/run-verify.ts';
 import type { ArchiveFlags } from './flags.ts';
 import { describeBackup, openBackup } from './opened-backup.ts';
 import { formatOutcomes } from './outcomes.ts';

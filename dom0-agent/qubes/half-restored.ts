@@ -1,5 +1,5 @@
 import type { Qube } from './qube.ts';
-import { isLeftover } from './volumes/owner.ts';
+import { isLeftover } from './pools/owned-names.ts';
 
 /**
  * The feature of a VM that a restore is not done with; its value tells which process is at it

@@ -2,7 +2,7 @@ import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
 import { HALF_RESTORED, RESTORE_IN_PROGRESS, halfRestoredMark } from '../qubes/half-restored.ts';
 import type { NewQube, QubesSystem } from '../qubes/system.ts';
-import { ownedName } from '../qubes/volumes/owner.ts';
+import { ownedName } from '../qubes/pools/owned-names.ts';
 
 /** What is kept of a failed restore is told apart by this tag and label, and cannot be started. */
 const FAILED_TAG = 'restore-failed';

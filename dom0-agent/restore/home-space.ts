@@ -1,8 +1,8 @@
 import { statfs } from 'node:fs/promises';
 import { RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
-import type { ArchiveFormat } from '../archive/header.ts';
-import type { BackedUpHome } from './contents.ts';
+import type { ArchiveFormat } from '../archive/archive-header.ts';
+import type { BackedUpHome } from '../contents/contents.ts';
 
 /**
  * Holds the home in a backup against what is free where it goes. Throws RefusedError when it does not fit;

@@ -8,8 +8,8 @@ import {
   settableFeatures,
 } from '../qubes/qube.ts';
 import type { NewQube, VolumeSettings } from '../qubes/system.ts';
-import type { RestoreChoices } from './choices.ts';
-import type { BackedUpQube } from './contents.ts';
+import type { RestoreChoices } from './restore-choices.ts';
+import type { BackedUpQube } from '../contents/contents.ts';
 import { type Setting, isKeptWhenParanoid } from './paranoid.ts';
 import { type QubeProperty, type References, isQubeProperty } from './references.ts';
 import type { SystemState } from './system-state.ts';

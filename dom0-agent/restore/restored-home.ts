@@ -3,15 +3,15 @@ import { join } from 'node:path';
 import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
 import type { QubesSystem } from '../qubes/system.ts';
-import { countBytes } from './count-bytes.ts';
-import { ownedName } from '../qubes/volumes/owner.ts';
+import { countBytes } from '../contents/count-bytes.ts';
+import { ownedName } from '../qubes/pools/owned-names.ts';
 import {
   HALF_RESTORED_HOME,
   homeRestoreDirectory,
   makeNewDirectory,
   restoreHome,
-} from './dom0-home.ts';
-import type { Outcome } from './outcome.ts';
+} from './restore-home.ts';
+import type { Outcome } from '../contents/outcome.ts';
 import { removeLeftover } from './remove-tree.ts';
 
 /** dom0's home in a restore. It gets its name when it is kept, and so is whole under it. */

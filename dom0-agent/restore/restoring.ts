@@ -1,6 +1,6 @@
-import type { Outcome } from './outcome.ts';
+import type { Outcome } from '../contents/outcome.ts';
 import type { PlannedRestore } from './plan-qube.ts';
-import type { SmallFiles } from './settings.ts';
+import type { SmallFiles } from './restore-settings.ts';
 
 /** A VM on its way out of a backup. */
 export interface Restoring {

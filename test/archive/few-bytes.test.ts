@@ -4,7 +4,7 @@ import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import type { ArchiveInput } from '../../dom0-agent/archive/archive.ts';
 import { drain } from '../../dom0-agent/archive/drain.ts';
-import { openArchive } from '../../dom0-agent/archive/open.ts';
+import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
 import { DamagedError } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
 import { makeArchive, never } from './coffer1/sample.ts';

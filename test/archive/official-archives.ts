@@ -7,10 +7,10 @@ import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ArchiveInput, ArchiveReader } from '../../dom0-agent/archive/archive.ts';
 import { parseHeaderText } from '../../dom0-agent/archive/header-text.ts';
-import { type TarMember, untar } from '../../dom0-agent/archive/inner-tar/reader.ts';
-import { OuterTarReader } from '../../dom0-agent/archive/outer-tar/reader.ts';
-import { openHeaderless, openQubes3 } from '../../dom0-agent/archive/qubes3/reader.ts';
-import { openQubes4 } from '../../dom0-agent/archive/qubes4/reader.ts';
+import { type TarMember, untar } from '../../dom0-agent/archive/tar/inner-reader.ts';
+import { OuterTarReader } from '../../dom0-agent/archive/tar/outer-reader.ts';
+import { openHeaderless, openQubes3 } from '../../dom0-agent/archive/qubes3/qubes3-reader.ts';
+import { openQubes4 } from '../../dom0-agent/archive/qubes4/qubes4-reader.ts';
 
 /** Real backups, made with the official tools; see `expected.json` beside them. */
 const FIXTURES = fileURLToPath(new URL('../fixtures/official/', import.meta.url));

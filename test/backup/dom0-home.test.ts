@@ -24,10 +24,10 @@ import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 
-import { collect } from '../archive/inner-tar/gnu-tar.ts';
+import { collect } from '../archive/tar/gnu-tar.ts';
 import { drain } from '../../dom0-agent/archive/drain.ts';
-import { homeTar } from '../../dom0-agent/backup/dom0-home.ts';
-import { restoreHome } from '../../dom0-agent/restore/dom0-home.ts';
+import { homeTar } from '../../dom0-agent/backup/home-tar.ts';
+import { restoreHome } from '../../dom0-agent/restore/restore-home.ts';
 import { DamagedError, FailedError, RefusedError } from '../../shared/errors.ts';
 import { nodeIn, otherUser } from '../other-user.ts';
 import { Warnings } from '../restore/restoring-system.ts';

@@ -1,4 +1,4 @@
-import type { HomeRemarks } from '../../dom0-agent/backup/dom0-home.ts';
+import type { HomeRemarks } from '../../dom0-agent/backup/home-tar.ts';
 
 /** Keeps what is said of a home that is read. */
 export class NotedRemarks implements HomeRemarks {

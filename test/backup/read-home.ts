@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { homeTar } from '../../dom0-agent/backup/dom0-home.ts';
+import { homeTar } from '../../dom0-agent/backup/home-tar.ts';
 import { sizeOfTree } from '../../dom0-agent/backup/size-of-tree.ts';
 import { messageOf } from '../../shared/errors.ts';
 import { NotedRemarks } from './noted-remarks.ts';

@@ -1,8 +1,8 @@
 import { open, rm } from 'node:fs/promises';
-import { compress } from '../../dom0-agent/archive/compression.ts';
-import { sealMember } from '../../dom0-agent/archive/coffer1/seal.ts';
-import { sparseTar } from '../../dom0-agent/archive/inner-tar/writer.ts';
-import { dataExtents } from '../../dom0-agent/qubes/extents.ts';
+import { compress } from '../../dom0-agent/archive/compress/compression.ts';
+import { sealMember } from '../../dom0-agent/archive/coffer1/seal-member.ts';
+import { sparseTar } from '../../dom0-agent/archive/tar/inner-writer.ts';
+import { dataExtents } from '../../dom0-agent/qubes/pools/data-extents.ts';
 import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
 import { localProcess } from '../../dom0-agent/transport/local-process.ts';
 import { decodeFrame, encodeFrame } from '../../protocol/codec.ts';

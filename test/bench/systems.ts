@@ -1,8 +1,8 @@
 import { link, mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openFolderSystem } from '../../dom0-agent/qubes/folder/system.ts';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
-import { formatQubesXml } from '../../dom0-agent/qubes/store/format.ts';
+import { formatQubesXml } from '../../dom0-agent/qubes/xml/qubes-xml-format.ts';
 import type { VolumePiece } from '../../dom0-agent/qubes/system.ts';
 
 /** The VM that backups go to, and where its home is. */

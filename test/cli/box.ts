@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { openFolderSystem } from '../../dom0-agent/qubes/folder/system.ts';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { type WhenDone, smallSystem } from '../qubes/folder/small-system.ts';
 
 export const PASSPHRASE = 'correct horse battery staple';

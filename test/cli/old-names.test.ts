@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openFolderSystem } from '../../dom0-agent/qubes/folder/system.ts';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
 import { Box, PASSPHRASE, type Run } from './box.ts';
 

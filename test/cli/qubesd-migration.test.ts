@@ -3,8 +3,8 @@ import { join } from 'node:path';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { openAdminApi } from '../../dom0-agent/qubes/qubesd/admin-api.ts';
-import { openQubesdSystem } from '../../dom0-agent/qubes/qubesd/system.ts';
+import { openAdminApi } from '../../dom0-agent/qubes/admin-api/admin-api.ts';
+import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system.ts';
 import { Dom0, STORAGE_VM } from '../qubesd/dom0.ts';
 import { build } from './qubesd-build.ts';
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { openQubesdSystem } from '../../dom0-agent/qubes/qubesd/system.ts';
+import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system.ts';
 import { Dom0, type Run, STORAGE_VM } from '../qubesd/dom0.ts';
 import type { Call } from '../qubesd/methods.ts';
 import { build } from './qubesd-build.ts';

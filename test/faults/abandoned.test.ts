@@ -1,13 +1,13 @@
 import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openFolderSystem } from '../../dom0-agent/qubes/folder/system.ts';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import {
   HALF_RESTORED,
   RESTORE_IN_PROGRESS,
   halfRestoredMark,
 } from '../../dom0-agent/qubes/half-restored.ts';
-import { ownedName } from '../../dom0-agent/qubes/volumes/owner.ts';
+import { ownedName } from '../../dom0-agent/qubes/pools/owned-names.ts';
 import { CofferRun } from './coffer-run.ts';
 import { World } from './world.ts';
 

@@ -12,9 +12,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type FolderSystem, openFolderSystem } from '../../dom0-agent/qubes/folder/system.ts';
+import {
+  type FolderSystem,
+  openFolderSystem,
+} from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
-import { formatQubesXml } from '../../dom0-agent/qubes/store/format.ts';
+import { formatQubesXml } from '../../dom0-agent/qubes/xml/qubes-xml-format.ts';
 import { makeImportService, makeQrexecClient } from '../qubesd/programs.ts';
 import { Qubesd } from '../qubesd/server.ts';
 import { parseStore } from '../qubesd/store.ts';

@@ -1,28 +1,28 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { ArchiveInput } from '../../dom0-agent/archive/archive.ts';
-import { formatHeader, parseHeader } from '../../dom0-agent/archive/coffer1/header.ts';
+import { formatHeader, parseHeader } from '../../dom0-agent/archive/coffer1/coffer1-header.ts';
 import {
   type ManifestMember,
   formatManifest,
   parseManifest,
 } from '../../dom0-agent/archive/coffer1/manifest.ts';
-import { findManifest } from '../../dom0-agent/archive/coffer1/tail.ts';
+import { findManifest } from '../../dom0-agent/archive/coffer1/find-manifest.ts';
 import { parseHeaderText } from '../../dom0-agent/archive/header-text.ts';
-import { untar } from '../../dom0-agent/archive/inner-tar/reader.ts';
-import { joinVolumes } from '../../dom0-agent/archive/inner-tar/volumes.ts';
-import { OuterTarReader } from '../../dom0-agent/archive/outer-tar/reader.ts';
-import { parseQubes3Header } from '../../dom0-agent/archive/qubes3/header.ts';
-import { parseQubes4Header } from '../../dom0-agent/archive/qubes4/header.ts';
+import { untar } from '../../dom0-agent/archive/tar/inner-reader.ts';
+import { joinVolumes } from '../../dom0-agent/archive/tar/volumes.ts';
+import { OuterTarReader } from '../../dom0-agent/archive/tar/outer-reader.ts';
+import { parseQubes3Header } from '../../dom0-agent/archive/qubes3/qubes3-header.ts';
+import { parseQubes4Header } from '../../dom0-agent/archive/qubes4/qubes4-header.ts';
 import {
   memoryFor,
   openScryptFile,
   parseScryptHeader,
   scryptHeaderHolds,
   scryptKeys,
-} from '../../dom0-agent/archive/scrypt-file.ts';
+} from '../../dom0-agent/archive/qubes4/scrypt-file.ts';
 import { CofferError, DamagedError } from '../../shared/errors.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
-import { tarOf } from '../archive/outer-tar/tar-of.ts';
+import { tarOf } from '../archive/tar/tar-of.ts';
 import { VOLUME, makeTarSeeds, repairTar } from './tar-seeds.ts';
 import type { Target } from './target.ts';
 import { chunks } from './wire-targets.ts';
@@ -57,7 +57,7 @@ const TAR_WORDS = [
 export const ARCHIVE_TARGETS: readonly Target[] = [
   {
     name: 'outer-tar',
-    sources: ['outer-tar/reader.ts', 'outer-tar/entries.ts', 'outer-tar/gap.ts'],
+    sources: ['tar/outer-reader.ts', 'tar/outer-entries.ts', 'tar/outer-gap.ts'],
     seeds: () => [OUTER_TAR, ...tarSeeds.plain],
     words: [...TAR_WORDS, 'backup-header\0', 'vm5/private.img.000\0', '../', '/etc/'],
     repair: repairTar,
@@ -73,9 +73,9 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
     name: 'header',
     sources: [
       'archive/header-text.ts',
-      'coffer1/header.ts',
-      'qubes4/header.ts',
-      'qubes3/header.ts',
+      'coffer1/coffer1-header.ts',
+      'qubes4/qubes4-header.ts',
+      'qubes3/qubes3-header.ts',
     ],
     seeds: () => HEADERS.map((text) => Buffer.from(text)),
     words: [
@@ -104,7 +104,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   },
   {
     name: 'inner-tar',
-    sources: ['archive/inner-tar/'],
+    sources: ['tar/inner-', 'tar/pax', 'tar/old-gnu-sparse.ts', 'tar/sparse-map.ts'],
     seeds: () => tarSeeds.tars,
     words: TAR_WORDS,
     repair: repairTar,
@@ -113,7 +113,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   },
   {
     name: 'inner-tar-volumes',
-    sources: ['inner-tar/volumes.ts'],
+    sources: ['tar/volumes.ts'],
     seeds: () => [tarSeeds.volumes],
     words: TAR_WORDS,
     repair: repairTar,
@@ -122,7 +122,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   },
   {
     name: 'scrypt-file',
-    sources: ['archive/scrypt-file.ts'],
+    sources: ['qubes4/scrypt-file.ts'],
     seeds: () => [scryptFile('content'), scryptFile(''), scryptFile('c'.repeat(5000))],
     words: ['scrypt\0', Buffer.of(0, 0, 0, 8), Buffer.of(0xff, 0xff, 0xff, 0xff)],
     repair: repairScrypt,
@@ -140,7 +140,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   },
   {
     name: 'manifest',
-    sources: ['coffer1/manifest.ts', 'archive/parts.ts'],
+    sources: ['coffer1/manifest.ts', 'parts/part-names.ts'],
     seeds: () => [formatManifest(MEMBERS)],
     words: [
       'member ',
@@ -163,7 +163,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   },
   {
     name: 'manifest-at-the-end',
-    sources: ['coffer1/tail.ts'],
+    sources: ['coffer1/find-manifest.ts'],
     seeds: () => [OUTER_TAR],
     words: ['manifest.000\0', '00000000001\0', Buffer.alloc(512)],
     repair: repairTar,

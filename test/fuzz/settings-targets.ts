@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import { formatFirewallXml, parseFirewallXml } from '../../dom0-agent/qubes/firewall-xml.ts';
+import { formatFirewallXml, parseFirewallXml } from '../../dom0-agent/qubes/xml/firewall-xml.ts';
 import type { Qube } from '../../dom0-agent/qubes/qube.ts';
 import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
-import { backupQubesXml, readBackupQubesXml } from '../../dom0-agent/qubes/store/backup-xml.ts';
-import { formatQubesXml } from '../../dom0-agent/qubes/store/format.ts';
-import { parseQubesXml } from '../../dom0-agent/qubes/store/parse.ts';
-import { parseR3Firewall } from '../../dom0-agent/qubes/store/r3-firewall.ts';
-import { readR3QubesXml } from '../../dom0-agent/qubes/store/r3.ts';
+import { backupQubesXml, readBackupQubesXml } from '../../dom0-agent/qubes/xml/backup-xml.ts';
+import { formatQubesXml } from '../../dom0-agent/qubes/xml/qubes-xml-format.ts';
+import { parseQubesXml } from '../../dom0-agent/qubes/xml/parse-qubes-xml.ts';
+import { parseR3Firewall } from '../../dom0-agent/qubes/xml/r3-firewall.ts';
+import { readR3QubesXml } from '../../dom0-agent/qubes/xml/r3.ts';
 import { DamagedError } from '../../shared/errors.ts';
 import type { Target } from './target.ts';
 
@@ -112,7 +112,7 @@ function textTarget(
 ): Target {
   return {
     name,
-    sources: [...sources, 'qubes/store/strict-xml.ts'],
+    sources: [...sources, 'qubes/xml/strict-xml.ts'],
     seeds,
     words: XML_WORDS,
     refusal: DamagedError,
@@ -128,7 +128,7 @@ function requireSame(one: unknown, other: unknown): void {
 export const SETTINGS_TARGETS: readonly Target[] = [
   textTarget(
     'qubes-xml-r4',
-    ['store/parse.ts', 'store/backup-xml.ts', 'store/devices.ts'],
+    ['xml/parse-qubes-xml.ts', 'xml/backup-xml.ts', 'xml/devices-xml.ts'],
     () => [backupXml(), Buffer.from(formatQubesXml(BARE_STORE))],
     (text) => {
       const store = parseQubesXml(text);
@@ -138,7 +138,7 @@ export const SETTINGS_TARGETS: readonly Target[] = [
   ),
   textTarget(
     'qubes-xml-r3',
-    ['store/r3.ts', 'store/r3-qube.ts', 'store/r3-literals.ts'],
+    ['xml/r3.ts', 'xml/r3-qube.ts', 'xml/r3-literals.ts'],
     () => [Buffer.from(R3_QUBES)],
     (text) => {
       readR3QubesXml(text);
@@ -146,7 +146,7 @@ export const SETTINGS_TARGETS: readonly Target[] = [
   ),
   textTarget(
     'firewall-xml-r4',
-    ['qubes/firewall-xml.ts', 'qubes/firewall.ts'],
+    ['xml/firewall-xml.ts', 'qubes/firewall.ts'],
     () => [Buffer.from(FIREWALL)],
     (text) => {
       const rules = parseFirewallXml(text);
@@ -155,7 +155,7 @@ export const SETTINGS_TARGETS: readonly Target[] = [
   ),
   textTarget(
     'firewall-xml-r3',
-    ['store/r3-firewall.ts'],
+    ['xml/r3-firewall.ts'],
     () => [Buffer.from(R3_FIREWALL)],
     (text) => {
       const rules = parseR3Firewall(text);

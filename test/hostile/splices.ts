@@ -1,5 +1,5 @@
 import { membersOf } from '../archive/official-archives.ts';
-import { tarOf } from '../archive/outer-tar/tar-of.ts';
+import { tarOf } from '../archive/tar/tar-of.ts';
 
 /** A member of an archive, as an attacker without the key sees it. */
 export interface Piece {

@@ -1,9 +1,12 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type FolderSystem, openFolderSystem } from '../../dom0-agent/qubes/folder/system.ts';
+import {
+  type FolderSystem,
+  openFolderSystem,
+} from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
-import { formatQubesXml } from '../../dom0-agent/qubes/store/format.ts';
+import { formatQubesXml } from '../../dom0-agent/qubes/xml/qubes-xml-format.ts';
 import { type Observed, observe } from './observe.ts';
 
 /** A folder system to put load on, with the storage VM `usb`. */

@@ -9,7 +9,7 @@ import {
   formatFirewallLines,
   parseFirewallLines,
 } from '../../dom0-agent/qubes/firewall.ts';
-import { formatFirewallXml, parseFirewallXml } from '../../dom0-agent/qubes/firewall-xml.ts';
+import { formatFirewallXml, parseFirewallXml } from '../../dom0-agent/qubes/xml/firewall-xml.ts';
 import type { FirewallRule } from '../../dom0-agent/qubes/qube.ts';
 
 const RECORDED = join(import.meta.dirname, '../fixtures/qubesd');

@@ -1,7 +1,10 @@
 import type { FileToArchive } from '../../dom0-agent/archive/archive.ts';
 import { scryptCost } from '../../dom0-agent/archive/coffer1/scrypt-cost.ts';
-import { type Coffer1Options, writeCoffer1 } from '../../dom0-agent/archive/coffer1/writer.ts';
-import { plainTar } from '../../dom0-agent/archive/inner-tar/writer.ts';
+import {
+  type Coffer1Options,
+  writeCoffer1,
+} from '../../dom0-agent/archive/coffer1/write-coffer1.ts';
+import { plainTar } from '../../dom0-agent/archive/tar/inner-writer.ts';
 
 /** Letters beyond ASCII, quotes, and all that a shell could trip over. */
 export const PASSPHRASE = `corréct  'horse' "battery" $HOME \\n %s !staple;*`;

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import type { FileToArchive } from '../../dom0-agent/archive/archive.ts';
-import { type DataExtent, sparseTar } from '../../dom0-agent/archive/inner-tar/writer.ts';
+import { type DataExtent, sparseTar } from '../../dom0-agent/archive/tar/inner-writer.ts';
 import { WorkDirectory, noise } from '../archive/official-archives.ts';
 
 const BLOCK = 4096;

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { FileToArchive } from '../../dom0-agent/archive/archive.ts';
-import { homeTar } from '../../dom0-agent/backup/dom0-home.ts';
+import { homeTar } from '../../dom0-agent/backup/home-tar.ts';
 import { WorkDirectory, fixture, noise } from '../archive/official-archives.ts';
 import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
 import { PASSPHRASE, coffer1Backup, smallFile } from './backups.ts';

@@ -1,7 +1,7 @@
 import type { Qube } from '../../dom0-agent/qubes/qube.ts';
-import type { RestoreChoices } from '../../dom0-agent/restore/choices.ts';
-import type { BackupContents } from '../../dom0-agent/restore/contents.ts';
-import { type RestorePlan, planRestore } from '../../dom0-agent/restore/plan.ts';
+import type { RestoreChoices } from '../../dom0-agent/restore/restore-choices.ts';
+import type { BackupContents } from '../../dom0-agent/contents/contents.ts';
+import { type RestorePlan, planRestore } from '../../dom0-agent/restore/plan-restore.ts';
 import type { SystemState } from '../../dom0-agent/restore/system-state.ts';
 
 /** A VM for plans. Settings are given as in `{ netvm: 'sys-net' }`. */

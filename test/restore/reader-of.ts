@@ -1,5 +1,5 @@
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
-import { plainTar } from '../../dom0-agent/archive/inner-tar/writer.ts';
+import { plainTar } from '../../dom0-agent/archive/tar/inner-writer.ts';
 
 /** A sound archive of these files, each a path and a content. `hook` sees each path before its file comes. */
 export function readerOf(

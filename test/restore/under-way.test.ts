@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { openQubesdSystem } from '../../dom0-agent/qubes/qubesd/system.ts';
-import { runRestore } from '../../dom0-agent/restore/run.ts';
+import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system.ts';
+import { runRestore } from '../../dom0-agent/restore/run-restore.ts';
 import { readSystemState } from '../../dom0-agent/restore/system-state.ts';
 import type { Qube } from '../../dom0-agent/qubes/qube.ts';
 import { messageOf } from '../../shared/errors.ts';

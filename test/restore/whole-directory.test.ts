@@ -2,8 +2,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
-import { encodeHeader } from '../../dom0-agent/archive/inner-tar/header.ts';
-import { verifyBackup } from '../../dom0-agent/restore/verify.ts';
+import { encodeHeader } from '../../dom0-agent/archive/tar/inner-header.ts';
+import { verifyBackup } from '../../dom0-agent/verify/run-verify.ts';
 import { MiB } from '../../shared/sizes.ts';
 import { backupOf, template } from './planning.ts';
 

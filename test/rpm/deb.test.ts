@@ -5,7 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openQubesdSystem } from '../../dom0-agent/qubes/qubesd/system.ts';
+import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system.ts';
 import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
 import { qrexec } from '../../dom0-agent/transport/qrexec.ts';
 import { makeQrexecClient } from '../qubesd/programs.ts';

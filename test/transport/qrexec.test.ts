@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { AgentProcess } from '../../dom0-agent/transport/agent-connector.ts';
 import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
 import { qrexec } from '../../dom0-agent/transport/qrexec.ts';
-import { openQubesdSystem } from '../../dom0-agent/qubes/qubesd/system.ts';
+import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system.ts';
 import { RefusedError, StorageError } from '../../shared/errors.ts';
 import { makeQrexecClient, type QrexecSettings } from '../qubesd/programs.ts';
 import { makeScene, type Scene } from '../qubesd/scene.ts';

@@ -1,7 +1,7 @@
-import { decompress } from '../compression.ts';
-import { prefetch } from '../prefetch.ts';
-import type { Coffer1Header } from './header.ts';
-import { type AuthenticMember, type Seal, authenticate, decrypt } from './seal.ts';
+import { decompress } from '../compress/compression.ts';
+import { prefetch } from '../parts/prefetch.ts';
+import type { Coffer1Header } from './coffer1-header.ts';
+import { type AuthenticMember, type Seal, authenticate, decrypt } from './seal-member.ts';
 import type { StoredPart } from './stored-parts.ts';
 
 /** What every reading of an opened archive needs. */

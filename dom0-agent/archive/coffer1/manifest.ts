@@ -1,10 +1,10 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
-import { BLOCK, paddingOf } from '../outer-tar/block.ts';
-import { parsePartName } from '../parts.ts';
-import { readSmallFile } from '../inner-tar/small-file.ts';
-import { tarOfPieces } from '../inner-tar/writer.ts';
-import { MAC_LENGTH } from './seal.ts';
+import { BLOCK, paddingOf } from '../tar/outer-block.ts';
+import { parsePartName } from '../parts/part-names.ts';
+import { readSmallFile } from '../tar/small-file.ts';
+import { tarOfPieces } from '../tar/inner-writer.ts';
+import { MAC_LENGTH } from './seal-member.ts';
 
 export const MANIFEST_PATH = 'manifest';
 /** The manifest is one part whatever its size: some 170 bytes for each member. */

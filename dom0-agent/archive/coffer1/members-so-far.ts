@@ -1,6 +1,6 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB } from '../../../shared/sizes.ts';
-import { parsePartName } from '../parts.ts';
+import { parsePartName } from '../parts/part-names.ts';
 import {
   FIRST_LINE,
   LARGEST_MANIFEST,

@@ -1,11 +1,11 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import type { ArchiveInput, ArchiveReader, ArchivedFile } from '../archive.ts';
 import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
-import { DamagedPartError } from '../damaged-part-error.ts';
-import { readSmallFile } from '../inner-tar/small-file.ts';
-import { OuterTarReader } from '../outer-tar/reader.ts';
-import { refuseFollowed } from './followed.ts';
-import type { Coffer1Header } from './header.ts';
+import { DamagedPartError } from '../parts/damaged-part-error.ts';
+import { readSmallFile } from '../tar/small-file.ts';
+import { OuterTarReader } from '../tar/outer-reader.ts';
+import { refuseFollowed } from './trailing-bytes.ts';
+import type { Coffer1Header } from './coffer1-header.ts';
 import { type Opened, innerTarOf } from './inner-tar-of.ts';
 import {
   MANIFEST_PATH,
@@ -17,7 +17,7 @@ import {
   storedLength,
 } from './manifest.ts';
 import { StoredParts, partsOfNextFile, passFile } from './stored-parts.ts';
-import { findManifest } from './tail.ts';
+import { findManifest } from './find-manifest.ts';
 
 /** Files that lie one behind the other in the archive, and where. */
 interface Run {

@@ -1,10 +1,10 @@
 import { DamagedError } from '../../../shared/errors.ts';
-import { DamagedPartError } from '../damaged-part-error.ts';
-import type { OuterMember, OuterTarReader } from '../outer-tar/reader.ts';
-import { PartBuffers } from '../part-buffers.ts';
-import { parsePartName } from '../parts.ts';
+import { DamagedPartError } from '../parts/damaged-part-error.ts';
+import type { OuterMember, OuterTarReader } from '../tar/outer-reader.ts';
+import { PartBuffers } from '../parts/part-buffers.ts';
+import { parsePartName } from '../parts/part-names.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH, type ManifestMember } from './manifest.ts';
-import { MAC_LENGTH } from './seal.ts';
+import { MAC_LENGTH } from './seal-member.ts';
 
 /** A part as it lies in the archive: nothing of it is vouched for but the form of its names. */
 export interface StoredPart extends ManifestMember {

@@ -1,12 +1,12 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive.ts';
 import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
-import { readSmallFile } from '../inner-tar/small-file.ts';
-import type { OuterTarReader } from '../outer-tar/reader.ts';
-import { parsePartName } from '../parts.ts';
-import { type NamedDirectories, StoredBounds } from '../stored-bounds.ts';
-import { refuseFollowed } from './followed.ts';
-import type { Coffer1Header } from './header.ts';
+import { readSmallFile } from '../tar/small-file.ts';
+import type { OuterTarReader } from '../tar/outer-reader.ts';
+import { parsePartName } from '../parts/part-names.ts';
+import { type NamedDirectories, StoredBounds } from '../parts/stored-bounds.ts';
+import { refuseFollowed } from './trailing-bytes.ts';
+import type { Coffer1Header } from './coffer1-header.ts';
 import { type Opened, innerTarOf } from './inner-tar-of.ts';
 import { MANIFEST_PATH, type ManifestMember, readManifest } from './manifest.ts';
 import { MembersSoFar } from './members-so-far.ts';

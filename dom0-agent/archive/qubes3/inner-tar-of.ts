@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
-import { decompress } from '../compression.ts';
-import type { HeldPart } from '../held-parts.ts';
-import { joinVolumes } from '../inner-tar/volumes.ts';
-import type { Qubes3Header } from './header.ts';
+import { decompress } from '../compress/compression.ts';
+import type { HeldPart } from '../parts/held-parts.ts';
+import { joinVolumes } from '../tar/volumes.ts';
+import type { Qubes3Header } from './qubes3-header.ts';
 import { type MacedPart, type VerifiedPart, verifiedParts } from './maced-parts.ts';
 import { decipher } from './openssl-enc.ts';
 import { unzip } from './unzip.ts';

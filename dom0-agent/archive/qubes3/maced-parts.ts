@@ -1,6 +1,6 @@
-import { DamagedPartError } from '../damaged-part-error.ts';
-import { type HeldPart, holdBytes } from '../held-parts.ts';
-import type { PartWalk, WalkedPart } from '../part-walk.ts';
+import { DamagedPartError } from '../parts/damaged-part-error.ts';
+import { type HeldPart, holdBytes } from '../parts/held-parts.ts';
+import type { PartWalk, WalkedPart } from '../parts/part-walk.ts';
 import { computeMac, isSameMac, parseMacText } from './mac.ts';
 
 /** A part as it is stored, and what its `.hmac` member says. */

@@ -4,7 +4,7 @@ import { availableParallelism, freemem } from 'node:os';
 import { promisify } from 'node:util';
 import { FailedError } from '../../../shared/errors.ts';
 import { MiB, formatSize } from '../../../shared/sizes.ts';
-import { type ScryptKeys, type ScryptParameters, memoryFor, scryptKeys } from '../scrypt-file.ts';
+import { type ScryptKeys, type ScryptParameters, memoryFor, scryptKeys } from './scrypt-file.ts';
 
 const scrypt = promisify<Buffer, Buffer, number, object, Buffer>(scryptCallback);
 

@@ -1,6 +1,6 @@
 import { createCipheriv, createHash, createHmac } from 'node:crypto';
 import { noteBuffer } from '../../../shared/buffer-collection.ts';
-import { SCRYPT_HEADER, type ScryptKeys, type ScryptParameters } from '../scrypt-file.ts';
+import { SCRYPT_HEADER, type ScryptKeys, type ScryptParameters } from './scrypt-file.ts';
 
 const MAC = 32;
 /** The bytes that a part has more when it is sealed. */

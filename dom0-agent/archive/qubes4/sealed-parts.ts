@@ -1,16 +1,16 @@
 import { setMaxListeners } from 'node:events';
 import { MiB } from '../../../shared/sizes.ts';
-import { DamagedPartError } from '../damaged-part-error.ts';
-import { type HeldPart, heldParts, holdBytes } from '../held-parts.ts';
-import type { PartWalk, WalkedPart } from '../part-walk.ts';
-import { prefetch } from '../prefetch.ts';
+import { DamagedPartError } from '../parts/damaged-part-error.ts';
+import { type HeldPart, heldParts, holdBytes } from '../parts/held-parts.ts';
+import type { PartWalk, WalkedPart } from '../parts/part-walk.ts';
+import { prefetch } from '../parts/prefetch.ts';
 import {
   SCRYPT_HEADER,
   type ScryptKeys,
   openScryptFile,
   parseScryptHeader,
   scryptHeaderHolds,
-} from '../scrypt-file.ts';
+} from './scrypt-file.ts';
 import type { Derivations } from './derivations.ts';
 import { PartMemory } from './part-memory.ts';
 

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { MANIFEST_PATH } from './manifest.ts';
+import { MANIFEST_PATH } from './qubes4-manifest.ts';
 
 /**
  * A new `backup-id`, in the shape that the official writer gives it: the time and a number, there of a

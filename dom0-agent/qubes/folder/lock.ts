@@ -2,7 +2,7 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { RefusedError, systemCodeOf } from '../../../shared/errors.ts';
-import { isLeftover, ownedName } from '../volumes/owner.ts';
+import { isLeftover, ownedName } from '../pools/owned-names.ts';
 
 /** A lock is held for the time of one change, which takes milliseconds. */
 const PATIENCE_MS = 10_000;

@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { RefusedError } from '../../../shared/errors.ts';
 import { GiB } from '../../../shared/sizes.ts';
 import { isValidQubeName } from '../qube.ts';
-import type { QubesStore, StoredQube, StoredVolume } from '../store/qubes-store.ts';
+import type { QubesStore, StoredQube, StoredVolume } from '../xml/qubes-store.ts';
 import type { NewQube } from '../system.ts';
-import { poolDirectoryOf } from './layout.ts';
-import { requireLabel, requireTemplate } from './properties.ts';
+import { poolDirectoryOf } from './folder-layout.ts';
+import { requireLabel, requireTemplate } from './folder-properties.ts';
 
 /** What Qubes gives a new VM (qubes/config.py of qubes-core-admin). */
 const ROOT_SIZE = 10 * GiB;

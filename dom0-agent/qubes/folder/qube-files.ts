@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 
 import { FailedError, messageOf, RefusedError, systemCodeOf } from '../../../shared/errors.ts';
 import { type Qube, savedVolumes, type Volume } from '../qube.ts';
-import type { Layout } from './layout.ts';
+import type { Layout } from './folder-layout.ts';
 import { replaceFile, syncDirectory } from './replace-file.ts';
 
 /** Bytes in a block of `stat`, whatever the file system's own are. */

@@ -1,7 +1,7 @@
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-import { isLeftover, ownedName } from '../volumes/owner.ts';
+import { isLeftover, ownedName } from '../pools/owned-names.ts';
 
 /**
  * Puts a new file in the place of `path`, all or nothing: `fill` writes to a new file beside it, which

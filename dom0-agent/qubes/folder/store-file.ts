@@ -7,9 +7,9 @@ import {
   RefusedError,
   systemCodeOf,
 } from '../../../shared/errors.ts';
-import { formatQubesXml } from '../store/format.ts';
-import { parseQubesXml } from '../store/parse.ts';
-import type { QubesStore, StoredQube } from '../store/qubes-store.ts';
+import { formatQubesXml } from '../xml/qubes-xml-format.ts';
+import { parseQubesXml } from '../xml/parse-qubes-xml.ts';
+import type { QubesStore, StoredQube } from '../xml/qubes-store.ts';
 import { whileLocked } from './lock.ts';
 import { replaceFile } from './replace-file.ts';
 

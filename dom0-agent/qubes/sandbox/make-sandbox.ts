@@ -3,13 +3,13 @@ import { dirname, join, resolve } from 'node:path';
 
 import { FailedError, messageOf, RefusedError, systemCodeOf } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
-import { formatFirewallXml } from '../firewall-xml.ts';
-import { Layout } from '../folder/layout.ts';
+import { formatFirewallXml } from '../xml/firewall-xml.ts';
+import { Layout } from '../folder/folder-layout.ts';
 import { describeNewQube } from '../folder/new-qube.ts';
 import { makeQubeFiles } from '../folder/qube-files.ts';
 import { savedVolumes, type Volume } from '../qube.ts';
-import { formatQubesXml } from '../store/format.ts';
-import type { QubesStore, StoredQube } from '../store/qubes-store.ts';
+import { formatQubesXml } from '../xml/qubes-xml-format.ts';
+import type { QubesStore, StoredQube } from '../xml/qubes-store.ts';
 import { makeExt4Image } from './ext4-image.ts';
 import { DOM0_FILES, EMPTY_DOM0_FILES, SAMPLE_VOLUMES } from './sample-files.ts';
 import { BARE_STORE, type SampleQube, sampleQubes } from './sample-qubes.ts';

@@ -1,5 +1,5 @@
 import type { DeviceAssignment, FirewallRule } from '../qube.ts';
-import { STANDARD_LABELS, type QubesStore, type StoredQube } from '../store/qubes-store.ts';
+import { STANDARD_LABELS, type QubesStore, type StoredQube } from '../xml/qubes-store.ts';
 import type { NewQube } from '../system.ts';
 
 /** A VM of the sandbox: what it takes to create it, and what was set since. */

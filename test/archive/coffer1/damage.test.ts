@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { drain } from '../../../dom0-agent/archive/drain.ts';
-import { openArchive } from '../../../dom0-agent/archive/open.ts';
+import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
 import { DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
 import { inputOf } from '../memory.ts';
 import { PASSPHRASE, makeArchive, never } from './sample.ts';

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { ArchiveInput } from '../../../dom0-agent/archive/archive.ts';
-import { COMPRESSION_FILTERS } from '../../../dom0-agent/archive/compression.ts';
-import { readSmallFile } from '../../../dom0-agent/archive/inner-tar/small-file.ts';
-import { openArchive } from '../../../dom0-agent/archive/open.ts';
+import { COMPRESSION_FILTERS } from '../../../dom0-agent/archive/compress/compression.ts';
+import { readSmallFile } from '../../../dom0-agent/archive/tar/small-file.ts';
+import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
 import { inputOf } from '../memory.ts';
 import { PASSPHRASE, makeArchive, never } from './sample.ts';
 

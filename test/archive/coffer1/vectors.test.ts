@@ -6,7 +6,11 @@ import { scrypt } from '@noble/hashes/scrypt.js';
 import { sha512 } from '@noble/hashes/sha2.js';
 import { describe, expect, it } from 'vitest';
 import { deriveRootKey, memberKeyBytes } from '../../../dom0-agent/archive/coffer1/keys.ts';
-import { authenticate, decrypt, sealMember } from '../../../dom0-agent/archive/coffer1/seal.ts';
+import {
+  authenticate,
+  decrypt,
+  sealMember,
+} from '../../../dom0-agent/archive/coffer1/seal-member.ts';
 
 interface MemberVector {
   name: string;

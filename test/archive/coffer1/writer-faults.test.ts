@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { FileToArchive } from '../../../dom0-agent/archive/archive.ts';
-import { writeCoffer1 } from '../../../dom0-agent/archive/coffer1/writer.ts';
+import { writeCoffer1 } from '../../../dom0-agent/archive/coffer1/write-coffer1.ts';
 import { FailedError, StorageError } from '../../../shared/errors.ts';
 import { OPTIONS, never } from './sample.ts';
 

@@ -10,7 +10,7 @@ import {
   readAll,
   sha256,
 } from '../official-archives.ts';
-import { openArchive } from '../../../dom0-agent/archive/open.ts';
+import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
 import { makeQubes4, withCosts } from './make-qubes4.ts';
 
 const never = new AbortController().signal;

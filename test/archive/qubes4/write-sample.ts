@@ -1,7 +1,10 @@
 import { PassThrough } from 'node:stream';
 import type { FileToArchive } from '../../../dom0-agent/archive/archive.ts';
-import { plainTar } from '../../../dom0-agent/archive/inner-tar/writer.ts';
-import { type Qubes4Options, writeQubes4 } from '../../../dom0-agent/archive/qubes4/writer.ts';
+import { plainTar } from '../../../dom0-agent/archive/tar/inner-writer.ts';
+import {
+  type Qubes4Options,
+  writeQubes4,
+} from '../../../dom0-agent/archive/qubes4/write-qubes4.ts';
 
 export const PASSPHRASE = `motörhead's "long" one!`;
 const CREATED = new Date('2026-11-23T21:45:01.500Z');

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { FileToArchive } from '../../../dom0-agent/archive/archive.ts';
-import { writeQubes4 } from '../../../dom0-agent/archive/qubes4/writer.ts';
+import { writeQubes4 } from '../../../dom0-agent/archive/qubes4/write-qubes4.ts';
 import { noise } from '../official-archives.ts';
 import { CHEAP, filesOf } from './write-sample.ts';
 

@@ -4,7 +4,7 @@ import {
   ManifestCheck,
   formatManifest,
   parseManifest,
-} from '../../../dom0-agent/archive/qubes4/manifest.ts';
+} from '../../../dom0-agent/archive/qubes4/qubes4-manifest.ts';
 import { DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
 import {
   type OuterMemberBlocks,

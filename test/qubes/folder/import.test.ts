@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 
 import { DamagedError, FailedError, RefusedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
-import type { FolderSystem } from '../../../dom0-agent/qubes/folder/system.ts';
+import type { FolderSystem } from '../../../dom0-agent/qubes/folder/folder-system.ts';
 import { markRunning, never, pieces, smallSystem } from './small-system.ts';
 
 let directory: string;

@@ -3,9 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 
-import { type FolderSystem, openFolderSystem } from '../../../dom0-agent/qubes/folder/system.ts';
+import {
+  type FolderSystem,
+  openFolderSystem,
+} from '../../../dom0-agent/qubes/folder/folder-system.ts';
 import { BARE_STORE } from '../../../dom0-agent/qubes/sandbox/sample-qubes.ts';
-import { formatQubesXml } from '../../../dom0-agent/qubes/store/format.ts';
+import { formatQubesXml } from '../../../dom0-agent/qubes/xml/qubes-xml-format.ts';
 import type { VolumePiece } from '../../../dom0-agent/qubes/system.ts';
 
 export const never = new AbortController().signal;

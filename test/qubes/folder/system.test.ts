@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 import { FailedError, RefusedError } from '../../../shared/errors.ts';
 import { GiB } from '../../../shared/sizes.ts';
-import { openFolderSystem } from '../../../dom0-agent/qubes/folder/system.ts';
+import { openFolderSystem } from '../../../dom0-agent/qubes/folder/folder-system.ts';
 import type { Qube } from '../../../dom0-agent/qubes/qube.ts';
 import type { QubesSystem } from '../../../dom0-agent/qubes/system.ts';
 import { markRunning, never, smallSystem } from './small-system.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
-import { ownedName } from '../../../dom0-agent/qubes/volumes/owner.ts';
+import { ownedName } from '../../../dom0-agent/qubes/pools/owned-names.ts';
 import { never, pieces, smallSystem } from './small-system.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');

@@ -7,7 +7,10 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { FailedError, RefusedError } from '../../../shared/errors.ts';
-import { type FolderSystem, openFolderSystem } from '../../../dom0-agent/qubes/folder/system.ts';
+import {
+  type FolderSystem,
+  openFolderSystem,
+} from '../../../dom0-agent/qubes/folder/folder-system.ts';
 import { type Qube, savedVolumes } from '../../../dom0-agent/qubes/qube.ts';
 import { makeSandbox } from '../../../dom0-agent/qubes/sandbox/make-sandbox.ts';
 import { sampleData } from '../../../dom0-agent/qubes/sandbox/sample-data.ts';

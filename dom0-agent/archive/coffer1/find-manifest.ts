@@ -1,0 +1,95 @@
+import { DamagedError } from '../../../shared/errors.ts';
+import { KiB, MiB } from '../../../shared/sizes.ts';
+import type { ArchiveInput } from '../archive.ts';
+import { ByteReader } from '../tar/byte-reader.ts';
+import { BLOCK, END_OF_TAR, headerBlock, paddingOf } from '../tar/outer-block.ts';
+import { OuterTarReader } from '../tar/outer-reader.ts';
+import { partName } from '../parts/part-names.ts';
+import { LARGEST_MANIFEST, MANIFEST_PATH } from './manifest.ts';
+import { MAC_LENGTH } from './seal-member.ts';
+
+/** What stands behind the manifest's bytes: its `.hmac` (a header and a block), the end of the tar. */
+const BEHIND_MANIFEST = 2 * BLOCK + END_OF_TAR.length;
+/** The end is searched in windows, each farther from it: the first holds most manifests. */
+const FIRST_WINDOW = 64 * KiB;
+const LARGEST_WINDOW = 4 * MiB;
+/** Of every two members a manifest has a line, with a MAC in it. */
+const MOST_MEMBERS = (2 * LARGEST_MANIFEST) / MAC_LENGTH;
+
+/**
+ * Where the member `manifest.000` begins in an archive of `size` bytes. Nothing is trusted that is found: the
+ * manifest's MAC is checked afterwards. Throws DamagedError when there is none.
+ */
+export async function findManifest(input: ArchiveInput, size: number): Promise<number> {
+  const from = (await searchEnd(input, size)) ?? (await walkToManifest(input));
+  if (from !== undefined) return from;
+  throw new DamagedError(
+    'the backup is incomplete: there is no manifest at its end, so it was cut short or never finished',
+  );
+}
+
+/**
+ * Searches an archive that nothing follows: the nearest header before the end that tells just the size
+ * which lies between. Holds one window at a time.
+ */
+async function searchEnd(input: ArchiveInput, size: number): Promise<number | undefined> {
+  const end = size - BEHIND_MANIFEST;
+  const farthest = Math.max(0, end - LARGEST_MANIFEST - BLOCK);
+  let window = FIRST_WINDOW;
+  for (let to = size % BLOCK === 0 ? end : 0; to > farthest; window *= 8) {
+    const from = Math.max(farthest, to - Math.min(window, LARGEST_WINDOW));
+    const untrustedWindow = await readRange(input, from, to);
+    const offset = await lastManifestHeader(untrustedWindow, end - from);
+    if (offset !== undefined) return from + offset;
+    to = from;
+  }
+  return undefined;
+}
+
+/**
+ * Goes from member to member: something may follow the archive. Undefined when a member is damaged or
+ * missing, or there are more than a manifest can list.
+ */
+async function walkToManifest(input: ArchiveInput): Promise<number | undefined> {
+  await using tar = new OuterTarReader(input, { canonical: true });
+  try {
+    for (let count = 0; count <= MOST_MEMBERS; count++) {
+      const member = await tar.next();
+      if (member === undefined) return undefined;
+      if (member.name === partName(MANIFEST_PATH, 0)) return member.dataOffset - BLOCK;
+    }
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+  }
+  return undefined;
+}
+
+/** `toEnd`: the bytes from the beginning of the window to where the manifest ends. */
+async function lastManifestHeader(
+  untrustedWindow: Buffer,
+  toEnd: number,
+): Promise<number | undefined> {
+  const name = Buffer.from(`${partName(MANIFEST_PATH, 0)}\0`);
+  for (let offset = untrustedWindow.length - BLOCK; offset >= 0; offset -= BLOCK) {
+    if (untrustedWindow.compare(name, 0, name.length, offset, offset + name.length) !== 0) continue;
+    const block = untrustedWindow.subarray(offset, offset + BLOCK);
+    if (await tellsOf(block, toEnd - offset - BLOCK)) return offset;
+  }
+  return undefined;
+}
+
+/** Whether the header tells of a manifest that fills the `room` behind it. */
+async function tellsOf(untrustedBlock: Buffer, room: number): Promise<boolean> {
+  const size = parseInt(untrustedBlock.toString('latin1', 124, 135), 8);
+  if (!Number.isSafeInteger(size) || size > LARGEST_MANIFEST) return false;
+  if (size + paddingOf(size) !== room) return false;
+  return (await headerBlock(partName(MANIFEST_PATH, 0), size)).equals(untrustedBlock);
+}
+
+async function readRange(input: ArchiveInput, from: number, to: number): Promise<Buffer> {
+  // In memory of its own: the storage decides into how many chunks it cuts this, and each costs some.
+  await using bytes = new ByteReader(input.read(from, to));
+  const range = Buffer.allocUnsafe(to - from);
+  await bytes.fill(range);
+  return range;
+}

@@ -1,0 +1,35 @@
+import { isUtf8 } from 'node:buffer';
+import { WrongPassphraseError } from '../../../shared/errors.ts';
+
+/** What Python's `str.rstrip()` takes for blank. */
+const BLANKS_AT_END =
+  /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$/u;
+
+/**
+ * The passphrase that the official tools take from a file of which coffer takes `passphrase`:
+ * `open(file).readline().rstrip()` in Python ends the line at a carriage return, too, and strips blanks.
+ * Undefined where they would take the same, or could not read the file.
+ */
+export function officialReading(passphrase: Buffer): Buffer | undefined {
+  if (!isUtf8(passphrase)) return undefined;
+  const [line = ''] = passphrase.toString('utf8').split('\r');
+  const reading = Buffer.from(line.replace(BLANKS_AT_END, ''));
+  return reading.equals(passphrase) || reading.length === 0 ? undefined : reading;
+}
+
+/**
+ * Opens a backup of the official tools under the passphrase as it is and, should that be wrong, as those
+ * tools would have read it. Gives the passphrase that was right.
+ */
+export async function withOfficialReading<T>(
+  given: Buffer,
+  open: (passphrase: Buffer) => T | Promise<T>,
+): Promise<{ readonly passphrase: Buffer; readonly opened: T }> {
+  try {
+    return { passphrase: given, opened: await open(given) };
+  } catch (error) {
+    const reading = officialReading(given);
+    if (!(error instanceof WrongPassphraseError) || reading === undefined) throw error;
+    return { passphrase: reading, opened: await open(reading) };
+  }
+}

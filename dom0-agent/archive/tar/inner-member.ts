@@ -1,0 +1,157 @@
+import { DamagedError } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
+import type { ByteReader } from './byte-reader.ts';
+import { type TarHeader, parseHeader } from './inner-header.ts';
+import { readOldGnuMap } from './old-gnu-sparse.ts';
+import type { PaxAttributes } from './pax-attributes.ts';
+import { paxHeaderMap, readPaxMap } from './pax-sparse.ts';
+import { SparseMap } from './sparse-map.ts';
+
+/** A run of a file's data. What lies between two of them, and after the last, is zeros. */
+export interface TarPiece {
+  readonly offset: number;
+  readonly bytes: Buffer;
+}
+
+/** `special`: a device or a named pipe, which has no content. */
+export type TarMemberType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'special';
+
+/**
+ * A member of an inner tar. In `path` and `linkTarget` one character is one byte: the name on disk
+ * is `Buffer.from(path, 'latin1')`.
+ */
+export interface TarMember {
+  /** Relative, without `..`, `.`, empty components or NUL. The root of the tar itself is `.`. */
+  readonly path: string;
+  readonly type: TarMemberType;
+  /** A hard link's is checked as `path` is; a symbolic link's can be anything but hold NUL. */
+  readonly linkTarget: string;
+  /** The permission bits. */
+  readonly mode: number;
+  /** Seconds since 1970. */
+  readonly mtime: number;
+  /** Size in bytes, holes included. */
+  readonly realSize: number;
+  /**
+   * The data, ascending. Once, and before the next member is asked for; what is left of it is then
+   * passed over. Throws DamagedError when the tar ends within it.
+   */
+  readonly pieces: () => AsyncIterable<TarPiece>;
+}
+
+/** A member whose data comes next in the stream, and the number of bytes that this takes there. */
+export interface StoredMember {
+  readonly member: TarMember;
+  readonly storedSize: number;
+}
+
+/**
+ * Reads a member's own header block and the map of a sparse file. From here on the errors of `bytes`
+ * name the member. Throws DamagedError.
+ */
+export async function readMember(
+  untrustedBlock: Buffer,
+  attributes: PaxAttributes,
+  bytes: ByteReader,
+): Promise<StoredMember> {
+  const header = parseHeader(untrustedBlock, bytes.name);
+  const path = checkedPath(attributes.path ?? header.path, bytes.name);
+  bytes.name = printable(Buffer.from(path, 'latin1').toString());
+  const type = memberType(header.type, bytes.name);
+  const linkTarget = checkedLink(attributes.linkTarget ?? header.linkTarget, type, bytes.name);
+  const map = await readMap(type, header, untrustedBlock, attributes, bytes);
+  const { realSize, storedSize } = map;
+  const { mode } = header;
+  const mtime = attributes.mtime ?? header.mtime;
+  const dataStart = bytes.position;
+  const pieces = (): AsyncIterable<TarPiece> => {
+    if (bytes.position !== dataStart) throw new Error(`${path} can be read once, in its turn`);
+    return piecesOf(map, bytes);
+  };
+  return { member: { path, type, linkTarget, mode, mtime, realSize, pieces }, storedSize };
+}
+
+async function* piecesOf(map: SparseMap, bytes: ByteReader): AsyncGenerator<TarPiece> {
+  for (const [i, start] of map.offsets.entries()) {
+    let offset = start;
+    for await (const piece of bytes.chunks(map.lengths[i] ?? 0)) {
+      yield { offset, bytes: piece };
+      offset += piece.length;
+    }
+  }
+}
+
+/** Where a member has data: for one that is not sparse, everywhere. */
+async function readMap(
+  type: TarMemberType,
+  header: TarHeader,
+  untrustedBlock: Buffer,
+  attributes: PaxAttributes,
+  bytes: ByteReader,
+): Promise<SparseMap> {
+  const untrustedSize = attributes.storedSize ?? header.size;
+  if (type !== 'file' && untrustedSize > 0) {
+    throw new DamagedError(`${bytes.name} is damaged: it has content, and is not a file`);
+  }
+  const start = bytes.position;
+  if (header.type === 'S') {
+    const map = await readOldGnuMap(untrustedBlock, bytes, bytes.name);
+    if (map.storedSize !== untrustedSize) throw map.damaged('does not fit the data');
+    return map;
+  }
+  if (type === 'file' && attributes.sparseVersion !== undefined) {
+    const map = await readPaxSparse(attributes, bytes);
+    const mapSize = bytes.position - start;
+    if (mapSize + map.storedSize !== untrustedSize) throw map.damaged('does not fit the data');
+    return map;
+  }
+  const everywhere = new SparseMap(untrustedSize, bytes.name);
+  everywhere.add(0, untrustedSize);
+  return everywhere;
+}
+
+async function readPaxSparse(attributes: PaxAttributes, bytes: ByteReader): Promise<SparseMap> {
+  return attributes.sparseVersion === 'map in header'
+    ? paxHeaderMap(attributes.records, bytes.name)
+    : readPaxMap(attributes.realSize, bytes, bytes.name);
+}
+
+function memberType(untrustedFlag: string, where: string): TarMemberType {
+  switch (untrustedFlag) {
+    case '0':
+    case 'S':
+      return 'file';
+    case '1':
+      return 'hardlink';
+    case '2':
+      return 'symlink';
+    case '3':
+    case '4':
+    case '6':
+      return 'special';
+    case '5':
+      return 'directory';
+    case 'M':
+      throw new DamagedError(`${where} is damaged: its beginning is missing`);
+    default:
+      throw new DamagedError(`${where} is of a kind that no backup holds`);
+  }
+}
+
+function checkedPath(untrustedPath: string, where: string): string {
+  const parts = untrustedPath.split('/').filter((part) => part !== '' && part !== '.');
+  const isRelative = untrustedPath !== '' && !untrustedPath.startsWith('/');
+  if (!isRelative || parts.includes('..') || untrustedPath.includes('\0')) {
+    throw new DamagedError(`${where} holds a member with a forbidden name`);
+  }
+  return parts.length === 0 ? '.' : parts.join('/');
+}
+
+function checkedLink(untrustedTarget: string, type: TarMemberType, where: string): string {
+  if (type === 'hardlink') return checkedPath(untrustedTarget, where);
+  if (type !== 'symlink') return '';
+  if (untrustedTarget === '' || untrustedTarget.includes('\0')) {
+    throw new DamagedError(`${where} is a link with a forbidden target`);
+  }
+  return untrustedTarget;
+}

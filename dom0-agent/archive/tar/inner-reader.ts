@@ -1,0 +1,98 @@
+import { DamagedError } from '../../../shared/errors.ts';
+import { MiB } from '../../../shared/sizes.ts';
+import { ByteReader } from './byte-reader.ts';
+import { BLOCK, paddingOf } from './outer-block.ts';
+import { ZERO_BLOCK, parseHeader, text } from './inner-header.ts';
+import { type TarMember, readMember } from './inner-member.ts';
+import { PaxAttributes, checkGlobalRecords } from './pax-attributes.ts';
+import { type PaxRecord, parsePax } from './pax.ts';
+
+export type { TarMember, TarMemberType, TarPiece } from './inner-member.ts';
+
+/** The most that a long name or a pax header may have. */
+const LARGEST_ATTRIBUTES = 1 * MiB;
+/** tar fills its last record with zero blocks, 10 KiB by default; more than this is an attack. */
+const MOST_ZEROS = 1 * MiB;
+
+/**
+ * The members of an inner tar: all that GNU tar writes in its gnu, posix and ustar formats. The
+ * volumes of a multi-volume tar go through `joinVolumes` first. Zero blocks may stand between
+ * members. Nothing large is held in memory but the map of a sparse file: 16 bytes for an extent.
+ *
+ * `source` is authenticated, but a system that was broken into may have made it: everything in it
+ * is checked and bounded. A tar that is malformed, ends early, or lacks its end-of-archive blocks
+ * is a DamagedError, which names the member, or `name` outside of members.
+ */
+export async function* untar(
+  source: AsyncIterable<Buffer>,
+  name = 'a file of the backup',
+): AsyncGenerator<TarMember, void, undefined> {
+  await using bytes = new ByteReader(source, name);
+  let untrustedBlock = await nextHeaderBlock(bytes);
+  while (untrustedBlock !== undefined) {
+    const headers = await readHeaders(untrustedBlock, bytes);
+    const { member, storedSize } = await readMember(
+      headers.untrustedBlock,
+      headers.attributes,
+      bytes,
+    );
+    const end = bytes.position + storedSize;
+    yield member;
+    await bytes.skip(end - bytes.position + paddingOf(storedSize));
+    bytes.name = name;
+    untrustedBlock = await nextHeaderBlock(bytes);
+  }
+}
+
+/** The next block that is not zeros, or undefined at the end of a tar that is complete. */
+async function nextHeaderBlock(bytes: ByteReader): Promise<Buffer | undefined> {
+  for (let zeros = 0; zeros <= MOST_ZEROS; zeros += BLOCK) {
+    if (zeros >= 2 * BLOCK && (await bytes.ended())) return undefined;
+    const untrustedBlock = await bytes.exact(BLOCK);
+    if (!untrustedBlock.equals(ZERO_BLOCK)) return untrustedBlock;
+  }
+  throw new DamagedError(`${bytes.name} goes on with nothing but zeros`);
+}
+
+interface MemberHeaders {
+  /** The block that begins the member itself. */
+  readonly untrustedBlock: Buffer;
+  readonly attributes: PaxAttributes;
+}
+
+/** The headers of a member. Of each kind there may be one, so that their sum is bounded. */
+async function readHeaders(untrustedFirstBlock: Buffer, bytes: ByteReader): Promise<MemberHeaders> {
+  let untrustedRecords: PaxRecord[] = [];
+  let seen = '';
+  let untrustedBlock = untrustedFirstBlock;
+  let { type, size } = parseHeader(untrustedBlock, bytes.name);
+  while ('xgLKV'.includes(type)) {
+    if (seen.includes(type) || size > LARGEST_ATTRIBUTES) {
+      throw new DamagedError(`${bytes.name} is damaged: it repeats a header, or has a huge one`);
+    }
+    seen += type;
+    untrustedRecords = untrustedRecords.concat(await readRecords(type, size, bytes));
+    untrustedBlock = await bytes.exact(BLOCK);
+    ({ type, size } = parseHeader(untrustedBlock, bytes.name));
+  }
+  return { untrustedBlock, attributes: new PaxAttributes(untrustedRecords, bytes.name) };
+}
+
+/** What such a header tells of the member, GNU tar's long names (`L`, `K`) as pax would tell it. */
+async function readRecords(type: string, size: number, bytes: ByteReader): Promise<PaxRecord[]> {
+  const untrustedBytes = await bytes.exact(size);
+  await bytes.skip(paddingOf(size));
+  switch (type) {
+    case 'L':
+      return [['path', text(untrustedBytes)]];
+    case 'K':
+      return [['linkpath', text(untrustedBytes)]];
+    case 'x':
+      return parsePax(untrustedBytes, bytes.name);
+    case 'g':
+      checkGlobalRecords(parsePax(untrustedBytes, bytes.name), bytes.name);
+      return [];
+    default:
+      return []; // V: the label of a volume
+  }
+}

@@ -1,0 +1,172 @@
+import { DamagedError } from '../../../shared/errors.ts';
+import { ByteReader } from './byte-reader.ts';
+import { BLOCK, paddingOf } from './outer-block.ts';
+import { LONGEST_NAME, ZERO_BLOCK, parseHeader, parseNumber, text } from './inner-header.ts';
+import { extensionIsExtended, headerIsExtended, oldGnuRealSize } from './old-gnu-sparse.ts';
+
+/**
+ * Joins the volumes of a GNU multi-volume tar (`tar -M`, format gnu: backups of format 2) into the
+ * tar that one large volume would hold: continuation headers (type `M`) are checked and left out, so
+ * are the volumes' labels.
+ *
+ * A continuation must name the member in whose data the former volume ended, and the place in
+ * it. Throws a DamagedError that begins with `name` for one that does not, and for a volume that is
+ * missing while a member lasts. Whether the end is there is for `untar` to check.
+ */
+export async function* joinVolumes(
+  volumes: AsyncIterable<AsyncIterable<Buffer>>,
+  name = 'a file of the backup',
+): AsyncGenerator<Buffer, void, undefined> {
+  await using tar = new VolumeReader(volumes, name);
+  while (!(await tar.ended())) {
+    const untrustedBlock = await tar.block();
+    if (untrustedBlock.equals(ZERO_BLOCK)) {
+      yield untrustedBlock;
+      continue;
+    }
+    const { type, size } = parseHeader(untrustedBlock, name);
+    if (type === 'V') continue;
+    yield untrustedBlock;
+    if (type === 'S') yield* mapExtensions(untrustedBlock, tar);
+    // Only a member's data is continued under a header; other blocks simply go on.
+    if (type === 'L' || type === 'K') yield* blocks(size, tar);
+    else yield* data(untrustedBlock, size, tar, name);
+  }
+}
+
+/** The blocks that go on with the map of an old GNU sparse member. */
+async function* mapExtensions(untrustedHeader: Buffer, tar: VolumeReader): AsyncGenerator<Buffer> {
+  let extended = headerIsExtended(untrustedHeader);
+  while (extended) {
+    const untrustedBlock = await tar.block();
+    yield untrustedBlock;
+    extended = extensionIsExtended(untrustedBlock);
+  }
+}
+
+async function* blocks(size: number, tar: VolumeReader): AsyncGenerator<Buffer> {
+  for (let done = 0; done < size; done += BLOCK) yield await tar.block();
+}
+
+/** A member's data, and what fills its last block. */
+async function* data(
+  untrustedHeader: Buffer,
+  size: number,
+  tar: VolumeReader,
+  name: string,
+): AsyncGenerator<Buffer> {
+  const { type } = parseHeader(untrustedHeader, name);
+  const member: ContinuedMember = {
+    name: text(untrustedHeader.subarray(0, LONGEST_NAME)),
+    realSize: (type === 'S' ? oldGnuRealSize(untrustedHeader) : undefined) ?? size,
+  };
+  for (let left = size + paddingOf(size); left > 0;) {
+    if (await tar.volumeEnded()) {
+      await tar.nextVolume();
+      const untrustedBlock = await firstBlockAfterLabel(tar, name);
+      checkContinuation(untrustedBlock, member, left - paddingOf(size), name);
+      continue;
+    }
+    const bytes = await tar.atMost(left);
+    left -= bytes.length;
+    yield bytes;
+  }
+}
+
+async function firstBlockAfterLabel(tar: VolumeReader, name: string): Promise<Buffer> {
+  const untrustedBlock = await tar.block();
+  return parseHeader(untrustedBlock, name).type === 'V' ? tar.block() : untrustedBlock;
+}
+
+interface ContinuedMember {
+  /** As the first 100 bytes of its header tell it. */
+  readonly name: string;
+  readonly realSize: number;
+}
+
+/** Where `M` headers tell the place in the member (struct oldgnu_header in GNU tar's tar.h). */
+const PLACE_AT = 369;
+
+/**
+ * The place is counted from the end: GNU tar writes the size of the file, holes included, less
+ * the bytes of data to come.
+ */
+function checkContinuation(
+  untrustedBlock: Buffer,
+  member: ContinuedMember,
+  left: number,
+  name: string,
+): void {
+  const untrustedPlace = parseNumber(untrustedBlock.subarray(PLACE_AT, PLACE_AT + 12));
+  const { type, size } = parseHeader(untrustedBlock, name);
+  if (
+    type !== 'M' ||
+    text(untrustedBlock.subarray(0, LONGEST_NAME)) !== member.name ||
+    size !== left ||
+    untrustedPlace !== member.realSize - left
+  ) {
+    throw new DamagedError(`${name} is damaged: one of its parts does not go on where it should`);
+  }
+}
+
+/** Reads one volume after the other. */
+class VolumeReader implements AsyncDisposable {
+  readonly #volumes: AsyncIterator<AsyncIterable<Buffer>>;
+  readonly #name: string;
+  #volume: ByteReader | undefined;
+
+  constructor(volumes: AsyncIterable<AsyncIterable<Buffer>>, name: string) {
+    this.#volumes = volumes[Symbol.asyncIterator]();
+    this.#name = name;
+  }
+
+  /** Whether the present volume is at its end. */
+  async volumeEnded(): Promise<boolean> {
+    return this.#volume === undefined || (await this.#volume.ended());
+  }
+
+  /** Whether all volumes are. */
+  async ended(): Promise<boolean> {
+    while (await this.volumeEnded()) {
+      if (!(await this.#open())) return true;
+    }
+    return false;
+  }
+
+  /** Opens the next volume. Throws DamagedError when there is none. */
+  async nextVolume(): Promise<void> {
+    if (!(await this.#open())) throw this.#cutShort();
+  }
+
+  /** The next block, in whichever volume it is. Throws DamagedError when there is none. */
+  async block(): Promise<Buffer> {
+    if (await this.ended()) throw this.#cutShort();
+    return this.#current.exact(BLOCK);
+  }
+
+  /** Up to `limit` bytes of the present volume. */
+  async atMost(limit: number): Promise<Buffer> {
+    return this.#current.atMost(limit);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#volume?.[Symbol.asyncDispose]();
+    await this.#volumes.return?.();
+  }
+
+  get #current(): ByteReader {
+    if (this.#volume === undefined) throw this.#cutShort();
+    return this.#volume;
+  }
+
+  async #open(): Promise<boolean> {
+    await this.#volume?.[Symbol.asyncDispose]();
+    const next = await this.#volumes.next();
+    this.#volume = next.done === true ? undefined : new ByteReader(next.value, this.#name);
+    return this.#volume !== undefined;
+  }
+
+  #cutShort(): DamagedError {
+    return new DamagedError(`${this.#name} ends too early: its last part is missing`);
+  }
+}

@@ -1,0 +1,58 @@
+import { KiB, MiB } from '../../shared/sizes.ts';
+import type { Volume } from '../qubes/qube.ts';
+import type { MeasuredHome } from './measure-plan.ts';
+import { expectedBytes, type PlannedQube } from './plan-backup.ts';
+
+/** Where the files of a backup lie in the archive and what qubes.xml says of their size, by format. */
+export interface Layout {
+  /** Of dom0's home. */
+  readonly homePath: string;
+  /** Bytes, as qubes.xml tells them. */
+  readonly homeSize: number;
+  qubeSize(planned: Pick<PlannedQube, 'volumes' | 'running'>): number;
+}
+
+/** The name of dom0's user is not told; sizes are estimates for tables and progress. */
+export function coffer1Layout(home: MeasuredHome | undefined): Layout {
+  return {
+    homePath: 'dom0-home/home',
+    homeSize: home?.size.expected ?? 0,
+    qubeSize: ({ volumes }) => volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0),
+  };
+}
+
+/** For settings, maps of holes, keys and MACs, and the directories that the official reader counts as well. */
+const SMALL_FILES = 1 * MiB;
+
+/**
+ * As the official tools need it. They stop a restore when more comes than qubes.xml says of the VMs
+ * (`_restore_vm_data` of their restore.py; UPDATES_MAX_BYTES of qfile-dom0-unpacker counts what is stored):
+ * sizes are the most that can come.
+ */
+export function qubes4Layout(home: MeasuredHome | undefined, compressed: boolean): Layout {
+  return {
+    homePath: `dom0-home/${home?.user ?? 'user'}`,
+    homeSize: home === undefined ? 0 : withOverhead(home.size.most) + SMALL_FILES,
+    qubeSize: ({ volumes, running }) =>
+      volumes.reduce(
+        (sum, volume) => sum + mostStored(volume, compressed && !running),
+        SMALL_FILES,
+      ),
+  };
+}
+
+/**
+ * The most that a volume takes in the archive. What a pool says is in use can be rounded, or be
+ * what its own compression has left: then only a compressed volume is sure to be near it. Nor is one whose VM
+ * runs, since a pool may tell what is in use now and not what was last saved.
+ */
+function mostStored(volume: Volume, isNearUsage: boolean): number {
+  const expected = expectedBytes(volume);
+  const roundedUp = expected + Math.ceil(expected / 8) + Math.ceil(volume.size / 256);
+  return withOverhead(isNearUsage ? Math.min(volume.size, roundedUp) : volume.size);
+}
+
+/** What tar's map of holes, a compressor that finds nothing to compress, and the seals may add. */
+function withOverhead(bytes: number): number {
+  return bytes + Math.ceil(bytes / 256) + 64 * KiB;
+}

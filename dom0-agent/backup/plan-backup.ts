@@ -1,0 +1,100 @@
+import { RefusedError } from '../../shared/errors.ts';
+import { type Qube, type Volume, savedVolumes } from '../qubes/qube.ts';
+import type { Dom0Home, ListedQube } from '../qubes/system.ts';
+import { type LeftOut, type Selection, selectQubes } from './select-for-backup.ts';
+import { refuseUnreadable } from './unreadable.ts';
+
+/** What the system looks like before a backup. */
+export interface Inventory {
+  readonly qubes: readonly Qube[];
+  /** All VMs, those too that no backup can hold. */
+  readonly listed: readonly ListedQube[];
+  readonly running: ReadonlySet<string>;
+  /** Why a VM cannot be read as it was last saved, in words, by its name. */
+  readonly unreadable: ReadonlyMap<string, string>;
+  readonly dom0Home: Dom0Home;
+}
+
+/** A VM in a backup: where it lies, and which of its volumes. */
+export interface PlannedQube {
+  readonly qube: Qube;
+  /** Its directory in the archive, which tells nothing of its name: `vm5`. */
+  readonly directory: string;
+  readonly volumes: readonly Volume[];
+  /** It runs: its last saved state is backed up, not what it works on now. */
+  readonly running: boolean;
+}
+
+/** What a backup will hold. Pure data: shown, agreed to, then carried out. */
+export interface BackupPlan {
+  readonly qubes: readonly PlannedQube[];
+  readonly dom0: Qube;
+  /** Undefined when dom0's home is not backed up. */
+  readonly dom0Home: Dom0Home | undefined;
+  /** Every other VM of the system. */
+  readonly leftOut: readonly LeftOut[];
+  /** The names among `excludedIfThere` that no VM has. */
+  readonly gone: readonly string[];
+}
+
+/** What can happen with a VM that runs: backed up as it was last saved, left out, or all is refused. */
+export const RUNNING_CHOICES = ['include', 'skip', 'refuse'] as const;
+export type RunningChoice = (typeof RUNNING_CHOICES)[number];
+
+export interface BackupChoices extends Selection {
+  readonly running: RunningChoice;
+}
+
+/** Works out what to back up. Throws RefusedError or UsageError; touches nothing. */
+export function planBackup(inventory: Inventory, choices: BackupChoices): BackupPlan {
+  const selected = selectQubes(inventory.qubes, inventory.listed, choices);
+  const dom0 = inventory.qubes.find(({ qubeClass }) => qubeClass === 'AdminVM');
+  if (dom0 === undefined)
+    throw new RefusedError('this system has no dom0: it is not a Qubes system');
+  const withHome = selected.qubes.includes(dom0);
+  const planned = selected.qubes
+    .filter((qube) => qube !== dom0)
+    .sort((a, b) => a.qid - b.qid)
+    .map((qube) => planQube(qube, inventory.running.has(qube.name)));
+  const { qubes, skipped } = withRunning(planned, choices.running);
+  refuseUnreadable(qubes, inventory);
+  if (qubes.length === 0 && !withHome) {
+    throw new RefusedError('there is nothing to back up: every VM that was chosen is running');
+  }
+  const known = new Set(inventory.qubes.map(({ name }) => name));
+  return {
+    qubes,
+    dom0,
+    dom0Home: withHome ? inventory.dom0Home : undefined,
+    leftOut: [...skipped, ...selected.leftOut],
+    gone: choices.excludedIfThere.filter((name) => !known.has(name)),
+  };
+}
+
+/** The bytes that a volume will take before compression, as far as the system can tell. */
+export function expectedBytes(volume: Volume): number {
+  return volume.usage ?? volume.size;
+}
+
+function planQube(qube: Qube, running: boolean): PlannedQube {
+  return { qube, directory: `vm${qube.qid}`, volumes: savedVolumes(qube), running };
+}
+
+/** Does with the running VMs what was chosen. Throws RefusedError. */
+function withRunning(
+  planned: readonly PlannedQube[],
+  choice: RunningChoice,
+): { qubes: readonly PlannedQube[]; skipped: LeftOut[] } {
+  const running = planned.filter((each) => each.running);
+  if (choice === 'include' || running.length === 0) return { qubes: planned, skipped: [] };
+  const names = running.map(({ qube }) => qube.name);
+  if (choice === 'skip') {
+    const skipped = names.map((name) => ({ name, why: 'running' }));
+    return { qubes: planned.filter((each) => !each.running), skipped };
+  }
+  const [verb, them] = names.length === 1 ? ['is', 'it'] : ['are', 'them'];
+  throw new RefusedError(
+    `${names.join(', ')} ${verb} running: shut ${them} down, leave ${them} out with -x or ` +
+      `--running skip, or back up what was last saved with --running include`,
+  );
+}

@@ -1,0 +1,213 @@
+import { messageOf } from '../../shared/errors.ts';
+import type { Report } from '../../shared/report.ts';
+import { type ArchiveOutput, type FileToArchive, QUBES_XML } from '../archive/archive.ts';
+import type { ScryptCost } from '../archive/coffer1/scrypt-cost.ts';
+import { DEFAULT_PART_SIZE } from '../archive/coffer1/coffer1-header.ts';
+import { writeCoffer1 } from '../archive/coffer1/write-coffer1.ts';
+import { QUBES4_PART_SIZE, writeQubes4 } from '../archive/qubes4/write-qubes4.ts';
+import type { CompressionFilter } from '../archive/compress/compression.ts';
+import { plainTar, sparseTar } from '../archive/tar/inner-writer.ts';
+import { formatFirewallXml } from '../qubes/xml/firewall-xml.ts';
+import type { Volume } from '../qubes/qube.ts';
+import { backupQubesXml } from '../qubes/xml/backup-xml.ts';
+import type { QubesSystem } from '../qubes/system.ts';
+import { homeTar } from './home-tar.ts';
+import type { BackupFormat } from './formats.ts';
+import { type Layout, coffer1Layout, qubes4Layout } from './archive-layout.ts';
+import type { MeasuredPlan } from './measure-plan.ts';
+import type { BackupPlan, PlannedQube } from './plan-backup.ts';
+
+export interface BackupOptions {
+  readonly format: BackupFormat;
+  /** Wiped once it is not needed any more. */
+  readonly passphrase: Buffer;
+  /** Only coffer-1 can be left unencrypted. */
+  readonly encrypted: boolean;
+  readonly compressionFilter: CompressionFilter | undefined;
+  readonly kdf: ScryptCost;
+  /** When the backup was begun: told, authenticated, before a restore. */
+  readonly created: Date;
+}
+
+/** What a backup holds of a VM, once it is made. */
+export interface BackedUp {
+  readonly name: string;
+  /** Bytes of its volumes; undefined for dom0's home. */
+  readonly size: number | undefined;
+  /** Bytes of data that were read, holes not counted. */
+  readonly used: number;
+  /** It was running: the backup holds what was last saved. */
+  readonly running: boolean;
+  /** Why it is not whole in the backup. */
+  readonly failure?: string;
+}
+
+/**
+ * Writes the archive of everything in the plan to `output`, reading each volume once and in order.
+ * Throws FailedError, naming the volume, when one cannot be read: the archive is then
+ * unfinished and must be thrown away.
+ */
+export async function writeBackup(
+  plan: MeasuredPlan,
+  system: QubesSystem,
+  output: ArchiveOutput,
+  options: BackupOptions,
+  report: Report,
+  signal: AbortSignal,
+): Promise<BackedUp[]> {
+  const { format, created, compressionFilter } = options;
+  if (format === 'qubes-4') {
+    const layout = qubes4Layout(plan.dom0Home, compressionFilter !== undefined);
+    const files = new BackupFiles(plan, layout, system, report, signal);
+    const archived = files.all(created);
+    await writeQubes4(archived, output, { ...options, partSize: QUBES4_PART_SIZE }, signal);
+    return files.backedUp;
+  }
+  const files = new BackupFiles(plan, coffer1Layout(plan.dom0Home), system, report, signal);
+  const archived = files.all(created);
+  await writeCoffer1(archived, output, { ...options, partSize: DEFAULT_PART_SIZE }, signal);
+  return files.backedUp;
+}
+
+/** Notes on each VM when it was last backed up, as the official tools do. */
+export async function noteBackupTime(
+  plan: BackupPlan,
+  system: QubesSystem,
+  created: Date,
+  report: Report,
+): Promise<void> {
+  const unixTime = Math.floor(created.getTime() / 1000);
+  for (const { qube } of plan.qubes) {
+    try {
+      await system.setBackupTimestamp(qube.name, unixTime);
+    } catch (error) {
+      report.warning(`the time of the backup was not noted on ${qube.name}: ${messageOf(error)}`);
+    }
+  }
+}
+
+/** The files of the archive, made one after the other as they are asked for. */
+class BackupFiles {
+  readonly backedUp: BackedUp[] = [];
+  readonly #plan: MeasuredPlan;
+  readonly #layout: Layout;
+  readonly #system: QubesSystem;
+  readonly #report: Report;
+  readonly #signal: AbortSignal;
+
+  constructor(
+    plan: MeasuredPlan,
+    layout: Layout,
+    system: QubesSystem,
+    report: Report,
+    signal: AbortSignal,
+  ) {
+    this.#plan = plan;
+    this.#layout = layout;
+    this.#system = system;
+    this.#report = report;
+    this.#signal = signal;
+  }
+
+  async *all(created: Date): AsyncGenerator<FileToArchive, void, undefined> {
+    yield smallFile(QUBES_XML, this.#qubesXml(created));
+    for (const planned of this.#plan.qubes) yield* this.#filesOf(planned);
+    if (this.#plan.dom0Home !== undefined) yield this.#home(this.#plan.dom0Home.path);
+  }
+
+  #qubesXml(created: Date): string {
+    return backupQubesXml({
+      created,
+      dom0: this.#plan.dom0,
+      dom0Home:
+        this.#plan.dom0Home === undefined
+          ? undefined
+          : {
+              directory: this.#layout.homePath,
+              user: this.#plan.dom0Home.user,
+              size: this.#layout.homeSize,
+            },
+      qubes: this.#plan.qubes.map((planned) => ({
+        qube: planned.qube,
+        directory: planned.directory,
+        size: this.#layout.qubeSize(planned),
+      })),
+    });
+  }
+
+  async *#filesOf(planned: PlannedQube): AsyncGenerator<FileToArchive, void, undefined> {
+    const { qube, directory, volumes } = planned;
+    const size = volumes.reduce((sum, volume) => sum + volume.size, 0);
+    const row = { name: qube.name, size, used: 0, running: planned.running };
+    this.backedUp.push(row);
+    const count = (bytes: number): void => {
+      row.used += bytes;
+      this.#report.progress(bytes);
+    };
+    for (const volume of volumes) {
+      const path = `${directory}/${volume.name}.img`;
+      yield { path, innerTar: this.#volumeTar(planned, volume, path, count) };
+    }
+    // It may have been started since the plan was made.
+    row.running ||= (await this.#system.list()).some(
+      ({ name, isRunning }) => name === qube.name && isRunning,
+    );
+    let files = volumes.length;
+    const firewall = await this.#system.firewall(qube.name);
+    if (firewall !== undefined) {
+      files++;
+      yield smallFile(`${directory}/firewall.xml`, formatFirewallXml(firewall));
+    }
+    const notes = await this.#system.notes(qube.name);
+    if (notes !== '') {
+      files++;
+      yield smallFile(`${directory}/notes.txt`, notes);
+    }
+    // Every VM has a file, so that a VM that was lost is noticed: the official tools do the same.
+    if (files === 0) yield smallFile(`${directory}/empty`, '');
+  }
+
+  async *#volumeTar(
+    { qube }: PlannedQube,
+    volume: Volume,
+    path: string,
+    count: (bytes: number) => void,
+  ): AsyncGenerator<Buffer, void, undefined> {
+    this.#report.info(`${qube.name}: reading ${volume.name}`);
+    await using image = await this.#system.openVolume(qube, volume, this.#signal);
+    const read = async (buffer: Buffer, offset: number): Promise<void> => {
+      this.#signal.throwIfAborted();
+      await image.read(buffer, offset);
+      count(buffer.length);
+    };
+    yield* sparseTar(path, image.size, image.extents, read);
+    await image.requireUnchanged();
+  }
+
+  #home(home: string): FileToArchive {
+    const row: BackedUp & { used: number; failure?: string } = {
+      ...{ name: 'dom0', size: undefined, used: 0, running: false },
+    };
+    this.backedUp.push(row);
+    const report = this.#report;
+    const remarks = {
+      changed: (what: string) =>
+        report.warning(`dom0's home was changed while it was read: ${what}`),
+      unread: (what: string) => (row.failure = `not all of its home could be read: ${what}`),
+    };
+    const path = this.#layout.homePath;
+    const tar = homeTar(home, path, remarks, this.#signal);
+    async function* counted(): AsyncGenerator<Buffer, void, undefined> {
+      for await (const chunk of tar) {
+        row.used += chunk.length;
+        report.progress(chunk.length);
+        yield chunk;
+      }
+    }
+    return { path, innerTar: counted() };
+  }
+}
+
+function smallFile(path: string, text: string): FileToArchive {
+  return { path, innerTar: plainTar(path, Buffer.from(text)) };
+}

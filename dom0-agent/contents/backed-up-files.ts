@@ -1,0 +1,79 @@
+import { DamagedError } from '../../shared/errors.ts';
+import { formatSize } from '../../shared/sizes.ts';
+import type { ArchivedFile } from '../archive/archive.ts';
+import { type TarMember, untar } from '../archive/tar/inner-reader.ts';
+import type { VolumePiece } from '../qubes/system.ts';
+import { parseArchivedPath } from './archived-path.ts';
+
+/** A file of a VM on its way out of an archive. */
+export interface BackedUpFile {
+  /** `vm5/private.img` */
+  readonly path: string;
+  /** Apparent size in bytes. */
+  readonly size: number;
+  /** What is not zeros. Once, and before the next file is asked for. Throws DamagedError. */
+  readonly pieces: () => AsyncIterable<VolumePiece>;
+}
+
+/**
+ * The files that a file of the archive stands for: itself, or where it is a whole directory (`vm9/.`)
+ * those directly in it. Throws DamagedError when it holds something else than its name says.
+ */
+export async function* backedUpFiles(file: ArchivedFile): AsyncGenerator<BackedUpFile> {
+  const { kind, directory } = parseArchivedPath(file.path);
+  if (kind === 'directory') yield* filesIn(directory, file);
+  else yield* onlyFile(file);
+}
+
+/** The text of a small file. Throws DamagedError when it has more than `limit` bytes. */
+export async function textOf(file: BackedUpFile, limit: number): Promise<string> {
+  if (file.size > limit) {
+    throw new DamagedError(
+      `${file.path} in the backup is larger than the ${formatSize(limit)} that it may have`,
+    );
+  }
+  const content = Buffer.alloc(file.size);
+  for await (const { offset, bytes } of file.pieces()) bytes.copy(content, offset);
+  return content.toString('utf8');
+}
+
+async function* filesIn(
+  directory: string,
+  { path, innerTar }: ArchivedFile,
+): AsyncGenerator<BackedUpFile> {
+  for await (const member of untar(innerTar, path)) {
+    if (member.type === 'file' && parseArchivedPath(member.path).directory === directory) {
+      yield { path: member.path, size: member.realSize, pieces: member.pieces };
+    }
+  }
+}
+
+/** The pieces end without an error only when the whole inner tar is sound. */
+async function* onlyFile({ path, innerTar }: ArchivedFile): AsyncGenerator<BackedUpFile> {
+  const members = untar(innerTar, path);
+  try {
+    const first = await members.next();
+    if (first.done === true) throw new DamagedError(`${path} in the backup is empty`);
+    const member = first.value;
+    if (member.type !== 'file' || member.path !== path) {
+      throw new DamagedError(`${path} in the backup holds something else than its name says`);
+    }
+    yield { path, size: member.realSize, pieces: () => piecesToTheEnd(member, members) };
+    await requireEnd(path, members);
+  } finally {
+    await members.return();
+  }
+}
+
+async function* piecesToTheEnd(
+  member: TarMember,
+  members: AsyncGenerator<TarMember>,
+): AsyncGenerator<VolumePiece> {
+  yield* member.pieces();
+  await requireEnd(member.path, members);
+}
+
+async function requireEnd(path: string, members: AsyncGenerator<TarMember>): Promise<void> {
+  if ((await members.next()).done === true) return;
+  throw new DamagedError(`${path} in the backup holds more than one file`);
+}

@@ -1,0 +1,60 @@
+import { type DamagedError, messageOf } from '../../shared/errors.ts';
+import { DamagedPartError } from '../archive/parts/damaged-part-error.ts';
+import { parseArchivedPath } from './archived-path.ts';
+import type { FilesSeen } from './promised-files.ts';
+import type { BackupContents } from './contents.ts';
+
+/** VMs of a backup, and dom0's home. */
+type Held = Pick<BackupContents, 'qubes' | 'dom0Home'>;
+
+/** Damage to a file of a backup, as the user knows it. */
+export interface Damage {
+  /** The VM's name, or dom0. */
+  readonly name: string;
+  /** `its private volume is damaged (part 47)` */
+  readonly what: string;
+}
+
+/** What damage to the file `path` means; undefined when it belongs to none of the VMs. */
+export function damageTo(path: string, error: DamagedError, held: Held): Damage | undefined {
+  const name = ownerOf(path, held);
+  if (name === undefined) return undefined;
+  const fault =
+    error instanceof DamagedPartError && error.path === path
+      ? `(part ${error.index})`
+      : `(${messageOf(error)})`;
+  return { name, what: `${inWords(path, held)} is damaged ${fault}` };
+}
+
+/** What was promised and did not come. */
+export function missingIn(held: Held, seen: FilesSeen): Damage[] {
+  return seen.missingOf(held).map((path) => ({
+    name: ownerOf(path, held) ?? path,
+    what: `${inWords(path, held)} is missing: the backup does not hold ${path}`,
+  }));
+}
+
+/** The VM that a file or directory of the archive belongs to, or dom0. */
+export function ownerOf(path: string, { qubes, dom0Home }: Held): string | undefined {
+  if (path === dom0Home?.directory) return 'dom0';
+  const { directory } = parseArchivedPath(path);
+  return qubes.find((each) => each.directory === directory || each.directory === path)?.qube.name;
+}
+
+function inWords(path: string, { dom0Home }: Held): string {
+  if (path === dom0Home?.directory) return 'its home';
+  const place = parseArchivedPath(path);
+  switch (place.kind) {
+    case 'volume':
+      return `its ${place.volume} volume`;
+    case 'firewall':
+      return 'its list of firewall rules';
+    case 'notes':
+      return 'its text of notes';
+    case 'menu':
+      return 'its list of menu entries';
+    case 'directory':
+    case 'other':
+      return 'what the backup holds of it';
+  }
+}

@@ -1,0 +1,157 @@
+import { connect, type Socket } from 'node:net';
+
+import { FailedError, InterruptedError, reasonOf, systemCodeOf } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
+import { KiB, MiB } from '../../../shared/sizes.ts';
+import { atMost } from '../limit-concurrency.ts';
+import { SystemGoneError } from '../system-gone-error.ts';
+import { AdminApiError, parseReply } from './admin-api-error.ts';
+
+/** Where qubesd listens (QUBESD_SOCKET in qubes-core-admin-client). */
+export const QUBESD_SOCKET = '/var/run/qubesd.sock';
+
+/** qubesd drops a longer request without a word (buffer_size in qubes/api/__init__.py). */
+const REQUEST_LIMIT = 64 * KiB;
+/** No reply that coffer asks for comes near this: the list of all VMs is some 100 bytes for each. */
+const REPLY_LIMIT = 16 * MiB;
+/** qubesd works on one thing at a time; a few open calls keep it busy. */
+const CALLS_AT_ONCE = 16;
+/** Making or removing a large volume takes a while; a call that takes longer than this hangs. */
+const USUAL_PATIENCE = 120_000;
+
+export interface AdminApiOptions {
+  /** Default: `QUBESD_SOCKET`. */
+  readonly socketPath?: string | undefined;
+  /** How long qubesd may be silent, in milliseconds. Default: two minutes. */
+  readonly patience?: number | undefined;
+  /** Ends every call. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CallOptions {
+  readonly payload?: string | undefined;
+  /** How long qubesd may be silent, in milliseconds, where the call is a slow one. */
+  readonly patience?: number | undefined;
+}
+
+/**
+ * The Admin API, as dom0 may call it: asks `dest` for `method` with `arg`, and gives the data of
+ * the reply.
+ *
+ * Calls may be made in any number at once. Throws AdminApiError when qubesd answers with
+ * an exception or with nothing, SystemGoneError when it is not there or goes away, FailedError when
+ * it cannot be reached otherwise, InterruptedError when the signal fires. Nothing is tried twice.
+ */
+export type AdminApi = (
+  dest: string,
+  method: string,
+  arg?: string,
+  options?: CallOptions,
+) => Promise<string>;
+
+/** The Admin API behind qubesd's socket. Connects at each call, as qubesd's protocol has it. */
+export function openAdminApi(options: AdminApiOptions = {}): AdminApi {
+  const { socketPath = QUBESD_SOCKET, signal, patience: usual = USUAL_PATIENCE } = options;
+  const inTurn = atMost(CALLS_AT_ONCE);
+  const open = new Set<Socket>();
+  // How often qubesd was lost, and how the last time: what waits for its turn then fails as well.
+  let losses = 0;
+  let lost: Error | undefined;
+  signal?.addEventListener('abort', () => {
+    for (const socket of open) socket.destroy(new Error('aborted'));
+  });
+
+  return async (dest, method, arg = '', { payload = '', patience = usual } = {}) => {
+    const call = `${method}${arg && `+${printable(arg, 80)}`} for ${printable(dest, 80)}`;
+    const request = formatRequest(dest, method, arg, payload, call);
+    const lossesBefore = losses;
+    return await inTurn(async () => {
+      if (signal?.aborted) throw new InterruptedError(`coffer was stopped before ${call}`);
+      if (losses > lossesBefore && lost !== undefined) throw lost;
+      const socket = connect({ path: socketPath, allowHalfOpen: true });
+      open.add(socket);
+      try {
+        return parseReply(await exchange(socket, request, patience), call).toString('utf8');
+      } catch (error) {
+        if (signal?.aborted) throw new InterruptedError(`coffer was stopped during ${call}`);
+        if (error instanceof AdminApiError) throw error;
+        losses += 1;
+        lost = explained(error, call, socketPath);
+        throw lost;
+      } finally {
+        open.delete(socket);
+        socket.destroy();
+      }
+    });
+  };
+}
+
+/** `METHOD+ARG dom0 name DEST` NUL payload. A space or NUL in a word would make another request. */
+function formatRequest(
+  dest: string,
+  method: string,
+  arg: string,
+  payload: string,
+  call: string,
+): Buffer {
+  const isAskable = /^[\w.]+$/.test(method) && [dest, arg].every((word) => /^[!-~]*$/.test(word));
+  if (!isAskable) {
+    throw new FailedError(
+      `${call} cannot be asked of qubesd: a name in it holds a space, or is not ASCII`,
+    );
+  }
+  const request = Buffer.from(`${method}+${arg} dom0 name ${dest}\0${payload}`, 'utf8');
+  if (request.length >= REQUEST_LIMIT) {
+    throw new FailedError(
+      `${call} cannot be asked of qubesd: ${request.length} bytes are more than its limit of 64 KiB`,
+    );
+  }
+  return request;
+}
+
+async function exchange(socket: Socket, request: Buffer, patience: number): Promise<Buffer> {
+  socket.setTimeout(patience, () => {
+    socket.destroy(new SilenceError(`did not answer within ${patience / 1000} s`));
+  });
+  socket.end(request);
+  const pieces: Buffer[] = [];
+  let length = 0;
+  for await (const piece of socket as AsyncIterable<Buffer>) {
+    length += piece.length;
+    if (length > REPLY_LIMIT) throw new FailedError('qubesd sent a reply of more than 16 MiB');
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
+
+class SilenceError extends Error {}
+
+/** What a broken connection means, and what helps. */
+function explained(error: unknown, call: string, socketPath: string): Error {
+  if (error instanceof FailedError) return error;
+  if (error instanceof SilenceError) {
+    return new FailedError(
+      `qubesd ${error.message} (${call}): see "sudo systemctl status qubesd" in dom0`,
+    );
+  }
+  switch (systemCodeOf(error)) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+      return new SystemGoneError(
+        `qubesd is not running (nothing listens at ${socketPath}): start it with ` +
+          `"sudo systemctl start qubesd", and run coffer in dom0`,
+      );
+    case 'EACCES':
+      return new FailedError(
+        `qubesd's socket ${socketPath} is closed to this user: only root and the group "qubes" may use it`,
+      );
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return new SystemGoneError(
+        `qubesd broke off in the middle of ${call}: if it is restarting, try again in a moment`,
+      );
+    case undefined:
+    default:
+      return new FailedError(`qubesd cannot be asked for ${call}: ${reasonOf(error)}`);
+  }
+}

@@ -1,0 +1,92 @@
+import { QUBE_CLASSES, type DeviceAssignment, type Qube } from '../qube.ts';
+import type { ListedQube } from '../system.ts';
+import type { AdminApi } from './admin-api.ts';
+import { isAdminApiError } from './admin-api-error.ts';
+import { parseAssignments, parseAssignmentsOfR42 } from './device-text.ts';
+import { NOT_SETTINGS } from './identity-properties.ts';
+import { fieldOf, linesOf, parseProperties, parseVolume } from './replies.ts';
+
+export interface Describing {
+  readonly api: AdminApi;
+  /** `admin.deviceclass.List` */
+  readonly deviceClasses: readonly string[];
+  /** Whether this is Qubes R4.2, whose calls for devices differ. */
+  readonly isR42: boolean;
+}
+
+/**
+ * Everything about a VM. Undefined for a VM of a class that no backup holds (a RemoteVM lives on
+ * another machine), and for one that was removed after it had been listed.
+ */
+export async function describeQube(
+  { name, className }: ListedQube,
+  describing: Describing,
+): Promise<Qube | undefined> {
+  const qubeClass = QUBE_CLASSES.find((known) => known === className);
+  if (qubeClass === undefined) return undefined;
+  const { api } = describing;
+  try {
+    const [all, features, tags, devices, volumes] = await Promise.all([
+      api(name, 'admin.vm.property.GetAll').then(parseProperties),
+      featuresOf(api, name),
+      api(name, 'admin.vm.tag.List').then(linesOf),
+      // A device of dom0's is there because it is there: nobody assigned it.
+      qubeClass === 'AdminVM' ? [] : devicesOf(name, describing),
+      volumesOf(api, name),
+    ]);
+    const valueOf = new Map(all.map((property) => [property.name, property.value]));
+    const set = all.filter(({ name, isDefault }) => !isDefault && !NOT_SETTINGS.has(name));
+    return {
+      name,
+      qubeClass,
+      qid: Number(fieldOf(valueOf, 'qid')),
+      label: fieldOf(valueOf, 'label'),
+      properties: new Map(set.map((property) => [property.name, property.value])),
+      features,
+      tags: new Set(tags),
+      devices,
+      volumes,
+    };
+  } catch (error) {
+    if (isAdminApiError(error, 'QubesVMNotFoundError')) return undefined;
+    throw error;
+  }
+}
+
+async function featuresOf(api: AdminApi, name: string): Promise<Map<string, string>> {
+  const names = linesOf(await api(name, 'admin.vm.feature.List'));
+  const values = await Promise.all(
+    names.map(async (feature) => {
+      try {
+        return [[feature, await api(name, 'admin.vm.feature.Get', feature)] as const];
+      } catch (error) {
+        if (isAdminApiError(error, 'QubesFeatureNotFoundError')) return [];
+        throw error;
+      }
+    }),
+  );
+  return new Map(values.flat());
+}
+
+async function volumesOf(api: AdminApi, name: string): Promise<Qube['volumes']> {
+  const names = linesOf(await api(name, 'admin.vm.volume.List'));
+  return await Promise.all(
+    names.map(async (volume) =>
+      parseVolume(volume, await api(name, 'admin.vm.volume.Info', volume)),
+    ),
+  );
+}
+
+async function devicesOf(
+  name: string,
+  { api, deviceClasses, isR42 }: Describing,
+): Promise<DeviceAssignment[]> {
+  const lists = await Promise.all(
+    deviceClasses.map(async (deviceClass) =>
+      isR42
+        ? parseAssignmentsOfR42(deviceClass, await api(name, `admin.vm.device.${deviceClass}.List`))
+        : parseAssignments(deviceClass, await api(name, `admin.vm.device.${deviceClass}.Assigned`)),
+    ),
+  );
+  return lists.flat();
+}

@@ -1,0 +1,272 @@
+import { RefusedError } from '../../../shared/errors.ts';
+import { formatFirewallLines, parseFirewallLines } from '../firewall.ts';
+import type { Qube } from '../qube.ts';
+import type { QubesSystem, SystemDefaults } from '../system.ts';
+import { rootPrefix, runnerBehind } from '../pools/run-program.ts';
+import { isAdminApiError, NO_REPLY } from './admin-api-error.ts';
+import { openAdminApi, QUBESD_SOCKET } from './admin-api.ts';
+import { describeQube } from './describe-qube.ts';
+import { formatAssignment, formatAssignmentForR42, parseAvailable } from './device-text.ts';
+import { createQube } from './creation.ts';
+import { findDom0Home } from './dom0-home.ts';
+import { importVolume } from './import-volume.ts';
+import {
+  describeOffered,
+  mountedDevices,
+  type MountedDevice,
+  type OfferedDevice,
+} from './storage-devices.ts';
+import { NO_FIREWALL } from './no-firewall.ts';
+import { outlastRestarts } from './retry-on-restart.ts';
+import { importIntoPool, poolsOf } from './pools.ts';
+import { remembered } from './memoize.ts';
+import { linesOf, parseProperties, parseQubeList } from './replies.ts';
+import { Volumes } from './volumes.ts';
+
+export interface QubesdOptions {
+  /** Default: `QUBESD_SOCKET`. */
+  readonly socketPath?: string | undefined;
+  /** How long qubesd may be silent, in milliseconds. Default: two minutes. */
+  readonly patience?: number | undefined;
+  /** How long a qubesd that went away is waited for, in milliseconds. Default: a minute. */
+  readonly comeback?: number | undefined;
+  /** Told, in words for the user, that qubesd is waited for. */
+  readonly onWait?: ((text: string) => void) | undefined;
+  /** Default: `IMPORT_SERVICE`. */
+  readonly importService?: string | undefined;
+  /** What is put before a command that needs root. Default: nothing for root, else `sudo -n --`. */
+  readonly rootPrefix?: readonly string[] | undefined;
+  /** What starts coffer again to read a volume as root. Default: this program, `read-volume`. */
+  readonly readVolume?: readonly string[] | undefined;
+  /** Where devices are shown. Default: `/dev`. */
+  readonly devices?: string | undefined;
+  /** Default: `CALLBACK_CONFIGURATION`. */
+  readonly callbackConfiguration?: string | undefined;
+  /** Ends every call of the Admin API. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What the Qubes system of this machine can do beyond what coffer needs of any. */
+export interface QubesdSystem extends QubesSystem {
+  /** Starts a VM, unless it runs already. Resolves when it runs. */
+  start(name: string): Promise<void>;
+  /** Removes the snapshots that killed coffers have left. */
+  removeLeftovers(): Promise<void>;
+  /** The removable devices that are mounted in dom0. */
+  mountedDevices(): Promise<MountedDevice[]>;
+  /** The block devices that running VMs offer to others. */
+  offeredDevices(): Promise<OfferedDevice[]>;
+}
+
+/** A VM may take minutes to start (`qrexec_timeout`, which the user may have raised). */
+const START_PATIENCE = 15 * 60_000;
+
+/** qubesd is back some seconds after its restart, on a slow machine with many VMs in half a minute. */
+const COMEBACK = 60_000;
+
+/**
+ * The Qubes system of this machine, through the Admin API. To be used in dom0, by root or by a
+ * member of the group `qubes` who may use sudo.
+ */
+export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
+  const { socketPath = QUBESD_SOCKET, patience, signal } = options;
+  const prefix = options.rootPrefix ?? rootPrefix();
+  const run = runnerBehind([]);
+  const api = outlastRestarts(openAdminApi({ socketPath, patience, signal }), {
+    comeback: options.comeback ?? COMEBACK,
+    onWait: options.onWait,
+  });
+  const isR42 = remembered(async () => {
+    try {
+      await api('dom0', 'admin.vm.device.block.List');
+      return true;
+    } catch (error) {
+      // R4.3 has renamed the call, and answers what it does not know with nothing; R4.4 says so.
+      if (isAdminApiError(error, NO_REPLY) || isAdminApiError(error, 'ProtocolError')) return false;
+      throw error;
+    }
+  });
+
+  // Paused, in between, crashed: all that is not halted may hold what is not saved.
+  const isRunning = async (name: string): Promise<boolean> => {
+    const listed = parseQubeList(await api(name, 'admin.vm.List'));
+    return listed.find((qube) => qube.name === name)?.isRunning !== false;
+  };
+  const deviceClasses = remembered(async () =>
+    linesOf(await api('dom0', 'admin.deviceclass.List')),
+  );
+
+  const volumes = new Volumes({
+    api,
+    isRunning,
+    runAsRoot: runnerBehind(prefix),
+    readAsRoot:
+      prefix.length === 0 ? undefined : [...prefix, ...(options.readVolume ?? thisProgram())],
+    devices: options.devices,
+    callbackConfiguration: options.callbackConfiguration,
+  });
+
+  return {
+    description: 'the Qubes system of this machine',
+    place: socketPath,
+
+    list: async () => parseQubeList(await api('dom0', 'admin.vm.List')),
+
+    async qubes() {
+      const listed = parseQubeList(await api('dom0', 'admin.vm.List'));
+      const describing = { api, deviceClasses: await deviceClasses(), isR42: await isR42() };
+      const qubes = await Promise.all(listed.map((entry) => describeQube(entry, describing)));
+      return qubes.filter((qube) => qube !== undefined).sort(dom0First);
+    },
+
+    labels: async () => linesOf(await api('dom0', 'admin.label.List')),
+
+    async defaults(): Promise<SystemDefaults> {
+      const properties = parseProperties(await api('dom0', 'admin.property.GetAll'));
+      const valueOf = new Map(properties.map(({ name, value }) => [name, value || undefined]));
+      return {
+        template: valueOf.get('default_template'),
+        netvm: valueOf.get('default_netvm'),
+        dispvm: valueOf.get('default_dispvm'),
+      };
+    },
+
+    dom0Home: () => findDom0Home(run),
+    isRunning,
+    pools: () => poolsOf(api),
+
+    async feature(name, feature) {
+      try {
+        return await api(name, 'admin.vm.feature.Get', feature);
+      } catch (error) {
+        if (isAdminApiError(error, 'QubesFeatureNotFoundError')) return undefined;
+        throw error;
+      }
+    },
+
+    tags: async (name) => new Set(linesOf(await api(name, 'admin.vm.tag.List'))),
+
+    async firewall(name) {
+      if (name === 'dom0') return undefined;
+      const lines = await api(name, 'admin.vm.firewall.Get');
+      return lines === NO_FIREWALL ? undefined : parseFirewallLines(lines);
+    },
+
+    async notes(name) {
+      // R4.2 knows no notes; and those of dom0 are nothing that a restore could put back.
+      if (name === 'dom0' || (await isR42())) return '';
+      return await api(name, 'admin.vm.notes.Get');
+    },
+
+    whyUnreadable: volumes.whyUnreadable,
+    openVolume: volumes.open,
+    removeLeftovers: () => volumes.removeLeftovers(),
+
+    async setBackupTimestamp(name, unixTime) {
+      const payload = String(Math.trunc(unixTime));
+      await api(name, 'admin.vm.property.Set', 'backup_timestamp', { payload });
+    },
+
+    create: (qube) => createQube(api, qube),
+
+    async remove(name) {
+      await api(name, 'admin.vm.Remove');
+    },
+
+    async setProperty(name, property, value) {
+      await api(name, 'admin.vm.property.Set', property, { payload: value });
+    },
+
+    async resetProperty(name, property) {
+      await api(name, 'admin.vm.property.Reset', property);
+    },
+
+    async setFeature(name, feature, value) {
+      await api(name, 'admin.vm.feature.Set', feature, { payload: value });
+    },
+
+    async removeFeature(name, feature) {
+      await api(name, 'admin.vm.feature.Remove', feature);
+    },
+
+    async setTag(name, tag) {
+      await api(name, 'admin.vm.tag.Set', tag);
+    },
+
+    async removeTag(name, tag) {
+      try {
+        await api(name, 'admin.vm.tag.Remove', tag);
+      } catch (error) {
+        if (!isAdminApiError(error, 'QubesTagNotFoundError')) throw error;
+      }
+    },
+
+    async setVolume(name, volume, { revisionsToKeep, ephemeral }) {
+      const set = (what: string, payload: string): Promise<string> =>
+        api(name, `admin.vm.volume.Set.${what}`, volume, { payload });
+      if (revisionsToKeep !== undefined) await set('revisions_to_keep', `${revisionsToKeep}`);
+      if (ephemeral !== undefined) await set('ephemeral', ephemeral ? 'True' : 'False');
+    },
+
+    async setFirewall(name, rules) {
+      await api(name, 'admin.vm.firewall.Set', '', { payload: formatFirewallLines(rules) });
+    },
+
+    async setNotes(name, notes) {
+      // qubesd refuses notes that are empty, and a new VM has none.
+      if (notes === '') return;
+      if (await isR42()) throw new RefusedError('Qubes R4.2 keeps no notes');
+      await api(name, 'admin.vm.notes.Set', '', { payload: notes });
+    },
+
+    async assignDevice(name, device) {
+      const call = `admin.vm.device.${device.deviceClass}`;
+      if (await isR42()) {
+        const { arg, payload } = formatAssignmentForR42(device);
+        await api(name, `${call}.Attach`, arg, { payload });
+      } else {
+        const { arg, payload } = formatAssignment(name, device);
+        await api(name, `${call}.Assign`, arg, { payload });
+      }
+    },
+
+    importVolume: (qubeName, volume, size, pieces, signal) => {
+      const imported = { qubeName, volume, size };
+      const service = { service: options.importService, rootPrefix: prefix };
+      return importIntoPool(api, imported, pieces, (counted) =>
+        importVolume(imported, counted, signal, service),
+      );
+    },
+
+    async start(name) {
+      try {
+        await api(name, 'admin.vm.Start', '', { patience: START_PATIENCE });
+      } catch (error) {
+        if (!isAdminApiError(error, 'QubesVMNotHaltedError')) throw error;
+      }
+    },
+
+    mountedDevices: () => mountedDevices(run),
+
+    async offeredDevices() {
+      const listed = parseQubeList(await api('dom0', 'admin.vm.List'));
+      const running = listed.filter(({ name, state }) => name !== 'dom0' && state === 'Running');
+      const offered = await Promise.all(
+        running.map(async ({ name: backend }) => {
+          const devices = parseAvailable(await api(backend, 'admin.vm.device.block.Available'));
+          return devices.map(({ port, fields }) => describeOffered(backend, port, fields));
+        }),
+      );
+      return offered.flat();
+    },
+  };
+}
+
+function dom0First(one: Qube, other: Qube): number {
+  return Number(other.qubeClass === 'AdminVM') - Number(one.qubeClass === 'AdminVM');
+}
+
+/** How coffer starts itself again, to read a volume as root. */
+function thisProgram(): string[] {
+  return [process.execPath, ...process.argv.slice(1, 2), 'read-volume'];
+}

@@ -1,0 +1,158 @@
+import { FailedError, RefusedError } from '../../../shared/errors.ts';
+import { hasNoSavedState, type Qube, type Volume, whyUnsaved } from '../qube.ts';
+import type { QubesSystem, VolumeImage } from '../system.ts';
+import { beneathCallbacks, CALLBACK_CONFIGURATION } from '../pools/callback-pool.ts';
+import type { HeldVolume, VolumeDriver } from '../pools/pool-driver.ts';
+import { openImageAsRoot } from '../pools/image-as-root.ts';
+import { openImage } from '../pools/image.ts';
+import { isReadable, openPool, type PoolSurroundings } from '../pools/open-pool.ts';
+import { AdminApiError, isAdminApiError } from './admin-api-error.ts';
+import type { AdminApi } from './admin-api.ts';
+import { remembered } from './memoize.ts';
+import { linesOf, parseFields } from './replies.ts';
+
+export interface VolumesOptions extends PoolSurroundings {
+  readonly api: AdminApi;
+  /** What reads an image as root, but for its path and label; undefined when coffer itself can. */
+  readonly readAsRoot: readonly string[] | undefined;
+  /** Default: `CALLBACK_CONFIGURATION`. */
+  readonly callbackConfiguration?: string | undefined;
+}
+
+/** The volumes of a system, each read as its pool has it. */
+export class Volumes {
+  readonly #options: VolumesOptions;
+  readonly #pools = new Map<string, Pool>();
+
+  constructor(options: VolumesOptions) {
+    this.#options = options;
+  }
+
+  /** See `QubesSystem.openVolume`. The first time that a pool is read, leftovers in it are removed. */
+  readonly open: QubesSystem['openVolume'] = async (qube, volume, signal) => {
+    try {
+      return await this.#open(qube, volume, signal);
+    } catch (error) {
+      throw await this.#explained(error, qube, volume, signal);
+    }
+  };
+
+  /** See `QubesSystem.whyUnreadable`. */
+  readonly whyUnreadable: QubesSystem['whyUnreadable'] = async (volume, isRunning) => {
+    let driver: VolumeDriver;
+    try {
+      driver = await this.#poolOf(volume.pool).driver();
+    } catch (error) {
+      if (error instanceof RefusedError || error instanceof AdminApiError) return error.message;
+      throw error;
+    }
+    if (!isRunning) return undefined;
+    if (driver.keepsSavedState) return whyUnsaved(volume);
+    return `its volume ${volume.name} has no saved state meanwhile (the pool ${volume.pool} keeps none)`;
+  };
+
+  /** Removes what killed coffers have left in the pools that coffer can read. */
+  async removeLeftovers(): Promise<void> {
+    for (const name of linesOf(await this.#options.api('dom0', 'admin.pool.List'))) {
+      if (isReadable(await this.#settingsOf(name))) await this.#poolOf(name).clean();
+    }
+  }
+
+  #poolOf(name: string): Pool {
+    const driver = remembered(async () =>
+      openPool(name, await this.#settingsOf(name), this.#options),
+    );
+    const clean = remembered(async () => (await driver()).removeLeftovers());
+    const pool = this.#pools.get(name) ?? { driver, clean };
+    this.#pools.set(name, pool);
+    return pool;
+  }
+
+  async #settingsOf(pool: string): Promise<ReadonlyMap<string, string>> {
+    const { api, runAsRoot, callbackConfiguration = CALLBACK_CONFIGURATION } = this.#options;
+    const told = parseFields(await api('dom0', 'admin.pool.Info', pool));
+    return beneathCallbacks(pool, told, () => runAsRoot('cat', ['--', callbackConfiguration]));
+  }
+
+  async #open(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage> {
+    const label = `the volume ${volume.name} of ${qube.name}`;
+    const pool = this.#poolOf(volume.pool);
+    await pool.clean();
+    const held = await (
+      await pool.driver()
+    ).hold({
+      label,
+      qubeName: qube.name,
+      vid: volume.vid,
+      hasNoSavedState: hasNoSavedState(volume),
+    });
+    const { readAsRoot } = this.#options;
+    try {
+      const image =
+        readAsRoot === undefined
+          ? await openImage(held.path, label, signal)
+          : await openImageAsRoot(readAsRoot, held.path, label, signal);
+      return heldImage(image, held, (error) => this.#explained(error, qube, volume, signal));
+    } catch (error) {
+      await held[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** That a VM is gone explains whatever went wrong with its volume. */
+  async #explained(
+    error: unknown,
+    qube: Qube,
+    volume: Volume,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    if (signal.aborted || (await exists(this.#options.api, qube.name))) return error;
+    return new FailedError(
+      `the volume ${volume.name} of ${qube.name} cannot be read: ${qube.name} was removed meanwhile`,
+    );
+  }
+}
+
+interface Pool {
+  readonly driver: () => Promise<VolumeDriver>;
+  /** Removes leftovers, once. */
+  readonly clean: () => Promise<void>;
+}
+
+/** An image that lets go of what holds it when it is disposed of. */
+function heldImage(
+  image: VolumeImage,
+  held: HeldVolume,
+  explained: (error: unknown) => Promise<unknown>,
+): VolumeImage {
+  return {
+    size: image.size,
+    extents: image.extents,
+    read: (buffer, offset) => image.read(buffer, offset),
+    async requireUnchanged() {
+      try {
+        await held.requireUnchanged();
+        await image.requireUnchanged();
+      } catch (error) {
+        throw await explained(error);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      // Closed first, since what is open cannot be removed; released whatever happens.
+      try {
+        await image[Symbol.asyncDispose]();
+      } finally {
+        await held[Symbol.asyncDispose]();
+      }
+    },
+  };
+}
+
+async function exists(api: AdminApi, name: string): Promise<boolean> {
+  try {
+    await api(name, 'admin.vm.List');
+    return true;
+  } catch (error) {
+    return !isAdminApiError(error, 'QubesVMNotFoundError');
+  }
+}

@@ -1,0 +1,105 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { FailedError, reasonOf } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
+import { KiB, MiB } from '../../../shared/sizes.ts';
+import { ExtentList } from './extent-list.ts';
+import type { Extent } from '../system.ts';
+import { tarMap } from './tar-map.ts';
+
+/** `st_blocks` counts in these, whatever the file system's own blocks are. */
+const STAT_BLOCK = 512;
+/** Files up to this size are not worth a question about holes. */
+const SMALL = 64 * KiB;
+/** What a scan reads at a time, and the grain in which it looks for zeros. */
+const CHUNK = 1 * MiB;
+const GRAIN = 64 * KiB;
+const ZEROS = Buffer.alloc(CHUNK);
+
+/**
+ * Where the file or block device at `path`, of `size` bytes, has data: ascending, neither touching
+ * nor overlapping. The file system tells; where it cannot, and for a block device, all is read once and
+ * searched for zeros. Throws FailedError, naming `path`, when that fails or the size is another.
+ */
+export async function dataExtents(
+  path: string,
+  size: number,
+  signal: AbortSignal,
+): Promise<readonly Extent[]> {
+  signal.throwIfAborted();
+  await using file = await open(path, 'r').catch((error: unknown) => {
+    throw new FailedError(`${printable(path)} cannot be read: ${reasonOf(error)}`);
+  });
+  const stats = await file.stat();
+  if (stats.isFile() && stats.size !== size) {
+    throw new FailedError(`${printable(path)} has ${stats.size} bytes, ${size} were expected`);
+  }
+  const whole = { offset: 0, length: size };
+  if (size <= SMALL) return size === 0 ? [] : [whole];
+  if (stats.isFile() && (await hasNoData(file))) return [];
+  if (stats.isFile()) {
+    const map = await tarMap(file.fd, size, signal);
+    signal.throwIfAborted();
+    if (map !== undefined) return map;
+    if (stats.blocks * STAT_BLOCK >= size) return [whole];
+  }
+  const read = (buffer: Buffer, offset: number) => readAll(file, path, buffer, offset);
+  return await scanExtents(read, size, signal);
+}
+
+/**
+ * Whether a file, larger than `SMALL`, has no blocks at all: a volume that was never used. Synced
+ * first, since some file systems give no block to what they have not yet written out; smaller
+ * files they may keep in the inode.
+ */
+async function hasNoData(file: FileHandle): Promise<boolean> {
+  if ((await file.stat()).blocks > 0) return false;
+  await file.sync();
+  return (await file.stat()).blocks === 0;
+}
+
+/**
+ * Where there is anything but zeros in `size` bytes, to 64 KiB: one pass over all of them.
+ *
+ * @param read fills a buffer from an offset on; is called for one chunk at a time
+ */
+export async function scanExtents(
+  read: (buffer: Buffer, offset: number) => Promise<void>,
+  size: number,
+  signal: AbortSignal,
+): Promise<readonly Extent[]> {
+  const list = new ExtentList();
+  const buffer = Buffer.allocUnsafeSlow(CHUNK);
+  for (let offset = 0; offset < size; offset += CHUNK) {
+    signal.throwIfAborted();
+    const chunk = buffer.subarray(0, Math.min(CHUNK, size - offset));
+    await read(chunk, offset);
+    addData(list, chunk, offset);
+  }
+  return list.extents;
+}
+
+function addData(list: ExtentList, chunk: Buffer, offset: number): void {
+  if (isZero(chunk)) return;
+  for (let at = 0; at < chunk.length; at += GRAIN) {
+    const grain = chunk.subarray(at, at + GRAIN);
+    if (!isZero(grain)) list.add(offset + at, grain.length);
+  }
+}
+
+function isZero(bytes: Buffer): boolean {
+  return bytes.equals(ZEROS.subarray(0, bytes.length));
+}
+
+async function readAll(
+  file: FileHandle,
+  path: string,
+  buffer: Buffer,
+  offset: number,
+): Promise<void> {
+  for (let filled = 0; filled < buffer.length;) {
+    const left = buffer.length - filled;
+    const { bytesRead } = await file.read(buffer, filled, left, offset + filled);
+    if (bytesRead === 0) throw new FailedError(`${printable(path)} is shorter than was expected`);
+    filled += bytesRead;
+  }
+}

@@ -1,0 +1,126 @@
+import { type ChildEnd, ChildProcess } from '../../../shared/child-process.ts';
+import { FailedError, InterruptedError, messageOf } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
+import { atMost } from '../limit-concurrency.ts';
+import type { VolumeImage } from '../system.ts';
+import {
+  ANSWER,
+  ANSWER_HEADER_LENGTH,
+  formatQuestion,
+  IS_IT_UNCHANGED,
+  LONGEST_OPENED,
+  LONGEST_PIECE,
+  LONGEST_SENTENCE,
+  parseAnswerHeader,
+  parseOpened,
+} from './image-wire.ts';
+import { PipeReader } from './pipe-reader.ts';
+import { sudoProblem } from './sudo-problem.ts';
+
+/**
+ * The content of the volume at `path`, when only root may read it: coffer starts itself a second
+ * time through sudo, and that process opens the one volume and hands it over through its pipes
+ * (`serve-image.ts`). It ends when its standard input does, so it never outlives coffer.
+ *
+ * @param command what starts it, but for its path and label: `sudo -n -- node coffer read-volume`
+ * @param label for messages: `the volume private of work`
+ */
+export async function openImageAsRoot(
+  command: readonly string[],
+  path: string,
+  label: string,
+  signal: AbortSignal,
+): Promise<VolumeImage> {
+  if (signal.aborted) throw new InterruptedError(`coffer was stopped before it opened ${label}`);
+  const process = new RootProcess([...command, path, label], label, signal);
+  try {
+    const { size, extents } = parseOpened(await process.nextAnswer(LONGEST_OPENED));
+    // An answer does not say which question it belongs to.
+    const inTurn = atMost(1);
+    return {
+      size,
+      extents,
+      read: (buffer, offset) =>
+        inTurn(async () => {
+          for (let done = 0; done < buffer.length; done += LONGEST_PIECE) {
+            await process.ask(buffer.subarray(done, done + LONGEST_PIECE), offset + done);
+          }
+        }),
+      requireUnchanged: () => inTurn(() => process.requireUnchanged()),
+      [Symbol.asyncDispose]: () => process.end(),
+    };
+  } catch (error) {
+    await process.end();
+    throw error;
+  }
+}
+
+class RootProcess {
+  readonly #label: string;
+  readonly #signal: AbortSignal;
+  readonly #child: ChildProcess;
+  readonly #answers: PipeReader;
+  readonly #stop = () => this.#child.stdin.destroy();
+
+  constructor(command: readonly string[], label: string, signal: AbortSignal) {
+    this.#label = label;
+    this.#signal = signal;
+    this.#child = new ChildProcess(command, { stdin: 'pipe' });
+    this.#answers = new PipeReader(this.#child.stdout);
+    signal.addEventListener('abort', this.#stop);
+  }
+
+  /** Fills `buffer` from `offset` on. */
+  async ask(buffer: Buffer, offset: number): Promise<void> {
+    this.#child.stdin.write(formatQuestion({ offset, length: buffer.length }));
+    const length = await this.#nextLength(buffer.length);
+    if (length !== buffer.length || !(await this.#answers.fill(buffer))) {
+      throw new FailedError(`${this.#label} was not handed over whole at byte ${offset}`);
+    }
+  }
+
+  /** Throws FailedError when the volume was changed since it was opened. */
+  async requireUnchanged(): Promise<void> {
+    this.#child.stdin.write(formatQuestion(IS_IT_UNCHANGED));
+    await this.#nextLength(0);
+  }
+
+  async nextAnswer(longest: number): Promise<Buffer> {
+    const answer = await this.#answers.take(await this.#nextLength(longest));
+    if (answer !== undefined) return answer;
+    throw new FailedError(`${this.#label} cannot be read as root: an answer broke off`);
+  }
+
+  async #nextLength(longest: number): Promise<number> {
+    const header = Buffer.alloc(ANSWER_HEADER_LENGTH);
+    const whole = await this.#answers.fill(header);
+    if (this.#signal.aborted) {
+      throw new InterruptedError(`coffer was stopped while it read ${this.#label}`);
+    }
+    if (!whole) {
+      throw new FailedError(
+        `${this.#label} cannot be read as root: ${why(await this.#child.ended)}`,
+      );
+    }
+    const { kind, length } = parseAnswerHeader(header);
+    if (kind === ANSWER.bytes && length <= longest) return length;
+    const sentence = await this.#answers.take(Math.min(length, LONGEST_SENTENCE));
+    throw new FailedError(
+      printable(sentence?.toString() ?? `${this.#label} cannot be read as root`),
+    );
+  }
+
+  async end(): Promise<void> {
+    this.#signal.removeEventListener('abort', this.#stop);
+    this.#child.stdin.end();
+    // What nobody reads any more would keep it from ending.
+    this.#child.stdout.resume();
+    await this.#child.ended;
+  }
+}
+
+function why({ notRun, untrustedStderr }: ChildEnd): string {
+  if (notRun) return messageOf(notRun);
+  const words = printable(untrustedStderr.replace(/\s+/g, ' '));
+  return sudoProblem(untrustedStderr) ?? (words || 'the process ended');
+}

@@ -1,0 +1,107 @@
+import type { BigIntStats } from 'node:fs';
+import { open, readFile, type FileHandle } from 'node:fs/promises';
+
+import { FailedError, InterruptedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
+import { dataExtents } from './data-extents.ts';
+import type { VolumeImage } from '../system.ts';
+
+/** The size of a block device is told in sectors of this many bytes, whatever the device. */
+const SECTOR = 512;
+
+/**
+ * The content of a volume in the file or block device at `path`.
+ *
+ * @param label for messages: `the volume private of work`
+ * @param signal ends the search for data
+ */
+export async function openImage(
+  path: string,
+  label: string,
+  signal: AbortSignal,
+): Promise<VolumeImage> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw cannotOpen(error, path, label);
+  });
+  try {
+    const before = await file.stat({ bigint: true });
+    const size = await sizeOf(file, path);
+    // Through the descriptor: the name may stand for another file by now.
+    const extents = await dataExtents(`/proc/${process.pid}/fd/${file.fd}`, size, signal);
+    return {
+      size,
+      extents,
+      read: (buffer, offset) => readWhole(file, buffer, offset, label),
+      requireUnchanged: () => requireUnchanged(file, before, label),
+      [Symbol.asyncDispose]: () => file.close(),
+    };
+  } catch (error) {
+    await file.close();
+    if (signal.aborted) throw new InterruptedError(`coffer was stopped while it opened ${label}`);
+    throw new FailedError(`${label} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function sizeOf(file: FileHandle, path: string): Promise<number> {
+  const stats = await file.stat();
+  if (stats.isFile()) return stats.size;
+  if (!stats.isBlockDevice()) {
+    throw new FailedError(`${path} is neither a file nor a block device`);
+  }
+  // Linux's encoding of a device number (gnu_dev_major and gnu_dev_minor of glibc).
+  const device = BigInt(stats.rdev);
+  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
+  const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
+  return Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * SECTOR;
+}
+
+/**
+ * Whoever writes into a file moves its time of modification. A device has none worth the name: its pool
+ * holds it still.
+ */
+async function requireUnchanged(
+  file: FileHandle,
+  before: BigIntStats,
+  label: string,
+): Promise<void> {
+  const { size, mtimeNs } = await file.stat({ bigint: true });
+  if (!before.isFile() || (size === before.size && mtimeNs === before.mtimeNs)) return;
+  throw new FailedError(
+    `${label} was changed while it was read, so what was read is of no use: begin again, and do not ` +
+      'start its VM meanwhile',
+  );
+}
+
+async function readWhole(
+  file: FileHandle,
+  buffer: Buffer,
+  offset: number,
+  label: string,
+): Promise<void> {
+  let filled = 0;
+  while (filled < buffer.length) {
+    const at = offset + filled;
+    const { bytesRead } = await file
+      .read(buffer, filled, buffer.length - filled, at)
+      .catch((error: unknown) => {
+        throw new FailedError(`${label} cannot be read at byte ${at}: ${messageOf(error)}`);
+      });
+    if (bytesRead === 0) {
+      throw new FailedError(`${label} shrank while it was read: it ends at byte ${at}`);
+    }
+    filled += bytesRead;
+  }
+}
+
+function cannotOpen(error: unknown, path: string, label: string): FailedError {
+  switch (systemCodeOf(error)) {
+    case 'ENOENT':
+      return new FailedError(
+        `${label} has no committed content, as ${path} does not exist: if its VM runs, shut it down first`,
+      );
+    case 'EACCES':
+      return new FailedError(`${label} cannot be read: only root may open ${path}`);
+    case undefined:
+    default:
+      return new FailedError(`${label} cannot be opened: ${messageOf(error)}`);
+  }
+}

@@ -1,0 +1,65 @@
+import { RefusedError } from '../../../shared/errors.ts';
+import type { VolumeDriver } from './pool-driver.ts';
+import { openFilePool, openFileReflinkPool } from './file-pool.ts';
+import type { IsRunning } from './require-halted.ts';
+import { openLvmThinPool } from './lvm-thin.ts';
+import type { Run } from './run-program.ts';
+import { openZfsPool } from './zfs.ts';
+
+/** What reading a pool needs of its surroundings. */
+export interface PoolSurroundings {
+  /** Runs programs as root. */
+  readonly runAsRoot: Run;
+  readonly isRunning: IsRunning;
+  /** Where devices are shown. Default: `/dev`. */
+  readonly devices?: string | undefined;
+}
+
+/** Whether coffer knows a pool's kind; `callback` is what is beneath it (callback-pool.ts). */
+export function isReadable(settings: ReadonlyMap<string, string>): boolean {
+  return ['file', 'file-reflink', 'lvm_thin', 'zfs'].includes(settings.get('driver') ?? '');
+}
+
+/**
+ * The driver for a storage pool, which is described by what `admin.pool.Info` tells of it. Throws
+ * RefusedError for a kind of pool that coffer cannot read.
+ */
+export function openPool(
+  name: string,
+  settings: ReadonlyMap<string, string>,
+  surroundings: PoolSurroundings,
+): VolumeDriver {
+  const driver = settings.get('driver') ?? '(none)';
+  const setting = (key: string): string => {
+    const value = settings.get(key);
+    if (!value) throw new RefusedError(`the storage pool ${name} does not say its "${key}"`);
+    return value;
+  };
+  const { runAsRoot, isRunning, devices = '/dev' } = surroundings;
+
+  switch (driver) {
+    case 'file':
+      return openFilePool(setting('dir_path'), isRunning);
+    case 'file-reflink':
+      return openFileReflinkPool(setting('dir_path'), isRunning);
+    case 'lvm_thin':
+      return openLvmThinPool({
+        volumeGroup: setting('volume_group'),
+        runAsRoot,
+        isRunning,
+        devices,
+      });
+    case 'zfs':
+      return openZfsPool({
+        container: setting('container'),
+        runAsRoot,
+        isRunning,
+        devices: `${devices}/zvol`,
+      });
+    default:
+      throw new RefusedError(
+        `coffer cannot read volumes of the storage pool ${name}, which is of the kind "${driver}": ` +
+          `it knows file, file-reflink, lvm_thin and zfs`,
+      );
+  }
+}

@@ -1,0 +1,128 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { FailedError, systemCodeOf } from '../../../shared/errors.ts';
+import type { PlacedVolume, VolumeDriver } from './pool-driver.ts';
+import { type IsRunning, requireHalted } from './require-halted.ts';
+import { isLeftover, ownedName } from './owned-names.ts';
+import type { Run } from './run-program.ts';
+
+/** udev makes a device's name a moment after ZFS made the device. */
+const DEVICE_PATIENCE = 30_000;
+
+/** The property in which coffer's snapshots and clones bear their own name: VMs' volumes have none. */
+const OWNER = 'coffer:owner';
+
+export interface ZfsOptions {
+  /** The dataset that holds the pool's volumes. */
+  readonly container: string;
+  /** Runs programs as root. */
+  readonly runAsRoot: Run;
+  readonly isRunning: IsRunning;
+  /** Where ZFS shows volumes as devices. Default: `/dev/zvol`. */
+  readonly devices?: string | undefined;
+}
+
+/**
+ * The driver `zfs`: a volume is held by a clone of a snapshot, since a snapshot itself is no device
+ * unless the user asked for it. A halted VM's volume is its committed content, and coffer takes
+ * the snapshot; a running VM writes into its volume, and the last committed content is the newest
+ * snapshot that qubesd took of a clean volume (ZFSVolume.export in qubes/storage/zfs.py).
+ *
+ * The clone lies in the pool's own dataset, and so inherits the mark that makes udev in dom0 leave
+ * it alone (11-qubes-ignore-zvol-devices.rules).
+ */
+export function openZfsPool(options: ZfsOptions): VolumeDriver {
+  const { container, runAsRoot, isRunning, devices = '/dev/zvol' } = options;
+  const zfs = (...args: string[]) => runAsRoot('zfs', args);
+
+  return {
+    keepsSavedState: true,
+
+    async hold(volume) {
+      if (volume.hasNoSavedState) await requireHalted(volume, isRunning);
+      const owned = await ownedName();
+      const owner = `${OWNER}=${owned}`;
+      const clone = `${container}/${owned}`;
+      const release: string[] = [];
+      const releaseAll = async () => {
+        for (const dataset of release) await zfs('destroy', dataset);
+      };
+      try {
+        let source = `${volume.vid}@${owned}`;
+        const wasHalted = !(await isRunning(volume.qubeName));
+        if (wasHalted) {
+          await zfs('snapshot', '-o', owner, source);
+          release.unshift(source);
+        }
+        if (volume.hasNoSavedState) await requireHalted(volume, isRunning);
+        // A VM that was started right then may have written into what was snapshotted.
+        if (!wasHalted || (await isRunning(volume.qubeName))) {
+          source = await lastCommitted(volume, zfs);
+        }
+        const options = ['readonly=on', 'com.sun:auto-snapshot=false', owner];
+        await zfs('clone', ...options.flatMap((option) => ['-o', option]), source, clone);
+        release.unshift(clone);
+        const path = join(devices, clone);
+        await deviceAppears(path, volume.label);
+        return {
+          path,
+          requireUnchanged: () => Promise.resolve(),
+          [Symbol.asyncDispose]: releaseAll,
+        };
+      } catch (error) {
+        await releaseAll();
+        throw error;
+      }
+    },
+
+    async removeLeftovers() {
+      const args = ['list', '-H', '-o', `name,${OWNER}`, '-t', 'volume,snapshot', '-r', container];
+      const listed = (await zfs(...args)).split('\n').map((line) => line.split('\t'));
+      // A snapshot inherits its volume's mark, and a VM can have any name: coffer's own have both.
+      const ours = listed.flatMap(([name = '', owner]) =>
+        owner !== undefined && name.split(/[/@]/).at(-1) === owner ? [{ name, owner }] : [],
+      );
+      // A clone goes before the snapshot that it comes from.
+      const isSnapshot = ({ name }: { name: string }): number => Number(name.includes('@'));
+      ours.sort((one, other) => isSnapshot(one) - isSnapshot(other));
+      for (const { name, owner } of ours) if (await isLeftover(owner)) await zfs('destroy', name);
+    },
+  };
+}
+
+/** The newest clean snapshot of a volume, or else the newest revision. */
+async function lastCommitted(
+  { vid, label }: PlacedVolume,
+  zfs: (...args: string[]) => Promise<string>,
+): Promise<string> {
+  // Oldest first.
+  const listed = await zfs('list', '-H', '-o', 'name', '-s', 'creation', '-t', 'snapshot', vid);
+  const snapshots = listed.split('\n');
+  const found =
+    snapshots.findLast((name) => name.startsWith(`${vid}@qubes-clean`)) ??
+    snapshots.findLast((name) => name.startsWith(`${vid}@qubes:`));
+  if (found === undefined) {
+    throw new FailedError(
+      `${label} has no committed content while its VM is running: shut the VM down first`,
+    );
+  }
+  return found;
+}
+
+async function deviceAppears(path: string, label: string): Promise<void> {
+  const deadline = Date.now() + DEVICE_PATIENCE;
+  for (;;) {
+    try {
+      await access(path);
+      return;
+    } catch (error) {
+      if (systemCodeOf(error) !== 'ENOENT') throw error;
+    }
+    if (Date.now() > deadline) {
+      throw new FailedError(`${label} did not show up as ${path}: is udev running?`);
+    }
+    await sleep(50);
+  }
+}

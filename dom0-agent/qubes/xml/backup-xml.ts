@@ -1,0 +1,220 @@
+import { DamagedError } from '../../../shared/errors.ts';
+import { type Qube, settableFeatures } from '../qube.ts';
+import { formatQubesXml } from './qubes-xml-format.ts';
+import { type BackedUpDomain, type FlawedDomain, parseBackedUpDomains } from './parse-qubes-xml.ts';
+import { STANDARD_LABELS, type Label, type StoredQube, type UnusableQube } from './qubes-store.ts';
+
+/**
+ * The qubes.xml of a backup is the store's form with a few features more. Those of the official tools
+ * (qubes/backup.py of qubes-core-admin, qubesadmin/backup/core3.py): `backup-content` (`True`, or
+ * empty for what is not in the backup), `backup-path`, `backup-size`. And two of coffer's on dom0,
+ * whose features no tool restores.
+ */
+const CONTENT = 'backup-content';
+const PATH = 'backup-path';
+const SIZE = 'backup-size';
+const CREATED = 'backup-created';
+const USER = 'backup-user';
+
+/** A VM in a backup. */
+export interface QubeInBackup {
+  readonly qube: Qube;
+  /** Its directory in the archive, without a slash at the end: `vm5`. */
+  readonly directory: string;
+  /** Bytes before compression: an estimate for tables and progress. */
+  readonly size: number;
+}
+
+/** dom0's home in a backup. */
+export interface Dom0HomeInBackup {
+  /** `dom0-home/home`, or as the official tools have it, `dom0-home/<user>`. */
+  readonly directory: string;
+  readonly user: string;
+  readonly size: number;
+}
+
+/** What a backup holds. */
+export interface BackupStore {
+  /** When it was begun, to the second. Backups of the official tools do not tell. */
+  readonly created: Date | undefined;
+  readonly dom0Home: Dom0HomeInBackup | undefined;
+  readonly qubes: readonly QubeInBackup[];
+}
+
+/** What a backup holds, as it tells itself. */
+export interface BackupStoreRead extends BackupStore {
+  readonly qubes: readonly QubeRead[];
+  readonly unusable: readonly UnusableQube[];
+}
+
+/** A VM in a backup, as it was read. */
+export interface QubeRead extends QubeInBackup {
+  /** What of it is not as the backup has it, since Qubes would not take that. */
+  readonly remarks: readonly string[];
+}
+
+/**
+ * Writes the qubes.xml of a backup: the VMs in it, dom0, the labels that they have, and nothing else of
+ * the system. The official tools restore from it; they need the entry of dom0 even when its home is
+ * not in the backup.
+ */
+export function backupQubesXml(store: BackupStore & { readonly dom0: Qube }): string {
+  const { created, dom0, dom0Home, qubes } = store;
+  const dom0Features = new Map([
+    ...(dom0Home === undefined
+      ? [[CONTENT, ''] as const]
+      : [...contentFeatures(dom0Home), [USER, dom0Home.user] as const]),
+    ...(created === undefined ? [] : [[CREATED, isoSeconds(created)] as const]),
+  ]);
+  const dom0Entry: StoredQube = {
+    name: dom0.name,
+    qubeClass: 'AdminVM',
+    qid: 0,
+    uuid: undefined,
+    label: dom0.label,
+    properties: new Map(),
+    features: dom0Features,
+    tags: new Set(),
+    devices: [],
+    volumes: [],
+  };
+  return formatQubesXml({
+    labels: labelsFor([dom0, ...qubes.map(({ qube }) => qube)]),
+    pools: new Map(),
+    properties: new Map(),
+    qubes: [dom0Entry, ...qubes.map(entryOf)],
+    unknownDomains: [],
+  });
+}
+
+/**
+ * Reads the qubes.xml of a backup in the formats coffer-1 and 4. VMs that are mentioned but not in the
+ * backup are left out. What is wrong with one VM, its place in the archive too, makes that one unusable. Throws
+ * DamagedError for what is no list of VMs, and for a time of the backup that is not one.
+ */
+export function readBackupQubesXml(untrustedText: string): BackupStoreRead {
+  const { usable, flawed } = parseBackedUpDomains(untrustedText);
+  const unusable = flawed.filter(isInBackup).map(unusableQube);
+  const dom0 = usable.find(({ qube }) => isDom0(qube))?.qube;
+  const taken = new Set<string>();
+  const qubes = usable
+    .filter(({ qube }) => !isDom0(qube) && isInBackup(qube))
+    .flatMap((domain) => orUnusable(domain.qube, unusable, () => readEntry(domain, taken)));
+  const [dom0Home] =
+    dom0 !== undefined && isInBackup(dom0)
+      ? orUnusable(dom0, unusable, () => readHome(dom0.features))
+      : [];
+  return { created: createdOf(dom0?.features.get(CREATED)), dom0Home, qubes, unusable };
+}
+
+function isDom0({ qubeClass }: StoredQube): boolean {
+  return qubeClass === 'AdminVM';
+}
+
+function orUnusable<T>(qube: StoredQube, unusable: UnusableQube[], read: () => T): T[] {
+  try {
+    return [read()];
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+    unusable.push(unusableQube({ ...qube, why: error.message }));
+    return [];
+  }
+}
+
+function unusableQube({ name, why, features }: FlawedDomain): UnusableQube {
+  const [untrustedDirectory] = /^[A-Za-z0-9_.\/-]{1,80}$/.exec(features.get(PATH) ?? '') ?? [];
+  return { name, why, directory: untrustedDirectory?.replace(/\/$/, '') };
+}
+
+function entryOf({ qube, directory, size }: QubeInBackup): StoredQube {
+  return {
+    ...qube,
+    uuid: undefined,
+    features: new Map([
+      ...settableFeatures(qube.features),
+      ...contentFeatures({ directory, size }),
+    ]),
+    volumes: qube.volumes.map((volume) => ({ ...volume, settings: new Map() })),
+  };
+}
+
+function contentFeatures({
+  directory,
+  size,
+}: {
+  readonly directory: string;
+  readonly size: number;
+}): [string, string][] {
+  return [
+    [CONTENT, 'True'],
+    // The official writer ends a VM's directory with a slash, and dom0's home without.
+    [PATH, directory.includes('/') ? directory : `${directory}/`],
+    [SIZE, `${size}`],
+  ];
+}
+
+function labelsFor(qubes: readonly Qube[]): Label[] {
+  const used = new Set(qubes.map(({ label }) => label));
+  const standard = STANDARD_LABELS.filter(({ name }) => used.has(name));
+  const own = [...used].filter((name) => !STANDARD_LABELS.some((label) => label.name === name));
+  const first = STANDARD_LABELS.length + 1;
+  return [...standard, ...own.map((name, i) => ({ index: first + i, name, color: '' }))];
+}
+
+function isInBackup({ features }: Pick<StoredQube, 'features'>): boolean {
+  return Boolean(features.get(CONTENT));
+}
+
+/** `taken`: the directories of other VMs, to which this one's is added. */
+function readEntry({ qube, remarks }: BackedUpDomain, taken: Set<string>): QubeRead {
+  const untrustedPath = qube.features.get(PATH) ?? '';
+  if (!/^vm\d{1,5}\/?$/.test(untrustedPath)) {
+    throw new DamagedError(`qubes.xml does not say where in the backup ${qube.name} lies`);
+  }
+  const directory = untrustedPath.replace(/\/$/, '');
+  if (taken.has(directory)) {
+    throw new DamagedError(`qubes.xml puts ${qube.name} in the place of another VM`);
+  }
+  const size = sizeOf(qube.name, qube.features);
+  const features = settableFeatures(qube.features);
+  for (const feature of [CONTENT, PATH, SIZE]) features.delete(feature);
+  taken.add(directory);
+  return { qube: { ...qube, features }, directory, size, remarks };
+}
+
+function readHome(features: ReadonlyMap<string, string>): Dom0HomeInBackup {
+  const [, userInPath] = /^dom0-home\/([^/]{1,64})\/?$/.exec(features.get(PATH) ?? '') ?? [];
+  const untrustedUser = features.get(USER) ?? userInPath ?? '';
+  if (userInPath === undefined || ![userInPath, untrustedUser].every(isUserName)) {
+    throw new DamagedError("qubes.xml does not say where in the backup dom0's home lies");
+  }
+  return {
+    directory: `dom0-home/${userInPath}`,
+    user: untrustedUser,
+    size: sizeOf('dom0', features),
+  };
+}
+
+/** What useradd takes, and some more: in any case one harmless component of a path. */
+function isUserName(untrustedName: string): boolean {
+  return /^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?$/.test(untrustedName);
+}
+
+function sizeOf(name: string, features: ReadonlyMap<string, string>): number {
+  const untrustedSize = features.get(SIZE) ?? '0';
+  if (/^\d{1,15}$/.test(untrustedSize)) return Number(untrustedSize);
+  throw new DamagedError(`qubes.xml gives ${name} a size that is not a number`);
+}
+
+function isoSeconds(date: Date): string {
+  return date.toISOString().replace(/\.\d+Z$/, 'Z');
+}
+
+function createdOf(untrustedText: string | undefined): Date | undefined {
+  if (untrustedText === undefined) return undefined;
+  const created = new Date(untrustedText);
+  if (/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(untrustedText) && !isNaN(created.getTime())) {
+    return created;
+  }
+  throw new DamagedError('qubes.xml tells a time of the backup that is not one');
+}

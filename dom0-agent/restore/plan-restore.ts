@@ -1,0 +1,184 @@
+import { RefusedError } from '../../shared/errors.ts';
+import { freeName } from '../qubes/free-name.ts';
+import type { Qube } from '../qubes/qube.ts';
+import type { RestoreChoices } from './restore-choices.ts';
+import type { BackedUpQube, BackupContents } from '../contents/contents.ts';
+import { type PlannedRestore, defaultTemplate, inWords, planQube } from './plan-qube.ts';
+import { References } from './references.ts';
+import { requirePool } from './restore-space.ts';
+import { selectContents } from '../contents/select-from-backup.ts';
+import type { SystemState } from './system-state.ts';
+
+/** What a restore will do. Pure data: shown, agreed to, then carried out. */
+export interface RestorePlan {
+  /** In the order of creation: templates, templates of disposables, the rest. */
+  readonly qubes: readonly PlannedRestore[];
+  readonly dom0Home: BackupContents['dom0Home'];
+  /** What of the selection is not restored, and why. */
+  readonly leftOut: readonly LeftOut[];
+}
+
+export interface LeftOut {
+  readonly name: string;
+  readonly why: string;
+}
+
+/** See 85-admin-backup-restore.policy of qubes-core-admin. */
+const TAG_OF_OFFICIAL_RESTORE = 'backup-restore-mgmt';
+
+/** A VM that will be restored, and the name that it will have. */
+interface Candidate {
+  readonly source: BackedUpQube;
+  readonly qube: Qube;
+  readonly newName: string;
+}
+
+/**
+ * Works out a restore. Throws RefusedError, naming the VMs and the options that help, when it cannot
+ * be carried out as asked; touches nothing.
+ */
+export function planRestore(
+  contents: BackupContents,
+  state: SystemState,
+  choices: RestoreChoices,
+): RestorePlan {
+  refuseBesideOfficial(state);
+  if (choices.pool !== undefined) requirePool(choices.pool, state.pools);
+  const selected = selectContents(contents, choices.chosen, choices.excluded);
+  const leftOut: LeftOut[] = selected.unusable.map(({ name, why }) => ({ name, why }));
+  const named = nameCandidates(selected.qubes, state, choices, leftOut);
+  const whole = withoutBroken(named, state, choices, leftOut);
+  const references = referencesOf(whole, state);
+  const qubes = whole.map(({ source, newName }) =>
+    planQube(source, newName, references, state, choices),
+  );
+  qubes.sort((a, b) => creationOrder(a.source.qube) - creationOrder(b.source.qube));
+  const dom0Home = planHome(selected.dom0Home, state, choices, leftOut);
+  return { qubes, dom0Home, leftOut };
+}
+
+/**
+ * Qubes' own paranoid restore gives a disposable the right to change VMs that are being restored, and
+ * lets all of them be started at its end.
+ */
+function refuseBesideOfficial({ qubes }: SystemState): void {
+  const official = [...qubes.values()].find(({ tags }) => tags.has(TAG_OF_OFFICIAL_RESTORE));
+  if (official === undefined) return;
+  throw new RefusedError(
+    `${official.name} is restoring with Qubes' own tools, and could change what is restored here: wait ` +
+      `until it is done, or take its tag ${TAG_OF_OFFICIAL_RESTORE} away if nothing is under way`,
+  );
+}
+
+/** Gives each VM the name that it will have, and sorts out those whose name is taken. */
+function nameCandidates(
+  sources: readonly BackedUpQube[],
+  state: SystemState,
+  choices: RestoreChoices,
+  leftOut: LeftOut[],
+): Candidate[] {
+  const taken = new Set([...state.qubes.keys(), ...sources.map(({ qube }) => qube.name)]);
+  const conflicting: string[] = [];
+  const candidates: Candidate[] = [];
+  for (const source of sources) {
+    const { qube } = source;
+    if (!state.qubes.has(qube.name)) {
+      candidates.push({ source, qube, newName: qube.name });
+      continue;
+    }
+    const newName = choices.renameConflicting ? freeName(qube.name, taken) : undefined;
+    if (newName !== undefined) {
+      taken.add(newName);
+      candidates.push({ source, qube, newName });
+    } else if (choices.skipConflicting) {
+      leftOut.push({ name: qube.name, why: 'a VM of that name exists' });
+    } else {
+      conflicting.push(qube.name);
+    }
+  }
+  if (conflicting.length > 0) {
+    throw new RefusedError(
+      `this system already has ${conflicting.join(', ')}: remove or rename what is there, ` +
+        `or use --rename-conflicting, --skip-conflicting or -x`,
+    );
+  }
+  return candidates;
+}
+
+/** Sorts out, or refuses, the VMs that lack a template, netvm or default DispVM. */
+function withoutBroken(
+  candidates: readonly Candidate[],
+  state: SystemState,
+  choices: RestoreChoices,
+  leftOut: LeftOut[],
+): Candidate[] {
+  const references = referencesOf(candidates, state);
+  const broken = new Map<Candidate, string>();
+  for (const candidate of candidates) {
+    const lack = lackOf(candidate.qube, references, state, choices.ignoreMissing);
+    if (lack !== undefined) broken.set(candidate, lack);
+  }
+  if (broken.size === 0) return [...candidates];
+  if (!choices.skipBroken) {
+    const all = [...broken].map(([{ qube }, lack]) => `${qube.name} needs ${lack}`);
+    const [lacking, help] = choices.ignoreMissing
+      ? [', nor a default to take its place', '--skip-broken']
+      : ['', '--ignore-missing or --skip-broken'];
+    throw new RefusedError(
+      `${all.join('; ')}, which this system does not have${lacking}: ` +
+        `restore or install it first, or use ${help}`,
+    );
+  }
+  for (const [{ qube }, lack] of broken) {
+    leftOut.push({ name: qube.name, why: `it needs ${lack}, which this system does not have` });
+  }
+  // What was left out may have been what others need.
+  const rest = candidates.filter((candidate) => !broken.has(candidate));
+  return withoutBroken(rest, state, choices, leftOut);
+}
+
+/** What a VM needs that will not be there, in words; undefined when nothing is lacking. */
+function lackOf(
+  qube: Qube,
+  references: References,
+  state: SystemState,
+  ignoreMissing: boolean,
+): string | undefined {
+  for (const property of ['template', 'netvm', 'default_dispvm'] as const) {
+    const value = qube.properties.get(property) ?? '';
+    if (value === '' || references.resolve(qube, property, value) !== undefined) continue;
+    const hasDefault = property !== 'template' || defaultTemplate(qube, state) !== undefined;
+    if (!ignoreMissing || !hasDefault) return `${inWords(property)} ${value}`;
+  }
+  return undefined;
+}
+
+function referencesOf(candidates: readonly Candidate[], state: SystemState): References {
+  return new References(new Map(candidates.map((each) => [each.qube.name, each])), state);
+}
+
+function planHome(
+  home: BackupContents['dom0Home'],
+  { dom0User }: SystemState,
+  choices: RestoreChoices,
+  leftOut: LeftOut[],
+): BackupContents['dom0Home'] {
+  if (home === undefined) return undefined;
+  const why = choices.skipDom0Home ? 'as asked' : choices.paranoid ? 'paranoid mode' : undefined;
+  if (why !== undefined) {
+    leftOut.push({ name: 'dom0', why: `its home is left out: ${why}` });
+    return undefined;
+  }
+  if (home.user !== undefined && home.user !== dom0User && !choices.ignoreUsernameMismatch) {
+    throw new RefusedError(
+      `the home of dom0 in the backup is that of ${home.user}, but dom0's user here is ` +
+        `${dom0User}: use --ignore-username-mismatch or --skip-dom0-home`,
+    );
+  }
+  return home;
+}
+
+function creationOrder(qube: Qube): number {
+  if (qube.qubeClass === 'TemplateVM') return 0;
+  return qube.properties.get('template_for_dispvms') === 'True' ? 1 : 2;
+}

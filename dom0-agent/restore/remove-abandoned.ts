@@ -1,0 +1,131 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf } from '../../shared/errors.ts';
+import type { Report } from '../../shared/report.ts';
+import { HALF_RESTORED, isAbandoned } from '../qubes/half-restored.ts';
+import type { Qube } from '../qubes/qube.ts';
+import type { QubesSystem } from '../qubes/system.ts';
+import { isLeftover } from '../qubes/pools/owned-names.ts';
+import { HALF_RESTORED_HOME } from './restore-home.ts';
+import { isQubeProperty } from './references.ts';
+import { removeLeftover } from './remove-tree.ts';
+import type { SystemState } from './system-state.ts';
+
+/**
+ * What a coffer left that is gone is removed here. No VM that is whole, or that somebody works in, can be
+ * among it, whatever goes on at the same time, since
+ * - only who holds the lock (one-at-a-time.ts) restores or removes, so that no restore can finish a VM
+ *   between a look at it and its removal; and who finished one before has ended, or has taken the mark away;
+ * - a VM is removed only while it has the mark and Qubes' tag, read again right before: with the tag it
+ *   cannot have been started, since it has it from its creation on, so nobody can have put anything into
+ *   it; and who takes the tag away by hand keeps the VM.
+ */
+
+/** The VMs that a coffer which is gone (killed, or lost with the power) has not restored whole. */
+export async function abandonedQubes(qubes: Iterable<Qube>): Promise<Qube[]> {
+  const abandoned: Qube[] = [];
+  for (const qube of qubes) {
+    const { name, features, tags } = qube;
+    if (await isAbandoned(name, features.get(HALF_RESTORED), tags)) abandoned.push(qube);
+  }
+  return abandoned;
+}
+
+/** The system as it will be when the abandoned VMs are removed. */
+export function withoutQubes(state: SystemState, removed: readonly Qube[]): SystemState {
+  const names = new Set(removed.map(({ name }) => name));
+  return { ...state, qubes: new Map([...state.qubes].filter(([name]) => !names.has(name))) };
+}
+
+/**
+ * Removes abandoned VMs, those first that are based on others. Says so, and when it cannot. Only for who
+ * holds the lock.
+ */
+export async function removeAbandoned(
+  qubes: readonly Qube[],
+  system: QubesSystem,
+  report: Report,
+): Promise<void> {
+  for (const qube of qubes) {
+    if (await isStillAbandoned(qube, system).catch(() => false)) await letGo(qube, qubes, system);
+  }
+  // The newest first: a VM is made after its template.
+  let left = [...qubes].sort((one, other) => other.qid - one.qid);
+  for (;;) {
+    const stuck = await removeEach(left, system, report);
+    if (stuck.length === 0) return;
+    if (stuck.length === left.length) {
+      await tellStuck(stuck, system, report);
+      return;
+    }
+    // A VM whose devices another is given cannot go before that other.
+    left = stuck.map(({ qube }) => qube);
+  }
+}
+
+interface Stuck {
+  readonly qube: Qube;
+  readonly why: string;
+}
+
+async function removeEach(
+  qubes: readonly Qube[],
+  system: QubesSystem,
+  report: Report,
+): Promise<Stuck[]> {
+  const stuck: Stuck[] = [];
+  for (const qube of qubes) {
+    try {
+      if (!(await isStillAbandoned(qube, system))) continue;
+      await system.remove(qube.name);
+      report.info(`${qube.name} was removed: it was restored only in part`);
+    } catch (error) {
+      stuck.push({ qube, why: messageOf(error) });
+    }
+  }
+  return stuck;
+}
+
+async function isStillAbandoned({ name }: Qube, system: QubesSystem): Promise<boolean> {
+  return isAbandoned(name, await system.feature(name, HALF_RESTORED), await system.tags(name));
+}
+
+/** What is gone by now, somebody else has removed. */
+async function tellStuck(
+  stuck: readonly Stuck[],
+  system: QubesSystem,
+  report: Report,
+): Promise<void> {
+  const there = new Set((await system.qubes()).map(({ name }) => name));
+  for (const { qube, why } of stuck) {
+    if (!there.has(qube.name)) continue;
+    report.warning(`${qube.name}, which was restored only in part, is still there: ${why}`);
+  }
+}
+
+/** A VM that another refers to cannot be removed. What cannot be let go shows when that is tried. */
+async function letGo(
+  { name, properties }: Qube,
+  removed: readonly Qube[],
+  system: QubesSystem,
+): Promise<void> {
+  for (const [property, value] of properties) {
+    const isReference = isQubeProperty(property) && property !== 'template';
+    if (isReference && removed.some((other) => other.name === value)) {
+      await system.setProperty(name, property, '').catch(() => undefined);
+    }
+  }
+}
+
+/** Removes what a coffer that is gone has left of dom0's home in `home`. Says so when it cannot. */
+export async function removeAbandonedHomes(home: string, report: Report): Promise<void> {
+  const names = await readdir(home).catch((error: unknown) => {
+    report.warning(`${home} cannot be searched for what a restore has left: ${messageOf(error)}`);
+    return [];
+  });
+  for (const name of names) {
+    if (name.startsWith(HALF_RESTORED_HOME) && (await isLeftover(name))) {
+      await removeLeftover(join(home, name), report);
+    }
+  }
+}

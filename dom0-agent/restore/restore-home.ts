@@ -1,0 +1,146 @@
+import { chown, mkdir, readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ChildProcess, describeEnd, whyNotRun } from '../../shared/child-process.ts';
+import {
+  FailedError,
+  RefusedError,
+  messageOf,
+  reasonOf,
+  systemCodeOf,
+} from '../../shared/errors.ts';
+import { timeInName } from '../../shared/local-time.ts';
+import type { Report } from '../../shared/report.ts';
+import { feed } from '../archive/compress/feed.ts';
+import { type Followed, follow } from '../archive/tar/watch-tar.ts';
+import { TarComplaints } from '../archive/tar/tar-complaints.ts';
+import { runnerBehind } from '../qubes/pools/run-program.ts';
+import { removeLeftover } from './remove-tree.ts';
+
+/** A home that is being unpacked lies beside its place under a name that begins so. */
+export const HALF_RESTORED_HOME = '.home-restore-';
+
+/** The directory in dom0's home that a home from a backup goes into: never over existing files. */
+export function homeRestoreDirectory(home: string, now: Date): string {
+  return join(home, `home-restore-${timeInName(now)}`);
+}
+
+/**
+ * Unpacks the inner tar of a home into the new directory `target`, with GNU tar, which keeps links, odd
+ * names, holes and modes, but for the setuid and setgid bits of files, and syncs it. The two upper
+ * directories, `dom0-home/<user>`, are left off. It is the work of the user whose home `target` is in,
+ * even when root restores: nothing is written with more rights than theirs.
+ *
+ * What cannot be made does not hinder the rest: gives, in words, what is missing. Throws FailedError
+ * when nothing can be made or there is no space for all, and what `innerTar` throws: then nothing
+ * remains of `target`.
+ */
+export async function restoreHome(
+  innerTar: AsyncIterable<Buffer>,
+  target: string,
+  report: Report,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const owner = await ownerToBe(target);
+  await makeNewDirectory(target);
+  try {
+    if (owner !== undefined) await chown(target, owner.uid, owner.gid);
+    const missing = await unpack(innerTar, target, owner, signal);
+    if (missing.length > 0 && (await readdir(target)).length === 0) {
+      throw new FailedError(`nothing could be unpacked: ${missing.join('; ')}`);
+    }
+    await dropSetuid(target);
+    return [...missing, ...(await sync(target))];
+  } catch (error) {
+    await removeLeftover(target, report);
+    throw error;
+  }
+}
+
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Whom root makes the directory for; undefined for any other user, who can only work as themself. */
+async function ownerToBe(target: string): Promise<Owner | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  const { uid, gid } = await stat(dirname(target)).catch((error: unknown) => {
+    throw new FailedError(`dom0's home cannot be found: ${messageOf(error)}`, { cause: error });
+  });
+  return { uid, gid };
+}
+
+/** Throws RefusedError when there is something already. */
+export async function makeNewDirectory(target: string): Promise<void> {
+  try {
+    await mkdir(target, { mode: 0o700 });
+  } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST') throw new RefusedError(`${target} exists already`);
+    throw new FailedError(`${target} cannot be made: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/** Gives what could not be unpacked, in words. */
+async function unpack(
+  innerTar: AsyncIterable<Buffer>,
+  target: string,
+  owner: Owner | undefined,
+  signal: AbortSignal,
+): Promise<string[]> {
+  await using tar = new ChildProcess(['tar', ...tarArguments(target)], {
+    stdin: 'pipe',
+    stdout: 'ignore',
+    // Not TAR_OPTIONS, which could ask for anything.
+    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+    ...owner,
+  });
+  const complaints = new TarComplaints(tar.stderr);
+  const seen: Followed = { members: 0, problem: undefined };
+  const followed = follow(innerTar, "dom0's home", seen);
+  await feed(followed, tar, () => signal.aborted || complaints.isFull);
+  // What is stopped midway for want of space may go on for long.
+  const end = complaints.isFull ? undefined : await tar.ended;
+  signal.throwIfAborted();
+  if (complaints.isFull || end === undefined) {
+    throw new FailedError(`there is no space for dom0's home in ${dirname(target)}`);
+  }
+  if (end.notRun) throw new FailedError(whyNotRun('tar', end.notRun));
+  if (seen.problem !== undefined)
+    return [`the backup does not hold it whole: ${messageOf(seen.problem)}`];
+  if (end.exitStatus === 0) return [];
+  if (end.signal !== '') return [`tar was ended by ${end.signal} before the end`];
+  return [`not made: ${complaints.failed.toString() || `tar ${describeEnd(end)}`}`];
+}
+
+function tarArguments(target: string): string[] {
+  return [
+    '--extract',
+    '--file=-',
+    '--sparse',
+    '--no-same-owner',
+    // Modes as they were, whatever the umask.
+    '--preserve-permissions',
+    '--strip-components=2',
+    // What hinders nothing is not said.
+    '--warning=no-timestamp',
+    '--warning=no-unknown-keyword',
+    `--directory=${target}`,
+  ];
+}
+
+/** No program of a restored home runs with the rights of another than who starts it. */
+async function dropSetuid(target: string): Promise<void> {
+  const withRights = ['-type', 'f', '-perm', '/6000', '-exec', 'chmod', 'ug-s', '{}', '+'];
+  // In what even its owner cannot open, nobody can run it.
+  await runnerBehind([])('find', [target, ...withRights]).catch(() => undefined);
+}
+
+/** Once this is over, the home outlasts a crash. Gives, in words, what is wrong with that. */
+async function sync(target: string): Promise<string[]> {
+  try {
+    await runnerBehind([])('sync', ['--file-system', '--', target]);
+    return [];
+  } catch (error) {
+    return [`it may not be on the disk: ${messageOf(error)}`];
+  }
+}

@@ -1,0 +1,170 @@
+import { FailedError, messageOf } from '../../shared/errors.ts';
+import { parseFirewallXml } from '../qubes/xml/firewall-xml.ts';
+import type { FirewallRule } from '../qubes/qube.ts';
+import { isR3Firewall, parseR3Firewall } from '../qubes/xml/r3-firewall.ts';
+import { menuItemsOf } from '../qubes/xml/r3-menu.ts';
+import type { QubesSystem } from '../qubes/system.ts';
+import { SystemGoneError } from '../qubes/system-gone-error.ts';
+import type { PlannedRestore } from './plan-qube.ts';
+import { isQubeProperty } from './references.ts';
+
+/** The small files of a VM in the archive. */
+export interface SmallFiles {
+  firewallXml?: string;
+  notes?: string;
+  /** `whitelisted-appmenus.list` of formats 2 and 3. */
+  menu?: string;
+}
+
+/** A VM that is restored but for its settings. */
+export interface Unset {
+  readonly planned: PlannedRestore;
+  readonly smallFiles: SmallFiles;
+}
+
+/** A setting in words, and how it is made. */
+type Setting = readonly [what: string, set: () => Promise<void>];
+export type Round = (system: QubesSystem, qube: Unset) => Setting[];
+
+/**
+ * In which rounds restored VMs are given their settings, each round for all VMs: a VM can be another's
+ * netvm only when it provides network. The way to the network comes last.
+ */
+export const ROUNDS: readonly Round[] = [ownProperties, relations, features, wayOut];
+
+/**
+ * What may start a VM, or disposables that are based on it, by itself. It is set when the VM is whole and
+ * can be started: a disposable of one that cannot be cannot be either.
+ */
+export function starters(system: QubesSystem, { planned }: Unset): Setting[] {
+  return [
+    ...propertySettings(system, planned, isStarter),
+    ...featureSettings(system, planned.newQube.name, planned.features, isStarter),
+  ];
+}
+
+function isStarter(property: string): boolean {
+  return property === 'autostart' || property === 'preload-dispvm-max';
+}
+
+/**
+ * Makes the settings of one round. One that this system refuses does not stop the rest: it is among
+ * the remarks that are given back. Throws SystemGoneError.
+ */
+export async function applyRound(
+  round: Round,
+  system: QubesSystem,
+  qube: Unset,
+): Promise<string[]> {
+  const refused: string[] = [];
+  for (const [what, set] of round(system, qube)) {
+    try {
+      await set();
+    } catch (error) {
+      if (error instanceof SystemGoneError) throw error;
+      refused.push(`${what} not set: ${messageOf(error)}`);
+    }
+  }
+  return refused;
+}
+
+function ownProperties(system: QubesSystem, { planned }: Unset): Setting[] {
+  return propertySettings(
+    system,
+    planned,
+    (property) => !isQubeProperty(property) && !isStarter(property),
+  );
+}
+
+function relations(system: QubesSystem, { planned, smallFiles: { notes } }: Unset): Setting[] {
+  const { name } = planned.newQube;
+  const settings = propertySettings(
+    system,
+    planned,
+    (property) => isQubeProperty(property) && !isWayOut(property),
+  );
+  const add = (what: string, set: () => Promise<void>): void => void settings.push([what, set]);
+  for (const tag of planned.tags) add(`the tag ${tag}`, () => system.setTag(name, tag));
+  for (const device of planned.devices) {
+    add(`the device ${device.port}`, () => system.assignDevice(name, device));
+  }
+  for (const [volume, wanted] of planned.volumes) {
+    add(`the settings of the volume ${volume}`, () => system.setVolume(name, volume, wanted));
+  }
+  if (notes !== undefined) add('the notes', () => system.setNotes(name, notes));
+  return settings;
+}
+
+function features(system: QubesSystem, { planned, smallFiles: { menu } }: Unset): Setting[] {
+  const all = new Map(planned.features);
+  if (menu !== undefined && planned.withMenu && !all.has('menu-items')) {
+    all.set('menu-items', menuItemsOf(menu));
+  }
+  return featureSettings(system, planned.newQube.name, all, (feature) => !isStarter(feature));
+}
+
+/** What a VM is made without; see created-qubes.ts. */
+const WAY_OUT = ['netvm', 'default_dispvm'] as const;
+
+function isWayOut(property: string): boolean {
+  return WAY_OUT.some((known) => known === property);
+}
+
+/**
+ * The firewall, and only with it the netvm. What cannot be set stays as it was made, without: the system's
+ * default may be a way that the VM was not to take.
+ */
+function wayOut(system: QubesSystem, { planned, smallFiles: { firewallXml } }: Unset): Setting[] {
+  const { properties, newQube } = planned;
+  const { name } = newQube;
+  let isClosed = false;
+  const open = (property: (typeof WAY_OUT)[number]) => async (): Promise<void> => {
+    if (isClosed) throw new FailedError('its firewall is not set; it has none now');
+    const value = properties.get(property);
+    try {
+      if (value === undefined) await system.resetProperty(name, property);
+      else await system.setProperty(name, property, value);
+    } catch (error) {
+      if (error instanceof SystemGoneError) throw error;
+      throw new FailedError(`${messageOf(error)}; it has none now`, { cause: error });
+    }
+  };
+  const firewall = async (): Promise<void> => {
+    if (firewallXml === undefined) return;
+    isClosed = true;
+    await system.setFirewall(name, parseRules(firewallXml));
+    isClosed = false;
+  };
+  return [
+    ['the firewall', firewall],
+    ...WAY_OUT.map((property): Setting => [property, open(property)]),
+  ];
+}
+
+function propertySettings(
+  system: QubesSystem,
+  { newQube: { name }, properties }: PlannedRestore,
+  isMeant: (property: string) => boolean,
+): Setting[] {
+  return [...properties]
+    .filter(([property]) => isMeant(property))
+    .map(([property, value]) => [property, () => system.setProperty(name, property, value)]);
+}
+
+function featureSettings(
+  system: QubesSystem,
+  name: string,
+  all: ReadonlyMap<string, string>,
+  isMeant: (feature: string) => boolean,
+): Setting[] {
+  return [...all]
+    .filter(([feature]) => isMeant(feature))
+    .map(([feature, value]) => [
+      `the feature ${feature}`,
+      () => system.setFeature(name, feature, value),
+    ]);
+}
+
+function parseRules(text: string): readonly FirewallRule[] {
+  return isR3Firewall(text) ? parseR3Firewall(text) : parseFirewallXml(text);
+}

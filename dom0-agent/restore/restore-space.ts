@@ -1,0 +1,61 @@
+import { RefusedError } from '../../shared/errors.ts';
+import { formatSize } from '../../shared/sizes.ts';
+import { savedVolumes } from '../qubes/qube.ts';
+import type { Pool } from '../qubes/system.ts';
+import type { BackedUpQube } from '../contents/contents.ts';
+import type { RestorePlan } from './plan-restore.ts';
+
+/** A pool that a restore could fill so far is told of: the sizes in a backup are estimates. */
+const NEARLY = 0.9;
+
+/** Throws RefusedError when there is no such pool, or one that takes no volumes of VMs. */
+export function requirePool(name: string, pools: readonly Pool[]): void {
+  if (pools.some((pool) => pool.name === name)) return;
+  const known = pools.map((pool) => pool.name).join(', ');
+  throw new RefusedError(
+    `this system has no storage pool called ${name} that VMs could be in: it has ${known}`,
+  );
+}
+
+/**
+ * Holds what will be restored against what is free in the pool that it goes to. Throws RefusedError when it
+ * does not fit; gives a warning when it may not.
+ *
+ * @param pool as chosen; undefined: the system's default
+ */
+export function warnOfSpace(
+  { qubes }: RestorePlan,
+  pools: readonly Pool[],
+  pool: string | undefined,
+): string | undefined {
+  const target = pools.find(({ name, isDefault }) =>
+    pool === undefined ? isDefault : name === pool,
+  );
+  if (target?.free === undefined) return undefined;
+  const sources = qubes.map(({ source }) => source);
+  const least = sum(sources.filter(isMeasured));
+  const most = sum(sources);
+  const describe = (needed: number): string =>
+    `${formatSize(needed)} are to be restored, and ${formatSize(target.free ?? 0)} are free`;
+  if (least > target.free) {
+    throw new RefusedError(
+      `there is not enough space in the pool ${target.name}: at least ${describe(least)}: free some, ` +
+        'choose another with --pool, or leave VMs out with -x',
+    );
+  }
+  if (most <= target.free * NEARLY) return undefined;
+  return `it may not fit into the pool ${target.name}: up to ${describe(most)}`;
+}
+
+/**
+ * A VM that is told to be as large as its volumes can be may hold anything down to nothing. Formats 2 and 3
+ * do not tell how large they can be.
+ */
+function isMeasured({ qube, size }: BackedUpQube): boolean {
+  const largest = savedVolumes(qube).reduce((all, volume) => all + volume.size, 0);
+  return largest === 0 || size < largest;
+}
+
+function sum(sources: readonly BackedUpQube[]): number {
+  return sources.reduce((all, { size }) => all + size, 0);
+}

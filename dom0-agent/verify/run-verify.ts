@@ -1,0 +1,135 @@
+import { DamagedError, messageOf } from '../../shared/errors.ts';
+import type { Report } from '../../shared/report.ts';
+import type { ArchiveReader, ArchivedFile } from '../archive/archive.ts';
+import { drain } from '../archive/drain.ts';
+import { untar } from '../archive/tar/inner-reader.ts';
+import type { UnusableQube } from '../qubes/xml/qubes-store.ts';
+import { parseArchivedPath } from '../contents/archived-path.ts';
+import { backedUpFiles } from '../contents/backed-up-files.ts';
+import { FilesSeen } from '../contents/promised-files.ts';
+import { countBytes } from '../contents/count-bytes.ts';
+import { type Damage, damageTo, missingIn, ownerOf } from '../contents/damage.ts';
+import type { Outcome } from '../contents/outcome.ts';
+import type { Selected } from '../contents/select-from-backup.ts';
+
+/**
+ * Reads what was selected as a restore would, every authentication code, every compressed stream and
+ * every inner tar to its end, and holds it against what qubes.xml promises. Creates nothing. Damage to a VM
+ * is told to `report`, and the others go on, for as long as the archive can be read.
+ */
+export async function verifyBackup(
+  selected: Selected,
+  reader: ArchiveReader,
+  report: Report,
+  signal: AbortSignal,
+): Promise<Outcome[]> {
+  return new VerifyRun(selected, report, signal).run(reader);
+}
+
+/** What was read of a VM, or of dom0's home. */
+interface Reading {
+  size: number;
+  used: number;
+  readonly damages: string[];
+  /** What of it is not as the backup has it. */
+  readonly remarks: readonly string[];
+}
+
+class VerifyRun {
+  readonly #selected: Selected;
+  readonly #report: Report;
+  readonly #signal: AbortSignal;
+  readonly #readings = new Map<string, Reading>();
+  readonly #seen: FilesSeen;
+
+  constructor(selected: Selected, report: Report, signal: AbortSignal) {
+    this.#selected = selected;
+    this.#seen = new FilesSeen(selected);
+    this.#report = report;
+    this.#signal = signal;
+    for (const { qube, remarks } of selected.qubes) {
+      this.#readings.set(qube.name, { size: 0, used: 0, damages: [], remarks });
+    }
+    if (selected.dom0Home !== undefined) {
+      this.#readings.set('dom0', { size: 0, used: 0, damages: [], remarks: [] });
+    }
+  }
+
+  async run(reader: ArchiveReader): Promise<Outcome[]> {
+    const isWanted = (path: string): boolean => ownerOf(path, this.#selected) !== undefined;
+    let isWhole = true;
+    try {
+      for await (const file of reader.files(isWanted)) await this.#verifyFile(file);
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      this.#report.warning(messageOf(error));
+      isWhole = false;
+    }
+    if (isWhole) missingIn(this.#selected, this.#seen).forEach((damage) => this.#note(damage));
+    const outcomes = [...this.#readings].map(([name, reading]) =>
+      outcomeOf(name, reading, isWhole),
+    );
+    return [...outcomes, ...this.#selected.unusable.map(leftOut)];
+  }
+
+  async #verifyFile(file: ArchivedFile): Promise<void> {
+    this.#signal.throwIfAborted();
+    const { path } = file;
+    this.#seen.note(path);
+    const reading = this.#readings.get(ownerOf(path, this.#selected) ?? '');
+    if (reading === undefined) return;
+    try {
+      await this.#readFile(file, reading);
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      const damage = damageTo(path, error, this.#selected);
+      if (damage !== undefined) this.#note(damage);
+    }
+  }
+
+  async #readFile({ path, innerTar }: ArchivedFile, reading: Reading): Promise<void> {
+    const counted = countBytes(innerTar, (length) => this.#report.progress(length));
+    if (path === this.#selected.dom0Home?.directory) reading.used += await readThrough(counted);
+    else if (parseArchivedPath(path).kind === 'other') await readThrough(counted);
+    else await readFiles({ path, innerTar: counted }, this.#seen, reading);
+  }
+
+  #note({ name, what }: Damage): void {
+    this.#readings.get(name)?.damages.push(what);
+    this.#report.warning(`${name}: ${what}`);
+  }
+}
+
+/** @param isWhole whether the archive was read to an end that vouches for all of it */
+function outcomeOf(name: string, reading: Reading, isWhole: boolean): Outcome {
+  const { used, damages } = reading;
+  const size = name === 'dom0' ? undefined : reading.size;
+  if (damages.length > 0) return { name, result: 'damaged', size, used, remarks: damages };
+  if (isWhole) return { name, result: 'verified', size, used, remarks: reading.remarks };
+  const remarks = ['the backup as a whole is damaged'];
+  return { name, result: 'not verified', size, used, remarks };
+}
+
+function leftOut({ name, why }: UnusableQube): Outcome {
+  return { name, result: 'left out', size: undefined, used: 0, remarks: [why] };
+}
+
+/** Reads a VM's files, and notes that they were there. Settings are no data: volumes count. */
+async function readFiles(file: ArchivedFile, seen: FilesSeen, reading: Reading): Promise<void> {
+  for await (const backedUp of backedUpFiles(file)) {
+    seen.note(backedUp.path);
+    const isVolume = parseArchivedPath(backedUp.path).kind === 'volume';
+    if (isVolume) reading.size += backedUp.size;
+    for await (const { bytes } of backedUp.pieces()) if (isVolume) reading.used += bytes.length;
+  }
+}
+
+/** Reads any inner tar to its end; gives the sum of the sizes of the files in it. */
+async function readThrough(innerTar: AsyncIterable<Buffer>): Promise<number> {
+  let bytes = 0;
+  for await (const member of untar(innerTar)) {
+    bytes += member.realSize;
+    await drain(member.pieces());
+  }
+  return bytes;
+}

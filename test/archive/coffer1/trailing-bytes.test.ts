@@ -1,0 +1,92 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { drain } from '../../../dom0-agent/archive/drain.ts';
+import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
+import type { ArchiveInput } from '../../../dom0-agent/archive/archive.ts';
+import { DamagedError } from '../../../shared/errors.ts';
+import { MiB } from '../../../shared/sizes.ts';
+import { inputOf } from '../memory.ts';
+import { PASSPHRASE, makeArchive, never } from './sample.ts';
+
+/** Archives that something was written behind: a newline, the blocks of `dd conv=sync`, the rest of a device. */
+let archive: Buffer;
+beforeAll(async () => {
+  archive = await makeArchive({ 'vm5/private.img': Buffer.alloc(30_000, 'data') });
+});
+
+/** Reads all of an archive; gives how many bytes its files had. */
+async function readAll(input: ArchiveInput): Promise<number> {
+  const reader = await openArchive(input, Buffer.from(PASSPHRASE), never);
+  let files = (await reader.qubesXml()).length > 0 ? 1 : 0;
+  for await (const { path, innerTar } of reader.files((path) => path !== 'qubes.xml')) {
+    await drain(innerTar);
+    files += path === 'vm5/private.img' ? 1 : 10;
+  }
+  return files;
+}
+
+/** `archive`, and behind it `length` bytes that are made as they are read. */
+function followedBy(length: number, byte: (at: number) => number, seekable: boolean): ArchiveInput {
+  const size = archive.length + length;
+  return {
+    size: seekable ? size : undefined,
+    seekable,
+    async *read(from = 0, to = size) {
+      if (from < archive.length) yield archive.subarray(from, Math.min(to, archive.length));
+      for (let at = Math.max(from, archive.length); at < to; at += MiB) {
+        const bytes = Buffer.alloc(Math.min(MiB, to - at));
+        if (byte(at) !== 0) bytes.fill(byte(at));
+        yield await Promise.resolve(bytes);
+      }
+    },
+  };
+}
+
+describe.each([
+  ['file', true],
+  ['stream', false],
+])('a backup in a %s', (_, seekable) => {
+  it.each([1, 511, 512, 1024, 10_240, 3 * MiB + 7])(
+    'may be followed by %s zeros',
+    async (zeros) => {
+      const padded = Buffer.concat([archive, Buffer.alloc(zeros)]);
+      expect(await readAll(inputOf(padded, seekable))).toBe(2);
+    },
+  );
+
+  it('may be followed by a device of zeros, of which little is read', async () => {
+    expect(await readAll(followedBy(2 ** 42, () => 0, seekable))).toBe(2);
+  });
+
+  it.each<[string, Buffer, string]>([
+    ['a newline', Buffer.from('\n'), '1 byte '],
+    ['a word', Buffer.from('end of backup\r\n'), '15 bytes '],
+    [
+      'a byte behind zeros',
+      Buffer.concat([Buffer.alloc(70_000), Buffer.from([1])]),
+      '70001 bytes ',
+    ],
+    ['an old file', Buffer.alloc(200_000, 'old'), '200000 bytes '],
+  ])('says that it is whole, and what follows: %s', async (_name, behind, count) => {
+    const followed = Buffer.concat([archive, behind]);
+    const refusal = readAll(inputOf(followed, seekable));
+    await expect(refusal).rejects.toThrow(DamagedError);
+    await expect(refusal).rejects.toThrow(`the backup is whole and followed by ${count}`);
+    await expect(refusal).rejects.toThrow(`\`head -c ${archive.length}\``);
+    expect(await readAll(inputOf(followed.subarray(0, archive.length), seekable))).toBe(2);
+  });
+
+  it('says so of an old device, too, without reading all of it', async () => {
+    const refusal = readAll(followedBy(2 ** 42, () => 7, seekable));
+    await expect(refusal).rejects.toThrow(/whole and followed by (4398046511104|67108864) bytes/);
+  });
+
+  it('is not called whole when its end is missing and zeros stand in its place', async () => {
+    for (const missing of [1, 1024, 1500, 2048, 2049, archive.length / 2]) {
+      const cut = archive.subarray(0, archive.length - missing);
+      const refusal = readAll(inputOf(Buffer.concat([cut, Buffer.alloc(5_000_000)]), seekable));
+      if (missing <= 1024) expect(await refusal).toBe(2);
+      else await expect(refusal).rejects.toThrow(DamagedError);
+      if (missing > 1024) await expect(refusal).rejects.not.toThrow(/whole/);
+    }
+  });
+});

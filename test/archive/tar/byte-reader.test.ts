@@ -1,0 +1,65 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { ByteReader } from '../../../dom0-agent/archive/tar/byte-reader.ts';
+import { DamagedError } from '../../../shared/errors.ts';
+import { chunked, collect, pattern } from './gnu-tar.ts';
+
+test('gives the same bytes whatever the chunks and the requests', async () => {
+  const content = pattern(5000);
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 600 }),
+      fc.array(fc.tuple(fc.constantFrom('exact', 'chunks', 'skip'), fc.nat(700))),
+      async (chunk, requests) => {
+        await using bytes = new ByteReader(chunked(content, chunk));
+        for (const [method, wanted] of requests) {
+          const from = bytes.position;
+          const length = Math.min(wanted, content.length - from);
+          const expected = content.subarray(from, from + length);
+          if (method === 'exact') expect((await bytes.exact(length)).equals(expected)).toBe(true);
+          else if (method === 'skip') await bytes.skip(length);
+          else expect((await collect(bytes.chunks(length))).equals(expected)).toBe(true);
+          expect(bytes.position).toBe(from + length);
+        }
+        expect(await bytes.ended()).toBe(bytes.position === content.length);
+      },
+    ),
+  );
+});
+
+test('copies nothing that is in one chunk', async () => {
+  const content = pattern(1000);
+  await using bytes = new ByteReader(chunked(content, 500));
+  expect((await bytes.exact(200)).buffer).toBe(content.buffer);
+  expect((await bytes.atMost(1000)).length).toBe(300);
+});
+
+test.each([
+  ['exact', (bytes: ByteReader) => bytes.exact(11)],
+  ['skip', (bytes: ByteReader) => bytes.skip(11)],
+  ['chunks', (bytes: ByteReader) => collect(bytes.chunks(11))],
+])('%s: an early end names what is read', async (_, request) => {
+  await using bytes = new ByteReader(chunked(pattern(10), 3), 'vm5/private.img');
+  await expect(request(bytes)).rejects.toThrow(
+    new DamagedError('vm5/private.img ends too early: it is cut short'),
+  );
+});
+
+test('empty chunks mean nothing; disposing returns the source, once', async () => {
+  let returned = 0;
+  async function* source(): AsyncGenerator<Buffer> {
+    try {
+      for (;;) {
+        yield await Promise.resolve(Buffer.alloc(0));
+        yield Buffer.from('ab');
+      }
+    } finally {
+      returned++;
+    }
+  }
+  const bytes = new ByteReader(source());
+  expect((await bytes.exact(5)).toString()).toBe('ababa');
+  await bytes[Symbol.asyncDispose]();
+  await bytes[Symbol.asyncDispose]();
+  expect(returned).toBe(1);
+});

@@ -1,0 +1,159 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import {
+  AdminApiError,
+  formatLikePython,
+  NO_REPLY,
+  parseReply,
+} from '../../../dom0-agent/qubes/admin-api/admin-api-error.ts';
+import { openAdminApi } from '../../../dom0-agent/qubes/admin-api/admin-api.ts';
+import { FailedError, InterruptedError } from '../../../shared/errors.ts';
+import { makeScene } from '../../qubesd/scene.ts';
+
+describe('parseReply', () => {
+  it('gives the data of a good reply, whatever bytes it has', () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), (data) => {
+        const reply = Buffer.concat([Buffer.from('0\0'), data]);
+        expect(parseReply(reply, 'x').equals(data)).toBe(true);
+      }),
+    );
+  });
+
+  it('puts the arguments of an exception into its words', () => {
+    const reply = Buffer.from(
+      '2\0QubesException\0trace\nback\0%s of %r is %d %% full\0a\0b\x003\0',
+    );
+    expect(() => parseReply(reply, 'call')).toThrow(
+      "qubesd refused call: a of 'b' is 3 % full (QubesException)",
+    );
+  });
+
+  it('shows no control characters', () => {
+    const reply = Buffer.from('2\0Evil\x1b[31m\0\0line one\n\x1b]0;title\x07\0');
+    expect(() => parseReply(reply, 'call')).toThrow('line one ?]0;title? (Evil?[31m)');
+  });
+
+  it('never throws anything but an error that can be shown', () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), fc.constantFrom('', '0', '1\0', '2', '2\0'), (data, header) => {
+        try {
+          parseReply(Buffer.concat([Buffer.from(header), data]), 'x');
+        } catch (error) {
+          expect(error).toBeInstanceOf(FailedError);
+        }
+      }),
+    );
+  });
+});
+
+it('leaves a conversion without an argument as it is', () => {
+  expect(formatLikePython('100% of %s', [])).toBe('100% of %s');
+  expect(formatLikePython('%s%s', ['%s', 'x'])).toBe('%sx');
+});
+
+describe('a call', () => {
+  it('gives the data, and the type of an exception', async () => {
+    await using scene = await makeScene();
+    const api = openAdminApi({ socketPath: scene.qubesd.socketPath });
+    expect(await api('work', 'admin.vm.feature.Get', 'service.cups')).toBe('1');
+    await expect(api('work', 'admin.vm.feature.Get', 'nosuch')).rejects.toMatchObject({
+      type: 'QubesFeatureNotFoundError',
+      message: expect.stringContaining('admin.vm.feature.Get+nosuch for work') as string,
+    });
+  });
+
+  it('takes no answer for an error', async () => {
+    await using scene = await makeScene();
+    const api = openAdminApi({ socketPath: scene.qubesd.socketPath });
+    const call = api('dom0', 'admin.vm.CurrentState');
+    await expect(call).rejects.toBeInstanceOf(AdminApiError);
+    await expect(call).rejects.toMatchObject({ type: NO_REPLY });
+  });
+
+  it('cannot be made into another call by what stands in it', async () => {
+    await using scene = await makeScene();
+    const api = openAdminApi({ socketPath: scene.qubesd.socketPath });
+    for (const name of ['x dom0 name dev-box', 'x\0', 'x\ny', 'ü']) {
+      await expect(api('work', 'admin.vm.tag.Set', name)).rejects.toThrow(FailedError);
+    }
+    await expect(api('work', 'admin.vm.device.pci.Assign+x.Assign', 'y')).rejects.toThrow();
+    expect(scene.qubesd.calls).toEqual([]);
+  });
+
+  it('must stay under 64 KiB', async () => {
+    await using scene = await makeScene();
+    const api = openAdminApi({ socketPath: scene.qubesd.socketPath });
+    const length = 65_535 - 'admin.vm.notes.Set+ dom0 name work\0'.length;
+    await api('work', 'admin.vm.notes.Set', '', { payload: 'n'.repeat(length) });
+    const longer = api('work', 'admin.vm.notes.Set', '', { payload: 'n'.repeat(length + 1) });
+    await expect(longer).rejects.toThrow(/65536 bytes are more than its limit/);
+  });
+
+  it('waits its turn, so that qubesd is not flooded', async () => {
+    await using scene = await makeScene();
+    const api = openAdminApi({ socketPath: scene.qubesd.socketPath });
+    const calls = Array.from({ length: 200 }, () => api('work', 'admin.vm.tag.List'));
+    expect(new Set(await Promise.all(calls)).size).toBe(1);
+    expect(scene.qubesd.mostAtOnce).toBeLessThanOrEqual(16);
+  });
+});
+
+describe('without qubesd', () => {
+  it('says that it is not running', async () => {
+    const api = openAdminApi({ socketPath: '/nowhere/qubesd.sock' });
+    await expect(api('dom0', 'admin.vm.List')).rejects.toThrow(
+      /qubesd is not running.*systemctl start qubesd/,
+    );
+  });
+
+  it('says so when it restarts in the middle, and works again afterwards', async () => {
+    await using scene = await makeScene();
+    const { qubesd } = scene;
+    const api = openAdminApi({ socketPath: qubesd.socketPath });
+    qubesd.fault = () => ({ kind: 'hang' });
+    const call = api('dom0', 'admin.vm.List');
+    const refused = expect(call).rejects.toThrow(/restarting/);
+    while (qubesd.calls.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await qubesd.stop();
+    await refused;
+    await expect(api('dom0', 'admin.vm.List')).rejects.toThrow(/not running/);
+
+    qubesd.fault = () => undefined;
+    await qubesd.start();
+    expect(await api('dom0', 'admin.label.List')).toMatch(/^red\n/);
+  });
+
+  it('gives up on one that is silent', async () => {
+    await using scene = await makeScene();
+    scene.qubesd.fault = () => ({ kind: 'hang' });
+    const api = openAdminApi({ socketPath: scene.qubesd.socketPath, patience: 50 });
+    await expect(api('dom0', 'admin.vm.List')).rejects.toThrow(/did not answer within 0.05 s/);
+  });
+
+  it('does not wait once more for each call that waits its turn', async () => {
+    await using scene = await makeScene();
+    scene.qubesd.fault = () => ({ kind: 'hang' });
+    const api = openAdminApi({ socketPath: scene.qubesd.socketPath, patience: 100 });
+    const calls = Array.from({ length: 500 }, () => api('dom0', 'admin.vm.List'));
+    const outcomes = await Promise.allSettled(calls);
+    expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(500);
+    expect(scene.qubesd.calls.length).toBeLessThan(50);
+    // But what is asked afterwards is asked.
+    scene.qubesd.fault = () => undefined;
+    expect(await api('dom0', 'admin.label.List')).toMatch(/^red/);
+  });
+
+  it('stops when it is told to', async () => {
+    await using scene = await makeScene();
+    scene.qubesd.fault = () => ({ kind: 'hang' });
+    const controller = new AbortController();
+    const { socketPath } = scene.qubesd;
+    const api = openAdminApi({ socketPath, signal: controller.signal });
+    const calls = Array.from({ length: 30 }, () => api('dom0', 'admin.vm.List'));
+    const all = Promise.all(calls.map((call) => expect(call).rejects.toThrow(InterruptedError)));
+    setTimeout(() => controller.abort(), 20);
+    await all;
+  });
+});

@@ -1,0 +1,87 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+
+import {
+  formatAssignment,
+  formatAssignmentForR42,
+  formatDeviceFields,
+  parseAssignments,
+  parseAssignmentsOfR42,
+  parseAvailable,
+  parseDeviceFields,
+} from '../../../dom0-agent/qubes/admin-api/device-text.ts';
+import { FailedError } from '../../../shared/errors.ts';
+
+const key = fc.stringMatching(/^[a-z_][a-z0-9_-]{0,8}$/);
+// A backslash before a quote cannot be told from an escaped quote: qubesd's own form has that gap.
+const value = fc.stringMatching(/^[\x20-\x7e]*$/).map((text) => text.replaceAll('\\', '/'));
+
+it('reads what it writes', () => {
+  fc.assert(
+    fc.property(fc.uniqueArray(fc.tuple(key, value), { selector: ([name]) => name }), (fields) => {
+      expect([...parseDeviceFields(formatDeviceFields(fields))]).toEqual(fields);
+    }),
+  );
+});
+
+it('throws nothing but FailedError', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom('a', "'", '=', ' ', '\\', '_') }), (text) => {
+      try {
+        parseDeviceFields(text);
+      } catch (error) {
+        expect(error).toBeInstanceOf(FailedError);
+      }
+    }),
+  );
+});
+
+it('keeps what a value holds apart from the next key', () => {
+  expect([...parseDeviceFields("a='it\\'s b=\\'x\\' y' c=''")]).toEqual([
+    ['a', "it's b='x' y"],
+    ['c', ''],
+  ]);
+});
+
+// As the real qubesd wrote it (admin-api-transcript.jsonl).
+const LINE =
+  "dom0+03_00.0:* device_id='*' port_id='03_00.0' devclass='pci' backend_domain='dom0' " +
+  "mode='required' frontend_domain='dev-box'";
+
+it('takes an assignment from one VM to another', () => {
+  const [device] = parseAssignments('pci', `${LINE} _no-strict-reset='True'\n`);
+  expect(device).toEqual({
+    deviceClass: 'pci',
+    backend: 'dom0',
+    port: '03_00.0',
+    fields: new Map([
+      ['device_id', '*'],
+      ['mode', 'required'],
+      ['_no-strict-reset', 'True'],
+    ]),
+  });
+  expect(device && formatAssignment('copy', device)).toEqual({
+    arg: 'dom0+03_00.0:*',
+    payload: `${LINE.slice('dom0+03_00.0:* '.length).replace('dev-box', 'copy')} _no-strict-reset='True'`,
+  });
+});
+
+it('knows the form of R4.2', () => {
+  const reply = 'dom0+00_14.0 no-strict-reset=True persistent=yes\nsys-usb+sda persistent=no\n';
+  const [device, ...others] = parseAssignmentsOfR42('pci', reply);
+  expect(others).toEqual([]);
+  expect(device && formatAssignmentForR42(device)).toEqual({
+    arg: 'dom0+00_14.0',
+    payload: 'persistent=True no-strict-reset=True',
+  });
+});
+
+it('reads the list of devices that a VM offers, of R4.3 and of R4.2', () => {
+  const reply =
+    "sda:b device_id='b' port_id='sda' devclass='block' name='Fast Stick' _size='1024'\n" +
+    'sdb size=2048 mode=w description=Slow Stick (sdb)\n';
+  const offered = parseAvailable(reply);
+  expect(offered.map(({ port }) => port)).toEqual(['sda', 'sdb']);
+  expect(offered[0]?.fields.get('name')).toBe('Fast Stick');
+  expect(offered[1]?.fields.get('description')).toBe('Slow Stick (sdb)');
+});

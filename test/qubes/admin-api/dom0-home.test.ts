@@ -1,0 +1,18 @@
+import { expect, it } from 'vitest';
+
+import { findDom0Home } from '../../../dom0-agent/qubes/admin-api/dom0-home.ts';
+import { FailedError } from '../../../shared/errors.ts';
+import { Commands } from '../pools/commands.ts';
+
+it('is that of the first member of the group "qubes"', async () => {
+  const commands = new Commands(
+    [/group qubes/, 'qubes:x:98:alice,bob\n'],
+    [/passwd alice/, 'alice:x:1000:1000:Alice,,,:/home/al:/bin/bash\n'],
+  );
+  expect(await findDom0Home(commands.run)).toEqual({ user: 'alice', path: '/home/al' });
+});
+
+it('is missing when nobody is in the group', async () => {
+  const commands = new Commands([/group qubes/, 'qubes:x:98:\n']);
+  await expect(findDom0Home(commands.run)).rejects.toThrow(FailedError);
+});

@@ -1,0 +1,129 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { expect, it } from 'vitest';
+
+import { openQubesdSystem } from '../../../dom0-agent/qubes/admin-api/qubesd-system.ts';
+import { SystemGoneError } from '../../../dom0-agent/qubes/system-gone-error.ts';
+import type { NewQube } from '../../../dom0-agent/qubes/system.ts';
+import type { Qubesd } from '../../qubesd/server.ts';
+import { RefusedError } from '../../../shared/errors.ts';
+import { makeScene } from '../../qubesd/scene.ts';
+
+const COPY: NewQube = {
+  name: 'copy',
+  qubeClass: 'AppVM',
+  label: 'red',
+  template: 'fedora-42-xfce',
+  pool: undefined,
+};
+
+/** qubesd stops as it has done the first such call, before it can say so, and starts again. */
+function stopAfter(
+  qubesd: Qubesd,
+  method: string,
+  outage: number,
+  afterwards: Qubesd['fault'] = () => undefined,
+): void {
+  qubesd.fault = (call) => {
+    if (call.method !== method) return undefined;
+    qubesd.fault = afterwards;
+    void qubesd
+      .stop()
+      .then(() => sleep(outage))
+      .then(() => qubesd.start());
+    return undefined;
+  };
+}
+
+it('knows what was done already when the answer was lost', async () => {
+  await using scene = await makeScene();
+  const { qubesd } = scene;
+  const told: string[] = [];
+  const system = openQubesdSystem({
+    socketPath: qubesd.socketPath,
+    onWait: (text) => told.push(text),
+  });
+  await system.create(COPY);
+  stopAfter(qubesd, 'admin.vm.device.pci.Assign', 300);
+  const fields = new Map([['mode', 'required']]);
+  await system.assignDevice('copy', { deviceClass: 'pci', backend: 'dom0', port: '00_1', fields });
+  expect(qubesd.store.qubes.get('copy')?.devices.get('pci')?.size).toBe(1);
+  await system.setFeature('copy', 'mark', '1');
+  stopAfter(qubesd, 'admin.vm.feature.Remove', 300);
+  await system.removeFeature('copy', 'mark');
+  expect(qubesd.store.qubes.get('copy')?.features.has('mark')).toBe(false);
+  stopAfter(qubesd, 'admin.vm.Remove', 300);
+  await system.remove('copy');
+  expect(qubesd.store.qubes.has('copy')).toBe(false);
+  expect(told).toEqual(Array(3).fill('qubesd went away: waiting for it to come back'));
+});
+
+/** What qubesd says to a creation when the name is taken: its newer releases, and R4.2 and R4.3. */
+const TAKEN: readonly Qubesd['fault'][] = [
+  () => undefined,
+  () => ({ kind: 'exception', type: 'QubesValueError', message: 'VM copy already exists' }),
+];
+
+it.each(TAKEN)(
+  'takes no VM for its own that is there after the answer to its creation was lost',
+  async (taken) => {
+    await using scene = await makeScene();
+    const { qubesd } = scene;
+    const system = openQubesdSystem({ socketPath: qubesd.socketPath });
+    await system.labels();
+    stopAfter(qubesd, 'admin.vm.Create.AppVM', 300, (call) =>
+      call.method.includes('Create') ? taken(call) : undefined,
+    );
+    const creating = system.create({ ...COPY, features: new Map([['mark', '1']]) });
+    await expect(creating).rejects.toThrow(
+      /qubesd went away while copy was created.*cannot tell whether it is its own.*leaves it/,
+    );
+    const copy = qubesd.store.qubes.get('copy');
+    expect(copy?.features.has('mark')).toBe(false);
+    // Not even when it is asked once more, without a restart.
+    await expect(system.create(COPY)).rejects.toThrow(RefusedError);
+  },
+);
+
+it('creates a VM after all when qubesd went away before it could', async () => {
+  await using scene = await makeScene();
+  const { qubesd } = scene;
+  const system = openQubesdSystem({ socketPath: qubesd.socketPath });
+  await system.labels();
+  await qubesd.stop();
+  const creating = system.create(COPY);
+  await sleep(300);
+  await qubesd.start();
+  await creating;
+  expect(qubesd.store.qubes.has('copy')).toBe(true);
+});
+
+it('does not take a VM of somebody else’s for its own', async () => {
+  await using scene = await makeScene();
+  const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
+  await expect(system.create({ ...COPY, name: 'work' })).rejects.toThrow(/exists already/);
+});
+
+it('takes a refusal without words for one', async () => {
+  await using scene = await makeScene();
+  const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
+  await expect(system.setTag('work', 'created-by-me')).rejects.toThrow(/gave no answer/);
+});
+
+it('gives up when qubesd does not come back, and then at once', async () => {
+  await using scene = await makeScene();
+  const { socketPath } = scene.qubesd;
+  const waits: string[] = [];
+  const onWait = (text: string): number => waits.push(text);
+  const system = openQubesdSystem({ socketPath, comeback: 300, onWait });
+  const never = openQubesdSystem({ socketPath, comeback: 600_000, onWait });
+  await system.labels();
+  await scene.qubesd.stop();
+  await expect(system.labels()).rejects.toThrow(SystemGoneError);
+  expect(waits).toHaveLength(1);
+  await expect(system.remove('work')).rejects.toThrow(/qubesd is not running/);
+  await expect(never.labels()).rejects.toThrow(/qubesd is not running/);
+  expect(waits).toHaveLength(1);
+  await scene.qubesd.start();
+  expect(await system.labels()).toContain('red');
+});

@@ -1,0 +1,247 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import { openQubesdSystem } from '../../../dom0-agent/qubes/admin-api/qubesd-system.ts';
+import { FailedError, RefusedError } from '../../../shared/errors.ts';
+import { RECORDED, makeScene, type Scene } from '../../qubesd/scene.ts';
+
+const systemOf = (scene: Scene) => openQubesdSystem({ socketPath: scene.qubesd.socketPath });
+
+describe('what there is', () => {
+  it('holds every VM with what was set, dom0 first', async () => {
+    await using scene = await makeScene();
+    const qubes = await systemOf(scene).qubes();
+    expect(qubes.map(({ name }) => name)).toEqual([
+      'dom0',
+      'default-dvm',
+      'dev-box',
+      'fedora-42-xfce',
+      'sys-firewall',
+      'sys-net',
+      'work',
+    ]);
+    const work = qubes.find(({ name }) => name === 'work');
+    expect(work).toMatchObject({ qubeClass: 'AppVM', qid: 5, label: 'blue', devices: [] });
+    expect(Object.fromEntries(work?.properties ?? [])).toEqual({
+      default_dispvm: 'default-dvm',
+      maxmem: '3000',
+      memory: '600',
+      template: 'fedora-42-xfce',
+    });
+    expect(Object.fromEntries(work?.features ?? [])).toEqual({
+      'service.cups': '1',
+      'menu-items': 'firefox.desktop xterm.desktop',
+      'empty-feature': '',
+    });
+    expect([...(work?.tags ?? [])]).toEqual(['audiovm-dom0', 'guivm-dom0', 'project-x']);
+    expect(work?.volumes.filter(({ saveOnStop }) => saveOnStop)).toEqual([
+      {
+        name: 'private',
+        size: 2_147_483_648,
+        usage: 0,
+        pool: 'varlibqubes',
+        vid: 'appvms/work/private',
+        saveOnStop: true,
+        revisionsToKeep: 1,
+        ephemeral: false,
+      },
+    ]);
+    // Set to none is not the same as not set.
+    const sysNet = qubes.find(({ name }) => name === 'sys-net');
+    expect(sysNet?.properties.get('netvm')).toBe('');
+  });
+
+  it('leaves out RemoteVMs, and a VM that is removed in the middle', async () => {
+    await using scene = await makeScene();
+    const { store } = scene.qubesd;
+    const work = store.qubes.get('work');
+    if (work) store.qubes.set('far', { ...work, name: 'far', klass: 'RemoteVM' });
+    scene.qubesd.fault = ({ method, dest }) => {
+      if (method === 'admin.vm.feature.Get' && dest === 'work') store.qubes.delete('work');
+      return undefined;
+    };
+    const names = (await systemOf(scene).qubes()).map(({ name }) => name);
+    expect(names).not.toContain('far');
+    expect(names).not.toContain('work');
+    expect(names).toContain('dev-box');
+  });
+
+  it('knows labels, defaults, firewalls, notes and who runs', async () => {
+    await using scene = await makeScene();
+    const system = systemOf(scene);
+    expect(await system.labels()).toContain('purple');
+    expect(await system.defaults()).toEqual({
+      template: 'fedora-42-xfce',
+      netvm: 'sys-firewall',
+      dispvm: 'default-dvm',
+    });
+    expect((await system.firewall('work'))?.map((rule) => rule.get('action'))).toEqual([
+      'accept',
+      'accept',
+      'drop',
+    ]);
+    expect(await system.firewall('dev-box')).toBeUndefined();
+    expect(await system.notes('work')).toBe('quarterly reports\nlive here\n');
+    expect(await system.isRunning('work')).toBe(false);
+    expect(await system.isRunning('dom0')).toBe(true);
+    await system.start('work');
+    await system.start('work');
+    expect(await system.isRunning('work')).toBe(true);
+    await expect(system.isRunning('nosuch')).rejects.toThrow(/nosuch/);
+  });
+
+  it('fails rather than to leave out what it could not ask', async () => {
+    await using scene = await makeScene();
+    const system = systemOf(scene);
+    scene.qubesd.fault = ({ method }) =>
+      method === 'admin.vm.tag.List' ? { kind: 'cut', after: 20 } : undefined;
+    await expect(system.qubes()).rejects.toThrow(/broke off in the middle/);
+    scene.qubesd.fault = ({ method, dest }) =>
+      method === 'admin.vm.feature.List' && dest === 'work' ? { kind: 'nothing' } : undefined;
+    await expect(system.qubes()).rejects.toThrow(/admin.vm.feature.List for work/);
+  });
+
+  it('asks 300 VMs in a few seconds', async () => {
+    const one = readFileSync(join(RECORDED, 'qubes-r4.xml'), 'utf8');
+    const [work = ''] = /<domain id="domain-5"[\s\S]*?<\/domain>/.exec(one) ?? [];
+    const copies = Array.from({ length: 300 }, (_, i) =>
+      work.replaceAll('work', `copy${i}`).replaceAll('domain-5', `domain-${i + 100}`),
+    );
+    await using scene = await makeScene({ xml: one.replace(work, copies.join('')) });
+    const begin = performance.now();
+    const qubes = await systemOf(scene).qubes();
+    expect(qubes).toHaveLength(306);
+    console.log(
+      `300 VMs: ${scene.qubesd.calls.length} calls in ${Math.round(performance.now() - begin)} ms`,
+    );
+    expect(performance.now() - begin).toBeLessThan(40_000);
+  });
+});
+
+describe('what can be changed', () => {
+  it('makes a VM as another was, and removes it', async () => {
+    await using scene = await makeScene();
+    const system = systemOf(scene);
+    const work = (await system.qubes()).find(({ name }) => name === 'work');
+    await system.assignDevice('work', {
+      deviceClass: 'pci',
+      backend: 'dom0',
+      port: '00_14.0',
+      fields: new Map([
+        ['device_id', '*'],
+        ['mode', 'required'],
+        ['_no-strict-reset', 'True'],
+      ]),
+    });
+    const before = (await system.qubes()).find(({ name }) => name === 'work');
+    expect(before?.devices).toHaveLength(1);
+
+    await system.create({
+      name: 'copy',
+      qubeClass: 'AppVM',
+      label: work?.label ?? '',
+      template: 'fedora-42-xfce',
+      pool: 'varlibqubes',
+    });
+    for (const [name, value] of before?.properties ?? []) {
+      await system.setProperty('copy', name, value);
+    }
+    for (const [name, value] of before?.features ?? []) {
+      await system.setFeature('copy', name, value);
+    }
+    for (const tag of before?.tags ?? []) await system.setTag('copy', tag);
+    for (const device of before?.devices ?? []) await system.assignDevice('copy', device);
+    await system.setFirewall('copy', (await system.firewall('work')) ?? []);
+    await system.setNotes('copy', await system.notes('work'));
+    await system.setNotes('copy', '');
+
+    const copy = (await system.qubes()).find(({ name }) => name === 'copy');
+    expect({ ...copy, volumes: [] }).toEqual({
+      ...before,
+      name: 'copy',
+      qid: 7,
+      tags: new Set(['audiovm-dom0', 'created-by-dom0', 'guivm-dom0', 'project-x']),
+      volumes: [],
+    });
+    expect(await system.firewall('copy')).toEqual(await system.firewall('work'));
+    expect(await system.notes('copy')).toBe(await system.notes('work'));
+
+    await system.setBackupTimestamp('copy', 1_700_000_000.7);
+    const { store } = scene.qubesd;
+    expect(store.qubes.get('copy')?.properties.get('backup_timestamp')).toBe('1700000000');
+    await system.remove('copy');
+    expect(store.qubes.has('copy')).toBe(false);
+  });
+
+  it.each([
+    ['TemplateVM', undefined],
+    ['StandaloneVM', undefined],
+    ['DispVM', 'default-dvm'],
+  ] as const)('makes a %s', async (qubeClass, template) => {
+    await using scene = await makeScene();
+    const system = systemOf(scene);
+    await system.create({ name: 'new', qubeClass, label: 'red', template, pool: undefined });
+    expect((await system.qubes()).find(({ name }) => name === 'new')?.qubeClass).toBe(qubeClass);
+  });
+
+  it('makes a disposable that has nothing of its template’s', async () => {
+    await using scene = await makeScene();
+    const { store } = scene.qubesd;
+    const dvm = store.qubes.get('default-dvm');
+    dvm?.properties.set('netvm', '').set('memory', '555');
+    dvm?.features.set('service.cups', '1');
+    dvm?.tags.add('of-the-dvm');
+    if (dvm) dvm.firewall = 'action=drop\n';
+    const system = systemOf(scene);
+    const names = { name: 'new', label: 'red', template: 'default-dvm' };
+    const features = new Map([['mine', '1']]);
+    await system.create({ ...names, qubeClass: 'DispVM', pool: undefined, features });
+    const made = (await system.qubes()).find(({ name }) => name === 'new');
+    expect(Object.fromEntries(made?.properties ?? [])).toEqual({ template: 'default-dvm' });
+    expect(made?.label).toBe('red');
+    expect(made?.features).toEqual(features);
+    expect(made?.tags).toEqual(new Set(['audiovm-dom0', 'created-by-dom0', 'guivm-dom0']));
+    expect(await system.firewall('new')).toBeUndefined();
+  });
+
+  it('refuses to make what it could not have meant', async () => {
+    await using scene = await makeScene();
+    const system = systemOf(scene);
+    const qube = {
+      name: 'new',
+      qubeClass: 'StandaloneVM',
+      label: 'red',
+      template: undefined,
+      pool: undefined,
+    } as const;
+    const before = scene.qubesd.calls.length;
+    for (const wrong of [{ name: 'a b' }, { name: '1st' }, { label: 'red pool=x' }, { pool: '' }]) {
+      await expect(system.create({ ...qube, ...wrong })).rejects.toThrow(RefusedError);
+    }
+    expect(scene.qubesd.calls.length).toBe(before);
+    await expect(system.create({ ...qube, name: 'work' })).rejects.toThrow(RefusedError);
+    await expect(system.create({ ...qube, name: 'work' })).rejects.toThrow(/work exists already/);
+    await expect(system.create({ ...qube, pool: 'full' })).rejects.toThrow(/storage pool full/);
+  });
+
+  it('names the VM and the setting that is refused', async () => {
+    await using scene = await makeScene();
+    const refused = systemOf(scene).setProperty('work', 'memory', 'much');
+    await expect(refused).rejects.toThrow(FailedError);
+    await expect(refused).rejects.toThrow(/memory for work: Failed to parse property value as int/);
+  });
+});
+
+it('lists the block devices that running VMs offer', async () => {
+  const offer =
+    "sda:b device_id='b' port_id='sda' devclass='block' name='Stick\x1b[2J' _size='64'\n";
+  await using scene = await makeScene({ machine: { blockDevices: new Map([['sys-net', offer]]) } });
+  const system = systemOf(scene);
+  expect(await system.offeredDevices()).toEqual([]);
+  await system.start('sys-net');
+  expect(await system.offeredDevices()).toEqual([
+    { backend: 'sys-net', port: 'sda', description: 'Stick?[2J', size: 64 },
+  ]);
+});

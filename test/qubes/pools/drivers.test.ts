@@ -1,0 +1,336 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import type { PlacedVolume } from '../../../dom0-agent/qubes/pools/pool-driver.ts';
+import { openPool } from '../../../dom0-agent/qubes/pools/open-pool.ts';
+import { isLeftover, ownedName } from '../../../dom0-agent/qubes/pools/owned-names.ts';
+import { runnerBehind } from '../../../dom0-agent/qubes/pools/run-program.ts';
+import { FailedError, RefusedError } from '../../../shared/errors.ts';
+import { Commands } from './commands.ts';
+
+let devices: string;
+beforeEach(() => {
+  devices = mkdtempSync(join(tmpdir(), 'coffer-dev-'));
+});
+afterEach(() => rmSync(devices, { recursive: true }));
+
+const settings = (text: string) =>
+  new Map(text.split(' ').map((word) => word.split('=') as [string, string]));
+const halted = () => Promise.resolve(false);
+const running = () => Promise.resolve(true);
+const volume = (vid: string, hasNoSavedState = false): PlacedVolume => ({
+  ...{ label: 'the volume private of work', qubeName: 'work', vid, hasNoSavedState },
+});
+/** Answers whether a VM runs: in turn what is given, then always the last. */
+const runningInTurn =
+  (...answers: boolean[]) =>
+  (): Promise<boolean> =>
+    Promise.resolve(answers.length > 1 ? answers.shift() === true : answers[0] === true);
+const nothing = new Commands();
+
+/** `coffer.<pid>.<start>.<random>`, of this process. */
+const OURS = `coffer\\.${process.pid}\\.\\d+\\.[0-9a-f]{8}`;
+
+describe('names', () => {
+  it('tell a leftover from what is in use', async () => {
+    const own = await ownedName();
+    expect(own).toMatch(new RegExp(`^${OURS}$`));
+    expect(await isLeftover(`vm-work-private-${own}-snap`)).toBe(false);
+    expect(await isLeftover('coffer.999999999.1.00000000')).toBe(true);
+    // The process id was used again.
+    expect(await isLeftover(own.replace(/\.\d+\.([0-9a-f]{8})$/, '.1.$1'))).toBe(true);
+    expect(await isLeftover('.private.img.coffer.999999999.1.00000000')).toBe(true);
+    expect(await isLeftover('coffer.1.1.deadbeef-private')).toBe(false);
+    expect(await isLeftover('vm-coffer-private-snap')).toBe(false);
+    expect(await isLeftover('vm-coffer.1-private-snap')).toBe(false);
+  });
+});
+
+describe('a pool', () => {
+  it('of another kind is refused by name', () => {
+    const open = () =>
+      openPool('odd', settings('driver=odd'), { runAsRoot: nothing.run, isRunning: halted });
+    expect(open).toThrow(RefusedError);
+    expect(open).toThrow(/the storage pool odd.*"odd"/);
+  });
+
+  it('that leaves out a setting is refused', () => {
+    const open = () =>
+      openPool('thin', settings('driver=lvm_thin'), { runAsRoot: nothing.run, isRunning: halted });
+    expect(open).toThrow(/thin does not say its "volume_group"/);
+  });
+});
+
+describe('file pools', () => {
+  it('have the committed content under the volume’s id', async () => {
+    for (const driver of ['file', 'file-reflink']) {
+      const pool = openPool('p', settings(`driver=${driver} dir_path=/pool`), {
+        runAsRoot: nothing.run,
+        isRunning: halted,
+      });
+      await pool.removeLeftovers();
+      await using held = await pool.hold(volume('appvms/work/private'));
+      expect(held.path).toBe('/pool/appvms/work/private.img');
+    }
+  });
+
+  it('of the kind "file" cannot be read while the VM runs', async () => {
+    const surroundings = { runAsRoot: nothing.run, isRunning: running };
+    const reflink = openPool('p', settings('driver=file-reflink dir_path=/p'), surroundings);
+    await using held = await reflink.hold(volume('v'));
+    expect(held.path).toBe('/p/v.img');
+    const file = openPool('p', settings('driver=file dir_path=/p'), surroundings);
+    await expect(file.hold(volume('v'))).rejects.toThrow(FailedError);
+    await expect(file.hold(volume('v'))).rejects.toThrow(/shut work down first/);
+    expect([reflink.keepsSavedState, file.keepsSavedState]).toEqual([true, false]);
+  });
+
+  it.each(['file', 'file-reflink'])(
+    'of the kind "%s" notice that a VM was started which writes into the image itself',
+    async (driver) => {
+      let runs = false;
+      const pool = openPool('p', settings(`driver=${driver} dir_path=/p`), {
+        runAsRoot: nothing.run,
+        isRunning: () => Promise.resolve(runs),
+      });
+      await using held = await pool.hold(volume('v', true));
+      await held.requireUnchanged();
+      runs = true;
+      await expect(held.requireUnchanged()).rejects.toThrow(/work was started while/);
+      await expect(pool.hold(volume('v', true))).rejects.toThrow(/no saved state apart/);
+    },
+  );
+
+  it('of the kind "file-reflink" do not mind that a VM was started which writes into a copy', async () => {
+    const pool = openPool('p', settings('driver=file-reflink dir_path=/p'), {
+      runAsRoot: nothing.run,
+      isRunning: running,
+    });
+    await using held = await pool.hold(volume('v'));
+    await held.requireUnchanged();
+  });
+});
+
+describe('lvm_thin', () => {
+  const open = (commands: Commands, isRunning = running) =>
+    openPool('thin', settings('driver=lvm_thin volume_group=qubes_dom0 thin_pool=vm-pool'), {
+      runAsRoot: commands.run,
+      isRunning,
+      devices,
+    });
+
+  it('takes a snapshot that qubesd and udev leave alone, and removes it', async () => {
+    const commands = new Commands([/lvcreate/, '  Logical volume "x" created.\n']);
+    const held = await open(commands).hold(volume('qubes_dom0/vm-work-private'));
+    const name = new RegExp(`^${devices}/(qubes_dom0/vm-work-private\\+(${OURS})-snap)$`);
+    const [, snapshot = '', owner = ''] = name.exec(held.path) ?? [];
+    expect(snapshot).not.toBe('');
+    expect(commands.ran).toEqual([
+      'lvm lvcreate --setactivationskip=n --activate=y --snapshot --type=thin ' +
+        `--addtag=${owner} --name=${snapshot} -- qubes_dom0/vm-work-private`,
+      `lvm lvchange --activate=y --ignoreactivationskip -- ${snapshot}`,
+    ]);
+    await held[Symbol.asyncDispose]();
+    expect(commands.ran.at(-1)).toBe(`lvm lvremove --force -- ${snapshot}`);
+  });
+
+  it('leaves nothing when the snapshot cannot be activated', async () => {
+    const commands = new Commands([/lvchange/, new Error('device-mapper: no space')]);
+    const holding = open(commands).hold(volume('qubes_dom0/vm-work-private'));
+    await expect(holding).rejects.toThrow(/no space/);
+    expect(commands.ran.at(-1)).toMatch(/^lvm lvremove --force -- .*-snap$/);
+  });
+
+  it('says what LVM says when there is no such volume', async () => {
+    const commands = new Commands([/lvcreate/, new Error('Failed to find logical volume "q/v"')]);
+    await expect(open(commands).hold(volume('q/v'))).rejects.toThrow(/Failed to find logical/);
+    expect(commands.ran).toHaveLength(1);
+  });
+
+  it('says how it is when the snapshot cannot be removed', async () => {
+    const commands = new Commands([/lvremove/, new Error('Logical volume in use')]);
+    const held = await open(commands).hold(volume('qubes_dom0/vm-work-private'));
+    await expect(held[Symbol.asyncDispose]()).rejects.toThrow(/lvremove.*-snap.*in use/);
+  });
+
+  it('never snapshots what a running VM writes into', async () => {
+    const inPlace = volume('qubes_dom0/vm-work-private', true);
+    const commands = new Commands();
+    await expect(open(commands).hold(inPlace)).rejects.toThrow(/no saved state apart/);
+    expect(commands.ran).toEqual([]);
+    // Started as the snapshot was taken.
+    const started = open(commands, runningInTurn(false, true)).hold(inPlace);
+    await expect(started).rejects.toThrow(/no saved state apart/);
+    expect(commands.ran.at(-1)).toMatch(/^lvm lvremove --force -- .*-snap$/);
+    // Started later: the snapshot stays as it is.
+    await using held = await open(commands, runningInTurn(false, false, true)).hold(inPlace);
+    await held.requireUnchanged();
+  });
+
+  it('removes what a killed coffer has left, and nothing that a VM may have, whatever its name', async () => {
+    const own = await ownedName();
+    const left = 'coffer.999999999.5.0123abcd';
+    // As `lvs --noheadings -o lv_name,lv_tags` prints it.
+    const listed = [
+      '  root',
+      '  vm-pool',
+      '  vm-work-private                                                  by-hand',
+      '  vm-work-private-1700000000-back',
+      '  vm-work-private-snap',
+      `  vm-work-private+${own}-snap                                      ${own}`,
+      `  vm-work-private+${left}-snap                                     by-hand,${left}`,
+      // VMs of such names, and what carries only half of the mark.
+      `  vm-${left}-private-snap`,
+      `  vm-${left}-private-snap                                          ${left}`,
+      `  vm-work-${left}-snap                                             ${left}`,
+      `  vm-work-root+${left}-snap`,
+      `  vm-work-root+${left}-snap                                        coffer.999999999.5.ffffffff`,
+      `  vm-work-private                                                  ${left}`,
+      '',
+    ].join('\n');
+    const commands = new Commands([/lvs/, listed]);
+    await open(commands).removeLeftovers();
+    expect(commands.ran).toEqual([
+      'lvm lvs --noheadings -o lv_name,lv_tags -- qubes_dom0',
+      `lvm lvremove --force -- qubes_dom0/vm-work-private+${left}-snap`,
+    ]);
+  });
+});
+
+describe('zfs', () => {
+  const open = (commands: Commands, isRunning: () => Promise<boolean>) =>
+    openPool('tank', settings('driver=zfs container=tank/qubes'), {
+      // A clone shows up as a device.
+      runAsRoot: async (program, args) => {
+        const output = await commands.run(program, args);
+        if (args[0] === 'clone') {
+          mkdirSync(join(devices, 'zvol/tank/qubes'), { recursive: true });
+          writeFileSync(join(devices, 'zvol', args.at(-1) ?? ''), '');
+        }
+        return output;
+      },
+      isRunning,
+      devices,
+    });
+
+  it('clones a snapshot of a halted VM’s volume, and destroys both', async () => {
+    const commands = new Commands();
+    const held = await open(commands, halted).hold(volume('tank/qubes/work/private'));
+    const [, owned = ''] =
+      new RegExp(`^${devices}/zvol/tank/qubes/(${OURS})$`).exec(held.path) ?? [];
+    expect(owned).not.toBe('');
+    await held[Symbol.asyncDispose]();
+    const snapshot = `tank/qubes/work/private@${owned}`;
+    expect(commands.ran).toEqual([
+      `zfs snapshot -o coffer:owner=${owned} ${snapshot}`,
+      `zfs clone -o readonly=on -o com.sun:auto-snapshot=false -o coffer:owner=${owned} ` +
+        `${snapshot} tank/qubes/${owned}`,
+      `zfs destroy tank/qubes/${owned}`,
+      `zfs destroy ${snapshot}`,
+    ]);
+  });
+
+  it('reads the last clean snapshot of a running VM’s volume', async () => {
+    // As `zfs list -H -o name -s creation -t snapshot` prints it.
+    const listed = [
+      'tank/qubes/work/private@qubes-clean-01234567',
+      'tank/qubes/work/private@qubes-clean-89abcdef',
+      'tank/qubes/work/private@qubes:before-start:1700000000.000000',
+      'tank/qubes/work/private@by-hand',
+      '',
+    ].join('\n');
+    const commands = new Commands([/list/, listed]);
+    const held = await open(commands, running).hold(volume('tank/qubes/work/private'));
+    await held[Symbol.asyncDispose]();
+    expect(
+      commands.ran.filter((line) => /zfs (snapshot|clone|destroy)|-t snapshot/.test(line)),
+    ).toEqual([
+      'zfs list -H -o name -s creation -t snapshot tank/qubes/work/private',
+      expect.stringMatching(
+        /clone .* tank\/qubes\/work\/private@qubes-clean-89abcdef tank\/qubes\/coffer/,
+      ),
+      expect.stringMatching(/^zfs destroy tank\/qubes\/coffer[^@]*$/),
+    ]);
+  });
+
+  it('reads the last clean snapshot of a VM that was started as it took its own', async () => {
+    const listed = 'tank/qubes/work/private@qubes-clean-01234567\n';
+    const commands = new Commands([/list/, listed]);
+    const isRunning = runningInTurn(false, true);
+    const held = await open(commands, isRunning).hold(volume('tank/qubes/work/private'));
+    await held[Symbol.asyncDispose]();
+    expect(commands.ran.find((line) => line.startsWith('zfs clone'))).toContain(
+      ' tank/qubes/work/private@qubes-clean-01234567 ',
+    );
+    expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
+  });
+
+  it('never snapshots what a running VM writes into', async () => {
+    const inPlace = volume('tank/qubes/work/private', true);
+    const commands = new Commands([/list/, 'tank/qubes/work/private@qubes-clean-01234567\n']);
+    await expect(open(commands, running).hold(inPlace)).rejects.toThrow(/no saved state apart/);
+    expect(commands.ran).toEqual([]);
+    const started = open(commands, runningInTurn(false, false, true)).hold(inPlace);
+    await expect(started).rejects.toThrow(/no saved state apart/);
+    expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
+    expect(commands.ran.some((line) => line.startsWith('zfs clone'))).toBe(false);
+  });
+
+  it('refuses a running VM’s volume that was never committed', async () => {
+    const holding = open(new Commands(), running).hold(volume('tank/qubes/work/private'));
+    await expect(holding).rejects.toThrow(/shut the VM down first/);
+  });
+
+  it('leaves nothing when the clone fails', async () => {
+    const commands = new Commands([/clone/, new Error('out of space')]);
+    const holding = open(commands, halted).hold(volume('tank/qubes/work/private'));
+    await expect(holding).rejects.toThrow(/out of space/);
+    expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
+  });
+
+  it('removes what a killed coffer has left, clones first, and nothing that a VM may have', async () => {
+    const own = await ownedName();
+    const left = 'coffer.999999999.5.0123abcd';
+    // As `zfs list -H -o name,coffer:owner` prints it.
+    const listed = [
+      'tank/qubes/work/private\t-',
+      `tank/qubes/work/private@${left}\t${left}`,
+      `tank/qubes/work/private@${own}\t${own}`,
+      'tank/qubes/work/private@qubes-clean-01234567\t-',
+      `tank/qubes/${left}\t${left}`,
+      // A snapshot inherits the mark, and a VM may have such a name.
+      `tank/qubes/${left}@zfs-auto-snap\t${left}`,
+      `tank/qubes/coffer.999999999.5.ffffffff\t-`,
+      `tank/qubes/${left}/private\t-`,
+      `tank/qubes/work/root@${left}\t-`,
+      '',
+    ].join('\n');
+    const commands = new Commands([/list/, listed]);
+    await open(commands, halted).removeLeftovers();
+    expect(commands.ran).toEqual([
+      'zfs list -H -o name,coffer:owner -t volume,snapshot -r tank/qubes',
+      `zfs destroy tank/qubes/${left}`,
+      `zfs destroy tank/qubes/work/private@${left}`,
+    ]);
+  });
+});
+
+describe('running a program', () => {
+  it('gives what it printed, or its last words', async () => {
+    const run = runnerBehind([]);
+    expect(await run('printf', ['a\\n'])).toBe('a\n');
+    await expect(run('sh', ['-c', 'echo "no\x1b[31m luck" >&2; exit 5'])).rejects.toThrow(
+      /failed \(5\): no\?\[31m luck$/,
+    );
+    await expect(run('sh', ['-c', 'kill -9 $$'])).rejects.toThrow(/failed \(SIGKILL\)/);
+    await expect(run('/nowhere/lvm', [])).rejects.toThrow(FailedError);
+    await expect(run('/nowhere/lvm', [])).rejects.toThrow(/not installed/);
+  });
+
+  it('goes through sudo where that is needed', async () => {
+    expect(await runnerBehind(['env', '-i', 'A=b'])('env', [])).toBe('A=b\n');
+  });
+});

@@ -1,0 +1,6 @@
+import { serveImage } from '../../../dom0-agent/qubes/pools/serve-image.ts';
+
+/** What `coffer read-volume PATH LABEL` does, for tests. */
+const [path = '', label = ''] = process.argv.slice(2);
+await serveImage(path, label, process.stdin, process.stdout);
+process.stdin.destroy();

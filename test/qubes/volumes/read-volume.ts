@@ -1,6 +1,0 @@
-import { serveImage } from '../../../dom0-agent/qubes/volumes/serve-image.ts';
-
-/** What `coffer read-volume PATH LABEL` does, for tests. */
-const [path = '', label = ''] = process.argv.slice(2);
-await serveImage(path, label, process.stdin, process.stdout);
-process.stdin.destroy();

@@ -1,0 +1,380 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { isValidQubeName, type DeviceAssignment } from '../../dom0-agent/qubes/qube.ts';
+import { freeName } from '../../dom0-agent/qubes/free-name.ts';
+import type { PlannedRestore } from '../../dom0-agent/restore/plan-qube.ts';
+import type { RestorePlan } from '../../dom0-agent/restore/plan-restore.ts';
+import { warnOfSpace } from '../../dom0-agent/restore/restore-space.ts';
+import { RefusedError, UsageError } from '../../shared/errors.ts';
+import { backupOf, newNames, plan, qube, systemWith, template } from './planning.ts';
+
+const debian = template('debian');
+const net = qube('sys-net', { template: 'debian', provides_network: 'True' });
+const dvm = qube('dvm', { template: 'debian', template_for_dispvms: 'True' });
+const work = qube('work', { template: 'debian', netvm: 'sys-net', default_dispvm: 'dvm' });
+
+function planned(of: RestorePlan, name: string): PlannedRestore {
+  const found = of.qubes.find(({ source }) => source.qube.name === name);
+  if (found === undefined) throw new Error(`${name} is not in the plan`);
+  return found;
+}
+
+describe('which VMs', () => {
+  const contents = backupOf([debian, net, dvm, work], 'user');
+  const empty = systemWith([]);
+
+  it('are all of the backup, with dom0’s home', () => {
+    const all = plan(contents, empty);
+    expect(newNames(all)).toEqual(['debian', 'dvm', 'sys-net', 'work']);
+    expect(all.dom0Home).toBe(contents.dom0Home);
+    expect(all.leftOut).toEqual([]);
+  });
+
+  it('are those that are chosen, without those excluded', () => {
+    const chosen = plan(contents, empty, { chosen: ['debian', 'sys-net', 'dom0'] });
+    expect(newNames(chosen)).toEqual(['debian', 'sys-net']);
+    expect(chosen.dom0Home).toBeDefined();
+    const rest = plan(contents, empty, { excluded: ['work', 'dom0'] });
+    expect(newNames(rest)).toEqual(['debian', 'dvm', 'sys-net']);
+    expect(rest.dom0Home).toBeUndefined();
+  });
+
+  it('are refused when the backup does not hold them, or none is left', () => {
+    expect(() => plan(contents, empty, { chosen: ['nosuch'] })).toThrow(/no VM called nosuch/);
+    expect(() => plan(contents, empty, { excluded: ['nosuch'] })).toThrow(RefusedError);
+    expect(() => plan(contents, empty, { chosen: ['work', 'work'] })).toThrow(UsageError);
+    expect(() => plan(contents, empty, { chosen: ['work'], excluded: ['work'] })).toThrow(
+      /nothing of the backup is left/,
+    );
+  });
+
+  it('are told to be left out when they cannot be used', () => {
+    const odd = {
+      ...contents,
+      unusable: [{ name: 'far', why: 'it is a RemoteVM', directory: 'vm9' }],
+    };
+    expect(plan(odd, empty).leftOut).toEqual([{ name: 'far', why: 'it is a RemoteVM' }]);
+    expect(plan(odd, empty, { excluded: ['far'] }).leftOut).toEqual([]);
+    expect(() => plan(odd, empty, { chosen: ['far'] })).toThrow(/far: it is a RemoteVM/);
+  });
+
+  it('come in an order in which they can be created', () => {
+    const named = qube('disp1', { template: 'dvm' }, { qubeClass: 'DispVM' });
+    const order = newNames(plan(backupOf([work, named, net, dvm, debian]), empty));
+    expect(order).toEqual(['debian', 'dvm', 'work', 'disp1', 'sys-net']);
+  });
+});
+
+it('a restore is refused while Qubes’ own restores in a disposable', () => {
+  const official = qube('disp-backup-restore', {}, { tags: new Set(['backup-restore-mgmt']) });
+  const refused = (): unknown => plan(backupOf([work]), systemWith([official]));
+  expect(refused).toThrow(RefusedError);
+  expect(refused).toThrow(/^disp-backup-restore is restoring with Qubes' own tools/);
+});
+
+describe('a name that is taken', () => {
+  const contents = backupOf([debian, net, dvm, work]);
+  const taken = systemWith([debian, net, dvm, qube('work'), qube('work-1')]);
+
+  it('is refused, naming the VMs and what helps', () => {
+    const refused = (): unknown => plan(contents, taken);
+    expect(refused).toThrow(RefusedError);
+    expect(refused).toThrow(/has debian, sys-net, dvm, work.*--rename-conflicting.*--skip-conf/);
+  });
+
+  it('leads to another name, and references follow', () => {
+    const renamed = plan(contents, taken, { renameConflicting: true });
+    expect(newNames(renamed)).toEqual(['debian-1', 'dvm-1', 'sys-net-1', 'work-2']);
+    const { newQube, properties, remarks } = planned(renamed, 'work');
+    expect(newQube.template).toBe('debian-1');
+    expect(Object.fromEntries(properties)).toEqual({ netvm: 'sys-net-1', default_dispvm: 'dvm-1' });
+    expect(remarks).toEqual(['restored as work-2: the name is taken']);
+  });
+
+  it('leaves a VM out on demand, and references lead to what is there', () => {
+    const state = systemWith([debian, net, dvm]);
+    const skipped = plan(contents, state, { skipConflicting: true });
+    expect(newNames(skipped)).toEqual(['work']);
+    expect(skipped.leftOut.map(({ name }) => name)).toEqual(['debian', 'sys-net', 'dvm']);
+    expect(planned(skipped, 'work').newQube.template).toBe('debian');
+  });
+
+  it('is changed to one that is valid, free and of 31 characters at most', () => {
+    const name = fc
+      .tuple(fc.constantFrom('a', 'Z'), fc.stringMatching(/^[a-zA-Z0-9_.-]{0,30}$/))
+      .map((parts) => parts.join(''))
+      .filter(isValidQubeName);
+    fc.assert(
+      fc.property(name, fc.array(name), fc.nat(20), (wanted, others, count) => {
+        const all = new Set([wanted, ...others]);
+        for (let i = 0; i < count; i++) {
+          const free = freeName(wanted, all);
+          expect(free !== undefined && isValidQubeName(free) && !all.has(free)).toBe(true);
+          all.add(free ?? '');
+        }
+      }),
+    );
+    expect(freeName('x'.repeat(31), new Set())).toBe(`${'x'.repeat(29)}-1`);
+  });
+
+  it('does not take the name of another VM in the backup', () => {
+    const both = backupOf(
+      [work, qube('work-1')].map((each) => ({ ...each, properties: new Map() })),
+    );
+    const renamed = plan(both, systemWith([qube('work')]), { renameConflicting: true });
+    expect(newNames(renamed)).toEqual(['work-2', 'work-1']);
+  });
+});
+
+describe('a VM that lacks something', () => {
+  const contents = backupOf([work]);
+  const defaults = { template: 'fedora', netvm: 'sys-firewall', dispvm: 'usual-dvm' };
+  const state = systemWith([template('fedora')], defaults);
+
+  it.each([
+    [[net, dvm], 'template debian'],
+    [[debian, dvm], 'netvm sys-net'],
+    [[debian, net], 'default DispVM dvm'],
+    // There, but nothing that could serve.
+    [[qube('debian'), net, dvm], 'template debian'],
+    [[debian, qube('sys-net'), dvm], 'netvm sys-net'],
+    [[debian, net, qube('dvm')], 'default DispVM dvm'],
+  ])('is refused', (present, lack) => {
+    expect(() => plan(contents, systemWith(present))).toThrow(
+      `work needs ${lack}, which this system does not have: restore or install it first, ` +
+        `or use --ignore-missing or --skip-broken`,
+    );
+  });
+
+  it('is given the system’s defaults on demand, and the plan says so', () => {
+    const { newQube, properties, remarks } = planned(
+      plan(contents, state, { ignoreMissing: true }),
+      'work',
+    );
+    expect(newQube.template).toBe('fedora');
+    expect(properties.size).toBe(0);
+    expect(remarks).toEqual([
+      'template fedora in the place of debian',
+      "netvm sys-firewall, this system's default, in the place of sys-net",
+      "default DispVM usual-dvm, this system's default, in the place of dvm",
+    ]);
+  });
+
+  it('is refused all the same where there is no default template', () => {
+    expect(() => plan(contents, systemWith([]), { ignoreMissing: true })).toThrow(
+      /, nor a default to take its place: restore or install it first, or use --skip-broken$/,
+    );
+  });
+
+  it('is left out on demand, and so is what is based on it', () => {
+    const named = qube('disp1', { template: 'dvm' }, { qubeClass: 'DispVM' });
+    const vpn = qube('vpn', { netvm: 'nosuch', provides_network: 'True' });
+    const chain = backupOf([
+      qube('dvm', { template: 'gone' }),
+      named,
+      vpn,
+      qube('mail', { netvm: 'vpn' }),
+      debian,
+    ]);
+    const rest = plan(chain, systemWith([]), { skipBroken: true });
+    expect(newNames(rest)).toEqual(['debian']);
+    expect(rest.leftOut).toEqual([
+      { name: 'dvm', why: 'it needs template gone, which this system does not have' },
+      { name: 'disp1', why: 'it needs template dvm, which this system does not have' },
+      { name: 'vpn', why: 'it needs netvm nosuch, which this system does not have' },
+      { name: 'mail', why: 'it needs netvm vpn, which this system does not have' },
+    ]);
+  });
+
+  it('that is named disposable gets the default DispVM as its template', () => {
+    const named = backupOf([qube('disp1', { template: 'gone' }, { qubeClass: 'DispVM' })]);
+    const instead = plan(named, state, { ignoreMissing: true });
+    expect(planned(instead, 'disp1').newQube.template).toBe('usual-dvm');
+  });
+
+  it('with a label that is unknown becomes red', () => {
+    const odd = backupOf([qube('work', {}, { label: 'mauve' })]);
+    const { newQube, remarks } = planned(plan(odd, systemWith([])), 'work');
+    expect(newQube.label).toBe('red');
+    expect(remarks).toEqual(['label red, since mauve does not exist here']);
+  });
+});
+
+describe('settings', () => {
+  const device = (backend: string): DeviceAssignment => ({
+    deviceClass: 'block',
+    backend,
+    port: 'sda1',
+    fields: new Map(),
+  });
+  const all = qube(
+    'work',
+    {
+      ...{ guivm: 'gui', audiovm: 'gui', management_dispvm: 'dvm', kernel: '6.1', vcpus: '2' },
+      ...{ netvm: '', installed_by_rpm: 'True', template: 'debian' },
+    },
+    {
+      features: new Map([
+        ['menu-items', 'x.desktop'],
+        ['preload-dispvm', 'disp1 disp2'],
+        ['service.cups', '1'],
+      ]),
+      tags: new Set(['created-by-dom0', 'guivm-gui', 'audiovm-gui', 'mine']),
+      devices: [device('gui'), device('nosuch')],
+    },
+  );
+  const contents = backupOf([all, qube('gui'), dvm, debian], 'user');
+  const busy = systemWith([qube('gui'), qube('dvm')]);
+
+  it('follow renames, and leave out what belongs to the old system', () => {
+    const of = planned(plan(contents, busy, { renameConflicting: true }), 'work');
+    expect(Object.fromEntries(of.properties)).toEqual({
+      ...{ guivm: 'gui-1', audiovm: 'gui-1', management_dispvm: 'dvm-1' },
+      ...{ kernel: '6.1', vcpus: '2', netvm: '' },
+    });
+    expect([...of.features.keys()]).toEqual(['menu-items', 'service.cups']);
+    expect([...of.tags]).toEqual(['mine']);
+    expect(of.devices).toEqual([device('gui-1')]);
+    expect(of.remarks).toEqual(['device sda1 left out: there is no VM nosuch here']);
+    expect(of.withMenu).toBe(true);
+  });
+
+  it('of paranoid mode steer nothing, and it says what it leaves out', () => {
+    const paranoid = plan(contents, systemWith([]), { paranoid: true });
+    const of = planned(paranoid, 'work');
+    expect([...of.properties.keys()].sort()).toEqual(['netvm', 'vcpus']);
+    expect([...of.features.keys()]).toEqual(['service.cups']);
+    expect([...of.tags]).toEqual([]);
+    expect(of.devices).toEqual([]);
+    expect(of.withMenu).toBe(false);
+    expect(of.remarks).toEqual([
+      ...['guivm', 'audiovm', 'management_dispvm', 'kernel'].map(
+        (property) => `property ${property} left out: paranoid mode`,
+      ),
+      'feature menu-items left out: paranoid mode',
+      'tag mine left out: paranoid mode',
+      'device gui:sda1 left out: paranoid mode',
+      'device nosuch:sda1 left out: paranoid mode',
+      'menu entries left out: paranoid mode',
+    ]);
+    expect(paranoid.dom0Home).toBeUndefined();
+    expect(paranoid.leftOut).toEqual([
+      { name: 'dom0', why: 'its home is left out: paranoid mode' },
+    ]);
+  });
+
+  it('of paranoid mode keep what takes something away from a VM', () => {
+    const restricted = qube(
+      'anon',
+      {
+        ...{ guivm: '', audiovm: '', netvm: '', autostart: 'True', virt_mode: 'pv' },
+        devices_denied: 'u03****',
+      },
+      {
+        features: new Map([
+          ['prohibit-start', 'compromised'],
+          ['gui-allow-fullscreen', ''],
+          ['gui-allow-utf8-titles', '1'],
+        ]),
+        tags: new Set(['anon-vm', 'may-sign']),
+      },
+    );
+    const of = planned(plan(backupOf([restricted]), systemWith([]), { paranoid: true }), 'anon');
+    expect([...of.properties.keys()]).toEqual(['guivm', 'audiovm', 'netvm', 'devices_denied']);
+    expect([...of.features.keys()]).toEqual(['prohibit-start', 'gui-allow-fullscreen']);
+    expect([...of.tags]).toEqual(['anon-vm']);
+  });
+
+  it('never give a VM a part in a restore that is under way', () => {
+    const tags = new Set(['backup-restore-mgmt', 'backup-restore-in-progress', 'mine']);
+    const evil = qube('evil', {}, { tags, features: new Map([['coffer-restoring', 'x evil']]) });
+    const of = planned(plan(backupOf([evil]), systemWith([])), 'evil');
+    expect([...of.tags]).toEqual(['mine']);
+    expect([...of.features]).toEqual([]);
+  });
+
+  it('of volumes come back, where they are the volume’s own', () => {
+    const volume = { size: 8, usage: 8, pool: '', vid: '' };
+    const kept = qube(
+      'kept',
+      {},
+      {
+        volumes: [
+          { ...volume, name: 'root', saveOnStop: false, revisionsToKeep: 3, ephemeral: false },
+          { ...volume, name: 'private', saveOnStop: true, revisionsToKeep: 4 },
+          { ...volume, name: 'volatile', saveOnStop: false, revisionsToKeep: 0, ephemeral: true },
+        ],
+      },
+    );
+    const of = planned(plan(backupOf([kept]), systemWith([])), 'kept');
+    expect(Object.fromEntries(of.volumes)).toEqual({
+      private: { revisionsToKeep: 4 },
+      volatile: { ephemeral: true },
+    });
+    const paranoid = planned(plan(backupOf([kept]), systemWith([]), { paranoid: true }), 'kept');
+    expect(Object.fromEntries(paranoid.volumes)).toEqual({ volatile: { ephemeral: true } });
+    expect(paranoid.remarks).toContain('revisions of private left out: paranoid mode');
+  });
+
+  it('never put volumes into a pool that is not there', () => {
+    const refused = (): unknown => plan(contents, systemWith([]), { pool: 'nosuch' });
+    expect(refused).toThrow(RefusedError);
+    expect(refused).toThrow(/no storage pool called nosuch .*it has varlibqubes, fast/);
+  });
+
+  it('put the volumes into the pool of one’s choice', () => {
+    const pooled = plan(contents, systemWith([]), { pool: 'fast' });
+    expect(pooled.qubes.map(({ newQube }) => newQube.pool)).toEqual(Array(4).fill('fast'));
+  });
+});
+
+describe('space in the pool', () => {
+  const pools = [
+    { name: 'varlibqubes', free: 1999, isDefault: true },
+    { name: 'fast', free: 2100, isDefault: false },
+    { name: 'odd', free: undefined, isDefault: false },
+  ];
+  const volume = { name: 'private', usage: undefined, pool: '', vid: '', saveOnStop: true };
+  /** Two VMs of 1000 bytes in volumes of this size. */
+  const twoIn = (size: number): RestorePlan => {
+    const volumes = [{ ...volume, size }];
+    return plan(backupOf([qube('a', {}, { volumes }), qube('b', {}, { volumes })]), systemWith([]));
+  };
+
+  it('that does not suffice is a refusal, that of the default pool where none is chosen', () => {
+    const refused = (): unknown => warnOfSpace(twoIn(5000), pools, undefined);
+    expect(refused).toThrow(RefusedError);
+    expect(refused).toThrow(
+      /in the pool varlibqubes: at least 1.95 KiB are to be restored, and 1.95 KiB are free/,
+    );
+  });
+
+  it('that may not suffice is told: sizes that are those of whole volumes say little', () => {
+    expect(warnOfSpace(twoIn(1000), pools, undefined)).toMatch(/may not fit into the pool varlib/);
+    expect(warnOfSpace(twoIn(5000), pools, 'fast')).toMatch(/may not fit into the pool fast/);
+  });
+
+  it('that suffices, or is not known, is no obstacle', () => {
+    expect(warnOfSpace(twoIn(5000), pools, 'odd')).toBeUndefined();
+    const roomy = [{ name: 'roomy', free: 1e6, isDefault: true }];
+    expect(warnOfSpace(twoIn(5000), roomy, undefined)).toBeUndefined();
+  });
+});
+
+describe('dom0’s home', () => {
+  const state = systemWith([]);
+  const someone = backupOf([debian], 'someone');
+
+  it('of another user is refused, unless that is allowed', () => {
+    expect(() => plan(someone, state)).toThrow(/that of someone, but .* user: use --ignore-user/);
+    expect(plan(someone, state, { ignoreUsernameMismatch: true }).dom0Home).toBeDefined();
+  });
+
+  it('is left out on demand', () => {
+    const without = plan(someone, state, { skipDom0Home: true });
+    expect(without.dom0Home).toBeUndefined();
+    expect(without.leftOut).toEqual([{ name: 'dom0', why: 'its home is left out: as asked' }]);
+    expect(plan(someone, state, { excluded: ['dom0'] }).leftOut).toEqual([]);
+  });
+});

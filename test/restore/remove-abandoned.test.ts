@@ -1,0 +1,102 @@
+import { expect, it } from 'vitest';
+
+import {
+  HALF_RESTORED,
+  RESTORE_IN_PROGRESS,
+  halfRestoredMark,
+} from '../../dom0-agent/qubes/half-restored.ts';
+import type { Qube } from '../../dom0-agent/qubes/qube.ts';
+import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system.ts';
+import type { QubesSystem } from '../../dom0-agent/qubes/system.ts';
+import { ownedName } from '../../dom0-agent/qubes/pools/owned-names.ts';
+import { abandonedQubes, removeAbandoned } from '../../dom0-agent/restore/remove-abandoned.ts';
+import { makeScene } from '../qubesd/scene.ts';
+
+/** A process of which there is none: number 1 has not started at the first tick. */
+const GONE = 'coffer.1.1.0123abcd';
+
+/** What a restore that was killed leaves: `user` has a device from `usb`, which was made later. */
+async function leaveHalf(system: QubesSystem): Promise<Qube[]> {
+  const make = (name: string, template: string | undefined): Promise<void> =>
+    system.create({
+      ...{ name, template, label: 'red', pool: undefined },
+      qubeClass: template === undefined ? 'TemplateVM' : 'AppVM',
+      tags: new Set([RESTORE_IN_PROGRESS]),
+      features: new Map([[HALF_RESTORED, halfRestoredMark(name, GONE)]]),
+    });
+  await make('base', undefined);
+  await make('user', 'base');
+  await make('usb', 'base');
+  const fields = new Map([['mode', 'required']]);
+  await system.assignDevice('user', { deviceClass: 'block', backend: 'usb', port: 'sda', fields });
+  await system.setProperty('usb', 'provides_network', 'True');
+  await system.setProperty('user', 'netvm', 'usb');
+  return (await system.qubes()).filter(({ features }) => features.has(HALF_RESTORED));
+}
+
+async function removedBy(
+  system: QubesSystem,
+  half: readonly Qube[],
+): Promise<{ warnings: string[]; names: string[] }> {
+  const warnings: string[] = [];
+  const report = {
+    info: () => undefined,
+    progress: () => undefined,
+    warning: (text: string) => void warnings.push(text),
+  };
+  await removeAbandoned(half, system, report);
+  return { warnings, names: (await system.qubes()).map(({ name }) => name) };
+}
+
+it('removes what was left half restored, though one VM gets a device from a later one', async () => {
+  await using scene = await makeScene();
+  const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
+  const half = await leaveHalf(system);
+  expect(half).toHaveLength(3);
+  const { warnings, names } = await removedBy(system, half);
+  expect(warnings).toEqual([]);
+  for (const { name } of half) expect(names).not.toContain(name);
+});
+
+it('is silent of what another coffer has taken back meanwhile, and tells what it cannot', async () => {
+  await using scene = await makeScene();
+  const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
+  const half = await leaveHalf(system);
+  scene.qubesd.store.qubes.delete('user');
+  const usb = scene.qubesd.store.qubes.get('usb');
+  if (usb) usb.state = 'Running';
+  const { warnings, names } = await removedBy(system, half);
+  expect(names).not.toContain('user');
+  expect(warnings.map((text) => text.split(',')[0])).toEqual(['usb', 'base']);
+});
+
+it.each([
+  [
+    'whole, its mark having gone',
+    (system: QubesSystem) => system.removeFeature('user', HALF_RESTORED),
+  ],
+  [
+    'startable, its tag having gone',
+    (system: QubesSystem) => system.removeTag('user', RESTORE_IN_PROGRESS),
+  ],
+  [
+    'at work in another process',
+    async (system: QubesSystem) =>
+      system.setFeature('user', HALF_RESTORED, halfRestoredMark('user', await ownedName())),
+  ],
+  [
+    'a clone of one that was half restored',
+    (system: QubesSystem) =>
+      system.setFeature('user', HALF_RESTORED, halfRestoredMark('base', GONE)),
+  ],
+])('leaves a VM alone that is, since it was listed, %s', async (_, change) => {
+  await using scene = await makeScene();
+  const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
+  const half = await leaveHalf(system);
+  await change(system);
+  const { names } = await removedBy(system, half);
+  expect(names).toContain('user');
+  expect(scene.qubesd.store.qubes.get('user')?.properties.get('netvm')).toBe('usb');
+  const listed = (await system.qubes()).filter(({ name }) => name === 'user');
+  expect(await abandonedQubes(listed)).toEqual([]);
+});

@@ -1,0 +1,149 @@
+import { describe, expect, it } from 'vitest';
+
+import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
+import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system.ts';
+import type { Qube } from '../../dom0-agent/qubes/qube.ts';
+import type { QubesSystem } from '../../dom0-agent/qubes/system.ts';
+import { runRestore } from '../../dom0-agent/restore/run-restore.ts';
+import { readSystemState } from '../../dom0-agent/restore/system-state.ts';
+import { DamagedError, InterruptedError } from '../../shared/errors.ts';
+import { makeImportService } from '../qubesd/programs.ts';
+import { makeScene, type Scene } from '../qubesd/scene.ts';
+import { backupOf, plan, qube } from './planning.ts';
+import { readerOf as readerOfFiles } from './reader-of.ts';
+import { Warnings, emptySystem } from './restoring-system.ts';
+
+const never = new AbortController().signal;
+const NO_OPTIONS = { keepFailed: false, ignoreSizeLimit: false };
+
+const privateVolume = { name: 'private', size: 8, usage: 8, pool: '', vid: '', saveOnStop: true };
+const volumes = [privateVolume];
+
+/** A backup whose VM number n has the volume `vm<n>/private.img`. `hook` sees each file beforehand. */
+function readerOf(paths: readonly string[], hook?: (path: string) => void): ArchiveReader {
+  return readerOfFiles(
+    paths.map((path) => [path, '12345678'] as const),
+    hook,
+  );
+}
+
+async function restore(
+  qubes: readonly Qube[],
+  reader: ArchiveReader,
+  system: QubesSystem,
+  { warnings = new Warnings(), signal = never, keepFailed = false } = {},
+): ReturnType<typeof runRestore> {
+  const planned = plan(backupOf(qubes), await readSystemState(system), { renameConflicting: true });
+  return runRestore(planned, reader, system, { ...NO_OPTIONS, keepFailed }, warnings, signal);
+}
+
+const basedOn = (template: string, name: string, settings: Record<string, string> = {}): Qube =>
+  qube(name, { template, ...settings }, { volumes });
+
+describe('a restore', () => {
+  const pair = [
+    // Refers to a VM whose settings come later.
+    basedOn('debian-13', 'mail', { netvm: 'vpn' }),
+    basedOn('debian-13', 'vpn', { provides_network: 'True' }),
+  ];
+  const files = ['vm1/private.img', 'vm2/private.img'];
+
+  it('lets VMs refer to each other, whatever their order', async () => {
+    const { system } = await emptySystem();
+    const outcomes = await restore(pair, readerOf(files), system);
+    expect(outcomes.map(({ remarks }) => remarks)).toEqual([[], []]);
+    const mail = (await system.qubes()).find(({ name }) => name === 'mail');
+    expect(mail?.properties.get('netvm')).toBe('vpn');
+  });
+
+  it.each([
+    ['lacks a file', ['vm1/private.img'], /does not hold vm2\/private.img/],
+    ['holds a file twice', [...files, files[0] ?? ''], /holds vm1\/private.img twice/],
+  ])('of a backup that %s leaves nothing', async (_, paths, sentence) => {
+    const { system } = await emptySystem();
+    const restoring = restore(pair, readerOf(paths), system);
+    await expect(restoring).rejects.toThrow(DamagedError);
+    await expect(restoring).rejects.toThrow(sentence);
+    expect((await system.qubes()).map(({ name }) => name)).toEqual(['dom0', 'debian-13']);
+  });
+
+  it('that is interrupted leaves nothing, and marks what is to be kept', async () => {
+    for (const keepFailed of [false, true]) {
+      const { system } = await emptySystem();
+      const controller = new AbortController();
+      const reader = readerOf(files, (path) => {
+        if (path.startsWith('vm2')) controller.abort(new InterruptedError('interrupted'));
+      });
+      const { signal } = controller;
+      await expect(restore(pair, reader, system, { signal, keepFailed })).rejects.toThrow(
+        InterruptedError,
+      );
+      const [, , ...left] = await system.qubes();
+      expect(left.map(({ name, label, tags }) => [name, label, ...tags])).toEqual(
+        keepFailed
+          ? [
+              ['mail', 'red', 'backup-restore-in-progress', 'restore-failed'],
+              ['vpn', 'red', 'backup-restore-in-progress', 'restore-failed'],
+            ]
+          : [],
+      );
+    }
+  });
+
+  it('takes no volume that is larger than the backup says, unless asked', async () => {
+    const { system } = await emptySystem();
+    const small = [
+      qube('big', { template: 'debian-13' }, { volumes: [{ ...privateVolume, size: 7 }] }),
+    ];
+    const reader = readerOf(['vm1/private.img']);
+    await expect(restore(small, reader, system)).rejects.toThrow(/--ignore-size-limit/);
+    expect((await system.qubes()).map(({ name }) => name)).toEqual(['dom0', 'debian-13']);
+    const planned = plan(backupOf(small), await readSystemState(system));
+    const options = { keepFailed: false, ignoreSizeLimit: true };
+    const outcomes = await runRestore(planned, reader, system, options, new Warnings(), never);
+    expect(outcomes).toMatchObject([{ name: 'big', result: 'restored', size: 8 }]);
+  });
+});
+
+describe('a qubesd that goes and stays away', () => {
+  const one = [basedOn('fedora-42-xfce', 'letters', { vcpus: '1' })];
+
+  const systemOf = ({ qubesd, directory }: Scene): QubesSystem =>
+    openQubesdSystem({
+      ...{ socketPath: qubesd.socketPath, comeback: 200 },
+      importService: makeImportService(directory, qubesd.socketPath),
+    });
+  /** dom0's user is none of qubesd's business, and this machine may have none. */
+  const withHome = (system: QubesSystem, path: string): QubesSystem => ({
+    ...system,
+    dom0Home: () => Promise.resolve({ user: 'user', path }),
+  });
+
+  it('while data comes: it is told what is left to be removed by hand', async () => {
+    await using scene = await makeScene();
+    const warnings = new Warnings();
+    const reader = readerOf(['vm1/private.img'], () => void scene.qubesd.stop());
+    const system = withHome(systemOf(scene), scene.directory);
+    const outcomes = await restore(one, reader, system, { warnings });
+    expect(outcomes).toMatchObject([{ name: 'letters', result: 'failed' }]);
+    expect(warnings.texts.join('\n')).toMatch(
+      /letters was restored only in part and is still there/,
+    );
+  });
+
+  it('while settings are made: data that is whole stays, and is told to be without them', async () => {
+    await using scene = await makeScene();
+    const { qubesd } = scene;
+    qubesd.fault = ({ method, arg }) => {
+      if (method === 'admin.vm.property.Set' && arg === 'vcpus') void qubesd.stop();
+      return undefined;
+    };
+    const system = withHome(systemOf(scene), scene.directory);
+    const outcomes = await restore(one, readerOf(['vm1/private.img']), system);
+    expect(outcomes).toMatchObject([{ name: 'letters', result: 'failed' }]);
+    expect(outcomes[0]?.remarks[0]).toMatch(
+      /data is whole, but not its settings: qubesd is not run/,
+    );
+    expect(qubesd.store.qubes.has('letters')).toBe(true);
+  });
+});
