@@ -6,24 +6,6 @@ import type { NamedDirectories } from './parts/stored-bounds.ts';
 export const QUBES_XML = 'qubes.xml';
 export const LARGEST_QUBES_XML = 16 * MiB;
 
-/** Where an archive is read from. What it gives is hostile until its MAC has been checked. */
-export interface ArchiveInput {
-  /** Size in bytes, if it is known. Untrusted: good for seeking and for a progress bar. */
-  readonly size: number | undefined;
-  readonly seekable: boolean;
-  /**
-   * The bytes from `from` (default 0) up to, not including, `to` (default: the end), in chunks of
-   * any length. A stream that is not seekable can be read once, from 0. One reading at a
-   * time: the former one must have ended or been returned.
-   */
-  read(from?: number, to?: number): AsyncIterable<Buffer>;
-}
-
-/** Where an archive is written to. Resolves when the bytes are taken: that is the back-pressure. */
-export interface ArchiveOutput {
-  write(bytes: Buffer): Promise<void>;
-}
-
 /**
  * One file of an archive: a volume, firewall.xml, dom0's home … as the inner tar that holds it.
  */

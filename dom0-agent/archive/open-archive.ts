@@ -1,7 +1,8 @@
+import type { ByteSource } from '../../shared/byte-streams.ts';
 import { DamagedError, RefusedError } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { KiB } from '../../shared/sizes.ts';
-import type { ArchiveInput, ArchiveReader } from './archive.ts';
+import type { ArchiveReader } from './archive.ts';
 import { QUBES_XML } from './archive.ts';
 import type { Beginning } from './untrusted-header.ts';
 import { openCoffer1 } from './coffer1/open-coffer1.ts';
@@ -22,7 +23,7 @@ const LARGEST_MAC = 4 * KiB;
  * @param forcedFilter the compression filter to take instead of the one that an official archive names
  */
 export async function openArchive(
-  input: ArchiveInput,
+  input: ByteSource,
   passphrase: Buffer,
   signal: AbortSignal,
   forcedFilter?: string,
@@ -45,7 +46,7 @@ export async function openArchive(
 }
 
 async function openByHeader(
-  input: ArchiveInput,
+  input: ByteSource,
   beginning: Beginning,
   passphrase: Buffer,
   signal: AbortSignal,

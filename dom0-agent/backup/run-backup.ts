@@ -1,6 +1,7 @@
+import type { ByteSink } from '../../shared/byte-streams.ts';
 import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
-import { type ArchiveOutput, type FileToArchive, QUBES_XML } from '../archive/archive.ts';
+import { type FileToArchive, QUBES_XML } from '../archive/archive.ts';
 import type { ScryptCost } from '../archive/coffer1/scrypt-cost.ts';
 import { DEFAULT_PART_SIZE } from '../archive/coffer1/coffer1-header.ts';
 import { writeCoffer1 } from '../archive/coffer1/write-coffer1.ts';
@@ -50,7 +51,7 @@ export interface BackedUp {
 export async function writeBackup(
   plan: MeasuredPlan,
   system: QubesSystem,
-  output: ArchiveOutput,
+  output: ByteSink,
   options: BackupOptions,
   report: Report,
   signal: AbortSignal,

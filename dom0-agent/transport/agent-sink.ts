@@ -63,10 +63,6 @@ export class AgentSink implements Sink {
     }
   }
 
-  get safeBytes(): number {
-    return this.#connection.channel.conversation.safe;
-  }
-
   async write(bytes: Buffer): Promise<void> {
     for (let at = 0; at < bytes.length; at += LONGEST_DATA) {
       await this.#send(bytes.subarray(at, at + LONGEST_DATA));

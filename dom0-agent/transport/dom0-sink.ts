@@ -49,10 +49,6 @@ export class Dom0Sink implements Sink {
     }
   }
 
-  get safeBytes(): number {
-    return this.#target.safeBytes;
-  }
-
   async write(bytes: Buffer): Promise<void> {
     const writing = this.#target.write(bytes);
     // While the write is under way.

@@ -1,4 +1,5 @@
 import type { EntryKind } from '../../protocol/messages.ts';
+import type { ByteSink, ByteSource } from '../../shared/byte-streams.ts';
 
 /** Where a stream is to be stored: in a new file of a directory, or by a shell command. */
 export type StoreTarget =
@@ -23,35 +24,22 @@ export interface StoredArchive {
  * the sink is disposed of, and nothing is left of it. All errors are RefusedError, StorageError
  * or the reason of the signal.
  */
-export interface Sink extends AsyncDisposable {
+export interface Sink extends ByteSink, AsyncDisposable {
   /** As in StoredArchive. */
   readonly location: string;
   /** Free space there in bytes, if it is known. A claim of the storage. */
   readonly freeBytes: number | undefined;
-  /** So much is safe: synced to the disk, or taken by the command. A claim of the storage. */
-  readonly safeBytes: number;
-  /** Resolves when the bytes are taken; the buffer may be used again then. */
-  write(bytes: Buffer): Promise<void>;
   /** Resolves when the storage has confirmed length and SHA-256 of the whole. */
   finish(): Promise<StoredArchive>;
 }
 
 /**
- * Where an archive comes from: an ArchiveInput. What it gives is hostile until its MAC has been
- * checked. All errors are RefusedError, StorageError or the reason of the signal.
+ * Where an archive comes from. What it gives is hostile until its MAC has been checked. All errors are
+ * RefusedError, StorageError or the reason of the signal.
  */
-export interface Source extends AsyncDisposable {
+export interface Source extends ByteSource, AsyncDisposable {
   /** For people: `sys-usb:/home/user/backups/qubes-backup-…`, `the command in sys-usb`. */
   readonly location: string;
-  /** In bytes, if known. Untrusted. */
-  readonly size: number | undefined;
-  readonly seekable: boolean;
-  /**
-   * The bytes from `from` (default 0) up to, not including, `to` (default: the end). A source that
-   * is not seekable can be read once, from 0. One reading at a time: the former one must have
-   * ended or been returned.
-   */
-  read(from?: number, to?: number): AsyncIterable<Buffer>;
 }
 
 export interface ListedEntry {

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
-import type { ArchiveInput } from '../../dom0-agent/archive/archive.ts';
 import { drain } from '../../dom0-agent/archive/drain.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
+import type { ByteSource } from '../../shared/byte-streams.ts';
 import { DamagedError } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
 import { makeArchive, never } from './coffer1/sample.ts';
@@ -16,7 +16,7 @@ const collect = runInNewContext('gc') as () => void;
 const PASSPHRASE = 'correct horse battery staple';
 
 /** The storage decides into how many pieces it cuts what it gives: each costs some, whoever keeps them. */
-class InFewBytes implements ArchiveInput {
+class InFewBytes implements ByteSource {
   readonly size: number | undefined;
   readonly seekable: boolean;
   /** The most memory in use while it was read, but for what was in use before. */
@@ -51,7 +51,7 @@ function inUse(): number {
   return heapUsed + external;
 }
 
-async function read(input: ArchiveInput): Promise<void> {
+async function read(input: ByteSource): Promise<void> {
   const reader = await openArchive(input, Buffer.from(PASSPHRASE), never);
   await reader.qubesXml();
   for await (const { innerTar } of reader.files(() => true)) await drain(innerTar);

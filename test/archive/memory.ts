@@ -1,7 +1,7 @@
-import type { ArchiveInput, ArchiveOutput } from '../../dom0-agent/archive/archive.ts';
+import type { ByteSink, ByteSource } from '../../shared/byte-streams.ts';
 
 /** An archive in memory, given in pieces of `chunk` bytes. */
-export function inputOf(bytes: Buffer, seekable: boolean, chunk = 64 * 1024): ArchiveInput {
+export function inputOf(bytes: Buffer, seekable: boolean, chunk = 64 * 1024): ByteSource {
   return {
     size: seekable ? bytes.length : undefined,
     seekable,
@@ -15,7 +15,7 @@ export function inputOf(bytes: Buffer, seekable: boolean, chunk = 64 * 1024): Ar
 }
 
 /** Keeps what is written. */
-export class MemoryOutput implements ArchiveOutput {
+export class MemoryOutput implements ByteSink {
   readonly #chunks: Buffer[] = [];
 
   write(bytes: Buffer): Promise<void> {

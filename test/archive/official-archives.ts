@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { ArchiveInput, ArchiveReader } from '../../dom0-agent/archive/archive.ts';
+import type { ByteSource } from '../../shared/byte-streams.ts';
+import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
 import { parseHeaderText } from '../../dom0-agent/archive/header-text.ts';
 import { type TarMember, untar } from '../../dom0-agent/archive/tar/inner-reader.ts';
 import { OuterTarReader } from '../../dom0-agent/archive/tar/outer-reader.ts';
@@ -30,7 +31,7 @@ export function expectedOfFixtures(): Expected {
 }
 
 /** An input of bytes; as a stream it can be read once, in chunks as a pipe gives them. */
-export function inputOf(bytes: Buffer, seekable: boolean): ArchiveInput {
+export function inputOf(bytes: Buffer, seekable: boolean): ByteSource {
   let readings = 0;
   return {
     size: seekable ? bytes.length : undefined,
@@ -46,7 +47,7 @@ export function inputOf(bytes: Buffer, seekable: boolean): ArchiveInput {
 
 /** Opens an archive of format 4, 3 or 2. */
 export async function open(
-  input: ArchiveInput,
+  input: ByteSource,
   passphrase: string,
   signal = new AbortController().signal,
 ): Promise<ArchiveReader> {

@@ -1,5 +1,4 @@
 import { createHash, createHmac } from 'node:crypto';
-import type { ArchiveInput } from '../../dom0-agent/archive/archive.ts';
 import { formatHeader, parseHeader } from '../../dom0-agent/archive/coffer1/coffer1-header.ts';
 import {
   type ManifestMember,
@@ -20,6 +19,7 @@ import {
   scryptHeaderHolds,
   scryptKeys,
 } from '../../dom0-agent/archive/qubes4/scrypt-file.ts';
+import type { ByteSource } from '../../shared/byte-streams.ts';
 import { CofferError, DamagedError } from '../../shared/errors.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
 import { tarOf } from '../archive/tar/tar-of.ts';
@@ -196,7 +196,7 @@ const OUTER_TAR = await tarOf(
   ]),
 );
 
-async function namesIn(input: ArchiveInput): Promise<string> {
+async function namesIn(input: ByteSource): Promise<string> {
   await using tar = new OuterTarReader(input);
   const names: string[] = [];
   for (let member = await tar.next(); member !== undefined; member = await tar.next()) {
@@ -217,7 +217,7 @@ async function outcomeOf(read: () => Promise<string>): Promise<string> {
 }
 
 /** An input whose claims are true. */
-function inputOf(bytes: Buffer, seekable: boolean): ArchiveInput {
+function inputOf(bytes: Buffer, seekable: boolean): ByteSource {
   return {
     size: seekable ? bytes.length : undefined,
     seekable,

@@ -4,9 +4,9 @@ import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'n
 import path from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { ArchiveInput } from '../../dom0-agent/archive/archive.ts';
 import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';
 import type { Source, Storage } from '../../dom0-agent/transport/storage.ts';
+import type { ByteSource } from '../../shared/byte-streams.ts';
 import { InterruptedError, RefusedError, StorageError } from '../../shared/errors.ts';
 import { eventually } from '../eventually.ts';
 import { Home, buildAgent } from './storage-vm.ts';
@@ -114,7 +114,7 @@ describe.each<[string, (home: Home) => Storage]>([
     const file = path.join(home.path, 'file');
     writeFileSync(file, content);
     await using source = await open(home).openSource({ file }, signal);
-    const input: ArchiveInput = source;
+    const input: ByteSource = source;
     expect([input.size, input.seekable]).toEqual([content.length, true]);
     expect((await all(source)).equals(content)).toBe(true);
     const offset = fc.integer({ min: 0, max: content.length });

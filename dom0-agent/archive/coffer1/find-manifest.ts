@@ -1,6 +1,6 @@
+import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
-import type { ArchiveInput } from '../archive.ts';
 import { ByteReader } from '../tar/byte-reader.ts';
 import { BLOCK, END_OF_TAR, headerBlock, paddingOf } from '../tar/outer-block.ts';
 import { OuterTarReader } from '../tar/outer-reader.ts';
@@ -20,7 +20,7 @@ const MOST_MEMBERS = (2 * LARGEST_MANIFEST) / MAC_LENGTH;
  * Where the member `manifest.000` begins in an archive of `size` bytes. Nothing is trusted that is found: the
  * manifest's MAC is checked afterwards. Throws DamagedError when there is none.
  */
-export async function findManifest(input: ArchiveInput, size: number): Promise<number> {
+export async function findManifest(input: ByteSource, size: number): Promise<number> {
   const from = (await searchEnd(input, size)) ?? (await walkToManifest(input));
   if (from !== undefined) return from;
   throw new DamagedError(
@@ -32,7 +32,7 @@ export async function findManifest(input: ArchiveInput, size: number): Promise<n
  * Searches an archive that nothing follows: the nearest header before the end that tells just the size
  * which lies between. Holds one window at a time.
  */
-async function searchEnd(input: ArchiveInput, size: number): Promise<number | undefined> {
+async function searchEnd(input: ByteSource, size: number): Promise<number | undefined> {
   const end = size - BEHIND_MANIFEST;
   const farthest = Math.max(0, end - LARGEST_MANIFEST - BLOCK);
   let window = FIRST_WINDOW;
@@ -50,7 +50,7 @@ async function searchEnd(input: ArchiveInput, size: number): Promise<number | un
  * Goes from member to member: something may follow the archive. Undefined when a member is damaged or
  * missing, or there are more than a manifest can list.
  */
-async function walkToManifest(input: ArchiveInput): Promise<number | undefined> {
+async function walkToManifest(input: ByteSource): Promise<number | undefined> {
   await using tar = new OuterTarReader(input, { canonical: true });
   try {
     for (let count = 0; count <= MOST_MEMBERS; count++) {
@@ -86,7 +86,7 @@ async function tellsOf(untrustedBlock: Buffer, room: number): Promise<boolean> {
   return (await headerBlock(partName(MANIFEST_PATH, 0), size)).equals(untrustedBlock);
 }
 
-async function readRange(input: ArchiveInput, from: number, to: number): Promise<Buffer> {
+async function readRange(input: ByteSource, from: number, to: number): Promise<Buffer> {
   // In memory of its own: the storage decides into how many chunks it cuts this, and each costs some.
   await using bytes = new ByteReader(input.read(from, to));
   const range = Buffer.allocUnsafe(to - from);

@@ -1,5 +1,6 @@
+import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
-import type { ArchiveInput, ArchiveReader } from '../archive.ts';
+import type { ArchiveReader } from '../archive.ts';
 import type { Beginning } from '../untrusted-header.ts';
 import { HEADER_NAME } from '../header-text.ts';
 import { formatHeader, parseHeader } from './coffer1-header.ts';
@@ -15,7 +16,7 @@ import { StreamingReader } from './streaming-reader.ts';
  * manifest at its end. Throws WrongPassphraseError or DamagedError.
  */
 export async function openCoffer1(
-  input: ArchiveInput,
+  input: ByteSource,
   beginning: Beginning,
   passphrase: Buffer,
   signal: AbortSignal,

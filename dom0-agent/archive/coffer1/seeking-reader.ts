@@ -1,5 +1,6 @@
+import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
-import type { ArchiveInput, ArchiveReader, ArchivedFile } from '../archive.ts';
+import type { ArchiveReader, ArchivedFile } from '../archive.ts';
 import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
 import { DamagedPartError } from '../parts/damaged-part-error.ts';
 import { readSmallFile } from '../tar/small-file.ts';
@@ -31,7 +32,7 @@ interface Run {
  * the manifest.
  */
 export class SeekingReader implements ArchiveReader {
-  readonly #input: ArchiveInput;
+  readonly #input: ByteSource;
   readonly #opened: Opened;
   readonly #members: readonly ManifestMember[];
   readonly #files: readonly ManifestFile[];
@@ -39,7 +40,7 @@ export class SeekingReader implements ArchiveReader {
   readonly #offsets: readonly number[];
 
   private constructor(
-    input: ArchiveInput,
+    input: ByteSource,
     opened: Opened,
     members: readonly ManifestMember[],
     offsets: readonly number[],
@@ -53,7 +54,7 @@ export class SeekingReader implements ArchiveReader {
 
   /** Reads and checks the manifest of the archive of `size` bytes. Throws DamagedError. */
   static async open(
-    input: ArchiveInput,
+    input: ByteSource,
     size: number,
     opened: Opened,
     headerMember: ManifestMember,

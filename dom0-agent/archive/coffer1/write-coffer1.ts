@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import type { ByteSink } from '../../../shared/byte-streams.ts';
 import { FailedError } from '../../../shared/errors.ts';
-import type { ArchiveOutput, FileToArchive } from '../archive.ts';
+import type { FileToArchive } from '../archive.ts';
 import { beginAhead } from '../compress/compress-ahead.ts';
 import { type CompressionFilter, compress } from '../compress/compression.ts';
 import { HEADER_NAME } from '../header-text.ts';
@@ -38,7 +39,7 @@ type SealedPart = SealedMember & { readonly name: string; readonly buffer?: Buff
  */
 export async function writeCoffer1(
   files: AsyncIterable<FileToArchive>,
-  output: ArchiveOutput,
+  output: ByteSink,
   options: Coffer1Options,
   signal: AbortSignal,
 ): Promise<void> {

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
+import type { ByteSink } from '../../../shared/byte-streams.ts';
 import { FailedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
-import { type ArchiveOutput, type FileToArchive, QUBES_XML } from '../archive.ts';
+import { type FileToArchive, QUBES_XML } from '../archive.ts';
 import type { ScryptCost } from '../coffer1/scrypt-cost.ts';
 import { type CompressionFilter, compress } from '../compress/compression.ts';
 import { HEADER_NAME } from '../header-text.ts';
@@ -58,7 +59,7 @@ interface MemberToSeal {
  */
 export async function writeQubes4(
   files: AsyncIterable<FileToArchive>,
-  output: ArchiveOutput,
+  output: ByteSink,
   options: Qubes4Options,
   signal: AbortSignal,
 ): Promise<void> {
@@ -86,7 +87,7 @@ class Qubes4Writing {
   readonly #derivations = new Derivations();
   readonly #members: ManifestMember[] = [];
 
-  constructor(output: ArchiveOutput, options: Qubes4Options, signal: AbortSignal) {
+  constructor(output: ByteSink, options: Qubes4Options, signal: AbortSignal) {
     this.#tar = new OuterTarWriter(output);
     this.#options = options;
     this.#signal = signal;

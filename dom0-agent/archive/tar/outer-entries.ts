@@ -1,6 +1,6 @@
 import { type Extract, type Header, extract } from 'tar-stream';
+import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
-import type { ArchiveInput } from '../archive.ts';
 import { BLOCK, END_OF_TAR, paddingOf } from './outer-block.ts';
 import { Gap } from './outer-gap.ts';
 
@@ -45,7 +45,7 @@ export class Entries implements AsyncDisposable {
   /** Where the present member's data ends. */
   #dataEnd: number;
 
-  constructor(input: ArchiveInput, from: number, to?: number) {
+  constructor(input: ByteSource, from: number, to?: number) {
     this.#gap = new Gap(from);
     this.#dataEnd = from;
     this.#base = from + paddingOf(from);

@@ -1,6 +1,6 @@
+import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB, formatSize } from '../../../shared/sizes.ts';
-import type { ArchiveInput } from '../archive.ts';
 import { BLOCK, LONGEST_NAME, headerBlock, isZero, paddingOf } from './outer-block.ts';
 import { Entries, type UntrustedEntry } from './outer-entries.ts';
 
@@ -37,7 +37,7 @@ export interface OuterTarOptions {
  * leaves of a member is passed over, by seeking where that is possible.
  */
 export class OuterTarReader implements AsyncDisposable {
-  readonly #input: ArchiveInput;
+  readonly #input: ByteSource;
   readonly #to: number | undefined;
   #canonical: boolean;
   /** Whether every header so far was as `OuterTarWriter` writes it. */
@@ -46,7 +46,7 @@ export class OuterTarReader implements AsyncDisposable {
   #member: OuterMember | undefined;
   #ended = false;
 
-  constructor(input: ArchiveInput, options: OuterTarOptions = {}) {
+  constructor(input: ByteSource, options: OuterTarOptions = {}) {
     this.#input = input;
     this.#to = options.to;
     this.#canonical = options.canonical ?? false;

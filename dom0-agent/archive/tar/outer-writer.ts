@@ -1,5 +1,5 @@
 import { pack } from 'tar-stream';
-import type { ArchiveOutput } from '../archive.ts';
+import type { ByteSink } from '../../../shared/byte-streams.ts';
 import { BLOCK, END_OF_TAR, outerHeader, paddingOf } from './outer-block.ts';
 
 /**
@@ -9,9 +9,9 @@ import { BLOCK, END_OF_TAR, outerHeader, paddingOf } from './outer-block.ts';
 export class OuterTarWriter {
   readonly #pack = pack();
   readonly #chunks = (this.#pack as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
-  readonly #output: ArchiveOutput;
+  readonly #output: ByteSink;
 
-  constructor(output: ArchiveOutput) {
+  constructor(output: ByteSink) {
     this.#output = output;
   }
 

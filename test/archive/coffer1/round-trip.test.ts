@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { ArchiveInput } from '../../../dom0-agent/archive/archive.ts';
+import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { COMPRESSION_FILTERS } from '../../../dom0-agent/archive/compress/compression.ts';
 import { readSmallFile } from '../../../dom0-agent/archive/tar/small-file.ts';
 import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
@@ -14,7 +14,7 @@ const contents = {
 };
 
 async function readAll(
-  input: ArchiveInput,
+  input: ByteSource,
   wanted: (path: string) => boolean = () => true,
 ): Promise<Record<string, Buffer>> {
   const reader = await openArchive(input, Buffer.from(PASSPHRASE), never);
@@ -60,7 +60,7 @@ describe('an archive that was written and read again', () => {
     });
     let bytesRead = 0;
     const input = inputOf(archive, true);
-    const counting: ArchiveInput = {
+    const counting: ByteSource = {
       ...input,
       async *read(from, to) {
         for await (const chunk of input.read(from, to)) {

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { drain } from '../../../dom0-agent/archive/drain.ts';
 import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
-import type { ArchiveInput } from '../../../dom0-agent/archive/archive.ts';
+import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import { inputOf } from '../memory.ts';
@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 
 /** Reads all of an archive; gives how many bytes its files had. */
-async function readAll(input: ArchiveInput): Promise<number> {
+async function readAll(input: ByteSource): Promise<number> {
   const reader = await openArchive(input, Buffer.from(PASSPHRASE), never);
   let files = (await reader.qubesXml()).length > 0 ? 1 : 0;
   for await (const { path, innerTar } of reader.files((path) => path !== 'qubes.xml')) {
@@ -25,7 +25,7 @@ async function readAll(input: ArchiveInput): Promise<number> {
 }
 
 /** `archive`, and behind it `length` bytes that are made as they are read. */
-function followedBy(length: number, byte: (at: number) => number, seekable: boolean): ArchiveInput {
+function followedBy(length: number, byte: (at: number) => number, seekable: boolean): ByteSource {
   const size = archive.length + length;
   return {
     size: seekable ? size : undefined,
