@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
-/** What `loader: 'text'` is in scripts/build.mjs. */
+/** What `loader: 'text'` is in tools/build/build.mjs. */
 const textFiles = {
   name: 'text-files',
   transform: (code: string, id: string) =>
@@ -11,7 +11,7 @@ const textFiles = {
 export default defineConfig({
   plugins: [textFiles],
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/**/*.test.ts', 'tools/**/*.test.ts'],
     // Real programs run in these tests, and a machine that runs them may be busy.
     testTimeout: 180_000,
     hookTimeout: 180_000,

@@ -36,7 +36,7 @@ documents() {
 
 case $package in
 dom0)
-  program coffer '24 22 20' scripts/start.sh
+  program coffer '24 22 20' tools/build/start.sh
   manual coffer.1
   place 644 dist/completion/coffer /usr/share/bash-completion/completions/coffer
   place 644 rpm/50-coffer.policy /etc/qubes/policy.d/50-coffer.policy

@@ -1,4 +1,4 @@
-/** Files that are bundled into the program as text: scripts/build.mjs, and vitest.config.ts for tests. */
+/** Files that are bundled into the program as text: tools/build/build.mjs, and vitest.config.ts for tests. */
 declare module '*.sh' {
   const text: string;
   export default text;

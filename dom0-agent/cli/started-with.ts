@@ -8,7 +8,7 @@ interface StartedWith {
   readonly closedOutput: boolean;
 }
 
-/** `<SigIgn of proc_pid_status(5)> <closed or empty>`: scripts/start.sh. */
+/** `<SigIgn of proc_pid_status(5)> <closed or empty>`: tools/build/start.sh. */
 const noted = process.env['COFFER_STARTED_WITH'] ?? '';
 // It is not for the programs that coffer starts.
 delete process.env['COFFER_STARTED_WITH'];

@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { differencesOf } from '../../demo/compare.ts';
+import { differencesOf } from '../../tools/demo/compare.ts';
 import { membersOf, open, inputOf } from '../archive/official-archives.ts';
 import { Box, PASSPHRASE } from './box.ts';
 

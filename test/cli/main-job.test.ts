@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { copyFileSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { differencesOf } from '../../demo/compare.ts';
+import { differencesOf } from '../../tools/demo/compare.ts';
 import { Box } from './box.ts';
 
 describe('a backup through a VM agent', () => {

@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { eventually } from '../eventually.ts';
-import { processesIn } from '../faults/processes.ts';
+import { processesIn } from '../../tools/faults/processes.ts';
 import { Dom0, STORAGE_VM } from '../qubesd/dom0.ts';
 import { build } from './qubesd-build.ts';
 

@@ -148,7 +148,7 @@ export async function buildAgent(): Promise<string> {
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    alias: { long: './scripts/nothing.cjs' },
+    alias: { long: './tools/build/nothing.cjs' },
     // Some of what is bundled asks for Node's modules in the old way.
     banner: {
       js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",

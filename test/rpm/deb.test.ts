@@ -29,11 +29,7 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 async function build(name: string): Promise<string> {
   const out = path.join(scratch, name);
-  await promisify(execFile)(process.execPath, [
-    path.join(repository, 'scripts/deb.mjs'),
-    '--out',
-    out,
-  ]);
+  await promisify(execFile)(process.execPath, [path.join(repository, 'rpm/deb.mjs'), '--out', out]);
   return path.join(out, `qubes-coffer-vm_${version}_all.deb`);
 }
 

@@ -31,7 +31,7 @@ let scene: Scene;
 beforeAll(async () => {
   scene = await makeScene();
   const packages = mkdtempSync(path.join(tmpdir(), 'coffer-packages-'));
-  const build = [path.join(repository, 'scripts/rpm.mjs'), '--quick', '--out', packages];
+  const build = [path.join(repository, 'rpm/rpm.mjs'), '--quick', '--out', packages];
   await promisify(execFile)(process.execPath, build);
   root.populate();
   const built = readdirSync(packages).filter((file) => file.endsWith('.noarch.rpm'));

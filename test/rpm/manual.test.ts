@@ -8,8 +8,8 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 const inDist = (file: string): string => path.join(repository, 'dist', file);
 
 beforeAll(() => {
-  for (const script of ['build', 'manual']) {
-    execFileSync(process.execPath, [path.join(repository, `scripts/${script}.mjs`)]);
+  for (const script of ['tools/build/build', 'rpm/manual']) {
+    execFileSync(process.execPath, [path.join(repository, `${script}.mjs`)]);
   }
 });
 

@@ -34,7 +34,7 @@ let source: string;
 beforeAll(async () => {
   scratch = mkdtempSync(path.join(tmpdir(), 'coffer-packages-'));
   // With %check, without a network, twice: it fails when the second time gives other bytes.
-  await run(process.execPath, [path.join(repository, 'scripts/rpm.mjs'), '--out', scratch]);
+  await run(process.execPath, [path.join(repository, 'rpm/rpm.mjs'), '--out', scratch]);
   dom0 = path.join(scratch, `qubes-coffer-dom0-${version}-1.noarch.rpm`);
   vm = path.join(scratch, `qubes-coffer-vm-${version}-1.noarch.rpm`);
   source = path.join(scratch, `qubes-coffer-${version}-1.src.rpm`);

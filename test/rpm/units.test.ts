@@ -31,7 +31,7 @@ it('a program that is started leaves no core, which would hold passphrase and ke
     const launcher = readFileSync(path.join(packaging, 'launcher.sh'), 'utf8')
       .replaceAll('@PROGRAM@', 'coffer')
       .replace('@VERSIONS@', '22 20')
-      .replace('@START@', readFileSync(path.join(packaging, '../scripts/start.sh'), 'utf8'))
+      .replace('@START@', readFileSync(path.join(packaging, '../tools/build/start.sh'), 'utf8'))
       .replaceAll('/usr/bin/node', path.join(directory, 'node'));
     for (const node of ['node', 'node-20']) {
       const script = `#!/bin/sh\necho ${node} "$(ulimit -S -c) $(ulimit -H -c)" "$@"\n`;
@@ -76,12 +76,12 @@ describe('the scripts', () => {
     );
     const scripts = ['stage.sh', 'check.sh', 'vm-service', ...services];
     execFileSync('shellcheck', scripts, { cwd: packaging });
-    execFileSync('shellcheck', ['test-on-node.sh', 'setup.sh'], { cwd: `${packaging}/../scripts` });
+    execFileSync('shellcheck', ['test-on-node.sh', 'setup.sh'], { cwd: `${packaging}/../tools` });
     const launcher = readFileSync(path.join(packaging, 'launcher.sh'), 'utf8');
     const input = launcher
       .replaceAll('@PROGRAM@', 'coffer')
       .replace('@VERSIONS@', '22 20')
-      .replace('@START@', readFileSync(path.join(packaging, '../scripts/start.sh'), 'utf8'));
+      .replace('@START@', readFileSync(path.join(packaging, '../tools/build/start.sh'), 'utf8'));
     execFileSync('shellcheck', ['-'], { input });
   });
 });

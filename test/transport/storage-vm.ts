@@ -15,7 +15,7 @@ export const agentProgram = path.join(root, 'dist/coffer-vm-agent');
 
 /** Builds the VM agent, if its sources are newer. For `beforeAll`. */
 export function buildAgent(): void {
-  execFileSync(process.execPath, [path.join(root, 'scripts/build.mjs'), 'coffer-vm-agent']);
+  execFileSync(process.execPath, [path.join(root, 'tools/build/build.mjs'), 'coffer-vm-agent']);
 }
 
 /** A home directory that plays a storage VM, with the folder `backups`. */

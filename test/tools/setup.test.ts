@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-const SCRIPT = new URL('../../scripts/setup.sh', import.meta.url).pathname;
+const SCRIPT = new URL('../../tools/setup.sh', import.meta.url).pathname;
 /** What is on every machine. */
 const ORDINARY = ['sh', 'cat', 'cksum', 'dirname', 'env', 'mkdir', 'paste', 'sort'];
 
@@ -31,10 +31,10 @@ class FreshClone implements Disposable {
   readonly #calls = join(this.#directory, 'calls');
 
   constructor({ has, user, node = 'v20.0.0' }: Machine) {
-    for (const directory of ['bin', 'clone', 'clone/scripts']) {
+    for (const directory of ['bin', 'clone', 'clone/tools']) {
       mkdirSync(join(this.#directory, directory));
     }
-    copyFileSync(SCRIPT, join(this.#directory, 'clone/scripts/setup.sh'));
+    copyFileSync(SCRIPT, join(this.#directory, 'clone/tools/setup.sh'));
     writeFileSync(join(this.#directory, 'clone/package-lock.json'), '{}');
     for (const program of ORDINARY) {
       const path = execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' });
@@ -48,7 +48,7 @@ class FreshClone implements Disposable {
 
   setUp(purpose: string): { status: number | null; stderr: string; calls: string[] } {
     rmSync(this.#calls, { force: true });
-    const { status, stderr } = spawnSync('/bin/sh', ['scripts/setup.sh', purpose], {
+    const { status, stderr } = spawnSync('/bin/sh', ['tools/setup.sh', purpose], {
       cwd: join(this.#directory, 'clone'),
       env: { PATH: join(this.#directory, 'bin'), CALLS: this.#calls },
       encoding: 'utf8',

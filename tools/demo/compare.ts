@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Qube } from '../dom0-agent/qubes/qube.ts';
-import { savedVolumes } from '../dom0-agent/qubes/qube.ts';
-import { parseQubesXml } from '../dom0-agent/qubes/xml/parse-qubes-xml.ts';
+import type { Qube } from '../../dom0-agent/qubes/qube.ts';
+import { savedVolumes } from '../../dom0-agent/qubes/qube.ts';
+import { parseQubesXml } from '../../dom0-agent/qubes/xml/parse-qubes-xml.ts';
 
 const run = promisify(execFile);
 

@@ -1,4 +1,4 @@
-// Builds the RPMs and the source RPM: `node scripts/rpm.mjs [--quick] [--out DIR]`, by default into
+// Builds the RPMs and the source RPM: `node rpm/rpm.mjs [--quick] [--out DIR]`, by default into
 // dist/rpm. rpmbuild has no network. Then the source RPM is built again elsewhere, and must give the
 // very same files. --quick leaves that and %check out.
 import { execFileSync } from 'node:child_process';

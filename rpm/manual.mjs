@@ -1,5 +1,5 @@
 // Makes the manual pages and the shell completion in dist/man and dist/completion: from the texts in
-// docs/man and completion/, and from the command line's own grammar, so that they cannot disagree.
+// docs/man and rpm/completion/, and from the command line's own grammar, so that they cannot disagree.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { latestRelease } from './changelog.mjs';
-import { PROGRAMS, bundleOptions } from './programs.mjs';
+import { PROGRAMS, bundleOptions } from '../tools/build/programs.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
@@ -110,4 +110,7 @@ for (const page of ['coffer.1', 'coffer-vm-agent.1']) {
   const ascii = text.replace(/[^\0-\x7f]/gu, (sign) => `\\[u${hex(sign)}]`);
   writeFileSync(path.join(root, 'dist/man', page), ascii);
 }
-writeFileSync(path.join(root, 'dist/completion/coffer'), fill('completion/coffer.bash', values));
+writeFileSync(
+  path.join(root, 'dist/completion/coffer'),
+  fill('rpm/completion/coffer.bash', values),
+);

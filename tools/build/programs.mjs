@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const root = fileURLToPath(new URL('../../', import.meta.url));
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 
 /**
@@ -12,7 +12,7 @@ const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'ut
  */
 const START_BY_SHELL = `#!/bin/sh
 ':' /*
-${readFileSync(path.join(root, 'scripts/start.sh'), 'utf8')}exec node "$0" "$@"
+${readFileSync(path.join(root, 'tools/build/start.sh'), 'utf8')}exec node "$0" "$@"
 */`;
 
 export const PROGRAMS = [
@@ -47,7 +47,7 @@ export function bundleOptions({ entry, target, minify, start }) {
     define: { COFFER_VERSION: JSON.stringify(version) },
     banner: { js: start },
     // protobufjs asks for it and does well without: see protocol/protobuf.ts.
-    alias: { long: './scripts/nothing.cjs' },
+    alias: { long: './tools/build/nothing.cjs' },
     // recover.sh and its page: dom0-agent/backup/recovery-kit.ts.
     loader: { '.sh': 'text', '.md': 'text' },
     logLevel: 'warning',

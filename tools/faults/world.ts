@@ -18,9 +18,9 @@ import {
 } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
 import { formatQubesXml } from '../../dom0-agent/qubes/xml/qubes-xml-format.ts';
-import { makeImportService, makeQrexecClient } from '../qubesd/programs.ts';
-import { Qubesd } from '../qubesd/server.ts';
-import { parseStore } from '../qubesd/store.ts';
+import { makeImportService, makeQrexecClient } from '../../test/qubesd/programs.ts';
+import { Qubesd } from '../../test/qubesd/server.ts';
+import { parseStore } from '../../test/qubesd/store.ts';
 
 export type WorldKind = 'folder' | 'qubesd';
 export type Job = 'backup' | 'restore';

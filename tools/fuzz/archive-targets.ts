@@ -22,7 +22,7 @@ import {
 import type { ByteSource } from '../../shared/byte-streams.ts';
 import { CofferError, DamagedError } from '../../shared/errors.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
-import { tarOf } from '../archive/tar/tar-of.ts';
+import { tarOf } from '../../test/archive/tar/tar-of.ts';
 import { VOLUME, makeTarSeeds, repairTar } from './tar-seeds.ts';
 import type { Target } from './target.ts';
 import { chunks } from './wire-targets.ts';

@@ -5,7 +5,7 @@ import { mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const root = fileURLToPath(new URL('../../', import.meta.url));
 const proto = path.join(root, 'protocol/coffer.proto');
 const generated = path.join(root, 'protocol/generated/coffer.js');
 

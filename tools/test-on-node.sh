@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs tests on another version of Node.js: test-on-node.sh VERSION TEST... For instance
-#   scripts/test-on-node.sh 18 test/protocol test/vm-agent
+#   tools/test-on-node.sh 18 test/protocol test/vm-agent
 # The npm registry has Node.js itself as a package; it is kept in node_modules/.cache.
 set -eu
 cd "$(dirname "$0")/.."

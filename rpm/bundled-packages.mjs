@@ -3,8 +3,8 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { generateProtocol } from './generate-protocol.mjs';
-import { PROGRAMS, bundleOptions } from './programs.mjs';
+import { generateProtocol } from '../tools/build/generate-protocol.mjs';
+import { PROGRAMS, bundleOptions } from '../tools/build/programs.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const PROGRAM_OF = { dom0: 'coffer', vm: 'coffer-vm-agent' };

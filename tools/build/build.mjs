@@ -15,14 +15,14 @@ import { fileURLToPath } from 'node:url';
 import { generateProtocol } from './generate-protocol.mjs';
 import { PROGRAMS, bundleOptions } from './programs.mjs';
 
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const root = fileURLToPath(new URL('../../', import.meta.url));
 const SOURCES = [
   'dom0-agent',
   'protocol',
   'shared',
   'storage',
   'vm-agent',
-  'scripts',
+  'tools/build',
   'package.json',
   'package-lock.json',
   'recover.sh',

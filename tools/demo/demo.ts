@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { differencesOf } from './compare.ts';
 
-const COFFER = new URL('../dist/coffer', import.meta.url).pathname;
+const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 const VMS = ['work', 'vault', 'dev-box'];
 
 const scratch = await mkdtemp(join(tmpdir(), 'coffer-demo-'));

@@ -1,5 +1,5 @@
 // Builds the Debian package of the VM agent from the same staged files as the RPM:
-// `node scripts/deb.mjs [--out DIR]`, by default into dist/deb. The same bytes every time.
+// `node rpm/deb.mjs [--out DIR]`, by default into dist/deb. The same bytes every time.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -38,7 +38,7 @@ function filesBelow(directory) {
 }
 
 function fill(template, values) {
-  const text = readFileSync(path.join(root, 'deb', template), 'utf8');
+  const text = readFileSync(path.join(root, 'rpm/deb', template), 'utf8');
   return text.replace(/@([A-Z]+)@/g, (_, name) => values[name]);
 }
 
@@ -93,8 +93,8 @@ process.umask(0o022);
 const tree = mkdtempSync(path.join(tmpdir(), 'coffer-deb-'));
 chmodSync(tree, 0o755);
 try {
-  for (const script of ['build', 'bundled-packages', 'manual']) {
-    run(process.execPath, path.join('scripts', `${script}.mjs`));
+  for (const script of ['tools/build/build', 'rpm/bundled-packages', 'rpm/manual']) {
+    run(process.execPath, `${script}.mjs`);
   }
   run('sh', 'rpm/stage.sh', 'vm', tree);
   toDebian(tree);
