@@ -1,13 +1,21 @@
+import type { StatsFs } from 'node:fs';
 import { opendir, stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { MOST_ENTRIES } from '../protocol/limits.ts';
 import type { Entry } from '../protocol/messages.ts';
 import { systemCodeOf } from '../shared/errors.ts';
+import { GiB } from '../shared/sizes.ts';
+import type { Space } from '../shared/space.ts';
 import { problemOf } from './storage-problem.ts';
+
+/** What statfs(2) says of FAT, as of no other: MSDOS_SUPER_MAGIC in linux/magic.h. exFAT has another, and no such limit. */
+const FAT = 0x4d44;
+/** A file's length has 32 bits there. */
+const LARGEST_ON_FAT = 4 * GiB - 1;
 
 export interface DirectoryListing {
   readonly path: string;
-  readonly freeBytes: number;
+  readonly space: Space;
   /** In no particular order. */
   readonly entries: readonly Entry[];
   /** There are more entries than are listed. */
@@ -20,20 +28,24 @@ export async function listDirectory(directory: string): Promise<DirectoryListing
     const { names, truncated } = await namesIn(directory);
     const entries: Entry[] = [];
     for (const name of names) entries.push(await entryOf(directory, name));
-    return { path: directory, freeBytes: await freeBytes(directory), entries, truncated };
+    return { path: directory, space: await spaceIn(directory), entries, truncated };
   } catch (error) {
     throw problemOf(error);
   }
 }
 
-/** The bytes that a file system has left for its users. Throws StorageProblem. */
-export async function freeBytes(directory: string): Promise<number> {
+/** What a file system has left for its users. Throws StorageProblem. */
+export async function spaceIn(directory: string): Promise<Space & { readonly freeBytes: number }> {
   try {
-    const { bavail, bsize } = await statfs(directory);
-    return bavail * bsize;
+    return spaceOf(await statfs(directory));
   } catch (error) {
     throw problemOf(error);
   }
+}
+
+/** The same, of what statfs(2) said. */
+export function spaceOf({ type, bavail, bsize }: Pick<StatsFs, 'type' | 'bavail' | 'bsize'>) {
+  return { freeBytes: bavail * bsize, largestFile: type === FAT ? LARGEST_ON_FAT : undefined };
 }
 
 async function namesIn(directory: string): Promise<{ names: string[]; truncated: boolean }> {

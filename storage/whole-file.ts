@@ -7,7 +7,7 @@ import { systemCodeOf } from '../shared/errors.ts';
 import { formatSize } from '../shared/sizes.ts';
 import { BackgroundSync } from './background-sync.ts';
 import type { ByteTarget } from './byte-streams.ts';
-import { freeBytes } from './list-directory.ts';
+import { spaceIn } from './list-directory.ts';
 import { StorageProblem, problemOf } from './storage-problem.ts';
 
 /** Added to the name while the file is not whole. */
@@ -118,9 +118,9 @@ async function requireSpace(directory: string, expectedBytes: number | undefined
   if (!(await stat(directory)).isDirectory()) {
     throw new StorageProblem('NOT_A_DIRECTORY', `${directory} is not a directory`);
   }
-  const free = await freeBytes(directory);
-  if (expectedBytes !== undefined && expectedBytes > free) {
-    const sizes = `${formatSize(expectedBytes)} needed, ${formatSize(free)} free`;
+  const { freeBytes } = await spaceIn(directory);
+  if (expectedBytes !== undefined && expectedBytes > freeBytes) {
+    const sizes = `${formatSize(expectedBytes)} needed, ${formatSize(freeBytes)} free`;
     throw new StorageProblem('NO_SPACE', `not enough space: ${sizes}`);
   }
 }

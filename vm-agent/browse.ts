@@ -24,9 +24,9 @@ export async function browse(channel: Channel<BrowseConversation>) {
 }
 
 async function* answers(directory: string): AsyncGenerator<Message, void> {
-  const { path, freeBytes, entries, truncated } = await listDirectory(resolveLocation(directory));
+  const { path, space, entries, truncated } = await listDirectory(resolveLocation(directory));
   const version = PROTOCOL_VERSION;
-  yield { kind: 'ready', version, path, freeBytes, seekable: false };
+  yield { kind: 'ready', version, path, ...space, seekable: false };
   for (let at = 0; at < entries.length; at += ENTRIES_PER_MESSAGE) {
     const some = entries.slice(at, at + ENTRIES_PER_MESSAGE);
     yield { kind: 'entries', entries: some, last: false, truncated: false };

@@ -6,7 +6,8 @@ import type { MessageOf } from '../protocol/messages.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { untilAborted } from '../protocol/timeout.ts';
 import type { ByteTarget } from '../storage/byte-streams.ts';
-import { freeBytes } from '../storage/list-directory.ts';
+import { spaceIn } from '../storage/list-directory.ts';
+import type { Space } from '../shared/space.ts';
 import { CommandTarget } from '../storage/shell-command.ts';
 import { StorageProblem } from '../storage/storage-problem.ts';
 import { WholeFile } from '../storage/whole-file.ts';
@@ -29,7 +30,7 @@ export async function store(channel: Channel<StoreConversation>, signal: AbortSi
     kind: 'ready',
     version: PROTOCOL_VERSION,
     path: target.path ?? '',
-    freeBytes: await freeBytesFor(request),
+    ...(await spaceFor(request)),
     seekable: false,
   });
   await using heartbeat = new Heartbeat(channel, target, signal);
@@ -45,8 +46,8 @@ async function openTarget(request: StoreRequest): Promise<ByteTarget> {
   return WholeFile.create(resolveLocation(directory), fileName, expectedBytes);
 }
 
-async function freeBytesFor({ directory }: StoreRequest): Promise<number | undefined> {
-  return directory === undefined ? undefined : freeBytes(resolveLocation(directory));
+async function spaceFor({ directory }: StoreRequest): Promise<Space> {
+  return directory === undefined ? {} : spaceIn(resolveLocation(directory));
 }
 
 /** Everything up to End, which must agree with what came. */

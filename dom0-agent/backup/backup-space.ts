@@ -1,5 +1,6 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
+import type { Space } from '../../shared/space.ts';
 import type { MeasuredPlan } from './measure-plan.ts';
 import { expectedBytes } from './plan-backup.ts';
 
@@ -25,18 +26,42 @@ export function estimateOf({ qubes, dom0Home }: MeasuredPlan, compressed: boolea
   };
 }
 
+/** A place for a backup. */
+interface Place {
+  /** For people: `sys-usb:/home/user/backups`. */
+  readonly location: string;
+  readonly space: Space;
+}
+
 /**
- * Whether a backup is sure to fit; where that is a question of how well it compresses, it is not. Throws
- * RefusedError when it cannot fit.
- *
- * @param where for the message
+ * Why a backup may not fit, which is then a question of how well it compresses; undefined when it is sure to fit, as
+ * far as the space is known. Throws RefusedError when it cannot fit.
  */
-export function surelyFits({ least, most }: Estimate, freeBytes: number, where: string): boolean {
+export function whyItMayNotFit(estimate: Estimate, place: Place): string | undefined {
+  return mayExceedFree(estimate, place) ?? mayExceedLargestFile(estimate, place);
+}
+
+function mayExceedFree({ least, most }: Estimate, { location, space }: Place): string | undefined {
+  const { freeBytes = Infinity } = space;
   if (least > freeBytes) {
     throw new RefusedError(
-      `there is not enough space in ${where}: the backup needs at least ${formatSize(least)}, and ` +
+      `there is not enough space in ${location}: the backup needs at least ${formatSize(least)}, and ` +
         `${formatSize(freeBytes)} are free: free some, name another directory, or leave VMs out with -x`,
     );
   }
-  return most <= freeBytes;
+  if (most <= freeBytes) return undefined;
+  return (
+    `it may not fit: ${formatSize(most)} to back up, ${formatSize(freeBytes)} free in ${location}: ` +
+    'it depends on how well it compresses'
+  );
+}
+
+function mayExceedLargestFile({ least, most }: Estimate, place: Place): string | undefined {
+  const { largestFile = Infinity } = place.space;
+  if (most <= largestFile) return undefined;
+  const limit =
+    `the file system of ${place.location} takes no file of more than ${formatSize(largestFile)}, as is usual for ` +
+    'FAT: use one with another file system (ext4, btrfs, exFAT), or back up fewer VMs at a time';
+  if (least <= largestFile) return `${formatSize(most)} may not fit: ${limit}`;
+  throw new RefusedError(`the backup needs at least ${formatSize(least)}, and ${limit}`);
 }

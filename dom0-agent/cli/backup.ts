@@ -8,13 +8,13 @@ import { measurePlan } from '../backup/measure-plan.ts';
 import { type Inventory, type RunningChoice, planBackup } from '../backup/plan-backup.ts';
 import { storeRecoveryKit } from '../backup/recovery-kit.ts';
 import { noteBackupTime, writeBackup } from '../backup/run-backup.ts';
-import { estimateOf } from '../backup/backup-space.ts';
+import { estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
 import { refuseIntoItself } from '../backup/target-in-home.ts';
 import { openNewFile } from '../backup/new-file.ts';
 import type { StoredArchive } from '../transport/storage.ts';
 import { formatBackedUp, formatPlan } from './backup-tables.ts';
 import { confirm } from './confirm.ts';
-import { describeDestination, fitsIn, mayNotFit, seeDestination } from './destination.ts';
+import { describeDestination, seeDestination } from './destination.ts';
 import type { ArchiveFlags } from './flags.ts';
 import { askNewPassphrase } from './passphrase.ts';
 import { systemAtHand } from './system-at-hand.ts';
@@ -78,7 +78,8 @@ export async function backupCommand(
   const propose = (text: string): void => (yes ? terminal.say(text) : terminal.ask(text));
   propose(formatPlan(plan));
   propose(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
-  if (!fitsIn(estimate, destination)) terminal.warning(mayNotFit(estimate, destination));
+  const doubt = whyItMayNotFit(estimate, destination);
+  if (doubt !== undefined) terminal.warning(doubt);
   if (!yes) await confirm('Back up?', signal);
 
   const passphrase = await askNewPassphrase(
@@ -95,9 +96,12 @@ export async function backupCommand(
           openNewFile(place, location, created, estimate.least, signal),
         );
   await using sink = opened;
-  if (destination.freeBytes === undefined && !fitsIn(estimate, sink)) {
-    terminal.warning(mayNotFit(estimate, sink));
-    if (!yes) await confirm('Back up all the same?', signal);
+  if (destination.space.freeBytes === undefined) {
+    const newDoubt = whyItMayNotFit(estimate, sink);
+    if (newDoubt !== undefined) {
+      terminal.warning(newDoubt);
+      if (!yes) await confirm('Back up all the same?', signal);
+    }
   }
 
   const begun = Date.now();

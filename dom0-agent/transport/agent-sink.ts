@@ -6,6 +6,7 @@ import { ChannelClosedError } from '../../protocol/protocol-error.ts';
 import { withTimeout } from '../../protocol/timeout.ts';
 import { StorageError } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
+import type { Space } from '../../shared/space.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
 import { explain } from './explain.ts';
@@ -16,7 +17,7 @@ import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
 /** An archive on its way into a storage VM. */
 export class AgentSink implements Sink {
   readonly location: string;
-  readonly freeBytes: number | undefined;
+  readonly space: Space;
   readonly #vm: StorageVm;
   readonly #place: Place;
   readonly #connection: AgentConnection<StoreConversation>;
@@ -36,7 +37,8 @@ export class AgentSink implements Sink {
     this.#connection = connection;
     this.#path = place.what === 'command' ? undefined : printable(untrustedReady.path);
     this.location = locationIn(vm.name, this.#path);
-    this.freeBytes = untrustedReady.freeBytes;
+    const { freeBytes, largestFile } = untrustedReady;
+    this.space = { freeBytes, largestFile };
     this.#stored = this.#listen();
     // Told to `write` and `finish`, which fail with it.
     this.#stored.catch((error: unknown) => connection.break(error));

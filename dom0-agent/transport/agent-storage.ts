@@ -60,7 +60,7 @@ export class AgentStorage implements Storage {
   ): Promise<Listing> {
     const { answer } = this.#vm.limits;
     await channel.send({ kind: 'browseRequest', version: PROTOCOL_VERSION, directory }, answer);
-    const { path, freeBytes } = await channel.expect('ready', answer);
+    const { path, freeBytes, largestFile } = await channel.expect('ready', answer);
     const entries: ListedEntry[] = [];
     const deadline = performance.now() + answer;
     for (;;) {
@@ -70,7 +70,8 @@ export class AgentStorage implements Storage {
       }
       if (!some.last) continue;
       const { truncated } = some;
-      return { path: printable(path), freeBytes, entries: entries.sort(byName), truncated };
+      const space = { freeBytes, largestFile };
+      return { path: printable(path), space, entries: entries.sort(byName), truncated };
     }
   }
 }

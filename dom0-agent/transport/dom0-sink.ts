@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { untilAborted } from '../../protocol/timeout.ts';
 import type { ByteTarget } from '../../storage/byte-streams.ts';
-import { freeBytes } from '../../storage/list-directory.ts';
+import { spaceIn } from '../../storage/list-directory.ts';
+import type { Space } from '../../shared/space.ts';
 import { CommandTarget } from '../../storage/shell-command.ts';
 import { WholeFile } from '../../storage/whole-file.ts';
 import { explain } from './explain.ts';
@@ -13,24 +14,19 @@ import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
 /** An archive on its way into a directory of dom0, or into a command that runs in dom0. */
 export class Dom0Sink implements Sink {
   readonly location: string;
-  readonly freeBytes: number | undefined;
+  readonly space: Space;
   readonly #place: Place;
   readonly #target: ByteTarget;
   readonly #signal: AbortSignal;
   readonly #hash = createHash('sha256');
   #bytes = 0;
 
-  private constructor(
-    place: Place,
-    target: ByteTarget,
-    free: number | undefined,
-    signal: AbortSignal,
-  ) {
+  private constructor(place: Place, target: ByteTarget, space: Space, signal: AbortSignal) {
     this.#place = place;
     this.#target = target;
     this.#signal = signal;
     this.location = locationIn(place.owner, target.path);
-    this.freeBytes = free;
+    this.space = space;
   }
 
   static async open(
@@ -42,8 +38,8 @@ export class Dom0Sink implements Sink {
     try {
       signal.throwIfAborted();
       const opened = await openTarget(target, expectedBytes);
-      const free = 'command' in target ? undefined : await freeBytes(resolvePath(target.directory));
-      return new Dom0Sink(place, opened, free, signal);
+      const space = 'command' in target ? {} : await spaceIn(resolvePath(target.directory));
+      return new Dom0Sink(place, opened, space, signal);
     } catch (error) {
       throw explain(error, place, false);
     }

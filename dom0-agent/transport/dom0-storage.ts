@@ -27,9 +27,9 @@ export class Dom0Storage implements Storage {
   async browse(directory: string, signal: AbortSignal): Promise<Listing> {
     try {
       signal.throwIfAborted();
-      const { path, freeBytes, entries, truncated } = await listDirectory(resolvePath(directory));
+      const { path, space, entries, truncated } = await listDirectory(resolvePath(directory));
       const listed = entries.map(({ name, kind, size }) => ({ untrustedName: name, kind, size }));
-      return { path: printable(path), freeBytes, entries: listed.sort(byName), truncated };
+      return { path: printable(path), space, entries: listed.sort(byName), truncated };
     } catch (error) {
       throw explain(error, placeOf(this.owner, { directory, fileName: '' }), false);
     }

@@ -1,5 +1,6 @@
 import type { EntryKind } from '../../protocol/messages.ts';
 import type { ByteSink, ByteSource } from '../../shared/byte-streams.ts';
+import type { Space } from '../../shared/space.ts';
 
 /** Where a stream is to be stored: in a new file of a directory, or by a shell command. */
 export type StoreTarget =
@@ -27,8 +28,8 @@ export interface StoredArchive {
 export interface Sink extends ByteSink, AsyncDisposable {
   /** As in StoredArchive. */
   readonly location: string;
-  /** Free space there in bytes, if it is known. A claim of the storage. */
-  readonly freeBytes: number | undefined;
+  /** Of the file system there. A claim of the storage. */
+  readonly space: Space;
   /** Resolves when the storage has confirmed length and SHA-256 of the whole. */
   finish(): Promise<StoredArchive>;
 }
@@ -54,7 +55,7 @@ export interface ListedEntry {
 export interface Listing {
   /** The resolved path, fit to be shown. */
   readonly path: string;
-  readonly freeBytes: number | undefined;
+  readonly space: Space;
   /** Sorted by name; at most 10,000. */
   readonly entries: readonly ListedEntry[];
   /** There are more entries than are listed. */

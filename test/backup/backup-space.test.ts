@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { MeasuredHome } from '../../dom0-agent/backup/measure-plan.ts';
 import { planBackup } from '../../dom0-agent/backup/plan-backup.ts';
-import { estimateOf, surelyFits } from '../../dom0-agent/backup/backup-space.ts';
+import { type Estimate, estimateOf, whyItMayNotFit } from '../../dom0-agent/backup/backup-space.ts';
 import type { Volume } from '../../dom0-agent/qubes/qube.ts';
 import { RefusedError } from '../../shared/errors.ts';
-import { MiB } from '../../shared/sizes.ts';
+import { GiB, MiB } from '../../shared/sizes.ts';
+import type { Space } from '../../shared/space.ts';
+import { spaceOf } from '../../storage/list-directory.ts';
 import { qube } from '../restore/planning.ts';
 
 const volume = (usage: number | undefined): Volume => ({
@@ -32,24 +34,30 @@ function estimate(usage: number | undefined, compressed: boolean, measuredHome?:
   return estimateOf({ ...plan, dom0Home: measuredHome }, compressed);
 }
 
+const doubt = (size: Estimate, space: Space) => whyItMayNotFit(size, { location: 'usb:/x', space });
+
 describe('the space for a backup', () => {
   it('is enough where all of it fits without compression', () => {
-    expect(surelyFits(estimate(600 * MiB, true), 600 * MiB, 'usb:/x')).toBe(true);
-    expect(surelyFits(estimate(600 * MiB, false), 600 * MiB, 'usb:/x')).toBe(true);
+    expect(doubt(estimate(600 * MiB, true), { freeBytes: 600 * MiB })).toBeUndefined();
+    expect(doubt(estimate(600 * MiB, false), { freeBytes: 600 * MiB })).toBeUndefined();
   });
 
   it('is perhaps enough where compression may do it, which counts for half at most', () => {
-    expect(surelyFits(estimate(600 * MiB, true), 599 * MiB, 'usb:/x')).toBe(false);
-    expect(surelyFits(estimate(600 * MiB, true), 300 * MiB, 'usb:/x')).toBe(false);
+    expect(doubt(estimate(600 * MiB, true), { freeBytes: 599 * MiB })).toMatch(
+      /^it may not fit: .* free in usb:\/x: it depends on how well/,
+    );
+    expect(doubt(estimate(600 * MiB, true), { freeBytes: 300 * MiB })).toMatch(
+      /^it may not fit: .* free in usb:\/x: it depends on how well/,
+    );
   });
 
   it('is refused, with sizes and ways out, where it cannot be enough', () => {
-    const refuse = (): boolean => surelyFits(estimate(600 * MiB, true), 299 * MiB, 'usb:/x');
+    const refuse = () => doubt(estimate(600 * MiB, true), { freeBytes: 299 * MiB });
     expect(refuse).toThrow(RefusedError);
     expect(refuse).toThrow(
       'there is not enough space in usb:/x: the backup needs at least 300 MiB, and 299 MiB are free',
     );
-    expect(() => surelyFits(estimate(600 * MiB, false), 599 * MiB, 'usb:/x')).toThrow(RefusedError);
+    expect(() => doubt(estimate(600 * MiB, false), { freeBytes: 599 * MiB })).toThrow(RefusedError);
   });
 
   it('counts what dom0’s home takes', () => {
@@ -60,10 +68,36 @@ describe('the space for a backup', () => {
   });
 
   it('is never refused for a volume of which nobody knows what is in use', () => {
-    expect(surelyFits(estimate(undefined, false), 1, 'usb:/x')).toBe(false);
+    expect(doubt(estimate(undefined, false), { freeBytes: 1 })).toMatch(
+      /^it may not fit: .* free in usb:\/x: it depends on how well/,
+    );
   });
 
   it('is enough for a volume that was never written', () => {
-    expect(surelyFits(estimate(0, false), 1, 'usb:/x')).toBe(true);
+    expect(doubt(estimate(0, false), { freeBytes: 1 })).toBeUndefined();
+  });
+
+  describe('on FAT', () => {
+    // What `stat -f -c %t` prints of a stick with FAT, and of ext4.
+    const fat = spaceOf({ type: 0x4d44, bavail: 2 ** 20, bsize: 32 * 1024 });
+    const ext4 = spaceOf({ type: 0xef53, bavail: 2 ** 20, bsize: 32 * 1024 });
+
+    it('is refused where the backup has 4 GiB or more even if compression halves it', () => {
+      const refuse = () => doubt(estimate(8 * GiB, true), fat);
+      expect(refuse).toThrow(RefusedError);
+      expect(refuse).toThrow(
+        /^the backup needs at least 4 GiB, and .* usual for FAT: use one with /,
+      );
+    });
+
+    it('is asked about where compression may bring it below 4 GiB', () => {
+      expect(doubt(estimate(8 * GiB - 2, true), fat)).toMatch(/^8 GiB may not fit: .*FAT/);
+      expect(doubt(estimate(4 * GiB, true), fat)).toMatch(/^4 GiB may not fit: .*FAT/);
+    });
+
+    it('is enough for less, and other file systems take more', () => {
+      expect(doubt(estimate(4 * GiB - 1, true), fat)).toBeUndefined();
+      expect(doubt(estimate(8 * GiB, true), ext4)).toBeUndefined();
+    });
   });
 });

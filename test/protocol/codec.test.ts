@@ -48,6 +48,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     version,
     path: text,
     freeBytes: maybeCount,
+    largestFile: maybeCount,
     size: maybeCount,
     seekable: fc.boolean(),
   }),

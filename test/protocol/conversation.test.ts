@@ -18,6 +18,7 @@ const ready = (size?: number): Message => ({
   version,
   path: '/x',
   freeBytes: undefined,
+  largestFile: undefined,
   size,
   seekable: size !== undefined,
 });

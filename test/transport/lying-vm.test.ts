@@ -51,6 +51,7 @@ const ready = (size?: number): Message => ({
   version: PROTOCOL_VERSION,
   path: '/home/user/\u001b[31mx',
   freeBytes: undefined,
+  largestFile: undefined,
   size,
   seekable: size !== undefined,
 });

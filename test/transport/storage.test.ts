@@ -225,7 +225,7 @@ describe.each<[string, (home: Home) => Storage]>([
     const listing = await open(home).browse(home.backups, signal);
     expect(listing).toEqual({
       path: home.backups,
-      freeBytes: expect.any(Number) as number,
+      space: { freeBytes: expect.any(Number) as number },
       entries: [
         { untrustedName: 'a\n', kind: 'FILE', size: 0 },
         { untrustedName: 'b', kind: 'FILE', size: 4 },

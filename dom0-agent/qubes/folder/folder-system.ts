@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
 import { DamagedError, FailedError, messageOf, RefusedError } from '../../../shared/errors.ts';
-import { freeBytes } from '../../../storage/list-directory.ts';
+import { spaceIn } from '../../../storage/list-directory.ts';
 import { firewallRules } from '../firewall.ts';
 import { formatFirewallXml, parseFirewallXml } from '../xml/firewall-xml.ts';
 import { hasNoSavedState, whyUnsaved } from '../qube.ts';
@@ -118,7 +118,7 @@ export class FolderSystem implements QubesSystem {
 
   async pools(): Promise<Pool[]> {
     const { pools, properties } = await this.#store.read();
-    const free = await freeBytes(this.#layout.directory);
+    const { freeBytes: free } = await spaceIn(this.#layout.directory);
     const usual = properties.get('default_pool') ?? DEFAULT_POOL;
     return [...pools]
       .filter(([, settings]) => settings.get('driver') !== 'linux-kernel')
