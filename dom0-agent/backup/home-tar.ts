@@ -1,8 +1,8 @@
 import { ChildProcess, describeEnd, whyNotRun } from '../../shared/child-process.ts';
 import { FailedError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
-import { type Followed, follow } from '../archive/tar/watch-tar.ts';
-import { TarComplaints } from '../archive/tar/tar-complaints.ts';
+import { type Followed, follow } from '../archive/tar/check-in-passing.ts';
+import { TarComplaints } from '../archive/tar/gnu-tar-messages.ts';
 import { rootPrefix, runnerBehind } from '../qubes/pools/run-program.ts';
 import { sudoProblem } from '../qubes/pools/sudo-problem.ts';
 

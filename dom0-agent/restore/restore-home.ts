@@ -11,8 +11,8 @@ import {
 import { timeInName } from '../../shared/local-time.ts';
 import type { Report } from '../../shared/report.ts';
 import { feed } from '../archive/compress/feed.ts';
-import { type Followed, follow } from '../archive/tar/watch-tar.ts';
-import { TarComplaints } from '../archive/tar/tar-complaints.ts';
+import { type Followed, follow } from '../archive/tar/check-in-passing.ts';
+import { TarComplaints } from '../archive/tar/gnu-tar-messages.ts';
 import { runnerBehind } from '../qubes/pools/run-program.ts';
 import { removeLeftover } from './remove-tree.ts';
 

@@ -8,7 +8,7 @@ import {
 import { findManifest } from '../../dom0-agent/archive/coffer1/find-manifest.ts';
 import { parseHeaderText } from '../../dom0-agent/archive/header-text.ts';
 import { untar } from '../../dom0-agent/archive/tar/inner-reader.ts';
-import { joinVolumes } from '../../dom0-agent/archive/tar/volumes.ts';
+import { joinVolumes } from '../../dom0-agent/archive/tar/multi-volume.ts';
 import { OuterTarReader } from '../../dom0-agent/archive/tar/outer-reader.ts';
 import { parseQubes3Header } from '../../dom0-agent/archive/qubes3/qubes3-header.ts';
 import { parseQubes4Header } from '../../dom0-agent/archive/qubes4/qubes4-header.ts';
@@ -57,7 +57,7 @@ const TAR_WORDS = [
 export const ARCHIVE_TARGETS: readonly Target[] = [
   {
     name: 'outer-tar',
-    sources: ['tar/outer-reader.ts', 'tar/outer-entries.ts', 'tar/outer-gap.ts'],
+    sources: ['tar/outer-reader.ts', 'tar/outer-extraction.ts', 'tar/outer-gap.ts'],
     seeds: () => [OUTER_TAR, ...tarSeeds.plain],
     words: [...TAR_WORDS, 'backup-header\0', 'vm5/private.img.000\0', '../', '/etc/'],
     repair: repairTar,
@@ -113,7 +113,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   },
   {
     name: 'inner-tar-volumes',
-    sources: ['tar/volumes.ts'],
+    sources: ['tar/multi-volume.ts'],
     seeds: () => [tarSeeds.volumes],
     words: TAR_WORDS,
     repair: repairTar,

@@ -1,8 +1,8 @@
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
-import { ByteReader } from '../tar/byte-reader.ts';
-import { BLOCK, END_OF_TAR, headerBlock, paddingOf } from '../tar/outer-block.ts';
+import { ByteReader } from '../../../shared/byte-reader.ts';
+import { BLOCK, END_OF_TAR, headerBlock, paddingOf } from '../tar/header-block.ts';
 import { OuterTarReader } from '../tar/outer-reader.ts';
 import { partName } from '../parts/part-names.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH } from './manifest.ts';

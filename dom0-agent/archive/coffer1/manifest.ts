@@ -1,8 +1,8 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
-import { BLOCK, paddingOf } from '../tar/outer-block.ts';
+import { BLOCK, paddingOf } from '../tar/header-block.ts';
 import { parsePartName } from '../parts/part-names.ts';
-import { readSmallFile } from '../tar/small-file.ts';
+import { readSmallFile } from '../tar/read-small-file.ts';
 import { tarOfPieces } from '../tar/inner-writer.ts';
 import { MAC_LENGTH } from './seal-member.ts';
 

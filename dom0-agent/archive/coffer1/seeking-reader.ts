@@ -3,7 +3,7 @@ import { DamagedError } from '../../../shared/errors.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive.ts';
 import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
 import { DamagedPartError } from '../parts/damaged-part-error.ts';
-import { readSmallFile } from '../tar/small-file.ts';
+import { readSmallFile } from '../tar/read-small-file.ts';
 import { OuterTarReader } from '../tar/outer-reader.ts';
 import { refuseFollowed } from './trailing-bytes.ts';
 import type { Coffer1Header } from './coffer1-header.ts';

@@ -1,7 +1,7 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive.ts';
 import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
-import { readSmallFile } from '../tar/small-file.ts';
+import { readSmallFile } from '../tar/read-small-file.ts';
 import type { OuterTarReader } from '../tar/outer-reader.ts';
 import { parsePartName } from '../parts/part-names.ts';
 import { type NamedDirectories, StoredBounds } from '../parts/stored-bounds.ts';

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { decompress } from '../compress/compression.ts';
 import type { HeldPart } from '../parts/held-parts.ts';
-import { joinVolumes } from '../tar/volumes.ts';
+import { joinVolumes } from '../tar/multi-volume.ts';
 import type { Qubes3Header } from './qubes3-header.ts';
 import { type MacedPart, type VerifiedPart, verifiedParts } from './maced-parts.ts';
 import { decipher } from './openssl-enc.ts';

@@ -2,7 +2,7 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { type ArchiveReader, type ArchivedFile, LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
 import type { Beginning } from '../untrusted-header.ts';
 import { type HeldPart, filesOfParts, heldParts, partsOfFile } from '../parts/held-parts.ts';
-import { readSmallFile } from '../tar/small-file.ts';
+import { readSmallFile } from '../tar/read-small-file.ts';
 import { withOfficialReading } from './official-passphrase.ts';
 import type { OuterMember, OuterTarReader } from '../tar/outer-reader.ts';
 import { PartWalk, type WalkedPart } from '../parts/part-walk.ts';

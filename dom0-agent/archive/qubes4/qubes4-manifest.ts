@@ -1,6 +1,6 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
-import { readSmallFile } from '../tar/small-file.ts';
+import { readSmallFile } from '../tar/read-small-file.ts';
 import { isTrue } from './qubes4-header.ts';
 
 /**

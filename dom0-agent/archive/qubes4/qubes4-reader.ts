@@ -5,7 +5,7 @@ import { decompress } from '../compress/compression.ts';
 import { HEADER_NAME, parseHeaderText } from '../header-text.ts';
 import { type HeldPart, filesOfParts, partsOfFile } from '../parts/held-parts.ts';
 import { withOfficialReading } from '../qubes3/official-passphrase.ts';
-import { readSmallFile } from '../tar/small-file.ts';
+import { readSmallFile } from '../tar/read-small-file.ts';
 import { PartWalk } from '../parts/part-walk.ts';
 import { openScryptFile, parseScryptHeader, scryptHeaderHolds } from './scrypt-file.ts';
 import type { NamedDirectories } from '../parts/stored-bounds.ts';

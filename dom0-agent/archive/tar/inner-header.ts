@@ -1,5 +1,5 @@
 import { DamagedError } from '../../../shared/errors.ts';
-import { BLOCK } from './outer-block.ts';
+import { BLOCK } from './header-block.ts';
 
 /** The block of zeros, of which two end a tar. */
 export const ZERO_BLOCK = Buffer.alloc(BLOCK);

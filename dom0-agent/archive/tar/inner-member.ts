@@ -1,6 +1,6 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
-import type { ByteReader } from './byte-reader.ts';
+import type { ByteReader } from '../../../shared/byte-reader.ts';
 import { type TarHeader, parseHeader } from './inner-header.ts';
 import { readOldGnuMap } from './old-gnu-sparse.ts';
 import type { PaxAttributes } from './pax-attributes.ts';

@@ -1,6 +1,6 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB } from '../../../shared/sizes.ts';
-import { END_OF_TAR, isZero } from './outer-block.ts';
+import { END_OF_TAR, isZero } from './header-block.ts';
 
 /** `tar` fills its last record with zero blocks, up to 10 KiB by default; more than this is an attack. */
 const MOST_ZEROS = 64 * KiB;

@@ -1,6 +1,6 @@
 import { pack } from 'tar-stream';
 import type { ByteSink } from '../../../shared/byte-streams.ts';
-import { BLOCK, END_OF_TAR, outerHeader, paddingOf } from './outer-block.ts';
+import { BLOCK, END_OF_TAR, outerHeader, paddingOf } from './header-block.ts';
 
 /**
  * Writes the outer tar, member by member, as tar-stream's `pack` makes it. Each call resolves when the

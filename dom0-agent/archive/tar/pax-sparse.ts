@@ -1,5 +1,5 @@
-import { BLOCK } from './outer-block.ts';
-import type { ByteReader } from './byte-reader.ts';
+import { BLOCK } from './header-block.ts';
+import type { ByteReader } from '../../../shared/byte-reader.ts';
 import type { PaxRecord } from './pax.ts';
 import { SparseMap } from './sparse-map.ts';
 

@@ -1,5 +1,5 @@
 import { DamagedError } from '../../../shared/errors.ts';
-import { BLOCK } from './outer-block.ts';
+import { BLOCK } from './header-block.ts';
 
 /**
  * The most extents that a file may have: 128 MiB of memory here. A volume of 64 GiB of which every

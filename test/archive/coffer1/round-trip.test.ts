@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { COMPRESSION_FILTERS } from '../../../dom0-agent/archive/compress/compression.ts';
-import { readSmallFile } from '../../../dom0-agent/archive/tar/small-file.ts';
+import { readSmallFile } from '../../../dom0-agent/archive/tar/read-small-file.ts';
 import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
 import { inputOf } from '../memory.ts';
 import { PASSPHRASE, makeArchive, never } from './sample.ts';

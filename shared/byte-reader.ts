@@ -1,4 +1,4 @@
-import { DamagedError } from '../../../shared/errors.ts';
+import { DamagedError } from './errors.ts';
 
 /**
  * Reads a stream of chunks by numbers of bytes. What it gives are views of the source's chunks

@@ -1,6 +1,6 @@
 import { DamagedError } from '../../../shared/errors.ts';
-import { ByteReader } from './byte-reader.ts';
-import { BLOCK, paddingOf } from './outer-block.ts';
+import { ByteReader } from '../../../shared/byte-reader.ts';
+import { BLOCK, paddingOf } from './header-block.ts';
 import { LONGEST_NAME, ZERO_BLOCK, parseHeader, parseNumber, text } from './inner-header.ts';
 import { extensionIsExtended, headerIsExtended, oldGnuRealSize } from './old-gnu-sparse.ts';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ByteReader } from '../../../dom0-agent/archive/tar/byte-reader.ts';
-import { DamagedError } from '../../../shared/errors.ts';
-import { chunked, collect, pattern } from './gnu-tar.ts';
+import { ByteReader } from '../../shared/byte-reader.ts';
+import { DamagedError } from '../../shared/errors.ts';
+import { chunked, collect, pattern } from '../archive/tar/gnu-tar.ts';
 
 test('gives the same bytes whatever the chunks and the requests', async () => {
   const content = pattern(5000);

@@ -1,7 +1,7 @@
 import { chmod, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { joinVolumes } from '../../../dom0-agent/archive/tar/volumes.ts';
+import { joinVolumes } from '../../../dom0-agent/archive/tar/multi-volume.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import {
   chunked,

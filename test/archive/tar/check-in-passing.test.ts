@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { type Followed, follow } from '../../../dom0-agent/archive/tar/watch-tar.ts';
+import { type Followed, follow } from '../../../dom0-agent/archive/tar/check-in-passing.ts';
 import { plainTar, sparseTar } from '../../../dom0-agent/archive/tar/inner-writer.ts';
 import { DamagedError, FailedError } from '../../../shared/errors.ts';
 import { collect } from './gnu-tar.ts';
