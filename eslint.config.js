@@ -74,14 +74,14 @@ export default defineConfig(
   {
     // All that the user is shown goes through one place, which makes it fit to be shown.
     files: ['dom0-agent/cli/**/*.ts'],
-    ignores: ['dom0-agent/cli/{screen,terminal,read-volume}.ts'],
+    ignores: ['dom0-agent/cli/{output,command-report,read-volume}.ts'],
     rules: {
       'no-restricted-properties': [
         'error',
         ...['stdout', 'stderr'].map((property) => ({
           object: 'process',
           property,
-          message: 'the user is told through screen.ts',
+          message: 'the user is told through output.ts',
         })),
       ],
       'no-restricted-syntax': [
@@ -89,7 +89,7 @@ export default defineConfig(
         {
           selector:
             'ImportDeclaration[source.value="node:process"] > ImportSpecifier[imported.name=/^std(out|err)$/]',
-          message: 'the user is told through screen.ts',
+          message: 'the user is told through output.ts',
         },
       ],
     },

@@ -3,8 +3,7 @@ import type { MeasuredPlan } from '../backup/measure-plan.ts';
 import { type BackupPlan, expectedBytes } from '../backup/plan-backup.ts';
 import type { BackedUp } from '../backup/run-backup.ts';
 import type { LeftOut } from '../backup/select-for-backup.ts';
-import { QUBE_COLUMNS, qubeColumns } from './qube-columns.ts';
-import { formatTable } from './table.ts';
+import { formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
 
 /** What the tables say of a VM that is backed up while it runs. */
 const AS_LAST_SAVED = 'running: as it was last saved';

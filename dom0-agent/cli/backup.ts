@@ -13,13 +13,12 @@ import { refuseIntoItself } from '../backup/target-in-home.ts';
 import { openNewFile } from '../backup/new-file.ts';
 import type { StoredArchive } from '../transport/storage.ts';
 import { formatBackedUp, formatPlan } from './backup-tables.ts';
-import { confirm } from './confirm.ts';
+import { askNewPassphrase, confirm } from './questions.ts';
 import { describeDestination, seeDestination } from './destination.ts';
-import type { ArchiveFlags } from './flags.ts';
-import { askNewPassphrase } from './passphrase.ts';
-import { systemAtHand } from './system-at-hand.ts';
-import { takeBackIfKilled } from './take-back.ts';
-import { Terminal } from './terminal.ts';
+import type { ArchiveFlags } from './archive-options.ts';
+import { openSystem } from './open-system.ts';
+import { rollBackIfKilled } from './roll-back.ts';
+import { CommandReport } from './command-report.ts';
 
 export interface BackupFlags extends ArchiveFlags {
   readonly exclude?: readonly string[];
@@ -45,14 +44,14 @@ export async function backupCommand(
   signal: AbortSignal,
 ): Promise<number> {
   refuseContradictions(flags);
-  using terminal = new Terminal(flags);
-  const atHand = await systemAtHand(flags.system, (text) => terminal.info(text));
+  using report = new CommandReport(flags);
+  const atHand = await openSystem(flags.system, (text) => report.info(text));
   const { system } = atHand;
   const inventory = await readInventory(system);
   const missing = flags.profile === undefined ? [] : missingOf(named, inventory);
   const chosen = named.filter((name) => !missing.includes(name));
   for (const name of missing) {
-    terminal.warning(`there is no VM called ${name}, which the profile names: it is not backed up`);
+    report.warning(`there is no VM called ${name}, which the profile names: it is not backed up`);
   }
   const chosenPlan = planBackup(inventory, {
     chosen,
@@ -61,7 +60,7 @@ export async function backupCommand(
     running: flags.running ?? 'include',
   });
   for (const name of chosenPlan.gone) {
-    terminal.warning(`there is no VM called ${name} any more, which the profile leaves out`);
+    report.warning(`there is no VM called ${name} any more, which the profile leaves out`);
   }
   const { compressFilter, kdfCost } = { ...FORMAT_DEFAULTS[flags.format], ...flags };
   if (compressFilter !== 'none') await requireCompressor(compressFilter);
@@ -75,17 +74,17 @@ export async function backupCommand(
     seeDestination(atHand, place, location, flags, signal),
   );
   const yes = flags.yes === true;
-  const propose = (text: string): void => (yes ? terminal.say(text) : terminal.ask(text));
+  const propose = (text: string): void => (yes ? report.say(text) : report.ask(text));
   propose(formatPlan(plan));
   propose(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
   const doubt = whyItMayNotFit(estimate, destination);
-  if (doubt !== undefined) terminal.warning(doubt);
+  if (doubt !== undefined) report.warning(doubt);
   if (!yes) await confirm('Back up?', signal);
 
   const passphrase = await askNewPassphrase(
     flags.passphraseFile,
     flags.format,
-    (text) => terminal.warning(text),
+    (text) => report.warning(text),
     signal,
   );
   const created = new Date();
@@ -99,13 +98,13 @@ export async function backupCommand(
   if (destination.space.freeBytes === undefined) {
     const newDoubt = whyItMayNotFit(estimate, sink);
     if (newDoubt !== undefined) {
-      terminal.warning(newDoubt);
+      report.warning(newDoubt);
       if (!yes) await confirm('Back up all the same?', signal);
     }
   }
 
   const begun = Date.now();
-  terminal.startProgress(estimate.most);
+  report.startProgress(estimate.most);
   const options = {
     passphrase,
     format: flags.format,
@@ -114,29 +113,27 @@ export async function backupCommand(
     kdf: scryptCost(kdfCost),
     created,
   };
-  const cleanup = await takeBackIfKilled(flags.system);
-  const backedUp = await writeBackup(plan, system, sink, options, terminal, signal).finally(() => {
+  const cleanup = await rollBackIfKilled(flags.system);
+  const backedUp = await writeBackup(plan, system, sink, options, report, signal).finally(() => {
     cleanup.cancel();
     passphrase.fill(0);
   });
   const stored = await sink.finish();
-  terminal.endProgress();
-  await noteBackupTime(plan, system, created, terminal);
+  report.endProgress();
+  await noteBackupTime(plan, system, created, report);
   const kit =
     flags.withRecovery === true ? await storeRecoveryKit(place, location, fileName, signal) : [];
   const seconds = (Date.now() - begun) / 1000;
 
-  terminal.say(formatBackedUp(plan, backedUp));
-  terminal.say(
-    `Stored ${formatSize(stored.bytes)} in ${stored.location}, ${seconds.toFixed(1)} s.`,
-  );
+  report.say(formatBackedUp(plan, backedUp));
+  report.say(`Stored ${formatSize(stored.bytes)} in ${stored.location}, ${seconds.toFixed(1)} s.`);
   const failed = backedUp.filter(({ failure }) => failure !== undefined).map(({ name }) => name);
   if (failed.length > 0) {
-    terminal.say(`Not everything was backed up: ${failed.join(', ')} failed, the table says why.`);
+    report.say(`Not everything was backed up: ${failed.join(', ')} failed, the table says why.`);
   }
   const done = failed.length === 0 && missing.length === 0;
-  if (kit.length > 0) terminal.say(describeKit(kit));
-  terminal.result({
+  if (kit.length > 0) report.say(describeKit(kit));
+  report.result({
     ok: done,
     command: 'backup',
     vm: place.owner,
@@ -150,7 +147,7 @@ export async function backupCommand(
     qubes: backedUp,
     leftOut: plan.leftOut,
     recovery: kit,
-    warnings: terminal.warnings,
+    warnings: report.warnings,
     seconds,
   });
   return done ? ExitStatus.done : ExitStatus.failed;

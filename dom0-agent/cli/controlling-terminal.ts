@@ -2,7 +2,7 @@ import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { InterruptedError, RefusedError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
-import { untilInForeground } from './foreground.ts';
+import { untilInForeground } from './job-control.ts';
 import { TerminalModes } from './terminal-modes.ts';
 
 const DEVICE = '/dev/tty';

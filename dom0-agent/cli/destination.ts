@@ -2,7 +2,7 @@ import { NotAllowedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { Space } from '../../shared/space.ts';
 import type { Storage } from '../transport/storage.ts';
-import type { SystemAtHand } from './system-at-hand.ts';
+import type { OpenedSystem } from './open-system.ts';
 
 /** Where a backup goes to, as far as can be known before anything is done. */
 export interface Destination {
@@ -18,7 +18,7 @@ export interface Destination {
  * started. What cannot be seen so is not known. Throws RefusedError when there is no such directory.
  */
 export async function seeDestination(
-  { isHalted }: SystemAtHand,
+  { isHalted }: OpenedSystem,
   place: Storage,
   location: string,
   flags: { readonly command?: true },

@@ -1,12 +1,11 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { savedVolumes, sizeOfVolumes } from '../qubes/qube.ts';
-import type { ArchiveFlags } from './flags.ts';
-import { describeBackup, openBackup } from './opened-backup.ts';
-import { QUBE_COLUMNS, qubeColumns } from './qube-columns.ts';
-import { systemAtHand } from './system-at-hand.ts';
-import { formatKnownSize, formatTable } from './table.ts';
-import { Terminal } from './terminal.ts';
+import type { ArchiveFlags } from './archive-options.ts';
+import { describeBackup, openBackup } from './open-backup.ts';
+import { formatKnownSize, formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
+import { openSystem } from './open-system.ts';
+import { CommandReport } from './command-report.ts';
 
 /** `coffer list`. Gives the exit status. */
 export async function listCommand(
@@ -14,9 +13,9 @@ export async function listCommand(
   flags: ArchiveFlags,
   signal: AbortSignal,
 ): Promise<number> {
-  using terminal = new Terminal(flags);
+  using report = new CommandReport(flags);
   await using backup = await openBackup(
-    await systemAtHand(flags.system, (text) => terminal.info(text)),
+    await openSystem(flags.system, (text) => report.info(text)),
     location,
     flags,
     signal,
@@ -40,10 +39,10 @@ export async function listCommand(
   for (const { name, why } of contents.unusable) {
     rows.push([name, '', '', '', '', '', '', `cannot be restored: ${why}`]);
   }
-  terminal.say(describeBackup(backup));
-  terminal.say(formatTable(['VM', ...QUBE_COLUMNS, 'label', 'size', 'used', ''], rows));
-  terminal.say('Only the header and the list of VMs were checked: coffer verify checks all.');
-  terminal.result({
+  report.say(describeBackup(backup));
+  report.say(formatTable(['VM', ...QUBE_COLUMNS, 'label', 'size', 'used', ''], rows));
+  report.say('Only the header and the list of VMs were checked: coffer verify checks all.');
+  report.result({
     ok: true,
     command: 'list',
     format: header.format,

@@ -1,11 +1,12 @@
+import { closeSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { isatty } from 'node:tty';
 import { CommanderError } from 'commander';
 import { CofferError, ExitStatus, InterruptedError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
-import { endWith } from './end.ts';
-import { abortOnSignals } from './interrupts.ts';
+import { abortOnSignals } from './signals.ts';
 import { buildProgram } from './program.ts';
-import { liveLine, requireWritten, showJson, showNotice } from './screen.ts';
+import { liveLine, requireWritten, showJson, showNotice } from './output.ts';
 
 /** Runs the command line; whatever happens becomes one sentence and an exit status. */
 async function main(): Promise<number> {
@@ -52,7 +53,23 @@ function tellPrograms(exitStatus: number, error: string): void {
   if (process.argv.includes('--json')) showJson({ ok: false, exitStatus, error });
 }
 
-process.on('uncaughtException', (error) => {
-  endWith(tell(error));
+/** Standard input, output and error, those that are terminals. */
+const terminals = [0, 1, 2].filter((fd) => isatty(fd));
+let isDone = false;
+
+/** Ends coffer, whatever is still open: what is not awaited until now does not count. */
+function endWith(exitStatus: number): void {
+  isDone = true;
+  process.exit(exitStatus);
+}
+
+// Node.js ends, too, when nothing is left to wait for: before `main` has returned, that is a failure.
+process.exitCode = ExitStatus.failed;
+process.on('exit', () => {
+  liveLine.end();
+  if (!isDone) showNotice('coffer: it stopped before it was done, because of a bug in coffer');
+  // Node.js puts their modes back at its end, and aborts when one is gone.
+  for (const fd of terminals) if (!isatty(fd)) closeSync(fd);
 });
+process.on('uncaughtException', (error) => endWith(tell(error)));
 void main().then(endWith);

@@ -5,9 +5,9 @@ import { COMPRESSION_FILTERS, DECOMPRESSIBLE, filterIn } from '../archive/compre
 import { BACKUP_FORMATS, FORMAT_DEFAULTS } from '../backup/formats.ts';
 import { RUNNING_CHOICES } from '../backup/plan-backup.ts';
 import { suggestion } from '../qubes/names.ts';
-import type { ArchiveFlags } from './flags.ts';
+import type { ArchiveFlags } from './archive-options.ts';
 import type { DevicesFlags } from './devices.ts';
-import { showNotice, showResult } from './screen.ts';
+import { showNotice, showResult } from './output.ts';
 import type { RestoreFlags } from './restore.ts';
 import type { SandboxFlags } from './sandbox.ts';
 
@@ -177,12 +177,12 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     });
 
   program
-    .command('take-back', { hidden: true })
+    .command('roll-back', { hidden: true })
     .argument('<OWNER>')
     .option('--system <DIR>', SYSTEM)
     .action(async (owner: string, flags: { system?: string }) => {
-      const { takeBackCommand } = await import('./take-back.ts');
-      ended(await takeBackCommand(owner, flags));
+      const { rollBackCommand } = await import('./roll-back.ts');
+      ended(await rollBackCommand(owner, flags));
     });
 
   program

@@ -17,14 +17,13 @@ import { asOnlyRestore } from '../restore/restore-lock.ts';
 import { runRestore } from '../restore/run-restore.ts';
 import { requirePool, warnOfSpace } from '../restore/restore-space.ts';
 import { readSystemState } from '../restore/system-state.ts';
-import { confirm, requireTerminal } from './confirm.ts';
-import type { ArchiveFlags } from './flags.ts';
-import { describeBackup, openBackup } from './opened-backup.ts';
-import { formatOutcomes } from './outcomes.ts';
-import { type SystemAtHand, systemAtHand } from './system-at-hand.ts';
-import { formatKnownSize, formatTable } from './table.ts';
-import { takeBackIfKilled } from './take-back.ts';
-import { Terminal } from './terminal.ts';
+import { confirm, requireTerminal } from './questions.ts';
+import type { ArchiveFlags } from './archive-options.ts';
+import { describeBackup, openBackup } from './open-backup.ts';
+import { formatKnownSize, formatOutcomes, formatTable } from './table.ts';
+import { type OpenedSystem, openSystem } from './open-system.ts';
+import { rollBackIfKilled } from './roll-back.ts';
+import { CommandReport } from './command-report.ts';
 import { verifyCommand } from './verify.ts';
 
 export interface RestoreFlags extends ArchiveFlags {
@@ -54,10 +53,10 @@ export async function restoreCommand(
   refuseRepeated(chosen);
   // The backup is read before there is a plan: what can be refused is refused before that.
   if (flags.yes !== true) requireTerminal();
-  using terminal = new Terminal(flags);
-  const atHand = await systemAtHand(flags.system, (text) => terminal.info(text));
+  using report = new CommandReport(flags);
+  const atHand = await openSystem(flags.system, (text) => report.info(text));
   return await asOnlyRestore(atHand.system, 'restore', () =>
-    restore(location, chosen, flags, atHand, terminal, signal),
+    restore(location, chosen, flags, atHand, report, signal),
   );
 }
 
@@ -66,12 +65,12 @@ async function restore(
   location: string,
   chosen: readonly string[],
   flags: RestoreFlags,
-  atHand: SystemAtHand,
-  terminal: Terminal,
+  atHand: OpenedSystem,
+  report: CommandReport,
   signal: AbortSignal,
 ): Promise<number> {
   const yes = flags.yes === true;
-  const propose = (text: string): void => (yes ? terminal.say(text) : terminal.ask(text));
+  const propose = (text: string): void => (yes ? report.say(text) : report.ask(text));
   if (flags.pool !== undefined) requirePool(flags.pool, await atHand.system.pools());
   await using backup = await openBackup(atHand, location, flags, signal);
   const { reader, contents } = backup;
@@ -91,7 +90,7 @@ async function restore(
     warnOfSpace(plan, state.pools, flags.pool),
     await warnOfHomeSpace(plan.dom0Home, reader.header.format, home),
   ]) {
-    if (warning !== undefined) terminal.warning(warning);
+    if (warning !== undefined) report.warning(warning);
   }
   if (!yes) await confirm('Restore?', signal);
 
@@ -100,15 +99,15 @@ async function restore(
     ignoreSizeLimit: flags.ignoreSizeLimit ?? false,
   };
   const begun = Date.now();
-  await removeAbandoned(abandoned, atHand.system, terminal);
-  await removeAbandonedHomes(home, terminal);
+  await removeAbandoned(abandoned, atHand.system, report);
+  await removeAbandonedHomes(home, report);
   const sources = plan.qubes.map(({ source }) => source);
-  terminal.startProgress(totalSize(sources, plan.dom0Home));
-  const cleanup = await takeBackIfKilled(flags.system);
-  const restored = await runRestore(plan, reader, atHand.system, options, terminal, signal).finally(
+  report.startProgress(totalSize(sources, plan.dom0Home));
+  const cleanup = await rollBackIfKilled(flags.system);
+  const restored = await runRestore(plan, reader, atHand.system, options, report, signal).finally(
     () => cleanup.cancel(),
   );
-  terminal.endProgress();
+  report.endProgress();
   const leftOut = plan.leftOut.map(({ name, why }): Outcome => ({
     name,
     result: 'left out',
@@ -120,16 +119,16 @@ async function restore(
   const done = outcomes.every(({ result }) => result === 'restored' || result === 'left out');
   const seconds = (Date.now() - begun) / 1000;
 
-  terminal.say(formatOutcomes(outcomes));
-  terminal.say(done ? `Restored, ${seconds.toFixed(1)} s.` : describeFailures(outcomes));
+  report.say(formatOutcomes(outcomes));
+  report.say(done ? `Restored, ${seconds.toFixed(1)} s.` : describeFailures(outcomes));
   const advice = adviceOn(plan, outcomes);
-  if (advice !== '') terminal.say(advice);
-  terminal.result({
+  if (advice !== '') report.say(advice);
+  report.result({
     ok: done,
     command: 'restore',
     created: contents.created?.toISOString() ?? null,
     qubes: outcomes,
-    warnings: terminal.warnings,
+    warnings: report.warnings,
     seconds,
   });
   return done ? ExitStatus.done : ExitStatus.failed;

@@ -1,6 +1,6 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { makeSandbox } from '../qubes/sandbox/make-sandbox.ts';
-import { Terminal } from './terminal.ts';
+import { CommandReport } from './command-report.ts';
 
 export interface SandboxFlags {
   readonly empty?: true;
@@ -12,10 +12,10 @@ export async function sandboxCommand(
   flags: SandboxFlags,
   signal: AbortSignal,
 ): Promise<number> {
-  using terminal = new Terminal({});
+  using report = new CommandReport({});
   await makeSandbox(directory, { empty: flags.empty ?? false }, signal, (step) =>
-    terminal.info(step),
+    report.info(step),
   );
-  terminal.say(`A sample Qubes system is in ${directory}: use it with --system ${directory}`);
+  report.say(`A sample Qubes system is in ${directory}: use it with --system ${directory}`);
   return ExitStatus.done;
 }

@@ -1,6 +1,8 @@
-import { formatSize } from '../../shared/sizes.ts';
 import Table from 'cli-table3';
 import { printable } from '../../shared/printable.ts';
+import { formatSize } from '../../shared/sizes.ts';
+import type { Outcome } from '../contents/outcome.ts';
+import type { Qube } from '../qubes/qube.ts';
 
 /** A cell for a size, empty where nobody knows it. */
 export function formatKnownSize(bytes: number | undefined): string {
@@ -33,4 +35,25 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
   });
   table.push(...rows.map((row) => row.map((cell) => printable(cell))));
   return table.toString().replace(/ +$/gm, '');
+}
+
+/** Heads of the columns that tell what a VM is, beside its name. */
+export const QUBE_COLUMNS = ['class', 'template', 'net qube'] as const;
+
+/** Those columns of a VM. Where no net qube was chosen, there is the system's default; a template has none. */
+export function qubeColumns({ qubeClass, properties }: Qube): string[] {
+  const chosen = properties.get('netvm') ?? (qubeClass === 'TemplateVM' ? '' : '(default)');
+  return [qubeClass, properties.get('template') ?? '', chosen === '' ? 'none' : chosen];
+}
+
+/** The closing table: VM by VM, what happened. */
+export function formatOutcomes(outcomes: readonly Outcome[]): string {
+  const rows = outcomes.map(({ name, result, size, used, remarks }) => [
+    name,
+    result,
+    formatKnownSize(size),
+    result === 'failed' || result === 'left out' ? '' : formatSize(used),
+    remarks.join('; '),
+  ]);
+  return formatTable(['VM', 'result', 'size', 'used', ''], rows);
 }

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { RefusedError } from '../../shared/errors.ts';
-import { isInForeground } from './foreground.ts';
+import { isInForeground } from './job-control.ts';
 
 /** Lines are edited, Enter ends them, Ctrl-C and Ctrl-Z are heeded, whatever was set before. */
 const LINES = ['icanon', 'icrnl', 'isig', 'iexten'];

@@ -5,11 +5,11 @@ import type { Header } from '../archive/archive-header.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import { selectContents } from '../contents/select-from-backup.ts';
 import { verifyBackup } from '../verify/run-verify.ts';
-import type { ArchiveFlags } from './flags.ts';
-import { describeBackup, openBackup } from './opened-backup.ts';
-import { formatOutcomes } from './outcomes.ts';
-import { systemAtHand } from './system-at-hand.ts';
-import { Terminal } from './terminal.ts';
+import type { ArchiveFlags } from './archive-options.ts';
+import { describeBackup, openBackup } from './open-backup.ts';
+import { formatOutcomes } from './table.ts';
+import { openSystem } from './open-system.ts';
+import { CommandReport } from './command-report.ts';
 
 /** `coffer verify`. Gives the exit status. */
 export async function verifyCommand(
@@ -19,34 +19,34 @@ export async function verifyCommand(
   signal: AbortSignal,
 ): Promise<number> {
   refuseRepeated(chosen);
-  using terminal = new Terminal(flags);
+  using report = new CommandReport(flags);
   await using backup = await openBackup(
-    await systemAtHand(flags.system, (text) => terminal.info(text)),
+    await openSystem(flags.system, (text) => report.info(text)),
     location,
     flags,
     signal,
   );
   const { reader, contents } = backup;
   const selected = selectContents(contents, chosen, flags.exclude ?? []);
-  terminal.say(describeBackup(backup));
+  report.say(describeBackup(backup));
   const begun = Date.now();
-  terminal.startProgress(totalSize(selected.qubes, selected.dom0Home));
-  const outcomes = await verifyBackup(selected, reader, terminal, signal);
-  terminal.endProgress();
+  report.startProgress(totalSize(selected.qubes, selected.dom0Home));
+  const outcomes = await verifyBackup(selected, reader, report, signal);
+  report.endProgress();
   const seconds = (Date.now() - begun) / 1000;
   const isWhole = outcomes.every(({ result }) => result === 'verified' || result === 'left out');
-  terminal.say(formatOutcomes(outcomes));
-  terminal.say(
+  report.say(formatOutcomes(outcomes));
+  report.say(
     isWhole ? `${praise(reader.header)}, ${seconds.toFixed(1)} s.` : describeDamage(outcomes),
   );
-  terminal.result({
+  report.result({
     ok: isWhole,
     ...(isWhole ? {} : { exitStatus: ExitStatus.damaged }),
     command: 'verify',
     format: reader.header.format,
     created: contents.created?.toISOString() ?? null,
     qubes: outcomes satisfies Outcome[],
-    warnings: terminal.warnings,
+    warnings: report.warnings,
     seconds,
   });
   return isWhole ? ExitStatus.done : ExitStatus.damaged;

@@ -6,7 +6,7 @@ import { describeEnd } from '../../shared/child-process.ts';
 import { StorageError } from '../../shared/errors.ts';
 import { holdOutput } from '../../shared/hold-output.ts';
 import type { AgentConnector, AgentExit, AgentProcess } from './agent-connector.ts';
-import { lastWords } from './last-words.ts';
+import { printableTail } from './storage-errors.ts';
 import type { TimeLimits } from './time-limits.ts';
 
 /** After the process has ended, its standard error may take so long to arrive, in milliseconds. */
@@ -98,7 +98,7 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
     const late = () => new StorageError('a standard error that stays open');
     const { stderrTail } = this.#process;
     await Promise.allSettled([withTimeout(stderrTail.ended, WORDS_WAIT, late)]);
-    return lastWords(stderrTail.text);
+    return printableTail(stderrTail.text);
   }
 
   #exit(): Promise<AgentExit> {

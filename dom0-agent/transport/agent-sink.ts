@@ -9,9 +9,9 @@ import { printable } from '../../shared/printable.ts';
 import type { Space } from '../../shared/space.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
-import { explain } from './explain.ts';
-import { locationIn, placeOf } from './place.ts';
-import type { Place } from './place.ts';
+import { explain } from './storage-errors.ts';
+import { locationIn, placeOf } from './location.ts';
+import type { Place } from './location.ts';
 import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
 
 /** An archive on its way into a storage VM. */

@@ -7,9 +7,9 @@ import { printable } from '../../shared/printable.ts';
 import { KiB, MiB } from '../../shared/sizes.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
-import { explain } from './explain.ts';
-import { locationIn, placeOf } from './place.ts';
-import type { Place } from './place.ts';
+import { explain } from './storage-errors.ts';
+import { locationIn, placeOf } from './location.ts';
+import type { Place } from './location.ts';
 import type { FetchSource, Source } from './storage.ts';
 
 /**

@@ -6,9 +6,9 @@ import type { StorageVm } from './agent-connection.ts';
 import type { AgentConnector } from './agent-connector.ts';
 import { AgentSink } from './agent-sink.ts';
 import { AgentSource } from './agent-source.ts';
-import { byName } from './by-name.ts';
-import { explain } from './explain.ts';
-import { placeOf } from './place.ts';
+import { explain } from './storage-errors.ts';
+import { placeOf } from './location.ts';
+import { compareEntries } from './storage.ts';
 import type {
   FetchSource,
   ListedEntry,
@@ -71,7 +71,7 @@ export class AgentStorage implements Storage {
       if (!some.last) continue;
       const { truncated } = some;
       const space = { freeBytes, largestFile };
-      return { path: printable(path), space, entries: entries.sort(byName), truncated };
+      return { path: printable(path), space, entries: entries.sort(compareEntries), truncated };
     }
   }
 }

@@ -5,10 +5,9 @@ import { spaceIn } from '../../storage/list-directory.ts';
 import type { Space } from '../../shared/space.ts';
 import { CommandTarget } from '../../storage/shell-command.ts';
 import { WholeFile } from '../../storage/whole-file.ts';
-import { explain } from './explain.ts';
-import { resolvePath } from './local-path.ts';
-import { locationIn, placeOf } from './place.ts';
-import type { Place } from './place.ts';
+import { explain } from './storage-errors.ts';
+import { locationIn, placeOf, resolvePath } from './location.ts';
+import type { Place } from './location.ts';
 import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
 
 /** An archive on its way into a directory of dom0, or into a command that runs in dom0. */

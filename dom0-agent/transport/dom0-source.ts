@@ -4,10 +4,9 @@ import { FailedError } from '../../shared/errors.ts';
 import type { ByteSource } from '../../storage/byte-streams.ts';
 import { RegularFile } from '../../storage/regular-file.ts';
 import { CommandSource } from '../../storage/shell-command.ts';
-import { explain } from './explain.ts';
-import { resolvePath } from './local-path.ts';
-import { locationIn, placeOf } from './place.ts';
-import type { Place } from './place.ts';
+import { explain } from './storage-errors.ts';
+import { locationIn, placeOf, resolvePath } from './location.ts';
+import type { Place } from './location.ts';
 import type { FetchSource, Source } from './storage.ts';
 
 /** An archive from a file of dom0, or from a command that runs in dom0. */

@@ -1,11 +1,10 @@
 import { printable } from '../../shared/printable.ts';
 import { listDirectory } from '../../storage/list-directory.ts';
-import { byName } from './by-name.ts';
 import { Dom0Sink } from './dom0-sink.ts';
 import { Dom0Source } from './dom0-source.ts';
-import { explain } from './explain.ts';
-import { resolvePath } from './local-path.ts';
-import { placeOf } from './place.ts';
+import { explain } from './storage-errors.ts';
+import { placeOf, resolvePath } from './location.ts';
+import { compareEntries } from './storage.ts';
 import type { FetchSource, Listing, Sink, Source, Storage, StoreTarget } from './storage.ts';
 
 /** dom0 itself as the place where archives are kept. */
@@ -29,7 +28,7 @@ export class Dom0Storage implements Storage {
       signal.throwIfAborted();
       const { path, space, entries, truncated } = await listDirectory(resolvePath(directory));
       const listed = entries.map(({ name, kind, size }) => ({ untrustedName: name, kind, size }));
-      return { path: printable(path), space, entries: listed.sort(byName), truncated };
+      return { path: printable(path), space, entries: listed.sort(compareEntries), truncated };
     } catch (error) {
       throw explain(error, placeOf(this.owner, { directory, fileName: '' }), false);
     }

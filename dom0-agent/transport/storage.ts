@@ -62,6 +62,12 @@ export interface Listing {
   readonly truncated: boolean;
 }
 
+/** The order of a listing. */
+export function compareEntries(one: ListedEntry, other: ListedEntry): number {
+  if (one.untrustedName === other.untrustedName) return 0;
+  return one.untrustedName < other.untrustedName ? -1 : 1;
+}
+
 /** A place where archives are kept: a storage VM, or dom0. */
 export interface Storage {
   /** The VM's name, or `dom0`. */

@@ -1,5 +1,5 @@
 import { InterruptedError } from '../../shared/errors.ts';
-import { startedWith } from './started-with.ts';
+import { launchState } from './launch-state.ts';
 
 /**
  * Aborts when the user or the system asks coffer to stop; what is under way then cleans up. A signal that
@@ -9,7 +9,7 @@ export function abortOnSignals(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     // Without a listener, Node.js would let it end the program.
-    const listener = startedWith.ignores(signal)
+    const listener = launchState.ignores(signal)
       ? () => undefined
       : () =>
           controller.abort(

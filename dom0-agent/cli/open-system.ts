@@ -1,4 +1,6 @@
+import { realpathSync } from 'node:fs';
 import { access } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { RefusedError, systemCodeOf } from '../../shared/errors.ts';
 import { suggestion } from '../qubes/names.ts';
 import { openFolderSystem } from '../qubes/folder/folder-system.ts';
@@ -11,10 +13,9 @@ import { Dom0Storage } from '../transport/dom0-storage.ts';
 import { localProcess } from '../transport/local-process.ts';
 import { qrexec } from '../transport/qrexec.ts';
 import type { Storage } from '../transport/storage.ts';
-import { agentProgram } from './agent-program.ts';
 
 /** The Qubes system that a command works on, and the places where its archives are kept. */
-export interface SystemAtHand {
+export interface OpenedSystem {
   readonly system: QubesSystem;
   /** In a VM, or in dom0 when undefined. Throws RefusedError when there is no such VM. */
   readonly storage: (vm: string | undefined) => Promise<Storage>;
@@ -30,21 +31,21 @@ export interface SystemAtHand {
  *
  * @param tell is told, in words for the user, that a VM is being started, or qubesd waited for
  */
-export async function systemAtHand(
+export async function openSystem(
   directory: string | undefined,
   tell: (text: string) => void,
-): Promise<SystemAtHand> {
+): Promise<OpenedSystem> {
   const folder = directory ?? process.env['COFFER_SYSTEM'];
-  if (folder !== undefined && folder !== '') return folderAtHand(folder);
+  if (folder !== undefined && folder !== '') return openFolder(folder);
   const socketPath = process.env['COFFER_QUBESD_SOCKET'] ?? QUBESD_SOCKET;
-  if (await exists(socketPath)) return qubesdAtHand(socketPath, tell);
+  if (await exists(socketPath)) return openQubesd(socketPath, tell);
   throw new RefusedError(
     'this is not dom0 of a Qubes system, for there is no qubesd: use --system DIR, and ' +
       '`coffer sandbox DIR` to make such a directory for trying coffer out',
   );
 }
 
-async function folderAtHand(directory: string): Promise<SystemAtHand> {
+async function openFolder(directory: string): Promise<OpenedSystem> {
   const system = await openFolderSystem(directory);
   const agentIn = async (vm: string): Promise<Storage> => {
     await requireQube(system, vm);
@@ -57,7 +58,7 @@ async function folderAtHand(directory: string): Promise<SystemAtHand> {
   return { system, storage: storageOf(agentIn), isHalted, qubesd: undefined };
 }
 
-function qubesdAtHand(socketPath: string, tell: (text: string) => void): SystemAtHand {
+function openQubesd(socketPath: string, tell: (text: string) => void): OpenedSystem {
   const qubesd = openQubesdSystem({
     socketPath,
     importService: process.env['COFFER_IMPORT_SERVICE'],
@@ -78,8 +79,18 @@ function qubesdAtHand(socketPath: string, tell: (text: string) => void): SystemA
   return { system: qubesd, storage: storageOf(agentIn), isHalted, qubesd };
 }
 
-function storageOf(agentIn: (vm: string) => Promise<Storage>): SystemAtHand['storage'] {
+function storageOf(agentIn: (vm: string) => Promise<Storage>): OpenedSystem['storage'] {
   return async (vm) => (vm === undefined || vm === 'dom0' ? new Dom0Storage() : agentIn(vm));
+}
+
+/**
+ * The VM agent that plays the storage VM's part in a folder system: the one beside this program, or the one
+ * that COFFER_VM_AGENT names.
+ */
+export function agentProgram(): string {
+  const named = process.env['COFFER_VM_AGENT'];
+  if (named !== undefined && named !== '') return named;
+  return join(dirname(realpathSync(process.argv[1] ?? '.')), 'coffer-vm-agent');
 }
 
 /** Throws RefusedError when there is no such VM on this machine. */

@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream';
 import { FailedError, messageOf } from '../../shared/errors.ts';
 import { printableJson, printableLines } from '../../shared/printable.ts';
 import { LiveLine } from './live-line.ts';
-import { startedWith } from './started-with.ts';
+import { launchState } from './launch-state.ts';
 
 /**
  * The one place that writes to the user. Whatever is shown goes through `printableLines`, and stands above
@@ -61,7 +61,7 @@ export async function requireWritten(): Promise<void> {
 }
 
 function write(stream: Writable, text: string): void {
-  if (stream === stdout && startedWith.closedOutput) {
+  if (stream === stdout && launchState.closedOutput) {
     outputFailure ??= new Error('it is closed');
     return;
   }

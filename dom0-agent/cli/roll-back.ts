@@ -6,8 +6,8 @@ import { HALF_RESTORED, restorerIn } from '../qubes/half-restored.ts';
 import { isLeftover, isOfSameOwner, ownedName } from '../qubes/pools/owned-names.ts';
 import { removeAbandoned, removeAbandonedHomes } from '../restore/remove-abandoned.ts';
 import { asOnlyRestore } from '../restore/restore-lock.ts';
-import { systemAtHand } from './system-at-hand.ts';
-import { Terminal } from './terminal.ts';
+import { openSystem } from './open-system.ts';
+import { CommandReport } from './command-report.ts';
 
 /** A process that is being killed is gone after so many milliseconds, unless it hangs in the kernel. */
 const PATIENCE = 30_000;
@@ -19,31 +19,31 @@ const INTERVAL = 20;
  *
  * @param system as `--system` has it
  */
-export async function takeBackIfKilled(system: string | undefined): Promise<CleanupProcess> {
+export async function rollBackIfKilled(system: string | undefined): Promise<CleanupProcess> {
   const program = [process.execPath, realpathSync(process.argv[1] ?? '.')];
   const where = system === undefined ? [] : ['--system', system];
-  return CleanupProcess.toRun([...program, 'take-back', ...where, await ownedName()]);
+  return CleanupProcess.toRun([...program, 'roll-back', ...where, await ownedName()]);
 }
 
 /**
- * The hidden `coffer take-back`: removes the half-restored VMs and the half-restored home of the coffer
+ * The hidden `coffer roll-back`: removes the half-restored VMs and the half-restored home of the coffer
  * that `owner` names, once that is gone, and the snapshots that any coffer which is gone has left.
  */
-export async function takeBackCommand(
+export async function rollBackCommand(
   owner: string,
   flags: { readonly system?: string },
 ): Promise<number> {
   await untilGone(owner);
-  const { system, qubesd } = await systemAtHand(flags.system, () => undefined);
+  const { system, qubesd } = await openSystem(flags.system, () => undefined);
   await qubesd?.removeLeftovers();
   // A restore that has begun meanwhile does the rest itself.
   await asOnlyRestore(system, 'cleanup', async () => {
     const half = (await system.qubes()).filter(({ name, features }) =>
       isOfSameOwner(restorerIn(features.get(HALF_RESTORED), name) ?? '', owner),
     );
-    const terminal = new Terminal({});
-    await removeAbandoned(half, system, terminal);
-    await removeAbandonedHomes((await system.dom0Home()).path, terminal);
+    const report = new CommandReport({});
+    await removeAbandoned(half, system, report);
+    await removeAbandonedHomes((await system.dom0Home()).path, report);
   });
   return ExitStatus.done;
 }

@@ -3,9 +3,27 @@ import { RefusedError } from '../../shared/errors.ts';
 import type { BackupFormat } from '../backup/formats.ts';
 import { checkNewPassphrase } from '../backup/new-passphrase.ts';
 import { ControllingTerminal } from './controlling-terminal.ts';
-import { firstLineOf } from './first-line.ts';
+import { firstLineOf } from './passphrase-file.ts';
 
-const NO_TERMINAL = 'there is no terminal to ask for the passphrase: use -p FILE or -p -';
+const NO_TERMINAL_TO_CONFIRM =
+  'there is no terminal to ask at: use -y to go ahead without a question';
+const NO_TERMINAL_FOR_PASSPHRASE =
+  'there is no terminal to ask for the passphrase: use -p FILE or -p -';
+
+/** Throws RefusedError when nobody could answer a question. */
+export function requireTerminal(): void {
+  ControllingTerminal.require(NO_TERMINAL_TO_CONFIRM);
+}
+
+/**
+ * Asks before anything is done. Throws RefusedError when the answer is not yes, or nobody can be asked,
+ * and InterruptedError.
+ */
+export async function confirm(question: string, signal: AbortSignal): Promise<void> {
+  using terminal = ControllingTerminal.open(NO_TERMINAL_TO_CONFIRM, signal);
+  const answer = (await terminal.ask(`${question} [y/N] `)).toString('utf8');
+  if (!/^y(es)?$/i.test(answer.trim())) throw new RefusedError('nothing was done');
+}
 
 /**
  * The passphrase of a backup, as bytes: the first line of the file that `-p` names, or of standard input
@@ -52,12 +70,12 @@ function requirePresent(passphrase: Buffer): void {
 }
 
 async function askOnce(signal: AbortSignal): Promise<Buffer> {
-  using terminal = ControllingTerminal.open(NO_TERMINAL, signal);
+  using terminal = ControllingTerminal.open(NO_TERMINAL_FOR_PASSPHRASE, signal);
   return await terminal.askSecretly('Passphrase: ');
 }
 
 async function askTwice(signal: AbortSignal): Promise<Buffer> {
-  using terminal = ControllingTerminal.open(NO_TERMINAL, signal);
+  using terminal = ControllingTerminal.open(NO_TERMINAL_FOR_PASSPHRASE, signal);
   for (;;) {
     const passphrase = await terminal.askSecretly('Passphrase: ');
     if (passphrase.length === 0) return passphrase;

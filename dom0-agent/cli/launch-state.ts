@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 
 /** What was so when coffer was started. Node.js forgets it, but the shell that starts it takes note. */
-interface StartedWith {
+interface LaunchState {
   /** Whether a signal was ignored, as under nohup. */
   ignores(signal: NodeJS.Signals): boolean;
   /** Whether standard output was closed; Node.js has opened /dev/null in its place. */
@@ -9,14 +9,14 @@ interface StartedWith {
 }
 
 /** `<SigIgn of proc_pid_status(5)> <closed or empty>`: tools/build/start.sh. */
-const noted = process.env['COFFER_STARTED_WITH'] ?? '';
+const noted = process.env['COFFER_LAUNCH_STATE'] ?? '';
 // It is not for the programs that coffer starts.
-delete process.env['COFFER_STARTED_WITH'];
+delete process.env['COFFER_LAUNCH_STATE'];
 
 const [ignored = '', output = ''] = noted.split(' ');
 const mask = /^[0-9a-f]{1,16}$/.test(ignored) ? BigInt(`0x${ignored}`) : 0n;
 
-export const startedWith: StartedWith = {
+export const launchState: LaunchState = {
   ignores: (signal) => ((mask >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n,
   closedOutput: output === 'closed',
 };

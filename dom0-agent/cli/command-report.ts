@@ -2,14 +2,14 @@ import { stderr } from 'node:process';
 import { printable } from '../../shared/printable.ts';
 import type { Report } from '../../shared/report.ts';
 import { ProgressLine } from './progress-line.ts';
-import { liveLine, showForAnswer, showJson, showNotice, showResult } from './screen.ts';
+import { liveLine, showForAnswer, showJson, showNotice, showResult } from './output.ts';
 
 /**
  * What the user sees of a command: the result on standard output, everything else on standard error,
  * with a live line where that is a terminal. With `--json`, the result is one JSON object instead.
  * To be disposed of: the live line goes then.
  */
-export class Terminal implements Report, Disposable {
+export class CommandReport implements Report, Disposable {
   readonly warnings: string[] = [];
   readonly #json: boolean;
   readonly #quiet: boolean;

@@ -10,8 +10,10 @@ import {
 } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { StorageProblem } from '../../storage/storage-problem.ts';
-import { lastWords } from './last-words.ts';
-import type { Place } from './place.ts';
+import type { Place } from './location.ts';
+
+/** So much of the end of what a process wrote is shown, in characters. */
+const LONGEST_TAIL = 600;
 
 /** With these, nothing has been done if they come as the answer to the request. */
 const REFUSALS: ReadonlySet<FailureCode> = new Set([
@@ -101,6 +103,12 @@ function sentenceFor(untrusted: Failure, { owner, what, name }: Place): string {
 
 /** The last lines that a command wrote before it failed. */
 function wordsOf(untrusted: Failure): string {
-  const words = lastWords(untrusted.lastWords);
+  const words = printableTail(untrusted.lastWords);
   return words === '' ? '' : `; its last words: ${words}`;
+}
+
+/** The last lines that a process in a VM wrote, in one line that is fit to be shown. */
+export function printableTail(untrustedText: string): string {
+  const lines = untrustedText.split(/\r?\n/).filter((line) => line.trim() !== '');
+  return printable(lines.join(' / ').slice(-LONGEST_TAIL), LONGEST_TAIL);
 }

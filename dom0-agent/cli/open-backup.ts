@@ -6,9 +6,9 @@ import { bounded } from '../contents/bounded-archive.ts';
 import type { BackupContents } from '../contents/contents.ts';
 import { readContents } from '../contents/read-contents.ts';
 import type { Source } from '../transport/storage.ts';
-import type { ArchiveFlags } from './flags.ts';
-import { askPassphrase } from './passphrase.ts';
-import type { SystemAtHand } from './system-at-hand.ts';
+import type { ArchiveFlags } from './archive-options.ts';
+import { askPassphrase } from './questions.ts';
+import type { OpenedSystem } from './open-system.ts';
 
 /** A backup whose header and qubes.xml have been verified. */
 export interface OpenedBackup extends AsyncDisposable {
@@ -22,7 +22,7 @@ export interface OpenedBackup extends AsyncDisposable {
  * looking into a file is to be done for it: a command to be run, a VM to be started.
  */
 export async function openBackup(
-  { storage, isHalted }: SystemAtHand,
+  { storage, isHalted }: OpenedSystem,
   location: string,
   flags: ArchiveFlags,
   signal: AbortSignal,
