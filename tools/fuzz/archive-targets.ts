@@ -104,7 +104,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   },
   {
     name: 'inner-tar',
-    sources: ['tar/inner-', 'tar/pax', 'tar/old-gnu-sparse.ts', 'tar/sparse-map.ts'],
+    sources: ['tar/inner-', 'tar/pax', 'shared/old-gnu-sparse.ts', 'tar/sparse-map.ts'],
     seeds: () => tarSeeds.tars,
     words: TAR_WORDS,
     repair: repairTar,

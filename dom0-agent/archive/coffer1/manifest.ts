@@ -1,6 +1,6 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
-import { BLOCK, paddingOf } from '../tar/header-block.ts';
+import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
 import { parsePartName } from '../parts/part-names.ts';
 import { readSmallFile } from '../tar/read-small-file.ts';
 import { tarOfPieces } from '../tar/inner-writer.ts';

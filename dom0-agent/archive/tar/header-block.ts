@@ -1,7 +1,5 @@
 import { type Header, pack } from 'tar-stream';
-
-/** Everything in a tar comes in blocks of this many bytes (POSIX.1-2001, "ustar"). */
-export const BLOCK = 512;
+import { BLOCK } from '../../../shared/tar-block.ts';
 
 /** What ends a tar: two blocks of zeros. */
 export const END_OF_TAR = Buffer.alloc(2 * BLOCK);
@@ -9,11 +7,6 @@ export const END_OF_TAR = Buffer.alloc(2 * BLOCK);
 /** The longest name that the `name` field holds; coffer writes none that is longer. */
 export const LONGEST_NAME = 100;
 const LARGEST_SIZE = 8 ** 11 - 1;
-
-/** The number of zeros that fill a member of `size` bytes up to whole blocks. */
-export function paddingOf(size: number): number {
-  return (BLOCK - (size % BLOCK)) % BLOCK;
-}
 
 type OuterHeader = Pick<Header, 'name' | 'size' | 'mode' | 'mtime' | 'type'>;
 

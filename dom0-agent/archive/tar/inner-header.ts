@@ -1,5 +1,5 @@
 import { DamagedError } from '../../../shared/errors.ts';
-import { BLOCK } from './header-block.ts';
+import { BLOCK, parseNumber } from '../../../shared/tar-block.ts';
 
 /** The block of zeros, of which two end a tar. */
 export const ZERO_BLOCK = Buffer.alloc(BLOCK);
@@ -56,25 +56,6 @@ export function encodeHeader(path: string, size: number, type: '0' | 'x', mtime:
   block.write('ustar\x0000', 257, 'latin1');
   block.write(`${octal(checksum(block), 6)}\0 `, 148, 'latin1');
   return block;
-}
-
-/**
- * A number field: octal digits between blanks, or, with the first bit set, base 256. An empty field
- * is 0. Undefined if it is anything else, is negative, or above 2^53 - 1.
- */
-export function parseNumber(untrustedField: Buffer): number | undefined {
-  if (untrustedField[0] === 0x80) return base256(untrustedField.subarray(1));
-  const untrustedDigits = /^[ \0]*([0-7]*)[ \0]*$/.exec(untrustedField.toString('latin1'))?.[1];
-  return untrustedDigits === undefined ? undefined : parseInt(`0${untrustedDigits}`, 8);
-}
-
-function base256(untrustedDigits: Buffer): number | undefined {
-  let value = 0;
-  for (const digit of untrustedDigits) {
-    value = value * 256 + digit;
-    if (value > Number.MAX_SAFE_INTEGER) return undefined;
-  }
-  return value;
 }
 
 function octal(value: number, digits: number): string {

@@ -1,8 +1,8 @@
 import { DamagedError } from '../../../shared/errors.ts';
+import { oldGnuRealSize, readOldGnuMap } from '../../../shared/old-gnu-sparse.ts';
 import { printable } from '../../../shared/printable.ts';
 import type { ByteReader } from '../../../shared/byte-reader.ts';
 import { type TarHeader, parseHeader } from './inner-header.ts';
-import { readOldGnuMap } from './old-gnu-sparse.ts';
 import type { PaxAttributes } from './pax-attributes.ts';
 import { paxHeaderMap, readPaxMap } from './pax-sparse.ts';
 import { SparseMap } from './sparse-map.ts';
@@ -95,7 +95,8 @@ async function readMap(
   }
   const start = bytes.position;
   if (header.type === 'S') {
-    const map = await readOldGnuMap(untrustedBlock, bytes, bytes.name);
+    const map = new SparseMap(oldGnuRealSize(untrustedBlock), bytes.name);
+    await readOldGnuMap(untrustedBlock, bytes, map);
     if (map.storedSize !== untrustedSize) throw map.damaged('does not fit the data');
     return map;
   }

@@ -1,7 +1,7 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import { ByteReader } from '../../../shared/byte-reader.ts';
-import { BLOCK, paddingOf } from './header-block.ts';
+import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
 import { ZERO_BLOCK, parseHeader, text } from './inner-header.ts';
 import { type TarMember, readMember } from './inner-member.ts';
 import { PaxAttributes, checkGlobalRecords } from './pax-attributes.ts';

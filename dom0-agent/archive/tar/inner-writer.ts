@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { MiB } from '../../../shared/sizes.ts';
-import { BLOCK, paddingOf } from './header-block.ts';
+import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
 import { LARGEST_OCTAL, LONGEST_NAME, encodeHeader } from './inner-header.ts';
 import { type PaxRecord, encodePax } from './pax.ts';
 import { MOST_EXTENTS } from './sparse-map.ts';

@@ -1,8 +1,8 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { ByteReader } from '../../../shared/byte-reader.ts';
-import { BLOCK, paddingOf } from './header-block.ts';
-import { LONGEST_NAME, ZERO_BLOCK, parseHeader, parseNumber, text } from './inner-header.ts';
-import { extensionIsExtended, headerIsExtended, oldGnuRealSize } from './old-gnu-sparse.ts';
+import { BLOCK, paddingOf, parseNumber } from '../../../shared/tar-block.ts';
+import { LONGEST_NAME, ZERO_BLOCK, parseHeader, text } from './inner-header.ts';
+import { oldGnuExtensions, oldGnuRealSize } from '../../../shared/old-gnu-sparse.ts';
 
 /**
  * Joins the volumes of a GNU multi-volume tar (`tar -M`, format gnu: backups of format 2) into the
@@ -27,20 +27,10 @@ export async function* joinVolumes(
     const { type, size } = parseHeader(untrustedBlock, name);
     if (type === 'V') continue;
     yield untrustedBlock;
-    if (type === 'S') yield* mapExtensions(untrustedBlock, tar);
+    if (type === 'S') yield* oldGnuExtensions(untrustedBlock, () => tar.block());
     // Only a member's data is continued under a header; other blocks simply go on.
     if (type === 'L' || type === 'K') yield* blocks(size, tar);
     else yield* data(untrustedBlock, size, tar, name);
-  }
-}
-
-/** The blocks that go on with the map of an old GNU sparse member. */
-async function* mapExtensions(untrustedHeader: Buffer, tar: VolumeReader): AsyncGenerator<Buffer> {
-  let extended = headerIsExtended(untrustedHeader);
-  while (extended) {
-    const untrustedBlock = await tar.block();
-    yield untrustedBlock;
-    extended = extensionIsExtended(untrustedBlock);
   }
 }
 

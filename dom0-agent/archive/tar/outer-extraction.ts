@@ -1,7 +1,8 @@
 import { type Extract, type Header, extract } from 'tar-stream';
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
-import { BLOCK, END_OF_TAR, paddingOf } from './header-block.ts';
+import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
+import { END_OF_TAR } from './header-block.ts';
 import { Gap } from './outer-gap.ts';
 
 /** A member as tar-stream gives it. Nothing of it has been checked. */

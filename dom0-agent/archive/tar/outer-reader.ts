@@ -1,7 +1,8 @@
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB, formatSize } from '../../../shared/sizes.ts';
-import { BLOCK, LONGEST_NAME, headerBlock, isZero, paddingOf } from './header-block.ts';
+import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
+import { LONGEST_NAME, headerBlock, isZero } from './header-block.ts';
 import { Entries, type UntrustedEntry } from './outer-extraction.ts';
 
 /** Below this, reading on is cheaper than asking the other side to seek. */

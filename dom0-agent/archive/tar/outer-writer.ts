@@ -1,6 +1,7 @@
 import { pack } from 'tar-stream';
 import type { ByteSink } from '../../../shared/byte-streams.ts';
-import { BLOCK, END_OF_TAR, outerHeader, paddingOf } from './header-block.ts';
+import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
+import { END_OF_TAR, outerHeader } from './header-block.ts';
 
 /**
  * Writes the outer tar, member by member, as tar-stream's `pack` makes it. Each call resolves when the

@@ -1,4 +1,4 @@
-import { BLOCK } from './header-block.ts';
+import { BLOCK } from '../../../shared/tar-block.ts';
 import type { ByteReader } from '../../../shared/byte-reader.ts';
 import type { PaxRecord } from './pax.ts';
 import { SparseMap } from './sparse-map.ts';

@@ -1,5 +1,6 @@
-import { DamagedError } from '../../../shared/errors.ts';
-import { BLOCK } from './header-block.ts';
+import type { DamagedError } from '../../../shared/errors.ts';
+import { damagedMap } from '../../../shared/old-gnu-sparse.ts';
+import { BLOCK } from '../../../shared/tar-block.ts';
 
 /**
  * The most extents that a file may have: 128 MiB of memory here. A volume of 64 GiB of which every
@@ -47,6 +48,6 @@ export class SparseMap {
   }
 
   damaged(what: string): DamagedError {
-    return new DamagedError(`${this.#where} is damaged: its map of holes ${what}`);
+    return damagedMap(this.#where, what);
   }
 }

@@ -1,0 +1,87 @@
+import type { ByteReader } from './byte-reader.ts';
+import { DamagedError } from './errors.ts';
+import { BLOCK, parseNumber } from './tar-block.ts';
+
+/** A block of the map: where its entries are, and the flag that another block follows. */
+interface Layout {
+  readonly entriesAt: number;
+  readonly entries: number;
+  readonly extendedAt: number;
+}
+
+// GNU tar's tar.h: struct oldgnu_header and struct sparse_header.
+const HEADER: Layout = { entriesAt: 386, entries: 4, extendedAt: 482 };
+const EXTENSION: Layout = { entriesAt: 0, entries: 21, extendedAt: 504 };
+const TYPE_AT = 156;
+const REAL_SIZE_AT = 483;
+const NUMBER = 12;
+
+/** Takes the extents of a map, in the order in which they stand there. */
+export interface ExtentCollector {
+  add(offset: number, length: number): void;
+}
+
+/** Whether a header block is that of an old GNU sparse member. */
+export function isOldGnuSparse(untrustedHeader: Buffer): boolean {
+  return untrustedHeader[TYPE_AT] === 'S'.charCodeAt(0);
+}
+
+/** The size of an old GNU sparse member, holes included; undefined if it cannot be read. */
+export function oldGnuRealSize(untrustedHeader: Buffer): number | undefined {
+  return parseNumber(untrustedHeader.subarray(REAL_SIZE_AT, REAL_SIZE_AT + NUMBER));
+}
+
+/**
+ * Reads the map of an old GNU sparse member from its header, and from the blocks behind that in `bytes`. That its
+ * extents make sense is for `map` to check. Throws a DamagedError that begins with the name of `bytes`.
+ */
+export async function readOldGnuMap(
+  untrustedHeader: Buffer,
+  bytes: ByteReader,
+  map: ExtentCollector,
+): Promise<void> {
+  addEntries(map, untrustedHeader, HEADER, bytes.name);
+  for await (const untrustedBlock of oldGnuExtensions(untrustedHeader, () => bytes.exact(BLOCK))) {
+    addEntries(map, untrustedBlock, EXTENSION, bytes.name);
+  }
+}
+
+/** The blocks behind an old GNU sparse header that go on with its map. */
+export async function* oldGnuExtensions(
+  untrustedHeader: Buffer,
+  nextBlock: () => Promise<Buffer>,
+): AsyncGenerator<Buffer, void, undefined> {
+  let isExtended = untrustedHeader[HEADER.extendedAt] !== 0;
+  while (isExtended) {
+    const untrustedBlock = await nextBlock();
+    yield untrustedBlock;
+    isExtended = untrustedBlock[EXTENSION.extendedAt] !== 0;
+  }
+}
+
+/** The error for a sparse map that cannot be, of the old or any other kind. */
+export function damagedMap(where: string, what: string): DamagedError {
+  return new DamagedError(`${where} is damaged: its map of holes ${what}`);
+}
+
+/** Entries stand without gaps: where one is empty, the map ends. */
+function addEntries(
+  map: ExtentCollector,
+  untrustedBlock: Buffer,
+  layout: Layout,
+  where: string,
+): void {
+  for (let i = 0; i < layout.entries; i++) {
+    const at = layout.entriesAt + 2 * NUMBER * i;
+    if (untrustedBlock[at + NUMBER] === 0) {
+      if (untrustedBlock[layout.extendedAt] !== 0) throw damagedMap(where, 'has a gap');
+      return;
+    }
+    const offset = parseNumber(untrustedBlock.subarray(at, at + NUMBER));
+    const length = parseNumber(untrustedBlock.subarray(at + NUMBER, at + 2 * NUMBER));
+    if (offset === undefined || length === undefined) {
+      throw damagedMap(where, 'has a number that cannot be read');
+    }
+    map.add(offset, length);
+  }
+}
