@@ -1,8 +1,8 @@
 import { scrypt as scryptCallback } from 'node:crypto';
-import { EventEmitter, once } from 'node:events';
 import { availableParallelism, freemem } from 'node:os';
 import { promisify } from 'node:util';
 import { FailedError } from '../../../shared/errors.ts';
+import { Semaphore } from '../../../shared/semaphore.ts';
 import { MiB, formatSize } from '../../../shared/sizes.ts';
 import { type ScryptKeys, type ScryptParameters, memoryFor, scryptKeys } from './scrypt-file.ts';
 
@@ -18,18 +18,15 @@ const DEFAULT_THREADS = 4;
  * when it was made. One thread of Node's is left for files.
  */
 export class Derivations {
-  readonly #mostAtOnce: number;
-  readonly #mostMemory: number;
-  readonly #ended = new EventEmitter().setMaxListeners(0);
-  #running = 0;
-  #memory = 0;
+  readonly #places: Semaphore;
+  readonly #memory: Semaphore;
 
   constructor(
     mostAtOnce = Math.min(availableParallelism(), threads() - 1),
     mostMemory = freemem() - SPARED_MEMORY,
   ) {
-    this.#mostAtOnce = mostAtOnce;
-    this.#mostMemory = mostMemory;
+    this.#places = new Semaphore(mostAtOnce);
+    this.#memory = new Semaphore(mostMemory);
   }
 
   /**
@@ -42,26 +39,18 @@ export class Derivations {
     parameters: ScryptParameters,
     signal: AbortSignal,
   ): Promise<ScryptKeys> {
-    const memory = memoryFor(parameters);
-    while (!this.#hasRoomFor(memory)) await once(this.#ended, 'ended', { signal });
-    signal.throwIfAborted();
-    this.#running += 1;
-    this.#memory += memory;
-    const secret = Buffer.concat([Buffer.from(`${place}!`), passphrase]);
-    try {
-      return scryptKeys(await run(secret, parameters));
-    } finally {
-      secret.fill(0);
-      this.#running -= 1;
-      this.#memory -= memory;
-      this.#ended.emit('ended');
-    }
-  }
-
-  /** One derivation is always tried, however much it takes. */
-  #hasRoomFor(memory: number): boolean {
-    if (this.#running === 0) return true;
-    return this.#running < this.#mostAtOnce && this.#memory + memory <= this.#mostMemory;
+    return this.#places.run(async () => {
+      const memory = memoryFor(parameters);
+      // One derivation is always tried, however much it takes.
+      await this.#memory.acquire(memory, signal);
+      const secret = Buffer.concat([Buffer.from(`${place}!`), passphrase]);
+      try {
+        return scryptKeys(await run(secret, parameters));
+      } finally {
+        secret.fill(0);
+        this.#memory.release(memory);
+      }
+    }, signal);
   }
 }
 

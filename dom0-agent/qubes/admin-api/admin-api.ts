@@ -2,8 +2,8 @@ import { connect, type Socket } from 'node:net';
 
 import { FailedError, InterruptedError, reasonOf, systemCodeOf } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
+import { Semaphore } from '../../../shared/semaphore.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
-import { atMost } from '../limit-concurrency.ts';
 import { SystemGoneError } from '../system-gone-error.ts';
 import { AdminApiError, parseReply } from './admin-api-error.ts';
 
@@ -52,7 +52,7 @@ export type AdminApi = (
 /** The Admin API behind qubesd's socket. Connects at each call, as qubesd's protocol has it. */
 export function openAdminApi(options: AdminApiOptions = {}): AdminApi {
   const { socketPath = QUBESD_SOCKET, signal, patience: usual = USUAL_PATIENCE } = options;
-  const inTurn = atMost(CALLS_AT_ONCE);
+  const places = new Semaphore(CALLS_AT_ONCE);
   const open = new Set<Socket>();
   // How often qubesd was lost, and how the last time: what waits for its turn then fails as well.
   let losses = 0;
@@ -65,7 +65,7 @@ export function openAdminApi(options: AdminApiOptions = {}): AdminApi {
     const call = `${method}${arg && `+${printable(arg, 80)}`} for ${printable(dest, 80)}`;
     const request = formatRequest(dest, method, arg, payload, call);
     const lossesBefore = losses;
-    return await inTurn(async () => {
+    return await places.run(async () => {
       if (signal?.aborted) throw new InterruptedError(`coffer was stopped before ${call}`);
       if (losses > lossesBefore && lost !== undefined) throw lost;
       const socket = connect({ path: socketPath, allowHalfOpen: true });

@@ -1,7 +1,7 @@
 import { type ChildEnd, ChildProcess } from '../../../shared/child-process.ts';
 import { FailedError, InterruptedError, messageOf } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
-import { atMost } from '../limit-concurrency.ts';
+import { Semaphore } from '../../../shared/semaphore.ts';
 import type { VolumeImage } from '../system.ts';
 import {
   ANSWER,
@@ -36,17 +36,17 @@ export async function openImageAsRoot(
   try {
     const { size, extents } = parseOpened(await process.nextAnswer(LONGEST_OPENED));
     // An answer does not say which question it belongs to.
-    const inTurn = atMost(1);
+    const turn = new Semaphore(1);
     return {
       size,
       extents,
       read: (buffer, offset) =>
-        inTurn(async () => {
+        turn.run(async () => {
           for (let done = 0; done < buffer.length; done += LONGEST_PIECE) {
             await process.ask(buffer.subarray(done, done + LONGEST_PIECE), offset + done);
           }
         }),
-      requireUnchanged: () => inTurn(() => process.requireUnchanged()),
+      requireUnchanged: () => turn.run(() => process.requireUnchanged()),
       [Symbol.asyncDispose]: () => process.end(),
     };
   } catch (error) {

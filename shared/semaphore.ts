@@ -1,0 +1,78 @@
+interface Waiting {
+  readonly amount: number;
+  readonly goOn: () => void;
+}
+
+/**
+ * So much of something, and no more is in use at a time: places for calls, bytes of memory. Whoever waits
+ * longest is served first.
+ */
+export class Semaphore {
+  readonly #total: number;
+  readonly #waiting: Waiting[] = [];
+  #inUse = 0;
+
+  constructor(total: number) {
+    this.#total = total;
+  }
+
+  /** How much is in use now. */
+  get inUse(): number {
+    return this.#inUse;
+  }
+
+  /**
+   * Resolves when `amount` is there; what is more than `total` waits until nothing else is in use. Rejects
+   * with the signal's reason.
+   */
+  async acquire(amount: number, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#waiting.length === 0 && this.#hasRoomFor(amount)) this.#inUse += amount;
+    else await this.#wait(amount, signal);
+  }
+
+  release(amount: number): void {
+    this.#inUse -= amount;
+    this.#serve();
+  }
+
+  /** Does some work, of which so many pieces as the total go on at a time. */
+  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    await this.acquire(1, signal);
+    try {
+      return await work();
+    } finally {
+      this.release(1);
+    }
+  }
+
+  #wait(amount: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const giveUp = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        reject(signal?.reason as Error);
+        this.#serve();
+      };
+      const goOn = (): void => {
+        signal?.removeEventListener('abort', giveUp);
+        resolve();
+      };
+      const waiting = { amount, goOn };
+      this.#waiting.push(waiting);
+      signal?.addEventListener('abort', giveUp, { once: true });
+    });
+  }
+
+  #serve(): void {
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      if (!this.#hasRoomFor(first.amount)) return;
+      this.#waiting.shift();
+      this.#inUse += first.amount;
+      first.goOn();
+    }
+  }
+
+  #hasRoomFor(amount: number): boolean {
+    return this.#inUse === 0 || this.#inUse + amount <= this.#total;
+  }
+}
