@@ -2,7 +2,7 @@ import { DamagedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { ArchivedFile } from '../archive/archive.ts';
 import { type TarMember, untar } from '../archive/tar/inner-reader.ts';
-import type { VolumePiece } from '../qubes/system.ts';
+import type { DataPiece } from '../../shared/sparse-data.ts';
 import { parseArchivedPath } from './archived-path.ts';
 
 /** A file of a VM on its way out of an archive. */
@@ -12,7 +12,7 @@ export interface BackedUpFile {
   /** Apparent size in bytes. */
   readonly size: number;
   /** What is not zeros. Once, and before the next file is asked for. Throws DamagedError. */
-  readonly pieces: () => AsyncIterable<VolumePiece>;
+  readonly pieces: () => AsyncIterable<DataPiece>;
 }
 
 /**
@@ -68,7 +68,7 @@ async function* onlyFile({ path, innerTar }: ArchivedFile): AsyncGenerator<Backe
 async function* piecesToTheEnd(
   member: TarMember,
   members: AsyncGenerator<TarMember>,
-): AsyncGenerator<VolumePiece> {
+): AsyncGenerator<DataPiece> {
   yield* member.pieces();
   await requireEnd(member.path, members);
 }

@@ -1,10 +1,5 @@
+import type { Extent, DataPiece } from '../../shared/sparse-data.ts';
 import type { DeviceAssignment, FirewallRule, Qube, QubeClass, Volume } from './qube.ts';
-
-/** A run of bytes that is not a hole. */
-export interface Extent {
-  readonly offset: number;
-  readonly length: number;
-}
 
 /** The content of a volume, held still while it is open (a snapshot where the pool can). */
 export interface VolumeImage extends AsyncDisposable {
@@ -19,12 +14,6 @@ export interface VolumeImage extends AsyncDisposable {
    * changed since it was opened.
    */
   requireUnchanged(): Promise<void>;
-}
-
-/** A piece of a volume on its way in. Pieces ascend; what lies between them is zeros. */
-export interface VolumePiece {
-  readonly offset: number;
-  readonly bytes: Buffer;
 }
 
 /** What `create` needs to know of a new VM. */
@@ -138,7 +127,7 @@ export interface QubesSystem {
     name: string,
     volume: string,
     size: number,
-    pieces: AsyncIterable<VolumePiece>,
+    pieces: AsyncIterable<DataPiece>,
     signal: AbortSignal,
   ): Promise<void>;
 }

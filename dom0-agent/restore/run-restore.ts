@@ -4,7 +4,8 @@ import type { Report } from '../../shared/report.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive/archive.ts';
 import { howToKeep } from '../qubes/half-restored.ts';
 import { savedVolumes } from '../qubes/qube.ts';
-import type { QubesSystem, VolumePiece } from '../qubes/system.ts';
+import type { QubesSystem } from '../qubes/system.ts';
+import type { DataPiece } from '../../shared/sparse-data.ts';
 import { parseArchivedPath } from '../contents/archived-path.ts';
 import { type BackedUpFile, backedUpFiles, textOf } from '../contents/backed-up-files.ts';
 import { FilesSeen, refuseMissing } from '../contents/promised-files.ts';
@@ -200,10 +201,7 @@ class RestoreRun {
     }
   }
 
-  async *#counted(
-    qube: Restoring,
-    pieces: AsyncIterable<VolumePiece>,
-  ): AsyncGenerator<VolumePiece> {
+  async *#counted(qube: Restoring, pieces: AsyncIterable<DataPiece>): AsyncGenerator<DataPiece> {
     for await (const piece of pieces) {
       yield piece;
       qube.used += piece.bytes.length;

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import type { FileToArchive } from '../../dom0-agent/archive/archive.ts';
-import { type DataExtent, sparseTar } from '../../dom0-agent/archive/tar/inner-writer.ts';
+import type { Extent } from '../../shared/sparse-data.ts';
+import { sparseTar } from '../../dom0-agent/archive/tar/inner-writer.ts';
 import { WorkDirectory, noise } from '../archive/official-archives.ts';
 
 const BLOCK = 4096;
@@ -22,7 +23,7 @@ export function makeImage(): Buffer {
 
 /** The image as a file on its way into an archive, with its holes. */
 export function imageFile(path: string, image: Buffer): FileToArchive {
-  const extents: DataExtent[] = [];
+  const extents: Extent[] = [];
   for (let offset = 0; offset < image.length; offset += BLOCK) {
     if (image.subarray(offset, offset + BLOCK).some((byte) => byte !== 0)) {
       extents.push({ offset, length: BLOCK });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
 import { formatQubesXml } from '../../dom0-agent/qubes/xml/qubes-xml-format.ts';
-import type { VolumePiece } from '../../dom0-agent/qubes/system.ts';
+import type { DataPiece } from '../../shared/sparse-data.ts';
 
 /** The VM that backups go to, and where its home is. */
 export const STORAGE_VM = 'usb';
@@ -37,6 +37,6 @@ export async function makeSystem(
 }
 
 /** What leaves an image one hole. */
-async function* nothing(): AsyncGenerator<VolumePiece> {
+async function* nothing(): AsyncGenerator<DataPiece> {
   yield* await Promise.resolve([]);
 }

@@ -2,16 +2,11 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { oldGnuRealSize, readOldGnuMap } from '../../../shared/old-gnu-sparse.ts';
 import { printable } from '../../../shared/printable.ts';
 import type { ByteReader } from '../../../shared/byte-reader.ts';
+import type { DataPiece } from '../../../shared/sparse-data.ts';
 import { type TarHeader, parseHeader } from './inner-header.ts';
 import type { PaxAttributes } from './pax-attributes.ts';
 import { paxHeaderMap, readPaxMap } from './pax-sparse.ts';
 import { SparseMap } from './sparse-map.ts';
-
-/** A run of a file's data. What lies between two of them, and after the last, is zeros. */
-export interface TarPiece {
-  readonly offset: number;
-  readonly bytes: Buffer;
-}
 
 /** `special`: a device or a named pipe, which has no content. */
 export type TarMemberType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'special';
@@ -36,7 +31,7 @@ export interface TarMember {
    * The data, ascending. Once, and before the next member is asked for; what is left of it is then
    * passed over. Throws DamagedError when the tar ends within it.
    */
-  readonly pieces: () => AsyncIterable<TarPiece>;
+  readonly pieces: () => AsyncIterable<DataPiece>;
 }
 
 /** A member whose data comes next in the stream, and the number of bytes that this takes there. */
@@ -64,14 +59,14 @@ export async function readMember(
   const { mode } = header;
   const mtime = attributes.mtime ?? header.mtime;
   const dataStart = bytes.position;
-  const pieces = (): AsyncIterable<TarPiece> => {
+  const pieces = (): AsyncIterable<DataPiece> => {
     if (bytes.position !== dataStart) throw new Error(`${path} can be read once, in its turn`);
     return piecesOf(map, bytes);
   };
   return { member: { path, type, linkTarget, mode, mtime, realSize, pieces }, storedSize };
 }
 
-async function* piecesOf(map: SparseMap, bytes: ByteReader): AsyncGenerator<TarPiece> {
+async function* piecesOf(map: SparseMap, bytes: ByteReader): AsyncGenerator<DataPiece> {
   for (const [i, start] of map.offsets.entries()) {
     let offset = start;
     for await (const piece of bytes.chunks(map.lengths[i] ?? 0)) {

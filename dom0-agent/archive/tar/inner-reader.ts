@@ -7,7 +7,7 @@ import { type TarMember, readMember } from './inner-member.ts';
 import { PaxAttributes, checkGlobalRecords } from './pax-attributes.ts';
 import { type PaxRecord, parsePax } from './pax.ts';
 
-export type { TarMember, TarMemberType, TarPiece } from './inner-member.ts';
+export type { TarMember, TarMemberType } from './inner-member.ts';
 
 /** The most that a long name or a pax header may have. */
 const LARGEST_ATTRIBUTES = 1 * MiB;

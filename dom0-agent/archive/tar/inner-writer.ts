@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { MiB } from '../../../shared/sizes.ts';
 import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
 import { LARGEST_OCTAL, LONGEST_NAME, encodeHeader } from './inner-header.ts';
 import { type PaxRecord, encodePax } from './pax.ts';
 import { MOST_EXTENTS } from './sparse-map.ts';
@@ -9,12 +10,6 @@ import { MOST_EXTENTS } from './sparse-map.ts';
 const CHUNK = 1 * MiB;
 /** How many entries of a map are written at a time. */
 const ENTRIES = 4096;
-
-/** A run of bytes that is not a hole. */
-export interface DataExtent {
-  readonly offset: number;
-  readonly length: number;
-}
 
 /** Fills `buffer` with what the volume has from `offset` on. */
 export type ReadAt = (buffer: Buffer, offset: number) => Promise<void>;
@@ -35,7 +30,7 @@ export type ReadAt = (buffer: Buffer, offset: number) => Promise<void>;
 export async function* sparseTar(
   path: string,
   size: number,
-  extents: readonly DataExtent[],
+  extents: readonly Extent[],
   read: ReadAt,
   mtime = 0,
 ): AsyncGenerator<Buffer, void, undefined> {
@@ -78,7 +73,7 @@ export function tarOfPieces(
  * The extents, widened to whole blocks and joined where they meet: GNU tar begins each extent's
  * data with a new block.
  */
-function wholeBlocks(extents: readonly DataExtent[], size: number): DataExtent[] {
+function wholeBlocks(extents: readonly Extent[], size: number): Extent[] {
   const joined: { offset: number; length: number }[] = [];
   let last: { offset: number; length: number } | undefined;
   let former = 0;
@@ -139,7 +134,7 @@ function stowedName(path: string): string {
 }
 
 /** The map of a sparse member. An entry without bytes, at the end, tells of a hole there. */
-function* mapLines(data: readonly DataExtent[], size: number): Generator<Buffer> {
+function* mapLines(data: readonly Extent[], size: number): Generator<Buffer> {
   const last = data.at(-1);
   const endsInHole = last === undefined || last.offset + last.length < size;
   yield Buffer.from(`${data.length + (endsInHole ? 1 : 0)}\n`, 'latin1');
@@ -150,7 +145,7 @@ function* mapLines(data: readonly DataExtent[], size: number): Generator<Buffer>
   if (endsInHole) yield Buffer.from(`${size}\n0\n`, 'latin1');
 }
 
-function* paddedMap(data: readonly DataExtent[], size: number): Generator<Buffer> {
+function* paddedMap(data: readonly Extent[], size: number): Generator<Buffer> {
   let mapSize = 0;
   for (const lines of mapLines(data, size)) {
     mapSize += lines.length;
@@ -161,7 +156,7 @@ function* paddedMap(data: readonly DataExtent[], size: number): Generator<Buffer
 
 /** The data in chunks, one of them read ahead. */
 async function* content(
-  data: readonly DataExtent[],
+  data: readonly Extent[],
   read: ReadAt,
 ): AsyncGenerator<Buffer, void, undefined> {
   const plans = chunkPlans(data);
@@ -184,8 +179,8 @@ async function* content(
 }
 
 /** The extents, or parts of them, that make up one chunk. */
-function* chunkPlans(data: readonly DataExtent[]): Generator<DataExtent[]> {
-  let plan: DataExtent[] = [];
+function* chunkPlans(data: readonly Extent[]): Generator<Extent[]> {
+  let plan: Extent[] = [];
   let room = CHUNK;
   for (const { offset, length } of data) {
     for (let done = 0; done < length;) {
@@ -202,7 +197,7 @@ function* chunkPlans(data: readonly DataExtent[]): Generator<DataExtent[]> {
   if (plan.length > 0) yield plan;
 }
 
-async function fill(plan: readonly DataExtent[], read: ReadAt): Promise<Buffer> {
+async function fill(plan: readonly Extent[], read: ReadAt): Promise<Buffer> {
   const chunk = Buffer.allocUnsafeSlow(plan.reduce((sum, part) => sum + part.length, 0));
   let filled = 0;
   for (const { offset, length } of plan) {

@@ -5,7 +5,7 @@ import { ChildProcess, whyNotRun } from '../../../shared/child-process.ts';
 import { FailedError, InterruptedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import { MiB } from '../../../shared/sizes.ts';
-import type { VolumePiece } from '../system.ts';
+import type { DataPiece } from '../../../shared/sparse-data.ts';
 import { parseReply } from './admin-api-error.ts';
 
 /** The service that takes a volume's content (qubes-rpc/admin.vm.volume.Import in core-admin). */
@@ -34,7 +34,7 @@ const ZEROS = Buffer.alloc(MiB);
  */
 export async function importVolume(
   { qubeName, volume, size }: ImportedVolume,
-  pieces: AsyncIterable<VolumePiece>,
+  pieces: AsyncIterable<DataPiece>,
   signal: AbortSignal,
   { service = IMPORT_SERVICE, rootPrefix }: ImportOptions,
 ): Promise<void> {
@@ -84,7 +84,7 @@ export async function importVolume(
 async function sendContent(
   input: Writable,
   size: number,
-  pieces: AsyncIterable<VolumePiece>,
+  pieces: AsyncIterable<DataPiece>,
   label: string,
 ): Promise<boolean> {
   await send(input, Buffer.from(`${size}\n`));

@@ -1,6 +1,7 @@
 import { FailedError, messageOf } from '../../../shared/errors.ts';
 import { formatSize } from '../../../shared/sizes.ts';
-import type { Pool, VolumePiece } from '../system.ts';
+import type { Pool } from '../system.ts';
+import type { DataPiece } from '../../../shared/sparse-data.ts';
 import { AdminApiError } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
 import { linesOf, parseFields, parseProperties, parseVolume } from './replies.ts';
@@ -31,13 +32,13 @@ export async function poolsOf(api: AdminApi): Promise<Pool[]> {
 export async function importIntoPool(
   api: AdminApi,
   { qubeName, volume, size }: { qubeName: string; volume: string; size: number },
-  pieces: AsyncIterable<VolumePiece>,
-  send: (pieces: AsyncIterable<VolumePiece>) => Promise<void>,
+  pieces: AsyncIterable<DataPiece>,
+  send: (pieces: AsyncIterable<DataPiece>) => Promise<void>,
 ): Promise<void> {
   const { pool } = parseVolume(volume, await api(qubeName, 'admin.vm.volume.Info', volume));
   const before = await freeIn(api, pool);
   let written = 0;
-  const counted = async function* (): AsyncGenerator<VolumePiece> {
+  const counted = async function* (): AsyncGenerator<DataPiece> {
     for await (const piece of pieces) {
       written += piece.bytes.length;
       yield piece;

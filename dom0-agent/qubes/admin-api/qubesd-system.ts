@@ -19,7 +19,7 @@ import {
 import { NO_FIREWALL } from './no-firewall.ts';
 import { outlastRestarts } from './retry-on-restart.ts';
 import { importIntoPool, poolsOf } from './pools.ts';
-import { remembered } from './memoize.ts';
+import { memoize } from '../../../shared/promises.ts';
 import { linesOf, parseProperties, parseQubeList } from './replies.ts';
 import { Volumes } from './volumes.ts';
 
@@ -76,7 +76,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     comeback: options.comeback ?? COMEBACK,
     onWait: options.onWait,
   });
-  const isR42 = remembered(async () => {
+  const isR42 = memoize(async () => {
     try {
       await api('dom0', 'admin.vm.device.block.List');
       return true;
@@ -92,9 +92,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     const listed = parseQubeList(await api(name, 'admin.vm.List'));
     return listed.find((qube) => qube.name === name)?.isRunning !== false;
   };
-  const deviceClasses = remembered(async () =>
-    linesOf(await api('dom0', 'admin.deviceclass.List')),
-  );
+  const deviceClasses = memoize(async () => linesOf(await api('dom0', 'admin.deviceclass.List')));
 
   const volumes = new Volumes({
     api,

@@ -8,7 +8,7 @@ import { openImage } from '../pools/image.ts';
 import { isReadable, openPool, type PoolSurroundings } from '../pools/open-pool.ts';
 import { AdminApiError, isAdminApiError } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
-import { remembered } from './memoize.ts';
+import { memoize } from '../../../shared/promises.ts';
 import { linesOf, parseFields } from './replies.ts';
 
 export interface VolumesOptions extends PoolSurroundings {
@@ -59,10 +59,8 @@ export class Volumes {
   }
 
   #poolOf(name: string): Pool {
-    const driver = remembered(async () =>
-      openPool(name, await this.#settingsOf(name), this.#options),
-    );
-    const clean = remembered(async () => (await driver()).removeLeftovers());
+    const driver = memoize(async () => openPool(name, await this.#settingsOf(name), this.#options));
+    const clean = memoize(async () => (await driver()).removeLeftovers());
     const pool = this.#pools.get(name) ?? { driver, clean };
     this.#pools.set(name, pool);
     return pool;

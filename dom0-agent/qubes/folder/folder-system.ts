@@ -16,9 +16,9 @@ import type {
   QubesSystem,
   SystemDefaults,
   VolumeImage,
-  VolumePiece,
   VolumeSettings,
 } from '../system.ts';
+import type { DataPiece } from '../../../shared/sparse-data.ts';
 import { requireHalted, requireStillHalted } from '../pools/require-halted.ts';
 import { openImage } from '../pools/image.ts';
 import { importImage } from './import-image.ts';
@@ -305,7 +305,7 @@ export class FolderSystem implements QubesSystem {
     name: string,
     volume: string,
     size: number,
-    pieces: AsyncIterable<VolumePiece>,
+    pieces: AsyncIterable<DataPiece>,
     signal: AbortSignal,
   ): Promise<void> {
     if (await this.isRunning(name))

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 
 import { FailedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
-import type { VolumePiece } from '../system.ts';
+import type { DataPiece } from '../../../shared/sparse-data.ts';
 import { replaceFile } from './replace-file.ts';
 import { WriteBehind } from './write-behind.ts';
 
@@ -16,7 +16,7 @@ export async function importImage(
   path: string,
   label: string,
   size: number,
-  pieces: AsyncIterable<VolumePiece>,
+  pieces: AsyncIterable<DataPiece>,
   signal: AbortSignal,
 ): Promise<void> {
   const source = new Source(pieces);
@@ -36,13 +36,13 @@ export async function importImage(
 /** Tells what the source of the pieces threw from what went wrong with the file. */
 class Source {
   error: unknown;
-  readonly #pieces: AsyncIterable<VolumePiece>;
+  readonly #pieces: AsyncIterable<DataPiece>;
 
-  constructor(pieces: AsyncIterable<VolumePiece>) {
+  constructor(pieces: AsyncIterable<DataPiece>) {
     this.#pieces = pieces;
   }
 
-  async *pieces(): AsyncGenerator<VolumePiece, void, undefined> {
+  async *pieces(): AsyncGenerator<DataPiece, void, undefined> {
     try {
       yield* this.#pieces;
     } catch (error) {
@@ -56,7 +56,7 @@ async function writePieces(
   file: FileHandle,
   label: string,
   size: number,
-  pieces: AsyncIterable<VolumePiece>,
+  pieces: AsyncIterable<DataPiece>,
   signal: AbortSignal,
 ): Promise<void> {
   const output = new WriteBehind(file);

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { BackgroundSync } from '../../../storage/background-sync.ts';
 import { MiB } from '../../../shared/sizes.ts';
-import type { VolumePiece } from '../system.ts';
+import type { DataPiece } from '../../../shared/sparse-data.ts';
 
 /** So much is written at a time. */
 const BATCH = 1 * MiB;
@@ -25,7 +25,7 @@ export class WriteBehind {
     this.#sync = new BackgroundSync(file);
   }
 
-  async write({ offset, bytes }: VolumePiece): Promise<void> {
+  async write({ offset, bytes }: DataPiece): Promise<void> {
     if (offset !== this.#offset + this.#filled) await this.#flush(offset);
     for (let taken = 0; taken < bytes.length;) {
       const copied = bytes.copy(this.#batch, this.#filled, taken);

@@ -3,7 +3,7 @@ import { FailedError, reasonOf } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import { ExtentList } from './extent-list.ts';
-import type { Extent } from '../system.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
 import { tarMap } from './tar-map.ts';
 
 /** `st_blocks` counts in these, whatever the file system's own blocks are. */

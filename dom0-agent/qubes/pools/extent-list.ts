@@ -1,4 +1,4 @@
-import type { Extent } from '../system.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
 
 /** With more extents than this, the smallest holes are taken for data: they read as zeros. */
 const MOST_EXTENTS = 2 ** 20;

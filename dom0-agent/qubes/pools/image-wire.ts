@@ -1,6 +1,6 @@
 import { FailedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
-import type { Extent } from '../system.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
 
 /**
  * What goes through the pipes between coffer and its root process, which reads a volume for it

@@ -5,7 +5,7 @@ import { isOldGnuSparse, oldGnuRealSize, readOldGnuMap } from '../../../shared/o
 import { BLOCK } from '../../../shared/tar-block.ts';
 import { printable } from '../../../shared/printable.ts';
 import { ExtentList } from './extent-list.ts';
-import type { Extent } from '../system.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
 
 /**
  * Where the regular file `fd` has data, as GNU tar finds out: Node cannot ask the file system

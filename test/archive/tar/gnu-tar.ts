@@ -5,11 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { afterAll } from 'vitest';
-import {
-  type TarMember,
-  type TarPiece,
-  untar,
-} from '../../../dom0-agent/archive/tar/inner-reader.ts';
+import type { DataPiece } from '../../../shared/sparse-data.ts';
+import { type TarMember, untar } from '../../../dom0-agent/archive/tar/inner-reader.ts';
 
 export interface Run {
   readonly offset: number;
@@ -81,7 +78,7 @@ export type Unpacked = Omit<TarMember, 'pieces'> & { readonly content: Buffer };
 export async function unpack(archive: AsyncIterable<Buffer>): Promise<Unpacked[]> {
   const members: Unpacked[] = [];
   for await (const { pieces, ...member } of untar(archive)) {
-    const seen: TarPiece[] = [];
+    const seen: DataPiece[] = [];
     let end = 0;
     for await (const piece of pieces()) {
       if (piece.offset < end) throw new Error('the pieces do not ascend');

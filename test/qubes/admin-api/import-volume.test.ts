@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { expect, it } from 'vitest';
 
 import { openQubesdSystem } from '../../../dom0-agent/qubes/admin-api/qubesd-system.ts';
-import type { VolumePiece } from '../../../dom0-agent/qubes/system.ts';
+import type { DataPiece } from '../../../shared/sparse-data.ts';
 import { FailedError, InterruptedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import { makeImportService, makeSudo } from '../../qubesd/programs.ts';
@@ -14,7 +14,7 @@ import { imagePath } from '../../qubesd/volumes.ts';
 const never = new AbortController().signal;
 const SIZE = 5 * MiB;
 
-async function* pieces(...list: [number, string][]): AsyncGenerator<VolumePiece> {
+async function* pieces(...list: [number, string][]): AsyncGenerator<DataPiece> {
   for (const [offset, text] of list) {
     yield await Promise.resolve({ offset, bytes: Buffer.from(text) });
   }

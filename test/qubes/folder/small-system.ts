@@ -9,7 +9,7 @@ import {
 } from '../../../dom0-agent/qubes/folder/folder-system.ts';
 import { BARE_STORE } from '../../../dom0-agent/qubes/sandbox/sample-qubes.ts';
 import { formatQubesXml } from '../../../dom0-agent/qubes/xml/qubes-xml-format.ts';
-import type { VolumePiece } from '../../../dom0-agent/qubes/system.ts';
+import type { DataPiece } from '../../../shared/sparse-data.ts';
 
 export const never = new AbortController().signal;
 
@@ -41,7 +41,7 @@ export async function markRunning(directory: string, name: string): Promise<void
 export async function* pieces(
   all: readonly (readonly [offset: number, text: string])[],
   end: () => void | Promise<void> = () => undefined,
-): AsyncGenerator<VolumePiece, void, undefined> {
+): AsyncGenerator<DataPiece, void, undefined> {
   for (const [offset, text] of all) yield { offset, bytes: Buffer.from(text) };
   await end();
 }

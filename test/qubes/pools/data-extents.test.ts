@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ExtentList } from '../../../dom0-agent/qubes/pools/extent-list.ts';
 import { dataExtents, scanExtents } from '../../../dom0-agent/qubes/pools/data-extents.ts';
-import type { Extent } from '../../../dom0-agent/qubes/system.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
 import { FailedError } from '../../../shared/errors.ts';
 
 const KiB = 1024;
