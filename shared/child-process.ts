@@ -3,7 +3,6 @@ import type { Readable, Writable } from 'node:stream';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { FailedError, reasonOf, systemCodeOf } from './errors.ts';
 import { KiB } from './sizes.ts';
-import { StderrTail } from './stderr-tail.ts';
 
 /** So much of the end of a program's standard error is kept, in bytes. */
 export const LONGEST_STDERR_TAIL = 4 * KiB;
@@ -167,4 +166,34 @@ function signalGroup(leader: number, signal: NodeJS.Signals | 0): boolean {
 function present<T>(stream: T | null | undefined): T {
   if (stream) return stream;
   throw new FailedError('a program cannot be run: it has no such pipe, or too many files are open');
+}
+
+/** Reads a stream to its end, whatever its length, and keeps only the last bytes. */
+export class StderrTail {
+  /** Resolves when there is no more to come. Never rejects. */
+  readonly ended: Promise<void>;
+  #kept = Buffer.alloc(0);
+
+  constructor(stream: Readable, longest: number) {
+    // Text, when another reader of the stream has set its encoding.
+    stream.on('data', (chunk: Buffer | string) => {
+      this.#kept = Buffer.concat([this.#kept, Buffer.from(chunk)]).subarray(-longest);
+    });
+    // A stream that breaks off simply ends here.
+    stream.on('error', () => undefined);
+    this.ended = new Promise((resolve) => stream.once('close', () => resolve()));
+  }
+
+  get text(): string {
+    return this.#kept.toString('utf8').trim();
+  }
+}
+
+/**
+ * Keeps what a child process has written until somebody reads it. Otherwise Node throws it away
+ * when the process ends before the reading begins: it takes a stream without a listener for one
+ * that nobody wants.
+ */
+export function holdOutput(stdout: Readable): void {
+  stdout.on('readable', () => undefined);
 }

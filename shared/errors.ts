@@ -1,7 +1,7 @@
 import { printable } from './printable.ts';
-import { subjectOf, systemWordsOf } from './system-words.ts';
+import { subjectOf, systemWordsOf } from './system-errors.ts';
 
-export { systemCodeOf } from './system-words.ts';
+export { systemCodeOf } from './system-errors.ts';
 
 /**
  * What a program of coffer's ends with. The numbers are part of the command line's contract

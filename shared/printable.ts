@@ -17,6 +17,11 @@ export function printable(untrustedText: string, longest = LONGEST_TEXT): string
   return untrustedText.length > longest ? `${visible}…` : visible;
 }
 
+/** The same for what a program said in one line or several: white space of any kind becomes one blank. */
+export function printableWords(untrustedText: string, longest = LONGEST_TEXT): string {
+  return printable(untrustedText.trim().replace(/\s+/g, ' '), longest);
+}
+
 /** The same for text of several lines, whatever its length. */
 export function printableLines(untrustedText: string): string {
   return untrustedText.replace(UNSEEN, (character) => (character === '\n' ? '\n' : '?'));

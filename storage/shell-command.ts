@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import { ChildProcess, describeEnd } from '../shared/child-process.ts';
 import { CleanupProcess } from '../shared/cleanup-process.ts';
 import { reasonOf } from '../shared/errors.ts';
-import { holdOutput } from '../shared/hold-output.ts';
+import { holdOutput } from '../shared/child-process.ts';
 import type { ByteSource, ByteTarget } from './byte-streams.ts';
 import { StorageProblem } from './storage-problem.ts';
 

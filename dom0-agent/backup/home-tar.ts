@@ -1,10 +1,9 @@
 import { ChildProcess, describeEnd, whyNotRun } from '../../shared/child-process.ts';
 import { FailedError, messageOf } from '../../shared/errors.ts';
-import { printable } from '../../shared/printable.ts';
 import { type Followed, follow } from '../archive/tar/check-in-passing.ts';
 import { TarComplaints } from '../archive/tar/gnu-tar-messages.ts';
-import { rootPrefix, runnerBehind } from '../qubes/pools/run-program.ts';
-import { sudoProblem } from '../qubes/pools/sudo-problem.ts';
+import { printableWords } from '../../shared/printable.ts';
+import { rootPrefix, runnerBehind, sudoProblem } from '../../shared/run-program.ts';
 
 /** What there is to say of a home once it was read. */
 export interface HomeRemarks {
@@ -75,8 +74,7 @@ export async function firstUnreadable(home: string): Promise<string | undefined>
 function whyNone(complaints: TarComplaints, problem: Error): string {
   if (complaints.failed.count > 0) return complaints.failed.toString();
   return (
-    sudoProblem(complaints.ofOthers) ??
-    (printable(complaints.ofOthers.trim().replace(/\s+/g, ' ')) || messageOf(problem))
+    sudoProblem(complaints.ofOthers) ?? (printableWords(complaints.ofOthers) || messageOf(problem))
   );
 }
 

@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline';
 import { ChildProcess, whyNotRun } from '../../shared/child-process.ts';
 import { FailedError, RefusedError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
-import { rootPrefix, runnerBehind } from '../qubes/pools/run-program.ts';
+import { rootPrefix, runnerBehind } from '../../shared/run-program.ts';
 import { firstUnreadable } from './home-tar.ts';
 
 /** How large the tar of a directory tree will be, in bytes. */

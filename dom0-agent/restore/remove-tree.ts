@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { FailedError, messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
-import { rootPrefix, runnerBehind } from '../qubes/pools/run-program.ts';
+import { rootPrefix, runnerBehind } from '../../shared/run-program.ts';
 
 /**
  * Removes a directory and all that is in it, also what lies in directories without write permission

@@ -13,7 +13,7 @@ import type { Report } from '../../shared/report.ts';
 import { feed } from '../archive/compress/feed.ts';
 import { type Followed, follow } from '../archive/tar/check-in-passing.ts';
 import { TarComplaints } from '../archive/tar/gnu-tar-messages.ts';
-import { runnerBehind } from '../qubes/pools/run-program.ts';
+import { runnerBehind } from '../../shared/run-program.ts';
 import { removeLeftover } from './remove-tree.ts';
 
 /** A home that is being unpacked lies beside its place under a name that begins so. */

@@ -4,7 +4,7 @@ import { ChannelClosedError } from '../../protocol/protocol-error.ts';
 import { withTimeout } from '../../protocol/timeout.ts';
 import { describeEnd } from '../../shared/child-process.ts';
 import { StorageError } from '../../shared/errors.ts';
-import { holdOutput } from '../../shared/hold-output.ts';
+import { holdOutput } from '../../shared/child-process.ts';
 import type { AgentConnector, AgentExit, AgentProcess } from './agent-connector.ts';
 import { printableTail } from './storage-errors.ts';
 import type { TimeLimits } from './time-limits.ts';

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Service } from '../../protocol/conversation.ts';
 import type { ChildEnd } from '../../shared/child-process.ts';
-import type { StderrTail } from '../../shared/stderr-tail.ts';
+import type { StderrTail } from '../../shared/child-process.ts';
 
 /** How the process that joins us to the VM agent ended. */
 export type AgentExit = Pick<ChildEnd, 'exitStatus' | 'signal'>;

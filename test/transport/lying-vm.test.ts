@@ -10,7 +10,7 @@ import type { Conversation } from '../../protocol/conversation.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { Message } from '../../protocol/messages.ts';
 import { StorageError } from '../../shared/errors.ts';
-import { StderrTail } from '../../shared/stderr-tail.ts';
+import { StderrTail } from '../../shared/child-process.ts';
 
 const { signal } = new AbortController();
 const limits = { answer: 200, silence: 200, stall: 200, finish: 300, exit: 200 };

@@ -1,5 +1,5 @@
 import { FailedError } from '../../../shared/errors.ts';
-import { printable } from '../../../shared/printable.ts';
+import { printable, printableWords } from '../../../shared/printable.ts';
 
 /** The type that stands for a reply without a single byte: the call was refused, or failed inside. */
 export const NO_REPLY = 'NoReply';
@@ -36,9 +36,9 @@ export function parseReply(reply: Buffer, request: string): Buffer {
     throw new FailedError(`qubesd answered ${request} in a form that coffer does not know`);
   }
   const [type = '', , format = '', ...rest] = reply.toString('utf8', 2).split('\0');
-  const words = formatLikePython(format, rest.slice(0, -1)).replace(/\s+/g, ' ').trim();
+  const words = formatLikePython(format, rest.slice(0, -1));
   const known = printable(type, 100);
-  throw new AdminApiError(known, `qubesd refused ${request}: ${printable(words)} (${known})`);
+  throw new AdminApiError(known, `qubesd refused ${request}: ${printableWords(words)} (${known})`);
 }
 
 function noReply(request: string): AdminApiError {

@@ -1,6 +1,6 @@
 import { FailedError } from '../../../shared/errors.ts';
 import type { Dom0Home } from '../system.ts';
-import type { Run } from '../pools/run-program.ts';
+import type { Run } from '../../../shared/run-program.ts';
 
 /**
  * dom0's user and their home. Qubes takes the first member of the group `qubes` for the user

@@ -3,7 +3,7 @@ import type { Writable } from 'node:stream';
 
 import { ChildProcess, whyNotRun } from '../../../shared/child-process.ts';
 import { FailedError, InterruptedError } from '../../../shared/errors.ts';
-import { printable } from '../../../shared/printable.ts';
+import { printableWords } from '../../../shared/printable.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
 import { parseReply } from './admin-api-error.ts';
@@ -125,7 +125,7 @@ async function send(input: Writable, bytes: Buffer): Promise<void> {
 }
 
 function checkReply(reply: Buffer, untrustedStderr: string, label: string): void {
-  const words = printable(untrustedStderr.replace(/\s+/g, ' '));
+  const words = printableWords(untrustedStderr);
   if (reply.length === 0 && words !== '') {
     throw new FailedError(`${label} cannot be written: ${words}`);
   }

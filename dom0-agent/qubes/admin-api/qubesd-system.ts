@@ -2,7 +2,7 @@ import { RefusedError } from '../../../shared/errors.ts';
 import { formatFirewallLines, parseFirewallLines } from '../firewall.ts';
 import type { Qube } from '../qube.ts';
 import type { QubesSystem, SystemDefaults } from '../system.ts';
-import { rootPrefix, runnerBehind } from '../pools/run-program.ts';
+import { rootPrefix, runnerBehind } from '../../../shared/run-program.ts';
 import { isAdminApiError, NO_REPLY } from './admin-api-error.ts';
 import { openAdminApi, QUBESD_SOCKET } from './admin-api.ts';
 import { describeQube } from './describe-qube.ts';

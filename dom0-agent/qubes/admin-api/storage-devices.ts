@@ -1,6 +1,6 @@
 import { FailedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
-import type { Run } from '../pools/run-program.ts';
+import type { Run } from '../../../shared/run-program.ts';
 
 /** A removable device that is mounted in dom0. */
 export interface MountedDevice {

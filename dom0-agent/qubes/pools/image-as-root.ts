@@ -1,7 +1,7 @@
 import { type ChildEnd, ChildProcess } from '../../../shared/child-process.ts';
 import { FailedError, InterruptedError, messageOf } from '../../../shared/errors.ts';
-import { printable } from '../../../shared/printable.ts';
 import { Semaphore } from '../../../shared/semaphore.ts';
+import { printable, printableWords } from '../../../shared/printable.ts';
 import type { VolumeImage } from '../system.ts';
 import {
   ANSWER,
@@ -15,7 +15,7 @@ import {
   parseOpened,
 } from './image-wire.ts';
 import { PipeReader } from './pipe-reader.ts';
-import { sudoProblem } from './sudo-problem.ts';
+import { sudoProblem } from '../../../shared/run-program.ts';
 
 /**
  * The content of the volume at `path`, when only root may read it: coffer starts itself a second
@@ -121,6 +121,6 @@ class RootProcess {
 
 function why({ notRun, untrustedStderr }: ChildEnd): string {
   if (notRun) return messageOf(notRun);
-  const words = printable(untrustedStderr.replace(/\s+/g, ' '));
+  const words = printableWords(untrustedStderr);
   return sudoProblem(untrustedStderr) ?? (words || 'the process ended');
 }

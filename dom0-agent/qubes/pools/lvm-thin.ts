@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { VolumeDriver } from './pool-driver.ts';
 import { type IsRunning, requireHalted } from './require-halted.ts';
 import { isLeftover, ownedName } from './owned-names.ts';
-import type { Run } from './run-program.ts';
+import type { Run } from '../../../shared/run-program.ts';
 
 export interface LvmThinOptions {
   readonly volumeGroup: string;

@@ -3,7 +3,7 @@ import type { VolumeDriver } from './pool-driver.ts';
 import { openFilePool, openFileReflinkPool } from './file-pool.ts';
 import type { IsRunning } from './require-halted.ts';
 import { openLvmThinPool } from './lvm-thin.ts';
-import type { Run } from './run-program.ts';
+import type { Run } from '../../../shared/run-program.ts';
 import { openZfsPool } from './zfs.ts';
 
 /** What reading a pool needs of its surroundings. */

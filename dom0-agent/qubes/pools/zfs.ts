@@ -6,7 +6,7 @@ import { FailedError, systemCodeOf } from '../../../shared/errors.ts';
 import type { PlacedVolume, VolumeDriver } from './pool-driver.ts';
 import { type IsRunning, requireHalted } from './require-halted.ts';
 import { isLeftover, ownedName } from './owned-names.ts';
-import type { Run } from './run-program.ts';
+import type { Run } from '../../../shared/run-program.ts';
 
 /** udev makes a device's name a moment after ZFS made the device. */
 const DEVICE_PATIENCE = 30_000;

@@ -1,4 +1,4 @@
-import type { Run } from '../../../dom0-agent/qubes/pools/run-program.ts';
+import type { Run } from '../../../shared/run-program.ts';
 import { FailedError } from '../../../shared/errors.ts';
 
 /** Plays programs from what the real ones printed, and notes what was run. */

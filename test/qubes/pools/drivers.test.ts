@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PlacedVolume } from '../../../dom0-agent/qubes/pools/pool-driver.ts';
 import { openPool } from '../../../dom0-agent/qubes/pools/open-pool.ts';
 import { isLeftover, ownedName } from '../../../dom0-agent/qubes/pools/owned-names.ts';
-import { runnerBehind } from '../../../dom0-agent/qubes/pools/run-program.ts';
+import { runnerBehind } from '../../../shared/run-program.ts';
 import { FailedError, RefusedError } from '../../../shared/errors.ts';
 import { Commands } from './commands.ts';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { messageOf, reasonOf } from '../../shared/errors.ts';
 import { problemOf } from '../../storage/storage-problem.ts';
-import { systemWordsOf } from '../../shared/system-words.ts';
+import { systemWordsOf } from '../../shared/system-errors.ts';
 
 const thrownBy = (step: Promise<unknown>): Promise<unknown> =>
   step.then(

@@ -1,0 +1,65 @@
+import { text } from 'node:stream/consumers';
+import { ChildProcess, whyNotRun } from './child-process.ts';
+import { FailedError } from './errors.ts';
+import { printableWords } from './printable.ts';
+
+/**
+ * Runs a program to its end and gives what it printed. Throws FailedError with the program's last
+ * words when it cannot be run or fails.
+ */
+export type Run = (program: string, args: readonly string[]) => Promise<string>;
+
+/** The words that let dom0's user run a command as root; none for root. */
+export function rootPrefix(): readonly string[] {
+  // -n: fail rather than ask, as nobody may be there to answer.
+  return process.getuid?.() === 0 ? [] : ['sudo', '-n', '--'];
+}
+
+/** Runs programs, each behind `prefix` (see `rootPrefix`). */
+export function runnerBehind(prefix: readonly string[]): Run {
+  return async (program, args) => {
+    const command = [...prefix, program, ...args];
+    await using child = new ChildProcess(command, { env: { ...process.env, LC_ALL: 'C.UTF-8' } });
+    const output = await text(child.stdout);
+    const end = await child.ended;
+    if (end.exitStatus === 0) return output;
+    if (end.notRun) {
+      const why = whyNotRun(command[0] ?? '', end.notRun);
+      throw new FailedError(prefix.length === 0 ? why : `${why}, and ${program} needs it`);
+    }
+    const refusal = prefix.length === 0 ? undefined : sudoProblem(end.untrustedStderr);
+    if (refusal !== undefined)
+      throw new FailedError(`${program} cannot be run as root: ${refusal}`);
+    throw new FailedError(
+      `"${[program, ...args].join(' ')}" failed (${end.exitStatus ?? end.signal}): ` +
+        (printableWords(end.untrustedStderr) || 'it said nothing'),
+    );
+  };
+}
+
+/** What sudo, or the sudo written in Rust, says when it does not run a command, and what that means. */
+const REFUSALS: readonly (readonly [words: RegExp, meaning: string])[] = [
+  [
+    // With -n it also says this of a user or a command that sudoers does not allow.
+    /^sudo: .*(password|terminal|authentication) is required/m,
+    'asks for a password, or does not allow it (sudoers has to, with NOPASSWD)',
+  ],
+  [/^sudo: .*must have a tty/m, 'wants a terminal (`requiretty` in sudoers)'],
+  [
+    /is not in the sudoers file|^(sudo: )?(Sorry, user|I'm sorry) /m,
+    'does not allow it to this user (sudoers has to, with NOPASSWD)',
+  ],
+  [/^sudo: .*: command not found/m, 'does not find the command (see `secure_path` in sudoers)'],
+  [
+    /^sudo: .*(no new privileges|setuid)/m,
+    'has no rights of root itself (NoNewPrivileges in a unit, or a file system mounted with nosuid)',
+  ],
+];
+
+/** Why sudo did not run a command, by what it said; undefined when it did run it. */
+export function sudoProblem(untrustedComplaint: string): string | undefined {
+  const meaning = REFUSALS.find(([words]) => words.test(untrustedComplaint))?.[1];
+  if (meaning === undefined) return undefined;
+  const words = printableWords(untrustedComplaint, 200);
+  return `sudo ${meaning}, and says "${words}"`;
+}
