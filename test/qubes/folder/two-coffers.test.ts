@@ -12,7 +12,7 @@ const ROOT = join(import.meta.dirname, '../../..');
 /** Runs code that has `system` in a process of its own. */
 async function elsewhere(directory: string, code: string): Promise<void> {
   const program = `
-    import { openFolderSystem } from './dom0-agent/qubes/folder/system.ts';
+    import { openFolderSystem } from './dom0-agent/qubes/folder/folder-system.ts';
     const system = await openFolderSystem(process.argv[1]);
     ${code}`;
   await promisify(execFile)(
