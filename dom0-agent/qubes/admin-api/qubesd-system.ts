@@ -19,7 +19,7 @@ import {
 import { NO_FIREWALL } from './no-firewall.ts';
 import { outlastRestarts } from './retry-on-restart.ts';
 import { importIntoPool, poolsOf } from './pools.ts';
-import { memoize } from '../../../shared/promises.ts';
+import { memoize } from '../../../shared/memoize.ts';
 import { linesOf, parseProperties, parseQubeList } from './replies.ts';
 import { Volumes } from './volumes.ts';
 

@@ -8,7 +8,7 @@ import { openImage } from '../pools/image.ts';
 import { isReadable, openPool, type PoolSurroundings } from '../pools/open-pool.ts';
 import { AdminApiError, isAdminApiError } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
-import { memoize } from '../../../shared/promises.ts';
+import { memoize } from '../../../shared/memoize.ts';
 import { linesOf, parseFields } from './replies.ts';
 
 export interface VolumesOptions extends PoolSurroundings {
