@@ -516,7 +516,7 @@ expect_manifest() {
         end_of_file()
         path = new_path
         count = bytes = 0
-        if (path !~ /^(qubes\.xml|vm[0-9]+\/[A-Za-z0-9_-]+\.(img|xml|txt)|dom0-home\/home)$/)
+        if (path !~ /^(qubes\.xml|vm[0-9]+\/([A-Za-z0-9_-]+\.(img|xml|txt)|empty)|dom0-home\/home)$/)
           bad("path " path)
         if (path in seen) bad("order")
         seen[path] = 1
@@ -630,7 +630,8 @@ recover_files() {
   [ -z "$incomplete" ] || exit $FAILED
 }
 
-# Writes the paths of the files that the arguments mean to $work/chosen: all when there are none.
+# Writes the paths of the files that the arguments mean to $work/chosen: all when there are none. That a VM is
+# not whole is told with any file of it.
 choose_files() {
   awk '
     BEGIN {
@@ -651,6 +652,11 @@ choose_files() {
         if (!($2 in chosen)) print $2
         chosen[$2] = 1
       }
+      # It comes after the other files of its VM.
+      directory_of_it = $2
+      sub(/\/[^\/]*$/, "", directory_of_it)
+      if ($2 in chosen) of_it[directory_of_it] = 1
+      else if ($2 ~ /\/incomplete\.txt$/ && directory_of_it in of_it) print $2
     }
     END { for (i = 1; i <= wanted; i++) if (!(i in found)) print "missing", what[i] }
     ' "$work/vms" "$work/manifest" "$@" | keep chosen || exit $FAILED
@@ -727,6 +733,12 @@ settle_file() {
     die $FAILED "$1 is authentic, but no plain file: whoever made this backup meant harm. It was not recovered"
   fi
   move_to_place "$1" "$target"
+  case $1 in
+    */incomplete.txt)
+      incomplete=yes
+      tell "${1%/*} is not whole in this backup: $(head -c 1000 "$target" | tr -cd '\040-\176')"
+      ;;
+  esac
 }
 
 # Devices are no part of a home. And what tar could not make, when it made the rest, does not take the

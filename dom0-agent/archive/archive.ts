@@ -4,6 +4,11 @@ import type { NamedDirectories } from './parts/stored-bounds.ts';
 
 /** The file, the first of every archive, that tells of the VMs in it and their settings. */
 export const QUBES_XML = 'qubes.xml';
+/**
+ * The file of a VM's directory that tells why the VM is not whole in the backup: it was started while it was read,
+ * say. What else is there of it is of no use. In coffer-1 only; it comes after the VM's volumes.
+ */
+export const INCOMPLETE = 'incomplete.txt';
 export const LARGEST_QUBES_XML = 16 * MiB;
 
 /**

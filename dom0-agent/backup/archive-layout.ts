@@ -10,6 +10,8 @@ export interface Layout {
   /** Bytes, as qubes.xml tells them. */
   readonly homeSize: number;
   qubeSize(planned: Pick<PlannedQube, 'volumes' | 'running'>): number;
+  /** Whether a reader of the format knows INCOMPLETE: the official one would restore the VM as if it were whole. */
+  readonly tellsIncomplete: boolean;
 }
 
 /** The name of dom0's user is not told; sizes are estimates for tables and progress. */
@@ -18,6 +20,7 @@ export function coffer1Layout(home: MeasuredHome | undefined): Layout {
     homePath: 'dom0-home/home',
     homeSize: home?.size.expected ?? 0,
     qubeSize: ({ volumes }) => volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0),
+    tellsIncomplete: true,
   };
 }
 
@@ -38,6 +41,7 @@ export function qubes4Layout(home: MeasuredHome | undefined, compressed: boolean
         (sum, volume) => sum + mostStored(volume, compressed && !running),
         SMALL_FILES,
       ),
+    tellsIncomplete: false,
   };
 }
 

@@ -1,7 +1,7 @@
 import type { ByteSink } from '../../shared/byte-streams.ts';
-import { messageOf } from '../../shared/errors.ts';
+import { FailedError, messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
-import { type FileToArchive, QUBES_XML } from '../archive/archive.ts';
+import { type FileToArchive, INCOMPLETE, QUBES_XML } from '../archive/archive.ts';
 import type { ScryptCost } from '../archive/coffer1/scrypt-cost.ts';
 import { DEFAULT_PART_SIZE } from '../archive/coffer1/coffer1-header.ts';
 import { writeCoffer1 } from '../archive/coffer1/write-coffer1.ts';
@@ -11,6 +11,7 @@ import { plainTar, sparseTar } from '../archive/tar/inner-writer.ts';
 import { formatFirewallXml } from '../qubes/xml/firewall-xml.ts';
 import type { Volume } from '../qubes/qube.ts';
 import { backupQubesXml } from '../qubes/xml/backup-xml.ts';
+import { SystemGoneError } from '../qubes/system-gone-error.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import { homeTar } from './home-tar.ts';
 import type { BackupFormat } from './formats.ts';
@@ -43,10 +44,14 @@ export interface BackedUp {
   readonly failure?: string;
 }
 
+/** The same, of a VM that is being backed up. */
+type QubeRow = { -readonly [Key in keyof BackedUp]: BackedUp[Key] };
+
 /**
- * Writes the archive of everything in the plan to `output`, reading each volume once and in order.
- * Throws FailedError, naming the volume, when one cannot be read: the archive is then
- * unfinished and must be thrown away.
+ * Writes the archive of everything in the plan to `output`, reading each volume once and in order. A VM
+ * of which a volume cannot be read, or was changed meanwhile, has failed: the archive says so, and the
+ * others are in it. Throws FailedError, naming the volume, where the format cannot say so, or none is left:
+ * the archive is then unfinished and must be thrown away.
  */
 export async function writeBackup(
   plan: MeasuredPlan,
@@ -70,15 +75,17 @@ export async function writeBackup(
   return files.backedUp;
 }
 
-/** Notes on each VM when it was last backed up, as the official tools do. */
+/** Notes on each VM that is whole in the backup when that was, as the official tools do. */
 export async function noteBackupTime(
   plan: BackupPlan,
+  backedUp: readonly BackedUp[],
   system: QubesSystem,
   created: Date,
   report: Report,
 ): Promise<void> {
   const unixTime = Math.floor(created.getTime() / 1000);
-  for (const { qube } of plan.qubes) {
+  const failed = new Set(backedUp.flatMap(({ name, failure }) => (failure ? [name] : [])));
+  for (const { qube } of plan.qubes.filter(({ qube }) => !failed.has(qube.name))) {
     try {
       await system.setBackupTimestamp(qube.name, unixTime);
     } catch (error) {
@@ -113,6 +120,7 @@ class BackupFiles {
   async *all(created: Date): AsyncGenerator<FileToArchive, void, undefined> {
     yield smallFile(QUBES_XML, this.#qubesXml(created));
     for (const planned of this.#plan.qubes) yield* this.#filesOf(planned);
+    this.#requireAny();
     if (this.#plan.dom0Home !== undefined) yield this.#home(this.#plan.dom0Home.path);
   }
 
@@ -139,54 +147,83 @@ class BackupFiles {
   async *#filesOf(planned: PlannedQube): AsyncGenerator<FileToArchive, void, undefined> {
     const { qube, directory, volumes } = planned;
     const size = volumes.reduce((sum, volume) => sum + volume.size, 0);
-    const row = { name: qube.name, size, used: 0, running: planned.running };
+    const row: QubeRow = { name: qube.name, size, used: 0, running: planned.running };
     this.backedUp.push(row);
-    const count = (bytes: number): void => {
-      row.used += bytes;
-      this.#report.progress(bytes);
+    for (const volume of volumes) yield* this.#volume(planned, volume, row);
+    const settings = await this.#orFail(row, () => this.#settings(planned, row));
+    if (settings !== undefined) yield* settings;
+    if (row.failure !== undefined) yield smallFile(`${directory}/${INCOMPLETE}`, row.failure);
+    // Every VM has a file, so that a VM that was lost is noticed: the official tools do the same.
+    else if (volumes.length + (settings?.length ?? 0) === 0)
+      yield smallFile(`${directory}/empty`, '');
+  }
+
+  /** A VM's volume; nothing when it cannot be opened. */
+  async *#volume(
+    { qube, directory }: PlannedQube,
+    volume: Volume,
+    row: QubeRow,
+  ): AsyncGenerator<FileToArchive, void, undefined> {
+    const opened = await this.#orFail(row, () => {
+      this.#report.info(`${qube.name}: reading ${volume.name}`);
+      return this.#system.openVolume(qube, volume, this.#signal);
+    });
+    if (opened === undefined) return;
+    await using image = opened;
+    const read = async (buffer: Buffer, offset: number): Promise<void> => {
+      this.#signal.throwIfAborted();
+      await this.#orFail(row, () => image.read(buffer, offset));
+      // The file that was begun has to come to its end; what is in it is told to be of no use.
+      if (row.failure !== undefined) buffer.fill(0);
+      else row.used += buffer.length;
+      this.#report.progress(buffer.length);
     };
-    for (const volume of volumes) {
-      const path = `${directory}/${volume.name}.img`;
-      yield { path, innerTar: this.#volumeTar(planned, volume, path, count) };
-    }
+    const path = `${directory}/${volume.name}.img`;
+    yield { path, innerTar: sparseTar(path, image.size, image.extents, read) };
+    await this.#orFail(row, () => image.requireUnchanged());
+  }
+
+  /** The small files of a VM. */
+  async #settings({ qube, directory }: PlannedQube, row: QubeRow): Promise<FileToArchive[]> {
     // It may have been started since the plan was made.
     row.running ||= (await this.#system.list()).some(
       ({ name, isRunning }) => name === qube.name && isRunning,
     );
-    let files = volumes.length;
+    const files: FileToArchive[] = [];
     const firewall = await this.#system.firewall(qube.name);
     if (firewall !== undefined) {
-      files++;
-      yield smallFile(`${directory}/firewall.xml`, formatFirewallXml(firewall));
+      files.push(smallFile(`${directory}/firewall.xml`, formatFirewallXml(firewall)));
     }
     const notes = await this.#system.notes(qube.name);
-    if (notes !== '') {
-      files++;
-      yield smallFile(`${directory}/notes.txt`, notes);
-    }
-    // Every VM has a file, so that a VM that was lost is noticed: the official tools do the same.
-    if (files === 0) yield smallFile(`${directory}/empty`, '');
+    if (notes !== '') files.push(smallFile(`${directory}/notes.txt`, notes));
+    return files;
   }
 
-  async *#volumeTar(
-    { qube }: PlannedQube,
-    volume: Volume,
-    path: string,
-    count: (bytes: number) => void,
-  ): AsyncGenerator<Buffer, void, undefined> {
-    this.#report.info(`${qube.name}: reading ${volume.name}`);
-    await using image = await this.#system.openVolume(qube, volume, this.#signal);
-    const read = async (buffer: Buffer, offset: number): Promise<void> => {
+  /** A step for a VM that has not failed yet: when it fails now, the others go on, if the format can tell. */
+  async #orFail<T>(row: QubeRow, step: () => Promise<T>): Promise<T | undefined> {
+    if (row.failure !== undefined) return undefined;
+    try {
+      return await step();
+    } catch (error) {
       this.#signal.throwIfAborted();
-      await image.read(buffer, offset);
-      count(buffer.length);
-    };
-    yield* sparseTar(path, image.size, image.extents, read);
-    await image.requireUnchanged();
+      const isOfThisQube = error instanceof FailedError && !(error instanceof SystemGoneError);
+      if (!isOfThisQube || !this.#layout.tellsIncomplete) throw error;
+      row.failure = error.message;
+      this.#report.warning(`${row.name} is not whole in the backup: ${error.message}`);
+      return undefined;
+    }
+  }
+
+  /** A backup in which nothing is whole is none. */
+  #requireAny(): void {
+    const [first] = this.backedUp;
+    if (first?.failure === undefined || this.#plan.dom0Home !== undefined) return;
+    if (this.backedUp.some(({ failure }) => failure === undefined)) return;
+    throw new FailedError(this.backedUp.map(({ failure }) => failure).join('; '));
   }
 
   #home(home: string): FileToArchive {
-    const row: BackedUp & { used: number; failure?: string } = {
+    const row: QubeRow = {
       ...{ name: 'dom0', size: undefined, used: 0, running: false },
     };
     this.backedUp.push(row);

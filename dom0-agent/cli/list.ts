@@ -2,7 +2,7 @@ import { ExitStatus } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { savedVolumes, sizeOfVolumes } from '../qubes/qube.ts';
 import type { ArchiveFlags } from './archive-options.ts';
-import { describeBackup, openBackup } from './open-backup.ts';
+import { describeBackup, openBackup, usableContents } from './open-backup.ts';
 import { formatKnownSize, formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
 import { openSystem } from './open-system.ts';
 import { CommandReport } from './command-report.ts';
@@ -23,8 +23,8 @@ export async function listCommand(
   const {
     source,
     reader: { header },
-    contents,
   } = backup;
+  const contents = await usableContents(backup);
   const rows = contents.qubes.map(({ qube, size, remarks }) => [
     qube.name,
     ...qubeColumns(qube),

@@ -4,6 +4,7 @@ import type { ArchiveReader } from '../archive/archive.ts';
 import { openArchive } from '../archive/open-archive.ts';
 import { bounded } from '../contents/bounded-archive.ts';
 import type { BackupContents } from '../contents/contents.ts';
+import { withIncompleteUnusable } from '../contents/incomplete-qubes.ts';
 import { readContents } from '../contents/read-contents.ts';
 import type { Source } from '../transport/storage.ts';
 import type { ArchiveFlags } from './archive-options.ts';
@@ -48,6 +49,13 @@ export async function openBackup(
     await close();
     throw error;
   }
+}
+
+/** What can be restored of a backup, as far as is known before all of it is read. */
+export async function usableContents(backup: OpenedBackup): Promise<BackupContents> {
+  const { source, reader, contents } = backup;
+  if (!source.seekable || reader.header.format !== 'coffer-1') return contents;
+  return withIncompleteUnusable(contents, reader);
 }
 
 /** What a backup is, in a sentence: its age above all, since an older one may have taken its place. */

@@ -34,14 +34,16 @@ export async function verifyCommand(
   const outcomes = await verifyBackup(selected, reader, report, signal);
   report.endProgress();
   const seconds = (Date.now() - begun) / 1000;
-  const isWhole = outcomes.every(({ result }) => result === 'verified' || result === 'left out');
+  const exitStatus = statusOf(outcomes);
   report.say(formatOutcomes(outcomes));
   report.say(
-    isWhole ? `${praise(reader.header)}, ${seconds.toFixed(1)} s.` : describeDamage(outcomes),
+    exitStatus === ExitStatus.damaged
+      ? describeDamage(outcomes)
+      : `${praise(reader.header)}, ${seconds.toFixed(1)} s.${exceptIncomplete(outcomes)}`,
   );
   report.result({
-    ok: isWhole,
-    ...(isWhole ? {} : { exitStatus: ExitStatus.damaged }),
+    ok: exitStatus === ExitStatus.done,
+    ...(exitStatus === ExitStatus.done ? {} : { exitStatus }),
     command: 'verify',
     format: reader.header.format,
     created: contents.created?.toISOString() ?? null,
@@ -49,7 +51,21 @@ export async function verifyCommand(
     warnings: report.warnings,
     seconds,
   });
-  return isWhole ? ExitStatus.done : ExitStatus.damaged;
+  return exitStatus;
+}
+
+function statusOf(outcomes: readonly Outcome[]): ExitStatus {
+  const results = new Set(outcomes.map(({ result }) => result));
+  if (results.has('damaged') || results.has('not verified')) return ExitStatus.damaged;
+  return results.has('not whole') ? ExitStatus.failed : ExitStatus.done;
+}
+
+/** The VMs of which the backup itself says that they are not whole in it. */
+function exceptIncomplete(outcomes: readonly Outcome[]): string {
+  const names = outcomes.filter(({ result }) => result === 'not whole').map(({ name }) => name);
+  return names.length === 0
+    ? ''
+    : ` But ${names.join(', ')} could not be backed up whole: the table says why.`;
 }
 
 /** As much as the format lets one say. */

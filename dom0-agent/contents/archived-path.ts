@@ -1,9 +1,11 @@
+import { INCOMPLETE } from '../archive/archive.ts';
+
 /** What a file of a VM in an archive is. */
 export type ArchivedPath =
   | { readonly kind: 'volume'; readonly directory: string; readonly volume: string }
   | {
       /** `directory`: all files of the VM in one, as formats 2 and 3 keep templates. */
-      readonly kind: 'firewall' | 'notes' | 'menu' | 'directory' | 'other';
+      readonly kind: 'firewall' | 'notes' | 'menu' | 'incomplete' | 'directory' | 'other';
       readonly directory: string;
     };
 
@@ -19,6 +21,8 @@ export function parseArchivedPath(path: string): ArchivedPath {
       return { kind: 'notes', directory };
     case 'whitelisted-appmenus.list':
       return { kind: 'menu', directory };
+    case INCOMPLETE:
+      return { kind: 'incomplete', directory };
     case '.':
       return { kind: 'directory', directory };
   }

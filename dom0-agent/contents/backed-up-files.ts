@@ -1,9 +1,13 @@
 import { DamagedError } from '../../shared/errors.ts';
-import { formatSize } from '../../shared/sizes.ts';
+import { printable } from '../../shared/printable.ts';
+import { KiB, formatSize } from '../../shared/sizes.ts';
 import type { ArchivedFile } from '../archive/archive.ts';
 import { type TarMember, untar } from '../archive/tar/inner-reader.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
 import { parseArchivedPath } from './archived-path.ts';
+
+/** The most that tells why a VM is not whole, in bytes. */
+const LONGEST_REASON = 64 * KiB;
 
 /** A file of a VM on its way out of an archive. */
 export interface BackedUpFile {
@@ -35,6 +39,12 @@ export async function textOf(file: BackedUpFile, limit: number): Promise<string>
   const content = Buffer.alloc(file.size);
   for await (const { offset, bytes } of file.pieces()) bytes.copy(content, offset);
   return content.toString('utf8');
+}
+
+/** In words, from the file that tells it of a VM. */
+export async function whyIncomplete(file: BackedUpFile): Promise<string> {
+  const why = printable(await textOf(file, LONGEST_REASON));
+  return `it is not whole in this backup, which was known when it was made: ${why}`;
 }
 
 async function* filesIn(

@@ -53,6 +53,7 @@ function inWords(path: string, { dom0Home }: Held): string {
       return 'its text of notes';
     case 'menu':
       return 'its list of menu entries';
+    case 'incomplete':
     case 'directory':
     case 'other':
       return 'what the backup holds of it';

@@ -8,6 +8,8 @@ export interface Outcome {
     | 'left out'
     | 'verified'
     | 'damaged'
+    /** Authentic, but what is in the backup is of no use: that was known when it was made. */
+    | 'not whole'
     /** Nothing is wrong with what was read of it, but the backup's end does not vouch for it. */
     | 'not verified';
   /** Bytes of its volumes; undefined for dom0's home, and where nothing was read. */

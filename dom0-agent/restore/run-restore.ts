@@ -1,4 +1,10 @@
-import { CofferError, DamagedError, ExitStatus, messageOf } from '../../shared/errors.ts';
+import {
+  CofferError,
+  DamagedError,
+  ExitStatus,
+  FailedError,
+  messageOf,
+} from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
 import type { Report } from '../../shared/report.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive/archive.ts';
@@ -7,7 +13,12 @@ import { savedVolumes } from '../qubes/qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
 import { parseArchivedPath } from '../contents/archived-path.ts';
-import { type BackedUpFile, backedUpFiles, textOf } from '../contents/backed-up-files.ts';
+import {
+  type BackedUpFile,
+  backedUpFiles,
+  textOf,
+  whyIncomplete,
+} from '../contents/backed-up-files.ts';
 import { FilesSeen, refuseMissing } from '../contents/promised-files.ts';
 import { CreatedQubes } from './created-qubes.ts';
 import { damageTo } from '../contents/damage.ts';
@@ -169,6 +180,8 @@ class RestoreRun {
       case 'menu':
         qube.smallFiles.menu = await textOf(file, LARGEST_SMALL_FILE);
         return;
+      case 'incomplete':
+        throw new FailedError(await whyIncomplete(file));
       case 'directory':
       case 'other':
     }

@@ -5,7 +5,7 @@ import { drain } from '../archive/drain.ts';
 import { untar } from '../archive/tar/inner-reader.ts';
 import type { UnusableQube } from '../qubes/xml/qubes-store.ts';
 import { parseArchivedPath } from '../contents/archived-path.ts';
-import { backedUpFiles } from '../contents/backed-up-files.ts';
+import { backedUpFiles, whyIncomplete } from '../contents/backed-up-files.ts';
 import { FilesSeen } from '../contents/promised-files.ts';
 import { countBytes } from '../contents/count-bytes.ts';
 import { type Damage, damageTo, missingIn, ownerOf } from '../contents/damage.ts';
@@ -31,6 +31,8 @@ interface Reading {
   size: number;
   used: number;
   readonly damages: string[];
+  /** Why it is not whole in the backup, which it says itself. */
+  incomplete?: string;
   /** What of it is not as the backup has it. */
   readonly remarks: readonly string[];
 }
@@ -65,7 +67,7 @@ class VerifyRun {
       this.#report.warning(messageOf(error));
       isWhole = false;
     }
-    if (isWhole) missingIn(this.#selected, this.#seen).forEach((damage) => this.#note(damage));
+    if (isWhole) this.#noteMissing();
     const outcomes = [...this.#readings].map(([name, reading]) =>
       outcomeOf(name, reading, isWhole),
     );
@@ -94,6 +96,12 @@ class VerifyRun {
     else await readFiles({ path, innerTar: counted }, this.#seen, reading);
   }
 
+  #noteMissing(): void {
+    const missing = missingIn(this.#selected, this.#seen);
+    const unexplained = ({ name }: Damage) => this.#readings.get(name)?.incomplete === undefined;
+    missing.filter(unexplained).forEach((damage) => this.#note(damage));
+  }
+
   #note({ name, what }: Damage): void {
     this.#readings.get(name)?.damages.push(what);
     this.#report.warning(`${name}: ${what}`);
@@ -102,9 +110,12 @@ class VerifyRun {
 
 /** @param isWhole whether the archive was read to an end that vouches for all of it */
 function outcomeOf(name: string, reading: Reading, isWhole: boolean): Outcome {
-  const { used, damages } = reading;
+  const { used, damages, incomplete } = reading;
   const size = name === 'dom0' ? undefined : reading.size;
   if (damages.length > 0) return { name, result: 'damaged', size, used, remarks: damages };
+  if (incomplete !== undefined) {
+    return { name, result: 'not whole', size, used, remarks: [incomplete] };
+  }
   if (isWhole) return { name, result: 'verified', size, used, remarks: reading.remarks };
   const remarks = ['the backup as a whole is damaged'];
   return { name, result: 'not verified', size, used, remarks };
@@ -118,7 +129,12 @@ function leftOut({ name, why }: UnusableQube): Outcome {
 async function readFiles(file: ArchivedFile, seen: FilesSeen, reading: Reading): Promise<void> {
   for await (const backedUp of backedUpFiles(file)) {
     seen.note(backedUp.path);
-    const isVolume = parseArchivedPath(backedUp.path).kind === 'volume';
+    const { kind } = parseArchivedPath(backedUp.path);
+    if (kind === 'incomplete') {
+      reading.incomplete = await whyIncomplete(backedUp);
+      continue;
+    }
+    const isVolume = kind === 'volume';
     if (isVolume) reading.size += backedUp.size;
     for await (const { bytes } of backedUp.pieces()) if (isVolume) reading.used += bytes.length;
   }

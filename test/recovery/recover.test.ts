@@ -94,6 +94,13 @@ describe('recover.sh', () => {
     expect(recovery.recover('vm55')).toMatchObject({ status: 0, stderr: '' });
   });
 
+  it('knows the empty file of a VM that has no other', async () => {
+    using recovery = new Recovery(await coffer1Backup([smallFile('vm5/empty', '')]));
+    expect(recovery.list()).toMatchObject({ status: 0, stderr: '' });
+    expect(recovery.recover('work')).toMatchObject({ status: 0, stderr: '' });
+    expect(recovery.read('vm5/empty')).toHaveLength(0);
+  });
+
   it('leaves holes in the image, and files that only their owner can read', () => {
     using recovery = new Recovery(backup);
     recovery.recover('vm5/private.img');

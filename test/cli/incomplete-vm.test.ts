@@ -1,0 +1,144 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+
+import { Dom0, STORAGE_VM } from '../qubesd/dom0.ts';
+import { build } from './qubesd-build.ts';
+
+beforeAll(build);
+
+const RECOVER = new URL('../../recover.sh', import.meta.url).pathname;
+
+/** What happens to work while its volume, of which there is no saved state, is being read. */
+const EVENTS = [
+  ['is started', (dom0: Dom0) => dom0.qubesd.store.qubes.get('work'), /work was started while/],
+  ['runs for a moment', () => undefined, /the volume private of work was changed while/],
+] as const;
+
+/** work changes as its volume is read; `started` gives the VM that runs from then on, if it does. */
+async function withChangingWork(started: (typeof EVENTS)[number][1]): Promise<Dom0> {
+  const dom0 = await Dom0.make();
+  dom0.volume('work', 'private').revisionsToKeep = '-1';
+  const image = dom0.image('work', 'private');
+  const past = new Date(Date.now() - 60_000);
+  utimesSync(image, past, past);
+  let asked = 0;
+  dom0.qubesd.fault = ({ method, dest }) => {
+    // First when it is opened, then when it was read.
+    if (method !== 'admin.vm.List' || dest !== 'work' || ++asked < 2) return undefined;
+    const work = started(dom0);
+    if (work !== undefined) work.state = 'Running';
+    writeFileSync(image, 'torn', { flag: 'r+' });
+    return undefined;
+  };
+  return dom0;
+}
+
+/** A backup of work, which changed as it was read, and of dev-box. */
+async function backUpBoth(dom0: Dom0): Promise<string> {
+  const run = await dom0.coffer(['backup', '-y', '-d', STORAGE_VM, '.', 'work', 'dev-box']);
+  expect(run, run.stderr).toMatchObject({ status: 1 });
+  expect(run.stdout).toMatch(/^work .*failed: the volume private of work was changed while/m);
+  expect(run.stdout).toMatch(/^dev-box +7\.63 MiB +\d+ KiB *$/m);
+  expect(run.stdout).toMatch(/^Not everything was backed up: work failed, the table says why\.$/m);
+  dom0.qubesd.fault = () => undefined;
+  return dom0.stored()[0] ?? '';
+}
+
+describe('a VM without a saved state that changes while it is backed up', () => {
+  it.each(EVENTS)('fails alone when it %s; the others are stored', async (_, started, why) => {
+    await using dom0 = await withChangingWork(started);
+    const run = await dom0.coffer(['backup', '-y', '-d', STORAGE_VM, '.', 'work', 'dev-box']);
+    expect(run, run.stderr).toMatchObject({ status: 1 });
+    expect(run.stderr).toMatch(why);
+    expect(dom0.stored()).toHaveLength(1);
+    const { qubes } = dom0.qubesd.store;
+    expect(qubes.get('work')?.properties.has('backup_timestamp')).toBe(false);
+    expect(qubes.get('dev-box')?.properties.has('backup_timestamp')).toBe(true);
+  });
+
+  it.each(EVENTS)('leaves no backup when it %s and is the only one', async (_, started, why) => {
+    await using dom0 = await withChangingWork(started);
+    const run = await dom0.coffer(['backup', '-y', '-d', STORAGE_VM, '.', 'work']);
+    expect(run).toMatchObject({ status: 1 });
+    expect(run.stderr).toMatch(why);
+    expect(dom0.stored()).toEqual([]);
+  });
+
+  it('is told of by list', async () => {
+    await using dom0 = await withChangingWork(EVENTS[1][1]);
+    const run = await dom0.coffer(['list', '-d', STORAGE_VM, await backUpBoth(dom0)]);
+    expect(run).toMatchObject({ status: 0 });
+    expect(run.stdout).toMatch(/^work +cannot be restored: it is not whole in this backup/m);
+    expect(run.stdout).toMatch(/^dev-box +StandaloneVM/m);
+  });
+
+  it('is told of by verify, which finds no damage, from a file and from a stream', async () => {
+    await using dom0 = await withChangingWork(EVENTS[1][1]);
+    const backup = await backUpBoth(dom0);
+    for (const source of [[backup], ['--command', `cat ${backup}`]]) {
+      const run = await dom0.coffer(['verify', '-d', STORAGE_VM, ...source]);
+      expect(run, run.stderr).toMatchObject({ status: 1 });
+      expect(run.stdout).toMatch(
+        /^work +not whole .*it is not whole in this backup, which was known/m,
+      );
+      expect(run.stdout).toMatch(/^dev-box +verified/m);
+      expect(run.stdout).toMatch(/is authentic and whole.* But work could not be backed up whole/);
+    }
+  });
+
+  it('is left out of a restore, told before the question, or refused when it is named', async () => {
+    await using dom0 = await withChangingWork(EVENTS[1][1]);
+    const backup = await backUpBoth(dom0);
+    const restore = ['restore', '-y', '-d', STORAGE_VM, '--rename-conflicting', backup];
+    const named = await dom0.coffer([...restore, 'work']);
+    expect(named).toMatchObject({ status: 5 });
+    expect(named.stderr).toMatch(/work: it is not whole in this backup.*was changed while/);
+    const before = dom0.names();
+    const all = await dom0.coffer(restore);
+    expect(all, all.stderr).toMatchObject({ status: 0 });
+    expect(all.stdout).toMatch(/^work +left out .*it is not whole in this backup/m);
+    expect(dom0.names()).toEqual([...before, 'dev-box-1'].sort());
+    expect(dom0.sha256('dev-box-1', 'private')).toBe(dom0.sha256('dev-box', 'private'));
+  });
+
+  it('fails in a restore from a stream, and nothing is left of it', async () => {
+    await using dom0 = await withChangingWork(EVENTS[1][1]);
+    const command = `cat ${await backUpBoth(dom0)}`;
+    const before = dom0.names();
+    const run = await dom0.coffer([
+      ...['restore', '-y', '-d', STORAGE_VM, '--rename-conflicting', '--command', command],
+    ]);
+    expect(run).toMatchObject({ status: 1 });
+    expect(run.stdout).toMatch(/^work-1 +failed .*it is not whole in this backup/m);
+    expect(dom0.names()).toEqual([...before, 'dev-box-1'].sort());
+  });
+
+  it('is told of by recover.sh with any file of it', async () => {
+    await using dom0 = await withChangingWork(EVENTS[1][1]);
+    const backup = join(dom0.storage, await backUpBoth(dom0));
+    const secret = dom0.words(['list'])[2] ?? '';
+    const recover = (what: string) => {
+      const output = join(dom0.scene.directory, `recovered-${what.replaceAll('/', '-')}`);
+      const run = spawnSync('sh', [RECOVER, '-p', secret, backup, output, what], {
+        encoding: 'utf8',
+      });
+      return { ...run, output };
+    };
+    const work = recover('work');
+    expect(work, work.stderr).toMatchObject({ status: 1 });
+    expect(work.stderr).toMatch(
+      /vm\d+ is not whole in this backup: the volume private of work was changed/,
+    );
+    const [vm = ''] = /vm\d+/.exec(work.stderr) ?? [];
+    expect(readFileSync(join(work.output, vm, 'incomplete.txt'), 'utf8')).toMatch(
+      /was changed while/,
+    );
+    const image = recover(`${vm}/private.img`);
+    expect(image).toMatchObject({ status: 1 });
+    expect(existsSync(join(image.output, vm, 'private.img'))).toBe(true);
+    const whole = recover('dev-box');
+    expect(whole, whole.stderr).toMatchObject({ status: 0 });
+  });
+});
