@@ -25,6 +25,8 @@ export interface Fault {
   readonly worlds: readonly WorldKind[];
   /** How coffer may end then. That it ends well, because it was quicker, is always right. */
   readonly endings: (job: Job) => readonly Ending[];
+  /** However it ends, all that the job makes must be there. */
+  readonly isDoneNevertheless?: true;
   /** What is wrong from the beginning; gives the words to start coffer with. */
   readonly prepare?: (trial: Trial) => readonly string[];
   /** Makes it go wrong, at a random point of the run; false when coffer was quicker. */
@@ -75,7 +77,8 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'disk full',
     ...always,
-    endings: (job) => (job === 'backup' ? [4] : [1]),
+    // Refused when there is not even the room that is needed in any case.
+    endings: (job) => (job === 'backup' ? [4, 5] : [1]),
     prepare: fillDisk,
     repair: ({ world }) => rmSync(ballastOf(world), { force: true }),
   },
@@ -95,7 +98,9 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'nobody reads the output',
     ...always,
-    endings: () => [],
+    // The result could not be told: that is a failure, but the work is done.
+    endings: () => [1],
+    isDoneNevertheless: true,
     strike: async ({ dice }, run) => {
       if (!(await run.until(dice))) return false;
       run.closeOutput();

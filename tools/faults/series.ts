@@ -2,7 +2,7 @@ import { renameSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CofferRun } from './coffer-run.ts';
 import { Dice } from './dice.ts';
-import { FAULTS, type Fault } from './faults.ts';
+import type { Fault } from './faults.ts';
 import { type Verdict, tryFault } from './trial.ts';
 import { type Job, World, type WorldKind } from './world.ts';
 
@@ -22,21 +22,31 @@ export interface Tried extends Verdict {
 export async function* tryFaults(
   count: number,
   seed: number,
-  isMeant: (name: string) => boolean = () => true,
+  faults: readonly Fault[],
 ): AsyncGenerator<Tried> {
   await using worlds = new Worlds();
   for (let struck = 0, next = seed; struck < count; next++) {
-    const dice = new Dice(next);
-    const fault = dice.pick(FAULTS.filter(({ name }) => isMeant(name)));
-    const job = dice.pick(fault.jobs);
-    const kind = dice.pick(fault.worlds);
-    const { world, usual } = await worlds.get(kind);
-    const verdict = await tryFault(fault, { world, job, dice }, usual[job]);
-    if (verdict.struck) struck++;
-    // What a fault has spoilt is not to be held against the next.
-    if (verdict.complaints.length > 0) await worlds.discard(kind);
-    yield { ...verdict, seed: next, fault, job, kind };
+    const tried = await tryOne(worlds, faults, next);
+    if (tried.struck) struck++;
+    yield tried;
   }
+}
+
+/** Tries one of these faults. */
+export async function tryOne(
+  worlds: Worlds,
+  faults: readonly Fault[],
+  seed: number,
+): Promise<Tried> {
+  const dice = new Dice(seed);
+  const fault = dice.pick(faults);
+  const job = dice.pick(fault.jobs);
+  const kind = dice.pick(fault.worlds);
+  const { world, usual } = await worlds.get(kind);
+  const verdict = await tryFault(fault, { world, job, dice }, usual[job]);
+  // What a fault has spoilt is not to be held against the next.
+  if (verdict.complaints.length > 0) await worlds.discard(kind);
+  return { ...verdict, seed, fault, job, kind };
 }
 
 interface Ready {
@@ -46,7 +56,7 @@ interface Ready {
 }
 
 /** The worlds, made when they are needed, each with a backup to restore. */
-class Worlds implements AsyncDisposable {
+export class Worlds implements AsyncDisposable {
   readonly #ready = new Map<WorldKind, Ready>();
 
   async get(kind: WorldKind): Promise<Ready> {

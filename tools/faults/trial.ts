@@ -33,12 +33,12 @@ export async function tryFault(fault: Fault, trial: Trial, usual: number): Promi
   const { milliseconds } = run;
   await fault.repair?.(trial);
 
-  const complaints = await comesToRest(world, before);
-  const now = await examine(world, before);
-  complaints.push(...now.complaints);
+  const now = await comesToRest(world, before);
+  const complaints = [...now.complaints];
   if (run.hangs) complaints.push('it did not end');
-  if (ending === 0) complaints.push(...lacking(job, now.results));
-  else if (!fault.endings(job).includes(ending)) complaints.push(`it ended with ${ending}`);
+  if (ending === 0 || fault.isDoneNevertheless) complaints.push(...lacking(job, now.results));
+  if (ending !== 0 && !fault.endings(job).includes(ending))
+    complaints.push(`it ended with ${ending}`);
   await tidy(world, now.results);
   complaints.push(...(await again(world, job, before)));
   return { ending, struck, milliseconds, complaints, said: run.said };
@@ -62,16 +62,24 @@ async function examine(world: World, before: ReadonlyMap<string, string>): Promi
   return { results, complaints: [...changed, ...left] };
 }
 
-/** Waits until no process is left, nor anything that one might still remove. */
-async function comesToRest(world: World, before: ReadonlyMap<string, string>): Promise<string[]> {
+/**
+ * Waits until no process is left, nor anything that one might still remove. Gives what there is then: when
+ * all is well, as it was found after the last process had ended.
+ */
+async function comesToRest(
+  world: World,
+  before: ReadonlyMap<string, string>,
+): Promise<Examination> {
   const deadline = performance.now() + GRACE;
   for (;;) {
     const processes = processesIn(world.directory);
-    const isAtRest =
-      processes.length === 0 && (await examine(world, before)).complaints.length === 0;
-    if (isAtRest) return [];
-    if (performance.now() > deadline) {
-      return processes.map(({ commandLine }) => `the process ${commandLine} is left`);
+    const isOver = performance.now() > deadline;
+    if (processes.length === 0 || isOver) {
+      const now = await examine(world, before);
+      const left = processes.map(({ commandLine }) => `the process ${commandLine} is left`);
+      if (isOver || now.complaints.length === 0) {
+        return { ...now, complaints: [...left, ...now.complaints] };
+      }
     }
     await sleep(50);
   }
@@ -79,11 +87,11 @@ async function comesToRest(world: World, before: ReadonlyMap<string, string>): P
 
 const RESULTS = { backup: ['backup'], restore: ['work', 'vault', 'home'] } as const;
 
-/** After success, everything must be there. */
+/** What a job makes that is not there. */
 function lacking(job: Job, results: readonly Whole[]): string[] {
   const found = new Set(results.map(({ what }) => what));
   const missing = RESULTS[job].filter((what) => !found.has(what));
-  return missing.map((what) => `it ended well, but without a whole ${what}`);
+  return missing.map((what) => `it ended, but without a whole ${what}`);
 }
 
 /** Removes what a job has made. */
@@ -110,8 +118,7 @@ async function again(
   const run = new CofferRun(world.command(job), world.directory, 0);
   const ending = await run.ended;
   const complaints = ending === 0 ? [] : [`doing it again ended with ${ending}: ${run.said}`];
-  complaints.push(...(await comesToRest(world, before)));
-  const now = await examine(world, before);
+  const now = await comesToRest(world, before);
   complaints.push(...[...now.complaints, ...lacking(job, now.results)].map(afterwards));
   await tidy(world, now.results);
   return complaints;

@@ -33,7 +33,7 @@ export interface CommandLine {
 
 const PROGRAMS = new URL('../../dist/', import.meta.url).pathname;
 const MiB = 2 ** 20;
-const VOLUME_SIZE = 24 * MiB;
+const VOLUME_SIZE = 16 * MiB;
 const LARGEST_HASHED = 64 * MiB;
 /** The room of a world: some five times what is in it. */
 const WORLD_SIZE = 256 * MiB;
