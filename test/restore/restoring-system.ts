@@ -14,7 +14,7 @@ import { readSystemState } from '../../dom0-agent/restore/system-state.ts';
 import { verifyBackup } from '../../dom0-agent/verify/run-verify.ts';
 import type { Report } from '../../shared/report.ts';
 import { inputOf } from '../archive/memory.ts';
-import { never, smallSystem } from '../qubes/folder/small-system.ts';
+import { type WhenDone, never, smallSystem } from '../qubes/folder/small-system.ts';
 import { NO_CHOICES } from './planning.ts';
 
 /** Keeps the warnings. */
@@ -35,13 +35,26 @@ export class Warnings implements Report {
 }
 
 /** A folder system with the template `debian-13`, its default, and no VM else. */
-export async function emptySystem(): Promise<{ directory: string; system: FolderSystem }> {
-  const { directory, system } = await smallSystem();
+export async function emptySystem(
+  whenDone?: WhenDone,
+): Promise<{ directory: string; system: FolderSystem }> {
+  const { directory, system } = await smallSystem(whenDone);
   await system.remove('work');
   await system.remove('debian');
   const common = { label: 'red', pool: undefined, template: undefined };
   await system.create({ ...common, name: 'debian-13', qubeClass: 'TemplateVM' });
   return { directory, system };
+}
+
+/** The names of the VMs in an archive in memory. */
+export async function listArchive(
+  archive: Buffer,
+  passphrase: string,
+  seekable = true,
+): Promise<string[]> {
+  const reader = await openArchive(inputOf(archive, seekable), Buffer.from(passphrase), never);
+  const { qubes } = readContents(await reader.qubesXml(), reader.header);
+  return qubes.map(({ qube }) => qube.name);
 }
 
 /** Restores an archive in memory, replacing what is missing by defaults. */
@@ -50,8 +63,9 @@ export async function restoreArchive(
   passphrase: string,
   system: FolderSystem,
   choices: Partial<RestoreChoices> = {},
+  seekable = true,
 ): Promise<Outcome[]> {
-  const reader = await openArchive(inputOf(archive, true), Buffer.from(passphrase), never);
+  const reader = await openArchive(inputOf(archive, seekable), Buffer.from(passphrase), never);
   const contents = readContents(await reader.qubesXml(), reader.header);
   const plan = planRestore(contents, await readSystemState(system), {
     ...NO_CHOICES,
@@ -63,8 +77,12 @@ export async function restoreArchive(
   return runRestore(plan, reader, system, options, new Warnings(), never);
 }
 
-export async function verifyArchive(archive: Buffer, passphrase: string): Promise<Outcome[]> {
-  const reader = await openArchive(inputOf(archive, true), Buffer.from(passphrase), never);
+export async function verifyArchive(
+  archive: Buffer,
+  passphrase: string,
+  seekable = true,
+): Promise<Outcome[]> {
+  const reader = await openArchive(inputOf(archive, seekable), Buffer.from(passphrase), never);
   const contents = readContents(await reader.qubesXml(), reader.header);
   return verifyBackup(selectContents(contents, [], []), reader, new Warnings(), never);
 }
