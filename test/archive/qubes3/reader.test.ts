@@ -5,6 +5,7 @@ import {
   FailedError,
   WrongPassphraseError,
 } from '../../../shared/errors.ts';
+import { innerTarsOf, readNothingElse } from '../authentic-prefix.ts';
 import {
   type OuterMemberBlocks,
   WorkDirectory,
@@ -40,13 +41,21 @@ async function contentsOf(recipe: Partial<Qubes3Recipe>): Promise<Record<string,
   return Object.fromEntries(files);
 }
 
+/** What comes of reading it as a file, and the same as a stream. */
 async function outcome(bytes: Buffer, passphrase = PASSPHRASE): Promise<unknown> {
-  try {
-    await readAll(bytes, passphrase);
-    return 'read';
-  } catch (error) {
-    return error;
-  }
+  const [file, stream] = [
+    await outcomeOf(readAll(bytes, passphrase, true)),
+    await outcomeOf(readAll(bytes, passphrase, false)),
+  ];
+  expect(String(stream)).toBe(String(file));
+  return file;
+}
+
+function outcomeOf(reading: Promise<unknown>): Promise<unknown> {
+  return reading.then(
+    () => 'read',
+    (error: unknown) => error,
+  );
 }
 
 describe('format 3, made with tar and openssl', () => {
@@ -234,14 +243,20 @@ describe('a changed archive is refused:', () => {
   const { passphrase } = expectedOfFixtures();
 
   test.each(['qubes2-encrypted.backup', 'qubes3-encrypted.backup', 'qubes3-plain.backup'])(
-    'a byte of any member of %s',
+    'a byte of any member of %s, before a byte of it is given',
     async (name) => {
       const archive = fixture(name);
+      const genuine = await innerTarsOf(await open(inputOf(archive, true), passphrase));
       for (const member of membersOf(archive)) {
         const at = member.content.byteOffset - archive.byteOffset + (member.content.length >> 1);
         const changed = Buffer.from(archive);
         changed.writeUInt8(changed.readUInt8(at) ^ 0x40, at);
-        expect(await outcome(changed, passphrase), member.name).toBeInstanceOf(CofferError);
+        for (const seekable of [true, false]) {
+          const reading = open(inputOf(changed, seekable), passphrase).then((reader) =>
+            readNothingElse(reader, genuine),
+          );
+          expect(await outcomeOf(reading), member.name).toBeInstanceOf(CofferError);
+        }
       }
     },
   );
