@@ -3,6 +3,7 @@ import type { MeasuredPlan } from '../backup/measure-plan.ts';
 import { type BackupPlan, expectedBytes } from '../backup/plan-backup.ts';
 import type { BackedUp } from '../backup/run-backup.ts';
 import type { LeftOut } from '../backup/select-for-backup.ts';
+import type { StoredArchive } from '../transport/storage.ts';
 import { formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
 
 /** What the tables say of a VM that is backed up while it runs. */
@@ -49,4 +50,10 @@ function inWords(leftOut: readonly LeftOut[]): string {
       return why === '' ? names.join(', ') : `${names.join(', ')} (${why})`;
     })
     .join('; ');
+}
+
+/** The recovery kit with its sums: whoever can change the backup can change these files as well. */
+export function describeKit(kit: readonly StoredArchive[]): string {
+  const files = kit.map(({ location, sha256 }) => `  ${sha256}  ${location}`);
+  return ['How to recover it without coffer is told beside it (SHA-256):', ...files].join('\n');
 }

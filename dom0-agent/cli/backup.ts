@@ -1,106 +1,176 @@
-import { ExitStatus, NotFoundError, RefusedError, UsageError } from '../../shared/errors.ts';
+import { ExitStatus } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { scryptCost } from '../archive/coffer1/scrypt-cost.ts';
 import { type CompressionFilter, requireCompressor } from '../archive/compress/compression.ts';
+import { type Estimate, estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
+import { FORMAT_DEFAULTS } from '../backup/formats.ts';
 import { readInventory } from '../backup/inventory.ts';
-import { type BackupFormat, FORMAT_DEFAULTS } from '../backup/formats.ts';
-import { measurePlan } from '../backup/measure-plan.ts';
-import { type Inventory, type RunningChoice, planBackup } from '../backup/plan-backup.ts';
+import { type MeasuredPlan, measurePlan } from '../backup/measure-plan.ts';
+import { type NewFile, openNewFile } from '../backup/new-file.ts';
+import { type BackupPlan, type Inventory, planBackup } from '../backup/plan-backup.ts';
 import { storeRecoveryKit } from '../backup/recovery-kit.ts';
-import { noteBackupTime, writeBackup } from '../backup/run-backup.ts';
-import { estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
+import { type BackedUp, noteBackupTime, writeBackup } from '../backup/run-backup.ts';
 import { refuseIntoItself } from '../backup/target-in-home.ts';
-import { openNewFile } from '../backup/new-file.ts';
-import type { StoredArchive } from '../transport/storage.ts';
-import { formatBackedUp, formatPlan } from './backup-tables.ts';
-import { askNewPassphrase, confirm } from './questions.ts';
-import { describeDestination, seeDestination } from './destination.ts';
-import type { ArchiveFlags } from './archive-options.ts';
-import { openSystem } from './open-system.ts';
-import { rollBackIfKilled } from './roll-back.ts';
+import type { QubesSystem } from '../qubes/system.ts';
+import type { Storage, StoredArchive } from '../transport/storage.ts';
+import type { BackupFlags } from './backup-options.ts';
+import type { BackupRequest } from './backup-request.ts';
+import { describeKit, formatBackedUp, formatPlan } from './backup-tables.ts';
 import { CommandReport } from './command-report.ts';
+import {
+  type Destination,
+  describeDestination,
+  orForgottenDirectory,
+  seeDestination,
+} from './destination.ts';
+import { type OpenedSystem, openSystem } from './open-system.ts';
+import { askNewPassphrase, confirm } from './questions.ts';
+import { rollBackIfKilled } from './roll-back.ts';
 
-export interface BackupFlags extends ArchiveFlags {
-  readonly exclude?: readonly string[];
-  /** From a profile: a VM that is gone is no mistake of the one who calls. */
-  readonly excludeIfThere?: readonly string[];
-  /** By default, `include`. */
-  readonly running?: RunningChoice;
-  readonly format: BackupFormat;
-  readonly encrypt: boolean;
-  /** By default, as `FORMAT_DEFAULTS` has it; so is the cost. */
-  readonly compressFilter?: CompressionFilter | 'none';
-  readonly kdfCost?: number;
-  readonly withRecovery?: true;
-  readonly profile?: string;
-  readonly yes?: true;
+/** The VMs that are asked for, as the system has them. */
+interface Selection {
+  readonly inventory: Inventory;
+  /** By name; empty: those that are backed up by default. */
+  readonly chosen: readonly string[];
+  /** Named by the profile, and not there. */
+  readonly missing: readonly string[];
+  readonly plan: BackupPlan;
+}
+
+/** What the user is asked to agree to. */
+interface Proposal {
+  readonly plan: MeasuredPlan;
+  readonly estimate: Estimate;
+  readonly storage: Storage;
+  readonly destination: Destination;
+}
+
+/** What has been made. */
+interface Made {
+  readonly backedUp: readonly BackedUp[];
+  readonly stored: StoredArchive;
+  readonly kit: readonly StoredArchive[];
+  readonly created: Date;
+  readonly seconds: number;
 }
 
 /** `coffer backup`. Gives the exit status. */
-export async function backupCommand(
-  location: string,
-  named: readonly string[],
-  flags: BackupFlags,
-  signal: AbortSignal,
-): Promise<number> {
-  refuseContradictions(flags);
+export async function backupCommand(request: BackupRequest, signal: AbortSignal): Promise<number> {
+  const { flags } = request;
   using report = new CommandReport(flags);
-  const atHand = await openSystem(flags.system, (text) => report.info(text));
-  const { system } = atHand;
-  const inventory = await readInventory(system);
-  const missing = flags.profile === undefined ? [] : missingOf(named, inventory);
-  const chosen = named.filter((name) => !missing.includes(name));
-  for (const name of missing) {
-    report.warning(`there is no VM called ${name}, which the profile names: it is not backed up`);
-  }
-  const chosenPlan = planBackup(inventory, {
-    chosen,
-    excluded: flags.exclude ?? [],
-    excludedIfThere: flags.excludeIfThere ?? [],
-    running: flags.running ?? 'include',
-  });
-  for (const name of chosenPlan.gone) {
-    report.warning(`there is no VM called ${name} any more, which the profile leaves out`);
-  }
-  const { compressFilter, kdfCost } = { ...FORMAT_DEFAULTS[flags.format], ...flags };
-  if (compressFilter !== 'none') await requireCompressor(compressFilter);
-  const place = await atHand.storage(flags.destVm);
-  if (chosenPlan.dom0Home !== undefined && place.owner === 'dom0' && flags.command !== true) {
-    await refuseIntoItself(chosenPlan.dom0Home.path, location);
-  }
-  const plan = await measurePlan(chosenPlan);
-  const estimate = estimateOf(plan, compressFilter !== 'none');
-  const destination = await askedForVm(location, inventory, chosen, () =>
-    seeDestination(atHand, place, location, flags, signal),
-  );
-  const yes = flags.yes === true;
-  const propose = (text: string): void => (yes ? report.say(text) : report.ask(text));
-  propose(formatPlan(plan));
-  propose(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
-  const doubt = whyItMayNotFit(estimate, destination);
-  if (doubt !== undefined) report.warning(doubt);
-  if (!yes) await confirm('Back up?', signal);
-
+  const opened = await openSystem(flags.system, (text) => report.info(text));
+  const selection = await selectQubes(request, opened.system, report);
+  const proposal = await prepare(request, selection, opened, signal);
+  await agree(proposal, flags, report, signal);
   const passphrase = await askNewPassphrase(
     flags.passphraseFile,
     flags.format,
     (text) => report.warning(text),
     signal,
   );
+  try {
+    const made = await makeBackup(request, selection, proposal, opened, passphrase, report, signal);
+    return tellResult(made, selection, proposal, flags, report);
+  } finally {
+    passphrase.fill(0);
+  }
+}
+
+async function selectQubes(
+  { qubes, flags, excludedByProfile }: BackupRequest,
+  system: QubesSystem,
+  report: CommandReport,
+): Promise<Selection> {
+  const inventory = await readInventory(system);
+  const missing = flags.profile === undefined ? [] : missingOf(qubes, inventory);
+  for (const name of missing) {
+    report.warning(`there is no VM called ${name}, which the profile names: it is not backed up`);
+  }
+  const chosen = qubes.filter((name) => !missing.includes(name));
+  const excluded = flags.exclude ?? [];
+  const plan = planBackup(inventory, {
+    chosen,
+    excluded: excludedByProfile ? [] : excluded,
+    excludedIfThere: excludedByProfile ? excluded : [],
+    running: flags.running ?? 'include',
+  });
+  for (const name of plan.gone) {
+    report.warning(`there is no VM called ${name} any more, which the profile leaves out`);
+  }
+  return { inventory, chosen, missing, plan };
+}
+
+/**
+ * The VMs that a profile names and the system does not have, which must not keep the others from their
+ * backup. None when it has none of them: then there is nothing to back up, and the first name is refused.
+ */
+function missingOf(named: readonly string[], { listed }: Inventory): string[] {
+  const known = new Set(['dom0', ...listed.map(({ name }) => name)]);
+  const missing = named.filter((name) => !known.has(name));
+  return missing.length === named.length ? [] : missing;
+}
+
+/** Finds out all that can be known before anything is done, and refuses what cannot be done. */
+async function prepare(
+  { location, flags }: BackupRequest,
+  { inventory, chosen, plan }: Selection,
+  opened: OpenedSystem,
+  signal: AbortSignal,
+): Promise<Proposal> {
+  const compressor = compressorOf(flags);
+  if (compressor !== undefined) await requireCompressor(compressor);
+  const storage = await opened.storage(flags.destVm);
+  if (plan.dom0Home !== undefined && storage.owner === 'dom0' && flags.command !== true) {
+    await refuseIntoItself(plan.dom0Home.path, location);
+  }
+  const measured = await measurePlan(plan);
+  const estimate = estimateOf(measured, compressor !== undefined);
+  const destination = await orForgottenDirectory(
+    seeDestination(opened, storage, location, flags, signal),
+    { location, inventory, chosen },
+  );
+  return { plan: measured, estimate, storage, destination };
+}
+
+/** Shows the plan, and asks. Throws RefusedError when the backup cannot fit, or the user does not agree. */
+async function agree(
+  { plan, estimate, destination }: Proposal,
+  { yes }: BackupFlags,
+  report: CommandReport,
+  signal: AbortSignal,
+): Promise<void> {
+  const show = (text: string): void => (yes === true ? report.say(text) : report.ask(text));
+  show(formatPlan(plan));
+  show(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
+  const doubt = whyItMayNotFit(estimate, destination);
+  if (doubt !== undefined) report.warning(doubt);
+  if (yes !== true) await confirm('Back up?', signal);
+}
+
+async function makeBackup(
+  request: BackupRequest,
+  selection: Selection,
+  proposal: Proposal,
+  { system }: OpenedSystem,
+  passphrase: Buffer,
+  report: CommandReport,
+  signal: AbortSignal,
+): Promise<Made> {
+  const { location, flags } = request;
+  const { plan, estimate, storage } = proposal;
   const created = new Date();
-  const { sink: opened, fileName } =
-    flags.command === true
-      ? { sink: await place.openSink({ command: location }, undefined, signal), fileName: '' }
-      : await askedForVm(location, inventory, chosen, () =>
-          openNewFile(place, location, created, estimate.least, signal),
-        );
+  const { sink: opened, fileName } = await openTarget(
+    request,
+    selection,
+    proposal,
+    created,
+    signal,
+  );
   await using sink = opened;
-  if (destination.space.freeBytes === undefined) {
-    const newDoubt = whyItMayNotFit(estimate, sink);
-    if (newDoubt !== undefined) {
-      report.warning(newDoubt);
-      if (!yes) await confirm('Back up all the same?', signal);
-    }
+  if (proposal.destination.space.freeBytes === undefined) {
+    const doubt = whyItMayNotFit(estimate, sink);
+    if (doubt !== undefined) report.warning(doubt);
+    if (doubt !== undefined && flags.yes !== true) await confirm('Back up all the same?', signal);
   }
 
   const begun = Date.now();
@@ -109,8 +179,8 @@ export async function backupCommand(
     passphrase,
     format: flags.format,
     encrypted: flags.encrypt,
-    compressionFilter: compressFilter === 'none' ? undefined : compressFilter,
-    kdf: scryptCost(kdfCost),
+    compressionFilter: compressorOf(flags),
+    kdf: scryptCost(flags.kdfCost ?? FORMAT_DEFAULTS[flags.format].kdfCost),
     created,
   };
   const cleanup = await rollBackIfKilled(flags.system);
@@ -122,21 +192,54 @@ export async function backupCommand(
   report.endProgress();
   await noteBackupTime(plan, backedUp, system, created, report);
   const kit =
-    flags.withRecovery === true ? await storeRecoveryKit(place, location, fileName, signal) : [];
-  const seconds = (Date.now() - begun) / 1000;
+    flags.withRecovery === true ? await storeRecoveryKit(storage, location, fileName, signal) : [];
+  return { backedUp, stored, kit, created, seconds: (Date.now() - begun) / 1000 };
+}
 
+async function openTarget(
+  { location, flags }: BackupRequest,
+  { inventory, chosen }: Selection,
+  { storage, estimate }: Proposal,
+  created: Date,
+  signal: AbortSignal,
+): Promise<NewFile> {
+  if (flags.command === true) {
+    const sink = await storage.openSink({ command: location }, undefined, signal);
+    return { sink, fileName: '' };
+  }
+  return orForgottenDirectory(openNewFile(storage, location, created, estimate.least, signal), {
+    location,
+    inventory,
+    chosen,
+  });
+}
+
+/** Undefined: the backup is not compressed. */
+function compressorOf({ compressFilter, format }: BackupFlags): CompressionFilter | undefined {
+  const filter = compressFilter ?? FORMAT_DEFAULTS[format].compressFilter;
+  return filter === 'none' ? undefined : filter;
+}
+
+/** Gives the exit status. */
+function tellResult(
+  { backedUp, stored, kit, created, seconds }: Made,
+  { missing }: Selection,
+  { plan, storage }: Proposal,
+  flags: BackupFlags,
+  report: CommandReport,
+): number {
+  const failed = backedUp.filter(({ failure }) => failure !== undefined).map(({ name }) => name);
+  const done = failed.length === 0 && missing.length === 0;
   report.say(formatBackedUp(plan, backedUp));
   report.say(`Stored ${formatSize(stored.bytes)} in ${stored.location}, ${seconds.toFixed(1)} s.`);
-  const failed = backedUp.filter(({ failure }) => failure !== undefined).map(({ name }) => name);
   if (failed.length > 0) {
     report.say(`Not everything was backed up: ${failed.join(', ')} failed, the table says why.`);
   }
-  const done = failed.length === 0 && missing.length === 0;
   if (kit.length > 0) report.say(describeKit(kit));
   report.result({
     ok: done,
     command: 'backup',
-    vm: place.owner,
+    vm: storage.owner,
     location: stored.location,
     path: stored.path ?? null,
     bytes: stored.bytes,
@@ -151,62 +254,4 @@ export async function backupCommand(
     seconds,
   });
   return done ? ExitStatus.done : ExitStatus.failed;
-}
-
-/**
- * The VMs that a profile names and the system does not have, which must not keep the others from their
- * backup. None when it has none of them: then there is nothing to back up, and the first name is refused.
- */
-function missingOf(named: readonly string[], { listed }: Inventory): string[] {
-  const known = new Set(['dom0', ...listed.map(({ name }) => name)]);
-  const missing = named.filter((name) => !known.has(name));
-  return missing.length === named.length ? [] : missing;
-}
-
-/** Throws UsageError for options that do not go together. */
-function refuseContradictions({ format, encrypt, withRecovery, command }: BackupFlags): void {
-  if (format === 'qubes-4' && !encrypt) {
-    throw new UsageError(
-      '--no-encrypt does not go with --format qubes-4: that is always encrypted',
-    );
-  }
-  if (withRecovery !== true) return;
-  if (command === true) {
-    throw new UsageError('--with-recovery needs a directory: it does not go with --command');
-  }
-  if (format === 'qubes-4') {
-    throw new UsageError(
-      '--with-recovery does not go with --format qubes-4: its recover.sh reads coffer-1 only',
-    );
-  }
-}
-
-/** With the sums: whoever can change the backup can change these as well. */
-function describeKit(kit: readonly StoredArchive[]): string {
-  const files = kit.map(({ location, sha256 }) => `  ${sha256}  ${location}`);
-  return ['How to recover it without coffer is told beside it (SHA-256):', ...files].join('\n');
-}
-
-/**
- * Runs `step`, which finds out whether the directory is there. When it is not, and bears the name of a VM,
- * the directory was forgotten, and that is said instead.
- */
-async function askedForVm<T>(
-  location: string,
-  { qubes }: Inventory,
-  chosen: readonly string[],
-  step: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await step();
-  } catch (error) {
-    if (!(error instanceof NotFoundError) || !qubes.some(({ name }) => name === location)) {
-      throw error;
-    }
-    throw new RefusedError(
-      `was the directory forgotten? ${location} is a VM: say \`coffer backup DIRECTORY ` +
-        `${[location, ...chosen].join(' ')}\``,
-      { cause: error },
-    );
-  }
 }

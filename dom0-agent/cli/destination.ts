@@ -1,6 +1,7 @@
-import { NotAllowedError } from '../../shared/errors.ts';
+import { NotAllowedError, NotFoundError, RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { Space } from '../../shared/space.ts';
+import type { Inventory } from '../backup/plan-backup.ts';
 import type { Storage } from '../transport/storage.ts';
 import type { OpenedSystem } from './open-system.ts';
 
@@ -47,4 +48,30 @@ export function describeDestination({ location, space, toBeStarted }: Destinatio
   const free = freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;
   const started = toBeStarted === undefined ? '' : `; ${toBeStarted} will be started for it`;
   return `${location}${free}${started}`;
+}
+
+/**
+ * What `opening` gives, which finds out whether the directory LOCATION is there. When it is not, and bears the name of
+ * a VM, the directory was forgotten, and that is said instead.
+ */
+export async function orForgottenDirectory<T>(
+  opening: Promise<T>,
+  asked: {
+    readonly location: string;
+    readonly inventory: Inventory;
+    readonly chosen: readonly string[];
+  },
+): Promise<T> {
+  try {
+    return await opening;
+  } catch (error) {
+    const { location, inventory, chosen } = asked;
+    const isQube = inventory.qubes.some(({ name }) => name === location);
+    if (!(error instanceof NotFoundError) || !isQube) throw error;
+    throw new RefusedError(
+      `was the directory forgotten? ${location} is a VM: say \`coffer backup DIRECTORY ` +
+        `${[location, ...chosen].join(' ')}\``,
+      { cause: error },
+    );
+  }
 }

@@ -1,37 +1,31 @@
 import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { Command } from 'commander';
 import { UsageError, messageOf, reasonOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { KiB } from '../../shared/sizes.ts';
-import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
-import { BACKUP_FORMATS, type BackupFormat } from '../backup/formats.ts';
-import { RUNNING_CHOICES, type RunningChoice } from '../backup/plan-backup.ts';
-import { COMPRESSION_FILTERS, type CompressionFilter } from '../archive/compress/compression.ts';
-import type { BackupFlags } from './backup.ts';
+import { type BackupFlags, addBackupOptions } from './backup-options.ts';
 
 /** Where the profiles are. */
 export const PROFILE_DIRECTORY = '/etc/qubes/coffer.d';
 
 const LONGEST_PROFILE = 64 * KiB;
 
-type Settable =
-  | 'destVm'
-  | 'command'
-  | 'excludeIfThere'
-  | 'running'
-  | 'format'
-  | 'encrypt'
-  | 'compressFilter'
-  | 'kdfCost'
-  | 'passphraseFile';
+/** The options of `coffer backup` that a profile may set, by their long names. */
+const OPTIONS = [
+  ...['dest-vm', 'passphrase-file', 'compress-filter', 'kdf-cost', 'format', 'encrypt'],
+  ...['command', 'running', 'exclude'],
+];
+const KNOWN = ['location', 'vm', ...OPTIONS];
+const REPEATABLE = ['vm', 'exclude'];
 
-/** What a profile says, in the words of `coffer backup`. */
+/** What a profile says, as commander gives what the command line says. */
 export interface Profile {
   readonly location: string;
   /** Empty: those that are backed up by default. */
   readonly qubes: readonly string[];
   /** Only those that the profile sets. */
-  readonly flags: Partial<Pick<BackupFlags, Settable>>;
+  readonly flags: Partial<BackupFlags>;
 }
 
 /**
@@ -53,39 +47,15 @@ export async function readProfile(name: string, directory = PROFILE_DIRECTORY): 
   return profile;
 }
 
-/** Not yet known to be complete. */
-interface Draft {
-  location?: string;
-  readonly qubes: string[];
-  readonly excluded: string[];
-  readonly flags: { -readonly [Key in Settable]?: BackupFlags[Key] };
-}
-
-/** What a line `option = value` does. Throws UsageError, saying what is wrong with the value. */
-const OPTIONS: Readonly<Record<string, (value: string, draft: Draft) => void>> = {
-  location: (value, draft) => (draft.location = value),
-  vm: (value, { qubes }) => qubes.push(value),
-  exclude: (value, { excluded }) => excluded.push(value),
-  'dest-vm': (value, { flags }) => (flags.destVm = value),
-  'passphrase-file': (value, { flags }) => (flags.passphraseFile = absolutePath(value)),
-  'compress-filter': (value, { flags }) => (flags.compressFilter = filterNamed(value)),
-  'kdf-cost': (value, { flags }) => (flags.kdfCost = cost(value)),
-  format: (value, { flags }) => (flags.format = formatNamed(value)),
-  encrypt: (value, { flags }) => (flags.encrypt = isYes(value)),
-  command: (value, { flags }) => {
-    if (isYes(value)) flags.command = true;
-  },
-  running: (value, { flags }) => (flags.running = runningNamed(value)),
-};
-const REPEATABLE = ['vm', 'exclude'];
-
 /**
- * Lines `option = value`; others are empty or begin with `#`. Throws UsageError, naming the line.
+ * Lines `option = value`; others are empty or begin with `#`. Each becomes a word of the command line, which the
+ * command's own grammar parses. Throws UsageError, naming the line.
  *
  * @param file for messages
  */
 export function parseProfile(text: string, file: string): Profile {
-  const draft: Draft = { qubes: [], excluded: [], flags: {} };
+  const command = silentCommand();
+  const operands = { location: [] as string[], vm: [] as string[] };
   const seen = new Set<string>();
   for (const [index, line] of text.split('\n').entries()) {
     if (/^\s*(#.*)?$/.test(line)) continue;
@@ -95,20 +65,33 @@ export function parseProfile(text: string, file: string): Profile {
         throw new UsageError(`"${option}" is there twice`);
       }
       seen.add(option);
-      OPTIONS[option]?.(value, draft);
+      if (option === 'location' || option === 'vm') operands[option].push(value);
+      else command.parseOptions(wordsFor(command, option, value));
     } catch (error) {
-      throw new UsageError(`${file}, line ${index + 1}: ${messageOf(error)}`, { cause: error });
+      const what = messageOf(error).replace(/^error: /, '');
+      throw new UsageError(`${file}, line ${index + 1}: ${what}`, { cause: error });
     }
   }
-  const { location, qubes, excluded, flags } = draft;
+  const [location] = operands.location;
   if (location === undefined) {
     throw new UsageError(`${file} does not say where to back up: it lacks a line "location = …"`);
   }
-  return {
-    location,
-    qubes,
-    flags: seen.has('exclude') ? { ...flags, excludeIfThere: excluded } : flags,
-  };
+  return { location, qubes: operands.vm, flags: givenFlags(command) };
+}
+
+/** The grammar of `coffer backup`, which throws an error and prints nothing. */
+function silentCommand(): Command {
+  return addBackupOptions(new Command('backup'))
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined });
+}
+
+/** The options that were given, without those that have their default. */
+export function givenFlags(command: Command): Partial<BackupFlags> {
+  const flags: BackupFlags = command.opts();
+  return Object.fromEntries(
+    Object.entries(flags).filter(([name]) => command.getOptionValueSource(name) === 'cli'),
+  );
 }
 
 function parseLine(line: string): { option: string; value: string } {
@@ -116,51 +99,32 @@ function parseLine(line: string): { option: string; value: string } {
   if (value === '' || /\p{Cc}/u.test(value)) {
     throw new UsageError(`"${printable(line)}" is not "option = value"`);
   }
-  if (!Object.hasOwn(OPTIONS, option)) {
-    const known = Object.keys(OPTIONS).join(', ');
+  if (!KNOWN.includes(option)) {
+    const known = KNOWN.join(', ');
     throw new UsageError(`there is no option "${printable(option)}" in a profile, only ${known}`);
   }
   return { option, value };
 }
 
-function isYes(value: string): boolean {
+/** The words of the command line that a line stands for: `--dest-vm=sys-usb`; none for `encrypt = yes`. */
+function wordsFor(command: Command, option: string, value: string): string[] {
+  const found = command.options.find(
+    (each) => each.name() === option || each.long === `--no-${option}`,
+  );
+  if (found?.long === undefined) throw new Error(`coffer backup has no option ${option}`);
+  if (found.required) {
+    // A timer has no directory to start from, and no standard input.
+    if (option === 'passphrase-file') requireAbsolute(value);
+    return [`${found.long}=${value}`];
+  }
   if (value !== 'yes' && value !== 'no') {
     throw new UsageError(`it must be yes or no, not "${printable(value)}"`);
   }
-  return value === 'yes';
+  return value === (found.negate ? 'no' : 'yes') ? [found.long] : [];
 }
 
-function filterNamed(value: string): CompressionFilter | 'none' {
-  const filter = [...COMPRESSION_FILTERS, 'none' as const].find((known) => known === value);
-  if (filter !== undefined) return filter;
-  const known = [...COMPRESSION_FILTERS, 'none'].join(', ');
-  throw new UsageError(`"${printable(value)}" is none of the filters ${known}`);
-}
-
-function formatNamed(value: string): BackupFormat {
-  const format = BACKUP_FORMATS.find((known) => known === value);
-  if (format !== undefined) return format;
-  throw new UsageError(`"${printable(value)}" is none of the formats ${BACKUP_FORMATS.join(', ')}`);
-}
-
-function runningNamed(value: string): RunningChoice {
-  const choice = RUNNING_CHOICES.find((known) => known === value);
-  if (choice !== undefined) return choice;
-  throw new UsageError(`"${printable(value)}" is none of ${RUNNING_CHOICES.join(', ')}`);
-}
-
-function cost(value: string): number {
-  const log2n = /^\d{1,3}$/.test(value) ? Number(value) : NaN;
-  if (log2n >= LEAST_COST_LOG2N && log2n <= GREATEST_COST_LOG2N) return log2n;
-  throw new UsageError(
-    `the cost must be a whole number from ${LEAST_COST_LOG2N} to ${GREATEST_COST_LOG2N}`,
-  );
-}
-
-/** A timer has no directory to start from, and no standard input. */
-function absolutePath(value: string): string {
-  if (path.isAbsolute(value)) return value;
-  throw new UsageError(`"${printable(value)}" must be an absolute path`);
+function requireAbsolute(file: string): void {
+  if (!path.isAbsolute(file)) throw new UsageError(`"${printable(file)}" must be an absolute path`);
 }
 
 /** The text of a file that only we, or root, could have written: it decides on what is run. */

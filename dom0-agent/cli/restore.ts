@@ -18,29 +18,13 @@ import { runRestore } from '../restore/run-restore.ts';
 import { requirePool, warnOfSpace } from '../restore/restore-space.ts';
 import { readSystemState } from '../restore/system-state.ts';
 import { confirm, requireTerminal } from './questions.ts';
-import type { ArchiveFlags } from './archive-options.ts';
+import type { RestoreFlags } from './restore-options.ts';
 import { describeBackup, openBackup, usableContents } from './open-backup.ts';
 import { formatKnownSize, formatOutcomes, formatTable } from './table.ts';
 import { type OpenedSystem, openSystem } from './open-system.ts';
 import { rollBackIfKilled } from './roll-back.ts';
 import { CommandReport } from './command-report.ts';
 import { verifyCommand } from './verify.ts';
-
-export interface RestoreFlags extends ArchiveFlags {
-  readonly exclude?: readonly string[];
-  readonly renameConflicting?: true;
-  readonly skipConflicting?: true;
-  readonly ignoreMissing?: true;
-  readonly skipBroken?: true;
-  readonly skipDom0Home?: true;
-  readonly ignoreUsernameMismatch?: true;
-  readonly pool?: string;
-  readonly paranoidMode?: true;
-  readonly verifyOnly?: true;
-  readonly keepFailed?: true;
-  readonly ignoreSizeLimit?: true;
-  readonly yes?: true;
-}
 
 /** `coffer restore`. Gives the exit status. */
 export async function restoreCommand(

@@ -1,0 +1,78 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
+import { COMPRESSION_FILTERS, type CompressionFilter } from '../archive/compress/compression.ts';
+import { BACKUP_FORMATS, type BackupFormat, FORMAT_DEFAULTS } from '../backup/formats.ts';
+import { RUNNING_CHOICES, type RunningChoice } from '../backup/plan-backup.ts';
+import { type ArchiveFlags, addArchiveOptions, addExclude } from './archive-options.ts';
+
+/** The options of `coffer backup`, as commander gives them. */
+export interface BackupFlags extends ArchiveFlags {
+  readonly exclude?: readonly string[];
+  /** By default, `include`. */
+  readonly running?: RunningChoice;
+  readonly format: BackupFormat;
+  readonly encrypt: boolean;
+  /** By default, as `FORMAT_DEFAULTS` has it; so is the cost. */
+  readonly compressFilter?: CompressionFilter | 'none';
+  readonly kdfCost?: number;
+  readonly withRecovery?: true;
+  readonly profile?: string;
+  readonly yes?: true;
+}
+
+const EXAMPLES = `
+Examples:
+  coffer backup -d sys-usb backups work vault dom0
+  coffer backup -d sys-net --command \\
+    'ssh backup@example.org "cat > 2026-11-23.part && mv 2026-11-23.part 2026-11-23"' work
+  coffer restore -d sys-net --command 'ssh backup@example.org "cat 2026-11-23"' work`;
+
+/** Adds the arguments and options of `coffer backup`: for the command line, and for profiles. */
+export function addBackupOptions(command: Command): Command {
+  return addExclude(addArchiveOptions(command))
+    .argument('[LOCATION]', 'a directory; with --command, a shell command that takes the backup')
+    .argument('[VM...]', 'the VMs to back up')
+    .addOption(
+      new Option(
+        '--running <WHAT>',
+        'VMs that run: include them as they were last saved, skip them, or refuse; by default include',
+      ).choices(RUNNING_CHOICES),
+    )
+    .addOption(
+      new Option('--format <FORMAT>', "coffer's own format, or that of the official tools")
+        .choices(BACKUP_FORMATS)
+        .default('coffer-1'),
+    )
+    .option('--no-encrypt', 'only authenticate the backup, do not encrypt it (coffer-1 only)')
+    .addOption(
+      new Option(
+        '-Z, --compress-filter <FILTER>',
+        `the program that compresses; by default ${byFormat('compressFilter')}`,
+      ).choices([...COMPRESSION_FILTERS, 'none']),
+    )
+    .option(
+      '--kdf-cost <LOG2N>',
+      `cost of guessing the passphrase: ${LEAST_COST_LOG2N} to ${GREATEST_COST_LOG2N}, each one doubles ` +
+        `it; by default ${byFormat('kdfCost')}`,
+      parseCost,
+    )
+    .option('--with-recovery', 'put the means to recover without coffer beside the backup')
+    .option('--profile <NAME>', 'take LOCATION, VMs and options from a profile: see coffer(1)')
+    .option('-y, --yes', 'do not ask')
+    .addHelpText('after', EXAMPLES);
+}
+
+/** What is the default in each format: `zstd (coffer-1) or gzip (qubes-4)`. */
+function byFormat(option: 'compressFilter' | 'kdfCost'): string {
+  return BACKUP_FORMATS.map((format) => `${FORMAT_DEFAULTS[format][option]} (${format})`).join(
+    ' or ',
+  );
+}
+
+function parseCost(value: string): number {
+  const cost = /^\d{1,3}$/.test(value) ? Number(value) : NaN;
+  if (cost >= LEAST_COST_LOG2N && cost <= GREATEST_COST_LOG2N) return cost;
+  throw new InvalidArgumentError(
+    `it must be a whole number from ${LEAST_COST_LOG2N} to ${GREATEST_COST_LOG2N}`,
+  );
+}

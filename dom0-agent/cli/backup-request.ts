@@ -1,0 +1,71 @@
+import type { Command } from 'commander';
+import { UsageError } from '../../shared/errors.ts';
+import type { BackupFlags } from './backup-options.ts';
+import { givenFlags, readProfile } from './profile.ts';
+
+/** What a backup is asked for with. */
+export interface BackupRequest {
+  readonly location: string;
+  /** Empty: those that are backed up by default. */
+  readonly qubes: readonly string[];
+  readonly flags: BackupFlags;
+  /** Whether `flags.exclude` is from the profile: it is no mistake, then, if such a VM is gone. */
+  readonly excludedByProfile: boolean;
+}
+
+/**
+ * The words of the command line, together with those of the profile that they may name: an option that is
+ * given on the command line takes precedence. Throws UsageError, also for options that contradict each other.
+ */
+export async function requestBackup(
+  location: string | undefined,
+  qubes: readonly string[],
+  command: Command,
+): Promise<BackupRequest> {
+  const flags: BackupFlags = command.opts();
+  const request =
+    flags.profile === undefined
+      ? { location: requireLocation(location), qubes, flags, excludedByProfile: false }
+      : await withProfile(flags.profile, location, command);
+  refuseContradictions(request.flags);
+  return request;
+}
+
+function requireLocation(location: string | undefined): string {
+  if (location !== undefined) return location;
+  throw new UsageError('LOCATION is missing: name a directory, or a profile with --profile');
+}
+
+async function withProfile(
+  name: string,
+  location: string | undefined,
+  command: Command,
+): Promise<BackupRequest> {
+  if (location !== undefined) {
+    throw new UsageError('the profile tells LOCATION and VMs: leave them out with --profile');
+  }
+  const profile = await readProfile(name, process.env['COFFER_PROFILES']);
+  const given = givenFlags(command);
+  return {
+    ...profile,
+    flags: { ...command.opts<BackupFlags>(), ...profile.flags, ...given },
+    excludedByProfile: given.exclude === undefined,
+  };
+}
+
+function refuseContradictions({ format, encrypt, withRecovery, command }: BackupFlags): void {
+  if (format === 'qubes-4' && !encrypt) {
+    throw new UsageError(
+      '--no-encrypt does not go with --format qubes-4: that is always encrypted',
+    );
+  }
+  if (withRecovery !== true) return;
+  if (command === true) {
+    throw new UsageError('--with-recovery needs a directory: it does not go with --command');
+  }
+  if (format === 'qubes-4') {
+    throw new UsageError(
+      '--with-recovery does not go with --format qubes-4: its recover.sh reads coffer-1 only',
+    );
+  }
+}

@@ -1,0 +1,43 @@
+import type { Command } from 'commander';
+import {
+  type ArchiveFlags,
+  FILE_OR_COMMAND,
+  addExclude,
+  addReadingOptions,
+} from './archive-options.ts';
+
+/** The options of `coffer restore`, as commander gives them. */
+export interface RestoreFlags extends ArchiveFlags {
+  readonly exclude?: readonly string[];
+  readonly renameConflicting?: true;
+  readonly skipConflicting?: true;
+  readonly ignoreMissing?: true;
+  readonly skipBroken?: true;
+  readonly skipDom0Home?: true;
+  readonly ignoreUsernameMismatch?: true;
+  readonly pool?: string;
+  readonly paranoidMode?: true;
+  readonly verifyOnly?: true;
+  readonly keepFailed?: true;
+  readonly ignoreSizeLimit?: true;
+  readonly yes?: true;
+}
+
+/** Adds the arguments and options of `coffer restore`. */
+export function addRestoreOptions(command: Command): Command {
+  return addExclude(addReadingOptions(command))
+    .argument('<LOCATION>', FILE_OR_COMMAND)
+    .argument('[VM...]', 'the VMs to restore; by default all')
+    .option('--rename-conflicting', 'restore under a new name where the name is taken')
+    .option('--skip-conflicting', 'leave out VMs whose name is taken')
+    .option('--ignore-missing', 'use the default for a missing template, netvm or default DispVM')
+    .option('--skip-broken', 'leave out VMs that lack a template, netvm or default DispVM')
+    .option('--skip-dom0-home', "do not restore dom0's home")
+    .option('--ignore-username-mismatch', "restore dom0's home though its user had another name")
+    .option('--pool <POOL>', 'put the volumes into this storage pool')
+    .option('--keep-failed', 'keep a VM that could not be restored whole, tagged restore-failed')
+    .option('--ignore-size-limit', 'take volumes larger than the backup says they are')
+    .option('--paranoid-mode', 'the backup may come from a compromised system: restore data only')
+    .option('--verify-only', 'the same as coffer verify')
+    .option('-y, --yes', 'do not ask');
+}
