@@ -2,9 +2,9 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
-import { encodeHeader } from '../../dom0-agent/archive/tar/inner-header.ts';
 import { verifyBackup } from '../../dom0-agent/verify/run-verify.ts';
 import { MiB } from '../../shared/sizes.ts';
+import { header } from '../archive/tar/header.ts';
 import { backupOf, template } from './planning.ts';
 
 setFlagsFromString('--expose-gc');
@@ -21,7 +21,7 @@ test('a whole directory with files without number takes no memory for each', asy
     const before = inUse();
     for (let i = 0; i < FILES; i += 1000) {
       const files = Array.from({ length: 1000 }, (_, j) =>
-        encodeHeader(`vm1/${i + j}${'x'.repeat(70)}.img`, 0, '0', 0),
+        header(`vm1/${i + j}${'x'.repeat(70)}.img`, 0),
       );
       yield await Promise.resolve(Buffer.concat(files));
     }

@@ -2,15 +2,15 @@ import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import { ByteReader } from '../../../shared/byte-reader.ts';
-import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
-import { END_OF_TAR, headerBlock } from '../tar/header-block.ts';
+import { BLOCK, END_OF_TAR, paddingOf } from '../../../shared/tar-block.ts';
+import { encodeHeader, parseSize } from '../tar/header-block.ts';
 import { OuterTarReader } from '../tar/outer-reader.ts';
 import { partName } from '../parts/part-names.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH } from './manifest.ts';
 import { MAC_LENGTH } from './seal-member.ts';
 
 /** What stands behind the manifest's bytes: its `.hmac` (a header and a block), the end of the tar. */
-const BEHIND_MANIFEST = 2 * BLOCK + END_OF_TAR.length;
+const BEHIND_MANIFEST = 2 * BLOCK + END_OF_TAR;
 /** The end is searched in windows, each farther from it: the first holds most manifests. */
 const FIRST_WINDOW = 64 * KiB;
 const LARGEST_WINDOW = 4 * MiB;
@@ -81,10 +81,10 @@ async function lastManifestHeader(
 
 /** Whether the header tells of a manifest that fills the `room` behind it. */
 async function tellsOf(untrustedBlock: Buffer, room: number): Promise<boolean> {
-  const size = parseInt(untrustedBlock.toString('latin1', 124, 135), 8);
-  if (!Number.isSafeInteger(size) || size > LARGEST_MANIFEST) return false;
+  const size = parseSize(untrustedBlock);
+  if (size === undefined || size > LARGEST_MANIFEST) return false;
   if (size + paddingOf(size) !== room) return false;
-  return (await headerBlock(partName(MANIFEST_PATH, 0), size)).equals(untrustedBlock);
+  return (await encodeHeader(partName(MANIFEST_PATH, 0), size)).equals(untrustedBlock);
 }
 
 async function readRange(input: ByteSource, from: number, to: number): Promise<Buffer> {

@@ -1,31 +1,92 @@
+import { once } from 'node:events';
 import { type Header, pack } from 'tar-stream';
-import { BLOCK } from '../../../shared/tar-block.ts';
+import { DamagedError } from '../../../shared/errors.ts';
+import { BLOCK, parseNumber } from '../../../shared/tar-block.ts';
 
-/** What ends a tar: two blocks of zeros. */
-export const END_OF_TAR = Buffer.alloc(2 * BLOCK);
-
-/** The longest name that the `name` field holds; coffer writes none that is longer. */
+/** The longest name that the `name` field holds. */
 export const LONGEST_NAME = 100;
-const LARGEST_SIZE = 8 ** 11 - 1;
 
-type OuterHeader = Pick<Header, 'name' | 'size' | 'mode' | 'mtime' | 'type'>;
+type WrittenHeader = Pick<Header, 'name' | 'size' | 'mode' | 'mtime' | 'type' | 'pax'>;
 
-/** The same for every outer member of that name and size: no time and no owner is told. */
-export function outerHeader(name: string, size: number): OuterHeader {
-  if (Buffer.byteLength(name) > LONGEST_NAME || size > LARGEST_SIZE) {
-    throw new RangeError(`no outer member can have the name ${name} and ${size} bytes`);
-  }
-  return { name, size, mode: 0o600, mtime: new Date(0), type: 'file' };
+/**
+ * What tar-stream is told of a plain file that coffer writes, be it a member of the outer or of an inner tar: no time
+ * and no owner, so that the same content gives the same bytes. `pax`: the records of a pax header before it.
+ */
+export function writtenHeader(
+  name: string,
+  size: number,
+  pax: Readonly<Record<string, string>> | null = null,
+): WrittenHeader {
+  return { name, size, mode: 0o600, mtime: new Date(0), type: 'file', pax };
 }
 
-/** The block that stands before an outer member of that name and size. */
-export async function headerBlock(name: string, size: number): Promise<Buffer> {
+/** All that stands before the data of such a member, as tar-stream's `pack` writes it. */
+export async function encodeHeader(...header: Parameters<typeof writtenHeader>): Promise<Buffer> {
   const tar = pack();
-  tar.entry(outerHeader(name, size));
-  for await (const block of tar as AsyncIterable<Buffer>) return block;
-  throw new RangeError('tar-stream wrote no header');
+  tar.entry(writtenHeader(...header));
+  await once(tar, 'readable');
+  const blocks: Buffer[] = [];
+  for (let block = readFrom(tar); block !== null; block = readFrom(tar)) blocks.push(block);
+  return Buffer.concat(blocks);
 }
 
-export function isZero(bytes: Buffer): boolean {
-  return bytes.every((byte) => byte === 0);
+function readFrom(tar: ReturnType<typeof pack>): Buffer | null {
+  return tar.read() as Buffer | null;
+}
+
+/**
+ * A header block as an inner tar has it: POSIX.1-2001's "ustar", with GNU tar's numbers in base 256. tar-stream reads
+ * neither old GNU sparse files nor multi-volume tars, and names as UTF-8 only; here they are bytes: in these strings
+ * one character is one byte (latin1).
+ */
+export interface TarHeader {
+  readonly path: string;
+  /** Bytes of data that follow in the archive. */
+  readonly size: number;
+  /** The type flag: `0` a file, `5` a directory, `S` an old GNU sparse file … */
+  readonly type: string;
+  readonly linkTarget: string;
+}
+
+/** Reads a header block. Throws a DamagedError that begins with `where`. */
+export function parseHeader(untrustedBlock: Buffer, where: string): TarHeader {
+  if (parseNumber(untrustedBlock.subarray(148, 156)) !== checksum(untrustedBlock)) {
+    throw new DamagedError(`${where} is damaged: a tar header does not add up`);
+  }
+  const size = parseSize(untrustedBlock);
+  if (size === undefined) throw new DamagedError(`${where} is damaged: a member has no size`);
+  const flag = untrustedBlock.toString('latin1', 156, 157);
+  return {
+    path: parsePath(untrustedBlock),
+    size,
+    type: flag === '\0' || flag === '7' ? '0' : flag,
+    linkTarget: text(untrustedBlock.subarray(157, 257)),
+  };
+}
+
+/** The size that a header block tells, whatever else is in it; undefined if it cannot be read. */
+export function parseSize(untrustedBlock: Buffer): number | undefined {
+  return parseNumber(untrustedBlock.subarray(124, 136));
+}
+
+/** POSIX continues a long name before it, in `prefix`; GNU tar has other fields there. */
+function parsePath(untrustedBlock: Buffer): string {
+  const name = text(untrustedBlock.subarray(0, LONGEST_NAME));
+  const isPosix = untrustedBlock.toString('latin1', 257, 263) === 'ustar\0';
+  const prefix = isPosix ? text(untrustedBlock.subarray(345, 500)) : '';
+  return prefix === '' ? name : `${prefix}/${name}`;
+}
+
+/** The bytes of a field up to the first NUL. */
+export function text(untrustedField: Buffer): string {
+  const end = untrustedField.indexOf(0);
+  return untrustedField.toString('latin1', 0, end < 0 ? untrustedField.length : end);
+}
+
+/** The sum of the block's bytes, its checksum field counted as spaces. */
+function checksum(block: Buffer): number {
+  let sum = 8 * 0x20;
+  for (let i = 0; i < 148; i++) sum += block[i] ?? 0;
+  for (let i = 156; i < BLOCK; i++) sum += block[i] ?? 0;
+  return sum;
 }

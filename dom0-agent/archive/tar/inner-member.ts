@@ -3,28 +3,21 @@ import { oldGnuRealSize, readOldGnuMap } from '../../../shared/old-gnu-sparse.ts
 import { printable } from '../../../shared/printable.ts';
 import type { ByteReader } from '../../../shared/byte-reader.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
-import { type TarHeader, parseHeader } from './inner-header.ts';
-import type { PaxAttributes } from './pax-attributes.ts';
-import { paxHeaderMap, readPaxMap } from './pax-sparse.ts';
-import { SparseMap } from './sparse-map.ts';
+import { type TarHeader, parseHeader } from './header-block.ts';
+import type { PaxAttributes } from './pax.ts';
+import { SparseMap, paxHeaderMap, readPaxMap } from './sparse-map.ts';
 
 /** `special`: a device or a named pipe, which has no content. */
 export type TarMemberType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'special';
 
 /**
- * A member of an inner tar. In `path` and `linkTarget` one character is one byte: the name on disk
- * is `Buffer.from(path, 'latin1')`.
+ * A member of an inner tar: what coffer needs to know of it. Links are checked, and not told; GNU tar makes them. In
+ * `path` one character is one byte: the name on disk is `Buffer.from(path, 'latin1')`.
  */
 export interface TarMember {
   /** Relative, without `..`, `.`, empty components or NUL. The root of the tar itself is `.`. */
   readonly path: string;
   readonly type: TarMemberType;
-  /** A hard link's is checked as `path` is; a symbolic link's can be anything but hold NUL. */
-  readonly linkTarget: string;
-  /** The permission bits. */
-  readonly mode: number;
-  /** Seconds since 1970. */
-  readonly mtime: number;
   /** Size in bytes, holes included. */
   readonly realSize: number;
   /**
@@ -53,17 +46,15 @@ export async function readMember(
   const path = checkedPath(attributes.path ?? header.path, bytes.name);
   bytes.name = printable(Buffer.from(path, 'latin1').toString());
   const type = memberType(header.type, bytes.name);
-  const linkTarget = checkedLink(attributes.linkTarget ?? header.linkTarget, type, bytes.name);
+  checkLink(attributes.linkTarget ?? header.linkTarget, type, bytes.name);
   const map = await readMap(type, header, untrustedBlock, attributes, bytes);
   const { realSize, storedSize } = map;
-  const { mode } = header;
-  const mtime = attributes.mtime ?? header.mtime;
   const dataStart = bytes.position;
   const pieces = (): AsyncIterable<DataPiece> => {
     if (bytes.position !== dataStart) throw new Error(`${path} can be read once, in its turn`);
     return piecesOf(map, bytes);
   };
-  return { member: { path, type, linkTarget, mode, mtime, realSize, pieces }, storedSize };
+  return { member: { path, type, realSize, pieces }, storedSize };
 }
 
 async function* piecesOf(map: SparseMap, bytes: ByteReader): AsyncGenerator<DataPiece> {
@@ -143,11 +134,10 @@ function checkedPath(untrustedPath: string, where: string): string {
   return parts.length === 0 ? '.' : parts.join('/');
 }
 
-function checkedLink(untrustedTarget: string, type: TarMemberType, where: string): string {
-  if (type === 'hardlink') return checkedPath(untrustedTarget, where);
-  if (type !== 'symlink') return '';
-  if (untrustedTarget === '' || untrustedTarget.includes('\0')) {
+/** A hard link's target is as `path` is; a symbolic link's can be anything but hold NUL. */
+function checkLink(untrustedTarget: string, type: TarMemberType, where: string): void {
+  if (type === 'hardlink') checkedPath(untrustedTarget, where);
+  if (type === 'symlink' && (untrustedTarget === '' || untrustedTarget.includes('\0'))) {
     throw new DamagedError(`${where} is a link with a forbidden target`);
   }
-  return untrustedTarget;
 }

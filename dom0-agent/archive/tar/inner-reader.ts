@@ -1,11 +1,10 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import { ByteReader } from '../../../shared/byte-reader.ts';
-import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
-import { ZERO_BLOCK, parseHeader, text } from './inner-header.ts';
+import { BLOCK, isZero, paddingOf } from '../../../shared/tar-block.ts';
+import { parseHeader, text } from './header-block.ts';
 import { type TarMember, readMember } from './inner-member.ts';
-import { PaxAttributes, checkGlobalRecords } from './pax-attributes.ts';
-import { type PaxRecord, parsePax } from './pax.ts';
+import { PaxAttributes, type PaxRecord, checkGlobalRecords, parsePax } from './pax.ts';
 
 export type { TarMember, TarMemberType } from './inner-member.ts';
 
@@ -49,7 +48,7 @@ async function nextHeaderBlock(bytes: ByteReader): Promise<Buffer | undefined> {
   for (let zeros = 0; zeros <= MOST_ZEROS; zeros += BLOCK) {
     if (zeros >= 2 * BLOCK && (await bytes.ended())) return undefined;
     const untrustedBlock = await bytes.exact(BLOCK);
-    if (!untrustedBlock.equals(ZERO_BLOCK)) return untrustedBlock;
+    if (!isZero(untrustedBlock)) return untrustedBlock;
   }
   throw new DamagedError(`${bytes.name} goes on with nothing but zeros`);
 }

@@ -1,9 +1,7 @@
-import { Readable } from 'node:stream';
 import { MiB } from '../../../shared/sizes.ts';
-import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
-import { LARGEST_OCTAL, LONGEST_NAME, encodeHeader } from './inner-header.ts';
-import { type PaxRecord, encodePax } from './pax.ts';
+import { BLOCK, END_OF_TAR, paddingOf } from '../../../shared/tar-block.ts';
+import { encodeHeader } from './header-block.ts';
 import { MOST_EXTENTS } from './sparse-map.ts';
 
 /** How much is read at a time, and is under way while the consumer works. */
@@ -17,56 +15,55 @@ export type ReadAt = (buffer: Buffer, offset: number) => Promise<void>;
 /**
  * The inner tar of one volume, as GNU tar reads it: a plain member where there are no holes, pax
  * sparse 1.0 where there are. The same bytes come out for the same content: the member belongs
- * to root, with mode 0600 and the time `mtime`.
+ * to root, with mode 0600 and the time 0.
  *
  * The next chunk is read while the consumer takes the present one. One read is under way at a
  * time, and none when the iteration has ended. Each chunk has memory of its own: a consumer can keep it.
  *
- * @param path the member's name; one character is one byte
+ * @param path the member's name, in ASCII
  * @param size in bytes, holes included
  * @param extents where there is data, ascending, within `size`; they are widened to whole blocks
- * @param mtime in whole seconds since 1970
  */
 export async function* sparseTar(
   path: string,
   size: number,
   extents: readonly Extent[],
   read: ReadAt,
-  mtime = 0,
 ): AsyncGenerator<Buffer, void, undefined> {
   const data = wholeBlocks(extents, size);
   const stored = data.reduce((sum, extent) => sum + extent.length, 0);
   if (stored === size) {
-    yield memberHeader(path, size, [], mtime);
+    yield await encodeHeader(path, size);
   } else {
     let mapSize = 0;
     for (const lines of mapLines(data, size)) mapSize += lines.length;
-    mapSize += paddingOf(mapSize);
-    yield memberHeader(path, mapSize + stored, sparseRecords(path, size), mtime);
-    yield* paddedMap(data, size);
+    const padding = paddingOf(mapSize);
+    yield await encodeHeader(
+      stowedName(path),
+      mapSize + padding + stored,
+      sparseRecords(path, size),
+    );
+    yield* mapLines(data, size);
+    yield Buffer.alloc(padding);
   }
   yield* content(data, read);
-  yield Buffer.alloc(paddingOf(stored) + 2 * BLOCK);
+  yield Buffer.alloc(paddingOf(stored) + END_OF_TAR);
 }
 
 /** The inner tar of one small file. */
-export function plainTar(path: string, bytes: Buffer, mtime = 0): AsyncIterable<Buffer> {
-  return tarOfPieces(path, bytes.length, [bytes], mtime);
+export function plainTar(path: string, bytes: Buffer): AsyncIterable<Buffer> {
+  return tarOfPieces(path, bytes.length, [bytes]);
 }
 
 /** The inner tar of a file of `size` bytes that comes in pieces. */
-export function tarOfPieces(
+export async function* tarOfPieces(
   path: string,
   size: number,
   pieces: Iterable<Buffer>,
-  mtime = 0,
-): AsyncIterable<Buffer> {
-  function* chunks(): Generator<Buffer, void, undefined> {
-    yield memberHeader(path, size, [], mtime);
-    yield* pieces;
-    yield Buffer.alloc(paddingOf(size) + 2 * BLOCK);
-  }
-  return Readable.from(chunks());
+): AsyncGenerator<Buffer, void, undefined> {
+  yield await encodeHeader(path, size);
+  yield* pieces;
+  yield Buffer.alloc(paddingOf(size) + END_OF_TAR);
 }
 
 /**
@@ -96,35 +93,14 @@ function wholeBlocks(extents: readonly Extent[], size: number): Extent[] {
   return joined;
 }
 
-/** The header of a member, with a pax header before it where that is needed. */
-function memberHeader(
-  path: string,
-  storedSize: number,
-  sparse: readonly PaxRecord[],
-  mtime: number,
-): Buffer {
-  const isSparse = sparse.length > 0;
-  const records = [...sparse];
-  if (!isSparse && path.length > LONGEST_NAME) records.push(['path', path]);
-  if (storedSize > LARGEST_OCTAL) records.push(['size', String(storedSize)]);
-  const header = encodeHeader(isSparse ? stowedName(path) : path, storedSize, '0', mtime);
-  if (records.length === 0) return header;
-  const pax = encodePax(records);
-  return Buffer.concat([
-    encodeHeader('PaxHeaders/volume', pax.length, 'x', mtime),
-    pax,
-    Buffer.alloc(paddingOf(pax.length)),
-    header,
-  ]);
-}
-
-function sparseRecords(path: string, size: number): PaxRecord[] {
-  return [
-    ['GNU.sparse.major', '1'],
-    ['GNU.sparse.minor', '0'],
-    ['GNU.sparse.name', path],
-    ['GNU.sparse.realsize', String(size)],
-  ];
+/** The pax records of a sparse member. */
+function sparseRecords(path: string, size: number): Record<string, string> {
+  return {
+    'GNU.sparse.major': '1',
+    'GNU.sparse.minor': '0',
+    'GNU.sparse.name': path,
+    'GNU.sparse.realsize': String(size),
+  };
 }
 
 /** The name under which a tar that knows nothing of sparse files unpacks one: GNU tar's way. */
@@ -143,15 +119,6 @@ function* mapLines(data: readonly Extent[], size: number): Generator<Buffer> {
     yield Buffer.from(entries.map((one) => `${one.offset}\n${one.length}\n`).join(''), 'latin1');
   }
   if (endsInHole) yield Buffer.from(`${size}\n0\n`, 'latin1');
-}
-
-function* paddedMap(data: readonly Extent[], size: number): Generator<Buffer> {
-  let mapSize = 0;
-  for (const lines of mapLines(data, size)) {
-    mapSize += lines.length;
-    yield lines;
-  }
-  yield Buffer.alloc(paddingOf(mapSize));
 }
 
 /** The data in chunks, one of them read ahead. */

@@ -1,7 +1,7 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { ByteReader } from '../../../shared/byte-reader.ts';
-import { BLOCK, paddingOf, parseNumber } from '../../../shared/tar-block.ts';
-import { LONGEST_NAME, ZERO_BLOCK, parseHeader, text } from './inner-header.ts';
+import { BLOCK, isZero, paddingOf, parseNumber } from '../../../shared/tar-block.ts';
+import { LONGEST_NAME, type TarHeader, parseHeader, text } from './header-block.ts';
 import { oldGnuExtensions, oldGnuRealSize } from '../../../shared/old-gnu-sparse.ts';
 
 /**
@@ -20,17 +20,18 @@ export async function* joinVolumes(
   await using tar = new VolumeReader(volumes, name);
   while (!(await tar.ended())) {
     const untrustedBlock = await tar.block();
-    if (untrustedBlock.equals(ZERO_BLOCK)) {
+    if (isZero(untrustedBlock)) {
       yield untrustedBlock;
       continue;
     }
-    const { type, size } = parseHeader(untrustedBlock, name);
+    const header = parseHeader(untrustedBlock, name);
+    const { type, size } = header;
     if (type === 'V') continue;
     yield untrustedBlock;
     if (type === 'S') yield* oldGnuExtensions(untrustedBlock, () => tar.block());
     // Only a member's data is continued under a header; other blocks simply go on.
     if (type === 'L' || type === 'K') yield* blocks(size, tar);
-    else yield* data(untrustedBlock, size, tar, name);
+    else yield* data(untrustedBlock, header, tar, name);
   }
 }
 
@@ -40,21 +41,20 @@ async function* blocks(size: number, tar: VolumeReader): AsyncGenerator<Buffer> 
 
 /** A member's data, and what fills its last block. */
 async function* data(
-  untrustedHeader: Buffer,
-  size: number,
+  untrustedBlock: Buffer,
+  { type, size }: TarHeader,
   tar: VolumeReader,
   name: string,
 ): AsyncGenerator<Buffer> {
-  const { type } = parseHeader(untrustedHeader, name);
   const member: ContinuedMember = {
-    name: text(untrustedHeader.subarray(0, LONGEST_NAME)),
-    realSize: (type === 'S' ? oldGnuRealSize(untrustedHeader) : undefined) ?? size,
+    name: text(untrustedBlock.subarray(0, LONGEST_NAME)),
+    realSize: (type === 'S' ? oldGnuRealSize(untrustedBlock) : undefined) ?? size,
   };
   for (let left = size + paddingOf(size); left > 0;) {
     if (await tar.volumeEnded()) {
       await tar.nextVolume();
-      const untrustedBlock = await firstBlockAfterLabel(tar, name);
-      checkContinuation(untrustedBlock, member, left - paddingOf(size), name);
+      const untrustedContinuation = await firstBlockAfterLabel(tar, name);
+      checkContinuation(untrustedContinuation, member, left - paddingOf(size), name);
       continue;
     }
     const bytes = await tar.atMost(left);

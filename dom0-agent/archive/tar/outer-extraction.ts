@@ -1,8 +1,7 @@
 import { type Extract, type Header, extract } from 'tar-stream';
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
-import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
-import { END_OF_TAR } from './header-block.ts';
+import { BLOCK, END_OF_TAR, paddingOf } from '../../../shared/tar-block.ts';
 import { Gap } from './outer-gap.ts';
 
 /** A member as tar-stream gives it. Nothing of it has been checked. */
@@ -79,7 +78,7 @@ export class Entries implements AsyncDisposable {
 
   /** Where those two blocks end in the archive. */
   get tarEnd(): number {
-    return this.#dataEnd + this.#padding + END_OF_TAR.length;
+    return this.#dataEnd + this.#padding + END_OF_TAR;
   }
 
   /** What stands behind the last member, once `next` has given undefined. */

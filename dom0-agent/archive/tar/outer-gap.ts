@@ -1,6 +1,6 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB } from '../../../shared/sizes.ts';
-import { END_OF_TAR, isZero } from './header-block.ts';
+import { END_OF_TAR, isZero } from '../../../shared/tar-block.ts';
 
 /** `tar` fills its last record with zero blocks, up to 10 KiB by default; more than this is an attack. */
 const MOST_ZEROS = 64 * KiB;
@@ -49,7 +49,7 @@ export class Gap {
 
   /** Whether the gap, as far as it was seen, begins with `padding` and then the end of a tar. */
   endsTar(padding: number): boolean {
-    const length = padding + END_OF_TAR.length;
+    const length = padding + END_OF_TAR;
     if (this.#seen - this.#from < length) return false;
     return isZero(Buffer.concat(this.#chunks).subarray(0, length));
   }

@@ -1,8 +1,8 @@
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB, formatSize } from '../../../shared/sizes.ts';
-import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
-import { LONGEST_NAME, headerBlock, isZero } from './header-block.ts';
+import { BLOCK, isZero, paddingOf } from '../../../shared/tar-block.ts';
+import { LONGEST_NAME, encodeHeader } from './header-block.ts';
 import { Entries, type UntrustedEntry } from './outer-extraction.ts';
 
 /** Below this, reading on is cheaper than asking the other side to seek. */
@@ -213,7 +213,7 @@ async function isCanonical(
   { name, size }: OuterMember,
 ): Promise<boolean> {
   if (untrustedGap.length !== padding + BLOCK || name.length > LONGEST_NAME) return false;
-  const block = await headerBlock(name, size);
+  const block = await encodeHeader(name, size);
   return isZero(untrustedGap.subarray(0, padding)) && untrustedGap.subarray(padding).equals(block);
 }
 

@@ -1,7 +1,7 @@
 import { pack } from 'tar-stream';
 import type { ByteSink } from '../../../shared/byte-streams.ts';
-import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
-import { END_OF_TAR, outerHeader } from './header-block.ts';
+import { BLOCK, END_OF_TAR, paddingOf } from '../../../shared/tar-block.ts';
+import { LONGEST_NAME, writtenHeader } from './header-block.ts';
 
 /**
  * Writes the outer tar, member by member, as tar-stream's `pack` makes it. Each call resolves when the
@@ -22,7 +22,9 @@ export class OuterTarWriter {
 
   /** A member that comes in pieces, of `size` bytes in all: each is asked for when the former is taken. */
   async memberOf(name: string, size: number, pieces: Iterable<Buffer>): Promise<void> {
-    const entry = this.#pack.entry(outerHeader(name, size));
+    if (name.length > LONGEST_NAME)
+      throw new RangeError(`no outer member can have the name ${name}`);
+    const entry = this.#pack.entry(writtenHeader(name, size));
     await this.#pass(BLOCK);
     let written = 0;
     for (const piece of pieces) {
@@ -37,7 +39,7 @@ export class OuterTarWriter {
 
   async end(): Promise<void> {
     this.#pack.finalize();
-    await this.#pass(END_OF_TAR.length);
+    await this.#pass(END_OF_TAR);
   }
 
   /** Hands on the next `length` bytes that `pack` makes. */

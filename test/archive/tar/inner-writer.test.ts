@@ -31,9 +31,9 @@ describe('what sparseTar writes, GNU tar reads', () => {
   test('and finds nothing to complain of', async () => {
     const [shape] = SHAPES.filter(({ name }) => name === 'holes everywhere');
     const { size, runs } = shape ?? { size: 0, runs: [] };
-    const archive = sparseTar('vm5/x', size, runs, readFrom(sparseContent(size, runs)), 86_400);
+    const archive = sparseTar('vm5/x', size, runs, readFrom(sparseContent(size, runs)));
     const listing = await tar(['-tvf-', '--utc', '--numeric-owner'], archive);
-    expect(listing.toString()).toMatch(/^-rw------- 0\/0 +4194404 1970-01-02 00:00 vm5\/x\n$/);
+    expect(listing.toString()).toMatch(/^-rw------- 0\/0 +4194404 1970-01-01 00:00 vm5\/x\n$/);
   });
 
   test('20 GiB with data at both ends', async () => {
