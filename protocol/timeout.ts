@@ -32,6 +32,29 @@ export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
   return withTimeout(promise, undefined, () => new Error('no limit'), signal);
 }
 
+/**
+ * The items of an iterable, but none beyond an abort. An item that is being waited for then is left to itself:
+ * it ends when what it comes from is disposed of.
+ */
+export async function* untilEachAborted<T>(
+  items: AsyncIterable<T>,
+  signal: AbortSignal,
+): AsyncGenerator<T, void> {
+  const iterator = items[Symbol.asyncIterator]();
+  let isWaiting = false;
+  try {
+    for (;;) {
+      isWaiting = true;
+      const next: IteratorResult<T, unknown> = await untilAborted(iterator.next(), signal);
+      isWaiting = false;
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    if (!isWaiting) await iterator.return?.();
+  }
+}
+
 function asError(reason: unknown): Error {
   return reason instanceof Error ? reason : new Error(String(reason));
 }

@@ -60,15 +60,6 @@ export class RefusedError extends CofferError {
   readonly exitStatus = ExitStatus.refused;
 }
 
-/** Refused since a file of that name exists. */
-export class NameTakenError extends RefusedError {}
-
-/** Refused since there is no such file or directory. */
-export class NotFoundError extends RefusedError {}
-
-/** Refused since the user, or coffer, may not. */
-export class NotAllowedError extends RefusedError {}
-
 /** The user, or the system, asked coffer to stop. */
 export class InterruptedError extends CofferError {
   readonly exitStatus = ExitStatus.interrupted;

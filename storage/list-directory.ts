@@ -6,7 +6,7 @@ import type { Entry } from '../protocol/messages.ts';
 import { systemCodeOf } from '../shared/errors.ts';
 import { GiB } from '../shared/sizes.ts';
 import type { Space } from '../shared/space.ts';
-import { problemOf } from './storage-problem.ts';
+import { toStorageFailure } from './storage-failure.ts';
 
 /** What statfs(2) says of FAT, as of no other: MSDOS_SUPER_MAGIC in linux/magic.h. exFAT has another, and no such limit. */
 const FAT = 0x4d44;
@@ -22,7 +22,7 @@ export interface DirectoryListing {
   readonly truncated: boolean;
 }
 
-/** What is in a directory, up to MOST_ENTRIES, and how much space it has. Throws StorageProblem. */
+/** What is in a directory, up to MOST_ENTRIES, and how much space it has. Throws StorageFailure. */
 export async function listDirectory(directory: string): Promise<DirectoryListing> {
   try {
     const { names, truncated } = await namesIn(directory);
@@ -30,16 +30,16 @@ export async function listDirectory(directory: string): Promise<DirectoryListing
     for (const name of names) entries.push(await entryOf(directory, name));
     return { path: directory, space: await spaceIn(directory), entries, truncated };
   } catch (error) {
-    throw problemOf(error);
+    throw toStorageFailure(error);
   }
 }
 
-/** What a file system has left for its users. Throws StorageProblem. */
+/** What a file system has left for its users. Throws StorageFailure. */
 export async function spaceIn(directory: string): Promise<Space & { readonly freeBytes: number }> {
   try {
     return spaceOf(await statfs(directory));
   } catch (error) {
-    throw problemOf(error);
+    throw toStorageFailure(error);
   }
 }
 

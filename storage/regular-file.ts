@@ -1,62 +1,61 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import type { ByteSource } from './byte-streams.ts';
-import { StorageProblem, problemOf } from './storage-problem.ts';
+import { LONGEST_DATA } from '../protocol/limits.ts';
+import type { LocalSource } from './local-streams.ts';
+import { StorageFailure, toStorageFailure } from './storage-failure.ts';
 
 /** A file that is read. Only regular ones: a pipe or a device could make us wait for ever. */
-export class RegularFile implements ByteSource {
+export class RegularFile implements LocalSource {
   readonly path: string;
   readonly size: number;
+  readonly seekable = true;
   readonly #handle: FileHandle;
-  readonly #room: Buffer | undefined;
-  #position = 0;
+  readonly #buffer: Buffer | undefined;
 
-  private constructor(path: string, size: number, handle: FileHandle, room: Buffer | undefined) {
+  private constructor(path: string, size: number, handle: FileHandle, buffer: Buffer | undefined) {
     this.path = path;
     this.size = size;
     this.#handle = handle;
-    this.#room = room;
+    this.#buffer = buffer;
   }
 
   /**
-   * @param room memory for what is read, which is then good only until the next reading; undefined:
-   *   new memory every time
-   * @throws StorageProblem
+   * @param buffer of LONGEST_DATA bytes, for every chunk, which is then good only until the next one is
+   *   asked for; undefined: new memory for each
+   * @throws StorageFailure
    */
-  static async open(path: string, room?: Buffer): Promise<RegularFile> {
+  static async open(path: string, buffer?: Buffer): Promise<RegularFile> {
     try {
       // Not to wait for the writer of a named pipe.
       const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
       const stats = await handle.stat();
-      if (stats.isFile()) return new RegularFile(path, stats.size, handle, room);
+      if (stats.isFile()) return new RegularFile(path, stats.size, handle, buffer);
       await handle.close();
     } catch (error) {
-      throw problemOf(error);
+      throw toStorageFailure(error);
     }
-    throw new StorageProblem('NOT_A_FILE', `${path} is not a regular file`);
+    throw new StorageFailure('NOT_A_FILE', `${path} is not a regular file`);
   }
 
-  async next(most: number): Promise<Buffer | undefined> {
-    const wanted = Math.min(most, this.size - this.#position, this.#room?.length ?? most);
-    if (wanted === 0) return undefined;
-    const buffer = this.#room?.subarray(0, wanted) ?? Buffer.allocUnsafeSlow(wanted);
-    const bytesRead = await this.#read(buffer);
-    if (bytesRead === 0) throw new StorageProblem('IO', `${this.path} became shorter meanwhile`);
-    this.#position += bytesRead;
-    return buffer.subarray(0, bytesRead);
+  async *read(from = 0, to = this.size): AsyncGenerator<Buffer, void> {
+    const end = Math.min(to, this.size);
+    for (let at = from; at < end;) {
+      const bytes = await this.#readAt(at, Math.min(end - at, LONGEST_DATA));
+      at += bytes.length;
+      yield bytes;
+    }
   }
 
-  async #read(buffer: Buffer): Promise<number> {
+  async #readAt(offset: number, length: number): Promise<Buffer> {
+    const buffer = this.#buffer?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
     try {
-      return (await this.#handle.read(buffer, 0, buffer.length, this.#position)).bytesRead;
+      const { bytesRead } = await this.#handle.read(buffer, 0, length, offset);
+      if (bytesRead > 0) return buffer.subarray(0, bytesRead);
     } catch (error) {
-      throw problemOf(error);
+      throw toStorageFailure(error);
     }
-  }
-
-  seek(offset: number): void {
-    this.#position = offset;
+    throw new StorageFailure('IO', `${this.path} became shorter meanwhile`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

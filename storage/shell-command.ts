@@ -1,10 +1,10 @@
 import type { Readable, Writable } from 'node:stream';
-import { ChildProcess, describeEnd } from '../shared/child-process.ts';
+import { LONGEST_DATA } from '../protocol/limits.ts';
+import { ChildProcess, describeEnd, holdOutput } from '../shared/child-process.ts';
 import { CleanupProcess } from '../shared/cleanup-process.ts';
-import { reasonOf } from '../shared/errors.ts';
-import { holdOutput } from '../shared/child-process.ts';
-import type { ByteSource, ByteTarget } from './byte-streams.ts';
-import { StorageProblem } from './storage-problem.ts';
+import { FailedError, reasonOf } from '../shared/errors.ts';
+import type { LocalSink, LocalSource } from './local-streams.ts';
+import { StorageFailure } from './storage-failure.ts';
 
 /** A command that is told to end has so long, in milliseconds, before it is killed. */
 const GRACE = 2_000;
@@ -31,24 +31,24 @@ class ShellCommand {
     return this.#child.stdout;
   }
 
-  /** Waits for the end of the command. Throws StorageProblem unless it was a good one. */
-  async requireGoodEnd(): Promise<void> {
+  /** Waits for the end of the command. Throws StorageFailure unless it succeeded. */
+  async requireSuccess(): Promise<void> {
     const end = await this.#child.ended;
     this.#cleanup?.cancel();
     this.#cleanup = undefined;
     const { exitStatus, signal, notRun } = end;
     if (exitStatus === 0) return;
-    const lastWords = notRun ? reasonOf(notRun) : end.untrustedStderr;
-    throw new StorageProblem('COMMAND_FAILED', `it ${describeEnd(end)}`, {
+    const stderrTail = notRun ? reasonOf(notRun) : end.untrustedStderr;
+    throw new StorageFailure('COMMAND_FAILED', `it ${describeEnd(end)}`, {
       exitStatus,
       signal,
-      lastWords,
+      stderrTail,
     });
   }
 
   /**
-   * Ends the command and all that it started: politely, then by force. Its input ends only after that: a
-   * command that saw the end of a stream which was cut short would take it for whole.
+   * Terminates the command and all that it started, first with SIGTERM, then with SIGKILL. Its input ends only
+   * after that: a command that sees the end of a stream which was cut short would take it for complete.
    */
   async stop(): Promise<void> {
     if (this.#cleanup !== undefined) await this.#child.endGroup(GRACE);
@@ -59,14 +59,14 @@ class ShellCommand {
 }
 
 /** A command that takes a stream on its standard input. What it prints is dropped. */
-export class CommandTarget implements ByteTarget {
+export class CommandSink implements LocalSink {
   readonly path = undefined;
   readonly #command: ShellCommand;
   #taken = 0;
 
   constructor(command: string) {
     this.#command = new ShellCommand(command, 'pipe', 'ignore');
-    // A write that fails tells it by itself.
+    // A write that fails reports it.
     this.#command.stdin.on('error', () => undefined);
   }
 
@@ -79,19 +79,19 @@ export class CommandTarget implements ByteTarget {
     const isTaken = await new Promise<boolean>((resolve) => {
       this.#command.stdin.write(bytes, (error) => resolve(!error));
     });
-    if (!isTaken) await this.#tellEarlyEnd();
+    if (!isTaken) await this.#failEarly();
     this.#taken += bytes.length;
   }
 
-  async #tellEarlyEnd(): Promise<never> {
-    await this.#command.requireGoodEnd();
-    const end = { exitStatus: 0, signal: '', lastWords: '' };
-    throw new StorageProblem('COMMAND_FAILED', 'it ended before it took all of the data', end);
+  async #failEarly(): Promise<never> {
+    await this.#command.requireSuccess();
+    const end = { exitStatus: 0, signal: '', stderrTail: '' };
+    throw new StorageFailure('COMMAND_FAILED', 'it ended before it took all of the data', end);
   }
 
   async finish(): Promise<void> {
     this.#command.stdin.end();
-    await this.#command.requireGoodEnd();
+    await this.#command.requireSuccess();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,12 +100,15 @@ export class CommandTarget implements ByteTarget {
 }
 
 /** A command that gives a stream on its standard output. */
-export class CommandSource implements ByteSource {
+export class CommandSource implements LocalSource {
   readonly path = undefined;
   readonly size = undefined;
+  readonly seekable = false;
   readonly #command: ShellCommand;
   readonly #chunks: AsyncIterator<Buffer>;
+  /** Received, and not given yet. */
   #rest: Buffer | undefined;
+  #position = 0;
 
   constructor(command: string) {
     this.#command = new ShellCommand(command, 'ignore', 'pipe');
@@ -114,23 +117,22 @@ export class CommandSource implements ByteSource {
     this.#chunks = output[Symbol.asyncIterator]();
   }
 
-  async next(most: number): Promise<Buffer | undefined> {
-    const bytes = this.#rest ?? (await this.#nextChunk());
-    if (bytes === undefined) {
-      await this.#command.requireGoodEnd();
-      return undefined;
+  async *read(from = 0, to = Infinity): AsyncGenerator<Buffer, void> {
+    if (from !== this.#position)
+      throw new FailedError('the output of a command can be read only once');
+    while (this.#position < to) {
+      const received = this.#rest ?? (await this.#nextChunk());
+      if (received === undefined) return this.#command.requireSuccess();
+      const bytes = received.subarray(0, Math.min(to - this.#position, LONGEST_DATA));
+      this.#rest = bytes.length < received.length ? received.subarray(bytes.length) : undefined;
+      this.#position += bytes.length;
+      yield bytes;
     }
-    this.#rest = bytes.length > most ? bytes.subarray(most) : undefined;
-    return bytes.subarray(0, most);
   }
 
   async #nextChunk(): Promise<Buffer | undefined> {
     const next: IteratorResult<Buffer, unknown> = await this.#chunks.next();
     return next.done === true ? undefined : next.value;
-  }
-
-  seek(): never {
-    throw new Error('a command cannot be sought in');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,8 +5,7 @@ import type { Message } from '../protocol/messages.ts';
 import { ChannelClosedError } from '../protocol/protocol-error.ts';
 import { untilAborted } from '../protocol/timeout.ts';
 import { listDirectory } from '../storage/list-directory.ts';
-import { requireVersion } from './failure.ts';
-import { resolveLocation } from './location.ts';
+import { requireVersion, resolveLocation } from './request-checks.ts';
 
 /** Serves coffer.Browse: what is in a directory, in no particular order, up to a limit. */
 export async function browse(channel: Channel<BrowseConversation>) {

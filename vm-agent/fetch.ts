@@ -1,14 +1,13 @@
 import type { Channel } from '../protocol/channel.ts';
 import type { FetchConversation } from '../protocol/conversation.ts';
 import { LONGEST_DATA, PROTOCOL_VERSION } from '../protocol/limits.ts';
-import type { MessageOf } from '../protocol/messages.ts';
+import type { Message, MessageOf } from '../protocol/messages.ts';
 import { ChannelClosedError, ProtocolError } from '../protocol/protocol-error.ts';
-import { untilAborted } from '../protocol/timeout.ts';
-import type { ByteSource } from '../storage/byte-streams.ts';
+import { untilAborted, untilEachAborted } from '../protocol/timeout.ts';
+import type { LocalSource } from '../storage/local-streams.ts';
 import { RegularFile } from '../storage/regular-file.ts';
 import { CommandSource } from '../storage/shell-command.ts';
-import { requireVersion } from './failure.ts';
-import { requireCommand, resolveLocation } from './location.ts';
+import { requireCommand, requireVersion, resolveLocation } from './request-checks.ts';
 
 /** Serves coffer.Fetch: gives a stream as far as dom0's credit goes, until dom0 closes the channel. */
 export async function fetch(channel: Channel<FetchConversation>, signal: AbortSignal) {
@@ -20,13 +19,13 @@ export async function fetch(channel: Channel<FetchConversation>, signal: AbortSi
     version: PROTOCOL_VERSION,
     path: source.path ?? '',
     size: source.size,
-    seekable: source.size !== undefined,
+    seekable: source.seekable,
   });
-  const requests = new Requests(channel, source);
+  const requests = new Requests(channel);
   await give(channel, source, requests, AbortSignal.any([signal, requests.over]));
 }
 
-async function openSource(request: MessageOf<'fetchRequest'>): Promise<ByteSource> {
+async function openSource(request: MessageOf<'fetchRequest'>): Promise<LocalSource> {
   const { file = '', command } = request;
   if (command !== undefined) return new CommandSource(requireCommand(command));
   // What has been read is sent before anything else is read.
@@ -35,7 +34,7 @@ async function openSource(request: MessageOf<'fetchRequest'>): Promise<ByteSourc
 
 async function give(
   channel: Channel<FetchConversation>,
-  source: ByteSource,
+  source: LocalSource,
   requests: Requests,
   signal: AbortSignal,
 ): Promise<void> {
@@ -43,17 +42,7 @@ async function give(
   try {
     for (;;) {
       if (conversation.credit === 0) await untilAborted(requests.next(), signal);
-      const most = Math.min(conversation.credit, LONGEST_DATA);
-      if (most === 0) continue;
-      const bytes = await untilAborted(source.next(most), signal);
-      const offset = conversation.position;
-      const sending = channel.send(
-        bytes === undefined
-          ? { kind: 'end', bytes: offset, sha256: Buffer.alloc(0) }
-          : { kind: 'data', offset, bytes },
-      );
-      // When dom0 is gone, qrexec shuts our input only, and what we write may wait for ever.
-      await untilAborted(sending, signal);
+      else await useCredit(channel, source, signal);
     }
   } catch (error) {
     // The way in which every Fetch ends.
@@ -61,13 +50,31 @@ async function give(
   }
 }
 
+/** Sends what dom0 has given credit for, and End when there is less. */
+async function useCredit(
+  channel: Channel<FetchConversation>,
+  source: LocalSource,
+  signal: AbortSignal,
+): Promise<void> {
+  const { position, credit } = channel.conversation;
+  const end = position + credit;
+  // When dom0 is gone, qrexec shuts our input only, and what we write may wait for ever: hence the signal.
+  const send = (message: Message): Promise<void> => untilAborted(channel.send(message), signal);
+  let offset = position;
+  for await (const bytes of untilEachAborted(source.read(position, end), signal)) {
+    await send({ kind: 'data', offset, bytes });
+    offset += bytes.length;
+  }
+  if (offset < end) await send({ kind: 'end', bytes: offset, sha256: Buffer.alloc(0) });
+}
+
 /** Receives what dom0 asks for, Read and Seek, while data is on its way. */
 class Requests {
   readonly #over = new AbortController();
   #wake: (() => void) | undefined;
 
-  constructor(channel: Channel<FetchConversation>, source: ByteSource) {
-    this.#listen(channel, source).catch((error: unknown) => this.#over.abort(error));
+  constructor(channel: Channel<FetchConversation>) {
+    this.#listen(channel).catch((error: unknown) => this.#over.abort(error));
   }
 
   /** Fires when nothing more can come; its reason tells why. */
@@ -82,12 +89,13 @@ class Requests {
     });
   }
 
-  async #listen(channel: Channel<FetchConversation>, source: ByteSource): Promise<never> {
+  async #listen(channel: Channel<FetchConversation>): Promise<never> {
     for (;;) {
       const message = await channel.receive();
-      // The conversation counts the credit; a Seek comes only while nothing is being read.
-      if (message.kind === 'seek') source.seek(message.offset);
-      else if (message.kind !== 'read') throw new ProtocolError(`${message.kind} in a Fetch`);
+      // The conversation keeps the credit and the position; a Seek comes only when there is no credit.
+      if (message.kind !== 'read' && message.kind !== 'seek') {
+        throw new ProtocolError(`${message.kind} in a Fetch`);
+      }
       this.#wake?.();
     }
   }

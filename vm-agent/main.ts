@@ -5,16 +5,19 @@ import {
   StoreConversation,
 } from '../protocol/conversation.ts';
 import type { Conversation } from '../protocol/conversation.ts';
-import { ChannelError } from '../protocol/protocol-error.ts';
+import type { Failure, FailureCode } from '../protocol/messages.ts';
+import { ChannelError, ProtocolError } from '../protocol/protocol-error.ts';
 import { ExitStatus, InterruptedError, StorageError, messageOf } from '../shared/errors.ts';
+import { StorageFailure } from '../storage/storage-failure.ts';
 import { browse } from './browse.ts';
-import { failureOf } from './failure.ts';
 import { fetch } from './fetch.ts';
 import { standardInput } from './standard-input.ts';
 import { store } from './store.ts';
 
 /** dom0 has so long, in milliseconds, to take the message that says why this agent gives up. */
 const LAST_MESSAGE_LIMIT = 5_000;
+/** The longest text that goes into it, in characters. */
+const LONGEST_MESSAGE = 1_000;
 
 const USAGE = `Usage: coffer-vm-agent Store|Fetch|Browse
 
@@ -74,6 +77,19 @@ async function orFailure(
     const isExpected = error instanceof StorageError || error instanceof ChannelError;
     return isExpected ? ExitStatus.storage : ExitStatus.failed;
   }
+}
+
+/** What dom0 is told of an error. */
+function failureOf(error: unknown): Failure {
+  const { failure, message } =
+    error instanceof StorageFailure ? error : new StorageFailure(codeOf(error), messageOf(error));
+  return { ...failure, message: message.slice(0, LONGEST_MESSAGE) };
+}
+
+function codeOf(error: unknown): FailureCode {
+  if (error instanceof ProtocolError) return 'PROTOCOL';
+  if (error instanceof InterruptedError) return 'CANCELLED';
+  return 'UNSPECIFIED';
 }
 
 const stopping = new AbortController();

@@ -5,14 +5,13 @@ import { PROGRESS_INTERVAL, PROTOCOL_VERSION } from '../protocol/limits.ts';
 import type { MessageOf } from '../protocol/messages.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { untilAborted } from '../protocol/timeout.ts';
-import type { ByteTarget } from '../storage/byte-streams.ts';
+import type { LocalSink } from '../storage/local-streams.ts';
 import { spaceIn } from '../storage/list-directory.ts';
 import type { Space } from '../shared/space.ts';
-import { CommandTarget } from '../storage/shell-command.ts';
-import { StorageProblem } from '../storage/storage-problem.ts';
-import { WholeFile } from '../storage/whole-file.ts';
-import { requireVersion } from './failure.ts';
-import { requireCommand, resolveLocation } from './location.ts';
+import { CommandSink } from '../storage/shell-command.ts';
+import { StorageFailure } from '../storage/storage-failure.ts';
+import { AtomicFile } from '../storage/atomic-file.ts';
+import { requireCommand, requireVersion, resolveLocation } from './request-checks.ts';
 
 type StoreRequest = MessageOf<'storeRequest'>;
 
@@ -40,10 +39,10 @@ export async function store(channel: Channel<StoreConversation>, signal: AbortSi
   await channel.send({ kind: 'stored', path: target.path ?? '', ...received });
 }
 
-async function openTarget(request: StoreRequest): Promise<ByteTarget> {
+async function openTarget(request: StoreRequest): Promise<LocalSink> {
   const { directory = '', command, fileName, expectedBytes } = request;
-  if (command !== undefined) return new CommandTarget(requireCommand(command));
-  return WholeFile.create(resolveLocation(directory), fileName, expectedBytes);
+  if (command !== undefined) return new CommandSink(requireCommand(command));
+  return AtomicFile.create(resolveLocation(directory), fileName, expectedBytes);
 }
 
 async function spaceFor({ directory }: StoreRequest): Promise<Space> {
@@ -53,7 +52,7 @@ async function spaceFor({ directory }: StoreRequest): Promise<Space> {
 /** Everything up to End, which must agree with what came. */
 async function receive(
   channel: Channel<StoreConversation>,
-  target: ByteTarget,
+  target: LocalSink,
   signal: AbortSignal,
 ): Promise<Received> {
   const hash = createHash('sha256');
@@ -78,7 +77,7 @@ async function receive(
 
 function requireAgreement(end: MessageOf<'end'>, received: Received): void {
   if (end.bytes === received.bytes && end.sha256.equals(received.sha256)) return;
-  throw new StorageProblem('CORRUPTED', 'what arrived is not what dom0 sent');
+  throw new StorageFailure('CORRUPTED', 'what arrived is not what dom0 sent');
 }
 
 /**
@@ -91,7 +90,7 @@ class Heartbeat implements AsyncDisposable {
   readonly #timer: NodeJS.Timeout;
   #sending: Promise<void> | undefined;
 
-  constructor(channel: Channel<StoreConversation>, target: ByteTarget, signal: AbortSignal) {
+  constructor(channel: Channel<StoreConversation>, target: LocalSink, signal: AbortSignal) {
     this.signal = AbortSignal.any([signal, this.#isGone.signal]);
     this.#timer = setInterval(() => {
       this.#sending ??= channel

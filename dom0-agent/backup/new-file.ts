@@ -1,4 +1,4 @@
-import { NameTakenError } from '../../shared/errors.ts';
+import { isRefusal } from '../transport/storage-errors.ts';
 import type { Sink, Storage } from '../transport/storage.ts';
 import { backupName } from './backup-name.ts';
 
@@ -30,7 +30,7 @@ export async function openNewFile(
       const sink = await storage.openSink({ directory, fileName }, expectedBytes, signal);
       return { sink, fileName };
     } catch (error) {
-      if (!(error instanceof NameTakenError) || number === MOST_OF_A_SECOND) throw error;
+      if (!isRefusal(error, 'EXISTS') || number === MOST_OF_A_SECOND) throw error;
     }
   }
 }

@@ -1,7 +1,8 @@
-import { NotAllowedError, NotFoundError, RefusedError } from '../../shared/errors.ts';
+import { RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { Space } from '../../shared/space.ts';
 import type { Inventory } from '../backup/plan-backup.ts';
+import { isRefusal } from '../transport/storage-errors.ts';
 import type { Storage } from '../transport/storage.ts';
 import type { OpenedSystem } from './open-system.ts';
 
@@ -37,7 +38,7 @@ export async function seeDestination(
     return { location: `${owner}:${path}`, space };
   } catch (error) {
     // A directory that files can be put into need not be one that may be looked into.
-    if (error instanceof NotAllowedError) return unseen;
+    if (isRefusal(error, 'PERMISSION')) return unseen;
     throw error;
   }
 }
@@ -67,7 +68,7 @@ export async function orForgottenDirectory<T>(
   } catch (error) {
     const { location, inventory, chosen } = asked;
     const isQube = inventory.qubes.some(({ name }) => name === location);
-    if (!(error instanceof NotFoundError) || !isQube) throw error;
+    if (!isRefusal(error, 'NOT_FOUND') || !isQube) throw error;
     throw new RefusedError(
       `was the directory forgotten? ${location} is a VM: say \`coffer backup DIRECTORY ` +
         `${[location, ...chosen].join(' ')}\``,

@@ -10,7 +10,7 @@ import { printableTail } from './storage-errors.ts';
 import type { TimeLimits } from './time-limits.ts';
 
 /** After the process has ended, its standard error may take so long to arrive, in milliseconds. */
-const WORDS_WAIT = 1_000;
+const STDERR_WAIT = 1_000;
 
 /** A storage VM, and how to reach it. */
 export interface StorageVm {
@@ -73,19 +73,19 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
   async reasonFor(error: unknown): Promise<unknown> {
     if (!(error instanceof ChannelClosedError)) return error;
     const exit = await this.#exit().catch(() => undefined);
-    const words = await this.#words();
-    const known = exit && this.#process.explain?.(exit, words);
+    const stderrTail = await this.#stderrTail();
+    const known = exit && this.#process.explainExit?.(exit, stderrTail);
     if (known) return known;
     const end = exit === undefined ? '' : ` The agent ${describeEnd(exit)}.`;
-    const said = words === '' ? '' : ` ${this.#vm.name} says: ${words}`;
+    const said = stderrTail === '' ? '' : ` ${this.#vm.name} says: ${stderrTail}`;
     return new StorageError(
       `${this.#vm.name} closed the channel before its work was done.${end}${said}`,
       { cause: error },
     );
   }
 
-  /** Waits for the agent's end, which must be a good one: it said that all is well. */
-  async requireGoodEnd(): Promise<void> {
+  /** Waits for the agent's end: it must exit with status 0 after having reported success. */
+  async requireSuccess(): Promise<void> {
     const exit = await this.#exit();
     if (exit.exitStatus === 0) return;
     throw new StorageError(
@@ -94,10 +94,10 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
   }
 
   /** The end of what the agent wrote to its standard error. */
-  async #words(): Promise<string> {
+  async #stderrTail(): Promise<string> {
     const late = () => new StorageError('a standard error that stays open');
     const { stderrTail } = this.#process;
-    await Promise.allSettled([withTimeout(stderrTail.ended, WORDS_WAIT, late)]);
+    await Promise.allSettled([withTimeout(stderrTail.ended, STDERR_WAIT, late)]);
     return printableTail(stderrTail.text);
   }
 

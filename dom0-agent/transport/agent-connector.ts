@@ -17,9 +17,9 @@ export interface AgentProcess {
   /**
    * What it means when the process ends without having answered, if the connector knows.
    *
-   * @param words the end of what it wrote to its standard error, fit to be shown
+   * @param stderrTail the end of what it wrote to its standard error, fit to be shown
    */
-  explain?(exit: AgentExit, words: string): Error | undefined;
+  explainExit?(exit: AgentExit, stderrTail: string): Error | undefined;
 }
 
 /**

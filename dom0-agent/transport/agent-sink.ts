@@ -9,7 +9,7 @@ import { printable } from '../../shared/printable.ts';
 import type { Space } from '../../shared/space.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
-import { explain } from './storage-errors.ts';
+import { toUserError } from './storage-errors.ts';
 import { locationIn, placeOf } from './location.ts';
 import type { Place } from './location.ts';
 import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
@@ -61,7 +61,7 @@ export class AgentSink implements Sink {
     } catch (error) {
       const reason = await connection.reasonFor(error);
       await connection[Symbol.asyncDispose]();
-      throw explain(reason, place, false);
+      throw toUserError(reason, place, false);
     }
   }
 
@@ -96,7 +96,7 @@ export class AgentSink implements Sink {
         sha256,
         this.#vm,
       );
-      await this.#connection.requireGoodEnd();
+      await this.#connection.requireSuccess();
     } catch (error) {
       return this.#fail(error);
     }
@@ -115,7 +115,7 @@ export class AgentSink implements Sink {
   async #fail(error: unknown): Promise<never> {
     const isClosed = error instanceof ChannelClosedError;
     const told = isClosed ? await this.#lastMessage(error) : error;
-    throw explain(await this.#connection.reasonFor(told), this.#place, true);
+    throw toUserError(await this.#connection.reasonFor(told), this.#place, true);
   }
 
   async #lastMessage(closed: ChannelClosedError): Promise<unknown> {

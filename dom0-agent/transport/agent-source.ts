@@ -7,7 +7,7 @@ import { printable } from '../../shared/printable.ts';
 import { KiB, MiB } from '../../shared/sizes.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
-import { explain } from './storage-errors.ts';
+import { toUserError } from './storage-errors.ts';
 import { locationIn, placeOf } from './location.ts';
 import type { Place } from './location.ts';
 import type { FetchSource, Source } from './storage.ts';
@@ -71,15 +71,15 @@ export class AgentSource implements Source {
     } catch (error) {
       const reason = await connection.reasonFor(error);
       await connection[Symbol.asyncDispose]();
-      throw explain(reason, place, false);
+      throw toUserError(reason, place, false);
     }
   }
 
   async *read(from = 0, to = Infinity): AsyncGenerator<Buffer, void> {
     const end = Math.min(to, this.size ?? Infinity);
-    await this.#orExplain(this.#goTo(from));
+    await this.#orUserError(this.#goTo(from));
     while (this.#position < end) {
-      if (this.#rest.length === 0) await this.#orExplain(this.#receive(end));
+      if (this.#rest.length === 0) await this.#orUserError(this.#receive(end));
       if (this.#rest.length === 0) return;
       const bytes = this.#rest.subarray(0, end - this.#position);
       this.#rest = this.#rest.subarray(bytes.length);
@@ -148,11 +148,11 @@ export class AgentSource implements Source {
     return message.bytes;
   }
 
-  async #orExplain(step: Promise<void>): Promise<void> {
+  async #orUserError(step: Promise<void>): Promise<void> {
     try {
       await step;
     } catch (error) {
-      throw explain(await this.#connection.reasonFor(error), this.#place, true);
+      throw toUserError(await this.#connection.reasonFor(error), this.#place, true);
     }
   }
 

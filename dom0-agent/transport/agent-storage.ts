@@ -6,7 +6,7 @@ import type { StorageVm } from './agent-connection.ts';
 import type { AgentConnector } from './agent-connector.ts';
 import { AgentSink } from './agent-sink.ts';
 import { AgentSource } from './agent-source.ts';
-import { explain } from './storage-errors.ts';
+import { toUserError } from './storage-errors.ts';
 import { placeOf } from './location.ts';
 import { compareEntries } from './storage.ts';
 import type {
@@ -50,7 +50,7 @@ export class AgentStorage implements Storage {
       return await this.#list(directory, connection);
     } catch (error) {
       const place = placeOf(this.owner, { directory, fileName: '' });
-      throw explain(await connection.reasonFor(error), place, false);
+      throw toUserError(await connection.reasonFor(error), place, false);
     }
   }
 

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { untilAborted } from '../../protocol/timeout.ts';
-import type { ByteTarget } from '../../storage/byte-streams.ts';
+import type { LocalSink } from '../../storage/local-streams.ts';
 import { spaceIn } from '../../storage/list-directory.ts';
 import type { Space } from '../../shared/space.ts';
-import { CommandTarget } from '../../storage/shell-command.ts';
-import { WholeFile } from '../../storage/whole-file.ts';
-import { explain } from './storage-errors.ts';
+import { CommandSink } from '../../storage/shell-command.ts';
+import { AtomicFile } from '../../storage/atomic-file.ts';
+import { toUserError } from './storage-errors.ts';
 import { locationIn, placeOf, resolvePath } from './location.ts';
 import type { Place } from './location.ts';
 import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
@@ -15,12 +15,12 @@ export class Dom0Sink implements Sink {
   readonly location: string;
   readonly space: Space;
   readonly #place: Place;
-  readonly #target: ByteTarget;
+  readonly #target: LocalSink;
   readonly #signal: AbortSignal;
   readonly #hash = createHash('sha256');
   #bytes = 0;
 
-  private constructor(place: Place, target: ByteTarget, space: Space, signal: AbortSignal) {
+  private constructor(place: Place, target: LocalSink, space: Space, signal: AbortSignal) {
     this.#place = place;
     this.#target = target;
     this.#signal = signal;
@@ -40,7 +40,7 @@ export class Dom0Sink implements Sink {
       const space = 'command' in target ? {} : await spaceIn(resolvePath(target.directory));
       return new Dom0Sink(place, opened, space, signal);
     } catch (error) {
-      throw explain(error, place, false);
+      throw toUserError(error, place, false);
     }
   }
 
@@ -49,20 +49,20 @@ export class Dom0Sink implements Sink {
     // While the write is under way.
     this.#hash.update(bytes);
     this.#bytes += bytes.length;
-    await this.#orExplain(writing);
+    await this.#orUserError(writing);
   }
 
   async finish(): Promise<StoredArchive> {
-    await this.#orExplain(this.#target.finish());
+    await this.#orUserError(this.#target.finish());
     const { location, path } = { location: this.location, path: this.#target.path };
     return { location, path, bytes: this.#bytes, sha256: this.#hash.digest('hex') };
   }
 
-  async #orExplain(step: Promise<void>): Promise<void> {
+  async #orUserError(step: Promise<void>): Promise<void> {
     try {
       await untilAborted(step, this.#signal);
     } catch (error) {
-      throw explain(error, this.#place, true);
+      throw toUserError(error, this.#place, true);
     }
   }
 
@@ -74,7 +74,7 @@ export class Dom0Sink implements Sink {
 async function openTarget(
   target: StoreTarget,
   expectedBytes: number | undefined,
-): Promise<ByteTarget> {
-  if ('command' in target) return new CommandTarget(target.command);
-  return WholeFile.create(resolvePath(target.directory), target.fileName, expectedBytes);
+): Promise<LocalSink> {
+  if ('command' in target) return new CommandSink(target.command);
+  return AtomicFile.create(resolvePath(target.directory), target.fileName, expectedBytes);
 }

@@ -1,10 +1,8 @@
-import { LONGEST_DATA } from '../../protocol/limits.ts';
-import { untilAborted } from '../../protocol/timeout.ts';
-import { FailedError } from '../../shared/errors.ts';
-import type { ByteSource } from '../../storage/byte-streams.ts';
+import { untilEachAborted } from '../../protocol/timeout.ts';
+import type { LocalSource } from '../../storage/local-streams.ts';
 import { RegularFile } from '../../storage/regular-file.ts';
 import { CommandSource } from '../../storage/shell-command.ts';
-import { explain } from './storage-errors.ts';
+import { toUserError } from './storage-errors.ts';
 import { locationIn, placeOf, resolvePath } from './location.ts';
 import type { Place } from './location.ts';
 import type { FetchSource, Source } from './storage.ts';
@@ -15,17 +13,16 @@ export class Dom0Source implements Source {
   readonly size: number | undefined;
   readonly seekable: boolean;
   readonly #place: Place;
-  readonly #source: ByteSource;
+  readonly #source: LocalSource;
   readonly #signal: AbortSignal;
-  #position = 0;
 
-  private constructor(place: Place, source: ByteSource, signal: AbortSignal) {
+  private constructor(place: Place, source: LocalSource, signal: AbortSignal) {
     this.#place = place;
     this.#source = source;
     this.#signal = signal;
     this.location = locationIn(place.owner, source.path);
     this.size = source.size;
-    this.seekable = source.size !== undefined;
+    this.seekable = source.seekable;
   }
 
   static async open(wanted: FetchSource, signal: AbortSignal): Promise<Dom0Source> {
@@ -34,32 +31,15 @@ export class Dom0Source implements Source {
       signal.throwIfAborted();
       return new Dom0Source(place, await openSource(wanted), signal);
     } catch (error) {
-      throw explain(error, place, false);
+      throw toUserError(error, place, false);
     }
   }
 
-  async *read(from = 0, to = Infinity): AsyncGenerator<Buffer, void> {
-    this.#goTo(from);
-    while (this.#position < to) {
-      const bytes = await this.#next(Math.min(LONGEST_DATA, to - this.#position));
-      if (bytes === undefined) return;
-      this.#position += bytes.length;
-      yield bytes;
-    }
-  }
-
-  #goTo(offset: number): void {
-    if (offset === this.#position) return;
-    if (!this.seekable) throw new FailedError(`${this.location} can be read only once.`);
-    this.#source.seek(offset);
-    this.#position = offset;
-  }
-
-  async #next(most: number): Promise<Buffer | undefined> {
+  async *read(from?: number, to?: number): AsyncGenerator<Buffer, void> {
     try {
-      return await untilAborted(this.#source.next(most), this.#signal);
+      yield* untilEachAborted(this.#source.read(from, to), this.#signal);
     } catch (error) {
-      throw explain(error, this.#place, true);
+      throw toUserError(error, this.#place, true);
     }
   }
 
@@ -68,7 +48,7 @@ export class Dom0Source implements Source {
   }
 }
 
-async function openSource(wanted: FetchSource): Promise<ByteSource> {
+async function openSource(wanted: FetchSource): Promise<LocalSource> {
   if ('command' in wanted) return new CommandSource(wanted.command);
   return RegularFile.open(resolvePath(wanted.file));
 }

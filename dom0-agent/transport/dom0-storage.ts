@@ -2,7 +2,7 @@ import { printable } from '../../shared/printable.ts';
 import { listDirectory } from '../../storage/list-directory.ts';
 import { Dom0Sink } from './dom0-sink.ts';
 import { Dom0Source } from './dom0-source.ts';
-import { explain } from './storage-errors.ts';
+import { toUserError } from './storage-errors.ts';
 import { placeOf, resolvePath } from './location.ts';
 import { compareEntries } from './storage.ts';
 import type { FetchSource, Listing, Sink, Source, Storage, StoreTarget } from './storage.ts';
@@ -30,7 +30,7 @@ export class Dom0Storage implements Storage {
       const listed = entries.map(({ name, kind, size }) => ({ untrustedName: name, kind, size }));
       return { path: printable(path), space, entries: listed.sort(compareEntries), truncated };
     } catch (error) {
-      throw explain(error, placeOf(this.owner, { directory, fileName: '' }), false);
+      throw toUserError(error, placeOf(this.owner, { directory, fileName: '' }), false);
     }
   }
 }

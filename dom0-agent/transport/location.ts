@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { printable } from '../../shared/printable.ts';
-import { StorageProblem } from '../../storage/storage-problem.ts';
+import { StorageFailure } from '../../storage/storage-failure.ts';
 import type { FetchSource, StoreTarget } from './storage.ts';
 
 /** What the user named, for messages. */
@@ -26,7 +26,7 @@ export function locationIn(owner: string, path: string | undefined): string {
 /** A path in dom0 as an absolute one: a relative path is relative to the working directory. */
 export function resolvePath(given: string): string {
   if (given === '' || given.includes('\0')) {
-    throw new StorageProblem('BAD_REQUEST', 'the path is empty or holds a zero byte');
+    throw new StorageFailure('BAD_REQUEST', 'the path is empty or holds a zero byte');
   }
   return path.resolve(given);
 }

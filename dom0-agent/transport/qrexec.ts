@@ -1,14 +1,9 @@
 import type { Service } from '../../protocol/conversation.ts';
 import { ChildProcess } from '../../shared/child-process.ts';
 import { CleanupProcess } from '../../shared/cleanup-process.ts';
-import {
-  messageOf,
-  NotAllowedError,
-  reasonOf,
-  RefusedError,
-  StorageError,
-} from '../../shared/errors.ts';
+import { messageOf, reasonOf, RefusedError, StorageError } from '../../shared/errors.ts';
 import type { AgentConnector, AgentExit } from './agent-connector.ts';
+import { StorageRefusal } from './storage-errors.ts';
 
 /** QREXEC_CLIENT in qubes-core-admin-client. */
 export const QREXEC_CLIENT = '/usr/lib/qubes/qrexec-client';
@@ -18,8 +13,8 @@ export const QREXEC_CLIENT = '/usr/lib/qubes/qrexec-client';
  * shell that runs the service in the VM uses the same 126 and 127, but says why.
  */
 const EXIT = { problem: 125, refused: 126, notFound: 127, connectionLost: 255 } as const;
-/** How qrexec-client's own words begin, after the time. */
-const CLIENT_WORDS = /qrexec-client\[\d+\]: /;
+/** How qrexec-client's own messages begin, after the time. */
+const CLIENT_MESSAGE = /qrexec-client\[\d+\]: /;
 /** What it says before it ends with 1, when the connection is lost within one of its messages. */
 const LOST_IN_MESSAGE = /qrexec-client\[\d+\]: \S+ Error while vchan /;
 /** A service that a signal ended has the signal's number added to this. */
@@ -61,7 +56,7 @@ export function qrexec(vm: string, options: QrexecOptions): AgentConnector {
       stdout: client.stdout,
       stderrTail: client.stderrTail,
       exited: client.ended,
-      explain: (exit, words) => explainExit(vm, service, exit, words),
+      explainExit: (exit, stderrTail) => explainExit(vm, service, exit, stderrTail),
     };
   };
 }
@@ -88,10 +83,13 @@ function explainExit(
   vm: string,
   service: Service,
   { exitStatus, signal }: AgentExit,
-  words: string,
+  stderrTail: string,
 ): Error | undefined {
   const call = `coffer.${service}`;
-  if (exitStatus === EXIT.connectionLost || (exitStatus === 1 && LOST_IN_MESSAGE.test(words))) {
+  if (
+    exitStatus === EXIT.connectionLost ||
+    (exitStatus === 1 && LOST_IN_MESSAGE.test(stderrTail))
+  ) {
     return new StorageError(
       `the connection to ${vm} broke off: it shut down or crashed, or its qrexec agent did`,
     );
@@ -101,26 +99,27 @@ function explainExit(
       return new StorageError(`the connection to ${vm} was ended from outside (${signal})`);
     case EXIT.notFound:
       return new RefusedError(
-        words === ''
+        stderrTail === ''
           ? `coffer's agent is not installed in ${vm}: install the package qubes-coffer-vm in ${vm}, ` +
               `or in its template and then restart ${vm} (/etc/qubes-rpc/${call} is missing there)`
-          : `coffer's agent in ${vm} cannot run, for a program is missing there: install what the package qubes-coffer-vm depends on (${words})`,
+          : `coffer's agent in ${vm} cannot run, for a program is missing there: install what the package qubes-coffer-vm depends on (${stderrTail})`,
       );
     case EXIT.refused:
-      return new NotAllowedError(
-        words === ''
+      return new StorageRefusal(
+        'PERMISSION',
+        stderrTail === ''
           ? `${vm} refused the call ${call}: see its qrexec policy and its journal`
-          : `coffer's agent in ${vm} may not be run there: install the package qubes-coffer-vm anew (${words})`,
+          : `coffer's agent in ${vm} may not be run there: install the package qubes-coffer-vm anew (${stderrTail})`,
       );
     case EXIT.problem:
       // When it does not get as far as the VM's qrexec agent, qrexec-client itself says so.
-      return CLIENT_WORDS.test(words)
+      return CLIENT_MESSAGE.test(stderrTail)
         ? new StorageError(
             `qrexec cannot reach ${vm}: it shut down just now, or its qrexec agent does not answer`,
           )
         : new RefusedError(
             `${vm} cannot start ${call}: look into its journal; perhaps /etc/qubes-rpc/${call} is not ` +
-              `executable there, or /etc/qubes/rpc-config/${call} is wrong${inBrackets(words)}`,
+              `executable there, or /etc/qubes/rpc-config/${call} is wrong${inBrackets(stderrTail)}`,
           );
   }
   if (exitStatus <= SIGNAL_EXIT) return undefined;
@@ -129,6 +128,6 @@ function explainExit(
   );
 }
 
-function inBrackets(words: string): string {
-  return words === '' ? '' : ` (${words})`;
+function inBrackets(stderrTail: string): string {
+  return stderrTail === '' ? '' : ` (${stderrTail})`;
 }

@@ -1,15 +1,8 @@
 import type { Failure, FailureCode } from '../../protocol/messages.ts';
 import { ChannelError, PeerFailure } from '../../protocol/protocol-error.ts';
-import {
-  NameTakenError,
-  NotAllowedError,
-  NotFoundError,
-  RefusedError,
-  StorageError,
-  messageOf,
-} from '../../shared/errors.ts';
+import { RefusedError, StorageError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
-import { StorageProblem } from '../../storage/storage-problem.ts';
+import { StorageFailure } from '../../storage/storage-failure.ts';
 import type { Place } from './location.ts';
 
 /** So much of the end of what a process wrote is shown, in characters. */
@@ -28,35 +21,41 @@ const REFUSALS: ReadonlySet<FailureCode> = new Set([
   'VERSION',
 ]);
 
+/** A request that the storage refused before anything was done; `code` says why. */
+export class StorageRefusal extends RefusedError {
+  readonly code: FailureCode;
+
+  constructor(code: FailureCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export function isRefusal(error: unknown, code: FailureCode): boolean {
+  return error instanceof StorageRefusal && error.code === code;
+}
+
 /**
  * The error for the user, whatever was thrown while a place was used: one sentence that names the
  * VM and the path.
  *
- * @param hasBegun whether the request had been accepted: then it's no refusal any more
+ * @param hasBegun whether the request had been accepted: then it is no refusal any more
  */
-export function explain(error: unknown, place: Place, hasBegun: boolean): Error {
+export function toUserError(error: unknown, place: Place, hasBegun: boolean): Error {
   const untrusted = failureOf(error);
   if (untrusted === undefined) {
     if (error instanceof Error && !(error instanceof ChannelError)) return error;
     return new StorageError(messageOf(error), { cause: error });
   }
   const sentence = sentenceFor(untrusted, place);
-  const isRefusal = !hasBegun && REFUSALS.has(untrusted.code);
-  if (!isRefusal) return new StorageError(sentence, { cause: error });
-  const Refusal = REFUSAL_CLASSES.get(untrusted.code) ?? RefusedError;
-  return new Refusal(sentence, { cause: error });
+  return !hasBegun && REFUSALS.has(untrusted.code)
+    ? new StorageRefusal(untrusted.code, sentence, { cause: error })
+    : new StorageError(sentence, { cause: error });
 }
-
-/** Those that callers tell from others. */
-const REFUSAL_CLASSES: ReadonlyMap<FailureCode, typeof RefusedError> = new Map([
-  ['EXISTS', NameTakenError],
-  ['NOT_FOUND', NotFoundError],
-  ['PERMISSION', NotAllowedError],
-]);
 
 function failureOf(error: unknown): Failure | undefined {
   if (error instanceof PeerFailure) return error.untrustedFailure;
-  return error instanceof StorageProblem ? error.failure : undefined;
+  return error instanceof StorageFailure ? error.failure : undefined;
 }
 
 function sentenceFor(untrusted: Failure, { owner, what, name }: Place): string {
@@ -85,13 +84,13 @@ function sentenceFor(untrusted: Failure, { owner, what, name }: Place): string {
         'If it is none, a limit is set there (`ulimit -f`).'
       );
     case 'COMMAND_FAILED':
-      return `The command in ${owner} failed: ${message}${wordsOf(untrusted)}.`;
+      return `The command in ${owner} failed: ${message}${errorOutputOf(untrusted)}.`;
     case 'CORRUPTED':
       return `The data was damaged on its way to ${owner}: try again (${message}).`;
     case 'BAD_REQUEST':
       return `${owner} refuses the ${what} ${name}: ${message}.`;
     case 'VERSION':
-      return `The coffer agents in dom0 and ${owner} do not fit together: install the same version in both (${message}).`;
+      return `The coffer agents in dom0 and ${owner} are of different versions: install the same version in both (${message}).`;
     case 'CANCELLED':
       return `${owner} gave up: ${message}.`;
     case 'PROTOCOL':
@@ -102,12 +101,12 @@ function sentenceFor(untrusted: Failure, { owner, what, name }: Place): string {
 }
 
 /** The last lines that a command wrote before it failed. */
-function wordsOf(untrusted: Failure): string {
-  const words = printableTail(untrusted.lastWords);
-  return words === '' ? '' : `; its last words: ${words}`;
+function errorOutputOf(untrusted: Failure): string {
+  const tail = printableTail(untrusted.stderrTail);
+  return tail === '' ? '' : `; its error output: ${tail}`;
 }
 
-/** The last lines that a process in a VM wrote, in one line that is fit to be shown. */
+/** The last lines of a standard error, in one line that is fit to be shown. */
 export function printableTail(untrustedText: string): string {
   const lines = untrustedText.split(/\r?\n/).filter((line) => line.trim() !== '');
   return printable(lines.join(' / ').slice(-LONGEST_TAIL), LONGEST_TAIL);

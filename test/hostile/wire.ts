@@ -42,7 +42,7 @@ export function ready(size?: number, path = '/home/user/backups/one'): MessageOf
 }
 
 export function failure(code: FailureCode, text = ''): Failure {
-  return { kind: 'failure', code, message: text, signal: '', lastWords: text };
+  return { kind: 'failure', code, message: text, signal: '', stderrTail: text };
 }
 
 /** Takes over a terminal that shows it: colours, title, clear, a change of direction, a hidden line. */

@@ -87,7 +87,7 @@ describe('a channel', () => {
       message: 'full',
       exitStatus: undefined,
       signal: '',
-      lastWords: '',
+      stderrTail: '',
     });
     const error = await channel.receive().catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(PeerFailure);

@@ -76,7 +76,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     message: text,
     exitStatus: fc.option(version, { nil: undefined }),
     signal: text,
-    lastWords: text,
+    stderrTail: text,
   }),
 );
 

@@ -32,7 +32,7 @@ const read = (bytes: number): Message => ({ kind: 'read', bytes });
 const seek = (offset: number): Message => ({ kind: 'seek', offset });
 const progress = (bytes: number): Message => ({ kind: 'progress', bytes });
 const stored: Message = { kind: 'stored', path: '/x', bytes: 0, sha256 };
-const failure: Message = { kind: 'failure', code: 'IO', message: '', signal: '', lastWords: '' };
+const failure: Message = { kind: 'failure', code: 'IO', message: '', signal: '', stderrTail: '' };
 const storeRequest: Message = { kind: 'storeRequest', version, command: 'cat', fileName: '' };
 const fetchRequest: Message = { kind: 'fetchRequest', version, file: 'x' };
 const browseRequest: Message = { kind: 'browseRequest', version, directory: 'x' };

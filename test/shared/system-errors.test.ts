@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { messageOf, reasonOf } from '../../shared/errors.ts';
-import { problemOf } from '../../storage/storage-problem.ts';
+import { toStorageFailure } from '../../storage/storage-failure.ts';
 import { systemWordsOf } from '../../shared/system-errors.ts';
 
 const thrownBy = (step: Promise<unknown>): Promise<unknown> =>
@@ -37,7 +37,7 @@ describe('an error of the operating system', () => {
         const error = await thrownBy(step);
         expect(messageOf(error)).toBe(words);
         expect(reasonOf(error)).toBe(words.replace(/ \(.*\)$/, ''));
-        expect(problemOf(error).message).not.toMatch(/E[A-Z]{3,}/);
+        expect(toStorageFailure(error).message).not.toMatch(/E[A-Z]{3,}/);
       }
     } finally {
       await rm(directory, { recursive: true });

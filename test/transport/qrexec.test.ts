@@ -50,7 +50,7 @@ async function endOf(agent: AgentProcess): Promise<Error | undefined> {
   agent.stdin.on('error', () => undefined);
   agent.stdin.end();
   agent.stdout.resume();
-  return agent.explain?.(await agent.exited, agent.stderrTail.text);
+  return agent.explainExit?.(await agent.exited, agent.stderrTail.text);
 }
 
 it('starts a halted VM, says so, and runs the service as its user', async () => {
@@ -64,7 +64,7 @@ it('starts a halted VM, says so, and runs the service as its user', async () => 
   expect(await text(agent.stdout)).toBe(`${home}|dom0|coffer.Store+|0\n`);
   expect(await agent.exited).toMatchObject({ exitStatus: 0, signal: '' });
   expect(agent.stderrTail.text).toBe('words');
-  expect(agent.explain?.(await agent.exited, 'words')).toBeUndefined();
+  expect(agent.explainExit?.(await agent.exited, 'words')).toBeUndefined();
   expect(started).toEqual(['sys-net']);
 
   await endOf(await connect('Store', never));

@@ -9,7 +9,7 @@ import { decodeFrame, encodeFrame } from '../../protocol/codec.ts';
 import { frames } from '../../protocol/framing.ts';
 import { LONGEST_DATA } from '../../protocol/limits.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
-import { WholeFile } from '../../storage/whole-file.ts';
+import { AtomicFile } from '../../storage/atomic-file.ts';
 import { VM_AGENT } from './coffer.ts';
 import { summaryOf } from './statistics.ts';
 import type { World } from './world.ts';
@@ -112,7 +112,7 @@ async function transport(world: World, data: readonly Buffer[]): Promise<number>
 }
 
 async function write(world: World, data: readonly Buffer[]): Promise<number> {
-  await using file = await WholeFile.create(world.directory, 'written', undefined);
+  await using file = await AtomicFile.create(world.directory, 'written', undefined);
   for (const chunk of data) await file.write(chunk);
   await file.finish();
   await rm(world.place('written'));

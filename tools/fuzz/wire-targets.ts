@@ -40,7 +40,7 @@ const TALKS: readonly (readonly [() => Conversation, readonly Message[], readonl
         message: 'm',
         exitStatus: 1,
         signal: 'SIGTERM',
-        lastWords: 'w',
+        stderrTail: 'w',
       },
     ],
   ],

@@ -6,11 +6,11 @@ import { CleanupProcess } from '../shared/cleanup-process.ts';
 import { systemCodeOf } from '../shared/errors.ts';
 import { formatSize } from '../shared/sizes.ts';
 import { BackgroundSync } from './background-sync.ts';
-import type { ByteTarget } from './byte-streams.ts';
+import type { LocalSink } from './local-streams.ts';
 import { spaceIn } from './list-directory.ts';
-import { StorageProblem, problemOf } from './storage-problem.ts';
+import { StorageFailure, toStorageFailure } from './storage-failure.ts';
 
-/** Added to the name while the file is not whole. */
+/** Added to the name while the file is not complete. */
 const PARTIAL = '.partial';
 
 /** What file systems without hard links (FAT, some in user space) answer to `link`. */
@@ -20,11 +20,11 @@ const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
 const NO_DIRECTORY_SYNC = ['EINVAL', 'ENOTSUP', 'ENOSYS', 'EBADF'];
 
 /**
- * A new file that is there whole, synced and under its name, or not at all. Until `finish` it is
+ * A new file that is there complete, synced and under its name, or not at all. Until `finish` it is
  * `<name>.partial`, private to the user; it is removed when it is not finished, even if the
  * program is killed. Nothing that exists is ever overwritten.
  */
-export class WholeFile implements ByteTarget {
+export class AtomicFile implements LocalSink {
   readonly path: string;
   readonly #partial: string;
   readonly #handle: FileHandle;
@@ -44,22 +44,22 @@ export class WholeFile implements ByteTarget {
 
   /**
    * @param name one plain component
-   * @param expectedBytes refused as `no-space` at once when the file system has less left
-   * @throws StorageProblem
+   * @param expectedBytes refused at once, as NO_SPACE, when the file system has less left
+   * @throws StorageFailure
    */
   static async create(
     directory: string,
     name: string,
     expectedBytes: number | undefined,
-  ): Promise<WholeFile> {
+  ): Promise<AtomicFile> {
     requirePlainName(name);
     try {
       await requireSpace(directory, expectedBytes);
       const file = path.join(directory, name);
       await requireAbsent(file);
-      return new WholeFile(file, await open(file + PARTIAL, 'wx', 0o600));
+      return new AtomicFile(file, await open(file + PARTIAL, 'wx', 0o600));
     } catch (error) {
-      throw problemOf(error);
+      throw toStorageFailure(error);
     }
   }
 
@@ -75,7 +75,7 @@ export class WholeFile implements ByteTarget {
       }
       this.#sync.wrote(bytes.length);
     } catch (error) {
-      throw problemOf(error);
+      throw toStorageFailure(error);
     }
   }
 
@@ -88,13 +88,13 @@ export class WholeFile implements ByteTarget {
     try {
       await this.#sync.finish();
       await this.#handle.close();
-      if (this.#isAbandoned) throw new StorageProblem('IO', `${this.path} was given up`);
+      if (this.#isAbandoned) throw new StorageFailure('IO', `${this.path} was given up`);
       await moveWithoutOverwriting(this.#partial, this.path);
       this.#isPublished = true;
       this.#cleanup.cancel();
       await syncName(this.path);
     } catch (error) {
-      throw problemOf(error);
+      throw toStorageFailure(error);
     }
   }
 
@@ -110,18 +110,18 @@ export class WholeFile implements ByteTarget {
 
 function requirePlainName(name: string): void {
   if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) {
-    throw new StorageProblem('BAD_REQUEST', 'the name of the file is not a plain name');
+    throw new StorageFailure('BAD_REQUEST', 'the name of the file is not a plain name');
   }
 }
 
 async function requireSpace(directory: string, expectedBytes: number | undefined): Promise<void> {
   if (!(await stat(directory)).isDirectory()) {
-    throw new StorageProblem('NOT_A_DIRECTORY', `${directory} is not a directory`);
+    throw new StorageFailure('NOT_A_DIRECTORY', `${directory} is not a directory`);
   }
   const { freeBytes } = await spaceIn(directory);
   if (expectedBytes !== undefined && expectedBytes > freeBytes) {
     const sizes = `${formatSize(expectedBytes)} needed, ${formatSize(freeBytes)} free`;
-    throw new StorageProblem('NO_SPACE', `not enough space: ${sizes}`);
+    throw new StorageFailure('NO_SPACE', `not enough space: ${sizes}`);
   }
 }
 
@@ -132,7 +132,7 @@ async function requireAbsent(file: string): Promise<void> {
     if (systemCodeOf(error) === 'ENOENT') return;
     throw error;
   }
-  throw new StorageProblem('EXISTS', `${file} exists already`);
+  throw new StorageFailure('EXISTS', `${file} exists already`);
 }
 
 /**
@@ -173,5 +173,5 @@ async function syncName(file: string): Promise<void> {
 async function syncFileSystem(file: string): Promise<void> {
   await using sync = new ChildProcess(['sync', '--file-system', file], { stdout: 'ignore' });
   const { exitStatus } = await sync.ended;
-  if (exitStatus !== 0) throw new StorageProblem('IO', `${file} is there, but sync failed`);
+  if (exitStatus !== 0) throw new StorageFailure('IO', `${file} is there, but sync failed`);
 }

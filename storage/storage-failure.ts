@@ -1,13 +1,13 @@
 import type { Failure, FailureCode } from '../protocol/messages.ts';
 import { StorageError, reasonOf, systemCodeOf } from '../shared/errors.ts';
 
-/** How a command ended that should not have ended so. */
-export type CommandEnd = Pick<Failure, 'exitStatus' | 'signal' | 'lastWords'>;
+/** How a command ended that did not succeed. */
+export type CommandEnd = Pick<Failure, 'exitStatus' | 'signal' | 'stderrTail'>;
 
-const NO_COMMAND: CommandEnd = { signal: '', lastWords: '' };
+const NO_COMMAND: CommandEnd = { signal: '', stderrTail: '' };
 
-/** A directory, file or command does not do what it is asked to. */
-export class StorageProblem extends StorageError {
+/** A directory, file or command that does not do what it is asked to. */
+export class StorageFailure extends StorageError {
   /** The same on both sides: the VM agent sends it, dom0 makes a sentence for the user of it. */
   readonly failure: Failure;
 
@@ -34,9 +34,9 @@ const CODES = new Map<string, FailureCode>([
   ['ELOOP', 'BAD_REQUEST'],
 ]);
 
-/** The problem behind an error of the operating system. */
-export function problemOf(error: unknown): StorageProblem {
-  if (error instanceof StorageProblem) return error;
+/** The failure that an error of the operating system means. */
+export function toStorageFailure(error: unknown): StorageFailure {
+  if (error instanceof StorageFailure) return error;
   const code = CODES.get(systemCodeOf(error) ?? '') ?? 'IO';
-  return new StorageProblem(code, reasonOf(error), undefined, error);
+  return new StorageFailure(code, reasonOf(error), undefined, error);
 }

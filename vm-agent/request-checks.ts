@@ -1,0 +1,29 @@
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { PROTOCOL_VERSION } from '../protocol/limits.ts';
+import { StorageFailure } from '../storage/storage-failure.ts';
+
+/** Throws StorageFailure when dom0 speaks another version of the protocol. */
+export function requireVersion(version: number): void {
+  if (version === PROTOCOL_VERSION) return;
+  throw new StorageFailure(
+    'VERSION',
+    `dom0 asks for version ${version}, this agent has ${PROTOCOL_VERSION}`,
+  );
+}
+
+/** A path of dom0's as an absolute one: a relative path is relative to the user's home. */
+export function resolveLocation(location: string): string {
+  if (location === '' || location.includes('\0')) {
+    throw new StorageFailure('BAD_REQUEST', 'the path is empty or contains a NUL byte');
+  }
+  return path.resolve(homedir(), location);
+}
+
+/** A command line of dom0's. */
+export function requireCommand(command: string): string {
+  if (command.trim() === '' || command.includes('\0')) {
+    throw new StorageFailure('BAD_REQUEST', 'the command is empty or contains a NUL byte');
+  }
+  return command;
+}
