@@ -574,7 +574,7 @@ check_what_follows() {
     "its first $((512 * end)) bytes are the backup, \`head -c $((512 * end))\` copies them"
 }
 
-# Writes lines `vm directory name` and `created time` to $work/vms. qubes.xml is authentic.
+# Writes lines `vm directory name` and `created time`, and a last one, to $work/vms. qubes.xml is authentic.
 read_vms() {
   echo qubes.xml | keep chosen || exit $FAILED
   choose_parts
@@ -591,7 +591,10 @@ read_vms() {
     /^\/domain>/ && path != "" {
       if (name == "" && path ~ /^dom0-home\//) name = "dom0"
       if ((path " " name) ~ /^[A-Za-z0-9_.\/-]+ [A-Za-z0-9_.-]+$/) print "vm", path, name
-    }' "$work/qubes.xml" | keep vms || exit $FAILED
+    }
+    # So the list is never empty, which those who read it rely on.
+    END { print "end" }' "$work/qubes.xml" | keep vms || exit $FAILED
+  [ "$(tail -n 1 "$work/vms")" = end ] || die $FAILED 'awk cannot read qubes.xml'
 }
 
 ### What the user asked for ###

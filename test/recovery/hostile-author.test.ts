@@ -2,9 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { PASSPHRASE as SAMPLE_PASSPHRASE, makeArchive } from '../archive/coffer1/sample.ts';
 import { WorkDirectory } from '../archive/official-archives.ts';
+import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
 import { PASSPHRASE, coffer1Backup, smallFile } from './backups.ts';
 import { followPage } from './document.ts';
+import { makeImage } from './image.ts';
 import { Recovery, SHELLS } from './script.ts';
 
 /**
@@ -143,6 +146,52 @@ describe('from an authentic but hostile backup recover.sh makes no', () => {
     using recovery = new Recovery(await backupOf('dom0-home/home', innerTar));
     recovery.recover();
     expect(readdirSync(victim.path)).toEqual([]);
+  });
+});
+
+/** What a terminal obeys, in C0, in C1 and in UTF-8. */
+const ESCAPES = '\u001b[2J\u009b31m\u202egnp\r';
+const OBEYED = /[^\P{Cc}\n]|\p{Cf}/u;
+
+describe('an authentic but hostile backup reaches no terminal', () => {
+  const xml = `<qubes><domains><domain id="domain-5" class="AppVM"><properties>
+    <property name="name">work${ESCAPES}</property></properties>
+    <features><feature name="backup-path">vm5/</feature></features></domain></domains></qubes>`;
+  const contents = {
+    'qubes.xml': Buffer.from(xml),
+    'vm5/notes.txt': Buffer.from(`a note${ESCAPES}`),
+    'vm5/incomplete.txt': Buffer.from(`private${ESCAPES}`),
+  };
+  const home = tarOf((directory) => {
+    const path = join(directory, 'dom0-home/home');
+    mkdirSync(path, { recursive: true });
+    mknod(join(path, `device${ESCAPES}`));
+  }, 'dom0-home/home');
+
+  it('through recover.sh, which lists it and recovers from it', async () => {
+    using recovery = new Recovery(await makeArchive(contents));
+    recovery.passphrase(SAMPLE_PASSPHRASE);
+    const outcomes = [recovery.list(), recovery.recover()];
+    expect(outcomes.map(({ status }) => status)).toEqual([0, 1]);
+    expect(outcomes[0]?.stdout).toContain('vm5/notes.txt');
+    for (const { stdout, stderr } of outcomes) expect(stdout + stderr).not.toMatch(OBEYED);
+    using other = new Recovery(await backupOf('dom0-home/home', home));
+    const { stdout, stderr } = other.recover();
+    expect(stdout + stderr).not.toMatch(OBEYED);
+  });
+
+  it('through the page: neither its header nor the names in an image', async () => {
+    using work = new WorkDirectory();
+    const header =
+      'version=3\nhmac-algorithm=SHA512\ncrypto-algorithm=aes-256-cbc\nencrypted=False\n' +
+      `compressed=False\ncompression-filter=gzip\nx=${ESCAPES}\n`;
+    const files = { [IMAGE]: makeImage({ [`letter${ESCAPES}`]: Buffer.from('x') }) };
+    const backup = makeQubes3({ version: 3, files, passphrase: PASSPHRASE, header });
+    const reader = { section: 'Format 3', backup, file: IMAGE, passphrase: PASSPHRASE };
+    const { stdout, stderr } = await followPage(work, reader);
+    expect(stdout).toContain(`${IMAGE} is recovered`);
+    expect(stdout).toContain('letter');
+    expect(stdout + stderr).not.toMatch(OBEYED);
   });
 });
 

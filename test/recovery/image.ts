@@ -13,9 +13,9 @@ export const FILES_IN_IMAGE: Readonly<Record<string, Buffer>> = {
 };
 
 /** A volume as a VM has it: an ext4 file system of 4 MiB, with files and large holes. */
-export function makeImage(): Buffer {
+export function makeImage(files = FILES_IN_IMAGE): Buffer {
   using work = new WorkDirectory();
-  for (const [name, content] of Object.entries(FILES_IN_IMAGE)) work.write(`root/${name}`, content);
+  for (const [name, content] of Object.entries(files)) work.write(`root/${name}`, content);
   const quietly = { cwd: work.path, stdio: 'ignore' } as const;
   execFileSync('mkfs.ext4', ['-q', '-d', 'root', 'image', '4M'], quietly);
   return work.take('image');
