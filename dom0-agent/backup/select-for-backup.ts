@@ -1,6 +1,6 @@
 import { RefusedError } from '../../shared/errors.ts';
-import { isHalfRestored } from '../qubes/half-restored.ts';
-import { refuseRepeated, suggestion } from '../qubes/names.ts';
+import { isPartlyRestored } from '../qubes/restore-mark.ts';
+import { refuseRepeated, suggestion } from '../qubes/names-from-user.ts';
 import { isQubeClass, type Qube, whatItIs } from '../qubes/qube.ts';
 import type { ListedQube } from '../qubes/system.ts';
 
@@ -49,7 +49,7 @@ export function selectQubes(
     if (why === undefined) qubes.push(qube);
     else leftOut.push({ name: qube.name, why });
   }
-  const half = qubes.find(isHalfRestored);
+  const half = qubes.find(isPartlyRestored);
   if (half !== undefined) {
     throw new RefusedError(`${half.name} was restored only in part: it is not backed up`);
   }
@@ -85,7 +85,7 @@ function whyLeftOut(
   const { name, properties } = qube;
   if (excluded.includes(name) || excludedIfThere.includes(name)) return 'left out as asked';
   if (chosen.length > 0) return chosen.includes(name) ? undefined : '';
-  if (isHalfRestored(qube)) return 'restored only in part';
+  if (isPartlyRestored(qube)) return 'restored only in part';
   const included = properties.get('include_in_backups');
   if (included === 'True') return undefined;
   if (included !== undefined) return 'include_in_backups is off';

@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RefusedError, systemCodeOf } from '../../shared/errors.ts';
-import { suggestion } from '../qubes/names.ts';
+import { suggestion } from '../qubes/names-from-user.ts';
 import { openFolderSystem } from '../qubes/folder/folder-system.ts';
 import { isQubeClass, whatItIs } from '../qubes/qube.ts';
 import { QUBESD_SOCKET } from '../qubes/admin-api/admin-api.ts';

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { ExitStatus } from '../../shared/errors.ts';
-import { suggestion } from '../qubes/names.ts';
+import { suggestion } from '../qubes/names-from-user.ts';
 import {
   type ArchiveFlags,
   FILE_OR_COMMAND,

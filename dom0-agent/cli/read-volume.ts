@@ -1,6 +1,6 @@
 import { stdin, stdout } from 'node:process';
 import { ExitStatus } from '../../shared/errors.ts';
-import { serveImage } from '../qubes/pools/serve-image.ts';
+import { serveImage } from '../qubes/pools/root-reader-server.ts';
 
 /**
  * The hidden `coffer read-volume`: coffer starts itself again, through sudo, to read one volume that only

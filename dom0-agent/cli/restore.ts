@@ -1,6 +1,6 @@
 import { ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
-import { refuseRepeated } from '../qubes/names.ts';
+import { refuseRepeated } from '../qubes/names-from-user.ts';
 import { sizeOfVolumes } from '../qubes/qube.ts';
 import type { RestoreChoices } from '../restore/restore-choices.ts';
 import { totalSize } from '../contents/contents.ts';

@@ -2,8 +2,8 @@ import { realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitStatus, FailedError } from '../../shared/errors.ts';
 import { CleanupProcess } from '../../shared/cleanup-process.ts';
-import { HALF_RESTORED, restorerIn } from '../qubes/half-restored.ts';
-import { isLeftover, isOfSameOwner, ownedName } from '../qubes/pools/owned-names.ts';
+import { RESTORE_MARK, ownerInMark } from '../qubes/restore-mark.ts';
+import { isOwnerGone, isOfSameOwner, newOwnerName } from '../qubes/owner-names.ts';
 import { removeAbandoned, removeAbandonedHomes } from '../restore/remove-abandoned.ts';
 import { asOnlyRestore } from '../restore/restore-lock.ts';
 import { openSystem } from './open-system.ts';
@@ -22,7 +22,7 @@ const INTERVAL = 20;
 export async function rollBackIfKilled(system: string | undefined): Promise<CleanupProcess> {
   const program = [process.execPath, realpathSync(process.argv[1] ?? '.')];
   const where = system === undefined ? [] : ['--system', system];
-  return CleanupProcess.toRun([...program, 'roll-back', ...where, await ownedName()]);
+  return CleanupProcess.toRun([...program, 'roll-back', ...where, await newOwnerName()]);
 }
 
 /**
@@ -39,7 +39,7 @@ export async function rollBackCommand(
   // A restore that has begun meanwhile does the rest itself.
   await asOnlyRestore(system, 'cleanup', async () => {
     const half = (await system.qubes()).filter(({ name, features }) =>
-      isOfSameOwner(restorerIn(features.get(HALF_RESTORED), name) ?? '', owner),
+      isOfSameOwner(ownerInMark(features.get(RESTORE_MARK), name) ?? '', owner),
     );
     const report = new CommandReport({});
     await removeAbandoned(half, system, report);
@@ -50,7 +50,7 @@ export async function rollBackCommand(
 
 async function untilGone(owner: string): Promise<void> {
   const deadline = performance.now() + PATIENCE;
-  while (!(await isLeftover(owner))) {
+  while (!(await isOwnerGone(owner))) {
     if (performance.now() > deadline) throw new FailedError(`${owner} is still at work`);
     await sleep(INTERVAL);
   }

@@ -1,5 +1,5 @@
 import { ExitStatus } from '../../shared/errors.ts';
-import { refuseRepeated } from '../qubes/names.ts';
+import { refuseRepeated } from '../qubes/names-from-user.ts';
 import { totalSize } from '../contents/contents.ts';
 import type { Header } from '../archive/archive-header.ts';
 import type { Outcome } from '../contents/outcome.ts';

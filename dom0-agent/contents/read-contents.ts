@@ -1,6 +1,6 @@
 import type { Header } from '../archive/archive-header.ts';
-import { readBackupQubesXml } from '../qubes/xml/backup-xml.ts';
-import { readR3QubesXml } from '../qubes/xml/r3.ts';
+import { readBackupQubesXml } from '../qubes/xml/backup-qubes-xml.ts';
+import { readR3QubesXml } from '../qubes/xml/read-r3-qubes-xml.ts';
 import type { BackupContents } from './contents.ts';
 
 /** What a backup holds, from its authenticated qubes.xml. Throws DamagedError. */

@@ -1,5 +1,5 @@
 import { RefusedError } from '../../shared/errors.ts';
-import { refuseRepeated, suggestion } from '../qubes/names.ts';
+import { refuseRepeated, suggestion } from '../qubes/names-from-user.ts';
 import type { BackedUpQube, BackupContents } from './contents.ts';
 
 const DOM0 = 'dom0';

@@ -164,3 +164,6 @@ function badRule(untrustedPiece: string): BadRuleError {
     `the firewall has a rule that Qubes would not take: ${printable(untrustedPiece, 80)}`,
   );
 }
+
+/** A rule that lets everything through is what a VM without a firewall has. */
+export const NO_FIREWALL = 'action=accept\n';

@@ -1,3 +1,4 @@
+import { FailedError } from '../../shared/errors.ts';
 import type { Extent, DataPiece } from '../../shared/sparse-data.ts';
 import type { DeviceAssignment, FirewallRule, Qube, QubeClass, Volume } from './qube.ts';
 
@@ -131,3 +132,6 @@ export interface QubesSystem {
     signal: AbortSignal,
   ): Promise<void>;
 }
+
+/** The Qubes system does not answer any more: not one call is refused, but none can be made. */
+export class SystemGoneError extends FailedError {}

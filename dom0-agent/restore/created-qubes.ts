@@ -1,8 +1,8 @@
 import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
-import { HALF_RESTORED, RESTORE_IN_PROGRESS, halfRestoredMark } from '../qubes/half-restored.ts';
+import { RESTORE_MARK, RESTORE_IN_PROGRESS, formatRestoreMark } from '../qubes/restore-mark.ts';
 import type { NewQube, QubesSystem } from '../qubes/system.ts';
-import { ownedName } from '../qubes/pools/owned-names.ts';
+import { newOwnerName } from '../qubes/owner-names.ts';
 
 /** What is kept of a failed restore is told apart by this tag and label, and cannot be started. */
 const FAILED_TAG = 'restore-failed';
@@ -10,7 +10,7 @@ const FAILED_LABEL = 'red';
 
 /**
  * A VM is made without a way to the network, not even for its disposables: the system's defaults may be
- * more than it had. What it had it is given when all of it is there (settings.ts).
+ * more than it had. What it had it is given when all of it is there (restore-settings.ts).
  */
 const NO_WAY_OUT: ReadonlyMap<string, string> = new Map([
   ['netvm', ''],
@@ -39,7 +39,7 @@ export class CreatedQubes {
     await this.#system.create({
       ...qube,
       tags: new Set([RESTORE_IN_PROGRESS]),
-      features: new Map([[HALF_RESTORED, halfRestoredMark(qube.name, await ownedName())]]),
+      features: new Map([[RESTORE_MARK, formatRestoreMark(qube.name, await newOwnerName())]]),
       properties: NO_WAY_OUT,
     });
     this.#names.push(qube.name);
@@ -50,7 +50,7 @@ export class CreatedQubes {
    * killed, and must not be one that can be started.
    */
   async keep(name: string): Promise<void> {
-    await this.#system.removeFeature(name, HALF_RESTORED);
+    await this.#system.removeFeature(name, RESTORE_MARK);
     await this.#system.removeTag(name, RESTORE_IN_PROGRESS);
   }
 
@@ -78,7 +78,7 @@ export class CreatedQubes {
   async #mark(name: string): Promise<void> {
     await this.#system.setTag(name, FAILED_TAG);
     await this.#system.setProperty(name, 'label', FAILED_LABEL);
-    await this.#system.removeFeature(name, HALF_RESTORED);
+    await this.#system.removeFeature(name, RESTORE_MARK);
     this.#report.warning(
       `${name} is kept, though it is not whole: it has the tag ${FAILED_TAG}, no netvm, and cannot be ` +
         `started as long as it has the tag ${RESTORE_IN_PROGRESS}`,

@@ -1,5 +1,5 @@
 import { DamagedError } from '../../shared/errors.ts';
-import { HALF_RESTORED } from '../qubes/half-restored.ts';
+import { RESTORE_MARK } from '../qubes/restore-mark.ts';
 import {
   type DeviceAssignment,
   type Qube,
@@ -149,7 +149,7 @@ function planTags({ tags }: Qube, keeps: Keeps): Set<string> {
 function planFeatures(qube: Qube, keeps: Keeps): Map<string, string> {
   // Older backups, and those of the official tools, have state among them.
   const settings = settableFeatures(qube.features);
-  settings.delete(HALF_RESTORED);
+  settings.delete(RESTORE_MARK);
   return new Map([...settings].filter(([name, value]) => keeps('feature', name, value)));
 }
 

@@ -1,5 +1,5 @@
 import { RefusedError } from '../../shared/errors.ts';
-import { freeName } from '../qubes/free-name.ts';
+import { freeName } from '../qubes/qube.ts';
 import type { Qube } from '../qubes/qube.ts';
 import type { RestoreChoices } from './restore-choices.ts';
 import type { BackedUpQube, BackupContents } from '../contents/contents.ts';

@@ -2,10 +2,10 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
-import { HALF_RESTORED, isAbandoned } from '../qubes/half-restored.ts';
+import { RESTORE_MARK, isAbandoned } from '../qubes/restore-mark.ts';
 import type { Qube } from '../qubes/qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
-import { isLeftover } from '../qubes/pools/owned-names.ts';
+import { isOwnerGone } from '../qubes/owner-names.ts';
 import { HALF_RESTORED_HOME } from './restore-home.ts';
 import { isQubeProperty } from './references.ts';
 import { removeLeftover } from './remove-tree.ts';
@@ -14,7 +14,7 @@ import type { SystemState } from './system-state.ts';
 /**
  * What a coffer left that is gone is removed here. No VM that is whole, or that somebody works in, can be
  * among it, whatever goes on at the same time, since
- * - only who holds the lock (one-at-a-time.ts) restores or removes, so that no restore can finish a VM
+ * - only who holds the lock (restore-lock.ts) restores or removes, so that no restore can finish a VM
  *   between a look at it and its removal; and who finished one before has ended, or has taken the mark away;
  * - a VM is removed only while it has the mark and Qubes' tag, read again right before: with the tag it
  *   cannot have been started, since it has it from its creation on, so nobody can have put anything into
@@ -26,7 +26,7 @@ export async function abandonedQubes(qubes: Iterable<Qube>): Promise<Qube[]> {
   const abandoned: Qube[] = [];
   for (const qube of qubes) {
     const { name, features, tags } = qube;
-    if (await isAbandoned(name, features.get(HALF_RESTORED), tags)) abandoned.push(qube);
+    if (await isAbandoned(name, features.get(RESTORE_MARK), tags)) abandoned.push(qube);
   }
   return abandoned;
 }
@@ -87,7 +87,7 @@ async function removeEach(
 }
 
 async function isStillAbandoned({ name }: Qube, system: QubesSystem): Promise<boolean> {
-  return isAbandoned(name, await system.feature(name, HALF_RESTORED), await system.tags(name));
+  return isAbandoned(name, await system.feature(name, RESTORE_MARK), await system.tags(name));
 }
 
 /** What is gone by now, somebody else has removed. */
@@ -124,7 +124,7 @@ export async function removeAbandonedHomes(home: string, report: Report): Promis
     return [];
   });
   for (const name of names) {
-    if (name.startsWith(HALF_RESTORED_HOME) && (await isLeftover(name))) {
+    if (name.startsWith(HALF_RESTORED_HOME) && (await isOwnerGone(name))) {
       await removeLeftover(join(home, name), report);
     }
   }

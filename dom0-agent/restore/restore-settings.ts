@@ -2,9 +2,9 @@ import { FailedError, messageOf } from '../../shared/errors.ts';
 import { parseFirewallXml } from '../qubes/xml/firewall-xml.ts';
 import type { FirewallRule } from '../qubes/qube.ts';
 import { isR3Firewall, parseR3Firewall } from '../qubes/xml/r3-firewall.ts';
-import { menuItemsOf } from '../qubes/xml/r3-menu.ts';
+import { menuItemsOf } from '../qubes/xml/r3-qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
-import { SystemGoneError } from '../qubes/system-gone-error.ts';
+import { SystemGoneError } from '../qubes/system.ts';
 import type { PlannedRestore } from './plan-qube.ts';
 import { isQubeProperty } from './references.ts';
 

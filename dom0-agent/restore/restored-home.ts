@@ -4,7 +4,7 @@ import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import { countBytes } from '../contents/count-bytes.ts';
-import { ownedName } from '../qubes/pools/owned-names.ts';
+import { newOwnerName } from '../qubes/owner-names.ts';
 import {
   HALF_RESTORED_HOME,
   homeRestoreDirectory,
@@ -37,7 +37,7 @@ export class RestoredHome {
 
   async restore(innerTar: AsyncIterable<Buffer>): Promise<void> {
     this.#home = (await this.#system.dom0Home()).path;
-    const partial = join(this.#home, HALF_RESTORED_HOME + (await ownedName()));
+    const partial = join(this.#home, HALF_RESTORED_HOME + (await newOwnerName()));
     this.#target = homeRestoreDirectory(this.#home, new Date());
     let bytes = 0;
     const counted = countBytes(innerTar, (length) => {

@@ -8,7 +8,7 @@ import {
 import { MiB } from '../../shared/sizes.ts';
 import type { Report } from '../../shared/report.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive/archive.ts';
-import { howToKeep } from '../qubes/half-restored.ts';
+import { howToUnmark } from '../qubes/restore-mark.ts';
 import { savedVolumes } from '../qubes/qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
@@ -266,7 +266,7 @@ class RestoreRun {
       } catch (error) {
         const { name } = qube.planned.newQube;
         const why = `its data is whole, but not its settings: ${messageOf(error)}`;
-        qube.failure = `${why}; ${howToKeep(name)}`;
+        qube.failure = `${why}; ${howToUnmark(name)}`;
         this.#report.warning(`${name} is there, ${qube.failure}`);
       }
     }
@@ -277,7 +277,7 @@ class RestoreRun {
     try {
       await this.#created.keep(name);
     } catch (error) {
-      qube.failure = `it is whole, but still marked: ${messageOf(error)}; ${howToKeep(name)}`;
+      qube.failure = `it is whole, but still marked: ${messageOf(error)}; ${howToUnmark(name)}`;
       this.#report.warning(`${name}: ${qube.failure}`);
     }
   }

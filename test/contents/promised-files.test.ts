@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { FilesSeen } from '../../dom0-agent/contents/promised-files.ts';
 import type { BackupContents } from '../../dom0-agent/contents/contents.ts';
-import { readR3QubesXml } from '../../dom0-agent/qubes/xml/r3.ts';
+import { readR3QubesXml } from '../../dom0-agent/qubes/xml/read-r3-qubes-xml.ts';
 
 const contents = readR3QubesXml(`<QubesVmCollection default_netvm="None">
   <QubesTemplateVm qid="1" name="debian" backup_content="True" backup_path="vm1"/>

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import type { Qube } from '../../dom0-agent/qubes/qube.ts';
 import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
-import { backupQubesXml } from '../../dom0-agent/qubes/xml/backup-xml.ts';
+import { backupQubesXml } from '../../dom0-agent/qubes/xml/backup-qubes-xml.ts';
 import { CofferError, ExitStatus } from '../../shared/errors.ts';
 import { makeArchive } from '../archive/coffer1/sample.ts';
 import { noise } from '../archive/official-archives.ts';

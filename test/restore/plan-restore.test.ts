@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { isValidQubeName, type DeviceAssignment } from '../../dom0-agent/qubes/qube.ts';
-import { freeName } from '../../dom0-agent/qubes/free-name.ts';
+import { freeName } from '../../dom0-agent/qubes/qube.ts';
 import type { PlannedRestore } from '../../dom0-agent/restore/plan-qube.ts';
 import type { RestorePlan } from '../../dom0-agent/restore/plan-restore.ts';
 import { warnOfSpace } from '../../dom0-agent/restore/restore-space.ts';

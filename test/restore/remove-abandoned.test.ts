@@ -1,14 +1,14 @@
 import { expect, it } from 'vitest';
 
 import {
-  HALF_RESTORED,
+  RESTORE_MARK,
   RESTORE_IN_PROGRESS,
-  halfRestoredMark,
-} from '../../dom0-agent/qubes/half-restored.ts';
+  formatRestoreMark,
+} from '../../dom0-agent/qubes/restore-mark.ts';
 import type { Qube } from '../../dom0-agent/qubes/qube.ts';
 import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system.ts';
 import type { QubesSystem } from '../../dom0-agent/qubes/system.ts';
-import { ownedName } from '../../dom0-agent/qubes/pools/owned-names.ts';
+import { newOwnerName } from '../../dom0-agent/qubes/owner-names.ts';
 import { abandonedQubes, removeAbandoned } from '../../dom0-agent/restore/remove-abandoned.ts';
 import { makeScene } from '../qubesd/scene.ts';
 
@@ -22,7 +22,7 @@ async function leaveHalf(system: QubesSystem): Promise<Qube[]> {
       ...{ name, template, label: 'red', pool: undefined },
       qubeClass: template === undefined ? 'TemplateVM' : 'AppVM',
       tags: new Set([RESTORE_IN_PROGRESS]),
-      features: new Map([[HALF_RESTORED, halfRestoredMark(name, GONE)]]),
+      features: new Map([[RESTORE_MARK, formatRestoreMark(name, GONE)]]),
     });
   await make('base', undefined);
   await make('user', 'base');
@@ -31,7 +31,7 @@ async function leaveHalf(system: QubesSystem): Promise<Qube[]> {
   await system.assignDevice('user', { deviceClass: 'block', backend: 'usb', port: 'sda', fields });
   await system.setProperty('usb', 'provides_network', 'True');
   await system.setProperty('user', 'netvm', 'usb');
-  return (await system.qubes()).filter(({ features }) => features.has(HALF_RESTORED));
+  return (await system.qubes()).filter(({ features }) => features.has(RESTORE_MARK));
 }
 
 async function removedBy(
@@ -73,7 +73,7 @@ it('is silent of what another coffer has taken back meanwhile, and tells what it
 it.each([
   [
     'whole, its mark having gone',
-    (system: QubesSystem) => system.removeFeature('user', HALF_RESTORED),
+    (system: QubesSystem) => system.removeFeature('user', RESTORE_MARK),
   ],
   [
     'startable, its tag having gone',
@@ -82,12 +82,12 @@ it.each([
   [
     'at work in another process',
     async (system: QubesSystem) =>
-      system.setFeature('user', HALF_RESTORED, halfRestoredMark('user', await ownedName())),
+      system.setFeature('user', RESTORE_MARK, formatRestoreMark('user', await newOwnerName())),
   ],
   [
     'a clone of one that was half restored',
     (system: QubesSystem) =>
-      system.setFeature('user', HALF_RESTORED, halfRestoredMark('base', GONE)),
+      system.setFeature('user', RESTORE_MARK, formatRestoreMark('base', GONE)),
   ],
 ])('leaves a VM alone that is, since it was listed, %s', async (_, change) => {
   await using scene = await makeScene();

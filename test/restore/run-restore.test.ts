@@ -110,7 +110,7 @@ describe('a qubesd that goes and stays away', () => {
 
   const systemOf = ({ qubesd, directory }: Scene): QubesSystem =>
     openQubesdSystem({
-      ...{ socketPath: qubesd.socketPath, comeback: 200 },
+      ...{ socketPath: qubesd.socketPath, restartTimeout: 200 },
       importService: makeImportService(directory, qubesd.socketPath),
     });
   /** dom0's user is none of qubesd's business, and this machine may have none. */

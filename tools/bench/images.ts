@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { makeExt4Image } from '../../dom0-agent/qubes/sandbox/ext4-image.ts';
+import { makeExt4Image } from '../../dom0-agent/qubes/sandbox/make-sandbox.ts';
 import { MiB } from '../../shared/sizes.ts';
 import { incompressible, text } from './random.ts';
 

@@ -2,7 +2,7 @@ import { link, mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
-import { formatQubesXml } from '../../dom0-agent/qubes/xml/qubes-xml-format.ts';
+import { formatQubesXml } from '../../dom0-agent/qubes/xml/format-qubes-xml.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
 
 /** The VM that backups go to, and where its home is. */

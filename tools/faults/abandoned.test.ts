@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import {
-  HALF_RESTORED,
+  RESTORE_MARK,
   RESTORE_IN_PROGRESS,
-  halfRestoredMark,
-} from '../../dom0-agent/qubes/half-restored.ts';
-import { ownedName } from '../../dom0-agent/qubes/pools/owned-names.ts';
+  formatRestoreMark,
+} from '../../dom0-agent/qubes/restore-mark.ts';
+import { newOwnerName } from '../../dom0-agent/qubes/owner-names.ts';
 import { CofferRun } from './coffer-run.ts';
 import { World } from './world.ts';
 
@@ -35,7 +35,7 @@ async function createMarked(name: string, owner: string): Promise<void> {
     ...common,
     name,
     tags: new Set([RESTORE_IN_PROGRESS]),
-    features: new Map([[HALF_RESTORED, halfRestoredMark(name, owner)]]),
+    features: new Map([[RESTORE_MARK, formatRestoreMark(name, owner)]]),
   });
 }
 
@@ -48,7 +48,7 @@ describe('a VM that a killed coffer has restored only in part', () => {
   it('is removed by the next restore, which says so; that of a coffer at work is not', async () => {
     await createMarked('work-1', GONE);
     await createMarked('other', GONE);
-    await createMarked('underway', await ownedName());
+    await createMarked('underway', await newOwnerName());
     const { ending, said } = await run('restore');
     expect(ending).toBe(0);
     expect(said).toContain('work-1 will be removed: a coffer that was killed');
@@ -67,7 +67,7 @@ describe('a VM that a killed coffer has restored only in part', () => {
 
   it('is whole, and no longer marked, when its restore has ended', async () => {
     const qubes = await (await openFolderSystem(world.system)).qubes();
-    const marked = qubes.filter(({ features }) => features.has(HALF_RESTORED));
+    const marked = qubes.filter(({ features }) => features.has(RESTORE_MARK));
     expect(marked.map(({ name }) => name)).toEqual(['underway']);
   });
 

@@ -17,7 +17,7 @@ import {
   openFolderSystem,
 } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
-import { formatQubesXml } from '../../dom0-agent/qubes/xml/qubes-xml-format.ts';
+import { formatQubesXml } from '../../dom0-agent/qubes/xml/format-qubes-xml.ts';
 import { makeImportService, makeQrexecClient } from '../../test/qubesd/programs.ts';
 import { Qubesd } from '../../test/qubesd/server.ts';
 import { parseStore } from '../../test/qubesd/store.ts';

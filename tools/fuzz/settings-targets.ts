@@ -2,11 +2,11 @@ import { isDeepStrictEqual } from 'node:util';
 import { formatFirewallXml, parseFirewallXml } from '../../dom0-agent/qubes/xml/firewall-xml.ts';
 import type { Qube } from '../../dom0-agent/qubes/qube.ts';
 import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
-import { backupQubesXml, readBackupQubesXml } from '../../dom0-agent/qubes/xml/backup-xml.ts';
-import { formatQubesXml } from '../../dom0-agent/qubes/xml/qubes-xml-format.ts';
+import { backupQubesXml, readBackupQubesXml } from '../../dom0-agent/qubes/xml/backup-qubes-xml.ts';
+import { formatQubesXml } from '../../dom0-agent/qubes/xml/format-qubes-xml.ts';
 import { parseQubesXml } from '../../dom0-agent/qubes/xml/parse-qubes-xml.ts';
 import { parseR3Firewall } from '../../dom0-agent/qubes/xml/r3-firewall.ts';
-import { readR3QubesXml } from '../../dom0-agent/qubes/xml/r3.ts';
+import { readR3QubesXml } from '../../dom0-agent/qubes/xml/read-r3-qubes-xml.ts';
 import { DamagedError } from '../../shared/errors.ts';
 import type { Target } from './target.ts';
 
@@ -128,7 +128,7 @@ function requireSame(one: unknown, other: unknown): void {
 export const SETTINGS_TARGETS: readonly Target[] = [
   textTarget(
     'qubes-xml-r4',
-    ['xml/parse-qubes-xml.ts', 'xml/backup-xml.ts', 'xml/devices-xml.ts'],
+    ['xml/parse-qubes-xml.ts', 'xml/backup-qubes-xml.ts', 'xml/devices-xml.ts'],
     () => [backupXml(), Buffer.from(formatQubesXml(BARE_STORE))],
     (text) => {
       const store = parseQubesXml(text);
@@ -138,7 +138,7 @@ export const SETTINGS_TARGETS: readonly Target[] = [
   ),
   textTarget(
     'qubes-xml-r3',
-    ['xml/r3.ts', 'xml/r3-qube.ts', 'xml/r3-literals.ts'],
+    ['xml/read-r3-qubes-xml.ts', 'xml/r3-qube.ts', 'xml/python-literals.ts'],
     () => [Buffer.from(R3_QUBES)],
     (text) => {
       readR3QubesXml(text);

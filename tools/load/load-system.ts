@@ -6,7 +6,7 @@ import {
   openFolderSystem,
 } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
-import { formatQubesXml } from '../../dom0-agent/qubes/xml/qubes-xml-format.ts';
+import { formatQubesXml } from '../../dom0-agent/qubes/xml/format-qubes-xml.ts';
 import { type Observed, observe } from './observe.ts';
 
 /** A folder system to put load on, with the storage VM `usb`. */

@@ -4,7 +4,7 @@ import { FailedError, InterruptedError, reasonOf, systemCodeOf } from '../../../
 import { printable } from '../../../shared/printable.ts';
 import { Semaphore } from '../../../shared/semaphore.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
-import { SystemGoneError } from '../system-gone-error.ts';
+import { SystemGoneError } from '../system.ts';
 import { AdminApiError, parseReply } from './admin-api-error.ts';
 
 /** Where qubesd listens (QUBESD_SOCKET in qubes-core-admin-client). */

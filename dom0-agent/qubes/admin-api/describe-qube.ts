@@ -3,7 +3,7 @@ import type { ListedQube } from '../system.ts';
 import type { AdminApi } from './admin-api.ts';
 import { isAdminApiError } from './admin-api-error.ts';
 import { parseAssignments, parseAssignmentsOfR42 } from './device-text.ts';
-import { NOT_SETTINGS } from './identity-properties.ts';
+import { IDENTITY_PROPERTIES } from './replies.ts';
 import { fieldOf, linesOf, parseProperties, parseVolume } from './replies.ts';
 
 export interface Describing {
@@ -35,7 +35,7 @@ export async function describeQube(
       volumesOf(api, name),
     ]);
     const valueOf = new Map(all.map((property) => [property.name, property.value]));
-    const set = all.filter(({ name, isDefault }) => !isDefault && !NOT_SETTINGS.has(name));
+    const set = all.filter(({ name, isDefault }) => !isDefault && !IDENTITY_PROPERTIES.has(name));
     return {
       name,
       qubeClass,

@@ -1,4 +1,5 @@
 import { FailedError, RefusedError } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
 import type { DeviceAssignment } from '../qube.ts';
 import { linesOf } from './replies.ts';
 
@@ -148,4 +149,30 @@ function splitPlace(place: string): [string, string] {
     throw new FailedError('qubesd described a device in a form that coffer does not know');
   }
   return [backend, port];
+}
+
+/** A block device that a VM offers to others. */
+export interface OfferedDevice {
+  readonly backend: string;
+  readonly port: string;
+  readonly description: string;
+  /** In bytes; undefined where it is unknown. */
+  readonly size: number | undefined;
+}
+
+/** A device as a VM's list of block devices describes it. */
+export function describeOffered(
+  backend: string,
+  port: string,
+  fields: ReadonlyMap<string, string>,
+): OfferedDevice {
+  const words = ['vendor', 'product', 'name', 'description'].map((key) => fields.get(key) ?? '');
+  const size = Number(fields.get('_size') ?? fields.get('size') ?? NaN);
+  return {
+    backend,
+    port,
+    // What a VM says of its devices is only shown.
+    description: printable(words.filter(Boolean).join(' '), 100),
+    size: Number.isSafeInteger(size) ? size : undefined,
+  };
 }

@@ -7,21 +7,18 @@ import { isAdminApiError, NO_REPLY } from './admin-api-error.ts';
 import { openAdminApi, QUBESD_SOCKET } from './admin-api.ts';
 import { describeQube } from './describe-qube.ts';
 import { formatAssignment, formatAssignmentForR42, parseAvailable } from './device-text.ts';
-import { createQube } from './creation.ts';
-import { findDom0Home } from './dom0-home.ts';
+import { createQube } from './create-qube.ts';
+import { findDom0Home } from './inspect-dom0.ts';
 import { importVolume } from './import-volume.ts';
-import {
-  describeOffered,
-  mountedDevices,
-  type MountedDevice,
-  type OfferedDevice,
-} from './storage-devices.ts';
-import { NO_FIREWALL } from './no-firewall.ts';
-import { outlastRestarts } from './retry-on-restart.ts';
-import { importIntoPool, poolsOf } from './pools.ts';
+import { mountedDevices, type MountedDevice } from './inspect-dom0.ts';
+import { describeOffered } from './device-text.ts';
+import { type OfferedDevice } from './device-text.ts';
+import { NO_FIREWALL } from '../firewall.ts';
+import { retryOnRestart } from './retry-on-restart.ts';
+import { importIntoPool, poolsOf } from './pool-space.ts';
 import { memoize } from '../../../shared/memoize.ts';
 import { linesOf, parseProperties, parseQubeList } from './replies.ts';
-import { Volumes } from './volumes.ts';
+import { VolumeReader } from './volume-reader.ts';
 
 export interface QubesdOptions {
   /** Default: `QUBESD_SOCKET`. */
@@ -29,7 +26,7 @@ export interface QubesdOptions {
   /** How long qubesd may be silent, in milliseconds. Default: two minutes. */
   readonly patience?: number | undefined;
   /** How long a qubesd that went away is waited for, in milliseconds. Default: a minute. */
-  readonly comeback?: number | undefined;
+  readonly restartTimeout?: number | undefined;
   /** Told, in words for the user, that qubesd is waited for. */
   readonly onWait?: ((text: string) => void) | undefined;
   /** Default: `IMPORT_SERVICE`. */
@@ -62,7 +59,7 @@ export interface QubesdSystem extends QubesSystem {
 const START_PATIENCE = 15 * 60_000;
 
 /** qubesd is back some seconds after its restart, on a slow machine with many VMs in half a minute. */
-const COMEBACK = 60_000;
+const RESTART_TIMEOUT = 60_000;
 
 /**
  * The Qubes system of this machine, through the Admin API. To be used in dom0, by root or by a
@@ -72,8 +69,8 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
   const { socketPath = QUBESD_SOCKET, patience, signal } = options;
   const prefix = options.rootPrefix ?? rootPrefix();
   const run = runnerBehind([]);
-  const api = outlastRestarts(openAdminApi({ socketPath, patience, signal }), {
-    comeback: options.comeback ?? COMEBACK,
+  const api = retryOnRestart(openAdminApi({ socketPath, patience, signal }), {
+    restartTimeout: options.restartTimeout ?? RESTART_TIMEOUT,
     onWait: options.onWait,
   });
   const isR42 = memoize(async () => {
@@ -94,7 +91,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
   };
   const deviceClasses = memoize(async () => linesOf(await api('dom0', 'admin.deviceclass.List')));
 
-  const volumes = new Volumes({
+  const volumes = new VolumeReader({
     api,
     isRunning,
     runAsRoot: runnerBehind(prefix),

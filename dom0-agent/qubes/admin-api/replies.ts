@@ -100,3 +100,16 @@ function cutAt(text: string, separator: string): [string, string] {
   const at = text.indexOf(separator);
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)];
 }
+
+/**
+ * What is set by hand but is not a setting: it says what the VM is called and how it came to be
+ * here (qubesadmin/backup/restore.py leaves the same ones out).
+ */
+export const IDENTITY_PROPERTIES = new Set([
+  'name',
+  'qid',
+  'uuid',
+  'label',
+  'dispid',
+  'installed_by_rpm',
+]);

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { SystemGoneError } from '../system-gone-error.ts';
+import { SystemGoneError } from '../system.ts';
 import { AdminApiError, isAdminApiError, NO_REPLY } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
 
-export interface OutlastOptions {
+export interface RetryOptions {
   /** How long a qubesd that went away is waited for, in milliseconds. */
-  readonly comeback: number;
+  readonly restartTimeout: number;
   /** Told, in words for the user, that qubesd is waited for. */
   readonly onWait?: ((text: string) => void) | undefined;
 }
@@ -45,14 +45,14 @@ export class AnswerLostError extends AdminApiError {
  * asked once more. Throws SystemGoneError when it does not come back, and at once when it was never
  * there; AnswerLostError when it refuses what it may have done already.
  */
-export function outlastRestarts(api: AdminApi, options: OutlastOptions): AdminApi {
-  const { comeback, onWait } = options;
+export function retryOnRestart(api: AdminApi, options: RetryOptions): AdminApi {
+  const { restartTimeout, onWait } = options;
   let wasThere = false;
   let waiting: Promise<void> | undefined;
 
   const waitForQubesd = async (): Promise<void> => {
     onWait?.('qubesd went away: waiting for it to come back');
-    const deadline = Date.now() + comeback;
+    const deadline = Date.now() + restartTimeout;
     for (;;) {
       try {
         await api(...PROBE);

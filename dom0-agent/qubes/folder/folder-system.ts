@@ -19,12 +19,12 @@ import type {
   VolumeSettings,
 } from '../system.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
-import { requireHalted, requireStillHalted } from '../pools/require-halted.ts';
-import { openImage } from '../pools/image.ts';
+import { requireHalted, requireStillHalted } from '../pools/pool-driver.ts';
+import { openImage } from '../pools/open-image.ts';
 import { importImage } from './import-image.ts';
 import { Layout } from './folder-layout.ts';
 import { DEFAULT_POOL, describeNewQube } from './new-qube.ts';
-import { qubesThatUse, withProperty } from './folder-properties.ts';
+import { qubesThatUse, withProperty } from './property-rules.ts';
 import {
   exists,
   makeQubeFiles,
@@ -33,7 +33,7 @@ import {
   withSizes,
   writeQubeText,
 } from './qube-files.ts';
-import { findQube, StoreFile } from './store-file.ts';
+import { findQube, StoreFile } from './qubes-xml-file.ts';
 
 /**
  * Opens a directory that plays a Qubes system: `qubes.xml` and the images as in a Qubes file pool,

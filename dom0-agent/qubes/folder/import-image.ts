@@ -3,7 +3,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { FailedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
 import { replaceFile } from './replace-file.ts';
-import { WriteBehind } from './write-behind.ts';
+import { MiB } from '../../../shared/sizes.ts';
+import { BackgroundSync } from '../../../storage/background-sync.ts';
 
 /**
  * Replaces the image at `path` by `size` bytes, of which `pieces` gives those that are not zero, in
@@ -74,5 +75,73 @@ async function writePieces(
     await output.finish();
   } finally {
     await output.idle();
+  }
+}
+
+/** So much is written at a time. */
+const BATCH = 1 * MiB;
+
+/**
+ * Writes pieces in ascending order to a file: those that follow each other as one, while the next ones are
+ * collected. What fails is told by a later call.
+ */
+export class WriteBehind {
+  readonly #file: FileHandle;
+  readonly #sync: BackgroundSync;
+  #batch = Buffer.allocUnsafeSlow(BATCH);
+  #spare = Buffer.allocUnsafeSlow(BATCH);
+  /** Where in the file the batch begins, and how much is in it. */
+  #offset = 0;
+  #filled = 0;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+    this.#sync = new BackgroundSync(file);
+  }
+
+  async write({ offset, bytes }: DataPiece): Promise<void> {
+    if (offset !== this.#offset + this.#filled) await this.#flush(offset);
+    for (let taken = 0; taken < bytes.length;) {
+      const copied = bytes.copy(this.#batch, this.#filled, taken);
+      this.#filled += copied;
+      taken += copied;
+      if (this.#filled === BATCH) await this.#flush(offset + taken);
+    }
+  }
+
+  /** Resolves when all is written and synced. */
+  async finish(): Promise<void> {
+    await this.#flush(0);
+    await this.#writing;
+    await this.#sync.finish();
+  }
+
+  /** Resolves when nothing is under way: the file can then be closed. */
+  async idle(): Promise<void> {
+    await Promise.allSettled([this.#writing]);
+    await this.#sync.idle();
+  }
+
+  /** Begins to write the batch, as soon as the one before it is written; the next begins at `next`. */
+  async #flush(next: number): Promise<void> {
+    await this.#writing;
+    if (this.#filled > 0) {
+      this.#writing = this.#writeWhole(this.#batch.subarray(0, this.#filled), this.#offset);
+      // Told when it is awaited; until then it is not unhandled.
+      void Promise.allSettled([this.#writing]);
+      [this.#batch, this.#spare] = [this.#spare, this.#batch];
+    }
+    this.#offset = next;
+    this.#filled = 0;
+  }
+
+  async #writeWhole(bytes: Buffer, offset: number): Promise<void> {
+    for (let written = 0; written < bytes.length;) {
+      const rest = bytes.length - written;
+      const done = await this.#file.write(bytes, written, rest, offset + written);
+      written += done.bytesWritten;
+    }
+    this.#sync.wrote(bytes.length);
   }
 }

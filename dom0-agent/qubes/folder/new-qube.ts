@@ -6,7 +6,7 @@ import { isValidQubeName } from '../qube.ts';
 import type { QubesStore, StoredQube, StoredVolume } from '../xml/qubes-store.ts';
 import type { NewQube } from '../system.ts';
 import { poolDirectoryOf } from './folder-layout.ts';
-import { requireLabel, requireTemplate } from './folder-properties.ts';
+import { requireLabel, requireTemplate } from './property-rules.ts';
 
 /** What Qubes gives a new VM (qubes/config.py of qubes-core-admin). */
 const ROOT_SIZE = 10 * GiB;

@@ -1,7 +1,7 @@
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-import { isLeftover, ownedName } from '../pools/owned-names.ts';
+import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 
 /**
  * Puts a new file in the place of `path`, all or nothing: `fill` writes to a new file beside it, which
@@ -13,7 +13,7 @@ export async function replaceFile(
   fill: (file: FileHandle) => Promise<void>,
 ): Promise<void> {
   await removeLeftovers(path);
-  const newPath = join(dirname(path), `${newFilePrefix(path)}${await ownedName()}`);
+  const newPath = join(dirname(path), `${newFilePrefix(path)}${await newOwnerName()}`);
   try {
     const file = await open(newPath, 'wx');
     try {
@@ -42,7 +42,7 @@ export async function syncDirectory(path: string): Promise<void> {
 
 async function removeLeftovers(path: string): Promise<void> {
   for (const name of await readdir(dirname(path))) {
-    if (name.startsWith(newFilePrefix(path)) && (await isLeftover(name))) {
+    if (name.startsWith(newFilePrefix(path)) && (await isOwnerGone(name))) {
       await rm(join(dirname(path), name), { force: true });
     }
   }

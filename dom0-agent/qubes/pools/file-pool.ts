@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import type { HeldVolume, PlacedVolume, VolumeDriver } from './pool-driver.ts';
-import { type IsRunning, requireHalted, requireStillHalted } from './require-halted.ts';
+import { type IsRunning, requireHalted, requireStillHalted } from './pool-driver.ts';
 
 /** The image of a volume's committed content, in both kinds of file pool. */
 const imageOf = (directory: string, { vid }: PlacedVolume): string => join(directory, `${vid}.img`);

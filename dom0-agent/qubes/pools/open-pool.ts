@@ -1,10 +1,10 @@
 import { RefusedError } from '../../../shared/errors.ts';
 import type { VolumeDriver } from './pool-driver.ts';
 import { openFilePool, openFileReflinkPool } from './file-pool.ts';
-import type { IsRunning } from './require-halted.ts';
-import { openLvmThinPool } from './lvm-thin.ts';
+import type { IsRunning } from './pool-driver.ts';
+import { openLvmThinPool } from './lvm-thin-pool.ts';
 import type { Run } from '../../../shared/run-program.ts';
-import { openZfsPool } from './zfs.ts';
+import { openZfsPool } from './zfs-pool.ts';
 
 /** What reading a pool needs of its surroundings. */
 export interface PoolSurroundings {

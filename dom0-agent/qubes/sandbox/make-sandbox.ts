@@ -8,12 +8,13 @@ import { Layout } from '../folder/folder-layout.ts';
 import { describeNewQube } from '../folder/new-qube.ts';
 import { makeQubeFiles } from '../folder/qube-files.ts';
 import { savedVolumes, type Volume } from '../qube.ts';
-import { formatQubesXml } from '../xml/qubes-xml-format.ts';
+import { formatQubesXml } from '../xml/format-qubes-xml.ts';
 import type { QubesStore, StoredQube } from '../xml/qubes-store.ts';
-import { makeExt4Image } from './ext4-image.ts';
 import { DOM0_FILES, EMPTY_DOM0_FILES, SAMPLE_VOLUMES } from './sample-files.ts';
 import { BARE_STORE, type SampleQube, sampleQubes } from './sample-qubes.ts';
 import { writeSampleTree } from './sample-tree.ts';
+import { ChildProcess, whyNotRun } from '../../../shared/child-process.ts';
+import { printable } from '../../../shared/printable.ts';
 
 /** Smaller than Qubes' own, so that whoever compares whole volumes need not wait. */
 const SIZES: ReadonlyMap<string, number> = new Map([
@@ -143,4 +144,34 @@ async function fillVolume(
   } finally {
     await rm(tree, { recursive: true, force: true });
   }
+}
+
+/**
+ * Makes a sparse ext4 image of `size` bytes, with the files beneath `tree`. No root is needed. Throws
+ * FailedError when mke2fs is missing, or fails.
+ */
+export async function makeExt4Image(
+  image: string,
+  size: number,
+  tree: string,
+  signal: AbortSignal,
+): Promise<void> {
+  // No space is kept for root, and what would be zeros anyway is left to be holes.
+  const extended = 'lazy_itable_init=1,lazy_journal_init=1,nodiscard';
+  const options = ['-q', '-F', '-t', 'ext4', '-m', '0', '-E', extended];
+  const blocks = `${Math.floor(size / 1024)}k`;
+  await using mke2fs = new ChildProcess(['mke2fs', ...options, '-d', tree, image, blocks], {
+    stdout: 'ignore',
+    signal,
+    // A user's PATH may lack the directories of the system's programs.
+    env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
+  });
+  const { exitStatus, notRun, untrustedStderr } = await mke2fs.ended;
+  signal.throwIfAborted();
+  if (notRun)
+    throw new FailedError(`${whyNotRun('mke2fs', notRun)}: install the package e2fsprogs`);
+  if (exitStatus === 0) return;
+  throw new FailedError(
+    `mke2fs cannot make the sample volume ${image}: ${printable(untrustedStderr)}`,
+  );
 }

@@ -1,6 +1,6 @@
 import type { Element } from '@xmldom/xmldom';
 import { printable } from '../../../shared/printable.ts';
-import { freeName } from '../free-name.ts';
+import { freeName } from '../qube.ts';
 import { isValidQubeName } from '../qube.ts';
 
 /** The VMs of a list of R3 by their number. */

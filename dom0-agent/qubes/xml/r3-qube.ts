@@ -1,7 +1,7 @@
 import type { Element } from '@xmldom/xmldom';
 import { printable } from '../../../shared/printable.ts';
 import type { DeviceAssignment, Qube, Volume } from '../qube.ts';
-import { parseStrings, parseSwitches } from './r3-literals.ts';
+import { parseStrings, parseSwitches } from './python-literals.ts';
 import { qidOf } from './r3-names.ts';
 
 /** The VMs of the collection by their number, and the settings for all of them. */
@@ -196,4 +196,15 @@ function volume(name: string): Volume {
 /** A remark. */
 function leftOut(attribute: string, untrustedValue: string): string {
   return `${attribute} "${printable(untrustedValue, 60)}" left out: Qubes does not take it`;
+}
+
+/**
+ * The value of the feature `menu-items` (separated by spaces) that an R3 `whitelisted-appmenus.list`
+ * becomes: a line for each `.desktop` file. Lines that are no plain file name are left out.
+ */
+export function menuItemsOf(untrustedList: string): string {
+  return untrustedList
+    .split(/\r?\n/)
+    .filter((untrustedLine) => /^[A-Za-z0-9_+@:.-]{1,255}$/.test(untrustedLine))
+    .join(' ');
 }

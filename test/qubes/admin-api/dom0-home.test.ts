@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { findDom0Home } from '../../../dom0-agent/qubes/admin-api/dom0-home.ts';
+import { findDom0Home } from '../../../dom0-agent/qubes/admin-api/inspect-dom0.ts';
 import { FailedError } from '../../../shared/errors.ts';
 import { Commands } from '../pools/commands.ts';
 

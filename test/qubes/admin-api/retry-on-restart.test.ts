@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 
 import { openQubesdSystem } from '../../../dom0-agent/qubes/admin-api/qubesd-system.ts';
-import { SystemGoneError } from '../../../dom0-agent/qubes/system-gone-error.ts';
+import { SystemGoneError } from '../../../dom0-agent/qubes/system.ts';
 import type { NewQube } from '../../../dom0-agent/qubes/system.ts';
 import type { Qubesd } from '../../qubesd/server.ts';
 import { RefusedError } from '../../../shared/errors.ts';
@@ -115,8 +115,8 @@ it('gives up when qubesd does not come back, and then at once', async () => {
   const { socketPath } = scene.qubesd;
   const waits: string[] = [];
   const onWait = (text: string): number => waits.push(text);
-  const system = openQubesdSystem({ socketPath, comeback: 300, onWait });
-  const never = openQubesdSystem({ socketPath, comeback: 600_000, onWait });
+  const system = openQubesdSystem({ socketPath, restartTimeout: 300, onWait });
+  const never = openQubesdSystem({ socketPath, restartTimeout: 600_000, onWait });
   await system.labels();
   await scene.qubesd.stop();
   await expect(system.labels()).rejects.toThrow(SystemGoneError);

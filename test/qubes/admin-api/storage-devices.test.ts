@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { parseLsblk } from '../../../dom0-agent/qubes/admin-api/storage-devices.ts';
+import { parseLsblk } from '../../../dom0-agent/qubes/admin-api/inspect-dom0.ts';
 import { FailedError } from '../../../shared/errors.ts';
 
 const device = (fields: object) => ({

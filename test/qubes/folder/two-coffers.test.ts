@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
-import { ownedName } from '../../../dom0-agent/qubes/pools/owned-names.ts';
+import { newOwnerName } from '../../../dom0-agent/qubes/owner-names.ts';
 import { never, pieces, smallSystem } from './small-system.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
@@ -41,7 +41,7 @@ describe('two coffers on one folder system', () => {
   it('wait for each other', async () => {
     const { directory, system } = await smallSystem();
     const lock = join(directory, 'qubes.xml.lock');
-    await writeFile(lock, await ownedName());
+    await writeFile(lock, await newOwnerName());
     const waiting = system.setTag('work', 'late');
     const order: string[] = [];
     const done = waiting.then(() => order.push('done'));

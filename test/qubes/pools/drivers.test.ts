@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { PlacedVolume } from '../../../dom0-agent/qubes/pools/pool-driver.ts';
 import { openPool } from '../../../dom0-agent/qubes/pools/open-pool.ts';
-import { isLeftover, ownedName } from '../../../dom0-agent/qubes/pools/owned-names.ts';
+import { isOwnerGone, newOwnerName } from '../../../dom0-agent/qubes/owner-names.ts';
 import { runnerBehind } from '../../../shared/run-program.ts';
 import { FailedError, RefusedError } from '../../../shared/errors.ts';
 import { Commands } from './commands.ts';
@@ -36,16 +36,16 @@ const OURS = `coffer\\.${process.pid}\\.\\d+\\.[0-9a-f]{8}`;
 
 describe('names', () => {
   it('tell a leftover from what is in use', async () => {
-    const own = await ownedName();
+    const own = await newOwnerName();
     expect(own).toMatch(new RegExp(`^${OURS}$`));
-    expect(await isLeftover(`vm-work-private-${own}-snap`)).toBe(false);
-    expect(await isLeftover('coffer.999999999.1.00000000')).toBe(true);
+    expect(await isOwnerGone(`vm-work-private-${own}-snap`)).toBe(false);
+    expect(await isOwnerGone('coffer.999999999.1.00000000')).toBe(true);
     // The process id was used again.
-    expect(await isLeftover(own.replace(/\.\d+\.([0-9a-f]{8})$/, '.1.$1'))).toBe(true);
-    expect(await isLeftover('.private.img.coffer.999999999.1.00000000')).toBe(true);
-    expect(await isLeftover('coffer.1.1.deadbeef-private')).toBe(false);
-    expect(await isLeftover('vm-coffer-private-snap')).toBe(false);
-    expect(await isLeftover('vm-coffer.1-private-snap')).toBe(false);
+    expect(await isOwnerGone(own.replace(/\.\d+\.([0-9a-f]{8})$/, '.1.$1'))).toBe(true);
+    expect(await isOwnerGone('.private.img.coffer.999999999.1.00000000')).toBe(true);
+    expect(await isOwnerGone('coffer.1.1.deadbeef-private')).toBe(false);
+    expect(await isOwnerGone('vm-coffer-private-snap')).toBe(false);
+    expect(await isOwnerGone('vm-coffer.1-private-snap')).toBe(false);
   });
 });
 
@@ -171,7 +171,7 @@ describe('lvm_thin', () => {
   });
 
   it('removes what a killed coffer has left, and nothing that a VM may have, whatever its name', async () => {
-    const own = await ownedName();
+    const own = await newOwnerName();
     const left = 'coffer.999999999.5.0123abcd';
     // As `lvs --noheadings -o lv_name,lv_tags` prints it.
     const listed = [
@@ -292,7 +292,7 @@ describe('zfs', () => {
   });
 
   it('removes what a killed coffer has left, clones first, and nothing that a VM may have', async () => {
-    const own = await ownedName();
+    const own = await newOwnerName();
     const left = 'coffer.999999999.5.0123abcd';
     // As `zfs list -H -o name,coffer:owner` prints it.
     const listed = [

@@ -18,8 +18,8 @@ import { buildSync } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { VolumeImage } from '../../../dom0-agent/qubes/system.ts';
-import { openImageAsRoot } from '../../../dom0-agent/qubes/pools/image-as-root.ts';
-import { openImage } from '../../../dom0-agent/qubes/pools/image.ts';
+import { openImageAsRoot } from '../../../dom0-agent/qubes/pools/root-reader-client.ts';
+import { openImage } from '../../../dom0-agent/qubes/pools/open-image.ts';
 import { FailedError, InterruptedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
 

@@ -1,4 +1,4 @@
-import { serveImage } from '../../../dom0-agent/qubes/pools/serve-image.ts';
+import { serveImage } from '../../../dom0-agent/qubes/pools/root-reader-server.ts';
 
 /** What `coffer read-volume PATH LABEL` does, for tests. */
 const [path = '', label = ''] = process.argv.slice(2);

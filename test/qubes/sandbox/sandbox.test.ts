@@ -13,7 +13,7 @@ import {
 } from '../../../dom0-agent/qubes/folder/folder-system.ts';
 import { type Qube, savedVolumes } from '../../../dom0-agent/qubes/qube.ts';
 import { makeSandbox } from '../../../dom0-agent/qubes/sandbox/make-sandbox.ts';
-import { sampleData } from '../../../dom0-agent/qubes/sandbox/sample-data.ts';
+import { sampleData } from '../../../dom0-agent/qubes/sandbox/sample-tree.ts';
 import { SAMPLE_VOLUMES } from '../../../dom0-agent/qubes/sandbox/sample-files.ts';
 
 const never = new AbortController().signal;

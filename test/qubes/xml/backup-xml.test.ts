@@ -8,7 +8,7 @@ import {
   type BackupStore,
   backupQubesXml,
   readBackupQubesXml,
-} from '../../../dom0-agent/qubes/xml/backup-xml.ts';
+} from '../../../dom0-agent/qubes/xml/backup-qubes-xml.ts';
 import { parseQubesXml } from '../../../dom0-agent/qubes/xml/parse-qubes-xml.ts';
 import type { StoredQube } from '../../../dom0-agent/qubes/xml/qubes-store.ts';
 
@@ -18,6 +18,7 @@ const qubeCalled = (name: string): StoredQube => {
   const found = system.qubes.find((qube) => qube.name === name);
   return found ?? expect.fail(`there is no ${name}`);
 };
+
 const created = new Date('2026-03-01T10:20:30Z');
 const work = { qube: qubeCalled('work'), directory: 'vm5', size: 123_456 };
 const home = { directory: 'dom0-home/home', user: 'joanna', size: 789 };

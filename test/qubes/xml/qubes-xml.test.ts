@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { DamagedError, FailedError } from '../../../shared/errors.ts';
-import { formatQubesXml } from '../../../dom0-agent/qubes/xml/qubes-xml-format.ts';
+import { formatQubesXml } from '../../../dom0-agent/qubes/xml/format-qubes-xml.ts';
 import { parseQubesXml } from '../../../dom0-agent/qubes/xml/parse-qubes-xml.ts';
 import { arbitraryStore, dom0 } from './arbitrary-qube.ts';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isR3Firewall, parseR3Firewall } from '../../../dom0-agent/qubes/xml/r3-firewall.ts';
-import { menuItemsOf } from '../../../dom0-agent/qubes/xml/r3-menu.ts';
+import { menuItemsOf } from '../../../dom0-agent/qubes/xml/r3-qube.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 
 function firewall(attributes: string, ...rules: string[]): string {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isValidQubeName } from '../../../dom0-agent/qubes/qube.ts';
-import { isR3QubesXml, readR3QubesXml } from '../../../dom0-agent/qubes/xml/r3.ts';
+import { isR3QubesXml, readR3QubesXml } from '../../../dom0-agent/qubes/xml/read-r3-qubes-xml.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 
 const TEMPLATE =

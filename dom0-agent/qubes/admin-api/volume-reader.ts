@@ -3,8 +3,8 @@ import { hasNoSavedState, type Qube, type Volume, whyUnsaved } from '../qube.ts'
 import type { QubesSystem, VolumeImage } from '../system.ts';
 import { beneathCallbacks, CALLBACK_CONFIGURATION } from '../pools/callback-pool.ts';
 import type { HeldVolume, VolumeDriver } from '../pools/pool-driver.ts';
-import { openImageAsRoot } from '../pools/image-as-root.ts';
-import { openImage } from '../pools/image.ts';
+import { openImageAsRoot } from '../pools/root-reader-client.ts';
+import { openImage } from '../pools/open-image.ts';
 import { isReadable, openPool, type PoolSurroundings } from '../pools/open-pool.ts';
 import { AdminApiError, isAdminApiError } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
@@ -20,7 +20,7 @@ export interface VolumesOptions extends PoolSurroundings {
 }
 
 /** The volumes of a system, each read as its pool has it. */
-export class Volumes {
+export class VolumeReader {
   readonly #options: VolumesOptions;
   readonly #pools = new Map<string, Pool>();
 

@@ -1,10 +1,11 @@
+import type { Readable } from 'node:stream';
 import { FailedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 
 /**
  * What goes through the pipes between coffer and its root process, which reads a volume for it
- * (`serve-image.ts`, `image-as-root.ts`). All numbers are big-endian:
+ * (`root-reader-server.ts`, `root-reader-client.ts`). All numbers are big-endian:
  *   question   offset (8 bytes), length (4 bytes); a length of 0 asks whether the volume is unchanged
  *   answer     kind (1 byte), length (4 bytes), then as many bytes
  * First, unasked, comes an answer whose bytes are JSON: the volume's size and extents.
@@ -74,4 +75,36 @@ export function parseOpened(bytes: Buffer): Opened {
     extents.push({ offset: rest[i] ?? 0, length: rest[i + 1] ?? 0 });
   }
   return { size, extents };
+}
+
+/** Takes exact numbers of bytes from a stream, whatever pieces it comes in. */
+export class PipeReader {
+  readonly #pieces: AsyncIterator<Buffer>;
+  #left: Buffer = Buffer.alloc(0);
+
+  constructor(stream: Readable) {
+    this.#pieces = (stream as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+  }
+
+  /** Fills `buffer`; false when the stream ends before. */
+  async fill(buffer: Buffer): Promise<boolean> {
+    let filled = 0;
+    while (filled < buffer.length) {
+      if (this.#left.length === 0) {
+        const next = await this.#pieces.next();
+        if (next.done === true) return false;
+        this.#left = next.value;
+      }
+      const taken = this.#left.copy(buffer, filled);
+      this.#left = this.#left.subarray(taken);
+      filled += taken;
+    }
+    return true;
+  }
+
+  /** The next `length` bytes, which the caller bounds; undefined when the stream ends before. */
+  async take(length: number): Promise<Buffer | undefined> {
+    const buffer = Buffer.alloc(length);
+    return (await this.fill(buffer)) ? buffer : undefined;
+  }
 }

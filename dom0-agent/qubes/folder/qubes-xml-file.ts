@@ -7,10 +7,10 @@ import {
   RefusedError,
   systemCodeOf,
 } from '../../../shared/errors.ts';
-import { formatQubesXml } from '../xml/qubes-xml-format.ts';
+import { formatQubesXml } from '../xml/format-qubes-xml.ts';
 import { parseQubesXml } from '../xml/parse-qubes-xml.ts';
 import type { QubesStore, StoredQube } from '../xml/qubes-store.ts';
-import { whileLocked } from './lock.ts';
+import { whileLocked } from './file-lock.ts';
 import { replaceFile } from './replace-file.ts';
 
 /**

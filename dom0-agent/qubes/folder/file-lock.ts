@@ -2,7 +2,7 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { RefusedError, systemCodeOf } from '../../../shared/errors.ts';
-import { isLeftover, ownedName } from '../pools/owned-names.ts';
+import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 
 /** A lock is held for the time of one change, which takes milliseconds. */
 const PATIENCE_MS = 10_000;
@@ -13,7 +13,7 @@ const INTERVAL_MS = 10;
  * which is gone is taken over. Throws RefusedError when another process keeps the lock.
  */
 export async function whileLocked<T>(path: string, action: () => Promise<T>): Promise<T> {
-  const owner = await ownedName();
+  const owner = await newOwnerName();
   const deadline = Date.now() + PATIENCE_MS;
   while (!(await tryLock(path, owner))) {
     if (Date.now() > deadline) {
@@ -56,7 +56,7 @@ async function removeIfStale(path: string, owner: string): Promise<void> {
 
 async function isStale(path: string): Promise<boolean> {
   try {
-    return await isLeftover(await readFile(path, 'utf8'));
+    return await isOwnerGone(await readFile(path, 'utf8'));
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return false;
     throw error;

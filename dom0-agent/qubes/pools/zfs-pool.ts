@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { FailedError, systemCodeOf } from '../../../shared/errors.ts';
 import type { PlacedVolume, VolumeDriver } from './pool-driver.ts';
-import { type IsRunning, requireHalted } from './require-halted.ts';
-import { isLeftover, ownedName } from './owned-names.ts';
+import { type IsRunning, requireHalted } from './pool-driver.ts';
+import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 import type { Run } from '../../../shared/run-program.ts';
 
 /** udev makes a device's name a moment after ZFS made the device. */
@@ -42,7 +42,7 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
 
     async hold(volume) {
       if (volume.hasNoSavedState) await requireHalted(volume, isRunning);
-      const owned = await ownedName();
+      const owned = await newOwnerName();
       const owner = `${OWNER}=${owned}`;
       const clone = `${container}/${owned}`;
       const release: string[] = [];
@@ -87,7 +87,7 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
       // A clone goes before the snapshot that it comes from.
       const isSnapshot = ({ name }: { name: string }): number => Number(name.includes('@'));
       ours.sort((one, other) => isSnapshot(one) - isSnapshot(other));
-      for (const { name, owner } of ours) if (await isLeftover(owner)) await zfs('destroy', name);
+      for (const { name, owner } of ours) if (await isOwnerGone(owner)) await zfs('destroy', name);
     },
   };
 }

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 
 import type { VolumeDriver } from './pool-driver.ts';
-import { type IsRunning, requireHalted } from './require-halted.ts';
-import { isLeftover, ownedName } from './owned-names.ts';
+import { type IsRunning, requireHalted } from './pool-driver.ts';
+import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 import type { Run } from '../../../shared/run-program.ts';
 
 export interface LvmThinOptions {
@@ -31,7 +31,7 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
 
     async hold(volume) {
       if (volume.hasNoSavedState) await requireHalted(volume, isRunning);
-      const owned = await ownedName();
+      const owned = await newOwnerName();
       const snapshot = `${volume.vid}${markOf(owned)}`;
       await runAsRoot('lvm', [
         'lvcreate',
@@ -79,7 +79,7 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
       for (const line of listed.split('\n')) {
         const [name = '', tags = ''] = line.trim().split(/\s+/);
         const owner = tags.split(',').find((tag) => name.endsWith(markOf(tag)));
-        if (owner !== undefined && (await isLeftover(owner))) {
+        if (owner !== undefined && (await isOwnerGone(owner))) {
           await remove(`${volumeGroup}/${name}`);
         }
       }

@@ -13,14 +13,14 @@ import {
   LONGEST_SENTENCE,
   parseAnswerHeader,
   parseOpened,
-} from './image-wire.ts';
-import { PipeReader } from './pipe-reader.ts';
+} from './root-reader-protocol.ts';
+import { PipeReader } from './root-reader-protocol.ts';
 import { sudoProblem } from '../../../shared/run-program.ts';
 
 /**
  * The content of the volume at `path`, when only root may read it: coffer starts itself a second
  * time through sudo, and that process opens the one volume and hands it over through its pipes
- * (`serve-image.ts`). It ends when its standard input does, so it never outlives coffer.
+ * (`root-reader-server.ts`). It ends when its standard input does, so it never outlives coffer.
  *
  * @param command what starts it, but for its path and label: `sudo -n -- node coffer read-volume`
  * @param label for messages: `the volume private of work`

@@ -1,6 +1,6 @@
 import { FailedError } from '../../../shared/errors.ts';
-import { printable } from '../../../shared/printable.ts';
 import type { Run } from '../../../shared/run-program.ts';
+import type { Dom0Home } from '../system.ts';
 
 /** A removable device that is mounted in dom0. */
 export interface MountedDevice {
@@ -13,15 +13,6 @@ export interface MountedDevice {
   readonly size: number;
   /** Undefined where it is unknown. */
   readonly free: number | undefined;
-}
-
-/** A block device that a VM offers to others. */
-export interface OfferedDevice {
-  readonly backend: string;
-  readonly port: string;
-  readonly description: string;
-  /** In bytes; undefined where it is unknown. */
-  readonly size: number | undefined;
 }
 
 const COLUMNS = 'PATH,MOUNTPOINTS,LABEL,SIZE,FSAVAIL,RM,HOTPLUG';
@@ -84,19 +75,21 @@ function numberOf(value: unknown): number | undefined {
   return Number.isSafeInteger(number) ? number : undefined;
 }
 
-/** A device as a VM's list of block devices describes it. */
-export function describeOffered(
-  backend: string,
-  port: string,
-  fields: ReadonlyMap<string, string>,
-): OfferedDevice {
-  const words = ['vendor', 'product', 'name', 'description'].map((key) => fields.get(key) ?? '');
-  const size = Number(fields.get('_size') ?? fields.get('size') ?? NaN);
-  return {
-    backend,
-    port,
-    // What a VM says of its devices is only shown.
-    description: printable(words.filter(Boolean).join(' '), 100),
-    size: Number.isSafeInteger(size) ? size : undefined,
-  };
+/**
+ * dom0's user and their home. Qubes takes the first member of the group `qubes` for the user
+ * (start_daemon in qubes/vm/qubesvm.py of qubes-core-admin).
+ */
+export async function findDom0Home(run: Run): Promise<Dom0Home> {
+  // `qubes:x:98:user,other` and `user:x:1000:1000::/home/user:/bin/bash`
+  const group = await run('getent', ['group', 'qubes']);
+  const user = group.trim().split(':')[3]?.split(',')[0];
+  if (!user) {
+    throw new FailedError(
+      'nobody is in the group "qubes", so it is unknown who the user of dom0 is',
+    );
+  }
+  const account = await run('getent', ['passwd', user]);
+  const path = account.trim().split(':')[5];
+  if (!path) throw new FailedError(`the user ${user} of dom0 has no home directory`);
+  return { user, path };
 }

@@ -10,9 +10,9 @@ import {
   LONGEST_PIECE,
   parseQuestion,
   QUESTION_LENGTH,
-} from './image-wire.ts';
-import { openImage } from './image.ts';
-import { PipeReader } from './pipe-reader.ts';
+} from './root-reader-protocol.ts';
+import { openImage } from './open-image.ts';
+import { PipeReader } from './root-reader-protocol.ts';
 
 /**
  * What the hidden command `coffer read-volume PATH LABEL` does, as root: opens the one image, and

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 
-import { systemCodeOf } from '../../../shared/errors.ts';
+import { systemCodeOf } from '../../shared/errors.ts';
 
 /**
  * Names for what coffer makes in a storage pool for a while. They tell which process made it, so
@@ -11,15 +11,15 @@ import { systemCodeOf } from '../../../shared/errors.ts';
 const OWNED = /coffer\.(\d+)\.(\d+)\.[0-9a-f]{8}$/;
 
 /** A new name of this process's: `coffer.<pid>.<start>.<random>`. */
-export async function ownedName(): Promise<string> {
-  const start = await startOf(process.pid);
+export async function newOwnerName(): Promise<string> {
+  const start = await startTimeOf(process.pid);
   return `coffer.${process.pid}.${start ?? '0'}.${randomBytes(4).toString('hex')}`;
 }
 
 /** Whether a name is one of coffer's, or ends with one, and the process that made it is gone. */
-export async function isLeftover(name: string): Promise<boolean> {
+export async function isOwnerGone(name: string): Promise<boolean> {
   const [, pid, start] = OWNED.exec(name) ?? [];
-  return pid !== undefined && (await startOf(Number(pid))) !== start;
+  return pid !== undefined && (await startTimeOf(Number(pid))) !== start;
 }
 
 /** Whether two names were made by the same process. */
@@ -36,7 +36,7 @@ const ENDED = ['Z', 'X'];
  * When a process started, in clock ticks since boot: the 22nd field of `/proc/<pid>/stat`. Undefined when
  * it is gone.
  */
-async function startOf(pid: number): Promise<string | undefined> {
+async function startTimeOf(pid: number): Promise<string | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
     // The second field is the program's name in brackets, and may hold spaces and brackets.

@@ -1,10 +1,12 @@
 import { FailedError, RefusedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
-import { isValidQubeName } from '../qube.ts';
+import { NO_FIREWALL } from '../firewall.ts';
+import { isTagOfQubesd, isValidQubeName } from '../qube.ts';
 import type { NewQube } from '../system.ts';
 import { AdminApiError } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
-import { dropInherited } from './drop-inherited.ts';
+import { parseProperties, linesOf } from './replies.ts';
+import { IDENTITY_PROPERTIES } from './replies.ts';
 import { AnswerLostError } from './retry-on-restart.ts';
 
 /** Makes a VM that has what it is to have from the start, and else the defaults. */
@@ -24,7 +26,7 @@ export async function createQube(api: AdminApi, qube: NewQube): Promise<void> {
     for (const [feature, payload] of features) {
       await api(name, 'admin.vm.feature.Set', feature, { payload });
     }
-    if (qubeClass === 'DispVM') await dropInherited(api, name, { tags, features });
+    if (qubeClass === 'DispVM') await resetToDefaults(api, name, { tags, features });
     for (const [property, payload] of qube.properties ?? []) {
       await api(name, 'admin.vm.property.Set', property, { payload });
     }
@@ -63,4 +65,36 @@ function creationCall(qube: NewQube): [string, string, { payload: string }] {
     .join(' ');
   const method = pool === undefined ? 'Create' : 'CreateInPool';
   return [`admin.vm.${method}.${qubeClass}`, template ?? '', { payload }];
+}
+
+/**
+ * Takes from a new disposable what it was not given: it begins with copies of its template's
+ * properties, features, tags and firewall (DispVM.__init__ in qubes/vm/dispvm.py of qubes-core-admin).
+ *
+ * @param kept the tags and features that it was given
+ */
+export async function resetToDefaults(
+  api: AdminApi,
+  name: string,
+  kept: { readonly tags: ReadonlySet<string>; readonly features: ReadonlyMap<string, string> },
+): Promise<void> {
+  for (const property of parseProperties(await api(name, 'admin.vm.property.GetAll'))) {
+    if (
+      property.isDefault ||
+      property.name === 'template' ||
+      IDENTITY_PROPERTIES.has(property.name)
+    ) {
+      continue;
+    }
+    await api(name, 'admin.vm.property.Reset', property.name);
+  }
+  for (const feature of linesOf(await api(name, 'admin.vm.feature.List'))) {
+    if (!kept.features.has(feature)) await api(name, 'admin.vm.feature.Remove', feature);
+  }
+  for (const tag of linesOf(await api(name, 'admin.vm.tag.List'))) {
+    if (!isTagOfQubesd(tag) && !kept.tags.has(tag)) await api(name, 'admin.vm.tag.Remove', tag);
+  }
+  if ((await api(name, 'admin.vm.firewall.Get')) !== NO_FIREWALL) {
+    await api(name, 'admin.vm.firewall.Set', '', { payload: NO_FIREWALL });
+  }
 }

@@ -1,6 +1,6 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { type Qube, settableFeatures } from '../qube.ts';
-import { formatQubesXml } from './qubes-xml-format.ts';
+import { formatQubesXml } from './format-qubes-xml.ts';
 import { type BackedUpDomain, type FlawedDomain, parseBackedUpDomains } from './parse-qubes-xml.ts';
 import { STANDARD_LABELS, type Label, type StoredQube, type UnusableQube } from './qubes-store.ts';
 
