@@ -1,3 +1,5 @@
+import { KiB } from './sizes.ts';
+
 /** A run of bytes that is not a hole. */
 export interface Extent {
   readonly offset: number;
@@ -9,3 +11,14 @@ export interface DataPiece {
   readonly offset: number;
   readonly bytes: Buffer;
 }
+
+/** Whether there is nothing but zeros. */
+export function isZero(bytes: Buffer): boolean {
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const slice = bytes.subarray(at, at + ZEROS.length);
+    if (!slice.equals(ZEROS.subarray(0, slice.length))) return false;
+  }
+  return true;
+}
+
+const ZEROS = Buffer.alloc(64 * KiB);

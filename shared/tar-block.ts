@@ -1,5 +1,3 @@
-import { KiB } from './sizes.ts';
-
 /** Everything in a tar comes in blocks of this many bytes (POSIX.1-2001, "ustar"). */
 export const BLOCK = 512;
 
@@ -10,17 +8,6 @@ export const END_OF_TAR = 2 * BLOCK;
 export function paddingOf(size: number): number {
   return (BLOCK - (size % BLOCK)) % BLOCK;
 }
-
-/** Whether there is nothing but zeros. */
-export function isZero(bytes: Buffer): boolean {
-  for (let at = 0; at < bytes.length; at += ZEROS.length) {
-    const slice = bytes.subarray(at, at + ZEROS.length);
-    if (!slice.equals(ZEROS.subarray(0, slice.length))) return false;
-  }
-  return true;
-}
-
-const ZEROS = Buffer.alloc(64 * KiB);
 
 /**
  * A number field of a header: octal digits between blanks, or, with the first bit set, base 256 (GNU tar's

@@ -1,6 +1,6 @@
-import type { Writable } from 'node:stream';
 import { noteBuffer } from '../../../shared/buffer-collection.ts';
 import type { ChildProcess } from '../../../shared/child-process.ts';
+import { writeChunk } from '../write-chunk.ts';
 
 /**
  * Writes `source` to a program's standard input, and ends it. A program may stop reading when it has
@@ -20,24 +20,10 @@ export async function feed(
     for await (const chunk of source) {
       if (isOver() || child.hasFailed) return;
       noteBuffer(chunk.length);
-      if (!stdin.destroyed && !stdin.write(chunk)) await drained(stdin);
+      await writeChunk(stdin, chunk);
     }
     stdin.end();
   } finally {
     if (!stdin.writableEnded) stdin.destroy();
   }
-}
-
-/** Resolves when the program has taken what was written, or will take no more. */
-function drained(stdin: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      stdin.off('drain', done);
-      stdin.off('close', done);
-      resolve();
-    };
-    stdin.on('drain', done);
-    stdin.on('close', done);
-    if (stdin.destroyed) done();
-  });
 }

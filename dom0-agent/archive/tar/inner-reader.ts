@@ -1,7 +1,8 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import { ByteReader } from '../../../shared/byte-reader.ts';
-import { BLOCK, isZero, paddingOf } from '../../../shared/tar-block.ts';
+import { isZero } from '../../../shared/sparse-data.ts';
+import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
 import { parseHeader, text } from './header-block.ts';
 import { type TarMember, readMember } from './inner-member.ts';
 import { PaxAttributes, type PaxRecord, checkGlobalRecords, parsePax } from './pax.ts';

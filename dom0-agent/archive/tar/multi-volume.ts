@@ -1,6 +1,7 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { ByteReader } from '../../../shared/byte-reader.ts';
-import { BLOCK, isZero, paddingOf, parseNumber } from '../../../shared/tar-block.ts';
+import { isZero } from '../../../shared/sparse-data.ts';
+import { BLOCK, paddingOf, parseNumber } from '../../../shared/tar-block.ts';
 import { LONGEST_NAME, type TarHeader, parseHeader, text } from './header-block.ts';
 import { oldGnuExtensions, oldGnuRealSize } from '../../../shared/old-gnu-sparse.ts';
 

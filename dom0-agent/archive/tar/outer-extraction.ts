@@ -2,6 +2,7 @@ import { type Extract, type Header, extract } from 'tar-stream';
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { BLOCK, END_OF_TAR, paddingOf } from '../../../shared/tar-block.ts';
+import { writeChunk } from '../write-chunk.ts';
 import { Gap } from './outer-gap.ts';
 
 /** A member as tar-stream gives it. Nothing of it has been checked. */
@@ -139,7 +140,7 @@ export class Entries implements AsyncDisposable {
         this.#gap.see(next.value);
         const fed = next.value.subarray(skip);
         skip -= next.value.length - fed.length;
-        if (fed.length > 0 && !this.#extract.write(fed)) await taken(this.#extract);
+        if (fed.length > 0) await writeChunk(this.#extract, fed);
         if (this.stopsAtEnd && this.tarEnded) {
           this.#tellEnd();
           return;
@@ -169,18 +170,4 @@ export class Entries implements AsyncDisposable {
       );
     }
   }
-}
-
-/** Resolves when `extract` has taken what was written, or takes no more. */
-function taken(tar: Extract): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      tar.off('drain', done);
-      tar.off('close', done);
-      resolve();
-    };
-    tar.on('drain', done);
-    tar.on('close', done);
-    if (tar.destroyed) done();
-  });
 }

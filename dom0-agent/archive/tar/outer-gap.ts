@@ -1,6 +1,7 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB } from '../../../shared/sizes.ts';
-import { END_OF_TAR, isZero } from '../../../shared/tar-block.ts';
+import { isZero } from '../../../shared/sparse-data.ts';
+import { END_OF_TAR } from '../../../shared/tar-block.ts';
 
 /** `tar` fills its last record with zero blocks, up to 10 KiB by default; more than this is an attack. */
 const MOST_ZEROS = 64 * KiB;

@@ -1,7 +1,8 @@
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB, formatSize } from '../../../shared/sizes.ts';
-import { BLOCK, isZero, paddingOf } from '../../../shared/tar-block.ts';
+import { isZero } from '../../../shared/sparse-data.ts';
+import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
 import { LONGEST_NAME, encodeHeader } from './header-block.ts';
 import { Entries, type UntrustedEntry } from './outer-extraction.ts';
 

@@ -3,7 +3,7 @@ import { FailedError, reasonOf } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import { ExtentList } from './extent-list.ts';
-import type { Extent } from '../../../shared/sparse-data.ts';
+import { type Extent, isZero } from '../../../shared/sparse-data.ts';
 import { tarMap } from './tar-map.ts';
 
 /** `st_blocks` counts in these, whatever the file system's own blocks are. */
@@ -13,7 +13,6 @@ const SMALL = 64 * KiB;
 /** What a scan reads at a time, and the grain in which it looks for zeros. */
 const CHUNK = 1 * MiB;
 const GRAIN = 64 * KiB;
-const ZEROS = Buffer.alloc(CHUNK);
 
 /**
  * Where the file or block device at `path`, of `size` bytes, has data: ascending, neither touching
@@ -84,10 +83,6 @@ function addData(list: ExtentList, chunk: Buffer, offset: number): void {
     const grain = chunk.subarray(at, at + GRAIN);
     if (!isZero(grain)) list.add(offset + at, grain.length);
   }
-}
-
-function isZero(bytes: Buffer): boolean {
-  return bytes.equals(ZEROS.subarray(0, bytes.length));
 }
 
 async function readAll(
