@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { expectedOfFixtures, fixture } from '../archive/official-archives.ts';
 import { Box, PASSPHRASE } from '../cli/box.ts';
 import { Arena, expectTameOutput, runCoffer } from './arena.ts';
 import { type Sight, watchTree } from './process-tree.ts';
@@ -43,13 +44,15 @@ function secretsOf(archive: Buffer): string[] {
       expand(root, `coffer-1 ${purpose} ${field('backup-id')} ${name}`),
     ),
   );
+  return [Buffer.from(PASSPHRASE), root, ...keys].flatMap(spellingsOf);
+}
+
+/** The ways in which a secret could be written, and so much of each that nothing else is taken for it. */
+function spellingsOf(secret: Buffer): string[] {
   return [
-    PASSPHRASE,
-    ...[Buffer.from(PASSPHRASE), root, ...keys].flatMap((secret) => [
-      secret.toString('hex').slice(0, 48),
-      secret.toString('base64').slice(0, 32),
-      secret.toString('latin1').slice(0, 24),
-    ]),
+    secret.toString('hex').slice(0, 48),
+    secret.toString('base64').slice(0, 32),
+    secret.toString('latin1').slice(0, 24),
   ];
 }
 
@@ -59,8 +62,12 @@ function expand(root: Buffer, info: string): Buffer {
 }
 
 function expectSecrecy(sights: readonly Sight[], archive: Buffer): void {
+  expectHidden(sights, secretsOf(archive));
+}
+
+function expectHidden(sights: readonly Sight[], secrets: readonly string[]): void {
   const all = JSON.stringify(sights);
-  for (const secret of secretsOf(archive)) {
+  for (const secret of secrets) {
     expect(all.includes(JSON.stringify(secret).slice(1, -1)), 'a secret is to be seen').toBe(false);
   }
 }
@@ -98,6 +105,24 @@ describe('whoever looks at the processes', () => {
         file !== process.cwd(),
     );
     expect(strange).toEqual([]);
+  });
+
+  it.each(['qubes4-zstd', 'qubes3-encrypted', 'qubes2-encrypted'])(
+    'of a verification of %s sees no passphrase',
+    async (name) => {
+      const box = await Box.full();
+      writeFileSync(join(box.backups, 'official'), fixture(`${name}.backup`));
+      expect(expectedOfFixtures().passphrase).toBe(PASSPHRASE);
+      const sights = await watch(box, ['verify', '-d', 'usb', 'backups/official']);
+      expect(programs(sights)).toMatch(/coffer-vm-agent Fetch/);
+      expectHidden(sights, spellingsOf(Buffer.from(PASSPHRASE)));
+    },
+  );
+
+  it('of a backup in format 4 sees no passphrase', async () => {
+    const box = await Box.full();
+    const args = ['-d', 'usb', '-y', '--format', 'qubes-4', 'backups', 'vault'];
+    expectHidden(await watch(box, ['backup', ...args]), spellingsOf(Buffer.from(PASSPHRASE)));
   });
 
   it('would see a secret, if there were one: the watch itself works', async () => {

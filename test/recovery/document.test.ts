@@ -82,6 +82,31 @@ describe('docs/recovery.md', () => {
     }
   });
 
+  it.each(['coffer-1', ...new Set(OFFICIAL.map(([section]) => section))])(
+    '%s shows no passphrase and no root key to those who look at the processes',
+    async (section) => {
+      using work = new WorkDirectory();
+      const official = OFFICIAL.find(([each, name]) => each === section && /gzip|encr/.test(name));
+      const backup =
+        official === undefined
+          ? await coffer1Backup([smallFile(FILE, noise(1000))])
+          : fixture(official[1]);
+      const passphrase = official === undefined ? PASSPHRASE : expectedOfFixtures().passphrase;
+      const trace = join(work.path, 'trace');
+      const { stdout } = await followPage(work, {
+        ...{ section, backup, file: FILE, passphrase, trace, heedless: true },
+      });
+      expect(stdout).toContain(`${FILE} is recovered`);
+      const executed = readFileSync(trace, 'latin1');
+      expect(executed).toMatch(/execve\("[^"]*(openssl|scrypt)"/);
+      for (const secret of ['staple', Buffer.from('staple').toString('hex')]) {
+        expect(executed).not.toContain(secret);
+      }
+      // Keys of 64 bytes in hex: the root key, and those of MACs.
+      expect(executed).not.toMatch(/[0-9a-f]{128}/);
+    },
+  );
+
   it('Format 2 gets the files back from a backup without a header', async () => {
     using work = new WorkDirectory();
     const backup = makeQubes3({

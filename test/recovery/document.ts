@@ -18,6 +18,8 @@ export interface Reader {
   readonly then?: string;
   /** Goes on with the next command when one has failed, as somebody does who pastes the page as a whole. */
   readonly heedless?: boolean;
+  /** The file that tells what programs were run, with all of their arguments. */
+  readonly trace?: string;
 }
 
 /**
@@ -41,10 +43,24 @@ export async function followPage(work: WorkDirectory, reader: Reader): Promise<O
       commandsOf('The files in an image'),
     ].join('\n'),
   );
-  const [program = '', ...options] = shell.split(' ');
+  const [name = '', ...options] = shell.split(' ');
   const bin = join(work.path, 'bin');
-  if (!work.has('bin')) writePrograms(bin, program);
-  const args = [...options, ...(heedless ? [] : ['-e']), script];
+  if (!work.has('bin')) writePrograms(bin, name);
+  const strace = [
+    'strace',
+    '-f',
+    '-s',
+    '4000',
+    '-v',
+    '-e',
+    'trace=execve',
+    '-o',
+    reader.trace ?? '',
+  ];
+  const [program = '', ...args] = [
+    ...(reader.trace === undefined ? [] : strace),
+    ...[name, ...options, ...(heedless ? [] : ['-e']), script],
+  ];
   const env = { PATH: `${bin}:${process.env['PATH'] ?? ''}`, HOME: work.path };
   return run(program, args, { cwd: work.path, input: `${passphrase}\n`, env });
 }
