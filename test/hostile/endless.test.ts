@@ -36,6 +36,9 @@ async function expectRefused(
   }
 }
 
+/** `list` reads no further than the list of VMs. */
+const listOf = (kind: string): string[][] => (kind.includes('list of VMs') ? [['list']] : []);
+
 describe('a stream in the format coffer-1 that has no end', () => {
   it.each([
     ['qubes.xml', 'files of nobody'],
@@ -51,6 +54,7 @@ describe('a stream in the format coffer-1 that has no end', () => {
     await expectRefused([backup, behind, kind], box.secret, [
       ['verify', 'work'],
       ['restore', 'vault'],
+      ...listOf(kind),
     ]);
   });
 });
@@ -75,6 +79,8 @@ describe.each([
     const [official, secret] = [join(box.directory, name), join(box.directory, 'official')];
     writeFileSync(official, fixture(`${name}.backup`));
     writeFileSync(secret, `${expectedOfFixtures().passphrase}\n`);
-    await expectRefused([official, 'qubes.xml', kind], ['-p', secret], [['verify']]);
+    const restore = kind === kinds[0] ? [['restore']] : [];
+    const commands = [['verify'], ...restore, ...listOf(kind)];
+    await expectRefused([official, 'qubes.xml', kind], ['-p', secret], commands);
   });
 });
