@@ -11,7 +11,7 @@ const stages = {
   qubes: ['qubes', 'storage', 'shared'],
   transport: ['transport', 'storage', 'protocol', 'shared'],
   contents: ['contents', 'archive', 'qubes', 'shared'],
-  backup: ['backup', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
+  backup: ['backup', 'contents', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
   restore: ['restore', 'contents', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
   verify: ['verify', 'contents', 'archive', 'qubes', 'shared'],
   cli: [

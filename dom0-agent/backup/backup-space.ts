@@ -1,7 +1,7 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { Space } from '../../shared/space.ts';
-import type { MeasuredPlan } from './measure-plan.ts';
+import type { MeasuredPlan } from './plan-home.ts';
 import { expectedBytes } from './plan-backup.ts';
 
 /** Compression may make a backup so many times smaller; better than that is not counted on. */

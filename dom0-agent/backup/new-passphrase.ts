@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { RefusedError } from '../../shared/errors.ts';
-import type { BackupFormat } from './formats.ts';
+import type { BackupFormat } from './backup-formats.ts';
 
 /** In bytes. openssl, with which recover.sh derives the key, reads 1023 at most. */
 const LONGEST_PASSPHRASE = 1000;

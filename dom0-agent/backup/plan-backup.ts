@@ -1,19 +1,9 @@
 import { RefusedError } from '../../shared/errors.ts';
+import type { LeftOut } from '../qubes/names-from-user.ts';
 import { type Qube, type Volume, savedVolumes } from '../qubes/qube.ts';
-import type { Dom0Home, ListedQube } from '../qubes/system.ts';
-import { type LeftOut, type Selection, selectQubes } from './select-for-backup.ts';
-import { refuseUnreadable } from './unreadable.ts';
-
-/** What the system looks like before a backup. */
-export interface Inventory {
-  readonly qubes: readonly Qube[];
-  /** All VMs, those too that no backup can hold. */
-  readonly listed: readonly ListedQube[];
-  readonly running: ReadonlySet<string>;
-  /** Why a VM cannot be read as it was last saved, in words, by its name. */
-  readonly unreadable: ReadonlyMap<string, string>;
-  readonly dom0Home: Dom0Home;
-}
+import type { Dom0Home } from '../qubes/system.ts';
+import type { BackupSources } from './backup-sources.ts';
+import { type Selection, selectQubes } from './select-for-backup.ts';
 
 /** A VM in a backup: where it lies, and which of its volumes. */
 export interface PlannedQube {
@@ -46,7 +36,7 @@ export interface BackupChoices extends Selection {
 }
 
 /** Works out what to back up. Throws RefusedError or UsageError; touches nothing. */
-export function planBackup(inventory: Inventory, choices: BackupChoices): BackupPlan {
+export function planBackup(inventory: BackupSources, choices: BackupChoices): BackupPlan {
   const selected = selectQubes(inventory.qubes, inventory.listed, choices);
   const dom0 = inventory.qubes.find(({ qubeClass }) => qubeClass === 'AdminVM');
   if (dom0 === undefined)
@@ -97,4 +87,20 @@ function withRunning(
     `${names.join(', ')} ${verb} running: shut ${them} down, leave ${them} out with -x or ` +
       `--running skip, or back up what was last saved with --running include`,
   );
+}
+
+/** Throws RefusedError for a VM of which a volume cannot be read as it was last saved. */
+export function refuseUnreadable(
+  planned: readonly PlannedQube[],
+  { unreadable }: Pick<BackupSources, 'unreadable'>,
+): void {
+  for (const { qube, running } of planned) {
+    const why = unreadable.get(qube.name);
+    if (why === undefined) continue;
+    const isRunning = running ? ' while it is running' : '';
+    const help = running ? 'shut it down, or leave it' : 'leave it';
+    throw new RefusedError(
+      `${qube.name} cannot be backed up${isRunning}: ${why}; ${help} out with -x ${qube.name}`,
+    );
+  }
 }

@@ -8,14 +8,15 @@ import { writeCoffer1 } from '../archive/coffer1/write-coffer1.ts';
 import { QUBES4_PART_SIZE, writeQubes4 } from '../archive/qubes4/write-qubes4.ts';
 import type { CompressionFilter } from '../archive/compress/compression.ts';
 import { plainTar, sparseTar } from '../archive/tar/inner-writer.ts';
+import { volumePath } from '../contents/archived-files.ts';
 import { formatFirewallXml } from '../qubes/xml/firewall-xml.ts';
 import type { Volume } from '../qubes/qube.ts';
 import { backupQubesXml } from '../qubes/xml/backup-qubes-xml.ts';
 import { type QubesSystem, SystemGoneError } from '../qubes/system.ts';
 import { homeTar } from './home-tar.ts';
-import type { BackupFormat } from './formats.ts';
-import { type Layout, coffer1Layout, qubes4Layout } from './archive-layout.ts';
-import type { MeasuredPlan } from './measure-plan.ts';
+import type { BackupFormat } from './backup-formats.ts';
+import { type Layout, coffer1Layout, qubes4Layout } from './backup-formats.ts';
+import type { MeasuredPlan } from './plan-home.ts';
 import type { BackupPlan, PlannedQube } from './plan-backup.ts';
 
 export interface BackupOptions {
@@ -177,7 +178,7 @@ class BackupFiles {
       else row.used += buffer.length;
       this.#report.progress(buffer.length);
     };
-    const path = `${directory}/${volume.name}.img`;
+    const path = volumePath(directory, volume.name);
     yield { path, innerTar: sparseTar(path, image.size, image.extents, read) };
     await this.#orFail(row, () => image.requireUnchanged());
   }

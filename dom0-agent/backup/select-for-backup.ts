@@ -1,6 +1,6 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { isPartlyRestored } from '../qubes/restore-mark.ts';
-import { refuseRepeated, suggestion } from '../qubes/names-from-user.ts';
+import { type LeftOut, refuseRepeated, suggestion } from '../qubes/names-from-user.ts';
 import { isQubeClass, type Qube, whatItIs } from '../qubes/qube.ts';
 import type { ListedQube } from '../qubes/system.ts';
 
@@ -11,12 +11,6 @@ export interface Selection {
   readonly excluded: readonly string[];
   /** Left out as well; that one of them is gone is no mistake of the one who asks. */
   readonly excludedIfThere: readonly string[];
-}
-
-/** A VM that is not backed up, and why, in words; the reason is empty when others were named. */
-export interface LeftOut {
-  readonly name: string;
-  readonly why: string;
 }
 
 /** What of a system is backed up, dom0 among it where its home is meant, in the system's order. */

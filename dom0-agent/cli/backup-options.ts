@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
 import { COMPRESSION_FILTERS, type CompressionFilter } from '../archive/compress/compression.ts';
-import { BACKUP_FORMATS, type BackupFormat, FORMAT_DEFAULTS } from '../backup/formats.ts';
+import { BACKUP_FORMATS, type BackupFormat, FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
 import { RUNNING_CHOICES, type RunningChoice } from '../backup/plan-backup.ts';
 import { type ArchiveFlags, addArchiveOptions, addExclude } from './archive-options.ts';
 

@@ -3,14 +3,15 @@ import { formatSize } from '../../shared/sizes.ts';
 import { scryptCost } from '../archive/coffer1/scrypt-cost.ts';
 import { type CompressionFilter, requireCompressor } from '../archive/compress/compression.ts';
 import { type Estimate, estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
-import { FORMAT_DEFAULTS } from '../backup/formats.ts';
-import { readInventory } from '../backup/inventory.ts';
-import { type MeasuredPlan, measurePlan } from '../backup/measure-plan.ts';
-import { type NewFile, openNewFile } from '../backup/new-file.ts';
-import { type BackupPlan, type Inventory, planBackup } from '../backup/plan-backup.ts';
+import { FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
+import { readBackupSources } from '../backup/backup-sources.ts';
+import { type MeasuredPlan, measurePlan } from '../backup/plan-home.ts';
+import { type NewBackupFile, openNewBackupFile } from '../backup/new-backup-file.ts';
+import { type BackupPlan, planBackup } from '../backup/plan-backup.ts';
+import { type BackupSources } from '../backup/backup-sources.ts';
 import { storeRecoveryKit } from '../backup/recovery-kit.ts';
 import { type BackedUp, noteBackupTime, writeBackup } from '../backup/run-backup.ts';
-import { refuseIntoItself } from '../backup/target-in-home.ts';
+import { refuseTargetInHome } from '../backup/plan-home.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import type { Storage, StoredArchive } from '../transport/storage.ts';
 import type { BackupFlags } from './backup-options.ts';
@@ -29,7 +30,7 @@ import { rollBackIfKilled } from './roll-back.ts';
 
 /** The VMs that are asked for, as the system has them. */
 interface Selection {
-  readonly inventory: Inventory;
+  readonly inventory: BackupSources;
   /** By name; empty: those that are backed up by default. */
   readonly chosen: readonly string[];
   /** Named by the profile, and not there. */
@@ -81,7 +82,7 @@ async function selectQubes(
   system: QubesSystem,
   report: CommandReport,
 ): Promise<Selection> {
-  const inventory = await readInventory(system);
+  const inventory = await readBackupSources(system);
   const missing = flags.profile === undefined ? [] : missingOf(qubes, inventory);
   for (const name of missing) {
     report.warning(`there is no VM called ${name}, which the profile names: it is not backed up`);
@@ -104,7 +105,7 @@ async function selectQubes(
  * The VMs that a profile names and the system does not have, which must not keep the others from their
  * backup. None when it has none of them: then there is nothing to back up, and the first name is refused.
  */
-function missingOf(named: readonly string[], { listed }: Inventory): string[] {
+function missingOf(named: readonly string[], { listed }: BackupSources): string[] {
   const known = new Set(['dom0', ...listed.map(({ name }) => name)]);
   const missing = named.filter((name) => !known.has(name));
   return missing.length === named.length ? [] : missing;
@@ -121,7 +122,7 @@ async function prepare(
   if (compressor !== undefined) await requireCompressor(compressor);
   const storage = await opened.storage(flags.destVm);
   if (plan.dom0Home !== undefined && storage.owner === 'dom0' && flags.command !== true) {
-    await refuseIntoItself(plan.dom0Home.path, location);
+    await refuseTargetInHome(plan.dom0Home.path, location);
   }
   const measured = await measurePlan(plan);
   const estimate = estimateOf(measured, compressor !== undefined);
@@ -202,16 +203,19 @@ async function openTarget(
   { storage, estimate }: Proposal,
   created: Date,
   signal: AbortSignal,
-): Promise<NewFile> {
+): Promise<NewBackupFile> {
   if (flags.command === true) {
     const sink = await storage.openSink({ command: location }, undefined, signal);
     return { sink, fileName: '' };
   }
-  return orForgottenDirectory(openNewFile(storage, location, created, estimate.least, signal), {
-    location,
-    inventory,
-    chosen,
-  });
+  return orForgottenDirectory(
+    openNewBackupFile(storage, location, created, estimate.least, signal),
+    {
+      location,
+      inventory,
+      chosen,
+    },
+  );
 }
 
 /** Undefined: the backup is not compressed. */

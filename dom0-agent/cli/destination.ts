@@ -1,7 +1,7 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { Space } from '../../shared/space.ts';
-import type { Inventory } from '../backup/plan-backup.ts';
+import type { BackupSources } from '../backup/backup-sources.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { Storage } from '../transport/storage.ts';
 import type { OpenedSystem } from './open-system.ts';
@@ -59,7 +59,7 @@ export async function orForgottenDirectory<T>(
   opening: Promise<T>,
   asked: {
     readonly location: string;
-    readonly inventory: Inventory;
+    readonly inventory: BackupSources;
     readonly chosen: readonly string[];
   },
 ): Promise<T> {

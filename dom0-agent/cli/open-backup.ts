@@ -2,8 +2,8 @@ import { formatTime } from '../../shared/local-time.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { ArchiveReader } from '../archive/archive.ts';
 import { openArchive } from '../archive/open-archive.ts';
-import { bounded } from '../contents/bounded-archive.ts';
-import type { BackupContents } from '../contents/contents.ts';
+import { withSizeLimits } from '../contents/size-limits.ts';
+import type { BackupContents } from '../qubes/backup-contents.ts';
 import { withIncompleteUnusable } from '../contents/incomplete-qubes.ts';
 import { readContents } from '../contents/read-contents.ts';
 import type { Source } from '../transport/storage.ts';
@@ -43,7 +43,7 @@ export async function openBackup(
     passphrase ??= await ask();
     const opened = await openArchive(source, passphrase, signal, flags.compressionFilter);
     const contents = readContents(await opened.qubesXml(), opened.header);
-    const reader = bounded(opened, contents);
+    const reader = withSizeLimits(opened, contents);
     return { source, reader, contents, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();

@@ -1,6 +1,6 @@
 import { isatty } from 'node:tty';
 import { RefusedError } from '../../shared/errors.ts';
-import type { BackupFormat } from '../backup/formats.ts';
+import type { BackupFormat } from '../backup/backup-formats.ts';
 import { checkNewPassphrase } from '../backup/new-passphrase.ts';
 import { ControllingTerminal } from './controlling-terminal.ts';
 import { firstLineOf } from './passphrase-file.ts';

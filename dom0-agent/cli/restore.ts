@@ -2,9 +2,9 @@ import { ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { refuseRepeated } from '../qubes/names-from-user.ts';
 import { sizeOfVolumes } from '../qubes/qube.ts';
-import type { RestoreChoices } from '../restore/restore-choices.ts';
-import { totalSize } from '../contents/contents.ts';
-import { warnOfHomeSpace } from '../restore/home-space.ts';
+import type { RestoreChoices } from '../restore/plan-input.ts';
+import { totalSize } from '../qubes/backup-contents.ts';
+import { warnOfHomeSpace } from '../restore/restore-space.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import { type RestorePlan, planRestore } from '../restore/plan-restore.ts';
 import {
@@ -16,7 +16,7 @@ import {
 import { asOnlyRestore } from '../restore/restore-lock.ts';
 import { runRestore } from '../restore/run-restore.ts';
 import { requirePool, warnOfSpace } from '../restore/restore-space.ts';
-import { readSystemState } from '../restore/system-state.ts';
+import { readSystemState } from '../restore/plan-input.ts';
 import { confirm, requireTerminal } from './questions.ts';
 import type { RestoreFlags } from './restore-options.ts';
 import { describeBackup, openBackup, usableContents } from './open-backup.ts';
@@ -87,7 +87,7 @@ async function restore(
   await removeAbandoned(abandoned, atHand.system, report);
   await removeAbandonedHomes(home, report);
   const sources = plan.qubes.map(({ source }) => source);
-  report.startProgress(totalSize(sources, plan.dom0Home));
+  report.startProgress(totalSize({ qubes: sources, dom0Home: plan.dom0Home }));
   const cleanup = await rollBackIfKilled(flags.system);
   const restored = await runRestore(plan, reader, atHand.system, options, report, signal).finally(
     () => cleanup.cancel(),

@@ -1,9 +1,9 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { refuseRepeated } from '../qubes/names-from-user.ts';
-import { totalSize } from '../contents/contents.ts';
+import { totalSize } from '../qubes/backup-contents.ts';
 import type { Header } from '../archive/archive-header.ts';
 import type { Outcome } from '../contents/outcome.ts';
-import { selectContents } from '../contents/select-from-backup.ts';
+import { selectContents } from '../contents/read-contents.ts';
 import { verifyBackup } from '../verify/run-verify.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { describeBackup, openBackup } from './open-backup.ts';
@@ -30,7 +30,7 @@ export async function verifyCommand(
   const selected = selectContents(contents, chosen, flags.exclude ?? []);
   report.say(describeBackup(backup));
   const begun = Date.now();
-  report.startProgress(totalSize(selected.qubes, selected.dom0Home));
+  report.startProgress(totalSize(selected));
   const outcomes = await verifyBackup(selected, reader, report, signal);
   report.endProgress();
   const seconds = (Date.now() - begun) / 1000;

@@ -4,7 +4,7 @@ import { KiB, formatSize } from '../../shared/sizes.ts';
 import type { ArchivedFile } from '../archive/archive.ts';
 import { type TarMember, untar } from '../archive/tar/inner-reader.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
-import { parseArchivedPath } from './archived-path.ts';
+import { parseArchivedPath } from './archived-files.ts';
 
 /** The most that tells why a VM is not whole, in bytes. */
 const LONGEST_REASON = 64 * KiB;
@@ -86,4 +86,15 @@ async function* piecesToTheEnd(
 async function requireEnd(path: string, members: AsyncGenerator<TarMember>): Promise<void> {
   if ((await members.next()).done === true) return;
   throw new DamagedError(`${path} in the backup holds more than one file`);
+}
+
+/** The same chunks; `count` is told the length of each once it has been taken. */
+export async function* countBytes(
+  source: AsyncIterable<Buffer>,
+  count: (bytes: number) => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  for await (const chunk of source) {
+    yield chunk;
+    count(chunk.length);
+  }
 }

@@ -1,11 +1,7 @@
 import { type DamagedError, messageOf } from '../../shared/errors.ts';
 import { DamagedPartError } from '../archive/parts/damaged-part-error.ts';
-import { parseArchivedPath } from './archived-path.ts';
-import type { FilesSeen } from './promised-files.ts';
-import type { BackupContents } from './contents.ts';
-
-/** VMs of a backup, and dom0's home. */
-type Held = Pick<BackupContents, 'qubes' | 'dom0Home'>;
+import { type FilesSeen, parseArchivedPath } from './archived-files.ts';
+import type { QubesAndHome } from '../qubes/backup-contents.ts';
 
 /** Damage to a file of a backup, as the user knows it. */
 export interface Damage {
@@ -16,32 +12,36 @@ export interface Damage {
 }
 
 /** What damage to the file `path` means; undefined when it belongs to none of the VMs. */
-export function damageTo(path: string, error: DamagedError, held: Held): Damage | undefined {
-  const name = ownerOf(path, held);
+export function damageTo(
+  path: string,
+  error: DamagedError,
+  selected: QubesAndHome,
+): Damage | undefined {
+  const name = ownerOf(path, selected);
   if (name === undefined) return undefined;
   const fault =
     error instanceof DamagedPartError && error.path === path
       ? `(part ${error.index})`
       : `(${messageOf(error)})`;
-  return { name, what: `${inWords(path, held)} is damaged ${fault}` };
+  return { name, what: `${inWords(path, selected)} is damaged ${fault}` };
 }
 
 /** What was promised and did not come. */
-export function missingIn(held: Held, seen: FilesSeen): Damage[] {
-  return seen.missingOf(held).map((path) => ({
-    name: ownerOf(path, held) ?? path,
-    what: `${inWords(path, held)} is missing: the backup does not hold ${path}`,
+export function missingIn(selected: QubesAndHome, seen: FilesSeen): Damage[] {
+  return seen.missingOf(selected).map((path) => ({
+    name: ownerOf(path, selected) ?? path,
+    what: `${inWords(path, selected)} is missing: the backup does not hold ${path}`,
   }));
 }
 
 /** The VM that a file or directory of the archive belongs to, or dom0. */
-export function ownerOf(path: string, { qubes, dom0Home }: Held): string | undefined {
+export function ownerOf(path: string, { qubes, dom0Home }: QubesAndHome): string | undefined {
   if (path === dom0Home?.directory) return 'dom0';
   const { directory } = parseArchivedPath(path);
   return qubes.find((each) => each.directory === directory || each.directory === path)?.qube.name;
 }
 
-function inWords(path: string, { dom0Home }: Held): string {
+function inWords(path: string, { dom0Home }: QubesAndHome): string {
   if (path === dom0Home?.directory) return 'its home';
   const place = parseArchivedPath(path);
   switch (place.kind) {

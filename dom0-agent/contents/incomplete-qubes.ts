@@ -1,7 +1,7 @@
 import type { ArchiveReader } from '../archive/archive.ts';
-import { parseArchivedPath } from './archived-path.ts';
+import { parseArchivedPath } from './archived-files.ts';
 import { backedUpFiles, whyIncomplete } from './backed-up-files.ts';
-import type { BackupContents } from './contents.ts';
+import type { BackupContents } from '../qubes/backup-contents.ts';
 
 /**
  * The same contents, the VMs that are not whole in the backup among those that cannot be restored. Only for an

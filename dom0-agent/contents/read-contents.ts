@@ -1,7 +1,55 @@
+import { RefusedError } from '../../shared/errors.ts';
+import { refuseRepeated, suggestion } from '../qubes/names-from-user.ts';
+import type { BackedUpQube, BackupContents } from '../qubes/backup-contents.ts';
 import type { Header } from '../archive/archive-header.ts';
 import { readBackupQubesXml } from '../qubes/xml/backup-qubes-xml.ts';
 import { readR3QubesXml } from '../qubes/xml/read-r3-qubes-xml.ts';
-import type { BackupContents } from './contents.ts';
+
+const DOM0 = 'dom0';
+
+/** What of a backup is meant. */
+export interface SelectedContents {
+  readonly qubes: readonly BackedUpQube[];
+  readonly dom0Home: BackupContents['dom0Home'];
+  /** VMs that are meant, and cannot be restored. */
+  readonly unusable: BackupContents['unusable'];
+}
+
+/**
+ * The VMs of the backup that the user means: those named, or all, but for those excluded. Throws
+ * UsageError for a name given twice, RefusedError for one that the backup does not hold.
+ */
+export function selectContents(
+  contents: BackupContents,
+  chosen: readonly string[],
+  excluded: readonly string[],
+): SelectedContents {
+  refuseRepeated(chosen);
+  const held = new Set([
+    ...contents.qubes.flatMap(namesOf),
+    ...contents.unusable.map(({ name }) => name),
+  ]);
+  if (contents.dom0Home !== undefined) held.add(DOM0);
+  for (const name of [...chosen, ...excluded]) {
+    if (held.has(name)) continue;
+    throw new RefusedError(`the backup holds no VM called ${name}${suggestion(name, [...held])}`);
+  }
+  const isMeant = (...names: readonly string[]): boolean =>
+    (chosen.length === 0 || names.some((name) => chosen.includes(name))) &&
+    !names.some((name) => excluded.includes(name));
+  const qubes = contents.qubes.filter((qube) => isMeant(...namesOf(qube)));
+  const dom0Home = isMeant(DOM0) ? contents.dom0Home : undefined;
+  const unusable = contents.unusable.filter(({ name }) => isMeant(name));
+  if (qubes.length === 0 && dom0Home === undefined) {
+    const whys = unusable.map(({ name, why }) => `; ${name}: ${why}`).join('');
+    throw new RefusedError(`nothing of the backup is left to work on: every VM is left out${whys}`);
+  }
+  return { qubes, dom0Home, unusable };
+}
+
+function namesOf({ qube, formerName }: BackedUpQube): string[] {
+  return formerName === undefined ? [qube.name] : [qube.name, formerName];
+}
 
 /** What a backup holds, from its authenticated qubes.xml. Throws DamagedError. */
 export function readContents(qubesXml: string, { format }: Header): BackupContents {

@@ -5,6 +5,12 @@ import { UsageError } from '../../shared/errors.ts';
 const MOST_LETTERS = 3;
 const LARGEST_PART = 0.6;
 
+/** A VM that is not backed up or restored, and why, in words; the reason is empty when others were named. */
+export interface LeftOut {
+  readonly name: string;
+  readonly why: string;
+}
+
 /** Throws UsageError when a VM's name stands twice on the command line. */
 export function refuseRepeated(names: readonly string[]): void {
   const repeated = names.find((name, position) => names.indexOf(name) !== position);

@@ -55,7 +55,7 @@ export class CreatedQubes {
   }
 
   /** Takes back a VM that was created here. Says so when it cannot. */
-  async takeBack(name: string): Promise<void> {
+  async rollBack(name: string): Promise<void> {
     const position = this.#names.indexOf(name);
     if (position < 0) return;
     this.#names.splice(position, 1);
@@ -71,8 +71,8 @@ export class CreatedQubes {
   }
 
   /** Takes back all, those first that were created last: a template after what is based on it. */
-  async takeBackAll(): Promise<void> {
-    for (const name of [...this.#names].reverse()) await this.takeBack(name);
+  async rollBackAll(): Promise<void> {
+    for (const name of [...this.#names].reverse()) await this.rollBack(name);
   }
 
   async #mark(name: string): Promise<void> {

@@ -8,11 +8,11 @@ import {
   settableFeatures,
 } from '../qubes/qube.ts';
 import type { NewQube, VolumeSettings } from '../qubes/system.ts';
-import type { RestoreChoices } from './restore-choices.ts';
-import type { BackedUpQube } from '../contents/contents.ts';
+import type { RestoreChoices } from './plan-input.ts';
+import type { BackedUpQube } from '../qubes/backup-contents.ts';
 import { type Setting, isKeptWhenParanoid } from './paranoid.ts';
 import { type QubeProperty, type References, isQubeProperty } from './references.ts';
-import type { SystemState } from './system-state.ts';
+import type { SystemState } from './plan-input.ts';
 
 /** A VM to be restored: how it will be made, and what it will be given. */
 export interface PlannedRestore {

@@ -1,13 +1,14 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { freeName } from '../qubes/qube.ts';
+import type { LeftOut } from '../qubes/names-from-user.ts';
 import type { Qube } from '../qubes/qube.ts';
-import type { RestoreChoices } from './restore-choices.ts';
-import type { BackedUpQube, BackupContents } from '../contents/contents.ts';
+import type { RestoreChoices } from './plan-input.ts';
+import type { BackedUpQube, BackupContents } from '../qubes/backup-contents.ts';
 import { type PlannedRestore, defaultTemplate, inWords, planQube } from './plan-qube.ts';
 import { References } from './references.ts';
 import { requirePool } from './restore-space.ts';
-import { selectContents } from '../contents/select-from-backup.ts';
-import type { SystemState } from './system-state.ts';
+import { selectContents } from '../contents/read-contents.ts';
+import type { SystemState } from './plan-input.ts';
 
 /** What a restore will do. Pure data: shown, agreed to, then carried out. */
 export interface RestorePlan {
@@ -16,11 +17,6 @@ export interface RestorePlan {
   readonly dom0Home: BackupContents['dom0Home'];
   /** What of the selection is not restored, and why. */
   readonly leftOut: readonly LeftOut[];
-}
-
-export interface LeftOut {
-  readonly name: string;
-  readonly why: string;
 }
 
 /** See 85-admin-backup-restore.policy of qubes-core-admin. */
@@ -169,7 +165,7 @@ function planHome(
     leftOut.push({ name: 'dom0', why: `its home is left out: ${why}` });
     return undefined;
   }
-  if (home.user !== undefined && home.user !== dom0User && !choices.ignoreUsernameMismatch) {
+  if (home.user !== dom0User && !choices.ignoreUsernameMismatch) {
     throw new RefusedError(
       `the home of dom0 in the backup is that of ${home.user}, but dom0's user here is ` +
         `${dom0User}: use --ignore-username-mismatch or --skip-dom0-home`,

@@ -1,5 +1,5 @@
 import type { Qube } from '../qubes/qube.ts';
-import type { SystemState } from './system-state.ts';
+import type { SystemState } from './plan-input.ts';
 
 /** The properties whose value is a VM's name. */
 export const QUBE_PROPERTIES = [

@@ -6,10 +6,10 @@ import { RESTORE_MARK, isAbandoned } from '../qubes/restore-mark.ts';
 import type { Qube } from '../qubes/qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import { isOwnerGone } from '../qubes/owner-names.ts';
-import { HALF_RESTORED_HOME } from './restore-home.ts';
+import { PARTIAL_HOME_PREFIX } from './unpack-home.ts';
 import { isQubeProperty } from './references.ts';
 import { removeLeftover } from './remove-tree.ts';
-import type { SystemState } from './system-state.ts';
+import type { SystemState } from './plan-input.ts';
 
 /**
  * What a coffer left that is gone is removed here. No VM that is whole, or that somebody works in, can be
@@ -124,7 +124,7 @@ export async function removeAbandonedHomes(home: string, report: Report): Promis
     return [];
   });
   for (const name of names) {
-    if (name.startsWith(HALF_RESTORED_HOME) && (await isOwnerGone(name))) {
+    if (name.startsWith(PARTIAL_HOME_PREFIX) && (await isOwnerGone(name))) {
       await removeLeftover(join(home, name), report);
     }
   }

@@ -2,8 +2,10 @@ import { RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { savedVolumes } from '../qubes/qube.ts';
 import type { Pool } from '../qubes/system.ts';
-import type { BackedUpQube } from '../contents/contents.ts';
+import type { BackedUpHome, BackedUpQube } from '../qubes/backup-contents.ts';
 import type { RestorePlan } from './plan-restore.ts';
+import { statfs } from 'node:fs/promises';
+import type { ArchiveFormat } from '../archive/archive-header.ts';
 
 /** A pool that a restore could fill so far is told of: the sizes in a backup are estimates. */
 const NEARLY = 0.9;
@@ -58,4 +60,26 @@ function isMeasured({ qube, size }: BackedUpQube): boolean {
 
 function sum(sources: readonly BackedUpQube[]): number {
   return sources.reduce((all, { size }) => all + size, 0);
+}
+
+/**
+ * Holds the home in a backup against what is free where it goes. Throws RefusedError when it does not fit;
+ * gives a warning when it may not: only coffer-1 tells how much a home with holes really has.
+ *
+ * @param directory dom0's home
+ */
+export async function warnOfHomeSpace(
+  home: BackedUpHome | undefined,
+  format: ArchiveFormat,
+  directory: string,
+): Promise<string | undefined> {
+  if (home === undefined) return undefined;
+  const { bavail, bsize } = await statfs(directory);
+  const free = bavail * bsize;
+  if (home.size <= free) return undefined;
+  const both = `dom0's home in the backup has ${formatSize(home.size)}, and ${formatSize(free)} are free`;
+  if (format !== 'coffer-1') return `it may not fit into ${directory}: ${both}`;
+  throw new RefusedError(
+    `there is not enough space in ${directory}: ${both}: free some, or use --skip-dom0-home`,
+  );
 }

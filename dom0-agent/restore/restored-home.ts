@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
 import type { QubesSystem } from '../qubes/system.ts';
-import { countBytes } from '../contents/count-bytes.ts';
+import { countBytes } from '../contents/backed-up-files.ts';
 import { newOwnerName } from '../qubes/owner-names.ts';
 import {
-  HALF_RESTORED_HOME,
+  PARTIAL_HOME_PREFIX,
   homeRestoreDirectory,
   makeNewDirectory,
-  restoreHome,
-} from './restore-home.ts';
+  unpackHome,
+} from './unpack-home.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import { removeLeftover } from './remove-tree.ts';
 
@@ -37,14 +37,14 @@ export class RestoredHome {
 
   async restore(innerTar: AsyncIterable<Buffer>): Promise<void> {
     this.#home = (await this.#system.dom0Home()).path;
-    const partial = join(this.#home, HALF_RESTORED_HOME + (await newOwnerName()));
+    const partial = join(this.#home, PARTIAL_HOME_PREFIX + (await newOwnerName()));
     this.#target = homeRestoreDirectory(this.#home, new Date());
     let bytes = 0;
     const counted = countBytes(innerTar, (length) => {
       bytes += length;
       this.#report.progress(length);
     });
-    const missing = await restoreHome(counted, partial, this.#report, this.#signal);
+    const missing = await unpackHome(counted, partial, this.#report, this.#signal);
     this.#partial = partial;
     const remarks = [`its home is in ${this.#target}`, ...missing];
     const result = missing.length === 0 ? 'restored' : 'restored in part';
@@ -67,12 +67,12 @@ export class RestoredHome {
       await using home = await open(this.#home);
       await home.sync();
     } catch (error) {
-      await this.takeBack();
+      await this.rollBack();
       this.fail(messageOf(error));
     }
   }
 
-  async takeBack(): Promise<void> {
+  async rollBack(): Promise<void> {
     if (this.#partial !== undefined) await removeLeftover(this.#partial, this.#report);
   }
 }

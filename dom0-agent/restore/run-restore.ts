@@ -12,22 +12,22 @@ import { howToUnmark } from '../qubes/restore-mark.ts';
 import { savedVolumes } from '../qubes/qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
-import { parseArchivedPath } from '../contents/archived-path.ts';
+import { parseArchivedPath } from '../contents/archived-files.ts';
 import {
   type BackedUpFile,
   backedUpFiles,
   textOf,
   whyIncomplete,
 } from '../contents/backed-up-files.ts';
-import { FilesSeen, refuseMissing } from '../contents/promised-files.ts';
+import { FilesSeen, refuseMissing } from '../contents/archived-files.ts';
 import { CreatedQubes } from './created-qubes.ts';
 import { damageTo } from '../contents/damage.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import type { RestorePlan } from './plan-restore.ts';
 import { RestoredHome } from './restored-home.ts';
-import { type Restoring, outcomeOf, startOf } from './restoring.ts';
+import { type QubeRestore, outcomeOf, newQubeRestore } from './qube-restore.ts';
 import { ROUNDS, type Round, applyRound, starters } from './restore-settings.ts';
-import { TooLargeError, checkSize } from '../contents/size-limit.ts';
+import { TooLargeError, requireWithinLimit } from '../contents/size-limits.ts';
 
 /** The most that firewall.xml or notes.txt may have: Qubes keeps notes below 256 KiB. */
 const LARGEST_SMALL_FILE = 1 * MiB;
@@ -65,7 +65,7 @@ class RestoreRun {
   readonly #signal: AbortSignal;
   readonly #created: CreatedQubes;
   /** By directory in the archive. */
-  readonly #qubes: ReadonlyMap<string, Restoring>;
+  readonly #qubes: ReadonlyMap<string, QubeRestore>;
   readonly #seen: FilesSeen;
   readonly #home: RestoredHome;
 
@@ -88,7 +88,7 @@ class RestoreRun {
     this.#home = new RestoredHome(system, report, signal);
     this.#created = new CreatedQubes(system, report, options.keepFailed);
     this.#qubes = new Map(
-      plan.qubes.map((planned) => [planned.source.directory, startOf(planned)]),
+      plan.qubes.map((planned) => [planned.source.directory, newQubeRestore(planned)]),
     );
   }
 
@@ -103,8 +103,8 @@ class RestoreRun {
       }
       this.#checkComplete();
     } catch (error) {
-      await this.#created.takeBackAll();
-      await this.#home.takeBack();
+      await this.#created.rollBackAll();
+      await this.#home.rollBack();
       throw error;
     }
     // What remains takes a moment, and VMs that refer to each other cannot be taken back: so no
@@ -133,7 +133,7 @@ class RestoreRun {
     );
   }
 
-  async #create({ planned: { newQube, properties } }: Restoring): Promise<void> {
+  async #create({ planned: { newQube, properties } }: QubeRestore): Promise<void> {
     await this.#created.create(newQube);
     // Named disposables can only be created from a template that has this set.
     const forDispvms = properties.get('template_for_dispvms');
@@ -148,7 +148,7 @@ class RestoreRun {
   }
 
   /** The VM that a file of the archive belongs to, unless it has failed. */
-  #qubeOf(path: string): Restoring | undefined {
+  #qubeOf(path: string): QubeRestore | undefined {
     const qube = this.#qubes.get(parseArchivedPath(path).directory);
     return qube?.failure === undefined ? qube : undefined;
   }
@@ -166,7 +166,7 @@ class RestoreRun {
     }
   }
 
-  async #take(qube: Restoring, file: BackedUpFile): Promise<void> {
+  async #take(qube: QubeRestore, file: BackedUpFile): Promise<void> {
     const place = parseArchivedPath(file.path);
     switch (place.kind) {
       case 'volume':
@@ -187,14 +187,14 @@ class RestoreRun {
     }
   }
 
-  async #importVolume(qube: Restoring, volume: string, file: BackedUpFile): Promise<void> {
+  async #importVolume(qube: QubeRestore, volume: string, file: BackedUpFile): Promise<void> {
     const { source, newQube } = qube.planned;
     // A whole directory also holds volumes that are made anew at each start.
     if (!savedVolumes(source.qube).some(({ name }) => name === volume)) return;
     if (qube.volumesDone.has(volume)) {
       throw new DamagedError(`the backup holds ${file.path} twice`);
     }
-    if (!this.#options.ignoreSizeLimit) checkSize(source, volume, file.size);
+    if (!this.#options.ignoreSizeLimit) requireWithinLimit(source, volume, file.size);
     const pieces = this.#counted(qube, file.pieces());
     await this.#system.importVolume(newQube.name, volume, file.size, pieces, this.#signal);
     qube.volumesDone.add(volume);
@@ -214,7 +214,7 @@ class RestoreRun {
     }
   }
 
-  async *#counted(qube: Restoring, pieces: AsyncIterable<DataPiece>): AsyncGenerator<DataPiece> {
+  async *#counted(qube: QubeRestore, pieces: AsyncIterable<DataPiece>): AsyncGenerator<DataPiece> {
     for await (const piece of pieces) {
       yield piece;
       qube.used += piece.bytes.length;
@@ -229,12 +229,12 @@ class RestoreRun {
     refuseMissing({ qubes, dom0Home }, this.#seen);
   }
 
-  #going(): Restoring[] {
+  #going(): QubeRestore[] {
     return [...this.#qubes.values()].filter(({ failure }) => failure === undefined);
   }
 
   /** A step of one VM's restore: when this system fails on it, the VM is given up, not the rest. */
-  async #attempt(qube: Restoring, step: () => Promise<void>): Promise<void> {
+  async #attempt(qube: QubeRestore, step: () => Promise<void>): Promise<void> {
     if (qube.failure !== undefined) return;
     try {
       await step();
@@ -246,7 +246,7 @@ class RestoreRun {
   }
 
   /** Removes a VM, and before it those that were created from it as their template. */
-  async #giveUp(qube: Restoring, why: string): Promise<void> {
+  async #giveUp(qube: QubeRestore, why: string): Promise<void> {
     qube.failure = why;
     const { name } = qube.planned.newQube;
     for (const other of this.#going()) {
@@ -254,7 +254,7 @@ class RestoreRun {
         await this.#giveUp(other, `its template ${name} could not be restored`);
       }
     }
-    await this.#created.takeBack(name);
+    await this.#created.rollBack(name);
     this.#report.warning(`${name} could not be restored: ${why}`);
   }
 
@@ -272,7 +272,7 @@ class RestoreRun {
     }
   }
 
-  async #keep(qube: Restoring): Promise<void> {
+  async #keep(qube: QubeRestore): Promise<void> {
     const { name } = qube.planned.newQube;
     try {
       await this.#created.keep(name);

@@ -3,14 +3,14 @@ import type { Report } from '../../shared/report.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive/archive.ts';
 import { drain } from '../archive/drain.ts';
 import { untar } from '../archive/tar/inner-reader.ts';
-import type { UnusableQube } from '../qubes/xml/qubes-store.ts';
-import { parseArchivedPath } from '../contents/archived-path.ts';
+import type { UnusableQube } from '../qubes/backup-contents.ts';
+import { parseArchivedPath } from '../contents/archived-files.ts';
 import { backedUpFiles, whyIncomplete } from '../contents/backed-up-files.ts';
-import { FilesSeen } from '../contents/promised-files.ts';
-import { countBytes } from '../contents/count-bytes.ts';
+import { FilesSeen } from '../contents/archived-files.ts';
+import { countBytes } from '../contents/backed-up-files.ts';
 import { type Damage, damageTo, missingIn, ownerOf } from '../contents/damage.ts';
 import type { Outcome } from '../contents/outcome.ts';
-import type { Selected } from '../contents/select-from-backup.ts';
+import type { SelectedContents } from '../contents/read-contents.ts';
 
 /**
  * Reads what was selected as a restore would, every authentication code, every compressed stream and
@@ -18,7 +18,7 @@ import type { Selected } from '../contents/select-from-backup.ts';
  * is told to `report`, and the others go on, for as long as the archive can be read.
  */
 export async function verifyBackup(
-  selected: Selected,
+  selected: SelectedContents,
   reader: ArchiveReader,
   report: Report,
   signal: AbortSignal,
@@ -38,13 +38,13 @@ interface Reading {
 }
 
 class VerifyRun {
-  readonly #selected: Selected;
+  readonly #selected: SelectedContents;
   readonly #report: Report;
   readonly #signal: AbortSignal;
   readonly #readings = new Map<string, Reading>();
   readonly #seen: FilesSeen;
 
-  constructor(selected: Selected, report: Report, signal: AbortSignal) {
+  constructor(selected: SelectedContents, report: Report, signal: AbortSignal) {
     this.#selected = selected;
     this.#seen = new FilesSeen(selected);
     this.#report = report;

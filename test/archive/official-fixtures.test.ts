@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { readR3QubesXml } from '../../dom0-agent/qubes/xml/read-r3-qubes-xml.ts';
-import { FilesSeen } from '../../dom0-agent/contents/promised-files.ts';
+import { FilesSeen } from '../../dom0-agent/contents/archived-files.ts';
 import { archiveOf, expectedOfFixtures, fixture, membersOf, readAll } from './official-archives.ts';
 
 const { passphrase, backups } = expectedOfFixtures();

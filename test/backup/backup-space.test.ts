@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { MeasuredHome } from '../../dom0-agent/backup/measure-plan.ts';
+import type { MeasuredHome } from '../../dom0-agent/backup/plan-home.ts';
 import { planBackup } from '../../dom0-agent/backup/plan-backup.ts';
 import { type Estimate, estimateOf, whyItMayNotFit } from '../../dom0-agent/backup/backup-space.ts';
 import type { Volume } from '../../dom0-agent/qubes/qube.ts';

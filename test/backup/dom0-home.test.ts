@@ -27,7 +27,7 @@ import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { collect } from '../archive/tar/gnu-tar.ts';
 import { drain } from '../../dom0-agent/archive/drain.ts';
 import { homeTar } from '../../dom0-agent/backup/home-tar.ts';
-import { restoreHome } from '../../dom0-agent/restore/restore-home.ts';
+import { unpackHome } from '../../dom0-agent/restore/unpack-home.ts';
 import { DamagedError, FailedError, RefusedError } from '../../shared/errors.ts';
 import { nodeIn, otherUser } from '../other-user.ts';
 import { Warnings } from '../restore/restoring-system.ts';
@@ -52,7 +52,7 @@ async function throughBackup(): Promise<string> {
   const target = join(directory, 'restored');
   const warnings = new Warnings();
   const tar = homeTar(home, NAME, remarks, never);
-  expect(await restoreHome(tar, target, warnings, never)).toEqual([]);
+  expect(await unpackHome(tar, target, warnings, never)).toEqual([]);
   expect([...remarks.changes, ...remarks.gaps, ...warnings.texts]).toEqual([]);
   return target;
 }
@@ -150,7 +150,7 @@ describe('dom0’s home', () => {
     const target = join(directory, 'restored');
     mkdirSync(target);
     writeFileSync(join(target, 'mine'), 'mine');
-    const restoring = restoreHome(read(), target, new Warnings(), never);
+    const restoring = unpackHome(read(), target, new Warnings(), never);
     await expect(restoring).rejects.toThrow(RefusedError);
     expect(readFileSync(join(target, 'mine'), 'utf8')).toBe('mine');
   });
@@ -164,7 +164,7 @@ describe('dom0’s home', () => {
       }
     }
     const target = join(directory, 'restored');
-    const restoring = restoreHome(broken(), target, new Warnings(), never);
+    const restoring = unpackHome(broken(), target, new Warnings(), never);
     await expect(restoring).rejects.toThrow(/^the rest is lost$/);
     expect(existsSync(target)).toBe(false);
   });
@@ -181,7 +181,7 @@ describe('a home that cannot be unpacked whole', () => {
     async function* chunks(): AsyncGenerator<Buffer> {
       yield await Promise.resolve(changed);
     }
-    const missing = await restoreHome(chunks(), target, new Warnings(), never);
+    const missing = await unpackHome(chunks(), target, new Warnings(), never);
     return { target, missing };
   }
 

@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import {
   type BackupChoices,
   expectedBytes,
-  type Inventory,
   planBackup,
 } from '../../dom0-agent/backup/plan-backup.ts';
+import { type BackupSources } from '../../dom0-agent/backup/backup-sources.ts';
 import type { Qube, Volume } from '../../dom0-agent/qubes/qube.ts';
 import { RefusedError, UsageError } from '../../shared/errors.ts';
 import { qube } from '../restore/planning.ts';
@@ -19,6 +19,7 @@ const work = qube(
   {},
   { qid: 7, volumes: [volume('root', false), volume('private', true)] },
 );
+
 const hidden = qube('hidden', { include_in_backups: 'False' }, { qid: 3 });
 const passing = qube('disp1', { auto_cleanup: 'True' }, { qid: 4, qubeClass: 'DispVM' });
 const kept = qube('disp2', {}, { qid: 5, qubeClass: 'DispVM' });
@@ -29,7 +30,7 @@ function plan(
   running: readonly string[] = [],
   unreadable: ReadonlyMap<string, string> = new Map(),
 ): ReturnType<typeof planBackup> {
-  const inventory: Inventory = {
+  const inventory: BackupSources = {
     qubes,
     listed: [{ name: 'far', className: 'RemoteVM', isRunning: true }],
     running: new Set(running),

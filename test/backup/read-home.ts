@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { homeTar } from '../../dom0-agent/backup/home-tar.ts';
-import { sizeOfTree } from '../../dom0-agent/backup/size-of-tree.ts';
+import { sizeOfTree } from '../../dom0-agent/backup/plan-home.ts';
 import { messageOf } from '../../shared/errors.ts';
 import { NotedRemarks } from './noted-remarks.ts';
 
@@ -23,4 +23,5 @@ try {
 } catch (error) {
   failure = messageOf(error);
 }
+
 console.log(JSON.stringify({ failure, changes: remarks.changes, gaps: remarks.gaps }));

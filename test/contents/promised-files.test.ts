@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { FilesSeen } from '../../dom0-agent/contents/promised-files.ts';
-import type { BackupContents } from '../../dom0-agent/contents/contents.ts';
+import { FilesSeen } from '../../dom0-agent/contents/archived-files.ts';
+import type { BackupContents } from '../../dom0-agent/qubes/backup-contents.ts';
 import { readR3QubesXml } from '../../dom0-agent/qubes/xml/read-r3-qubes-xml.ts';
 
 const contents = readR3QubesXml(`<QubesVmCollection default_netvm="None">

@@ -2,7 +2,7 @@ import { statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { describe, expect, it } from 'vitest';
 
-import { warnOfHomeSpace } from '../../dom0-agent/restore/home-space.ts';
+import { warnOfHomeSpace } from '../../dom0-agent/restore/restore-space.ts';
 import { RefusedError } from '../../shared/errors.ts';
 
 const homeOf = (size: number) => ({ directory: 'dom0-home/home', user: 'user', size });

@@ -1,8 +1,8 @@
 import type { Qube } from '../../dom0-agent/qubes/qube.ts';
-import type { RestoreChoices } from '../../dom0-agent/restore/restore-choices.ts';
-import type { BackupContents } from '../../dom0-agent/contents/contents.ts';
+import type { RestoreChoices } from '../../dom0-agent/restore/plan-input.ts';
+import type { BackupContents } from '../../dom0-agent/qubes/backup-contents.ts';
 import { type RestorePlan, planRestore } from '../../dom0-agent/restore/plan-restore.ts';
-import type { SystemState } from '../../dom0-agent/restore/system-state.ts';
+import type { SystemState } from '../../dom0-agent/restore/plan-input.ts';
 
 /** A VM for plans. Settings are given as in `{ netvm: 'sys-net' }`. */
 export function qube(

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
 import type { FolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
-import type { RestoreChoices } from '../../dom0-agent/restore/restore-choices.ts';
+import type { RestoreChoices } from '../../dom0-agent/restore/plan-input.ts';
 import type { Outcome } from '../../dom0-agent/contents/outcome.ts';
 import { planRestore } from '../../dom0-agent/restore/plan-restore.ts';
 import { readContents } from '../../dom0-agent/contents/read-contents.ts';
 import { runRestore } from '../../dom0-agent/restore/run-restore.ts';
-import { selectContents } from '../../dom0-agent/contents/select-from-backup.ts';
-import { readSystemState } from '../../dom0-agent/restore/system-state.ts';
+import { selectContents } from '../../dom0-agent/contents/read-contents.ts';
+import { readSystemState } from '../../dom0-agent/restore/plan-input.ts';
 import { verifyBackup } from '../../dom0-agent/verify/run-verify.ts';
 import type { Report } from '../../shared/report.ts';
 import { inputOf } from '../archive/memory.ts';

@@ -5,7 +5,7 @@ import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system
 import type { Qube } from '../../dom0-agent/qubes/qube.ts';
 import type { QubesSystem } from '../../dom0-agent/qubes/system.ts';
 import { runRestore } from '../../dom0-agent/restore/run-restore.ts';
-import { readSystemState } from '../../dom0-agent/restore/system-state.ts';
+import { readSystemState } from '../../dom0-agent/restore/plan-input.ts';
 import { DamagedError, InterruptedError } from '../../shared/errors.ts';
 import { makeImportService } from '../qubesd/programs.ts';
 import { makeScene, type Scene } from '../qubesd/scene.ts';

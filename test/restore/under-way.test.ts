@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system.ts';
 import { runRestore } from '../../dom0-agent/restore/run-restore.ts';
-import { readSystemState } from '../../dom0-agent/restore/system-state.ts';
+import { readSystemState } from '../../dom0-agent/restore/plan-input.ts';
 import type { Qube } from '../../dom0-agent/qubes/qube.ts';
 import { messageOf } from '../../shared/errors.ts';
 import type { Fault } from '../qubesd/server.ts';
@@ -35,6 +35,7 @@ const letters = qube(
     ]),
   },
 );
+
 const vault = qube('vault', { template: 'fedora-42-xfce', netvm: '' }, { volumes });
 
 /** Restores these VMs, the first with a firewall; `watch` is told of each call before it is answered. */

@@ -1,8 +1,15 @@
 import { DamagedError } from '../../../shared/errors.ts';
+import type {
+  ArchivedQube,
+  BackedUpHome,
+  BackedUpQube,
+  BackupContents,
+  UnusableQube,
+} from '../backup-contents.ts';
 import { type Qube, settableFeatures } from '../qube.ts';
 import { formatQubesXml } from './format-qubes-xml.ts';
 import { type BackedUpDomain, type FlawedDomain, parseBackedUpDomains } from './parse-qubes-xml.ts';
-import { STANDARD_LABELS, type Label, type StoredQube, type UnusableQube } from './qubes-store.ts';
+import { STANDARD_LABELS, type Label, type StoredQube } from './qubes-store.ts';
 
 /**
  * The qubes.xml of a backup is the store's form with a few features more. Those of the official tools
@@ -16,41 +23,12 @@ const SIZE = 'backup-size';
 const CREATED = 'backup-created';
 const USER = 'backup-user';
 
-/** A VM in a backup. */
-export interface QubeInBackup {
-  readonly qube: Qube;
-  /** Its directory in the archive, without a slash at the end: `vm5`. */
-  readonly directory: string;
-  /** Bytes before compression: an estimate for tables and progress. */
-  readonly size: number;
-}
-
-/** dom0's home in a backup. */
-export interface Dom0HomeInBackup {
-  /** `dom0-home/home`, or as the official tools have it, `dom0-home/<user>`. */
-  readonly directory: string;
-  readonly user: string;
-  readonly size: number;
-}
-
-/** What a backup holds. */
-export interface BackupStore {
-  /** When it was begun, to the second. Backups of the official tools do not tell. */
+/** What goes into the qubes.xml of a backup. */
+export interface QubesXmlContents {
   readonly created: Date | undefined;
-  readonly dom0Home: Dom0HomeInBackup | undefined;
-  readonly qubes: readonly QubeInBackup[];
-}
-
-/** What a backup holds, as it tells itself. */
-export interface BackupStoreRead extends BackupStore {
-  readonly qubes: readonly QubeRead[];
-  readonly unusable: readonly UnusableQube[];
-}
-
-/** A VM in a backup, as it was read. */
-export interface QubeRead extends QubeInBackup {
-  /** What of it is not as the backup has it, since Qubes would not take that. */
-  readonly remarks: readonly string[];
+  readonly dom0: Qube;
+  readonly dom0Home: BackedUpHome | undefined;
+  readonly qubes: readonly ArchivedQube[];
 }
 
 /**
@@ -58,8 +36,7 @@ export interface QubeRead extends QubeInBackup {
  * the system. The official tools restore from it; they need the entry of dom0 even when its home is
  * not in the backup.
  */
-export function backupQubesXml(store: BackupStore & { readonly dom0: Qube }): string {
-  const { created, dom0, dom0Home, qubes } = store;
+export function backupQubesXml({ created, dom0, dom0Home, qubes }: QubesXmlContents): string {
   const dom0Features = new Map([
     ...(dom0Home === undefined
       ? [[CONTENT, ''] as const]
@@ -92,7 +69,7 @@ export function backupQubesXml(store: BackupStore & { readonly dom0: Qube }): st
  * backup are left out. What is wrong with one VM, its place in the archive too, makes that one unusable. Throws
  * DamagedError for what is no list of VMs, and for a time of the backup that is not one.
  */
-export function readBackupQubesXml(untrustedText: string): BackupStoreRead {
+export function readBackupQubesXml(untrustedText: string): BackupContents {
   const { usable, flawed } = parseBackedUpDomains(untrustedText);
   const unusable = flawed.filter(isInBackup).map(unusableQube);
   const dom0 = usable.find(({ qube }) => isDom0(qube))?.qube;
@@ -126,7 +103,7 @@ function unusableQube({ name, why, features }: FlawedDomain): UnusableQube {
   return { name, why, directory: untrustedDirectory?.replace(/\/$/, '') };
 }
 
-function entryOf({ qube, directory, size }: QubeInBackup): StoredQube {
+function entryOf({ qube, directory, size }: ArchivedQube): StoredQube {
   return {
     ...qube,
     uuid: undefined,
@@ -141,10 +118,7 @@ function entryOf({ qube, directory, size }: QubeInBackup): StoredQube {
 function contentFeatures({
   directory,
   size,
-}: {
-  readonly directory: string;
-  readonly size: number;
-}): [string, string][] {
+}: Pick<ArchivedQube, 'directory' | 'size'>): [string, string][] {
   return [
     [CONTENT, 'True'],
     // The official writer ends a VM's directory with a slash, and dom0's home without.
@@ -166,7 +140,7 @@ function isInBackup({ features }: Pick<StoredQube, 'features'>): boolean {
 }
 
 /** `taken`: the directories of other VMs, to which this one's is added. */
-function readEntry({ qube, remarks }: BackedUpDomain, taken: Set<string>): QubeRead {
+function readEntry({ qube, remarks }: BackedUpDomain, taken: Set<string>): BackedUpQube {
   const untrustedPath = qube.features.get(PATH) ?? '';
   if (!/^vm\d{1,5}\/?$/.test(untrustedPath)) {
     throw new DamagedError(`qubes.xml does not say where in the backup ${qube.name} lies`);
@@ -182,7 +156,7 @@ function readEntry({ qube, remarks }: BackedUpDomain, taken: Set<string>): QubeR
   return { qube: { ...qube, features }, directory, size, remarks };
 }
 
-function readHome(features: ReadonlyMap<string, string>): Dom0HomeInBackup {
+function readHome(features: ReadonlyMap<string, string>): BackedUpHome {
   const [, userInPath] = /^dom0-home\/([^/]{1,64})\/?$/.exec(features.get(PATH) ?? '') ?? [];
   const untrustedUser = features.get(USER) ?? userInPath ?? '';
   if (userInPath === undefined || ![userInPath, untrustedUser].every(isUserName)) {

@@ -26,15 +26,6 @@ export interface UnknownDomain {
   readonly features: ReadonlyMap<string, string>;
 }
 
-/** A VM of a backup that cannot be restored, and why: one whose class or entry Qubes, or coffer, would not take. */
-export interface UnusableQube {
-  /** Fit to be shown. */
-  readonly name: string;
-  readonly why: string;
-  /** Where its files lie in the archive, if that can be told. */
-  readonly directory: string | undefined;
-}
-
 /** What a qubes.xml of R4 holds. */
 export interface QubesStore {
   readonly labels: readonly Label[];

@@ -1,8 +1,12 @@
 import { Element } from '@xmldom/xmldom';
 import { DamagedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
-import type { Qube } from '../qube.ts';
-import type { UnusableQube } from './qubes-store.ts';
+import type {
+  BackedUpHome,
+  BackedUpQube,
+  BackupContents,
+  UnusableQube,
+} from '../backup-contents.ts';
 import { type R3Names, nameR3Qubes } from './r3-names.ts';
 import { type R3Collection, translateR3Qube } from './r3-qube.ts';
 import { parseStrictXml } from './strict-xml.ts';
@@ -10,42 +14,6 @@ import { parseStrictXml } from './strict-xml.ts';
 /** The elements that stand for VMs. Disposables of the moment (QubesDisposableVm) are passed over. */
 const VM_ELEMENT = /^Qubes(Admin|Template|TemplateH|App|H|Net|Proxy)Vm$/;
 const WHAT = 'qubes.xml in the backup';
-
-/** A VM in a backup of formats 2 and 3. */
-export interface R3BackedUpQube {
-  readonly qube: Qube;
-  /** What the backup calls it, if Qubes does not take that name any more. */
-  readonly formerName: string | undefined;
-  /** Its directory in the archive: `vm5`, `appvms/work`. */
-  readonly directory: string;
-  /** Bytes on disk, as the backup tells. */
-  readonly size: number;
-  /** What of it is not as the backup has it, since Qubes would not take that. */
-  readonly remarks: readonly string[];
-}
-
-/** dom0's home in such a backup. */
-export interface R3BackedUpHome {
-  /** `dom0-home/user` */
-  readonly directory: string;
-  readonly user: string;
-  /** Bytes on disk, as the backup tells. */
-  readonly size: number;
-}
-
-/** What the qubes.xml of such a backup tells. It does not tell when the backup was made. */
-export interface R3BackupContents {
-  readonly created: undefined;
-  readonly qubes: readonly R3BackedUpQube[];
-  /** dom0's home, if it is in the backup. */
-  readonly dom0Home: R3BackedUpHome | undefined;
-  readonly unusable: readonly UnusableQube[];
-}
-
-/** Whether a qubes.xml has the form of R2 and R3, and not that of R4. */
-export function isR3QubesXml(text: string): boolean {
-  return /<QubesVmCollection[\s/>]/.test(text.slice(0, 4096));
-}
 
 /**
  * Reads the qubes.xml of a backup of formats 2 and 3: an element for each VM, everything in attributes,
@@ -55,7 +23,7 @@ export function isR3QubesXml(text: string): boolean {
  * renamed or left out, with a remark; what cannot be read of one makes that one unusable. Throws DamagedError for what is
  * no list of VMs at all.
  */
-export function readR3QubesXml(untrustedText: string): R3BackupContents {
+export function readR3QubesXml(untrustedText: string): BackupContents {
   const root = parseStrictXml(untrustedText, WHAT);
   if (root.tagName !== 'QubesVmCollection') throw new DamagedError(`${WHAT} is not a list of VMs`);
   const elements = Array.from(root.childNodes).filter((node) => node instanceof Element);
@@ -63,9 +31,9 @@ export function readR3QubesXml(untrustedText: string): R3BackupContents {
   const names = nameR3Qubes(known.filter((vm) => !isDom0(vm)));
   const collection = { root, nameOf: names.nameOf };
   const directories = new Set<string>();
-  const qubes: R3BackedUpQube[] = [];
+  const qubes: BackedUpQube[] = [];
   const unusable: UnusableQube[] = [];
-  let dom0Home: R3BackedUpHome | undefined;
+  let dom0Home: BackedUpHome | undefined;
   for (const vm of elements.filter((each) => each.getAttribute('backup_content') === 'True')) {
     try {
       if (!VM_ELEMENT.test(vm.tagName))
@@ -93,7 +61,7 @@ function backedUp(
   directory: string,
   { formerNames, unnamed }: R3Names,
   collection: R3Collection,
-): R3BackedUpQube {
+): BackedUpQube {
   const why = unnamed.get(vm);
   if (why !== undefined) throw new DamagedError(why);
   const { qube, remarks } = translateR3Qube(vm, collection);
@@ -106,7 +74,7 @@ function backedUp(
   return { qube, formerName, directory, size: sizeOf(vm), remarks };
 }
 
-function homeOf(dom0: Element): R3BackedUpHome {
+function homeOf(dom0: Element): BackedUpHome {
   const directory = directoryOf(dom0);
   const user = /^dom0-home\/([^/]+)$/.exec(directory)?.[1];
   if (user === undefined) throw new DamagedError(`${WHAT} does not say where dom0's home is`);

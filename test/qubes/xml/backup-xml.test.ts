@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest';
 
 import { DamagedError } from '../../../shared/errors.ts';
 import {
-  type BackupStore,
   backupQubesXml,
   readBackupQubesXml,
 } from '../../../dom0-agent/qubes/xml/backup-qubes-xml.ts';
@@ -22,7 +21,7 @@ const qubeCalled = (name: string): StoredQube => {
 const created = new Date('2026-03-01T10:20:30Z');
 const work = { qube: qubeCalled('work'), directory: 'vm5', size: 123_456 };
 const home = { directory: 'dom0-home/home', user: 'joanna', size: 789 };
-const backup: BackupStore = { created, dom0Home: home, qubes: [work] };
+const backup = { created, dom0Home: home, qubes: [work] };
 const text = backupQubesXml({ ...backup, dom0: qubeCalled('dom0') });
 
 describe("a backup's qubes.xml", () => {

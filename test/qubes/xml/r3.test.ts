@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isValidQubeName } from '../../../dom0-agent/qubes/qube.ts';
-import { isR3QubesXml, readR3QubesXml } from '../../../dom0-agent/qubes/xml/read-r3-qubes-xml.ts';
+import { readR3QubesXml } from '../../../dom0-agent/qubes/xml/read-r3-qubes-xml.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 
 const TEMPLATE =
@@ -182,11 +182,6 @@ describe('the backup', () => {
     const begun = performance.now();
     expect(readR3QubesXml(collection(...vms)).qubes).toHaveLength(10_000);
     expect(performance.now() - begun).toBeLessThan(20_000);
-  });
-
-  test('is told from one of R4', () => {
-    expect(isR3QubesXml(collection())).toBe(true);
-    expect(isR3QubesXml('<?xml version="1.0"?>\n<qubes><domains/></qubes>')).toBe(false);
   });
 });
 

@@ -1,12 +1,12 @@
+import { timeInName } from '../../shared/local-time.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { Sink, Storage } from '../transport/storage.ts';
-import { backupName } from './backup-name.ts';
 
 /** So many backups of one second find a name. */
 const MOST_OF_A_SECOND = 9;
 
 /** A new backup's file, not yet whole. */
-export interface NewFile {
+export interface NewBackupFile {
   readonly sink: Sink;
   readonly fileName: string;
 }
@@ -17,13 +17,13 @@ export interface NewFile {
  *
  * @param expectedBytes refused when there is less space
  */
-export async function openNewFile(
+export async function openNewBackupFile(
   storage: Storage,
   directory: string,
   created: Date,
   expectedBytes: number,
   signal: AbortSignal,
-): Promise<NewFile> {
+): Promise<NewBackupFile> {
   for (let number = 1; ; number++) {
     const fileName = backupName(created, number);
     try {
@@ -33,4 +33,13 @@ export async function openNewFile(
       if (!isRefusal(error, 'EXISTS') || number === MOST_OF_A_SECOND) throw error;
     }
   }
+}
+
+/**
+ * The name of a new backup, as Qubes names them: `qubes-backup-2026-11-23T194201`, local time. The second of
+ * that second is `…T194201-2`.
+ */
+export function backupName(created: Date, number = 1): string {
+  const name = `qubes-backup-${timeInName(created)}`;
+  return number === 1 ? name : `${name}-${number}`;
 }

@@ -17,7 +17,7 @@ import { runnerBehind } from '../../shared/run-program.ts';
 import { removeLeftover } from './remove-tree.ts';
 
 /** A home that is being unpacked lies beside its place under a name that begins so. */
-export const HALF_RESTORED_HOME = '.home-restore-';
+export const PARTIAL_HOME_PREFIX = '.home-restore-';
 
 /** The directory in dom0's home that a home from a backup goes into: never over existing files. */
 export function homeRestoreDirectory(home: string, now: Date): string {
@@ -34,7 +34,7 @@ export function homeRestoreDirectory(home: string, now: Date): string {
  * when nothing can be made or there is no space for all, and what `innerTar` throws: then nothing
  * remains of `target`.
  */
-export async function restoreHome(
+export async function unpackHome(
   innerTar: AsyncIterable<Buffer>,
   target: string,
   report: Report,

@@ -1,9 +1,8 @@
 import { type Qube, savedVolumes } from '../qubes/qube.ts';
-import type { QubesSystem } from '../qubes/system.ts';
-import type { Inventory } from './plan-backup.ts';
+import type { ListedQube, Dom0Home, QubesSystem } from '../qubes/system.ts';
 
-/** Asks the system what it has. */
-export async function readInventory(system: QubesSystem): Promise<Inventory> {
+/** Asks the system what there is to back up. */
+export async function readBackupSources(system: QubesSystem): Promise<BackupSources> {
   const qubes = await system.qubes();
   const listed = await system.list();
   const running = new Set(listed.filter(({ isRunning }) => isRunning).map(({ name }) => name));
@@ -32,4 +31,15 @@ async function whyUnreadable(
     if (why !== undefined) return why;
   }
   return undefined;
+}
+
+/** What the system looks like before a backup. */
+export interface BackupSources {
+  readonly qubes: readonly Qube[];
+  /** All VMs, those too that no backup can hold. */
+  readonly listed: readonly ListedQube[];
+  readonly running: ReadonlySet<string>;
+  /** Why a VM cannot be read as it was last saved, in words, by its name. */
+  readonly unreadable: ReadonlyMap<string, string>;
+  readonly dom0Home: Dom0Home;
 }

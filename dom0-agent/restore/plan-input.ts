@@ -1,3 +1,6 @@
+import type { Qube } from '../qubes/qube.ts';
+import type { SystemDefaults, Pool, QubesSystem } from '../qubes/system.ts';
+
 /** What the user said about a restore: the options of `coffer restore`. */
 export interface RestoreChoices {
   /** Empty: all of the backup; `dom0` stands for dom0's home. */
@@ -18,4 +21,24 @@ export interface RestoreChoices {
   readonly paranoid: boolean;
   /** The storage pool for the new volumes; undefined: the system's default. */
   readonly pool: string | undefined;
+}
+
+/** What a restore's plan needs to know of the system that it restores into. */
+export interface SystemState {
+  readonly qubes: ReadonlyMap<string, Qube>;
+  readonly labels: ReadonlySet<string>;
+  readonly defaults: SystemDefaults;
+  readonly dom0User: string;
+  readonly pools: readonly Pool[];
+}
+
+export async function readSystemState(system: QubesSystem): Promise<SystemState> {
+  const qubes = await system.qubes();
+  return {
+    qubes: new Map(qubes.map((qube) => [qube.name, qube])),
+    labels: new Set(await system.labels()),
+    defaults: await system.defaults(),
+    dom0User: (await system.dom0Home()).user,
+    pools: await system.pools(),
+  };
 }

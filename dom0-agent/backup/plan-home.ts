@@ -4,6 +4,10 @@ import { FailedError, RefusedError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { rootPrefix, runnerBehind } from '../../shared/run-program.ts';
 import { firstUnreadable } from './home-tar.ts';
+import type { Dom0Home } from '../qubes/system.ts';
+import type { BackupPlan } from './plan-backup.ts';
+import { realpath } from 'node:fs/promises';
+import { sep } from 'node:path';
 
 /** How large the tar of a directory tree will be, in bytes. */
 export interface TreeSize {
@@ -62,4 +66,43 @@ async function sumOf(lines: AsyncIterable<string>): Promise<TreeSize> {
     most += size + MOST_AROUND_FILE;
   }
   return { expected, most: Math.ceil(most * GROWTH) };
+}
+
+/** A plan, with the size of what the system does not tell of. */
+export interface MeasuredPlan extends BackupPlan {
+  readonly dom0Home: MeasuredHome | undefined;
+}
+
+export interface MeasuredHome extends Dom0Home {
+  readonly size: TreeSize;
+}
+
+/** Measures dom0's home, if it is in the plan. Throws RefusedError when it cannot be read. */
+export async function measurePlan(plan: BackupPlan): Promise<MeasuredPlan> {
+  const { dom0Home } = plan;
+  if (dom0Home === undefined) return { ...plan, dom0Home };
+  return { ...plan, dom0Home: { ...dom0Home, size: await sizeOfTree(dom0Home.path) } };
+}
+
+/**
+ * Refuses a backup of dom0's home into a directory of that home: it would read itself as it grows. Throws
+ * RefusedError.
+ */
+export async function refuseTargetInHome(home: string, directory: string): Promise<void> {
+  const [realHome, realDirectory] = await Promise.all([real(home), real(directory)]);
+  if (`${realDirectory}${sep}`.startsWith(`${realHome}${sep}`)) {
+    throw new RefusedError(
+      `${directory} is in dom0's home, so the backup would go into itself: ` +
+        `name another directory, or leave out dom0 with -x dom0`,
+    );
+  }
+}
+
+/** The path without links; as it is when there is no such file, which others will notice. */
+async function real(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch {
+    return path;
+  }
 }

@@ -3,7 +3,7 @@ import type { PlannedRestore } from './plan-qube.ts';
 import type { SmallFiles } from './restore-settings.ts';
 
 /** A VM on its way out of a backup. */
-export interface Restoring {
+export interface QubeRestore {
   readonly planned: PlannedRestore;
   readonly smallFiles: SmallFiles;
   readonly volumesDone: Set<string>;
@@ -15,7 +15,7 @@ export interface Restoring {
   failure: string | undefined;
 }
 
-export function startOf(planned: PlannedRestore): Restoring {
+export function newQubeRestore(planned: PlannedRestore): QubeRestore {
   return {
     planned,
     smallFiles: {},
@@ -27,7 +27,7 @@ export function startOf(planned: PlannedRestore): Restoring {
   };
 }
 
-export function outcomeOf({ planned, size, used, refused, failure }: Restoring): Outcome {
+export function outcomeOf({ planned, size, used, refused, failure }: QubeRestore): Outcome {
   const { name } = planned.newQube;
   if (failure !== undefined) {
     return { name, result: 'failed', size: undefined, used: 0, remarks: [failure] };

@@ -1,0 +1,85 @@
+import { DamagedError } from '../../shared/errors.ts';
+import { INCOMPLETE } from '../archive/archive.ts';
+import { savedVolumes } from '../qubes/qube.ts';
+import type { QubesAndHome } from '../qubes/backup-contents.ts';
+
+/** What a file of a VM in an archive is. */
+export type ArchivedPath =
+  | { readonly kind: 'volume'; readonly directory: string; readonly volume: string }
+  | {
+      /** `directory`: all files of the VM in one, as formats 2 and 3 keep templates. */
+      readonly kind: 'firewall' | 'notes' | 'menu' | 'incomplete' | 'directory' | 'other';
+      readonly directory: string;
+    };
+
+/** Where a volume lies in an archive: `vm5/private.img`. */
+export function volumePath(directory: string, volume: string): string {
+  return `${directory}/${volume}.img`;
+}
+
+/** Takes a file's path apart: `vm5/private.img` is the volume `private` of what lies in `vm5`. */
+export function parseArchivedPath(path: string): ArchivedPath {
+  const slash = path.lastIndexOf('/');
+  const directory = path.slice(0, Math.max(slash, 0));
+  const name = path.slice(slash + 1);
+  switch (name) {
+    case 'firewall.xml':
+      return { kind: 'firewall', directory };
+    case 'notes.txt':
+      return { kind: 'notes', directory };
+    case 'whitelisted-appmenus.list':
+      return { kind: 'menu', directory };
+    case INCOMPLETE:
+      return { kind: 'incomplete', directory };
+    case '.':
+      return { kind: 'directory', directory };
+  }
+  const volume = /^([a-z][a-z0-9_-]*)\.img$/.exec(name)?.[1];
+  return volume === undefined
+    ? { kind: 'other', directory }
+    : { kind: 'volume', directory, volume };
+}
+
+/**
+ * What came of that which qubes.xml promises. Other paths are not kept: a whole directory (`vm9/.`, the templates
+ * of formats 2 and 3) may hold files without end.
+ */
+export class FilesSeen {
+  readonly #promised: ReadonlySet<string>;
+  readonly #seen = new Set<string>();
+
+  constructor(selected: QubesAndHome) {
+    this.#promised = new Set(promisedBy(selected));
+  }
+
+  /** A file of the archive, or of a whole directory in it. */
+  note(path: string): void {
+    const directory = path.slice(0, Math.max(path.lastIndexOf('/'), 0));
+    for (const each of [path, directory]) if (this.#promised.has(each)) this.#seen.add(each);
+  }
+
+  /** What did not come of that which qubes.xml promises for these, as paths. */
+  missingOf(selected: QubesAndHome): string[] {
+    return promisedBy(selected).filter((path) => !this.#seen.has(path));
+  }
+}
+
+/**
+ * Of every VM the volumes that belong in a backup; of a VM without any its directory, in which there is at least one file
+ * (official tools write an empty one, `empty`); and dom0's home. Formats 2 to 4 have no manifest: this is
+ * how a lost file is noticed.
+ */
+function promisedBy({ qubes, dom0Home }: QubesAndHome): string[] {
+  const promised = qubes.flatMap(({ qube, directory }) => {
+    const volumes = savedVolumes(qube).map(({ name }) => volumePath(directory, name));
+    return volumes.length > 0 ? volumes : [directory];
+  });
+  return dom0Home === undefined ? promised : [...promised, dom0Home.directory];
+}
+
+/** Throws DamagedError when something that qubes.xml promises is not in the archive. */
+export function refuseMissing(selected: QubesAndHome, seen: FilesSeen): void {
+  const missing = seen.missingOf(selected);
+  if (missing.length === 0) return;
+  throw new DamagedError(`the backup is incomplete: it does not hold ${missing.join(', ')}`);
+}
