@@ -1,7 +1,7 @@
 import { ChildProcess, describeEnd, whyNotRun } from '../../shared/child-process.ts';
 import { FailedError, messageOf } from '../../shared/errors.ts';
-import { type Followed, follow } from '../archive/tar/check-in-passing.ts';
-import { TarComplaints } from '../archive/tar/gnu-tar-messages.ts';
+import { type TarCheck, checkInPassing } from '../archive/tar/check-in-passing.ts';
+import { GnuTarMessages } from '../archive/tar/gnu-tar-messages.ts';
 import { printableWords } from '../../shared/printable.ts';
 import { rootPrefix, runnerBehind, sudoProblem } from '../../shared/run-program.ts';
 
@@ -33,11 +33,11 @@ export async function* homeTar(
   // One that root runs cannot be killed, but it ends when nobody reads what it writes.
   const stop = (): void => void tar.stdout.destroy();
   signal.addEventListener('abort', stop);
-  const complaints = new TarComplaints(tar.stderr);
-  const seen: Followed = { members: 0, problem: undefined };
+  const messages = new GnuTarMessages(tar.stderr);
+  const seen: TarCheck = { members: 0, problem: undefined };
   try {
     try {
-      yield* follow(tar.stdout as AsyncIterable<Buffer>, path, seen);
+      yield* checkInPassing(tar.stdout as AsyncIterable<Buffer>, path, seen);
     } catch (error) {
       // Its output may have been destroyed to stop it.
       signal.throwIfAborted();
@@ -47,12 +47,12 @@ export async function* homeTar(
     signal.throwIfAborted();
     // sudo ends with 1, as tar does when a file has changed: only its end shows that a tar is whole.
     if (seen.problem !== undefined) {
-      const why = end.notRun ? whyNotRun(program, end.notRun) : whyNone(complaints, seen.problem);
+      const why = end.notRun ? whyNotRun(program, end.notRun) : whyNone(messages, seen.problem);
       throw new FailedError(`dom0's home cannot be read: ${why}`);
     }
-    if (complaints.changed.count > 0) remarks.changed(complaints.changed.toString());
+    if (messages.changed.count > 0) remarks.changed(messages.changed.toString());
     if (end.exitStatus !== 0 && end.exitStatus !== CHANGED_WHILE_READ) {
-      remarks.unread(complaints.failed.toString() || `tar ${describeEnd(end)}`);
+      remarks.unread(messages.failed.toString() || `tar ${describeEnd(end)}`);
     }
   } finally {
     signal.removeEventListener('abort', stop);
@@ -71,10 +71,11 @@ export async function firstUnreadable(home: string): Promise<string | undefined>
   return found === '' ? undefined : found.replace(/\n$/, '');
 }
 
-function whyNone(complaints: TarComplaints, problem: Error): string {
-  if (complaints.failed.count > 0) return complaints.failed.toString();
+function whyNone(messages: GnuTarMessages, problem: Error): string {
+  if (messages.failed.count > 0) return messages.failed.toString();
   return (
-    sudoProblem(complaints.ofOthers) ?? (printableWords(complaints.ofOthers) || messageOf(problem))
+    sudoProblem(messages.otherOutput) ??
+    (printableWords(messages.otherOutput) || messageOf(problem))
   );
 }
 

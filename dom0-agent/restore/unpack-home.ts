@@ -11,8 +11,8 @@ import {
 import { timeInName } from '../../shared/local-time.ts';
 import type { Report } from '../../shared/report.ts';
 import { feed } from '../archive/compress/feed.ts';
-import { type Followed, follow } from '../archive/tar/check-in-passing.ts';
-import { TarComplaints } from '../archive/tar/gnu-tar-messages.ts';
+import { type TarCheck, checkInPassing } from '../archive/tar/check-in-passing.ts';
+import { GnuTarMessages } from '../archive/tar/gnu-tar-messages.ts';
 import { runnerBehind } from '../../shared/run-program.ts';
 import { removeLeftover } from './remove-tree.ts';
 
@@ -94,14 +94,14 @@ async function unpack(
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
     ...owner,
   });
-  const complaints = new TarComplaints(tar.stderr);
-  const seen: Followed = { members: 0, problem: undefined };
-  const followed = follow(innerTar, "dom0's home", seen);
-  await feed(followed, tar, () => signal.aborted || complaints.isFull);
+  const messages = new GnuTarMessages(tar.stderr);
+  const seen: TarCheck = { members: 0, problem: undefined };
+  const followed = checkInPassing(innerTar, "dom0's home", seen);
+  await feed(followed, tar, () => signal.aborted || messages.isOutOfSpace);
   // What is stopped midway for want of space may go on for long.
-  const end = complaints.isFull ? undefined : await tar.ended;
+  const end = messages.isOutOfSpace ? undefined : await tar.ended;
   signal.throwIfAborted();
-  if (complaints.isFull || end === undefined) {
+  if (messages.isOutOfSpace || end === undefined) {
     throw new FailedError(`there is no space for dom0's home in ${dirname(target)}`);
   }
   if (end.notRun) throw new FailedError(whyNotRun('tar', end.notRun));
@@ -109,7 +109,7 @@ async function unpack(
     return [`the backup does not hold it whole: ${messageOf(seen.problem)}`];
   if (end.exitStatus === 0) return [];
   if (end.signal !== '') return [`tar was ended by ${end.signal} before the end`];
-  return [`not made: ${complaints.failed.toString() || `tar ${describeEnd(end)}`}`];
+  return [`not made: ${messages.failed.toString() || `tar ${describeEnd(end)}`}`];
 }
 
 function tarArguments(target: string): string[] {

@@ -57,7 +57,12 @@ const TAR_WORDS = [
 export const ARCHIVE_TARGETS: readonly Target[] = [
   {
     name: 'outer-tar',
-    sources: ['tar/outer-reader.ts', 'tar/outer-extraction.ts', 'tar/outer-gap.ts'],
+    sources: [
+      'tar/outer-reader.ts',
+      'tar/outer-extraction.ts',
+      'tar/outer-member.ts',
+      'tar/outer-gap.ts',
+    ],
     seeds: () => [OUTER_TAR, ...tarSeeds.plain],
     words: [...TAR_WORDS, 'backup-header\0', 'vm5/private.img.000\0', '../', '/etc/'],
     repair: repairTar,

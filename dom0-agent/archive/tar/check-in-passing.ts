@@ -1,36 +1,37 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { untar } from './inner-reader.ts';
 
-/** What was seen of a tar that another program makes or takes. */
-export interface Followed {
-  /** How many members were seen so far, whole or not. */
+/** What has been found out about a tar that another program makes or takes. */
+export interface TarCheck {
+  /** How many members have been seen so far, complete or not. */
   members: number;
-  /** Why the tar is not whole, once it was read: it breaks off, lacks its end, or is malformed. */
+  /** Why the tar is not valid, once it was read: it breaks off, lacks its end, or is malformed. */
   problem: DamagedError | undefined;
 }
 
 /**
- * Passes the chunks of `tar` on, and notes in `seen` whether they are a whole tar with its end, by
- * the reader that verifies backups. A tar that is not whole is passed on all the same. Errors of
- * `tar` itself come out as they are.
+ * Passes the chunks of `tar` on unchanged, and notes in `check` whether they are a complete tar, by the reader that
+ * verifies backups. A tar that is not is passed on all the same. Errors of `tar` itself come out as they are.
  */
-export async function* follow(
+export async function* checkInPassing(
   tar: AsyncIterable<Buffer>,
   name: string,
-  seen: Followed,
+  check: TarCheck,
 ): AsyncGenerator<Buffer, void, undefined> {
   const source = tar[Symbol.asyncIterator]();
-  const read = { passed: [] as Buffer[], sourceFailed: false };
+  /** What the reader has taken and the consumer has not been given. */
+  const taken: Buffer[] = [];
+  const sourceError = { isThrown: false };
   // Without `return`: a reader that gives up does not end the source.
-  const noted: AsyncIterable<Buffer> = {
+  const tee: AsyncIterable<Buffer> = {
     [Symbol.asyncIterator]: () => ({
       next: async () => {
         try {
           const result = await source.next();
-          if (result.done !== true) read.passed.push(result.value);
+          if (result.done !== true) taken.push(result.value);
           return result;
         } catch (error) {
-          read.sourceFailed = true;
+          sourceError.isThrown = true;
           throw error;
         }
       },
@@ -38,19 +39,19 @@ export async function* follow(
   };
   try {
     try {
-      for await (const member of untar(noted, name)) {
-        seen.members++;
+      for await (const member of untar(tee, name)) {
+        check.members++;
         const pieces = member.pieces()[Symbol.asyncIterator]();
         do {
           // Most members are within one chunk.
-          if (read.passed.length > 0) yield* read.passed.splice(0);
+          if (taken.length > 0) yield* taken.splice(0);
         } while ((await pieces.next()).done !== true);
       }
     } catch (error) {
-      if (read.sourceFailed || !(error instanceof DamagedError)) throw error;
-      seen.problem = error;
+      if (sourceError.isThrown || !(error instanceof DamagedError)) throw error;
+      check.problem = error;
     }
-    yield* read.passed.splice(0);
+    yield* taken.splice(0);
     for (let next = await source.next(); next.done !== true; next = await source.next()) {
       yield next.value;
     }

@@ -1,15 +1,15 @@
 import type { Readable } from 'node:stream';
 import { printable } from '../../../shared/printable.ts';
 
-/** So many are told one by one. */
-const MOST_TOLD = 10;
+/** This many are listed. */
+const MOST_LISTED = 10;
 /** No line of tar's is longer, in characters: it names one path. */
 const LONGEST_LINE = 20_000;
-/** So much is kept of what others say, in characters. */
-const MOST_OF_OTHERS = 2000;
+/** How much is kept of what is not tar's, in characters. */
+const MOST_OTHER_OUTPUT = 2000;
 
-/** A list without end, of which the first items and their number are kept: `a; b; and 7 more`. */
-export class FirstFew {
+/** An endless list, of which the first items and their number are kept: `a; b; and 7 more`. */
+class FirstFew {
   readonly #first: string[] = [];
   #count = 0;
 
@@ -19,7 +19,7 @@ export class FirstFew {
 
   add(item: string): void {
     this.#count++;
-    if (this.#first.length < MOST_TOLD) this.#first.push(item);
+    if (this.#first.length < MOST_LISTED) this.#first.push(item);
   }
 
   toString(): string {
@@ -29,18 +29,18 @@ export class FirstFew {
 }
 
 /**
- * What GNU tar, with LC_ALL=C, says of files on its standard error, however much that is; ready to be
- * shown. Sockets, which no tar can hold and which mean nothing once their program is gone, are not told.
+ * What GNU tar, run with LC_ALL=C, writes about files to its standard error, however much that is; fit to be shown.
+ * Sockets are left out: no tar can hold them, and they mean nothing once their program is gone.
  */
-export class TarComplaints {
-  /** Files that changed, shrank or went while they were read: the rest of them is in the tar. */
+export class GnuTarMessages {
+  /** Files that changed, shrank or went while they were read: what was read of them is in the tar. */
   readonly changed = new FirstFew();
   /** Everything else: what could not be read or made. */
   readonly failed = new FirstFew();
   /** There is no space for what tar unpacks. */
-  isFull = false;
-  /** What was said by another: the program that was to run tar. */
-  ofOthers = '';
+  isOutOfSpace = false;
+  /** What is not tar's: it comes from the program that was to run tar, such as sudo. */
+  otherOutput = '';
   #line = '';
 
   constructor(stderr: Readable) {
@@ -48,26 +48,26 @@ export class TarComplaints {
     stderr.on('data', (text: string) => {
       const lines = (this.#line + text).split('\n');
       this.#line = (lines.pop() ?? '').slice(0, LONGEST_LINE);
-      for (const line of lines) this.#note(line);
+      for (const line of lines) this.#sort(line);
     });
-    stderr.on('end', () => this.#note(this.#line));
+    stderr.on('end', () => this.#sort(this.#line));
     // A stream that breaks off simply ends here.
     stderr.on('error', () => undefined);
   }
 
-  #note(line: string): void {
-    if (line === '' || OF_NO_FILE.test(line)) return;
+  #sort(line: string): void {
+    if (line === '' || OF_NO_INTEREST.test(line)) return;
     if (!line.startsWith('tar: ')) {
-      this.ofOthers = `${this.ofOthers}${line}\n`.slice(0, MOST_OF_OTHERS);
+      this.otherOutput = `${this.otherOutput}${line}\n`.slice(0, MOST_OTHER_OUTPUT);
       return;
     }
-    this.isFull ||= NO_SPACE.test(line);
+    this.isOutOfSpace ||= NO_SPACE.test(line);
     const list = CHANGED.test(line) ? this.changed : this.failed;
     list.add(printable(line.replace(/^tar: (\.\/)?/, '')));
   }
 }
 
-const OF_NO_FILE =
+const OF_NO_INTEREST =
   /: socket ignored$|^tar: (Exiting with failure status due to previous errors|Error is not recoverable: exiting now)$/;
 const CHANGED =
   /: (file changed as we read it|File shrank by \d+ bytes?; padding with zeros|File removed before we read it)$/;

@@ -9,8 +9,8 @@ export const LONGEST_NAME = 100;
 type WrittenHeader = Pick<Header, 'name' | 'size' | 'mode' | 'mtime' | 'type' | 'pax'>;
 
 /**
- * What tar-stream is told of a plain file that coffer writes, be it a member of the outer or of an inner tar: no time
- * and no owner, so that the same content gives the same bytes. `pax`: the records of a pax header before it.
+ * The header of a plain file that coffer writes, in the outer tar or an inner one, for tar-stream: without time and
+ * owner, so that the same content gives the same bytes. `pax`: the records of a pax header before it.
  */
 export function writtenHeader(
   name: string,
@@ -51,10 +51,10 @@ export interface TarHeader {
 /** Reads a header block. Throws a DamagedError that begins with `where`. */
 export function parseHeader(untrustedBlock: Buffer, where: string): TarHeader {
   if (parseNumber(untrustedBlock.subarray(148, 156)) !== checksum(untrustedBlock)) {
-    throw new DamagedError(`${where} is damaged: a tar header does not add up`);
+    throw new DamagedError(`${where} is damaged: the checksum of a tar header is wrong`);
   }
   const size = parseSize(untrustedBlock);
-  if (size === undefined) throw new DamagedError(`${where} is damaged: a member has no size`);
+  if (size === undefined) throw new DamagedError(`${where} is damaged: a member has no valid size`);
   const flag = untrustedBlock.toString('latin1', 156, 157);
   return {
     path: parsePath(untrustedBlock),
@@ -64,7 +64,7 @@ export function parseHeader(untrustedBlock: Buffer, where: string): TarHeader {
   };
 }
 
-/** The size that a header block tells, whatever else is in it; undefined if it cannot be read. */
+/** The size in a header block, whatever else that holds; undefined if it cannot be read. */
 export function parseSize(untrustedBlock: Buffer): number | undefined {
   return parseNumber(untrustedBlock.subarray(124, 136));
 }

@@ -121,7 +121,7 @@ function memberType(untrustedFlag: string, where: string): TarMemberType {
     case 'M':
       throw new DamagedError(`${where} is damaged: its beginning is missing`);
     default:
-      throw new DamagedError(`${where} is of a kind that no backup holds`);
+      throw new DamagedError(`${where} is of a type that no backup contains`);
   }
 }
 

@@ -51,7 +51,7 @@ async function nextHeaderBlock(bytes: ByteReader): Promise<Buffer | undefined> {
     const untrustedBlock = await bytes.exact(BLOCK);
     if (!isZero(untrustedBlock)) return untrustedBlock;
   }
-  throw new DamagedError(`${bytes.name} goes on with nothing but zeros`);
+  throw new DamagedError(`${bytes.name} continues with nothing but zeros`);
 }
 
 interface MemberHeaders {

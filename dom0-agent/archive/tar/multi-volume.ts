@@ -96,7 +96,9 @@ function checkContinuation(
     size !== left ||
     untrustedPlace !== member.realSize - left
   ) {
-    throw new DamagedError(`${name} is damaged: one of its parts does not go on where it should`);
+    throw new DamagedError(
+      `${name} is damaged: one of its parts does not continue where it should`,
+    );
   }
 }
 

@@ -25,7 +25,7 @@ type Source = Extract extends AsyncIterable<infer S> ? S : never;
  * One run of tar-stream's `extract` over an archive, from the end of a member's data, or from the
  * beginning. An entry must have been read to its end before the next one is asked for.
  */
-export class Entries implements AsyncDisposable {
+export class Extraction implements AsyncDisposable {
   /** Whether two blocks of zeros are the end, whatever follows. */
   stopsAtEnd = false;
   readonly #extract: Extract = extract();

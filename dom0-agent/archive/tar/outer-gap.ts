@@ -28,7 +28,7 @@ export class Gap {
   /** The next bytes of the archive. Throws DamagedError when no member has come for too long. */
   see(chunk: Buffer): void {
     if (this.#seen - this.#from > MOST_ZEROS + MOST_BESIDE_ZEROS) {
-      throw new DamagedError('the backup goes on with something that is no member');
+      throw new DamagedError('the backup continues with something that is not a tar member');
     }
     const passed = Math.min(Math.max(this.#from - this.#seen, 0), chunk.length);
     this.#seen += chunk.length;

@@ -1,17 +1,17 @@
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
-import { KiB, MiB, formatSize } from '../../../shared/sizes.ts';
+import { MiB } from '../../../shared/sizes.ts';
 import { isZero } from '../../../shared/sparse-data.ts';
-import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
-import { LONGEST_NAME, encodeHeader } from './header-block.ts';
-import { Entries, type UntrustedEntry } from './outer-extraction.ts';
+import { paddingOf } from '../../../shared/tar-block.ts';
+import { Extraction } from './outer-extraction.ts';
+import { OuterMember, checkOfficialGap, isCanonical } from './outer-member.ts';
+
+export type { OuterMember } from './outer-member.ts';
 
 /** Below this, reading on is cheaper than asking the other side to seek. */
 const SEEK_WORTHWHILE = 1 * MiB;
 /** How much behind the end of a tar is looked at. */
 const LOOKED_AT_BEHIND = 64 * MiB;
-/** The pax headers of official backups hold three times of day. */
-const LARGEST_PAX_HEADER = 4 * KiB;
 
 /** What follows the end of a tar. */
 export interface BehindEnd {
@@ -44,7 +44,7 @@ export class OuterTarReader implements AsyncDisposable {
   #canonical: boolean;
   /** Whether every header so far was as `OuterTarWriter` writes it. */
   #canonicalSoFar = true;
-  #entries: Entries;
+  #extraction: Extraction;
   #member: OuterMember | undefined;
   #ended = false;
 
@@ -52,13 +52,13 @@ export class OuterTarReader implements AsyncDisposable {
     this.#input = input;
     this.#to = options.to;
     this.#canonical = options.canonical ?? false;
-    this.#entries = this.#entriesFrom(options.from ?? 0);
+    this.#extraction = this.#extractionFrom(options.from ?? 0);
   }
 
   /** From now on as with the option `canonical`; throws DamagedError if it was not so till now. */
   requireCanonical(): void {
     this.#canonical = true;
-    this.#entries.stopsAtEnd = true;
+    this.#extraction.stopsAtEnd = true;
     if (!this.#canonicalSoFar) {
       throw new DamagedError('the backup is damaged: a tar header is not as coffer writes it');
     }
@@ -68,7 +68,7 @@ export class OuterTarReader implements AsyncDisposable {
   async next(): Promise<OuterMember | undefined> {
     if (this.#ended) return undefined;
     if (this.#member !== undefined) await this.#pass(this.#member);
-    const entry = await this.#entries.next();
+    const entry = await this.#extraction.next();
     if (entry === undefined) {
       this.#ended = true;
       if (this.#canonical) await this.#checkEnd();
@@ -87,11 +87,11 @@ export class OuterTarReader implements AsyncDisposable {
    */
   async behindEnd(): Promise<BehindEnd> {
     const { size } = this.#input;
-    const end = this.#entries.tarEnd;
+    const end = this.#extraction.tarEnd;
     let position = this.#member?.dataEnd ?? 0;
     let isNothing = true;
     let isCounted = true;
-    for await (const untrustedBytes of this.#entries.rest()) {
+    for await (const untrustedBytes of this.#extraction.rest()) {
       isNothing &&= isZero(untrustedBytes);
       position += untrustedBytes.length;
       isCounted = position - end < LOOKED_AT_BEHIND && (isNothing || size === undefined);
@@ -102,7 +102,7 @@ export class OuterTarReader implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#entries[Symbol.asyncDispose]();
+    await this.#extraction[Symbol.asyncDispose]();
   }
 
   async #pass(member: OuterMember): Promise<void> {
@@ -111,22 +111,22 @@ export class OuterTarReader implements AsyncDisposable {
     if (this.#input.size !== undefined && dataEnd > this.#input.size) {
       throw new DamagedError('the backup ends in the middle of a member: it is cut short');
     }
-    await this.#entries[Symbol.asyncDispose]();
-    this.#entries = this.#entriesFrom(dataEnd);
+    await this.#extraction[Symbol.asyncDispose]();
+    this.#extraction = this.#extractionFrom(dataEnd);
   }
 
-  #entriesFrom(offset: number): Entries {
-    const entries = new Entries(this.#input, offset, this.#to);
-    entries.stopsAtEnd = this.#canonical;
-    return entries;
+  #extractionFrom(offset: number): Extraction {
+    const extraction = new Extraction(this.#input, offset, this.#to);
+    extraction.stopsAtEnd = this.#canonical;
+    return extraction;
   }
 
   /** The tar ends with two blocks of zeros; what was asked for of it (`to`), with its last member. */
   async #checkEnd(): Promise<void> {
-    if (this.#entries.tarEnded && this.#to === undefined) return;
+    if (this.#extraction.tarEnded && this.#to === undefined) return;
     if (this.#to !== undefined) {
       let length = 0;
-      for await (const untrustedBytes of this.#entries.rest()) {
+      for await (const untrustedBytes of this.#extraction.rest()) {
         length += untrustedBytes.length;
         if (!isZero(untrustedBytes)) length = Infinity;
       }
@@ -134,120 +134,4 @@ export class OuterTarReader implements AsyncDisposable {
     }
     throw new DamagedError('the backup does not end where it should: it is cut short, or damaged');
   }
-}
-
-/** A member of the outer tar. Its name is checked, its size plausible; its bytes are hostile. */
-export class OuterMember {
-  readonly name: string;
-  readonly size: number;
-  /** Where its bytes end in the archive. */
-  readonly dataEnd: number;
-  readonly #nextChunk: UntrustedEntry['nextChunk'];
-  #left: number;
-
-  /** Throws DamagedError for a member that is no plain file, or has a forbidden name. */
-  constructor({ untrustedHeader, dataEnd, nextChunk }: UntrustedEntry) {
-    if (untrustedHeader.type !== 'file') {
-      throw new DamagedError(
-        'the backup holds a member that is not a plain file, as no backup does',
-      );
-    }
-    this.name = checkedName(untrustedHeader.name);
-    this.size = untrustedHeader.size;
-    this.dataEnd = dataEnd;
-    this.#left = this.size;
-    this.#nextChunk = nextChunk;
-  }
-
-  /** Where its bytes begin in the archive. */
-  get dataOffset(): number {
-    return this.dataEnd - this.size;
-  }
-
-  /** How many of its bytes were not given yet. */
-  get left(): number {
-    return this.#left;
-  }
-
-  /** The whole member. Throws DamagedError when it is larger than `limit`, before reading it. */
-  async bytes(limit: number): Promise<Buffer> {
-    this.#refuseLarger(limit);
-    return this.bytesIn(Buffer.allocUnsafe(this.size));
-  }
-
-  /** The same, at the beginning of `buffer`, whose length is the limit. */
-  async bytesIn(buffer: Buffer): Promise<Buffer> {
-    this.#refuseLarger(buffer.length);
-    let filled = 0;
-    for await (const chunk of this.stream()) filled += chunk.copy(buffer, filled);
-    return buffer.subarray(0, filled);
-  }
-
-  /** The member's bytes as they come. */
-  async *stream(): AsyncGenerator<Buffer, void, undefined> {
-    while (this.#left > 0) {
-      const chunk = await this.#nextChunk();
-      if (chunk === undefined) throw new DamagedError(`the backup is cut short in ${this.name}`);
-      this.#left -= chunk.length;
-      yield chunk;
-    }
-  }
-
-  /** Reads what is left of it to its end, so that the next one can come. */
-  async skip(): Promise<void> {
-    const stream = this.stream();
-    while ((await stream.next()).done !== true) continue;
-    if (this.size > 0) await this.#nextChunk();
-  }
-
-  #refuseLarger(limit: number): void {
-    if (this.size <= limit) return;
-    throw new DamagedError(
-      `the backup's member ${this.name} claims ${formatSize(this.size)}, more than a sound one can have`,
-    );
-  }
-}
-
-/** Whether what stands before a member is, to the byte, what coffer writes. */
-async function isCanonical(
-  { untrustedGap, padding }: UntrustedEntry,
-  { name, size }: OuterMember,
-): Promise<boolean> {
-  if (untrustedGap.length !== padding + BLOCK || name.length > LONGEST_NAME) return false;
-  const block = await encodeHeader(name, size);
-  return isZero(untrustedGap.subarray(0, padding)) && untrustedGap.subarray(padding).equals(block);
-}
-
-/**
- * In official archives, zero blocks stand before a member, and a pax header with times. A name or a size
- * there would make the tar ambiguous.
- */
-function checkOfficialGap(
-  { untrustedGap, padding, untrustedHeader }: UntrustedEntry,
-  { name }: OuterMember,
-): void {
-  const own = untrustedGap.subarray(-BLOCK);
-  let start = untrustedGap.findIndex((byte) => byte !== 0);
-  start -= (start - padding) % BLOCK;
-  const pax = untrustedGap.length - BLOCK - start;
-  const keys = Object.keys(untrustedHeader.pax ?? {});
-  if (
-    start < padding ||
-    own.toString('latin1', 0, name.length + 1) !== `${name}\0` ||
-    pax > BLOCK + LARGEST_PAX_HEADER ||
-    pax > 0 !== keys.length > 0 ||
-    !keys.every((key) => /^[mac]time$/.test(key))
-  ) {
-    throw new DamagedError('the backup is damaged: something stands between its members');
-  }
-}
-
-/** A relative path of printable ASCII, no part of it `.` or `..`: all that any backup uses. */
-function checkedName(untrustedName: string): string {
-  const plain = /^[\x20-\x7e]+$/.test(untrustedName);
-  const parts = untrustedName.split('/');
-  if (!plain || parts.some((part) => part === '' || part === '.' || part === '..')) {
-    throw new DamagedError('the backup holds a member with a forbidden name');
-  }
-  return untrustedName;
 }

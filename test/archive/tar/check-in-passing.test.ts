@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { type Followed, follow } from '../../../dom0-agent/archive/tar/check-in-passing.ts';
+import { type TarCheck, checkInPassing } from '../../../dom0-agent/archive/tar/check-in-passing.ts';
 import { plainTar, sparseTar } from '../../../dom0-agent/archive/tar/inner-writer.ts';
 import { DamagedError, FailedError } from '../../../shared/errors.ts';
 import { collect } from './gnu-tar.ts';
@@ -21,9 +21,9 @@ async function* inPieces(bytes: Buffer, length: number): AsyncGenerator<Buffer> 
   }
 }
 
-async function followed(tar: AsyncIterable<Buffer>): Promise<{ bytes: Buffer; seen: Followed }> {
-  const seen: Followed = { members: 0, problem: undefined };
-  return { bytes: await collect(follow(tar, 'the tar', seen)), seen };
+async function followed(tar: AsyncIterable<Buffer>): Promise<{ bytes: Buffer; seen: TarCheck }> {
+  const seen: TarCheck = { members: 0, problem: undefined };
+  return { bytes: await collect(checkInPassing(tar, 'the tar', seen)), seen };
 }
 
 describe('a tar that is followed', () => {
@@ -77,7 +77,7 @@ describe('a tar that is followed', () => {
       yield Buffer.alloc(1024);
     }
     let most = 0;
-    for await (const { length } of follow(source(), 'the tar', {
+    for await (const { length } of checkInPassing(source(), 'the tar', {
       members: 0,
       problem: undefined,
     })) {
@@ -97,7 +97,10 @@ describe('a tar that is followed', () => {
         isOver = true;
       }
     }
-    for await (const chunk of follow(source(), 'the tar', { members: 0, problem: undefined })) {
+    for await (const chunk of checkInPassing(source(), 'the tar', {
+      members: 0,
+      problem: undefined,
+    })) {
       if (chunk.length > 0) break;
     }
     expect(isOver).toBe(true);
