@@ -4,6 +4,8 @@ export interface Report {
   info(text: string): void;
   /** Something that the user should know, and that stays in the result. */
   warning(text: string): void;
+  /** A warning of something that could not be rolled back, or is kept; `what` names it. */
+  leftover(what: string, warning: string): void;
   /** So many bytes more of the volumes have been worked off. */
   progress(bytes: number): void;
 }

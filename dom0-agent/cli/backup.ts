@@ -4,16 +4,13 @@ import { scryptCost } from '../archive/coffer1/scrypt-cost.ts';
 import { type CompressionFilter, requireCompressor } from '../archive/compress/compression.ts';
 import { type Estimate, estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
 import { FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
-import { readBackupSources } from '../backup/backup-sources.ts';
-import { type MeasuredPlan, measurePlan } from '../backup/plan-home.ts';
+import { type BackupSources, readBackupSources } from '../backup/backup-sources.ts';
+import { type MeasuredPlan, measurePlan, refuseTargetInHome } from '../backup/plan-home.ts';
 import { type NewBackupFile, openNewBackupFile } from '../backup/new-backup-file.ts';
 import { type BackupPlan, planBackup } from '../backup/plan-backup.ts';
-import { type BackupSources } from '../backup/backup-sources.ts';
 import { storeRecoveryKit } from '../backup/recovery-kit.ts';
 import { type BackedUp, noteBackupTime, writeBackup } from '../backup/run-backup.ts';
-import { refuseTargetInHome } from '../backup/plan-home.ts';
-import type { QubesSystem } from '../qubes/system.ts';
-import type { Storage, StoredArchive } from '../transport/storage.ts';
+import type { Sink, Storage, StoredArchive } from '../transport/storage.ts';
 import type { BackupFlags } from './backup-options.ts';
 import type { BackupRequest } from './backup-request.ts';
 import { describeKit, formatBackedUp, formatPlan } from './backup-tables.ts';
@@ -27,10 +24,19 @@ import {
 import { type OpenedSystem, openSystem } from './open-system.ts';
 import { askNewPassphrase, confirm } from './questions.ts';
 import { rollBackIfKilled } from './roll-back.ts';
+import { describingInterrupt } from './signals.ts';
+
+/** A backup that is under way: what every step of it needs. */
+interface BackupContext {
+  readonly request: BackupRequest;
+  readonly opened: OpenedSystem;
+  readonly report: CommandReport;
+  readonly signal: AbortSignal;
+}
 
 /** The VMs that are asked for, as the system has them. */
 interface Selection {
-  readonly inventory: BackupSources;
+  readonly sources: BackupSources;
   /** By name; empty: those that are backed up by default. */
   readonly chosen: readonly string[];
   /** Named by the profile, and not there. */
@@ -60,9 +66,10 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   const { flags } = request;
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
-  const selection = await selectQubes(request, opened.system, report);
-  const proposal = await prepare(request, selection, opened, signal);
-  await agree(proposal, flags, report, signal);
+  const context = { request, opened, report, signal };
+  const selection = await selectQubes(context);
+  const proposal = await propose(selection, context);
+  await agree(proposal, context);
   const passphrase = await askNewPassphrase(
     flags.passphraseFile,
     flags.format,
@@ -70,26 +77,23 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
     signal,
   );
   try {
-    const made = await makeBackup(request, selection, proposal, opened, passphrase, report, signal);
-    return tellResult(made, selection, proposal, flags, report);
+    const made = await makeBackup(selection, proposal, passphrase, context);
+    return tellResult(made, selection, proposal, context);
   } finally {
     passphrase.fill(0);
   }
 }
 
-async function selectQubes(
-  { qubes, flags, excludedByProfile }: BackupRequest,
-  system: QubesSystem,
-  report: CommandReport,
-): Promise<Selection> {
-  const inventory = await readBackupSources(system);
-  const missing = flags.profile === undefined ? [] : missingOf(qubes, inventory);
+async function selectQubes({ request, opened, report }: BackupContext): Promise<Selection> {
+  const { qubes, flags, excludedByProfile } = request;
+  const sources = await readBackupSources(opened.system);
+  const missing = flags.profile === undefined ? [] : missingOf(qubes, sources);
   for (const name of missing) {
     report.warning(`there is no VM called ${name}, which the profile names: it is not backed up`);
   }
   const chosen = qubes.filter((name) => !missing.includes(name));
   const excluded = flags.exclude ?? [];
-  const plan = planBackup(inventory, {
+  const plan = planBackup(sources, {
     chosen,
     excluded: excludedByProfile ? [] : excluded,
     excludedIfThere: excludedByProfile ? excluded : [],
@@ -98,7 +102,7 @@ async function selectQubes(
   for (const name of plan.gone) {
     report.warning(`there is no VM called ${name} any more, which the profile leaves out`);
   }
-  return { inventory, chosen, missing, plan };
+  return { sources, chosen, missing, plan };
 }
 
 /**
@@ -112,11 +116,9 @@ function missingOf(named: readonly string[], { listed }: BackupSources): string[
 }
 
 /** Finds out all that can be known before anything is done, and refuses what cannot be done. */
-async function prepare(
-  { location, flags }: BackupRequest,
-  { inventory, chosen, plan }: Selection,
-  opened: OpenedSystem,
-  signal: AbortSignal,
+async function propose(
+  { sources, chosen, plan }: Selection,
+  { request: { location, flags }, opened, signal }: BackupContext,
 ): Promise<Proposal> {
   const compressor = compressorOf(flags);
   if (compressor !== undefined) await requireCompressor(compressor);
@@ -128,7 +130,7 @@ async function prepare(
   const estimate = estimateOf(measured, compressor !== undefined);
   const destination = await orForgottenDirectory(
     seeDestination(opened, storage, location, flags, signal),
-    { location, inventory, chosen },
+    { location, sources, chosen },
   );
   return { plan: measured, estimate, storage, destination };
 }
@@ -136,10 +138,9 @@ async function prepare(
 /** Shows the plan, and asks. Throws RefusedError when the backup cannot fit, or the user does not agree. */
 async function agree(
   { plan, estimate, destination }: Proposal,
-  { yes }: BackupFlags,
-  report: CommandReport,
-  signal: AbortSignal,
+  { request: { flags }, report, signal }: BackupContext,
 ): Promise<void> {
+  const { yes } = flags;
   const show = (text: string): void => (yes === true ? report.say(text) : report.ask(text));
   show(formatPlan(plan));
   show(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
@@ -149,60 +150,60 @@ async function agree(
 }
 
 async function makeBackup(
-  request: BackupRequest,
   selection: Selection,
   proposal: Proposal,
-  { system }: OpenedSystem,
   passphrase: Buffer,
-  report: CommandReport,
-  signal: AbortSignal,
+  context: BackupContext,
 ): Promise<Made> {
+  const { request, opened, report, signal } = context;
   const { location, flags } = request;
   const { plan, estimate, storage } = proposal;
   const created = new Date();
-  const { sink: opened, fileName } = await openTarget(
-    request,
-    selection,
-    proposal,
-    created,
+  const describeUnfinished = (): string =>
+    flags.command === true
+      ? 'what the command had written by then is still there'
+      : 'the unfinished backup is discarded';
+  const { sink, fileName } = await describingInterrupt(
+    openTarget(selection, proposal, created, context),
     signal,
+    describeUnfinished,
   );
-  await using sink = opened;
+  await using target = sink;
   if (proposal.destination.space.freeBytes === undefined) {
-    const doubt = whyItMayNotFit(estimate, sink);
+    const doubt = whyItMayNotFit(estimate, target);
     if (doubt !== undefined) report.warning(doubt);
     if (doubt !== undefined && flags.yes !== true) await confirm('Back up all the same?', signal);
   }
-
   const begun = Date.now();
   report.startProgress(estimate.most);
-  const options = {
-    passphrase,
-    format: flags.format,
-    encrypted: flags.encrypt,
-    compressionFilter: compressorOf(flags),
-    kdf: scryptCost(flags.kdfCost ?? FORMAT_DEFAULTS[flags.format].kdfCost),
-    created,
-  };
-  const cleanup = await rollBackIfKilled(flags.system);
-  const backedUp = await writeBackup(plan, system, sink, options, report, signal).finally(() => {
-    cleanup.cancel();
-    passphrase.fill(0);
-  });
-  const stored = await sink.finish();
+  const backedUp = await describingInterrupt(
+    writeTo(target, plan, { passphrase, created }, context),
+    signal,
+    describeUnfinished,
+  );
+  const stored = await describingInterrupt(
+    target.finish(),
+    signal,
+    () => `the backup may nevertheless be stored in ${target.location}`,
+  );
   report.endProgress();
-  await noteBackupTime(plan, backedUp, system, created, report);
+  await noteBackupTime(plan, backedUp, opened.system, created, report);
   const kit =
-    flags.withRecovery === true ? await storeRecoveryKit(storage, location, fileName, signal) : [];
+    flags.withRecovery === true
+      ? await describingInterrupt(
+          storeRecoveryKit(storage, location, fileName, signal),
+          signal,
+          () => `the backup is stored in ${stored.location}, without the means to recover it`,
+        )
+      : [];
   return { backedUp, stored, kit, created, seconds: (Date.now() - begun) / 1000 };
 }
 
 async function openTarget(
-  { location, flags }: BackupRequest,
-  { inventory, chosen }: Selection,
+  { sources, chosen }: Selection,
   { storage, estimate }: Proposal,
   created: Date,
-  signal: AbortSignal,
+  { request: { location, flags }, signal }: BackupContext,
 ): Promise<NewBackupFile> {
   if (flags.command === true) {
     const sink = await storage.openSink({ command: location }, undefined, signal);
@@ -212,10 +213,32 @@ async function openTarget(
     openNewBackupFile(storage, location, created, estimate.least, signal),
     {
       location,
-      inventory,
+      sources,
       chosen,
     },
   );
+}
+
+async function writeTo(
+  sink: Sink,
+  plan: MeasuredPlan,
+  made: { readonly passphrase: Buffer; readonly created: Date },
+  { request: { flags }, opened, report, signal }: BackupContext,
+): Promise<BackedUp[]> {
+  const options = {
+    ...made,
+    format: flags.format,
+    encrypted: flags.encrypt,
+    compressionFilter: compressorOf(flags),
+    kdf: scryptCost(flags.kdfCost ?? FORMAT_DEFAULTS[flags.format].kdfCost),
+  };
+  const cleanup = await rollBackIfKilled(flags.system);
+  try {
+    return await writeBackup(plan, opened.system, sink, options, report, signal);
+  } finally {
+    cleanup.cancel();
+    made.passphrase.fill(0);
+  }
 }
 
 /** Undefined: the backup is not compressed. */
@@ -229,8 +252,7 @@ function tellResult(
   { backedUp, stored, kit, created, seconds }: Made,
   { missing }: Selection,
   { plan, storage }: Proposal,
-  flags: BackupFlags,
-  report: CommandReport,
+  { request: { flags }, report }: BackupContext,
 ): number {
   const failed = backedUp.filter(({ failure }) => failure !== undefined).map(({ name }) => name);
   const done = failed.length === 0 && missing.length === 0;

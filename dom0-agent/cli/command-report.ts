@@ -11,6 +11,8 @@ import { liveLine, showForAnswer, showJson, showNotice, showResult } from './out
  */
 export class CommandReport implements Report, Disposable {
   readonly warnings: string[] = [];
+  /** The names of what could not be rolled back, or is kept. */
+  readonly leftovers: string[] = [];
   readonly #json: boolean;
   readonly #quiet: boolean;
   #progress: ProgressLine | undefined;
@@ -49,6 +51,11 @@ export class CommandReport implements Report, Disposable {
     this.warnings.push(text);
     showNotice(line);
     if (this.#progress !== undefined) this.#passed.push(line);
+  }
+
+  leftover(what: string, text: string): void {
+    this.leftovers.push(what);
+    this.warning(text);
   }
 
   /** Shows a line with the progress from now on, if there is a terminal to show it on. */

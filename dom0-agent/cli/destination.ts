@@ -59,15 +59,15 @@ export async function orForgottenDirectory<T>(
   opening: Promise<T>,
   asked: {
     readonly location: string;
-    readonly inventory: BackupSources;
+    readonly sources: BackupSources;
     readonly chosen: readonly string[];
   },
 ): Promise<T> {
   try {
     return await opening;
   } catch (error) {
-    const { location, inventory, chosen } = asked;
-    const isQube = inventory.qubes.some(({ name }) => name === location);
+    const { location, sources, chosen } = asked;
+    const isQube = sources.qubes.some(({ name }) => name === location);
     if (!isRefusal(error, 'NOT_FOUND') || !isQube) throw error;
     throw new RefusedError(
       `was the directory forgotten? ${location} is a VM: say \`coffer backup DIRECTORY ` +

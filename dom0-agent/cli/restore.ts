@@ -1,10 +1,9 @@
 import { ExitStatus, RefusedError } from '../../shared/errors.ts';
-import { formatSize } from '../../shared/sizes.ts';
 import { refuseRepeated } from '../qubes/names-from-user.ts';
-import { sizeOfVolumes } from '../qubes/qube.ts';
-import type { RestoreChoices } from '../restore/plan-input.ts';
-import { totalSize } from '../qubes/backup-contents.ts';
-import { warnOfHomeSpace } from '../restore/restore-space.ts';
+import type { Qube } from '../qubes/qube.ts';
+import { readSystemState, type RestoreChoices, type SystemState } from '../restore/plan-input.ts';
+import { type BackupContents, totalSize } from '../qubes/backup-contents.ts';
+import { requirePool, warnOfHomeSpace, warnOfSpace } from '../restore/restore-space.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import { type RestorePlan, planRestore } from '../restore/plan-restore.ts';
 import {
@@ -15,16 +14,36 @@ import {
 } from '../restore/remove-abandoned.ts';
 import { asOnlyRestore } from '../restore/restore-lock.ts';
 import { runRestore } from '../restore/run-restore.ts';
-import { requirePool, warnOfSpace } from '../restore/restore-space.ts';
-import { readSystemState } from '../restore/plan-input.ts';
 import { confirm, requireTerminal } from './questions.ts';
 import type { RestoreFlags } from './restore-options.ts';
-import { describeBackup, openBackup, usableContents } from './open-backup.ts';
-import { formatKnownSize, formatOutcomes, formatTable } from './table.ts';
+import { adviceOn, describeFailures, describeRollback, formatPlan } from './restore-tables.ts';
+import { type OpenedBackup, describeBackup, openBackup, usableContents } from './open-backup.ts';
+import { describingInterrupt } from './signals.ts';
+import { formatOutcomes } from './table.ts';
 import { type OpenedSystem, openSystem } from './open-system.ts';
 import { rollBackIfKilled } from './roll-back.ts';
 import { CommandReport } from './command-report.ts';
 import { verifyCommand } from './verify.ts';
+
+/** A restore that is under way: what every step of it needs. */
+interface RestoreContext {
+  readonly flags: RestoreFlags;
+  readonly opened: OpenedSystem;
+  readonly backup: OpenedBackup;
+  readonly report: CommandReport;
+  readonly signal: AbortSignal;
+}
+
+/** What the user is asked to agree to. */
+interface Proposal {
+  readonly plan: RestorePlan;
+  readonly contents: BackupContents;
+  readonly state: SystemState;
+  /** VMs that a coffer which was killed has left: they are removed before. */
+  readonly abandoned: readonly Qube[];
+  /** The home of dom0's user. */
+  readonly home: string;
+}
 
 /** `coffer restore`. Gives the exit status. */
 export async function restoreCommand(
@@ -38,59 +57,58 @@ export async function restoreCommand(
   // The backup is read before there is a plan: what can be refused is refused before that.
   if (flags.yes !== true) requireTerminal();
   using report = new CommandReport(flags);
-  const atHand = await openSystem(flags.system, (text) => report.info(text));
-  return await asOnlyRestore(atHand.system, 'restore', () =>
-    restore(location, chosen, flags, atHand, report, signal),
-  );
+  const opened = await openSystem(flags.system, (text) => report.info(text));
+  // What is decided on the list of VMs must stay true until the end: no other restore changes it meanwhile.
+  return await asOnlyRestore(opened.system, 'restore', async () => {
+    if (flags.pool !== undefined) requirePool(flags.pool, await opened.system.pools());
+    await using backup = await openBackup(opened, location, flags, signal);
+    const context = { flags, opened, backup, report, signal };
+    const proposal = await propose(chosen, context);
+    await agree(proposal, context);
+    return await carryOut(proposal, context);
+  });
 }
 
-/** What is decided on the list of VMs holds until the end: no other restore changes it meanwhile. */
-async function restore(
-  location: string,
-  chosen: readonly string[],
-  flags: RestoreFlags,
-  atHand: OpenedSystem,
-  report: CommandReport,
-  signal: AbortSignal,
-): Promise<number> {
-  const yes = flags.yes === true;
-  const propose = (text: string): void => (yes ? report.say(text) : report.ask(text));
-  if (flags.pool !== undefined) requirePool(flags.pool, await atHand.system.pools());
-  await using backup = await openBackup(atHand, location, flags, signal);
-  const { reader } = backup;
+async function propose(chosen: readonly string[], context: RestoreContext): Promise<Proposal> {
+  const { flags, opened, backup } = context;
   const contents = await usableContents(backup);
-  const state = await readSystemState(atHand.system);
+  const state = await readSystemState(opened.system);
   const abandoned = await abandonedQubes(state.qubes.values());
   const plan = planRestore(contents, withoutQubes(state, abandoned), choicesOf(chosen, flags));
-  propose(describeBackup(backup));
+  const home = (await opened.system.dom0Home()).path;
+  return { plan, contents, state, abandoned, home };
+}
+
+/** Shows the plan, and asks. Throws RefusedError when there is nothing to do, or the user does not agree. */
+async function agree(
+  { plan, state, abandoned, home }: Proposal,
+  { flags, backup, report, signal }: RestoreContext,
+): Promise<void> {
+  const show = (text: string): void => (flags.yes === true ? report.say(text) : report.ask(text));
+  show(describeBackup(backup));
   for (const { name } of abandoned) {
-    propose(`${name} will be removed: a coffer that was killed has restored it only in part.`);
+    show(`${name} will be removed: a coffer that was killed has restored it only in part.`);
   }
-  propose(formatPlan(plan));
+  show(formatPlan(plan));
   if (plan.qubes.length === 0 && plan.dom0Home === undefined) {
     throw new RefusedError('nothing is left to restore: all that was chosen is left out');
   }
-  const home = (await atHand.system.dom0Home()).path;
   for (const warning of [
     warnOfSpace(plan, state.pools, flags.pool),
-    await warnOfHomeSpace(plan.dom0Home, reader.header.format, home),
+    await warnOfHomeSpace(plan.dom0Home, backup.reader.header.format, home),
   ]) {
     if (warning !== undefined) report.warning(warning);
   }
-  if (!yes) await confirm('Restore?', signal);
+  if (flags.yes !== true) await confirm('Restore?', signal);
+}
 
-  const options = {
-    keepFailed: flags.keepFailed ?? false,
-    ignoreSizeLimit: flags.ignoreSizeLimit ?? false,
-  };
+/** Restores what was agreed to, and tells the result. Gives the exit status. */
+async function carryOut(proposal: Proposal, context: RestoreContext): Promise<number> {
+  const { plan, contents } = proposal;
+  const { report, signal } = context;
   const begun = Date.now();
-  await removeAbandoned(abandoned, atHand.system, report);
-  await removeAbandonedHomes(home, report);
-  const sources = plan.qubes.map(({ source }) => source);
-  report.startProgress(totalSize({ qubes: sources, dom0Home: plan.dom0Home }));
-  const cleanup = await rollBackIfKilled(flags.system);
-  const restored = await runRestore(plan, reader, atHand.system, options, report, signal).finally(
-    () => cleanup.cancel(),
+  const restored = await describingInterrupt(restore(proposal, context), signal, () =>
+    describeRollback(report.leftovers),
   );
   report.endProgress();
   const leftOut = plan.leftOut.map(({ name, why }): Outcome => ({
@@ -119,6 +137,26 @@ async function restore(
   return done ? ExitStatus.done : ExitStatus.failed;
 }
 
+async function restore(
+  { plan, abandoned, home }: Proposal,
+  { flags, opened: { system }, backup: { reader }, report, signal }: RestoreContext,
+): Promise<Outcome[]> {
+  await removeAbandoned(abandoned, system, report);
+  await removeAbandonedHomes(home, report);
+  const sources = plan.qubes.map(({ source }) => source);
+  report.startProgress(totalSize({ qubes: sources, dom0Home: plan.dom0Home }));
+  const options = {
+    keepFailed: flags.keepFailed ?? false,
+    ignoreSizeLimit: flags.ignoreSizeLimit ?? false,
+  };
+  const cleanup = await rollBackIfKilled(flags.system);
+  try {
+    return await runRestore(plan, reader, system, options, report, signal);
+  } finally {
+    cleanup.cancel();
+  }
+}
+
 function choicesOf(chosen: readonly string[], flags: RestoreFlags): RestoreChoices {
   return {
     chosen,
@@ -132,46 +170,4 @@ function choicesOf(chosen: readonly string[], flags: RestoreFlags): RestoreChoic
     paranoid: flags.paranoidMode ?? false,
     pool: flags.pool,
   };
-}
-
-/** What will be created, under which name, with which replacements; what is left out, and why. */
-function formatPlan({ qubes, dom0Home, leftOut }: RestorePlan): string {
-  const rows = qubes.map(({ source, newQube, remarks }) => [
-    source.qube.name,
-    newQube.name,
-    newQube.qubeClass,
-    formatKnownSize(sizeOfVolumes(source.qube)),
-    formatSize(source.size),
-    remarks.join('; '),
-  ]);
-  if (dom0Home !== undefined) {
-    rows.push(['dom0', 'a new directory', 'home', '', formatSize(dom0Home.size), '']);
-  }
-  for (const { name, why } of leftOut) rows.push([name, 'left out', '', '', '', why]);
-  return formatTable(['VM', 'restored as', 'class', 'size', 'used', ''], rows);
-}
-
-/** What is not as it was in the backup. */
-function describeFailures(outcomes: readonly Outcome[]): string {
-  const namesOf = (result: Outcome['result']): string =>
-    outcomes
-      .filter((each) => each.result === result)
-      .map(({ name }) => name)
-      .join(', ');
-  const [failed, inPart] = [namesOf('failed'), namesOf('restored in part')];
-  const lacking = `${inPart} only in part`;
-  if (failed === '') return `Restored, but ${lacking}: the table says what is missing.`;
-  return `Not everything was restored: ${failed} failed${inPart === '' ? '' : `, ${lacking}`}.`;
-}
-
-/** A template that was restored is as old as its backup. */
-function adviceOn({ qubes }: RestorePlan, outcomes: readonly Outcome[]): string {
-  const templates = qubes
-    .filter(({ newQube }) => newQube.qubeClass === 'TemplateVM')
-    .map(({ newQube: { name } }) => name)
-    .filter((name) =>
-      outcomes.some((each) => each.name === name && each.result.startsWith('restored')),
-    );
-  if (templates.length === 0) return '';
-  return `Update ${templates.join(', ')} before you start a VM that is based on it.`;
 }

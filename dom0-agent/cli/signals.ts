@@ -1,4 +1,4 @@
-import { InterruptedError } from '../../shared/errors.ts';
+import { InterruptedError, messageOf } from '../../shared/errors.ts';
 import { launchState } from './launch-state.ts';
 
 /**
@@ -11,13 +11,24 @@ export function abortOnSignals(): AbortSignal {
     // Without a listener, Node.js would let it end the program.
     const listener = launchState.ignores(signal)
       ? () => undefined
-      : () =>
-          controller.abort(
-            new InterruptedError(`interrupted by ${signal}: what was begun has been rolled back`),
-          );
+      : () => controller.abort(new InterruptedError(`interrupted by ${signal}`));
     process.on(signal, listener);
   }
   // A limit on the size of files then shows as a failing write, instead of killing this program.
   process.on('SIGXFSZ', () => undefined);
   return controller.signal;
+}
+
+/** What `work` gives. When it is interrupted, the error tells what has become of what was begun. */
+export async function describingInterrupt<T>(
+  work: Promise<T>,
+  signal: AbortSignal,
+  describe: () => string,
+): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new InterruptedError(`${messageOf(signal.reason)}: ${describe()}`, { cause: error });
+  }
 }

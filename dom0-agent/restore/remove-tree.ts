@@ -22,7 +22,8 @@ export async function removeLeftover(directory: string, report: Report): Promise
   try {
     await removeTree(directory);
   } catch (error) {
-    report.warning(`a home that was restored only in part is left over: ${messageOf(error)}`);
+    const why = messageOf(error);
+    report.leftover(directory, `a home that was restored only in part is left over: ${why}`);
   }
 }
 

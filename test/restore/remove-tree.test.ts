@@ -108,8 +108,8 @@ describe('a leftover', () => {
     chmodSync(join(tree, '..'), 0o555);
     const said = asUser(`
       import { removeLeftover } from './remove-tree.ts';
-      const warning = (text) => console.log('warning:', text);
-      await removeLeftover(process.argv[2] ?? '', { warning, info() {}, progress() {} });
+      const leftover = (what, text) => console.log('warning:', text);
+      await removeLeftover(process.argv[2] ?? '', { leftover, warning() {}, info() {}, progress() {} });
       console.log('went on');
     `);
     expect(said).toMatch(/^warning: .*left over: .*tree cannot be removed .*\nwent on\n$/);

@@ -29,6 +29,10 @@ export class Warnings implements Report {
     this.texts.push(text);
   }
 
+  leftover(_what: string, warning: string): void {
+    this.texts.push(warning);
+  }
+
   progress(): void {
     // Nobody looks.
   }

@@ -1,0 +1,53 @@
+import { formatSize } from '../../shared/sizes.ts';
+import type { Outcome } from '../contents/outcome.ts';
+import { sizeOfVolumes } from '../qubes/qube.ts';
+import type { RestorePlan } from '../restore/plan-restore.ts';
+import { formatKnownSize, formatTable } from './table.ts';
+
+/** What will be created, under which name, with which replacements; what is left out, and why. */
+export function formatPlan({ qubes, dom0Home, leftOut }: RestorePlan): string {
+  const rows = qubes.map(({ source, newQube, remarks }) => [
+    source.qube.name,
+    newQube.name,
+    newQube.qubeClass,
+    formatKnownSize(sizeOfVolumes(source.qube)),
+    formatSize(source.size),
+    remarks.join('; '),
+  ]);
+  if (dom0Home !== undefined) {
+    rows.push(['dom0', 'a new directory', 'home', '', formatSize(dom0Home.size), '']);
+  }
+  for (const { name, why } of leftOut) rows.push([name, 'left out', '', '', '', why]);
+  return formatTable(['VM', 'restored as', 'class', 'size', 'used', ''], rows);
+}
+
+/** What is not as it was in the backup. */
+export function describeFailures(outcomes: readonly Outcome[]): string {
+  const namesOf = (result: Outcome['result']): string =>
+    outcomes
+      .filter((each) => each.result === result)
+      .map(({ name }) => name)
+      .join(', ');
+  const [failed, inPart] = [namesOf('failed'), namesOf('restored in part')];
+  const lacking = `${inPart} only in part`;
+  if (failed === '') return `Restored, but ${lacking}: the table says what is missing.`;
+  return `Not everything was restored: ${failed} failed${inPart === '' ? '' : `, ${lacking}`}.`;
+}
+
+/** A template that was restored is as old as its backup. */
+export function adviceOn({ qubes }: RestorePlan, outcomes: readonly Outcome[]): string {
+  const templates = qubes
+    .filter(({ newQube }) => newQube.qubeClass === 'TemplateVM')
+    .map(({ newQube: { name } }) => name)
+    .filter((name) =>
+      outcomes.some((each) => each.name === name && each.result.startsWith('restored')),
+    );
+  if (templates.length === 0) return '';
+  return `Update ${templates.join(', ')} before you start a VM that is based on it.`;
+}
+
+/** What has become of a restore that was interrupted. */
+export function describeRollback(leftovers: readonly string[]): string {
+  if (leftovers.length === 0) return 'what was begun has been rolled back';
+  return `not everything was rolled back, these are left: ${leftovers.join(', ')}`;
+}
