@@ -2,6 +2,9 @@
 export const QUBE_CLASSES = ['AdminVM', 'TemplateVM', 'StandaloneVM', 'AppVM', 'DispVM'] as const;
 export type QubeClass = (typeof QUBE_CLASSES)[number];
 
+/** The label of a VM whose own is not known, or does not exist on the system. */
+export const FALLBACK_LABEL = 'red';
+
 export function isQubeClass(className: string): className is QubeClass {
   return QUBE_CLASSES.some((known) => known === className);
 }

@@ -2,6 +2,7 @@ import { DamagedError } from '../../shared/errors.ts';
 import { RESTORE_MARK } from '../qubes/restore-mark.ts';
 import {
   type DeviceAssignment,
+  FALLBACK_LABEL,
   type Qube,
   isTagOfQubesd,
   isTagOfRestore,
@@ -34,8 +35,6 @@ export interface PlannedRestore {
 /** Whether a setting is restored; if not, there is a remark on it. */
 type Keeps = (kind: Setting, name: string, value?: string) => boolean;
 
-/** The label of a VM whose own does not exist on the system. */
-const LABEL_IN_NEED = 'red';
 /** Goes into the creation, or belongs to the system that the backup came from. */
 const NOT_SET = new Set(['template', 'installed_by_rpm', 'dispid']);
 
@@ -91,8 +90,8 @@ function classOf(qube: Qube): NewQube['qubeClass'] {
 
 function planLabel(qube: Qube, { labels }: SystemState, remarks: string[]): string {
   if (labels.has(qube.label)) return qube.label;
-  remarks.push(`label ${LABEL_IN_NEED}, since ${qube.label} does not exist here`);
-  return LABEL_IN_NEED;
+  remarks.push(`label ${FALLBACK_LABEL}, since ${qube.label} does not exist here`);
+  return FALLBACK_LABEL;
 }
 
 function planTemplate(

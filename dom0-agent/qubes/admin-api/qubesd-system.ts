@@ -1,19 +1,17 @@
-import { RefusedError } from '../../../shared/errors.ts';
-import { formatFirewallLines, parseFirewallLines } from '../firewall.ts';
 import type { Qube } from '../qube.ts';
 import type { QubesSystem, SystemDefaults } from '../system.ts';
 import { rootPrefix, runnerBehind } from '../../../shared/run-program.ts';
 import { isAdminApiError, NO_REPLY } from './admin-api-error.ts';
 import { openAdminApi, QUBESD_SOCKET } from './admin-api.ts';
 import { describeQube } from './describe-qube.ts';
-import { formatAssignment, formatAssignmentForR42, parseAvailable } from './device-text.ts';
+import { parseAvailable } from './device-text.ts';
 import { createQube } from './create-qube.ts';
 import { findDom0Home } from './inspect-dom0.ts';
 import { importVolume } from './import-volume.ts';
 import { mountedDevices, type MountedDevice } from './inspect-dom0.ts';
 import { describeOffered } from './device-text.ts';
 import { type OfferedDevice } from './device-text.ts';
-import { NO_FIREWALL } from '../firewall.ts';
+import { qubeSettings } from './qube-settings.ts';
 import { retryOnRestart } from './retry-on-restart.ts';
 import { importIntoPool, poolsOf } from './pool-space.ts';
 import { memoize } from '../../../shared/memoize.ts';
@@ -130,28 +128,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     isRunning,
     pools: () => poolsOf(api),
 
-    async feature(name, feature) {
-      try {
-        return await api(name, 'admin.vm.feature.Get', feature);
-      } catch (error) {
-        if (isAdminApiError(error, 'QubesFeatureNotFoundError')) return undefined;
-        throw error;
-      }
-    },
-
-    tags: async (name) => new Set(linesOf(await api(name, 'admin.vm.tag.List'))),
-
-    async firewall(name) {
-      if (name === 'dom0') return undefined;
-      const lines = await api(name, 'admin.vm.firewall.Get');
-      return lines === NO_FIREWALL ? undefined : parseFirewallLines(lines);
-    },
-
-    async notes(name) {
-      // R4.2 knows no notes; and those of dom0 are nothing that a restore could put back.
-      if (name === 'dom0' || (await isR42())) return '';
-      return await api(name, 'admin.vm.notes.Get');
-    },
+    ...qubeSettings(api, isR42),
 
     whyUnreadable: volumes.whyUnreadable,
     openVolume: volumes.open,
@@ -166,63 +143,6 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
 
     async remove(name) {
       await api(name, 'admin.vm.Remove');
-    },
-
-    async setProperty(name, property, value) {
-      await api(name, 'admin.vm.property.Set', property, { payload: value });
-    },
-
-    async resetProperty(name, property) {
-      await api(name, 'admin.vm.property.Reset', property);
-    },
-
-    async setFeature(name, feature, value) {
-      await api(name, 'admin.vm.feature.Set', feature, { payload: value });
-    },
-
-    async removeFeature(name, feature) {
-      await api(name, 'admin.vm.feature.Remove', feature);
-    },
-
-    async setTag(name, tag) {
-      await api(name, 'admin.vm.tag.Set', tag);
-    },
-
-    async removeTag(name, tag) {
-      try {
-        await api(name, 'admin.vm.tag.Remove', tag);
-      } catch (error) {
-        if (!isAdminApiError(error, 'QubesTagNotFoundError')) throw error;
-      }
-    },
-
-    async setVolume(name, volume, { revisionsToKeep, ephemeral }) {
-      const set = (what: string, payload: string): Promise<string> =>
-        api(name, `admin.vm.volume.Set.${what}`, volume, { payload });
-      if (revisionsToKeep !== undefined) await set('revisions_to_keep', `${revisionsToKeep}`);
-      if (ephemeral !== undefined) await set('ephemeral', ephemeral ? 'True' : 'False');
-    },
-
-    async setFirewall(name, rules) {
-      await api(name, 'admin.vm.firewall.Set', '', { payload: formatFirewallLines(rules) });
-    },
-
-    async setNotes(name, notes) {
-      // qubesd refuses notes that are empty, and a new VM has none.
-      if (notes === '') return;
-      if (await isR42()) throw new RefusedError('Qubes R4.2 keeps no notes');
-      await api(name, 'admin.vm.notes.Set', '', { payload: notes });
-    },
-
-    async assignDevice(name, device) {
-      const call = `admin.vm.device.${device.deviceClass}`;
-      if (await isR42()) {
-        const { arg, payload } = formatAssignmentForR42(device);
-        await api(name, `${call}.Attach`, arg, { payload });
-      } else {
-        const { arg, payload } = formatAssignment(name, device);
-        await api(name, `${call}.Assign`, arg, { payload });
-      }
     },
 
     importVolume: (qubeName, volume, size, pieces, signal) => {

@@ -1,6 +1,6 @@
 import type { Element } from '@xmldom/xmldom';
 import { printable } from '../../../shared/printable.ts';
-import type { DeviceAssignment, Qube, Volume } from '../qube.ts';
+import { type DeviceAssignment, FALLBACK_LABEL, type Qube, type Volume } from '../qube.ts';
 import { parseStrings, parseSwitches } from './python-literals.ts';
 import { qidOf } from './r3-names.ts';
 
@@ -29,8 +29,6 @@ const KERNEL_PROPERTIES = ['kernel', 'kernelopts'] as const;
 const FEATURE_OF_SERVICE: ReadonlyMap<string, string> = new Map([
   ['qubes-update-check', 'check-updates'],
 ]);
-
-const LABEL_IN_NEED = 'red';
 
 /** A feature's value for yes, and for no. */
 const YES = '1';
@@ -95,10 +93,10 @@ function referenceOf(
 }
 
 function labelOf(vm: Element, remarks: string[]): string {
-  const untrustedLabel = vm.getAttribute('label') ?? LABEL_IN_NEED;
+  const untrustedLabel = vm.getAttribute('label') ?? FALLBACK_LABEL;
   if (/^[a-z][a-z0-9_-]{0,31}$/.test(untrustedLabel)) return untrustedLabel;
   remarks.push(leftOut('label', untrustedLabel));
-  return LABEL_IN_NEED;
+  return FALLBACK_LABEL;
 }
 
 function addPlainProperties(vm: Element, properties: Map<string, string>, remarks: string[]): void {
