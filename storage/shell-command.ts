@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { LONGEST_DATA } from '../protocol/limits.ts';
+import { ByteReader } from '../shared/byte-reader.ts';
 import { ChildProcess, describeEnd, holdOutput } from '../shared/child-process.ts';
 import { CleanupProcess } from '../shared/cleanup-process.ts';
 import { FailedError, reasonOf } from '../shared/errors.ts';
@@ -105,34 +106,22 @@ export class CommandSource implements LocalSource {
   readonly size = undefined;
   readonly seekable = false;
   readonly #command: ShellCommand;
-  readonly #chunks: AsyncIterator<Buffer>;
-  /** Received, and not given yet. */
-  #rest: Buffer | undefined;
-  #position = 0;
+  readonly #output: ByteReader;
 
   constructor(command: string) {
     this.#command = new ShellCommand(command, 'ignore', 'pipe');
     holdOutput(this.#command.stdout);
-    const output: AsyncIterable<Buffer> = this.#command.stdout;
-    this.#chunks = output[Symbol.asyncIterator]();
+    this.#output = new ByteReader(this.#command.stdout);
   }
 
   async *read(from = 0, to = Infinity): AsyncGenerator<Buffer, void> {
-    if (from !== this.#position)
+    const output = this.#output;
+    if (from !== output.position)
       throw new FailedError('the output of a command can be read only once');
-    while (this.#position < to) {
-      const received = this.#rest ?? (await this.#nextChunk());
-      if (received === undefined) return this.#command.requireSuccess();
-      const bytes = received.subarray(0, Math.min(to - this.#position, LONGEST_DATA));
-      this.#rest = bytes.length < received.length ? received.subarray(bytes.length) : undefined;
-      this.#position += bytes.length;
-      yield bytes;
+    while (output.position < to) {
+      if (await output.ended()) return this.#command.requireSuccess();
+      yield await output.atMost(Math.min(to - output.position, LONGEST_DATA));
     }
-  }
-
-  async #nextChunk(): Promise<Buffer | undefined> {
-    const next: IteratorResult<Buffer, unknown> = await this.#chunks.next();
-    return next.done === true ? undefined : next.value;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,11 +1,12 @@
 import { type CipherInfo, createDecipheriv, createHash, getCipherInfo } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
+import { ByteReader } from '../../../shared/byte-reader.ts';
 import { DamagedError, FailedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
 
-/** What `openssl enc` with a passphrase writes first; 8 bytes of salt follow. */
+/** What `openssl enc` with a passphrase writes first; the salt follows. */
 const MAGIC = Buffer.from('Salted__');
-const SALT_END = 16;
+const SALT = 8;
 const SLICE = 1 * MiB;
 /** The kinds of cipher that `openssl enc` takes. */
 const MODES: readonly (string | undefined)[] = ['cbc', 'cfb', 'ofb', 'ctr', 'ecb', 'stream'];
@@ -40,19 +41,13 @@ export async function* decipher(
   source: AsyncIterable<Buffer>,
   name: string,
 ): AsyncGenerator<Buffer, void, undefined> {
-  let stream: ReturnType<typeof createDecipheriv> | undefined;
-  for await (const piece of source) {
-    if (stream === undefined) {
-      if (!isOpensslEnc(piece) || piece.length < SALT_END) {
-        throw new DamagedError(`${name} in the backup is not encrypted, as the header says it is`);
-      }
-      stream = start(algorithm, passphrase, piece.subarray(MAGIC.length, SALT_END));
-      yield* update(stream, piece.subarray(SALT_END));
-    } else {
-      yield* update(stream, piece);
-    }
+  await using bytes = new ByteReader(source, `${name} in the backup`);
+  if (await bytes.ended()) throw new DamagedError(`${name} in the backup is empty`);
+  const stream = start(algorithm, passphrase, await readSalt(bytes));
+  while (!(await bytes.ended())) {
+    yield stream.update(await bytes.atMost(SLICE));
+    await setImmediate();
   }
-  if (stream === undefined) throw new DamagedError(`${name} in the backup is empty`);
   try {
     yield stream.final();
   } catch (cause) {
@@ -65,14 +60,11 @@ export async function* decipher(
   }
 }
 
-async function* update(
-  stream: ReturnType<typeof createDecipheriv>,
-  piece: Buffer,
-): AsyncGenerator<Buffer, void, undefined> {
-  for (let from = 0; from < piece.length; from += SLICE) {
-    yield stream.update(piece.subarray(from, from + SLICE));
-    await setImmediate();
+async function readSalt(bytes: ByteReader): Promise<Buffer> {
+  if (!isOpensslEnc(await bytes.exact(MAGIC.length))) {
+    throw new DamagedError(`${bytes.name} is not encrypted, as the header says it is`);
   }
+  return bytes.exact(SALT);
 }
 
 function start(

@@ -32,7 +32,7 @@ describe.each([
     work.write('plain', plain);
     const args = ['enc', `-${cipher}`, '-md', 'MD5', '-pass', 'stdin', '-in', 'plain'];
     const stored = work.run('openssl', args, Buffer.from('pass wörd!\n'));
-    for (const size of [16, 17, 1000, 5000, 10_000]) {
+    for (const size of [1, 16, 17, 1000, 5000, 10_000]) {
       const opened = await all(
         decipher(cipher, Buffer.from('pass wörd!'), sourceOf(stored, size), 'file'),
       );

@@ -7,8 +7,10 @@ import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { extract, pack } from 'tar-stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { encodeHeader } from '../../../dom0-agent/archive/tar/header-block.ts';
 import { OuterTarReader } from '../../../dom0-agent/archive/tar/outer-reader.ts';
 import { DamagedError } from '../../../shared/errors.ts';
+import { GiB } from '../../../shared/sizes.ts';
 import { inputOf } from '../memory.ts';
 import { tarOf } from './tar-of.ts';
 
@@ -93,6 +95,13 @@ describe('the outer tar', () => {
     const chunks: Buffer[] = [];
     for await (const chunk of hostile as AsyncIterable<Buffer>) chunks.push(chunk);
     await expect(read(Buffer.concat(chunks), false)).rejects.toThrow(DamagedError);
+  });
+
+  it('with a header of 9 GiB and a few bytes behind it is refused, canonical or not', async () => {
+    const tar = Buffer.concat([await encodeHeader('x', 9 * GiB), Buffer.alloc(5000)]);
+    await expect(read(tar, false)).rejects.toThrow(DamagedError);
+    await expect(read(tar, true)).rejects.toThrow(DamagedError);
+    await expect(read(tar, true, true)).rejects.toThrow(DamagedError);
   });
 
   it('is refused when a member is larger than it may be, before it is read', async () => {
