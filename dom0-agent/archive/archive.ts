@@ -1,5 +1,4 @@
 import { MiB } from '../../shared/sizes.ts';
-import type { Header } from './archive-header.ts';
 import type { NamedDirectories } from './parts/stored-bounds.ts';
 
 /** The file, the first of every archive, that tells of the VMs in it and their settings. */
@@ -11,6 +10,18 @@ export const QUBES_XML = 'qubes.xml';
 export const INCOMPLETE = 'incomplete.txt';
 export const LARGEST_QUBES_XML = 16 * MiB;
 
+/** The formats that coffer reads. It writes `coffer-1` and `qubes-4`. */
+export type ArchiveFormat = 'coffer-1' | 'qubes-4' | 'qubes-3' | 'qubes-2';
+
+/** What the header of every format tells. Trustworthy once the header has been authenticated. */
+export interface Header {
+  readonly format: ArchiveFormat;
+  readonly backupId: string | undefined;
+  readonly encrypted: boolean;
+  /** The program that decompresses (`<filter> -d`), or undefined when nothing is compressed. */
+  readonly compressionFilter: string | undefined;
+}
+
 /**
  * One file of an archive: a volume, firewall.xml, dom0's home … as the inner tar that holds it.
  */
@@ -18,7 +29,7 @@ export interface ArchivedFile {
   /** As in the archive, without the part number: `vm5/private.img`, `dom0-home/home`. Checked:
    *  relative, no empty, `.` or `..` component but for the `.` of format 2's whole directories. */
   readonly path: string;
-  /** The inner tar: MAC checked, decrypted and decompressed, in chunks of any length. Throws
+  /** The inner tar: authenticated, decrypted and decompressed, in chunks of any length. Throws
    *  DamagedError at the first byte that cannot be vouched for. Must be read to its end or returned. */
   readonly innerTar: AsyncIterable<Buffer>;
 }

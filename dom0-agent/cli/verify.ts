@@ -1,7 +1,7 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { refuseRepeated } from '../qubes/names-from-user.ts';
 import { totalSize } from '../qubes/backup-contents.ts';
-import type { Header } from '../archive/archive-header.ts';
+import type { Header } from '../archive/archive.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import { selectContents } from '../contents/read-contents.ts';
 import { verifyBackup } from '../verify/run-verify.ts';

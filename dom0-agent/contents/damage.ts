@@ -1,5 +1,5 @@
 import { type DamagedError, messageOf } from '../../shared/errors.ts';
-import { DamagedPartError } from '../archive/parts/damaged-part-error.ts';
+import { DamagedPartError } from '../archive/parts/part-name.ts';
 import { type FilesSeen, parseArchivedPath } from './archived-files.ts';
 import type { QubesAndHome } from '../qubes/backup-contents.ts';
 

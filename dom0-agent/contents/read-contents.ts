@@ -1,7 +1,7 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { refuseRepeated, suggestion } from '../qubes/names-from-user.ts';
 import type { BackedUpQube, BackupContents } from '../qubes/backup-contents.ts';
-import type { Header } from '../archive/archive-header.ts';
+import type { Header } from '../archive/archive.ts';
 import { readBackupQubesXml } from '../qubes/xml/backup-qubes-xml.ts';
 import { readR3QubesXml } from '../qubes/xml/read-r3-qubes-xml.ts';
 

@@ -5,7 +5,7 @@ import type { Pool } from '../qubes/system.ts';
 import type { BackedUpHome, BackedUpQube } from '../qubes/backup-contents.ts';
 import type { RestorePlan } from './plan-restore.ts';
 import { statfs } from 'node:fs/promises';
-import type { ArchiveFormat } from '../archive/archive-header.ts';
+import type { ArchiveFormat } from '../archive/archive.ts';
 
 /** A pool that a restore could fill so far is told of: the sizes in a backup are estimates. */
 const NEARLY = 0.9;

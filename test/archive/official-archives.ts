@@ -7,7 +7,7 @@ import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ByteSource } from '../../shared/byte-streams.ts';
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
-import { parseHeaderText } from '../../dom0-agent/archive/header-text.ts';
+import { parseHeaderText } from '../../dom0-agent/archive/untrusted-header.ts';
 import { type TarMember, untar } from '../../dom0-agent/archive/tar/inner-reader.ts';
 import { OuterTarReader } from '../../dom0-agent/archive/tar/outer-reader.ts';
 import { openHeaderless, openQubes3 } from '../../dom0-agent/archive/qubes3/qubes3-reader.ts';
@@ -56,15 +56,15 @@ export async function open(
   const first = await tar.next();
   if (first === undefined) throw new Error('the archive is empty');
   if (first.name === 'qubes.xml.000') return openHeaderless(tar, first, secret, signal);
-  const untrustedHeader = await first.bytes(4096);
+  const untrustedBytes = await first.bytes(4096);
   const mac = await tar.next();
   if (mac === undefined) throw new Error('the archive has no MAC for its header');
-  const untrustedFields = parseHeaderText(untrustedHeader);
-  const untrustedHeaderMac = await mac.bytes(4096);
-  const beginning = { tar, untrustedHeader, untrustedFields, untrustedHeaderMac };
+  const untrustedFields = parseHeaderText(untrustedBytes);
+  const untrustedMac = await mac.bytes(4096);
+  const header = { tar, untrustedBytes, untrustedFields, untrustedMac };
   return untrustedFields.get('version') === '4'
-    ? openQubes4(beginning, secret, signal)
-    : openQubes3(beginning, secret, signal);
+    ? openQubes4(header, secret, signal)
+    : openQubes3(header, secret, signal);
 }
 
 /** What is in an archive: qubes.xml, and by member of an inner tar its SHA-256, holes as zeros. */

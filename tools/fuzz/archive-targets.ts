@@ -1,12 +1,14 @@
 import { createHash, createHmac } from 'node:crypto';
 import { formatHeader, parseHeader } from '../../dom0-agent/archive/coffer1/coffer1-header.ts';
+import { findManifest } from '../../dom0-agent/archive/coffer1/archive-end.ts';
+import { MANIFEST } from '../../dom0-agent/archive/coffer1/coffer1-format.ts';
 import {
-  type ManifestMember,
-  formatManifest,
+  type ListedMember,
+  Manifest,
   parseManifest,
-} from '../../dom0-agent/archive/coffer1/manifest.ts';
-import { findManifest } from '../../dom0-agent/archive/coffer1/find-manifest.ts';
-import { parseHeaderText } from '../../dom0-agent/archive/header-text.ts';
+} from '../../dom0-agent/archive/parts/manifest.ts';
+import { parsePartName } from '../../dom0-agent/archive/parts/part-name.ts';
+import { parseHeaderText } from '../../dom0-agent/archive/untrusted-header.ts';
 import { untar } from '../../dom0-agent/archive/tar/inner-reader.ts';
 import { joinVolumes } from '../../dom0-agent/archive/tar/multi-volume.ts';
 import { OuterTarReader } from '../../dom0-agent/archive/tar/outer-reader.ts';
@@ -16,7 +18,7 @@ import {
   memoryFor,
   openScryptFile,
   parseScryptHeader,
-  scryptHeaderHolds,
+  isHeaderAuthentic,
   scryptKeys,
 } from '../../dom0-agent/archive/qubes4/scrypt-file.ts';
 import type { ByteSource } from '../../shared/byte-streams.ts';
@@ -77,7 +79,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   {
     name: 'header',
     sources: [
-      'archive/header-text.ts',
+      'archive/untrusted-header.ts',
       'coffer1/coffer1-header.ts',
       'qubes4/qubes4-header.ts',
       'qubes3/qubes3-header.ts',
@@ -135,8 +137,8 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
     run: async (input) => {
       const parameters = parseScryptHeader(input, 'a part');
       if (memoryFor(parameters) > 2 * GiB + 64 * MiB) throw new Error('it takes too much memory');
-      if (!scryptHeaderHolds(input, KEYS)) throw new DamagedError('a wrong passphrase');
-      for await (const bytes of openScryptFile(input, KEYS, 'a part')) bytes.toString();
+      if (!isHeaderAuthentic(input, KEYS)) throw new DamagedError('a wrong passphrase');
+      for (const bytes of await openScryptFile(input, KEYS, 'a part')) bytes.toString();
       const length = input.length - 96 - 32;
       if (!['content', '', 'c'.repeat(5000)].some((each) => each.length === length)) {
         throw new Error('a changed file was taken for authentic');
@@ -145,8 +147,8 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   },
   {
     name: 'manifest',
-    sources: ['coffer1/manifest.ts', 'parts/part-names.ts'],
-    seeds: () => [formatManifest(MEMBERS)],
+    sources: ['parts/manifest.ts', 'parts/part-name.ts'],
+    seeds: () => [manifestOf(MEMBERS)],
     words: [
       'member ',
       'file ',
@@ -161,14 +163,14 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
     ],
     refusal: DamagedError,
     run: (input) => {
-      if (!formatManifest(parseManifest(input)).equals(input)) {
+      if (!manifestOf(parseManifest(input, MANIFEST).members).equals(input)) {
         throw new Error('it is not the same again');
       }
     },
   },
   {
     name: 'manifest-at-the-end',
-    sources: ['coffer1/find-manifest.ts'],
+    sources: ['coffer1/archive-end.ts'],
     seeds: () => [OUTER_TAR],
     words: ['manifest.000\0', '00000000001\0', Buffer.alloc(512)],
     repair: repairTar,
@@ -186,13 +188,19 @@ const HEADERS = [
   'version=3\nhmac-algorithm=SHA512\ncrypto-algorithm=aes-256-cbc\nencrypted=True\ncompressed=True\ncompression-filter=gzip\n',
 ];
 
-const MEMBERS: readonly ManifestMember[] = [
+const MEMBERS: readonly ListedMember[] = [
   'backup-header',
   'qubes.xml.000',
   'vm5/private.img.000',
   'vm5/private.img.001',
   'vm5/notes.txt.000',
 ].map((name, i) => ({ name, size: 100 * i, mac: String(i).repeat(128) }));
+
+function manifestOf(members: readonly ListedMember[]): Buffer {
+  const manifest = new Manifest(MANIFEST);
+  for (const member of members) manifest.add(member, parsePartName(member.name));
+  return Buffer.concat([...manifest.text()]);
+}
 
 const OUTER_TAR = await tarOf(
   [...MEMBERS.map(({ name }) => name), 'manifest.000', 'manifest.000.hmac'].map((name, i) => [

@@ -1,10 +1,10 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
-import type { Header } from '../archive-header.ts';
+import type { Header } from '../archive.ts';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N, type ScryptCost } from './scrypt-cost.ts';
 
 export const DEFAULT_PART_SIZE = 16 * MiB;
-/** A part is held in memory whole until its MAC has been checked, hence the upper bound. */
+/** A part is in memory as a whole until it is authenticated, hence the upper bound. */
 const LEAST_PART_SIZE = 4 * KiB;
 const GREATEST_PART_SIZE = 64 * MiB;
 /** The bytes of `kdf-salt`; `backup-id` has 16. */
@@ -43,14 +43,14 @@ export function formatHeader(header: Coffer1Header): Buffer {
 
 /**
  * Reads the header of a coffer-1 archive. It must be exactly what `formatHeader` makes of it, so
- * that there is one way to write each header. The text is hostile until its MAC holds, which takes
+ * that there is one way to write each header. The text is hostile until it is authenticated, which takes
  * a key derivation first: the costs are bounded here. Throws DamagedError.
  */
 export function parseHeader(untrustedFields: ReadonlyMap<string, string>): Coffer1Header {
   const field = (key: string, pattern: RegExp): string => {
     const untrustedValue = untrustedFields.get(key) ?? '';
     if (!pattern.test(untrustedValue)) {
-      throw new DamagedError(`the header of the backup has no sound ${key}`);
+      throw new DamagedError(`the header of the backup has no valid ${key}`);
     }
     return untrustedValue;
   };

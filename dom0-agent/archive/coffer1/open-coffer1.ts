@@ -1,56 +1,61 @@
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
 import type { ArchiveReader } from '../archive.ts';
-import type { Beginning } from '../untrusted-header.ts';
-import { HEADER_NAME } from '../header-text.ts';
+import { type ListedMember, Manifest } from '../parts/manifest.ts';
+import { StreamingReader } from '../parts/streaming-reader.ts';
+import { HEADER_NAME, type UntrustedHeader } from '../untrusted-header.ts';
+import { refuseFollowed } from './archive-end.ts';
+import { Coffer1Format, MANIFEST, parseMac } from './coffer1-format.ts';
 import { formatHeader, parseHeader } from './coffer1-header.ts';
-import type { Opened } from './inner-tar-of.ts';
 import { deriveRootKey } from './keys.ts';
-import type { ManifestMember } from './manifest.ts';
-import { MAC_LENGTH, type Seal, memberHolds } from './seal-member.ts';
+import { type ArchiveKey, isMemberAuthentic } from './seal-member.ts';
 import { SeekingReader } from './seeking-reader.ts';
-import { StreamingReader } from './streaming-reader.ts';
 
 /**
- * Opens a coffer-1 archive: checks the header under the passphrase and, where the input can seek, the
+ * Opens a coffer-1 archive: authenticates the header under the passphrase and, where the input can seek, the
  * manifest at its end. Throws WrongPassphraseError or DamagedError.
  */
 export async function openCoffer1(
   input: ByteSource,
-  beginning: Beginning,
+  first: UntrustedHeader,
   passphrase: Buffer,
   signal: AbortSignal,
 ): Promise<ArchiveReader> {
-  beginning.tar.requireCanonical();
-  const header = parseHeader(beginning.untrustedFields);
-  if (!formatHeader(header).equals(beginning.untrustedHeader)) {
+  const { tar } = first;
+  tar.requireCanonical();
+  const header = parseHeader(first.untrustedFields);
+  if (!formatHeader(header).equals(first.untrustedBytes)) {
     throw new DamagedError('the header of the backup is not as coffer writes it');
   }
   const root = await deriveRootKey(passphrase, header.kdfSalt, header.kdf);
-  const seal: Seal = { root, backupId: header.backupId, encrypted: header.encrypted };
-  const headerMember = await checkHeader(seal, beginning);
-  const opened: Opened = { header, seal, signal };
+  const key: ArchiveKey = { root, backupId: header.backupId, encrypted: header.encrypted };
+  const listedHeader = await authenticateHeader(first, key);
+  const archive = { header, format: new Coffer1Format(header, key, signal), signal };
   if (input.seekable && input.size !== undefined) {
     // What fills the last block of the header's MAC is checked with the member behind it.
-    await beginning.tar.next();
-    await beginning.tar[Symbol.asyncDispose]();
-    return SeekingReader.open(input, input.size, opened, headerMember);
+    await tar.next();
+    await tar[Symbol.asyncDispose]();
+    return SeekingReader.open(input, input.size, archive, listedHeader);
   }
-  return new StreamingReader(beginning.tar, opened, headerMember);
+  const manifest = new Manifest(MANIFEST);
+  manifest.add(listedHeader);
+  const checkEnd = async (): Promise<void> => refuseFollowed(await tar.behindEnd());
+  return new StreamingReader({ ...archive, manifest }, tar, checkEnd);
 }
 
-async function checkHeader(seal: Seal, beginning: Beginning): Promise<ManifestMember> {
-  const untrustedText = beginning.untrustedHeaderMac.toString('latin1');
-  if (!/^[0-9a-f]{128}\n$/.test(untrustedText)) {
+/** Gives the header as the manifest lists it. */
+async function authenticateHeader(first: UntrustedHeader, key: ArchiveKey): Promise<ListedMember> {
+  const { untrustedBytes } = first;
+  const mac = parseMac(first.untrustedMac);
+  if (mac === undefined) {
     throw new DamagedError(
-      "the backup's header is damaged: its authentication code has no sound form",
+      "the backup's header is damaged: its authentication code has no valid form",
     );
   }
-  const mac = untrustedText.slice(0, MAC_LENGTH);
-  if (!(await memberHolds(seal, HEADER_NAME, beginning.untrustedHeader, mac))) {
+  if (!(await isMemberAuthentic(key, HEADER_NAME, untrustedBytes, mac))) {
     throw new WrongPassphraseError(
       "the passphrase is wrong, or the backup's header was damaged or tampered with",
     );
   }
-  return { name: HEADER_NAME, size: beginning.untrustedHeader.length, mac };
+  return { name: HEADER_NAME, size: untrustedBytes.length, mac };
 }

@@ -1,21 +1,15 @@
 import { createCipheriv, createDecipheriv, webcrypto } from 'node:crypto';
 import { noteBuffer } from '../../../shared/buffer-collection.ts';
+import { DamagedError } from '../../../shared/errors.ts';
 import { KiB } from '../../../shared/sizes.ts';
-import { DamagedPartError } from '../parts/damaged-part-error.ts';
 import { type MemberKeys, type RootKey, memberKeys } from './keys.ts';
 
-/** What seals the members of one archive. */
-export interface Seal {
+/** What the keys of an archive's members come from. */
+export interface ArchiveKey {
   readonly root: RootKey;
   readonly backupId: string;
   /** False for `--no-encrypt`: members are then stored as they are, and authenticated alike. */
   readonly encrypted: boolean;
-}
-
-/** A member as it is stored, and the text of its `.hmac` member, without the line's end. */
-export interface SealedMember {
-  readonly stored: Buffer;
-  readonly mac: string;
 }
 
 /** The length of a MAC's text: HMAC-SHA512 in hex. */
@@ -24,68 +18,61 @@ export const MAC_LENGTH = 128;
 /** How much is encrypted at a time: what a processor's cache holds. */
 const SLICE = 256 * KiB;
 
-/** Encrypts `bytes` where they are, then MACs them, on another thread. */
-export async function sealMember(seal: Seal, name: string, bytes: Buffer): Promise<SealedMember> {
-  const keys = await memberKeys(seal.root, seal.backupId, name);
-  if (seal.encrypted) {
+/** Encrypts `bytes` where they are. Gives their MAC in hex, which is made on another thread. */
+export async function sealMember(key: ArchiveKey, name: string, bytes: Buffer): Promise<string> {
+  const keys = await memberKeys(key.root, key.backupId, name);
+  if (key.encrypted) {
     const cipher = createCipheriv('aes-256-ctr', keys.enc, keys.counter);
     for (let at = 0; at < bytes.length; at += SLICE) {
       noteBuffer(SLICE);
       cipher.update(bytes.subarray(at, at + SLICE)).copy(bytes, at);
     }
   }
-  const mac = Buffer.from(await webcrypto.subtle.sign('HMAC', keys.mac, bytes));
-  return { stored: bytes, mac: mac.toString('hex') };
+  return Buffer.from(await webcrypto.subtle.sign('HMAC', keys.mac, bytes)).toString('hex');
 }
 
-/** A member whose MAC holds: what is stored, and how to decrypt it. */
-export interface AuthenticMember {
-  readonly stored: Buffer;
-  readonly keys: MemberKeys;
-  readonly encrypted: boolean;
-}
-
-/** Checks the MAC over what is stored, on another thread. Throws DamagedPartError when it does not hold. */
-export async function authenticate(
-  seal: Seal,
+/**
+ * Authenticates a member, on another thread, then gives what was sealed, slice by slice, in memory of its own. Throws
+ * DamagedError.
+ */
+export async function openMember(
+  key: ArchiveKey,
   name: string,
-  untrustedStored: Buffer,
+  untrustedBytes: Buffer,
   untrustedMac: string,
-): Promise<AuthenticMember> {
-  const keys = await memberKeys(seal.root, seal.backupId, name);
-  if (!(await holds(keys, untrustedStored, untrustedMac))) {
-    throw new DamagedPartError(
-      name,
-      'was damaged or tampered with: its authentication code does not hold',
+): Promise<Iterable<Buffer>> {
+  const keys = await memberKeys(key.root, key.backupId, name);
+  if (!(await isAuthentic(keys, untrustedBytes, untrustedMac))) {
+    throw new DamagedError(
+      `${name} in the backup was damaged or tampered with: its authentication code does not match`,
     );
   }
-  return { stored: untrustedStored, keys, encrypted: seal.encrypted };
+  return decrypted(untrustedBytes, keys, key.encrypted);
 }
 
-/** What was sealed, slice by slice, in memory of its own. */
-export function* decrypt({ stored, keys, encrypted }: AuthenticMember): Generator<Buffer> {
+function* decrypted(bytes: Buffer, keys: MemberKeys, encrypted: boolean): Generator<Buffer> {
   const decipher = createDecipheriv('aes-256-ctr', keys.enc, keys.counter);
-  for (let at = 0; at < stored.length; at += SLICE) {
-    const slice = stored.subarray(at, at + SLICE);
+  for (let at = 0; at < bytes.length; at += SLICE) {
+    const slice = bytes.subarray(at, at + SLICE);
     yield encrypted ? decipher.update(slice) : Buffer.from(slice);
   }
 }
 
-/** Whether the MAC of a member that is never encrypted, the header, holds. */
-export async function memberHolds(
-  seal: Seal,
+/** Whether a member that is never encrypted, the header, is authentic. */
+export async function isMemberAuthentic(
+  key: ArchiveKey,
   name: string,
-  untrustedStored: Buffer,
+  untrustedBytes: Buffer,
   untrustedMac: string,
 ): Promise<boolean> {
-  return holds(await memberKeys(seal.root, seal.backupId, name), untrustedStored, untrustedMac);
+  return isAuthentic(await memberKeys(key.root, key.backupId, name), untrustedBytes, untrustedMac);
 }
 
-async function holds(
+async function isAuthentic(
   keys: MemberKeys,
-  untrustedStored: Buffer,
+  untrustedBytes: Buffer,
   untrustedMac: string,
 ): Promise<boolean> {
   const mac = Buffer.from(untrustedMac, 'hex');
-  return webcrypto.subtle.verify('HMAC', keys.mac, mac, untrustedStored);
+  return webcrypto.subtle.verify('HMAC', keys.mac, mac, untrustedBytes);
 }

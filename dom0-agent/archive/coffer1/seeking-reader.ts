@@ -1,83 +1,81 @@
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
-import type { ArchiveReader, ArchivedFile } from '../archive.ts';
-import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
-import { DamagedPartError } from '../parts/damaged-part-error.ts';
-import { readSmallFile } from '../tar/read-small-file.ts';
-import { OuterTarReader } from '../tar/outer-reader.ts';
-import { refuseFollowed } from './trailing-bytes.ts';
-import type { Coffer1Header } from './coffer1-header.ts';
-import { type Opened, innerTarOf } from './inner-tar-of.ts';
+import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
+import { type ArchiveReader, type ArchivedFile, LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
+import { FileParts, PartRow } from '../parts/file-parts.ts';
 import {
-  MANIFEST_PATH,
-  type ManifestFile,
-  type ManifestMember,
-  filesOf,
+  LARGEST_MANIFEST,
+  type ListedFile,
+  type ListedMember,
   parseManifest,
-  readManifest,
-  storedLength,
-} from './manifest.ts';
-import { StoredParts, partsOfNextFile, passFile } from './stored-parts.ts';
-import { findManifest } from './find-manifest.ts';
+} from '../parts/manifest.ts';
+import { DamagedPartError } from '../parts/part-name.ts';
+import { type OnPart, PartReader } from '../parts/part-reader.ts';
+import type { OpenedArchive } from '../parts/streaming-reader.ts';
+import { OuterTarReader } from '../tar/outer-reader.ts';
+import { readSmallFile } from '../tar/read-small-file.ts';
+import { findManifest, refuseFollowed } from './archive-end.ts';
+import { MANIFEST } from './coffer1-format.ts';
+import type { Coffer1Header } from './coffer1-header.ts';
+import { MAC_LENGTH } from './seal-member.ts';
+
+/** A coffer-1 archive in a file. */
+interface OpenedFile extends OpenedArchive {
+  readonly header: Coffer1Header;
+}
+
+/** What an authenticated manifest tells. */
+interface Listed {
+  readonly members: readonly ListedMember[];
+  readonly files: readonly ListedFile[];
+  /** Where each member begins, and after the last one where the manifest does. */
+  readonly offsets: readonly number[];
+}
 
 /** Files that lie one behind the other in the archive, and where. */
 interface Run {
-  readonly files: readonly ManifestFile[];
+  readonly files: readonly ListedFile[];
   readonly from: number;
   readonly to: number;
 }
 
 /**
- * Reads an archive in a file: its manifest first, then only what is wanted, each part held against
+ * Reads an archive in a file: its manifest first, then only what is wanted, each part compared with
  * the manifest.
  */
 export class SeekingReader implements ArchiveReader {
   readonly #input: ByteSource;
-  readonly #opened: Opened;
-  readonly #members: readonly ManifestMember[];
-  readonly #files: readonly ManifestFile[];
-  /** Where each member begins, and after the last one where the manifest does. */
-  readonly #offsets: readonly number[];
+  readonly #archive: OpenedFile;
+  readonly #listed: Listed;
 
-  private constructor(
-    input: ByteSource,
-    opened: Opened,
-    members: readonly ManifestMember[],
-    offsets: readonly number[],
-  ) {
+  private constructor(input: ByteSource, archive: OpenedFile, listed: Listed) {
     this.#input = input;
-    this.#opened = opened;
-    this.#members = members;
-    this.#files = filesOf(members);
-    this.#offsets = offsets;
+    this.#archive = archive;
+    this.#listed = listed;
   }
 
   /** Reads and checks the manifest of the archive of `size` bytes. Throws DamagedError. */
   static async open(
     input: ByteSource,
     size: number,
-    opened: Opened,
-    headerMember: ManifestMember,
+    archive: OpenedFile,
+    header: ListedMember,
   ): Promise<SeekingReader> {
     const from = await findManifest(input, size);
     await using tar = new OuterTarReader(input, { from, canonical: true });
-    const stored = new StoredParts(tar, opened.header.partSize);
-    const parts = partsOfNextFile(stored, MANIFEST_PATH, () => undefined);
-    const members = parseManifest(await readManifest(innerTarOf(parts, opened)));
-    if ((await stored.peek()) !== undefined)
-      throw new DamagedError('the backup goes on after its manifest');
+    const { members, files } = parseManifest(await readManifest(tar, archive), MANIFEST);
     const offsets = offsetsOf(members);
-    if (offsets.at(-1) !== from || !isSame(members[0], headerMember)) {
+    if (offsets.at(-1) !== from || !isSame(members[0], header)) {
       throw new DamagedError(
         'the backup is incomplete or was put together from others: its manifest tells of other contents',
       );
     }
     refuseFollowed(await tar.behindEnd());
-    return new SeekingReader(input, opened, members, offsets);
+    return new SeekingReader(input, archive, { members, files, offsets });
   }
 
   get header(): Coffer1Header {
-    return this.#opened.header;
+    return this.#archive.header;
   }
 
   async qubesXml(): Promise<string> {
@@ -88,12 +86,12 @@ export class SeekingReader implements ArchiveReader {
   }
 
   async *files(wanted: (path: string) => boolean): AsyncGenerator<ArchivedFile, void, undefined> {
-    let files = this.#files.filter(({ path }) => wanted(path));
+    let files = this.#listed.files.filter(({ path }) => wanted(path));
     while (files.length > 0) files = files.slice(yield* this.#filesOfRun(this.#firstRun(files)));
   }
 
-  #firstRun(files: readonly ManifestFile[]): Run {
-    const run: ManifestFile[] = [];
+  #firstRun(files: readonly ListedFile[]): Run {
+    const run: ListedFile[] = [];
     let to: number | undefined;
     for (const file of files) {
       if (to !== undefined && to !== this.#offset(file.firstMember)) break;
@@ -105,34 +103,57 @@ export class SeekingReader implements ArchiveReader {
 
   /** Gives how many files are done with: all of the run, or those up to a damaged one. */
   async *#filesOfRun({ files, from, to }: Run): AsyncGenerator<ArchivedFile, number, undefined> {
+    const { format, signal } = this.#archive;
     await using tar = new OuterTarReader(this.#input, { from, to, canonical: true });
-    const stored = new StoredParts(tar, this.#opened.header.partSize);
-    for (const [position, file] of files.entries()) {
-      let member = file.firstMember;
-      const check = (part: ManifestMember): void => {
-        if (!isSame(this.#members[member++], part)) {
-          throw new DamagedPartError(part.name, 'is not the one that its manifest tells of');
-        }
-      };
-      const parts = partsOfNextFile(stored, file.path, check);
+    const parts = new PartReader(tar, format, this.#compareFrom(files[0]?.firstMember ?? 0));
+    await using row = new PartRow((...args) => parts.wanted(() => true, ...args), format, signal);
+    for (const [position, { path, parts: expected }] of files.entries()) {
+      const file = new FileParts(path, row, format);
       const state = { isDamaged: false };
-      const innerTar = noting(innerTarOf(parts, this.#opened), () => (state.isDamaged = true));
-      yield { path: file.path, innerTar };
+      try {
+        yield { path, innerTar: noting(file.innerTar(), () => (state.isDamaged = true)) };
+      } finally {
+        await file.leave();
+      }
       // Where the next file lies, the manifest tells, whatever stands in the place of this one.
       if (state.isDamaged) return position + 1;
-      await passFile(stored, file.path, check);
-      if (member !== file.firstMember + file.parts) {
-        throw new DamagedError(`the backup does not hold the whole of ${file.path}`);
+      await file.passOver();
+      if (file.taken !== expected) {
+        throw new DamagedError(`the backup does not hold the whole of ${path}`);
       }
     }
     return files.length;
   }
 
+  /** Refuses a part that is not, from `member` on, the next one that the manifest lists. */
+  #compareFrom(member: number): OnPart {
+    return (part, found) => {
+      if (isSame(this.#listed.members[member++], found)) return;
+      throw new DamagedPartError(
+        part,
+        `${part.name} in the backup is not the one that its manifest tells of`,
+      );
+    };
+  }
+
   #offset(member: number): number {
-    const offset = this.#offsets[member];
+    const offset = this.#listed.offsets[member];
     if (offset === undefined) throw new RangeError(`the archive has no member ${member}`);
     return offset;
   }
+}
+
+/** `tar` begins with the manifest, which must be the last file. */
+async function readManifest(
+  tar: OuterTarReader,
+  { format, signal }: OpenedArchive,
+): Promise<Buffer> {
+  const parts = new PartReader(tar, format, () => undefined);
+  await using row = new PartRow((...args) => parts.wanted(() => true, ...args), format, signal);
+  const file = new FileParts(MANIFEST.path, row, format);
+  const manifest = await readSmallFile(file.innerTar(), MANIFEST.path, LARGEST_MANIFEST);
+  if ((await row.peek()) === undefined) return manifest;
+  throw new DamagedError('the backup goes on after its manifest');
 }
 
 /** The same bytes; `note` is told when they end in an error. */
@@ -148,13 +169,18 @@ async function* noting(
   }
 }
 
-function offsetsOf(members: readonly ManifestMember[]): number[] {
+function offsetsOf(members: readonly ListedMember[]): number[] {
   const offsets = [0];
   let offset = 0;
   for (const { size } of members) offsets.push((offset += storedLength(size)));
   return offsets;
 }
 
-function isSame(listed: ManifestMember | undefined, found: ManifestMember): boolean {
+/** The bytes that a member and its `.hmac` take in the outer tar. */
+function storedLength(size: number): number {
+  return BLOCK + size + paddingOf(size) + BLOCK + MAC_LENGTH + 1 + paddingOf(MAC_LENGTH + 1);
+}
+
+function isSame(listed: ListedMember | undefined, found: ListedMember): boolean {
   return listed?.name === found.name && listed.size === found.size && listed.mac === found.mac;
 }

@@ -2,18 +2,20 @@ import { randomBytes } from 'node:crypto';
 import type { ByteSink } from '../../../shared/byte-streams.ts';
 import { FailedError } from '../../../shared/errors.ts';
 import type { FileToArchive } from '../archive.ts';
-import { beginAhead } from '../compress/compress-ahead.ts';
+import { compressAhead } from '../compress/compress-ahead.ts';
 import { type CompressionFilter, compress } from '../compress/compression.ts';
-import { HEADER_NAME } from '../header-text.ts';
-import { OuterTarWriter } from '../tar/outer-writer.ts';
-import { PartBuffers } from '../parts/part-buffers.ts';
-import { type Part, cutIntoParts, partName } from '../parts/part-names.ts';
+import { BufferPool } from '../parts/buffer-pool.ts';
+import { type FilledBuffer, cutIntoBuffers } from '../parts/cut-into-buffers.ts';
+import { LARGEST_MANIFEST, Manifest } from '../parts/manifest.ts';
+import { type PartName, partName } from '../parts/part-name.ts';
 import { prefetch } from '../parts/prefetch.ts';
+import { OuterTarWriter } from '../tar/outer-writer.ts';
+import { HEADER_NAME } from '../untrusted-header.ts';
+import { MANIFEST } from './coffer1-format.ts';
 import { type Coffer1Header, SALT_LENGTH, formatHeader } from './coffer1-header.ts';
 import { deriveRootKey } from './keys.ts';
-import { LARGEST_MANIFEST, MANIFEST_PATH, type ManifestMember, manifestTar } from './manifest.ts';
 import type { ScryptCost } from './scrypt-cost.ts';
-import { type Seal, type SealedMember, sealMember } from './seal-member.ts';
+import { type ArchiveKey, sealMember } from './seal-member.ts';
 
 export interface Coffer1Options {
   /** Wiped once the key is derived. */
@@ -28,10 +30,9 @@ export interface Coffer1Options {
 /** How many parts are in memory: one is filled, one sealed, one written, at the same time. */
 const PARTS_AT_ONCE = 3;
 
-/** A part with its member's name, on its way to be sealed. */
-type NamedPart = Part & { readonly name: string };
-/** A sealed member on its way out, and the memory that it leaves when it is gone. */
-type SealedPart = SealedMember & { readonly name: string; readonly buffer?: Buffer };
+/** A part of a file on its way, and the buffer that is free again when it is written. */
+type Part = PartName & FilledBuffer;
+type SealedPart = Part & { readonly mac: string };
 
 /**
  * Writes a coffer-1 archive of `files`, in one pass: docs/archive-format.md. Reading, compressing,
@@ -43,32 +44,106 @@ export async function writeCoffer1(
   options: Coffer1Options,
   signal: AbortSignal,
 ): Promise<void> {
-  const header = newHeader(options);
-  const sealing = deriveRootKey(options.passphrase, header.kdfSalt, header.kdf).then(
-    (root): Seal => ({ root, backupId: header.backupId, encrypted: header.encrypted }),
-  );
-  const tar = new OuterTarWriter(output);
-  const members: ManifestMember[] = [];
-  const store = async ({ name, stored, mac }: SealedPart): Promise<void> => {
-    await tar.member(name, stored);
-    await tar.member(`${name}.hmac`, Buffer.from(`${mac}\n`));
-    members.push({ name, size: stored.length, mac });
-  };
+  await new Coffer1Writing(output, options, signal).write(files);
+}
 
-  const buffers = new PartBuffers(options.partSize, PARTS_AT_ONCE);
-  // As many parts are filled ahead as there are buffers, while the key is being derived above all.
-  const parts = prefetch(partsOf(files, buffers, options, signal), PARTS_AT_ONCE);
-  for await (const { buffer, ...part } of prefetch(sealed(parts, header, sealing))) {
+class Coffer1Writing {
+  readonly #tar: OuterTarWriter;
+  readonly #options: Coffer1Options;
+  readonly #signal: AbortSignal;
+  /** Ends what waits for memory that is not given back any more. */
+  readonly #stop = new AbortController();
+  readonly #pool: BufferPool;
+  readonly #manifest = new Manifest(MANIFEST);
+
+  constructor(output: ByteSink, options: Coffer1Options, signal: AbortSignal) {
+    this.#tar = new OuterTarWriter(output);
+    this.#options = options;
+    this.#signal = signal;
+    this.#pool = new BufferPool(PARTS_AT_ONCE * options.partSize, this.#stop.signal);
+  }
+
+  async write(files: AsyncIterable<FileToArchive>): Promise<void> {
+    const begun = this.#begin();
+    // Its error is told when the first part is sealed; until then it is not unhandled.
+    void Promise.allSettled([begun]);
+    // As many parts are filled ahead as there are buffers, while the key is being derived above all.
+    const parts = prefetch(this.#partsOf(files), PARTS_AT_ONCE);
+    for await (const part of prefetch(this.#sealed(parts, begun))) {
+      await this.#orStop(this.#store(part.name, part.bytes, part.mac));
+      this.#manifest.add({ name: part.name, size: part.bytes.length, mac: part.mac }, part);
+      this.#pool.give(part.buffer);
+    }
+    await this.#storeManifest(await begun);
+    await this.#tar.end();
+  }
+
+  /** Derives the key and writes the header, which is authenticated like every member, and not encrypted. */
+  async #begin(): Promise<ArchiveKey> {
+    const header = newHeader(this.#options);
+    const root = await deriveRootKey(this.#options.passphrase, header.kdfSalt, header.kdf);
+    const key = { root, backupId: header.backupId, encrypted: header.encrypted };
+    const bytes = formatHeader(header);
+    const mac = await sealMember({ ...key, encrypted: false }, HEADER_NAME, bytes);
+    await this.#store(HEADER_NAME, bytes, mac);
+    this.#manifest.add({ name: HEADER_NAME, size: bytes.length, mac });
+    return key;
+  }
+
+  async *#partsOf(files: AsyncIterable<FileToArchive>): AsyncGenerator<Part, void, undefined> {
+    const { partSize } = this.#options;
+    for await (const { path, compressed } of compressAhead(files, this.#compress)) {
+      let index = 0;
+      for await (const filled of cutIntoBuffers(compressed, partSize, this.#pool)) {
+        this.#signal.throwIfAborted();
+        yield { ...filled, ...partName(path, index++) };
+      }
+    }
+  }
+
+  readonly #compress = (innerTar: AsyncIterable<Buffer>): AsyncIterable<Buffer> =>
+    compress(this.#options.compressionFilter, innerTar, this.#signal);
+
+  /** Sealed parts, as soon as the header is written. */
+  async *#sealed(
+    parts: AsyncIterable<Part>,
+    begun: Promise<ArchiveKey>,
+  ): AsyncGenerator<SealedPart, void, undefined> {
+    for await (const part of parts) {
+      const key = await this.#orStop(begun);
+      yield { ...part, mac: await this.#orStop(sealMember(key, part.name, part.bytes)) };
+    }
+  }
+
+  /** When a part fails, nothing will be given back any more: the others stop waiting for memory. */
+  async #orStop<T>(work: Promise<T>): Promise<T> {
     try {
-      await store(part);
+      return await work;
     } catch (error) {
-      buffers.close();
+      this.#stop.abort();
       throw error;
     }
-    if (buffer !== undefined) buffers.give(buffer);
   }
-  await store(await sealedManifest(await sealing, members, options, signal));
-  await tar.end();
+
+  /** The manifest is one part, whatever its size. */
+  async #storeManifest(key: ArchiveKey): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of this.#compress(this.#manifest.tar())) chunks.push(chunk);
+    const bytes = Buffer.concat(chunks);
+    if (this.#manifest.isTooLong || bytes.length > LARGEST_MANIFEST) {
+      throw new FailedError(
+        'the backup has too many parts for its manifest: back up in two halves',
+      );
+    }
+    const { name } = partName(MANIFEST.path, 0);
+    const mac = await sealMember(key, name, bytes);
+    await this.#store(name, bytes, mac);
+  }
+
+  async #store(name: string, bytes: Buffer, mac: string): Promise<void> {
+    await this.#tar.member(name, bytes);
+    await this.#tar.member(`${name}.hmac`, Buffer.from(`${mac}\n`));
+  }
 }
 
 function newHeader(options: Coffer1Options): Coffer1Header {
@@ -81,69 +156,4 @@ function newHeader(options: Coffer1Options): Coffer1Header {
     kdfSalt: randomBytes(SALT_LENGTH),
     partSize: options.partSize,
   };
-}
-
-async function* partsOf(
-  files: AsyncIterable<FileToArchive>,
-  buffers: PartBuffers,
-  options: Coffer1Options,
-  signal: AbortSignal,
-): AsyncGenerator<NamedPart, void, undefined> {
-  const open = (innerTar: AsyncIterable<Buffer>) => compressed(innerTar, options, signal);
-  for await (const { path, content } of beginAhead(files, open)) {
-    let index = 0;
-    for await (const part of cutIntoParts(content, buffers)) {
-      signal.throwIfAborted();
-      yield { ...part, name: partName(path, index++) };
-    }
-  }
-}
-
-function compressed(
-  innerTar: AsyncIterable<Buffer>,
-  { compressionFilter }: Coffer1Options,
-  signal: AbortSignal,
-): AsyncIterable<Buffer> {
-  return compressionFilter === undefined ? innerTar : compress(compressionFilter, innerTar, signal);
-}
-
-/** The header, then every part. */
-async function* sealed(
-  parts: AsyncIterable<NamedPart>,
-  header: Coffer1Header,
-  sealing: Promise<Seal>,
-): AsyncGenerator<SealedPart, void, undefined> {
-  let isFirst = true;
-  for await (const { name, bytes, buffer } of parts) {
-    const seal = await sealing;
-    if (isFirst) yield await sealedHeader(seal, header);
-    isFirst = false;
-    yield { name, buffer, ...(await sealMember(seal, name, bytes)) };
-  }
-}
-
-/** The header is authenticated like every member, and not encrypted. */
-async function sealedHeader(seal: Seal, header: Coffer1Header): Promise<SealedPart> {
-  const asItIs = { ...seal, encrypted: false };
-  return {
-    name: HEADER_NAME,
-    ...(await sealMember(asItIs, HEADER_NAME, formatHeader(header))),
-  };
-}
-
-/** The manifest is one part, whatever its size. */
-async function sealedManifest(
-  seal: Seal,
-  members: readonly ManifestMember[],
-  options: Coffer1Options,
-  signal: AbortSignal,
-): Promise<SealedPart> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of compressed(manifestTar(members), options, signal)) chunks.push(chunk);
-  const bytes = Buffer.concat(chunks);
-  if (bytes.length > LARGEST_MANIFEST) {
-    throw new FailedError('the backup has too many parts for its manifest: back up in two halves');
-  }
-  const name = partName(MANIFEST_PATH, 0);
-  return { name, ...(await sealMember(seal, name, bytes)) };
 }

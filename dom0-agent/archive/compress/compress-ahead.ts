@@ -1,33 +1,33 @@
 import type { FileToArchive } from '../archive.ts';
 
-/** A file, and what is made of its inner tar: compressed, say. */
-export interface BegunFile {
+/** A file, and its inner tar as it is stored, compressed or not. */
+export interface CompressedFile {
   readonly path: string;
-  readonly content: AsyncIterable<Buffer>;
+  readonly compressed: AsyncIterable<Buffer>;
 }
 
 /**
- * Makes the content of one file after the other by `open`. When the inner tar of a file has been read to its
- * end, the next file is begun, while the compressor of the first still works: many small files then take
- * hardly longer than a large one. The consumer reads each content to its end before it asks for the next file.
+ * Compresses one file after the other. When the inner tar of a file has been read to its end, the next file is
+ * begun, while the compressor of the first still works: many small files then take hardly longer than a large
+ * one. The consumer reads each file to its end before it asks for the next.
  */
-export async function* beginAhead(
+export async function* compressAhead(
   files: AsyncIterable<FileToArchive>,
-  open: (innerTar: AsyncIterable<Buffer>) => AsyncIterable<Buffer>,
-): AsyncGenerator<BegunFile, void, undefined> {
+  compress: (innerTar: AsyncIterable<Buffer>) => AsyncIterable<Buffer>,
+): AsyncGenerator<CompressedFile, void, undefined> {
   const iterator = files[Symbol.asyncIterator]();
-  const begin = async (): Promise<Content | undefined> => {
+  const begin = async (): Promise<BegunFile | undefined> => {
     const next = await iterator.next();
-    return next.done === true ? undefined : new Content(next.value, open);
+    return next.done === true ? undefined : new BegunFile(next.value, compress);
   };
   let present = await begin();
-  let next: Promise<Content | undefined> | undefined;
+  let next: Promise<BegunFile | undefined> | undefined;
   try {
     while (present !== undefined) {
       next = present.wasRead.then((whole) => (whole ? begin() : undefined));
       // An error is told when the file's turn comes; until then it is not unhandled.
       void Promise.allSettled([next]);
-      yield { path: present.path, content: present.chunks() };
+      yield { path: present.path, compressed: present.chunks() };
       present = await next;
     }
   } finally {
@@ -38,8 +38,8 @@ export async function* beginAhead(
   }
 }
 
-/** The content of one file, of which the first chunk is being made. */
-class Content {
+/** A file of which the first chunk is being made. */
+class BegunFile {
   readonly path: string;
   /** Resolves when no more is read of the inner tar: whether its end was reached. */
   readonly wasRead: Promise<boolean>;
@@ -49,11 +49,11 @@ class Content {
 
   constructor(
     { path, innerTar }: FileToArchive,
-    open: (innerTar: AsyncIterable<Buffer>) => AsyncIterable<Buffer>,
+    compress: (innerTar: AsyncIterable<Buffer>) => AsyncIterable<Buffer>,
   ) {
     this.path = path;
     this.wasRead = new Promise((resolve) => (this.#tell = resolve));
-    this.#iterator = open(telling(innerTar, this.#tell))[Symbol.asyncIterator]();
+    this.#iterator = compress(telling(innerTar, this.#tell))[Symbol.asyncIterator]();
     this.#first = this.#iterator.next();
     void Promise.allSettled([this.#first]);
   }

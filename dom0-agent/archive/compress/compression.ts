@@ -67,12 +67,13 @@ export async function requireCompressor(name: CompressionFilter): Promise<void> 
   );
 }
 
-/** `source`, compressed. Throws FilterError. */
+/** `source`, compressed, or as it is without a filter. Throws FilterError. */
 export function compress(
-  name: CompressionFilter,
+  name: CompressionFilter | undefined,
   source: AsyncIterable<Buffer>,
   signal: AbortSignal,
 ): AsyncIterable<Buffer> {
+  if (name === undefined) return source;
   return filter(name, COMPRESSORS[name], source, signal);
 }
 
@@ -89,11 +90,19 @@ export function filterIn(untrustedCommand: string): string | undefined {
 }
 
 /**
- * `source`, decompressed. What comes in is authenticated, so that a filter that fails on it means a
- * backup that was made badly or is cut short: DamagedError. A program that is missing or was killed is a
- * FilterError, and data that would take too much memory a FailedError.
+ * `source`, decompressed, or as it is without a filter. What comes in is authenticated, so that a filter that fails
+ * on it means a backup that was made badly or is cut short: DamagedError. A program that is missing or was killed is
+ * a FilterError, and data that would take too much memory a FailedError.
  */
-export async function* decompress(
+export function decompress(
+  name: string | undefined,
+  source: AsyncIterable<Buffer>,
+  signal: AbortSignal,
+): AsyncIterable<Buffer> {
+  return name === undefined ? source : decompressed(name, source, signal);
+}
+
+async function* decompressed(
   name: string,
   source: AsyncIterable<Buffer>,
   signal: AbortSignal,

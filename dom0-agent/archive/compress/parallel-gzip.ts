@@ -7,8 +7,8 @@ import {
 } from 'node:zlib';
 import { noteBuffer } from '../../../shared/buffer-collection.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
-import { PartBuffers } from '../parts/part-buffers.ts';
-import { cutIntoParts } from '../parts/part-names.ts';
+import { BufferPool } from '../parts/buffer-pool.ts';
+import { cutIntoBuffers } from '../parts/cut-into-buffers.ts';
 
 const gzip = promisify<Buffer, ZlibOptions, Buffer>(gzipCallback);
 const deflateRaw = promisify<Buffer, ZlibOptions, Buffer>(deflateRawCallback);
@@ -33,19 +33,19 @@ export async function* parallelGzip(
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
   const atOnce = availableParallelism() + 1;
-  const buffers = new PartBuffers(BLOCK, atOnce + 1);
+  const pool = new BufferPool((atOnce + 1) * BLOCK, signal);
   const compress = async (bytes: Buffer, buffer: Buffer): Promise<Buffer> => {
     try {
       const level = (await isWorthCompressing(bytes)) ? 6 : 0;
       return await gzip(bytes, { level, memLevel: 9, chunkSize: LARGEST_MEMBER });
     } finally {
-      buffers.give(buffer);
+      pool.give(buffer);
       noteBuffer(LARGEST_MEMBER);
     }
   };
   const running: Promise<Buffer>[] = [];
   try {
-    for await (const { bytes, buffer } of cutIntoParts(source, buffers)) {
+    for await (const { bytes, buffer } of cutIntoBuffers(source, BLOCK, pool)) {
       signal.throwIfAborted();
       running.push(compress(bytes, buffer));
       if (running.length < atOnce) continue;

@@ -64,9 +64,17 @@ export function parseMacText(untrustedText: string): Buffer | undefined {
   return match?.[1] === undefined ? undefined : Buffer.from(match[1], 'hex');
 }
 
-/** Compares in a time that does not tell where they differ. */
-export function isSameMac(computed: Buffer, untrustedMac: Buffer): boolean {
-  return computed.length === untrustedMac.length && timingSafeEqual(computed, untrustedMac);
+/** Whether a part, or the header, is authentic. With a MAC of no valid form it is not. */
+export function isAuthentic(
+  algorithm: string,
+  passphrase: Buffer,
+  untrustedBytes: Buffer,
+  untrustedMacText: string,
+): boolean {
+  const untrustedMac = parseMacText(untrustedMacText);
+  if (untrustedMac === undefined) return false;
+  const mac = computeMac(algorithm, passphrase, untrustedBytes);
+  return mac.length === untrustedMac.length && timingSafeEqual(mac, untrustedMac);
 }
 
 function offeredByNode(algorithm: string): boolean {

@@ -1,6 +1,6 @@
 import { DamagedError, FailedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
-import type { Header } from '../archive-header.ts';
+import type { Header } from '../archive.ts';
 import { compressionFilterOf, isTrue } from '../qubes4/qubes4-header.ts';
 import { canAuthenticate } from './mac.ts';
 import { canDecipher } from './openssl-enc.ts';
@@ -14,12 +14,8 @@ export interface Qubes3Header extends Header {
   readonly cipher: string | undefined;
 }
 
-/** The algorithms of the archives that are too old to have a header. */
-export const HEADERLESS_MAC = 'sha1';
-export const HEADERLESS_CIPHER = 'aes-256-cbc';
-
 /**
- * Reads the fields of a header whose MAC holds. Throws DamagedError or FailedError.
+ * Reads the fields of an authenticated header. Throws DamagedError or FailedError.
  *
  * @param forcedFilter see `compressionFilterOf`
  */

@@ -1,102 +1,159 @@
+import { Readable } from 'node:stream';
 import { DamagedError } from '../../../shared/errors.ts';
-import { type ArchiveReader, type ArchivedFile, LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
-import type { Beginning } from '../untrusted-header.ts';
-import { type HeldPart, filesOfParts, heldParts, partsOfFile } from '../parts/held-parts.ts';
-import { readSmallFile } from '../tar/read-small-file.ts';
+import { MiB } from '../../../shared/sizes.ts';
+import type { ArchiveReader } from '../archive.ts';
+import { decompress } from '../compress/compression.ts';
+import {
+  LARGEST_OFFICIAL_PART,
+  OFFICIAL_MEMORY,
+  type OpenPart,
+  type OpenedPart,
+  type PartFormat,
+  joinParts,
+} from '../parts/part-format.ts';
+import type { PartName } from '../parts/part-name.ts';
+import { LARGEST_MAC, type MemberSource, type UntrustedMember } from '../parts/part-reader.ts';
+import { StreamingReader } from '../parts/streaming-reader.ts';
+import { joinVolumes } from '../tar/multi-volume.ts';
+import type { UntrustedHeader } from '../untrusted-header.ts';
+import { authenticateHeader, headerFromQubesXml } from './authenticate-header.ts';
+import { isAuthentic } from './mac.ts';
 import { withOfficialReading } from './official-passphrase.ts';
-import type { OuterMember, OuterTarReader } from '../tar/outer-reader.ts';
-import { PartWalk, type WalkedPart } from '../parts/part-walk.ts';
-import type { NamedDirectories } from '../parts/stored-bounds.ts';
+import { decipher } from './openssl-enc.ts';
 import type { Qubes3Header } from './qubes3-header.ts';
-import { innerTarOf } from './inner-tar-of.ts';
-import { type MacedPart, holdMaced } from './maced-parts.ts';
-import { headerFromContent, verifiedHeader } from './verified-header.ts';
+import { unzip } from './unzip.ts';
+
+/** How much is handed on at a time. */
+const SLICE = 1 * MiB;
 
 /**
  * Opens an archive of format 3 or 2 (docs/official-formats.md). Throws WrongPassphraseError,
  * DamagedError, or FailedError for algorithms that this machine does not offer.
  */
 export async function openQubes3(
-  beginning: Beginning,
+  first: UntrustedHeader,
   given: Buffer,
   signal: AbortSignal,
   forcedFilter?: string,
 ): Promise<ArchiveReader> {
   const { passphrase, opened: header } = await withOfficialReading(given, (passphrase) =>
-    verifiedHeader(beginning, passphrase, forcedFilter),
+    authenticateHeader(first, passphrase, forcedFilter),
   );
-  const walk = new PartWalk(beginning.tar, 'hmac');
-  const { first, content } = await holdQubesXml(walk);
-  return new Qubes3Reader(header, walk, first, content, passphrase, signal);
+  const format = new Qubes3Format(header, passphrase, signal);
+  return new StreamingReader({ header, format, signal }, first.tar);
 }
 
 /**
  * Opens an archive of format 2 that has no header. `qubesXml` is its first member, not yet read, and
- * `tar` stands behind it. Throws as `openQubes3` does.
+ * `members` stand behind it. Throws as `openQubes3` does.
  */
 export async function openHeaderless(
-  tar: OuterTarReader,
-  qubesXml: OuterMember,
+  members: MemberSource,
+  qubesXml: UntrustedMember,
   given: Buffer,
   signal: AbortSignal,
   forcedFilter?: string,
 ): Promise<ArchiveReader> {
-  const walk = new PartWalk(tar, 'hmac', qubesXml);
-  const { first, content } = await holdQubesXml(walk);
-  const { passphrase, opened: header } = await withOfficialReading(given, (passphrase) =>
-    headerFromContent(content, passphrase, forcedFilter),
-  );
-  return new Qubes3Reader(header, walk, first, content, passphrase, signal);
-}
-
-async function holdQubesXml(walk: PartWalk): Promise<{ first: WalkedPart; content: MacedPart }> {
-  const first = await walk.nextOf(QUBES_XML);
-  if (first === undefined) {
-    throw new DamagedError('the backup does not begin with qubes.xml: it is damaged or incomplete');
+  const untrustedBytes = await qubesXml.bytes(LARGEST_OFFICIAL_PART);
+  const mac = await members.next();
+  if (mac?.name !== `${qubesXml.name}.hmac`) {
+    throw new DamagedError('the backup is damaged or cut short: no MAC follows its qubes.xml');
   }
-  return { first, content: await holdMaced(walk, first) };
+  const untrustedMac = await mac.bytes(LARGEST_MAC);
+  const { passphrase, opened: header } = await withOfficialReading(given, (passphrase) =>
+    headerFromQubesXml(untrustedBytes, untrustedMac.toString('latin1'), passphrase, forcedFilter),
+  );
+  const format = new Qubes3Format(header, passphrase, signal);
+  const read = [asMember(qubesXml.name, untrustedBytes), asMember(mac.name, untrustedMac)];
+  const all = { next: async () => read.shift() ?? (await members.next()) };
+  return new StreamingReader({ header, format, signal }, all);
 }
 
-class Qubes3Reader implements ArchiveReader {
-  readonly header: Qubes3Header;
-  readonly #walk: PartWalk;
-  /** The first part of qubes.xml. */
-  readonly #first: WalkedPart;
-  readonly #content: MacedPart;
+/** The parts of an archive of format 3 or 2. */
+class Qubes3Format implements PartFormat {
+  readonly naming = 'hmac';
+  readonly beginning = 0;
+  readonly memory = OFFICIAL_MEMORY;
+  readonly readAhead = 1;
+  readonly #header: Qubes3Header;
   readonly #passphrase: Buffer;
   readonly #signal: AbortSignal;
 
-  constructor(
-    header: Qubes3Header,
-    walk: PartWalk,
-    first: WalkedPart,
-    content: MacedPart,
-    passphrase: Buffer,
-    signal: AbortSignal,
-  ) {
-    this.header = header;
-    this.#walk = walk;
-    this.#first = first;
-    this.#content = content;
+  constructor(header: Qubes3Header, passphrase: Buffer, signal: AbortSignal) {
+    this.#header = header;
     this.#passphrase = passphrase;
     this.#signal = signal;
   }
 
-  async qubesXml(): Promise<string> {
-    const parts = partsOfFile(this.#walk, this.#first, (part) =>
-      part === this.#first ? Promise.resolve(this.#content) : holdMaced(this.#walk, part),
-    );
-    const innerTar = this.#innerTar(parts, QUBES_XML);
-    return (await readSmallFile(innerTar, QUBES_XML, LARGEST_QUBES_XML)).toString('utf8');
+  largestPart(): number {
+    return LARGEST_OFFICIAL_PART;
   }
 
-  files(wanted: (path: string) => boolean, named?: NamedDirectories): AsyncIterable<ArchivedFile> {
-    if (named !== undefined) this.#walk.nameDirectories(named);
-    const parts = heldParts(this.#walk, wanted, (part) => holdMaced(this.#walk, part));
-    return filesOfParts(parts, (ofFile, path) => this.#innerTar(ofFile, path));
+  /** As openssl printed it. Whether it has the form of a MAC is seen when the part is opened. */
+  untrustedMacIn(untrustedBytes: Buffer): string {
+    return untrustedBytes.toString('latin1');
   }
 
-  #innerTar(parts: AsyncIterable<HeldPart<MacedPart>>, path: string): AsyncIterable<Buffer> {
-    return innerTarOf(parts, path, this.header, this.#passphrase, this.#signal);
+  /** Authenticates only: where the cipher's streams begin and end, the version tells. */
+  opener({ name }: PartName): OpenPart {
+    const { macAlgorithm } = this.#header;
+    return (untrustedBytes, untrustedMac) => {
+      if (isAuthentic(macAlgorithm, this.#passphrase, untrustedBytes, untrustedMac)) {
+        return Promise.resolve(copies(untrustedBytes));
+      }
+      return Promise.reject(
+        new DamagedError(
+          `${name} in the backup was damaged or tampered with: its authentication code does not match`,
+        ),
+      );
+    };
   }
+
+  innerTar(parts: AsyncIterable<OpenedPart>, path: string): AsyncIterable<Buffer> {
+    return this.#header.format === 'qubes-3'
+      ? this.#oneStream(parts, path)
+      : joinVolumes(this.#volumes(parts), path);
+  }
+
+  /** Format 3: one cipher stream over one compressor's stream, cut into parts. */
+  #oneStream(parts: AsyncIterable<OpenedPart>, path: string): AsyncIterable<Buffer> {
+    const plaintext = this.#decipher(joinParts(parts), path);
+    return decompress(this.#header.compressionFilter, plaintext, this.#signal);
+  }
+
+  /** Format 2: each part is a volume of a tar, compressed and encrypted on its own. */
+  async *#volumes(
+    parts: AsyncIterable<OpenedPart>,
+  ): AsyncGenerator<AsyncIterable<Buffer>, void, undefined> {
+    const { compressionFilter } = this.#header;
+    for await (const { name, plaintext } of parts) {
+      const volume = this.#decipher(Readable.from(plaintext), name);
+      if (compressionFilter === 'gzip') yield unzip(volume, name);
+      else yield decompress(compressionFilter, volume, this.#signal);
+    }
+  }
+
+  #decipher(source: AsyncIterable<Buffer>, name: string): AsyncIterable<Buffer> {
+    const { cipher } = this.#header;
+    return cipher === undefined ? source : decipher(cipher, this.#passphrase, source, name);
+  }
+}
+
+/** The part's own memory is used again when the last slice was asked for. */
+function* copies(bytes: Buffer): Generator<Buffer, void, undefined> {
+  for (let from = 0; from < bytes.length; from += SLICE) {
+    yield Buffer.from(bytes.subarray(from, from + SLICE));
+  }
+}
+
+/** A member that was read already, to be read again. */
+function asMember(name: string, untrustedBytes: Buffer): UntrustedMember {
+  return {
+    name,
+    size: untrustedBytes.length,
+    bytes: () => Promise.resolve(untrustedBytes),
+    async *stream() {
+      yield await Promise.resolve(untrustedBytes);
+    },
+  };
 }

@@ -1,7 +1,10 @@
+import { randomInt } from 'node:crypto';
 import { DamagedError, FailedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import { filterIn } from '../compress/compression.ts';
-import type { Header } from '../archive-header.ts';
+import type { Header } from '../archive.ts';
+import type { ManifestForm } from '../parts/manifest.ts';
+import { SCRYPT_MAC } from './scrypt-file.ts';
 
 /** The header of a format 4 archive. */
 export interface Qubes4Header extends Header {
@@ -12,7 +15,24 @@ export interface Qubes4Header extends Header {
 }
 
 /**
- * Reads the fields of a header whose MAC holds. Throws DamagedError or FailedError.
+ * The last file of a format 4 archive that coffer wrote. No VM has that directory, so that the official
+ * tools pass over it. The header, which is authenticated, tells of it by a key of the same name: it
+ * cannot be taken away unnoticed. Official tools ignore keys that they do not know.
+ */
+export const MANIFEST: ManifestForm = {
+  path: 'coffer-manifest',
+  firstLine: 'coffer-manifest 1',
+  macLength: 2 * SCRYPT_MAC,
+  listsFiles: false,
+};
+
+/** Whether the header tells of a manifest. Throws DamagedError. */
+export function hasManifest(fields: ReadonlyMap<string, string>): boolean {
+  return fields.has(MANIFEST.path) && isTrue(fields, MANIFEST.path);
+}
+
+/**
+ * Reads the fields of an authenticated header. Throws DamagedError or FailedError.
  *
  * @param forcedFilter see `compressionFilterOf`
  */
@@ -22,7 +42,7 @@ export function parseQubes4Header(
 ): Qubes4Header {
   const backupId = fields.get('backup-id') ?? '';
   if (!/^[A-Za-z0-9][A-Za-z0-9-]*$/.test(backupId)) {
-    throw new DamagedError('the header of the backup has no sound backup-id');
+    throw new DamagedError('the header of the backup has no valid backup-id');
   }
   if (fields.get('hmac-algorithm') !== 'scrypt') {
     throw new DamagedError('the header of the backup does not name scrypt, as format 4 has it');
@@ -61,4 +81,33 @@ export function compressionFilterOf(
     `the backup was compressed with "${printable(command, 40)}", which coffer does not know: if another ` +
       'program can undo that, name it with -Z',
   );
+}
+
+/**
+ * A new `backup-id`, in the shape that the official writer gives it: the time and a number, there of a
+ * process, here random, so that no two backups share it.
+ */
+export function newBackupId(created: Date): string {
+  const time = created.toISOString().replace(/[-:]|\.\d+Z$/g, '');
+  return `${time}-${randomInt(2 ** 48 - 1)}`;
+}
+
+/**
+ * The bytes of the member `backup-header`: the official writer's lines, and one that tells of the
+ * manifest. A filter is named even where nothing is compressed, as the official writer does.
+ */
+export function formatQubes4Header(
+  backupId: string,
+  compressionFilter: string | undefined,
+): Buffer {
+  const lines = [
+    'version=4',
+    'encrypted=True',
+    `compressed=${compressionFilter === undefined ? 'False' : 'True'}`,
+    `compression-filter=${compressionFilter ?? 'gzip'}`,
+    'hmac-algorithm=scrypt',
+    `backup-id=${backupId}`,
+    `${MANIFEST.path}=True`,
+  ];
+  return Buffer.from(lines.map((line) => `${line}\n`).join(''));
 }

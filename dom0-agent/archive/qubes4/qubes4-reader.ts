@@ -1,25 +1,30 @@
 import { DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
-import { type ArchiveReader, type ArchivedFile, LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
-import type { Beginning } from '../untrusted-header.ts';
+import type { ArchiveReader } from '../archive.ts';
 import { decompress } from '../compress/compression.ts';
-import { HEADER_NAME, parseHeaderText } from '../header-text.ts';
-import { type HeldPart, filesOfParts, partsOfFile } from '../parts/held-parts.ts';
-import { withOfficialReading } from '../qubes3/official-passphrase.ts';
-import { readSmallFile } from '../tar/read-small-file.ts';
-import { PartWalk } from '../parts/part-walk.ts';
-import { openScryptFile, parseScryptHeader, scryptHeaderHolds } from './scrypt-file.ts';
-import type { NamedDirectories } from '../parts/stored-bounds.ts';
-import { Derivations } from './derivations.ts';
-import { type Qubes4Header, parseQubes4Header } from './qubes4-header.ts';
-import { MANIFEST_PATH, ManifestCheck, hasManifest, readManifest } from './qubes4-manifest.ts';
-import { PartMemory } from './part-memory.ts';
+import { Manifest } from '../parts/manifest.ts';
 import {
-  type Qubes4Secrets,
-  type SealedPart,
-  holdSealed,
-  openedParts,
-  sealedPartsAhead,
-} from './sealed-parts.ts';
+  LARGEST_OFFICIAL_PART,
+  OFFICIAL_MEMORY,
+  type OpenPart,
+  type OpenedPart,
+  type PartFormat,
+  joinParts,
+} from '../parts/part-format.ts';
+import type { PartName } from '../parts/part-name.ts';
+import { prefetch } from '../parts/prefetch.ts';
+import { StreamingReader } from '../parts/streaming-reader.ts';
+import { withOfficialReading } from '../qubes3/official-passphrase.ts';
+import { HEADER_NAME, type UntrustedHeader, parseHeaderText } from '../untrusted-header.ts';
+import { Derivations } from './derivations.ts';
+import { MANIFEST, type Qubes4Header, hasManifest, parseQubes4Header } from './qubes4-header.ts';
+import {
+  SCRYPT_HEADER,
+  SCRYPT_MAC,
+  type ScryptKeys,
+  isHeaderAuthentic,
+  openScryptFile,
+  parseScryptHeader,
+} from './scrypt-file.ts';
 
 /**
  * Opens an archive of format 4 (docs/official-formats.md): `backup-header.hmac` holds the header, as a
@@ -27,120 +32,94 @@ import {
  * key derivation.
  */
 export async function openQubes4(
-  beginning: Beginning,
+  first: UntrustedHeader,
   given: Buffer,
   signal: AbortSignal,
   forcedFilter?: string,
 ): Promise<ArchiveReader> {
   const derivations = new Derivations();
   const { passphrase, opened: fields } = await withOfficialReading(given, (passphrase) =>
-    verifiedHeader(beginning, passphrase, derivations, signal),
+    authenticatedFields(first, passphrase, derivations, signal),
   );
   const header = parseQubes4Header(fields, forcedFilter);
-  const secrets = { passphrase, backupId: header.backupId, derivations, signal };
-  const manifest = hasManifest(fields) ? new ManifestCheck() : undefined;
-  const walk = new PartWalk(beginning.tar, 'enc', undefined, ({ path, name, member }) =>
-    manifest?.note(path, name, member.size),
-  );
-  return new Qubes4Reader(header, walk, secrets, manifest);
+  const format = new Qubes4Format(header, passphrase, derivations, signal);
+  // Archives of the official tools have none.
+  const manifest = hasManifest(fields) ? new Manifest(MANIFEST) : undefined;
+  return new StreamingReader({ header, format, manifest, signal }, first.tar);
 }
 
-async function verifiedHeader(
-  { untrustedHeader, untrustedHeaderMac }: Beginning,
+async function authenticatedFields(
+  { untrustedBytes, untrustedMac }: UntrustedHeader,
   passphrase: Buffer,
   derivations: Derivations,
   signal: AbortSignal,
 ): Promise<Map<string, string>> {
   const name = `${HEADER_NAME}.hmac`;
-  const parameters = parseScryptHeader(untrustedHeaderMac, name);
+  const parameters = parseScryptHeader(untrustedMac, name);
   const keys = await derivations.derive(HEADER_NAME, passphrase, parameters, signal);
-  if (!scryptHeaderHolds(untrustedHeaderMac, keys)) {
+  if (!isHeaderAuthentic(untrustedMac, keys)) {
     throw new WrongPassphraseError(
       "the passphrase is wrong, or the backup's header was damaged or tampered with",
     );
   }
-  const pieces: Buffer[] = [];
-  for await (const piece of openScryptFile(untrustedHeaderMac, keys, name)) pieces.push(piece);
-  const header = Buffer.concat(pieces);
-  if (!header.equals(untrustedHeader)) {
+  const header = Buffer.concat([...(await openScryptFile(untrustedMac, keys, name))]);
+  if (!header.equals(untrustedBytes)) {
     throw new DamagedError("the backup's header was damaged or tampered with");
   }
   return parseHeaderText(header);
 }
 
-class Qubes4Reader implements ArchiveReader {
-  readonly header: Qubes4Header;
-  readonly #walk: PartWalk;
-  readonly #secrets: Qubes4Secrets;
-  /** Archives of the official tools have no manifest. */
-  readonly #manifest: ManifestCheck | undefined;
+/** The parts of an archive of format 4: each is a file of the scrypt utility, with a key of its own. */
+class Qubes4Format implements PartFormat {
+  readonly naming = 'enc';
+  /** A part's key is derived as soon as its first bytes have come, and many at the same time: each takes seconds. */
+  readonly beginning = SCRYPT_HEADER;
+  readonly memory = OFFICIAL_MEMORY;
+  readonly readAhead = 32;
+  readonly #header: Qubes4Header;
+  readonly #passphrase: Buffer;
+  readonly #derivations: Derivations;
+  readonly #signal: AbortSignal;
 
   constructor(
     header: Qubes4Header,
-    walk: PartWalk,
-    secrets: Qubes4Secrets,
-    manifest: ManifestCheck | undefined,
+    passphrase: Buffer,
+    derivations: Derivations,
+    signal: AbortSignal,
   ) {
-    this.header = header;
-    this.#walk = walk;
-    this.#secrets = secrets;
-    this.#manifest = manifest;
+    this.#header = header;
+    this.#passphrase = passphrase;
+    this.#derivations = derivations;
+    this.#signal = signal;
   }
 
-  async qubesXml(): Promise<string> {
-    const first = await this.#walk.nextOf(QUBES_XML);
-    if (first === undefined) {
-      throw new DamagedError(
-        'the backup does not begin with qubes.xml: it is damaged or incomplete',
-      );
-    }
-    const memory = new PartMemory(Infinity);
-    const parts = partsOfFile(this.#walk, first, (part) => holdSealed(part, this.#secrets, memory));
-    return (await readSmallFile(this.#innerTar(parts), QUBES_XML, LARGEST_QUBES_XML)).toString(
-      'utf8',
+  largestPart(): number {
+    return LARGEST_OFFICIAL_PART;
+  }
+
+  untrustedMacIn(untrustedBytes: Buffer): string {
+    return untrustedBytes.subarray(-SCRYPT_MAC).toString('hex');
+  }
+
+  opener({ name }: PartName, untrustedHeader: Buffer, signal: AbortSignal): OpenPart {
+    const keys = this.#keysOf(name, untrustedHeader, signal);
+    // Its error is told when the part is opened; until then it is not unhandled.
+    void Promise.allSettled([keys]);
+    return async (untrustedBytes) => openScryptFile(untrustedBytes, await keys, name);
+  }
+
+  innerTar(parts: AsyncIterable<OpenedPart>): AsyncIterable<Buffer> {
+    return decompress(this.#header.compressionFilter, prefetch(joinParts(parts)), this.#signal);
+  }
+
+  /** What a part's keys come from holds the backup's id and the part's name, so that it fits nowhere else. */
+  async #keysOf(name: string, untrustedHeader: Buffer, signal: AbortSignal): Promise<ScryptKeys> {
+    const parameters = parseScryptHeader(untrustedHeader, name);
+    const place = `${this.#header.backupId}!${name}`;
+    const keys = await this.#derivations.derive(place, this.#passphrase, parameters, signal);
+    if (isHeaderAuthentic(untrustedHeader, keys)) return keys;
+    throw new DamagedError(
+      `${name} in the backup was damaged or tampered with, or belongs to another place or backup`,
     );
-  }
-
-  async *files(
-    wanted: (path: string) => boolean,
-    named?: NamedDirectories,
-  ): AsyncGenerator<ArchivedFile, void, undefined> {
-    if (named !== undefined) this.#walk.nameDirectories(named);
-    const check = this.#manifest;
-    if (check === undefined) {
-      yield* this.#chosen(wanted);
-      return;
-    }
-    let manifest: string | undefined;
-    for await (const file of this.#chosen((path) => path === MANIFEST_PATH || wanted(path))) {
-      if (file.path === MANIFEST_PATH) manifest = await readManifest(file.innerTar);
-      else yield file;
-    }
-    check.check(manifest);
-  }
-
-  #chosen(wanted: (path: string) => boolean): AsyncIterable<ArchivedFile> {
-    return filesOfParts(
-      sealedPartsAhead(this.#walk, wanted, this.#secrets),
-      (parts) => this.#innerTar(parts),
-      (part, inUse) => part.release(inUse),
-    );
-  }
-
-  #innerTar(parts: AsyncIterable<HeldPart<SealedPart>>): AsyncIterable<Buffer> {
-    const plaintext = openedParts(this.#noted(parts));
-    const { compressionFilter } = this.header;
-    if (compressionFilter === undefined) return plaintext;
-    return decompress(compressionFilter, plaintext, this.#secrets.signal);
-  }
-
-  /** The same parts; the manifest's check is told what is being opened. */
-  async *#noted(
-    parts: AsyncIterable<HeldPart<SealedPart>>,
-  ): AsyncGenerator<HeldPart<SealedPart>, void, undefined> {
-    for await (const part of parts) {
-      this.#manifest?.noteBytes(part.name, part.content.untrustedBytes);
-      yield part;
-    }
   }
 }

@@ -1,6 +1,7 @@
 import { createCipheriv, createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import { DamagedPartError } from '../parts/damaged-part-error.ts';
+import { noteBuffer } from '../../../shared/buffer-collection.ts';
+import { DamagedError } from '../../../shared/errors.ts';
 import { GiB, MiB } from '../../../shared/sizes.ts';
 
 /**
@@ -11,7 +12,9 @@ import { GiB, MiB } from '../../../shared/sizes.ts';
  *     …  HMAC-SHA256 of all before it
  */
 export const SCRYPT_HEADER = 96;
-const TAIL = 32;
+export const SCRYPT_MAC = 32;
+/** How many bytes such a file has more than its content. */
+export const SCRYPT_OVERHEAD = SCRYPT_HEADER + SCRYPT_MAC;
 
 /** Official dom0s write up to N = 2^21, r = 8, p = 1: 2 GiB, some ten seconds. */
 const MOST_MEMORY = 2 * GiB;
@@ -53,7 +56,7 @@ export function parseScryptHeader(untrustedHeader: Buffer, name: string): Scrypt
     untrustedHeader.toString('latin1', 0, 7) !== 'scrypt\0' ||
     !sum.subarray(0, 16).equals(untrustedHeader.subarray(48, 64))
   ) {
-    throw new DamagedPartError(name, 'is damaged: it is not an encrypted file');
+    throw new DamagedError(`${name} in the backup is damaged: it is not an encrypted file`);
   }
   const n = 2 ** untrustedHeader.readUInt8(7);
   const r = untrustedHeader.readUInt32BE(8);
@@ -61,9 +64,8 @@ export function parseScryptHeader(untrustedHeader: Buffer, name: string): Scrypt
   const isInBounds =
     n >= 2 && r >= 1 && p >= 1 && r * p <= MOST_LANES && 128 * n * r <= MOST_MEMORY;
   if (!isInBounds || n * r * p > MOST_WORK) {
-    throw new DamagedPartError(
-      name,
-      'asks for a key derivation that no backup needs: it is damaged or an attack',
+    throw new DamagedError(
+      `${name} in the backup asks for a key derivation that no backup needs: it is damaged or an attack`,
     );
   }
   return { n, r, p, salt: Buffer.from(untrustedHeader.subarray(16, 48)) };
@@ -74,38 +76,85 @@ export function scryptKeys(derived: Buffer): ScryptKeys {
   return { cipher: derived.subarray(0, 32), mac: derived.subarray(32) };
 }
 
-/** Whether the header's MAC holds: it tells a wrong passphrase from damage further on. */
-export function scryptHeaderHolds(untrustedFile: Buffer, keys: ScryptKeys): boolean {
+/** Whether the header is authentic: that tells a wrong passphrase from damage further on. */
+export function isHeaderAuthentic(untrustedFile: Buffer, keys: ScryptKeys): boolean {
   const mac = createHmac('sha256', keys.mac).update(untrustedFile.subarray(0, 64)).digest();
   return timingSafeEqual(mac, untrustedFile.subarray(64, SCRYPT_HEADER));
 }
 
 /**
- * Checks the MAC over the whole file, then decrypts it, a slice at a time. Throws DamagedError, which
- * names the file by `name`, before it gives a byte.
+ * Authenticates the whole file, then gives its plaintext, a slice at a time. `name` is for the message. Throws
+ * DamagedError.
  */
-export async function* openScryptFile(
+export async function openScryptFile(
   untrustedFile: Buffer,
   keys: ScryptKeys,
   name: string,
-): AsyncGenerator<Buffer, void, undefined> {
+): Promise<Iterable<Buffer>> {
   // In a file of 96 bytes the header's MAC would pass for the one at the end.
-  if (untrustedFile.length < SCRYPT_HEADER + TAIL) {
-    throw new DamagedPartError(name, 'is damaged: it is too short');
+  if (untrustedFile.length < SCRYPT_OVERHEAD) {
+    throw new DamagedError(`${name} in the backup is damaged: it is too short`);
   }
-  const end = untrustedFile.length - TAIL;
+  const end = untrustedFile.length - SCRYPT_MAC;
   const hmac = createHmac('sha256', keys.mac);
   for (let from = 0; from < end; from += SLICE) {
     hmac.update(untrustedFile.subarray(from, Math.min(from + SLICE, end)));
     await setImmediate();
   }
   if (!timingSafeEqual(hmac.digest(), untrustedFile.subarray(end))) {
-    throw new DamagedPartError(name, 'was damaged or tampered with: its MAC does not hold');
+    throw new DamagedError(
+      `${name} in the backup was damaged or tampered with: its authentication code does not match`,
+    );
   }
-  const file = untrustedFile;
+  return decrypted(untrustedFile.subarray(SCRYPT_HEADER, end), keys);
+}
+
+function* decrypted(ciphertext: Buffer, keys: ScryptKeys): Generator<Buffer, void, undefined> {
   // Counter mode: encrypting is decrypting.
   const cipher = createCipheriv('aes-256-ctr', keys.cipher, Buffer.alloc(16));
-  for (let from = SCRYPT_HEADER; from < end; from += SLICE) {
-    yield cipher.update(file.subarray(from, Math.min(from + SLICE, end)));
+  for (let from = 0; from < ciphertext.length; from += SLICE) {
+    yield cipher.update(ciphertext.subarray(from, from + SLICE));
   }
+}
+
+/**
+ * Makes a file of the scrypt utility, piece by piece. The keys must be those that the parameters lead
+ * to.
+ */
+export class ScryptFileWriter {
+  /** What the file begins with. */
+  readonly header: Buffer;
+  readonly #cipher;
+  readonly #hmac;
+
+  constructor(parameters: ScryptParameters, keys: ScryptKeys) {
+    this.header = headerOf(parameters, keys);
+    this.#cipher = createCipheriv('aes-256-ctr', keys.cipher, Buffer.alloc(16));
+    this.#hmac = createHmac('sha256', keys.mac).update(this.header);
+  }
+
+  /** The next piece, encrypted. */
+  encrypt(piece: Buffer): Buffer {
+    const encrypted = this.#cipher.update(piece);
+    this.#hmac.update(encrypted);
+    noteBuffer(encrypted.length);
+    return encrypted;
+  }
+
+  /** What the file ends with: the MAC of all before it. To be called once. */
+  end(): Buffer {
+    return this.#hmac.digest();
+  }
+}
+
+function headerOf({ n, r, p, salt }: ScryptParameters, keys: ScryptKeys): Buffer {
+  const header = Buffer.alloc(SCRYPT_HEADER);
+  header.write('scrypt\0', 'latin1');
+  header.writeUInt8(Math.log2(n), 7);
+  header.writeUInt32BE(r, 8);
+  header.writeUInt32BE(p, 12);
+  salt.copy(header, 16);
+  createHash('sha256').update(header.subarray(0, 48)).digest().copy(header, 48, 0, 16);
+  createHmac('sha256', keys.mac).update(header.subarray(0, 64)).digest().copy(header, 64);
+  return header;
 }

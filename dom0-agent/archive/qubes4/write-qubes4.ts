@@ -6,22 +6,17 @@ import { MiB } from '../../../shared/sizes.ts';
 import { type FileToArchive, QUBES_XML } from '../archive.ts';
 import type { ScryptCost } from '../coffer1/scrypt-cost.ts';
 import { type CompressionFilter, compress } from '../compress/compression.ts';
-import { HEADER_NAME } from '../header-text.ts';
-import { plainTar } from '../tar/inner-writer.ts';
-import { OuterTarWriter } from '../tar/outer-writer.ts';
 import { parallelGzip } from '../compress/parallel-gzip.ts';
-import { PartBuffers } from '../parts/part-buffers.ts';
-import { type Part, cutIntoParts, partName } from '../parts/part-names.ts';
+import { BufferPool } from '../parts/buffer-pool.ts';
+import { type FilledBuffer, cutIntoBuffers } from '../parts/cut-into-buffers.ts';
+import { Manifest } from '../parts/manifest.ts';
+import { type PartName, partName } from '../parts/part-name.ts';
 import { prefetch } from '../parts/prefetch.ts';
+import { OuterTarWriter } from '../tar/outer-writer.ts';
+import { HEADER_NAME } from '../untrusted-header.ts';
 import { Derivations } from './derivations.ts';
-import {
-  LARGEST_MANIFEST,
-  MANIFEST_PATH,
-  type ManifestMember,
-  formatManifest,
-} from './qubes4-manifest.ts';
-import { PartSeal, SEAL_LENGTH } from './part-seal.ts';
-import { formatQubes4Header, newBackupId } from './write-header.ts';
+import { MANIFEST, formatQubes4Header, newBackupId } from './qubes4-header.ts';
+import { SCRYPT_OVERHEAD, ScryptFileWriter } from './scrypt-file.ts';
 
 export interface Qubes4Options {
   readonly passphrase: Buffer;
@@ -45,11 +40,10 @@ const PIECES_AHEAD = 16;
 /** So many parts, if they are small, are made ahead while their keys are derived. */
 const PARTS_AHEAD = 16;
 
-/** A part on its way to be sealed, as the member that it will be. */
-interface MemberToSeal {
-  readonly name: string;
-  readonly pieces: Part[];
-  readonly seal: Promise<PartSeal>;
+/** A part on its way: what it holds, and what seals it as soon as its key is derived. */
+interface Part extends PartName {
+  readonly pieces: FilledBuffer[];
+  readonly sealing: Promise<ScryptFileWriter>;
 }
 
 /**
@@ -66,7 +60,7 @@ export async function writeQubes4(
   const stop = new AbortController();
   const writing = new Qubes4Writing(output, options, AbortSignal.any([signal, stop.signal]));
   try {
-    await writing.write(files);
+    await writing.write(files, stop);
   } catch (error) {
     // Whatever a stop has broken off, the reason is told.
     signal.throwIfAborted();
@@ -82,10 +76,11 @@ class Qubes4Writing {
   readonly #options: Qubes4Options;
   readonly #signal: AbortSignal;
   readonly #backupId: string;
-  readonly #buffers: PartBuffers;
+  readonly #pieceSize: number;
   readonly #piecesInPart: number;
+  readonly #pool: BufferPool;
   readonly #derivations = new Derivations();
-  readonly #members: ManifestMember[] = [];
+  readonly #manifest = new Manifest(MANIFEST);
 
   constructor(output: ByteSink, options: Qubes4Options, signal: AbortSignal) {
     this.#tar = new OuterTarWriter(output);
@@ -94,68 +89,74 @@ class Qubes4Writing {
     // Every part that waits for its key listens: no leak that Node should warn of.
     setMaxListeners(0, signal);
     this.#backupId = newBackupId(options.created);
-    const piece = Math.min(PIECE, options.partSize);
-    this.#piecesInPart = Math.floor(options.partSize / piece);
-    this.#buffers = new PartBuffers(piece, this.#piecesInPart + PIECES_AHEAD);
+    this.#pieceSize = Math.min(PIECE, options.partSize);
+    this.#piecesInPart = Math.floor(options.partSize / this.#pieceSize);
+    const pieces = this.#piecesInPart + PIECES_AHEAD;
+    this.#pool = new BufferPool(pieces * this.#pieceSize, signal);
   }
 
-  async write(files: AsyncIterable<FileToArchive>): Promise<void> {
-    const header = formatQubes4Header(this.#backupId, this.#options.compressionFilter);
-    await this.#tar.member(HEADER_NAME, header);
-    await this.#store(this.#headerAndFiles(header, files));
-    await this.#store(this.#partsOf(this.#manifest()));
-    await this.#tar.end();
-  }
-
-  async #store(members: AsyncIterable<MemberToSeal>): Promise<void> {
-    for await (const member of prefetch(members, PARTS_AHEAD)) {
+  /** @param stop ends what waits for memory that is not given back any more */
+  async write(files: AsyncIterable<FileToArchive>, stop: AbortController): Promise<void> {
+    const headerWritten = this.#writeHeader();
+    // Its error is told when the first part is stored; until then it is not unhandled.
+    void Promise.allSettled([headerWritten]);
+    for await (const part of prefetch(this.#partsOfAll(files), PARTS_AHEAD)) {
       try {
-        await this.#storeMember(member);
+        await headerWritten;
+        await this.#store(part);
       } catch (error) {
-        this.#buffers.close();
+        stop.abort();
         throw error;
       }
     }
+    await headerWritten;
+    for await (const part of this.#partsOf(this.#manifestFile())) await this.#store(part);
+    await this.#tar.end();
   }
 
-  async #storeMember({ name, pieces, seal }: MemberToSeal): Promise<void> {
-    const size = pieces.reduce((sum, { bytes }) => sum + bytes.length, SEAL_LENGTH);
-    refuseUnreadable(name, size);
-    const sealing = await seal;
+  /** The header as it is, then sealed, while the first parts are filled. */
+  async #writeHeader(): Promise<void> {
+    const header = formatQubes4Header(this.#backupId, this.#options.compressionFilter);
+    await this.#tar.member(HEADER_NAME, header);
+    const sealing = await this.#sealFor(HEADER_NAME);
+    const sealed = Buffer.concat([sealing.header, sealing.encrypt(header), sealing.end()]);
+    await this.#tar.member(`${HEADER_NAME}.hmac`, sealed);
+  }
+
+  async #store(part: Part): Promise<void> {
+    const { path, name: inTar, pieces } = part;
+    const name = `${inTar}.enc`;
+    const size = pieces.reduce((sum, { bytes }) => sum + bytes.length, SCRYPT_OVERHEAD);
+    refuseUnreadable(path, size);
+    const sealing = await part.sealing;
+    const pool = this.#pool;
     let mac = '';
-    const buffers = this.#buffers;
     function* sealed(): Generator<Buffer> {
       yield sealing.header;
       for (const { bytes, buffer } of pieces) {
         yield sealing.encrypt(bytes);
-        buffers.give(buffer);
+        pool.give(buffer);
       }
       const end = sealing.end();
       mac = end.toString('hex');
       yield end;
     }
     await this.#tar.memberOf(name, size, sealed());
-    if (name !== HEADER_MAC) this.#members.push({ name, size, mac });
+    if (path !== MANIFEST.path) this.#manifest.add({ name, size, mac }, part);
   }
 
-  async *#headerAndFiles(
-    header: Buffer,
-    files: AsyncIterable<FileToArchive>,
-  ): AsyncGenerator<MemberToSeal, void, undefined> {
-    const seal = this.#sealFor(HEADER_NAME);
-    for await (const piece of cutIntoParts(once(header), this.#buffers)) {
-      yield { name: HEADER_MAC, pieces: [piece], seal };
-    }
+  async *#partsOfAll(files: AsyncIterable<FileToArchive>): AsyncGenerator<Part, void, undefined> {
     for await (const file of files) yield* this.#partsOf(file);
   }
 
   /** The parts of a file. A part's key is under way while the part is still being filled. */
-  async *#partsOf(file: FileToArchive): AsyncGenerator<MemberToSeal, void, undefined> {
+  async *#partsOf({ path, innerTar }: FileToArchive): AsyncGenerator<Part, void, undefined> {
     let index = 0;
-    let part: MemberToSeal | undefined;
-    for await (const piece of cutIntoParts(this.#compressed(file), this.#buffers)) {
+    let part: Part | undefined;
+    const compressed = this.#compress(innerTar);
+    for await (const piece of cutIntoBuffers(compressed, this.#pieceSize, this.#pool)) {
       this.#signal.throwIfAborted();
-      part ??= this.#newPart(partName(file.path, index++));
+      part ??= this.#newPart(partName(path, index++));
       part.pieces.push(piece);
       if (part.pieces.length < this.#piecesInPart) continue;
       yield part;
@@ -164,50 +165,42 @@ class Qubes4Writing {
     if (part !== undefined) yield part;
   }
 
-  #newPart(name: string): MemberToSeal {
-    return { name: `${name}.enc`, pieces: [], seal: this.#sealFor(`${this.#backupId}!${name}`) };
-  }
-
-  /** What a member is sealed with: its secret names backup and part, so that it fits nowhere else. */
-  #sealFor(place: string): Promise<PartSeal> {
-    const parameters = { ...this.#options.kdf, salt: randomBytes(32) };
-    const seal = this.#derivations
-      .derive(place, this.#options.passphrase, parameters, this.#signal)
-      .then((keys) => new PartSeal(parameters, keys));
+  /** What a part's key comes from names backup and part, so that it fits nowhere else. */
+  #newPart(part: PartName): Part {
+    const sealing = this.#sealFor(`${this.#backupId}!${part.name}`);
     // Its error is told when the part is stored; until then it is not unhandled.
-    void Promise.allSettled([seal]);
-    return seal;
+    void Promise.allSettled([sealing]);
+    return { ...part, pieces: [], sealing };
   }
 
-  #compressed({ innerTar }: FileToArchive): AsyncIterable<Buffer> {
+  async #sealFor(place: string): Promise<ScryptFileWriter> {
+    const { kdf, passphrase } = this.#options;
+    const parameters = { ...kdf, salt: randomBytes(32) };
+    const keys = await this.#derivations.derive(place, passphrase, parameters, this.#signal);
+    return new ScryptFileWriter(parameters, keys);
+  }
+
+  #compress(innerTar: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
     const { compressionFilter } = this.#options;
-    if (compressionFilter === undefined) return innerTar;
     if (compressionFilter === 'gzip') return parallelGzip(innerTar, this.#signal);
     return compress(compressionFilter, innerTar, this.#signal);
   }
 
-  #manifest(): FileToArchive {
-    const text = Buffer.from(formatManifest(this.#members));
-    if (text.length > LARGEST_MANIFEST) {
+  #manifestFile(): FileToArchive {
+    if (this.#manifest.isTooLong) {
       throw new FailedError(
         'the backup has too many parts for its manifest: back up in two halves',
       );
     }
-    return { path: MANIFEST_PATH, innerTar: plainTar(MANIFEST_PATH, text) };
+    return { path: MANIFEST.path, innerTar: this.#manifest.tar() };
   }
 }
 
-const HEADER_MAC = `${HEADER_NAME}.hmac`;
-
 /** Throws FailedError for a qubes.xml that the official tools would refuse. */
-function refuseUnreadable(name: string, size: number): void {
-  if (!name.startsWith(`${QUBES_XML}.`) || size <= LARGEST_SEALED_QUBES_XML) return;
+function refuseUnreadable(path: string, size: number): void {
+  if (path !== QUBES_XML || size <= LARGEST_SEALED_QUBES_XML) return;
   throw new FailedError(
     'the settings of so many VMs do not fit into a backup of format 4: compress it, back up in two ' +
       'halves, or use the format coffer-1',
   );
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Buffer, void, undefined> {
-  yield await Promise.resolve(bytes);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { FileToArchive } from '../../../dom0-agent/archive/archive.ts';
-import { beginAhead } from '../../../dom0-agent/archive/compress/compress-ahead.ts';
+import { compressAhead } from '../../../dom0-agent/archive/compress/compress-ahead.ts';
 import { compress } from '../../../dom0-agent/archive/compress/compression.ts';
 
 const never = new AbortController().signal;
@@ -29,29 +29,29 @@ class Files {
   }
 }
 
-async function read(files: ReturnType<typeof beginAhead>): Promise<string[]> {
+async function read(files: ReturnType<typeof compressAhead>): Promise<string[]> {
   const texts: string[] = [];
-  for await (const { path, content } of files) {
+  for await (const { path, compressed } of files) {
     const chunks: Buffer[] = [];
-    for await (const chunk of content) chunks.push(chunk);
+    for await (const chunk of compressed) chunks.push(chunk);
     texts.push(`${path}: ${Buffer.concat(chunks).toString()}`);
   }
   return texts;
 }
 
-describe('beginAhead', () => {
+describe('compressAhead', () => {
   it('gives every file whole and in its order, empty ones too', async () => {
-    const texts = await read(beginAhead(new Files().of(2, 0, 3, 0), asItIs));
+    const texts = await read(compressAhead(new Files().of(2, 0, 3, 0), asItIs));
     expect(texts).toEqual(['a: a0 a1 ', 'b: ', 'c: c0 c1 c2 ', 'd: ']);
-    expect(await read(beginAhead(new Files().of(), asItIs))).toEqual([]);
+    expect(await read(compressAhead(new Files().of(), asItIs))).toEqual([]);
   });
 
   it('begins a file when the one before has been read, though not all came out of the compressor', async () => {
     const files = new Files();
-    const begun = beginAhead(files.of(2, 1, 1), (tar) => compress('gzip', tar, never));
+    const begun = compressAhead(files.of(2, 1, 1), (tar) => compress('gzip', tar, never));
     const { value: first } = await begun.next();
     // gzip's first output comes at its end: a has been read, and nobody has asked for b.
-    await first?.content[Symbol.asyncIterator]().next();
+    await first?.compressed[Symbol.asyncIterator]().next();
     await expect.poll(() => files.log).toContain('b begun');
     expect(files.log).not.toContain('c begun');
     await begun.return();
@@ -59,8 +59,8 @@ describe('beginAhead', () => {
 
   it('leaves what was begun when it is left', async () => {
     const files = new Files();
-    for await (const { content } of beginAhead(files.of(1, 5), asItIs)) {
-      const chunks = content[Symbol.asyncIterator]();
+    for await (const { compressed } of compressAhead(files.of(1, 5), asItIs)) {
+      const chunks = compressed[Symbol.asyncIterator]();
       while ((await chunks.next()).done !== true) continue;
       break;
     }
@@ -69,8 +69,8 @@ describe('beginAhead', () => {
 
   it('leaves a file in the middle without beginning another', async () => {
     const files = new Files();
-    for await (const { content } of beginAhead(files.of(5, 5), asItIs)) {
-      await content[Symbol.asyncIterator]().next();
+    for await (const { compressed } of compressAhead(files.of(5, 5), asItIs)) {
+      await compressed[Symbol.asyncIterator]().next();
       break;
     }
     expect(files.log).toEqual(['a begun', 'a left']);
@@ -80,8 +80,8 @@ describe('beginAhead', () => {
     const files = new Files();
     const paths: string[] = [];
     const reading = async (): Promise<void> => {
-      for await (const { path, content } of beginAhead(files.of(1, -1, 1), asItIs)) {
-        for await (const chunk of content) expect(chunk.length).toBeGreaterThan(0);
+      for await (const { path, compressed } of compressAhead(files.of(1, -1, 1), asItIs)) {
+        for await (const chunk of compressed) expect(chunk.length).toBeGreaterThan(0);
         paths.push(path);
       }
     };
@@ -95,6 +95,6 @@ describe('beginAhead', () => {
       yield* new Files().of(1);
       throw new Error('no more files');
     }
-    await expect(read(beginAhead(failing(), asItIs))).rejects.toThrow('no more files');
+    await expect(read(compressAhead(failing(), asItIs))).rejects.toThrow('no more files');
   });
 });

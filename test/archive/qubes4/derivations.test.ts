@@ -1,7 +1,6 @@
 import { randomBytes, scryptSync } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { Derivations } from '../../../dom0-agent/archive/qubes4/derivations.ts';
-import { PartMemory } from '../../../dom0-agent/archive/qubes4/part-memory.ts';
 import { FailedError } from '../../../shared/errors.ts';
 
 const MiB = 2 ** 20;
@@ -60,43 +59,5 @@ describe('derivations', () => {
     await expect(new Derivations().derive('x', secret, impossible, signal)).rejects.toThrow(
       FailedError,
     );
-  });
-});
-
-describe('the memory for parts', () => {
-  test('is waited for when there is no more', async () => {
-    const memory = new PartMemory(10 * MiB);
-    const first = await memory.take(8 * MiB, signal);
-    let given = false;
-    const second = memory.take(4 * MiB, signal).then((buffer) => {
-      expect(given).toBe(true);
-      return buffer;
-    });
-    given = true;
-    memory.give(first, false);
-    expect(await second).toHaveLength(4 * MiB);
-  });
-
-  test('is used again, unless somebody may be reading it', async () => {
-    const memory = new PartMemory(10 * MiB);
-    const first = await memory.take(8 * MiB, signal);
-    memory.give(first, false);
-    const second = await memory.take(7 * MiB, signal);
-    expect(second.buffer).toBe(first.buffer);
-    memory.give(second, true);
-    expect((await memory.take(7 * MiB, signal)).buffer).not.toBe(first.buffer);
-  });
-
-  test('is given to one that asks for more than there is', async () => {
-    expect(await new PartMemory(5).take(10, signal)).toHaveLength(10);
-  });
-
-  test('is not waited for when the reading is given up', async () => {
-    const memory = new PartMemory(5);
-    await memory.take(5, signal);
-    const abort = new AbortController();
-    const waiting = memory.take(1, abort.signal);
-    abort.abort();
-    await expect(waiting).rejects.toThrow();
   });
 });

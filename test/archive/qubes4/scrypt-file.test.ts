@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import {
   openScryptFile,
   parseScryptHeader,
-  scryptHeaderHolds,
+  isHeaderAuthentic,
   scryptKeys,
 } from '../../../dom0-agent/archive/qubes4/scrypt-file.ts';
 import { DamagedError } from '../../../shared/errors.ts';
@@ -32,10 +32,7 @@ function keysOf(file: Buffer, passphrase: string) {
 }
 
 async function opened(file: Buffer, passphrase: string): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  for await (const piece of openScryptFile(file, keysOf(file, passphrase), 'file'))
-    pieces.push(piece);
-  return Buffer.concat(pieces);
+  return Buffer.concat([...(await openScryptFile(file, keysOf(file, passphrase), 'file'))]);
 }
 
 describe('a file that scrypt(1) made', () => {
@@ -52,31 +49,32 @@ describe('a file that scrypt(1) made', () => {
 
   test('tells a wrong passphrase', () => {
     const file = encrypted(Buffer.from('x'), 'right', 10, 8, 1);
-    expect(scryptHeaderHolds(file, keysOf(file, 'right'))).toBe(true);
-    expect(scryptHeaderHolds(file, keysOf(file, 'wrong'))).toBe(false);
+    expect(isHeaderAuthentic(file, keysOf(file, 'right'))).toBe(true);
+    expect(isHeaderAuthentic(file, keysOf(file, 'wrong'))).toBe(false);
   });
 
   test('is refused when any byte of it has changed', async () => {
     const file = encrypted(noise(100), 'right', 10, 8, 1);
     const keys = keysOf(file, 'right');
-    const holds = async (changed: Buffer): Promise<boolean> => {
+    const isRead = async (changed: Buffer): Promise<boolean> => {
       try {
         parseScryptHeader(changed, 'file');
-        if (!scryptHeaderHolds(changed, keys)) return false;
-        for await (const { length } of openScryptFile(changed, keys, 'file'))
+        if (!isHeaderAuthentic(changed, keys)) return false;
+        for (const { length } of await openScryptFile(changed, keys, 'file')) {
           expect(length).toBe(100);
+        }
         return true;
       } catch (error) {
         expect(error).toBeInstanceOf(DamagedError);
         return false;
       }
     };
-    expect(await holds(file)).toBe(true);
+    expect(await isRead(file)).toBe(true);
     for (let at = 0; at < file.length; at++) {
       const changed = Buffer.from(file);
       changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
-      expect(await holds(changed), `byte ${at}`).toBe(false);
-      expect(await holds(file.subarray(0, at)), `cut at ${at}`).toBe(false);
+      expect(await isRead(changed), `byte ${at}`).toBe(false);
+      expect(await isRead(file.subarray(0, at)), `cut at ${at}`).toBe(false);
     }
   });
 });

@@ -3,11 +3,15 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import { ByteReader } from '../../../shared/byte-reader.ts';
 import { BLOCK, END_OF_TAR, paddingOf } from '../../../shared/tar-block.ts';
+import { LARGEST_MANIFEST } from '../parts/manifest.ts';
+import { partName } from '../parts/part-name.ts';
 import { encodeHeader, parseSize } from '../tar/header-block.ts';
-import { OuterTarReader } from '../tar/outer-reader.ts';
-import { partName } from '../parts/part-names.ts';
-import { LARGEST_MANIFEST, MANIFEST_PATH } from './manifest.ts';
+import { type BehindEnd, OuterTarReader } from '../tar/outer-reader.ts';
+import { MANIFEST } from './coffer1-format.ts';
 import { MAC_LENGTH } from './seal-member.ts';
+
+/** The manifest is one part. */
+const { name: MANIFEST_NAME } = partName(MANIFEST.path, 0);
 
 /** What stands behind the manifest's bytes: its `.hmac` (a header and a block), the end of the tar. */
 const BEHIND_MANIFEST = 2 * BLOCK + END_OF_TAR;
@@ -57,7 +61,7 @@ async function walkToManifest(input: ByteSource): Promise<number | undefined> {
     for (let count = 0; count <= MOST_MEMBERS; count++) {
       const member = await tar.next();
       if (member === undefined) return undefined;
-      if (member.name === partName(MANIFEST_PATH, 0)) return member.dataOffset - BLOCK;
+      if (member.name === MANIFEST_NAME) return member.dataOffset - BLOCK;
     }
   } catch (error) {
     if (!(error instanceof DamagedError)) throw error;
@@ -70,7 +74,7 @@ async function lastManifestHeader(
   untrustedWindow: Buffer,
   toEnd: number,
 ): Promise<number | undefined> {
-  const name = Buffer.from(`${partName(MANIFEST_PATH, 0)}\0`);
+  const name = Buffer.from(`${MANIFEST_NAME}\0`);
   for (let offset = untrustedWindow.length - BLOCK; offset >= 0; offset -= BLOCK) {
     if (untrustedWindow.compare(name, 0, name.length, offset, offset + name.length) !== 0) continue;
     const block = untrustedWindow.subarray(offset, offset + BLOCK);
@@ -84,7 +88,7 @@ async function tellsOf(untrustedBlock: Buffer, room: number): Promise<boolean> {
   const size = parseSize(untrustedBlock);
   if (size === undefined || size > LARGEST_MANIFEST) return false;
   if (size + paddingOf(size) !== room) return false;
-  return (await encodeHeader(partName(MANIFEST_PATH, 0), size)).equals(untrustedBlock);
+  return (await encodeHeader(MANIFEST_NAME, size)).equals(untrustedBlock);
 }
 
 async function readRange(input: ByteSource, from: number, to: number): Promise<Buffer> {
@@ -93,4 +97,17 @@ async function readRange(input: ByteSource, from: number, to: number): Promise<B
   const range = Buffer.allocUnsafe(to - from);
   await bytes.fill(range);
   return range;
+}
+
+/**
+ * Refuses an archive behind whose end something stands that is not zeros, and says how to get at it: no byte of
+ * a backup is changed without notice. Throws DamagedError.
+ */
+export function refuseFollowed({ end, bytes, orMore }: BehindEnd): void {
+  if (bytes === 0) return;
+  const count = `${bytes} ${bytes === 1 ? 'byte' : 'bytes'}${orMore ? ' or more' : ''}`;
+  throw new DamagedError(
+    `the backup is whole and followed by ${count} that do not belong to it: ` +
+      `its first ${end} bytes are the backup, \`head -c ${end}\` copies them`,
+  );
 }

@@ -1,0 +1,36 @@
+import { noteBuffer } from '../../../shared/buffer-collection.ts';
+import type { BufferPool } from './buffer-pool.ts';
+
+/** Bytes in memory that must be given back. */
+export interface FilledBuffer {
+  readonly bytes: Buffer;
+  /** What `bytes` lies at the beginning of. */
+  readonly buffer: Buffer;
+}
+
+/**
+ * `source`, cut into buffers of `size` bytes, the last of which is filled less; none when it is empty.
+ */
+export async function* cutIntoBuffers(
+  source: AsyncIterable<Buffer>,
+  size: number,
+  pool: BufferPool,
+): AsyncGenerator<FilledBuffer, void, undefined> {
+  let buffer: Buffer | undefined;
+  let filled = 0;
+  for await (const chunk of source) {
+    noteBuffer(chunk.length);
+    for (let taken = 0; taken < chunk.length;) {
+      buffer ??= await pool.take(size);
+      const copied = chunk.copy(buffer, filled, taken);
+      taken += copied;
+      filled += copied;
+      if (filled === size) {
+        yield { bytes: buffer, buffer };
+        buffer = undefined;
+        filled = 0;
+      }
+    }
+  }
+  if (buffer !== undefined) yield { bytes: buffer.subarray(0, filled), buffer };
+}

@@ -1,0 +1,202 @@
+import { DamagedError } from '../../../shared/errors.ts';
+import { KiB, formatSize } from '../../../shared/sizes.ts';
+import type { OuterMember } from '../tar/outer-reader.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import type { ListedMember } from './manifest.ts';
+import type { OpenPart, PartFormat } from './part-format.ts';
+import { DamagedPartError, type PartName, parsePartName } from './part-name.ts';
+import { type NamedDirectories, StoredBounds } from './stored-bounds.ts';
+
+/** The official reader's limit for a member `.hmac`. */
+export const LARGEST_MAC = 4 * KiB;
+/** Ten thousand VMs have not as many. It bounds the memory that their names take. */
+const MOST_FILES = 200_000;
+
+/** A member of the outer tar, not yet read. */
+export type UntrustedMember = Pick<OuterMember, 'name' | 'size' | 'bytes' | 'stream'>;
+
+/** Where members come from, one after the other. */
+export interface MemberSource {
+  next(): Promise<UntrustedMember | undefined>;
+}
+
+/** Is told of every part, once and in order, when it was read or passed over. What it throws ends the reading. */
+export type OnPart = (part: PartName, member: ListedMember) => void;
+
+/** A part in memory, as the archive has it: its place is checked, its bytes are hostile. */
+export interface BufferedPart extends PartName {
+  /** Whether it is the last one of its file. */
+  readonly isLast: boolean;
+  /** See `OpenPart`. */
+  open(): Promise<Iterable<Buffer>>;
+  /** Gives its memory to other parts. */
+  release(): void;
+  /** The same, if somebody may still be reading it. */
+  abandon(): void;
+}
+
+/**
+ * Reads an archive part by part: sees to it that each file's parts are all there, in order, in one run, and none
+ * twice, and that they do not go on without end. Nothing that it gives is authenticated. Throws DamagedError.
+ */
+export class PartReader {
+  readonly #members: MemberSource;
+  readonly #format: PartFormat;
+  readonly #onPart: OnPart;
+  readonly #paths = new Set<string>();
+  readonly #bounds = new StoredBounds();
+  #next: { readonly part: PartName; readonly member: UntrustedMember } | undefined;
+  /** The part before, and how many bytes it has. */
+  #former: { readonly part: PartName; readonly size: number } | undefined;
+
+  /** `members` stand behind the header and its MAC. */
+  constructor(members: MemberSource, format: PartFormat, onPart: OnPart) {
+    this.#members = members;
+    this.#format = format;
+    this.#onPart = onPart;
+  }
+
+  /** From now on only what these directories may hold is read. */
+  nameDirectories(named: NamedDirectories): void {
+    this.#bounds.nameDirectories(named);
+  }
+
+  /** Which part comes next; undefined at the end of the archive. */
+  async peek(): Promise<PartName | undefined> {
+    if (this.#next === undefined) {
+      const member = await this.#members.next();
+      if (member === undefined) return undefined;
+      this.#next = { part: this.#place(member), member };
+    }
+    return this.#next.part;
+  }
+
+  /** The parts of the files that are wanted. Others are passed over, damaged or not. */
+  async *wanted(
+    wanted: (path: string) => boolean,
+    pool: BufferPool,
+    signal: AbortSignal,
+  ): AsyncGenerator<BufferedPart, void, undefined> {
+    for (let part = await this.peek(); part !== undefined; part = await this.peek()) {
+      if (wanted(part.path)) yield await this.#take(pool, signal);
+      else await this.#pass();
+    }
+  }
+
+  /** The parts of the file `path`, if it comes next. */
+  async *ofFile(
+    path: string,
+    pool: BufferPool,
+    signal: AbortSignal,
+  ): AsyncGenerator<BufferedPart, void, undefined> {
+    while ((await this.peek())?.path === path) yield await this.#take(pool, signal);
+  }
+
+  /** Buffers the part that `peek` told of. */
+  async #take(pool: BufferPool, signal: AbortSignal): Promise<BufferedPart> {
+    const { part, member } = this.#peeked();
+    const { untrustedBytes, open } = await this.#buffer(part, member, pool, signal);
+    const untrustedMac = await this.#end(part, member, untrustedBytes);
+    return {
+      ...part,
+      isLast: (await this.peek())?.path !== part.path,
+      open: () => open(untrustedBytes, untrustedMac ?? ''),
+      release: () => pool.give(untrustedBytes),
+      abandon: () => pool.drop(untrustedBytes),
+    };
+  }
+
+  /** Passes over the part that `peek` told of. */
+  async #pass(): Promise<void> {
+    const { part, member } = this.#peeked();
+    await this.#end(part, member);
+  }
+
+  #peeked(): { readonly part: PartName; readonly member: UntrustedMember } {
+    if (this.#next === undefined) throw new RangeError('peek comes first');
+    return this.#next;
+  }
+
+  /** Memory is taken only when the part has begun to come. */
+  async #buffer(
+    part: PartName,
+    member: UntrustedMember,
+    pool: BufferPool,
+    signal: AbortSignal,
+  ): Promise<{ untrustedBytes: Buffer; open: OpenPart }> {
+    const { beginning } = this.#format;
+    if (member.size < beginning) {
+      throw new DamagedPartError(part, `${part.name} in the backup is cut short`);
+    }
+    const chunks = member.stream();
+    let untrustedBeginning = Buffer.alloc(0);
+    while (untrustedBeginning.length < beginning) {
+      const next = await chunks.next();
+      if (next.done === true) break;
+      untrustedBeginning = Buffer.concat([untrustedBeginning, next.value]);
+    }
+    const open = this.#format.opener(part, untrustedBeginning, signal);
+    const untrustedBytes = await pool.take(member.size);
+    let filled = untrustedBeginning.copy(untrustedBytes);
+    for await (const chunk of chunks) filled += chunk.copy(untrustedBytes, filled);
+    return { untrustedBytes, open };
+  }
+
+  /** To be called when the part was read or passed over. Gives its MAC, if that was read. */
+  async #end(
+    part: PartName,
+    { name, size }: UntrustedMember,
+    untrustedBytes?: Buffer,
+  ): Promise<string | undefined> {
+    this.#next = undefined;
+    const untrustedMacBytes =
+      this.#format.naming === 'enc' ? untrustedBytes : await this.#macMember(part);
+    const mac = untrustedMacBytes && this.#format.untrustedMacIn(untrustedMacBytes, part);
+    this.#onPart(part, { name, size, mac });
+    return mac;
+  }
+
+  async #macMember(part: PartName): Promise<Buffer> {
+    const member = await this.#members.next();
+    if (member?.name === `${part.name}.hmac`) return member.bytes(LARGEST_MAC);
+    throw new DamagedPartError(
+      part,
+      `${part.name} in the backup is cut short or damaged: no MAC follows it`,
+    );
+  }
+
+  #place(member: UntrustedMember): PartName {
+    const { naming, partSize } = this.#format;
+    const part = parsePartName(naming === 'enc' ? withoutEnc(member.name) : member.name);
+    if (part === undefined) {
+      throw new DamagedError(`the backup holds ${member.name}, which is no part of a file`);
+    }
+    const former = this.#former?.part.path === part.path ? this.#former : undefined;
+    if (former === undefined) this.#begin(part.path);
+    const index = former === undefined ? 0 : former.part.index + 1;
+    const isFormerWhole = partSize === undefined || (former?.size ?? partSize) === partSize;
+    if (part.index !== index || !isFormerWhole) {
+      throw new DamagedError(
+        `part ${index} of ${part.path} is missing in the backup, or not where it should be`,
+      );
+    }
+    if (member.size > this.#format.largestPart(part.path)) {
+      throw new DamagedError(
+        `${member.name} in the backup claims ${formatSize(member.size)}, which no valid part has`,
+      );
+    }
+    this.#bounds.note(part.path, member.size);
+    this.#former = { part, size: member.size };
+    return part;
+  }
+
+  #begin(path: string): void {
+    if (this.#paths.has(path)) throw new DamagedError(`the backup holds ${path} twice`);
+    if (this.#paths.size === MOST_FILES) throw new DamagedError('the backup holds too many files');
+    this.#paths.add(path);
+  }
+}
+
+function withoutEnc(name: string): string {
+  return name.endsWith('.enc') ? name.slice(0, -'.enc'.length) : '';
+}
