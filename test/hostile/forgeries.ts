@@ -138,7 +138,7 @@ export const FORGERIES: readonly (readonly [
   [
     'a filter of the attacker',
     ({ newer }) => reword(newer, /filter=zstd/, 'filter=sh -c x'),
-    /no sound/,
+    /no valid/,
   ],
   [
     'another version of the format',
