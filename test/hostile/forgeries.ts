@@ -72,7 +72,11 @@ export const FORGERIES: readonly (readonly [
   ['no manifest', ({ newer }) => without(newer, 'manifest'), /no manifest/],
   ['no header', ({ newer }) => newer.slice(2), /passphrase is wrong/],
   ['no MAC of the header', ({ newer }) => newer.toSpliced(1, 1), /authentication code/],
-  ['two VMs that change places', ({ newer }) => exchanged(newer), /is not where it should be/],
+  [
+    'two VMs that change places',
+    ({ newer }) => exchanged(newer),
+    /is not the one that its manifest/,
+  ],
   [
     'a VM twice',
     ({ newer }) => [...newer, ...newer.filter(belongsTo(volumeOf(newer)))],
@@ -81,7 +85,7 @@ export const FORGERIES: readonly (readonly [
   [
     'a VM under another name',
     ({ newer }) => rename(newer, volumeOf(newer).replace(/\/.*/, ''), 'vm9'),
-    /is not where it should be/,
+    /is not the one that its manifest/,
   ],
   [
     'two whole backups',
