@@ -1,32 +1,32 @@
 #!/bin/sh
-# recover.sh: gets files back from a coffer-1 backup, on any system that has a POSIX shell, openssl
-# (3.0 or newer), GNU tar and the backup's compression program. docs/recovery.md is the same by hand,
-# and has the older formats too; docs/archive-format.md tells what is done here and why.
+# recover.sh: recovers files from a coffer-1 backup, on any system that has a POSIX shell, openssl
+# (3.0 or newer), GNU tar and the backup's compression program. docs/recovery.md describes the same by
+# hand, for the older formats too; docs/archive-format.md explains what is done here and why.
 #
-# First the list of members is held against the manifest at the end of the backup. Then the parts of
-# the wanted files are copied one at a time into a private directory, and checked; only what
-# was checked is decrypted, decompressed and unpacked. So TMPDIR needs room for a part (64 MiB at
-# most) and for the lists (about a kilobyte a part).
+# First the list of members is compared with the manifest at the end of the backup. Then the parts of
+# the wanted files are copied one at a time into a private directory and authenticated; only what
+# is authentic is decrypted, decompressed and unpacked. So TMPDIR needs room for one part (64 MiB at
+# most) and for the lists (about a kilobyte per part).
 #
-# A backup that is authentic may still have been made by a system that an attacker held. So
-# everything is unpacked in a new directory of its own, from where only plain files of the few paths
-# that coffer writes, and the tree of dom0's home without devices, are moved to their places.
+# An authentic backup may still have been made by a system that an attacker had taken over. So
+# everything is unpacked in a new, separate directory. From there, only regular files with one of the few
+# paths that coffer writes, and the tree of dom0's home without devices, are moved to their places.
 #
-# Some awk, head and sed (those of busybox) do not tell when they could not write. So what goes into a
-# file goes through `keep`, which does; and lists end with a line that tells that they are whole.
+# Some versions of awk, head and sed (those of busybox) do not report that they could not write. So what
+# goes into a file goes through `save`, which does; and lists end with a line that shows they are complete.
 #
-# The passphrase and the keys go through pipes, and are in no file and no argument, but for one
-# thing that openssl leaves no other way for: while a part is decrypted, the key of that part alone
+# The passphrase and the keys go through pipes, never into a file or an argument, with one exception,
+# for which openssl leaves no other way: while a part is decrypted, the key of that part alone
 # is among the arguments of `openssl enc`, where other users of this system could see it.
 
 usage='usage: recover.sh [-p FILE] BACKUP                        list what is in a backup
        recover.sh [-p FILE] BACKUP OUTPUT-DIR [WHAT...]    recover files from it
 
 WHAT is a file as it is listed (vm5/private.img), a directory (vm5) or the name of a VM;
-everything when there is none. The passphrase is asked for, or is the first line of FILE
-(- is standard input), byte for byte. In the end the status is 0 when all is well, 2 for a wrong
-command line, 3 for a wrong passphrase or a damaged or incomplete backup, 130 after an interruption,
-1 else: no space, a program that is missing, another format.'
+without it, everything is recovered. The passphrase is asked for, or is the first line of FILE
+(- is standard input), byte for byte. Exit status: 0 for success, 2 for a wrong command line, 3 for
+a wrong passphrase or a damaged or incomplete backup, 130 for an interruption, 1 for everything
+else: no space, a missing program, another format.'
 
 set -u
 umask 077
@@ -43,7 +43,7 @@ main() {
   read_arguments "$@"
   check_programs
   trap clean_up EXIT
-  heed_signals
+  exit_on_signals
   make_work_directory
   recognise_format
   index_members
@@ -73,7 +73,7 @@ read_arguments() {
   if [ ! -e "$backup" ] || [ ! -r "$backup" ]; then
     die $USAGE "there is no file $backup that can be read"
   fi
-  # A name that begins with a dash, or is a number, must not look like something else.
+  # A name that begins with a dash, or is a number, must not be taken for something else.
   case $backup in /*) ;; *) backup=./$backup ;; esac
   [ $# -eq 1 ] && return
   [ -n "$2" ] || die_of_usage
@@ -110,8 +110,8 @@ make_work_directory() {
   work=$(mktemp -d 2>/dev/null) || no_space
 }
 
-# Writes standard input to $work/$1. It is the end of pipelines, whose status its own is.
-keep() {
+# Saves standard input as $work/$1. It ends pipelines, which thus have its status.
+save() {
   { cat >"$work/$1"; } 2>/dev/null || no_space
 }
 
@@ -148,7 +148,7 @@ version=$version
   esac
 }
 
-# Its header is in there. What is behind it, cut off, does not matter.
+# This contains its header. That what follows is cut off does not matter.
 beginning_of_backup() {
   head -c 20480 <"$backup"
 }
@@ -166,7 +166,7 @@ not_ours() {
 # backup claims for them to $work/macs. Nothing here is authentic yet, but it is known that the
 # members lie one behind the other, each followed by its .hmac, from the beginning to the end.
 index_members() {
-  printf 'backup-header\000' | keep beginning || exit $FAILED
+  printf 'backup-header\000' | save beginning || exit $FAILED
   head -c 14 <"$backup" | cmp -s - "$work/beginning" || not_ours
   tar --list --verbose --block-number --numeric-owner --quoting-style=escape --force-local \
     --file "$backup" 2>/dev/null | awk '
@@ -189,7 +189,7 @@ index_members() {
       if (failed) exit 1
       if (!ended || NR < 7 || NR % 2 == 0) bad()
       printf "end %.0f\n", block
-    }' | keep index || exit $FAILED
+    }' | save index || exit $FAILED
   read -r verdict end <<END
 $(tail -n 1 "$work/index")
 END
@@ -205,14 +205,14 @@ END
   {
     tar --extract --to-stdout --force-local --file "$backup" --wildcards -- '*.hmac' 2>/dev/null ||
       echo failed
-  } | keep macs || exit $FAILED
+  } | save macs || exit $FAILED
   [ "$(tail -n 1 "$work/macs")" != failed ] || damaged "it is cut short, or cannot be read; $by_hand"
 }
 
 # Writes the backup from the block $1 of 512 bytes on.
 blocks_from() {
   {
-    # Moves the offset from which cat reads on.
+    # Moves the offset at which cat starts to read.
     dd bs=512 skip="$1" count=0
     cat
   } <"$backup" 2>/dev/null
@@ -220,8 +220,8 @@ blocks_from() {
 
 ### The header and the keys ###
 
-# Sets id, encrypted, filter, n, salt and part_size. The header must be just as coffer writes it. It
-# is not authentic until the key has been derived in the way that it tells: hence the bounds.
+# Sets id, encrypted, filter, n, salt and part_size. The header must be exactly as coffer writes it.
+# It is not authentic before the key has been derived, with these very parameters: hence the bounds.
 read_header() {
   read -r name size block <"$work/index"
   if [ "$name" != backup-header ] || [ "$size" -gt 4096 ]; then not_ours; fi
@@ -279,7 +279,7 @@ require_hex() {
 }
 
 bad_header() {
-  damaged "its header has no sound $key"
+  damaged "its header has no valid $key"
 }
 
 # Whether $1 is $2 hex digits.
@@ -300,16 +300,16 @@ read_passphrase() {
       passphrase=$(first_line <"$passphrase_file")
       ;;
   esac
-  # The end of the line is none of it, be it that of Unix or of Windows.
+  # The end of the line, of Unix or of Windows, is not part of it.
   passphrase=${passphrase%'\0012'}
   passphrase=${passphrase%'\0015'}
   [ -n "$passphrase" ] || die $USAGE 'the passphrase is empty'
   case $passphrase in
-    *'\0000'*) die $USAGE 'the passphrase holds a NUL, with which no backup is made' ;;
+    *'\0000'*) die $USAGE 'the passphrase contains a NUL byte, which no passphrase of a backup can' ;;
   esac
-  # openssl reads little more at a time, and would cut off the rest without a word.
+  # openssl reads little more at a time, and would silently cut off the rest.
   [ ${#passphrase} -le 5000 ] ||
-    die $USAGE 'the passphrase has more than 1000 bytes, with which no backup is made'
+    die $USAGE 'the passphrase has more than 1000 bytes, which no passphrase of a backup can'
 }
 
 # Writes the first line of standard input, or enough of it to see that it is too long, as escapes.
@@ -333,7 +333,7 @@ ask_passphrase() {
   passphrase=$(printf '%s' "$passphrase" | escape)
 }
 
-# Sets root, 64 bytes in hex. openssl wants to be allowed the memory: 128 bytes * N * r, and some.
+# Sets root, 64 bytes in hex. openssl must be permitted the memory: 128 bytes * N * r, and some more.
 derive_root_key() {
   root=$({
     printf '%b\n' "$passphrase" |
@@ -358,8 +358,8 @@ expand() {
 
 # Sets inner and outer, for the MAC of the member $1, and key and counter, for its decryption.
 # inner and outer are what HMAC (RFC 2104) puts before the two texts that it hashes: the key, filled
-# up to 128 bytes, xor 0x36 and xor 0x5c. They are in the escapes of printf. For `openssl dgst
-# -macopt` would show the key to all who look.
+# up to 128 bytes, xor 0x36 and xor 0x5c. They are in the escapes of printf. Not `openssl dgst
+# -macopt`: that would show the key in the list of processes.
 derive_member_keys() {
   keys=$({ expand mac 64 "$1" && expand enc 48 "$1"; } | od -An -v -tx1 | awk '
     function exclusive_or(a, b,   bit, result) {
@@ -387,7 +387,7 @@ derive_member_keys() {
   key=${keys%% *} counter=${keys#* }
 }
 
-# Sets mac: what belongs to the content of $work/part under the keys that were derived last.
+# Sets mac to the MAC of $work/part under the keys that were derived last.
 compute_mac() {
   mac=$({
     printf '%b' "$outer"
@@ -413,7 +413,7 @@ check_header() {
 
 # Copies the member $1, of $2 bytes, whose tar header is in block $3, to $work/part.
 fetch() {
-  blocks_from "$(($3 + 1))" | head -c "$2" | keep part || exit $FAILED
+  blocks_from "$(($3 + 1))" | head -c "$2" | save part || exit $FAILED
   [ "$(wc -c <"$work/part")" -eq "$2" ] || die $FAILED "$1 cannot be read from the disk with the backup"
 }
 
@@ -426,7 +426,7 @@ fetch_checked() {
     damaged "$1 was damaged or tampered with (what it is a part of was not recovered)"
 }
 
-# Writes the plaintext of $work/part, which was checked, to standard output.
+# Writes the plaintext of $work/part, which is authentic, to standard output.
 decrypt() {
   if [ "$encrypted" = False ]; then
     cat "$work/part"
@@ -439,8 +439,8 @@ decompress() {
   if [ "$filter" = none ]; then cat; else "$filter" -d -c; fi
 }
 
-# Writes the stream of the file $1, whose $2 parts of $3 bytes in all come next from descriptor 3, to
-# descriptor 4. Ends early when nobody takes it.
+# Writes the stream of the file $1 to descriptor 4. Its $2 parts, of $3 bytes in total, are the next
+# in the list on descriptor 3. Stops early when nothing reads from descriptor 4.
 feed() {
   fed=0 fed_bytes=0
   while [ "$fed" -lt "$2" ]; do
@@ -452,7 +452,7 @@ feed() {
   done
 }
 
-# On a terminal only: a line that is written again and again.
+# Only on a terminal: one line that is overwritten again and again.
 show_progress() {
   [ -t 2 ] || return 0
   progress=shown
@@ -466,24 +466,24 @@ end_progress() {
 
 ### The manifest and qubes.xml ###
 
-# Holds all that index_members found against the manifest: the manifest that such members would have
-# must be the one that is there. From then on $work/manifest is what tells of files and parts.
+# Compares all that index_members found with the manifest: it must be the one that just these members
+# have. From then on, $work/manifest is the list of files and parts.
 check_manifest() {
   read -r name size block <<END
 $(tail -n 2 "$work/index")
 END
   [ "$name" = manifest.000 ] || damaged "it is incomplete: there is no manifest at its end; $by_hand"
-  expect_manifest | keep expected || exit $FAILED
+  expect_manifest | save expected || exit $FAILED
   case $(tail -n 1 "$work/expected") in
     'total '*) ;;
     'bad path '*)
       path=$(sed -n 's/^bad path //p' "$work/expected")
-      die $DAMAGED "the backup holds $path, and coffer writes no such path"
+      die $DAMAGED "the backup contains $path, a path that coffer never writes"
       ;;
     'bad '*) damaged "a member is not where it should be; $by_hand" ;;
     *) die $FAILED 'awk cannot read the list of members' ;;
   esac
-  printf '%s\n' "manifest 1 $size" "$name $size $block $(tail -n 1 "$work/macs")" | keep wanted ||
+  printf '%s\n' "manifest 1 $size" "$name $size $block $(tail -n 1 "$work/macs")" | save wanted ||
     exit $FAILED
   unpack_small manifest
   cmp -s "$work/manifest" "$work/expected" && return
@@ -533,7 +533,7 @@ expect_manifest() {
     }' "$work/index"
 }
 
-# Unpacks the small file $1, which $work/wanted tells of, to $work/$1.
+# Unpacks the small file $1, which is listed in $work/wanted, to $work/$1.
 unpack_small() {
   exec 3<"$work/wanted"
   read -r path parts bytes <&3
@@ -576,7 +576,7 @@ check_what_follows() {
 
 # Writes lines `vm directory name` and `created time`, and a last one, to $work/vms. qubes.xml is authentic.
 read_vms() {
-  echo qubes.xml | keep chosen || exit $FAILED
+  echo qubes.xml | save chosen || exit $FAILED
   choose_parts
   read -r path _ <"$work/wanted"
   [ "${path-}" = qubes.xml ] || damaged 'it has no qubes.xml'
@@ -593,7 +593,7 @@ read_vms() {
       if ((path " " name) ~ /^[A-Za-z0-9_.\/-]+ [A-Za-z0-9_.-]+$/) print "vm", path, name
     }
     # So the list is never empty, which those who read it rely on.
-    END { print "end" }' "$work/qubes.xml" | keep vms || exit $FAILED
+    END { print "end" }' "$work/qubes.xml" | save vms || exit $FAILED
   [ "$(tail -n 1 "$work/vms")" = end ] || die $FAILED 'awk cannot read qubes.xml'
 }
 
@@ -662,7 +662,7 @@ choose_files() {
       else if ($2 ~ /\/incomplete\.txt$/ && directory_of_it in of_it) print $2
     }
     END { for (i = 1; i <= wanted; i++) if (!(i in found)) print "missing", what[i] }
-    ' "$work/vms" "$work/manifest" "$@" | keep chosen || exit $FAILED
+    ' "$work/vms" "$work/manifest" "$@" | save chosen || exit $FAILED
   case $(tail -n 1 "$work/chosen") in
     missing*)
       missing=$(sed -n 's/^missing //p' "$work/chosen" | head -n 1)
@@ -672,7 +672,7 @@ choose_files() {
 }
 
 # Writes to $work/wanted, for every file in $work/chosen, a line `path parts bytes`, then a line `name
-# size block mac` for every part. The manifest tells of all members, so it tells where each lies.
+# size block mac` for every part. The manifest lists all members in order, so it shows where each begins.
 choose_parts() {
   awk -v chosen="$work/chosen" '
     BEGIN {
@@ -689,18 +689,18 @@ choose_parts() {
       }
       # Its tar header and its bytes, then the same for its .hmac.
       block += 1 + int(($3 + 511) / 512) + 2
-    }' "$work/manifest" "$work/manifest" | keep wanted || exit $FAILED
+    }' "$work/manifest" "$work/manifest" | save wanted || exit $FAILED
 }
 
-# Unpacks the file $1, of $2 parts and $3 bytes, below <file>.partial, from where it moves to its place
-# when it is whole. The parts come from descriptor 3.
+# Unpacks the file $1, of $2 parts and $3 bytes, in <file>.partial, and moves it to its place when it is
+# complete. The list of parts is on descriptor 3.
 recover_file() {
   target=$output/$1
   { mkdir -p "${target%/*}" && mkdir "$target.partial"; } 2>/dev/null ||
     cannot_write "$target.partial cannot be made: if an earlier recovery left it, remove it" "$output"
   partial=$target.partial
   { : >"$work/problem" && : >"$work/decompressing"; } 2>/dev/null || no_space
-  # The pipe is opened for both at first: to open one end alone would wait for the other.
+  # The pipe is first opened for reading and writing: opening one end alone would wait for the other.
   exec 5<>"$work/stream"
   exec 4>"$work/stream"
   exec 6<"$work/stream" 5>&-
@@ -723,8 +723,8 @@ recover_file() {
   remove_partial
 }
 
-# Unpacks the member $1 of the tar on standard input: with the rights of a plain file, owned by whoever
-# recovers it. tar itself makes no file outside of $partial and follows no link that it has made.
+# Unpacks the member $1 of the tar on standard input, with the permissions of a regular file, owned by the
+# user who recovers it. tar itself makes no file outside of $partial and follows no link that it has made.
 unpack() {
   tar --extract --file - --no-same-owner --no-same-permissions --directory "$partial" -- "$1"
 }
@@ -733,7 +733,7 @@ unpack() {
 settle_file() {
   if [ "$2" != 0 ]; then not_unpacked "$1"; fi
   if [ ! -f "$partial/$1" ] || [ -L "$partial/$1" ]; then
-    die $FAILED "$1 is authentic, but no plain file: whoever made this backup meant harm. It was not recovered"
+    die $FAILED "$1 is authentic, but not a regular file: this backup was made to do harm. It was not recovered"
   fi
   move_to_place "$1" "$target"
   case $1 in
@@ -744,8 +744,7 @@ settle_file() {
   esac
 }
 
-# Devices are no part of a home. And what tar could not make, when it made the rest, does not take the
-# rest away.
+# Devices do not belong in a home. And what tar could not create is no reason to throw away the rest.
 settle_home() {
   if [ "$2" = none ]; then not_unpacked "$1"; fi
   if [ ! -d "$partial/$1" ] || [ -L "$partial/$1" ]; then not_unpacked "$1"; fi
@@ -779,14 +778,14 @@ not_unpacked() {
   die $FAILED "$1 cannot be unpacked to $output: $(tail -n 1 "$work/problem" | tr -cd '\040-\176')"
 }
 
-# Dies of $1, or of the want of space in the directory $2.
+# Dies with the message $1, or for lack of space in the directory $2.
 cannot_write() {
   if [ -d "$2" ] && [ -w "$2" ] && ! has_room "$2"; then die $FAILED "there is no space in $2"; fi
   die $FAILED "$1"
 }
 
 remove_partial() {
-  # A directory that its owner cannot write to is made so before what is in it is removed.
+  # Directories that their owner cannot write to are made writable, so that their content can be removed.
   find "$partial" -type d ! -perm -700 -exec chmod u+rwx {} \; 2>/dev/null
   rm -rf "$partial"
   partial=''
@@ -794,8 +793,8 @@ remove_partial() {
 
 ### Endings ###
 
-# A signal is never ignored while there is something to do: it would be lost.
-heed_signals() {
+# A signal is never ignored while there is work to do: it would be lost.
+exit_on_signals() {
   trap 'ignore_signals; exit $INTERRUPTED' INT TERM HUP
 }
 
@@ -806,8 +805,8 @@ ignore_signals() {
 clean_up() {
   ignore_signals
   end_progress
-  # The unpacking ends with its input, which may be standard output too, if a function was feeding
-  # it. Then nothing writes into the directories any more.
+  # The unpacking ends when its input is closed, also as standard output, where it may be open in a
+  # function that was feeding it. Then nothing writes into the directories any more.
   exec 3<&- 4>&- 6<&- >&2
   wait
   [ -z "$partial" ] || remove_partial
@@ -832,7 +831,7 @@ die_of_usage() {
   exit $USAGE
 }
 
-# Damage is only said of damage: never when something could not be written.
+# Reports damage, and never mistakes a failure to write for it.
 damaged() {
   has_room "$work" || no_space
   die $DAMAGED "the backup is damaged: $*"

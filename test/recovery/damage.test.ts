@@ -156,7 +156,7 @@ describe('recover.sh refuses a backup with', () => {
     );
     const { status, stderr } = recovery.list();
     expect(status).toBe(3);
-    expect(stderr).toMatch(/no sound|does not begin as a coffer-1 backup/);
+    expect(stderr).toMatch(/no valid|does not begin as a coffer-1 backup/);
   });
 
   it('a file whole before a damaged one is recovered, and the damaged one is not', () => {

@@ -74,7 +74,7 @@ describe('from an authentic but hostile backup recover.sh makes no', () => {
       using recovery = new Recovery(backup, shell);
       const { status, stderr } = recovery.recover();
       expect({ status, stderr }).toMatchObject({ status: 1 });
-      expect(stderr).toContain('no plain file');
+      expect(stderr).toContain('not a regular file');
       expect(recovery.recovered()).toEqual(['qubes.xml']);
     }
   });
