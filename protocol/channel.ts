@@ -28,8 +28,8 @@ export interface ChannelOptions<C extends Conversation> {
 }
 
 /**
- * Messages in their order over a pair of byte streams. Holds no queue: a message is read when it
- * is received, and sent when `send` resolves. Whoever made the streams closes them.
+ * Messages in their order over a pair of byte streams. There is no queue: a message is read when
+ * `receive` is called, and has been sent when `send` resolves. Whoever made the streams closes them.
  */
 export class Channel<C extends Conversation> {
   readonly conversation: C;
@@ -47,7 +47,7 @@ export class Channel<C extends Conversation> {
       options.input,
       options.reusesMemory ? Buffer.allocUnsafeSlow(LONGEST_FRAME) : undefined,
     );
-    // What fails tells it to `send` or `receive`; the events are only repetitions.
+    // `send` and `receive` report what fails; the events only repeat it.
     options.output.on('error', () => undefined);
     if (options.input instanceof Readable) options.input.on('error', () => undefined);
   }
@@ -60,7 +60,7 @@ export class Channel<C extends Conversation> {
    * @throws ChannelClosedError, TimeoutError, ProtocolError (our own bug), the signal's reason
    */
   async send(message: Message, milliseconds?: number): Promise<void> {
-    // The other side has failed meanwhile: what it said is for `receive` to tell.
+    // The other side has failed meanwhile: `receive` reports what it said.
     if (this.conversation.isOver) throw this.#closed();
     this.conversation.note(this.#us, message);
     await this.#withTimeout(this.#write(encodeFrame(message)), milliseconds, 'takes no data');
@@ -87,7 +87,7 @@ export class Channel<C extends Conversation> {
   async receive(milliseconds?: number): Promise<Message> {
     const frame = await this.#withTimeout(this.#nextFrame(), milliseconds, 'is silent');
     if (frame === undefined) throw this.#closed();
-    const message = this.#peerKeeps(() => {
+    const message = this.#blamingPeer(() => {
       const decoded = decodeFrame(frame);
       this.conversation.note(this.#them, decoded);
       return decoded;
@@ -112,8 +112,8 @@ export class Channel<C extends Conversation> {
       const result = await this.#frames.next();
       return result.done === true ? undefined : result.value;
     } catch (error) {
-      const isLie = error instanceof ProtocolError && !(error instanceof CutShortError);
-      if (isLie) return this.#peerKeeps(() => raise(error));
+      const isViolation = error instanceof ProtocolError && !(error instanceof CutShortError);
+      if (isViolation) return this.#blamingPeer(() => raise(error));
       throw this.#closed(error);
     }
   }
@@ -138,8 +138,8 @@ export class Channel<C extends Conversation> {
     return withTimeout(promise, milliseconds, late, signal);
   }
 
-  /** Runs a check of what the other side sent; says whose fault it is when it does not hold. */
-  #peerKeeps<T>(check: () => T): T {
+  /** Runs a check of what the other side sent; its error says that the other side broke the protocol. */
+  #blamingPeer<T>(check: () => T): T {
     try {
       return check();
     } catch (error) {

@@ -1,6 +1,6 @@
 /**
  * Waits for a promise, but neither beyond a limit nor beyond an abort. The promise itself
- * goes on; what it comes to in the end is of no concern any more.
+ * goes on; its result is ignored.
  *
  * @param milliseconds undefined: no limit
  * @param late what is thrown when the limit is reached

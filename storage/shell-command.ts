@@ -71,7 +71,7 @@ export class CommandSink implements LocalSink {
     this.#command.stdin.on('error', () => undefined);
   }
 
-  /** Bytes that went into the command's standard input: what it does with them, nobody knows. */
+  /** Bytes that went into the command's standard input; what it has done with them is not known. */
   get safeBytes(): number {
     return this.#taken;
   }

@@ -34,7 +34,7 @@ async function* answers(directory: string): AsyncGenerator<Message, void> {
 }
 
 /**
- * Fires when dom0 closes the channel, or says what it may not: after its request it has nothing to say.
+ * Fires when dom0 closes the channel, or sends anything: after its request it may send nothing.
  * When dom0 is gone, qrexec shuts our input only, and what we write may wait for ever.
  */
 function whenOver(channel: Channel<BrowseConversation>): AbortSignal {

@@ -23,7 +23,7 @@ export class ControllingTerminal implements Disposable {
   private constructor(output: number, signal: AbortSignal) {
     this.#output = output;
     this.#signal = signal;
-    // Whoever comes back from the shell sees what was asked.
+    // After a stay in the shell, the question is shown again.
     this.#modes = new TerminalModes(output, () => this.#write(this.#prompt));
   }
 
@@ -87,7 +87,7 @@ export class ControllingTerminal implements Disposable {
     try {
       writeSync(this.#output, text);
     } catch {
-      // The terminal is gone: reading from it tells.
+      // The terminal is gone: reading from it will fail.
     }
   }
 

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 
-/** What was so when coffer was started. Node.js forgets it, but the shell that starts it takes note. */
+/** What coffer was started with. Node.js does not keep it, but the shell script that starts it notes it. */
 interface LaunchState {
   /** Whether a signal was ignored, as under nohup. */
   ignores(signal: NodeJS.Signals): boolean;

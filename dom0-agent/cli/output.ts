@@ -11,7 +11,7 @@ import { launchState } from './launch-state.ts';
  * the live line, if there is one.
  */
 
-/** What went wrong when the result was written. */
+/** Why the result could not be written. */
 let outputFailure: Error | undefined;
 
 /** Shown at the lower end while something goes on, where standard error is a terminal. */
@@ -44,7 +44,7 @@ export function showForAnswer(text: string, isAside: boolean): void {
   else showResult(text);
 }
 
-/** What happens, what to heed and what went wrong. */
+/** Progress, warnings and errors. */
 export function showNotice(text: string): void {
   write(stderr, `${printableLines(text)}\n`);
 }
@@ -74,5 +74,5 @@ function flushed(stream: Writable): Promise<void> {
 }
 
 stdout.on('error', (error: Error) => (outputFailure ??= error));
-// What cannot be told cannot be told; the exit status tells.
+// There is nowhere left to report this; the exit status still tells.
 stderr.on('error', () => undefined);

@@ -59,9 +59,9 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     });
 
   addReadingOptions(program.command('list'))
-    .summary('show what a backup holds')
+    .summary('show what a backup contains')
     .description(
-      'Shows when a backup was made and what it holds; checks the header and qubes.xml only.',
+      'Shows when a backup was made and what it contains; checks the header and qubes.xml only.',
     )
     .argument('<LOCATION>', FILE_OR_COMMAND)
     .action(async (location: string, flags: ArchiveFlags) => {

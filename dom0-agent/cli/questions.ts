@@ -38,7 +38,9 @@ export async function askPassphrase(
   const passphrase = file === undefined ? await askOnce(signal) : await firstLineOf(file, signal);
   requirePresent(passphrase);
   if (passphrase.includes(0))
-    throw new RefusedError('no passphrase holds a NUL byte, as this does');
+    throw new RefusedError(
+      'the passphrase contains a NUL byte, which no passphrase of a backup can',
+    );
   return passphrase;
 }
 

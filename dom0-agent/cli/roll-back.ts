@@ -14,8 +14,8 @@ const PATIENCE = 30_000;
 const INTERVAL = 20;
 
 /**
- * Should this coffer be killed, another one takes back what it has left half done. To be revoked at
- * the end.
+ * If this coffer is killed, another one rolls back what it has left half done. To be cancelled at the
+ * end.
  *
  * @param system as `--system` has it
  */

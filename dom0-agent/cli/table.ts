@@ -4,7 +4,7 @@ import { formatSize } from '../../shared/sizes.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import type { Qube } from '../qubes/qube.ts';
 
-/** A cell for a size, empty where nobody knows it. */
+/** A cell for a size, empty where it is not known. */
 export function formatKnownSize(bytes: number | undefined): string {
   return bytes === undefined ? '' : formatSize(bytes);
 }

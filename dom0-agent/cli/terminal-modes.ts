@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { RefusedError } from '../../shared/errors.ts';
 import { isInForeground } from './job-control.ts';
 
-/** Lines are edited, Enter ends them, Ctrl-C and Ctrl-Z are heeded, whatever was set before. */
+/** Lines can be edited, Enter ends them, and Ctrl-C and Ctrl-Z work, whatever was set before. */
 const LINES = ['icanon', 'icrnl', 'isig', 'iexten'];
 
 /**

@@ -26,7 +26,7 @@ export function locationIn(owner: string, path: string | undefined): string {
 /** A path in dom0 as an absolute one: a relative path is relative to the working directory. */
 export function resolvePath(given: string): string {
   if (given === '' || given.includes('\0')) {
-    throw new StorageFailure('BAD_REQUEST', 'the path is empty or holds a zero byte');
+    throw new StorageFailure('BAD_REQUEST', 'the path is empty or contains a NUL byte');
   }
   return path.resolve(given);
 }

@@ -1,8 +1,11 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { Command } from 'commander';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { addBackupOptions } from '../../dom0-agent/cli/backup-options.ts';
+import { type BackupRequest, requestBackup } from '../../dom0-agent/cli/backup-request.ts';
 import { parseProfile, readProfile } from '../../dom0-agent/cli/profile.ts';
 import { UsageError, messageOf } from '../../shared/errors.ts';
 
@@ -163,5 +166,47 @@ describe('the file of a profile', () => {
   it('must name a passphrase file that is there', async () => {
     write('weekly.conf', `location = x\npassphrase-file = ${directory}/none\n`, 0o600);
     await expect(readProfile('weekly', directory)).rejects.toThrow(/none of .* cannot be used/);
+  });
+});
+
+describe('the command line beside a profile', () => {
+  const PROFILE = `location = x
+vm = work
+exclude = untrusted
+running = skip
+encrypt = no
+kdf-cost = 20
+`;
+
+  async function request(words: readonly string[], location?: string): Promise<BackupRequest> {
+    write('weekly.conf', PROFILE, 0o600);
+    vi.stubEnv('COFFER_PROFILES', directory);
+    const command = addBackupOptions(new Command('backup'));
+    command.parse(['--profile', 'weekly', ...words], { from: 'user' });
+    return requestBackup(location, [], command).finally(() => vi.unstubAllEnvs());
+  }
+
+  it('leaves to the profile what it does not say', async () => {
+    const { location, qubes, flags, excludedByProfile } = await request(['-y']);
+    expect({ location, qubes }).toEqual({ location: 'x', qubes: ['work'] });
+    expect(flags).toMatchObject({ running: 'skip', encrypt: false, kdfCost: 20, yes: true });
+    expect(flags).toMatchObject({ exclude: ['untrusted'], format: 'coffer-1' });
+    expect(excludedByProfile).toBe(true);
+  });
+
+  it('takes precedence over it, option by option', async () => {
+    const words = ['--running', 'refuse', '--kdf-cost=14', '-x', 'vault'];
+    const { flags, excludedByProfile } = await request(words);
+    expect(flags).toMatchObject({ running: 'refuse', kdfCost: 14, encrypt: false });
+    expect(flags.exclude).toEqual(['vault']);
+    expect(excludedByProfile).toBe(false);
+  });
+
+  it('cannot contradict it', async () => {
+    await expect(request(['--format', 'qubes-4'])).rejects.toThrow('--no-encrypt does not go with');
+  });
+
+  it('cannot name a place as well', async () => {
+    await expect(request([], 'y')).rejects.toThrow('the profile tells LOCATION and VMs');
   });
 });
