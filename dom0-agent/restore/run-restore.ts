@@ -1,14 +1,7 @@
-import {
-  CofferError,
-  DamagedError,
-  ExitStatus,
-  FailedError,
-  messageOf,
-} from '../../shared/errors.ts';
+import { DamagedError, FailedError, messageOf } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
 import type { Report } from '../../shared/report.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive/archive.ts';
-import { howToUnmark } from '../qubes/restore-mark.ts';
 import { savedVolumes } from '../qubes/qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
@@ -20,13 +13,11 @@ import {
   whyIncomplete,
 } from '../contents/backed-up-files.ts';
 import { FilesSeen, refuseMissing } from '../contents/archived-files.ts';
-import { CreatedQubes } from './created-qubes.ts';
 import { damageTo } from '../contents/damage.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import type { RestorePlan } from './plan-restore.ts';
 import { RestoredHome } from './restored-home.ts';
-import { type QubeRestore, outcomeOf, newQubeRestore } from './qube-restore.ts';
-import { ROUNDS, type Round, applyRound, starters } from './restore-settings.ts';
+import { type QubeRestore, RestoredQubes, isOfThisSystem } from './restored-qubes.ts';
 import { TooLargeError, requireWithinLimit } from '../contents/size-limits.ts';
 
 /** The most that firewall.xml or notes.txt may have: Qubes keeps notes below 256 KiB. */
@@ -63,9 +54,7 @@ class RestoreRun {
   readonly #options: RestoreOptions;
   readonly #report: Report;
   readonly #signal: AbortSignal;
-  readonly #created: CreatedQubes;
-  /** By directory in the archive. */
-  readonly #qubes: ReadonlyMap<string, QubeRestore>;
+  readonly #qubes: RestoredQubes;
   readonly #seen: FilesSeen;
   readonly #home: RestoredHome;
 
@@ -86,15 +75,12 @@ class RestoreRun {
     this.#report = report;
     this.#signal = signal;
     this.#home = new RestoredHome(system, report, signal);
-    this.#created = new CreatedQubes(system, report, options.keepFailed);
-    this.#qubes = new Map(
-      plan.qubes.map((planned) => [planned.source.directory, newQubeRestore(planned)]),
-    );
+    this.#qubes = new RestoredQubes(plan.qubes, system, options.keepFailed, report, signal);
   }
 
   async run(reader: ArchiveReader): Promise<Outcome[]> {
     try {
-      for (const qube of this.#qubes.values()) await this.#attempt(qube, () => this.#create(qube));
+      await this.#qubes.createAll();
       for await (const file of reader.files((path) => this.#isWanted(path))) {
         this.#signal.throwIfAborted();
         await this.#restoreFile(file).catch((error: unknown) => {
@@ -103,17 +89,15 @@ class RestoreRun {
       }
       this.#checkComplete();
     } catch (error) {
-      await this.#created.rollBackAll();
+      await this.#qubes.rollBack();
       await this.#home.rollBack();
       throw error;
     }
-    // What remains takes a moment, and VMs that refer to each other cannot be taken back: so no
+    // What remains takes a moment, and VMs that refer to each other cannot be rolled back: so no
     // interrupt from here on.
-    for (const round of ROUNDS) await this.#applyRound(round);
-    for (const qube of this.#going()) await this.#keep(qube);
-    await this.#applyRound(starters);
+    await this.#qubes.finish();
     await this.#home.keep();
-    const outcomes = [...this.#qubes.values()].map(outcomeOf);
+    const { outcomes } = this.#qubes;
     return this.#home.outcome === undefined ? outcomes : [...outcomes, this.#home.outcome];
   }
 
@@ -133,24 +117,13 @@ class RestoreRun {
     );
   }
 
-  async #create({ planned: { newQube, properties } }: QubeRestore): Promise<void> {
-    await this.#created.create(newQube);
-    // Named disposables can only be created from a template that has this set.
-    const forDispvms = properties.get('template_for_dispvms');
-    const isTemplate = this.#plan.qubes.some((other) => other.newQube.template === newQube.name);
-    if (forDispvms !== undefined && isTemplate) {
-      await this.#system.setProperty(newQube.name, 'template_for_dispvms', forDispvms);
-    }
-  }
-
   #isWanted(path: string): boolean {
     return path === this.#plan.dom0Home?.directory || this.#qubeOf(path) !== undefined;
   }
 
   /** The VM that a file of the archive belongs to, unless it has failed. */
   #qubeOf(path: string): QubeRestore | undefined {
-    const qube = this.#qubes.get(parseArchivedPath(path).directory);
-    return qube?.failure === undefined ? qube : undefined;
+    return this.#qubes.inDirectory(parseArchivedPath(path).directory);
   }
 
   async #restoreFile(file: ArchivedFile): Promise<void> {
@@ -161,7 +134,7 @@ class RestoreRun {
     if (parseArchivedPath(file.path).kind === 'other') return;
     for await (const backedUp of backedUpFiles(file)) {
       this.#seen.note(backedUp.path);
-      await this.#attempt(qube, () => this.#take(qube, backedUp));
+      await this.#qubes.attempt(qube, () => this.#take(qube, backedUp));
       if (qube.failure !== undefined) return;
     }
   }
@@ -225,68 +198,7 @@ class RestoreRun {
   /** Everything that qubes.xml promises must have come: formats 2 to 4 have no manifest. */
   #checkComplete(): void {
     const dom0Home = this.#plan.dom0Home;
-    const qubes = this.#going().map(({ planned }) => planned.source);
+    const qubes = this.#qubes.remaining().map(({ planned }) => planned.source);
     refuseMissing({ qubes, dom0Home }, this.#seen);
   }
-
-  #going(): QubeRestore[] {
-    return [...this.#qubes.values()].filter(({ failure }) => failure === undefined);
-  }
-
-  /** A step of one VM's restore: when this system fails on it, the VM is given up, not the rest. */
-  async #attempt(qube: QubeRestore, step: () => Promise<void>): Promise<void> {
-    if (qube.failure !== undefined) return;
-    try {
-      await step();
-    } catch (error) {
-      this.#signal.throwIfAborted();
-      if (!isOfThisSystem(error)) throw error;
-      await this.#giveUp(qube, messageOf(error));
-    }
-  }
-
-  /** Removes a VM, and before it those that were created from it as their template. */
-  async #giveUp(qube: QubeRestore, why: string): Promise<void> {
-    qube.failure = why;
-    const { name } = qube.planned.newQube;
-    for (const other of this.#going()) {
-      if (other.planned.newQube.template === name) {
-        await this.#giveUp(other, `its template ${name} could not be restored`);
-      }
-    }
-    await this.#created.rollBack(name);
-    this.#report.warning(`${name} could not be restored: ${why}`);
-  }
-
-  /** A VM that cannot be given its settings any more stays, since its data is whole. */
-  async #applyRound(round: Round): Promise<void> {
-    for (const qube of this.#going()) {
-      try {
-        qube.refused.push(...(await applyRound(round, this.#system, qube)));
-      } catch (error) {
-        const { name } = qube.planned.newQube;
-        const why = `its data is whole, but not its settings: ${messageOf(error)}`;
-        qube.failure = `${why}; ${howToUnmark(name)}`;
-        this.#report.warning(`${name} is there, ${qube.failure}`);
-      }
-    }
-  }
-
-  async #keep(qube: QubeRestore): Promise<void> {
-    const { name } = qube.planned.newQube;
-    try {
-      await this.#created.keep(name);
-    } catch (error) {
-      qube.failure = `it is whole, but still marked: ${messageOf(error)}; ${howToUnmark(name)}`;
-      this.#report.warning(`${name}: ${qube.failure}`);
-    }
-  }
-}
-
-/** An error of this system touches one VM; one of the archive or the channel touches them all. */
-function isOfThisSystem(error: unknown): boolean {
-  return (
-    error instanceof CofferError &&
-    (error.exitStatus === ExitStatus.failed || error.exitStatus === ExitStatus.refused)
-  );
 }
