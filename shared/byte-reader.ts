@@ -38,7 +38,7 @@ export class ByteReader implements AsyncDisposable {
     return false;
   }
 
-  /** The next bytes, at least one and at most `limit`: as many as are at hand. */
+  /** The next bytes, at least one and at most `limit`: as many as have arrived. */
   async atMost(limit: number): Promise<Buffer> {
     if (this.#used === this.#chunk.length && (await this.ended())) {
       throw new DamagedError(`${this.name} ends too early: it is cut short`);

@@ -16,8 +16,8 @@ const TYPE_AT = 156;
 const REAL_SIZE_AT = 483;
 const NUMBER = 12;
 
-/** Takes the extents of a map, in the order in which they stand there. */
-export interface ExtentCollector {
+/** Takes the extents of a map, in the order of the map. */
+interface ExtentCollector {
   add(offset: number, length: number): void;
 }
 
@@ -32,7 +32,7 @@ export function oldGnuRealSize(untrustedHeader: Buffer): number | undefined {
 }
 
 /**
- * Reads the map of an old GNU sparse member from its header, and from the blocks behind that in `bytes`. That its
+ * Reads the map of an old GNU sparse member from its header, and from the blocks after that in `bytes`. That its
  * extents make sense is for `map` to check. Throws a DamagedError that begins with the name of `bytes`.
  */
 export async function readOldGnuMap(
@@ -46,7 +46,7 @@ export async function readOldGnuMap(
   }
 }
 
-/** The blocks behind an old GNU sparse header that go on with its map. */
+/** The blocks after an old GNU sparse header that continue its map. */
 export async function* oldGnuExtensions(
   untrustedHeader: Buffer,
   nextBlock: () => Promise<Buffer>,
@@ -64,7 +64,7 @@ export function damagedMap(where: string, what: string): DamagedError {
   return new DamagedError(`${where} is damaged: its map of holes ${what}`);
 }
 
-/** Entries stand without gaps: where one is empty, the map ends. */
+/** There are no gaps between entries: where one is empty, the map ends. */
 function addEntries(
   map: ExtentCollector,
   untrustedBlock: Buffer,

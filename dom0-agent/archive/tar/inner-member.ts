@@ -8,10 +8,10 @@ import type { PaxAttributes } from './pax.ts';
 import { SparseMap, paxHeaderMap, readPaxMap } from './sparse-map.ts';
 
 /** `special`: a device or a named pipe, which has no content. */
-export type TarMemberType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'special';
+type TarMemberType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'special';
 
 /**
- * A member of an inner tar: what coffer needs to know of it. Links are checked, and not told; GNU tar makes them. In
+ * A member of an inner tar: what coffer needs to know of it. Links are checked only; GNU tar makes them. In
  * `path` one character is one byte: the name on disk is `Buffer.from(path, 'latin1')`.
  */
 export interface TarMember {
@@ -22,13 +22,13 @@ export interface TarMember {
   readonly realSize: number;
   /**
    * The data, ascending. Once, and before the next member is asked for; what is left of it is then
-   * passed over. Throws DamagedError when the tar ends within it.
+   * skipped. Throws DamagedError when the tar ends within it.
    */
   readonly pieces: () => AsyncIterable<DataPiece>;
 }
 
-/** A member whose data comes next in the stream, and the number of bytes that this takes there. */
-export interface StoredMember {
+/** A member whose data comes next in the stream, and its size there in bytes. */
+interface StoredMember {
   readonly member: TarMember;
   readonly storedSize: number;
 }

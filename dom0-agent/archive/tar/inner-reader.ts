@@ -7,7 +7,7 @@ import { parseHeader, text } from './header-block.ts';
 import { type TarMember, readMember } from './inner-member.ts';
 import { PaxAttributes, type PaxRecord, checkGlobalRecords, parsePax } from './pax.ts';
 
-export type { TarMember, TarMemberType } from './inner-member.ts';
+export type { TarMember } from './inner-member.ts';
 
 /** The most that a long name or a pax header may have. */
 const LARGEST_ATTRIBUTES = 1 * MiB;
@@ -16,7 +16,7 @@ const MOST_ZEROS = 1 * MiB;
 
 /**
  * The members of an inner tar: all that GNU tar writes in its gnu, posix and ustar formats. The
- * volumes of a multi-volume tar go through `joinVolumes` first. Zero blocks may stand between
+ * volumes of a multi-volume tar go through `joinVolumes` first. Zero blocks may lie between
  * members. Nothing large is held in memory but the map of a sparse file: 16 bytes for an extent.
  *
  * `source` is authenticated, but a system that was broken into may have made it: everything in it
@@ -78,7 +78,7 @@ async function readHeaders(untrustedFirstBlock: Buffer, bytes: ByteReader): Prom
   return { untrustedBlock, attributes: new PaxAttributes(untrustedRecords, bytes.name) };
 }
 
-/** What such a header tells of the member, GNU tar's long names (`L`, `K`) as pax would tell it. */
+/** What such a header says about the member; GNU tar's long names (`L`, `K`) as pax records. */
 async function readRecords(type: string, size: number, bytes: ByteReader): Promise<PaxRecord[]> {
   const untrustedBytes = await bytes.exact(size);
   await bytes.skip(paddingOf(size));

@@ -10,7 +10,7 @@ const CHUNK = 1 * MiB;
 const ENTRIES = 4096;
 
 /** Fills `buffer` with what the volume has from `offset` on. */
-export type ReadAt = (buffer: Buffer, offset: number) => Promise<void>;
+type ReadAt = (buffer: Buffer, offset: number) => Promise<void>;
 
 /**
  * The inner tar of one volume, as GNU tar reads it: a plain member where there are no holes, pax
@@ -109,7 +109,7 @@ function stowedName(path: string): string {
   return `${path.slice(0, slash)}GNUSparseFile.0/${path.slice(slash)}`;
 }
 
-/** The map of a sparse member. An entry without bytes, at the end, tells of a hole there. */
+/** The map of a sparse member. An entry without bytes, at the end, means a hole there. */
 function* mapLines(data: readonly Extent[], size: number): Generator<Buffer> {
   const last = data.at(-1);
   const endsInHole = last === undefined || last.offset + last.length < size;

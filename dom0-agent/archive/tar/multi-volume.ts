@@ -10,7 +10,7 @@ import { oldGnuExtensions, oldGnuRealSize } from '../../../shared/old-gnu-sparse
  * tar that one large volume would hold: continuation headers (type `M`) are checked and left out, so
  * are the volumes' labels.
  *
- * A continuation must name the member in whose data the former volume ended, and the place in
+ * A continuation must name the member in whose data the previous volume ended, and the place in
  * it. Throws a DamagedError that begins with `name` for one that does not, and for a volume that is
  * missing while a member lasts. Whether the end is there is for `untar` to check.
  */
@@ -30,7 +30,7 @@ export async function* joinVolumes(
     if (type === 'V') continue;
     yield untrustedBlock;
     if (type === 'S') yield* oldGnuExtensions(untrustedBlock, () => tar.block());
-    // Only a member's data is continued under a header; other blocks simply go on.
+    // Only a member's data is continued under a header; other blocks simply continue.
     if (type === 'L' || type === 'K') yield* blocks(size, tar);
     else yield* data(untrustedBlock, header, tar, name);
   }
@@ -70,12 +70,12 @@ async function firstBlockAfterLabel(tar: VolumeReader, name: string): Promise<Bu
 }
 
 interface ContinuedMember {
-  /** As the first 100 bytes of its header tell it. */
+  /** The first 100 bytes of its header. */
   readonly name: string;
   readonly realSize: number;
 }
 
-/** Where `M` headers tell the place in the member (struct oldgnu_header in GNU tar's tar.h). */
+/** Where `M` headers have the offset in the member (struct oldgnu_header in GNU tar's tar.h). */
 const PLACE_AT = 369;
 
 /**

@@ -8,7 +8,7 @@ import { Gap } from './outer-gap.ts';
 /** A member as tar-stream gives it. Nothing of it has been checked. */
 export interface UntrustedEntry {
   readonly untrustedHeader: Header;
-  /** All that stands between the member before, or the beginning, and this member's data. */
+  /** All bytes between the previous member, or the beginning, and this member's data. */
   readonly untrustedGap: Buffer;
   /** How many bytes of the gap fill the last block of the member before. */
   readonly padding: number;
@@ -38,10 +38,10 @@ export class Extraction implements AsyncDisposable {
   readonly #feeding: Promise<void>;
   /** Why feeding ended early. */
   #failure: Error | undefined;
-  #tellEnd: () => void = () => undefined;
+  #resolveEnd: () => void = () => undefined;
   /** Resolves at the two blocks of zeros. */
   readonly #tarEnded = new Promise<undefined>((resolve) => {
-    this.#tellEnd = () => resolve(undefined);
+    this.#resolveEnd = () => resolve(undefined);
   });
   /** Where the present member's data ends. */
   #dataEnd: number;
@@ -72,7 +72,7 @@ export class Extraction implements AsyncDisposable {
     };
   }
 
-  /** Whether two blocks of zeros stand behind the last member, once `next` has given undefined. */
+  /** Whether two blocks of zeros follow the last member, once `next` has given undefined. */
   get tarEnded(): boolean {
     return this.#gap.endsTar(this.#padding);
   }
@@ -82,7 +82,7 @@ export class Extraction implements AsyncDisposable {
     return this.#dataEnd + this.#padding + END_OF_TAR;
   }
 
-  /** What stands behind the last member, once `next` has given undefined. */
+  /** What follows the last member, once `next` has given undefined. */
   async *rest(): AsyncGenerator<Buffer, void, undefined> {
     await this.#feeding;
     yield this.#gap.rest();
@@ -142,7 +142,7 @@ export class Extraction implements AsyncDisposable {
         skip -= next.value.length - fed.length;
         if (fed.length > 0) await writeChunk(this.#extract, fed);
         if (this.stopsAtEnd && this.tarEnded) {
-          this.#tellEnd();
+          this.#resolveEnd();
           return;
         }
         if (this.#extract.destroyed) return;

@@ -9,8 +9,8 @@ const MOST_ZEROS = 64 * KiB;
 const MOST_BESIDE_ZEROS = 16 * KiB;
 
 /**
- * What stands between the data of two members: padding, zero blocks and headers. tar-stream does not show
- * it, so that the bytes on their way into it are seen here first; the data of members is let go at once.
+ * The bytes between the data of two members: padding, zero blocks and headers. tar-stream does not give
+ * them, so the bytes on their way into it are observed here; the data of members is not kept.
  */
 export class Gap {
   /** Where the last member's data ends, or the reading began: an offset in the archive. */
@@ -43,7 +43,7 @@ export class Gap {
     return untrustedGap;
   }
 
-  /** What was seen behind the last member. */
+  /** What was seen after the last member. */
   rest(): Buffer {
     return this.take(this.#seen, this.#seen);
   }

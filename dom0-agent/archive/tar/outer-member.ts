@@ -90,7 +90,7 @@ function checkedName(untrustedName: string): string {
   return untrustedName;
 }
 
-/** Whether what stands before a member is, to the byte, what coffer writes. */
+/** Whether the bytes before a member are exactly what coffer writes. */
 export async function isCanonical(
   { untrustedGap, padding }: UntrustedEntry,
   { name, size }: OuterMember,
@@ -101,7 +101,7 @@ export async function isCanonical(
 }
 
 /**
- * Checks what stands before a member of an official archive: zero blocks, and a pax header with timestamps. A name or
+ * Checks the bytes before a member of an official archive: zero blocks, and a pax header with timestamps. A name or
  * a size in that would make the tar ambiguous. Throws DamagedError.
  */
 export function checkOfficialGap(

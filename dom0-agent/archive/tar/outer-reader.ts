@@ -10,7 +10,7 @@ export type { OuterMember } from './outer-member.ts';
 
 /** Below this, reading on is cheaper than asking the other side to seek. */
 const SEEK_WORTHWHILE = 1 * MiB;
-/** How much behind the end of a tar is looked at. */
+/** How much after the end of a tar is looked at. */
 const LOOKED_AT_BEHIND = 64 * MiB;
 
 /** What follows the end of a tar. */
@@ -23,20 +23,20 @@ export interface BehindEnd {
   readonly orMore: boolean;
 }
 
-export interface OuterTarOptions {
+interface OuterTarOptions {
   /** Where to begin and to end, both between members; by default the whole archive. */
   readonly from?: number;
   readonly to?: number;
   /**
    * Whether every byte must be as `OuterTarWriter` writes it: coffer-1. In official archives
-   * zero blocks stand between members, and headers tell times and owners.
+   * there are zero blocks between members, and headers with times and owners.
    */
   readonly canonical?: boolean;
 }
 
 /**
  * Reads the members of the outer tar one after the other, by tar-stream's `extract`. What the consumer
- * leaves of a member is passed over, by seeking where that is possible.
+ * leaves of a member is skipped, by seeking where that is possible.
  */
 export class OuterTarReader implements AsyncDisposable {
   readonly #input: ByteSource;

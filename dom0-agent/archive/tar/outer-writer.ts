@@ -20,7 +20,7 @@ export class OuterTarWriter {
     await this.memberOf(name, bytes.length, [bytes]);
   }
 
-  /** A member that comes in pieces, of `size` bytes in all: each is asked for when the former is taken. */
+  /** A member that comes in pieces, of `size` bytes in all: each is asked for when the previous one is written. */
   async memberOf(name: string, size: number, pieces: Iterable<Buffer>): Promise<void> {
     if (name.length > LONGEST_NAME)
       throw new RangeError(`no outer member can have the name ${name}`);

@@ -48,7 +48,7 @@ function parseRecord(untrustedBytes: Buffer, start: number): ParsedRecord | unde
 const DEFINING = /^(path|linkpath|size|GNU\.sparse\..*)$/;
 
 /**
- * What the headers before a member tell of it: pax records, and GNU tar's long names under the
+ * What the headers before a member say about it: pax records, and GNU tar's long names under the
  * keywords that pax has for them.
  */
 export class PaxAttributes {
@@ -78,7 +78,7 @@ export class PaxAttributes {
     return this.#number('GNU.sparse.realsize');
   }
 
-  /** How a sparse file's map is told; undefined when the file is not sparse. */
+  /** Where the map of a sparse file is; undefined when the file is not sparse. */
   get sparseVersion(): 'map before data' | 'map in header' | undefined {
     const version = `${this.#last('GNU.sparse.major') ?? ''}.${this.#last('GNU.sparse.minor') ?? ''}`;
     if (version === '1.0') return 'map before data';

@@ -58,7 +58,7 @@ const NEWLINE = 0x0a;
 const ZERO_DIGIT = 0x30;
 
 /**
- * The map of a pax sparse 1.0 member, which stands before its data: the number of entries, then
+ * The map of a pax sparse 1.0 member, which comes before its data: the number of entries, then
  * offset and length of each, in decimal, one per line, filled up to whole blocks.
  */
 export async function readPaxMap(
@@ -98,7 +98,7 @@ export async function readPaxMap(
   return map;
 }
 
-/** The map of a pax sparse 0.0 or 0.1 member, which stands in its pax header. */
+/** The map of a pax sparse 0.0 or 0.1 member, which is in its pax header. */
 export function paxHeaderMap(records: readonly PaxRecord[], where: string): SparseMap {
   const valueOf = (keyword: string) => records.find(([key]) => key === keyword)?.[1];
   const map = new SparseMap(decimal(valueOf('GNU.sparse.size')), where);
