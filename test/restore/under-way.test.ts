@@ -43,6 +43,7 @@ async function restore(
   scene: Scene,
   qubes: readonly Qube[],
   watch: (call: Call) => Fault | undefined,
+  warnings = new Warnings(),
 ): ReturnType<typeof runRestore> {
   const { qubesd, directory } = scene;
   const system = openQubesdSystem({
@@ -59,7 +60,7 @@ async function restore(
     ['vm1/firewall.xml', FIREWALL_XML],
     ...qubes.map((_, i) => [`vm${i + 1}/private.img`, '12345678'] as const),
   ]);
-  return runRestore(planned, readerOf(files), system, OPTIONS, new Warnings(), never);
+  return runRestore(planned, readerOf(files), system, OPTIONS, warnings, never);
 }
 
 describe('while a restore is under way', () => {
@@ -137,6 +138,28 @@ describe('while a restore is under way', () => {
       expect.stringMatching(/Restore of this domain in progress, cannot start/),
     ]);
     await starter.start('letters');
+  });
+
+  it('a VM that somebody starts before it has the tag gets nothing of the backup', async () => {
+    await using scene = await makeScene();
+    const { store } = scene.qubesd;
+    const warnings = new Warnings();
+    const start = ({ method, dest }: Call): undefined => {
+      const made = dest === 'letters' ? store.qubes.get(dest) : undefined;
+      if (method === 'admin.vm.tag.Set' && made) made.state = 'Running';
+      return undefined;
+    };
+    const outcomes = await restore(scene, [letters, vault], start, warnings);
+    expect(outcomes).toMatchObject([
+      { name: 'letters', result: 'failed' },
+      { name: 'vault', result: 'restored' },
+    ]);
+    // An import gives a volume the size of what was imported.
+    expect(store.qubes.get('letters')?.volumes.get('private')?.size).not.toBe(privateVolume.size);
+    expect(store.qubes.get('vault')?.volumes.get('private')?.size).toBe(privateVolume.size);
+    expect(warnings.texts.join('\n')).toMatch(
+      /letters was restored only in part and is still there/,
+    );
   });
 
   it.each(['admin.vm.firewall.Set', 'admin.vm.property.Reset'])(

@@ -7,6 +7,9 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import { describe, expect, it } from 'vitest';
 import { deriveRootKey, memberKeyBytes } from '../../../dom0-agent/archive/coffer1/keys.ts';
 import { openMember, sealMember } from '../../../dom0-agent/archive/coffer1/seal-member.ts';
+import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
+import { inputOf } from '../memory.ts';
+import { makeArchive, never } from './sample.ts';
 
 interface MemberVector {
   name: string;
@@ -88,4 +91,14 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
     expect(openssl(enc, bytes(plaintext))).toBe(stored);
     expect(hex(hmac(sha512, bytes(macKey), bytes(stored)))).toBe(mac);
   });
+});
+
+it.each([
+  ['right', 'correct horse battery staple'],
+  ['wrong', 'incorrect'],
+])('the passphrase, %s, is wiped once the key is derived', async (_, text) => {
+  const passphrase = Buffer.from(text);
+  const archive = inputOf(await makeArchive({}), true);
+  await openArchive(archive, passphrase, never).catch(() => undefined);
+  expect(passphrase.equals(Buffer.alloc(text.length))).toBe(true);
 });
