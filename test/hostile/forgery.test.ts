@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -135,6 +135,15 @@ it('two backups of the same, under one passphrase, share no key and look alike i
   }
 });
 
+/** What is shown when the backup is restored, on a system of its own. */
+async function shownByRestore(location: string): Promise<string> {
+  const other = await Box.empty();
+  copyFileSync(join(box.directory, 'homes/usb', location), join(other.backups, 'one'));
+  const words = ['restore', '-d', 'usb', ...other.secret, '-y', 'backups/one'];
+  const { stdout, stderr } = other.loud(words, '', { TZ: 'UTC' });
+  return stdout + stderr;
+}
+
 describe('an older backup in the place of a newer one', () => {
   it('cannot be told from it, but its age is shown', async () => {
     const ages: string[] = [];
@@ -146,6 +155,7 @@ describe('an older backup in the place of a newer one', () => {
       for (const words of [['list'], ['verify']]) {
         expect((await run([...words, location])).stdout).toContain(shown);
       }
+      expect(await shownByRestore(location)).toContain(shown);
       ages.push(created);
     }
     expect(Date.parse(ages[1] ?? '')).toBeGreaterThan(Date.parse(ages[0] ?? ''));

@@ -163,6 +163,20 @@ describe('the VM', () => {
     }
   });
 
+  it('sees of a backup in format 4 the name of dom0’s user besides, and nothing more', async () => {
+    const box = await Box.full();
+    const made = box.backUp(['--format', 'qubes-4', '-x', 'debian', '-x', 'work']);
+    const archive = readFileSync(join(box.directory, 'homes/usb', made));
+    const path =
+      /^(backup-header(\.hmac)?|(qubes\.xml|coffer-manifest|vm\d+\/\w+\.\w+|dom0-home\/user)\.\d{3}\.enc)$/;
+    const names = piecesOf(archive).map(({ name }) => name);
+    expect(names).toContain('dom0-home/user.000.enc');
+    expect(names.filter((name) => !path.test(name))).toEqual([]);
+    for (const word of ['Dear reader', 'vault.desktop', 'AppVM', 'debian']) {
+      expect(archive.includes(word), word).toBe(false);
+    }
+  });
+
   it('runs the command with nothing of the archive in its arguments or environment', async () => {
     const box = await Box.full();
     const command = 'tr "\\0" "\\n" </proc/$$/cmdline >words; env | sort >environment; cat >stored';

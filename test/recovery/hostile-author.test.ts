@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { PASSPHRASE as SAMPLE_PASSPHRASE, makeArchive } from '../archive/coffer1/sample.ts';
 import { WorkDirectory } from '../archive/official-archives.ts';
-import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
+import { macText, makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
 import { PASSPHRASE, coffer1Backup, smallFile } from './backups.ts';
 import { followPage } from './document.ts';
 import { makeImage } from './image.ts';
@@ -195,14 +195,31 @@ describe('an authentic but hostile backup reaches no terminal', () => {
   });
 });
 
+/** A backup of format 3 or 2, neither encrypted nor compressed, with this as the tar of IMAGE. */
+function oldBackupOf(version: 2 | 3, innerTar: Buffer): Buffer {
+  using work = new WorkDirectory();
+  const recipe = { version, files: {}, passphrase: PASSPHRASE };
+  return Buffer.concat([
+    makeQubes3(recipe),
+    work.member(`${IMAGE}.000`, innerTar),
+    work.member(`${IMAGE}.000.hmac`, macText(work, innerTar, recipe)),
+  ]);
+}
+
 describe('from an authentic but hostile backup the page makes no', () => {
   it.each(NO_PLAIN_FILES)('volume that is %s', async (_, innerTar) => {
-    const backup = await backupOf(IMAGE, innerTar);
-    using work = new WorkDirectory();
-    const reader = { section: 'coffer-1', backup, file: IMAGE, passphrase: PASSPHRASE };
-    const { stderr } = await followPage(work, { ...reader, heedless: true });
-    expect(stderr).toContain(`*** STOP: ${IMAGE} cannot be unpacked`);
-    expect(work.has(`recovery/${IMAGE}`)).toBe(false);
-    expect(work.has('recovery/unpacked')).toBe(false);
+    for (const [section, backup] of [
+      ['coffer-1', await backupOf(IMAGE, innerTar)],
+      ['Format 3', oldBackupOf(3, innerTar)],
+      ['Format 2', oldBackupOf(2, innerTar)],
+    ] as const) {
+      using work = new WorkDirectory();
+      const reader = { section, backup, file: IMAGE, passphrase: PASSPHRASE };
+      const { stdout, stderr } = await followPage(work, { ...reader, heedless: true });
+      expect(stdout, section).toContain(`parts of ${IMAGE} are authentic`);
+      expect(stderr, section).toContain(`*** STOP: ${IMAGE} cannot be unpacked`);
+      expect(work.has(`recovery/${IMAGE}`), section).toBe(false);
+      expect(work.has('recovery/unpacked'), section).toBe(false);
+    }
   });
 });
