@@ -6,7 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { formatTable } from '../../dom0-agent/cli/table.ts';
 import { printable, printableJson, printableLines } from '../../shared/printable.ts';
 import { makeArchive } from '../archive/coffer1/sample.ts';
-import { Box } from '../cli/box.ts';
+import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
+import { Box, PASSPHRASE } from '../cli/box.ts';
 import { Dom0 } from '../qubesd/dom0.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
@@ -81,15 +82,37 @@ const asXml = Array.from(HOSTILE)
   .map((character) => `&#${character.codePointAt(0) ?? 0};`)
   .join('');
 const template = '<property name="template">debian</property>';
-const BACKUPS = {
-  'a missing template': hostileXml(`<property name="template">deb${asXml}</property>`),
-  'a missing net VM': hostileXml(`${template}<property name="netvm">${asXml}</property>`),
-  'an unknown property': hostileXml(`${template}<property name="x${asXml}">1</property>`),
-  'a refused value': hostileXml(`${template}<property name="kernelopts">${asXml}</property>`),
-  'a feature': hostileXml(template, `<feature name="f${asXml}">${asXml}</feature>`),
+const VOLUME = 'vm5/private.img';
+const archiveWith = (xml: Buffer): Promise<Buffer> =>
+  makeArchive({ 'qubes.xml': xml, [VOLUME]: Buffer.alloc(512) });
+
+/** As R3 has it, in format 3: the text is in attributes, and some of it is Python's. */
+const R3_XML = `<QubesVmCollection><QubesTemplateVm qid="9" name="deb${asXml}" label="red"/>
+  <QubesNetVm qid="2" name="net${asXml}" template_qid="9" label="${asXml}" pcidevs="['${asXml}']"/>
+  <QubesAppVm qid="5" name="mail" label="${asXml}" template_qid="9" netvm_qid="2" kernelopts="${asXml}"
+    uses_default_netvm="False" uses_default_kernelopts="False" services="{'x${asXml}': True}"
+    backup_content="True" backup_path="vm5"/></QubesVmCollection>`;
+const inFormat3 = (): Buffer =>
+  makeQubes3({
+    ...{ version: 3, passphrase: PASSPHRASE },
+    files: { 'qubes.xml': R3_XML, [VOLUME]: 'x' },
+  });
+
+const BACKUPS: Readonly<Record<string, () => Promise<Buffer> | Buffer>> = {
+  'a missing template': () =>
+    archiveWith(hostileXml(`<property name="template">deb${asXml}</property>`)),
+  'a missing net VM': () =>
+    archiveWith(hostileXml(`${template}<property name="netvm">${asXml}</property>`)),
+  'an unknown property': () =>
+    archiveWith(hostileXml(`${template}<property name="x${asXml}">1</property>`)),
+  'a refused value': () =>
+    archiveWith(hostileXml(`${template}<property name="kernelopts">${asXml}</property>`)),
+  'a feature': () =>
+    archiveWith(hostileXml(template, `<feature name="f${asXml}">${asXml}</feature>`)),
+  'all settings of R3': inFormat3,
 };
 
-describe.each(Object.entries(BACKUPS))('an authentic backup with %s of hostile text', (_, xml) => {
+describe.each(Object.entries(BACKUPS))('an authentic backup with %s of hostile text', (_, make) => {
   it.each([
     ['list'],
     ['verify'],
@@ -99,10 +122,7 @@ describe.each(Object.entries(BACKUPS))('an authentic backup with %s of hostile t
   ])('shows none of it: %s %s %s %s', async (...words) => {
     const box = await Box.empty();
     const file = join(box.directory, 'homes/usb/hostile');
-    writeFileSync(
-      file,
-      await makeArchive({ 'qubes.xml': xml, 'vm5/private.img': Buffer.alloc(512) }),
-    );
+    writeFileSync(file, await make());
     for (const json of [[], ['--json']]) {
       const [command = '', ...rest] = words;
       const options = ['--system', box.directory, '-d', 'usb', ...box.secret, ...json];
