@@ -67,10 +67,21 @@ async function expectDamaged(archive: Buffer, what: string): Promise<void> {
   }
 }
 
+/** Thousands of damaged archives are read, so many at a time: each mostly waits for the threads that authenticate. */
+const AT_ONCE = 16;
+
+async function expectAllDamaged(damages: readonly (() => [Buffer, string])[]): Promise<void> {
+  for (let done = 0; done < damages.length; done += AT_ONCE) {
+    const some = damages.slice(done, done + AT_ONCE);
+    await Promise.all(some.map((damage) => expectDamaged(...damage())));
+  }
+}
+
+/** Two parts, and files of one. */
 const contents = {
-  'vm5/private.img': randomBytes(9_000),
+  'vm5/private.img': randomBytes(5_000),
   'vm5/notes.txt': Buffer.from('notes'),
-  'vm6/private.img': randomBytes(3_000),
+  'vm6/private.img': randomBytes(600),
 };
 let archive: Buffer;
 let genuine: InnerTars;
@@ -91,18 +102,24 @@ const find = (name: string, among = members): Member => {
 
 describe('an archive that is damaged', () => {
   it('is refused with any single byte changed', async () => {
-    for (let at = 0; at < archive.length; at += 11) {
-      const damaged = Buffer.from(archive);
-      damaged[at] = (damaged[at] ?? 0) ^ (1 << (at % 8));
-      await expectDamaged(damaged, `byte ${at} changed`);
-    }
-  }, 300_000);
+    const places = Array.from({ length: Math.ceil(archive.length / 11) }, (_, i) => i * 11);
+    await expectAllDamaged(
+      places.map((at) => () => {
+        const damaged = Buffer.from(archive);
+        damaged[at] = (damaged[at] ?? 0) ^ (1 << (at % 8));
+        return [damaged, `byte ${at} changed`];
+      }),
+    );
+  });
 
   it('is refused when it is cut, at every block and at many other places', async () => {
-    for (let length = 0; length < archive.length; length += 256) {
-      await expectDamaged(archive.subarray(0, length), `cut to ${length} bytes`);
-      await expectDamaged(archive.subarray(0, length + 77), `cut to ${length + 77} bytes`);
-    }
+    const blocks = Array.from({ length: Math.ceil(archive.length / 256) }, (_, i) => i * 256);
+    const lengths = blocks.flatMap((length) => [length, length + 77]);
+    await expectAllDamaged(
+      lengths
+        .filter((length) => length < archive.length)
+        .map((length) => () => [archive.subarray(0, length), `cut to ${length} bytes`]),
+    );
   });
 
   it('is refused when something follows it', async () => {
