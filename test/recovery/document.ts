@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { WorkDirectory } from '../archive/official-archives.ts';
-import { type Outcome, run, writePrograms } from './script.ts';
+import { type Outcome, programsFor, run } from './script.ts';
 
 const PAGE = readFileSync(new URL('../../docs/recovery.md', import.meta.url), 'utf8');
 
@@ -44,24 +43,12 @@ export async function followPage(work: WorkDirectory, reader: Reader): Promise<O
     ].join('\n'),
   );
   const [name = '', ...options] = shell.split(' ');
-  const bin = join(work.path, 'bin');
-  if (!work.has('bin')) writePrograms(bin, name);
-  const strace = [
-    'strace',
-    '-f',
-    '-s',
-    '4000',
-    '-v',
-    '-e',
-    'trace=execve',
-    '-o',
-    reader.trace ?? '',
-  ];
+  const strace = ['strace', '-f', '-s', '4000', '-v', '-e', 'trace=execve', '-o'];
   const [program = '', ...args] = [
-    ...(reader.trace === undefined ? [] : strace),
+    ...(reader.trace === undefined ? [] : [...strace, reader.trace]),
     ...[name, ...options, ...(heedless ? [] : ['-e']), script],
   ];
-  const env = { PATH: `${bin}:${process.env['PATH'] ?? ''}`, HOME: work.path };
+  const env = { PATH: `${programsFor(name)}:${process.env['PATH'] ?? ''}`, HOME: work.path };
   return run(program, args, { cwd: work.path, input: `${passphrase}\n`, env });
 }
 

@@ -21,6 +21,7 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { afterAll } from 'vitest';
 import { PASSPHRASE } from './backups.ts';
 
 export const SCRIPT = fileURLToPath(new URL('../../recover.sh', import.meta.url));
@@ -68,7 +69,6 @@ export class Recovery {
     writeFileSync(this.#inside('a backup'), backup);
     this.passphrase(PASSPHRASE);
     mkdirSync(this.#inside('tmp'));
-    writePrograms(this.#inside('bin'), this.#shell[0]);
   }
 
   passphrase(text: string): void {
@@ -205,16 +205,27 @@ export class Recovery {
   }
 
   #surroundings(): { cwd: string; env: NodeJS.ProcessEnv } {
-    const PATH = `${this.#inside('bin')}:${process.env['PATH'] ?? ''}`;
+    const PATH = `${programsFor(this.#shell[0] ?? '')}:${process.env['PATH'] ?? ''}`;
     return { cwd: this.#directory, env: { ...process.env, PATH, TMPDIR: this.#inside('tmp') } };
   }
 }
 
-/** Makes a directory of the programs that go with a shell. */
-export function writePrograms(bin: string, shell: string | undefined): void {
-  mkdirSync(bin);
+/** Directories of programs, by shell: each is made once for all tests of a file. */
+const madePrograms = new Map<string, string>();
+afterAll(() => {
+  for (const bin of madePrograms.values()) rmSync(bin, { recursive: true });
+  madePrograms.clear();
+});
+
+/** A directory of the programs that go with a shell. */
+export function programsFor(shell: string): string {
+  const made = madePrograms.get(shell);
+  if (made !== undefined) return made;
+  const bin = mkdtempSync(path.join(tmpdir(), 'coffer-programs-'));
   if (shell === 'busybox') writeBusyboxPrograms(bin);
   else symlinkSync(programPath(shell === 'bash' ? 'gawk' : 'mawk'), path.join(bin, 'awk'));
+  madePrograms.set(shell, bin);
+  return bin;
 }
 
 function writeBusyboxPrograms(bin: string): void {
