@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** What `loader: 'text'` is in tools/build/build.mjs. */
 const textFiles = {
@@ -7,6 +8,35 @@ const textFiles = {
   transform: (code: string, id: string) =>
     /\.(sh|md)$/.test(id) ? `export default ${JSON.stringify(code)}` : undefined,
 };
+
+/** The files that take longest, of which a fresh clone knows nothing. */
+const LONGEST = [
+  'recovery/forgery',
+  'hostile/every-path',
+  'faults/faults',
+  'cli/qubesd-restore',
+  'rpm/packages',
+  'terminal/prompts',
+  'load/load',
+  'recovery/recover',
+  'cli/bad-input',
+  'terminal/live-line',
+  'recovery/document',
+  'hostile/endless',
+  'coffer1/damage',
+  'rpm/installed',
+];
+
+/** Long files begin first: no core waits at the end for one that came late. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const at = LONGEST.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`));
+      return at < 0 ? LONGEST.length : at;
+    };
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
+  }
+}
 
 export default defineConfig({
   plugins: [textFiles],
@@ -17,5 +47,6 @@ export default defineConfig({
     hookTimeout: 180_000,
     maxWorkers: availableParallelism(),
     minWorkers: 1,
+    sequence: { sequencer: LongestFirst },
   },
 });

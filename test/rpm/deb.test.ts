@@ -1,21 +1,16 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system.ts';
 import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
 import { qrexec } from '../../dom0-agent/transport/qrexec.ts';
 import { makeQrexecClient } from '../qubesd/programs.ts';
 import { makeScene } from '../qubesd/scene.ts';
+import { buildDeb } from './build-packages.ts';
 import { Root } from './root.ts';
 
-const repository = fileURLToPath(new URL('../..', import.meta.url));
-const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as {
-  version: string;
-};
 const never = new AbortController().signal;
 
 let scratch: string;
@@ -23,15 +18,9 @@ let deb: string;
 
 beforeAll(async () => {
   scratch = mkdtempSync(path.join(tmpdir(), 'coffer-deb-'));
-  deb = await build('first');
+  deb = await buildDeb(path.join(scratch, 'first'));
 });
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-
-async function build(name: string): Promise<string> {
-  const out = path.join(scratch, name);
-  await promisify(execFile)(process.execPath, [path.join(repository, 'rpm/deb.mjs'), '--out', out]);
-  return path.join(out, `qubes-coffer-vm_${version}_all.deb`);
-}
 
 describe('the Debian package', () => {
   it('has nothing to complain of for lintian', () => {
@@ -40,7 +29,9 @@ describe('the Debian package', () => {
   });
 
   it('is the same when it is built again', async () => {
-    expect(readFileSync(await build('second')).equals(readFileSync(deb))).toBe(true);
+    expect(
+      readFileSync(await buildDeb(path.join(scratch, 'second'))).equals(readFileSync(deb)),
+    ).toBe(true);
   });
 
   it('needs the Node.js of Debian', () => {

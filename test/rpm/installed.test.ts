@@ -1,4 +1,4 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -12,18 +12,16 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Scene, makeScene } from '../qubesd/scene.ts';
 import { imagePath } from '../qubesd/volumes.ts';
+import { buildRpms, repository, version } from './build-packages.ts';
 import { Root } from './root.ts';
 
 /**
  * One root that plays both dom0 and the storage VM sys-net, with both packages in it. Outside of it is
  * qubesd's double only; inside, qrexec-client and the import service are doubles, in their true places.
  */
-const repository = fileURLToPath(new URL('../..', import.meta.url));
 const doubles = path.join(repository, 'test/qubesd');
 const root = new Root();
 let scene: Scene;
@@ -31,11 +29,9 @@ let scene: Scene;
 beforeAll(async () => {
   scene = await makeScene();
   const packages = mkdtempSync(path.join(tmpdir(), 'coffer-packages-'));
-  const build = [path.join(repository, 'rpm/rpm.mjs'), '--quick', '--out', packages];
-  await promisify(execFile)(process.execPath, build);
+  const { dom0, vm } = await buildRpms(packages, { quick: true });
   root.populate();
-  const built = readdirSync(packages).filter((file) => file.endsWith('.noarch.rpm'));
-  root.rpm('--install', ...built.map((file) => path.join(packages, file)));
+  root.rpm('--install', dom0, vm);
   rmSync(packages, { recursive: true });
   placeDoubles();
 });
@@ -110,9 +106,6 @@ function imageOf(qube: string): string {
 
 describe('the installed packages', () => {
   it('tell their version', async () => {
-    const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as {
-      version: string;
-    };
     expect(await run(['coffer', '--version'])).toMatchObject({ status: 0, stdout: `${version}\n` });
   });
 

@@ -1,16 +1,21 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { repository, version } from './build-packages.ts';
 
-const repository = fileURLToPath(new URL('../..', import.meta.url));
 const inDist = (file: string): string => path.join(repository, 'dist', file);
 
 beforeAll(() => {
   for (const script of ['tools/build/build', 'rpm/manual']) {
     execFileSync(process.execPath, [path.join(repository, `${script}.mjs`)]);
   }
+});
+
+/** The commands and, of each, the long options, as --help tells of them. */
+let grammar: [string, string[]][];
+beforeAll(() => {
+  grammar = readGrammar();
 });
 
 function coffer(...words: string[]): string {
@@ -31,8 +36,7 @@ function read(page: string): string {
     .replace(/\s+/g, ' ');
 }
 
-/** The commands and, of each, the long options, as --help tells of them. */
-function grammar(): [string, string[]][] {
+function readGrammar(): [string, string[]][] {
   const commands = coffer('--help')
     .split('\nCommands:\n')[1]
     ?.matchAll(/^ {2}([a-z][a-z-]*)/gm);
@@ -55,10 +59,10 @@ describe('coffer(1)', () => {
 
   it('tells of every command and option, in the words of --help', () => {
     const manual = read('coffer.1');
-    expect(grammar().map(([command]) => command)).toEqual(
+    expect(grammar.map(([command]) => command)).toEqual(
       expect.arrayContaining(['backup', 'list', 'verify', 'restore']),
     );
-    for (const [command, options] of grammar()) {
+    for (const [command, options] of grammar) {
       expect(manual).toContain(`coffer ${command} [options]`);
       for (const option of options) expect(manual).toContain(option);
     }
@@ -107,9 +111,9 @@ describe('the completion', () => {
   }
 
   it('offers every command, and every option of each', () => {
-    const commands = grammar().map(([command]) => command);
+    const commands = grammar.map(([command]) => command);
     expect(complete('coffer', '')).toEqual(expect.arrayContaining(commands));
-    for (const [command, options] of grammar()) {
+    for (const [command, options] of grammar) {
       expect(complete('coffer', command, '--')).toEqual([...options].sort());
     }
   });
@@ -130,9 +134,6 @@ describe('the completion', () => {
 
 describe('CHANGELOG.md', () => {
   it('begins with the version of package.json', () => {
-    const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as {
-      version: string;
-    };
     const changelog = readFileSync(path.join(repository, 'CHANGELOG.md'), 'utf8');
     expect(/^## (\S+)/m.exec(changelog)?.[1]).toBe(version);
   });

@@ -1,30 +1,21 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readFileSync,
   readdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildRpms, repository, version } from './build-packages.ts';
 import { makeFormerVersion } from './former-version.ts';
 import { Root } from './root.ts';
 
-const repository = fileURLToPath(new URL('../..', import.meta.url));
-const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as {
-  version: string;
-};
-
 const PROFILE = '/etc/qubes/coffer.d/weekly.conf';
-
-const run = promisify(execFile);
 
 let scratch: string;
 let dom0: string;
@@ -33,11 +24,7 @@ let source: string;
 
 beforeAll(async () => {
   scratch = mkdtempSync(path.join(tmpdir(), 'coffer-packages-'));
-  // With %check, without a network, twice: it fails when the second time gives other bytes.
-  await run(process.execPath, [path.join(repository, 'rpm/rpm.mjs'), '--out', scratch]);
-  dom0 = path.join(scratch, `qubes-coffer-dom0-${version}-1.noarch.rpm`);
-  vm = path.join(scratch, `qubes-coffer-vm-${version}-1.noarch.rpm`);
-  source = path.join(scratch, `qubes-coffer-${version}-1.src.rpm`);
+  ({ dom0, vm, source } = await buildRpms(scratch));
 }, 300_000);
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 

@@ -12,17 +12,20 @@ export interface Campaign {
   readonly failure: { readonly input: Buffer; readonly message: string } | undefined;
 }
 
-/** Attacks a target for a time, from a seed: the same seed tries the same inputs. */
-export async function attack(
-  target: Target,
-  milliseconds: number,
-  seed: number,
-): Promise<Campaign> {
+/** How long a target is attacked: for a time, or with so many inputs. */
+export type Length = { readonly milliseconds: number } | { readonly inputs: number };
+
+/** Attacks a target, from a seed: the same seed tries the same inputs. */
+export async function attack(target: Target, length: Length, seed: number): Promise<Campaign> {
   const inputs = inputsFor(target);
-  const deadline = performance.now() + milliseconds;
+  const begun = performance.now();
   let executions = 0;
   let accepted = 0;
-  for (let batch = 0; performance.now() < deadline; batch++) {
+  const isOver = (): boolean =>
+    'inputs' in length
+      ? executions >= length.inputs
+      : performance.now() - begun >= length.milliseconds;
+  for (let batch = 0; !isOver(); batch++) {
     const property = fc.asyncProperty(inputs, async (input) => {
       executions += 1;
       if ((await tryInput(target, input)) === 'accepted') accepted += 1;

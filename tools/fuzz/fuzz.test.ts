@@ -4,27 +4,26 @@ import { regressionsOf } from './regressions.ts';
 import { tryInput } from './target.ts';
 import { TARGETS } from './targets.ts';
 
-/** A short attack on every parser; a long one: npm run fuzz -- --minutes N */
-const MILLISECONDS = 800;
-const seed = Date.now() % 2 ** 31;
+/** A short attack on every parser, the same each time; a long one, with new inputs: npm run fuzz -- --minutes N */
+const INPUTS = 1000;
+const SEED = 20_250_701;
 
 describe.each(TARGETS)('$name', (target) => {
-  it('takes what it should', async () => {
+  it('accepts sound inputs', async () => {
     for (const input of target.seeds()) expect(await tryInput(target, input)).toBe('accepted');
   });
 
-  it('keeps its promises with all that was ever found', async () => {
+  it('keeps its promises with every input that once broke one', async () => {
     for (const input of regressionsOf(target.name)) await tryInput(target, input);
   });
 
-  it(`keeps them with new inputs (seed ${seed})`, async () => {
-    const { executions, accepted, failure } = await attack(target, MILLISECONDS, seed);
+  it(`keeps its promises with ${INPUTS} damaged inputs (seed ${SEED})`, async () => {
+    const { executions, accepted, failure } = await attack(target, { inputs: INPUTS }, SEED);
     expect(
       failure?.message,
       `the input: ${failure?.input.toString('base64') ?? ''}`,
     ).toBeUndefined();
-    expect(executions).toBeGreaterThan(50);
-    // Neither all nothing but noise, nor all harmless.
+    // They are not all harmless.
     expect(accepted).toBeLessThan(executions);
   });
 });
@@ -39,7 +38,7 @@ describe('the fuzzer', () => {
         if (input.includes(0x7b)) throw new RangeError('out of bounds');
       },
     };
-    const { failure } = await attack(careless, 5_000, 1);
+    const { failure } = await attack(careless, { inputs: 10_000 }, 1);
     expect(failure?.message).toContain('out of bounds');
   });
 });

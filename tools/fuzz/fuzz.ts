@@ -22,7 +22,7 @@ console.log(`seed ${seed}, ${targets.length} targets, ${(milliseconds / 1000).to
 const meter = new CoverageMeter();
 const lines: [name: string, sources: readonly string[], line: string][] = [];
 for (const target of targets) {
-  const { executions, accepted, failure } = await attack(target, milliseconds, seed);
+  const { executions, accepted, failure } = await attack(target, { milliseconds }, seed);
   lines.push([target.name, target.sources, `${executions} executions, ${accepted} accepted`]);
   if (failure === undefined) continue;
   console.log(`${target.name}: ${keepRegression(target.name, failure.input)}\n${failure.message}`);

@@ -1,0 +1,42 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+export const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+/** The version that is being packaged. */
+export const { version } = JSON.parse(
+  readFileSync(path.join(repository, 'package.json'), 'utf8'),
+) as { version: string };
+
+export interface Rpms {
+  readonly dom0: string;
+  readonly vm: string;
+  readonly source: string;
+}
+
+/**
+ * Builds the RPMs into `directory`, without a network; gives their paths. Unless `quick`, with %check, and
+ * twice: it fails when the second time gives other bytes.
+ */
+export async function buildRpms(directory: string, { quick = false } = {}): Promise<Rpms> {
+  await runScript('rpm/rpm.mjs', ...(quick ? ['--quick'] : []), '--out', directory);
+  const inDirectory = (file: string): string => path.join(directory, file);
+  return {
+    dom0: inDirectory(`qubes-coffer-dom0-${version}-1.noarch.rpm`),
+    vm: inDirectory(`qubes-coffer-vm-${version}-1.noarch.rpm`),
+    source: inDirectory(`qubes-coffer-${version}-1.src.rpm`),
+  };
+}
+
+/** Builds the Debian package into `directory`; gives its path. */
+export async function buildDeb(directory: string): Promise<string> {
+  await runScript('rpm/deb.mjs', '--out', directory);
+  return path.join(directory, `qubes-coffer-vm_${version}_all.deb`);
+}
+
+async function runScript(script: string, ...words: string[]): Promise<void> {
+  await promisify(execFile)(process.execPath, [path.join(repository, script), ...words]);
+}
