@@ -4,15 +4,14 @@ import { scryptCost } from '../archive/coffer1/scrypt-cost.ts';
 import { type CompressionFilter, requireCompressor } from '../archive/compress/compression.ts';
 import { type Estimate, estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
 import { FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
-import { type BackupSources, readBackupSources } from '../backup/backup-sources.ts';
 import { type MeasuredPlan, measurePlan, refuseTargetInHome } from '../backup/plan-home.ts';
 import { type NewBackupFile, openNewBackupFile } from '../backup/new-backup-file.ts';
-import { type BackupPlan, planBackup } from '../backup/plan-backup.ts';
 import { storeRecoveryKit } from '../backup/recovery-kit.ts';
 import { type BackedUp, noteBackupTime, writeBackup } from '../backup/run-backup.ts';
 import type { Sink, Storage, StoredArchive } from '../transport/storage.ts';
 import type { BackupFlags } from './backup-options.ts';
 import type { BackupRequest } from './backup-request.ts';
+import { type Selection, selectQubes } from './backup-selection.ts';
 import { describeKit, formatBackedUp, formatPlan } from './backup-tables.ts';
 import { CommandReport } from './command-report.ts';
 import {
@@ -32,16 +31,6 @@ interface BackupContext {
   readonly opened: OpenedSystem;
   readonly report: CommandReport;
   readonly signal: AbortSignal;
-}
-
-/** The VMs that are asked for, as the system has them. */
-interface Selection {
-  readonly sources: BackupSources;
-  /** By name; empty: those that are backed up by default. */
-  readonly chosen: readonly string[];
-  /** Named by the profile, and not there. */
-  readonly missing: readonly string[];
-  readonly plan: BackupPlan;
 }
 
 /** What the user is asked to agree to. */
@@ -67,7 +56,7 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
   const context = { request, opened, report, signal };
-  const selection = await selectQubes(context);
+  const selection = await selectQubes(request, opened.system, report);
   const proposal = await propose(selection, context);
   await agree(proposal, context);
   const passphrase = await askNewPassphrase(
@@ -82,37 +71,6 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   } finally {
     passphrase.fill(0);
   }
-}
-
-async function selectQubes({ request, opened, report }: BackupContext): Promise<Selection> {
-  const { qubes, flags, excludedByProfile } = request;
-  const sources = await readBackupSources(opened.system);
-  const missing = flags.profile === undefined ? [] : missingOf(qubes, sources);
-  for (const name of missing) {
-    report.warning(`there is no VM called ${name}, which the profile names: it is not backed up`);
-  }
-  const chosen = qubes.filter((name) => !missing.includes(name));
-  const excluded = flags.exclude ?? [];
-  const plan = planBackup(sources, {
-    chosen,
-    excluded: excludedByProfile ? [] : excluded,
-    excludedIfThere: excludedByProfile ? excluded : [],
-    running: flags.running ?? 'include',
-  });
-  for (const name of plan.gone) {
-    report.warning(`there is no VM called ${name} any more, which the profile leaves out`);
-  }
-  return { sources, chosen, missing, plan };
-}
-
-/**
- * The VMs that a profile names and the system does not have, which must not keep the others from their
- * backup. None when it has none of them: then there is nothing to back up, and the first name is refused.
- */
-function missingOf(named: readonly string[], { listed }: BackupSources): string[] {
-  const known = new Set(['dom0', ...listed.map(({ name }) => name)]);
-  const missing = named.filter((name) => !known.has(name));
-  return missing.length === named.length ? [] : missing;
 }
 
 /** Finds out all that can be known before anything is done, and refuses what cannot be done. */
