@@ -35,7 +35,7 @@ export async function rollBackCommand(
 ): Promise<number> {
   await untilGone(owner);
   const { system, qubesd } = await openSystem(flags.system, () => undefined);
-  await qubesd?.removeLeftovers();
+  await qubesd?.removeStaleSnapshots();
   // A restore that has begun meanwhile does the rest itself.
   await asOnlyRestore(system, 'cleanup', async () => {
     const half = (await system.qubes()).filter(({ name, features }) =>

@@ -58,7 +58,7 @@ async function* filesIn(
   }
 }
 
-/** The pieces end without an error only when the whole inner tar is sound. */
+/** The pieces end without an error only when the whole inner tar is valid. */
 async function* onlyFile({ path, innerTar }: ArchivedFile): AsyncGenerator<BackedUpFile> {
   const members = untar(innerTar, path);
   try {

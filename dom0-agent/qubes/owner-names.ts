@@ -5,7 +5,7 @@ import { systemCodeOf } from '../../shared/errors.ts';
 
 /**
  * Names for what coffer makes in a storage pool for a while. They tell which process made it, so
- * that a later coffer knows a leftover from what another coffer is just reading: process id,
+ * that a later coffer can tell what a killed one has left from what another is just reading: process id,
  * the time of its start (process ids are used again), and a random part.
  */
 const OWNED = /coffer\.(\d+)\.(\d+)\.[0-9a-f]{8}$/;

@@ -18,8 +18,8 @@ const NO_WAY_OUT: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * The VMs that a restore has created: so that they can be taken back, and only they. Until they are
- * kept they cannot be started, and are marked as half restored, so that the next coffer can tell if this
+ * The VMs that a restore has created: so that they can be rolled back, and only they. Until they are
+ * kept they cannot be started, and are marked as partly restored, so that the next coffer can tell if this
  * one is killed.
  */
 export class CreatedQubes {
@@ -28,7 +28,7 @@ export class CreatedQubes {
   readonly #keepFailed: boolean;
   readonly #names: string[] = [];
 
-  /** With `keepFailed`, what is taken back is marked instead of removed. */
+  /** With `keepFailed`, what is rolled back is marked instead of removed. */
   constructor(system: QubesSystem, report: Report, keepFailed: boolean) {
     this.#system = system;
     this.#keepFailed = keepFailed;
@@ -54,7 +54,7 @@ export class CreatedQubes {
     await this.#system.removeTag(name, RESTORE_IN_PROGRESS);
   }
 
-  /** Takes back a VM that was created here. Says so when it cannot. */
+  /** Removes a VM that was created here, or marks it. Says so when it cannot. */
   async rollBack(name: string): Promise<void> {
     const position = this.#names.indexOf(name);
     if (position < 0) return;
@@ -71,7 +71,7 @@ export class CreatedQubes {
     }
   }
 
-  /** Takes back all, those first that were created last: a template after what is based on it. */
+  /** Rolls back all, those first that were created last: a template after what is based on it. */
   async rollBackAll(): Promise<void> {
     for (const name of [...this.#names].reverse()) await this.rollBack(name);
   }

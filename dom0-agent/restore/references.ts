@@ -2,7 +2,7 @@ import type { Qube } from '../qubes/qube.ts';
 import type { SystemState } from './plan-input.ts';
 
 /** The properties whose value is a VM's name. */
-export const QUBE_PROPERTIES = [
+const QUBE_PROPERTIES = [
   'template',
   'netvm',
   'default_dispvm',

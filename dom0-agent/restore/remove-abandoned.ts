@@ -8,7 +8,7 @@ import type { QubesSystem } from '../qubes/system.ts';
 import { isOwnerGone } from '../qubes/owner-names.ts';
 import { PARTIAL_HOME_PREFIX } from './unpack-home.ts';
 import { isQubeProperty } from './references.ts';
-import { removeLeftover } from './remove-tree.ts';
+import { removePartialHome } from './remove-tree.ts';
 import type { SystemState } from './plan-input.ts';
 
 /**
@@ -125,7 +125,7 @@ export async function removeAbandonedHomes(home: string, report: Report): Promis
   });
   for (const name of names) {
     if (name.startsWith(PARTIAL_HOME_PREFIX) && (await isOwnerGone(name))) {
-      await removeLeftover(join(home, name), report);
+      await removePartialHome(join(home, name), report);
     }
   }
 }

@@ -18,7 +18,7 @@ export async function removeTree(directory: string): Promise<void> {
 }
 
 /** The same for what a restore leaves behind: when something stays, that is told, and hinders nothing. */
-export async function removeLeftover(directory: string, report: Report): Promise<void> {
+export async function removePartialHome(directory: string, report: Report): Promise<void> {
   try {
     await removeTree(directory);
   } catch (error) {

@@ -11,7 +11,7 @@ import type { QubesSystem } from '../qubes/system.ts';
 export type Purpose = 'restore' | 'cleanup';
 
 /** Removing what a killed restore has left takes seconds. */
-const PATIENCE = 60_000;
+const TIMEOUT = 60_000;
 const INTERVAL = 100;
 /** A holder that is stopped (Ctrl-Z) does not answer. */
 const ANSWER = 1_000;
@@ -39,7 +39,7 @@ export async function asOnlyRestore<T>(
 
 async function takeLock(system: QubesSystem, purpose: Purpose): Promise<Server> {
   const name = await lockName(system);
-  const deadline = performance.now() + PATIENCE;
+  const deadline = performance.now() + TIMEOUT;
   for (;;) {
     const server = await listen(name, purpose);
     if (server !== undefined) return server;

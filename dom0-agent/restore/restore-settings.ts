@@ -17,14 +17,14 @@ export interface SmallFiles {
 }
 
 /** A VM that is restored but for its settings. */
-export interface Unset {
+export interface QubeToSet {
   readonly planned: PlannedRestore;
   readonly smallFiles: SmallFiles;
 }
 
 /** A setting in words, and how it is made. */
 type Setting = readonly [what: string, set: () => Promise<void>];
-export type Round = (system: QubesSystem, qube: Unset) => Setting[];
+export type Round = (system: QubesSystem, qube: QubeToSet) => Setting[];
 
 /**
  * In which rounds restored VMs are given their settings, each round for all VMs: a VM can be another's
@@ -36,7 +36,7 @@ export const ROUNDS: readonly Round[] = [ownProperties, relations, features, way
  * What may start a VM, or disposables that are based on it, by itself. It is set when the VM is whole and
  * can be started: a disposable of one that cannot be cannot be either.
  */
-export function starters(system: QubesSystem, { planned }: Unset): Setting[] {
+export function starters(system: QubesSystem, { planned }: QubeToSet): Setting[] {
   return [
     ...propertySettings(system, planned, isStarter),
     ...featureSettings(system, planned.newQube.name, planned.features, isStarter),
@@ -54,7 +54,7 @@ function isStarter(property: string): boolean {
 export async function applyRound(
   round: Round,
   system: QubesSystem,
-  qube: Unset,
+  qube: QubeToSet,
 ): Promise<string[]> {
   const refused: string[] = [];
   for (const [what, set] of round(system, qube)) {
@@ -68,7 +68,7 @@ export async function applyRound(
   return refused;
 }
 
-function ownProperties(system: QubesSystem, { planned }: Unset): Setting[] {
+function ownProperties(system: QubesSystem, { planned }: QubeToSet): Setting[] {
   return propertySettings(
     system,
     planned,
@@ -76,7 +76,7 @@ function ownProperties(system: QubesSystem, { planned }: Unset): Setting[] {
   );
 }
 
-function relations(system: QubesSystem, { planned, smallFiles: { notes } }: Unset): Setting[] {
+function relations(system: QubesSystem, { planned, smallFiles: { notes } }: QubeToSet): Setting[] {
   const { name } = planned.newQube;
   const settings = propertySettings(
     system,
@@ -95,7 +95,7 @@ function relations(system: QubesSystem, { planned, smallFiles: { notes } }: Unse
   return settings;
 }
 
-function features(system: QubesSystem, { planned, smallFiles: { menu } }: Unset): Setting[] {
+function features(system: QubesSystem, { planned, smallFiles: { menu } }: QubeToSet): Setting[] {
   const all = new Map(planned.features);
   if (menu !== undefined && planned.withMenu && !all.has('menu-items')) {
     all.set('menu-items', menuItemsOf(menu));
@@ -114,7 +114,10 @@ function isWayOut(property: string): boolean {
  * The firewall, and only with it the netvm. What cannot be set stays as it was made, without: the system's
  * default may be a way that the VM was not to take.
  */
-function wayOut(system: QubesSystem, { planned, smallFiles: { firewallXml } }: Unset): Setting[] {
+function wayOut(
+  system: QubesSystem,
+  { planned, smallFiles: { firewallXml } }: QubeToSet,
+): Setting[] {
   const { properties, newQube } = planned;
   const { name } = newQube;
   let isClosed = false;

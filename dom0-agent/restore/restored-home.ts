@@ -12,7 +12,7 @@ import {
   unpackHome,
 } from './unpack-home.ts';
 import type { Outcome } from '../contents/outcome.ts';
-import { removeLeftover } from './remove-tree.ts';
+import { removePartialHome } from './remove-tree.ts';
 
 /** dom0's home in a restore. It gets its name when it is kept, and so is whole under it. */
 export class RestoredHome {
@@ -73,6 +73,6 @@ export class RestoredHome {
   }
 
   async rollBack(): Promise<void> {
-    if (this.#partial !== undefined) await removeLeftover(this.#partial, this.#report);
+    if (this.#partial !== undefined) await removePartialHome(this.#partial, this.#report);
   }
 }

@@ -14,7 +14,7 @@ import { feed } from '../archive/compress/feed.ts';
 import { type TarCheck, checkInPassing } from '../archive/tar/check-in-passing.ts';
 import { GnuTarMessages } from '../archive/tar/gnu-tar-messages.ts';
 import { runnerBehind } from '../../shared/run-program.ts';
-import { removeLeftover } from './remove-tree.ts';
+import { removePartialHome } from './remove-tree.ts';
 
 /** A home that is being unpacked lies beside its place under a name that begins so. */
 export const PARTIAL_HOME_PREFIX = '.home-restore-';
@@ -51,7 +51,7 @@ export async function unpackHome(
     await dropSetuid(target);
     return [...missing, ...(await sync(target))];
   } catch (error) {
-    await removeLeftover(target, report);
+    await removePartialHome(target, report);
     throw error;
   }
 }

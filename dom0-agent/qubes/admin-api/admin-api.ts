@@ -17,13 +17,13 @@ const REPLY_LIMIT = 16 * MiB;
 /** qubesd works on one thing at a time; a few open calls keep it busy. */
 const CALLS_AT_ONCE = 16;
 /** Making or removing a large volume takes a while; a call that takes longer than this hangs. */
-const USUAL_PATIENCE = 120_000;
+const DEFAULT_TIMEOUT = 120_000;
 
 export interface AdminApiOptions {
   /** Default: `QUBESD_SOCKET`. */
   readonly socketPath?: string | undefined;
   /** How long qubesd may be silent, in milliseconds. Default: two minutes. */
-  readonly patience?: number | undefined;
+  readonly timeout?: number | undefined;
   /** Ends every call. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -31,7 +31,7 @@ export interface AdminApiOptions {
 export interface CallOptions {
   readonly payload?: string | undefined;
   /** How long qubesd may be silent, in milliseconds, where the call is a slow one. */
-  readonly patience?: number | undefined;
+  readonly timeout?: number | undefined;
 }
 
 /**
@@ -51,7 +51,7 @@ export type AdminApi = (
 
 /** The Admin API behind qubesd's socket. Connects at each call, as qubesd's protocol has it. */
 export function openAdminApi(options: AdminApiOptions = {}): AdminApi {
-  const { socketPath = QUBESD_SOCKET, signal, patience: usual = USUAL_PATIENCE } = options;
+  const { socketPath = QUBESD_SOCKET, signal, timeout: usual = DEFAULT_TIMEOUT } = options;
   const places = new Semaphore(CALLS_AT_ONCE);
   const open = new Set<Socket>();
   // How often qubesd was lost, and how the last time: what waits for its turn then fails as well.
@@ -61,7 +61,7 @@ export function openAdminApi(options: AdminApiOptions = {}): AdminApi {
     for (const socket of open) socket.destroy(new Error('aborted'));
   });
 
-  return async (dest, method, arg = '', { payload = '', patience = usual } = {}) => {
+  return async (dest, method, arg = '', { payload = '', timeout = usual } = {}) => {
     const call = `${method}${arg && `+${printable(arg, 80)}`} for ${printable(dest, 80)}`;
     const request = formatRequest(dest, method, arg, payload, call);
     const lossesBefore = losses;
@@ -71,7 +71,7 @@ export function openAdminApi(options: AdminApiOptions = {}): AdminApi {
       const socket = connect({ path: socketPath, allowHalfOpen: true });
       open.add(socket);
       try {
-        return parseReply(await exchange(socket, request, patience), call).toString('utf8');
+        return parseReply(await exchange(socket, request, timeout), call).toString('utf8');
       } catch (error) {
         if (signal?.aborted) throw new InterruptedError(`coffer was stopped during ${call}`);
         if (error instanceof AdminApiError) throw error;
@@ -109,9 +109,9 @@ function formatRequest(
   return request;
 }
 
-async function exchange(socket: Socket, request: Buffer, patience: number): Promise<Buffer> {
-  socket.setTimeout(patience, () => {
-    socket.destroy(new SilenceError(`did not answer within ${patience / 1000} s`));
+async function exchange(socket: Socket, request: Buffer, timeout: number): Promise<Buffer> {
+  socket.setTimeout(timeout, () => {
+    socket.destroy(new TimeoutError(`did not answer within ${timeout / 1000} s`));
   });
   socket.end(request);
   const pieces: Buffer[] = [];
@@ -124,12 +124,12 @@ async function exchange(socket: Socket, request: Buffer, patience: number): Prom
   return Buffer.concat(pieces);
 }
 
-class SilenceError extends Error {}
+class TimeoutError extends Error {}
 
 /** What a broken connection means, and what helps. */
 function explained(error: unknown, call: string, socketPath: string): Error {
   if (error instanceof FailedError) return error;
-  if (error instanceof SilenceError) {
+  if (error instanceof TimeoutError) {
     return new FailedError(
       `qubesd ${error.message} (${call}): see "sudo systemctl status qubesd" in dom0`,
     );

@@ -73,7 +73,7 @@ function creationCall(qube: NewQube): [string, string, { payload: string }] {
  *
  * @param kept the tags and features that it was given
  */
-export async function resetToDefaults(
+async function resetToDefaults(
   api: AdminApi,
   name: string,
   kept: { readonly tags: ReadonlySet<string>; readonly features: ReadonlyMap<string, string> },

@@ -22,7 +22,7 @@ export interface QubesdOptions {
   /** Default: `QUBESD_SOCKET`. */
   readonly socketPath?: string | undefined;
   /** How long qubesd may be silent, in milliseconds. Default: two minutes. */
-  readonly patience?: number | undefined;
+  readonly timeout?: number | undefined;
   /** How long a qubesd that went away is waited for, in milliseconds. Default: a minute. */
   readonly restartTimeout?: number | undefined;
   /** Told, in words for the user, that qubesd is waited for. */
@@ -46,7 +46,7 @@ export interface QubesdSystem extends QubesSystem {
   /** Starts a VM, unless it runs already. Resolves when it runs. */
   start(name: string): Promise<void>;
   /** Removes the snapshots that killed coffers have left. */
-  removeLeftovers(): Promise<void>;
+  removeStaleSnapshots(): Promise<void>;
   /** The removable devices that are mounted in dom0. */
   mountedDevices(): Promise<MountedDevice[]>;
   /** The block devices that running VMs offer to others. */
@@ -54,7 +54,7 @@ export interface QubesdSystem extends QubesSystem {
 }
 
 /** A VM may take minutes to start (`qrexec_timeout`, which the user may have raised). */
-const START_PATIENCE = 15 * 60_000;
+const START_TIMEOUT = 15 * 60_000;
 
 /** qubesd is back some seconds after its restart, on a slow machine with many VMs in half a minute. */
 const RESTART_TIMEOUT = 60_000;
@@ -64,10 +64,10 @@ const RESTART_TIMEOUT = 60_000;
  * member of the group `qubes` who may use sudo.
  */
 export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
-  const { socketPath = QUBESD_SOCKET, patience, signal } = options;
+  const { socketPath = QUBESD_SOCKET, timeout, signal } = options;
   const prefix = options.rootPrefix ?? rootPrefix();
   const run = runnerBehind([]);
-  const api = retryOnRestart(openAdminApi({ socketPath, patience, signal }), {
+  const api = retryOnRestart(openAdminApi({ socketPath, timeout, signal }), {
     restartTimeout: options.restartTimeout ?? RESTART_TIMEOUT,
     onWait: options.onWait,
   });
@@ -132,7 +132,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
 
     whyUnreadable: volumes.whyUnreadable,
     openVolume: volumes.open,
-    removeLeftovers: () => volumes.removeLeftovers(),
+    removeStaleSnapshots: () => volumes.removeStaleSnapshots(),
 
     async setBackupTimestamp(name, unixTime) {
       const payload = String(Math.trunc(unixTime));
@@ -155,7 +155,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
 
     async start(name) {
       try {
-        await api(name, 'admin.vm.Start', '', { patience: START_PATIENCE });
+        await api(name, 'admin.vm.Start', '', { timeout: START_TIMEOUT });
       } catch (error) {
         if (!isAdminApiError(error, 'QubesVMNotHaltedError')) throw error;
       }

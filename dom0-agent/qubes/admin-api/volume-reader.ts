@@ -28,7 +28,7 @@ export class VolumeReader {
     this.#options = options;
   }
 
-  /** See `QubesSystem.openVolume`. The first time that a pool is read, leftovers in it are removed. */
+  /** See `QubesSystem.openVolume`. The first time that a pool is read, stale snapshots in it are removed. */
   readonly open: QubesSystem['openVolume'] = async (qube, volume, signal) => {
     try {
       return await this.#open(qube, volume, signal);
@@ -52,7 +52,7 @@ export class VolumeReader {
   };
 
   /** Removes what killed coffers have left in the pools that coffer can read. */
-  async removeLeftovers(): Promise<void> {
+  async removeStaleSnapshots(): Promise<void> {
     for (const name of linesOf(await this.#options.api('dom0', 'admin.pool.List'))) {
       if (isReadable(await this.#settingsOf(name))) await this.#poolOf(name).clean();
     }
@@ -60,7 +60,7 @@ export class VolumeReader {
 
   #poolOf(name: string): Pool {
     const driver = memoize(async () => openPool(name, await this.#settingsOf(name), this.#options));
-    const clean = memoize(async () => (await driver()).removeLeftovers());
+    const clean = memoize(async () => (await driver()).removeStale());
     const pool = this.#pools.get(name) ?? { driver, clean };
     this.#pools.set(name, pool);
     return pool;
@@ -113,7 +113,7 @@ export class VolumeReader {
 
 interface Pool {
   readonly driver: () => Promise<VolumeDriver>;
-  /** Removes leftovers, once. */
+  /** Removes stale snapshots, once. */
   readonly clean: () => Promise<void>;
 }
 

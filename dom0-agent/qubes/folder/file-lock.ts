@@ -5,7 +5,7 @@ import { RefusedError, systemCodeOf } from '../../../shared/errors.ts';
 import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 
 /** A lock is held for the time of one change, which takes milliseconds. */
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 const INTERVAL_MS = 10;
 
 /**
@@ -14,7 +14,7 @@ const INTERVAL_MS = 10;
  */
 export async function whileLocked<T>(path: string, action: () => Promise<T>): Promise<T> {
   const owner = await newOwnerName();
-  const deadline = Date.now() + PATIENCE_MS;
+  const deadline = Date.now() + TIMEOUT_MS;
   while (!(await tryLock(path, owner))) {
     if (Date.now() > deadline) {
       throw new RefusedError(`another coffer keeps ${path}: wait until it is done`);

@@ -85,7 +85,7 @@ const BATCH = 1 * MiB;
  * Writes pieces in ascending order to a file: those that follow each other as one, while the next ones are
  * collected. What fails is told by a later call.
  */
-export class WriteBehind {
+class WriteBehind {
   readonly #file: FileHandle;
   readonly #sync: BackgroundSync;
   #batch = Buffer.allocUnsafeSlow(BATCH);

@@ -12,7 +12,7 @@ export async function replaceFile(
   path: string,
   fill: (file: FileHandle) => Promise<void>,
 ): Promise<void> {
-  await removeLeftovers(path);
+  await removeStaleFiles(path);
   const newPath = join(dirname(path), `${newFilePrefix(path)}${await newOwnerName()}`);
   try {
     const file = await open(newPath, 'wx');
@@ -40,7 +40,7 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-async function removeLeftovers(path: string): Promise<void> {
+async function removeStaleFiles(path: string): Promise<void> {
   for (const name of await readdir(dirname(path))) {
     if (name.startsWith(newFilePrefix(path)) && (await isOwnerGone(name))) {
       await rm(join(dirname(path), name), { force: true });

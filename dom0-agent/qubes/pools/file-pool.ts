@@ -17,7 +17,7 @@ export function openFileReflinkPool(directory: string, isRunning: IsRunning): Vo
       volume.hasNoSavedState
         ? holdHalted(directory, volume, isRunning)
         : holdNothing(imageOf(directory, volume)),
-    removeLeftovers: () => Promise.resolve(),
+    removeStale: () => Promise.resolve(),
   };
 }
 
@@ -29,7 +29,7 @@ export function openFilePool(directory: string, isRunning: IsRunning): VolumeDri
   return {
     keepsSavedState: false,
     hold: (volume) => holdHalted(directory, volume, isRunning),
-    removeLeftovers: () => Promise.resolve(),
+    removeStale: () => Promise.resolve(),
   };
 }
 

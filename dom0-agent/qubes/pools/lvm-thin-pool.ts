@@ -67,7 +67,7 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
       };
     },
 
-    async removeLeftovers() {
+    async removeStale() {
       const listed = await runAsRoot('lvm', [
         'lvs',
         '--noheadings',

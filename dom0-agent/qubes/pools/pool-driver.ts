@@ -26,7 +26,7 @@ export interface VolumeDriver {
   /** Holds a volume's last committed content still. Throws FailedError. */
   hold(volume: PlacedVolume): Promise<HeldVolume>;
   /** Removes what a coffer that was killed has left in the pool. */
-  removeLeftovers(): Promise<void>;
+  removeStale(): Promise<void>;
 }
 
 export type IsRunning = (qubeName: string) => Promise<boolean>;

@@ -9,7 +9,7 @@ import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 import type { Run } from '../../../shared/run-program.ts';
 
 /** udev makes a device's name a moment after ZFS made the device. */
-const DEVICE_PATIENCE = 30_000;
+const DEVICE_TIMEOUT = 30_000;
 
 /** The property in which coffer's snapshots and clones bear their own name: VMs' volumes have none. */
 const OWNER = 'coffer:owner';
@@ -77,7 +77,7 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
       }
     },
 
-    async removeLeftovers() {
+    async removeStale() {
       const args = ['list', '-H', '-o', `name,${OWNER}`, '-t', 'volume,snapshot', '-r', container];
       const listed = (await zfs(...args)).split('\n').map((line) => line.split('\t'));
       // A snapshot inherits its volume's mark, and a VM can have any name: coffer's own have both.
@@ -112,7 +112,7 @@ async function lastCommitted(
 }
 
 async function deviceAppears(path: string, label: string): Promise<void> {
-  const deadline = Date.now() + DEVICE_PATIENCE;
+  const deadline = Date.now() + DEVICE_TIMEOUT;
   for (;;) {
     try {
       await access(path);

@@ -128,14 +128,14 @@ describe('without qubesd', () => {
   it('gives up on one that is silent', async () => {
     await using scene = await makeScene();
     scene.qubesd.fault = () => ({ kind: 'hang' });
-    const api = openAdminApi({ socketPath: scene.qubesd.socketPath, patience: 50 });
+    const api = openAdminApi({ socketPath: scene.qubesd.socketPath, timeout: 50 });
     await expect(api('dom0', 'admin.vm.List')).rejects.toThrow(/did not answer within 0.05 s/);
   });
 
   it('does not wait once more for each call that waits its turn', async () => {
     await using scene = await makeScene();
     scene.qubesd.fault = () => ({ kind: 'hang' });
-    const api = openAdminApi({ socketPath: scene.qubesd.socketPath, patience: 100 });
+    const api = openAdminApi({ socketPath: scene.qubesd.socketPath, timeout: 100 });
     const calls = Array.from({ length: 500 }, () => api('dom0', 'admin.vm.List'));
     const outcomes = await Promise.allSettled(calls);
     expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(500);

@@ -223,7 +223,7 @@ describe('reading a volume', () => {
     const options = { socketPath: scene.qubesd.socketPath, rootPrefix: [], callbackConfiguration };
     const system = openQubesdSystem(options);
     expect(await contentOf(system, 'work')).toBe('beneath');
-    await system.removeLeftovers();
+    await system.removeStaleSnapshots();
     if (stored !== undefined) stored.pool = 'strange';
     await expect(contentOf(system, 'work')).rejects.toThrow(/pool strange.*"from-elsewhere"/);
   });

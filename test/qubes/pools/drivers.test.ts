@@ -71,7 +71,7 @@ describe('file pools', () => {
         runAsRoot: nothing.run,
         isRunning: halted,
       });
-      await pool.removeLeftovers();
+      await pool.removeStale();
       await using held = await pool.hold(volume('appvms/work/private'));
       expect(held.path).toBe('/pool/appvms/work/private.img');
     }
@@ -192,7 +192,7 @@ describe('lvm_thin', () => {
       '',
     ].join('\n');
     const commands = new Commands([/lvs/, listed]);
-    await open(commands).removeLeftovers();
+    await open(commands).removeStale();
     expect(commands.ran).toEqual([
       'lvm lvs --noheadings -o lv_name,lv_tags -- qubes_dom0',
       `lvm lvremove --force -- qubes_dom0/vm-work-private+${left}-snap`,
@@ -309,7 +309,7 @@ describe('zfs', () => {
       '',
     ].join('\n');
     const commands = new Commands([/list/, listed]);
-    await open(commands, halted).removeLeftovers();
+    await open(commands, halted).removeStale();
     expect(commands.ran).toEqual([
       'zfs list -H -o name,coffer:owner -t volume,snapshot -r tank/qubes',
       `zfs destroy tank/qubes/${left}`,
