@@ -73,6 +73,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
       const whole = await outcomeOf(() => namesIn(inputOf(input, true)));
       const stream = await outcomeOf(() => namesIn(inputOf(input, false)));
       if (whole !== stream) throw new Error(`as a file ${whole}, as a stream ${stream}`);
+      await outcomeOf(() => namesIn(inputOf(input, true), true));
       await namesIn(inputOf(input, false));
     },
   },
@@ -111,7 +112,13 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   },
   {
     name: 'inner-tar',
-    sources: ['tar/inner-', 'tar/pax', 'shared/old-gnu-sparse.ts', 'tar/sparse-map.ts'],
+    sources: [
+      'tar/inner-',
+      'tar/header-block.ts',
+      'tar/pax',
+      'shared/old-gnu-sparse.ts',
+      'tar/sparse-map.ts',
+    ],
     seeds: () => tarSeeds.tars,
     words: TAR_WORDS,
     repair: repairTar,
@@ -209,13 +216,14 @@ const OUTER_TAR = await tarOf(
   ]),
 );
 
-async function namesIn(input: ByteSource): Promise<string> {
-  await using tar = new OuterTarReader(input);
+async function namesIn(input: ByteSource, canonical = false): Promise<string> {
+  await using tar = new OuterTarReader(input, { canonical });
   const names: string[] = [];
   for (let member = await tar.next(); member !== undefined; member = await tar.next()) {
     names.push(member.name);
     if (names.length % 2 === 0) await member.bytes(64 * 1024);
   }
+  if (canonical) await tar.behindEnd();
   return names.join();
 }
 
