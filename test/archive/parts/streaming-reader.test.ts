@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+import type { ArchiveReader } from '../../../dom0-agent/archive/archive.ts';
+import { drain } from '../../../dom0-agent/archive/drain.ts';
+import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
+import { DamagedPartError } from '../../../dom0-agent/archive/parts/part-name.ts';
+import { untar } from '../../../dom0-agent/archive/tar/inner-reader.ts';
+import { DamagedError } from '../../../shared/errors.ts';
+import { makeArchive as makeCoffer1, never } from '../coffer1/sample.ts';
+import { archiveOf, inputOf, membersOf, noise } from '../official-archives.ts';
+import { makeQubes3 } from '../qubes3/make-qubes3.ts';
+import { makeQubes4 } from '../qubes4/make-qubes4.ts';
+
+const PASSPHRASE = 'correct horse battery staple';
+const files = {
+  'vm5/private.img': noise(40_000),
+  'vm6/private.img': noise(30_000, 'other'),
+};
+const official = { files, passphrase: PASSPHRASE, partSize: 10_240 };
+const open = (archive: Buffer): Promise<ArchiveReader> =>
+  openArchive(inputOf(archive, false), Buffer.from(PASSPHRASE), never);
+
+/** What came of each file: its content, or the error. */
+async function readEach(reader: ArchiveReader, path = ''): Promise<Map<string, unknown>> {
+  await reader.qubesXml();
+  const outcomes = new Map<string, unknown>();
+  for await (const file of reader.files((each) => each.startsWith(path))) {
+    try {
+      for await (const { pieces } of untar(file.innerTar, file.path)) await drain(pieces());
+      outcomes.set(file.path, 'whole');
+    } catch (error) {
+      outcomes.set(file.path, error);
+    }
+  }
+  return outcomes;
+}
+
+describe.each([
+  ['coffer-1', () => makeCoffer1(files), 'vm5/private.img.001'],
+  ['format 4', () => makeQubes4({ ...official, logN: 10 }), 'vm5/private.img.001.enc'],
+  ['format 3', () => makeQubes3({ ...official, version: 3 }), 'vm5/private.img.001'],
+  ['format 2', () => makeQubes3({ ...official, version: 2 }), 'vm5/private.img.001'],
+])('a stream in %s', (_, make, second) => {
+  it('gives every file, and goes on with the next when one is left in the middle', async () => {
+    const archive = await make();
+    const whole = Object.keys(files).map((path) => [path, 'whole'] as const);
+    expect(await readEach(await open(archive))).toEqual(new Map(whole));
+
+    const reader = await open(archive);
+    await reader.qubesXml();
+    const seen: string[] = [];
+    for await (const { path, innerTar } of reader.files(() => true)) {
+      seen.push(path);
+      const chunks = innerTar[Symbol.asyncIterator]();
+      await chunks.next();
+      await chunks.return?.();
+    }
+    expect(seen).toEqual(Object.keys(files));
+  });
+
+  it('goes on even when nobody says that a file is no longer read', async () => {
+    const reader = await open(await make());
+    await reader.qubesXml();
+    const seen: string[] = [];
+    for await (const { path, innerTar } of reader.files(() => true)) {
+      seen.push(path);
+      await innerTar[Symbol.asyncIterator]().next();
+    }
+    expect(seen).toEqual(Object.keys(files));
+  });
+
+  it('tells the reader of a file which part is damaged, and the others are whole', async () => {
+    const members = membersOf(await make());
+    const content = members.find((each) => each.name === second)?.content;
+    if (content === undefined) throw new Error(`there is no ${second}`);
+    content[200] = (content[200] ?? 0) ^ 1;
+    const outcomes = await readEach(await open(archiveOf(members)));
+    expect(outcomes.get('vm5/private.img')).toBeInstanceOf(DamagedPartError);
+    expect(outcomes.get('vm5/private.img')).toMatchObject({ path: 'vm5/private.img', index: 1 });
+    expect(outcomes.get('vm6/private.img')).toBe('whole');
+    // Nobody wants the damaged file: it is passed over.
+    const others = await readEach(await open(archiveOf(members)), 'vm6');
+    expect(others).toEqual(new Map([['vm6/private.img', 'whole']]));
+  });
+
+  it('ends when parts are missing, whatever the reader of the file did with the error', async () => {
+    const members = membersOf(await make()).filter((each) => !each.name.startsWith(second));
+    await expect(readEach(await open(archiveOf(members)))).rejects.toThrow(DamagedError);
+    await expect(readEach(await open(archiveOf(members)), 'vm6')).rejects.toThrow(DamagedError);
+  });
+});
