@@ -4,15 +4,16 @@ import { KiB, formatSize } from '../../shared/sizes.ts';
 import type { ArchivedFile } from '../archive/archive.ts';
 import { type TarMember, untar } from '../archive/tar/inner-reader.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
-import { parseArchivedPath } from './archived-files.ts';
+import { type ArchivedPath, parseArchivedPath } from './archived-files.ts';
 
 /** The most that tells why a VM is not whole, in bytes. */
 const LONGEST_REASON = 64 * KiB;
 
 /** A file of a VM on its way out of an archive. */
 export interface BackedUpFile {
-  /** `vm5/private.img` */
+  /** `vm5/private.img`, and what that says. */
   readonly path: string;
+  readonly place: ArchivedPath;
   /** Apparent size in bytes. */
   readonly size: number;
   /** What is not zeros. Once, and before the next file is asked for. Throws DamagedError. */
@@ -24,9 +25,9 @@ export interface BackedUpFile {
  * those directly in it. Throws DamagedError when it holds something else than its name says.
  */
 export async function* backedUpFiles(file: ArchivedFile): AsyncGenerator<BackedUpFile> {
-  const { kind, directory } = parseArchivedPath(file.path);
-  if (kind === 'directory') yield* filesIn(directory, file);
-  else yield* onlyFile(file);
+  const place = parseArchivedPath(file.path);
+  if (place.kind === 'directory') yield* filesIn(place.directory, file);
+  else yield* onlyFile(file, place);
 }
 
 /** The text of a small file. Throws DamagedError when it has more than `limit` bytes. */
@@ -52,14 +53,18 @@ async function* filesIn(
   { path, innerTar }: ArchivedFile,
 ): AsyncGenerator<BackedUpFile> {
   for await (const member of untar(innerTar, path)) {
-    if (member.type === 'file' && parseArchivedPath(member.path).directory === directory) {
-      yield { path: member.path, size: member.realSize, pieces: member.pieces };
+    const place = parseArchivedPath(member.path);
+    if (member.type === 'file' && place.directory === directory) {
+      yield { path: member.path, place, size: member.realSize, pieces: member.pieces };
     }
   }
 }
 
 /** The pieces end without an error only when the whole inner tar is valid. */
-async function* onlyFile({ path, innerTar }: ArchivedFile): AsyncGenerator<BackedUpFile> {
+async function* onlyFile(
+  { path, innerTar }: ArchivedFile,
+  place: ArchivedPath,
+): AsyncGenerator<BackedUpFile> {
   const members = untar(innerTar, path);
   try {
     const first = await members.next();
@@ -68,7 +73,7 @@ async function* onlyFile({ path, innerTar }: ArchivedFile): AsyncGenerator<Backe
     if (member.type !== 'file' || member.path !== path) {
       throw new DamagedError(`${path} in the backup holds something else than its name says`);
     }
-    yield { path, size: member.realSize, pieces: () => piecesToTheEnd(member, members) };
+    yield { path, place, size: member.realSize, pieces: () => piecesToTheEnd(member, members) };
     await requireEnd(path, members);
   } finally {
     await members.return();

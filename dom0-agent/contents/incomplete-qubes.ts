@@ -29,7 +29,7 @@ async function reasonsByDirectory(reader: ArchiveReader): Promise<ReadonlyMap<st
   const tellsWhy = (path: string) => parseArchivedPath(path).kind === 'incomplete';
   for await (const archived of reader.files(tellsWhy)) {
     for await (const file of backedUpFiles(archived)) {
-      reasons.set(parseArchivedPath(file.path).directory, await whyIncomplete(file));
+      reasons.set(file.place.directory, await whyIncomplete(file));
     }
   }
   return reasons;

@@ -140,10 +140,9 @@ class RestoreRun {
   }
 
   async #take(qube: QubeRestore, file: BackedUpFile): Promise<void> {
-    const place = parseArchivedPath(file.path);
-    switch (place.kind) {
+    switch (file.place.kind) {
       case 'volume':
-        return this.#importVolume(qube, place.volume, file);
+        return this.#importVolume(qube, file.place.volume, file);
       case 'firewall':
         qube.smallFiles.firewallXml = await textOf(file, LARGEST_SMALL_FILE);
         return;

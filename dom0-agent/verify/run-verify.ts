@@ -129,7 +129,7 @@ function leftOut({ name, why }: UnusableQube): Outcome {
 async function readFiles(file: ArchivedFile, seen: FilesSeen, reading: Reading): Promise<void> {
   for await (const backedUp of backedUpFiles(file)) {
     seen.note(backedUp.path);
-    const { kind } = parseArchivedPath(backedUp.path);
+    const { kind } = backedUp.place;
     if (kind === 'incomplete') {
       reading.incomplete = await whyIncomplete(backedUp);
       continue;
