@@ -61,7 +61,7 @@ async function walkToManifest(input: ByteSource): Promise<number | undefined> {
     for (let count = 0; count <= MOST_MEMBERS; count++) {
       const member = await tar.next();
       if (member === undefined) return undefined;
-      if (member.name === MANIFEST_NAME) return member.dataOffset - BLOCK;
+      if (member.name === MANIFEST_NAME) return member.dataEnd - member.size - BLOCK;
     }
   } catch (error) {
     if (!(error instanceof DamagedError)) throw error;

@@ -1,6 +1,6 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, formatSize } from '../../../shared/sizes.ts';
-import type { OuterMember } from '../tar/outer-reader.ts';
+import type { OuterMember } from '../tar/outer-member.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { ListedMember } from './manifest.ts';
 import type { OpenPart, PartFormat } from './part-format.ts';

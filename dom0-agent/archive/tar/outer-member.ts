@@ -31,11 +31,6 @@ export class OuterMember {
     this.#nextChunk = nextChunk;
   }
 
-  /** Where its bytes begin in the archive. */
-  get dataOffset(): number {
-    return this.dataEnd - this.size;
-  }
-
   /** How many of its bytes have not been read yet. */
   get left(): number {
     return this.#left;

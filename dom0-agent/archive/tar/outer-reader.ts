@@ -6,8 +6,6 @@ import { paddingOf } from '../../../shared/tar-block.ts';
 import { Extraction } from './outer-extraction.ts';
 import { OuterMember, checkOfficialGap, isCanonical } from './outer-member.ts';
 
-export type { OuterMember } from './outer-member.ts';
-
 /** Below this, reading on is cheaper than asking the other side to seek. */
 const SEEK_WORTHWHILE = 1 * MiB;
 /** How much after the end of a tar is looked at. */
