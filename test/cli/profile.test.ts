@@ -150,18 +150,21 @@ describe('the file of a profile', () => {
     );
   });
 
-  it.each([0o664, 0o646])('must not be writable by others (%o)', async (mode) => {
-    write('weekly.conf', 'location = x\n', mode);
+  it.each(['664', '646'])('must not be writable by others (mode %s)', async (mode) => {
+    write('weekly.conf', 'location = x\n', parseInt(mode, 8));
     await expect(readProfile('weekly', directory)).rejects.toThrow(/others could change it/);
   });
 
-  it.each([0o640, 0o604, 0o620])('must name a passphrase file of our own (%o)', async (mode) => {
-    const secret = write('p', 'secret\n', mode);
-    write('weekly.conf', `location = x\npassphrase-file = ${secret}\n`, 0o600);
-    const reading = readProfile('weekly', directory);
-    await expect(reading).rejects.toThrow(UsageError);
-    await expect(reading).rejects.toThrow(/can be read by others/);
-  });
+  it.each(['640', '604', '620'])(
+    'must name a passphrase file that only we may read and change (mode %s)',
+    async (mode) => {
+      const secret = write('p', 'secret\n', parseInt(mode, 8));
+      write('weekly.conf', `location = x\npassphrase-file = ${secret}\n`, 0o600);
+      const reading = readProfile('weekly', directory);
+      await expect(reading).rejects.toThrow(UsageError);
+      await expect(reading).rejects.toThrow(/can be read by others/);
+    },
+  );
 
   it('must name a passphrase file that is there', async () => {
     write('weekly.conf', `location = x\npassphrase-file = ${directory}/none\n`, 0o600);

@@ -44,7 +44,7 @@ function restartAt(dom0: Dom0, method: string): void {
 }
 
 describe('when this system fails on a VM', () => {
-  it('a pool that runs full: the VM is removed, the others go on', async () => {
+  it('whose pool runs full, that VM is removed, and the others go on', async () => {
     await using dom0 = await Dom0.make();
     const system = openQubesdSystem({ socketPath: dom0.qubesd.socketPath });
     await system.create({
@@ -64,7 +64,7 @@ describe('when this system fails on a VM', () => {
     expect(dom0.sha256('tiny-1', 'private')).toBe(dom0.sha256('tiny', 'private'));
   });
 
-  it('a pool that has not the room: it is told which, what is free and what is needed', async () => {
+  it('whose pool has too little room, it says which pool, what is free and what is needed', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('work');
     const { machine } = dom0.qubesd;
@@ -85,7 +85,7 @@ describe('when this system fails on a VM', () => {
     expect(dom0.names()).not.toContain('work-1');
   });
 
-  it('a pool that does not exist, or keeps kernels only, is refused before the passphrase', async () => {
+  it('which is to go to a pool that does not exist, or keeps kernels only, it is refused before the passphrase', async () => {
     await using dom0 = await Dom0.make();
     for (const pool of ['nosuch', 'linux-kernel']) {
       const run = await dom0.coffer([...RESTORE, '--pool', pool, '-p', '/nowhere', 'nobackup']);
@@ -95,7 +95,7 @@ describe('when this system fails on a VM', () => {
     }
   });
 
-  it('and it is to be kept, it stays halted and marked', async () => {
+  it('and --keep-failed is given, that VM stays, halted and marked', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('work');
     const run = await dom0.coffer([...RESTORE, '--keep-failed', backup], { fullAfter: 100_000 });
@@ -107,7 +107,7 @@ describe('when this system fails on a VM', () => {
     expect(kept?.properties.get('label')).toBe('red');
   });
 
-  it('a template that is broken takes along what is based on it, and no more', async () => {
+  it('that is a template, those based on it fail as well, and no others', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('fedora-42-xfce', 'default-dvm', 'work', 'dev-box');
     for (const method of ['admin.vm.Create.TemplateVM', 'internal.vm.volume.ImportBegin']) {
@@ -131,7 +131,7 @@ describe('when this system fails on a VM', () => {
     }
   });
 
-  it('a netvm that fails is not replaced by another way to the network', async () => {
+  it('that is a net VM, those behind it get no other way to the network', async () => {
     await using dom0 = await Dom0.make();
     const { store, socketPath } = dom0.qubesd;
     const system = openQubesdSystem({ socketPath });
@@ -147,7 +147,7 @@ describe('when this system fails on a VM', () => {
     expect(store.qubes.get('work-1')?.properties.get('netvm')).toBe('');
   });
 
-  it('settings that it refuses are told, and the rest is set', async () => {
+  it('by refusing settings, these are named, and the rest is set', async () => {
     await using dom0 = await Dom0.make();
     const { store } = dom0.qubesd;
     store.qubes.get('work')?.properties.set('kernel', 'gone');
@@ -166,7 +166,7 @@ describe('when this system fails on a VM', () => {
     expect(store.qubes.get('work-1')?.firewall).toBe(store.qubes.get('work')?.firewall);
   });
 
-  it('dom0’s home that cannot be restored does not stop the VMs', async () => {
+  it('and on dom0’s home, the VMs are restored nevertheless', async () => {
     await using dom0 = await Dom0.make();
     writeFileSync(join(dom0.home, 'letter'), 'Dear reader');
     const backup = await dom0.backUp('dom0', 'work');
@@ -295,7 +295,7 @@ describe('dom0’s home', () => {
     expect(readFileSync(join(dom0.home, '.config/a'), 'utf8')).toBe('new');
   });
 
-  it('of another user, and in paranoid mode, is not restored unasked', async () => {
+  it('is not restored unasked when it is another user’s, nor in paranoid mode', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('dom0', 'work');
     const getent = join(dom0.scene.directory, 'getent');
@@ -319,7 +319,7 @@ describe('dom0’s home', () => {
     expect(readdirSync(dom0.home)).toHaveLength(1);
   });
 
-  it('and everything else left out: then there is nothing to do', async () => {
+  it('is no reason to go on when every VM is left out and it is not in the backup: there is nothing to restore', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('work');
     const skip = ['restore', '-d', STORAGE_VM, '-y', '--skip-conflicting'];

@@ -158,10 +158,13 @@ async function readAll(from: { file: string } | { command: string }): Promise<vo
 }
 
 async function timed(load: string, amount: number, work: () => Promise<void>): Promise<Row> {
-  const begun = performance.now();
+  const [begun, used] = [performance.now(), process.cpuUsage()];
   await work();
   const seconds = (performance.now() - begun) / 1000;
-  return { load, amount, seconds, memory: peakOf('self'), descriptors: descriptorsOf('self') };
+  const { user, system } = process.cpuUsage(used);
+  const processorSeconds = (user + system) / 1e6;
+  const own = { memory: peakOf('self'), descriptors: descriptorsOf('self') };
+  return { load, amount, seconds, processorSeconds, ...own };
 }
 
 /** `amount` backups one after the other into one VM, then four at once; each is verified. */

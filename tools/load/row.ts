@@ -3,6 +3,8 @@ export interface Row {
   readonly load: string;
   readonly amount: number;
   readonly seconds: number;
+  /** Processor time, where the work was done in this process: what else runs on the machine changes it little. */
+  readonly processorSeconds?: number;
   /** Peak of resident memory in MiB. */
   readonly memory: number;
   /** The most descriptors that were open. */
