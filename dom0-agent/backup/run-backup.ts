@@ -120,7 +120,7 @@ class BackupFiles {
   async *all(created: Date): AsyncGenerator<FileToArchive, void, undefined> {
     yield smallFile(QUBES_XML, this.#qubesXml(created));
     for (const planned of this.#plan.qubes) yield* this.#filesOf(planned);
-    this.#requireAny();
+    this.#requireAnyWhole();
     if (this.#plan.dom0Home !== undefined) yield this.#home(this.#plan.dom0Home.path);
   }
 
@@ -209,17 +209,22 @@ class BackupFiles {
       const isOfThisQube = error instanceof FailedError && !(error instanceof SystemGoneError);
       if (!isOfThisQube || !this.#layout.tellsIncomplete) throw error;
       row.failure = error.message;
-      this.#report.warning(`${row.name} is not whole in the backup: ${error.message}`);
+      this.#report.info(`${row.name}: failed`);
       return undefined;
     }
   }
 
-  /** A backup in which nothing is whole is none. */
-  #requireAny(): void {
-    const [first] = this.backedUp;
-    if (first?.failure === undefined || this.#plan.dom0Home !== undefined) return;
-    if (this.backedUp.some(({ failure }) => failure === undefined)) return;
-    throw new FailedError(this.backedUp.map(({ failure }) => failure).join('; '));
+  /** Tells of the VMs that failed. A backup in which nothing is whole is none. */
+  #requireAnyWhole(): void {
+    const failed = this.backedUp.filter(({ failure }) => failure !== undefined);
+    const isWorthStoring =
+      failed.length < this.backedUp.length || this.#plan.dom0Home !== undefined;
+    if (failed.length > 0 && !isWorthStoring) {
+      throw new FailedError(failed.map(({ failure }) => failure).join('; '));
+    }
+    for (const { name, failure = '' } of failed) {
+      this.#report.warning(`${name} is not whole in the backup: ${failure}`);
+    }
   }
 
   #home(home: string): FileToArchive {

@@ -89,9 +89,15 @@ describe('a backup is refused', () => {
     const image = join(box.directory, 'appvms/work/private.img');
     rmSync(image);
     mkdirSync(image);
-    const backup = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'vault', 'work'];
-    expectRefusal(box, backup, 1, /volume private of work/);
+    const backup = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups'];
+    expectRefusal(box, [...backup, 'work'], 1, /volume private of work/);
     expect(readdirSync(box.backups)).toEqual([]);
+    const both = box.coffer([...backup, 'vault', 'work']);
+    expect(both).toMatchObject({ status: 1 });
+    expect(both.stderr).toMatch(
+      /^warning: work is not whole in the backup: .*volume private of work/,
+    );
+    expect(readdirSync(box.backups)).toHaveLength(1);
   });
 });
 
