@@ -10,7 +10,13 @@ import { CofferError, DamagedError, ExitStatus } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
 import { makeArchive, never } from '../archive/coffer1/sample.ts';
 import { inputOf } from '../archive/memory.ts';
-import { archiveOf, fixture, membersOf, open as openOld } from '../archive/official-archives.ts';
+import {
+  WorkDirectory,
+  archiveOf,
+  fixture,
+  membersOf,
+  open as openOld,
+} from '../archive/official-archives.ts';
 import { type Qubes3Recipe, makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
 import { makeQubes4 } from '../archive/qubes4/make-qubes4.ts';
 import { Box, PASSPHRASE } from '../cli/box.ts';
@@ -176,6 +182,16 @@ describe('the official formats', () => {
     // Of the others, the templates or the user are not on this system.
     const ways = name === 'qubes4-zstd.backup' ? undefined : [['verify']];
     await expectRefused(archiveOf(dropped), name, /incomplete/, ways);
+  });
+
+  it('a list of VMs as large as a part can be, in a backup too old to have a header, takes little memory', async () => {
+    using work = new WorkDirectory();
+    const archive = Buffer.concat([
+      work.member('qubes.xml.000', Buffer.alloc(128 * MiB)),
+      work.member('qubes.xml.000.hmac', `(stdin)= ${'0'.repeat(40)}\n`),
+    ]);
+    const bout = await run(['verify', put(archive)]);
+    expectNamedError(bout, ExitStatus.damaged, /passphrase is wrong|than can be true/);
   });
 
   it('format 4 notices a volume of an older backup under the same passphrase', async () => {
