@@ -107,9 +107,9 @@ describe('a leftover', () => {
     makeReadOnlyTree();
     chmodSync(join(tree, '..'), 0o555);
     const said = asUser(`
-      import { removeLeftover } from './remove-tree.ts';
+      import { removePartialHome } from './remove-tree.ts';
       const leftover = (what, text) => console.log('warning:', text);
-      await removeLeftover(process.argv[2] ?? '', { leftover, warning() {}, info() {}, progress() {} });
+      await removePartialHome(process.argv[2] ?? '', { leftover, warning() {}, info() {}, progress() {} });
       console.log('went on');
     `);
     expect(said).toMatch(/^warning: .*left over: .*tree cannot be removed .*\nwent on\n$/);

@@ -99,7 +99,7 @@ esac
 function bundleReader(scene: Scene): string[] {
   const bundle = join(scene.directory, 'read-volume.mjs');
   buildSync({
-    entryPoints: [fileURLToPath(new URL('../volumes/read-volume.ts', import.meta.url))],
+    entryPoints: [fileURLToPath(new URL('../pools/read-volume.ts', import.meta.url))],
     outfile: bundle,
     bundle: true,
     platform: 'node',
