@@ -41,7 +41,7 @@ function expectRefused(bout: Bout, text: RegExp, status = 4): void {
   expect(arena.box.state).toBe(before);
 }
 
-it.each(COMMANDS)('is not what ails an honest %s', async (command) => {
+it.each(COMMANDS)('the arena lets an honest %s succeed', async (command) => {
   for (const known of [size, undefined]) {
     const bout = await fight(command, ...open(known), serve());
     expect(bout.status, bout.stderr).toBe(0);

@@ -32,7 +32,7 @@ function expectRefused(bout: Bout, text: RegExp, status = 4): void {
   expect(arena.box.state).toBe(before);
 }
 
-it('is not what ails an honest backup', async () => {
+it('the arena lets an honest backup succeed', async () => {
   const bout = await fight(...ENDED, progress(5), { confirm: {} }, { end: 0 });
   expect(bout.status, bout.stderr).toBe(0);
   expectTameOutput(bout);

@@ -40,12 +40,12 @@ describe('docs/recovery.md', () => {
   });
 
   it.each([
-    ['encrypted and compressed', {}, 'dash'],
-    ['encrypted and compressed', {}, 'bash --posix'],
-    ['encrypted and compressed', {}, 'busybox sh'],
-    ['not encrypted', { encrypted: false }, 'dash'],
-    ['not compressed', { compressionFilter: undefined }, 'bash'],
-  ])('gets the files back from a coffer-1 backup, %s, %j, with %s', async (_, options, shell) => {
+    ['encrypted and compressed', 'dash', {}],
+    ['encrypted and compressed', 'bash --posix', {}],
+    ['encrypted and compressed', 'busybox sh', {}],
+    ['not encrypted', 'dash', { encrypted: false }],
+    ['not compressed', 'bash', { compressionFilter: undefined }],
+  ])('gets the files back from a coffer-1 backup, %s, with %s', async (_, shell, options) => {
     using work = new WorkDirectory();
     const files = [imageFile(FILE, image), smallFile('vm5/notes.txt', 'a note')];
     const backup = await coffer1Backup(files, options);

@@ -28,6 +28,13 @@ const LINE = /^(\[[#-]+\] )?\d+ % of .*$/m;
 const backUpInto = (command: string): string =>
   `coffer backup ${options} -y --kdf-cost 14 --compress-filter none --command '${command}' work dom0`;
 
+/** A command waits so until `letGo`. */
+const UNTIL_GO = 'until [ -e go ]; do sleep 0.1; done';
+
+function letGo(terminal: TmuxTerminal): void {
+  writeFileSync(join(terminal.directory, 'go'), '');
+}
+
 /** A backup of `work` and `vault` in a file, changed by `change`, read by a command that is slow at its end. */
 function readBack(command: string, change: (backup: Buffer) => void, rest = ''): string {
   const file = join(box.directory, 'homes/usb', box.backUp(['--compress-filter', 'none']));
@@ -45,8 +52,9 @@ const inTheMiddle = (backup: Buffer): void => {
 
 describe.each([80, 40])('in a terminal of %i columns', (columns) => {
   it('a line shows the progress, fits, and is gone at the end', async () => {
-    await using terminal = TmuxTerminal.run(backUpInto('sleep 2; cat >/dev/null'), { columns });
+    await using terminal = TmuxTerminal.run(backUpInto(`${UNTIL_GO}; cat >/dev/null`), { columns });
     const [line = ''] = LINE.exec(await terminal.until(LINE)) ?? [];
+    letGo(terminal);
     expect(line.length).toBeLessThan(columns);
     expect(await terminal.ended()).toBe(0);
     expect(terminal.shown).not.toMatch(LINE);
@@ -84,14 +92,13 @@ describe.each([80, 40])('in a terminal of %i columns', (columns) => {
     const large = join(box.home, 'large');
     // More than what coffer and the pipes hold while the command waits.
     writeFileSync(large, Buffer.alloc(150_000_000, 'not a hole '));
-    await using terminal = TmuxTerminal.run(
-      backUpInto('until [ -e go ]; do sleep 0.1; done; cat >/dev/null; sleep 2'),
-      { columns },
-    );
+    await using terminal = TmuxTerminal.run(backUpInto(`${UNTIL_GO}; cat >/dev/null; sleep 2`), {
+      columns,
+    });
     await terminal.until(LINE);
     await sleep(1000);
     writeFileSync(large, 'more', { flag: 'a' });
-    writeFileSync(join(terminal.directory, 'go'), '');
+    letGo(terminal);
     await terminal.until(/warning: [^]*\n(\[[#-]+\] )?\d+ % of/);
     expect(await terminal.ended()).toBe(0);
     rmSync(large);
@@ -134,7 +141,7 @@ describe('a window that changes its size', () => {
     [80, 40],
     [40, 200],
   ])('from %i to %i columns has one line, which fits', async (from, to) => {
-    await using terminal = TmuxTerminal.run(backUpInto('sleep 5; cat >/dev/null'), {
+    await using terminal = TmuxTerminal.run(backUpInto(`${UNTIL_GO}; cat >/dev/null`), {
       columns: from,
     });
     await terminal.until(LINE);
@@ -144,6 +151,7 @@ describe('a window that changes its size', () => {
         terminal.shown.match(new RegExp(LINE.source, 'gm'))?.map((line) => line.length < to),
       )
       .toEqual([true]);
+    letGo(terminal);
     expect(await terminal.ended()).toBe(0);
     expect(terminal.shown).not.toMatch(/%|\[#|--\]/);
   });
