@@ -5,7 +5,7 @@ export interface Report {
   /** Something that the user should know, and that stays in the result. */
   warning(text: string): void;
   /** A warning of something that could not be rolled back, or is kept; `what` names it. */
-  leftover(what: string, warning: string): void;
+  rollbackFailed(what: string, warning: string): void;
   /** So many more bytes of the volumes have been processed. */
   progress(bytes: number): void;
 }

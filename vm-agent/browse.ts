@@ -1,3 +1,4 @@
+import { homedir } from 'node:os';
 import type { Channel } from '../protocol/channel.ts';
 import type { BrowseConversation } from '../protocol/conversation.ts';
 import { ENTRIES_PER_MESSAGE, PROTOCOL_VERSION } from '../protocol/limits.ts';
@@ -5,7 +6,8 @@ import type { Message } from '../protocol/messages.ts';
 import { ChannelClosedError } from '../protocol/protocol-error.ts';
 import { untilAborted } from '../protocol/timeout.ts';
 import { listDirectory } from '../storage/list-directory.ts';
-import { requireVersion, resolveLocation } from './request-checks.ts';
+import { requireVersion } from './request-checks.ts';
+import { resolvePath } from '../storage/resolve-path.ts';
 
 /** Serves coffer.Browse: what is in a directory, in no particular order, up to a limit. */
 export async function browse(channel: Channel<BrowseConversation>) {
@@ -23,7 +25,9 @@ export async function browse(channel: Channel<BrowseConversation>) {
 }
 
 async function* answers(directory: string): AsyncGenerator<Message, void> {
-  const { path, space, entries, truncated } = await listDirectory(resolveLocation(directory));
+  const { path, space, entries, truncated } = await listDirectory(
+    resolvePath(homedir(), directory),
+  );
   const version = PROTOCOL_VERSION;
   yield { kind: 'ready', version, path, ...space, seekable: false };
   for (let at = 0; at < entries.length; at += ENTRIES_PER_MESSAGE) {

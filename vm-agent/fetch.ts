@@ -1,3 +1,4 @@
+import { homedir } from 'node:os';
 import type { Channel } from '../protocol/channel.ts';
 import type { FetchConversation } from '../protocol/conversation.ts';
 import { LONGEST_DATA, PROTOCOL_VERSION } from '../protocol/limits.ts';
@@ -7,7 +8,8 @@ import { untilAborted, untilEachAborted } from '../protocol/timeout.ts';
 import type { LocalSource } from '../storage/local-streams.ts';
 import { RegularFile } from '../storage/regular-file.ts';
 import { CommandSource } from '../storage/shell-command.ts';
-import { requireCommand, requireVersion, resolveLocation } from './request-checks.ts';
+import { requireCommand, requireVersion } from './request-checks.ts';
+import { resolvePath } from '../storage/resolve-path.ts';
 
 /** Serves coffer.Fetch: gives a stream as far as dom0's credit goes, until dom0 closes the channel. */
 export async function fetch(channel: Channel<FetchConversation>, signal: AbortSignal) {
@@ -29,7 +31,7 @@ async function openSource(request: MessageOf<'fetchRequest'>): Promise<LocalSour
   const { file = '', command } = request;
   if (command !== undefined) return new CommandSource(requireCommand(command));
   // What has been read is sent before anything else is read.
-  return RegularFile.open(resolveLocation(file), Buffer.allocUnsafeSlow(LONGEST_DATA));
+  return RegularFile.open(resolvePath(homedir(), file), Buffer.allocUnsafeSlow(LONGEST_DATA));
 }
 
 async function give(

@@ -1,5 +1,3 @@
-import { homedir } from 'node:os';
-import path from 'node:path';
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { StorageFailure } from '../storage/storage-failure.ts';
 
@@ -10,14 +8,6 @@ export function requireVersion(version: number): void {
     'VERSION',
     `dom0 asks for version ${version}, this agent has ${PROTOCOL_VERSION}`,
   );
-}
-
-/** A path of dom0's as an absolute one: a relative path is relative to the user's home. */
-export function resolveLocation(location: string): string {
-  if (location === '' || location.includes('\0')) {
-    throw new StorageFailure('BAD_REQUEST', 'the path is empty or contains a NUL byte');
-  }
-  return path.resolve(homedir(), location);
 }
 
 /** A command line of dom0's. */

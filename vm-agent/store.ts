@@ -1,3 +1,4 @@
+import { homedir } from 'node:os';
 import { createHash } from 'node:crypto';
 import type { Channel } from '../protocol/channel.ts';
 import type { StoreConversation } from '../protocol/conversation.ts';
@@ -11,7 +12,8 @@ import type { Space } from '../shared/space.ts';
 import { CommandSink } from '../storage/shell-command.ts';
 import { StorageFailure } from '../storage/storage-failure.ts';
 import { AtomicFile } from '../storage/atomic-file.ts';
-import { requireCommand, requireVersion, resolveLocation } from './request-checks.ts';
+import { requireCommand, requireVersion } from './request-checks.ts';
+import { resolvePath } from '../storage/resolve-path.ts';
 
 type StoreRequest = MessageOf<'storeRequest'>;
 
@@ -42,11 +44,11 @@ export async function store(channel: Channel<StoreConversation>, signal: AbortSi
 async function openTarget(request: StoreRequest): Promise<LocalSink> {
   const { directory = '', command, fileName, expectedBytes } = request;
   if (command !== undefined) return new CommandSink(requireCommand(command));
-  return AtomicFile.create(resolveLocation(directory), fileName, expectedBytes);
+  return AtomicFile.create(resolvePath(homedir(), directory), fileName, expectedBytes);
 }
 
 async function spaceFor({ directory }: StoreRequest): Promise<Space> {
-  return directory === undefined ? {} : spaceIn(resolveLocation(directory));
+  return directory === undefined ? {} : spaceIn(resolvePath(homedir(), directory));
 }
 
 /** Everything up to End, which must agree with what came. */

@@ -12,7 +12,7 @@ import { liveLine, showForAnswer, showJson, showNotice, showResult } from './out
 export class CommandReport implements Report, Disposable {
   readonly warnings: string[] = [];
   /** The names of what could not be rolled back, or is kept. */
-  readonly leftovers: string[] = [];
+  readonly notRolledBack: string[] = [];
   readonly #json: boolean;
   readonly #quiet: boolean;
   #progress: ProgressLine | undefined;
@@ -53,8 +53,8 @@ export class CommandReport implements Report, Disposable {
     if (this.#progress !== undefined) this.#passed.push(line);
   }
 
-  leftover(what: string, text: string): void {
-    this.leftovers.push(what);
+  rollbackFailed(what: string, text: string): void {
+    this.notRolledBack.push(what);
     this.warning(text);
   }
 

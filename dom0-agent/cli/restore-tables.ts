@@ -47,7 +47,7 @@ export function adviceOn({ qubes }: RestorePlan, outcomes: readonly Outcome[]): 
 }
 
 /** What has become of a restore that was interrupted. */
-export function describeRollback(leftovers: readonly string[]): string {
-  if (leftovers.length === 0) return 'what was begun has been rolled back';
-  return `not everything was rolled back, these are left: ${leftovers.join(', ')}`;
+export function describeRollback(notRolledBack: readonly string[]): string {
+  if (notRolledBack.length === 0) return 'what was begun has been rolled back';
+  return `not everything was rolled back, these are left: ${notRolledBack.join(', ')}`;
 }

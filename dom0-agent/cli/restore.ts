@@ -108,7 +108,7 @@ async function carryOut(proposal: Proposal, context: RestoreContext): Promise<nu
   const { report, signal } = context;
   const begun = Date.now();
   const restored = await describingInterrupt(restore(proposal, context), signal, () =>
-    describeRollback(report.leftovers),
+    describeRollback(report.notRolledBack),
   );
   report.endProgress();
   const leftOut = plan.leftOut.map(({ name, why }): Outcome => ({

@@ -60,6 +60,11 @@ export interface Qube {
   readonly volumes: readonly Volume[];
 }
 
+/** A volume as messages name it: `the volume private of work`. */
+export function volumeLabel(qubeName: string, volume: string): string {
+  return `the volume ${volume} of ${qubeName}`;
+}
+
 /** The volumes of a VM that belong in a backup. */
 export function savedVolumes(qube: Qube): Volume[] {
   return qube.volumes.filter((volume) => volume.saveOnStop);

@@ -63,7 +63,7 @@ export class CreatedQubes {
       if (this.#keepFailed) await this.#mark(name);
       else await this.#system.remove(name);
     } catch (error) {
-      this.#report.leftover(
+      this.#report.rollbackFailed(
         name,
         `${name} was restored only in part and is still there, so remove it by hand: ` +
           messageOf(error),
@@ -80,7 +80,7 @@ export class CreatedQubes {
     await this.#system.setTag(name, FAILED_TAG);
     await this.#system.setProperty(name, 'label', FAILED_LABEL);
     await this.#system.removeFeature(name, RESTORE_MARK);
-    this.#report.leftover(
+    this.#report.rollbackFailed(
       name,
       `${name} is kept, though it is not whole: it has the tag ${FAILED_TAG}, no netvm, and cannot be ` +
         `started as long as it has the tag ${RESTORE_IN_PROGRESS}`,

@@ -23,7 +23,7 @@ export async function removePartialHome(directory: string, report: Report): Prom
     await removeTree(directory);
   } catch (error) {
     const why = messageOf(error);
-    report.leftover(directory, `a home that was restored only in part is left over: ${why}`);
+    report.rollbackFailed(directory, `a home that was restored only in part is left over: ${why}`);
   }
 }
 

@@ -17,14 +17,14 @@ export interface SmallFiles {
 }
 
 /** A VM that is restored but for its settings. */
-export interface QubeToSet {
+export interface SettingsSource {
   readonly planned: PlannedRestore;
   readonly smallFiles: SmallFiles;
 }
 
 /** A setting in words, and how it is made. */
 type Setting = readonly [what: string, set: () => Promise<void>];
-export type Round = (system: QubesSystem, qube: QubeToSet) => Setting[];
+export type Round = (system: QubesSystem, qube: SettingsSource) => Setting[];
 
 /**
  * In which rounds restored VMs are given their settings, each round for all VMs: a VM can be another's
@@ -36,7 +36,7 @@ export const ROUNDS: readonly Round[] = [ownProperties, relations, features, way
  * What may start a VM, or disposables that are based on it, by itself. It is set when the VM is whole and
  * can be started: a disposable of one that cannot be cannot be either.
  */
-export function starters(system: QubesSystem, { planned }: QubeToSet): Setting[] {
+export function starters(system: QubesSystem, { planned }: SettingsSource): Setting[] {
   return [
     ...propertySettings(system, planned, isStarter),
     ...featureSettings(system, planned.newQube.name, planned.features, isStarter),
@@ -54,7 +54,7 @@ function isStarter(property: string): boolean {
 export async function applyRound(
   round: Round,
   system: QubesSystem,
-  qube: QubeToSet,
+  qube: SettingsSource,
 ): Promise<string[]> {
   const refused: string[] = [];
   for (const [what, set] of round(system, qube)) {
@@ -68,7 +68,7 @@ export async function applyRound(
   return refused;
 }
 
-function ownProperties(system: QubesSystem, { planned }: QubeToSet): Setting[] {
+function ownProperties(system: QubesSystem, { planned }: SettingsSource): Setting[] {
   return propertySettings(
     system,
     planned,
@@ -76,7 +76,10 @@ function ownProperties(system: QubesSystem, { planned }: QubeToSet): Setting[] {
   );
 }
 
-function relations(system: QubesSystem, { planned, smallFiles: { notes } }: QubeToSet): Setting[] {
+function relations(
+  system: QubesSystem,
+  { planned, smallFiles: { notes } }: SettingsSource,
+): Setting[] {
   const { name } = planned.newQube;
   const settings = propertySettings(
     system,
@@ -95,7 +98,10 @@ function relations(system: QubesSystem, { planned, smallFiles: { notes } }: Qube
   return settings;
 }
 
-function features(system: QubesSystem, { planned, smallFiles: { menu } }: QubeToSet): Setting[] {
+function features(
+  system: QubesSystem,
+  { planned, smallFiles: { menu } }: SettingsSource,
+): Setting[] {
   const all = new Map(planned.features);
   if (menu !== undefined && planned.withMenu && !all.has('menu-items')) {
     all.set('menu-items', menuItemsOf(menu));
@@ -116,7 +122,7 @@ function isWayOut(property: string): boolean {
  */
 function wayOut(
   system: QubesSystem,
-  { planned, smallFiles: { firewallXml } }: QubeToSet,
+  { planned, smallFiles: { firewallXml } }: SettingsSource,
 ): Setting[] {
   const { properties, newQube } = planned;
   const { name } = newQube;

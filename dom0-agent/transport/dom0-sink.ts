@@ -6,7 +6,8 @@ import type { Space } from '../../shared/space.ts';
 import { CommandSink } from '../../storage/shell-command.ts';
 import { AtomicFile } from '../../storage/atomic-file.ts';
 import { toUserError } from './storage-errors.ts';
-import { locationIn, placeOf, resolvePath } from './location.ts';
+import { resolvePath } from '../../storage/resolve-path.ts';
+import { locationIn, placeOf } from './location.ts';
 import type { Place } from './location.ts';
 import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
 
@@ -37,7 +38,8 @@ export class Dom0Sink implements Sink {
     try {
       signal.throwIfAborted();
       const opened = await openTarget(target, expectedBytes);
-      const space = 'command' in target ? {} : await spaceIn(resolvePath(target.directory));
+      const space =
+        'command' in target ? {} : await spaceIn(resolvePath(process.cwd(), target.directory));
       return new Dom0Sink(place, opened, space, signal);
     } catch (error) {
       throw toUserError(error, place, false);
@@ -76,5 +78,9 @@ async function openTarget(
   expectedBytes: number | undefined,
 ): Promise<LocalSink> {
   if ('command' in target) return new CommandSink(target.command);
-  return AtomicFile.create(resolvePath(target.directory), target.fileName, expectedBytes);
+  return AtomicFile.create(
+    resolvePath(process.cwd(), target.directory),
+    target.fileName,
+    expectedBytes,
+  );
 }

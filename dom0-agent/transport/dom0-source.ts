@@ -3,7 +3,8 @@ import type { LocalSource } from '../../storage/local-streams.ts';
 import { RegularFile } from '../../storage/regular-file.ts';
 import { CommandSource } from '../../storage/shell-command.ts';
 import { toUserError } from './storage-errors.ts';
-import { locationIn, placeOf, resolvePath } from './location.ts';
+import { resolvePath } from '../../storage/resolve-path.ts';
+import { locationIn, placeOf } from './location.ts';
 import type { Place } from './location.ts';
 import type { FetchSource, Source } from './storage.ts';
 
@@ -50,5 +51,5 @@ export class Dom0Source implements Source {
 
 async function openSource(wanted: FetchSource): Promise<LocalSource> {
   if ('command' in wanted) return new CommandSource(wanted.command);
-  return RegularFile.open(resolvePath(wanted.file));
+  return RegularFile.open(resolvePath(process.cwd(), wanted.file));
 }

@@ -3,7 +3,8 @@ import { listDirectory } from '../../storage/list-directory.ts';
 import { Dom0Sink } from './dom0-sink.ts';
 import { Dom0Source } from './dom0-source.ts';
 import { toUserError } from './storage-errors.ts';
-import { placeOf, resolvePath } from './location.ts';
+import { resolvePath } from '../../storage/resolve-path.ts';
+import { placeOf } from './location.ts';
 import { compareEntries } from './storage.ts';
 import type { FetchSource, Listing, Sink, Source, Storage, StoreTarget } from './storage.ts';
 
@@ -26,7 +27,9 @@ export class Dom0Storage implements Storage {
   async browse(directory: string, signal: AbortSignal): Promise<Listing> {
     try {
       signal.throwIfAborted();
-      const { path, space, entries, truncated } = await listDirectory(resolvePath(directory));
+      const { path, space, entries, truncated } = await listDirectory(
+        resolvePath(process.cwd(), directory),
+      );
       const listed = entries.map(({ name, kind, size }) => ({ untrustedName: name, kind, size }));
       return { path: printable(path), space, entries: listed.sort(compareEntries), truncated };
     } catch (error) {

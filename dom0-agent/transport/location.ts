@@ -1,6 +1,4 @@
-import path from 'node:path';
 import { printable } from '../../shared/printable.ts';
-import { StorageFailure } from '../../storage/storage-failure.ts';
 import type { FetchSource, StoreTarget } from './storage.ts';
 
 /** What the user named, for messages. */
@@ -21,12 +19,4 @@ export function placeOf(owner: string, target: StoreTarget | FetchSource): Place
 /** A resolved path in its VM, or the command. */
 export function locationIn(owner: string, path: string | undefined): string {
   return path === undefined ? `the command in ${owner}` : `${owner}:${path}`;
-}
-
-/** A path in dom0 as an absolute one: a relative path is relative to the working directory. */
-export function resolvePath(given: string): string {
-  if (given === '' || given.includes('\0')) {
-    throw new StorageFailure('BAD_REQUEST', 'the path is empty or contains a NUL byte');
-  }
-  return path.resolve(given);
 }

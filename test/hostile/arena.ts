@@ -8,7 +8,7 @@ import { expect } from 'vitest';
 import { MiB } from '../../shared/sizes.ts';
 import { Box, PASSPHRASE } from '../cli/box.ts';
 import { NOTES_FILE, type Notes, SCRIPT_FILE, type Script, type Step } from './script.ts';
-import { ready, sound } from './wire.ts';
+import { ready, validFrame } from './wire.ts';
 
 /** Whatever a storage VM does, coffer's dom0 side has at most so much memory, resident, in bytes. */
 const MOST_MEMORY = 300 * MiB;
@@ -17,12 +17,12 @@ const MOST_MILLISECONDS = 60_000;
 
 /** Says that a directory is empty. */
 export const NO_ENTRIES: Step = {
-  say: sound({ kind: 'entries', entries: [], last: true, truncated: false }),
+  say: validFrame({ kind: 'entries', entries: [], last: true, truncated: false }),
 };
 
 /** A backup looks at its directory first: unless it is told otherwise, the agent answers that honestly. */
 const HONEST_LISTING: readonly Step[] = [
-  ...[{ hear: 'browseRequest' }, { say: sound(ready()) }],
+  ...[{ hear: 'browseRequest' }, { say: validFrame(ready()) }],
   ...[NO_ENTRIES, { end: 0 }],
 ];
 

@@ -9,7 +9,7 @@ import { buildAgent } from './arena.ts';
 import { duel, expectFoundOut } from './duel.ts';
 import { GARBAGE } from './garbage.ts';
 import type { Step } from './script.ts';
-import { ESCAPES, failure, field, framed, numberField, ready, sound } from './wire.ts';
+import { ESCAPES, failure, field, framed, numberField, ready, validFrame } from './wire.ts';
 
 /** 3 MB that an agent gives as a backup. */
 const FILE = join(tmpdir(), `coffer-hostile-${process.pid}`);
@@ -21,7 +21,7 @@ beforeAll(async () => {
   writeFileSync(FILE, Buffer.alloc(SIZE, 'x'));
 });
 
-const say = (message: Parameters<typeof sound>[0]): Step => ({ say: sound(message) });
+const say = (message: Parameters<typeof validFrame>[0]): Step => ({ say: validFrame(message) });
 const entries = (some: Entry[], last: boolean, truncated = false): Step =>
   say({ kind: 'entries', entries: some, last, truncated });
 const file = (name: string): Entry => ({ name, kind: 'FILE', size: 1 });
@@ -70,7 +70,7 @@ describe.each(STATES)('%s: a VM %s', (service, _, beginning) => {
   });
 
   it('may fail, with a megabyte of hostile text', async () => {
-    const say = sound(failure('IO', ESCAPES.repeat(14_000)));
+    const say = validFrame(failure('IO', ESCAPES.repeat(14_000)));
     const outcome = await duel(agent, service, [...beginning, { say }]);
     expectFoundOut(outcome, 'failure', /failed: \?\[2J/);
   });

@@ -1,7 +1,7 @@
 import { LONGEST_FRAME, PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { Message } from '../../protocol/messages.ts';
 import type { Step } from './script.ts';
-import { ESCAPES, field, framed, numberField, raw, ready, sound, varint } from './wire.ts';
+import { ESCAPES, field, framed, numberField, raw, ready, validFrame, varint } from './wire.ts';
 
 const REQUEST: Message = { kind: 'browseRequest', version: PROTOCOL_VERSION, directory: '/' };
 const FOREIGN = { ...ready(), version: 2 };
@@ -40,11 +40,15 @@ export const GARBAGE: readonly (readonly [string, readonly Step[], RegExp])[] = 
     [{ say: framed(field(6, Buffer.concat([numberField(1, 1), numberField(4, 2n ** 64n - 1n)]))) }],
     /a number is too large|out of turn/,
   ],
-  ['what only dom0 says', [{ say: sound({ kind: 'read', bytes: 1 }) }], /read came out of turn/],
-  ['another request', [{ say: sound(REQUEST) }], /browseRequest came out of turn/],
+  [
+    'what only dom0 says',
+    [{ say: validFrame({ kind: 'read', bytes: 1 }) }],
+    /read came out of turn/,
+  ],
+  ['another request', [{ say: validFrame(REQUEST) }], /browseRequest came out of turn/],
   [
     'a Ready of another version, or a second one',
-    [{ say: sound(FOREIGN) }],
+    [{ say: validFrame(FOREIGN) }],
     /version 2 of the protocol|ready came out of turn/,
   ],
   [

@@ -6,7 +6,7 @@ import { Box } from '../cli/box.ts';
 import { Arena, type Bout, expectNamedError, expectTameOutput } from './arena.ts';
 import { GARBAGE } from './garbage.ts';
 import type { Step } from './script.ts';
-import { ESCAPES, failure, ready, sound } from './wire.ts';
+import { ESCAPES, failure, ready, validFrame } from './wire.ts';
 
 /** A storage VM that is hostile while it gives a backup, against the built coffer. */
 let arena: Arena;
@@ -31,7 +31,7 @@ const fight = (command: string, ...steps: Step[]): Promise<Bout> =>
 const REQUESTED: Step[] = [{ hear: 'fetchRequest' }];
 const open = (claimed: number | undefined): Step[] => [
   ...REQUESTED,
-  { say: sound(ready(claimed)) },
+  { say: validFrame(ready(claimed)) },
 ];
 /** Serves the backup up to some place, or for ever. */
 const serve = (upTo = Number.MAX_SAFE_INTEGER, file = backup): Step => ({ serve: file, upTo });
@@ -73,7 +73,7 @@ describe('a storage VM that gives a backup', () => {
   });
 
   it('may refuse, or fail, with a megabyte of hostile text', async () => {
-    const text = sound(failure('NOT_FOUND', ESCAPES.repeat(14_000)));
+    const text = validFrame(failure('NOT_FOUND', ESCAPES.repeat(14_000)));
     expectRefused(await fight('list', ...REQUESTED, { say: text }), /backups\/one/, 5);
     const bout = await fight('restore', ...open(size), serve(100_000), { say: text });
     expectRefused(bout, /backups\/one/);

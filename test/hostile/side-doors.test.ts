@@ -10,7 +10,7 @@ import { Box, PASSPHRASE } from '../cli/box.ts';
 import { Arena, expectTameOutput, runCoffer } from './arena.ts';
 import { type Sight, watchTree } from './process-tree.ts';
 import { piecesOf } from './splices.ts';
-import { ready, sound } from './wire.ts';
+import { ready, validFrame } from './wire.ts';
 
 const COFFER = fileURLToPath(new URL('../../dist/coffer', import.meta.url));
 
@@ -227,7 +227,12 @@ describe('what dom0 leaves behind', () => {
   it('is nothing at all when it could not reach the end', async () => {
     const arena = await Arena.open(await Box.full());
     const before = arena.box.state;
-    const steps = [{ hear: 'storeRequest' }, { say: sound(ready()) }, { take: 10_000 }, { end: 1 }];
+    const steps = [
+      { hear: 'storeRequest' },
+      { say: validFrame(ready()) },
+      { take: 10_000 },
+      { end: 1 },
+    ];
     const bout = await arena.fight({ Store: steps }, ['backup', 'backups']);
     expect(bout.status).toBe(4);
     expect(arena.box.state).toBe(before);

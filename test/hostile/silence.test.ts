@@ -7,7 +7,7 @@ import { TIME_LIMITS } from '../../dom0-agent/transport/time-limits.ts';
 import { buildAgent } from './arena.ts';
 import { SHORT, duel, expectFoundOut } from './duel.ts';
 import type { Step } from './script.ts';
-import { ready, sound } from './wire.ts';
+import { ready, validFrame } from './wire.ts';
 
 /** A storage VM that makes dom0 wait. The limits are short here; the real ones are in docs/protocol.md. */
 const FILE = join(tmpdir(), `coffer-silence-${process.pid}`);
@@ -18,13 +18,13 @@ beforeAll(async () => {
 });
 
 const SILENT: Step = { hear: 'nothing that dom0 ever says' };
-const READY = { say: sound(ready()) };
+const READY = { say: validFrame(ready()) };
 const store: Step = { hear: 'storeRequest' };
 const fetch: Step = { hear: 'fetchRequest' };
 const browse: Step = { hear: 'browseRequest' };
 const drip = (base64: string): Step => ({ drip: base64, pause: 100 });
-const someData = sound({ kind: 'data', offset: 0, bytes: Buffer.alloc(100) });
-const anEntry = sound({
+const someData = validFrame({ kind: 'data', offset: 0, bytes: Buffer.alloc(100) });
+const anEntry = validFrame({
   kind: 'entries',
   entries: [{ name: 'a', kind: 'FILE', size: 1 }],
   last: false,
@@ -52,7 +52,7 @@ describe('dom0 does not wait for ever', () => {
         store,
         READY,
         { take: 'all' },
-        { say: sound({ kind: 'progress', bytes: 0 }), times: 300, pause: 200 },
+        { say: validFrame({ kind: 'progress', bytes: 0 }), times: 300, pause: 200 },
       ],
       /usb does not finish/,
     ],

@@ -3,7 +3,7 @@ import { Box } from '../cli/box.ts';
 import { Arena, type Bout, NO_ENTRIES, expectNamedError, expectTameOutput } from './arena.ts';
 import { GARBAGE } from './garbage.ts';
 import type { Step } from './script.ts';
-import { ESCAPES, failure, framed, raw, ready, sound } from './wire.ts';
+import { ESCAPES, failure, framed, raw, ready, validFrame } from './wire.ts';
 
 /** A storage VM that is hostile while it takes a backup, against the built coffer. */
 let arena: Arena;
@@ -20,12 +20,12 @@ const fight = (...steps: Step[]): Promise<Bout> =>
 
 /** An honest beginning, up to the state that the name tells. */
 const REQUESTED: Step[] = [{ hear: 'storeRequest' }];
-const OPEN: Step[] = [...REQUESTED, { say: sound(ready()) }];
+const OPEN: Step[] = [...REQUESTED, { say: validFrame(ready()) }];
 const TAKING: Step[] = [...OPEN, { take: 100_000 }];
 const ENDED: Step[] = [...OPEN, { take: 'all' }];
 
 const ZERO = Buffer.alloc(32);
-const progress = (bytes: number): Step => ({ say: sound({ kind: 'progress', bytes }) });
+const progress = (bytes: number): Step => ({ say: validFrame({ kind: 'progress', bytes }) });
 
 function expectRefused(bout: Bout, text: RegExp, status = 4): void {
   expectNamedError(bout, status, text);
@@ -52,7 +52,7 @@ describe('a storage VM that takes a backup', () => {
 
   it('may fail, with a megabyte of hostile text', async () => {
     const text = ESCAPES.repeat(14_000);
-    expectRefused(await fight(...TAKING, { say: sound(failure('IO', text)) }), /\?\[2J/);
+    expectRefused(await fight(...TAKING, { say: validFrame(failure('IO', text)) }), /\?\[2J/);
   });
 });
 
@@ -60,22 +60,26 @@ describe('a storage VM that has a request', () => {
   it.each(['NOT_FOUND', 'EXISTS', 'NO_SPACE', 'VERSION'] as const)(
     'may refuse it for the reason %s',
     async (code) => {
-      const bout = await fight(...REQUESTED, { say: sound(failure(code, ESCAPES)) }, { end: 1 });
+      const bout = await fight(
+        ...REQUESTED,
+        { say: validFrame(failure(code, ESCAPES)) },
+        { end: 1 },
+      );
       expectRefused(bout, /backups|version/, 5);
     },
   );
 
   it.each<[string, Step]>([
     ['Progress', progress(0)],
-    ['Stored', { say: sound({ kind: 'stored', path: '', bytes: 0, sha256: ZERO }) }],
-    ['End', { say: sound({ kind: 'end', bytes: 0, sha256: ZERO }) }],
+    ['Stored', { say: validFrame({ kind: 'stored', path: '', bytes: 0, sha256: ZERO }) }],
+    ['End', { say: validFrame({ kind: 'end', bytes: 0, sha256: ZERO }) }],
   ])('may not answer with %s', async (_what, step) => {
     expectRefused(await fight(...REQUESTED, step), /came out of turn/);
   });
 
   it('cannot reach the terminal through the path that it says it writes to', async () => {
     const path = `/home/${ESCAPES.repeat(14_000)}`;
-    const hostile = { say: sound(ready(undefined, path)) };
+    const hostile = { say: validFrame(ready(undefined, path)) };
     const listing = [{ hear: 'browseRequest' }, hostile, NO_ENTRIES, { end: 0 }];
     const storing = [...REQUESTED, hostile, { end: 3 }];
     const bout = await arena.fight({ Browse: listing, Store: storing }, ['backup', 'backups']);
@@ -95,10 +99,14 @@ describe('a storage VM that takes data', () => {
 
   it.each<[string, Step, RegExp]>([
     ['Stored before the end', { confirm: {} }, /stored came out of turn/],
-    ['Data', { say: sound({ kind: 'data', offset: 0, bytes: ZERO }) }, /data came out of turn/],
+    [
+      'Data',
+      { say: validFrame({ kind: 'data', offset: 0, bytes: ZERO }) },
+      /data came out of turn/,
+    ],
     [
       'Entries',
-      { say: sound({ kind: 'entries', entries: [], last: true, truncated: false }) },
+      { say: validFrame({ kind: 'entries', entries: [], last: true, truncated: false }) },
       /entries came out of turn/,
     ],
   ])('is found out when it says %s', async (_what, step, text) => {

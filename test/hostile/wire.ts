@@ -3,9 +3,9 @@ import { framePrefix } from '../../protocol/framing.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { Failure, FailureCode, Message, MessageOf } from '../../protocol/messages.ts';
 
-/** The bytes of sound messages, and of others that no honest agent can say, all in base64. */
+/** The bytes of valid frames, and of others that no honest agent can say, all in base64. */
 
-export function sound(message: Message): string {
+export function validFrame(message: Message): string {
   return Buffer.concat(encodeFrame(message)).toString('base64');
 }
 

@@ -43,7 +43,7 @@ async function removedBy(
     info: () => undefined,
     progress: () => undefined,
     warning: (text: string) => void warnings.push(text),
-    leftover: (_: string, warning: string) => void warnings.push(warning),
+    rollbackFailed: (_: string, warning: string) => void warnings.push(warning),
   };
   await removeAbandoned(half, system, report);
   return { warnings, names: (await system.qubes()).map(({ name }) => name) };

@@ -108,8 +108,8 @@ describe('a leftover', () => {
     chmodSync(join(tree, '..'), 0o555);
     const said = asUser(`
       import { removePartialHome } from './remove-tree.ts';
-      const leftover = (what, text) => console.log('warning:', text);
-      await removePartialHome(process.argv[2] ?? '', { leftover, warning() {}, info() {}, progress() {} });
+      const rollbackFailed = (what, text) => console.log('warning:', text);
+      await removePartialHome(process.argv[2] ?? '', { rollbackFailed, warning() {}, info() {}, progress() {} });
       console.log('went on');
     `);
     expect(said).toMatch(/^warning: .*left over: .*tree cannot be removed .*\nwent on\n$/);

@@ -29,7 +29,7 @@ export class Warnings implements Report {
     this.texts.push(text);
   }
 
-  leftover(_what: string, warning: string): void {
+  rollbackFailed(_what: string, warning: string): void {
     this.texts.push(warning);
   }
 

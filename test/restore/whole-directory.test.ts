@@ -37,7 +37,7 @@ test('a whole directory with files without number takes no memory for each', asy
   } satisfies ArchiveReader;
   const { qubes, dom0Home, unusable } = backupOf([template('debian')]);
   const nobody = (): void => undefined;
-  const report = { info: nobody, warning: nobody, leftover: nobody, progress: nobody };
+  const report = { info: nobody, warning: nobody, rollbackFailed: nobody, progress: nobody };
   const selected = { qubes, dom0Home, unusable };
   const never = new AbortController().signal;
   expect(await verifyBackup(selected, reader, report, never)).toMatchObject([{ name: 'debian' }]);

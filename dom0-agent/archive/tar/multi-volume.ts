@@ -7,7 +7,7 @@ import { oldGnuExtensions, oldGnuRealSize } from '../../../shared/old-gnu-sparse
 
 /**
  * Joins the volumes of a GNU multi-volume tar (`tar -M`, format gnu: backups of format 2) into the
- * tar that one large volume would hold: continuation headers (type `M`) are checked and left out, so
+ * tar that one large volume would open: continuation headers (type `M`) are checked and left out, so
  * are the volumes' labels.
  *
  * A continuation must name the member in whose data the previous volume ended, and the place in

@@ -6,6 +6,7 @@ import { FailedError, InterruptedError } from '../../../shared/errors.ts';
 import { printableWords } from '../../../shared/printable.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
+import { volumeLabel } from '../qube.ts';
 import { parseReply } from './admin-api-error.ts';
 
 /** The service that takes a volume's content (qubes-rpc/admin.vm.volume.Import in core-admin). */
@@ -38,7 +39,7 @@ export async function importVolume(
   signal: AbortSignal,
   { service = IMPORT_SERVICE, rootPrefix }: ImportOptions,
 ): Promise<void> {
-  const label = `the volume ${volume} of ${qubeName}`;
+  const label = volumeLabel(qubeName, volume);
   // With nothing to hold back, nothing could be undone; and no pool has such volumes.
   if (size < 1) throw new FailedError(`${label} cannot be made ${size} bytes long`);
 

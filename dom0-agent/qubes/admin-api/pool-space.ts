@@ -1,5 +1,6 @@
 import { FailedError, messageOf } from '../../../shared/errors.ts';
 import { formatSize } from '../../../shared/sizes.ts';
+import { volumeLabel } from '../qube.ts';
 import type { Pool } from '../system.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
 import { AdminApiError } from './admin-api-error.ts';
@@ -50,7 +51,7 @@ export async function importIntoPool(
     if (!(error instanceof AdminApiError)) throw error;
     const room = await describeRoom(api, pool, before, size);
     throw new FailedError(
-      `the volume ${volume} of ${qubeName} could not be written, after ${formatSize(written)} of data: ` +
+      `${volumeLabel(qubeName, volume)} could not be written, after ${formatSize(written)} of data: ` +
         `${room} (${messageOf(error)})`,
       { cause: error },
     );

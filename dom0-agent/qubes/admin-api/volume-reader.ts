@@ -1,8 +1,8 @@
 import { FailedError, RefusedError } from '../../../shared/errors.ts';
-import { hasNoSavedState, type Qube, type Volume, whyUnsaved } from '../qube.ts';
+import { hasNoSavedState, type Qube, type Volume, volumeLabel, whyUnsaved } from '../qube.ts';
 import type { QubesSystem, VolumeImage } from '../system.ts';
 import { beneathCallbacks, CALLBACK_CONFIGURATION } from '../pools/callback-pool.ts';
-import type { HeldVolume, VolumeDriver } from '../pools/pool-driver.ts';
+import type { OpenedVolume, VolumeDriver } from '../pools/pool-driver.ts';
 import { openImageAsRoot } from '../pools/root-reader-client.ts';
 import { openImage } from '../pools/open-image.ts';
 import { isReadable, openPool, type PoolSurroundings } from '../pools/open-pool.ts';
@@ -73,12 +73,12 @@ export class VolumeReader {
   }
 
   async #open(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage> {
-    const label = `the volume ${volume.name} of ${qube.name}`;
+    const label = volumeLabel(qube.name, volume.name);
     const pool = this.#poolOf(volume.pool);
     await pool.clean();
-    const held = await (
+    const opened = await (
       await pool.driver()
-    ).hold({
+    ).open({
       label,
       qubeName: qube.name,
       vid: volume.vid,
@@ -88,11 +88,11 @@ export class VolumeReader {
     try {
       const image =
         readAsRoot === undefined
-          ? await openImage(held.path, label, signal)
-          : await openImageAsRoot(readAsRoot, held.path, label, signal);
-      return heldImage(image, held, (error) => this.#explained(error, qube, volume, signal));
+          ? await openImage(opened.path, label, signal)
+          : await openImageAsRoot(readAsRoot, opened.path, label, signal);
+      return imageOfOpened(image, opened, (error) => this.#explained(error, qube, volume, signal));
     } catch (error) {
-      await held[Symbol.asyncDispose]();
+      await opened[Symbol.asyncDispose]();
       throw error;
     }
   }
@@ -106,7 +106,7 @@ export class VolumeReader {
   ): Promise<unknown> {
     if (signal.aborted || (await exists(this.#options.api, qube.name))) return error;
     return new FailedError(
-      `the volume ${volume.name} of ${qube.name} cannot be read: ${qube.name} was removed meanwhile`,
+      `${volumeLabel(qube.name, volume.name)} cannot be read: ${qube.name} was removed meanwhile`,
     );
   }
 }
@@ -118,9 +118,9 @@ interface Pool {
 }
 
 /** An image that lets go of what holds it when it is disposed of. */
-function heldImage(
+function imageOfOpened(
   image: VolumeImage,
-  held: HeldVolume,
+  opened: OpenedVolume,
   explained: (error: unknown) => Promise<unknown>,
 ): VolumeImage {
   return {
@@ -129,7 +129,7 @@ function heldImage(
     read: (buffer, offset) => image.read(buffer, offset),
     async requireUnchanged() {
       try {
-        await held.requireUnchanged();
+        await opened.requireUnchanged();
         await image.requireUnchanged();
       } catch (error) {
         throw await explained(error);
@@ -140,7 +140,7 @@ function heldImage(
       try {
         await image[Symbol.asyncDispose]();
       } finally {
-        await held[Symbol.asyncDispose]();
+        await opened[Symbol.asyncDispose]();
       }
     },
   };

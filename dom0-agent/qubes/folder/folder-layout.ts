@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import { FailedError } from '../../../shared/errors.ts';
-import type { Qube, QubeClass, Volume } from '../qube.ts';
+import { type Qube, type QubeClass, type Volume, volumeLabel } from '../qube.ts';
 
 /**
  * Where things lie in a folder system: as in `/var/lib/qubes` of a Qubes system with a file pool, and
@@ -50,7 +50,7 @@ export class Layout {
     const image = `${volume.vid}.img`;
     if (image.startsWith('/') || image.split('/').some((part) => part === '..' || part === '')) {
       throw new FailedError(
-        `the volume ${volume.name} of ${qube.name} has the id "${volume.vid}" in qubes.xml, ` +
+        `${volumeLabel(qube.name, volume.name)} has the id "${volume.vid}" in qubes.xml, ` +
           'which is not a place in the folder system',
       );
     }

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 
 import { FailedError, messageOf, RefusedError } from '../../../shared/errors.ts';
 import { spaceIn } from '../../../storage/list-directory.ts';
-import { hasNoSavedState, whyUnsaved } from '../qube.ts';
+import { hasNoSavedState, volumeLabel, whyUnsaved } from '../qube.ts';
 import type { Qube, Volume } from '../qube.ts';
 import type { StoredQube } from '../xml/qubes-store.ts';
 import type {
@@ -125,7 +125,7 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
 
   async openVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage> {
     const path = this.layout.imageOf(qube, volume);
-    const placed = { label: labelOf(qube.name, volume.name), qubeName: qube.name };
+    const placed = { label: volumeLabel(qube.name, volume.name), qubeName: qube.name };
     const isRunning = (name: string): Promise<boolean> => this.isRunning(name);
     if (hasNoSavedState(volume)) await requireHalted(placed, isRunning);
     const image = await openImage(path, placed.label, signal);
@@ -192,14 +192,10 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
       throw new RefusedError(`${name} has no volume ${volume} that could be restored`);
     }
     const path = this.layout.imageOf(qube, found);
-    await importImage(path, labelOf(name, volume), size, pieces, signal);
+    await importImage(path, volumeLabel(name, volume), size, pieces, signal);
     await this.store.updateQube(name, (now) => ({
       ...now,
       volumes: now.volumes.map((other) => (other.name === volume ? { ...other, size } : other)),
     }));
   }
-}
-
-function labelOf(name: string, volume: string): string {
-  return `the volume ${volume} of ${name}`;
 }

@@ -4,6 +4,7 @@ import { printable } from '../../../shared/printable.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import { ExtentList } from './extent-list.ts';
 import { type Extent, isZero } from '../../../shared/sparse-data.ts';
+import { readWhole } from './read-whole.ts';
 import { tarMap } from './tar-map.ts';
 
 /** `st_blocks` counts in these, whatever the file system's own blocks are. */
@@ -41,7 +42,7 @@ export async function dataExtents(
     if (map !== undefined) return map;
     if (stats.blocks * STAT_BLOCK >= size) return [whole];
   }
-  const read = (buffer: Buffer, offset: number) => readAll(file, path, buffer, offset);
+  const read = (buffer: Buffer, offset: number) => readWhole(file, buffer, offset, printable(path));
   return await scanExtents(read, size, signal);
 }
 
@@ -82,19 +83,5 @@ function addData(list: ExtentList, chunk: Buffer, offset: number): void {
   for (let at = 0; at < chunk.length; at += GRAIN) {
     const grain = chunk.subarray(at, at + GRAIN);
     if (!isZero(grain)) list.add(offset + at, grain.length);
-  }
-}
-
-async function readAll(
-  file: FileHandle,
-  path: string,
-  buffer: Buffer,
-  offset: number,
-): Promise<void> {
-  for (let filled = 0; filled < buffer.length;) {
-    const left = buffer.length - filled;
-    const { bytesRead } = await file.read(buffer, filled, left, offset + filled);
-    if (bytesRead === 0) throw new FailedError(`${printable(path)} is shorter than was expected`);
-    filled += bytesRead;
   }
 }

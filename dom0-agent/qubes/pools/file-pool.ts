@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import type { HeldVolume, PlacedVolume, VolumeDriver } from './pool-driver.ts';
+import type { OpenedVolume, PlacedVolume, VolumeDriver } from './pool-driver.ts';
 import { type IsRunning, requireHalted, requireStillHalted } from './pool-driver.ts';
 
 /** The image of a volume's committed content, in both kinds of file pool. */
@@ -13,10 +13,10 @@ const imageOf = (directory: string, { vid }: PlacedVolume): string => join(direc
 export function openFileReflinkPool(directory: string, isRunning: IsRunning): VolumeDriver {
   return {
     keepsSavedState: true,
-    hold: async (volume) =>
+    open: async (volume) =>
       volume.hasNoSavedState
-        ? holdHalted(directory, volume, isRunning)
-        : holdNothing(imageOf(directory, volume)),
+        ? openHalted(directory, volume, isRunning)
+        : openAsIs(imageOf(directory, volume)),
     removeStale: () => Promise.resolve(),
   };
 }
@@ -28,12 +28,12 @@ export function openFileReflinkPool(directory: string, isRunning: IsRunning): Vo
 export function openFilePool(directory: string, isRunning: IsRunning): VolumeDriver {
   return {
     keepsSavedState: false,
-    hold: (volume) => holdHalted(directory, volume, isRunning),
+    open: (volume) => openHalted(directory, volume, isRunning),
     removeStale: () => Promise.resolve(),
   };
 }
 
-function holdNothing(path: string): HeldVolume {
+function openAsIs(path: string): OpenedVolume {
   return {
     path,
     requireUnchanged: () => Promise.resolve(),
@@ -41,14 +41,14 @@ function holdNothing(path: string): HeldVolume {
   };
 }
 
-async function holdHalted(
+async function openHalted(
   directory: string,
   volume: PlacedVolume,
   isRunning: IsRunning,
-): Promise<HeldVolume> {
+): Promise<OpenedVolume> {
   await requireHalted(volume, isRunning);
   return {
-    ...holdNothing(imageOf(directory, volume)),
+    ...openAsIs(imageOf(directory, volume)),
     requireUnchanged: () => requireStillHalted(volume, isRunning),
   };
 }

@@ -29,7 +29,7 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
   return {
     keepsSavedState: true,
 
-    async hold(volume) {
+    async open(volume) {
       if (volume.hasNoSavedState) await requireHalted(volume, isRunning);
       const owned = await newOwnerName();
       const snapshot = `${volume.vid}${markOf(owned)}`;

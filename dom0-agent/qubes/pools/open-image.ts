@@ -3,6 +3,7 @@ import { open, readFile, type FileHandle } from 'node:fs/promises';
 
 import { FailedError, InterruptedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
 import { dataExtents } from './data-extents.ts';
+import { readWhole } from './read-whole.ts';
 import type { VolumeImage } from '../system.ts';
 
 /** The size of a block device is told in sectors of this many bytes, whatever the device. */
@@ -69,27 +70,6 @@ async function requireUnchanged(
     `${label} was changed while it was read, so what was read is of no use: begin again, and do not ` +
       'start its VM meanwhile',
   );
-}
-
-async function readWhole(
-  file: FileHandle,
-  buffer: Buffer,
-  offset: number,
-  label: string,
-): Promise<void> {
-  let filled = 0;
-  while (filled < buffer.length) {
-    const at = offset + filled;
-    const { bytesRead } = await file
-      .read(buffer, filled, buffer.length - filled, at)
-      .catch((error: unknown) => {
-        throw new FailedError(`${label} cannot be read at byte ${at}: ${messageOf(error)}`);
-      });
-    if (bytesRead === 0) {
-      throw new FailedError(`${label} shrank while it was read: it ends at byte ${at}`);
-    }
-    filled += bytesRead;
-  }
 }
 
 function cannotOpen(error: unknown, path: string, label: string): FailedError {

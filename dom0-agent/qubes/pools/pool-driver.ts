@@ -12,7 +12,7 @@ export interface PlacedVolume {
 }
 
 /** A volume whose committed content stays as it is until this is disposed of. */
-export interface HeldVolume extends AsyncDisposable {
+export interface OpenedVolume extends AsyncDisposable {
   /** A file or a block device, which only root may be able to read. */
   readonly path: string;
   /** Throws FailedError when the pool could not keep the content from changing since. */
@@ -24,7 +24,7 @@ export interface VolumeDriver {
   /** Whether what was last saved of a volume stays as it is while its VM runs. */
   readonly keepsSavedState: boolean;
   /** Holds a volume's last committed content still. Throws FailedError. */
-  hold(volume: PlacedVolume): Promise<HeldVolume>;
+  open(volume: PlacedVolume): Promise<OpenedVolume>;
   /** Removes what a coffer that was killed has left in the pool. */
   removeStale(): Promise<void>;
 }

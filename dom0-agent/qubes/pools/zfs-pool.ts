@@ -40,7 +40,7 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
   return {
     keepsSavedState: true,
 
-    async hold(volume) {
+    async open(volume) {
       if (volume.hasNoSavedState) await requireHalted(volume, isRunning);
       const owned = await newOwnerName();
       const owner = `${OWNER}=${owned}`;

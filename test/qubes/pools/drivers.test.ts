@@ -35,7 +35,7 @@ const nothing = new Commands();
 const OURS = `coffer\\.${process.pid}\\.\\d+\\.[0-9a-f]{8}`;
 
 describe('names', () => {
-  it('tell a leftover from what is in use', async () => {
+  it('tell what is stale from what is in use', async () => {
     const own = await newOwnerName();
     expect(own).toMatch(new RegExp(`^${OURS}$`));
     expect(await isOwnerGone(`vm-work-private-${own}-snap`)).toBe(false);
@@ -72,19 +72,19 @@ describe('file pools', () => {
         isRunning: halted,
       });
       await pool.removeStale();
-      await using held = await pool.hold(volume('appvms/work/private'));
-      expect(held.path).toBe('/pool/appvms/work/private.img');
+      await using opened = await pool.open(volume('appvms/work/private'));
+      expect(opened.path).toBe('/pool/appvms/work/private.img');
     }
   });
 
   it('of the kind "file" cannot be read while the VM runs', async () => {
     const surroundings = { runAsRoot: nothing.run, isRunning: running };
     const reflink = openPool('p', settings('driver=file-reflink dir_path=/p'), surroundings);
-    await using held = await reflink.hold(volume('v'));
-    expect(held.path).toBe('/p/v.img');
+    await using opened = await reflink.open(volume('v'));
+    expect(opened.path).toBe('/p/v.img');
     const file = openPool('p', settings('driver=file dir_path=/p'), surroundings);
-    await expect(file.hold(volume('v'))).rejects.toThrow(FailedError);
-    await expect(file.hold(volume('v'))).rejects.toThrow(/shut work down first/);
+    await expect(file.open(volume('v'))).rejects.toThrow(FailedError);
+    await expect(file.open(volume('v'))).rejects.toThrow(/shut work down first/);
     expect([reflink.keepsSavedState, file.keepsSavedState]).toEqual([true, false]);
   });
 
@@ -96,11 +96,11 @@ describe('file pools', () => {
         runAsRoot: nothing.run,
         isRunning: () => Promise.resolve(runs),
       });
-      await using held = await pool.hold(volume('v', true));
-      await held.requireUnchanged();
+      await using opened = await pool.open(volume('v', true));
+      await opened.requireUnchanged();
       runs = true;
-      await expect(held.requireUnchanged()).rejects.toThrow(/work was started while/);
-      await expect(pool.hold(volume('v', true))).rejects.toThrow(/no saved state apart/);
+      await expect(opened.requireUnchanged()).rejects.toThrow(/work was started while/);
+      await expect(pool.open(volume('v', true))).rejects.toThrow(/no saved state apart/);
     },
   );
 
@@ -109,8 +109,8 @@ describe('file pools', () => {
       runAsRoot: nothing.run,
       isRunning: running,
     });
-    await using held = await pool.hold(volume('v'));
-    await held.requireUnchanged();
+    await using opened = await pool.open(volume('v'));
+    await opened.requireUnchanged();
   });
 });
 
@@ -124,50 +124,50 @@ describe('lvm_thin', () => {
 
   it('takes a snapshot that qubesd and udev leave alone, and removes it', async () => {
     const commands = new Commands([/lvcreate/, '  Logical volume "x" created.\n']);
-    const held = await open(commands).hold(volume('qubes_dom0/vm-work-private'));
+    const opened = await open(commands).open(volume('qubes_dom0/vm-work-private'));
     const name = new RegExp(`^${devices}/(qubes_dom0/vm-work-private\\+(${OURS})-snap)$`);
-    const [, snapshot = '', owner = ''] = name.exec(held.path) ?? [];
+    const [, snapshot = '', owner = ''] = name.exec(opened.path) ?? [];
     expect(snapshot).not.toBe('');
     expect(commands.ran).toEqual([
       'lvm lvcreate --setactivationskip=n --activate=y --snapshot --type=thin ' +
         `--addtag=${owner} --name=${snapshot} -- qubes_dom0/vm-work-private`,
       `lvm lvchange --activate=y --ignoreactivationskip -- ${snapshot}`,
     ]);
-    await held[Symbol.asyncDispose]();
+    await opened[Symbol.asyncDispose]();
     expect(commands.ran.at(-1)).toBe(`lvm lvremove --force -- ${snapshot}`);
   });
 
   it('leaves nothing when the snapshot cannot be activated', async () => {
     const commands = new Commands([/lvchange/, new Error('device-mapper: no space')]);
-    const holding = open(commands).hold(volume('qubes_dom0/vm-work-private'));
-    await expect(holding).rejects.toThrow(/no space/);
+    const opening = open(commands).open(volume('qubes_dom0/vm-work-private'));
+    await expect(opening).rejects.toThrow(/no space/);
     expect(commands.ran.at(-1)).toMatch(/^lvm lvremove --force -- .*-snap$/);
   });
 
   it('says what LVM says when there is no such volume', async () => {
     const commands = new Commands([/lvcreate/, new Error('Failed to find logical volume "q/v"')]);
-    await expect(open(commands).hold(volume('q/v'))).rejects.toThrow(/Failed to find logical/);
+    await expect(open(commands).open(volume('q/v'))).rejects.toThrow(/Failed to find logical/);
     expect(commands.ran).toHaveLength(1);
   });
 
   it('says how it is when the snapshot cannot be removed', async () => {
     const commands = new Commands([/lvremove/, new Error('Logical volume in use')]);
-    const held = await open(commands).hold(volume('qubes_dom0/vm-work-private'));
-    await expect(held[Symbol.asyncDispose]()).rejects.toThrow(/lvremove.*-snap.*in use/);
+    const opened = await open(commands).open(volume('qubes_dom0/vm-work-private'));
+    await expect(opened[Symbol.asyncDispose]()).rejects.toThrow(/lvremove.*-snap.*in use/);
   });
 
   it('never snapshots what a running VM writes into', async () => {
     const inPlace = volume('qubes_dom0/vm-work-private', true);
     const commands = new Commands();
-    await expect(open(commands).hold(inPlace)).rejects.toThrow(/no saved state apart/);
+    await expect(open(commands).open(inPlace)).rejects.toThrow(/no saved state apart/);
     expect(commands.ran).toEqual([]);
     // Started as the snapshot was taken.
-    const started = open(commands, runningInTurn(false, true)).hold(inPlace);
+    const started = open(commands, runningInTurn(false, true)).open(inPlace);
     await expect(started).rejects.toThrow(/no saved state apart/);
     expect(commands.ran.at(-1)).toMatch(/^lvm lvremove --force -- .*-snap$/);
     // Started later: the snapshot stays as it is.
-    await using held = await open(commands, runningInTurn(false, false, true)).hold(inPlace);
-    await held.requireUnchanged();
+    await using opened = await open(commands, runningInTurn(false, false, true)).open(inPlace);
+    await opened.requireUnchanged();
   });
 
   it('removes what a killed coffer has left, and nothing that a VM may have, whatever its name', async () => {
@@ -218,11 +218,11 @@ describe('zfs', () => {
 
   it('clones a snapshot of a halted VM’s volume, and destroys both', async () => {
     const commands = new Commands();
-    const held = await open(commands, halted).hold(volume('tank/qubes/work/private'));
+    const opened = await open(commands, halted).open(volume('tank/qubes/work/private'));
     const [, owned = ''] =
-      new RegExp(`^${devices}/zvol/tank/qubes/(${OURS})$`).exec(held.path) ?? [];
+      new RegExp(`^${devices}/zvol/tank/qubes/(${OURS})$`).exec(opened.path) ?? [];
     expect(owned).not.toBe('');
-    await held[Symbol.asyncDispose]();
+    await opened[Symbol.asyncDispose]();
     const snapshot = `tank/qubes/work/private@${owned}`;
     expect(commands.ran).toEqual([
       `zfs snapshot -o coffer:owner=${owned} ${snapshot}`,
@@ -243,8 +243,8 @@ describe('zfs', () => {
       '',
     ].join('\n');
     const commands = new Commands([/list/, listed]);
-    const held = await open(commands, running).hold(volume('tank/qubes/work/private'));
-    await held[Symbol.asyncDispose]();
+    const opened = await open(commands, running).open(volume('tank/qubes/work/private'));
+    await opened[Symbol.asyncDispose]();
     expect(
       commands.ran.filter((line) => /zfs (snapshot|clone|destroy)|-t snapshot/.test(line)),
     ).toEqual([
@@ -260,8 +260,8 @@ describe('zfs', () => {
     const listed = 'tank/qubes/work/private@qubes-clean-01234567\n';
     const commands = new Commands([/list/, listed]);
     const isRunning = runningInTurn(false, true);
-    const held = await open(commands, isRunning).hold(volume('tank/qubes/work/private'));
-    await held[Symbol.asyncDispose]();
+    const opened = await open(commands, isRunning).open(volume('tank/qubes/work/private'));
+    await opened[Symbol.asyncDispose]();
     expect(commands.ran.find((line) => line.startsWith('zfs clone'))).toContain(
       ' tank/qubes/work/private@qubes-clean-01234567 ',
     );
@@ -271,23 +271,23 @@ describe('zfs', () => {
   it('never snapshots what a running VM writes into', async () => {
     const inPlace = volume('tank/qubes/work/private', true);
     const commands = new Commands([/list/, 'tank/qubes/work/private@qubes-clean-01234567\n']);
-    await expect(open(commands, running).hold(inPlace)).rejects.toThrow(/no saved state apart/);
+    await expect(open(commands, running).open(inPlace)).rejects.toThrow(/no saved state apart/);
     expect(commands.ran).toEqual([]);
-    const started = open(commands, runningInTurn(false, false, true)).hold(inPlace);
+    const started = open(commands, runningInTurn(false, false, true)).open(inPlace);
     await expect(started).rejects.toThrow(/no saved state apart/);
     expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
     expect(commands.ran.some((line) => line.startsWith('zfs clone'))).toBe(false);
   });
 
   it('refuses a running VM’s volume that was never committed', async () => {
-    const holding = open(new Commands(), running).hold(volume('tank/qubes/work/private'));
-    await expect(holding).rejects.toThrow(/shut the VM down first/);
+    const opening = open(new Commands(), running).open(volume('tank/qubes/work/private'));
+    await expect(opening).rejects.toThrow(/shut the VM down first/);
   });
 
   it('leaves nothing when the clone fails', async () => {
     const commands = new Commands([/clone/, new Error('out of space')]);
-    const holding = open(commands, halted).hold(volume('tank/qubes/work/private'));
-    await expect(holding).rejects.toThrow(/out of space/);
+    const opening = open(commands, halted).open(volume('tank/qubes/work/private'));
+    await expect(opening).rejects.toThrow(/out of space/);
     expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
   });
 
