@@ -3,6 +3,7 @@ import { DamagedError, RefusedError } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import type { ArchiveReader } from './archive.ts';
 import { QUBES_XML } from './archive.ts';
+import { untrustedFormatOf } from './identify-archive.ts';
 import { openCoffer1 } from './coffer1/open-coffer1.ts';
 import type { OuterMember } from './tar/outer-member.ts';
 import { OuterTarReader } from './tar/outer-reader.ts';
@@ -54,7 +55,8 @@ async function openByHeader(
   signal: AbortSignal,
   forcedFilter: string | undefined,
 ): Promise<ArchiveReader> {
-  if (header.untrustedFields.get('format') === 'coffer-1') {
+  const untrustedFormat = untrustedFormatOf(header.untrustedFields);
+  if (untrustedFormat === 'coffer-1') {
     if (forcedFilter !== undefined) {
       throw new RefusedError(
         'a backup in the format coffer-1 tells how it was compressed: -Z is for backups of the official tools',
@@ -62,13 +64,11 @@ async function openByHeader(
     }
     return openCoffer1(input, header, passphrase, signal);
   }
-  const version = header.untrustedFields.get('version');
-  if (version === '4') return openQubes4(header, passphrase, signal, forcedFilter);
-  if (version === '3' || version === '2')
+  if (untrustedFormat === 'qubes-4') return openQubes4(header, passphrase, signal, forcedFilter);
+  if (untrustedFormat === 'qubes-3' || untrustedFormat === 'qubes-2')
     return openQubes3(header, passphrase, signal, forcedFilter);
-  const untrustedName = version ?? header.untrustedFields.get('format') ?? 'without a name';
   throw new DamagedError(
-    `the backup has the format ${printable(untrustedName, 40)}, which coffer does not read: it reads coffer-1, and ` +
+    `the backup has the format ${printable(untrustedFormat, 40)}, which coffer does not read: it reads coffer-1, and ` +
       `the formats 2, 3 and 4 of Qubes' own tools`,
   );
 }

@@ -43,3 +43,13 @@ export function backupName(created: Date, number = 1): string {
   const name = `qubes-backup-${timeInName(created)}`;
   return number === 1 ? name : `${name}-${number}`;
 }
+
+const NAME = /^qubes-backup-(\d{4})-(\d\d)-(\d\d)T(\d\d)(\d\d)(\d\d)(?:-\d)?$/;
+
+/** When a backup was begun by its name, which anybody can change; undefined for a file that has another name. */
+export function timeOfBackupName(name: string): Date | undefined {
+  const [year = 0, month = 0, ...rest] = (NAME.exec(name) ?? []).slice(1).map(Number);
+  const [day = 0, hours = 0, minutes = 0, seconds = 0] = rest;
+  const time = new Date(year, month - 1, day, hours, minutes, seconds);
+  return month > 0 && time.getMonth() === month - 1 && time.getDate() === day ? time : undefined;
+}

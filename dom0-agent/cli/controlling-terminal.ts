@@ -32,7 +32,17 @@ export class ControllingTerminal implements Disposable {
     closeSync(openDevice(advice));
   }
 
-  /** The same, and gives the terminal. */
+  static isThere(): boolean {
+    try {
+      ControllingTerminal.require('');
+      return true;
+    } catch (error) {
+      if (error instanceof RefusedError) return false;
+      throw error;
+    }
+  }
+
+  /** As `require`, and gives the terminal. */
   static open(advice: string, signal: AbortSignal): ControllingTerminal {
     return new ControllingTerminal(openDevice(advice), signal);
   }

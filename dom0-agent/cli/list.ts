@@ -1,25 +1,47 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { savedVolumes, sizeOfVolumes } from '../qubes/qube.ts';
+import { isRefusal } from '../transport/storage-errors.ts';
 import type { ArchiveFlags } from './archive-options.ts';
-import { describeBackup, openBackup, usableContents } from './open-backup.ts';
+import { listDirectory } from './list-directory.ts';
+import { type OpenedBackup, describeBackup, openBackup, usableContents } from './open-backup.ts';
+import { askOptionalPassphrase, askPassphrase } from './questions.ts';
 import { formatKnownSize, formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
 import { openSystem } from './open-system.ts';
 import { CommandReport } from './command-report.ts';
 
-/** `coffer list`. Gives the exit status. */
+/** The options of `coffer list`, as commander gives them. */
+export interface ListFlags extends ArchiveFlags {
+  /** Of a directory: whether to look into the backups, for which the passphrase is needed. */
+  readonly contents: boolean;
+}
+
+/** `coffer list`, of a backup or of a directory. Gives the exit status. */
 export async function listCommand(
   location: string,
-  flags: ArchiveFlags,
+  flags: ListFlags,
   signal: AbortSignal,
 ): Promise<number> {
   using report = new CommandReport(flags);
-  await using backup = await openBackup(
-    await openSystem(flags.system, (text) => report.info(text)),
-    location,
-    flags,
-    signal,
-  );
+  const opened = await openSystem(flags.system, (text) => report.info(text));
+  let given: Buffer | undefined;
+  const ask = async (): Promise<Buffer> =>
+    (given = await askPassphrase(flags.passphraseFile, signal));
+  const askAgain = async (): Promise<Buffer | undefined> =>
+    given ?? (await askOptionalPassphrase(flags.passphraseFile, signal));
+  const inDirectory = async (contents: () => Promise<Buffer | undefined>): Promise<number> =>
+    listDirectory(await opened.storage(flags.destVm), location, contents, report, signal);
+  if (!flags.contents) return await inDirectory(() => Promise.resolve(undefined));
+  try {
+    await using backup = await openBackup(opened, location, flags, signal, ask);
+    return await listBackup(backup, report);
+  } catch (error) {
+    if (!isRefusal(error, 'NOT_A_FILE')) throw error;
+    return await inDirectory(askAgain);
+  }
+}
+
+async function listBackup(backup: OpenedBackup, report: CommandReport): Promise<number> {
   const {
     source,
     reader: { header },

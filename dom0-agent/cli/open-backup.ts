@@ -27,10 +27,10 @@ export async function openBackup(
   location: string,
   flags: ArchiveFlags,
   signal: AbortSignal,
+  ask = (): Promise<Buffer> => askPassphrase(flags.passphraseFile, signal),
 ): Promise<OpenedBackup> {
   const place = await storage(flags.destVm);
   const from = flags.command === true ? { command: location } : { file: location };
-  const ask = (): Promise<Buffer> => askPassphrase(flags.passphraseFile, signal);
   const askFirst =
     flags.command === true || flags.passphraseFile !== undefined || (await isHalted(flags.destVm));
   let passphrase = askFirst ? await ask() : undefined;

@@ -10,6 +10,7 @@ import {
 } from './archive-options.ts';
 import { addBackupOptions } from './backup-options.ts';
 import type { DevicesFlags } from './devices.ts';
+import type { ListFlags } from './list.ts';
 import { showNotice, showResult } from './output.ts';
 import { type RestoreFlags, addRestoreOptions } from './restore-options.ts';
 import type { SandboxFlags } from './sandbox.ts';
@@ -59,12 +60,17 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     });
 
   addReadingOptions(program.command('list'))
-    .summary('show what a backup contains')
+    .summary('show the backups in a directory, or what a backup contains')
     .description(
-      'Shows when a backup was made and what it contains; checks the header and qubes.xml only.',
+      'Shows when a backup was made and what it contains; checks the header and qubes.xml only. Of a ' +
+        'directory, shows the backups in it, newest first; what they contain is shown with the passphrase.',
     )
-    .argument('<LOCATION>', FILE_OR_COMMAND)
-    .action(async (location: string, flags: ArchiveFlags) => {
+    .argument(
+      '<LOCATION>',
+      'a directory or the file of a backup; with --command, a shell command that gives it',
+    )
+    .option('--no-contents', 'of a directory: show names and sizes only, and ask no passphrase')
+    .action(async (location: string, flags: ListFlags) => {
       const { listCommand } = await import('./list.ts');
       ended(await listCommand(location, flags, signal));
     });

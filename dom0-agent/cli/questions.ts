@@ -45,6 +45,20 @@ export async function askPassphrase(
 }
 
 /**
+ * The same, where there is something to be shown without it, too: undefined when there is no terminal to ask at, or
+ * nothing is typed.
+ */
+export async function askOptionalPassphrase(
+  source: string | undefined,
+  signal: AbortSignal,
+): Promise<Buffer | undefined> {
+  if (fileNamed(source) !== undefined) return askPassphrase(source, signal);
+  if (!ControllingTerminal.isThere()) return undefined;
+  const passphrase = await askOnce(signal, 'Passphrase (Enter alone: go on without): ');
+  return passphrase.length === 0 ? undefined : passphrase;
+}
+
+/**
  * The passphrase for a new backup; it is asked for until the same was typed twice. Throws RefusedError also
  * for one that is no good for this format; what is doubtful about it is told to `warn`.
  */
@@ -71,9 +85,9 @@ function requirePresent(passphrase: Buffer): void {
   throw new RefusedError('the passphrase is empty: a backup is worth nothing without one');
 }
 
-async function askOnce(signal: AbortSignal): Promise<Buffer> {
+async function askOnce(signal: AbortSignal, prompt = 'Passphrase: '): Promise<Buffer> {
   using terminal = ControllingTerminal.open(NO_TERMINAL_FOR_PASSPHRASE, signal);
-  return await terminal.askSecretly('Passphrase: ');
+  return await terminal.askSecretly(prompt);
 }
 
 async function askTwice(signal: AbortSignal): Promise<Buffer> {

@@ -1,0 +1,89 @@
+import { ExitStatus } from '../../shared/errors.ts';
+import { formatTime } from '../../shared/local-time.ts';
+import { formatSize } from '../../shared/sizes.ts';
+import type { BackupContents } from '../qubes/backup-contents.ts';
+import type { Storage } from '../transport/storage.ts';
+import { type FoundBackup, backupsIn } from './backups-in.ts';
+import type { CommandReport } from './command-report.ts';
+import { formatTable } from './table.ts';
+
+/**
+ * `coffer list` of a directory. Gives the exit status.
+ *
+ * @param ask for the passphrase; what it gives is wiped. Undefined: what the backups hold is not shown
+ */
+export async function listDirectory(
+  storage: Storage,
+  directory: string,
+  ask: () => Promise<Buffer | undefined>,
+  report: CommandReport,
+  signal: AbortSignal,
+): Promise<number> {
+  const listing = await storage.browse(directory, signal);
+  const passphrase = await ask();
+  const isOpened = passphrase !== undefined;
+  const found = await backupsIn(storage, listing, directory, passphrase, signal);
+  passphrase?.fill(0);
+  const { backups, others } = found;
+  const location = `${storage.owner}:${listing.path}`;
+  const { freeBytes } = listing.space;
+  const free = freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;
+  report.say(`${countOf(backups.length, 'backup')} in ${location}${free}`);
+  if (backups.length > 0) {
+    report.say(formatBackups(backups, isOpened));
+    report.say(
+      isOpened
+        ? 'Only the header and the list of VMs of each were checked: coffer verify checks all.'
+        : 'Nothing was checked: times are those of the names, formats those of the headers.',
+    );
+  }
+  if (others.length > 0) report.say(`Not backups: ${countOf(others.length, 'other file')}.`);
+  if (listing.truncated) {
+    report.warning(`${location} holds too much: only ${listing.entries.length} names were listed`);
+  }
+  report.result({
+    ok: true,
+    command: 'list',
+    location,
+    freeBytes: freeBytes ?? null,
+    backups: backups.map((backup) => ({
+      name: backup.name,
+      created: backup.created?.toISOString() ?? null,
+      format: backup.format ?? null,
+      backupId: backup.backupId ?? null,
+      bytes: backup.size,
+      qubes: backup.contents?.qubes.map(({ qube }) => qube.name) ?? null,
+      dom0Home: backup.contents === undefined ? null : backup.contents.dom0Home !== undefined,
+      problem: backup.problem ?? null,
+    })),
+    others,
+    truncated: listing.truncated,
+    warnings: report.warnings,
+  });
+  return ExitStatus.done;
+}
+
+function formatBackups(backups: readonly FoundBackup[], isOpened: boolean): string {
+  const rows = backups.map(({ name, created, format, size, contents, problem }) => [
+    name,
+    created === undefined ? '' : formatTime(created),
+    format ?? '',
+    formatSize(size),
+    ...(isOpened ? [contents === undefined ? '' : namesIn(contents)] : []),
+    problem ?? '',
+  ]);
+  const contentsHead = isOpened ? ['VMs'] : [];
+  return formatTable(['backup', 'made on', 'format', 'size', ...contentsHead, ''], rows);
+}
+
+function namesIn({ qubes, dom0Home, unusable }: BackupContents): string {
+  return [
+    ...qubes.map(({ qube }) => qube.name),
+    ...(dom0Home === undefined ? [] : ['dom0']),
+    ...unusable.map(({ name }) => `${name} (cannot be restored)`),
+  ].join(', ');
+}
+
+function countOf(number: number, what: string): string {
+  return number === 1 ? `1 ${what}` : `${number} ${what}s`;
+}

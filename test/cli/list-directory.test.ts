@@ -1,0 +1,184 @@
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Box } from './box.ts';
+
+const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
+const FIRST = 'qubes-backup-2026-01-02T030405';
+const LAST = 'qubes-backup-2026-11-24T201500';
+
+interface Listed {
+  backups: {
+    name: string;
+    created: string | null;
+    format: string | null;
+    backupId: string | null;
+    bytes: number;
+    qubes: string[] | null;
+    dom0Home: boolean | null;
+    problem: string | null;
+  }[];
+  others: string[];
+}
+
+let box: Box;
+let dom0: string;
+/** The file names of the two good backups. */
+let made: string[];
+
+beforeAll(async () => {
+  box = await Box.full(() => undefined);
+  const own = box.backUp();
+  made = [own.replace('backups/', '')];
+  const official = box.backUp(['--format', 'qubes-4', '--compress-filter', 'gzip']);
+  made.push(official.replace('backups/', ''));
+  const at = (name: string): string => join(box.backups, name);
+  copyFileSync(at(made[0] ?? ''), at(FIRST));
+  copyFileSync(at(made[0] ?? ''), at('the good one'));
+  writeFileSync(at(LAST), 'a letter, not a backup');
+  writeFileSync(at(`${LAST}-2.partial`), 'the beginning of one');
+  writeFileSync(at('letter\u001b[2J\u202e'), 'Dear reader');
+  mkdirSync(at('photos'));
+  // A backup elsewhere whose header is there, and nothing else.
+  copyFileSync(at(FIRST), at('qubes-backup-2025-12-31T235959'));
+  truncateSync(at('qubes-backup-2025-12-31T235959'), 4096);
+  dom0 = box.backups;
+});
+afterAll(() => rmSync(box.directory, { recursive: true }));
+
+function listed(...args: string[]): Listed {
+  const { status, stdout, stderr } = box.loud(['list', '--json', ...args]);
+  expect(status, stderr).toBe(0);
+  return JSON.parse(stdout) as Listed;
+}
+
+describe.each([
+  ['of a VM', (): string[] => ['-d', 'usb', 'backups']],
+  ['of dom0', (): string[] => [dom0]],
+])('coffer list of a directory %s', (_, place) => {
+  it('shows the backups in it, newest first, and counts what else is there', () => {
+    const { status, stdout, stderr } = box.loud(['list', ...place()]);
+    expect(status, stderr).toBe(0);
+    expect(stdout).toMatch(/^7 backups in (usb|dom0):\/.*backups \(.* free there\)\n/);
+    expect(stdout).toMatch(
+      new RegExp(`\n${FIRST} +2026-01-02 03:04:05 UTC\\S* +coffer-1 +\\S+ kiB\n`, 'i'),
+    );
+    expect(stdout).toContain('Nothing was checked');
+    expect(stdout).toContain('Not backups: 1 other file.');
+    const names = stdout
+      .split('\n')
+      .flatMap((line) => /^(qubes-backup-\S+|the good one)/.exec(line)?.[1] ?? []);
+    expect(names.indexOf(FIRST)).toBeGreaterThan(names.indexOf(made[0] ?? ''));
+    expect(names.at(-1)).toBe('the good one');
+  });
+
+  it('tells what they hold, with the passphrase', () => {
+    const { backups } = listed(...place(), ...box.secret);
+    const good = backups.filter(({ name }) => [...made, 'the good one'].includes(name));
+    expect(good.length).toBe(new Set([...made, 'the good one']).size);
+    for (const { qubes, dom0Home, problem } of good) {
+      expect(qubes).toEqual(['debian', 'work', 'vault']);
+      expect([dom0Home, problem]).toEqual([true, null]);
+    }
+  });
+
+  it('believes the authenticated time, not the name of the file', () => {
+    const { backups } = listed(...place(), ...box.secret);
+    const times = new Map(backups.map(({ name, created }) => [name, created]));
+    expect(times.get(FIRST)).toBe(times.get(made[0] ?? ''));
+    expect(times.get('the good one')).toBe(times.get(FIRST));
+  });
+
+  it('names the format and the id by the header, which needs no passphrase', () => {
+    const { backups, others } = listed(...place());
+    const formats = Object.fromEntries(backups.map(({ name, format }) => [name, format]));
+    expect(formats).toMatchObject({
+      [FIRST]: 'coffer-1',
+      [LAST]: null,
+      'the good one': 'coffer-1',
+    });
+    expect(Object.values(formats)).toContain('qubes-4');
+    const ids = backups.filter(({ name }) => [FIRST, 'the good one'].includes(name));
+    expect(new Set(ids.map(({ backupId }) => backupId)).size).toBe(1);
+    expect(ids[0]?.backupId).toMatch(/^[0-9a-f]{32}$/);
+    expect(others).toEqual(['letter?[2J?']);
+  });
+
+  it('says of each that is none, or not whole, what it is', () => {
+    const { backups } = listed(...place(), ...box.secret);
+    const problems = Object.fromEntries(backups.map(({ name, problem }) => [name, problem]));
+    expect(problems[LAST]).toBe('not a backup');
+    expect(problems[`${LAST}-2.partial`]).toBe('unfinished');
+    expect(problems['qubes-backup-2025-12-31T235959']).toMatch(/cut short|damaged|ends/);
+  });
+
+  it('shows those with another passphrase all the same', () => {
+    const { backups } = listed(...place(), '-p', '/etc/os-release');
+    for (const { qubes, format, problem } of backups) {
+      expect(qubes).toBeNull();
+      if (format !== null) expect(problem).toMatch(/another passphrase/);
+    }
+  });
+});
+
+describe('coffer list of a directory', () => {
+  /** What a terminal shows, at which `typed` is typed. */
+  const atTerminal = (typed: string, ...args: string[]): string => {
+    const words = [COFFER, 'list', '--system', box.directory, '-d', 'usb', ...args, 'backups'];
+    const { stdout } = spawnSync(
+      'script',
+      ['--quiet', '--return', '--command', words.join(' '), '/dev/null'],
+      { input: typed, encoding: 'utf8' },
+    );
+    return stdout;
+  };
+
+  it('asks for the passphrase at a terminal, and goes on when none is typed', () => {
+    expect(atTerminal('correct horse battery staple\n')).toMatch(/debian, work, vault, dom0/);
+    const without = atTerminal('\n');
+    expect(without).toContain('Enter alone');
+    expect(without).toContain('7 backups in usb:');
+    expect(without).not.toContain('vault');
+  });
+
+  it('with --no-contents asks nothing', () => {
+    const shown = atTerminal('', '--no-contents');
+    expect(shown).toContain('7 backups in usb:');
+    expect(shown).not.toContain('Passphrase');
+    expect(
+      listed('--no-contents', '-d', 'usb', 'backups', ...box.secret).backups[0]?.qubes,
+    ).toBeNull();
+  });
+
+  it('that is empty says so', () => {
+    mkdirSync(join(box.backups, 'photos/of-us'));
+    const { status, stdout } = box.loud(['list', '-d', 'usb', 'backups/photos/of-us']);
+    expect([status, stdout.split(' in usb:')[0]]).toEqual([0, '0 backups']);
+  });
+
+  it('that is not there is refused', () => {
+    const { status, stderr } = box.coffer(['list', '-d', 'usb', 'nosuch', ...box.secret]);
+    expect([status, stderr]).toEqual([5, expect.stringContaining('nosuch does not exist in usb')]);
+  });
+
+  it('opens no more than a hundred files', () => {
+    const many = join(box.backups, 'photos/many');
+    mkdirSync(many);
+    for (let number = 0; number < 120; number++) {
+      writeFileSync(
+        join(
+          many,
+          `qubes-backup-2026-02-01T0${Math.floor(number / 60)}${`${number % 60}`.padStart(2, '0')}00`,
+        ),
+        '',
+      );
+    }
+    const { backups } = listed(many);
+    const problems = backups.map(({ problem }) => problem);
+    expect(problems.filter((problem) => problem === 'not a backup').length).toBe(100);
+    expect(problems.slice(100).every((problem) => problem?.startsWith('not looked into'))).toBe(
+      true,
+    );
+  });
+});
