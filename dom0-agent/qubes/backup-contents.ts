@@ -1,6 +1,6 @@
 import type { Qube } from './qube.ts';
 
-/** A VM and where it lies in an archive. */
+/** A VM and where it is in an archive. */
 export interface ArchivedQube {
   readonly qube: Qube;
   /** Its directory in the archive, without a slash at the end: `vm5`, in old ones `appvms/work`. */
@@ -9,21 +9,21 @@ export interface ArchivedQube {
   readonly size: number;
 }
 
-/** A VM as a backup tells of it. */
+/** A VM as a backup describes it. */
 export interface BackedUpQube extends ArchivedQube {
-  /** What of it is not as the backup has it, since Qubes would not take that. */
+  /** What differs from the backup because Qubes would not accept it. */
   readonly remarks: readonly string[];
-  /** What the backup calls it, if Qubes does not take that name any more. */
+  /** Its name in the backup, if Qubes does not accept that any more. */
   readonly formerName?: string | undefined;
 }
 
-/** dom0's home as a backup tells of it. */
+/** dom0's home as a backup describes it. */
 export interface BackedUpHome {
-  /** Where it lies in the archive: `dom0-home/home`, or as the official tools have it, `dom0-home/<user>`. */
+  /** Where it is in the archive: `dom0-home/home`, or in official archives `dom0-home/<user>`. */
   readonly directory: string;
   /** Whom it belongs to. */
   readonly user: string;
-  /** Bytes, as the backup tells; an estimate for tables and progress. */
+  /** In bytes, according to the backup; an estimate for tables and progress. */
   readonly size: number;
 }
 
@@ -35,17 +35,17 @@ export interface QubesAndHome {
 
 /** What a backup holds, from its authenticated qubes.xml. */
 export interface BackupContents extends QubesAndHome {
-  /** When it was begun, to the second; the official tools do not tell. */
+  /** When it was started, to the second; the official tools do not record it. */
   readonly created: Date | undefined;
   readonly unusable: readonly UnusableQube[];
 }
 
-/** A VM of a backup that cannot be restored, since Qubes or coffer would not take its class or its entry. */
+/** A VM of a backup that cannot be restored, since Qubes or coffer does not accept its class or its entry. */
 export interface UnusableQube {
-  /** Fit to be shown. */
+  /** Printable. */
   readonly name: string;
   readonly why: string;
-  /** Where its files lie in the archive, if that can be told. */
+  /** Where its files are in the archive, if that is known. */
   readonly directory: string | undefined;
 }
 

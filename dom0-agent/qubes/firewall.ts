@@ -7,8 +7,8 @@ import type { FirewallRule } from './qube.ts';
 /**
  * The firewall rules of R4 in the form of the Admin API, a line per rule:
  * `action=accept dst4=192.0.2.0/24 proto=tcp dstports=443-443 comment=office`. What is allowed, and how
- * qubesd writes it, is in qubes/firewall.py of qubes-core-admin. A rule in coffer is in qubesd's
- * normal form: options in its order, addresses with a prefix, ports as a range.
+ * qubesd writes it, is in qubes/firewall.py of qubes-core-admin. coffer keeps rules in qubesd's normal
+ * form: options in its order, addresses with a prefix, ports as a range.
  */
 const ORDER = [
   'action',
@@ -27,11 +27,11 @@ type Option = (typeof ORDER)[number];
 /** Far more rules than Qubes has room for. */
 const MOST_RULES = 10_000;
 
-/** Thrown by `firewallRule`: the end of a sentence that begins with what the rule came from. */
+/** Thrown by `firewallRule`: the end of a sentence that begins with the source of the rule. */
 export class BadRuleError extends FailedError {}
 
 /**
- * The reply of `admin.vm.firewall.Get`. Throws BadRuleError for a rule that qubesd would not take.
+ * The reply of `admin.vm.firewall.Get`. Throws BadRuleError for a rule that qubesd would not accept.
  */
 export function parseFirewallLines(text: string): FirewallRule[] {
   const lines = text.split('\n').filter((line) => line !== '');
@@ -44,8 +44,8 @@ export function formatFirewallLines(rules: readonly FirewallRule[]): string {
 }
 
 /**
- * Makes rules of their options, in normal form. `dsthost` may be a name or an address, as in
- * firewall.xml. Throws BadRuleError for what qubesd would not take.
+ * Makes rules from their options, in normal form. `dsthost` may be a name or an address, as in
+ * firewall.xml. Throws BadRuleError for what qubesd would not accept.
  */
 export function firewallRules(
   untrustedRules: readonly (readonly (readonly [string, string])[])[],
@@ -57,7 +57,7 @@ export function firewallRules(
 }
 
 function optionsOfLine(line: string): [string, string][] {
-  // The comment may hold spaces, and is the last.
+  // The comment comes last and may contain spaces.
   const [, before = line, comment] = /^(.*?)(?:^| )comment=(.*)$/.exec(line) ?? [];
   const options = before.split(' ').filter((word) => word !== '');
   return [
@@ -106,7 +106,7 @@ function refuseContradictions(options: ReadonlyMap<Option, string>): void {
   }
 }
 
-/** An option in qubesd's normal form; undefined where qubesd would refuse it. */
+/** An option in qubesd's normal form; undefined if qubesd would refuse it. */
 function normalOption(key: string, untrusted: string): [Option, string] | undefined {
   const checked = (option: Option, holds: boolean): [Option, string] | undefined =>
     holds ? [option, untrusted] : undefined;
@@ -145,7 +145,7 @@ function normalPorts(untrusted: string): ['dstports', string] | undefined {
     : undefined;
 }
 
-/** Whatever the key says, qubesd goes by what the value is. */
+/** Whatever the key says, qubesd goes by the value. */
 function normalDestination(untrusted: string): ['dst4' | 'dst6' | 'dsthost', string] | undefined {
   const [, host = '', prefix] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(untrusted) ?? [];
   for (const [key, isAddress, longest] of [
@@ -165,5 +165,5 @@ function badRule(untrustedPiece: string): BadRuleError {
   );
 }
 
-/** A rule that lets everything through is what a VM without a firewall has. */
+/** A VM without a firewall has one rule that accepts everything. */
 export const NO_FIREWALL = 'action=accept\n';

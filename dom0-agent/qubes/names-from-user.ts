@@ -1,17 +1,17 @@
 import { closest, distance } from 'fastest-levenshtein';
 import { UsageError } from '../../shared/errors.ts';
 
-/** Names that differ in more letters, or in a larger part of their length, were not mixed up (as commander). */
+/** Names that differ in more letters, or in a larger part of their length, are not suggested (as in commander). */
 const MOST_LETTERS = 3;
 const LARGEST_PART = 0.6;
 
-/** A VM that is not backed up or restored, and why, in words; the reason is empty when others were named. */
+/** A VM that is not backed up or restored, and why; the reason is empty when the user named others. */
 export interface LeftOut {
   readonly name: string;
   readonly why: string;
 }
 
-/** Throws UsageError when a VM's name stands twice on the command line. */
+/** Throws UsageError when a VM is named twice on the command line. */
 export function refuseRepeated(names: readonly string[]): void {
   const repeated = names.find((name, position) => names.indexOf(name) !== position);
   if (repeated !== undefined) throw new UsageError(`${repeated} is named twice: once is enough`);

@@ -1,39 +1,39 @@
-/** The classes of VM that a backup can hold. */
+/** The classes of VM that can be backed up. */
 export const QUBE_CLASSES = ['AdminVM', 'TemplateVM', 'StandaloneVM', 'AppVM', 'DispVM'] as const;
 export type QubeClass = (typeof QUBE_CLASSES)[number];
 
-/** The label of a VM whose own is not known, or does not exist on the system. */
+/** The label of a VM whose own is unknown, or does not exist on the system. */
 export const FALLBACK_LABEL = 'red';
 
 export function isQubeClass(className: string): className is QubeClass {
   return QUBE_CLASSES.some((known) => known === className);
 }
 
-/** In words, what a VM of another class is: one of another machine, which has no volumes here. */
+/** What a VM of another class is, for messages. */
 export function whatItIs({ className }: { readonly className: string }): string {
   return className === 'RemoteVM'
     ? 'it is a RemoteVM, which lives on another machine'
     : `it is of the class ${className}, which coffer does not know`;
 }
 
-/** One of a VM's volumes, as `admin.vm.volume.Info` tells of it. */
+/** One of a VM's volumes, as in `admin.vm.volume.Info`. */
 export interface Volume {
   readonly name: string;
   /** Apparent size in bytes. */
   readonly size: number;
-  /** Bytes in use, if the system knows: an estimate for tables and progress. */
+  /** Bytes in use, if known: an estimate for tables and progress. */
   readonly usage: number | undefined;
   readonly pool: string;
   readonly vid: string;
-  /** Whether the volume's content outlives the VM's run: only these belong in a backup. */
+  /** Whether the volume is kept when the VM stops: only these belong in a backup. */
   readonly saveOnStop: boolean;
-  /** How many former contents the pool keeps; see `hasNoSavedState` for -1. Undefined: not known. */
+  /** How many old revisions the pool keeps; see `hasNoSavedState` for -1. Undefined: unknown. */
   readonly revisionsToKeep?: number | undefined;
-  /** Whether it is encrypted with a key that is gone after the run. Undefined: not known. */
+  /** Whether it is encrypted with a key that is discarded when the VM stops. Undefined: unknown. */
   readonly ephemeral?: boolean | undefined;
 }
 
-/** A device that a VM is given at its start, or asks for. */
+/** A device that a VM is given when it starts, or asks for. */
 export interface DeviceAssignment {
   readonly deviceClass: string;
   readonly backend: string;
@@ -42,16 +42,16 @@ export interface DeviceAssignment {
   readonly fields: ReadonlyMap<string, string>;
 }
 
-/** A firewall rule: `action`, `dst4`, `dsthost`, `proto`, `dstports`, … in the order they stand. */
+/** A firewall rule: `action`, `dst4`, `dsthost`, `proto`, `dstports`, … in order. */
 export type FirewallRule = ReadonlyMap<string, string>;
 
-/** A VM and everything about it that a restore needs, but for its volumes' contents. */
+/** A VM and everything about it that a restore needs, except its volumes' contents. */
 export interface Qube {
   readonly name: string;
   readonly qubeClass: QubeClass;
   readonly qid: number;
   readonly label: string;
-  /** What was set by hand, `template` and `netvm` among it; never `name`, `qid`, `uuid`, `label`. A
+  /** What was set by hand, including `template` and `netvm`; never `name`, `qid`, `uuid`, `label`. A
    *  VM-valued property set to "none" is the empty string. */
   readonly properties: ReadonlyMap<string, string>;
   readonly features: ReadonlyMap<string, string>;
@@ -71,20 +71,20 @@ export function savedVolumes(qube: Qube): Volume[] {
 }
 
 /**
- * Whether a VM works on the volume's only content while it runs, rather than on a copy that becomes the
- * content at its shutdown: then nothing is saved apart (`snapshots_disabled` of qubes/storage).
+ * Whether a running VM writes to the volume in place, rather than to a copy that is committed when it
+ * stops: then there is no separate saved state (`snapshots_disabled` of qubes/storage).
  */
 export function hasNoSavedState({ saveOnStop, revisionsToKeep }: Volume): boolean {
   return saveOnStop && revisionsToKeep === -1;
 }
 
-/** Why a volume cannot be read while its VM runs, in words; undefined when it has a saved state. */
+/** Why a volume cannot be read while its VM runs; undefined when it has a saved state. */
 export function whyUnsaved(volume: Volume): string | undefined {
   if (!hasNoSavedState(volume)) return undefined;
-  return `its volume ${volume.name} has no saved state meanwhile (revisions_to_keep is -1)`;
+  return `its volume ${volume.name} has no separate saved state (revisions_to_keep is -1)`;
 }
 
-/** The bytes of the volumes that belong in a backup; undefined where an old backup does not tell. */
+/** The bytes of the volumes that belong in a backup; undefined where an old backup does not say. */
 export function sizeOfVolumes(qube: Qube): number | undefined {
   const sizes = savedVolumes(qube).map(({ size }) => size);
   return sizes.some((size) => size === 0) ? undefined : sizes.reduce((sum, size) => sum + size, 0);
@@ -101,8 +101,8 @@ export function isValidQubeName(name: string): boolean {
 }
 
 /**
- * Features in which qubesd keeps how things stand just now: they mean nothing on another day, and who sets
- * them is refused or believed (PROHIBITED_FEATURES in qubes/ext/admin.py of qubes-core-admin).
+ * Features in which qubesd keeps transient state: they mean nothing later, and setting them is refused, or
+ * believed (PROHIBITED_FEATURES in qubes/ext/admin.py of qubes-core-admin).
  */
 const STATE_FEATURES = new Set([
   'deferred-netvm-original',
@@ -111,19 +111,19 @@ const STATE_FEATURES = new Set([
   'preload-dispvm-in-progress',
 ]);
 
-/** The features that were set by somebody, and belong in a backup. */
+/** The features that are settings, and belong in a backup. */
 export function settableFeatures(features: ReadonlyMap<string, string>): Map<string, string> {
   return new Map([...features].filter(([feature]) => !STATE_FEATURES.has(feature)));
 }
 
-/** Whether qubesd itself set a tag: who created the VM, and where its windows and its sound go. */
+/** Whether qubesd itself set a tag: who created the VM, and which VMs handle its windows and audio. */
 export function isTagOfQubesd(tag: string): boolean {
   return /^(created-by|guivm|audiovm)-/.test(tag);
 }
 
 /**
- * Whether a tag gives a VM a part in a restore that is under way: Qubes' policy lets what has
- * `backup-restore-mgmt` change the VMs that have `backup-restore-in-progress`
+ * Whether a tag gives a VM a role in a running restore: Qubes' policy lets VMs with `backup-restore-mgmt`
+ * change the VMs with `backup-restore-in-progress`
  * (85-admin-backup-restore.policy of qubes-core-admin).
  */
 export function isTagOfRestore(tag: string): boolean {

@@ -2,10 +2,10 @@ import type { Qube } from './qube.ts';
 import { isOwnerGone } from './owner-names.ts';
 
 /**
- * The feature of a VM that a restore is not done with; its value tells which process is at it
- * (owner-names.ts), and of which VM. A VM has it until it is whole, so that it never passes for a whole
- * one before. The name is in it since Qubes copies features: a clone, or a disposable that is based on the
- * VM, was not made by a restore.
+ * The feature of a VM whose restore is not finished; its value names the process that restores it
+ * (owner-names.ts) and the VM. A VM has it until it is complete, so that it is never mistaken for a
+ * complete one. The name is included because Qubes copies features: a clone, or a disposable based on the
+ * VM, was not created by a restore.
  */
 export const RESTORE_MARK = 'coffer-restoring';
 
@@ -15,12 +15,12 @@ export const RESTORE_MARK = 'coffer-restoring';
  */
 export const RESTORE_IN_PROGRESS = 'backup-restore-in-progress';
 
-/** The value of the feature on the VM `name`, when `owner` restores it. */
+/** The value of the feature on the VM `name` that `owner` restores. */
 export function formatRestoreMark(name: string, owner: string): string {
   return `${owner} ${name}`;
 }
 
-/** The process that is restoring a VM, as its mark names it; undefined for a VM without a mark of its own. */
+/** The process that is restoring a VM, according to its mark; undefined for a VM without its own mark. */
 export function ownerInMark(mark: string | undefined, name: string): string | undefined {
   const [owner = '', of] = mark?.split(' ') ?? [];
   return of === name ? owner : undefined;
@@ -30,7 +30,7 @@ export function isPartlyRestored({ name, features }: Pick<Qube, 'name' | 'featur
   return ownerInMark(features.get(RESTORE_MARK), name) !== undefined;
 }
 
-/** What helps when a VM is whole enough to be kept, but still has its mark. For the end of a message. */
+/** What to do when a VM is complete enough to be kept, but still has its mark. For the end of a message. */
 export function howToUnmark(name: string): string {
   return (
     `it cannot be started, and the next restore removes it, until you use ` +
@@ -39,8 +39,8 @@ export function howToUnmark(name: string): string {
 }
 
 /**
- * Whether a VM is what a restore has left that is gone. One without the tag is not taken for one, whatever
- * else it has: it may have been started since, and hold somebody's work.
+ * Whether a VM was left by a restore whose process has ended. A VM without the tag never counts, whatever
+ * else it has: it may have been started since, and contain the user's work.
  */
 export async function isAbandoned(
   name: string,

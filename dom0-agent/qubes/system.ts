@@ -2,7 +2,7 @@ import { FailedError } from '../../shared/errors.ts';
 import type { Extent, DataPiece } from '../../shared/sparse-data.ts';
 import type { DeviceAssignment, FirewallRule, Qube, QubeClass, Volume } from './qube.ts';
 
-/** The content of a volume, held still while it is open (a snapshot where the pool can). */
+/** The content of a volume, which does not change while it is open (a snapshot where the pool can). */
 export interface VolumeImage extends AsyncDisposable {
   /** Apparent size in bytes. */
   readonly size: number;
@@ -11,13 +11,13 @@ export interface VolumeImage extends AsyncDisposable {
   /** Fills `buffer` from `offset` on. Throws FailedError, naming the volume, when it cannot. */
   read(buffer: Buffer, offset: number): Promise<void>;
   /**
-   * To be asked once all was read. Throws FailedError, naming the volume, when its content may have
+   * To be called after the last read. Throws FailedError, naming the volume, when its content may have
    * changed since it was opened.
    */
   requireUnchanged(): Promise<void>;
 }
 
-/** What `create` needs to know of a new VM. */
+/** What `create` needs to know about a new VM. */
 export interface NewQube {
   readonly name: string;
   readonly qubeClass: Exclude<QubeClass, 'AdminVM'>;
@@ -32,7 +32,7 @@ export interface NewQube {
   readonly properties?: ReadonlyMap<string, string>;
 }
 
-/** A VM as a list shows it, also one of a class that no backup holds: see `QUBE_CLASSES`. */
+/** A VM in a list, including those of classes that are never backed up: see `QUBE_CLASSES`. */
 export interface ListedQube {
   readonly name: string;
   readonly className: string;
@@ -50,17 +50,17 @@ export interface SystemDefaults {
 /** A storage pool that can take the volumes of VMs. */
 export interface Pool {
   readonly name: string;
-  /** Bytes; undefined where the pool does not tell. */
+  /** Bytes; undefined where the pool does not say. */
   readonly free: number | undefined;
-  /** Whether volumes go there when nobody says otherwise. */
+  /** Whether new volumes go there by default. */
   readonly isDefault: boolean;
 }
 
-/** What of a volume is set by hand, beside its size. */
+/** The settings of a volume, besides its size. */
 export interface VolumeSettings {
-  /** How many former contents the pool keeps; -1: none, and the VM works on the content itself. */
+  /** How many old revisions the pool keeps; -1: none, and the VM writes in place. */
   readonly revisionsToKeep?: number | undefined;
-  /** Whether it is encrypted with a key that is gone after the run. */
+  /** Whether it is encrypted with a key that is discarded when the VM stops. */
   readonly ephemeral?: boolean | undefined;
 }
 
@@ -71,33 +71,33 @@ export interface Dom0Home {
 }
 
 /**
- * What coffer needs of a Qubes system. Two implementations: `qubesd` (the Admin API) and `folder`
- * (a directory that plays a Qubes system). Every method throws a FailedError or RefusedError
+ * What coffer needs from a Qubes system. Two implementations: `qubesd` (the Admin API) and `folder`
+ * (a directory that stands in for a Qubes system). Every method throws a FailedError or RefusedError
  * that names the VM.
  */
 export interface QubesSystem {
   /** For messages: `the Qubes system of this machine`, `the folder system /tmp/box`. */
   readonly description: string;
-  /** A path that this system has and no other: qubesd's socket, the directory of a folder system. */
+  /** A path unique to this system: qubesd's socket, the directory of a folder system. */
   readonly place: string;
 
   /** Every VM of every class, by name: quicker than `qubes`. */
   list(): Promise<ListedQube[]>;
-  /** Every VM that a backup can hold, dom0 first. */
+  /** Every VM that can be backed up, dom0 first. */
   qubes(): Promise<Qube[]>;
   labels(): Promise<string[]>;
   defaults(): Promise<SystemDefaults>;
   dom0Home(): Promise<Dom0Home>;
   pools(): Promise<Pool[]>;
   isRunning(name: string): Promise<boolean>;
-  /** The value of a feature as it is at this moment; undefined when the VM has it not. */
+  /** The current value of a feature; undefined when the VM does not have it. */
   feature(name: string, feature: string): Promise<string | undefined>;
-  /** The tags of a VM as they are at this moment. */
+  /** The current tags of a VM. */
   tags(name: string): Promise<ReadonlySet<string>>;
   firewall(name: string): Promise<FirewallRule[] | undefined>;
   notes(name: string): Promise<string>;
   /**
-   * Why a volume cannot be read as it was last saved, in words; undefined when it can. For a plan: nothing is
+   * Why the last saved state of a volume cannot be read; undefined when it can. For planning: nothing is
    * read.
    *
    * @param isRunning whether its VM runs
@@ -110,7 +110,7 @@ export interface QubesSystem {
   /** Undoes `create`, volumes and all. */
   remove(name: string): Promise<void>;
   setProperty(name: string, property: string, value: string): Promise<void>;
-  /** Back to the default, which may be another on each system. */
+  /** Back to the default, which may differ between systems. */
   resetProperty(name: string, property: string): Promise<void>;
   setFeature(name: string, feature: string, value: string): Promise<void>;
   removeFeature(name: string, feature: string): Promise<void>;
@@ -133,5 +133,5 @@ export interface QubesSystem {
   ): Promise<void>;
 }
 
-/** The Qubes system does not answer any more: not one call is refused, but none can be made. */
+/** The Qubes system no longer answers: no call can be made at all. */
 export class SystemGoneError extends FailedError {}

@@ -151,7 +151,7 @@ describe('a VM that runs', () => {
     const refused = await dom0.coffer([...TO_STORAGE, '.']);
     expect(refused).toMatchObject({ status: 5 });
     expect(refused.stderr).toMatch(
-      /work cannot be backed up while it is running: its volume private has no saved state meanwhile/,
+      /work cannot be backed up while it is running: its volume private has no separate saved state/,
     );
     expect(dom0.stored()).toEqual([]);
     const skipping = await dom0.coffer([...TO_STORAGE, '--running', 'skip', '.']);

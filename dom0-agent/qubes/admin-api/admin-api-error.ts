@@ -1,10 +1,10 @@
 import { FailedError } from '../../../shared/errors.ts';
 import { printable, printableWords } from '../../../shared/printable.ts';
 
-/** The type that stands for a reply without a single byte: the call was refused, or failed inside. */
+/** The type that stands for an empty reply: the call was refused, or failed inside qubesd. */
 export const NO_REPLY = 'NoReply';
 
-/** A call that qubesd answered with an exception, or with nothing. */
+/** A call that qubesd answered with an exception, or with an empty reply. */
 export class AdminApiError extends FailedError {
   /** The exception's type as Qubes names it (`QubesVMNotFoundError`, …), or `NO_REPLY`. */
   readonly type: string;
@@ -21,10 +21,10 @@ export function isAdminApiError(error: unknown, type: string): error is AdminApi
 }
 
 /**
- * What a reply holds after its header.
+ * The data of a reply, without its header.
  *
  * The form of a reply is that of qubes/api/__init__.py in qubes-core-admin: `0` NUL data, or
- * `2` NUL type NUL traceback NUL format NUL, and an argument and NUL for each that the format has.
+ * `2` NUL type NUL traceback NUL format NUL, then each argument of the format followed by NUL.
  *
  * @param request the call, for messages
  */
@@ -50,8 +50,8 @@ function noReply(request: string): AdminApiError {
 }
 
 /**
- * Python's `format % arguments`, as far as qubesd's messages go. A conversion that has no argument
- * stays as it is.
+ * Python's `format % arguments`, as far as qubesd's messages use it. A conversion without an argument
+ * is left unchanged.
  */
 export function formatLikePython(format: string, values: readonly string[]): string {
   const left = [...values];

@@ -10,13 +10,13 @@ import { AdminApiError, parseReply } from './admin-api-error.ts';
 /** Where qubesd listens (QUBESD_SOCKET in qubes-core-admin-client). */
 export const QUBESD_SOCKET = '/var/run/qubesd.sock';
 
-/** qubesd drops a longer request without a word (buffer_size in qubes/api/__init__.py). */
+/** qubesd silently drops a longer request (buffer_size in qubes/api/__init__.py). */
 const REQUEST_LIMIT = 64 * KiB;
-/** No reply that coffer asks for comes near this: the list of all VMs is some 100 bytes for each. */
+/** No reply that coffer asks for comes near this: the list of all VMs has about 100 bytes per VM. */
 const REPLY_LIMIT = 16 * MiB;
-/** qubesd works on one thing at a time; a few open calls keep it busy. */
+/** qubesd handles one call at a time; a few open calls keep it busy. */
 const CALLS_AT_ONCE = 16;
-/** Making or removing a large volume takes a while; a call that takes longer than this hangs. */
+/** Creating or removing a large volume takes a while; a call that takes longer than this has hung. */
 const DEFAULT_TIMEOUT = 120_000;
 
 export interface AdminApiOptions {
@@ -30,17 +30,17 @@ export interface AdminApiOptions {
 
 export interface CallOptions {
   readonly payload?: string | undefined;
-  /** How long qubesd may be silent, in milliseconds, where the call is a slow one. */
+  /** How long qubesd may be silent, in milliseconds, if the call is a slow one. */
   readonly timeout?: number | undefined;
 }
 
 /**
- * The Admin API, as dom0 may call it: asks `dest` for `method` with `arg`, and gives the data of
+ * The Admin API, as dom0 may call it: calls `method` of `dest` with `arg`, and returns the data of
  * the reply.
  *
- * Calls may be made in any number at once. Throws AdminApiError when qubesd answers with
- * an exception or with nothing, SystemGoneError when it is not there or goes away, FailedError when
- * it cannot be reached otherwise, InterruptedError when the signal fires. Nothing is tried twice.
+ * Any number of calls may be made at once. Throws AdminApiError when qubesd answers with an exception
+ * or not at all, SystemGoneError when it is not running or goes away, FailedError when it cannot be
+ * reached for another reason, InterruptedError when the signal fires. Nothing is retried.
  */
 export type AdminApi = (
   dest: string,
@@ -49,12 +49,12 @@ export type AdminApi = (
   options?: CallOptions,
 ) => Promise<string>;
 
-/** The Admin API behind qubesd's socket. Connects at each call, as qubesd's protocol has it. */
+/** The Admin API behind qubesd's socket. Connects for each call, as qubesd's protocol requires. */
 export function openAdminApi(options: AdminApiOptions = {}): AdminApi {
   const { socketPath = QUBESD_SOCKET, signal, timeout: usual = DEFAULT_TIMEOUT } = options;
   const places = new Semaphore(CALLS_AT_ONCE);
   const open = new Set<Socket>();
-  // How often qubesd was lost, and how the last time: what waits for its turn then fails as well.
+  // How often the connection to qubesd was lost, and why the last time: queued calls then fail as well.
   let losses = 0;
   let lost: Error | undefined;
   signal?.addEventListener('abort', () => {
@@ -86,7 +86,7 @@ export function openAdminApi(options: AdminApiOptions = {}): AdminApi {
   };
 }
 
-/** `METHOD+ARG dom0 name DEST` NUL payload. A space or NUL in a word would make another request. */
+/** `METHOD+ARG dom0 name DEST` NUL payload. A space or NUL in a word would make it a different request. */
 function formatRequest(
   dest: string,
   method: string,
@@ -126,7 +126,7 @@ async function exchange(socket: Socket, request: Buffer, timeout: number): Promi
 
 class TimeoutError extends Error {}
 
-/** What a broken connection means, and what helps. */
+/** What a broken connection means, and what to do about it. */
 function explained(error: unknown, call: string, socketPath: string): Error {
   if (error instanceof FailedError) return error;
   if (error instanceof TimeoutError) {

@@ -9,7 +9,7 @@ import { parseProperties, linesOf } from './replies.ts';
 import { IDENTITY_PROPERTIES } from './replies.ts';
 import { AnswerLostError } from './retry-on-restart.ts';
 
-/** Makes a VM that has what it is to have from the start, and else the defaults. */
+/** Creates a VM with the settings that it needs from the start, and defaults otherwise. */
 export async function createQube(api: AdminApi, qube: NewQube): Promise<void> {
   const { name, qubeClass } = qube;
   const tags = qube.tags ?? new Set<string>();
@@ -43,7 +43,7 @@ function cannotTell(name: string): FailedError {
   );
 }
 
-/** Whether a creation was refused because there is such a VM. R4.2 and R4.3 say it in words only. */
+/** Whether a creation was refused because the name is taken. R4.2 and R4.3 say so only in the message. */
 function saysNameIsTaken(error: unknown): boolean {
   if (!(error instanceof AdminApiError)) return false;
   if (error.type === 'QubesVMAlreadyExistsError') return true;
@@ -68,7 +68,7 @@ function creationCall(qube: NewQube): [string, string, { payload: string }] {
 }
 
 /**
- * Takes from a new disposable what it was not given: it begins with copies of its template's
+ * Removes from a new disposable what it was not given: it starts with copies of its template's
  * properties, features, tags and firewall (DispVM.__init__ in qubes/vm/dispvm.py of qubes-core-admin).
  *
  * @param kept the tags and features that it was given

@@ -15,8 +15,8 @@ export interface Describing {
 }
 
 /**
- * Everything about a VM. Undefined for a VM of a class that no backup holds (a RemoteVM lives on
- * another machine), and for one that was removed after it had been listed.
+ * Everything about a VM. Undefined for a VM of a class that is never backed up (a RemoteVM lives on
+ * another machine), and for one that was removed after it was listed.
  */
 export async function describeQube(
   { name, className }: ListedQube,
@@ -30,7 +30,7 @@ export async function describeQube(
       api(name, 'admin.vm.property.GetAll').then(parseProperties),
       featuresOf(api, name),
       api(name, 'admin.vm.tag.List').then(linesOf),
-      // A device of dom0's is there because it is there: nobody assigned it.
+      // Nobody assigns devices to dom0: it owns them.
       qubeClass === 'AdminVM' ? [] : devicesOf(name, describing),
       volumesOf(api, name),
     ]);

@@ -9,10 +9,10 @@ import { linesOf } from './replies.ts';
  * qubes-core-admin, R4.3). R4.2 has options only: `backend+port key=value persistent=yes`.
  */
 
-/** What an assignment says of itself apart from its fields. */
+/** What an assignment says in other places than its fields. */
 const OF_THE_DEVICE = new Set(['port_id', 'devclass', 'backend_domain', 'frontend_domain']);
 
-/** A device as `Available` lists it: where it is, and what is known of it. */
+/** A device as `Available` lists it: where it is, and what is known about it. */
 export interface ListedDevice {
   readonly port: string;
   readonly fields: ReadonlyMap<string, string>;
@@ -21,7 +21,7 @@ export interface ListedDevice {
 /** `key='value' key='value'` */
 export function parseDeviceFields(text: string): Map<string, string> {
   const fields = new Map<string, string>();
-  // A value ends at a quote that is not escaped and that the next key or the end follows.
+  // A value ends at an unescaped quote that is followed by the next key or by the end.
   const field = /([^\s=']+)='((?:\\'|[^'])*)'(?= |$)/y;
   for (let rest = text.trimEnd(), at = 0; at < rest.length; at = field.lastIndex + 1) {
     field.lastIndex = at;
@@ -77,7 +77,7 @@ export function formatAssignment(
   };
 }
 
-/** The reply of R4.2's `device.<class>.List`; what is attached only for now is left out. */
+/** The reply of R4.2's `device.<class>.List`, without what is attached only temporarily. */
 export function parseAssignmentsOfR42(deviceClass: string, reply: string): DeviceAssignment[] {
   return linesOf(reply).flatMap((line) => {
     const [place, rest] = placeAndRest(line);
@@ -93,14 +93,14 @@ export function parseAssignmentsOfR42(deviceClass: string, reply: string): Devic
 
 /**
  * The argument and the payload of R4.2's `device.<class>.Attach`, persistently. Throws RefusedError
- * for what R4.2 has no words for, rather than to assign more than was assigned.
+ * for what R4.2 cannot express, rather than assign more than was assigned.
  */
 export function formatAssignmentForR42(device: DeviceAssignment): {
   readonly arg: string;
   readonly payload: string;
 } {
   if ((device.fields.get('mode') ?? 'required') !== 'required') {
-    throw new RefusedError('Qubes R4.2 only assigns devices that a VM needs in order to start');
+    throw new RefusedError('Qubes R4.2 can only assign devices that a VM requires to start');
   }
   // `*` stands for any port, and `00_1c.0-00_00.0` is R4.3's way to a PCI device behind a bridge.
   if (device.port === '*' || (device.deviceClass === 'pci' && device.port.includes('-'))) {
@@ -125,7 +125,7 @@ export function parseAvailable(reply: string): ListedDevice[] {
   });
 }
 
-/** `key=value key=value`; `description` is the last, and may hold spaces. */
+/** `key=value key=value`; `description` is the last, and may contain spaces. */
 function optionsOfR42(text: string): Map<string, string> {
   const options = new Map<string, string>();
   const described = /(?:^| )description=(.*)$/s.exec(text);
@@ -171,7 +171,7 @@ export function describeOffered(
   return {
     backend,
     port,
-    // What a VM says of its devices is only shown.
+    // What a VM says about its devices is only displayed.
     description: printable(words.filter(Boolean).join(' '), 100),
     size: Number.isSafeInteger(size) ? size : undefined,
   };

@@ -25,13 +25,13 @@ export interface ImportedVolume {
   readonly size: number;
 }
 
-/** What stands for a hole. Never written to. */
+/** The content of a hole. Never written to. */
 const ZEROS = Buffer.alloc(MiB);
 
 /**
  * Replaces a volume's content: `size` bytes, of which `pieces` gives those that are not zero. When
- * `pieces` throws or the signal fires the volume keeps its old content: the service commits only
- * when it got exactly `size` bytes, so that the last byte is held back until all is well.
+ * `pieces` throws or the signal fires, the volume keeps its old content: the service commits only
+ * after exactly `size` bytes, so the last byte is not sent until everything else has succeeded.
  */
 export async function importVolume(
   { qubeName, volume, size }: ImportedVolume,
@@ -40,10 +40,10 @@ export async function importVolume(
   { service = IMPORT_SERVICE, rootPrefix }: ImportOptions,
 ): Promise<void> {
   const label = volumeLabel(qubeName, volume);
-  // With nothing to hold back, nothing could be undone; and no pool has such volumes.
+  // Without a last byte to hold back, nothing could be undone; and no pool has such volumes.
   if (size < 1) throw new FailedError(`${label} cannot be made ${size} bytes long`);
 
-  // It is never killed: half way, that would leave the pool with an import that never ends.
+  // It is never killed: that would leave the pool with an unfinished import.
   const command = [
     ...rootPrefix,
     'env',
@@ -53,7 +53,7 @@ export async function importVolume(
     volume,
   ];
   const child = new ChildProcess(command, { stdin: 'pipe' });
-  // Looked at below: a service that wants no more says why in its reply.
+  // Checked below: a service that stops reading says why in its reply.
   const outcome = Promise.all([wholeOf(child.stdout), child.ended]);
   outcome.catch(() => undefined);
   const stop = () => child.stdin.destroy();
@@ -62,14 +62,15 @@ export async function importVolume(
   try {
     const isWhole = await sendContent(child.stdin, size, pieces, label).finally(() => {
       child.stdin.end();
-      // Its end is waited for in any case: then the old content is back in its place.
+      // Wait for its end in any case: by then the old content is back in place.
       return outcome.catch(() => undefined);
     });
     const [reply, { notRun, untrustedStderr }] = await outcome;
     if (notRun)
       throw new FailedError(`${label} cannot be written: ${whyNotRun(command[0] ?? '', notRun)}`);
     checkReply(reply, untrustedStderr, label);
-    if (!isWhole) throw new FailedError(`${label} was not taken whole, though nothing is said`);
+    if (!isWhole)
+      throw new FailedError(`${label} was only taken in part, and Qubes does not say why`);
   } catch (error) {
     if (signal.aborted) throw new InterruptedError(`coffer was stopped while it wrote ${label}`);
     throw error;
@@ -79,8 +80,8 @@ export async function importVolume(
 }
 
 /**
- * Sends `pieces` with zeros between them. The last byte goes when `pieces` has ended well. False
- * when the other side stopped listening.
+ * Sends `pieces` with zeros between them. The last byte is sent when `pieces` has ended without an
+ * error. False when the other side stopped reading.
  */
 async function sendContent(
   input: Writable,
@@ -119,7 +120,7 @@ async function sendZeros(input: Writable, count: number): Promise<void> {
   }
 }
 
-/** Resolves when the bytes were taken, so that their buffer can be used again, or never will be. */
+/** Resolves when the bytes have been taken, so that their buffer can be reused, or never will be. */
 async function send(input: Writable, bytes: Buffer): Promise<void> {
   if (input.destroyed || bytes.length === 0) return;
   await new Promise<void>((resolve) => input.write(bytes, () => resolve()));

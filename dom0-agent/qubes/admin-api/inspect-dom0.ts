@@ -17,7 +17,7 @@ export interface MountedDevice {
 
 const COLUMNS = 'PATH,MOUNTPOINTS,LABEL,SIZE,FSAVAIL,RM,HOTPLUG';
 
-/** The removable devices that are mounted, as `lsblk` tells of them. */
+/** The removable devices that are mounted, from `lsblk`. */
 export async function mountedDevices(run: Run): Promise<MountedDevice[]> {
   return parseLsblk(await run('lsblk', ['--json', '--bytes', '--output', COLUMNS]));
 }
@@ -30,7 +30,7 @@ export function parseLsblk(json: string): MountedDevice[] {
   return listed['blockdevices'].flatMap((entry) => mountedIn(entry, false));
 }
 
-/** Undefined for what is no JSON. */
+/** Undefined for what is not JSON. */
 function parsed(json: string): unknown {
   try {
     return JSON.parse(json);
@@ -39,7 +39,7 @@ function parsed(json: string): unknown {
   }
 }
 
-/** What lies on a removable device, an encrypted volume for instance, is removable too. */
+/** What is on a removable device, such as an encrypted volume, is removable too. */
 function mountedIn(entry: unknown, inRemovable: boolean): MountedDevice[] {
   if (!isRecord(entry)) return [];
   const isRemovable = inRemovable || entry['rm'] === true || entry['hotplug'] === true;
@@ -76,7 +76,7 @@ function numberOf(value: unknown): number | undefined {
 }
 
 /**
- * dom0's user and their home. Qubes takes the first member of the group `qubes` for the user
+ * dom0's user and their home. Qubes takes the first member of the group `qubes` to be the user
  * (start_daemon in qubes/vm/qubesvm.py of qubes-core-admin).
  */
 export async function findDom0Home(run: Run): Promise<Dom0Home> {

@@ -7,12 +7,12 @@ import { AdminApiError } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
 import { linesOf, parseFields, parseProperties, parseVolume } from './replies.ts';
 
-/** Keeps kernels, and no volumes that are written to (qubes/storage/kernels.py of qubes-core-admin). */
+/** Holds kernels, which are never written to (qubes/storage/kernels.py of qubes-core-admin). */
 const KERNEL_DRIVER = 'linux-kernel';
-/** A thin pool whose metadata is used up to this part takes no more, however much room it has for data. */
+/** A thin pool with this much of its metadata in use takes no more, however much room it has for data. */
 const METADATA_FULL = 0.98;
 
-/** The pools that take volumes, and what is free in them. */
+/** The pools that take volumes, and the free space in each. */
 export async function poolsOf(api: AdminApi): Promise<Pool[]> {
   const usual = parseProperties(await api('dom0', 'admin.property.GetAll')).find(
     ({ name }) => name === 'default_pool',
@@ -27,8 +27,8 @@ export async function poolsOf(api: AdminApi): Promise<Pool[]> {
 }
 
 /**
- * Imports a volume by `send`. Where the data cannot be written, which qubesd gives no reason for, its pool
- * is asked, before and after.
+ * Imports a volume with `send`. qubesd gives no reason when data cannot be written: the free space in the
+ * pool, before and after, may explain it.
  */
 export async function importIntoPool(
   api: AdminApi,
@@ -82,7 +82,7 @@ async function freeIn(api: AdminApi, pool: string): Promise<number | undefined> 
   return freeOf(parseFields(await api('dom0', 'admin.pool.Info', pool)));
 }
 
-/** Pools that do not tell, and releases of Qubes that cannot be asked, have no metadata that is full. */
+/** False for pools that do not say, and on releases of Qubes without this call. */
 async function isMetadataFull(api: AdminApi, pool: string): Promise<boolean> {
   try {
     const details = parseFields(await api('dom0', 'admin.pool.UsageDetails', pool));
@@ -95,7 +95,7 @@ async function isMetadataFull(api: AdminApi, pool: string): Promise<boolean> {
   }
 }
 
-/** Undefined for a pool that does not tell. */
+/** Undefined for a pool that does not say. */
 function freeOf(fields: ReadonlyMap<string, string>): number | undefined {
   const [size, usage] = ['size', 'usage'].map((key) => Number(fields.get(key) ?? NaN));
   if (size === undefined || usage === undefined) return undefined;

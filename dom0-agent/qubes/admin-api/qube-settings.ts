@@ -6,7 +6,7 @@ import type { AdminApi } from './admin-api.ts';
 import { formatAssignment, formatAssignmentForR42 } from './device-text.ts';
 import { linesOf } from './replies.ts';
 
-/** The methods of a system that ask for a VM's settings, or make them. */
+/** The methods of a system that read or change a VM's settings. */
 type QubeSettings = Pick<
   QubesSystem,
   | 'feature'
@@ -26,7 +26,7 @@ type QubeSettings = Pick<
 >;
 
 /**
- * A VM's settings, call by call of the Admin API.
+ * A VM's settings, through the Admin API.
  *
  * @param isR42 whether this is Qubes R4.2, whose calls for devices differ and which keeps no notes
  */
@@ -50,7 +50,7 @@ export function qubeSettings(api: AdminApi, isR42: () => Promise<boolean>): Qube
     },
 
     async notes(name) {
-      // R4.2 knows no notes; and those of dom0 are nothing that a restore could put back.
+      // R4.2 has no notes; and those of dom0 could not be restored.
       if (name === 'dom0' || (await isR42())) return '';
       return await api(name, 'admin.vm.notes.Get');
     },
@@ -95,7 +95,7 @@ export function qubeSettings(api: AdminApi, isR42: () => Promise<boolean>): Qube
     },
 
     async setNotes(name, notes) {
-      // qubesd refuses notes that are empty, and a new VM has none.
+      // qubesd refuses empty notes, and a new VM has none.
       if (notes === '') return;
       if (await isR42()) throw new RefusedError('Qubes R4.2 keeps no notes');
       await api(name, 'admin.vm.notes.Set', '', { payload: notes });

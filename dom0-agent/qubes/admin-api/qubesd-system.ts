@@ -23,17 +23,17 @@ export interface QubesdOptions {
   readonly socketPath?: string | undefined;
   /** How long qubesd may be silent, in milliseconds. Default: two minutes. */
   readonly timeout?: number | undefined;
-  /** How long a qubesd that went away is waited for, in milliseconds. Default: a minute. */
+  /** How long to wait for qubesd to come back, in milliseconds. Default: a minute. */
   readonly restartTimeout?: number | undefined;
-  /** Told, in words for the user, that qubesd is waited for. */
+  /** Called with a message for the user when coffer waits for qubesd. */
   readonly onWait?: ((text: string) => void) | undefined;
   /** Default: `IMPORT_SERVICE`. */
   readonly importService?: string | undefined;
-  /** What is put before a command that needs root. Default: nothing for root, else `sudo -n --`. */
+  /** Prefix of a command that needs root. Default: none for root, otherwise `sudo -n --`. */
   readonly rootPrefix?: readonly string[] | undefined;
-  /** What starts coffer again to read a volume as root. Default: this program, `read-volume`. */
+  /** The command that starts coffer again to read a volume as root. Default: this program, `read-volume`. */
   readonly readVolume?: readonly string[] | undefined;
-  /** Where devices are shown. Default: `/dev`. */
+  /** Where device nodes are. Default: `/dev`. */
   readonly devices?: string | undefined;
   /** Default: `CALLBACK_CONFIGURATION`. */
   readonly callbackConfiguration?: string | undefined;
@@ -41,11 +41,11 @@ export interface QubesdOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What the Qubes system of this machine can do beyond what coffer needs of any. */
+/** What the Qubes system of this machine offers beyond `QubesSystem`. */
 export interface QubesdSystem extends QubesSystem {
-  /** Starts a VM, unless it runs already. Resolves when it runs. */
+  /** Starts a VM unless it is already running. Resolves when it runs. */
   start(name: string): Promise<void>;
-  /** Removes the snapshots that killed coffers have left. */
+  /** Removes the snapshots left by killed coffer processes. */
   removeStaleSnapshots(): Promise<void>;
   /** The removable devices that are mounted in dom0. */
   mountedDevices(): Promise<MountedDevice[]>;
@@ -56,7 +56,7 @@ export interface QubesdSystem extends QubesSystem {
 /** A VM may take minutes to start (`qrexec_timeout`, which the user may have raised). */
 const START_TIMEOUT = 15 * 60_000;
 
-/** qubesd is back some seconds after its restart, on a slow machine with many VMs in half a minute. */
+/** A restart of qubesd takes some seconds, on a slow machine with many VMs half a minute. */
 const RESTART_TIMEOUT = 60_000;
 
 /**
@@ -76,13 +76,13 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
       await api('dom0', 'admin.vm.device.block.List');
       return true;
     } catch (error) {
-      // R4.3 has renamed the call, and answers what it does not know with nothing; R4.4 says so.
+      // R4.3 renamed the call, and gives an empty reply to unknown calls; R4.4 reports an error.
       if (isAdminApiError(error, NO_REPLY) || isAdminApiError(error, 'ProtocolError')) return false;
       throw error;
     }
   });
 
-  // Paused, in between, crashed: all that is not halted may hold what is not saved.
+  // Paused, in transition, crashed: anything but halted may have unsaved state.
   const isRunning = async (name: string): Promise<boolean> => {
     const listed = parseQubeList(await api(name, 'admin.vm.List'));
     return listed.find((qube) => qube.name === name)?.isRunning !== false;

@@ -10,7 +10,7 @@ export interface QubeLine extends ListedQube {
 /** A line of `property.GetAll`. */
 export interface Property {
   readonly name: string;
-  /** Whether nobody has set it. */
+  /** Whether it has not been set. */
   readonly isDefault: boolean;
   /** `str`, `int`, `bool`, `vm` or `label`. */
   readonly type: string;
@@ -18,8 +18,7 @@ export interface Property {
 }
 
 /**
- * The lines of a reply. Each ends with a newline, so that a reply which qubesd could not finish
- * is noticed.
+ * The lines of a reply. Each ends with a newline, so that a truncated reply is noticed.
  */
 export function linesOf(reply: string): string[] {
   if (reply === '') return [];
@@ -66,13 +65,13 @@ export function parseVolume(name: string, reply: string): Volume {
   return {
     name,
     size: byteCount(fieldOf(fields, 'size')),
-    // A pool that does not know leaves it empty.
+    // Empty where the pool does not know it.
     usage: fields.get('usage') ? byteCount(fieldOf(fields, 'usage')) : undefined,
     pool: fieldOf(fields, 'pool'),
     vid: fieldOf(fields, 'vid'),
     saveOnStop: fieldOf(fields, 'save_on_stop') === 'True',
     revisionsToKeep: wholeNumber(fields.get('revisions_to_keep')),
-    // R4.0 has none.
+    // R4.0 does not have it.
     ephemeral: fields.has('ephemeral') ? fields.get('ephemeral') === 'True' : undefined,
   };
 }
@@ -102,8 +101,8 @@ function cutAt(text: string, separator: string): [string, string] {
 }
 
 /**
- * What is set by hand but is not a setting: it says what the VM is called and how it came to be
- * here (qubesadmin/backup/restore.py leaves the same ones out).
+ * Not settings, though they are set by hand: they say what the VM is called and where it came from
+ * (qubesadmin/backup/restore.py leaves out the same ones).
  */
 export const IDENTITY_PROPERTIES = new Set([
   'name',

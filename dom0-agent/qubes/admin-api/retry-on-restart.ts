@@ -5,21 +5,21 @@ import { AdminApiError, isAdminApiError, NO_REPLY } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
 
 export interface RetryOptions {
-  /** How long a qubesd that went away is waited for, in milliseconds. */
+  /** How long to wait for qubesd to come back, in milliseconds. */
   readonly restartTimeout: number;
-  /** Told, in words for the user, that qubesd is waited for. */
+  /** Called with a message for the user when coffer waits for qubesd. */
   readonly onWait?: ((text: string) => void) | undefined;
 }
 
 const INTERVAL = 250;
 
-/** A call that every release of Qubes answers, and that changes nothing. */
+/** A call that every release of Qubes answers and that changes nothing. */
 const PROBE = ['dom0', 'admin.label.List'] as const;
 
 /**
- * What qubesd answers to a call that it had carried out already, when it went away before it could
- * say so. Whoever did it, it is as was asked for. A creation is not among them: a VM that is there may be
- * another's, and what coffer has created it writes into and may remove.
+ * How qubesd answers a repeated call that it had already carried out before it went away. Whoever did
+ * it, the result is the one asked for. Creation is not among them: the existing VM may be somebody
+ * else's, and coffer writes into what it created, and may remove it.
  */
 const DONE_ALREADY: readonly (readonly [method: RegExp, isSaid: (error: unknown) => boolean])[] = [
   [/^admin\.vm\.Remove$/, ofType('QubesVMNotFoundError')],
@@ -33,17 +33,17 @@ function ofType(type: string): (error: unknown) => boolean {
   return (error) => isAdminApiError(error, type);
 }
 
-/** A call whose answer was lost with qubesd; asked again, it was refused. */
+/** A call whose answer was lost when qubesd went away, and which was refused when it was repeated. */
 export class AnswerLostError extends AdminApiError {
   constructor({ type, message }: AdminApiError) {
-    super(type, `${message}; the first time, qubesd went away before it could answer`);
+    super(type, `${message}; the first time, qubesd went away before it answered`);
   }
 }
 
 /**
- * The same Admin API, for which a qubesd that restarts, as it does at its update, is waited for and
- * asked once more. Throws SystemGoneError when it does not come back, and at once when it was never
- * there; AnswerLostError when it refuses what it may have done already.
+ * The same Admin API, except that when qubesd restarts, as it does when it is updated, the call waits
+ * and is repeated once. Throws SystemGoneError when qubesd does not come back, and immediately when it was
+ * never there; AnswerLostError when it refuses what it may already have done.
  */
 export function retryOnRestart(api: AdminApi, options: RetryOptions): AdminApi {
   const { restartTimeout, onWait } = options;
@@ -60,7 +60,7 @@ export function retryOnRestart(api: AdminApi, options: RetryOptions): AdminApi {
       } catch (error) {
         if (!(error instanceof SystemGoneError)) throw error;
         if (Date.now() > deadline) {
-          // What is asked from now on does not wait once more.
+          // Later calls do not wait again.
           wasThere = false;
           throw error;
         }
@@ -73,7 +73,7 @@ export function retryOnRestart(api: AdminApi, options: RetryOptions): AdminApi {
     return waiting;
   };
 
-  /** No answer is what a refusal looks like, and a qubesd that is just ending. */
+  /** An empty reply can mean a refusal, or that qubesd is shutting down. */
   const wentAway = async (error: unknown): Promise<boolean> => {
     if (error instanceof SystemGoneError) return wasThere;
     if (!isAdminApiError(error, NO_REPLY)) return false;

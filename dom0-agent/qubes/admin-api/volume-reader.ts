@@ -13,13 +13,13 @@ import { linesOf, parseFields } from './replies.ts';
 
 export interface VolumesOptions extends PoolSurroundings {
   readonly api: AdminApi;
-  /** What reads an image as root, but for its path and label; undefined when coffer itself can. */
+  /** The command that reads an image as root, without its path and label; undefined when coffer itself can. */
   readonly readAsRoot: readonly string[] | undefined;
   /** Default: `CALLBACK_CONFIGURATION`. */
   readonly callbackConfiguration?: string | undefined;
 }
 
-/** The volumes of a system, each read as its pool has it. */
+/** Reads the volumes of a system, each through the driver of its pool. */
 export class VolumeReader {
   readonly #options: VolumesOptions;
   readonly #pools = new Map<string, Pool>();
@@ -28,7 +28,7 @@ export class VolumeReader {
     this.#options = options;
   }
 
-  /** See `QubesSystem.openVolume`. The first time that a pool is read, stale snapshots in it are removed. */
+  /** See `QubesSystem.openVolume`. Before the first volume of a pool is read, stale snapshots in it are removed. */
   readonly open: QubesSystem['openVolume'] = async (qube, volume, signal) => {
     try {
       return await this.#open(qube, volume, signal);
@@ -48,10 +48,10 @@ export class VolumeReader {
     }
     if (!isRunning) return undefined;
     if (driver.keepsSavedState) return whyUnsaved(volume);
-    return `its volume ${volume.name} has no saved state meanwhile (the pool ${volume.pool} keeps none)`;
+    return `its volume ${volume.name} has no separate saved state (the pool ${volume.pool} keeps none)`;
   };
 
-  /** Removes what killed coffers have left in the pools that coffer can read. */
+  /** Removes what killed coffer processes have left in the pools that coffer can read. */
   async removeStaleSnapshots(): Promise<void> {
     for (const name of linesOf(await this.#options.api('dom0', 'admin.pool.List'))) {
       if (isReadable(await this.#settingsOf(name))) await this.#poolOf(name).clean();
@@ -97,7 +97,7 @@ export class VolumeReader {
     }
   }
 
-  /** That a VM is gone explains whatever went wrong with its volume. */
+  /** If the VM was removed, that explains whatever went wrong with its volume. */
   async #explained(
     error: unknown,
     qube: Qube,
@@ -117,7 +117,7 @@ interface Pool {
   readonly clean: () => Promise<void>;
 }
 
-/** An image that lets go of what holds it when it is disposed of. */
+/** The image of an opened volume, with which it is disposed of. */
 function imageOfOpened(
   image: VolumeImage,
   opened: OpenedVolume,
@@ -136,7 +136,7 @@ function imageOfOpened(
       }
     },
     async [Symbol.asyncDispose]() {
-      // Closed first, since what is open cannot be removed; released whatever happens.
+      // The image is closed first, since an open snapshot cannot be removed.
       try {
         await image[Symbol.asyncDispose]();
       } finally {

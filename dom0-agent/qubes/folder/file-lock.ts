@@ -9,15 +9,15 @@ const TIMEOUT_MS = 10_000;
 const INTERVAL_MS = 10;
 
 /**
- * Runs `action` while holding the lock file at `path`, which tells who holds it. That of a process
- * which is gone is taken over. Throws RefusedError when another process keeps the lock.
+ * Runs `action` while holding the lock file at `path`, which names its holder. A lock left by a process
+ * that has ended is taken over. Throws RefusedError when another process keeps the lock.
  */
 export async function whileLocked<T>(path: string, action: () => Promise<T>): Promise<T> {
   const owner = await newOwnerName();
   const deadline = Date.now() + TIMEOUT_MS;
   while (!(await tryLock(path, owner))) {
     if (Date.now() > deadline) {
-      throw new RefusedError(`another coffer keeps ${path}: wait until it is done`);
+      throw new RefusedError(`another coffer process holds ${path}: wait until it has finished`);
     }
     await sleep(INTERVAL_MS);
   }
@@ -39,7 +39,7 @@ async function tryLock(path: string, owner: string): Promise<boolean> {
   }
 }
 
-/** Renames before it removes: of two that find the same stale lock, one gets hold of it. */
+/** Renames before removing: of two processes that find the same stale lock, only one gets it. */
 async function removeIfStale(path: string, owner: string): Promise<void> {
   if (!(await isStale(path))) return;
   const aside = `${path}.${owner}`;
@@ -49,7 +49,7 @@ async function removeIfStale(path: string, owner: string): Promise<void> {
     if (systemCodeOf(error) === 'ENOENT') return;
     throw error;
   }
-  // Had another been quicker, what was moved is its new lock: that goes back.
+  // If another process was quicker, this is its new lock: put it back.
   if (await isStale(aside)) await rm(aside);
   else await rename(aside, path);
 }

@@ -4,8 +4,8 @@ import { FailedError } from '../../../shared/errors.ts';
 import { type Qube, type QubeClass, type Volume, volumeLabel } from '../qube.ts';
 
 /**
- * Where things lie in a folder system: as in `/var/lib/qubes` of a Qubes system with a file pool, and
- * beside that the homes, and a file for each VM that runs.
+ * Where things are in a folder system: as in `/var/lib/qubes` of a Qubes system with a file pool, and
+ * next to that the homes, and a file for each VM that runs.
  */
 export class Layout {
   readonly directory: string;
@@ -58,7 +58,7 @@ export class Layout {
   }
 }
 
-/** A VM's directory within the pool, which begins the ids of its volumes: `appvms/work`. */
+/** A VM's directory within the pool, the prefix of its volumes' ids: `appvms/work`. */
 export function poolDirectoryOf(qube: {
   readonly name: string;
   readonly qubeClass: QubeClass;

@@ -9,7 +9,7 @@ import { withProperty } from './property-rules.ts';
 import { readQubeText, writeQubeText } from './qube-files.ts';
 import { findQube, type StoreFile } from './qubes-xml-file.ts';
 
-/** What a folder system has for settings of its VMs: most in qubes.xml, firewall and notes beside the images. */
+/** The settings of VMs in a folder system: most are in qubes.xml, firewall and notes next to the images. */
 export abstract class FolderSettings {
   protected readonly layout: Layout;
   protected readonly store: StoreFile;
@@ -34,7 +34,7 @@ export abstract class FolderSettings {
       return text === undefined ? undefined : parseFirewallXml(text);
     } catch (error) {
       if (!(error instanceof DamagedError)) throw error;
-      throw new FailedError(`the firewall of ${name} cannot be understood: ${error.message}`);
+      throw new FailedError(`the firewall of ${name} cannot be parsed: ${error.message}`);
     }
   }
 

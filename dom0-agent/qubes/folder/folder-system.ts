@@ -27,8 +27,8 @@ import { exists, makeQubeFiles, removeQubeFiles, withSizes } from './qube-files.
 import { StoreFile } from './qubes-xml-file.ts';
 
 /**
- * Opens a directory that plays a Qubes system: `qubes.xml` and the images as in a Qubes file pool,
- * `dom0-home/<user>`, `homes/<name>` and `running/<name>`. Throws RefusedError when it is none.
+ * Opens a directory that stands in for a Qubes system: `qubes.xml` and the images as in a Qubes file
+ * pool, `dom0-home/<user>`, `homes/<name>` and `running/<name>`. Throws RefusedError when it is not one.
  */
 export async function openFolderSystem(directory: string): Promise<FolderSystem> {
   const layout = new Layout(resolve(directory));
@@ -40,7 +40,7 @@ export async function openFolderSystem(directory: string): Promise<FolderSystem>
   return new FolderSystem(layout, store);
 }
 
-/** A directory that plays a Qubes system. Opened by `openFolderSystem`. */
+/** A directory that stands in for a Qubes system. Opened by `openFolderSystem`. */
 export class FolderSystem extends FolderSettings implements QubesSystem {
   readonly description: string;
   readonly place: string;
@@ -51,7 +51,7 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
     this.place = layout.directory;
   }
 
-  /** The directory that is the home of a VM which can store backups, whether it exists or not. */
+  /** The home directory of a VM that can store backups, whether it exists or not. */
   homeOf(name: string): string {
     return this.layout.homeOf(name);
   }
@@ -143,8 +143,8 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
   }
 
   /**
-   * The entry in qubes.xml makes the VM, and comes last: a coffer that is killed leaves at worst a
-   * directory that no VM has. It is not used again, but told about.
+   * The entry in qubes.xml makes it a VM, and is written last: a killed coffer leaves at worst a
+   * directory without a VM, which is reported and never reused.
    */
   async create(wanted: NewQube): Promise<void> {
     let made: StoredQube | undefined;
@@ -161,7 +161,7 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
     }
   }
 
-  /** The entry in qubes.xml goes first, so what is left half removed is no VM. */
+  /** The entry in qubes.xml is removed first, so a partly removed VM is no longer a VM. */
   async remove(name: string): Promise<void> {
     if (name === 'dom0') throw new RefusedError('dom0 cannot be removed');
     if (await this.isRunning(name))

@@ -7,9 +7,9 @@ import { MiB } from '../../../shared/sizes.ts';
 import { BackgroundSync } from '../../../storage/background-sync.ts';
 
 /**
- * Replaces the image at `path` by `size` bytes, of which `pieces` gives those that are not zero, in
+ * Replaces the image at `path` with `size` bytes, of which `pieces` gives those that are not zero, in
  * ascending order; the rest become holes. All or nothing: when `pieces` throws or does not fit, the
- * disk is full or the signal fires, the image stays as it is and nothing else is left.
+ * disk is full or the signal fires, the image is left unchanged and nothing else remains.
  *
  * @param label for messages: `the volume private of work`
  */
@@ -34,7 +34,7 @@ export async function importImage(
   }
 }
 
-/** Tells what the source of the pieces threw from what went wrong with the file. */
+/** Distinguishes errors of the source of the pieces from errors of the file. */
 class Source {
   error: unknown;
   readonly #pieces: AsyncIterable<DataPiece>;
@@ -78,12 +78,12 @@ async function writePieces(
   }
 }
 
-/** So much is written at a time. */
+/** How much is written at a time. */
 const BATCH = 1 * MiB;
 
 /**
- * Writes pieces in ascending order to a file: those that follow each other as one, while the next ones are
- * collected. What fails is told by a later call.
+ * Writes pieces in ascending order to a file: adjacent ones are written at once, while the next ones are
+ * collected. A write error is thrown by a later call.
  */
 class WriteBehind {
   readonly #file: FileHandle;
@@ -117,18 +117,18 @@ class WriteBehind {
     await this.#sync.finish();
   }
 
-  /** Resolves when nothing is under way: the file can then be closed. */
+  /** Resolves when no write is in progress: the file can then be closed. */
   async idle(): Promise<void> {
     await Promise.allSettled([this.#writing]);
     await this.#sync.idle();
   }
 
-  /** Begins to write the batch, as soon as the one before it is written; the next begins at `next`. */
+  /** Starts writing the batch once the previous one is written; the next batch begins at `next`. */
   async #flush(next: number): Promise<void> {
     await this.#writing;
     if (this.#filled > 0) {
       this.#writing = this.#writeWhole(this.#batch.subarray(0, this.#filled), this.#offset);
-      // Told when it is awaited; until then it is not unhandled.
+      // An error is thrown when it is awaited; until then it is not unhandled.
       void Promise.allSettled([this.#writing]);
       [this.#batch, this.#spare] = [this.#spare, this.#batch];
     }

@@ -8,13 +8,13 @@ import type { NewQube } from '../system.ts';
 import { poolDirectoryOf } from './folder-layout.ts';
 import { requireLabel, requireTemplate } from './property-rules.ts';
 
-/** What Qubes gives a new VM (qubes/config.py of qubes-core-admin). */
+/** Qubes' defaults for a new VM (qubes/config.py of qubes-core-admin). */
 const ROOT_SIZE = 10 * GiB;
 const PRIVATE_SIZE = 2 * GiB;
 export const DEFAULT_POOL = 'varlibqubes';
 
 /**
- * A new VM, as Qubes would describe it: number, volumes and all. Throws RefusedError when its name,
+ * A new VM, as Qubes would describe it, with its qid and volumes. Throws RefusedError when its name,
  * label, template or pool is not one that it can have.
  */
 export function describeNewQube(store: QubesStore, wanted: NewQube): StoredQube {
@@ -50,7 +50,7 @@ export function describeNewQube(store: QubesStore, wanted: NewQube): StoredQube 
   };
 }
 
-/** Root and private are the VM's own, or made at each start from those of its template. */
+/** Root and private are the VM's own, or created at each start from those of its template. */
 function volumesOf(
   store: QubesStore,
   wanted: NewQube,

@@ -4,7 +4,7 @@ import type { QubesStore, StoredQube } from '../xml/qubes-store.ts';
 
 type Kind = 'switch' | 'number' | 'text' | 'vm';
 
-/** The settings of a VM that can be changed (qubes/vm/ of qubes-core-admin, R4.3), but for `label`. */
+/** The settings of a VM that can be changed (qubes/vm/ of qubes-core-admin, R4.3), except `label`. */
 const SETTINGS: ReadonlyMap<string, Kind> = new Map([
   ['appvm_default_bootmode', 'text'],
   ['audiovm', 'vm'],
@@ -43,7 +43,7 @@ const SETTINGS: ReadonlyMap<string, Kind> = new Map([
 
 /**
  * A VM with a setting changed. Throws RefusedError, as qubesd does, for an unknown setting, a value of
- * the wrong kind, and a VM or label that is not there or not of the right kind.
+ * the wrong type, and a VM or label that does not exist or is not of the right kind.
  *
  * @param value the empty string for "none", where the value is a VM
  */

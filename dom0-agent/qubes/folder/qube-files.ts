@@ -6,12 +6,12 @@ import { type Qube, savedVolumes, type Volume } from '../qube.ts';
 import type { Layout } from './folder-layout.ts';
 import { replaceFile, syncDirectory } from './replace-file.ts';
 
-/** Bytes in a block of `stat`, whatever the file system's own are. */
+/** Bytes in a block as `stat` counts them, whatever the file system's block size. */
 const BLOCK = 512;
 
 /**
- * Makes the directory of a new VM, with an image of nothing but a hole for each volume that it saves.
- * Throws RefusedError when the directory is there already, and touches nothing then.
+ * Creates the directory of a new VM, with an empty sparse image for each volume that it saves.
+ * Throws RefusedError when the directory already exists, which is then left untouched.
  */
 export async function makeQubeFiles(layout: Layout, qube: Qube): Promise<void> {
   const directory = layout.directoryOf(qube);
@@ -22,7 +22,7 @@ export async function makeQubeFiles(layout: Layout, qube: Qube): Promise<void> {
     if (systemCodeOf(error) === 'EEXIST') {
       throw new RefusedError(
         `${qube.name} cannot be created, as ${directory} is left from an earlier VM: ` +
-          'look whether it holds anything of worth, and remove it',
+          'check whether it contains anything of value, and remove it',
       );
     }
     throw cannotMake(qube, error);
@@ -36,12 +36,12 @@ export async function makeQubeFiles(layout: Layout, qube: Qube): Promise<void> {
   }
 }
 
-/** Removes all that `makeQubeFiles` made, and what was put there since. */
+/** Removes everything that `makeQubeFiles` created, and what was put there since. */
 export async function removeQubeFiles(layout: Layout, qube: Qube): Promise<void> {
   await rm(layout.directoryOf(qube), { recursive: true, force: true });
 }
 
-/** The VM with its volumes' size and usage as the images have them. */
+/** The VM with the size and usage of its images. */
 export async function withSizes<T extends Qube>(layout: Layout, qube: T): Promise<T> {
   const volumes = await Promise.all(
     qube.volumes.map(async (volume) => {
@@ -50,7 +50,7 @@ export async function withSizes<T extends Qube>(layout: Layout, qube: T): Promis
         const { size, blocks } = await stat(layout.imageOf(qube, volume));
         return { ...volume, size, usage: blocks * BLOCK };
       } catch (error) {
-        // Told of when the volume is opened: a list of VMs does not fail for one without an image.
+        // Reported when the volume is opened: a missing image must not make the list of VMs fail.
         if (systemCodeOf(error) === 'ENOENT') return volume;
         throw error;
       }

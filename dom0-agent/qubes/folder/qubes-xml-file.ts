@@ -14,25 +14,25 @@ import { whileLocked } from './file-lock.ts';
 import { replaceFile } from './replace-file.ts';
 
 /**
- * The qubes.xml of a folder system. It is looked at each time, and changed under a lock, so two
- * coffers can work on the same folder system.
+ * The qubes.xml of a folder system. It is checked for changes at each read, and changed under a lock, so
+ * that two coffer processes can use the same folder system.
  */
 export class StoreFile {
   readonly #path: string;
-  /** What was read, or written, the last time, and the mark of the file that it was in. */
+  /** What was last read or written, and the version of the file at that time. */
   #known: { readonly mark: string; readonly store: QubesStore } | undefined;
 
   constructor(path: string) {
     this.#path = path;
   }
 
-  /** Throws RefusedError when there is none, FailedError when it cannot be read or understood. */
+  /** Throws RefusedError when there is none, FailedError when it cannot be read or parsed. */
   async read(): Promise<QubesStore> {
     try {
       const mark = await this.#mark();
       if (this.#known?.mark === mark) return this.#known.store;
       const store = parseOwn(await readFile(this.#path, 'utf8'), this.#path);
-      // Had it been replaced meanwhile, the mark would be the former file's: it is read again then.
+      // If it was replaced in the meantime, the mark is the old file's, and the next call reads it again.
       this.#known = { mark, store };
       return store;
     } catch (error) {
@@ -47,14 +47,14 @@ export class StoreFile {
     }
   }
 
-  /** Differs when another file has taken the place of the one that was there, as every change does. */
+  /** Differs after every change, since a change replaces the file. */
   async #mark(): Promise<string> {
     const { ino, size, mtimeNs, ctimeNs } = await stat(this.#path, { bigint: true });
     return [ino, size, mtimeNs, ctimeNs].join(' ');
   }
 
   /**
-   * Changes the store: `change` gives the new one. What it throws leaves the store as it is.
+   * Changes the store: `change` returns the new one. When it throws, the store is left unchanged.
    */
   async update(change: (store: QubesStore) => QubesStore | Promise<QubesStore>): Promise<void> {
     await whileLocked(`${this.#path}.lock`, async () => {
@@ -84,7 +84,7 @@ export function findQube(store: QubesStore, name: string): StoredQube {
   return found;
 }
 
-/** The system's own file is not hostile; when it is broken, that is no damaged backup. */
+/** The system's own file is not hostile; a broken one does not mean a damaged backup. */
 function parseOwn(text: string, path: string): QubesStore {
   try {
     return parseQubesXml(text);

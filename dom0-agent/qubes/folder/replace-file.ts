@@ -4,9 +4,9 @@ import { basename, dirname, join } from 'node:path';
 import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 
 /**
- * Puts a new file in the place of `path`, all or nothing: `fill` writes to a new file beside it, which
- * is synced and renamed. When anything fails, the new file is removed and the old one stays as it is.
- * What a coffer that was killed left of its new file is removed first.
+ * Replaces the file at `path` atomically: `fill` writes to a new file next to it, which is synced and
+ * renamed. When anything fails, the new file is removed and the old one is left unchanged. New files
+ * left by killed coffer processes are removed first.
  */
 export async function replaceFile(
   path: string,
@@ -30,7 +30,7 @@ export async function replaceFile(
   await syncDirectory(dirname(path));
 }
 
-/** Makes durable what was created, renamed and removed in a directory. */
+/** Makes creations, renames and removals in a directory durable. */
 export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {

@@ -3,16 +3,16 @@ import { messageOf, RefusedError } from '../../../shared/errors.ts';
 /** Where the driver `callback` is configured (qubes/storage/callback.py of qubes-core-admin). */
 export const CALLBACK_CONFIGURATION = '/etc/qubes_callback.json';
 
-/** Far more than anybody wraps: a driver that wraps itself is noticed. */
+/** Far more levels than anybody needs: detects a driver that wraps itself. */
 const MOST_WRAPPED = 8;
 
 /**
- * What a pool is apart from the driver `callback`, which runs commands of the user's around what another
- * driver does: the settings of that one, as `admin.pool.Info` would tell them. Those of other pools stay as
- * they are. coffer runs none of the commands; it reads what the driver beneath has, once qubesd has set the
- * pool up. Throws RefusedError when the configuration does not say.
+ * The driver `callback` wraps another driver and runs the user's commands around its operations. Returns
+ * the settings of the wrapped driver, as `admin.pool.Info` would give them; those of other pools are
+ * returned unchanged. coffer runs none of the commands: it reads the wrapped driver's volumes once qubesd
+ * has set up the pool. Throws RefusedError when the configuration does not say.
  *
- * @param readConfiguration gives the text of `CALLBACK_CONFIGURATION`
+ * @param readConfiguration returns the text of `CALLBACK_CONFIGURATION`
  */
 export async function beneathCallbacks(
   name: string,
@@ -55,6 +55,6 @@ function fieldOf(value: unknown, key: string): unknown {
 
 function unclear(name: string, what: string): RefusedError {
   return new RefusedError(
-    `the storage pool ${name}, of the kind "callback", ${what} (${CALLBACK_CONFIGURATION})`,
+    `the storage pool ${name}, of type "callback", ${what} (${CALLBACK_CONFIGURATION})`,
   );
 }

@@ -7,18 +7,18 @@ import { type Extent, isZero } from '../../../shared/sparse-data.ts';
 import { readWhole } from './read-whole.ts';
 import { tarMap } from './tar-map.ts';
 
-/** `st_blocks` counts in these, whatever the file system's own blocks are. */
+/** The unit of `st_blocks`, whatever the file system's block size. */
 const STAT_BLOCK = 512;
-/** Files up to this size are not worth a question about holes. */
+/** Smaller files are not worth searching for holes. */
 const SMALL = 64 * KiB;
-/** What a scan reads at a time, and the grain in which it looks for zeros. */
+/** How much a scan reads at a time, and its granularity when looking for zeros. */
 const CHUNK = 1 * MiB;
 const GRAIN = 64 * KiB;
 
 /**
  * Where the file or block device at `path`, of `size` bytes, has data: ascending, neither touching
- * nor overlapping. The file system tells; where it cannot, and for a block device, all is read once and
- * searched for zeros. Throws FailedError, naming `path`, when that fails or the size is another.
+ * nor overlapping. The file system knows; where it does not, and for a block device, everything is read
+ * once and searched for zeros. Throws FailedError, naming `path`, when that fails or the size differs.
  */
 export async function dataExtents(
   path: string,
@@ -47,9 +47,9 @@ export async function dataExtents(
 }
 
 /**
- * Whether a file, larger than `SMALL`, has no blocks at all: a volume that was never used. Synced
- * first, since some file systems give no block to what they have not yet written out; smaller
- * files they may keep in the inode.
+ * Whether a file larger than `SMALL` has no blocks at all: a volume that was never used. Synced first,
+ * since some file systems allocate no blocks for data that is not yet written out. (Smaller files may be
+ * stored in the inode.)
  */
 async function hasNoData(file: FileHandle): Promise<boolean> {
   if ((await file.stat()).blocks > 0) return false;
@@ -58,9 +58,9 @@ async function hasNoData(file: FileHandle): Promise<boolean> {
 }
 
 /**
- * Where there is anything but zeros in `size` bytes, to 64 KiB: one pass over all of them.
+ * Where there is anything but zeros in `size` bytes, rounded to 64 KiB, in one pass over all of them.
  *
- * @param read fills a buffer from an offset on; is called for one chunk at a time
+ * @param read fills a buffer from an offset; called for one chunk at a time
  */
 export async function scanExtents(
   read: (buffer: Buffer, offset: number) => Promise<void>,

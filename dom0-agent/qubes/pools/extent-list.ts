@@ -1,10 +1,10 @@
 import type { Extent } from '../../../shared/sparse-data.ts';
 
-/** With more extents than this, the smallest holes are taken for data: they read as zeros. */
+/** With more extents than this, the smallest holes are treated as data: they read as zeros. */
 const MOST_EXTENTS = 2 ** 20;
 const SMALLEST_HOLE = 1;
 
-/** Gathers extents in ascending order; joins those that touch, and keeps their number bounded. */
+/** Collects extents in ascending order; joins those that touch, and bounds their number. */
 export class ExtentList {
   readonly #most: number;
   #extents: { offset: number; length: number }[] = [];

@@ -7,8 +7,8 @@ import { type IsRunning, requireHalted, requireStillHalted } from './pool-driver
 const imageOf = (directory: string, { vid }: PlacedVolume): string => join(directory, `${vid}.img`);
 
 /**
- * The driver `file-reflink`. A commit replaces the image by renaming, so whoever has it open keeps
- * reading the old one: nothing needs to be held. Only a volume without a saved state is written in place.
+ * The driver `file-reflink`. A commit replaces the image by renaming, so an open image stays the same: no
+ * snapshot is needed. Only a volume without a saved state is written in place.
  */
 export function openFileReflinkPool(directory: string, isRunning: IsRunning): VolumeDriver {
   return {
@@ -22,8 +22,8 @@ export function openFileReflinkPool(directory: string, isRunning: IsRunning): Vo
 }
 
 /**
- * The driver `file`. A running VM writes straight into the image, so it can be read only while the
- * VM is halted; and whether it stayed halted is looked at again afterwards.
+ * The driver `file`. A running VM writes directly to the image, so it can be read only while the VM is
+ * halted; whether it stayed halted is checked again afterwards.
  */
 export function openFilePool(directory: string, isRunning: IsRunning): VolumeDriver {
   return {

@@ -10,17 +10,17 @@ export interface LvmThinOptions {
   /** Runs programs as root. */
   readonly runAsRoot: Run;
   readonly isRunning: IsRunning;
-  /** Where volume groups show their devices. Default: `/dev`. */
+  /** Where the device nodes of volume groups are. Default: `/dev`. */
   readonly devices?: string | undefined;
 }
 
 /**
- * The driver `lvm_thin`: a volume is held by a thin snapshot of it.
+ * The driver `lvm_thin`: a thin snapshot of the volume is read.
  *
- * The snapshot's name begins as the volume's does, with `vm-`, since that makes udev in dom0 leave
- * a device alone (12-qubes-ignore-lvm-devices.rules): it would otherwise look for file systems in
- * what a VM wrote. It ends in `-snap`, which makes qubesd leave it alone (ThinPool.list_volumes). And it
- * holds a `+`, which no name of a VM or volume can: so it is never taken for a VM's, nor a VM's for it.
+ * The snapshot's name begins with `vm-`, as the volume's does, so that udev in dom0 ignores the device
+ * (12-qubes-ignore-lvm-devices.rules) and does not look for file systems in what a VM wrote. It ends in
+ * `-snap`, so that qubesd ignores it (ThinPool.list_volumes). And it contains a `+`, which no name of a VM
+ * or volume can, so that the two are never confused.
  */
 export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
   const { volumeGroup, runAsRoot, isRunning, devices = '/dev' } = options;
@@ -45,7 +45,7 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
         volume.vid,
       ]);
       try {
-        // Active already, as a rule; not where LVM is set up to activate nothing by itself.
+        // Usually active already, but not where LVM is configured to activate nothing automatically.
         await runAsRoot('lvm', [
           'lvchange',
           '--activate=y',
@@ -87,7 +87,7 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
   };
 }
 
-/** What coffer adds to a volume's name for its snapshot, which bears the owner as a tag, too. */
+/** The suffix of a snapshot's name; the snapshot has the owner as a tag, too. */
 function markOf(owned: string): string {
   return `+${owned}-snap`;
 }

@@ -6,7 +6,7 @@ import { dataExtents } from './data-extents.ts';
 import { readWhole } from './read-whole.ts';
 import type { VolumeImage } from '../system.ts';
 
-/** The size of a block device is told in sectors of this many bytes, whatever the device. */
+/** The kernel gives the size of any block device in sectors of this many bytes. */
 const SECTOR = 512;
 
 /**
@@ -26,7 +26,7 @@ export async function openImage(
   try {
     const before = await file.stat({ bigint: true });
     const size = await sizeOf(file, path);
-    // Through the descriptor: the name may stand for another file by now.
+    // Through the descriptor: the name may refer to another file by now.
     const extents = await dataExtents(`/proc/${process.pid}/fd/${file.fd}`, size, signal);
     return {
       size,
@@ -56,8 +56,7 @@ async function sizeOf(file: FileHandle, path: string): Promise<number> {
 }
 
 /**
- * Whoever writes into a file moves its time of modification. A device has none worth the name: its pool
- * holds it still.
+ * Writing to a file changes its modification time. A device has none; its pool keeps it from changing.
  */
 async function requireUnchanged(
   file: FileHandle,
@@ -67,8 +66,8 @@ async function requireUnchanged(
   const { size, mtimeNs } = await file.stat({ bigint: true });
   if (!before.isFile() || (size === before.size && mtimeNs === before.mtimeNs)) return;
   throw new FailedError(
-    `${label} was changed while it was read, so what was read is of no use: begin again, and do not ` +
-      'start its VM meanwhile',
+    `${label} was changed while it was read, so what was read is of no use: try again, and do not ` +
+      'start its VM in the meantime',
   );
 }
 

@@ -6,23 +6,23 @@ import { openLvmThinPool } from './lvm-thin-pool.ts';
 import type { Run } from '../../../shared/run-program.ts';
 import { openZfsPool } from './zfs-pool.ts';
 
-/** What reading a pool needs of its surroundings. */
+/** What reading a pool needs from the system. */
 export interface PoolSurroundings {
   /** Runs programs as root. */
   readonly runAsRoot: Run;
   readonly isRunning: IsRunning;
-  /** Where devices are shown. Default: `/dev`. */
+  /** Where device nodes are. Default: `/dev`. */
   readonly devices?: string | undefined;
 }
 
-/** Whether coffer knows a pool's kind; `callback` is what is beneath it (callback-pool.ts). */
+/** Whether coffer can read this type of pool; for `callback`, see callback-pool.ts. */
 export function isReadable(settings: ReadonlyMap<string, string>): boolean {
   return ['file', 'file-reflink', 'lvm_thin', 'zfs'].includes(settings.get('driver') ?? '');
 }
 
 /**
- * The driver for a storage pool, which is described by what `admin.pool.Info` tells of it. Throws
- * RefusedError for a kind of pool that coffer cannot read.
+ * The driver for a storage pool with these settings from `admin.pool.Info`. Throws RefusedError for a
+ * type of pool that coffer cannot read.
  */
 export function openPool(
   name: string,
@@ -58,8 +58,8 @@ export function openPool(
       });
     default:
       throw new RefusedError(
-        `coffer cannot read volumes of the storage pool ${name}, which is of the kind "${driver}": ` +
-          `it knows file, file-reflink, lvm_thin and zfs`,
+        `coffer cannot read volumes of the storage pool ${name}, which is of type "${driver}": ` +
+          `it supports file, file-reflink, lvm_thin and zfs`,
       );
   }
 }

@@ -7,25 +7,25 @@ export interface PlacedVolume {
   readonly qubeName: string;
   /** The volume's id in its pool. */
   readonly vid: string;
-  /** As `hasNoSavedState` of qube.ts has it: while its VM runs, there is nothing to be held. */
+  /** See `hasNoSavedState` in qube.ts: it cannot be read while its VM runs. */
   readonly hasNoSavedState: boolean;
 }
 
-/** A volume whose committed content stays as it is until this is disposed of. */
+/** A volume whose committed content does not change until this is disposed of. */
 export interface OpenedVolume extends AsyncDisposable {
   /** A file or a block device, which only root may be able to read. */
   readonly path: string;
-  /** Throws FailedError when the pool could not keep the content from changing since. */
+  /** Throws FailedError when the pool could not keep the content from changing. */
   requireUnchanged(): Promise<void>;
 }
 
 /** How one kind of storage pool is read. */
 export interface VolumeDriver {
-  /** Whether what was last saved of a volume stays as it is while its VM runs. */
+  /** Whether the saved state of a volume does not change while its VM runs. */
   readonly keepsSavedState: boolean;
-  /** Holds a volume's last committed content still. Throws FailedError. */
+  /** Opens a volume's last committed content, as a snapshot where the pool can. Throws FailedError. */
   open(volume: PlacedVolume): Promise<OpenedVolume>;
-  /** Removes what a coffer that was killed has left in the pool. */
+  /** Removes what killed coffer processes have left in the pool. */
   removeStale(): Promise<void>;
 }
 
@@ -33,8 +33,8 @@ export type IsRunning = (qubeName: string) => Promise<boolean>;
 type Named = Pick<PlacedVolume, 'label' | 'qubeName'>;
 
 /**
- * For a volume that its VM writes into in place. Throws FailedError when the VM runs: a plan refuses a VM
- * that did so before, so it was started since.
+ * For a volume that its VM writes in place. Throws FailedError when the VM runs: the plan refuses running
+ * VMs, so it was started since.
  */
 export async function requireHalted(
   { label, qubeName }: Named,
@@ -42,7 +42,7 @@ export async function requireHalted(
 ): Promise<void> {
   if (!(await isRunning(qubeName))) return;
   throw new FailedError(
-    `${label} cannot be read while ${qubeName} is running, as it has no saved state apart: ` +
+    `${label} cannot be read while ${qubeName} is running, as it has no separate saved state: ` +
       `shut ${qubeName} down first`,
   );
 }
@@ -55,6 +55,6 @@ export async function requireStillHalted(
   if (!(await isRunning(qubeName))) return;
   throw new FailedError(
     `${qubeName} was started while ${label} was read, so what was read is of no use: ` +
-      `shut ${qubeName} down and begin again`,
+      `shut ${qubeName} down and try again`,
   );
 }

@@ -18,11 +18,11 @@ import { PipeReader } from './root-reader-protocol.ts';
 import { sudoProblem } from '../../../shared/run-program.ts';
 
 /**
- * The content of the volume at `path`, when only root may read it: coffer starts itself a second
- * time through sudo, and that process opens the one volume and hands it over through its pipes
+ * The content of the volume at `path`, when only root may read it: coffer starts itself again through
+ * sudo, and that process opens this one volume and sends its content through pipes
  * (`root-reader-server.ts`). It ends when its standard input does, so it never outlives coffer.
  *
- * @param command what starts it, but for its path and label: `sudo -n -- node coffer read-volume`
+ * @param command its command line without path and label: `sudo -n -- node coffer read-volume`
  * @param label for messages: `the volume private of work`
  */
 export async function openImageAsRoot(
@@ -75,7 +75,9 @@ class RootProcess {
     this.#child.stdin.write(formatQuestion({ offset, length: buffer.length }));
     const length = await this.#nextLength(buffer.length);
     if (length !== buffer.length || !(await this.#answers.fill(buffer))) {
-      throw new FailedError(`${this.#label} was not handed over whole at byte ${offset}`);
+      throw new FailedError(
+        `${this.#label} cannot be read as root: data is missing at byte ${offset}`,
+      );
     }
   }
 
@@ -113,7 +115,7 @@ class RootProcess {
   async end(): Promise<void> {
     this.#signal.removeEventListener('abort', this.#stop);
     this.#child.stdin.end();
-    // What nobody reads any more would keep it from ending.
+    // Unread output would keep it from ending.
     this.#child.stdout.resume();
     await this.#child.ended;
   }

@@ -4,19 +4,19 @@ import { KiB, MiB } from '../../../shared/sizes.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 
 /**
- * What goes through the pipes between coffer and its root process, which reads a volume for it
+ * The protocol between coffer and the process that reads a volume for it as root
  * (`root-reader-server.ts`, `root-reader-client.ts`). All numbers are big-endian:
  *   question   offset (8 bytes), length (4 bytes); a length of 0 asks whether the volume is unchanged
  *   answer     kind (1 byte), length (4 bytes), then as many bytes
- * First, unasked, comes an answer whose bytes are JSON: the volume's size and extents.
+ * The first message is an answer without a question, in JSON: the volume's size and extents.
  */
 export const QUESTION_LENGTH = 12;
 export const ANSWER_HEADER_LENGTH = 5;
 
-/** What an answer holds: what was asked for, or a sentence that says why not. */
+/** What an answer contains: the bytes asked for, or a sentence that says why not. */
 export const ANSWER = { bytes: 0, failure: 1 } as const;
 
-/** The longest that may be asked for at once. */
+/** The most bytes that may be asked for at once. */
 export const LONGEST_PIECE = 16 * MiB;
 /** The longest sentence about a failure. */
 export const LONGEST_SENTENCE = 4 * KiB;
@@ -67,7 +67,7 @@ export function formatOpened({ size, extents }: Opened): Buffer {
 export function parseOpened(bytes: Buffer): Opened {
   const numbers: unknown = JSON.parse(bytes.toString());
   if (!Array.isArray(numbers) || !numbers.every((n) => Number.isSafeInteger(n))) {
-    throw new FailedError('the process that reads a volume as root speaks another language');
+    throw new FailedError('the process that reads a volume as root gave an invalid answer');
   }
   const [size = 0, ...rest] = numbers.map(Number);
   const extents: Extent[] = [];
@@ -77,7 +77,7 @@ export function parseOpened(bytes: Buffer): Opened {
   return { size, extents };
 }
 
-/** Takes exact numbers of bytes from a stream, whatever pieces it comes in. */
+/** Reads exact numbers of bytes from a stream, whatever its chunks. */
 export class PipeReader {
   readonly #pieces: AsyncIterator<Buffer>;
   #left: Buffer = Buffer.alloc(0);

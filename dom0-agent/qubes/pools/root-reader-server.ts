@@ -15,8 +15,8 @@ import { openImage } from './open-image.ts';
 import { PipeReader } from './root-reader-protocol.ts';
 
 /**
- * What the hidden command `coffer read-volume PATH LABEL` does, as root: opens the one image, and
- * hands over what it is asked for until `questions` ends. It neither writes nor runs anything.
+ * What the hidden command `coffer read-volume PATH LABEL` does, as root: opens one image, and sends what
+ * it is asked for until `questions` ends. It writes no files and runs no programs.
  */
 export async function serveImage(
   path: string,
@@ -53,7 +53,7 @@ export async function serveImage(
   }
 }
 
-/** Resolves when the bytes were handed over: then their buffer can be used again. */
+/** Resolves when the bytes have been written: then their buffer can be reused. */
 async function answer(answers: Writable, kind: number, bytes: Buffer): Promise<void> {
   answers.write(formatAnswerHeader(kind, bytes.length));
   await new Promise<void>((resolve, reject) => {

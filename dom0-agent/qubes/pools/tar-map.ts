@@ -8,9 +8,9 @@ import { ExtentList } from './extent-list.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 
 /**
- * Where the regular file `fd` has data, as GNU tar finds out: Node cannot ask the file system
- * (SEEK_HOLE). tar begins to write the file as a sparse member, and is ended as soon as it has
- * told the map, so that next to no data is read.
+ * Where the regular file `fd` has data, according to GNU tar: Node has no SEEK_HOLE. tar starts writing
+ * the file as a sparse member, and is killed as soon as it has written the map, so that hardly any data
+ * is read.
  *
  * Undefined when tar sees no holes. Throws FailedError when tar fails, or finds another size.
  */
@@ -19,11 +19,11 @@ export async function tarMap(
   size: number,
   signal: AbortSignal,
 ): Promise<readonly Extent[] | undefined> {
-  // Through the descriptor no name, however strange, gets into tar's arguments or its header.
+  // Through the descriptor, so that no strange name gets into tar's arguments or its header.
   const args = ['--create', '--file=-', '--format=gnu', '--sparse', '--hole-detection=seek'];
   await using tar = new ChildProcess(
     ['tar', ...args, '--dereference', '--absolute-names', '/proc/self/fd/3'],
-    // Not TAR_OPTIONS, which could ask for anything.
+    // Without TAR_OPTIONS, which could change anything.
     { descriptor3: fd, env: { PATH: process.env['PATH'], LC_ALL: 'C' }, signal },
   );
   const map = await readMap(tar.stdout as AsyncIterable<Buffer>, size);
@@ -34,7 +34,7 @@ export async function tarMap(
   throw new FailedError(`tar cannot find the holes of a volume: ${why}`);
 }
 
-/** Gives a DamagedError when the map is cut short: why, tar tells. Reads on no further than the map. */
+/** Returns a DamagedError when the map is cut short; tar says why. Reads no further than the map. */
 async function readMap(
   output: AsyncIterable<Buffer>,
   size: number,
@@ -56,6 +56,6 @@ async function readMap(
 function checkSize(found: number | undefined, size: number): void {
   if (found === size) return;
   throw new FailedError(
-    `a volume has ${found ?? 'other'} bytes instead of ${size}: it is being changed; stop what uses it`,
+    `a volume has ${found ?? 'other'} bytes instead of ${size}: it is being changed; stop whatever uses it`,
   );
 }

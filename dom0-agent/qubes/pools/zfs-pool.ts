@@ -8,10 +8,10 @@ import { type IsRunning, requireHalted } from './pool-driver.ts';
 import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 import type { Run } from '../../../shared/run-program.ts';
 
-/** udev makes a device's name a moment after ZFS made the device. */
+/** udev creates the device node a moment after ZFS creates the device. */
 const DEVICE_TIMEOUT = 30_000;
 
-/** The property in which coffer's snapshots and clones bear their own name: VMs' volumes have none. */
+/** The property in which coffer's snapshots and clones have their own name; VMs' volumes do not have it. */
 const OWNER = 'coffer:owner';
 
 export interface ZfsOptions {
@@ -20,18 +20,18 @@ export interface ZfsOptions {
   /** Runs programs as root. */
   readonly runAsRoot: Run;
   readonly isRunning: IsRunning;
-  /** Where ZFS shows volumes as devices. Default: `/dev/zvol`. */
+  /** Where the device nodes of volumes are. Default: `/dev/zvol`. */
   readonly devices?: string | undefined;
 }
 
 /**
- * The driver `zfs`: a volume is held by a clone of a snapshot, since a snapshot itself is no device
- * unless the user asked for it. A halted VM's volume is its committed content, and coffer takes
- * the snapshot; a running VM writes into its volume, and the last committed content is the newest
- * snapshot that qubesd took of a clean volume (ZFSVolume.export in qubes/storage/zfs.py).
+ * The driver `zfs`: a clone of a snapshot is read, since a snapshot itself has no device node unless the
+ * user enabled that. A halted VM's volume is its committed content, and coffer takes the snapshot; a
+ * running VM writes to its volume, and the last committed content is the newest snapshot that qubesd
+ * took of a clean volume (ZFSVolume.export in qubes/storage/zfs.py).
  *
- * The clone lies in the pool's own dataset, and so inherits the mark that makes udev in dom0 leave
- * it alone (11-qubes-ignore-zvol-devices.rules).
+ * The clone is in the pool's own dataset, and so inherits the property that makes udev in dom0 ignore it
+ * (11-qubes-ignore-zvol-devices.rules).
  */
 export function openZfsPool(options: ZfsOptions): VolumeDriver {
   const { container, runAsRoot, isRunning, devices = '/dev/zvol' } = options;
@@ -57,7 +57,7 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
           release.unshift(source);
         }
         if (volume.hasNoSavedState) await requireHalted(volume, isRunning);
-        // A VM that was started right then may have written into what was snapshotted.
+        // A VM that was just started may have written to the volume before the snapshot.
         if (!wasHalted || (await isRunning(volume.qubeName))) {
           source = await lastCommitted(volume, zfs);
         }
@@ -80,11 +80,11 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
     async removeStale() {
       const args = ['list', '-H', '-o', `name,${OWNER}`, '-t', 'volume,snapshot', '-r', container];
       const listed = (await zfs(...args)).split('\n').map((line) => line.split('\t'));
-      // A snapshot inherits its volume's mark, and a VM can have any name: coffer's own have both.
+      // A snapshot inherits its volume's property, and a VM can have any name: coffer's own have both.
       const ours = listed.flatMap(([name = '', owner]) =>
         owner !== undefined && name.split(/[/@]/).at(-1) === owner ? [{ name, owner }] : [],
       );
-      // A clone goes before the snapshot that it comes from.
+      // A clone is destroyed before its snapshot.
       const isSnapshot = ({ name }: { name: string }): number => Number(name.includes('@'));
       ours.sort((one, other) => isSnapshot(one) - isSnapshot(other));
       for (const { name, owner } of ours) if (await isOwnerGone(owner)) await zfs('destroy', name);
@@ -121,7 +121,7 @@ async function deviceAppears(path: string, label: string): Promise<void> {
       if (systemCodeOf(error) !== 'ENOENT') throw error;
     }
     if (Date.now() > deadline) {
-      throw new FailedError(`${label} did not show up as ${path}: is udev running?`);
+      throw new FailedError(`${label} did not appear as ${path}: is udev running?`);
     }
     await sleep(50);
   }

@@ -16,25 +16,25 @@ import { writeSampleTree } from './sample-tree.ts';
 import { ChildProcess, whyNotRun } from '../../../shared/child-process.ts';
 import { printable } from '../../../shared/printable.ts';
 
-/** Smaller than Qubes' own, so that whoever compares whole volumes need not wait. */
+/** Smaller than Qubes' own, so that comparing whole volumes is quick. */
 const SIZES: ReadonlyMap<string, number> = new Map([
   ['root', 1024 * MiB],
   ['private', 512 * MiB],
 ]);
 
 const DOM0_USER = 'user';
-/** Where the files lie before they are put into an image. */
+/** Where the files are before they are put into an image. */
 const TREE = '.tree';
 
 export interface SandboxOptions {
-  /** Only dom0, a template and the storage VM: a system to restore into. */
+  /** Only dom0, a template and the storage VM: a system to restore to. */
   readonly empty: boolean;
 }
 
 /**
  * Makes a sample folder system, about 200 MB of data, in a directory that is empty or does not exist.
- * Throws RefusedError when it is not empty, FailedError when something cannot be made; what was made
- * is removed then. qubes.xml is written last: without it, the directory is no system.
+ * Throws RefusedError when it is not empty, FailedError when something cannot be created; then what was
+ * created is removed. qubes.xml is written last: without it, the directory is not a system.
  *
  * @param onStep is told what is being made, in words for the user
  */
@@ -56,7 +56,7 @@ export async function makeSandbox(
   }
 }
 
-/** Whether the directory is there. Throws RefusedError when something is in it. */
+/** Whether the directory exists. Throws RefusedError when it is not empty. */
 async function refuseUsed(directory: string): Promise<boolean> {
   try {
     if ((await readdir(directory)).length === 0) return true;
@@ -156,7 +156,7 @@ export async function makeExt4Image(
   tree: string,
   signal: AbortSignal,
 ): Promise<void> {
-  // No space is kept for root, and what would be zeros anyway is left to be holes.
+  // No space is reserved for root, and what would be zeros is left as holes.
   const extended = 'lazy_itable_init=1,lazy_journal_init=1,nodiscard';
   const options = ['-q', '-F', '-t', 'ext4', '-m', '0', '-E', extended];
   const blocks = `${Math.floor(size / 1024)}k`;

@@ -59,7 +59,7 @@ export const SAMPLE_VOLUMES: ReadonlyMap<string, readonly SampleEntry[]> = new M
   ['sys-usb/private', [{ path: 'home/user/.profile', text: 'umask 077\n' }]],
 ]);
 
-/** The home of dom0's user: what a home holds, and names that a careless program trips over. */
+/** The home of dom0's user: typical files, and names that trip up careless programs. */
 export const DOM0_FILES: readonly SampleEntry[] = [
   { path: '.bashrc', text: 'alias ll="ls -l"\n' },
   { path: '.config/qubes/menu.json', text: '{"favourites": ["work", "vault"]}\n' },
@@ -78,5 +78,5 @@ export const DOM0_FILES: readonly SampleEntry[] = [
   { path: 'größer/日本語.txt', text: 'Names in other scripts.\n' },
 ];
 
-/** What dom0's home holds in a sandbox to restore into. */
+/** dom0's home in a sandbox to restore to. */
 export const EMPTY_DOM0_FILES: readonly SampleEntry[] = [{ path: '.bashrc', text: '# new\n' }];

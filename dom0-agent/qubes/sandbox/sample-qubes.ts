@@ -2,7 +2,7 @@ import type { DeviceAssignment, FirewallRule } from '../qube.ts';
 import { STANDARD_LABELS, type QubesStore, type StoredQube } from '../xml/qubes-store.ts';
 import type { NewQube } from '../system.ts';
 
-/** A VM of the sandbox: what it takes to create it, and what was set since. */
+/** A VM of the sandbox: how it is created, and what is set afterwards. */
 export interface SampleQube {
   readonly wanted: Pick<NewQube, 'name' | 'qubeClass' | 'label' | 'template'>;
   readonly properties?: Readonly<Record<string, string>>;
@@ -65,7 +65,7 @@ const DEBIAN: SampleQube = {
   tags: ['template-debian'],
 };
 
-/** The storage VM. It runs, and so is not backed up itself unless asked for. */
+/** The storage VM. It runs, and is not backed up itself unless asked for. */
 const SYS_USB: SampleQube = {
   wanted: { name: 'sys-usb', qubeClass: 'AppVM', label: 'red', template: 'debian-13' },
   properties: {

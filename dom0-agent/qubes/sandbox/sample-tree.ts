@@ -10,7 +10,7 @@ export type SampleEntry =
   | { readonly path: string; readonly linkTo: string }
   | { readonly path: string; readonly emptyDirectory: true };
 
-/** Samples are not newer than this, so that the same samples have the same times. */
+/** All samples have this time, so that the same samples have the same times. */
 const MODIFIED = new Date('2026-03-01T12:00:00Z');
 
 /** Makes files, directories and links beneath `root`, which need not exist. */
@@ -60,7 +60,7 @@ function isExecutable(entry: FileEntry): boolean {
   return 'kind' in entry ? entry.kind === 'program' : entry.executable === true;
 }
 
-/** What sample files are filled with: as compressible as what lies on real disks. */
+/** The content of sample files: as compressible as that on real disks. */
 export type SampleKind = 'prose' | 'records' | 'program' | 'noise';
 const SYLLABLES =
   'an ba co de el fi go ha in jo ka le mo na or pu qui re si to um ve wa xi yo za'.split(' ');

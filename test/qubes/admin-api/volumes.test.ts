@@ -185,13 +185,13 @@ describe('reading a volume', () => {
     if (stored === undefined) throw new Error('no volume');
     stored.revisionsToKeep = '-1';
     expect(await why(true)).toMatch(
-      /its volume private has no saved state.*revisions_to_keep is -1/,
+      /its volume private has no separate saved state.*revisions_to_keep is -1/,
     );
     expect(await why(false)).toBeUndefined();
     pools.set('old', new Map([...(pools.get('varlibqubes') ?? []), ['driver', 'file']]));
     Object.assign(stored, { pool: 'old', revisionsToKeep: '1' });
     expect(await why(true)).toMatch(
-      /its volume private has no saved state.*the pool old keeps none/,
+      /its volume private has no separate saved state.*the pool old keeps none/,
     );
     expect(await why(false)).toBeUndefined();
     stored.pool = 'gone';

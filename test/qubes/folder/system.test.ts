@@ -262,7 +262,7 @@ describe('opening a volume', () => {
     });
     await expect(image.requireUnchanged()).rejects.toThrow(/work was started while/);
     await saved.requireUnchanged();
-    expect(await system.whyUnreadable(inPlace, true)).toMatch(/no saved state meanwhile/);
+    expect(await system.whyUnreadable(inPlace, true)).toMatch(/no separate saved state/);
     expect(await system.whyUnreadable(found, true)).toBeUndefined();
     await expect(system.openVolume(work, inPlace, never)).rejects.toThrow(/shut work down first/);
 

@@ -100,7 +100,7 @@ describe('file pools', () => {
       await opened.requireUnchanged();
       runs = true;
       await expect(opened.requireUnchanged()).rejects.toThrow(/work was started while/);
-      await expect(pool.open(volume('v', true))).rejects.toThrow(/no saved state apart/);
+      await expect(pool.open(volume('v', true))).rejects.toThrow(/no separate saved state/);
     },
   );
 
@@ -159,11 +159,11 @@ describe('lvm_thin', () => {
   it('never snapshots what a running VM writes into', async () => {
     const inPlace = volume('qubes_dom0/vm-work-private', true);
     const commands = new Commands();
-    await expect(open(commands).open(inPlace)).rejects.toThrow(/no saved state apart/);
+    await expect(open(commands).open(inPlace)).rejects.toThrow(/no separate saved state/);
     expect(commands.ran).toEqual([]);
     // Started as the snapshot was taken.
     const started = open(commands, runningInTurn(false, true)).open(inPlace);
-    await expect(started).rejects.toThrow(/no saved state apart/);
+    await expect(started).rejects.toThrow(/no separate saved state/);
     expect(commands.ran.at(-1)).toMatch(/^lvm lvremove --force -- .*-snap$/);
     // Started later: the snapshot stays as it is.
     await using opened = await open(commands, runningInTurn(false, false, true)).open(inPlace);
@@ -271,10 +271,10 @@ describe('zfs', () => {
   it('never snapshots what a running VM writes into', async () => {
     const inPlace = volume('tank/qubes/work/private', true);
     const commands = new Commands([/list/, 'tank/qubes/work/private@qubes-clean-01234567\n']);
-    await expect(open(commands, running).open(inPlace)).rejects.toThrow(/no saved state apart/);
+    await expect(open(commands, running).open(inPlace)).rejects.toThrow(/no separate saved state/);
     expect(commands.ran).toEqual([]);
     const started = open(commands, runningInTurn(false, false, true)).open(inPlace);
-    await expect(started).rejects.toThrow(/no saved state apart/);
+    await expect(started).rejects.toThrow(/no separate saved state/);
     expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
     expect(commands.ran.some((line) => line.startsWith('zfs clone'))).toBe(false);
   });
