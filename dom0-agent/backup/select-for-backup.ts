@@ -71,6 +71,11 @@ function refuseUnknown(all: readonly Qube[], named: readonly string[]): void {
   }
 }
 
+/** Whether a VM is among those that are backed up when none is named. */
+export function isBackedUpByDefault(qube: Qube): boolean {
+  return whyLeftOut(qube, { chosen: [], excluded: [], excludedIfThere: [] }) === undefined;
+}
+
 /** Undefined for a VM that is backed up. Disposables that vanish are not by default (core-admin). */
 function whyLeftOut(
   qube: Qube,

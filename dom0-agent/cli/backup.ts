@@ -6,6 +6,7 @@ import { type Estimate, estimateOf, whyItMayNotFit } from '../backup/backup-spac
 import { FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
 import { type MeasuredPlan, measurePlan, refuseTargetInHome } from '../backup/plan-home.ts';
 import { type NewBackupFile, openNewBackupFile } from '../backup/new-backup-file.ts';
+import { noteBackup } from '../backup/note-backup.ts';
 import { storeRecoveryKit } from '../backup/recovery-kit.ts';
 import { type BackedUp, noteBackupTime, writeBackup } from '../backup/run-backup.ts';
 import type { Sink, Storage, StoredArchive } from '../transport/storage.ts';
@@ -146,6 +147,8 @@ async function makeBackup(
   );
   report.endProgress();
   await noteBackupTime(plan, backedUp, opened.system, created, report);
+  const { location: storedIn } = stored;
+  await noteBackup(opened.recordFiles, backedUp, { created, location: storedIn }, report);
   const kit =
     flags.withRecovery === true
       ? await describingInterrupt(

@@ -1,7 +1,9 @@
 import { realpathSync } from 'node:fs';
 import { access } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { homedir } from 'node:os';
+import { dirname, isAbsolute, join } from 'node:path';
 import { RefusedError, systemCodeOf } from '../../shared/errors.ts';
+import type { RecordFiles } from '../backup/record-files.ts';
 import { suggestion } from '../qubes/names-from-user.ts';
 import { openFolderSystem } from '../qubes/folder/folder-system.ts';
 import { isQubeClass, whatItIs } from '../qubes/qube.ts';
@@ -14,6 +16,9 @@ import { localProcess } from '../transport/local-process.ts';
 import { qrexec } from '../transport/qrexec.ts';
 import type { Storage } from '../transport/storage.ts';
 
+/** The file of the record, in a directory for coffer's state. */
+const RECORD = 'backups.json';
+
 /** The Qubes system that a command works on, and the places where its archives are kept. */
 export interface OpenedSystem {
   readonly system: QubesSystem;
@@ -21,6 +26,8 @@ export interface OpenedSystem {
   readonly storage: (vm: string | undefined) => Promise<Storage>;
   /** Whether a VM must be started before its storage can be used. */
   readonly isHalted: (vm: string | undefined) => Promise<boolean>;
+  /** Where it is noted which backups were made and verified. */
+  readonly recordFiles: RecordFiles;
   /** Undefined for a folder system. */
   readonly qubesd: QubesdSystem | undefined;
 }
@@ -55,7 +62,8 @@ async function openFolder(directory: string): Promise<OpenedSystem> {
   };
   // Its agents run on this machine, whatever the VMs do.
   const isHalted = (): Promise<boolean> => Promise.resolve(false);
-  return { system, storage: storageOf(agentIn), isHalted, qubesd: undefined };
+  const recordFiles = { own: join(directory, 'dom0-state', RECORD), others: [] };
+  return { system, storage: storageOf(agentIn), isHalted, recordFiles, qubesd: undefined };
 }
 
 function openQubesd(socketPath: string, tell: (text: string) => void): OpenedSystem {
@@ -76,7 +84,22 @@ function openQubesd(socketPath: string, tell: (text: string) => void): OpenedSys
   };
   const isHalted = async (vm: string | undefined): Promise<boolean> =>
     vm !== undefined && vm !== 'dom0' && !(await qubesd.isRunning(vm));
-  return { system: qubesd, storage: storageOf(agentIn), isHalted, qubesd };
+  return {
+    ...{ system: qubesd, storage: storageOf(agentIn), isHalted, qubesd },
+    recordFiles: recordFilesInDom0(),
+  };
+}
+
+/** Root's timers note what they do where dom0's user reads it, too. */
+function recordFilesInDom0(): RecordFiles {
+  const named = process.env['COFFER_STATE'];
+  if (named !== undefined && named !== '') return { own: join(named, RECORD), others: [] };
+  const ofRoot = join('/var/lib/coffer', RECORD);
+  if (process.getuid?.() === 0) return { own: ofRoot, others: [] };
+  const state = process.env['XDG_STATE_HOME'] ?? '';
+  // The XDG specification has relative ones ignored.
+  const ofUser = isAbsolute(state) ? state : join(homedir(), '.local/state');
+  return { own: join(ofUser, 'coffer', RECORD), others: [ofRoot] };
 }
 
 function storageOf(agentIn: (vm: string) => Promise<Storage>): OpenedSystem['storage'] {

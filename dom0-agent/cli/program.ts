@@ -14,6 +14,7 @@ import type { ListFlags } from './list.ts';
 import { showNotice, showResult } from './output.ts';
 import { type RestoreFlags, addRestoreOptions } from './restore-options.ts';
 import type { SandboxFlags } from './sandbox.ts';
+import { type StatusFlags, addStatusOptions } from './status-options.ts';
 
 const EXIT_STATUSES = `
 Exit status:
@@ -94,6 +95,17 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     .action(async (location: string, qubes: string[], flags: RestoreFlags) => {
       const { restoreCommand } = await import('./restore.ts');
       ended(await restoreCommand(location, qubes, flags, signal));
+    });
+
+  addStatusOptions(program.command('status'))
+    .summary('show when each VM was last backed up')
+    .description(
+      'Shows when each VM was last backed up, where, and whether that backup was verified since. The ' +
+        'exit status is 1 when one is due, was never backed up, or has a last backup that was found damaged.',
+    )
+    .action(async (flags: StatusFlags) => {
+      const { statusCommand } = await import('./status.ts');
+      ended(await statusCommand(flags));
     });
 
   addSystemOptions(program.command('devices'))

@@ -14,6 +14,7 @@ import {
 } from '../restore/remove-abandoned.ts';
 import { asOnlyRestore } from '../restore/restore-lock.ts';
 import { runRestore } from '../restore/run-restore.ts';
+import { noteCheck } from '../backup/note-backup.ts';
 import { confirm, requireTerminal } from './questions.ts';
 import type { RestoreFlags } from './restore-options.ts';
 import { adviceOn, describeFailures, describeRollback, formatPlan } from './restore-tables.ts';
@@ -105,12 +106,13 @@ async function agree(
 /** Restores what was agreed to, and tells the result. Gives the exit status. */
 async function carryOut(proposal: Proposal, context: RestoreContext): Promise<number> {
   const { plan, contents } = proposal;
-  const { report, signal } = context;
+  const { opened, report, signal } = context;
   const begun = Date.now();
   const restored = await describingInterrupt(restore(proposal, context), signal, () =>
     describeRollback(report.notRolledBack),
   );
   report.endProgress();
+  await noteCheck(opened.recordFiles, contents.created, inBackup(restored, plan), report);
   const leftOut = plan.leftOut.map(({ name, why }): Outcome => ({
     name,
     result: 'left out',
@@ -135,6 +137,15 @@ async function carryOut(proposal: Proposal, context: RestoreContext): Promise<nu
     seconds,
   });
   return done ? ExitStatus.done : ExitStatus.failed;
+}
+
+/** What became of the VMs by their names in the backup. */
+function inBackup(restored: readonly Outcome[], { qubes }: RestorePlan): Outcome[] {
+  const former = new Map(qubes.map(({ source, newQube }) => [newQube.name, source.qube.name]));
+  return restored.map((outcome) => ({
+    ...outcome,
+    name: former.get(outcome.name) ?? outcome.name,
+  }));
 }
 
 async function restore(

@@ -5,6 +5,7 @@ import type { Header } from '../archive/archive.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import { selectContents } from '../contents/read-contents.ts';
 import { verifyBackup } from '../verify/run-verify.ts';
+import { noteCheck } from '../backup/note-backup.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { describeBackup, openBackup } from './open-backup.ts';
 import { formatOutcomes } from './table.ts';
@@ -20,12 +21,8 @@ export async function verifyCommand(
 ): Promise<number> {
   refuseRepeated(chosen);
   using report = new CommandReport(flags);
-  await using backup = await openBackup(
-    await openSystem(flags.system, (text) => report.info(text)),
-    location,
-    flags,
-    signal,
-  );
+  const opened = await openSystem(flags.system, (text) => report.info(text));
+  await using backup = await openBackup(opened, location, flags, signal);
   const { reader, contents } = backup;
   const selected = selectContents(contents, chosen, flags.exclude ?? []);
   report.say(describeBackup(backup));
@@ -33,6 +30,7 @@ export async function verifyCommand(
   report.startProgress(totalSize(selected));
   const outcomes = await verifyBackup(selected, reader, report, signal);
   report.endProgress();
+  await noteCheck(opened.recordFiles, contents.created, outcomes, report);
   const seconds = (Date.now() - begun) / 1000;
   const exitStatus = statusOf(outcomes);
   report.say(formatOutcomes(outcomes));

@@ -108,11 +108,14 @@ export class Box {
     return ['-p', this.passphraseFile];
   }
 
-  /** Everything that coffer may not change unasked, as text. */
+  /** Everything that coffer may not change unasked, as text: not the record of what it did. */
   get state(): string {
     const listing = spawnSync(
       'sh',
-      ['-c', 'find . -not -path "./homes/*" -not -name qubes.xml -printf "%p %s %i\\n" | sort'],
+      [
+        '-c',
+        'find . -mindepth 1 -not -path "./homes/*" -not -path "./dom0-state*" -not -name qubes.xml -printf "%p %s %i\\n" | sort',
+      ],
       {
         cwd: this.directory,
         encoding: 'utf8',

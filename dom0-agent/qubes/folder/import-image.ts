@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 
 import { FailedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
-import { replaceFile } from './replace-file.ts';
+import { replaceFile } from '../replace-file.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import { BackgroundSync } from '../../../storage/background-sync.ts';
 

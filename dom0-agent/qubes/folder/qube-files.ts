@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { FailedError, messageOf, RefusedError, systemCodeOf } from '../../../shared/errors.ts';
 import { type Qube, savedVolumes, type Volume } from '../qube.ts';
 import type { Layout } from './folder-layout.ts';
-import { replaceFile, syncDirectory } from './replace-file.ts';
+import { replaceFile, syncDirectory } from '../replace-file.ts';
 
 /** Bytes in a block as `stat` counts them, whatever the file system's block size. */
 const BLOCK = 512;

@@ -10,8 +10,8 @@ import {
 import { formatQubesXml } from '../xml/format-qubes-xml.ts';
 import { parseQubesXml } from '../xml/parse-qubes-xml.ts';
 import type { QubesStore, StoredQube } from '../xml/qubes-store.ts';
-import { whileLocked } from './file-lock.ts';
-import { replaceFile } from './replace-file.ts';
+import { whileLocked } from '../file-lock.ts';
+import { replaceFile } from '../replace-file.ts';
 
 /**
  * The qubes.xml of a folder system. It is checked for changes at each read, and changed under a lock, so

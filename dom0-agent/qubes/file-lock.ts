@@ -1,8 +1,8 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { RefusedError, systemCodeOf } from '../../../shared/errors.ts';
-import { isOwnerGone, newOwnerName } from '../owner-names.ts';
+import { RefusedError, systemCodeOf } from '../../shared/errors.ts';
+import { isOwnerGone, newOwnerName } from './owner-names.ts';
 
 /** A lock is held for the time of one change, which takes milliseconds. */
 const TIMEOUT_MS = 10_000;

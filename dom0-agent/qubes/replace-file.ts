@@ -1,7 +1,7 @@
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-import { isOwnerGone, newOwnerName } from '../owner-names.ts';
+import { isOwnerGone, newOwnerName } from './owner-names.ts';
 
 /**
  * Replaces the file at `path` atomically: `fill` writes to a new file next to it, which is synced and

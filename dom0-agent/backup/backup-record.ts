@@ -1,0 +1,89 @@
+/**
+ * What dom0 keeps of the backups made on a system: of each VM, and of dom0's home, the last one. It holds no secret.
+ * The file is one line of JSON, `{"version":1,"last":{"work":{…}}}`, with times in seconds since 1970.
+ */
+export interface LastBackup {
+  /** When it was begun, in seconds since 1970. */
+  readonly created: number;
+  /** Where it was stored, for people: `sys-usb:/home/user/backups/qubes-backup-…`. */
+  readonly location: string;
+  /** How the last check of this VM in it ended: a verify, or a restore. */
+  readonly check?: BackupCheck;
+}
+
+export interface BackupCheck {
+  /** In seconds since 1970. */
+  readonly at: number;
+  readonly result: 'verified' | 'damaged';
+}
+
+/** By the name of the VM; `dom0` for its home. */
+export type BackupRecord = ReadonlyMap<string, LastBackup>;
+
+/** No system has as many VMs; those that are remembered beyond that are long gone. */
+const MOST_QUBES = 2000;
+const VERSION = 1;
+
+/** The newest backups of no more than MOST_QUBES. */
+export function formatRecord(record: BackupRecord): string {
+  const newest = [...record].sort(([, one], [, other]) => other.created - one.created);
+  const last = Object.fromEntries(newest.slice(0, MOST_QUBES));
+  return `${JSON.stringify({ version: VERSION, last })}\n`;
+}
+
+/** Undefined for a text that is none, or that another version wrote. */
+export function parseRecord(text: string): BackupRecord | undefined {
+  const parsed = parseJson(text);
+  if (!isObject(parsed) || parsed['version'] !== VERSION) return undefined;
+  const { last } = parsed;
+  if (!isObject(last)) return undefined;
+  const entries = Object.entries(last);
+  return entries.every(isEntry) ? new Map(entries) : undefined;
+}
+
+/** Both, with the newer backup of each VM; of the same one, that with the later check. */
+export function mergeRecords(one: BackupRecord, other: BackupRecord): BackupRecord {
+  const merged = new Map(one);
+  for (const [name, backup] of other) {
+    const present = merged.get(name);
+    if (present === undefined || isLater(backup, present)) merged.set(name, backup);
+  }
+  return merged;
+}
+
+function isLater(one: LastBackup, other: LastBackup): boolean {
+  if (one.created !== other.created) return one.created > other.created;
+  return (one.check?.at ?? 0) > (other.check?.at ?? 0);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isEntry(entry: [string, unknown]): entry is [string, LastBackup] {
+  const [, value] = entry;
+  if (!isObject(value)) return false;
+  const { created, location, check } = value;
+  return isTime(created) && typeof location === 'string' && (check === undefined || isCheck(check));
+}
+
+function isCheck(value: unknown): boolean {
+  return (
+    isObject(value) &&
+    isTime(value['at']) &&
+    (value['result'] === 'verified' || value['result'] === 'damaged')
+  );
+}
+
+/** Until the year 5138. */
+function isTime(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) < 1e11;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,31 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { addSystemOptions } from './archive-options.ts';
+
+/** The options of `coffer status`, as commander gives them. */
+export interface StatusFlags {
+  readonly system?: string;
+  readonly json?: true;
+  readonly quiet?: true;
+  /** In days. */
+  readonly due: number;
+}
+
+const MOST_DAYS = 3650;
+
+/** Adds the options of `coffer status`. */
+export function addStatusOptions(command: Command): Command {
+  return addSystemOptions(command)
+    .addOption(
+      new Option('--due <DAYS>', 'how old a backup may be before the next one is due')
+        .env('COFFER_DUE')
+        .default(7)
+        .argParser(parseDays),
+    )
+    .option('-q, --quiet', 'print errors and warnings only: the exit status tells the result');
+}
+
+function parseDays(value: string): number {
+  const days = /^\d{1,4}$/.test(value) ? Number(value) : 0;
+  if (days >= 1 && days <= MOST_DAYS) return days;
+  throw new InvalidArgumentError(`it must be a whole number of days from 1 to ${MOST_DAYS}`);
+}

@@ -1,0 +1,91 @@
+import { ExitStatus } from '../../shared/errors.ts';
+import { formatTime } from '../../shared/local-time.ts';
+import { type QubeStatus, backupStatus } from '../backup/backup-status.ts';
+import { readRecord } from '../backup/record-files.ts';
+import { isBackedUpByDefault } from '../backup/select-for-backup.ts';
+import { CommandReport } from './command-report.ts';
+import { openSystem } from './open-system.ts';
+import type { StatusFlags } from './status-options.ts';
+import { formatTable } from './table.ts';
+
+const HOUR = 60 * 60 * 1000;
+
+/** What is wrong with the backups of a VM. */
+type Fault = Exclude<QubeStatus['state'], 'backed up'>;
+
+const IN_WORDS: Record<Fault, string> = {
+  never: 'never backed up',
+  due: 'due for a backup',
+  damaged: 'last backup found damaged',
+};
+
+/** `coffer status`. Gives the exit status: `failed` when a VM should be backed up. */
+export async function statusCommand(flags: StatusFlags): Promise<number> {
+  using report = new CommandReport(flags);
+  const { system, recordFiles } = await openSystem(flags.system, (text) => report.info(text));
+  const record = await readRecord(recordFiles, (text) => report.warning(text));
+  const now = new Date();
+  const all = await system.qubes();
+  const chosen = all.filter(isBackedUpByDefault);
+  const excluded = all.filter((qube) => !chosen.includes(qube)).map(({ name }) => name);
+  const states = backupStatus(chosen, record, now, flags.due);
+  const isFine = states.every(({ state }) => state === 'backed up');
+  report.say(
+    formatTable(['VM', 'last backup', 'age', 'where', 'verified', ''], rowsOf(states, now)),
+  );
+  if (excluded.length > 0) report.say(`Not backed up by default: ${excluded.join(', ')}.`);
+  report.say(isFine ? `All were backed up in the last ${daysOf(flags.due)}.` : summaryOf(states));
+  report.result({
+    ok: isFine,
+    ...(isFine ? {} : { exitStatus: ExitStatus.failed }),
+    command: 'status',
+    due: flags.due,
+    qubes: states.map(({ name, state, created, location, check }) => ({
+      name,
+      state,
+      created: created?.toISOString() ?? null,
+      location: location ?? null,
+      check: check === undefined ? null : { ...check, at: timeOf(check.at).toISOString() },
+    })),
+    excluded,
+    warnings: report.warnings,
+  });
+  return isFine ? ExitStatus.done : ExitStatus.failed;
+}
+
+function rowsOf(states: readonly QubeStatus[], now: Date): string[][] {
+  return states.map(({ name, state, created, location, check }) => [
+    name,
+    created === undefined ? '' : formatTime(created),
+    created === undefined ? '' : ageOf(now.getTime() - created.getTime()),
+    location ?? (created === undefined ? '' : 'not known'),
+    check === undefined ? (location === undefined ? '' : 'no') : formatTime(timeOf(check.at)),
+    state === 'backed up' ? '' : IN_WORDS[state],
+  ]);
+}
+
+/** `Never backed up: vault. Due for a backup: work, personal.` */
+function summaryOf(states: readonly QubeStatus[]): string {
+  const sentences = (['damaged', 'never', 'due'] as const).flatMap((fault) => {
+    const names = states.filter(({ state }) => state === fault).map(({ name }) => name);
+    const [first = '', ...rest] = IN_WORDS[fault];
+    return names.length === 0
+      ? []
+      : [`${first.toUpperCase()}${rest.join('')}: ${names.join(', ')}.`];
+  });
+  return sentences.join(' ');
+}
+
+function ageOf(milliseconds: number): string {
+  if (milliseconds < 0) return 'in the future';
+  const hours = Math.floor(milliseconds / HOUR);
+  return hours < 48 ? `${hours} h` : daysOf(Math.floor(hours / 24));
+}
+
+function daysOf(days: number): string {
+  return days === 1 ? '1 day' : `${days} days`;
+}
+
+function timeOf(seconds: number): Date {
+  return new Date(seconds * 1000);
+}

@@ -1,0 +1,84 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  type LastBackup,
+  formatRecord,
+  mergeRecords,
+  parseRecord,
+} from '../../dom0-agent/backup/backup-record.ts';
+
+const time = fc.integer({ min: 0, max: 1e11 - 1 });
+const check = fc.record({ at: time, result: fc.constantFrom('verified', 'damaged') });
+const last: fc.Arbitrary<LastBackup> = fc
+  .record(
+    { created: time, location: fc.string({ unit: 'grapheme' }), check },
+    { requiredKeys: ['created', 'location'] },
+  )
+  .map((backup) => backup as LastBackup);
+const name = fc.stringMatching(/^[a-zA-Z][a-zA-Z0-9_.-]{0,30}$/);
+const records = fc.array(fc.tuple(name, last), { maxLength: 50 }).map((all) => new Map(all));
+
+describe('the record of backups', () => {
+  it('is read as it was written', () => {
+    fc.assert(
+      fc.property(records, (record) => {
+        expect(parseRecord(formatRecord(record))).toEqual(record);
+      }),
+    );
+  });
+
+  it('is read whole or not at all: no text makes anything else of it', () => {
+    const places = fc.nat({ max: 500 });
+    fc.assert(
+      fc.property(records, places, fc.string(), (record, place, text) => {
+        const whole = formatRecord(record);
+        for (const damaged of [whole.slice(0, place % whole.length), text]) {
+          const parsed = parseRecord(damaged);
+          if (damaged.trim() !== whole.trim()) expect(parsed).toBeUndefined();
+        }
+      }),
+    );
+  });
+
+  it.each([
+    ['', 'nothing'],
+    ['null', 'null'],
+    ['{"version":2,"last":{}}', 'that of another version'],
+    ['{"version":1,"last":{"work":{"created":"yesterday","location":"usb"}}}', 'a time in words'],
+    ['{"version":1,"last":{"work":{"created":-1,"location":"usb"}}}', 'a time before 1970'],
+    ['{"version":1,"last":{"work":{"created":1}}}', 'a backup that is nowhere'],
+    [
+      '{"version":1,"last":{"work":{"created":1,"location":"usb","check":{"at":1,"result":"fine"}}}}',
+      'an unknown check',
+    ],
+    ['{"version":1,"last":[]}', 'a list'],
+  ])('is not %s (%s)', (text) => {
+    expect(parseRecord(text)).toBeUndefined();
+  });
+
+  it('does not grow without end: the oldest are forgotten', () => {
+    const all = Array.from({ length: 2500 }, (_, at): [string, LastBackup] => [
+      `vm${at}`,
+      { created: at, location: 'usb' },
+    ]);
+    const kept = parseRecord(formatRecord(new Map(all)));
+    expect(kept?.size).toBe(2000);
+    expect(kept?.has('vm2499')).toBe(true);
+    expect(kept?.has('vm0')).toBe(false);
+  });
+
+  it('of two files has the newer backup of each VM, and of one backup the later check', () => {
+    const older = { created: 1, location: 'old' };
+    const newer = { created: 2, location: 'new' };
+    const checked = { ...newer, check: { at: 3, result: 'verified' } } as const;
+    for (const [one, other, expected] of [
+      [older, newer, newer],
+      [newer, older, newer],
+      [newer, checked, checked],
+      [checked, newer, checked],
+    ] as const) {
+      const merged = mergeRecords(new Map([['work', one]]), new Map([['work', other]]));
+      expect(merged.get('work')).toBe(expected);
+    }
+  });
+});

@@ -1,0 +1,249 @@
+import { mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
+import { Box, PASSPHRASE, type Run } from './box.ts';
+
+const CLOCK = new URL('fixed-clock.cjs', import.meta.url).pathname;
+const ALL = ['dom0', 'debian', 'work', 'vault'];
+
+interface Status {
+  ok: boolean;
+  exitStatus?: number;
+  due: number;
+  qubes: {
+    name: string;
+    state: string;
+    created: string | null;
+    location: string | null;
+    check: { at: string; result: string } | null;
+  }[];
+  excluded: string[];
+  warnings: string[];
+}
+
+let box: Box;
+beforeEach(async () => {
+  box = await Box.full();
+});
+
+const record = (): string => join(box.directory, 'dom0-state/backups.json');
+
+/** At `clock`, where one is given; with the options of Node.js that set it. */
+function at(clock: string, TZ = 'UTC', LC_ALL = 'C.UTF-8'): NodeJS.ProcessEnv {
+  return { TZ, LC_ALL, FIXED_CLOCK: clock, NODE_OPTIONS: `--require=${CLOCK}` };
+}
+
+function backUp(clock: string, ...qubes: string[]): string {
+  const words = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups', ...qubes];
+  const run = box.coffer(words, '', at(clock));
+  expect(run.status, run.stderr).toBe(0);
+  return join('backups', readdirSync(box.backups).sort().at(-1) ?? '');
+}
+
+function status(environment: NodeJS.ProcessEnv = {}, ...args: string[]): Status & { run: Run } {
+  const run = box.loud(['status', '--json', ...args], '', environment);
+  const read = JSON.parse(run.stdout) as Status;
+  expect(run.status).toBe(read.exitStatus ?? 0);
+  return { ...read, run };
+}
+
+function states(environment: NodeJS.ProcessEnv = {}, ...args: string[]): Record<string, string> {
+  const { qubes } = status(environment, ...args);
+  return Object.fromEntries(qubes.map(({ name, state }) => [name, state]));
+}
+
+const each = (state: string): Record<string, string> =>
+  Object.fromEntries(ALL.map((name) => [name, state]));
+
+describe('coffer status', () => {
+  it('tells which VMs were never backed up, of those that are by default, and ends with 1', () => {
+    const { run, excluded } = status();
+    expect(run.status).toBe(1);
+    expect(states()).toEqual(each('never'));
+    expect(excluded).toEqual(['usb']);
+    const said = box.loud(['status']);
+    expect(said.status).toBe(1);
+    expect(said.stdout).toContain('Never backed up: dom0, debian, work, vault.');
+    expect(said.stdout).toContain('Not backed up by default: usb.');
+  });
+
+  it('ends with 0 when all were backed up lately, and says when and where', () => {
+    const file = backUp('2026-03-01T09:05:03Z');
+    const { ok, qubes } = status(at('2026-03-02T00:00:00Z'));
+    expect(ok).toBe(true);
+    for (const { created, location, check } of qubes) {
+      expect(created).toBe('2026-03-01T09:05:03.000Z');
+      expect(location).toBe(`usb:${join(box.directory, 'homes/usb', file)}`);
+      expect(check).toBeNull();
+    }
+    const said = box.loud(['status'], '', at('2026-03-02T00:05:03Z'));
+    expect(said.stdout).toMatch(/\nwork +2026-03-01 09:05:03 UTC +15 h +usb:\/\S+ +no\n/);
+    expect(said.stdout).toContain('All were backed up in the last 7 days.');
+  });
+
+  it('a backup is due after seven days, or as many as --due or COFFER_DUE says', () => {
+    backUp('2026-03-01T12:00:00Z');
+    expect(states(at('2026-03-08T12:00:00Z'))).toEqual(each('backed up'));
+    expect(states(at('2026-03-08T12:00:01Z'))).toEqual(each('due'));
+    const eight = at('2026-03-09T11:00:00Z');
+    expect(states(eight, '--due', '8')).toEqual(each('backed up'));
+    expect(states({ ...eight, COFFER_DUE: '8' })).toEqual(each('backed up'));
+    expect(states({ ...eight, COFFER_DUE: '8' }, '--due', '2')).toEqual(each('due'));
+    expect(box.coffer(['status', '--due', 'x']).status).toBe(2);
+    expect(box.coffer(['status'], '', { COFFER_DUE: '0' }).status).toBe(2);
+  });
+
+  it('a backup that is said to be made in the future is due: a clock was wrong', () => {
+    backUp('2027-03-01T12:00:00Z');
+    expect(states(at('2026-03-01T12:00:00Z'))).toEqual(each('due'));
+    const { stdout } = box.loud(['status'], '', at('2026-03-01T12:00:00Z'));
+    expect(stdout).toContain('in the future');
+  });
+
+  it('tells each VM by its own last backup', () => {
+    backUp('2026-03-01T12:00:00Z');
+    backUp('2026-03-10T12:00:00Z', 'work');
+    expect(states(at('2026-03-11T12:00:00Z'))).toEqual({ ...each('due'), work: 'backed up' });
+    const { stdout } = box.loud(['status'], '', at('2026-03-11T12:00:00Z'));
+    expect(stdout).toContain('Due for a backup: dom0, debian, vault.');
+  });
+
+  it.each([
+    ['2026-03-29T01:00:09Z', 'Europe/Berlin', 'de_DE.UTF-8', '2026-03-29 03:00:09 UTC+02:00'],
+    ['2026-01-01T00:00:00Z', 'America/St_Johns', 'ar_EG.UTF-8', '2025-12-31 20:30:00 UTC-03:30'],
+    ['2026-12-31T18:15:09Z', 'Asia/Kathmandu', 'th_TH.UTF-8', '2027-01-01 00:00:09 UTC+05:45'],
+  ])('shows times of here: %s in %s, with the locale %s', (clock, TZ, locale, shown) => {
+    const file = backUp(clock, 'work');
+    const here = at(clock, TZ, locale);
+    const verified = box.coffer(['verify', '-d', 'usb', ...box.secret, file], '', here);
+    expect(verified.status, verified.stderr).toBe(0);
+    const { stdout } = box.loud(['status'], '', here);
+    expect(stdout).toMatch(
+      new RegExp(
+        `\nwork +${shown.replace('+', '\\+')} +0 h +usb:\\S+ +${shown.replace('+', '\\+')}\n`,
+      ),
+    );
+    expect(status(here).qubes.find(({ name }) => name === 'work')?.created).toBe(
+      new Date(clock).toISOString(),
+    );
+  });
+});
+
+describe('that a backup was verified', () => {
+  const checks = (): Record<string, string | undefined> =>
+    Object.fromEntries(status().qubes.map(({ name, check }) => [name, check?.result]));
+
+  it.each([
+    ['a verify', ['verify'], ALL],
+    ['a verify of some VMs', ['verify', 'work'], ['work']],
+    ['a restore under another name', ['restore', '-y', '--rename-conflicting', 'work'], ['work']],
+  ])('is noted after %s', (_, [command = '', ...args], expected) => {
+    const file = box.backUp();
+    const options = args.filter((word) => word.startsWith('-'));
+    const qubes = args.filter((word) => !word.startsWith('-'));
+    const run = box.coffer([command, '-d', 'usb', ...box.secret, ...options, file, ...qubes]);
+    expect(run.status, run.stderr).toBe(0);
+    const names = Object.entries(checks()).filter(([, result]) => result === 'verified');
+    expect(names.map(([name]) => name)).toEqual(expected);
+  });
+
+  it('is not noted of a later backup', () => {
+    const former = backUp('2026-03-01T12:00:00Z');
+    backUp('2026-03-02T12:00:00Z');
+    expect(box.coffer(['verify', '-d', 'usb', ...box.secret, former]).status).toBe(0);
+    expect(Object.values(checks()).every((check) => check === undefined)).toBe(true);
+  });
+
+  it('is noted as damage when it is damaged, and status ends with 1', () => {
+    const file = box.backUp();
+    const path = join(box.directory, 'homes/usb', file);
+    const bytes = readFileSync(path);
+    const middle = Math.floor(bytes.length / 2);
+    bytes.writeUInt8(bytes.readUInt8(middle) ^ 1, middle);
+    writeFileSync(path, bytes);
+    expect(box.coffer(['verify', '-d', 'usb', ...box.secret, file]).status).toBe(3);
+    const found = Object.entries(states()).filter(([, state]) => state === 'damaged');
+    expect(found.length).toBeGreaterThan(0);
+    const said = box.loud(['status']);
+    expect(said.status).toBe(1);
+    expect(said.stdout).toContain('Last backup found damaged: ');
+    box.backUp();
+    expect(states()).toEqual(each('backed up'));
+  });
+});
+
+describe('the record of backups', () => {
+  it('holds no secret, and is for its owner to write', () => {
+    const file = box.backUp();
+    expect(box.coffer(['verify', '-d', 'usb', ...box.secret, file]).status).toBe(0);
+    expect(readFileSync(record(), 'utf8')).not.toContain(PASSPHRASE);
+    expect(statSync(record()).mode & 0o777).toBe(0o644);
+    expect(readdirSync(join(box.directory, 'dom0-state'))).toEqual(['backups.json']);
+  });
+
+  it.each([
+    ['lost', () => rmSync(record()), 0],
+    ['damaged', () => writeFileSync(record(), '{"version":1,"la'), 1],
+    ['enormous', () => writeFileSync(record(), Buffer.alloc(5_000_000, 32)), 1],
+    [
+      'a directory',
+      () => {
+        rmSync(record());
+        mkdirSync(record());
+      },
+      1,
+    ],
+  ])('may be %s: what the VMs themselves tell is shown', (_, lose, warnings) => {
+    backUp('2026-03-01T12:00:00Z');
+    lose();
+    const { qubes, warnings: said } = status(at('2026-03-02T12:00:00Z'));
+    expect(said.length).toBe(warnings);
+    if (warnings > 0) expect(said[0]).toContain(record());
+    const work = qubes.find(({ name }) => name === 'work');
+    expect(work).toMatchObject({
+      state: 'backed up',
+      created: '2026-03-01T12:00:00.000Z',
+      location: null,
+    });
+    // dom0 has no such property.
+    expect(qubes.find(({ name }) => name === 'dom0')?.state).toBe('never');
+    const { stdout } = box.loud(['status'], '', at('2026-03-02T12:00:00Z'));
+    expect(stdout).toMatch(/\nwork .* not known/);
+  });
+
+  it('that is damaged is set aside by the next backup', () => {
+    box.backUp();
+    writeFileSync(record(), 'damaged');
+    box.backUp();
+    expect(readFileSync(`${record()}.damaged`, 'utf8')).toBe('damaged');
+    expect(states()).toEqual(each('backed up'));
+  });
+
+  it('that cannot be written is warned of; the backup is made all the same', () => {
+    writeFileSync(join(box.directory, 'dom0-state'), 'in the way');
+    const run = box.loud(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work']);
+    expect(run.status, run.stderr).toBe(0);
+    expect(run.stderr).toContain('warning: this was not noted for coffer status: ');
+  });
+
+  it('gives way to a later backup by other tools, of which the VM tells', async () => {
+    backUp('2026-03-01T12:00:00Z');
+    const system = await openFolderSystem(box.directory);
+    await system.setBackupTimestamp('work', Date.parse('2026-03-20T12:00:00Z') / 1000);
+    const { qubes } = status(at('2026-03-21T12:00:00Z'));
+    const work = qubes.find(({ name }) => name === 'work');
+    expect(work).toMatchObject({ state: 'backed up', location: null, check: null });
+    expect(qubes.find(({ name }) => name === 'vault')?.state).toBe('due');
+  });
+
+  it('has all that backups at the same time note', async () => {
+    const runs = ['work', 'vault', 'debian'].map((name) =>
+      box.start(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', name]),
+    );
+    const ends = runs.map((run) => new Promise((resolve) => run.on('exit', resolve)));
+    expect(await Promise.all(ends)).toEqual([0, 0, 0]);
+    const located = status().qubes.filter(({ location }) => location !== null);
+    expect(located.map(({ name }) => name)).toEqual(['debian', 'work', 'vault']);
+  });
+});
