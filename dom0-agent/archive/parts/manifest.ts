@@ -1,4 +1,5 @@
 import { DamagedError } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import { tarOfPieces } from '../tar/inner-writer.ts';
 import { type PartName, parsePartName } from './part-name.ts';
@@ -110,7 +111,7 @@ export class Manifest {
     const last = this.#files.at(-1);
     const isOfLast = last?.path === path;
     if (index !== (isOfLast ? last.parts : 0)) {
-      throw new DamagedError(`${name} is not where it should be in the backup`);
+      throw new DamagedError(`${printable(name)} is not where it should be in the backup`);
     }
     if (isOfLast) {
       last.parts += 1;
