@@ -43,6 +43,11 @@ dom0)
   install -d -m 755 "$destdir/etc/qubes/coffer.d"
   place 644 rpm/systemd/coffer-backup@.service /usr/lib/systemd/system/coffer-backup@.service
   place 644 rpm/systemd/coffer-backup@.timer /usr/lib/systemd/system/coffer-backup@.timer
+  place 644 rpm/systemd/coffer-failure@.service /usr/lib/systemd/system/coffer-failure@.service
+  place 755 rpm/notify-failure /usr/share/coffer/notify-failure
+  for unit in service timer; do
+    place 644 "rpm/systemd-user/coffer-status.$unit" "/usr/lib/systemd/user/coffer-status.$unit"
+  done
   documents README.md docs/*.md CHANGELOG.md rpm/example-profile.conf
   place 755 recover.sh /usr/share/coffer/recover.sh
   ;;

@@ -6,6 +6,7 @@ export interface StatusFlags {
   readonly system?: string;
   readonly json?: true;
   readonly quiet?: true;
+  readonly notify?: true;
   /** In days. */
   readonly due: number;
 }
@@ -21,6 +22,7 @@ export function addStatusOptions(command: Command): Command {
         .default(7)
         .argParser(parseDays),
     )
+    .option('--notify', 'show a notification on the desktop when the exit status is 1')
     .option('-q, --quiet', 'print errors and warnings only: the exit status tells the result');
 }
 

@@ -4,6 +4,7 @@ import { type QubeStatus, backupStatus } from '../backup/backup-status.ts';
 import { readRecord } from '../backup/record-files.ts';
 import { isBackedUpByDefault } from '../backup/select-for-backup.ts';
 import { CommandReport } from './command-report.ts';
+import { notify } from './notification.ts';
 import { openSystem } from './open-system.ts';
 import type { StatusFlags } from './status-options.ts';
 import { formatTable } from './table.ts';
@@ -35,6 +36,7 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
   );
   if (excluded.length > 0) report.say(`Not backed up by default: ${excluded.join(', ')}.`);
   report.say(isFine ? `All were backed up in the last ${daysOf(flags.due)}.` : summaryOf(states));
+  if (flags.notify === true && !isFine) await notifyOf(states, report);
   report.result({
     ok: isFine,
     ...(isFine ? {} : { exitStatus: ExitStatus.failed }),
@@ -51,6 +53,11 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
     warnings: report.warnings,
   });
   return isFine ? ExitStatus.done : ExitStatus.failed;
+}
+
+async function notifyOf(states: readonly QubeStatus[], report: CommandReport): Promise<void> {
+  const why = await notify('Backups are due', summaryOf(states));
+  if (why !== undefined) report.info(`no notification was shown: ${why}`);
 }
 
 function rowsOf(states: readonly QubeStatus[], now: Date): string[][] {

@@ -1,9 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { Box, PASSPHRASE, type Run } from './box.ts';
 
+const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 const CLOCK = new URL('fixed-clock.cjs', import.meta.url).pathname;
 const ALL = ['dom0', 'debian', 'work', 'vault'];
 
@@ -245,5 +247,42 @@ describe('the record of backups', () => {
     expect(await Promise.all(ends)).toEqual([0, 0, 0]);
     const located = status().qubes.filter(({ location }) => location !== null);
     expect(located.map(({ name }) => name)).toEqual(['debian', 'work', 'vault']);
+  });
+});
+
+describe('coffer status --notify', () => {
+  /** The directory of a notify-send that notes its words, with which coffer is run. */
+  const withNotifySend = (script: string): NodeJS.ProcessEnv => {
+    const bin = join(box.directory, 'dom0-state-bin');
+    mkdirSync(bin);
+    writeFileSync(join(bin, 'notify-send'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    return { PATH: `${bin}:${process.env['PATH'] ?? ''}` };
+  };
+  const noted = (): string => join(box.directory, 'dom0-state-bin/noted');
+
+  it('shows on the desktop what is due, and nothing when all is well', () => {
+    const environment = withNotifySend(`printf '%s|' "$@" > "${noted()}"`);
+    expect(box.coffer(['status', '--notify'], '', environment).status).toBe(1);
+    expect(readFileSync(noted(), 'utf8')).toMatch(
+      /\|--\|Backups are due\|Never backed up: dom0, debian, work, vault\.\|$/,
+    );
+    rmSync(noted());
+    box.backUp();
+    expect(box.coffer(['status', '--notify'], '', environment).status).toBe(0);
+    expect(() => readFileSync(noted())).toThrow();
+  });
+
+  it.each([
+    ['there is no notify-send', (): NodeJS.ProcessEnv => ({ PATH: '/nosuch' }), /no notify-send/],
+    ['it fails', () => withNotifySend('echo "no bus" >&2; exit 1'), /notify-send failed: no bus/],
+  ])('is no error when %s', (_, environment, sentence) => {
+    const words = [COFFER, 'status', '--notify', '--system', box.directory];
+    const run = spawnSync(process.execPath, words, {
+      encoding: 'utf8',
+      env: { ...process.env, ...environment() },
+    });
+    expect(run.status).toBe(1);
+    expect(run.stdout).toContain('Never backed up');
+    expect(run.stderr).toMatch(sentence);
   });
 });

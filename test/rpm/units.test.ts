@@ -1,9 +1,21 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { type Server, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { otherUser } from '../other-user.ts';
 
 const packaging = fileURLToPath(new URL('../../rpm', import.meta.url));
 
@@ -11,12 +23,16 @@ describe('the systemd units', () => {
   it('are right for systemd', () => {
     const directory = mkdtempSync(path.join(tmpdir(), 'coffer-units-'));
     try {
-      for (const unit of readdirSync(path.join(packaging, 'systemd'))) {
-        const text = readFileSync(path.join(packaging, 'systemd', unit), 'utf8');
+      const files = ['systemd', 'systemd-user'].flatMap((folder) =>
+        readdirSync(path.join(packaging, folder)).map((unit) => [folder, unit] as const),
+      );
+      for (const [folder, unit] of files) {
+        const text = readFileSync(path.join(packaging, folder, unit), 'utf8');
         // systemd looks whether the program is there, which is another test's matter.
-        writeFileSync(path.join(directory, unit), text.replace('/usr/bin/coffer ', '/bin/sh '));
+        const program = /^(ExecStart=)\/usr\/\S+/m;
+        writeFileSync(path.join(directory, unit), text.replace(program, '$1/bin/sh'));
       }
-      const units = ['service', 'timer'].map((kind) => `${directory}/coffer-backup@weekly.${kind}`);
+      const units = files.map(([, unit]) => `${directory}/${unit.replace('@', '@weekly')}`);
       const script = 'systemd-analyze --man=no verify "$@" 2>&1';
       expect(execFileSync('sh', ['-c', script, 'sh', ...units], { encoding: 'utf8' })).toBe('');
     } finally {
@@ -47,6 +63,71 @@ it('a program that is started leaves no core, which would hold passphrase and ke
   expect(unit).toMatch(/^LimitCORE=0$/m);
 });
 
+it('a backup by a timer that fails starts the unit that tells so, for the same profile', () => {
+  const backup = readFileSync(path.join(packaging, 'systemd/coffer-backup@.service'), 'utf8');
+  expect(backup).toMatch(/^OnFailure=coffer-failure@%i\.service$/m);
+  const failure = readFileSync(path.join(packaging, 'systemd/coffer-failure@.service'), 'utf8');
+  expect(failure).toMatch(/^ExecStart=\/usr\/share\/coffer\/notify-failure %i$/m);
+  // It hides /run/user, where the buses of the sessions are.
+  expect(failure).not.toMatch(/^ProtectHome=/m);
+});
+
+describe('the notification of a failure', () => {
+  let directory: string;
+  let bus: Server;
+  beforeEach(async () => {
+    directory = mkdtempSync(path.join(tmpdir(), 'coffer-notify-'));
+    const uid = `${otherUser.uid ?? process.getuid?.() ?? 0}`;
+    mkdirSync(path.join(directory, 'run', uid), { recursive: true });
+    // What is no socket is no bus.
+    mkdirSync(path.join(directory, 'run/12345/bus'), { recursive: true });
+    bus = createServer().listen(path.join(directory, 'run', uid, 'bus'));
+    await once(bus, 'listening');
+    mkdirSync(path.join(directory, 'told'));
+    chmodSync(directory, 0o755);
+    chmodSync(path.join(directory, 'told'), 0o777);
+  });
+  afterEach(() => {
+    bus.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  /** Runs it with this notify-send, or with none. */
+  const run = (notifySend?: string): number | null => {
+    const bin = path.join(directory, 'bin');
+    mkdirSync(bin);
+    for (const program of ['basename', 'dirname', 'id', 'setpriv', 'timeout', 'sh', 'cat']) {
+      const found = execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' });
+      symlinkSync(found.trim(), path.join(bin, program));
+    }
+    if (notifySend !== undefined) {
+      writeFileSync(path.join(bin, 'notify-send'), notifySend, { mode: 0o755 });
+    }
+    const words = ['weekly', path.join(directory, 'run')];
+    const script = path.join(packaging, 'notify-failure');
+    return spawnSync(script, words, { env: { PATH: bin }, encoding: 'utf8' }).status;
+  };
+  const told = (): string[] => readdirSync(path.join(directory, 'told'));
+
+  it('reaches the desktop of each user who has one, as that user, and names the profile', () => {
+    const file = `${directory}/told/$(id -u)`;
+    expect(run(`#!/bin/sh\nprintf '%s\\n' "$DBUS_SESSION_BUS_ADDRESS" "$@" > "${file}"\n`)).toBe(0);
+    const uid = `${otherUser.uid ?? process.getuid?.() ?? 0}`;
+    expect(told()).toEqual([uid]);
+    const said = readFileSync(path.join(directory, 'told', uid), 'utf8');
+    expect(said).toContain(`unix:path=${directory}/run/${uid}/bus\n`);
+    expect(said).toContain('profile weekly failed');
+    expect(said).toContain('journalctl -u coffer-backup@weekly');
+  });
+
+  it('is none without notify-send, or when that fails, which is no failure', () => {
+    expect(run()).toBe(0);
+    rmSync(path.join(directory, 'bin'), { recursive: true });
+    expect(run('#!/bin/sh\nexit 1\n')).toBe(0);
+    expect(told()).toEqual([]);
+  });
+});
+
 it('systemd leaves those alone that clean up after a coffer that was killed', () => {
   const unit = readFileSync(path.join(packaging, 'systemd/coffer-backup@.service'), 'utf8');
   expect(unit).toMatch(/^KillMode=process$/m);
@@ -74,7 +155,7 @@ describe('the scripts', () => {
     const services = readdirSync(path.join(packaging, 'qubes-rpc')).map(
       (name) => `qubes-rpc/${name}`,
     );
-    const scripts = ['stage.sh', 'check.sh', 'vm-service', ...services];
+    const scripts = ['stage.sh', 'check.sh', 'vm-service', 'notify-failure', ...services];
     execFileSync('shellcheck', scripts, { cwd: packaging });
     execFileSync('shellcheck', ['test-on-node.sh', 'setup.sh'], { cwd: `${packaging}/../tools` });
     const launcher = readFileSync(path.join(packaging, 'launcher.sh'), 'utf8');
