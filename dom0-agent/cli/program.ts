@@ -116,6 +116,19 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       ended(await devicesCommand(flags));
     });
 
+  program
+    .command('passphrase-file')
+    .summary('make a file that contains a passphrase')
+    .description(
+      'Asks for a passphrase twice, and writes it to a new file, which only its owner can read: for ' +
+        '--passphrase-file, and for profiles. A file that exists is never overwritten.',
+    )
+    .argument('<FILE>', 'the file to make')
+    .action(async (file: string) => {
+      const { passphraseFileCommand } = await import('./passphrase-file.ts');
+      ended(await passphraseFileCommand(file, signal));
+    });
+
   // commander's own would show the help of coffer for a command that there is not.
   program
     .helpCommand(false)

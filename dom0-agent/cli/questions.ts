@@ -3,7 +3,7 @@ import { RefusedError } from '../../shared/errors.ts';
 import type { BackupFormat } from '../backup/backup-formats.ts';
 import { checkNewPassphrase } from '../backup/new-passphrase.ts';
 import { ControllingTerminal } from './controlling-terminal.ts';
-import { firstLineOf } from './passphrase-file.ts';
+import { firstLineOf } from './read-passphrase.ts';
 
 const NO_TERMINAL_TO_CONFIRM =
   'there is no terminal to ask at: use -y to go ahead without a question';
@@ -11,8 +11,8 @@ const NO_TERMINAL_FOR_PASSPHRASE =
   'there is no terminal to ask for the passphrase: use -p FILE or -p -';
 
 /** Throws RefusedError when nobody could answer a question. */
-export function requireTerminal(): void {
-  ControllingTerminal.require(NO_TERMINAL_TO_CONFIRM);
+export function requireTerminal(advice = NO_TERMINAL_TO_CONFIRM): void {
+  ControllingTerminal.require(advice);
 }
 
 /**

@@ -1,0 +1,59 @@
+import { constants, createReadStream, fstatSync, openSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { stdin } from 'node:process';
+import { type Readable, addAbortSignal } from 'node:stream';
+import { RefusedError, reasonOf } from '../../shared/errors.ts';
+import { KiB } from '../../shared/sizes.ts';
+
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+/** No passphrase is as long. */
+const LONGEST_LINE = 64 * KiB;
+
+/**
+ * The first line of a file, or of standard input for `-`, as bytes: all before the first line feed, less a
+ * carriage return. What was read besides is wiped. Throws RefusedError when it cannot be read.
+ */
+export async function firstLineOf(source: string, signal: AbortSignal): Promise<Buffer> {
+  try {
+    const input = source === '-' ? stdin : openInput(source);
+    return lineOf(await beginningOf(addAbortSignal(signal, input)));
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new RefusedError(`the passphrase file ${source} cannot be read: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Without blocking a thread of Node's, which could not end then: a pipe may have nobody to write to it. */
+function openInput(file: string): Readable {
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  return fstatSync(fd).isFIFO()
+    ? new Socket({ fd, writable: false })
+    : createReadStream('', { fd });
+}
+
+/** All up to the first line feed, and more. */
+async function beginningOf(input: Readable): Promise<Buffer> {
+  let beginning = Buffer.alloc(0);
+  for await (const chunk of input as AsyncIterable<Buffer>) {
+    const former = beginning;
+    beginning = Buffer.concat([former, chunk]);
+    former.fill(0);
+    chunk.fill(0);
+    if (beginning.includes(LINE_FEED) || beginning.length > LONGEST_LINE) break;
+  }
+  return beginning;
+}
+
+function lineOf(beginning: Buffer): Buffer {
+  const lineFeed = beginning.indexOf(LINE_FEED);
+  const end = lineFeed < 0 ? beginning.length : lineFeed;
+  if (end > LONGEST_LINE) throw new Error('its first line is longer than 64 KiB');
+  const line = Buffer.from(
+    beginning.subarray(0, beginning[end - 1] === CARRIAGE_RETURN ? end - 1 : end),
+  );
+  beginning.fill(0);
+  return line;
+}
