@@ -1,11 +1,11 @@
 import { MiB } from '../../shared/sizes.ts';
 import type { NamedDirectories } from './parts/stored-bounds.ts';
 
-/** The file, the first of every archive, that tells of the VMs in it and their settings. */
+/** The first file of every archive: the list of its VMs, with their settings. */
 export const QUBES_XML = 'qubes.xml';
 /**
- * The file of a VM's directory that tells why the VM is not whole in the backup: it was started while it was read,
- * say. What else is there of it is of no use. In coffer-1 only; it comes after the VM's volumes.
+ * The file of a VM's directory that says why the VM is incomplete in the backup, for example because it was
+ * started while it was read. Its other files are then of no use. In coffer-1 only; it comes after the volumes.
  */
 export const INCOMPLETE = 'incomplete.txt';
 export const LARGEST_QUBES_XML = 16 * MiB;
@@ -13,7 +13,7 @@ export const LARGEST_QUBES_XML = 16 * MiB;
 /** The formats that coffer reads. It writes `coffer-1` and `qubes-4`. */
 export type ArchiveFormat = 'coffer-1' | 'qubes-4' | 'qubes-3' | 'qubes-2';
 
-/** What the header of every format tells. Trustworthy once the header has been authenticated. */
+/** What the header of every format contains. Trustworthy once the header has been authenticated. */
 export interface Header {
   readonly format: ArchiveFormat;
   readonly backupId: string | undefined;
@@ -30,25 +30,25 @@ export interface ArchivedFile {
    *  relative, no empty, `.` or `..` component but for the `.` of format 2's whole directories. */
   readonly path: string;
   /** The inner tar: authenticated, decrypted and decompressed, in chunks of any length. Throws
-   *  DamagedError at the first byte that cannot be vouched for. Must be read to its end or returned. */
+   *  DamagedError at the first byte that is not authentic. Must be read to its end or returned. */
   readonly innerTar: AsyncIterable<Buffer>;
 }
 
 /**
- * An archive whose header has been verified under the passphrase. One pass over its files; when
- * the iteration of `files` ends without an error, everything that the format lets one check
- * (for coffer-1: the manifest) has been found complete.
+ * An archive whose header has been authenticated with the passphrase. One pass over its files; when the
+ * iteration of `files` ends without an error, the archive is complete as far as the format can tell
+ * (for coffer-1: by its manifest).
  */
 export interface ArchiveReader {
   readonly header: Header;
   /** The text of qubes.xml, authenticated, at most 16 MiB. Call once, before `files`. */
   qubesXml(): Promise<string>;
   /**
-   * The files that `wanted` chooses, in the archive's order. Others are passed over: on a seekable
-   * input they are not even read. A file that is not read by the consumer is skipped.
+   * The files that `wanted` selects, in the archive's order. Others are skipped; on a seekable input they are
+   * not even read. A file that the consumer does not read is skipped, too.
    *
-   * `named` is what qubes.xml tells: a file of another directory, or more than may come of one, is a DamagedError.
-   * Without it, a stream may go on without end.
+   * `named` comes from qubes.xml: a file in another directory, or more data than a directory may have, is a
+   * DamagedError. Without it, a stream could go on forever.
    */
   files(wanted: (path: string) => boolean, named?: NamedDirectories): AsyncIterable<ArchivedFile>;
 }

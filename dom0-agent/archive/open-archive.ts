@@ -19,11 +19,11 @@ import {
 } from './untrusted-header.ts';
 
 /**
- * Opens an archive of any format, told by its header, and verifies the header under the passphrase.
- * That of coffer-1 is wiped then; for the other formats it must stay until the archive is read.
+ * Opens an archive of any format, recognised by its header, and authenticates the header with the passphrase.
+ * For coffer-1 the passphrase is then wiped; the other formats need it until the archive has been read.
  * Throws WrongPassphraseError or DamagedError.
  *
- * @param forcedFilter the compression filter to take instead of the one that an official archive names
+ * @param forcedFilter the compression filter to use instead of the one that an official archive names
  */
 export async function openArchive(
   input: ByteSource,
@@ -59,7 +59,7 @@ async function openByHeader(
   if (untrustedFormat === 'coffer-1') {
     if (forcedFilter !== undefined) {
       throw new RefusedError(
-        'a backup in the format coffer-1 tells how it was compressed: -Z is for backups of the official tools',
+        'a backup in the format coffer-1 says how it was compressed: -Z is for backups of the official tools',
       );
     }
     return openCoffer1(input, header, passphrase, signal);

@@ -5,18 +5,18 @@ import type { Volume } from '../qubes/qube.ts';
 import type { MeasuredHome } from './plan-home.ts';
 import { expectedBytes, type PlannedQube } from './plan-backup.ts';
 
-/** Where the files of a backup lie in the archive and what qubes.xml says of their size, by format. */
+/** Where the files of a backup are in the archive and what qubes.xml says about their size, by format. */
 export interface Layout {
   /** Of dom0's home. */
   readonly homePath: string;
-  /** Bytes, as qubes.xml tells them. */
+  /** In bytes, as stated in qubes.xml. */
   readonly homeSize: number;
   qubeSize(planned: Pick<PlannedQube, 'volumes' | 'running'>): number;
   /** Whether a reader of the format knows INCOMPLETE: the official one would restore the VM as if it were whole. */
   readonly tellsIncomplete: boolean;
 }
 
-/** The name of dom0's user is not told; sizes are estimates for tables and progress. */
+/** The name of dom0's user is not visible; sizes are estimates for tables and progress. */
 export function coffer1Layout(home: MeasuredHome | undefined): Layout {
   return {
     homePath: 'dom0-home/home',
@@ -26,13 +26,13 @@ export function coffer1Layout(home: MeasuredHome | undefined): Layout {
   };
 }
 
-/** For settings, maps of holes, keys and MACs, and the directories that the official reader counts as well. */
+/** For settings, maps of holes, keys and MACs, and the directories, which the official reader counts too. */
 const SMALL_FILES = 1 * MiB;
 
 /**
- * As the official tools need it. They stop a restore when more comes than qubes.xml says of the VMs
- * (`_restore_vm_data` of their restore.py; UPDATES_MAX_BYTES of qfile-dom0-unpacker counts what is stored):
- * sizes are the most that can come.
+ * As the official tools need it. They stop a restore when the data exceeds the sizes in qubes.xml
+ * (`_restore_vm_data` of their restore.py; UPDATES_MAX_BYTES of qfile-dom0-unpacker counts stored bytes):
+ * sizes are upper bounds.
  */
 export function qubes4Layout(home: MeasuredHome | undefined, compressed: boolean): Layout {
   return {
@@ -48,9 +48,9 @@ export function qubes4Layout(home: MeasuredHome | undefined, compressed: boolean
 }
 
 /**
- * The most that a volume takes in the archive. What a pool says is in use can be rounded, or be
- * what its own compression has left: then only a compressed volume is sure to be near it. Nor is one whose VM
- * runs, since a pool may tell what is in use now and not what was last saved.
+ * The most that a volume takes in the archive. The usage reported by a pool can be rounded, or measured
+ * after its own compression: then only a compressed volume is sure to be near it. Nor is the volume of a
+ * running VM, since a pool may report current usage and not that of the saved state.
  */
 function mostStored(volume: Volume, isNearUsage: boolean): number {
   const expected = expectedBytes(volume);
@@ -58,7 +58,7 @@ function mostStored(volume: Volume, isNearUsage: boolean): number {
   return withOverhead(isNearUsage ? Math.min(volume.size, roundedUp) : volume.size);
 }
 
-/** What tar's map of holes, a compressor that finds nothing to compress, and the seals may add. */
+/** What tar's map of holes, incompressible data and encryption may add. */
 function withOverhead(bytes: number): number {
   return bytes + Math.ceil(bytes / 256) + 64 * KiB;
 }
@@ -67,7 +67,7 @@ function withOverhead(bytes: number): number {
 export const BACKUP_FORMATS = ['coffer-1', 'qubes-4'] as const;
 export type BackupFormat = (typeof BACKUP_FORMATS)[number];
 
-/** What a backup is made with when nothing else is asked for. */
+/** The defaults for a backup. */
 interface FormatDefaults {
   readonly compressFilter: CompressionFilter;
   /** log2 N of scrypt. */

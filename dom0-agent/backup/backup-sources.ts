@@ -1,7 +1,7 @@
 import { type Qube, savedVolumes } from '../qubes/qube.ts';
 import type { ListedQube, Dom0Home, QubesSystem } from '../qubes/system.ts';
 
-/** Asks the system what there is to back up. */
+/** Finds out what there is to back up. */
 export async function readBackupSources(system: QubesSystem): Promise<BackupSources> {
   const qubes = await system.qubes();
   const listed = await system.list();
@@ -33,13 +33,13 @@ async function whyUnreadable(
   return undefined;
 }
 
-/** What the system looks like before a backup. */
+/** The state of the system before a backup. */
 export interface BackupSources {
   readonly qubes: readonly Qube[];
-  /** All VMs, those too that no backup can hold. */
+  /** All VMs, including those that cannot be backed up. */
   readonly listed: readonly ListedQube[];
   readonly running: ReadonlySet<string>;
-  /** Why a VM cannot be read as it was last saved, in words, by its name. */
+  /** Why the last saved state of a VM cannot be read, by its name. */
   readonly unreadable: ReadonlyMap<string, string>;
   readonly dom0Home: Dom0Home;
 }

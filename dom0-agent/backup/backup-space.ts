@@ -4,18 +4,18 @@ import type { Space } from '../../shared/space.ts';
 import type { MeasuredPlan } from './plan-home.ts';
 import { expectedBytes } from './plan-backup.ts';
 
-/** Compression may make a backup so many times smaller; better than that is not counted on. */
+/** The compression ratio that may be hoped for; a better one is not counted on. */
 const COMPRESSION_MAY_WIN = 2;
 
-/** The bytes that a backup will take where it is stored: between these two, as far as is known. */
+/** The size of a backup in bytes: between these two, as far as is known. */
 export interface Estimate {
-  /** What is surely in use, after the best compression that is counted on. */
+  /** What is certainly in use, after the best compression that is counted on. */
   readonly least: number;
   /** All that may be in use, uncompressed. */
   readonly most: number;
 }
 
-/** How large the backup will be. Volumes of which the pool does not tell what is in use count in `most` only. */
+/** How large the backup will be. Volumes whose usage is unknown count in `most` only. */
 export function estimateOf({ qubes, dom0Home }: MeasuredPlan, compressed: boolean): Estimate {
   const volumes = qubes.flatMap((planned) => planned.volumes);
   const home = dom0Home?.size.expected ?? 0;
@@ -34,8 +34,8 @@ interface Place {
 }
 
 /**
- * Why a backup may not fit, which is then a question of how well it compresses; undefined when it is sure to fit, as
- * far as the space is known. Throws RefusedError when it cannot fit.
+ * Why a backup may not fit, depending on how well it compresses; undefined when it is sure to fit, as far as
+ * the space is known. Throws RefusedError when it cannot fit.
  */
 export function whyItMayNotFit(estimate: Estimate, place: Place): string | undefined {
   return mayExceedFree(estimate, place) ?? mayExceedLargestFile(estimate, place);
@@ -61,7 +61,7 @@ function mayExceedLargestFile({ least, most }: Estimate, place: Place): string |
   if (most <= largestFile) return undefined;
   const limit =
     `the file system of ${place.location} takes no file of more than ${formatSize(largestFile)}, as is usual for ` +
-    'FAT: use one with another file system (ext4, btrfs, exFAT), or back up fewer VMs at a time';
+    'FAT: use a disk with another file system (ext4, btrfs, exFAT), or back up fewer VMs at a time';
   if (least <= largestFile) return `${formatSize(most)} may not fit: ${limit}`;
   throw new RefusedError(`the backup needs at least ${formatSize(least)}, and ${limit}`);
 }

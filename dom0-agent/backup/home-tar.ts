@@ -5,18 +5,18 @@ import { GnuTarMessages } from '../archive/tar/gnu-tar-messages.ts';
 import { printableWords } from '../../shared/printable.ts';
 import { rootPrefix, runnerBehind, sudoProblem } from '../../shared/run-program.ts';
 
-/** What there is to say of a home once it was read. */
+/** Receives what there is to report about a home. */
 export interface HomeRemarks {
-  /** What changed under the reader, in words. */
+  /** What changed while it was read. */
   changed(what: string): void;
-  /** What could not be read and is not in the tar, or not with all of its content, in words. */
+  /** What could not be read and is missing from the tar, or incomplete in it. */
   unread(what: string): void;
 }
 
 /**
- * The inner tar of a home directory, made by GNU tar, which keeps links, odd names and holes as they
- * are. The home itself gets the name `path` in it. Only where the home holds what its user cannot
- * read, tar is run by root. Throws FailedError when no whole tar comes.
+ * The inner tar of a home directory, made by GNU tar, which preserves links, odd names and holes. The home
+ * itself is named `path` in it. tar is run as root only if the home contains files that its user cannot
+ * read. Throws FailedError when the tar is incomplete.
  */
 export async function* homeTar(
   home: string,
@@ -27,10 +27,10 @@ export async function* homeTar(
   const prefix = (await firstUnreadable(home)) === undefined ? [] : rootPrefix();
   const [program = 'tar', ...args] = [...prefix, 'tar', ...tarArguments(home, path)];
   await using tar = new ChildProcess([program, ...args], {
-    // Not TAR_OPTIONS, which could ask for anything.
+    // Without TAR_OPTIONS, which could change anything.
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
   });
-  // One that root runs cannot be killed, but it ends when nobody reads what it writes.
+  // A tar run by root cannot be killed, but it ends when nobody reads its output.
   const stop = (): void => void tar.stdout.destroy();
   signal.addEventListener('abort', stop);
   const messages = new GnuTarMessages(tar.stderr);
@@ -45,7 +45,7 @@ export async function* homeTar(
     }
     const end = await tar.ended;
     signal.throwIfAborted();
-    // sudo ends with 1, as tar does when a file has changed: only its end shows that a tar is whole.
+    // sudo exits with 1, as tar does when a file has changed: only its end shows that the tar is complete.
     if (seen.problem !== undefined) {
       const why = end.notRun ? whyNotRun(program, end.notRun) : whyNone(messages, seen.problem);
       throw new FailedError(`dom0's home cannot be read: ${why}`);
@@ -60,8 +60,8 @@ export async function* homeTar(
 }
 
 /**
- * The path of a file or directory in a home that this user cannot read, as root may have left one
- * there; undefined when there is none. Throws FailedError.
+ * The path of a file or directory in a home that this user cannot read (root may have left one there);
+ * undefined when there is none. Throws FailedError.
  */
 export async function firstUnreadable(home: string): Promise<string | undefined> {
   const files = ['-type', 'f', '-not', '-readable'];
@@ -85,7 +85,7 @@ function tarArguments(home: string, path: string): string[] {
     '--file=-',
     '--sparse',
     '--format=posix',
-    // The same files give the same bytes: no times of reading, no process number.
+    // The same files give the same bytes: no access times, no process id.
     '--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f',
     `--transform=flags=rh;s|^\\.|${path}|`,
     `--directory=${home}`,
@@ -93,5 +93,5 @@ function tarArguments(home: string, path: string): string[] {
   ];
 }
 
-/** GNU tar's exit status when a file changed while it was read: told, and no failure. */
+/** GNU tar's exit status when a file changed while it was read: a warning, not a failure. */
 const CHANGED_WHILE_READ = 1;

@@ -2,18 +2,18 @@ import { timeInName } from '../../shared/local-time.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { Sink, Storage } from '../transport/storage.ts';
 
-/** So many backups of one second find a name. */
+/** How many backups started within one second get a name. */
 const MOST_OF_A_SECOND = 9;
 
-/** A new backup's file, not yet whole. */
+/** A new backup's file, not yet complete. */
 export interface NewBackupFile {
   readonly sink: Sink;
   readonly fileName: string;
 }
 
 /**
- * Opens the file of a backup that is begun at `created`. Where backups are begun in the same second, the later
- * ones get a number behind their name. Throws what `openSink` does.
+ * Opens the file of a backup that is started at `created`. Of backups started in the same second, the later
+ * ones get a numeric suffix. Throws what `openSink` does.
  *
  * @param expectedBytes refused when there is less space
  */
@@ -36,8 +36,8 @@ export async function openNewBackupFile(
 }
 
 /**
- * The name of a new backup, as Qubes names them: `qubes-backup-2026-11-23T194201`, local time. The second of
- * that second is `…T194201-2`.
+ * The name of a new backup, as Qubes names them: `qubes-backup-2026-11-23T194201`, local time. The next one
+ * in the same second is `…T194201-2`.
  */
 export function backupName(created: Date, number = 1): string {
   const name = `qubes-backup-${timeInName(created)}`;

@@ -5,17 +5,17 @@ import type { Dom0Home } from '../qubes/system.ts';
 import type { BackupSources } from './backup-sources.ts';
 import { type Selection, selectQubes } from './select-for-backup.ts';
 
-/** A VM in a backup: where it lies, and which of its volumes. */
+/** A VM in a backup: where it is, and which of its volumes. */
 export interface PlannedQube {
   readonly qube: Qube;
-  /** Its directory in the archive, which tells nothing of its name: `vm5`. */
+  /** Its directory in the archive, which does not reveal its name: `vm5`. */
   readonly directory: string;
   readonly volumes: readonly Volume[];
-  /** It runs: its last saved state is backed up, not what it works on now. */
+  /** It runs: its last saved state is backed up, not its current state. */
   readonly running: boolean;
 }
 
-/** What a backup will hold. Pure data: shown, agreed to, then carried out. */
+/** What a backup will contain. Pure data: shown, confirmed, then carried out. */
 export interface BackupPlan {
   readonly qubes: readonly PlannedQube[];
   readonly dom0: Qube;
@@ -27,7 +27,7 @@ export interface BackupPlan {
   readonly gone: readonly string[];
 }
 
-/** What can happen with a VM that runs: backed up as it was last saved, left out, or all is refused. */
+/** What to do with a running VM: back up its last saved state, leave it out, or refuse everything. */
 export const RUNNING_CHOICES = ['include', 'skip', 'refuse'] as const;
 export type RunningChoice = (typeof RUNNING_CHOICES)[number];
 
@@ -35,7 +35,7 @@ export interface BackupChoices extends Selection {
   readonly running: RunningChoice;
 }
 
-/** Works out what to back up. Throws RefusedError or UsageError; touches nothing. */
+/** Plans what to back up. Throws RefusedError or UsageError; touches nothing. */
 export function planBackup(inventory: BackupSources, choices: BackupChoices): BackupPlan {
   const selected = selectQubes(inventory.qubes, inventory.listed, choices);
   const dom0 = inventory.qubes.find(({ qubeClass }) => qubeClass === 'AdminVM');
@@ -61,7 +61,7 @@ export function planBackup(inventory: BackupSources, choices: BackupChoices): Ba
   };
 }
 
-/** The bytes that a volume will take before compression, as far as the system can tell. */
+/** The size of a volume before compression, as far as it is known. */
 export function expectedBytes(volume: Volume): number {
   return volume.usage ?? volume.size;
 }
@@ -70,7 +70,7 @@ function planQube(qube: Qube, running: boolean): PlannedQube {
   return { qube, directory: `vm${qube.qid}`, volumes: savedVolumes(qube), running };
 }
 
-/** Does with the running VMs what was chosen. Throws RefusedError. */
+/** Includes, skips or refuses the running VMs. Throws RefusedError. */
 function withRunning(
   planned: readonly PlannedQube[],
   choice: RunningChoice,
@@ -89,7 +89,7 @@ function withRunning(
   );
 }
 
-/** Throws RefusedError for a VM of which a volume cannot be read as it was last saved. */
+/** Throws RefusedError for a VM with a volume whose saved state cannot be read. */
 export function refuseUnreadable(
   planned: readonly PlannedQube[],
   { unreadable }: Pick<BackupSources, 'unreadable'>,

@@ -9,27 +9,27 @@ import type { BackupPlan } from './plan-backup.ts';
 import { realpath } from 'node:fs/promises';
 import { sep } from 'node:path';
 
-/** How large the tar of a directory tree will be, in bytes. */
+/** The size of the tar of a directory tree, in bytes. */
 export interface TreeSize {
-  /** About: for totals and progress. */
+  /** Approximate: for totals and progress. */
   readonly expected: number;
-  /** At most, with some room for what changes until it is made. */
+  /** At most, with some room for changes until it is made. */
   readonly most: number;
 }
 
-/** find tells of disk space in blocks of so many bytes, and tar fills its last one. */
+/** find counts disk space in blocks of this many bytes, and tar pads files to whole blocks. */
 const BLOCK = 512;
-/** What tar stores of most files besides their content: a header, a pax header and that one's own. */
+/** What tar stores for most files besides their content: a header, a pax header and that one's own. */
 const AROUND_MOST_FILES = 3 * BLOCK;
-/** The most of this, with a long name and the last block's rest. */
+/** The most that this can be, with a long name and the padding of the last block. */
 const MOST_AROUND_FILE = 4096;
 /** Files come and go while a home is in use. */
 const GROWTH = 1.05;
 
 /**
- * Measures dom0's home. Only where it holds what its user cannot read, root looks, as root then reads
- * it. Throws RefusedError when that is not possible, before anything was done; FailedError when the
- * home cannot be searched.
+ * Measures dom0's home; as root, if it contains files that its user cannot read, since root then reads it.
+ * Throws RefusedError when that is not possible, before anything is done; FailedError when the home cannot
+ * be searched.
  */
 export async function sizeOfTree(directory: string): Promise<TreeSize> {
   const unreadable = await firstUnreadable(directory);
@@ -41,7 +41,7 @@ export async function sizeOfTree(directory: string): Promise<TreeSize> {
   const { notRun, exitStatus } = await find.ended;
   if (notRun) throw new FailedError(`dom0's home: ${whyNotRun(prefix[0] ?? 'find', notRun)}`);
   if (exitStatus === 0) return size;
-  throw new FailedError(`dom0's home ${directory} cannot be searched whole`);
+  throw new FailedError(`dom0's home ${directory} cannot be searched completely`);
 }
 
 /** Throws RefusedError unless tar can be run as root. */
@@ -50,8 +50,8 @@ async function requireRoot(prefix: readonly string[], unreadable: string): Promi
     await runnerBehind(prefix)('tar', ['--version']);
   } catch (error) {
     throw new RefusedError(
-      `dom0's home holds ${printable(unreadable)}, which only root can read, and ` +
-        `${messageOf(error)}: mend that, or leave the home out with -x dom0`,
+      `dom0's home contains ${printable(unreadable)}, which only root can read, and ` +
+        `${messageOf(error)}: fix that, or leave the home out with -x dom0`,
       { cause: error },
     );
   }
@@ -68,7 +68,7 @@ async function sumOf(lines: AsyncIterable<string>): Promise<TreeSize> {
   return { expected, most: Math.ceil(most * GROWTH) };
 }
 
-/** A plan, with the size of what the system does not tell of. */
+/** A plan, with the size of dom0's home. */
 export interface MeasuredPlan extends BackupPlan {
   readonly dom0Home: MeasuredHome | undefined;
 }
@@ -85,8 +85,8 @@ export async function measurePlan(plan: BackupPlan): Promise<MeasuredPlan> {
 }
 
 /**
- * Refuses a backup of dom0's home into a directory of that home: it would read itself as it grows. Throws
- * RefusedError.
+ * Refuses to back up dom0's home to a directory in that home: the backup would read itself as it grows.
+ * Throws RefusedError.
  */
 export async function refuseTargetInHome(home: string, directory: string): Promise<void> {
   const [realHome, realDirectory] = await Promise.all([real(home), real(directory)]);
@@ -98,7 +98,7 @@ export async function refuseTargetInHome(home: string, directory: string): Promi
   }
 }
 
-/** The path without links; as it is when there is no such file, which others will notice. */
+/** The path without links; unchanged when there is no such file, which is noticed later. */
 async function real(path: string): Promise<string> {
   try {
     return await realpath(path);

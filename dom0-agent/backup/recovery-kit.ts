@@ -3,17 +3,17 @@ import script from '../../recover.sh';
 import type { Storage, StoredArchive } from '../transport/storage.ts';
 
 /**
- * Puts next to a backup what recovers it without coffer: recover.sh and the page that tells how to do
- * the same by hand, for `coffer backup --with-recovery`. Gives the two as they were stored; tell the user
+ * Puts what recovers a backup without coffer next to it: recover.sh and the page that explains how to do
+ * the same by hand, for `coffer backup --with-recovery`. Returns both as they were stored; show the user
  * their SHA-256, since whoever can change the backup can change these as well.
  *
- * They bear the backup's own name, `<backup>.recover.sh` and `<backup>.recovery.md`: each backup thus keeps
- * the kit of the coffer that made it, nothing that exists is replaced or trusted, and the kit goes
- * when `<backup>*` is removed.
+ * They are named after the backup, `<backup>.recover.sh` and `<backup>.recovery.md`: each backup thus keeps
+ * the kit of the coffer that made it, nothing that exists is replaced or trusted, and `rm <backup>*`
+ * removes the kit as well.
  *
- * Call it when the backup itself is stored: that stays whole, whatever happens here.
+ * Call it when the backup itself is stored: that remains complete, whatever happens here.
  *
- * @param directory where the backup lies, as for the backup itself
+ * @param directory where the backup is, as for the backup itself
  * @throws RefusedError, StorageError, or the reason of the signal
  */
 export async function storeRecoveryKit(

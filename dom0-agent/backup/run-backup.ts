@@ -21,37 +21,37 @@ import type { BackupPlan, PlannedQube } from './plan-backup.ts';
 
 export interface BackupOptions {
   readonly format: BackupFormat;
-  /** Wiped once it is not needed any more. */
+  /** Wiped as soon as it is no longer needed. */
   readonly passphrase: Buffer;
   /** Only coffer-1 can be left unencrypted. */
   readonly encrypted: boolean;
   readonly compressionFilter: CompressionFilter | undefined;
   readonly kdf: ScryptCost;
-  /** When the backup was begun: told, authenticated, before a restore. */
+  /** When the backup was started: shown, authenticated, before a restore. */
   readonly created: Date;
 }
 
-/** What a backup holds of a VM, once it is made. */
+/** What was backed up of a VM. */
 export interface BackedUp {
   readonly name: string;
   /** Bytes of its volumes; undefined for dom0's home. */
   readonly size: number | undefined;
-  /** Bytes of data that were read, holes not counted. */
+  /** Bytes of data that were read, without holes. */
   readonly used: number;
-  /** It was running: the backup holds what was last saved. */
+  /** It was running: its last saved state was backed up. */
   readonly running: boolean;
-  /** Why it is not whole in the backup. */
+  /** Why it is incomplete in the backup. */
   readonly failure?: string;
 }
 
-/** The same, of a VM that is being backed up. */
+/** The same, for a VM that is being backed up. */
 type QubeRow = { -readonly [Key in keyof BackedUp]: BackedUp[Key] };
 
 /**
  * Writes the archive of everything in the plan to `output`, reading each volume once and in order. A VM
- * of which a volume cannot be read, or was changed meanwhile, has failed: the archive says so, and the
- * others are in it. Throws FailedError, naming the volume, where the format cannot say so, or none is left:
- * the archive is then unfinished and must be thrown away.
+ * with a volume that cannot be read, or that changed while it was read, has failed: the archive says so,
+ * and contains the others. Throws FailedError, naming the volume, where the format cannot say so, or when
+ * all have failed: the archive is then unfinished and must be discarded.
  */
 export async function writeBackup(
   plan: MeasuredPlan,
@@ -75,7 +75,7 @@ export async function writeBackup(
   return files.backedUp;
 }
 
-/** Notes on each VM that is whole in the backup when that was, as the official tools do. */
+/** Records the time of the backup on each VM that is complete in it, as the official tools do. */
 export async function noteBackupTime(
   plan: BackupPlan,
   backedUp: readonly BackedUp[],
@@ -94,7 +94,7 @@ export async function noteBackupTime(
   }
 }
 
-/** The files of the archive, made one after the other as they are asked for. */
+/** The files of the archive, each made when it is asked for. */
 class BackupFiles {
   readonly backedUp: BackedUp[] = [];
   readonly #plan: MeasuredPlan;
@@ -153,7 +153,7 @@ class BackupFiles {
     const settings = await this.#orFail(row, () => this.#settings(planned, row));
     if (settings !== undefined) yield* settings;
     if (row.failure !== undefined) yield smallFile(`${directory}/${INCOMPLETE}`, row.failure);
-    // Every VM has a file, so that a VM that was lost is noticed: the official tools do the same.
+    // Every VM has a file, so that a lost VM is noticed: the official tools do the same.
     else if (volumes.length + (settings?.length ?? 0) === 0)
       yield smallFile(`${directory}/empty`, '');
   }
@@ -173,7 +173,7 @@ class BackupFiles {
     const read = async (buffer: Buffer, offset: number): Promise<void> => {
       this.#signal.throwIfAborted();
       await this.#orFail(row, () => image.read(buffer, offset));
-      // The file that was begun has to come to its end; what is in it is told to be of no use.
+      // The file has to be completed; the archive says that its content is of no use.
       if (row.failure !== undefined) buffer.fill(0);
       else row.used += buffer.length;
       this.#report.progress(buffer.length);
@@ -199,7 +199,7 @@ class BackupFiles {
     return files;
   }
 
-  /** A step for a VM that has not failed yet: when it fails now, the others go on, if the format can tell. */
+  /** A step for a VM that has not failed yet: if it fails now, the others go on, if the format can say so. */
   async #orFail<T>(row: QubeRow, step: () => Promise<T>): Promise<T | undefined> {
     if (row.failure !== undefined) return undefined;
     try {
@@ -214,7 +214,7 @@ class BackupFiles {
     }
   }
 
-  /** Tells of the VMs that failed. A backup in which nothing is whole is none. */
+  /** Warns about the VMs that failed. A backup in which nothing is complete is not worth storing. */
   #requireAnyWhole(): void {
     const failed = this.backedUp.filter(({ failure }) => failure !== undefined);
     const isWorthStoring =

@@ -4,16 +4,16 @@ import { type LeftOut, refuseRepeated, suggestion } from '../qubes/names-from-us
 import { isQubeClass, type Qube, whatItIs } from '../qubes/qube.ts';
 import type { ListedQube } from '../qubes/system.ts';
 
-/** What the user said about which VMs to back up; `dom0` stands for dom0's home. */
+/** Which VMs the user wants to back up; `dom0` stands for dom0's home. */
 export interface Selection {
-  /** Empty: all that have not `include_in_backups` set to False. */
+  /** Empty: all except those with `include_in_backups` set to False. */
   readonly chosen: readonly string[];
   readonly excluded: readonly string[];
-  /** Left out as well; that one of them is gone is no mistake of the one who asks. */
+  /** Left out as well; it is not an error if one of them does not exist. */
   readonly excludedIfThere: readonly string[];
 }
 
-/** What of a system is backed up, dom0 among it where its home is meant, in the system's order. */
+/** What is backed up, including dom0 if its home is, in the system's order. */
 export interface Selected {
   readonly qubes: readonly Qube[];
   readonly leftOut: readonly LeftOut[];
@@ -54,7 +54,7 @@ export function selectQubes(
   return { qubes, leftOut };
 }
 
-/** A VM of a class that no backup can hold is not missing. */
+/** A VM of a class that cannot be backed up is refused by name, not called missing. */
 function refuseForeign(foreign: readonly ListedQube[], chosen: readonly string[]): void {
   const named = foreign.find(({ name }) => chosen.includes(name));
   if (named === undefined) return;
@@ -76,7 +76,7 @@ export function isBackedUpByDefault(qube: Qube): boolean {
   return whyLeftOut(qube, { chosen: [], excluded: [], excludedIfThere: [] }) === undefined;
 }
 
-/** Undefined for a VM that is backed up. Disposables that vanish are not by default (core-admin). */
+/** Undefined for a VM that is backed up. By default, `auto_cleanup` disposables are not (core-admin). */
 function whyLeftOut(
   qube: Qube,
   { chosen, excluded, excludedIfThere }: Selection,

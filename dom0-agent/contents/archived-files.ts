@@ -12,12 +12,12 @@ export type ArchivedPath =
       readonly directory: string;
     };
 
-/** Where a volume lies in an archive: `vm5/private.img`. */
+/** Where a volume is in an archive: `vm5/private.img`. */
 export function volumePath(directory: string, volume: string): string {
   return `${directory}/${volume}.img`;
 }
 
-/** Takes a file's path apart: `vm5/private.img` is the volume `private` of what lies in `vm5`. */
+/** Parses a file's path: `vm5/private.img` is the volume `private` of the VM in `vm5`. */
 export function parseArchivedPath(path: string): ArchivedPath {
   const slash = path.lastIndexOf('/');
   const directory = path.slice(0, Math.max(slash, 0));
@@ -41,8 +41,8 @@ export function parseArchivedPath(path: string): ArchivedPath {
 }
 
 /**
- * What came of that which qubes.xml promises. Other paths are not kept: a whole directory (`vm9/.`, the templates
- * of formats 2 and 3) may hold files without end.
+ * Which of the files listed in qubes.xml were seen. Other paths are not recorded: a whole directory (`vm9/.`,
+ * the templates of formats 2 and 3) may contain any number of files.
  */
 export class FilesSeen {
   readonly #promised: ReadonlySet<string>;
@@ -58,16 +58,16 @@ export class FilesSeen {
     for (const each of [path, directory]) if (this.#promised.has(each)) this.#seen.add(each);
   }
 
-  /** What did not come of that which qubes.xml promises for these, as paths. */
+  /** The paths that qubes.xml lists for these and that were not seen. */
   missingOf(selected: QubesAndHome): string[] {
     return promisedBy(selected).filter((path) => !this.#seen.has(path));
   }
 }
 
 /**
- * Of every VM the volumes that belong in a backup; of a VM without any its directory, in which there is at least one file
- * (official tools write an empty one, `empty`); and dom0's home. Formats 2 to 4 have no manifest: this is
- * how a lost file is noticed.
+ * The volumes of every VM that belong in a backup; for a VM without any, its directory, which has at least
+ * one file (official tools write an empty one, `empty`); and dom0's home. Formats 2 to 4 have no manifest:
+ * this is how a lost file is noticed.
  */
 function promisedBy({ qubes, dom0Home }: QubesAndHome): string[] {
   const promised = qubes.flatMap(({ qube, directory }) => {
@@ -77,9 +77,9 @@ function promisedBy({ qubes, dom0Home }: QubesAndHome): string[] {
   return dom0Home === undefined ? promised : [...promised, dom0Home.directory];
 }
 
-/** Throws DamagedError when something that qubes.xml promises is not in the archive. */
+/** Throws DamagedError when something that qubes.xml lists is not in the archive. */
 export function refuseMissing(selected: QubesAndHome, seen: FilesSeen): void {
   const missing = seen.missingOf(selected);
   if (missing.length === 0) return;
-  throw new DamagedError(`the backup is incomplete: it does not hold ${missing.join(', ')}`);
+  throw new DamagedError(`the backup is incomplete: it does not contain ${missing.join(', ')}`);
 }

@@ -6,23 +6,23 @@ import { type TarMember, untar } from '../archive/tar/inner-reader.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
 import { type ArchivedPath, parseArchivedPath } from './archived-files.ts';
 
-/** The most that tells why a VM is not whole, in bytes. */
+/** The longest explanation why a VM is incomplete, in bytes. */
 const LONGEST_REASON = 64 * KiB;
 
 /** A file of a VM on its way out of an archive. */
 export interface BackedUpFile {
-  /** `vm5/private.img`, and what that says. */
+  /** `vm5/private.img`, as it is and parsed. */
   readonly path: string;
   readonly place: ArchivedPath;
   /** Apparent size in bytes. */
   readonly size: number;
-  /** What is not zeros. Once, and before the next file is asked for. Throws DamagedError. */
+  /** The data without holes. Read once, before the next file. Throws DamagedError. */
   readonly pieces: () => AsyncIterable<DataPiece>;
 }
 
 /**
- * The files that a file of the archive stands for: itself, or where it is a whole directory (`vm9/.`)
- * those directly in it. Throws DamagedError when it holds something else than its name says.
+ * The files that a file of the archive stands for: itself, or for a whole directory (`vm9/.`) those
+ * directly in it. Throws DamagedError when its content does not match its name.
  */
 export async function* backedUpFiles(file: ArchivedFile): AsyncGenerator<BackedUpFile> {
   const place = parseArchivedPath(file.path);
@@ -42,7 +42,7 @@ export async function textOf(file: BackedUpFile, limit: number): Promise<string>
   return content.toString('utf8');
 }
 
-/** In words, from the file that tells it of a VM. */
+/** Why a VM is incomplete, from the file that says so. */
 export async function whyIncomplete(file: BackedUpFile): Promise<string> {
   const why = printable(await textOf(file, LONGEST_REASON));
   return `it is not whole in this backup, which was known when it was made: ${why}`;
@@ -71,7 +71,7 @@ async function* onlyFile(
     if (first.done === true) throw new DamagedError(`${path} in the backup is empty`);
     const member = first.value;
     if (member.type !== 'file' || member.path !== path) {
-      throw new DamagedError(`${path} in the backup holds something else than its name says`);
+      throw new DamagedError(`${path} in the backup contains something else than its name says`);
     }
     yield { path, place, size: member.realSize, pieces: () => piecesToTheEnd(member, members) };
     await requireEnd(path, members);
@@ -90,10 +90,10 @@ async function* piecesToTheEnd(
 
 async function requireEnd(path: string, members: AsyncGenerator<TarMember>): Promise<void> {
   if ((await members.next()).done === true) return;
-  throw new DamagedError(`${path} in the backup holds more than one file`);
+  throw new DamagedError(`${path} in the backup contains more than one file`);
 }
 
-/** The same chunks; `count` is told the length of each once it has been taken. */
+/** The same chunks; `count` is called with the length of each once it has been taken. */
 export async function* countBytes(
   source: AsyncIterable<Buffer>,
   count: (bytes: number) => void,

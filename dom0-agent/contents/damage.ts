@@ -3,7 +3,7 @@ import { DamagedPartError } from '../archive/parts/part-name.ts';
 import { type FilesSeen, parseArchivedPath } from './archived-files.ts';
 import type { QubesAndHome } from '../qubes/backup-contents.ts';
 
-/** Damage to a file of a backup, as the user knows it. */
+/** Damage to a file of a backup, in the user's terms. */
 export interface Damage {
   /** The VM's name, or dom0. */
   readonly name: string;
@@ -26,11 +26,11 @@ export function damageTo(
   return { name, what: `${inWords(path, selected)} is damaged ${fault}` };
 }
 
-/** What was promised and did not come. */
+/** What qubes.xml lists and was not seen. */
 export function missingIn(selected: QubesAndHome, seen: FilesSeen): Damage[] {
   return seen.missingOf(selected).map((path) => ({
     name: ownerOf(path, selected) ?? path,
-    what: `${inWords(path, selected)} is missing: the backup does not hold ${path}`,
+    what: `${inWords(path, selected)} is missing: the backup does not contain ${path}`,
   }));
 }
 
@@ -56,6 +56,6 @@ function inWords(path: string, { dom0Home }: QubesAndHome): string {
     case 'incomplete':
     case 'directory':
     case 'other':
-      return 'what the backup holds of it';
+      return 'what the backup contains of it';
   }
 }

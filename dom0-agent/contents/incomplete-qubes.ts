@@ -4,8 +4,8 @@ import { backedUpFiles, whyIncomplete } from './backed-up-files.ts';
 import type { BackupContents } from '../qubes/backup-contents.ts';
 
 /**
- * The same contents, the VMs that are not whole in the backup among those that cannot be restored. Only for an
- * archive that can seek: one that is a stream tells of each when its turn comes. Throws DamagedError.
+ * The same contents, with VMs that are incomplete in the backup listed as unusable. Only for a seekable
+ * archive: in a stream, each is discovered when its turn comes. Throws DamagedError.
  */
 export async function withIncompleteUnusable(
   contents: BackupContents,

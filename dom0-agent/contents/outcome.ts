@@ -1,4 +1,4 @@
-/** How it went with one VM, or with dom0's home: a row of the closing table. */
+/** The result for one VM, or for dom0's home: a row of the closing table. */
 export interface Outcome {
   readonly name: string;
   readonly result:
@@ -8,13 +8,13 @@ export interface Outcome {
     | 'left out'
     | 'verified'
     | 'damaged'
-    /** Authentic, but what is in the backup is of no use: that was known when it was made. */
+    /** Authentic, but incomplete since the backup was made, and so of no use. */
     | 'not whole'
-    /** Nothing is wrong with what was read of it, but the backup's end does not vouch for it. */
+    /** What was read of it is valid, but the end of the backup did not confirm it. */
     | 'not verified';
   /** Bytes of its volumes; undefined for dom0's home, and where nothing was read. */
   readonly size: number | undefined;
-  /** Bytes of data that were read, holes not counted. */
+  /** Bytes of data that were read, without holes. */
   readonly used: number;
   /** What the user should know: replacements, refused settings, the reason of a failure. */
   readonly remarks: readonly string[];

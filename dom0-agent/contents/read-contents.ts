@@ -7,17 +7,17 @@ import { readR3QubesXml } from '../qubes/xml/read-r3-qubes-xml.ts';
 
 const DOM0 = 'dom0';
 
-/** What of a backup is meant. */
+/** The part of a backup that the user chose. */
 export interface SelectedContents {
   readonly qubes: readonly BackedUpQube[];
   readonly dom0Home: BackupContents['dom0Home'];
-  /** VMs that are meant, and cannot be restored. */
+  /** VMs that were chosen and cannot be restored. */
   readonly unusable: BackupContents['unusable'];
 }
 
 /**
- * The VMs of the backup that the user means: those named, or all, but for those excluded. Throws
- * UsageError for a name given twice, RefusedError for one that the backup does not hold.
+ * The VMs of the backup that the user chose: those named, or all, without those excluded. Throws
+ * UsageError for a name given twice, RefusedError for one that is not in the backup.
  */
 export function selectContents(
   contents: BackupContents,
@@ -25,14 +25,16 @@ export function selectContents(
   excluded: readonly string[],
 ): SelectedContents {
   refuseRepeated(chosen);
-  const held = new Set([
+  const known = new Set([
     ...contents.qubes.flatMap(namesOf),
     ...contents.unusable.map(({ name }) => name),
   ]);
-  if (contents.dom0Home !== undefined) held.add(DOM0);
+  if (contents.dom0Home !== undefined) known.add(DOM0);
   for (const name of [...chosen, ...excluded]) {
-    if (held.has(name)) continue;
-    throw new RefusedError(`the backup holds no VM called ${name}${suggestion(name, [...held])}`);
+    if (known.has(name)) continue;
+    throw new RefusedError(
+      `the backup contains no VM called ${name}${suggestion(name, [...known])}`,
+    );
   }
   const isMeant = (...names: readonly string[]): boolean =>
     (chosen.length === 0 || names.some((name) => chosen.includes(name))) &&
@@ -51,7 +53,7 @@ function namesOf({ qube, formerName }: BackedUpQube): string[] {
   return formerName === undefined ? [qube.name] : [qube.name, formerName];
 }
 
-/** What a backup holds, from its authenticated qubes.xml. Throws DamagedError. */
+/** What a backup contains, from its authenticated qubes.xml. Throws DamagedError. */
 export function readContents(qubesXml: string, { format }: Header): BackupContents {
   switch (format) {
     case 'coffer-1':

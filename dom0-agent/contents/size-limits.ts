@@ -4,10 +4,10 @@ import { formatSize, GiB } from '../../shared/sizes.ts';
 import type { BackedUpQube, BackupContents } from '../qubes/backup-contents.ts';
 import { DamagedError } from '../../shared/errors.ts';
 
-/** Sizes in a list of VMs are estimates, and some lists tell none: only what is far beyond them is refused. */
+/** Sizes in a list of VMs are estimates, and some lists have none: only what is far beyond them is refused. */
 const LEAST_ALLOWED = 100 * GiB;
 
-/** The same archive, of which no more can come than its list of VMs names. */
+/** The same archive, limited to what its list of VMs allows. */
 export function withSizeLimits(reader: ArchiveReader, contents: BackupContents): ArchiveReader {
   const named = namedDirectories(contents);
   return {
@@ -17,7 +17,7 @@ export function withSizeLimits(reader: ArchiveReader, contents: BackupContents):
   };
 }
 
-/** Undefined when a VM does not tell where its files are. */
+/** Undefined when the directory of a VM is unknown. */
 function namedDirectories({
   qubes,
   dom0Home,
@@ -42,9 +42,9 @@ function namedDirectories({
 /** A volume is larger than the backup's settings say. */
 export class TooLargeError extends DamagedError {}
 /**
- * A volume may not be larger than the backup's settings say: else a few bytes of a backup made on a
- * compromised system could fill the disk. Formats 2 and 3 tell only what the whole VM took on the
- * disk; a sparse volume is larger, but not without bounds. Throws TooLargeError.
+ * A volume may not be larger than the backup's settings say: otherwise a few bytes of a backup made on a
+ * compromised system could fill the disk. Formats 2 and 3 only record what the whole VM took on disk; a
+ * sparse volume may be larger, but not without limit. Throws TooLargeError.
  */
 export function requireWithinLimit(
   { qube, size: taken }: BackedUpQube,

@@ -4,13 +4,13 @@ import { RESTORE_MARK, RESTORE_IN_PROGRESS, formatRestoreMark } from '../qubes/r
 import type { NewQube, QubesSystem } from '../qubes/system.ts';
 import { newOwnerName } from '../qubes/owner-names.ts';
 
-/** What is kept of a failed restore is told apart by this tag and label, and cannot be started. */
+/** VMs kept from a failed restore have this tag and label, and cannot be started. */
 const FAILED_TAG = 'restore-failed';
 const FAILED_LABEL = 'red';
 
 /**
- * A VM is made without a way to the network, not even for its disposables: the system's defaults may be
- * more than it had. What it had it is given when all of it is there (restore-settings.ts).
+ * A VM is created without network access, not even for its disposables: the system's defaults may be more
+ * than it had. It gets what it had when it is complete (restore-settings.ts).
  */
 const NO_WAY_OUT: ReadonlyMap<string, string> = new Map([
   ['netvm', ''],
@@ -18,8 +18,8 @@ const NO_WAY_OUT: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * The VMs that a restore has created: so that they can be rolled back, and only they. Until they are
- * kept they cannot be started, and are marked as partly restored, so that the next coffer can tell if this
+ * The VMs that a restore has created, so that they, and only they, can be rolled back. Until they are kept
+ * they cannot be started, and are marked as partly restored, so that the next coffer recognises them if this
  * one is killed.
  */
 export class CreatedQubes {
@@ -46,15 +46,15 @@ export class CreatedQubes {
   }
 
   /**
-   * A VM is whole. The mark goes first: a VM that has it is removed by the next coffer if this one is
-   * killed, and must not be one that can be started.
+   * A VM is complete. The mark is removed first: a VM with a mark is removed by the next coffer if this one
+   * is killed, and must not be one that can be started.
    */
   async keep(name: string): Promise<void> {
     await this.#system.removeFeature(name, RESTORE_MARK);
     await this.#system.removeTag(name, RESTORE_IN_PROGRESS);
   }
 
-  /** Removes a VM that was created here, or marks it. Says so when it cannot. */
+  /** Removes a VM that was created here, or marks it. Warns when it cannot. */
   async rollBack(name: string): Promise<void> {
     const position = this.#names.indexOf(name);
     if (position < 0) return;
@@ -71,7 +71,7 @@ export class CreatedQubes {
     }
   }
 
-  /** Rolls back all, those first that were created last: a template after what is based on it. */
+  /** Rolls back all of them, last created first: a template after the VMs based on it. */
   async rollBackAll(): Promise<void> {
     for (const name of [...this.#names].reverse()) await this.rollBack(name);
   }

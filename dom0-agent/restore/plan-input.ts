@@ -1,7 +1,7 @@
 import type { Qube } from '../qubes/qube.ts';
 import type { SystemDefaults, Pool, QubesSystem } from '../qubes/system.ts';
 
-/** What the user said about a restore: the options of `coffer restore`. */
+/** The options of `coffer restore`. */
 export interface RestoreChoices {
   /** Empty: all of the backup; `dom0` stands for dom0's home. */
   readonly chosen: readonly string[];
@@ -10,20 +10,20 @@ export interface RestoreChoices {
   readonly renameConflicting: boolean;
   /** Leave out where the name is taken, rather than refuse. */
   readonly skipConflicting: boolean;
-  /** Put the system's default in the place of a missing template, netvm or default DispVM. */
+  /** Use the system's default instead of a missing template, netvm or default DispVM. */
   readonly ignoreMissing: boolean;
   /** Leave out a VM that lacks something, rather than refuse. */
   readonly skipBroken: boolean;
   readonly skipDom0Home: boolean;
   /** Restore dom0's home though it belonged to a user of another name. */
   readonly ignoreUsernameMismatch: boolean;
-  /** The backup may come from a compromised system: restore data, but nothing that steers. */
+  /** The backup may come from a compromised system: restore data, but nothing that could affect the new system. */
   readonly paranoid: boolean;
   /** The storage pool for the new volumes; undefined: the system's default. */
   readonly pool: string | undefined;
 }
 
-/** What a restore's plan needs to know of the system that it restores into. */
+/** What planning a restore needs to know about the system that it restores to. */
 export interface SystemState {
   readonly qubes: ReadonlyMap<string, Qube>;
   readonly labels: ReadonlySet<string>;

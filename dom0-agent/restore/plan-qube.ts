@@ -15,30 +15,30 @@ import { type Setting, isKeptWhenParanoid } from './paranoid.ts';
 import { type QubeProperty, type References, isQubeProperty } from './references.ts';
 import type { SystemState } from './plan-input.ts';
 
-/** A VM to be restored: how it will be made, and what it will be given. */
+/** A VM to be restored: how it will be created, and its settings. */
 export interface PlannedRestore {
   readonly source: BackedUpQube;
   readonly newQube: NewQube;
-  /** References follow renames. Without template and label, which go into the creation. */
+  /** References follow renames. Without template and label, which are set at creation. */
   readonly properties: ReadonlyMap<string, string>;
   readonly features: ReadonlyMap<string, string>;
   readonly tags: ReadonlySet<string>;
   readonly devices: readonly DeviceAssignment[];
-  /** Of the volumes that have settings of their own. */
+  /** For the volumes that have settings. */
   readonly volumes: ReadonlyMap<string, VolumeSettings>;
   /** Whether a list of menu entries in the archive becomes the feature `menu-items`. */
   readonly withMenu: boolean;
-  /** What differs from the backup, and why. */
+  /** What will differ from the backup, and why. */
   readonly remarks: readonly string[];
 }
 
 /** Whether a setting is restored; if not, there is a remark on it. */
 type Keeps = (kind: Setting, name: string, value?: string) => boolean;
 
-/** Goes into the creation, or belongs to the system that the backup came from. */
+/** Set at creation, or specific to the system that the backup came from. */
 const NOT_SET = new Set(['template', 'installed_by_rpm', 'dispid']);
 
-/** Works out how one VM is restored under the name `newName`. */
+/** Plans how one VM is restored under the name `newName`. */
 export function planQube(
   source: BackedUpQube,
   newName: string,
@@ -73,12 +73,12 @@ export function planQube(
   };
 }
 
-/** What takes the place of a VM's template when it is missing; undefined where nothing can. */
+/** What replaces a VM's missing template; undefined where nothing can. */
 export function defaultTemplate(qube: Qube, { defaults }: SystemState): string | undefined {
   return qube.qubeClass === 'DispVM' ? defaults.dispvm : defaults.template;
 }
 
-/** A property in the words of a message. */
+/** A property's name for messages. */
 export function inWords(property: QubeProperty): string {
   return property.replace('_dispvm', ' DispVM');
 }
@@ -105,12 +105,12 @@ function planTemplate(
   const found = references.resolve(qube, 'template', template);
   if (found !== undefined) return found;
   const instead = defaultTemplate(qube, state);
-  remarks.push(`template ${instead ?? 'none'} in the place of ${template}`);
+  remarks.push(`template ${instead ?? 'none'} instead of ${template}`);
   return instead;
 }
 
-/** What takes the place of the VM that a property refers to, in words. */
-function inThePlace(property: QubeProperty, { defaults }: SystemState): string {
+/** What replaces the missing VM that a property refers to, for messages. */
+function replacementFor(property: QubeProperty, { defaults }: SystemState): string {
   const usual = new Map([
     ['netvm', defaults.netvm ?? 'none'],
     ['default_dispvm', defaults.dispvm ?? 'none'],
@@ -135,7 +135,7 @@ function planProperties(
     const found = references.resolve(qube, property, value);
     if (found !== undefined) planned.set(property, found);
     else
-      remarks.push(`${inWords(property)} ${inThePlace(property, state)} in the place of ${value}`);
+      remarks.push(`${inWords(property)} ${replacementFor(property, state)} instead of ${value}`);
   }
   return planned;
 }
@@ -146,15 +146,15 @@ function planTags({ tags }: Qube, keeps: Keeps): Set<string> {
 }
 
 function planFeatures(qube: Qube, keeps: Keeps): Map<string, string> {
-  // Older backups, and those of the official tools, have state among them.
+  // Older backups, and those of the official tools, include transient state.
   const settings = settableFeatures(qube.features);
   settings.delete(RESTORE_MARK);
   return new Map([...settings].filter(([name, value]) => keeps('feature', name, value)));
 }
 
 /**
- * A volume that is made anew at each start keeps nothing. And that a volume is not ephemeral is the default
- * of the pool it was in: where the new one has another, that stands.
+ * A volume that is recreated at each start keeps no revisions. That a volume is not ephemeral was the default
+ * of its old pool: the default of the new pool takes precedence.
  */
 function planVolumes({ volumes }: Qube, keeps: Keeps): Map<string, VolumeSettings> {
   const planned = new Map<string, VolumeSettings>();

@@ -10,12 +10,12 @@ import { requirePool } from './restore-space.ts';
 import { selectContents } from '../contents/read-contents.ts';
 import type { SystemState } from './plan-input.ts';
 
-/** What a restore will do. Pure data: shown, agreed to, then carried out. */
+/** What a restore will do. Pure data: shown, confirmed, then carried out. */
 export interface RestorePlan {
   /** In the order of creation: templates, templates of disposables, the rest. */
   readonly qubes: readonly PlannedRestore[];
   readonly dom0Home: BackupContents['dom0Home'];
-  /** What of the selection is not restored, and why. */
+  /** What was selected but is not restored, and why. */
   readonly leftOut: readonly LeftOut[];
 }
 
@@ -30,8 +30,8 @@ interface Candidate {
 }
 
 /**
- * Works out a restore. Throws RefusedError, naming the VMs and the options that help, when it cannot
- * be carried out as asked; touches nothing.
+ * Plans a restore. Throws RefusedError, naming the VMs and the options that help, when it cannot be carried
+ * out as asked; touches nothing.
  */
 export function planRestore(
   contents: BackupContents,
@@ -54,19 +54,19 @@ export function planRestore(
 }
 
 /**
- * Qubes' own paranoid restore gives a disposable the right to change VMs that are being restored, and
- * lets all of them be started at its end.
+ * Qubes' own paranoid restore allows a disposable to change VMs that are being restored, and at its end
+ * allows all of them to be started.
  */
 function refuseBesideOfficial({ qubes }: SystemState): void {
   const official = [...qubes.values()].find(({ tags }) => tags.has(TAG_OF_OFFICIAL_RESTORE));
   if (official === undefined) return;
   throw new RefusedError(
     `${official.name} is restoring with Qubes' own tools, and could change what is restored here: wait ` +
-      `until it is done, or take its tag ${TAG_OF_OFFICIAL_RESTORE} away if nothing is under way`,
+      `until it has finished, or remove its tag ${TAG_OF_OFFICIAL_RESTORE} if no restore is running`,
   );
 }
 
-/** Gives each VM the name that it will have, and sorts out those whose name is taken. */
+/** Gives each VM its new name, and leaves out or refuses those whose name is taken. */
 function nameCandidates(
   sources: readonly BackedUpQube[],
   state: SystemState,
@@ -101,7 +101,7 @@ function nameCandidates(
   return candidates;
 }
 
-/** Sorts out, or refuses, the VMs that lack a template, netvm or default DispVM. */
+/** Leaves out, or refuses, the VMs that lack a template, netvm or default DispVM. */
 function withoutBroken(
   candidates: readonly Candidate[],
   state: SystemState,
@@ -118,7 +118,7 @@ function withoutBroken(
   if (!choices.skipBroken) {
     const all = [...broken].map(([{ qube }, lack]) => `${qube.name} needs ${lack}`);
     const [lacking, help] = choices.ignoreMissing
-      ? [', nor a default to take its place', '--skip-broken']
+      ? [', nor a default to replace it', '--skip-broken']
       : ['', '--ignore-missing or --skip-broken'];
     throw new RefusedError(
       `${all.join('; ')}, which this system does not have${lacking}: ` +
@@ -128,12 +128,12 @@ function withoutBroken(
   for (const [{ qube }, lack] of broken) {
     leftOut.push({ name: qube.name, why: `it needs ${lack}, which this system does not have` });
   }
-  // What was left out may have been what others need.
+  // Others may need what was just left out.
   const rest = candidates.filter((candidate) => !broken.has(candidate));
   return withoutBroken(rest, state, choices, leftOut);
 }
 
-/** What a VM needs that will not be there, in words; undefined when nothing is lacking. */
+/** What a VM needs that will not exist, for messages; undefined when nothing is missing. */
 function lackOf(
   qube: Qube,
   references: References,

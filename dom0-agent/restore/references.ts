@@ -16,20 +16,20 @@ export function isQubeProperty(property: string): property is QubeProperty {
   return QUBE_PROPERTIES.some((known) => known === property);
 }
 
-/** Where references of restored VMs lead: to VMs restored with them first, to the system's else. */
+/** Resolves references of restored VMs: to VMs restored with them, otherwise to the system's. */
 export class References {
   readonly #restored: ReadonlyMap<string, { qube: Qube; newName: string }>;
   readonly #state: SystemState;
 
-  /** `restored`: by name in the backup, the VM and the name that it will have. */
+  /** `restored`: by name in the backup, the VM and its new name. */
   constructor(restored: ReadonlyMap<string, { qube: Qube; newName: string }>, state: SystemState) {
     this.#restored = restored;
     this.#state = state;
   }
 
   /**
-   * The name that `value`, a VM's name in the backup, has after the restore. Undefined where no
-   * VM of that name will exist, or none that can serve as the `property` of `of`.
+   * The name after the restore of `value`, a VM's name in the backup. Undefined when no such VM will exist,
+   * or none that can be the `property` of `of`.
    */
   resolve(of: Qube, property: QubeProperty, value: string): string | undefined {
     const restored = this.#restored.get(value);
@@ -38,7 +38,7 @@ export class References {
     return present !== undefined && canServe(present, of, property) ? value : undefined;
   }
 
-  /** The name after the restore of a VM that only has to be there: a device's backend. */
+  /** The name after the restore of a VM that only has to exist: a device's backend. */
   follow(value: string): string | undefined {
     return this.#restored.get(value)?.newName ?? this.#state.qubes.get(value)?.name;
   }

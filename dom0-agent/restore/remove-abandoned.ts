@@ -12,16 +12,16 @@ import { removePartialHome } from './remove-tree.ts';
 import type { SystemState } from './plan-input.ts';
 
 /**
- * What a coffer left that is gone is removed here. No VM that is whole, or that somebody works in, can be
- * among it, whatever goes on at the same time, since
- * - only who holds the lock (restore-lock.ts) restores or removes, so that no restore can finish a VM
- *   between a look at it and its removal; and who finished one before has ended, or has taken the mark away;
- * - a VM is removed only while it has the mark and Qubes' tag, read again right before: with the tag it
- *   cannot have been started, since it has it from its creation on, so nobody can have put anything into
- *   it; and who takes the tag away by hand keeps the VM.
+ * Removes what a killed restore has left. A VM that is complete or in use is never removed, whatever happens
+ * at the same time, since
+ * - only the holder of the lock (restore-lock.ts) restores or removes, so no restore can finish a VM between
+ *   the check and the removal; and a restore that finished one earlier has ended, or has removed the mark;
+ * - a VM is removed only while it has the mark and Qubes' tag, both read again just before: with the tag,
+ *   which it has had since its creation, it cannot have been started, so it contains nothing of the user's;
+ *   and removing the tag by hand keeps the VM.
  */
 
-/** The VMs that a coffer which is gone (killed, or lost with the power) has not restored whole. */
+/** The VMs left incomplete by a coffer that was killed or lost power. */
 export async function abandonedQubes(qubes: Iterable<Qube>): Promise<Qube[]> {
   const abandoned: Qube[] = [];
   for (const qube of qubes) {
@@ -31,15 +31,14 @@ export async function abandonedQubes(qubes: Iterable<Qube>): Promise<Qube[]> {
   return abandoned;
 }
 
-/** The system as it will be when the abandoned VMs are removed. */
+/** The system as it will be after the abandoned VMs are removed. */
 export function withoutQubes(state: SystemState, removed: readonly Qube[]): SystemState {
   const names = new Set(removed.map(({ name }) => name));
   return { ...state, qubes: new Map([...state.qubes].filter(([name]) => !names.has(name))) };
 }
 
 /**
- * Removes abandoned VMs, those first that are based on others. Says so, and when it cannot. Only for who
- * holds the lock.
+ * Removes abandoned VMs, those based on others first, and reports it. The caller must hold the lock.
  */
 export async function removeAbandoned(
   qubes: readonly Qube[],
@@ -47,7 +46,8 @@ export async function removeAbandoned(
   report: Report,
 ): Promise<void> {
   for (const qube of qubes) {
-    if (await isStillAbandoned(qube, system).catch(() => false)) await letGo(qube, qubes, system);
+    if (await isStillAbandoned(qube, system).catch(() => false))
+      await clearReferences(qube, qubes, system);
   }
   // The newest first: a VM is made after its template.
   let left = [...qubes].sort((one, other) => other.qid - one.qid);
@@ -58,7 +58,7 @@ export async function removeAbandoned(
       await tellStuck(stuck, system, report);
       return;
     }
-    // A VM whose devices another is given cannot go before that other.
+    // A VM that provides devices to another cannot be removed before that other.
     left = stuck.map(({ qube }) => qube);
   }
 }
@@ -90,7 +90,7 @@ async function isStillAbandoned({ name }: Qube, system: QubesSystem): Promise<bo
   return isAbandoned(name, await system.feature(name, RESTORE_MARK), await system.tags(name));
 }
 
-/** What is gone by now, somebody else has removed. */
+/** Warns about VMs that cannot be removed and still exist. */
 async function tellStuck(
   stuck: readonly Stuck[],
   system: QubesSystem,
@@ -103,8 +103,8 @@ async function tellStuck(
   }
 }
 
-/** A VM that another refers to cannot be removed. What cannot be let go shows when that is tried. */
-async function letGo(
+/** Clears references to other abandoned VMs, which would keep them from being removed. */
+async function clearReferences(
   { name, properties }: Qube,
   removed: readonly Qube[],
   system: QubesSystem,
@@ -117,7 +117,7 @@ async function letGo(
   }
 }
 
-/** Removes what a coffer that is gone has left of dom0's home in `home`. Says so when it cannot. */
+/** Removes partly restored homes that a killed coffer has left in `home`. Warns when it cannot. */
 export async function removeAbandonedHomes(home: string, report: Report): Promise<void> {
   const names = await readdir(home).catch((error: unknown) => {
     report.warning(`${home} cannot be searched for what a restore has left: ${messageOf(error)}`);

@@ -4,9 +4,9 @@ import type { Report } from '../../shared/report.ts';
 import { rootPrefix, runnerBehind } from '../../shared/run-program.ts';
 
 /**
- * Removes a directory and all that is in it, also what lies in directories without write permission
- * (Go's module cache has them) or belongs to another user (then root removes it). It is no error
- * when nothing is there. Throws FailedError when something stays.
+ * Removes a directory and everything in it, including directories without write permission (Go's module
+ * cache has them) and files of other users (as root). It is not an error if it does not exist. Throws
+ * FailedError when something cannot be removed.
  */
 export async function removeTree(directory: string): Promise<void> {
   try {
@@ -17,7 +17,7 @@ export async function removeTree(directory: string): Promise<void> {
   }
 }
 
-/** The same for what a restore leaves behind: when something stays, that is told, and hinders nothing. */
+/** The same for a partly restored home: when something cannot be removed, that is only reported. */
 export async function removePartialHome(directory: string, report: Report): Promise<void> {
   try {
     await removeTree(directory);
@@ -35,7 +35,7 @@ async function remove(directory: string): Promise<void> {
 async function makeWritable(directory: string): Promise<void> {
   const closed = ['-type', 'd', '-not', '-perm', '-u=rwx'];
   const open = ['-exec', 'chmod', 'u+rwx', '{}', ';'];
-  // What cannot be opened shows when it cannot be removed.
+  // Failures show when it cannot be removed.
   await runnerBehind([])('find', [directory, ...closed, ...open]).catch(() => undefined);
 }
 
@@ -44,7 +44,7 @@ async function removeAsRoot(directory: string, why: unknown): Promise<void> {
   try {
     if (prefix.length === 0) throw why;
     await runnerBehind(prefix)('rm', ['-rf', '--one-file-system', '--', directory]);
-    // A good status of sudo's is no proof.
+    // A zero exit status of sudo is no proof.
     await remove(directory);
   } catch (error) {
     const reason = `${messageOf(why)}${error === why ? '' : `; ${messageOf(error)}`}`;

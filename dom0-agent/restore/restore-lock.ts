@@ -7,22 +7,22 @@ import { FailedError, RefusedError, messageOf, systemCodeOf } from '../../shared
 import { formatTime } from '../../shared/local-time.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 
-/** What a coffer does while no other may restore, or remove what a restore left. */
+/** What the lock is held for: a restore, or removing what a killed restore has left. */
 export type Purpose = 'restore' | 'cleanup';
 
-/** Removing what a killed restore has left takes seconds. */
+/** Cleaning up after a killed restore takes seconds. */
 const TIMEOUT = 60_000;
 const INTERVAL = 100;
-/** A holder that is stopped (Ctrl-Z) does not answer. */
+/** How long to wait for the holder's answer: a stopped process (Ctrl-Z) does not answer. */
 const ANSWER = 1_000;
-/** What the kernel says of a holder that is no more. */
+/** System errors that mean that the holder has ended. */
 const ENDED = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'];
 
 /**
- * Runs `action` while this process is the only one that restores on a system. The
- * lock is a name among the kernel's abstract sockets: one process has it or another, whoever they run as;
- * and it is free at the moment at which its process is gone, however that ended. Throws RefusedError,
- * which tells who is at work, when another restores; what only cleans up is waited for.
+ * Runs `action` while this process is the only one that restores on a system. The lock is an abstract socket
+ * name: only one process can have it, whatever its user, and it is free as soon as that process ends, however
+ * it ends. Throws RefusedError, naming the other process, when another restore is running; waits for one that
+ * only cleans up.
  */
 export async function asOnlyRestore<T>(
   system: QubesSystem,
@@ -50,7 +50,7 @@ async function takeLock(system: QubesSystem, purpose: Purpose): Promise<Server> 
   }
 }
 
-/** The name among the abstract sockets. */
+/** The abstract socket name. */
 export async function lockName({ place }: Pick<QubesSystem, 'place'>): Promise<string> {
   const path = await realpath(place);
   return `\0coffer-restore-${createHash('sha256').update(path).digest('hex').slice(0, 32)}`;
@@ -63,7 +63,7 @@ async function listen(name: string, purpose: Purpose): Promise<Server | undefine
     socket.on('error', () => undefined);
     socket.end(`${process.pid} ${since} ${purpose}`);
   });
-  // It does not keep a process going that has come to its end.
+  // It must not keep the process alive.
   server.unref();
   try {
     await new Promise<void>((resolve, reject) => {
@@ -72,12 +72,12 @@ async function listen(name: string, purpose: Purpose): Promise<Server | undefine
     });
   } catch (error) {
     if (systemCodeOf(error) === 'EADDRINUSE') return undefined;
-    throw new FailedError(`this restore cannot be made the only one: ${messageOf(error)}`);
+    throw new FailedError(`the lock for restores cannot be taken: ${messageOf(error)}`);
   }
-  // A Node.js that does not know such names would listen at one of the kernel's choice.
+  // A Node.js without support for abstract names would listen on one that the kernel chooses.
   if (server.address() !== name) {
     server.close();
-    throw new FailedError('this restore cannot be made the only one: Node.js is too old');
+    throw new FailedError('the lock for restores cannot be taken: Node.js is too old');
   }
   return server;
 }
@@ -88,7 +88,7 @@ interface Holder {
   readonly purpose: string;
 }
 
-/** Gone: it has ended meanwhile, perhaps before it could answer. Undefined when it does not answer. */
+/** `gone`: it has ended, perhaps before it answered. Undefined when it does not answer. */
 async function askHolder(name: string): Promise<Holder | 'gone' | undefined> {
   const socket = connect({ path: name });
   socket.setTimeout(ANSWER, () => socket.destroy(new Error('no answer')));
@@ -108,8 +108,8 @@ function busy({ description }: QubesSystem, holder: Holder | 'gone' | undefined)
   const who =
     holder === undefined || holder === 'gone'
       ? 'by a process that does not answer'
-      : `by the process ${holder.pid}, begun ${holder.since}`;
+      : `by the process ${holder.pid}, started ${holder.since}`;
   return new RefusedError(
-    `another restore is under way in ${description}, ${who}: wait until it is done, or end it`,
+    `another restore is running in ${description}, ${who}: wait until it has finished, or end it`,
   );
 }

@@ -16,25 +16,25 @@ export interface SmallFiles {
   menu?: string;
 }
 
-/** A VM that is restored but for its settings. */
+/** What the settings of a restored VM are made from. */
 export interface SettingsSource {
   readonly planned: PlannedRestore;
   readonly smallFiles: SmallFiles;
 }
 
-/** A setting in words, and how it is made. */
+/** A setting's name for messages, and how to set it. */
 type Setting = readonly [what: string, set: () => Promise<void>];
 export type Round = (system: QubesSystem, qube: SettingsSource) => Setting[];
 
 /**
- * In which rounds restored VMs are given their settings, each round for all VMs: a VM can be another's
- * netvm only when it provides network. The way to the network comes last.
+ * Settings are applied in rounds, each for all VMs: a VM can be another's netvm only when it provides
+ * network. Network access comes last.
  */
 export const ROUNDS: readonly Round[] = [ownProperties, relations, features, wayOut];
 
 /**
- * What may start a VM, or disposables that are based on it, by itself. It is set when the VM is whole and
- * can be started: a disposable of one that cannot be cannot be either.
+ * What may automatically start a VM, or disposables based on it. Set when the VM is complete and can be
+ * started: otherwise its disposables cannot be started either.
  */
 export function starters(system: QubesSystem, { planned }: SettingsSource): Setting[] {
   return [
@@ -48,8 +48,8 @@ function isStarter(property: string): boolean {
 }
 
 /**
- * Makes the settings of one round. One that this system refuses does not stop the rest: it is among
- * the remarks that are given back. Throws SystemGoneError.
+ * Applies the settings of one round. One that this system refuses does not stop the rest: it is in the
+ * returned remarks. Throws SystemGoneError.
  */
 export async function applyRound(
   round: Round,
@@ -109,7 +109,7 @@ function features(
   return featureSettings(system, planned.newQube.name, all, (feature) => !isStarter(feature));
 }
 
-/** What a VM is made without; see created-qubes.ts. */
+/** What a VM is created without; see created-qubes.ts. */
 const WAY_OUT = ['netvm', 'default_dispvm'] as const;
 
 function isWayOut(property: string): boolean {
@@ -117,8 +117,8 @@ function isWayOut(property: string): boolean {
 }
 
 /**
- * The firewall, and only with it the netvm. What cannot be set stays as it was made, without: the system's
- * default may be a way that the VM was not to take.
+ * The firewall, and the netvm only if that succeeds. A property that cannot be set stays empty, as created:
+ * the system's default might give the VM access that it was not meant to have.
  */
 function wayOut(
   system: QubesSystem,

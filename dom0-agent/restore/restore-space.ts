@@ -7,21 +7,19 @@ import type { RestorePlan } from './plan-restore.ts';
 import { statfs } from 'node:fs/promises';
 import type { ArchiveFormat } from '../archive/archive.ts';
 
-/** A pool that a restore could fill so far is told of: the sizes in a backup are estimates. */
+/** A restore that could fill a pool to this extent gives a warning: the sizes in a backup are estimates. */
 const NEARLY = 0.9;
 
-/** Throws RefusedError when there is no such pool, or one that takes no volumes of VMs. */
+/** Throws RefusedError when there is no such pool that takes volumes of VMs. */
 export function requirePool(name: string, pools: readonly Pool[]): void {
   if (pools.some((pool) => pool.name === name)) return;
   const known = pools.map((pool) => pool.name).join(', ');
-  throw new RefusedError(
-    `this system has no storage pool called ${name} that VMs could be in: it has ${known}`,
-  );
+  throw new RefusedError(`this system has no storage pool for VMs called ${name}: it has ${known}`);
 }
 
 /**
- * Holds what will be restored against what is free in the pool that it goes to. Throws RefusedError when it
- * does not fit; gives a warning when it may not.
+ * Compares what will be restored with the free space in its pool. Throws RefusedError when it does not fit;
+ * returns a warning when it may not.
  *
  * @param pool as chosen; undefined: the system's default
  */
@@ -50,8 +48,8 @@ export function warnOfSpace(
 }
 
 /**
- * A VM that is told to be as large as its volumes can be may hold anything down to nothing. Formats 2 and 3
- * do not tell how large they can be.
+ * If the stated size of a VM is the capacity of its volumes, the volumes may be anything from empty to full.
+ * Formats 2 and 3 do not record the capacity.
  */
 function isMeasured({ qube, size }: BackedUpQube): boolean {
   const largest = savedVolumes(qube).reduce((all, volume) => all + volume.size, 0);
@@ -63,8 +61,8 @@ function sum(sources: readonly BackedUpQube[]): number {
 }
 
 /**
- * Holds the home in a backup against what is free where it goes. Throws RefusedError when it does not fit;
- * gives a warning when it may not: only coffer-1 tells how much a home with holes really has.
+ * Compares the home in a backup with the free space where it goes. Throws RefusedError when it does not fit;
+ * returns a warning when it may not: only coffer-1 records the real size of a home with holes.
  *
  * @param directory dom0's home
  */

@@ -14,7 +14,7 @@ import {
 import type { Outcome } from '../contents/outcome.ts';
 import { removePartialHome } from './remove-tree.ts';
 
-/** dom0's home in a restore. It gets its name when it is kept, and so is whole under it. */
+/** dom0's home in a restore. It gets its final name when it is kept, and so is complete under it. */
 export class RestoredHome {
   readonly #system: QubesSystem;
   readonly #report: Report;
@@ -30,7 +30,7 @@ export class RestoredHome {
     this.#signal = signal;
   }
 
-  /** How it went, once it was tried. */
+  /** The outcome, once a restore was tried. */
   get outcome(): Outcome | undefined {
     return this.#outcome;
   }
@@ -51,17 +51,17 @@ export class RestoredHome {
     this.#outcome = { name: 'dom0', result, size: undefined, used: bytes, remarks };
   }
 
-  /** It could not be restored, and nothing is left of it. */
+  /** It could not be restored, and nothing of it remains. */
   fail(why: string): void {
     this.#outcome = { name: 'dom0', result: 'failed', size: undefined, used: 0, remarks: [why] };
     this.#report.warning(`dom0's home could not be restored: ${why}`);
   }
 
-  /** The restore is whole. */
+  /** The restore has succeeded. */
   async keep(): Promise<void> {
     if (this.#partial === undefined) return;
     try {
-      // A directory takes the place of an empty one, and of nothing else.
+      // rename replaces an empty directory, and nothing else.
       await makeNewDirectory(this.#target);
       await rename(this.#partial, this.#target);
       await using home = await open(this.#home);

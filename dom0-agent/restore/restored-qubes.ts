@@ -7,7 +7,7 @@ import { CreatedQubes } from './created-qubes.ts';
 import type { PlannedRestore } from './plan-qube.ts';
 import { ROUNDS, type Round, type SmallFiles, applyRound, starters } from './restore-settings.ts';
 
-/** A VM on its way out of a backup. */
+/** A VM that is being restored. */
 export interface QubeRestore {
   readonly planned: PlannedRestore;
   readonly smallFiles: SmallFiles;
@@ -21,8 +21,8 @@ export interface QubeRestore {
 }
 
 /**
- * The VMs of a restore, each on its own way: one that this system fails on is removed and told in its outcome,
- * the others go on.
+ * The VMs of a restore: one that fails on this system is removed, and its outcome says why; the others go
+ * on.
  */
 export class RestoredQubes {
   readonly #system: QubesSystem;
@@ -46,14 +46,14 @@ export class RestoredQubes {
     this.#qubes = new Map(planned.map((each) => [each.source.directory, newQubeRestore(each)]));
   }
 
-  /** Creates all, those first that others are based on. */
+  /** Creates all of them, templates first. */
   async createAll(): Promise<void> {
     for (const qube of this.#qubes.values()) await this.attempt(qube, () => this.#create(qube));
   }
 
   async #create({ planned: { newQube, properties } }: QubeRestore): Promise<void> {
     await this.#created.create(newQube);
-    // Named disposables can only be created from a template that has this set.
+    // Named disposables can only be created from a template with this property.
     const forDispvms = properties.get('template_for_dispvms');
     const isTemplate = [...this.#qubes.values()].some(
       ({ planned }) => planned.newQube.template === newQube.name,
@@ -63,7 +63,7 @@ export class RestoredQubes {
     }
   }
 
-  /** The VM whose files lie in a directory of the archive, unless it has failed. */
+  /** The VM whose files are in a directory of the archive, unless it has failed. */
   inDirectory(directory: string): QubeRestore | undefined {
     const qube = this.#qubes.get(directory);
     return qube?.failure === undefined ? qube : undefined;
@@ -83,14 +83,14 @@ export class RestoredQubes {
     await this.#created.rollBackAll();
   }
 
-  /** The archive has proved complete: gives the VMs their settings, and lets them be started. */
+  /** The archive is known to be complete: applies the VMs' settings, and allows them to be started. */
   async finish(): Promise<void> {
     for (const round of ROUNDS) await this.#applyRound(round);
     for (const qube of this.remaining()) await this.#keep(qube);
     await this.#applyRound(starters);
   }
 
-  /** A step of one VM's restore: when this system fails on it, the VM is given up, not the rest. */
+  /** A step of one VM's restore: if it fails on this system, only this VM is given up. */
   async attempt(qube: QubeRestore, step: () => Promise<void>): Promise<void> {
     if (qube.failure !== undefined) return;
     try {
@@ -102,7 +102,7 @@ export class RestoredQubes {
     }
   }
 
-  /** Removes a VM, and before it those that were created from it as their template. */
+  /** Removes a VM, after those that have it as their template. */
   async #giveUp(qube: QubeRestore, why: string): Promise<void> {
     qube.failure = why;
     const { name } = qube.planned.newQube;
@@ -115,14 +115,14 @@ export class RestoredQubes {
     this.#report.warning(`${name} could not be restored: ${why}`);
   }
 
-  /** A VM that cannot be given its settings any more stays, since its data is whole. */
+  /** A VM whose settings cannot be applied is kept, since its data is complete. */
   async #applyRound(round: Round): Promise<void> {
     for (const qube of this.remaining()) {
       try {
         qube.refused.push(...(await applyRound(round, this.#system, qube)));
       } catch (error) {
         const { name } = qube.planned.newQube;
-        const why = `its data is whole, but not its settings: ${messageOf(error)}`;
+        const why = `its data is complete, but not its settings: ${messageOf(error)}`;
         qube.failure = `${why}; ${howToUnmark(name)}`;
         this.#report.warning(`${name} is there, ${qube.failure}`);
       }
@@ -134,7 +134,7 @@ export class RestoredQubes {
     try {
       await this.#created.keep(name);
     } catch (error) {
-      qube.failure = `it is whole, but still marked: ${messageOf(error)}; ${howToUnmark(name)}`;
+      qube.failure = `it is complete, but still marked: ${messageOf(error)}; ${howToUnmark(name)}`;
       this.#report.warning(`${name}: ${qube.failure}`);
     }
   }
@@ -161,7 +161,7 @@ function outcomeOf({ planned, size, used, refused, failure }: QubeRestore): Outc
   return { name, result, size, used, remarks: [...planned.remarks, ...refused] };
 }
 
-/** An error of this system touches one VM; one of the archive or the channel touches them all. */
+/** An error of this system affects one VM; one of the archive or the channel affects all of them. */
 export function isOfThisSystem(error: unknown): boolean {
   return (
     error instanceof CofferError &&

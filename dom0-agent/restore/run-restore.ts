@@ -20,22 +20,21 @@ import { RestoredHome } from './restored-home.ts';
 import { type QubeRestore, RestoredQubes, isOfThisSystem } from './restored-qubes.ts';
 import { TooLargeError, requireWithinLimit } from '../contents/size-limits.ts';
 
-/** The most that firewall.xml or notes.txt may have: Qubes keeps notes below 256 KiB. */
+/** The largest firewall.xml or notes.txt: Qubes limits notes to 256 KiB. */
 const LARGEST_SMALL_FILE = 1 * MiB;
 
 export interface RestoreOptions {
   /** Keep a VM that failed, marked, rather than remove it. */
   readonly keepFailed: boolean;
-  /** Take volumes that are larger than the backup's settings say. */
+  /** Accept volumes that are larger than the backup's settings say. */
   readonly ignoreSizeLimit: boolean;
 }
 
 /**
  * Carries out a restore's plan: creates the VMs, imports each volume from authenticated data only, and
- * when the archive has proved complete, gives the VMs their settings, and last of all lets them be
- * started. A VM that this system
- * fails on is removed and told in its outcome, the others go on. When the archive itself fails,
- * everything that was created is removed and the error thrown.
+ * when the archive is known to be complete, applies the VMs' settings, and finally allows them to be
+ * started. A VM that fails on this system is removed, and its outcome says why; the others go on. When the
+ * archive itself fails, everything that was created is removed and the error thrown.
  */
 export async function runRestore(
   plan: RestorePlan,
@@ -93,15 +92,15 @@ class RestoreRun {
       await this.#home.rollBack();
       throw error;
     }
-    // What remains takes a moment, and VMs that refer to each other cannot be rolled back: so no
-    // interrupt from here on.
+    // The rest takes a moment, and VMs that refer to each other cannot be rolled back: no interrupts from
+    // here on.
     await this.#qubes.finish();
     await this.#home.keep();
     const { outcomes } = this.#qubes;
     return this.#home.outcome === undefined ? outcomes : [...outcomes, this.#home.outcome];
   }
 
-  /** Damage to a file of the archive, as the user knows it. */
+  /** Damage to a file of the archive, in the user's terms. */
   #inWords(error: unknown, path: string): unknown {
     if (!(error instanceof DamagedError) || error instanceof TooLargeError) return error;
     const damage = damageTo(path, error, {
@@ -161,10 +160,10 @@ class RestoreRun {
 
   async #importVolume(qube: QubeRestore, volume: string, file: BackedUpFile): Promise<void> {
     const { source, newQube } = qube.planned;
-    // A whole directory also holds volumes that are made anew at each start.
+    // A whole directory also contains volumes that are recreated at each start.
     if (!savedVolumes(source.qube).some(({ name }) => name === volume)) return;
     if (qube.volumesDone.has(volume)) {
-      throw new DamagedError(`the backup holds ${file.path} twice`);
+      throw new DamagedError(`the backup contains ${file.path} twice`);
     }
     if (!this.#options.ignoreSizeLimit) requireWithinLimit(source, volume, file.size);
     const pieces = this.#counted(qube, file.pieces());
@@ -174,7 +173,7 @@ class RestoreRun {
     this.#report.info(`${newQube.name}: ${volume} restored`);
   }
 
-  /** When this system fails on dom0's home, the VMs go on. */
+  /** If dom0's home fails on this system, the VMs go on. */
   async #restoreHome({ path, innerTar }: ArchivedFile): Promise<void> {
     this.#seen.note(path);
     try {
@@ -194,7 +193,7 @@ class RestoreRun {
     }
   }
 
-  /** Everything that qubes.xml promises must have come: formats 2 to 4 have no manifest. */
+  /** Everything that qubes.xml lists must have been seen: formats 2 to 4 have no manifest. */
   #checkComplete(): void {
     const dom0Home = this.#plan.dom0Home;
     const qubes = this.#qubes.remaining().map(({ planned }) => planned.source);

@@ -16,23 +16,23 @@ import { GnuTarMessages } from '../archive/tar/gnu-tar-messages.ts';
 import { runnerBehind } from '../../shared/run-program.ts';
 import { removePartialHome } from './remove-tree.ts';
 
-/** A home that is being unpacked lies beside its place under a name that begins so. */
+/** The prefix of the directory that a home is unpacked to before it gets its final name. */
 export const PARTIAL_HOME_PREFIX = '.home-restore-';
 
-/** The directory in dom0's home that a home from a backup goes into: never over existing files. */
+/** The directory in dom0's home that a restored home goes to: never over existing files. */
 export function homeRestoreDirectory(home: string, now: Date): string {
   return join(home, `home-restore-${timeInName(now)}`);
 }
 
 /**
- * Unpacks the inner tar of a home into the new directory `target`, with GNU tar, which keeps links, odd
- * names, holes and modes, but for the setuid and setgid bits of files, and syncs it. The two upper
- * directories, `dom0-home/<user>`, are left off. It is the work of the user whose home `target` is in,
- * even when root restores: nothing is written with more rights than theirs.
+ * Unpacks the inner tar of a home to the new directory `target`, with GNU tar, which preserves links, odd
+ * names, holes and modes, except the setuid and setgid bits of files, and syncs it. The two top directories,
+ * `dom0-home/<user>`, are stripped. tar runs as the user whose home `target` is in, even when root restores:
+ * nothing is written with more privileges than theirs.
  *
- * What cannot be made does not hinder the rest: gives, in words, what is missing. Throws FailedError
- * when nothing can be made or there is no space for all, and what `innerTar` throws: then nothing
- * remains of `target`.
+ * What cannot be created does not stop the rest: returns what is missing, as messages. Throws FailedError
+ * when nothing can be created or there is not enough space, and what `innerTar` throws: then `target` is
+ * removed.
  */
 export async function unpackHome(
   innerTar: AsyncIterable<Buffer>,
@@ -61,7 +61,7 @@ interface Owner {
   readonly gid: number;
 }
 
-/** Whom root makes the directory for; undefined for any other user, who can only work as themself. */
+/** The owner of the directory if root restores; undefined for any other user, who can only act as themselves. */
 async function ownerToBe(target: string): Promise<Owner | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   const { uid, gid } = await stat(dirname(target)).catch((error: unknown) => {
@@ -70,7 +70,7 @@ async function ownerToBe(target: string): Promise<Owner | undefined> {
   return { uid, gid };
 }
 
-/** Throws RefusedError when there is something already. */
+/** Throws RefusedError when it already exists. */
 export async function makeNewDirectory(target: string): Promise<void> {
   try {
     await mkdir(target, { mode: 0o700 });
@@ -80,7 +80,7 @@ export async function makeNewDirectory(target: string): Promise<void> {
   }
 }
 
-/** Gives what could not be unpacked, in words. */
+/** Returns what could not be unpacked, as messages. */
 async function unpack(
   innerTar: AsyncIterable<Buffer>,
   target: string,
@@ -90,7 +90,7 @@ async function unpack(
   await using tar = new ChildProcess(['tar', ...tarArguments(target)], {
     stdin: 'pipe',
     stdout: 'ignore',
-    // Not TAR_OPTIONS, which could ask for anything.
+    // Without TAR_OPTIONS, which could change anything.
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
     ...owner,
   });
@@ -98,7 +98,7 @@ async function unpack(
   const seen: TarCheck = { members: 0, problem: undefined };
   const followed = checkInPassing(innerTar, "dom0's home", seen);
   await feed(followed, tar, () => signal.aborted || messages.isOutOfSpace);
-  // What is stopped midway for want of space may go on for long.
+  // Once out of space, tar might go on for a long time.
   const end = messages.isOutOfSpace ? undefined : await tar.ended;
   signal.throwIfAborted();
   if (messages.isOutOfSpace || end === undefined) {
@@ -106,7 +106,7 @@ async function unpack(
   }
   if (end.notRun) throw new FailedError(whyNotRun('tar', end.notRun));
   if (seen.problem !== undefined)
-    return [`the backup does not hold it whole: ${messageOf(seen.problem)}`];
+    return [`the backup does not contain all of it: ${messageOf(seen.problem)}`];
   if (end.exitStatus === 0) return [];
   if (end.signal !== '') return [`tar was ended by ${end.signal} before the end`];
   return [`not made: ${messages.failed.toString() || `tar ${describeEnd(end)}`}`];
@@ -121,21 +121,21 @@ function tarArguments(target: string): string[] {
     // Modes as they were, whatever the umask.
     '--preserve-permissions',
     '--strip-components=2',
-    // What hinders nothing is not said.
+    // Harmless warnings are suppressed.
     '--warning=no-timestamp',
     '--warning=no-unknown-keyword',
     `--directory=${target}`,
   ];
 }
 
-/** No program of a restored home runs with the rights of another than who starts it. */
+/** No program of a restored home runs with the privileges of another user. */
 async function dropSetuid(target: string): Promise<void> {
   const withRights = ['-type', 'f', '-perm', '/6000', '-exec', 'chmod', 'ug-s', '{}', '+'];
-  // In what even its owner cannot open, nobody can run it.
+  // In a directory that even its owner cannot open, nobody can run it.
   await runnerBehind([])('find', [target, ...withRights]).catch(() => undefined);
 }
 
-/** Once this is over, the home outlasts a crash. Gives, in words, what is wrong with that. */
+/** Makes the home survive a crash. Returns a message if that failed. */
 async function sync(target: string): Promise<string[]> {
   try {
     await runnerBehind([])('sync', ['--file-system', '--', target]);

@@ -14,8 +14,8 @@ import type { SelectedContents } from '../contents/read-contents.ts';
 
 /**
  * Reads what was selected as a restore would, every authentication code, every compressed stream and
- * every inner tar to its end, and holds it against what qubes.xml promises. Creates nothing. Damage to a VM
- * is told to `report`, and the others go on, for as long as the archive can be read.
+ * every inner tar to its end, and compares it with qubes.xml. Creates nothing. Damage to a VM is reported,
+ * and the others go on as long as the archive can be read.
  */
 export async function verifyBackup(
   selected: SelectedContents,
@@ -31,9 +31,9 @@ interface Reading {
   size: number;
   used: number;
   readonly damages: string[];
-  /** Why it is not whole in the backup, which it says itself. */
+  /** Why it is incomplete, according to the backup. */
   incomplete?: string;
-  /** What of it is not as the backup has it. */
+  /** What differs from the backup. */
   readonly remarks: readonly string[];
 }
 
@@ -108,7 +108,7 @@ class VerifyRun {
   }
 }
 
-/** @param isWhole whether the archive was read to an end that vouches for all of it */
+/** @param isWhole whether the archive was read to its end and confirmed to be complete */
 function outcomeOf(name: string, reading: Reading, isWhole: boolean): Outcome {
   const { used, damages, incomplete } = reading;
   const size = name === 'dom0' ? undefined : reading.size;
@@ -125,7 +125,7 @@ function leftOut({ name, why }: UnusableQube): Outcome {
   return { name, result: 'left out', size: undefined, used: 0, remarks: [why] };
 }
 
-/** Reads a VM's files, and notes that they were there. Settings are no data: volumes count. */
+/** Reads a VM's files, and records that they were there. Only volumes count as data, not settings. */
 async function readFiles(file: ArchivedFile, seen: FilesSeen, reading: Reading): Promise<void> {
   for await (const backedUp of backedUpFiles(file)) {
     seen.note(backedUp.path);
@@ -140,7 +140,7 @@ async function readFiles(file: ArchivedFile, seen: FilesSeen, reading: Reading):
   }
 }
 
-/** Reads any inner tar to its end; gives the sum of the sizes of the files in it. */
+/** Reads any inner tar to its end; returns the total size of the files in it. */
 async function readThrough(innerTar: AsyncIterable<Buffer>): Promise<number> {
   let bytes = 0;
   for await (const member of untar(innerTar)) {

@@ -206,12 +206,12 @@ describe('a home that cannot be unpacked whole', () => {
       return tar.subarray(0, Math.ceil(end / 512) * 512);
     });
     expect(readdirSync(target)).toEqual(['letter']);
-    expect(missing.join()).toMatch(/backup does not hold it whole: .*ends too early/);
+    expect(missing.join()).toMatch(/backup does not contain all of it: .*ends too early/);
   });
 
   it('fails, and leaves nothing, when nothing of it can be made', async () => {
     await expect(restoreChanged(() => Buffer.alloc(0))).rejects.toThrow(
-      /nothing could be unpacked: the backup does not hold it whole/,
+      /nothing could be unpacked: the backup does not contain all of it/,
     );
     expect(readdirSync(directory)).not.toContain('restored');
   });
@@ -325,7 +325,7 @@ describe('rights', () => {
       const measured = readBy(sudo) as { failure: string };
       expect(measured.failure).toMatch(meaning);
       expect(measured.failure).toMatch(
-        /holds .*a\/closed, which only root can read, and .*-x dom0/,
+        /contains .*a\/closed, which only root can read, and .*-x dom0/,
       );
     },
   );

@@ -81,7 +81,7 @@ describe('a home that its user cannot read whole', () => {
       const refused = run('backup', '-y', '--json', ...to, 'dom0');
       expect(refused.status).toBe(5);
       expect(JSON.parse(refused.stdout)).toMatchObject({ ok: false, exitStatus: 5 });
-      expect(refused.stderr).toMatch(/home holds .*\/closed, which only root can read/);
+      expect(refused.stderr).toMatch(/home contains .*\/closed, which only root can read/);
       expect(refused.stderr).toMatch(/sudo asks for a password/);
       expect(refused.stderr).toMatch(/-x dom0/);
     }

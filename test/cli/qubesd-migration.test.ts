@@ -215,6 +215,6 @@ describe('migration to another machine', () => {
     expect(run, run.stderr).toMatchObject({ status: 0 });
     expect(fresh.volume('vault', 'private')).toMatchObject({ pool: 'fast', size: 5_000_000 });
     expect(fresh.sha256('vault', 'private')).toBe(old.sha256('vault', 'private'));
-    expect(run.stdout).toContain('template debian-13 in the place of fedora-42-xfce');
+    expect(run.stdout).toContain('template debian-13 instead of fedora-42-xfce');
   });
 });

@@ -200,7 +200,7 @@ describe('a second restore', () => {
     const second = await dom0.coffer([...RESTORE, backup]);
     expect(second).toMatchObject({ status: 5 });
     expect(second.stderr).toMatch(
-      new RegExp(`another restore is under way .*process ${first.pid}, begun \\d{4}-\\d\\d-\\d\\d`),
+      new RegExp(`another restore is running .*process ${first.pid}, started \\d{4}-\\d\\d-\\d\\d`),
     );
     qubesd.fault = () => undefined;
     first.kill('SIGKILL');

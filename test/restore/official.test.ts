@@ -93,7 +93,7 @@ describe('a backup of R3', () => {
     });
     const restoring = restoreArchive(archive, passphraseOfOurs, system);
     await expect(restoring).rejects.toThrow(DamagedError);
-    await expect(restoring).rejects.toThrow(/does not hold vm-templates\/fedora\/root.img/);
+    await expect(restoring).rejects.toThrow(/does not contain vm-templates\/fedora\/root.img/);
     expect((await system.qubes()).map(({ name }) => name)).toEqual(['dom0', 'debian-13']);
     expect(await verifyArchive(archive, passphraseOfOurs)).toMatchObject([
       {

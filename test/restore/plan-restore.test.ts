@@ -155,15 +155,15 @@ describe('a VM that lacks something', () => {
     expect(newQube.template).toBe('fedora');
     expect(properties.size).toBe(0);
     expect(remarks).toEqual([
-      'template fedora in the place of debian',
-      "netvm sys-firewall, this system's default, in the place of sys-net",
-      "default DispVM usual-dvm, this system's default, in the place of dvm",
+      'template fedora instead of debian',
+      "netvm sys-firewall, this system's default, instead of sys-net",
+      "default DispVM usual-dvm, this system's default, instead of dvm",
     ]);
   });
 
   it('is refused all the same where there is no default template', () => {
     expect(() => plan(contents, systemWith([]), { ignoreMissing: true })).toThrow(
-      /, nor a default to take its place: restore or install it first, or use --skip-broken$/,
+      /, nor a default to replace it: restore or install it first, or use --skip-broken$/,
     );
   });
 

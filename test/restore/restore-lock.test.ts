@@ -33,7 +33,7 @@ it('a second restore on the same system is refused, and told who is at work', as
     await expect(second).rejects.toThrow(RefusedError);
     await expect(second).rejects.toThrow(
       new RegExp(
-        `another restore .*process ${process.pid}, begun \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d UTC`,
+        `another restore .*process ${process.pid}, started \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d UTC`,
       ),
     );
   });
@@ -57,7 +57,7 @@ it('a restore that was killed holds nothing up', async () => {
   const { system } = await emptySystem();
   const child = await holder(await lockName(system), `42 ${begun.getTime()} restore`);
   await expect(asOnlyRestore(system, 'restore', nothing)).rejects.toThrow(
-    `by the process 42, begun ${formatTime(begun)}:`,
+    `by the process 42, started ${formatTime(begun)}:`,
   );
   child.kill('SIGKILL');
   await once(child, 'close');
@@ -72,7 +72,7 @@ it.each([
   const child = await holder(await lockName(system), answer);
   try {
     await expect(asOnlyRestore(system, 'restore', nothing)).rejects.toThrow(
-      /^another restore is under way in .*, by a process that does not answer: wait/,
+      /^another restore is running in .*, by a process that does not answer: wait/,
     );
   } finally {
     child.kill('SIGKILL');

@@ -57,8 +57,8 @@ describe('a restore', () => {
   });
 
   it.each([
-    ['lacks a file', ['vm1/private.img'], /does not hold vm2\/private.img/],
-    ['holds a file twice', [...files, files[0] ?? ''], /holds vm1\/private.img twice/],
+    ['lacks a file', ['vm1/private.img'], /does not contain vm2\/private.img/],
+    ['holds a file twice', [...files, files[0] ?? ''], /contains vm1\/private.img twice/],
   ])('of a backup that %s leaves nothing', async (_, paths, sentence) => {
     const { system } = await emptySystem();
     const restoring = restore(pair, readerOf(paths), system);
@@ -142,7 +142,7 @@ describe('a qubesd that goes and stays away', () => {
     const outcomes = await restore(one, readerOf(['vm1/private.img']), system);
     expect(outcomes).toMatchObject([{ name: 'letters', result: 'failed' }]);
     expect(outcomes[0]?.remarks[0]).toMatch(
-      /data is whole, but not its settings: qubesd is not run/,
+      /data is complete, but not its settings: qubesd is not run/,
     );
     expect(qubesd.store.qubes.has('letters')).toBe(true);
   });

@@ -13,17 +13,17 @@ import { MAC_LENGTH } from './seal-member.ts';
 /** The manifest is one part. */
 const { name: MANIFEST_NAME } = partName(MANIFEST.path, 0);
 
-/** What stands behind the manifest's bytes: its `.hmac` (a header and a block), the end of the tar. */
+/** What follows the manifest's bytes: its `.hmac` (a header and a block), the end of the tar. */
 const BEHIND_MANIFEST = 2 * BLOCK + END_OF_TAR;
-/** The end is searched in windows, each farther from it: the first holds most manifests. */
+/** The end is searched in windows, moving backwards: most manifests are in the first. */
 const FIRST_WINDOW = 64 * KiB;
 const LARGEST_WINDOW = 4 * MiB;
-/** Of every two members a manifest has a line, with a MAC in it. */
+/** A manifest has a line, with a MAC in it, for every two members. */
 const MOST_MEMBERS = (2 * LARGEST_MANIFEST) / MAC_LENGTH;
 
 /**
- * Where the member `manifest.000` begins in an archive of `size` bytes. Nothing is trusted that is found: the
- * manifest's MAC is checked afterwards. Throws DamagedError when there is none.
+ * Where the member `manifest.000` begins in an archive of `size` bytes. What is found is not trusted: the
+ * manifest's MAC is verified afterwards. Throws DamagedError when there is none.
  */
 export async function findManifest(input: ByteSource, size: number): Promise<number> {
   const from = (await searchEnd(input, size)) ?? (await walkToManifest(input));
@@ -34,8 +34,8 @@ export async function findManifest(input: ByteSource, size: number): Promise<num
 }
 
 /**
- * Searches an archive that nothing follows: the nearest header before the end that tells just the size
- * which lies between. Holds one window at a time.
+ * Searches an archive that nothing follows: the last header whose size reaches exactly to the end. Buffers
+ * one window at a time.
  */
 async function searchEnd(input: ByteSource, size: number): Promise<number | undefined> {
   const end = size - BEHIND_MANIFEST;
@@ -83,7 +83,7 @@ async function lastManifestHeader(
   return undefined;
 }
 
-/** Whether the header tells of a manifest that fills the `room` behind it. */
+/** Whether this is the header of a manifest that fills the `room` after it. */
 async function tellsOf(untrustedBlock: Buffer, room: number): Promise<boolean> {
   const size = parseSize(untrustedBlock);
   if (size === undefined || size > LARGEST_MANIFEST) return false;
@@ -92,7 +92,7 @@ async function tellsOf(untrustedBlock: Buffer, room: number): Promise<boolean> {
 }
 
 async function readRange(input: ByteSource, from: number, to: number): Promise<Buffer> {
-  // In memory of its own: the storage decides into how many chunks it cuts this, and each costs some.
+  // Copied to one buffer: the storage decides how many chunks this comes in, and each has a cost.
   await using bytes = new ByteReader(input.read(from, to));
   const range = Buffer.allocUnsafe(to - from);
   await bytes.fill(range);
@@ -100,8 +100,8 @@ async function readRange(input: ByteSource, from: number, to: number): Promise<B
 }
 
 /**
- * Refuses an archive behind whose end something stands that is not zeros, and says how to get at it: no byte of
- * a backup is changed without notice. Throws DamagedError.
+ * Refuses an archive that is followed by anything but zeros, and says how to extract it: no byte of a backup
+ * is changed without notice. Throws DamagedError.
  */
 export function refuseFollowed({ end, bytes, orMore }: BehindEnd): void {
   if (bytes === 0) return;

@@ -23,7 +23,7 @@ export class Coffer1Format implements PartFormat {
   readonly naming = 'hmac';
   readonly partSize: number;
   readonly beginning = 0;
-  /** While one part is decrypted, the next one is authenticated; then there is memory to read another. */
+  /** While one part is decrypted, the next one is authenticated or read. */
   readonly memory: number;
   readonly readAhead = 1;
   readonly #key: ArchiveKey;
@@ -63,7 +63,7 @@ export class Coffer1Format implements PartFormat {
   }
 }
 
-/** What a member `.hmac` holds, in hex; undefined if it has not the form of a MAC. */
+/** The MAC in a member `.hmac`, in hex; undefined if it does not have the form of a MAC. */
 export function parseMac(untrustedBytes: Buffer): string | undefined {
   const untrustedText = untrustedBytes.toString('latin1');
   return /^[0-9a-f]{128}\n$/.test(untrustedText) ? untrustedText.slice(0, -1) : undefined;

@@ -4,7 +4,7 @@ import type { Header } from '../archive.ts';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N, type ScryptCost } from './scrypt-cost.ts';
 
 export const DEFAULT_PART_SIZE = 16 * MiB;
-/** A part is in memory as a whole until it is authenticated, hence the upper bound. */
+/** A part is buffered whole until it is authenticated, hence the upper bound. */
 const LEAST_PART_SIZE = 4 * KiB;
 const GREATEST_PART_SIZE = 64 * MiB;
 /** The bytes of `kdf-salt`; `backup-id` has 16. */
@@ -42,9 +42,9 @@ export function formatHeader(header: Coffer1Header): Buffer {
 }
 
 /**
- * Reads the header of a coffer-1 archive. It must be exactly what `formatHeader` makes of it, so
- * that there is one way to write each header. The text is hostile until it is authenticated, which takes
- * a key derivation first: the costs are bounded here. Throws DamagedError.
+ * Parses the header of a coffer-1 archive. The caller checks that it is exactly what `formatHeader` makes of
+ * it, so that there is one way to write each header. The text is hostile until it is authenticated, which
+ * requires a key derivation first: its cost is bounded here. Throws DamagedError.
  */
 export function parseHeader(untrustedFields: ReadonlyMap<string, string>): Coffer1Header {
   const field = (key: string, pattern: RegExp): string => {
@@ -69,7 +69,7 @@ export function parseHeader(untrustedFields: ReadonlyMap<string, string>): Coffe
   const compressionFilter = field('compression-filter', compressed ? /^[a-z0-9]{1,16}$/ : /^none$/);
   const n = number('kdf-n', 2 ** LEAST_COST_LOG2N, 2 ** GREATEST_COST_LOG2N);
   if (!Number.isInteger(Math.log2(n))) {
-    throw new DamagedError('the header of the backup has a kdf-n that is no power of two');
+    throw new DamagedError('the header of the backup has a kdf-n that is not a power of two');
   }
   return {
     format: 'coffer-1',

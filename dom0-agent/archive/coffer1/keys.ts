@@ -6,12 +6,12 @@ import type { ScryptCost } from './scrypt-cost.ts';
 
 const scrypt = promisify<Buffer, Buffer, number, object, Buffer>(scryptCallback);
 
-/** The key that all keys of one archive come from: 64 bytes that only the passphrase leads to. */
+/** The key that all keys of one archive are derived from: 64 bytes, derived from the passphrase. */
 export type RootKey = Uint8Array;
 
 /**
- * scrypt(passphrase, salt, N, r, p, 64). Runs on a thread of its own. The passphrase is wiped then: nothing
- * else of the archive needs it.
+ * scrypt(passphrase, salt, N, r, p, 64), on another thread. Wipes the passphrase afterwards: nothing else in
+ * the archive needs it.
  */
 export async function deriveRootKey(
   passphrase: Buffer,
@@ -36,8 +36,8 @@ export interface MemberKeys {
 }
 
 /**
- * The keys of a member: HKDF-Expand-SHA512 (RFC 5869) of the root key, with an info that names
- * purpose, backup and member, so that no member can stand in for another.
+ * The keys of a member: HKDF-Expand-SHA512 (RFC 5869) of the root key, with an info that names purpose,
+ * backup and member, so that no member can replace another.
  */
 export async function memberKeys(
   root: RootKey,

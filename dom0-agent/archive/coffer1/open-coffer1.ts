@@ -12,7 +12,7 @@ import { type ArchiveKey, isMemberAuthentic } from './seal-member.ts';
 import { SeekingReader } from './seeking-reader.ts';
 
 /**
- * Opens a coffer-1 archive: authenticates the header under the passphrase and, where the input can seek, the
+ * Opens a coffer-1 archive: authenticates the header with the passphrase and, if the input is seekable, the
  * manifest at its end. Throws WrongPassphraseError or DamagedError.
  */
 export async function openCoffer1(
@@ -32,7 +32,7 @@ export async function openCoffer1(
   const listedHeader = await authenticateHeader(first, key);
   const archive = { header, format: new Coffer1Format(header, key, signal), signal };
   if (input.seekable && input.size !== undefined) {
-    // What fills the last block of the header's MAC is checked with the member behind it.
+    // The padding of the header's MAC is checked together with the next member.
     await tar.next();
     await tar[Symbol.asyncDispose]();
     return SeekingReader.open(input, input.size, archive, listedHeader);
@@ -43,7 +43,7 @@ export async function openCoffer1(
   return new StreamingReader({ ...archive, manifest }, tar, checkEnd);
 }
 
-/** Gives the header as the manifest lists it. */
+/** Returns the header as the manifest lists it. */
 async function authenticateHeader(first: UntrustedHeader, key: ArchiveKey): Promise<ListedMember> {
   const { untrustedBytes } = first;
   const mac = parseMac(first.untrustedMac);

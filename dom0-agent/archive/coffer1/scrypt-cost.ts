@@ -1,4 +1,4 @@
-/** The costs of scrypt (RFC 7914): memory 128·N·r bytes, time in proportion to N·r·p. */
+/** The cost of scrypt (RFC 7914): 128·N·r bytes of memory, and time proportional to N·r·p. */
 export interface ScryptCost {
   readonly n: number;
   readonly r: number;
@@ -7,7 +7,7 @@ export interface ScryptCost {
 
 /** 256 MiB and about a second: once per backup, since every other key is derived from the root. */
 export const DEFAULT_COST_LOG2N = 18;
-/** From 16 MiB, quick but weak, to 2 GiB. What an archive asks for is refused outside of this. */
+/** From 16 MiB, quick but weak, to 2 GiB. An archive that asks for anything else is refused. */
 export const LEAST_COST_LOG2N = 14;
 export const GREATEST_COST_LOG2N = 21;
 

@@ -4,21 +4,21 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { KiB } from '../../../shared/sizes.ts';
 import { type MemberKeys, type RootKey, memberKeys } from './keys.ts';
 
-/** What the keys of an archive's members come from. */
+/** What the keys of an archive's members are derived from. */
 export interface ArchiveKey {
   readonly root: RootKey;
   readonly backupId: string;
-  /** False for `--no-encrypt`: members are then stored as they are, and authenticated alike. */
+  /** False for `--no-encrypt`: members are then stored in the clear, and authenticated as usual. */
   readonly encrypted: boolean;
 }
 
 /** The length of a MAC's text: HMAC-SHA512 in hex. */
 export const MAC_LENGTH = 128;
 
-/** How much is encrypted at a time: what a processor's cache holds. */
+/** How much is encrypted at a time: it fits into a processor's cache. */
 const SLICE = 256 * KiB;
 
-/** Encrypts `bytes` where they are. Gives their MAC in hex, which is made on another thread. */
+/** Encrypts `bytes` in place. Returns their MAC in hex, computed on another thread. */
 export async function sealMember(key: ArchiveKey, name: string, bytes: Buffer): Promise<string> {
   const keys = await memberKeys(key.root, key.backupId, name);
   if (key.encrypted) {
@@ -32,8 +32,8 @@ export async function sealMember(key: ArchiveKey, name: string, bytes: Buffer): 
 }
 
 /**
- * Authenticates a member, on another thread, then gives what was sealed, slice by slice, in memory of its own. Throws
- * DamagedError.
+ * Authenticates a member, on another thread, then gives its plaintext, slice by slice, each in a new buffer.
+ * Throws DamagedError.
  */
 export async function openMember(
   key: ArchiveKey,

@@ -24,15 +24,15 @@ interface OpenedFile extends OpenedArchive {
   readonly header: Coffer1Header;
 }
 
-/** What an authenticated manifest tells. */
+/** The contents of an authenticated manifest. */
 interface Listed {
   readonly members: readonly ListedMember[];
   readonly files: readonly ListedFile[];
-  /** Where each member begins, and after the last one where the manifest does. */
+  /** Where each member begins, and after the last one, where the manifest begins. */
   readonly offsets: readonly number[];
 }
 
-/** Files that lie one behind the other in the archive, and where. */
+/** Files that are adjacent in the archive, and where. */
 interface Run {
   readonly files: readonly ListedFile[];
   readonly from: number;
@@ -67,7 +67,7 @@ export class SeekingReader implements ArchiveReader {
     const offsets = offsetsOf(members);
     if (offsets.at(-1) !== from || !isSame(members[0], header)) {
       throw new DamagedError(
-        'the backup is incomplete or was put together from others: its manifest tells of other contents',
+        'the backup is incomplete or was put together from others: its manifest lists other contents',
       );
     }
     refuseFollowed(await tar.behindEnd());
@@ -82,7 +82,7 @@ export class SeekingReader implements ArchiveReader {
     for await (const { path, innerTar } of this.files((path) => path === QUBES_XML)) {
       return (await readSmallFile(innerTar, path, LARGEST_QUBES_XML)).toString('utf8');
     }
-    throw new DamagedError('the backup holds no qubes.xml');
+    throw new DamagedError('the backup contains no qubes.xml');
   }
 
   async *files(wanted: (path: string) => boolean): AsyncGenerator<ArchivedFile, void, undefined> {
@@ -101,7 +101,7 @@ export class SeekingReader implements ArchiveReader {
     return { files: run, from: this.#offset(run[0]?.firstMember ?? 0), to: to ?? 0 };
   }
 
-  /** Gives how many files are done with: all of the run, or those up to a damaged one. */
+  /** Returns how many files were handled: all of the run, or those up to a damaged one. */
   async *#filesOfRun({ files, from, to }: Run): AsyncGenerator<ArchivedFile, number, undefined> {
     const { format, signal } = this.#archive;
     await using tar = new OuterTarReader(this.#input, { from, to, canonical: true });
@@ -115,11 +115,11 @@ export class SeekingReader implements ArchiveReader {
       } finally {
         await file.leave();
       }
-      // Where the next file lies, the manifest tells, whatever stands in the place of this one.
+      // The manifest says where the next file is, whatever is in place of this one.
       if (state.isDamaged) return position + 1;
       await file.passOver();
       if (file.taken !== expected) {
-        throw new DamagedError(`the backup does not hold the whole of ${path}`);
+        throw new DamagedError(`the backup does not contain all of ${path}`);
       }
     }
     return files.length;
@@ -131,7 +131,7 @@ export class SeekingReader implements ArchiveReader {
       if (isSame(this.#listed.members[member++], found)) return;
       throw new DamagedPartError(
         part,
-        `${part.name} in the backup is not the one that its manifest tells of`,
+        `${part.name} in the backup is not the one that its manifest lists`,
       );
     };
   }
@@ -156,7 +156,7 @@ async function readManifest(
   throw new DamagedError('the backup goes on after its manifest');
 }
 
-/** The same bytes; `note` is told when they end in an error. */
+/** The same bytes; `note` is called when they end in an error. */
 async function* noting(
   source: AsyncIterable<Buffer>,
   note: () => void,

@@ -27,10 +27,10 @@ export interface Coffer1Options {
   readonly partSize: number;
 }
 
-/** How many parts are in memory: one is filled, one sealed, one written, at the same time. */
+/** How many parts are in memory: at the same time one is filled, one sealed and one written. */
 const PARTS_AT_ONCE = 3;
 
-/** A part of a file on its way, and the buffer that is free again when it is written. */
+/** A part of a file, and its buffer, which is reused when the part is written. */
 type Part = PartName & FilledBuffer;
 type SealedPart = Part & { readonly mac: string };
 
@@ -51,7 +51,7 @@ class Coffer1Writing {
   readonly #tar: OuterTarWriter;
   readonly #options: Coffer1Options;
   readonly #signal: AbortSignal;
-  /** Ends what waits for memory that is not given back any more. */
+  /** Stops waiting for memory that will not be given back. */
   readonly #stop = new AbortController();
   readonly #pool: BufferPool;
   readonly #manifest = new Manifest(MANIFEST);
@@ -65,9 +65,9 @@ class Coffer1Writing {
 
   async write(files: AsyncIterable<FileToArchive>): Promise<void> {
     const begun = this.#begin();
-    // Its error is told when the first part is sealed; until then it is not unhandled.
+    // Its error is thrown when the first part is sealed; until then it is not unhandled.
     void Promise.allSettled([begun]);
-    // As many parts are filled ahead as there are buffers, while the key is being derived above all.
+    // As many parts are filled ahead as there are buffers, above all while the key is being derived.
     const parts = prefetch(this.#partsOf(files), PARTS_AT_ONCE);
     for await (const part of prefetch(this.#sealed(parts, begun))) {
       await this.#orStop(this.#store(part.name, part.bytes, part.mac));
@@ -115,7 +115,7 @@ class Coffer1Writing {
     }
   }
 
-  /** When a part fails, nothing will be given back any more: the others stop waiting for memory. */
+  /** When a part fails, no buffer will be given back: the others stop waiting for memory. */
   async #orStop<T>(work: Promise<T>): Promise<T> {
     try {
       return await work;

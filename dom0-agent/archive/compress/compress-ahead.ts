@@ -8,8 +8,8 @@ export interface CompressedFile {
 
 /**
  * Compresses one file after the other. When the inner tar of a file has been read to its end, the next file is
- * begun, while the compressor of the first still works: many small files then take hardly longer than a large
- * one. The consumer reads each file to its end before it asks for the next.
+ * started, while the compressor of the first still works: many small files then take hardly longer than one
+ * large file. The consumer reads each file to its end before it asks for the next.
  */
 export async function* compressAhead(
   files: AsyncIterable<FileToArchive>,
@@ -25,7 +25,7 @@ export async function* compressAhead(
   try {
     while (present !== undefined) {
       next = present.wasRead.then((whole) => (whole ? begin() : undefined));
-      // An error is told when the file's turn comes; until then it is not unhandled.
+      // An error is thrown when the file's turn comes; until then it is not unhandled.
       void Promise.allSettled([next]);
       yield { path: present.path, compressed: present.chunks() };
       present = await next;
@@ -38,10 +38,10 @@ export async function* compressAhead(
   }
 }
 
-/** A file of which the first chunk is being made. */
+/** A file whose first chunk is being compressed. */
 class BegunFile {
   readonly path: string;
-  /** Resolves when no more is read of the inner tar: whether its end was reached. */
+  /** Resolves when no more of the inner tar is read: whether its end was reached. */
   readonly wasRead: Promise<boolean>;
   #tell: (whole: boolean) => void = () => undefined;
   readonly #iterator: AsyncIterator<Buffer>;
@@ -66,7 +66,7 @@ class BegunFile {
 
   async leave(): Promise<void> {
     await this.#iterator.return?.();
-    // What failed before it read anything has told nothing.
+    // If it failed before it read anything, `#tell` was not called.
     this.#tell(false);
   }
 }

@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import { DamagedError, FailedError, RefusedError } from '../../../shared/errors.ts';
 import { FilterError, filter } from './filter.ts';
 
-/** The filters that coffer compresses with, and how each is called: all cores, nothing printed. */
+/** The filters that coffer compresses with, and their arguments: all cores, quiet. */
 const COMPRESSORS = {
   zstd: ['-T0', '-q', '-c'],
   gzip: ['-n', '-c'],
@@ -15,9 +15,9 @@ export type CompressionFilter = keyof typeof COMPRESSORS;
 export const COMPRESSION_FILTERS = Object.keys(COMPRESSORS) as CompressionFilter[];
 
 /**
- * How each program decompresses. `xz` and `zstd` would take the memory that the data asks for, gigabytes from a few
- * bytes; 128 MiB are what the most that either compresses with by itself needs (`zstd --ultra -22`; `xz -9`: 65).
- * The others take less than 10 MiB, whatever the data.
+ * How each program decompresses. `xz` and `zstd` would take as much memory as the data asks for: gigabytes for
+ * a few bytes. 128 MiB are enough for their highest regular levels (`zstd --ultra -22`; `xz -9` needs 65). The
+ * others take less than 10 MiB, whatever the data.
  */
 const DECOMPRESSING = {
   zstd: ['-d', '-c', '-M128MiB'],
@@ -27,12 +27,12 @@ const DECOMPRESSING = {
   lz4: ['-d', '-c'],
   lzop: ['-d', '-c'],
 } as const;
-/** What they say then, in the locale C. */
+/** Their messages when they would need more, in the locale C. */
 const WANTS_MEMORY = /memory usage limit|too much memory|window size larger/i;
 
 /**
- * The filters that backups name, and the program that undoes each: the parallel ones write what their plain
- * namesakes read, which are installed everywhere.
+ * The filters that backups name, and the program that decompresses each: the output of parallel variants can
+ * be read by the plain programs, which are installed everywhere.
  */
 const DECOMPRESSORS: ReadonlyMap<string, keyof typeof DECOMPRESSING> = new Map([
   ['zstd', 'zstd'],
@@ -50,10 +50,10 @@ const DECOMPRESSORS: ReadonlyMap<string, keyof typeof DECOMPRESSING> = new Map([
 /** The names under which backups may have been compressed. */
 export const DECOMPRESSIBLE = [...DECOMPRESSORS.keys()];
 
-/** How hard to compress, and on how many cores. Undoing it needs neither. */
+/** Compression levels and numbers of cores, which do not matter for decompression. */
 const HARMLESS_ARGUMENT = /^(-[0-9]{1,2}|--(fast|best|ultra)(=[0-9]{1,3})?|-[Tp][0-9]{1,3})$/;
 
-/** Throws RefusedError when the program of a filter is not on this machine. */
+/** Throws RefusedError when the program of a filter is not installed. */
 export async function requireCompressor(name: CompressionFilter): Promise<void> {
   for (const directory of (process.env['PATH'] ?? '').split(delimiter)) {
     const isThere = await access(join(directory, name), constants.X_OK).then(
@@ -67,7 +67,7 @@ export async function requireCompressor(name: CompressionFilter): Promise<void> 
   );
 }
 
-/** `source`, compressed, or as it is without a filter. Throws FilterError. */
+/** `source`, compressed, or unchanged without a filter. Throws FilterError. */
 export function compress(
   name: CompressionFilter | undefined,
   source: AsyncIterable<Buffer>,
@@ -78,9 +78,9 @@ export function compress(
 }
 
 /**
- * The filter that a command like `xz -0` or `/usr/bin/lz4` compresses with, as `qvm-backup -Z` takes them.
- * Undefined for any but those that coffer can undo. Nothing of the command is ever run: its name chooses
- * among programs that coffer starts in its own way.
+ * The filter that a command like `xz -0` or `/usr/bin/lz4` compresses with, as `qvm-backup -Z` accepts them.
+ * Undefined if coffer cannot decompress it. The command is never run: its name selects one of the programs
+ * that coffer starts with its own arguments.
  */
 export function filterIn(untrustedCommand: string): string | undefined {
   const [program = '', ...args] = untrustedCommand.split(' ').filter((word) => word !== '');
@@ -90,9 +90,9 @@ export function filterIn(untrustedCommand: string): string | undefined {
 }
 
 /**
- * `source`, decompressed, or as it is without a filter. What comes in is authenticated, so that a filter that fails
- * on it means a backup that was made badly or is cut short: DamagedError. A program that is missing or was killed is
- * a FilterError, and data that would take too much memory a FailedError.
+ * `source`, decompressed, or unchanged without a filter. The input is authenticated, so if the filter fails on
+ * it, the backup is invalid or cut short: DamagedError. A program that is missing or was killed is a
+ * FilterError, and data that would take too much memory a FailedError.
  */
 export function decompress(
   name: string | undefined,
@@ -124,8 +124,8 @@ async function* decompressed(
 
 function wantsMemory(program: string, cause: Error): FailedError {
   return new FailedError(
-    `the backup's data asks ${program} for more than the 128 MiB of memory that coffer lets it have, which neither ` +
-      `Qubes nor coffer makes it do: if you trust where the backup was made, recover it by hand (docs/recovery.md)`,
+    `${program} needs more than the 128 MiB of memory that coffer allows to decompress this backup, which neither ` +
+      `Qubes nor coffer causes: if you trust where the backup was made, recover it by hand (docs/recovery.md)`,
     { cause },
   );
 }

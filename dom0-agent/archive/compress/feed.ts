@@ -3,10 +3,9 @@ import type { ChildProcess } from '../../../shared/child-process.ts';
 import { writeChunk } from '../write-chunk.ts';
 
 /**
- * Writes `source` to a program's standard input, and ends it. A program may stop reading when it has
- * what it needs; the source is then read to its end all the same, so that what is wrong behind that
- * is noticed. Stops when the program fails or `isOver` says so. Rejects with the source's error only,
- * having closed the input.
+ * Writes `source` to a program's standard input, and closes it. A program may stop reading when it has what
+ * it needs; the source is still read to its end, so that errors after that are noticed. Stops when the
+ * program fails or `isOver` says so. Rejects only with the source's error, after closing the input.
  */
 export async function feed(
   source: AsyncIterable<Buffer>,
@@ -14,7 +13,7 @@ export async function feed(
   isOver: () => boolean,
 ): Promise<void> {
   const { stdin } = child;
-  // A broken pipe says no more than the exit status does.
+  // A broken pipe shows in the exit status.
   stdin.on('error', () => stdin.destroy());
   try {
     for await (const chunk of source) {

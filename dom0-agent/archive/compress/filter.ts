@@ -4,11 +4,11 @@ import { printable } from '../../../shared/printable.ts';
 import { feed } from './feed.ts';
 
 /** How much of a filter's standard error is kept for the error message, in characters. */
-const LAST_WORDS = 300;
+const LONGEST_STDERR = 300;
 
-/** A filter program that ended badly. */
+/** A filter program failed. */
 export class FilterError extends FailedError {
-  /** False when the program is missing or was killed, which says nothing of what it was given. */
+  /** False when the program is missing or was killed, which says nothing about its input. */
   readonly isOfItsInput: boolean;
 
   constructor(message: string, isOfItsInput: boolean) {
@@ -18,10 +18,9 @@ export class FilterError extends FailedError {
 }
 
 /**
- * Pipes `source` through a program, as Qubes does with its compression filters, and gives what
- * the program prints. Back-pressure goes through the pipes. An error of `source` comes out as it
- * is; a program that is missing or fails is a FilterError. However the iteration ends, no
- * process is left.
+ * Pipes `source` through a program, as Qubes does with its compression filters, and gives the program's
+ * output. Back-pressure goes through the pipes. An error of `source` is thrown unchanged; a program that is
+ * missing or fails is a FilterError. However the iteration ends, no process is left.
  */
 export async function* filter(
   program: string,
@@ -32,13 +31,13 @@ export async function* filter(
   signal.throwIfAborted();
   const child = new ChildProcess([program, ...args], {
     stdin: 'pipe',
-    // Its words, which may be recognised, do not depend on the user's language.
+    // Its messages, which may be matched, must not depend on the user's language.
     env: { ...process.env, LC_ALL: 'C' },
     signal,
   });
   let isOver = false;
   const fed = feed(source, child, () => isOver);
-  // Awaited below, after what the program printed; until then its error is not unhandled.
+  // Awaited below, after the program's output; until then its error is not unhandled.
   const settled = Promise.allSettled([fed]);
   try {
     yield* child.stdout as AsyncIterable<Buffer>;
@@ -47,8 +46,8 @@ export async function* filter(
     signal.throwIfAborted();
     if (end.notRun) throw new FilterError(whyNotRun(program, end.notRun), false);
     if (end.exitStatus !== 0) {
-      const words = printable(end.untrustedStderr.slice(-LAST_WORDS).trim());
-      const why = words === '' ? '' : `: ${words}`;
+      const stderr = printable(end.untrustedStderr.slice(-LONGEST_STDERR).trim());
+      const why = stderr === '' ? '' : `: ${stderr}`;
       throw new FilterError(`${program} ${describeEnd(end)}${why}`, end.exitStatus !== undefined);
     }
   } finally {

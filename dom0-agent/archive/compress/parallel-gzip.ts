@@ -13,20 +13,20 @@ import { cutIntoBuffers } from '../parts/cut-into-buffers.ts';
 const gzip = promisify<Buffer, ZlibOptions, Buffer>(gzipCallback);
 const deflateRaw = promisify<Buffer, ZlibOptions, Buffer>(deflateRawCallback);
 
-/** Large enough that what a new beginning costs in size, about half a percent, does not matter. */
+/** Large enough that restarting compression for each block costs only about half a percent in size. */
 const BLOCK = 1 * MiB;
 /** Room for a block that does not compress: deflate then adds 5 bytes for each 16 KiB. */
 const LARGEST_MEMBER = BLOCK + 16 * KiB;
 
-/** What is looked at of a block: four samples of so many bytes, evenly apart. */
+/** Four samples of this many bytes are taken of a block, evenly spaced. */
 const SAMPLE = 8 * KiB;
-/** A block whose samples do not get smaller than this part of them is not worth compressing. */
+/** A block is not worth compressing unless its samples shrink below this fraction. */
 const WORTHWHILE = 0.97;
 
 /**
- * `source`, compressed by zlib on Node's threads, as many blocks at a time as there are processors, and
- * one more. Each block becomes a gzip member; members one after the other are a gzip file
- * (RFC 1952, 2.2), which every `gzip -d` reads as a whole.
+ * `source`, compressed by zlib on Node's threads, as many blocks at a time as there are processors, plus one.
+ * Each block becomes a gzip member; concatenated members are a gzip file (RFC 1952, 2.2), which every
+ * `gzip -d` reads as a whole.
  */
 export async function* parallelGzip(
   source: AsyncIterable<Buffer>,
@@ -59,7 +59,7 @@ export async function* parallelGzip(
 }
 
 /**
- * Whether samples of a block get smaller. What is compressed or encrypted already, a third of many disks,
+ * Whether samples of a block shrink. Data that is already compressed or encrypted, a third of many disks,
  * would take as long as anything else, for nothing.
  */
 async function isWorthCompressing(block: Buffer): Promise<boolean> {

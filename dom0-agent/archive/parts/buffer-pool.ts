@@ -5,8 +5,8 @@ import { MiB } from '../../../shared/sizes.ts';
 const WORTH_KEEPING = 1 * MiB;
 
 /**
- * The memory that parts lie in: so many bytes and no more. Large buffers go round: new memory for every part
- * would cost more than its encryption, and Node would hold on to the old while the next is filled.
+ * The memory for parts: a fixed number of bytes. Large buffers are reused: new memory for every part would
+ * cost more than its encryption, and Node would keep the old one while the next is filled.
  */
 export class BufferPool {
   readonly #total: number;
@@ -15,7 +15,7 @@ export class BufferPool {
   /** Buffers that were given back. */
   #kept: Buffer[] = [];
 
-  /** @param signal ends the waiting for memory: for when nothing will be given back any more */
+  /** @param signal ends waiting for memory, when no buffer will be given back */
   constructor(total: number, signal: AbortSignal) {
     this.#total = total;
     this.#memory = new Semaphore(total);
@@ -23,8 +23,8 @@ export class BufferPool {
   }
 
   /**
-   * A buffer of `length` bytes, with anything in it, as soon as there is room. What is more than there is at
-   * all waits until everything has been given back.
+   * A buffer of `length` bytes, not cleared, as soon as there is room. A request that exceeds the total waits
+   * until everything has been given back.
    */
   async take(length: number): Promise<Buffer> {
     await this.#memory.acquire(length, this.#signal);
@@ -37,13 +37,13 @@ export class BufferPool {
     return kept.subarray(0, length);
   }
 
-  /** Takes back a buffer from `take`, for others. */
+  /** Returns a buffer from `take` to the pool. */
   give(buffer: Buffer): void {
     if (buffer.buffer.byteLength >= WORTH_KEEPING) this.#kept.push(Buffer.from(buffer.buffer));
     this.#memory.release(buffer.length);
   }
 
-  /** Takes back a buffer that somebody may still be reading: others get the room, but not this memory. */
+  /** Returns a buffer that may still be in use: its size is available to others, but not its memory. */
   drop(buffer: Buffer): void {
     this.#memory.release(buffer.length);
   }

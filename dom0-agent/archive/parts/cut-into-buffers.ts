@@ -1,15 +1,15 @@
 import { noteBuffer } from '../../../shared/buffer-collection.ts';
 import type { BufferPool } from './buffer-pool.ts';
 
-/** Bytes in memory that must be given back. */
+/** Bytes in a buffer that must be returned to the pool. */
 export interface FilledBuffer {
   readonly bytes: Buffer;
-  /** What `bytes` lies at the beginning of. */
+  /** The buffer that `bytes` is the beginning of. */
   readonly buffer: Buffer;
 }
 
 /**
- * `source`, cut into buffers of `size` bytes, the last of which is filled less; none when it is empty.
+ * `source`, cut into buffers of `size` bytes, the last of which may be partly filled; none when it is empty.
  */
 export async function* cutIntoBuffers(
   source: AsyncIterable<Buffer>,

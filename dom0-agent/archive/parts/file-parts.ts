@@ -6,10 +6,10 @@ import { DamagedPartError } from './part-name.ts';
 import type { BufferedPart } from './part-reader.ts';
 import { prefetch } from './prefetch.ts';
 
-/** Makes parts that lie in memory of the pool, until the signal. */
+/** Reads parts into buffers of the pool, until the signal. */
 export type BufferedParts = (pool: BufferPool, signal: AbortSignal) => AsyncIterable<BufferedPart>;
 
-/** Parts in a row, file after file, of which a few are read ahead. */
+/** A sequence of parts, file after file, some of which are read ahead. */
 export class PartRow implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #parts: AsyncGenerator<BufferedPart, void, undefined>;
@@ -18,14 +18,14 @@ export class PartRow implements AsyncDisposable {
 
   constructor(parts: BufferedParts, { memory, readAhead }: PartFormat, signal: AbortSignal) {
     const stopped = AbortSignal.any([signal, this.#stop.signal]);
-    // Every part that waits for its turn listens: no leak that Node should warn of.
+    // Every waiting part listens: this is not a leak that Node should warn about.
     setMaxListeners(0, stopped);
     this.#parts = prefetch(parts(new BufferPool(memory, stopped), stopped), readAhead);
   }
 
   /**
-   * The part that comes next; undefined at the end. What is wrong with the archive itself is thrown each time: whoever
-   * reads a file learns of it there, and may go on.
+   * The next part; undefined at the end. An error of the archive itself is thrown by every call: the reader of a
+   * file sees it there, and may go on.
    */
   async peek(): Promise<BufferedPart | undefined> {
     if (this.#flaw !== undefined) throw this.#flaw.error;
@@ -45,19 +45,19 @@ export class PartRow implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // The reading ahead may be waiting for memory that nobody gives back.
+    // Reading ahead may be waiting for memory that will not be given back.
     this.#stop.abort();
     await this.#parts.return();
   }
 }
 
-/** The parts of one file within a row, in which it comes next. */
+/** The parts of one file, the next in a row. */
 export class FileParts {
   readonly path: string;
   readonly #row: PartRow;
   readonly #format: PartFormat;
   readonly #parts: AsyncGenerator<BufferedPart, void, undefined>;
-  /** Parts that the consumer has and did not release. */
+  /** Parts that the consumer has and has not released. */
   readonly #lent = new Set<BufferedPart>();
   #taken = 0;
   #ended = false;
@@ -69,7 +69,7 @@ export class FileParts {
     this.#parts = this.#lend();
   }
 
-  /** How many parts of it have come. */
+  /** How many of its parts have been read. */
   get taken(): number {
     return this.#taken;
   }
@@ -79,14 +79,14 @@ export class FileParts {
     return this.#format.innerTar(prefetch(this.#opened()), this.path);
   }
 
-  /** Takes back what the consumer has left. */
+  /** Releases the parts that the consumer did not. */
   async leave(): Promise<void> {
     this.#abandon();
     await this.#parts.return();
     this.#abandon();
   }
 
-  /** Passes over what the consumer has left. */
+  /** Skips the parts that the consumer did not read. */
   async passOver(): Promise<void> {
     for (let part = await this.#take(); part !== undefined; part = await this.#take()) {
       part.release();
@@ -103,7 +103,7 @@ export class FileParts {
     try {
       yield* slices;
     } finally {
-      // A consumer that leaves, too: else the reading of another part would wait for memory for ever.
+      // Also when the consumer stops early: otherwise another part would wait for memory forever.
       if (this.#lent.delete(part)) part.release();
     }
   }
@@ -134,7 +134,7 @@ export class FileParts {
   }
 }
 
-/** Whatever it is that a part is refused for when it is opened, the part is known that is damaged. */
+/** Whatever error opening a part throws, the error names the part. */
 async function open(part: BufferedPart): Promise<Iterable<Buffer>> {
   try {
     return await part.open();

@@ -4,9 +4,9 @@ import { KiB, MiB } from '../../../shared/sizes.ts';
 import { tarOfPieces } from '../tar/inner-writer.ts';
 import { type PartName, parsePartName } from './part-name.ts';
 
-/** Some 170 bytes for each member: more than any backup has. */
+/** About 170 bytes for each member: more than any backup needs. */
 export const LARGEST_MANIFEST = 64 * MiB;
-/** Lines are put into buffers of about so many bytes: as strings, they would take several times as much memory. */
+/** Lines are kept in buffers of about this size: as strings, they would take several times the memory. */
 const PIECE = 64 * KiB;
 
 /** How a format writes its manifest, the last file of an archive. */
@@ -24,28 +24,28 @@ export interface ListedMember {
   readonly name: string;
   /** Bytes as stored. */
   readonly size: number;
-  /** In hex. Undefined if it is not known: it stood in a part that was passed over. */
+  /** In hex. Undefined if it is not known, because it is in a part that was skipped. */
   readonly mac: string | undefined;
 }
 
-/** A file as it follows from its parts. */
+/** A file, as derived from its parts. */
 export interface ListedFile {
   readonly path: string;
   readonly parts: number;
   /** Bytes as stored. */
   readonly size: number;
-  /** Where its first part stands among the members. */
+  /** The position of its first part among the members. */
   readonly firstMember: number;
 }
 
 /**
- * The members that were written, or came, so far, as the lines of the manifest that stands at the end. The writer
- * writes it; a reader compares. Everything in it follows from the members.
+ * The members written, or read, so far, as the lines of the manifest at the end. The writer writes it; a reader
+ * compares. Everything in it is derived from the members.
  */
 export class Manifest {
   readonly form: ManifestForm;
   readonly #pieces: Buffer[] = [];
-  /** The lines that are in no piece yet. */
+  /** The lines that are not in a piece yet. */
   #lines = '';
   #length = 0;
   #members = 0;
@@ -78,7 +78,7 @@ export class Manifest {
     this.#lines = '';
   }
 
-  /** The text, in pieces that end with a line. */
+  /** The text, in pieces of whole lines. */
   *text(): Generator<Buffer, void, undefined> {
     const { firstLine, listsFiles } = this.form;
     yield Buffer.from(`${firstLine}\n`);
@@ -89,14 +89,14 @@ export class Manifest {
     yield Buffer.from(`total ${this.#members}${files} ${this.#size}\n`);
   }
 
-  /** The inner tar that holds it. */
+  /** The manifest as an inner tar. */
   tar(): AsyncIterable<Buffer> {
     let size = 0;
     for (const piece of this.text()) size += piece.length;
     return tarOfPieces(this.form.path, size, this.text());
   }
 
-  /** Says in a sentence where what came departs from an authenticated manifest; undefined if it does not. */
+  /** A sentence that says where the members differ from an authenticated manifest; undefined if they do not. */
   differenceFrom(manifest: Buffer): string | undefined {
     const listed = linesOf([manifest]);
     for (const line of linesOf(this.text())) {
@@ -104,7 +104,7 @@ export class Manifest {
       if (!this.#agrees(line, value)) return differenceOf(line, value, manifest);
     }
     if (listed.next().done === true && manifest.at(-1) === 0x0a) return undefined;
-    return 'the manifest of the backup tells of more than the backup holds';
+    return 'the manifest of the backup lists more than the backup contains';
   }
 
   #addPart({ path, index, name }: PartName, size: number): void {
@@ -127,14 +127,14 @@ export class Manifest {
     }
   }
 
-  /** Whether a line is as the manifest has it, where a MAC that is not known may be any. */
+  /** Whether a line agrees with the manifest; an unknown MAC agrees with any. */
   #agrees(line: string, listed: string): boolean {
     if (!line.endsWith(' ')) return line === listed;
     return listed.startsWith(line) && isMac(listed.slice(line.length), this.form.macLength);
   }
 }
 
-/** The members that an authenticated manifest lists, and what follows from them. Throws DamagedError. */
+/** The members that an authenticated manifest lists, and the files derived from them. Throws DamagedError. */
 export function parseManifest(
   text: Buffer,
   form: ManifestForm,
@@ -155,7 +155,7 @@ export function parseManifest(
   return { members, files: manifest.files };
 }
 
-/** A MAC that is not known leaves the line open: it ends with a blank. */
+/** With an unknown MAC, the line ends with a blank. */
 function memberLine({ name, size, mac = '' }: ListedMember): string {
   return `member ${name} ${size} ${mac}`;
 }
@@ -167,13 +167,13 @@ function isMac(text: string, length: number): boolean {
 function differenceOf(line: string, listed: string, manifest: Buffer): string {
   const [kind, name = ''] = line.split(' ');
   if (kind === 'member' && !manifest.includes(`\nmember ${name} `, 0, 'latin1')) {
-    return `the backup holds ${name}, which does not belong to it`;
+    return `the backup contains ${name}, which does not belong to it`;
   }
   const missing = listed.split(' ')[1] ?? '';
   return `the backup is incomplete: ${missing} is missing or changed`;
 }
 
-/** The lines of a text that comes in pieces, each of which ends with a line. */
+/** The lines of a text that comes in pieces of whole lines. */
 function* linesOf(pieces: Iterable<Buffer>): Generator<string, void, undefined> {
   for (const piece of pieces) {
     for (let start = 0; start < piece.length;) {

@@ -1,14 +1,14 @@
 import { MiB } from '../../../shared/sizes.ts';
 import type { PartName } from './part-name.ts';
 
-/** Official tools cut every 100 MiB, and encryption adds a little. */
+/** Official tools cut every 100 MiB, and encryption adds some bytes. */
 export const LARGEST_OFFICIAL_PART = 128 * MiB;
 /** For two such parts. */
 export const OFFICIAL_MEMORY = 2 * LARGEST_OFFICIAL_PART;
 
 /**
- * Authenticates a part, then gives its plaintext, slice by slice. Throws DamagedError, which names the part, and then
- * gives nothing.
+ * Authenticates a part, then gives its plaintext, slice by slice. Throws DamagedError, which names the part,
+ * before giving anything.
  */
 export type OpenPart = (untrustedBytes: Buffer, untrustedMac: string) => Promise<Iterable<Buffer>>;
 
@@ -18,31 +18,31 @@ export interface OpenedPart {
   readonly plaintext: Iterable<Buffer>;
 }
 
-/** What a format knows of its parts: how they lie in the outer tar, and how a file is made of them again. */
+/** What a format defines about parts: how they are stored in the outer tar, and how a file is reassembled. */
 export interface PartFormat {
-  /** `hmac`: behind the member of each part stands one called `<part>.hmac`. `enc`: the part's is called `<part>.enc`. */
+  /** `hmac`: the member of each part is followed by `<part>.hmac`. `enc`: the part's member is `<part>.enc`. */
   readonly naming: 'hmac' | 'enc';
-  /** How many bytes every part of a file but its last has, if the format tells. */
+  /** The size in bytes of every part of a file but its last, if the format defines it. */
   readonly partSize?: number;
-  /** How many bytes of a part `opener` is given. */
+  /** How many bytes of a part `opener` gets. */
   readonly beginning: number;
-  /** How many bytes of parts are in memory, and how many parts are read ahead at most. */
+  /** The most bytes of parts in memory, and the most parts that are read ahead. */
   readonly memory: number;
   readonly readAhead: number;
-  /** Bytes; of a file's part. */
+  /** The largest part of a file, in bytes. */
   largestPart(path: string): number;
   /**
-   * The MAC as it stands in the member `.hmac` or, in format `enc`, in the part itself. Throws DamagedError for what is
-   * none, unless opening the part does.
+   * The MAC in the member `.hmac` or, with `enc`, in the part itself. Throws DamagedError if it is not one, unless
+   * opening the part does.
    */
   untrustedMacIn(untrustedBytes: Buffer, part: PartName): string;
-  /** Begins what opening the part will take, such as deriving its key, before there is memory for all of it. */
+  /** Starts what is needed to open the part, such as deriving its key, before there is memory for all of it. */
   opener(part: PartName, untrustedBeginning: Buffer, signal: AbortSignal): OpenPart;
-  /** The inner tar of a file: its parts put together and decompressed. */
+  /** The inner tar of a file: its parts concatenated and decompressed. */
   innerTar(parts: AsyncIterable<OpenedPart>, path: string): AsyncIterable<Buffer>;
 }
 
-/** The plaintext of a file's parts, one after the other. */
+/** The concatenated plaintext of a file's parts. */
 export async function* joinParts(
   parts: AsyncIterable<OpenedPart>,
 ): AsyncGenerator<Buffer, void, undefined> {

@@ -5,7 +5,7 @@ export interface PartName {
   /** The file's: `vm5/private.img`. */
   readonly path: string;
   readonly index: number;
-  /** Both, as the member is called that holds the part: `vm5/private.img.007`. */
+  /** Both, as in the name of the part's member: `vm5/private.img.007`. */
   readonly name: string;
 }
 
@@ -14,8 +14,8 @@ export function partName(path: string, index: number): PartName {
 }
 
 /**
- * Takes a part's name apart. Undefined when it is not one that `partName` makes, or the path is one that ends
- * in `..`, which the name of a member does not show: `vm1/...000`.
+ * Parses a part's name. Undefined when `partName` would not make it, or when the path ends in `..`, which is not
+ * visible in the name of a member: `vm1/...000`.
  */
 export function parsePartName(name: string): PartName | undefined {
   const match = /^(.+)\.([0-9]{3,9})$/.exec(name);

@@ -9,7 +9,7 @@ import { type NamedDirectories, StoredBounds } from './stored-bounds.ts';
 
 /** The official reader's limit for a member `.hmac`. */
 export const LARGEST_MAC = 4 * KiB;
-/** Ten thousand VMs have not as many. It bounds the memory that their names take. */
+/** More than ten thousand VMs have. Bounds the memory that names take. */
 const MOST_FILES = 200_000;
 
 /** A member of the outer tar, not yet read. */
@@ -20,24 +20,24 @@ export interface MemberSource {
   next(): Promise<UntrustedMember | undefined>;
 }
 
-/** Is told of every part, once and in order, when it was read or passed over. What it throws ends the reading. */
+/** Called for every part, once and in order, when it has been read or skipped. What it throws ends reading. */
 export type OnPart = (part: PartName, member: ListedMember) => void;
 
-/** A part in memory, as the archive has it: its place is checked, its bytes are hostile. */
+/** A part in memory, as it is in the archive: its position is checked, its bytes are hostile. */
 export interface BufferedPart extends PartName {
   /** Whether it is the last one of its file. */
   readonly isLast: boolean;
   /** See `OpenPart`. */
   open(): Promise<Iterable<Buffer>>;
-  /** Gives its memory to other parts. */
+  /** Returns its memory to the pool. */
   release(): void;
-  /** The same, if somebody may still be reading it. */
+  /** The same, if it may still be in use. */
   abandon(): void;
 }
 
 /**
- * Reads an archive part by part: sees to it that each file's parts are all there, in order, in one run, and none
- * twice, and that they do not go on without end. Nothing that it gives is authenticated. Throws DamagedError.
+ * Reads an archive part by part: checks that each file's parts are complete, in order, adjacent and not repeated,
+ * and that there is no endless number of them. Nothing that it gives is authenticated. Throws DamagedError.
  */
 export class PartReader {
   readonly #members: MemberSource;
@@ -49,19 +49,19 @@ export class PartReader {
   /** The part before, and how many bytes it has. */
   #former: { readonly part: PartName; readonly size: number } | undefined;
 
-  /** `members` stand behind the header and its MAC. */
+  /** `members` follow the header and its MAC. */
   constructor(members: MemberSource, format: PartFormat, onPart: OnPart) {
     this.#members = members;
     this.#format = format;
     this.#onPart = onPart;
   }
 
-  /** From now on only what these directories may hold is read. */
+  /** From now on only files in these directories are accepted, up to their limits. */
   nameDirectories(named: NamedDirectories): void {
     this.#bounds.nameDirectories(named);
   }
 
-  /** Which part comes next; undefined at the end of the archive. */
+  /** The name of the next part; undefined at the end of the archive. */
   async peek(): Promise<PartName | undefined> {
     if (this.#next === undefined) {
       const member = await this.#members.next();
@@ -71,7 +71,7 @@ export class PartReader {
     return this.#next.part;
   }
 
-  /** The parts of the files that are wanted. Others are passed over, damaged or not. */
+  /** The parts of the files that are wanted. Others are skipped, damaged or not. */
   async *wanted(
     wanted: (path: string) => boolean,
     pool: BufferPool,
@@ -92,7 +92,7 @@ export class PartReader {
     while ((await this.peek())?.path === path) yield await this.#take(pool, signal);
   }
 
-  /** Buffers the part that `peek` told of. */
+  /** Buffers the part that `peek` returned. */
   async #take(pool: BufferPool, signal: AbortSignal): Promise<BufferedPart> {
     const { part, member } = this.#peeked();
     const { untrustedBytes, open } = await this.#buffer(part, member, pool, signal);
@@ -106,18 +106,18 @@ export class PartReader {
     };
   }
 
-  /** Passes over the part that `peek` told of. */
+  /** Skips the part that `peek` returned. */
   async #pass(): Promise<void> {
     const { part, member } = this.#peeked();
     await this.#end(part, member);
   }
 
   #peeked(): { readonly part: PartName; readonly member: UntrustedMember } {
-    if (this.#next === undefined) throw new RangeError('peek comes first');
+    if (this.#next === undefined) throw new RangeError('peek must be called first');
     return this.#next;
   }
 
-  /** Memory is taken only when the part has begun to come. */
+  /** Memory is taken only when the first bytes of the part have arrived. */
   async #buffer(
     part: PartName,
     member: UntrustedMember,
@@ -142,7 +142,7 @@ export class PartReader {
     return { untrustedBytes, open };
   }
 
-  /** To be called when the part was read or passed over. Gives its MAC, if that was read. */
+  /** To be called when the part has been read or skipped. Returns its MAC, if that was read. */
   async #end(
     part: PartName,
     { name, size }: UntrustedMember,
@@ -169,7 +169,7 @@ export class PartReader {
     const { naming, partSize } = this.#format;
     const part = parsePartName(naming === 'enc' ? withoutEnc(member.name) : member.name);
     if (part === undefined) {
-      throw new DamagedError(`the backup holds ${member.name}, which is no part of a file`);
+      throw new DamagedError(`the backup contains ${member.name}, which is not a part of a file`);
     }
     const former = this.#former?.part.path === part.path ? this.#former : undefined;
     if (former === undefined) this.#begin(part.path);
@@ -191,8 +191,9 @@ export class PartReader {
   }
 
   #begin(path: string): void {
-    if (this.#paths.has(path)) throw new DamagedError(`the backup holds ${path} twice`);
-    if (this.#paths.size === MOST_FILES) throw new DamagedError('the backup holds too many files');
+    if (this.#paths.has(path)) throw new DamagedError(`the backup contains ${path} twice`);
+    if (this.#paths.size === MOST_FILES)
+      throw new DamagedError('the backup contains too many files');
     this.#paths.add(path);
   }
 }

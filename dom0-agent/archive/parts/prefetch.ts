@@ -1,6 +1,6 @@
 /**
- * The same items, asked for `depth` items ahead, so that what makes them and what takes them work at
- * the same time. Holds at most `depth` items.
+ * The same items, requested `depth` items ahead, so that producer and consumer work at the same time.
+ * Buffers at most `depth` items.
  */
 export async function* prefetch<T>(
   source: AsyncIterable<T>,
@@ -10,7 +10,7 @@ export async function* prefetch<T>(
   const asked: Promise<IteratorResult<T>>[] = [];
   const ask = (): void => {
     const next = items.next();
-    // An error is told when its turn comes; until then it is not unhandled.
+    // An error is thrown when its turn comes; until then it is not unhandled.
     void Promise.allSettled([next]);
     asked.push(next);
   };

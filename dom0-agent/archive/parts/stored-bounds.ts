@@ -1,15 +1,15 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 
-/** qubes.xml and coffer's manifest, which lie in no directory, have 16 and 64 MiB before compression. */
+/** qubes.xml and coffer's manifest, which are in no directory, have up to 16 and 64 MiB before compression. */
 const MOST_AT_TOP = 128 * MiB;
 /** A VM has a few volumes, and a few small files. */
 const MOST_FILES_IN_ONE = 100;
-/** What a part takes beside its bytes: headers, its MAC. So parts of no bytes come to an end, too. */
+/** What a part takes besides its bytes: headers, its MAC. So the number of empty parts is bounded, too. */
 const BESIDE_BYTES = 2 * KiB;
 
 /**
- * The directories that qubes.xml names, and the most bytes that the files of each may take as stored.
+ * The directories that qubes.xml names, and the most stored bytes that the files of each may have.
  */
 export type NamedDirectories = ReadonlyMap<string, number>;
 
@@ -19,15 +19,15 @@ interface Stored {
 }
 
 /**
- * Bounds a stream, or an archive of formats 2 to 4: parts that nobody wants are passed over without a check of their
- * MACs, so that a storage could make them up without end.
+ * Bounds a stream, or an archive of formats 2 to 4: unwanted parts are skipped without verifying their MACs, so
+ * a hostile storage could make up an endless number of them.
  */
 export class StoredBounds {
   #named: NamedDirectories | undefined;
   readonly #stored = new Map<string, Stored>();
   #path: string | undefined;
 
-  /** From now on only these directories may come, as far as they go; and so must what has come. Throws DamagedError. */
+  /** From now on, and for what has been read already, only these directories are allowed. Throws DamagedError. */
   nameDirectories(named: NamedDirectories): void {
     this.#named = named;
     const before = [...this.#stored];
@@ -47,13 +47,13 @@ export class StoredBounds {
     const stored = { files: (before?.files ?? 0) + files, size: (before?.size ?? 0) + size };
     if (stored.size > most || (stored.files > MOST_FILES_IN_ONE && this.#named !== undefined)) {
       throw new DamagedError(
-        `the backup holds more of ${owner === '' ? 'its list of VMs' : owner} than can be true`,
+        `the backup contains more of ${owner === '' ? 'its list of VMs' : owner} than is possible`,
       );
     }
     this.#stored.set(owner, stored);
   }
 
-  /** The directory, or the one above it, that is named, and the most that it may hold. Throws DamagedError. */
+  /** The directory, or the parent of it, that is named, and its limit. Throws DamagedError. */
   #ownerOf(directory: string): [string, number] {
     if (directory === '') return ['', MOST_AT_TOP];
     if (this.#named === undefined) return [directory, Infinity];
@@ -61,7 +61,7 @@ export class StoredBounds {
       const most = this.#named.get(owner);
       if (most !== undefined) return [owner, most];
     }
-    throw new DamagedError(`the backup holds ${directory}, of which its list of VMs knows nothing`);
+    throw new DamagedError(`the backup contains ${directory}, which is not in its list of VMs`);
   }
 }
 

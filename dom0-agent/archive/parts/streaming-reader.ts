@@ -13,19 +13,19 @@ import type { PartFormat } from './part-format.ts';
 import { type MemberSource, type OnPart, PartReader } from './part-reader.ts';
 import type { NamedDirectories } from './stored-bounds.ts';
 
-/** What is known of an archive when its header has been verified. */
+/** What is known about an archive when its header has been authenticated. */
 export interface OpenedArchive {
   readonly header: Header;
   readonly format: PartFormat;
-  /** Lists the header, if it is listed; undefined for an archive without a manifest. */
+  /** Already lists the header, in formats that list it; undefined for an archive without a manifest. */
   readonly manifest?: Manifest | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
- * Reads an archive of any format in one pass: what was read is compared with the manifest at the end, where there is
- * one. Parts that nobody wants are passed over, damaged or not; that a storage cannot make them up without end is
- * seen to by what qubes.xml names, and by what a manifest can list.
+ * Reads an archive of any format in one pass: what was read is compared with the manifest at the end, if there is
+ * one. Unwanted parts are skipped, damaged or not; qubes.xml and the size of a manifest bound how many there can
+ * be.
  */
 export class StreamingReader implements ArchiveReader {
   readonly header: Header;
@@ -37,7 +37,7 @@ export class StreamingReader implements ArchiveReader {
   #isManifestHere = false;
 
   /**
-   * @param members stand behind the header and its MAC
+   * @param members those after the header and its MAC
    * @param checkEnd checks what follows the last of them
    */
   constructor(
@@ -94,13 +94,13 @@ export class StreamingReader implements ArchiveReader {
   readonly #note: OnPart = (part, member) => {
     if (this.#manifest === undefined) return;
     if (this.#isManifestHere && part.path !== this.#manifest.form.path) {
-      throw new DamagedError(`the backup holds ${member.name} behind its manifest`);
+      throw new DamagedError(`the backup contains ${member.name} after its manifest`);
     }
     this.#isManifestHere = part.path === this.#manifest.form.path;
     if (this.#isManifestHere) return;
     this.#manifest.add(member, part);
     if (this.#manifest.isTooLong) {
-      throw new DamagedError('the backup holds more parts than a manifest can list');
+      throw new DamagedError('the backup contains more parts than a manifest can list');
     }
   };
 

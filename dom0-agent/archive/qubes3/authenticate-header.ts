@@ -7,13 +7,13 @@ import { decipher, isOpensslEnc } from './openssl-enc.ts';
 import { type Qubes3Header, parseQubes3Header } from './qubes3-header.ts';
 import { isZipped } from './unzip.ts';
 
-/** The algorithms of the archives that are too old to have a header. */
+/** The algorithms of archives that are too old to have a header. */
 const HEADERLESS_MAC = 'sha1';
 const HEADERLESS_CIPHER = 'aes-256-cbc';
 
 /**
- * The header of an archive of format 3 or 2, once it is authenticated. Throws WrongPassphraseError,
- * DamagedError, or FailedError for algorithms that cannot be used here.
+ * Authenticates and parses the header of an archive of format 3 or 2. Throws WrongPassphraseError,
+ * DamagedError, or FailedError for algorithms that are not available here.
  */
 export function authenticateHeader(
   { untrustedBytes, untrustedMac, untrustedFields }: UntrustedHeader,
@@ -31,8 +31,8 @@ export function authenticateHeader(
 }
 
 /**
- * The oldest archives of format 2 have no header. What it would say is told by the first part of
- * qubes.xml, once that is authenticated. Throws WrongPassphraseError or DamagedError.
+ * The oldest archives of format 2 have no header. It is inferred from the first part of qubes.xml, once that
+ * is authenticated. Throws WrongPassphraseError or DamagedError.
  */
 export async function headerFromQubesXml(
   untrustedBytes: Buffer,
@@ -59,7 +59,7 @@ export async function headerFromQubesXml(
   };
 }
 
-/** The algorithm that the MAC was made with: `likeliest`, or any other. The official reader does so. */
+/** The algorithm of the MAC: `likeliest`, or any other. The official reader tries them, too. */
 function macAlgorithmOf(
   untrustedBytes: Buffer,
   untrustedMacText: string,

@@ -26,7 +26,7 @@ const NOBLE_HASHES = {
 };
 type NobleName = keyof typeof NOBLE_HASHES;
 
-/** What the header of an archive may have been authenticated with, the likeliest first. */
+/** The algorithms that an archive's header may be authenticated with, the likeliest first. */
 export const MAC_ALGORITHMS: readonly string[] = [...Object.keys(NOBLE_HASHES), 'md5-sha1', 'sm3'];
 
 /** Whether coffer can compute an HMAC with this algorithm, named as OpenSSL does, in lower case. */
@@ -35,8 +35,8 @@ export function canAuthenticate(algorithm: string): boolean {
 }
 
 /**
- * HMAC over `message`, as `openssl dgst -<algorithm> -hmac <passphrase>` computes it: the passphrase is
- * the key. Throws RangeError when the algorithm is not among those of `canAuthenticate`.
+ * HMAC of `message`, as `openssl dgst -<algorithm> -hmac <passphrase>` computes it: the passphrase is the
+ * key. Throws RangeError for an algorithm that `canAuthenticate` rejects.
  */
 export function computeMac(algorithm: string, passphrase: Buffer, message: Buffer): Buffer {
   if (offeredByNode(algorithm)) {
@@ -56,7 +56,7 @@ export function computeMacWithNoble(
 }
 
 /**
- * Reads what openssl printed for its standard input: `(stdin)= <hex>`, `HMAC-SHA512(stdin)= <hex>` or
+ * Parses openssl's output for its standard input: `(stdin)= <hex>`, `HMAC-SHA512(stdin)= <hex>` or
  * `SHA2-512(stdin)= <hex>`. Undefined for anything else.
  */
 export function parseMacText(untrustedText: string): Buffer | undefined {
@@ -64,7 +64,7 @@ export function parseMacText(untrustedText: string): Buffer | undefined {
   return match?.[1] === undefined ? undefined : Buffer.from(match[1], 'hex');
 }
 
-/** Whether a part, or the header, is authentic. With a MAC of no valid form it is not. */
+/** Whether a part, or the header, is authentic. With a malformed MAC it is not. */
 export function isAuthentic(
   algorithm: string,
   passphrase: Buffer,

@@ -1,14 +1,14 @@
 import { isUtf8 } from 'node:buffer';
 import { WrongPassphraseError } from '../../../shared/errors.ts';
 
-/** What Python's `str.rstrip()` takes for blank. */
+/** What Python's `str.rstrip()` treats as white space. */
 const BLANKS_AT_END =
   /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$/u;
 
 /**
- * The passphrase that the official tools take from a file of which coffer takes `passphrase`:
- * `open(file).readline().rstrip()` in Python ends the line at a carriage return, too, and strips blanks.
- * Undefined where they would take the same, or could not read the file.
+ * The passphrase that the official tools read from a file in which coffer reads `passphrase`:
+ * `open(file).readline().rstrip()` in Python also ends the line at a carriage return, and strips white space.
+ * Undefined where they would read the same, or could not read the file.
  */
 export function officialReading(passphrase: Buffer): Buffer | undefined {
   if (!isUtf8(passphrase)) return undefined;
@@ -18,8 +18,8 @@ export function officialReading(passphrase: Buffer): Buffer | undefined {
 }
 
 /**
- * Opens a backup of the official tools under the passphrase as it is and, should that be wrong, as those
- * tools would have read it. Gives the passphrase that was right.
+ * Opens a backup of the official tools with the passphrase as it is and, if that is wrong, as those tools
+ * would have read it. Returns the passphrase that was right.
  */
 export async function withOfficialReading<T>(
   given: Buffer,

@@ -16,7 +16,7 @@ export function isOpensslEnc(bytes: Buffer): boolean {
   return bytes.subarray(0, MAGIC.length).equals(MAGIC);
 }
 
-/** Whether `openssl enc -<algorithm>` can be undone here. */
+/** Whether the output of `openssl enc -<algorithm>` can be decrypted here. */
 export function canDecipher(algorithm: string): boolean {
   const info = getCipherInfo(algorithm);
   if (info === undefined || !MODES.includes(info.mode)) return false;
@@ -31,9 +31,9 @@ export function canDecipher(algorithm: string): boolean {
 }
 
 /**
- * Undoes `openssl enc -<algorithm> -md MD5 -pass …`: one cipher stream over all of `source`, pieces of
- * which may be large. `name` is for messages. Throws DamagedError when the stream does not begin, or
- * end, as such a stream does.
+ * Decrypts the output of `openssl enc -<algorithm> -md MD5 -pass …`: one cipher stream over all of `source`,
+ * whose chunks may be large. `name` is for messages. Throws DamagedError when the beginning or the end of the
+ * stream is invalid.
  */
 export async function* decipher(
   algorithm: string,
@@ -80,8 +80,8 @@ function start(
 }
 
 /**
- * OpenSSL's EVP_BytesToKey with MD5 and one round, the default of `openssl enc` up to 1.0.2: MD5 over
- * the digest before, the passphrase and the salt, as often as it takes.
+ * OpenSSL's EVP_BytesToKey with MD5 and one round, the default of `openssl enc` up to 1.0.2: MD5 of the
+ * previous digest, the passphrase and the salt, repeated as needed.
  */
 function bytesToKey(
   passphrase: Buffer,

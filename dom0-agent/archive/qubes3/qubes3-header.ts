@@ -9,13 +9,13 @@ import { canDecipher } from './openssl-enc.ts';
 export interface Qubes3Header extends Header {
   readonly format: 'qubes-3' | 'qubes-2';
   readonly backupId: undefined;
-  /** Both by OpenSSL's names, in lower case. The cipher is there if the archive is encrypted. */
+  /** Both by OpenSSL's names, in lower case. There is a cipher if the archive is encrypted. */
   readonly macAlgorithm: string;
   readonly cipher: string | undefined;
 }
 
 /**
- * Reads the fields of an authenticated header. Throws DamagedError or FailedError.
+ * Parses the fields of an authenticated header. Throws DamagedError or FailedError.
  *
  * @param forcedFilter see `compressionFilterOf`
  */
@@ -41,7 +41,7 @@ function usable(
 ): string {
   const algorithm = fields.get(key)?.toLowerCase();
   if (algorithm === undefined)
-    throw new DamagedError(`the header of the backup does not tell its ${key}`);
+    throw new DamagedError(`the header of the backup does not say its ${key}`);
   if (canUse(algorithm)) return algorithm;
   throw new FailedError(
     `the backup was made with the ${key} ${printable(algorithm, 40)}, which this machine's Node.js does not offer`,

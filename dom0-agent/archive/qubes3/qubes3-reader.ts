@@ -23,12 +23,12 @@ import { decipher } from './openssl-enc.ts';
 import type { Qubes3Header } from './qubes3-header.ts';
 import { unzip } from './unzip.ts';
 
-/** How much is handed on at a time. */
+/** How much is passed on at a time. */
 const SLICE = 1 * MiB;
 
 /**
  * Opens an archive of format 3 or 2 (docs/official-formats.md). Throws WrongPassphraseError,
- * DamagedError, or FailedError for algorithms that this machine does not offer.
+ * DamagedError, or FailedError for algorithms that are not available here.
  */
 export async function openQubes3(
   first: UntrustedHeader,
@@ -45,7 +45,7 @@ export async function openQubes3(
 
 /**
  * Opens an archive of format 2 that has no header. `qubesXml` is its first member, not yet read, and
- * `members` stand behind it. Throws as `openQubes3` does.
+ * `members` follow it. Throws what `openQubes3` does.
  */
 export async function openHeaderless(
   members: MemberSource,
@@ -89,12 +89,12 @@ class Qubes3Format implements PartFormat {
     return LARGEST_OFFICIAL_PART;
   }
 
-  /** As openssl printed it. Whether it has the form of a MAC is seen when the part is opened. */
+  /** As openssl printed it. Whether it has the form of a MAC is checked when the part is opened. */
   untrustedMacIn(untrustedBytes: Buffer): string {
     return untrustedBytes.toString('latin1');
   }
 
-  /** Authenticates only: where the cipher's streams begin and end, the version tells. */
+  /** Only authenticates: where cipher streams begin and end depends on the version. */
   opener({ name }: PartName): OpenPart {
     const { macAlgorithm } = this.#header;
     return (untrustedBytes, untrustedMac) => {
@@ -115,13 +115,13 @@ class Qubes3Format implements PartFormat {
       : joinVolumes(this.#volumes(parts), path);
   }
 
-  /** Format 3: one cipher stream over one compressor's stream, cut into parts. */
+  /** Format 3: one compressed stream, encrypted as one cipher stream and cut into parts. */
   #oneStream(parts: AsyncIterable<OpenedPart>, path: string): AsyncIterable<Buffer> {
     const plaintext = this.#decipher(joinParts(parts), path);
     return decompress(this.#header.compressionFilter, plaintext, this.#signal);
   }
 
-  /** Format 2: each part is a volume of a tar, compressed and encrypted on its own. */
+  /** Format 2: each part is a volume of a tar, compressed and encrypted separately. */
   async *#volumes(
     parts: AsyncIterable<OpenedPart>,
   ): AsyncGenerator<AsyncIterable<Buffer>, void, undefined> {
@@ -139,14 +139,14 @@ class Qubes3Format implements PartFormat {
   }
 }
 
-/** The part's own memory is used again when the last slice was asked for. */
+/** The part's own memory may be reused after the last slice. */
 function* copies(bytes: Buffer): Generator<Buffer, void, undefined> {
   for (let from = 0; from < bytes.length; from += SLICE) {
     yield Buffer.from(bytes.subarray(from, from + SLICE));
   }
 }
 
-/** A member that was read already, to be read again. */
+/** A member that has already been read, to be read again. */
 function asMember(name: string, untrustedBytes: Buffer): UntrustedMember {
   return {
     name,

@@ -2,7 +2,7 @@ import { pipeline } from 'node:stream/promises';
 import { createUnzip } from 'node:zlib';
 import { DamagedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
 
-/** Whether these bytes begin a gzip (RFC 1952) or zlib (RFC 1950) stream, as `unzip` takes. */
+/** Whether these bytes begin a gzip (RFC 1952) or zlib (RFC 1950) stream, as `unzip` accepts. */
 export function isZipped(bytes: Buffer): boolean {
   if (bytes.length < 2) return false;
   const beginning = bytes.readUInt16BE(0);
@@ -10,8 +10,8 @@ export function isZipped(bytes: Buffer): boolean {
 }
 
 /**
- * One part of format 2, decompressed: `gzip` wrote it or, in encrypted archives, `openssl enc -z`, that
- * is zlib. `name` is for the message. Throws DamagedError.
+ * One part of format 2, decompressed: it was written by `gzip` or, in encrypted archives, by `openssl enc -z`
+ * (zlib). `name` is for messages. Throws DamagedError.
  */
 export async function* unzip(
   source: AsyncIterable<Buffer>,
@@ -19,7 +19,7 @@ export async function* unzip(
 ): AsyncGenerator<Buffer, void, undefined> {
   const stream = createUnzip();
   const fed = pipeline(source, stream);
-  // Its error comes out of the stream; here it is only seen to.
+  // Its error is thrown by the stream; here it must only not be unhandled.
   void Promise.allSettled([fed]);
   try {
     yield* stream as AsyncIterable<Buffer>;

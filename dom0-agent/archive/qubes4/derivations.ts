@@ -8,14 +8,14 @@ import { type ScryptKeys, type ScryptParameters, memoryFor, scryptKeys } from '.
 
 const scrypt = promisify<Buffer, Buffer, number, object, Buffer>(scryptCallback);
 
-/** Left to everything else, the parts in memory among it. */
+/** Left for everything else, including the parts in memory. */
 const SPARED_MEMORY = 512 * MiB;
-/** The threads that Node runs key derivations, and files, on (libuv's default). */
+/** The threads that Node uses for key derivations and file operations (libuv's default). */
 const DEFAULT_THREADS = 4;
 
 /**
- * Derives keys on other threads, several at a time: as many as there are processors, and memory free
- * when it was made. One thread of Node's is left for files.
+ * Derives keys on other threads, several at a time: limited by the number of processors, and by the memory
+ * that is free when this is created. One thread of Node's is left for files.
  */
 export class Derivations {
   readonly #places: Semaphore;
@@ -30,8 +30,8 @@ export class Derivations {
   }
 
   /**
-   * The keys of what is at `place`: they come from `<place>!<passphrase>`. Waits for its turn. Throws
-   * FailedError when there is not enough memory.
+   * Derives the keys for `place` from `<place>!<passphrase>`. Waits for its turn. Throws FailedError when
+   * there is not enough memory.
    */
   async derive(
     place: string,
@@ -41,7 +41,7 @@ export class Derivations {
   ): Promise<ScryptKeys> {
     return this.#places.run(async () => {
       const memory = memoryFor(parameters);
-      // One derivation is always tried, however much it takes.
+      // One derivation is always tried, however much memory it takes.
       await this.#memory.acquire(memory, signal);
       const secret = Buffer.concat([Buffer.from(`${place}!`), passphrase]);
       try {
@@ -62,7 +62,7 @@ async function run(secret: Buffer, parameters: ScryptParameters): Promise<Buffer
     return await scrypt(secret, salt, 64, { N: n, r, p, maxmem });
   } catch (cause) {
     throw new FailedError(
-      `a key of this backup cannot be derived: that takes ${formatSize(memoryFor(parameters))} of free memory`,
+      `a key of this backup cannot be derived: that needs ${formatSize(memoryFor(parameters))} of free memory`,
       { cause },
     );
   }

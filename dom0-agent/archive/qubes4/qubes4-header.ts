@@ -15,9 +15,9 @@ export interface Qubes4Header extends Header {
 }
 
 /**
- * The last file of a format 4 archive that coffer wrote. No VM has that directory, so that the official
- * tools pass over it. The header, which is authenticated, tells of it by a key of the same name: it
- * cannot be taken away unnoticed. Official tools ignore keys that they do not know.
+ * The last file of a format 4 archive that coffer wrote. No VM has that directory, so the official tools
+ * ignore it. The authenticated header announces it with a key of the same name, so that it cannot be removed
+ * unnoticed. Official tools ignore unknown keys.
  */
 export const MANIFEST: ManifestForm = {
   path: 'coffer-manifest',
@@ -26,13 +26,13 @@ export const MANIFEST: ManifestForm = {
   listsFiles: false,
 };
 
-/** Whether the header tells of a manifest. Throws DamagedError. */
+/** Whether the header announces a manifest. Throws DamagedError. */
 export function hasManifest(fields: ReadonlyMap<string, string>): boolean {
   return fields.has(MANIFEST.path) && isTrue(fields, MANIFEST.path);
 }
 
 /**
- * Reads the fields of an authenticated header. Throws DamagedError or FailedError.
+ * Parses the fields of an authenticated header. Throws DamagedError or FailedError.
  *
  * @param forcedFilter see `compressionFilterOf`
  */
@@ -55,7 +55,7 @@ export function parseQubes4Header(
   };
 }
 
-/** Whether a key of the header says yes. Official archives say `True` or `False`. */
+/** Whether a key of the header is true. Official archives say `True` or `False`. */
 export function isTrue(fields: ReadonlyMap<string, string>, key: string): boolean {
   const value = fields.get(key)?.toLowerCase() ?? '';
   if (['true', 'yes', '1'].includes(value)) return true;
@@ -64,10 +64,10 @@ export function isTrue(fields: ReadonlyMap<string, string>, key: string): boolea
 }
 
 /**
- * What a header of formats 2 to 4 tells of compression. Throws FailedError for a filter that coffer
- * cannot undo.
+ * The compression filter named by a header of formats 2 to 4. Throws FailedError for one that coffer does not
+ * support.
  *
- * @param forced the filter to take instead of the one that the header names
+ * @param forced the filter to use instead of the one that the header names
  */
 export function compressionFilterOf(
   fields: ReadonlyMap<string, string>,
@@ -78,14 +78,14 @@ export function compressionFilterOf(
   const name = forced ?? filterIn(command);
   if (name !== undefined) return name;
   throw new FailedError(
-    `the backup was compressed with "${printable(command, 40)}", which coffer does not know: if another ` +
-      'program can undo that, name it with -Z',
+    `the backup was compressed with "${printable(command, 40)}", which coffer does not support: if another ` +
+      'program can decompress it, name that with -Z',
   );
 }
 
 /**
- * A new `backup-id`, in the shape that the official writer gives it: the time and a number, there of a
- * process, here random, so that no two backups share it.
+ * A new `backup-id`, in the form of the official writer: the time and a number, there a process id, here
+ * random, so that no two backups share it.
  */
 export function newBackupId(created: Date): string {
   const time = created.toISOString().replace(/[-:]|\.\d+Z$/g, '');
@@ -93,8 +93,8 @@ export function newBackupId(created: Date): string {
 }
 
 /**
- * The bytes of the member `backup-header`: the official writer's lines, and one that tells of the
- * manifest. A filter is named even where nothing is compressed, as the official writer does.
+ * The bytes of the member `backup-header`: the official writer's lines, and one that announces the manifest.
+ * A filter is named even if nothing is compressed, as the official writer does.
  */
 export function formatQubes4Header(
   backupId: string,

@@ -27,9 +27,9 @@ import {
 } from './scrypt-file.ts';
 
 /**
- * Opens an archive of format 4 (docs/official-formats.md): `backup-header.hmac` holds the header, as a
- * scrypt file. Throws WrongPassphraseError, DamagedError, or FailedError when there is no memory for the
- * key derivation.
+ * Opens an archive of format 4 (docs/official-formats.md): `backup-header.hmac` contains the header as a
+ * scrypt file. Throws WrongPassphraseError, DamagedError, or FailedError when there is not enough memory for
+ * the key derivation.
  */
 export async function openQubes4(
   first: UntrustedHeader,
@@ -69,10 +69,10 @@ async function authenticatedFields(
   return parseHeaderText(header);
 }
 
-/** The parts of an archive of format 4: each is a file of the scrypt utility, with a key of its own. */
+/** The parts of an archive of format 4: each is a file of the scrypt utility, with its own key. */
 class Qubes4Format implements PartFormat {
   readonly naming = 'enc';
-  /** A part's key is derived as soon as its first bytes have come, and many at the same time: each takes seconds. */
+  /** A part's key is derived as soon as its first bytes have arrived, many at the same time: each takes seconds. */
   readonly beginning = SCRYPT_HEADER;
   readonly memory = OFFICIAL_MEMORY;
   readonly readAhead = 32;
@@ -103,7 +103,7 @@ class Qubes4Format implements PartFormat {
 
   opener({ name }: PartName, untrustedHeader: Buffer, signal: AbortSignal): OpenPart {
     const keys = this.#keysOf(name, untrustedHeader, signal);
-    // Its error is told when the part is opened; until then it is not unhandled.
+    // Its error is thrown when the part is opened; until then it is not unhandled.
     void Promise.allSettled([keys]);
     return async (untrustedBytes) => openScryptFile(untrustedBytes, await keys, name);
   }
@@ -112,7 +112,7 @@ class Qubes4Format implements PartFormat {
     return decompress(this.#header.compressionFilter, prefetch(joinParts(parts)), this.#signal);
   }
 
-  /** What a part's keys come from holds the backup's id and the part's name, so that it fits nowhere else. */
+  /** A part's keys are derived from the backup's id and the part's name, so that it fits nowhere else. */
   async #keysOf(name: string, untrustedHeader: Buffer, signal: AbortSignal): Promise<ScryptKeys> {
     const parameters = parseScryptHeader(untrustedHeader, name);
     const place = `${this.#header.backupId}!${name}`;

@@ -9,18 +9,18 @@ import { GiB, MiB } from '../../../shared/sizes.ts';
  *
  *     0  `scrypt`   6  version 0   7  log2 N   8  r   12  p   16  salt (32)
  *     48  SHA-256 of 0–47, first 16 bytes      64  HMAC-SHA256 of 0–63      96  AES-256-CTR ciphertext
- *     …  HMAC-SHA256 of all before it
+ *     …  HMAC-SHA256 of everything before it
  */
 export const SCRYPT_HEADER = 96;
 export const SCRYPT_MAC = 32;
-/** How many bytes such a file has more than its content. */
+/** How much longer such a file is than its content. */
 export const SCRYPT_OVERHEAD = SCRYPT_HEADER + SCRYPT_MAC;
 
-/** Official dom0s write up to N = 2^21, r = 8, p = 1: 2 GiB, some ten seconds. */
+/** Official dom0s write up to N = 2^21, r = 8, p = 1: 2 GiB, about ten seconds. */
 const MOST_MEMORY = 2 * GiB;
-/** N·r·p, which time goes by: four times as long as that. */
+/** N·r·p, to which time is proportional: four times as much as that. */
 const MOST_WORK = 2 ** 26;
-/** r·p, which takes memory as well, 128 bytes for each: 32 MiB. The scrypt utility has r = 8. */
+/** r·p, each of which takes 128 bytes of memory as well: 32 MiB. The scrypt utility has r = 8. */
 const MOST_LANES = 2 ** 18;
 /** Hashed or decrypted at a time, so that other work gets its turn. */
 const SLICE = 1 * MiB;
@@ -39,15 +39,15 @@ export interface ScryptKeys {
   readonly mac: Buffer;
 }
 
-/** Bytes of memory that a derivation takes, within 32 MiB. */
+/** Bytes of memory that a derivation takes, to within 32 MiB. */
 export function memoryFor({ n, r }: ScryptParameters): number {
   return 128 * n * r;
 }
 
 /**
- * Reads the parameters from the first bytes of a file. They are hostile, and stand before any MAC:
- * what would cost more than the official tools ever ask for is refused here, before it costs
- * anything. `name` is for the message. Throws DamagedError.
+ * Parses the parameters in the first bytes of a file. They are hostile, and cannot be authenticated yet: a
+ * cost beyond what the official tools ever ask for is refused here, before it is incurred. `name` is for
+ * messages. Throws DamagedError.
  */
 export function parseScryptHeader(untrustedHeader: Buffer, name: string): ScryptParameters {
   const sum = createHash('sha256').update(untrustedHeader.subarray(0, 48)).digest();
@@ -76,14 +76,14 @@ export function scryptKeys(derived: Buffer): ScryptKeys {
   return { cipher: derived.subarray(0, 32), mac: derived.subarray(32) };
 }
 
-/** Whether the header is authentic: that tells a wrong passphrase from damage further on. */
+/** Whether the header is authentic: distinguishes a wrong passphrase from damage to the content. */
 export function isHeaderAuthentic(untrustedFile: Buffer, keys: ScryptKeys): boolean {
   const mac = createHmac('sha256', keys.mac).update(untrustedFile.subarray(0, 64)).digest();
   return timingSafeEqual(mac, untrustedFile.subarray(64, SCRYPT_HEADER));
 }
 
 /**
- * Authenticates the whole file, then gives its plaintext, a slice at a time. `name` is for the message. Throws
+ * Authenticates the whole file, then gives its plaintext, a slice at a time. `name` is for messages. Throws
  * DamagedError.
  */
 export async function openScryptFile(
@@ -91,7 +91,7 @@ export async function openScryptFile(
   keys: ScryptKeys,
   name: string,
 ): Promise<Iterable<Buffer>> {
-  // In a file of 96 bytes the header's MAC would pass for the one at the end.
+  // In a file of 96 bytes the header's MAC would be taken for the one at the end.
   if (untrustedFile.length < SCRYPT_OVERHEAD) {
     throw new DamagedError(`${name} in the backup is damaged: it is too short`);
   }
@@ -118,8 +118,7 @@ function* decrypted(ciphertext: Buffer, keys: ScryptKeys): Generator<Buffer, voi
 }
 
 /**
- * Makes a file of the scrypt utility, piece by piece. The keys must be those that the parameters lead
- * to.
+ * Makes a file of the scrypt utility, piece by piece. The keys must have been derived with the parameters.
  */
 export class ScryptFileWriter {
   /** What the file begins with. */
@@ -141,7 +140,7 @@ export class ScryptFileWriter {
     return encrypted;
   }
 
-  /** What the file ends with: the MAC of all before it. To be called once. */
+  /** The end of the file: the MAC of everything before it. To be called once. */
   end(): Buffer {
     return this.#hmac.digest();
   }

@@ -30,26 +30,26 @@ export interface Qubes4Options {
 
 /** As the official writer cuts. A smaller one would cost more derivations, here and in a restore. */
 export const QUBES4_PART_SIZE = 100 * MiB;
-/** The official reader takes no larger `qubes.xml.000.enc` (HEADER_QUBES_XML_MAX_SIZE in its restore.py). */
+/** The largest `qubes.xml.000.enc` for the official reader (HEADER_QUBES_XML_MAX_SIZE in its restore.py). */
 const LARGEST_SEALED_QUBES_XML = 1 * MiB;
 
-/** A part is made of pieces, each of which is free again as soon as it is written. */
+/** A part consists of pieces, each of which is reused as soon as it is written. */
 const PIECE = 1 * MiB;
-/** So many pieces of the next part are filled while a part waits for its key, and more as it is written. */
+/** How many pieces of the next part are filled while a part waits for its key; more as it is written. */
 const PIECES_AHEAD = 16;
-/** So many parts, if they are small, are made ahead while their keys are derived. */
+/** How many parts, if they are small, are made ahead while their keys are derived. */
 const PARTS_AHEAD = 16;
 
-/** A part on its way: what it holds, and what seals it as soon as its key is derived. */
+/** A part: its content, and its writer, as soon as its key is derived. */
 interface Part extends PartName {
   readonly pieces: FilledBuffer[];
   readonly sealing: Promise<ScryptFileWriter>;
 }
 
 /**
- * Writes an archive of format 4, in one pass, that the official tools restore
- * (docs/official-formats.md), and a manifest behind it. Reading, compressing, the derivations of the
- * keys and writing go on at the same time.
+ * Writes an archive of format 4, in one pass, that the official tools can restore
+ * (docs/official-formats.md), followed by a manifest. Reading, compressing, key derivation and writing go on
+ * at the same time.
  */
 export async function writeQubes4(
   files: AsyncIterable<FileToArchive>,
@@ -62,11 +62,11 @@ export async function writeQubes4(
   try {
     await writing.write(files, stop);
   } catch (error) {
-    // Whatever a stop has broken off, the reason is told.
+    // Throw the reason of the abort, not its consequences.
     signal.throwIfAborted();
     throw error;
   } finally {
-    // Derivations that wait for their turn are not begun any more.
+    // Derivations that wait for their turn are not started.
     stop.abort();
   }
 }
@@ -86,7 +86,7 @@ class Qubes4Writing {
     this.#tar = new OuterTarWriter(output);
     this.#options = options;
     this.#signal = signal;
-    // Every part that waits for its key listens: no leak that Node should warn of.
+    // Every part that waits for its key listens: this is not a leak that Node should warn about.
     setMaxListeners(0, signal);
     this.#backupId = newBackupId(options.created);
     this.#pieceSize = Math.min(PIECE, options.partSize);
@@ -95,10 +95,10 @@ class Qubes4Writing {
     this.#pool = new BufferPool(pieces * this.#pieceSize, signal);
   }
 
-  /** @param stop ends what waits for memory that is not given back any more */
+  /** @param stop ends waiting for memory that will not be given back */
   async write(files: AsyncIterable<FileToArchive>, stop: AbortController): Promise<void> {
     const headerWritten = this.#writeHeader();
-    // Its error is told when the first part is stored; until then it is not unhandled.
+    // Its error is thrown when the first part is stored; until then it is not unhandled.
     void Promise.allSettled([headerWritten]);
     for await (const part of prefetch(this.#partsOfAll(files), PARTS_AHEAD)) {
       try {
@@ -114,7 +114,7 @@ class Qubes4Writing {
     await this.#tar.end();
   }
 
-  /** The header as it is, then sealed, while the first parts are filled. */
+  /** The header, then its sealed copy, while the first parts are filled. */
   async #writeHeader(): Promise<void> {
     const header = formatQubes4Header(this.#backupId, this.#options.compressionFilter);
     await this.#tar.member(HEADER_NAME, header);
@@ -149,7 +149,7 @@ class Qubes4Writing {
     for await (const file of files) yield* this.#partsOf(file);
   }
 
-  /** The parts of a file. A part's key is under way while the part is still being filled. */
+  /** The parts of a file. A part's key is derived while the part is being filled. */
   async *#partsOf({ path, innerTar }: FileToArchive): AsyncGenerator<Part, void, undefined> {
     let index = 0;
     let part: Part | undefined;
@@ -165,10 +165,10 @@ class Qubes4Writing {
     if (part !== undefined) yield part;
   }
 
-  /** What a part's key comes from names backup and part, so that it fits nowhere else. */
+  /** A part's key is derived from the names of backup and part, so that it fits nowhere else. */
   #newPart(part: PartName): Part {
     const sealing = this.#sealFor(`${this.#backupId}!${part.name}`);
-    // Its error is told when the part is stored; until then it is not unhandled.
+    // Its error is thrown when the part is stored; until then it is not unhandled.
     void Promise.allSettled([sealing]);
     return { ...part, pieces: [], sealing };
   }

@@ -1,17 +1,18 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { untar } from './inner-reader.ts';
 
-/** What has been found out about a tar that another program makes or takes. */
+/** The result of checking a tar that another program writes or reads. */
 export interface TarCheck {
   /** How many members have been seen so far, complete or not. */
   members: number;
-  /** Why the tar is not valid, once it was read: it breaks off, lacks its end, or is malformed. */
+  /** Why the tar is invalid, after it has been read: it is cut short, lacks its end, or is malformed. */
   problem: DamagedError | undefined;
 }
 
 /**
- * Passes the chunks of `tar` on unchanged, and notes in `check` whether they are a complete tar, by the reader that
- * verifies backups. A tar that is not is passed on all the same. Errors of `tar` itself come out as they are.
+ * Passes on the chunks of `tar` unchanged, and records in `check` whether they are a complete tar, according to
+ * the reader that verifies backups. An invalid tar is passed on as well. Errors of `tar` itself are thrown
+ * unchanged.
  */
 export async function* checkInPassing(
   tar: AsyncIterable<Buffer>,
@@ -19,10 +20,10 @@ export async function* checkInPassing(
   check: TarCheck,
 ): AsyncGenerator<Buffer, void, undefined> {
   const source = tar[Symbol.asyncIterator]();
-  /** What the reader has taken and the consumer has not been given. */
+  /** What the reader has read and the consumer has not received yet. */
   const taken: Buffer[] = [];
   const sourceError = { isThrown: false };
-  // Without `return`: a reader that gives up does not end the source.
+  // Without `return`: when the reader gives up, the source goes on.
   const tee: AsyncIterable<Buffer> = {
     [Symbol.asyncIterator]: () => ({
       next: async () => {
@@ -43,7 +44,7 @@ export async function* checkInPassing(
         check.members++;
         const pieces = member.pieces()[Symbol.asyncIterator]();
         do {
-          // Most members are within one chunk.
+          // Most members fit in one chunk.
           if (taken.length > 0) yield* taken.splice(0);
         } while ((await pieces.next()).done !== true);
       }

@@ -1,14 +1,14 @@
 import type { Readable } from 'node:stream';
 import { printable } from '../../../shared/printable.ts';
 
-/** This many are listed. */
+/** How many are listed. */
 const MOST_LISTED = 10;
 /** No line of tar's is longer, in characters: it names one path. */
 const LONGEST_LINE = 20_000;
-/** How much is kept of what is not tar's, in characters. */
+/** How much of the output that is not tar's is kept, in characters. */
 const MOST_OTHER_OUTPUT = 2000;
 
-/** An endless list, of which the first items and their number are kept: `a; b; and 7 more`. */
+/** A list of any length, of which the first items and the count are kept: `a; b; and 7 more`. */
 class FirstFew {
   readonly #first: string[] = [];
   #count = 0;
@@ -29,17 +29,17 @@ class FirstFew {
 }
 
 /**
- * What GNU tar, run with LC_ALL=C, writes about files to its standard error, however much that is; fit to be shown.
- * Sockets are left out: no tar can hold them, and they mean nothing once their program is gone.
+ * The messages about files on GNU tar's standard error, run with LC_ALL=C, however many there are; printable.
+ * Sockets are left out: they cannot be in a tar, and mean nothing once their program has ended.
  */
 export class GnuTarMessages {
-  /** Files that changed, shrank or went while they were read: what was read of them is in the tar. */
+  /** Files that changed, shrank or disappeared while they were read: what was read of them is in the tar. */
   readonly changed = new FirstFew();
-  /** Everything else: what could not be read or made. */
+  /** Everything else: what could not be read or created. */
   readonly failed = new FirstFew();
-  /** There is no space for what tar unpacks. */
+  /** Whether tar ran out of space. */
   isOutOfSpace = false;
-  /** What is not tar's: it comes from the program that was to run tar, such as sudo. */
+  /** Output of another program: the one that was to run tar, such as sudo. */
   otherOutput = '';
   #line = '';
 
@@ -51,7 +51,7 @@ export class GnuTarMessages {
       for (const line of lines) this.#sort(line);
     });
     stderr.on('end', () => this.#sort(this.#line));
-    // A stream that breaks off simply ends here.
+    // A read error is treated as the end.
     stderr.on('error', () => undefined);
   }
 

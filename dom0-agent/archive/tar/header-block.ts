@@ -3,14 +3,14 @@ import { type Header, pack } from 'tar-stream';
 import { DamagedError } from '../../../shared/errors.ts';
 import { BLOCK, parseNumber } from '../../../shared/tar-block.ts';
 
-/** The longest name that the `name` field holds. */
+/** The longest name that fits in the `name` field. */
 export const LONGEST_NAME = 100;
 
 type WrittenHeader = Pick<Header, 'name' | 'size' | 'mode' | 'mtime' | 'type' | 'pax'>;
 
 /**
- * The header of a plain file that coffer writes, in the outer tar or an inner one, for tar-stream: without time and
- * owner, so that the same content gives the same bytes. `pax`: the records of a pax header before it.
+ * The header, for tar-stream, of a plain file that coffer writes in the outer tar or an inner one: without time
+ * and owner, so that the same content gives the same bytes. `pax`: the records of a preceding pax header.
  */
 export function writtenHeader(
   name: string,
@@ -20,7 +20,7 @@ export function writtenHeader(
   return { name, size, mode: 0o600, mtime: new Date(0), type: 'file', pax };
 }
 
-/** All that stands before the data of such a member, as tar-stream's `pack` writes it. */
+/** Everything before the data of such a member, as tar-stream's `pack` writes it. */
 export async function encodeHeader(...header: Parameters<typeof writtenHeader>): Promise<Buffer> {
   const tar = pack();
   tar.entry(writtenHeader(...header));
@@ -35,9 +35,9 @@ function readFrom(tar: ReturnType<typeof pack>): Buffer | null {
 }
 
 /**
- * A header block as an inner tar has it: POSIX.1-2001's "ustar", with GNU tar's numbers in base 256. tar-stream reads
- * neither old GNU sparse files nor multi-volume tars, and names as UTF-8 only; here they are bytes: in these strings
- * one character is one byte (latin1).
+ * A header block of an inner tar: POSIX.1-2001's "ustar", with GNU tar's numbers in base 256. tar-stream reads
+ * neither old GNU sparse files nor multi-volume tars, and only UTF-8 names; here names are bytes: one character
+ * of these strings is one byte (latin1).
  */
 export interface TarHeader {
   readonly path: string;
@@ -48,7 +48,7 @@ export interface TarHeader {
   readonly linkTarget: string;
 }
 
-/** Reads a header block. Throws a DamagedError that begins with `where`. */
+/** Parses a header block. Throws a DamagedError that begins with `where`. */
 export function parseHeader(untrustedBlock: Buffer, where: string): TarHeader {
   if (parseNumber(untrustedBlock.subarray(148, 156)) !== checksum(untrustedBlock)) {
     throw new DamagedError(`${where} is damaged: the checksum of a tar header is wrong`);
@@ -64,7 +64,7 @@ export function parseHeader(untrustedBlock: Buffer, where: string): TarHeader {
   };
 }
 
-/** The size in a header block, whatever else that holds; undefined if it cannot be read. */
+/** The size in a header block, ignoring everything else; undefined if it is invalid. */
 export function parseSize(untrustedBlock: Buffer): number | undefined {
   return parseNumber(untrustedBlock.subarray(124, 136));
 }
@@ -83,7 +83,7 @@ export function text(untrustedField: Buffer): string {
   return untrustedField.toString('latin1', 0, end < 0 ? untrustedField.length : end);
 }
 
-/** The sum of the block's bytes, its checksum field counted as spaces. */
+/** The sum of the block's bytes, with spaces for its checksum field. */
 function checksum(block: Buffer): number {
   let sum = 8 * 0x20;
   for (let i = 0; i < 148; i++) sum += block[i] ?? 0;

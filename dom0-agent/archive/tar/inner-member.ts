@@ -11,7 +11,7 @@ import { SparseMap, paxHeaderMap, readPaxMap } from './sparse-map.ts';
 type TarMemberType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'special';
 
 /**
- * A member of an inner tar: what coffer needs to know of it. Links are checked only; GNU tar makes them. In
+ * A member of an inner tar: what coffer needs to know about it. Links are only checked; GNU tar creates them. In
  * `path` one character is one byte: the name on disk is `Buffer.from(path, 'latin1')`.
  */
 export interface TarMember {
@@ -21,8 +21,8 @@ export interface TarMember {
   /** Size in bytes, holes included. */
   readonly realSize: number;
   /**
-   * The data, ascending. Once, and before the next member is asked for; what is left of it is then
-   * skipped. Throws DamagedError when the tar ends within it.
+   * The data, ascending. Can be read once, before the next member is asked for, which skips the rest. Throws
+   * DamagedError when the tar ends within it.
    */
   readonly pieces: () => AsyncIterable<DataPiece>;
 }
@@ -34,8 +34,8 @@ interface StoredMember {
 }
 
 /**
- * Reads a member's own header block and the map of a sparse file. From here on the errors of `bytes`
- * name the member. Throws DamagedError.
+ * Parses a member's own header block and the map of a sparse file. From here on, errors of `bytes` name the
+ * member. Throws DamagedError.
  */
 export async function readMember(
   untrustedBlock: Buffer,
@@ -51,7 +51,8 @@ export async function readMember(
   const { realSize, storedSize } = map;
   const dataStart = bytes.position;
   const pieces = (): AsyncIterable<DataPiece> => {
-    if (bytes.position !== dataStart) throw new Error(`${path} can be read once, in its turn`);
+    if (bytes.position !== dataStart)
+      throw new Error(`${path} can only be read once, and in order`);
     return piecesOf(map, bytes);
   };
   return { member: { path, type, realSize, pieces }, storedSize };
@@ -77,7 +78,7 @@ async function readMap(
 ): Promise<SparseMap> {
   const untrustedSize = attributes.storedSize ?? header.size;
   if (type !== 'file' && untrustedSize > 0) {
-    throw new DamagedError(`${bytes.name} is damaged: it has content, and is not a file`);
+    throw new DamagedError(`${bytes.name} is damaged: it has content, but is not a file`);
   }
   const start = bytes.position;
   if (header.type === 'S') {
@@ -129,12 +130,12 @@ function checkedPath(untrustedPath: string, where: string): string {
   const parts = untrustedPath.split('/').filter((part) => part !== '' && part !== '.');
   const isRelative = untrustedPath !== '' && !untrustedPath.startsWith('/');
   if (!isRelative || parts.includes('..') || untrustedPath.includes('\0')) {
-    throw new DamagedError(`${where} holds a member with a forbidden name`);
+    throw new DamagedError(`${where} contains a member with a forbidden name`);
   }
   return parts.length === 0 ? '.' : parts.join('/');
 }
 
-/** A hard link's target is as `path` is; a symbolic link's can be anything but hold NUL. */
+/** A hard link's target must be valid as a `path`; a symbolic link's may be anything without NUL. */
 function checkLink(untrustedTarget: string, type: TarMemberType, where: string): void {
   if (type === 'hardlink') checkedPath(untrustedTarget, where);
   if (type === 'symlink' && (untrustedTarget === '' || untrustedTarget.includes('\0'))) {

@@ -9,19 +9,19 @@ import { PaxAttributes, type PaxRecord, checkGlobalRecords, parsePax } from './p
 
 export type { TarMember } from './inner-member.ts';
 
-/** The most that a long name or a pax header may have. */
+/** The largest long name or pax header. */
 const LARGEST_ATTRIBUTES = 1 * MiB;
-/** tar fills its last record with zero blocks, 10 KiB by default; more than this is an attack. */
+/** tar pads its last record with zero blocks, 10 KiB by default; more than this is an attack. */
 const MOST_ZEROS = 1 * MiB;
 
 /**
  * The members of an inner tar: all that GNU tar writes in its gnu, posix and ustar formats. The
  * volumes of a multi-volume tar go through `joinVolumes` first. Zero blocks may lie between
- * members. Nothing large is held in memory but the map of a sparse file: 16 bytes for an extent.
+ * members. Nothing large is buffered except the map of a sparse file: 16 bytes for each extent.
  *
- * `source` is authenticated, but a system that was broken into may have made it: everything in it
- * is checked and bounded. A tar that is malformed, ends early, or lacks its end-of-archive blocks
- * is a DamagedError, which names the member, or `name` outside of members.
+ * `source` is authenticated, but a compromised system may have made it: everything in it is checked and
+ * bounded. A tar that is malformed, ends early, or lacks its end-of-archive blocks is a DamagedError, which
+ * names the member, or `name` outside of members.
  */
 export async function* untar(
   source: AsyncIterable<Buffer>,
@@ -44,7 +44,7 @@ export async function* untar(
   }
 }
 
-/** The next block that is not zeros, or undefined at the end of a tar that is complete. */
+/** The next block that is not zeros, or undefined at the end of a complete tar. */
 async function nextHeaderBlock(bytes: ByteReader): Promise<Buffer | undefined> {
   for (let zeros = 0; zeros <= MOST_ZEROS; zeros += BLOCK) {
     if (zeros >= 2 * BLOCK && (await bytes.ended())) return undefined;
@@ -60,7 +60,7 @@ interface MemberHeaders {
   readonly attributes: PaxAttributes;
 }
 
-/** The headers of a member. Of each kind there may be one, so that their sum is bounded. */
+/** The headers of a member. There may be one of each kind, so their total size is bounded. */
 async function readHeaders(untrustedFirstBlock: Buffer, bytes: ByteReader): Promise<MemberHeaders> {
   let untrustedRecords: PaxRecord[] = [];
   let seen = '';
@@ -78,7 +78,7 @@ async function readHeaders(untrustedFirstBlock: Buffer, bytes: ByteReader): Prom
   return { untrustedBlock, attributes: new PaxAttributes(untrustedRecords, bytes.name) };
 }
 
-/** What such a header says about the member; GNU tar's long names (`L`, `K`) as pax records. */
+/** The contents of such a header; GNU tar's long names (`L`, `K`) as pax records. */
 async function readRecords(type: string, size: number, bytes: ByteReader): Promise<PaxRecord[]> {
   const untrustedBytes = await bytes.exact(size);
   await bytes.skip(paddingOf(size));

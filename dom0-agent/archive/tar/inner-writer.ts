@@ -4,12 +4,12 @@ import { BLOCK, END_OF_TAR, paddingOf } from '../../../shared/tar-block.ts';
 import { encodeHeader } from './header-block.ts';
 import { MOST_EXTENTS } from './sparse-map.ts';
 
-/** How much is read at a time, and is under way while the consumer works. */
+/** How much is read at a time, and ahead of the consumer. */
 const CHUNK = 1 * MiB;
 /** How many entries of a map are written at a time. */
 const ENTRIES = 4096;
 
-/** Fills `buffer` with what the volume has from `offset` on. */
+/** Fills `buffer` with the volume's content from `offset`. */
 type ReadAt = (buffer: Buffer, offset: number) => Promise<void>;
 
 /**
@@ -17,8 +17,8 @@ type ReadAt = (buffer: Buffer, offset: number) => Promise<void>;
  * sparse 1.0 where there are. The same bytes come out for the same content: the member belongs
  * to root, with mode 0600 and the time 0.
  *
- * The next chunk is read while the consumer takes the present one. One read is under way at a
- * time, and none when the iteration has ended. Each chunk has memory of its own: a consumer can keep it.
+ * The next chunk is read while the consumer processes the current one. One read is in progress at a time, and
+ * none when the iteration has ended. Each chunk is a new buffer, which the consumer can keep.
  *
  * @param path the member's name, in ASCII
  * @param size in bytes, holes included
@@ -127,7 +127,7 @@ async function* content(
   read: ReadAt,
 ): AsyncGenerator<Buffer, void, undefined> {
   const plans = chunkPlans(data);
-  // Settled, as an error must wait for its turn without being called unhandled.
+  // Settled, so that an error is not unhandled until its turn comes.
   const start = (): Promise<PromiseSettledResult<Buffer>[]> | undefined => {
     const plan = plans.next();
     return plan.done === true ? undefined : Promise.allSettled([fill(plan.value, read)]);

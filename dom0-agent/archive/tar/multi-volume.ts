@@ -7,12 +7,12 @@ import { oldGnuExtensions, oldGnuRealSize } from '../../../shared/old-gnu-sparse
 
 /**
  * Joins the volumes of a GNU multi-volume tar (`tar -M`, format gnu: backups of format 2) into the
- * tar that one large volume would open: continuation headers (type `M`) are checked and left out, so
- * are the volumes' labels.
+ * equivalent single tar: continuation headers (type `M`) are checked and removed, and so are the volumes'
+ * labels.
  *
- * A continuation must name the member in whose data the previous volume ended, and the place in
- * it. Throws a DamagedError that begins with `name` for one that does not, and for a volume that is
- * missing while a member lasts. Whether the end is there is for `untar` to check.
+ * A continuation must name the member in whose data the previous volume ended, and the position in it. Throws
+ * a DamagedError that begins with `name` if it does not, and when a volume is missing within a member. `untar`
+ * checks that the end is there.
  */
 export async function* joinVolumes(
   volumes: AsyncIterable<AsyncIterable<Buffer>>,
@@ -40,7 +40,7 @@ async function* blocks(size: number, tar: VolumeReader): AsyncGenerator<Buffer> 
   for (let done = 0; done < size; done += BLOCK) yield await tar.block();
 }
 
-/** A member's data, and what fills its last block. */
+/** A member's data, with the padding of its last block. */
 async function* data(
   untrustedBlock: Buffer,
   { type, size }: TarHeader,
@@ -79,8 +79,8 @@ interface ContinuedMember {
 const PLACE_AT = 369;
 
 /**
- * The place is counted from the end: GNU tar writes the size of the file, holes included, less
- * the bytes of data to come.
+ * The position is computed from the end: GNU tar writes the size of the file, holes included, minus the bytes
+ * of data to come.
  */
 function checkContinuation(
   untrustedBlock: Buffer,
@@ -113,7 +113,7 @@ class VolumeReader implements AsyncDisposable {
     this.#name = name;
   }
 
-  /** Whether the present volume is at its end. */
+  /** Whether the current volume is at its end. */
   async volumeEnded(): Promise<boolean> {
     return this.#volume === undefined || (await this.#volume.ended());
   }
@@ -137,7 +137,7 @@ class VolumeReader implements AsyncDisposable {
     return this.#current.exact(BLOCK);
   }
 
-  /** Up to `limit` bytes of the present volume. */
+  /** Up to `limit` bytes of the current volume. */
   async atMost(limit: number): Promise<Buffer> {
     return this.#current.atMost(limit);
   }

@@ -10,7 +10,7 @@ export interface UntrustedEntry {
   readonly untrustedHeader: Header;
   /** All bytes between the previous member, or the beginning, and this member's data. */
   readonly untrustedGap: Buffer;
-  /** How many bytes of the gap fill the last block of the member before. */
+  /** How many bytes of the gap are the padding of the previous member. */
   readonly padding: number;
   /** Where the member's data ends in the archive. */
   readonly dataEnd: number;
@@ -18,12 +18,12 @@ export interface UntrustedEntry {
   readonly nextChunk: () => Promise<Buffer | undefined>;
 }
 
-/** What `extract` gives for a member. */
+/** What `extract` yields for a member. */
 type Source = Extract extends AsyncIterable<infer S> ? S : never;
 
 /**
- * One run of tar-stream's `extract` over an archive, from the end of a member's data, or from the
- * beginning. An entry must have been read to its end before the next one is asked for.
+ * One run of tar-stream's `extract` over an archive, from the end of a member's data, or from the beginning. An
+ * entry must be read to its end before the next one is asked for.
  */
 export class Extraction implements AsyncDisposable {
   /** Whether two blocks of zeros are the end, whatever follows. */
@@ -33,7 +33,7 @@ export class Extraction implements AsyncDisposable {
   readonly #source: AsyncIterator<Buffer>;
   readonly #seekable: boolean;
   readonly #gap: Gap;
-  /** Where what was fed to `extract` began in the archive. */
+  /** Where in the archive the data fed to `extract` began. */
   readonly #base: number;
   readonly #feeding: Promise<void>;
   /** Why feeding ended early. */
@@ -43,7 +43,7 @@ export class Extraction implements AsyncDisposable {
   readonly #tarEnded = new Promise<undefined>((resolve) => {
     this.#resolveEnd = () => resolve(undefined);
   });
-  /** Where the present member's data ends. */
+  /** Where the current member's data ends. */
   #dataEnd: number;
 
   constructor(input: ByteSource, from: number, to?: number) {
@@ -95,11 +95,11 @@ export class Extraction implements AsyncDisposable {
     }
   }
 
-  /** Where a seekable input is concerned, its reading has ended when this resolves. */
+  /** With a seekable input, its reading has ended when this resolves. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#extract.destroy();
     const returned = this.#source.return?.();
-    // A stream may be silent for long; whoever owns it ends it.
+    // A stream may be silent for a long time; its owner ends it.
     if (!this.#seekable) return void Promise.allSettled([returned]);
     await this.#feeding;
     await returned;
@@ -114,7 +114,7 @@ export class Extraction implements AsyncDisposable {
       const next = await Promise.race([this.#orFailure(this.#entries.next()), this.#tarEnded]);
       return next?.done === false ? next.value : undefined;
     } catch (error) {
-      // What follows the end may be no tar.
+      // What follows the end need not be a tar.
       if (this.stopsAtEnd && this.tarEnded) return undefined;
       throw error;
     }
@@ -157,7 +157,7 @@ export class Extraction implements AsyncDisposable {
   async #orFailure<T>(result: Promise<T>): Promise<T> {
     try {
       const value = await result;
-      // A run that was ended looks as one that came to its end.
+      // A run that was destroyed looks like one that reached its end.
       if (this.#failure !== undefined) throw this.#failure;
       return value;
     } catch (cause) {

@@ -3,21 +3,21 @@ import { KiB } from '../../../shared/sizes.ts';
 import { isZero } from '../../../shared/sparse-data.ts';
 import { END_OF_TAR } from '../../../shared/tar-block.ts';
 
-/** `tar` fills its last record with zero blocks, up to 10 KiB by default; more than this is an attack. */
+/** `tar` pads its last record with zero blocks, up to 10 KiB by default; more than this is an attack. */
 const MOST_ZEROS = 64 * KiB;
-/** More than padding, a pax header and a member's own header take. */
+/** More than enough for padding, a pax header and a member's own header. */
 const MOST_BESIDE_ZEROS = 16 * KiB;
 
 /**
- * The bytes between the data of two members: padding, zero blocks and headers. tar-stream does not give
- * them, so the bytes on their way into it are observed here; the data of members is not kept.
+ * The bytes between the data of two members: padding, zero blocks and headers. tar-stream does not expose
+ * them, so its input is observed here; the data of members is not kept.
  */
 export class Gap {
-  /** Where the last member's data ends, or the reading began: an offset in the archive. */
+  /** Where the last member's data ends, or reading began: an offset in the archive. */
   #from: number;
-  /** Where the bytes end that were seen. */
+  /** Where the observed bytes end. */
   #seen: number;
-  /** What was seen from `#from` on. */
+  /** The observed bytes from `#from` on. */
   #chunks: Buffer[] = [];
 
   constructor(from: number) {
@@ -25,7 +25,7 @@ export class Gap {
     this.#seen = from;
   }
 
-  /** The next bytes of the archive. Throws DamagedError when no member has come for too long. */
+  /** Observes the next bytes of the archive. Throws DamagedError when there was no member for too long. */
   see(chunk: Buffer): void {
     if (this.#seen - this.#from > MOST_ZEROS + MOST_BESIDE_ZEROS) {
       throw new DamagedError('the backup continues with something that is not a tar member');
@@ -35,7 +35,7 @@ export class Gap {
     if (passed < chunk.length) this.#chunks.push(chunk.subarray(passed));
   }
 
-  /** The gap before a member's data, which lies from `dataFrom` to `dataTo`. */
+  /** The gap before a member's data, which is from `dataFrom` to `dataTo`. */
   take(dataFrom: number, dataTo: number): Buffer {
     const untrustedGap = Buffer.concat(this.#shift(dataFrom - this.#from));
     this.#shift(dataTo - dataFrom);
@@ -43,12 +43,12 @@ export class Gap {
     return untrustedGap;
   }
 
-  /** What was seen after the last member. */
+  /** What was observed after the last member. */
   rest(): Buffer {
     return this.take(this.#seen, this.#seen);
   }
 
-  /** Whether the gap, as far as it was seen, begins with `padding` and then the end of a tar. */
+  /** Whether the gap, as far as it was observed, begins with `padding` and then the end of a tar. */
   endsTar(padding: number): boolean {
     const length = padding + END_OF_TAR;
     if (this.#seen - this.#from < length) return false;

@@ -5,10 +5,10 @@ import { BLOCK } from '../../../shared/tar-block.ts';
 import { LONGEST_NAME, encodeHeader } from './header-block.ts';
 import type { UntrustedEntry } from './outer-extraction.ts';
 
-/** The pax headers of official backups hold three timestamps. */
+/** The pax headers of official backups contain three timestamps. */
 const LARGEST_PAX_HEADER = 4 * KiB;
 
-/** A member of the outer tar. Its name is checked, its size plausible; its bytes are hostile. */
+/** A member of the outer tar. Its name is checked; its bytes are hostile. */
 export class OuterMember {
   readonly name: string;
   readonly size: number;
@@ -21,7 +21,7 @@ export class OuterMember {
   constructor({ untrustedHeader, dataEnd, nextChunk }: UntrustedEntry) {
     if (untrustedHeader.type !== 'file') {
       throw new DamagedError(
-        'the backup holds a member that is not a plain file, as no backup does',
+        'the backup contains a member that is not a plain file, as no backup does',
       );
     }
     this.name = checkedName(untrustedHeader.name);
@@ -31,7 +31,7 @@ export class OuterMember {
     this.#nextChunk = nextChunk;
   }
 
-  /** How many of its bytes have not been read yet. */
+  /** How many of its bytes are still unread. */
   get left(): number {
     return this.#left;
   }
@@ -60,7 +60,7 @@ export class OuterMember {
     }
   }
 
-  /** Reads what is left of it, so that the next member can come. */
+  /** Reads the rest of it, so that the next member can be read. */
   async skip(): Promise<void> {
     const stream = this.stream();
     while ((await stream.next()).done !== true) continue;
@@ -80,7 +80,7 @@ function checkedName(untrustedName: string): string {
   const plain = /^[\x20-\x7e]+$/.test(untrustedName);
   const parts = untrustedName.split('/');
   if (!plain || parts.some((part) => part === '' || part === '.' || part === '..')) {
-    throw new DamagedError('the backup holds a member with a forbidden name');
+    throw new DamagedError('the backup contains a member with a forbidden name');
   }
   return untrustedName;
 }
@@ -96,8 +96,8 @@ export async function isCanonical(
 }
 
 /**
- * Checks the bytes before a member of an official archive: zero blocks, and a pax header with timestamps. A name or
- * a size in that would make the tar ambiguous. Throws DamagedError.
+ * Checks the bytes before a member of an official archive: zero blocks, and a pax header with timestamps. A name
+ * or a size in that would make the tar ambiguous. Throws DamagedError.
  */
 export function checkOfficialGap(
   { untrustedGap, padding, untrustedHeader }: UntrustedEntry,

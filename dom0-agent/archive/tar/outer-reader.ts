@@ -6,10 +6,10 @@ import { paddingOf } from '../../../shared/tar-block.ts';
 import { Extraction } from './outer-extraction.ts';
 import { OuterMember, checkOfficialGap, isCanonical } from './outer-member.ts';
 
-/** Below this, reading on is cheaper than asking the other side to seek. */
+/** Below this, reading on is cheaper than seeking. */
 const SEEK_WORTHWHILE = 1 * MiB;
-/** How much after the end of a tar is looked at. */
-const LOOKED_AT_BEHIND = 64 * MiB;
+/** How much after the end of a tar is examined. */
+const EXAMINED_AFTER_END = 64 * MiB;
 
 /** What follows the end of a tar. */
 export interface BehindEnd {
@@ -22,7 +22,7 @@ export interface BehindEnd {
 }
 
 interface OuterTarOptions {
-  /** Where to begin and to end, both between members; by default the whole archive. */
+  /** Where to begin and end, both between members; by default the whole archive. */
   readonly from?: number;
   readonly to?: number;
   /**
@@ -33,8 +33,8 @@ interface OuterTarOptions {
 }
 
 /**
- * Reads the members of the outer tar one after the other, by tar-stream's `extract`. What the consumer
- * leaves of a member is skipped, by seeking where that is possible.
+ * Reads the members of the outer tar one after the other, with tar-stream's `extract`. What the consumer does
+ * not read of a member is skipped, by seeking if possible.
  */
 export class OuterTarReader implements AsyncDisposable {
   readonly #input: ByteSource;
@@ -53,7 +53,7 @@ export class OuterTarReader implements AsyncDisposable {
     this.#extraction = this.#extractionFrom(options.from ?? 0);
   }
 
-  /** From now on as with the option `canonical`; throws DamagedError if it was not so till now. */
+  /** From now on as with the option `canonical`; throws DamagedError if the archive was not canonical so far. */
   requireCanonical(): void {
     this.#canonical = true;
     this.#extraction.stopsAtEnd = true;
@@ -80,8 +80,8 @@ export class OuterTarReader implements AsyncDisposable {
   }
 
   /**
-   * What follows the end of a canonical tar, once `next` has given undefined. Zeros are nothing: a device, or
-   * `dd conv=sync`, fills up with them. No more is looked at than LOOKED_AT_BEHIND, as it may have no end.
+   * What follows the end of a canonical tar, once `next` has returned undefined. Zeros do not count: devices and
+   * `dd conv=sync` add them. No more than EXAMINED_AFTER_END is examined, as there may be no end.
    */
   async behindEnd(): Promise<BehindEnd> {
     const { size } = this.#input;
@@ -92,7 +92,7 @@ export class OuterTarReader implements AsyncDisposable {
     for await (const untrustedBytes of this.#extraction.rest()) {
       isNothing &&= isZero(untrustedBytes);
       position += untrustedBytes.length;
-      isCounted = position - end < LOOKED_AT_BEHIND && (isNothing || size === undefined);
+      isCounted = position - end < EXAMINED_AFTER_END && (isNothing || size === undefined);
       if (!isCounted) break;
     }
     if (isNothing) return { end, bytes: 0, orMore: false };
@@ -119,7 +119,7 @@ export class OuterTarReader implements AsyncDisposable {
     return extraction;
   }
 
-  /** The tar ends with two blocks of zeros; what was asked for of it (`to`), with its last member. */
+  /** The tar ends with two blocks of zeros; a range of it (`to`) ends with its last member. */
   async #checkEnd(): Promise<void> {
     if (this.#extraction.tarEnded && this.#to === undefined) return;
     if (this.#to !== undefined) {

@@ -4,8 +4,8 @@ import { BLOCK, END_OF_TAR, paddingOf } from '../../../shared/tar-block.ts';
 import { LONGEST_NAME, writtenHeader } from './header-block.ts';
 
 /**
- * Writes the outer tar, member by member, as tar-stream's `pack` makes it. Each call resolves when the
- * output has taken the bytes.
+ * Writes the outer tar, member by member, with tar-stream's `pack`. Each call resolves when the output has
+ * taken the bytes.
  */
 export class OuterTarWriter {
   readonly #pack = pack();
@@ -20,10 +20,10 @@ export class OuterTarWriter {
     await this.memberOf(name, bytes.length, [bytes]);
   }
 
-  /** A member that comes in pieces, of `size` bytes in all: each is asked for when the previous one is written. */
+  /** A member of `size` bytes that comes in pieces: each is requested when the previous one has been written. */
   async memberOf(name: string, size: number, pieces: Iterable<Buffer>): Promise<void> {
     if (name.length > LONGEST_NAME)
-      throw new RangeError(`no outer member can have the name ${name}`);
+      throw new RangeError(`the name ${name} is too long for the outer tar`);
     const entry = this.#pack.entry(writtenHeader(name, size));
     await this.#pass(BLOCK);
     let written = 0;
@@ -42,11 +42,11 @@ export class OuterTarWriter {
     await this.#pass(END_OF_TAR);
   }
 
-  /** Hands on the next `length` bytes that `pack` makes. */
+  /** Passes on the next `length` bytes of `pack`. */
   async #pass(length: number): Promise<void> {
     for (let left = length; left > 0;) {
       const next = await this.#chunks.next();
-      if (next.done === true) throw new RangeError('the outer tar has ended already');
+      if (next.done === true) throw new RangeError('the outer tar has already ended');
       left -= next.value.length;
       await this.#output.write(next.value);
     }

@@ -3,7 +3,7 @@ import { DamagedError } from '../../../shared/errors.ts';
 /** A record of a pax header (POSIX.1-2001): keyword and value, one character per byte (latin1). */
 export type PaxRecord = readonly [keyword: string, value: string];
 
-/** Reads the records of a pax header. Throws a DamagedError that begins with `where`. */
+/** Parses the records of a pax header. Throws a DamagedError that begins with `where`. */
 export function parsePax(untrustedBytes: Buffer, where: string): PaxRecord[] {
   const records: PaxRecord[] = [];
   for (let start = 0; start < untrustedBytes.length;) {
@@ -23,7 +23,7 @@ interface ParsedRecord {
   readonly end: number;
 }
 
-/** A record is `<length> <keyword>=<value>\n`; its length counts all of it, itself too. */
+/** A record is `<length> <keyword>=<value>\n`; the length includes itself. */
 function parseRecord(untrustedBytes: Buffer, start: number): ParsedRecord | undefined {
   const untrustedLength = /^[0-9]{1,7}(?= )/.exec(
     untrustedBytes.toString('latin1', start, start + 8),
@@ -44,7 +44,7 @@ function parseRecord(untrustedBytes: Buffer, start: number): ParsedRecord | unde
   };
 }
 
-/** The keywords that say what a member is. Others (times, owners, comments) do no harm. */
+/** The keywords that define a member. Others (times, owners, comments) do not matter. */
 const DEFINING = /^(path|linkpath|size|GNU\.sparse\..*)$/;
 
 /**
@@ -68,12 +68,12 @@ export class PaxAttributes {
     return this.#last('linkpath');
   }
 
-  /** The bytes that follow in the archive. Throws DamagedError when they cannot be read. */
+  /** The number of bytes that follow in the archive. Throws DamagedError when it is invalid. */
   get storedSize(): number | undefined {
     return this.#number('size');
   }
 
-  /** The size of a sparse file, holes included. Throws DamagedError when it cannot be read. */
+  /** The size of a sparse file, holes included. Throws DamagedError when it is invalid. */
   get realSize(): number | undefined {
     return this.#number('GNU.sparse.realsize');
   }
@@ -103,7 +103,7 @@ export class PaxAttributes {
   }
 }
 
-/** A pax header for all members (`g`) may not say what they are. Throws DamagedError if it does. */
+/** A pax header for all members (`g`) must not define them. Throws DamagedError if it does. */
 export function checkGlobalRecords(records: readonly PaxRecord[], where: string): void {
   if (records.some(([keyword]) => DEFINING.test(keyword))) {
     throw new DamagedError(`${where} is damaged: a pax header gives all members one name or size`);

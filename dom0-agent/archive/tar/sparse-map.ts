@@ -5,19 +5,19 @@ import { BLOCK } from '../../../shared/tar-block.ts';
 import { type PaxRecord, decimal } from './pax.ts';
 
 /**
- * The most extents that a file may have: 128 MiB of memory here. A volume of 64 GiB of which every
- * second page is a hole has that many.
+ * The most extents that a file may have: 128 MiB of memory here. A volume of 64 GiB in which every second page
+ * is a hole has that many.
  */
 export const MOST_EXTENTS = 2 ** 23;
 
 /**
- * Where a sparse member has data. Two plain lists, as there can be millions of extents.
+ * Where a sparse member has data. Two plain lists, since there can be millions of extents.
  */
 export class SparseMap {
   readonly offsets: number[] = [];
   readonly lengths: number[] = [];
   readonly realSize: number;
-  /** The sum of the lengths: the bytes that the archive holds. */
+  /** The sum of the lengths: the bytes in the archive. */
   storedSize = 0;
   readonly #where: string;
   #entries = 0;
@@ -30,8 +30,8 @@ export class SparseMap {
   }
 
   /**
-   * Extents ascend without overlapping and lie within the file. All but the last fill whole blocks:
-   * tar begins each extent's data with a new block, and takes the sum of the lengths for the size.
+   * Extents ascend without overlapping and are within the file. All but the last fill whole blocks: tar begins
+   * each extent's data with a new block, and takes the sum of the lengths as the size.
    */
   add(untrustedOffset: number | undefined, untrustedLength: number | undefined): void {
     if (untrustedOffset === undefined || untrustedLength === undefined) {
@@ -58,8 +58,8 @@ const NEWLINE = 0x0a;
 const ZERO_DIGIT = 0x30;
 
 /**
- * The map of a pax sparse 1.0 member, which comes before its data: the number of entries, then
- * offset and length of each, in decimal, one per line, filled up to whole blocks.
+ * The map of a pax sparse 1.0 member, which comes before its data: the number of entries, then offset and
+ * length of each, in decimal, one per line, padded to whole blocks.
  */
 export async function readPaxMap(
   untrustedRealSize: number | undefined,

@@ -97,7 +97,7 @@ function formatRequest(
   const isAskable = /^[\w.]+$/.test(method) && [dest, arg].every((word) => /^[!-~]*$/.test(word));
   if (!isAskable) {
     throw new FailedError(
-      `${call} cannot be asked of qubesd: a name in it holds a space, or is not ASCII`,
+      `${call} cannot be asked of qubesd: a name in it contains a space, or is not ASCII`,
     );
   }
   const request = Buffer.from(`${method}+${arg} dom0 name ${dest}\0${payload}`, 'utf8');

@@ -142,7 +142,7 @@ function addNetwork(vm: Element, collection: R3Collection, properties: Map<strin
       ? (referenceOf(vm, 'dispvm_netvm_qid', collection) ?? '')
       : (properties.get('netvm') ?? usual);
   // In R3 a VM's disposables had a network of the VM's choice, by default its own. R4 needs a template
-  // with that network for it, which the backup does not open: none is better than a leak.
+  // with that network for it, which the backup does not contain: none is better than a leak.
   if (ofDisposables !== usual) properties.set('default_dispvm', '');
 }
 

@@ -82,7 +82,7 @@ describe('an archive made with tar and scrypt', () => {
     const bytes = makeQubes4({ files: FILES, passphrase: PASSPHRASE, filter });
     const refused = openArchive(inputOf(bytes, false), Buffer.from(PASSPHRASE), never);
     await expect(refused).rejects.toThrow(
-      'compressed with "/home/me/bin/squeeze", which coffer does not know: if another program can undo that, name it with -Z',
+      'compressed with "/home/me/bin/squeeze", which coffer does not support: if another program can decompress it, name that with -Z',
     );
     const reader = await openArchive(inputOf(bytes, false), Buffer.from(PASSPHRASE), never, 'lzop');
     expect(reader.header.compressionFilter).toBe('lzop');
