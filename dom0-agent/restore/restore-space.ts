@@ -14,7 +14,7 @@ const NEARLY = 0.9;
 export function requirePool(name: string, pools: readonly Pool[]): void {
   if (pools.some((pool) => pool.name === name)) return;
   const known = pools.map((pool) => pool.name).join(', ');
-  throw new RefusedError(`this system has no storage pool for VMs called ${name}: it has ${known}`);
+  throw new RefusedError(`this system has no storage pool called ${name} for VMs: it has ${known}`);
 }
 
 /**

@@ -90,7 +90,7 @@ describe('when this system fails on a VM', () => {
     for (const pool of ['nosuch', 'linux-kernel']) {
       const run = await dom0.coffer([...RESTORE, '--pool', pool, '-p', '/nowhere', 'nobackup']);
       expect(run).toMatchObject({ status: 5 });
-      expect(run.stderr).toContain(`no storage pool called ${pool} that VMs could be in`);
+      expect(run.stderr).toContain(`no storage pool called ${pool} for VMs`);
       expect(run.stderr).toContain('it has varlibqubes');
     }
   });
