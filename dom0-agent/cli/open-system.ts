@@ -90,13 +90,16 @@ function openQubesd(socketPath: string, tell: (text: string) => void): OpenedSys
   };
 }
 
-/** Root's timers note what they do where dom0's user reads it, too. */
-function recordFilesInDom0(): RecordFiles {
-  const named = process.env['COFFER_STATE'];
+/** What root's timers note is for dom0's user to read, too. */
+export function recordFilesInDom0(
+  environment = process.env,
+  uid = process.getuid?.(),
+): RecordFiles {
+  const named = environment['COFFER_STATE'];
   if (named !== undefined && named !== '') return { own: join(named, RECORD), others: [] };
   const ofRoot = join('/var/lib/coffer', RECORD);
-  if (process.getuid?.() === 0) return { own: ofRoot, others: [] };
-  const state = process.env['XDG_STATE_HOME'] ?? '';
+  if (uid === 0) return { own: ofRoot, others: [] };
+  const state = environment['XDG_STATE_HOME'] ?? '';
   // The XDG specification has relative ones ignored.
   const ofUser = isAbsolute(state) ? state : join(homedir(), '.local/state');
   return { own: join(ofUser, 'coffer', RECORD), others: [ofRoot] };

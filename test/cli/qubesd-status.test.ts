@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { recordFilesInDom0 } from '../../dom0-agent/cli/open-system.ts';
+import { Dom0, STORAGE_VM } from '../qubesd/dom0.ts';
+import { build } from './qubesd-build.ts';
+
+const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
+
+beforeAll(build);
+
+interface Status {
+  qubes: { name: string; state: string; created: string | null; location: string | null }[];
+}
+
+describe('coffer status in dom0', () => {
+  it('tells of a backup, also when the record of it is lost', async () => {
+    const COFFER_STATE = mkdtempSync(join(tmpdir(), 'coffer-state-'));
+    await using dom0 = await Dom0.make();
+    const environment = { ...dom0.environment(), COFFER_STATE };
+    const run = async (...words: string[]): Promise<string> => {
+      const child = spawn(COFFER, words, {
+        env: environment,
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      return text(child.stdout);
+    };
+    const work = async (): Promise<Status['qubes'][0] | undefined> => {
+      const { qubes } = JSON.parse(await run('status', '--json')) as Status;
+      return qubes.find(({ name }) => name === 'work');
+    };
+    try {
+      const backup = dom0.words(['backup', '-q', '-y', '-d', STORAGE_VM, '.', 'work']);
+      const former = await work();
+      await run(...backup);
+      const noted = await work();
+      expect(noted?.state).toBe('backed up');
+      expect(noted?.location).toMatch(new RegExp(`^${STORAGE_VM}:.*/${dom0.stored().at(-1)}$`));
+      expect(noted?.created).not.toBe(former?.created);
+      expect(readFileSync(join(COFFER_STATE, 'backups.json'), 'utf8')).toContain('"work"');
+
+      rmSync(join(COFFER_STATE, 'backups.json'));
+      expect(await work()).toEqual({ ...noted, location: null });
+    } finally {
+      rmSync(COFFER_STATE, { recursive: true });
+    }
+  });
+});
+
+describe('the record of backups in dom0', () => {
+  const ofRoot = '/var/lib/coffer/backups.json';
+
+  it.each([
+    ['of root is in /var/lib', {}, 0, ofRoot, []],
+    [
+      'of a user is in their home, and root’s is read, too',
+      {},
+      1000,
+      join(homedir(), '.local/state/coffer/backups.json'),
+      [ofRoot],
+    ],
+    [
+      'follows XDG_STATE_HOME',
+      { XDG_STATE_HOME: '/state' },
+      1000,
+      '/state/coffer/backups.json',
+      [ofRoot],
+    ],
+    [
+      'does not follow a relative one',
+      { XDG_STATE_HOME: 'state' },
+      1000,
+      join(homedir(), '.local/state/coffer/backups.json'),
+      [ofRoot],
+    ],
+    [
+      'is where COFFER_STATE says',
+      { COFFER_STATE: '/elsewhere' },
+      0,
+      '/elsewhere/backups.json',
+      [],
+    ],
+  ])('%s', (_, environment, uid, own, others) => {
+    expect(recordFilesInDom0(environment, uid)).toEqual({ own, others });
+  });
+});

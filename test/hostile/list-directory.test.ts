@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Entry } from '../../protocol/messages.ts';
+import { Box } from '../cli/box.ts';
+import { Arena, type Bout, expectNamedError, expectTameOutput } from './arena.ts';
+import type { Step } from './script.ts';
+import { ESCAPES, failure, ready, validFrame } from './wire.ts';
+
+/** A storage VM that is hostile while its backups are looked for. */
+let arena: Arena;
+let before: string;
+const cleanUps: (() => Promise<void>)[] = [];
+beforeAll(async () => {
+  arena = await Arena.open(await Box.full((cleanUp) => cleanUps.push(cleanUp)));
+  before = arena.box.state;
+});
+afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
+
+/** Without the NUL, which is in no name. */
+const escapes = ESCAPES.replaceAll('\0', '');
+const file = (name: string, size = 1000): Entry => ({ name, kind: 'FILE', size });
+const listing = (...entries: Entry[]): Step[] => [
+  { hear: 'browseRequest' },
+  { say: validFrame(ready()) },
+  { say: validFrame({ kind: 'entries', entries, last: true, truncated: false }) },
+  { end: 0 },
+];
+const GIVEN: Step[] = [
+  { hear: 'fetchRequest' },
+  { say: validFrame(ready(1000)) },
+  { hear: 'read' },
+];
+const data = (bytes: Buffer): Step => ({ say: validFrame({ kind: 'data', offset: 0, bytes }) });
+
+/** `coffer list backups`, which is a directory. */
+async function list(Browse: Step[], Fetch: Step[] = [{ end: 1 }]): Promise<Bout> {
+  const bout = await arena.fight({ Browse, Fetch }, ['list', '--no-contents', 'backups']);
+  expect(arena.box.state).toBe(before);
+  return bout;
+}
+
+describe('a storage VM whose directory is listed', () => {
+  it('speaks to no terminal through names, however many', async () => {
+    const names = Array.from({ length: 40 }, (_, at) => file(`${at}${escapes}${'x'.repeat(150)}`));
+    const bout = await list(listing(...names, file(`qubes-backup-2026-01-01T000000${escapes}`)));
+    expect(bout.status, bout.stderr).toBe(0);
+    expectTameOutput(bout);
+    expect(bout.stdout).toContain('Not backups: 41 other files.');
+  });
+
+  it.each(['../../../etc/passwd', '/etc/passwd', '..', 'a\0b'])(
+    'cannot name a file of another directory, nor what is no name: %j',
+    async (name) => {
+      expectNamedError(await list(listing(file(name))), 4, /no proper name/);
+    },
+  );
+
+  it('may call a file as large as it likes', async () => {
+    const bout = await list(
+      listing(file('qubes-backup-2026-01-01T000000', Number.MAX_SAFE_INTEGER)),
+    );
+    expect(bout.stdout).toMatch(/qubes-backup-2026-01-01T000000 .* 8 PiB/);
+    expectTameOutput(bout);
+  });
+
+  it.each([
+    ['refuses it', [{ hear: 'fetchRequest' }, { say: validFrame(failure('IO', ESCAPES)) }]],
+    ['ends', [{ end: 1 }]],
+    [
+      'breaks the protocol',
+      [{ hear: 'fetchRequest' }, { say: Buffer.alloc(100, 255).toString('base64') }],
+    ],
+    ['gives garbage', [...GIVEN, data(Buffer.alloc(1000, 'garbage'))]],
+    [
+      'gives nothing',
+      [...GIVEN, { say: validFrame({ kind: 'end', bytes: 0, sha256: Buffer.alloc(0) }) }],
+    ],
+  ] satisfies [string, Step[]][])(
+    'that %s when a file is opened keeps none from the list',
+    async (_, fetch) => {
+      const names = ['qubes-backup-2026-01-01T000000', 'qubes-backup-2026-01-02T000000'];
+      const bout = await list(listing(...names.map((name) => file(name))), fetch);
+      expect(bout.status, bout.stderr).toBe(0);
+      expectTameOutput(bout);
+      for (const name of names)
+        expect(bout.stdout).toMatch(new RegExp(`^${name} .*(cannot be read|not a backup)`, 'm'));
+    },
+  );
+
+  it('that gives no list is a named error', async () => {
+    const bout = await list([{ hear: 'browseRequest' }, { end: 1 }]);
+    expectNamedError(bout, 4, /usb/);
+  });
+});
