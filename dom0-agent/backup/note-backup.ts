@@ -1,8 +1,9 @@
-import { messageOf } from '../../shared/errors.ts';
+import { DamagedError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import type { Report } from '../../shared/report.ts';
+import { TooLargeError } from '../contents/size-limits.ts';
 import type { Outcome } from '../contents/outcome.ts';
-import type { BackupCheck, BackupRecord } from './backup-record.ts';
+import type { BackupCheck, BackupRecord, LastBackup } from './backup-record.ts';
 import { type RecordFiles, changeRecord, readRecord } from './record-files.ts';
 import type { BackedUp } from './run-backup.ts';
 
@@ -41,18 +42,54 @@ export async function noteCheck(
     const found = foundBy(result);
     if (found !== undefined) checks.set(name, { at, result: found });
   }
-  const withChecks = (record: BackupRecord): BackupRecord => {
-    const checked = [...record].map(([name, last]): [string, typeof last] => {
-      const check = last.created === secondsOf(created) ? checks.get(name) : undefined;
-      return [name, check === undefined ? last : { ...last, check }];
-    });
-    return new Map(checked);
-  };
-  const known = await readRecord(files, () => undefined);
-  const concerns = [...checks.keys()].some(
-    (name) => known.get(name)?.created === secondsOf(created),
+  await noteChecks(
+    files,
+    ([name, last]) => (last.created === secondsOf(created) ? checks.get(name) : undefined),
+    report,
   );
-  if (concerns) await note(files, report, withChecks);
+}
+
+/**
+ * What `reading` gives, which reads a backup. When that is damaged, this is noted of all VMs whose last backup it is:
+ * which of them are whole, a verify may tell.
+ *
+ * @param location as it was noted when the backup was made
+ */
+export async function notingDamage<T>(
+  reading: Promise<T>,
+  files: RecordFiles,
+  location: string,
+  report: Report,
+): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof DamagedError && !(error instanceof TooLargeError)) {
+      const check = { at: secondsOf(new Date()), result: 'damaged' } as const;
+      await noteChecks(
+        files,
+        ([, last]) => (last.location === location ? check : undefined),
+        report,
+      );
+    }
+    throw error;
+  }
+}
+
+/** Leaves the file alone where nothing is found out of a last backup. */
+async function noteChecks(
+  files: RecordFiles,
+  checkOf: (entry: [string, LastBackup]) => BackupCheck | undefined,
+  report: Report,
+): Promise<void> {
+  const known = await readRecord(files, () => undefined);
+  if (![...known].some(checkOf)) return;
+  const withCheck = (entry: [string, LastBackup]): [string, LastBackup] => {
+    const [name, last] = entry;
+    const check = checkOf(entry);
+    return [name, check === undefined ? last : { ...last, check }];
+  };
+  await note(files, report, (record) => new Map([...record].map(withCheck)));
 }
 
 /** What was restored has been authenticated. Undefined: nothing was found out. */

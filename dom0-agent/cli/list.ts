@@ -33,7 +33,7 @@ export async function listCommand(
     listDirectory(await opened.storage(flags.destVm), location, contents, report, signal);
   if (!flags.contents) return await inDirectory(() => Promise.resolve(undefined));
   try {
-    await using backup = await openBackup(opened, location, flags, signal, ask);
+    await using backup = await openBackup(opened, location, flags, report, signal, ask);
     return await listBackup(backup, report);
   } catch (error) {
     if (!isRefusal(error, 'NOT_A_FILE')) throw error;

@@ -1,6 +1,8 @@
 import { formatTime } from '../../shared/local-time.ts';
 import { formatSize } from '../../shared/sizes.ts';
+import type { Report } from '../../shared/report.ts';
 import type { ArchiveReader } from '../archive/archive.ts';
+import { notingDamage } from '../backup/note-backup.ts';
 import { openArchive } from '../archive/open-archive.ts';
 import { withSizeLimits } from '../contents/size-limits.ts';
 import type { BackupContents } from '../qubes/backup-contents.ts';
@@ -19,13 +21,14 @@ export interface OpenedBackup extends AsyncDisposable {
 }
 
 /**
- * Opens the backup that the command line names, asking for the passphrase. That comes first where more than
+ * Opens the backup that the command line names, asking for the passphrase. That it is damaged is noted. The passphrase comes first where more than
  * looking into a file is to be done for it: a command to be run, a VM to be started.
  */
 export async function openBackup(
-  { storage, isHalted }: OpenedSystem,
+  { storage, isHalted, recordFiles }: OpenedSystem,
   location: string,
   flags: ArchiveFlags,
+  report: Report,
   signal: AbortSignal,
   ask = (): Promise<Buffer> => askPassphrase(flags.passphraseFile, signal),
 ): Promise<OpenedBackup> {
@@ -41,10 +44,14 @@ export async function openBackup(
   };
   try {
     passphrase ??= await ask();
-    const opened = await openArchive(source, passphrase, signal, flags.compressionFilter);
-    const contents = readContents(await opened.qubesXml(), opened.header);
-    const reader = withSizeLimits(opened, contents);
-    return { source, reader, contents, [Symbol.asyncDispose]: close };
+    const opening = openArchive(source, passphrase, signal, flags.compressionFilter).then(
+      async (opened) => {
+        const contents = readContents(await opened.qubesXml(), opened.header);
+        return { contents, reader: withSizeLimits(opened, contents) };
+      },
+    );
+    const opened = await notingDamage(opening, recordFiles, source.location, report);
+    return { source, ...opened, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
     throw error;

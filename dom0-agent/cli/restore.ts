@@ -14,7 +14,7 @@ import {
 } from '../restore/remove-abandoned.ts';
 import { asOnlyRestore } from '../restore/restore-lock.ts';
 import { runRestore } from '../restore/run-restore.ts';
-import { noteCheck } from '../backup/note-backup.ts';
+import { noteCheck, notingDamage } from '../backup/note-backup.ts';
 import { confirm, requireTerminal } from './questions.ts';
 import type { RestoreFlags } from './restore-options.ts';
 import { adviceOn, describeFailures, describeRollback, formatPlan } from './restore-tables.ts';
@@ -62,7 +62,7 @@ export async function restoreCommand(
   // What is decided on the list of VMs must stay true until the end: no other restore changes it meanwhile.
   return await asOnlyRestore(opened.system, 'restore', async () => {
     if (flags.pool !== undefined) requirePool(flags.pool, await opened.system.pools());
-    await using backup = await openBackup(opened, location, flags, signal);
+    await using backup = await openBackup(opened, location, flags, report, signal);
     const context = { flags, opened, backup, report, signal };
     const proposal = await propose(chosen, context);
     await agree(proposal, context);
@@ -106,11 +106,13 @@ async function agree(
 /** Restores what was agreed to, and tells the result. Gives the exit status. */
 async function carryOut(proposal: Proposal, context: RestoreContext): Promise<number> {
   const { plan, contents } = proposal;
-  const { opened, report, signal } = context;
+  const { opened, backup, report, signal } = context;
   const begun = Date.now();
-  const restored = await describingInterrupt(restore(proposal, context), signal, () =>
+  const restoring = describingInterrupt(restore(proposal, context), signal, () =>
     describeRollback(report.notRolledBack),
   );
+  const { location } = backup.source;
+  const restored = await notingDamage(restoring, opened.recordFiles, location, report);
   report.endProgress();
   await noteCheck(opened.recordFiles, contents.created, inBackup(restored, plan), report);
   const leftOut = plan.leftOut.map(({ name, why }): Outcome => ({

@@ -22,7 +22,7 @@ export async function verifyCommand(
   refuseRepeated(chosen);
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
-  await using backup = await openBackup(opened, location, flags, signal);
+  await using backup = await openBackup(opened, location, flags, report, signal);
   const { reader, contents } = backup;
   const selected = selectContents(contents, chosen, flags.exclude ?? []);
   report.say(describeBackup(backup));

@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
@@ -173,6 +181,29 @@ describe('that a backup was verified', () => {
     box.backUp();
     expect(states()).toEqual(each('backed up'));
   });
+});
+
+describe('a last backup that is cut short', () => {
+  it.each([['list'], ['verify'], ['restore']])('is noted as damaged by %s', (command) => {
+    const file = box.backUp();
+    const path = join(box.directory, 'homes/usb', file);
+    truncateSync(path, Math.floor(statSync(path).size / 2));
+    const yes = command === 'restore' ? ['-y', '--rename-conflicting'] : [];
+    expect(box.coffer([command, '-d', 'usb', ...box.secret, ...yes, file]).status).toBe(3);
+    expect(states()).toEqual(each('damaged'));
+  });
+});
+
+it('a restore that comes upon damage notes it', () => {
+  const file = box.backUp(['-x', 'dom0']);
+  const path = join(box.directory, 'homes/usb', file);
+  const bytes = readFileSync(path);
+  const middle = Math.floor(bytes.length / 2);
+  bytes.writeUInt8(bytes.readUInt8(middle) ^ 1, middle);
+  writeFileSync(path, bytes);
+  const words = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting', file];
+  expect(box.coffer(words).status).toBe(3);
+  expect(states()).toEqual({ ...each('damaged'), dom0: 'never' });
 });
 
 describe('the record of backups', () => {
