@@ -3,10 +3,10 @@
 # (3.0 or newer), GNU tar and the backup's compression program. docs/recovery.md describes the same by
 # hand, for the older formats too; docs/archive-format.md explains what is done here and why.
 #
-# First the list of members is compared with the manifest at the end of the backup. Then the parts of
-# the wanted files are copied one at a time into a private directory and authenticated; only what
-# is authentic is decrypted, decompressed and unpacked. So TMPDIR needs room for one part (64 MiB at
-# most) and for the lists (about a kilobyte per part).
+# First the list of members is held against the manifest at the end of the backup. Then the members of
+# the wanted files are copied one at a time into a private directory, and checked; only what
+# was checked is decrypted, decompressed and unpacked. A volume is put together from its parts by its map.
+# So TMPDIR needs room for a part, twice (64 MiB at most each), and for the lists (about a kilobyte a part).
 #
 # An authentic backup may still have been made by a system that an attacker had taken over. So
 # everything is unpacked in a new, separate directory. From there, only regular files with one of the few
@@ -50,6 +50,7 @@ main() {
   read_header
   read_passphrase
   derive_root_key
+  open_series
   check_header
   check_manifest
   check_what_follows
@@ -182,8 +183,8 @@ index_members() {
     $8 !~ /^[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$/ { bad() }
     { next_block = block + 1 + int(($5 + 511) / 512) }
     NR % 2 == 0 { if ($8 != last ".hmac" || $5 != 129) bad(); next }
-    # The manifest, of 64 MiB at most, has a line of over 160 bytes for each.
-    NR > 800000 { bad() }
+    # So many parts of 4 MiB are 32 TiB.
+    NR > 17000000 { bad() }
     { last = $8; printf "%s %s %.0f\n", $8, $5, block }
     END {
       if (failed) exit 1
@@ -220,8 +221,8 @@ blocks_from() {
 
 ### The header and the keys ###
 
-# Sets id, encrypted, filter, n, salt and part_size. The header must be exactly as coffer writes it.
-# It is not authentic before the key has been derived, with these very parameters: hence the bounds.
+# Sets id, series, encrypted, filter, n, salt, wrapped, wrapped_mac, grain and part_size. The header must be just as
+# coffer writes it. It is not authentic until the key has been derived in the way that it tells: hence the bounds.
 read_header() {
   read -r name size block <"$work/index"
   if [ "$name" != backup-header ] || [ "$size" -gt 4096 ]; then not_ours; fi
@@ -232,13 +233,15 @@ read_header() {
   header_value backup-id
   require_hex 32
   id=$value
+  header_value series-id
+  require_hex 32
+  series=$value
+  header_value kind backup
+  header_value streamable True False
   header_value encrypted True False
   encrypted=$value
-  header_value compressed True False
-  compressed=$value
-  header_value compression-filter zstd gzip xz bzip2 none
+  header_value compression-filter zstd gzip none
   filter=$value
-  case $compressed-$filter in True-none | False-[!n]*) bad_header ;; esac
   header_value crypto-algorithm aes-256-ctr
   header_value hmac-algorithm sha512
   header_value kdf scrypt
@@ -249,9 +252,20 @@ read_header() {
   header_value kdf-salt
   require_hex 64
   salt=$value
+  header_value series-key
+  require_hex 128
+  wrapped=$value
+  header_value series-key-mac
+  require_hex 128
+  wrapped_mac=$value
+  header_value grain 65536 131072 262144 524288 1048576 2097152 4194304 8388608 16777216
+  grain=$value
   header_value part-size
   case $value in '' | 0* | *[!0-9]* | ?????????*) bad_header ;; esac
-  if [ "$value" -lt 4096 ] || [ "$value" -gt 67108864 ]; then bad_header; fi
+  if [ "$value" -lt "$grain" ] || [ "$value" -gt 67108864 ] || [ "$value" -gt $((32 * grain)) ] ||
+    [ $((value % grain)) -ne 0 ]; then
+    bad_header
+  fi
   part_size=$value
   exec 3<&-
   printf '%s' "$header" | cmp -s - "$work/part" || damaged 'its header is not as coffer writes it'
@@ -349,27 +363,54 @@ to_hex() {
   od -An -v -tx1 | tr -d ' \n'
 }
 
-# Writes the $2 bytes of the key for the purpose $1 (mac, enc) of the member $3.
-expand() {
-  printf '%s\n' "$root" |
-    openssl pkeyutl -kdf HKDF -kdflen "$2" -pkeyopt md:SHA512 -pkeyopt mode:EXPAND_ONLY \
-      -pkeyopt_passin hexkey:stdin -pkeyopt "info:coffer-1 $1 $id $3"
+# Sets series_key, 64 bytes in hex: the key that all others come from. It is stored exclusive or bytes that follow from
+# the root key, and authenticated under that: so it is known whether the passphrase is right.
+open_series() {
+  derive_keys "$root" "wrap mac $series" 64 "wrap enc $series"
+  root=''
+  printf '%b' "$(printf '%s\n' "$wrapped" | awk "$hex_functions"'
+    { for (i = 1; i <= length($0); i += 2) printf "\\0%03o", value(substr($0, i, 2)) }')" | save part || exit $FAILED
+  compute_mac
+  [ "$mac" = "$wrapped_mac" ] ||
+    die $DAMAGED "the passphrase is wrong, or the backup's header was damaged or tampered with"
+  series_key=$(printf '%s %s\n' "$wrapped" "$key$counter" | awk "$hex_functions"'
+    {
+      for (i = 1; i <= length($1); i += 2)
+        printf "%02x", exclusive_or(value(substr($1, i, 2)), value(substr($2, i, 2)))
+    }')
+  is_hex "$series_key" 128 || die $FAILED 'awk cannot compute the key'
 }
 
+# Writes $2 bytes that follow from the key $1 (in hex) for the purpose $3.
+expand() {
+  printf '%s\n' "$1" |
+    openssl pkeyutl -kdf HKDF -kdflen "$2" -pkeyopt md:SHA512 -pkeyopt mode:EXPAND_ONLY \
+      -pkeyopt_passin hexkey:stdin -pkeyopt "info:coffer-1 $3"
+}
+
+# Of awk: the value of two hex digits, and the exclusive or of two bytes.
+# shellcheck disable=SC2016
+hex_functions='
+  function value(hex) {
+    return 16 * (index("0123456789abcdef", substr(hex, 1, 1)) - 1) + index("0123456789abcdef", substr(hex, 2)) - 1
+  }
+  function exclusive_or(a, b,   bit, result) {
+    for (bit = 1; bit < 256; bit *= 2)
+      if (int(a / bit) % 2 != int(b / bit) % 2) result += bit
+    return result + 0
+  }'
+
 # Sets inner and outer, for the MAC of the member $1, and key and counter, for its decryption.
-# inner and outer are what HMAC (RFC 2104) puts before the two texts that it hashes: the key, filled
-# up to 128 bytes, xor 0x36 and xor 0x5c. They are in the escapes of printf. Not `openssl dgst
-# -macopt`: that would show the key in the list of processes.
 derive_member_keys() {
-  keys=$({ expand mac 64 "$1" && expand enc 48 "$1"; } | od -An -v -tx1 | awk '
-    function exclusive_or(a, b,   bit, result) {
-      for (bit = 1; bit < 256; bit *= 2)
-        if (int(a / bit) % 2 != int(b / bit) % 2) result += bit
-      return result
-    }
-    function value(hex) {
-      return 16 * (index(digits, substr(hex, 1, 1)) - 1) + index(digits, substr(hex, 2)) - 1
-    }
+  derive_keys "$series_key" "mac $id $1" 48 "enc $id $1"
+}
+
+# Sets inner and outer from what follows from the key $1 for the purpose $2, and key and counter, 32 bytes and the rest,
+# from $3 bytes for the purpose $4. inner and outer are what HMAC (RFC 2104) puts before the two texts that it hashes:
+# the key, filled up to 128 bytes, xor 0x36 and xor 0x5c. They are in the escapes of printf. For `openssl dgst
+# -macopt` would show the key to all who look.
+derive_keys() {
+  keys=$({ expand "$1" 64 "$2" && expand "$1" "$3" "$4"; } | od -An -v -tx1 | awk -v more="$3" "$hex_functions"'
     function block(pad,   i, text) {
       for (i = 0; i < 128; i++) text = text sprintf("\\0%03o", exclusive_or(i < 64 ? value(byte[i]) : 0, pad))
       return text
@@ -378,9 +419,8 @@ derive_member_keys() {
       for (i = from; i < to; i++) text = text byte[i]
       return text
     }
-    BEGIN { digits = "0123456789abcdef" }
     { for (i = 1; i <= NF; i++) byte[bytes++] = $i }
-    END { if (bytes == 112) print block(54), block(92), hex(64, 96), hex(96, 112) }')
+    END { if (bytes == 64 + more) print block(54), block(92), hex(64, 96), hex(96, bytes) }')
   [ -n "$keys" ] || die $FAILED 'openssl cannot derive a key'
   inner=${keys%% *} keys=${keys#* }
   outer=${keys%% *} keys=${keys#* }
@@ -400,13 +440,13 @@ compute_mac() {
   is_hex "$mac" 128 || die $FAILED 'openssl cannot compute a MAC'
 }
 
-# The header is still in $work/part.
 check_header() {
+  read -r name size block <"$work/index"
+  fetch "$name" "$size" "$block"
   read -r stated <"$work/macs"
   derive_member_keys backup-header
   compute_mac
-  [ "$mac" = "$stated" ] ||
-    die $DAMAGED "the passphrase is wrong, or the backup's header was damaged or tampered with"
+  [ "$mac" = "$stated" ] || damaged 'its header was damaged or tampered with'
 }
 
 ### Parts ###
@@ -466,16 +506,16 @@ end_progress() {
 
 ### The manifest and qubes.xml ###
 
-# Compares all that index_members found with the manifest: it must be the one that just these members
-# have. From then on, $work/manifest is the list of files and parts.
+# Holds all that index_members found against the manifest: it lists every member with its MAC, but the parts of
+# volumes, which are in order and whose number and length it tells. From then on $work/manifest is what tells of files.
 check_manifest() {
   read -r name size block <<END
 $(tail -n 2 "$work/index")
 END
   [ "$name" = manifest.000 ] || damaged "it is incomplete: there is no manifest at its end; $by_hand"
-  expect_manifest | save expected || exit $FAILED
+  expect_members | save expected || exit $FAILED
   case $(tail -n 1 "$work/expected") in
-    'total '*) ;;
+    end) ;;
     'bad path '*)
       path=$(sed -n 's/^bad path //p' "$work/expected")
       die $DAMAGED "the backup contains $path, a path that coffer never writes"
@@ -485,72 +525,93 @@ END
   esac
   printf '%s\n' "manifest 1 $size" "$name $size $block $(tail -n 1 "$work/macs")" | save wanted ||
     exit $FAILED
-  unpack_small manifest
-  cmp -s "$work/manifest" "$work/expected" && return
+  unpack_wanted manifest 67108864
+  read_manifest | save listed || exit $FAILED
+  cmp -s "$work/listed" "$work/expected" && return
   differing=$(awk '
     FNR == NR { expected[FNR] = $0; next }
-    $0 != expected[FNR] { if ($1 == "member") print $2; exit }' "$work/expected" "$work/manifest")
+    $0 != expected[FNR] { if ($1 == "member") print $2; exit }' "$work/expected" "$work/listed")
   damaged "it does not agree with its manifest, first at ${differing:-the end}; $by_hand"
 }
 
-# The paths are those that coffer writes: none can leave a directory, look like an option or lie
-# inside another.
-expect_manifest() {
+# Writes the lines that the manifest must have of the members. The paths are those that coffer writes: none can leave a
+# directory, look like an option or lie inside another.
+expect_members() {
   awk -v macs="$work/macs" -v part_size="$part_size" '
     function bad(what) { print "bad", what; failed = 1; exit 1 }
-    function end_of_file() {
-      if (count == 0) return
-      list = list "file " path " " count " " bytes "\n"
-      number_of_files++
-    }
-    BEGIN { OFMT = CONVFMT = "%.0f"; print "coffer-1 manifest" }
+    function end_of_parts() { if (parts > 0 && !told) { print "parts", parts, length_of_parts; told = 1 } }
+    BEGIN { OFMT = CONVFMT = "%.0f"; most = part_size + 4096 + part_size / 128 + 4096 }
     NF != 3 { next }
     (getline mac <macs) != 1 || length(mac) != 128 || mac ~ /[^0-9a-f]/ { bad("MAC") }
     $1 == "manifest.000" { next }
-    { members++; total += $2; print "member", $1, $2, mac }
-    members == 1 { next }
+    NR > 1 && $2 > most { bad("size") }
     {
       new_path = $1
       sub(/\.[0-9]+$/, "", new_path)
       if (new_path != path) {
-        end_of_file()
         path = new_path
-        count = bytes = 0
-        if (path !~ /^(qubes\.xml|vm[0-9]+\/([A-Za-z0-9_-]+\.(img|xml|txt)|empty)|dom0-home\/home)$/)
+        count = 0
+        if (path !~ /^(backup-header|qubes\.xml|vm[0-9]+\/((firewall\.xml|notes\.txt|empty|incomplete\.txt)|[A-Za-z0-9_-]+\.map)|dom0-home\/home|data|parts|ids)$/)
           bad("path " path)
         if (path in seen) bad("order")
         seen[path] = 1
       }
-      if ($1 != sprintf("%s.%03d", path, count) || $2 > part_size + 0) bad("order")
+      if (NR > 1 && $1 != sprintf("%s.%03d", path, count)) bad("order")
       count++
-      bytes += $2
     }
+    path == "data" {
+      parts++
+      length_of_parts += 512 * (3 + int(($2 + 511) / 512))
+      next
+    }
+    { end_of_parts(); print "member", $1, $2, mac }
     END {
       if (failed) exit 1
       if ((getline mac <macs) > 0) bad("MAC")
-      end_of_file()
-      printf "%stotal %d %d %.0f\n", list, members, number_of_files, total
+      end_of_parts()
+      if (!told) print "parts 0 0"
+      print "end"
     }' "$work/index"
 }
 
-# Unpacks the small file $1, which is listed in $work/wanted, to $work/$1.
-unpack_small() {
+# Writes those lines of the manifest, if it is that of this series and has the form of one.
+read_manifest() {
+  awk -v series="$series" '
+    NR == 1 && $0 != "coffer-1 manifest" { exit }
+    NR == 2 && ($1 != "series" || $2 != series) { exit }
+    $1 == "member" || $1 == "parts" { print }
+    $1 == "total" { print "end" }' "$work/manifest"
+}
+
+# Unpacks the file $1, of $2 bytes at most, which $work/wanted tells of, to $work/$1.
+unpack_wanted() {
   exec 3<"$work/wanted"
   read -r path parts bytes <&3
-  feed "$path" "$parts" "$bytes" 4>"$work/small"
+  collect "$path" "$parts" "$bytes"
   exec 3<&-
+  unpack_small "$1" "$2" "$work/$1"
+}
+
+# Writes the frames of the file $1, whose $2 members of $3 bytes in all come next from descriptor 3, to $work/small.
+collect() {
+  feed "$1" "$2" "$3" 4>"$work/small"
   end_progress
-  [ "$(wc -c <"$work/small")" -eq "$bytes" ] || no_space
+  [ "$(wc -c <"$work/small")" -eq "$3" ] || no_space
+}
+
+# Decompresses $work/small, which is $1 and has $2 bytes at most, to the file $3.
+unpack_small() {
   failed=$({
     { decompress <"$work/small" || echo "$filter" >&3; } |
-      { tar --extract --to-stdout --occurrence=1 --file - -- "$1" || echo tar >&3; } |
-      # The manifest has 64 MiB at most. qubes.xml is far smaller.
-      head -c 67108865 |
-      { cat >"$work/$1" || echo space >&3; }
+      head -c "$2" |
+      { cat >"$3" || echo space >&3; }
   } 3>&1 2>"$work/problem")
   case $failed in
     '') ;;
-    *space*) no_space ;;
+    *space*)
+      has_room "$work" || no_space
+      not_unpacked "$1"
+      ;;
     *)
       has_room "$work" || no_space
       die $FAILED "$1 is authentic, but cannot be unpacked: $(tail -n 1 "$work/problem")"
@@ -580,7 +641,8 @@ read_vms() {
   choose_parts
   read -r path _ <"$work/wanted"
   [ "${path-}" = qubes.xml ] || damaged 'it has no qubes.xml'
-  unpack_small qubes.xml
+  # In the backup it has 16 MiB at most.
+  unpack_wanted qubes.xml 16777216
   awk '
     function value() { return substr($0, index($0, ">") + 1) }
     BEGIN { RS = "<" }
@@ -605,11 +667,11 @@ list_files() {
     "${created:+ of $created}"
   awk '
     FNR == NR { if ($1 == "vm") name[$2] = $3; next }
-    $1 != "file" { next }
+    $1 != "file" && $1 != "volume" { next }
     {
       directory = $2
       if (!($2 in name)) sub(/\/[^\/]*$/, "", directory)
-      printf "%-28s %15s bytes stored   %s\n", $2, $4, name[directory]
+      printf "%-28s %15s bytes   %s\n", $2, $3, name[directory]
     }' "$work/vms" "$work/manifest"
 }
 
@@ -626,6 +688,7 @@ recover_files() {
   done 3<"$work/chosen"
   mkfifo "$work/stream" || no_space
   incomplete=''
+  [ -z "$(sed -n '/\.img$/p' "$work/chosen")" ] || read_table
   exec 3<"$work/wanted"
   while read -r path parts bytes <&3; do
     recover_file "$path" "$parts" "$bytes"
@@ -645,7 +708,7 @@ choose_files() {
       }
     }
     FNR == NR { if ($1 == "vm") directory[$3] = $2; next }
-    $1 != "file" { next }
+    $1 != "file" && $1 != "volume" { next }
     wanted == 0 { print $2 }
     {
       for (i = 1; i <= wanted; i++) {
@@ -671,20 +734,25 @@ choose_files() {
   esac
 }
 
-# Writes to $work/wanted, for every file in $work/chosen, a line `path parts bytes`, then a line `name
-# size block mac` for every part. The manifest lists all members in order, so it shows where each begins.
+# Writes to $work/wanted, for every file in $work/chosen, a line `path members bytes`, then a line `name size block mac`
+# for every member; for a volume those of its map. The manifest tells of all members, so it tells where each lies.
 choose_parts() {
   awk -v chosen="$work/chosen" '
     BEGIN {
       OFMT = CONVFMT = "%.0f"
-      while ((getline path <chosen) > 0) wanted[path] = 1
+      while ((getline path <chosen) > 0) {
+        stored_as = path
+        sub(/\.img$/, ".map", stored_as)
+        wanted[stored_as] = path
+      }
     }
-    FNR == NR { if ($1 == "file") file[$2] = $2 " " $3 " " $4; next }
-    $1 == "member" {
-      path = $2
-      sub(/\.[0-9]+$/, "", path)
+    $1 != "member" && $1 != "parts" { next }
+    { path = $2; sub(/\.[0-9]+$/, "", path) }
+    FNR == NR { if ($1 == "member") { count[path]++; bytes[path] += $3 }; next }
+    $1 == "parts" { block += $3 / 512; next }
+    {
       if (path in wanted) {
-        if ($2 == path ".000") print file[path]
+        if ($2 == path ".000") print wanted[path], count[path], bytes[path]
         print $2, $3, block + 0, $4
       }
       # Its tar header and its bytes, then the same for its .hmac.
@@ -692,15 +760,150 @@ choose_parts() {
     }' "$work/manifest" "$work/manifest" | save wanted || exit $FAILED
 }
 
-# Unpacks the file $1, of $2 parts and $3 bytes, in <file>.partial, and moves it to its place when it is
-# complete. The list of parts is on descriptor 3.
+# Writes a line `name size block mac chunks` for every part of a volume to $work/data. The table of parts, which is
+# authentic, must tell of just those that are there.
+read_table() {
+  [ ! -e "$work/data" ] || return 0
+  mv "$work/wanted" "$work/wanted.all" || no_space
+  echo parts | save chosen || exit $FAILED
+  choose_parts
+  # A line of 25 bytes for each, and there are no more than eight million.
+  unpack_wanted parts 268435456
+  mv "$work/wanted.all" "$work/wanted" || no_space
+  awk -v macs="$work/macs" -v table="$work/parts" '
+    function bad() { print "bad"; exit }
+    BEGIN {
+      OFMT = CONVFMT = "%.0f"
+      while ((getline line <table) > 0) {
+        split(line, field, " ")
+        if (field[1] != "part") continue
+        if (field[3] !~ /^[0-9]+$/ || field[3] > 32) bad()
+        size[parts + 0] = field[2]
+        chunks[parts++] = field[3]
+      }
+    }
+    NF != 3 { next }
+    { getline mac <macs }
+    $1 !~ /^data\.[0-9]+$/ { next }
+    !(number + 0 in size) || size[number + 0] != $2 { bad() }
+    { print $1, $2, $3, mac, chunks[number++] }
+    END { if (number + 0 == parts + 0) print "end" }' "$work/index" | save data || exit $FAILED
+  [ "$(tail -n 1 "$work/data")" = end ] || damaged "its parts are not those that its table tells of; $by_hand"
+}
+
+# Unpacks the file $1, of $2 members and $3 bytes, below <file>.partial, from where it moves to its place
+# when it is whole. The members come from descriptor 3.
 recover_file() {
   target=$output/$1
   { mkdir -p "${target%/*}" && mkdir "$target.partial"; } 2>/dev/null ||
     cannot_write "$target.partial cannot be made: if an earlier recovery left it, remove it" "$output"
   partial=$target.partial
-  { : >"$work/problem" && : >"$work/decompressing"; } 2>/dev/null || no_space
-  # The pipe is first opened for reading and writing: opening one end alone would wait for the other.
+  : 2>/dev/null >"$work/problem" || no_space
+  case $1 in
+    dom0-home/home) recover_home "$@" ;;
+    *.img) recover_volume "$@" ;;
+    *) recover_small "$@" ;;
+  esac
+  remove_partial
+}
+
+recover_small() {
+  collect "$@"
+  make_parent "$1"
+  unpack_small "$1" 67108864 "$partial/$1"
+  settle_file "$1"
+}
+
+make_parent() {
+  case $1 in */*) mkdir -p "$partial/${1%/*}" 2>>"$work/problem" || not_unpacked "$1" ;; esac
+}
+
+# Puts the volume $1 together from its parts, by its map, whose members come from descriptor 3.
+recover_volume() {
+  collect "$@"
+  # A line of 40 bytes for each of eight million runs.
+  unpack_small "the map of $1" 402653184 "$work/map"
+  plan_volume "$1" | save plan || exit $FAILED
+  [ "$(tail -n 1 "$work/plan")" = end ] || die $DAMAGED "the map of $1 is authentic, but not valid"
+  make_parent "$1"
+  : 2>>"$work/problem" >"$partial/$1" || not_unpacked "$1"
+  exec 7<"$work/plan"
+  read -r _ size all <&7
+  written=0
+  while read -r what one two three rest <&7; do
+    case $what in
+      part) open_part "$one" "$two" "$three" "$rest" ;;
+      run)
+        write_run "$1" "$one" "$two" "$three"
+        written=$((written + two))
+        show_progress "$1: $((written * grain / 1048576)) of $((all * grain / 1048576)) MiB"
+        ;;
+    esac
+  done
+  exec 7<&-
+  end_progress
+  # The last chunk may be filled up, and zeros at the end are in no chunk.
+  { dd if=/dev/null of="$partial/$1" bs=1 count=0 seek="$size"; } 2>>"$work/problem" || not_unpacked "$1"
+  settle_file "$1"
+}
+
+# Writes what is to be done for the volume $1: `size bytes chunks`; then for each part `part name size block mac
+# chunks`, and for each run in it `run first count offset`, all counted in chunks; and `end`.
+plan_volume() {
+  awk -v path="$1" -v grain="$grain" -v id="$id" -v map="$work/map" '
+    function bad() { failed = 1; exit }
+    function is_number(text) { return text ~ /^(0|[1-9][0-9]*)$/ && length(text) < 16 }
+    BEGIN { OFMT = CONVFMT = "%.0f"; last = -1 }
+    FILENAME != map { if (NF == 5) { data[parts + 0] = $0; chunks[parts++] = $5 }; next }
+    FNR == 1 { if ($0 != "coffer-1 map") bad(); next }
+    FNR == 2 { if ($0 != "volume " path) bad(); next }
+    FNR == 3 { if ($1 != "size" || !is_number($2) || $2 / grain > 8388608) bad(); size = $2; next }
+    FNR == 4 { if ($0 != "grain " grain) bad(); next }
+    FNR == 5 { if ($1 != "domain") bad(); next }
+    ended { bad() }
+    $1 == "backup" { if ($0 != "backup 0 " id) bad(); next }
+    $1 == "run" {
+      if (NF != 6 || !is_number($2) || !is_number($3) || $4 != "0" || !is_number($5) || !is_number($6)) bad()
+      if ($2 + 0 < next_chunk || $3 < 1 || ($2 + $3 - 1) * grain >= size) bad()
+      if (!($5 + 0 in chunks) || $6 + $3 > chunks[$5 + 0] + 0) bad()
+      next_chunk = $2 + $3
+      all += $3
+      plan[++lines] = $5 != last ? "part " data[$5 + 0] "\nrun " $2 " " $3 " " $6 : "run " $2 " " $3 " " $6
+      last = $5
+      next
+    }
+    $1 == "end" { ended = $3 == all + 0; next }
+    { bad() }
+    END {
+      if (failed || !ended) exit
+      print "size", size, all + 0
+      for (i = 1; i <= lines; i++) print plan[i]
+      print "end"
+    }' "$work/data" "$work/map"
+}
+
+# Decrypts and decompresses the part $1, of $2 bytes, in block $3, to $work/plain; $4 is its MAC and number of chunks.
+open_part() {
+  fetch_checked "$1" "$2" "$3" "${4% *}"
+  length=$((4096 + ${4#* } * grain))
+  decrypt | decompress 2>"$work/problem" | head -c $((length + 1)) | save plain || exit $FAILED
+  [ "$(wc -c <"$work/plain")" -eq "$length" ] ||
+    die $FAILED "$1 is authentic, but cannot be unpacked: $(tail -n 1 "$work/problem")"
+}
+
+# Writes $3 chunks of $work/plain, from chunk $4 of it on, to the volume $1, from its chunk $2 on. There, holes stay.
+write_run() {
+  # In braces, so that what the shell itself says of a signal goes there, too.
+  {
+    dd if="$work/plain" of="$partial/$1" bs=4096 conv=notrunc skip=$((1 + $4 * grain / 4096)) \
+      count=$(($3 * grain / 4096)) seek=$(($2 * grain / 4096))
+  } 2>>"$work/problem" || not_unpacked "$1"
+}
+
+# Unpacks dom0's home, the file $1, which is a tar.
+recover_home() {
+  : 2>/dev/null >"$work/decompressing" || no_space
+  # The pipe is opened for both at first: to open one end alone would wait for the other.
   exec 5<>"$work/stream"
   exec 4>"$work/stream"
   exec 6<"$work/stream" 5>&-
@@ -716,11 +919,7 @@ recover_file() {
   unpacked=$?
   end_progress
   if [ -e "$work/decompressing" ] || ! has_room "$partial"; then unpacked=none; fi
-  case $1 in
-    dom0-home/home) settle_home "$1" "$unpacked" ;;
-    *) settle_file "$1" "$unpacked" ;;
-  esac
-  remove_partial
+  settle_home "$1" "$unpacked"
 }
 
 # Unpacks the member $1 of the tar on standard input, with the permissions of a regular file, owned by the
@@ -729,12 +928,9 @@ unpack() {
   tar --extract --file - --no-same-owner --no-same-permissions --directory "$partial" -- "$1"
 }
 
-# The file $1 was unpacked, with the status $2.
+# The file $1 was unpacked.
 settle_file() {
-  if [ "$2" != 0 ]; then not_unpacked "$1"; fi
-  if [ ! -f "$partial/$1" ] || [ -L "$partial/$1" ]; then
-    die $FAILED "$1 is authentic, but not a regular file: this backup was made to do harm. It was not recovered"
-  fi
+  has_room "$partial" || not_unpacked "$1"
   move_to_place "$1" "$target"
   case $1 in
     */incomplete.txt)
@@ -805,9 +1001,10 @@ ignore_signals() {
 clean_up() {
   ignore_signals
   end_progress
-  # The unpacking ends when its input is closed, also as standard output, where it may be open in a
-  # function that was feeding it. Then nothing writes into the directories any more.
-  exec 3<&- 4>&- 6<&- >&2
+  # The unpacking ends with its input, which may be standard output too, if a function was feeding
+  # it. Then nothing writes into the directories any more. A shell that was interrupted while it began a pipeline may
+  # hold an end of that, too, under a number of its own.
+  exec 3<&- 4>&- 5<&- 6<&- 7<&- 8<&- 9<&- >&2
   wait
   [ -z "$partial" ] || remove_partial
   [ -z "$work" ] || rm -rf "$work"

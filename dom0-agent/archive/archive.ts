@@ -1,4 +1,5 @@
 import { MiB } from '../../shared/sizes.ts';
+import type { DataPiece } from '../../shared/sparse-data.ts';
 import type { NamedDirectories } from './parts/stored-bounds.ts';
 
 /** The first file of every archive: the list of its VMs, with their settings. */
@@ -22,16 +23,26 @@ export interface Header {
   readonly compressionFilter: string | undefined;
 }
 
-/**
- * One file of an archive: a volume, firewall.xml, dom0's home … as the inner tar that holds it.
- */
-export interface ArchivedFile {
+/** One file of an archive: a volume, firewall.xml, dom0's home … */
+export type ArchivedFile = TarredFile | PlainFile;
+
+/** A file, or a whole tree, as the inner tar that holds it: all of formats 2 to 4, and dom0's home. */
+export interface TarredFile {
   /** As in the archive, without the part number: `vm5/private.img`, `dom0-home/home`. Checked:
    *  relative, no empty, `.` or `..` component but for the `.` of format 2's whole directories. */
   readonly path: string;
   /** The inner tar: authenticated, decrypted and decompressed, in chunks of any length. Throws
    *  DamagedError at the first byte that is not authentic. Must be read to its end or returned. */
   readonly innerTar: AsyncIterable<Buffer>;
+}
+
+/** A volume or a small file of a coffer-1 backup. */
+export interface PlainFile {
+  readonly path: string;
+  /** In bytes, holes included. */
+  readonly size: number;
+  /** What is not zeros, authenticated, ascending. Once, in its turn. Throws DamagedError. */
+  readonly pieces: () => AsyncIterable<DataPiece>;
 }
 
 /**

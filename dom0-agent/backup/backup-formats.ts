@@ -1,5 +1,6 @@
 import { KiB, MiB } from '../../shared/sizes.ts';
-import type { CompressionFilter } from '../archive/compress/compression.ts';
+import { COMPRESSION_FILTERS, type CompressionFilter } from '../archive/compress/compression.ts';
+import { COFFER1_FILTERS } from '../archive/coffer1/coffer1-header.ts';
 import { DEFAULT_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
 import type { Volume } from '../qubes/qube.ts';
 import type { MeasuredHome } from './plan-home.ts';
@@ -12,6 +13,8 @@ export interface Layout {
   /** In bytes, as stated in qubes.xml. */
   readonly homeSize: number;
   qubeSize(planned: Pick<PlannedQube, 'volumes' | 'running'>): number;
+  /** Whether the small files of all VMs come before the volumes, rather than VM by VM. */
+  readonly settingsFirst: boolean;
   /** Whether a reader of the format knows INCOMPLETE: the official one would restore the VM as if it were whole. */
   readonly tellsIncomplete: boolean;
 }
@@ -22,6 +25,7 @@ export function coffer1Layout(home: MeasuredHome | undefined): Layout {
     homePath: 'dom0-home/home',
     homeSize: home?.size.expected ?? 0,
     qubeSize: ({ volumes }) => volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0),
+    settingsFirst: true,
     tellsIncomplete: true,
   };
 }
@@ -43,6 +47,7 @@ export function qubes4Layout(home: MeasuredHome | undefined, compressed: boolean
         (sum, volume) => sum + mostStored(volume, compressed && !running),
         SMALL_FILES,
       ),
+    settingsFirst: false,
     tellsIncomplete: false,
   };
 }
@@ -79,4 +84,10 @@ export const FORMAT_DEFAULTS: Readonly<Record<BackupFormat, FormatDefaults>> = {
   // Every dom0 has gzip. And a key is derived for every part and small file, not once: with N = 2^17, the
   // least that OWASP recommends for r = 8 and p = 1, each takes 128 MiB and about half a second.
   'qubes-4': { compressFilter: 'gzip', kdfCost: 17 },
+};
+
+/** The filters that a backup of each format may be compressed with. */
+export const FORMAT_FILTERS: Readonly<Record<BackupFormat, readonly CompressionFilter[]>> = {
+  'coffer-1': COFFER1_FILTERS,
+  'qubes-4': COMPRESSION_FILTERS,
 };

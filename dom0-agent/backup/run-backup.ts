@@ -1,13 +1,14 @@
 import type { ByteSink } from '../../shared/byte-streams.ts';
 import { FailedError, messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
-import { type FileToArchive, INCOMPLETE, QUBES_XML } from '../archive/archive.ts';
+import { INCOMPLETE, QUBES_XML } from '../archive/archive.ts';
+import type { Content } from '../archive/content.ts';
 import type { ScryptCost } from '../archive/coffer1/scrypt-cost.ts';
-import { DEFAULT_PART_SIZE } from '../archive/coffer1/coffer1-header.ts';
+import { COFFER1_FILTERS, cutFor } from '../archive/coffer1/coffer1-header.ts';
 import { writeCoffer1 } from '../archive/coffer1/write-coffer1.ts';
 import { QUBES4_PART_SIZE, writeQubes4 } from '../archive/qubes4/write-qubes4.ts';
 import type { CompressionFilter } from '../archive/compress/compression.ts';
-import { plainTar, sparseTar } from '../archive/tar/inner-writer.ts';
+import { tarred } from '../archive/tar/tarred.ts';
 import { volumePath } from '../contents/archived-files.ts';
 import { formatFirewallXml } from '../qubes/xml/firewall-xml.ts';
 import type { Volume } from '../qubes/qube.ts';
@@ -65,13 +66,21 @@ export async function writeBackup(
   if (format === 'qubes-4') {
     const layout = qubes4Layout(plan.dom0Home, compressionFilter !== undefined);
     const files = new BackupFiles(plan, layout, system, report, signal);
-    const archived = files.all(created);
+    const archived = tarred(files.all(created));
     await writeQubes4(archived, output, { ...options, partSize: QUBES4_PART_SIZE }, signal);
     return files.backedUp;
   }
+  const filter = COFFER1_FILTERS.find((each) => each === compressionFilter);
+  if (filter !== compressionFilter) throw new RangeError(`coffer-1 knows no ${compressionFilter}`);
   const files = new BackupFiles(plan, coffer1Layout(plan.dom0Home), system, report, signal);
-  const archived = files.all(created);
-  await writeCoffer1(archived, output, { ...options, partSize: DEFAULT_PART_SIZE }, signal);
+  const volumes = plan.qubes.flatMap((planned) => planned.volumes);
+  const cut = cutFor(volumes.reduce((most, { size }) => Math.max(most, size), 0));
+  await writeCoffer1(
+    files.all(created),
+    output,
+    { ...options, compressionFilter: filter, cut },
+    signal,
+  );
   return files.backedUp;
 }
 
@@ -117,9 +126,10 @@ class BackupFiles {
     this.#signal = signal;
   }
 
-  async *all(created: Date): AsyncGenerator<FileToArchive, void, undefined> {
+  async *all(created: Date): AsyncGenerator<Content, void, undefined> {
     yield smallFile(QUBES_XML, this.#qubesXml(created));
-    for (const planned of this.#plan.qubes) yield* this.#filesOf(planned);
+    if (this.#layout.settingsFirst) yield* this.#settingsThenVolumes();
+    else yield* this.#qubeByQube();
     this.#requireAnyWhole();
     if (this.#plan.dom0Home !== undefined) yield this.#home(this.#plan.dom0Home.path);
   }
@@ -144,18 +154,38 @@ class BackupFiles {
     });
   }
 
-  async *#filesOf(planned: PlannedQube): AsyncGenerator<FileToArchive, void, undefined> {
-    const { qube, directory, volumes } = planned;
+  async *#settingsThenVolumes(): AsyncGenerator<Content, void, undefined> {
+    const rows = this.#plan.qubes.map((planned) => ({ planned, row: this.#newRow(planned) }));
+    for (const { planned, row } of rows) {
+      const settings = await this.#orFail(row, () => this.#settings(planned));
+      yield* settings ?? [];
+      if (settings?.length === 0 && planned.volumes.length === 0) yield emptyFile(planned);
+    }
+    const incomplete: Content[] = [];
+    for (const { planned, row } of rows) {
+      for (const volume of planned.volumes) yield* this.#volume(planned, volume, row);
+      await this.#orFail(row, () => this.#noteWhetherRunning(row));
+      if (row.failure !== undefined) incomplete.push(incompleteFile(planned, row.failure));
+    }
+    yield* incomplete;
+  }
+
+  async *#qubeByQube(): AsyncGenerator<Content, void, undefined> {
+    for (const planned of this.#plan.qubes) {
+      const row = this.#newRow(planned);
+      for (const volume of planned.volumes) yield* this.#volume(planned, volume, row);
+      await this.#noteWhetherRunning(row);
+      const settings = await this.#settings(planned);
+      yield* settings;
+      if (settings.length + planned.volumes.length === 0) yield emptyFile(planned);
+    }
+  }
+
+  #newRow({ qube, volumes, running }: PlannedQube): QubeRow {
     const size = volumes.reduce((sum, volume) => sum + volume.size, 0);
-    const row: QubeRow = { name: qube.name, size, used: 0, running: planned.running };
+    const row: QubeRow = { name: qube.name, size, used: 0, running };
     this.backedUp.push(row);
-    for (const volume of volumes) yield* this.#volume(planned, volume, row);
-    const settings = await this.#orFail(row, () => this.#settings(planned, row));
-    if (settings !== undefined) yield* settings;
-    if (row.failure !== undefined) yield smallFile(`${directory}/${INCOMPLETE}`, row.failure);
-    // Every VM has a file, so that a lost VM is noticed: the official tools do the same.
-    else if (volumes.length + (settings?.length ?? 0) === 0)
-      yield smallFile(`${directory}/empty`, '');
+    return row;
   }
 
   /** A VM's volume; nothing when it cannot be opened. */
@@ -163,7 +193,7 @@ class BackupFiles {
     { qube, directory }: PlannedQube,
     volume: Volume,
     row: QubeRow,
-  ): AsyncGenerator<FileToArchive, void, undefined> {
+  ): AsyncGenerator<Content, void, undefined> {
     const opened = await this.#orFail(row, () => {
       this.#report.info(`${qube.name}: reading ${volume.name}`);
       return this.#system.openVolume(qube, volume, this.#signal);
@@ -179,17 +209,21 @@ class BackupFiles {
       this.#report.progress(buffer.length);
     };
     const path = volumePath(directory, volume.name);
-    yield { path, innerTar: sparseTar(path, image.size, image.extents, read) };
+    const { size, extents } = image;
+    yield { kind: 'volume', path, domain: path, size, extents, read };
     await this.#orFail(row, () => image.requireUnchanged());
   }
 
-  /** The small files of a VM. */
-  async #settings({ qube, directory }: PlannedQube, row: QubeRow): Promise<FileToArchive[]> {
-    // It may have been started since the plan was made.
+  /** It may have been started since the plan was made. */
+  async #noteWhetherRunning(row: QubeRow): Promise<void> {
     row.running ||= (await this.#system.list()).some(
-      ({ name, isRunning }) => name === qube.name && isRunning,
+      ({ name, isRunning }) => name === row.name && isRunning,
     );
-    const files: FileToArchive[] = [];
+  }
+
+  /** The small files of a VM. */
+  async #settings({ qube, directory }: PlannedQube): Promise<Content[]> {
+    const files: Content[] = [];
     const firewall = await this.#system.firewall(qube.name);
     if (firewall !== undefined) {
       files.push(smallFile(`${directory}/firewall.xml`, formatFirewallXml(firewall)));
@@ -227,7 +261,7 @@ class BackupFiles {
     }
   }
 
-  #home(home: string): FileToArchive {
+  #home(home: string): Content {
     const row: QubeRow = {
       ...{ name: 'dom0', size: undefined, used: 0, running: false },
     };
@@ -247,10 +281,19 @@ class BackupFiles {
         yield chunk;
       }
     }
-    return { path, innerTar: counted() };
+    return { kind: 'tree', path, tar: counted() };
   }
 }
 
-function smallFile(path: string, text: string): FileToArchive {
-  return { path, innerTar: plainTar(path, Buffer.from(text)) };
+function smallFile(path: string, text: string): Content {
+  return { kind: 'file', path, bytes: Buffer.from(text) };
+}
+
+/** Every VM has a file, so that a VM that was lost is noticed: the official tools do the same. */
+function emptyFile({ directory }: PlannedQube): Content {
+  return smallFile(`${directory}/empty`, '');
+}
+
+function incompleteFile({ directory }: PlannedQube, why: string): Content {
+  return smallFile(`${directory}/${INCOMPLETE}`, why);
 }

@@ -1,9 +1,9 @@
-import { ExitStatus } from '../../shared/errors.ts';
+import { ExitStatus, UsageError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { scryptCost } from '../archive/coffer1/scrypt-cost.ts';
 import { type CompressionFilter, requireCompressor } from '../archive/compress/compression.ts';
 import { type Estimate, estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
-import { FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
+import { FORMAT_DEFAULTS, FORMAT_FILTERS } from '../backup/backup-formats.ts';
 import { type MeasuredPlan, measurePlan, refuseTargetInHome } from '../backup/plan-home.ts';
 import { type NewBackupFile, openNewBackupFile } from '../backup/new-backup-file.ts';
 import { noteBackup } from '../backup/note-backup.ts';
@@ -205,7 +205,11 @@ async function writeTo(
 /** Undefined: the backup is not compressed. */
 function compressorOf({ compressFilter, format }: BackupFlags): CompressionFilter | undefined {
   const filter = compressFilter ?? FORMAT_DEFAULTS[format].compressFilter;
-  return filter === 'none' ? undefined : filter;
+  if (filter === 'none') return undefined;
+  if (FORMAT_FILTERS[format].includes(filter)) return filter;
+  throw new UsageError(
+    `the format ${format} is compressed with ${FORMAT_FILTERS[format].join(' or ')}, not with ${filter}`,
+  );
 }
 
 /** Gives the exit status. */

@@ -1,7 +1,7 @@
 import { DamagedError } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { KiB, formatSize } from '../../shared/sizes.ts';
-import type { ArchivedFile } from '../archive/archive.ts';
+import type { ArchivedFile, TarredFile } from '../archive/archive.ts';
 import { type TarMember, untar } from '../archive/tar/inner-reader.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
 import { type ArchivedPath, parseArchivedPath } from './archived-files.ts';
@@ -26,7 +26,8 @@ export interface BackedUpFile {
  */
 export async function* backedUpFiles(file: ArchivedFile): AsyncGenerator<BackedUpFile> {
   const place = parseArchivedPath(file.path);
-  if (place.kind === 'directory') yield* filesIn(place.directory, file);
+  if ('pieces' in file) yield { ...file, place };
+  else if (place.kind === 'directory') yield* filesIn(place.directory, file);
   else yield* onlyFile(file, place);
 }
 
@@ -50,7 +51,7 @@ export async function whyIncomplete(file: BackedUpFile): Promise<string> {
 
 async function* filesIn(
   directory: string,
-  { path, innerTar }: ArchivedFile,
+  { path, innerTar }: TarredFile,
 ): AsyncGenerator<BackedUpFile> {
   for await (const member of untar(innerTar, path)) {
     const place = parseArchivedPath(member.path);
@@ -62,7 +63,7 @@ async function* filesIn(
 
 /** The pieces end without an error only when the whole inner tar is valid. */
 async function* onlyFile(
-  { path, innerTar }: ArchivedFile,
+  { path, innerTar }: TarredFile,
   place: ArchivedPath,
 ): AsyncGenerator<BackedUpFile> {
   const members = untar(innerTar, path);
@@ -102,4 +103,26 @@ export async function* countBytes(
     yield chunk;
     count(chunk.length);
   }
+}
+
+/** The same file; `count` is told of its bytes as `countBytes` does. */
+export function countFile(file: ArchivedFile, count: (bytes: number) => void): ArchivedFile {
+  if ('innerTar' in file) return { path: file.path, innerTar: countBytes(file.innerTar, count) };
+  return { ...file, pieces: () => countPieces(file.pieces(), count) };
+}
+
+async function* countPieces(
+  pieces: AsyncIterable<DataPiece>,
+  count: (bytes: number) => void,
+): AsyncGenerator<DataPiece, void, undefined> {
+  for await (const piece of pieces) {
+    yield piece;
+    count(piece.bytes.length);
+  }
+}
+
+/** The tar of a file that is a whole tree. Throws DamagedError when it is none. */
+export function treeOf(file: ArchivedFile): AsyncIterable<Buffer> {
+  if ('innerTar' in file) return file.innerTar;
+  throw new DamagedError(`${file.path} in the backup holds something else than its name says`);
 }

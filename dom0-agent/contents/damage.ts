@@ -1,4 +1,5 @@
 import { type DamagedError, messageOf } from '../../shared/errors.ts';
+import { DATA_PATH } from '../archive/coffer1/member-paths.ts';
 import { DamagedPartError } from '../archive/parts/part-name.ts';
 import { type FilesSeen, parseArchivedPath } from './archived-files.ts';
 import type { QubesAndHome } from '../qubes/backup-contents.ts';
@@ -20,7 +21,7 @@ export function damageTo(
   const name = ownerOf(path, selected);
   if (name === undefined) return undefined;
   const fault =
-    error instanceof DamagedPartError && error.path === path
+    error instanceof DamagedPartError && (error.path === path || error.path === DATA_PATH)
       ? `(part ${error.index})`
       : `(${messageOf(error)})`;
   return { name, what: `${inWords(path, selected)} is damaged ${fault}` };

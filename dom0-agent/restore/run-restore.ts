@@ -10,6 +10,7 @@ import {
   type BackedUpFile,
   backedUpFiles,
   textOf,
+  treeOf,
   whyIncomplete,
 } from '../contents/backed-up-files.ts';
 import { FilesSeen, refuseMissing } from '../contents/archived-files.ts';
@@ -174,10 +175,10 @@ class RestoreRun {
   }
 
   /** If dom0's home fails on this system, the VMs go on. */
-  async #restoreHome({ path, innerTar }: ArchivedFile): Promise<void> {
-    this.#seen.note(path);
+  async #restoreHome(file: ArchivedFile): Promise<void> {
+    this.#seen.note(file.path);
     try {
-      await this.#home.restore(innerTar);
+      await this.#home.restore(treeOf(file));
     } catch (error) {
       this.#signal.throwIfAborted();
       if (!isOfThisSystem(error)) throw error;

@@ -5,9 +5,9 @@ import { drain } from '../archive/drain.ts';
 import { untar } from '../archive/tar/inner-reader.ts';
 import type { UnusableQube } from '../qubes/backup-contents.ts';
 import { parseArchivedPath } from '../contents/archived-files.ts';
-import { backedUpFiles, whyIncomplete } from '../contents/backed-up-files.ts';
+import { backedUpFiles, treeOf, whyIncomplete } from '../contents/backed-up-files.ts';
 import { FilesSeen } from '../contents/archived-files.ts';
-import { countBytes } from '../contents/backed-up-files.ts';
+import { countFile } from '../contents/backed-up-files.ts';
 import { type Damage, damageTo, missingIn, ownerOf } from '../contents/damage.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import type { SelectedContents } from '../contents/read-contents.ts';
@@ -89,11 +89,17 @@ class VerifyRun {
     }
   }
 
-  async #readFile({ path, innerTar }: ArchivedFile, reading: Reading): Promise<void> {
-    const counted = countBytes(innerTar, (length) => this.#report.progress(length));
-    if (path === this.#selected.dom0Home?.directory) reading.used += await readThrough(counted);
-    else if (parseArchivedPath(path).kind === 'other') await readThrough(counted);
-    else await readFiles({ path, innerTar: counted }, this.#seen, reading);
+  async #readFile(file: ArchivedFile, reading: Reading): Promise<void> {
+    const { path } = file;
+    const counted = countFile(file, (length) => this.#report.progress(length));
+    if (path === this.#selected.dom0Home?.directory) {
+      reading.used += await readThrough(treeOf(counted));
+    } else if (parseArchivedPath(path).kind === 'other') {
+      if ('innerTar' in counted) await readThrough(counted.innerTar);
+      else await drain(counted.pieces());
+    } else {
+      await readFiles(counted, this.#seen, reading);
+    }
   }
 
   #noteMissing(): void {

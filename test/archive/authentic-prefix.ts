@@ -1,4 +1,5 @@
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
+import { contentOf } from '../../dom0-agent/archive/file-content.ts';
 
 /** What each file of an archive gives, by path: its inner tar. */
 export type InnerTars = ReadonlyMap<string, Buffer>;
@@ -6,9 +7,10 @@ export type InnerTars = ReadonlyMap<string, Buffer>;
 export async function innerTarsOf(reader: ArchiveReader): Promise<InnerTars> {
   await reader.qubesXml();
   const found = new Map<string, Buffer>();
-  for await (const { path, innerTar } of reader.files(() => true)) {
+  for await (const file of reader.files(() => true)) {
+    const { path } = file;
     const chunks: Buffer[] = [];
-    for await (const chunk of innerTar) chunks.push(Buffer.from(chunk));
+    for await (const chunk of contentOf(file)) chunks.push(Buffer.from(chunk));
     found.set(path, Buffer.concat(chunks));
   }
   return found;
@@ -21,9 +23,10 @@ export async function innerTarsOf(reader: ArchiveReader): Promise<InnerTars> {
  */
 export async function readNothingElse(reader: ArchiveReader, genuine: InnerTars): Promise<void> {
   await reader.qubesXml();
-  for await (const { path, innerTar } of reader.files(() => true)) {
+  for await (const file of reader.files(() => true)) {
+    const { path } = file;
     let at = 0;
-    for await (const chunk of innerTar) {
+    for await (const chunk of contentOf(file)) {
       const authentic = genuine.get(path)?.subarray(at, at + chunk.length);
       if (!authentic?.equals(chunk))
         throw new Error(`${path} gave what is not authentic, at ${at}`);

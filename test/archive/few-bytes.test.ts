@@ -4,6 +4,7 @@ import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import { drain } from '../../dom0-agent/archive/drain.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
+import { contentOf } from '../../dom0-agent/archive/file-content.ts';
 import type { ByteSource } from '../../shared/byte-streams.ts';
 import { DamagedError } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
@@ -54,12 +55,12 @@ function inUse(): number {
 async function read(input: ByteSource): Promise<void> {
   const reader = await openArchive(input, Buffer.from(PASSPHRASE), never);
   await reader.qubesXml();
-  for await (const { innerTar } of reader.files(() => true)) await drain(innerTar);
+  for await (const file of reader.files(() => true)) await drain(contentOf(file));
 }
 
 const noise = randomBytes(3 * MiB);
 const coffer1 = (): Promise<Buffer> =>
-  makeArchive({ 'vm5/private.img': noise }, { partSize: 4 * MiB });
+  makeArchive({ 'vm5/private.img': noise }, { cut: { grain: MiB, partSize: 4 * MiB } });
 const old = { passphrase: PASSPHRASE, files: { 'vm5/private.img': noise } };
 
 test.each<[string, () => Promise<Buffer> | Buffer, boolean]>([

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ByteSource } from '../../shared/byte-streams.ts';
+import { contentOf } from '../../dom0-agent/archive/file-content.ts';
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
 import { parseHeaderText } from '../../dom0-agent/archive/untrusted-header.ts';
 import { type TarMember, untar } from '../../dom0-agent/archive/tar/inner-reader.ts';
@@ -85,9 +86,10 @@ export async function readAll(
   const qubesXml = await reader.qubesXml();
   const files = new Map<string, string>();
   const paths = new Set<string>();
-  for await (const { path, innerTar } of reader.files(() => true)) {
+  for await (const file of reader.files(() => true)) {
+    const { path } = file;
     if (!path.endsWith('/.')) paths.add(path);
-    for await (const member of untar(innerTar)) {
+    for await (const member of untar(contentOf(file))) {
       if (member.type !== 'file') continue;
       if (path.endsWith('/.')) paths.add(member.path);
       const isTree = path.startsWith('dom0-home/') || path.endsWith('/.');

@@ -34,14 +34,25 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     const backup = box.backUp(['--format', format, ...open, ...filter]);
     bytes = readFileSync(join(box.directory, 'homes/usb', backup));
     const names = ['debian', 'work', 'vault'];
-    const found = membersOf(bytes).map(({ name }) => /^vm\d+/.exec(name)?.[0]);
+    // In coffer-1, small files come first, and not every VM has some.
+    const pattern = format === 'coffer-1' ? /^(vm\d+)\/.*\.map\./ : /^(vm\d+)/;
+    const found = membersOf(bytes).map(({ name }) => pattern.exec(name)?.[1]);
     const inOrder = [...new Set(found.filter((name) => name !== undefined))];
     directories = new Map(names.map((name, position) => [name, inOrder[position] ?? '']));
   });
 
+  const memberOf = (file: string): string => `${directories.get('work') ?? ''}/${file}`;
+
+  /** The part of the volume: not encrypted, it says so itself. */
+  function dataOfWork(): string {
+    const text = `volume ${memberOf('private.img')}\n`;
+    const part = membersOf(bytes).find(({ content }) => content.subarray(0, 4096).includes(text));
+    return part?.name ?? '';
+  }
+
   /** One byte in the middle of a part of `work` is changed; gives its path in the storage VM. */
   function damage(file: string): string {
-    const name = `${directories.get('work') ?? ''}/${file}`;
+    const name = file === 'private.img' && format === 'coffer-1' ? dataOfWork() : memberOf(file);
     const content = membersOf(bytes).find((member) => member.name.startsWith(name))?.content;
     if (content === undefined) throw new Error(`the backup has no ${name}`);
     const damaged = Buffer.from(bytes);
@@ -59,7 +70,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
   it.each(WAYS)('is verified to the end %s: each VM is told of by its name', (_, way) => {
     const { run, result } = verify(way(damage('private.img')));
     expect(run).toMatchObject({ status: 3 });
-    expect(run.stderr).toBe('warning: work: its private volume is damaged (part 0)\n');
+    expect(run.stderr).toMatch(/^warning: work: its private volume is damaged \(part \d+\)\n$/);
     expect(result).toMatchObject({ ok: false, exitStatus: 3 });
     expect(result.qubes.map(({ name, result }) => [name, result])).toEqual([
       ['debian', 'verified'],
@@ -86,7 +97,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     const run = box.coffer(restore);
     expect(run).toMatchObject({ status: 3 });
     expect(run.stderr).toMatch(
-      /^coffer: work: its private volume is damaged \(part 0\): nothing was restored.*by name/,
+      /^coffer: work: its private volume is damaged \(part \d+\): nothing was restored.*by name/,
     );
     expect(box.state).toBe(before);
   });

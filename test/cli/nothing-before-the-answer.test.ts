@@ -33,10 +33,10 @@ describe('a backup into a command', () => {
     ['there is no passphrase', ['-y', '-p', '/nosuch'], /\/nosuch/],
     ['the passphrase is empty', ['-y', '-p', '-'], /passphrase is empty/],
     ['a VM is unknown', ['-y', '-x', 'nosuch'], /no VM called nosuch/],
-    ['the program that compresses is missing', ['-y', '--compress-filter', 'xz'], /xz is not/],
+    ['the program that compresses is missing', ['-y', '--compress-filter', 'gzip'], /gzip is not/],
   ])('is not begun when %s', (_, args, sentence) => {
     writeFileSync(join(home, 'last-week'), 'a backup');
-    const path = args.includes('xz') ? '/nosuch' : process.env['PATH'];
+    const path = args.includes('gzip') ? '/nosuch' : process.env['PATH'];
     const run: Run = spawnSync(
       process.execPath,
       [COFFER, ...backup(), ...args, '--system', box.directory],

@@ -41,10 +41,13 @@ const directory = /^vm\d+/.exec(
   members.map(({ name }) => name).find((name) => /^vm\d/.test(name)),
 )[0];
 /** An authentic part, with its MAC if it has one. */
-const authentic = members.filter(({ name }) => name.startsWith(`${directory}/private.img.000`));
+const authentic = members.filter(
+  ({ name }) => name.startsWith('data.000') || name.startsWith(`${directory}/private.img.000`),
+);
 const repeated = Buffer.concat(authentic.map(({ from, to }) => backup.subarray(from, to)));
 
 const number = (i) => String(i).padStart(3, '0');
+const volumeParts = members.filter(({ name }) => /^data\.\d+$/.test(name)).length;
 const pair = (name, text) => [
   header(name, 0),
   header(`${name}.hmac`, text === mac ? 129 : 138),
@@ -58,6 +61,7 @@ const KINDS = {
   'parts of a VM': (i) => pair(`${directory}/x.${number(i)}`, mac),
   'more list of VMs': (i) => pair(`qubes.xml.${number(i + 1)}`, mac),
   'the same part': () => [repeated],
+  'parts of volumes': (i) => pair(`data.${number(volumeParts + i)}`, mac),
   'old files of a VM': (i) => pair(`${directory}/${'x'.repeat(70)}${i}.000`, opensslMac),
   // format 4
   'sealed files of nobody': (i) => [header(`zz/${'x'.repeat(70)}${i}.000.enc`, 0)],

@@ -28,18 +28,28 @@ export const FORGERIES: readonly (readonly [
 ])[] = [
   [
     'a volume of an older backup',
-    ({ newer, older }) => graft(newer, older, volumeOf(newer)),
+    ({ newer, older }) => graft(newer, older, 'data'),
     /its private volume is damaged/,
   ],
   [
     'a volume of an open backup',
-    ({ newer, open }) => graft(newer, open, volumeOf(newer)),
+    ({ newer, open }) => graft(newer, open, 'data'),
     /its private volume is damaged/,
   ],
   [
     'a volume under another passphrase',
-    ({ newer, foreign }) => graft(newer, foreign, volumeOf(newer)),
+    ({ newer, foreign }) => graft(newer, foreign, 'data'),
     /its private volume is damaged/,
+  ],
+  [
+    'the map of an older backup',
+    ({ newer, older }) => graft(newer, older, mapOf(newer)),
+    /its private volume is damaged/,
+  ],
+  [
+    'the table of parts of an older backup',
+    ({ newer, older }) => graft(newer, older, 'parts'),
+    /parts|manifest/,
   ],
   [
     'the list of VMs of an older backup',
@@ -59,10 +69,11 @@ export const FORGERIES: readonly (readonly [
     /passphrase is wrong/,
   ],
   ['all under another passphrase', ({ foreign }) => foreign, /passphrase is wrong/],
+  ['no volume of a VM', ({ newer }) => without(newer, mapOf(newer)), /missing|incomplete|does not/],
   [
-    'no volume of a VM',
-    ({ newer }) => without(newer, volumeOf(newer)),
-    /missing|incomplete|does not/,
+    'no data of any volume',
+    ({ newer }) => without(newer, 'data'),
+    /missing|incomplete|does not|order/,
   ],
   [
     'no VM at all',
@@ -75,17 +86,17 @@ export const FORGERIES: readonly (readonly [
   [
     'two VMs that change places',
     ({ newer }) => exchanged(newer),
-    /is not the one that its manifest/,
+    /is not where it should be|damaged/,
   ],
   [
     'a VM twice',
-    ({ newer }) => [...newer, ...newer.filter(belongsTo(volumeOf(newer)))],
+    ({ newer }) => [...newer, ...newer.filter(belongsTo(mapOf(newer)))],
     /manifest|follows/,
   ],
   [
     'a VM under another name',
-    ({ newer }) => rename(newer, volumeOf(newer).replace(/\/.*/, ''), 'vm9'),
-    /is not the one that its manifest/,
+    ({ newer }) => rename(newer, mapOf(newer).replace(/\/.*/, ''), 'vm9'),
+    /is not where it should be|damaged/,
   ],
   [
     'two whole backups',
@@ -95,7 +106,7 @@ export const FORGERIES: readonly (readonly [
   [
     'a header that says it is not encrypted',
     ({ newer }) => reword(newer, /^encrypted=True/m, 'encrypted=False'),
-    /passphrase is wrong/,
+    /tampered with/,
   ],
   [
     'a cheaper key derivation',
@@ -127,18 +138,34 @@ export const FORGERIES: readonly (readonly [
   [
     'another backup-id',
     ({ newer }) => reword(newer, /backup-id=../, 'backup-id=00'),
-    /passphrase is wrong/,
+    /tampered with/,
   ],
   [
     'parts of another size',
-    ({ newer }) => reword(newer, /part-size=\d+/, 'part-size=4096'),
+    ({ newer }) => reword(newer, /part-size=\d+/, 'part-size=1048576'),
+    /tampered with|out of bounds/,
+  ],
+  [
+    'another series key',
+    ({ newer }) => reword(newer, /series-key=../, 'series-key=00'),
     /passphrase is wrong/,
   ],
   [
-    'another filter',
-    ({ newer }) => reword(newer, /filter=zstd/, 'filter=gzip'),
+    'the series key of an older backup',
+    ({ newer, older }) => withSeriesKeyOf(older, newer),
     /passphrase is wrong/,
   ],
+  [
+    'another series',
+    ({ newer }) => reword(newer, /series-id=../, 'series-id=00'),
+    /passphrase is wrong/,
+  ],
+  [
+    'another kind of file',
+    ({ newer }) => reword(newer, /kind=backup/, 'kind=pack'),
+    /no valid kind/,
+  ],
+  ['another filter', ({ newer }) => reword(newer, /filter=zstd/, 'filter=gzip'), /tampered with/],
   [
     'a filter of the attacker',
     ({ newer }) => reword(newer, /filter=zstd/, 'filter=sh -c x'),
@@ -170,9 +197,17 @@ export const FORGERIES: readonly (readonly [
 const OLD_HEADER =
   'version=2\nhmac-algorithm=SHA1\ncrypto-algorithm=aes-256-cbc\nencrypted=False\ncompressed=False\n';
 
-function volumeOf(backup: Piece[]): string {
-  const name = backup.find((piece) => /^vm\d+\/private\.img\.000$/.test(piece.name))?.name;
+/** The map of a VM's volume `private`. */
+function mapOf(backup: Piece[]): string {
+  const name = backup.find((piece) => /^vm\d+\/private\.map\.000$/.test(piece.name))?.name;
   return name?.replace(/\.000$/, '') ?? '';
+}
+
+/** A header with the wrapped key of another, and all that belongs to that. */
+function withSeriesKeyOf(other: Piece[], pieces: Piece[]): Piece[] {
+  const header = other.find(isHeader)?.content.toString() ?? '';
+  const [lines = ''] = /^series-key=.*\nseries-key-mac=.*$/m.exec(header) ?? [];
+  return reword(pieces, /^series-key=.*\nseries-key-mac=.*$/m, lines);
 }
 
 function exchanged(pieces: Piece[]): Piece[] {

@@ -3,6 +3,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { contentOf } from '../../dom0-agent/archive/file-content.ts';
 import { drain } from '../../dom0-agent/archive/drain.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
 import { backedUpFiles } from '../../dom0-agent/contents/backed-up-files.ts';
@@ -119,7 +120,7 @@ async function outcomeOf(archive: Buffer, seekable: boolean): Promise<unknown> {
   try {
     const reader = await openArchive(inputOf(archive, seekable), Buffer.from(PASSPHRASE), never);
     await reader.qubesXml();
-    for await (const { innerTar } of reader.files(() => true)) await drain(innerTar);
+    for await (const file of reader.files(() => true)) await drain(contentOf(file));
     return 'whole';
   } catch (error) {
     return error instanceof CofferError ? error : String(error);
@@ -227,9 +228,10 @@ describe('the official formats', () => {
     }));
     const reader = await openOld(inputOf(await assemble(spliced), true), PASSPHRASE);
     await reader.qubesXml();
-    for await (const { path, innerTar } of reader.files(() => true)) {
+    for await (const archived of reader.files(() => true)) {
+      const { path } = archived;
       const chunks: Buffer[] = [];
-      for await (const file of backedUpFiles({ path, innerTar })) {
+      for await (const file of backedUpFiles(archived)) {
         for await (const { bytes } of file.pieces()) chunks.push(Buffer.from(bytes));
       }
       const read = Buffer.concat(chunks);
@@ -265,7 +267,7 @@ describe('the official formats', () => {
     const spliced = graft(make('new'), make('old'), 'vm5/private.img');
     const reader = await openOld(inputOf(await assemble(spliced), true), PASSPHRASE);
     await reader.qubesXml();
-    for await (const { innerTar } of reader.files(() => true)) await drain(innerTar);
+    for await (const file of reader.files(() => true)) await drain(contentOf(file));
   });
 });
 

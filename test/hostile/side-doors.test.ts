@@ -154,7 +154,7 @@ describe('the VM', () => {
     const box = await Box.full();
     const archive = readFileSync(join(box.directory, 'homes/usb', box.backUp(['-x', 'debian'])));
     const path =
-      /^(backup-header|qubes\.xml|manifest|vm\d+\/\w+\.\w+|dom0-home\/home)(\.\d{3,})?(\.hmac)?$/;
+      /^(backup-header|qubes\.xml|data|parts|ids|manifest|vm\d+\/\w+\.\w+|dom0-home\/home)(\.\d{3,})?(\.hmac)?$/;
     const names = piecesOf(archive).map(({ name }) => name);
     expect(names.length).toBeGreaterThan(10);
     expect(names.filter((name) => !path.test(name))).toEqual([]);

@@ -1,10 +1,11 @@
-import type { FileToArchive } from '../../dom0-agent/archive/archive.ts';
+import type { Content } from '../../dom0-agent/archive/content.ts';
 import { scryptCost } from '../../dom0-agent/archive/coffer1/scrypt-cost.ts';
 import {
   type Coffer1Options,
   writeCoffer1,
 } from '../../dom0-agent/archive/coffer1/write-coffer1.ts';
-import { plainTar } from '../../dom0-agent/archive/tar/inner-writer.ts';
+import { KiB } from '../../shared/sizes.ts';
+import { volumeOf } from '../archive/coffer1/sample.ts';
 
 /** Letters beyond ASCII, quotes, and all that a shell could trip over. */
 export const PASSPHRASE = `corréct  'horse' "battery" $HOME \\n %s !staple;*`;
@@ -23,17 +24,21 @@ const QUBES_XML_TEXT = `<?xml version="1.0" encoding="utf-8"?>
 </domains></qubes>
 `;
 
-export function smallFile(path: string, content: string | Buffer): FileToArchive {
-  return { path, innerTar: plainTar(path, Buffer.from(content)) };
+/** A small file, or by its name a volume. */
+export function smallFile(path: string, content: string | Buffer): Content {
+  const bytes = Buffer.from(content);
+  return path.endsWith('.img') ? volumeOf(path, bytes) : { kind: 'file', path, bytes };
 }
 
-export function qubesXml(): FileToArchive {
+export function qubesXml(): Content {
   return smallFile('qubes.xml', QUBES_XML_TEXT);
 }
 
-/** A coffer-1 backup by coffer's own writer, of qubes.xml and `files`. */
+const ORDER = { file: 0, volume: 1, tree: 2 };
+
+/** A coffer-1 backup by coffer's own writer, of qubes.xml and `files`, which are put into the order that the format wants. */
 export async function coffer1Backup(
-  files: readonly FileToArchive[],
+  files: readonly Content[],
   options: Partial<Coffer1Options> = {},
 ): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -41,16 +46,17 @@ export async function coffer1Backup(
     chunks.push(Buffer.from(bytes));
     return Promise.resolve();
   };
-  async function* all(): AsyncGenerator<FileToArchive, void, undefined> {
+  async function* all(): AsyncGenerator<Content, void, undefined> {
     await Promise.resolve();
-    yield* [qubesXml(), ...files];
+    yield* [qubesXml(), ...files.toSorted((a, b) => ORDER[a.kind] - ORDER[b.kind])];
   }
   const defaults: Coffer1Options = {
     passphrase: Buffer.from(PASSPHRASE),
     encrypted: true,
     compressionFilter: 'zstd',
     kdf: scryptCost(14),
-    partSize: 64 * 1024,
+    cut: { grain: 64 * KiB, partSize: 64 * KiB },
+    created: new Date('2026-11-23T19:42:01Z'),
   };
   await writeCoffer1(all(), { write }, { ...defaults, ...options }, new AbortController().signal);
   return Buffer.concat(chunks);

@@ -62,7 +62,9 @@ describe('docs/recovery.md', () => {
   it("gets dom0's home back", async () => {
     using work = new WorkDirectory();
     const home = work.member('dom0-home/home/.config/a file', 'settings');
-    const backup = await coffer1Backup([{ path: 'dom0-home/home', innerTar: piecesOf(home) }]);
+    const backup = await coffer1Backup([
+      { kind: 'tree', path: 'dom0-home/home', tar: piecesOf(home) },
+    ]);
     const reader = { section: 'coffer-1', backup, file: 'dom0-home/home', passphrase: PASSPHRASE };
     const { status, stderr } = await followPage(work, reader);
     expect({ status, stderr }).toMatchObject({ status: 0 });
@@ -155,7 +157,7 @@ describe('docs/recovery.md', () => {
   });
 
   it.each([
-    ['coffer-1', undefined, `${FILE}.002`],
+    ['coffer-1', undefined, 'data.002'],
     ['Format 4', 'qubes4-gzip.backup', `${FILE}.001.enc`],
     ['Format 3', 'qubes3-encrypted.backup', `${FILE}.001`],
     ['Format 2', 'qubes2-encrypted.backup', `${FILE}.001`],
@@ -189,7 +191,7 @@ describe('docs/recovery.md on a backup that is not whole', () => {
 
   it('salvages what lies before a damaged part, in coffer-1 and in format 4', async () => {
     const backup = await coffer1Backup([smallFile(FILE, content)], options);
-    const ours = await salvaged('coffer-1', withFlippedBit(backup, `${FILE}.002`), 'salvage');
+    const ours = await salvaged('coffer-1', withFlippedBit(backup, 'data.002'), 'salvage_volume');
     const archive = await makeArchive({ [FILE]: content }, options);
     const four = await salvaged('Format 4', withFlippedBit(archive, `${FILE}.009.enc`), 'salvage');
     for (const beginning of [ours, four]) {
@@ -202,7 +204,7 @@ describe('docs/recovery.md on a backup that is not whole', () => {
     const files = [smallFile(FILE, content), smallFile('vm6/private.img', content)];
     const backup = await coffer1Backup(files, options);
     const cut = backup.subarray(0, Math.floor(backup.length * 0.7));
-    const beginning = await salvaged('coffer-1', cut, 'collect_what_is_there\nsalvage');
+    const beginning = await salvaged('coffer-1', cut, 'collect_what_is_there\nsalvage_volume');
     expect(beginning.equals(content)).toBe(true);
   });
 });

@@ -43,21 +43,22 @@ async function expectScriptRefuses(archive: Buffer, shells = SHELLS): Promise<vo
       const { status, stderr } = await recovery.recoverMeanwhile();
       expect([1, 3], `${shell}: ${stderr}`).toContain(status);
       expect(stderr).toMatch(/^recover\.sh: [\x20-\x7e]+\n$/);
-      expect(recovery.recovered(), shell).toEqual([]);
+      // The list of VMs comes first, and may be genuine.
+      const recovered = recovery.recovered().filter((file) => file !== 'qubes.xml');
+      expect(recovered, shell).toEqual([]);
       expect(recovery.leftovers(), shell).toEqual([]);
     }),
   );
 }
 
 const volumes = (content: Buffer) => [smallFile(VOLUME, content), smallFile(OTHER_VOLUME, OTHER)];
-const small = { partSize: 16_384 };
 const madeOf = async (...args: Parameters<typeof coffer1Backup>) =>
   piecesOf(await coffer1Backup(...args));
 const backups = {
-  older: await madeOf(volumes(OLD), small),
-  newer: await madeOf(volumes(CONTENT), small),
-  open: await madeOf(volumes(OLD), { ...small, encrypted: false }),
-  foreign: await madeOf(volumes(OLD), { ...small, passphrase: Buffer.from('another') }),
+  older: await madeOf(volumes(OLD)),
+  newer: await madeOf(volumes(CONTENT)),
+  open: await madeOf(volumes(OLD), { encrypted: false }),
+  foreign: await madeOf(volumes(OLD), { passphrase: Buffer.from('another') }),
 };
 
 describe('without the key nobody makes recover.sh or the page take, as coffer-1,', () => {

@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import type { FileToArchive } from '../../dom0-agent/archive/archive.ts';
+import type { VolumeContent } from '../../dom0-agent/archive/content.ts';
 import type { Extent } from '../../shared/sparse-data.ts';
-import { sparseTar } from '../../dom0-agent/archive/tar/inner-writer.ts';
 import { WorkDirectory, noise } from '../archive/official-archives.ts';
 
 const BLOCK = 4096;
@@ -22,7 +21,7 @@ export function makeImage(files = FILES_IN_IMAGE): Buffer {
 }
 
 /** The image as a file on its way into an archive, with its holes. */
-export function imageFile(path: string, image: Buffer): FileToArchive {
+export function imageFile(path: string, image: Buffer): VolumeContent {
   const extents: Extent[] = [];
   for (let offset = 0; offset < image.length; offset += BLOCK) {
     if (image.subarray(offset, offset + BLOCK).some((byte) => byte !== 0)) {
@@ -33,5 +32,5 @@ export function imageFile(path: string, image: Buffer): FileToArchive {
     image.copy(buffer, 0, offset);
     return Promise.resolve();
   };
-  return { path, innerTar: sparseTar(path, image.length, extents, read) };
+  return { kind: 'volume', path, domain: path, size: image.length, extents, read };
 }

@@ -8,7 +8,7 @@ import { Recovery, SHELLS } from './script.ts';
 const FILES = 60;
 const CONTENT = noise(5000);
 const many = Array.from({ length: FILES }, (_, i) => smallFile(`vm5/${i}.img`, CONTENT));
-const backup = await coffer1Backup(many, { partSize: 4096 });
+const backup = await coffer1Backup(many);
 
 /** What is there under its own name is whole, and nothing else is there. */
 function expectNothingHalf(recovery: Recovery): void {

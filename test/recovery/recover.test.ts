@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { FileToArchive } from '../../dom0-agent/archive/archive.ts';
+import type { Content } from '../../dom0-agent/archive/content.ts';
 import { homeTar } from '../../dom0-agent/backup/home-tar.ts';
 import { WorkDirectory, fixture, noise } from '../archive/official-archives.ts';
 import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
@@ -12,8 +12,8 @@ import { Recovery, SCRIPT, SHELLS } from './script.ts';
 const image = makeImage();
 const NOTES = 'notes of the VM work\n';
 const FILES = ['qubes.xml', 'vm5/notes.txt', 'vm5/private.img', 'vm55/private.img'];
-const other = (): FileToArchive => smallFile('vm55/private.img', 'of another VM');
-const filesOfBackup = (): FileToArchive[] => [
+const other = (): Content => smallFile('vm55/private.img', 'of another VM');
+const filesOfBackup = (): Content[] => [
   imageFile('vm5/private.img', image),
   smallFile('vm5/notes.txt', NOTES),
   other(),
@@ -31,8 +31,8 @@ describe('recover.sh', () => {
     const { status, stdout, stderr } = recovery.list();
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toContain('A backup of 2026-11-23T19:42:01Z');
-    expect(stdout).toMatch(/^vm5\/private\.img +[0-9]+ bytes stored +work$/m);
-    expect(stdout).toMatch(/^vm55\/private\.img +[0-9]+ bytes stored +$/m);
+    expect(stdout).toMatch(/^vm5\/private\.img +[0-9]+ bytes +work$/m);
+    expect(stdout).toMatch(/^vm55\/private\.img +[0-9]+ bytes +$/m);
     expect(recovery.leftovers()).toEqual([]);
   });
 
@@ -45,7 +45,7 @@ describe('recover.sh', () => {
     expect(recovery.leftovers()).toEqual([]);
   });
 
-  it.each(['zstd', 'gzip', 'xz', 'bzip2', undefined] as const)(
+  it.each(['zstd', 'gzip', undefined] as const)(
     'recovers from a backup compressed with %s, encrypted or not',
     async (compressionFilter) => {
       for (const encrypted of [true, false]) {
@@ -81,14 +81,16 @@ describe('recover.sh', () => {
       { changed: () => undefined, unread: () => undefined },
       new AbortController().signal,
     );
-    using recovery = new Recovery(await coffer1Backup([{ path: 'dom0-home/home', innerTar: tar }]));
+    using recovery = new Recovery(
+      await coffer1Backup([{ kind: 'tree', path: 'dom0-home/home', tar }]),
+    );
     expect(recovery.recover('dom0')).toMatchObject({ status: 0, stderr: '' });
     expect(recovery.read('dom0-home/home/.config/a file').toString()).toBe('settings');
   });
 
   it('knows what comes after part 999', async () => {
-    const thousandParts = smallFile('vm5/private.img', noise(1010 * 4096));
-    const options = { partSize: 4096, compressionFilter: undefined };
+    const thousandParts = smallFile('vm5/private.img', noise(1002 * 65_536));
+    const options = { compressionFilter: undefined };
     using recovery = new Recovery(await coffer1Backup([thousandParts, other()], options));
     expect(recovery.list()).toMatchObject({ status: 0, stderr: '' });
     expect(recovery.recover('vm55')).toMatchObject({ status: 0, stderr: '' });
@@ -159,7 +161,7 @@ describe('recover.sh', () => {
     const { status, stderr } = recovery.recoverWithoutSpace();
     expect(status).toBe(1);
     expect(stderr).toContain('vm5/private.img is too large for the file system of ./out');
-    expect(recovery.recovered()).toEqual(['qubes.xml']);
+    expect(recovery.recovered()).toEqual(['qubes.xml', 'vm5/notes.txt']);
     expect(recovery.leftovers()).toEqual([]);
   });
 
@@ -207,7 +209,7 @@ describe('recover.sh', () => {
 
   it('shows how far it is with a large file, on a terminal', async () => {
     const files = [smallFile('vm5/private.img', noise(3 * 2 ** 20))];
-    const options = { partSize: 2 ** 20, compressionFilter: undefined };
+    const options = { compressionFilter: undefined };
     using recovery = new Recovery(await coffer1Backup(files, options));
     const { status, stdout } = recovery.runOnTerminal('', '-p', 'passphrase', 'a backup', 'out');
     expect(status).toBe(0);

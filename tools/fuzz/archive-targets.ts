@@ -1,13 +1,24 @@
 import { createHash, createHmac } from 'node:crypto';
 import { formatHeader, parseHeader } from '../../dom0-agent/archive/coffer1/coffer1-header.ts';
 import { findManifest } from '../../dom0-agent/archive/coffer1/archive-end.ts';
-import { MANIFEST } from '../../dom0-agent/archive/coffer1/coffer1-format.ts';
 import {
-  type ListedMember,
-  Manifest,
+  type Manifest,
+  type ManifestMember,
+  formatManifest,
   parseManifest,
-} from '../../dom0-agent/archive/parts/manifest.ts';
-import { parsePartName } from '../../dom0-agent/archive/parts/part-name.ts';
+} from '../../dom0-agent/archive/coffer1/manifest.ts';
+import {
+  type PartText,
+  formatPartText,
+  parsePartText,
+} from '../../dom0-agent/archive/coffer1/part-text.ts';
+import { formatPartsTable, parsePartsTable } from '../../dom0-agent/archive/coffer1/parts-table.ts';
+import { Runs } from '../../dom0-agent/archive/coffer1/runs.ts';
+import {
+  type VolumeMap,
+  formatMap,
+  parseMap,
+} from '../../dom0-agent/archive/coffer1/volume-map.ts';
 import { parseHeaderText } from '../../dom0-agent/archive/untrusted-header.ts';
 import { untar } from '../../dom0-agent/archive/tar/inner-reader.ts';
 import { joinVolumes } from '../../dom0-agent/archive/tar/multi-volume.ts';
@@ -97,6 +108,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
       'zstd',
       'sha512',
       'kdf-n=',
+      'grain=',
       '\0',
     ],
     refusal: CofferError,
@@ -154,11 +166,15 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   },
   {
     name: 'manifest',
-    sources: ['parts/manifest.ts', 'parts/part-name.ts'],
-    seeds: () => [manifestOf(MEMBERS)],
+    sources: ['coffer1/manifest.ts', 'parts/part-name.ts'],
+    seeds: () => [MANIFEST],
     words: [
+      'series ',
+      'made ',
       'member ',
+      'parts ',
       'file ',
+      'volume ',
       'total ',
       '\n',
       ' ',
@@ -170,7 +186,46 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
     ],
     refusal: DamagedError,
     run: (input) => {
-      if (!manifestOf(parseManifest(input, MANIFEST).members).equals(input)) {
+      if (!formatManifest(parseManifest(input)).equals(input)) {
+        throw new Error('it is not the same again');
+      }
+    },
+  },
+  {
+    name: 'map',
+    sources: ['coffer1/volume-map.ts', 'coffer1/runs.ts', 'coffer1/text-lines.ts'],
+    seeds: () => [Buffer.concat([...formatMap(MAP)])],
+    words: ['size ', 'grain ', 'backup ', 'run ', 'end ', '\n', ' ', '4294967295', '8388608'],
+    refusal: DamagedError,
+    run: async (input) => {
+      const map = await parseMap(piecesOf(input), MAP.path, MAP.grain);
+      if (!Buffer.concat([...formatMap(map)]).equals(input)) {
+        throw new Error('it is not the same again');
+      }
+    },
+  },
+  {
+    name: 'table-of-parts',
+    sources: ['coffer1/parts-table.ts'],
+    seeds: () => [Buffer.from(TABLE)],
+    words: ['domain ', 'part ', 'end ', '\n', ' ', '33', '4294967295'],
+    refusal: DamagedError,
+    run: async (input) => {
+      const table = await parsePartsTable(piecesOf(input), 4 * MiB);
+      if (!Buffer.concat([...formatPartsTable(table)]).equals(input)) {
+        throw new Error('it is not the same again');
+      }
+    },
+  },
+  {
+    name: 'text-of-a-part',
+    sources: ['coffer1/part-text.ts'],
+    seeds: () => [formatPartText(PART_TEXT)],
+    words: ['volume ', 'size ', 'domain ', 'part ', 'more', 'last', 'run ', 'end', '\n', ' '],
+    refusal: DamagedError,
+    run: (input) => {
+      const text = formatPartText(parsePartText(input, MAP.grain));
+      if (text.length === input.length && !text.equals(input)) {
         throw new Error('it is not the same again');
       }
     },
@@ -190,23 +245,57 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
 ];
 
 const HEADERS = [
-  `format=coffer-1\nbackup-id=${'0'.repeat(32)}\nencrypted=True\ncompressed=True\ncompression-filter=zstd\ncrypto-algorithm=aes-256-ctr\nhmac-algorithm=sha512\nkdf=scrypt\nkdf-n=262144\nkdf-r=8\nkdf-p=1\nkdf-salt=${'0'.repeat(64)}\npart-size=16777216\n`,
+  formatHeader({
+    ...{ format: 'coffer-1', kind: 'backup', streamable: true, encrypted: true },
+    ...{ backupId: '0'.repeat(32), seriesId: '1'.repeat(32), compressionFilter: 'zstd' },
+    ...{ kdf: { n: 2 ** 18, r: 8, p: 1 }, kdfSalt: Buffer.alloc(32) },
+    ...{ wrappedKey: Buffer.alloc(64), wrappedKeyMac: Buffer.alloc(64) },
+    ...{ grain: 131_072, partSize: 4_194_304 },
+  }),
   'version=4\nencrypted=True\ncompressed=True\ncompression-filter=gzip\nhmac-algorithm=scrypt\nbackup-id=20260101T000000-1\n',
   'version=3\nhmac-algorithm=SHA512\ncrypto-algorithm=aes-256-cbc\nencrypted=True\ncompressed=True\ncompression-filter=gzip\n',
 ];
 
-const MEMBERS: readonly ListedMember[] = [
+const MEMBERS: readonly ManifestMember[] = [
   'backup-header',
   'qubes.xml.000',
-  'vm5/private.img.000',
-  'vm5/private.img.001',
   'vm5/notes.txt.000',
+  'vm5/private.map.000',
+  'parts.000',
+  'ids.000',
 ].map((name, i) => ({ name, size: 100 * i, mac: String(i).repeat(128) }));
 
-function manifestOf(members: readonly ListedMember[]): Buffer {
-  const manifest = new Manifest(MANIFEST);
-  for (const member of members) manifest.add(member, parsePartName(member.name));
-  return Buffer.concat([...manifest.text()]);
+const MANIFEST = formatManifest({
+  ...{ seriesId: '0'.repeat(32), sequence: 1, made: '2026-11-25T15:42:01Z' },
+  ...{ members: MEMBERS, parts: 3, partsBefore: 3, partsLength: 99_328 },
+  files: [
+    { path: 'qubes.xml', size: 100 },
+    { path: 'vm5/notes.txt', size: 7 },
+    { path: 'vm5/private.img', size: 2 ** 31, volume: { chunks: 70, parts: 3 } },
+  ],
+} satisfies Manifest);
+
+const runs = new Runs();
+runs.add({ first: 0, count: 32, backup: 0, part: 0, offset: 0 });
+runs.add({ first: 40, count: 1, backup: 1, part: 7, offset: 3 });
+const MAP: VolumeMap = {
+  ...{ path: 'vm5/private.img', size: 2 ** 31 - 1, grain: 131_072, domain: 'vm5/private.img' },
+  ...{ backups: ['0'.repeat(32), '1'.repeat(32)], runs, chunks: 33, digest: 'a'.repeat(64) },
+};
+
+const TABLE =
+  'coffer-1 parts\ndomain 0 a\ndomain 1 b\npart 100 32 0\npart 7 1 1\npart 9 0 0\nend 3 33 116\n';
+
+const PART_TEXT: PartText = {
+  ...{ path: 'vm5/private.img', size: 2 ** 31, domain: 'a', index: 3, last: true },
+  runs: [
+    { first: 0, count: 3 },
+    { first: 9, count: 2 },
+  ],
+};
+
+async function* piecesOf(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield await Promise.resolve(bytes);
 }
 
 const OUTER_TAR = await tarOf(

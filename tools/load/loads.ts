@@ -12,10 +12,10 @@ import {
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { FileToArchive } from '../../dom0-agent/archive/archive.ts';
+import { contentOf } from '../../dom0-agent/archive/file-content.ts';
+import type { Content } from '../../dom0-agent/archive/content.ts';
 import { scryptCost } from '../../dom0-agent/archive/coffer1/scrypt-cost.ts';
 import { writeCoffer1 } from '../../dom0-agent/archive/coffer1/write-coffer1.ts';
-import { plainTar } from '../../dom0-agent/archive/tar/inner-writer.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
 import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';
 import { LoadSystem } from './load-system.ts';
@@ -104,7 +104,8 @@ export async function manyQubes(amount: number): Promise<Row[]> {
 
 /** An archive of as many parts as `amount`, the smallest there are, written and read in this process. */
 export async function manyParts(amount: number): Promise<Row[]> {
-  const partSize = 4 * KiB;
+  // Chunks of 64 KiB are the smallest that there are.
+  const partSize = 64 * KiB;
   const directory = await mkdtemp(join(tmpdir(), 'coffer-parts-'));
   const path = join(directory, 'archive');
   try {
@@ -119,7 +120,8 @@ export async function manyParts(amount: number): Promise<Row[]> {
       encrypted: true,
       compressionFilter: undefined,
       kdf: scryptCost(14),
-      partSize,
+      cut: { grain: partSize, partSize },
+      created: new Date(),
     };
     const write = await timed('parts: write', amount, () =>
       writeCoffer1(oneLargeFile(amount * partSize), output, options, NEVER),
@@ -135,25 +137,28 @@ export async function manyParts(amount: number): Promise<Row[]> {
   }
 }
 
-async function* oneLargeFile(size: number): AsyncGenerator<FileToArchive> {
-  const xml = plainTar('qubes.xml', Buffer.from('<qubes/>'));
-  yield await Promise.resolve({ path: 'qubes.xml', innerTar: xml });
-  yield { path: 'vm1/private.img', innerTar: blocks(size) };
-}
-
-async function* blocks(size: number): AsyncGenerator<Buffer> {
-  const block = randomBytes(256 * KiB);
-  for (let left = size; left > 0; left -= block.length) {
-    yield await Promise.resolve(block.subarray(0, Math.min(left, block.length)));
-  }
+async function* oneLargeFile(size: number): AsyncGenerator<Content> {
+  yield await Promise.resolve({
+    ...{ kind: 'file', path: 'qubes.xml' },
+    bytes: Buffer.from('<qubes/>'),
+  });
+  const block = randomBytes(64 * KiB);
+  const read = (buffer: Buffer): Promise<void> => {
+    buffer.fill(block);
+    return Promise.resolve();
+  };
+  const extents = [{ offset: 0, length: size }];
+  const path = 'vm1/private.img';
+  yield { kind: 'volume', path, domain: path, size, extents, read };
 }
 
 async function readAll(from: { file: string } | { command: string }): Promise<void> {
   await using source = await new Dom0Storage().openSource(from, NEVER);
   const reader = await openArchive(source, Buffer.from('correct horse'), NEVER);
   await reader.qubesXml();
-  for await (const { innerTar } of reader.files(() => true)) {
-    for await (const chunk of innerTar) if (chunk.length === 0) throw new Error('an empty chunk');
+  for await (const file of reader.files(() => true)) {
+    for await (const chunk of contentOf(file))
+      if (chunk.length === 0) throw new Error('an empty chunk');
   }
 }
 

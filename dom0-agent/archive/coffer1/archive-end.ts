@@ -3,23 +3,23 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import { ByteReader } from '../../../shared/byte-reader.ts';
 import { BLOCK, END_OF_TAR, paddingOf } from '../../../shared/tar-block.ts';
-import { LARGEST_MANIFEST } from '../parts/manifest.ts';
 import { partName } from '../parts/part-name.ts';
 import { encodeHeader, parseSize } from '../tar/header-block.ts';
 import { type BehindEnd, OuterTarReader } from '../tar/outer-reader.ts';
-import { MANIFEST } from './coffer1-format.ts';
+import { LARGEST_MANIFEST, MANIFEST_PATH } from './manifest.ts';
+import { MOST_PARTS } from './parts-table.ts';
 import { MAC_LENGTH } from './seal-member.ts';
 
 /** The manifest is one part. */
-const { name: MANIFEST_NAME } = partName(MANIFEST.path, 0);
+const { name: MANIFEST_NAME } = partName(MANIFEST_PATH, 0);
 
 /** What follows the manifest's bytes: its `.hmac` (a header and a block), the end of the tar. */
 const BEHIND_MANIFEST = 2 * BLOCK + END_OF_TAR;
 /** The end is searched in windows, moving backwards: most manifests are in the first. */
 const FIRST_WINDOW = 64 * KiB;
 const LARGEST_WINDOW = 4 * MiB;
-/** A manifest has a line, with a MAC in it, for every two members. */
-const MOST_MEMBERS = (2 * LARGEST_MANIFEST) / MAC_LENGTH;
+/** Of every two members a manifest has a line, with a MAC in it, or a table of parts has one. */
+const MOST_MEMBERS = 2 * (LARGEST_MANIFEST / MAC_LENGTH + MOST_PARTS);
 
 /**
  * Where the member `manifest.000` begins in an archive of `size` bytes. What is found is not trusted: the

@@ -1,33 +1,84 @@
 import { DamagedError } from '../../../shared/errors.ts';
-import { KiB, MiB } from '../../../shared/sizes.ts';
+import { KiB, MiB, TiB } from '../../../shared/sizes.ts';
 import type { Header } from '../archive.ts';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N, type ScryptCost } from './scrypt-cost.ts';
 
-export const DEFAULT_PART_SIZE = 16 * MiB;
-/** A part is buffered whole until it is authenticated, hence the upper bound. */
-const LEAST_PART_SIZE = 4 * KiB;
-const GREATEST_PART_SIZE = 64 * MiB;
-/** The bytes of `kdf-salt`; `backup-id` has 16. */
-export const SALT_LENGTH = 32;
+/** The filters that a backup may be compressed with: programs that every system has. */
+export const COFFER1_FILTERS = ['zstd', 'gzip'] as const;
+export type Coffer1Filter = (typeof COFFER1_FILTERS)[number];
 
-/** The header of a coffer-1 archive. */
-export interface Coffer1Header extends Header {
+/** Bytes of `kdf-salt`; an id has 16. */
+export const SALT_LENGTH = 32;
+/** Bytes of the key that all others of a series come from. */
+export const SERIES_KEY_LENGTH = 64;
+
+/** The most chunks that a volume may have: so that what is kept for each of them fits into memory. */
+export const MOST_CHUNKS = 2 ** 23;
+/** The most chunks in a part. */
+export const MOST_CHUNKS_IN_PART = 32;
+/** What stands before the chunks of a part: a text that says what they are. */
+export const PART_TEXT_LENGTH = 4 * KiB;
+
+const LEAST_GRAIN = 64 * KiB;
+const GREATEST_GRAIN = 16 * MiB;
+const DEFAULT_GRAIN = 128 * KiB;
+const DEFAULT_PART_SIZE = 4 * MiB;
+/** A part is held in memory whole until its MAC has been checked, hence the upper bound. */
+const GREATEST_PART_SIZE = 64 * MiB;
+
+/** How the volumes of a backup are cut up. */
+export interface Cut {
+  /** Bytes in a chunk, the unit in which volumes are compared: a power of two. */
+  readonly grain: number;
+  /** The most bytes of chunks in a part: a multiple of the grain. */
+  readonly partSize: number;
+}
+
+/** The header of a coffer-1 backup: docs/archive-format.md. */
+export interface Coffer1Header extends Header, Cut {
   readonly format: 'coffer-1';
-  /** 128 random bits in hex. */
+  /** 128 random bits in hex, anew for each file. */
   readonly backupId: string;
+  /** 128 random bits in hex, the same for all files under one series key. */
+  readonly seriesId: string;
+  readonly kind: 'backup';
+  /** Whether the file holds each volume in one piece and in order, so that it can be restored as it comes. */
+  readonly streamable: boolean;
+  readonly compressionFilter: Coffer1Filter | undefined;
   readonly kdf: ScryptCost;
   readonly kdfSalt: Buffer;
-  /** The most bytes that a part of a file has before it is sealed. */
-  readonly partSize: number;
+  /** The series key, encrypted under the passphrase, and the MAC over that: `series-key.ts`. */
+  readonly wrappedKey: Buffer;
+  readonly wrappedKeyMac: Buffer;
+}
+
+/** How to cut volumes of which the largest has so many bytes: 128 KiB to a TiB, and twice that for each doubling. */
+export function cutFor(largestVolume: number): Cut {
+  let grain = DEFAULT_GRAIN;
+  while (largestVolume > grain * MOST_CHUNKS) grain *= 2;
+  if (grain > GREATEST_GRAIN) {
+    throw new RangeError(`no volume of ${largestVolume / TiB} TiB can be backed up`);
+  }
+  return { grain, partSize: Math.max(grain, DEFAULT_PART_SIZE) };
+}
+
+/**
+ * The most bytes that a member but the manifest takes as stored: the plaintext of a part, and what a compressor
+ * adds where it finds nothing to compress.
+ */
+export function mostStored({ partSize }: Cut): number {
+  return partSize + PART_TEXT_LENGTH + partSize / 128 + 4 * KiB;
 }
 
 /** The bytes of the member `backup-header`: a line `key=value` for each entry, in this order. */
 export function formatHeader(header: Coffer1Header): Buffer {
-  const entries = [
+  const entries: [string, string | number][] = [
     ['format', 'coffer-1'],
     ['backup-id', header.backupId],
+    ['series-id', header.seriesId],
+    ['kind', header.kind],
+    ['streamable', header.streamable ? 'True' : 'False'],
     ['encrypted', header.encrypted ? 'True' : 'False'],
-    ['compressed', header.compressionFilter === undefined ? 'False' : 'True'],
     ['compression-filter', header.compressionFilter ?? 'none'],
     ['crypto-algorithm', 'aes-256-ctr'],
     ['hmac-algorithm', 'sha512'],
@@ -36,48 +87,89 @@ export function formatHeader(header: Coffer1Header): Buffer {
     ['kdf-r', header.kdf.r],
     ['kdf-p', header.kdf.p],
     ['kdf-salt', header.kdfSalt.toString('hex')],
+    ['series-key', header.wrappedKey.toString('hex')],
+    ['series-key-mac', header.wrappedKeyMac.toString('hex')],
+    ['grain', header.grain],
     ['part-size', header.partSize],
   ];
-  return Buffer.from(entries.map(([key, value]) => `${key ?? ''}=${value ?? ''}\n`).join(''));
+  return Buffer.from(entries.map(([key, value]) => `${key}=${value}\n`).join(''));
 }
 
 /**
- * Parses the header of a coffer-1 archive. The caller checks that it is exactly what `formatHeader` makes of
- * it, so that there is one way to write each header. The text is hostile until it is authenticated, which
- * requires a key derivation first: its cost is bounded here. Throws DamagedError.
+ * Reads the header of a coffer-1 backup. It must be exactly what `formatHeader` makes of it, which the
+ * caller checks, so that there is one way to write each header. The text is hostile until its MAC holds, which takes
+ * a key derivation first: the costs are bounded here. Throws DamagedError.
  */
 export function parseHeader(untrustedFields: ReadonlyMap<string, string>): Coffer1Header {
-  const field = (key: string, pattern: RegExp): string => {
-    const untrustedValue = untrustedFields.get(key) ?? '';
+  const fields = new HeaderFields(untrustedFields);
+  fields.text('format', /^coffer-1$/);
+  fields.text('crypto-algorithm', /^aes-256-ctr$/);
+  fields.text('hmac-algorithm', /^sha512$/);
+  fields.text('kdf', /^scrypt$/);
+  fields.text('kind', /^backup$/);
+  const filter = fields.text('compression-filter', /^(zstd|gzip|none)$/);
+  const grain = fields.powerOfTwo('grain', LEAST_GRAIN, GREATEST_GRAIN);
+  const mostInPart = Math.min(GREATEST_PART_SIZE, grain * MOST_CHUNKS_IN_PART);
+  const partSize = fields.number('part-size', grain, mostInPart);
+  if (partSize % grain !== 0) {
+    throw new DamagedError('the header of the backup has a part-size that no chunks fill');
+  }
+  return {
+    format: 'coffer-1',
+    kind: 'backup',
+    backupId: fields.text('backup-id', /^[0-9a-f]{32}$/),
+    seriesId: fields.text('series-id', /^[0-9a-f]{32}$/),
+    streamable: fields.flag('streamable'),
+    encrypted: fields.flag('encrypted'),
+    compressionFilter: COFFER1_FILTERS.find((each) => each === filter),
+    kdf: {
+      n: fields.powerOfTwo('kdf-n', 2 ** LEAST_COST_LOG2N, 2 ** GREATEST_COST_LOG2N),
+      r: fields.number('kdf-r', 8, 8),
+      p: fields.number('kdf-p', 1, 1),
+    },
+    kdfSalt: fields.bytes('kdf-salt', SALT_LENGTH),
+    wrappedKey: fields.bytes('series-key', SERIES_KEY_LENGTH),
+    wrappedKeyMac: fields.bytes('series-key-mac', 64),
+    grain,
+    partSize,
+  };
+}
+
+/** Takes values out of a header that is not authentic yet. */
+class HeaderFields {
+  readonly #untrusted: ReadonlyMap<string, string>;
+
+  constructor(untrustedFields: ReadonlyMap<string, string>) {
+    this.#untrusted = untrustedFields;
+  }
+
+  text(key: string, pattern: RegExp): string {
+    const untrustedValue = this.#untrusted.get(key) ?? '';
     if (!pattern.test(untrustedValue)) {
       throw new DamagedError(`the header of the backup has no valid ${key}`);
     }
     return untrustedValue;
-  };
-  const number = (key: string, least: number, greatest: number): number => {
-    const value = Number(field(key, /^[1-9][0-9]{0,9}$/));
+  }
+
+  flag(key: string): boolean {
+    return this.text(key, /^(True|False)$/) === 'True';
+  }
+
+  bytes(key: string, length: number): Buffer {
+    return Buffer.from(this.text(key, new RegExp(`^[0-9a-f]{${2 * length}}$`)), 'hex');
+  }
+
+  number(key: string, least: number, greatest: number): number {
+    const value = Number(this.text(key, /^[1-9][0-9]{0,9}$/));
     if (value < least || value > greatest) {
       throw new DamagedError(`the header of the backup asks for a ${key} that is out of bounds`);
     }
     return value;
-  };
-  field('format', /^coffer-1$/);
-  field('crypto-algorithm', /^aes-256-ctr$/);
-  field('hmac-algorithm', /^sha512$/);
-  field('kdf', /^scrypt$/);
-  const compressed = field('compressed', /^(True|False)$/) === 'True';
-  const compressionFilter = field('compression-filter', compressed ? /^[a-z0-9]{1,16}$/ : /^none$/);
-  const n = number('kdf-n', 2 ** LEAST_COST_LOG2N, 2 ** GREATEST_COST_LOG2N);
-  if (!Number.isInteger(Math.log2(n))) {
-    throw new DamagedError('the header of the backup has a kdf-n that is not a power of two');
   }
-  return {
-    format: 'coffer-1',
-    backupId: field('backup-id', /^[0-9a-f]{32}$/),
-    encrypted: field('encrypted', /^(True|False)$/) === 'True',
-    compressionFilter: compressed ? compressionFilter : undefined,
-    kdf: { n, r: number('kdf-r', 8, 8), p: number('kdf-p', 1, 1) },
-    kdfSalt: Buffer.from(field('kdf-salt', new RegExp(`^[0-9a-f]{${2 * SALT_LENGTH}}$`)), 'hex'),
-    partSize: number('part-size', LEAST_PART_SIZE, GREATEST_PART_SIZE),
-  };
+
+  powerOfTwo(key: string, least: number, greatest: number): number {
+    const value = this.number(key, least, greatest);
+    if (Number.isInteger(Math.log2(value))) return value;
+    throw new DamagedError(`the header of the backup has a ${key} that is no power of two`);
+  }
 }

@@ -1,19 +1,20 @@
 import type { ByteSource } from '../../../shared/byte-streams.ts';
-import { DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
+import { DamagedError, RefusedError, WrongPassphraseError } from '../../../shared/errors.ts';
 import type { ArchiveReader } from '../archive.ts';
-import { type ListedMember, Manifest } from '../parts/manifest.ts';
-import { StreamingReader } from '../parts/streaming-reader.ts';
-import { HEADER_NAME, type UntrustedHeader } from '../untrusted-header.ts';
-import { refuseFollowed } from './archive-end.ts';
-import { Coffer1Format, MANIFEST, parseMac } from './coffer1-format.ts';
-import { formatHeader, parseHeader } from './coffer1-header.ts';
 import { deriveRootKey } from './keys.ts';
+import { parseMac } from './member-reader.ts';
 import { type ArchiveKey, isMemberAuthentic } from './seal-member.ts';
+import { HEADER_NAME, type UntrustedHeader } from '../untrusted-header.ts';
+import { formatHeader, parseHeader } from './coffer1-header.ts';
+import type { ManifestMember } from './manifest.ts';
+import type { Opened } from './open-parts.ts';
 import { SeekingReader } from './seeking-reader.ts';
+import { unwrapSeriesKey } from './series-key.ts';
+import { StreamingReader } from './streaming-reader.ts';
 
 /**
- * Opens a coffer-1 archive: authenticates the header with the passphrase and, if the input is seekable, the
- * manifest at its end. Throws WrongPassphraseError or DamagedError.
+ * Opens a coffer-1 backup: unwraps the key of its series with the passphrase, checks the header and, where the input
+ * can seek, the manifest at its end. Throws WrongPassphraseError or DamagedError.
  */
 export async function openCoffer1(
   input: ByteSource,
@@ -28,23 +29,36 @@ export async function openCoffer1(
     throw new DamagedError('the header of the backup is not as coffer writes it');
   }
   const root = await deriveRootKey(passphrase, header.kdfSalt, header.kdf);
-  const key: ArchiveKey = { root, backupId: header.backupId, encrypted: header.encrypted };
-  const listedHeader = await authenticateHeader(first, key);
-  const archive = { header, format: new Coffer1Format(header, key, signal), signal };
+  const seriesKey = unwrapSeriesKey(root, header.seriesId, header);
+  if (seriesKey === undefined) {
+    throw new WrongPassphraseError(
+      "the passphrase is wrong, or the backup's header was damaged or tampered with",
+    );
+  }
+  const key: ArchiveKey = {
+    ...{ root: seriesKey, backupId: header.backupId, encrypted: header.encrypted },
+  };
+  const headerMember = await authenticateHeader(first, key);
+  const opened: Opened = { header, key, signal };
   if (input.seekable && input.size !== undefined) {
-    // The padding of the header's MAC is checked together with the next member.
+    // What fills the last block of the header's MAC is checked with the member behind it.
     await tar.next();
     await tar[Symbol.asyncDispose]();
-    return SeekingReader.open(input, input.size, archive, listedHeader);
+    return SeekingReader.open(input, input.size, opened, headerMember);
   }
-  const manifest = new Manifest(MANIFEST);
-  manifest.add(listedHeader);
-  const checkEnd = async (): Promise<void> => refuseFollowed(await tar.behindEnd());
-  return new StreamingReader({ ...archive, manifest }, tar, checkEnd);
+  if (!header.streamable) {
+    throw new RefusedError(
+      'this backup refers to itself or to others, so it can be read from files only: copy it into a directory first',
+    );
+  }
+  return new StreamingReader(tar, opened, headerMember);
 }
 
-/** Returns the header as the manifest lists it. */
-async function authenticateHeader(first: UntrustedHeader, key: ArchiveKey): Promise<ListedMember> {
+/** Gives the header as the manifest lists it. */
+async function authenticateHeader(
+  first: UntrustedHeader,
+  key: ArchiveKey,
+): Promise<ManifestMember> {
   const { untrustedBytes } = first;
   const mac = parseMac(first.untrustedMac);
   if (mac === undefined) {
@@ -53,9 +67,7 @@ async function authenticateHeader(first: UntrustedHeader, key: ArchiveKey): Prom
     );
   }
   if (!(await isMemberAuthentic(key, HEADER_NAME, untrustedBytes, mac))) {
-    throw new WrongPassphraseError(
-      "the passphrase is wrong, or the backup's header was damaged or tampered with",
-    );
+    throw new DamagedError("the backup's header was damaged or tampered with");
   }
   return { name: HEADER_NAME, size: untrustedBytes.length, mac };
 }

@@ -1,159 +1,273 @@
 import { randomBytes } from 'node:crypto';
-import type { ByteSink } from '../../../shared/byte-streams.ts';
+import { availableParallelism } from 'node:os';
 import { FailedError } from '../../../shared/errors.ts';
-import type { FileToArchive } from '../archive.ts';
-import { compressAhead } from '../compress/compress-ahead.ts';
-import { type CompressionFilter, compress } from '../compress/compression.ts';
-import { BufferPool } from '../parts/buffer-pool.ts';
-import { type FilledBuffer, cutIntoBuffers } from '../parts/cut-into-buffers.ts';
-import { LARGEST_MANIFEST, Manifest } from '../parts/manifest.ts';
-import { type PartName, partName } from '../parts/part-name.ts';
-import { prefetch } from '../parts/prefetch.ts';
-import { OuterTarWriter } from '../tar/outer-writer.ts';
-import { HEADER_NAME } from '../untrusted-header.ts';
-import { MANIFEST } from './coffer1-format.ts';
-import { type Coffer1Header, SALT_LENGTH, formatHeader } from './coffer1-header.ts';
+import type { ByteSink } from '../../../shared/byte-streams.ts';
 import { deriveRootKey } from './keys.ts';
 import type { ScryptCost } from './scrypt-cost.ts';
 import { type ArchiveKey, sealMember } from './seal-member.ts';
+import { HEADER_NAME } from '../untrusted-header.ts';
+import { BufferPool } from '../parts/buffer-pool.ts';
+import { cutIntoBuffers } from '../parts/cut-into-buffers.ts';
+import { partName } from '../parts/part-name.ts';
+import { prefetch } from '../parts/prefetch.ts';
+import { OuterTarWriter } from '../tar/outer-writer.ts';
+import type { Content } from '../content.ts';
+import { type FrameCompressor, frameCompressor } from './frame-compressor.ts';
+import {
+  type Cut,
+  PART_TEXT_LENGTH,
+  SALT_LENGTH,
+  type Coffer1Filter,
+  type Coffer1Header,
+  formatHeader,
+} from './coffer1-header.ts';
+import { LARGEST_MANIFEST, MANIFEST_PATH, formatManifest } from './manifest.ts';
+import { mapAhead } from './map-ahead.ts';
+import { PARTS_PATH, formatPartsTable } from './parts-table.ts';
+import { newSeriesKey, wrapSeriesKey } from './series-key.ts';
+import { formatMap, mapPath } from './volume-map.ts';
+import { partsOfVolume } from './volume-parts.ts';
+import { DATA_PATH, IDS_PATH } from './member-paths.ts';
+import { type IdentifiedPart, WrittenSoFar } from './written-so-far.ts';
 
 export interface Coffer1Options {
   /** Wiped once the key is derived. */
   readonly passphrase: Buffer;
   readonly encrypted: boolean;
-  readonly compressionFilter: CompressionFilter | undefined;
+  readonly compressionFilter: Coffer1Filter | undefined;
   readonly kdf: ScryptCost;
-  /** Bytes; `DEFAULT_PART_SIZE` but in tests. */
-  readonly partSize: number;
+  readonly cut: Cut;
+  /** When the backup was begun. */
+  readonly created: Date;
 }
 
-/** How many parts are in memory: at the same time one is filled, one sealed and one written. */
-const PARTS_AT_ONCE = 3;
+/** A member before it is compressed; `buffer` must be given back. */
+interface PlainMember {
+  readonly name: string;
+  readonly bytes: Buffer;
+  readonly buffer?: Buffer;
+  readonly part?: IdentifiedPart;
+}
+/** `bytes` as they are stored. */
+type SealedMember = PlainMember & { readonly mac: string };
 
-/** A part of a file, and its buffer, which is reused when the part is written. */
-type Part = PartName & FilledBuffer;
-type SealedPart = Part & { readonly mac: string };
+/** More parts than are compressed: one is read, one held back, one sealed, one written. */
+const PARTS_BESIDE = 4;
 
 /**
- * Writes a coffer-1 archive of `files`, in one pass: docs/archive-format.md. Reading, compressing,
- * sealing and writing go on at the same time, and with the derivation of the key.
+ * Writes a backup of `contents` that needs no other, under a series key of its own, in one pass:
+ * docs/archive-format.md. Reading, compressing on all cores, sealing and writing go on at the same time, and with the
+ * derivation of the key. Holds a few parts, and some 30 bytes for each chunk.
  */
 export async function writeCoffer1(
-  files: AsyncIterable<FileToArchive>,
+  contents: AsyncIterable<Content>,
   output: ByteSink,
   options: Coffer1Options,
   signal: AbortSignal,
 ): Promise<void> {
-  await new Coffer1Writing(output, options, signal).write(files);
+  await using writer = new Coffer1Writer(output, options, signal);
+  await writer.write(contents);
 }
 
-class Coffer1Writing {
+class Coffer1Writer implements AsyncDisposable {
   readonly #tar: OuterTarWriter;
   readonly #options: Coffer1Options;
   readonly #signal: AbortSignal;
-  /** Stops waiting for memory that will not be given back. */
-  readonly #stop = new AbortController();
+  readonly #key: ArchiveKey;
+  readonly #header: Promise<Buffer>;
+  readonly #width = availableParallelism() + 1;
+  readonly #bufferSize: number;
   readonly #pool: BufferPool;
-  readonly #manifest = new Manifest(MANIFEST);
+  /** Ends the waiting for memory. */
+  readonly #stop = new AbortController();
+  readonly #compressor: FrameCompressor | undefined;
+  readonly #soFar: WrittenSoFar;
 
   constructor(output: ByteSink, options: Coffer1Options, signal: AbortSignal) {
     this.#tar = new OuterTarWriter(output);
     this.#options = options;
     this.#signal = signal;
-    this.#pool = new BufferPool(PARTS_AT_ONCE * options.partSize, this.#stop.signal);
+    const key = newSeriesKey();
+    const backupId = newId();
+    const seriesId = newId();
+    this.#key = { root: key, backupId, encrypted: options.encrypted };
+    this.#soFar = new WrittenSoFar(key, { seriesId, backupId, cut: options.cut });
+    const { cut, compressionFilter, kdf } = options;
+    const kdfSalt = randomBytes(SALT_LENGTH);
+    const header: Omit<Coffer1Header, 'wrappedKey' | 'wrappedKeyMac'> = {
+      ...{ format: 'coffer-1', kind: 'backup', backupId, seriesId, streamable: true },
+      ...{ encrypted: options.encrypted, compressionFilter, kdf, kdfSalt, ...cut },
+    };
+    this.#header = deriveRootKey(options.passphrase, kdfSalt, kdf).then((root) =>
+      formatHeader({ ...header, ...wrapSeriesKey(root, seriesId, key) }),
+    );
+    void Promise.allSettled([this.#header]);
+    this.#bufferSize = PART_TEXT_LENGTH + cut.partSize;
+    this.#pool = new BufferPool(
+      this.#bufferSize * (this.#width + PARTS_BESIDE),
+      AbortSignal.any([signal, this.#stop.signal]),
+    );
+    this.#compressor =
+      compressionFilter && frameCompressor(compressionFilter, availableParallelism(), signal);
   }
 
-  async write(files: AsyncIterable<FileToArchive>): Promise<void> {
-    const begun = this.#begin();
-    // Its error is thrown when the first part is sealed; until then it is not unhandled.
-    void Promise.allSettled([begun]);
-    // As many parts are filled ahead as there are buffers, above all while the key is being derived.
-    const parts = prefetch(this.#partsOf(files), PARTS_AT_ONCE);
-    for await (const part of prefetch(this.#sealed(parts, begun))) {
-      await this.#orStop(this.#store(part.name, part.bytes, part.mac));
-      this.#manifest.add({ name: part.name, size: part.bytes.length, mac: part.mac }, part);
-      this.#pool.give(part.buffer);
-    }
-    await this.#storeManifest(await begun);
+  async write(contents: AsyncIterable<Content>): Promise<void> {
+    await this.#storeAll(this.#membersOf(contents));
+    await this.#storeAll(this.#closingMembers());
+    await this.#store(await this.#sealed(await this.#compressed(this.#manifest())));
     await this.#tar.end();
   }
 
-  /** Derives the key and writes the header, which is authenticated like every member, and not encrypted. */
-  async #begin(): Promise<ArchiveKey> {
-    const header = newHeader(this.#options);
-    const root = await deriveRootKey(this.#options.passphrase, header.kdfSalt, header.kdf);
-    const key = { root, backupId: header.backupId, encrypted: header.encrypted };
-    const bytes = formatHeader(header);
-    const mac = await sealMember({ ...key, encrypted: false }, HEADER_NAME, bytes);
-    await this.#store(HEADER_NAME, bytes, mac);
-    this.#manifest.add({ name: HEADER_NAME, size: bytes.length, mac });
-    return key;
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#compressor?.[Symbol.asyncDispose]();
+    await Promise.allSettled([this.#header]);
   }
 
-  async *#partsOf(files: AsyncIterable<FileToArchive>): AsyncGenerator<Part, void, undefined> {
-    const { partSize } = this.#options;
-    for await (const { path, compressed } of compressAhead(files, this.#compress)) {
-      let index = 0;
-      for await (const filled of cutIntoBuffers(compressed, partSize, this.#pool)) {
-        this.#signal.throwIfAborted();
-        yield { ...filled, ...partName(path, index++) };
+  /** Small files, parts of volumes, trees. */
+  async *#membersOf(contents: AsyncIterable<Content>): AsyncGenerator<PlainMember> {
+    let stage = 0;
+    for await (const content of contents) {
+      stage = STAGES.indexOf(content.kind, stage);
+      if (stage < 0) throw new RangeError(`${content.path} is too late`);
+      switch (content.kind) {
+        case 'file':
+          yield* this.#membersOfText(content.path, [content.bytes]);
+          this.#soFar.addFile(content.path, content.bytes.length);
+          break;
+        case 'volume':
+          yield* this.#membersOfVolume(content);
+          break;
+        case 'tree':
+          yield* this.#membersOfTree(content);
       }
     }
   }
 
-  readonly #compress = (innerTar: AsyncIterable<Buffer>): AsyncIterable<Buffer> =>
-    compress(this.#options.compressionFilter, innerTar, this.#signal);
-
-  /** Sealed parts, as soon as the header is written. */
-  async *#sealed(
-    parts: AsyncIterable<Part>,
-    begun: Promise<ArchiveKey>,
-  ): AsyncGenerator<SealedPart, void, undefined> {
-    for await (const part of parts) {
-      const key = await this.#orStop(begun);
-      yield { ...part, mac: await this.#orStop(sealMember(key, part.name, part.bytes)) };
+  async *#membersOfVolume(
+    content: Extract<Content, { kind: 'volume' }>,
+  ): AsyncGenerator<PlainMember> {
+    const volume = this.#soFar.addVolume(content);
+    for await (const part of partsOfVolume(content, this.#options.cut, this.#pool)) {
+      const { bytes, buffer, text } = part;
+      const name = partName(DATA_PATH, this.#soFar.nextPart()).name;
+      yield { name, bytes, buffer, part: { volume, text, ids: [] } };
     }
   }
 
-  /** When a part fails, no buffer will be given back: the others stop waiting for memory. */
-  async #orStop<T>(work: Promise<T>): Promise<T> {
+  async *#membersOfTree({
+    path,
+    tar,
+  }: Extract<Content, { kind: 'tree' }>): AsyncGenerator<PlainMember> {
+    let index = 0;
+    let size = 0;
+    for await (const { bytes, buffer } of cutIntoBuffers(tar, this.#bufferSize, this.#pool)) {
+      size += bytes.length;
+      yield { name: partName(path, index++).name, bytes, buffer };
+    }
+    this.#soFar.addFile(path, size);
+  }
+
+  /** The members of a file of any length that is in memory, or made as it is asked for: one at least. */
+  *#membersOfText(path: string, pieces: Iterable<Buffer>): Generator<PlainMember> {
+    let index = 0;
+    for (const bytes of whole(pieces, this.#options.cut.partSize)) {
+      yield { name: partName(path, index++).name, bytes };
+    }
+  }
+
+  /** Maps, the table of parts and the ids: all that follows from what was stored. */
+  async *#closingMembers(): AsyncGenerator<PlainMember> {
+    for (const map of this.#soFar.maps()) {
+      yield* this.#membersOfText(mapPath(map.path), formatMap(map));
+    }
+    yield* this.#membersOfText(PARTS_PATH, formatPartsTable(this.#soFar.table));
+    yield* this.#membersOfText(IDS_PATH, this.#soFar.ids);
+    await Promise.resolve();
+  }
+
+  #manifest(): PlainMember {
+    const bytes = formatManifest(this.#soFar.manifest(this.#options.created));
+    if (bytes.length > LARGEST_MANIFEST) {
+      throw new FailedError(
+        'the backup has too many files for its manifest: back up in two halves',
+      );
+    }
+    return { name: partName(MANIFEST_PATH, 0).name, bytes };
+  }
+
+  async #storeAll(members: AsyncIterable<PlainMember>): Promise<void> {
+    const plain = prefetch(members);
+    const compressed = mapAhead(plain, this.#width, (member) => this.#compressed(member));
+    const sealed = prefetch(mapAhead(compressed, 2, (member) => this.#sealed(member)));
     try {
-      return await work;
+      for await (const member of sealed) {
+        this.#signal.throwIfAborted();
+        await this.#store(member);
+      }
     } catch (error) {
+      // Else what reads ahead might wait for a buffer that nobody gives back.
       this.#stop.abort();
       throw error;
     }
   }
 
-  /** The manifest is one part, whatever its size. */
-  async #storeManifest(key: ArchiveKey): Promise<void> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of this.#compress(this.#manifest.tar())) chunks.push(chunk);
-    const bytes = Buffer.concat(chunks);
-    if (this.#manifest.isTooLong || bytes.length > LARGEST_MANIFEST) {
-      throw new FailedError(
-        'the backup has too many parts for its manifest: back up in two halves',
-      );
-    }
-    const { name } = partName(MANIFEST.path, 0);
-    const mac = await sealMember(key, name, bytes);
-    await this.#store(name, bytes, mac);
+  /** Gives a part's chunks their ids, and makes a frame of the member. */
+  async #compressed(member: PlainMember): Promise<PlainMember> {
+    this.#soFar.identify(member.bytes, member.part);
+    if (this.#compressor === undefined) return member;
+    const { buffer, ...rest } = member;
+    const bytes = await this.#compressor.compress(member.bytes);
+    if (buffer !== undefined) this.#pool.give(buffer);
+    return { ...rest, bytes };
   }
 
-  async #store(name: string, bytes: Buffer, mac: string): Promise<void> {
+  async #sealed(member: PlainMember): Promise<SealedMember> {
+    return { ...member, mac: await sealMember(this.#key, member.name, member.bytes) };
+  }
+
+  async #store(member: SealedMember): Promise<void> {
+    if (this.#soFar.isEmpty) await this.#storeHeader();
+    await this.#storeMember(member);
+    if (member.buffer !== undefined) this.#pool.give(member.buffer);
+  }
+
+  /** The header is authenticated like every member, and not encrypted. */
+  async #storeHeader(): Promise<void> {
+    const bytes = await this.#header;
+    const mac = await sealMember({ ...this.#key, encrypted: false }, HEADER_NAME, bytes);
+    await this.#storeMember({ name: HEADER_NAME, bytes, mac });
+  }
+
+  async #storeMember({ name, bytes, mac, part }: SealedMember): Promise<void> {
     await this.#tar.member(name, bytes);
     await this.#tar.member(`${name}.hmac`, Buffer.from(`${mac}\n`));
+    this.#soFar.note({ name, size: bytes.length, mac }, part);
   }
 }
 
-function newHeader(options: Coffer1Options): Coffer1Header {
-  return {
-    format: 'coffer-1',
-    backupId: randomBytes(16).toString('hex'),
-    encrypted: options.encrypted,
-    compressionFilter: options.compressionFilter,
-    kdf: options.kdf,
-    kdfSalt: randomBytes(SALT_LENGTH),
-    partSize: options.partSize,
-  };
+/** Small files may follow the volumes that they tell of. */
+const STAGES: readonly Content['kind'][] = ['file', 'volume', 'file', 'tree'];
+
+function newId(): string {
+  return randomBytes(16).toString('hex');
+}
+
+/** The same bytes in pieces of `size`, of which the last may be smaller; one at least. Each has memory of its own. */
+function* whole(pieces: Iterable<Buffer>, size: number): Generator<Buffer, void, undefined> {
+  let piece = Buffer.alloc(size);
+  let filled = 0;
+  for (const bytes of pieces) {
+    for (let taken = 0; taken < bytes.length;) {
+      if (filled === size) {
+        yield piece;
+        piece = Buffer.alloc(size);
+        filled = 0;
+      }
+      const copied = bytes.copy(piece, filled, taken);
+      taken += copied;
+      filled += copied;
+    }
+  }
+  yield piece.subarray(0, filled);
 }

@@ -1,7 +1,7 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import {
   type ArchiveReader,
-  type ArchivedFile,
+  type TarredFile,
   type Header,
   LARGEST_QUBES_XML,
   QUBES_XML,
@@ -64,7 +64,7 @@ export class StreamingReader implements ArchiveReader {
   async *files(
     wanted: (path: string) => boolean,
     named?: NamedDirectories,
-  ): AsyncGenerator<ArchivedFile, void, undefined> {
+  ): AsyncGenerator<TarredFile, void, undefined> {
     if (named !== undefined) this.#parts.nameDirectories(named);
     const manifestPath = this.#manifest?.form.path;
     let manifest: Buffer | undefined;
@@ -78,7 +78,7 @@ export class StreamingReader implements ArchiveReader {
     await this.#checkEnd();
   }
 
-  async *#filesOf(parts: BufferedParts): AsyncGenerator<ArchivedFile, void, undefined> {
+  async *#filesOf(parts: BufferedParts): AsyncGenerator<TarredFile, void, undefined> {
     await using row = new PartRow(parts, this.#format, this.#signal);
     for (let next = await row.peek(); next !== undefined; next = await row.peek()) {
       const file = new FileParts(next.path, row, this.#format);

@@ -10,7 +10,7 @@ const CHUNK = 1 * MiB;
 const ENTRIES = 4096;
 
 /** Fills `buffer` with the volume's content from `offset`. */
-type ReadAt = (buffer: Buffer, offset: number) => Promise<void>;
+export type ReadAt = (buffer: Buffer, offset: number) => Promise<void>;
 
 /**
  * The inner tar of one volume, as GNU tar reads it: a plain member where there are no holes, pax

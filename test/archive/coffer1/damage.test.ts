@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { drain } from '../../../dom0-agent/archive/drain.ts';
+import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
 import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
 import { DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
-import { type InnerTars, innerTarsOf, readNothingElse } from '../authentic-prefix.ts';
 import { inputOf } from '../memory.ts';
-import { PASSPHRASE, makeArchive, never } from './sample.ts';
+import { GRAIN, PASSPHRASE, makeArchive, never } from './sample.ts';
 
 // Thousands of damaged archives have the same salt: each key is derived by the real code, once.
 vi.mock('../../../dom0-agent/archive/coffer1/keys.ts', async (importOriginal) => {
@@ -18,6 +19,17 @@ vi.mock('../../../dom0-agent/archive/coffer1/keys.ts', async (importOriginal) =>
   };
   return { ...keys, deriveRootKey };
 });
+
+/** Every few bytes of what is small, and now and then one of the data. */
+function* placesIn(bytes: Buffer): Generator<number> {
+  for (let at = 0; at < bytes.length;) {
+    yield at;
+    // Headers are mostly zeros.
+    const around = bytes.subarray(Math.max(0, at - 600), at + 600);
+    const isDataOnly = around.filter((byte) => byte === 0).length < 100;
+    at += isDataOnly ? 9001 : 23;
+  }
+}
 
 /** A member of the outer tar with its `.hmac`, as it stands in the archive. */
 interface Member {
@@ -45,13 +57,16 @@ function archiveOf(members: readonly (Member | undefined)[]): Buffer {
   return Buffer.concat([...present.map(({ bytes }) => bytes), Buffer.alloc(1024)]);
 }
 
-/** Reads all of an archive, as a file and as a stream; both must fail, and give nothing forged before. Gives what they say. */
+/** Reads all of an archive, as a file and as a stream; both must fail. Gives what they say. */
 async function refusalsOf(archive: Buffer, passphrase = PASSPHRASE): Promise<Error[]> {
   const refusals: Error[] = [];
   for (const seekable of [true, false]) {
     try {
       const reader = await openArchive(inputOf(archive, seekable), Buffer.from(passphrase), never);
-      await readNothingElse(reader, genuine);
+      await reader.qubesXml();
+      for await (const file of reader.files((path) => path !== 'qubes.xml')) {
+        await drain(contentOf(file));
+      }
       throw new Error(`the archive was taken for whole, ${seekable ? 'as a file' : 'as a stream'}`);
     } catch (error) {
       refusals.push(error as Error);
@@ -67,30 +82,17 @@ async function expectDamaged(archive: Buffer, what: string): Promise<void> {
   }
 }
 
-/** Thousands of damaged archives are read, so many at a time: each mostly waits for the threads that authenticate. */
-const AT_ONCE = 16;
-
-async function expectAllDamaged(damages: readonly (() => [Buffer, string])[]): Promise<void> {
-  for (let done = 0; done < damages.length; done += AT_ONCE) {
-    const some = damages.slice(done, done + AT_ONCE);
-    await Promise.all(some.map((damage) => expectDamaged(...damage())));
-  }
-}
-
-/** Two parts, and files of one. */
 const contents = {
-  'vm5/private.img': randomBytes(5_000),
   'vm5/notes.txt': Buffer.from('notes'),
-  'vm6/private.img': randomBytes(600),
+  'vm5/private.img': randomBytes(3 * GRAIN),
+  'vm6/private.img': randomBytes(3_000),
+  'vm7/private.img': Buffer.alloc(GRAIN),
+  'dom0-home/home': randomBytes(1000),
 };
 let archive: Buffer;
-let genuine: InnerTars;
 let members: Member[];
 beforeAll(async () => {
   archive = await makeArchive(contents);
-  genuine = await innerTarsOf(
-    await openArchive(inputOf(archive, true), Buffer.from(PASSPHRASE), never),
-  );
   members = membersOf(archive);
 });
 
@@ -102,25 +104,18 @@ const find = (name: string, among = members): Member => {
 
 describe('an archive that is damaged', () => {
   it('is refused with any single byte changed', async () => {
-    const places = Array.from({ length: Math.ceil(archive.length / 11) }, (_, i) => i * 11);
-    await expectAllDamaged(
-      places.map((at) => () => {
-        const damaged = Buffer.from(archive);
-        damaged[at] = (damaged[at] ?? 0) ^ (1 << (at % 8));
-        return [damaged, `byte ${at} changed`];
-      }),
-    );
-  });
+    for (const at of placesIn(archive)) {
+      const damaged = Buffer.from(archive);
+      damaged[at] = (damaged[at] ?? 0) ^ (1 << (at % 8));
+      await expectDamaged(damaged, `byte ${at} changed`);
+    }
+  }, 300_000);
 
   it('is refused when it is cut, at every block and at many other places', async () => {
-    const blocks = Array.from({ length: Math.ceil(archive.length / 256) }, (_, i) => i * 256);
-    const lengths = blocks.flatMap((length) => [length, length + 77]);
-    await expectAllDamaged(
-      lengths
-        .filter((length) => length < archive.length)
-        .map((length) => () => [archive.subarray(0, length), `cut to ${length} bytes`]),
-    );
-  });
+    for (const length of placesIn(archive)) {
+      await expectDamaged(archive.subarray(0, length), `cut to ${length} bytes`);
+    }
+  }, 300_000);
 
   it('is refused when something follows it', async () => {
     await expectDamaged(Buffer.concat([archive, Buffer.alloc(512, 1)]), 'a block');
@@ -147,8 +142,8 @@ describe('an archive that is damaged', () => {
 
   it('is refused when a member bears the name of another', async () => {
     for (const [from, to] of [
-      ['vm5/private.img.000', 'vm5/private.img.001'],
-      ['vm6/private.img.000', 'vm5/private.img.000'],
+      ['data.000', 'data.001'],
+      ['vm5/private.map.000', 'vm6/private.map.000'],
       ['vm5/notes.txt.000', 'vm6/notes.txt.000'],
     ] as const) {
       const { bytes } = find(from);
@@ -187,7 +182,9 @@ describe('an archive that is damaged', () => {
     await expectDamaged(change('sha512', 'sha256'), 'other MAC');
     await expectDamaged(change('aes-256-ctr', 'aes-128-ctr'), 'other cipher');
     await expectDamaged(change('format=coffer-1', 'format=coffer-2'), 'other format');
-    await expectDamaged(change('part-size=4096', 'part-size=8192'), 'other part size');
+    await expectDamaged(change('part-size=131072', 'part-size=262144'), 'other part size');
+    await expectDamaged(change('grain=65536', 'grain=131072'), 'other grain');
+    await expectDamaged(change('streamable=True\n', 'streamable=False\n'), 'not to be streamed');
   });
 });
 

@@ -1,16 +1,17 @@
-import type { FileToArchive } from '../../../dom0-agent/archive/archive.ts';
-import { scryptCost } from '../../../dom0-agent/archive/coffer1/scrypt-cost.ts';
+import type { Content, VolumeContent } from '../../../dom0-agent/archive/content.ts';
 import {
   type Coffer1Options,
   writeCoffer1,
 } from '../../../dom0-agent/archive/coffer1/write-coffer1.ts';
-import { plainTar } from '../../../dom0-agent/archive/tar/inner-writer.ts';
+import { scryptCost } from '../../../dom0-agent/archive/coffer1/scrypt-cost.ts';
+import { KiB } from '../../../shared/sizes.ts';
 import { MemoryOutput } from '../memory.ts';
 
 export const PASSPHRASE = 'correct horse battery staple';
 export const never = new AbortController().signal;
+export const GRAIN = 64 * KiB;
 
-/** Cheap keys and small parts, so that a small archive has many members. */
+/** Cheap keys and small parts, so that a small backup has many members. */
 export const OPTIONS: Coffer1Options = {
   // Of its own for each: it is wiped.
   get passphrase() {
@@ -19,22 +20,46 @@ export const OPTIONS: Coffer1Options = {
   encrypted: true,
   compressionFilter: undefined,
   kdf: scryptCost(14),
-  partSize: 4096,
+  cut: { grain: GRAIN, partSize: 2 * GRAIN },
+  created: new Date('2026-11-25T15:42:01Z'),
 };
 
-/** Archives `contents`, plain files by path, behind a qubes.xml. */
+/** Files by path: those that end in `.img` are volumes, dom0's home is a tree, the others are small. */
+export type Contents = Readonly<Record<string, Buffer>>;
+
+/** Backs up `contents`, behind a qubes.xml. */
 export async function makeArchive(
-  contents: Readonly<Record<string, Buffer>>,
+  contents: Contents,
   options: Partial<Coffer1Options> = {},
 ): Promise<Buffer> {
   const output = new MemoryOutput();
-  await writeCoffer1(filesOf(contents), output, { ...OPTIONS, ...options }, never);
+  await writeCoffer1(contentsOf(contents), output, { ...OPTIONS, ...options }, never);
   return output.bytes;
 }
 
-async function* filesOf(contents: Readonly<Record<string, Buffer>>): AsyncGenerator<FileToArchive> {
-  const all = { 'qubes.xml': Buffer.from('<qubes/>'), ...contents };
-  for (const [path, bytes] of Object.entries(all)) {
-    yield await Promise.resolve({ path, innerTar: plainTar(path, bytes) });
-  }
+export async function* contentsOf(contents: Contents): AsyncGenerator<Content> {
+  const all: Contents = { 'qubes.xml': Buffer.from('<qubes/>'), ...contents };
+  for (const [path, bytes] of Object.entries(all))
+    yield await Promise.resolve(contentOf(path, bytes));
+}
+
+function contentOf(path: string, bytes: Buffer): Content {
+  if (path.endsWith('.img')) return volumeOf(path, bytes);
+  if (path.startsWith('dom0-home/')) return { kind: 'tree', path, tar: once(bytes) };
+  return { kind: 'file', path, bytes };
+}
+
+export function volumeOf(path: string, bytes: Buffer): VolumeContent {
+  return {
+    ...{ kind: 'volume', path, domain: path, size: bytes.length },
+    extents: [{ offset: 0, length: bytes.length }],
+    read: (buffer, offset) => {
+      bytes.copy(buffer, 0, offset);
+      return Promise.resolve();
+    },
+  };
+}
+
+async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield await Promise.resolve(bytes);
 }

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { drain } from '../../../dom0-agent/archive/drain.ts';
+import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
 import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
@@ -17,9 +18,9 @@ beforeAll(async () => {
 async function readAll(input: ByteSource): Promise<number> {
   const reader = await openArchive(input, Buffer.from(PASSPHRASE), never);
   let files = (await reader.qubesXml()).length > 0 ? 1 : 0;
-  for await (const { path, innerTar } of reader.files((path) => path !== 'qubes.xml')) {
-    await drain(innerTar);
-    files += path === 'vm5/private.img' ? 1 : 10;
+  for await (const file of reader.files((path) => path !== 'qubes.xml')) {
+    await drain(contentOf(file));
+    files += file.path === 'vm5/private.img' ? 1 : 10;
   }
   return files;
 }

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MANIFEST as COFFER_1 } from '../../../dom0-agent/archive/coffer1/coffer1-format.ts';
 import {
   type ListedMember,
   Manifest,
@@ -10,6 +9,11 @@ import {
 import { partName } from '../../../dom0-agent/archive/parts/part-name.ts';
 import { MANIFEST as QUBES_4 } from '../../../dom0-agent/archive/qubes4/qubes4-header.ts';
 import { DamagedError } from '../../../shared/errors.ts';
+
+/** A form that lists files, too. */
+const WITH_FILES: ManifestForm = {
+  ...{ path: 'manifest', firstLine: 'a manifest', macLength: 128, listsFiles: true },
+};
 
 const hex = (length: number): fc.Arbitrary<string> =>
   fc.stringMatching(new RegExp(`^[0-9a-f]{${length}}$`));
@@ -39,7 +43,7 @@ function manifestOf(form: ManifestForm, files: Files, isKnown = () => true): Man
 const textOf = (manifest: Manifest): Buffer => Buffer.concat([...manifest.text()]);
 
 describe.each([
-  ['coffer-1', COFFER_1],
+  ['coffer-1', WITH_FILES],
   ['format 4', QUBES_4],
 ])('the manifest of %s', (_, form) => {
   it('differs from no other list than that of the members that came', () => {
@@ -96,7 +100,7 @@ describe.each([
 });
 
 it('the parts of a file are listed in their order only', () => {
-  const manifest = new Manifest(COFFER_1);
+  const manifest = new Manifest(WITH_FILES);
   const part = partName('vm1/private.img', 1);
   expect(() => manifest.add({ name: part.name, size: 1, mac: 'a' }, part)).toThrow(DamagedError);
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
 import { innerTarsOf, readNothingElse } from '../authentic-prefix.ts';
 import { outcomeOf, outcomeOfReading } from '../outcome-of-reading.ts';
 import { CofferError, DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
@@ -141,9 +142,9 @@ describe('the files', () => {
     const reader = await open(inputOf(bytes, false), PASSPHRASE);
     await reader.qubesXml();
     const paths: string[] = [];
-    for await (const { path, innerTar } of reader.files((path) => path.startsWith('vm5/'))) {
-      paths.push(path);
-      for await (const chunk of innerTar) expect(chunk.length).toBeGreaterThan(0);
+    for await (const file of reader.files((path) => path.startsWith('vm5/'))) {
+      paths.push(file.path);
+      for await (const chunk of contentOf(file)) expect(chunk.length).toBeGreaterThan(0);
     }
     expect(paths).toEqual(['vm5/private.img', 'vm5/firewall.xml']);
   });
@@ -152,10 +153,10 @@ describe('the files', () => {
     const reader = await open(inputOf(archive, true), PASSPHRASE);
     await reader.qubesXml();
     const paths: string[] = [];
-    for await (const { path, innerTar } of reader.files(() => true)) {
-      paths.push(path);
-      if (path === 'vm5/private.img')
-        for await (const chunk of innerTar) if (chunk.length > 0) break;
+    for await (const file of reader.files(() => true)) {
+      paths.push(file.path);
+      if (file.path === 'vm5/private.img')
+        for await (const chunk of contentOf(file)) if (chunk.length > 0) break;
     }
     expect(paths).toEqual(Object.keys(FILES));
   });
@@ -177,10 +178,11 @@ describe('the files', () => {
     );
     await reader.qubesXml();
     const results: [string, unknown][] = [];
-    for await (const { path, innerTar } of reader.files(() => true)) {
+    for await (const file of reader.files(() => true)) {
+      const { path } = file;
       let length = 0;
       try {
-        for await (const chunk of innerTar) length += chunk.length;
+        for await (const chunk of contentOf(file)) length += chunk.length;
         results.push([path, length]);
       } catch (error) {
         results.push([path, error]);
@@ -198,9 +200,9 @@ describe('the files', () => {
     const reader = await open(inputOf(archive, true), PASSPHRASE, abort.signal);
     await reader.qubesXml();
     const reading = async (): Promise<void> => {
-      for await (const { innerTar } of reader.files(() => true)) {
+      for await (const file of reader.files(() => true)) {
         abort.abort(new Error('enough'));
-        for await (const chunk of innerTar) expect(chunk.length).toBeGreaterThanOrEqual(0);
+        for await (const chunk of contentOf(file)) expect(chunk.length).toBeGreaterThanOrEqual(0);
       }
     };
     await expect(reading()).rejects.toThrow();

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
 import { DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
 import {
   type OuterMemberBlocks,
@@ -31,8 +32,8 @@ function outcome(changed: readonly OuterMemberBlocks[], wanted = true): Promise<
 async function read(bytes: Buffer, wanted: boolean): Promise<void> {
   const reader = await open(inputOf(bytes, true), PASSPHRASE);
   await reader.qubesXml();
-  for await (const { innerTar } of reader.files(() => wanted)) {
-    for await (const chunk of innerTar) expect(chunk.length).toBeGreaterThan(0);
+  for await (const file of reader.files(() => wanted)) {
+    for await (const chunk of contentOf(file)) expect(chunk.length).toBeGreaterThan(0);
   }
 }
 

@@ -1,0 +1,127 @@
+import { MiB } from '../../../shared/sizes.ts';
+import { MAC_LENGTH } from './seal-member.ts';
+import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
+import { NUMBER, WORD, invalid } from './text-lines.ts';
+
+export const MANIFEST_PATH = 'manifest';
+/** The manifest is one part, whatever its size: a few lines for each file, none for the parts of volumes. */
+export const LARGEST_MANIFEST = 64 * MiB;
+
+/** A member as the manifest tells of it; its `.hmac` member is meant with it. */
+export interface ManifestMember {
+  readonly name: string;
+  /** Bytes as stored. */
+  readonly size: number;
+  /** HMAC-SHA512 in hex, as in its `.hmac` member. */
+  readonly mac: string;
+}
+
+/** A file that the backup holds. */
+export interface ManifestFile {
+  readonly path: string;
+  /** Bytes before compression: of a volume its size, of dom0's home that of the tar. */
+  readonly size: number;
+  /** Of a volume. */
+  readonly volume?: {
+    /** How many chunks are data. */
+    readonly chunks: number;
+    /** How many parts of this backup's own were made of it. */
+    readonly parts: number;
+  };
+}
+
+/** What a backup holds. Where each member lies follows from the sizes of those before it. */
+export interface Manifest {
+  readonly seriesId: string;
+  /** Which backup of its series it is, from 1. */
+  readonly sequence: number;
+  /** When it was begun: `2026-11-25T15:42:01Z`. */
+  readonly made: string;
+  /** In the archive's order, but for the manifest and the parts of volumes. */
+  readonly members: readonly ManifestMember[];
+  /** The parts of volumes: how many, and before which of the members they lie. */
+  readonly parts: number;
+  readonly partsBefore: number;
+  /** Bytes that they take in the outer tar, with headers and MACs. */
+  readonly partsLength: number;
+  readonly files: readonly ManifestFile[];
+}
+
+/** The bytes that a member and its `.hmac` take in the outer tar. */
+export function lengthInTar(size: number): number {
+  return BLOCK + size + paddingOf(size) + BLOCK + MAC_LENGTH + 1 + paddingOf(MAC_LENGTH + 1);
+}
+
+/** The text of the manifest. */
+export function formatManifest(manifest: Manifest): Buffer {
+  const { members, partsBefore, files } = manifest;
+  const lines = [
+    'coffer-1 manifest',
+    `series ${manifest.seriesId} ${manifest.sequence}`,
+    `made ${manifest.made}`,
+    'previous none',
+    ...members.slice(0, partsBefore).map(memberLine),
+    `parts ${manifest.parts} ${manifest.partsLength}`,
+    ...members.slice(partsBefore).map(memberLine),
+    ...files.map(fileLine),
+    `total ${members.length + manifest.parts} ${files.length} ${lengthBefore(manifest)}`,
+  ];
+  return Buffer.from(lines.map((line) => `${line}\n`).join(''), 'latin1');
+}
+
+/** Where the manifest itself begins in the archive. */
+export function lengthBefore({ members, partsLength }: Manifest): number {
+  return members.reduce((sum, { size }) => sum + lengthInTar(size), partsLength);
+}
+
+function memberLine({ name, size, mac }: ManifestMember): string {
+  return `member ${name} ${size} ${mac}`;
+}
+
+function fileLine({ path, size, volume }: ManifestFile): string {
+  if (volume === undefined) return `file ${path} ${size}`;
+  return `volume ${path} ${size} ${volume.chunks} ${volume.parts}`;
+}
+
+const HEAD = new RegExp(
+  `^coffer-1 manifest\\nseries ([0-9a-f]{32}) (${NUMBER})\\n` +
+    'made ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\\nprevious none\\n',
+);
+const MEMBER = new RegExp(`^member (${WORD}) (${NUMBER}) ([0-9a-f]{128})$`);
+const PARTS = new RegExp(`^parts (${NUMBER}) (${NUMBER})$`);
+const FILE = new RegExp(`^file (${WORD}) (${NUMBER})$`);
+const VOLUME = new RegExp(`^volume (${WORD}) (${NUMBER}) (${NUMBER}) (${NUMBER})$`);
+
+/** Reads an authenticated manifest. It must be just what `formatManifest` makes of it: else DamagedError. */
+export function parseManifest(bytes: Buffer): Manifest {
+  const text = bytes.toString('latin1');
+  const [, seriesId = '', sequence, made = ''] = HEAD.exec(text) ?? [];
+  const members: ManifestMember[] = [];
+  const files: ManifestFile[] = [];
+  let [parts, partsBefore, partsLength] = [0, 0, 0];
+  for (const line of text.split('\n').slice(4)) {
+    const [, name = '', size, mac = ''] = MEMBER.exec(line) ?? [];
+    if (size !== undefined) members.push({ name, size: Number(size), mac });
+    const [, count, length] = PARTS.exec(line) ?? [];
+    if (count !== undefined) {
+      [parts, partsBefore, partsLength] = [Number(count), members.length, Number(length)];
+    }
+    const file = fileOf(line);
+    if (file !== undefined) files.push(file);
+  }
+  const manifest: Manifest = {
+    ...{ seriesId, sequence: Number(sequence), made },
+    ...{ members, parts, partsBefore, partsLength, files },
+  };
+  if (!formatManifest(manifest).equals(bytes)) throw invalid('the manifest');
+  return manifest;
+}
+
+function fileOf(line: string): ManifestFile | undefined {
+  const [, path, size] = FILE.exec(line) ?? [];
+  if (path !== undefined) return { path, size: Number(size) };
+  const [, volumePath, volumeSize, chunks, parts] = VOLUME.exec(line) ?? [];
+  if (volumePath === undefined) return undefined;
+  const volume = { chunks: Number(chunks), parts: Number(parts) };
+  return { path: volumePath, size: Number(volumeSize), volume };
+}

@@ -1,0 +1,45 @@
+import { DamagedError } from '../../../shared/errors.ts';
+import { MANIFEST_PATH } from './manifest.ts';
+import { PARTS_PATH } from './parts-table.ts';
+
+/** The parts of volumes are `data.000` and so on, whichever volume they are of. */
+export const DATA_PATH = 'data';
+export const IDS_PATH = 'ids';
+
+/** What the members of a path are, in the order in which they lie in a backup. */
+export const MEMBER_KINDS = [
+  'file',
+  'data',
+  'incomplete',
+  'tree',
+  'map',
+  'parts',
+  'ids',
+  'manifest',
+] as const;
+export type MemberKind = (typeof MEMBER_KINDS)[number];
+
+/** What the path of members stands for. Throws DamagedError when coffer writes no such path. */
+export function memberKind(path: string): MemberKind {
+  switch (path) {
+    case DATA_PATH:
+      return 'data';
+    case PARTS_PATH:
+      return 'parts';
+    case IDS_PATH:
+      return 'ids';
+    case MANIFEST_PATH:
+      return 'manifest';
+    case 'dom0-home/home':
+      return 'tree';
+  }
+  if (/^vm[0-9]+\/[A-Za-z0-9_-]+\.map$/.test(path)) return 'map';
+  if (/^vm[0-9]+\/incomplete\.txt$/.test(path)) return 'incomplete';
+  if (/^(qubes\.xml|vm[0-9]+\/(firewall\.xml|notes\.txt|empty))$/.test(path)) return 'file';
+  throw new DamagedError(`the backup holds ${path}, and coffer writes no such path`);
+}
+
+/** The volume of a map's path. */
+export function volumePath(mapPath: string): string {
+  return mapPath.replace(/\.map$/, '.img');
+}

@@ -1,0 +1,64 @@
+import { DamagedError } from '../../../shared/errors.ts';
+import { HEADER_NAME } from '../untrusted-header.ts';
+import { parsePartName } from '../parts/part-name.ts';
+import { type Manifest, type ManifestMember, lengthInTar } from './manifest.ts';
+
+/** Where the members of a path lie in the archive, one behind the other. */
+export interface Place {
+  readonly path: string;
+  readonly from: number;
+  readonly to: number;
+  readonly members: readonly ManifestMember[];
+}
+
+/** Where everything lies that the manifest lists, but the parts of volumes. */
+export class MemberPlaces {
+  /** Where the parts of volumes begin. */
+  readonly parts: number;
+  /** Where the manifest begins. */
+  readonly end: number;
+  readonly #places = new Map<
+    string,
+    { path: string; from: number; to: number; members: ManifestMember[] }
+  >();
+
+  /** Throws DamagedError when a path's members are not all there, in order. */
+  constructor({ members, partsBefore, partsLength }: Manifest) {
+    let [offset, parts] = [0, 0];
+    for (const [position, member] of members.entries()) {
+      if (position === partsBefore) {
+        parts = offset;
+        offset += partsLength;
+      }
+      const to = offset + lengthInTar(member.size);
+      if (member.name !== HEADER_NAME) this.#add(member, offset, to);
+      offset = to;
+    }
+    this.parts = partsBefore < members.length ? parts : offset;
+    this.end = partsBefore < members.length ? offset : offset + partsLength;
+  }
+
+  /** Throws DamagedError when the backup does not hold it. */
+  of(path: string): Place {
+    const place = this.#places.get(path);
+    if (place === undefined) throw new DamagedError(`the backup holds no ${path}`);
+    return place;
+  }
+
+  all(): Iterable<Place> {
+    return this.#places.values();
+  }
+
+  #add(member: ManifestMember, from: number, to: number): void {
+    const { path, index } = parsePartName(member.name) ?? { path: '', index: -1 };
+    const place = this.#places.get(path);
+    if (place === undefined && index === 0) {
+      this.#places.set(path, { path, from, to, members: [member] });
+    } else if (place?.members.length === index && place.to === from) {
+      place.members.push(member);
+      place.to = to;
+    } else {
+      throw new DamagedError('the manifest of the backup is not valid, though authentic');
+    }
+  }
+}

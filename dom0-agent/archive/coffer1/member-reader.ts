@@ -1,0 +1,122 @@
+import { DamagedError } from '../../../shared/errors.ts';
+import { formatSize } from '../../../shared/sizes.ts';
+import { BufferPool } from '../parts/buffer-pool.ts';
+import { DamagedPartError, type PartName, parsePartName } from '../parts/part-name.ts';
+import type { OuterMember } from '../tar/outer-member.ts';
+import type { OuterTarReader } from '../tar/outer-reader.ts';
+import { type Cut, mostStored } from './coffer1-header.ts';
+import { LARGEST_MANIFEST, MANIFEST_PATH, type ManifestMember } from './manifest.ts';
+import { MAC_LENGTH } from './seal-member.ts';
+
+/** A member as it lies in the archive: nothing of it is vouched for but the form of its name. */
+export interface StoredMember extends ManifestMember {
+  readonly part: PartName;
+  readonly untrustedBytes: Buffer;
+  /** To be called when the bytes are no longer needed: the memory goes to another member. */
+  readonly release: () => void;
+}
+
+/** One is decrypted, one authenticated, one waits, one is read. */
+const AT_ONCE = 4;
+
+/** Reads the members of a coffer-1 archive and the `.hmac` behind each, in pairs. */
+export class MemberReader {
+  readonly #tar: OuterTarReader;
+  readonly #mostStored: number;
+  readonly #signal: AbortSignal;
+  #pool: BufferPool;
+  #lent = 0;
+  #next: { readonly member: OuterMember; readonly part: PartName } | undefined;
+
+  constructor(tar: OuterTarReader, cut: Cut, signal: AbortSignal) {
+    this.#tar = tar;
+    this.#mostStored = mostStored(cut);
+    this.#signal = signal;
+    this.#pool = this.#newPool();
+  }
+
+  /** To be called between files: whoever left a file early has not released its members. */
+  reclaimMemory(): void {
+    if (this.#lent > 0) this.#pool = this.#newPool();
+    this.#lent = 0;
+  }
+
+  /** What comes next; undefined at the end of the archive. */
+  async peek(): Promise<PartName | undefined> {
+    if (this.#next !== undefined) return this.#next.part;
+    const member = await this.#tar.next();
+    if (member === undefined) return undefined;
+    const part = parsePartName(member.name);
+    if (part === undefined) {
+      throw new DamagedError(`the backup holds ${member.name}, which is no part of a file`);
+    }
+    const most = part.path === MANIFEST_PATH ? LARGEST_MANIFEST : this.#mostStored;
+    if (member.size > most) {
+      throw new DamagedError(
+        `${member.name} in the backup claims ${formatSize(member.size)}, which no valid part has`,
+      );
+    }
+    this.#next = { member, part };
+    return part;
+  }
+
+  /** The member that `peek` told of. */
+  async take(): Promise<StoredMember> {
+    if (this.#next === undefined) throw new RangeError('peek comes first');
+    const { member, part } = this.#next;
+    this.#next = undefined;
+    const pool = this.#pool;
+    const buffer = await pool.take(member.size);
+    this.#lent++;
+    const untrustedBytes = await member.bytesIn(buffer);
+    const release = (): void => {
+      pool.give(buffer);
+      if (pool === this.#pool) this.#lent--;
+    };
+    const mac = await this.#untrustedMac(part);
+    return { name: part.name, size: member.size, mac, part, untrustedBytes, release };
+  }
+
+  async #untrustedMac(part: PartName): Promise<string> {
+    const member = await this.#tar.next();
+    const isThere = member?.name === `${part.name}.hmac`;
+    const untrustedMac = isThere ? parseMac(await member.bytes(MAC_LENGTH + 1)) : undefined;
+    if (untrustedMac !== undefined) return untrustedMac;
+    throw new DamagedPartError(
+      part,
+      `${part.name} in the backup is cut short or damaged: no MAC follows it`,
+    );
+  }
+
+  #newPool(): BufferPool {
+    return new BufferPool(AT_ONCE * this.#mostStored, this.#signal);
+  }
+}
+
+/** What a member `.hmac` holds, in hex; undefined if it has not the form of a MAC. */
+export function parseMac(untrustedBytes: Buffer): string | undefined {
+  const untrustedText = untrustedBytes.toString('latin1');
+  return /^[0-9a-f]{128}\n$/.test(untrustedText) ? untrustedText.slice(0, -1) : undefined;
+}
+
+/**
+ * The members of the path `path`, which come next, from number `from` on, in ascending order and without a gap.
+ * `onMember` is told of each.
+ */
+export async function* membersOfPath(
+  reader: MemberReader,
+  path: string,
+  onMember: (member: ManifestMember) => void,
+  from = 0,
+): AsyncGenerator<StoredMember, void, undefined> {
+  for (let index = from; ; index++) {
+    const part = await reader.peek();
+    if (part?.path !== path && index > from) return;
+    if (part?.path !== path || part.index !== index) {
+      throw new DamagedError(`part ${index} of ${path} is not where it should be in the backup`);
+    }
+    const member = await reader.take();
+    onMember(member);
+    yield member;
+  }
+}

@@ -1,0 +1,129 @@
+import { isDeepStrictEqual } from 'node:util';
+import { DamagedError } from '../../../shared/errors.ts';
+import { type Manifest, type ManifestMember, lengthInTar } from './manifest.ts';
+import { MOST_DAMAGED, tooMuchDamaged } from './open-parts.ts';
+import { Numbers } from './numbers.ts';
+import type { PartsTable } from './parts-table.ts';
+import type { VolumeCheck } from './volume-check.ts';
+import type { VolumeMap } from './volume-map.ts';
+
+/** Stands for the chunks of a part that is damaged. */
+const UNKNOWN = 2 ** 32 - 1;
+
+/** What came of a stream, to be held against what the backup says of itself at its end. */
+export class SeenSoFar {
+  readonly #members: ManifestMember[];
+  readonly #paths: string[] = [];
+  readonly #volumes = new Map<string, VolumeCheck>();
+  readonly #sizes = new Numbers();
+  readonly #chunks = new Numbers();
+  #partsBefore: number | undefined;
+  #partsLength = 0;
+  #damaged = 0;
+  #lastDamage: DamagedError | undefined;
+
+  constructor(headerMember: ManifestMember) {
+    this.#members = [headerMember];
+  }
+
+  /** A member that is no part of a volume. */
+  noteMember({ name, size, mac }: ManifestMember): void {
+    this.#members.push({ name, size, mac });
+  }
+
+  noteFile(path: string): void {
+    this.#paths.push(path);
+  }
+
+  /** The next part of a volume, before it is opened. */
+  notePart(size: number): void {
+    this.#partsBefore ??= this.#members.length;
+    this.#partsLength += lengthInTar(size);
+    this.#sizes.push(size);
+  }
+
+  /** The next part was opened. */
+  noteChunks(chunks: number): void {
+    this.#chunks.push(chunks);
+  }
+
+  /** The next part cannot be opened. Throws DamagedError when there are too many of them. */
+  noteDamaged(damage: DamagedError): void {
+    this.#chunks.push(UNKNOWN);
+    this.countDamage(damage);
+  }
+
+  /** Throws DamagedError when there was too much. */
+  countDamage(damage: DamagedError): void {
+    this.#lastDamage = damage;
+    if (++this.#damaged > MOST_DAMAGED) throw tooMuchDamaged(damage);
+  }
+
+  /** The first part of a volume came. */
+  beginVolume(check: VolumeCheck): void {
+    if (this.#volumes.has(check.path)) {
+      throw new DamagedError(`the backup holds ${check.path} twice`);
+    }
+    this.#volumes.set(check.path, check);
+  }
+
+  /**
+   * Throws DamagedError when a volume that was read is not the one that its map tells of. When none of its parts
+   * could be read, gives the reason.
+   */
+  holdMap(map: VolumeMap, backupId: string): DamagedError | undefined {
+    const { path } = map;
+    if (map.backups.some((id) => id !== backupId)) {
+      throw new DamagedError(`${path} in the backup lies in other files than this one`);
+    }
+    const check = this.#volumes.get(path);
+    if (check === undefined) {
+      return this.#lastDamage ?? new DamagedError(`the backup holds no part of ${path}`);
+    }
+    if (check.ended) check.hold(map);
+    return undefined;
+  }
+
+  holdTable(table: PartsTable): void {
+    for (let part = 0; part < Math.max(table.length, this.#sizes.length); part++) {
+      if (part < Math.min(table.length, this.#chunks.length)) {
+        const { size, chunks } = table.at(part);
+        const seen = this.#chunks.at(part);
+        if (size === this.#sizes.at(part) && (seen === chunks || seen === UNKNOWN)) continue;
+      }
+      throw new DamagedError(`part ${part} of the volumes is not what the backup's table tells of`);
+    }
+  }
+
+  holdIds(count: number): void {
+    let chunks = 0;
+    for (let part = 0; part < this.#chunks.length; part++) {
+      if (this.#chunks.at(part) === UNKNOWN) return;
+      chunks += this.#chunks.at(part);
+    }
+    if (count !== chunks) throw new DamagedError('the backup has not one id for each chunk');
+  }
+
+  holdManifest(manifest: Manifest): void {
+    const { members, files } = manifest;
+    for (let place = 0; place < Math.max(members.length, this.#members.length); place++) {
+      const [listed, seen] = [members[place], this.#members[place]];
+      if (listed?.name === seen?.name && listed?.size === seen?.size && listed?.mac === seen?.mac) {
+        continue;
+      }
+      throw new DamagedError(
+        `the backup is incomplete or was changed: its manifest does not tell of ${seen?.name ?? 'its end'} ` +
+          `where it stands`,
+      );
+    }
+    const isSame =
+      manifest.parts === this.#sizes.length &&
+      manifest.partsLength === this.#partsLength &&
+      manifest.partsBefore === (this.#partsBefore ?? manifest.partsBefore) &&
+      // In any order, since maps follow what else there is.
+      isDeepStrictEqual(files.map(({ path }) => path).sort(), this.#paths.sort());
+    if (!isSame) {
+      throw new DamagedError('the backup is not what its manifest tells of');
+    }
+  }
+}

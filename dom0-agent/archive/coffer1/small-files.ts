@@ -1,0 +1,51 @@
+import { DamagedError } from '../../../shared/errors.ts';
+import { formatSize } from '../../../shared/sizes.ts';
+import { type ArchivedFile, LARGEST_QUBES_XML } from '../archive.ts';
+import type { DataPiece } from '../../../shared/sparse-data.ts';
+
+/** All bytes of a file that is small by nature. Throws DamagedError as soon as it has more than `limit`. */
+export async function wholeOf(
+  content: AsyncIterable<Buffer>,
+  limit: number,
+  what: string,
+): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  for await (const piece of content) {
+    length += piece.length;
+    if (length > limit) {
+      throw new DamagedError(
+        `${what} in the backup is larger than the ${formatSize(limit)} that it may have`,
+      );
+    }
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
+
+/** A small file with all of its content in memory. What is wrong with it shows when it is read. */
+export async function smallFile(
+  path: string,
+  content: AsyncIterable<Buffer>,
+): Promise<ArchivedFile> {
+  try {
+    const bytes = await wholeOf(content, LARGEST_QUBES_XML, path);
+    return { path, size: bytes.length, pieces: () => onePiece(bytes) };
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+    return brokenFile(path, 0, error);
+  }
+}
+
+/** A file that cannot be read. */
+export function brokenFile(path: string, size: number, damage: DamagedError): ArchivedFile {
+  return { path, size, pieces: () => failing(damage) };
+}
+
+async function* onePiece(bytes: Buffer): AsyncGenerator<DataPiece, void, undefined> {
+  yield await Promise.resolve({ offset: 0, bytes });
+}
+
+function failing(damage: DamagedError): AsyncIterable<DataPiece> {
+  return { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(damage) }) };
+}

@@ -1,0 +1,84 @@
+import { isDeepStrictEqual } from 'node:util';
+import { DamagedError } from '../../../shared/errors.ts';
+import { KiB } from '../../../shared/sizes.ts';
+import { type DataPiece, isZero } from '../../../shared/sparse-data.ts';
+import type { PartText } from './part-text.ts';
+import { Runs } from './runs.ts';
+import { ChunkIds } from './chunk-ids.ts';
+import type { SeriesKey } from './series-key.ts';
+import type { VolumeMap } from './volume-map.ts';
+
+/** The unit of holes: that of most file systems. */
+const BLOCK = 4 * KiB;
+
+/** Makes the chunks of a volume into pieces, and sees to it that they are those that its map vouches for. */
+export class VolumeCheck {
+  readonly path: string;
+  readonly size: number;
+  readonly #grain: number;
+  readonly #ids: ChunkIds;
+  /** Where the chunks came from, of a stream. */
+  readonly #runs = new Runs();
+  /** Of all chunks, once they were read. */
+  #digest: string | undefined;
+
+  constructor(
+    key: SeriesKey,
+    { path, size, domain }: Pick<VolumeMap, 'path' | 'size' | 'domain'>,
+    grain: number,
+  ) {
+    this.path = path;
+    this.size = size;
+    this.#grain = grain;
+    this.#ids = new ChunkIds(key, domain);
+  }
+
+  /** Notes a part of a stream, in its turn: the map must tell of it, too. */
+  notePart(part: number, { runs }: PartText): void {
+    let offset = 0;
+    for (const { first, count } of runs) {
+      this.#runs.add({ first, count, backup: 0, part, offset });
+      offset += count;
+    }
+  }
+
+  /** What chunk `number` holds of the volume; blocks of zeros in it are left out, as holes. */
+  *pieces(number: number, chunk: Buffer): Generator<DataPiece, void, undefined> {
+    this.#ids.add(number, this.#ids.idOf(chunk));
+    const start = number * this.#grain;
+    // The last chunk is filled up.
+    const length = Math.min(chunk.length, this.size - start);
+    let from = 0;
+    for (let at = 0; at < length; at += BLOCK) {
+      if (!isZero(chunk.subarray(at, at + BLOCK))) continue;
+      if (at > from) yield { offset: start + from, bytes: chunk.subarray(from, at) };
+      from = at + BLOCK;
+    }
+    if (length > from) yield { offset: start + from, bytes: chunk.subarray(from, length) };
+  }
+
+  /** To be called when all chunks were read. */
+  end(): void {
+    this.#digest = this.#ids.digest();
+  }
+
+  /** Whether all chunks were read. */
+  get ended(): boolean {
+    return this.#digest !== undefined;
+  }
+
+  /** Throws DamagedError when what was read is not what the map tells of. */
+  hold(map: VolumeMap): void {
+    const isSameContent =
+      this.#digest === map.digest && this.#ids.chunks === map.chunks && this.size === map.size;
+    if (isSameContent && (this.#runs.length === 0 || isSame(this.#runs, map.runs))) return;
+    throw new DamagedError(`${this.path} in the backup is not what its map tells of`);
+  }
+}
+
+function isSame(one: Runs, other: Runs): boolean {
+  if (one.length !== other.length) return false;
+  const others = other[Symbol.iterator]();
+  for (const run of one) if (!isDeepStrictEqual(run, others.next().value)) return false;
+  return true;
+}

@@ -1,0 +1,37 @@
+import type { Extent } from '../../shared/sparse-data.ts';
+import type { ReadAt } from './tar/inner-writer.ts';
+
+/** A small file on its way into a backup: qubes.xml, `vm5/firewall.xml`. */
+export interface SmallContent {
+  readonly kind: 'file';
+  readonly path: string;
+  readonly bytes: Buffer;
+}
+
+/** A volume on its way into a backup. */
+export interface VolumeContent {
+  readonly kind: 'volume';
+  /** `vm5/private.img` */
+  readonly path: string;
+  /** Within which equal chunks have equal ids; printable ASCII without spaces. */
+  readonly domain: string;
+  /** In bytes, holes included. */
+  readonly size: number;
+  /** Where there may be anything but zeros: ascending, within `size`. */
+  readonly extents: readonly Extent[];
+  readonly read: ReadAt;
+}
+
+/** A tree of files on its way into a backup, as a tar: dom0's home. */
+export interface TreeContent {
+  readonly kind: 'tree';
+  /** `dom0-home/home` */
+  readonly path: string;
+  readonly tar: AsyncIterable<Buffer>;
+}
+
+/**
+ * What a backup is made of. In coffer-1 in this order: small files, qubes.xml the first of them; volumes; small
+ * files that tell of those; trees.
+ */
+export type Content = SmallContent | VolumeContent | TreeContent;

@@ -1,0 +1,79 @@
+import { describe, expect, it } from 'vitest';
+import { drain } from '../../../dom0-agent/archive/drain.ts';
+import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
+import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
+import { DamagedError } from '../../../shared/errors.ts';
+import { inputOf } from '../memory.ts';
+import { LYING_MAPS, LYING_PARTS } from './lies.ts';
+import { type Lies, resealed } from './reseal.ts';
+import { PASSPHRASE, makeArchive, never } from './sample.ts';
+
+/** Authentic backups that somebody with the key made to do harm, or that a fault of coffer's own spoilt. */
+const archive = await makeArchive({ 'vm5/private.img': Buffer.alloc(200_000, 'x') });
+
+async function read(lies: Lies, seekable: boolean): Promise<void> {
+  const bytes = await resealed(archive, lies);
+  const reader = await openArchive(inputOf(bytes, seekable), Buffer.from(PASSPHRASE), never);
+  await reader.qubesXml();
+  for await (const file of reader.files(() => true)) await drain(contentOf(file));
+}
+
+const cases = (
+  name: string,
+  lies: readonly (readonly [string, (text: string) => string])[],
+): [string, Lies][] => lies.map(([what, lie]) => [what, { [name]: lie }]);
+
+const replacing =
+  (from: RegExp, to: string) =>
+  (text: string): string => {
+    expect(text).toMatch(from);
+    return text.replace(from, to);
+  };
+
+const TABLES: readonly (readonly [string, (text: string) => string])[] = [
+  ['has a part less', replacing(/^part .*\n/m, '')],
+  ['has a part of another size', replacing(/^part (\d)/m, 'part 1$1')],
+  ['has a part with another number of chunks', replacing(/^(part \d+) 2 /m, '$1 1 ')],
+];
+
+const MANIFESTS: readonly (readonly [string, (text: string) => string])[] = [
+  ['is of another series', replacing(/^series ./m, 'series x')],
+  ['lists a member less', replacing(/^member qubes.*\n/m, '')],
+  ['counts a part more', replacing(/^parts 2 /m, 'parts 3 ')],
+  ['counts other bytes', replacing(/^total (\S+ \S+) .*$/m, 'total $1 7')],
+];
+
+describe.each([
+  ['in a file', true],
+  ['as a stream', false],
+])('an authentic backup %s', (_, seekable) => {
+  it('is read when nothing was changed', async () => {
+    await expect(read({}, seekable)).resolves.toBeUndefined();
+  });
+
+  it.each(cases('vm5/private.map.000', LYING_MAPS))(
+    'is refused when its map %s',
+    async (_, lies) => {
+      await expect(read(lies, seekable)).rejects.toThrow(DamagedError);
+    },
+  );
+
+  it.each(cases('parts.000', TABLES))('is refused when its table of parts %s', async (_, lies) => {
+    await expect(read(lies, seekable)).rejects.toThrow(DamagedError);
+  });
+
+  it.each(cases('manifest.000', MANIFESTS))('is refused when its manifest %s', async (_, lies) => {
+    await expect(read(lies, seekable)).rejects.toThrow(DamagedError);
+  });
+
+  it('is refused when a chunk is not the one that its map vouches for', async () => {
+    const lie = (text: string): string => `${text.slice(0, -1)}y`;
+    await expect(read({ 'data.000': lie }, seekable)).rejects.toThrow(DamagedError);
+  });
+});
+
+describe('an authentic stream', () => {
+  it.each(cases('data.001', LYING_PARTS))('is refused when a part %s', async (_, lies) => {
+    await expect(read(lies, false)).rejects.toThrow(DamagedError);
+  });
+});
