@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { DECOMPRESSIBLE, filterIn } from '../archive/compress/compression.ts';
 
-/** The options of every command that deals with an archive, as commander gives them. */
+/** The options of every command that uses an archive, as commander gives them. */
 export interface ArchiveFlags {
   readonly destVm?: string;
   readonly command?: true;
@@ -9,15 +9,15 @@ export interface ArchiveFlags {
   readonly system?: string;
   readonly json?: true;
   readonly quiet?: true;
-  /** What an official backup was compressed with, whatever it says itself. For reading only. */
+  /** The filter of an official backup, whatever its header says. For reading only. */
   readonly compressionFilter?: string;
 }
 
 /** LOCATION of the commands that read an archive. */
 export const FILE_OR_COMMAND =
-  'the file of the backup; with --command, a shell command that gives it';
+  'the file of the backup; with --command, a shell command that outputs it';
 
-/** Adds the options of every command that deals with an archive. */
+/** Adds the options of every command that uses an archive. */
 export function addArchiveOptions(command: Command): Command {
   addSystemOptions(
     command
@@ -38,7 +38,7 @@ export function addArchiveOptions(command: Command): Command {
 export function addReadingOptions(command: Command): Command {
   return addArchiveOptions(command).option(
     '-Z, --compression-filter <FILTER>',
-    'what a backup of the official tools was compressed with, instead of what it says itself',
+    'decompress a backup of the official tools with this, whatever its header says',
     parseFilter,
   );
 }
@@ -51,7 +51,7 @@ export function addSystemOptions(command: Command): Command {
 export function addSystemOption(command: Command): Command {
   return command.option(
     '--system <DIR>',
-    'a directory that plays a Qubes system (also: COFFER_SYSTEM)',
+    'a directory that stands in for a Qubes system (also: COFFER_SYSTEM)',
   );
 }
 

@@ -12,7 +12,7 @@ export interface BackupFlags extends ArchiveFlags {
   readonly running?: RunningChoice;
   readonly format: BackupFormat;
   readonly encrypt: boolean;
-  /** By default, as `FORMAT_DEFAULTS` has it; so is the cost. */
+  /** Default: see `FORMAT_DEFAULTS`; the same for the cost. */
   readonly compressFilter?: CompressionFilter | 'none';
   readonly kdfCost?: number;
   readonly withRecovery?: true;
@@ -35,7 +35,7 @@ export function addBackupOptions(command: Command): Command {
     .addOption(
       new Option(
         '--running <WHAT>',
-        'VMs that run: include them as they were last saved, skip them, or refuse; by default include',
+        'running VMs: include their last saved state, skip them, or refuse; by default include',
       ).choices(RUNNING_CHOICES),
     )
     .addOption(
@@ -56,7 +56,7 @@ export function addBackupOptions(command: Command): Command {
         `it; by default ${byFormat('kdfCost')}`,
       parseCost,
     )
-    .option('--with-recovery', 'put the means to recover without coffer beside the backup')
+    .option('--with-recovery', 'store recover.sh and its instructions next to the backup')
     .option('--profile <NAME>', 'take LOCATION, VMs and options from a profile: see coffer(1)')
     .option('-y, --yes', 'do not ask')
     .addHelpText('after', EXAMPLES);

@@ -3,13 +3,13 @@ import { UsageError } from '../../shared/errors.ts';
 import type { BackupFlags } from './backup-options.ts';
 import { givenFlags, readProfile } from './profile.ts';
 
-/** What a backup is asked for with. */
+/** A backup as requested by the user. */
 export interface BackupRequest {
   readonly location: string;
   /** Empty: those that are backed up by default. */
   readonly qubes: readonly string[];
   readonly flags: BackupFlags;
-  /** Whether `flags.exclude` is from the profile: it is no mistake, then, if such a VM is gone. */
+  /** Whether `flags.exclude` is from the profile: then it is not an error if such a VM does not exist. */
   readonly excludedByProfile: boolean;
 }
 
@@ -42,7 +42,7 @@ async function withProfile(
   command: Command,
 ): Promise<BackupRequest> {
   if (location !== undefined) {
-    throw new UsageError('the profile tells LOCATION and VMs: leave them out with --profile');
+    throw new UsageError('the profile defines LOCATION and VMs: leave them out with --profile');
   }
   const profile = await readProfile(name, process.env['COFFER_PROFILES']);
   const given = givenFlags(command);
@@ -56,16 +56,16 @@ async function withProfile(
 function refuseContradictions({ format, encrypt, withRecovery, command }: BackupFlags): void {
   if (format === 'qubes-4' && !encrypt) {
     throw new UsageError(
-      '--no-encrypt does not go with --format qubes-4: that is always encrypted',
+      '--no-encrypt cannot be used with --format qubes-4: that is always encrypted',
     );
   }
   if (withRecovery !== true) return;
   if (command === true) {
-    throw new UsageError('--with-recovery needs a directory: it does not go with --command');
+    throw new UsageError('--with-recovery needs a directory: it cannot be used with --command');
   }
   if (format === 'qubes-4') {
     throw new UsageError(
-      '--with-recovery does not go with --format qubes-4: its recover.sh reads coffer-1 only',
+      '--with-recovery cannot be used with --format qubes-4: recover.sh only reads coffer-1',
     );
   }
 }

@@ -4,17 +4,17 @@ import { type BackupPlan, planBackup } from '../backup/plan-backup.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import type { BackupRequest } from './backup-request.ts';
 
-/** The VMs that are asked for, as the system has them. */
+/** The VMs to back up, and the plan for them. */
 export interface Selection {
   readonly sources: BackupSources;
   /** By name; empty: those that are backed up by default. */
   readonly chosen: readonly string[];
-  /** Named by the profile, and not there. */
+  /** Named by the profile, and not on this system. */
   readonly missing: readonly string[];
   readonly plan: BackupPlan;
 }
 
-/** Reads what the system has, and chooses. Warns of VMs that only a profile names and that are gone. */
+/** Reads the state of the system, and selects. Warns about VMs that only a profile names and that do not exist. */
 export async function selectQubes(
   { qubes, flags, excludedByProfile }: BackupRequest,
   system: QubesSystem,
@@ -34,14 +34,14 @@ export async function selectQubes(
     running: flags.running ?? 'include',
   });
   for (const name of plan.gone) {
-    report.warning(`there is no VM called ${name} any more, which the profile leaves out`);
+    report.warning(`there is no VM called ${name} any more, which the profile excludes`);
   }
   return { sources, chosen, missing, plan };
 }
 
 /**
- * The VMs that a profile names and the system does not have, which must not keep the others from their
- * backup. None when it has none of them: then there is nothing to back up, and the first name is refused.
+ * The VMs that a profile names and the system does not have, which must not prevent the backup of the others.
+ * Empty when it has none of them: then there is nothing to back up, and the first name is refused.
  */
 function missingOf(named: readonly string[], { listed }: BackupSources): string[] {
   const known = new Set(['dom0', ...listed.map(({ name }) => name)]);

@@ -6,8 +6,8 @@ import type { LeftOut } from '../qubes/names-from-user.ts';
 import type { StoredArchive } from '../transport/storage.ts';
 import { formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
 
-/** What the tables say of a VM that is backed up while it runs. */
-const AS_LAST_SAVED = 'running: as it was last saved';
+/** The remark in tables on a VM that is backed up while it runs. */
+const AS_LAST_SAVED = 'running: its last saved state';
 
 /** What will be backed up, VM by VM, and what will not. */
 export function formatPlan({ qubes, dom0Home, leftOut }: MeasuredPlan): string {
@@ -52,8 +52,8 @@ function inWords(leftOut: readonly LeftOut[]): string {
     .join('; ');
 }
 
-/** The recovery kit with its sums: whoever can change the backup can change these files as well. */
+/** The recovery kit with its checksums: whoever can change the backup can change these files as well. */
 export function describeKit(kit: readonly StoredArchive[]): string {
   const files = kit.map(({ location, sha256 }) => `  ${sha256}  ${location}`);
-  return ['How to recover it without coffer is told beside it (SHA-256):', ...files].join('\n');
+  return ['To recover it without coffer, these are next to it (SHA-256):', ...files].join('\n');
 }

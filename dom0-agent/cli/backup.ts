@@ -26,7 +26,7 @@ import { askNewPassphrase, confirm } from './questions.ts';
 import { rollBackIfKilled } from './roll-back.ts';
 import { describingInterrupt } from './signals.ts';
 
-/** A backup that is under way: what every step of it needs. */
+/** What every step of a backup needs. */
 interface BackupContext {
   readonly request: BackupRequest;
   readonly opened: OpenedSystem;
@@ -74,7 +74,7 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   }
 }
 
-/** Finds out all that can be known before anything is done, and refuses what cannot be done. */
+/** Finds out everything that can be known in advance, and refuses what cannot be done. */
 async function propose(
   { sources, chosen, plan }: Selection,
   { request: { location, flags }, opened, signal }: BackupContext,
@@ -154,7 +154,8 @@ async function makeBackup(
       ? await describingInterrupt(
           storeRecoveryKit(storage, location, fileName, signal),
           signal,
-          () => `the backup is stored in ${stored.location}, without the means to recover it`,
+          () =>
+            `the backup is stored in ${stored.location}, without recover.sh and its instructions`,
         )
       : [];
   return { backedUp, stored, kit, created, seconds: (Date.now() - begun) / 1000 };

@@ -7,7 +7,7 @@ import { liveLine, showForAnswer, showJson, showNotice, showResult } from './out
 /**
  * What the user sees of a command: the result on standard output, everything else on standard error,
  * with a live line where that is a terminal. With `--json`, the result is one JSON object instead.
- * To be disposed of: the live line goes then.
+ * Disposing of it removes the live line.
  */
 export class CommandReport implements Report, Disposable {
   readonly warnings: string[] = [];
@@ -16,7 +16,7 @@ export class CommandReport implements Report, Disposable {
   readonly #json: boolean;
   readonly #quiet: boolean;
   #progress: ProgressLine | undefined;
-  /** Warnings that went by while the live line was there. */
+  /** Warnings shown while the live line was there, which are repeated at the end. */
   #passed: string[] = [];
 
   constructor(options: { readonly json?: true; readonly quiet?: true }) {
@@ -29,7 +29,7 @@ export class CommandReport implements Report, Disposable {
     if (!this.#json && !this.#quiet) showResult(text);
   }
 
-  /** What a question is about: shown whatever was asked for, since it must be known for an answer. */
+  /** What a question is about: always shown, since it must be known to answer. */
   ask(text: string): void {
     showForAnswer(text, this.#json || this.#quiet);
   }

@@ -10,9 +10,9 @@ const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
 /**
- * The terminal that coffer was started from, whatever its standard input, output and error are: the
- * place to ask at. The kernel edits the lines, echoes or not, and keeps what is typed ahead, so that each
- * answer takes one line and no more. Disposing of it leaves the terminal as it was.
+ * The terminal that coffer was started from, whatever its standard input, output and error are, for asking
+ * questions. The kernel handles line editing and echo, and keeps what is typed ahead, so that each answer takes
+ * exactly one line. Disposing of it restores the terminal.
  */
 export class ControllingTerminal implements Disposable {
   readonly #output: number;
@@ -23,7 +23,7 @@ export class ControllingTerminal implements Disposable {
   private constructor(output: number, signal: AbortSignal) {
     this.#output = output;
     this.#signal = signal;
-    // After a stay in the shell, the question is shown again.
+    // After Ctrl-Z and fg, the question is shown again.
     this.#modes = new TerminalModes(output, () => this.#write(this.#prompt));
   }
 
@@ -53,8 +53,8 @@ export class ControllingTerminal implements Disposable {
   }
 
   /**
-   * Asks, and gives the line that is typed. Throws RefusedError at the end of the input, and
-   * InterruptedError as soon as the signal fires.
+   * Asks, and returns the line that is typed. Throws RefusedError at the end of the input, and InterruptedError
+   * as soon as the signal fires.
    */
   async ask(prompt: string): Promise<Buffer> {
     await untilInForeground(this.#signal);
@@ -62,7 +62,7 @@ export class ControllingTerminal implements Disposable {
     try {
       return await this.#answer(prompt);
     } catch (error) {
-      // No Enter has ended the line.
+      // The line was not ended by Enter.
       this.#write('\n');
       throw error;
     }
@@ -75,7 +75,7 @@ export class ControllingTerminal implements Disposable {
     try {
       return await this.#answer(prompt);
     } finally {
-      // The line's end was not shown either.
+      // The Enter was not echoed either.
       this.#write('\n');
     }
   }
@@ -118,7 +118,7 @@ function openDevice(advice: string): number {
 /** One line of the terminal, without its end. */
 async function readLine(signal: AbortSignal): Promise<Buffer> {
   signal.throwIfAborted();
-  // A stream for each line: it would read the next one ahead.
+  // A stream for each line: a shared one would read ahead.
   const input = new ReadStream(openSync(DEVICE, constants.O_RDONLY | constants.O_NOCTTY));
   const abort = (): void => void input.destroy(new Error('interrupted'));
   signal.addEventListener('abort', abort, { once: true });

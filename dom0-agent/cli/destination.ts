@@ -6,7 +6,7 @@ import { isRefusal } from '../transport/storage-errors.ts';
 import type { Storage } from '../transport/storage.ts';
 import type { OpenedSystem } from './open-system.ts';
 
-/** Where a backup goes to, as far as can be known before anything is done. */
+/** Where a backup goes, as far as is known in advance. */
 export interface Destination {
   /** For people: `sys-usb:/home/user/backups`, `the command in sys-usb`. */
   readonly location: string;
@@ -16,8 +16,8 @@ export interface Destination {
 }
 
 /**
- * Looks at the place of a new backup without touching anything: no command is run, no file made, no VM
- * started. What cannot be seen so is not known. Throws RefusedError when there is no such directory.
+ * Examines the place of a new backup without touching anything: no command is run, no file created, no VM
+ * started. What cannot be found out that way is unknown. Throws RefusedError when there is no such directory.
  */
 export async function seeDestination(
   { isHalted }: OpenedSystem,
@@ -37,7 +37,7 @@ export async function seeDestination(
     const { path, space } = await place.browse(location, signal);
     return { location: `${owner}:${path}`, space };
   } catch (error) {
-    // A directory that files can be put into need not be one that may be looked into.
+    // A directory that is writable need not be readable.
     if (isRefusal(error, 'PERMISSION')) return unseen;
     throw error;
   }
@@ -52,8 +52,8 @@ export function describeDestination({ location, space, toBeStarted }: Destinatio
 }
 
 /**
- * What `opening` gives, which finds out whether the directory LOCATION is there. When it is not, and bears the name of
- * a VM, the directory was forgotten, and that is said instead.
+ * The result of `opening`, which fails if the directory LOCATION does not exist. If LOCATION is then the name of a
+ * VM, the user forgot the directory, and the error says so.
  */
 export async function orForgottenDirectory<T>(
   opening: Promise<T>,
@@ -70,7 +70,7 @@ export async function orForgottenDirectory<T>(
     const isQube = sources.qubes.some(({ name }) => name === location);
     if (!isRefusal(error, 'NOT_FOUND') || !isQube) throw error;
     throw new RefusedError(
-      `was the directory forgotten? ${location} is a VM: say \`coffer backup DIRECTORY ` +
+      `was the directory forgotten? ${location} is a VM: use \`coffer backup DIRECTORY ` +
         `${[location, ...chosen].join(' ')}\``,
       { cause: error },
     );

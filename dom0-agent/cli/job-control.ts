@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError } from '../../shared/errors.ts';
 
-/** A process that stops itself has stopped after so many milliseconds, if it does. */
+/** How long to wait for this process to be stopped by its own signal, in milliseconds. */
 const STOPPING = 100;
 
 /**
@@ -16,8 +16,8 @@ export function isInForeground(): boolean {
 }
 
 /**
- * Stops this process, as the kernel stops one that reads its terminal from the background, until the shell
- * brings it to the foreground. Throws RefusedError where there is no shell that could.
+ * Stops this process, as the kernel stops one that reads its terminal from the background, until the shell brings
+ * it to the foreground. Throws RefusedError if there is no shell that could.
  */
 export async function untilInForeground(signal: AbortSignal): Promise<void> {
   while (!isInForeground()) {
@@ -28,7 +28,7 @@ export async function untilInForeground(signal: AbortSignal): Promise<void> {
     process.kill(0, 'SIGTTIN');
     await sleep(STOPPING, undefined, { signal });
     process.off('SIGCONT', note);
-    // The kernel does not stop what no shell would wake.
+    // The kernel does not stop a process that no shell would continue.
     if (continued === 0 && !isInForeground()) {
       throw new RefusedError('coffer runs in the background, where nobody can answer it');
     }

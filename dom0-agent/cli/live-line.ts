@@ -2,12 +2,11 @@ import type { WriteStream } from 'node:tty';
 
 /** In milliseconds. */
 const REFRESH = 200;
-/** Shown where the terminal does not tell its width. */
+/** Used if the terminal's width is unknown. */
 const USUAL_COLUMNS = 80;
 
 /**
- * A line at the lower end of what was written to a terminal, drawn anew again and again. Nothing keeps the
- * program alive for its sake.
+ * A line at the bottom of a terminal's output that is redrawn regularly. It does not keep the program alive.
  */
 export class LiveLine {
   readonly #stream: WriteStream;
@@ -19,7 +18,7 @@ export class LiveLine {
     this.#stream = stream;
   }
 
-  /** Shows what `draw` gives, now and again; nothing where there is no terminal. */
+  /** Shows the result of `draw`, regularly updated; nothing if there is no terminal. */
   start(draw: (columns: number) => string): void {
     if (!this.#stream.isTTY) return;
     this.end();
@@ -29,7 +28,7 @@ export class LiveLine {
     this.#show();
   }
 
-  /** Takes the line away. */
+  /** Removes the line. */
   end(): void {
     if (this.#draw === undefined) return;
     this.#clear();
@@ -38,7 +37,7 @@ export class LiveLine {
     this.#stream.off('resize', this.#redraw);
   }
 
-  /** Lets something be written where the line is, and shows the line below. */
+  /** Writes something in place of the line, and shows the line below it. */
   above(write: () => void): void {
     this.#clear();
     write();
@@ -52,7 +51,7 @@ export class LiveLine {
 
   #show(): void {
     if (this.#draw === undefined) return;
-    // A character in the last column would put some terminals into the next line.
+    // With a character in the last column, some terminals wrap to the next line.
     const text = this.#draw(this.#columns - 1).slice(0, this.#columns - 1);
     const rest = text.length < this.#shownWidth ? '\x1b[K' : '';
     this.#stream.write(`\r${text}${rest}`);
@@ -61,7 +60,7 @@ export class LiveLine {
 
   #clear(): void {
     if (this.#shownWidth === 0) return;
-    // A terminal that has become narrower has broken the line into several.
+    // If the terminal has become narrower, the line was wrapped.
     const up = Math.ceil(this.#shownWidth / this.#columns) - 1;
     this.#stream.write(`${up > 0 ? `\x1b[${up}A` : ''}\r\x1b[J`);
     this.#shownWidth = 0;

@@ -27,7 +27,7 @@ async function runCommand(signal: AbortSignal): Promise<number> {
   try {
     await buildProgram(signal, (exitStatus) => (status = exitStatus)).parseAsync();
   } catch (error) {
-    // commander has said already what is wrong with the words.
+    // commander has already reported what is wrong with the arguments.
     if (error instanceof CommanderError) return tellUsage(error);
     throw error;
   }
@@ -57,18 +57,18 @@ function tellPrograms(exitStatus: number, error: string): void {
 const terminals = [0, 1, 2].filter((fd) => isatty(fd));
 let isDone = false;
 
-/** Ends coffer, whatever is still open: what is not awaited until now does not count. */
+/** Ends coffer, whatever is still pending. */
 function endWith(exitStatus: number): void {
   isDone = true;
   process.exit(exitStatus);
 }
 
-// Node.js ends, too, when nothing is left to wait for: before `main` has returned, that is a failure.
+// Node.js also exits when nothing is pending: before `main` has returned, that is a failure.
 process.exitCode = ExitStatus.failed;
 process.on('exit', () => {
   liveLine.end();
   if (!isDone) showNotice('coffer: it stopped before it was done, because of a bug in coffer');
-  // Node.js puts their modes back at its end, and aborts when one is gone.
+  // Node.js restores their modes when it exits, and aborts if one no longer exists.
   for (const fd of terminals) if (!isatty(fd)) closeSync(fd);
 });
 process.on('uncaughtException', (error) => endWith(tell(error)));

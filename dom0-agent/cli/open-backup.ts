@@ -13,7 +13,7 @@ import type { ArchiveFlags } from './archive-options.ts';
 import { askPassphrase } from './questions.ts';
 import type { OpenedSystem } from './open-system.ts';
 
-/** A backup whose header and qubes.xml have been verified. */
+/** A backup whose header and qubes.xml have been authenticated. */
 export interface OpenedBackup extends AsyncDisposable {
   readonly source: Source;
   readonly reader: ArchiveReader;
@@ -21,8 +21,8 @@ export interface OpenedBackup extends AsyncDisposable {
 }
 
 /**
- * Opens the backup that the command line names, asking for the passphrase. That it is damaged is noted. The passphrase comes first where more than
- * looking into a file is to be done for it: a command to be run, a VM to be started.
+ * Opens the backup that the command line names, asking for the passphrase, and records damage. It asks first if
+ * opening takes more than reading a file: running a command, or starting a VM.
  */
 export async function openBackup(
   { storage, isHalted, recordFiles }: OpenedSystem,
@@ -58,14 +58,14 @@ export async function openBackup(
   }
 }
 
-/** What can be restored of a backup, as far as is known before all of it is read. */
+/** What can be restored from a backup, as far as is known before reading all of it. */
 export async function usableContents(backup: OpenedBackup): Promise<BackupContents> {
   const { source, reader, contents } = backup;
   if (!source.seekable || reader.header.format !== 'coffer-1') return contents;
   return withIncompleteUnusable(contents, reader);
 }
 
-/** What a backup is, in a sentence: its age above all, since an older one may have taken its place. */
+/** Describes a backup in a sentence: above all its age, since the storage may present an older one. */
 export function describeBackup({ source, reader: { header }, contents }: OpenedBackup): string {
   const made = contents.created === undefined ? '' : `, made on ${formatTime(contents.created)}`;
   const size = source.size === undefined ? '' : `, ${formatSize(source.size)}`;

@@ -19,7 +19,7 @@ import type { Storage } from '../transport/storage.ts';
 /** The file of the record, in a directory for coffer's state. */
 const RECORD = 'backups.json';
 
-/** The Qubes system that a command works on, and the places where its archives are kept. */
+/** The Qubes system that a command works on, and the storage for its archives. */
 export interface OpenedSystem {
   readonly system: QubesSystem;
   /** In a VM, or in dom0 when undefined. Throws RefusedError when there is no such VM. */
@@ -47,8 +47,8 @@ export async function openSystem(
   const socketPath = process.env['COFFER_QUBESD_SOCKET'] ?? QUBESD_SOCKET;
   if (await exists(socketPath)) return openQubesd(socketPath, tell);
   throw new RefusedError(
-    'this is not dom0 of a Qubes system, for there is no qubesd: use --system DIR, and ' +
-      '`coffer sandbox DIR` to make such a directory for trying coffer out',
+    'this is not dom0 of a Qubes system, as there is no qubesd: use --system DIR, and ' +
+      '`coffer sandbox DIR` to make such a directory for trying coffer',
   );
 }
 
@@ -60,7 +60,7 @@ async function openFolder(directory: string): Promise<OpenedSystem> {
     if (!(await exists(home))) throw new RefusedError(`${vm} cannot keep backups: it has no home`);
     return new AgentStorage(vm, localProcess(agentProgram(), home));
   };
-  // Its agents run on this machine, whatever the VMs do.
+  // Its agents run on this machine, whether the VMs run or not.
   const isHalted = (): Promise<boolean> => Promise.resolve(false);
   const recordFiles = { own: join(directory, 'dom0-state', RECORD), others: [] };
   return { system, storage: storageOf(agentIn), isHalted, recordFiles, qubesd: undefined };
@@ -110,8 +110,8 @@ function storageOf(agentIn: (vm: string) => Promise<Storage>): OpenedSystem['sto
 }
 
 /**
- * The VM agent that plays the storage VM's part in a folder system: the one beside this program, or the one
- * that COFFER_VM_AGENT names.
+ * The VM agent that stands in for a storage VM in a folder system: the one next to this program, or the one that
+ * COFFER_VM_AGENT names.
  */
 export function agentProgram(): string {
   const named = process.env['COFFER_VM_AGENT'];

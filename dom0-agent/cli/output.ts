@@ -7,14 +7,14 @@ import { LiveLine } from './live-line.ts';
 import { launchState } from './launch-state.ts';
 
 /**
- * The one place that writes to the user. Whatever is shown goes through `printableLines`, and stands above
- * the live line, if there is one.
+ * The one place that writes to the user. All output goes through `printableLines`, and appears above the live
+ * line, if there is one.
  */
 
 /** Why the result could not be written. */
 let outputFailure: Error | undefined;
 
-/** Shown at the lower end while something goes on, where standard error is a terminal. */
+/** Shown at the bottom while work goes on, if standard error is a terminal. */
 export const liveLine = new LiveLine(stderr);
 
 /** A part of the result, for people. */
@@ -28,8 +28,8 @@ export function showJson(object: object): void {
 }
 
 /**
- * What a question is about: where it is asked, so that whoever answers has seen it. With `isAside` it is no
- * part of the result.
+ * What a question is about: shown where the question is asked, so that whoever answers has seen it. With `isAside`
+ * it is not part of the result.
  */
 export function showForAnswer(text: string, isAside: boolean): void {
   if (isAside || !stdout.isTTY) {
@@ -74,5 +74,5 @@ function flushed(stream: Writable): Promise<void> {
 }
 
 stdout.on('error', (error: Error) => (outputFailure ??= error));
-// There is nowhere left to report this; the exit status still tells.
+// There is nowhere left to report this, except the exit status.
 stderr.on('error', () => undefined);

@@ -10,9 +10,9 @@ import { askNewPassphrase, requireTerminal } from './questions.ts';
 const NO_TERMINAL = 'there is no terminal to ask for the passphrase at';
 
 /**
- * `coffer passphrase-file`: makes a file for `-p` and for profiles, which only its owner can read. It is there whole
- * or not at all, and nothing is overwritten: what cannot be made is refused before the passphrase is asked for.
- * Gives the exit status.
+ * `coffer passphrase-file`: creates a file for `-p` and for profiles, which only its owner can read. It is written
+ * atomically and never overwrites anything: an error is reported before the passphrase is asked for. Returns the
+ * exit status.
  */
 export async function passphraseFileCommand(file: string, signal: AbortSignal): Promise<number> {
   requireTerminal(NO_TERMINAL);
@@ -38,7 +38,7 @@ async function openNewFile(file: string, signal: AbortSignal): Promise<Sink> {
   } catch (error) {
     if (!isRefusal(error, 'EXISTS')) throw error;
     throw new RefusedError(
-      `${printable(file)}, or ${printable(basename(file))}.partial beside it, exists already: it is not overwritten`,
+      `${printable(file)}, or ${printable(basename(file))}.partial next to it, already exists: it is not overwritten`,
       { cause: error },
     );
   }

@@ -19,7 +19,7 @@ const OPTIONS = [
 const KNOWN = ['location', 'vm', ...OPTIONS];
 const REPEATABLE = ['vm', 'exclude'];
 
-/** What a profile says, as commander gives what the command line says. */
+/** The contents of a profile, in the form that commander gives those of the command line. */
 export interface Profile {
   readonly location: string;
   /** Empty: those that are backed up by default. */
@@ -29,14 +29,14 @@ export interface Profile {
 }
 
 /**
- * Reads the profile NAME.conf; its format is told by PROFILES in coffer(1). Throws UsageError when
- * it is not there, not right, or could be changed by others than its owner, and when others
- * could read the file of the passphrase that it names.
+ * Reads the profile NAME.conf; its format is described in PROFILES in coffer(1). Throws UsageError when it does not
+ * exist, is invalid, or can be changed by others than its owner, and when others can read the passphrase file that
+ * it names.
  */
 export async function readProfile(name: string, directory = PROFILE_DIRECTORY): Promise<Profile> {
   if (!/^\w[\w.-]*$/.test(name)) {
     throw new UsageError(
-      `"${printable(name)}" cannot be the name of a profile: it has other characters than letters, ` +
+      `"${printable(name)}" cannot be the name of a profile: it has characters other than letters, ` +
         'digits, "_", "-" and "."',
     );
   }
@@ -48,8 +48,8 @@ export async function readProfile(name: string, directory = PROFILE_DIRECTORY): 
 }
 
 /**
- * Lines `option = value`; others are empty or begin with `#`. Each becomes a word of the command line, which the
- * command's own grammar parses. Throws UsageError, naming the line.
+ * Parses lines `option = value`; others are empty or begin with `#`. Each becomes an argument, which the command's
+ * own grammar parses. Throws UsageError, naming the line.
  *
  * @param file for messages
  */
@@ -62,7 +62,7 @@ export function parseProfile(text: string, file: string): Profile {
     try {
       const { option, value } = parseLine(line);
       if (seen.has(option) && !REPEATABLE.includes(option)) {
-        throw new UsageError(`"${option}" is there twice`);
+        throw new UsageError(`"${option}" is given twice`);
       }
       seen.add(option);
       if (option === 'location' || option === 'vm') operands[option].push(value);
@@ -79,14 +79,14 @@ export function parseProfile(text: string, file: string): Profile {
   return { location, qubes: operands.vm, flags: givenFlags(command) };
 }
 
-/** The grammar of `coffer backup`, which throws an error and prints nothing. */
+/** The grammar of `coffer backup`, which throws errors and prints nothing. */
 function silentCommand(): Command {
   return addBackupOptions(new Command('backup'))
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
 }
 
-/** The options that were given, without those that have their default. */
+/** The options that were given explicitly. */
 export function givenFlags(command: Command): Partial<BackupFlags> {
   const flags: BackupFlags = command.opts();
   return Object.fromEntries(
@@ -106,14 +106,14 @@ function parseLine(line: string): { option: string; value: string } {
   return { option, value };
 }
 
-/** The words of the command line that a line stands for: `--dest-vm=sys-usb`; none for `encrypt = yes`. */
+/** The arguments that a line stands for: `--dest-vm=sys-usb`; none for `encrypt = yes`. */
 function wordsFor(command: Command, option: string, value: string): string[] {
   const found = command.options.find(
     (each) => each.name() === option || each.long === `--no-${option}`,
   );
   if (found?.long === undefined) throw new Error(`coffer backup has no option ${option}`);
   if (found.required) {
-    // A timer has no directory to start from, and no standard input.
+    // A timer has no working directory of its own, and no standard input.
     if (option === 'passphrase-file') requireAbsolute(value);
     return [`${found.long}=${value}`];
   }
@@ -127,15 +127,13 @@ function requireAbsolute(file: string): void {
   if (!path.isAbsolute(file)) throw new UsageError(`"${printable(file)}" must be an absolute path`);
 }
 
-/** The text of a file that only we, or root, could have written: it decides on what is run. */
+/** The text of a file that only this user, or root, could have written: it decides what is run. */
 async function readOwnFile(file: string): Promise<string> {
   try {
     await using handle = await open(file);
     const { uid, mode, size } = await handle.stat();
     if (!isOurs(uid) || (mode & 0o022) !== 0) {
-      throw new UsageError(
-        'others could change it: "chown root" and "chmod go-w" make it what it must be',
-      );
+      throw new UsageError('others could change it: use "chown root" and "chmod go-w"');
     }
     if (size > LONGEST_PROFILE) throw new UsageError('it is too long for a profile');
     return await handle.readFile('utf8');
@@ -146,14 +144,14 @@ async function readOwnFile(file: string): Promise<string> {
   }
 }
 
-/** Throws UsageError unless a file is there and nobody but its owner may read it. */
+/** Throws UsageError unless a file exists and only its owner may read it. */
 async function requireSecret(secret: string, profile: string): Promise<void> {
   const what = `the passphrase file ${secret} of ${profile}`;
   const { uid, mode } = await stat(secret).catch((error: unknown) => {
     throw new UsageError(`${what} cannot be used: ${reasonOf(error)}`, { cause: error });
   });
   if (!isOurs(uid) || (mode & 0o077) !== 0) {
-    throw new UsageError(`${what} can be read by others: "chmod go=" keeps it from them`);
+    throw new UsageError(`${what} can be read by others: use "chmod go="`);
   }
 }
 

@@ -30,9 +30,9 @@ Exit status:
 declare const COFFER_VERSION: string;
 
 /**
- * The command line's grammar; what a command does is in the file of its name, which is loaded when the
- * command is called: the help is there at once. `ended` is told the exit status of a command that ends
- * without an error.
+ * The command line's grammar. The implementation of a command is in the file of its name, which is loaded when the
+ * command is called, so that help is fast. `ended` is called with the exit status of a command that ends without an
+ * error.
  */
 export function buildProgram(signal: AbortSignal, ended: (status: number) => void): Command {
   const program = new Command('coffer')
@@ -129,7 +129,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       ended(await passphraseFileCommand(file, signal));
     });
 
-  // commander's own would show the help of coffer for a command that there is not.
+  // commander's own would show the general help for an unknown command.
   program
     .helpCommand(false)
     .command('help', { hidden: true })
@@ -163,9 +163,9 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
 
   program
     .command('sandbox')
-    .summary('make a directory that plays a Qubes system')
+    .summary('make a directory that stands in for a Qubes system')
     .description(
-      'Makes a sample Qubes system in a new directory, for trying coffer out: use it with --system.',
+      'Makes a sample Qubes system in a new directory, for trying coffer: use it with --system.',
     )
     .argument('<DIR>', 'the directory to make')
     .option('--empty', 'only dom0, a template and a storage VM, to restore into')
@@ -176,7 +176,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   return program;
 }
 
-/** Those that the help tells of. */
+/** Those shown in the help. */
 function namesOf(program: Command): string[] {
   return program
     .createHelp()

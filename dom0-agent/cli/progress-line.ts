@@ -1,11 +1,11 @@
 import { formatSize } from '../../shared/sizes.ts';
 
-/** In seconds: what was done longer ago counts for little in the time that is left. */
+/** In seconds: progress longer ago hardly counts for the estimated time left. */
 const MEMORY = 15;
 const MOST_BLOCKS = 40;
 const FEWEST_BLOCKS = 5;
 
-/** How far the work is, as a line of text. */
+/** The progress of some work, as a line of text. */
 export class ProgressLine {
   /** What is being worked on: a VM and its volume. */
   subject = '';
@@ -31,7 +31,7 @@ export class ProgressLine {
     this.#done += bytes;
   }
 
-  /** The line in so many columns, the less important left out where they do not suffice. */
+  /** The line for this many columns; less important parts are left out if they do not fit. */
   format(columns: number): string {
     this.#measure();
     const share = Math.min(1, this.#done / this.#total);

@@ -6,7 +6,7 @@ import { ControllingTerminal } from './controlling-terminal.ts';
 import { firstLineOf } from './read-passphrase.ts';
 
 const NO_TERMINAL_TO_CONFIRM =
-  'there is no terminal to ask at: use -y to go ahead without a question';
+  'there is no terminal to ask for confirmation: use -y to go ahead without';
 const NO_TERMINAL_FOR_PASSPHRASE =
   'there is no terminal to ask for the passphrase: use -p FILE or -p -';
 
@@ -26,8 +26,8 @@ export async function confirm(question: string, signal: AbortSignal): Promise<vo
 }
 
 /**
- * The passphrase of a backup, as bytes: the first line of the file that `-p` names, or of standard input
- * for `-`; asked for at the terminal else. To be wiped. Throws RefusedError when there is none, and
+ * The passphrase of a backup, as bytes: the first line of the file that `-p` names, or of standard input for `-`;
+ * otherwise it is asked for at the terminal. The caller wipes it. Throws RefusedError when there is none, and
  * InterruptedError.
  */
 export async function askPassphrase(
@@ -59,8 +59,8 @@ export async function askOptionalPassphrase(
 }
 
 /**
- * The passphrase for a new backup; it is asked for until the same was typed twice. Throws RefusedError also
- * for one that is no good for this format; what is doubtful about it is told to `warn`.
+ * The passphrase for a new backup; it is asked for until it has been repeated correctly. Also throws RefusedError for
+ * one that this format does not allow; `warn` is called for anything questionable about it.
  */
 export async function askNewPassphrase(
   source: string | undefined,
@@ -75,14 +75,14 @@ export async function askNewPassphrase(
   return passphrase;
 }
 
-/** Standard input that is a terminal is asked without echo, as the terminal is. */
+/** If standard input is a terminal, `-` asks there without echo, as without `-p`. */
 function fileNamed(source: string | undefined): string | undefined {
   return source === '-' && isatty(0) ? undefined : source;
 }
 
 function requirePresent(passphrase: Buffer): void {
   if (passphrase.length > 0) return;
-  throw new RefusedError('the passphrase is empty: a backup is worth nothing without one');
+  throw new RefusedError('the passphrase is empty: a backup is worthless without one');
 }
 
 async function askOnce(signal: AbortSignal, prompt = 'Passphrase: '): Promise<Buffer> {
@@ -100,6 +100,6 @@ async function askTwice(signal: AbortSignal): Promise<Buffer> {
     again.fill(0);
     if (isSame) return passphrase;
     passphrase.fill(0);
-    terminal.tell('The two differ. Once more:');
+    terminal.tell('They do not match. Try again:');
   }
 }

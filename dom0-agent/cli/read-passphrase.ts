@@ -7,12 +7,12 @@ import { KiB } from '../../shared/sizes.ts';
 
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
-/** No passphrase is as long. */
+/** No passphrase is that long. */
 const LONGEST_LINE = 64 * KiB;
 
 /**
- * The first line of a file, or of standard input for `-`, as bytes: all before the first line feed, less a
- * carriage return. What was read besides is wiped. Throws RefusedError when it cannot be read.
+ * The first line of a file, or of standard input for `-`, as bytes: everything before the first line feed, without
+ * a carriage return. Other data that was read is wiped. Throws RefusedError when it cannot be read.
  */
 export async function firstLineOf(source: string, signal: AbortSignal): Promise<Buffer> {
   try {
@@ -26,7 +26,7 @@ export async function firstLineOf(source: string, signal: AbortSignal): Promise<
   }
 }
 
-/** Without blocking a thread of Node's, which could not end then: a pipe may have nobody to write to it. */
+/** Opens without blocking a thread of Node's, which would keep it from exiting: a pipe may have no writer. */
 function openInput(file: string): Readable {
   const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   return fstatSync(fd).isFIFO()
@@ -34,7 +34,7 @@ function openInput(file: string): Readable {
     : createReadStream('', { fd });
 }
 
-/** All up to the first line feed, and more. */
+/** Everything up to the first line feed, and possibly more. */
 async function beginningOf(input: Readable): Promise<Buffer> {
   let beginning = Buffer.alloc(0);
   for await (const chunk of input as AsyncIterable<Buffer>) {

@@ -4,7 +4,7 @@ import { sizeOfVolumes } from '../qubes/qube.ts';
 import type { RestorePlan } from '../restore/plan-restore.ts';
 import { formatKnownSize, formatTable } from './table.ts';
 
-/** What will be created, under which name, with which replacements; what is left out, and why. */
+/** What will be created, under which names and with which replacements; what is left out, and why. */
 export function formatPlan({ qubes, dom0Home, leftOut }: RestorePlan): string {
   const rows = qubes.map(({ source, newQube, remarks }) => [
     source.qube.name,
@@ -34,7 +34,7 @@ export function describeFailures(outcomes: readonly Outcome[]): string {
   return `Not everything was restored: ${failed} failed${inPart === '' ? '' : `, ${lacking}`}.`;
 }
 
-/** A template that was restored is as old as its backup. */
+/** A restored template is as old as its backup. */
 export function adviceOn({ qubes }: RestorePlan, outcomes: readonly Outcome[]): string {
   const templates = qubes
     .filter(({ newQube }) => newQube.qubeClass === 'TemplateVM')
@@ -46,7 +46,7 @@ export function adviceOn({ qubes }: RestorePlan, outcomes: readonly Outcome[]): 
   return `Update ${templates.join(', ')} before you start a VM that is based on it.`;
 }
 
-/** What has become of a restore that was interrupted. */
+/** The state after an interrupted restore. */
 export function describeRollback(notRolledBack: readonly string[]): string {
   if (notRolledBack.length === 0) return 'what was begun has been rolled back';
   return `not everything was rolled back, these are left: ${notRolledBack.join(', ')}`;

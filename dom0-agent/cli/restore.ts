@@ -26,7 +26,7 @@ import { rollBackIfKilled } from './roll-back.ts';
 import { CommandReport } from './command-report.ts';
 import { verifyCommand } from './verify.ts';
 
-/** A restore that is under way: what every step of it needs. */
+/** What every step of a restore needs. */
 interface RestoreContext {
   readonly flags: RestoreFlags;
   readonly opened: OpenedSystem;
@@ -40,7 +40,7 @@ interface Proposal {
   readonly plan: RestorePlan;
   readonly contents: BackupContents;
   readonly state: SystemState;
-  /** VMs that a coffer which was killed has left: they are removed before. */
+  /** VMs left by a killed restore, which are removed first. */
   readonly abandoned: readonly Qube[];
   /** The home of dom0's user. */
   readonly home: string;
@@ -55,11 +55,11 @@ export async function restoreCommand(
 ): Promise<number> {
   if (flags.verifyOnly === true) return verifyCommand(location, chosen, flags, signal);
   refuseRepeated(chosen);
-  // The backup is read before there is a plan: what can be refused is refused before that.
+  // The backup is read before there is a plan: refuse earlier what can be refused.
   if (flags.yes !== true) requireTerminal();
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
-  // What is decided on the list of VMs must stay true until the end: no other restore changes it meanwhile.
+  // What is decided on the list of VMs must stay true until the end: no other restore may change it.
   return await asOnlyRestore(opened.system, 'restore', async () => {
     if (flags.pool !== undefined) requirePool(flags.pool, await opened.system.pools());
     await using backup = await openBackup(opened, location, flags, report, signal);
@@ -88,11 +88,11 @@ async function agree(
   const show = (text: string): void => (flags.yes === true ? report.say(text) : report.ask(text));
   show(describeBackup(backup));
   for (const { name } of abandoned) {
-    show(`${name} will be removed: a coffer that was killed has restored it only in part.`);
+    show(`${name} will be removed: it was left incomplete by a restore that was killed.`);
   }
   show(formatPlan(plan));
   if (plan.qubes.length === 0 && plan.dom0Home === undefined) {
-    throw new RefusedError('nothing is left to restore: all that was chosen is left out');
+    throw new RefusedError('there is nothing to restore: everything that was chosen is left out');
   }
   for (const warning of [
     warnOfSpace(plan, state.pools, flags.pool),
@@ -103,7 +103,7 @@ async function agree(
   if (flags.yes !== true) await confirm('Restore?', signal);
 }
 
-/** Restores what was agreed to, and tells the result. Gives the exit status. */
+/** Restores what was agreed to, and reports the result. Returns the exit status. */
 async function carryOut(proposal: Proposal, context: RestoreContext): Promise<number> {
   const { plan, contents } = proposal;
   const { opened, backup, report, signal } = context;

@@ -9,13 +9,12 @@ import { asOnlyRestore } from '../restore/restore-lock.ts';
 import { openSystem } from './open-system.ts';
 import { CommandReport } from './command-report.ts';
 
-/** A process that is being killed is gone after so many milliseconds, unless it hangs in the kernel. */
+/** How long a killed process may take to end, in milliseconds, unless it hangs in the kernel. */
 const PATIENCE = 30_000;
 const INTERVAL = 20;
 
 /**
- * If this coffer is killed, another one rolls back what it has left half done. To be cancelled at the
- * end.
+ * If this coffer is killed, another one rolls back its unfinished work. To be cancelled at the end.
  *
  * @param system as `--system` has it
  */
@@ -26,8 +25,8 @@ export async function rollBackIfKilled(system: string | undefined): Promise<Clea
 }
 
 /**
- * The hidden `coffer roll-back`: removes the half-restored VMs and the half-restored home of the coffer
- * that `owner` names, once that is gone, and the snapshots that any coffer which is gone has left.
+ * The hidden `coffer roll-back`: removes the partly restored VMs and home of the coffer that `owner` names, once it
+ * has ended, and the snapshots left by any coffer that has ended.
  */
 export async function rollBackCommand(
   owner: string,
@@ -36,7 +35,7 @@ export async function rollBackCommand(
   await untilGone(owner);
   const { system, qubesd } = await openSystem(flags.system, () => undefined);
   await qubesd?.removeStaleSnapshots();
-  // A restore that has begun meanwhile does the rest itself.
+  // A restore that has started in the meantime does the rest itself.
   await asOnlyRestore(system, 'cleanup', async () => {
     const half = (await system.qubes()).filter(({ name, features }) =>
       isOfSameOwner(ownerInMark(features.get(RESTORE_MARK), name) ?? '', owner),
@@ -51,7 +50,7 @@ export async function rollBackCommand(
 async function untilGone(owner: string): Promise<void> {
   const deadline = performance.now() + PATIENCE;
   while (!(await isOwnerGone(owner))) {
-    if (performance.now() > deadline) throw new FailedError(`${owner} is still at work`);
+    if (performance.now() > deadline) throw new FailedError(`${owner} is still running`);
     await sleep(INTERVAL);
   }
 }

@@ -2,8 +2,8 @@ import { InterruptedError, messageOf } from '../../shared/errors.ts';
 import { launchState } from './launch-state.ts';
 
 /**
- * Aborts when the user or the system asks coffer to stop; what is under way then cleans up. A signal that
- * was ignored when coffer was started, as under nohup, stays ignored.
+ * Aborts when the user or the system asks coffer to stop; running work then cleans up. A signal that was ignored
+ * when coffer was started, as under nohup, stays ignored.
  */
 export function abortOnSignals(): AbortSignal {
   const controller = new AbortController();
@@ -14,12 +14,12 @@ export function abortOnSignals(): AbortSignal {
       : () => controller.abort(new InterruptedError(`interrupted by ${signal}`));
     process.on(signal, listener);
   }
-  // A limit on the size of files then shows as a failing write, instead of killing this program.
+  // A limit on file sizes then causes a write error, instead of killing this program.
   process.on('SIGXFSZ', () => undefined);
   return controller.signal;
 }
 
-/** What `work` gives. When it is interrupted, the error tells what has become of what was begun. */
+/** The result of `work`. If it is interrupted, the error says what state that left. */
 export async function describingInterrupt<T>(
   work: Promise<T>,
   signal: AbortSignal,

@@ -9,7 +9,7 @@ export function formatKnownSize(bytes: number | undefined): string {
   return bytes === undefined ? '' : formatSize(bytes);
 }
 
-/** A plain table for the terminal: columns in line, no borders. Each cell is one line, made fit to be shown. */
+/** A plain table for the terminal: aligned columns, no borders. Each cell is one line, made printable. */
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const none = '';
   const table = new Table({
@@ -37,10 +37,10 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
   return table.toString().replace(/ +$/gm, '');
 }
 
-/** Heads of the columns that tell what a VM is, beside its name. */
+/** Headings of the columns that describe a VM, besides its name. */
 export const QUBE_COLUMNS = ['class', 'template', 'net qube'] as const;
 
-/** Those columns of a VM. Where no net qube was chosen, there is the system's default; a template has none. */
+/** Those columns of a VM. Without a chosen net qube, a VM has the system's default, and a template none. */
 export function qubeColumns({ qubeClass, properties }: Qube): string[] {
   const chosen = properties.get('netvm') ?? (qubeClass === 'TemplateVM' ? '' : '(default)');
   return [qubeClass, properties.get('template') ?? '', chosen === '' ? 'none' : chosen];

@@ -2,12 +2,12 @@ import { spawnSync } from 'node:child_process';
 import { RefusedError } from '../../shared/errors.ts';
 import { isInForeground } from './job-control.ts';
 
-/** Lines can be edited, Enter ends them, and Ctrl-C and Ctrl-Z work, whatever was set before. */
+/** Line editing, Enter, Ctrl-C and Ctrl-Z work, whatever was set before. */
 const LINES = ['icanon', 'icrnl', 'isig', 'iexten'];
 
 /**
- * The modes of a terminal while something is asked. They are put back when this is disposed of, when coffer
- * ends, and while it is stopped; and set anew when it goes on.
+ * The modes of a terminal during a question. The old ones are restored when this is disposed of, when coffer ends,
+ * and while it is stopped; the new ones are set again when it continues.
  */
 export class TerminalModes implements Disposable {
   readonly #terminal: number;
@@ -17,7 +17,7 @@ export class TerminalModes implements Disposable {
 
   /**
    * @param terminal a descriptor of the terminal
-   * @param onContinue called when coffer goes on after it was stopped
+   * @param onContinue called when coffer continues after it was stopped
    */
   constructor(terminal: number, onContinue: () => void) {
     this.#terminal = terminal;
@@ -29,7 +29,7 @@ export class TerminalModes implements Disposable {
     process.on('SIGQUIT', this.#quit);
   }
 
-  /** Whether what is typed is shown. */
+  /** Sets whether what is typed is shown. */
   set(echo: 'echo' | '-echo'): void {
     if (this.#echo === echo) return;
     stty(this.#terminal, [...LINES, echo]);
@@ -38,10 +38,10 @@ export class TerminalModes implements Disposable {
 
   readonly #restore = (): void => {
     try {
-      // In the background it is the shell's terminal, and stty would be stopped.
+      // In the background the terminal belongs to the shell, and stty would be stopped.
       if (this.#echo !== undefined && isInForeground()) stty(this.#terminal, [this.#former]);
     } catch {
-      // The terminal is gone.
+      // The terminal no longer exists.
     }
   };
 
@@ -55,7 +55,7 @@ export class TerminalModes implements Disposable {
     try {
       stty(this.#terminal, [...LINES, this.#echo]);
     } catch {
-      // The terminal is gone: reading from it tells.
+      // The terminal no longer exists: reading from it will fail.
     }
     this.#onContinue();
   };
@@ -75,7 +75,7 @@ export class TerminalModes implements Disposable {
   }
 }
 
-/** Node's own raw mode leaves editing, signals and job control to the program; stty leaves them to the kernel. */
+/** In Node's raw mode, editing, signals and job control are up to the program; with stty, they stay in the kernel. */
 function stty(terminal: number, args: readonly string[]): string {
   const { status, stdout } = spawnSync('stty', args, {
     stdio: [terminal, 'pipe', 'ignore'],

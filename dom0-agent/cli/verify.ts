@@ -58,31 +58,31 @@ function statusOf(outcomes: readonly Outcome[]): ExitStatus {
   return results.has('not whole') ? ExitStatus.failed : ExitStatus.done;
 }
 
-/** The VMs of which the backup itself says that they are not whole in it. */
+/** The VMs that are incomplete according to the backup itself. */
 function exceptIncomplete(outcomes: readonly Outcome[]): string {
   const names = outcomes.filter(({ result }) => result === 'not whole').map(({ name }) => name);
   return names.length === 0
     ? ''
-    : ` But ${names.join(', ')} could not be backed up whole: the table says why.`;
+    : ` But ${names.join(', ')} could not be backed up completely: the table says why.`;
 }
 
-/** As much as the format lets one say. */
+/** As much as the format allows to say. */
 function praise({ format }: Header): string {
   if (format === 'coffer-1' || format === 'qubes-4') {
     return 'Verified: what was read is authentic and whole';
   }
   return (
-    'Verified: all that the list of VMs promises is there, and each part is authentic; that it is in its own place ' +
+    'Verified: everything in the list of VMs is there, and each part is authentic; whether it is in the right place, ' +
     'this format cannot tell (docs/threat-model.md)'
   );
 }
 
-/** What can still be had from the backup, and how. */
+/** What can still be restored from the backup, and how. */
 function describeDamage(outcomes: readonly Outcome[]): string {
   const whole = outcomes.filter(({ result }) => result === 'verified').map(({ name }) => name);
   const rest =
     whole.length === 0
-      ? 'None of its VMs is whole'
-      : `Whole are ${whole.join(', ')}: restore them by name`;
-  return `The backup is damaged. ${rest}; docs/recovery.md tells how to take out of the others by hand what lies before the damage.`;
+      ? 'None of its VMs is complete'
+      : `Restore by name what is complete: ${whole.join(', ')}`;
+  return `The backup is damaged. ${rest}; docs/recovery.md explains how to extract by hand what comes before the damage.`;
 }

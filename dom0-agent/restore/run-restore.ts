@@ -110,9 +110,9 @@ class RestoreRun {
     });
     if (damage === undefined) return error;
     return new DamagedError(
-      `${damage.name}: ${damage.what}: nothing was restored. \`coffer verify\` tells which VMs are whole, ` +
-        `and those can be restored by name; docs/recovery.md tells how to take out of the others by hand what ` +
-        `lies before the damage.`,
+      `${damage.name}: ${damage.what}: nothing was restored. \`coffer verify\` says which VMs are complete, ` +
+        `and those can be restored by name; docs/recovery.md explains how to extract by hand what comes before ` +
+        `the damage.`,
       { cause: error },
     );
   }

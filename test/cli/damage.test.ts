@@ -84,7 +84,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     const words = way(damage('notes.txt'));
     const run = box.loud(['verify', '-d', 'usb', ...box.secret, ...words]);
     expect(run.stdout).toMatch(/work +damaged .*its text of notes is damaged \(part 0\)/);
-    expect(run.stdout).toMatch(/Whole are debian, vault, dom0: restore them by name/);
+    expect(run.stdout).toMatch(/Restore by name what is complete: debian, vault, dom0/);
     const restore = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting', ...words];
     const other = box.coffer([...restore, 'vault']);
     expect(other, other.stderr).toMatchObject({ status: 0 });

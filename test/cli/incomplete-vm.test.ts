@@ -84,7 +84,9 @@ describe('a VM without a saved state that changes while it is backed up', () => 
         /^work +not whole .*it is not whole in this backup, which was known/m,
       );
       expect(run.stdout).toMatch(/^dev-box +verified/m);
-      expect(run.stdout).toMatch(/is authentic and whole.* But work could not be backed up whole/);
+      expect(run.stdout).toMatch(
+        /is authentic and whole.* But work could not be backed up completely/,
+      );
     }
   });
 

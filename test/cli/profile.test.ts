@@ -98,7 +98,7 @@ passphrase-file = ${passphrase}
     ['an option of every object', 'location = x\ntoString = work', 'no option "toString"'],
     ['no value', 'location =', 'f, line 1: "location =" is not'],
     ['no equals sign', 'location', 'is not "option = value"'],
-    ['an option twice', 'location = x\n\nlocation = y', 'f, line 3: "location" is there twice'],
+    ['an option twice', 'location = x\n\nlocation = y', 'f, line 3: "location" is given twice'],
     ['neither yes nor no', 'encrypt = false', 'yes or no, not "false"'],
     ['an unknown filter', 'compress-filter = cat', "'cat' is invalid. Allowed choices are zstd"],
     [
@@ -206,10 +206,12 @@ kdf-cost = 20
   });
 
   it('cannot contradict it', async () => {
-    await expect(request(['--format', 'qubes-4'])).rejects.toThrow('--no-encrypt does not go with');
+    await expect(request(['--format', 'qubes-4'])).rejects.toThrow(
+      '--no-encrypt cannot be used with',
+    );
   });
 
   it('cannot name a place as well', async () => {
-    await expect(request([], 'y')).rejects.toThrow('the profile tells LOCATION and VMs');
+    await expect(request([], 'y')).rejects.toThrow('the profile defines LOCATION and VMs');
   });
 });

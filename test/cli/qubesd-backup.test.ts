@@ -111,10 +111,10 @@ describe('what is backed up', () => {
 
     const included = await dom0.coffer(backup);
     expect(included, included.stderr).toMatchObject({ status: 0 });
-    expect(included.stdout).toMatch(/work.*running: as it was last saved/);
+    expect(included.stdout).toMatch(/work.*running: its last saved state/);
     expect(included.stdout).not.toMatch(/default-dvm.*running/);
     const [, summary = ''] = included.stdout.split(/^VM +size +used$/m);
-    expect(summary).toMatch(/work.*running: as it was last saved/);
+    expect(summary).toMatch(/work.*running: its last saved state/);
   });
 
   it('never goes into itself', async () => {
@@ -139,7 +139,7 @@ describe('a VM that runs', () => {
     if (storage !== undefined) storage.state = 'Running';
     const run = await dom0.coffer([...TO_STORAGE, '.']);
     expect(run, run.stderr).toMatchObject({ status: 0 });
-    expect(run.stdout).toMatch(/sys-net .*running: as it was last saved/);
+    expect(run.stdout).toMatch(/sys-net .*running: its last saved state/);
     expect(dom0.stored()).toHaveLength(1);
   });
 

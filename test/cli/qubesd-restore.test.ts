@@ -326,6 +326,6 @@ describe('dom0’s home', () => {
     const nothing = await dom0.coffer([...skip, backup]);
     expect(nothing).toMatchObject({ status: 5 });
     expect(nothing.stdout).toMatch(/work +left out +a VM of that name exists/);
-    expect(nothing.stderr).toMatch(/nothing is left to restore/);
+    expect(nothing.stderr).toMatch(/there is nothing to restore/);
   });
 });

@@ -25,12 +25,9 @@ describe('an error of the operating system', () => {
           readFile(join(directory, 'none')),
           `there is no such file or directory (${directory}/none)`,
         ],
-        [readFile(loop), `symbolic links lead in a circle (${loop})`],
+        [readFile(loop), `there is a loop of symbolic links (${loop})`],
         [readFile(long), `the name is too long (${long})`],
-        [
-          readdir('/proc/self/stat'),
-          'what should be a directory on the way to it is none (/proc/self/stat)',
-        ],
+        [readdir('/proc/self/stat'), 'a part of the path is not a directory (/proc/self/stat)'],
         [open(directory, 'w'), `it is a directory (${directory})`],
         [rmdir(directory), `the directory is not empty (${directory})`],
       ] as const) {

@@ -51,7 +51,7 @@ describe('a VM that a killed coffer has restored only in part', () => {
     await createMarked('underway', await newOwnerName());
     const { ending, said } = await run('restore');
     expect(ending).toBe(0);
-    expect(said).toContain('work-1 will be removed: a coffer that was killed');
+    expect(said).toContain('work-1 will be removed: it was left incomplete');
     expect(said).toContain('other was removed');
     expect(await names()).toEqual([
       'dom0',

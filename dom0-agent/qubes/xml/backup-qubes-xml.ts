@@ -12,10 +12,10 @@ import { type BackedUpDomain, type FlawedDomain, parseBackedUpDomains } from './
 import { STANDARD_LABELS, type Label, type StoredQube } from './qubes-store.ts';
 
 /**
- * The qubes.xml of a backup is the store's form with a few features more. Those of the official tools
- * (qubes/backup.py of qubes-core-admin, qubesadmin/backup/core3.py): `backup-content` (`True`, or
- * empty for what is not in the backup), `backup-path`, `backup-size`. And two of coffer's on dom0,
- * whose features no tool restores.
+ * The qubes.xml of a backup has the store's form, with a few more features. Those of the official tools
+ * (qubes/backup.py of qubes-core-admin, qubesadmin/backup/core3.py): `backup-content` (`True`, or empty for
+ * what is not in the backup), `backup-path`, `backup-size`. And two of coffer's on dom0, whose features no
+ * tool restores.
  */
 const CONTENT = 'backup-content';
 const PATH = 'backup-path';
@@ -32,9 +32,8 @@ export interface QubesXmlContents {
 }
 
 /**
- * Writes the qubes.xml of a backup: the VMs in it, dom0, the labels that they have, and nothing else of
- * the system. The official tools restore from it; they need the entry of dom0 even when its home is
- * not in the backup.
+ * Writes the qubes.xml of a backup: the VMs in it, dom0, their labels, and nothing else of the system. The
+ * official tools restore from it; they need the entry of dom0 even when its home is not in the backup.
  */
 export function backupQubesXml({ created, dom0, dom0Home, qubes }: QubesXmlContents): string {
   const dom0Features = new Map([
@@ -65,9 +64,9 @@ export function backupQubesXml({ created, dom0, dom0Home, qubes }: QubesXmlConte
 }
 
 /**
- * Reads the qubes.xml of a backup in the formats coffer-1 and 4. VMs that are mentioned but not in the
- * backup are left out. What is wrong with one VM, its place in the archive too, makes that one unusable. Throws
- * DamagedError for what is no list of VMs, and for a time of the backup that is not one.
+ * Parses the qubes.xml of a backup in the formats coffer-1 and 4. VMs that are mentioned but not in the backup
+ * are left out. A flaw in one VM, including its place in the archive, makes that one unusable. Throws
+ * DamagedError for what is not a list of VMs, and for an invalid time of the backup.
  */
 export function readBackupQubesXml(untrustedText: string): BackupContents {
   const { usable, flawed } = parseBackedUpDomains(untrustedText);
@@ -121,7 +120,7 @@ function contentFeatures({
 }: Pick<ArchivedQube, 'directory' | 'size'>): [string, string][] {
   return [
     [CONTENT, 'True'],
-    // The official writer ends a VM's directory with a slash, and dom0's home without.
+    // The official writer ends a VM's directory with a slash, but not dom0's home.
     [PATH, directory.includes('/') ? directory : `${directory}/`],
     [SIZE, `${size}`],
   ];
@@ -143,7 +142,7 @@ function isInBackup({ features }: Pick<StoredQube, 'features'>): boolean {
 function readEntry({ qube, remarks }: BackedUpDomain, taken: Set<string>): BackedUpQube {
   const untrustedPath = qube.features.get(PATH) ?? '';
   if (!/^vm\d{1,5}\/?$/.test(untrustedPath)) {
-    throw new DamagedError(`qubes.xml does not say where in the backup ${qube.name} lies`);
+    throw new DamagedError(`qubes.xml does not say where in the backup ${qube.name} is`);
   }
   const directory = untrustedPath.replace(/\/$/, '');
   if (taken.has(directory)) {
@@ -160,7 +159,7 @@ function readHome(features: ReadonlyMap<string, string>): BackedUpHome {
   const [, userInPath] = /^dom0-home\/([^/]{1,64})\/?$/.exec(features.get(PATH) ?? '') ?? [];
   const untrustedUser = features.get(USER) ?? userInPath ?? '';
   if (userInPath === undefined || ![userInPath, untrustedUser].every(isUserName)) {
-    throw new DamagedError("qubes.xml does not say where in the backup dom0's home lies");
+    throw new DamagedError("qubes.xml does not say where in the backup dom0's home is");
   }
   return {
     directory: `dom0-home/${userInPath}`,
@@ -169,7 +168,7 @@ function readHome(features: ReadonlyMap<string, string>): BackedUpHome {
   };
 }
 
-/** What useradd takes, and some more: in any case one harmless component of a path. */
+/** What useradd accepts, and a little more: always one harmless component of a path. */
 function isUserName(untrustedName: string): boolean {
   return /^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?$/.test(untrustedName);
 }
@@ -190,5 +189,5 @@ function createdOf(untrustedText: string | undefined): Date | undefined {
   if (/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(untrustedText) && !isNaN(created.getTime())) {
     return created;
   }
-  throw new DamagedError('qubes.xml tells a time of the backup that is not one');
+  throw new DamagedError('qubes.xml has an invalid time of the backup');
 }

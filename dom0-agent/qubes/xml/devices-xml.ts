@@ -6,10 +6,10 @@ import { attributeOf, childrenOf, textOf } from './strict-xml.ts';
 import { element, type NewElement } from './write-xml.ts';
 
 /**
- * How qubes.xml keeps device assignments (LocalVM.__xml__ and load_extras in qubes/vm/__init__.py of
+ * How qubes.xml stores device assignments (LocalVM.__xml__ and load_extras in qubes/vm/__init__.py of
  * qubes-core-admin): `<devices class="pci"><device backend-domain= id= mode= identity=>` with
  * `<option name=>` inside. `identity` is the Admin API's `device_id`, and its options begin with `_`.
- * R4.2 wrote no mode, or `required` in its place; to R4.3, no mode means required.
+ * R4.2 wrote no mode, or `required` instead; for R4.3, no mode means required.
  */
 export function parseDevices(domain: Element, what: string): DeviceAssignment[] {
   return childrenOf(domain, 'devices').flatMap((group) => {
@@ -23,7 +23,7 @@ export function parseDevices(domain: Element, what: string): DeviceAssignment[] 
   });
 }
 
-/** The reverse of `parseDevices`: an element for each class of devices. */
+/** The inverse of `parseDevices`: an element for each class of devices. */
 export function formatDevices(devices: readonly DeviceAssignment[]): NewElement[] {
   const classes = new Set(devices.map(({ deviceClass }) => deviceClass));
   return Array.from(classes, (deviceClass) =>
@@ -45,7 +45,7 @@ function fieldsOf(device: Element, what: string): Map<string, string> {
   if (!fields.has('mode')) fields.set('mode', 'required');
   for (const option of childrenOf(device, 'option')) {
     const name = attributeOf(option, 'name', what);
-    // Written so by some versions of R4.3 (load_extras knows of it).
+    // Written by some versions of R4.3 (load_extras handles it).
     fields.set(name === 'identity' ? 'device_id' : `_${name}`, textOf(option, what));
   }
   return fields;
@@ -55,7 +55,7 @@ function isTrue(untrustedText: string): boolean {
   const text = untrustedText.toLowerCase();
   if (['1', 'yes', 'true', 'on'].includes(text)) return true;
   if (['0', 'no', 'false', 'off'].includes(text)) return false;
-  throw new DamagedError('qubes.xml has a device of which it does not say whether it is required');
+  throw new DamagedError('qubes.xml does not say whether a device is required');
 }
 
 function formatDevice({ backend, port, fields }: DeviceAssignment): NewElement {

@@ -6,7 +6,7 @@ import { element, type NewElement, writeXml } from './write-xml.ts';
 
 const WHAT = 'firewall.xml';
 
-/** The order in which qubesd writes a rule's options: the comment is not the last here. */
+/** The order in which qubesd writes a rule's options: here the comment is not the last. */
 const ORDER = [
   'action',
   'comment',
@@ -19,8 +19,8 @@ const ORDER = [
 ];
 
 /**
- * Parses the firewall.xml of R4, as it lies beside a VM's images and in backups (`load_v2` in
- * qubes/firewall.py of qubes-core-admin). Throws DamagedError for anything that qubesd would not take.
+ * Parses the firewall.xml of R4, as it is stored next to a VM's images and in backups (`load_v2` in
+ * qubes/firewall.py of qubes-core-admin). Throws DamagedError for anything that qubesd would not accept.
  */
 export function parseFirewallXml(untrustedText: string): FirewallRule[] {
   const root = parseStrictXml(untrustedText, WHAT);
@@ -42,7 +42,7 @@ export function parseFirewallXml(untrustedText: string): FirewallRule[] {
   }
 }
 
-/** The reverse of `parseFirewallXml`. */
+/** The inverse of `parseFirewallXml`. */
 export function formatFirewallXml(rules: readonly FirewallRule[]): string {
   return writeXml(
     element('firewall', [['version', '2']], [element('rules', [], rules.map(formatRule))]),
@@ -67,7 +67,7 @@ function formatRule(rule: FirewallRule): NewElement {
   );
 }
 
-/** An address is a host here, and a range of one port is that port. */
+/** In XML, an address is a host, and a range of one port is that port. */
 function optionInXml(key: string, value: string): [string, string] {
   if (key === 'dst4' || key === 'dst6') return ['dsthost', value];
   if (key === 'dstports') return [key, value.replace(/^(\d+)-\1$/, '$1')];

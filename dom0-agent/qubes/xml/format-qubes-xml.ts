@@ -8,14 +8,14 @@ import {
   writeXml,
 } from './write-xml.ts';
 
-/** What was written of each VM: a change of the store changes one of them, and there may be hundreds. */
+/** Caches the text of each VM: a change of the store changes one of them, and there may be hundreds. */
 const writtenDomains = new WeakMap<StoredQube, WrittenElement>();
-/** How deep a domain stands in qubes.xml. */
+/** The nesting depth of a domain in qubes.xml. */
 const DOMAIN_DEPTH = 2;
 
 /**
- * Writes a store as the qubes.xml of R4. Domains of unknown classes are not written. Throws FailedError
- * when a setting holds a character that XML cannot.
+ * Writes a store as the qubes.xml of R4. Domains of unknown classes are not written. Throws FailedError when a
+ * setting contains a character that is not allowed in XML.
  */
 export function formatQubesXml(store: QubesStore): string {
   return writeXml(
@@ -75,7 +75,7 @@ function formatDomain(qube: StoredQube): NewElement {
   );
 }
 
-/** What is a property in qubes.xml, and a field of the model. */
+/** Properties in qubes.xml that are fields of the model. */
 function fieldsOf({ name, qubeClass, qid, uuid, label }: StoredQube): [string, string][] {
   if (qubeClass === 'AdminVM') return [['label', label]];
   return [
@@ -100,7 +100,7 @@ function formatVolume(volume: StoredVolume): NewElement {
   ]);
 }
 
-/** None when the value is not known. */
+/** None when the value is unknown. */
 function attribute<T>(
   name: string,
   value: T | undefined,

@@ -13,20 +13,20 @@ const LARGEST_QID = 65_535;
 /** Properties that are a field of `StoredQube`. */
 const FIELDS = new Set(['name', 'qid', 'uuid', 'label']);
 
-/** Throws DamagedError for a label that Qubes would not take. */
+/** Throws DamagedError for a label that Qubes would not accept. */
 export function parseLabel(label: Element): Label {
   const index = /^label-(\d{1,4})$/.exec(attributeOf(label, 'id', WHAT))?.[1];
   const name = textOf(label, WHAT);
   if (index === undefined || !/^[a-zA-Z0-9_.-]{1,64}$/.test(name)) {
-    throw new DamagedError('qubes.xml has a label that Qubes would not take');
+    throw new DamagedError('qubes.xml has a label that Qubes would not accept');
   }
   return { index: Number(index), name, color: label.getAttribute('color') ?? '' };
 }
 
 /**
- * Parses the entry of one VM. Throws DamagedError, naming the VM, for what Qubes would not take.
+ * Parses the entry of one VM. Throws DamagedError, naming the VM, for what Qubes would not accept.
  *
- * @param labelIn gives the name of the label that a VM refers to
+ * @param labelIn returns the name of the label that a VM refers to
  */
 export function parseDomain(
   domain: Element,
@@ -55,7 +55,7 @@ function nameOf(
 ): string {
   if (qubeClass === 'AdminVM') return 'dom0';
   const name = checkedName(properties.get('name') ?? '');
-  if (name === 'dom0') throw new DamagedError('qubes.xml has a VM that calls itself dom0');
+  if (name === 'dom0') throw new DamagedError('qubes.xml has a VM called dom0');
   return name;
 }
 
@@ -74,7 +74,7 @@ function qidOf(name: string, untrustedQid: string): number {
   return qid;
 }
 
-/** A label stands by its name, in older files by its id. */
+/** Finds a label by its name, or as in older files by its id. */
 export function labelOf(name: string, untrustedLabel: string, labels: readonly Label[]): string {
   const label = labels.find(
     (l) => l.name === untrustedLabel || `label-${l.index}` === untrustedLabel,
@@ -93,7 +93,7 @@ function volumesOf(domain: Element): StoredVolume[] {
     const size = /^\d{1,16}$/.test(untrustedSize) ? Number(untrustedSize) : Infinity;
     // A volume's name becomes a file name.
     if (!/^[a-z][a-z0-9_-]{0,30}$/.test(untrustedName) || !Number.isSafeInteger(size)) {
-      throw new DamagedError('qubes.xml has a volume whose name or size is not one');
+      throw new DamagedError('qubes.xml has a volume with an invalid name or size');
     }
     return {
       name: untrustedName,
@@ -127,7 +127,7 @@ export function featuresOf(domain: Element): Map<string, string> {
   );
 }
 
-/** What Qubes would not take is as if it were not there: it must not keep a volume from its restore. */
+/** Undefined for what Qubes would not accept, which must not prevent restoring the volume. */
 function revisionsOf(untrustedNumber: string | null): number | undefined {
   return /^(-1|\d{1,9})$/.test(untrustedNumber ?? '') ? Number(untrustedNumber) : undefined;
 }

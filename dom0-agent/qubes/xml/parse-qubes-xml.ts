@@ -19,13 +19,13 @@ import {
   WHAT,
 } from './parse-domain.ts';
 
-/** Far more than a Qubes system can have, and still quick. */
+/** Far more than a Qubes system can have, and still fast. */
 const MOST_DOMAINS = 20_000;
 
 /**
- * Parses the qubes.xml of R4: a system's own, or a backup's. Throws DamagedError, naming the VM, when
- * it is malformed, holds an entity, a forbidden name, a name or a qid twice, or is out of bounds.
- * Elements that coffer does not know are passed over.
+ * Parses the qubes.xml of R4, of a system or a backup. Throws DamagedError, naming the VM, when it is
+ * malformed, contains an entity, a forbidden name, a duplicate name or qid, or is out of bounds. Unknown
+ * elements are ignored.
  */
 export function parseQubesXml(untrustedText: string): QubesStore {
   const { root, domains } = parseRoot(untrustedText);
@@ -47,13 +47,13 @@ export function parseQubesXml(untrustedText: string): QubesStore {
       attributesOf(pool, ['name']),
     ),
     properties: propertiesOf(root),
-    // A stable sort: dom0 goes to the front, all else stays.
+    // A stable sort: dom0 moves to the front, the rest stays in order.
     qubes: qubes.sort((a, b) => Number(isDom0(b)) - Number(isDom0(a))),
     unknownDomains,
   };
 }
 
-/** A VM of a backup, and what in it is not as the backup has it. */
+/** A VM of a backup, and what in it differs from the backup. */
 export interface BackedUpDomain {
   readonly qube: StoredQube;
   readonly remarks: readonly string[];
@@ -61,15 +61,15 @@ export interface BackedUpDomain {
 
 /** An entry of a VM that cannot be used. */
 export interface FlawedDomain {
-  /** Fit to be shown. */
+  /** Printable. */
   readonly name: string;
   readonly why: string;
   readonly features: ReadonlyMap<string, string>;
 }
 
 /**
- * Parses the VMs of a backup's qubes.xml. A flaw in one of them refuses that one, not the others. Throws
- * DamagedError for what is no list of VMs at all.
+ * Parses the VMs of a backup's qubes.xml. A flaw in one of them makes that one unusable, not the others. Throws
+ * DamagedError for what is not a list of VMs at all.
  */
 export function parseBackedUpDomains(untrustedText: string): {
   readonly usable: readonly BackedUpDomain[];
@@ -115,7 +115,7 @@ function parseBackedUp(domain: Element, labels: readonly Label[]): BackedUpDomai
   return { qube: parseDomain(domain, qubeClass, labelIn), remarks };
 }
 
-/** What can be told of an entry that cannot be used. */
+/** What is known about an entry that cannot be used. */
 function flawedDomain(domain: Element, why: string): FlawedDomain {
   const untrustedPairs = (group: string, name: string): [string, string][] =>
     elementsIn(domain, group, name).map((each) => [
@@ -133,7 +133,7 @@ function flawedDomain(domain: Element, why: string): FlawedDomain {
   };
 }
 
-/** An array of what comes of it; empty when it is damaged. */
+/** An array with the result; empty when it is damaged. */
 function orNothing<T>(parse: () => T): T[] {
   try {
     return [parse()];
@@ -148,7 +148,7 @@ function parseRoot(untrustedText: string): { root: Element; domains: Element[] }
   if (root.tagName !== 'qubes') throw new DamagedError('qubes.xml does not begin with <qubes>');
   const domains = elementsIn(root, 'domains', 'domain');
   if (domains.length > MOST_DOMAINS) {
-    throw new DamagedError(`qubes.xml holds more than ${MOST_DOMAINS} VMs`);
+    throw new DamagedError(`qubes.xml contains more than ${MOST_DOMAINS} VMs`);
   }
   return { root, domains };
 }

@@ -4,8 +4,8 @@ const ENTRY = new RegExp(`^\\s*${STRING}\\s*:\\s*(True|False|0|1)\\s*$`);
 const ITEM = new RegExp(`^\\s*${STRING}\\s*$`);
 
 /**
- * Reads a Python dictionary of strings to booleans, `{'cups': True, 'ntpd': False}`, as the attribute
- * `services` of an R3 qubes.xml holds it. Undefined for anything else.
+ * Parses a Python dictionary of strings to booleans, `{'cups': True, 'ntpd': False}`, the form of the attribute
+ * `services` of an R3 qubes.xml. Undefined for anything else.
  */
 export function parseSwitches(untrustedText: string): Map<string, boolean> | undefined {
   const switches = new Map<string, boolean>();
@@ -20,8 +20,8 @@ export function parseSwitches(untrustedText: string): Map<string, boolean> | und
 }
 
 /**
- * Reads a Python list of strings, `['02:00.0']`, as the attribute `pcidevs` holds it; `none`, too.
- * Undefined for anything else.
+ * Parses a Python list of strings, `['02:00.0']`, the form of the attribute `pcidevs`, or `none`. Undefined for
+ * anything else.
  */
 export function parseStrings(untrustedText: string): string[] | undefined {
   if (untrustedText.toLowerCase() === 'none') return [];
@@ -36,7 +36,7 @@ export function parseStrings(untrustedText: string): string[] | undefined {
   return strings;
 }
 
-/** The entries between the brackets. None of the strings in these attributes holds a comma. */
+/** The entries between the brackets. None of the strings in these attributes contains a comma. */
 function splitLiteral(untrustedText: string, open: string, close: string): string[] | undefined {
   const untrustedTrimmed = untrustedText.trim();
   if (!untrustedTrimmed.startsWith(open) || !untrustedTrimmed.endsWith(close)) return undefined;

@@ -1,8 +1,8 @@
 import type { Qube, Volume } from '../qube.ts';
 
-/** A volume as qubes.xml keeps it. `usage` is never known there. */
+/** A volume in qubes.xml, where `usage` is never known. */
 export interface StoredVolume extends Volume {
-  /** The other attributes, as they stand: `rw`, `snap_on_start`, `source`, … */
+  /** The other attributes, unparsed: `rw`, `snap_on_start`, `source`, … */
   readonly settings: ReadonlyMap<string, string>;
 }
 
@@ -15,25 +15,25 @@ export interface Label {
   /** The `1` of `label-1`. */
   readonly index: number;
   readonly name: string;
-  /** `0xcc0000`; empty where it is not known. */
+  /** `0xcc0000`; empty if unknown. */
   readonly color: string;
 }
 
-/** A VM whose class a backup cannot hold, such as a RemoteVM: named, and otherwise passed over. */
+/** A VM of a class that cannot be backed up, such as a RemoteVM: only its name matters. */
 export interface UnknownDomain {
   readonly name: string;
   readonly className: string;
   readonly features: ReadonlyMap<string, string>;
 }
 
-/** What a qubes.xml of R4 holds. */
+/** The contents of a qubes.xml of R4. */
 export interface QubesStore {
   readonly labels: readonly Label[];
-  /** Each pool's attributes, but for its name. */
+  /** Each pool's attributes, except its name. */
   readonly pools: ReadonlyMap<string, ReadonlyMap<string, string>>;
   /** The system's own: `default_netvm`, `default_template`, … */
   readonly properties: ReadonlyMap<string, string>;
-  /** dom0, called `dom0`, first, if it is there. */
+  /** dom0, called `dom0`, is first, if present. */
   readonly qubes: readonly StoredQube[];
   readonly unknownDomains: readonly UnknownDomain[];
 }

@@ -5,19 +5,19 @@ import { printable } from '../../../shared/printable.ts';
 import type { FirewallRule } from '../qube.ts';
 import { parseStrictXml } from './strict-xml.ts';
 
-/** A VM's firewall.xml holds far fewer; each becomes up to two rules. */
+/** Far more than a VM's firewall.xml contains; each becomes up to two rules. */
 const MOST_RULES = 10_000;
 
-/** Whether a firewall.xml has the form of R3, and not that of R4. */
+/** Whether a firewall.xml has the form of R3, not of R4. */
 export function isR3Firewall(text: string): boolean {
   return /<QubesFirewallRules[\s/>]/.test(text.slice(0, 4096));
 }
 
 /**
- * Reads a firewall.xml of R3, `<QubesFirewallRules policy= dns= icmp=>` with `<rule address= netmask=
- * proto= port= toport=>`, and gives the rules that do the same in R4, as qubesd itself translates
- * it (qubes/firewall.py, load_v1): DNS, ICMP, the rules, which are exceptions from the policy, and
- * the policy last. Throws DamagedError.
+ * Parses a firewall.xml of R3, `<QubesFirewallRules policy= dns= icmp=>` with `<rule address= netmask= proto=
+ * port= toport=>`, and returns the equivalent rules of R4, as qubesd itself converts it (qubes/firewall.py,
+ * load_v1): DNS, ICMP, the rules, which are exceptions from the policy, and the policy last. Throws
+ * DamagedError.
  */
 export function parseR3Firewall(untrustedText: string): FirewallRule[] {
   const root = parseStrictXml(untrustedText, 'a firewall.xml in the backup');
@@ -64,7 +64,7 @@ function translateRule(untrustedRule: Element, action: string): FirewallRule[] {
   });
 }
 
-/** R4 wants a protocol where there are ports; in R3 `any` meant both that have some. */
+/** R4 requires a protocol for ports; in R3 `any` meant both protocols with ports. */
 function protocolsOf(untrustedProtocol: string, hasPorts: boolean): (string | undefined)[] {
   switch (untrustedProtocol) {
     case '':

@@ -4,13 +4,13 @@ import { type DeviceAssignment, FALLBACK_LABEL, type Qube, type Volume } from '.
 import { parseStrings, parseSwitches } from './python-literals.ts';
 import { qidOf } from './r3-names.ts';
 
-/** The VMs of the collection by their number, and the settings for all of them. */
+/** The names of the VMs by qid, and the root element with the settings for all of them. */
 export interface R3Collection {
   readonly root: Element;
   readonly nameOf: ReadonlyMap<number, string>;
 }
 
-/** Attributes that became properties of the same name: what was not set by hand, and what may be. */
+/** Attributes that became properties of the same name: name, default, valid values. */
 const PLAIN_PROPERTIES: readonly (readonly [string, string, RegExp])[] = [
   ['include_in_backups', 'True', /^(True|False)$/],
   ['debug', 'False', /^(True|False)$/],
@@ -30,17 +30,17 @@ const FEATURE_OF_SERVICE: ReadonlyMap<string, string> = new Map([
   ['qubes-update-check', 'check-updates'],
 ]);
 
-/** A feature's value for yes, and for no. */
+/** A feature's values for true and false. */
 const YES = '1';
 const NO = '';
 
-/** A VM in the settings of R4, and what had to be left out. */
+/** A VM with settings of R4, and what had to be left out. */
 export interface TranslatedQube {
   readonly qube: Qube;
   readonly remarks: string[];
 }
 
-/** Translates a VM that is not dom0, and is named, to the settings of R4. */
+/** Converts a named VM other than dom0 to the settings of R4. */
 export function translateR3Qube(vm: Element, collection: R3Collection): TranslatedQube {
   const qid = qidOf(vm) ?? 0;
   const remarks: string[] = [];
@@ -78,8 +78,8 @@ function templateOf(vm: Element, collection: R3Collection): string | undefined {
 }
 
 /**
- * The name of the VM whose number an attribute holds; undefined for `none`. For a VM that is not in the list, `number 77`,
- * which no VM is called: it is told as missing.
+ * The name of the VM whose qid is in an attribute; undefined for `none`. For a VM that is not in the list,
+ * `number 77`, which no VM is called, so that it is reported as missing.
  */
 function referenceOf(
   element: Element,
@@ -148,9 +148,9 @@ function addNetwork(vm: Element, collection: R3Collection, properties: Map<strin
 
 function featuresOf(vm: Element, standalone: boolean, remarks: string[]): Map<string, string> {
   const features = new Map<string, string>();
-  // Windows notices another emulated machine; R3's was the one without Linux in it.
+  // Windows notices when the emulated machine changes; R3 had no Linux stubdomain.
   if (isHvm(vm)) features.set('linux-stubdom', NO);
-  // In R3, VMs that are no HVMs were taken to have Qubes' agents.
+  // R3 assumed that VMs other than HVMs have Qubes' agents.
   if (vm.tagName === 'QubesTemplateVm' || (vm.tagName === 'QubesAppVm' && standalone)) {
     features.set('qrexec', YES);
     features.set('gui', YES);
@@ -186,19 +186,19 @@ function devicesOf(vm: Element, remarks: string[]): DeviceAssignment[] {
   });
 }
 
-/** R3 does not tell how large a volume is: its inner tar does. */
+/** R3 does not record the size of a volume: its inner tar does. */
 function volume(name: string): Volume {
   return { name, size: 0, usage: undefined, pool: '', vid: '', saveOnStop: true };
 }
 
 /** A remark. */
 function leftOut(attribute: string, untrustedValue: string): string {
-  return `${attribute} "${printable(untrustedValue, 60)}" left out: Qubes does not take it`;
+  return `${attribute} "${printable(untrustedValue, 60)}" left out: Qubes does not accept it`;
 }
 
 /**
  * The value of the feature `menu-items` (separated by spaces) that an R3 `whitelisted-appmenus.list`
- * becomes: a line for each `.desktop` file. Lines that are no plain file name are left out.
+ * becomes: a line for each `.desktop` file. Lines that are not plain file names are left out.
  */
 export function menuItemsOf(untrustedList: string): string {
   return untrustedList

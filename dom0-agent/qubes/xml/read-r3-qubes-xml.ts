@@ -11,17 +11,16 @@ import { type R3Names, nameR3Qubes } from './r3-names.ts';
 import { type R3Collection, translateR3Qube } from './r3-qube.ts';
 import { parseStrictXml } from './strict-xml.ts';
 
-/** The elements that stand for VMs. Disposables of the moment (QubesDisposableVm) are passed over. */
+/** The elements that are VMs. Running disposables (QubesDisposableVm) are ignored. */
 const VM_ELEMENT = /^Qubes(Admin|Template|TemplateH|App|H|Net|Proxy)Vm$/;
 const WHAT = 'qubes.xml in the backup';
 
 /**
- * Reads the qubes.xml of a backup of formats 2 and 3: an element for each VM, everything in attributes,
- * references by number (docs/official-formats.md). The settings are translated to those of R4, as
- * the official tool does (qubes-core-admin-client, qubesadmin/backup/core2.py). The text is
- * authenticated, but an old system that was compromised may have written it. What Qubes takes no more of a VM is
- * renamed or left out, with a remark; what cannot be read of one makes that one unusable. Throws DamagedError for what is
- * no list of VMs at all.
+ * Parses the qubes.xml of a backup of formats 2 and 3: an element for each VM, everything in attributes,
+ * references by number (docs/official-formats.md). The settings are converted to those of R4, as the official
+ * tool does (qubes-core-admin-client, qubesadmin/backup/core2.py). The text is authenticated, but a compromised
+ * old system may have written it. Names and settings that Qubes no longer accepts are changed or left out, with
+ * a remark; a VM that cannot be parsed is unusable. Throws DamagedError for what is not a list of VMs at all.
  */
 export function readR3QubesXml(untrustedText: string): BackupContents {
   const root = parseStrictXml(untrustedText, WHAT);
@@ -37,7 +36,7 @@ export function readR3QubesXml(untrustedText: string): BackupContents {
   for (const vm of elements.filter((each) => each.getAttribute('backup_content') === 'True')) {
     try {
       if (!VM_ELEMENT.test(vm.tagName))
-        throw new DamagedError('coffer does not know VMs of its kind');
+        throw new DamagedError('coffer does not know its type of VM');
       const directory = directoryOf(vm);
       if (directories.has(directory))
         throw new DamagedError(`${WHAT} puts it in another VM's place`);
@@ -67,9 +66,7 @@ function backedUp(
   const { qube, remarks } = translateR3Qube(vm, collection);
   const formerName = formerNames.get(qube.qid);
   if (formerName !== undefined) {
-    remarks.unshift(
-      `called "${formerName}" in the backup, a name that Qubes does not take any more`,
-    );
+    remarks.unshift(`called "${formerName}" in the backup, a name that Qubes no longer accepts`);
   }
   return { qube, formerName, directory, size: sizeOf(vm), remarks };
 }

@@ -3,31 +3,31 @@ import { DOMParser, Element, Text, onWarningStopParsing } from '@xmldom/xmldom';
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 
-/** The longest XML that is parsed, in bytes of UTF-8: more than ten thousand VMs need. */
+/** The longest XML that is parsed, in bytes of UTF-8: enough for more than ten thousand VMs. */
 const LONGEST_XML = 16 * MiB;
 /**
- * What the parser makes of a document takes some 300 bytes for each text, comment or attribute, and three times as much
- * for an element: of so many units, 300 MiB. A VM of a real system has some 350 of them.
+ * A parsed document takes about 300 bytes for each text, comment or attribute, and three times as much for an
+ * element: 300 MiB for this many units. A VM of a real system has about 350 of them.
  */
 const MOST_UNITS = 1_000_000;
 const UNITS_OF_ELEMENT = 3;
-/** Qubes' files are six deep. */
+/** Qubes' files have six levels. */
 const DEEPEST = 16;
-/** In characters, attributes and all: R3 keeps everything about a VM in one tag's attributes. */
+/** In characters, including attributes: R3 stores everything about a VM in one tag's attributes. */
 const LONGEST_TAG = 64 * KiB;
 
-/** What is left of XML: tags with quoted attributes. No namespaces, DTD, CDATA, instructions. */
+/** The accepted subset of XML: tags with quoted attributes. No namespaces, DTD, CDATA, instructions. */
 const TAG =
   /^<(\/?)[A-Za-z][\w.-]*(?:\s+(?!xmlns)[A-Za-z][\w.-]*\s*=\s*(?:"[^"<]*"|'[^'<]*'))*\s*(\/?)>/;
 const DECLARATION = /^<\?xml [^<>?]*\?>\s*/;
 const REFERENCE = /&(?:(?:lt|gt|amp|quot|apos)|#(\d{1,7})|#x([\da-fA-F]{1,6}));|&/g;
-/** What XML 1.0 (section 2.2) does not let a document hold, written out or as a reference. */
+/** Characters that XML 1.0 (section 2.2) does not allow, literally or as a reference. */
 const NOT_XML = /[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u;
 
 /**
- * Parses XML of the kind that Qubes writes, and refuses everything beyond: a document type or entity,
- * a namespace, a processing instruction, anything malformed, too long, too deep or too many.
- * What passes is safe to give to a parser whose time and memory grow with such things.
+ * Parses XML of the kind that Qubes writes, and refuses everything else: a document type or entity, a namespace,
+ * a processing instruction, anything malformed, too long, too deep or too numerous. What is accepted is safe for
+ * a parser whose time and memory grow with such things.
  *
  * @param what for the message of the DamagedError: `qubes.xml`
  */
@@ -40,12 +40,12 @@ export function parseStrictXml(untrustedText: string, what: string): Element {
     const root = parser.parseFromString(untrustedBody, 'text/xml').documentElement;
     if (root !== null) return root;
   } catch {
-    // The parser's words quote the document: of no use to a reader, and hostile.
+    // The parser's message quotes the document: useless to the user, and hostile.
   }
   throw new DamagedError(`${what} is not well-formed XML`);
 }
 
-/** The child elements of that name, in order. */
+/** The child elements with this name, in order. */
 export function childrenOf(parent: Element, name: string): Element[] {
   const children: Element[] = [];
   for (let node = parent.firstChild; node !== null; node = node.nextSibling) {
@@ -54,7 +54,7 @@ export function childrenOf(parent: Element, name: string): Element[] {
   return children;
 }
 
-/** The text in an element that holds nothing but text. Throws DamagedError if there is more. */
+/** The text of an element that contains nothing but text. Throws DamagedError if there is more. */
 export function textOf(element: Element, what: string): string {
   let text = '';
   for (let node = element.firstChild; node !== null; node = node.nextSibling) {
@@ -66,7 +66,7 @@ export function textOf(element: Element, what: string): string {
   return text;
 }
 
-/** An attribute that must be there. Throws DamagedError when it is not. */
+/** A required attribute. Throws DamagedError when it is missing. */
 export function attributeOf(element: Element, name: string, what: string): string {
   const value = element.getAttribute(name);
   if (value === null) {
@@ -78,9 +78,10 @@ export function attributeOf(element: Element, name: string, what: string): strin
 /** What is wrong with a document before it is parsed, as the end of a sentence. */
 function flawOf(untrustedText: string): string | undefined {
   if (Buffer.byteLength(untrustedText) > LONGEST_XML) return 'is longer than 16 MiB';
-  if (NOT_XML.test(untrustedText)) return 'holds characters that XML forbids';
+  if (NOT_XML.test(untrustedText)) return 'contains characters that XML forbids';
   for (const [reference, decimal, hexadecimal] of untrustedText.matchAll(REFERENCE)) {
-    if (!isAllowed(reference, decimal, hexadecimal)) return 'refers to something that is not in it';
+    if (!isAllowed(reference, decimal, hexadecimal))
+      return 'has an invalid character reference or an entity';
   }
   return flawOfTags(untrustedText);
 }

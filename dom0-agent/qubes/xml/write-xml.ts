@@ -1,13 +1,13 @@
 import { FailedError } from '../../../shared/errors.ts';
 
-/** An element on its way into a file: attributes in order, then either text or children. */
+/** An element to be written: attributes in order, then either text or children. */
 export interface NewElement {
   readonly name: string;
   readonly attributes: readonly (readonly [string, string])[];
   readonly content: string | readonly (NewElement | WrittenElement)[];
 }
 
-/** An element as it stands in a file, its indentation with it. */
+/** An element as written to a file, with its indentation. */
 export interface WrittenElement {
   readonly text: string;
 }
@@ -22,15 +22,15 @@ export function element(
 }
 
 /**
- * Writes XML as Qubes does: indented by two spaces, text as it is. (The serialiser of xmldom lets a
- * bare carriage return through, which the next reader takes for a line feed.) Throws FailedError when
- * there is a character that XML cannot hold.
+ * Writes XML as Qubes does: indented by two spaces, text unchanged. (The serialiser of xmldom does not escape a
+ * bare carriage return, which a reader takes for a line feed.) Throws FailedError when there is a character that
+ * XML does not allow.
  */
 export function writeXml(root: NewElement): string {
   return `${writeElement(root, 0).text}\n`;
 }
 
-/** Writes an element that stands `depth` levels below the root: for one that is written often. */
+/** Writes an element `depth` levels below the root: for one that is written often. */
 export function writeElement(written: NewElement, depth: number): WrittenElement {
   const { name, attributes, content } = written;
   const indent = '  '.repeat(depth);
@@ -45,10 +45,12 @@ export function writeElement(written: NewElement, depth: number): WrittenElement
   return { text: [`${indent}<${start}>`, ...children, `${indent}</${name}>`].join('\n') };
 }
 
-/** See section 2.2 of XML 1.0 for what a document can hold, 2.11 and 3.3.3 for white space. */
+/** See section 2.2 of XML 1.0 for the allowed characters, 2.11 and 3.3.3 for white space. */
 function escape(text: string): string {
   if (/[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u.test(text)) {
-    throw new FailedError('a setting holds a character that XML, and so qubes.xml, cannot hold');
+    throw new FailedError(
+      'a setting contains a character that XML, and so qubes.xml, does not allow',
+    );
   }
   return text.replace(/[<>&"\t\n\r]/g, (character) => {
     switch (character) {
