@@ -23,13 +23,13 @@ export interface ChannelOptions<C extends Conversation> {
   readonly input: AsyncIterable<Buffer>;
   readonly output: Writable;
   readonly signal: AbortSignal;
-  /** Saves memory: the bytes of a Data message are good only until the next `receive`. */
+  /** Saves memory: the bytes of a Data message are valid only until the next `receive`. */
   readonly reusesMemory?: boolean;
 }
 
 /**
- * Messages in their order over a pair of byte streams. There is no queue: a message is read when
- * `receive` is called, and has been sent when `send` resolves. Whoever made the streams closes them.
+ * Messages in order over a pair of byte streams. There is no queue: a message is read when `receive` is called, and
+ * has been sent when `send` resolves. The creator of the streams closes them.
  */
 export class Channel<C extends Conversation> {
   readonly conversation: C;
@@ -56,11 +56,11 @@ export class Channel<C extends Conversation> {
    * Sends a message; resolves when the operating system has taken it, bytes of Data included.
    * Messages leave in the order of the calls.
    *
-   * @param milliseconds how long the other side may take to accept it; undefined: for ever
+   * @param milliseconds how long the other side may take to accept it; undefined: forever
    * @throws ChannelClosedError, TimeoutError, ProtocolError (our own bug), the signal's reason
    */
   async send(message: Message, milliseconds?: number): Promise<void> {
-    // The other side has failed meanwhile: `receive` reports what it said.
+    // The other side has failed: `receive` reports its message.
     if (this.conversation.isOver) throw this.#closed();
     this.conversation.note(this.#us, message);
     await this.#withTimeout(this.#write(encodeFrame(message)), milliseconds, 'takes no data');
@@ -80,7 +80,7 @@ export class Channel<C extends Conversation> {
   /**
    * The next message of the other side.
    *
-   * @param milliseconds how long it may take to arrive as a whole; undefined: for ever
+   * @param milliseconds how long it may take to arrive completely; undefined: forever
    * @throws PeerFailure for a Failure, ProtocolError, ChannelClosedError, TimeoutError, the
    *   signal's reason
    */

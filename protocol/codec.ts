@@ -1,4 +1,4 @@
-// First: it sets the library up before the generated code looks at it.
+// First: it configures the library before the generated code uses it.
 import protobuf from './protobuf.ts';
 import { coffer } from './generated/coffer.js';
 import { framePrefix } from './framing.ts';
@@ -6,7 +6,7 @@ import { LONGEST_DATA } from './limits.ts';
 import type { Entry, Message, MessageKind, MessageOf } from './messages.ts';
 import { ProtocolError } from './protocol-error.ts';
 
-/** How protobufjs makes plain objects of what it has decoded. */
+/** How protobufjs converts decoded messages to plain objects. */
 const PLAIN = { enums: String, defaults: true, oneofs: true };
 
 // The tags of the fields that Data is made of: number << 3 | wire type 2 (bytes) or 0 (varint).
@@ -15,8 +15,8 @@ const DATA_OFFSET = 1 << 3;
 const DATA_BYTES = (2 << 3) | 2;
 
 /**
- * A message as the pieces of its frame, length prefix included. The bytes of Data are not copied:
- * they are the last piece, and must stay as they are until they are written.
+ * A message as the pieces of its frame, including the length prefix. The bytes of Data are not copied: they are the
+ * last piece, and must not change until they are written.
  */
 export function encodeFrame(message: Message): Buffer[] {
   if (message.kind === 'data') return encodeData(message);
@@ -28,7 +28,7 @@ export function encodeFrame(message: Message): Buffer[] {
 /** What protobufjs would write, but without copying the bytes. */
 function encodeData({ offset, bytes }: MessageOf<'data'>): Buffer[] {
   if (bytes.length === 0 || bytes.length > LONGEST_DATA) {
-    throw new RangeError(`Data cannot hold ${bytes.length} bytes`);
+    throw new RangeError(`Data cannot have ${bytes.length} bytes`);
   }
   const inner = protobuf.Writer.create();
   if (offset !== 0) inner.uint32(DATA_OFFSET).uint64(offset);
@@ -42,8 +42,8 @@ function encodeData({ offset, bytes }: MessageOf<'data'>): Buffer[] {
 }
 
 /**
- * The message of a frame, with every field checked by itself; whether the message has its turn is
- * the conversation's affair. Fields that are not known are passed over. Throws ProtocolError.
+ * The message of a frame, with every field checked by itself; the conversation checks the order of messages. Unknown
+ * fields are ignored. Throws ProtocolError.
  */
 export function decodeFrame(untrustedFrame: Buffer): Message {
   const { kind, ...untrusted } = parse(untrustedFrame);
@@ -51,7 +51,7 @@ export function decodeFrame(untrustedFrame: Buffer): Message {
   return checked({ kind, ...untrusted[kind] } as Message);
 }
 
-/** As protobufjs converts it: types are right, but numbers may be too large, and enums not known. */
+/** As protobufjs converts it: types are right, but numbers may be too large, and enum values unknown. */
 function parse(
   untrustedFrame: Buffer,
 ): Partial<Record<MessageKind, object>> & { kind?: MessageKind } {
@@ -98,7 +98,7 @@ function checkedEntry(untrusted: Entry): Entry {
   return { name, kind: nameIn(coffer.Entry.Kind, kind) ?? 'OTHER', size };
 }
 
-/** A 64-bit field can hold more than a number can. */
+/** A 64-bit field can have values that a number cannot. */
 function requireSafeNumbers(untrusted: object): void {
   for (const value of Object.values(untrusted)) {
     if (typeof value !== 'number') continue;
@@ -106,7 +106,7 @@ function requireSafeNumbers(untrusted: object): void {
   }
 }
 
-/** The name of an enum's value; undefined for a value that is not known, which stays a number. */
+/** The name of an enum's value; undefined for an unknown value, which stays a number. */
 function nameIn<Name extends string>(names: Record<Name, number>, untrusted: Name | number) {
   return typeof untrusted === 'string' && Object.hasOwn(names, untrusted) ? untrusted : undefined;
 }

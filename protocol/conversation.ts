@@ -18,9 +18,9 @@ type State = 'start' | 'requested' | 'open' | 'ended' | 'over';
 type Turns = Partial<Record<State, Partial<Record<Turn, State>>>>;
 
 /**
- * The order of the messages of one service, as both sides keep it: each side notes what it sends
- * and what it receives, and a message that is not legal then and there is a ProtocolError.
- * A Failure is legal at any time before the end, from either side.
+ * The order of the messages of one service, which both sides enforce: each side notes what it sends and receives,
+ * and a message that is not allowed in the current state is a ProtocolError. A Failure is allowed at any time before
+ * the end, from either side.
  */
 export abstract class Conversation {
   #state: State = 'start';
@@ -48,7 +48,7 @@ export abstract class Conversation {
     return message.kind === 'entries' && message.last ? next && 'over' : next;
   }
 
-  /** Throws ProtocolError when a message, whose turn it is, does not fit what came before. */
+  /** Throws ProtocolError when a message, though allowed now, does not agree with what came before. */
   protected abstract check(message: Message): void;
 }
 
@@ -72,7 +72,7 @@ export class StoreConversation extends Conversation {
     this.#lastProgress = now();
   }
 
-  /** So many bytes the VM has reported as safe. */
+  /** The bytes that the VM has reported as safe. */
   get safe(): number {
     return this.#safe;
   }
@@ -94,7 +94,7 @@ export class StoreConversation extends Conversation {
     const earned = ((now - this.#lastProgress) / 1000) * PROGRESS_PER_SECOND;
     this.#progressLeft = Math.min(this.#progressLeft + earned, PROGRESS_BURST) - 1;
     this.#lastProgress = now;
-    if (this.#progressLeft < 0) throw new ProtocolError('Progress comes in a flood');
+    if (this.#progressLeft < 0) throw new ProtocolError('there is a flood of Progress');
     if (bytes < this.#safe) throw new ProtocolError('Progress went backwards');
     if (bytes > this.#sent) throw new ProtocolError('Progress is ahead of what was sent');
     this.#safe = bytes;
@@ -114,7 +114,7 @@ export class FetchConversation extends Conversation {
       start: { 'dom0 fetchRequest': 'requested' },
       requested: { 'vm ready': 'open' },
       open: { 'dom0 read': 'open', 'dom0 seek': 'open', 'vm data': 'open', 'vm end': 'ended' },
-      // A Read that crosses with the End has no effect; a Seek opens the source again.
+      // A Read that crosses the End has no effect; a Seek reopens the source.
       ended: { 'dom0 read': 'ended', 'dom0 seek': 'open' },
     });
   }
@@ -172,7 +172,7 @@ export class FetchConversation extends Conversation {
   }
 
   #checkEnd(bytes: number): void {
-    if (this.#credit === 0) throw new ProtocolError('End without being asked');
+    if (this.#credit === 0) throw new ProtocolError('End without credit');
     if (bytes !== this.#position) throw new ProtocolError('End is not where the Data ended');
     if (this.#size !== undefined && bytes !== this.#size) {
       throw new ProtocolError('the source ends before its end');

@@ -1,12 +1,12 @@
 import { LONGEST_FRAME } from './limits.ts';
 import { CutShortError, ProtocolError } from './protocol-error.ts';
 
-/** A length takes at most so many bytes as an unsigned varint: 7 bits in each, 21 in all. */
+/** The longest length prefix in bytes, an unsigned varint: 7 bits in each, 21 in all. */
 const LONGEST_PREFIX = 3;
 
 /**
- * The unsigned varint (LEB128, as in protobuf) that stands before a frame of so many bytes.
- * Throws a RangeError for a length that no frame may have: that would be a bug on our side.
+ * The length prefix of a frame, an unsigned varint (LEB128, as in protobuf). Throws RangeError for a length that no
+ * frame may have: that would be our own bug.
  */
 export function framePrefix(length: number): Buffer {
   if (!Number.isInteger(length) || length < 1 || length > LONGEST_FRAME) {
@@ -20,13 +20,13 @@ export function framePrefix(length: number): Buffer {
 }
 
 /**
- * Cuts a stream into frames, whatever the chunks that it comes in. Each frame is checked
- * against LONGEST_FRAME before memory is taken for it; a frame that lies whole within a
- * chunk is not copied, any other is copied once. Throws ProtocolError for a length that is zero,
- * too long or not in its shortest form, and CutShortError when the stream ends within a frame.
+ * Cuts a stream into frames, whatever its chunks. The length of each frame is checked against LONGEST_FRAME before
+ * memory is allocated; a frame that is within one chunk is not copied, any other is copied once. Throws ProtocolError
+ * for a length that is zero, too long or not in its shortest form, and CutShortError when the stream ends within a
+ * frame.
  *
- * @param room memory for the copies, at least LONGEST_FRAME bytes: each frame is then good only
- *   until the next one is asked for; undefined: memory of its own for every copy
+ * @param room memory for the copies, at least LONGEST_FRAME bytes: each frame is then valid only until the next one
+ *   is asked for; undefined: new memory for every copy
  */
 export async function* frames(
   untrustedChunks: AsyncIterable<Buffer>,

@@ -7,7 +7,7 @@ export const PROTOCOL_VERSION = 1;
 /** The longest payload of one Data message, in bytes. */
 export const LONGEST_DATA = MiB;
 
-/** The longest frame without its length prefix, in bytes: a full Data message and some room. */
+/** The longest frame without its length prefix, in bytes: a full Data message with some room to spare. */
 export const LONGEST_FRAME = LONGEST_DATA + 64 * KiB;
 
 /** The most credit, in bytes, that may be outstanding in a Fetch. */
@@ -19,11 +19,11 @@ export const MOST_ENTRIES = 10_000;
 /** The most entries of one Entries message that this code sends. */
 export const ENTRIES_PER_MESSAGE = 1_000;
 
-/** How often the VM agent tells its Progress, in milliseconds. */
+/** How often the VM agent sends Progress, in milliseconds. */
 export const PROGRESS_INTERVAL = 1_000;
 
-/** So many Progress messages are taken at any time, … */
+/** How many Progress messages are accepted at any time, … */
 export const PROGRESS_BURST = 100;
 
-/** … and so many more for each second of the conversation. */
+/** … and how many more for each second of the conversation. */
 export const PROGRESS_PER_SECOND = 10;

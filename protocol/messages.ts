@@ -1,8 +1,8 @@
 import type { coffer } from './generated/coffer.js';
 
 /**
- * The messages as the programs use them: what is generated from coffer.proto, as plain objects told
- * apart by `kind`. What they mean: coffer.proto and docs/protocol.md. All numbers are safe integers.
+ * The messages as the programs use them: the generated types of coffer.proto, as plain objects with a `kind`. For
+ * their meaning see coffer.proto and docs/protocol.md. All numbers are safe integers.
  */
 export type Message = {
   [K in MessageKind]: { readonly kind: K } & Fields[K];

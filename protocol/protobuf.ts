@@ -1,7 +1,7 @@
 import protobuf from 'protobufjs/minimal.js';
 
-// protobufjs would give 64-bit fields as objects of `long` where that package happens to be
-// installed. Here they are numbers, everywhere; the codec refuses what a number cannot hold.
+// protobufjs would represent 64-bit fields as `long` objects if that package happens to be installed. Here they are
+// always numbers; the codec refuses values that a number cannot represent.
 Object.assign(protobuf.util, { Long: null });
 protobuf.configure();
 

@@ -1,18 +1,18 @@
 import type { Failure } from './messages.ts';
 
-/** The channel to the other side is of no use any more. The message is fit to be shown. */
+/** The channel to the other side can no longer be used. The message is printable. */
 export class ChannelError extends Error {}
 
-/** The other side does not keep to the protocol. */
+/** The other side violated the protocol. */
 export class ProtocolError extends ChannelError {}
 
-/** The stream ends within a message: so does that of an honest process that is killed. */
+/** The stream ends within a message, which also happens when an honest process is killed. */
 export class CutShortError extends ProtocolError {}
 
-/** The channel ended where the protocol does not let it. */
+/** The channel was closed where the protocol does not allow it. */
 export class ChannelClosedError extends ChannelError {}
 
-/** The other side was silent, or took nothing, for longer than it may. */
+/** The other side was silent, or accepted no data, for too long. */
 export class TimeoutError extends ChannelError {}
 
 /** The other side gave up and said why. */

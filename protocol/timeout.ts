@@ -1,6 +1,5 @@
 /**
- * Waits for a promise, but neither beyond a limit nor beyond an abort. The promise itself
- * goes on; its result is ignored.
+ * Waits for a promise, up to a time limit or an abort. The promise itself goes on; its result is then ignored.
  *
  * @param milliseconds undefined: no limit
  * @param late what is thrown when the limit is reached
@@ -27,14 +26,14 @@ export async function withTimeout<T>(
   }
 }
 
-/** Waits for a promise, but not beyond an abort. */
+/** Waits for a promise, up to an abort. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return withTimeout(promise, undefined, () => new Error('no limit'), signal);
 }
 
 /**
- * The items of an iterable, but none beyond an abort. An item that is being waited for then is left to itself:
- * it ends when what it comes from is disposed of.
+ * The items of an iterable, up to an abort. A pending item is then abandoned: it ends when its source is disposed
+ * of.
  */
 export async function* untilEachAborted<T>(
   items: AsyncIterable<T>,

@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { MiB } from './sizes.ts';
 
-/** After so many bytes in buffers the unused ones are freed. */
+/** How many bytes go through buffers before unused ones are freed. */
 const INTERVAL = 16 * MiB;
 
 setFlagsFromString('--expose-gc');
@@ -10,9 +10,9 @@ const collect = runInNewContext('gc') as (options: { type: 'minor' }) => void;
 let bytesSince = 0;
 
 /**
- * Told of the buffers that a stream of data goes through, so that those which have done their work are freed
- * in time. V8 decides by its own heap, which stays small here, and would let some
- * 64 MiB of them pile up. A collection of young objects takes less than a millisecond.
+ * To be called for buffers of a data stream, so that unused ones are freed soon. V8 decides by the size of its own
+ * heap, which stays small here, and would let about 64 MiB accumulate. A minor collection takes less than a
+ * millisecond.
  */
 export function noteBuffer(bytes: number): void {
   bytesSince += bytes;

@@ -1,8 +1,8 @@
 import { DamagedError } from './errors.ts';
 
 /**
- * Reads a stream of chunks by numbers of bytes. What it gives are views of the source's chunks
- * wherever that is possible: nobody may write into them.
+ * Reads exact numbers of bytes from a stream of chunks. The results are views of the source's chunks where possible:
+ * nobody may write to them.
  *
  * Every method but `ended` throws a DamagedError when the source ends too early. One call at a
  * time. Disposing returns the source's iterator.
@@ -12,7 +12,7 @@ export class ByteReader implements AsyncDisposable {
   name: string;
   readonly #source: AsyncIterator<Buffer>;
   #chunk: Buffer = Buffer.alloc(0);
-  /** Where in `#chunk` the bytes begin that were not given yet. */
+  /** The position of the next byte in `#chunk`. */
   #used = 0;
   #position = 0;
   #disposed = false;
@@ -22,7 +22,7 @@ export class ByteReader implements AsyncDisposable {
     this.name = name;
   }
 
-  /** How many bytes were given or skipped so far. */
+  /** How many bytes have been read or skipped so far. */
   get position(): number {
     return this.#position;
   }
@@ -46,7 +46,7 @@ export class ByteReader implements AsyncDisposable {
     return this.#take(limit);
   }
 
-  /** The next `length` bytes in one piece. The caller has bounded `length`: it is allocated. */
+  /** The next `length` bytes in one piece. The caller must bound `length`, which is allocated. */
   async exact(length: number): Promise<Buffer> {
     if (length <= this.#chunk.length - this.#used) return this.#take(length);
     const whole = Buffer.allocUnsafe(length);

@@ -4,10 +4,10 @@ import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { FailedError, reasonOf, systemCodeOf } from './errors.ts';
 import { KiB } from './sizes.ts';
 
-/** So much of the end of a program's standard error is kept, in bytes. */
+/** How much of the end of a program's standard error is kept, in bytes. */
 export const LONGEST_STDERR_TAIL = 4 * KiB;
 
-/** What a program left in the background may hold its standard error open for so long, in milliseconds. */
+/** How long to wait while background processes of a program keep its standard error open, in milliseconds. */
 const STDERR_WAIT = 200;
 
 /** How a program ended. */
@@ -18,33 +18,33 @@ export interface ChildEnd {
   readonly signal: string;
   /** Why it did not start; see `whyNotRun`. */
   readonly notRun: Error | undefined;
-  /** The end of its standard error, without space around it. Not fit to be shown: see `printable`. */
+  /** The end of its standard error, trimmed. Not printable: see `printable`. */
   readonly untrustedStderr: string;
 }
 
 export interface ChildOptions extends Pick<SpawnOptions, 'cwd' | 'env' | 'uid' | 'gid'> {
-  /** Default: there is nothing to read. */
+  /** Default: `ignore`. */
   readonly stdin?: 'pipe' | 'ignore';
-  /** Default: `pipe`, which has to be read, or else the program stands still. */
+  /** Default: `pipe`, which must be read, or the program blocks. */
   readonly stdout?: 'pipe' | 'ignore';
-  /** A descriptor of ours that it gets as its number 3. */
+  /** A descriptor of this process that becomes its descriptor 3. */
   readonly descriptor3?: number;
   /** Kills it. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * A program that runs in a process group of its own: an interrupt at the terminal is for coffer, which
- * ends or awaits its programs as is right for each. When it is disposed of it is killed and awaited.
+ * A program that runs in its own process group, so that Ctrl-C at the terminal reaches only coffer, which then
+ * terminates or awaits each program as appropriate. Disposing of it kills and awaits it.
  */
 export class ChildProcess implements AsyncDisposable {
   /** Resolves when it has ended, and its standard error has. Never rejects. */
   readonly ended: Promise<ChildEnd>;
-  /** What it has said so far. */
+  /** The end of its standard error so far. */
   readonly stderrTail: StderrTail;
   readonly #child: NodeChild;
 
-  /** @param command the program and its arguments, behind a prefix such as `sudo -n --`, if need be */
+  /** @param command the program and its arguments, after a prefix such as `sudo -n --` if necessary */
   constructor(command: readonly string[], options: ChildOptions = {}) {
     const { stdin = 'ignore', stdout = 'pipe', descriptor3, ...others } = options;
     const [program = '', ...args] = command;
@@ -54,11 +54,11 @@ export class ChildProcess implements AsyncDisposable {
       detached: true,
       killSignal: 'SIGKILL',
     });
-    // It tells of a program that did not start, and `ended` does, too.
+    // `ended` also reports that a program did not start.
     this.#child.on('error', () => undefined);
     this.stderrTail = new StderrTail(this.stderr, LONGEST_STDERR_TAIL);
     this.ended = endOf(this.#child, this.stderrTail);
-    // That a program takes no more shows in how it ends.
+    // A closed input shows in the exit status.
     this.#child.stdin?.on('error', () => undefined);
   }
 
@@ -80,7 +80,7 @@ export class ChildProcess implements AsyncDisposable {
     return present(this.#child.stdout);
   }
 
-  /** Whoever needs more of it than its end reads it from the start. */
+  /** Must be read from the start if more than its end is needed. */
   get stderr(): Readable {
     return present(this.#child.stderr);
   }
@@ -91,7 +91,7 @@ export class ChildProcess implements AsyncDisposable {
     return signalCode !== null || (exitCode !== null && exitCode !== 0);
   }
 
-  /** Ends all of its group: politely and, after `grace` milliseconds, by force. */
+  /** Terminates its whole process group and, after `grace` milliseconds, kills it. */
   async endGroup(grace: number): Promise<void> {
     const { pid } = this;
     if (pid === undefined) return;
@@ -105,7 +105,7 @@ export class ChildProcess implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // One that root runs cannot be killed, but ends when nobody reads what it writes.
+    // A program run by root cannot be killed, but ends when nobody reads its output.
     this.#child.stdout?.destroy();
     this.#child.kill('SIGKILL');
     this.#child.stdin?.destroy();
@@ -124,7 +124,7 @@ export function describeEnd({
 
 /** Why a program did not start: `tar is not installed here`. */
 export function whyNotRun(program: string, notRun: Error): string {
-  // EACCES: where this user may look for none.
+  // EACCES: a directory of PATH that this user may not search.
   return ['ENOENT', 'EACCES'].includes(systemCodeOf(notRun) ?? '')
     ? `${program} is not installed here`
     : `${program} cannot be run: ${reasonOf(notRun)}`;
@@ -133,7 +133,7 @@ export function whyNotRun(program: string, notRun: Error): string {
 function endOf(child: NodeChild, tail: StderrTail): Promise<ChildEnd> {
   return new Promise((resolve) => {
     child.on('error', (notRun) => {
-      // Later ones say that it was killed by our signal, or cannot be killed.
+      // Later errors mean that it was killed by our signal, or cannot be killed.
       if (child.pid !== undefined) return;
       resolve({ exitStatus: undefined, signal: '', notRun, untrustedStderr: '' });
     });
@@ -162,15 +162,15 @@ function signalGroup(leader: number, signal: NodeJS.Signals | 0): boolean {
   }
 }
 
-/** Node makes no pipes when there are too many descriptors. */
+/** Node creates no pipes if there are too many open descriptors. */
 function present<T>(stream: T | null | undefined): T {
   if (stream) return stream;
-  throw new FailedError('a program cannot be run: it has no such pipe, or too many files are open');
+  throw new FailedError('a program cannot be run: it has no pipe, or too many files are open');
 }
 
 /** Reads a stream to its end, whatever its length, and keeps only the last bytes. */
 export class StderrTail {
-  /** Resolves when there is no more to come. Never rejects. */
+  /** Resolves at its end. Never rejects. */
   readonly ended: Promise<void>;
   #kept = Buffer.alloc(0);
 
@@ -179,7 +179,7 @@ export class StderrTail {
     stream.on('data', (chunk: Buffer | string) => {
       this.#kept = Buffer.concat([this.#kept, Buffer.from(chunk)]).subarray(-longest);
     });
-    // A stream that breaks off simply ends here.
+    // A read error is treated as the end.
     stream.on('error', () => undefined);
     this.ended = new Promise((resolve) => stream.once('close', () => resolve()));
   }
@@ -190,9 +190,8 @@ export class StderrTail {
 }
 
 /**
- * Keeps what a child process has written until somebody reads it. Otherwise Node throws it away
- * when the process ends before the reading begins: it takes a stream without a listener for one
- * that nobody wants.
+ * Keeps the output of a child process until it is read. Otherwise Node discards it when the process ends before
+ * reading starts, since the stream has no listener.
  */
 export function holdOutput(stdout: Readable): void {
   stdout.on('readable', () => undefined);

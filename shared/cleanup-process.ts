@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 /**
  * Cleans up after this program even when it is killed without warning. A small shell waits at the
  * end of a pipe: when the program dies, the pipe closes, and the shell cleans up.
- * It has a session of its own, so that a signal to the program's group does not end it.
+ * It has its own session, so that a signal to the program's process group does not end it.
  */
 export class CleanupProcess {
   readonly #shell: ChildProcess;
@@ -16,8 +16,8 @@ export class CleanupProcess {
       detached: true,
       env,
     });
-    // When the shell cannot start, the program itself still cleans up, unless it is killed. Nor
-    // does it matter if the shell has ended before it is cancelled.
+    // If the shell cannot start, the program itself still cleans up, unless it is killed. Nor does it matter if the
+    // shell has ended before it is cancelled.
     this.#shell.on('error', () => undefined);
     this.#shell.stdin?.on('error', () => undefined);
     this.#shell.unref();

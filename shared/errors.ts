@@ -4,8 +4,8 @@ import { subjectOf, systemWordsOf } from './system-errors.ts';
 export { systemCodeOf } from './system-errors.ts';
 
 /**
- * What a program of coffer's ends with. The numbers are part of the command line's contract
- * and are listed in `coffer --help`.
+ * The exit statuses of coffer's programs. They are part of the command line's interface and listed in
+ * `coffer --help`.
  */
 export const ExitStatus = {
   done: 0,
@@ -19,9 +19,8 @@ export const ExitStatus = {
 export type ExitStatus = (typeof ExitStatus)[keyof typeof ExitStatus];
 
 /**
- * An error that is told to the user as it is: one sentence that names the thing and, where there
- * is one, the remedy. Never holds a secret, nor text from the other side that was not cleaned
- * by `printable`.
+ * An error that is shown to the user unchanged: one sentence that names the object and, if there is one, the remedy.
+ * Never contains a secret, nor text from the other side that was not filtered by `printable`.
  */
 export abstract class CofferError extends Error {
   abstract readonly exitStatus: ExitStatus;
@@ -35,12 +34,12 @@ export class FailedError extends CofferError {
   readonly exitStatus = ExitStatus.failed;
 }
 
-/** The words of the command line do not fit. */
+/** The command line is invalid. */
 export class UsageError extends CofferError {
   readonly exitStatus = ExitStatus.usage;
 }
 
-/** The passphrase does not verify the header of the backup. */
+/** The header of the backup cannot be authenticated with the passphrase. */
 export class WrongPassphraseError extends CofferError {
   readonly exitStatus = ExitStatus.damaged;
 }
@@ -66,8 +65,7 @@ export class InterruptedError extends CofferError {
 }
 
 /**
- * The message of whatever was thrown: that of a system error is in plain words, and ends with the file it is
- * about.
+ * The message of whatever was thrown; a system error is put in plain words, followed by the file it is about.
  */
 export function messageOf(error: unknown): string {
   const words = systemWordsOf(error);
@@ -76,7 +74,7 @@ export function messageOf(error: unknown): string {
   return `${words} (${printable(subject)})`;
 }
 
-/** The same, where the sentence before it has named the file already. */
+/** The same, for a sentence that already names the file. */
 export function reasonOf(error: unknown): string {
   return systemWordsOf(error) ?? (error instanceof Error ? error.message : String(error));
 }

@@ -1,12 +1,12 @@
 /**
- * A time for people: `2026-11-23 09:13:01 UTC+01:00`, in the zone of this machine. It is put together
- * from digits, since what Intl makes of a date depends on the locale and on Node's edition of ICU.
+ * A time for people: `2026-11-23 09:13:01 UTC+01:00`, in the zone of this machine. Formatted without Intl, whose
+ * output depends on the locale and on Node's version of ICU.
  */
 export function formatTime(time: Date): string {
   return `${dateOf(time)} ${clockOf(time).join(':')} ${zoneOf(time)}`;
 }
 
-/** The same in the names of files, which a colon has no place in: `2026-11-23T091301`. */
+/** The same for file names, which should not contain colons: `2026-11-23T091301`. */
 export function timeInName(time: Date): string {
   return `${dateOf(time)}T${clockOf(time).join('')}`;
 }
@@ -20,7 +20,7 @@ function clockOf(time: Date): string[] {
   return [time.getHours(), time.getMinutes(), time.getSeconds()].map(twoDigits);
 }
 
-/** `UTC`, or how far the zone's clocks are ahead of it or behind at that time: `UTC-03:30`. */
+/** `UTC`, or the zone's offset from it at that time: `UTC-03:30`. */
 function zoneOf(time: Date): string {
   const ahead = -Math.round(time.getTimezoneOffset());
   if (ahead === 0) return 'UTC';

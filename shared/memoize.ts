@@ -1,4 +1,4 @@
-/** Calls `find` once, when its result is first asked for, and caches that. A failure is not cached. */
+/** Calls `find` once, when its result is first needed, and caches it. A failure is not cached. */
 export function memoize<T>(find: () => Promise<T>): () => Promise<T> {
   let found: Promise<T> | undefined;
   return async () => {

@@ -2,7 +2,7 @@ import type { ByteReader } from './byte-reader.ts';
 import { DamagedError } from './errors.ts';
 import { BLOCK, parseNumber } from './tar-block.ts';
 
-/** A block of the map: where its entries are, and the flag that another block follows. */
+/** A block of the map: the positions of its entries, and of the flag that another block follows. */
 interface Layout {
   readonly entriesAt: number;
   readonly entries: number;
@@ -16,7 +16,7 @@ const TYPE_AT = 156;
 const REAL_SIZE_AT = 483;
 const NUMBER = 12;
 
-/** Takes the extents of a map, in the order of the map. */
+/** Receives the extents of a map, in order. */
 interface ExtentCollector {
   add(offset: number, length: number): void;
 }
@@ -26,14 +26,14 @@ export function isOldGnuSparse(untrustedHeader: Buffer): boolean {
   return untrustedHeader[TYPE_AT] === 'S'.charCodeAt(0);
 }
 
-/** The size of an old GNU sparse member, holes included; undefined if it cannot be read. */
+/** The size of an old GNU sparse member, holes included; undefined if it is invalid. */
 export function oldGnuRealSize(untrustedHeader: Buffer): number | undefined {
   return parseNumber(untrustedHeader.subarray(REAL_SIZE_AT, REAL_SIZE_AT + NUMBER));
 }
 
 /**
- * Reads the map of an old GNU sparse member from its header, and from the blocks after that in `bytes`. That its
- * extents make sense is for `map` to check. Throws a DamagedError that begins with the name of `bytes`.
+ * Reads the map of an old GNU sparse member from its header, and from the following blocks in `bytes`. `map` must
+ * check that the extents are valid. Throws a DamagedError that begins with the name of `bytes`.
  */
 export async function readOldGnuMap(
   untrustedHeader: Buffer,
@@ -59,12 +59,12 @@ export async function* oldGnuExtensions(
   }
 }
 
-/** The error for a sparse map that cannot be, of the old or any other kind. */
+/** The error for an invalid sparse map of any format. */
 export function damagedMap(where: string, what: string): DamagedError {
   return new DamagedError(`${where} is damaged: its map of holes ${what}`);
 }
 
-/** There are no gaps between entries: where one is empty, the map ends. */
+/** There are no gaps between entries: the first empty one ends the map. */
 function addEntries(
   map: ExtentCollector,
   untrustedBlock: Buffer,

@@ -2,22 +2,22 @@
 const LONGEST_TEXT = 500;
 
 /**
- * Characters that are not seen, or that change what is seen around them: control characters (escape
- * sequences among them), changes of direction, separators of lines, whatever has no width or no glyph.
+ * Characters that are invisible, or that change the text around them: control characters (including escape
+ * sequences), changes of direction, line separators, anything without width or glyph.
  */
 const UNSEEN =
   /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/gu;
 
 /**
- * Text from the other side of a trust boundary, made fit to be shown: characters that are not seen become
- * `?`, and a long text is cut. It is one line then.
+ * Text from the other side of a trust boundary, made safe to show: invisible characters become `?`, and a long text
+ * is cut. The result is one line.
  */
 export function printable(untrustedText: string, longest = LONGEST_TEXT): string {
   const visible = untrustedText.slice(0, longest).replace(UNSEEN, '?');
   return untrustedText.length > longest ? `${visible}…` : visible;
 }
 
-/** The same for what a program said in one line or several: white space of any kind becomes one blank. */
+/** The same for program output of one or more lines: white space of any kind becomes one blank. */
 export function printableWords(untrustedText: string, longest = LONGEST_TEXT): string {
   return printable(untrustedText.trim().replace(/\s+/g, ' '), longest);
 }
@@ -27,7 +27,7 @@ export function printableLines(untrustedText: string): string {
   return untrustedText.replace(UNSEEN, (character) => (character === '\n' ? '\n' : '?'));
 }
 
-/** JSON on one line in which every such character is escaped, so that it can be shown, too. */
+/** JSON on one line in which every such character is escaped, so that it is safe to show, too. */
 export function printableJson(object: object): string {
   return JSON.stringify(object).replace(UNSEEN, (character) =>
     Array.from(

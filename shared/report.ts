@@ -1,11 +1,11 @@
-/** How work that is under way reports to the user. Only the command line prints. */
+/** How running work reports to the user. Only the command line prints. */
 export interface Report {
-  /** A line about what happens: a VM is started, a volume is done. */
+  /** A line about what is happening: a VM is started, a volume is done. */
   info(text: string): void;
-  /** Something that the user should know, and that stays in the result. */
+  /** Something that the user should know, and that is repeated in the result. */
   warning(text: string): void;
-  /** A warning of something that could not be rolled back, or is kept; `what` names it. */
+  /** A warning about something that could not be rolled back, or is kept; `what` names it. */
   rollbackFailed(what: string, warning: string): void;
-  /** So many more bytes of the volumes have been processed. */
+  /** More bytes of the volumes have been processed. */
   progress(bytes: number): void;
 }

@@ -4,18 +4,18 @@ import { FailedError } from './errors.ts';
 import { printableWords } from './printable.ts';
 
 /**
- * Runs a program to its end and gives what it printed. Throws FailedError with the program's last
- * words when it cannot be run or fails.
+ * Runs a program to its end and returns its output. Throws FailedError with the end of its standard error when it
+ * cannot be run or fails.
  */
 export type Run = (program: string, args: readonly string[]) => Promise<string>;
 
-/** The words that let dom0's user run a command as root; none for root. */
+/** The prefix with which dom0's user runs a command as root; empty for root. */
 export function rootPrefix(): readonly string[] {
   // -n: fail rather than ask, as nobody may be there to answer.
   return process.getuid?.() === 0 ? [] : ['sudo', '-n', '--'];
 }
 
-/** Runs programs, each behind `prefix` (see `rootPrefix`). */
+/** Runs programs, each with `prefix` (see `rootPrefix`). */
 export function runnerBehind(prefix: readonly string[]): Run {
   return async (program, args) => {
     const command = [...prefix, program, ...args];
@@ -37,10 +37,10 @@ export function runnerBehind(prefix: readonly string[]): Run {
   };
 }
 
-/** What sudo, or the sudo written in Rust, says when it does not run a command, and what that means. */
+/** Messages of sudo, and of sudo-rs, when it does not run a command, and what they mean. */
 const REFUSALS: readonly (readonly [words: RegExp, meaning: string])[] = [
   [
-    // With -n it also says this of a user or a command that sudoers does not allow.
+    // With -n it also says this about a user or a command that sudoers does not allow.
     /^sudo: .*(password|terminal|authentication) is required/m,
     'asks for a password, or does not allow it (sudoers has to, with NOPASSWD)',
   ],
@@ -56,7 +56,7 @@ const REFUSALS: readonly (readonly [words: RegExp, meaning: string])[] = [
   ],
 ];
 
-/** Why sudo did not run a command, by what it said; undefined when it did run it. */
+/** Why sudo did not run a command, from its message; undefined if it did run it. */
 export function sudoProblem(untrustedComplaint: string): string | undefined {
   const meaning = REFUSALS.find(([words]) => words.test(untrustedComplaint))?.[1];
   if (meaning === undefined) return undefined;

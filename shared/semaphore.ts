@@ -4,8 +4,7 @@ interface Waiting {
 }
 
 /**
- * So much of something, and no more is in use at a time: places for calls, bytes of memory. Whoever waits
- * longest is served first.
+ * Limits how much of a resource is in use at a time: concurrent calls, bytes of memory. First come, first served.
  */
 export class Semaphore {
   readonly #total: number;
@@ -22,8 +21,8 @@ export class Semaphore {
   }
 
   /**
-   * Resolves when `amount` is there; what is more than `total` waits until nothing else is in use. Rejects
-   * with the signal's reason.
+   * Resolves when `amount` is available; more than the total is granted when nothing else is in use. Rejects with the
+   * signal's reason.
    */
   async acquire(amount: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
@@ -36,7 +35,7 @@ export class Semaphore {
     this.#serve();
   }
 
-  /** Does some work, of which so many pieces as the total go on at a time. */
+  /** Runs some work; as many pieces as the total run at a time. */
   async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     await this.acquire(1, signal);
     try {

@@ -1,6 +1,6 @@
-/** What a file system, or whoever speaks for it, says that it has room for. In bytes; undefined: not known. */
+/** The space in a file system, as reported. In bytes; undefined: unknown. */
 export interface Space {
   readonly freeBytes?: number | undefined;
-  /** The largest file that it takes, where that is less than anybody needs: on FAT. */
+  /** The largest possible file, if that limit matters: on FAT. */
   readonly largestFile?: number | undefined;
 }

@@ -6,13 +6,13 @@ export interface Extent {
   readonly length: number;
 }
 
-/** A piece of a file with holes. Pieces come in ascending order; what lies between them is zeros. */
+/** A piece of a file with holes. Pieces come in ascending order; between them are zeros. */
 export interface DataPiece {
   readonly offset: number;
   readonly bytes: Buffer;
 }
 
-/** Whether there is nothing but zeros. */
+/** Whether all bytes are zero. */
 export function isZero(bytes: Buffer): boolean {
   for (let at = 0; at < bytes.length; at += ZEROS.length) {
     const slice = bytes.subarray(at, at + ZEROS.length);

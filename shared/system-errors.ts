@@ -43,13 +43,13 @@ export function systemCodeOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** A system error in plain words, without what it is about; undefined for any other error. */
+/** A system error in plain words, without the file; undefined for any other error. */
 export function systemWordsOf(error: unknown): string | undefined {
   const code = systemCodeOf(error);
   return code !== undefined && Object.hasOwn(WORDS, code) ? WORDS[code] : undefined;
 }
 
-/** The file or program that a system error is about, if it tells. */
+/** The file or program that a system error is about, if known. */
 export function subjectOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('path' in error)) return undefined;
   return typeof error.path === 'string' ? error.path : undefined;

@@ -1,10 +1,10 @@
 /** Everything in a tar comes in blocks of this many bytes (POSIX.1-2001, "ustar"). */
 export const BLOCK = 512;
 
-/** What ends a tar, in bytes: two blocks of zeros. */
+/** The length of the end of a tar: two blocks of zeros. */
 export const END_OF_TAR = 2 * BLOCK;
 
-/** The number of zeros that fill `size` bytes up to whole blocks. */
+/** The number of zeros that pad `size` bytes to whole blocks. */
 export function paddingOf(size: number): number {
   return (BLOCK - (size % BLOCK)) % BLOCK;
 }

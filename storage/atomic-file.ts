@@ -13,16 +13,16 @@ import { StorageFailure, toStorageFailure } from './storage-failure.ts';
 /** Added to the name while the file is not complete. */
 const PARTIAL = '.partial';
 
-/** What file systems without hard links (FAT, some in user space) answer to `link`. */
+/** Errors of `link` on file systems without hard links (FAT, some in user space). */
 const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
 
-/** What file systems answer that cannot sync a directory. */
+/** Errors of file systems that cannot sync a directory. */
 const NO_DIRECTORY_SYNC = ['EINVAL', 'ENOTSUP', 'ENOSYS', 'EBADF'];
 
 /**
- * A new file that is there complete, synced and under its name, or not at all. Until `finish` it is
- * `<name>.partial`, private to the user; it is removed when it is not finished, even if the
- * program is killed. Nothing that exists is ever overwritten.
+ * A new file that is complete, synced and under its final name, or not there at all. Until `finish` it is
+ * `<name>.partial`, private to the user; if it is not finished it is removed, even if the program is killed.
+ * Existing files are never overwritten.
  */
 export class AtomicFile implements LocalSink {
   readonly path: string;
@@ -136,9 +136,8 @@ async function requireAbsent(file: string): Promise<void> {
 }
 
 /**
- * A hard link fails where something exists, a rename would overwrite it. Where there are no hard
- * links, the rename has to do: its partial file is ours alone, so only a stranger could
- * come in between.
+ * A hard link fails if the name exists; a rename would overwrite it. Without hard links, a rename after a check must
+ * do: the partial file is ours alone, so only another program could interfere.
  */
 async function moveWithoutOverwriting(from: string, to: string): Promise<void> {
   try {
@@ -152,10 +151,10 @@ async function moveWithoutOverwriting(from: string, to: string): Promise<void> {
   await unlink(from);
 }
 
-/** Makes the new name itself outlast a power failure, where the file system can. */
+/** Makes the new name itself survive a power failure, if the file system can. */
 async function syncName(file: string): Promise<void> {
   const handle = await open(path.dirname(file), 'r').catch((error: unknown) => {
-    // A directory that we may write to, and not read: then only the whole file system can be synced.
+    // A directory that is writable but not readable: only the whole file system can be synced.
     if (systemCodeOf(error) === 'EACCES') return undefined;
     throw error;
   });
@@ -173,5 +172,5 @@ async function syncName(file: string): Promise<void> {
 async function syncFileSystem(file: string): Promise<void> {
   await using sync = new ChildProcess(['sync', '--file-system', file], { stdout: 'ignore' });
   const { exitStatus } = await sync.ended;
-  if (exitStatus !== 0) throw new StorageFailure('IO', `${file} is there, but sync failed`);
+  if (exitStatus !== 0) throw new StorageFailure('IO', `${file} is complete, but sync failed`);
 }

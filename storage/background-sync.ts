@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { MiB } from '../shared/sizes.ts';
 
-/** After so many bytes the file is synced. */
+/** How many bytes are written before the file is synced. */
 const INTERVAL = 64 * MiB;
 
 /** Syncs a file while it is being written, so that little is left to do at the end. */
@@ -11,7 +11,7 @@ export class BackgroundSync {
   #begunUpTo = 0;
   #safe = 0;
   #syncing: Promise<void> | undefined;
-  /** Kept, since the system tells of an error once only. */
+  /** Kept, since the system reports an error only once. */
   #failure: { readonly error: unknown } | undefined;
 
   constructor(handle: FileHandle) {
@@ -23,14 +23,14 @@ export class BackgroundSync {
     return this.#safe;
   }
 
-  /** To be told of every write that has succeeded. Throws what a sync has failed with. */
+  /** To be called after every successful write. Throws the error of a failed sync. */
   wrote(bytes: number): void {
     if (this.#failure !== undefined) throw this.#failure.error;
     this.#written += bytes;
     if (this.#written - this.#begunUpTo >= INTERVAL) this.#syncing ??= this.#sync();
   }
 
-  /** Syncs all that was written. Throws what any sync has failed with. */
+  /** Syncs everything that was written. Throws the error of any failed sync. */
   async finish(): Promise<void> {
     await this.idle();
     if (this.#failure !== undefined) throw this.#failure.error;
@@ -38,7 +38,7 @@ export class BackgroundSync {
     this.#safe = this.#written;
   }
 
-  /** Resolves when no sync is under way: the file can then be closed. */
+  /** Resolves when no sync is in progress: the file can then be closed. */
   async idle(): Promise<void> {
     await this.#syncing;
   }

@@ -8,9 +8,9 @@ import { GiB } from '../shared/sizes.ts';
 import type { Space } from '../shared/space.ts';
 import { toStorageFailure } from './storage-failure.ts';
 
-/** What statfs(2) says of FAT, as of no other: MSDOS_SUPER_MAGIC in linux/magic.h. exFAT has another, and no such limit. */
+/** The type of FAT in statfs(2): MSDOS_SUPER_MAGIC in linux/magic.h. exFAT has another, and no such limit. */
 const FAT = 0x4d44;
-/** A file's length has 32 bits there. */
+/** A file's length has 32 bits on FAT. */
 const LARGEST_ON_FAT = 4 * GiB - 1;
 
 export interface DirectoryListing {
@@ -22,7 +22,7 @@ export interface DirectoryListing {
   readonly truncated: boolean;
 }
 
-/** What is in a directory, up to MOST_ENTRIES, and how much space it has. Throws StorageFailure. */
+/** The entries of a directory, up to MOST_ENTRIES, and its free space. Throws StorageFailure. */
 export async function listDirectory(directory: string): Promise<DirectoryListing> {
   try {
     const { names, truncated } = await namesIn(directory);
@@ -34,7 +34,7 @@ export async function listDirectory(directory: string): Promise<DirectoryListing
   }
 }
 
-/** What a file system has left for its users. Throws StorageFailure. */
+/** The space of a file system that users can use. Throws StorageFailure. */
 export async function spaceIn(directory: string): Promise<Space & { readonly freeBytes: number }> {
   try {
     return spaceOf(await statfs(directory));
@@ -43,7 +43,7 @@ export async function spaceIn(directory: string): Promise<Space & { readonly fre
   }
 }
 
-/** The same, of what statfs(2) said. */
+/** The same, from the result of statfs(2). */
 export function spaceOf({ type, bavail, bsize }: Pick<StatsFs, 'type' | 'bavail' | 'bsize'>) {
   return { freeBytes: bavail * bsize, largestFile: type === FAT ? LARGEST_ON_FAT : undefined };
 }
@@ -64,7 +64,7 @@ async function entryOf(directory: string, name: string): Promise<Entry> {
     if (stats.isFile()) return { name, kind: 'FILE', size: stats.size };
     return { name, kind: stats.isDirectory() ? 'DIRECTORY' : 'OTHER', size: 0 };
   } catch (error) {
-    // Removed meanwhile, a link that leads nowhere, something that we may not look at.
+    // Just removed, a dangling link, or not accessible.
     if (systemCodeOf(error) === undefined) throw error;
     return { name, kind: 'OTHER', size: 0 };
   }

@@ -5,7 +5,7 @@ import { LONGEST_DATA } from '../protocol/limits.ts';
 import type { LocalSource } from './local-streams.ts';
 import { StorageFailure, toStorageFailure } from './storage-failure.ts';
 
-/** A file that is read. Only regular ones: a pipe or a device could make us wait for ever. */
+/** A file to be read. Only regular files: a pipe or a device could block forever. */
 export class RegularFile implements LocalSource {
   readonly path: string;
   readonly size: number;
@@ -21,13 +21,13 @@ export class RegularFile implements LocalSource {
   }
 
   /**
-   * @param buffer of LONGEST_DATA bytes, for every chunk, which is then good only until the next one is
-   *   asked for; undefined: new memory for each
+   * @param buffer of LONGEST_DATA bytes, reused for every chunk, which is then valid only until the next one is asked
+   *   for; undefined: new memory for each
    * @throws StorageFailure
    */
   static async open(path: string, buffer?: Buffer): Promise<RegularFile> {
     try {
-      // Not to wait for the writer of a named pipe.
+      // Does not wait for the writer of a named pipe.
       const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
       const stats = await handle.stat();
       if (stats.isFile()) return new RegularFile(path, stats.size, handle, buffer);
@@ -55,7 +55,7 @@ export class RegularFile implements LocalSource {
     } catch (error) {
       throw toStorageFailure(error);
     }
-    throw new StorageFailure('IO', `${this.path} became shorter meanwhile`);
+    throw new StorageFailure('IO', `${this.path} became shorter while it was read`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

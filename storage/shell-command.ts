@@ -7,12 +7,12 @@ import { FailedError, reasonOf } from '../shared/errors.ts';
 import type { LocalSink, LocalSource } from './local-streams.ts';
 import { StorageFailure } from './storage-failure.ts';
 
-/** A command that is told to end has so long, in milliseconds, before it is killed. */
+/** How long a terminated command has, in milliseconds, before it is killed. */
 const GRACE = 2_000;
 
 /**
- * A command line run by `/bin/sh -c`, in a process group of its own, so that all of it can be
- * ended. It inherits the environment.
+ * A command line run by `/bin/sh -c`, in its own process group, so that all of it can be terminated. It inherits the
+ * environment.
  */
 class ShellCommand {
   readonly #child: ChildProcess;
@@ -48,8 +48,8 @@ class ShellCommand {
   }
 
   /**
-   * Terminates the command and all that it started, first with SIGTERM, then with SIGKILL. Its input ends only
-   * after that: a command that sees the end of a stream which was cut short would take it for complete.
+   * Terminates the command and everything it started, first with SIGTERM, then with SIGKILL. Its input is closed only
+   * after that: a command that saw the end of a truncated stream would take it for complete.
    */
   async stop(): Promise<void> {
     if (this.#cleanup !== undefined) await this.#child.endGroup(GRACE);
@@ -59,7 +59,7 @@ class ShellCommand {
   }
 }
 
-/** A command that takes a stream on its standard input. What it prints is dropped. */
+/** A command that takes a stream on its standard input. Its output is discarded. */
 export class CommandSink implements LocalSink {
   readonly path = undefined;
   readonly #command: ShellCommand;
@@ -71,7 +71,7 @@ export class CommandSink implements LocalSink {
     this.#command.stdin.on('error', () => undefined);
   }
 
-  /** Bytes that went into the command's standard input; what it has done with them is not known. */
+  /** Bytes written to the command's standard input; what it does with them is unknown. */
   get safeBytes(): number {
     return this.#taken;
   }

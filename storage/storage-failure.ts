@@ -1,14 +1,14 @@
 import type { Failure, FailureCode } from '../protocol/messages.ts';
 import { StorageError, reasonOf, systemCodeOf } from '../shared/errors.ts';
 
-/** How a command ended that did not succeed. */
+/** How a failed command ended. */
 export type CommandEnd = Pick<Failure, 'exitStatus' | 'signal' | 'stderrTail'>;
 
 const NO_COMMAND: CommandEnd = { signal: '', stderrTail: '' };
 
-/** A directory, file or command that does not do what it is asked to. */
+/** An operation on a directory, file or command failed. */
 export class StorageFailure extends StorageError {
-  /** The same on both sides: the VM agent sends it, dom0 makes a sentence for the user of it. */
+  /** The same on both sides: the VM agent sends it, dom0 turns it into a sentence for the user. */
   readonly failure: Failure;
 
   constructor(code: FailureCode, message: string, commandEnd = NO_COMMAND, cause?: unknown) {
@@ -34,7 +34,7 @@ const CODES = new Map<string, FailureCode>([
   ['ELOOP', 'BAD_REQUEST'],
 ]);
 
-/** The failure that an error of the operating system means. */
+/** Converts a system error. */
 export function toStorageFailure(error: unknown): StorageFailure {
   if (error instanceof StorageFailure) return error;
   const code = CODES.get(systemCodeOf(error) ?? '') ?? 'IO';

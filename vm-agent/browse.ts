@@ -9,7 +9,7 @@ import { listDirectory } from '../storage/list-directory.ts';
 import { requireVersion } from './request-checks.ts';
 import { resolvePath } from '../storage/resolve-path.ts';
 
-/** Serves coffer.Browse: what is in a directory, in no particular order, up to a limit. */
+/** Serves coffer.Browse: the entries of a directory, in no particular order, up to a limit. */
 export async function browse(channel: Channel<BrowseConversation>) {
   const request = await channel.expect('browseRequest');
   requireVersion(request.version);
@@ -19,7 +19,7 @@ export async function browse(channel: Channel<BrowseConversation>) {
       await untilAborted(channel.send(message), over);
     }
   } catch (error) {
-    // dom0 has heard enough.
+    // dom0 needs no more.
     if (!(error instanceof ChannelClosedError)) throw error;
   }
 }
@@ -39,7 +39,7 @@ async function* answers(directory: string): AsyncGenerator<Message, void> {
 
 /**
  * Fires when dom0 closes the channel, or sends anything: after its request it may send nothing.
- * When dom0 is gone, qrexec shuts our input only, and what we write may wait for ever.
+ * When dom0 is gone, qrexec closes only our input, and a write may block forever.
  */
 function whenOver(channel: Channel<BrowseConversation>): AbortSignal {
   const over = new AbortController();

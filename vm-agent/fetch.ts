@@ -11,7 +11,7 @@ import { CommandSource } from '../storage/shell-command.ts';
 import { requireCommand, requireVersion } from './request-checks.ts';
 import { resolvePath } from '../storage/resolve-path.ts';
 
-/** Serves coffer.Fetch: gives a stream as far as dom0's credit goes, until dom0 closes the channel. */
+/** Serves coffer.Fetch: sends a stream as far as dom0's credit goes, until dom0 closes the channel. */
 export async function fetch(channel: Channel<FetchConversation>, signal: AbortSignal) {
   const request = await channel.expect('fetchRequest');
   requireVersion(request.version);
@@ -30,7 +30,7 @@ export async function fetch(channel: Channel<FetchConversation>, signal: AbortSi
 async function openSource(request: MessageOf<'fetchRequest'>): Promise<LocalSource> {
   const { file = '', command } = request;
   if (command !== undefined) return new CommandSource(requireCommand(command));
-  // What has been read is sent before anything else is read.
+  // A chunk has been sent before the next is read.
   return RegularFile.open(resolvePath(homedir(), file), Buffer.allocUnsafeSlow(LONGEST_DATA));
 }
 
@@ -47,7 +47,7 @@ async function give(
       else await useCredit(channel, source, signal);
     }
   } catch (error) {
-    // The way in which every Fetch ends.
+    // The normal end of every Fetch.
     if (!(error instanceof ChannelClosedError)) throw error;
   }
 }
@@ -60,7 +60,7 @@ async function useCredit(
 ): Promise<void> {
   const { position, credit } = channel.conversation;
   const end = position + credit;
-  // When dom0 is gone, qrexec shuts our input only, and what we write may wait for ever: hence the signal.
+  // When dom0 is gone, qrexec closes only our input, and a write may block forever: hence the signal.
   const send = (message: Message): Promise<void> => untilAborted(channel.send(message), signal);
   let offset = position;
   for await (const bytes of untilEachAborted(source.read(position, end), signal)) {
@@ -70,7 +70,7 @@ async function useCredit(
   if (offset < end) await send({ kind: 'end', bytes: offset, sha256: Buffer.alloc(0) });
 }
 
-/** Receives what dom0 asks for, Read and Seek, while data is on its way. */
+/** Receives dom0's requests, Read and Seek, while data is being sent. */
 class Requests {
   readonly #over = new AbortController();
   #wake: (() => void) | undefined;
@@ -79,7 +79,7 @@ class Requests {
     this.#listen(channel).catch((error: unknown) => this.#over.abort(error));
   }
 
-  /** Fires when nothing more can come; its reason tells why. */
+  /** Fires when there can be no more requests; its reason says why. */
   get over(): AbortSignal {
     return this.#over.signal;
   }
@@ -94,7 +94,7 @@ class Requests {
   async #listen(channel: Channel<FetchConversation>): Promise<never> {
     for (;;) {
       const message = await channel.receive();
-      // The conversation keeps the credit and the position; a Seek comes only when there is no credit.
+      // The conversation tracks credit and position; a Seek is allowed only without credit.
       if (message.kind !== 'read' && message.kind !== 'seek') {
         throw new ProtocolError(`${message.kind} in a Fetch`);
       }

@@ -14,22 +14,22 @@ import { fetch } from './fetch.ts';
 import { standardInput } from './standard-input.ts';
 import { store } from './store.ts';
 
-/** dom0 has so long, in milliseconds, to take the message that says why this agent gives up. */
+/** How long dom0 has, in milliseconds, to accept the message that says why this agent failed. */
 const LAST_MESSAGE_LIMIT = 5_000;
-/** The longest text that goes into it, in characters. */
+/** The longest text in that message, in characters. */
 const LONGEST_MESSAGE = 1_000;
 
 const USAGE = `Usage: coffer-vm-agent Store|Fetch|Browse
 
 Runs in a storage VM, as a qrexec service: it speaks coffer's protocol with dom0 on its standard
-input and output, and stores, gives or lists what dom0 asks for.
+input and output, and stores, sends or lists what dom0 asks for.
 `;
 
 /** Opens a channel to dom0 on standard input and output. */
 function channelOf<C extends Conversation>(conversation: C, signal: AbortSignal): Channel<C> {
   const input = standardInput();
   const output = process.stdout;
-  // Each message is dealt with before the next is received.
+  // Each message is processed before the next is received.
   const reusesMemory = true;
   return new Channel({
     side: 'vm',
@@ -94,9 +94,9 @@ function codeOf(error: unknown): FailureCode {
 
 const stopping = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-  process.on(signal, () => stopping.abort(new InterruptedError(`it was ended by ${signal}`)));
+  process.on(signal, () => stopping.abort(new InterruptedError(`it was terminated by ${signal}`)));
 }
-// A limit on the size of files then shows as a failing write, instead of killing this program.
+// A limit on file sizes then causes a write error, instead of killing this program.
 process.on('SIGXFSZ', () => undefined);
 
 void serve(process.argv[2], stopping.signal).then((status) => process.exit(status));

@@ -1,7 +1,7 @@
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { StorageFailure } from '../storage/storage-failure.ts';
 
-/** Throws StorageFailure when dom0 speaks another version of the protocol. */
+/** Throws StorageFailure when dom0 uses another version of the protocol. */
 export function requireVersion(version: number): void {
   if (version === PROTOCOL_VERSION) return;
   throw new StorageFailure(
@@ -10,7 +10,7 @@ export function requireVersion(version: number): void {
   );
 }
 
-/** A command line of dom0's. */
+/** Checks a command line from dom0. */
 export function requireCommand(command: string): string {
   if (command.trim() === '' || command.includes('\0')) {
     throw new StorageFailure('BAD_REQUEST', 'the command is empty or contains a NUL byte');

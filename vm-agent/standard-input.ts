@@ -3,13 +3,13 @@ import { Socket } from 'node:net';
 import type { OnReadOpts, SocketConstructorOpts } from 'node:net';
 import { KiB } from '../shared/sizes.ts';
 
-/** So much is read at once, in bytes. */
+/** How much is read at once, in bytes. */
 const AT_ONCE = 256 * KiB;
 
 /**
- * Standard input in chunks, all in the same memory: a chunk is good only until the next is asked
- * for. An ordinary stream takes new memory for every 64 KiB, which makes the program larger
- * by half. What is neither a pipe nor a socket is read as an ordinary stream.
+ * Standard input in chunks, all in the same buffer: a chunk is valid only until the next is asked for. An ordinary
+ * stream allocates memory for every 64 KiB, which increases the program's memory by half. Anything but a pipe or a
+ * socket is read as an ordinary stream.
  */
 export function standardInput(): AsyncIterable<Buffer> {
   const stats = fstatSync(0);
@@ -28,7 +28,7 @@ async function* chunksOf(fd: number): AsyncGenerator<Buffer, void> {
       buffer,
       callback: (bytesRead) => {
         turn.resolve(bytesRead);
-        // Nothing more until this has been taken.
+        // Pause until this has been processed.
         return false;
       },
     },
@@ -45,7 +45,7 @@ async function* chunksOf(fd: number): AsyncGenerator<Buffer, void> {
   }
 }
 
-/** The next reading. */
+/** The next read. */
 class Turn {
   resolve: (bytesRead: number) => void = () => undefined;
   reject: (error: Error) => void = () => undefined;

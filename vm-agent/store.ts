@@ -22,7 +22,7 @@ interface Received {
   readonly sha256: Buffer;
 }
 
-/** Serves coffer.Store: takes a stream, and answers Stored when it is safe as a whole. */
+/** Serves coffer.Store: takes a stream, and answers Stored when all of it is safe. */
 export async function store(channel: Channel<StoreConversation>, signal: AbortSignal) {
   const request = await channel.expect('storeRequest');
   requireVersion(request.version);
@@ -51,7 +51,7 @@ async function spaceFor({ directory }: StoreRequest): Promise<Space> {
   return directory === undefined ? {} : spaceIn(resolvePath(homedir(), directory));
 }
 
-/** Everything up to End, which must agree with what came. */
+/** Receives everything up to End, which must agree with the data. */
 async function receive(
   channel: Channel<StoreConversation>,
   target: LocalSink,
@@ -63,7 +63,7 @@ async function receive(
     const message = await channel.receive();
     if (message.kind === 'data') {
       const writing = target.write(message.bytes);
-      // While the write is under way.
+      // While the write is in progress.
       hash.update(message.bytes);
       bytes += message.bytes.length;
       await untilAborted(writing, signal);
@@ -83,8 +83,8 @@ function requireAgreement(end: MessageOf<'end'>, received: Received): void {
 }
 
 /**
- * Sends Progress at regular intervals. When that fails, dom0 is gone, and `signal` fires: that
- * is how it is noticed even while the target takes nothing and so nothing is received.
+ * Sends Progress at regular intervals. When that fails, dom0 is gone, and `signal` fires: this is noticed even while
+ * the target is blocked and so nothing is received.
  */
 class Heartbeat implements AsyncDisposable {
   readonly signal: AbortSignal;
@@ -104,7 +104,7 @@ class Heartbeat implements AsyncDisposable {
     }, PROGRESS_INTERVAL);
   }
 
-  /** None is sent any more. */
+  /** Stops sending. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#sending;

@@ -9,7 +9,7 @@ import type { AgentConnector, AgentExit, AgentProcess } from './agent-connector.
 import { printableTail } from './storage-errors.ts';
 import type { TimeLimits } from './time-limits.ts';
 
-/** After the process has ended, its standard error may take so long to arrive, in milliseconds. */
+/** How long to wait for a process's standard error after it has ended, in milliseconds. */
 const STDERR_WAIT = 1_000;
 
 /** A storage VM, and how to reach it. */
@@ -61,14 +61,14 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
     return new AgentConnection(vm, process, conversation, kill, signal);
   }
 
-  /** Whatever waits for the channel, or will, fails with this error. */
+  /** Makes all pending and future operations on the channel fail with this error. */
   break(error: unknown): void {
     this.#broken.abort(error);
   }
 
   /**
-   * The error that tells most. When the channel just closed, the reason is in how the process
-   * ended and what it wrote before.
+   * The most informative error. When the channel was just closed, the reason is in the exit status of the process
+   * and its standard error.
    */
   async reasonFor(error: unknown): Promise<unknown> {
     if (!(error instanceof ChannelClosedError)) return error;
@@ -115,7 +115,7 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
       await this.#exit();
     } catch (error) {
       this.#kill.abort(error);
-      // The connector ends it by force: there is nothing more that we could do.
+      // The connector kills it: there is nothing more to do.
       await Promise.allSettled([this.#exit()]);
     }
   }

@@ -3,27 +3,27 @@ import type { Service } from '../../protocol/conversation.ts';
 import type { ChildEnd } from '../../shared/child-process.ts';
 import type { StderrTail } from '../../shared/child-process.ts';
 
-/** How the process that joins us to the VM agent ended. */
+/** How the process that connects coffer to the VM agent ended. */
 export type AgentExit = Pick<ChildEnd, 'exitStatus' | 'signal'>;
 
-/** A process that joins us to one service of the VM agent, or is the VM agent itself. */
+/** A process that connects coffer to one service of the VM agent, or is the VM agent itself. */
 export interface AgentProcess {
   readonly stdin: Writable;
   readonly stdout: Readable;
-  /** Raw: the transport cleans it and puts the VM's name before it. */
+  /** Unfiltered: the transport makes it printable and adds the VM's name. */
   readonly stderrTail: StderrTail;
   /** Resolves when the process has ended. Never rejects. */
   readonly exited: Promise<AgentExit>;
   /**
-   * What it means when the process ends without having answered, if the connector knows.
+   * Why the process ended without an answer, if the connector knows.
    *
-   * @param stderrTail the end of what it wrote to its standard error, fit to be shown
+   * @param stderrTail the end of its standard error, printable
    */
   explainExit?(exit: AgentExit, stderrTail: string): Error | undefined;
 }
 
 /**
- * Starts a service of the VM agent. When the signal fires, then or later, the process is ended, by
- * force if need be. Throws RefusedError or StorageError, naming the VM.
+ * Starts a service of the VM agent. When the signal fires, the process is terminated, and killed if necessary.
+ * Throws RefusedError or StorageError, naming the VM.
  */
 export type AgentConnector = (service: Service, signal: AbortSignal) => Promise<AgentProcess>;

@@ -14,7 +14,7 @@ import { locationIn, placeOf } from './location.ts';
 import type { Place } from './location.ts';
 import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
 
-/** An archive on its way into a storage VM. */
+/** Sends an archive to a storage VM. */
 export class AgentSink implements Sink {
   readonly location: string;
   readonly space: Space;
@@ -40,7 +40,7 @@ export class AgentSink implements Sink {
     const { freeBytes, largestFile } = untrustedReady;
     this.space = { freeBytes, largestFile };
     this.#stored = this.#listen();
-    // Told to `write` and `finish`, which fail with it.
+    // Makes `write` and `finish` fail.
     this.#stored.catch((error: unknown) => connection.break(error));
   }
 
@@ -77,7 +77,7 @@ export class AgentSink implements Sink {
       { kind: 'data', offset: this.#sent, bytes },
       this.#vm.limits.stall,
     );
-    // While the bytes are on their way.
+    // While the bytes are being sent.
     this.#hash.update(bytes);
     this.#sent += bytes.length;
     await sending.catch((error: unknown) => this.#fail(error));
@@ -103,7 +103,7 @@ export class AgentSink implements Sink {
     return { location: this.location, path: this.#path, bytes, sha256: sha256.toString('hex') };
   }
 
-  /** What the VM agent says meanwhile: Progress, which the conversation notes, and Stored. */
+  /** Receives from the VM agent: Progress, which the conversation tracks, and Stored. */
   async #listen(): Promise<MessageOf<'stored'>> {
     for (;;) {
       const message = await this.#connection.channel.receive(this.#vm.limits.silence);
@@ -111,7 +111,7 @@ export class AgentSink implements Sink {
     }
   }
 
-  /** An agent that fails closes the channel; what it said before tells more than that. */
+  /** An agent that fails closes the channel; its last message is more informative. */
   async #fail(error: unknown): Promise<never> {
     const isClosed = error instanceof ChannelClosedError;
     const told = isClosed ? await this.#lastMessage(error) : error;

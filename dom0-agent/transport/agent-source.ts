@@ -13,17 +13,16 @@ import type { Place } from './location.ts';
 import type { FetchSource, Source } from './storage.ts';
 
 /**
- * So much may be on its way to us, in bytes. What we have not received yet waits in the VM. The
- * window grows with each step of a sequential reading; what is on its way has to come before a
- * Seek, so a short look at a place stays cheap.
+ * How many bytes may be in flight. The window grows with each step of sequential reading; what is in flight must
+ * arrive before a Seek, so a short read stays cheap.
  */
 const SMALLEST_WINDOW = MiB;
 const LARGEST_WINDOW = 8 * MiB;
 
-/** So much must come within the limit for a stall, in bytes: one byte now and then will not do. */
+/** How many bytes must arrive within the stall timeout: a trickle is not enough. */
 const LEAST_BYTES = 64 * KiB;
 
-/** An archive on its way out of a storage VM. */
+/** Reads an archive from a storage VM. */
 export class AgentSource implements Source {
   readonly location: string;
   readonly size: number | undefined;
@@ -31,11 +30,11 @@ export class AgentSource implements Source {
   readonly #vm: StorageVm;
   readonly #place: Place;
   readonly #connection: AgentConnection<FetchConversation>;
-  /** Received, but beyond what the last reading asked for. */
+  /** Received, but beyond the range of the last read. */
   #rest: Buffer = Buffer.alloc(0);
   #hasEnded = false;
   #window = SMALLEST_WINDOW;
-  /** Since LEAST_BYTES last came: how long we have waited in milliseconds, how much has come. */
+  /** Since LEAST_BYTES last arrived: the time waited in milliseconds, and the bytes received. */
   #waited = 0;
   #came = 0;
 
@@ -87,7 +86,7 @@ export class AgentSource implements Source {
     }
   }
 
-  /** The offset of the next byte that a reading would give. */
+  /** The offset of the next byte to be read. */
   get #position(): number {
     return this.#connection.channel.conversation.position - this.#rest.length;
   }
@@ -97,7 +96,7 @@ export class AgentSource implements Source {
     if (offset === this.#position) return;
     if (!this.seekable) throw new FailedError(`${this.location} can be read only once.`);
     const isAhead = offset > this.#position;
-    // A Seek has to wait until all that was asked for has come; perhaps `offset` is among it.
+    // A Seek must wait until all requested data has arrived; perhaps that includes `offset`.
     while (channel.conversation.credit > 0) {
       if (isAhead && offset <= channel.conversation.position) break;
       this.#rest = await this.#receiveChunk();
@@ -112,19 +111,19 @@ export class AgentSource implements Source {
     await channel.send({ kind: 'seek', offset }, this.#vm.limits.stall);
   }
 
-  /** Fills `#rest`, unless the source has come to its end. */
+  /** Fills `#rest`, unless the source is at its end. */
   async #receive(end: number): Promise<void> {
     if (this.#hasEnded) return;
     try {
       await this.#giveCredit(end);
     } catch (error) {
-      // An agent that fails ends; what it said last is still to be received.
+      // An agent that fails ends; its last message can still be received.
       if (!(error instanceof ChannelClosedError)) throw error;
     }
     this.#rest = await this.#receiveChunk();
   }
 
-  /** Asks in time for what comes next, so that the VM never waits for us; but not beyond `end`. */
+  /** Requests the next data early, so that the VM never waits; but not beyond `end`. */
   async #giveCredit(end: number): Promise<void> {
     const { channel } = this.#connection;
     const { credit, position } = channel.conversation;

@@ -11,7 +11,7 @@ import { locationIn, placeOf } from './location.ts';
 import type { Place } from './location.ts';
 import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
 
-/** An archive on its way into a directory of dom0, or into a command that runs in dom0. */
+/** Writes an archive to a directory of dom0, or to a command that runs in dom0. */
 export class Dom0Sink implements Sink {
   readonly location: string;
   readonly space: Space;
@@ -48,7 +48,7 @@ export class Dom0Sink implements Sink {
 
   async write(bytes: Buffer): Promise<void> {
     const writing = this.#target.write(bytes);
-    // While the write is under way.
+    // While the write is in progress.
     this.#hash.update(bytes);
     this.#bytes += bytes.length;
     await this.#orUserError(writing);

@@ -8,7 +8,7 @@ import { locationIn, placeOf } from './location.ts';
 import type { Place } from './location.ts';
 import type { FetchSource, Source } from './storage.ts';
 
-/** An archive from a file of dom0, or from a command that runs in dom0. */
+/** Reads an archive from a file in dom0, or from a command that runs in dom0. */
 export class Dom0Source implements Source {
   readonly location: string;
   readonly size: number | undefined;

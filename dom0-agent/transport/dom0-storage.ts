@@ -8,7 +8,7 @@ import { placeOf } from './location.ts';
 import { compareEntries } from './storage.ts';
 import type { FetchSource, Listing, Sink, Source, Storage, StoreTarget } from './storage.ts';
 
-/** dom0 itself as the place where archives are kept. */
+/** dom0 itself as storage. */
 export class Dom0Storage implements Storage {
   readonly owner = 'dom0';
 

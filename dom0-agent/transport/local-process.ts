@@ -2,12 +2,12 @@ import { ChildProcess } from '../../shared/child-process.ts';
 import { StorageError, reasonOf } from '../../shared/errors.ts';
 import type { AgentConnector } from './agent-connector.ts';
 
-/** An agent that is told to end has so long, in milliseconds, before it is killed. */
+/** How long a terminated agent has, in milliseconds, before it is killed. */
 const GRACE = 4_000;
 
 /**
- * Runs the VM agent's program on this machine, as a storage VM of the folder system does: with a
- * home of its own, and with nothing of our environment but the search path.
+ * Runs the VM agent's program on this machine, for a storage VM of a folder system: with its own home, and with
+ * nothing of coffer's environment except PATH.
  *
  * @param program dist/coffer-vm-agent; run by this very Node
  */

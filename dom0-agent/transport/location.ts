@@ -6,7 +6,7 @@ export interface Place {
   /** The VM's name, or `dom0`. */
   readonly owner: string;
   readonly what: 'directory' | 'file' | 'command';
-  /** The path or the command line, as the user gave it, fit to be shown. */
+  /** The path or the command line, as the user gave it, printable. */
   readonly name: string;
 }
 

@@ -9,15 +9,15 @@ import { StorageRefusal } from './storage-errors.ts';
 export const QREXEC_CLIENT = '/usr/lib/qubes/qrexec-client';
 
 /**
- * What qrexec-client ends with when the service did not (libqrexec/qrexec.h of qubes-core-qrexec). The
- * shell that runs the service in the VM uses the same 126 and 127, but says why.
+ * Exit statuses of qrexec-client itself, not of the service (libqrexec/qrexec.h of qubes-core-qrexec). The shell
+ * that runs the service in the VM also uses 126 and 127, but prints a message.
  */
 const EXIT = { problem: 125, refused: 126, notFound: 127, connectionLost: 255 } as const;
-/** How qrexec-client's own messages begin, after the time. */
+/** The prefix of qrexec-client's own messages, after the time. */
 const CLIENT_MESSAGE = /qrexec-client\[\d+\]: /;
-/** What it says before it ends with 1, when the connection is lost within one of its messages. */
+/** Its message before exit status 1, when the connection is lost within one of its messages. */
 const LOST_IN_MESSAGE = /qrexec-client\[\d+\]: \S+ Error while vchan /;
-/** A service that a signal ended has the signal's number added to this. */
+/** The exit status for a service killed by a signal is this plus the signal's number. */
 const SIGNAL_EXIT = 128;
 
 export interface QrexecOptions {
@@ -26,20 +26,20 @@ export interface QrexecOptions {
   readonly isRunning: (vm: string) => Promise<boolean>;
   /** Resolves when the VM runs. */
   readonly start: (vm: string) => Promise<void>;
-  /** Told before a halted VM is started. */
+  /** Called before a halted VM is started. */
   readonly onStart?: ((vm: string) => void) | undefined;
 }
 
 /**
- * Reaches the VM agent through qrexec, as dom0 may call services of any VM: what is sent goes to
- * the standard input of `/etc/qubes-rpc/coffer.<service>` there. A halted VM is started first.
+ * Connects to the VM agent through qrexec, with which dom0 may call services of any VM: the data goes to the
+ * standard input of `/etc/qubes-rpc/coffer.<service>` there. A halted VM is started first.
  */
 export function qrexec(vm: string, options: QrexecOptions): AgentConnector {
   const { program = QREXEC_CLIENT } = options;
   return async (service, signal) => {
     await ensureRunning(vm, options);
     signal.throwIfAborted();
-    // It has nothing to put in order: the agent in the VM notices that its channel closed.
+    // It needs no cleanup: the agent in the VM notices that its channel was closed.
     const client = new ChildProcess(
       [program, '-d', vm, `DEFAULT:QUBESRPC coffer.${service}+ dom0`],
       { stdin: 'pipe', signal },
@@ -48,7 +48,7 @@ export function qrexec(vm: string, options: QrexecOptions): AgentConnector {
     if (notRun) {
       throw new StorageError(`${program} cannot be run: ${reasonOf(notRun)}`, { cause: notRun });
     }
-    // Without us it would go on for as long as the agent does, which may be stuck in a command.
+    // If coffer is killed, it would go on as long as the agent, which may be stuck in a command.
     const cleanup = client.pid === undefined ? undefined : CleanupProcess.toKillGroup(client.pid);
     void client.ended.then(() => cleanup?.cancel());
     return {
@@ -78,7 +78,7 @@ async function ensureRunning(vm: string, options: QrexecOptions): Promise<void> 
   });
 }
 
-/** What it means when qrexec-client ends before the agent has said how things are. */
+/** Why qrexec-client ended before the agent reported anything. */
 function explainExit(
   vm: string,
   service: Service,
@@ -109,7 +109,7 @@ function explainExit(
         'PERMISSION',
         stderrTail === ''
           ? `${vm} refused the call ${call}: see its qrexec policy and its journal`
-          : `coffer's agent in ${vm} may not be run there: install the package qubes-coffer-vm anew (${stderrTail})`,
+          : `coffer's agent in ${vm} may not be run there: reinstall the package qubes-coffer-vm (${stderrTail})`,
       );
     case EXIT.problem:
       // When it does not get as far as the VM's qrexec agent, qrexec-client itself says so.

@@ -5,10 +5,10 @@ import { printable } from '../../shared/printable.ts';
 import { StorageFailure } from '../../storage/storage-failure.ts';
 import type { Place } from './location.ts';
 
-/** So much of the end of what a process wrote is shown, in characters. */
+/** How much of the end of a process's standard error is shown, in characters. */
 const LONGEST_TAIL = 600;
 
-/** With these, nothing has been done if they come as the answer to the request. */
+/** If the answer to the request is one of these, nothing has been done. */
 const REFUSALS: ReadonlySet<FailureCode> = new Set([
   'BAD_REQUEST',
   'NOT_FOUND',
@@ -36,10 +36,9 @@ export function isRefusal(error: unknown, code: FailureCode): boolean {
 }
 
 /**
- * The error for the user, whatever was thrown while a place was used: one sentence that names the
- * VM and the path.
+ * Converts any error of a storage to one for the user: one sentence that names the VM and the path.
  *
- * @param hasBegun whether the request had been accepted: then it is no refusal any more
+ * @param hasBegun whether the request had been accepted: then it is no longer a refusal
  */
 export function toUserError(error: unknown, place: Place, hasBegun: boolean): Error {
   const untrusted = failureOf(error);
@@ -79,9 +78,9 @@ function sentenceFor(untrusted: Failure, { owner, what, name }: Place): string {
       return `There is not enough space in ${name} of ${owner}: free some, or name another ${what} (${message}).`;
     case 'TOO_LARGE':
       return (
-        `The file system of ${name} in ${owner} does not take a file of this size. On a disk with FAT no file ` +
-        'can have 4 GiB: use one with another file system (ext4, btrfs, exFAT), or back up fewer VMs at a time. ' +
-        'If it is none, a limit is set there (`ulimit -f`).'
+        `The file system of ${name} in ${owner} does not take a file of this size. On FAT, files must be smaller ` +
+        'than 4 GiB: use a disk with another file system (ext4, btrfs, exFAT), or back up fewer VMs at a time. ' +
+        'If it is not FAT, there is a limit on file sizes (`ulimit -f`).'
       );
     case 'COMMAND_FAILED':
       return `The command in ${owner} failed: ${message}${errorOutputOf(untrusted)}.`;
@@ -106,7 +105,7 @@ function errorOutputOf(untrusted: Failure): string {
   return tail === '' ? '' : `; its error output: ${tail}`;
 }
 
-/** The last lines of a standard error, in one line that is fit to be shown. */
+/** The last lines of a standard error as one printable line. */
 export function printableTail(untrustedText: string): string {
   const lines = untrustedText.split(/\r?\n/).filter((line) => line.trim() !== '');
   return printable(lines.join(' / ').slice(-LONGEST_TAIL), LONGEST_TAIL);

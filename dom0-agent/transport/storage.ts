@@ -2,18 +2,18 @@ import type { EntryKind } from '../../protocol/messages.ts';
 import type { ByteSink, ByteSource } from '../../shared/byte-streams.ts';
 import type { Space } from '../../shared/space.ts';
 
-/** Where a stream is to be stored: in a new file of a directory, or by a shell command. */
+/** Where to store a stream: in a new file in a directory, or with a shell command. */
 export type StoreTarget =
   { readonly directory: string; readonly fileName: string } | { readonly command: string };
 
-/** Where a stream is to come from: a file, or a shell command. */
+/** Where to read a stream from: a file, or a shell command. */
 export type FetchSource = { readonly file: string } | { readonly command: string };
 
-/** What a stored archive is known by. */
+/** A stored archive. */
 export interface StoredArchive {
   /** For people: `sys-usb:/home/user/backups/qubes-backup-…`, `the command in sys-usb`. */
   readonly location: string;
-  /** The resolved path, fit to be shown; undefined for a command. */
+  /** The resolved path, printable; undefined for a command. */
   readonly path: string | undefined;
   readonly bytes: number;
   /** In hex. */
@@ -21,22 +21,21 @@ export interface StoredArchive {
 }
 
 /**
- * Where an archive goes to. Either `finish` has resolved, and the archive is stored as a whole; or
- * the sink is disposed of, and nothing is left of it. All errors are RefusedError, StorageError
- * or the reason of the signal.
+ * Where an archive is written. Either `finish` has resolved, and the whole archive is stored; or the sink is
+ * disposed of, and nothing of it remains. All errors are RefusedError, StorageError or the reason of the signal.
  */
 export interface Sink extends ByteSink, AsyncDisposable {
   /** As in StoredArchive. */
   readonly location: string;
-  /** Of the file system there. A claim of the storage. */
+  /** Of the file system there, as claimed by the storage. */
   readonly space: Space;
   /** Resolves when the storage has confirmed length and SHA-256 of the whole. */
   finish(): Promise<StoredArchive>;
 }
 
 /**
- * Where an archive comes from. What it gives is hostile until its MAC has been checked. All errors are
- * RefusedError, StorageError or the reason of the signal.
+ * Where an archive is read. The data is hostile until its MAC has been verified. All errors are RefusedError,
+ * StorageError or the reason of the signal.
  */
 export interface Source extends ByteSource, AsyncDisposable {
   /** For people: `sys-usb:/home/user/backups/qubes-backup-…`, `the command in sys-usb`. */
@@ -44,7 +43,7 @@ export interface Source extends ByteSource, AsyncDisposable {
 }
 
 export interface ListedEntry {
-  /** As it is: fit to be asked for, not to be shown without `printable`. */
+  /** Unfiltered: to be used in requests, not to be shown without `printable`. */
   readonly untrustedName: string;
   readonly kind: EntryKind;
   /** Of a file, in bytes. */
@@ -53,7 +52,7 @@ export interface ListedEntry {
 
 /** What is in a directory. */
 export interface Listing {
-  /** The resolved path, fit to be shown. */
+  /** The resolved path, printable. */
   readonly path: string;
   readonly space: Space;
   /** Sorted by name; at most 10,000. */
@@ -68,13 +67,13 @@ export function compareEntries(one: ListedEntry, other: ListedEntry): number {
   return one.untrustedName < other.untrustedName ? -1 : 1;
 }
 
-/** A place where archives are kept: a storage VM, or dom0. */
+/** A place for archives: a storage VM, or dom0. */
 export interface Storage {
   /** The VM's name, or `dom0`. */
   readonly owner: string;
   /**
-   * @param expectedBytes refused when there is less space; undefined: not known
-   * @throws RefusedError when it is not begun: no directory, no space, the name is taken
+   * @param expectedBytes refused if there is less space; undefined: unknown
+   * @throws RefusedError when it cannot start: no directory, no space, the name is taken
    */
   openSink(
     target: StoreTarget,

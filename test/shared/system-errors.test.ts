@@ -22,16 +22,19 @@ describe('an error of the operating system', () => {
       const long = join(directory, 'x'.repeat(300));
       for (const [step, words] of [
         [
-          readFile(join(directory, 'none')),
+          () => readFile(join(directory, 'none')),
           `there is no such file or directory (${directory}/none)`,
         ],
-        [readFile(loop), `there is a loop of symbolic links (${loop})`],
-        [readFile(long), `the name is too long (${long})`],
-        [readdir('/proc/self/stat'), 'a part of the path is not a directory (/proc/self/stat)'],
-        [open(directory, 'w'), `it is a directory (${directory})`],
-        [rmdir(directory), `the directory is not empty (${directory})`],
+        [() => readFile(loop), `there is a loop of symbolic links (${loop})`],
+        [() => readFile(long), `the name is too long (${long})`],
+        [
+          () => readdir('/proc/self/stat'),
+          'a part of the path is not a directory (/proc/self/stat)',
+        ],
+        [() => open(directory, 'w'), `it is a directory (${directory})`],
+        [() => rmdir(directory), `the directory is not empty (${directory})`],
       ] as const) {
-        const error = await thrownBy(step);
+        const error = await thrownBy(step());
         expect(messageOf(error)).toBe(words);
         expect(reasonOf(error)).toBe(words.replace(/ \(.*\)$/, ''));
         expect(toStorageFailure(error).message).not.toMatch(/E[A-Z]{3,}/);

@@ -93,7 +93,7 @@ function volumesOf(domain: Element): StoredVolume[] {
     const size = /^\d{1,16}$/.test(untrustedSize) ? Number(untrustedSize) : Infinity;
     // A volume's name becomes a file name.
     if (!/^[a-z][a-z0-9_-]{0,30}$/.test(untrustedName) || !Number.isSafeInteger(size)) {
-      throw new DamagedError('qubes.xml has a volume with an invalid name or size');
+      throw new DamagedError('qubes.xml has a volume whose name or size is not valid');
     }
     return {
       name: untrustedName,

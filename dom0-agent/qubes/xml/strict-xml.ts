@@ -80,8 +80,7 @@ function flawOf(untrustedText: string): string | undefined {
   if (Buffer.byteLength(untrustedText) > LONGEST_XML) return 'is longer than 16 MiB';
   if (NOT_XML.test(untrustedText)) return 'contains characters that XML forbids';
   for (const [reference, decimal, hexadecimal] of untrustedText.matchAll(REFERENCE)) {
-    if (!isAllowed(reference, decimal, hexadecimal))
-      return 'has an invalid character reference or an entity';
+    if (!isAllowed(reference, decimal, hexadecimal)) return 'refers to something that is not in it';
   }
   return flawOfTags(untrustedText);
 }

@@ -160,7 +160,7 @@ describe('a hostile qubes.xml', () => {
     ['a forbidden name', store(domain('none', 1)), /Qubes forbids/],
     ['an escape sequence for a name', store(domain('a&#x9b;31m', 1)), /"a\?31m"/],
     ['no name', store(domain('', 1)), /Qubes forbids/],
-    ['a second dom0', store(domain('dom0', 1)), /calls itself dom0/],
+    ['a second dom0', store(domain('dom0', 1)), /has a VM called dom0/],
     ['two AdminVMs', store(DOM0), /dom0 twice/],
     ['the number of dom0', store(domain('work', 0)), /cannot have/],
     ['a number too large', store(domain('work', 65_536)), /cannot have/],
