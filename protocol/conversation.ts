@@ -172,7 +172,7 @@ export class FetchConversation extends Conversation {
   }
 
   #checkEnd(bytes: number): void {
-    if (this.#credit === 0) throw new ProtocolError('End without credit');
+    if (this.#credit === 0) throw new ProtocolError('End without being asked');
     if (bytes !== this.#position) throw new ProtocolError('End is not where the Data ended');
     if (this.#size !== undefined && bytes !== this.#size) {
       throw new ProtocolError('the source ends before its end');
