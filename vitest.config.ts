@@ -42,7 +42,6 @@ export default defineConfig({
   plugins: [textFiles],
   test: {
     include: ['test/**/*.test.ts', 'tools/**/*.test.ts'],
-    globalSetup: 'test/state-directory.ts',
     // Real programs run in these tests, and a machine that runs them may be busy.
     testTimeout: 180_000,
     hookTimeout: 180_000,

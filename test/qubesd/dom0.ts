@@ -127,6 +127,8 @@ esac`,
       PATH: `${directory}:${process.env['PATH'] ?? ''}`,
       HOME: this.home,
       COFFER_QUBESD_SOCKET: socketPath,
+      // Not this machine's own.
+      COFFER_STATE: join(directory, 'state'),
       COFFER_QREXEC_CLIENT: join(directory, 'qrexec-client'),
       COFFER_IMPORT_SERVICE: makeImportService(directory, socketPath, fullAfter),
     };

@@ -35,6 +35,8 @@ const PROGRAMS = new URL('../../dist/', import.meta.url).pathname;
 const MiB = 2 ** 20;
 const VOLUME_SIZE = 16 * MiB;
 const LARGEST_HASHED = 64 * MiB;
+/** Where coffer notes which backups were made and verified. */
+const RECORD = 'system/dom0-state';
 /** The room of a world: some five times what is in it. */
 const WORLD_SIZE = 256 * MiB;
 
@@ -113,12 +115,16 @@ export class World implements AsyncDisposable {
       ...process.env,
       ...own,
       COFFER_QUBESD_SOCKET: this.#qubesd.socketPath,
+      COFFER_STATE: join(this.directory, RECORD),
       COFFER_QREXEC_CLIENT: join(this.directory, 'bin/qrexec-client'),
       COFFER_IMPORT_SERVICE: join(this.directory, 'bin/admin.vm.volume.ImportWithSize'),
     };
   }
 
-  /** Everything that there is: the files by their paths, the VMs by their names, each as text. */
+  /**
+   * Everything that there is, but for the record of backups: the files by their paths, the VMs by their names, each
+   * as text.
+   */
   async things(): Promise<Map<string, string>> {
     return new Map([...this.#files(''), ...(await this.#qubes())]);
   }
@@ -126,6 +132,7 @@ export class World implements AsyncDisposable {
   *#files(path: string): Generator<[string, string]> {
     for (const entry of readdirSync(join(this.directory, path), { withFileTypes: true })) {
       const inner = path === '' ? entry.name : `${path}/${entry.name}`;
+      if (inner === RECORD) continue;
       if (entry.isDirectory()) yield* this.#files(inner);
       else if (entry.isFile() && inner !== 'system/qubes.xml') yield [inner, this.#describe(inner)];
     }
