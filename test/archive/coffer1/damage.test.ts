@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { drain } from '../../../dom0-agent/archive/drain.ts';
-import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
 import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
 import { DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
+import { type InnerTars, innerTarsOf, readNothingElse } from '../authentic-prefix.ts';
 import { inputOf } from '../memory.ts';
 import { GRAIN, PASSPHRASE, makeArchive, never } from './sample.ts';
 
@@ -57,16 +56,13 @@ function archiveOf(members: readonly (Member | undefined)[]): Buffer {
   return Buffer.concat([...present.map(({ bytes }) => bytes), Buffer.alloc(1024)]);
 }
 
-/** Reads all of an archive, as a file and as a stream; both must fail. Gives what they say. */
+/** Reads all of an archive, as a file and as a stream; both must fail, and give nothing forged before. Gives what they say. */
 async function refusalsOf(archive: Buffer, passphrase = PASSPHRASE): Promise<Error[]> {
   const refusals: Error[] = [];
   for (const seekable of [true, false]) {
     try {
       const reader = await openArchive(inputOf(archive, seekable), Buffer.from(passphrase), never);
-      await reader.qubesXml();
-      for await (const file of reader.files((path) => path !== 'qubes.xml')) {
-        await drain(contentOf(file));
-      }
+      await readNothingElse(reader, genuine);
       throw new Error(`the archive was taken for whole, ${seekable ? 'as a file' : 'as a stream'}`);
     } catch (error) {
       refusals.push(error as Error);
@@ -82,6 +78,16 @@ async function expectDamaged(archive: Buffer, what: string): Promise<void> {
   }
 }
 
+/** Thousands of damaged archives are read, so many at a time: each mostly waits for the threads that authenticate. */
+const AT_ONCE = 16;
+
+async function expectAllDamaged(damages: readonly (() => [Buffer, string])[]): Promise<void> {
+  for (let done = 0; done < damages.length; done += AT_ONCE) {
+    const some = damages.slice(done, done + AT_ONCE);
+    await Promise.all(some.map((damage) => expectDamaged(...damage())));
+  }
+}
+
 const contents = {
   'vm5/notes.txt': Buffer.from('notes'),
   'vm5/private.img': randomBytes(3 * GRAIN),
@@ -90,9 +96,13 @@ const contents = {
   'dom0-home/home': randomBytes(1000),
 };
 let archive: Buffer;
+let genuine: InnerTars;
 let members: Member[];
 beforeAll(async () => {
   archive = await makeArchive(contents);
+  genuine = await innerTarsOf(
+    await openArchive(inputOf(archive, true), Buffer.from(PASSPHRASE), never),
+  );
   members = membersOf(archive);
 });
 
@@ -104,18 +114,22 @@ const find = (name: string, among = members): Member => {
 
 describe('an archive that is damaged', () => {
   it('is refused with any single byte changed', async () => {
-    for (const at of placesIn(archive)) {
-      const damaged = Buffer.from(archive);
-      damaged[at] = (damaged[at] ?? 0) ^ (1 << (at % 8));
-      await expectDamaged(damaged, `byte ${at} changed`);
-    }
-  }, 300_000);
+    await expectAllDamaged(
+      [...placesIn(archive)].map((at) => () => {
+        const damaged = Buffer.from(archive);
+        damaged[at] = (damaged[at] ?? 0) ^ (1 << (at % 8));
+        return [damaged, `byte ${at} changed`];
+      }),
+    );
+  });
 
-  it('is refused when it is cut, at every block and at many other places', async () => {
-    for (const length of placesIn(archive)) {
-      await expectDamaged(archive.subarray(0, length), `cut to ${length} bytes`);
-    }
-  }, 300_000);
+  it('is refused when it is cut, at many places', async () => {
+    await expectAllDamaged(
+      [...placesIn(archive)].map((length) => () => {
+        return [archive.subarray(0, length), `cut to ${length} bytes`];
+      }),
+    );
+  });
 
   it('is refused when something follows it', async () => {
     await expectDamaged(Buffer.concat([archive, Buffer.alloc(512, 1)]), 'a block');

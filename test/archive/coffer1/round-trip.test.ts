@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
+import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
 import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
 import type { ArchiveReader } from '../../../dom0-agent/archive/archive.ts';
+import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { WrongPassphraseError } from '../../../shared/errors.ts';
 import { inputOf } from '../memory.ts';
 import { type Contents, GRAIN, PASSPHRASE, makeArchive, never } from './sample.ts';
@@ -38,6 +40,7 @@ function withHoles(chunks: string): Buffer {
   return Buffer.concat(bytes);
 }
 
+const NOTHING = Buffer.alloc(0);
 const contents: Contents = {
   'vm5/firewall.xml': Buffer.from('<firewall/>'),
   'vm7/empty': Buffer.alloc(0),
@@ -83,4 +86,68 @@ it('is refused under another passphrase', async () => {
     const opened = openArchive(inputOf(backup, seekable), Buffer.from('another'), never);
     await expect(opened).rejects.toThrow(WrongPassphraseError);
   }
+});
+
+describe('a backup', () => {
+  it('comes in pieces of any length', async () => {
+    const backup = await makeArchive({ ...contents, 'vm6/root.img': randomBytes(9) });
+    for (const chunk of [511, 4097]) {
+      const input = inputOf(backup, false, chunk);
+      const reader = await openArchive(input, Buffer.from(PASSPHRASE), never);
+      await reader.qubesXml();
+      const found = await read(reader);
+      expect(found['vm5/private.img']?.equals(contents['vm5/private.img'] ?? NOTHING)).toBe(true);
+    }
+  });
+
+  it('is read from a file only as far as is needed', async () => {
+    const backup = await makeArchive({
+      'vm1/private.img': randomBytes(5_000_000),
+      'vm2/private.img': Buffer.from('small'),
+      'vm3/private.img': randomBytes(5_000_000),
+    });
+    let bytesRead = 0;
+    const input = inputOf(backup, true);
+    const counting: ByteSource = {
+      ...input,
+      async *read(from, to) {
+        for await (const chunk of input.read(from, to)) {
+          bytesRead += chunk.length;
+          yield chunk;
+        }
+      },
+    };
+    const reader = await openArchive(counting, Buffer.from(PASSPHRASE), never);
+    await reader.qubesXml();
+    expect(Object.keys(await read(reader, (path) => path.startsWith('vm2/')))).toHaveLength(1);
+    expect(bytesRead).toBeLessThan(1_500_000);
+  });
+
+  it.each([
+    ['from a file', true],
+    ['from a stream', false],
+  ])('goes on with the next file %s, wherever one is left', async (_, seekable) => {
+    for (const compressionFilter of [undefined, 'zstd'] as const) {
+      const backup = await makeArchive(contents, { compressionFilter });
+      for (const chunks of [0, 1, 2, 5, 9]) {
+        const reader = await openArchive(inputOf(backup, seekable), Buffer.from(PASSPHRASE), never);
+        await reader.qubesXml();
+        const paths: string[] = [];
+        for await (const file of reader.files((path) => path !== 'qubes.xml')) {
+          paths.push(file.path);
+          let left = chunks;
+          for await (const chunk of contentOf(file)) if (chunk.length > 0 && left-- === 0) break;
+        }
+        expect(paths).toEqual(Object.keys(contents));
+      }
+    }
+  });
+
+  it('tells nothing of its contents outside of its names', async () => {
+    const text = Buffer.from('quarterly reports\n'.repeat(10_000));
+    const backup = await makeArchive({ 'vm5/notes.txt': text, 'vm5/private.img': text });
+    for (const telling of ['quarterly', '<qubes', 'coffer-1 part', 'coffer-1 map']) {
+      expect(backup.includes(telling), telling).toBe(false);
+    }
+  });
 });

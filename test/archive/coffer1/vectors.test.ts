@@ -8,6 +8,9 @@ import { describe, expect, it } from 'vitest';
 import { ChunkIds } from '../../../dom0-agent/archive/coffer1/chunk-ids.ts';
 import { deriveRootKey, memberKeyBytes } from '../../../dom0-agent/archive/coffer1/keys.ts';
 import { openMember, sealMember } from '../../../dom0-agent/archive/coffer1/seal-member.ts';
+import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
+import { inputOf } from '../memory.ts';
+import { makeArchive, never } from './sample.ts';
 import { unwrapSeriesKey, wrapSeriesKey } from '../../../dom0-agent/archive/coffer1/series-key.ts';
 
 interface MemberVector {
@@ -157,4 +160,14 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
     expect(openssl(enc, bytes(plaintext))).toBe(stored);
     expect(hex(hmac(sha512, bytes(macKey), bytes(stored)))).toBe(mac);
   });
+});
+
+it.each([
+  ['right', 'correct horse battery staple'],
+  ['wrong', 'incorrect'],
+])('the passphrase, %s, is wiped once the key is derived', async (_, text) => {
+  const passphrase = Buffer.from(text);
+  const archive = inputOf(await makeArchive({}), true);
+  await openArchive(archive, passphrase, never).catch(() => undefined);
+  expect(passphrase.equals(Buffer.alloc(text.length))).toBe(true);
 });
