@@ -1,7 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
 import { COMPRESSION_FILTERS, type CompressionFilter } from '../archive/compress/compression.ts';
-import { BACKUP_FORMATS, type BackupFormat, FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
+import {
+  BACKUP_FORMATS,
+  type BackupFormat,
+  FORMAT_DEFAULTS,
+  FORMAT_FILTERS,
+} from '../backup/backup-formats.ts';
 import { RUNNING_CHOICES, type RunningChoice } from '../backup/plan-backup.ts';
 import { type ArchiveFlags, addArchiveOptions, addExclude } from './archive-options.ts';
 
@@ -47,7 +52,8 @@ export function addBackupOptions(command: Command): Command {
     .addOption(
       new Option(
         '-Z, --compress-filter <FILTER>',
-        `the program that compresses; by default ${byFormat('compressFilter')}`,
+        `the program that compresses; by default ${byFormat('compressFilter')}; coffer-1 knows ` +
+          FORMAT_FILTERS['coffer-1'].join(' and '),
       ).choices([...COMPRESSION_FILTERS, 'none']),
     )
     .option(

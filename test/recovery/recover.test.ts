@@ -96,6 +96,22 @@ describe('recover.sh', () => {
     expect(recovery.recover('vm55')).toMatchObject({ status: 0, stderr: '' });
   });
 
+  it.each(SHELLS)(
+    'recovers volumes without data, and with zeros at their end (%s)',
+    async (shell) => {
+      const volumes = {
+        'vm5/private.img': Buffer.alloc(200_005),
+        'vm6/private.img': Buffer.concat([Buffer.alloc(70_000, 1), Buffer.alloc(200_003)]),
+      };
+      const files = Object.entries(volumes).map(([path, bytes]) => smallFile(path, bytes));
+      using recovery = new Recovery(await coffer1Backup(files), shell);
+      expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
+      for (const [path, bytes] of Object.entries(volumes)) {
+        expect(recovery.read(path).equals(bytes), path).toBe(true);
+      }
+    },
+  );
+
   it('knows the empty file of a VM that has no other', async () => {
     using recovery = new Recovery(await coffer1Backup([smallFile('vm5/empty', '')]));
     expect(recovery.list()).toMatchObject({ status: 0, stderr: '' });
