@@ -28,7 +28,7 @@ describe('coffer passphrase-file', () => {
     await using terminal = TmuxTerminal.run(MAKE);
     await terminal.until(/^Passphrase:/m);
     terminal.type('0ne\ntw0\n');
-    await terminal.until(/differ[^]*^Passphrase:/m);
+    await terminal.until(/do not match[^]*^Passphrase:/m);
     terminal.type('thr33\nthr33\n');
     expect(await terminal.ended()).toBe(0);
     expect(readFileSync(join(terminal.directory, 'secret'), 'utf8')).toBe('thr33\n');

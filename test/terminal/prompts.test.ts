@@ -56,7 +56,7 @@ describe('the passphrase', () => {
     await using terminal = TmuxTerminal.run(`coffer backup ${toUsb} -y backups vault`);
     await terminal.until(/^Passphrase:/m);
     terminal.type('0ne\ntw0\n');
-    await terminal.until(/differ[^]*^Passphrase:/m);
+    await terminal.until(/do not match[^]*^Passphrase:/m);
     terminal.type('thr33\nthr33\n');
     expect(await terminal.ended()).toBe(0);
     expect(terminal.shown).not.toMatch(/0ne|tw0|thr33/);
