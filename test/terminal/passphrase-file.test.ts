@@ -37,7 +37,7 @@ describe('coffer passphrase-file', () => {
   it('never overwrites a file: it is refused before anything is asked', async () => {
     await using terminal = TmuxTerminal.run(`echo mine > secret; ${MAKE}`);
     expect(await terminal.ended()).toBe(5);
-    expect(terminal.shown).toMatch(/exists already: it is not/);
+    expect(terminal.shown).toMatch(/already exists: it is not/);
     expect(terminal.shown).not.toContain('Passphrase:');
     expect(readFileSync(join(terminal.directory, 'secret'), 'utf8')).toBe('mine\n');
   });
