@@ -97,7 +97,7 @@ describe('coffer backup --format qubes-4', () => {
 
   it.each([
     ['--no-encrypt', /always encrypted/],
-    ['--with-recovery', /recover\.sh reads coffer-1 only/],
+    ['--with-recovery', /recover\.sh only reads coffer-1/],
   ])('is refused with %s', async (option, why) => {
     const box = await Box.full();
     const run = box.coffer([
