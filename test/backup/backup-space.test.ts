@@ -86,7 +86,7 @@ describe('the space for a backup', () => {
       const refuse = () => doubt(estimate(8 * GiB, true), fat);
       expect(refuse).toThrow(RefusedError);
       expect(refuse).toThrow(
-        /^the backup needs at least 4 GiB, and .* usual for FAT: use one with /,
+        /^the backup needs at least 4 GiB, and .* usual for FAT: use a disk with /,
       );
     });
 

@@ -54,7 +54,7 @@ describe('the packages', () => {
 
   it('require what their programs need', () => {
     expect(query('--requires', dom0)).toEqual(
-      expect.arrayContaining(['nodejs(engine) >= 20', 'tar', 'zstd']),
+      expect.arrayContaining(['nodejs(engine) >= 20', 'coreutils', 'tar', 'zstd']),
     );
     expect(query('--requires', vm)).toEqual(
       expect.arrayContaining(['nodejs(engine) >= 18', 'util-linux']),

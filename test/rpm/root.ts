@@ -18,6 +18,7 @@ const PROGRAMS = [
     'env',
     'getent',
     'grep',
+    'head',
     'id',
     'node',
     'rm',
