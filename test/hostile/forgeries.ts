@@ -1,4 +1,4 @@
-import { type Piece, belongsTo, graft, rename, reword } from './splices.ts';
+import { type Piece, belongsTo, graft, otherDigit, rename, reword } from './splices.ts';
 
 /** What an attacker without the key has seen of a system's backups. */
 export interface Backups {
@@ -130,36 +130,20 @@ export const FORGERIES: readonly (readonly [
     /hmac-algorithm/,
   ],
   ['another cipher', ({ newer }) => reword(newer, /aes-256-ctr/, 'rot13'), /crypto-algorithm/],
-  [
-    'another salt',
-    ({ newer }) => reword(newer, /kdf-salt=../, 'kdf-salt=00'),
-    /passphrase is wrong/,
-  ],
-  [
-    'another backup-id',
-    ({ newer }) => reword(newer, /backup-id=../, 'backup-id=00'),
-    /tampered with/,
-  ],
+  ['another salt', ({ newer }) => otherDigit(newer, 'kdf-salt'), /passphrase is wrong/],
+  ['another backup-id', ({ newer }) => otherDigit(newer, 'backup-id'), /tampered with/],
   [
     'parts of another size',
     ({ newer }) => reword(newer, /part-size=\d+/, 'part-size=1048576'),
     /tampered with|out of bounds/,
   ],
-  [
-    'another series key',
-    ({ newer }) => reword(newer, /series-key=../, 'series-key=00'),
-    /passphrase is wrong/,
-  ],
+  ['another series key', ({ newer }) => otherDigit(newer, 'series-key'), /passphrase is wrong/],
   [
     'the series key of an older backup',
     ({ newer, older }) => withSeriesKeyOf(older, newer),
     /passphrase is wrong/,
   ],
-  [
-    'another series',
-    ({ newer }) => reword(newer, /series-id=../, 'series-id=00'),
-    /passphrase is wrong/,
-  ],
+  ['another series', ({ newer }) => otherDigit(newer, 'series-id'), /passphrase is wrong/],
   [
     'another kind of file',
     ({ newer }) => reword(newer, /kind=backup/, 'kind=pack'),

@@ -39,6 +39,14 @@ export function reword(pieces: readonly Piece[], from: RegExp, to: string): Piec
   });
 }
 
+/** Changes the first hex digit of a header's value. */
+export function otherDigit(pieces: readonly Piece[], key: string): Piece[] {
+  const header = pieces.find(({ name }) => name === 'backup-header')?.content.toString() ?? '';
+  const [, digit] = new RegExp(`^${key}=(.)`, 'm').exec(header) ?? [];
+  const other = digit === '0' ? '1' : '0';
+  return reword(pieces, new RegExp(`^${key}=.`, 'm'), `${key}=${other}`);
+}
+
 /** Puts a VM's files into the place of another VM. */
 export function rename(pieces: readonly Piece[], from: string, to: string): Piece[] {
   return pieces.map((piece) => ({
