@@ -24,14 +24,14 @@ it('a profile that leaves out a VM which is gone backs up as ever, with a warnin
   const box = await boxWithProfile(['vm = work', 'exclude = gone']);
   const { status, stderr } = backUp(box);
   expect(stderr).toMatch(/warning: there is no VM called gone any more/);
-  expect(status).toBe(0);
+  expect(status, stderr).toBe(0);
 });
 
 it('a profile that names a VM which is gone backs up the others, and is not done', async () => {
   const box = await boxWithProfile(['vm = work', 'vm = gone']);
   const { status, stdout, stderr } = backUp(box);
   expect(stderr).toMatch(/warning: there is no VM called gone, .* it is not backed up/);
-  expect(status).toBe(1);
+  expect(status, stderr).toBe(1);
   const result = JSON.parse(stdout) as { ok: boolean; qubes: readonly { name: string }[] };
   expect(result.ok).toBe(false);
   expect(result.qubes.map(({ name }) => name)).toEqual(['work']);

@@ -52,8 +52,11 @@ function newest(file) {
 
 generateProtocol();
 mkdirSync(path.join(root, 'dist'), { recursive: true });
-// Only here: elsewhere no package.json stands above the programs, and CommonJS is the default.
-writeFileSync(path.join(root, 'dist/package.json'), '{ "type": "commonjs" }\n');
+// Only here: elsewhere no package.json stands above the programs, and CommonJS is the default. A program that
+// starts just now reads it: it is never there in part.
+const packageJson = path.join(root, 'dist/package.json');
+writeFileSync(`${packageJson}.${process.pid}`, '{ "type": "commonjs" }\n');
+renameSync(`${packageJson}.${process.pid}`, packageJson);
 const sources = Math.max(...SOURCES.map((source) => newest(path.join(root, source))));
 const wanted = process.argv.slice(2);
 for (const program of PROGRAMS) {
@@ -68,6 +71,7 @@ for (const program of PROGRAMS) {
 const recover = path.join(root, 'recover.sh');
 const recoverInDist = path.join(root, 'dist/recover.sh');
 if (existsSync(recover) && newest(recoverInDist) <= newest(recover)) {
-  copyFileSync(recover, recoverInDist);
-  chmodSync(recoverInDist, 0o755);
+  copyFileSync(recover, `${recoverInDist}.${process.pid}`);
+  chmodSync(`${recoverInDist}.${process.pid}`, 0o755);
+  renameSync(`${recoverInDist}.${process.pid}`, recoverInDist);
 }
