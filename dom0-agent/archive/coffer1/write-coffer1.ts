@@ -112,8 +112,11 @@ class Coffer1Writer implements AsyncDisposable {
   }
 
   async write(contents: AsyncIterable<Content>): Promise<void> {
-    await this.#storeAll(this.#membersOf(contents));
-    await this.#storeAll(this.#closingMembers());
+    const begun = this.#storeHeader();
+    // Its error is thrown when the first member is stored; until then it is not unhandled.
+    void Promise.allSettled([begun]);
+    await this.#storeAll(this.#membersOf(contents), begun);
+    await this.#storeAll(this.#closingMembers(), begun);
     await this.#store(await this.#sealed(await this.#compressed(this.#manifest())));
     await this.#tar.end();
   }
@@ -196,13 +199,15 @@ class Coffer1Writer implements AsyncDisposable {
     return { name: partName(MANIFEST_PATH, 0).name, bytes };
   }
 
-  async #storeAll(members: AsyncIterable<PlainMember>): Promise<void> {
+  /** @param begun the header is stored; until then members are read and compressed ahead */
+  async #storeAll(members: AsyncIterable<PlainMember>, begun: Promise<void>): Promise<void> {
     const plain = prefetch(members);
     const compressed = mapAhead(plain, this.#width, (member) => this.#compressed(member));
     const sealed = prefetch(mapAhead(compressed, 2, (member) => this.#sealed(member)));
     try {
       for await (const member of sealed) {
         this.#signal.throwIfAborted();
+        await begun;
         await this.#store(member);
       }
     } catch (error) {
@@ -227,7 +232,6 @@ class Coffer1Writer implements AsyncDisposable {
   }
 
   async #store(member: SealedMember): Promise<void> {
-    if (this.#soFar.isEmpty) await this.#storeHeader();
     await this.#storeMember(member);
     if (member.buffer !== undefined) this.#pool.give(member.buffer);
   }

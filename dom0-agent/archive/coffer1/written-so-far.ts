@@ -46,10 +46,6 @@ export class WrittenSoFar {
     this.#series = series;
   }
 
-  get isEmpty(): boolean {
-    return this.#members.length === 0;
-  }
-
   get ids(): Iterable<Buffer> {
     return this.#ids;
   }
