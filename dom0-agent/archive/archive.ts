@@ -1,6 +1,6 @@
 import { MiB } from '../../shared/sizes.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
-import type { NamedDirectories } from './parts/stored-bounds.ts';
+import type { NamedDirectories } from './official/stored-bounds.ts';
 
 /** The first file of every archive: the list of its VMs, with their settings. */
 export const QUBES_XML = 'qubes.xml';

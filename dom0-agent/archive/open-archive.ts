@@ -8,7 +8,7 @@ import { openCoffer1 } from './coffer1/open-coffer1.ts';
 import type { OuterMember } from './tar/outer-member.ts';
 import { OuterTarReader } from './tar/outer-reader.ts';
 import { partName } from './parts/part-name.ts';
-import { LARGEST_MAC } from './parts/part-reader.ts';
+import { LARGEST_MAC } from './official/part-reader.ts';
 import { openHeaderless, openQubes3 } from './qubes3/qubes3-reader.ts';
 import { openQubes4 } from './qubes4/qubes4-reader.ts';
 import {

@@ -1,7 +1,7 @@
 import { KiB, MiB } from '../../shared/sizes.ts';
 import { COMPRESSION_FILTERS, type CompressionFilter } from '../archive/compress/compression.ts';
 import { COFFER1_FILTERS } from '../archive/coffer1/coffer1-header.ts';
-import { DEFAULT_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
+import { DEFAULT_COST_LOG2N } from '../archive/scrypt-cost.ts';
 import type { Volume } from '../qubes/qube.ts';
 import type { MeasuredHome } from './plan-home.ts';
 import { expectedBytes, type PlannedQube } from './plan-backup.ts';

@@ -3,7 +3,7 @@ import { FailedError, messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
 import { INCOMPLETE, QUBES_XML } from '../archive/archive.ts';
 import type { Content } from '../archive/content.ts';
-import type { ScryptCost } from '../archive/coffer1/scrypt-cost.ts';
+import type { ScryptCost } from '../archive/scrypt-cost.ts';
 import { COFFER1_FILTERS, cutFor } from '../archive/coffer1/coffer1-header.ts';
 import { writeCoffer1 } from '../archive/coffer1/write-coffer1.ts';
 import { QUBES4_PART_SIZE, writeQubes4 } from '../archive/qubes4/write-qubes4.ts';

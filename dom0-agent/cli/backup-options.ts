@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/coffer1/scrypt-cost.ts';
+import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N } from '../archive/scrypt-cost.ts';
 import { COMPRESSION_FILTERS, type CompressionFilter } from '../archive/compress/compression.ts';
 import {
   BACKUP_FORMATS,

@@ -1,6 +1,6 @@
 import { ExitStatus, UsageError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
-import { scryptCost } from '../archive/coffer1/scrypt-cost.ts';
+import { scryptCost } from '../archive/scrypt-cost.ts';
 import { type CompressionFilter, requireCompressor } from '../archive/compress/compression.ts';
 import { type Estimate, estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
 import { FORMAT_DEFAULTS, FORMAT_FILTERS } from '../backup/backup-formats.ts';

@@ -1,5 +1,5 @@
 import type { ArchiveReader } from '../archive/archive.ts';
-import type { NamedDirectories } from '../archive/parts/stored-bounds.ts';
+import type { NamedDirectories } from '../archive/official/stored-bounds.ts';
 import { formatSize, GiB } from '../../shared/sizes.ts';
 import type { BackedUpQube, BackupContents } from '../qubes/backup-contents.ts';
 import { DamagedError } from '../../shared/errors.ts';

@@ -1,5 +1,5 @@
 import type { Content } from '../../dom0-agent/archive/content.ts';
-import { scryptCost } from '../../dom0-agent/archive/coffer1/scrypt-cost.ts';
+import { scryptCost } from '../../dom0-agent/archive/scrypt-cost.ts';
 import {
   type Coffer1Options,
   writeCoffer1,

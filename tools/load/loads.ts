@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { contentOf } from '../../dom0-agent/archive/file-content.ts';
 import type { Content } from '../../dom0-agent/archive/content.ts';
-import { scryptCost } from '../../dom0-agent/archive/coffer1/scrypt-cost.ts';
+import { scryptCost } from '../../dom0-agent/archive/scrypt-cost.ts';
 import { writeCoffer1 } from '../../dom0-agent/archive/coffer1/write-coffer1.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
 import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';

@@ -1,7 +1,7 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB, TiB } from '../../../shared/sizes.ts';
 import type { Header } from '../archive.ts';
-import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N, type ScryptCost } from './scrypt-cost.ts';
+import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N, type ScryptCost } from '../scrypt-cost.ts';
 
 /** The filters that a backup may be compressed with: programs that every system has. */
 export const COFFER1_FILTERS = ['zstd', 'gzip'] as const;

@@ -2,7 +2,7 @@ import { scrypt as scryptCallback, webcrypto } from 'node:crypto';
 import { promisify } from 'node:util';
 import { expand } from '@noble/hashes/hkdf.js';
 import { sha512 } from '@noble/hashes/sha2.js';
-import type { ScryptCost } from './scrypt-cost.ts';
+import type { ScryptCost } from '../scrypt-cost.ts';
 
 const scrypt = promisify<Buffer, Buffer, number, object, Buffer>(scryptCallback);
 

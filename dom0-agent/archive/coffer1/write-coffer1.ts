@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { FailedError } from '../../../shared/errors.ts';
 import type { ByteSink } from '../../../shared/byte-streams.ts';
 import { deriveRootKey } from './keys.ts';
-import type { ScryptCost } from './scrypt-cost.ts';
+import type { ScryptCost } from '../scrypt-cost.ts';
 import { type ArchiveKey, sealMember } from './seal-member.ts';
 import { HEADER_NAME } from '../untrusted-header.ts';
 import { BufferPool } from '../parts/buffer-pool.ts';

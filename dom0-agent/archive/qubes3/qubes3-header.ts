@@ -1,7 +1,7 @@
 import { DamagedError, FailedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import type { Header } from '../archive.ts';
-import { compressionFilterOf, isTrue } from '../qubes4/qubes4-header.ts';
+import { compressionFilterOf, isTrue } from '../official/header-fields.ts';
 import { canAuthenticate } from './mac.ts';
 import { canDecipher } from './openssl-enc.ts';
 

@@ -5,20 +5,19 @@ import type { ArchiveReader } from '../archive.ts';
 import { decompress } from '../compress/compression.ts';
 import {
   LARGEST_OFFICIAL_PART,
-  OFFICIAL_MEMORY,
   type OpenPart,
   type OpenedPart,
-  type PartFormat,
+  type OfficialFormat,
   joinParts,
-} from '../parts/part-format.ts';
+} from '../official/official-format.ts';
 import type { PartName } from '../parts/part-name.ts';
-import { LARGEST_MAC, type MemberSource, type UntrustedMember } from '../parts/part-reader.ts';
-import { StreamingReader } from '../parts/streaming-reader.ts';
+import { LARGEST_MAC, type MemberSource, type UntrustedMember } from '../official/part-reader.ts';
+import { OfficialReader } from '../official/official-reader.ts';
 import { joinVolumes } from '../tar/multi-volume.ts';
 import type { UntrustedHeader } from '../untrusted-header.ts';
 import { authenticateHeader, headerFromQubesXml } from './authenticate-header.ts';
 import { isAuthentic } from './mac.ts';
-import { withOfficialReading } from './official-passphrase.ts';
+import { withOfficialReading } from '../official/official-passphrase.ts';
 import { decipher } from './openssl-enc.ts';
 import type { Qubes3Header } from './qubes3-header.ts';
 import { unzip } from './unzip.ts';
@@ -40,7 +39,7 @@ export async function openQubes3(
     authenticateHeader(first, passphrase, forcedFilter),
   );
   const format = new Qubes3Format(header, passphrase, signal);
-  return new StreamingReader({ header, format, signal }, first.tar);
+  return new OfficialReader({ header, format, signal }, first.tar);
 }
 
 /**
@@ -66,14 +65,13 @@ export async function openHeaderless(
   const format = new Qubes3Format(header, passphrase, signal);
   const read = [asMember(qubesXml.name, untrustedBytes), asMember(mac.name, untrustedMac)];
   const all = { next: async () => read.shift() ?? (await members.next()) };
-  return new StreamingReader({ header, format, signal }, all);
+  return new OfficialReader({ header, format, signal }, all);
 }
 
 /** The parts of an archive of format 3 or 2. */
-class Qubes3Format implements PartFormat {
+class Qubes3Format implements OfficialFormat {
   readonly naming = 'hmac';
   readonly beginning = 0;
-  readonly memory = OFFICIAL_MEMORY;
   readonly readAhead = 1;
   readonly #header: Qubes3Header;
   readonly #passphrase: Buffer;
@@ -83,10 +81,6 @@ class Qubes3Format implements PartFormat {
     this.#header = header;
     this.#passphrase = passphrase;
     this.#signal = signal;
-  }
-
-  largestPart(): number {
-    return LARGEST_OFFICIAL_PART;
   }
 
   /** As openssl printed it. Whether it has the form of a MAC is checked when the part is opened. */

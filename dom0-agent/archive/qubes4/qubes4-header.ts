@@ -1,10 +1,8 @@
 import { randomInt } from 'node:crypto';
-import { DamagedError, FailedError } from '../../../shared/errors.ts';
-import { printable } from '../../../shared/printable.ts';
-import { filterIn } from '../compress/compression.ts';
+import { DamagedError } from '../../../shared/errors.ts';
 import type { Header } from '../archive.ts';
-import type { ManifestForm } from '../parts/manifest.ts';
-import { SCRYPT_MAC } from './scrypt-file.ts';
+import { compressionFilterOf, isTrue } from '../official/header-fields.ts';
+import { COFFER_MANIFEST } from './qubes4-manifest.ts';
 
 /** The header of a format 4 archive. */
 export interface Qubes4Header extends Header {
@@ -14,21 +12,9 @@ export interface Qubes4Header extends Header {
   readonly encrypted: true;
 }
 
-/**
- * The last file of a format 4 archive that coffer wrote. No VM has that directory, so the official tools
- * ignore it. The authenticated header announces it with a key of the same name, so that it cannot be removed
- * unnoticed. Official tools ignore unknown keys.
- */
-export const MANIFEST: ManifestForm = {
-  path: 'coffer-manifest',
-  firstLine: 'coffer-manifest 1',
-  macLength: 2 * SCRYPT_MAC,
-  listsFiles: false,
-};
-
 /** Whether the header announces a manifest. Throws DamagedError. */
 export function hasManifest(fields: ReadonlyMap<string, string>): boolean {
-  return fields.has(MANIFEST.path) && isTrue(fields, MANIFEST.path);
+  return fields.has(COFFER_MANIFEST) && isTrue(fields, COFFER_MANIFEST);
 }
 
 /**
@@ -55,34 +41,6 @@ export function parseQubes4Header(
   };
 }
 
-/** Whether a key of the header is true. Official archives say `True` or `False`. */
-export function isTrue(fields: ReadonlyMap<string, string>, key: string): boolean {
-  const value = fields.get(key)?.toLowerCase() ?? '';
-  if (['true', 'yes', '1'].includes(value)) return true;
-  if (['false', 'no', '0'].includes(value)) return false;
-  throw new DamagedError(`the header of the backup does not say whether it is ${key}`);
-}
-
-/**
- * The compression filter named by a header of formats 2 to 4. Throws FailedError for one that coffer does not
- * support.
- *
- * @param forced the filter to use instead of the one that the header names
- */
-export function compressionFilterOf(
-  fields: ReadonlyMap<string, string>,
-  forced: string | undefined,
-): string | undefined {
-  if (!isTrue(fields, 'compressed')) return undefined;
-  const command = fields.get('compression-filter') ?? 'gzip';
-  const name = forced ?? filterIn(command);
-  if (name !== undefined) return name;
-  throw new FailedError(
-    `the backup was compressed with "${printable(command, 40)}", which coffer does not support: if another ` +
-      'program can decompress it, name that with -Z',
-  );
-}
-
 /**
  * A new `backup-id`, in the form of the official writer: the time and a number, there a process id, here
  * random, so that no two backups share it.
@@ -107,7 +65,7 @@ export function formatQubes4Header(
     `compression-filter=${compressionFilter ?? 'gzip'}`,
     'hmac-algorithm=scrypt',
     `backup-id=${backupId}`,
-    `${MANIFEST.path}=True`,
+    `${COFFER_MANIFEST}=True`,
   ];
   return Buffer.from(lines.map((line) => `${line}\n`).join(''));
 }

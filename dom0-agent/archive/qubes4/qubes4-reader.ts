@@ -1,22 +1,20 @@
 import { DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
 import type { ArchiveReader } from '../archive.ts';
 import { decompress } from '../compress/compression.ts';
-import { Manifest } from '../parts/manifest.ts';
 import {
-  LARGEST_OFFICIAL_PART,
-  OFFICIAL_MEMORY,
   type OpenPart,
   type OpenedPart,
-  type PartFormat,
+  type OfficialFormat,
   joinParts,
-} from '../parts/part-format.ts';
+} from '../official/official-format.ts';
 import type { PartName } from '../parts/part-name.ts';
 import { prefetch } from '../parts/prefetch.ts';
-import { StreamingReader } from '../parts/streaming-reader.ts';
-import { withOfficialReading } from '../qubes3/official-passphrase.ts';
+import { OfficialReader } from '../official/official-reader.ts';
+import { withOfficialReading } from '../official/official-passphrase.ts';
 import { HEADER_NAME, type UntrustedHeader, parseHeaderText } from '../untrusted-header.ts';
 import { Derivations } from './derivations.ts';
-import { MANIFEST, type Qubes4Header, hasManifest, parseQubes4Header } from './qubes4-header.ts';
+import { type Qubes4Header, hasManifest, parseQubes4Header } from './qubes4-header.ts';
+import { Qubes4Manifest } from './qubes4-manifest.ts';
 import {
   SCRYPT_HEADER,
   SCRYPT_MAC,
@@ -44,8 +42,8 @@ export async function openQubes4(
   const header = parseQubes4Header(fields, forcedFilter);
   const format = new Qubes4Format(header, passphrase, derivations, signal);
   // Archives of the official tools have none.
-  const manifest = hasManifest(fields) ? new Manifest(MANIFEST) : undefined;
-  return new StreamingReader({ header, format, manifest, signal }, first.tar);
+  const members = hasManifest(fields) ? new Qubes4Manifest() : undefined;
+  return new OfficialReader({ header, format, members, signal }, first.tar);
 }
 
 async function authenticatedFields(
@@ -70,11 +68,10 @@ async function authenticatedFields(
 }
 
 /** The parts of an archive of format 4: each is a file of the scrypt utility, with its own key. */
-class Qubes4Format implements PartFormat {
+class Qubes4Format implements OfficialFormat {
   readonly naming = 'enc';
   /** A part's key is derived as soon as its first bytes have arrived, many at the same time: each takes seconds. */
   readonly beginning = SCRYPT_HEADER;
-  readonly memory = OFFICIAL_MEMORY;
   readonly readAhead = 32;
   readonly #header: Qubes4Header;
   readonly #passphrase: Buffer;
@@ -91,10 +88,6 @@ class Qubes4Format implements PartFormat {
     this.#passphrase = passphrase;
     this.#derivations = derivations;
     this.#signal = signal;
-  }
-
-  largestPart(): number {
-    return LARGEST_OFFICIAL_PART;
   }
 
   untrustedMacIn(untrustedBytes: Buffer): string {

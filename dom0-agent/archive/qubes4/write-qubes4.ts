@@ -4,18 +4,18 @@ import type { ByteSink } from '../../../shared/byte-streams.ts';
 import { FailedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import { type FileToArchive, QUBES_XML } from '../archive.ts';
-import type { ScryptCost } from '../coffer1/scrypt-cost.ts';
+import type { ScryptCost } from '../scrypt-cost.ts';
 import { type CompressionFilter, compress } from '../compress/compression.ts';
 import { parallelGzip } from '../compress/parallel-gzip.ts';
 import { BufferPool } from '../parts/buffer-pool.ts';
 import { type FilledBuffer, cutIntoBuffers } from '../parts/cut-into-buffers.ts';
-import { Manifest } from '../parts/manifest.ts';
 import { type PartName, partName } from '../parts/part-name.ts';
 import { prefetch } from '../parts/prefetch.ts';
 import { OuterTarWriter } from '../tar/outer-writer.ts';
 import { HEADER_NAME } from '../untrusted-header.ts';
 import { Derivations } from './derivations.ts';
-import { MANIFEST, formatQubes4Header, newBackupId } from './qubes4-header.ts';
+import { formatQubes4Header, newBackupId } from './qubes4-header.ts';
+import { COFFER_MANIFEST, Qubes4Manifest } from './qubes4-manifest.ts';
 import { SCRYPT_OVERHEAD, ScryptFileWriter } from './scrypt-file.ts';
 
 export interface Qubes4Options {
@@ -80,7 +80,7 @@ class Qubes4Writing {
   readonly #piecesInPart: number;
   readonly #pool: BufferPool;
   readonly #derivations = new Derivations();
-  readonly #manifest = new Manifest(MANIFEST);
+  readonly #manifest = new Qubes4Manifest();
 
   constructor(output: ByteSink, options: Qubes4Options, signal: AbortSignal) {
     this.#tar = new OuterTarWriter(output);
@@ -142,7 +142,7 @@ class Qubes4Writing {
       yield end;
     }
     await this.#tar.memberOf(name, size, sealed());
-    if (path !== MANIFEST.path) this.#manifest.add({ name, size, mac }, part);
+    if (path !== COFFER_MANIFEST) this.#manifest.add({ name, size, mac });
   }
 
   async *#partsOfAll(files: AsyncIterable<FileToArchive>): AsyncGenerator<Part, void, undefined> {
@@ -192,7 +192,7 @@ class Qubes4Writing {
         'the backup has too many parts for its manifest: back up in two halves',
       );
     }
-    return { path: MANIFEST.path, innerTar: this.#manifest.tar() };
+    return { path: COFFER_MANIFEST, innerTar: this.#manifest.tar() };
   }
 }
 

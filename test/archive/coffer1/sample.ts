@@ -3,7 +3,7 @@ import {
   type Coffer1Options,
   writeCoffer1,
 } from '../../../dom0-agent/archive/coffer1/write-coffer1.ts';
-import { scryptCost } from '../../../dom0-agent/archive/coffer1/scrypt-cost.ts';
+import { scryptCost } from '../../../dom0-agent/archive/scrypt-cost.ts';
 import { KiB } from '../../../shared/sizes.ts';
 import { MemoryOutput } from '../memory.ts';
 

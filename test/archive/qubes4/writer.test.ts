@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { COMPRESSION_FILTERS } from '../../../dom0-agent/archive/compress/compression.ts';
-import { scryptCost } from '../../../dom0-agent/archive/coffer1/scrypt-cost.ts';
+import { scryptCost } from '../../../dom0-agent/archive/scrypt-cost.ts';
 import { FailedError } from '../../../shared/errors.ts';
 import { WorkDirectory, membersOf, noise, readAll, sha256 } from '../official-archives.ts';
 import { CHEAP, PASSPHRASE, makeArchive } from './write-sample.ts';

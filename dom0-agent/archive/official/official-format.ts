@@ -1,5 +1,5 @@
 import { MiB } from '../../../shared/sizes.ts';
-import type { PartName } from './part-name.ts';
+import type { PartName } from '../parts/part-name.ts';
 
 /** Official tools cut every 100 MiB, and encryption adds some bytes. */
 export const LARGEST_OFFICIAL_PART = 128 * MiB;
@@ -18,19 +18,14 @@ export interface OpenedPart {
   readonly plaintext: Iterable<Buffer>;
 }
 
-/** What a format defines about parts: how they are stored in the outer tar, and how a file is reassembled. */
-export interface PartFormat {
+/** What each of the official formats defines: how parts are stored in the outer tar, and how a file is reassembled. */
+export interface OfficialFormat {
   /** `hmac`: the member of each part is followed by `<part>.hmac`. `enc`: the part's member is `<part>.enc`. */
   readonly naming: 'hmac' | 'enc';
-  /** The size in bytes of every part of a file but its last, if the format defines it. */
-  readonly partSize?: number;
   /** How many bytes of a part `opener` gets. */
   readonly beginning: number;
-  /** The most bytes of parts in memory, and the most parts that are read ahead. */
-  readonly memory: number;
+  /** The most parts that are read ahead. */
   readonly readAhead: number;
-  /** The largest part of a file, in bytes. */
-  largestPart(path: string): number;
   /**
    * The MAC in the member `.hmac` or, with `enc`, in the part itself. Throws DamagedError if it is not one, unless
    * opening the part does.
@@ -40,6 +35,28 @@ export interface PartFormat {
   opener(part: PartName, untrustedBeginning: Buffer, signal: AbortSignal): OpenPart;
   /** The inner tar of a file: its parts concatenated and decompressed. */
   innerTar(parts: AsyncIterable<OpenedPart>, path: string): AsyncIterable<Buffer>;
+}
+
+/** What a list of all members may have at the most: about 170 bytes for each. More than any backup needs. */
+export const LARGEST_LIST = 64 * MiB;
+
+/** The members that were read, to be compared with a list of them at the end of the archive. */
+export interface ReadMembers {
+  /** The path of the list, the last file. */
+  readonly listPath: string;
+  /** The next member that is not of the list. Throws DamagedError when no list could have so many. */
+  note(member: ReadMember): void;
+  /** Throws DamagedError, which names the difference, when the authenticated list has others. */
+  compareWith(list: Buffer): void;
+}
+
+/** A member of the outer tar that was read or skipped. */
+export interface ReadMember {
+  readonly name: string;
+  /** Bytes as stored. */
+  readonly size: number;
+  /** In hex. Undefined if it is not known, because it is in a part that was skipped. */
+  readonly mac: string | undefined;
 }
 
 /** The concatenated plaintext of a file's parts. */

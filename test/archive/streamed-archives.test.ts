@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
-import type { ArchiveReader } from '../../../dom0-agent/archive/archive.ts';
-import { drain } from '../../../dom0-agent/archive/drain.ts';
-import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
-import { DamagedPartError } from '../../../dom0-agent/archive/parts/part-name.ts';
-import { untar } from '../../../dom0-agent/archive/tar/inner-reader.ts';
-import { DamagedError } from '../../../shared/errors.ts';
-import { makeArchive as makeCoffer1, never } from '../coffer1/sample.ts';
-import { archiveOf, inputOf, membersOf, noise } from '../official-archives.ts';
-import { makeQubes3 } from '../qubes3/make-qubes3.ts';
-import { makeQubes4 } from '../qubes4/make-qubes4.ts';
+import { contentOf } from '../../dom0-agent/archive/file-content.ts';
+import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
+import { drain } from '../../dom0-agent/archive/drain.ts';
+import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
+import { DamagedPartError } from '../../dom0-agent/archive/parts/part-name.ts';
+import { untar } from '../../dom0-agent/archive/tar/inner-reader.ts';
+import { DamagedError } from '../../shared/errors.ts';
+import { makeArchive as makeCoffer1, never } from './coffer1/sample.ts';
+import { archiveOf, inputOf, membersOf, noise } from './official-archives.ts';
+import { makeQubes3 } from './qubes3/make-qubes3.ts';
+import { makeQubes4 } from './qubes4/make-qubes4.ts';
 
 const PASSPHRASE = 'correct horse battery staple';
 const files = {

@@ -1,10 +1,14 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, formatSize } from '../../../shared/sizes.ts';
 import type { OuterMember } from '../tar/outer-member.ts';
-import type { BufferPool } from './buffer-pool.ts';
-import type { ListedMember } from './manifest.ts';
-import type { OpenPart, PartFormat } from './part-format.ts';
-import { DamagedPartError, type PartName, parsePartName } from './part-name.ts';
+import type { BufferPool } from '../parts/buffer-pool.ts';
+import {
+  LARGEST_OFFICIAL_PART,
+  type OfficialFormat,
+  type OpenPart,
+  type ReadMember,
+} from './official-format.ts';
+import { DamagedPartError, type PartName, parsePartName } from '../parts/part-name.ts';
 import { type NamedDirectories, StoredBounds } from './stored-bounds.ts';
 
 /** The official reader's limit for a member `.hmac`. */
@@ -21,7 +25,7 @@ export interface MemberSource {
 }
 
 /** Called for every part, once and in order, when it has been read or skipped. What it throws ends reading. */
-export type OnPart = (part: PartName, member: ListedMember) => void;
+export type OnPart = (part: PartName, member: ReadMember) => void;
 
 /** A part in memory, as it is in the archive: its position is checked, its bytes are hostile. */
 export interface BufferedPart extends PartName {
@@ -41,16 +45,15 @@ export interface BufferedPart extends PartName {
  */
 export class PartReader {
   readonly #members: MemberSource;
-  readonly #format: PartFormat;
+  readonly #format: OfficialFormat;
   readonly #onPart: OnPart;
   readonly #paths = new Set<string>();
   readonly #bounds = new StoredBounds();
   #next: { readonly part: PartName; readonly member: UntrustedMember } | undefined;
-  /** The part before, and how many bytes it has. */
-  #former: { readonly part: PartName; readonly size: number } | undefined;
+  #former: PartName | undefined;
 
   /** `members` follow the header and its MAC. */
-  constructor(members: MemberSource, format: PartFormat, onPart: OnPart) {
+  constructor(members: MemberSource, format: OfficialFormat, onPart: OnPart) {
     this.#members = members;
     this.#format = format;
     this.#onPart = onPart;
@@ -166,27 +169,26 @@ export class PartReader {
   }
 
   #place(member: UntrustedMember): PartName {
-    const { naming, partSize } = this.#format;
-    const part = parsePartName(naming === 'enc' ? withoutEnc(member.name) : member.name);
+    const isEnc = this.#format.naming === 'enc';
+    const part = parsePartName(isEnc ? withoutEnc(member.name) : member.name);
     if (part === undefined) {
       throw new DamagedError(`the backup contains ${member.name}, which is not a part of a file`);
     }
-    const former = this.#former?.part.path === part.path ? this.#former : undefined;
+    const former = this.#former?.path === part.path ? this.#former : undefined;
     if (former === undefined) this.#begin(part.path);
-    const index = former === undefined ? 0 : former.part.index + 1;
-    const isFormerWhole = partSize === undefined || (former?.size ?? partSize) === partSize;
-    if (part.index !== index || !isFormerWhole) {
+    const index = former === undefined ? 0 : former.index + 1;
+    if (part.index !== index) {
       throw new DamagedError(
         `part ${index} of ${part.path} is missing in the backup, or not where it should be`,
       );
     }
-    if (member.size > this.#format.largestPart(part.path)) {
+    if (member.size > LARGEST_OFFICIAL_PART) {
       throw new DamagedError(
         `${member.name} in the backup claims ${formatSize(member.size)}, which no valid part has`,
       );
     }
     this.#bounds.note(part.path, member.size);
-    this.#former = { part, size: member.size };
+    this.#former = part;
     return part;
   }
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { officialReading } from '../../../dom0-agent/archive/qubes3/official-passphrase.ts';
+import { officialReading } from '../../../dom0-agent/archive/official/official-passphrase.ts';
 import { sha256 } from '../official-archives.ts';
 import { readAll } from '../official-archives.ts';
-import { makeQubes3 } from './make-qubes3.ts';
+import { makeQubes3 } from '../qubes3/make-qubes3.ts';
 import { makeQubes4 } from '../qubes4/make-qubes4.ts';
 
 const files = { 'vm1/private.img': 'data' };

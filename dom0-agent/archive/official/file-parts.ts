@@ -1,10 +1,10 @@
 import { setMaxListeners } from 'node:events';
 import { DamagedError } from '../../../shared/errors.ts';
-import { BufferPool } from './buffer-pool.ts';
-import type { OpenedPart, PartFormat } from './part-format.ts';
-import { DamagedPartError } from './part-name.ts';
+import { BufferPool } from '../parts/buffer-pool.ts';
+import { OFFICIAL_MEMORY, type OfficialFormat, type OpenedPart } from './official-format.ts';
+import { DamagedPartError } from '../parts/part-name.ts';
 import type { BufferedPart } from './part-reader.ts';
-import { prefetch } from './prefetch.ts';
+import { prefetch } from '../parts/prefetch.ts';
 
 /** Reads parts into buffers of the pool, until the signal. */
 export type BufferedParts = (pool: BufferPool, signal: AbortSignal) => AsyncIterable<BufferedPart>;
@@ -16,11 +16,11 @@ export class PartRow implements AsyncDisposable {
   #next: BufferedPart | undefined;
   #flaw: { readonly error: unknown } | undefined;
 
-  constructor(parts: BufferedParts, { memory, readAhead }: PartFormat, signal: AbortSignal) {
+  constructor(parts: BufferedParts, { readAhead }: OfficialFormat, signal: AbortSignal) {
     const stopped = AbortSignal.any([signal, this.#stop.signal]);
     // Every waiting part listens: this is not a leak that Node should warn about.
     setMaxListeners(0, stopped);
-    this.#parts = prefetch(parts(new BufferPool(memory, stopped), stopped), readAhead);
+    this.#parts = prefetch(parts(new BufferPool(OFFICIAL_MEMORY, stopped), stopped), readAhead);
   }
 
   /**
@@ -55,23 +55,18 @@ export class PartRow implements AsyncDisposable {
 export class FileParts {
   readonly path: string;
   readonly #row: PartRow;
-  readonly #format: PartFormat;
+  readonly #format: OfficialFormat;
   readonly #parts: AsyncGenerator<BufferedPart, void, undefined>;
   /** Parts that the consumer has and has not released. */
   readonly #lent = new Set<BufferedPart>();
   #taken = 0;
   #ended = false;
 
-  constructor(path: string, row: PartRow, format: PartFormat) {
+  constructor(path: string, row: PartRow, format: OfficialFormat) {
     this.path = path;
     this.#row = row;
     this.#format = format;
     this.#parts = this.#lend();
-  }
-
-  /** How many of its parts have been read. */
-  get taken(): number {
-    return this.#taken;
   }
 
   /** The file's inner tar. While one part is decrypted, the next one is authenticated. */
