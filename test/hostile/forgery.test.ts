@@ -39,11 +39,10 @@ beforeAll(async () => {
       readFileSync(join(full.directory, 'homes/usb', full.backUp(['-x', 'debian', ...args]))),
     );
   older = backUp();
+  // What is shown of their age has seconds.
   await pause(1_100);
   newer = backUp();
-  await pause(1_100);
   open = backUp('--no-encrypt');
-  await pause(1_100);
   writeFileSync(full.passphraseFile, 'another passphrase\n');
   foreign = backUp();
   box = await Box.empty((cleanUp) => cleanUps.push(cleanUp));

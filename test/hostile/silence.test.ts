@@ -9,7 +9,10 @@ import { SHORT, duel, expectFoundOut } from './duel.ts';
 import type { Step } from './script.ts';
 import { ready, validFrame } from './wire.ts';
 
-/** A storage VM that makes dom0 wait. The limits are short here; the real ones are in docs/protocol.md. */
+/**
+ * A storage VM that makes dom0 wait: all of them at once, as nothing is done meanwhile. The limits are short here; the
+ * real ones are in docs/protocol.md.
+ */
 const FILE = join(tmpdir(), `coffer-silence-${process.pid}`);
 let agent: string;
 beforeAll(async () => {
@@ -31,7 +34,7 @@ const anEntry = validFrame({
   truncated: false,
 });
 
-describe('dom0 does not wait for ever', () => {
+describe.concurrent('dom0 does not wait for ever', () => {
   it.each<[string, Service, Step[], RegExp]>([
     ['an answer to Store', 'Store', [SILENT], /usb is silent/],
     ['an answer to Fetch', 'Fetch', [SILENT], /usb is silent/],
