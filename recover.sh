@@ -860,6 +860,7 @@ plan_volume() {
     FNR == 3 { if ($1 != "size" || !is_number($2) || $2 / grain > 8388608) bad(); size = $2; next }
     FNR == 4 { if ($0 != "grain " grain) bad(); next }
     FNR == 5 { if ($1 != "domain") bad(); next }
+    FNR == 6 { if ($1 != "origin") bad(); next }
     ended { bad() }
     $1 == "backup" { if ($0 != "backup 0 " id) bad(); next }
     $1 == "run" {

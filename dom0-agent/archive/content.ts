@@ -15,6 +15,8 @@ export interface VolumeContent {
   readonly path: string;
   /** Within which equal chunks have equal ids; printable ASCII without spaces. */
   readonly domain: string;
+  /** Which volume of which VM it is, whatever that VM is called; printable ASCII without spaces. */
+  readonly origin: string;
   /** In bytes, holes included. */
   readonly size: number;
   /** Where there may be anything but zeros: ascending, within `size`. */

@@ -18,6 +18,7 @@ import { homeTar } from './home-tar.ts';
 import type { BackupFormat } from './backup-formats.ts';
 import { type Layout, coffer1Layout, qubes4Layout } from './backup-formats.ts';
 import type { MeasuredPlan } from './plan-home.ts';
+import { domainOf, originOf } from './volume-identity.ts';
 import type { BackupPlan, PlannedQube } from './plan-backup.ts';
 
 export interface BackupOptions {
@@ -210,7 +211,8 @@ class BackupFiles {
     };
     const path = volumePath(directory, volume.name);
     const { size, extents } = image;
-    yield { kind: 'volume', path, domain: path, size, extents, read };
+    const [domain, origin] = [domainOf(qube, volume), originOf(qube, volume)];
+    yield { kind: 'volume', path, domain, origin, size, extents, read };
     await this.#orFail(row, () => image.requireUnchanged());
   }
 

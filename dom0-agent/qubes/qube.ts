@@ -50,6 +50,8 @@ export interface Qube {
   readonly name: string;
   readonly qubeClass: QubeClass;
   readonly qid: number;
+  /** What it keeps when it is renamed; undefined where the system tells none. */
+  readonly uuid: string | undefined;
   readonly label: string;
   /** What was set by hand, including `template` and `netvm`; never `name`, `qid`, `uuid`, `label`. A
    *  VM-valued property set to "none" is the empty string. */
@@ -58,6 +60,11 @@ export interface Qube {
   readonly tags: ReadonlySet<string>;
   readonly devices: readonly DeviceAssignment[];
   readonly volumes: readonly Volume[];
+}
+
+/** Undefined where there is none, or a text that is none: it must not pass for one. */
+export function uuidOf(text: string | undefined): string | undefined {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.exec(text ?? '')?.[0];
 }
 
 /** A volume as messages name it: `the volume private of work`. */

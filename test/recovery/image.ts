@@ -32,5 +32,5 @@ export function imageFile(path: string, image: Buffer): VolumeContent {
     image.copy(buffer, 0, offset);
     return Promise.resolve();
   };
-  return { kind: 'volume', path, domain: path, size: image.length, extents, read };
+  return { kind: 'volume', path, domain: path, origin: path, size: image.length, extents, read };
 }

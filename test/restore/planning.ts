@@ -14,6 +14,7 @@ export function qube(
     name,
     qubeClass: 'AppVM',
     qid: 1,
+    uuid: undefined,
     label: 'blue',
     properties: new Map(Object.entries(settings)),
     features: new Map(),

@@ -208,7 +208,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
     name: 'table-of-parts',
     sources: ['coffer1/parts-table.ts'],
     seeds: () => [Buffer.from(TABLE)],
-    words: ['domain ', 'part ', 'end ', '\n', ' ', '33', '4294967295'],
+    words: ['domain ', 'from ', 'moved ', 'part ', 'end ', '\n', ' ', '33', '4294967295'],
     refusal: DamagedError,
     run: async (input) => {
       const table = await parsePartsTable(piecesOf(input), 4 * MiB);
@@ -266,7 +266,13 @@ const MEMBERS: readonly ManifestMember[] = [
 ].map((name, i) => ({ name, size: 100 * i, mac: String(i).repeat(128) }));
 
 const MANIFEST = formatManifest({
-  ...{ seriesId: '0'.repeat(32), sequence: 1, made: '2026-11-25T15:42:01Z' },
+  ...{ seriesId: '0'.repeat(32), sequence: 2, made: '2026-11-25T15:42:01Z' },
+  previous: { backupId: '1'.repeat(32), mac: 'b'.repeat(128) },
+  needs: [
+    { backupId: '1'.repeat(32), parts: 2 },
+    { backupId: '2'.repeat(32), parts: 7 },
+  ],
+  holds: [{ backupId: '3'.repeat(32), parts: 1 }],
   ...{ members: MEMBERS, parts: 3, partsBefore: 3, partsLength: 99_328 },
   files: [
     { path: 'qubes.xml', size: 100 },
@@ -279,12 +285,14 @@ const runs = new Runs();
 runs.add({ first: 0, count: 32, backup: 0, part: 0, offset: 0 });
 runs.add({ first: 40, count: 1, backup: 1, part: 7, offset: 3 });
 const MAP: VolumeMap = {
-  ...{ path: 'vm5/private.img', size: 2 ** 31 - 1, grain: 131_072, domain: 'vm5/private.img' },
+  ...{ path: 'vm5/private.img', size: 2 ** 31 - 1, grain: 131_072, domain: 'roots' },
+  origin: '95834ea7-e5da-439f-b3ab-935c91121d26/root',
   ...{ backups: ['0'.repeat(32), '1'.repeat(32)], runs, chunks: 33, digest: 'a'.repeat(64) },
 };
 
 const TABLE =
-  'coffer-1 parts\ndomain 0 a\ndomain 1 b\npart 100 32 0\npart 7 1 1\npart 9 0 0\nend 3 33 116\n';
+  `coffer-1 parts\ndomain 0 a\ndomain 1 b\nfrom ${'1'.repeat(32)}\nmoved 4 50 2 0\nmoved 9 50 2 0\n` +
+  'part 100 32 0\npart 7 1 1\npart 9 0 0\nend 5 37 216\n';
 
 const PART_TEXT: PartText = {
   ...{ path: 'vm5/private.img', size: 2 ** 31, domain: 'a', index: 3, last: true },

@@ -39,6 +39,7 @@ const AN_APP_VM: Qube = {
   name: 'work',
   qubeClass: 'AppVM',
   qid: 5,
+  uuid: undefined,
   label: 'blue',
   properties: new Map([
     ['template', 'debian'],

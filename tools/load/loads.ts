@@ -149,7 +149,7 @@ async function* oneLargeFile(size: number): AsyncGenerator<Content> {
   };
   const extents = [{ offset: 0, length: size }];
   const path = 'vm1/private.img';
-  yield { kind: 'volume', path, domain: path, size, extents, read };
+  yield { kind: 'volume', path, domain: path, origin: path, size, extents, read };
 }
 
 async function readAll(from: { file: string } | { command: string }): Promise<void> {

@@ -34,15 +34,22 @@ export interface Cut {
   readonly partSize: number;
 }
 
-/** The header of a coffer-1 backup: docs/archive-format.md. */
+/**
+ * What a file of a series is: a backup; data that a backup that was being made stored ahead of itself; or parts of
+ * other files, kept when those were deleted.
+ */
+export const FILE_KINDS = ['backup', 'data', 'pack'] as const;
+export type FileKind = (typeof FILE_KINDS)[number];
+
+/** The header of a file of a coffer-1 series: docs/archive-format.md. */
 export interface Coffer1Header extends Header, Cut {
   readonly format: 'coffer-1';
   /** 128 random bits in hex, anew for each file. */
   readonly backupId: string;
   /** 128 random bits in hex, the same for all files under one series key. */
   readonly seriesId: string;
-  readonly kind: 'backup';
-  /** Whether the file holds each volume in one piece and in order, so that it can be restored as it comes. */
+  readonly kind: FileKind;
+  /** Whether it is a backup that holds each volume in one piece and in order, so that it can be restored as it comes. */
   readonly streamable: boolean;
   readonly compressionFilter: Coffer1Filter | undefined;
   readonly kdf: ScryptCost;
@@ -106,7 +113,6 @@ export function parseHeader(untrustedFields: ReadonlyMap<string, string>): Coffe
   fields.text('crypto-algorithm', /^aes-256-ctr$/);
   fields.text('hmac-algorithm', /^sha512$/);
   fields.text('kdf', /^scrypt$/);
-  fields.text('kind', /^backup$/);
   const filter = fields.text('compression-filter', /^(zstd|gzip|none)$/);
   const grain = fields.powerOfTwo('grain', LEAST_GRAIN, GREATEST_GRAIN);
   const mostInPart = Math.min(GREATEST_PART_SIZE, grain * MOST_CHUNKS_IN_PART);
@@ -114,12 +120,17 @@ export function parseHeader(untrustedFields: ReadonlyMap<string, string>): Coffe
   if (partSize % grain !== 0) {
     throw new DamagedError('the header of the backup has a part-size that no chunks fill');
   }
+  const kind = FILE_KINDS.find((each) => each === fields.text('kind', /^(backup|data|pack)$/));
+  const streamable = fields.flag('streamable');
+  if (kind === undefined || (streamable && kind !== 'backup')) {
+    throw new DamagedError('the header of the backup says that a file without a backup is one');
+  }
   return {
     format: 'coffer-1',
-    kind: 'backup',
+    kind,
     backupId: fields.text('backup-id', /^[0-9a-f]{32}$/),
     seriesId: fields.text('series-id', /^[0-9a-f]{32}$/),
-    streamable: fields.flag('streamable'),
+    streamable,
     encrypted: fields.flag('encrypted'),
     compressionFilter: COFFER1_FILTERS.find((each) => each === filter),
     kdf: {

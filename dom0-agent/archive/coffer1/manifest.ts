@@ -30,13 +30,33 @@ export interface ManifestFile {
   };
 }
 
-/** What a backup holds. Where each member lies follows from the sizes of those before it. */
+/** A file of the series, by its manifest. */
+export interface NamedFile {
+  readonly backupId: string;
+  /** MAC of its `manifest.000`, in hex. */
+  readonly mac: string;
+}
+
+/** Some of the parts that were born in a file of the series, wherever they lie now. */
+export interface PartsBornIn {
+  readonly backupId: string;
+  /** How many. */
+  readonly parts: number;
+}
+
+/** What a file of a series holds. Where each member lies follows from the sizes of those before it. */
 export interface Manifest {
   readonly seriesId: string;
-  /** Which backup of its series it is, from 1. */
+  /** Which file of its series it is, from 1. */
   readonly sequence: number;
   /** When it was begun: `2026-11-25T15:42:01Z`. */
   readonly made: string;
+  /** The file before it; undefined for the first one. */
+  readonly previous: NamedFile | undefined;
+  /** What the maps refer to that was not born here, ascending by id. */
+  readonly needs: readonly PartsBornIn[];
+  /** What lies here and was not born here, ascending by id. */
+  readonly holds: readonly PartsBornIn[];
   /** In the archive's order, but for the manifest and the parts of volumes. */
   readonly members: readonly ManifestMember[];
   /** The parts of volumes: how many, and before which of the members they lie. */
@@ -54,12 +74,14 @@ export function lengthInTar(size: number): number {
 
 /** The text of the manifest. */
 export function formatManifest(manifest: Manifest): Buffer {
-  const { members, partsBefore, files } = manifest;
+  const { members, partsBefore, files, previous, needs, holds } = manifest;
   const lines = [
     'coffer-1 manifest',
     `series ${manifest.seriesId} ${manifest.sequence}`,
     `made ${manifest.made}`,
-    'previous none',
+    previous === undefined ? 'previous none' : `previous ${previous.backupId} ${previous.mac}`,
+    ...needs.map(({ backupId, parts }) => `needs ${backupId} ${parts}`),
+    ...holds.map(({ backupId, parts }) => `holds ${backupId} ${parts}`),
     ...members.slice(0, partsBefore).map(memberLine),
     `parts ${manifest.parts} ${manifest.partsLength}`,
     ...members.slice(partsBefore).map(memberLine),
@@ -85,8 +107,10 @@ function fileLine({ path, size, volume }: ManifestFile): string {
 
 const HEAD = new RegExp(
   `^coffer-1 manifest\\nseries ([0-9a-f]{32}) (${NUMBER})\\n` +
-    'made ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\\nprevious none\\n',
+    'made ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\\n' +
+    'previous (?:none|([0-9a-f]{32}) ([0-9a-f]{128}))\\n',
 );
+const BORN = new RegExp(`^(needs|holds) ([0-9a-f]{32}) (${NUMBER})$`);
 const MEMBER = new RegExp(`^member (${WORD}) (${NUMBER}) ([0-9a-f]{128})$`);
 const PARTS = new RegExp(`^parts (${NUMBER}) (${NUMBER})$`);
 const FILE = new RegExp(`^file (${WORD}) (${NUMBER})$`);
@@ -95,11 +119,18 @@ const VOLUME = new RegExp(`^volume (${WORD}) (${NUMBER}) (${NUMBER}) (${NUMBER})
 /** Reads an authenticated manifest. It must be just what `formatManifest` makes of it: else DamagedError. */
 export function parseManifest(bytes: Buffer): Manifest {
   const text = bytes.toString('latin1');
-  const [, seriesId = '', sequence, made = ''] = HEAD.exec(text) ?? [];
+  const [, seriesId = '', sequence, made = '', backupId, mac = ''] = HEAD.exec(text) ?? [];
+  const previous = backupId === undefined ? undefined : { backupId, mac };
+  const needs: PartsBornIn[] = [];
+  const holds: PartsBornIn[] = [];
   const members: ManifestMember[] = [];
   const files: ManifestFile[] = [];
   let [parts, partsBefore, partsLength] = [0, 0, 0];
   for (const line of text.split('\n').slice(4)) {
+    const [, verb, id, bornThere] = BORN.exec(line) ?? [];
+    if (id !== undefined) {
+      (verb === 'needs' ? needs : holds).push({ backupId: id, parts: Number(bornThere) });
+    }
     const [, name = '', size, mac = ''] = MEMBER.exec(line) ?? [];
     if (size !== undefined) members.push({ name, size: Number(size), mac });
     const [, count, length] = PARTS.exec(line) ?? [];
@@ -110,11 +141,25 @@ export function parseManifest(bytes: Buffer): Manifest {
     if (file !== undefined) files.push(file);
   }
   const manifest: Manifest = {
-    ...{ seriesId, sequence: Number(sequence), made },
+    ...{ seriesId, sequence: Number(sequence), made, previous, needs, holds },
     ...{ members, parts, partsBefore, partsLength, files },
   };
-  if (!formatManifest(manifest).equals(bytes)) throw invalid('the manifest');
+  if (!formatManifest(manifest).equals(bytes) || !isSound(manifest)) throw invalid('the manifest');
   return manifest;
+}
+
+/** Whether it tells of what there can be: only the first file has none before it, and no file is named twice. */
+function isSound({ sequence, previous, needs, holds }: Manifest): boolean {
+  const isFirst = previous === undefined;
+  return sequence >= 1 && (sequence === 1) === isFirst && [needs, holds].every(isAscending);
+}
+
+function isAscending(files: readonly PartsBornIn[]): boolean {
+  const isAfter = (id: string, former?: PartsBornIn): boolean =>
+    former === undefined || former.backupId < id;
+  return files.every(
+    ({ backupId, parts }, place) => parts > 0 && isAfter(backupId, files[place - 1]),
+  );
 }
 
 function fileOf(line: string): ManifestFile | undefined {

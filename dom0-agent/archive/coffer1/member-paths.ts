@@ -6,9 +6,15 @@ import { PARTS_PATH } from './parts-table.ts';
 export const DATA_PATH = 'data';
 export const IDS_PATH = 'ids';
 
+/** Parts of volumes that were born in another file of the series and moved into this one, byte for byte. */
+export function movedPath(backupId: string): string {
+  return `from/${backupId}/${DATA_PATH}`;
+}
+
 /** What the members of a path are, in the order in which they lie in a backup. */
 export const MEMBER_KINDS = [
   'file',
+  'moved',
   'data',
   'incomplete',
   'tree',
@@ -33,6 +39,7 @@ export function memberKind(path: string): MemberKind {
     case 'dom0-home/home':
       return 'tree';
   }
+  if (/^from\/[0-9a-f]{32}\/data$/.test(path)) return 'moved';
   if (/^vm[0-9]+\/[A-Za-z0-9_-]+\.map$/.test(path)) return 'map';
   if (/^vm[0-9]+\/incomplete\.txt$/.test(path)) return 'incomplete';
   if (/^(qubes\.xml|vm[0-9]+\/(firewall\.xml|notes\.txt|empty))$/.test(path)) return 'file';

@@ -39,6 +39,9 @@ export async function openCoffer1(
     ...{ root: seriesKey, backupId: header.backupId, encrypted: header.encrypted },
   };
   const headerMember = await authenticateHeader(first, key);
+  if (header.kind !== 'backup') {
+    throw new RefusedError(`this file is no backup: ${WHAT_IT_IS[header.kind]}`);
+  }
   const opened: Opened = { header, key, signal };
   if (input.seekable && input.size !== undefined) {
     // What fills the last block of the header's MAC is checked with the member behind it.
@@ -53,6 +56,12 @@ export async function openCoffer1(
   }
   return new StreamingReader(tar, opened, headerMember);
 }
+
+/** Files of a series that others need. */
+const WHAT_IT_IS = {
+  data: 'it holds data that backups of its series refer to',
+  pack: 'it holds what backups of its series need of files that were deleted',
+};
 
 /** Gives the header as the manifest lists it. */
 async function authenticateHeader(

@@ -1,5 +1,6 @@
 import { MOST_CHUNKS_IN_PART } from './coffer1-header.ts';
 import { Numbers } from './numbers.ts';
+import { MOST_BACKUPS } from './runs.ts';
 import { NUMBER, WORD, textLines, textPieces, invalid } from './text-lines.ts';
 
 export const PARTS_PATH = 'parts';
@@ -8,7 +9,7 @@ const MOST_DOMAINS = 2 ** 16;
 /** 32 TiB of data in parts of 4 MiB. */
 export const MOST_PARTS = 2 ** 23;
 
-/** A part of a file's own data as the table tells of it. */
+/** A part as the table tells of it. */
 export interface TablePart {
   /** Bytes as stored. */
   readonly size: number;
@@ -16,13 +17,36 @@ export interface TablePart {
   readonly domain: string;
 }
 
-/** All parts of data in a file, by number: 12 bytes each. Where each lies follows from the sizes before it. */
+/** A part where it lies. */
+export interface PlacedPart extends TablePart {
+  readonly domainPlace: number;
+  /** The file that it was born in; undefined for this one. */
+  readonly bornIn: string | undefined;
+  /** Its number there. */
+  readonly number: number;
+}
+
+/** Parts of a file that were born in one other: from row `from` up to, not including, row `to`. */
+export interface MovedParts {
+  readonly backupId: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * All parts in a file, by row, which is the order in which they lie: 12 bytes each, 20 of those that were born in another
+ * file, which come first. Where each lies follows from the sizes before it.
+ */
 export class PartsTable {
   readonly #sizes = new Numbers();
   readonly #chunks = new Numbers();
   readonly #domainOf = new Numbers();
   readonly #domains: string[] = [];
   readonly #places = new Map<string, number>();
+  readonly #moved: { readonly backupId: string; readonly from: number; to: number }[] = [];
+  /** Of the parts that were born in other files: their numbers there, and places in `#moved`. */
+  readonly #numbers = new Numbers();
+  readonly #movedFrom = new Numbers();
 
   get length(): number {
     return this.#sizes.length;
@@ -33,30 +57,83 @@ export class PartsTable {
     return this.#domains;
   }
 
-  at(part: number): TablePart & { readonly domainPlace: number } {
-    const domainPlace = this.#domainOf.at(part);
+  /** How many parts were born in this file: those of the last rows. */
+  get own(): number {
+    return this.length - this.#numbers.length;
+  }
+
+  /** The others, by the file that they were born in, in their order. */
+  get moved(): readonly MovedParts[] {
+    return this.#moved;
+  }
+
+  at(row: number): PlacedPart {
+    const domainPlace = this.#domainOf.at(row);
     const domain = this.#domains[domainPlace] ?? '';
-    return { size: this.#sizes.at(part), chunks: this.#chunks.at(part), domain, domainPlace };
+    const [size, chunks] = [this.#sizes.at(row), this.#chunks.at(row)];
+    const common = { size, chunks, domain, domainPlace };
+    const moved = this.#numbers.length;
+    if (row >= moved) return { ...common, bornIn: undefined, number: row - moved };
+    const bornIn = this.#moved[this.#movedFrom.at(row)]?.backupId;
+    return { ...common, bornIn, number: this.#numbers.at(row) };
   }
 
-  /** Whether there is such a part. */
-  has(part: number): boolean {
-    return part < this.length;
+  /** Whether there is such a row. */
+  has(row: number): boolean {
+    return row < this.length;
   }
 
+  /**
+   * The row of part `number` of the file that it was born in; undefined when it is not here.
+   *
+   * @param bornIn undefined for this file
+   */
+  rowOf(bornIn: string | undefined, number: number): number | undefined {
+    if (bornIn === undefined) return number < this.own ? this.#numbers.length + number : undefined;
+    const rows = this.#moved.find(({ backupId }) => backupId === bornIn);
+    let { from, to } = rows ?? { from: 0, to: 0 };
+    while (from < to) {
+      const middle = Math.floor((from + to) / 2);
+      const found = this.#numbers.at(middle);
+      if (found === number) return middle;
+      if (found < number) from = middle + 1;
+      else to = middle;
+    }
+    return undefined;
+  }
+
+  /** Adds a part that was born here. */
   add({ size, chunks, domain }: TablePart): void {
     this.#sizes.push(size);
     this.#chunks.push(chunks);
     this.#domainOf.push(this.#placeOf(domain));
   }
 
+  /**
+   * Adds part `number` of another file. They come before those born here; those of one file together, ascending.
+   * Throws RangeError for what is out of this order.
+   */
+  addMoved(backupId: string, number: number, part: TablePart): void {
+    const row = this.length;
+    const last = this.#moved.at(-1);
+    const goesOn = last?.backupId === backupId;
+    if (this.own > 0 || (goesOn && this.#numbers.at(row - 1) >= number)) {
+      throw new RangeError(`part ${number} of ${backupId} is not in its order`);
+    }
+    if (goesOn) last.to++;
+    else this.#moved.push({ backupId, from: row, to: row + 1 });
+    this.#numbers.push(number);
+    this.#movedFrom.push(this.#moved.length - 1);
+    this.add(part);
+  }
+
   /** Sums of all parts. */
   totals(): { chunks: number; size: number } {
     let chunks = 0;
     let size = 0;
-    for (let part = 0; part < this.length; part++) {
-      chunks += this.#chunks.at(part);
-      size += this.#sizes.at(part);
+    for (let row = 0; row < this.length; row++) {
+      chunks += this.#chunks.at(row);
+      size += this.#sizes.at(row);
     }
     return { chunks, size };
   }
@@ -77,8 +154,15 @@ export function formatPartsTable(table: PartsTable): Generator<Buffer, void, und
 function* tableLines(table: PartsTable): Generator<string, void, undefined> {
   yield 'coffer-1 parts';
   for (const [place, domain] of table.domains.entries()) yield `domain ${place} ${domain}`;
-  for (let part = 0; part < table.length; part++) {
-    const { size, chunks, domainPlace } = table.at(part);
+  for (const { backupId, from, to } of table.moved) {
+    yield `from ${backupId}`;
+    for (let row = from; row < to; row++) {
+      const { number, size, chunks, domainPlace } = table.at(row);
+      yield `moved ${number} ${size} ${chunks} ${domainPlace}`;
+    }
+  }
+  for (let row = table.length - table.own; row < table.length; row++) {
+    const { size, chunks, domainPlace } = table.at(row);
     yield `part ${size} ${chunks} ${domainPlace}`;
   }
   const { chunks, size } = table.totals();
@@ -87,6 +171,8 @@ function* tableLines(table: PartsTable): Generator<string, void, undefined> {
 
 const WHAT = 'the table of parts';
 const DOMAIN = new RegExp(`^domain (${NUMBER}) (${WORD})$`);
+const FROM = /^from ([0-9a-f]{32})$/;
+const MOVED = new RegExp(`^moved (${NUMBER}) (${NUMBER}) (${NUMBER}) (${NUMBER})$`);
 const PART = new RegExp(`^part (${NUMBER}) (${NUMBER}) (${NUMBER})$`);
 
 /**
@@ -113,6 +199,9 @@ class TableParser {
   readonly #mostStored: number;
   readonly #domains: string[] = [];
   readonly #known = new Set<string>();
+  readonly #origins = new Set<string>();
+  /** Where the present parts were born, and the number of the last of them, -1 before there is one. */
+  #origin: { readonly backupId: string; last: number } | undefined;
   #begun = false;
 
   constructor(mostStored: number) {
@@ -124,6 +213,9 @@ class TableParser {
     if (this.ended) return false;
     if (!this.#begun) return (this.#begun = line === 'coffer-1 parts');
     if (line.startsWith('domain ')) return this.#takeDomain(line);
+    if (line.startsWith('moved ')) return this.#takeMoved(line);
+    if (this.#origin?.last === -1) return false;
+    if (line.startsWith('from ')) return this.#takeFrom(line);
     if (line.startsWith('part ')) return this.#takePart(line);
     const { chunks, size } = this.table.totals();
     this.ended = line === `end ${this.table.length} ${chunks} ${size}`;
@@ -132,20 +224,47 @@ class TableParser {
 
   #takeDomain(line: string): boolean {
     const [, place, domain] = DOMAIN.exec(line) ?? [];
-    if (domain === undefined || this.table.length > 0 || this.#known.has(domain)) return false;
+    const isLate = this.table.length > 0 || this.#origin !== undefined;
+    if (domain === undefined || isLate || this.#known.has(domain)) return false;
     this.#known.add(domain);
     return Number(place) === this.#domains.length && this.#domains.push(domain) <= MOST_DOMAINS;
+  }
+
+  #takeFrom(line: string): boolean {
+    const [, backupId] = FROM.exec(line) ?? [];
+    if (backupId === undefined || this.#origins.has(backupId) || this.table.own > 0) return false;
+    this.#origins.add(backupId);
+    this.#origin = { backupId, last: -1 };
+    return this.#origins.size <= MOST_BACKUPS;
+  }
+
+  #takeMoved(line: string): boolean {
+    const match = MOVED.exec(line);
+    const origin = this.#origin;
+    if (match === null || origin === undefined || this.table.own > 0) return false;
+    const [number = 0, size = 0, chunks = 0, place = 0] = match.slice(1).map(Number);
+    const part = this.#part(size, chunks, place);
+    if (part === undefined || number <= origin.last || number >= MOST_PARTS) return false;
+    origin.last = number;
+    this.table.addMoved(origin.backupId, number, part);
+    return true;
   }
 
   #takePart(line: string): boolean {
     const match = PART.exec(line);
     if (match === null) return false;
     const [size = 0, chunks = 0, place = 0] = match.slice(1).map(Number);
-    const domain = this.#domains[place];
-    if (domain === undefined || place > this.table.domains.length) return false;
-    if (size > this.#mostStored || chunks > MOST_CHUNKS_IN_PART) return false;
-    if (this.table.length >= MOST_PARTS) return false;
-    this.table.add({ size, chunks, domain });
+    const part = this.#part(size, chunks, place);
+    if (part === undefined) return false;
+    this.table.add(part);
     return true;
+  }
+
+  /** Undefined for a part that there cannot be. */
+  #part(size: number, chunks: number, place: number): TablePart | undefined {
+    const domain = this.#domains[place];
+    if (domain === undefined || place > this.table.domains.length) return undefined;
+    if (size > this.#mostStored || chunks > MOST_CHUNKS_IN_PART) return undefined;
+    return this.table.length < MOST_PARTS ? { size, chunks, domain } : undefined;
   }
 }

@@ -65,6 +65,10 @@ export class StreamingReader implements ArchiveReader {
         case 'incomplete':
           yield* this.#smallFile(path, wanted);
           break;
+        case 'moved':
+          throw new DamagedError(
+            'the backup holds parts of others, though its header says it does not',
+          );
         case 'data':
           yield* volumesOf(this.#openedParts(), wanted, this.#seen, this.#opened);
           break;

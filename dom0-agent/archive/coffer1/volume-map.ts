@@ -11,6 +11,8 @@ export interface VolumeMap {
   /** Bytes in a chunk. */
   readonly grain: number;
   readonly domain: string;
+  /** Which volume of which VM it is, whatever that VM is called: `<uuid>/private`. */
+  readonly origin: string;
   /** The backups in whose files the chunks lie, in the order in which the runs first name them. */
   readonly backups: readonly string[];
   readonly runs: Runs;
@@ -36,6 +38,7 @@ function* mapLines(map: VolumeMap): Generator<string, void, undefined> {
   yield `size ${map.size}`;
   yield `grain ${map.grain}`;
   yield `domain ${map.domain}`;
+  yield `origin ${map.origin}`;
   for (const [place, id] of map.backups.entries()) yield `backup ${place} ${id}`;
   for (const { first, count, backup, part, offset } of map.runs) {
     yield `run ${first} ${count} ${backup} ${part} ${offset}`;
@@ -44,9 +47,10 @@ function* mapLines(map: VolumeMap): Generator<string, void, undefined> {
 }
 
 const HEAD = new RegExp(
-  `^coffer-1 map\\nvolume (${WORD})\\nsize (${NUMBER})\\ngrain (${NUMBER})\\ndomain (${WORD})$`,
+  `^coffer-1 map\\nvolume (${WORD})\\nsize (${NUMBER})\\ngrain (${NUMBER})\\n` +
+    `domain (${WORD})\\norigin (${WORD})$`,
 );
-const HEAD_LINES = 5;
+const HEAD_LINES = 6;
 const BACKUP = new RegExp(`^backup (${NUMBER}) ([0-9a-f]{32})$`);
 const RUN = new RegExp(`^run (${NUMBER}) (${NUMBER}) (${NUMBER}) (${NUMBER}) (${NUMBER})$`);
 const END = new RegExp(`^end (${NUMBER}) (${NUMBER}) ([0-9a-f]{64})$`);
@@ -76,6 +80,7 @@ class MapParser {
   #head: string[] = [];
   #size = 0;
   #domain = '';
+  #origin = '';
   readonly #backups: string[] = [];
   /** How many of the backups the runs have named. */
   #named = 0;
@@ -102,7 +107,8 @@ class MapParser {
   map(): VolumeMap | undefined {
     if (this.#digest === undefined) return undefined;
     return {
-      ...{ path: this.#path, size: this.#size, grain: this.#grain, domain: this.#domain },
+      ...{ path: this.#path, size: this.#size, grain: this.#grain },
+      ...{ domain: this.#domain, origin: this.#origin },
       ...{ backups: this.#backups, runs: this.#runs, chunks: this.#chunks, digest: this.#digest },
     };
   }
@@ -110,9 +116,10 @@ class MapParser {
   #takeHead(line: string): boolean {
     this.#head.push(line);
     if (this.#head.length < HEAD_LINES) return true;
-    const [, path, size, grain, domain = ''] = HEAD.exec(this.#head.join('\n')) ?? [];
+    const [, path, size, grain, domain = '', origin = ''] = HEAD.exec(this.#head.join('\n')) ?? [];
     this.#size = Number(size);
     this.#domain = domain;
+    this.#origin = origin;
     const isOurs = path === this.#path && Number(grain) === this.#grain;
     return isOurs && this.#chunksInVolume <= MOST_CHUNKS;
   }

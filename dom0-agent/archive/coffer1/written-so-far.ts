@@ -13,6 +13,7 @@ interface WrittenVolume {
   readonly path: string;
   readonly size: number;
   readonly domain: string;
+  readonly origin: string;
   readonly chunkIds: ChunkIds;
   readonly runs: Runs;
   parts: number;
@@ -54,9 +55,9 @@ export class WrittenSoFar {
     this.#files.push({ path, size });
   }
 
-  addVolume({ path, size, domain }: VolumeContent): WrittenVolume {
+  addVolume({ path, size, domain, origin }: VolumeContent): WrittenVolume {
     const chunkIds = new ChunkIds(this.#key, domain);
-    const volume = { path, size, domain, chunkIds, runs: new Runs(), parts: 0 };
+    const volume = { path, size, domain, origin, chunkIds, runs: new Runs(), parts: 0 };
     this.#files.push(volume);
     return volume;
   }
@@ -101,11 +102,11 @@ export class WrittenSoFar {
     const { backupId, cut } = this.#series;
     for (const file of this.#files) {
       if (!('chunkIds' in file)) continue;
-      const { path, size, domain, runs, chunkIds } = file;
+      const { path, size, domain, origin, runs, chunkIds } = file;
       const backups = runs.length === 0 ? [] : [backupId];
       const { chunks } = chunkIds;
       const digest = chunkIds.digest();
-      yield { path, size, domain, grain: cut.grain, backups, runs, chunks, digest };
+      yield { path, size, domain, origin, grain: cut.grain, backups, runs, chunks, digest };
     }
   }
 
@@ -113,7 +114,7 @@ export class WrittenSoFar {
   manifest(created: Date): Manifest {
     return {
       seriesId: this.#series.seriesId,
-      sequence: 1,
+      ...{ sequence: 1, previous: undefined, needs: [], holds: [] },
       made: `${created.toISOString().slice(0, 19)}Z`,
       members: this.#members,
       parts: this.table.length,

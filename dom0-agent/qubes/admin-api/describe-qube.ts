@@ -1,4 +1,4 @@
-import { QUBE_CLASSES, type DeviceAssignment, type Qube } from '../qube.ts';
+import { QUBE_CLASSES, type DeviceAssignment, type Qube, uuidOf } from '../qube.ts';
 import type { ListedQube } from '../system.ts';
 import type { AdminApi } from './admin-api.ts';
 import { isAdminApiError } from './admin-api-error.ts';
@@ -40,6 +40,7 @@ export async function describeQube(
       name,
       qubeClass,
       qid: Number(fieldOf(valueOf, 'qid')),
+      uuid: uuidOf(valueOf.get('uuid')),
       label: fieldOf(valueOf, 'label'),
       properties: new Map(set.map((property) => [property.name, property.value])),
       features,

@@ -3,7 +3,7 @@ import { DamagedError } from '../../../shared/errors.ts';
 import type { Label, StoredVolume, StoredQube } from './qubes-store.ts';
 import { attributeOf, childrenOf, textOf } from './strict-xml.ts';
 import { printable } from '../../../shared/printable.ts';
-import { isValidQubeName } from '../qube.ts';
+import { isValidQubeName, uuidOf } from '../qube.ts';
 import { parseDevices } from './devices-xml.ts';
 
 /** For messages. */
@@ -39,7 +39,7 @@ export function parseDomain(
     name,
     qubeClass,
     qid: qidOf(name, all.get('qid') ?? attributeOf(domain, 'id', WHAT).replace(/^domain-/, '')),
-    uuid: all.get('uuid'),
+    uuid: uuidOf(all.get('uuid')),
     label: labelIn(name, all.get('label') ?? ''),
     properties: new Map([...all].filter(([property]) => !FIELDS.has(property))),
     features: featuresOf(domain),

@@ -7,7 +7,6 @@ export interface StoredVolume extends Volume {
 }
 
 export interface StoredQube extends Qube {
-  readonly uuid: string | undefined;
   readonly volumes: readonly StoredVolume[];
 }
 

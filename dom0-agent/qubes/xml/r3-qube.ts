@@ -59,6 +59,7 @@ export function translateR3Qube(vm: Element, collection: R3Collection): Translat
     name: collection.nameOf.get(qid) ?? '',
     qubeClass,
     qid,
+    uuid: undefined,
     label: labelOf(vm, remarks),
     properties,
     features: featuresOf(vm, qubeClass === 'StandaloneVM', remarks),

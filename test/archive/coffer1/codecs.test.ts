@@ -20,6 +20,7 @@ import {
 } from '../../../dom0-agent/archive/coffer1/part-text.ts';
 import {
   PartsTable,
+  type TablePart,
   formatPartsTable,
   parsePartsTable,
 } from '../../../dom0-agent/archive/coffer1/parts-table.ts';
@@ -38,6 +39,16 @@ const hex = (bytes: number) =>
 const id = hex(16).map((bytes) => bytes.toString('hex'));
 const path = fc.constantFrom('vm5/private.img', 'vm12/root.img');
 const domain = fc.stringMatching(/^[!-~]{1,40}$/);
+/** Lines of a table of parts. */
+const TWICE = ['1', '2', '1'].map((digit) => `from ${digit.repeat(32)}\nmoved 1 1 1 0`).join('\n');
+
+const ONE = { backupId: '1'.repeat(32), parts: 1 };
+const OTHER = { backupId: '2'.repeat(32), parts: 1 };
+const NAMED = { backupId: '3'.repeat(32), mac: '0'.repeat(128) };
+const EMPTY: Manifest = {
+  ...{ seriesId: '0'.repeat(32), sequence: 1, made: '2026-11-25T15:42:01Z', previous: undefined },
+  ...{ needs: [], holds: [], members: [], parts: 0, partsBefore: 0, partsLength: 0, files: [] },
+};
 
 /** Runs that ascend, with gaps so that no two of them touch. */
 const chunkRuns = fc
@@ -121,14 +132,14 @@ describe('the text of a part', () => {
 
 describe('a map', () => {
   const map: fc.Arbitrary<VolumeMap> = fc
-    .tuple(chunkRuns, fc.uniqueArray(id, { minLength: 1, maxLength: 3 }), hex(32), domain)
-    .map(([places, ids, digest, domain]) => {
+    .tuple(chunkRuns, fc.uniqueArray(id, { minLength: 1, maxLength: 3 }), hex(32), domain, domain)
+    .map(([places, ids, digest, domain, origin]) => {
       const runs = new Runs();
       for (const [place, { first, count }] of places.entries()) {
         runs.add({ first, count, backup: place % ids.length, part: 7 * place, offset: place });
       }
       return {
-        ...{ path: 'vm5/private.img', size: 500 * GRAIN - 7, grain: GRAIN, domain, runs },
+        ...{ path: 'vm5/private.img', size: 500 * GRAIN - 7, grain: GRAIN, domain, origin, runs },
         backups: ids.slice(0, places.length),
         chunks: places.reduce((sum, { count }) => sum + count, 0),
         digest: digest.toString('hex'),
@@ -169,7 +180,7 @@ describe('a map', () => {
     runs.add(run);
     runs.add({ ...run, first: 5, offset: 3 });
     expect([...runs]).toEqual([{ ...run, count: 4 }]);
-    const head = `coffer-1 map\nvolume vm5/private.img\nsize ${500 * GRAIN}\ngrain ${GRAIN}\ndomain d\n`;
+    const head = `coffer-1 map\nvolume vm5/private.img\nsize ${500 * GRAIN}\ngrain ${GRAIN}\ndomain d\norigin o\n`;
     const text = `${head}backup 0 ${'0'.repeat(32)}\nrun 3 2 0 4 1\nrun 5 2 0 4 3\nend 2 4 ${'0'.repeat(64)}\n`;
     await expect(parse(Buffer.from(text))).rejects.toThrow(DamagedError);
   });
@@ -194,8 +205,21 @@ describe('a table of parts', () => {
     }),
     { maxLength: 100 },
   );
-  const tableOf = (parts: { size: number; chunks: number; domain: string }[]): PartsTable => {
+  const moved = fc.uniqueArray(
+    fc.record({
+      backupId: id,
+      numbers: fc.uniqueArray(fc.nat(2 ** 23 - 1), { minLength: 1, maxLength: 9 }),
+    }),
+    { maxLength: 3, selector: ({ backupId }) => backupId },
+  );
+  type Moved = { backupId: string; numbers: number[] }[];
+  const tableOf = (parts: TablePart[], from: Moved = []): PartsTable => {
     const table = new PartsTable();
+    for (const { backupId, numbers } of from) {
+      for (const number of numbers.toSorted((one, other) => one - other)) {
+        table.addMoved(backupId, number, { size: number % 999, chunks: number % 33, domain: 'm' });
+      }
+    }
     for (const part of parts) table.add(part);
     return table;
   };
@@ -212,13 +236,50 @@ describe('a table of parts', () => {
     );
   });
 
+  it('tells of each part where it was born, and finds it by that', async () => {
+    await fc.assert(
+      fc.asyncProperty(rows, moved, async (parts, from) => {
+        const text = textOf(tableOf(parts, from));
+        const read = await parsePartsTable(piecesOf(text, 50), 4 * MiB);
+        expect(textOf(read).equals(text)).toBe(true);
+        expect(read.own).toBe(parts.length);
+        for (const row of Array(read.length).keys()) {
+          const { bornIn, number } = read.at(row);
+          expect(read.rowOf(bornIn, number)).toBe(row);
+        }
+        for (const { backupId, numbers } of from) {
+          for (const number of numbers) expect(read.rowOf(backupId, number)).toBeDefined();
+          expect(read.rowOf(backupId, 2 ** 23)).toBeUndefined();
+        }
+        expect(read.rowOf(undefined, parts.length)).toBeUndefined();
+        expect(read.rowOf('f'.repeat(32), 0)).toBeUndefined();
+      }),
+    );
+  });
+
+  it.each([
+    ['a file that nothing comes from', `from ${'1'.repeat(32)}\nend 0 0 0`],
+    ['a file twice', TWICE],
+    ['parts out of order', `from ${'1'.repeat(32)}\nmoved 5 1 1 0\nmoved 4 1 1 0\nend 2 2 2`],
+    ['parts from nowhere', 'moved 5 1 1 0\nend 1 1 1'],
+    [
+      'parts of others behind its own',
+      `part 1 1 0\nfrom ${'1'.repeat(32)}\nmoved 5 1 1 0\nend 2 2 2`,
+    ],
+    ['a part beyond all bounds', `from ${'1'.repeat(32)}\nmoved 8388608 1 1 0\nend 1 1 1`],
+  ])('is refused with %s', async (_, lines) => {
+    const text = Buffer.from(`coffer-1 parts\ndomain 0 a\n${lines}\n`);
+    await expect(parsePartsTable(piecesOf(text, 50), 4 * MiB)).rejects.toThrow(DamagedError);
+  });
+
   it('is refused in any form but one', async () => {
+    const from = [{ backupId: 'a'.repeat(32), numbers: [3, 8] }];
     const parts = [
       { size: 7, chunks: 1, domain: 'a' },
       { size: 8, chunks: 2, domain: 'b' },
       { size: 9, chunks: 3, domain: 'a' },
     ];
-    const text = textOf(tableOf(parts)).toString();
+    const text = textOf(tableOf(parts, from)).toString();
     for (const bad of mutilated(text)) {
       const parsing = parsePartsTable(piecesOf(Buffer.from(bad), 9), 4 * MiB);
       const read = await parsing.catch((error: unknown) => error);
@@ -242,12 +303,29 @@ describe('a manifest', () => {
     fc.record({ path: fc.constant('qubes.xml'), size }),
     fc.record({ path, size, volume: fc.record({ chunks: fc.nat(), parts: fc.nat() }) }),
   );
-  const manifest: fc.Arbitrary<Manifest> = fc
-    .record({
-      ...{ seriesId: id, sequence: fc.nat(), made: fc.constant('2026-11-25T15:42:01Z') },
-      ...{ members: fc.array(member, { maxLength: 9 }), parts: fc.nat(), partsLength: fc.nat() },
-      files: fc.array(file, { maxLength: 9 }),
+  const mac = hex(64).map((bytes) => bytes.toString('hex'));
+  const born = fc
+    .uniqueArray(fc.record({ backupId: id, parts: fc.integer({ min: 1, max: 2 ** 23 }) }), {
+      ...{ maxLength: 4, selector: ({ backupId }) => backupId },
     })
+    .map((files) => files.sort((one, other) => (one.backupId < other.backupId ? -1 : 1)));
+  const place = fc.oneof(
+    fc.constant({ sequence: 1, previous: undefined }),
+    fc.record({
+      sequence: fc.integer({ min: 2, max: 2 ** 40 }),
+      previous: fc.record({ backupId: id, mac }),
+    }),
+  );
+  const manifest: fc.Arbitrary<Manifest> = fc
+    .tuple(
+      place,
+      fc.record({
+        ...{ seriesId: id, made: fc.constant('2026-11-25T15:42:01Z'), needs: born, holds: born },
+        ...{ members: fc.array(member, { maxLength: 9 }), parts: fc.nat(), partsLength: fc.nat() },
+        files: fc.array(file, { maxLength: 9 }),
+      }),
+    )
+    .map(([where, rest]): Omit<Manifest, 'partsBefore'> => ({ ...where, ...rest }))
     .chain((rest) => fc.record({ ...mapValues(rest), partsBefore: fc.nat(rest.members.length) }));
 
   it('is read as it was written', () => {
@@ -278,17 +356,37 @@ describe('a manifest', () => {
   });
 });
 
+it.each([
+  ['is the first, and has one before it', { sequence: 1, previous: NAMED }],
+  ['has none before it, and is not the first', { sequence: 2 }],
+  ['is before the first', { sequence: 0 }],
+  ['needs a file twice', { needs: [ONE, ONE] }],
+  ['tells of what it needs in the wrong order', { needs: [OTHER, ONE] }],
+  ['holds a file twice', { holds: [ONE, ONE] }],
+  ['needs nothing of a file', { needs: [{ ...ONE, parts: 0 }] }],
+])('a manifest is refused that %s', (_, lie) => {
+  const text = formatManifest({ ...EMPTY, ...lie });
+  expect(() => parseManifest(text)).toThrow(DamagedError);
+  expect(parseManifest(formatManifest(EMPTY))).toEqual(EMPTY);
+});
+
 describe('a header', () => {
-  const header: fc.Arbitrary<Coffer1Header> = fc.record({
+  const what: fc.Arbitrary<Pick<Coffer1Header, 'kind' | 'streamable'>> = fc.oneof(
+    fc.record({ kind: fc.constant('backup' as const), streamable: fc.boolean() }),
+    fc.record({ kind: fc.constantFrom('data', 'pack'), streamable: fc.constant(false) }),
+  );
+  const rest = fc.record({
     format: fc.constant('coffer-1' as const),
-    kind: fc.constant('backup' as const),
-    ...{ backupId: id, seriesId: id, streamable: fc.boolean(), encrypted: fc.boolean() },
+    ...{ backupId: id, seriesId: id, encrypted: fc.boolean() },
     compressionFilter: fc.constantFrom('zstd' as const, 'gzip' as const, undefined),
     kdf: fc.constantFrom({ n: 2 ** 14, r: 8, p: 1 }, { n: 2 ** 21, r: 8, p: 1 }),
     ...{ kdfSalt: hex(32), wrappedKey: hex(64), wrappedKeyMac: hex(64) },
     grain: fc.constantFrom(64 * KiB, 128 * KiB, MiB),
     partSize: fc.constantFrom(MiB, 2 * MiB),
   });
+  const header: fc.Arbitrary<Coffer1Header> = fc
+    .tuple(what, rest)
+    .map(([one, other]) => ({ ...one, ...other }));
 
   it('is read as it was written', () => {
     fc.assert(
@@ -310,7 +408,7 @@ describe('a header', () => {
     ['kdf-n', '100000'],
     ['kdf-r', '16'],
     ['compression-filter', 'xz'],
-    ['kind', 'data'],
+    ['kind', 'index'],
     ['series-key', 'ab'],
     ['encrypted', 'true'],
   ])('is refused with %s=%s', (key, value) => {
@@ -321,6 +419,16 @@ describe('a header', () => {
     expect(bad).not.toBe(text);
     expect(() => parseHeader(parseHeaderText(Buffer.from(bad)))).toThrow(DamagedError);
   });
+
+  it.each(['data', 'pack'] as const)(
+    'is refused when a file of the kind %s is to be streamed',
+    (kind) => {
+      const [sound] = fc.sample(header, 1);
+      if (sound === undefined) throw new Error('no sample');
+      const bad = formatHeader({ ...sound, kind, streamable: true });
+      expect(() => parseHeader(parseHeaderText(bad))).toThrow(DamagedError);
+    },
+  );
 
   it('tells chunks that grow with the largest volume, so that there are never too many', () => {
     expect(cutFor(0)).toEqual({ grain: 128 * KiB, partSize: 4 * MiB });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { drain } from '../../../dom0-agent/archive/drain.ts';
 import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
 import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
-import { DamagedError } from '../../../shared/errors.ts';
+import { DamagedError, RefusedError } from '../../../shared/errors.ts';
 import { inputOf } from '../memory.ts';
 import { LYING_MAPS, LYING_PARTS } from './lies.ts';
 import { type Lies, resealed } from './reseal.ts';
@@ -69,6 +69,21 @@ describe.each([
   it('is refused when a chunk is not the one that its map vouches for', async () => {
     const lie = (text: string): string => `${text.slice(0, -1)}y`;
     await expect(read({ 'data.000': lie }, seekable)).rejects.toThrow(DamagedError);
+  });
+});
+
+describe('an authentic file of a series', () => {
+  it.each([
+    ['data', 'this file is no backup: it holds data that backups of its series refer to'],
+    ['pack', 'this file is no backup: it holds what backups of its series need of files'],
+  ])('of the kind %s is refused with a sentence that says what it is', async (kind, sentence) => {
+    const lie = (text: string): string =>
+      text.replace('kind=backup', `kind=${kind}`).replace('streamable=True', 'streamable=False');
+    for (const seekable of [true, false]) {
+      const reading = read({ 'backup-header': lie }, seekable);
+      await expect(reading).rejects.toThrow(RefusedError);
+      await expect(reading).rejects.toThrow(sentence);
+    }
   });
 });
 

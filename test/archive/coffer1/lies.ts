@@ -15,6 +15,7 @@ export const LYING_MAPS: readonly Lie[] = [
   ['is that of another volume', replacing(/^volume .*$/m, 'volume vm6/private.img')],
   ['has another grain', replacing(/^grain .*$/m, 'grain 131072')],
   ['is of a size beyond all bounds', replacing(/^size .*$/m, 'size 999999999999999')],
+  ['tells no volume that it is of', replacing(/^origin .*\n/m, '')],
   ['is of no size', replacing(/^size .*$/m, 'size x')],
   ['names a part that is not there', replacing(/^run 2 2 0 1 0$/m, 'run 2 2 0 7 0')],
   ['names chunks that a part has not', replacing(/^run 2 2 0 1 0$/m, 'run 2 2 0 1 1')],

@@ -21,11 +21,14 @@ export async function resealed(archive: Buffer, lies: Lies): Promise<Buffer> {
   const seriesKey = unwrapSeriesKey(root, header.seriesId, header);
   if (seriesKey === undefined) throw new Error('another passphrase');
   const key = { root: seriesKey, backupId: header.backupId, encrypted: true };
+  const head = formatHeader(header).toString();
+  const newHead = Buffer.from(lies['backup-header']?.(head) ?? head);
+  const headMac = await sealMember({ ...key, encrypted: false }, 'backup-header', newHead);
   const made: [string, Buffer][] = [
-    ['backup-header', formatHeader(header)],
-    ['backup-header.hmac', members[1]?.content ?? Buffer.alloc(0)],
+    ['backup-header', newHead],
+    ['backup-header.hmac', Buffer.from(`${headMac}\n`)],
   ];
-  const changed = new Map<string, string>();
+  const changed = new Map([['backup-header', `member backup-header ${newHead.length} ${headMac}`]]);
   for (let at = 2; at < members.length; at += 2) {
     const { name = '', content = Buffer.alloc(0) } = members[at] ?? {};
     const oldMac = (members[at + 1]?.content ?? Buffer.alloc(0)).toString().trim();

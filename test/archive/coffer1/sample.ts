@@ -51,7 +51,7 @@ function contentOf(path: string, bytes: Buffer): Content {
 
 export function volumeOf(path: string, bytes: Buffer): VolumeContent {
   return {
-    ...{ kind: 'volume', path, domain: path, size: bytes.length },
+    ...{ kind: 'volume', path, domain: path, origin: path, size: bytes.length },
     extents: [{ offset: 0, length: bytes.length }],
     read: (buffer, offset) => {
       bytes.copy(buffer, 0, offset);

@@ -17,7 +17,8 @@ async function* hugeVolume(onRead: () => void = () => undefined): AsyncGenerator
   };
   const size = 2 ** 20 * GRAIN;
   const path = 'vm5/private.img';
-  yield { kind: 'volume', path, domain: path, size, extents: [{ offset: 0, length: size }], read };
+  const extents = [{ offset: 0, length: size }];
+  yield { kind: 'volume', path, domain: path, origin: path, size, extents, read };
 }
 
 describe.each([undefined, 'zstd', 'gzip'] as const)('writing a backup (filter: %s)', (filter) => {

@@ -24,6 +24,7 @@ describe('what there is', () => {
     ]);
     const work = qubes.find(({ name }) => name === 'work');
     expect(work).toMatchObject({ qubeClass: 'AppVM', qid: 5, label: 'blue', devices: [] });
+    expect(work?.uuid).toBe('38d0e9d8-8b8d-4246-b0eb-79d56a9ba836');
     expect(Object.fromEntries(work?.properties ?? [])).toEqual({
       default_dispvm: 'default-dvm',
       maxmem: '3000',
@@ -162,6 +163,7 @@ describe('what can be changed', () => {
       ...before,
       name: 'copy',
       qid: 7,
+      uuid: scene.qubesd.store.qubes.get('copy')?.uuid,
       tags: new Set(['audiovm-dom0', 'created-by-dom0', 'guivm-dom0', 'project-x']),
       volumes: [],
     });
