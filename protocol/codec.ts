@@ -79,12 +79,15 @@ function checked(untrusted: Message): Message {
     case 'entries':
       return { ...untrusted, entries: untrusted.entries.map(checkedEntry) };
     case 'failure':
+    case 'lacks':
       return { ...untrusted, code: nameIn(coffer.Failure.Code, untrusted.code) ?? 'UNSPECIFIED' };
     case 'browseRequest':
     case 'ready':
     case 'progress':
     case 'read':
-    case 'seek':
+    case 'open':
+    case 'opened':
+    case 'want':
       return untrusted;
   }
 }

@@ -1,11 +1,5 @@
-import {
-  MOST_CREDIT,
-  MOST_ENTRIES,
-  PROGRESS_BURST,
-  PROGRESS_PER_SECOND,
-  PROTOCOL_VERSION,
-} from './limits.ts';
-import type { Message, MessageKind, MessageOf } from './messages.ts';
+import { MOST_ENTRIES, PROGRESS_BURST, PROGRESS_PER_SECOND, PROTOCOL_VERSION } from './limits.ts';
+import type { Message, MessageKind } from './messages.ts';
 import { ProtocolError } from './protocol-error.ts';
 
 export type Service = 'Store' | 'Fetch' | 'Browse';
@@ -101,87 +95,6 @@ export class StoreConversation extends Conversation {
   }
 }
 
-/** FetchRequest – Ready – Read, Data… as far as the credit goes, Seek, End at the end. */
-export class FetchConversation extends Conversation {
-  #credit = 0;
-  #position = 0;
-  #size: number | undefined;
-  #seekable = false;
-  #ended = false;
-
-  constructor() {
-    super({
-      start: { 'dom0 fetchRequest': 'requested' },
-      requested: { 'vm ready': 'open' },
-      open: { 'dom0 read': 'open', 'dom0 seek': 'open', 'vm data': 'open', 'vm end': 'ended' },
-      // A Read that crosses the End has no effect; a Seek reopens the source.
-      ended: { 'dom0 read': 'ended', 'dom0 seek': 'open' },
-    });
-  }
-
-  /** Bytes that the VM may still send. */
-  get credit(): number {
-    return this.#credit;
-  }
-
-  /** The offset of the next Data. */
-  get position(): number {
-    return this.#position;
-  }
-
-  protected override check(message: Message): void {
-    if (message.kind === 'ready') this.#checkReady(message);
-    if (message.kind === 'read') this.#checkRead(message.bytes);
-    if (message.kind === 'seek') this.#checkSeek(message.offset);
-    if (message.kind === 'data') this.#checkData(message.offset, message.bytes.length);
-    if (message.kind === 'end') this.#checkEnd(message.bytes);
-  }
-
-  #checkReady({ version, seekable, size }: MessageOf<'ready'>): void {
-    checkVersion(version);
-    if (seekable && size === undefined) throw new ProtocolError('a seekable source has no size');
-    this.#seekable = seekable;
-    this.#size = size;
-  }
-
-  #checkRead(bytes: number): void {
-    if (bytes === 0) throw new ProtocolError('Read gives no credit');
-    if (this.#ended) return;
-    this.#credit += bytes;
-    if (this.#credit > MOST_CREDIT) throw new ProtocolError('Read gives too much credit');
-  }
-
-  #checkSeek(offset: number): void {
-    if (!this.#seekable || this.#size === undefined) {
-      throw new ProtocolError('Seek in a source that is not seekable');
-    }
-    if (this.#credit > 0) throw new ProtocolError('Seek while credit is outstanding');
-    if (offset > this.#size) throw new ProtocolError('Seek beyond the end');
-    this.#position = offset;
-    this.#ended = false;
-  }
-
-  #checkData(offset: number, length: number): void {
-    if (offset !== this.#position) throw new ProtocolError('Data is not in sequence');
-    if (length > this.#credit) throw new ProtocolError('more Data than was asked for');
-    this.#credit -= length;
-    this.#position += length;
-    if (this.#size !== undefined && this.#position > this.#size) {
-      throw new ProtocolError('Data goes on beyond the end');
-    }
-  }
-
-  #checkEnd(bytes: number): void {
-    if (this.#credit === 0) throw new ProtocolError('End without being asked');
-    if (bytes !== this.#position) throw new ProtocolError('End is not where the Data ended');
-    if (this.#size !== undefined && bytes !== this.#size) {
-      throw new ProtocolError('the source ends before its end');
-    }
-    this.#credit = 0;
-    this.#ended = true;
-  }
-}
-
 /** BrowseRequest – Ready – Entries, up to the last. */
 export class BrowseConversation extends Conversation {
   #entries = 0;
@@ -205,7 +118,8 @@ export class BrowseConversation extends Conversation {
   }
 }
 
-function checkVersion(version: number): void {
+/** Throws ProtocolError when a Ready is of another version. */
+export function checkVersion(version: number): void {
   if (version !== PROTOCOL_VERSION) {
     throw new ProtocolError(`version ${version} of the protocol instead of ${PROTOCOL_VERSION}`);
   }

@@ -10,8 +10,14 @@ export const LONGEST_DATA = MiB;
 /** The longest frame without its length prefix, in bytes: a full Data message with some room to spare. */
 export const LONGEST_FRAME = LONGEST_DATA + 64 * KiB;
 
-/** The most credit, in bytes, that may be outstanding in a Fetch. */
+/** The most bytes that may be outstanding in a Fetch: credit of a stream, wanted ranges of files. */
 export const MOST_CREDIT = 64 * MiB;
+
+/** The most requests, Open and Want, that may be outstanding in a Fetch of files. */
+export const MOST_REQUESTS = 1_024;
+
+/** The most files that are open at a time: their handles are below it. */
+export const MOST_HANDLES = 256;
 
 /** The most entries of one listing. */
 export const MOST_ENTRIES = 10_000;

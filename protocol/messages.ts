@@ -23,7 +23,10 @@ interface Fields {
   progress: Plain<coffer.Progress>;
   stored: Plain<coffer.Stored>;
   read: Plain<coffer.Read>;
-  seek: Plain<coffer.Seek>;
+  open: Plain<coffer.Open>;
+  opened: Plain<coffer.Opened>;
+  want: Plain<coffer.Want>;
+  lacks: Plain<coffer.Lacks, { code: FailureCode }>;
   entries: Plain<coffer.Entries, { entries: readonly Entry[] }>;
   failure: Plain<coffer.Failure, { code: FailureCode }>;
 }

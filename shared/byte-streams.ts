@@ -11,6 +11,30 @@ export interface ByteSource {
   read(from?: number, to?: number): AsyncIterable<Buffer>;
 }
 
+/** A file of a directory, for reading. */
+export interface OpenedFile extends ByteSource {
+  readonly size: number;
+  readonly seekable: true;
+}
+
+/** Bytes of a file from `from` up to, not including, `to`, which is at most its size. */
+export interface FileRange {
+  readonly file: OpenedFile;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A directory of files that are opened by name, and of which ranges are read. */
+export interface OpenedDirectory {
+  /** The same file each time, with the size that it has at first. Its name is one plain component. */
+  open(untrustedName: string): Promise<OpenedFile>;
+  /**
+   * The bytes of all ranges, one behind the other, in chunks of any length. What comes next is asked for early, but no
+   * more than some MiB. Many can be read at a time, and each can be left.
+   */
+  read(ranges: Iterable<FileRange>): AsyncIterable<Buffer>;
+}
+
 /** A destination for bytes. */
 export interface ByteSink {
   /** Resolves when the bytes have been taken and the buffer may be reused: this is the back-pressure. */

@@ -1,4 +1,4 @@
-import { link, lstat, open, rename, rm, stat, unlink } from 'node:fs/promises';
+import { link, lstat, open, rename, rm, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { ChildProcess } from '../shared/child-process.ts';
@@ -8,6 +8,7 @@ import { formatSize } from '../shared/sizes.ts';
 import { BackgroundSync } from './background-sync.ts';
 import type { LocalSink } from './local-streams.ts';
 import { spaceIn } from './list-directory.ts';
+import { requireDirectory, requirePlainName } from './resolve-path.ts';
 import { StorageFailure, toStorageFailure } from './storage-failure.ts';
 
 /** Added to the name while the file is not complete. */
@@ -108,16 +109,8 @@ export class AtomicFile implements LocalSink {
   }
 }
 
-function requirePlainName(name: string): void {
-  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) {
-    throw new StorageFailure('BAD_REQUEST', 'the name of the file is not a plain name');
-  }
-}
-
 async function requireSpace(directory: string, expectedBytes: number | undefined): Promise<void> {
-  if (!(await stat(directory)).isDirectory()) {
-    throw new StorageFailure('NOT_A_DIRECTORY', `${directory} is not a directory`);
-  }
+  await requireDirectory(directory);
   const { freeBytes } = await spaceIn(directory);
   if (expectedBytes !== undefined && expectedBytes > freeBytes) {
     const sizes = `${formatSize(expectedBytes)} needed, ${formatSize(freeBytes)} free`;

@@ -29,7 +29,7 @@ async function* answers(directory: string): AsyncGenerator<Message, void> {
     resolvePath(homedir(), directory),
   );
   const version = PROTOCOL_VERSION;
-  yield { kind: 'ready', version, path, ...space, seekable: false };
+  yield { kind: 'ready', version, path, ...space };
   for (let at = 0; at < entries.length; at += ENTRIES_PER_MESSAGE) {
     const some = entries.slice(at, at + ENTRIES_PER_MESSAGE);
     yield { kind: 'entries', entries: some, last: false, truncated: false };

@@ -1,10 +1,7 @@
 import { Channel } from '../protocol/channel.ts';
-import {
-  BrowseConversation,
-  FetchConversation,
-  StoreConversation,
-} from '../protocol/conversation.ts';
+import { BrowseConversation, StoreConversation } from '../protocol/conversation.ts';
 import type { Conversation } from '../protocol/conversation.ts';
+import { FetchConversation } from '../protocol/fetch-conversation.ts';
 import type { Failure, FailureCode } from '../protocol/messages.ts';
 import { ChannelError, ProtocolError } from '../protocol/protocol-error.ts';
 import { ExitStatus, InterruptedError, StorageError, messageOf } from '../shared/errors.ts';

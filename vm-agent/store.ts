@@ -32,7 +32,6 @@ export async function store(channel: Channel<StoreConversation>, signal: AbortSi
     version: PROTOCOL_VERSION,
     path: target.path ?? '',
     ...(await spaceFor(request)),
-    seekable: false,
   });
   await using heartbeat = new Heartbeat(channel, target, signal);
   const received = await receive(channel, target, heartbeat.signal);

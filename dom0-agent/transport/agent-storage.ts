@@ -4,10 +4,12 @@ import { printable } from '../../shared/printable.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
 import type { AgentConnector } from './agent-connector.ts';
+import { AgentFiles } from './agent-files.ts';
 import { AgentSink } from './agent-sink.ts';
 import { AgentSource } from './agent-source.ts';
 import { toUserError } from './storage-errors.ts';
 import { placeOf } from './location.ts';
+import { SingleFile } from './single-file.ts';
 import { compareEntries } from './storage.ts';
 import type {
   FetchSource,
@@ -17,6 +19,7 @@ import type {
   Source,
   Storage,
   StoreTarget,
+  StoredFiles,
 } from './storage.ts';
 import { TIME_LIMITS } from './time-limits.ts';
 import type { TimeLimits } from './time-limits.ts';
@@ -39,8 +42,16 @@ export class AgentStorage implements Storage {
     return AgentSink.open(this.#vm, target, expectedBytes, signal);
   }
 
+  openFiles(directory: string, signal: AbortSignal): Promise<StoredFiles> {
+    const place = placeOf(this.owner, { directory, fileName: '' });
+    return AgentFiles.open(this.#vm, directory, place, signal);
+  }
+
   openSource(source: FetchSource, signal: AbortSignal): Promise<Source> {
-    return AgentSource.open(this.#vm, source, signal);
+    if ('command' in source) return AgentSource.open(this.#vm, source.command, signal);
+    return SingleFile.open(this.owner, source.file, (directory, place) =>
+      AgentFiles.open(this.#vm, directory, place, signal),
+    );
   }
 
   async browse(directory: string, signal: AbortSignal): Promise<Listing> {

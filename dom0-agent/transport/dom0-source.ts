@@ -1,18 +1,16 @@
 import { untilEachAborted } from '../../protocol/timeout.ts';
 import type { LocalSource } from '../../storage/local-streams.ts';
-import { RegularFile } from '../../storage/regular-file.ts';
 import { CommandSource } from '../../storage/shell-command.ts';
 import { toUserError } from './storage-errors.ts';
-import { resolvePath } from '../../storage/resolve-path.ts';
 import { locationIn, placeOf } from './location.ts';
 import type { Place } from './location.ts';
-import type { FetchSource, Source } from './storage.ts';
+import type { Source } from './storage.ts';
 
-/** Reads an archive from a file in dom0, or from a command that runs in dom0. */
+/** Reads what a command in dom0 gives. */
 export class Dom0Source implements Source {
   readonly location: string;
-  readonly size: number | undefined;
-  readonly seekable: boolean;
+  readonly size = undefined;
+  readonly seekable = false;
   readonly #place: Place;
   readonly #source: LocalSource;
   readonly #signal: AbortSignal;
@@ -22,18 +20,11 @@ export class Dom0Source implements Source {
     this.#source = source;
     this.#signal = signal;
     this.location = locationIn(place.owner, source.path);
-    this.size = source.size;
-    this.seekable = source.seekable;
   }
 
-  static async open(wanted: FetchSource, signal: AbortSignal): Promise<Dom0Source> {
-    const place = placeOf('dom0', wanted);
-    try {
-      signal.throwIfAborted();
-      return new Dom0Source(place, await openSource(wanted), signal);
-    } catch (error) {
-      throw toUserError(error, place, false);
-    }
+  static open(command: string, signal: AbortSignal): Dom0Source {
+    signal.throwIfAborted();
+    return new Dom0Source(placeOf('dom0', { command }), new CommandSource(command), signal);
   }
 
   async *read(from?: number, to?: number): AsyncGenerator<Buffer, void> {
@@ -47,9 +38,4 @@ export class Dom0Source implements Source {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#source[Symbol.asyncDispose]();
   }
-}
-
-async function openSource(wanted: FetchSource): Promise<LocalSource> {
-  if ('command' in wanted) return new CommandSource(wanted.command);
-  return RegularFile.open(resolvePath(process.cwd(), wanted.file));
 }

@@ -1,12 +1,22 @@
 import { printable } from '../../shared/printable.ts';
 import { listDirectory } from '../../storage/list-directory.ts';
+import { Dom0Files } from './dom0-files.ts';
 import { Dom0Sink } from './dom0-sink.ts';
 import { Dom0Source } from './dom0-source.ts';
 import { toUserError } from './storage-errors.ts';
 import { resolvePath } from '../../storage/resolve-path.ts';
 import { placeOf } from './location.ts';
+import { SingleFile } from './single-file.ts';
 import { compareEntries } from './storage.ts';
-import type { FetchSource, Listing, Sink, Source, Storage, StoreTarget } from './storage.ts';
+import type {
+  FetchSource,
+  Listing,
+  Sink,
+  Source,
+  Storage,
+  StoreTarget,
+  StoredFiles,
+} from './storage.ts';
 
 /** dom0 itself as storage. */
 export class Dom0Storage implements Storage {
@@ -20,8 +30,15 @@ export class Dom0Storage implements Storage {
     return Dom0Sink.open(target, expectedBytes, signal);
   }
 
-  openSource(source: FetchSource, signal: AbortSignal): Promise<Source> {
-    return Dom0Source.open(source, signal);
+  openFiles(directory: string, signal: AbortSignal): Promise<StoredFiles> {
+    return Dom0Files.open(directory, placeOf(this.owner, { directory, fileName: '' }), signal);
+  }
+
+  async openSource(source: FetchSource, signal: AbortSignal): Promise<Source> {
+    if ('command' in source) return Dom0Source.open(source.command, signal);
+    return SingleFile.open(this.owner, source.file, (directory, place) =>
+      Dom0Files.open(directory, place, signal),
+    );
   }
 
   async browse(directory: string, signal: AbortSignal): Promise<Listing> {

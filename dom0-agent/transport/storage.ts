@@ -1,5 +1,5 @@
 import type { EntryKind } from '../../protocol/messages.ts';
-import type { ByteSink, ByteSource } from '../../shared/byte-streams.ts';
+import type { ByteSink, ByteSource, OpenedDirectory } from '../../shared/byte-streams.ts';
 import type { Space } from '../../shared/space.ts';
 
 /** Where to store a stream: in a new file in a directory, or with a shell command. */
@@ -42,6 +42,15 @@ export interface Source extends ByteSource, AsyncDisposable {
   readonly location: string;
 }
 
+/**
+ * A directory whose files are read. Errors as of Source: a RefusedError when a file cannot be opened, a StorageError
+ * when a range cannot be read; other files and ranges may be all right.
+ */
+export interface StoredFiles extends OpenedDirectory, AsyncDisposable {
+  /** For people: `sys-usb:/home/user/backups`. */
+  readonly location: string;
+}
+
 export interface ListedEntry {
   /** Unfiltered: to be used in requests, not to be shown without `printable`. */
   readonly untrustedName: string;
@@ -80,6 +89,8 @@ export interface Storage {
     expectedBytes: number | undefined,
     signal: AbortSignal,
   ): Promise<Sink>;
+  /** Throws RefusedError when there is no such directory. */
+  openFiles(directory: string, signal: AbortSignal): Promise<StoredFiles>;
   /** Throws RefusedError when there is no such file. */
   openSource(source: FetchSource, signal: AbortSignal): Promise<Source>;
   browse(directory: string, signal: AbortSignal): Promise<Listing>;

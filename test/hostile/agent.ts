@@ -20,8 +20,14 @@ import { NOTES_FILE, type Notes, SCRIPT_FILE, type Script, type Step } from './s
 
 const [service = ''] = process.argv.slice(2);
 const heard = frames(process.stdin as AsyncIterable<Buffer>);
-/** What dom0 wants of a Fetch: from where, and how much. */
-const asked = { position: 0, credit: 0 };
+interface Range {
+  from: number;
+  readonly to: number;
+}
+
+/** What dom0 wants of a Fetch: of a stream, and of a file. */
+const asked = { from: 0, to: 0 };
+const wanted: Range[] = [];
 const stored = { bytes: 0, hash: createHash('sha256') };
 
 async function main(): Promise<void> {
@@ -97,29 +103,41 @@ async function drip(bytes: Buffer, milliseconds: number): Promise<void> {
 async function serve(file: string, upTo: number): Promise<void> {
   const content = openSync(file, 'r');
   const { size } = statSync(file);
-  for (let given = 0; ;) {
-    while (asked.credit > 0 && asked.position < size && given < upTo) {
-      const length = Math.min(asked.credit, LONGEST_DATA, size - asked.position, upTo - given);
-      const bytes = Buffer.alloc(length);
-      readSync(content, bytes, 0, length, asked.position);
-      say({ kind: 'data', offset: asked.position, bytes });
-      asked.position += length;
-      asked.credit -= length;
-      given += length;
+  for (let given = 0; given < upTo;) {
+    const [want] = wanted;
+    if (want !== undefined && want.from >= size) {
+      say({ kind: 'lacks', code: 'IO', message: 'there is no more' });
+      wanted.shift();
+    } else if (want !== undefined) {
+      given += give(content, want, Math.min(want.to, size, want.from + upTo - given));
+      if (want.from === want.to) wanted.shift();
+    } else if (asked.from < asked.to && asked.from < size) {
+      given += give(content, asked, Math.min(asked.to, size, asked.from + upTo - given));
+    } else if (asked.from < asked.to) {
+      say({ kind: 'end', bytes: asked.from, sha256: Buffer.alloc(0) });
+      asked.to = asked.from;
+    } else {
+      noteRequest(await nextMessage(), size);
     }
-    if (given >= upTo) return;
-    if (asked.credit > 0) {
-      say({ kind: 'end', bytes: asked.position, sha256: Buffer.alloc(0) });
-      asked.credit = 0;
-    }
-    await noteRequest();
   }
 }
 
-async function noteRequest(): Promise<void> {
-  const message = await nextMessage();
-  if (message.kind === 'seek') asked.position = message.offset;
-  if (message.kind === 'read') asked.credit += message.bytes;
+/** Says what a file holds, as much as one message can. Gives how much that was. */
+function give(content: number, range: Range, to: number): number {
+  const length = Math.min(to - range.from, LONGEST_DATA);
+  const bytes = Buffer.alloc(length);
+  readSync(content, bytes, 0, length, range.from);
+  say({ kind: 'data', offset: range.from, bytes });
+  range.from += length;
+  return length;
+}
+
+function noteRequest(message: Message, size: number): void {
+  if (message.kind === 'open') say({ kind: 'opened', size });
+  if (message.kind === 'want') {
+    wanted.push({ from: message.offset, to: message.offset + message.length });
+  }
+  if (message.kind === 'read') asked.to += message.bytes;
 }
 
 async function take(upTo: number): Promise<void> {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
 import { localProcess } from '../../dom0-agent/transport/local-process.ts';
-import type { Listing } from '../../dom0-agent/transport/storage.ts';
+import type { FetchSource, Listing } from '../../dom0-agent/transport/storage.ts';
 import { TIME_LIMITS, type TimeLimits } from '../../dom0-agent/transport/time-limits.ts';
 import type { Service } from '../../protocol/conversation.ts';
 import { CofferError, systemCodeOf } from '../../shared/errors.ts';
@@ -31,20 +31,21 @@ export interface Duel {
 
 /**
  * Uses one service of a hostile agent, through the very classes that coffer uses: stores 3 MB, or
- * reads all that there is, from its middle first, or lists a directory. The agent must be gone at the end.
+ * reads all that a file or a command gives, of a file its second half first, or lists a directory. The agent must be gone at the end.
  */
 export async function duel(
   agent: string,
   service: Service,
   steps: readonly Step[],
   limits: TimeLimits = PATIENT,
+  source: FetchSource = { file: 'backups/one' },
 ): Promise<Duel> {
   const home = mkdtempSync(join(tmpdir(), 'coffer-duel-'));
   try {
     writeFileSync(join(home, SCRIPT_FILE), JSON.stringify({ [service]: steps }));
     const storage = new AgentStorage('usb', localProcess(agent, home), limits);
     const begun = performance.now();
-    const outcome = await use(storage, service).then(
+    const outcome = await use(storage, service, source).then(
       (listing) => ({ error: undefined, listing }),
       (error: unknown) => ({ error, listing: undefined }),
     );
@@ -66,7 +67,11 @@ export function expectFoundOut({ error }: Duel, what: string, text: RegExp): voi
   expect([4, 5], what).toContain(exitStatus);
 }
 
-async function use(storage: AgentStorage, service: Service): Promise<Listing | undefined> {
+async function use(
+  storage: AgentStorage,
+  service: Service,
+  from: FetchSource,
+): Promise<Listing | undefined> {
   const { signal } = new AbortController();
   switch (service) {
     case 'Browse':
@@ -79,7 +84,7 @@ async function use(storage: AgentStorage, service: Service): Promise<Listing | u
       return undefined;
     }
     case 'Fetch': {
-      await using source = await storage.openSource({ file: 'backups/one' }, signal);
+      await using source = await storage.openSource(from, signal);
       const middle = source.seekable ? Math.floor((source.size ?? 0) / 2) : 0;
       for (const from of new Set([middle, 0])) {
         for await (const chunk of source.read(from)) expect(chunk.length).toBeGreaterThan(0);

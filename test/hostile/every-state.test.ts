@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Service } from '../../protocol/conversation.ts';
+import type { FetchSource } from '../../dom0-agent/transport/storage.ts';
 import { MOST_CREDIT } from '../../protocol/limits.ts';
 import type { Entry } from '../../protocol/messages.ts';
 import { buildAgent } from './arena.ts';
 import { duel, expectFoundOut } from './duel.ts';
 import { GARBAGE } from './garbage.ts';
 import type { Step } from './script.ts';
-import { ESCAPES, failure, field, framed, numberField, ready, validFrame } from './wire.ts';
+import { ESCAPES, failure, field, framed, opened, ready, validFrame } from './wire.ts';
 
 /** 3 MB that an agent gives as a backup. */
 const FILE = join(tmpdir(), `coffer-hostile-${process.pid}`);
@@ -26,6 +27,9 @@ const entries = (some: Entry[], last: boolean, truncated = false): Step =>
   say({ kind: 'entries', entries: some, last, truncated });
 const file = (name: string): Entry => ({ name, kind: 'FILE', size: 1 });
 
+const READY: readonly Step[] = [{ hear: 'fetchRequest' }, say(ready())];
+const COMMAND = { command: 'cat' };
+
 /** Honest behaviour up to each state of each service. */
 const STATES: readonly (readonly [Service, string, readonly Step[]])[] = [
   ['Store', 'that has a request', [{ hear: 'storeRequest' }]],
@@ -33,17 +37,9 @@ const STATES: readonly (readonly [Service, string, readonly Step[]])[] = [
   ['Store', 'that takes data', [{ hear: 'storeRequest' }, say(ready()), { take: 1_000_000 }]],
   ['Store', 'that has it all', [{ hear: 'storeRequest' }, say(ready()), { take: 'all' }]],
   ['Fetch', 'that has a request', [{ hear: 'fetchRequest' }]],
-  ['Fetch', 'that is ready', [{ hear: 'fetchRequest' }, say(ready(SIZE))]],
-  [
-    'Fetch',
-    'that gives data',
-    [{ hear: 'fetchRequest' }, say(ready(SIZE)), { serve: FILE, upTo: 1_000_000 }],
-  ],
-  [
-    'Fetch',
-    'that gives data of unknown length',
-    [{ hear: 'fetchRequest' }, say(ready()), { serve: FILE, upTo: 1_000_000 }],
-  ],
+  ['Fetch', 'that is ready', READY],
+  ['Fetch', 'that has opened a file', [...READY, { hear: 'open' }, say(opened(SIZE))]],
+  ['Fetch', 'that gives a file', [...READY, { serve: FILE, upTo: 1_000_000 }]],
   ['Browse', 'that has a request', [{ hear: 'browseRequest' }]],
   ['Browse', 'that is ready', [{ hear: 'browseRequest' }, say(ready())]],
   [
@@ -62,59 +58,50 @@ async function all<T>(cases: readonly T[], one: (each: T) => Promise<void>): Pro
   await Promise.all(Array.from({ length: 4 }, work));
 }
 
-describe.each(STATES)('%s: a VM %s', (service, _, beginning) => {
+describe.each<readonly [Service, string, readonly Step[], FetchSource | undefined]>([
+  ...STATES.map((state) => [...state, undefined] as const),
+  ['Fetch', 'that gives a stream', [...READY, { serve: FILE, upTo: 1_000_000 }], COMMAND],
+])('%s: a VM %s', (service, _, beginning, source) => {
   it('is found out whatever nonsense it says', async () => {
     await all(GARBAGE, async ([what, steps, text]) => {
-      expectFoundOut(await duel(agent, service, [...beginning, ...steps]), what, text);
+      expectFoundOut(
+        await duel(agent, service, [...beginning, ...steps], undefined, source),
+        what,
+        text,
+      );
     });
   });
 
   it('may fail, with a megabyte of hostile text', async () => {
     const say = validFrame(failure('IO', ESCAPES.repeat(14_000)));
-    const outcome = await duel(agent, service, [...beginning, { say }]);
+    const outcome = await duel(agent, service, [...beginning, { say }], undefined, source);
     expectFoundOut(outcome, 'failure', /failed: \?\[2J/);
   });
 });
 
-it('Fetch: a VM that gives what was not asked for is found out', async () => {
+it('Fetch: a VM that gives of a stream what was not asked for is found out', async () => {
   const bytes = Buffer.alloc(10);
-  const open = (size?: number): Step[] => [
-    { hear: 'fetchRequest' },
-    say(ready(size)),
-    { hear: 'read' },
-  ];
-  const some = { serve: FILE, upTo: 1_000_000 };
+  const asked: Step[] = [...READY, { hear: 'read' }];
   const end = (at: number): Step => say({ kind: 'end', bytes: at, sha256: Buffer.alloc(0) });
-  const unseekable = framed(field(6, Buffer.concat([numberField(1, 1), numberField(5, 1)])));
   await all<[string, Step[], RegExp]>(
     [
       ['data before Ready', [{ hear: 'fetchRequest' }, say(data(0, bytes))], /out of turn/],
-      ['another offset', [...open(), say(data(1, bytes))], /not in sequence/],
-      ['the same again', [...open(), say(data(0, bytes)), say(data(0, bytes))], /not in sequence/],
+      ['another offset', [...asked, say(data(1, bytes))], /not in sequence/],
+      ['the same again', [...asked, say(data(0, bytes)), say(data(0, bytes))], /not in sequence/],
       [
         'more than the credit',
-        [...open(), { ...say(data(0, Buffer.alloc(MOST_CREDIT >> 6))), times: 100 }],
+        [...asked, { ...say(data(0, Buffer.alloc(MOST_CREDIT >> 6))), times: 100 }],
         /not in sequence|more Data/,
       ],
-      ['more than its size', [...open(15), say(data(7, bytes))], /beyond the end|more Data/],
-      [
-        'an end too early',
-        [...open(SIZE), say(data(SIZE / 2, bytes)), end(SIZE / 2 + 10)],
-        /ends before/,
-      ],
-      ['an end elsewhere', [...open(), say(data(0, bytes)), end(11)], /not where the Data ended/],
-      ['data after the end', [...open(), end(0), say(data(0, bytes))], /^$/],
-      ['seeking without a size', [{ hear: 'fetchRequest' }, { say: unseekable }], /has no size/],
-      [
-        'a size beyond the file',
-        [{ hear: 'fetchRequest' }, say(ready(2 ** 50)), some],
-        /ends before its end/,
-      ],
-      ['Stored', [...open(), say(stored)], /stored came out of turn/],
-      ['Progress', [...open(), say({ kind: 'progress', bytes: 0 })], /progress came out of turn/],
+      ['an end elsewhere', [...asked, say(data(0, bytes)), end(11)], /not where the Data ended/],
+      ['data after the end', [...asked, end(0), say(data(0, bytes))], /^$/],
+      ['an opened file', [...asked, say(opened(5))], /opened came out of turn/],
+      ['that it lacks it', [...asked, say(lacks)], /lacks came out of turn/],
+      ['Stored', [...asked, say(stored)], /stored came out of turn/],
+      ['Progress', [...asked, say({ kind: 'progress', bytes: 0 })], /progress came out of turn/],
     ],
     async ([what, steps, text]) => {
-      const outcome = await duel(agent, 'Fetch', steps);
+      const outcome = await duel(agent, 'Fetch', steps, undefined, COMMAND);
       // After the end nobody listens.
       if (what === 'data after the end') expect(outcome.error, what).toBeUndefined();
       else expectFoundOut(outcome, what, text);
@@ -122,6 +109,51 @@ it('Fetch: a VM that gives what was not asked for is found out', async () => {
   );
 });
 
+it('Fetch: a VM that gives of a file what was not asked for is found out', async () => {
+  const bytes = Buffer.alloc(10);
+  const asked = (size: number): Step[] => [
+    ...[...READY, { hear: 'open' }, say(opened(size))],
+    { hear: 'want' },
+  ];
+  await all<[string, Step[], RegExp]>(
+    [
+      ['data before the file is open', [...READY, say(data(0, bytes))], /Data without being asked/],
+      ['the file twice', [...asked(100), say(opened(100))], /Opened without being asked/],
+      ['another offset', [...asked(100), say(data(51, bytes))], /not in sequence/],
+      ['the beginning', [...asked(100), say(data(0, bytes))], /not in sequence/],
+      [
+        'the same again',
+        [...asked(100), say(data(50, bytes)), say(data(50, bytes))],
+        /in sequence/,
+      ],
+      ['more than was wanted', [...asked(15), say(data(7, bytes))], /more Data than was asked/],
+      [
+        'more when all was given',
+        [...asked(20), say(data(10, bytes)), say(data(20, bytes))],
+        /Data without|not in sequence/,
+      ],
+      ['the end of a stream', [...asked(100), say(end)], /end came out of turn/],
+      ['a file of 2^50 bytes', [...READY, { hear: 'open' }, say(opened(2 ** 50)), SOME], /no more/],
+      ['Stored', [...asked(100), say(stored)], /stored came out of turn/],
+      ['Progress', [...asked(100), say({ kind: 'progress', bytes: 0 })], /out of turn/],
+    ],
+    async ([what, steps, text]) => {
+      expectFoundOut(await duel(agent, 'Fetch', steps), what, text);
+    },
+  );
+});
+
+it('Fetch: a VM may lack a file, or the rest of it, in hostile words', async () => {
+  const lacking = say({ kind: 'lacks', code: 'NOT_FOUND', message: ESCAPES.repeat(14_000) });
+  const never = await duel(agent, 'Fetch', [...READY, { hear: 'open' }, lacking]);
+  expectFoundOut(never, 'never there', /backups\/one does not exist in usb/);
+  const rest = [...READY, { serve: FILE, upTo: 1_000_000 }, say(lacks)];
+  expectFoundOut(await duel(agent, 'Fetch', rest), 'the rest', /one in usb failed: \?\[2J/);
+});
+
+const SOME = { serve: FILE, upTo: 1_000_000 };
+const lacks = { kind: 'lacks', code: 'IO', message: ESCAPES } as const;
+const end = { kind: 'end', bytes: 0, sha256: Buffer.alloc(0) } as const;
 const data = (offset: number, bytes: Buffer) => ({ kind: 'data', offset, bytes }) as const;
 const stored = { kind: 'stored', path: '', bytes: 0, sha256: Buffer.alloc(32) } as const;
 

@@ -3,7 +3,7 @@ import type { Entry } from '../../protocol/messages.ts';
 import { Box } from '../cli/box.ts';
 import { Arena, type Bout, expectNamedError, expectTameOutput } from './arena.ts';
 import type { Step } from './script.ts';
-import { ESCAPES, failure, ready, validFrame } from './wire.ts';
+import { ESCAPES, failure, opened, ready, validFrame } from './wire.ts';
 
 /** A storage VM that is hostile while its backups are looked for. */
 let arena: Arena;
@@ -26,9 +26,14 @@ const listing = (...entries: Entry[]): Step[] => [
 ];
 const GIVEN: Step[] = [
   { hear: 'fetchRequest' },
-  { say: validFrame(ready(1000)) },
-  { hear: 'read' },
+  { say: validFrame(ready()) },
+  { hear: 'open' },
+  { say: validFrame(opened(1000)) },
+  { hear: 'want' },
 ];
+const LACKS: Step = {
+  say: validFrame({ kind: 'lacks', code: 'NOT_FOUND', message: ESCAPES }),
+};
 const data = (bytes: Buffer): Step => ({ say: validFrame({ kind: 'data', offset: 0, bytes }) });
 
 /** `coffer list backups`, which is a directory. */
@@ -70,10 +75,8 @@ describe('a storage VM whose directory is listed', () => {
       [{ hear: 'fetchRequest' }, { say: Buffer.alloc(100, 255).toString('base64') }],
     ],
     ['gives garbage', [...GIVEN, data(Buffer.alloc(1000, 'garbage'))]],
-    [
-      'gives nothing',
-      [...GIVEN, { say: validFrame({ kind: 'end', bytes: 0, sha256: Buffer.alloc(0) }) }],
-    ],
+    ['gives nothing', [...GIVEN, LACKS]],
+    ['has it no longer', [...GIVEN.slice(0, 3), LACKS]],
   ] satisfies [string, Step[]][])(
     'that %s when a file is opened keeps none from the list',
     async (_, fetch) => {

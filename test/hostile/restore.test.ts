@@ -6,7 +6,7 @@ import { Box } from '../cli/box.ts';
 import { Arena, type Bout, expectNamedError, expectTameOutput } from './arena.ts';
 import { GARBAGE } from './garbage.ts';
 import type { Step } from './script.ts';
-import { ESCAPES, failure, ready, validFrame } from './wire.ts';
+import { ESCAPES, failure, opened, ready, validFrame } from './wire.ts';
 
 /** A storage VM that is hostile while it gives a backup, against the built coffer. */
 let arena: Arena;
@@ -29,10 +29,14 @@ const fight = (command: string, ...steps: Step[]): Promise<Bout> =>
   arena.fight({ Fetch: steps }, [command, 'backups/one']);
 
 const REQUESTED: Step[] = [{ hear: 'fetchRequest' }];
-const open = (claimed: number | undefined): Step[] => [
-  ...REQUESTED,
-  { say: validFrame(ready(claimed)) },
-];
+const READY: Step[] = [...REQUESTED, { say: validFrame(ready()) }];
+
+/** A backup that is a file of the size that it claims, or comes as a stream. */
+const give = (command: string, claimed: number | undefined, ...steps: Step[]): Promise<Bout> =>
+  claimed === undefined
+    ? arena.fight({ Fetch: [...READY, ...steps] }, [command, '--command', 'cat backups/one'])
+    : fight(command, ...READY, { hear: 'open' }, { say: validFrame(opened(claimed)) }, ...steps);
+
 /** Serves the backup up to some place, or for ever. */
 const serve = (upTo = Number.MAX_SAFE_INTEGER, file = backup): Step => ({ serve: file, upTo });
 
@@ -43,7 +47,7 @@ function expectRefused(bout: Bout, text: RegExp, status = 4): void {
 
 it.each(COMMANDS)('the arena lets an honest %s succeed', async (command) => {
   for (const known of [size, undefined]) {
-    const bout = await fight(command, ...open(known), serve());
+    const bout = await give(command, known, serve());
     expect(bout.status, bout.stderr).toBe(0);
     // Of a restore, what it does is elsewhere: here the system must stay as it was.
     expectTameOutput(bout);
@@ -60,29 +64,29 @@ describe('a storage VM that gives a backup', () => {
   // Each piece of nonsense in each state: every-state.test.ts. Here, what the user sees of some.
   const some = GARBAGE.filter((_nonsense, i) => i % 3 === 1);
   const situations = [
-    ['list', () => REQUESTED],
-    ['verify', () => open(size)],
-    ['verify', () => [...open(size), serve(100_000)]],
-    ['restore', () => [...open(undefined), serve(100_000)]],
+    (...steps: Step[]) => fight('list', ...REQUESTED, ...steps),
+    (...steps: Step[]) => give('verify', size, ...steps),
+    (...steps: Step[]) => give('verify', size, serve(100_000), ...steps),
+    (...steps: Step[]) => give('restore', undefined, serve(100_000), ...steps),
   ] as const;
 
   it.each(some)('is found out when it says %s', async (what, steps, text) => {
     const round = some.findIndex(([each]) => each === what);
-    const [command, beginning] = situations[round % 4] ?? situations[0];
-    expectRefused(await fight(command, ...beginning(), ...steps), text);
+    const situation = situations[round % 4] ?? situations[0];
+    expectRefused(await situation(...steps), text);
   });
 
   it('may refuse, or fail, with a megabyte of hostile text', async () => {
     const text = validFrame(failure('NOT_FOUND', ESCAPES.repeat(14_000)));
     expectRefused(await fight('list', ...REQUESTED, { say: text }), /backups\/one/, 5);
-    const bout = await fight('restore', ...open(size), serve(100_000), { say: text });
+    const bout = await give('restore', size, serve(100_000), { say: text });
     expectRefused(bout, /backups\/one/);
   });
 
   it('may close the channel at any point: nothing of a VM remains', async () => {
     for (let part = 1; part <= 6; part++) {
-      const steps = [...open(undefined), serve(Math.floor((size * part) / 7)), { end: part % 2 }];
-      expectRefused(await fight('restore', ...steps), /closed the channel|in the middle/);
+      const steps = [serve(Math.floor((size * part) / 7)), { end: part % 2 }];
+      expectRefused(await give('restore', undefined, ...steps), /closed the channel|in the middle/);
     }
   });
 
@@ -91,9 +95,9 @@ describe('a storage VM that gives a backup', () => {
       const cut = join(arena.usbHome, 'cut');
       writeFileSync(cut, readFileSync(backup).subarray(0, Math.floor(size * part)));
       for (const known of [true, false]) {
-        const steps = [...open(known ? statSync(cut).size : undefined), serve(undefined, cut)];
+        const claimed = known ? statSync(cut).size : undefined;
         expectRefused(
-          await fight('restore', ...steps),
+          await give('restore', claimed, serve(undefined, cut)),
           /damaged|incomplete|not a backup|too early/,
           3,
         );
@@ -110,7 +114,7 @@ describe('a storage VM that gives a backup', () => {
   ])('is found out when it says that the backup has %s', async (what, number, statuses) => {
     for (const command of ['verify', 'restore']) {
       const claimed = what.startsWith('some') ? size + number : number;
-      const bout = await fight(command, ...open(claimed), serve());
+      const bout = await give(command, claimed, serve());
       expect(statuses).toContain(bout.status);
       expectRefused(bout, /./, bout.status ?? 0);
     }
@@ -123,7 +127,7 @@ describe('a storage VM that gives a backup', () => {
       for (let i = 0; i < content.length; i += 4) content.writeInt32LE((i * i) | 0, i);
     writeFileSync(file, content);
     for (const command of COMMANDS) {
-      expectRefused(await fight(command, ...open(undefined), serve(undefined, file)), /backup/, 3);
+      expectRefused(await give(command, undefined, serve(undefined, file)), /backup/, 3);
     }
   });
 
@@ -133,7 +137,7 @@ describe('a storage VM that gives a backup', () => {
     truncateSync(endless, size - 5_000);
     truncateSync(endless, 2 ** 40);
     for (const command of ['verify', 'restore']) {
-      const bout = await fight(command, ...open(2 ** 40), serve(undefined, endless));
+      const bout = await give(command, 2 ** 40, serve(undefined, endless));
       expectRefused(bout, /there is no manifest at its end/, 3);
       expect(bout.memory).toBeLessThan(200 * MiB);
     }
@@ -144,7 +148,7 @@ describe('a storage VM that gives a backup', () => {
     copyFileSync(backup, padded);
     truncateSync(padded, 2 ** 40);
     for (const known of [2 ** 40, undefined]) {
-      const bout = await fight('verify', ...open(known), serve(undefined, padded));
+      const bout = await give('verify', known, serve(undefined, padded));
       expect(bout.status, bout.stderr).toBe(0);
       expectTameOutput(bout);
     }
@@ -157,8 +161,7 @@ describe('a storage VM that gives a backup', () => {
     const at = Math.floor(size / 2);
     content.writeUInt8(content.readUInt8(at) ^ 1, at);
     writeFileSync(file, content);
-    const steps = [...open(size), serve(50_000), serve(undefined, file)];
-    const bout = await fight('restore', ...steps);
+    const bout = await give('restore', size, serve(50_000), serve(undefined, file));
     expect([3, 4]).toContain(bout.status);
     expectRefused(bout, /./, bout.status ?? 0);
   });

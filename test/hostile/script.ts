@@ -8,7 +8,7 @@ export type Step =
   | { readonly say: string; readonly times?: number; readonly pause?: number }
   /** One byte at a time, so many milliseconds apart. */
   | { readonly drip: string; readonly pause: number }
-  /** Answers Read and Seek with this file, as an honest agent does, until so many bytes are given. */
+  /** Answers Read, Open and Want with this file, as an honest agent does, until so many bytes are given. */
   | { readonly serve: string; readonly upTo: number }
   /** Takes Data as an honest agent does, for so many bytes or until the End. */
   | { readonly take: number | 'all' }

@@ -7,7 +7,7 @@ import { TIME_LIMITS } from '../../dom0-agent/transport/time-limits.ts';
 import { buildAgent } from './arena.ts';
 import { SHORT, duel, expectFoundOut } from './duel.ts';
 import type { Step } from './script.ts';
-import { ready, validFrame } from './wire.ts';
+import { opened, ready, validFrame } from './wire.ts';
 
 /**
  * A storage VM that makes dom0 wait: all of them at once, as nothing is done meanwhile. The limits are short here; the
@@ -25,8 +25,9 @@ const READY = { say: validFrame(ready()) };
 const store: Step = { hear: 'storeRequest' };
 const fetch: Step = { hear: 'fetchRequest' };
 const browse: Step = { hear: 'browseRequest' };
+const OPENED: Step[] = [{ hear: 'open' }, { say: validFrame(opened(200)) }];
 const drip = (base64: string): Step => ({ drip: base64, pause: 100 });
-const someData = validFrame({ kind: 'data', offset: 0, bytes: Buffer.alloc(100) });
+const someData = validFrame({ kind: 'data', offset: 100, bytes: Buffer.alloc(100) });
 const anEntry = validFrame({
   kind: 'entries',
   entries: [{ name: 'a', kind: 'FILE', size: 1 }],
@@ -59,8 +60,14 @@ describe.concurrent('dom0 does not wait for ever', () => {
       ],
       /usb does not finish/,
     ],
-    ['data', 'Fetch', [fetch, READY, SILENT], /usb is silent/],
-    ['data that drips', 'Fetch', [fetch, READY, { hear: 'read' }, drip(someData)], /usb is silent/],
+    ['a file', 'Fetch', [fetch, READY, SILENT], /usb is silent/],
+    ['data', 'Fetch', [fetch, READY, ...OPENED, SILENT], /usb is silent/],
+    [
+      'data that drips',
+      'Fetch',
+      [fetch, READY, ...OPENED, { hear: 'want' }, drip(someData)],
+      /usb is silent/,
+    ],
     ['more data', 'Fetch', [fetch, READY, { serve: FILE, upTo: 500_000 }, SILENT], /usb is silent/],
     ['a listing', 'Browse', [browse, READY, SILENT], /usb is silent/],
     [

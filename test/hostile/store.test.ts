@@ -79,7 +79,7 @@ describe('a storage VM that has a request', () => {
 
   it('cannot reach the terminal through the path that it says it writes to', async () => {
     const path = `/home/${ESCAPES.repeat(14_000)}`;
-    const hostile = { say: validFrame(ready(undefined, path)) };
+    const hostile = { say: validFrame(ready(path)) };
     const listing = [{ hear: 'browseRequest' }, hostile, NO_ENTRIES, { end: 0 }];
     const storing = [...REQUESTED, hostile, { end: 3 }];
     const bout = await arena.fight({ Browse: listing, Store: storing }, ['backup', 'backups']);

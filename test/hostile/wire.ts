@@ -37,8 +37,12 @@ export function varint(value: number | bigint): Buffer {
   return Buffer.from(bytes);
 }
 
-export function ready(size?: number, path = '/home/user/backups/one'): MessageOf<'ready'> {
-  return { kind: 'ready', version: PROTOCOL_VERSION, path, size, seekable: size !== undefined };
+export function ready(path = '/home/user/backups/one'): MessageOf<'ready'> {
+  return { kind: 'ready', version: PROTOCOL_VERSION, path };
+}
+
+export function opened(size: number): MessageOf<'opened'> {
+  return { kind: 'opened', size };
 }
 
 export function failure(code: FailureCode, text = ''): Failure {

@@ -21,7 +21,7 @@ const request: Message = {
   fileName: 'one',
   expectedBytes: 5,
 };
-const ready: Message = { kind: 'ready', version, path: '/x', freeBytes: 1, seekable: false };
+const ready: Message = { kind: 'ready', version, path: '/x', freeBytes: 1 };
 
 /** dom0's end of a channel, and the raw streams of the VM's end. */
 function dom0(signal = new AbortController().signal) {

@@ -40,7 +40,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     target: kind('command'),
     command: text,
   }),
-  fc.record({ kind: kind('fetchRequest'), version, source: kind('file'), file: text }),
+  fc.record({ kind: kind('fetchRequest'), version, source: kind('directory'), directory: text }),
   fc.record({ kind: kind('fetchRequest'), version, source: kind('command'), command: text }),
   fc.record({ kind: kind('browseRequest'), version, directory: text }),
   fc.record({
@@ -49,15 +49,16 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     path: text,
     freeBytes: maybeCount,
     largestFile: maybeCount,
-    size: maybeCount,
-    seekable: fc.boolean(),
   }),
   fc.record({ kind: kind('data'), offset: count, bytes }),
   fc.record({ kind: kind('end'), bytes: count, sha256: digest }),
   fc.record({ kind: kind('progress'), bytes: count }),
   fc.record({ kind: kind('stored'), path: text, bytes: count, sha256: digest }),
   fc.record({ kind: kind('read'), bytes: count }),
-  fc.record({ kind: kind('seek'), offset: count }),
+  fc.record({ kind: kind('open'), handle: version, fileName: text }),
+  fc.record({ kind: kind('opened'), size: count }),
+  fc.record({ kind: kind('want'), handle: version, offset: count, length: count }),
+  fc.record({ kind: kind('lacks'), code: fc.constantFrom(...codes), message: text }),
   fc.record({
     kind: kind('entries'),
     entries: fc.array(
@@ -132,12 +133,15 @@ describe('a message', () => {
     expect(decode({ entries: { entries: [{ name: 'x', kind: 99 }] } })).toMatchObject({
       entries: [{ name: 'x', kind: 'OTHER' }],
     });
-    expect(decode({ read: { bytes: 1 } }, { seek: { offset: 2 } })).toEqual({
-      kind: 'seek',
-      offset: 2,
+    expect(decode({ lacks: { code: 99 } })).toMatchObject({ code: 'UNSPECIFIED' });
+    expect(decode({ read: { bytes: 1 } }, { opened: { size: 2 } })).toEqual({
+      kind: 'opened',
+      size: 2,
     });
-    const file = decode({ fetchRequest: { command: 'x' } }, { fetchRequest: { file: 'y' } });
-    expect(file).toEqual({ kind: 'fetchRequest', version: 0, source: 'file', file: 'y' });
+    const source = decode({ fetchRequest: { command: 'x' } }, { fetchRequest: { directory: 'y' } });
+    expect(source).toEqual({
+      ...{ kind: 'fetchRequest', version: 0, source: 'directory', directory: 'y' },
+    });
   });
 
   it.each([
@@ -161,8 +165,8 @@ describe('a message', () => {
   });
 
   it('is refused: one of the largest offset that 64 bits hold', () => {
-    const seek = Buffer.from([(5 << 3) | 2, 11, 1 << 3, ...Array<number>(9).fill(0xff), 1]);
-    expect(() => decodeFrame(seek)).toThrow('too large');
+    const want = Buffer.from([(13 << 3) | 2, 11, 2 << 3, ...Array<number>(9).fill(0xff), 1]);
+    expect(() => decodeFrame(want)).toThrow('too large');
   });
 
   it('is decoded from any bytes without another error than ProtocolError', () => {

@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import {
-  BrowseConversation,
-  FetchConversation,
-  StoreConversation,
-} from '../../protocol/conversation.ts';
+import { BrowseConversation, StoreConversation } from '../../protocol/conversation.ts';
 import type { Conversation, Side } from '../../protocol/conversation.ts';
-import { MOST_CREDIT, PROTOCOL_VERSION } from '../../protocol/limits.ts';
+import { FetchConversation } from '../../protocol/fetch-conversation.ts';
+import {
+  MOST_CREDIT,
+  MOST_HANDLES,
+  MOST_REQUESTS,
+  PROTOCOL_VERSION,
+} from '../../protocol/limits.ts';
 import type { Message, MessageKind } from '../../protocol/messages.ts';
 import { ProtocolError } from '../../protocol/protocol-error.ts';
 
@@ -13,14 +15,12 @@ const version = PROTOCOL_VERSION;
 const sha256 = Buffer.alloc(32);
 const nothing = Buffer.alloc(0);
 
-const ready = (size?: number): Message => ({
+const ready = (): Message => ({
   kind: 'ready',
   version,
   path: '/x',
   freeBytes: undefined,
   largestFile: undefined,
-  size,
-  seekable: size !== undefined,
 });
 const data = (offset: number, length: number): Message => ({
   kind: 'data',
@@ -29,12 +29,18 @@ const data = (offset: number, length: number): Message => ({
 });
 const end = (bytes: number, hash = nothing): Message => ({ kind: 'end', bytes, sha256: hash });
 const read = (bytes: number): Message => ({ kind: 'read', bytes });
-const seek = (offset: number): Message => ({ kind: 'seek', offset });
+const openFile = (handle = 0): Message => ({ kind: 'open', handle, fileName: 'x' });
+const opened = (size: number): Message => ({ kind: 'opened', size });
+const want = (offset: number, length: number, handle = 0): Message => ({
+  ...{ kind: 'want', handle, offset, length },
+});
+const lacks: Message = { kind: 'lacks', code: 'IO', message: '' };
 const progress = (bytes: number): Message => ({ kind: 'progress', bytes });
 const stored: Message = { kind: 'stored', path: '/x', bytes: 0, sha256 };
 const failure: Message = { kind: 'failure', code: 'IO', message: '', signal: '', stderrTail: '' };
 const storeRequest: Message = { kind: 'storeRequest', version, command: 'cat', fileName: '' };
-const fetchRequest: Message = { kind: 'fetchRequest', version, file: 'x' };
+const fetchRequest: Message = { kind: 'fetchRequest', version, command: 'cat' };
+const filesRequest: Message = { kind: 'fetchRequest', version, directory: 'x' };
 const browseRequest: Message = { kind: 'browseRequest', version, directory: 'x' };
 const entries = (number: number, last: boolean, truncated = false): Message => ({
   kind: 'entries',
@@ -54,7 +60,10 @@ const samples: Record<MessageKind, Message> = {
   progress: progress(0),
   stored,
   read: read(1),
-  seek: seek(0),
+  open: openFile(),
+  opened: opened(10),
+  want: want(0, 1),
+  lacks,
   entries: entries(0, true),
   failure,
 };
@@ -131,67 +140,117 @@ describe('the order of Store', () => {
   });
 });
 
-describe('the order of Fetch', () => {
+describe('the order of Fetch of a command', () => {
   const make = () => new FetchConversation();
   const asked: Line[] = [['dom0', fetchRequest]];
-  const open: Line[] = [...asked, ['vm', ready(10)]];
-  const stream: Line[] = [...asked, ['vm', ready()]];
+  const open: Line[] = [...asked, ['vm', ready()]];
   it.each<[string, Line[], string[]]>([
     ['the start', [], ['dom0 fetchRequest', ...failures]],
     ['the request', asked, ['vm ready', ...failures]],
-    ['Ready', open, ['dom0 read', 'dom0 seek', ...failures]],
-    ['Ready of a stream', stream, ['dom0 read', ...failures]],
-    ['Read', [...open, ['dom0', read(5)]], ['dom0 read', 'vm data', ...failures]],
+    ['Ready', open, ['dom0 read', ...failures]],
+    ['Read', [...open, ['dom0', read(5)]], ['dom0 read', 'vm data', 'vm end', ...failures]],
     ['a Failure', [...open, ['dom0', failure]], []],
   ])('allows after %s only what has its turn', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 
   it.each<[string, Line[], string]>([
-    [
-      'a seekable source without a size',
-      [...asked, ['vm', { ...ready(), seekable: true } as Message]],
-      'size',
-    ],
     ['Data that nobody asked for', [...open, ['vm', data(0, 1)]], 'asked'],
     ['more Data than was asked for', [...open, ['dom0', read(3)], ['vm', data(0, 4)]], 'asked'],
     ['Data of another place', [...open, ['dom0', read(3)], ['vm', data(1, 1)]], 'sequence'],
-    ['Data beyond the end', [...open, ['dom0', read(30)], ['vm', data(0, 11)]], 'beyond'],
     ['an End that nobody asked for', [...open, ['vm', end(0)]], 'asked'],
-    ['an End before the end', [...open, ['dom0', read(30)], ['vm', end(0)]], 'before'],
-    ['an End elsewhere', [...stream, ['dom0', read(30)], ['vm', end(7)]], 'where'],
-    [
-      'a Seek while credit is outstanding',
-      [...open, ['dom0', read(3)], ['dom0', seek(1)]],
-      'credit',
-    ],
-    ['a Seek beyond the end', [...open, ['dom0', seek(11)]], 'beyond'],
+    ['an End elsewhere', [...open, ['dom0', read(30)], ['vm', end(7)]], 'where'],
     ['a Read of nothing', [...open, ['dom0', read(0)]], 'credit'],
     ['too much credit', [...open, ['dom0', read(MOST_CREDIT + 1)]], 'credit'],
   ])('refuses %s', (_what, lines, message) => {
     expect(() => say(make(), lines)).toThrow(message);
   });
 
-  it('counts credit, and goes on after a Seek, even after the End and a Read that crossed it', () => {
+  it('counts credit, and takes a Read that crosses the End', () => {
     const conversation = make();
     say(conversation, [...open, ['dom0', read(4)], ['vm', data(0, 3)]]);
-    expect([conversation.credit, conversation.position]).toEqual([1, 3]);
+    const { stream } = conversation;
+    expect([stream.credit, stream.position]).toEqual([1, 3]);
     say(conversation, [
-      ['vm', data(3, 1)],
-      ['dom0', seek(8)],
-      ['dom0', read(5)],
-    ]);
-    say(conversation, [
-      ['vm', data(8, 2)],
-      ['vm', end(10)],
+      ['vm', end(3)],
       ['dom0', read(4)],
-      ['dom0', seek(0)],
     ]);
-    expect([conversation.credit, conversation.position]).toEqual([0, 0]);
+    expect([stream.credit, stream.position]).toEqual([0, 3]);
+  });
+});
+
+describe('the order of Fetch of files', () => {
+  const make = () => new FetchConversation();
+  const asked: Line[] = [['dom0', filesRequest]];
+  const begun: Line[] = [...asked, ['vm', ready()]];
+  const opening: Line[] = [...begun, ['dom0', openFile()]];
+  const open: Line[] = [...opening, ['vm', opened(10)]];
+  const wanted: Line[] = [...open, ['dom0', want(0, 4)]];
+  const more = ['dom0 open', 'dom0 want', ...failures];
+  it.each<[string, Line[], string[]]>([
+    ['the request', asked, ['vm ready', ...failures]],
+    ['Ready', begun, ['dom0 open', ...failures]],
+    ['Open', opening, ['vm opened', 'vm lacks', ...failures]],
+    ['Opened', open, more],
+    ['Lacks', [...opening, ['vm', lacks]], ['dom0 open', ...failures]],
+    ['Want', wanted, ['vm data', 'vm lacks', ...more]],
+    ['some of the Data', [...wanted, ['vm', data(0, 3)]], ['vm lacks', ...more]],
+    ['all of the Data', [...wanted, ['vm', data(0, 4)]], more],
+    ['Lacks of the rest', [...wanted, ['vm', data(0, 3)], ['vm', lacks]], more],
+    ['another Open', [...wanted, ['dom0', openFile(1)]], ['vm data', 'vm lacks', ...more]],
+  ])('allows after %s only what has its turn', (_when, lines, legal) => {
+    expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
+  });
+
+  it.each<[string, Line[], string]>([
+    ['a handle beyond the last', [...begun, ['dom0', openFile(MOST_HANDLES)]], 'handle'],
+    ['an Open of what is being opened', [...opening, ['dom0', openFile()]], 'being opened'],
+    ['a Want of an unknown handle', [...open, ['dom0', want(0, 1, 1)]], 'not open'],
+    [
+      'a Want of what is being opened anew',
+      [...wanted, ['dom0', openFile()], ['dom0', want(0, 1)]],
+      'not open',
+    ],
+    ['a Want of what is lacking', [...opening, ['vm', lacks], ['dom0', want(0, 1)]], 'not open'],
+    ['a Want of nothing', [...open, ['dom0', want(0, 0)]], 'nothing'],
+    ['a Want beyond the end', [...open, ['dom0', want(8, 3)]], 'beyond'],
+    ['Data of another place', [...wanted, ['vm', data(1, 1)]], 'sequence'],
+    ['more Data than is wanted', [...wanted, ['vm', data(0, 5)]], 'more Data'],
+    [
+      'Opened in the place of Data',
+      [...wanted, ['dom0', openFile(1)], ['vm', opened(1)]],
+      'Opened',
+    ],
+    ['a Read', [...open, ['dom0', read(1)]], 'out of turn'],
+    ['an End', [...open, ['vm', end(0)]], 'out of turn'],
+  ])('refuses %s', (_what, lines, message) => {
+    expect(() => say(make(), lines)).toThrow(message);
+  });
+
+  it('takes so many requests and bytes at a time, and no more', () => {
+    const large: Line[] = [...opening, ['vm', opened(2 * MOST_CREDIT)]];
+    const one: Line = ['dom0', want(0, 1)];
+    expect(() => say(make(), [...large, ...Array<Line>(MOST_REQUESTS).fill(one)])).not.toThrow();
+    expect(() => say(make(), [...large, ...Array<Line>(MOST_REQUESTS + 1).fill(one)])).toThrow(
+      'too much is asked for',
+    );
+    expect(() => say(make(), [...large, ['dom0', want(0, MOST_CREDIT)], one])).toThrow(
+      'too much is wanted',
+    );
+  });
+
+  it('holds each answer against the first that is not answered', () => {
+    const conversation = make();
     say(conversation, [
-      ['dom0', read(1)],
-      ['vm', data(0, 1)],
-    ]);
+      ...[...open, ['dom0', openFile(1)], ['dom0', want(6, 4)]],
+      ...[
+        ['vm', opened(3)],
+        ['dom0', want(0, 3, 1)],
+        ['vm', data(6, 4)],
+        ['vm', data(0, 3)],
+      ],
+    ] as Line[]);
+    expect([conversation.files.requests, conversation.files.bytes]).toEqual([0, 0]);
   });
 });
 

@@ -5,8 +5,9 @@ import type { AgentConnector } from '../../dom0-agent/transport/agent-connector.
 import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
 import type { Sink } from '../../dom0-agent/transport/storage.ts';
 import { Channel } from '../../protocol/channel.ts';
-import { FetchConversation, StoreConversation } from '../../protocol/conversation.ts';
+import { StoreConversation } from '../../protocol/conversation.ts';
 import type { Conversation } from '../../protocol/conversation.ts';
+import { FetchConversation } from '../../protocol/fetch-conversation.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { Message } from '../../protocol/messages.ts';
 import { StorageError } from '../../shared/errors.ts';
@@ -46,14 +47,12 @@ function storageOf(conversation: Conversation, play: (vm: Vm) => Promise<number>
   return new AgentStorage('sys-usb', connect, limits);
 }
 
-const ready = (size?: number): Message => ({
+const ready = (): Message => ({
   kind: 'ready',
   version: PROTOCOL_VERSION,
   path: '/home/user/\u001b[31mx',
   freeBytes: undefined,
   largestFile: undefined,
-  size,
-  seekable: size !== undefined,
 });
 
 /** Stores three bytes in a VM that behaves up to the End. */
@@ -133,18 +132,25 @@ describe('a storage VM that takes an archive', () => {
   });
 });
 
-/** Reads from a VM that behaves up to the first Read. */
+/** Reads from a VM that behaves up to the first Read, or of a file of some size the first Want. */
 async function read(
   size: number | undefined,
   ending: (vm: Vm) => Promise<number>,
 ): Promise<unknown> {
   const storage = storageOf(new FetchConversation(), async (vm) => {
     await vm.channel.expect('fetchRequest');
-    await vm.channel.send(ready(size));
-    await vm.channel.expect('read');
+    await vm.channel.send(ready());
+    if (size === undefined) {
+      await vm.channel.expect('read');
+    } else {
+      await vm.channel.expect('open');
+      await vm.channel.send({ kind: 'opened', size });
+      await vm.channel.expect('want');
+    }
     return ending(vm);
   });
-  await using source = await storage.openSource({ file: 'one' }, signal);
+  const from = size === undefined ? { command: 'cat one' } : { file: 'one' };
+  await using source = await storage.openSource(from, signal);
   let received = 0;
   try {
     for await (const chunk of source.read()) received += chunk.length;

@@ -1,11 +1,18 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';
-import type { Source, Storage } from '../../dom0-agent/transport/storage.ts';
+import type { Storage } from '../../dom0-agent/transport/storage.ts';
 import type { ByteSource } from '../../shared/byte-streams.ts';
 import { InterruptedError, RefusedError, StorageError } from '../../shared/errors.ts';
 import { eventually } from '../eventually.ts';
@@ -134,6 +141,66 @@ describe.each<[string, (home: Home) => Storage]>([
     );
   });
 
+  it('reads ranges of more files than have a handle at a time, from several places at once', async () => {
+    using home = new Home();
+    const contents = Array.from({ length: 300 }, (_, i) => Buffer.alloc(5_000 + i, `${i} `));
+    contents.push(content);
+    contents.forEach((each, i) => writeFileSync(path.join(home.backups, `${i}`), each));
+    await using files = await open(home).openFiles(home.backups, signal);
+    expect(files.location).toBe(`${owner}:${home.backups}`);
+    const opened = await Promise.all(contents.map((_, i) => files.open(`${i}`)));
+    const range = fc.tuple(fc.nat(300), fc.nat(), fc.nat()).map(([i, one, other]) => {
+      const { length } = contents[i] ?? content;
+      const [from, to] = [one % length, other % length].toSorted((a, b) => a - b);
+      return { i, from: from ?? 0, to: to ?? 0 };
+    });
+    const ranges = fc.array(range, { maxLength: 200 });
+    await fc.assert(
+      fc.asyncProperty(fc.array(ranges, { maxLength: 3 }), async (readings) => {
+        const reading = async (wanted: (typeof readings)[number]): Promise<void> => {
+          const pieces: Buffer[] = [];
+          const asked = wanted.map(({ i, ...rest }) => ({ file: opened[i] ?? raise(), ...rest }));
+          for await (const piece of files.read(asked)) pieces.push(piece);
+          const expected = wanted.map(
+            ({ i, from, to }) => contents[i]?.subarray(from, to) ?? raise(),
+          );
+          expect(Buffer.concat(pieces).equals(Buffer.concat(expected))).toBe(true);
+        };
+        // Left after the first chunk, while the others go on.
+        const left = files.read([{ file: opened[300] ?? raise(), from: 0, to: content.length }]);
+        for await (const piece of left) {
+          expect(piece.length).toBeGreaterThan(0);
+          break;
+        }
+        await Promise.all(readings.map(reading));
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it('says which file it lacks, and goes on with others', async () => {
+    using home = new Home();
+    writeFileSync(path.join(home.backups, 'one'), content);
+    writeFileSync(path.join(home.backups, 'two'), 'two');
+    await using files = await open(home).openFiles(home.backups, signal);
+    const one = await files.open('one');
+    for (const [name, message] of [
+      ['none', 'does not exist'],
+      ['../backups/two', 'plain name'],
+      ['.', 'plain name'],
+    ] as const) {
+      const error: unknown = await files.open(name).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(RefusedError);
+      expect(error).toHaveProperty('message', expect.stringContaining(message));
+    }
+    truncateSync(path.join(home.backups, 'one'), 1_000);
+    await expect(all(one)).rejects.toThrow(/backups\/one in .* became shorter/);
+    expect((await all(await files.open('two'))).toString()).toBe('two');
+    await expect(open(home).openFiles(path.join(home.path, 'no'), signal)).rejects.toThrow(
+      RefusedError,
+    );
+  });
+
   it('reads an empty file', async () => {
     using home = new Home();
     const file = path.join(home.path, 'empty');
@@ -247,7 +314,11 @@ describe.each<[string, (home: Home) => Storage]>([
   });
 });
 
-async function all(source: Source): Promise<Buffer> {
+function raise(): never {
+  throw new Error('there is no such file');
+}
+
+async function all(source: ByteSource): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of source.read()) chunks.push(chunk);
   return Buffer.concat(chunks);

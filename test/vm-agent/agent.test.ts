@@ -2,19 +2,16 @@ import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Channel } from '../../protocol/channel.ts';
-import {
-  BrowseConversation,
-  FetchConversation,
-  StoreConversation,
-} from '../../protocol/conversation.ts';
+import { BrowseConversation, StoreConversation } from '../../protocol/conversation.ts';
+import { FetchConversation } from '../../protocol/fetch-conversation.ts';
 import type { Conversation, Service } from '../../protocol/conversation.ts';
 import { MOST_CREDIT, PROTOCOL_VERSION } from '../../protocol/limits.ts';
-import type { FetchSource, StoreTarget } from '../../dom0-agent/transport/storage.ts';
+import type { StoreTarget } from '../../dom0-agent/transport/storage.ts';
 import { ChannelClosedError, PeerFailure } from '../../protocol/protocol-error.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
 import { eventually } from '../eventually.ts';
@@ -64,7 +61,7 @@ async function storing(home: Home, target: StoreTarget, prelude?: string) {
 }
 
 /** An agent that is ready to give. */
-async function fetching(home: Home, source: FetchSource) {
+async function fetching(home: Home, source: { directory: string } | { command: string }) {
   const agent = new Agent(home, 'Fetch', new FetchConversation());
   await agent.channel.send({ kind: 'fetchRequest', version, ...source });
   await agent.channel.expect('ready', 60_000);
@@ -227,6 +224,65 @@ describe('the agent, with a command,', () => {
   });
 });
 
+describe('the agent, giving files of a directory,', () => {
+  it('opens them by name and gives ranges in the order in which they are wanted', async () => {
+    using home = new Home();
+    writeFileSync(path.join(home.backups, 'one'), 'the first');
+    writeFileSync(path.join(home.backups, 'two'), 'the second');
+    await using agent = await fetching(home, { directory: 'backups' });
+    const { channel } = agent;
+    await channel.send({ kind: 'open', handle: 0, fileName: 'one' });
+    await channel.send({ kind: 'open', handle: 7, fileName: 'two' });
+    expect(await channel.expect('opened', 60_000)).toEqual({ kind: 'opened', size: 9 });
+    expect(await channel.expect('opened')).toEqual({ kind: 'opened', size: 10 });
+    await channel.send({ kind: 'want', handle: 7, offset: 4, length: 6 });
+    await channel.send({ kind: 'want', handle: 0, offset: 0, length: 3 });
+    // The handle is given to another file: what was wanted before is of the former.
+    await channel.send({ kind: 'open', handle: 0, fileName: 'two' });
+    expect((await channel.expect('data')).bytes.toString()).toBe('second');
+    expect((await channel.expect('data')).bytes.toString()).toBe('the');
+    await channel.expect('opened');
+    await channel.send({ kind: 'want', handle: 0, offset: 0, length: 10 });
+    expect((await channel.expect('data')).bytes.toString()).toBe('the second');
+    agent.process.stdin.end();
+    expect(await agent.exited).toEqual([0, null]);
+  });
+
+  it('says of each that it lacks it, and goes on', async () => {
+    using home = new Home();
+    writeFileSync(path.join(home.path, 'outside'), 'secret');
+    execFileSync('mkfifo', [path.join(home.backups, 'pipe')]);
+    writeFileSync(path.join(home.backups, 'shrinking'), Buffer.alloc(3 * MiB));
+    await using agent = await fetching(home, { directory: 'backups' });
+    const { channel } = agent;
+    for (const [fileName, code] of [
+      ['none', 'NOT_FOUND'],
+      ['pipe', 'NOT_A_FILE'],
+      ['.', 'BAD_REQUEST'],
+      ['../outside', 'BAD_REQUEST'],
+      ['', 'BAD_REQUEST'],
+    ] as const) {
+      await channel.send({ kind: 'open', handle: 0, fileName });
+      expect(await channel.expect('lacks', 60_000), fileName).toMatchObject({ code });
+    }
+    await channel.send({ kind: 'open', handle: 0, fileName: 'shrinking' });
+    await channel.expect('opened');
+    truncateSync(path.join(home.backups, 'shrinking'), 1_000);
+    await channel.send({ kind: 'want', handle: 0, offset: 0, length: 2_000 });
+    await channel.send({ kind: 'want', handle: 0, offset: 0, length: 10 });
+    expect((await channel.expect('data')).bytes).toHaveLength(1_000);
+    expect(await channel.expect('lacks')).toMatchObject({ code: 'IO' });
+    expect((await channel.expect('data')).bytes).toHaveLength(10);
+  });
+
+  it('refuses a directory that is none', async () => {
+    using home = new Home();
+    await expect(fetching(home, { directory: 'nowhere' })).rejects.toThrow('NOT_FOUND');
+    writeFileSync(path.join(home.path, 'file'), '');
+    await expect(fetching(home, { directory: 'file' })).rejects.toThrow('NOT_A_DIRECTORY');
+  });
+});
+
 describe('the agent, when dom0 goes away and qrexec shuts its input only,', () => {
   it('gives up what it is about to give', async () => {
     using home = new Home();
@@ -292,7 +348,7 @@ describe('the agent', () => {
     start = performance.now();
     let received = 0;
     while (received < size) {
-      if (source.channel.conversation.credit < MOST_CREDIT / 4) {
+      if (source.channel.conversation.stream.credit < MOST_CREDIT / 4) {
         await source.channel.send({ kind: 'read', bytes: MOST_CREDIT / 2 });
       }
       received += (await source.channel.expect('data')).bytes.length;

@@ -3,9 +3,9 @@ import { decodeFrame, encodeFrame } from '../../protocol/codec.ts';
 import {
   BrowseConversation,
   type Conversation,
-  FetchConversation,
   StoreConversation,
 } from '../../protocol/conversation.ts';
+import { FetchConversation } from '../../protocol/fetch-conversation.ts';
 import { frames } from '../../protocol/framing.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { Message } from '../../protocol/messages.ts';
@@ -21,16 +21,16 @@ const TALKS: readonly (readonly [() => Conversation, readonly Message[], readonl
     () => new StoreConversation(() => 0),
     [{ kind: 'storeRequest', version, directory: 'backups', fileName: 'one' }],
     [
-      { kind: 'ready', version, path: '/home/user', freeBytes: 5, seekable: false },
+      { kind: 'ready', version, path: '/home/user', freeBytes: 5 },
       { kind: 'progress', bytes: 0 },
       { kind: 'stored', path: '/home/user/one', bytes: 0, sha256: Buffer.alloc(32) },
     ],
   ],
   [
     () => new FetchConversation(),
-    [{ kind: 'fetchRequest', version, file: 'one' }],
+    [{ kind: 'fetchRequest', version, command: 'cat one' }],
     [
-      { kind: 'ready', version, path: '/one', size: 6, seekable: true },
+      { kind: 'ready', version, path: '' },
       { kind: 'data', offset: 0, bytes },
       { kind: 'data', offset: 3, bytes },
       { kind: 'end', bytes: 6, sha256: Buffer.alloc(0) },
@@ -45,10 +45,23 @@ const TALKS: readonly (readonly [() => Conversation, readonly Message[], readonl
     ],
   ],
   [
+    () => new FetchConversation(),
+    [{ kind: 'fetchRequest', version, directory: 'backups' }],
+    [
+      { kind: 'ready', version, path: '/backups' },
+      { kind: 'opened', size: 6 },
+      { kind: 'lacks', code: 'NOT_FOUND', message: 'm' },
+      { kind: 'data', offset: 0, bytes },
+      { kind: 'data', offset: 3, bytes },
+      { kind: 'data', offset: 2, bytes: bytes.subarray(1) },
+      { kind: 'lacks', code: 'IO', message: 'm' },
+    ],
+  ],
+  [
     () => new BrowseConversation(),
     [{ kind: 'browseRequest', version, directory: '.' }],
     [
-      { kind: 'ready', version, path: '/', freeBytes: 1, size: undefined, seekable: false },
+      { kind: 'ready', version, path: '/', freeBytes: 1 },
       {
         kind: 'entries',
         entries: [{ name: 'a', kind: 'FILE', size: 2 }],
@@ -68,7 +81,10 @@ const TALKS: readonly (readonly [() => Conversation, readonly Message[], readonl
 export const WIRE_TARGETS: readonly Target[] = [
   {
     name: 'frames-and-messages',
-    sources: ['protocol/framing.ts', 'protocol/codec.ts', 'protocol/conversation.ts'],
+    sources: [
+      ...['protocol/framing.ts', 'protocol/codec.ts'],
+      ...['protocol/conversation.ts', 'protocol/fetch-conversation.ts'],
+    ],
     seeds: () => TALKS.map(([, , said]) => Buffer.concat(said.flatMap(encodeFrame))),
     words: [Buffer.of(0x80, 0x80, 0x01), Buffer.of(0xff, 0xff, 0xff, 0xff, 0x0f), Buffer.of(0x7b)],
     refusal: ProtocolError,
@@ -100,18 +116,38 @@ async function listen(conversation: Conversation, input: Buffer): Promise<void> 
     }
     heard.push(message);
     conversation.note('vm', message);
-    if (heard.length === 1) goOn(conversation);
+    goOn(conversation, message);
   }
 }
 
-/** What dom0 says when the VM is ready. */
-function goOn(conversation: Conversation): void {
+/** What dom0 says when the VM is ready, or has opened a file. */
+function goOn(conversation: Conversation, heard: Message): void {
   if (conversation instanceof FetchConversation) {
-    conversation.note('dom0', { kind: 'read', bytes: 7 });
+    if (heard.kind === 'opened' && heard.size >= 6) askForRanges(conversation);
+    else if (heard.kind === 'ready') begin(conversation);
+  } else if (heard.kind !== 'ready') {
+    return;
   } else if (conversation instanceof StoreConversation) {
     conversation.note('dom0', { kind: 'data', offset: 0, bytes });
     conversation.note('dom0', { kind: 'end', bytes: bytes.length, sha256: Buffer.alloc(32) });
   }
+}
+
+/** Of a stream, which takes no Open, a Read. */
+function begin(conversation: FetchConversation): void {
+  try {
+    conversation.note('dom0', { kind: 'open', handle: 0, fileName: 'one' });
+    conversation.note('dom0', { kind: 'open', handle: 1, fileName: 'two' });
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    conversation.note('dom0', { kind: 'read', bytes: 7 });
+  }
+}
+
+/** What was opened first is the file with the handle 0. */
+function askForRanges(conversation: FetchConversation): void {
+  conversation.note('dom0', { kind: 'want', handle: 0, offset: 0, length: 6 });
+  conversation.note('dom0', { kind: 'want', handle: 0, offset: 2, length: 4 });
 }
 
 export async function* chunks(input: Buffer, length: number): AsyncGenerator<Buffer> {

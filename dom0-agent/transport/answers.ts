@@ -1,0 +1,126 @@
+import type { Channel } from '../../protocol/channel.ts';
+import type { FetchConversation } from '../../protocol/fetch-conversation.ts';
+import { MOST_CREDIT, MOST_REQUESTS } from '../../protocol/limits.ts';
+import type { MessageOf } from '../../protocol/messages.ts';
+import { ChannelClosedError, PeerFailure } from '../../protocol/protocol-error.ts';
+import type { StorageVm } from './agent-connection.ts';
+import { Patience } from './patience.ts';
+
+/** What came for one Open or Want. */
+interface Answer {
+  readonly request: MessageOf<'open' | 'want'>;
+  /** Bytes that nobody took yet. */
+  chunks: Buffer[];
+  /** Of the opened file. */
+  size: number;
+  /** Bytes that are to come. */
+  left: number;
+  isOver: boolean;
+  failure: PeerFailure | undefined;
+  /** Nobody waits for it any more. */
+  isDropped: boolean;
+}
+
+/**
+ * The answers of a storage VM to what it is asked for, which come in the order of the requests. Nothing listens by
+ * itself: whoever waits for an answer receives those before it, too. Errors are those of the channel, and PeerFailure
+ * for what the VM lacks.
+ */
+export class Answers {
+  readonly #vm: StorageVm;
+  readonly #channel: Channel<FetchConversation>;
+  readonly #patience: Patience;
+  readonly #row: Answer[] = [];
+  #receiving: Promise<void> | undefined;
+
+  constructor(vm: StorageVm, channel: Channel<FetchConversation>) {
+    this.#vm = vm;
+    this.#channel = channel;
+    this.#patience = new Patience(vm.limits.stall);
+  }
+
+  /** Opens a file. Gives its size. */
+  async open(handle: number, fileName: string): Promise<number> {
+    const answer = await this.#ask({ kind: 'open', handle, fileName });
+    while (!answer.isOver) await this.#receive();
+    if (answer.failure !== undefined) throw answer.failure;
+    return answer.size;
+  }
+
+  /** Asks for a range of an open file: resolves when it has been asked for. */
+  async want(handle: number, offset: number, length: number): Promise<WantedRange> {
+    const { files } = this.#channel.conversation;
+    while (files.requests === MOST_REQUESTS || files.bytes + length > MOST_CREDIT) {
+      await this.#receive();
+    }
+    const answer = await this.#ask({ kind: 'want', handle, offset, length });
+    const drop = (): void => {
+      answer.isDropped = true;
+      answer.chunks = [];
+    };
+    return { bytes: () => this.#bytesOf(answer), drop };
+  }
+
+  async *#bytesOf(answer: Answer): AsyncGenerator<Buffer, void, undefined> {
+    for (;;) {
+      const chunk = answer.chunks.shift();
+      if (chunk !== undefined) yield chunk;
+      else if (!answer.isOver) await this.#receive();
+      else if (answer.failure !== undefined) throw answer.failure;
+      else return;
+    }
+  }
+
+  async #ask(request: Answer['request']): Promise<Answer> {
+    const answer: Answer = {
+      ...{ request, chunks: [], size: 0, left: request.kind === 'want' ? request.length : 0 },
+      ...{ isOver: false, failure: undefined, isDropped: false },
+    };
+    this.#row.push(answer);
+    try {
+      await this.#channel.send(request, this.#vm.limits.stall);
+    } catch (error) {
+      // An agent that fails ends; its last message can still be received.
+      if (!(error instanceof ChannelClosedError)) throw error;
+    }
+    return answer;
+  }
+
+  /** Receives one message, once for all who wait. */
+  #receive(): Promise<void> {
+    this.#receiving ??= this.#receiveOne().finally(() => (this.#receiving = undefined));
+    return this.#receiving;
+  }
+
+  async #receiveOne(): Promise<void> {
+    const answer = this.#row[0];
+    const message = await this.#patience.with(
+      (limit) =>
+        this.#channel.receive(answer?.request.kind === 'open' ? this.#vm.limits.answer : limit),
+      (each) => (each.kind === 'data' ? each.bytes.length : Infinity),
+    );
+    // The conversation has seen to it that the message answers the first request.
+    if (answer === undefined) return;
+    if (message.kind === 'data') {
+      if (!answer.isDropped) answer.chunks.push(message.bytes);
+      answer.left -= message.bytes.length;
+    } else if (message.kind === 'opened') {
+      answer.size = message.size;
+    } else if (message.kind === 'lacks') {
+      const failure = { ...message, kind: 'failure', signal: '', stderrTail: '' } as const;
+      answer.failure = new PeerFailure(this.#vm.name, failure);
+      answer.left = 0;
+    }
+    if (answer.left > 0) return;
+    answer.isOver = true;
+    this.#row.shift();
+  }
+}
+
+/** A range that was asked for. */
+export interface WantedRange {
+  /** As they come. Once. */
+  readonly bytes: () => AsyncIterable<Buffer>;
+  /** To be called when nobody needs what did not come yet. */
+  readonly drop: () => void;
+}

@@ -1,0 +1,55 @@
+import path from 'node:path';
+import type { OpenedFile } from '../../shared/byte-streams.ts';
+import { printable } from '../../shared/printable.ts';
+import { StorageFailure } from '../../storage/storage-failure.ts';
+import { type Place, placeOf } from './location.ts';
+import { toUserError } from './storage-errors.ts';
+import type { Source, StoredFiles } from './storage.ts';
+
+/** One file of a directory, which is closed with it. */
+export class SingleFile implements Source {
+  readonly location: string;
+  readonly size: number;
+  readonly seekable = true;
+  readonly #files: StoredFiles;
+  readonly #file: OpenedFile;
+
+  private constructor(files: StoredFiles, file: OpenedFile, location: string) {
+    this.#files = files;
+    this.#file = file;
+    this.size = file.size;
+    this.location = location;
+  }
+
+  /**
+   * @param openFiles opens a directory, for a place that errors name
+   * @throws RefusedError
+   */
+  static async open(
+    owner: string,
+    file: string,
+    openFiles: (directory: string, place: Place) => Promise<StoredFiles>,
+  ): Promise<SingleFile> {
+    const place = placeOf(owner, { file });
+    const name = path.posix.basename(file);
+    if (file !== '' && ['', '.', '..'].includes(name)) {
+      throw toUserError(new StorageFailure('NOT_A_FILE', 'it is a directory'), place, false);
+    }
+    const files = await openFiles(file === '' ? '' : path.posix.dirname(file), place);
+    try {
+      const location = path.posix.join(files.location, printable(name));
+      return new SingleFile(files, await files.open(name), location);
+    } catch (error) {
+      await files[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  read(from?: number, to?: number): AsyncIterable<Buffer> {
+    return this.#file.read(from, to);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#files[Symbol.asyncDispose]();
+  }
+}
