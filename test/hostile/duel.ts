@@ -8,6 +8,7 @@ import type { FetchSource, Listing } from '../../dom0-agent/transport/storage.ts
 import { TIME_LIMITS, type TimeLimits } from '../../dom0-agent/transport/time-limits.ts';
 import type { Service } from '../../protocol/conversation.ts';
 import { CofferError, systemCodeOf } from '../../shared/errors.ts';
+import { eventually } from '../eventually.ts';
 import { NOTES_FILE, type Notes, SCRIPT_FILE, type Step } from './script.ts';
 
 /** Limits that a test can wait for. There is no way to give them to the programs: only to the classes. */
@@ -96,7 +97,7 @@ async function use(
 
 /** One that heeds no signal is killed, which takes the connector some seconds. */
 async function expectGone({ pid }: Notes): Promise<void> {
-  await expect.poll(() => isAlive(pid), { timeout: 60_000, message: 'the agent runs' }).toBe(false);
+  await eventually(() => !isAlive(pid), 'the end of the agent');
 }
 
 function isAlive(pid: number): boolean {
