@@ -20,7 +20,7 @@ const LONGEST = [
   'load/load',
   'recovery/recover',
   'cli/bad-input',
-  'terminal/live-line',
+  'terminal/progress',
   'recovery/document',
   'hostile/endless',
   'coffer1/damage',

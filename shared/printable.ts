@@ -27,9 +27,13 @@ export function printableLines(untrustedText: string): string {
   return untrustedText.replace(UNSEEN, (character) => (character === '\n' ? '\n' : '?'));
 }
 
-/** JSON on one line in which every such character is escaped, so that it is safe to show, too. */
+/**
+ * JSON on one line in which every such character is escaped, so that it is safe to show, too. What is undefined
+ * becomes null.
+ */
 export function printableJson(object: object): string {
-  return JSON.stringify(object).replace(UNSEEN, (character) =>
+  const json = JSON.stringify(object, (_, value: unknown) => (value === undefined ? null : value));
+  return json.replace(UNSEEN, (character) =>
     Array.from(
       { length: character.length },
       (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`,

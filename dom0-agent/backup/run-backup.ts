@@ -132,7 +132,8 @@ class BackupFiles {
     if (this.#layout.settingsFirst) yield* this.#settingsThenVolumes();
     else yield* this.#qubeByQube();
     this.#requireAnyWhole();
-    if (this.#plan.dom0Home !== undefined) yield this.#home(this.#plan.dom0Home.path);
+    if (this.#plan.dom0Home !== undefined) yield* this.#home(this.#plan.dom0Home.path);
+    this.#report.phase('index');
   }
 
   #qubesXml(created: Date): string {
@@ -167,6 +168,7 @@ class BackupFiles {
       for (const volume of planned.volumes) yield* this.#volume(planned, volume, row);
       await this.#orFail(row, () => this.#noteWhetherRunning(row));
       if (row.failure !== undefined) incomplete.push(incompleteFile(planned, row.failure));
+      this.#report.finished(row.name, row.failure);
     }
     yield* incomplete;
   }
@@ -179,6 +181,7 @@ class BackupFiles {
       const settings = await this.#settings(planned);
       yield* settings;
       if (settings.length + planned.volumes.length === 0) yield emptyFile(planned);
+      this.#report.finished(row.name, row.failure);
     }
   }
 
@@ -196,7 +199,7 @@ class BackupFiles {
     row: QubeRow,
   ): AsyncGenerator<Content, void, undefined> {
     const opened = await this.#orFail(row, () => {
-      this.#report.info(`${qube.name}: reading ${volume.name}`);
+      this.#report.working(qube.name, volume.name);
       return this.#system.openVolume(qube, volume, this.#signal);
     });
     if (opened === undefined) return;
@@ -207,7 +210,7 @@ class BackupFiles {
       // The file has to be completed; the archive says that its content is of no use.
       if (row.failure !== undefined) buffer.fill(0);
       else row.used += buffer.length;
-      this.#report.progress(buffer.length);
+      this.#report.progress(row.name, buffer.length);
     };
     const path = volumePath(directory, volume.name);
     const { size, extents } = image;
@@ -245,7 +248,6 @@ class BackupFiles {
       const isOfThisQube = error instanceof FailedError && !(error instanceof SystemGoneError);
       if (!isOfThisQube || !this.#layout.tellsIncomplete) throw error;
       row.failure = error.message;
-      this.#report.info(`${row.name}: failed`);
       return undefined;
     }
   }
@@ -263,7 +265,7 @@ class BackupFiles {
     }
   }
 
-  #home(home: string): Content {
+  *#home(home: string): Generator<Content, void, undefined> {
     const row: QubeRow = {
       ...{ name: 'dom0', size: undefined, used: 0, running: false },
     };
@@ -274,16 +276,18 @@ class BackupFiles {
         report.warning(`dom0's home was changed while it was read: ${what}`),
       unread: (what: string) => (row.failure = `not all of its home could be read: ${what}`),
     };
+    report.working('dom0', 'home');
     const path = this.#layout.homePath;
     const tar = homeTar(home, path, remarks, this.#signal);
     async function* counted(): AsyncGenerator<Buffer, void, undefined> {
       for await (const chunk of tar) {
         row.used += chunk.length;
-        report.progress(chunk.length);
+        report.progress('dom0', chunk.length);
         yield chunk;
       }
     }
-    return { kind: 'tree', path, tar: counted() };
+    yield { kind: 'tree', path, tar: counted() };
+    report.finished('dom0', row.failure);
   }
 }
 

@@ -1,14 +1,21 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { UsageError } from '../../shared/errors.ts';
 import { DECOMPRESSIBLE, filterIn } from '../archive/compress/compression.ts';
+import { takeAnswersFromInput } from './answers.ts';
+
+/** The options of every command, as commander gives them: how it speaks. */
+export interface OutputFlags {
+  readonly json?: true;
+  readonly questions?: true;
+  readonly quiet?: true;
+}
 
 /** The options of every command that uses an archive, as commander gives them. */
-export interface ArchiveFlags {
+export interface ArchiveFlags extends OutputFlags {
   readonly destVm?: string;
   readonly command?: true;
   readonly passphraseFile?: string;
   readonly system?: string;
-  readonly json?: true;
-  readonly quiet?: true;
   /** The filter of an official backup, whatever its header says. For reading only. */
   readonly compressionFilter?: string;
 }
@@ -19,7 +26,7 @@ export const FILE_OR_COMMAND =
 
 /** Adds the options of every command that uses an archive. */
 export function addArchiveOptions(command: Command): Command {
-  addSystemOptions(
+  return addSystemOptions(
     command
       .option('-d, --dest-vm <VM>', 'the VM that LOCATION is in; without it, dom0')
       .option('--command', 'LOCATION is a shell command')
@@ -27,10 +34,6 @@ export function addArchiveOptions(command: Command): Command {
         '-p, --passphrase-file <FILE>',
         'the passphrase is the first line of FILE, or of standard input (-), byte by byte',
       ),
-  );
-  return command.option(
-    '-q, --quiet',
-    'print errors and warnings only: the exit status tells the result',
   );
 }
 
@@ -45,7 +48,22 @@ export function addReadingOptions(command: Command): Command {
 
 /** Adds the options of every command that works on a Qubes system and has a result. */
 export function addSystemOptions(command: Command): Command {
-  return addSystemOption(command).option('--json', 'print one JSON object as the result');
+  return addOutputOptions(addSystemOption(command));
+}
+
+/** Adds the options of every command. */
+export function addOutputOptions(command: Command): Command {
+  return command
+    .option('-q, --quiet', 'print errors and warnings only: the exit status tells the result')
+    .option('--json', 'print events for programs, one JSON object a line: docs/json.md')
+    .option('--questions', 'with --json: questions are events, answered on standard input');
+}
+
+/** Throws UsageError for options that contradict each other; sets where questions go. */
+export function applyOutputOptions({ json, questions }: OutputFlags): void {
+  if (questions !== true) return;
+  if (json !== true) throw new UsageError('--questions is for programs: use it with --json');
+  takeAnswersFromInput();
 }
 
 export function addSystemOption(command: Command): Command {

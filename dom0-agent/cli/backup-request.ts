@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { UsageError } from '../../shared/errors.ts';
 import type { BackupFlags } from './backup-options.ts';
+import { aboutField } from './error-field.ts';
 import { givenFlags, readProfile } from './profile.ts';
 
 /** A backup as requested by the user. */
@@ -25,15 +26,17 @@ export async function requestBackup(
   const flags: BackupFlags = command.opts();
   const request =
     flags.profile === undefined
-      ? { location: requireLocation(location), qubes, flags, excludedByProfile: false }
+      ? { ...(await namedLocation(location)), qubes, flags, excludedByProfile: false }
       : await withProfile(flags.profile, location, command);
   refuseContradictions(request.flags);
   return request;
 }
 
-function requireLocation(location: string | undefined): string {
-  if (location !== undefined) return location;
-  throw new UsageError('LOCATION is missing: name a directory, or a profile with --profile');
+async function namedLocation(location: string | undefined): Promise<{ location: string }> {
+  return aboutField('location', () => {
+    if (location !== undefined) return { location };
+    throw new UsageError('LOCATION is missing: name a directory, or a profile with --profile');
+  });
 }
 
 async function withProfile(
@@ -44,7 +47,9 @@ async function withProfile(
   if (location !== undefined) {
     throw new UsageError('the profile defines LOCATION and VMs: leave them out with --profile');
   }
-  const profile = await readProfile(name, process.env['COFFER_PROFILES']);
+  const profile = await aboutField('profile', () =>
+    readProfile(name, process.env['COFFER_PROFILES']),
+  );
   const given = givenFlags(command);
   return {
     ...profile,

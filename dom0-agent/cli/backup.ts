@@ -1,3 +1,4 @@
+import type { ByteSink } from '../../shared/byte-streams.ts';
 import { ExitStatus, UsageError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { scryptCost } from '../archive/scrypt-cost.ts';
@@ -9,18 +10,21 @@ import { type NewBackupFile, openNewBackupFile } from '../backup/new-backup-file
 import { noteBackup } from '../backup/note-backup.ts';
 import { storeRecoveryKit } from '../backup/recovery-kit.ts';
 import { type BackedUp, noteBackupTime, writeBackup } from '../backup/run-backup.ts';
-import type { Sink, Storage, StoredArchive } from '../transport/storage.ts';
+import type { Storage, StoredArchive } from '../transport/storage.ts';
 import type { BackupFlags } from './backup-options.ts';
 import type { BackupRequest } from './backup-request.ts';
 import { type Selection, selectQubes } from './backup-selection.ts';
+import { backedUpForPrograms, planForPrograms, sharesOf } from './backup-events.ts';
 import { describeKit, formatBackedUp, formatPlan } from './backup-tables.ts';
 import { CommandReport } from './command-report.ts';
+import { ConfirmedData } from './confirmed-data.ts';
 import {
   type Destination,
   describeDestination,
   orForgottenDirectory,
   seeDestination,
 } from './destination.ts';
+import { aboutField } from './error-field.ts';
 import { type OpenedSystem, openSystem } from './open-system.ts';
 import { askNewPassphrase, confirm } from './questions.ts';
 import { rollBackIfKilled } from './roll-back.ts';
@@ -57,7 +61,7 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
   const context = { request, opened, report, signal };
-  const selection = await selectQubes(request, opened.system, report);
+  const selection = await aboutField('vms', () => selectQubes(request, opened.system, report));
   const proposal = await propose(selection, context);
   await agree(proposal, context);
   const passphrase = await askNewPassphrase(
@@ -79,31 +83,41 @@ async function propose(
   { sources, chosen, plan }: Selection,
   { request: { location, flags }, opened, signal }: BackupContext,
 ): Promise<Proposal> {
-  const compressor = compressorOf(flags);
-  if (compressor !== undefined) await requireCompressor(compressor);
-  const storage = await opened.storage(flags.destVm);
+  const compressor = await aboutField('compress-filter', async () => {
+    const filter = compressorOf(flags);
+    if (filter !== undefined) await requireCompressor(filter);
+    return filter;
+  });
+  const storage = await aboutField('dest-vm', () => opened.storage(flags.destVm));
   if (plan.dom0Home !== undefined && storage.owner === 'dom0' && flags.command !== true) {
-    await refuseTargetInHome(plan.dom0Home.path, location);
+    const { path } = plan.dom0Home;
+    await aboutField('location', () => refuseTargetInHome(path, location));
   }
   const measured = await measurePlan(plan);
   const estimate = estimateOf(measured, compressor !== undefined);
-  const destination = await orForgottenDirectory(
-    seeDestination(opened, storage, location, flags, signal),
-    { location, sources, chosen },
+  const destination = await aboutField('location', () =>
+    orForgottenDirectory(seeDestination(opened, storage, location, flags, signal), {
+      ...{ location, sources, chosen },
+    }),
   );
   return { plan: measured, estimate, storage, destination };
 }
 
 /** Shows the plan, and asks. Throws RefusedError when the backup cannot fit, or the user does not agree. */
 async function agree(
-  { plan, estimate, destination }: Proposal,
+  { plan, estimate, storage, destination }: Proposal,
   { request: { flags }, report, signal }: BackupContext,
 ): Promise<void> {
   const { yes } = flags;
   const show = (text: string): void => (yes === true ? report.say(text) : report.ask(text));
   show(formatPlan(plan));
   show(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
-  const doubt = whyItMayNotFit(estimate, destination);
+  const doubt = await aboutField('location', () => whyItMayNotFit(estimate, destination));
+  report.plan({
+    command: 'backup',
+    ...planForPrograms(plan, estimate, storage.owner, destination),
+    problems: doubt === undefined ? [] : [{ field: 'location', sentence: doubt }],
+  });
   if (doubt !== undefined) report.warning(doubt);
   if (yes !== true) await confirm('Back up?', signal);
 }
@@ -134,12 +148,14 @@ async function makeBackup(
     if (doubt !== undefined && flags.yes !== true) await confirm('Back up all the same?', signal);
   }
   const begun = Date.now();
-  report.startProgress(estimate.most);
+  const data = new ConfirmedData(target, () => report.read);
+  report.startProgress('send', sharesOf(plan), () => data.now);
   const backedUp = await describingInterrupt(
-    writeTo(target, plan, { passphrase, created }, context),
+    writeTo(data.output, plan, { passphrase, created }, context),
     signal,
     describeUnfinished,
   );
+  report.phase('sync');
   const stored = await describingInterrupt(
     target.finish(),
     signal,
@@ -182,7 +198,7 @@ async function openTarget(
 }
 
 async function writeTo(
-  sink: Sink,
+  output: ByteSink,
   plan: MeasuredPlan,
   made: { readonly passphrase: Buffer; readonly created: Date },
   { request: { flags }, opened, report, signal }: BackupContext,
@@ -196,7 +212,7 @@ async function writeTo(
   };
   const cleanup = await rollBackIfKilled(flags.system);
   try {
-    return await writeBackup(plan, opened.system, sink, options, report, signal);
+    return await writeBackup(plan, opened.system, output, options, report, signal);
   } finally {
     cleanup.cancel();
     made.passphrase.fill(0);
@@ -236,12 +252,13 @@ function tellResult(
     path: stored.path ?? null,
     bytes: stored.bytes,
     sha256: stored.sha256,
+    checked: false,
     created: created.toISOString(),
     format: flags.format,
     encrypted: flags.encrypt,
-    qubes: backedUp,
+    qubes: backedUpForPrograms(backedUp),
     leftOut: plan.leftOut,
-    recovery: kit,
+    recovery: kit.map(({ location, sha256 }) => ({ location, sha256 })),
     warnings: report.warnings,
     seconds,
   });

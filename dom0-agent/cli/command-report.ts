@@ -1,13 +1,23 @@
 import { stderr } from 'node:process';
 import { printable } from '../../shared/printable.ts';
-import type { Report } from '../../shared/report.ts';
-import { ProgressLine } from './progress-line.ts';
-import { liveLine, showForAnswer, showJson, showNotice, showResult } from './output.ts';
+import type { Phase, Report } from '../../shared/report.ts';
+import { ExitStatus } from '../../shared/errors.ts';
+import { answersComeOnInput } from './answers.ts';
+import type { Problem } from './events.ts';
+import { Progress, type Confirmation, type Share } from './progress.ts';
+import { type ProgressDisplay, displayOf } from './progress-display.ts';
+import { liveBlock, showEvent, showForAnswer, showNotice, showResult } from './output.ts';
+
+/** A plan or a result for programs, with the fields that docs/json.md has for the command. */
+interface OfCommand {
+  readonly command: string;
+  readonly [field: string]: unknown;
+}
 
 /**
  * What the user sees of a command: the result on standard output, everything else on standard error,
- * with a live line where that is a terminal. With `--json`, the result is one JSON object instead.
- * Disposing of it removes the live line.
+ * with live lines where that is a terminal. With `--json`, all of it is events on standard output instead.
+ * Disposing of it removes the live lines.
  */
 export class CommandReport implements Report, Disposable {
   readonly warnings: string[] = [];
@@ -15,13 +25,16 @@ export class CommandReport implements Report, Disposable {
   readonly notRolledBack: string[] = [];
   readonly #json: boolean;
   readonly #quiet: boolean;
-  #progress: ProgressLine | undefined;
-  /** Warnings shown while the live line was there, which are repeated at the end. */
+  #phase: Phase = 'look';
+  #progress: Progress | undefined;
+  #display: ProgressDisplay | undefined;
+  /** Warnings shown while the live lines were there, which are repeated at the end. */
   #passed: string[] = [];
 
   constructor(options: { readonly json?: true; readonly quiet?: true }) {
     this.#json = options.json ?? false;
     this.#quiet = options.quiet ?? false;
+    if (this.#json) showEvent({ event: 'phase', phase: this.#phase });
   }
 
   /** A part of the result for people: not with `--quiet`, which leaves it to the exit status. */
@@ -31,26 +44,35 @@ export class CommandReport implements Report, Disposable {
 
   /** What a question is about: always shown, since it must be known to answer. */
   ask(text: string): void {
-    showForAnswer(text, this.#json || this.#quiet);
+    if (!answersComeOnInput()) showForAnswer(text, this.#json || this.#quiet);
+  }
+
+  /** What will be done, for programs. */
+  plan(plan: OfCommand & { readonly problems: readonly Problem[] }): void {
+    if (this.#json) showEvent({ event: 'plan', ...plan });
   }
 
   /** The result for programs, and the end of the result for people. */
-  result(object: object): void {
-    if (this.#json) showJson(object);
+  result(result: OfCommand & { readonly ok: boolean; readonly exitStatus?: number }): void {
+    if (this.#json) {
+      const exitStatus = result.ok ? ExitStatus.done : ExitStatus.failed;
+      showEvent({ event: 'result', exitStatus, ...result });
+    }
     for (const warning of this.#passed) showNotice(warning);
     this.#passed = [];
   }
 
   info(text: string): void {
-    if (this.#progress !== undefined) this.#progress.subject = printable(text);
+    if (this.#json) showEvent({ event: 'info', sentence: text });
     else if (!this.#quiet) showNotice(printable(text));
   }
 
   warning(text: string): void {
     const line = `warning: ${printable(text)}`;
     this.warnings.push(text);
+    if (this.#json) showEvent({ event: 'warning', sentence: text });
     showNotice(line);
-    if (this.#progress !== undefined) this.#passed.push(line);
+    if (liveBlock.isShown) this.#passed.push(line);
   }
 
   rollbackFailed(what: string, text: string): void {
@@ -58,20 +80,51 @@ export class CommandReport implements Report, Disposable {
     this.warning(text);
   }
 
-  /** Shows a line with the progress from now on, if there is a terminal to show it on. */
-  startProgress(total: number): void {
-    if (this.#quiet || !stderr.isTTY || total <= 0) return;
-    const progress = new ProgressLine(total);
-    this.#progress = progress;
-    liveLine.start((columns) => progress.format(columns));
+  phase(phase: Phase): void {
+    if (phase === this.#phase) return;
+    this.#phase = phase;
+    if (this.#json) showEvent({ event: 'phase', phase });
+    if (this.#progress !== undefined) this.#progress.phase = phase;
   }
 
-  progress(bytes: number): void {
-    this.#progress?.advance(bytes);
+  /**
+   * Shows the progress from now on.
+   *
+   * @param confirmed what a storage has confirmed; without, what was read counts
+   */
+  startProgress(phase: Phase, shares: readonly Share[], confirmed?: () => Confirmation): void {
+    this.phase(phase);
+    const progress = new Progress(phase, shares, confirmed);
+    this.#progress = progress;
+    this.#display = displayOf(progress, { json: this.#json, quiet: this.#quiet, terminal: stderr });
+  }
+
+  /** All bytes that were read since the progress is shown. */
+  get read(): number {
+    return this.#progress?.read ?? 0;
+  }
+
+  working(qube: string, what: string): void {
+    this.#progress?.working(qube, what);
+    this.#display?.begun(qube);
+  }
+
+  progress(qube: string, bytes: number): void {
+    this.#progress?.advance(qube, bytes);
+  }
+
+  known(qube: string, bytes: number): void {
+    this.#progress?.known(qube, bytes);
+  }
+
+  finished(qube: string, failure?: string): void {
+    this.#progress?.finished(qube, failure);
+    this.#display?.ended(qube);
   }
 
   endProgress(): void {
-    liveLine.end();
+    this.#display?.[Symbol.dispose]();
+    this.#display = undefined;
     this.#progress = undefined;
   }
 

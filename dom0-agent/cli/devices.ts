@@ -1,12 +1,12 @@
 import { ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
+import type { OutputFlags } from './archive-options.ts';
 import { openSystem } from './open-system.ts';
 import { formatTable } from './table.ts';
 import { CommandReport } from './command-report.ts';
 
-export interface DevicesFlags {
+export interface DevicesFlags extends OutputFlags {
   readonly system?: string;
-  readonly json?: true;
 }
 
 /** `coffer devices`. Gives the exit status. */

@@ -1,5 +1,6 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { formatTime } from '../../shared/local-time.ts';
+import { printable } from '../../shared/printable.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { BackupContents } from '../qubes/backup-contents.ts';
 import type { Storage } from '../transport/storage.ts';
@@ -45,18 +46,21 @@ export async function listDirectory(
     ok: true,
     command: 'list',
     location,
-    freeBytes: freeBytes ?? null,
+    freeBytes,
     backups: backups.map((backup) => ({
       name: backup.name,
-      created: backup.created?.toISOString() ?? null,
-      format: backup.format ?? null,
-      backupId: backup.backupId ?? null,
+      created: backup.created?.toISOString(),
+      format: backup.format,
+      backupId: backup.backupId,
       bytes: backup.size,
-      qubes: backup.contents?.qubes.map(({ qube }) => qube.name) ?? null,
+      qubes: backup.contents?.qubes.map(({ qube }) => qube.name),
       dom0Home: backup.contents === undefined ? null : backup.contents.dom0Home !== undefined,
-      problem: backup.problem ?? null,
+      problem: backup.problem,
     })),
     others,
+    directories: listing.entries
+      .filter(({ kind }) => kind === 'DIRECTORY')
+      .map(({ untrustedName }) => printable(untrustedName)),
     truncated: listing.truncated,
     warnings: report.warnings,
   });

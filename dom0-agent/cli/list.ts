@@ -4,7 +4,13 @@ import { savedVolumes, sizeOfVolumes } from '../qubes/qube.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { listDirectory } from './list-directory.ts';
-import { type OpenedBackup, describeBackup, openBackup, usableContents } from './open-backup.ts';
+import {
+  type OpenedBackup,
+  backupForPrograms,
+  describeBackup,
+  openBackup,
+  usableContents,
+} from './open-backup.ts';
 import { askOptionalPassphrase, askPassphrase } from './questions.ts';
 import { formatKnownSize, formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
 import { openSystem } from './open-system.ts';
@@ -43,7 +49,6 @@ export async function listCommand(
 
 async function listBackup(backup: OpenedBackup, report: CommandReport): Promise<number> {
   const {
-    source,
     reader: { header },
   } = backup;
   const contents = await usableContents(backup);
@@ -67,11 +72,8 @@ async function listBackup(backup: OpenedBackup, report: CommandReport): Promise<
   report.result({
     ok: true,
     command: 'list',
-    format: header.format,
-    created: contents.created?.toISOString() ?? null,
-    encrypted: header.encrypted,
+    ...backupForPrograms(backup),
     compression: header.compressionFilter ?? 'none',
-    bytes: source.size ?? null,
     qubes: contents.qubes.map(({ qube, size, remarks }) => ({
       name: qube.name,
       class: qube.qubeClass,
@@ -83,7 +85,7 @@ async function listBackup(backup: OpenedBackup, report: CommandReport): Promise<
       volumes: savedVolumes(qube).map(({ name }) => name),
       remarks,
     })),
-    dom0Home: contents.dom0Home !== undefined,
+    dom0Home: contents.dom0Home === undefined ? null : { used: contents.dom0Home.size },
     unusable: contents.unusable.map(({ name, why }) => ({ name, why })),
   });
   return ExitStatus.done;

@@ -6,7 +6,9 @@ import { CofferError, ExitStatus, InterruptedError, messageOf } from '../../shar
 import { printable } from '../../shared/printable.ts';
 import { abortOnSignals } from './signals.ts';
 import { buildProgram } from './program.ts';
-import { liveLine, requireWritten, showJson, showNotice } from './output.ts';
+import { fieldInUsage, fieldOf } from './error-field.ts';
+import type { Field } from './events.ts';
+import { liveBlock, requireWritten, showEvent, showNotice } from './output.ts';
 
 /** Runs the command line; whatever happens becomes one sentence and an exit status. */
 async function main(): Promise<number> {
@@ -37,20 +39,21 @@ async function runCommand(signal: AbortSignal): Promise<number> {
 function tell(error: unknown): number {
   const exitStatus = error instanceof CofferError ? error.exitStatus : ExitStatus.failed;
   const message = messageOf(error);
-  liveLine.end();
+  liveBlock.end();
   showNotice(`coffer: ${printable(message, Infinity)}`);
-  tellPrograms(exitStatus, message);
+  tellPrograms(exitStatus, message, fieldOf(error));
   return exitStatus;
 }
 
 function tellUsage({ exitCode, message }: CommanderError): number {
   if (exitCode === 0) return ExitStatus.done;
-  tellPrograms(ExitStatus.usage, message.replace(/^error: /, ''));
+  tellPrograms(ExitStatus.usage, message.replace(/^error: /, ''), fieldInUsage(message));
   return ExitStatus.usage;
 }
 
-function tellPrograms(exitStatus: number, error: string): void {
-  if (process.argv.includes('--json')) showJson({ ok: false, exitStatus, error });
+function tellPrograms(exitStatus: number, sentence: string, field: Field | undefined): void {
+  if (!process.argv.includes('--json')) return;
+  showEvent({ event: 'error', field: field ?? null, sentence, exitStatus });
 }
 
 /** Standard input, output and error, those that are terminals. */
@@ -66,7 +69,7 @@ function endWith(exitStatus: number): void {
 // Node.js also exits when nothing is pending: before `main` has returned, that is a failure.
 process.exitCode = ExitStatus.failed;
 process.on('exit', () => {
-  liveLine.end();
+  liveBlock.end();
   if (!isDone) showNotice('coffer: it stopped before it was done, because of a bug in coffer');
   // Node.js restores their modes when it exits, and aborts if one no longer exists.
   for (const fd of terminals) if (!isatty(fd)) closeSync(fd);

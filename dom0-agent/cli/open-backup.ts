@@ -11,6 +11,7 @@ import { readContents } from '../contents/read-contents.ts';
 import type { Source } from '../transport/storage.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { askPassphrase } from './questions.ts';
+import { aboutField } from './error-field.ts';
 import type { OpenedSystem } from './open-system.ts';
 
 /** A backup whose header and qubes.xml have been authenticated. */
@@ -32,12 +33,12 @@ export async function openBackup(
   signal: AbortSignal,
   ask = (): Promise<Buffer> => askPassphrase(flags.passphraseFile, signal),
 ): Promise<OpenedBackup> {
-  const place = await storage(flags.destVm);
+  const place = await aboutField('dest-vm', () => storage(flags.destVm));
   const from = flags.command === true ? { command: location } : { file: location };
   const askFirst =
     flags.command === true || flags.passphraseFile !== undefined || (await isHalted(flags.destVm));
   let passphrase = askFirst ? await ask() : undefined;
-  const source = await place.openSource(from, signal);
+  const source = await aboutField('location', () => place.openSource(from, signal));
   const close = async (): Promise<void> => {
     passphrase?.fill(0);
     await source[Symbol.asyncDispose]();
@@ -71,4 +72,15 @@ export function describeBackup({ source, reader: { header }, contents }: OpenedB
   const size = source.size === undefined ? '' : `, ${formatSize(source.size)}`;
   const secrecy = header.encrypted ? 'encrypted' : 'not encrypted';
   return `A backup in the format ${header.format}${made}${size}, ${secrecy}.`;
+}
+
+/** The same for programs: docs/json.md. */
+export function backupForPrograms({ source, reader: { header }, contents }: OpenedBackup) {
+  return {
+    location: source.location,
+    format: header.format,
+    created: contents.created?.toISOString(),
+    encrypted: header.encrypted,
+    bytes: source.size,
+  };
 }

@@ -3,28 +3,29 @@ import { stderr, stdout } from 'node:process';
 import type { Writable } from 'node:stream';
 import { FailedError, messageOf } from '../../shared/errors.ts';
 import { printableJson, printableLines } from '../../shared/printable.ts';
-import { LiveLine } from './live-line.ts';
+import { type Event, SCHEMA } from './events.ts';
+import { LiveBlock } from './live-block.ts';
 import { launchState } from './launch-state.ts';
 
 /**
  * The one place that writes to the user. All output goes through `printableLines`, and appears above the live
- * line, if there is one.
+ * lines, if there are any.
  */
 
 /** Why the result could not be written. */
 let outputFailure: Error | undefined;
 
 /** Shown at the bottom while work goes on, if standard error is a terminal. */
-export const liveLine = new LiveLine(stderr);
+export const liveBlock = new LiveBlock(stderr);
 
 /** A part of the result, for people. */
 export function showResult(text: string): void {
   write(stdout, `${printableLines(text)}\n`);
 }
 
-/** The result, for programs: one line. */
-export function showJson(object: object): void {
-  write(stdout, `${printableJson(object)}\n`);
+/** For programs: one line. */
+export function showEvent(event: Event): void {
+  write(stdout, `${printableJson({ schema: SCHEMA, ...event })}\n`);
 }
 
 /**
@@ -65,7 +66,7 @@ function write(stream: Writable, text: string): void {
     outputFailure ??= new Error('it is closed');
     return;
   }
-  liveLine.above(() => void stream.write(text));
+  liveBlock.above(() => void stream.write(text));
 }
 
 function flushed(stream: Writable): Promise<void> {

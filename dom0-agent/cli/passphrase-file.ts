@@ -4,6 +4,7 @@ import { printable } from '../../shared/printable.ts';
 import { Dom0Storage } from '../transport/dom0-storage.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { Sink } from '../transport/storage.ts';
+import type { OutputFlags } from './archive-options.ts';
 import { CommandReport } from './command-report.ts';
 import { askNewPassphrase, requireTerminal } from './questions.ts';
 
@@ -14,9 +15,13 @@ const NO_TERMINAL = 'there is no terminal to ask for the passphrase at';
  * atomically and never overwrites anything: an error is reported before the passphrase is asked for. Returns the
  * exit status.
  */
-export async function passphraseFileCommand(file: string, signal: AbortSignal): Promise<number> {
+export async function passphraseFileCommand(
+  file: string,
+  flags: OutputFlags,
+  signal: AbortSignal,
+): Promise<number> {
   requireTerminal(NO_TERMINAL);
-  using report = new CommandReport({});
+  using report = new CommandReport(flags);
   await using sink = await openNewFile(file, signal);
   const warn = (text: string): void => report.warning(text);
   const passphrase = await askNewPassphrase(undefined, 'coffer-1', warn, signal);
@@ -28,6 +33,7 @@ export async function passphraseFileCommand(file: string, signal: AbortSignal): 
     passphrase.fill(0);
   }
   report.say(`The passphrase is in ${printable(file)}, which only its owner can read.`);
+  report.result({ ok: true, command: 'passphrase-file', file, warnings: report.warnings });
   return ExitStatus.done;
 }
 

@@ -4,9 +4,12 @@ import { suggestion } from '../qubes/names-from-user.ts';
 import {
   type ArchiveFlags,
   FILE_OR_COMMAND,
+  type OutputFlags,
+  addOutputOptions,
   addReadingOptions,
   addSystemOption,
   addSystemOptions,
+  applyOutputOptions,
 } from './archive-options.ts';
 import { addBackupOptions } from './backup-options.ts';
 import type { DevicesFlags } from './devices.ts';
@@ -41,6 +44,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     .addHelpText('after', EXIT_STATUSES)
     .showHelpAfterError('(coffer --help tells more)')
     .exitOverride()
+    .hook('preAction', (_, command) => applyOutputOptions(command.opts()))
     .configureOutput({
       writeOut: (text) => showResult(text.trimEnd()),
       writeErr: (text) => showNotice(text.trimEnd()),
@@ -116,17 +120,16 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       ended(await devicesCommand(flags));
     });
 
-  program
-    .command('passphrase-file')
+  addOutputOptions(program.command('passphrase-file'))
     .summary('make a file that contains a passphrase')
     .description(
       'Asks for a passphrase twice, and writes it to a new file, which only its owner can read: for ' +
         '--passphrase-file, and for profiles. A file that exists is never overwritten.',
     )
     .argument('<FILE>', 'the file to make')
-    .action(async (file: string) => {
+    .action(async (file: string, flags: OutputFlags) => {
       const { passphraseFileCommand } = await import('./passphrase-file.ts');
-      ended(await passphraseFileCommand(file, signal));
+      ended(await passphraseFileCommand(file, flags, signal));
     });
 
   // commander's own would show the general help for an unknown command.
@@ -161,8 +164,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       ended(await rollBackCommand(owner, flags));
     });
 
-  program
-    .command('sandbox')
+  addOutputOptions(program.command('sandbox'))
     .summary('make a directory that stands in for a Qubes system')
     .description(
       'Makes a sample Qubes system in a new directory, for trying coffer: use it with --system.',

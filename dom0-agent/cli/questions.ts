@@ -1,8 +1,10 @@
 import { isatty } from 'node:tty';
-import { RefusedError } from '../../shared/errors.ts';
+import { RefusedError, UsageError } from '../../shared/errors.ts';
 import type { BackupFormat } from '../backup/backup-formats.ts';
 import { checkNewPassphrase } from '../backup/new-passphrase.ts';
+import { answersComeOnInput, askProgram } from './answers.ts';
 import { ControllingTerminal } from './controlling-terminal.ts';
+import { aboutField } from './error-field.ts';
 import { firstLineOf } from './read-passphrase.ts';
 
 const NO_TERMINAL_TO_CONFIRM =
@@ -12,7 +14,7 @@ const NO_TERMINAL_FOR_PASSPHRASE =
 
 /** Throws RefusedError when nobody could answer a question. */
 export function requireTerminal(advice = NO_TERMINAL_TO_CONFIRM): void {
-  ControllingTerminal.require(advice);
+  if (!answersComeOnInput()) ControllingTerminal.require(advice);
 }
 
 /**
@@ -20,9 +22,15 @@ export function requireTerminal(advice = NO_TERMINAL_TO_CONFIRM): void {
  * and InterruptedError.
  */
 export async function confirm(question: string, signal: AbortSignal): Promise<void> {
+  const answer = answersComeOnInput()
+    ? await askProgram('confirm', question, signal)
+    : await askPerson(`${question} [y/N] `, signal);
+  if (!/^y(es)?$/i.test(answer.toString('utf8').trim())) throw new RefusedError('nothing was done');
+}
+
+async function askPerson(prompt: string, signal: AbortSignal): Promise<Buffer> {
   using terminal = ControllingTerminal.open(NO_TERMINAL_TO_CONFIRM, signal);
-  const answer = (await terminal.ask(`${question} [y/N] `)).toString('utf8');
-  if (!/^y(es)?$/i.test(answer.trim())) throw new RefusedError('nothing was done');
+  return await terminal.ask(prompt);
 }
 
 /**
@@ -34,14 +42,16 @@ export async function askPassphrase(
   source: string | undefined,
   signal: AbortSignal,
 ): Promise<Buffer> {
-  const file = fileNamed(source);
-  const passphrase = file === undefined ? await askOnce(signal) : await firstLineOf(file, signal);
-  requirePresent(passphrase);
-  if (passphrase.includes(0))
+  return aboutField('passphrase', async () => {
+    const file = fileNamed(source);
+    const passphrase =
+      file === undefined ? await askOnce('passphrase', signal) : await firstLineOf(file, signal);
+    requirePresent(passphrase);
+    if (!passphrase.includes(0)) return passphrase;
     throw new RefusedError(
       'the passphrase contains a NUL byte, which no passphrase of a backup can',
     );
-  return passphrase;
+  });
 }
 
 /**
@@ -53,8 +63,8 @@ export async function askOptionalPassphrase(
   signal: AbortSignal,
 ): Promise<Buffer | undefined> {
   if (fileNamed(source) !== undefined) return askPassphrase(source, signal);
-  if (!ControllingTerminal.isThere()) return undefined;
-  const passphrase = await askOnce(signal, 'Passphrase (Enter alone: go on without): ');
+  if (!answersComeOnInput() && !ControllingTerminal.isThere()) return undefined;
+  const passphrase = await askOnce('optional-passphrase', signal);
   return passphrase.length === 0 ? undefined : passphrase;
 }
 
@@ -68,15 +78,21 @@ export async function askNewPassphrase(
   warn: (text: string) => void,
   signal: AbortSignal,
 ): Promise<Buffer> {
-  const file = fileNamed(source);
-  const passphrase = file === undefined ? await askTwice(signal) : await firstLineOf(file, signal);
-  requirePresent(passphrase);
-  checkNewPassphrase(passphrase, format).forEach(warn);
-  return passphrase;
+  return aboutField('passphrase', async () => {
+    const file = fileNamed(source);
+    const passphrase =
+      file === undefined ? await askTwice(signal) : await firstLineOf(file, signal);
+    requirePresent(passphrase);
+    checkNewPassphrase(passphrase, format).forEach(warn);
+    return passphrase;
+  });
 }
 
 /** If standard input is a terminal, `-` asks there without echo, as without `-p`. */
 function fileNamed(source: string | undefined): string | undefined {
+  if (source === '-' && answersComeOnInput()) {
+    throw new UsageError('-p - and --questions both read standard input: leave out -p');
+  }
   return source === '-' && isatty(0) ? undefined : source;
 }
 
@@ -85,12 +101,20 @@ function requirePresent(passphrase: Buffer): void {
   throw new RefusedError('the passphrase is empty: a backup is worthless without one');
 }
 
-async function askOnce(signal: AbortSignal, prompt = 'Passphrase: '): Promise<Buffer> {
+const PROMPTS = {
+  passphrase: 'Passphrase: ',
+  'optional-passphrase': 'Passphrase (Enter alone: go on without): ',
+} as const;
+
+async function askOnce(question: keyof typeof PROMPTS, signal: AbortSignal): Promise<Buffer> {
+  if (answersComeOnInput()) return askProgram(question, 'Passphrase', signal);
   using terminal = ControllingTerminal.open(NO_TERMINAL_FOR_PASSPHRASE, signal);
-  return await terminal.askSecretly(prompt);
+  return await terminal.askSecretly(PROMPTS[question]);
 }
 
+/** A program has asked twice itself. */
 async function askTwice(signal: AbortSignal): Promise<Buffer> {
+  if (answersComeOnInput()) return askProgram('new-passphrase', 'New passphrase', signal);
   using terminal = ControllingTerminal.open(NO_TERMINAL_FOR_PASSPHRASE, signal);
   for (;;) {
     const passphrase = await terminal.askSecretly('Passphrase: ');

@@ -2,7 +2,7 @@ import { ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { refuseRepeated } from '../qubes/names-from-user.ts';
 import type { Qube } from '../qubes/qube.ts';
 import { readSystemState, type RestoreChoices, type SystemState } from '../restore/plan-input.ts';
-import { type BackupContents, totalSize } from '../qubes/backup-contents.ts';
+import type { BackupContents } from '../qubes/backup-contents.ts';
 import { requirePool, warnOfHomeSpace, warnOfSpace } from '../restore/restore-space.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import { type RestorePlan, planRestore } from '../restore/plan-restore.ts';
@@ -18,7 +18,16 @@ import { noteCheck, notingDamage } from '../backup/note-backup.ts';
 import { confirm, requireTerminal } from './questions.ts';
 import type { RestoreFlags } from './restore-options.ts';
 import { adviceOn, describeFailures, describeRollback, formatPlan } from './restore-tables.ts';
-import { type OpenedBackup, describeBackup, openBackup, usableContents } from './open-backup.ts';
+import {
+  type OpenedBackup,
+  backupForPrograms,
+  describeBackup,
+  openBackup,
+  usableContents,
+} from './open-backup.ts';
+import { sharesIn } from './contents-events.ts';
+import { aboutField } from './error-field.ts';
+import { planForPrograms } from './restore-events.ts';
 import { describingInterrupt } from './signals.ts';
 import { formatOutcomes } from './table.ts';
 import { type OpenedSystem, openSystem } from './open-system.ts';
@@ -61,7 +70,9 @@ export async function restoreCommand(
   const opened = await openSystem(flags.system, (text) => report.info(text));
   // What is decided on the list of VMs must stay true until the end: no other restore may change it.
   return await asOnlyRestore(opened.system, 'restore', async () => {
-    if (flags.pool !== undefined) requirePool(flags.pool, await opened.system.pools());
+    await aboutField('pool', async () => {
+      if (flags.pool !== undefined) requirePool(flags.pool, await opened.system.pools());
+    });
     await using backup = await openBackup(opened, location, flags, report, signal);
     const context = { flags, opened, backup, report, signal };
     const proposal = await propose(chosen, context);
@@ -75,7 +86,9 @@ async function propose(chosen: readonly string[], context: RestoreContext): Prom
   const contents = await usableContents(backup);
   const state = await readSystemState(opened.system);
   const abandoned = await abandonedQubes(state.qubes.values());
-  const plan = planRestore(contents, withoutQubes(state, abandoned), choicesOf(chosen, flags));
+  const plan = await aboutField('vms', () =>
+    planRestore(contents, withoutQubes(state, abandoned), choicesOf(chosen, flags)),
+  );
   const home = (await opened.system.dom0Home()).path;
   return { plan, contents, state, abandoned, home };
 }
@@ -94,12 +107,23 @@ async function agree(
   if (plan.qubes.length === 0 && plan.dom0Home === undefined) {
     throw new RefusedError('there is nothing to restore: everything that was chosen is left out');
   }
-  for (const warning of [
-    warnOfSpace(plan, state.pools, flags.pool),
-    await warnOfHomeSpace(plan.dom0Home, backup.reader.header.format, home),
-  ]) {
-    if (warning !== undefined) report.warning(warning);
-  }
+  const doubts = [
+    { field: 'pool', sentence: warnOfSpace(plan, state.pools, flags.pool) },
+    {
+      field: 'skip-dom0-home',
+      sentence: await warnOfHomeSpace(plan.dom0Home, backup.reader.header.format, home),
+    },
+  ];
+  const problems = doubts.flatMap(({ field, sentence }) =>
+    sentence === undefined ? [] : [{ field, sentence }],
+  );
+  report.plan({
+    command: 'restore',
+    ...backupForPrograms(backup),
+    ...planForPrograms(plan, abandoned),
+    problems,
+  });
+  for (const { sentence } of problems) report.warning(sentence);
   if (flags.yes !== true) await confirm('Restore?', signal);
 }
 
@@ -133,7 +157,7 @@ async function carryOut(proposal: Proposal, context: RestoreContext): Promise<nu
   report.result({
     ok: done,
     command: 'restore',
-    created: contents.created?.toISOString() ?? null,
+    ...backupForPrograms(backup),
     qubes: outcomes,
     warnings: report.warnings,
     seconds,
@@ -156,8 +180,10 @@ async function restore(
 ): Promise<Outcome[]> {
   await removeAbandoned(abandoned, system, report);
   await removeAbandonedHomes(home, report);
-  const sources = plan.qubes.map(({ source }) => source);
-  report.startProgress(totalSize({ qubes: sources, dom0Home: plan.dom0Home }));
+  report.startProgress('receive', [
+    ...plan.qubes.map(({ source, newQube }) => ({ name: newQube.name, total: source.size })),
+    ...sharesIn({ qubes: [], dom0Home: plan.dom0Home }),
+  ]);
   const options = {
     keepFailed: flags.keepFailed ?? false,
     ignoreSizeLimit: flags.ignoreSizeLimit ?? false,

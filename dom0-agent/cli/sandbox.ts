@@ -1,8 +1,9 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { makeSandbox } from '../qubes/sandbox/make-sandbox.ts';
+import type { OutputFlags } from './archive-options.ts';
 import { CommandReport } from './command-report.ts';
 
-export interface SandboxFlags {
+export interface SandboxFlags extends OutputFlags {
   readonly empty?: true;
 }
 
@@ -12,10 +13,11 @@ export async function sandboxCommand(
   flags: SandboxFlags,
   signal: AbortSignal,
 ): Promise<number> {
-  using report = new CommandReport({});
+  using report = new CommandReport(flags);
   await makeSandbox(directory, { empty: flags.empty ?? false }, signal, (step) =>
     report.info(step),
   );
   report.say(`A sample Qubes system is in ${directory}: use it with --system ${directory}`);
+  report.result({ ok: true, command: 'sandbox', directory });
   return ExitStatus.done;
 }

@@ -1,11 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { addSystemOptions } from './archive-options.ts';
+import { type OutputFlags, addSystemOptions } from './archive-options.ts';
 
 /** The options of `coffer status`, as commander gives them. */
-export interface StatusFlags {
+export interface StatusFlags extends OutputFlags {
   readonly system?: string;
-  readonly json?: true;
-  readonly quiet?: true;
   readonly notify?: true;
   /** In days. */
   readonly due: number;
@@ -22,8 +20,7 @@ export function addStatusOptions(command: Command): Command {
         .default(7)
         .argParser(parseDays),
     )
-    .option('--notify', 'show a notification on the desktop when the exit status is 1')
-    .option('-q, --quiet', 'print errors and warnings only: the exit status tells the result');
+    .option('--notify', 'show a notification on the desktop when the exit status is 1');
 }
 
 function parseDays(value: string): number {

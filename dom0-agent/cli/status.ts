@@ -3,6 +3,7 @@ import { formatTime } from '../../shared/local-time.ts';
 import { type QubeStatus, backupStatus } from '../backup/backup-status.ts';
 import { readRecord } from '../backup/record-files.ts';
 import { isBackedUpByDefault } from '../backup/select-for-backup.ts';
+import { describing } from './qube-events.ts';
 import { CommandReport } from './command-report.ts';
 import { notify } from './notification.ts';
 import { openSystem } from './open-system.ts';
@@ -37,19 +38,19 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
   if (excluded.length > 0) report.say(`Not backed up by default: ${excluded.join(', ')}.`);
   report.say(isFine ? `All were backed up in the last ${daysOf(flags.due)}.` : summaryOf(states));
   if (flags.notify === true && !isFine) await notifyOf(states, report);
+  const describe = await describing(all, system);
   report.result({
     ok: isFine,
-    ...(isFine ? {} : { exitStatus: ExitStatus.failed }),
     command: 'status',
     due: flags.due,
-    qubes: states.map(({ name, state, created, location, check }) => ({
-      name,
-      state,
-      created: created?.toISOString() ?? null,
-      location: location ?? null,
-      check: check === undefined ? null : { ...check, at: timeOf(check.at).toISOString() },
+    qubes: states.map((status) => ({
+      ...describe(status.name),
+      state: status.state,
+      created: status.created?.toISOString(),
+      location: status.location,
+      check: status.check && { ...status.check, at: timeOf(status.check.at).toISOString() },
     })),
-    excluded,
+    excluded: excluded.map(describe),
     warnings: report.warnings,
   });
   return isFine ? ExitStatus.done : ExitStatus.failed;

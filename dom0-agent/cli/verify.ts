@@ -1,13 +1,14 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { refuseRepeated } from '../qubes/names-from-user.ts';
-import { totalSize } from '../qubes/backup-contents.ts';
 import type { Header } from '../archive/archive.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import { selectContents } from '../contents/read-contents.ts';
 import { verifyBackup } from '../verify/run-verify.ts';
 import { noteCheck } from '../backup/note-backup.ts';
 import type { ArchiveFlags } from './archive-options.ts';
-import { describeBackup, openBackup } from './open-backup.ts';
+import { backupForPrograms, describeBackup, openBackup } from './open-backup.ts';
+import { sharesIn } from './contents-events.ts';
+import { aboutField } from './error-field.ts';
 import { formatOutcomes } from './table.ts';
 import { openSystem } from './open-system.ts';
 import { CommandReport } from './command-report.ts';
@@ -24,10 +25,18 @@ export async function verifyCommand(
   const opened = await openSystem(flags.system, (text) => report.info(text));
   await using backup = await openBackup(opened, location, flags, report, signal);
   const { reader, contents } = backup;
-  const selected = selectContents(contents, chosen, flags.exclude ?? []);
+  const selected = await aboutField('vms', () =>
+    selectContents(contents, chosen, flags.exclude ?? []),
+  );
   report.say(describeBackup(backup));
   const begun = Date.now();
-  report.startProgress(totalSize(selected));
+  report.plan({
+    command: 'verify',
+    ...backupForPrograms(backup),
+    qubes: sharesIn(selected).map(({ name, total }) => ({ name, used: total })),
+    problems: [],
+  });
+  report.startProgress('check', sharesIn(selected));
   const outcomes = await verifyBackup(selected, reader, report, signal);
   report.endProgress();
   await noteCheck(opened.recordFiles, contents.created, outcomes, report);
@@ -41,10 +50,9 @@ export async function verifyCommand(
   );
   report.result({
     ok: exitStatus === ExitStatus.done,
-    ...(exitStatus === ExitStatus.done ? {} : { exitStatus }),
+    exitStatus,
     command: 'verify',
-    format: reader.header.format,
-    created: contents.created?.toISOString() ?? null,
+    ...backupForPrograms(backup),
     qubes: outcomes satisfies Outcome[],
     warnings: report.warnings,
     seconds,

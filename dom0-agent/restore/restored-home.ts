@@ -40,9 +40,10 @@ export class RestoredHome {
     const partial = join(this.#home, PARTIAL_HOME_PREFIX + (await newOwnerName()));
     this.#target = homeRestoreDirectory(this.#home, new Date());
     let bytes = 0;
+    this.#report.working('dom0', 'home');
     const counted = countBytes(innerTar, (length) => {
       bytes += length;
-      this.#report.progress(length);
+      this.#report.progress('dom0', length);
     });
     const missing = await unpackHome(counted, partial, this.#report, this.#signal);
     this.#partial = partial;
@@ -55,6 +56,7 @@ export class RestoredHome {
   fail(why: string): void {
     this.#outcome = { name: 'dom0', result: 'failed', size: undefined, used: 0, remarks: [why] };
     this.#report.warning(`dom0's home could not be restored: ${why}`);
+    this.#report.finished('dom0', why);
   }
 
   /** The restore has succeeded. */
@@ -66,6 +68,7 @@ export class RestoredHome {
       await rename(this.#partial, this.#target);
       await using home = await open(this.#home);
       await home.sync();
+      this.#report.finished('dom0');
     } catch (error) {
       await this.rollBack();
       this.fail(messageOf(error));

@@ -113,6 +113,7 @@ export class RestoredQubes {
     }
     await this.#created.rollBack(name);
     this.#report.warning(`${name} could not be restored: ${why}`);
+    this.#report.finished(name, why);
   }
 
   /** A VM whose settings cannot be applied is kept, since its data is complete. */
@@ -125,6 +126,7 @@ export class RestoredQubes {
         const why = `its data is complete, but not its settings: ${messageOf(error)}`;
         qube.failure = `${why}; ${howToUnmark(name)}`;
         this.#report.warning(`${name} is there, ${qube.failure}`);
+        this.#report.finished(name, qube.failure);
       }
     }
   }
@@ -137,6 +139,7 @@ export class RestoredQubes {
       qube.failure = `it is complete, but still marked: ${messageOf(error)}; ${howToUnmark(name)}`;
       this.#report.warning(`${name}: ${qube.failure}`);
     }
+    this.#report.finished(name, qube.failure);
   }
 }
 

@@ -95,6 +95,7 @@ class RestoreRun {
     }
     // The rest takes a moment, and VMs that refer to each other cannot be rolled back: no interrupts from
     // here on.
+    this.#report.phase('settle');
     await this.#qubes.finish();
     await this.#home.keep();
     const { outcomes } = this.#qubes;
@@ -167,11 +168,11 @@ class RestoreRun {
       throw new DamagedError(`the backup contains ${file.path} twice`);
     }
     if (!this.#options.ignoreSizeLimit) requireWithinLimit(source, volume, file.size);
+    this.#report.working(newQube.name, volume);
     const pieces = this.#counted(qube, file.pieces());
     await this.#system.importVolume(newQube.name, volume, file.size, pieces, this.#signal);
     qube.volumesDone.add(volume);
     qube.size += file.size;
-    this.#report.info(`${newQube.name}: ${volume} restored`);
   }
 
   /** If dom0's home fails on this system, the VMs go on. */
@@ -190,7 +191,7 @@ class RestoreRun {
     for await (const piece of pieces) {
       yield piece;
       qube.used += piece.bytes.length;
-      this.#report.progress(piece.bytes.length);
+      this.#report.progress(qube.planned.newQube.name, piece.bytes.length);
     }
   }
 

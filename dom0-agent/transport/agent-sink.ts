@@ -25,6 +25,7 @@ export class AgentSink implements Sink {
   readonly #hash = createHash('sha256');
   readonly #path: string | undefined;
   #sent = 0;
+  #isStored = false;
 
   private constructor(
     vm: StorageVm,
@@ -65,6 +66,10 @@ export class AgentSink implements Sink {
     }
   }
 
+  get confirmedBytes(): number {
+    return this.#isStored ? this.#sent : this.#connection.channel.conversation.safe;
+  }
+
   async write(bytes: Buffer): Promise<void> {
     for (let at = 0; at < bytes.length; at += LONGEST_DATA) {
       await this.#send(bytes.subarray(at, at + LONGEST_DATA));
@@ -97,6 +102,7 @@ export class AgentSink implements Sink {
         this.#vm,
       );
       await this.#connection.requireSuccess();
+      this.#isStored = true;
     } catch (error) {
       return this.#fail(error);
     }

@@ -46,6 +46,10 @@ export class Dom0Sink implements Sink {
     }
   }
 
+  get confirmedBytes(): number {
+    return this.#target.safeBytes;
+  }
+
   async write(bytes: Buffer): Promise<void> {
     const writing = this.#target.write(bytes);
     // While the write is in progress.

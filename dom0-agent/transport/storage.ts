@@ -29,6 +29,8 @@ export interface Sink extends ByteSink, AsyncDisposable {
   readonly location: string;
   /** Of the file system there, as claimed by the storage. */
   readonly space: Space;
+  /** So many bytes of the archive are safe, as claimed by the storage: on its disk, or taken by the command. */
+  readonly confirmedBytes: number;
   /** Resolves when the storage has confirmed length and SHA-256 of the whole. */
   finish(): Promise<StoredArchive>;
 }

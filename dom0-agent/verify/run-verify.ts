@@ -71,6 +71,9 @@ class VerifyRun {
     const outcomes = [...this.#readings].map(([name, reading]) =>
       outcomeOf(name, reading, isWhole),
     );
+    for (const { name, result, remarks } of outcomes) {
+      this.#report.finished(name, result === 'verified' ? undefined : remarks.join('; '));
+    }
     return [...outcomes, ...this.#selected.unusable.map(leftOut)];
   }
 
@@ -91,10 +94,14 @@ class VerifyRun {
 
   async #readFile(file: ArchivedFile, reading: Reading): Promise<void> {
     const { path } = file;
-    const counted = countFile(file, (length) => this.#report.progress(length));
+    const place = parseArchivedPath(path);
+    const owner = ownerOf(path, this.#selected) ?? '';
+    if (owner === 'dom0') this.#report.working(owner, 'home');
+    else if (place.kind === 'volume') this.#report.working(owner, place.volume);
+    const counted = countFile(file, (length) => this.#report.progress(owner, length));
     if (path === this.#selected.dom0Home?.directory) {
       reading.used += await readThrough(treeOf(counted));
-    } else if (parseArchivedPath(path).kind === 'other') {
+    } else if (place.kind === 'other') {
       if ('innerTar' in counted) await readThrough(counted.innerTar);
       else await drain(counted.pieces());
     } else {

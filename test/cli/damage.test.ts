@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { membersOf } from '../archive/official-archives.ts';
 import { Box, type Run } from './box.ts';
+import { lastEvent } from './events.ts';
 
 interface Result {
   readonly ok: boolean;
@@ -64,7 +65,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
 
   function verify(words: string[]): { run: Run; result: Result } {
     const run = box.coffer(['verify', '-d', 'usb', ...box.secret, '--json', ...words]);
-    return { run, result: JSON.parse(run.stdout) as Result };
+    return { run, result: lastEvent(run.stdout) as unknown as Result };
   }
 
   it.each(WAYS)('is verified to the end %s: each VM is told of by its name', (_, way) => {

@@ -2,6 +2,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Box } from './box.ts';
+import { lastEvent } from './events.ts';
 
 const CLOCK = new URL('fixed-clock.cjs', import.meta.url).pathname;
 
@@ -44,7 +45,7 @@ describe.each(MOMENTS)('at %s in %s, with the locale %s', (clock, TZ, LC_ALL, sh
   });
 
   it('with --json it is UTC, for programs', () => {
-    const { created } = JSON.parse(run('list', '--json', backup)) as { created: string };
+    const { created } = lastEvent(run('list', '--json', backup)) as unknown as { created: string };
     expect(Date.parse(created)).toBe(Date.parse(clock));
   });
 

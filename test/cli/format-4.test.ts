@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { differencesOf } from '../../tools/demo/compare.ts';
 import { membersOf, open, inputOf } from '../archive/official-archives.ts';
 import { Box, PASSPHRASE } from './box.ts';
+import { lastEvent } from './events.ts';
 
 const FORMAT_4 = ['--format', 'qubes-4'];
 
@@ -24,7 +25,7 @@ describe('coffer backup --format qubes-4', () => {
     expect(headerOf(bytesOf(old, backup))).toMatch(/^version=4\n(.*\n)*compression-filter=gzip\n/);
 
     const list = old.coffer(['list', '-d', 'usb', ...old.secret, '--json', backup]);
-    expect(JSON.parse(list.stdout)).toMatchObject({ format: 'qubes-4' });
+    expect(lastEvent(list.stdout)).toMatchObject({ format: 'qubes-4' });
     expect(old.coffer(['verify', '-d', 'usb', ...old.secret, backup])).toMatchObject({ status: 0 });
 
     copyFileSync(

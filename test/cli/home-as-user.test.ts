@@ -14,6 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { nodeIn, otherUser } from '../other-user.ts';
 import { Box } from './box.ts';
+import { lastEvent } from './events.ts';
 
 let box: Box;
 let coffer: string;
@@ -80,7 +81,7 @@ describe('a home that its user cannot read whole', () => {
     for (const to of [[box.directory], ['--command', `cat >${old}`]]) {
       const refused = run('backup', '-y', '--json', ...to, 'dom0');
       expect(refused.status).toBe(5);
-      expect(JSON.parse(refused.stdout)).toMatchObject({ ok: false, exitStatus: 5 });
+      expect(lastEvent(refused.stdout)).toMatchObject({ event: 'error', exitStatus: 5 });
       expect(refused.stderr).toMatch(/home contains .*\/closed, which only root can read/);
       expect(refused.stderr).toMatch(/sudo asks for a password/);
       expect(refused.stderr).toMatch(/-x dom0/);
@@ -100,7 +101,7 @@ describe('a home that its user cannot read whole', () => {
     const made = run('backup', '-y', '--json', box.directory, 'dom0', 'vault');
     expect(made.status).toBe(1);
     const why = 'not all of its home could be read: closed: Cannot open: Permission denied';
-    const result = JSON.parse(made.stdout) as { path: string; qubes: unknown[] };
+    const result = lastEvent(made.stdout) as unknown as { path: string; qubes: unknown[] };
     expect(result).toMatchObject({
       ok: false,
       qubes: [{ name: 'vault' }, { name: 'dom0', failure: why }],
@@ -193,7 +194,7 @@ describe('what a killed restore has left', () => {
     expect(restored.stderr).toMatch(
       /warning: .*left over: .*\.home-restore-coffer\.1\.1\.0123abcd/,
     );
-    const result = JSON.parse(restored.stdout) as { warnings: string[] };
+    const result = lastEvent(restored.stdout) as unknown as { warnings: string[] };
     expect(result.warnings.join()).toMatch(/left over/);
   });
 });

@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Box } from './box.ts';
+import { lastEvent } from './events.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 const FIRST = 'qubes-backup-2026-01-02T030405';
@@ -50,7 +51,7 @@ afterAll(() => rmSync(box.directory, { recursive: true }));
 function listed(...args: string[]): Listed {
   const { status, stdout, stderr } = box.loud(['list', '--json', ...args]);
   expect(status, stderr).toBe(0);
-  return JSON.parse(stdout) as Listed;
+  return lastEvent(stdout) as unknown as Listed;
 }
 
 describe.each([

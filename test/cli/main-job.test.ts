@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { differencesOf } from '../../tools/demo/compare.ts';
 import { Box } from './box.ts';
+import { lastEvent } from './events.ts';
 
 describe('a backup through a VM agent', () => {
   it('can be listed, verified and restored into another system', async () => {
@@ -12,7 +13,10 @@ describe('a backup through a VM agent', () => {
 
     const list = old.coffer(['list', '-d', 'usb', ...old.secret, '--json', backup]);
     expect(list.status).toBe(0);
-    const listed = JSON.parse(list.stdout) as { qubes: { name: string }[]; dom0Home: boolean };
+    const listed = lastEvent(list.stdout) as unknown as {
+      qubes: { name: string }[];
+      dom0Home: boolean;
+    };
     expect(listed.qubes.map(({ name }) => name)).toEqual(['debian', 'work', 'vault']);
     expect(listed.dom0Home).toBe(true);
 
@@ -84,7 +88,9 @@ describe('a backup through a VM agent', () => {
     const restore = ['restore', '-d', 'usb', ...box.secret, '-y', '--json'];
     const run = box.coffer([...restore, '--rename-conflicting', backup, 'work']);
     expect(run.status).toBe(0);
-    const { qubes } = JSON.parse(run.stdout) as { qubes: { name: string; result: string }[] };
+    const { qubes } = lastEvent(run.stdout) as unknown as {
+      qubes: { name: string; result: string }[];
+    };
     expect(qubes).toMatchObject([{ name: 'work-1', result: 'restored' }]);
     for (const line of before.split('\n').filter((each) => each.includes('/work/'))) {
       expect(box.state).toContain(line);

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
 import { Box, PASSPHRASE, type Run } from './box.ts';
+import { lastEvent } from './events.ts';
 
 /** A backup of R3.2 in which some VMs have names and values that Qubes takes no more. */
 const LIST = `<QubesVmCollection default_netvm="None" default_template="1">
@@ -39,7 +40,7 @@ interface Told {
   qubes: { name: string; result: string; remarks: string[] }[];
   unusable: { name: string; why: string }[];
 }
-const told = ({ stdout }: Run): Told => JSON.parse(stdout) as Told;
+const told = ({ stdout }: Run): Told => lastEvent(stdout) as unknown as Told;
 
 describe('a backup of format 3 with old names and values', () => {
   it('is listed, with what has another name and what cannot be restored', () => {

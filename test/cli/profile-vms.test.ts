@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { Box } from './box.ts';
+import { lastEvent } from './events.ts';
 
 /** A system, and a profile there that backs up these VMs. */
 async function boxWithProfile(lines: readonly string[]): Promise<Box> {
@@ -32,7 +33,10 @@ it('a profile that names a VM which is gone backs up the others, and is not done
   const { status, stdout, stderr } = backUp(box);
   expect(stderr).toMatch(/warning: there is no VM called gone, .* it is not backed up/);
   expect(status, stderr).toBe(1);
-  const result = JSON.parse(stdout) as { ok: boolean; qubes: readonly { name: string }[] };
+  const result = lastEvent(stdout) as unknown as {
+    ok: boolean;
+    qubes: readonly { name: string }[];
+  };
   expect(result.ok).toBe(false);
   expect(result.qubes.map(({ name }) => name)).toEqual(['work']);
   expect(readdirSync(box.backups)).toHaveLength(1);

@@ -9,6 +9,7 @@ import { eventually } from '../eventually.ts';
 import { processesIn } from '../../tools/faults/processes.ts';
 import { Dom0, STORAGE_VM } from '../qubesd/dom0.ts';
 import { build } from './qubesd-build.ts';
+import { lastEvent } from './events.ts';
 
 beforeAll(build);
 
@@ -90,7 +91,7 @@ describe('what is backed up', () => {
     const begun = Math.floor(Date.now() / 1000);
     const run = await dom0.coffer([...TO_STORAGE, '--json', '.']);
     expect(run, run.stderr).toMatchObject({ status: 0 });
-    const { qubes } = JSON.parse(run.stdout) as { qubes: { name: string }[] };
+    const { qubes } = lastEvent(run.stdout) as unknown as { qubes: { name: string }[] };
     const backedUp = ['fedora-42-xfce', 'sys-firewall', 'default-dvm', 'work'];
     expect(qubes.map(({ name }) => name)).toEqual([...backedUp, 'dom0']);
     for (const { name, properties } of store.qubes.values()) {
@@ -174,7 +175,7 @@ describe('a VM of another machine', () => {
     expect(storage.stderr).toMatch(/far cannot keep backups: it is a RemoteVM/);
     const byDefault = await dom0.coffer([...TO_STORAGE, '--json', '.', '-x', 'far']);
     expect(byDefault, byDefault.stderr).toMatchObject({ status: 0 });
-    expect(JSON.parse(byDefault.stdout)).toMatchObject({
+    expect(lastEvent(byDefault.stdout)).toMatchObject({
       leftOut: [{ name: 'far', why: 'a RemoteVM' }],
     });
   });

@@ -8,6 +8,7 @@ import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system
 import { Dom0, type Run, STORAGE_VM } from '../qubesd/dom0.ts';
 import type { Call } from '../qubesd/methods.ts';
 import { build } from './qubesd-build.ts';
+import { lastEvent } from './events.ts';
 
 beforeAll(build);
 
@@ -21,7 +22,7 @@ interface Row {
 
 /** The closing table. */
 function rowsOf(run: Run): Row[] {
-  const { qubes } = JSON.parse(run.stdout) as { qubes: Row[] };
+  const { qubes } = lastEvent(run.stdout) as unknown as { qubes: Row[] };
   return qubes;
 }
 

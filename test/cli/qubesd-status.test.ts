@@ -7,6 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { recordFilesInDom0 } from '../../dom0-agent/cli/open-system.ts';
 import { Dom0, STORAGE_VM } from '../qubesd/dom0.ts';
 import { build } from './qubesd-build.ts';
+import { lastEvent } from './events.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 
@@ -29,7 +30,7 @@ describe('coffer status in dom0', () => {
       return text(child.stdout);
     };
     const work = async (): Promise<Status['qubes'][0] | undefined> => {
-      const { qubes } = JSON.parse(await run('status', '--json')) as Status;
+      const { qubes } = lastEvent(await run('status', '--json')) as unknown as Status;
       return qubes.find(({ name }) => name === 'work');
     };
     try {

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { Box, PASSPHRASE, type Run } from './box.ts';
+import { lastEvent } from './events.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 const CLOCK = new URL('fixed-clock.cjs', import.meta.url).pathname;
@@ -28,7 +29,7 @@ interface Status {
     location: string | null;
     check: { at: string; result: string } | null;
   }[];
-  excluded: string[];
+  excluded: { name: string }[];
   warnings: string[];
 }
 
@@ -53,7 +54,7 @@ function backUp(clock: string, ...qubes: string[]): string {
 
 function status(environment: NodeJS.ProcessEnv = {}, ...args: string[]): Status & { run: Run } {
   const run = box.loud(['status', '--json', ...args], '', environment);
-  const read = JSON.parse(run.stdout) as Status;
+  const read = lastEvent(run.stdout) as unknown as Status;
   expect(run.status).toBe(read.exitStatus ?? 0);
   return { ...read, run };
 }
@@ -71,7 +72,7 @@ describe('coffer status', () => {
     const { run, excluded } = status();
     expect(run.status).toBe(1);
     expect(states()).toEqual(each('never'));
-    expect(excluded).toEqual(['usb']);
+    expect(excluded).toMatchObject([{ name: 'usb' }]);
     const said = box.loud(['status']);
     expect(said.status).toBe(1);
     expect(said.stdout).toContain('Never backed up: dom0, debian, work, vault.');

@@ -24,6 +24,7 @@ import { Box, PASSPHRASE } from '../cli/box.ts';
 import { type Bout, expectNamedError, expectTameOutput, runCoffer } from './arena.ts';
 import { FORGERIES, isHeader } from './forgeries.ts';
 import { type Piece, assemble, graft, piecesOf } from './splices.ts';
+import { lastEvent } from '../cli/events.ts';
 
 /** What an attacker without the key can make of several backups of the same system. */
 const cleanUps: (() => Promise<void>)[] = [];
@@ -156,7 +157,7 @@ describe('an older backup in the place of a newer one', () => {
     for (const pieces of [older, newer]) {
       const location = put(await assemble(pieces));
       const list = await run(['list', '--json', location]);
-      const { created } = JSON.parse(list.stdout) as { created: string };
+      const { created } = lastEvent(list.stdout) as unknown as { created: string };
       const shown = `made on ${created.slice(0, 10)} ${created.slice(11, 19)}`;
       for (const words of [['list'], ['verify']]) {
         expect((await run([...words, location])).stdout).toContain(shown);

@@ -11,6 +11,7 @@ import { Arena, expectTameOutput, runCoffer } from './arena.ts';
 import { type Sight, watchTree } from './process-tree.ts';
 import { piecesOf } from './splices.ts';
 import { ready, validFrame } from './wire.ts';
+import { lastEvent } from '../cli/events.ts';
 
 const COFFER = fileURLToPath(new URL('../../dist/coffer', import.meta.url));
 
@@ -219,7 +220,7 @@ describe('what dom0 leaves behind', () => {
         const bout = await runCoffer(box, [command, '-d', 'usb', '-p', file, '--json', location]);
         expectTameOutput(bout);
         expect(bout.stdout + bout.stderr).not.toContain('a wrong secret');
-        expect(JSON.parse(bout.stdout)).toHaveProperty('ok', file !== wrong);
+        expect(lastEvent(bout.stdout)).toHaveProperty('event', file === wrong ? 'error' : 'result');
       }
     }
   });

@@ -11,6 +11,7 @@ import type { QubesSystem } from '../../dom0-agent/qubes/system.ts';
 import { newOwnerName } from '../../dom0-agent/qubes/owner-names.ts';
 import { abandonedQubes, removeAbandoned } from '../../dom0-agent/restore/remove-abandoned.ts';
 import { makeScene } from '../qubesd/scene.ts';
+import { Warnings } from './restoring-system.ts';
 
 /** A process of which there is none: number 1 has not started at the first tick. */
 const GONE = 'coffer.1.1.0123abcd';
@@ -38,15 +39,9 @@ async function removedBy(
   system: QubesSystem,
   half: readonly Qube[],
 ): Promise<{ warnings: string[]; names: string[] }> {
-  const warnings: string[] = [];
-  const report = {
-    info: () => undefined,
-    progress: () => undefined,
-    warning: (text: string) => void warnings.push(text),
-    rollbackFailed: (_: string, warning: string) => void warnings.push(warning),
-  };
+  const report = new Warnings();
   await removeAbandoned(half, system, report);
-  return { warnings, names: (await system.qubes()).map(({ name }) => name) };
+  return { warnings: report.texts, names: (await system.qubes()).map(({ name }) => name) };
 }
 
 it('removes what was left half restored, though one VM gets a device from a later one', async () => {

@@ -33,7 +33,23 @@ export class Warnings implements Report {
     this.texts.push(warning);
   }
 
+  phase(): void {
+    // Nobody looks.
+  }
+
+  working(): void {
+    // Nobody looks.
+  }
+
   progress(): void {
+    // Nobody looks.
+  }
+
+  known(): void {
+    // Nobody looks.
+  }
+
+  finished(): void {
     // Nobody looks.
   }
 }

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Box, type Run } from '../cli/box.ts';
 import { eventually } from '../eventually.ts';
+import { lastEvent } from '../cli/events.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 
@@ -68,23 +69,19 @@ describe('a standard error that cannot be written', () => {
 
 describe('with --json', () => {
   it.each([
-    [['list', '--json'], 2],
-    [['backup', '--json', '--nosuch'], 2],
-    [['nosuch', '--json'], 2],
-    [['backup', '--json', '--kdf-cost', '99', 'x'], 2],
-    [['list', '--json', '/nosuch/file'], 5],
-  ])('an error of %j is JSON, too', async (words, exitStatus) => {
+    [['list', '--json'], 2, 'location'],
+    [['backup', '--json', '--nosuch'], 2, 'nosuch'],
+    [['nosuch', '--json'], 2, null],
+    [['backup', '--json', '--kdf-cost', '99', 'x'], 2, 'kdf-cost'],
+    [['list', '--json', '/nosuch/file'], 5, 'location'],
+  ])('an error of %j is an event, too', async (words, exitStatus, field) => {
     const box = await Box.full();
     const run = spawnSync('setsid', ['--wait', COFFER, ...words], {
       encoding: 'utf8',
       env: { ...process.env, COFFER_SYSTEM: box.directory },
     });
     expect(run.status).toBe(exitStatus);
-    expect(JSON.parse(run.stdout)).toEqual({
-      ok: false,
-      exitStatus,
-      error: expect.any(String) as string,
-    });
+    expect(lastEvent(run.stdout)).toMatchObject({ event: 'error', field, exitStatus });
     expect(run.stderr).toMatch(/^coffer: /);
   });
 });

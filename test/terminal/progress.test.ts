@@ -3,7 +3,8 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ProgressLine } from '../../dom0-agent/cli/progress-line.ts';
+import { Progress } from '../../dom0-agent/cli/progress.ts';
+import { formatBlock } from '../../dom0-agent/cli/progress-text.ts';
 import { Box } from '../cli/box.ts';
 import { TmuxTerminal } from './tmux.ts';
 
@@ -21,8 +22,8 @@ beforeAll(async () => {
   options = `--system '${box.directory}' -p '${box.passphraseFile}'`;
 });
 
-/** The line with the progress, as it is on the screen. */
-const LINE = /^(\[[#-]+\] )?\d+ % of .*$/m;
+/** The two lines with the progress, as they are on the screen. */
+const LINES = /^(\[[#-]+\] )?\d+ % .*\n.* of \d.*$/m;
 
 /** A backup of `work` into a command. */
 const backUpInto = (command: string): string =>
@@ -51,13 +52,14 @@ const inTheMiddle = (backup: Buffer): void => {
 };
 
 describe.each([80, 40])('in a terminal of %i columns', (columns) => {
-  it('a line shows the progress, fits, and is gone at the end', async () => {
+  it('two lines show the progress, fit, and are gone at the end', async () => {
     await using terminal = TmuxTerminal.run(backUpInto(`${UNTIL_GO}; cat >/dev/null`), { columns });
-    const [line = ''] = LINE.exec(await terminal.until(LINE)) ?? [];
+    const [shown = ''] = LINES.exec(await terminal.until(LINES)) ?? [];
     letGo(terminal);
-    expect(line.length).toBeLessThan(columns);
+    for (const line of shown.split('\n')) expect(line.length).toBeLessThan(columns);
+    expect(shown).toMatch(/work: private|dom0: home/);
     expect(await terminal.ended()).toBe(0);
-    expect(terminal.shown).not.toMatch(LINE);
+    expect(terminal.shown).not.toMatch(LINES);
   });
 
   it.each([
@@ -80,26 +82,26 @@ describe.each([80, 40])('in a terminal of %i columns', (columns) => {
     '%s ends at once after %s, and says why in whole',
     async (...[, , run, status, why]) => {
       await using terminal = TmuxTerminal.run(run(), { columns });
-      await terminal.until(LINE);
+      await terminal.until(LINES);
       expect(await terminal.ended()).toBe(status);
-      expect(terminal.shown).not.toMatch(LINE);
+      expect(terminal.shown).not.toMatch(LINES);
       const shown = terminal.shown.replaceAll('\n', '');
       expect(shown).toMatch(why);
     },
   );
 
-  it('warnings stand above the line, and below the table at the end', async () => {
+  it('warnings stand above the lines, and below the table at the end', async () => {
     const large = join(box.home, 'large');
     // More than what coffer and the pipes hold while the command waits.
     writeFileSync(large, Buffer.alloc(150_000_000, 'not a hole '));
     await using terminal = TmuxTerminal.run(backUpInto(`${UNTIL_GO}; cat >/dev/null; sleep 2`), {
       columns,
     });
-    await terminal.until(LINE);
+    await terminal.until(LINES);
     await sleep(1000);
     writeFileSync(large, 'more', { flag: 'a' });
     letGo(terminal);
-    await terminal.until(/warning: [^]*\n(\[[#-]+\] )?\d+ % of/);
+    await terminal.until(/warning: [^]*\n(\[[#-]+\] )?\d+ % /);
     expect(await terminal.ended()).toBe(0);
     rmSync(large);
     expect(terminal.shown).toMatch(/warning: [^]*^VM [^]*^Stored [^]*^warning: [^]*ENDED/m);
@@ -115,10 +117,10 @@ describe('an interrupt', () => {
   describe.each(stages)('of %s', (_, command) => {
     it('by Ctrl-C ends it, and the terminal is as it was', async () => {
       await using terminal = TmuxTerminal.run(`trap : INT\n${command()}`);
-      await terminal.until(LINE);
+      await terminal.until(LINES);
       terminal.press('C-c');
       expect(await terminal.ended()).toBe(130);
-      expect(terminal.shown).not.toMatch(LINE);
+      expect(terminal.shown).not.toMatch(LINES);
       expect(terminal.shown).toMatch(/coffer: interrupted by SIGINT/);
     });
 
@@ -127,7 +129,7 @@ describe('an interrupt', () => {
         // The shell of the window ends; one that does not notes how coffer ended.
         `cat >inner <<'END'\ntrap : HUP\n${command()}\necho $? >status\nEND\nsh inner`,
       );
-      await terminal.until(LINE);
+      await terminal.until(LINES);
       terminal.close();
       const status = join(terminal.directory, 'status');
       while (!existsSync(status) || readFileSync(status).length === 0) await sleep(50);
@@ -140,49 +142,99 @@ describe('a window that changes its size', () => {
   it.each([
     [80, 40],
     [40, 200],
-  ])('from %i to %i columns has one line, which fits', async (from, to) => {
+  ])('from %i to %i columns has the lines once, and they fit', async (from, to) => {
     await using terminal = TmuxTerminal.run(backUpInto(`${UNTIL_GO}; cat >/dev/null`), {
       columns: from,
     });
-    await terminal.until(LINE);
+    await terminal.until(LINES);
     terminal.resize(to);
     await expect
       .poll(() =>
-        terminal.shown.match(new RegExp(LINE.source, 'gm'))?.map((line) => line.length < to),
+        terminal.shown.match(new RegExp(LINES.source, 'gm'))?.map((lines) => widthOf(lines) < to),
       )
       .toEqual([true]);
+    expect(terminal.shown.match(/ of \d/g)).toHaveLength(1);
     letGo(terminal);
     expect(await terminal.ended()).toBe(0);
     expect(terminal.shown).not.toMatch(/%|\[#|--\]/);
   });
 });
 
-describe('the line of the progress', () => {
-  it.each([40, 41, 60, 80, 120, 200])('fits into %i columns, whatever is shown', (columns) => {
+function widthOf(lines: string): number {
+  return Math.max(...lines.split('\n').map((line) => line.length));
+}
+
+/** A clock that is set by hand, in milliseconds. */
+class Clock {
+  time = 0;
+  readonly now = (): number => this.time;
+}
+
+describe('the lines of the progress', () => {
+  it.each([40, 41, 60, 80, 120, 200])('fit into %i columns, whatever is shown', (columns) => {
     for (const total of [1, 1000, 123_456_789, 2 ** 40, 2 ** 50]) {
-      let time = 0;
-      const line = new ProgressLine(total, () => time);
-      line.subject = 'a-vm-with-a-name-of-thirty-one-: reading private';
+      const clock = new Clock();
+      const name = 'a-vm-with-a-name-of-thirty-one-';
+      const progress = new Progress('receive', [{ name, total }], undefined, clock.now);
+      progress.working(name, 'private');
       for (let i = 0; i < 12; i++) {
-        const text = line.format(columns - 1);
-        expect(text.length).toBeLessThan(columns);
-        expect(text).toMatch(/\d+ % of \S+ \S+/);
-        line.advance(total / 10);
-        time += 7_000_000;
+        const lines = formatBlock(progress.standing, columns - 1);
+        expect(widthOf(lines.join('\n'))).toBeLessThan(columns);
+        expect(lines).toMatchObject([
+          expect.stringMatching(/\d+ % {2}a-vm-with-a-name/),
+          expect.stringMatching(/^\S+ \S+ of \S+ \S+/),
+        ]);
+        progress.advance(name, total / 10);
+        clock.time += 7_000_000;
       }
-      expect(line.format(columns)).toContain('100 % of');
+      expect(formatBlock(progress.standing, columns)[0]).toContain('100 %');
     }
   });
 
-  it('tells the time that is left at the speed of the last seconds', () => {
-    let time = 0;
-    const line = new ProgressLine(1000, () => time);
-    expect(line.format(60)).not.toContain('left');
+  it('tell bytes, rate, time left and elapsed', () => {
+    const clock = new Clock();
+    const progress = new Progress('receive', [{ name: 'work', total: 1000 }], undefined, clock.now);
+    expect(formatBlock(progress.standing, 80)[1]).toBe('0 B of 1000 B, 0:00');
     for (let i = 0; i < 5; i++) {
-      time += 1000;
-      line.advance(100);
-      line.format(60);
+      clock.time += 1000;
+      progress.advance('work', 100);
+      formatBlock(progress.standing, 80);
     }
-    expect(line.format(60)).toContain('50 % of 1000 B, 5 s left');
+    expect(formatBlock(progress.standing, 80)[1]).toBe('500 B of 1000 B, 5 s left, 0:05, 100 B/s');
+  });
+
+  it('do not jump when the storage confirms in steps', () => {
+    const clock = new Clock();
+    let confirmed = 0;
+    const total = 120 * 64;
+    const progress = new Progress(
+      'send',
+      [{ name: 'work', total }],
+      () => ({ archiveBytes: confirmed, dataBytes: confirmed }),
+      clock.now,
+    );
+    const left: number[] = [];
+    // 64 every six seconds, after a second 60 for the first step: 10.67 a second.
+    for (let second = 1; second <= 360; second++) {
+      clock.time += 1000;
+      if (second % 6 === 0) confirmed += 64;
+      const { secondsLeft } = progress.standing;
+      if (second > 60) left.push(secondsLeft ?? NaN);
+    }
+    const truth = left.map((_, i) => 720 - (61 + i));
+    for (const [i, each] of left.entries()) {
+      expect(Math.abs(each / (truth[i] ?? 0) - 1)).toBeLessThan(0.25);
+    }
+  });
+
+  it('say what is done when all data has been sent', () => {
+    const progress = new Progress('send', [{ name: 'work', total: 1000 }]);
+    progress.working('work', 'private');
+    progress.advance('work', 800);
+    progress.phase = 'sync';
+    expect(formatBlock(progress.standing, 80)).toEqual([
+      expect.stringMatching(/^\[#+\] 100 % {2}syncing$/),
+      '800 B of 800 B, 0:00',
+    ]);
   });
 });

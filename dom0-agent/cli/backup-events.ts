@@ -1,0 +1,54 @@
+import type { Estimate } from '../backup/backup-space.ts';
+import { type PlannedQube, expectedBytes } from '../backup/plan-backup.ts';
+import type { MeasuredPlan } from '../backup/plan-home.ts';
+import type { BackedUp } from '../backup/run-backup.ts';
+import type { Destination } from './destination.ts';
+import type { Share } from './progress.ts';
+
+/** What is read in a backup, for its progress. */
+export function sharesOf({ qubes, dom0Home }: MeasuredPlan): Share[] {
+  const shares = qubes.map((planned) => ({ name: planned.qube.name, total: bytesOf(planned) }));
+  if (dom0Home !== undefined) shares.push({ name: 'dom0', total: dom0Home.size.expected });
+  return shares;
+}
+
+/** The plan of a backup, for programs: docs/json.md. */
+export function planForPrograms(
+  { qubes, dom0Home, leftOut }: MeasuredPlan,
+  estimate: Estimate,
+  vm: string,
+  { location, space, toBeStarted }: Destination,
+) {
+  return {
+    vm,
+    location,
+    freeBytes: space.freeBytes,
+    startsVm: toBeStarted !== undefined,
+    leastBytes: estimate.least,
+    mostBytes: estimate.most,
+    qubes: qubes.map((planned) => ({
+      name: planned.qube.name,
+      class: planned.qube.qubeClass,
+      label: planned.qube.label,
+      running: planned.running,
+      volumes: planned.volumes.map(({ name }) => name),
+      size: planned.volumes.reduce((sum, { size }) => sum + size, 0),
+      used: bytesOf(planned),
+      changed: null,
+    })),
+    dom0Home: dom0Home === undefined ? null : { path: dom0Home.path, used: dom0Home.size.expected },
+    leftOut,
+  };
+}
+
+/** What became of each VM in a backup, for programs. */
+export function backedUpForPrograms(backedUp: readonly BackedUp[]) {
+  return backedUp.map(({ name, size, used, running, failure }) => ({
+    ...{ name, result: failure === undefined ? 'stored' : 'failed' },
+    ...{ size, used, running, failure },
+  }));
+}
+
+function bytesOf({ volumes }: PlannedQube): number {
+  return volumes.reduce((sum, volume) => sum + expectedBytes(volume), 0);
+}

@@ -1,0 +1,30 @@
+import { InterruptedError, WrongPassphraseError } from '../../shared/errors.ts';
+import type { Field } from './events.ts';
+
+/** The inputs that errors are about. */
+const fields = new WeakMap<Error, Field>();
+
+/** The result of `work`; an error of it is about that input, unless it is known to be about another. */
+export async function aboutField<T>(field: Field, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const isAboutInput = error instanceof Error && !(error instanceof InterruptedError);
+    if (isAboutInput && fieldOf(error) === undefined) fields.set(error, field);
+    throw error;
+  }
+}
+
+/** The input that an error is about, if it is known. */
+export function fieldOf(error: unknown): Field | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if (error instanceof WrongPassphraseError) return 'passphrase';
+  return fields.get(error) ?? fieldOf(error.cause);
+}
+
+/** The input that a message of commander is about: `option '-d, --dest-vm <VM>' argument missing`. */
+export function fieldInUsage(message: string): Field | undefined {
+  const option = /option '[^']*?--(?:no-)?([a-z-]+)/.exec(message)?.[1];
+  if (option !== undefined) return option;
+  return /argument '(\w+)/.exec(message)?.[1]?.toLowerCase();
+}

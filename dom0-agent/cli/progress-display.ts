@@ -1,0 +1,129 @@
+import type { WriteStream } from 'node:tty';
+import { printable } from '../../shared/printable.ts';
+import { liveBlock, showEvent, showNotice } from './output.ts';
+import type { Progress } from './progress.ts';
+import { formatBlock, formatProgress } from './progress-text.ts';
+
+/** How a running command shows its progress, until it is disposed of. */
+export interface ProgressDisplay extends Disposable {
+  /** Something of this VM is at hand now. */
+  begun(qube: string): void;
+  ended(qube: string): void;
+}
+
+/** How often programs are told, in milliseconds. */
+const EVENTS = 1_000;
+/** How often a line goes to a log. */
+const LOG = 60_000;
+
+/** In the way that suits: events, live lines on a terminal, or lines for a log. */
+export function displayOf(
+  progress: Progress,
+  {
+    json,
+    quiet,
+    terminal,
+  }: { readonly json: boolean; readonly quiet: boolean; readonly terminal: WriteStream },
+): ProgressDisplay {
+  if (json) return new EventDisplay(progress);
+  if (quiet) return NOTHING;
+  return terminal.isTTY ? new LiveDisplay(progress) : new LogDisplay(progress);
+}
+
+const NOTHING: ProgressDisplay = {
+  begun: () => undefined,
+  ended: () => undefined,
+  [Symbol.dispose]: () => undefined,
+};
+
+class LiveDisplay implements ProgressDisplay {
+  constructor(progress: Progress) {
+    liveBlock.start((columns) =>
+      formatBlock(progress.standing, columns).map((line) => printable(line)),
+    );
+  }
+
+  begun(): void {
+    // It is on the next lines that are drawn.
+  }
+
+  ended(): void {
+    // As above.
+  }
+
+  [Symbol.dispose](): void {
+    liveBlock.end();
+  }
+}
+
+class LogDisplay implements ProgressDisplay {
+  readonly #progress: Progress;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(progress: Progress) {
+    this.#progress = progress;
+    this.#timer = setInterval(() => this.#tell(formatProgress(progress.standing)), LOG).unref();
+  }
+
+  begun(qube: string): void {
+    const what = this.#progress.qube(qube)?.what;
+    if (what !== undefined) this.#tell(`${qube}: ${what}`);
+  }
+
+  ended(qube: string): void {
+    if (this.#progress.qube(qube)?.state === 'failed') this.#tell(`${qube}: failed`);
+  }
+
+  #tell(line: string): void {
+    showNotice(printable(line));
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+class EventDisplay implements ProgressDisplay {
+  readonly #progress: Progress;
+  readonly #timer: NodeJS.Timeout;
+  /** The VM at hand. */
+  #qube: string | undefined;
+
+  constructor(progress: Progress) {
+    this.#progress = progress;
+    this.#timer = setInterval(() => this.#tell(), EVENTS).unref();
+    this.#tell();
+  }
+
+  begun(qube: string): void {
+    this.#qube = qube;
+    this.#tellOf(qube);
+  }
+
+  ended(qube: string): void {
+    this.#tellOf(qube);
+    if (this.#qube === qube) this.#qube = undefined;
+  }
+
+  #tell(): void {
+    if (this.#qube !== undefined) this.#tellOf(this.#qube);
+    const { bytes, total, stored, rate, secondsLeft, seconds } = this.#progress.standing;
+    showEvent({
+      ...{ event: 'progress', bytes, total, stored: stored ?? null },
+      rate: rate === undefined ? null : Math.round(rate),
+      secondsLeft: secondsLeft === undefined ? null : Math.ceil(secondsLeft),
+      seconds: Math.round(seconds),
+    });
+  }
+
+  #tellOf(name: string): void {
+    const row = this.#progress.qube(name);
+    if (row !== undefined) showEvent({ event: 'qube', ...row, what: row.what ?? null });
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    // How it stands in the end.
+    this.#tell();
+  }
+}

@@ -1,0 +1,67 @@
+import { formatSize } from '../../shared/sizes.ts';
+import type { Phase } from '../../shared/report.ts';
+import { formatClock, formatEstimate } from './durations.ts';
+import type { Standing } from './progress.ts';
+
+const MOST_BLOCKS = 40;
+const FEWEST_BLOCKS = 5;
+
+/** What stands where the VM at hand does, when there is none. */
+const PHASES: Partial<Record<Phase, string>> = {
+  detect: 'looking for changes',
+  index: 'writing the lists',
+  sync: 'syncing',
+  settle: 'applying settings',
+};
+
+/** The progress in two lines for a terminal: how far, with what is at hand, and the figures. */
+export function formatBlock(standing: Standing, columns: number): string[] {
+  return [barAndSubject(standing, columns), fitting(figuresOf(standing), columns)];
+}
+
+/** The same in one line, for a log. */
+export function formatProgress(standing: Standing): string {
+  return `${percent(standing)}: ${figuresOf(standing).join(', ')}; ${subjectOf(standing)}`;
+}
+
+function barAndSubject(standing: Standing, columns: number): string {
+  const text = `${percent(standing)}  ${subjectOf(standing)}`;
+  const room = Math.min(MOST_BLOCKS, columns - text.length - 3);
+  if (room < FEWEST_BLOCKS) return cut(text, columns);
+  const blocks = Math.floor(shareOf(standing) * room);
+  return `[${'#'.repeat(blocks)}${'-'.repeat(room - blocks)}] ${text}`;
+}
+
+function percent(standing: Standing): string {
+  return `${Math.floor(shareOf(standing) * 100)} %`;
+}
+
+function shareOf({ bytes, total }: Standing): number {
+  return total === 0 ? 1 : Math.min(1, bytes / total);
+}
+
+function subjectOf({ phase, subject }: Standing): string {
+  return PHASES[phase] ?? subject;
+}
+
+/** The most important ones first. */
+function figuresOf({ bytes, total, rate, secondsLeft, seconds }: Standing): string[] {
+  return [
+    `${formatSize(bytes)} of ${formatSize(total)}`,
+    ...(secondsLeft === undefined ? [] : [`${formatEstimate(secondsLeft)} left`]),
+    formatClock(seconds),
+    ...(rate === undefined ? [] : [`${formatSize(Math.round(rate))}/s`]),
+  ];
+}
+
+/** As many of these as fit. */
+function fitting(figures: readonly string[], columns: number): string {
+  const all = figures.join(', ');
+  return all.length <= columns || figures.length === 1
+    ? cut(all, columns)
+    : fitting(figures.slice(0, -1), columns);
+}
+
+function cut(text: string, columns: number): string {
+  return text.length <= columns ? text : `${text.slice(0, columns - 1)}…`;
+}

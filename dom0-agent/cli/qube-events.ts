@@ -1,0 +1,43 @@
+import { expectedBytes } from '../backup/plan-backup.ts';
+import { type Qube, savedVolumes, sizeOfVolumes } from '../qubes/qube.ts';
+import type { QubesSystem } from '../qubes/system.ts';
+
+/** What programs show of a VM of this system: docs/json.md. */
+export interface DescribedQube {
+  readonly name: string;
+  readonly class: string;
+  readonly label: string;
+  readonly running: boolean;
+  /** Undefined for dom0. */
+  readonly size: number | undefined;
+  readonly used: number | undefined;
+}
+
+/** A function that describes each of these by its name. */
+export async function describing(
+  qubes: readonly Qube[],
+  system: QubesSystem,
+): Promise<(name: string) => DescribedQube> {
+  const running = new Set(
+    (await system.list()).flatMap((each) => (each.isRunning ? each.name : [])),
+  );
+  const described = new Map(
+    qubes.map((qube) => [qube.name, describe(qube, running.has(qube.name))]),
+  );
+  return (name) => {
+    const found = described.get(name);
+    if (found === undefined) throw new RangeError(`there is no ${name}`);
+    return found;
+  };
+}
+
+function describe(qube: Qube, running: boolean): DescribedQube {
+  const isDom0 = qube.qubeClass === 'AdminVM';
+  return {
+    ...{ name: qube.name, class: qube.qubeClass, label: qube.label, running },
+    size: isDom0 ? undefined : sizeOfVolumes(qube),
+    used: isDom0
+      ? undefined
+      : savedVolumes(qube).reduce((sum, each) => sum + expectedBytes(each), 0),
+  };
+}

@@ -1,0 +1,194 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Dom0 } from '../qubesd/dom0.ts';
+import { Box, PASSPHRASE } from './box.ts';
+import { type Told, eventsIn, lastEvent } from './events.ts';
+
+/** What is told of a run of coffer with `--json`. */
+function told(box: Box, args: readonly string[], input = ''): { status: number; events: Told[] } {
+  const [command = '', ...rest] = args;
+  const { status, stdout } = box.loud([command, '--json', ...rest], input);
+  const events = eventsIn(stdout);
+  expect(events.at(-1)).toMatchObject({ exitStatus: status });
+  return { status: status ?? -1, events };
+}
+
+const kindsOf = (events: readonly Told[]): string[] => events.map(({ event }) => event);
+const ofKind = (events: readonly Told[], kind: string): Told[] =>
+  events.filter(({ event }) => event === kind);
+
+describe('the events of', () => {
+  it('a backup tell the plan, the phases, each VM, the progress and the result', async () => {
+    const box = await Box.full(onTestFinished);
+    const args = ['backup', '-d', 'usb', ...box.secret, '-y', '--with-recovery', 'backups'];
+    const { events } = told(box, [...args, 'work', 'vault', 'dom0']);
+    expect(ofKind(events, 'phase').map(({ phase }) => phase)).toEqual([
+      ...['look', 'send', 'index', 'sync'],
+    ]);
+    expect(ofKind(events, 'plan')).toMatchObject([{ vm: 'usb', startsVm: false, problems: [] }]);
+    for (const name of ['work', 'vault', 'dom0']) {
+      const own = ofKind(events, 'qube').filter((each) => each['name'] === name);
+      expect(own.at(-1)).toMatchObject({ state: 'done', what: null });
+      expect(own.at(-1)?.['read']).toBeGreaterThan(0);
+    }
+    const last = ofKind(events, 'progress').at(-1);
+    expect(last?.['bytes']).toBe(last?.['total']);
+    expect(events.at(-1)).toMatchObject({ event: 'result', ok: true, checked: false });
+    expect(last?.['stored']).toBe(events.at(-1)?.['bytes']);
+  });
+
+  it('list, verify, restore and status are as they are documented', async () => {
+    const box = await Box.full(onTestFinished);
+    const backup = box.backUp();
+    const reading = ['-d', 'usb', ...box.secret];
+    expect(told(box, ['list', ...reading, backup]).status).toBe(0);
+    expect(told(box, ['list', ...reading, 'backups']).status).toBe(0);
+    expect(told(box, ['list', '-d', 'usb', '--no-contents', 'backups']).status).toBe(0);
+    const verified = told(box, ['verify', ...reading, backup]).events;
+    expect(ofKind(verified, 'phase').map(({ phase }) => phase)).toEqual(['look', 'check']);
+    const restored = told(box, [
+      'restore',
+      ...reading,
+      '-y',
+      '--rename-conflicting',
+      backup,
+    ]).events;
+    expect(ofKind(restored, 'phase').map(({ phase }) => phase)).toEqual([
+      ...['look', 'receive', 'settle'],
+    ]);
+    expect(ofKind(restored, 'qube').at(-1)).toMatchObject({ state: 'done' });
+    expect(told(box, ['status']).events.at(-1)).toMatchObject({
+      excluded: [{ name: 'usb', class: 'AppVM' }],
+    });
+  });
+
+  it('the other commands are as they are documented', async () => {
+    const box = await Box.full(onTestFinished);
+    const file = join(box.directory, 'new-passphrase');
+    const made = box.bare(['passphrase-file', '--json', '--questions', file], 'long and new\n');
+    expect(eventsIn(made.stdout).map(({ event }) => event)).toEqual([
+      ...['phase', 'question', 'result'],
+    ]);
+    expect(readFileSync(file, 'utf8')).toBe('long and new\n');
+    const sandbox = box.bare(['sandbox', '--json', '--empty', join(box.directory, 'sandbox')]);
+    expect(lastEvent(sandbox.stdout)).toMatchObject({ event: 'result', ok: true });
+    await using dom0 = await Dom0.make();
+    const devices = await dom0.coffer(['devices', '--json']);
+    expect(lastEvent(devices.stdout)).toMatchObject({ event: 'result', ok: true });
+  });
+
+  it('a damaged backup tell the warnings, and which VM failed', async () => {
+    const box = await Box.full(onTestFinished);
+    const backup = box.backUp(['--compress-filter', 'none']);
+    const file = join(box.directory, 'homes/usb', backup);
+    const bytes = readFileSync(file);
+    const at = Math.floor(bytes.length / 2);
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+    writeFileSync(file, bytes);
+    const { status, events } = told(box, ['verify', '-d', 'usb', ...box.secret, backup]);
+    expect(status).toBe(3);
+    expect(ofKind(events, 'warning')).not.toEqual([]);
+    expect(ofKind(events, 'qube').some(({ state }) => state === 'failed')).toBe(true);
+    expect(events.at(-1)).toMatchObject({ event: 'result', ok: false });
+  });
+});
+
+describe('an error names the input that it is about', () => {
+  it.each([
+    ['location', ['backup', '-y', '-d', 'usb', 'nosuch', 'work'], 5],
+    ['location', ['backup'], 2],
+    ['dest-vm', ['backup', '-y', '-d', 'nosuch', 'backups'], 5],
+    ['vms', ['backup', '-y', '-d', 'usb', 'backups', 'nosuch'], 5],
+    ['kdf-cost', ['backup', '--kdf-cost', '99', 'backups'], 2],
+    ['compress-filter', ['backup', '-y', '-d', 'usb', '-Z', 'lzip', 'backups'], 2],
+    ['profile', ['backup', '--profile', 'nosuch'], 2],
+    ['location', ['list', '-d', 'usb', 'nosuch'], 5],
+    ['location', ['list'], 2],
+    ['passphrase', ['list', '-d', 'usb', '-p', 'nosuch', 'backups/x'], 5],
+  ])('%s: %j', async (field, args, exitStatus) => {
+    const box = await Box.full(onTestFinished);
+    const [command = '', ...rest] = args;
+    const secret = args.includes('-p') || args.length === 1 ? [] : box.secret;
+    const { events } = told(box, [command, ...secret, ...rest]);
+    expect(events.at(-1)).toMatchObject({ event: 'error', field, exitStatus });
+  });
+
+  it('passphrase: a wrong one', async () => {
+    const box = await Box.full(onTestFinished);
+    writeFileSync(join(box.directory, 'wrong'), 'wrong\n');
+    const wrong = ['-p', join(box.directory, 'wrong')];
+    const { events } = told(box, ['list', '-d', 'usb', ...wrong, box.backUp()]);
+    expect(events.at(-1)).toMatchObject({ event: 'error', field: 'passphrase', exitStatus: 3 });
+  });
+});
+
+describe('with --questions', () => {
+  const backUp = ['backup', '--questions', '-d', 'usb', 'backups', 'vault'];
+
+  it('a plan is confirmed, and the passphrase taken, on standard input', async () => {
+    const box = await Box.full(onTestFinished);
+    const { status, events } = told(box, backUp, `yes\n${PASSPHRASE}\n`);
+    expect(status).toBe(0);
+    const asked = events.filter(({ event }) => event === 'plan' || event === 'question');
+    expect(asked).toMatchObject([
+      { event: 'plan' },
+      { question: 'confirm' },
+      { question: 'new-passphrase' },
+    ]);
+    const file = lastEvent(
+      box.loud(['list', '--json', '-d', 'usb', ...box.secret, 'backups']).stdout,
+    );
+    expect(file).toMatchObject({ backups: [{ qubes: ['vault'], problem: null }] });
+  });
+
+  it.each([
+    ['no\n', 'nothing was done'],
+    ['\n', 'nothing was done'],
+    ['', 'the input ended before an answer came: nothing was done'],
+    ['yes\n', 'the input ended before an answer came: nothing was done'],
+  ])('the answers %j do nothing', async (input, sentence) => {
+    const box = await Box.full(onTestFinished);
+    const { status, events } = told(box, backUp, input);
+    expect(status).toBe(5);
+    expect(events.at(-1)).toMatchObject({ event: 'error', sentence });
+  });
+
+  it('nothing is asked on the way of a restore but the passphrase and the plan', async () => {
+    const box = await Box.full(onTestFinished);
+    const restore = ['restore', '--questions', '-d', 'usb', '--rename-conflicting', box.backUp()];
+    const { status, events } = told(box, restore, `${PASSPHRASE}\nyes\n`);
+    expect(status).toBe(0);
+    expect(kindsOf(events).filter((kind) => kind === 'plan' || kind === 'question')).toEqual([
+      ...['question', 'plan', 'question'],
+    ]);
+  });
+
+  it('an interrupt at a question is an error', async () => {
+    const box = await Box.full(onTestFinished);
+    const words = [...backUp, '--json', '--system', box.directory];
+    const coffer = spawn(new URL('../../dist/coffer', import.meta.url).pathname, words, {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    const ended = once(coffer, 'exit');
+    coffer.stdout.once('data', () => undefined);
+    const said = text(
+      coffer.stdout.on('data', (chunk: Buffer) => {
+        if (chunk.includes('"question"')) coffer.kill('SIGINT');
+      }),
+    );
+    expect(await ended).toEqual([130, null]);
+    expect(lastEvent(await said)).toMatchObject({ event: 'error', exitStatus: 130 });
+  });
+
+  it('and without --json, or with -p -, it is wrong usage', async () => {
+    const box = await Box.full(onTestFinished);
+    expect(box.loud(backUp)).toMatchObject({ status: 2 });
+    const { status } = told(box, ['list', '--questions', '-p', '-', '-d', 'usb', box.backUp()]);
+    expect(status).toBe(2);
+    expect(existsSync(box.backups)).toBe(true);
+  });
+});
