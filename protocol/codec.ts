@@ -81,7 +81,12 @@ function checked(untrusted: Message): Message {
     case 'failure':
     case 'lacks':
       return { ...untrusted, code: nameIn(coffer.Failure.Code, untrusted.code) ?? 'UNSPECIFIED' };
+    case 'outcome':
+      return { ...untrusted, result: nameIn(coffer.Outcome.Result, untrusted.result) ?? 'FAILED' };
     case 'browseRequest':
+    case 'deleteRequest':
+    case 'assembleRequest':
+    case 'copy':
     case 'ready':
     case 'progress':
     case 'read':

@@ -2,14 +2,15 @@ import { MOST_ENTRIES, PROGRESS_BURST, PROGRESS_PER_SECOND, PROTOCOL_VERSION } f
 import type { Message, MessageKind } from './messages.ts';
 import { ProtocolError } from './protocol-error.ts';
 
-export type Service = 'Store' | 'Fetch' | 'Browse';
+export type Service = 'Store' | 'Fetch' | 'Browse' | 'Delete' | 'Assemble';
 
 /** Who speaks. */
 export type Side = 'dom0' | 'vm';
 
 type Turn = `${Side} ${MessageKind}`;
 type State = 'start' | 'requested' | 'open' | 'ended' | 'over';
-type Turns = Partial<Record<State, Partial<Record<Turn, State>>>>;
+/** For each state: who may say what, and which state comes next. */
+export type Turns = Partial<Record<State, Partial<Record<Turn, State>>>>;
 
 /**
  * The order of the messages of one service, which both sides enforce: each side notes what it sends and receives,
@@ -33,18 +34,29 @@ export abstract class Conversation {
     const next = this.#next(side, message);
     if (next === undefined) throw new ProtocolError(`${message.kind} came out of turn`);
     this.check(message);
-    this.#state = next;
+    this.#state = this.isLast(message) ? 'over' : next;
   }
 
   #next(side: Side, message: Message): State | undefined {
     if (message.kind === 'failure') return this.#state === 'over' ? undefined : 'over';
-    const next = this.#turns[this.#state]?.[`${side} ${message.kind}`];
-    return message.kind === 'entries' && message.last ? next && 'over' : next;
+    return this.#turns[this.#state]?.[`${side} ${message.kind}`];
   }
 
   /** Throws ProtocolError when a message, though allowed now, does not agree with what came before. */
   protected abstract check(message: Message): void;
+
+  /** Whether nothing follows a message that was checked, whatever the state. */
+  protected isLast(message: Message): boolean {
+    return message.kind === 'failure';
+  }
 }
+
+const STORE: Turns = {
+  start: { 'dom0 storeRequest': 'requested' },
+  requested: { 'vm ready': 'open' },
+  open: { 'dom0 data': 'open', 'dom0 end': 'ended', 'vm progress': 'open' },
+  ended: { 'vm progress': 'ended', 'vm stored': 'over' },
+};
 
 /** StoreRequest – Ready – Data…, End – Stored; Progress any time in between. */
 export class StoreConversation extends Conversation {
@@ -55,13 +67,8 @@ export class StoreConversation extends Conversation {
   readonly #now: () => number;
 
   /** `now`: a clock in milliseconds. */
-  constructor(now = () => performance.now()) {
-    super({
-      start: { 'dom0 storeRequest': 'requested' },
-      requested: { 'vm ready': 'open' },
-      open: { 'dom0 data': 'open', 'dom0 end': 'ended', 'vm progress': 'open' },
-      ended: { 'vm progress': 'ended', 'vm stored': 'over' },
-    });
+  constructor(now = () => performance.now(), turns: Turns = STORE) {
+    super(turns);
     this.#now = now;
     this.#lastProgress = now();
   }
@@ -75,12 +82,18 @@ export class StoreConversation extends Conversation {
     if (message.kind === 'ready') checkVersion(message.version);
     if (message.kind === 'data') {
       if (message.offset !== this.#sent) throw new ProtocolError('Data is not in sequence');
-      this.#sent += message.bytes.length;
+      this.goOn(message.bytes.length);
     }
     if (message.kind === 'end' && message.sha256.length === 0) {
       throw new ProtocolError('End has no SHA-256');
     }
     if (message.kind === 'progress') this.#checkProgress(message.bytes);
+  }
+
+  /** The new file is longer by so many bytes, as far as dom0 is concerned. */
+  protected goOn(bytes: number): void {
+    this.#sent += bytes;
+    if (!Number.isSafeInteger(this.#sent)) throw new ProtocolError('the file is too long');
   }
 
   #checkProgress(bytes: number): void {
@@ -115,6 +128,10 @@ export class BrowseConversation extends Conversation {
     if (message.last) return;
     if (message.entries.length === 0) throw new ProtocolError('Entries without an entry');
     if (message.truncated) throw new ProtocolError('Entries are cut before the last');
+  }
+
+  protected override isLast(message: Message): boolean {
+    return (message.kind === 'entries' && message.last) || super.isLast(message);
   }
 }
 

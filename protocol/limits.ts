@@ -25,6 +25,9 @@ export const MOST_ENTRIES = 10_000;
 /** The most entries of one Entries message that this code sends. */
 export const ENTRIES_PER_MESSAGE = 1_000;
 
+/** The most names of one DeleteRequest. */
+export const MOST_NAMES = 1_000;
+
 /** How often the VM agent sends Progress, in milliseconds. */
 export const PROGRESS_INTERVAL = 1_000;
 

@@ -29,10 +29,17 @@ interface Fields {
   lacks: Plain<coffer.Lacks, { code: FailureCode }>;
   entries: Plain<coffer.Entries, { entries: readonly Entry[] }>;
   failure: Plain<coffer.Failure, { code: FailureCode }>;
+  deleteRequest: Plain<coffer.DeleteRequest>;
+  assembleRequest: Plain<coffer.AssembleRequest>;
+  copy: Plain<coffer.Copy>;
+  outcome: Plain<coffer.Outcome, { result: DeletionResult }>;
 }
 
 export type Entry = Plain<coffer.Entry, { kind: EntryKind }>;
 export type EntryKind = keyof typeof coffer.Entry.Kind;
+
+/** What became of a file that was to be deleted. */
+export type DeletionResult = keyof typeof coffer.Outcome.Result;
 
 export type Failure = MessageOf<'failure'>;
 /** Why a side gives up. */

@@ -1,8 +1,9 @@
-// Builds the Debian package of the VM agent from the same staged files as the RPM:
+// Builds the Debian packages of the VM agent from the same staged files as the RPMs:
 // `node rpm/deb.mjs [--out DIR]`, by default into dist/deb. The same bytes every time.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -21,8 +22,11 @@ import { latestRelease, releases, sourceDateEpoch } from './changelog.mjs';
 import { PACKAGER, PROJECT_URL } from './packager.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const NAME = 'qubes-coffer-vm';
-const DOC = `usr/share/doc/${NAME}`;
+/** The packages as stage.sh knows them, and what tells dpkg of each. */
+const PACKAGES = [
+  { staged: 'vm', name: 'qubes-coffer-vm', control: 'control' },
+  { staged: 'vm-prune', name: 'qubes-coffer-vm-prune', control: 'control-prune' },
+];
 const env = { ...process.env, SOURCE_DATE_EPOCH: String(sourceDateEpoch()) };
 
 function run(program, ...words) {
@@ -47,30 +51,32 @@ function wrapped(text) {
   return text.match(/.{1,76}(?: |$)/g).map((line) => line.trimEnd());
 }
 
-function debianChangelog() {
+function debianChangelog(name) {
   const entries = releases().map(({ version, date, changes }) => {
     const day = new Date(`${date}T12:00:00Z`).toUTCString().replace('GMT', '+0000');
     const lines = changes
       .map((change) => wrapped(change).join('\n    '))
       .map((text) => `  * ${text}`);
-    return `${NAME} (${version}) unstable; urgency=medium\n\n${lines.join('\n')}\n\n -- ${PACKAGER}  ${day}\n`;
+    return `${name} (${version}) unstable; urgency=medium\n\n${lines.join('\n')}\n\n -- ${PACKAGER}  ${day}\n`;
   });
   return entries.join('\n');
 }
 
 /** What Debian has elsewhere than Fedora, or besides. */
-function toDebian(tree) {
+function toDebian(tree, name) {
+  const doc = path.join(tree, 'usr/share/doc', name);
   const licences = path.join(tree, 'usr/share/licenses');
   const bundled = 'bundled-npm-packages.txt';
-  renameSync(path.join(licences, NAME, bundled), path.join(tree, DOC, bundled));
+  const list = path.join(licences, name, bundled);
+  if (existsSync(list)) renameSync(list, path.join(doc, bundled));
   rmSync(licences, { recursive: true });
-  rmSync(path.join(tree, DOC, 'CHANGELOG.md'));
-  writeFileSync(path.join(tree, DOC, 'changelog.gz'), gzipSync(debianChangelog(), { level: 9 }));
-  writeFileSync(path.join(tree, DOC, 'copyright'), fill('copyright', { URL: PROJECT_URL }));
+  rmSync(path.join(doc, 'CHANGELOG.md'));
+  writeFileSync(path.join(doc, 'changelog.gz'), gzipSync(debianChangelog(name), { level: 9 }));
+  writeFileSync(path.join(doc, 'copyright'), fill('copyright', { URL: PROJECT_URL }));
 }
 
 /** DEBIAN/: what dpkg wants to know of the files that are there. */
-function writeControl(tree) {
+function writeControl(tree, control) {
   const files = filesBelow(tree);
   const contents = files.map((file) => readFileSync(path.join(tree, file)));
   const kilobytes = contents.reduce((sum, { length }) => sum + Math.ceil(length / 1024), 0);
@@ -81,28 +87,33 @@ function writeControl(tree) {
   const values = { VERSION: latestRelease().version, PACKAGER, URL: PROJECT_URL, SIZE: kilobytes };
   const debian = path.join(tree, 'DEBIAN');
   mkdirSync(debian);
-  writeFileSync(path.join(debian, 'control'), fill('control', values));
+  writeFileSync(path.join(debian, 'control'), fill(control, values));
   writeFileSync(path.join(debian, 'conffiles'), conffiles.join(''));
   writeFileSync(path.join(debian, 'md5sums'), sums.join(''));
+}
+
+/** Lays one package out, and makes it. */
+function buildPackage({ staged, name, control }, out) {
+  const tree = mkdtempSync(path.join(tmpdir(), 'coffer-deb-'));
+  chmodSync(tree, 0o755);
+  try {
+    run('sh', 'rpm/stage.sh', staged, tree);
+    toDebian(tree, name);
+    writeControl(tree, control);
+    run('find', tree, '-exec', 'touch', '-h', '-d', `@${env.SOURCE_DATE_EPOCH}`, '{}', '+');
+    const file = path.join(out, `${name}_${latestRelease().version}_all.deb`);
+    run('dpkg-deb', '--build', '--root-owner-group', '-Zxz', tree, file);
+  } finally {
+    rmSync(tree, { recursive: true, force: true });
+  }
 }
 
 const { values: flags } = parseArgs({
   options: { out: { type: 'string', default: path.join(root, 'dist/deb') } },
 });
 process.umask(0o022);
-const tree = mkdtempSync(path.join(tmpdir(), 'coffer-deb-'));
-chmodSync(tree, 0o755);
-try {
-  for (const script of ['tools/build/build', 'rpm/bundled-packages', 'rpm/manual']) {
-    run(process.execPath, `${script}.mjs`);
-  }
-  run('sh', 'rpm/stage.sh', 'vm', tree);
-  toDebian(tree);
-  writeControl(tree);
-  run('find', tree, '-exec', 'touch', '-h', '-d', `@${env.SOURCE_DATE_EPOCH}`, '{}', '+');
-  mkdirSync(flags.out, { recursive: true });
-  const file = path.join(flags.out, `${NAME}_${latestRelease().version}_all.deb`);
-  run('dpkg-deb', '--build', '--root-owner-group', '-Zxz', tree, file);
-} finally {
-  rmSync(tree, { recursive: true, force: true });
+for (const script of ['tools/build/build', 'rpm/bundled-packages', 'rpm/manual']) {
+  run(process.execPath, `${script}.mjs`);
 }
+mkdirSync(flags.out, { recursive: true });
+for (const each of PACKAGES) buildPackage(each, flags.out);

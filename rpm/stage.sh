@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts the files of one package where they belong below DESTDIR: stage.sh dom0|vm DESTDIR.
+# Puts the files of one package where they belong below DESTDIR: stage.sh dom0|vm|vm-prune DESTDIR.
 # Both the RPMs and the .deb are made from what this lays out. What is in dist/ must have been built.
 set -eu
 package=$1
@@ -29,6 +29,14 @@ manual() {
   place 644 "dist/man/$1.gz" "/usr/share/man/man1/$1.gz"
 }
 
+# services NAME…: qrexec services of the VM agent
+services() {
+  for service in "$@"; do
+    place 755 "rpm/qubes-rpc/coffer.$service" "/etc/qubes-rpc/coffer.$service"
+    place 644 rpm/rpc-config "/etc/qubes/rpc-config/coffer.$service"
+  done
+}
+
 documents() {
   doc=/usr/share/doc/qubes-coffer-$package
   for document in "$@"; do place 644 "$document" "$doc/$(basename "$document")"; done
@@ -55,21 +63,25 @@ vm)
   program coffer-vm-agent '24 22 20 18'
   manual coffer-vm-agent.1
   place 755 rpm/vm-service /usr/share/coffer/vm-service
-  for service in Store Fetch Browse; do
-    place 755 "rpm/qubes-rpc/coffer.$service" "/etc/qubes-rpc/coffer.$service"
-    place 644 rpm/rpc-config "/etc/qubes/rpc-config/coffer.$service"
-  done
+  services Store Fetch Browse
   documents docs/install.md CHANGELOG.md
   ;;
+vm-prune)
+  services Delete Assemble
+  documents CHANGELOG.md
+  ;;
 *)
-  echo "usage: stage.sh dom0|vm DESTDIR" >&2
+  echo "usage: stage.sh dom0|vm|vm-prune DESTDIR" >&2
   exit 2
   ;;
 esac
 
 licences=/usr/share/licenses/qubes-coffer-$package
 place 644 LICENSE "$licences/LICENSE"
-place 644 "dist/licenses/$package.txt" "$licences/bundled-npm-packages.txt"
+# A package without a program has none.
+if [ -e "dist/licenses/$package.txt" ]; then
+  place 644 "dist/licenses/$package.txt" "$licences/bundled-npm-packages.txt"
+fi
 
 # Not a byte depends on when this ran.
 find "$destdir" -exec touch -h -d "@${SOURCE_DATE_EPOCH:?}" {} +

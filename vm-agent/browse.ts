@@ -8,6 +8,7 @@ import { untilAborted } from '../protocol/timeout.ts';
 import { listDirectory } from '../storage/list-directory.ts';
 import { requireVersion } from './request-checks.ts';
 import { resolvePath } from '../storage/resolve-path.ts';
+import { whenOver } from './when-over.ts';
 
 /** Serves coffer.Browse: the entries of a directory, in no particular order, up to a limit. */
 export async function browse(channel: Channel<BrowseConversation>) {
@@ -35,14 +36,4 @@ async function* answers(directory: string): AsyncGenerator<Message, void> {
     yield { kind: 'entries', entries: some, last: false, truncated: false };
   }
   yield { kind: 'entries', entries: [], last: true, truncated };
-}
-
-/**
- * Fires when dom0 closes the channel, or sends anything: after its request it may send nothing.
- * When dom0 is gone, qrexec closes only our input, and a write may block forever.
- */
-function whenOver(channel: Channel<BrowseConversation>): AbortSignal {
-  const over = new AbortController();
-  channel.receive().catch((error: unknown) => over.abort(error));
-  return over.signal;
 }

@@ -1,12 +1,16 @@
+import { AssembleConversation } from '../protocol/assemble-conversation.ts';
 import { Channel } from '../protocol/channel.ts';
 import { BrowseConversation, StoreConversation } from '../protocol/conversation.ts';
 import type { Conversation } from '../protocol/conversation.ts';
+import { DeleteConversation } from '../protocol/delete-conversation.ts';
 import { FetchConversation } from '../protocol/fetch-conversation.ts';
 import type { Failure, FailureCode } from '../protocol/messages.ts';
 import { ChannelError, ProtocolError } from '../protocol/protocol-error.ts';
 import { ExitStatus, InterruptedError, StorageError, messageOf } from '../shared/errors.ts';
 import { StorageFailure } from '../storage/storage-failure.ts';
+import { assemble } from './assemble.ts';
 import { browse } from './browse.ts';
+import { deleteBackups } from './delete.ts';
 import { fetch } from './fetch.ts';
 import { standardInput } from './standard-input.ts';
 import { store } from './store.ts';
@@ -16,10 +20,10 @@ const LAST_MESSAGE_LIMIT = 5_000;
 /** The longest text in that message, in characters. */
 const LONGEST_MESSAGE = 1_000;
 
-const USAGE = `Usage: coffer-vm-agent Store|Fetch|Browse
+const USAGE = `Usage: coffer-vm-agent Store|Fetch|Browse|Delete|Assemble
 
 Runs in a storage VM, as a qrexec service: it speaks coffer's protocol with dom0 on its standard
-input and output, and stores, sends or lists what dom0 asks for.
+input and output, and stores, sends, lists, deletes or assembles what dom0 asks for.
 `;
 
 /** Opens a channel to dom0 on standard input and output. */
@@ -52,6 +56,14 @@ async function serve(service: string | undefined, signal: AbortSignal): Promise<
     case 'Browse': {
       const channel = channelOf(new BrowseConversation(), signal);
       return orFailure(channel, browse(channel));
+    }
+    case 'Delete': {
+      const channel = channelOf(new DeleteConversation(), signal);
+      return orFailure(channel, deleteBackups(channel));
+    }
+    case 'Assemble': {
+      const channel = channelOf(new AssembleConversation(), signal);
+      return orFailure(channel, assemble(channel, signal));
     }
     case undefined:
     default:

@@ -1,21 +1,29 @@
 import { createHash } from 'node:crypto';
+import { AssembleConversation } from '../../protocol/assemble-conversation.ts';
 import { StoreConversation } from '../../protocol/conversation.ts';
 import { LONGEST_DATA, PROTOCOL_VERSION } from '../../protocol/limits.ts';
-import type { MessageOf } from '../../protocol/messages.ts';
+import type { Service } from '../../protocol/conversation.ts';
+import type { Message, MessageOf } from '../../protocol/messages.ts';
 import { ChannelClosedError } from '../../protocol/protocol-error.ts';
 import { withTimeout } from '../../protocol/timeout.ts';
 import { StorageError } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
+import { GiB } from '../../shared/sizes.ts';
 import type { Space } from '../../shared/space.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
 import { toUserError } from './storage-errors.ts';
 import { locationIn, placeOf } from './location.ts';
 import type { Place } from './location.ts';
-import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
+import type { Assembly, FileTarget, StoredArchive, StoreTarget } from './storage.ts';
 
-/** Sends an archive to a storage VM. */
-export class AgentSink implements Sink {
+/** How much may be asked to be copied, in bytes, and not be safe yet: so that each message is taken in its time. */
+const MOST_UNCOPIED = GiB;
+/** The longest Copy, in bytes. */
+const LONGEST_COPY = GiB / 8;
+
+/** Sends an archive to a storage VM, or has it put together there. */
+export class AgentSink implements Assembly {
   readonly location: string;
   readonly space: Space;
   readonly #vm: StorageVm;
@@ -26,6 +34,8 @@ export class AgentSink implements Sink {
   readonly #path: string | undefined;
   #sent = 0;
   #isStored = false;
+  /** Called when the VM has said something. */
+  #heard: () => void = () => undefined;
 
   private constructor(
     vm: StorageVm,
@@ -52,12 +62,36 @@ export class AgentSink implements Sink {
     expectedBytes: number | undefined,
     signal: AbortSignal,
   ): Promise<AgentSink> {
-    const place = placeOf(vm.name, target);
-    const connection = await AgentConnection.open(vm, 'Store', new StoreConversation(), signal);
+    const asked = { version: PROTOCOL_VERSION, fileName: '', ...target, expectedBytes };
+    const request: Message = { kind: 'storeRequest', ...asked };
+    return AgentSink.#ask(vm, placeOf(vm.name, target), 'Store', request, signal);
+  }
+
+  /** The same, for a file that the VM agent copies parts of others into. */
+  static async openAssembly(
+    vm: StorageVm,
+    target: FileTarget,
+    expectedBytes: number | undefined,
+    signal: AbortSignal,
+  ): Promise<AgentSink> {
+    const asked = { version: PROTOCOL_VERSION, ...target, expectedBytes };
+    const request: Message = { kind: 'assembleRequest', ...asked };
+    return AgentSink.#ask(vm, placeOf(vm.name, target), 'Assemble', request, signal);
+  }
+
+  static async #ask(
+    vm: StorageVm,
+    place: Place,
+    service: Service,
+    request: Message,
+    signal: AbortSignal,
+  ): Promise<AgentSink> {
+    const conversation =
+      service === 'Assemble' ? new AssembleConversation() : new StoreConversation();
+    const connection = await AgentConnection.open(vm, service, conversation, signal);
     try {
       const { channel } = connection;
-      const asked = { version: PROTOCOL_VERSION, fileName: '', ...target, expectedBytes };
-      await channel.send({ kind: 'storeRequest', ...asked }, vm.limits.answer);
+      await channel.send(request, vm.limits.answer);
       return new AgentSink(vm, place, connection, await channel.expect('ready', vm.limits.answer));
     } catch (error) {
       const reason = await connection.reasonFor(error);
@@ -88,6 +122,33 @@ export class AgentSink implements Sink {
     await sending.catch((error: unknown) => this.#fail(error));
   }
 
+  async copy(fileName: string, offset: number, length: number): Promise<void> {
+    try {
+      for (let at = 0; at < length; at += LONGEST_COPY) {
+        const part = Math.min(LONGEST_COPY, length - at);
+        await this.#untilSafe(this.#sent + part - MOST_UNCOPIED);
+        const message: Message = { kind: 'copy', fileName, offset: offset + at, length: part };
+        await this.#connection.channel.send(message, this.#vm.limits.stall);
+        this.#sent += part;
+      }
+    } catch (error) {
+      return this.#fail(error);
+    }
+  }
+
+  /** Waits until so many bytes are safe. However slowly, it must go on. */
+  async #untilSafe(bytes: number): Promise<void> {
+    const { conversation } = this.#connection.channel;
+    let [safe, since] = [conversation.safe, performance.now()];
+    while (conversation.safe < bytes) {
+      const heartbeat = new Promise<void>((resolve) => (this.#heard = resolve));
+      await Promise.race([heartbeat, this.#stored]);
+      if (conversation.safe > safe) [safe, since] = [conversation.safe, performance.now()];
+      if (performance.now() - since <= this.#vm.limits.stall) continue;
+      throw new StorageError(`${this.#vm.name} does not go on copying.`);
+    }
+  }
+
   async finish(): Promise<StoredArchive> {
     const bytes = this.#sent;
     const sha256 = this.#hash.digest();
@@ -114,6 +175,7 @@ export class AgentSink implements Sink {
     for (;;) {
       const message = await this.#connection.channel.receive(this.#vm.limits.silence);
       if (message.kind === 'stored') return message;
+      this.#heard();
     }
   }
 

@@ -1,5 +1,6 @@
 import { BrowseConversation } from '../../protocol/conversation.ts';
-import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
+import { DeleteConversation } from '../../protocol/delete-conversation.ts';
+import { MOST_NAMES, PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import { printable } from '../../shared/printable.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
@@ -12,7 +13,10 @@ import { placeOf } from './location.ts';
 import { SingleFile } from './single-file.ts';
 import { compareEntries } from './storage.ts';
 import type {
+  Assembly,
+  Deletion,
   FetchSource,
+  FileTarget,
   ListedEntry,
   Listing,
   Sink,
@@ -47,6 +51,14 @@ export class AgentStorage implements Storage {
     return AgentFiles.open(this.#vm, directory, place, signal);
   }
 
+  openAssembly(
+    target: FileTarget,
+    expectedBytes: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Assembly> {
+    return AgentSink.openAssembly(this.#vm, target, expectedBytes, signal);
+  }
+
   openSource(source: FetchSource, signal: AbortSignal): Promise<Source> {
     if ('command' in source) return AgentSource.open(this.#vm, source.command, signal);
     return SingleFile.open(this.owner, source.file, (directory, place) =>
@@ -62,6 +74,46 @@ export class AgentStorage implements Storage {
     } catch (error) {
       const place = placeOf(this.owner, { directory, fileName: '' });
       throw toUserError(await connection.reasonFor(error), place, false);
+    }
+  }
+
+  async deleteBackups(
+    directory: string,
+    fileNames: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly Deletion[]> {
+    const all: Deletion[] = [];
+    for (let at = 0; at === 0 || at < fileNames.length; at += MOST_NAMES) {
+      all.push(...(await this.#delete(directory, fileNames.slice(at, at + MOST_NAMES), signal)));
+    }
+    return all;
+  }
+
+  async #delete(
+    directory: string,
+    fileNames: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly Deletion[]> {
+    const conversation = new DeleteConversation();
+    await using connection = await AgentConnection.open(this.#vm, 'Delete', conversation, signal);
+    const { answer, stall } = this.#vm.limits;
+    const { channel } = connection;
+    let hasBegun = false;
+    try {
+      const request = { version: PROTOCOL_VERSION, directory, fileNames: [...fileNames] };
+      await channel.send({ kind: 'deleteRequest', ...request }, answer);
+      await channel.expect('ready', answer);
+      hasBegun = true;
+      const deletions: Deletion[] = [];
+      for (const fileName of fileNames) {
+        const { result, message } = await channel.expect('outcome', stall);
+        deletions.push({ fileName, result, reason: printable(message) });
+      }
+      await connection.requireSuccess();
+      return deletions;
+    } catch (error) {
+      const place = placeOf(this.owner, { directory, fileName: '' });
+      throw toUserError(await connection.reasonFor(error), place, hasBegun);
     }
   }
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { dirname } from 'node:path';
 import { untilAborted } from '../../protocol/timeout.ts';
 import type { LocalSink } from '../../storage/local-streams.ts';
 import { spaceIn } from '../../storage/list-directory.ts';
@@ -7,16 +8,20 @@ import { CommandSink } from '../../storage/shell-command.ts';
 import { AtomicFile } from '../../storage/atomic-file.ts';
 import { toUserError } from './storage-errors.ts';
 import { resolvePath } from '../../storage/resolve-path.ts';
+import { FileRanges } from '../../storage/file-ranges.ts';
+import { FailedError } from '../../shared/errors.ts';
 import { locationIn, placeOf } from './location.ts';
 import type { Place } from './location.ts';
-import type { Sink, StoredArchive, StoreTarget } from './storage.ts';
+import type { Assembly, StoredArchive, StoreTarget } from './storage.ts';
 
 /** Writes an archive to a directory of dom0, or to a command that runs in dom0. */
-export class Dom0Sink implements Sink {
+export class Dom0Sink implements Assembly {
   readonly location: string;
   readonly space: Space;
   readonly #place: Place;
   readonly #target: LocalSink;
+  /** Of the directory that it is in; undefined for a command. */
+  readonly #others: FileRanges | undefined;
   readonly #signal: AbortSignal;
   readonly #hash = createHash('sha256');
   #bytes = 0;
@@ -24,6 +29,7 @@ export class Dom0Sink implements Sink {
   private constructor(place: Place, target: LocalSink, space: Space, signal: AbortSignal) {
     this.#place = place;
     this.#target = target;
+    this.#others = target.path === undefined ? undefined : new FileRanges(dirname(target.path));
     this.#signal = signal;
     this.location = locationIn(place.owner, target.path);
     this.space = space;
@@ -58,6 +64,12 @@ export class Dom0Sink implements Sink {
     await this.#orUserError(writing);
   }
 
+  async copy(fileName: string, offset: number, length: number): Promise<void> {
+    if (this.#others === undefined) throw new FailedError('a command has no files to copy from');
+    this.#bytes += length;
+    await this.#orUserError(this.#others.copy(fileName, offset, length, this.#target));
+  }
+
   async finish(): Promise<StoredArchive> {
     await this.#orUserError(this.#target.finish());
     const { location, path } = { location: this.location, path: this.#target.path };
@@ -73,6 +85,7 @@ export class Dom0Sink implements Sink {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#others?.[Symbol.asyncDispose]();
     await this.#target[Symbol.asyncDispose]();
   }
 }

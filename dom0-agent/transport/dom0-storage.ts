@@ -4,12 +4,16 @@ import { Dom0Files } from './dom0-files.ts';
 import { Dom0Sink } from './dom0-sink.ts';
 import { Dom0Source } from './dom0-source.ts';
 import { toUserError } from './storage-errors.ts';
+import { deleteBackup, requireDeletable } from '../../storage/delete-backups.ts';
 import { resolvePath } from '../../storage/resolve-path.ts';
 import { placeOf } from './location.ts';
 import { SingleFile } from './single-file.ts';
 import { compareEntries } from './storage.ts';
 import type {
+  Assembly,
+  Deletion,
   FetchSource,
+  FileTarget,
   Listing,
   Sink,
   Source,
@@ -28,6 +32,34 @@ export class Dom0Storage implements Storage {
     signal: AbortSignal,
   ): Promise<Sink> {
     return Dom0Sink.open(target, expectedBytes, signal);
+  }
+
+  openAssembly(
+    target: FileTarget,
+    expectedBytes: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Assembly> {
+    return Dom0Sink.open(target, expectedBytes, signal);
+  }
+
+  async deleteBackups(
+    directory: string,
+    fileNames: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly Deletion[]> {
+    try {
+      const resolved = resolvePath(process.cwd(), directory);
+      await requireDeletable(resolved, fileNames);
+      const deletions: Deletion[] = [];
+      for (const fileName of fileNames) {
+        signal.throwIfAborted();
+        const { result, message } = await deleteBackup(resolved, fileName);
+        deletions.push({ fileName, result, reason: printable(message) });
+      }
+      return deletions;
+    } catch (error) {
+      throw toUserError(error, placeOf(this.owner, { directory, fileName: '' }), false);
+    }
   }
 
   openFiles(directory: string, signal: AbortSignal): Promise<StoredFiles> {

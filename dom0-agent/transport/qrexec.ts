@@ -3,7 +3,7 @@ import { ChildProcess } from '../../shared/child-process.ts';
 import { CleanupProcess } from '../../shared/cleanup-process.ts';
 import { messageOf, reasonOf, RefusedError, StorageError } from '../../shared/errors.ts';
 import type { AgentConnector, AgentExit } from './agent-connector.ts';
-import { StorageRefusal } from './storage-errors.ts';
+import { NotOfferedError, StorageRefusal } from './storage-errors.ts';
 
 /** QREXEC_CLIENT in qubes-core-admin-client. */
 export const QREXEC_CLIENT = '/usr/lib/qubes/qrexec-client';
@@ -13,6 +13,8 @@ export const QREXEC_CLIENT = '/usr/lib/qubes/qrexec-client';
  * that runs the service in the VM also uses 126 and 127, but prints a message.
  */
 const EXIT = { problem: 125, refused: 126, notFound: 127, connectionLost: 255 } as const;
+/** The services of a package of their own: without them a storage VM only ever adds. */
+const OPTIONAL: readonly Service[] = ['Delete', 'Assemble'];
 /** The prefix of qrexec-client's own messages, after the time. */
 const CLIENT_MESSAGE = /qrexec-client\[\d+\]: /;
 /** Its message before exit status 1, when the connection is lost within one of its messages. */
@@ -98,6 +100,12 @@ function explainExit(
     case undefined:
       return new StorageError(`the connection to ${vm} was ended from outside (${signal})`);
     case EXIT.notFound:
+      if (stderrTail === '' && OPTIONAL.includes(service)) {
+        return new NotOfferedError(
+          `${vm} deletes and assembles nothing: for that, the package qubes-coffer-vm-prune must be installed in it, ` +
+            `or in its template (/etc/qubes-rpc/${call} is missing there)`,
+        );
+      }
       return new RefusedError(
         stderrTail === ''
           ? `coffer's agent is not installed in ${vm}: install the package qubes-coffer-vm in ${vm}, ` +

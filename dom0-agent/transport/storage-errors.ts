@@ -31,6 +31,9 @@ export class StorageRefusal extends RefusedError {
   }
 }
 
+/** The storage only ever adds: it does not offer what would change or remove what is there. */
+export class NotOfferedError extends RefusedError {}
+
 export function isRefusal(error: unknown, code: FailureCode): boolean {
   return error instanceof StorageRefusal && error.code === code;
 }

@@ -1,10 +1,15 @@
-import type { EntryKind } from '../../protocol/messages.ts';
+import type { DeletionResult, EntryKind } from '../../protocol/messages.ts';
 import type { ByteSink, ByteSource, OpenedDirectory } from '../../shared/byte-streams.ts';
 import type { Space } from '../../shared/space.ts';
 
 /** Where to store a stream: in a new file in a directory, or with a shell command. */
-export type StoreTarget =
-  { readonly directory: string; readonly fileName: string } | { readonly command: string };
+export type StoreTarget = FileTarget | { readonly command: string };
+
+/** A new file in a directory. */
+export interface FileTarget {
+  readonly directory: string;
+  readonly fileName: string;
+}
 
 /** Where to read a stream from: a file, or a shell command. */
 export type FetchSource = { readonly file: string } | { readonly command: string };
@@ -33,6 +38,26 @@ export interface Sink extends ByteSink, AsyncDisposable {
   readonly confirmedBytes: number;
   /** Resolves when the storage has confirmed length and SHA-256 of the whole. */
   finish(): Promise<StoredArchive>;
+}
+
+/**
+ * A new file that goes on with ranges of others in the same directory, too. The SHA-256 of the stored archive is that
+ * of what was written to it, without what was copied.
+ */
+export interface Assembly extends Sink {
+  /**
+   * Appends `length` bytes of another file. Resolves when the request was taken, which may be long before the bytes
+   * are copied. What is copied is as untrusted as where it comes from.
+   */
+  copy(fileName: string, offset: number, length: number): Promise<void>;
+}
+
+/** What became of a file that was to be deleted. */
+export interface Deletion {
+  readonly fileName: string;
+  readonly result: DeletionResult;
+  /** Why it is still there; printable. */
+  readonly reason: string;
 }
 
 /**
@@ -96,4 +121,19 @@ export interface Storage {
   /** Throws RefusedError when there is no such file. */
   openSource(source: FetchSource, signal: AbortSignal): Promise<Source>;
   browse(directory: string, signal: AbortSignal): Promise<Listing>;
+  /** As openSink. Throws NotOfferedError, too, when nothing is assembled there. */
+  openAssembly(
+    target: FileTarget,
+    expectedBytes: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Assembly>;
+  /**
+   * Deletes backups in a directory; without names it only finds out whether that is possible. The outcomes come in
+   * the order of the names. Throws NotOfferedError when nothing is deleted there.
+   */
+  deleteBackups(
+    directory: string,
+    fileNames: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly Deletion[]>;
 }

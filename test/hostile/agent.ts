@@ -144,6 +144,7 @@ async function take(upTo: number): Promise<void> {
   while (stored.bytes < upTo) {
     const message = await nextMessage();
     if (message.kind === 'end') return;
+    if (message.kind === 'copy') stored.bytes += message.length;
     if (message.kind !== 'data') continue;
     stored.bytes += message.bytes.length;
     stored.hash.update(message.bytes);

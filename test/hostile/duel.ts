@@ -4,7 +4,12 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
 import { localProcess } from '../../dom0-agent/transport/local-process.ts';
-import type { FetchSource, Listing } from '../../dom0-agent/transport/storage.ts';
+import type {
+  Assembly,
+  Deletion,
+  FetchSource,
+  Listing,
+} from '../../dom0-agent/transport/storage.ts';
 import { TIME_LIMITS, type TimeLimits } from '../../dom0-agent/transport/time-limits.ts';
 import type { Service } from '../../protocol/conversation.ts';
 import { CofferError, systemCodeOf } from '../../shared/errors.ts';
@@ -27,7 +32,8 @@ const PATIENT: TimeLimits = { ...TIME_LIMITS, answer: 20_000, silence: 20_000, s
 export interface Duel {
   readonly error: unknown;
   readonly milliseconds: number;
-  readonly listing: Listing | undefined;
+  readonly listing?: Listing;
+  readonly deletions?: readonly Deletion[];
 }
 
 /**
@@ -47,8 +53,8 @@ export async function duel(
     const storage = new AgentStorage('usb', localProcess(agent, home), limits);
     const begun = performance.now();
     const outcome = await use(storage, service, source).then(
-      (listing) => ({ error: undefined, listing }),
-      (error: unknown) => ({ error, listing: undefined }),
+      (got) => ({ error: undefined, ...got }),
+      (error: unknown) => ({ error }),
     );
     const milliseconds = performance.now() - begun;
     await expectGone(JSON.parse(readFileSync(join(home, NOTES_FILE), 'utf8')) as Notes);
@@ -72,17 +78,28 @@ async function use(
   storage: AgentStorage,
   service: Service,
   from: FetchSource,
-): Promise<Listing | undefined> {
+): Promise<Partial<Duel>> {
   const { signal } = new AbortController();
   switch (service) {
+    case 'Delete':
+      return { deletions: await storage.deleteBackups('backups', ['one', 'two', 'three'], signal) };
+    case 'Assemble': {
+      const target = { directory: 'backups', fileName: 'pack' };
+      await using assembly: Assembly = await storage.openAssembly(target, undefined, signal);
+      await assembly.write(Buffer.alloc(1_000_000, 1));
+      for (let i = 0; i < 3; i++) await assembly.copy('one', i, 300_000_000);
+      await assembly.write(Buffer.alloc(1_000_000, 2));
+      await assembly.finish();
+      return {};
+    }
     case 'Browse':
-      return storage.browse('backups', signal);
+      return { listing: await storage.browse('backups', signal) };
     case 'Store': {
       const target = { directory: 'backups', fileName: 'one' };
       await using sink = await storage.openSink(target, undefined, signal);
       for (let i = 0; i < 3; i++) await sink.write(Buffer.alloc(1_000_000, i));
       await sink.finish();
-      return undefined;
+      return {};
     }
     case 'Fetch': {
       await using source = await storage.openSource(from, signal);
@@ -90,7 +107,7 @@ async function use(
       for (const from of new Set([middle, 0])) {
         for await (const chunk of source.read(from)) expect(chunk.length).toBeGreaterThan(0);
       }
-      return undefined;
+      return {};
     }
   }
 }

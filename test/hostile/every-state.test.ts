@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { Service } from '../../protocol/conversation.ts';
 import type { FetchSource } from '../../dom0-agent/transport/storage.ts';
 import { MOST_CREDIT } from '../../protocol/limits.ts';
-import type { Entry } from '../../protocol/messages.ts';
+import type { Entry, Message } from '../../protocol/messages.ts';
 import { buildAgent } from './arena.ts';
 import { duel, expectFoundOut } from './duel.ts';
 import { GARBAGE } from './garbage.ts';
@@ -25,6 +25,7 @@ beforeAll(async () => {
 const say = (message: Parameters<typeof validFrame>[0]): Step => ({ say: validFrame(message) });
 const entries = (some: Entry[], last: boolean, truncated = false): Step =>
   say({ kind: 'entries', entries: some, last, truncated });
+const DELETED: Message = { kind: 'outcome', result: 'DELETED', message: '' };
 const file = (name: string): Entry => ({ name, kind: 'FILE', size: 1 });
 
 const READY: readonly Step[] = [{ hear: 'fetchRequest' }, say(ready())];
@@ -47,6 +48,12 @@ const STATES: readonly (readonly [Service, string, readonly Step[]])[] = [
     'that lists',
     [{ hear: 'browseRequest' }, say(ready()), entries([file('a'), file('b')], false)],
   ],
+  ['Delete', 'that has a request', [{ hear: 'deleteRequest' }]],
+  ['Delete', 'that is ready', [{ hear: 'deleteRequest' }, say(ready())]],
+  ['Delete', 'that deletes', [{ hear: 'deleteRequest' }, say(ready()), say(DELETED)]],
+  ['Assemble', 'that has a request', [{ hear: 'assembleRequest' }]],
+  ['Assemble', 'that is ready', [{ hear: 'assembleRequest' }, say(ready())]],
+  ['Assemble', 'that copies', [{ hear: 'assembleRequest' }, say(ready()), { hear: 'copy' }]],
 ];
 
 /** A few at a time: starting an agent takes most of the time. */
@@ -194,4 +201,56 @@ describe('Browse: a VM that lists', () => {
     expect(listing?.entries.map(({ untrustedName }) => untrustedName)).toHaveLength(1);
     expect(listing?.path).not.toMatch(/\p{Cc}/u);
   });
+});
+
+describe('Delete: a VM that deletes', () => {
+  const answer = (...steps: Step[]) =>
+    duel(agent, 'Delete', [{ hear: 'deleteRequest' }, say(ready()), ...steps]);
+  const gone = say(DELETED);
+
+  it('has an outcome for each name, or is found out', async () => {
+    await all<[string, Step[], RegExp]>(
+      [
+        ['too few, and ends', [gone, gone, { end: 0 }], /closed the channel/],
+        ['all, and ends badly', [gone, gone, gone, { end: 3 }], /ended with status 3/],
+        ['Stored', [gone, say(stored)], /stored came out of turn/],
+        ['a second Ready', [gone, say(ready())], /ready came out of turn/],
+      ],
+      async ([what, steps, text]) => expectFoundOut(await answer(...steps), what, text),
+    );
+  });
+
+  it('can say more than was asked: nobody listens', async () => {
+    const { error } = await answer({ ...gone, times: 1_000 }, { end: 0 });
+    expect(error).toBeUndefined();
+  });
+
+  it('cannot reach the terminal through what it says of a name', async () => {
+    const refused = { kind: 'outcome', result: 'FAILED', message: ESCAPES.repeat(14_000) } as const;
+    const { deletions } = await answer(gone, gone, say(refused), { end: 0 });
+    const reason = deletions?.at(-1)?.reason ?? '';
+    expect(reason).toContain('?[2J');
+    expect(reason).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+    expect(reason.length).toBeLessThan(1_500);
+  });
+});
+
+it('Assemble: a VM that stored something else is found out', async () => {
+  const open: Step[] = [{ hear: 'assembleRequest' }, say(ready())];
+  const progress = (bytes: number): Step => say({ kind: 'progress', bytes });
+  await all<[string, Step[], RegExp]>(
+    [
+      [
+        'another length',
+        [{ take: 'all' }, { confirm: { bytes: 1 } }, { end: 0 }],
+        /something else/,
+      ],
+      ['Stored too early', [{ hear: 'copy' }, { confirm: {} }], /stored came out of turn/],
+      ['Progress ahead', [progress(2 ** 40)], /ahead of what was sent/],
+      ['Progress that falls', [{ hear: 'copy' }, progress(2), progress(1)], /backwards/],
+    ],
+    async ([what, steps, text]) => {
+      expectFoundOut(await duel(agent, 'Assemble', [...open, ...steps]), what, text);
+    },
+  );
 });

@@ -69,6 +69,15 @@ describe.concurrent('dom0 does not wait for ever', () => {
       /usb is silent/,
     ],
     ['more data', 'Fetch', [fetch, READY, { serve: FILE, upTo: 500_000 }, SILENT], /usb is silent/],
+    ['an answer to Delete', 'Delete', [SILENT], /usb is silent/],
+    ['an outcome', 'Delete', [{ hear: 'deleteRequest' }, READY, SILENT], /usb is silent/],
+    ['an answer to Assemble', 'Assemble', [SILENT], /usb is silent/],
+    [
+      'a heartbeat while it copies',
+      'Assemble',
+      [{ hear: 'assembleRequest' }, READY, { hear: 'copy' }, SILENT],
+      /usb is silent/,
+    ],
     ['a listing', 'Browse', [browse, READY, SILENT], /usb is silent/],
     [
       'a listing that comes one by one',

@@ -79,6 +79,25 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     signal: text,
     stderrTail: text,
   }),
+  fc.record({
+    kind: kind('deleteRequest'),
+    version,
+    directory: text,
+    fileNames: fc.array(text),
+  }),
+  fc.record({
+    kind: kind('outcome'),
+    result: fc.constantFrom('FAILED', 'DELETED', 'ABSENT', 'NOT_A_BACKUP'),
+    message: text,
+  }),
+  fc.record({
+    kind: kind('assembleRequest'),
+    version,
+    directory: text,
+    fileName: text,
+    expectedBytes: maybeCount,
+  }),
+  fc.record({ kind: kind('copy'), fileName: text, offset: count, length: count }),
 );
 
 /** The frame's content, after the length has been found right. */
@@ -130,6 +149,7 @@ describe('a message', () => {
     const decode = (...wires: object[]) =>
       decodeFrame(Buffer.concat(wires.map((wire) => reference.encode(wire).finish())));
     expect(decode({ failure: { code: 99 } })).toMatchObject({ code: 'UNSPECIFIED' });
+    expect(decode({ outcome: { result: 99 } })).toMatchObject({ result: 'FAILED' });
     expect(decode({ entries: { entries: [{ name: 'x', kind: 99 }] } })).toMatchObject({
       entries: [{ name: 'x', kind: 'OTHER' }],
     });
@@ -151,6 +171,7 @@ describe('a message', () => {
       'of an entry beyond 2^53',
       { entries: { entries: [{ name: 'x', size: '9007199254740993' }] } },
     ],
+    ['of a Copy beyond 2^53', { copy: { fileName: 'x', length: '9007199254740993' } }],
     ['of Data without bytes', { data: { offset: 1 } }],
     ['of Data with too many bytes', { data: { bytes: new Uint8Array(LONGEST_DATA + 1) } }],
     ['of a SHA-256 that is too short', { stored: { sha256: new Uint8Array(31) } }],

@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import { AssembleConversation } from '../../protocol/assemble-conversation.ts';
 import { BrowseConversation, StoreConversation } from '../../protocol/conversation.ts';
 import type { Conversation, Side } from '../../protocol/conversation.ts';
+import { DeleteConversation } from '../../protocol/delete-conversation.ts';
 import { FetchConversation } from '../../protocol/fetch-conversation.ts';
 import {
   MOST_CREDIT,
   MOST_HANDLES,
+  MOST_NAMES,
   MOST_REQUESTS,
   PROTOCOL_VERSION,
 } from '../../protocol/limits.ts';
@@ -42,6 +45,20 @@ const storeRequest: Message = { kind: 'storeRequest', version, command: 'cat', f
 const fetchRequest: Message = { kind: 'fetchRequest', version, command: 'cat' };
 const filesRequest: Message = { kind: 'fetchRequest', version, directory: 'x' };
 const browseRequest: Message = { kind: 'browseRequest', version, directory: 'x' };
+const deleteRequest = (names: number): Message => ({
+  kind: 'deleteRequest',
+  version,
+  directory: 'x',
+  fileNames: Array.from({ length: names }, (_, i) => `n${i}`),
+});
+const assembleRequest: Message = {
+  kind: 'assembleRequest',
+  version,
+  directory: 'x',
+  fileName: 'n',
+};
+const copy = (length: number): Message => ({ kind: 'copy', fileName: 'n', offset: 0, length });
+const outcome: Message = { kind: 'outcome', result: 'DELETED', message: '' };
 const entries = (number: number, last: boolean, truncated = false): Message => ({
   kind: 'entries',
   entries: Array.from({ length: number }, () => ({ name: 'x', kind: 'FILE', size: 0 })),
@@ -66,6 +83,10 @@ const samples: Record<MessageKind, Message> = {
   lacks,
   entries: entries(0, true),
   failure,
+  deleteRequest: deleteRequest(1),
+  assembleRequest,
+  copy: copy(1),
+  outcome,
 };
 
 type Line = readonly [Side, Message];
@@ -275,6 +296,80 @@ describe('the order of Browse', () => {
     ],
     ['endless empty Entries', [...open, ['vm', entries(0, false)]], 'without'],
     ['a cut before the last', [...open, ['vm', entries(1, false, true)]], 'cut'],
+  ])('refuses %s', (_what, lines, message) => {
+    expect(() => say(make(), lines)).toThrow(message);
+  });
+});
+
+describe('the order of Delete', () => {
+  const make = () => new DeleteConversation();
+  const asked: Line[] = [['dom0', deleteRequest(2)]];
+  const open: Line[] = [...asked, ['vm', ready()]];
+  it.each<[string, Line[], string[]]>([
+    ['the start', [], ['dom0 deleteRequest', ...failures]],
+    ['the request', asked, ['vm ready', ...failures]],
+    ['Ready', open, ['vm outcome', ...failures]],
+    ['an Outcome', [...open, ['vm', outcome]], ['vm outcome', ...failures]],
+    ['the last Outcome', [...open, ['vm', outcome], ['vm', outcome]], []],
+    [
+      'Ready, where no name was given',
+      [
+        ['dom0', deleteRequest(0)],
+        ['vm', ready()],
+      ],
+      [],
+    ],
+  ])('allows after %s only what has its turn', (_when, lines, legal) => {
+    expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
+  });
+
+  it('refuses too many names, and another version', () => {
+    expect(() => say(make(), [['dom0', deleteRequest(MOST_NAMES + 1)]])).toThrow('many');
+    const foreign = { ...ready(), version: 2 } as Message;
+    expect(() => say(make(), [...asked, ['vm', foreign]])).toThrow('version 2');
+  });
+});
+
+describe('the order of Assemble', () => {
+  const make = () => new AssembleConversation();
+  const asked: Line[] = [['dom0', assembleRequest]];
+  const open: Line[] = [...asked, ['vm', ready()]];
+  const ended: Line[] = [...open, ['dom0', end(0, sha256)]];
+  it.each<[string, Line[], string[]]>([
+    ['the start', [], ['dom0 assembleRequest', ...failures]],
+    ['the request', asked, ['vm ready', ...failures]],
+    ['Ready', open, ['dom0 data', 'dom0 copy', 'dom0 end', 'vm progress', ...failures]],
+    ['End', ended, ['vm progress', 'vm stored', ...failures]],
+    ['Stored', [...ended, ['vm', stored]], []],
+  ])('allows after %s only what has its turn', (_when, lines, legal) => {
+    expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
+  });
+
+  it('counts what is copied as it counts Data', () => {
+    const conversation = make();
+    say(conversation, [
+      ...open,
+      ['dom0', data(0, 5)],
+      ['dom0', copy(7)],
+      ['dom0', data(12, 1)],
+      ['vm', progress(13)],
+    ]);
+    expect(conversation.safe).toBe(13);
+  });
+
+  it.each<[string, Line[], string]>([
+    ['a Copy of nothing', [...open, ['dom0', copy(0)]], 'nothing'],
+    [
+      'Data that takes no heed of a Copy',
+      [...open, ['dom0', copy(7)], ['dom0', data(0, 1)]],
+      'sequence',
+    ],
+    ['Progress ahead of a Copy', [...open, ['dom0', copy(7)], ['vm', progress(8)]], 'ahead'],
+    [
+      'a length that no number can count',
+      [...open, ['dom0', copy(Number.MAX_SAFE_INTEGER)], ['dom0', copy(1)]],
+      'too long',
+    ],
   ])('refuses %s', (_what, lines, message) => {
     expect(() => say(make(), lines)).toThrow(message);
   });

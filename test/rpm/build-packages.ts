@@ -14,6 +14,7 @@ export const { version } = JSON.parse(
 export interface Rpms {
   readonly dom0: string;
   readonly vm: string;
+  readonly vmPrune: string;
   readonly source: string;
 }
 
@@ -27,14 +28,16 @@ export async function buildRpms(directory: string, { quick = false } = {}): Prom
   return {
     dom0: inDirectory(`qubes-coffer-dom0-${version}-1.noarch.rpm`),
     vm: inDirectory(`qubes-coffer-vm-${version}-1.noarch.rpm`),
+    vmPrune: inDirectory(`qubes-coffer-vm-prune-${version}-1.noarch.rpm`),
     source: inDirectory(`qubes-coffer-${version}-1.src.rpm`),
   };
 }
 
-/** Builds the Debian package into `directory`; gives its path. */
-export async function buildDeb(directory: string): Promise<string> {
+/** Builds the Debian packages into `directory`; gives their paths. */
+export async function buildDebs(directory: string): Promise<{ vm: string; vmPrune: string }> {
   await runScript('rpm/deb.mjs', '--out', directory);
-  return path.join(directory, `qubes-coffer-vm_${version}_all.deb`);
+  const deb = (name: string): string => path.join(directory, `${name}_${version}_all.deb`);
+  return { vm: deb('qubes-coffer-vm'), vmPrune: deb('qubes-coffer-vm-prune') };
 }
 
 async function runScript(script: string, ...words: string[]): Promise<void> {

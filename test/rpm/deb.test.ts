@@ -8,35 +8,55 @@ import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
 import { qrexec } from '../../dom0-agent/transport/qrexec.ts';
 import { makeQrexecClient } from '../qubesd/programs.ts';
 import { makeScene } from '../qubesd/scene.ts';
-import { buildDeb } from './build-packages.ts';
+import { buildDebs, version } from './build-packages.ts';
 import { Root } from './root.ts';
 
 const never = new AbortController().signal;
 
 let scratch: string;
 let deb: string;
+let vmPrune: string;
 
 beforeAll(async () => {
   scratch = mkdtempSync(path.join(tmpdir(), 'coffer-deb-'));
-  deb = await buildDeb(path.join(scratch, 'first'));
+  ({ vm: deb, vmPrune } = await buildDebs(path.join(scratch, 'first')));
 });
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-describe('the Debian package', () => {
-  it('has nothing to complain of for lintian', () => {
+describe('the Debian packages', () => {
+  it('have nothing to complain of for lintian', () => {
     const strictly = ['--fail-on', 'error,warning', '--allow-root'];
-    expect(execFileSync('lintian', [...strictly, deb], { encoding: 'utf8' })).toBe('');
+    expect(execFileSync('lintian', [...strictly, deb, vmPrune], { encoding: 'utf8' })).toBe('');
   });
 
-  it('is the same when it is built again', async () => {
-    expect(
-      readFileSync(await buildDeb(path.join(scratch, 'second'))).equals(readFileSync(deb)),
-    ).toBe(true);
+  it('are the same when they are built again', async () => {
+    const again = await buildDebs(path.join(scratch, 'second'));
+    expect(readFileSync(again.vm).equals(readFileSync(deb))).toBe(true);
+    expect(readFileSync(again.vmPrune).equals(readFileSync(vmPrune))).toBe(true);
   });
 
   it('needs the Node.js of Debian', () => {
     const depends = execFileSync('dpkg-deb', ['--field', deb, 'Depends'], { encoding: 'utf8' });
     expect(depends).toBe('nodejs (>= 18)\n');
+  });
+
+  it('have what changes or deletes backups in one of its own', () => {
+    using root = new Root();
+    root.dpkg('--install', deb);
+    const before = root.list();
+    root.dpkg('--install', vmPrune);
+    const services = ['Delete', 'Assemble'];
+    const doc = '/usr/share/doc/qubes-coffer-vm-prune';
+    const added = root.list().filter((line) => !before.includes(line) && line.startsWith('-'));
+    expect(added.sort()).toEqual(
+      [
+        ...services.map((name) => `-rwxr-xr-x root root /etc/qubes-rpc/coffer.${name}`),
+        ...services.map((name) => `-rw-r--r-- root root /etc/qubes/rpc-config/coffer.${name}`),
+        ...['changelog.gz', 'copyright'].map((file) => `-rw-r--r-- root root ${doc}/${file}`),
+      ].sort(),
+    );
+    const depends = execFileSync('dpkg-deb', ['--field', vmPrune, 'Depends'], { encoding: 'utf8' });
+    expect(depends).toBe(`qubes-coffer-vm (= ${version})\n`);
   });
 
   it('has every file in its place, and is gone after a purge', () => {
@@ -71,15 +91,16 @@ describe('the Debian package', () => {
     expect(root.list().join('\n')).not.toContain('/usr/share/coffer');
   });
 
-  it('stores, gives and lists through its qrexec services', async () => {
+  it('store, give, list, assemble and delete through their qrexec services', async () => {
     await using scene = await makeScene();
     using root = new Root();
     root.populate();
-    root.dpkg('--install', deb);
+    root.dpkg('--install', deb, vmPrune);
     mkdirSync(path.join(root.path, 'home/user/backups'));
     const services = path.join(scene.directory, 'services');
     mkdirSync(services);
-    for (const name of ['coffer.Store', 'coffer.Fetch', 'coffer.Browse']) {
+    for (const verb of ['Store', 'Fetch', 'Browse', 'Delete', 'Assemble']) {
+      const name = `coffer.${verb}`;
       const words = ['env', 'HOME=/home/user', `/etc/qubes-rpc/${name}`];
       const quoted = root.inside(words).map((word) => `'${word.replaceAll("'", "'\\''")}'`);
       const script = `#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin exec ${quoted.join(' ')}\n`;
@@ -112,5 +133,13 @@ describe('the Debian package', () => {
 
     const { entries } = await storage.browse('backups', never);
     expect(entries).toMatchObject([{ untrustedName: 'one', kind: 'FILE', size: content.length }]);
+
+    const pack = { directory: 'backups', fileName: 'two' };
+    await using assembly = await storage.openAssembly(pack, undefined, never);
+    await assembly.write(Buffer.from('backup-header'.padEnd(512, '\0') + 'format=coffer-1\n'));
+    await assembly.copy('one', 11, 22);
+    expect(await assembly.finish()).toMatchObject({ bytes: 550 });
+    const deletions = await storage.deleteBackups('backups', ['one', 'two'], never);
+    expect(deletions).toMatchObject([{ result: 'NOT_A_BACKUP' }, { result: 'DELETED' }]);
   });
 });

@@ -20,11 +20,12 @@ const PROFILE = '/etc/qubes/coffer.d/weekly.conf';
 let scratch: string;
 let dom0: string;
 let vm: string;
+let vmPrune: string;
 let source: string;
 
 beforeAll(async () => {
   scratch = mkdtempSync(path.join(tmpdir(), 'coffer-packages-'));
-  ({ dom0, vm, source } = await buildRpms(scratch));
+  ({ dom0, vm, vmPrune, source } = await buildRpms(scratch));
 }, 300_000);
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -38,15 +39,15 @@ function query(...words: string[]): string[] {
 const DIRECTORIES = ['/etc', '/etc/qubes', '/usr', '/usr/bin', '/usr/lib', '/usr/share'];
 
 describe('the packages', () => {
-  it('are three', () => {
+  it('are four', () => {
     expect(readdirSync(scratch).sort()).toEqual(
-      [source, dom0, vm].map((f) => path.basename(f)).sort(),
+      [source, dom0, vm, vmPrune].map((f) => path.basename(f)).sort(),
     );
   });
 
   it('have no errors for rpmlint', () => {
     const config = path.join(repository, 'rpm/rpmlint.toml');
-    const said = execFileSync('rpmlint', ['--config', config, dom0, vm, source], {
+    const said = execFileSync('rpmlint', ['--config', config, dom0, vm, vmPrune, source], {
       encoding: 'utf8',
     });
     expect(said).toContain('0 errors, 0 warnings');
@@ -59,6 +60,7 @@ describe('the packages', () => {
     expect(query('--requires', vm)).toEqual(
       expect.arrayContaining(['nodejs(engine) >= 18', 'util-linux']),
     );
+    expect(query('--requires', vmPrune)).toContain(`qubes-coffer-vm = ${version}`);
   });
 
   it('declare every npm package that is bundled, and hold its licence', () => {
@@ -159,13 +161,30 @@ describe('installed into an empty root,', () => {
     );
   });
 
-  it('both can be removed without a trace', () => {
+  it('what changes or deletes backups is in a package of its own, and nothing else is in it', () => {
+    using root = new Root();
+    root.rpm('--install', vm);
+    const before = root.list();
+    root.rpm('--install', vmPrune);
+    const services = ['Delete', 'Assemble'];
+    const added = root.list().filter((line) => !before.includes(line) && line.startsWith('-'));
+    expect(added.sort()).toEqual(
+      [
+        ...services.map((name) => `-rwxr-xr-x root root /etc/qubes-rpc/coffer.${name}`),
+        ...services.map((name) => `-rw-r--r-- root root /etc/qubes/rpc-config/coffer.${name}`),
+        '-rw-r--r-- root root /usr/share/doc/qubes-coffer-vm-prune/CHANGELOG.md',
+        '-rw-r--r-- root root /usr/share/licenses/qubes-coffer-vm-prune/LICENSE',
+      ].sort(),
+    );
+  });
+
+  it('all can be removed without a trace', () => {
     using root = new Root();
     root.populate();
     const before = root.list();
-    root.rpm('--install', dom0, vm);
+    root.rpm('--install', dom0, vm, vmPrune);
     expect(root.list().length).toBeGreaterThan(before.length);
-    root.rpm('--erase', 'qubes-coffer-dom0', 'qubes-coffer-vm');
+    root.rpm('--erase', 'qubes-coffer-dom0', 'qubes-coffer-vm', 'qubes-coffer-vm-prune');
     const left = root.list().filter((line) => !before.includes(line));
     // Directories that the packages share with Qubes and systemd: theirs to remove.
     expect(left.filter((line) => !line.startsWith('d'))).toEqual([]);
@@ -204,14 +223,14 @@ describe('the user’s configuration', () => {
     root.populate();
     const former = path.join(scratch, 'former');
     mkdirSync(former);
-    root.rpm('--install', ...makeFormerVersion([dom0, vm], source, former));
+    root.rpm('--install', ...makeFormerVersion([dom0, vm, vmPrune], source, former));
     expect(root.read('/usr/share/coffer/coffer')).toMatch(/# former\n$/);
     writeFileSync(path.join(root.path, PROFILE), 'location = /backups\n', { mode: 0o600 });
     appendFileSync(path.join(root.path, policy), '# of my own\n');
     appendFileSync(path.join(root.path, service), '# of my own\n');
     root.run(['systemctl', 'enable', 'coffer-backup@weekly.timer']);
 
-    root.rpm('--upgrade', dom0, vm);
+    root.rpm('--upgrade', dom0, vm, vmPrune);
     expect(root.rpm('--query', '--all')).toContain(`qubes-coffer-dom0-${version}-1`);
     expect(root.read(PROFILE)).toBe('location = /backups\n');
     expect(root.list()).toContain(`-rw------- root root ${PROFILE}`);
@@ -224,7 +243,7 @@ describe('the user’s configuration', () => {
     expect(root.list().join('\n')).not.toContain('/usr/share/coffer/former');
     expect(root.list().join('\n')).toContain(link);
 
-    root.rpm('--erase', 'qubes-coffer-dom0', 'qubes-coffer-vm');
+    root.rpm('--erase', 'qubes-coffer-dom0', 'qubes-coffer-vm', 'qubes-coffer-vm-prune');
     const left = root.list().filter((line) => line.includes('coffer'));
     expect(left.map((line) => line.split(' ').at(-1)).sort()).toEqual(
       [

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { AgentConnector } from '../../dom0-agent/transport/agent-connector.ts';
 import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
 import type { Sink } from '../../dom0-agent/transport/storage.ts';
+import { AssembleConversation } from '../../protocol/assemble-conversation.ts';
 import { Channel } from '../../protocol/channel.ts';
 import { StoreConversation } from '../../protocol/conversation.ts';
 import type { Conversation } from '../../protocol/conversation.ts';
@@ -11,6 +12,7 @@ import { FetchConversation } from '../../protocol/fetch-conversation.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { Message } from '../../protocol/messages.ts';
 import { StorageError } from '../../shared/errors.ts';
+import { GiB } from '../../shared/sizes.ts';
 import { StderrTail } from '../../shared/child-process.ts';
 
 const { signal } = new AbortController();
@@ -215,5 +217,51 @@ describe('a storage VM that gives an archive', () => {
       return 0;
     });
     expect(result).toBe(3);
+  });
+});
+
+describe('a storage VM that assembles', () => {
+  const assembling = async (play: (vm: Vm) => Promise<number>) => {
+    const storage = storageOf(new AssembleConversation(), async (vm) => {
+      await vm.channel.expect('assembleRequest');
+      await vm.channel.send(ready());
+      return play(vm);
+    });
+    const target = { directory: 'backups', fileName: 'pack' };
+    return storage.openAssembly(target, undefined, signal);
+  };
+
+  it('is asked for no more than it can copy in time', async () => {
+    let asked = 0;
+    let [most, safe] = [0, 0];
+    await using assembly = await assembling(async ({ channel }) => {
+      while (asked < 5 * GiB) {
+        asked += (await channel.expect('copy')).length;
+        most = Math.max(most, asked - safe);
+        if (asked - safe < GiB) continue;
+        safe = asked;
+        await channel.send({ kind: 'progress', bytes: safe });
+      }
+      const { sha256, bytes } = await channel.expect('end');
+      await channel.send(stored(sha256, bytes));
+      return 0;
+    });
+    await assembly.copy('one', 0, 5 * GiB);
+    expect(await assembly.finish()).toMatchObject({ bytes: 5 * GiB });
+    expect(most).toBeLessThanOrEqual(GiB);
+  });
+
+  it('is found out when it beats its heart, but does not go on', async () => {
+    await using assembly = await assembling(async ({ channel }) => {
+      for (let i = 0; i < 90; i++) {
+        await channel.send({ kind: 'progress', bytes: 0 });
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      return 0;
+    });
+    const error: unknown = await assembly
+      .copy('one', 0, 2 * GiB)
+      .catch((thrown: unknown) => thrown);
+    expect(String(error)).toContain('sys-usb does not go on copying');
   });
 });

@@ -7,6 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { AgentProcess } from '../../dom0-agent/transport/agent-connector.ts';
 import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
 import { qrexec } from '../../dom0-agent/transport/qrexec.ts';
+import { NotOfferedError } from '../../dom0-agent/transport/storage-errors.ts';
 import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system.ts';
 import { RefusedError, StorageError } from '../../shared/errors.ts';
 import { makeQrexecClient, type QrexecSettings } from '../qubesd/programs.ts';
@@ -86,6 +87,16 @@ it('tells what to install where the agent is missing', async () => {
   const error = await endOf(await connect('Store', never));
   expect(error).toBeInstanceOf(RefusedError);
   expect(error?.message).toMatch(/not installed in sys-net: install the package qubes-coffer-vm/);
+});
+
+it('tells which package a storage VM lacks that only ever adds', async () => {
+  await using scene = await makeScene();
+  const { connect } = storageVm(scene, undefined);
+  for (const service of ['Delete', 'Assemble'] as const) {
+    const error = await endOf(await connect(service, never));
+    expect(error).toBeInstanceOf(NotOfferedError);
+    expect(error?.message).toMatch(/sys-net deletes and assembles nothing.*qubes-coffer-vm-prune/);
+  }
 });
 
 it('tells what is wrong where the agent is there and cannot be started', async () => {

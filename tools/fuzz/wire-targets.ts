@@ -1,10 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
+import { AssembleConversation } from '../../protocol/assemble-conversation.ts';
 import { decodeFrame, encodeFrame } from '../../protocol/codec.ts';
 import {
   BrowseConversation,
   type Conversation,
   StoreConversation,
 } from '../../protocol/conversation.ts';
+import { DeleteConversation } from '../../protocol/delete-conversation.ts';
 import { FetchConversation } from '../../protocol/fetch-conversation.ts';
 import { frames } from '../../protocol/framing.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
@@ -76,6 +78,25 @@ const TALKS: readonly (readonly [() => Conversation, readonly Message[], readonl
       },
     ],
   ],
+  [
+    () => new DeleteConversation(),
+    [{ kind: 'deleteRequest', version, directory: '.', fileNames: ['a', 'b', 'c'] }],
+    [
+      { kind: 'ready', version, path: '/' },
+      { kind: 'outcome', result: 'DELETED', message: '' },
+      { kind: 'outcome', result: 'ABSENT', message: '' },
+      { kind: 'outcome', result: 'NOT_A_BACKUP', message: 'it is a symbolic link' },
+    ],
+  ],
+  [
+    () => new AssembleConversation(() => 0),
+    [{ kind: 'assembleRequest', version, directory: '.', fileName: 'pack', expectedBytes: 9 }],
+    [
+      { kind: 'ready', version, path: '/', freeBytes: 5 },
+      { kind: 'progress', bytes: 2 },
+      { kind: 'stored', path: '/pack', bytes: 3, sha256: Buffer.alloc(32) },
+    ],
+  ],
 ];
 
 export const WIRE_TARGETS: readonly Target[] = [
@@ -84,6 +105,7 @@ export const WIRE_TARGETS: readonly Target[] = [
     sources: [
       ...['protocol/framing.ts', 'protocol/codec.ts'],
       ...['protocol/conversation.ts', 'protocol/fetch-conversation.ts'],
+      ...['protocol/delete-conversation.ts', 'protocol/assemble-conversation.ts'],
     ],
     seeds: () => TALKS.map(([, , said]) => Buffer.concat(said.flatMap(encodeFrame))),
     words: [Buffer.of(0x80, 0x80, 0x01), Buffer.of(0xff, 0xff, 0xff, 0xff, 0x0f), Buffer.of(0x7b)],

@@ -1,0 +1,78 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
+import path from 'node:path';
+import type { DeletionResult } from '../protocol/messages.ts';
+import { reasonOf, systemCodeOf } from '../shared/errors.ts';
+import { BLOCK } from '../shared/tar-block.ts';
+import { requireDirectory, requirePlainName } from './resolve-path.ts';
+
+/** How each file of our own format begins: the name in the first block of the tar, and the line behind the block. */
+const MEMBER = Buffer.from('backup-header\0', 'latin1');
+const FIRST_LINE = Buffer.from('format=coffer-1\n', 'latin1');
+
+/** What became of a file that was to be deleted. */
+export interface Deletion {
+  readonly result: DeletionResult;
+  /** Why not; empty where it was deleted, or is not there. */
+  readonly message: string;
+}
+
+/**
+ * To be called before the first file is deleted. Throws StorageFailure when it is no directory, or one of the names is
+ * not plain: then none is to be deleted.
+ */
+export async function requireDeletable(directory: string, names: readonly string[]): Promise<void> {
+  names.forEach(requirePlainName);
+  await requireDirectory(directory);
+}
+
+/**
+ * Deletes a backup, and nothing else: a regular file, no link to one, that begins as one of coffer's own backups. That
+ * it is not there is no error. Throws nothing but our own bugs.
+ */
+export async function deleteBackup(directory: string, name: string): Promise<Deletion> {
+  const file = path.join(directory, name);
+  try {
+    if (!(await isBackup(file))) return notABackup('it is no backup that coffer made');
+    await unlink(file);
+    return { result: 'DELETED', message: '' };
+  } catch (error) {
+    switch (systemCodeOf(error)) {
+      case undefined:
+        throw error;
+      case 'ENOENT':
+        return { result: 'ABSENT', message: '' };
+      case 'ELOOP':
+        return notABackup('it is a symbolic link');
+      case 'ENXIO':
+        return notABackup('it is no regular file');
+      default:
+        return { result: 'FAILED', message: reasonOf(error) };
+    }
+  }
+}
+
+function notABackup(message: string): Deletion {
+  return { result: 'NOT_A_BACKUP', message };
+}
+
+async function isBackup(file: string): Promise<boolean> {
+  // Follows no link, and does not wait for the writer of a named pipe.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const handle = await open(file, flags);
+  try {
+    return (await handle.stat()).isFile() && (await beginsAsBackup(handle));
+  } finally {
+    await handle.close();
+  }
+}
+
+async function beginsAsBackup(handle: FileHandle): Promise<boolean> {
+  const start = Buffer.alloc(BLOCK + FIRST_LINE.length);
+  const { bytesRead } = await handle.read(start, 0, start.length, 0);
+  return (
+    bytesRead === start.length &&
+    start.subarray(0, MEMBER.length).equals(MEMBER) &&
+    start.subarray(BLOCK).equals(FIRST_LINE)
+  );
+}

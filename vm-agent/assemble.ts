@@ -1,0 +1,22 @@
+import { homedir } from 'node:os';
+import type { AssembleConversation } from '../protocol/assemble-conversation.ts';
+import type { Channel } from '../protocol/channel.ts';
+import { AtomicFile } from '../storage/atomic-file.ts';
+import { FileRanges } from '../storage/file-ranges.ts';
+import { spaceIn } from '../storage/list-directory.ts';
+import { resolvePath } from '../storage/resolve-path.ts';
+import { requireVersion } from './request-checks.ts';
+import { takeStream } from './take-stream.ts';
+
+/** Serves coffer.Assemble: as Store, of a file that also takes ranges of others in its directory. */
+export async function assemble(channel: Channel<AssembleConversation>, signal: AbortSignal) {
+  const request = await channel.expect('assembleRequest');
+  requireVersion(request.version);
+  const directory = resolvePath(homedir(), request.directory);
+  await using target = await AtomicFile.create(directory, request.fileName, request.expectedBytes);
+  await using ranges = new FileRanges(directory);
+  const space = await spaceIn(directory);
+  await takeStream(channel, target, space, signal, ({ fileName, offset, length }) =>
+    ranges.copy(fileName, offset, length, target),
+  );
+}

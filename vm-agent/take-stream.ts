@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto';
+import type { Channel } from '../protocol/channel.ts';
+import type { StoreConversation } from '../protocol/conversation.ts';
+import { PROGRESS_INTERVAL, PROTOCOL_VERSION } from '../protocol/limits.ts';
+import type { MessageOf } from '../protocol/messages.ts';
+import { ProtocolError } from '../protocol/protocol-error.ts';
+import { untilAborted } from '../protocol/timeout.ts';
+import type { Space } from '../shared/space.ts';
+import type { LocalSink } from '../storage/local-streams.ts';
+import { StorageFailure } from '../storage/storage-failure.ts';
+
+interface Received {
+  /** Of the whole file. */
+  readonly bytes: number;
+  /** Of what dom0 sent of it. */
+  readonly sha256: Buffer;
+}
+
+/** Puts what a Copy names into the target. */
+type CopyRange = (message: MessageOf<'copy'>) => Promise<void>;
+
+/** Takes what dom0 sends for an opened target, from Ready to Stored. */
+export async function takeStream(
+  channel: Channel<StoreConversation>,
+  target: LocalSink,
+  space: Space,
+  signal: AbortSignal,
+  copy: CopyRange = neverAsked,
+): Promise<void> {
+  const path = target.path ?? '';
+  const version = PROTOCOL_VERSION;
+  await channel.send({ kind: 'ready', version, path, ...space });
+  await using heartbeat = new Heartbeat(channel, target, signal);
+  const received = await receive(channel, target, copy, heartbeat.signal);
+  await untilAborted(target.finish(), heartbeat.signal);
+  await heartbeat.stop();
+  await channel.send({ kind: 'stored', path, ...received });
+}
+
+function neverAsked(): Promise<void> {
+  return Promise.reject(new ProtocolError('a Copy in a Store'));
+}
+
+/** Receives everything up to End, which must agree with the data. */
+async function receive(
+  channel: Channel<StoreConversation>,
+  target: LocalSink,
+  copy: CopyRange,
+  signal: AbortSignal,
+): Promise<Received> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for (;;) {
+    const message = await channel.receive();
+    if (message.kind === 'data') {
+      const writing = target.write(message.bytes);
+      // While the write is in progress.
+      hash.update(message.bytes);
+      bytes += message.bytes.length;
+      await untilAborted(writing, signal);
+    } else if (message.kind === 'copy') {
+      bytes += message.length;
+      await untilAborted(copy(message), signal);
+    } else if (message.kind === 'end') {
+      const received = { bytes, sha256: hash.digest() };
+      requireAgreement(message, received);
+      return received;
+    } else {
+      throw new ProtocolError(`${message.kind} in the middle of the data`);
+    }
+  }
+}
+
+function requireAgreement(end: MessageOf<'end'>, received: Received): void {
+  if (end.bytes === received.bytes && end.sha256.equals(received.sha256)) return;
+  throw new StorageFailure('CORRUPTED', 'what arrived is not what dom0 sent');
+}
+
+/**
+ * Sends Progress at regular intervals. When that fails, dom0 is gone, and `signal` fires: this is noticed even while
+ * the target is blocked and so nothing is received.
+ */
+class Heartbeat implements AsyncDisposable {
+  readonly signal: AbortSignal;
+  readonly #isGone = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+  #sending: Promise<void> | undefined;
+
+  constructor(channel: Channel<StoreConversation>, target: LocalSink, signal: AbortSignal) {
+    this.signal = AbortSignal.any([signal, this.#isGone.signal]);
+    this.#timer = setInterval(() => {
+      this.#sending ??= channel
+        .send({ kind: 'progress', bytes: target.safeBytes })
+        .catch((error: unknown) => this.#isGone.abort(error))
+        .finally(() => {
+          this.#sending = undefined;
+        });
+    }, PROGRESS_INTERVAL);
+  }
+
+  /** Stops sending. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#sending;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
