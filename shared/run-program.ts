@@ -1,7 +1,8 @@
 import { text } from 'node:stream/consumers';
-import { ChildProcess, whyNotRun } from './child-process.ts';
+import { type ChildEnd, ChildProcess, whyNotRun } from './child-process.ts';
 import { FailedError } from './errors.ts';
 import { printableWords } from './printable.ts';
+import { KiB } from './sizes.ts';
 
 /**
  * Runs a program to its end and returns its output. Throws FailedError with the end of its standard error when it
@@ -18,23 +19,65 @@ export function rootPrefix(): readonly string[] {
 /** Runs programs, each with `prefix` (see `rootPrefix`). */
 export function runnerBehind(prefix: readonly string[]): Run {
   return async (program, args) => {
-    const command = [...prefix, program, ...args];
-    await using child = new ChildProcess(command, { env: { ...process.env, LC_ALL: 'C.UTF-8' } });
+    await using child = start(prefix, program, args);
     const output = await text(child.stdout);
-    const end = await child.ended;
-    if (end.exitStatus === 0) return output;
-    if (end.notRun) {
-      const why = whyNotRun(command[0] ?? '', end.notRun);
-      throw new FailedError(prefix.length === 0 ? why : `${why}, and ${program} needs it`);
-    }
-    const refusal = prefix.length === 0 ? undefined : sudoProblem(end.untrustedStderr);
-    if (refusal !== undefined)
-      throw new FailedError(`${program} cannot be run as root: ${refusal}`);
-    throw new FailedError(
-      `"${[program, ...args].join(' ')}" failed (${end.exitStatus ?? end.signal}): ` +
-        (printableWords(end.untrustedStderr) || 'it said nothing'),
-    );
+    requireSuccess(prefix, program, args, await child.ended);
+    return output;
   };
+}
+
+/**
+ * Runs a program and gives its output as it comes, in batches of whole lines, without keeping it. Throws FailedError
+ * as `Run` does, and for a line of more than 64 KiB. Whoever stops earlier ends the program.
+ */
+export type RunForLines = (
+  program: string,
+  args: readonly string[],
+) => AsyncIterable<readonly string[]>;
+
+/** The longest line, in characters. */
+const LONGEST_LINE = 64 * KiB;
+
+/** Runs programs for their lines, each with `prefix` (see `rootPrefix`). */
+export function lineRunnerBehind(prefix: readonly string[]): RunForLines {
+  return async function* (program, args) {
+    await using child = start(prefix, program, args);
+    child.stdout.setEncoding('utf8');
+    let rest = '';
+    for await (const chunk of child.stdout as AsyncIterable<string>) {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop() ?? '';
+      if (rest.length > LONGEST_LINE) throw new FailedError(`${program} gives too long a line`);
+      yield lines;
+    }
+    if (rest !== '') yield [rest];
+    requireSuccess(prefix, program, args, await child.ended);
+  };
+}
+
+function start(prefix: readonly string[], program: string, args: readonly string[]): ChildProcess {
+  const env = { ...process.env, LC_ALL: 'C.UTF-8' };
+  return new ChildProcess([...prefix, program, ...args], { env });
+}
+
+/** Throws FailedError, with the end of its standard error, for a program that could not be run or has failed. */
+function requireSuccess(
+  prefix: readonly string[],
+  program: string,
+  args: readonly string[],
+  end: ChildEnd,
+): void {
+  if (end.exitStatus === 0) return;
+  if (end.notRun) {
+    const why = whyNotRun(prefix[0] ?? program, end.notRun);
+    throw new FailedError(prefix.length === 0 ? why : `${why}, and ${program} needs it`);
+  }
+  const refusal = prefix.length === 0 ? undefined : sudoProblem(end.untrustedStderr);
+  if (refusal !== undefined) throw new FailedError(`${program} cannot be run as root: ${refusal}`);
+  throw new FailedError(
+    `"${[program, ...args].join(' ')}" failed (${end.exitStatus ?? end.signal}): ` +
+      (printableWords(end.untrustedStderr) || 'it said nothing'),
+  );
 }
 
 /** Messages of sudo, and of sudo-rs, when it does not run a command, and what they mean. */

@@ -152,9 +152,10 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     .command('read-volume', { hidden: true })
     .argument('<PATH>')
     .argument('<LABEL>')
-    .action(async (path: string, label: string) => {
+    .option('--unsearched')
+    .action(async (path: string, label: string, flags: { unsearched?: boolean }) => {
       const { readVolumeCommand } = await import('./read-volume.ts');
-      ended(await readVolumeCommand(path, label));
+      ended(await readVolumeCommand(path, label, flags));
     });
 
   addSystemOption(program.command('roll-back', { hidden: true }))

@@ -4,10 +4,14 @@ import { serveImage } from '../qubes/pools/root-reader-server.ts';
 
 /**
  * The hidden `coffer read-volume`: coffer starts itself again, through sudo, to read one volume that only
- * root may read. Gives the exit status.
+ * root may read; with `--unsearched`, the caller knows where there is data in it. Gives the exit status.
  */
-export async function readVolumeCommand(path: string, label: string): Promise<number> {
-  await serveImage(path, label, stdin, stdout);
+export async function readVolumeCommand(
+  path: string,
+  label: string,
+  { unsearched }: { readonly unsearched?: boolean },
+): Promise<number> {
+  await serveImage(path, label, stdin, stdout, unsearched === true ? [] : undefined);
   stdin.destroy();
   return ExitStatus.done;
 }

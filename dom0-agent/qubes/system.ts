@@ -1,4 +1,5 @@
 import { FailedError } from '../../shared/errors.ts';
+import type { ChangeTracking, TrackingOptions } from './changes/volume-changes.ts';
 import type { Extent, DataPiece } from '../../shared/sparse-data.ts';
 import type { DeviceAssignment, FirewallRule, Qube, QubeClass, Volume } from './qube.ts';
 
@@ -104,6 +105,8 @@ export interface QubesSystem {
    */
   whyUnreadable(volume: Volume, isRunning: boolean): Promise<string | undefined>;
   openVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage>;
+  /** Tells what changed in volumes since earlier backups, and opens them, for one backup. Throws FailedError. */
+  trackChanges(options: TrackingOptions): Promise<ChangeTracking>;
   setBackupTimestamp(name: string, unixTime: number): Promise<void>;
 
   create(qube: NewQube): Promise<void>;

@@ -1,6 +1,6 @@
 import type { Qube } from '../qube.ts';
 import type { QubesSystem, SystemDefaults } from '../system.ts';
-import { rootPrefix, runnerBehind } from '../../../shared/run-program.ts';
+import { lineRunnerBehind, rootPrefix, runnerBehind } from '../../../shared/run-program.ts';
 import { isAdminApiError, NO_REPLY } from './admin-api-error.ts';
 import { openAdminApi, QUBESD_SOCKET } from './admin-api.ts';
 import { describeQube } from './describe-qube.ts';
@@ -93,6 +93,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     api,
     isRunning,
     runAsRoot: runnerBehind(prefix),
+    linesAsRoot: lineRunnerBehind(prefix),
     readAsRoot:
       prefix.length === 0 ? undefined : [...prefix, ...(options.readVolume ?? thisProgram())],
     devices: options.devices,
@@ -132,6 +133,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
 
     whyUnreadable: volumes.whyUnreadable,
     openVolume: volumes.open,
+    trackChanges: volumes.trackChanges,
     removeStaleSnapshots: () => volumes.removeStaleSnapshots(),
 
     async setBackupTimestamp(name, unixTime) {

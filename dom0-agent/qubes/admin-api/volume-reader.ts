@@ -1,17 +1,24 @@
 import { FailedError, RefusedError } from '../../../shared/errors.ts';
-import { hasNoSavedState, type Qube, type Volume, volumeLabel, whyUnsaved } from '../qube.ts';
+import type { Notes } from '../changes/notes.ts';
+import { openDetector } from '../changes/open-detector.ts';
+import type { PoolDetector } from '../changes/pool-detector.ts';
+import { trackChanges } from '../changes/track-changes.ts';
+import type { TrackingOptions } from '../changes/volume-changes.ts';
+import { type Qube, type Volume, volumeLabel, whyUnsaved } from '../qube.ts';
 import type { QubesSystem, VolumeImage } from '../system.ts';
 import { beneathCallbacks, CALLBACK_CONFIGURATION } from '../pools/callback-pool.ts';
-import type { OpenedVolume, VolumeDriver } from '../pools/pool-driver.ts';
-import { openImageAsRoot } from '../pools/root-reader-client.ts';
-import { openImage } from '../pools/open-image.ts';
+import { openHeldImage } from '../pools/held-image.ts';
+import { placedVolume, type VolumeDriver } from '../pools/pool-driver.ts';
 import { isReadable, openPool, type PoolSurroundings } from '../pools/open-pool.ts';
 import { AdminApiError, isAdminApiError } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
 import { memoize } from '../../../shared/memoize.ts';
+import type { RunForLines } from '../../../shared/run-program.ts';
 import { linesOf, parseFields } from './replies.ts';
 
 export interface VolumesOptions extends PoolSurroundings {
+  /** Runs programs as root for their lines. */
+  readonly linesAsRoot: RunForLines;
   readonly api: AdminApi;
   /** The command that reads an image as root, without its path and label; undefined when coffer itself can. */
   readonly readAsRoot: readonly string[] | undefined;
@@ -51,6 +58,31 @@ export class VolumeReader {
     return `its volume ${volume.name} has no separate saved state (the pool ${volume.pool} keeps none)`;
   };
 
+  /** See `QubesSystem.trackChanges`. */
+  readonly trackChanges: QubesSystem['trackChanges'] = async (options) => {
+    const tracking = await trackChanges(
+      {
+        detectorOf: (pool, notes) => this.#detectorOf(pool, notes, options),
+        imageOf: (opened, { label }, known, signal) =>
+          openHeldImage(opened, label, this.#options.readAsRoot, signal, known),
+      },
+      options,
+    );
+    return {
+      open: async (tracked, signal) => {
+        const { qube, volume } = tracked;
+        try {
+          const { image, ...opened } = await tracking.open(tracked, signal);
+          return { ...opened, image: image && this.#explaining(image, qube, volume, signal) };
+        } catch (error) {
+          throw await this.#explained(error, qube, volume, signal);
+        }
+      },
+      commit: () => tracking.commit(),
+      [Symbol.asyncDispose]: () => tracking[Symbol.asyncDispose](),
+    };
+  };
+
   /** Removes what killed coffer processes have left in the pools that coffer can read. */
   async removeStaleSnapshots(): Promise<void> {
     for (const name of linesOf(await this.#options.api('dom0', 'admin.pool.List'))) {
@@ -66,6 +98,15 @@ export class VolumeReader {
     return pool;
   }
 
+  async #detectorOf(pool: string, notes: Notes, options: TrackingOptions): Promise<PoolDetector> {
+    await this.#poolOf(pool).clean();
+    const driver = await this.#poolOf(pool).driver();
+    return openDetector(driver, await this.#settingsOf(pool), {
+      ...this.#options,
+      ...{ notes, series: options.series, warn: options.warn },
+    });
+  }
+
   async #settingsOf(pool: string): Promise<ReadonlyMap<string, string>> {
     const { api, runAsRoot, callbackConfiguration = CALLBACK_CONFIGURATION } = this.#options;
     const told = parseFields(await api('dom0', 'admin.pool.Info', pool));
@@ -73,28 +114,41 @@ export class VolumeReader {
   }
 
   async #open(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage> {
-    const label = volumeLabel(qube.name, volume.name);
     const pool = this.#poolOf(volume.pool);
     await pool.clean();
-    const opened = await (
-      await pool.driver()
-    ).open({
-      label,
-      qubeName: qube.name,
-      vid: volume.vid,
-      hasNoSavedState: hasNoSavedState(volume),
-    });
-    const { readAsRoot } = this.#options;
+    const placed = placedVolume(qube, volume);
+    const opened = await (await pool.driver()).open(placed);
     try {
-      const image =
-        readAsRoot === undefined
-          ? await openImage(opened.path, label, signal)
-          : await openImageAsRoot(readAsRoot, opened.path, label, signal);
-      return imageOfOpened(image, opened, (error) => this.#explained(error, qube, volume, signal));
+      const { readAsRoot } = this.#options;
+      const image = await openHeldImage(opened, placed.label, readAsRoot, signal);
+      return {
+        ...this.#explaining(image, qube, volume, signal),
+        async [Symbol.asyncDispose]() {
+          // The image is closed first, since an open snapshot cannot be removed.
+          try {
+            await image[Symbol.asyncDispose]();
+          } finally {
+            await opened[Symbol.asyncDispose]();
+          }
+        },
+      };
     } catch (error) {
       await opened[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  #explaining(image: VolumeImage, qube: Qube, volume: Volume, signal: AbortSignal): VolumeImage {
+    return {
+      ...image,
+      requireUnchanged: async () => {
+        try {
+          await image.requireUnchanged();
+        } catch (error) {
+          throw await this.#explained(error, qube, volume, signal);
+        }
+      },
+    };
   }
 
   /** If the VM was removed, that explains whatever went wrong with its volume. */
@@ -115,35 +169,6 @@ interface Pool {
   readonly driver: () => Promise<VolumeDriver>;
   /** Removes stale snapshots, once. */
   readonly clean: () => Promise<void>;
-}
-
-/** The image of an opened volume, with which it is disposed of. */
-function imageOfOpened(
-  image: VolumeImage,
-  opened: OpenedVolume,
-  explained: (error: unknown) => Promise<unknown>,
-): VolumeImage {
-  return {
-    size: image.size,
-    extents: image.extents,
-    read: (buffer, offset) => image.read(buffer, offset),
-    async requireUnchanged() {
-      try {
-        await opened.requireUnchanged();
-        await image.requireUnchanged();
-      } catch (error) {
-        throw await explained(error);
-      }
-    },
-    async [Symbol.asyncDispose]() {
-      // The image is closed first, since an open snapshot cannot be removed.
-      try {
-        await image[Symbol.asyncDispose]();
-      } finally {
-        await opened[Symbol.asyncDispose]();
-      }
-    },
-  };
 }
 
 async function exists(api: AdminApi, name: string): Promise<boolean> {

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 
 import { FailedError, messageOf, RefusedError } from '../../../shared/errors.ts';
 import { spaceIn } from '../../../storage/list-directory.ts';
-import { hasNoSavedState, volumeLabel, whyUnsaved } from '../qube.ts';
+import { volumeLabel, whyUnsaved } from '../qube.ts';
 import type { Qube, Volume } from '../qube.ts';
 import type { StoredQube } from '../xml/qubes-store.ts';
 import type {
@@ -16,8 +16,13 @@ import type {
   VolumeImage,
 } from '../system.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
-import { requireHalted, requireStillHalted } from '../pools/pool-driver.ts';
-import { openImage } from '../pools/open-image.ts';
+import { imagePoolDetector } from '../changes/open-detector.ts';
+import { trackChanges } from '../changes/track-changes.ts';
+import type { ChangeTracking, TrackingOptions } from '../changes/volume-changes.ts';
+import { openFileReflinkPool } from '../pools/file-pool.ts';
+import { openHeldImage } from '../pools/held-image.ts';
+import { placedVolume, type VolumeDriver } from '../pools/pool-driver.ts';
+import { lineRunnerBehind, runnerBehind } from '../../../shared/run-program.ts';
 import { importImage } from './import-image.ts';
 import { Layout } from './folder-layout.ts';
 import { FolderSettings } from './folder-settings.ts';
@@ -124,18 +129,41 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
   }
 
   async openVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage> {
-    const path = this.layout.imageOf(qube, volume);
-    const placed = { label: volumeLabel(qube.name, volume.name), qubeName: qube.name };
-    const isRunning = (name: string): Promise<boolean> => this.isRunning(name);
-    if (hasNoSavedState(volume)) await requireHalted(placed, isRunning);
-    const image = await openImage(path, placed.label, signal);
-    return {
-      ...image,
-      async requireUnchanged() {
-        if (hasNoSavedState(volume)) await requireStillHalted(placed, isRunning);
-        await image.requireUnchanged();
+    // Throws for an id that leads elsewhere.
+    this.layout.imageOf(qube, volume);
+    const placed = placedVolume(qube, volume);
+    return openHeldImage(await this.#driver().open(placed), placed.label, undefined, signal);
+  }
+
+  async trackChanges(options: TrackingOptions): Promise<ChangeTracking> {
+    const { directory } = this.layout;
+    const tracking = await trackChanges(
+      {
+        detectorOf: () =>
+          imagePoolDetector({
+            ...{ directory, series: options.series, driver: this.#driver() },
+            isRunning: (name) => this.isRunning(name),
+            run: runnerBehind([]),
+            runForLines: lineRunnerBehind([]),
+          }),
+        imageOf: (opened, { label }, known, signal) =>
+          openHeldImage(opened, label, undefined, signal, known),
       },
+      options,
+    );
+    return {
+      open: async (tracked, signal) => {
+        this.layout.imageOf(tracked.qube, tracked.volume);
+        return await tracking.open(tracked, signal);
+      },
+      commit: () => tracking.commit(),
+      [Symbol.asyncDispose]: () => tracking[Symbol.asyncDispose](),
     };
+  }
+
+  /** Images are replaced by renaming, as in a pool of the kind `file-reflink`. */
+  #driver(): VolumeDriver {
+    return openFileReflinkPool(this.layout.directory, (name) => this.isRunning(name));
   }
 
   async setBackupTimestamp(name: string, unixTime: number): Promise<void> {

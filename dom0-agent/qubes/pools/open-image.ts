@@ -5,6 +5,7 @@ import { FailedError, InterruptedError, messageOf, systemCodeOf } from '../../..
 import { dataExtents } from './data-extents.ts';
 import { readWhole } from './read-whole.ts';
 import type { VolumeImage } from '../system.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
 
 /** The kernel gives the size of any block device in sectors of this many bytes. */
 const SECTOR = 512;
@@ -14,11 +15,13 @@ const SECTOR = 512;
  *
  * @param label for messages: `the volume private of work`
  * @param signal ends the search for data
+ * @param known where there is data; by default it is searched for
  */
 export async function openImage(
   path: string,
   label: string,
   signal: AbortSignal,
+  known?: readonly Extent[],
 ): Promise<VolumeImage> {
   const file = await open(path, 'r').catch((error: unknown) => {
     throw cannotOpen(error, path, label);
@@ -27,7 +30,8 @@ export async function openImage(
     const before = await file.stat({ bigint: true });
     const size = await sizeOf(file, path);
     // Through the descriptor: the name may refer to another file by now.
-    const extents = await dataExtents(`/proc/${process.pid}/fd/${file.fd}`, size, signal);
+    const extents =
+      known ?? (await dataExtents(`/proc/${process.pid}/fd/${file.fd}`, size, signal));
     return {
       size,
       extents,

@@ -1,4 +1,5 @@
 import { FailedError } from '../../../shared/errors.ts';
+import { hasNoSavedState, type Qube, type Volume, volumeLabel } from '../qube.ts';
 
 /** A volume of a VM, as its pool knows it. */
 export interface PlacedVolume {
@@ -9,6 +10,15 @@ export interface PlacedVolume {
   readonly vid: string;
   /** See `hasNoSavedState` in qube.ts: it cannot be read while its VM runs. */
   readonly hasNoSavedState: boolean;
+}
+
+export function placedVolume(qube: Qube, volume: Volume): PlacedVolume {
+  return {
+    label: volumeLabel(qube.name, volume.name),
+    qubeName: qube.name,
+    vid: volume.vid,
+    hasNoSavedState: hasNoSavedState(volume),
+  };
 }
 
 /** A volume whose committed content does not change until this is disposed of. */

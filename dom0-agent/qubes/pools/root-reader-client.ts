@@ -2,6 +2,7 @@ import { type ChildEnd, ChildProcess } from '../../../shared/child-process.ts';
 import { FailedError, InterruptedError, messageOf } from '../../../shared/errors.ts';
 import { Semaphore } from '../../../shared/semaphore.ts';
 import { printable, printableWords } from '../../../shared/printable.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
 import type { VolumeImage } from '../system.ts';
 import {
   ANSWER,
@@ -24,22 +25,25 @@ import { sudoProblem } from '../../../shared/run-program.ts';
  *
  * @param command its command line without path and label: `sudo -n -- node coffer read-volume`
  * @param label for messages: `the volume private of work`
+ * @param known where there is data; by default that process searches for it
  */
 export async function openImageAsRoot(
   command: readonly string[],
   path: string,
   label: string,
   signal: AbortSignal,
+  known?: readonly Extent[],
 ): Promise<VolumeImage> {
   if (signal.aborted) throw new InterruptedError(`coffer was stopped before it opened ${label}`);
-  const process = new RootProcess([...command, path, label], label, signal);
+  const options = known === undefined ? [] : ['--unsearched'];
+  const process = new RootProcess([...command, path, label, ...options], label, signal);
   try {
     const { size, extents } = parseOpened(await process.nextAnswer(LONGEST_OPENED));
     // An answer does not say which question it belongs to.
     const turn = new Semaphore(1);
     return {
       size,
-      extents,
+      extents: known ?? extents,
       read: (buffer, offset) =>
         turn.run(async () => {
           for (let done = 0; done < buffer.length; done += LONGEST_PIECE) {

@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 
 import { FailedError, messageOf } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
 import {
   ANSWER,
   formatAnswerHeader,
@@ -17,18 +18,21 @@ import { PipeReader } from './root-reader-protocol.ts';
 /**
  * What the hidden command `coffer read-volume PATH LABEL` does, as root: opens one image, and sends what
  * it is asked for until `questions` ends. It writes no files and runs no programs.
+ *
+ * @param known see `openImage`
  */
 export async function serveImage(
   path: string,
   label: string,
   questions: Readable,
   answers: Writable,
+  known?: readonly Extent[],
 ): Promise<void> {
   const stop = new AbortController();
   questions.once('close', () => stop.abort());
   answers.once('error', () => stop.abort());
   try {
-    await using image = await openImage(path, label, stop.signal);
+    await using image = await openImage(path, label, stop.signal, known);
     await answer(answers, ANSWER.bytes, formatOpened(image));
 
     const reader = new PipeReader(questions);

@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto';
+
+import { FailedError } from '../../../shared/errors.ts';
+import type { RunForLines } from '../../../shared/run-program.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
+import { extentsOf } from './fiemap.ts';
+import { differences, type Mapping, type Mappings } from './mapping.ts';
+
+/** How often this is tried while the file system moves extents about. */
+const MOST_TRIES = 3;
+
+/**
+ * Where two files that nobody writes to may differ, both on the same XFS or btrfs: where their extents do not lie in
+ * the same place. The extents of the older one are read before and after those of the other: only when they are the
+ * same each time did the file system not move them meanwhile (btrfs does, when it balances). Throws FailedError when
+ * they are not, or cannot be read.
+ */
+export async function compareCopies(
+  before: string,
+  after: string,
+  runForLines: RunForLines,
+  signal: AbortSignal,
+): Promise<readonly Extent[]> {
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
+    signal.throwIfAborted();
+    const first = await digestOf(extentsOf(before, runForLines));
+    const second = new MappingDigest();
+    const old = second.passing(extentsOf(before, runForLines));
+    const found = await differences(old, extentsOf(after, runForLines), Infinity);
+    const third = await digestOf(extentsOf(before, runForLines));
+    if (first === second.hex() && first === third) return found;
+  }
+  throw new FailedError('the file system was moving its blocks all the time');
+}
+
+async function digestOf(mappings: Mappings): Promise<string> {
+  const digest = new MappingDigest();
+  for await (const batch of mappings) digest.add(batch);
+  return digest.hex();
+}
+
+/** A digest over mappings. */
+class MappingDigest {
+  readonly #hash = createHash('sha256');
+
+  add(batch: readonly Mapping[]): void {
+    for (const { offset, length, place, stamp } of batch) {
+      this.#hash.update(`${offset} ${length} ${place} ${stamp}\n`);
+    }
+  }
+
+  async *passing(mappings: Mappings): Mappings {
+    for await (const batch of mappings) {
+      this.add(batch);
+      yield batch;
+    }
+  }
+
+  hex(): string {
+    return this.#hash.digest('hex');
+  }
+}

@@ -1,0 +1,105 @@
+import { ExtentList } from '../pools/extent-list.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
+
+/** Where some bytes of a volume lie in its pool. All in bytes, but `stamp`. */
+export interface Mapping {
+  /** The first byte in the volume. */
+  readonly offset: number;
+  readonly length: number;
+  /** The first byte in the pool; undefined where the pool does not say, or not exactly. */
+  readonly place: number | undefined;
+  /** What has to be alike, too, for the same content: when the place was taken, or that it reads as zeros. */
+  readonly stamp: number;
+}
+
+/** Mappings of one volume, ascending and disjoint, in batches; what is in none of them reads as zeros. */
+export type Mappings = AsyncIterable<readonly Mapping[]>;
+
+/**
+ * The bytes below `size` whose place or stamp differs, which are mapped in one only, or whose place is not known.
+ * Takes as much memory as it finds ranges, at most a million of them: beyond that, gaps between them are closed.
+ *
+ * @param sawAfter is given each mapping of `after`
+ */
+export async function differences(
+  before: Mappings,
+  after: Mappings,
+  size: number,
+  sawAfter: (mapping: Mapping) => void = () => undefined,
+): Promise<readonly Extent[]> {
+  const found = new ExtentList();
+  const one = new Cursor(before);
+  const other = new Cursor(after, sawAfter);
+  try {
+    for (let at = 0; at < size;) {
+      while (!one.advance(at)) await one.fetch();
+      while (!other.advance(at)) await other.fetch();
+      const end = Math.min(size, boundary(one.present, at), boundary(other.present, at));
+      if (!isSame(one.present, other.present, at)) found.add(at, end - at);
+      at = end;
+    }
+    // To their ends, so that what is checked there is checked.
+    for (const cursor of [one, other]) while (!cursor.advance(Infinity)) await cursor.fetch();
+  } finally {
+    await one.return();
+    await other.return();
+  }
+  return found.extents;
+}
+
+/** Beyond the last mapping. */
+const NOTHING: Mapping = { offset: Infinity, length: 0, place: undefined, stamp: 0 };
+
+/** Where the mapping that holds `at` ends, or else where the next one begins. */
+function boundary({ offset, length }: Mapping, at: number): number {
+  return offset > at ? offset : offset + length;
+}
+
+function isSame(old: Mapping, present: Mapping, at: number): boolean {
+  const inOld = old.offset <= at;
+  const inPresent = present.offset <= at;
+  if (!inOld && !inPresent) return true;
+  if (!inOld || !inPresent || old.place === undefined || present.place === undefined) return false;
+  return old.place - old.offset === present.place - present.offset && old.stamp === present.stamp;
+}
+
+/** Goes through mappings in ascending order. */
+class Cursor {
+  readonly #batches: AsyncIterator<readonly Mapping[]>;
+  readonly #saw: (mapping: Mapping) => void;
+  #batch: readonly Mapping[] = [];
+  #next = 0;
+  #present: Mapping = { offset: 0, length: 0, place: undefined, stamp: 0 };
+
+  constructor(mappings: Mappings, saw: (mapping: Mapping) => void = () => undefined) {
+    this.#batches = mappings[Symbol.asyncIterator]();
+    this.#saw = saw;
+  }
+
+  /** The one that `advance` has found: it holds the byte, or is the next one behind it. */
+  get present(): Mapping {
+    return this.#present;
+  }
+
+  /** Goes on to the first mapping that ends behind `at`; false when the next batch has to be fetched for that. */
+  advance(at: number): boolean {
+    while (this.#present.offset + this.#present.length <= at) {
+      const next = this.#batch[this.#next++];
+      if (next === undefined) return this.#present === NOTHING;
+      this.#present = next;
+      this.#saw(next);
+    }
+    return true;
+  }
+
+  async fetch(): Promise<void> {
+    const next = await this.#batches.next();
+    this.#batch = next.done === true ? [] : next.value;
+    this.#next = 0;
+    if (next.done === true) this.#present = NOTHING;
+  }
+
+  async return(): Promise<void> {
+    await this.#batches.return?.();
+  }
+}

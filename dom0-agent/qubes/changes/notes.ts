@@ -1,0 +1,99 @@
+import { mkdir, open, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { FailedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
+import { KiB } from '../../../shared/sizes.ts';
+import { replaceFile } from '../replace-file.ts';
+
+/** What was noted of a volume or of a pool: words by their names. */
+export type Note = Readonly<Record<string, string>>;
+
+const LARGEST_NOTE = 64 * KiB;
+const SUFFIX = '.json';
+
+/**
+ * The directory in dom0's state where it is noted what volumes and pools were like at the last backup. Nothing relies
+ * on it: what is missing or cannot be read only means that everything is read.
+ */
+export class Notes {
+  readonly directory: string;
+
+  private constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  /** Makes the directory when it is missing. Throws FailedError. */
+  static async open(directory: string): Promise<Notes> {
+    await mkdir(directory, { recursive: true, mode: 0o700 }).catch(cannotNote(directory));
+    return new Notes(directory);
+  }
+
+  /** Where `name` is kept; also for files beside the notes. */
+  pathOf(name: string): string {
+    return join(this.directory, name);
+  }
+
+  /** Undefined when there is none, or what is there is no note. */
+  async read(name: string): Promise<Note | undefined> {
+    try {
+      await using file = await open(this.pathOf(name + SUFFIX));
+      const stats = await file.stat();
+      return stats.size > LARGEST_NOTE ? undefined : parseNote(await file.readFile('utf8'));
+    } catch (error) {
+      if (systemCodeOf(error) !== undefined) return undefined;
+      throw error;
+    }
+  }
+
+  /** Replaces a note, all or nothing. Throws FailedError. */
+  async write(name: string, note: Note): Promise<void> {
+    const path = this.pathOf(name + SUFFIX);
+    await replaceFile(path, (file) => file.writeFile(`${JSON.stringify(note)}\n`)).catch(
+      cannotNote(path),
+    );
+  }
+
+  /** Every note whose name begins so, by name. */
+  async all(prefix: string): Promise<Map<string, Note>> {
+    const notes = new Map<string, Note>();
+    for (const file of await this.#files()) {
+      if (!file.startsWith(prefix) || !file.endsWith(SUFFIX)) continue;
+      const name = file.slice(0, -SUFFIX.length);
+      const note = await this.read(name);
+      if (note !== undefined) notes.set(name, note);
+    }
+    return notes;
+  }
+
+  /** Removes the files that end so, but those to be kept. */
+  async removeOthers(suffix: string, kept: ReadonlySet<string>): Promise<void> {
+    const others = (await this.#files()).filter((file) => file.endsWith(suffix) && !kept.has(file));
+    for (const file of others) await rm(this.pathOf(file), { force: true });
+  }
+
+  async #files(): Promise<string[]> {
+    return await readdir(this.directory).catch(cannotNote(this.directory));
+  }
+}
+
+function parseNote(text: string): Note | undefined {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof parsed !== 'object' || parsed === null) return undefined;
+  const words = Object.entries(parsed).filter((entry): entry is [string, string] => {
+    return typeof entry[1] === 'string';
+  });
+  return Object.fromEntries(words);
+}
+
+function cannotNote(path: string): (error: unknown) => never {
+  return (error) => {
+    throw new FailedError(`what volumes are like cannot be noted in ${path}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  };
+}

@@ -1,0 +1,75 @@
+import { statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { Run, RunForLines } from '../../../shared/run-program.ts';
+import type { IsRunning, PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
+import type { Notes } from './notes.ts';
+import { fileIdentity } from './file-identity.ts';
+import { plainDetector } from './plain-detector.ts';
+import type { PoolDetector } from './pool-detector.ts';
+import { ReflinkCopies } from './reflink-copies.ts';
+import { reflinkDetector } from './reflink-detector.ts';
+
+/** The magic numbers of XFS and btrfs (linux/magic.h), where files can share blocks. */
+const SHARE_BLOCKS = [0x58465342, 0x9123683e];
+
+export interface DetectorOptions {
+  readonly series: string;
+  readonly isRunning: IsRunning;
+  readonly runAsRoot: Run;
+  readonly linesAsRoot: RunForLines;
+  /** What was noted at earlier backups. */
+  readonly notes: Notes;
+  readonly warn: (text: string) => void;
+}
+
+/** The detector for a pool with these settings from `admin.pool.Info`, which `driver` reads. */
+export async function openDetector(
+  driver: VolumeDriver,
+  settings: ReadonlyMap<string, string>,
+  options: DetectorOptions,
+): Promise<PoolDetector> {
+  const { runAsRoot: run, linesAsRoot: runForLines } = options;
+  const directory = settings.get('dir_path') ?? '';
+  switch (settings.get('driver')) {
+    case 'file':
+      return plainDetector(driver, ({ vid }) => fileIdentity(imageIn(directory, vid)));
+    case 'file-reflink':
+      return imagePoolDetector({ ...options, directory, driver, run, runForLines });
+    case undefined:
+    default:
+      return plainDetector(driver);
+  }
+}
+
+export interface ImagePoolOptions {
+  readonly directory: string;
+  readonly driver: VolumeDriver;
+  readonly series: string;
+  readonly isRunning: IsRunning;
+  /** They run programs as whoever may write to the pool. */
+  readonly run: Run;
+  readonly runForLines: RunForLines;
+}
+
+/** The detector for a pool of image files: by copies that share blocks, where the file system can do that. */
+export async function imagePoolDetector(options: ImagePoolOptions): Promise<PoolDetector> {
+  const { directory, driver, series, isRunning, run, runForLines } = options;
+  const imageOf = ({ vid }: PlacedVolume): string => imageIn(directory, vid);
+  const identityOf = (placed: PlacedVolume) => fileIdentity(imageOf(placed));
+  if (!(await canShareBlocks(directory))) return plainDetector(driver, identityOf);
+  const copies = new ReflinkCopies(directory, series, run);
+  return reflinkDetector({ driver, imageOf, identityOf, isRunning, copies, runForLines });
+}
+
+function imageIn(directory: string, vid: string): string {
+  return join(directory, `${vid}.img`);
+}
+
+async function canShareBlocks(directory: string): Promise<boolean> {
+  try {
+    return SHARE_BLOCKS.includes((await statfs(directory)).type);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,41 @@
+import type { VolumeDriver } from '../pools/pool-driver.ts';
+import type { PlacedVolume } from '../pools/pool-driver.ts';
+import type { Capture, PoolDetector } from './pool-detector.ts';
+
+/**
+ * For pools that do not tell what changed in a volume. They may tell that a volume was not written to at all.
+ *
+ * @param identityOf see `PoolDetector`
+ */
+export function plainDetector(
+  driver: VolumeDriver,
+  identityOf: PoolDetector['identityOf'] = () => Promise.resolve(undefined),
+): PoolDetector {
+  return {
+    identityOf,
+    capture: ({ placed }) =>
+      captureWhole(driver, placed, identityOf, 'its pool does not tell what changes'),
+    seal: () => Promise.resolve(),
+    tidy: () => Promise.resolve(),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+/** A volume as its driver opens it. Its identity holds when it is the same before and afterwards. */
+export async function captureWhole(
+  driver: VolumeDriver,
+  placed: PlacedVolume,
+  identityOf: PoolDetector['identityOf'],
+  why: string,
+): Promise<Capture> {
+  const identity = await identityOf(placed);
+  const opened = await driver.open(placed);
+  return {
+    opened,
+    identity: identity === (await identityOf(placed)) ? identity : undefined,
+    changed: why,
+    extents: undefined,
+    note: undefined,
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+  };
+}

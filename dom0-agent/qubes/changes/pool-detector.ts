@@ -1,0 +1,45 @@
+import type { Extent } from '../../../shared/sparse-data.ts';
+import type { OpenedVolume, PlacedVolume } from '../pools/pool-driver.ts';
+import type { Note } from './notes.ts';
+
+/** A volume's committed content, held fast, and what a detector found out about it. */
+export interface Capture extends AsyncDisposable {
+  readonly opened: OpenedVolume;
+  /** See `PoolDetector.identityOf`; of the content that was captured. */
+  readonly identity: string | undefined;
+  /** What may differ from the earlier backup; or why that is not known. */
+  readonly changed: readonly Extent[] | string;
+  /** Where there is data, where the pool says; the rest reads as zeros. */
+  readonly extents: readonly Extent[] | undefined;
+  /** What has to be noted to compare the next backup with this content; undefined: that will not be possible. */
+  readonly note: Note | undefined;
+}
+
+/** What a detector is asked to capture. */
+export interface ToCapture {
+  readonly placed: PlacedVolume;
+  /** See `TrackedVolume.key`. */
+  readonly key: string;
+  /** What this detector noted of the content that is compared with; undefined: there is none to compare with. */
+  readonly before: Note | undefined;
+  /** The id of the backup that is being made. */
+  readonly backup: string;
+}
+
+/**
+ * How the volumes of one storage pool are held fast, and what changed in them is found out, for one backup. Disposing
+ * of it removes what a backup that was not stored leaves in the pool.
+ */
+export interface PoolDetector extends AsyncDisposable {
+  /**
+   * What tells the volume's committed content from any other without reading it: equal, it has not been written to.
+   * Undefined where the pool cannot tell.
+   */
+  identityOf(placed: PlacedVolume): Promise<string | undefined>;
+  /** Throws FailedError, naming the volume, when it cannot be read. */
+  capture(volume: ToCapture, signal: AbortSignal): Promise<Capture>;
+  /** Before what was noted lasts: what is needed in the pool for it. Throws FailedError. */
+  seal(): Promise<void>;
+  /** Once what was noted lasts: removes what none of this series' notes refers to any more. */
+  tidy(notes: readonly Note[]): Promise<void>;
+}

@@ -1,0 +1,120 @@
+import { FailedError, messageOf } from '../../../shared/errors.ts';
+import type { RunForLines } from '../../../shared/run-program.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
+import type { IsRunning, PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
+import { requireHalted } from '../pools/pool-driver.ts';
+import { compareCopies } from './compare-copies.ts';
+import type { Note } from './notes.ts';
+import { captureWhole } from './plain-detector.ts';
+import type { Capture, PoolDetector, ToCapture } from './pool-detector.ts';
+import type { ReflinkCopies } from './reflink-copies.ts';
+
+export interface ReflinkOptions {
+  /** Reads a volume where no copy can be made of it. */
+  readonly driver: VolumeDriver;
+  /** The image of a volume's committed content. */
+  readonly imageOf: (placed: PlacedVolume) => string;
+  /** See `PoolDetector`. */
+  readonly identityOf: PoolDetector['identityOf'];
+  readonly isRunning: IsRunning;
+  readonly copies: ReflinkCopies;
+  readonly runForLines: RunForLines;
+}
+
+/**
+ * For pools of image files on a file system that can share blocks (XFS, btrfs): of each volume a copy is kept from one
+ * backup to the next. What lies in the same place in the old copy and in a new one has not changed, since the old copy
+ * holds its blocks, and a block that two files share is never written to. The new copy is what is read.
+ */
+export function reflinkDetector(options: ReflinkOptions): PoolDetector {
+  return new ReflinkDetector(options);
+}
+
+class ReflinkDetector implements PoolDetector {
+  readonly identityOf: PoolDetector['identityOf'];
+  readonly #options: ReflinkOptions;
+  readonly #made = new Set<string>();
+  /** Why no copies can be made here. */
+  #cannot: string | undefined;
+
+  constructor(options: ReflinkOptions) {
+    this.#options = options;
+    this.identityOf = options.identityOf;
+  }
+
+  async capture(volume: ToCapture, signal: AbortSignal): Promise<Capture> {
+    const { driver } = this.#options;
+    const { placed, before, key, backup } = volume;
+    const name = `${key}.${backup}.img`;
+    const identity = await this.identityOf(placed);
+    if (this.#cannot === undefined) await this.#tryToCopy(placed, name);
+    if (!this.#made.has(name)) {
+      return captureWhole(
+        driver,
+        placed,
+        this.identityOf,
+        this.#cannot ?? 'no copy was kept of it',
+      );
+    }
+    return {
+      opened: {
+        path: this.#options.copies.pathOf(name),
+        requireUnchanged: () => Promise.resolve(),
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      },
+      identity: identity === (await this.identityOf(placed)) ? identity : undefined,
+      changed: await this.#changedSince(before, name, signal),
+      extents: undefined,
+      note: { copy: name },
+      // The copy stays until it is known whether the backup is stored: see `tidy`.
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  }
+
+  seal(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async tidy(notes: readonly Note[]): Promise<void> {
+    const { copies } = this.#options;
+    const wanted = new Set(notes.map(({ copy }) => copy));
+    const others = (await copies.list()).filter((name) => !wanted.has(name));
+    await copies.remove(others);
+    this.#made.clear();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#options.copies.remove([...this.#made]);
+  }
+
+  /** A volume that its VM writes in place is copied while the VM is halted. */
+  async #tryToCopy(placed: PlacedVolume, name: string): Promise<void> {
+    const { copies, imageOf, isRunning } = this.#options;
+    if (placed.hasNoSavedState) await requireHalted(placed, isRunning);
+    try {
+      await copies.make(imageOf(placed), name);
+    } catch (error) {
+      this.#cannot = `no copy of it can be kept in its pool: ${messageOf(error)}`;
+      return;
+    }
+    this.#made.add(name);
+    if (placed.hasNoSavedState) await requireHalted(placed, isRunning);
+  }
+
+  async #changedSince(
+    before: Note | undefined,
+    name: string,
+    signal: AbortSignal,
+  ): Promise<readonly Extent[] | string> {
+    const { copies, runForLines } = this.#options;
+    const old = before?.['copy'];
+    if (old === undefined) return 'no copy was kept of it';
+    try {
+      return await compareCopies(copies.pathOf(old), copies.pathOf(name), runForLines, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof FailedError)) throw error;
+      return `its copy cannot be compared: ${error.message}`;
+    }
+  }
+}

@@ -1,0 +1,198 @@
+import { memoize } from '../../../shared/memoize.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
+import { volumeLabel } from '../qube.ts';
+import { type OpenedVolume, placedVolume, type PlacedVolume } from '../pools/pool-driver.ts';
+import type { VolumeImage } from '../system.ts';
+import { type Note, Notes } from './notes.ts';
+import type { Capture, PoolDetector } from './pool-detector.ts';
+import type {
+  Changes,
+  ChangeTracking,
+  OpenedChanges,
+  TrackedVolume,
+  TrackingOptions,
+} from './volume-changes.ts';
+import {
+  afterOneMore,
+  formatWholeReading,
+  isDue,
+  parseWholeReading,
+  readWholeAt,
+  type WholeReading,
+} from './whole-reading.ts';
+
+/** What tracking needs of a Qubes system. */
+export interface TrackedSystem {
+  /** A new detector for the pool of that name. Throws FailedError or RefusedError. */
+  detectorOf(pool: string, notes: Notes): Promise<PoolDetector>;
+  /** `extents`: where there is data, where that is known. */
+  imageOf(
+    opened: OpenedVolume,
+    placed: PlacedVolume,
+    extents: readonly Extent[] | undefined,
+    signal: AbortSignal,
+  ): Promise<VolumeImage>;
+}
+
+/** Starts a backup's tracking of changes: see `ChangeTracking`. Throws FailedError. */
+export async function trackChanges(
+  system: TrackedSystem,
+  options: TrackingOptions,
+): Promise<ChangeTracking> {
+  return new Tracking(system, options, await Notes.open(options.directory));
+}
+
+const VOLUME_NOTE = 'volume.';
+/** The note that nothing is to be relied on that a pool's detector finds. */
+const DISTRUSTED = 'distrusted.';
+
+class Tracking implements ChangeTracking {
+  readonly #system: TrackedSystem;
+  readonly #options: TrackingOptions;
+  readonly #notes: Notes;
+  readonly #now: number;
+  readonly #pools = new Map<string, () => Promise<PoolDetector>>();
+  readonly #kept = new Map<string, Note>();
+
+  constructor(system: TrackedSystem, options: TrackingOptions, notes: Notes) {
+    this.#system = system;
+    this.#options = options;
+    this.#notes = notes;
+    this.#now = Math.floor((options.now ?? new Date()).getTime() / 1000);
+  }
+
+  async open(tracked: TrackedVolume, signal: AbortSignal): Promise<OpenedChanges> {
+    const { qube, volume, key, since } = tracked;
+    const placed = placedVolume(qube, volume);
+    const detector = await this.#detectorOf(volume.pool);
+    const noted = await this.#notes.read(VOLUME_NOTE + key);
+    // What was noted for another backup tells nothing of what changed since this one.
+    const before = since !== undefined && noted?.['backup'] === since ? noted : undefined;
+    const whole = before === undefined ? undefined : parseWholeReading(before);
+
+    if (before !== undefined && whole !== undefined && !isDue(whole, this.#now)) {
+      const identity = before['identity'];
+      if (identity !== undefined && identity === (await detector.identityOf(placed))) {
+        return this.#unchanged(key, before, whole);
+      }
+    }
+    const toCapture = { placed, key, before, backup: this.#options.backup };
+    const capture = await detector.capture(toCapture, signal);
+    try {
+      const image = await this.#system.imageOf(capture.opened, placed, capture.extents, signal);
+      const changes = await this.#changesOf(volume.pool, capture, image.size, before, whole);
+      return this.#changed(tracked, capture, image, { changes, whole });
+    } catch (error) {
+      await capture[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async commit(): Promise<void> {
+    const detectors = await Promise.all([...this.#pools.values()].map((pool) => pool()));
+    for (const detector of detectors) await detector.seal();
+    for (const [key, note] of this.#kept) await this.#notes.write(VOLUME_NOTE + key, note);
+    const lasting = [...(await this.#notes.all(VOLUME_NOTE)).values()];
+    for (const detector of detectors) await detector.tidy(lasting);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const pool of this.#pools.values()) await (await pool())[Symbol.asyncDispose]();
+  }
+
+  async #detectorOf(pool: string): Promise<PoolDetector> {
+    let detector = this.#pools.get(pool);
+    if (detector === undefined) {
+      detector = memoize(() => this.#system.detectorOf(pool, this.#notes));
+      this.#pools.set(pool, detector);
+    }
+    return await detector();
+  }
+
+  async #changesOf(
+    pool: string,
+    { changed }: Capture,
+    size: number,
+    before: Note | undefined,
+    whole: WholeReading | undefined,
+  ): Promise<Changes> {
+    const everything = (why: string): Changes => ({ kind: 'everything', why });
+    if (before === undefined || whole === undefined) return everything('nothing is noted of it');
+    if (isDue(whole, this.#now)) return everything('it is compared as a whole once a month');
+    if (typeof changed === 'string') return everything(changed);
+    if (!(Number(before['size']) <= size)) return everything('it is smaller than it was');
+    if ((await this.#notes.read(distrustOf(pool))) !== undefined) {
+      return everything(`what changed in the pool ${pool} was once told wrongly`);
+    }
+    return { kind: 'ranges', ranges: within(changed, size) };
+  }
+
+  #unchanged(key: string, before: Note, whole: WholeReading): OpenedChanges {
+    return {
+      changes: { kind: 'nothing' },
+      image: undefined,
+      keep: () => {
+        const now = { backup: this.#options.backup, ...formatWholeReading(afterOneMore(whole)) };
+        this.#kept.set(key, { ...before, ...now });
+      },
+      distrust: () => Promise.resolve(),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  }
+
+  #changed(
+    { qube, volume, key }: TrackedVolume,
+    capture: Capture,
+    image: VolumeImage,
+    found: { readonly changes: Changes; readonly whole: WholeReading | undefined },
+  ): OpenedChanges {
+    const { changes } = found;
+    const { identity, note } = capture;
+    let whole = changes.kind === 'ranges' ? found.whole : undefined;
+    return {
+      changes,
+      image,
+      keep: () => {
+        this.#kept.set(key, {
+          ...note,
+          ...(identity === undefined ? {} : { identity }),
+          ...formatWholeReading(whole === undefined ? readWholeAt(this.#now) : afterOneMore(whole)),
+          size: `${image.size}`,
+          backup: this.#options.backup,
+        });
+      },
+      distrust: async () => {
+        whole = undefined;
+        await this.#distrust(volume.pool, volumeLabel(qube.name, volume.name));
+      },
+      async [Symbol.asyncDispose]() {
+        // The image is closed first, since an open snapshot cannot be removed.
+        try {
+          await image[Symbol.asyncDispose]();
+        } finally {
+          await capture[Symbol.asyncDispose]();
+        }
+      },
+    };
+  }
+
+  async #distrust(pool: string, label: string): Promise<void> {
+    const name = distrustOf(pool);
+    await this.#notes.write(name, { at: `${this.#now}`, volume: label });
+    this.#options.warn(
+      `${label} has changed where its pool ${pool} told that it had not: from now on all volumes in this pool are ` +
+        `compared as a whole, until you remove ${this.#notes.pathOf(`${name}.json`)}`,
+    );
+  }
+}
+
+/** The parts of the extents that lie below `size`. */
+function within(extents: readonly Extent[], size: number): readonly Extent[] {
+  return extents
+    .filter(({ offset }) => offset < size)
+    .map(({ offset, length }) => ({ offset, length: Math.min(length, size - offset) }));
+}
+
+function distrustOf(pool: string): string {
+  return DISTRUSTED + encodeURIComponent(pool);
+}

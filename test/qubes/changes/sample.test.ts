@@ -1,0 +1,53 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { sampleOf } from '../../../dom0-agent/qubes/changes/sample.ts';
+
+const runs = fc
+  .array(fc.record({ gap: fc.nat(1000), count: fc.integer({ min: 1, max: 20_000 }) }), {
+    maxLength: 30,
+  })
+  .map((steps) => {
+    let at = 0;
+    return steps.map(({ gap, count }) => {
+      const first = at + gap;
+      at = first + count;
+      return { first, count };
+    });
+  });
+
+describe('the sample of unchanged chunks', () => {
+  it('is 0.5 %, at least 16 and at most 512, different ones, ascending, all unchanged', () => {
+    fc.assert(
+      fc.property(runs, (unchanged) => {
+        const total = unchanged.reduce((sum, { count }) => sum + count, 0);
+        const sample = sampleOf(unchanged);
+        const expected = Math.min(512, Math.max(16, Math.ceil(total * 0.005)));
+        expect(sample).toHaveLength(Math.min(total, expected));
+        for (const [i, chunk] of sample.entries()) {
+          if (i > 0) expect(chunk).toBeGreaterThan(sample[i - 1] ?? NaN);
+          const isIn = unchanged.some(
+            ({ first, count }) => chunk >= first && chunk < first + count,
+          );
+          expect(isIn).toBe(true);
+        }
+      }),
+    );
+  });
+
+  it('takes each chunk as often as any other', () => {
+    const unchanged = [
+      { first: 10, count: 50 },
+      { first: 100, count: 50 },
+    ];
+    const times = new Map<number, number>();
+    const rounds = 20_000;
+    for (let round = 0; round < rounds; round++) {
+      for (const chunk of sampleOf(unchanged)) times.set(chunk, (times.get(chunk) ?? 0) + 1);
+    }
+    const expected = (rounds * 16) / 100;
+    expect(times.size).toBe(100);
+    // Seven standard deviations: not once in the life of this test.
+    for (const count of times.values()) expect(Math.abs(count - expected)).toBeLessThan(360);
+  });
+});

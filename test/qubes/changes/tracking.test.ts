@@ -1,0 +1,219 @@
+import { mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+
+import type { Note } from '../../../dom0-agent/qubes/changes/notes.ts';
+import type { PoolDetector } from '../../../dom0-agent/qubes/changes/pool-detector.ts';
+import { trackChanges } from '../../../dom0-agent/qubes/changes/track-changes.ts';
+import type { Changes, OpenedChanges } from '../../../dom0-agent/qubes/changes/volume-changes.ts';
+import { openHeldImage } from '../../../dom0-agent/qubes/pools/held-image.ts';
+import type { Qube, Volume } from '../../../dom0-agent/qubes/qube.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
+
+const DAY = 86_400_000;
+const never = new AbortController().signal;
+const qube = { name: 'work' } as Qube;
+const volume = { name: 'private', pool: 'pool', vid: 'v', saveOnStop: true } as Volume;
+
+let directory: string;
+let image: string;
+let identity: string | undefined;
+let changed: readonly Extent[] | string;
+let befores: (Note | undefined)[];
+let disposed: number;
+let warnings: string[];
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'coffer-changes-'));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  image = join(directory, 'v.img');
+  await writeFile(image, Buffer.alloc(1000, 1));
+  identity = undefined;
+  changed = [{ offset: 100, length: 10 }];
+  [befores, disposed, warnings] = [[], 0, []];
+});
+
+/** A pool that tells what the test says. */
+const detector: PoolDetector = {
+  identityOf: () => Promise.resolve(identity),
+  capture: ({ before }) => {
+    befores.push(before);
+    return Promise.resolve({
+      opened: {
+        path: image,
+        requireUnchanged: () => Promise.resolve(),
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      },
+      ...{ identity, changed, extents: undefined, note: { told: 'by the detector' } },
+      [Symbol.asyncDispose]: () => {
+        disposed++;
+        return Promise.resolve();
+      },
+    });
+  },
+  seal: () => Promise.resolve(),
+  tidy: () => Promise.resolve(),
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+};
+
+interface Backup {
+  readonly since?: string;
+  readonly now?: Date;
+  readonly keep?: boolean;
+  readonly commit?: boolean;
+  readonly look?: (opened: OpenedChanges) => Promise<void>;
+  readonly pool?: string;
+}
+
+/** Makes a backup of the volume; gives what was told of its changes. */
+async function backUp(backup: string, options: Backup = {}): Promise<Changes> {
+  const { since, now = new Date(), keep = true, commit = true, look, pool = 'pool' } = options;
+  await using tracking = await trackChanges(
+    {
+      detectorOf: () => Promise.resolve(detector),
+      imageOf: (opened, { label }, known, signal) =>
+        openHeldImage(opened, label, undefined, signal, known),
+    },
+    {
+      ...{ directory: join(directory, 'state'), series: 's', backup, now },
+      warn: (text) => warnings.push(text),
+    },
+  );
+  const tracked = { qube, volume: { ...volume, pool }, key: 'work.private', since };
+  let changes: Changes;
+  {
+    await using opened = await tracking.open(tracked, never);
+    ({ changes } = opened);
+    await look?.(opened);
+    if (keep) opened.keep();
+  }
+  if (commit) await tracking.commit();
+  return changes;
+}
+
+describe('what changed in a volume since a backup', () => {
+  it('is everything at first, and later what its pool tells', async () => {
+    expect(await backUp('b1')).toEqual({ kind: 'everything', why: 'nothing is noted of it' });
+    expect(await backUp('b2', { since: 'b1' })).toEqual({ kind: 'ranges', ranges: changed });
+    expect(befores).toEqual([undefined, expect.objectContaining({ told: 'by the detector' })]);
+    expect(disposed).toBe(2);
+  });
+
+  it('is everything since a backup that is not the one that was noted', async () => {
+    await backUp('b1');
+    await backUp('b2', { since: 'b1' });
+    for (const since of ['b1', undefined]) {
+      const changes = await backUp('b3', since === undefined ? {} : { since, commit: false });
+      expect(changes.kind).toBe('everything');
+    }
+  });
+
+  it('is told since the last backup that was stored and in which it was kept', async () => {
+    await backUp('b1');
+    await backUp('b2', { since: 'b1', commit: false });
+    await backUp('b3', { since: 'b1', keep: false });
+    expect(await backUp('b4', { since: 'b1' })).toMatchObject({ kind: 'ranges' });
+    expect(await backUp('b5', { since: 'b4' })).toMatchObject({ kind: 'ranges' });
+  });
+
+  it('is nothing, and not opened, while its pool says that it is the same', async () => {
+    identity = 'one';
+    await backUp('b1');
+    for (const [since, backup] of [
+      ['b1', 'b2'],
+      ['b2', 'b3'],
+    ] as const) {
+      const look = (opened: OpenedChanges): Promise<void> => {
+        expect(opened.image).toBeUndefined();
+        return Promise.resolve();
+      };
+      expect(await backUp(backup, { since, look })).toEqual({ kind: 'nothing' });
+    }
+    expect(befores).toHaveLength(1);
+    identity = 'other';
+    expect(await backUp('b4', { since: 'b3' })).toMatchObject({ kind: 'ranges' });
+    // What the detector noted is that of the last time that it was asked.
+    expect(befores[1]).toMatchObject({ told: 'by the detector' });
+    identity = undefined;
+    expect(await backUp('b5', { since: 'b4' })).toMatchObject({ kind: 'ranges' });
+  });
+
+  it('is everything when its pool cannot tell', async () => {
+    await backUp('b1');
+    changed = 'the moon is full';
+    expect(await backUp('b2', { since: 'b1' })).toEqual({ kind: 'everything', why: changed });
+  });
+
+  it('is everything when it has become smaller, and ends where it ends', async () => {
+    await backUp('b1');
+    changed = [
+      { offset: 900, length: 1000 },
+      { offset: 2000, length: 1 },
+    ];
+    expect(await backUp('b2', { since: 'b1' })).toEqual({
+      ...{ kind: 'ranges', ranges: [{ offset: 900, length: 100 }] },
+    });
+    await using file = await open(image, 'r+');
+    await file.truncate(999);
+    expect(await backUp('b3', { since: 'b2' })).toMatchObject({ why: /smaller/ });
+  });
+
+  it('is everything at the latest at the thirtieth backup after it was, whatever its pool says', async () => {
+    identity = 'one';
+    const wholes: number[] = [];
+    await backUp('b0');
+    for (let i = 1; i <= 90; i++) {
+      const changes = await backUp(`b${i}`, { since: `b${i - 1}` });
+      if (changes.kind === 'everything') wholes.push(i);
+    }
+    expect(wholes.length).toBeGreaterThanOrEqual(3);
+    for (const [i, whole] of wholes.entries()) {
+      const since = whole - (wholes[i - 1] ?? 0);
+      expect(since).toBeGreaterThanOrEqual(15);
+      expect(since).toBeLessThanOrEqual(30);
+    }
+  });
+
+  it('is everything after thirty days, and when the clock went back', async () => {
+    identity = 'one';
+    const start = Date.now();
+    const on = (day: number): Date => new Date(start + day * DAY);
+    await backUp('b0', { now: on(0) });
+    expect(await backUp('b1', { since: 'b0', now: on(14) })).toEqual({ kind: 'nothing' });
+    expect(await backUp('b2', { since: 'b1', now: on(31) })).toMatchObject({ kind: 'everything' });
+    expect(await backUp('b3', { since: 'b2', now: on(32) })).toEqual({ kind: 'nothing' });
+    expect(await backUp('b4', { since: 'b3', now: on(30) })).toMatchObject({ kind: 'everything' });
+  });
+
+  it('is everything in a pool that was found to tell wrongly, until the user says otherwise', async () => {
+    await backUp('b1');
+    await backUp('b2', { since: 'b1', look: (opened) => opened.distrust() });
+    const [warning = ''] = warnings;
+    expect(warning).toMatch(/^the volume private of work has changed where its pool pool told/);
+    expect(await backUp('b3', { since: 'b2' })).toMatchObject({ kind: 'everything' });
+    expect(await backUp('b4', { since: 'b3' })).toMatchObject({ kind: 'everything' });
+    await rm(/until you remove (.*)$/.exec(warning)?.[1] ?? '');
+    expect(await backUp('b5', { since: 'b4' })).toMatchObject({ kind: 'ranges' });
+  });
+
+  it('is everything when what was noted is damaged or gone', async () => {
+    await backUp('b1');
+    const [note = ''] = await readdir(join(directory, 'state'));
+    const path = join(directory, 'state', note);
+    for (const text of ['', '{', '[]', 'null', '"b1"', '{"backup":"b1"}', 'x'.repeat(100_000)]) {
+      await writeFile(path, text);
+      const changes = await backUp('b2', { since: 'b1', commit: false });
+      expect(changes.kind).toBe('everything');
+    }
+    await rm(path);
+    expect((await backUp('b2', { since: 'b1' })).kind).toBe('everything');
+  });
+
+  it('leaves nothing held when the volume cannot be opened', async () => {
+    await rm(image);
+    await expect(backUp('b1')).rejects.toThrow(/the volume private of work/);
+    expect(disposed).toBe(1);
+  });
+});

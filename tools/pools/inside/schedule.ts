@@ -1,0 +1,253 @@
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { trackChanges } from '../../../dom0-agent/qubes/changes/track-changes.ts';
+import type { Changes } from '../../../dom0-agent/qubes/changes/volume-changes.ts';
+import { openHeldImage } from '../../../dom0-agent/qubes/pools/held-image.ts';
+import type { Qube, Volume } from '../../../dom0-agent/qubes/qube.ts';
+import type { VolumeImage } from '../../../dom0-agent/qubes/system.ts';
+import { Dice } from '../../faults/dice.ts';
+import type { Ground } from './ground.ts';
+import { sh } from './programs.ts';
+
+/** The unit in which content is compared. */
+const BLOCK = 4096;
+const never = new AbortController().signal;
+
+/** What a schedule came to. Blocks are of 4 KiB. */
+export interface Played {
+  readonly ground: string;
+  readonly seed: number;
+  backups: number;
+  /** Backups in which the volume was said not to have been written to. */
+  untouched: number;
+  /** Backups for which nothing was known. */
+  whole: number;
+  /** Blocks that had changed, that were told to have changed and had not, and that were missed. */
+  changed: number;
+  extra: number;
+  missed: number;
+}
+
+/**
+ * Plays a volume through what happens to it, at random, and asks after some steps what changed since the backup
+ * before; then compares that with what really changed. Throws when content that is read is not what is there.
+ *
+ * @param isDisturbed whether the pool also does what is its own: blocks are moved, and told to have changed
+ */
+export async function play(
+  ground: Ground,
+  directory: string,
+  seed: number,
+  backups: number,
+  isDisturbed: boolean,
+): Promise<Played> {
+  const dice = new Dice(seed);
+  const choices = isDisturbed ? [...STEPS, disturb] : STEPS;
+  const played = {
+    ...{ ground: ground.name, seed, backups: 0, untouched: 0, whole: 0 },
+    ...{ changed: 0, extra: 0, missed: 0 },
+  };
+  const watched = new WatchedVolume(ground, join(directory, `${ground.name}-${seed}`), played);
+  await fill(ground, dice);
+  await watched.backUp(true);
+  while (played.backups < backups) {
+    const steps = Math.floor(dice.next() * 6);
+    for (let step = 0; step < steps; step++) await dice.pick(choices)(ground, dice);
+    if (steps === 0) await idle(watched);
+    // One that was not stored leaves the next to be compared with the one before.
+    await watched.backUp(dice.next() < 0.9);
+  }
+  return played;
+}
+
+/** Times of files are only relied on when they are two seconds old. */
+async function idle(watched: WatchedVolume): Promise<void> {
+  await sleep(2_100);
+  await watched.backUp(true);
+}
+
+type Step = (ground: Ground, dice: Dice) => Promise<void>;
+
+const startOrStop: Step = (ground) => (ground.isRunning ? ground.stop() : ground.start());
+const writeLittle: Step = (ground, dice) => writeAt(ground, dice, 20, 4);
+const writeMuch: Step = (ground, dice) => writeAt(ground, dice, 2, 1024);
+const discard: Step = async (ground, dice) => {
+  const { offset, length } = await place(ground, dice, 1024);
+  await ground.discard(offset, length);
+};
+const revert: Step = async (ground) => {
+  if (!ground.isRunning) await ground.revert();
+};
+const clone: Step = (ground) => ground.clone();
+const disturb: Step = (ground) => ground.disturb();
+const grow: Step = async (ground, dice) => {
+  if (dice.next() < 0.2) await ground.grow(4 * 2 ** 20);
+};
+/** A write that leaves the content as it is may count as a change, and a change of a byte must. */
+const writeByte: Step = async (ground, dice) => {
+  const { offset } = await place(ground, dice, 1);
+  await write(ground, offset + Math.floor(dice.next() * BLOCK), Buffer.from([dice.next() * 256]));
+};
+
+const STEPS: readonly Step[] = [
+  ...[startOrStop, startOrStop, startOrStop, writeLittle, writeLittle, writeMuch],
+  ...[writeByte, discard, revert, clone, grow],
+];
+
+async function fill(ground: Ground, dice: Dice): Promise<void> {
+  const size = await sizeOf(ground.writable);
+  for (let offset = 0; offset < size * 0.7; offset += 2 ** 20) {
+    await write(ground, offset, noise(dice, 2 ** 20));
+  }
+}
+
+async function writeAt(ground: Ground, dice: Dice, times: number, longest: number): Promise<void> {
+  for (let time = 0; time < times; time++) {
+    const { offset, length } = await place(ground, dice, longest);
+    await write(ground, offset, noise(dice, length));
+  }
+}
+
+/** A random range of whole blocks. */
+async function place(
+  ground: Ground,
+  dice: Dice,
+  longest: number,
+): Promise<{ offset: number; length: number }> {
+  const blocks = (await sizeOf(ground.writable)) / BLOCK;
+  const first = Math.floor(dice.next() * blocks);
+  const count = Math.min(blocks - first, 1 + Math.floor(dice.next() * longest));
+  return { offset: first * BLOCK, length: count * BLOCK };
+}
+
+function noise(dice: Dice, length: number): Buffer {
+  const seed = Buffer.alloc(8);
+  seed.writeDoubleLE(dice.next());
+  return createHash('shake128', { outputLength: length }).update(seed).digest();
+}
+
+async function write(ground: Ground, offset: number, bytes: Buffer): Promise<void> {
+  await using file = await open(ground.writable, 'r+');
+  await file.write(bytes, 0, bytes.length, offset);
+  await file.sync();
+}
+
+async function sizeOf(path: string): Promise<number> {
+  await using file = await open(path, 'r');
+  const { size } = await file.stat();
+  if (size > 0) return size;
+  return Number(await sh(`blockdev --getsize64 ${path}`));
+}
+
+const qube = { name: 'work' } as Qube;
+const volume = { name: 'private', pool: 'pool', saveOnStop: true, revisionsToKeep: 1 } as Volume;
+
+/** A volume that is backed up, of which is known what its content was each time. */
+class WatchedVolume {
+  readonly #ground: Ground;
+  readonly #directory: string;
+  readonly #played: Played;
+  #hashes: readonly string[] = [];
+  #since: string | undefined;
+
+  constructor(ground: Ground, directory: string, played: Played) {
+    this.#ground = ground;
+    this.#directory = directory;
+    this.#played = played;
+  }
+
+  async backUp(isStored: boolean): Promise<void> {
+    const ground = this.#ground;
+    const backup = `b${this.#played.backups++}`;
+    const warn = (text: string): void => {
+      throw new Error(text);
+    };
+    await using tracking = await trackChanges(
+      {
+        detectorOf: (_pool, notes) => ground.detector('series', notes, warn),
+        imageOf: (opened, { label }, known, signal) =>
+          openHeldImage(opened, label, undefined, signal, known),
+      },
+      { directory: this.#directory, series: 'series', backup, warn },
+    );
+    const tracked = {
+      qube,
+      volume: { ...volume, vid: ground.vid },
+      key: 'work',
+      since: this.#since,
+    };
+    const hashes = await hashesOf(ground.committed);
+    {
+      await using opened = await tracking.open(tracked, never);
+      if (opened.image !== undefined) await requireSame(opened.image, hashes);
+      this.#count(opened.changes, hashes);
+      opened.keep();
+    }
+    if (!isStored) return;
+    await tracking.commit();
+    this.#since = backup;
+    this.#hashes = hashes;
+  }
+
+  #count(changes: Changes, hashes: readonly string[]): void {
+    const played = this.#played;
+    if (changes.kind === 'everything') {
+      played.whole++;
+      if (this.#since !== undefined) process.stdout.write(`everything: ${changes.why}\n`);
+      return;
+    }
+    if (changes.kind === 'nothing') played.untouched++;
+    const told = Array<boolean>(hashes.length).fill(false);
+    for (const { offset, length } of changes.kind === 'ranges' ? changes.ranges : []) {
+      told.fill(true, Math.floor(offset / BLOCK), Math.ceil((offset + length) / BLOCK));
+    }
+    for (const [i, hash] of hashes.entries()) {
+      const isChanged = hash !== (this.#hashes[i] ?? ZEROS);
+      if (isChanged) played.changed++;
+      if (isChanged && told[i] !== true) played.missed++;
+      if (!isChanged && told[i] === true) played.extra++;
+    }
+  }
+}
+
+const ZEROS = hashOf(Buffer.alloc(BLOCK));
+
+function hashOf(block: Buffer): string {
+  return createHash('sha1').update(block).digest('base64');
+}
+
+async function hashesOf(path: string): Promise<string[]> {
+  const size = await sizeOf(path);
+  await using file = await open(path, 'r');
+  const hashes: string[] = [];
+  const buffer = Buffer.alloc(256 * BLOCK);
+  for (let offset = 0; offset < size;) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
+    for (let at = 0; at < bytesRead; at += BLOCK) {
+      hashes.push(hashOf(buffer.subarray(at, at + BLOCK)));
+    }
+    offset += bytesRead;
+  }
+  return hashes;
+}
+
+/** What is read for a backup, extent by extent, must be what is there. */
+async function requireSame(image: VolumeImage, hashes: readonly string[]): Promise<void> {
+  const seen = Array<string>(hashes.length).fill(ZEROS);
+  for (const { offset, length } of image.extents) {
+    const from = Math.floor(offset / BLOCK) * BLOCK;
+    const end = Math.min(image.size, Math.ceil((offset + length) / BLOCK) * BLOCK);
+    for (let at = from; at < end; at += BLOCK) {
+      const block = Buffer.alloc(BLOCK);
+      await image.read(block, at);
+      seen[at / BLOCK] = hashOf(block);
+    }
+  }
+  if (image.size !== hashes.length * BLOCK) throw new Error(`${image.size} bytes are read`);
+  const wrong = seen.findIndex((hash, i) => hash !== hashes[i]);
+  if (wrong >= 0) throw new Error(`block ${wrong} is read as it is not`);
+  await image.requireUnchanged();
+}
