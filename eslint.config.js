@@ -13,9 +13,10 @@ const stages = {
   contents: ['contents', 'archive', 'qubes', 'shared'],
   backup: ['backup', 'contents', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
   restore: ['restore', 'contents', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
+  forget: ['forget', 'archive', 'transport', 'protocol', 'shared'],
   verify: ['verify', 'contents', 'archive', 'qubes', 'shared'],
   cli: [
-    ...['cli', 'backup', 'restore', 'verify', 'contents'],
+    ...['cli', 'backup', 'restore', 'forget', 'verify', 'contents'],
     ...['archive', 'qubes', 'transport', 'protocol', 'shared'],
   ],
 };
@@ -25,7 +26,7 @@ const programs = {
 };
 const inDom0 = [
   ...['archive', 'qubes', 'transport', 'contents'],
-  ...['backup', 'restore', 'verify', 'cli'],
+  ...['backup', 'restore', 'forget', 'verify', 'cli'],
 ];
 const folderOf = (stage) => (inDom0.includes(stage) ? `dom0-agent/${stage}` : stage);
 

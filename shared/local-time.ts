@@ -11,7 +11,8 @@ export function timeInName(time: Date): string {
   return `${dateOf(time)}T${clockOf(time).join('')}`;
 }
 
-function dateOf(time: Date): string {
+/** The day: `2026-11-23`. */
+export function dateOf(time: Date): string {
   const year = time.getFullYear().toString().padStart(4, '0');
   return [year, twoDigits(time.getMonth() + 1), twoDigits(time.getDate())].join('-');
 }
