@@ -5,8 +5,7 @@ import { MiB } from './sizes.ts';
 /** How many bytes go through buffers before unused ones are freed. */
 const INTERVAL = 16 * MiB;
 
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as (options: { type: 'minor' }) => void;
+let collect: ((options: { type: 'minor' }) => void) | undefined;
 let bytesSince = 0;
 
 /**
@@ -18,5 +17,12 @@ export function noteBuffer(bytes: number): void {
   bytesSince += bytes;
   if (bytesSince < INTERVAL) return;
   bytesSince = 0;
+  collect ??= collector();
   collect({ type: 'minor' });
+}
+
+/** Not made before it is needed: it takes milliseconds, of which most commands need no byte. */
+function collector(): (options: { type: 'minor' }) => void {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as (options: { type: 'minor' }) => void;
 }
