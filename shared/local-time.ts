@@ -6,6 +6,11 @@ export function formatTime(time: Date): string {
   return `${dateOf(time)} ${clockOf(time).join(':')} ${zoneOf(time)}`;
 }
 
+/** The same for tables, to the minute: `2026-11-23 09:13`. */
+export function formatMinute(time: Date): string {
+  return `${dateOf(time)} ${clockOf(time).slice(0, 2).join(':')}`;
+}
+
 /** The same for file names, which should not contain colons: `2026-11-23T091301`. */
 export function timeInName(time: Date): string {
   return `${dateOf(time)}T${clockOf(time).join('')}`;

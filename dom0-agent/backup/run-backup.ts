@@ -1,6 +1,7 @@
 import type { ByteSink } from '../../shared/byte-streams.ts';
 import { FailedError, messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
+import { dataWithin } from '../../shared/sparse-data.ts';
 import { INCOMPLETE, QUBES_XML } from '../archive/archive.ts';
 import type { Content } from '../archive/content.ts';
 import type { ScryptCost } from '../archive/scrypt-cost.ts';
@@ -204,16 +205,19 @@ class BackupFiles {
     });
     if (opened === undefined) return;
     await using image = opened;
+    const { size, extents } = image;
+    // What is read are whole chunks; what counts, here as in the plan, is the data in them.
+    const dataIn = dataWithin(extents);
     const read = async (buffer: Buffer, offset: number): Promise<void> => {
       this.#signal.throwIfAborted();
       await this.#orFail(row, () => image.read(buffer, offset));
       // The file has to be completed; the archive says that its content is of no use.
       if (row.failure !== undefined) buffer.fill(0);
-      else row.used += buffer.length;
-      this.#report.progress(row.name, buffer.length);
+      const data = dataIn(offset, buffer.length);
+      if (row.failure === undefined) row.used += data;
+      this.#report.progress(row.name, data);
     };
     const path = volumePath(directory, volume.name);
-    const { size, extents } = image;
     const [domain, origin] = [domainOf(qube, volume), originOf(qube, volume)];
     yield { kind: 'volume', path, domain, origin, size, extents, read };
     await this.#orFail(row, () => image.requireUnchanged());

@@ -1,5 +1,5 @@
 import { ExitStatus } from '../../shared/errors.ts';
-import { formatTime } from '../../shared/local-time.ts';
+import { formatMinute } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { BackupContents } from '../qubes/backup-contents.ts';
@@ -70,7 +70,7 @@ export async function listDirectory(
 function formatBackups(backups: readonly FoundBackup[], isOpened: boolean): string {
   const rows = backups.map(({ name, created, format, size, contents, problem }) => [
     name,
-    created === undefined ? '' : formatTime(created),
+    created === undefined ? '' : formatMinute(created),
     format ?? '',
     formatSize(size),
     ...(isOpened ? [contents === undefined ? '' : namesIn(contents)] : []),

@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream';
 import { FailedError, messageOf } from '../../shared/errors.ts';
 import { printableJson, printableLines } from '../../shared/printable.ts';
 import { type Event, SCHEMA } from './events.ts';
-import { LiveBlock } from './live-block.ts';
+import { LiveBlock, columnsOf } from './live-block.ts';
 import { launchState } from './launch-state.ts';
 
 /**
@@ -17,6 +17,11 @@ let outputFailure: Error | undefined;
 
 /** Shown at the bottom while work goes on, if standard error is a terminal. */
 export const liveBlock = new LiveBlock(stderr);
+
+/** The width of the result; unlimited where it does not go to a terminal. */
+export function resultColumns(): number {
+  return stdout.isTTY ? columnsOf(stdout) : Infinity;
+}
 
 /** A part of the result, for people. */
 export function showResult(text: string): void {

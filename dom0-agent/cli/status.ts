@@ -1,5 +1,5 @@
 import { ExitStatus } from '../../shared/errors.ts';
-import { formatTime } from '../../shared/local-time.ts';
+import { formatMinute } from '../../shared/local-time.ts';
 import { type QubeStatus, backupStatus } from '../backup/backup-status.ts';
 import { readRecord } from '../backup/record-files.ts';
 import { isBackedUpByDefault } from '../backup/select-for-backup.ts';
@@ -32,9 +32,8 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
   const excluded = all.filter((qube) => !chosen.includes(qube)).map(({ name }) => name);
   const states = backupStatus(chosen, record, now, flags.due);
   const isFine = states.every(({ state }) => state === 'backed up');
-  report.say(
-    formatTable(['VM', 'last backup', 'age', 'where', 'verified', ''], rowsOf(states, now)),
-  );
+  report.say(formatTable(['VM', 'last backup', 'age', 'verified', ''], rowsOf(states, now)));
+  for (const place of placesOf(states)) report.say(place);
   if (excluded.length > 0) report.say(`Not backed up by default: ${excluded.join(', ')}.`);
   report.say(isFine ? `All were backed up in the last ${daysOf(flags.due)}.` : summaryOf(states));
   if (flags.notify === true && !isFine) await notifyOf(states, report);
@@ -64,12 +63,21 @@ async function notifyOf(states: readonly QubeStatus[], report: CommandReport): P
 function rowsOf(states: readonly QubeStatus[], now: Date): string[][] {
   return states.map(({ name, state, created, location, check }) => [
     name,
-    created === undefined ? '' : formatTime(created),
+    created === undefined ? '' : formatMinute(created),
     created === undefined ? '' : ageOf(now.getTime() - created.getTime()),
-    location ?? (created === undefined ? '' : 'not known'),
-    check === undefined ? (location === undefined ? '' : 'no') : formatTime(timeOf(check.at)),
+    check === undefined ? (location === undefined ? '' : 'no') : formatMinute(timeOf(check.at)),
     state === 'backed up' ? '' : IN_WORDS[state],
   ]);
+}
+
+/** `In sys-usb:/home/user/backups/qubes-backup-…: work, vault.` */
+function placesOf(states: readonly QubeStatus[]): string[] {
+  const backedUp = states.filter(({ created }) => created !== undefined);
+  const places = [...new Set(backedUp.map(({ location }) => location))];
+  return places.map((place) => {
+    const names = backedUp.filter(({ location }) => location === place).map(({ name }) => name);
+    return `${place === undefined ? 'In a place that is not known' : `In ${place}`}: ${names.join(', ')}.`;
+  });
 }
 
 /** `Never backed up: vault. Due for a backup: work, personal.` */

@@ -89,7 +89,8 @@ describe('coffer status', () => {
       expect(check).toBeNull();
     }
     const said = box.loud(['status'], '', at('2026-03-02T00:05:03Z'));
-    expect(said.stdout).toMatch(/\nwork +2026-03-01 09:05:03 UTC +15 h +usb:\/\S+ +no\n/);
+    expect(said.stdout).toMatch(/\nwork +2026-03-01 09:05 +15 h +no\n/);
+    expect(said.stdout).toMatch(/\nIn usb:\/\S+: dom0, debian, work, vault\.\n/);
     expect(said.stdout).toContain('All were backed up in the last 7 days.');
   });
 
@@ -121,20 +122,16 @@ describe('coffer status', () => {
   });
 
   it.each([
-    ['2026-03-29T01:00:09Z', 'Europe/Berlin', 'de_DE.UTF-8', '2026-03-29 03:00:09 UTC+02:00'],
-    ['2026-01-01T00:00:00Z', 'America/St_Johns', 'ar_EG.UTF-8', '2025-12-31 20:30:00 UTC-03:30'],
-    ['2026-12-31T18:15:09Z', 'Asia/Kathmandu', 'th_TH.UTF-8', '2027-01-01 00:00:09 UTC+05:45'],
+    ['2026-03-29T01:00:09Z', 'Europe/Berlin', 'de_DE.UTF-8', '2026-03-29 03:00'],
+    ['2026-01-01T00:00:00Z', 'America/St_Johns', 'ar_EG.UTF-8', '2025-12-31 20:30'],
+    ['2026-12-31T18:15:09Z', 'Asia/Kathmandu', 'th_TH.UTF-8', '2027-01-01 00:00'],
   ])('shows times of here: %s in %s, with the locale %s', (clock, TZ, locale, shown) => {
     const file = backUp(clock, 'work');
     const here = at(clock, TZ, locale);
     const verified = box.coffer(['verify', '-d', 'usb', ...box.secret, file], '', here);
     expect(verified.status, verified.stderr).toBe(0);
     const { stdout } = box.loud(['status'], '', here);
-    expect(stdout).toMatch(
-      new RegExp(
-        `\nwork +${shown.replace('+', '\\+')} +0 h +usb:\\S+ +${shown.replace('+', '\\+')}\n`,
-      ),
-    );
+    expect(stdout).toMatch(new RegExp(`\nwork +${shown} +0 h +${shown}\n`));
     expect(status(here).qubes.find(({ name }) => name === 'work')?.created).toBe(
       new Date(clock).toISOString(),
     );
@@ -243,7 +240,7 @@ describe('the record of backups', () => {
     // dom0 has no such property.
     expect(qubes.find(({ name }) => name === 'dom0')?.state).toBe('never');
     const { stdout } = box.loud(['status'], '', at('2026-03-02T12:00:00Z'));
-    expect(stdout).toMatch(/\nwork .* not known/);
+    expect(stdout).toMatch(/\nIn a place that is not known: .*work/);
   });
 
   it('that is damaged is set aside by the next backup', () => {

@@ -42,6 +42,11 @@ export class TmuxTerminal implements AsyncDisposable {
     return this.#tmux('capture-pane', '-p', '-S', '-1000').trimEnd();
   }
 
+  /** The same, with lines that the terminal broke in one. */
+  get joined(): string {
+    return this.#tmux('capture-pane', '-p', '-J', '-S', '-1000').trimEnd();
+  }
+
   /** Waits until something is shown; gives all that is. */
   async until(pattern: RegExp): Promise<string> {
     const deadline = performance.now() + PATIENCE;
