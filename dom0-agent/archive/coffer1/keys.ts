@@ -1,8 +1,7 @@
 import { scrypt as scryptCallback, webcrypto } from 'node:crypto';
 import { promisify } from 'node:util';
-import { expand } from '@noble/hashes/hkdf.js';
-import { sha512 } from '@noble/hashes/sha2.js';
 import type { ScryptCost } from '../scrypt-cost.ts';
+import { expandKey } from './expand-key.ts';
 
 const scrypt = promisify<Buffer, Buffer, number, object, Buffer>(scryptCallback);
 
@@ -59,7 +58,7 @@ export function memberKeyBytes(
   memberName: string,
 ): { mac: Uint8Array; enc: Uint8Array; counter: Uint8Array } {
   const expandFor = (purpose: string, length: number): Uint8Array =>
-    expand(sha512, root, Buffer.from(`coffer-1 ${purpose} ${backupId} ${memberName}`), length);
+    expandKey(root, `coffer-1 ${purpose} ${backupId} ${memberName}`, length);
   const enc = expandFor('enc', 48);
   return { mac: expandFor('mac', 64), enc: enc.subarray(0, 32), counter: enc.subarray(32) };
 }

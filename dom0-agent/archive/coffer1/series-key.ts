@@ -1,8 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { expand } from '@noble/hashes/hkdf.js';
-import { sha512 } from '@noble/hashes/sha2.js';
 import type { RootKey } from './keys.ts';
 import { SERIES_KEY_LENGTH } from './coffer1-header.ts';
+import { expandKey } from './expand-key.ts';
 
 /** 64 random bytes that every key of a series' files comes from. */
 export type SeriesKey = Uint8Array;
@@ -39,12 +38,12 @@ export function unwrapSeriesKey(
 
 /** The key of HMAC-SHA256 that gives the chunks of a domain their ids. */
 export function chunkKey(key: SeriesKey, domain: string): Uint8Array {
-  return expand(sha512, key, Buffer.from(`coffer-1 chunk ${domain}`), 32);
+  return expandKey(key, `coffer-1 chunk ${domain}`, 32);
 }
 
 /** The key of the digest at the end of a map: HMAC-SHA256 over numbers and ids of all data chunks. */
 export function digestKey(key: SeriesKey, domain: string): Uint8Array {
-  return expand(sha512, key, Buffer.from(`coffer-1 digest ${domain}`), 32);
+  return expandKey(key, `coffer-1 digest ${domain}`, 32);
 }
 
 function macOf(root: RootKey, seriesId: string, wrappedKey: Buffer): Buffer {
@@ -54,7 +53,7 @@ function macOf(root: RootKey, seriesId: string, wrappedKey: Buffer): Buffer {
 }
 
 function wrapBytes(root: RootKey, purpose: 'enc' | 'mac', seriesId: string): Uint8Array {
-  return expand(sha512, root, Buffer.from(`coffer-1 wrap ${purpose} ${seriesId}`), 64);
+  return expandKey(root, `coffer-1 wrap ${purpose} ${seriesId}`, 64);
 }
 
 function exclusiveOr(one: Uint8Array, other: Uint8Array): Buffer {
