@@ -12,8 +12,8 @@ import { liveBlock, requireWritten, showEvent, showNotice } from './output.ts';
 
 /** Runs the command line; whatever happens becomes one sentence and an exit status. */
 async function main(): Promise<number> {
-  // Key derivations and MACs take a thread each, and reading goes on meanwhile.
-  process.env['UV_THREADPOOL_SIZE'] ??= `${availableParallelism() + 2}`;
+  // Key derivations and MACs take a thread each, as does what is given to a compressor; and reading goes on meanwhile.
+  process.env['UV_THREADPOOL_SIZE'] ??= `${2 * availableParallelism() + 2}`;
   const signal = abortOnSignals();
   try {
     const status = await runCommand(signal);

@@ -55,7 +55,7 @@ describe('the packages', () => {
 
   it('require what their programs need', () => {
     expect(query('--requires', dom0)).toEqual(
-      expect.arrayContaining(['nodejs(engine) >= 20', 'coreutils', 'tar', 'zstd']),
+      expect.arrayContaining(['nodejs(engine) >= 20', 'bash', 'coreutils', 'tar', 'zstd']),
     );
     expect(query('--requires', vm)).toEqual(
       expect.arrayContaining(['nodejs(engine) >= 18', 'util-linux']),

@@ -14,21 +14,25 @@ import path from 'node:path';
 /** What the installed programs, and the scripts of the packages, find beside them. */
 const PROGRAMS = [
   ...[
+    'bash',
     'cat',
     'env',
     'getent',
     'grep',
-    'head',
     'id',
     'node',
     'rm',
     'setpriv',
     'sh',
+    'stdbuf',
     'systemctl',
     'tar',
     'zstd',
   ],
 ];
+
+/** A part of coreutils, which `stdbuf` loads into the program that it runs. */
+const STDBUF_LIBRARY = '/usr/libexec/coreutils/libstdbuf.so';
 
 /** Starts a namespace in which we are root and may mount; there, also for other users than root. */
 const AS_ROOT = [
@@ -52,6 +56,7 @@ export class Root implements Disposable {
       const program = execFileSync('sh', ['-c', `readlink -f "$(command -v ${name})"`]);
       this.#copyProgram(program.toString().trim(), `/usr/bin/${name}`);
     }
+    this.#copyProgram(STDBUF_LIBRARY, STDBUF_LIBRARY);
     // What a script of a package prints into it is not to make it.
     writeFileSync(path.join(this.path, 'dev/null'), '');
     const users = 'root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n';
@@ -60,6 +65,7 @@ export class Root implements Disposable {
   }
 
   #copyProgram(from: string, to: string): void {
+    mkdirSync(path.join(this.path, path.dirname(to)), { recursive: true });
     copyFileSync(from, path.join(this.path, to));
     for (const library of librariesOf(from)) {
       mkdirSync(path.join(this.path, path.dirname(library)), { recursive: true });

@@ -20,6 +20,7 @@ import {
   type Coffer1Filter,
   type Coffer1Header,
   formatHeader,
+  mostStored,
 } from './coffer1-header.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH, formatManifest } from './manifest.ts';
 import { mapAhead } from './map-ahead.ts';
@@ -41,11 +42,14 @@ export interface Coffer1Options {
   readonly created: Date;
 }
 
-/** A member before it is compressed; `buffer` must be given back. */
+/** A member; the memory in which `bytes` lies must be given back. */
 interface PlainMember {
   readonly name: string;
   readonly bytes: Buffer;
+  /** Of the pool for plaintext. */
   readonly buffer?: Buffer;
+  /** Of the pool for frames. */
+  readonly frame?: Buffer;
   readonly part?: IdentifiedPart;
 }
 /** `bytes` as they are stored. */
@@ -53,6 +57,8 @@ type SealedMember = PlainMember & { readonly mac: string };
 
 /** More parts than are compressed: one is read, one held back, one sealed, one written. */
 const PARTS_BESIDE = 4;
+/** More frames than are being made: two are sealed, one waits, one is written. */
+const FRAMES_BESIDE = 4;
 
 /**
  * Writes a backup of `contents` that needs no other, under a series key of its own, in one pass:
@@ -78,6 +84,8 @@ class Coffer1Writer implements AsyncDisposable {
   readonly #width = availableParallelism() + 1;
   readonly #bufferSize: number;
   readonly #pool: BufferPool;
+  /** For what is compressed: fresh memory for each would cost more than its encryption. */
+  readonly #frames: BufferPool;
   /** Ends the waiting for memory. */
   readonly #stop = new AbortController();
   readonly #compressor: FrameCompressor | undefined;
@@ -103,10 +111,9 @@ class Coffer1Writer implements AsyncDisposable {
     );
     void Promise.allSettled([this.#header]);
     this.#bufferSize = PART_TEXT_LENGTH + cut.partSize;
-    this.#pool = new BufferPool(
-      this.#bufferSize * (this.#width + PARTS_BESIDE),
-      AbortSignal.any([signal, this.#stop.signal]),
-    );
+    const stop = AbortSignal.any([signal, this.#stop.signal]);
+    this.#pool = new BufferPool(this.#bufferSize * (this.#width + PARTS_BESIDE), stop);
+    this.#frames = new BufferPool(mostStored(cut) * (this.#width + FRAMES_BESIDE), stop);
     this.#compressor =
       compressionFilter && frameCompressor(compressionFilter, availableParallelism(), signal);
   }
@@ -222,9 +229,12 @@ class Coffer1Writer implements AsyncDisposable {
     this.#soFar.identify(member.bytes, member.part);
     if (this.#compressor === undefined) return member;
     const { buffer, ...rest } = member;
-    const bytes = await this.#compressor.compress(member.bytes);
+    const { partSize } = this.#options.cut;
+    const room = member.bytes.length + mostStored(this.#options.cut) - partSize;
+    const frame = await this.#frames.take(room);
+    const bytes = await this.#compressor.compress(member.bytes, frame);
     if (buffer !== undefined) this.#pool.give(buffer);
-    return { ...rest, bytes };
+    return { ...rest, bytes, frame };
   }
 
   async #sealed(member: PlainMember): Promise<SealedMember> {
@@ -234,6 +244,7 @@ class Coffer1Writer implements AsyncDisposable {
   async #store(member: SealedMember): Promise<void> {
     await this.#storeMember(member);
     if (member.buffer !== undefined) this.#pool.give(member.buffer);
+    if (member.frame !== undefined) this.#frames.give(member.frame);
   }
 
   /** The header is authenticated like every member, and not encrypted. */

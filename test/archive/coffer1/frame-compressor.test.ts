@@ -1,9 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { frameCompressor } from '../../../dom0-agent/archive/coffer1/frame-compressor.ts';
 import { ZstdFrameEnd } from '../../../dom0-agent/archive/coffer1/zstd-frame.ts';
-import { KiB } from '../../../shared/sizes.ts';
+import { KiB, MiB } from '../../../shared/sizes.ts';
 import { never } from './sample.ts';
 
 const CONTENTS = [
@@ -14,10 +17,17 @@ const CONTENTS = [
   Buffer.from('some text, again and again\n'.repeat(40_000)),
 ];
 
+/** With room for a frame, whatever the content. */
+function targetFor(content: Buffer): Buffer {
+  return Buffer.alloc(content.length + 4 * KiB);
+}
+
 describe.each(['zstd', 'gzip'] as const)('frames that %s makes', (filter) => {
   it('are undone one for one, and all together by one run of the program', async () => {
     await using compressor = frameCompressor(filter, 2, never);
-    const frames = await Promise.all(CONTENTS.map((bytes) => compressor.compress(bytes)));
+    const frames = await Promise.all(
+      CONTENTS.map((bytes) => compressor.compress(bytes, targetFor(bytes))),
+    );
     const undo = (input: Buffer): Buffer =>
       execFileSync(filter, ['-d', '-c'], { input, maxBuffer: 2 ** 26 });
     for (const [number, frame] of frames.entries()) {
@@ -27,10 +37,65 @@ describe.each(['zstd', 'gzip'] as const)('frames that %s makes', (filter) => {
   });
 });
 
+it('one zstd after the other makes as many frames as are asked for', async () => {
+  await using compressor = frameCompressor('zstd', 1, never);
+  for (let number = 0; number < 1100; number++) {
+    const bytes = Buffer.from(`part ${number}`);
+    const frame = await compressor.compress(bytes, targetFor(bytes));
+    if (number % 200 > 0 && number % 512 > 2) continue;
+    expect(execFileSync('zstd', ['-d', '-c'], { input: frame }).equals(bytes)).toBe(true);
+  }
+});
+
+describe('a zstd that', () => {
+  const part = randomBytes(4 * MiB);
+
+  it('is killed at work is told of', async () => {
+    await using compressor = frameCompressor('zstd', 1, never);
+    await compressor.compress(part, targetFor(part));
+    const frame = compressor.compress(part, targetFor(part));
+    killZstd();
+    await expect(frame).rejects.toThrow('zstd was ended by SIGKILL');
+  });
+
+  it('was killed between two parts is told of', async () => {
+    await using compressor = frameCompressor('zstd', 1, never);
+    await compressor.compress(part, targetFor(part));
+    killZstd();
+    const frame = compressor.compress(part, targetFor(part));
+    await expect(frame).rejects.toThrow('zstd was ended by SIGKILL');
+  });
+
+  it('is not installed is told of', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'coffer-'));
+    const path = process.env['PATH'];
+    try {
+      for (const program of ['bash', 'stdbuf']) {
+        await symlink(execFileSync('which', [program]).toString().trim(), join(directory, program));
+      }
+      process.env['PATH'] = directory;
+      await using compressor = frameCompressor('zstd', 1, never);
+      await expect(compressor.compress(part, targetFor(part))).rejects.toThrow(
+        /zstd.*No such file/,
+      );
+    } finally {
+      process.env['PATH'] = path;
+      await rm(directory, { recursive: true });
+    }
+  });
+});
+
+/** Kills those that this process has started. */
+function killZstd(): void {
+  execFileSync('pkill', ['-KILL', '-x', '-P', `${process.pid}`, 'zstd']);
+}
+
 it('an interrupted compressor leaves nobody waiting', async () => {
   const stop = new AbortController();
   await using compressor = frameCompressor('zstd', 1, stop.signal);
-  const frames = [1, 2, 3].map(() => compressor.compress(randomBytes(2 ** 22)));
+  const frames = [1, 2, 3].map(() =>
+    compressor.compress(randomBytes(2 ** 22), Buffer.alloc(2 ** 23)),
+  );
   stop.abort(new Error('enough'));
   for (const frame of frames) await expect(frame).rejects.toThrow('enough');
 });
