@@ -90,7 +90,7 @@ function withRunning(
 }
 
 /** Throws RefusedError for a VM with a volume whose saved state cannot be read. */
-export function refuseUnreadable(
+function refuseUnreadable(
   planned: readonly PlannedQube[],
   { unreadable }: Pick<BackupSources, 'unreadable'>,
 ): void {

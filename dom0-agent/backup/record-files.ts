@@ -17,7 +17,7 @@ export interface RecordFiles {
 const LARGEST_RECORD = 4 * MiB;
 
 /** A file of the record that holds no record. */
-export class DamagedRecordError extends FailedError {}
+class DamagedRecordError extends FailedError {}
 
 /**
  * What all files of the record say. One that is not there, or that this user may not read, says nothing; one that

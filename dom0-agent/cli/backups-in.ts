@@ -14,7 +14,7 @@ import type { BackupContents } from '../qubes/backup-contents.ts';
 import type { ListedEntry, Listing, Source, Storage } from '../transport/storage.ts';
 
 /** So many files of a directory are opened: each is a call of the storage VM, and may be a key derivation. */
-export const MOST_OPENED = 100;
+const MOST_OPENED = 100;
 /** A VM may be slow with each of them: after so many milliseconds, no further one is opened. */
 const TIME_TO_OPEN = 600_000;
 /** Longer names and ids are cut where they are shown. */

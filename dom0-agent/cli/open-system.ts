@@ -113,7 +113,7 @@ function storageOf(agentIn: (vm: string) => Promise<Storage>): OpenedSystem['sto
  * The VM agent that stands in for a storage VM in a folder system: the one next to this program, or the one that
  * COFFER_VM_AGENT names.
  */
-export function agentProgram(): string {
+function agentProgram(): string {
   const named = process.env['COFFER_VM_AGENT'];
   if (named !== undefined && named !== '') return named;
   return join(dirname(realpathSync(process.argv[1] ?? '.')), 'coffer-vm-agent');

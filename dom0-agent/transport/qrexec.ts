@@ -6,7 +6,7 @@ import type { AgentConnector, AgentExit } from './agent-connector.ts';
 import { NotOfferedError, StorageRefusal } from './storage-errors.ts';
 
 /** QREXEC_CLIENT in qubes-core-admin-client. */
-export const QREXEC_CLIENT = '/usr/lib/qubes/qrexec-client';
+const QREXEC_CLIENT = '/usr/lib/qubes/qrexec-client';
 
 /**
  * Exit statuses of qrexec-client itself, not of the service (libqrexec/qrexec.h of qubes-core-qrexec). The shell

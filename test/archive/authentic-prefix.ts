@@ -1,5 +1,5 @@
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
-import { contentOf } from '../../dom0-agent/archive/file-content.ts';
+import { contentOf } from './content-of.ts';
 
 /** What each file of an archive gives, by path: its inner tar. */
 export type InnerTars = ReadonlyMap<string, Buffer>;

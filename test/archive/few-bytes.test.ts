@@ -4,7 +4,7 @@ import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import { drain } from '../../dom0-agent/archive/drain.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
-import { contentOf } from '../../dom0-agent/archive/file-content.ts';
+import { contentOf } from './content-of.ts';
 import type { ByteSource } from '../../shared/byte-streams.ts';
 import { DamagedError } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';

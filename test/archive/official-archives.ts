@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ByteSource } from '../../shared/byte-streams.ts';
-import { contentOf } from '../../dom0-agent/archive/file-content.ts';
+import { contentOf } from './content-of.ts';
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
 import { parseHeaderText } from '../../dom0-agent/archive/untrusted-header.ts';
 import { type TarMember, untar } from '../../dom0-agent/archive/tar/inner-reader.ts';

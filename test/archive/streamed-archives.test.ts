@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { contentOf } from '../../dom0-agent/archive/file-content.ts';
+import { contentOf } from './content-of.ts';
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
 import { drain } from '../../dom0-agent/archive/drain.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';

@@ -3,7 +3,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { contentOf } from '../../dom0-agent/archive/file-content.ts';
+import { contentOf } from '../archive/content-of.ts';
 import { drain } from '../../dom0-agent/archive/drain.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
 import { backedUpFiles } from '../../dom0-agent/contents/backed-up-files.ts';

@@ -12,7 +12,7 @@ import {
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { contentOf } from '../../dom0-agent/archive/file-content.ts';
+import { contentOf } from '../../test/archive/content-of.ts';
 import type { Content } from '../../dom0-agent/archive/content.ts';
 import { scryptCost } from '../../dom0-agent/archive/scrypt-cost.ts';
 import { writeCoffer1 } from '../../dom0-agent/archive/coffer1/write-coffer1.ts';

@@ -92,7 +92,7 @@ export function formatManifest(manifest: Manifest): Buffer {
 }
 
 /** Where the manifest itself begins in the archive. */
-export function lengthBefore({ members, partsLength }: Manifest): number {
+function lengthBefore({ members, partsLength }: Manifest): number {
   return members.reduce((sum, { size }) => sum + lengthInTar(size), partsLength);
 }
 

@@ -50,7 +50,7 @@ export async function* partsOfVolume(
 }
 
 /** The chunks that hold any byte of the extents, in runs. */
-export function* chunkRuns(
+function* chunkRuns(
   extents: readonly Extent[],
   grain: number,
 ): Generator<ChunkRun, void, undefined> {

@@ -10,7 +10,7 @@ import { volumeLabel } from '../qube.ts';
 import { parseReply } from './admin-api-error.ts';
 
 /** The service that takes a volume's content (qubes-rpc/admin.vm.volume.Import in core-admin). */
-export const IMPORT_SERVICE = '/etc/qubes-rpc/admin.vm.volume.ImportWithSize';
+const IMPORT_SERVICE = '/etc/qubes-rpc/admin.vm.volume.ImportWithSize';
 
 export interface ImportOptions {
   /** Default: `IMPORT_SERVICE`. */

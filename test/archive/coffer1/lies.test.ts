@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { drain } from '../../../dom0-agent/archive/drain.ts';
-import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
+import { contentOf } from '../content-of.ts';
 import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
 import { DamagedError, RefusedError } from '../../../shared/errors.ts';
 import { inputOf } from '../memory.ts';

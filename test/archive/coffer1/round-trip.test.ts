@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
-import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
+import { contentOf } from '../content-of.ts';
 import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
 import type { ArchiveReader } from '../../../dom0-agent/archive/archive.ts';
 import type { ByteSource } from '../../../shared/byte-streams.ts';

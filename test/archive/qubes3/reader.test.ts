@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
+import { contentOf } from '../content-of.ts';
 import {
   CofferError,
   DamagedError,

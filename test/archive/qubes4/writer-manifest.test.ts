@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { contentOf } from '../../../dom0-agent/archive/file-content.ts';
+import { contentOf } from '../content-of.ts';
 import { DamagedError, WrongPassphraseError } from '../../../shared/errors.ts';
 import {
   type OuterMemberBlocks,

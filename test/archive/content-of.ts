@@ -1,4 +1,4 @@
-import type { ArchivedFile } from './archive.ts';
+import type { ArchivedFile } from '../../dom0-agent/archive/archive.ts';
 
 /** All that an archive holds of a file, as it comes: its inner tar, or its data. */
 export async function* contentOf(file: ArchivedFile): AsyncGenerator<Buffer, void, undefined> {
