@@ -101,7 +101,7 @@ export class Channel<C extends Conversation> {
     const message = await this.receive(milliseconds);
     if (!isOfKind(message, kind)) {
       throw new ProtocolError(
-        `${this.#options.peer} broke the protocol: ${message.kind} instead of ${kind}.`,
+        `${this.#options.peer} violated the protocol: ${message.kind} instead of ${kind}.`,
       );
     }
     return message;
@@ -138,14 +138,14 @@ export class Channel<C extends Conversation> {
     return withTimeout(promise, milliseconds, late, signal);
   }
 
-  /** Runs a check of what the other side sent; its error says that the other side broke the protocol. */
+  /** Runs a check of what the other side sent; its error says that the other side violated the protocol. */
   #blamingPeer<T>(check: () => T): T {
     try {
       return check();
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       const { peer } = this.#options;
-      throw new ProtocolError(`${peer} broke the protocol: ${error.message}.`, { cause: error });
+      throw new ProtocolError(`${peer} violated the protocol: ${error.message}.`, { cause: error });
     }
   }
 

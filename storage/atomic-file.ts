@@ -125,7 +125,7 @@ async function requireAbsent(file: string): Promise<void> {
     if (systemCodeOf(error) === 'ENOENT') return;
     throw error;
   }
-  throw new StorageFailure('EXISTS', `${file} exists already`);
+  throw new StorageFailure('EXISTS', `${file} already exists`);
 }
 
 /**

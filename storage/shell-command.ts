@@ -87,7 +87,7 @@ export class CommandSink implements LocalSink {
   async #failEarly(): Promise<never> {
     await this.#command.requireSuccess();
     const end = { exitStatus: 0, signal: '', stderrTail: '' };
-    throw new StorageFailure('COMMAND_FAILED', 'it ended before it took all of the data', end);
+    throw new StorageFailure('COMMAND_FAILED', 'it exited before it had read all of the data', end);
   }
 
   async finish(): Promise<void> {

@@ -60,7 +60,7 @@ function mayExceedLargestFile({ least, most }: Estimate, place: Place): string |
   const { largestFile = Infinity } = place.space;
   if (most <= largestFile) return undefined;
   const limit =
-    `the file system of ${place.location} takes no file of more than ${formatSize(largestFile)}, as is usual for ` +
+    `the file system of ${place.location} takes no file larger than ${formatSize(largestFile)}, as is usual for ` +
     'FAT: use a disk with another file system (ext4, btrfs, exFAT), or back up fewer VMs at a time';
   if (least <= largestFile) return `${formatSize(most)} may not fit: ${limit}`;
   throw new RefusedError(`the backup needs at least ${formatSize(least)}, and ${limit}`);

@@ -14,21 +14,19 @@ const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
  */
 export function checkNewPassphrase(passphrase: Buffer, format: BackupFormat): string[] {
   const refuse = (why: string): never => {
-    throw new RefusedError(`this passphrase is not taken for a backup: ${why}`);
+    throw new RefusedError(`this passphrase cannot be used for a backup: ${why}`);
   };
   if (passphrase.length > LONGEST_PASSPHRASE) refuse('it has more than 1000 bytes');
   if (passphrase.includes(0)) refuse('it contains a NUL byte');
   if (passphrase.subarray(0, 3).equals(BYTE_ORDER_MARK)) {
-    refuse(
-      'its file begins with a byte order mark, which an editor put there: save it without one',
-    );
+    refuse('its file begins with a byte order mark, which an editor inserted: save it without one');
   }
   const doubts = doubtsAbout(passphrase);
   const [first] = doubts.filter(({ isOfficial }) => !isOfficial);
   if (format === 'qubes-4' && first !== undefined) {
     refuse(`${first.what}, and the official tools do not accept that`);
   }
-  return doubts.map(({ what }) => `the passphrase counts byte by byte: ${what}`);
+  return doubts.map(({ what }) => `the passphrase is used byte by byte: ${what}`);
 }
 
 interface Doubt {

@@ -106,7 +106,7 @@ async function note(
   try {
     await changeRecord(files, change);
   } catch (error) {
-    report.warning(`this was not noted for coffer status: ${messageOf(error)}`);
+    report.warning(`this was not recorded for coffer status: ${messageOf(error)}`);
   }
 }
 

@@ -92,7 +92,7 @@ export async function refuseTargetInHome(home: string, directory: string): Promi
   const [realHome, realDirectory] = await Promise.all([real(home), real(directory)]);
   if (`${realDirectory}${sep}`.startsWith(`${realHome}${sep}`)) {
     throw new RefusedError(
-      `${directory} is in dom0's home, so the backup would go into itself: ` +
+      `${directory} is in dom0's home, so the backup would contain itself: ` +
         `name another directory, or leave out dom0 with -x dom0`,
     );
   }

@@ -33,7 +33,7 @@ export async function readRecord(
       record = mergeRecords(record, await readRecordFile(file));
     } catch (error) {
       if (!(error instanceof DamagedRecordError)) throw error;
-      warn(`${error.message}: what it told of backups is lost`);
+      warn(`${error.message}: what it said about backups is lost`);
     }
   }
   return record;

@@ -73,7 +73,8 @@ export async function writeBackup(
     return files.backedUp;
   }
   const filter = COFFER1_FILTERS.find((each) => each === compressionFilter);
-  if (filter !== compressionFilter) throw new RangeError(`coffer-1 knows no ${compressionFilter}`);
+  if (filter !== compressionFilter)
+    throw new RangeError(`coffer-1 does not support ${compressionFilter}`);
   const files = new BackupFiles(plan, coffer1Layout(plan.dom0Home), system, report, signal);
   const volumes = plan.qubes.flatMap((planned) => planned.volumes);
   const cut = cutFor(volumes.reduce((most, { size }) => Math.max(most, size), 0));
@@ -100,7 +101,9 @@ export async function noteBackupTime(
     try {
       await system.setBackupTimestamp(qube.name, unixTime);
     } catch (error) {
-      report.warning(`the time of the backup was not noted on ${qube.name}: ${messageOf(error)}`);
+      report.warning(
+        `the time of the backup was not recorded on ${qube.name}: ${messageOf(error)}`,
+      );
     }
   }
 }
@@ -265,7 +268,7 @@ class BackupFiles {
       throw new FailedError(failed.map(({ failure }) => failure).join('; '));
     }
     for (const { name, failure = '' } of failed) {
-      this.#report.warning(`${name} is not whole in the backup: ${failure}`);
+      this.#report.warning(`${name} is incomplete in the backup: ${failure}`);
     }
   }
 

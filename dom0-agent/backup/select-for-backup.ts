@@ -82,7 +82,7 @@ function whyLeftOut(
   { chosen, excluded, excludedIfThere }: Selection,
 ): string | undefined {
   const { name, properties } = qube;
-  if (excluded.includes(name) || excludedIfThere.includes(name)) return 'left out as asked';
+  if (excluded.includes(name) || excludedIfThere.includes(name)) return 'left out as requested';
   if (chosen.length > 0) return chosen.includes(name) ? undefined : '';
   if (isPartlyRestored(qube)) return 'restored only in part';
   const included = properties.get('include_in_backups');

@@ -54,7 +54,7 @@ export function addSystemOptions(command: Command): Command {
 /** Adds the options of every command. */
 export function addOutputOptions(command: Command): Command {
   return command
-    .option('-q, --quiet', 'print errors and warnings only: the exit status tells the result')
+    .option('-q, --quiet', 'print errors and warnings only: the exit status is the result')
     .option('--json', 'print events for programs, one JSON object a line: docs/json.md')
     .option('--questions', 'with --json: questions are events, answered on standard input');
 }

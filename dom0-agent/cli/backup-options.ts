@@ -35,7 +35,7 @@ Examples:
 /** Adds the arguments and options of `coffer backup`: for the command line, and for profiles. */
 export function addBackupOptions(command: Command): Command {
   return addExclude(addArchiveOptions(command))
-    .argument('[LOCATION]', 'a directory; with --command, a shell command that takes the backup')
+    .argument('[LOCATION]', 'a directory; with --command, a shell command that reads the backup')
     .argument('[VM...]', 'the VMs to back up')
     .addOption(
       new Option(
@@ -52,7 +52,7 @@ export function addBackupOptions(command: Command): Command {
     .addOption(
       new Option(
         '-Z, --compress-filter <FILTER>',
-        `the program that compresses; by default ${byFormat('compressFilter')}; coffer-1 knows ` +
+        `the program that compresses; by default ${byFormat('compressFilter')}; coffer-1 supports ` +
           FORMAT_FILTERS['coffer-1'].join(' and '),
       ).choices([...COMPRESSION_FILTERS, 'none']),
     )
@@ -64,7 +64,7 @@ export function addBackupOptions(command: Command): Command {
     )
     .option('--with-recovery', 'store recover.sh and its instructions next to the backup')
     .option('--profile <NAME>', 'take LOCATION, VMs and options from a profile: see coffer(1)')
-    .option('-y, --yes', 'do not ask')
+    .option('-y, --yes', 'do not ask for confirmation')
     .addHelpText('after', EXAMPLES);
 }
 

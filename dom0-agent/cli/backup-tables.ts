@@ -41,7 +41,7 @@ export function formatBackedUp({ leftOut }: BackupPlan, backedUp: readonly Backe
   return formatTable(['VM', 'size', 'used', ''], rows);
 }
 
-/** By reason: `vault (left out as asked), sys-net, sys-usb (include_in_backups is off)`. */
+/** By reason: `vault (left out as requested), sys-net, sys-usb (include_in_backups is off)`. */
 function inWords(leftOut: readonly LeftOut[]): string {
   const reasons = [...new Set(leftOut.map(({ why }) => why))];
   return reasons
@@ -55,5 +55,7 @@ function inWords(leftOut: readonly LeftOut[]): string {
 /** The recovery kit with its checksums: whoever can change the backup can change these files as well. */
 export function describeKit(kit: readonly StoredArchive[]): string {
   const files = kit.map(({ location, sha256 }) => `  ${sha256}  ${location}`);
-  return ['To recover it without coffer, these are next to it (SHA-256):', ...files].join('\n');
+  return ['For recovery without coffer, these files are next to it (SHA-256):', ...files].join(
+    '\n',
+  );
 }

@@ -80,7 +80,7 @@ export async function backupsIn(
       ? { ...NOTHING, problem: 'unfinished' }
       : isOpened
         ? await lookInto(storage, `${directory}/${untrustedName}`, passphrase, signal)
-        : { ...NOTHING, problem: `not looked into: no more than ${MOST_OPENED} are` };
+        : { ...NOTHING, problem: `not opened: no more than ${MOST_OPENED} are` };
     const name = printable(untrustedName, LONGEST_NAME);
     if (byName === undefined && found.format === undefined) others.push(name);
     else backups.push({ ...found, name, size, created: found.contents?.created ?? byName });

@@ -143,5 +143,5 @@ async function firstLine(input: ReadStream): Promise<Buffer> {
     const end = typed.findIndex((byte) => byte === LINE_FEED || byte === CARRIAGE_RETURN);
     if (end >= 0) return typed.subarray(0, end);
   }
-  throw new RefusedError('the input ended before an answer came: nothing was done');
+  throw new RefusedError('the input ended without an answer: nothing was done');
 }

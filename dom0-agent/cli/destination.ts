@@ -70,7 +70,7 @@ export async function orForgottenDirectory<T>(
     const isQube = sources.qubes.some(({ name }) => name === location);
     if (!isRefusal(error, 'NOT_FOUND') || !isQube) throw error;
     throw new RefusedError(
-      `was the directory forgotten? ${location} is a VM: use \`coffer backup DIRECTORY ` +
+      `did you forget the directory? ${location} is a VM: use \`coffer backup DIRECTORY ` +
         `${[location, ...chosen].join(' ')}\``,
       { cause: error },
     );

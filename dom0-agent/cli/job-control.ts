@@ -30,7 +30,7 @@ export async function untilInForeground(signal: AbortSignal): Promise<void> {
     process.off('SIGCONT', note);
     // The kernel does not stop a process that no shell would continue.
     if (continued === 0 && !isInForeground()) {
-      throw new RefusedError('coffer runs in the background, where nobody can answer it');
+      throw new RefusedError('coffer is running in the background, where nobody can answer');
     }
   }
 }

@@ -34,13 +34,15 @@ export async function listDirectory(
     report.say(formatBackups(backups, isOpened));
     report.say(
       isOpened
-        ? 'Only the header and the list of VMs of each were checked: coffer verify checks all.'
-        : 'Nothing was checked: times are those of the names, formats those of the headers.',
+        ? 'Only the header and the list of VMs of each were checked: coffer verify checks everything.'
+        : 'Nothing was checked: the times are taken from the names, the formats from the headers.',
     );
   }
   if (others.length > 0) report.say(`Not backups: ${countOf(others.length, 'other file')}.`);
   if (listing.truncated) {
-    report.warning(`${location} holds too much: only ${listing.entries.length} names were listed`);
+    report.warning(
+      `${location} contains too many files: only ${listing.entries.length} are listed`,
+    );
   }
   report.result({
     ok: true,

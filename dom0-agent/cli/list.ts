@@ -68,7 +68,7 @@ async function listBackup(backup: OpenedBackup, report: CommandReport): Promise<
   }
   report.say(describeBackup(backup));
   report.say(formatTable(['VM', ...QUBE_COLUMNS, 'label', 'size', 'used', ''], rows));
-  report.say('Only the header and the list of VMs were checked: coffer verify checks all.');
+  report.say('Only the header and the list of VMs were checked: coffer verify checks everything.');
   report.result({
     ok: true,
     command: 'list',

@@ -57,7 +57,7 @@ async function openFolder(directory: string): Promise<OpenedSystem> {
   const agentIn = async (vm: string): Promise<Storage> => {
     await requireQube(system, vm);
     const home = system.homeOf(vm);
-    if (!(await exists(home))) throw new RefusedError(`${vm} cannot keep backups: it has no home`);
+    if (!(await exists(home))) throw new RefusedError(`${vm} cannot store backups: it has no home`);
     return new AgentStorage(vm, localProcess(agentProgram(), home));
   };
   // Its agents run on this machine, whether the VMs run or not.
@@ -128,7 +128,7 @@ async function requireQube(system: QubesSystem, vm: string): Promise<void> {
     throw new RefusedError(`there is no VM called ${vm} on this system${suggestion(vm, known)}`);
   }
   if (!isQubeClass(found.className)) {
-    throw new RefusedError(`${vm} cannot keep backups: ${whatItIs(found)}`);
+    throw new RefusedError(`${vm} cannot store backups: ${whatItIs(found)}`);
   }
 }
 

@@ -8,7 +8,7 @@ import type { OutputFlags } from './archive-options.ts';
 import { CommandReport } from './command-report.ts';
 import { askNewPassphrase, requireTerminal } from './questions.ts';
 
-const NO_TERMINAL = 'there is no terminal to ask for the passphrase at';
+const NO_TERMINAL = 'there is no terminal to ask for the passphrase';
 
 /**
  * `coffer passphrase-file`: creates a file for `-p` and for profiles, which only its owner can read. It is written

@@ -54,7 +54,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   addBackupOptions(program.command('backup'))
     .summary('back up VMs')
     .description(
-      'Backs up VMs, by default all that have include_in_backups, to a new file in the directory ' +
+      'Backs up VMs, by default all that have include_in_backups set, to a new file in the directory ' +
         'LOCATION of the VM that -d names, or of dom0. "dom0" among the VMs means dom0\'s home.',
     )
     .action(async (location: string | undefined, qubes: string[], _: unknown, command: Command) => {
@@ -72,9 +72,12 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     )
     .argument(
       '<LOCATION>',
-      'a directory or the file of a backup; with --command, a shell command that gives it',
+      'a directory or the file of a backup; with --command, a shell command that outputs it',
     )
-    .option('--no-contents', 'of a directory: show names and sizes only, and ask no passphrase')
+    .option(
+      '--no-contents',
+      'for a directory: show only names and sizes, and do not ask for the passphrase',
+    )
     .action(async (location: string, flags: ListFlags) => {
       const { listCommand } = await import('./list.ts');
       ended(await listCommand(location, flags, signal));
@@ -93,7 +96,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   addRestoreOptions(program.command('restore'))
     .summary('restore VMs from a backup')
     .description(
-      "Creates the VMs of a backup anew. A VM that exists is never touched. dom0's home goes to a " +
+      "Creates the VMs of a backup. Existing VMs are never changed. dom0's home goes to a " +
         "new directory in the home of dom0's user.",
     )
     .action(async (location: string, qubes: string[], flags: RestoreFlags) => {

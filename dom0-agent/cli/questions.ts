@@ -98,12 +98,12 @@ function fileNamed(source: string | undefined): string | undefined {
 
 function requirePresent(passphrase: Buffer): void {
   if (passphrase.length > 0) return;
-  throw new RefusedError('the passphrase is empty: a backup is worthless without one');
+  throw new RefusedError('the passphrase is empty: a backup needs one');
 }
 
 const PROMPTS = {
   passphrase: 'Passphrase: ',
-  'optional-passphrase': 'Passphrase (Enter alone: go on without): ',
+  'optional-passphrase': 'Passphrase (press Enter to continue without it): ',
 } as const;
 
 async function askOnce(question: keyof typeof PROMPTS, signal: AbortSignal): Promise<Buffer> {
@@ -119,7 +119,7 @@ async function askTwice(signal: AbortSignal): Promise<Buffer> {
   for (;;) {
     const passphrase = await terminal.askSecretly('Passphrase: ');
     if (passphrase.length === 0) return passphrase;
-    const again = await terminal.askSecretly('The same again: ');
+    const again = await terminal.askSecretly('Repeat the passphrase: ');
     const isSame = passphrase.equals(again);
     again.fill(0);
     if (isSame) return passphrase;

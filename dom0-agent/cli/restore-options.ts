@@ -35,9 +35,12 @@ export function addRestoreOptions(command: Command): Command {
     .option('--skip-dom0-home', "do not restore dom0's home")
     .option('--ignore-username-mismatch', "restore dom0's home though its user had another name")
     .option('--pool <POOL>', 'put the volumes into this storage pool')
-    .option('--keep-failed', 'keep a VM that could not be restored whole, tagged restore-failed')
-    .option('--ignore-size-limit', 'take volumes larger than the backup says they are')
+    .option(
+      '--keep-failed',
+      'keep a VM that could not be restored completely, with the tag restore-failed',
+    )
+    .option('--ignore-size-limit', 'accept volumes that are larger than the backup says')
     .option('--paranoid-mode', 'the backup may come from a compromised system: restore data only')
     .option('--verify-only', 'the same as coffer verify')
-    .option('-y, --yes', 'do not ask');
+    .option('-y, --yes', 'do not ask for confirmation');
 }

@@ -35,7 +35,9 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
   report.say(formatTable(['VM', 'last backup', 'age', 'verified', ''], rowsOf(states, now)));
   for (const place of placesOf(states)) report.say(place);
   if (excluded.length > 0) report.say(`Not backed up by default: ${excluded.join(', ')}.`);
-  report.say(isFine ? `All were backed up in the last ${daysOf(flags.due)}.` : summaryOf(states));
+  report.say(
+    isFine ? `All VMs were backed up in the last ${daysOf(flags.due)}.` : summaryOf(states),
+  );
   if (flags.notify === true && !isFine) await notifyOf(states, report);
   const describe = await describing(all, system);
   report.result({

@@ -63,12 +63,12 @@ export async function verifyCommand(
 function statusOf(outcomes: readonly Outcome[]): ExitStatus {
   const results = new Set(outcomes.map(({ result }) => result));
   if (results.has('damaged') || results.has('not verified')) return ExitStatus.damaged;
-  return results.has('not whole') ? ExitStatus.failed : ExitStatus.done;
+  return results.has('incomplete') ? ExitStatus.failed : ExitStatus.done;
 }
 
 /** The VMs that are incomplete according to the backup itself. */
 function exceptIncomplete(outcomes: readonly Outcome[]): string {
-  const names = outcomes.filter(({ result }) => result === 'not whole').map(({ name }) => name);
+  const names = outcomes.filter(({ result }) => result === 'incomplete').map(({ name }) => name);
   return names.length === 0
     ? ''
     : ` But ${names.join(', ')} could not be backed up completely: the table says why.`;

@@ -46,7 +46,7 @@ export async function textOf(file: BackedUpFile, limit: number): Promise<string>
 /** Why a VM is incomplete, from the file that says so. */
 export async function whyIncomplete(file: BackedUpFile): Promise<string> {
   const why = printable(await textOf(file, LONGEST_REASON));
-  return `it is not whole in this backup, which was known when it was made: ${why}`;
+  return `the backup itself says that it is incomplete: ${why}`;
 }
 
 async function* filesIn(
@@ -72,7 +72,7 @@ async function* onlyFile(
     if (first.done === true) throw new DamagedError(`${path} in the backup is empty`);
     const member = first.value;
     if (member.type !== 'file' || member.path !== path) {
-      throw new DamagedError(`${path} in the backup contains something else than its name says`);
+      throw new DamagedError(`${path} in the backup contains something other than its name says`);
     }
     yield { path, place, size: member.realSize, pieces: () => piecesToTheEnd(member, members) };
     await requireEnd(path, members);
@@ -124,5 +124,5 @@ async function* countPieces(
 /** The tar of a file that is a whole tree. Throws DamagedError when it is none. */
 export function treeOf(file: ArchivedFile): AsyncIterable<Buffer> {
   if ('innerTar' in file) return file.innerTar;
-  throw new DamagedError(`${file.path} in the backup holds something else than its name says`);
+  throw new DamagedError(`${file.path} in the backup contains something other than its name says`);
 }

@@ -51,7 +51,7 @@ function inWords(path: string, { dom0Home }: QubesAndHome): string {
     case 'firewall':
       return 'its list of firewall rules';
     case 'notes':
-      return 'its text of notes';
+      return 'its notes';
     case 'menu':
       return 'its list of menu entries';
     case 'incomplete':

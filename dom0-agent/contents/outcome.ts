@@ -9,7 +9,7 @@ export interface Outcome {
     | 'verified'
     | 'damaged'
     /** Authentic, but incomplete since the backup was made, and so of no use. */
-    | 'not whole'
+    | 'incomplete'
     /** What was read of it is valid, but the end of the backup did not confirm it. */
     | 'not verified';
   /** Bytes of its volumes; undefined for dom0's home, and where nothing was read. */

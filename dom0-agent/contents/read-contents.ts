@@ -44,7 +44,9 @@ export function selectContents(
   const unusable = contents.unusable.filter(({ name }) => isMeant(name));
   if (qubes.length === 0 && dom0Home === undefined) {
     const whys = unusable.map(({ name, why }) => `; ${name}: ${why}`).join('');
-    throw new RefusedError(`nothing of the backup is left to work on: every VM is left out${whys}`);
+    throw new RefusedError(
+      `there is nothing left to do: every VM of the backup is left out${whys}`,
+    );
   }
   return { qubes, dom0Home, unusable };
 }

@@ -161,7 +161,7 @@ function normalDestination(untrusted: string): ['dst4' | 'dst6' | 'dsthost', str
 
 function badRule(untrustedPiece: string): BadRuleError {
   return new BadRuleError(
-    `the firewall has a rule that Qubes would not take: ${printable(untrustedPiece, 80)}`,
+    `the firewall has a rule that Qubes would not accept: ${printable(untrustedPiece, 80)}`,
   );
 }
 

@@ -82,7 +82,7 @@ export class CreatedQubes {
     await this.#system.removeFeature(name, RESTORE_MARK);
     this.#report.rollbackFailed(
       name,
-      `${name} is kept, though it is not whole: it has the tag ${FAILED_TAG}, no netvm, and cannot be ` +
+      `${name} is kept, though it is incomplete: it has the tag ${FAILED_TAG}, no netvm, and cannot be ` +
         `started as long as it has the tag ${RESTORE_IN_PROGRESS}`,
     );
   }

@@ -61,7 +61,7 @@ function refuseBesideOfficial({ qubes }: SystemState): void {
   const official = [...qubes.values()].find(({ tags }) => tags.has(TAG_OF_OFFICIAL_RESTORE));
   if (official === undefined) return;
   throw new RefusedError(
-    `${official.name} is restoring with Qubes' own tools, and could change what is restored here: wait ` +
+    `${official.name} is running a restore with Qubes' own tools, which could change what is restored here: wait ` +
       `until it has finished, or remove its tag ${TAG_OF_OFFICIAL_RESTORE} if no restore is running`,
   );
 }

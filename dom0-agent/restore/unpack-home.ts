@@ -75,7 +75,7 @@ export async function makeNewDirectory(target: string): Promise<void> {
   try {
     await mkdir(target, { mode: 0o700 });
   } catch (error) {
-    if (systemCodeOf(error) === 'EEXIST') throw new RefusedError(`${target} exists already`);
+    if (systemCodeOf(error) === 'EEXIST') throw new RefusedError(`${target} already exists`);
     throw new FailedError(`${target} cannot be made: ${reasonOf(error)}`, { cause: error });
   }
 }

@@ -103,7 +103,7 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
 
   #exit(): Promise<AgentExit> {
     const { name, limits } = this.#vm;
-    const late = () => new StorageError(`The agent in ${name} does not end.`);
+    const late = () => new StorageError(`The agent in ${name} does not exit.`);
     return withTimeout(this.#process.exited, limits.exit, late);
   }
 

@@ -207,6 +207,6 @@ function requireAgreement(
 ): void {
   if (untrusted.bytes === bytes && untrusted.sha256.equals(sha256)) return;
   throw new StorageError(
-    `${vm.name} stored something else than what was sent: do not rely on this backup, try again.`,
+    `${vm.name} stored something other than what was sent: do not rely on this backup, try again.`,
   );
 }

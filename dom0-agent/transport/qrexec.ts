@@ -93,12 +93,12 @@ function explainExit(
     (exitStatus === 1 && LOST_IN_MESSAGE.test(stderrTail))
   ) {
     return new StorageError(
-      `the connection to ${vm} broke off: it shut down or crashed, or its qrexec agent did`,
+      `the connection to ${vm} was lost: it shut down or crashed, or its qrexec agent did`,
     );
   }
   switch (exitStatus) {
     case undefined:
-      return new StorageError(`the connection to ${vm} was ended from outside (${signal})`);
+      return new StorageError(`the connection to ${vm} was terminated (${signal})`);
     case EXIT.notFound:
       if (stderrTail === '' && OPTIONAL.includes(service)) {
         return new NotOfferedError(
@@ -110,7 +110,7 @@ function explainExit(
         stderrTail === ''
           ? `coffer's agent is not installed in ${vm}: install the package qubes-coffer-vm in ${vm}, ` +
               `or in its template and then restart ${vm} (/etc/qubes-rpc/${call} is missing there)`
-          : `coffer's agent in ${vm} cannot run, for a program is missing there: install what the package qubes-coffer-vm depends on (${stderrTail})`,
+          : `coffer's agent in ${vm} cannot run, since a program is missing there: install what the package qubes-coffer-vm depends on (${stderrTail})`,
       );
     case EXIT.refused:
       return new StorageRefusal(
@@ -126,7 +126,7 @@ function explainExit(
             `qrexec cannot reach ${vm}: it shut down just now, or its qrexec agent does not answer`,
           )
         : new RefusedError(
-            `${vm} cannot start ${call}: look into its journal; perhaps /etc/qubes-rpc/${call} is not ` +
+            `${vm} cannot start ${call}: look at its journal; perhaps /etc/qubes-rpc/${call} is not ` +
               `executable there, or /etc/qubes/rpc-config/${call} is wrong${inBrackets(stderrTail)}`,
           );
   }

@@ -81,7 +81,7 @@ function sentenceFor(untrusted: Failure, { owner, what, name }: Place): string {
       return `There is not enough space in ${name} of ${owner}: free some, or name another ${what} (${message}).`;
     case 'TOO_LARGE':
       return (
-        `The file system of ${name} in ${owner} does not take a file of this size. On FAT, files must be smaller ` +
+        `The file system of ${name} in ${owner} does not accept a file of this size. On FAT, files must be smaller ` +
         'than 4 GiB: use a disk with another file system (ext4, btrfs, exFAT), or back up fewer VMs at a time. ' +
         'If it is not FAT, there is a limit on file sizes (`ulimit -f`).'
       );

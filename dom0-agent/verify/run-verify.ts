@@ -127,7 +127,7 @@ function outcomeOf(name: string, reading: Reading, isWhole: boolean): Outcome {
   const size = name === 'dom0' ? undefined : reading.size;
   if (damages.length > 0) return { name, result: 'damaged', size, used, remarks: damages };
   if (incomplete !== undefined) {
-    return { name, result: 'not whole', size, used, remarks: [incomplete] };
+    return { name, result: 'incomplete', size, used, remarks: [incomplete] };
   }
   if (isWhole) return { name, result: 'verified', size, used, remarks: reading.remarks };
   const remarks = ['the backup as a whole is damaged'];

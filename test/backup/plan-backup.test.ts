@@ -99,7 +99,7 @@ describe('the plan of a backup', () => {
     expect(plan(all, { excluded: ['disp2'] }).leftOut).toEqual([
       { name: 'hidden', why: 'include_in_backups is off' },
       { name: 'disp1', why: 'a disposable' },
-      { name: 'disp2', why: 'left out as asked' },
+      { name: 'disp2', why: 'left out as requested' },
       FAR,
     ]);
     expect(plan(all, { chosen: ['work', 'dom0'] }).leftOut).toEqual([
@@ -112,7 +112,7 @@ describe('the plan of a backup', () => {
     const planned = plan(all, { excludedIfThere: ['removed', 'work'] });
     expect(planned.gone).toEqual(['removed']);
     expect(namesOf(planned)).toEqual(['disp2']);
-    expect(planned.leftOut).toContainEqual({ name: 'work', why: 'left out as asked' });
+    expect(planned.leftOut).toContainEqual({ name: 'work', why: 'left out as requested' });
   });
 
   it('tells which VMs run, and takes, skips or refuses them', () => {

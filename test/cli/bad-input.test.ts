@@ -95,7 +95,7 @@ describe('a backup is refused', () => {
     const both = box.coffer([...backup, 'vault', 'work']);
     expect(both).toMatchObject({ status: 1 });
     expect(both.stderr).toMatch(
-      /^warning: work is not whole in the backup: .*volume private of work/,
+      /^warning: work is incomplete in the backup: .*volume private of work/,
     );
     expect(readdirSync(box.backups)).toHaveLength(1);
   });

@@ -84,7 +84,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
   it.each(WAYS)('is said to hold what is whole and can be restored by name, %s', (_, way) => {
     const words = way(damage('notes.txt'));
     const run = box.loud(['verify', '-d', 'usb', ...box.secret, ...words]);
-    expect(run.stdout).toMatch(/work +damaged .*its text of notes is damaged \(part 0\)/);
+    expect(run.stdout).toMatch(/work +damaged .*its notes is damaged \(part 0\)/);
     expect(run.stdout).toMatch(/Restore by name what is complete: debian, vault, dom0/);
     const restore = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting', ...words];
     const other = box.coffer([...restore, 'vault']);

@@ -68,7 +68,7 @@ describe('a directory for backups', () => {
     mkdirSync(directory);
     const run = backUp(box, directory, 'ulimit -f 100');
     expect(run).toMatchObject({ status: 4 });
-    expect(run.stderr).toMatch(/does not take a file of this size.*FAT.*4 GiB.*ulimit -f/);
+    expect(run.stderr).toMatch(/does not accept a file of this size.*FAT.*4 GiB.*ulimit -f/);
     expect(readdirSync(directory)).toEqual([]);
   });
 });

@@ -70,7 +70,9 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     await using dom0 = await withChangingWork(EVENTS[1][1]);
     const run = await dom0.coffer(['list', '-d', STORAGE_VM, await backUpBoth(dom0)]);
     expect(run).toMatchObject({ status: 0 });
-    expect(run.stdout).toMatch(/^work +cannot be restored: it is not whole in this backup/m);
+    expect(run.stdout).toMatch(
+      /^work +cannot be restored: the backup itself says that it is incomplete/m,
+    );
     expect(run.stdout).toMatch(/^dev-box +StandaloneVM/m);
   });
 
@@ -81,7 +83,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
       const run = await dom0.coffer(['verify', '-d', STORAGE_VM, ...source]);
       expect(run, run.stderr).toMatchObject({ status: 1 });
       expect(run.stdout).toMatch(
-        /^work +not whole .*it is not whole in this backup, which was known/m,
+        /^work +incomplete .*the backup itself says that it is incomplete: /m,
       );
       expect(run.stdout).toMatch(/^dev-box +verified/m);
       expect(run.stdout).toMatch(
@@ -96,11 +98,13 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     const restore = ['restore', '-y', '-d', STORAGE_VM, '--rename-conflicting', backup];
     const named = await dom0.coffer([...restore, 'work']);
     expect(named).toMatchObject({ status: 5 });
-    expect(named.stderr).toMatch(/work: it is not whole in this backup.*was changed while/);
+    expect(named.stderr).toMatch(
+      /work: the backup itself says that it is incomplete.*was changed while/,
+    );
     const before = dom0.names();
     const all = await dom0.coffer(restore);
     expect(all, all.stderr).toMatchObject({ status: 0 });
-    expect(all.stdout).toMatch(/^work +left out .*it is not whole in this backup/m);
+    expect(all.stdout).toMatch(/^work +left out .*the backup itself says that it is incomplete/m);
     expect(dom0.names()).toEqual([...before, 'dev-box-1'].sort());
     expect(dom0.sha256('dev-box-1', 'private')).toBe(dom0.sha256('dev-box', 'private'));
   });
@@ -113,7 +117,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
       ...['restore', '-y', '-d', STORAGE_VM, '--rename-conflicting', '--command', command],
     ]);
     expect(run).toMatchObject({ status: 1 });
-    expect(run.stdout).toMatch(/^work-1 +failed .*it is not whole in this backup/m);
+    expect(run.stdout).toMatch(/^work-1 +failed .*the backup itself says that it is incomplete/m);
     expect(dom0.names()).toEqual([...before, 'dev-box-1'].sort());
   });
 

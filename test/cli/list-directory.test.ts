@@ -104,7 +104,7 @@ describe.each([
     expect(others).toEqual(['letter?[2J?']);
   });
 
-  it('says of each that is none, or not whole, what it is', () => {
+  it('says of each file that is no backup, or an incomplete one, what it is', () => {
     const { backups } = listed(...place(), ...box.secret);
     const problems = Object.fromEntries(backups.map(({ name, problem }) => [name, problem]));
     expect(problems[LAST]).toBe('not a backup');
@@ -136,7 +136,7 @@ describe('coffer list of a directory', () => {
   it('asks for the passphrase at a terminal, and goes on when none is typed', () => {
     expect(atTerminal('correct horse battery staple\n')).toMatch(/debian, work, vault, dom0/);
     const without = atTerminal('\n');
-    expect(without).toContain('Enter alone');
+    expect(without).toContain('press Enter');
     expect(without).toContain('7 backups in usb:');
     expect(without).not.toContain('vault');
   });
@@ -176,8 +176,6 @@ describe('coffer list of a directory', () => {
     const { backups } = listed(many);
     const problems = backups.map(({ problem }) => problem);
     expect(problems.filter((problem) => problem === 'not a backup').length).toBe(100);
-    expect(problems.slice(100).every((problem) => problem?.startsWith('not looked into'))).toBe(
-      true,
-    );
+    expect(problems.slice(100).every((problem) => problem?.startsWith('not opened'))).toBe(true);
   });
 });

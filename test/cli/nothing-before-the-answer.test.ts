@@ -95,7 +95,7 @@ describe('a directory that was forgotten', () => {
     const run = box.coffer(['backup', '-d', 'usb', '-y', ...box.secret, ...words]);
     expect(run).toMatchObject({ status: 5 });
     expect(run.stderr).toContain(
-      `was the directory forgotten? work is a VM: use \`coffer backup DIRECTORY ${words.join(' ')}\``,
+      `did you forget the directory? work is a VM: use \`coffer backup DIRECTORY ${words.join(' ')}\``,
     );
   });
 });

@@ -91,7 +91,7 @@ describe('coffer status', () => {
     const said = box.loud(['status'], '', at('2026-03-02T00:05:03Z'));
     expect(said.stdout).toMatch(/\nwork +2026-03-01 09:05 +15 h +no\n/);
     expect(said.stdout).toMatch(/\nIn usb:\/\S+: dom0, debian, work, vault\.\n/);
-    expect(said.stdout).toContain('All were backed up in the last 7 days.');
+    expect(said.stdout).toContain('All VMs were backed up in the last 7 days.');
   });
 
   it('a backup is due after seven days, or as many as --due or COFFER_DUE says', () => {
@@ -255,7 +255,7 @@ describe('the record of backups', () => {
     writeFileSync(join(box.directory, 'dom0-state'), 'in the way');
     const run = box.loud(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work']);
     expect(run.status, run.stderr).toBe(0);
-    expect(run.stderr).toContain('warning: this was not noted for coffer status: ');
+    expect(run.stderr).toContain('warning: this was not recorded for coffer status: ');
   });
 
   it('gives way to a later backup by other tools, of which the VM tells', async () => {

@@ -23,7 +23,7 @@ export const GARBAGE: readonly (readonly [string, readonly Step[], RegExp])[] = 
     /in the middle of a message|closed the channel/,
   ],
   ['noise', [{ say: framed(Buffer.alloc(300, 0xff)) }], /cannot be decoded/],
-  ['text', [{ say: raw(`${ESCAPES} not the protocol\n`) }], /broke the protocol/],
+  ['text', [{ say: raw(`${ESCAPES} not the protocol\n`) }], /violated the protocol/],
   ['a message of no kind', [{ say: framed(field(99, Buffer.from('x'))) }], /no known kind/],
   [
     'groups in groups, a million deep',

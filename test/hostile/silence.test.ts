@@ -95,7 +95,7 @@ describe.concurrent('dom0 does not wait for ever', () => {
   it('for the end of an agent that heeds no signal: it is killed', async () => {
     const confirmed: Step[] = [store, READY, { take: 'all' }, { confirm: {} }, { play: 'dead' }];
     const outcome = await duel(agent, 'Store', confirmed, SHORT);
-    expectFoundOut(outcome, 'no end', /does not end/);
+    expectFoundOut(outcome, 'no end', /does not exit/);
     expect(outcome.milliseconds).toBeLessThan(45_000);
   });
 });

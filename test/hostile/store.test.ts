@@ -125,7 +125,7 @@ describe('a storage VM that has all of the backup', () => {
     ['no SHA-256', [{ confirm: { sha256: '' } }, { end: 0 }], /something else/],
     ['success, and ends badly', [{ confirm: {} }, { end: 3 }], /ended with status 3/],
     ['success, and dies', [{ confirm: {} }, { kill: 'SIGKILL' }], /ended by SIGKILL/],
-    ['success, and does not end', [{ confirm: {} }, { play: 'dead' }], /does not end/],
+    ['success, and does not end', [{ confirm: {} }, { play: 'dead' }], /does not exit/],
   ])('is not believed when it confirms %s', async (_what, steps, text) => {
     expectRefused(await fight(...ENDED, ...steps), text);
   });

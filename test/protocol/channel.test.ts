@@ -59,7 +59,7 @@ describe('a channel', () => {
     await sending;
   });
 
-  it('says who broke the protocol and how', async () => {
+  it('says who violated the protocol and how', async () => {
     const { channel, answer } = dom0();
     await channel.send(request);
     answer({ kind: 'progress', bytes: 0 });
@@ -67,7 +67,7 @@ describe('a channel', () => {
     expect(error).toBeInstanceOf(ProtocolError);
     expect(error).toHaveProperty(
       'message',
-      'sys-usb broke the protocol: progress came out of turn.',
+      'sys-usb violated the protocol: progress came out of turn.',
     );
   });
 

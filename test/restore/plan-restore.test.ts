@@ -70,7 +70,7 @@ it('a restore is refused while Qubes’ own restores in a disposable', () => {
   const official = qube('disp-backup-restore', {}, { tags: new Set(['backup-restore-mgmt']) });
   const refused = (): unknown => plan(backupOf([work]), systemWith([official]));
   expect(refused).toThrow(RefusedError);
-  expect(refused).toThrow(/^disp-backup-restore is restoring with Qubes' own tools/);
+  expect(refused).toThrow(/^disp-backup-restore is running a restore with Qubes' own tools/);
 });
 
 describe('a name that is taken', () => {

@@ -14,7 +14,7 @@ describe('coffer passphrase-file', () => {
     await using terminal = TmuxTerminal.run(MAKE);
     await terminal.until(/^Passphrase:/m);
     terminal.type('grüße, 100 times\n');
-    await terminal.until(/^The same again:/m);
+    await terminal.until(/^Repeat the passphrase:/m);
     terminal.type('grüße, 100 times\n');
     expect(await terminal.ended()).toBe(0);
     const file = join(terminal.directory, 'secret');

@@ -29,7 +29,7 @@ describe.each([80, 40])('in a terminal of %i columns', (columns) => {
     terminal.type('y\n');
     await terminal.until(/^Passphrase:/m);
     terminal.type('new secret\n');
-    await terminal.until(/^The same again:/m);
+    await terminal.until(/^Repeat the passphrase:/m);
     terminal.type('new secret\n');
     expect(await terminal.ended()).toBe(0);
     expect(terminal.shown).not.toMatch(/secret/);
@@ -155,7 +155,11 @@ describe('the passphrase', () => {
 
 const QUESTIONS = [
   ['the passphrase', () => list, /^Passphrase:/m],
-  ['the passphrase again', () => `coffer backup ${toUsb} -y backups vault`, /^The same again:/m],
+  [
+    'the passphrase again',
+    () => `coffer backup ${toUsb} -y backups vault`,
+    /^Repeat the passphrase:/m,
+  ],
   ['backing up', () => `coffer backup ${toUsb} backups vault`, /Back up\?/],
   [
     'restoring',
@@ -200,6 +204,6 @@ describe.each(QUESTIONS)('at the question for %s', (_, command, question) => {
     await using terminal = await atQuestion();
     terminal.press('C-d');
     expect(await terminal.ended()).toBe(5);
-    expect(terminal.shown).toMatch(/^coffer: the input ended before an answer came/m);
+    expect(terminal.shown).toMatch(/^coffer: the input ended without an answer/m);
   });
 });

@@ -51,7 +51,8 @@ export function computeMacWithNoble(
   passphrase: Buffer,
   message: Buffer,
 ): Buffer {
-  if (!isNobleName(algorithm)) throw new RangeError(`nothing offers the algorithm ${algorithm}`);
+  if (!isNobleName(algorithm))
+    throw new RangeError(`there is no implementation of the algorithm ${algorithm}`);
   return Buffer.from(hmac(NOBLE_HASHES[algorithm], passphrase, message));
 }
 

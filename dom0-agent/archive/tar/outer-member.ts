@@ -21,7 +21,7 @@ export class OuterMember {
   constructor({ untrustedHeader, dataEnd, nextChunk }: UntrustedEntry) {
     if (untrustedHeader.type !== 'file') {
       throw new DamagedError(
-        'the backup contains a member that is not a plain file, as no backup does',
+        'the backup contains a member that is not a plain file, which no valid backup has',
       );
     }
     this.name = checkedName(untrustedHeader.name);

@@ -106,7 +106,9 @@ export class PaxAttributes {
 /** A pax header for all members (`g`) must not define them. Throws DamagedError if it does. */
 export function checkGlobalRecords(records: readonly PaxRecord[], where: string): void {
   if (records.some(([keyword]) => DEFINING.test(keyword))) {
-    throw new DamagedError(`${where} is damaged: a pax header gives all members one name or size`);
+    throw new DamagedError(
+      `${where} is damaged: a pax header gives all members the same name or size`,
+    );
   }
 }
 

@@ -14,7 +14,7 @@ export async function readSmallFile(
   let content: Buffer | undefined;
   for await (const member of untar(innerTar)) {
     if (content !== undefined || member.path !== path || member.type !== 'file') {
-      throw new DamagedError(`${path} in the backup contains something else than its name says`);
+      throw new DamagedError(`${path} in the backup contains something other than its name says`);
     }
     if (member.realSize > limit) {
       throw new DamagedError(

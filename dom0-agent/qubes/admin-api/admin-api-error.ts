@@ -44,7 +44,7 @@ export function parseReply(reply: Buffer, request: string): Buffer {
 function noReply(request: string): AdminApiError {
   return new AdminApiError(
     NO_REPLY,
-    `qubesd gave no answer to ${request}: it refuses the call, failed inside or is restarting; ` +
+    `qubesd gave no answer to ${request}: it refuses the call, has failed or is restarting; ` +
       `see "sudo journalctl -u qubesd" in dom0`,
   );
 }

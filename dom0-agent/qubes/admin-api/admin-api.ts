@@ -97,13 +97,13 @@ function formatRequest(
   const isAskable = /^[\w.]+$/.test(method) && [dest, arg].every((word) => /^[!-~]*$/.test(word));
   if (!isAskable) {
     throw new FailedError(
-      `${call} cannot be asked of qubesd: a name in it contains a space, or is not ASCII`,
+      `qubesd cannot be asked for ${call}: a name in it contains a space, or is not ASCII`,
     );
   }
   const request = Buffer.from(`${method}+${arg} dom0 name ${dest}\0${payload}`, 'utf8');
   if (request.length >= REQUEST_LIMIT) {
     throw new FailedError(
-      `${call} cannot be asked of qubesd: ${request.length} bytes are more than its limit of 64 KiB`,
+      `qubesd cannot be asked for ${call}: ${request.length} bytes are more than its limit of 64 KiB`,
     );
   }
   return request;
@@ -143,12 +143,12 @@ function explained(error: unknown, call: string, socketPath: string): Error {
       );
     case 'EACCES':
       return new FailedError(
-        `qubesd's socket ${socketPath} is closed to this user: only root and the group "qubes" may use it`,
+        `qubesd's socket ${socketPath} cannot be used by this user, but only by root and the group "qubes"`,
       );
     case 'ECONNRESET':
     case 'EPIPE':
       return new SystemGoneError(
-        `qubesd broke off in the middle of ${call}: if it is restarting, try again in a moment`,
+        `qubesd closed the connection in the middle of ${call}: if it is restarting, try again in a moment`,
       );
     case undefined:
     default:

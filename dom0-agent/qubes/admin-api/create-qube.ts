@@ -19,7 +19,7 @@ export async function createQube(api: AdminApi, qube: NewQube): Promise<void> {
   } catch (error) {
     if (!saysNameIsTaken(error)) throw error;
     if (error instanceof AnswerLostError) throw cannotTell(name);
-    throw new RefusedError(`a VM called ${name} exists already: nothing of it was changed`);
+    throw new RefusedError(`a VM called ${name} already exists: it was not changed`);
   }
   try {
     for (const tag of tags) await api(name, 'admin.vm.tag.Set', tag);
@@ -38,8 +38,9 @@ export async function createQube(api: AdminApi, qube: NewQube): Promise<void> {
 
 function cannotTell(name: string): FailedError {
   return new FailedError(
-    `qubesd went away while ${name} was created, and now there is a VM of that name: coffer cannot tell ` +
-      `whether it is its own, and leaves it as it is; look at it, remove it if it is empty, and begin again`,
+    `the connection to qubesd was lost while ${name} was being created, and now there is a VM of that name: ` +
+      `coffer cannot tell whether it is its own, and leaves it alone; check it, remove it if it is empty, and ` +
+      `try again`,
   );
 }
 
@@ -53,11 +54,12 @@ function saysNameIsTaken(error: unknown): boolean {
 /** `admin.vm.Create.<class>+<template>`, or `CreateInPool` where a pool is chosen. */
 function creationCall(qube: NewQube): [string, string, { payload: string }] {
   const { name, qubeClass, label, template, pool } = qube;
-  if (!isValidQubeName(name)) throw new RefusedError(`"${printable(name)}" is no name for a VM`);
+  if (!isValidQubeName(name))
+    throw new RefusedError(`"${printable(name)}" is not a valid name for a VM`);
   const words = { name, label, ...(pool === undefined ? {} : { pool }) };
   for (const [key, value] of Object.entries(words)) {
     if (!/^[^\s=\0]+$/.test(value)) {
-      throw new RefusedError(`${name} cannot be made with the ${key} "${printable(value)}"`);
+      throw new RefusedError(`${name} cannot be created with the ${key} "${printable(value)}"`);
     }
   }
   const payload = Object.entries(words)

@@ -38,7 +38,7 @@ export function parseDeviceFields(text: string): Map<string, string> {
 export function formatDeviceFields(fields: Iterable<readonly [string, string]>): string {
   return Array.from(fields, ([key, value]) => {
     if (!/^[^\s=']+$/.test(key) || !/^[\x20-\x7e]*$/.test(value)) {
-      throw new FailedError(`a device has a field "${key}" that qubesd does not take`);
+      throw new FailedError(`a device has a field "${key}" that qubesd does not accept`);
     }
     return `${key}='${value.replaceAll("'", "\\'")}'`;
   }).join(' ');
@@ -104,7 +104,7 @@ export function formatAssignmentForR42(device: DeviceAssignment): {
   }
   // `*` stands for any port, and `00_1c.0-00_00.0` is R4.3's way to a PCI device behind a bridge.
   if (device.port === '*' || (device.deviceClass === 'pci' && device.port.includes('-'))) {
-    throw new RefusedError(`Qubes R4.2 knows devices by other names than ${device.port}`);
+    throw new RefusedError(`Qubes R4.2 has other names for devices than ${device.port}`);
   }
   const options = [...device.fields].filter(([key]) => key.startsWith('_'));
   return {

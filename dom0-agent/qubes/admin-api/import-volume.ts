@@ -70,7 +70,7 @@ export async function importVolume(
       throw new FailedError(`${label} cannot be written: ${whyNotRun(command[0] ?? '', notRun)}`);
     checkReply(reply, untrustedStderr, label);
     if (!isWhole)
-      throw new FailedError(`${label} was only taken in part, and Qubes does not say why`);
+      throw new FailedError(`${label} was only imported in part, and Qubes does not say why`);
   } catch (error) {
     if (signal.aborted) throw new InterruptedError(`coffer was stopped while it wrote ${label}`);
     throw error;

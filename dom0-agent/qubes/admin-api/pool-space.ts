@@ -68,12 +68,11 @@ async function describeRoom(
   const after = await freeIn(api, pool).catch(() => undefined);
   const needed = `the volume needs up to ${formatSize(size)}`;
   if (await isMetadataFull(api, pool)) return `the metadata of its pool ${pool} is full`;
-  if (before === undefined)
-    return `its pool ${pool} does not tell what is free in it, and ${needed}`;
+  if (before === undefined) return `its pool ${pool} does not report its free space, and ${needed}`;
   const free = `${formatSize(before)} were free, and ${needed}`;
   if (before < size) return `its pool ${pool} is full: ${free}`;
   if (after !== undefined && after < size) {
-    return `its pool ${pool} has filled up meanwhile: ${free}, but ${formatSize(after)} are free now`;
+    return `its pool ${pool} has filled up in the meantime: ${free}, but ${formatSize(after)} are free now`;
   }
   return `its pool ${pool} is not full: ${free}`;
 }

@@ -23,7 +23,9 @@ export interface Property {
 export function linesOf(reply: string): string[] {
   if (reply === '') return [];
   if (!reply.endsWith('\n')) {
-    throw new FailedError('qubesd broke off in the middle of a reply: try again in a moment');
+    throw new FailedError(
+      'qubesd closed the connection in the middle of a reply: try again in a moment',
+    );
   }
   return reply.slice(0, -1).split('\n');
 }

@@ -17,7 +17,7 @@ const INTERVAL = 250;
 const PROBE = ['dom0', 'admin.label.List'] as const;
 
 /**
- * How qubesd answers a repeated call that it had already carried out before it went away. Whoever did
+ * How qubesd answers a repeated call that it had already carried out before it disconnected. Whoever did
  * it, the result is the one asked for. Creation is not among them: the existing VM may be somebody
  * else's, and coffer writes into what it created, and may remove it.
  */
@@ -33,10 +33,10 @@ function ofType(type: string): (error: unknown) => boolean {
   return (error) => isAdminApiError(error, type);
 }
 
-/** A call whose answer was lost when qubesd went away, and which was refused when it was repeated. */
+/** A call whose answer was lost when qubesd disconnected, and which was refused when it was repeated. */
 export class AnswerLostError extends AdminApiError {
   constructor({ type, message }: AdminApiError) {
-    super(type, `${message}; the first time, qubesd went away before it answered`);
+    super(type, `${message}; the first time, qubesd disconnected before it answered`);
   }
 }
 
@@ -51,7 +51,7 @@ export function retryOnRestart(api: AdminApi, options: RetryOptions): AdminApi {
   let waiting: Promise<void> | undefined;
 
   const waitForQubesd = async (): Promise<void> => {
-    onWait?.('qubesd went away: waiting for it to come back');
+    onWait?.('qubesd is not answering: waiting for it to come back');
     const deadline = Date.now() + restartTimeout;
     for (;;) {
       try {

@@ -160,7 +160,7 @@ export class VolumeReader {
   ): Promise<unknown> {
     if (signal.aborted || (await exists(this.#options.api, qube.name))) return error;
     return new FailedError(
-      `${volumeLabel(qube.name, volume.name)} cannot be read: ${qube.name} was removed meanwhile`,
+      `${volumeLabel(qube.name, volume.name)} cannot be read: ${qube.name} was removed in the meantime`,
     );
   }
 }

@@ -51,7 +51,7 @@ export class Layout {
     if (image.startsWith('/') || image.split('/').some((part) => part === '..' || part === '')) {
       throw new FailedError(
         `${volumeLabel(qube.name, volume.name)} has the id "${volume.vid}" in qubes.xml, ` +
-          'which is not a place in the folder system',
+          'which is not a path in the folder system',
       );
     }
     return join(this.directory, image);

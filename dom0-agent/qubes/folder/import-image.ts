@@ -67,7 +67,9 @@ async function writePieces(
       signal.throwIfAborted();
       const { offset, bytes } = piece;
       if (offset < end || offset + bytes.length > size) {
-        throw new FailedError(`${label} cannot be written: its data do not fit its ${size} bytes`);
+        throw new FailedError(
+          `${label} cannot be written: its data does not fit its ${size} bytes`,
+        );
       }
       await output.write(piece);
       end = offset + bytes.length;

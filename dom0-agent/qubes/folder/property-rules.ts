@@ -105,13 +105,15 @@ export function qubesThatUse(store: QubesStore, name: string): string[] {
 function requireReferred(store: QubesStore, property: string, value: string): void {
   const referred = store.qubes.find(({ name }) => name === value);
   if (referred === undefined) {
-    throw new RefusedError(`there is no VM called ${value}, which is to be a VM's ${property}`);
+    throw new RefusedError(`there is no VM called ${value} for the setting ${property}`);
   }
   if (property === 'netvm' && !isTrue(referred, 'provides_network')) {
-    throw new RefusedError(`${value} does not provide network, so it can be no VM's netvm`);
+    throw new RefusedError(`${value} does not provide network, so it cannot be a netvm`);
   }
   if (property === 'default_dispvm' && !isTrue(referred, 'template_for_dispvms')) {
-    throw new RefusedError(`${value} is no template of disposables, so no VM's default_dispvm`);
+    throw new RefusedError(
+      `${value} is not a template for disposables, so it cannot be a default_dispvm`,
+    );
   }
 }
 

@@ -21,7 +21,7 @@ export async function beneathCallbacks(
 ): Promise<ReadonlyMap<string, string>> {
   let beneath = settings;
   for (let depth = 0; beneath.get('driver') === 'callback'; depth++) {
-    if (depth === MOST_WRAPPED) throw unclear(name, 'wraps drivers without end');
+    if (depth === MOST_WRAPPED) throw unclear(name, 'wraps drivers in an endless chain');
     const configurations = await readJson(name, readConfiguration);
     beneath = wrappedBy(name, beneath.get('conf_id') ?? '', configurations);
   }

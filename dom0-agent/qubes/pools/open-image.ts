@@ -70,7 +70,7 @@ async function requireUnchanged(
   const { size, mtimeNs } = await file.stat({ bigint: true });
   if (!before.isFile() || (size === before.size && mtimeNs === before.mtimeNs)) return;
   throw new FailedError(
-    `${label} was changed while it was read, so what was read is of no use: try again, and do not ` +
+    `${label} was changed while it was read, so what was read is useless: try again, and do not ` +
       'start its VM in the meantime',
   );
 }

@@ -64,7 +64,7 @@ export async function requireStillHalted(
 ): Promise<void> {
   if (!(await isRunning(qubeName))) return;
   throw new FailedError(
-    `${qubeName} was started while ${label} was read, so what was read is of no use: ` +
+    `${qubeName} was started while ${label} was read, so what was read is useless: ` +
       `shut ${qubeName} down and try again`,
   );
 }

@@ -94,7 +94,7 @@ class RootProcess {
   async nextAnswer(longest: number): Promise<Buffer> {
     const answer = await this.#answers.take(await this.#nextLength(longest));
     if (answer !== undefined) return answer;
-    throw new FailedError(`${this.#label} cannot be read as root: an answer broke off`);
+    throw new FailedError(`${this.#label} cannot be read as root: an answer was cut short`);
   }
 
   async #nextLength(longest: number): Promise<number> {

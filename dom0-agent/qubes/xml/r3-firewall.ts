@@ -49,7 +49,7 @@ function actionOf(root: Element, attribute: string, otherwise: string | undefine
 }
 
 function translateRule(untrustedRule: Element, action: string): FirewallRule[] {
-  if (untrustedRule.tagName !== 'rule') throw damaged('holds something else than rules');
+  if (untrustedRule.tagName !== 'rule') throw damaged('contains something other than rules');
   const attribute = (name: string): string => untrustedRule.getAttribute(name) ?? '';
   const ports = portsOf(attribute('port'), attribute('toport'));
   return protocolsOf(attribute('proto'), ports !== undefined).map((protocol) => {

@@ -55,7 +55,7 @@ it('knows what was done already when the answer was lost', async () => {
   stopAfter(qubesd, 'admin.vm.Remove', 300);
   await system.remove('copy');
   expect(qubesd.store.qubes.has('copy')).toBe(false);
-  expect(told).toEqual(Array(3).fill('qubesd went away: waiting for it to come back'));
+  expect(told).toEqual(Array(3).fill('qubesd is not answering: waiting for it to come back'));
 });
 
 /** What qubesd says to a creation when the name is taken: its newer releases, and R4.2 and R4.3. */
@@ -76,7 +76,7 @@ it.each(TAKEN)(
     );
     const creating = system.create({ ...COPY, features: new Map([['mark', '1']]) });
     await expect(creating).rejects.toThrow(
-      /qubesd went away while copy was created.*cannot tell whether it is its own.*leaves it/,
+      /the connection to qubesd was lost while copy was being created.*cannot tell whether it is its own.*leaves it/,
     );
     const copy = qubesd.store.qubes.get('copy');
     expect(copy?.features.has('mark')).toBe(false);
@@ -85,7 +85,7 @@ it.each(TAKEN)(
   },
 );
 
-it('creates a VM after all when qubesd went away before it could', async () => {
+it('creates a VM after all if qubesd disconnected before it could', async () => {
   await using scene = await makeScene();
   const { qubesd } = scene;
   const system = openQubesdSystem({ socketPath: qubesd.socketPath });
@@ -101,7 +101,7 @@ it('creates a VM after all when qubesd went away before it could', async () => {
 it('does not take a VM of somebody else’s for its own', async () => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
-  await expect(system.create({ ...COPY, name: 'work' })).rejects.toThrow(/exists already/);
+  await expect(system.create({ ...COPY, name: 'work' })).rejects.toThrow(/already exists/);
 });
 
 it('takes a refusal without words for one', async () => {

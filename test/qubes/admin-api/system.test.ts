@@ -98,7 +98,7 @@ describe('what there is', () => {
     const system = systemOf(scene);
     scene.qubesd.fault = ({ method }) =>
       method === 'admin.vm.tag.List' ? { kind: 'cut', after: 20 } : undefined;
-    await expect(system.qubes()).rejects.toThrow(/broke off in the middle/);
+    await expect(system.qubes()).rejects.toThrow(/closed the connection in the middle/);
     scene.qubesd.fault = ({ method, dest }) =>
       method === 'admin.vm.feature.List' && dest === 'work' ? { kind: 'nothing' } : undefined;
     await expect(system.qubes()).rejects.toThrow(/admin.vm.feature.List for work/);
@@ -224,7 +224,7 @@ describe('what can be changed', () => {
     }
     expect(scene.qubesd.calls.length).toBe(before);
     await expect(system.create({ ...qube, name: 'work' })).rejects.toThrow(RefusedError);
-    await expect(system.create({ ...qube, name: 'work' })).rejects.toThrow(/work exists already/);
+    await expect(system.create({ ...qube, name: 'work' })).rejects.toThrow(/work already exists/);
     await expect(system.create({ ...qube, pool: 'full' })).rejects.toThrow(/storage pool full/);
   });
 

@@ -157,7 +157,7 @@ describe('reading a volume', () => {
         await rm(path);
         qubesd.store.qubes.delete('work');
       },
-      /private of work cannot be read: work was removed meanwhile/,
+      /private of work cannot be read: work was removed in the meantime/,
     ],
   ])('notices that a VM without a saved state %s', async (_, happens, sentence) => {
     await using scene = await makeScene();

@@ -41,7 +41,7 @@ describe('a pool with callbacks', () => {
       loop: { bdriver: 'callback', bdriver_args: { conf_id: 'loop' } },
     };
     expect((await beneath('outer', configuration)).get('container')).toBe('tank/qubes');
-    await expect(beneath('loop', configuration)).rejects.toThrow(/without end/);
+    await expect(beneath('loop', configuration)).rejects.toThrow(/endless chain/);
   });
 
   it('of another kind is left alone, and nothing is read', async () => {
