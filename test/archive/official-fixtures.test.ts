@@ -10,7 +10,7 @@ describe.each(names)('%s', (name) => {
   test.each([
     ['a file', true],
     ['a stream', false],
-  ])('every volume comes out of %s as it went in', async (_, seekable) => {
+  ])('every volume in %s is restored unchanged', async (_, seekable) => {
     const { qubesXml, files } = await readAll(fixture(name), passphrase, seekable);
     const volumes = [...files].filter(([path]) => path.endsWith('.img'));
     const expected = Object.values(backups[name] ?? {}).flatMap((vm) => Object.values(vm));
@@ -21,12 +21,12 @@ describe.each(names)('%s', (name) => {
   });
 });
 
-test('there are nine of them', () => {
+test('there are nine fixtures', () => {
   expect(names).toHaveLength(9);
 });
 
 describe.each(names.filter((name) => !name.startsWith('qubes4')))('%s', (name) => {
-  test('holds all that its qubes.xml promises, and when it is cut short does not', async () => {
+  test('contains everything in its qubes.xml, and is refused if it is truncated', async () => {
     const archive = fixture(name);
     const { qubesXml, paths } = await readAll(archive, passphrase);
     const contents = readR3QubesXml(qubesXml);

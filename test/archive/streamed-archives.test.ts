@@ -44,7 +44,7 @@ describe.each([
   ['format 3', () => makeQubes3({ ...official, version: 3 }), 'vm5/private.img.001', SECOND],
   ['format 2', () => makeQubes3({ ...official, version: 2 }), 'vm5/private.img.001', SECOND],
 ])('a stream in %s', (_, make, name, part) => {
-  it('gives every file, and goes on with the next when one is left in the middle', async () => {
+  it('gives every file, and continues with the next if the reader of one stops in the middle', async () => {
     const archive = await make();
     const whole = Object.keys(files).map((path) => [path, 'whole'] as const);
     expect(await readEach(await open(archive))).toEqual(new Map(whole));
@@ -61,7 +61,7 @@ describe.each([
     expect(seen).toEqual(Object.keys(files));
   });
 
-  it('goes on even when nobody says that a file is no longer read', async () => {
+  it('continues even if the reader of a file just stops reading', async () => {
     const reader = await open(await make());
     await reader.qubesXml();
     const seen: string[] = [];
@@ -72,7 +72,7 @@ describe.each([
     expect(seen).toEqual(Object.keys(files));
   });
 
-  it('tells the reader of a file which part is damaged, and the others are whole', async () => {
+  it('names the damaged part of a file, and gives the others completely', async () => {
     const members = membersOf(await make());
     const content = members.find((each) => each.name === name)?.content;
     if (content === undefined) throw new Error(`there is no ${name}`);
@@ -86,7 +86,7 @@ describe.each([
     expect(others).toEqual(new Map([['vm6/private.img', 'whole']]));
   });
 
-  it('ends when parts are missing, whatever the reader of the file did with the error', async () => {
+  it('ends if parts are missing, whatever the reader of the file does with the error', async () => {
     const members = membersOf(await make()).filter((each) => !each.name.startsWith(name));
     await expect(readEach(await open(archiveOf(members)))).rejects.toThrow(DamagedError);
     await expect(readEach(await open(archiveOf(members)), 'vm6')).rejects.toThrow(DamagedError);

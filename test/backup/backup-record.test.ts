@@ -27,7 +27,7 @@ describe('the record of backups', () => {
     );
   });
 
-  it('is read whole or not at all: no text makes anything else of it', () => {
+  it('is read completely or not at all, whatever the text', () => {
     const places = fc.nat({ max: 500 });
     fc.assert(
       fc.property(records, places, fc.string(), (record, place, text) => {
@@ -56,7 +56,7 @@ describe('the record of backups', () => {
     expect(parseRecord(text)).toBeUndefined();
   });
 
-  it('does not grow without end: the oldest are forgotten', () => {
+  it('does not grow without limit: the oldest are forgotten', () => {
     const all = Array.from({ length: 2500 }, (_, at): [string, LastBackup] => [
       `vm${at}`,
       { created: at, location: 'usb' },
@@ -67,7 +67,7 @@ describe('the record of backups', () => {
     expect(kept?.has('vm0')).toBe(false);
   });
 
-  it('of two files has the newer backup of each VM, and of one backup the later check', () => {
+  it('merged from two files has the newer backup of each VM, and the later check of each backup', () => {
     const older = { created: 1, location: 'old' };
     const newer = { created: 2, location: 'new' };
     const checked = { ...newer, check: { at: 3, result: 'verified' } } as const;

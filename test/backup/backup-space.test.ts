@@ -37,12 +37,12 @@ function estimate(usage: number | undefined, compressed: boolean, measuredHome?:
 const doubt = (size: Estimate, space: Space) => whyItMayNotFit(size, { location: 'usb:/x', space });
 
 describe('the space for a backup', () => {
-  it('is enough where all of it fits without compression', () => {
+  it('is enough if everything fits without compression', () => {
     expect(doubt(estimate(600 * MiB, true), { freeBytes: 600 * MiB })).toBeUndefined();
     expect(doubt(estimate(600 * MiB, false), { freeBytes: 600 * MiB })).toBeUndefined();
   });
 
-  it('is perhaps enough where compression may do it, which counts for half at most', () => {
+  it('may be enough if compression by half is sufficient', () => {
     expect(doubt(estimate(600 * MiB, true), { freeBytes: 599 * MiB })).toMatch(
       /^it may not fit: .* free in usb:\/x: it depends on how well/,
     );
@@ -51,7 +51,7 @@ describe('the space for a backup', () => {
     );
   });
 
-  it('is refused, with sizes and ways out, where it cannot be enough', () => {
+  it('is refused, with sizes and advice, if it cannot be enough', () => {
     const refuse = () => doubt(estimate(600 * MiB, true), { freeBytes: 299 * MiB });
     expect(refuse).toThrow(RefusedError);
     expect(refuse).toThrow(
@@ -60,14 +60,14 @@ describe('the space for a backup', () => {
     expect(() => doubt(estimate(600 * MiB, false), { freeBytes: 599 * MiB })).toThrow(RefusedError);
   });
 
-  it('counts what dom0’s home takes', () => {
+  it('includes dom0’s home', () => {
     const size = { expected: 200 * MiB, most: 300 * MiB };
     const home = { user: 'user', path: '/home/user', size };
     const both = { least: 400 * MiB, most: 800 * MiB };
     expect(estimate(600 * MiB, true, home)).toEqual(both);
   });
 
-  it('is never refused for a volume of which nobody knows what is in use', () => {
+  it('is never refused for a volume whose used size is unknown', () => {
     expect(doubt(estimate(undefined, false), { freeBytes: 1 })).toMatch(
       /^it may not fit: .* free in usb:\/x: it depends on how well/,
     );
@@ -82,7 +82,7 @@ describe('the space for a backup', () => {
     const fat = spaceOf({ type: 0x4d44, bavail: 2 ** 20, bsize: 32 * 1024 });
     const ext4 = spaceOf({ type: 0xef53, bavail: 2 ** 20, bsize: 32 * 1024 });
 
-    it('is refused where the backup has 4 GiB or more even if compression halves it', () => {
+    it('is refused if the backup has 4 GiB or more even at half its size', () => {
       const refuse = () => doubt(estimate(8 * GiB, true), fat);
       expect(refuse).toThrow(RefusedError);
       expect(refuse).toThrow(
@@ -90,12 +90,12 @@ describe('the space for a backup', () => {
       );
     });
 
-    it('is asked about where compression may bring it below 4 GiB', () => {
+    it('gives a warning if compression may bring the backup below 4 GiB', () => {
       expect(doubt(estimate(8 * GiB - 2, true), fat)).toMatch(/^8 GiB may not fit: .*FAT/);
       expect(doubt(estimate(4 * GiB, true), fat)).toMatch(/^4 GiB may not fit: .*FAT/);
     });
 
-    it('is enough for less, and other file systems take more', () => {
+    it('is enough for less, and other file systems accept more', () => {
       expect(doubt(estimate(4 * GiB - 1, true), fat)).toBeUndefined();
       expect(doubt(estimate(8 * GiB, true), ext4)).toBeUndefined();
     });

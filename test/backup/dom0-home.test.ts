@@ -94,7 +94,7 @@ describe('dom0’s home', () => {
     expect(statSync(restored).mode & 0o777).toBe(0o700);
   });
 
-  it('keeps the modes of files and directories, whatever the umask, but nothing setuid', async () => {
+  it('keeps the modes of files and directories, whatever the umask, except setuid', async () => {
     const modes = { sticky: 0o1777, shared: 0o2775, closed: 0o500, group: 0o664, mine: 0o400 };
     for (const name of ['sticky', 'shared', 'closed']) mkdirSync(join(home, name));
     for (const name of ['group', 'mine', 'rights']) writeFileSync(join(home, name), 'x');
@@ -108,7 +108,7 @@ describe('dom0’s home', () => {
     expect(modeOf('rights')).toBe(0o755);
   });
 
-  it('leaves out sockets, which mean nothing later, without a word', async () => {
+  it('leaves out sockets without a warning', async () => {
     const server = createServer().listen(join(home, 'socket'));
     await new Promise((resolve) => server.once('listening', resolve));
     writeFileSync(join(home, 'letter'), 'x');
@@ -116,7 +116,7 @@ describe('dom0’s home', () => {
     expect(readdirSync(restored)).toEqual(['letter']);
   });
 
-  it('that changes while it is read is told so, and is whole otherwise', async () => {
+  it('is otherwise complete if a file changes while it is read, with a warning', async () => {
     execFileSync('dd', ['if=/dev/zero', `of=${home}/shrinks`, 'bs=1M', 'count=20', 'status=none']);
     const remarks = new NotedRemarks();
     let bytes = 0;
@@ -131,12 +131,12 @@ describe('dom0’s home', () => {
     );
   });
 
-  it('that does not exist is an error', async () => {
+  it('must exist', async () => {
     const nowhere = homeTar(join(directory, 'nosuch'), NAME, new NotedRemarks(), never);
     await expect(drain(nowhere)).rejects.toThrow(FailedError);
   });
 
-  it('ends when it is told to, though nobody reads', async () => {
+  it('stops when it is interrupted, even if nobody reads', async () => {
     execFileSync('dd', ['if=/dev/zero', `of=${home}/large`, 'bs=1M', 'count=20', 'status=none']);
     const controller = new AbortController();
     const reading = async (): Promise<void> => {
@@ -146,7 +146,7 @@ describe('dom0’s home', () => {
     await expect(reading()).rejects.toThrow(/^stop$/);
   });
 
-  it('is never put over what exists', async () => {
+  it('never overwrites anything', async () => {
     const target = join(directory, 'restored');
     mkdirSync(target);
     writeFileSync(join(target, 'mine'), 'mine');
@@ -155,7 +155,7 @@ describe('dom0’s home', () => {
     expect(readFileSync(join(target, 'mine'), 'utf8')).toBe('mine');
   });
 
-  it('that breaks off leaves nothing behind', async () => {
+  it('leaves nothing behind if it is cut short', async () => {
     writeFileSync(join(home, 'letter'), 'x'.repeat(1_000_000));
     async function* broken(): AsyncGenerator<Buffer> {
       for await (const chunk of read()) {
@@ -170,7 +170,7 @@ describe('dom0’s home', () => {
   });
 });
 
-describe('a home that cannot be unpacked whole', () => {
+describe('a home that cannot be unpacked completely', () => {
   /** Restores what `change` makes of the tar of `home`; it goes to where only an ordinary user works. */
   async function restoreChanged(
     change: (tar: Buffer) => Buffer,
@@ -185,7 +185,7 @@ describe('a home that cannot be unpacked whole', () => {
     return { target, missing };
   }
 
-  it('stays as far as it goes, and what could not be made is named, though it be much', async () => {
+  it('is kept as far as possible, and what could not be created is named, however much it is', async () => {
     for (let i = 0; i < 15; i++) writeFileSync(join(home, `device${i}`), '');
     writeFileSync(join(home, 'letter'), 'x');
     const { target, missing } = await restoreChanged((tar) => becomeDevices(tar, '/device'));
@@ -194,7 +194,7 @@ describe('a home that cannot be unpacked whole', () => {
     expect(missing[0]).toMatch(/^not made: (device\d+: Cannot mknod: [^;]+; ){10}and 5 more$/);
   });
 
-  it('stays up to where the backup has it: a tar without its end is no whole home', async () => {
+  it('is kept as far as the backup contains it, and is not called complete without the end of its tar', async () => {
     writeFileSync(join(home, 'letter'), 'x');
     const { target, missing } = await restoreChanged((tar) => {
       const end =
@@ -209,7 +209,7 @@ describe('a home that cannot be unpacked whole', () => {
     expect(missing.join()).toMatch(/backup does not contain all of it: .*ends too early/);
   });
 
-  it('fails, and leaves nothing, when nothing of it can be made', async () => {
+  it('fails, and leaves nothing, if nothing can be created', async () => {
     await expect(restoreChanged(() => Buffer.alloc(0))).rejects.toThrow(
       /nothing could be unpacked: the backup does not contain all of it/,
     );
@@ -233,7 +233,7 @@ function becomeDevices(tar: Buffer, mark: string): Buffer {
 }
 
 describe('rights', () => {
-  it('are those of the user whose home it is, even when root restores', async () => {
+  it("are those of the home's user, even when root restores", async () => {
     writeFileSync(join(home, 'letter'), 'x');
     if (otherUser.uid !== undefined) chownSync(directory, otherUser.uid, otherUser.gid);
     const { uid, gid } = lstatSync(directory);
@@ -279,7 +279,7 @@ describe('rights', () => {
 
   const whole = { failure: undefined, changes: [], gaps: [] };
 
-  it('of root are asked for when the home holds what its user cannot read, and only then', () => {
+  it('of root are requested only if the home contains something that its user cannot read', () => {
     const sudo = `shift 2; printf '%s\\n' "$*" >>${directory}/out/log; exec "$@"`;
     writeFileSync(join(home, 'letter'), 'x');
     expect(readBy(sudo, 'tar')).toEqual(whole);
@@ -315,7 +315,7 @@ describe('rights', () => {
     ['may not be root', 'sudo: The "no new privileges" flag is set, which', /NoNewPrivileges/],
     ['says something new', 'sudo: the moon is full', /sudo: the moon is full/],
   ])(
-    'are not there when sudo %s: it is said, and no home is taken for whole',
+    'are missing if sudo %s: an error says so, and no home is called complete',
     (_, words, meaning) => {
       leaveClosedFile();
       // As the real one: on standard error, and with the status that tar has for a changed file.
@@ -330,14 +330,14 @@ describe('rights', () => {
     },
   );
 
-  it('are not there without sudo', () => {
+  it('are missing without sudo', () => {
     leaveClosedFile();
     expect(readBy('exec no-such-sudo', 'tar')).toMatchObject({
       failure: expect.stringMatching(/no-such-sudo/) as string,
     });
   });
 
-  it('that end in the middle give no home, whatever the status', () => {
+  it('that are lost in the middle give no home, whatever the exit status', () => {
     leaveClosedFile();
     writeFileSync(join(home, 'zeros'), Buffer.alloc(3_000_000));
     // What comes ends with zeros, as a whole tar does: only reading it shows that more was to come.

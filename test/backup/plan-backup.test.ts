@@ -51,14 +51,14 @@ const all = [dom0, work, hidden, passing, kept];
 const namesOf = (of: ReturnType<typeof planBackup>): string[] => of.qubes.map((q) => q.qube.name);
 
 describe('the plan of a backup', () => {
-  it('holds by default what belongs in backups, in the order of the numbers', () => {
+  it('contains by default the VMs that are included in backups, ordered by number', () => {
     const planned = plan(all);
     expect(namesOf(planned)).toEqual(['disp2', 'work']);
     expect(planned.dom0Home?.user).toBe('user');
     expect(planned.qubes[1]).toMatchObject({ directory: 'vm7', volumes: [{ name: 'private' }] });
   });
 
-  it('holds what is chosen, asked for or not by default', () => {
+  it('contains the chosen VMs, whether they are included by default or not', () => {
     expect(namesOf(plan(all, { chosen: ['hidden', 'disp1'] }))).toEqual(['hidden', 'disp1']);
     expect(plan(all, { chosen: ['hidden'] }).dom0Home).toBeUndefined();
     expect(plan(all, { chosen: ['dom0'] })).toMatchObject({
@@ -69,7 +69,7 @@ describe('the plan of a backup', () => {
     expect(plan(all, { excluded: ['dom0'] }).dom0Home).toBeUndefined();
   });
 
-  it('is refused for names that mean nothing, or when nothing is left', () => {
+  it('is refused for unknown names, or if nothing is left', () => {
     expect(() => plan(all, { chosen: ['nosuch'] })).toThrow(/no VM called nosuch/);
     expect(() => plan(all, { excluded: ['nosuch'] })).toThrow(RefusedError);
     expect(() => plan(all, { chosen: ['work', 'work'] })).toThrow(UsageError);
@@ -77,19 +77,19 @@ describe('the plan of a backup', () => {
     expect(() => plan([work])).toThrow(/has no dom0/);
   });
 
-  it('says what a VM of another machine is, and can leave it out', () => {
+  it('says what a RemoteVM is, and can leave it out', () => {
     expect(() => plan(all, { chosen: ['far'] })).toThrow(
       /^far cannot be backed up: it is a RemoteVM, which lives on another machine$/,
     );
     expect(namesOf(plan(all, { excluded: ['far'] }))).toEqual(['disp2', 'work']);
   });
 
-  it('counts of a volume what is in use, where that is known', () => {
+  it('counts the used size of a volume, if that is known', () => {
     const of = (usage: number | undefined) => expectedBytes({ ...volume('root', true), usage });
     expect([of(undefined), of(0), of(1000)]).toEqual([2000, 0, 1000]);
   });
 
-  it('is refused with the name that was perhaps meant', () => {
+  it('suggests the name that was probably meant when it refuses one', () => {
     expect(() => plan(all, { chosen: ['wrok'] })).toThrow(/called wrok .*; did you mean work\?$/);
     expect(() => plan(all, { excluded: ['Work'] })).toThrow(/did you mean work\?$/);
     expect(() => plan(all, { chosen: ['personal'] })).toThrow(/called personal on this system$/);
@@ -108,14 +108,14 @@ describe('the plan of a backup', () => {
     ]);
   });
 
-  it('goes without what may be gone and is', () => {
+  it('ignores missing VMs that may be missing', () => {
     const planned = plan(all, { excludedIfThere: ['removed', 'work'] });
     expect(planned.gone).toEqual(['removed']);
     expect(namesOf(planned)).toEqual(['disp2']);
     expect(planned.leftOut).toContainEqual({ name: 'work', why: 'left out as requested' });
   });
 
-  it('tells which VMs run, and takes, skips or refuses them', () => {
+  it('says which VMs are running, and includes, skips or refuses them', () => {
     const running = ['dom0', 'work', 'hidden'];
     const included = plan(all, {}, running);
     expect(included.qubes.map((each) => each.running)).toEqual([false, true]);
@@ -135,7 +135,7 @@ describe('the plan of a backup', () => {
     );
   });
 
-  it('is refused for a VM that cannot be read as it was last saved, unless it is left out', () => {
+  it('is refused for a running VM without a saved state, unless it is left out', () => {
     const unreadable = new Map([['work', 'its pool is of a strange kind']]);
     expect(() => plan(all, {}, [], unreadable)).toThrow(
       /^work cannot be backed up: its pool is of a strange kind; leave it out with -x work$/,

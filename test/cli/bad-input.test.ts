@@ -34,7 +34,7 @@ function expectRefusal(
 }
 
 describe('a backup is refused', () => {
-  it('when the words do not fit or the passphrase is missing', async () => {
+  it('if arguments are wrong or the passphrase is missing', async () => {
     const box = await Box.full();
     const backup = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups'];
     expectRefusal(box, [...backup, 'work', 'work'], 2, /work is named twice/);
@@ -54,7 +54,7 @@ describe('a backup is refused', () => {
     expectRefusal(box, ['backup', '-d', 'usb', ...box.secret, 'backups', 'work'], 5, /-y/);
   });
 
-  it('when the storage is not as it was named', async () => {
+  it('if the storage does not exist', async () => {
     const box = await Box.full();
     writeFileSync(join(box.directory, 'homes/usb/a-file'), '');
     const to = (...where: string[]): string[] => ['backup', ...box.secret, '-y', ...where];
@@ -64,7 +64,7 @@ describe('a backup is refused', () => {
     expectRefusal(box, to('/nosuch/directory'), 5, /\/nosuch\/directory/);
   });
 
-  it('when a VM is running and that is to be refused', async () => {
+  it('if a VM is running and --running refuse is given', async () => {
     const box = await Box.full();
     await markRunning(box.directory, 'vault');
     const backup = ['backup', '-d', 'usb', ...box.secret, '-y'];
@@ -72,7 +72,7 @@ describe('a backup is refused', () => {
     expect(box.coffer([...backup, 'backups'])).toMatchObject({ status: 0 });
   });
 
-  it('when the command fails at once, in the middle or at the end', async () => {
+  it('if the command fails at once, in the middle or at the end', async () => {
     const box = await Box.full();
     for (const command of [
       'echo the disk is on fire >&2; exit 7',
@@ -84,7 +84,7 @@ describe('a backup is refused', () => {
     }
   });
 
-  it('when a volume cannot be read', async () => {
+  it('if a volume cannot be read', async () => {
     const box = await Box.full();
     const image = join(box.directory, 'appvms/work/private.img');
     rmSync(image);
@@ -101,7 +101,7 @@ describe('a backup is refused', () => {
   });
 });
 
-it('a volume that was made smaller is backed up as it is', async () => {
+it('a volume that was made smaller is backed up with its new size', async () => {
   const box = await Box.full();
   writeFileSync(join(box.directory, 'appvms/work/private.img'), 'small');
   const backup = box.backUp(['-x', 'debian']);
@@ -111,7 +111,7 @@ it('a volume that was made smaller is backed up as it is', async () => {
 });
 
 describe('help', () => {
-  it('is there for a command, and refused for one that there is not', async () => {
+  it('is shown for a command, and refused for an unknown one', async () => {
     const box = await Box.empty();
     const help = (...words: string[]): Run => box.bare(['help', ...words]);
     expect(help()).toMatchObject({ status: 0, stdout: box.bare(['--help']).stdout });
@@ -128,7 +128,7 @@ describe('help', () => {
 });
 
 describe('a backup fails', () => {
-  it('when a volume shrinks while it is read', async () => {
+  it('if a volume shrinks while it is read', async () => {
     const box = await Box.full();
     const image = join(box.directory, 'appvms/work/private.img');
     // More than what coffer, the agent and the pipes between them hold while the command waits.
@@ -157,7 +157,7 @@ describe('a backup fails', () => {
   });
 });
 
-describe('a backup that is not one', () => {
+describe('a file that is not a backup', () => {
   it('is refused by list, verify and restore', async () => {
     const box = await Box.full();
     const home = join(box.directory, 'homes/usb');
@@ -175,7 +175,7 @@ describe('a backup that is not one', () => {
     }
   });
 
-  it('is refused when it is damaged, and nothing is restored from it', async () => {
+  it('is refused if it is damaged, and nothing is restored from it', async () => {
     const box = await Box.full();
     const backup = box.backUp();
     const file = join(box.directory, 'homes/usb', backup);
@@ -201,7 +201,7 @@ describe('a backup that is not one', () => {
 });
 
 describe('a restore is refused', () => {
-  it('when a name is taken, a VM is unknown or something it needs is missing', async () => {
+  it('if a name is taken, a VM is unknown or something that it needs is missing', async () => {
     const [box, fresh] = [await Box.full(), await Box.empty()];
     const backup = box.backUp(['-x', 'debian']);
     const restore = ['restore', '-d', 'usb', ...box.secret, '-y', backup];

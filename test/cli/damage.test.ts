@@ -68,7 +68,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     return { run, result: lastEvent(run.stdout) as unknown as Result };
   }
 
-  it.each(WAYS)('is verified to the end %s: each VM is told of by its name', (_, way) => {
+  it.each(WAYS)('is verified to the end %s, and each VM is named', (_, way) => {
     const { run, result } = verify(way(damage('private.img')));
     expect(run).toMatchObject({ status: 3 });
     expect(run.stderr).toMatch(/^warning: work: its private volume is damaged \(part \d+\)\n$/);
@@ -81,7 +81,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     ]);
   });
 
-  it.each(WAYS)('is said to hold what is whole and can be restored by name, %s', (_, way) => {
+  it.each(WAYS)('is said to contain complete VMs, which can be restored by name, %s', (_, way) => {
     const words = way(damage('notes.txt'));
     const run = box.loud(['verify', '-d', 'usb', ...box.secret, ...words]);
     expect(run.stdout).toMatch(/work +damaged .*its notes is damaged \(part 0\)/);
@@ -91,7 +91,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     expect(other, other.stderr).toMatchObject({ status: 0 });
   });
 
-  it.each(WAYS)('is not restored, and the VM is named, %s', (_, way) => {
+  it.each(WAYS)('is not restored, and the damaged VM is named, %s', (_, way) => {
     const words = way(damage('private.img'));
     const before = box.state;
     const restore = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting', ...words];
@@ -103,7 +103,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     expect(box.state).toBe(before);
   });
 
-  it('of which the whole is damaged vouches for nothing', () => {
+  it('whose end is damaged has no verified VM', () => {
     const short = bytes.subarray(0, bytes.length - 4096);
     writeFileSync(join(box.directory, 'homes/usb/short'), short);
     const { run, result } = verify(['--command', 'cat short']);

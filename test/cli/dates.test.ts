@@ -36,7 +36,7 @@ describe.each(MOMENTS)('at %s in %s, with the locale %s', (clock, TZ, LC_ALL, sh
   });
   afterAll(() => rmSync(box.directory, { recursive: true }));
 
-  it('a backup is named by its local time', () => {
+  it('the name of a backup has the local time', () => {
     expect(readdirSync(box.backups)).toContain(`qubes-backup-${inName}`);
   });
 
@@ -49,7 +49,7 @@ describe.each(MOMENTS)('at %s in %s, with the locale %s', (clock, TZ, LC_ALL, sh
     expect(Date.parse(created)).toBe(Date.parse(clock));
   });
 
-  it('the directory of a restored home is named by its local time', () => {
+  it('the directory of a restored home has the local time in its name', () => {
     expect(run('restore', '-y', backup, 'dom0')).toContain(`made on ${shown}, `);
     const home = join(box.home, `home-restore-${inName}`);
     expect(readdirSync(home)).toEqual(['letter']);

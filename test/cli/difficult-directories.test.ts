@@ -30,7 +30,7 @@ function backUp(box: Box, directory: string, prepare: string, user = 0): Run {
 }
 
 describe('a directory for backups', () => {
-  it('may be one that can be written to and not be read', async () => {
+  it('may be writable without being readable', async () => {
     const box = await Box.full();
     const drop = join(box.directory, 'drop');
     execFileSync('chown', ['-R', `${NOBODY}`, box.directory]);
@@ -44,7 +44,7 @@ describe('a directory for backups', () => {
     expect(verified, verified.stderr).toMatchObject({ status: 0 });
   });
 
-  it('is said to be on a read-only file system where it is', async () => {
+  it('is said to be on a read-only file system if it is', async () => {
     const box = await Box.full();
     const directory = join(box.directory, 'ro');
     mkdirSync(directory);
@@ -62,7 +62,7 @@ describe('a directory for backups', () => {
     expect(run.stderr).toMatch(/^coffer: The file system of .*\/ro in dom0 is read-only: mount it/);
   });
 
-  it('is said not to take so large a file, and FAT to be the usual reason', async () => {
+  it('is said not to accept such a large file, with FAT as the usual reason', async () => {
     const box = await Box.full();
     const directory = join(box.directory, 'out');
     mkdirSync(directory);

@@ -42,7 +42,7 @@ describe('coffer backup --format qubes-4', () => {
     expect(readFileSync(join(fresh.home, restored, letter ?? ''), 'utf8')).toBe('Dear reader\n');
   });
 
-  it('stays within what the official restore lets through', async () => {
+  it('stays within the limits of the official restore', async () => {
     const box = await Box.full();
     writeFileSync(join(box.home, 'large'), Buffer.alloc(5_000_000, 'x'));
     for (const filter of ['none', 'gzip']) {
@@ -67,7 +67,7 @@ describe('coffer backup --format qubes-4', () => {
     }
   });
 
-  it('is noticed when its end is missing', async () => {
+  it('is refused if its end is missing', async () => {
     const box = await Box.full();
     const backup = box.backUp(FORMAT_4);
     const archive = bytesOf(box, backup);
@@ -80,7 +80,7 @@ describe('coffer backup --format qubes-4', () => {
     expect(verify.stderr).toMatch(/the backup is cut short: the manifest at its end is missing/);
   });
 
-  it('takes the filter and key cost that are asked for', async () => {
+  it('uses the requested filter and key cost', async () => {
     const box = await Box.full();
     const archive = bytesOf(
       box,
@@ -116,7 +116,7 @@ describe('coffer backup --format qubes-4', () => {
     expect(readdirSync(box.backups)).toEqual([]);
   });
 
-  it('holds under tar and scrypt the home under the name of its user', async () => {
+  it('contains the home under the name of its user, according to tar and scrypt', async () => {
     const box = await Box.full();
     const archive = bytesOf(box, box.backUp([...FORMAT_4, '-x', 'debian']));
     const sealed = membersOf(archive).find(({ name }) => name === 'dom0-home/user.000.enc');

@@ -72,10 +72,10 @@ function addReadOnlyDirectory(): void {
 
 const restoredHomes = () => readdirSync(box.home).filter((name) => name.includes('home-restore-'));
 
-describe('a home that its user cannot read whole', () => {
+describe('a home that its user cannot read completely', () => {
   beforeEach(() => writeFileSync(join(box.home, 'closed'), 'x', { mode: 0 }));
 
-  it('and sudo does not help: is refused before anything was done, and says why', () => {
+  it('is refused if sudo does not help, before anything is done, with the reason', () => {
     const old = join(box.directory, 'old');
     writeFileSync(old, 'the old backup');
     for (const to of [[box.directory], ['--command', `cat >${old}`]]) {
@@ -92,11 +92,11 @@ describe('a home that its user cannot read whole', () => {
     );
   });
 
-  it('left out as the refusal says, lets the rest be backed up', () => {
+  it('can be left out, as the refusal advises', () => {
     expect(run('backup', '-y', box.directory, '-x', 'dom0', '-x', 'debian').status).toBe(0);
   });
 
-  it('nor can root: fails in its row, the rest is stored, and the status is no success', () => {
+  it('nor root can: it fails in its row, the rest is stored, and the exit status says so', () => {
     useSudo('shift 2; exec "$@"');
     const made = run('backup', '-y', '--json', box.directory, 'dom0', 'vault');
     expect(made.status).toBe(1);
@@ -115,7 +115,7 @@ describe('a home that its user cannot read whole', () => {
 });
 
 describe('the size of a home', () => {
-  it('counts in the total, the list and the plan of a restore', () => {
+  it('is included in the total, the list and the plan of a restore', () => {
     execFileSync('dd', [
       'if=/dev/urandom',
       `of=${box.home}/large`,
@@ -136,7 +136,7 @@ describe('the size of a home', () => {
 });
 
 describe('a home with a read-only directory', () => {
-  it('of a backup that is damaged leaves nothing, and the damage is what is told', () => {
+  it('in a damaged backup leaves nothing, and the error is the damage', () => {
     addReadOnlyDirectory();
     const backup = backUp();
     const bytes = readFileSync(backup);
@@ -183,8 +183,8 @@ describe('a home with a read-only directory', () => {
   });
 });
 
-describe('what a killed restore has left', () => {
-  it('is a warning where it cannot be removed, and the next restore goes on', () => {
+describe('a home left by a killed restore', () => {
+  it('gives a warning if it cannot be removed, and the next restore continues', () => {
     const backup = backUp();
     mkdirSync(join(box.home, '.home-restore-coffer.1.1.0123abcd'));
     chmodSync(box.home, 0o555);
@@ -199,8 +199,8 @@ describe('what a killed restore has left', () => {
   });
 });
 
-describe('a home of which not everything can be made', () => {
-  it('is restored in part: what was unpacked stays, what is missing is told, the status is 1', () => {
+describe('a home of which not everything can be created', () => {
+  it('is restored in part: what was unpacked is kept, what is missing is named, and the exit status is 1', () => {
     execFileSync('dd', ['if=/dev/urandom', `of=${box.home}/zz`, 'bs=1M', 'count=3', 'status=none']);
     const backup = backUp();
     giveToUser();

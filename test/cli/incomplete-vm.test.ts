@@ -47,7 +47,7 @@ async function backUpBoth(dom0: Dom0): Promise<string> {
 }
 
 describe('a VM without a saved state that changes while it is backed up', () => {
-  it.each(EVENTS)('fails alone when it %s; the others are stored', async (_, started, why) => {
+  it.each(EVENTS)('fails alone if it %s; the others are stored', async (_, started, why) => {
     await using dom0 = await withChangingWork(started);
     const run = await dom0.coffer(['backup', '-y', '-d', STORAGE_VM, '.', 'work', 'dev-box']);
     expect(run, run.stderr).toMatchObject({ status: 1 });
@@ -58,7 +58,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     expect(qubes.get('dev-box')?.properties.has('backup_timestamp')).toBe(true);
   });
 
-  it.each(EVENTS)('leaves no backup when it %s and is the only one', async (_, started, why) => {
+  it.each(EVENTS)('leaves no backup if it %s and is the only one', async (_, started, why) => {
     await using dom0 = await withChangingWork(started);
     const run = await dom0.coffer(['backup', '-y', '-d', STORAGE_VM, '.', 'work']);
     expect(run).toMatchObject({ status: 1 });
@@ -66,7 +66,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     expect(dom0.stored()).toEqual([]);
   });
 
-  it('is told of by list', async () => {
+  it('is reported by list', async () => {
     await using dom0 = await withChangingWork(EVENTS[1][1]);
     const run = await dom0.coffer(['list', '-d', STORAGE_VM, await backUpBoth(dom0)]);
     expect(run).toMatchObject({ status: 0 });
@@ -76,7 +76,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     expect(run.stdout).toMatch(/^dev-box +StandaloneVM/m);
   });
 
-  it('is told of by verify, which finds no damage, from a file and from a stream', async () => {
+  it('is reported by verify, which finds no damage, from a file and from a stream', async () => {
     await using dom0 = await withChangingWork(EVENTS[1][1]);
     const backup = await backUpBoth(dom0);
     for (const source of [[backup], ['--command', `cat ${backup}`]]) {
@@ -92,7 +92,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     }
   });
 
-  it('is left out of a restore, told before the question, or refused when it is named', async () => {
+  it('is left out of a restore, which says so before it asks, or refused if it is named', async () => {
     await using dom0 = await withChangingWork(EVENTS[1][1]);
     const backup = await backUpBoth(dom0);
     const restore = ['restore', '-y', '-d', STORAGE_VM, '--rename-conflicting', backup];
@@ -109,7 +109,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     expect(dom0.sha256('dev-box-1', 'private')).toBe(dom0.sha256('dev-box', 'private'));
   });
 
-  it('fails in a restore from a stream, and nothing is left of it', async () => {
+  it('fails in a restore from a stream, and leaves nothing', async () => {
     await using dom0 = await withChangingWork(EVENTS[1][1]);
     const command = `cat ${await backUpBoth(dom0)}`;
     const before = dom0.names();
@@ -121,7 +121,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     expect(dom0.names()).toEqual([...before, 'dev-box-1'].sort());
   });
 
-  it('is told of by recover.sh with any file of it', async () => {
+  it('is reported by recover.sh with any of its files', async () => {
     await using dom0 = await withChangingWork(EVENTS[1][1]);
     const backup = join(dom0.storage, await backUpBoth(dom0));
     const secret = dom0.words(['list'])[2] ?? '';

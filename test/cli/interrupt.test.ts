@@ -35,7 +35,7 @@ describe('an interrupted restore', () => {
     return { ...end, isLeft: created() };
   }
 
-  it('says that it was rolled back when nothing is left', async () => {
+  it('says that it was rolled back if nothing is left', async () => {
     const { stderr, isLeft } = await interruptRestore();
     expect(isLeft).toBe(false);
     expect(stderr).toMatch(/^coffer: interrupted by SIGINT: what was begun has been rolled back$/m);
@@ -50,7 +50,7 @@ describe('an interrupted restore', () => {
 });
 
 describe('an interrupted backup', () => {
-  it('into a directory is discarded', async () => {
+  it('to a directory is discarded', async () => {
     const box = await Box.full(onTestFinished);
     const where = ['-d', 'usb', ...box.secret, '-y', '--kdf-cost', '18'];
     const partial = (): boolean => readdirSync(box.backups).length > 0;
@@ -60,7 +60,7 @@ describe('an interrupted backup', () => {
     expect(readdirSync(box.backups)).toEqual([]);
   });
 
-  it('into a command claims nothing of what the command wrote', async () => {
+  it('to a command makes no claim about what the command has written', async () => {
     const box = await Box.full(onTestFinished);
     const taken = join(box.directory, 'taken');
     const command = `head -c 1 >${taken}; exec sleep 600`;

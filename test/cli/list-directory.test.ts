@@ -58,7 +58,7 @@ describe.each([
   ['of a VM', (): string[] => ['-d', 'usb', 'backups']],
   ['of dom0', (): string[] => [dom0]],
 ])('coffer list of a directory %s', (_, place) => {
-  it('shows the backups in it, newest first, and counts what else is there', () => {
+  it('shows the backups in it, newest first, and counts the other files', () => {
     const { status, stdout, stderr } = box.loud(['list', ...place()]);
     expect(status, stderr).toBe(0);
     expect(stdout).toMatch(/^7 backups in (usb|dom0):\/.*backups \(.* free there\)\n/);
@@ -72,7 +72,7 @@ describe.each([
     expect(names.at(-1)).toBe('the good one');
   });
 
-  it('tells what they hold, with the passphrase', () => {
+  it('shows their contents, with the passphrase', () => {
     const { backups } = listed(...place(), ...box.secret);
     const good = backups.filter(({ name }) => [...made, 'the good one'].includes(name));
     expect(good.length).toBe(new Set([...made, 'the good one']).size);
@@ -82,14 +82,14 @@ describe.each([
     }
   });
 
-  it('believes the authenticated time, not the name of the file', () => {
+  it("shows the authenticated time rather than the one in the file's name", () => {
     const { backups } = listed(...place(), ...box.secret);
     const times = new Map(backups.map(({ name, created }) => [name, created]));
     expect(times.get(FIRST)).toBe(times.get(made[0] ?? ''));
     expect(times.get('the good one')).toBe(times.get(FIRST));
   });
 
-  it('names the format and the id by the header, which needs no passphrase', () => {
+  it('shows the format and the id in the header, without the passphrase', () => {
     const { backups, others } = listed(...place());
     const formats = Object.fromEntries(backups.map(({ name, format }) => [name, format]));
     expect(formats).toMatchObject({
@@ -112,7 +112,7 @@ describe.each([
     expect(problems['qubes-backup-2025-12-31T235959']).toMatch(/cut short|damaged|ends/);
   });
 
-  it('shows those with another passphrase all the same', () => {
+  it('also shows those with another passphrase', () => {
     const { backups } = listed(...place(), '-p', '/etc/os-release');
     for (const { qubes, format, problem } of backups) {
       expect(qubes).toBeNull();
@@ -133,7 +133,7 @@ describe('coffer list of a directory', () => {
     return stdout;
   };
 
-  it('asks for the passphrase at a terminal, and goes on when none is typed', () => {
+  it('asks for the passphrase at a terminal, and continues if none is typed', () => {
     expect(atTerminal('correct horse battery staple\n')).toMatch(/debian, work, vault, dom0/);
     const without = atTerminal('\n');
     expect(without).toContain('press Enter');
@@ -141,7 +141,7 @@ describe('coffer list of a directory', () => {
     expect(without).not.toContain('vault');
   });
 
-  it('with --no-contents asks nothing', () => {
+  it('does not ask for the passphrase with --no-contents', () => {
     const shown = atTerminal('', '--no-contents');
     expect(shown).toContain('7 backups in usb:');
     expect(shown).not.toContain('Passphrase');
@@ -150,13 +150,13 @@ describe('coffer list of a directory', () => {
     ).toBeNull();
   });
 
-  it('that is empty says so', () => {
+  it('says that it is empty', () => {
     mkdirSync(join(box.backups, 'photos/of-us'));
     const { status, stdout } = box.loud(['list', '-d', 'usb', 'backups/photos/of-us']);
     expect([status, stdout.split(' in usb:')[0]]).toEqual([0, '0 backups']);
   });
 
-  it('that is not there is refused', () => {
+  it('is refused if it does not exist', () => {
     const { status, stderr } = box.coffer(['list', '-d', 'usb', 'nosuch', ...box.secret]);
     expect([status, stderr]).toEqual([5, expect.stringContaining('nosuch does not exist in usb')]);
   });

@@ -31,14 +31,14 @@ describe('a backup through a VM agent', () => {
     expect(await differencesOf(old.directory, fresh.directory, ['work', 'vault'])).toEqual([]);
   });
 
-  it('is private, whole and alone in its directory', async () => {
+  it('is private, complete and alone in its directory', async () => {
     const box = await Box.full();
     box.backUp();
     expect(readdirSync(box.backups)).toHaveLength(1);
     expect(readdirSync(box.backups)[0]).toMatch(/^qubes-backup-\d{4}-\d\d-\d\dT\d{6}$/);
   });
 
-  it('has a name of its own, however many are made in the same second', async () => {
+  it('has a unique name, however many are made in the same second', async () => {
     const box = await Box.full();
     const backup = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups'];
     const runs = ['work', 'vault', 'work', 'vault'].map((qube) => box.start([...backup, qube]));
@@ -54,7 +54,7 @@ describe('a backup through a VM agent', () => {
     }
   });
 
-  it('goes through commands, and through dom0 itself', async () => {
+  it('can go through commands, and to dom0 itself', async () => {
     const box = await Box.full();
     const common = [...box.secret, '-y'];
     const toCommand = ['backup', '-d', 'usb', '--command', ...common, 'cat > by-command', 'work'];
@@ -71,7 +71,7 @@ describe('a backup through a VM agent', () => {
     });
   });
 
-  it('holds what was chosen, and nothing of the rest', async () => {
+  it('contains what was chosen, and nothing else', async () => {
     const box = await Box.full();
     const backup = box.backUp(['--no-encrypt', '--compress-filter', 'none', '-x', 'vault']);
     const bytes = readFileSync(join(box.directory, 'homes/usb', backup));
@@ -81,7 +81,7 @@ describe('a backup through a VM agent', () => {
     expect(box.coffer([...onlyWork, 'zstd > small', 'work'])).toMatchObject({ status: 0 });
   });
 
-  it('is restored in part, and under new names', async () => {
+  it('can be restored in part, and under new names', async () => {
     const box = await Box.full();
     const backup = box.backUp();
     const before = box.state;
@@ -100,7 +100,7 @@ describe('a backup through a VM agent', () => {
     expect(image('work-1').equals(image('work'))).toBe(true);
   });
 
-  it('takes the passphrase from standard input', async () => {
+  it('can read the passphrase from standard input', async () => {
     const box = await Box.full();
     const backup = ['backup', '-d', 'usb', '-p', '-', '-y', 'backups', 'work'];
     expect(box.coffer(backup, 'from standard input\nno more\n')).toMatchObject({ status: 0 });

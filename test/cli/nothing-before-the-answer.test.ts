@@ -24,7 +24,7 @@ function answerNo(args: readonly string[]): { status: number | null; screen: str
   return { status: run.status, screen: run.stdout };
 }
 
-describe('a backup into a command', () => {
+describe('a backup to a command', () => {
   const COMMAND = 'cat > last-week';
   const backup = (): string[] => ['backup', '-d', 'usb', '--command', COMMAND, 'work'];
 
@@ -34,7 +34,7 @@ describe('a backup into a command', () => {
     ['the passphrase is empty', ['-y', '-p', '-'], /passphrase is empty/],
     ['a VM is unknown', ['-y', '-x', 'nosuch'], /no VM called nosuch/],
     ['the program that compresses is missing', ['-y', '--compress-filter', 'gzip'], /gzip is not/],
-  ])('is not begun when %s', (_, args, sentence) => {
+  ])('is not started if %s', (_, args, sentence) => {
     writeFileSync(join(home, 'last-week'), 'a backup');
     const path = args.includes('gzip') ? '/nosuch' : process.env['PATH'];
     const run: Run = spawnSync(
@@ -47,7 +47,7 @@ describe('a backup into a command', () => {
     expect(readFileSync(join(home, 'last-week'), 'utf8')).toBe('a backup');
   });
 
-  it('is not begun when the answer is no', () => {
+  it('is not started if the answer is no', () => {
     writeFileSync(join(home, 'last-week'), 'a backup');
     const { status, screen } = answerNo([...backup(), ...box.secret]);
     expect(status, screen).toBe(5);
@@ -56,8 +56,8 @@ describe('a backup into a command', () => {
   });
 });
 
-describe('a backup into a directory', () => {
-  it('leaves nothing there when the answer is no, and asks before it wants the passphrase', () => {
+describe('a backup to a directory', () => {
+  it('leaves nothing there if the answer is no, and asks before it asks for the passphrase', () => {
     const { status, screen } = answerNo(['backup', '-d', 'usb', 'backups', 'work']);
     expect(status, screen).toBe(5);
     expect(screen).toMatch(/in all, to usb:.*\/backups \([\d.]+ \w+ free there\)\./);
@@ -65,7 +65,7 @@ describe('a backup into a directory', () => {
     expect(readdirSync(box.backups)).toEqual([]);
   });
 
-  it('shows what is asked about even with --quiet, and beside the result with --json', () => {
+  it('shows what is asked about even with --quiet, and apart from the result with --json', () => {
     for (const flag of ['--quiet', '--json']) {
       const { screen } = answerNo(['backup', '-d', 'usb', flag, 'backups', 'work']);
       expect(screen).toMatch(/work +AppVM.*Back up\?/s);
@@ -73,15 +73,15 @@ describe('a backup into a directory', () => {
   });
 });
 
-describe('a backup that a command gives', () => {
-  it.each(['list', 'verify', 'restore'])('is not asked for when %s has no passphrase', (name) => {
+describe('a backup that a command outputs', () => {
+  it.each(['list', 'verify', 'restore'])('is not read if %s has no passphrase', (name) => {
     const args = ['--command', '-d', 'usb', '-p', '/nosuch', 'touch begun; cat none'];
     const yes = name === 'restore' ? ['-y'] : [];
     expect(box.coffer([name, ...args, ...yes])).toMatchObject({ status: 5 });
     expect(existsSync(join(home, 'begun'))).toBe(false);
   });
 
-  it('is not asked for when nobody is there to agree to the restore', () => {
+  it('is not read if nobody can agree to the restore', () => {
     const args = ['restore', '--command', '-d', 'usb', ...box.secret, 'touch begun; cat none'];
     const run = box.coffer(args);
     expect(run).toMatchObject({ status: 5 });
@@ -91,7 +91,7 @@ describe('a backup that a command gives', () => {
 });
 
 describe('a directory that was forgotten', () => {
-  it.each([[['work']], [['work', 'vault']]])('is asked for (%j)', (words) => {
+  it.each([[['work']], [['work', 'vault']]])('is suggested (%j)', (words) => {
     const run = box.coffer(['backup', '-d', 'usb', '-y', ...box.secret, ...words]);
     expect(run).toMatchObject({ status: 5 });
     expect(run.stderr).toContain(

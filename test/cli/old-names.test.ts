@@ -43,7 +43,7 @@ interface Told {
 const told = ({ stdout }: Run): Told => lastEvent(stdout) as unknown as Told;
 
 describe('a backup of format 3 with old names and values', () => {
-  it('is listed, with what has another name and what cannot be restored', () => {
+  it('is listed, with what has a new name and what cannot be restored', () => {
     const list = run('list', '--json', 'backups/old');
     expect(list.status, list.stderr).toBe(0);
     expect(told(list).qubes.map(({ name, remarks }) => [name, remarks])).toEqual([
@@ -60,7 +60,7 @@ describe('a backup of format 3 with old names and values', () => {
     expect(told(list).unusable).toMatchObject([{ name: 'lost' }]);
   });
 
-  it('is verified, but for what cannot be restored', () => {
+  it('is verified, except what cannot be restored', () => {
     const verify = run('verify', '--json', 'backups/old');
     expect(verify.status, verify.stderr).toBe(0);
     expect(told(verify).qubes.map(({ name, result }) => `${name} ${result}`)).toEqual([
@@ -71,7 +71,7 @@ describe('a backup of format 3 with old names and values', () => {
     ]);
   });
 
-  it('is restored by names old and new, without those that are left out', async () => {
+  it('can be restored by old and new names, without those that are left out', async () => {
     for (const [name, ...others] of [
       ['personal'],
       ['default'],
@@ -88,7 +88,7 @@ describe('a backup of format 3 with old names and values', () => {
     expect(existsSync(join(box.directory, '../etc'))).toBe(false);
   });
 
-  it('says why a VM that is asked for cannot be restored', () => {
+  it('says why a VM that was named cannot be restored', () => {
     const restore = run('restore', '-y', 'backups/old', 'lost');
     expect(restore.status).toBe(5);
     expect(restore.stderr).toMatch(/lost: .*does not say where its files are/);

@@ -21,14 +21,14 @@ function backUp(box: Box): ReturnType<Box['loud']> {
   return box.loud(['backup', '--profile', 'nightly', '-y', '--json'], '', environment);
 }
 
-it('a profile that leaves out a VM which is gone backs up as ever, with a warning', async () => {
+it('a profile that excludes a VM that no longer exists backs up the others, with a warning', async () => {
   const box = await boxWithProfile(['vm = work', 'exclude = gone']);
   const { status, stderr } = backUp(box);
   expect(stderr).toMatch(/warning: there is no VM called gone any more/);
   expect(status, stderr).toBe(0);
 });
 
-it('a profile that names a VM which is gone backs up the others, and is not done', async () => {
+it('a profile that names a VM that no longer exists backs up the others, with exit status 1', async () => {
   const box = await boxWithProfile(['vm = work', 'vm = gone']);
   const { status, stdout, stderr } = backUp(box);
   expect(stderr).toMatch(/warning: there is no VM called gone, .* it is not backed up/);
@@ -42,7 +42,7 @@ it('a profile that names a VM which is gone backs up the others, and is not done
   expect(readdirSync(box.backups)).toHaveLength(1);
 });
 
-it('a profile that names only VMs which are gone is refused', async () => {
+it('a profile that names only VMs that no longer exist is refused', async () => {
   const box = await boxWithProfile(['vm = gone']);
   const { status, stderr } = backUp(box);
   expect(stderr).toMatch(/there is no VM called gone on this system/);

@@ -33,7 +33,7 @@ function knownOptions(): string[] {
 }
 
 describe('a profile', () => {
-  it('gives what the command line would', async () => {
+  it('gives the same options as the command line', async () => {
     const passphrase = write('p', 'secret\n', 0o600);
     const text = `# where to
 location = /mnt/back up = here
@@ -68,12 +68,12 @@ passphrase-file = ${passphrase}
     });
   });
 
-  it('sets nothing that it does not name', () => {
+  it('sets only what it names', () => {
     const text = 'location = x\ncommand = no\n';
     expect(parseProfile(text, 'f')).toEqual({ location: 'x', qubes: [], flags: {} });
   });
 
-  it('is like the example that the package brings, which has every option', () => {
+  it('can have every option, like the example in the package', () => {
     const example = readFileSync(
       new URL('../../rpm/example-profile.conf', import.meta.url),
       'utf8',
@@ -84,7 +84,7 @@ passphrase-file = ${passphrase}
     expect(new Set(named)).toEqual(new Set(knownOptions()));
   });
 
-  it('is told of in the manual, with every option', () => {
+  it('is described in the manual, with every option', () => {
     const manual = readFileSync(new URL('../../docs/man/coffer.1', import.meta.url), 'utf8');
     const [, section = ''] = manual.replaceAll('\\-', '-').split(/^\.SH PROFILES$/m);
     const known = knownOptions();
@@ -116,7 +116,7 @@ passphrase-file = ${passphrase}
     expect(() => parseProfile(text, 'f')).toThrow(message);
   });
 
-  it('is refused, or read, but never anything else', () => {
+  it('is either refused or read, whatever the text', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         try {
@@ -128,7 +128,7 @@ passphrase-file = ${passphrase}
     );
   });
 
-  it('gives every VM and place back as it was written', () => {
+  it('gives every VM and location as it was written', () => {
     const word = fc.stringMatching(/^[!-~]([ -~]{0,30}[!-~])?$/);
     fc.assert(
       fc.property(word, fc.array(word), (location, qubes) => {
@@ -144,7 +144,7 @@ describe('the file of a profile', () => {
     await expect(readProfile(name, directory)).rejects.toThrow(UsageError);
   });
 
-  it('must be there', async () => {
+  it('must exist', async () => {
     await expect(readProfile('weekly', directory)).rejects.toThrow(
       /weekly\.conf cannot be used: there is no such file/,
     );
@@ -166,13 +166,13 @@ describe('the file of a profile', () => {
     },
   );
 
-  it('must name a passphrase file that is there', async () => {
+  it('must name a passphrase file that exists', async () => {
     write('weekly.conf', `location = x\npassphrase-file = ${directory}/none\n`, 0o600);
     await expect(readProfile('weekly', directory)).rejects.toThrow(/none of .* cannot be used/);
   });
 });
 
-describe('the command line beside a profile', () => {
+describe('the command line, with a profile,', () => {
   const PROFILE = `location = x
 vm = work
 exclude = untrusted
@@ -189,7 +189,7 @@ kdf-cost = 20
     return requestBackup(location, [], command).finally(() => vi.unstubAllEnvs());
   }
 
-  it('leaves to the profile what it does not say', async () => {
+  it('uses the profile for what it does not set', async () => {
     const { location, qubes, flags, excludedByProfile } = await request(['-y']);
     expect({ location, qubes }).toEqual({ location: 'x', qubes: ['work'] });
     expect(flags).toMatchObject({ running: 'skip', encrypt: false, kdfCost: 20, yes: true });
@@ -197,7 +197,7 @@ kdf-cost = 20
     expect(excludedByProfile).toBe(true);
   });
 
-  it('takes precedence over it, option by option', async () => {
+  it('takes precedence, option by option', async () => {
     const words = ['--running', 'refuse', '--kdf-cost=14', '-x', 'vault'];
     const { flags, excludedByProfile } = await request(words);
     expect(flags).toMatchObject({ running: 'refuse', kdfCost: 14, encrypt: false });
@@ -211,7 +211,7 @@ kdf-cost = 20
     );
   });
 
-  it('cannot name a place as well', async () => {
+  it('cannot name a location as well', async () => {
     await expect(request([], 'y')).rejects.toThrow('the profile defines LOCATION and VMs');
   });
 });

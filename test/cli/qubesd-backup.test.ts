@@ -49,7 +49,7 @@ function run(dom0: Dom0, vm: string): void {
 }
 
 describe('before a backup', () => {
-  it('a table shows what there is, how much, and the space for it; then it is asked', async () => {
+  it('a table shows the VMs, their sizes and the free space; then coffer asks', async () => {
     await using dom0 = await Dom0.make();
     run(dom0, STORAGE_VM);
     const backup = ['backup', '-d', STORAGE_VM, '.', 'work', 'dev-box'];
@@ -66,7 +66,7 @@ describe('before a backup', () => {
     expect(dom0.stored()).toHaveLength(1);
   });
 
-  it('a halted storage VM is started, but not before that was agreed to', async () => {
+  it('a halted storage VM is started, but only after the user has agreed', async () => {
     await using dom0 = await Dom0.make();
     const storage = dom0.qubesd.store.qubes.get(STORAGE_VM);
     const backup = ['backup', '-d', STORAGE_VM, '.', 'work'];
@@ -83,7 +83,7 @@ describe('before a backup', () => {
 });
 
 describe('what is backed up', () => {
-  it('is by default every VM that belongs in backups, and each is told when', async () => {
+  it('is by default every VM that is included in backups, and each gets the time of the backup', async () => {
     await using dom0 = await Dom0.make();
     const { store } = dom0.qubesd;
     store.qubes.get('dev-box')?.properties.set('include_in_backups', 'False');
@@ -100,7 +100,7 @@ describe('what is backed up', () => {
     }
   });
 
-  it('is of a VM that runs what was last saved, unless it is to be refused or skipped', async () => {
+  it('is the last saved state of a running VM, unless it is to be refused or skipped', async () => {
     await using dom0 = await Dom0.make();
     for (const name of ['work', 'dev-box']) run(dom0, name);
     const backup = [...TO_STORAGE, '.', 'work', 'default-dvm', 'dev-box'];
@@ -118,7 +118,7 @@ describe('what is backed up', () => {
     expect(summary).toMatch(/work.*running: its last saved state/);
   });
 
-  it('never goes into itself', async () => {
+  it('never contains the backup itself', async () => {
     await using dom0 = await Dom0.make();
     const inHome = join(dom0.home, 'backups');
     mkdirSync(inHome);
@@ -133,7 +133,7 @@ describe('what is backed up', () => {
   });
 });
 
-describe('a VM that runs', () => {
+describe('a running VM', () => {
   it('may be the storage VM itself, in the default selection', async () => {
     await using dom0 = await Dom0.make();
     const storage = dom0.qubesd.store.qubes.get(STORAGE_VM);
@@ -144,7 +144,7 @@ describe('a VM that runs', () => {
     expect(dom0.stored()).toHaveLength(1);
   });
 
-  it('and keeps no saved state is refused before anything is done, unless it is left out', async () => {
+  it('without a saved state is refused before anything is done, unless it is left out', async () => {
     await using dom0 = await Dom0.make();
     const work = dom0.qubesd.store.qubes.get('work');
     if (work !== undefined) work.state = 'Paused';
@@ -161,8 +161,8 @@ describe('a VM that runs', () => {
   });
 });
 
-describe('a VM of another machine', () => {
-  it('is called what it is, as something to back up and as a place for backups', async () => {
+describe('a RemoteVM', () => {
+  it('is named as such, as something to back up and as a place for backups', async () => {
     await using dom0 = await Dom0.make();
     const { qubes } = dom0.qubesd.store;
     const work = qubes.get('work');
@@ -181,7 +181,7 @@ describe('a VM of another machine', () => {
   });
 });
 
-describe('a backup of which no VM is whole fails, and nothing is stored', () => {
+describe('a backup without a complete VM fails, and nothing is stored', () => {
   async function expectFailure(dom0: Dom0, sentence: RegExp, ...qubes: string[]): Promise<void> {
     const run = await dom0.coffer([...TO_STORAGE, '.', ...qubes]);
     expect(run, run.stderr).toMatchObject({ status: 1 });
@@ -192,7 +192,7 @@ describe('a backup of which no VM is whole fails, and nothing is stored', () => 
     expect([...all.values()].some((qube) => qube.properties.has('backup_timestamp'))).toBe(false);
   }
 
-  it('when a volume is not there, or cannot be read', async () => {
+  it('if a volume is missing, or cannot be read', async () => {
     await using dom0 = await Dom0.make();
     const image = dom0.image('work', 'private');
     rmSync(image);
@@ -204,7 +204,7 @@ describe('a backup of which no VM is whole fails, and nothing is stored', () => 
     await expectFailure(dom0, /the volume private of work cannot be read/, ...qubes4);
   });
 
-  it('when a VM is removed meanwhile', async () => {
+  it('if a VM is removed in the meantime', async () => {
     await using dom0 = await Dom0.make();
     dom0.qubesd.fault = ({ method }) => {
       if (method === 'admin.pool.Info') {
@@ -222,7 +222,7 @@ describe('a backup of which no VM is whole fails, and nothing is stored', () => 
     );
   });
 
-  it('when its pool is of a kind that is unknown', async () => {
+  it('if its pool is of an unknown kind', async () => {
     await using dom0 = await Dom0.make();
     dom0.qubesd.store.pools.get('varlibqubes')?.set('driver', 'odd');
     const run = await dom0.coffer([...TO_STORAGE, '.', 'work']);
@@ -233,7 +233,7 @@ describe('a backup of which no VM is whole fails, and nothing is stored', () => 
     expect(dom0.stored()).toEqual([]);
   });
 
-  it('when the agent dies, or the storage VM has none', async () => {
+  it('if the agent dies, or the storage VM has none', async () => {
     await using dom0 = await Dom0.make();
     dom0.setQrexec({ dieAfter: 5_000 });
     const died = await dom0.coffer([...TO_STORAGE, '.', 'work']);
@@ -245,7 +245,7 @@ describe('a backup of which no VM is whole fails, and nothing is stored', () => 
     expect(dom0.stored()).toEqual([]);
   });
 
-  it('when coffer is killed; then nothing goes on in the storage VM', async () => {
+  it('if coffer is killed; then nothing continues in the storage VM', async () => {
     await using dom0 = await Dom0.make();
     const agents = () => processesIn(dom0.storage).filter(({ role }) => role === 'VM agent');
     const command = ['--command', 'cat > /dev/null; touch taken; sleep 300'];
@@ -256,7 +256,7 @@ describe('a backup of which no VM is whole fails, and nothing is stored', () => 
     await eventually(() => processesIn(dom0.storage).length === 0, 'the end of all processes');
   });
 
-  it('when the storage VM is gone in the middle', async () => {
+  it('if the storage VM shuts down in the middle', async () => {
     await using dom0 = await Dom0.make();
     dom0.setQrexec({ vmDiesAfter: 5_000 });
     const gone = await dom0.coffer([...TO_STORAGE, '.', 'work']);
@@ -265,7 +265,7 @@ describe('a backup of which no VM is whole fails, and nothing is stored', () => 
     expect(dom0.stored()).toEqual([]);
   });
 
-  it('when qubesd is not there', async () => {
+  it('if qubesd is not running', async () => {
     await using dom0 = await Dom0.make();
     const { socketPath } = dom0.qubesd;
     await dom0.qubesd.stop();

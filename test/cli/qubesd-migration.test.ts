@@ -152,7 +152,7 @@ describe('migration to another machine', () => {
     ...['sys-firewall', 'sys-vpn', 'vault', 'work'],
   ];
 
-  it('keeps everything that qubesd can tell of a VM', async () => {
+  it('keeps everything that qubesd knows about a VM', async () => {
     await using old = await oldSystem();
     writeFileSync(join(old.home, 'letter'), 'Dear reader');
     const backup = await old.backUp('dom0', ...MOVED);
@@ -181,7 +181,7 @@ describe('migration to another machine', () => {
     expect(fresh.qubesd.store.qubes.get('sys-net')?.properties.get('template')).toBe('debian-13');
   });
 
-  it('under other names, and every reference follows', async () => {
+  it('can rename VMs, and every reference follows', async () => {
     await using old = await oldSystem();
     const backup = await old.backUp(...MOVED);
     const before = await Promise.all(MOVED.map((name) => everythingOf(old, name)));
@@ -196,7 +196,7 @@ describe('migration to another machine', () => {
     }
   });
 
-  it('with a pool of one’s own choice', async () => {
+  it('can put volumes into a chosen pool', async () => {
     await using old = await oldSystem();
     const backup = await old.backUp('fedora-42-xfce', 'vault');
     await using fresh = await newSystem(old.storage);

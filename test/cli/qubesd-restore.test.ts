@@ -44,8 +44,8 @@ function restartAt(dom0: Dom0, method: string): void {
   };
 }
 
-describe('when this system fails on a VM', () => {
-  it('whose pool runs full, that VM is removed, and the others go on', async () => {
+describe('when a VM cannot be restored', () => {
+  it('because its pool is full, it is removed, and the others are restored', async () => {
     await using dom0 = await Dom0.make();
     const system = openQubesdSystem({ socketPath: dom0.qubesd.socketPath });
     await system.create({
@@ -65,7 +65,7 @@ describe('when this system fails on a VM', () => {
     expect(dom0.sha256('tiny-1', 'private')).toBe(dom0.sha256('tiny', 'private'));
   });
 
-  it('whose pool has too little room, it says which pool, what is free and what is needed', async () => {
+  it('because its pool has too little space, the error says which pool, what is free and what is needed', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('work');
     const { machine } = dom0.qubesd;
@@ -86,7 +86,7 @@ describe('when this system fails on a VM', () => {
     expect(dom0.names()).not.toContain('work-1');
   });
 
-  it('which is to go to a pool that does not exist, or keeps kernels only, it is refused before the passphrase', async () => {
+  it('because the pool does not exist, or is only for kernels, the restore is refused before it asks for the passphrase', async () => {
     await using dom0 = await Dom0.make();
     for (const pool of ['nosuch', 'linux-kernel']) {
       const run = await dom0.coffer([...RESTORE, '--pool', pool, '-p', '/nowhere', 'nobackup']);
@@ -96,7 +96,7 @@ describe('when this system fails on a VM', () => {
     }
   });
 
-  it('and --keep-failed is given, that VM stays, halted and marked', async () => {
+  it('and --keep-failed is given, it is kept, halted and marked', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('work');
     const run = await dom0.coffer([...RESTORE, '--keep-failed', backup], { fullAfter: 100_000 });
@@ -108,7 +108,7 @@ describe('when this system fails on a VM', () => {
     expect(kept?.properties.get('label')).toBe('red');
   });
 
-  it('that is a template, those based on it fail as well, and no others', async () => {
+  it('and is a template, the VMs based on it fail as well, and no others', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('fedora-42-xfce', 'default-dvm', 'work', 'dev-box');
     for (const method of ['admin.vm.Create.TemplateVM', 'internal.vm.volume.ImportBegin']) {
@@ -132,7 +132,7 @@ describe('when this system fails on a VM', () => {
     }
   });
 
-  it('that is a net VM, those behind it get no other way to the network', async () => {
+  it('and is a net VM, the VMs that use it get no other access to the network', async () => {
     await using dom0 = await Dom0.make();
     const { store, socketPath } = dom0.qubesd;
     const system = openQubesdSystem({ socketPath });
@@ -148,7 +148,7 @@ describe('when this system fails on a VM', () => {
     expect(store.qubes.get('work-1')?.properties.get('netvm')).toBe('');
   });
 
-  it('by refusing settings, these are named, and the rest is set', async () => {
+  it('with all its settings, those that are refused are named, and the others are set', async () => {
     await using dom0 = await Dom0.make();
     const { store } = dom0.qubesd;
     store.qubes.get('work')?.properties.set('kernel', 'gone');
@@ -167,7 +167,7 @@ describe('when this system fails on a VM', () => {
     expect(store.qubes.get('work-1')?.firewall).toBe(store.qubes.get('work')?.firewall);
   });
 
-  it('and on dom0’s home, the VMs are restored nevertheless', async () => {
+  it('but dom0’s home is what fails, the VMs are restored', async () => {
     await using dom0 = await Dom0.make();
     writeFileSync(join(dom0.home, 'letter'), 'Dear reader');
     const backup = await dom0.backUp('dom0', 'work');
@@ -182,7 +182,7 @@ describe('when this system fails on a VM', () => {
 });
 
 describe('a second restore', () => {
-  it('is refused while the first is at work, told by which process, and works after it', async () => {
+  it('is refused while the first one is running, naming its process, and works afterwards', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('work');
     const { qubesd } = dom0;
@@ -242,7 +242,7 @@ describe('a qubesd that restarts', () => {
     },
   );
 
-  it('as it creates a VM leaves that VM alone, and the others are restored', async () => {
+  it('while it creates a VM makes coffer leave that VM alone, and restore the others', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('work', 'sys-firewall');
     restartAt(dom0, 'admin.vm.Create.AppVM');
@@ -262,7 +262,7 @@ describe('a qubesd that restarts', () => {
   });
 });
 
-describe('a backup that proves damaged', () => {
+describe('a backup that turns out to be damaged', () => {
   it('leaves nothing behind, neither VMs nor a home', async () => {
     await using dom0 = await Dom0.make();
     writeFileSync(join(dom0.home, 'letter'), 'Dear reader');
@@ -283,7 +283,7 @@ describe('a backup that proves damaged', () => {
 });
 
 describe('dom0’s home', () => {
-  it('goes to a new directory, never over what is there', async () => {
+  it('goes to a new directory, and overwrites nothing', async () => {
     await using dom0 = await Dom0.make();
     mkdirSync(join(dom0.home, '.config'));
     writeFileSync(join(dom0.home, '.config/a'), 'old');
@@ -296,7 +296,7 @@ describe('dom0’s home', () => {
     expect(readFileSync(join(dom0.home, '.config/a'), 'utf8')).toBe('new');
   });
 
-  it('is not restored unasked when it is another user’s, nor in paranoid mode', async () => {
+  it('is not restored if it is another user’s, unless requested, nor in paranoid mode', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('dom0', 'work');
     const getent = join(dom0.scene.directory, 'getent');
@@ -320,7 +320,7 @@ describe('dom0’s home', () => {
     expect(readdirSync(dom0.home)).toHaveLength(1);
   });
 
-  it('is no reason to go on when every VM is left out and it is not in the backup: there is nothing to restore', async () => {
+  it('is nothing to restore if it is not in the backup, and every VM is left out', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('work');
     const skip = ['restore', '-d', STORAGE_VM, '-y', '--skip-conflicting'];

@@ -18,7 +18,7 @@ interface Status {
 }
 
 describe('coffer status in dom0', () => {
-  it('tells of a backup, also when the record of it is lost', async () => {
+  it('shows a backup, even if its record is lost', async () => {
     const COFFER_STATE = mkdtempSync(join(tmpdir(), 'coffer-state-'));
     await using dom0 = await Dom0.make();
     const environment = { ...dom0.environment(), COFFER_STATE };

@@ -68,7 +68,7 @@ const each = (state: string): Record<string, string> =>
   Object.fromEntries(ALL.map((name) => [name, state]));
 
 describe('coffer status', () => {
-  it('tells which VMs were never backed up, of those that are by default, and ends with 1', () => {
+  it('shows which VMs were never backed up, of those that are by default, and exits with 1', () => {
     const { run, excluded } = status();
     expect(run.status).toBe(1);
     expect(states()).toEqual(each('never'));
@@ -79,7 +79,7 @@ describe('coffer status', () => {
     expect(said.stdout).toContain('Not backed up by default: usb.');
   });
 
-  it('ends with 0 when all were backed up lately, and says when and where', () => {
+  it('exits with 0 if all were backed up recently, and says when and where', () => {
     const file = backUp('2026-03-01T09:05:03Z');
     const { ok, qubes } = status(at('2026-03-02T00:00:00Z'));
     expect(ok).toBe(true);
@@ -94,7 +94,7 @@ describe('coffer status', () => {
     expect(said.stdout).toContain('All VMs were backed up in the last 7 days.');
   });
 
-  it('a backup is due after seven days, or as many as --due or COFFER_DUE says', () => {
+  it('says that a backup is due after seven days, or as many as --due or COFFER_DUE says', () => {
     backUp('2026-03-01T12:00:00Z');
     expect(states(at('2026-03-08T12:00:00Z'))).toEqual(each('backed up'));
     expect(states(at('2026-03-08T12:00:01Z'))).toEqual(each('due'));
@@ -106,14 +106,14 @@ describe('coffer status', () => {
     expect(box.coffer(['status'], '', { COFFER_DUE: '0' }).status).toBe(2);
   });
 
-  it('a backup that is said to be made in the future is due: a clock was wrong', () => {
+  it('says that a backup is due if the last one was made in the future: a clock was wrong', () => {
     backUp('2027-03-01T12:00:00Z');
     expect(states(at('2026-03-01T12:00:00Z'))).toEqual(each('due'));
     const { stdout } = box.loud(['status'], '', at('2026-03-01T12:00:00Z'));
     expect(stdout).toContain('in the future');
   });
 
-  it('tells each VM by its own last backup', () => {
+  it('judges each VM by its own last backup', () => {
     backUp('2026-03-01T12:00:00Z');
     backUp('2026-03-10T12:00:00Z', 'work');
     expect(states(at('2026-03-11T12:00:00Z'))).toEqual({ ...each('due'), work: 'backed up' });
@@ -125,7 +125,7 @@ describe('coffer status', () => {
     ['2026-03-29T01:00:09Z', 'Europe/Berlin', 'de_DE.UTF-8', '2026-03-29 03:00'],
     ['2026-01-01T00:00:00Z', 'America/St_Johns', 'ar_EG.UTF-8', '2025-12-31 20:30'],
     ['2026-12-31T18:15:09Z', 'Asia/Kathmandu', 'th_TH.UTF-8', '2027-01-01 00:00'],
-  ])('shows times of here: %s in %s, with the locale %s', (clock, TZ, locale, shown) => {
+  ])('shows local times: %s in %s, with the locale %s', (clock, TZ, locale, shown) => {
     const file = backUp(clock, 'work');
     const here = at(clock, TZ, locale);
     const verified = box.coffer(['verify', '-d', 'usb', ...box.secret, file], '', here);
@@ -146,7 +146,7 @@ describe('that a backup was verified', () => {
     ['a verify', ['verify'], ALL],
     ['a verify of some VMs', ['verify', 'work'], ['work']],
     ['a restore under another name', ['restore', '-y', '--rename-conflicting', 'work'], ['work']],
-  ])('is noted after %s', (_, [command = '', ...args], expected) => {
+  ])('is recorded by %s', (_, [command = '', ...args], expected) => {
     const file = box.backUp();
     const options = args.filter((word) => word.startsWith('-'));
     const qubes = args.filter((word) => !word.startsWith('-'));
@@ -156,14 +156,14 @@ describe('that a backup was verified', () => {
     expect(names.map(([name]) => name)).toEqual(expected);
   });
 
-  it('is not noted of a later backup', () => {
+  it('is not recorded for a later backup', () => {
     const former = backUp('2026-03-01T12:00:00Z');
     backUp('2026-03-02T12:00:00Z');
     expect(box.coffer(['verify', '-d', 'usb', ...box.secret, former]).status).toBe(0);
     expect(Object.values(checks()).every((check) => check === undefined)).toBe(true);
   });
 
-  it('is noted as damage when it is damaged, and status ends with 1', () => {
+  it('is recorded as damage if it is damaged, and status exits with 1', () => {
     const file = box.backUp();
     const path = join(box.directory, 'homes/usb', file);
     const bytes = readFileSync(path);
@@ -182,7 +182,7 @@ describe('that a backup was verified', () => {
 });
 
 describe('a last backup that is cut short', () => {
-  it.each([['list'], ['verify'], ['restore']])('is noted as damaged by %s', (command) => {
+  it.each([['list'], ['verify'], ['restore']])('is recorded as damaged by %s', (command) => {
     const file = box.backUp();
     const path = join(box.directory, 'homes/usb', file);
     truncateSync(path, Math.floor(statSync(path).size / 2));
@@ -192,7 +192,7 @@ describe('a last backup that is cut short', () => {
   });
 });
 
-it('a restore that comes upon damage notes it', () => {
+it('a restore that finds damage records it', () => {
   const file = box.backUp(['-x', 'dom0']);
   const path = join(box.directory, 'homes/usb', file);
   const bytes = readFileSync(path);
@@ -205,7 +205,7 @@ it('a restore that comes upon damage notes it', () => {
 });
 
 describe('the record of backups', () => {
-  it('holds no secret, and is for its owner to write', () => {
+  it('contains no secret, and only its owner can write it', () => {
     const file = box.backUp();
     expect(box.coffer(['verify', '-d', 'usb', ...box.secret, file]).status).toBe(0);
     expect(readFileSync(record(), 'utf8')).not.toContain(PASSPHRASE);
@@ -225,7 +225,7 @@ describe('the record of backups', () => {
       },
       1,
     ],
-  ])('may be %s: what the VMs themselves tell is shown', (_, lose, warnings) => {
+  ])("may be %s: the VMs' own times are shown", (_, lose, warnings) => {
     backUp('2026-03-01T12:00:00Z');
     lose();
     const { qubes, warnings: said } = status(at('2026-03-02T12:00:00Z'));
@@ -243,7 +243,7 @@ describe('the record of backups', () => {
     expect(stdout).toMatch(/\nIn a place that is not known: .*work/);
   });
 
-  it('that is damaged is set aside by the next backup', () => {
+  it('is set aside by the next backup if it is damaged', () => {
     box.backUp();
     writeFileSync(record(), 'damaged');
     box.backUp();
@@ -251,14 +251,14 @@ describe('the record of backups', () => {
     expect(states()).toEqual(each('backed up'));
   });
 
-  it('that cannot be written is warned of; the backup is made all the same', () => {
+  it('gives a warning if it cannot be written, and the backup is made', () => {
     writeFileSync(join(box.directory, 'dom0-state'), 'in the way');
     const run = box.loud(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work']);
     expect(run.status, run.stderr).toBe(0);
     expect(run.stderr).toContain('warning: this was not recorded for coffer status: ');
   });
 
-  it('gives way to a later backup by other tools, of which the VM tells', async () => {
+  it('yields to a later backup by other tools, according to the VM', async () => {
     backUp('2026-03-01T12:00:00Z');
     const system = await openFolderSystem(box.directory);
     await system.setBackupTimestamp('work', Date.parse('2026-03-20T12:00:00Z') / 1000);
@@ -268,7 +268,7 @@ describe('the record of backups', () => {
     expect(qubes.find(({ name }) => name === 'vault')?.state).toBe('due');
   });
 
-  it('has all that backups at the same time note', async () => {
+  it('keeps everything that simultaneous backups record', async () => {
     const runs = ['work', 'vault', 'debian'].map((name) =>
       box.start(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', name]),
     );
@@ -289,7 +289,7 @@ describe('coffer status --notify', () => {
   };
   const noted = (): string => join(box.directory, 'dom0-state-bin/noted');
 
-  it('shows on the desktop what is due, and nothing when all is well', () => {
+  it('shows on the desktop what is due, and nothing if nothing is', () => {
     const environment = withNotifySend(`printf '%s|' "$@" > "${noted()}"`);
     expect(box.coffer(['status', '--notify'], '', environment).status).toBe(1);
     expect(readFileSync(noted(), 'utf8')).toMatch(
@@ -304,7 +304,7 @@ describe('coffer status --notify', () => {
   it.each([
     ['there is no notify-send', (): NodeJS.ProcessEnv => ({ PATH: '/nosuch' }), /no notify-send/],
     ['it fails', () => withNotifySend('echo "no bus" >&2; exit 1'), /notify-send failed: no bus/],
-  ])('is no error when %s', (_, environment, sentence) => {
+  ])('is not an error if %s', (_, environment, sentence) => {
     const words = [COFFER, 'status', '--notify', '--system', box.directory];
     const run = spawnSync(process.execPath, words, {
       encoding: 'utf8',

@@ -30,7 +30,7 @@ function missing(
 }
 
 describe('what is missing in a backup', () => {
-  test('is nothing when all is there', () => {
+  test('is nothing if everything is there', () => {
     expect(missing(contents, ...whole)).toEqual([]);
   });
 
@@ -38,7 +38,7 @@ describe('what is missing in a backup', () => {
     expect(missing(contents, ...whole.filter((each) => each !== path))).toEqual([path]);
   });
 
-  test('is a VM without volumes, when nothing of it is there', () => {
+  test('is a VM without volumes, if nothing of it is there', () => {
     const qubes = contents.qubes
       .slice(1, 2)
       .map((each) => ({ ...each, qube: { ...each.qube, volumes: [] } }));

@@ -39,7 +39,7 @@ async function expectRefused(
 /** `list` reads no further than the list of VMs. */
 const listOf = (kind: string): string[][] => (kind.includes('list of VMs') ? [['list']] : []);
 
-describe('a stream in the format coffer-1 that has no end', () => {
+describe('an endless stream in the format coffer-1', () => {
   it.each([
     ['qubes.xml', 'files of nobody'],
     ['qubes.xml', 'parts of nobody'],
@@ -51,7 +51,7 @@ describe('a stream in the format coffer-1 that has no end', () => {
     ['qubes.xml', 'zeros'],
     ['manifest', 'files of nobody'],
     ['manifest', 'the same part'],
-  ])('is refused soon, in little memory, behind %s: %s', async (behind, kind) => {
+  ])('is soon refused, in little memory, after %s: %s', async (behind, kind) => {
     await expectRefused([backup, behind, kind], box.secret, [
       ['verify', 'work'],
       ['restore', 'vault'],
@@ -75,8 +75,8 @@ describe.each([
     ['files of nobody', 'parts of nobody', 'old files of a VM', 'more list of VMs'],
   ],
   ['qubes2-encrypted', ['files of nobody']],
-] as const)('a stream like %s that has no end', (name, kinds) => {
-  it.each(kinds)('is refused soon, in little memory: %s', async (kind) => {
+] as const)('an endless stream like %s', (name, kinds) => {
+  it.each(kinds)('is soon refused, in little memory: %s', async (kind) => {
     const [official, secret] = [join(box.directory, name), join(box.directory, 'official')];
     writeFileSync(official, fixture(`${name}.backup`));
     writeFileSync(secret, `${expectedOfFixtures().passphrase}\n`);

@@ -116,7 +116,7 @@ const R3_QUBES_XML = `<QubesVmCollection default_netvm="None">
   <QubesAppVm qid="6" name="mail" label="green" template_qid="9" backup_content="True" backup_path="vm6"/>
   <QubesAdminVm qid="0" name="dom0"/></QubesVmCollection>`;
 
-describe('without the key nobody makes coffer take, as coffer-1, whether it lists, verifies or restores,', async () => {
+describe('without the key nobody can make coffer accept as coffer-1, when it lists, verifies or restores,', async () => {
   const backup = async (content: Buffer, options: Parameters<typeof makeArchive>[1] = {}) => {
     const files = {
       'qubes.xml': Buffer.from(qubesXml()),
@@ -132,7 +132,7 @@ describe('without the key nobody makes coffer take, as coffer-1, whether it list
     foreign: await backup(OLD, { passphrase: Buffer.from('another') }),
   };
 
-  it('nothing but what is genuine, which it does take', async () => {
+  it('anything but the genuine backup, which it accepts', async () => {
     const archive = await assemble(backups.newer);
     await expectRefusedOrGenuine(archive, []);
   });
@@ -147,7 +147,7 @@ describe.each([
   ['format 3', 3, { cipher: 'aes-256-cbc', filter: ['gzip', 'gzip'] }],
   ['format 3, not encrypted', 3, {}],
   ['format 4', 4, {}],
-] as const)('without the key nobody makes coffer take, as %s,', (_, version, options) => {
+] as const)('without the key nobody can make coffer accept as %s', (_, version, options) => {
   const make = (content: Buffer, passphrase: string): Buffer => {
     const xml = version === 4 ? qubesXml() : R3_QUBES_XML;
     const files = { 'qubes.xml': xml, [VOLUME]: content, [OTHER_VOLUME]: OTHER };
@@ -157,7 +157,7 @@ describe.each([
   const genuine = make(CONTENT, PASSPHRASE);
   const seen = { version, pieces: piecesOf(genuine), foreign: piecesOf(make(OLD, 'another')) };
 
-  it('nothing but what is genuine, which it does take', async () => {
+  it('anything but the genuine backup, which it accepts', async () => {
     await expectRefusedOrGenuine(genuine, []);
   });
 

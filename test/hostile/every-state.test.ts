@@ -69,7 +69,7 @@ describe.each<readonly [Service, string, readonly Step[], FetchSource | undefine
   ...STATES.map((state) => [...state, undefined] as const),
   ['Fetch', 'that gives a stream', [...READY, { serve: FILE, upTo: 1_000_000 }], COMMAND],
 ])('%s: a VM %s', (service, _, beginning, source) => {
-  it('is found out whatever nonsense it says', async () => {
+  it('is detected whatever nonsense it sends', async () => {
     await all(GARBAGE, async ([what, steps, text]) => {
       expectFoundOut(
         await duel(agent, service, [...beginning, ...steps], undefined, source),
@@ -79,7 +79,7 @@ describe.each<readonly [Service, string, readonly Step[], FetchSource | undefine
     });
   });
 
-  it('may fail, with a megabyte of hostile text', async () => {
+  it('may fail with a megabyte of hostile text', async () => {
     const say = validFrame(failure('IO', ESCAPES.repeat(14_000)));
     const outcome = await duel(agent, service, [...beginning, { say }], undefined, source);
     expectFoundOut(outcome, 'failure', /failed: \?\[2J/);
@@ -171,7 +171,7 @@ describe('Browse: a VM that lists', () => {
     say: framed(field(9, field(1, field(1, name)))),
   });
 
-  it('without end, too much, or under improper names, is found out', async () => {
+  it('endlessly, too much, or invalid names is detected', async () => {
     const many = Array.from({ length: 5_000 }, (_, i) => file(`${i}`));
     await all<[string, Step[], RegExp]>(
       [
@@ -196,7 +196,7 @@ describe('Browse: a VM that lists', () => {
     );
   });
 
-  it('may list names that would harm a terminal: they are for asking, not for showing', async () => {
+  it('control characters in names is harmless: they are made printable', async () => {
     const { listing } = await list(entries([file(ESCAPES.replace('\0', ''))], true), { end: 0 });
     expect(listing?.entries.map(({ untrustedName }) => untrustedName)).toHaveLength(1);
     expect(listing?.path).not.toMatch(/\p{Cc}/u);

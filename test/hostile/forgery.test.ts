@@ -90,7 +90,7 @@ describe('without the key nobody can make a backup with', () => {
     await expectRefused(await assemble(forge({ older, newer, open, foreign })), what, text);
   });
 
-  it('nothing changed is what the splices are made from', async () => {
+  it('no change, which is accepted', async () => {
     for (const pieces of [older, newer, open]) {
       const { status, stderr } = await run(['verify', put(await assemble(pieces))]);
       expect(status, stderr).toBe(0);
@@ -127,7 +127,7 @@ async function outcomeOf(archive: Buffer, seekable: boolean): Promise<unknown> {
   }
 }
 
-it('two backups of the same, under one passphrase, share no key and look alike in nothing', () => {
+it('two backups of the same data under one passphrase share no key and have nothing in common', () => {
   const [one, other] = [older, newer].map((pieces) => ({
     header: pieces.find(isHeader)?.content.toString() ?? '',
     sealed: pieces.filter((piece) => !isHeader(piece)).map(({ content }) => content),
@@ -151,8 +151,8 @@ async function shownByRestore(location: string): Promise<string> {
   return stdout + stderr;
 }
 
-describe('an older backup in the place of a newer one', () => {
-  it('cannot be told from it, but its age is shown', async () => {
+describe('an older backup in place of a newer one', () => {
+  it('cannot be detected, but its age is shown', async () => {
     const ages: string[] = [];
     for (const pieces of [older, newer]) {
       const location = put(await assemble(pieces));
@@ -175,7 +175,7 @@ describe('the official formats', () => {
     'qubes4-zstd.backup',
     'qubes3-encrypted.backup',
     'qubes3-plain.backup',
-  ])('%s: a VM that was dropped is noticed, though there is no manifest', async (name) => {
+  ])('%s: a missing VM is noticed, though there is no manifest', async (name) => {
     const members = membersOf(fixture(name));
     const volumes = members.filter((member) => member.name.includes('private.img'));
     const last = volumes.at(-1)?.name.replace(/\/private\.img.*/, '') ?? '';
@@ -185,7 +185,7 @@ describe('the official formats', () => {
     await expectRefused(archiveOf(dropped), name, /incomplete/, ways);
   });
 
-  it('a list of VMs as large as a part can be, in a backup too old to have a header, takes little memory', async () => {
+  it('a list of VMs as large as a part can be, in a backup without a header, takes little memory', async () => {
     using work = new WorkDirectory();
     const archive = Buffer.concat([
       work.member('qubes.xml.000', Buffer.alloc(128 * MiB)),
@@ -195,7 +195,7 @@ describe('the official formats', () => {
     expectNamedError(bout, ExitStatus.damaged, /passphrase is wrong|than is possible/);
   });
 
-  it('format 4 notices a volume of an older backup under the same passphrase', async () => {
+  it('format 4 detects a volume of an older backup under the same passphrase', async () => {
     const make = (backupId: string): Buffer =>
       makeQubes4({ files: FILES, passphrase: PASSPHRASE, backupId });
     const spliced = graft(
@@ -250,16 +250,16 @@ describe('the official formats', () => {
       { version: 3, filter: ['gzip', 'gzip', '-c'], cipher: 'aes-256-cbc' },
     ],
     ['format 2', { version: 2 }],
-  ] as const)('%s notices a part in the place of another VM’s', async (_, recipe) => {
+  ] as const)('%s detects a part in place of another VM’s', async (_, recipe) => {
     await expect(exchanged(recipe)).rejects.toThrow(DamagedError);
   });
 
-  it('format 3 that is not compressed cannot: docs/threat-model.md says so', async () => {
+  it('uncompressed format 3 cannot detect it, as docs/threat-model.md says', async () => {
     expect(await exchanged({ version: 3 })).toHaveLength(3 * MiB);
     expect(await exchanged({ version: 3, cipher: 'aes-256-cbc' })).toHaveLength(3 * MiB);
   });
 
-  it('format 3 cannot: that is a limit of the format, and one reason for coffer-1', async () => {
+  it('format 3 cannot detect a volume of an older backup: that is a limit of the format', async () => {
     const make = (content: string): Piece[] => {
       const files = { ...FILES, 'vm5/private.img': content };
       return piecesOf(makeQubes3({ version: 3, files, passphrase: PASSPHRASE, partSize: 2 ** 20 }));

@@ -44,7 +44,7 @@ async function list(Browse: Step[], Fetch: Step[] = [{ end: 1 }]): Promise<Bout>
 }
 
 describe('a storage VM whose directory is listed', () => {
-  it('speaks to no terminal through names, however many', async () => {
+  it('cannot send control characters to the terminal in names, however many', async () => {
     const names = Array.from({ length: 40 }, (_, at) => file(`${at}${escapes}${'x'.repeat(150)}`));
     const bout = await list(listing(...names, file(`qubes-backup-2026-01-01T000000${escapes}`)));
     expect(bout.status, bout.stderr).toBe(0);
@@ -53,13 +53,13 @@ describe('a storage VM whose directory is listed', () => {
   });
 
   it.each(['../../../etc/passwd', '/etc/passwd', '..', 'a\0b'])(
-    'cannot name a file of another directory, nor what is no name: %j',
+    'cannot name a file in another directory, or use an invalid name: %j',
     async (name) => {
       expectNamedError(await list(listing(file(name))), 4, /no proper name/);
     },
   );
 
-  it('may call a file as large as it likes', async () => {
+  it('may claim any size of a file', async () => {
     const bout = await list(
       listing(file('qubes-backup-2026-01-01T000000', Number.MAX_SAFE_INTEGER)),
     );
@@ -78,7 +78,7 @@ describe('a storage VM whose directory is listed', () => {
     ['gives nothing', [...GIVEN, LACKS]],
     ['has it no longer', [...GIVEN.slice(0, 3), LACKS]],
   ] satisfies [string, Step[]][])(
-    'that %s when a file is opened keeps none from the list',
+    'that %s when a file is opened does not keep any from the list',
     async (_, fetch) => {
       const names = ['qubes-backup-2026-01-01T000000', 'qubes-backup-2026-01-02T000000'];
       const bout = await list(listing(...names.map((name) => file(name))), fetch);
@@ -89,7 +89,7 @@ describe('a storage VM whose directory is listed', () => {
     },
   );
 
-  it('that gives no list is a named error', async () => {
+  it('that sends no list causes an error that names it', async () => {
     const bout = await list([{ hear: 'browseRequest' }, { end: 1 }]);
     expectNamedError(bout, 4, /usb/);
   });

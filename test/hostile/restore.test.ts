@@ -60,7 +60,7 @@ async function startAnew(): Promise<void> {
   before = arena.box.state;
 }
 
-describe('a storage VM that gives a backup', () => {
+describe('a storage VM that sends a backup', () => {
   // Each piece of nonsense in each state: every-state.test.ts. Here, what the user sees of some.
   const some = GARBAGE.filter((_nonsense, i) => i % 3 === 1);
   const situations = [
@@ -70,7 +70,7 @@ describe('a storage VM that gives a backup', () => {
     (...steps: Step[]) => give('restore', undefined, serve(100_000), ...steps),
   ] as const;
 
-  it.each(some)('is found out when it says %s', async (what, steps, text) => {
+  it.each(some)('is detected if it sends %s', async (what, steps, text) => {
     const round = some.findIndex(([each]) => each === what);
     const situation = situations[round % 4] ?? situations[0];
     expectRefused(await situation(...steps), text);
@@ -111,7 +111,7 @@ describe('a storage VM that gives a backup', () => {
     ['far too much', 2 ** 53 - 1, [3, 4]],
     ['some blocks less', -1024, [3, 4]],
     ['some blocks more', 1024, [3, 4]],
-  ])('is found out when it says that the backup has %s', async (what, number, statuses) => {
+  ])('is detected if it says that the backup has %s', async (what, number, statuses) => {
     for (const command of ['verify', 'restore']) {
       const claimed = what.startsWith('some') ? size + number : number;
       const bout = await give(command, claimed, serve());
@@ -120,7 +120,7 @@ describe('a storage VM that gives a backup', () => {
     }
   });
 
-  it.each(['zeros', 'noise', 'escapes'])('is found out when it gives %s', async (what) => {
+  it.each(['zeros', 'noise', 'escapes'])('is detected if it sends %s', async (what) => {
     const file = join(arena.usbHome, what);
     const content = what === 'zeros' ? Buffer.alloc(20_000_000) : Buffer.alloc(20_000_000, ESCAPES);
     if (what === 'noise')
@@ -131,7 +131,7 @@ describe('a storage VM that gives a backup', () => {
     }
   });
 
-  it('cannot fill the memory with a backup of a TiB that has no end', async () => {
+  it('cannot fill the memory with an endless backup of a TiB', async () => {
     const endless = join(arena.usbHome, 'endless');
     copyFileSync(backup, endless);
     truncateSync(endless, size - 5_000);
@@ -143,7 +143,7 @@ describe('a storage VM that gives a backup', () => {
     }
   });
 
-  it('is not delayed by a TiB of zeros behind a whole backup', async () => {
+  it('cannot cause delay with a TiB of zeros after a complete backup', async () => {
     const padded = join(arena.usbHome, 'padded');
     copyFileSync(backup, padded);
     truncateSync(padded, 2 ** 40);
@@ -154,7 +154,7 @@ describe('a storage VM that gives a backup', () => {
     }
   });
 
-  it('is found out when it changes a byte on the second reading, and not on the first', async () => {
+  it('is detected if it changes a byte on the second reading, but not on the first', async () => {
     // The seeking reader looks at the end first, then at the beginning, then at the whole.
     const file = join(arena.usbHome, 'changed');
     const content = readFileSync(backup);

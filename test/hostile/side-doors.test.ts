@@ -78,7 +78,7 @@ function programs(sights: readonly Sight[]): string {
   return sights.map(({ arguments: words }) => words.replaceAll('\0', ' ')).join('\n');
 }
 
-describe('whoever looks at the processes', () => {
+describe('an observer of the processes', () => {
   it('of a backup and a restore sees no secret, and no file that should not be there', async () => {
     const [full, empty] = [await Box.full(), await Box.empty()];
     const args = ['-d', 'usb', '-y', '--kdf-cost', '16', '-x', 'debian', 'backups'];
@@ -126,7 +126,7 @@ describe('whoever looks at the processes', () => {
     expectHidden(await watch(box, ['backup', ...args]), spellingsOf(Buffer.from(PASSPHRASE)));
   });
 
-  it('would see a secret, if there were one: the watch itself works', async () => {
+  it('would see a secret if there were one', async () => {
     const over = new AbortController();
     const child = spawn('sleep', ['5'], { env: { SECRET: PASSPHRASE } });
     await once(child, 'spawn');
@@ -138,7 +138,7 @@ describe('whoever looks at the processes', () => {
 });
 
 describe('the VM', () => {
-  it("gets its agent's service and nothing else in arguments, and nothing of dom0's environment", async () => {
+  it("gets only the name of its agent's service in arguments, and nothing from dom0's environment", async () => {
     const arena = await Arena.open(await Box.full());
     await arena.fight({ Store: [{ hear: 'storeRequest' }, { end: 1 }] }, ['backup', 'backups']);
     const { notes } = arena;
@@ -151,7 +151,7 @@ describe('the VM', () => {
     }
   });
 
-  it('sees numbers and sizes of files: no name of a VM or user, no content', async () => {
+  it('learns the number and sizes of files, but no name of a VM or user, and no content', async () => {
     const box = await Box.full();
     const archive = readFileSync(join(box.directory, 'homes/usb', box.backUp(['-x', 'debian'])));
     const path =
@@ -164,7 +164,7 @@ describe('the VM', () => {
     }
   });
 
-  it('sees of a backup in format 4 the name of dom0’s user besides, and nothing more', async () => {
+  it('also learns the name of dom0’s user from a backup in format 4, and nothing more', async () => {
     const box = await Box.full();
     const made = box.backUp(['--format', 'qubes-4', '-x', 'debian', '-x', 'work']);
     const archive = readFileSync(join(box.directory, 'homes/usb', made));
@@ -178,7 +178,7 @@ describe('the VM', () => {
     }
   });
 
-  it('runs the command with nothing of the archive in its arguments or environment', async () => {
+  it('runs the command with nothing from the archive in its arguments or environment', async () => {
     const box = await Box.full();
     const command = 'tr "\\0" "\\n" </proc/$$/cmdline >words; env | sort >environment; cat >stored';
     const run = box.coffer(['backup', '-d', 'usb', ...box.secret, '-y', '--command', command]);
@@ -194,7 +194,7 @@ describe('the VM', () => {
   });
 });
 
-describe('what dom0 leaves behind', () => {
+describe('what coffer leaves in dom0', () => {
   it('is private to its user, whatever the umask', async () => {
     const box = await Box.full();
     const target = join(box.directory, 'target');
@@ -209,7 +209,7 @@ describe('what dom0 leaves behind', () => {
     expect(statSync(join(box.home, restored[0] ?? '')).mode & 0o777).toBe(0o700);
   });
 
-  it('tells no passphrase, right or wrong, in errors or JSON', async () => {
+  it('contains no passphrase, right or wrong, in errors or JSON', async () => {
     const arena = await Arena.open(await Box.full());
     const { box } = arena;
     const location = box.backUp(['-x', 'debian']);
@@ -225,7 +225,7 @@ describe('what dom0 leaves behind', () => {
     }
   });
 
-  it('is nothing at all when it could not reach the end', async () => {
+  it('is nothing at all if it could not finish', async () => {
     const arena = await Arena.open(await Box.full());
     const before = arena.box.state;
     const steps = [

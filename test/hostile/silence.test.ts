@@ -35,7 +35,7 @@ const anEntry = validFrame({
   truncated: false,
 });
 
-describe.concurrent('dom0 does not wait for ever', () => {
+describe.concurrent('dom0 does not wait forever', () => {
   it.each<[string, Service, Step[], RegExp]>([
     ['an answer to Store', 'Store', [SILENT], /usb is silent/],
     ['an answer to Fetch', 'Fetch', [SILENT], /usb is silent/],
@@ -92,7 +92,7 @@ describe.concurrent('dom0 does not wait for ever', () => {
     expect(outcome.milliseconds).toBeLessThan(45_000);
   });
 
-  it('for the end of an agent that heeds no signal: it is killed', async () => {
+  it('for the exit of an agent that ignores signals: it is killed', async () => {
     const confirmed: Step[] = [store, READY, { take: 'all' }, { confirm: {} }, { play: 'dead' }];
     const outcome = await duel(agent, 'Store', confirmed, SHORT);
     expectFoundOut(outcome, 'no end', /does not exit/);
@@ -100,7 +100,7 @@ describe.concurrent('dom0 does not wait for ever', () => {
   });
 });
 
-it('the real limits are the documented ones', () => {
+it('the real timeouts are the documented ones', () => {
   expect(TIME_LIMITS).toEqual({
     answer: 60_000,
     silence: 120_000,

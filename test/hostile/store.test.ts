@@ -40,23 +40,23 @@ it('the arena lets an honest backup succeed', async () => {
   before = arena.box.state;
 });
 
-describe('a storage VM that takes a backup', () => {
+describe('a storage VM that receives a backup', () => {
   // Each piece of nonsense in each state: every-state.test.ts. Here, what the user sees of some.
   const states = [REQUESTED, OPEN, TAKING, ENDED];
   const some = GARBAGE.filter((_nonsense, i) => i % 3 === 0);
   const rounds = some.map((nonsense, i) => [...nonsense, states[i % states.length] ?? []] as const);
 
-  it.each(rounds)('is found out when it says %s', async (_what, steps, text, beginning) => {
+  it.each(rounds)('is detected if it sends %s', async (_what, steps, text, beginning) => {
     expectRefused(await fight(...beginning, ...steps), text);
   });
 
-  it('may fail, with a megabyte of hostile text', async () => {
+  it('may fail with a megabyte of hostile text', async () => {
     const text = ESCAPES.repeat(14_000);
     expectRefused(await fight(...TAKING, { say: validFrame(failure('IO', text)) }), /\?\[2J/);
   });
 });
 
-describe('a storage VM that has a request', () => {
+describe('a storage VM that has received a request', () => {
   it.each(['NOT_FOUND', 'EXISTS', 'NO_SPACE', 'VERSION'] as const)(
     'may refuse it for the reason %s',
     async (code) => {
@@ -77,7 +77,7 @@ describe('a storage VM that has a request', () => {
     expectRefused(await fight(...REQUESTED, step), /came out of turn/);
   });
 
-  it('cannot reach the terminal through the path that it says it writes to', async () => {
+  it('cannot send control characters to the terminal in the path that it reports', async () => {
     const path = `/home/${ESCAPES.repeat(14_000)}`;
     const hostile = { say: validFrame(ready(path)) };
     const listing = [{ hear: 'browseRequest' }, hostile, NO_ENTRIES, { end: 0 }];
@@ -88,12 +88,12 @@ describe('a storage VM that has a request', () => {
   });
 });
 
-describe('a storage VM that takes data', () => {
+describe('a storage VM that receives data', () => {
   it.each<[string, Step[], RegExp]>([
     ['more than was sent', [progress(2 ** 50)], /ahead of what was sent/],
     ['less than before', [progress(5), progress(4)], /went backwards/],
     ['in a flood', [{ ...progress(0), times: 20_000 }], /flood/],
-  ])('is found out when its Progress tells %s', async (_what, steps, text) => {
+  ])('is detected if its Progress says %s', async (_what, steps, text) => {
     expectRefused(await fight(...TAKING, ...steps), text);
   });
 
@@ -109,16 +109,16 @@ describe('a storage VM that takes data', () => {
       { say: validFrame({ kind: 'entries', entries: [], last: true, truncated: false }) },
       /entries came out of turn/,
     ],
-  ])('is found out when it says %s', async (_what, step, text) => {
+  ])('is detected if it sends %s', async (_what, step, text) => {
     expectRefused(await fight(...TAKING, step), text);
   });
 
-  it('is found out when it hangs up and goes on taking', async () => {
+  it('is detected if it closes its output and goes on reading', async () => {
     expectRefused(await fight(...TAKING, { hangUp: true }, { take: 'all' }), /closed/);
   });
 });
 
-describe('a storage VM that has all of the backup', () => {
+describe('a storage VM that has received the whole backup', () => {
   it.each<[string, Step[], RegExp]>([
     ['another length', [{ confirm: { bytes: 1 } }, { end: 0 }], /something else/],
     ['another SHA-256', [{ confirm: { sha256: '00'.repeat(32) } }, { end: 0 }], /something else/],
@@ -130,7 +130,7 @@ describe('a storage VM that has all of the backup', () => {
     expectRefused(await fight(...ENDED, ...steps), text);
   });
 
-  it('can say what it likes after the confirmation: nobody listens', async () => {
+  it('can send anything after the confirmation, which is ignored', async () => {
     const noise = { say: raw(ESCAPES), times: 100 };
     const bout = await fight(...ENDED, { confirm: {} }, noise, { say: framed([1]) }, { end: 0 });
     expectTameOutput(bout);

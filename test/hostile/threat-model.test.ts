@@ -6,14 +6,14 @@ const ROOT = join(import.meta.dirname, '../..');
 const text = readFileSync(join(ROOT, 'docs/threat-model.md'), 'utf8');
 const named = [...text.matchAll(/`((?:test|tools)\/[a-z0-9/.-]+)`/g)].map(([, path = '']) => path);
 
-it('docs/threat-model.md names no test that is not there', () => {
+it('docs/threat-model.md names only tests that exist', () => {
   expect(named.length).toBeGreaterThan(40);
   const isThere = (path: string): boolean =>
     ['', '.test.ts', '.ts'].some((ending) => existsSync(join(ROOT, path + ending)));
   expect(named.filter((path) => !isThere(path))).toEqual([]);
 });
 
-it('each promise of it has a test and paths, and each hostile test a promise', () => {
+it('each promise in it has a test and paths, and each hostile test a promise', () => {
   const rows = text.split('\n').filter((line) => /^\| [^-]/.test(line));
   const promises = rows.map((row) =>
     row

@@ -71,14 +71,14 @@ describe('a channel', () => {
     );
   });
 
-  it('does not send what has not its turn', async () => {
+  it('does not send a message out of turn', async () => {
     const { channel } = dom0();
     await expect(channel.send({ kind: 'data', offset: 0, bytes: Buffer.alloc(1) })).rejects.toThrow(
       ProtocolError,
     );
   });
 
-  it('tells the failure of the other side', async () => {
+  it('reports the failure of the other side', async () => {
     const { channel, answer } = dom0();
     await channel.send(request);
     answer({
@@ -94,7 +94,7 @@ describe('a channel', () => {
     expect(error).toHaveProperty('untrustedFailure.code', 'NO_SPACE');
   });
 
-  it('notices when it is closed, whole or within a message', async () => {
+  it('notices that it was closed, between messages or within one', async () => {
     const whole = dom0();
     whole.fromVm.end();
     await expect(whole.channel.receive()).rejects.toThrow(ChannelClosedError);
@@ -114,7 +114,7 @@ describe('a channel', () => {
     await expect(gone.channel.send(request)).rejects.toThrow(ChannelClosedError);
   });
 
-  it('does not wait for ever: for silence, for a message that drips, for one that is not taken', async () => {
+  it('does not wait forever: for silence, for a message that arrives byte by byte, for one that is not read', async () => {
     const { channel } = dom0();
     await expect(channel.receive(20)).rejects.toThrow(TimeoutError);
     const dripping = dom0();

@@ -113,7 +113,7 @@ function contentOf(pieces: Buffer[]): Buffer {
 }
 
 describe('a message', () => {
-  it('comes back as it was', () => {
+  it('is decoded as it was encoded', () => {
     fc.assert(
       fc.property(message, (original) => {
         expect(decodeFrame(contentOf(encodeFrame(original)))).toEqual(original);
@@ -121,7 +121,7 @@ describe('a message', () => {
     );
   });
 
-  it('is encoded as protobuf does it, the hand-written head of Data too', () => {
+  it('is encoded as protobuf does it, even the hand-written beginning of Data', () => {
     fc.assert(
       fc.property(fc.oneof(fc.constant(0), count), bytes, (offset, data) => {
         const ours = contentOf(encodeFrame({ kind: 'data', offset, bytes: data }));
@@ -131,7 +131,7 @@ describe('a message', () => {
     );
   });
 
-  it('of Data is not copied on its way out', () => {
+  it('with Data is sent without copying it', () => {
     const data = Buffer.alloc(LONGEST_DATA, 1);
     const pieces = encodeFrame({ kind: 'data', offset: 0, bytes: data });
     expect(pieces.at(-1)).toBe(data);
@@ -139,13 +139,13 @@ describe('a message', () => {
     expect(decoded.kind === 'data' && decoded.bytes.equals(data)).toBe(true);
   });
 
-  it('passes over fields that are not known', () => {
+  it('may have unknown fields, which are ignored', () => {
     const unknown = Buffer.from([((99 << 3) & 0x7f) | 0x80, 99 >> 4, 7]);
     const content = contentOf(encodeFrame({ kind: 'progress', bytes: 5 }));
     expect(decodeFrame(Buffer.concat([unknown, content]))).toEqual({ kind: 'progress', bytes: 5 });
   });
 
-  it('of a kind, code or target that is not known, or not the only one, is read as the document says', () => {
+  it('with an unknown kind, code or target, or several of them, is read as docs/protocol.md says', () => {
     const decode = (...wires: object[]) =>
       decodeFrame(Buffer.concat(wires.map((wire) => reference.encode(wire).finish())));
     expect(decode({ failure: { code: 99 } })).toMatchObject({ code: 'UNSPECIFIED' });
@@ -185,12 +185,12 @@ describe('a message', () => {
     expect(() => decodeFrame(Buffer.from(content))).toThrow(ProtocolError);
   });
 
-  it('is refused: one of the largest offset that 64 bits hold', () => {
+  it('is refused if its offset is the largest with 64 bits', () => {
     const want = Buffer.from([(13 << 3) | 2, 11, 2 << 3, ...Array<number>(9).fill(0xff), 1]);
     expect(() => decodeFrame(want)).toThrow('too large');
   });
 
-  it('is decoded from any bytes without another error than ProtocolError', () => {
+  it('is decoded from any bytes with no error other than ProtocolError', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 1, maxLength: 200 }), (content) => {
         try {
@@ -203,7 +203,7 @@ describe('a message', () => {
     );
   });
 
-  it('has Data of at most a MiB, and never empty', () => {
+  it('has Data of at most 1 MiB, and never empty', () => {
     for (const length of [0, LONGEST_DATA + 1]) {
       const data = { kind: 'data', offset: 0, bytes: Buffer.alloc(length) } as const;
       expect(() => encodeFrame(data)).toThrow(RangeError);

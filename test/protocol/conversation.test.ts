@@ -130,7 +130,7 @@ describe('the order of Store', () => {
     ['End', ended, ['vm progress', 'vm stored', ...failures]],
     ['Stored', [...ended, ['vm', stored]], []],
     ['a Failure', [...open, ['vm', failure]], []],
-  ])('allows after %s only what has its turn', (_when, lines, legal) => {
+  ])('allows after %s only what is due then', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 
@@ -171,7 +171,7 @@ describe('the order of Fetch of a command', () => {
     ['Ready', open, ['dom0 read', ...failures]],
     ['Read', [...open, ['dom0', read(5)]], ['dom0 read', 'vm data', 'vm end', ...failures]],
     ['a Failure', [...open, ['dom0', failure]], []],
-  ])('allows after %s only what has its turn', (_when, lines, legal) => {
+  ])('allows after %s only what is due then', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 
@@ -219,7 +219,7 @@ describe('the order of Fetch of files', () => {
     ['all of the Data', [...wanted, ['vm', data(0, 4)]], more],
     ['Lacks of the rest', [...wanted, ['vm', data(0, 3)], ['vm', lacks]], more],
     ['another Open', [...wanted, ['dom0', openFile(1)]], ['vm data', 'vm lacks', ...more]],
-  ])('allows after %s only what has its turn', (_when, lines, legal) => {
+  ])('allows after %s only what is due then', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 
@@ -284,7 +284,7 @@ describe('the order of Browse', () => {
     ['the request', asked, ['vm ready', ...failures]],
     ['Ready', open, ['vm entries', ...failures]],
     ['the last Entries', [...open, ['vm', entries(1, true)]], []],
-  ])('allows after %s only what has its turn', (_when, lines, legal) => {
+  ])('allows after %s only what is due then', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 
@@ -319,7 +319,7 @@ describe('the order of Delete', () => {
       ],
       [],
     ],
-  ])('allows after %s only what has its turn', (_when, lines, legal) => {
+  ])('allows after %s only what is due then', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 
@@ -341,7 +341,7 @@ describe('the order of Assemble', () => {
     ['Ready', open, ['dom0 data', 'dom0 copy', 'dom0 end', 'vm progress', ...failures]],
     ['End', ended, ['vm progress', 'vm stored', ...failures]],
     ['Stored', [...ended, ['vm', stored]], []],
-  ])('allows after %s only what has its turn', (_when, lines, legal) => {
+  ])('allows after %s only what is due then', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 

@@ -30,7 +30,7 @@ const content = fc.oneof(
 );
 
 describe('frames', () => {
-  it('are the same whatever the chunks', async () => {
+  it('are the same however the stream is split', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(content), fc.array(fc.nat()), async (contents, places) => {
         const result = await read(join(contents), places);
@@ -41,7 +41,7 @@ describe('frames', () => {
     );
   });
 
-  it('may be as long as the limit, byte by byte too', async () => {
+  it('may be as long as the limit, even byte by byte', async () => {
     const longest = Buffer.alloc(LONGEST_FRAME, 5);
     const [frame] = await read(join([longest]), [1, 2, 3, 4, 70_000]);
     expect(frame?.equals(longest)).toBe(true);
@@ -49,12 +49,12 @@ describe('frames', () => {
     expect(await read(small, [0, 1, 2, 3])).toEqual([Buffer.from('abc')]);
   });
 
-  it('are not copied when they lie within a chunk', async () => {
+  it('are not copied if they lie within one chunk', async () => {
     const stream = join([Buffer.from('abc')]);
     for await (const frame of frames(cut(stream, []))) expect(frame.buffer).toBe(stream.buffer);
   });
 
-  it('refuse a stream that ends within a frame, at every place', async () => {
+  it('refuse a stream that ends within a frame, at every position', async () => {
     const stream = join([Buffer.from('abc'), Buffer.alloc(200, 1)]);
     const boundaries = [0, 4, stream.length];
     for (let end = 0; end <= stream.length; end++) {
@@ -76,7 +76,7 @@ describe('frames', () => {
     await expect(read(Buffer.from([...bytes, 1, 2, 3]))).rejects.toThrow(message);
   });
 
-  it('are read from any bytes without another error than ProtocolError', async () => {
+  it('are read from any bytes with no error other than ProtocolError', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array(), async (bytes) => {
         await read(Buffer.from(bytes)).catch((error: unknown) => {
@@ -88,7 +88,7 @@ describe('frames', () => {
 });
 
 describe('framePrefix', () => {
-  it.each([0, -1, 1.5, NaN, LONGEST_FRAME + 1])('refuses to announce %s bytes', (length) => {
+  it.each([0, -1, 1.5, NaN, LONGEST_FRAME + 1])('refuses a length of %s bytes', (length) => {
     expect(() => framePrefix(length)).toThrow(RangeError);
   });
 });

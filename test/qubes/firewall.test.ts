@@ -67,7 +67,7 @@ describe('firewall rules', () => {
     expect(formatFirewallXml(parseFirewallLines(factsLines))).toBe(recordedXml);
   });
 
-  it('are the same after they were lines, or XML', () => {
+  it('are the same after conversion to lines or XML and back', () => {
     fc.assert(
       fc.property(fc.array(rule, { maxLength: 8 }), (rules) => {
         expect(parseFirewallLines(formatFirewallLines(rules))).toEqual(rules);
@@ -76,7 +76,7 @@ describe('firewall rules', () => {
     );
   });
 
-  it('are brought into the form that qubesd gives them', () => {
+  it('are normalised as qubesd does', () => {
     const lines =
       'proto=tcp dsthost=192.0.2.7 dstports=80 action=accept comment=a  b\n' +
       'action=drop dstname=2001:db8::1\naction=drop dst6=10.0.0.0/8\n';

@@ -38,7 +38,7 @@ async function ask(socketPath: string, call: Recorded): Promise<string> {
   return (await buffer(socket)).toString();
 }
 
-it('answers every call of the transcript with the same bytes', async () => {
+it('the double of qubesd answers every call of the transcript with the same bytes', async () => {
   await using scene = await makeScene({
     keepPools: true,
     machine: { uuids: ['0dc2dc8d-53b0-4e82-bfc9-49bb485663e6'] },
@@ -51,7 +51,7 @@ it('answers every call of the transcript with the same bytes', async () => {
   }
 });
 
-it('imports volumes as the transcript has it', async () => {
+it('the double of the import service imports volumes as in the transcript', async () => {
   await using scene = await makeScene();
   const { socketPath, store } = scene.qubesd;
   const service = makeImportService(scene.directory, socketPath);

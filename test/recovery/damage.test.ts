@@ -162,7 +162,7 @@ describe('recover.sh refuses a backup with', () => {
     expect(stderr).toMatch(/no valid|does not begin as a coffer-1 backup/);
   });
 
-  it('a file whole before a damaged one is recovered, and the damaged one is not', () => {
+  it('a damaged file, but recovers a complete one before it', () => {
     using recovery = new Recovery(flippedIn('data.001'));
     const { status, stderr } = recovery.recover('qubes.xml', IMAGE, 'vm6');
     expect(status).toBe(3);

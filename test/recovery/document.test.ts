@@ -34,7 +34,7 @@ const OFFICIAL: readonly [string, string, string, string][] = [
 ];
 
 describe('docs/recovery.md', () => {
-  it('tells the sum of recover.sh', () => {
+  it('has the SHA-256 of recover.sh', () => {
     const page = readFileSync(new URL('../../docs/recovery.md', import.meta.url), 'utf8');
     expect(page).toContain(`    ${sha256(readFileSync(SCRIPT))}\n`);
   });
@@ -85,7 +85,7 @@ describe('docs/recovery.md', () => {
   });
 
   it.each(['coffer-1', ...new Set(OFFICIAL.map(([section]) => section))])(
-    '%s shows no passphrase and no root key to those who look at the processes',
+    '%s shows no passphrase and no root key to an observer of the processes',
     async (section) => {
       using work = new WorkDirectory();
       const official = OFFICIAL.find(([each, name]) => each === section && /gzip|encr/.test(name));
@@ -127,7 +127,7 @@ describe('docs/recovery.md', () => {
     expect(sha256(work.take(`recovery/${FILE}`))).toBe(sha256(image));
   });
 
-  it('finds what is missing from a backup that coffer wrote in format 4', async () => {
+  it('finds what is missing in a backup that coffer wrote in format 4', async () => {
     using work = new WorkDirectory();
     const archive = await makeArchive({ [FILE]: 'a', 'vm5/notes.txt': 'b' });
     const follow = async (backup: Buffer): Promise<string> => {
@@ -161,7 +161,7 @@ describe('docs/recovery.md', () => {
     ['Format 4', 'qubes4-gzip.backup', `${FILE}.001.enc`],
     ['Format 3', 'qubes3-encrypted.backup', `${FILE}.001`],
     ['Format 2', 'qubes2-encrypted.backup', `${FILE}.001`],
-  ])('%s tells of a damaged part', async (section, name, part) => {
+  ])('%s reports a damaged part', async (section, name, part) => {
     using work = new WorkDirectory();
     const whole =
       name === undefined ? await coffer1Backup([imageFile(FILE, image)]) : fixture(name);
@@ -174,7 +174,7 @@ describe('docs/recovery.md', () => {
   });
 });
 
-describe('docs/recovery.md on a backup that is not whole', () => {
+describe('docs/recovery.md on an incomplete backup', () => {
   /** What the page salvages: the beginning of the image. */
   async function salvaged(section: string, backup: Buffer, then: string): Promise<Buffer> {
     using work = new WorkDirectory();
@@ -189,7 +189,7 @@ describe('docs/recovery.md on a backup that is not whole', () => {
   const content = noise(200_000);
   const options = { compressionFilter: undefined };
 
-  it('salvages what lies before a damaged part, in coffer-1 and in format 4', async () => {
+  it('salvages what comes before a damaged part, in coffer-1 and in format 4', async () => {
     const backup = await coffer1Backup([smallFile(FILE, content)], options);
     const ours = await salvaged('coffer-1', withFlippedBit(backup, 'data.002'), 'salvage_volume');
     const archive = await makeArchive({ [FILE]: content }, options);
@@ -200,7 +200,7 @@ describe('docs/recovery.md on a backup that is not whole', () => {
     }
   });
 
-  it('salvages a file that is whole when the backup is cut behind it', async () => {
+  it('salvages a complete file if the backup is truncated after it', async () => {
     const files = [smallFile(FILE, content), smallFile('vm6/private.img', content)];
     const backup = await coffer1Backup(files, options);
     const cut = backup.subarray(0, Math.floor(backup.length * 0.7));

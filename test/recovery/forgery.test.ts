@@ -61,14 +61,14 @@ const backups = {
   foreign: await madeOf(volumes(OLD), { passphrase: Buffer.from('another') }),
 };
 
-describe('without the key nobody makes recover.sh or the page take, as coffer-1,', () => {
+describe('without the key nobody can make recover.sh or the page accept as coffer-1', () => {
   it.each(FORGERIES)('%s', async (_, forge) => {
     const archive = await assemble(forge(backups));
     await expectPageHolds(archive, 'coffer-1', CONTENT);
     await expectScriptRefuses(archive);
   });
 
-  it('links and programs by the names of what the page makes', async () => {
+  it('links and programs with the names of files that the page makes', async () => {
     await expectPageHolds(withPlants(await assemble(backups.newer)), 'coffer-1', CONTENT);
     await expectScriptRefuses(withPlants(await assemble(backups.newer)));
   });
@@ -79,7 +79,7 @@ describe.each([
   ['Format 3', 3, { cipher: 'aes-256-cbc', filter: ['gzip', 'gzip'] }],
   ['Format 3, not encrypted', 3, {}],
   ['Format 4', 4, { filter: ['gzip', 'gzip'] }],
-] as const)('without the key nobody makes the page take, as %s,', (title, version, options) => {
+] as const)('without the key nobody can make the page accept as %s', (title, version, options) => {
   const section = title.replace(/,.*/, '');
   const make = (content: Buffer, passphrase: string): Buffer => {
     const files = { [VOLUME]: content, [OTHER_VOLUME]: OTHER };
@@ -89,7 +89,7 @@ describe.each([
   const genuine = make(CONTENT, PASSPHRASE);
   const seen = { version, pieces: piecesOf(genuine), foreign: piecesOf(make(OLD, 'another')) };
 
-  it('nothing but what is genuine, which it does take', async () => {
+  it('anything but the genuine backup, which it accepts', async () => {
     for (const shell of SHELLS) {
       using work = new WorkDirectory();
       const reader = { section, backup: genuine, file: VOLUME, passphrase: PASSPHRASE, shell };
@@ -108,7 +108,7 @@ describe.each([
     await expectScriptRefuses(archive, [SHELLS[version % SHELLS.length] ?? 'dash']);
   });
 
-  it('links and programs by the names of what the page makes', async () => {
+  it('links and programs with the names of files that the page makes', async () => {
     await expectPageHolds(withPlants(genuine), section, CONTENT);
   });
 });

@@ -69,7 +69,7 @@ const NO_PLAIN_FILES: readonly [string, Buffer][] = [
   ],
 ];
 
-describe('from an authentic but hostile backup recover.sh makes no', () => {
+describe('from an authentic but hostile backup recover.sh creates no', () => {
   it.each([
     '--absolute-names',
     '--to-command=sh',
@@ -87,7 +87,7 @@ describe('from an authentic but hostile backup recover.sh makes no', () => {
     expect(recovery.recovered()).toEqual([]);
   });
 
-  it.each(LYING_MAPS)('volume by a map that %s', async (_, lie) => {
+  it.each(LYING_MAPS)('volume from a map that %s', async (_, lie) => {
     const bytes = await makeArchive({ [IMAGE]: Buffer.alloc(200_000, 'x') });
     const backup = await resealed(bytes, { 'vm5/private.map.000': lie });
     for (const shell of SHELLS) {
@@ -102,7 +102,7 @@ describe('from an authentic but hostile backup recover.sh makes no', () => {
   });
 
   it.each(SHELLS)(
-    'device or special mode in a home, and loses nothing else of it (%s)',
+    'device or special mode in a home, but everything else in it (%s)',
     async (shell) => {
       const innerTar = tarOf((directory) => {
         const home = join(directory, 'dom0-home/home');
@@ -151,7 +151,7 @@ describe('from an authentic but hostile backup recover.sh makes no', () => {
 const ESCAPES = '\u001b[2J\u009b31m\u202egnp\r';
 const OBEYED = /[^\P{Cc}\n]|\p{Cf}/u;
 
-describe('an authentic but hostile backup reaches no terminal', () => {
+describe('an authentic but hostile backup sends no control characters to a terminal', () => {
   const xml = `<qubes><domains><domain id="domain-5" class="AppVM"><properties>
     <property name="name">work${ESCAPES}</property></properties>
     <features><feature name="backup-path">vm5/</feature></features></domain></domains></qubes>`;
@@ -204,8 +204,8 @@ function oldBackupOf(version: 2 | 3, innerTar: Buffer): Buffer {
   ]);
 }
 
-describe('from an authentic but hostile backup the page makes no', () => {
-  it.each(LYING_PARTS)('volume of a part that %s', async (_, lie) => {
+describe('from an authentic but hostile backup the page creates no', () => {
+  it.each(LYING_PARTS)('volume from a part that %s', async (_, lie) => {
     const bytes = await makeArchive({ [IMAGE]: Buffer.alloc(200_000, 'x') });
     const backup = await resealed(bytes, { 'data.001': lie });
     using work = new WorkDirectory();

@@ -21,7 +21,7 @@ function expectNothingHalf(recovery: Recovery): void {
   expect(recovery.leftovers()).toEqual([]);
 }
 
-describe('recover.sh, interrupted, leaves nothing that looks whole', () => {
+describe('recover.sh, interrupted, leaves nothing that looks complete', () => {
   it.each([
     ...SHELLS.map((shell) => ['SIGTERM', shell] as const),
     ['SIGINT', 'dash'],

@@ -10,7 +10,7 @@ const CASES = ODD_PASSPHRASES.flatMap((odd, index) => {
   return shells.map((shell) => ({ ...odd, shell }));
 });
 
-describe('recover.sh takes a passphrase file as coffer does', () => {
+describe('recover.sh reads a passphrase file as coffer does', () => {
   it.each(CASES.filter(({ made }) => made))(
     'opens a backup with $what ($shell)',
     async ({ file, passphrase = '', shell }) => {

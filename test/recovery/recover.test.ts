@@ -21,7 +21,7 @@ const filesOfBackup = (): Content[] => [
 const backup = await coffer1Backup(filesOfBackup());
 
 describe('recover.sh', () => {
-  it('is sound in the eyes of shellcheck', () => {
+  it('passes shellcheck', () => {
     const { stdout } = spawnSync('shellcheck', ['-s', 'sh', SCRIPT], { encoding: 'utf8' });
     expect(stdout).toBe('');
   });
@@ -66,7 +66,7 @@ describe('recover.sh', () => {
       ['vm55', 'qubes.xml', 'vm55'],
       ['qubes.xml', 'vm55/private.img'],
     ],
-  ])('recovers what %j means', (what, files) => {
+  ])('recovers the files that %j selects', (what, files) => {
     using recovery = new Recovery(backup);
     expect(recovery.recover(...what)).toMatchObject({ status: 0, stderr: '' });
     expect(recovery.recovered()).toEqual(files);
@@ -88,7 +88,7 @@ describe('recover.sh', () => {
     expect(recovery.read('dom0-home/home/.config/a file').toString()).toBe('settings');
   });
 
-  it('knows what comes after part 999', async () => {
+  it('continues after part 999', async () => {
     const thousandParts = smallFile('vm5/private.img', noise(1002 * 65_536));
     const options = { compressionFilter: undefined };
     using recovery = new Recovery(await coffer1Backup([thousandParts, other()], options));
@@ -112,7 +112,7 @@ describe('recover.sh', () => {
     },
   );
 
-  it('knows the empty file of a VM that has no other', async () => {
+  it('recovers the empty file of a VM that has no other', async () => {
     using recovery = new Recovery(await coffer1Backup([smallFile('vm5/empty', '')]));
     expect(recovery.list()).toMatchObject({ status: 0, stderr: '' });
     expect(recovery.recover('work')).toMatchObject({ status: 0, stderr: '' });
@@ -127,7 +127,7 @@ describe('recover.sh', () => {
     expect(mode & 0o077).toBe(0);
   });
 
-  it('does not replace a file', () => {
+  it('does not overwrite a file', () => {
     using recovery = new Recovery(backup);
     expect(recovery.recover('qubes.xml').status).toBe(0);
     const again = recovery.recover();
@@ -136,13 +136,13 @@ describe('recover.sh', () => {
     expect(recovery.recovered()).toEqual(['qubes.xml']);
   });
 
-  it('tells of a place where it cannot write', () => {
+  it('reports a directory that it cannot write to', () => {
     using recovery = new Recovery(backup);
     recovery.write('out', 'a file');
     expect(recovery.recover().status).toBe(1);
   });
 
-  it('takes the passphrase from standard input for -p -', () => {
+  it('reads the passphrase from standard input for -p -', () => {
     using recovery = new Recovery(backup);
     expect(recovery.run('-p', '-', 'a backup').stderr).toContain('the passphrase is empty');
     expect(recovery.runWith(`${PASSPHRASE}\n`, '-p', '-', 'a backup').status).toBe(0);
@@ -172,7 +172,7 @@ describe('recover.sh', () => {
     expect(recovery.recovered()).toEqual([]);
   });
 
-  it.each(SHELLS)('says so when a file cannot be written (%s)', (shell) => {
+  it.each(SHELLS)('reports a file that cannot be written (%s)', (shell) => {
     using recovery = new Recovery(backup, shell);
     const { status, stderr } = recovery.recoverWithoutSpace();
     expect(status).toBe(1);
@@ -181,7 +181,7 @@ describe('recover.sh', () => {
     expect(recovery.leftovers()).toEqual([]);
   });
 
-  it('takes zeros behind a backup, as on a disk, for nothing', () => {
+  it('ignores zeros after a backup, as on a disk', () => {
     using recovery = new Recovery(Buffer.concat([backup, Buffer.alloc(70_000)]));
     expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
     expect(recovery.recovered()).toEqual(FILES);
@@ -191,7 +191,7 @@ describe('recover.sh', () => {
     ['a line feed', Buffer.from('\n'), '1 byte'],
     ['another backup', backup, `${backup.length} bytes`],
   ])(
-    'says that a backup with %s behind it is whole, and how to cut that off',
+    'says that a backup followed by %s is complete, and how to remove that',
     (_, behind, count) => {
       using recovery = new Recovery(Buffer.concat([backup, behind]));
       expect(recovery.recover()).toMatchObject({
@@ -208,14 +208,14 @@ describe('recover.sh', () => {
     ['qubes4-gzip.backup', 'Format 4'],
     ['qubes3-plain.backup', 'Format 3'],
     ['qubes2-encrypted.backup', 'Format 2'],
-  ])('knows %s, and names its section of the page', (name, section) => {
+  ])('recognises %s, and names its section of the page', (name, section) => {
     using recovery = new Recovery(fixture(name));
     const { status, stderr } = recovery.list();
     expect({ status, stderr }).toMatchObject({ status: 1 });
     expect(stderr).toContain(`docs/recovery.md tells, under "${section}"`);
   });
 
-  it('knows a backup of format 2 that has no header', () => {
+  it('recognises a backup of format 2 that has no header', () => {
     const recipe = { version: 2, files: {}, passphrase: 'x', header: false } as const;
     using recovery = new Recovery(makeQubes3(recipe));
     const { status, stderr } = recovery.list();
@@ -223,7 +223,7 @@ describe('recover.sh', () => {
     expect(stderr).toContain('Format 2');
   });
 
-  it('shows how far it is with a large file, on a terminal', async () => {
+  it('shows its progress with a large file, on a terminal', async () => {
     const files = [smallFile('vm5/private.img', noise(3 * 2 ** 20))];
     const options = { compressionFilter: undefined };
     using recovery = new Recovery(await coffer1Backup(files, options));

@@ -21,7 +21,7 @@ describe('the recovery kit', () => {
     rmSync(directory, { recursive: true });
   });
 
-  it('is recover.sh and its page, under the name of the backup', async () => {
+  it('is recover.sh and the page, under the name of the backup', async () => {
     const stored = await storeRecoveryKit(new Dom0Storage(), directory, NAME, signal);
     const script = readFileSync(path.join(directory, `${NAME}.recover.sh`));
     const page = readFileSync(path.join(directory, `${NAME}.recovery.md`));
@@ -30,7 +30,7 @@ describe('the recovery kit', () => {
     expect(stored.map((one) => one.sha256)).toEqual([sha256(script), sha256(page)]);
   });
 
-  it('replaces nothing', async () => {
+  it('overwrites nothing', async () => {
     writeFileSync(path.join(directory, `${NAME}.recover.sh`), 'something else');
     const storing = storeRecoveryKit(new Dom0Storage(), directory, NAME, signal);
     await expect(storing).rejects.toBeInstanceOf(RefusedError);

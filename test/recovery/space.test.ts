@@ -13,8 +13,8 @@ const PROGRAMS =
     ' ',
   );
 
-describe('recover.sh never says of a sound backup that it is damaged', () => {
-  it.each(SHELLS)('when there is no space in TMPDIR, at whatever it writes there (%s)', (shell) => {
+describe('recover.sh never calls a good backup damaged', () => {
+  it.each(SHELLS)('if there is no space in TMPDIR, whatever it writes there (%s)', (shell) => {
     for (const size of ['4k', '12k', '24k', '48k']) {
       using recovery = new Recovery(backup, shell);
       const { status, stderr } = recovery.runWithMount('tmp', size, ...RECOVER);
@@ -26,7 +26,7 @@ describe('recover.sh never says of a sound backup that it is damaged', () => {
     }
   });
 
-  it.each(SHELLS)('when there is no space where the files go (%s)', (shell) => {
+  it.each(SHELLS)('if there is no space for the files (%s)', (shell) => {
     using recovery = new Recovery(backup, shell);
     const { status, stderr } = recovery.runWithMount('out', '200k', ...RECOVER);
     expect({ status, stderr }).toEqual({
@@ -36,7 +36,7 @@ describe('recover.sh never says of a sound backup that it is damaged', () => {
     expect(recovery.leftovers()).toEqual([]);
   });
 
-  it('when there is no TMPDIR', () => {
+  it('if there is no TMPDIR', () => {
     using recovery = new Recovery(backup);
     recovery.removeTemporaryDirectory();
     const { status, stderr } = recovery.list();
@@ -44,7 +44,7 @@ describe('recover.sh never says of a sound backup that it is damaged', () => {
     expect(stderr).toContain('temporary files cannot be made in');
   });
 
-  it('when a program is missing, whichever it is', () => {
+  it('if a program is missing, whichever it is', () => {
     for (const missing of PROGRAMS) {
       using recovery = new Recovery(backup);
       const others = PROGRAMS.filter((program) => program !== missing);
@@ -56,14 +56,14 @@ describe('recover.sh never says of a sound backup that it is damaged', () => {
     }
   });
 
-  it('when the program that decompresses it is missing', () => {
+  it('if the program that decompresses it is missing', () => {
     using recovery = new Recovery(backup);
     const { status, stderr } = recovery.runWithPrograms(PROGRAMS, ...RECOVER);
     expect(status).toBe(1);
     expect(stderr).toContain('the program zstd is needed for this backup');
   });
 
-  it('and needs no other program than those that it looks for', () => {
+  it('and needs only the programs that it looks for', () => {
     using recovery = new Recovery(backup);
     const { status, stderr } = recovery.runWithPrograms([...PROGRAMS, 'zstd'], ...RECOVER);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });

@@ -11,17 +11,17 @@ const { blocks, bsize } = statfsSync(tmpdir());
 const TOO_LARGE = homeOf(blocks * bsize + 1);
 
 describe('the space for dom0’s home', () => {
-  it('is enough without a word', async () => {
+  it('is enough without a warning', async () => {
     expect(await warnOfHomeSpace(homeOf(1), 'coffer-1', tmpdir())).toBeUndefined();
   });
 
-  it('is refused, with both sizes and a way out, where the home is sure not to fit', async () => {
+  it('is refused, with both sizes and advice, if the home certainly does not fit', async () => {
     const refused = warnOfHomeSpace(TOO_LARGE, 'coffer-1', tmpdir());
     await expect(refused).rejects.toThrow(RefusedError);
     await expect(refused).rejects.toThrow(/ has .*iB, and .* are free: .*--skip-dom0-home/);
   });
 
-  it('is a warning where the backup tells the size with its holes', async () => {
+  it("gives a warning if the backup's size includes holes", async () => {
     for (const format of ['qubes-4', 'qubes-3', 'qubes-2'] as const) {
       expect(await warnOfHomeSpace(TOO_LARGE, format, tmpdir())).toMatch(/may not fit/);
     }

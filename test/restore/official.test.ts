@@ -77,7 +77,7 @@ describe('a backup of R3', () => {
     ]);
   });
 
-  it('in paranoid mode brings no menus, but the firewall: the VM is not to reach more than it did', async () => {
+  it('in paranoid mode restores no menus, but the firewall, so that the VM has no more access than before', async () => {
     const { system } = await emptySystem();
     await restoreArchive(make(files), passphraseOfOurs, system, { paranoid: true });
     const work = (await system.qubes()).find(({ name }) => name === 'work');

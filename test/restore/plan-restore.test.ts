@@ -24,7 +24,7 @@ describe('which VMs', () => {
   const contents = backupOf([debian, net, dvm, work], 'user');
   const empty = systemWith([]);
 
-  it('are all of the backup, with dom0’s home', () => {
+  it('are all in the backup, with dom0’s home', () => {
     const all = plan(contents, empty);
     expect(newNames(all)).toEqual(['debian', 'dvm', 'sys-net', 'work']);
     expect(all.dom0Home).toBe(contents.dom0Home);
@@ -40,7 +40,7 @@ describe('which VMs', () => {
     expect(rest.dom0Home).toBeUndefined();
   });
 
-  it('are refused when the backup does not hold them, or none is left', () => {
+  it('are refused if the backup does not contain them, or none is left', () => {
     expect(() => plan(contents, empty, { chosen: ['nosuch'] })).toThrow(/no VM called nosuch/);
     expect(() => plan(contents, empty, { excluded: ['nosuch'] })).toThrow(RefusedError);
     expect(() => plan(contents, empty, { chosen: ['work', 'work'] })).toThrow(UsageError);
@@ -49,7 +49,7 @@ describe('which VMs', () => {
     );
   });
 
-  it('are told to be left out when they cannot be used', () => {
+  it('are reported and left out if they cannot be used', () => {
     const odd = {
       ...contents,
       unusable: [{ name: 'far', why: 'it is a RemoteVM', directory: 'vm9' }],
@@ -59,7 +59,7 @@ describe('which VMs', () => {
     expect(() => plan(odd, empty, { chosen: ['far'] })).toThrow(/far: it is a RemoteVM/);
   });
 
-  it('come in an order in which they can be created', () => {
+  it('are in an order in which they can be created', () => {
     const named = qube('disp1', { template: 'dvm' }, { qubeClass: 'DispVM' });
     const order = newNames(plan(backupOf([work, named, net, dvm, debian]), empty));
     expect(order).toEqual(['debian', 'dvm', 'work', 'disp1', 'sys-net']);
@@ -77,13 +77,13 @@ describe('a name that is taken', () => {
   const contents = backupOf([debian, net, dvm, work]);
   const taken = systemWith([debian, net, dvm, qube('work'), qube('work-1')]);
 
-  it('is refused, naming the VMs and what helps', () => {
+  it('is refused, naming the VMs and the options that help', () => {
     const refused = (): unknown => plan(contents, taken);
     expect(refused).toThrow(RefusedError);
     expect(refused).toThrow(/has debian, sys-net, dvm, work.*--rename-conflicting.*--skip-conf/);
   });
 
-  it('leads to another name, and references follow', () => {
+  it('can be replaced by a new one, and references follow', () => {
     const renamed = plan(contents, taken, { renameConflicting: true });
     expect(newNames(renamed)).toEqual(['debian-1', 'dvm-1', 'sys-net-1', 'work-2']);
     const { newQube, properties, remarks } = planned(renamed, 'work');
@@ -92,7 +92,7 @@ describe('a name that is taken', () => {
     expect(remarks).toEqual(['restored as work-2: the name is taken']);
   });
 
-  it('leaves a VM out on demand, and references lead to what is there', () => {
+  it('can leave the VM out, and references lead to the existing one', () => {
     const state = systemWith([debian, net, dvm]);
     const skipped = plan(contents, state, { skipConflicting: true });
     expect(newNames(skipped)).toEqual(['work']);
@@ -100,7 +100,7 @@ describe('a name that is taken', () => {
     expect(planned(skipped, 'work').newQube.template).toBe('debian');
   });
 
-  it('is changed to one that is valid, free and of 31 characters at most', () => {
+  it('is replaced by one that is valid, free and at most 31 characters long', () => {
     const name = fc
       .tuple(fc.constantFrom('a', 'Z'), fc.stringMatching(/^[a-zA-Z0-9_.-]{0,30}$/))
       .map((parts) => parts.join(''))
@@ -118,7 +118,7 @@ describe('a name that is taken', () => {
     expect(freeName('x'.repeat(31), new Set())).toBe(`${'x'.repeat(29)}-1`);
   });
 
-  it('does not take the name of another VM in the backup', () => {
+  it('is not replaced by the name of another VM in the backup', () => {
     const both = backupOf(
       [work, qube('work-1')].map((each) => ({ ...each, properties: new Map() })),
     );
@@ -147,7 +147,7 @@ describe('a VM that lacks something', () => {
     );
   });
 
-  it('is given the system’s defaults on demand, and the plan says so', () => {
+  it('is given the system’s defaults if requested, and the plan says so', () => {
     const { newQube, properties, remarks } = planned(
       plan(contents, state, { ignoreMissing: true }),
       'work',
@@ -161,13 +161,13 @@ describe('a VM that lacks something', () => {
     ]);
   });
 
-  it('is refused all the same where there is no default template', () => {
+  it('is refused nevertheless if there is no default template', () => {
     expect(() => plan(contents, systemWith([]), { ignoreMissing: true })).toThrow(
       /, nor a default to replace it: restore or install it first, or use --skip-broken$/,
     );
   });
 
-  it('is left out on demand, and so is what is based on it', () => {
+  it('is left out if requested, and so are VMs based on it', () => {
     const named = qube('disp1', { template: 'dvm' }, { qubeClass: 'DispVM' });
     const vpn = qube('vpn', { netvm: 'nosuch', provides_network: 'True' });
     const chain = backupOf([
@@ -187,13 +187,13 @@ describe('a VM that lacks something', () => {
     ]);
   });
 
-  it('that is named disposable gets the default DispVM as its template', () => {
+  it('and is a named disposable gets the default DispVM as its template', () => {
     const named = backupOf([qube('disp1', { template: 'gone' }, { qubeClass: 'DispVM' })]);
     const instead = plan(named, state, { ignoreMissing: true });
     expect(planned(instead, 'disp1').newQube.template).toBe('usual-dvm');
   });
 
-  it('with a label that is unknown becomes red', () => {
+  it('with an unknown label becomes red', () => {
     const odd = backupOf([qube('work', {}, { label: 'mauve' })]);
     const { newQube, remarks } = planned(plan(odd, systemWith([])), 'work');
     expect(newQube.label).toBe('red');
@@ -227,7 +227,7 @@ describe('settings', () => {
   const contents = backupOf([all, qube('gui'), dvm, debian], 'user');
   const busy = systemWith([qube('gui'), qube('dvm')]);
 
-  it('follow renames, and leave out what belongs to the old system', () => {
+  it('follow renames, and do not include what belongs to the old system', () => {
     const of = planned(plan(contents, busy, { renameConflicting: true }), 'work');
     expect(Object.fromEntries(of.properties)).toEqual({
       ...{ guivm: 'gui-1', audiovm: 'gui-1', management_dispvm: 'dvm-1' },
@@ -240,7 +240,7 @@ describe('settings', () => {
     expect(of.withMenu).toBe(true);
   });
 
-  it('of paranoid mode steer nothing, and it says what it leaves out', () => {
+  it('in paranoid mode control nothing, and the plan says what is left out', () => {
     const paranoid = plan(contents, systemWith([]), { paranoid: true });
     const of = planned(paranoid, 'work');
     expect([...of.properties.keys()].sort()).toEqual(['netvm', 'vcpus']);
@@ -264,7 +264,7 @@ describe('settings', () => {
     ]);
   });
 
-  it('of paranoid mode keep what takes something away from a VM', () => {
+  it('in paranoid mode keep what restricts a VM', () => {
     const restricted = qube(
       'anon',
       {
@@ -286,7 +286,7 @@ describe('settings', () => {
     expect([...of.tags]).toEqual(['anon-vm']);
   });
 
-  it('never give a VM a part in a restore that is under way', () => {
+  it('never let a VM interfere with a restore', () => {
     const tags = new Set(['backup-restore-mgmt', 'backup-restore-in-progress', 'mine']);
     const evil = qube('evil', {}, { tags, features: new Map([['coffer-restoring', 'x evil']]) });
     const of = planned(plan(backupOf([evil]), systemWith([])), 'evil');
@@ -294,7 +294,7 @@ describe('settings', () => {
     expect([...of.features]).toEqual([]);
   });
 
-  it('of volumes come back, where they are the volume’s own', () => {
+  it('of volumes are restored if they are the volume’s own', () => {
     const volume = { size: 8, usage: 8, pool: '', vid: '' };
     const kept = qube(
       'kept',
@@ -317,13 +317,13 @@ describe('settings', () => {
     expect(paranoid.remarks).toContain('revisions of private left out: paranoid mode');
   });
 
-  it('never put volumes into a pool that is not there', () => {
+  it('never put volumes into a pool that does not exist', () => {
     const refused = (): unknown => plan(contents, systemWith([]), { pool: 'nosuch' });
     expect(refused).toThrow(RefusedError);
     expect(refused).toThrow(/no storage pool called nosuch .*it has varlibqubes, fast/);
   });
 
-  it('put the volumes into the pool of one’s choice', () => {
+  it('put the volumes into the chosen pool', () => {
     const pooled = plan(contents, systemWith([]), { pool: 'fast' });
     expect(pooled.qubes.map(({ newQube }) => newQube.pool)).toEqual(Array(4).fill('fast'));
   });
@@ -342,7 +342,7 @@ describe('space in the pool', () => {
     return plan(backupOf([qube('a', {}, { volumes }), qube('b', {}, { volumes })]), systemWith([]));
   };
 
-  it('that does not suffice is a refusal, that of the default pool where none is chosen', () => {
+  it('that is not sufficient is refused, in the default pool if none is chosen', () => {
     const refused = (): unknown => warnOfSpace(twoIn(5000), pools, undefined);
     expect(refused).toThrow(RefusedError);
     expect(refused).toThrow(
@@ -350,12 +350,12 @@ describe('space in the pool', () => {
     );
   });
 
-  it('that may not suffice is told: sizes that are those of whole volumes say little', () => {
+  it('that may not be sufficient gives a warning if the sizes are those of whole volumes', () => {
     expect(warnOfSpace(twoIn(1000), pools, undefined)).toMatch(/may not fit into the pool varlib/);
     expect(warnOfSpace(twoIn(5000), pools, 'fast')).toMatch(/may not fit into the pool fast/);
   });
 
-  it('that suffices, or is not known, is no obstacle', () => {
+  it('that is sufficient, or unknown, is accepted', () => {
     expect(warnOfSpace(twoIn(5000), pools, 'odd')).toBeUndefined();
     const roomy = [{ name: 'roomy', free: 1e6, isDefault: true }];
     expect(warnOfSpace(twoIn(5000), roomy, undefined)).toBeUndefined();
@@ -371,7 +371,7 @@ describe('dom0’s home', () => {
     expect(plan(someone, state, { ignoreUsernameMismatch: true }).dom0Home).toBeDefined();
   });
 
-  it('is left out on demand', () => {
+  it('is left out if requested', () => {
     const without = plan(someone, state, { skipDom0Home: true });
     expect(without.dom0Home).toBeUndefined();
     expect(without.leftOut).toEqual([{ name: 'dom0', why: 'its home is left out: as asked' }]);

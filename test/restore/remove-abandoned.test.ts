@@ -44,7 +44,7 @@ async function removedBy(
   return { warnings: report.texts, names: (await system.qubes()).map(({ name }) => name) };
 }
 
-it('removes what was left half restored, though one VM gets a device from a later one', async () => {
+it('removes what was restored only in part, even if one VM has a device of a later one', async () => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
   const half = await leaveHalf(system);
@@ -54,7 +54,7 @@ it('removes what was left half restored, though one VM gets a device from a late
   for (const { name } of half) expect(names).not.toContain(name);
 });
 
-it('is silent of what another coffer has taken back meanwhile, and tells what it cannot', async () => {
+it('says nothing of what another coffer has already removed, and reports what it cannot remove', async () => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
   const half = await leaveHalf(system);
@@ -85,7 +85,7 @@ it.each([
     (system: QubesSystem) =>
       system.setFeature('user', RESTORE_MARK, formatRestoreMark('base', GONE)),
   ],
-])('leaves a VM alone that is, since it was listed, %s', async (_, change) => {
+])('leaves a VM alone that has since been %s', async (_, change) => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
   const half = await leaveHalf(system);

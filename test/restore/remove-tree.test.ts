@@ -70,23 +70,23 @@ function makeReadOnlyTree(): void {
 }
 
 describe('a tree that is removed', () => {
-  it('may hold directories that nobody may write to, or open', () => {
+  it('may contain directories that nobody may write to, or open', () => {
     makeReadOnlyTree();
     expect(asUser(REMOVE)).toBe('');
     expect(existsSync(tree)).toBe(false);
   });
 
-  it('takes with it nothing that it links to', () => {
+  it('is removed without what its links point to', () => {
     makeReadOnlyTree();
     asUser(REMOVE);
     expect(statSync(outside()).mode & 0o777).toBe(0o500);
   });
 
-  it('need not be there', () => {
+  it('need not exist', () => {
     expect(asUser(REMOVE)).toBe('');
   });
 
-  it('is removed by root when only root can, and what hinders that is said', () => {
+  it('is removed as root if only root can, and the error says what prevents that', () => {
     makeReadOnlyTree();
     // What lies in a directory of another's: here, one whose parent is closed.
     chmodSync(join(tree, '..'), 0o555);
@@ -103,7 +103,7 @@ describe('a tree that is removed', () => {
 });
 
 describe('a leftover', () => {
-  it('that cannot be removed is a warning, and no obstacle', () => {
+  it('that cannot be removed gives only a warning', () => {
     makeReadOnlyTree();
     chmodSync(join(tree, '..'), 0o555);
     const said = asUser(`

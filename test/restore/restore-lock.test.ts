@@ -24,7 +24,7 @@ async function holder(name: string, answer: string): Promise<ReturnType<typeof s
 const begun = new Date('2026-11-25T09:08:07Z');
 const nothing = (): Promise<string> => Promise.resolve('done');
 
-it('a second restore on the same system is refused, and told who is at work', async () => {
+it('a second restore on the same system is refused, naming the process of the first', async () => {
   const { system, directory } = await emptySystem();
   await symlink(directory, `${directory}-link`);
   const other = await openFolderSystem(`${directory}-link`);
@@ -40,20 +40,20 @@ it('a second restore on the same system is refused, and told who is at work', as
   expect(await asOnlyRestore(other, 'restore', nothing)).toBe('done');
 });
 
-it('restores on two systems do not hinder each other', async () => {
+it('restores on two systems can run at the same time', async () => {
   const [{ system: one }, { system: other }] = [await emptySystem(), await emptySystem()];
   const both = asOnlyRestore(one, 'restore', () => asOnlyRestore(other, 'restore', nothing));
   expect(await both).toBe('done');
 });
 
-it('a restore that failed holds nothing up', async () => {
+it('a restore that failed does not block the next one', async () => {
   const { system } = await emptySystem();
   const failing = asOnlyRestore(system, 'restore', () => Promise.reject(new Error('it failed')));
   await expect(failing).rejects.toThrow('it failed');
   expect(await asOnlyRestore(system, 'restore', nothing)).toBe('done');
 });
 
-it('a restore that was killed holds nothing up', async () => {
+it('a restore that was killed does not block the next one', async () => {
   const { system } = await emptySystem();
   const child = await holder(await lockName(system), `42 ${begun.getTime()} restore`);
   await expect(asOnlyRestore(system, 'restore', nothing)).rejects.toThrow(
@@ -67,7 +67,7 @@ it('a restore that was killed holds nothing up', async () => {
 it.each([
   ['does not answer', ''],
   ['answers anything but who it is', '1 \u001b[31mfoo restore'],
-])('what holds the lock and %s is no reason to go on', async (_, answer) => {
+])('no restore is started while something holds the lock and %s', async (_, answer) => {
   const { system } = await emptySystem();
   const child = await holder(await lockName(system), answer);
   try {
@@ -79,7 +79,7 @@ it.each([
   }
 });
 
-it('what only removes the leftovers of a killed restore is waited for', async () => {
+it('a process that only cleans up after a killed restore is waited for', async () => {
   const { system } = await emptySystem();
   const child = await holder(await lockName(system), `42 ${begun.getTime()} cleanup`);
   const waiting = asOnlyRestore(system, 'restore', nothing);

@@ -90,7 +90,7 @@ describe('a restore', () => {
     }
   });
 
-  it('takes no volume that is larger than the backup says, unless asked', async () => {
+  it('accepts no volume that is larger than the backup says, unless requested', async () => {
     const { system } = await emptySystem();
     const small = [
       qube('big', { template: 'debian-13' }, { volumes: [{ ...privateVolume, size: 7 }] }),
@@ -105,7 +105,7 @@ describe('a restore', () => {
   });
 });
 
-describe('a qubesd that goes and stays away', () => {
+describe('a qubesd that stops and does not return', () => {
   const one = [basedOn('fedora-42-xfce', 'letters', { vcpus: '1' })];
 
   const systemOf = ({ qubesd, directory }: Scene): QubesSystem =>
@@ -119,7 +119,7 @@ describe('a qubesd that goes and stays away', () => {
     dom0Home: () => Promise.resolve({ user: 'user', path }),
   });
 
-  it('while data comes: it is told what is left to be removed by hand', async () => {
+  it('during the import of data: what must be removed by hand is named', async () => {
     await using scene = await makeScene();
     const warnings = new Warnings();
     const reader = readerOf(['vm1/private.img'], () => void scene.qubesd.stop());
@@ -131,7 +131,7 @@ describe('a qubesd that goes and stays away', () => {
     );
   });
 
-  it('while settings are made: data that is whole stays, and is told to be without them', async () => {
+  it('during settings: complete data is kept, and said to be without them', async () => {
     await using scene = await makeScene();
     const { qubesd } = scene;
     qubesd.fault = ({ method, arg }) => {

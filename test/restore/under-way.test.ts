@@ -63,8 +63,8 @@ async function restore(
   return runRestore(planned, readerOf(files), system, OPTIONS, warnings, never);
 }
 
-describe('while a restore is under way', () => {
-  it('no VM can be started, nor reach anything, until all is there and its firewall is set', async () => {
+describe('while a restore is running', () => {
+  it('no VM can be started, or has a network, until everything is restored and its firewall is set', async () => {
     await using scene = await makeScene();
     const { store } = scene.qubesd;
     const seen: string[] = [];
@@ -140,7 +140,7 @@ describe('while a restore is under way', () => {
     await starter.start('letters');
   });
 
-  it('a VM that somebody starts before it has the tag gets nothing of the backup', async () => {
+  it('a VM that somebody starts before it has the tag gets nothing from the backup', async () => {
     await using scene = await makeScene();
     const { store } = scene.qubesd;
     const warnings = new Warnings();
@@ -163,7 +163,7 @@ describe('while a restore is under way', () => {
   });
 
   it.each(['admin.vm.firewall.Set', 'admin.vm.property.Reset'])(
-    'a VM for which %s is refused stays without a netvm, and is told to',
+    'a VM for which %s is refused stays without a netvm, which is reported',
     async (refused) => {
       await using scene = await makeScene();
       const outcomes = await restore(scene, [letters], ({ method }) =>

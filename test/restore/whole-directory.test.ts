@@ -12,7 +12,7 @@ setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 const FILES = 100_000;
 
-test('a whole directory with files without number takes no memory for each', async () => {
+test('a whole directory with very many files takes no memory for each', async () => {
   let memory = 0;
   const inUse = (): number => {
     collect();

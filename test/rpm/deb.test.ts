@@ -35,7 +35,7 @@ describe('the Debian packages', () => {
     expect(readFileSync(again.vmPrune).equals(readFileSync(vmPrune))).toBe(true);
   });
 
-  it('needs the Node.js of Debian', () => {
+  it('requires the Node.js of Debian', () => {
     const depends = execFileSync('dpkg-deb', ['--field', deb, 'Depends'], { encoding: 'utf8' });
     expect(depends).toBe('nodejs (>= 18)\n');
   });
@@ -59,7 +59,7 @@ describe('the Debian packages', () => {
     expect(depends).toBe(`qubes-coffer-vm (= ${version})\n`);
   });
 
-  it('has every file in its place, and is gone after a purge', () => {
+  it('has every file in its place, and leaves nothing after a purge', () => {
     using root = new Root();
     root.dpkg('--install', deb);
     const services = ['Store', 'Fetch', 'Browse'];
@@ -81,7 +81,7 @@ describe('the Debian packages', () => {
     expect(root.list()).toEqual([]);
   });
 
-  it('keeps what the user made of a service, until it is purged', () => {
+  it("keeps the user's changes to a service, until it is purged", () => {
     using root = new Root();
     root.dpkg('--install', deb);
     const service = path.join(root.path, 'etc/qubes-rpc/coffer.Store');

@@ -105,7 +105,7 @@ function imageOf(qube: string): string {
 }
 
 describe('the installed packages', () => {
-  it('tell their version', async () => {
+  it('print their version', async () => {
     expect(await run(['coffer', '--version'])).toMatchObject({ status: 0, stdout: `${version}\n` });
   });
 
@@ -143,7 +143,7 @@ describe('the installed packages', () => {
     expect(readdirSync(path.join(root.path, 'home/user/by-profile'))).toHaveLength(1);
   });
 
-  it('run commands in a clean environment, and with no way to more privileges', async () => {
+  it('run commands in a clean environment, and without a way to gain privileges', async () => {
     const command =
       'cat > by-command; env > environment; umask > mask; grep NoNewPrivs /proc/self/status > privileges';
     const backup = ['coffer', 'backup', '-d', 'sys-net', ...WITH_KEY, '--kdf-cost', '14', '--yes'];
@@ -165,7 +165,7 @@ describe('the installed packages', () => {
     });
   });
 
-  it('say what to install where the VM package is missing', async () => {
+  it('say what to install if the VM package is missing', async () => {
     root.rpm('--erase', 'qubes-coffer-vm');
     expect(existsSync(path.join(root.path, 'etc/qubes-rpc/coffer.Store'))).toBe(false);
     const { status, stderr } = await run(['coffer', 'verify', '-d', 'sys-net', ...WITH_KEY, 'x']);

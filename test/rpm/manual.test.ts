@@ -48,7 +48,7 @@ function readGrammar(): [string, string[]][] {
 }
 
 describe('coffer(1)', () => {
-  it('is without a fault for groff', () => {
+  it('is formatted by groff without a warning', () => {
     for (const page of ['coffer.1', 'coffer-vm-agent.1']) {
       const words = ['-man', '-Tutf8', '-ww', '-z', inDist(`man/${page}`)];
       const script = 'exec groff "$@" 2>&1';
@@ -57,7 +57,7 @@ describe('coffer(1)', () => {
     }
   });
 
-  it('tells of every command and option, in the words of --help', () => {
+  it('describes every command and option, in the words of --help', () => {
     const manual = read('coffer.1');
     expect(grammar.map(([command]) => command)).toEqual(
       expect.arrayContaining(['backup', 'list', 'verify', 'restore']),
@@ -79,7 +79,7 @@ describe('coffer(1)', () => {
 });
 
 describe('coffer-vm-agent(1)', () => {
-  it('names the services that the agent itself names', () => {
+  it('names the same services as the agent', () => {
     const script = '"$1" 2>&1 || true';
     const usage = execFileSync('sh', ['-c', script, 'sh', inDist('coffer-vm-agent')], {
       encoding: 'utf8',
@@ -127,7 +127,7 @@ describe('the completion', () => {
     expect(complete('coffer', 'restore', 'v')).toEqual(['vault', 'vm-service']);
   });
 
-  it('is good shell', () => {
+  it('passes shellcheck', () => {
     execFileSync('shellcheck', ['--shell=bash', inDist('completion/coffer')]);
   });
 });

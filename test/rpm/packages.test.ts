@@ -45,7 +45,7 @@ describe('the packages', () => {
     );
   });
 
-  it('have no errors for rpmlint', () => {
+  it('pass rpmlint', () => {
     const config = path.join(repository, 'rpm/rpmlint.toml');
     const said = execFileSync('rpmlint', ['--config', config, dom0, vm, vmPrune, source], {
       encoding: 'utf8',
@@ -63,7 +63,7 @@ describe('the packages', () => {
     expect(query('--requires', vmPrune)).toContain(`qubes-coffer-vm = ${version}`);
   });
 
-  it('declare every npm package that is bundled, and hold its licence', () => {
+  it('declare every npm package that is bundled, and contain its licence', () => {
     using root = new Root();
     root.rpm('--install', '--noscripts', dom0, vm);
     for (const [rpm, name] of [
@@ -83,7 +83,7 @@ describe('the packages', () => {
     }
   });
 
-  it('bundle nothing into the unminified program that is not declared', () => {
+  it('bundle nothing that is not declared', () => {
     using root = new Root();
     root.rpm('--install', '--noscripts', dom0);
     const inside = root
@@ -93,7 +93,7 @@ describe('the packages', () => {
     for (const [, npm] of inside) expect(provided).toContain(`bundled(npm(${npm}))`);
   });
 
-  it('tell their changes', () => {
+  it('have a changelog', () => {
     expect(query('--changelog', dom0)[0]).toMatch(new RegExp(`- ${version}-1$`));
   });
 });
@@ -218,7 +218,7 @@ describe('the user’s configuration', () => {
   const policy = '/etc/qubes/policy.d/50-coffer.policy';
   const service = '/etc/qubes-rpc/coffer.Store';
 
-  it('outlives an upgrade from the version before, and a removal', () => {
+  it('survives an upgrade from the previous version, and a removal', () => {
     using root = new Root();
     root.populate();
     const former = path.join(scratch, 'former');

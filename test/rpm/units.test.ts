@@ -20,7 +20,7 @@ import { otherUser } from '../other-user.ts';
 const packaging = fileURLToPath(new URL('../../rpm', import.meta.url));
 
 describe('the systemd units', () => {
-  it('are right for systemd', () => {
+  it('pass systemd-analyze', () => {
     const directory = mkdtempSync(path.join(tmpdir(), 'coffer-units-'));
     try {
       const files = ['systemd', 'systemd-user'].flatMap((folder) =>
@@ -41,7 +41,7 @@ describe('the systemd units', () => {
   });
 });
 
-it('a program that is started leaves no core, which would hold passphrase and keys', () => {
+it('a program that is started leaves no core file, which would contain the passphrase and keys', () => {
   const directory = mkdtempSync(path.join(tmpdir(), 'coffer-launcher-'));
   try {
     const launcher = readFileSync(path.join(packaging, 'launcher.sh'), 'utf8')
@@ -63,7 +63,7 @@ it('a program that is started leaves no core, which would hold passphrase and ke
   expect(unit).toMatch(/^LimitCORE=0$/m);
 });
 
-it('a backup by a timer that fails starts the unit that tells so, for the same profile', () => {
+it("a timer's backup that fails starts the notification unit, for the same profile", () => {
   const backup = readFileSync(path.join(packaging, 'systemd/coffer-backup@.service'), 'utf8');
   expect(backup).toMatch(/^OnFailure=coffer-failure@%i\.service$/m);
   const failure = readFileSync(path.join(packaging, 'systemd/coffer-failure@.service'), 'utf8');
@@ -109,7 +109,7 @@ describe('the notification of a failure', () => {
   };
   const told = (): string[] => readdirSync(path.join(directory, 'told'));
 
-  it('reaches the desktop of each user who has one, as that user, and names the profile', () => {
+  it('is shown on the desktop of each user who has one, as that user, and names the profile', () => {
     const file = `${directory}/told/$(id -u)`;
     expect(run(`#!/bin/sh\nprintf '%s\\n' "$DBUS_SESSION_BUS_ADDRESS" "$@" > "${file}"\n`)).toBe(0);
     const uid = `${otherUser.uid ?? process.getuid?.() ?? 0}`;
@@ -120,7 +120,7 @@ describe('the notification of a failure', () => {
     expect(said).toContain('journalctl -u coffer-backup@weekly');
   });
 
-  it('is none without notify-send, or when that fails, which is no failure', () => {
+  it('is omitted without notify-send, or if that fails, without an error', () => {
     expect(run()).toBe(0);
     rmSync(path.join(directory, 'bin'), { recursive: true });
     expect(run('#!/bin/sh\nexit 1\n')).toBe(0);
@@ -128,7 +128,7 @@ describe('the notification of a failure', () => {
   });
 });
 
-it('systemd leaves those alone that clean up after a coffer that was killed', () => {
+it('systemd does not kill the process that cleans up after a killed coffer', () => {
   const unit = readFileSync(path.join(packaging, 'systemd/coffer-backup@.service'), 'utf8');
   expect(unit).toMatch(/^KillMode=process$/m);
 });
@@ -138,7 +138,7 @@ describe('the policy', () => {
   const rules = lines.filter((line) => !/^(#.*)?$/.test(line)).map((line) => line.split(/\s+/));
   const services = readdirSync(path.join(packaging, 'qubes-rpc'));
 
-  it('denies each service to every qube, in other qubes and in dom0, and says nothing else', () => {
+  it('denies each service to every qube, in other qubes and in dom0, and contains nothing else', () => {
     expect(services.sort()).toEqual(['coffer.Browse', 'coffer.Fetch', 'coffer.Store']);
     // @anyvm is not dom0, in qrexec's policy.
     const expected = services.flatMap((service) =>
@@ -151,7 +151,7 @@ describe('the policy', () => {
 });
 
 describe('the scripts', () => {
-  it('are good shell', () => {
+  it('pass shellcheck', () => {
     const services = readdirSync(path.join(packaging, 'qubes-rpc')).map(
       (name) => `qubes-rpc/${name}`,
     );

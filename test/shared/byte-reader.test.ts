@@ -4,7 +4,7 @@ import { ByteReader } from '../../shared/byte-reader.ts';
 import { DamagedError } from '../../shared/errors.ts';
 import { chunked, collect, pattern } from '../archive/tar/gnu-tar.ts';
 
-test('gives the same bytes whatever the chunks and the requests', async () => {
+test('gives the same bytes however they are split and requested', async () => {
   const content = pattern(5000);
   await fc.assert(
     fc.asyncProperty(
@@ -27,7 +27,7 @@ test('gives the same bytes whatever the chunks and the requests', async () => {
   );
 });
 
-test('copies nothing that is in one chunk', async () => {
+test('copies nothing that lies within one chunk', async () => {
   const content = pattern(1000);
   await using bytes = new ByteReader(chunked(content, 500));
   expect((await bytes.exact(200)).buffer).toBe(content.buffer);
@@ -38,14 +38,14 @@ test.each([
   ['exact', (bytes: ByteReader) => bytes.exact(11)],
   ['skip', (bytes: ByteReader) => bytes.skip(11)],
   ['chunks', (bytes: ByteReader) => collect(bytes.chunks(11))],
-])('%s: an early end names what is read', async (_, request) => {
+])('%s: an early end is an error that names what is read', async (_, request) => {
   await using bytes = new ByteReader(chunked(pattern(10), 3), 'vm5/private.img');
   await expect(request(bytes)).rejects.toThrow(
     new DamagedError('vm5/private.img ends too early: it is cut short'),
   );
 });
 
-test('empty chunks mean nothing; disposing returns the source, once', async () => {
+test('ignores empty chunks; disposing releases the source, once', async () => {
   let returned = 0;
   async function* source(): AsyncGenerator<Buffer> {
     try {

@@ -20,14 +20,14 @@ const untilGone = async (pid: string): Promise<void> => {
   while (await isAlive(pid)) await sleep(20);
 };
 
-it('a program has a process group of its own, so that Ctrl-C does not reach it', async () => {
+it('a program has its own process group, so that Ctrl-C does not reach it', async () => {
   await using child = sh('ps -o pgid= -p $$; echo $$');
   const [group, pid] = (await text(child.stdout)).trim().split(/\s+/);
   expect(group).toBe(pid);
   expect(await child.ended).toMatchObject({ exitStatus: 0, signal: '' });
 });
 
-it('the end of a program is told by its exit status, its signal, or that it did not start', async () => {
+it('the end of a program is its exit status, its signal, or that it did not start', async () => {
   await using failed = sh('exit 3');
   expect(describeEnd(await failed.ended)).toBe('ended with status 3');
   await using killed = sh('kill -s TERM $$');
@@ -42,14 +42,14 @@ it('the end of a program is told by its exit status, its signal, or that it did 
   );
 });
 
-it('only the end of a standard error is kept, though nobody reads it', async () => {
+it('only the end of standard error is kept, even if nobody reads it', async () => {
   await using child = sh('yes long | head -c 1000000 >&2; echo the end >&2');
   const { untrustedStderr } = await child.ended;
   expect(untrustedStderr).toMatch(/long\nthe end$/);
   expect(untrustedStderr.length).toBeLessThan(LONGEST_STDERR_TAIL);
 });
 
-it('a standard error that is read as text is kept all the same', async () => {
+it('standard error is also kept if it is read as text', async () => {
   await using child = sh('echo words >&2');
   let read = '';
   child.stderr.setEncoding('utf8').on('data', (piece: string) => (read += piece));
@@ -57,7 +57,7 @@ it('a standard error that is read as text is kept all the same', async () => {
   expect(read).toBe('words\n');
 });
 
-it('what a program left in the background does not keep it from having ended', async () => {
+it('a program has ended even if it left something in the background', async () => {
   await using child = sh('sleep 600 & echo $! ; echo words >&2', { stdout: 'pipe' });
   let pid = '';
   child.stdout.on('data', (piece: Buffer) => (pid += piece.toString()));
@@ -68,7 +68,7 @@ it('what a program left in the background does not keep it from having ended', a
   }
 });
 
-it('a program that is disposed of, or whose signal fires, is killed and has ended', async () => {
+it('a program that is disposed of, or whose signal fires, is killed', async () => {
   const disposed = sh('trap "" TERM; echo; exec sleep 600');
   await disposed[Symbol.asyncDispose]();
   expect((await disposed.ended).signal).toBe('SIGKILL');
@@ -80,7 +80,7 @@ it('a program that is disposed of, or whose signal fires, is killed and has ende
   expect((await tooLate.ended).signal).toBe('SIGKILL');
 });
 
-it('a whole group is ended, politely and then by force', async () => {
+it('a whole group is terminated, and killed if it does not end', async () => {
   await using polite = sh('sleep 600 & echo; wait');
   await polite.stdout[Symbol.asyncIterator]().next();
   await polite.endGroup(600_000);

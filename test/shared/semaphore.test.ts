@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { Semaphore } from '../../shared/semaphore.ts';
 
 describe('a semaphore', () => {
-  it('never lets more through than its total, and everybody in the order of their coming', async () => {
+  it('never admits more than its total, in the order of requests', async () => {
     const work = fc.record({ amount: fc.integer({ min: 1, max: 5 }), turns: fc.nat(3) });
     await fc.assert(
       fc.asyncProperty(fc.array(work), fc.integer({ min: 5, max: 12 }), async (all, total) => {
@@ -24,7 +24,7 @@ describe('a semaphore', () => {
     );
   });
 
-  it('lets what is more than its total through alone', async () => {
+  it('admits a request for more than its total alone', async () => {
     const semaphore = new Semaphore(5);
     await semaphore.acquire(1);
     let isThrough = false;
@@ -36,7 +36,7 @@ describe('a semaphore', () => {
     expect(semaphore.inUse).toBe(10);
   });
 
-  it('serves those behind one that gives up', async () => {
+  it('serves those after one that gives up', async () => {
     const semaphore = new Semaphore(5);
     await semaphore.acquire(3);
     const abort = new AbortController();

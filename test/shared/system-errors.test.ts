@@ -14,7 +14,7 @@ const thrownBy = (step: Promise<unknown>): Promise<unknown> =>
   );
 
 describe('an error of the operating system', () => {
-  it('is told in plain words, with the file it is about', async () => {
+  it('is described in plain words, with its file', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'coffer-words-'));
     try {
       const loop = join(directory, 'loop');
@@ -58,14 +58,14 @@ describe('an error of the operating system', () => {
       'ENOTCONN',
     ],
     ...['ESTALE', 'EBUSY', 'ENOMEM', 'EPERM', 'EXDEV', 'EPIPE', 'EAGAIN', 'ECONNREFUSED', 'ENODEV'],
-  ])('has words: %s', (code) => {
+  ])('has a description: %s', (code) => {
     expect(constants.errno).toHaveProperty(code);
     const error = Object.assign(new Error(`${code}: raw, write`), { code });
     expect(systemWordsOf(error)).toMatch(/^[a-z ,-]+$/);
     expect(messageOf(error)).toBe(systemWordsOf(error));
   });
 
-  it('keeps its own words where there are none better, and nothing else is touched', () => {
+  it('keeps its own message if there is no better one, and other errors are unchanged', () => {
     const odd = Object.assign(new Error('EUCLEAN: structure needs cleaning'), { code: 'EUCLEAN' });
     expect(messageOf(odd)).toBe('EUCLEAN: structure needs cleaning');
     expect(messageOf(Object.assign(new Error('x'), { code: 'toString' }))).toBe('x');

@@ -37,21 +37,21 @@ describe('a result that cannot be written is a failure', () => {
     }
   });
 
-  it('when its reader has left', async () => {
+  it('if its reader has exited', async () => {
     const box = await Box.full();
     const run = inShell('{ "$@"; echo $? >&2; } | true', box, 'list', '-d', 'usb', box.backUp());
     expect(run.stderr).toMatch(UNWRITTEN);
     expect(run.stderr).toMatch(/\n1\n$/);
   });
 
-  it('and so is one of a command without a backup, or of the help', async () => {
+  it('even of a command without a backup, or of the help', async () => {
     const box = await Box.full();
     for (const words of ['--help', '--version']) {
       expect(inShell('"$@" >/dev/full', box, words)).toMatchObject({ status: 1 });
     }
   });
 
-  it('but not one to /dev/null', async () => {
+  it('but not to /dev/null', async () => {
     const box = await Box.full();
     const list = ['list', '-d', 'usb', box.backUp()];
     expect(inShell('"$@" >/dev/null', box, ...list)).toMatchObject({ status: 0 });
@@ -59,7 +59,7 @@ describe('a result that cannot be written is a failure', () => {
 });
 
 describe('a standard error that cannot be written', () => {
-  it.each(['"$@" 2>/dev/full', '"$@" 2>&-'])('%s: the status tells', async (script) => {
+  it.each(['"$@" 2>/dev/full', '"$@" 2>&-'])('%s: the exit status still tells', async (script) => {
     const box = await Box.full();
     const backup = ['backup', '-d', 'usb', '--kdf-cost', '14', '-y', 'backups'];
     expect(inShell(script, box, ...backup, 'vault')).toMatchObject({ status: 0 });
@@ -99,7 +99,7 @@ async function quiet(pid: number): Promise<void> {
 
 describe('a signal that was ignored when coffer was started', () => {
   it.each(['HUP', 'INT', 'TERM'] as const)(
-    'SIG%s is ignored by it and by all that it runs',
+    'SIG%s is ignored by it and by everything that it runs',
     async (name) => {
       const box = await Box.full();
       const script = `trap '' ${name}; exec "$@"`;
@@ -133,7 +133,7 @@ function heedsSigterm(pid: number): boolean {
 }
 
 describe('a passphrase file', () => {
-  it('that is a pipe to which nobody writes does not keep coffer from ending', async () => {
+  it('that is a pipe without a writer does not keep coffer from exiting', async () => {
     const box = await Box.full();
     spawnSync('mkfifo', [join(box.directory, 'pipe')]);
     const args = [

@@ -10,7 +10,7 @@ const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 const MAKE = 'trap : INT; umask 0; coffer passphrase-file secret';
 
 describe('coffer passphrase-file', () => {
-  it('asks twice, and makes a file that only its owner can read', async () => {
+  it('asks twice, and creates a file that only its owner can read', async () => {
     await using terminal = TmuxTerminal.run(MAKE);
     await terminal.until(/^Passphrase:/m);
     terminal.type('grüße, 100 times\n');
@@ -24,7 +24,7 @@ describe('coffer passphrase-file', () => {
     expect(terminal.shown).toContain('The passphrase is in secret');
   });
 
-  it('asks again when the two differ', async () => {
+  it('asks again if the two differ', async () => {
     await using terminal = TmuxTerminal.run(MAKE);
     await terminal.until(/^Passphrase:/m);
     terminal.type('0ne\ntw0\n');
@@ -34,7 +34,7 @@ describe('coffer passphrase-file', () => {
     expect(readFileSync(join(terminal.directory, 'secret'), 'utf8')).toBe('thr33\n');
   });
 
-  it('never overwrites a file: it is refused before anything is asked', async () => {
+  it('never overwrites a file, and refuses before it asks', async () => {
     await using terminal = TmuxTerminal.run(`echo mine > secret; ${MAKE}`);
     expect(await terminal.ended()).toBe(5);
     expect(terminal.shown).toMatch(/already exists: it is not/);
@@ -42,7 +42,7 @@ describe('coffer passphrase-file', () => {
     expect(readFileSync(join(terminal.directory, 'secret'), 'utf8')).toBe('mine\n');
   });
 
-  it('does not overwrite one that was made while it asked', async () => {
+  it('does not overwrite one that was created while it asked', async () => {
     await using terminal = TmuxTerminal.run(MAKE);
     await terminal.until(/^Passphrase:/m);
     const file = join(terminal.directory, 'secret');
@@ -63,7 +63,7 @@ describe('coffer passphrase-file', () => {
     expect(readdirSync(terminal.directory).filter((name) => name.startsWith('secret'))).toEqual([]);
   });
 
-  it('needs a terminal, and a directory that is there', async () => {
+  it('needs a terminal, and a directory that exists', async () => {
     const run = spawnSync('setsid', ['--wait', COFFER, 'passphrase-file', '/nosuch/secret'], {
       encoding: 'utf8',
       input: 'a passphrase\n',

@@ -79,7 +79,7 @@ describe.each([80, 40])('in a terminal of %i columns', (columns) => {
       /coffer: .*damaged.*ENDED/,
     ],
   ] as const)(
-    '%s ends at once after %s, and says why in whole',
+    '%s ends at once after %s, and shows the whole reason',
     async (...[, , run, status, why]) => {
       await using terminal = TmuxTerminal.run(run(), { columns });
       await terminal.until(LINES);
@@ -115,7 +115,7 @@ describe('an interrupt', () => {
     ['restore', () => readBack('restore -y --rename-conflicting', notAtAll, 'sleep 60')],
   ];
   describe.each(stages)('of %s', (_, command) => {
-    it('by Ctrl-C ends it, and the terminal is as it was', async () => {
+    it('by Ctrl-C ends it, and the terminal is restored', async () => {
       await using terminal = TmuxTerminal.run(`trap : INT\n${command()}`);
       await terminal.until(LINES);
       terminal.press('C-c');
@@ -124,7 +124,7 @@ describe('an interrupt', () => {
       expect(terminal.shown).toMatch(/coffer: interrupted by SIGINT/);
     });
 
-    it('by the end of the window ends it as any other', async () => {
+    it('by closing the window ends it like any other', async () => {
       await using terminal = TmuxTerminal.run(
         // The shell of the window ends; one that does not notes how coffer ended.
         `cat >inner <<'END'\ntrap : HUP\n${command()}\necho $? >status\nEND\nsh inner`,

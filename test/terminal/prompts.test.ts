@@ -36,7 +36,7 @@ describe.each([80, 40])('in a terminal of %i columns', (columns) => {
     expect(terminal.shown).toMatch(/^Stored /m);
   });
 
-  it('no is taken for an answer, and nothing else than yes for yes', async () => {
+  it('no means no, and only yes means yes', async () => {
     for (const answer of ['n', '', 'yess', 'nein']) {
       const before = backups();
       await using terminal = TmuxTerminal.run(`coffer backup ${toUsb} -p pw backups vault`, {
@@ -52,7 +52,7 @@ describe.each([80, 40])('in a terminal of %i columns', (columns) => {
 });
 
 describe('the passphrase', () => {
-  it('that was typed differently is asked for again', async () => {
+  it('is asked for again if the two differ', async () => {
     await using terminal = TmuxTerminal.run(`coffer backup ${toUsb} -y backups vault`);
     await terminal.until(/^Passphrase:/m);
     terminal.type('0ne\ntw0\n');
@@ -62,7 +62,7 @@ describe('the passphrase', () => {
     expect(terminal.shown).not.toMatch(/0ne|tw0|thr33/);
   });
 
-  it('can be edited as any line, and wrong ones are told', async () => {
+  it('can be edited like any line, and a wrong one is reported', async () => {
     await using terminal = TmuxTerminal.run(list);
     await terminal.until(/^Passphrase:/m);
     terminal.type('something else');
@@ -78,7 +78,7 @@ describe('the passphrase', () => {
     expect(await other.ended()).toBe(3);
   });
 
-  it('is the bytes that the terminal sends, in whatever encoding', async () => {
+  it('consists of the bytes that the terminal sends, in any encoding', async () => {
     const file = join(box.directory, 'latin-1');
     writeFileSync(file, 'p\xe9ss\n', 'latin1');
     const made = box.coffer(['backup', '-d', 'usb', '-p', file, '-y', 'backups', 'vault']);
@@ -110,7 +110,7 @@ describe('the passphrase', () => {
     expect(terminal.shown).not.toContain(PASSPHRASE);
   });
 
-  it('from a standard input that is the terminal is not shown either', async () => {
+  it('is not shown if standard input is the terminal, either', async () => {
     await using terminal = TmuxTerminal.run(`${list} -p -`);
     await terminal.until(/^Passphrase:/m);
     terminal.type(`${PASSPHRASE}\n`);
@@ -118,14 +118,14 @@ describe('the passphrase', () => {
     expect(terminal.shown).not.toContain(PASSPHRASE);
   });
 
-  it('leaves to the shell what is typed behind it', async () => {
+  it('leaves to the shell what is typed after it', async () => {
     await using terminal = TmuxTerminal.run(`${list} >/dev/null; read -r line; echo "read $line"`);
     await terminal.until(/^Passphrase:/m);
     terminal.type(`${PASSPHRASE}\nthe next line\n`);
     await terminal.until(/^read the next line$/m);
   });
 
-  it('is kept from the screen while coffer is stopped, and asked for again when it goes on', async () => {
+  it('is not shown while coffer is stopped, and is asked for again when it continues', async () => {
     await using terminal = TmuxTerminal.run(`set -m\n${list}\nstty -a | grep -o ' -*echo '; fg`);
     await terminal.until(/^Passphrase:/m);
     terminal.press('C-z');
@@ -146,7 +146,7 @@ describe('the passphrase', () => {
     expect(await terminal.ended()).toBe(0);
   });
 
-  it('is asked for nowhere where there is no terminal', () => {
+  it('is not asked for without a terminal', () => {
     const run = box.coffer(['list', '-d', 'usb', backup]);
     expect(run).toMatchObject({ status: 5 });
     expect(run.stderr).toMatch(/no terminal to ask for the passphrase: use -p/);
@@ -200,7 +200,7 @@ describe.each(QUESTIONS)('at the question for %s', (_, command, question) => {
     expect(await terminal.ended()).toBe(130);
   });
 
-  it('the end of the input is a refusal', async () => {
+  it('the end of the input means no', async () => {
     await using terminal = await atQuestion();
     terminal.press('C-d');
     expect(await terminal.ended()).toBe(5);

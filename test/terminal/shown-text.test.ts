@@ -21,7 +21,7 @@ const UNSEEN =
   /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u200b-\u200f\u2028-\u202e\u2060-\u2069\u3164\ufe0f\ufeff\ufff9]|[\ud800-\udfff]|\u{e0041}/u;
 
 describe('text that is shown', () => {
-  it('has no character that is not seen', () => {
+  it('contains no invisible characters', () => {
     expect(printable(HOSTILE)).not.toMatch(UNSEEN);
     expect(printableLines(`${HOSTILE}\n${HOSTILE}`)).not.toMatch(UNSEEN);
     fc.assert(
@@ -34,7 +34,7 @@ describe('text that is shown', () => {
     );
   });
 
-  it('is as it was where it can be read', () => {
+  it('is unchanged if it is printable', () => {
     const text = 'zażółć, 漢字, عربي, 💾 — "quoted" \\ $HOME e\u0301';
     expect(printable(text)).toBe(text);
   });
@@ -49,7 +49,7 @@ describe('text that is shown', () => {
     );
   });
 
-  it('stands in columns, whatever the width of its characters', () => {
+  it('is aligned in columns, whatever the width of its characters', () => {
     const table = formatTable(
       ['name', 'x'],
       [
@@ -136,7 +136,7 @@ describe.each(Object.entries(BACKUPS))('an authentic backup with %s of hostile t
   });
 });
 
-it('coffer devices shows the names of file systems, and what VMs say of their devices, made harmless', async () => {
+it('coffer devices makes the names of file systems, and what VMs say about their devices, printable', async () => {
   await using dom0 = await Dom0.make();
   const disk = {
     path: '/dev/sdb1',

@@ -74,20 +74,20 @@ const APT = 'apt-get install -y -qq --no-install-recommends';
 const FOR_DEMO = ['gzip', 'zstd', 'mkfs.ext4'];
 
 describe('setup', () => {
-  it('installs what a purpose needs and is not there, and no more', () => {
+  it('installs only what is needed and missing', () => {
     using clone = new FreshClone({ has: ['apt-get', 'gzip', 'mkfs.ext4'], user: 'root' });
     const { status, calls } = clone.setUp('demo');
     expect(status).toBe(0);
     expect(calls).toEqual(['apt-get update -qq', `${APT} zstd`, NPM]);
   });
 
-  it('installs by dnf where that is the installer', () => {
+  it('installs with dnf if that is the installer', () => {
     using clone = new FreshClone({ has: ['dnf', 'gzip', 'mkfs.ext4'], user: 'root' });
     const { calls } = clone.setUp('demo');
     expect(calls).toEqual(['dnf install -y -q --setopt=install_weak_deps=False zstd', NPM]);
   });
 
-  it('asks sudo when it is not run by root', () => {
+  it('uses sudo if it is not run by root', () => {
     using clone = new FreshClone({ has: ['apt-get', 'sudo', ...FOR_DEMO], user: 'somebody' });
     const { status, calls } = clone.setUp('bench');
     expect(status).toBe(0);
@@ -97,7 +97,7 @@ describe('setup', () => {
     ]);
   });
 
-  it('says in a sentence what to do where there is no sudo, and does nothing', () => {
+  it('says in a sentence what to do if there is no sudo, and does nothing', () => {
     using clone = new FreshClone({ has: ['apt-get', 'gzip', 'mkfs.ext4'], user: 'somebody' });
     expect(clone.setUp('demo')).toEqual({
       status: 1,
@@ -107,7 +107,7 @@ describe('setup', () => {
     });
   });
 
-  it('says in a sentence what to install where it knows no installer', () => {
+  it('says in a sentence what to install if it finds no installer', () => {
     using clone = new FreshClone({ has: ['gzip', 'mkfs.ext4'], user: 'root' });
     const { status, stderr, calls } = clone.setUp('demo');
     expect({ status, calls }).toEqual({ status: 1, calls: [] });
@@ -121,7 +121,7 @@ describe('setup', () => {
     expect(stderr).toMatch(/^setup: .*Node\.js 20 or newer: .* is v18\.20\.4\n$/);
   });
 
-  it('needs nobody but npm where the programs are there, and nobody at all the second time', () => {
+  it('needs only npm if the programs are there, and nothing the second time', () => {
     using clone = new FreshClone({ has: FOR_DEMO, user: 'somebody' });
     expect(clone.setUp('demo')).toEqual({ status: 0, stderr: '', calls: [NPM] });
     expect(clone.setUp('demo')).toEqual({ status: 0, stderr: '', calls: [] });
@@ -132,7 +132,7 @@ describe('setup', () => {
     expect(clone.setUp('build')).toEqual({ status: 0, stderr: '', calls: [NPM] });
   });
 
-  it('brings no service with any package', () => {
+  it('installs no service with any package', () => {
     using clone = new FreshClone({ has: ['apt-get'], user: 'root' });
     const packages = ['test', 'bench'].flatMap((purpose) => {
       const install = clone.setUp(purpose).calls.find((call) => call.startsWith(APT)) ?? '';

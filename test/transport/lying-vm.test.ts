@@ -82,8 +82,8 @@ async function store(ending: (vm: Vm, sha256: Buffer) => Promise<number>): Promi
 const stored = (sha256: Buffer, bytes = 3) =>
   ({ kind: 'stored', path: '/x', bytes, sha256 }) as const;
 
-describe('a storage VM that takes an archive', () => {
-  it('is believed when length, SHA-256 and exit status agree', async () => {
+describe('a storage VM that receives an archive', () => {
+  it('is believed if length, SHA-256 and exit status are right', async () => {
     const result = await store(async ({ channel }, sha256) => {
       await channel.send(stored(sha256));
       return 0;
@@ -129,7 +129,7 @@ describe('a storage VM that takes an archive', () => {
       },
       'sys-usb says: ?]0;owned? sorry',
     ],
-  ])('is found out when it %s', async (_what, ending, message) => {
+  ])('is detected if it %s', async (_what, ending, message) => {
     expect(await store(ending)).toContain(message);
   });
 });
@@ -166,7 +166,7 @@ async function read(
 const rawData = (offset: number, value: number) =>
   Buffer.from([7, 0x52, 5, 8, offset, 0x12, 1, value]);
 
-describe('a storage VM that gives an archive', () => {
+describe('a storage VM that sends an archive', () => {
   it.each<[string, number | undefined, (vm: Vm) => Promise<number>, string]>([
     [
       'gives what is from elsewhere',
@@ -202,7 +202,7 @@ describe('a storage VM that gives an archive', () => {
       },
       'is silent',
     ],
-  ])('is found out when it %s', async (_what, size, ending, message) => {
+  ])('is detected if it %s', async (_what, size, ending, message) => {
     const start = performance.now();
     const error = await read(size, ending);
     expect(error).toBeInstanceOf(StorageError);
@@ -210,7 +210,7 @@ describe('a storage VM that gives an archive', () => {
     expect(performance.now() - start).toBeLessThan(30_000);
   });
 
-  it('does not bother dom0 with an honest stream', async () => {
+  it('can send an honest stream', async () => {
     const result = await read(undefined, async ({ channel }) => {
       await channel.send({ kind: 'data', offset: 0, bytes: Buffer.from('abc') });
       await channel.send({ kind: 'end', bytes: 3, sha256: Buffer.alloc(0) });

@@ -72,7 +72,7 @@ it('starts a halted VM, says so, and runs the service as its user', async () => 
   expect(started).toEqual(['sys-net']);
 });
 
-it('passes bytes both ways as they are', async () => {
+it('passes bytes unchanged in both directions', async () => {
   await using scene = await makeScene();
   const { connect } = storageVm(scene, 'exec cat');
   const agent = await connect('Store', never);
@@ -81,7 +81,7 @@ it('passes bytes both ways as they are', async () => {
   expect((await buffer(agent.stdout)).equals(bytes)).toBe(true);
 });
 
-it('tells what to install where the agent is missing', async () => {
+it('says what to install if the agent is missing', async () => {
   await using scene = await makeScene();
   const { connect } = storageVm(scene, undefined);
   const error = await endOf(await connect('Store', never));
@@ -99,7 +99,7 @@ it('tells which package a storage VM lacks that only ever adds', async () => {
   }
 });
 
-it('tells what is wrong where the agent is there and cannot be started', async () => {
+it('says what is wrong if the agent is there but cannot be started', async () => {
   await using notExecutable = await makeScene();
   const { connect } = storageVm(notExecutable, 'true');
   chmodSync(join(notExecutable.directory, 'qubes-rpc/coffer.Store'), 0o644);
@@ -125,7 +125,7 @@ it('tells what is wrong where the agent is there and cannot be started', async (
   expect(noUser?.message).toMatch(/cannot start coffer.Store.*user x does not exist/);
 });
 
-it('notices when the VM is gone in the middle', async () => {
+it('notices that the VM has shut down in the middle', async () => {
   const reason = async (service: string, faults?: Partial<QrexecSettings>) => {
     await using scene = await makeScene();
     return await endOf(await storageVm(scene, service, faults).connect('Store', never));
@@ -141,7 +141,7 @@ it('notices when the VM is gone in the middle', async () => {
   expect(within?.message).toMatch(/the connection to sys-net was lost/);
 });
 
-it('tells a refused call, an agent that is killed and one that fails apart', async () => {
+it('distinguishes a refused call, an agent that is killed and one that fails', async () => {
   const reason = async (service: string, faults?: Partial<QrexecSettings>) => {
     await using scene = await makeScene();
     return await endOf(await storageVm(scene, service, faults).connect('Store', never));
@@ -209,7 +209,7 @@ it('ends the call when the signal fires', async () => {
   expect((await agent.exited).signal).toBe('SIGKILL');
 });
 
-it('names qrexec-client when it is not there', async () => {
+it('names qrexec-client if it is missing', async () => {
   const connect = qrexec('sys-net', {
     program: '/nowhere/qrexec-client',
     isRunning: () => Promise.resolve(true),
@@ -251,14 +251,14 @@ describe('the VM agent behind qrexec', () => {
     expect(readFileSync(join(home, 'backup')).equals(content)).toBe(true);
   });
 
-  it('is said to be missing where it is', async () => {
+  it('is said to be missing if it is', async () => {
     await using scene = await makeScene();
     const { error } = await store(scene, undefined);
     expect(error).toBeInstanceOf(RefusedError);
     expect(error).toHaveProperty('message', expect.stringContaining('qubes-coffer-vm'));
   });
 
-  it('that is killed is no backup', async () => {
+  it('that is killed makes no backup', async () => {
     await using scene = await makeScene();
     const { stored, error, files } = await store(scene, runAgent, { dieAfter: 1_000_000 });
     expect(stored).toBeUndefined();
@@ -270,7 +270,7 @@ describe('the VM agent behind qrexec', () => {
     expect(files).not.toContain('backup');
   });
 
-  it('that is killed while it gives is said to be killed, not to lie', async () => {
+  it('that is killed while it sends is said to be killed, not to lie', async () => {
     await using scene = await makeScene();
     // In the middle of a message.
     const { connect, home } = storageVm(scene, undefined, { dieAfter: 500_000 });
@@ -285,7 +285,7 @@ describe('the VM agent behind qrexec', () => {
     await expect(reading()).rejects.toThrow(/sys-net was killed \(signal 9\)/);
   });
 
-  it('that fails is heard, without what would change the terminal', async () => {
+  it('that fails has its message shown, without control characters', async () => {
     await using scene = await makeScene();
     const { error } = await store(scene, 'printf "no \\033[31mluck" >&2; exit 3');
     expect(error).toBeInstanceOf(StorageError);

@@ -36,7 +36,7 @@ describe.each<[string, (home: Home) => Storage]>([
     return await sink.finish();
   }
 
-  it('stores a file whole, private, and says what it stored', async () => {
+  it('stores a complete, private file, and reports what it stored', async () => {
     using home = new Home();
     const stored = await store(home, content);
     const file = path.join(home.backups, 'one');
@@ -51,7 +51,7 @@ describe.each<[string, (home: Home) => Storage]>([
     expect(home.files()).toEqual(['one']);
   });
 
-  it('bears the name .partial until it is finished, and leaves nothing when it is not', async () => {
+  it('uses the name .partial until a file is finished, and leaves nothing if it is not', async () => {
     using home = new Home();
     {
       const target = { directory: home.backups, fileName: 'one' };
@@ -62,7 +62,7 @@ describe.each<[string, (home: Home) => Storage]>([
     expect(home.files()).toEqual([]);
   });
 
-  it('never overwrites: neither what is there, nor what comes meanwhile', async () => {
+  it('never overwrites anything: neither what exists, nor what is created in the meantime', async () => {
     using home = new Home();
     writeFileSync(path.join(home.backups, 'one'), 'mine');
     await expect(store(home, content)).rejects.toThrow(RefusedError);
@@ -116,7 +116,7 @@ describe.each<[string, (home: Home) => Storage]>([
     expect(error).toHaveProperty('message', expect.stringContaining(message));
   });
 
-  it('reads any range of a file, in any order, also after a reading that was left', async () => {
+  it('reads any range of a file, in any order, even after a read that was not finished', async () => {
     using home = new Home();
     const file = path.join(home.path, 'file');
     writeFileSync(file, content);
@@ -239,7 +239,7 @@ describe.each<[string, (home: Home) => Storage]>([
     expect(error).toHaveProperty('message', expect.stringContaining(message));
   });
 
-  it('gives all of what a command left, long after it has ended', async () => {
+  it('gives everything that a command wrote, long after it has exited', async () => {
     using home = new Home();
     await using source = await open(home).openSource({ command: 'printf %s brief' }, signal);
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -249,13 +249,13 @@ describe.each<[string, (home: Home) => Storage]>([
   it.each([
     ['at once', 'exit 7', 'status 7'],
     ['after its output', 'head -c 100000 /dev/zero; echo torn >&2; exit 1', 'torn'],
-  ])('reports a command that gives data and fails %s', async (_when, command, message) => {
+  ])('reports a command that outputs data and fails %s', async (_when, command, message) => {
     using home = new Home();
     await using source = await open(home).openSource({ command }, signal);
     await expect(all(source)).rejects.toThrow(message);
   });
 
-  it('ends a command, and all that it started, when it is given up', async () => {
+  it('terminates a command, and everything that it started, when it is no longer needed', async () => {
     using home = new Home();
     const sign = path.join(home.path, 'pids');
     const command = `sleep 1000 & echo $! > '${sign}'; echo $$ >> '${sign}'; sleep 1001`;
@@ -265,7 +265,7 @@ describe.each<[string, (home: Home) => Storage]>([
     for (const pid of linesOf(sign)) expect(isRunning(Number(pid))).toBe(false);
   });
 
-  it('stops at once when it is interrupted, even while a command takes nothing', async () => {
+  it('stops at once when it is interrupted, even while a command reads nothing', async () => {
     using home = new Home();
     const controller = new AbortController();
     const reason = new InterruptedError('interrupted');

@@ -94,7 +94,7 @@ async function failureOf(agent: Storing): Promise<string> {
 const toFile = { directory: 'backups', fileName: 'one' };
 
 describe('the agent, storing into a directory of its home,', () => {
-  it('answers Stored when it is safe, and ends well', async () => {
+  it('answers Stored when the file is safe, and exits with 0', async () => {
     using home = new Home();
     await using agent = await storing(home, toFile);
     await sendData(agent, 2);
@@ -113,7 +113,7 @@ describe('the agent, storing into a directory of its home,', () => {
   it.each([
     ['the length', { bytes: MiB - 1, sha256: createHash('sha256').update(chunk).digest() }],
     ['the SHA-256', { bytes: MiB, sha256: Buffer.alloc(32) }],
-  ])('keeps nothing when %s is not what came', async (_what, end) => {
+  ])('keeps nothing if %s does not match what came', async (_what, end) => {
     using home = new Home();
     await using agent = await storing(home, toFile);
     await sendData(agent, 1);
@@ -122,7 +122,7 @@ describe('the agent, storing into a directory of its home,', () => {
     expect(home.files()).toEqual([]);
   });
 
-  it('keeps nothing when dom0 goes away', async () => {
+  it('keeps nothing if dom0 disconnects', async () => {
     using home = new Home();
     await using agent = await storing(home, toFile);
     await sendData(agent, 1);
@@ -141,7 +141,7 @@ describe('the agent, storing into a directory of its home,', () => {
     expect(home.files()).toEqual([]);
   });
 
-  it('keeps nothing even when it is killed, and another backup can be made at once', async () => {
+  it('keeps nothing even if it is killed, and another backup can be made at once', async () => {
     using home = new Home();
     await using agent = await storing(home, toFile);
     await sendData(agent, 1);
@@ -175,7 +175,7 @@ describe('the agent, storing into a directory of its home,', () => {
     expect(home.files()).toEqual([]);
   });
 
-  it('tells every second how much is safe', async () => {
+  it('reports every second how much is safe', async () => {
     using home = new Home();
     await using agent = await storing(home, { command: 'cat > /dev/null' });
     await sendData(agent, 3);
@@ -187,7 +187,7 @@ describe('the agent, storing into a directory of its home,', () => {
 });
 
 describe('the agent, with a command,', () => {
-  it('ends it when it is killed itself', async () => {
+  it('terminates it if the agent is killed', async () => {
     using home = new Home();
     const sign = path.join(home.path, 'pid');
     const agent = await storing(home, { command: `echo $$ > '${sign}'; sleep 1000; :` });
@@ -197,7 +197,7 @@ describe('the agent, with a command,', () => {
     await eventually(() => !existsSync(`/proc/${pid}`), 'the command has ended');
   });
 
-  it('ends it when dom0 goes away, though it takes nothing', async () => {
+  it('terminates it if dom0 disconnects, even if it reads nothing', async () => {
     using home = new Home();
     await using agent = await storing(home, { command: 'sleep 1000' });
     const sending = sendData(agent, 50);
@@ -208,7 +208,7 @@ describe('the agent, with a command,', () => {
     expect(await agent.exited).toEqual([4, null]);
   });
 
-  it('runs it in the home of the VM, by the path too', async () => {
+  it("runs it in the home of the VM's user", async () => {
     using home = new Home();
     await using agent = await fetching(home, { command: 'printf %s "$HOME"' });
     await agent.channel.send({ kind: 'read', bytes: 1_000 });
@@ -218,7 +218,7 @@ describe('the agent, with a command,', () => {
     expect(await agent.exited).toEqual([0, null]);
   });
 
-  it('refuses an empty one', async () => {
+  it('refuses an empty command', async () => {
     using home = new Home();
     await expect(storing(home, { command: ' ' })).rejects.toThrow('BAD_REQUEST');
   });
@@ -283,8 +283,8 @@ describe('the agent, giving files of a directory,', () => {
   });
 });
 
-describe('the agent, when dom0 goes away and qrexec shuts its input only,', () => {
-  it('gives up what it is about to give', async () => {
+describe('the agent, when dom0 disconnects and qrexec closes only its input,', () => {
+  it('stops sending', async () => {
     using home = new Home();
     await using agent = await fetching(home, { command: 'cat /dev/zero' });
     await agent.channel.send({ kind: 'read', bytes: MOST_CREDIT });
@@ -295,7 +295,7 @@ describe('the agent, when dom0 goes away and qrexec shuts its input only,', () =
     await eventually(() => agent.process.exitCode === 0, 'the end of the agent');
   });
 
-  it('gives up listing', async () => {
+  it('stops listing', async () => {
     using home = new Home();
     for (let i = 0; i < 3_000; i++) writeFileSync(path.join(home.backups, `${i}`.padEnd(200)), '');
     await using agent = new Agent(home, 'Browse', new BrowseConversation());
@@ -317,14 +317,14 @@ describe('the agent', () => {
     expect(await failureOf(agent)).toBe('VERSION');
   });
 
-  it('refuses what is not the protocol', async () => {
+  it('refuses anything but the protocol', async () => {
     using home = new Home();
     await using agent = new Agent(home, 'Store', new StoreConversation());
     agent.process.stdin.write('GET / HTTP/1.1\r\n\r\n'.repeat(10));
     expect(await failureOf(agent)).toBe('PROTOCOL');
   });
 
-  it('is ready soon', async () => {
+  it('is ready quickly', async () => {
     using home = new Home();
     const times: number[] = [];
     for (let i = 0; i < 3; i++) {
@@ -337,7 +337,7 @@ describe('the agent', () => {
     expect(Math.min(...times)).toBeLessThan(10_000);
   });
 
-  it('stores and gives half a GiB fast and in little memory', async () => {
+  it('stores and sends half a GiB fast and in little memory', async () => {
     using home = new Home();
     const size = GiB / 2;
     await using agent = await storing(home, { command: 'cat > /dev/null' });

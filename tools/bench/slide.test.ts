@@ -38,7 +38,7 @@ async function timeOf({ command, before, after }: Job): Promise<number> {
   return time;
 }
 
-describe('against the pipeline, with cheap keys, on 128 MiB of files, no slide of more than a third', () => {
+describe('relative to the pipeline, with cheap keys, on 128 MiB of files, there is no slowdown of more than a third', () => {
   let world: World;
   let backup: string;
   let image: string;

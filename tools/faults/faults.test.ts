@@ -19,7 +19,7 @@ async function strike(fault: Fault, seed: number): Promise<Tried> {
   throw new Error(`coffer was always quicker than this: ${fault.name}`);
 }
 
-describe('nothing is changed, nothing is left half done, and it works again, after this:', () => {
+describe('nothing is changed, nothing is left half done, and coffer works again, after this:', () => {
   it.each(FAULTS.map((fault, i) => ({ name: fault.name, fault, seed: SEED + i * MOST_TRIALS })))(
     '$name (seed $seed)',
     async ({ fault, seed }) => {

@@ -15,7 +15,7 @@ function requireModest(rows: readonly Row[]): void {
 
 /** `npm run load` does the same with larger numbers. */
 describe('under load', () => {
-  it('backs up and restores a vast volume with scattered data', async () => {
+  it('backs up and restores a huge volume with scattered data', async () => {
     requireModest(await scatteredVolume(64 * GiB, 500));
   });
 
@@ -35,7 +35,7 @@ describe('under load', () => {
     }
   });
 
-  it('makes backups one after the other, and four at once, with the same means', async () => {
+  it('makes backups one after the other, and four at once, in the same time and memory', async () => {
     const rows = await manyBackups(3, 8 * MiB);
     requireModest(rows);
     const [first, , last] = rows;

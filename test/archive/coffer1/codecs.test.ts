@@ -109,7 +109,7 @@ describe('the text of a part', () => {
     );
   });
 
-  it('is refused when it names chunks that the volume has not, too many, or twice', () => {
+  it('is refused if it names chunks that the volume does not have, too many of them, or one twice', () => {
     const text = { path: 'vm5/private.img', size: 40 * GRAIN, domain: 'd', index: 0, last: true };
     for (const runs of [
       [{ first: 40, count: 1 }],
@@ -159,7 +159,7 @@ describe('a map', () => {
     );
   });
 
-  it('is refused in any form but one', async () => {
+  it('is refused in every form but the one that is written', async () => {
     await fc.assert(
       fc.asyncProperty(map, async (each) => {
         const text = textOf(each).toString();
@@ -174,7 +174,7 @@ describe('a map', () => {
     );
   });
 
-  it('joins runs that continue each other, and is refused when they are not joined', async () => {
+  it('joins adjacent runs, and is refused if they are not joined', async () => {
     const runs = new Runs();
     const run: Run = { first: 3, count: 2, backup: 0, part: 4, offset: 1 };
     runs.add(run);
@@ -185,7 +185,7 @@ describe('a map', () => {
     await expect(parse(Buffer.from(text))).rejects.toThrow(DamagedError);
   });
 
-  it('holds runs of every place that there can be', () => {
+  it('can hold runs at every possible position', () => {
     const runs = new Runs();
     const extremes: Run[] = [
       { first: 0, count: 32, backup: 0, part: 2 ** 32 - 1, offset: 0 },
@@ -272,7 +272,7 @@ describe('a table of parts', () => {
     await expect(parsePartsTable(piecesOf(text, 50), 4 * MiB)).rejects.toThrow(DamagedError);
   });
 
-  it('is refused in any form but one', async () => {
+  it('is refused in every form but the one that is written', async () => {
     const from = [{ backupId: 'a'.repeat(32), numbers: [3, 8] }];
     const parts = [
       { size: 7, chunks: 1, domain: 'a' },
@@ -336,7 +336,7 @@ describe('a manifest', () => {
     );
   });
 
-  it('is refused in any form but one', () => {
+  it('is refused in every form but the one that is written', () => {
     fc.assert(
       fc.property(manifest, (each) => {
         const text = formatManifest(each).toString();
@@ -430,7 +430,7 @@ describe('a header', () => {
     },
   );
 
-  it('tells chunks that grow with the largest volume, so that there are never too many', () => {
+  it('makes chunks larger for a larger volume, so that there are never too many', () => {
     expect(cutFor(0)).toEqual({ grain: 128 * KiB, partSize: 4 * MiB });
     expect(cutFor(TiB).grain).toBe(128 * KiB);
     expect(cutFor(TiB + 1).grain).toBe(256 * KiB);

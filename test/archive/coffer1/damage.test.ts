@@ -123,7 +123,7 @@ describe('an archive that is damaged', () => {
     );
   });
 
-  it('is refused when it is cut, at many places', async () => {
+  it('is refused if it is truncated, at many places', async () => {
     await expectAllDamaged(
       [...placesIn(archive)].map((length) => () => {
         return [archive.subarray(0, length), `cut to ${length} bytes`];
@@ -131,13 +131,13 @@ describe('an archive that is damaged', () => {
     );
   });
 
-  it('is refused when something follows it', async () => {
+  it('is refused if something follows it', async () => {
     await expectDamaged(Buffer.concat([archive, Buffer.alloc(512, 1)]), 'a block');
     await expectDamaged(Buffer.concat([archive, archive]), 'itself');
     await expectDamaged(Buffer.concat([archive, Buffer.from('x')]), 'a byte');
   });
 
-  it('is refused when a member is missing, doubled or moved', async () => {
+  it('is refused if a member is missing, repeated or moved', async () => {
     for (const [i, member] of members.entries()) {
       const others = members.filter((each) => each !== member);
       await expectDamaged(archiveOf(others), `${member.name} missing`);
@@ -154,7 +154,7 @@ describe('an archive that is damaged', () => {
     }
   });
 
-  it('is refused when a member bears the name of another', async () => {
+  it('is refused if a member has the name of another', async () => {
     for (const [from, to] of [
       ['data.000', 'data.001'],
       ['vm5/private.map.000', 'vm6/private.map.000'],
@@ -167,7 +167,7 @@ describe('an archive that is damaged', () => {
     }
   });
 
-  it('is refused when a member comes from another backup under the same passphrase', async () => {
+  it('is refused if a member comes from another backup under the same passphrase', async () => {
     const others = membersOf(await makeArchive(contents));
     for (const { name } of members) {
       const mixed = members.map((each) => (each.name === name ? find(name, others) : each));
@@ -175,7 +175,7 @@ describe('an archive that is damaged', () => {
     }
   });
 
-  it('is told apart from a wrong passphrase', async () => {
+  it('is distinguished from a wrong passphrase', async () => {
     for (const wrong of ['correct horse battery stapl', 'Correct horse battery staple', ' ']) {
       for (const refusal of await refusalsOf(archive, wrong)) {
         expect(refusal).toBeInstanceOf(WrongPassphraseError);
@@ -183,7 +183,7 @@ describe('an archive that is damaged', () => {
     }
   });
 
-  it('is refused when its header was made weaker', async () => {
+  it('is refused if its header was weakened', async () => {
     const change = (from: string, to: string): Buffer => {
       const header = find('backup-header');
       const text = header.bytes.toString('latin1');
@@ -202,7 +202,7 @@ describe('an archive that is damaged', () => {
   });
 });
 
-describe('what is no archive at all', () => {
+describe('a file that is not an archive', () => {
   it('is refused', async () => {
     for (const bytes of [
       Buffer.alloc(0),

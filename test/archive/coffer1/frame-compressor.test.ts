@@ -22,8 +22,8 @@ function targetFor(content: Buffer): Buffer {
   return Buffer.alloc(content.length + 4 * KiB);
 }
 
-describe.each(['zstd', 'gzip'] as const)('frames that %s makes', (filter) => {
-  it('are undone one for one, and all together by one run of the program', async () => {
+describe.each(['zstd', 'gzip'] as const)('frames made by %s', (filter) => {
+  it('can be decompressed one by one, and all together by one run of the program', async () => {
     await using compressor = frameCompressor(filter, 2, never);
     const frames = await Promise.all(
       CONTENTS.map((bytes) => compressor.compress(bytes, targetFor(bytes))),
@@ -90,7 +90,7 @@ function killZstd(): void {
   execFileSync('pkill', ['-KILL', '-x', '-P', `${process.pid}`, 'zstd']);
 }
 
-it('an interrupted compressor leaves nobody waiting', async () => {
+it('interrupting a compressor ends everything that waits for it', async () => {
   const stop = new AbortController();
   await using compressor = frameCompressor('zstd', 1, stop.signal);
   const frames = [1, 2, 3].map(() =>
@@ -105,7 +105,7 @@ describe('the end of a zstd frame', () => {
     ['as coffer makes it', ['--single-thread']],
     ['without a checksum', ['--no-check']],
     ['without a size', []],
-  ])('is found %s, wherever the pieces are cut', (_, options) => {
+  ])('is found %s, wherever the stream is split', (_, options) => {
     for (const content of CONTENTS) {
       const zstd = ['-q', '-c', ...options];
       const frame = execFileSync('zstd', zstd, { input: content, maxBuffer: 2 ** 26 });

@@ -57,7 +57,7 @@ describe.each([
   ['compressed by gzip', 'gzip', true],
   ['not encrypted', 'zstd', false],
 ] as const)('a backup %s', (_, compressionFilter, encrypted) => {
-  it.each([true, false])('gives back what it was made of (seekable: %s)', async (seekable) => {
+  it.each([true, false])('can be read back (seekable: %s)', async (seekable) => {
     const backup = await makeArchive(contents, { compressionFilter, encrypted });
     const reader = await openArchive(inputOf(backup, seekable), Buffer.from(PASSPHRASE), never);
     expect(await reader.qubesXml()).toBe('<qubes/>');
@@ -68,16 +68,19 @@ describe.each([
     expect(Object.keys(found).sort()).toEqual(Object.keys(contents).sort());
   });
 
-  it.each([true, false])('gives back what is wanted of it (seekable: %s)', async (seekable) => {
-    const backup = await makeArchive(contents, { compressionFilter, encrypted });
-    for (const wanted of Object.keys(contents)) {
-      const reader = await openArchive(inputOf(backup, seekable), Buffer.from(PASSPHRASE), never);
-      await reader.qubesXml();
-      const found = await read(reader, (path) => path === wanted);
-      expect(Object.keys(found)).toEqual([wanted]);
-      expect(found[wanted]?.equals(contents[wanted] ?? Buffer.alloc(0))).toBe(true);
-    }
-  });
+  it.each([true, false])(
+    'gives only the files that are asked for (seekable: %s)',
+    async (seekable) => {
+      const backup = await makeArchive(contents, { compressionFilter, encrypted });
+      for (const wanted of Object.keys(contents)) {
+        const reader = await openArchive(inputOf(backup, seekable), Buffer.from(PASSPHRASE), never);
+        await reader.qubesXml();
+        const found = await read(reader, (path) => path === wanted);
+        expect(Object.keys(found)).toEqual([wanted]);
+        expect(found[wanted]?.equals(contents[wanted] ?? Buffer.alloc(0))).toBe(true);
+      }
+    },
+  );
 });
 
 it('is refused under another passphrase', async () => {
@@ -89,7 +92,7 @@ it('is refused under another passphrase', async () => {
 });
 
 describe('a backup', () => {
-  it('comes in pieces of any length', async () => {
+  it('can arrive in pieces of any length', async () => {
     const backup = await makeArchive({ ...contents, 'vm6/root.img': randomBytes(9) });
     for (const chunk of [511, 4097]) {
       const input = inputOf(backup, false, chunk);
@@ -100,7 +103,7 @@ describe('a backup', () => {
     }
   });
 
-  it('is read from a file only as far as is needed', async () => {
+  it('is read from a file only as far as needed', async () => {
     const backup = await makeArchive({
       'vm1/private.img': randomBytes(5_000_000),
       'vm2/private.img': Buffer.from('small'),
@@ -126,7 +129,7 @@ describe('a backup', () => {
   it.each([
     ['from a file', true],
     ['from a stream', false],
-  ])('goes on with the next file %s, wherever one is left', async (_, seekable) => {
+  ])('continues with the next file %s, wherever the reader of one stops', async (_, seekable) => {
     for (const compressionFilter of [undefined, 'zstd'] as const) {
       const backup = await makeArchive(contents, { compressionFilter });
       for (const chunks of [0, 1, 2, 5, 9]) {
@@ -143,7 +146,7 @@ describe('a backup', () => {
     }
   });
 
-  it('tells nothing of its contents outside of its names', async () => {
+  it('reveals nothing of its contents outside of encrypted members', async () => {
     const text = Buffer.from('quarterly reports\n'.repeat(10_000));
     const backup = await makeArchive({ 'vm5/notes.txt': text, 'vm5/private.img': text });
     for (const telling of ['quarterly', '<qubes', 'coffer-1 part', 'coffer-1 map']) {

@@ -54,7 +54,7 @@ describe.each([
     },
   );
 
-  it('may be followed by a device of zeros, of which little is read', async () => {
+  it('may be followed by a device full of zeros, of which little is read', async () => {
     expect(await readAll(followedBy(2 ** 42, () => 0, seekable))).toBe(2);
   });
 
@@ -67,21 +67,24 @@ describe.each([
       '70001 bytes ',
     ],
     ['an old file', Buffer.alloc(200_000, 'old'), '200000 bytes '],
-  ])('says that it is whole, and what follows: %s', async (_name, behind, count) => {
-    const followed = Buffer.concat([archive, behind]);
-    const refusal = readAll(inputOf(followed, seekable));
-    await expect(refusal).rejects.toThrow(DamagedError);
-    await expect(refusal).rejects.toThrow(`the backup is whole and followed by ${count}`);
-    await expect(refusal).rejects.toThrow(`\`head -c ${archive.length}\``);
-    expect(await readAll(inputOf(followed.subarray(0, archive.length), seekable))).toBe(2);
-  });
+  ])(
+    'is said to be complete, and to be followed by other bytes: %s',
+    async (_name, behind, count) => {
+      const followed = Buffer.concat([archive, behind]);
+      const refusal = readAll(inputOf(followed, seekable));
+      await expect(refusal).rejects.toThrow(DamagedError);
+      await expect(refusal).rejects.toThrow(`the backup is whole and followed by ${count}`);
+      await expect(refusal).rejects.toThrow(`\`head -c ${archive.length}\``);
+      expect(await readAll(inputOf(followed.subarray(0, archive.length), seekable))).toBe(2);
+    },
+  );
 
-  it('says so of an old device, too, without reading all of it', async () => {
+  it('is said to be so on a large device, too, without reading all of it', async () => {
     const refusal = readAll(followedBy(2 ** 42, () => 7, seekable));
     await expect(refusal).rejects.toThrow(/whole and followed by (4398046511104|67108864) bytes/);
   });
 
-  it('is not called whole when its end is missing and zeros stand in its place', async () => {
+  it('is not called complete if its end is missing and there are zeros instead', async () => {
     for (const missing of [1, 1024, 1500, 2048, 2049, archive.length / 2]) {
       const cut = archive.subarray(0, archive.length - missing);
       const refusal = readAll(inputOf(Buffer.concat([cut, Buffer.alloc(5_000_000)]), seekable));

@@ -65,7 +65,7 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
   const { passphrase, kdfSalt, kdfN, kdfR, kdfP, rootKey, backupId, members } = vector;
   const { seriesId, seriesKey, wrappedKey, wrappedKeyMac, chunks } = vector;
 
-  it('come from the root key that coffer derives', async () => {
+  it('follow from the root key that coffer derives', async () => {
     const root = await deriveRootKey(Buffer.from(passphrase), bytes(kdfSalt), {
       n: kdfN,
       r: kdfR,
@@ -74,19 +74,19 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
     expect(hex(root)).toBe(rootKey);
   });
 
-  it('come from the root key that @noble/hashes derives', () => {
+  it('follow from the root key that @noble/hashes derives', () => {
     const cost = { N: kdfN, r: kdfR, p: kdfP, dkLen: 64 };
     expect(hex(scrypt(passphrase, bytes(kdfSalt), cost))).toBe(rootKey);
   });
 
-  it("come from the root key that openssl's command line derives", () => {
+  it("follow from the root key that openssl's command line derives", () => {
     const options = [`hexpass:${hex(Buffer.from(passphrase))}`, `hexsalt:${kdfSalt}`];
     options.push(`n:${kdfN}`, `r:${kdfR}`, `p:${kdfP}`, `maxmem_bytes:${256 * kdfN * kdfR}`);
     const args = options.flatMap((option) => ['-kdfopt', option]);
     expect(openssl(['kdf', '-keylen', '64', ...args, '-binary', 'SCRYPT'])).toBe(rootKey);
   });
 
-  it('come from the series key, which is wrapped as openssl does it', () => {
+  it('follow from the series key, which openssl wraps in the same way', () => {
     const wrapped = wrapSeriesKey(bytes(rootKey), seriesId, bytes(seriesKey));
     expect(hex(wrapped.wrappedKey)).toBe(wrappedKey);
     expect(hex(wrapped.wrappedKeyMac)).toBe(wrappedKeyMac);
@@ -100,7 +100,7 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
     expect(hmacByOpenssl('sha512', wrapMac, bytes(wrappedKey))).toBe(wrappedKeyMac);
   });
 
-  it('are not to be had by another root key, series or header', () => {
+  it('cannot be derived with another root key, series or header', () => {
     const open = (root: string, id: string, key: string): unknown =>
       unwrapSeriesKey(bytes(root), id, {
         wrappedKey: bytes(key),
@@ -113,7 +113,7 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
     expect(open(rootKey, seriesId, changed(wrappedKey))).toBeUndefined();
   });
 
-  it('give chunks the ids, and a map the digest, that openssl gives', () => {
+  it('give the ids of chunks and the digest of a map that openssl computes', () => {
     const chunk = Buffer.alloc(chunks.length, chunks.fill);
     const ids = new ChunkIds(bytes(seriesKey), chunks.domain);
     expect(hex(ids.idOf(chunk))).toBe(chunks.id);
@@ -133,19 +133,24 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
     expect(hmacByOpenssl('sha256', chunks.digestKey, Buffer.concat(listed))).toBe(chunks.digest);
   });
 
-  it.each(members)('are the same for $name everywhere', ({ name, macKey, encKey, counter }) => {
-    const keys = memberKeyBytes(bytes(seriesKey), backupId, name);
-    expect(hex(keys.mac)).toBe(macKey);
-    expect(hex(keys.enc) + hex(keys.counter)).toBe(encKey + counter);
-    for (const [purpose, expected] of [
-      ['mac', macKey],
-      ['enc', encKey + counter],
-    ] as const) {
-      const info = Buffer.from(`coffer-1 ${purpose} ${backupId} ${name}`);
-      expect(hex(expand(sha512, bytes(seriesKey), info, expected.length / 2))).toBe(expected);
-      expect(expandByOpenssl(seriesKey, info.toString()).slice(0, expected.length)).toBe(expected);
-    }
-  });
+  it.each(members)(
+    'are the same for $name in every implementation',
+    ({ name, macKey, encKey, counter }) => {
+      const keys = memberKeyBytes(bytes(seriesKey), backupId, name);
+      expect(hex(keys.mac)).toBe(macKey);
+      expect(hex(keys.enc) + hex(keys.counter)).toBe(encKey + counter);
+      for (const [purpose, expected] of [
+        ['mac', macKey],
+        ['enc', encKey + counter],
+      ] as const) {
+        const info = Buffer.from(`coffer-1 ${purpose} ${backupId} ${name}`);
+        expect(hex(expand(sha512, bytes(seriesKey), info, expected.length / 2))).toBe(expected);
+        expect(expandByOpenssl(seriesKey, info.toString()).slice(0, expected.length)).toBe(
+          expected,
+        );
+      }
+    },
+  );
 
   it.each(members)('seal and open $name as openssl and @noble/hashes do', async (member) => {
     const { name, macKey, encKey, counter, plaintext, stored, mac } = member;
@@ -165,7 +170,7 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
 it.each([
   ['right', 'correct horse battery staple'],
   ['wrong', 'incorrect'],
-])('the passphrase, %s, is wiped once the key is derived', async (_, text) => {
+])('the passphrase, %s, is wiped once the key has been derived', async (_, text) => {
   const passphrase = Buffer.from(text);
   const archive = inputOf(await makeArchive({}), true);
   await openArchive(archive, passphrase, never).catch(() => undefined);

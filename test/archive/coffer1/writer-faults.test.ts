@@ -25,7 +25,7 @@ describe.each([undefined, 'zstd', 'gzip'] as const)('writing a backup (filter: %
   const options = { ...OPTIONS, compressionFilter: filter };
   const fresh = () => ({ ...options, passphrase: Buffer.from('x') });
 
-  it('ends with the error of the output, wherever that fails', async () => {
+  it('fails with the error of the output, wherever that occurs', async () => {
     for (let writes = 0; writes < 40; writes += 3) {
       let left = writes;
       const output = {
@@ -39,7 +39,7 @@ describe.each([undefined, 'zstd', 'gzip'] as const)('writing a backup (filter: %
     }
   });
 
-  it('ends with the error of a volume that cannot be read', async () => {
+  it('fails with the error of a volume that cannot be read', async () => {
     let reads = 0;
     const fail = (): void => {
       if (++reads === 20) throw new FailedError('work: private cannot be read');
@@ -48,7 +48,7 @@ describe.each([undefined, 'zstd', 'gzip'] as const)('writing a backup (filter: %
     await expect(writing).rejects.toThrow('private cannot be read');
   });
 
-  it('ends when it is interrupted', async () => {
+  it('stops when it is interrupted', async () => {
     const stop = new AbortController();
     const output = { write: () => sleep(1) };
     const writing = writeCoffer1(hugeVolume(), output, fresh(), stop.signal);

@@ -21,7 +21,7 @@ async function lengthOf(filter: string, compressed: Buffer): Promise<number> {
   return length;
 }
 
-describe('what is decompressed', () => {
+describe('data to decompress', () => {
   // The most that each program asks for by a preset of its own.
   it.each([
     ['xz', ['-9e', '-c']],
@@ -33,7 +33,7 @@ describe('what is decompressed', () => {
     ['bzip2', ['-9', '-c']],
     ['lz4', ['-9', '-c']],
     ['lzop', ['-9', '-c']],
-  ] as const)('may have been made by %s %s', async (filter, args) => {
+  ] as const)('may have been compressed by %s %s', async (filter, args) => {
     const program = ['lzma', 'pixz'].includes(filter) ? 'xz' : filter;
     expect(await lengthOf(filter, made(program, ...args))).toBe(data.length);
   });
@@ -42,7 +42,7 @@ describe('what is decompressed', () => {
     ['xz', ['--lzma2=preset=0,dict=256MiB', '-c']],
     ['lzma', ['--format=lzma', '--lzma1=preset=0,dict=256MiB', '-c']],
     ['zstd', ['--long=28', '-q', '-c']],
-  ] as const)('may not ask %s for gigabytes: %s', async (filter, args) => {
+  ] as const)('cannot make %s use gigabytes of memory: %s', async (filter, args) => {
     const refused = drain(
       decompress(filter, source(made(filter === 'lzma' ? 'xz' : filter, ...args)), never),
     );
@@ -50,7 +50,7 @@ describe('what is decompressed', () => {
     await expect(refused).rejects.toThrow(/more than the 128 MiB .* by hand/);
   });
 
-  it('is named damaged, and nothing else, when it is cut short', async () => {
+  it('is called damaged if it is truncated', async () => {
     for (const filter of ['xz', 'zstd', 'gzip', 'bzip2', 'lz4', 'lzop']) {
       const cut = made(filter, '-c').subarray(0, -5);
       await expect(lengthOf(filter, cut)).rejects.toThrow(DamagedError);
@@ -66,12 +66,9 @@ describe('a command that compressed a backup', () => {
     ['/bin/gzip --fast', 'gzip'],
     ['zstd -T0 --ultra -22', 'zstd'],
     ['pigz  -p4 --best', 'pigz'],
-  ])(
-    'is known by its name and by arguments that matter to compressing only: %s',
-    (command, name) => {
-      expect(filterIn(command)).toBe(name);
-    },
-  );
+  ])('is recognised if its arguments only concern compression: %s', (command, name) => {
+    expect(filterIn(command)).toBe(name);
+  });
 
   it.each([
     ...[
@@ -116,7 +113,7 @@ describe('a command that compressed a backup', () => {
       '__proto__',
       'toString',
     ],
-  ])('that does anything else is not: %j', (command) => {
+  ])('is not recognised if it does anything else: %j', (command) => {
     expect(filterIn(command)).toBeUndefined();
   });
 });

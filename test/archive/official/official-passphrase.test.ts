@@ -9,7 +9,7 @@ const files = { 'vm1/private.img': 'data' };
 
 describe('a backup made by the official tools from a passphrase file with blanks at its end', () => {
   test.each(['secret ', 'secret\t \u00a0', 'secret\rrest', 'secret\x1f'])(
-    'is opened with the same file, of which coffer takes %j',
+    'is opened with the same file, which coffer reads as %j',
     async (passphrase) => {
       for (const archive of [
         makeQubes4({ files, passphrase: 'secret' }),
@@ -21,7 +21,7 @@ describe('a backup made by the official tools from a passphrase file with blanks
     },
   );
 
-  test('whose passphrase was typed with the blanks is opened with them', async () => {
+  test('is opened with the blanks if the passphrase was typed with them', async () => {
     const read = await readAll(makeQubes4({ files, passphrase: 'secret ' }), 'secret ');
     expect(read.files.get('vm1/private.img')).toBe(sha256('data'));
   });

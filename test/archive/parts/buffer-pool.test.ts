@@ -5,7 +5,7 @@ import { MiB } from '../../../shared/sizes.ts';
 const { signal } = new AbortController();
 
 describe('the pool of buffers for parts', () => {
-  test('makes those wait for whom there is no room', async () => {
+  test('makes a request wait while there is no room', async () => {
     const pool = new BufferPool(10 * MiB, signal);
     const first = await pool.take(8 * MiB);
     let isGiven = false;
@@ -18,7 +18,7 @@ describe('the pool of buffers for parts', () => {
     expect(await second).toHaveLength(4 * MiB);
   });
 
-  test('lends memory again, unless somebody may be reading it', async () => {
+  test('reuses memory, unless it may still be in use', async () => {
     const pool = new BufferPool(10 * MiB, signal);
     const first = await pool.take(8 * MiB);
     pool.give(first);
@@ -28,11 +28,11 @@ describe('the pool of buffers for parts', () => {
     expect((await pool.take(7 * MiB)).buffer).not.toBe(first.buffer);
   });
 
-  test('gives more than there is to one at a time', async () => {
+  test('serves a request for more than the total, one at a time', async () => {
     expect(await new BufferPool(5, signal).take(10)).toHaveLength(10);
   });
 
-  test('lets nobody wait when nothing will be given back', async () => {
+  test('ends waiting when nothing will be given back', async () => {
     const abort = new AbortController();
     const pool = new BufferPool(5, abort.signal);
     await pool.take(5);

@@ -16,7 +16,7 @@ const PASSPHRASE = Buffer.from('pass wörd!');
 const message = noise(1000);
 
 describe.each(MAC_ALGORITHMS)('HMAC-%s', (algorithm) => {
-  test('is what openssl prints', () => {
+  test("is the same as openssl's", () => {
     using work = new WorkDirectory();
     const printed = work.run(
       'openssl',
@@ -27,14 +27,14 @@ describe.each(MAC_ALGORITHMS)('HMAC-%s', (algorithm) => {
     expect(mac).toEqual(computeMac(algorithm, PASSPHRASE, message));
   });
 
-  test('is the same without OpenSSL, where that can be', () => {
+  test('is the same without OpenSSL, where possible', () => {
     const compute = (): Buffer => computeMacWithNoble(algorithm, PASSPHRASE, message);
     if (ONLY_OPENSSL.includes(algorithm)) expect(compute).toThrow(RangeError);
     else expect(compute()).toEqual(computeMac(algorithm, PASSPHRASE, message));
   });
 });
 
-test('what nobody offers is known beforehand', () => {
+test('an algorithm without an implementation is known beforehand', () => {
   expect(canAuthenticate('whirlpool')).toBe(false);
   expect(canAuthenticate('shake128')).toBe(false);
   expect(canAuthenticate('toString')).toBe(false);
@@ -46,7 +46,7 @@ test.each([
   ['HMAC-SHA512(stdin)= 0aff\n', '0aff'],
   ['SHA2-512(stdin)= 0aff\r\n', '0aff'],
   ['BLAKE2B-512(stdin)= 0aff\n', '0aff'],
-])('the text %j is read', (text, hex) => {
+])('the text %j is accepted', (text, hex) => {
   expect(parseMacText(text)?.toString('hex')).toBe(hex);
 });
 
@@ -58,11 +58,11 @@ test.each([
   '(stdin)= aa\nbb',
   '(other)= aa',
   `(stdin)= ${'a'.repeat(300)}`,
-])('the text %j is not', (text) => {
+])('the text %j is not accepted', (text) => {
   expect(parseMacText(text)).toBeUndefined();
 });
 
-test('any text is read or not, and what is read is compared by its bytes', () => {
+test('any text is accepted or not, and compared by its bytes', () => {
   const key = Buffer.from('key');
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 64 }), fc.string(), (message, text) => {

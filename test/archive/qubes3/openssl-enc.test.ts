@@ -25,7 +25,7 @@ describe.each([
   'chacha20',
   'camellia-128-cfb',
 ])('openssl enc -%s', (cipher) => {
-  test('is undone, however it is cut', async () => {
+  test('is decrypted, however the stream is split', async () => {
     expect(canDecipher(cipher)).toBe(true);
     using work = new WorkDirectory();
     const plain = noise(5000);
@@ -42,7 +42,7 @@ describe.each([
 });
 
 test.each(['bf-cbc', 'rc4', 'aes-256-gcm', 'aes-128-xts', 'id-aes128-wrap', 'none', ''])(
-  'what openssl enc or Node cannot do is known beforehand: %s',
+  'an unsupported cipher is known beforehand: %s',
   (cipher) => {
     expect(canDecipher(cipher)).toBe(false);
   },
@@ -64,14 +64,14 @@ describe('a part of format 2', () => {
   test.each([
     ['gzip', gzipSync(noise(100_000))],
     ['zlib', deflateSync(noise(100_000))],
-  ])('that %s wrote is unpacked', async (_, stored) => {
+  ])('written by %s is unpacked', async (_, stored) => {
     expect(isZipped(stored)).toBe(true);
     expect((await all(unzip(sourceOf(stored, 1000), 'part'))).equals(noise(100_000))).toBe(true);
     const short = sourceOf(stored.subarray(0, -5));
     await expect(all(unzip(short, 'part'))).rejects.toThrow(DamagedError);
   });
 
-  test('of any bytes is unpacked or refused', async () => {
+  test('with arbitrary bytes is unpacked or refused', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array(), async (bytes) => {
         try {
@@ -96,6 +96,6 @@ describe('a part of format 2', () => {
   });
 });
 
-test('a tar is not taken for a compressed stream', () => {
+test('a tar is not mistaken for a compressed stream', () => {
   expect(isZipped(Buffer.from('qubes.xml'))).toBe(false);
 });

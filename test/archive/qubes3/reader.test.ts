@@ -105,7 +105,7 @@ describe('format 3, made with tar and openssl', () => {
     expect(made).toEqual(smallHashes);
   });
 
-  test('with the names of VMs, a whole template and a home', async () => {
+  test('with paths that contain names of VMs, a whole template and a home', async () => {
     const files = {
       'appvms/work/private.img': 'data',
       'vm-templates/fedora/.': {
@@ -126,7 +126,7 @@ describe('format 3, made with tar and openssl', () => {
     );
   });
 
-  test('tells its header', async () => {
+  test('has the expected header', async () => {
     const archive = makeQubes3({
       version: 3,
       files: {},
@@ -145,7 +145,7 @@ describe('format 3, made with tar and openssl', () => {
     ['crypto-algorithm', 'no-cipher'],
     ['hmac-algorithm', 'whirlpool'],
     ['compression-filter', 'arj'],
-  ])('says so when its %s is %s', async (key, value) => {
+  ])('reports its %s %s if that is not supported', async (key, value) => {
     const fields = {
       version: '3',
       'hmac-algorithm': 'SHA512',
@@ -182,7 +182,7 @@ describe('format 2, made with tar -M and openssl', () => {
     expect(await contentsOf({ ...parts, ...recipe, header: false, mac: 'SHA1' })).toEqual(HASHES);
   });
 
-  test('without a header tells what it is', async () => {
+  test('is recognised without a header', async () => {
     const archive = makeQubes3({
       version: 2,
       files: {},
@@ -197,7 +197,7 @@ describe('format 2, made with tar -M and openssl', () => {
     expect(await outcome(archive, 'another')).toBeInstanceOf(WrongPassphraseError);
   });
 
-  test('a volume that is missing, or not in its place, is noticed', async () => {
+  test('a missing or misplaced volume is noticed', async () => {
     const members = membersOf(makeQubes3({ files: FILES, passphrase: PASSPHRASE, ...parts }));
     const at = members.findIndex(({ name }) => name === 'vm5/private.img.001');
     const [part, mac, next, nextMac] = members.slice(at, at + 4);
@@ -232,7 +232,7 @@ describe('a changed archive is refused:', () => {
   const { passphrase } = expectedOfFixtures();
 
   test.each(['qubes2-encrypted.backup', 'qubes3-encrypted.backup', 'qubes3-plain.backup'])(
-    'a byte of any member of %s, before a byte of it is given',
+    'a byte of any member of %s, before any of its data is given',
     async (name) => {
       const archive = fixture(name);
       const genuine = await innerTarsOf(await open(inputOf(archive, true), passphrase));
@@ -250,7 +250,7 @@ describe('a changed archive is refused:', () => {
     },
   );
 
-  test('a wrong passphrase is told apart', async () => {
+  test('a wrong passphrase is distinguished from damage', async () => {
     for (const name of [
       'qubes2-encrypted.backup',
       'qubes3-encrypted.backup',
@@ -292,7 +292,7 @@ describe('a changed archive is refused:', () => {
     expect(await outcome(archiveOf(spliced))).toBeInstanceOf(DamagedError);
   });
 
-  test('cut at any member but between files', async () => {
+  test('truncated at any member, except between files', async () => {
     for (const { blocks, name } of members.slice(2)) {
       const begin = blocks.byteOffset - archive.byteOffset;
       const betweenFiles = name.endsWith('.000') && name !== 'qubes.xml.000';
@@ -310,7 +310,7 @@ describe('a changed archive is refused:', () => {
   });
 });
 
-test('a decompression bomb behind a valid MAC takes no memory', async () => {
+test('a decompression bomb with a valid MAC takes no memory', async () => {
   const recipe = {
     version: 3,
     files: {},

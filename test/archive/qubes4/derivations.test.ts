@@ -9,7 +9,7 @@ const secret = Buffer.from('secret');
 const { signal } = new AbortController();
 
 describe('derivations', () => {
-  test('give the halves of what scrypt derives', async () => {
+  test("give the two halves of scrypt's output", async () => {
     const { cipher, mac } = await new Derivations().derive(
       'place',
       Buffer.from('ä'),
@@ -27,7 +27,7 @@ describe('derivations', () => {
     ['side by side', 2, Infinity, ['light', 'heavy']],
     ['one after the other for want of processors', 1, Infinity, ['heavy', 'light']],
     ['one after the other for want of memory', 2, 128 * MiB, ['heavy', 'light']],
-  ])('go on %s', async (_, mostAtOnce, memory, expected) => {
+  ])('continue %s', async (_, mostAtOnce, memory, expected) => {
     const derivations = new Derivations(mostAtOnce, memory);
     const order: string[] = [];
     const derive = async (name: string, n: number): Promise<void> => {
@@ -38,13 +38,13 @@ describe('derivations', () => {
     expect(order).toEqual(expected);
   });
 
-  test('do one even where memory is short', async () => {
+  test('run one at a time even if memory is short', async () => {
     await expect(
       new Derivations(1, 0).derive('x', secret, parameters, signal),
     ).resolves.toBeDefined();
   });
 
-  test('that wait are given up when the reading is', async () => {
+  test('that are waiting are cancelled when reading is cancelled', async () => {
     const derivations = new Derivations(1, 0);
     const abort = new AbortController();
     const first = derivations.derive('x', secret, parameters, signal);
@@ -54,7 +54,7 @@ describe('derivations', () => {
     await first;
   });
 
-  test('that OpenSSL cannot do are told as such', async () => {
+  test('that OpenSSL cannot do are reported as such', async () => {
     const impossible = { ...parameters, n: 3 };
     await expect(new Derivations().derive('x', secret, impossible, signal)).rejects.toThrow(
       FailedError,

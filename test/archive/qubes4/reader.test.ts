@@ -78,7 +78,7 @@ describe('an archive made with tar and scrypt', () => {
     );
   });
 
-  test('compressed with a program that nobody knows is read with the filter that is named instead', async () => {
+  test('compressed with an unknown program is read with the filter that is named instead', async () => {
     const filter = ['/home/me/bin/squeeze', 'lzop', '-c'] as const;
     const bytes = makeQubes4({ files: FILES, passphrase: PASSPHRASE, filter });
     const refused = openArchive(inputOf(bytes, false), Buffer.from(PASSPHRASE), never);
@@ -110,7 +110,7 @@ describe('an archive made with tar and scrypt', () => {
     expect((await readAll(bytes, PASSPHRASE)).files.get('vm1/root.img')).toBe(sha256(volume));
   });
 
-  test('tells its header', async () => {
+  test('has the expected header', async () => {
     const reader = await open(inputOf(archive, true), PASSPHRASE);
     expect(reader.header).toEqual({
       format: 'qubes-4',
@@ -122,7 +122,7 @@ describe('an archive made with tar and scrypt', () => {
 });
 
 describe('the files', () => {
-  test('of many VMs come out without a complaint of Node', async () => {
+  test('of many VMs are read without a warning from Node.js', async () => {
     const warnings: string[] = [];
     const note = (warning: Error): void => void warnings.push(warning.message);
     process.on('warning', note);
@@ -136,7 +136,7 @@ describe('the files', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('that are not wanted are not given, and need not be sound', async () => {
+  test('that are not wanted are not given, and may be damaged', async () => {
     const bad = withContent(memberNamed('vm6/private.img.000.enc'), noise(16_512));
     const bytes = archiveOf(members.with(indexOf(bad.name), bad));
     const reader = await open(inputOf(bytes, false), PASSPHRASE);
@@ -149,7 +149,7 @@ describe('the files', () => {
     expect(paths).toEqual(['vm5/private.img', 'vm5/firewall.xml']);
   });
 
-  test('need not be read, or not to the end', async () => {
+  test('may be left unread, or unfinished', async () => {
     const reader = await open(inputOf(archive, true), PASSPHRASE);
     await reader.qubesXml();
     const paths: string[] = [];
@@ -161,7 +161,7 @@ describe('the files', () => {
     expect(paths).toEqual(Object.keys(FILES));
   });
 
-  test('need not be asked for to the last', async () => {
+  test('may be left before the last one', async () => {
     const reader = await open(inputOf(archive, true), PASSPHRASE);
     await reader.qubesXml();
     for await (const { path } of reader.files(() => true)) {
@@ -170,7 +170,7 @@ describe('the files', () => {
     }
   });
 
-  test('after a damaged one come out whole', async () => {
+  test('after a damaged one are read completely', async () => {
     const bad = withContent(memberNamed('vm5/private.img.001.enc'), noise(16_512));
     const reader = await open(
       inputOf(archiveOf(members.with(indexOf(bad.name), bad)), true),
@@ -195,7 +195,7 @@ describe('the files', () => {
     ]);
   });
 
-  test('stop coming when the reading is aborted', async () => {
+  test('end when reading is aborted', async () => {
     const abort = new AbortController();
     const reader = await open(inputOf(archive, true), PASSPHRASE, abort.signal);
     await reader.qubesXml();
@@ -210,7 +210,7 @@ describe('the files', () => {
 });
 
 describe('a changed archive is refused:', () => {
-  test('any byte of any member, before a byte of it is given', async () => {
+  test('any byte of any member, before any of its data is given', async () => {
     const genuine = await innerTarsOf(await open(inputOf(archive, true), PASSPHRASE));
     for (const member of members) {
       const base = member.content.byteOffset - archive.byteOffset;
@@ -230,7 +230,7 @@ describe('a changed archive is refused:', () => {
     }
   });
 
-  test('cut within a file', async () => {
+  test('truncated within a file', async () => {
     for (const [index, { blocks, name }] of members.entries()) {
       const begin = blocks.byteOffset - archive.byteOffset;
       // Between two files the archive alone does not tell: qubes.xml does, see missingFiles.
@@ -361,7 +361,7 @@ describe('a changed archive is refused:', () => {
     expect(String(error)).not.toContain('\x1b');
   });
 
-  test('a part that claims 4 GiB, before it takes memory', async () => {
+  test('a part that claims 4 GiB, before memory is allocated', async () => {
     const huge = {
       name: '',
       content: Buffer.alloc(0),

@@ -41,19 +41,19 @@ describe('a file that scrypt(1) made', () => {
     [1, 11, 8, 1],
     [15, 10, 8, 3],
     [3_000_000, 10, 8, 1],
-  ])('of %i bytes comes back', async (length, logN, r, p) => {
+  ])('of %i bytes is decrypted', async (length, logN, r, p) => {
     const content = noise(length);
     const file = encrypted(content, 'pass wörd', logN, r, p);
     expect((await opened(file, 'pass wörd')).equals(content)).toBe(true);
   });
 
-  test('tells a wrong passphrase', () => {
+  test('distinguishes a wrong passphrase', () => {
     const file = encrypted(Buffer.from('x'), 'right', 10, 8, 1);
     expect(isHeaderAuthentic(file, keysOf(file, 'right'))).toBe(true);
     expect(isHeaderAuthentic(file, keysOf(file, 'wrong'))).toBe(false);
   });
 
-  test('is refused when any byte of it has changed', async () => {
+  test('is refused if any byte of it has changed', async () => {
     const file = encrypted(noise(100), 'right', 10, 8, 1);
     const keys = keysOf(file, 'right');
     const isRead = async (changed: Buffer): Promise<boolean> => {
@@ -79,7 +79,7 @@ describe('a file that scrypt(1) made', () => {
   });
 });
 
-test('the highest costs that official dom0s choose are accepted', () => {
+test('the highest costs that official tools choose are accepted', () => {
   const file = encrypted(Buffer.from('x'), 'right', 10, 8, 1);
   expect(parseScryptHeader(withCosts(file, 21, 8, 1), 'file')).toMatchObject({
     n: 2 ** 21,
@@ -90,7 +90,7 @@ test('the highest costs that official dom0s choose are accepted', () => {
   expect(() => parseScryptHeader(withCosts(file, 21, 8, 5), 'file')).toThrow(DamagedError);
 });
 
-test('whatever a header says, it is read within bounds or refused', () => {
+test('any header is read within limits or refused', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       expect(() => parseScryptHeader(Buffer.from(bytes), 'file')).toThrow(DamagedError);

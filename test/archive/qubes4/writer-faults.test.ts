@@ -10,7 +10,7 @@ const never = new AbortController().signal;
 
 describe('the writer of format 4', () => {
   it.each([undefined, 'gzip', 'zstd'] as const)(
-    'ends with the error of an output that fails, wherever it does: %s',
+    'fails with the error of the output, wherever that occurs: %s',
     async (compressionFilter) => {
       for (const failing of [0, 1, 4, 30, 150]) {
         let writes = 0;
@@ -27,7 +27,7 @@ describe('the writer of format 4', () => {
   );
 
   it.each([undefined, 'gzip', 'zstd'] as const)(
-    'ends with the error of a file that cannot be read: %s',
+    'fails with the error of a file that cannot be read: %s',
     async (compressionFilter) => {
       async function* broken(): AsyncGenerator<FileToArchive> {
         yield* filesOf(FILES);
@@ -39,7 +39,7 @@ describe('the writer of format 4', () => {
     },
   );
 
-  it('stops when it is asked to', async () => {
+  it('stops when it is interrupted', async () => {
     const stop = new AbortController();
     let writes = 0;
     const write = (): Promise<void> => {

@@ -40,23 +40,23 @@ async function read(bytes: Buffer, wanted: boolean): Promise<void> {
 const without = (name: string): OuterMemberBlocks[] => members.filter((each) => each.name !== name);
 
 describe('the manifest of a format 4 archive', () => {
-  it('holds, whether the files are read or passed over', async () => {
+  it('is verified, whether the files are read or skipped', async () => {
     expect(await outcome(members)).toBe('read');
     expect(await outcome(members, false)).toBe('read');
   });
 
-  it.each(names.slice(3))('tells when %s is missing', async (name) => {
+  it.each(names.slice(3))('detects that %s is missing', async (name) => {
     expect(await outcome(without(name))).toBeInstanceOf(DamagedError);
     expect(await outcome(without(name), false)).toBeInstanceOf(DamagedError);
   });
 
-  it('tells when the archive ends early, after any member', async () => {
+  it('detects that the archive ends early, after any member', async () => {
     for (let kept = 3; kept < members.length; kept++) {
       expect(await outcome(members.slice(0, kept))).toBeInstanceOf(DamagedError);
     }
   });
 
-  it('tells when files are in another order, or stand behind it', async () => {
+  it('detects that files are in another order, or come after it', async () => {
     const [first, last] = [names.indexOf('vm7/empty.000.enc'), names.length - 1];
     const inFront = [...members.slice(0, 3), ...members.slice(first, last)];
     const others = members.slice(3).filter((member) => !inFront.includes(member));
@@ -65,14 +65,14 @@ describe('the manifest of a format 4 archive', () => {
     expect(await outcome(behind)).toBeInstanceOf(DamagedError);
   });
 
-  it('tells when a file was added, even one that is passed over', async () => {
+  it('detects that a file was added, even one that is skipped', async () => {
     const [stranger] = membersOf(await makeArchive({ 'vm9/private.img': 'x' })).slice(3);
     if (stranger === undefined) throw new Error('no stranger');
     const changed = [...members.slice(0, -1), stranger, ...members.slice(-1)];
     expect(await outcome(changed, false)).toBeInstanceOf(DamagedError);
   });
 
-  it('cannot be dropped along with what the header says of it', async () => {
+  it('cannot be removed together with its announcement in the header', async () => {
     const [header, ...rest] = members.slice(0, -1);
     if (header === undefined) throw new Error('no header');
     const text = header.content.toString().replace('coffer-manifest=True\n', '');
@@ -88,7 +88,7 @@ describe('the manifest of a format 4 archive', () => {
     expect(downgraded).not.toBeInstanceOf(WrongPassphraseError);
   });
 
-  it('is not asked of archives that the official tools wrote', async () => {
+  it('is not required in archives that the official tools wrote', async () => {
     const official = makeQubes4({ files: FILES, passphrase: PASSPHRASE });
     expect((await readAll(official, PASSPHRASE)).files.size).toBe(3);
   });

@@ -46,7 +46,7 @@ describe('an archive of format 4', () => {
     }
   });
 
-  it('is laid out as the official writer does it', async () => {
+  it('has the layout of the official writer', async () => {
     const members = membersOf(await makeArchive(FILES));
     expect(members.map(({ name }) => name)).toEqual([
       'backup-header',
@@ -65,7 +65,7 @@ describe('an archive of format 4', () => {
     expect(members[1]?.content.length).toBeLessThan(4096);
   });
 
-  it('is read back, whichever filter compressed it', async () => {
+  it('can be read back, whichever filter compressed it', async () => {
     for (const compressionFilter of [undefined, ...COMPRESSION_FILTERS]) {
       const archive = await makeArchive(FILES, { compressionFilter });
       for (const seekable of [true, false]) {
@@ -76,21 +76,21 @@ describe('an archive of format 4', () => {
     }
   });
 
-  it('has the key cost that was asked for, in every member', async () => {
+  it('has the requested key cost, in every member', async () => {
     const members = membersOf(await makeArchive({}, { kdf: scryptCost(14) }));
     for (const { content } of members.slice(1)) {
       expect([content[7], content.readUInt32BE(8), content.readUInt32BE(12)]).toEqual([14, 8, 1]);
     }
   });
 
-  it('has keys of its own for every member and every backup', async () => {
+  it('has different keys for every member and every backup', async () => {
     const sealed = [...membersOf(await makeArchive(FILES)), ...membersOf(await makeArchive(FILES))]
       .filter(({ name }) => name !== 'backup-header')
       .map(({ content }) => content.toString('hex', 16, 48));
     expect(new Set(sealed).size).toBe(sealed.length);
   });
 
-  it('holds many small files without a complaint of Node', async () => {
+  it('is written with many small files without a warning from Node.js', async () => {
     const warnings: string[] = [];
     const note = (warning: Error): void => void warnings.push(warning.message);
     process.on('warning', note);
@@ -103,7 +103,7 @@ describe('an archive of format 4', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('is not made with more settings than the official tools take', async () => {
+  it('is refused if it has more settings than the official tools accept', async () => {
     const options = { partSize: 4 * 2 ** 20 };
     await expect(makeArchive({ 'qubes.xml': noise(2 ** 20) }, options)).rejects.toThrow(
       FailedError,

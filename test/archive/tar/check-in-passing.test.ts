@@ -26,8 +26,8 @@ async function followed(tar: AsyncIterable<Buffer>): Promise<{ bytes: Buffer; se
   return { bytes: await collect(checkInPassing(tar, 'the tar', seen)), seen };
 }
 
-describe('a tar that is followed', () => {
-  it('passes unchanged, and is whole up to its end and not one block before', async () => {
+describe('a tar that is checked in passing', () => {
+  it('passes unchanged, and is complete only with its last block', async () => {
     const whole = await twoFiles();
     await fc.assert(
       fc.asyncProperty(
@@ -44,7 +44,7 @@ describe('a tar that is followed', () => {
     expect((await followed(inPieces(whole, 512))).seen).toEqual({ members: 2, problem: undefined });
   });
 
-  it('passes unchanged when it is malformed, too', async () => {
+  it('passes unchanged even if it is malformed', async () => {
     const whole = await twoFiles();
     const damaged = Buffer.from(whole);
     damaged.write('xxxxxxxx', 1024 + 148);
@@ -55,7 +55,7 @@ describe('a tar that is followed', () => {
   });
 
   it.each([new FailedError('the disk is gone'), new DamagedError('a code does not hold')])(
-    'gives the error of its source as it is: %s',
+    'passes on the error of its source: %s',
     async (error) => {
       const whole = await twoFiles();
       async function* broken(): AsyncGenerator<Buffer> {
@@ -66,7 +66,7 @@ describe('a tar that is followed', () => {
     },
   );
 
-  it('holds back no more than it needs to read on, also where nothing has content', async () => {
+  it('is not buffered beyond what is needed to read on, even if nothing has content', async () => {
     const empty = (await collect(plainTar('home/empty', Buffer.alloc(0)))).subarray(0, 512);
     let ahead = 0;
     async function* source(): AsyncGenerator<Buffer> {
@@ -87,7 +87,7 @@ describe('a tar that is followed', () => {
     expect(most).toBeLessThan(10_000);
   });
 
-  it('lets go of its source when nobody reads on', async () => {
+  it('releases its source when nobody reads on', async () => {
     const whole = await twoFiles();
     let isOver = false;
     async function* source(): AsyncGenerator<Buffer> {

@@ -41,7 +41,7 @@ describe.each(FORMATS)('untar reads what GNU tar writes: %s', (_, options) => {
   });
 });
 
-test('holes found by reading, as on block devices', async () => {
+test('reads holes that were found by reading, as on block devices', async () => {
   const runs = Array.from({ length: 40 }, (_, i) => ({ offset: 9728 * i, length: 512 }));
   await sparseFile(join(directory, 'grain'), 400_000, runs);
   for (const format of ['gnu', 'posix']) {
@@ -75,7 +75,7 @@ test.each(['gnu', 'posix'])('20 GiB, mostly holes: %s', async (format) => {
   expect(seen.reduce((sum, { length }) => sum + length, 0)).toBe(16_384);
 });
 
-test('a size above 8 GiB, in base 256 and in a pax record', async () => {
+test('reads a size above 8 GiB, in base 256 and in a pax record', async () => {
   const size = 9 * 2 ** 30;
   await sparseFile(join(directory, 'full'), size, []);
   for (const format of ['gnu', 'posix']) {
@@ -115,7 +115,7 @@ describe.each(['gnu', 'posix'])('a tree: %s', (format) => {
   });
 });
 
-test('members that are not read, or not to the end, are passed over', async () => {
+test('skips members that are not read, or not to the end', async () => {
   for (const name of ['a', 'b', 'c']) await writeFile(join(directory, name), pattern(200_000));
   const archive = await tar(['-cf-', '-C', directory, 'a', 'b', 'c']);
   const seen: string[] = [];
@@ -131,14 +131,14 @@ test('members that are not read, or not to the end, are passed over', async () =
   expect(seen).toEqual(['a', 'b', 'c']);
 });
 
-test('tars after one another, zero blocks between them', async () => {
+test('reads concatenated tars with zero blocks between them', async () => {
   await writeFile(join(directory, 'a'), 'a');
   const one = await tar(['-cf-', '-C', directory, 'a']);
   const members = await unpack(chunked(Buffer.concat([one, one])));
   expect(members.map(({ path }) => path)).toEqual(['a', 'a']);
 });
 
-test('leaving early returns the source', async () => {
+test('stopping early releases the source', async () => {
   await writeFile(join(directory, 'a'), 'a');
   const archive = await tar(['-cf-', '-C', directory, 'a']);
   let returned = false;
@@ -156,7 +156,7 @@ test('leaving early returns the source', async () => {
   expect(returned).toBe(true);
 });
 
-test('an archive without members', async () => {
+test('reads an archive without members', async () => {
   expect(await unpack(chunked(Buffer.alloc(10_240)))).toEqual([]);
 });
 

@@ -28,7 +28,7 @@ describe('what sparseTar writes, GNU tar reads', () => {
     expect((await stat(file)).blocks * 512).toBeLessThanOrEqual(data + 4096 * (runs.length + 1));
   });
 
-  test('and finds nothing to complain of', async () => {
+  test('and reports no warning', async () => {
     const [shape] = SHAPES.filter(({ name }) => name === 'holes everywhere');
     const { size, runs } = shape ?? { size: 0, runs: [] };
     const archive = sparseTar('vm5/x', size, runs, readFrom(sparseContent(size, runs)));
@@ -121,7 +121,7 @@ test('the same content gives the same bytes', async () => {
 describe('reading', () => {
   const everything = [{ offset: 0, length: 8 * 2 ** 20 }];
 
-  test('goes on while the consumer works, one chunk ahead and no more', async () => {
+  test('continues while the consumer works, one chunk ahead and no more', async () => {
     let reads = 0;
     const archive = sparseTar('a', 8 * 2 ** 20, everything, () => {
       reads++;
@@ -136,7 +136,7 @@ describe('reading', () => {
     expect(reads).toBe(3);
   });
 
-  test('a failure comes out in its turn, and is not called unhandled', async () => {
+  test('throws an error in its turn, and not as an unhandled rejection', async () => {
     const archive = sparseTar('a', 8 * 2 ** 20, everything, (_, offset) =>
       offset === 0 ? Promise.resolve() : Promise.reject(new Error('the disk broke')),
     );
@@ -146,7 +146,7 @@ describe('reading', () => {
     await expect(archive.next()).rejects.toThrow('the disk broke');
   });
 
-  test('is over when the consumer has stopped', async () => {
+  test('ends when the consumer has stopped', async () => {
     let underWay = 0;
     const archive = sparseTar('a', 8 * 2 ** 20, everything, async () => {
       underWay++;
@@ -169,7 +169,7 @@ describe('reading', () => {
       ],
     ],
     [[{ offset: 0, length: -1 }]],
-  ])('extents that cannot be are refused: %j', async (extents) => {
+  ])('impossible extents are refused: %j', async (extents) => {
     const archive = sparseTar('a', 8 * 2 ** 20, extents, () => Promise.resolve());
     await expect(collect(archive)).rejects.toThrow(RangeError);
   });

@@ -81,19 +81,19 @@ describe('refused:', () => {
   const refused = async (volumes: Buffer[]) =>
     expect(unpack(joinVolumes(streams(volumes), 'vm5/x'))).rejects.toThrow(DamagedError);
 
-  test('a volume left out', async () => {
+  test('a missing volume', async () => {
     const volumes = await SOUND;
     for (const index of volumes.keys()) await refused(volumes.toSpliced(index, 1));
   });
 
-  test('a volume twice', async () => {
+  test('a repeated volume', async () => {
     const volumes = await SOUND;
     for (const [index, volume] of volumes.entries()) {
       if (index < volumes.length - 1) await refused(volumes.toSpliced(index, 0, volume));
     }
   });
 
-  test('volumes swapped', async () => refused(swapped(await SOUND)));
+  test('swapped volumes', async () => refused(swapped(await SOUND)));
 
   test('a volume of another file', async () => {
     const volumes = await SOUND;
@@ -102,7 +102,7 @@ describe('refused:', () => {
     await refused([...volumes.slice(0, 2), ...others.slice(2)]);
   });
 
-  test('a volume cut anywhere', async () => {
+  test('a volume truncated anywhere', async () => {
     const volumes = await SOUND;
     for (const [index, volume] of volumes.entries()) {
       if (index === volumes.length - 1) continue;

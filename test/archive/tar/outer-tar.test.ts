@@ -63,7 +63,7 @@ describe('the outer tar', () => {
     expect(listing).toMatch(/-rw------- 0\/0 +16 1970-01-01 .* backup-header\n.* 100000 .*\.000\n/);
   });
 
-  it('of the official tools, with zero blocks and pax times, is read unless it must be canonical', async () => {
+  it('of the official tools, with zero blocks and pax times, is read unless it has to be canonical', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'coffer-outer-'));
     onTestFinished(() => rm(directory, { recursive: true }));
     await mkdir(join(directory, 'vm5'));
@@ -97,14 +97,14 @@ describe('the outer tar', () => {
     await expect(read(Buffer.concat(chunks), false)).rejects.toThrow(DamagedError);
   });
 
-  it('with a header of 9 GiB and a few bytes behind it is refused, canonical or not', async () => {
+  it('whose header claims 9 GiB, with a few bytes after it, is refused, canonical or not', async () => {
     const tar = Buffer.concat([await encodeHeader('x', 9 * GiB), Buffer.alloc(5000)]);
     await expect(read(tar, false)).rejects.toThrow(DamagedError);
     await expect(read(tar, true)).rejects.toThrow(DamagedError);
     await expect(read(tar, true, true)).rejects.toThrow(DamagedError);
   });
 
-  it('is refused when a member is larger than it may be, before it is read', async () => {
+  it('is refused if a member is larger than allowed, before it is read', async () => {
     const reader = new OuterTarReader(inputOf(await tarOf([['x', randomBytes(5000)]]), true));
     const member = await reader.next();
     await expect(member?.bytes(4999)).rejects.toThrow(/claims/);

@@ -12,7 +12,7 @@ import { FailedError, InterruptedError } from '../../../shared/errors.ts';
 import { makeScene } from '../../qubesd/scene.ts';
 
 describe('parseReply', () => {
-  it('gives the data of a good reply, whatever bytes it has', () => {
+  it('gives the data of a reply, whatever bytes it has', () => {
     fc.assert(
       fc.property(fc.uint8Array(), (data) => {
         const reply = Buffer.concat([Buffer.from('0\0'), data]);
@@ -21,7 +21,7 @@ describe('parseReply', () => {
     );
   });
 
-  it('puts the arguments of an exception into its words', () => {
+  it('puts the arguments of an exception into its message', () => {
     const reply = Buffer.from(
       '2\0QubesException\0trace\nback\0%s of %r is %d %% full\0a\0b\x003\0',
     );
@@ -35,7 +35,7 @@ describe('parseReply', () => {
     expect(() => parseReply(reply, 'call')).toThrow('line one ?]0;title? (Evil?[31m)');
   });
 
-  it('never throws anything but an error that can be shown', () => {
+  it('throws only errors that can be shown', () => {
     fc.assert(
       fc.property(fc.uint8Array(), fc.constantFrom('', '0', '1\0', '2', '2\0'), (data, header) => {
         try {
@@ -64,7 +64,7 @@ describe('a call', () => {
     });
   });
 
-  it('takes no answer for an error', async () => {
+  it('reports a missing answer as an error', async () => {
     await using scene = await makeScene();
     const api = openAdminApi({ socketPath: scene.qubesd.socketPath });
     const call = api('dom0', 'admin.vm.CurrentState');
@@ -72,7 +72,7 @@ describe('a call', () => {
     await expect(call).rejects.toMatchObject({ type: NO_REPLY });
   });
 
-  it('cannot be made into another call by what stands in it', async () => {
+  it('cannot be turned into another call by its arguments', async () => {
     await using scene = await makeScene();
     const api = openAdminApi({ socketPath: scene.qubesd.socketPath });
     for (const name of ['x dom0 name dev-box', 'x\0', 'x\ny', 'ü']) {
@@ -132,7 +132,7 @@ describe('without qubesd', () => {
     await expect(api('dom0', 'admin.vm.List')).rejects.toThrow(/did not answer within 0.05 s/);
   });
 
-  it('does not wait once more for each call that waits its turn', async () => {
+  it('does not wait again for each call that waits its turn', async () => {
     await using scene = await makeScene();
     scene.qubesd.fault = () => ({ kind: 'hang' });
     const api = openAdminApi({ socketPath: scene.qubesd.socketPath, timeout: 100 });
@@ -145,7 +145,7 @@ describe('without qubesd', () => {
     expect(await api('dom0', 'admin.label.List')).toMatch(/^red/);
   });
 
-  it('stops when it is told to', async () => {
+  it('stops when it is interrupted', async () => {
     await using scene = await makeScene();
     scene.qubesd.fault = () => ({ kind: 'hang' });
     const controller = new AbortController();

@@ -36,7 +36,7 @@ it('throws nothing but FailedError', () => {
   );
 });
 
-it('keeps what a value holds apart from the next key', () => {
+it('separates a value from the next key, whatever the value contains', () => {
   expect([...parseDeviceFields("a='it\\'s b=\\'x\\' y' c=''")]).toEqual([
     ['a', "it's b='x' y"],
     ['c', ''],
@@ -48,7 +48,7 @@ const LINE =
   "dom0+03_00.0:* device_id='*' port_id='03_00.0' devclass='pci' backend_domain='dom0' " +
   "mode='required' frontend_domain='dev-box'";
 
-it('takes an assignment from one VM to another', () => {
+it('can be used to assign a device to another VM', () => {
   const [device] = parseAssignments('pci', `${LINE} _no-strict-reset='True'\n`);
   expect(device).toEqual({
     deviceClass: 'pci',
@@ -66,7 +66,7 @@ it('takes an assignment from one VM to another', () => {
   });
 });
 
-it('knows the form of R4.2', () => {
+it('supports the form of R4.2', () => {
   const reply = 'dom0+00_14.0 no-strict-reset=True persistent=yes\nsys-usb+sda persistent=no\n';
   const [device, ...others] = parseAssignmentsOfR42('pci', reply);
   expect(others).toEqual([]);

@@ -12,7 +12,7 @@ it('is that of the first member of the group "qubes"', async () => {
   expect(await findDom0Home(commands.run)).toEqual({ user: 'alice', path: '/home/al' });
 });
 
-it('is missing when nobody is in the group', async () => {
+it('is missing if nobody is in the group', async () => {
   const commands = new Commands([/group qubes/, 'qubes:x:98:\n']);
   await expect(findDom0Home(commands.run)).rejects.toThrow(FailedError);
 });

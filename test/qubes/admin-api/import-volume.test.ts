@@ -76,7 +76,7 @@ it('goes through sudo, which is told the VM', async () => {
   );
 });
 
-it('keeps the old content when the data breaks, even after its last byte', async () => {
+it('keeps the old content if the data fails, even after its last byte', async () => {
   await using scene = await makeScene();
   const { system, isOld } = prepared(scene);
   for (const offset of [0, SIZE - 3]) {
@@ -90,7 +90,7 @@ it('keeps the old content when the data breaks, even after its last byte', async
   }
 });
 
-it('keeps the old content when data is out of place', async () => {
+it('keeps the old content if data is out of place', async () => {
   await using scene = await makeScene();
   const { system, isOld } = prepared(scene);
   for (const list of [
@@ -108,7 +108,7 @@ it('keeps the old content when data is out of place', async () => {
   }
 });
 
-it('keeps the old content when it is stopped', async () => {
+it('keeps the old content if it is interrupted', async () => {
   await using scene = await makeScene();
   const { system, isOld } = prepared(scene);
   const controller = new AbortController();
@@ -122,7 +122,7 @@ it('keeps the old content when it is stopped', async () => {
   expect(isOld()).toBe(true);
 });
 
-it('stops asking for data when the pool is full, and says what the service says', async () => {
+it('stops reading data when the pool is full, and reports what the service says', async () => {
   await using scene = await makeScene();
   const { system, isOld } = prepared(scene, { fullAfter: MiB });
   let given = 0;
@@ -151,7 +151,7 @@ it('says why a volume cannot be written', async () => {
   await expect(write('work', 'private')).rejects.toThrow(/not powered off: 'work'/);
 });
 
-it('names a service that is not there', async () => {
+it('names a missing service', async () => {
   await using scene = await makeScene();
   const { socketPath } = scene.qubesd;
   const importService = '/nowhere/ImportWithSize';

@@ -4,7 +4,7 @@ import { openQubesdSystem } from '../../../dom0-agent/qubes/admin-api/qubesd-sys
 import { RefusedError } from '../../../shared/errors.ts';
 import { makeScene } from '../../qubesd/scene.ts';
 
-it('speaks the language of R4.2', async () => {
+it('works with R4.2', async () => {
   await using scene = await makeScene();
   const { qubesd } = scene;
   qubesd.fault = ({ method, dest }) => {
@@ -40,7 +40,7 @@ it('speaks the language of R4.2', async () => {
   expect(qubesd.calls.length).toBe(calls);
 });
 
-it('speaks the language of R4.3, which does not say what it does not know', async () => {
+it('works with R4.3, which omits unknown values', async () => {
   await using scene = await makeScene();
   const { qubesd } = scene;
   qubesd.fault = ({ method }) =>

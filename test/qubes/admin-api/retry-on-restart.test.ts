@@ -35,7 +35,7 @@ function stopAfter(
   };
 }
 
-it('knows what was done already when the answer was lost', async () => {
+it('recognises what was already done when the answer was lost', async () => {
   await using scene = await makeScene();
   const { qubesd } = scene;
   const told: string[] = [];
@@ -65,7 +65,7 @@ const TAKEN: readonly Qubesd['fault'][] = [
 ];
 
 it.each(TAKEN)(
-  'takes no VM for its own that is there after the answer to its creation was lost',
+  'does not assume that a VM is its own after the answer to its creation was lost',
   async (taken) => {
     await using scene = await makeScene();
     const { qubesd } = scene;
@@ -98,13 +98,13 @@ it('creates a VM after all if qubesd disconnected before it could', async () => 
   expect(qubesd.store.qubes.has('copy')).toBe(true);
 });
 
-it('does not take a VM of somebody else’s for its own', async () => {
+it('does not assume that another program’s VM is its own', async () => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
   await expect(system.create({ ...COPY, name: 'work' })).rejects.toThrow(/already exists/);
 });
 
-it('takes a refusal without words for one', async () => {
+it('accepts a refusal without a message as a refusal', async () => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
   await expect(system.setTag('work', 'created-by-me')).rejects.toThrow(/gave no answer/);

@@ -15,7 +15,7 @@ const device = (fields: object) => ({
 });
 const listed = (...devices: object[]) => parseLsblk(JSON.stringify({ blockdevices: devices }));
 
-it('lists what is removable and mounted', () => {
+it('lists removable devices that are mounted', () => {
   const partition = device({
     path: '/dev/sdb1',
     mountpoints: ['/run/media/user/stick'],
@@ -41,7 +41,7 @@ it('finds an encrypted volume on a removable device', () => {
   expect(found.map(({ mountPoint }) => mountPoint)).toEqual(['/mnt/safe']);
 });
 
-it('refuses what is not of lsblk', () => {
+it("refuses output that is not lsblk's", () => {
   expect(() => parseLsblk('no JSON')).toThrow(FailedError);
   expect(() => parseLsblk('[]')).toThrow(FailedError);
 });

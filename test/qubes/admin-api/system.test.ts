@@ -9,8 +9,8 @@ import { RECORDED, makeScene, type Scene } from '../../qubesd/scene.ts';
 
 const systemOf = (scene: Scene) => openQubesdSystem({ socketPath: scene.qubesd.socketPath });
 
-describe('what there is', () => {
-  it('holds every VM with what was set, dom0 first', async () => {
+describe('reading the system', () => {
+  it('gives every VM with its settings, dom0 first', async () => {
     await using scene = await makeScene();
     const qubes = await systemOf(scene).qubes();
     expect(qubes.map(({ name }) => name)).toEqual([
@@ -69,7 +69,7 @@ describe('what there is', () => {
     expect(names).toContain('dev-box');
   });
 
-  it('knows labels, defaults, firewalls, notes and who runs', async () => {
+  it('gives labels, defaults, firewalls, notes and which VMs are running', async () => {
     await using scene = await makeScene();
     const system = systemOf(scene);
     expect(await system.labels()).toContain('purple');
@@ -93,7 +93,7 @@ describe('what there is', () => {
     await expect(system.isRunning('nosuch')).rejects.toThrow(/nosuch/);
   });
 
-  it('fails rather than to leave out what it could not ask', async () => {
+  it('fails rather than leave out what it could not read', async () => {
     await using scene = await makeScene();
     const system = systemOf(scene);
     scene.qubesd.fault = ({ method }) =>
@@ -121,8 +121,8 @@ describe('what there is', () => {
   });
 });
 
-describe('what can be changed', () => {
-  it('makes a VM as another was, and removes it', async () => {
+describe('changing the system', () => {
+  it('creates a VM like another, and removes it', async () => {
     await using scene = await makeScene();
     const system = systemOf(scene);
     const work = (await system.qubes()).find(({ name }) => name === 'work');
@@ -181,14 +181,14 @@ describe('what can be changed', () => {
     ['TemplateVM', undefined],
     ['StandaloneVM', undefined],
     ['DispVM', 'default-dvm'],
-  ] as const)('makes a %s', async (qubeClass, template) => {
+  ] as const)('creates a %s', async (qubeClass, template) => {
     await using scene = await makeScene();
     const system = systemOf(scene);
     await system.create({ name: 'new', qubeClass, label: 'red', template, pool: undefined });
     expect((await system.qubes()).find(({ name }) => name === 'new')?.qubeClass).toBe(qubeClass);
   });
 
-  it('makes a disposable that has nothing of its template’s', async () => {
+  it('creates a disposable with nothing from its template', async () => {
     await using scene = await makeScene();
     const { store } = scene.qubesd;
     const dvm = store.qubes.get('default-dvm');
@@ -208,7 +208,7 @@ describe('what can be changed', () => {
     expect(await system.firewall('new')).toBeUndefined();
   });
 
-  it('refuses to make what it could not have meant', async () => {
+  it('refuses invalid names and settings', async () => {
     await using scene = await makeScene();
     const system = systemOf(scene);
     const qube = {

@@ -110,7 +110,7 @@ function bundleReader(scene: Scene): string[] {
 }
 
 describe('reading a volume', () => {
-  it('gives the last committed content, of a running VM too', async () => {
+  it('gives the last committed content, even of a running VM', async () => {
     await using scene = await makeScene();
     const path = writeImage(scene, 'committed');
     writeFileSync(path.replace('.img', '-dirty.img'), 'not yet committed');
@@ -120,7 +120,7 @@ describe('reading a volume', () => {
     expect(await contentOf(system, 'work')).toBe('committed');
   });
 
-  it('asks sudo for what needs root, and for no more', async () => {
+  it('uses sudo for what needs root, and for nothing else', async () => {
     await using scene = await makeScene();
     const path = writeImage(scene, 'only for root');
     const sudo = makeSudo(scene.directory);
@@ -174,7 +174,7 @@ describe('reading a volume', () => {
     await image[Symbol.asyncDispose]();
   });
 
-  it('tells before anything is read what cannot be', async () => {
+  it('says what cannot be read before reading anything', async () => {
     await using scene = await makeScene();
     const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath, rootPrefix: [] });
     const { pools, qubes } = scene.qubesd.store;
@@ -198,7 +198,7 @@ describe('reading a volume', () => {
     expect(await why(false)).toMatch(/admin.pool.Info\+gone/);
   });
 
-  it('finds what is beneath a pool with callbacks', async () => {
+  it('finds the driver that a pool with callbacks wraps', async () => {
     await using scene = await makeScene();
     writeImage(scene, 'beneath');
     const callbackConfiguration = join(scene.directory, 'qubes_callback.json');
@@ -228,7 +228,7 @@ describe('reading a volume', () => {
     await expect(contentOf(system, 'work')).rejects.toThrow(/pool strange.*"from-elsewhere"/);
   });
 
-  it('names the volume when its image is missing', async () => {
+  it('names the volume if its image is missing', async () => {
     await using scene = await makeScene();
     const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath, rootPrefix: [] });
     await expect(contentOf(system, 'work')).rejects.toThrow(

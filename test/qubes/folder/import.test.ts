@@ -74,7 +74,7 @@ describe('importing a volume', () => {
     await expectUntouched();
   });
 
-  it('that breaks off leaves the old content, and throws what its source threw', async () => {
+  it('that is cut short leaves the old content, and throws what its source threw', async () => {
     for (const count of [0, 1, 2]) {
       const damage = new DamagedError('the backup is damaged');
       const some = (
@@ -100,7 +100,7 @@ describe('importing a volume', () => {
     await expectUntouched();
   });
 
-  it('that is stopped, in the middle or at the very end, leaves the old content', async () => {
+  it('that is interrupted, in the middle or at the very end, leaves the old content', async () => {
     for (const more of [[], [[9, 'never written']] as const]) {
       const controller = new AbortController();
       async function* stopped(): ReturnType<typeof pieces> {
@@ -115,14 +115,14 @@ describe('importing a volume', () => {
     }
   });
 
-  it('that the disk cannot take leaves the old content', async () => {
+  it('that does not fit on the disk leaves the old content', async () => {
     const size = Number.MAX_SAFE_INTEGER;
     const importing = system.importVolume('work', 'private', size, pieces([[0, 'new']]), never);
     await expect(importing).rejects.toThrow(/^the volume private of work cannot be written: /);
     await expectUntouched();
   });
 
-  it('is refused where nothing can be imported', async () => {
+  it('is refused if nothing can be imported', async () => {
     const importTo = (name: string, volume: string): Promise<void> =>
       system.importVolume(name, volume, 3, pieces([[0, 'new']]), never);
     // An AppVM's root is its template's.

@@ -15,7 +15,7 @@ const find = async (system: QubesSystem, name: string): Promise<Qube> =>
   (await system.qubes()).find((qube) => qube.name === name) ?? expect.fail(`no ${name}`);
 
 describe('a folder system', () => {
-  it('is told from any other directory', async () => {
+  it('is distinguished from any other directory', async () => {
     const { directory } = await smallSystem();
     await expect(openFolderSystem(join(directory, 'nowhere'))).rejects.toThrow(
       /coffer sandbox DIR/,
@@ -27,7 +27,7 @@ describe('a folder system', () => {
     await expect(openFolderSystem(directory)).rejects.toThrow(/has no dom0/);
   });
 
-  it('tells what Qubes would tell of it', async () => {
+  it('reports what Qubes would', async () => {
     const { directory, system } = await smallSystem();
     expect((await system.qubes()).map(({ name, qid }) => [name, qid])).toEqual([
       ['dom0', 0],
@@ -59,23 +59,20 @@ describe('creating a VM', () => {
     ['AppVM', 'appvms', ['private.img']],
     ['StandaloneVM', 'appvms', ['private.img', 'root.img']],
     ['TemplateVM', 'vm-templates', ['private.img', 'root.img']],
-  ] as const)(
-    'of the class %s makes the images that are its own',
-    async (qubeClass, pool, images) => {
-      const { directory, system } = await smallSystem();
-      const template = qubeClass === 'AppVM' ? 'debian' : undefined;
-      await system.create({ ...NEW, name: 'fresh', qubeClass, template });
-      expect(await readdir(join(directory, pool, 'fresh'))).toEqual(images);
-      const image = await stat(join(directory, pool, 'fresh/private.img'));
-      expect([image.size, image.blocks]).toEqual([2 * GiB, 0]);
-      const { volumes, properties } = await find(system, 'fresh');
-      const own = volumes.filter(({ saveOnStop }) => saveOnStop);
-      expect(own.map(({ name }) => `${name}.img`).sort()).toEqual(images);
-      expect(own.every(({ usage }) => usage === 0)).toBe(true);
-      expect(volumes.map(({ name }) => name)).toEqual(['root', 'private', 'volatile', 'kernel']);
-      expect(properties.get('template')).toBe(template);
-    },
-  );
+  ] as const)('of the class %s makes its own images', async (qubeClass, pool, images) => {
+    const { directory, system } = await smallSystem();
+    const template = qubeClass === 'AppVM' ? 'debian' : undefined;
+    await system.create({ ...NEW, name: 'fresh', qubeClass, template });
+    expect(await readdir(join(directory, pool, 'fresh'))).toEqual(images);
+    const image = await stat(join(directory, pool, 'fresh/private.img'));
+    expect([image.size, image.blocks]).toEqual([2 * GiB, 0]);
+    const { volumes, properties } = await find(system, 'fresh');
+    const own = volumes.filter(({ saveOnStop }) => saveOnStop);
+    expect(own.map(({ name }) => `${name}.img`).sort()).toEqual(images);
+    expect(own.every(({ usage }) => usage === 0)).toBe(true);
+    expect(volumes.map(({ name }) => name)).toEqual(['root', 'private', 'volatile', 'kernel']);
+    expect(properties.get('template')).toBe(template);
+  });
 
   it('of the class DispVM makes a VM with nothing to save', async () => {
     const { directory, system } = await smallSystem();
@@ -106,7 +103,7 @@ describe('creating a VM', () => {
     expect(await readdir(directory, { recursive: true })).toEqual(before);
   });
 
-  it('touches nothing in a directory that no VM has', async () => {
+  it('changes nothing in a directory that belongs to no VM', async () => {
     const { directory, system } = await smallSystem();
     await mkdir(join(directory, 'appvms/old'));
     await writeFile(join(directory, 'appvms/old/private.img'), 'precious');
@@ -116,7 +113,7 @@ describe('creating a VM', () => {
     expect(await system.qubes()).toHaveLength(3);
   });
 
-  it('is refused when a file is in the way, and changes nothing', async () => {
+  it('is refused if a file is in the way, and changes nothing', async () => {
     const { directory, system } = await smallSystem();
     const before = await readFile(join(directory, 'qubes.xml'), 'utf8');
     await writeFile(join(directory, 'appvms/x'), 'in the way');
@@ -136,7 +133,7 @@ describe('removing a VM', () => {
     await system.create({ ...NEW, name: 'work', qubeClass: 'AppVM', template: 'debian' });
   });
 
-  it('is refused for dom0, a running VM, one that others refer to, and one that is not there', async () => {
+  it('is refused for dom0, a running VM, one that others refer to, and an unknown one', async () => {
     const { directory, system } = await smallSystem();
     await markRunning(directory, 'work');
     for (const name of ['dom0', 'work', 'debian', 'nobody', '../..']) {
@@ -147,7 +144,7 @@ describe('removing a VM', () => {
 });
 
 describe('settings', () => {
-  it('are there when the system is opened again', async () => {
+  it('are kept when the system is opened again', async () => {
     const { directory, system } = await smallSystem();
     await system.setProperty('work', 'memory', '600');
     await system.setProperty('work', 'netvm', '');
@@ -246,7 +243,7 @@ describe('opening a volume', () => {
     await expect(system.openVolume(qube, astray, never)).rejects.toThrow(/not a place/);
   });
 
-  it('is not done while its VM works on the only content, nor taken when it began to', async () => {
+  it('is refused while its VM uses the only content, and the content is discarded if the VM was started meanwhile', async () => {
     const { system, directory } = await smallSystem();
     const work = await find(system, 'work');
     const found = work.volumes.find(({ name }) => name === 'private') ?? expect.fail();

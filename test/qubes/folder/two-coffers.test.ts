@@ -54,14 +54,14 @@ describe('two coffers on one folder system', () => {
 });
 
 describe('a coffer that was killed', () => {
-  it('leaves a lock that the next one takes over', async () => {
+  it('leaves a lock that the next one takes', async () => {
     const { directory, system } = await smallSystem();
     await writeFile(join(directory, 'qubes.xml.lock'), 'coffer.4194305.1.00000000');
     await system.setTag('work', 'next');
     expect(await readdir(directory)).not.toContain('qubes.xml.lock');
   });
 
-  it('while it wrote a volume leaves the old one, and a new file that the next one removes', async () => {
+  it('while writing a volume leaves the old one, and a new file that the next one removes', async () => {
     const { directory, system } = await smallSystem();
     const code = `
       async function* killed() {

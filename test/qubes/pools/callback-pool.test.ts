@@ -18,7 +18,7 @@ const beneath = (id: string, configuration: unknown) =>
   );
 
 describe('a pool with callbacks', () => {
-  it('is what its configuration wraps', async () => {
+  it('has the driver that its configuration wraps', async () => {
     const found = await beneath('luks', {
       luks: {
         bdriver: 'lvm_thin',
@@ -44,7 +44,7 @@ describe('a pool with callbacks', () => {
     await expect(beneath('loop', configuration)).rejects.toThrow(/endless chain/);
   });
 
-  it('of another kind is left alone, and nothing is read', async () => {
+  it('of another kind needs no configuration', async () => {
     const other = new Map([['driver', 'file']]);
     const fail = () => Promise.reject(new Error('it was read'));
     expect(await beneathCallbacks('mine', other, fail)).toBe(other);
@@ -58,12 +58,12 @@ describe('a pool with callbacks', () => {
     ['an id that every object has', {}, 'constructor'],
     ['no driver', { luks: {} }, 'luks'],
     ['a driver that is no name', { luks: { bdriver: 7 } }, 'luks'],
-  ])('is refused by name when its configuration is %s', async (_, configuration, id) => {
+  ])('is refused by name if its configuration is %s', async (_, configuration, id) => {
     await expect(beneath(id, configuration)).rejects.toThrow(RefusedError);
     await expect(beneath(id, configuration)).rejects.toThrow(/the storage pool mine/);
   });
 
-  it('is refused by name when its configuration cannot be read', async () => {
+  it('is refused by name if its configuration cannot be read', async () => {
     const read = () => Promise.reject(new FailedError('"cat" failed (1): No such file'));
     await expect(beneathCallbacks('mine', settings('x'), read)).rejects.toThrow(
       /pool mine.*cannot be read: .*No such file/,

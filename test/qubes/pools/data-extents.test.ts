@@ -81,7 +81,7 @@ test('nothing in the environment reaches tar', async () => {
 });
 
 describe('refused:', () => {
-  test('a file that is not there', async () => {
+  test('a missing file', async () => {
     await expect(dataExtents(join(disk, 'nothing'), MiB, never)).rejects.toThrow(FailedError);
   });
 
@@ -92,7 +92,7 @@ describe('refused:', () => {
     await expect(dataExtents(path, size, never)).rejects.toThrow(FailedError);
   });
 
-  test('to go on when the signal has fired', async () => {
+  test('to continue when the signal has fired', async () => {
     const path = join(disk, 'signal');
     await writeFile(path, Buffer.alloc(MiB, 1));
     const stopped = AbortSignal.abort(new Error('stopped'));
@@ -104,7 +104,7 @@ describe('refused:', () => {
     await expect(scanExtents(() => Promise.resolve(), MiB, stop.signal)).rejects.toThrow('stopped');
   });
 
-  test('to work without tar, in words that say so', async () => {
+  test('to work without tar, with an error that says so', async () => {
     const path = join(disk, 'without-tar');
     await sparseFile(path, 2 * MiB, [at(0, 4096)]);
     const { PATH } = process.env;
@@ -148,14 +148,14 @@ describe('scanExtents', () => {
     );
   });
 
-  test('joins what touches, over chunks too', async () => {
+  test('joins adjacent extents, even across chunks', async () => {
     expect(await scan(Buffer.alloc(3 * MiB + 5, 1))).toEqual([at(0, 3 * MiB + 5)]);
     expect(await scan(Buffer.alloc(3 * MiB + 5))).toEqual([]);
     expect(await scan(Buffer.alloc(0))).toEqual([]);
   });
 });
 
-test('a list of extents stays bounded, and loses no data', () => {
+test('a list of extents has a bounded length, and loses no data', () => {
   const list = new ExtentList(10);
   const added = Array.from({ length: 1000 }, (_, i) => at(100 * i + (i % 7), 50));
   for (const { offset, length } of added) list.add(offset, length);

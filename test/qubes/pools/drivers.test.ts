@@ -35,7 +35,7 @@ const nothing = new Commands();
 const OURS = `coffer\\.${process.pid}\\.\\d+\\.[0-9a-f]{8}`;
 
 describe('names', () => {
-  it('tell what is stale from what is in use', async () => {
+  it('distinguish what is stale from what is in use', async () => {
     const own = await newOwnerName();
     expect(own).toMatch(new RegExp(`^${OURS}$`));
     expect(await isOwnerGone(`vm-work-private-${own}-snap`)).toBe(false);
@@ -57,7 +57,7 @@ describe('a pool', () => {
     expect(open).toThrow(/the storage pool odd.*"odd"/);
   });
 
-  it('that leaves out a setting is refused', () => {
+  it('that lacks a setting is refused', () => {
     const open = () =>
       openPool('thin', settings('driver=lvm_thin'), { runAsRoot: nothing.run, isRunning: halted });
     expect(open).toThrow(/thin does not say its "volume_group"/);
@@ -77,7 +77,7 @@ describe('file pools', () => {
     }
   });
 
-  it('of the kind "file" cannot be read while the VM runs', async () => {
+  it('of the kind "file" cannot be read while the VM is running', async () => {
     const surroundings = { runAsRoot: nothing.run, isRunning: running };
     const reflink = openPool('p', settings('driver=file-reflink dir_path=/p'), surroundings);
     await using opened = await reflink.open(volume('v'));
@@ -89,7 +89,7 @@ describe('file pools', () => {
   });
 
   it.each(['file', 'file-reflink'])(
-    'of the kind "%s" notice that a VM was started which writes into the image itself',
+    'of the kind "%s" notice that a VM was started that writes to the image itself',
     async (driver) => {
       let runs = false;
       const pool = openPool('p', settings(`driver=${driver} dir_path=/p`), {
@@ -104,7 +104,7 @@ describe('file pools', () => {
     },
   );
 
-  it('of the kind "file-reflink" do not mind that a VM was started which writes into a copy', async () => {
+  it('of the kind "file-reflink" allow a VM to be started that writes to a copy', async () => {
     const pool = openPool('p', settings('driver=file-reflink dir_path=/p'), {
       runAsRoot: nothing.run,
       isRunning: running,
@@ -137,26 +137,26 @@ describe('lvm_thin', () => {
     expect(commands.ran.at(-1)).toBe(`lvm lvremove --force -- ${snapshot}`);
   });
 
-  it('leaves nothing when the snapshot cannot be activated', async () => {
+  it('leaves nothing if the snapshot cannot be activated', async () => {
     const commands = new Commands([/lvchange/, new Error('device-mapper: no space')]);
     const opening = open(commands).open(volume('qubes_dom0/vm-work-private'));
     await expect(opening).rejects.toThrow(/no space/);
     expect(commands.ran.at(-1)).toMatch(/^lvm lvremove --force -- .*-snap$/);
   });
 
-  it('says what LVM says when there is no such volume', async () => {
+  it('reports what LVM says if there is no such volume', async () => {
     const commands = new Commands([/lvcreate/, new Error('Failed to find logical volume "q/v"')]);
     await expect(open(commands).open(volume('q/v'))).rejects.toThrow(/Failed to find logical/);
     expect(commands.ran).toHaveLength(1);
   });
 
-  it('says how it is when the snapshot cannot be removed', async () => {
+  it('reports a snapshot that cannot be removed', async () => {
     const commands = new Commands([/lvremove/, new Error('Logical volume in use')]);
     const opened = await open(commands).open(volume('qubes_dom0/vm-work-private'));
     await expect(opened[Symbol.asyncDispose]()).rejects.toThrow(/lvremove.*-snap.*in use/);
   });
 
-  it('never snapshots what a running VM writes into', async () => {
+  it('never takes a snapshot of what a running VM writes to', async () => {
     const inPlace = volume('qubes_dom0/vm-work-private', true);
     const commands = new Commands();
     await expect(open(commands).open(inPlace)).rejects.toThrow(/no separate saved state/);
@@ -170,7 +170,7 @@ describe('lvm_thin', () => {
     await opened.requireUnchanged();
   });
 
-  it('removes what a killed coffer has left, and nothing that a VM may have, whatever its name', async () => {
+  it('removes what a killed coffer has left, and nothing that may belong to a VM, whatever its name', async () => {
     const own = await newOwnerName();
     const left = 'coffer.999999999.5.0123abcd';
     // As `lvs --noheadings -o lv_name,lv_tags` prints it.
@@ -256,7 +256,7 @@ describe('zfs', () => {
     ]);
   });
 
-  it('reads the last clean snapshot of a VM that was started as it took its own', async () => {
+  it('reads the last clean snapshot of a VM that was started while it took its own', async () => {
     const listed = 'tank/qubes/work/private@qubes-clean-01234567\n';
     const commands = new Commands([/list/, listed]);
     const isRunning = runningInTurn(false, true);
@@ -268,7 +268,7 @@ describe('zfs', () => {
     expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
   });
 
-  it('never snapshots what a running VM writes into', async () => {
+  it('never takes a snapshot of what a running VM writes to', async () => {
     const inPlace = volume('tank/qubes/work/private', true);
     const commands = new Commands([/list/, 'tank/qubes/work/private@qubes-clean-01234567\n']);
     await expect(open(commands, running).open(inPlace)).rejects.toThrow(/no separate saved state/);
@@ -284,14 +284,14 @@ describe('zfs', () => {
     await expect(opening).rejects.toThrow(/shut the VM down first/);
   });
 
-  it('leaves nothing when the clone fails', async () => {
+  it('leaves nothing if the clone fails', async () => {
     const commands = new Commands([/clone/, new Error('out of space')]);
     const opening = open(commands, halted).open(volume('tank/qubes/work/private'));
     await expect(opening).rejects.toThrow(/out of space/);
     expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
   });
 
-  it('removes what a killed coffer has left, clones first, and nothing that a VM may have', async () => {
+  it('removes what a killed coffer has left, clones first, and nothing that may belong to a VM', async () => {
     const own = await newOwnerName();
     const left = 'coffer.999999999.5.0123abcd';
     // As `zfs list -H -o name,coffer:owner` prints it.
@@ -319,7 +319,7 @@ describe('zfs', () => {
 });
 
 describe('running a program', () => {
-  it('gives what it printed, or its last words', async () => {
+  it('gives its output, or the end of its standard error', async () => {
     const run = runnerBehind([]);
     expect(await run('printf', ['a\\n'])).toBe('a\n');
     await expect(run('sh', ['-c', 'echo "no\x1b[31m luck" >&2; exit 5'])).rejects.toThrow(
@@ -330,7 +330,7 @@ describe('running a program', () => {
     await expect(run('/nowhere/lvm', [])).rejects.toThrow(/not installed/);
   });
 
-  it('goes through sudo where that is needed', async () => {
+  it('uses sudo if that is needed', async () => {
     expect(await runnerBehind(['env', '-i', 'A=b'])('env', [])).toBe('A=b\n');
   });
 });

@@ -71,7 +71,7 @@ async function contentOf(image: VolumeImage): Promise<Buffer> {
 }
 
 describe.each(ways)('an image read %s', (_, openIt) => {
-  it('gives its data, and tells where there is none', async () => {
+  it('gives its data, and says where there is none', async () => {
     await using image = await openIt(await sparseImage('sparse'));
     const expected = Buffer.alloc(20 * MiB);
     expected.fill('data', 8 * MiB, 9 * MiB);
@@ -85,7 +85,7 @@ describe.each(ways)('an image read %s', (_, openIt) => {
     expect(across.equals(expected.subarray(2 * MiB))).toBe(true);
   });
 
-  it('may be asked for several pieces at once', async () => {
+  it('gives several pieces at once', async () => {
     await using image = await openIt(await sparseImage('at-once'));
     const pieces = [8, 0, 8.5].map((at) => ({ at: at * MiB, buffer: Buffer.alloc(MiB / 4) }));
     await Promise.all(pieces.map(({ at, buffer }) => image.read(buffer, at)));
@@ -96,7 +96,7 @@ describe.each(ways)('an image read %s', (_, openIt) => {
     ]);
   });
 
-  it('stays as it was when a commit replaces the file', async () => {
+  it('stays the same when a commit replaces the file', async () => {
     const path = join(directory, 'committed');
     writeFileSync(path, 'old');
     await using image = await openIt(path);
@@ -105,7 +105,7 @@ describe.each(ways)('an image read %s', (_, openIt) => {
     expect((await contentOf(image)).toString()).toBe('old');
   });
 
-  it('is unchanged when it was replaced by a commit, and not when it was written into', async () => {
+  it('counts as unchanged if it was replaced by a commit, but not if it was written to', async () => {
     const path = join(directory, 'written');
     writeFileSync(path, 'as it was');
     const past = new Date(Date.now() - 60_000);
@@ -123,7 +123,7 @@ describe.each(ways)('an image read %s', (_, openIt) => {
     );
   });
 
-  it('is changed when it has grown', async () => {
+  it('counts as changed if it has grown', async () => {
     const path = await sparseImage('growing');
     await using image = await openIt(path);
     const { mtime } = statSync(path);
@@ -139,7 +139,7 @@ describe.each(ways)('an image read %s', (_, openIt) => {
     expect(image).toMatchObject({ size: 0, extents: [] });
   });
 
-  it('names the volume when it shrinks', async () => {
+  it('names the volume if it shrinks', async () => {
     const path = await sparseImage('shrinking');
     await using image = await openIt(path);
     truncateSync(path, 10 * MiB);
@@ -148,21 +148,21 @@ describe.each(ways)('an image read %s', (_, openIt) => {
     await expect(reading).rejects.toThrow(/private of work shrank.*ends at byte 10485760/);
   });
 
-  it('names the volume when it is not there, or is something else', async () => {
+  it('names the volume if it is missing, or is something else', async () => {
     const missing = openIt(join(directory, 'nowhere'));
     await expect(missing).rejects.toThrow(/private of work has no committed content/);
     await expect(openIt(directory)).rejects.toThrow(/private of work cannot be (read|opened)/);
     await expect(openIt('/dev/null')).rejects.toThrow(/neither a file nor a block device/);
   });
 
-  it('is not opened once coffer is stopped', async () => {
+  it('is not opened once coffer is interrupted', async () => {
     const stopped = AbortSignal.abort();
     await expect(openIt(await sparseImage('stopped'), stopped)).rejects.toThrow(InterruptedError);
   });
 });
 
 describe('the root process', () => {
-  it('may not be started', async () => {
+  it('that cannot be started is reported', async () => {
     const path = await sparseImage('unreadable');
     const opening = openImageAsRoot(['/nowhere/sudo'], path, LABEL, never);
     await expect(opening).rejects.toThrow(/private of work cannot be read as root.*nowhere/);
@@ -173,7 +173,7 @@ describe('the root process', () => {
     await expect(refused).rejects.toThrow(/as root: sudo asks for a password/);
   });
 
-  it('ends when coffer is stopped in the middle', async () => {
+  it('ends when coffer is interrupted in the middle', async () => {
     const path = await sparseImage('halfway');
     const controller = new AbortController();
     await using image = await openImageAsRoot(readVolume, path, LABEL, controller.signal);
@@ -181,7 +181,7 @@ describe('the root process', () => {
     await expect(image.read(Buffer.alloc(10), 0)).rejects.toThrow(InterruptedError);
   });
 
-  it('may be killed', async () => {
+  it('that is killed is reported', async () => {
     const path = await sparseImage('killed');
     const pidFile = join(directory, 'pid');
     const noted = ['sh', '-c', `echo $$ >${pidFile}; exec "$0" "$@"`, ...readVolume];

@@ -50,7 +50,7 @@ const images = (): [string, string][] =>
   );
 
 describe('a sandbox', () => {
-  it('has the VMs, of their classes', () => {
+  it('has VMs of every class', () => {
     expect(qubes.map(({ name, qubeClass }) => [name, qubeClass])).toEqual([
       ['dom0', 'AdminVM'],
       ['debian-13', 'TemplateVM'],
@@ -74,7 +74,7 @@ describe('a sandbox', () => {
     expect(await system.notes('vault')).toBe('');
   });
 
-  it('has settings that it would take itself, so that they can be restored into it', async () => {
+  it('has settings that it would accept itself, so that they can be restored into it', async () => {
     for (const { name, properties, features, tags } of qubes.slice(1)) {
       for (const [property, value] of properties) await system.setProperty(name, property, value);
       for (const [feature, value] of features) await system.setFeature(name, feature, value);
@@ -94,7 +94,7 @@ describe('a sandbox', () => {
     expect(apparent).toBeGreaterThan(10 * data);
   });
 
-  it('has sound ext4 file systems, with the files in them', async () => {
+  it('has valid ext4 file systems, with the files in them', async () => {
     for (const [volume, image] of images()) {
       await run('e2fsck', ['-f', '-n', image], { env });
       const entries = SAMPLE_VOLUMES.get(volume) ?? expect.fail(`no samples for ${volume}`);
@@ -120,13 +120,13 @@ describe('a sandbox', () => {
     expect(await readFile(join(path, 'two\nlines'), 'utf8')).toBe('A name of two lines.\n');
   });
 
-  it('has a storage VM that runs, with a place for backups', async () => {
+  it('has a running storage VM, with a directory for backups', async () => {
     expect(await system.isRunning('sys-usb')).toBe(true);
     expect(await system.isRunning('work')).toBe(false);
     expect(await readdir(join(system.homeOf('sys-usb'), 'backups'))).toEqual([]);
   });
 
-  it('leaves nothing beside that', async () => {
+  it('leaves nothing else behind', async () => {
     const made = ['appvms', 'dom0-home', 'homes', 'qubes.xml', 'running', 'vm-templates'];
     expect((await readdir(box)).sort()).toEqual(made);
   });
@@ -144,7 +144,7 @@ describe('a sandbox', () => {
 });
 
 describe('making a sandbox', () => {
-  it('is refused where something is already', async () => {
+  it('is refused if something is already there', async () => {
     const used = join(parent, 'used');
     await mkdir(used);
     await writeFile(join(used, 'letter'), 'mine');
@@ -156,7 +156,7 @@ describe('making a sandbox', () => {
     expect(await readdir(used)).toEqual(['letter']);
   });
 
-  it('that is stopped leaves nothing, neither of a new directory nor in an old one', async () => {
+  it('that is interrupted leaves nothing, neither a new directory nor anything in an old one', async () => {
     const old = join(parent, 'old');
     await mkdir(old);
     for (const directory of [join(parent, 'new'), old]) {
@@ -185,7 +185,7 @@ describe('making a sandbox', () => {
 });
 
 describe('sample data', () => {
-  it('is the same whenever it is made', () => {
+  it('is the same every time', () => {
     const digest = (kind: Parameters<typeof sampleData>[0]): string =>
       createHash('sha256')
         .update(sampleData(kind, 100_000, 'seed'))

@@ -25,7 +25,7 @@ const backup = { created, dom0Home: home, qubes: [work] };
 const text = backupQubesXml({ ...backup, dom0: qubeCalled('dom0') });
 
 describe("a backup's qubes.xml", () => {
-  it('tells what is in the backup, and when it was made', () => {
+  it('says what is in the backup, and when it was made', () => {
     const read = readBackupQubesXml(text);
     expect(read).toMatchObject({ created, dom0Home: home });
     expect(read.qubes).toMatchObject([{ directory: 'vm5', size: 123_456 }]);
@@ -42,7 +42,7 @@ describe("a backup's qubes.xml", () => {
     ]);
   });
 
-  it('keeps what was set of each volume, and nothing of where it lay', () => {
+  it('keeps the settings of each volume, but not its location', () => {
     fc.assert(
       fc.property(
         fc.option(fc.integer({ min: -1, max: 1000 }), { nil: undefined }),
@@ -67,7 +67,7 @@ describe("a backup's qubes.xml", () => {
     );
   });
 
-  it('holds no feature that is the state of a day, in what coffer and the official tools write', () => {
+  it('contains no feature with temporary state, as coffer and the official tools write it', () => {
     const state = ['preload-dispvm', 'preload-dispvm-completed', 'preload-dispvm-in-progress'];
     const all = [...state, 'deferred-netvm-original', 'preload-dispvm-max', 'service.cups'];
     const features = new Map(all.map((feature) => [feature, '1']));
@@ -85,7 +85,7 @@ describe("a backup's qubes.xml", () => {
   });
 
   it.each(['', '-2', '1.5', '99999999999', 'many'])(
-    'with "%s" revisions to keep is read as if nothing was said of them',
+    'with "%s" revisions to keep is read as if the setting were absent',
     (untrusted) => {
       const odd = text.replaceAll(/revisions_to_keep="\d+"/g, `revisions_to_keep="${untrusted}"`);
       expect(odd).not.toBe(text);
@@ -94,7 +94,7 @@ describe("a backup's qubes.xml", () => {
     },
   );
 
-  it('holds nothing of VMs that are not in it, but what the VMs in it refer to', () => {
+  it('contains no VMs that are not in the backup, except those that the VMs in it refer to', () => {
     for (const other of ['sys-net', 'sys-firewall', 'dev-box', 'c678f94c']) {
       expect(text).not.toContain(other);
     }
@@ -103,7 +103,7 @@ describe("a backup's qubes.xml", () => {
     expect(text).toContain('<property name="default_dispvm">default-dvm</property>');
   });
 
-  it('has the features that the official tools look for', () => {
+  it('has the features that the official tools need', () => {
     const { qubes } = parseQubesXml(text);
     expect(qubes.map(({ name }) => name)).toEqual(['dom0', 'work']);
     expect(Object.fromEntries(qubes[0]?.features ?? [])).toMatchObject({
@@ -118,19 +118,19 @@ describe("a backup's qubes.xml", () => {
     });
   });
 
-  it('has dom0 even without its home', () => {
+  it('contains dom0 even without its home', () => {
     const without = backupQubesXml({ ...backup, dom0Home: undefined, dom0: qubeCalled('dom0') });
     expect(parseQubesXml(without).qubes[0]?.features.get('backup-content')).toBe('');
     expect(readBackupQubesXml(without).dom0Home).toBeUndefined();
   });
 
-  it('keeps a label of the user’s own', () => {
+  it('keeps a label that the user defined', () => {
     const qube = { ...work.qube, label: 'pink' };
     const own = backupQubesXml({ ...backup, qubes: [{ ...work, qube }], dom0: qubeCalled('dom0') });
     expect(readBackupQubesXml(own).qubes[0]?.qube.label).toBe('pink');
   });
 
-  it('of the official tools leaves out the VMs that are only mentioned', () => {
+  it('from the official tools leaves out the VMs that are only mentioned', () => {
     const official = text
       .replace(/<feature name="backup-(created|user)">[^<]*<\/feature>/g, '')
       .replace('dom0-home/home', 'dom0-home/marek')
@@ -183,7 +183,7 @@ describe("a backup's qubes.xml", () => {
     expect(dom0Home).toMatchObject(home);
   });
 
-  it('with a label that is not defined gives that VM the red one, with a remark', () => {
+  it('with an undefined label gives that VM the red one, with a remark', () => {
     const odd = both.replace(/<label id="label-6"[^>]*>blue<\/label>/, '');
     expect(odd).not.toBe(both);
     const { qubes, unusable } = readBackupQubesXml(odd);
@@ -204,7 +204,7 @@ describe("a backup's qubes.xml", () => {
     expect(unusable).toMatchObject([{ name: 'dom0' }]);
   });
 
-  it('that puts two VMs in the same place leaves out the second', () => {
+  it('that puts two VMs in the same directory leaves out the second', () => {
     const same = backupQubesXml({
       ...backup,
       qubes: [work, { ...dev, directory: 'vm5' }],

@@ -34,7 +34,7 @@ const messageOfParsing = (text: string): string => {
 };
 
 describe('the qubes.xml of a real system', () => {
-  it('is read whole', async () => {
+  it('is read completely', async () => {
     const { qubes, labels, pools, properties } = parseQubesXml(
       await readFile(join(RECORDED, 'qubes-r4.xml'), 'utf8'),
     );
@@ -75,7 +75,7 @@ describe('the qubes.xml of a real system', () => {
 });
 
 describe('a store', () => {
-  it('is the same after it was written and read, whatever is in it', () => {
+  it('is the same after it was written and read, whatever it contains', () => {
     fc.assert(
       fc.property(arbitraryStore, (any) => {
         expect(parseQubesXml(formatQubesXml(any))).toEqual(any);
@@ -84,7 +84,7 @@ describe('a store', () => {
     );
   });
 
-  it('is not written with a character that XML cannot hold', () => {
+  it('is not written with a character that XML does not allow', () => {
     const bad = { ...dom0, features: new Map([['bell', '\u0007']]) };
     const text = (): string =>
       formatQubesXml({
@@ -97,7 +97,7 @@ describe('a store', () => {
     expect(text).toThrow(FailedError);
   });
 
-  it('knows devices as R4.2 and R4.3 write them', () => {
+  it('has devices in the form of R4.2 and of R4.3', () => {
     const devices = `<devices class="pci">
       <device backend-domain="dom0" id="00_14.0"/>
       <device backend-domain="dom0" id="00_15.0" required="no">
@@ -119,7 +119,7 @@ describe('a store', () => {
     ]);
   });
 
-  it('passes over what it does not know, and tells of classes that it does not know', () => {
+  it('ignores unknown elements, and reports unknown classes', () => {
     const text = store(`<!-- new --><news/>${domain('far', 7, '', 'RemoteVM')}`);
     const { qubes, unknownDomains } = parseQubesXml(
       `<?xml version='1.0' encoding='utf-8'?>\n${text}`,
@@ -189,14 +189,14 @@ describe('a hostile qubes.xml', () => {
     expect(messageOfParsing(text)).toMatch(message);
   });
 
-  it('is cut anywhere, and always refused', async () => {
+  it('is refused wherever it is truncated', async () => {
     const whole = (await readFile(join(RECORDED, 'qubes-r4.xml'), 'utf8')).trimEnd();
     for (let length = 0; length < whole.length; length += 97) {
       expect(messageOfParsing(whole.slice(0, length))).toMatch(/^qubes\.xml /);
     }
   });
 
-  it('never makes the parser throw anything but DamagedError', () => {
+  it('makes the parser throw only DamagedError', () => {
     const pieces = fc.constantFrom(
       ...['<', '>', '/>', '</', '"', "'", '=', ' ', '&', ';', '&#', 'x', '<!--', '-->', '<?', '<!'],
       ...['<qubes>', '</qubes>', '<domains>', '</domains>', '<domain class="AppVM">', '</domain>'],
@@ -225,7 +225,7 @@ describe('ten thousand VMs', () => {
     expect(performance.now() - begun).toBeLessThan(20_000);
   });
 
-  it('are many, but more than twenty thousand are too many', () => {
+  it('are accepted, but more than twenty thousand are not', () => {
     const many = Array.from({ length: 20_001 }, () => '<domain class="AppVM"/>');
     expect(messageOfParsing(store(many.join('')))).toMatch(/more than 20000 VMs/);
   });

@@ -16,7 +16,7 @@ function lines(text: string): string[] {
 }
 
 describe('the firewall of R3', () => {
-  test('that denies but for its rules', () => {
+  test('can deny by default', () => {
     const text = firewall(
       'policy="deny" dns="allow" icmp="allow" yumProxy="allow"',
       '<rule address="192.0.2.0" netmask="24" proto="tcp" port="443"/>',
@@ -36,7 +36,7 @@ describe('the firewall of R3', () => {
     ]);
   });
 
-  test('that allows but for its rules', () => {
+  test('can allow by default', () => {
     const text = firewall(
       'policy="allow" icmp="deny"',
       '<rule address="10.0.0.1" expire="1700000000"/>',
@@ -49,7 +49,7 @@ describe('the firewall of R3', () => {
     ]);
   });
 
-  test('ports without a protocol are those of TCP, and of any protocol both', () => {
+  test('has ports without a protocol for TCP, and with any protocol for TCP and UDP', () => {
     expect(lines(firewall('policy="deny"', '<rule port="53"/>'))).toContain(
       'action=accept proto=tcp dstports=53-53',
     );

@@ -75,18 +75,18 @@ describe('a VM of R3 becomes one of R4', () => {
     expect(qube.volumes.map(({ name }) => name)).toEqual(['private']);
   });
 
-  test('without a network, its disposables have none either', () => {
+  test('without a network, whose disposables have none either', () => {
     const { qube } = only('QubesAppVm', { uses_default_netvm: 'False', netvm_qid: 'none' });
     expect(qube.properties.get('netvm')).toBe('');
     expect(qube.properties.get('default_dispvm')).toBe('');
   });
 
-  test('with another network, which is named by its VM', () => {
+  test('with another network, named by its VM', () => {
     const { qube } = only('QubesAppVm', { uses_default_netvm: 'False', netvm_qid: '2' });
     expect(qube.properties.get('netvm')).toBe('netvm');
   });
 
-  test('disposables with a network of their own are not given another', () => {
+  test('whose disposables keep their own network', () => {
     const { qube } = only('QubesAppVm', {
       uses_default_dispvm_netvm: 'False',
       dispvm_netvm_qid: '2',
@@ -158,7 +158,7 @@ describe('a VM of R3 becomes one of R4', () => {
 });
 
 describe('the backup', () => {
-  test('holds the VMs that it says it does, and dom0', () => {
+  test('contains the VMs that it lists, and dom0', () => {
     const contents = readR3QubesXml(
       collection(
         vm('QubesAppVm'),
@@ -171,11 +171,11 @@ describe('the backup', () => {
     expect(contents.dom0Home).toMatchObject({ directory: 'dom0-home/user', user: 'user' });
   });
 
-  test('of R2 may not know of dom0', () => {
+  test('of R2 need not contain dom0', () => {
     expect(readR3QubesXml(collection()).dom0Home).toBeUndefined();
   });
 
-  test('ten thousand VMs are read in no time', () => {
+  test('with ten thousand VMs is read in seconds', () => {
     const vms = Array.from({ length: 10_000 }, (_, i) =>
       vm('QubesAppVm', { qid: `${i + 10}`, name: `vm-${i}`, backup_path: `vm${i + 10}` }),
     );
@@ -195,7 +195,7 @@ test.each([
 /** Another VM, with which nothing is wrong. */
 const VAULT = vm('QubesAppVm', { qid: '6', name: 'vault', backup_path: 'vm6' });
 
-describe('a name that Qubes does not take any more', () => {
+describe('a name that Qubes no longer accepts', () => {
   test.each([
     ['my-dm', 'my-dm-1'],
     ['default', 'default-1'],
@@ -207,7 +207,7 @@ describe('a name that Qubes does not take any more', () => {
     ['', 'vm-1'],
     ['vault', 'vault'],
     ['x'.repeat(40), `${'x'.repeat(29)}-1`],
-  ])('%s becomes %s, with a remark; its former name is known', (name, newName) => {
+  ])('%s becomes %s, with a remark, and the old name is known', (name, newName) => {
     const { qubes } = readR3QubesXml(collection(vm('QubesAppVm', { name }), VAULT));
     const [renamed, vault] = qubes;
     expect(renamed?.qube.name).toBe(newName);
@@ -222,7 +222,7 @@ describe('a name that Qubes does not take any more', () => {
     expect(vault).toMatchObject({ directory: 'vm6', remarks: [], formerName: undefined });
   });
 
-  test('is followed by those that refer to it, and takes no other name', () => {
+  test('changes in references as well, and does not collide with another name', () => {
     const { qubes } = readR3QubesXml(
       collection(
         vm('QubesTemplateVm', { name: 'my-dm', template_qid: 'none' }),
@@ -233,7 +233,7 @@ describe('a name that Qubes does not take any more', () => {
     expect(qubes[1]?.qube.properties.get('template')).toBe('my-dm-2');
   });
 
-  test('of a VM that is not in the backup is nobody’s concern', () => {
+  test('of a VM that is not in the backup is ignored', () => {
     const { qubes, unusable } = readR3QubesXml(
       collection(vm('QubesAppVm', { name: 'my-dm', backup_content: 'False' }), VAULT),
     );
@@ -242,7 +242,7 @@ describe('a name that Qubes does not take any more', () => {
   });
 });
 
-describe('a value that Qubes does not take is left out, with a remark', () => {
+describe('a value that Qubes does not accept is left out, with a remark', () => {
   test.each<[string, Record<string, string>, RegExp]>([
     ['default_user', { default_user: 'John Smith' }, /^default_user "John Smith" left out/],
     ['memory', { memory: '1e9' }, /^memory "1e9" left out/],
@@ -281,7 +281,7 @@ describe('a value that Qubes does not take is left out, with a remark', () => {
     ]);
   });
 
-  test('a template or network that the list does not know is told as missing', () => {
+  test('a template or network that is not in the list is reported as missing', () => {
     const { qube } = only('QubesAppVm', {
       template_qid: '77',
       uses_default_netvm: 'False',
@@ -305,7 +305,7 @@ test.each<[string, Record<string, string>]>([
   expect(unusable).toMatchObject([{ name: 'work' }]);
 });
 
-test('a VM in the place of another, of an unknown kind, or a home nowhere cannot be used', () => {
+test('a VM in the place of another, of an unknown kind, or a home without a place cannot be used', () => {
   const { qubes, dom0Home, unusable } = readR3QubesXml(
     collection(
       VAULT,
@@ -326,7 +326,7 @@ test('a VM in the place of another, of an unknown kind, or a home nowhere cannot
 /** What the attribute of a well-formed document cannot hold as it is. */
 const NOT_PLAIN = /[&<>"]|[^\x20-\ud7ff\ue000-\ufffd]/g;
 
-test('whatever the attributes of a VM are, the others are as they were', () => {
+test('whatever the attributes of a VM, the others are read', () => {
   const attribute = fc.constantFrom(
     ...'qid name label template_qid netvm_qid uses_default_netvm services pcidevs kernel backup_path backup_size mac default_user'.split(
       ' ',
