@@ -20,6 +20,6 @@ export interface Report {
   progress(qube: string, bytes: number): void;
   /** So many of them are in an earlier backup already. */
   known(qube: string, bytes: number): void;
-  /** A VM is done; `failure` says why it is not whole. */
+  /** A VM is done; `failure` says why it is incomplete. */
   finished(qube: string, failure?: string): void;
 }
