@@ -3,6 +3,7 @@ import { ReadStream } from 'node:tty';
 import { InterruptedError, RefusedError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { untilInForeground } from './job-control.ts';
+import { readUntil } from './read-passphrase.ts';
 import { TerminalModes } from './terminal-modes.ts';
 
 const DEVICE = '/dev/tty';
@@ -134,14 +135,9 @@ async function readLine(signal: AbortSignal): Promise<Buffer> {
 }
 
 async function firstLine(input: ReadStream): Promise<Buffer> {
-  let typed = Buffer.alloc(0);
-  for await (const chunk of input as AsyncIterable<Buffer>) {
-    const former = typed;
-    typed = Buffer.concat([former, chunk]);
-    former.fill(0);
-    chunk.fill(0);
-    const end = typed.findIndex((byte) => byte === LINE_FEED || byte === CARRIAGE_RETURN);
-    if (end >= 0) return typed.subarray(0, end);
-  }
+  const endOf = (typed: Buffer): number =>
+    typed.findIndex((byte) => byte === LINE_FEED || byte === CARRIAGE_RETURN);
+  const typed = await readUntil(input, (bytes) => endOf(bytes) >= 0);
+  if (endOf(typed) >= 0) return typed.subarray(0, endOf(typed));
   throw new RefusedError('the input ended without an answer: nothing was done');
 }

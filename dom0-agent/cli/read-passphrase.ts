@@ -17,7 +17,9 @@ const LONGEST_LINE = 64 * KiB;
 export async function firstLineOf(source: string, signal: AbortSignal): Promise<Buffer> {
   try {
     const input = source === '-' ? stdin : openInput(source);
-    return lineOf(await beginningOf(addAbortSignal(signal, input)));
+    const hasLine = (bytes: Buffer): boolean =>
+      bytes.includes(LINE_FEED) || bytes.length > LONGEST_LINE;
+    return lineOf(await readUntil(addAbortSignal(signal, input), hasLine));
   } catch (error) {
     signal.throwIfAborted();
     throw new RefusedError(`the passphrase file ${source} cannot be read: ${reasonOf(error)}`, {
@@ -34,17 +36,20 @@ function openInput(file: string): Readable {
     : createReadStream('', { fd });
 }
 
-/** Everything up to the first line feed, and possibly more. */
-async function beginningOf(input: Readable): Promise<Buffer> {
-  let beginning = Buffer.alloc(0);
+/** Everything up to the end of the input, or until `isEnough`; other copies of what was read are wiped. */
+export async function readUntil(
+  input: Readable,
+  isEnough: (bytes: Buffer) => boolean,
+): Promise<Buffer> {
+  let bytes = Buffer.alloc(0);
   for await (const chunk of input as AsyncIterable<Buffer>) {
-    const former = beginning;
-    beginning = Buffer.concat([former, chunk]);
+    const former = bytes;
+    bytes = Buffer.concat([former, chunk]);
     former.fill(0);
     chunk.fill(0);
-    if (beginning.includes(LINE_FEED) || beginning.length > LONGEST_LINE) break;
+    if (isEnough(bytes)) break;
   }
-  return beginning;
+  return bytes;
 }
 
 function lineOf(beginning: Buffer): Buffer {

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
-  copyFileSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -178,7 +177,7 @@ describe('a file that is not a backup', () => {
   it('is refused if it is damaged, and nothing is restored from it', async () => {
     const box = await Box.full();
     const backup = box.backUp();
-    const file = join(box.directory, 'homes/usb', backup);
+    const file = box.fileOf(backup);
     const whole = readFileSync(file);
     const wrong = ['restore', '-d', 'usb', '-p', '-', '-y', '--rename-conflicting'];
     expectRefusal(box, [...wrong, backup], 3, /passphrase is wrong/, 'wrong\n');
@@ -209,10 +208,7 @@ describe('a restore is refused', () => {
     expectRefusal(box, [...restore, 'nosuch'], 5, /no VM called nosuch/);
     expectRefusal(box, [...restore, 'work', 'work'], 2, /named twice/);
 
-    copyFileSync(
-      join(box.directory, 'homes/usb', backup),
-      join(fresh.directory, 'homes/usb', backup),
-    );
+    box.copyTo(fresh, backup);
     const xml = join(fresh.directory, 'qubes.xml');
     writeFileSync(xml, readFileSync(xml, 'utf8').replaceAll('>debian<', '>fedora<'));
     const elsewhere = ['restore', '-d', 'usb', ...fresh.secret, '-y', backup];

@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
@@ -102,6 +102,24 @@ export class Box {
     const run = this.coffer(['backup', '-d', 'usb', ...this.secret, '-y', ...args, 'backups']);
     if (run.status !== 0) throw new Error(`no backup was made: ${run.stderr}`);
     return join('backups', readdirSync(this.backups).sort().at(-1) ?? '');
+  }
+
+  /** The file of a backup that `backUp` has named. */
+  fileOf(backup: string): string {
+    return join(this.directory, 'homes/usb', backup);
+  }
+
+  /** Changes one bit in the middle of a backup. */
+  damage(backup: string): void {
+    const bytes = readFileSync(this.fileOf(backup));
+    const middle = Math.floor(bytes.length / 2);
+    bytes.writeUInt8(bytes.readUInt8(middle) ^ 1, middle);
+    writeFileSync(this.fileOf(backup), bytes);
+  }
+
+  /** Puts a backup into another system, under the same name. */
+  copyTo(other: Box, backup: string): void {
+    copyFileSync(this.fileOf(backup), other.fileOf(backup));
   }
 
   get secret(): string[] {

@@ -33,7 +33,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     const open = format === 'coffer-1' ? ['--no-encrypt'] : [];
     const filter = ['--compress-filter', 'none'];
     const backup = box.backUp(['--format', format, ...open, ...filter]);
-    bytes = readFileSync(join(box.directory, 'homes/usb', backup));
+    bytes = readFileSync(box.fileOf(backup));
     const names = ['debian', 'work', 'vault'];
     // In coffer-1, small files come first, and not every VM has some.
     const pattern = format === 'coffer-1' ? /^(vm\d+)\/.*\.map\./ : /^(vm\d+)/;

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -11,7 +11,7 @@ import { lastEvent } from './events.ts';
 const FORMAT_4 = ['--format', 'qubes-4'];
 
 function bytesOf(box: Box, backup: string): Buffer {
-  return readFileSync(join(box.directory, 'homes/usb', backup));
+  return readFileSync(box.fileOf(backup));
 }
 
 function headerOf(archive: Buffer): string {
@@ -28,10 +28,7 @@ describe('coffer backup --format qubes-4', () => {
     expect(lastEvent(list.stdout)).toMatchObject({ format: 'qubes-4' });
     expect(old.coffer(['verify', '-d', 'usb', ...old.secret, backup])).toMatchObject({ status: 0 });
 
-    copyFileSync(
-      join(old.directory, 'homes/usb', backup),
-      join(fresh.directory, 'homes/usb', backup),
-    );
+    old.copyTo(fresh, backup);
     const restore = ['restore', '-d', 'usb', ...fresh.secret, '-x', 'debian', '-y', backup];
     expect(fresh.coffer(restore)).toMatchObject({ status: 0 });
     expect(await differencesOf(old.directory, fresh.directory, ['work', 'vault'])).toEqual([]);

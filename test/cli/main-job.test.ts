@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { copyFileSync, readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { differencesOf } from '../../tools/demo/compare.ts';
@@ -22,10 +22,7 @@ describe('a backup through a VM agent', () => {
 
     expect(old.coffer(['verify', '-d', 'usb', ...old.secret, backup])).toMatchObject({ status: 0 });
 
-    copyFileSync(
-      join(old.directory, 'homes/usb', backup),
-      join(fresh.directory, 'homes/usb', backup),
-    );
+    old.copyTo(fresh, backup);
     const restore = ['restore', '-d', 'usb', ...fresh.secret, '-x', 'debian', '-y', backup];
     expect(fresh.coffer(restore)).toMatchObject({ status: 0 });
     expect(await differencesOf(old.directory, fresh.directory, ['work', 'vault'])).toEqual([]);
@@ -74,7 +71,7 @@ describe('a backup through a VM agent', () => {
   it('contains what was chosen, and nothing else', async () => {
     const box = await Box.full();
     const backup = box.backUp(['--no-encrypt', '--compress-filter', 'none', '-x', 'vault']);
-    const bytes = readFileSync(join(box.directory, 'homes/usb', backup));
+    const bytes = readFileSync(box.fileOf(backup));
     expect(bytes.includes('quarterly reports')).toBe(true);
     expect(bytes.includes('vault')).toBe(false);
     const onlyWork = ['backup', '-d', 'usb', '--no-encrypt', ...box.secret, '-y', '--command'];

@@ -85,7 +85,7 @@ describe('coffer status', () => {
     expect(ok).toBe(true);
     for (const { created, location, check } of qubes) {
       expect(created).toBe('2026-03-01T09:05:03.000Z');
-      expect(location).toBe(`usb:${join(box.directory, 'homes/usb', file)}`);
+      expect(location).toBe(`usb:${box.fileOf(file)}`);
       expect(check).toBeNull();
     }
     const said = box.loud(['status'], '', at('2026-03-02T00:05:03Z'));
@@ -165,11 +165,7 @@ describe('that a backup was verified', () => {
 
   it('is recorded as damage if it is damaged, and status exits with 1', () => {
     const file = box.backUp();
-    const path = join(box.directory, 'homes/usb', file);
-    const bytes = readFileSync(path);
-    const middle = Math.floor(bytes.length / 2);
-    bytes.writeUInt8(bytes.readUInt8(middle) ^ 1, middle);
-    writeFileSync(path, bytes);
+    box.damage(file);
     expect(box.coffer(['verify', '-d', 'usb', ...box.secret, file]).status).toBe(3);
     const found = Object.entries(states()).filter(([, state]) => state === 'damaged');
     expect(found.length).toBeGreaterThan(0);
@@ -184,7 +180,7 @@ describe('that a backup was verified', () => {
 describe('a last backup that is cut short', () => {
   it.each([['list'], ['verify'], ['restore']])('is recorded as damaged by %s', (command) => {
     const file = box.backUp();
-    const path = join(box.directory, 'homes/usb', file);
+    const path = box.fileOf(file);
     truncateSync(path, Math.floor(statSync(path).size / 2));
     const yes = command === 'restore' ? ['-y', '--rename-conflicting'] : [];
     expect(box.coffer([command, '-d', 'usb', ...box.secret, ...yes, file]).status).toBe(3);
@@ -194,11 +190,7 @@ describe('a last backup that is cut short', () => {
 
 it('a restore that finds damage records it', () => {
   const file = box.backUp(['-x', 'dom0']);
-  const path = join(box.directory, 'homes/usb', file);
-  const bytes = readFileSync(path);
-  const middle = Math.floor(bytes.length / 2);
-  bytes.writeUInt8(bytes.readUInt8(middle) ^ 1, middle);
-  writeFileSync(path, bytes);
+  box.damage(file);
   const words = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting', file];
   expect(box.coffer(words).status).toBe(3);
   expect(states()).toEqual({ ...each('damaged'), dom0: 'never' });

@@ -12,7 +12,7 @@ let box: Box;
 let backup: string;
 beforeAll(async () => {
   const full = await Box.full((cleanUp) => cleanUps.push(cleanUp));
-  backup = join(full.directory, 'homes/usb', full.backUp(['-x', 'debian']));
+  backup = full.fileOf(full.backUp(['-x', 'debian']));
   box = await Box.empty((cleanUp) => cleanUps.push(cleanUp));
 });
 afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));

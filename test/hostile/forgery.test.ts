@@ -36,9 +36,7 @@ let older: Piece[], newer: Piece[], open: Piece[], foreign: Piece[];
 beforeAll(async () => {
   const full = await Box.full((cleanUp) => cleanUps.push(cleanUp));
   const backUp = (...args: string[]): Piece[] =>
-    piecesOf(
-      readFileSync(join(full.directory, 'homes/usb', full.backUp(['-x', 'debian', ...args]))),
-    );
+    piecesOf(readFileSync(full.fileOf(full.backUp(['-x', 'debian', ...args]))));
   older = backUp();
   // What is shown of their age has seconds.
   await pause(1_100);
@@ -145,7 +143,7 @@ it('two backups of the same data under one passphrase share no key and have noth
 /** What is shown when the backup is restored, on a system of its own. */
 async function shownByRestore(location: string): Promise<string> {
   const other = await Box.empty();
-  copyFileSync(join(box.directory, 'homes/usb', location), join(other.backups, 'one'));
+  copyFileSync(box.fileOf(location), join(other.backups, 'one'));
   const words = ['restore', '-d', 'usb', ...other.secret, '-y', 'backups/one'];
   const { stdout, stderr } = other.loud(words, '', { TZ: 'UTC' });
   return stdout + stderr;

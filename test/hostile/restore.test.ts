@@ -16,7 +16,7 @@ let before: string;
 const cleanUps: (() => Promise<void>)[] = [];
 beforeAll(async () => {
   const full = await Box.full((cleanUp) => cleanUps.push(cleanUp));
-  backup = join(full.directory, 'homes/usb', full.backUp(['-x', 'debian']));
+  backup = full.fileOf(full.backUp(['-x', 'debian']));
   ({ size } = statSync(backup));
   arena = await Arena.open(await Box.empty((cleanUp) => cleanUps.push(cleanUp)));
   before = arena.box.state;

@@ -153,7 +153,7 @@ describe('the VM', () => {
 
   it('learns the number and sizes of files, but no name of a VM or user, and no content', async () => {
     const box = await Box.full();
-    const archive = readFileSync(join(box.directory, 'homes/usb', box.backUp(['-x', 'debian'])));
+    const archive = readFileSync(box.fileOf(box.backUp(['-x', 'debian'])));
     const path =
       /^(backup-header|qubes\.xml|data|parts|ids|manifest|vm\d+\/\w+\.\w+|dom0-home\/home)(\.\d{3,})?(\.hmac)?$/;
     const names = piecesOf(archive).map(({ name }) => name);
@@ -167,7 +167,7 @@ describe('the VM', () => {
   it('also learns the name of dom0’s user from a backup in format 4, and nothing more', async () => {
     const box = await Box.full();
     const made = box.backUp(['--format', 'qubes-4', '-x', 'debian', '-x', 'work']);
-    const archive = readFileSync(join(box.directory, 'homes/usb', made));
+    const archive = readFileSync(box.fileOf(made));
     const path =
       /^(backup-header(\.hmac)?|(qubes\.xml|coffer-manifest|vm\d+\/\w+\.\w+|dom0-home\/user)\.\d{3}\.enc)$/;
     const names = piecesOf(archive).map(({ name }) => name);

@@ -38,7 +38,7 @@ function letGo(terminal: TmuxTerminal): void {
 
 /** A backup of `work` and `vault` in a file, changed by `change`, read by a command that is slow at its end. */
 function readBack(command: string, change: (backup: Buffer) => void, rest = ''): string {
-  const file = join(box.directory, 'homes/usb', box.backUp(['--compress-filter', 'none']));
+  const file = box.fileOf(box.backUp(['--compress-filter', 'none']));
   const backup = readFileSync(file);
   change(backup);
   writeFileSync(file, backup);
