@@ -6,7 +6,7 @@ import { FileRanges } from '../storage/file-ranges.ts';
 import { spaceIn } from '../storage/list-directory.ts';
 import { resolvePath } from '../storage/resolve-path.ts';
 import { requireVersion } from './request-checks.ts';
-import { takeStream } from './take-stream.ts';
+import { receiveStream } from './receive-stream.ts';
 
 /** Serves coffer.Assemble: as Store, of a file that also takes ranges of others in its directory. */
 export async function assemble(channel: Channel<AssembleConversation>, signal: AbortSignal) {
@@ -16,7 +16,7 @@ export async function assemble(channel: Channel<AssembleConversation>, signal: A
   await using target = await AtomicFile.create(directory, request.fileName, request.expectedBytes);
   await using ranges = new FileRanges(directory);
   const space = await spaceIn(directory);
-  await takeStream(channel, target, space, signal, ({ fileName, offset, length }) =>
+  await receiveStream(channel, target, space, signal, ({ fileName, offset, length }) =>
     ranges.copy(fileName, offset, length, target),
   );
 }

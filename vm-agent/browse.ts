@@ -8,13 +8,13 @@ import { untilAborted } from '../protocol/timeout.ts';
 import { listDirectory } from '../storage/list-directory.ts';
 import { requireVersion } from './request-checks.ts';
 import { resolvePath } from '../storage/resolve-path.ts';
-import { whenOver } from './when-over.ts';
+import { abortWhenClosed } from './abort-when-closed.ts';
 
 /** Serves coffer.Browse: the entries of a directory, in no particular order, up to a limit. */
 export async function browse(channel: Channel<BrowseConversation>) {
   const request = await channel.expect('browseRequest');
   requireVersion(request.version);
-  const over = whenOver(channel);
+  const over = abortWhenClosed(channel);
   try {
     for await (const message of answers(request.directory)) {
       await untilAborted(channel.send(message), over);

@@ -6,7 +6,7 @@ import { untilAborted } from '../protocol/timeout.ts';
 import { deleteBackup, requireDeletable } from '../storage/delete-backups.ts';
 import { resolvePath } from '../storage/resolve-path.ts';
 import { requireVersion } from './request-checks.ts';
-import { whenOver } from './when-over.ts';
+import { abortWhenClosed } from './abort-when-closed.ts';
 
 /** Serves coffer.Delete: deletes backups in a directory, and tells of each name what became of it. */
 export async function deleteBackups(channel: Channel<DeleteConversation>) {
@@ -14,7 +14,7 @@ export async function deleteBackups(channel: Channel<DeleteConversation>) {
   requireVersion(request.version);
   const path = resolvePath(homedir(), request.directory);
   await requireDeletable(path, request.fileNames);
-  const over = whenOver(channel);
+  const over = abortWhenClosed(channel);
   const version = PROTOCOL_VERSION;
   await untilAborted(channel.send({ kind: 'ready', version, path }), over);
   for (const name of request.fileNames) {

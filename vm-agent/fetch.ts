@@ -6,8 +6,8 @@ import type { Message } from '../protocol/messages.ts';
 import { ChannelClosedError } from '../protocol/protocol-error.ts';
 import { untilAborted } from '../protocol/timeout.ts';
 import { requireDirectory, resolvePath } from '../storage/resolve-path.ts';
-import { giveFiles } from './give-files.ts';
-import { giveStream } from './give-stream.ts';
+import { sendFiles } from './send-files.ts';
+import { sendCommandOutput } from './send-command-output.ts';
 import { requireVersion } from './request-checks.ts';
 
 /** dom0's side of a Fetch that has begun. */
@@ -25,13 +25,13 @@ export async function fetch(channel: Channel<FetchConversation>, signal: AbortSi
   requireVersion(request.version);
   try {
     if (request.command !== undefined) {
-      await giveStream(request.command, channel.conversation.stream, () =>
+      await sendCommandOutput(request.command, channel.conversation.stream, () =>
         begin(channel, '', signal),
       );
     } else {
       const directory = resolvePath(homedir(), request.directory ?? '');
       await requireDirectory(directory);
-      await giveFiles(directory, await begin(channel, directory, signal));
+      await sendFiles(directory, await begin(channel, directory, signal));
     }
   } catch (error) {
     // The normal end of every Fetch.

@@ -9,7 +9,7 @@ import type { LocalSink } from '../storage/local-streams.ts';
 import { resolvePath } from '../storage/resolve-path.ts';
 import { CommandSink } from '../storage/shell-command.ts';
 import { requireCommand, requireVersion } from './request-checks.ts';
-import { takeStream } from './take-stream.ts';
+import { receiveStream } from './receive-stream.ts';
 
 type StoreRequest = MessageOf<'storeRequest'>;
 
@@ -18,7 +18,7 @@ export async function store(channel: Channel<StoreConversation>, signal: AbortSi
   const request = await channel.expect('storeRequest');
   requireVersion(request.version);
   await using target = await openTarget(request);
-  await takeStream(channel, target, await spaceFor(request), signal);
+  await receiveStream(channel, target, await spaceFor(request), signal);
 }
 
 async function openTarget(request: StoreRequest): Promise<LocalSink> {

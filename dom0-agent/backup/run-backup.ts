@@ -163,14 +163,14 @@ class BackupFiles {
   async *#settingsThenVolumes(): AsyncGenerator<Content, void, undefined> {
     const rows = this.#plan.qubes.map((planned) => ({ planned, row: this.#newRow(planned) }));
     for (const { planned, row } of rows) {
-      const settings = await this.#orFail(row, () => this.#settings(planned));
+      const settings = await this.#attempt(row, () => this.#settings(planned));
       yield* settings ?? [];
       if (settings?.length === 0 && planned.volumes.length === 0) yield emptyFile(planned);
     }
     const incomplete: Content[] = [];
     for (const { planned, row } of rows) {
       for (const volume of planned.volumes) yield* this.#volume(planned, volume, row);
-      await this.#orFail(row, () => this.#noteWhetherRunning(row));
+      await this.#attempt(row, () => this.#noteWhetherRunning(row));
       if (row.failure !== undefined) incomplete.push(incompleteFile(planned, row.failure));
       this.#report.finished(row.name, row.failure);
     }
@@ -202,7 +202,7 @@ class BackupFiles {
     volume: Volume,
     row: QubeRow,
   ): AsyncGenerator<Content, void, undefined> {
-    const opened = await this.#orFail(row, () => {
+    const opened = await this.#attempt(row, () => {
       this.#report.working(qube.name, volume.name);
       return this.#system.openVolume(qube, volume, this.#signal);
     });
@@ -213,7 +213,7 @@ class BackupFiles {
     const dataIn = dataWithin(extents);
     const read = async (buffer: Buffer, offset: number): Promise<void> => {
       this.#signal.throwIfAborted();
-      await this.#orFail(row, () => image.read(buffer, offset));
+      await this.#attempt(row, () => image.read(buffer, offset));
       // The file has to be completed; the archive says that its content is of no use.
       if (row.failure !== undefined) buffer.fill(0);
       const data = dataIn(offset, buffer.length);
@@ -223,7 +223,7 @@ class BackupFiles {
     const path = volumePath(directory, volume.name);
     const [domain, origin] = [domainOf(qube, volume), originOf(qube, volume)];
     yield { kind: 'volume', path, domain, origin, size, extents, read };
-    await this.#orFail(row, () => image.requireUnchanged());
+    await this.#attempt(row, () => image.requireUnchanged());
   }
 
   /** It may have been started since the plan was made. */
@@ -246,7 +246,7 @@ class BackupFiles {
   }
 
   /** A step for a VM that has not failed yet: if it fails now, the others go on, if the format can say so. */
-  async #orFail<T>(row: QubeRow, step: () => Promise<T>): Promise<T | undefined> {
+  async #attempt<T>(row: QubeRow, step: () => Promise<T>): Promise<T | undefined> {
     if (row.failure !== undefined) return undefined;
     try {
       return await step();

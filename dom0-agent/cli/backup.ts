@@ -72,7 +72,7 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   );
   try {
     const made = await makeBackup(selection, proposal, passphrase, context);
-    return tellResult(made, selection, proposal, context);
+    return reportResult(made, selection, proposal, context);
   } finally {
     passphrase.fill(0);
   }
@@ -230,7 +230,7 @@ function compressorOf({ compressFilter, format }: BackupFlags): CompressionFilte
 }
 
 /** Gives the exit status. */
-function tellResult(
+function reportResult(
   { backedUp, stored, kit, created, seconds }: Made,
   { missing }: Selection,
   { plan, storage }: Proposal,

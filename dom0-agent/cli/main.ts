@@ -20,7 +20,9 @@ async function main(): Promise<number> {
     await requireWritten();
     return status;
   } catch (error) {
-    return tell(signal.aborted && !(error instanceof InterruptedError) ? signal.reason : error);
+    return reportError(
+      signal.aborted && !(error instanceof InterruptedError) ? signal.reason : error,
+    );
   }
 }
 
@@ -30,28 +32,28 @@ async function runCommand(signal: AbortSignal): Promise<number> {
     await buildProgram(signal, (exitStatus) => (status = exitStatus)).parseAsync();
   } catch (error) {
     // commander has already reported what is wrong with the arguments.
-    if (error instanceof CommanderError) return tellUsage(error);
+    if (error instanceof CommanderError) return reportUsage(error);
     throw error;
   }
   return status;
 }
 
-function tell(error: unknown): number {
+function reportError(error: unknown): number {
   const exitStatus = error instanceof CofferError ? error.exitStatus : ExitStatus.failed;
   const message = messageOf(error);
   liveBlock.end();
   showNotice(`coffer: ${printable(message, Infinity)}`);
-  tellPrograms(exitStatus, message, fieldOf(error));
+  reportToPrograms(exitStatus, message, fieldOf(error));
   return exitStatus;
 }
 
-function tellUsage({ exitCode, message }: CommanderError): number {
+function reportUsage({ exitCode, message }: CommanderError): number {
   if (exitCode === 0) return ExitStatus.done;
-  tellPrograms(ExitStatus.usage, message.replace(/^error: /, ''), fieldInUsage(message));
+  reportToPrograms(ExitStatus.usage, message.replace(/^error: /, ''), fieldInUsage(message));
   return ExitStatus.usage;
 }
 
-function tellPrograms(exitStatus: number, sentence: string, field: Field | undefined): void {
+function reportToPrograms(exitStatus: number, sentence: string, field: Field | undefined): void {
   if (!process.argv.includes('--json')) return;
   showEvent({ event: 'error', field: field ?? null, sentence, exitStatus });
 }
@@ -74,5 +76,5 @@ process.on('exit', () => {
   // Node.js restores their modes when it exits, and aborts if one no longer exists.
   for (const fd of terminals) if (!isatty(fd)) closeSync(fd);
 });
-process.on('uncaughtException', (error) => endWith(tell(error)));
+process.on('uncaughtException', (error) => endWith(reportError(error)));
 void main().then(endWith);

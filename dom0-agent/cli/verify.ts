@@ -46,7 +46,7 @@ export async function verifyCommand(
   report.say(
     exitStatus === ExitStatus.damaged
       ? describeDamage(outcomes)
-      : `${praise(reader.header)}, ${seconds.toFixed(1)} s.${exceptIncomplete(outcomes)}`,
+      : `${describeVerified(reader.header)}, ${seconds.toFixed(1)} s.${exceptIncomplete(outcomes)}`,
   );
   report.result({
     ok: exitStatus === ExitStatus.done,
@@ -75,7 +75,7 @@ function exceptIncomplete(outcomes: readonly Outcome[]): string {
 }
 
 /** As much as the format allows to say. */
-function praise({ format }: Header): string {
+function describeVerified({ format }: Header): string {
   if (format === 'coffer-1' || format === 'qubes-4') {
     return 'Verified: what was read is authentic and whole';
   }

@@ -45,22 +45,22 @@ export function parseArchivedPath(path: string): ArchivedPath {
  * the templates of formats 2 and 3) may contain any number of files.
  */
 export class FilesSeen {
-  readonly #promised: ReadonlySet<string>;
+  readonly #expected: ReadonlySet<string>;
   readonly #seen = new Set<string>();
 
   constructor(selected: QubesAndHome) {
-    this.#promised = new Set(promisedBy(selected));
+    this.#expected = new Set(expectedBy(selected));
   }
 
   /** A file of the archive, or of a whole directory in it. */
   note(path: string): void {
     const directory = path.slice(0, Math.max(path.lastIndexOf('/'), 0));
-    for (const each of [path, directory]) if (this.#promised.has(each)) this.#seen.add(each);
+    for (const each of [path, directory]) if (this.#expected.has(each)) this.#seen.add(each);
   }
 
   /** The paths that qubes.xml lists for these and that were not seen. */
   missingOf(selected: QubesAndHome): string[] {
-    return promisedBy(selected).filter((path) => !this.#seen.has(path));
+    return expectedBy(selected).filter((path) => !this.#seen.has(path));
   }
 }
 
@@ -69,12 +69,12 @@ export class FilesSeen {
  * one file (official tools write an empty one, `empty`); and dom0's home. Formats 2 to 4 have no manifest:
  * this is how a lost file is noticed.
  */
-function promisedBy({ qubes, dom0Home }: QubesAndHome): string[] {
-  const promised = qubes.flatMap(({ qube, directory }) => {
+function expectedBy({ qubes, dom0Home }: QubesAndHome): string[] {
+  const expected = qubes.flatMap(({ qube, directory }) => {
     const volumes = savedVolumes(qube).map(({ name }) => volumePath(directory, name));
     return volumes.length > 0 ? volumes : [directory];
   });
-  return dom0Home === undefined ? promised : [...promised, dom0Home.directory];
+  return dom0Home === undefined ? expected : [...expected, dom0Home.directory];
 }
 
 /** Throws DamagedError when something that qubes.xml lists is not in the archive. */

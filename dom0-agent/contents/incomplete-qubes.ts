@@ -26,8 +26,8 @@ export async function withIncompleteUnusable(
 
 async function reasonsByDirectory(reader: ArchiveReader): Promise<ReadonlyMap<string, string>> {
   const reasons = new Map<string, string>();
-  const tellsWhy = (path: string) => parseArchivedPath(path).kind === 'incomplete';
-  for await (const archived of reader.files(tellsWhy)) {
+  const isReason = (path: string) => parseArchivedPath(path).kind === 'incomplete';
+  for await (const archived of reader.files(isReason)) {
     for await (const file of backedUpFiles(archived)) {
       reasons.set(file.place.directory, await whyIncomplete(file));
     }

@@ -12,7 +12,7 @@ const FAILED_LABEL = 'red';
  * A VM is created without network access, not even for its disposables: the system's defaults may be more
  * than it had. It gets what it had when it is complete (restore-settings.ts).
  */
-const NO_WAY_OUT: ReadonlyMap<string, string> = new Map([
+const NO_NETWORK_ACCESS: ReadonlyMap<string, string> = new Map([
   ['netvm', ''],
   ['default_dispvm', ''],
 ]);
@@ -40,7 +40,7 @@ export class CreatedQubes {
       ...qube,
       tags: new Set([RESTORE_IN_PROGRESS]),
       features: new Map([[RESTORE_MARK, formatRestoreMark(qube.name, await newOwnerName())]]),
-      properties: NO_WAY_OUT,
+      properties: NO_NETWORK_ACCESS,
     });
     this.#names.push(qube.name);
   }

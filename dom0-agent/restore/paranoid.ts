@@ -2,7 +2,7 @@
 export type Setting = 'property' | 'feature' | 'tag' | 'revisions' | 'device' | 'menu';
 
 /** What the VM boots, and whether it starts automatically. */
-const STEERING_PROPERTIES = new Set([
+const CONTROLLING_PROPERTIES = new Set([
   'kernel',
   'kernelopts',
   'bootmode',
@@ -11,7 +11,7 @@ const STEERING_PROPERTIES = new Set([
 ]);
 
 /** Which other VMs handle its windows and audio, or manage it. */
-const SERVING_QUBES = new Set(['guivm', 'audiovm', 'management_dispvm']);
+const SERVICE_QUBES = new Set(['guivm', 'audiovm', 'management_dispvm']);
 
 /**
  * Any program may read features, in dom0 too: the menu, the GUI (`gui-allow-fullscreen` lets a VM use the
@@ -45,9 +45,9 @@ export function isKeptWhenParanoid(kind: Setting, name: string, value: string): 
     case 'feature':
       return FEATURES_OF_THE_VM_ITSELF.test(name) || (name.startsWith('gui-') && value === '');
     case 'property':
-      if (SERVING_QUBES.has(name)) return value === '';
+      if (SERVICE_QUBES.has(name)) return value === '';
       // The mode with the largest attack surface of Xen.
       if (name === 'virt_mode') return value !== 'pv';
-      return !STEERING_PROPERTIES.has(name);
+      return !CONTROLLING_PROPERTIES.has(name);
   }
 }

@@ -55,7 +55,7 @@ export async function removeAbandoned(
     const stuck = await removeEach(left, system, report);
     if (stuck.length === 0) return;
     if (stuck.length === left.length) {
-      await tellStuck(stuck, system, report);
+      await reportStuck(stuck, system, report);
       return;
     }
     // A VM that provides devices to another cannot be removed before that other.
@@ -91,7 +91,7 @@ async function isStillAbandoned({ name }: Qube, system: QubesSystem): Promise<bo
 }
 
 /** Warns about VMs that cannot be removed and still exist. */
-async function tellStuck(
+async function reportStuck(
   stuck: readonly Stuck[],
   system: QubesSystem,
   report: Report,

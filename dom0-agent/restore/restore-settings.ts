@@ -30,7 +30,7 @@ export type Round = (system: QubesSystem, qube: SettingsSource) => Setting[];
  * Settings are applied in rounds, each for all VMs: a VM can be another's netvm only when it provides
  * network. Network access comes last.
  */
-export const ROUNDS: readonly Round[] = [ownProperties, relations, features, wayOut];
+export const ROUNDS: readonly Round[] = [ownProperties, relations, features, networkAccess];
 
 /**
  * What may automatically start a VM, or disposables based on it. Set when the VM is complete and can be
@@ -84,7 +84,7 @@ function relations(
   const settings = propertySettings(
     system,
     planned,
-    (property) => isQubeProperty(property) && !isWayOut(property),
+    (property) => isQubeProperty(property) && !isNetworkAccess(property),
   );
   const add = (what: string, set: () => Promise<void>): void => void settings.push([what, set]);
   for (const tag of planned.tags) add(`the tag ${tag}`, () => system.setTag(name, tag));
@@ -110,24 +110,24 @@ function features(
 }
 
 /** What a VM is created without; see created-qubes.ts. */
-const WAY_OUT = ['netvm', 'default_dispvm'] as const;
+const NETWORK_ACCESS = ['netvm', 'default_dispvm'] as const;
 
-function isWayOut(property: string): boolean {
-  return WAY_OUT.some((known) => known === property);
+function isNetworkAccess(property: string): boolean {
+  return NETWORK_ACCESS.some((known) => known === property);
 }
 
 /**
  * The firewall, and the netvm only if that succeeds. A property that cannot be set stays empty, as created:
  * the system's default might give the VM access that it was not meant to have.
  */
-function wayOut(
+function networkAccess(
   system: QubesSystem,
   { planned, smallFiles: { firewallXml } }: SettingsSource,
 ): Setting[] {
   const { properties, newQube } = planned;
   const { name } = newQube;
   let isClosed = false;
-  const open = (property: (typeof WAY_OUT)[number]) => async (): Promise<void> => {
+  const open = (property: (typeof NETWORK_ACCESS)[number]) => async (): Promise<void> => {
     if (isClosed) throw new FailedError('its firewall is not set; it has none now');
     const value = properties.get(property);
     try {
@@ -146,7 +146,7 @@ function wayOut(
   };
   return [
     ['the firewall', firewall],
-    ...WAY_OUT.map((property): Setting => [property, open(property)]),
+    ...NETWORK_ACCESS.map((property): Setting => [property, open(property)]),
   ];
 }
 

@@ -8,7 +8,7 @@ import type { StorageVm } from './agent-connection.ts';
 import { toUserError } from './storage-errors.ts';
 import { locationIn, placeOf } from './location.ts';
 import type { Place } from './location.ts';
-import { Patience } from './patience.ts';
+import { DataTimeout } from './data-timeout.ts';
 import type { Source } from './storage.ts';
 
 /** How many bytes may be in flight. */
@@ -22,7 +22,7 @@ export class AgentSource implements Source {
   readonly #vm: StorageVm;
   readonly #place: Place;
   readonly #connection: AgentConnection<FetchConversation>;
-  readonly #patience: Patience;
+  readonly #timeout: DataTimeout;
   /** Received, but beyond the range of the last read. */
   #rest: Buffer = Buffer.alloc(0);
   #hasEnded = false;
@@ -31,7 +31,7 @@ export class AgentSource implements Source {
     this.#vm = vm;
     this.#place = place;
     this.#connection = connection;
-    this.#patience = new Patience(vm.limits.stall);
+    this.#timeout = new DataTimeout(vm.limits.stall);
     this.location = locationIn(vm.name, undefined);
   }
 
@@ -73,7 +73,7 @@ export class AgentSource implements Source {
     if (this.#hasEnded) return;
     try {
       await this.#giveCredit(end);
-      const message = await this.#patience.with(
+      const message = await this.#timeout.during(
         (limit) => this.#connection.channel.receive(limit),
         (each) => (each.kind === 'data' ? each.bytes.length : 0),
       );

@@ -4,7 +4,7 @@ import { MOST_CREDIT, MOST_REQUESTS } from '../../protocol/limits.ts';
 import type { MessageOf } from '../../protocol/messages.ts';
 import { ChannelClosedError, PeerFailure } from '../../protocol/protocol-error.ts';
 import type { StorageVm } from './agent-connection.ts';
-import { Patience } from './patience.ts';
+import { DataTimeout } from './data-timeout.ts';
 
 /** What came for one Open or Want. */
 interface Answer {
@@ -29,14 +29,14 @@ interface Answer {
 export class Answers {
   readonly #vm: StorageVm;
   readonly #channel: Channel<FetchConversation>;
-  readonly #patience: Patience;
+  readonly #timeout: DataTimeout;
   readonly #row: Answer[] = [];
   #receiving: Promise<void> | undefined;
 
   constructor(vm: StorageVm, channel: Channel<FetchConversation>) {
     this.#vm = vm;
     this.#channel = channel;
-    this.#patience = new Patience(vm.limits.stall);
+    this.#timeout = new DataTimeout(vm.limits.stall);
   }
 
   /** Opens a file. Gives its size. */
@@ -94,7 +94,7 @@ export class Answers {
 
   async #receiveOne(): Promise<void> {
     const answer = this.#row[0];
-    const message = await this.#patience.with(
+    const message = await this.#timeout.during(
       (limit) =>
         this.#channel.receive(answer?.request.kind === 'open' ? this.#vm.limits.answer : limit),
       (each) => (each.kind === 'data' ? each.bytes.length : Infinity),

@@ -39,7 +39,7 @@ export async function* sparseTar(
     for (const lines of mapLines(data, size)) mapSize += lines.length;
     const padding = paddingOf(mapSize);
     yield await encodeHeader(
-      stowedName(path),
+      placeholderName(path),
       mapSize + padding + stored,
       sparseRecords(path, size),
     );
@@ -104,7 +104,7 @@ function sparseRecords(path: string, size: number): Record<string, string> {
 }
 
 /** The name under which a tar that knows nothing of sparse files unpacks one: GNU tar's way. */
-function stowedName(path: string): string {
+function placeholderName(path: string): string {
   const slash = path.lastIndexOf('/') + 1;
   return `${path.slice(0, slash)}GNUSparseFile.0/${path.slice(slash)}`;
 }

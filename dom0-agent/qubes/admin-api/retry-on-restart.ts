@@ -74,7 +74,7 @@ export function retryOnRestart(api: AdminApi, options: RetryOptions): AdminApi {
   };
 
   /** An empty reply can mean a refusal, or that qubesd is shutting down. */
-  const wentAway = async (error: unknown): Promise<boolean> => {
+  const disconnected = async (error: unknown): Promise<boolean> => {
     if (error instanceof SystemGoneError) return wasThere;
     if (!isAdminApiError(error, NO_REPLY)) return false;
     return api(...PROBE).then(
@@ -89,7 +89,7 @@ export function retryOnRestart(api: AdminApi, options: RetryOptions): AdminApi {
       wasThere = true;
       return reply;
     } catch (error) {
-      if (!(await wentAway(error))) throw error;
+      if (!(await disconnected(error))) throw error;
     }
     await isBack();
     try {

@@ -4,7 +4,7 @@ import { KiB } from '../../shared/sizes.ts';
 const LEAST_BYTES = 64 * KiB;
 
 /** How long a storage VM may still take to give data. Only the time in which it is waited for counts. */
-export class Patience {
+export class DataTimeout {
   readonly #limit: number;
   /** Since LEAST_BYTES last came: the time waited in milliseconds, and the bytes that came. */
   #waited = 0;
@@ -21,7 +21,7 @@ export class Patience {
    * @param receive is given how long it may take, in milliseconds
    * @param bytesIn how much data a message brings
    */
-  async with<T>(
+  async during<T>(
     receive: (limit: number) => Promise<T>,
     bytesIn: (message: T) => number,
   ): Promise<T> {

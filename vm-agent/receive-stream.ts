@@ -19,8 +19,8 @@ interface Received {
 /** Puts what a Copy names into the target. */
 type CopyRange = (message: MessageOf<'copy'>) => Promise<void>;
 
-/** Takes what dom0 sends for an opened target, from Ready to Stored. */
-export async function takeStream(
+/** Receives what dom0 sends for an opened target, from Ready to Stored. */
+export async function receiveStream(
   channel: Channel<StoreConversation>,
   target: LocalSink,
   space: Space,

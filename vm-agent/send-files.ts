@@ -12,7 +12,7 @@ import type { Asker } from './fetch.ts';
  * Opens files of a directory and gives ranges of them, in the order in which dom0 asks. Never resolves: throws when
  * dom0 closes the channel.
  */
-export async function giveFiles(directory: string, { next, answer, over }: Asker): Promise<never> {
+export async function sendFiles(directory: string, { next, answer, over }: Asker): Promise<never> {
   await using files = new OpenFiles(directory);
   for (;;) {
     const request = await next();

@@ -5,12 +5,12 @@ import type { Asker } from './fetch.ts';
 import { requireCommand } from './request-checks.ts';
 
 /**
- * Gives the output of a command as far as dom0's credit goes, and End when there is no more. Never resolves: throws
+ * Sends the output of a command as far as dom0's credit goes, and End when there is no more. Never resolves: throws
  * when dom0 closes the channel.
  *
  * @param begin tells dom0 that the command runs
  */
-export async function giveStream(
+export async function sendCommandOutput(
   command: string,
   stream: FetchConversation['stream'],
   begin: () => Promise<Asker>,
