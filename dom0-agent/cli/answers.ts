@@ -81,7 +81,7 @@ function nextChunk(signal: AbortSignal): Promise<Buffer> {
       reject(error instanceof Error ? error : new Error(String(error)));
     };
     const onEnd = (): void =>
-      onError(new RefusedError('the input ended before an answer came: nothing was done'));
+      onError(new RefusedError('the input ended without an answer: nothing was done'));
     const onAbort = (): void => onError(signal.reason);
     if (signal.aborted) onAbort();
     else if (stdin.readableEnded) onEnd();

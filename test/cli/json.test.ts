@@ -144,8 +144,8 @@ describe('with --questions', () => {
   it.each([
     ['no\n', 'nothing was done'],
     ['\n', 'nothing was done'],
-    ['', 'the input ended before an answer came: nothing was done'],
-    ['yes\n', 'the input ended before an answer came: nothing was done'],
+    ['', 'the input ended without an answer: nothing was done'],
+    ['yes\n', 'the input ended without an answer: nothing was done'],
   ])('the answers %j do nothing', async (input, sentence) => {
     const box = await Box.full(onTestFinished);
     const { status, events } = told(box, backUp, input);

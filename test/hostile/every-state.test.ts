@@ -243,7 +243,7 @@ it('Assemble: a VM that stored something else is found out', async () => {
       [
         'another length',
         [{ take: 'all' }, { confirm: { bytes: 1 } }, { end: 0 }],
-        /something else/,
+        /something other/,
       ],
       ['Stored too early', [{ hear: 'copy' }, { confirm: {} }], /stored came out of turn/],
       ['Progress ahead', [progress(2 ** 40)], /ahead of what was sent/],

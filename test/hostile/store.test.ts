@@ -120,9 +120,9 @@ describe('a storage VM that receives data', () => {
 
 describe('a storage VM that has received the whole backup', () => {
   it.each<[string, Step[], RegExp]>([
-    ['another length', [{ confirm: { bytes: 1 } }, { end: 0 }], /something else/],
-    ['another SHA-256', [{ confirm: { sha256: '00'.repeat(32) } }, { end: 0 }], /something else/],
-    ['no SHA-256', [{ confirm: { sha256: '' } }, { end: 0 }], /something else/],
+    ['another length', [{ confirm: { bytes: 1 } }, { end: 0 }], /something other/],
+    ['another SHA-256', [{ confirm: { sha256: '00'.repeat(32) } }, { end: 0 }], /something other/],
+    ['no SHA-256', [{ confirm: { sha256: '' } }, { end: 0 }], /something other/],
     ['success, and ends badly', [{ confirm: {} }, { end: 3 }], /ended with status 3/],
     ['success, and dies', [{ confirm: {} }, { kill: 'SIGKILL' }], /ended by SIGKILL/],
     ['success, and does not end', [{ confirm: {} }, { play: 'dead' }], /does not exit/],

@@ -45,7 +45,7 @@ describe('which VMs', () => {
     expect(() => plan(contents, empty, { excluded: ['nosuch'] })).toThrow(RefusedError);
     expect(() => plan(contents, empty, { chosen: ['work', 'work'] })).toThrow(UsageError);
     expect(() => plan(contents, empty, { chosen: ['work'], excluded: ['work'] })).toThrow(
-      /nothing of the backup is left/,
+      /there is nothing left to do/,
     );
   });
 

@@ -172,7 +172,7 @@ const QUESTIONS = [
 describe.each(QUESTIONS)('at the question for %s', (_, command, question) => {
   async function atQuestion(): Promise<TmuxTerminal> {
     const terminal = TmuxTerminal.run(`sh -c 'echo $$ >pid; exec "$@"' sh ${command()}`);
-    if (question.source.includes('again')) {
+    if (question.source.includes('Repeat')) {
       await terminal.until(/^Passphrase:/m);
       terminal.type('secret\n');
     }
@@ -191,7 +191,7 @@ describe.each(QUESTIONS)('at the question for %s', (_, command, question) => {
 
   it('Ctrl-C ends coffer at once', async () => {
     await using terminal = TmuxTerminal.run(`trap : INT\n${command()}`);
-    if (question.source.includes('again')) {
+    if (question.source.includes('Repeat')) {
       await terminal.until(/^Passphrase:/m);
       terminal.type('secret\n');
     }

@@ -95,12 +95,12 @@ describe('a storage VM that receives an archive', () => {
     [
       'stored less',
       async ({ channel }, sha256) => channel.send(stored(sha256, 2)).then(() => 0),
-      'something else',
+      'something other',
     ],
     [
       'stored something else',
       async ({ channel }) => channel.send(stored(Buffer.alloc(32))).then(() => 0),
-      'something else',
+      'something other',
     ],
     [
       'ends badly after success',

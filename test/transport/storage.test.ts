@@ -225,7 +225,7 @@ describe.each<[string, (home: Home) => Storage]>([
     ['at once', 'echo no disk >&2; exit 7', 'status 7; its error output: no disk'],
     ['because it is not there', 'no-such-program', 'status 127'],
     ['in the middle', 'head -c 100000 >/dev/null; echo half >&2; exit 3', 'status 3'],
-    ['in the middle, well', 'head -c 100000 >/dev/null', 'before it took all'],
+    ['in the middle, well', 'head -c 100000 >/dev/null', 'before it had read all'],
     ['at the end', 'cat >/dev/null; printf "\\033[2Jbad" >&2; exit 1', 'error output: ?[2Jbad'],
     ['by a signal', 'kill -9 $$', 'SIGKILL'],
   ])('reports a command that ends %s', async (_when, command, message) => {

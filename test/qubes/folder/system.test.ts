@@ -240,7 +240,7 @@ describe('opening a volume', () => {
     await rm(image);
     await expect(system.openVolume(qube, volume, never)).rejects.toThrow(/private of work/);
     const astray = { ...volume, vid: '../../etc/passwd' };
-    await expect(system.openVolume(qube, astray, never)).rejects.toThrow(/not a place/);
+    await expect(system.openVolume(qube, astray, never)).rejects.toThrow(/not a path/);
   });
 
   it('is refused while its VM uses the only content, and the content is discarded if the VM was started meanwhile', async () => {
