@@ -1,6 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { cleanUpAfterFile } from '../clean-up-after-file.ts';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
 import { Box, PASSPHRASE, type Run } from './box.ts';
@@ -24,14 +25,13 @@ const FILES = {
   'vm7/private.img': Buffer.alloc(100_000, 'win7'),
 };
 
-const cleanUps: (() => Promise<void>)[] = [];
+const cleanUp = cleanUpAfterFile();
 let box: Box;
 beforeAll(async () => {
-  box = await Box.empty((cleanUp) => cleanUps.push(cleanUp));
+  box = await Box.empty(cleanUp);
   const backup = makeQubes3({ version: 3, files: FILES, passphrase: PASSPHRASE, partSize: 65_536 });
   writeFileSync(join(box.backups, 'old'), backup);
 });
-afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
 
 const run = (command: string, ...args: string[]): Run =>
   box.coffer([command, '-d', 'usb', ...box.secret, ...args]);

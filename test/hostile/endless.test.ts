@@ -1,21 +1,21 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { cleanUpAfterFile } from '../clean-up-after-file.ts';
 import { fixture, expectedOfFixtures } from '../archive/official-archives.ts';
 import { Box } from '../cli/box.ts';
 import { expectTameOutput, runCoffer } from './arena.ts';
 
 /** A storage that gives a stream without end: the beginning of a backup that it keeps, then what it makes up. */
 const PROGRAM = join(import.meta.dirname, 'endless.mjs');
-const cleanUps: (() => Promise<void>)[] = [];
+const cleanUp = cleanUpAfterFile();
 let box: Box;
 let backup: string;
 beforeAll(async () => {
-  const full = await Box.full((cleanUp) => cleanUps.push(cleanUp));
+  const full = await Box.full(cleanUp);
   backup = full.fileOf(full.backUp(['-x', 'debian']));
-  box = await Box.empty((cleanUp) => cleanUps.push(cleanUp));
+  box = await Box.empty(cleanUp);
 });
-afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
 
 /** Runs coffer on the stream, for all VMs and for one: each time it is refused soon, and nothing remains. */
 async function expectRefused(

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { afterAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { cleanUpAfterFile } from '../clean-up-after-file.ts';
 import type { Qube } from '../../dom0-agent/qubes/qube.ts';
 import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
 import { backupQubesXml } from '../../dom0-agent/qubes/xml/backup-qubes-xml.ts';
@@ -49,9 +50,8 @@ const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).dig
 const GENUINE = { work: CONTENT, mail: OTHER };
 
 /** A system without these VMs. What is refused leaves it as it was, so that it serves for the next forgery. */
-const cleanUps: (() => Promise<void>)[] = [];
+const cleanUp = cleanUpAfterFile();
 let target: ReturnType<typeof emptySystem> | undefined;
-afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
 
 /** What coffer makes of an archive on one path must be nothing, or what was backed up. */
 async function expectRefusedOrGenuine(archive: Buffer, statuses: readonly number[]): Promise<void> {
@@ -60,7 +60,7 @@ async function expectRefusedOrGenuine(archive: Buffer, statuses: readonly number
     const listed = await outcomeOf(listArchive(archive, PASSPHRASE, seekable), statuses);
     if (listed !== 'refused') expect(listed, `list ${how}`).toEqual(Object.keys(GENUINE));
 
-    target ??= emptySystem((cleanUp) => cleanUps.push(cleanUp));
+    target ??= emptySystem(cleanUp);
     const { directory, system } = await target;
     const before = await system.qubes();
     const restored = await outcomeOf(

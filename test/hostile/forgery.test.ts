@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { cleanUpAfterFile } from '../clean-up-after-file.ts';
 import { contentOf } from '../archive/content-of.ts';
 import { drain } from '../../dom0-agent/archive/drain.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
@@ -27,14 +28,14 @@ import { type Piece, assemble, graft, piecesOf } from './splices.ts';
 import { lastEvent } from '../cli/events.ts';
 
 /** What an attacker without the key can make of several backups of the same system. */
-const cleanUps: (() => Promise<void>)[] = [];
+const cleanUp = cleanUpAfterFile();
 let box: Box;
 let before: string;
 /** Two under one passphrase; one under it that is not encrypted; one under another. */
 let older: Piece[], newer: Piece[], open: Piece[], foreign: Piece[];
 
 beforeAll(async () => {
-  const full = await Box.full((cleanUp) => cleanUps.push(cleanUp));
+  const full = await Box.full(cleanUp);
   const backUp = (...args: string[]): Piece[] =>
     piecesOf(readFileSync(full.fileOf(full.backUp(['-x', 'debian', ...args]))));
   older = backUp();
@@ -44,10 +45,9 @@ beforeAll(async () => {
   open = backUp('--no-encrypt');
   writeFileSync(full.passphraseFile, 'another passphrase\n');
   foreign = backUp();
-  box = await Box.empty((cleanUp) => cleanUps.push(cleanUp));
+  box = await Box.empty(cleanUp);
   before = box.state;
 });
-afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
 
 /** In backups/forged. */
 function put(archive: Buffer): string {

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { cleanUpAfterFile } from '../clean-up-after-file.ts';
 import type { Entry } from '../../protocol/messages.ts';
 import { Box } from '../cli/box.ts';
 import { Arena, type Bout, expectNamedError, expectTameOutput } from './arena.ts';
@@ -8,12 +9,11 @@ import { ESCAPES, failure, opened, ready, validFrame } from './wire.ts';
 /** A storage VM that is hostile while its backups are looked for. */
 let arena: Arena;
 let before: string;
-const cleanUps: (() => Promise<void>)[] = [];
+const cleanUp = cleanUpAfterFile();
 beforeAll(async () => {
-  arena = await Arena.open(await Box.full((cleanUp) => cleanUps.push(cleanUp)));
+  arena = await Arena.open(await Box.full(cleanUp));
   before = arena.box.state;
 });
-afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
 
 /** Without the NUL, which is in no name. */
 const escapes = ESCAPES.replaceAll('\0', '');

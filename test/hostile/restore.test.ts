@@ -1,6 +1,7 @@
 import { copyFileSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { cleanUpAfterFile } from '../clean-up-after-file.ts';
 import { MiB } from '../../shared/sizes.ts';
 import { Box } from '../cli/box.ts';
 import { Arena, type Bout, expectNamedError, expectTameOutput } from './arena.ts';
@@ -13,15 +14,14 @@ let arena: Arena;
 let backup: string;
 let size: number;
 let before: string;
-const cleanUps: (() => Promise<void>)[] = [];
+const cleanUp = cleanUpAfterFile();
 beforeAll(async () => {
-  const full = await Box.full((cleanUp) => cleanUps.push(cleanUp));
+  const full = await Box.full(cleanUp);
   backup = full.fileOf(full.backUp(['-x', 'debian']));
   ({ size } = statSync(backup));
-  arena = await Arena.open(await Box.empty((cleanUp) => cleanUps.push(cleanUp)));
+  arena = await Arena.open(await Box.empty(cleanUp));
   before = arena.box.state;
 });
-afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
 
 const COMMANDS = ['list', 'verify', 'restore'] as const;
 
@@ -56,7 +56,7 @@ it.each(COMMANDS)('the arena lets an honest %s succeed', async (command) => {
 });
 
 async function startAnew(): Promise<void> {
-  arena = await Arena.open(await Box.empty((cleanUp) => cleanUps.push(cleanUp)));
+  arena = await Arena.open(await Box.empty(cleanUp));
   before = arena.box.state;
 }
 

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { cleanUpAfterFile } from '../clean-up-after-file.ts';
 import { Box } from '../cli/box.ts';
 import { Arena, type Bout, NO_ENTRIES, expectNamedError, expectTameOutput } from './arena.ts';
 import { GARBAGE } from './garbage.ts';
@@ -8,12 +9,11 @@ import { ESCAPES, failure, framed, raw, ready, validFrame } from './wire.ts';
 /** A storage VM that is hostile while it takes a backup, against the built coffer. */
 let arena: Arena;
 let before: string;
-const cleanUps: (() => Promise<void>)[] = [];
+const cleanUp = cleanUpAfterFile();
 beforeAll(async () => {
-  arena = await Arena.open(await Box.full((cleanUp) => cleanUps.push(cleanUp)));
+  arena = await Arena.open(await Box.full(cleanUp));
   before = arena.box.state;
 });
-afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
 
 const fight = (...steps: Step[]): Promise<Bout> =>
   arena.fight({ Store: steps }, ['backup', 'backups']);
