@@ -68,7 +68,7 @@ export class Channel<C extends Conversation> {
 
   /**
    * Sends a Failure as the last message, if that is still possible: the other side may be gone, or
-   * have failed first, and then need not be told. Goes on in spite of an abort.
+   * have failed first, and then need not be told. Continues in spite of an abort.
    */
   async sendFailure(failure: Failure, milliseconds: number): Promise<void> {
     if (this.conversation.isOver) return;

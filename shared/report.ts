@@ -14,7 +14,7 @@ export interface Report {
   /** A warning about something that could not be rolled back, or is kept; `what` names it. */
   rollbackFailed(what: string, warning: string): void;
   phase(phase: Phase): void;
-  /** What of a VM is at hand: `private`. */
+  /** What of a VM is in progress: `private`. */
   working(qube: string, what: string): void;
   /** More bytes of a VM's data have been processed. */
   progress(qube: string, bytes: number): void;

@@ -8,7 +8,7 @@ import { resolvePath } from '../storage/resolve-path.ts';
 import { requireVersion } from './request-checks.ts';
 import { abortWhenClosed } from './abort-when-closed.ts';
 
-/** Serves coffer.Delete: deletes backups in a directory, and tells of each name what became of it. */
+/** Serves coffer.Delete: deletes backups in a directory, and reports for each name what happened to it. */
 export async function deleteBackups(channel: Channel<DeleteConversation>) {
   const request = await channel.expect('deleteRequest');
   requireVersion(request.version);

@@ -88,7 +88,7 @@ async function orFailure(
   }
 }
 
-/** What dom0 is told of an error. */
+/** What is sent to dom0 for an error. */
 function failureOf(error: unknown): Failure {
   const { failure, message } =
     error instanceof StorageFailure ? error : new StorageFailure(codeOf(error), messageOf(error));

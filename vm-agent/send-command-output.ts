@@ -8,7 +8,7 @@ import { requireCommand } from './request-checks.ts';
  * Sends the output of a command as far as dom0's credit goes, and End when there is no more. Never resolves: throws
  * when dom0 closes the channel.
  *
- * @param begin tells dom0 that the command runs
+ * @param begin reports to dom0 that the command is running
  */
 export async function sendCommandOutput(
   command: string,

@@ -34,6 +34,6 @@ export interface TreeContent {
 
 /**
  * What a backup is made of. In coffer-1 in this order: small files, qubes.xml the first of them; volumes; small
- * files that tell of those; trees.
+ * files about those; trees.
  */
 export type Content = SmallContent | VolumeContent | TreeContent;

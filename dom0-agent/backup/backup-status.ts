@@ -7,7 +7,7 @@ export interface QubeStatus {
   /** `damaged`: a check of its last backup failed. `due`: that is too old, or said to be made in the future. */
   readonly state: 'backed up' | 'due' | 'never' | 'damaged';
   readonly created?: Date;
-  /** Undefined where only the VM tells that there was a backup: another tool made it, or the record is lost. */
+  /** Undefined if only the VM says that there was a backup: another tool made it, or the record is lost. */
   readonly location?: string;
   readonly check?: BackupCheck;
 }
@@ -31,7 +31,7 @@ export function backupStatus(
   });
 }
 
-/** As the record has it, unless the VM itself tells of a later one: Qubes' own tools set its `backup_timestamp`, too. */
+/** As the record has it, unless the VM itself has the time of a later one: Qubes' own tools set its `backup_timestamp`, too. */
 function lastBackupOf(
   { name, properties }: Qube,
   record: BackupRecord,

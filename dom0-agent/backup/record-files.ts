@@ -21,7 +21,7 @@ class DamagedRecordError extends FailedError {}
 
 /**
  * What all files of the record say. One that is not there, or that this user may not read, says nothing; one that
- * is damaged is told to `warn`.
+ * is damaged is reported to `warn`.
  */
 export async function readRecord(
   { own, others }: RecordFiles,

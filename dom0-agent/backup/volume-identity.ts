@@ -13,7 +13,7 @@ export function originOf({ uuid, name }: Qube, volume: Volume): string {
 
 /**
  * Within which volumes equal chunks are stored once. Roots of templates and standalones share theirs; every other
- * volume is compared with itself only, so that the size of a backup never tells one VM what another one holds.
+ * volume is compared with itself only, so that the size of a backup never reveals to one VM what another one contains.
  */
 export function domainOf(qube: Qube, volume: Volume): string {
   const isOfSystem = qube.qubeClass === 'TemplateVM' || qube.qubeClass === 'StandaloneVM';

@@ -20,13 +20,13 @@ const TIME_TO_OPEN = 600_000;
 /** Longer names and ids are cut where they are shown. */
 const LONGEST_NAME = 100;
 
-/** A backup as its directory tells of it. What is not in `contents` is a claim of the storage. */
+/** A backup as listed in a directory. What is not in `contents` is a claim of the storage. */
 export interface FoundBackup {
   /** Fit to be shown. */
   readonly name: string;
   /** In bytes. */
   readonly size: number;
-  /** By its name, unless `contents` tells. */
+  /** From its name, unless `contents` has it. */
   readonly created: Date | undefined;
   readonly format: string | undefined;
   readonly backupId: string | undefined;
@@ -46,7 +46,7 @@ const NOTHING: Found = {
   problem: undefined,
 };
 
-/** Of two files, the one that is newer by its name comes first; what bears no time comes last. */
+/** Of two files, the one that is newer by its name comes first; files without a time come last. */
 function byNameNewestFirst(one: ListedEntry, other: ListedEntry): number {
   return timeOf(other.untrustedName) - timeOf(one.untrustedName);
 }

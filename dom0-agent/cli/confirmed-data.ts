@@ -25,7 +25,7 @@ export class ConfirmedData {
       write: async (bytes) => {
         await sink.write(bytes);
         this.#written += bytes.length;
-        // Rather a coarser step than a list that grows without end.
+        // A coarser step is better than a list that grows without limit.
         if (this.#places.length >= MOST_PLACES) this.#places.pop();
         this.#places.push({ archive: this.#written, data: read() });
       },

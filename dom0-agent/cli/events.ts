@@ -15,7 +15,7 @@ export interface Problem {
 export type QubeState = 'working' | 'done' | 'failed';
 
 /**
- * What `--json` tells, one line each: docs/json.md describes every field, and a test holds every event to it. A plan
+ * What `--json` prints, one line each: docs/json.md describes every field, and a test checks every event against it. A plan
  * and a result have further fields, by command.
  */
 export type Event =
@@ -25,7 +25,7 @@ export type Event =
       readonly event: 'qube';
       readonly name: string;
       readonly state: QubeState;
-      /** What is at hand, or why it failed. */
+      /** What is in progress, or why it failed. */
       readonly what: string | null;
       readonly read: number;
       readonly new: number;

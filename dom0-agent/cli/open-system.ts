@@ -36,7 +36,7 @@ export interface OpenedSystem {
  * The folder system that `--system` or COFFER_SYSTEM names, or the Qubes system whose dom0 this is. Throws
  * RefusedError, saying what to do, when there is neither.
  *
- * @param tell is told, in words for the user, that a VM is being started, or qubesd waited for
+ * @param tell called, in words for the user, when a VM is being started, or qubesd is waited for
  */
 export async function openSystem(
   directory: string | undefined,

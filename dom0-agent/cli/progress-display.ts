@@ -6,12 +6,12 @@ import { formatBlock, formatProgress } from './progress-text.ts';
 
 /** How a running command shows its progress, until it is disposed of. */
 export interface ProgressDisplay extends Disposable {
-  /** Something of this VM is at hand now. */
+  /** This VM is being processed now. */
   begun(qube: string): void;
   ended(qube: string): void;
 }
 
-/** How often programs are told, in milliseconds. */
+/** How often programs get an event, in milliseconds. */
 const EVENTS = 1_000;
 /** How often a line goes to a log. */
 const LOG = 60_000;
@@ -86,7 +86,7 @@ class LogDisplay implements ProgressDisplay {
 class EventDisplay implements ProgressDisplay {
   readonly #progress: Progress;
   readonly #timer: NodeJS.Timeout;
-  /** The VM at hand. */
+  /** The current VM. */
   #qube: string | undefined;
 
   constructor(progress: Progress) {
@@ -123,7 +123,7 @@ class EventDisplay implements ProgressDisplay {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
-    // How it stands in the end.
+    // The final state.
     this.#tell();
   }
 }

@@ -6,7 +6,7 @@ import type { Standing } from './progress.ts';
 const MOST_BLOCKS = 40;
 const FEWEST_BLOCKS = 5;
 
-/** What stands where the VM at hand does, when there is none. */
+/** What is shown instead of the current VM, when there is none. */
 const PHASES: Partial<Record<Phase, string>> = {
   detect: 'looking for changes',
   index: 'writing the lists',
@@ -14,7 +14,7 @@ const PHASES: Partial<Record<Phase, string>> = {
   settle: 'applying settings',
 };
 
-/** The progress in two lines for a terminal: how far, with what is at hand, and the figures. */
+/** The progress in two lines for a terminal: how far it is and with what, and the figures. */
 export function formatBlock(standing: Standing, columns: number): string[] {
   return [barAndSubject(standing, columns), fitting(figuresOf(standing), columns)];
 }

@@ -12,7 +12,7 @@ export interface Share {
 export interface QubeProgress {
   readonly name: string;
   readonly state: QubeState;
-  /** What is at hand, or why it failed. */
+  /** What is in progress, or why it failed. */
   readonly what: string | undefined;
   readonly read: number;
   /** Without what is in an earlier backup. */
@@ -23,7 +23,7 @@ export interface QubeProgress {
 /** How far all is. */
 export interface Standing {
   readonly phase: Phase;
-  /** The VM at hand, and what of it. */
+  /** The current VM, and what of it. */
   readonly subject: string;
   /** Of the data: what the storage has confirmed, if there is one to confirm. */
   readonly bytes: number;

@@ -24,7 +24,7 @@ export class Speed {
     return (this.#now() - this.#begun) / 1000;
   }
 
-  /** To be told regularly how much is done; gives units a second, undefined as long as that says nothing. */
+  /** To be called regularly with how much is done; gives units per second, undefined while that means nothing yet. */
   measure(done: number): number | undefined {
     const seconds = (this.#now() - this.#lastTime) / 1000;
     if (seconds >= 1) {

@@ -105,7 +105,7 @@ export async function* countBytes(
   }
 }
 
-/** The same file; `count` is told of its bytes as `countBytes` does. */
+/** The same file; `count` is called for its bytes as in `countBytes`. */
 export function countFile(file: ArchivedFile, count: (bytes: number) => void): ArchivedFile {
   if ('innerTar' in file) return { path: file.path, innerTar: countBytes(file.innerTar, count) };
   return { ...file, pieces: () => countPieces(file.pieces(), count) };

@@ -50,7 +50,7 @@ export interface Qube {
   readonly name: string;
   readonly qubeClass: QubeClass;
   readonly qid: number;
-  /** What it keeps when it is renamed; undefined where the system tells none. */
+  /** What it keeps when it is renamed; undefined if the system has none. */
   readonly uuid: string | undefined;
   readonly label: string;
   /** What was set by hand, including `template` and `netvm`; never `name`, `qid`, `uuid`, `label`. A

@@ -9,7 +9,7 @@ import { openImageAsRoot } from './root-reader-client.ts';
  *
  * @param label for messages: `the volume private of work`
  * @param readAsRoot see `openImageAsRoot`; undefined when coffer itself may read the volume
- * @param known where there is data, where the pool tells
+ * @param known where there is data, if the pool knows
  */
 export async function openHeldImage(
   opened: OpenedVolume,

@@ -36,7 +36,7 @@ export interface SandboxOptions {
  * Throws RefusedError when it is not empty, FailedError when something cannot be created; then what was
  * created is removed. qubes.xml is written last: without it, the directory is not a system.
  *
- * @param onStep is told what is being made, in words for the user
+ * @param onStep called with what is being made, in words for the user
  */
 export async function makeSandbox(
   directory: string,
