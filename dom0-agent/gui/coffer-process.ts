@@ -1,0 +1,83 @@
+import Gio from 'gi://Gio?version=2.0';
+import GLib from 'gi://GLib?version=2.0';
+import type { Event } from '../cli/events.ts';
+
+Gio._promisify(Gio.DataInputStream.prototype, 'read_line_async', 'read_line_finish');
+Gio._promisify(Gio.OutputStream.prototype, 'write_all_async', 'write_all_finish');
+Gio._promisify(Gio.Subprocess.prototype, 'wait_async', 'wait_finish');
+
+const SIGINT = 2;
+/** Of standard error, so many characters are kept. */
+const LONGEST_TAIL = 4096;
+
+/** How a coffer ended. */
+export interface Ended {
+  /** Undefined if it was killed by a signal. */
+  readonly exitStatus: number | undefined;
+  /** The end of its standard error. */
+  readonly stderrTail: string;
+}
+
+/**
+ * `coffer COMMAND … --json --questions`, started for a window: docs/json.md tells what it says. Iterate over its
+ * events once, to the end; then ask how it `ended`.
+ */
+export class CofferProcess implements AsyncIterable<Event> {
+  readonly #process: Gio.Subprocess;
+  readonly #stderrTail: Promise<string>;
+
+  /**
+   * @param command the words of a command and its options
+   * @throws GLib.Error when the program cannot be started
+   */
+  constructor(program: readonly string[], command: readonly string[]) {
+    const { STDIN_PIPE, STDOUT_PIPE, STDERR_PIPE } = Gio.SubprocessFlags;
+    const words = [...program, ...command, '--json', '--questions'];
+    this.#process = Gio.Subprocess.new(words, STDIN_PIPE | STDOUT_PIPE | STDERR_PIPE);
+    this.#stderrTail = tailOf(this.#process.get_stderr_pipe());
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Event, void, undefined> {
+    for await (const line of linesOf(this.#process.get_stdout_pipe())) {
+      yield JSON.parse(line) as Event;
+    }
+  }
+
+  /** Answers a question. The text may be a passphrase: it goes nowhere else. */
+  async answer(text: string): Promise<void> {
+    const bytes = new TextEncoder().encode(`${text}\n`);
+    await this.#process.get_stdin_pipe()?.write_all_async(bytes, GLib.PRIORITY_DEFAULT, null);
+    bytes.fill(0);
+  }
+
+  /** Asks it to clean up and end; its events go on until it has. */
+  interrupt(): void {
+    this.#process.send_signal(SIGINT);
+  }
+
+  /** Resolves when the process has ended. */
+  async ended(): Promise<Ended> {
+    await this.#process.wait_async(null);
+    const exitStatus = this.#process.get_if_exited() ? this.#process.get_exit_status() : undefined;
+    return { exitStatus, stderrTail: await this.#stderrTail };
+  }
+}
+
+async function* linesOf(
+  stream: Gio.InputStream | null,
+): AsyncGenerator<string, void, undefined> {
+  if (stream === null) return;
+  const lines = new Gio.DataInputStream({ baseStream: stream });
+  const decoder = new TextDecoder();
+  for (;;) {
+    const [line] = await lines.read_line_async(GLib.PRIORITY_DEFAULT, null);
+    if (line === null) return;
+    yield decoder.decode(line);
+  }
+}
+
+async function tailOf(stream: Gio.InputStream | null): Promise<string> {
+  let tail = '';
+  for await (const line of linesOf(stream)) tail = `${tail}${line}\n`.slice(-LONGEST_TAIL);
+  return tail.trim();
+}

@@ -1,0 +1,88 @@
+import Gtk from 'gi://Gtk?version=3.0';
+import Pango from 'gi://Pango?version=1.0';
+import { _ } from './texts.ts';
+
+/** A page of a wizard. */
+export interface Page {
+  readonly title: string;
+  readonly widget: Gtk.Widget;
+  /** What the button that goes on says; without one, the page itself goes on. */
+  readonly next?: string;
+  /** Why the user cannot go on yet, in a sentence that stands beside the button; undefined: nothing is missing. */
+  missing?(): string | undefined;
+}
+
+/** What the pages tell their wizard. */
+export interface Frame {
+  /** What the user entered has changed: asks the page anew what is missing. */
+  refresh(): void;
+}
+
+/**
+ * A window with one page after the other: a title, the page, and below it a sentence and the buttons. The sentence says
+ * why the button is disabled.
+ */
+export class Wizard implements Frame {
+  readonly window: Gtk.ApplicationWindow;
+  readonly #title = new Gtk.Label({ xalign: 0, wrap: true });
+  readonly #content = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, expand: true });
+  readonly #sentence = new Gtk.Label({ xalign: 0, wrap: true, hexpand: true });
+  readonly #back = new Gtk.Button({ label: _('_Back'), useUnderline: true });
+  readonly #next = new Gtk.Button({ useUnderline: true, canDefault: true });
+  readonly #close = new Gtk.Button({ useUnderline: true });
+  #page: Page | undefined;
+  #turn: Turn = {};
+
+  constructor(application: Gtk.Application, title: string) {
+    this.window = new Gtk.ApplicationWindow({
+      ...{ application, title, defaultWidth: 900, defaultHeight: 620 },
+    });
+    const bold = Pango.attr_weight_new(Pango.Weight.BOLD);
+    const attributes = new Pango.AttrList();
+    attributes.insert(bold);
+    this.#title.set_attributes(attributes);
+    this.#sentence.get_accessible().set_name(_('What is missing'));
+    const buttons = new Gtk.Box({ spacing: 6 });
+    buttons.add(this.#sentence);
+    for (const button of [this.#close, this.#back, this.#next]) buttons.add(button);
+    const all = new Gtk.Box({
+      ...{ orientation: Gtk.Orientation.VERTICAL, spacing: 12, borderWidth: 12 },
+    });
+    for (const child of [this.#title, this.#content, buttons]) all.add(child);
+    this.window.add(all);
+    this.#back.connect('clicked', () => this.#turn.back?.());
+    this.#next.connect('clicked', () => this.#turn.next?.());
+    this.#close.connect('clicked', () => this.window.close());
+    all.show_all();
+  }
+
+  /** Shows a page, and where its buttons lead. */
+  show(page: Page, turn: Turn): void {
+    this.#page = page;
+    this.#turn = turn;
+    for (const child of this.#content.get_children()) this.#content.remove(child);
+    this.#content.add(page.widget);
+    page.widget.show_all();
+    this.#title.label = page.title;
+    this.#next.label = page.next ?? '';
+    this.#next.visible = page.next !== undefined && turn.next !== undefined;
+    this.#back.visible = turn.back !== undefined;
+    this.#close.label = turn.close ?? _('_Cancel');
+    this.refresh();
+    if (this.#next.visible) this.#next.grab_default();
+  }
+
+  refresh(): void {
+    const missing = this.#page?.missing?.();
+    this.#next.sensitive = missing === undefined;
+    this.#sentence.label = missing ?? '';
+  }
+}
+
+/** Where the buttons of a page lead; a button without an aim is not shown. */
+export interface Turn {
+  readonly back?: () => void;
+  readonly next?: () => void;
+  /** What the button that closes the window says. */
+  readonly close?: string;
+}
