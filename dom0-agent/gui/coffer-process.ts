@@ -63,9 +63,7 @@ export class CofferProcess implements AsyncIterable<Event> {
   }
 }
 
-async function* linesOf(
-  stream: Gio.InputStream | null,
-): AsyncGenerator<string, void, undefined> {
+async function* linesOf(stream: Gio.InputStream | null): AsyncGenerator<string, void, undefined> {
   if (stream === null) return;
   const lines = new Gio.DataInputStream({ baseStream: stream });
   const decoder = new TextDecoder();

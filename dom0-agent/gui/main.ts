@@ -1,9 +1,10 @@
 import Gtk from 'gi://Gtk?version=3.0';
 import system from 'system';
-import gettext from 'gettext';
-const application = new Gtk.Application({ applicationId: 'org.qubes_os.coffer' });
+import { BackupWindow } from './back-up-qubes/backup-window.ts';
+import { CofferProgram } from './coffer-program.ts';
+
+const application = new Gtk.Application({ applicationId: 'org.qubes_os.CofferBackup' });
 application.connect('activate', () => {
-  const window = new Gtk.ApplicationWindow({ application, title: gettext.gettext('Back Up Qubes') });
-  window.show_all();
+  void new BackupWindow(application, new CofferProgram()).show();
 });
 system.exit(application.run(null));

@@ -19,3 +19,17 @@ export function sizeText(bytes: number): string {
 export function fill(text: string, values: Readonly<Record<string, string | number>>): string {
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
+
+/** `2026-11-25 14:30`, in the time zone of this machine, of a time as the commands tell it. */
+export function timeText(time: string): string {
+  // Its types do not say that it may fail.
+  const parsed = GLib.DateTime.new_from_iso8601(time, null) as GLib.DateTime | null;
+  return parsed?.to_local()?.format('%F %R') ?? time;
+}
+
+/** `3 min`: a duration in whole seconds, minutes or hours. */
+export function durationText(seconds: number): string {
+  if (seconds < 90) return fill(_('{n} s'), { n: Math.ceil(seconds) });
+  if (seconds < 90 * 60) return fill(_('{n} min'), { n: Math.round(seconds / 60) });
+  return fill(_('{n} h'), { n: Math.round(seconds / 3600) });
+}

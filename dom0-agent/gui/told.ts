@@ -3,6 +3,9 @@ import type { Event } from '../cli/events.ts';
 export type { Event } from '../cli/events.ts';
 export type ErrorEvent = Extract<Event, { event: 'error' }>;
 export type ResultEvent = Extract<Event, { event: 'result' }>;
+export type PlanEvent = Extract<Event, { event: 'plan' }>;
+export type QubeEvent = Extract<Event, { event: 'qube' }>;
+export type ProgressEvent = Extract<Event, { event: 'progress' }>;
 
 /** What windows read of a result of `coffer status`: docs/json.md. */
 export interface StatusResult extends ResultEvent {
@@ -26,4 +29,30 @@ export interface StatusOfQube extends QubeHere {
   readonly created: string | null;
   readonly location: string | null;
   readonly check: { readonly at: string; readonly result: 'verified' | 'damaged' } | null;
+}
+
+/** What windows read of the plan of `coffer backup`. */
+export interface BackupPlan extends PlanEvent {
+  readonly location: string;
+  readonly freeBytes: number | null;
+  readonly leastBytes: number;
+  readonly mostBytes: number;
+  readonly qubes: readonly {
+    readonly name: string;
+    readonly running: boolean;
+    readonly used: number;
+  }[];
+  readonly dom0Home: { readonly used: number } | null;
+  readonly leftOut: readonly { readonly name: string; readonly why: string }[];
+}
+
+/** What windows read of the result of `coffer backup`. */
+export interface BackupResult extends ResultEvent {
+  readonly location: string;
+  readonly qubes: readonly {
+    readonly name: string;
+    readonly result: 'stored' | 'failed';
+    readonly failure: string | null;
+  }[];
+  readonly warnings: readonly string[];
 }

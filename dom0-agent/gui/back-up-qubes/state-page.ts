@@ -1,0 +1,78 @@
+import Gtk from 'gi://Gtk?version=3.0';
+import { QubeList, type QubeRow } from '../qube-list.ts';
+import { _, fill, plural, timeText } from '../texts.ts';
+import type { StatusOfQube, StatusResult } from '../told.ts';
+import type { Page } from '../wizard.ts';
+
+/** What is backed up, and what is not: before anything is asked. */
+export class StatePage implements Page {
+  readonly title = _('Your backups');
+  readonly next = _('_Choose…');
+  readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
+
+  constructor(status: StatusResult) {
+    this.widget.add(new Gtk.Label({ label: summaryOf(status), xalign: 0, wrap: true }));
+    const list = new QubeList(_('Qubes and their last backups'));
+    list.show(rowsOf(status));
+    this.widget.add(list.widget);
+  }
+}
+
+/** All VMs of this system, with the time of their last backups. */
+export function rowsOf({ qubes, excluded }: StatusResult): QubeRow[] {
+  return [
+    ...qubes.map((qube) => ({ ...qube, last: lastOf(qube) })),
+    ...excluded.map((qube) => ({ ...qube, last: _('not included in backups') })),
+  ];
+}
+
+function lastOf({ state, created }: StatusOfQube): string {
+  if (created === null) return _('never');
+  const time = timeText(created);
+  if (state === 'due') return fill(_('{time} (due)'), { time });
+  return state === 'damaged' ? fill(_('{time} (damaged)'), { time }) : time;
+}
+
+function summaryOf({ qubes }: StatusResult): string {
+  const last = qubes
+    .filter(({ created }) => created !== null)
+    .sort((one, other) => (other.created ?? '').localeCompare(one.created ?? ''))[0];
+  return [
+    last === undefined ? _('Nothing was backed up yet.') : lastBackup(last),
+    countOf(qubes, 'never', (n) =>
+      plural('{n} qube is in no backup.', '{n} qubes are in no backup.', n),
+    ),
+    countOf(qubes, 'due', (n) => plural('{n} qube is overdue.', '{n} qubes are overdue.', n)),
+    countOf(qubes, 'damaged', (n) =>
+      plural(
+        'The last backup of {n} qube is damaged.',
+        'The last backup of {n} qubes is damaged.',
+        n,
+      ),
+    ),
+  ]
+    .filter((sentence) => sentence !== '')
+    .join(' ');
+}
+
+function lastBackup({ created, location, check }: StatusOfQube): string {
+  const time = timeText(created ?? '');
+  const where = location ?? _('an unknown place');
+  return check === null
+    ? fill(_('The last backup was made {time}, to {where}; it was not checked since.'), {
+        time,
+        where,
+      })
+    : fill(_('The last backup was made {time}, to {where}; it was checked {checked}.'), {
+        ...{ time, where, checked: timeText(check.at) },
+      });
+}
+
+function countOf(
+  qubes: readonly StatusOfQube[],
+  state: StatusOfQube['state'],
+  sentence: (n: number) => string,
+): string {
+  const n = qubes.filter((qube) => qube.state === state).length;
+  return n === 0 ? '' : fill(sentence(n), { n });
+}
