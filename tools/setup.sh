@@ -37,7 +37,14 @@ systemctl systemd systemd
 groff groff-base groff-base
 shellcheck shellcheck ShellCheck
 rpmlint rpmlint rpmlint
-lintian lintian lintian"
+lintian lintian lintian
+gjs gjs gjs
+Gtk-3.0.typelib gir1.2-gtk-3.0 gtk3
+Atspi-2.0.typelib gir1.2-atspi-2.0 at-spi2-core
+/usr/libexec/at-spi-bus-launcher at-spi2-core at-spi2-core
+dbus-run-session dbus-daemon dbus-daemon
+xvfb-run xvfb xorg-x11-server-Xvfb
+xauth xauth xorg-x11-xauth"
 bench="$demo
 openssl openssl openssl
 restic restic restic
@@ -57,12 +64,20 @@ fail() {
   exit 1
 }
 
+# Whether a program, or a library that GNOME's JavaScript uses, is installed.
+is_there() {
+  case $1 in
+  *.typelib) [ -n "$(find /usr/lib /usr/lib64 -name "$1" 2>/dev/null)" ] ;;
+  *) command -v "$1" >/dev/null ;;
+  esac
+}
+
 # The packages of the programs that are missing, in one line.
 missing_packages() {
   # A user's PATH may lack the directories of the system's programs.
   PATH=$PATH:/usr/sbin:/sbin
   echo "$programs" | while read -r program debian fedora; do
-    [ -z "$program" ] || command -v "$program" >/dev/null && continue
+    [ -z "$program" ] || is_there "$program" && continue
     if [ "$installer" = apt-get ]; then echo "$debian"; else echo "$fedora"; fi
   done | sort -u | paste -sd ' ' -
 }

@@ -32,7 +32,8 @@ export class CofferProcess implements AsyncIterable<Event> {
    */
   constructor(program: readonly string[], command: readonly string[]) {
     const { STDIN_PIPE, STDOUT_PIPE, STDERR_PIPE } = Gio.SubprocessFlags;
-    const words = [...program, ...command, '--json', '--questions'];
+    const [name = '', ...options] = command;
+    const words = [...program, name, '--json', '--questions', ...options];
     this.#process = Gio.Subprocess.new(words, STDIN_PIPE | STDOUT_PIPE | STDERR_PIPE);
     this.#stderrTail = tailOf(this.#process.get_stderr_pipe());
   }

@@ -4,7 +4,7 @@ import { CofferFailed, type CofferProgram, resultIn } from '../coffer-program.ts
 import { ProgressPage } from '../progress-page.ts';
 import { ResultPage } from '../result-page.ts';
 import { _, fill, plural } from '../texts.ts';
-import type { BackupPlan, BackupResult, Event, StatusResult } from '../told.ts';
+import type { BackupPlan, BackupResult, Event, QubeHere, StatusResult } from '../told.ts';
 import { Wizard } from '../wizard.ts';
 import { DestinationPage } from './destination-page.ts';
 import { ReviewPage } from './review-page.ts';
@@ -37,9 +37,7 @@ export class BackupWindow {
     const chosen = status.qubes.map(({ name }) => name);
     const rows = rowsOf(status);
     this.#selection = new SelectionPage(this.#wizard, rows, chosen);
-    const running = rows.filter((row) => row.running).map(({ name }) => name);
-    const halted = rows.filter((row) => !row.running).map(({ name }) => name);
-    this.#destination = new DestinationPage(this.#wizard, [...running, ...halted]);
+    this.#destination = new DestinationPage(this.#wizard, targetsIn(rows));
     this.#wizard.show(new StatePage(status), { next: () => this.#showSelection(status) });
   }
 
@@ -145,4 +143,13 @@ export class BackupWindow {
       close: _('_Close'),
     });
   }
+}
+
+/** Where a backup can go: running qubes first, dom0 last. */
+function targetsIn(rows: readonly QubeHere[]): string[] {
+  const rank = (row: QubeHere): number => (row.class === 'AdminVM' ? 2 : row.running ? 0 : 1);
+  return rows
+    .filter((row) => row.class !== 'TemplateVM')
+    .sort((one, other) => rank(one) - rank(other) || (one.name < other.name ? -1 : 1))
+    .map(({ name }) => name);
 }

@@ -1,0 +1,118 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { build } from 'esbuild';
+import { ANSWER, type Request, type Seen } from './seen.ts';
+
+const PATIENCE = 60_000;
+
+/**
+ * A desktop of its own, without a screen, on which a window of coffer runs: read and pressed as a screen reader does.
+ * Dispose of it.
+ */
+export class Desktop implements AsyncDisposable {
+  readonly #session: ChildProcessWithoutNullStreams;
+  readonly #answers: AsyncIterator<string>;
+  readonly #scratch: string;
+  #stderr = '';
+
+  private constructor(session: ChildProcessWithoutNullStreams, scratch: string) {
+    this.#session = session;
+    this.#scratch = scratch;
+    session.stderr.on('data', (chunk: Buffer) => (this.#stderr += chunk.toString()));
+    this.#answers = createInterface(session.stdout)[Symbol.asyncIterator]();
+  }
+
+  /** Starts `dist/coffer-gui` with these words and variables. */
+  static async open(words: readonly string[], env: NodeJS.ProcessEnv): Promise<Desktop> {
+    const scratch = await mkdtemp(path.join(tmpdir(), 'coffer-desktop-'));
+    const driver = path.join(scratch, 'driver');
+    await build({
+      ...{ entryPoints: ['test/gui/driver/main.ts'], outfile: driver, bundle: true },
+      ...{ platform: 'neutral', format: 'esm', target: 'firefox102', external: ['gi://*'] },
+    });
+    const gui = path.resolve('dist/coffer-gui');
+    const session = spawn(
+      'xvfb-run',
+      [
+        ...['-a', '-s', '-screen 0 1024x700x24', 'dbus-run-session', '--'],
+        ...['sh', '-c', 'driver=$1; shift; "$@" >&2 </dev/null & exec gjs -m "$driver"', 'sh'],
+        ...[driver, gui, ...words],
+      ],
+      { env: { ...process.env, ...env, HOME: scratch, LC_ALL: 'C.UTF-8' } },
+    );
+    return new Desktop(session, scratch);
+  }
+
+  /** All that is shown now. */
+  async look(): Promise<readonly Seen[]> {
+    return (await this.#ask({ ask: 'look' })) as readonly Seen[];
+  }
+
+  /** Waits until something is shown that fits. */
+  async find(what: string, fits: (seen: Seen) => boolean): Promise<Seen> {
+    const until = Date.now() + PATIENCE;
+    for (;;) {
+      const all = await this.look();
+      const found = all.find(fits);
+      if (found !== undefined) return found;
+      if (Date.now() > until) throw new Error(`${what} is not shown, but ${shown(all)}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  /** Waits for a text: a label, a cell, a title. */
+  async sees(text: string | RegExp): Promise<Seen> {
+    return this.find(String(text), ({ name, text: content }) =>
+      [name, content].some((each) => (typeof text === 'string' ? each === text : text.test(each))),
+    );
+  }
+
+  /** Presses a button once it can be pressed. */
+  async press(name: string): Promise<void> {
+    const isIt = (seen: Seen): boolean =>
+      seen.name === name && /button|check/.test(seen.role) && seen.isEnabled;
+    await this.#ask({ ask: 'press', path: (await this.find(name, isIt)).path });
+  }
+
+  /** Puts text into the field with this label. */
+  async type(label: string, text: string): Promise<void> {
+    const field = await this.find(
+      label,
+      (seen) => seen.label === label && /text|password/.test(seen.role),
+    );
+    await this.#ask({ ask: 'type', path: field.path, text });
+  }
+
+  /** Chooses an item in the combo box with this label. */
+  async choose(label: string, item: string): Promise<void> {
+    const isIt = (seen: Seen): boolean => seen.label === label && seen.role === 'combo box';
+    const { path: at } = await this.find(label, isIt);
+    if ((await this.#ask({ ask: 'choose', path: at, text: item })) !== true) {
+      throw new Error(`${label} has no ${item}`);
+    }
+  }
+
+  async #ask(request: Request): Promise<unknown> {
+    this.#session.stdin.write(`${JSON.stringify(request)}\n`);
+    for (;;) {
+      const line = await this.#answers.next();
+      if (line.done === true) throw new Error(`the desktop ended: ${this.#stderr}`);
+      // The accessibility bus prints, too.
+      if (line.value.startsWith(ANSWER)) return JSON.parse(line.value.slice(ANSWER.length));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#session.stdin.end();
+    if (this.#session.exitCode === null) await once(this.#session, 'exit');
+    await rm(this.#scratch, { recursive: true, force: true });
+  }
+}
+
+function shown(all: readonly Seen[]): string {
+  return all.map(({ role, name, text }) => `${role} "${name || text}"`).join(', ');
+}

@@ -1,0 +1,47 @@
+/** What the driver uses of AT-SPI: https://docs.gtk.org/atspi2/ */
+declare module 'gi://Atspi?version=2.0' {
+  export interface Accessible {
+    readonly name: string | null;
+    get_role_name(): string;
+    get_child_count(): number;
+    get_child_at_index(index: number): Accessible | null;
+    get_process_id(): number;
+    get_state_set(): { contains(state: number): boolean };
+    get_relation_set(): Relation[];
+    get_action_iface(): Action | null;
+    get_text_iface(): Text | null;
+    get_editable_text_iface(): EditableText | null;
+    get_component_iface(): Component | null;
+    get_selection_iface(): Selection | null;
+  }
+  export interface Relation {
+    get_relation_type(): number;
+    get_target(index: number): Accessible;
+  }
+  export interface Action {
+    get_n_actions(): number;
+    get_action_name(index: number): string;
+    do_action(index: number): boolean;
+  }
+  export interface Text {
+    get_character_count(): number;
+  }
+  export interface EditableText {
+    set_text_contents(text: string): boolean;
+  }
+  export interface Selection {
+    select_child(index: number): boolean;
+  }
+  export interface Component {
+    grab_focus(): boolean;
+  }
+  const Atspi: {
+    init(): number;
+    get_desktop(index: number): Accessible;
+    // An Accessible has a get_text of its own.
+    Text: { prototype: { get_text(this: Text, start: number, end: number): string } };
+    StateType: { SENSITIVE: number; SHOWING: number; CHECKED: number; FOCUSED: number };
+    RelationType: { LABELLED_BY: number };
+  };
+  export default Atspi;
+}

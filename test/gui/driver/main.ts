@@ -1,0 +1,100 @@
+// Runs beside a window, in the same session, and reads and presses what is in it by AT-SPI, as a screen
+// reader does. Each line of standard input is a request, each line of standard output its answer.
+import Atspi, { type Accessible } from 'gi://Atspi?version=2.0';
+import Gio from 'gi://Gio?version=2.0';
+import GLib from 'gi://GLib?version=2.0';
+import { ANSWER, type Request, type Seen } from '../seen.ts';
+
+Gio._promisify(Gio.DataInputStream.prototype, 'read_line_async', 'read_line_finish');
+Atspi.init();
+const loop = new GLib.MainLoop(null, false);
+void answerAll()
+  .catch((error: unknown) => printerr(String(error)))
+  .finally(() => loop.quit());
+loop.run();
+
+async function answerAll(): Promise<void> {
+  // Node.js gives sockets, which GIO cannot open by itself.
+  const { STDIN_INHERIT, STDOUT_PIPE } = Gio.SubprocessFlags;
+  const cat = Gio.Subprocess.new(['cat'], STDIN_INHERIT | STDOUT_PIPE);
+  const pipe = cat.get_stdout_pipe();
+  if (pipe === null) return;
+  const requests = new Gio.DataInputStream({ baseStream: pipe });
+  for (;;) {
+    const [line] = await requests.read_line_async(GLib.PRIORITY_DEFAULT, null);
+    if (line === null) return;
+    const request = JSON.parse(new TextDecoder().decode(line)) as Request;
+    print(`${ANSWER}${JSON.stringify(answerTo(request))}`);
+  }
+}
+
+function answerTo(request: Request): Seen[] | boolean {
+  if (request.ask === 'look') return lookAt(Atspi.get_desktop(0), []);
+  const found = accessibleAt(request.path);
+  if (found === undefined) return false;
+  switch (request.ask) {
+    case 'press':
+      return found.get_action_iface()?.do_action(0) ?? false;
+    case 'choose':
+      return choose(found, request.text);
+    case 'type':
+      return found.get_editable_text_iface()?.set_text_contents(request.text) ?? false;
+    case 'focus':
+      return found.get_component_iface()?.grab_focus() ?? false;
+  }
+}
+
+/** Chooses an item of a combo box, by its name. */
+function choose(box: Accessible, item: string): boolean {
+  const items = childrenOf(box).flatMap(childrenOf);
+  const index = items.findIndex(({ name }) => name === item);
+  return index >= 0 && (box.get_selection_iface()?.select_child(index) ?? false);
+}
+
+/** All that is shown at and below `at`. */
+function lookAt(at: Accessible, path: readonly number[]): Seen[] {
+  const below = childrenOf(at).flatMap((child, index) => lookAt(child, [...path, index]));
+  const state = at.get_state_set();
+  const { SHOWING, SENSITIVE, CHECKED, FOCUSED } = Atspi.StateType;
+  if (!state.contains(SHOWING)) return below;
+  return [
+    {
+      path,
+      role: at.get_role_name(),
+      name: at.name ?? '',
+      label: labelOf(at),
+      text: textOf(at),
+      isEnabled: state.contains(SENSITIVE),
+      isChecked: state.contains(CHECKED),
+      isFocused: state.contains(FOCUSED),
+    },
+    ...below,
+  ];
+}
+
+function childrenOf(at: Accessible): Accessible[] {
+  return Array.from({ length: at.get_child_count() }, (_, index) =>
+    at.get_child_at_index(index),
+  ).filter((child) => child !== null);
+}
+
+function labelOf(at: Accessible): string {
+  const relations = at.get_relation_set();
+  const labelled = relations.find(
+    (each) => each.get_relation_type() === Atspi.RelationType.LABELLED_BY,
+  );
+  return labelled?.get_target(0).name ?? '';
+}
+
+function textOf(at: Accessible): string {
+  const text = at.get_text_iface();
+  return text === null
+    ? ''
+    : Atspi.Text.prototype.get_text.call(text, 0, text.get_character_count());
+}
+
+function accessibleAt(path: readonly number[]): Accessible | undefined {
+  let found: Accessible | null = Atspi.get_desktop(0);
+  for (const index of path) found = found?.get_child_at_index(index) ?? null;
+  return found ?? undefined;
+}

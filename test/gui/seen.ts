@@ -1,0 +1,23 @@
+/** What a screen reader knows of one thing in a window. */
+export interface Seen {
+  /** Which child of which child of the desktop. */
+  readonly path: readonly number[];
+  readonly role: string;
+  readonly name: string;
+  /** The text of the label that belongs to it. */
+  readonly label: string;
+  readonly text: string;
+  readonly isEnabled: boolean;
+  readonly isChecked: boolean;
+  readonly isFocused: boolean;
+}
+
+/** What the driver is asked; it answers `look` with all that is shown, the others with whether it was possible. */
+export type Request =
+  | { readonly ask: 'look' }
+  | { readonly ask: 'press' | 'focus'; readonly path: readonly number[] }
+  | { readonly ask: 'choose'; readonly path: readonly number[]; readonly text: string }
+  | { readonly ask: 'type'; readonly path: readonly number[]; readonly text: string };
+
+/** What an answer begins with: other programs of the session print, too. */
+export const ANSWER = 'answer ';
