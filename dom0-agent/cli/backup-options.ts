@@ -8,6 +8,7 @@ import {
   FORMAT_FILTERS,
 } from '../backup/backup-formats.ts';
 import { RUNNING_CHOICES, type RunningChoice } from '../backup/plan-backup.ts';
+import { addHabitsOfBackup } from './habits.ts';
 import { type ArchiveFlags, addArchiveOptions, addExclude } from './archive-options.ts';
 
 /** The options of `coffer backup`, as commander gives them. */
@@ -34,7 +35,7 @@ Examples:
 
 /** Adds the arguments and options of `coffer backup`: for the command line, and for profiles. */
 export function addBackupOptions(command: Command): Command {
-  return addExclude(addArchiveOptions(command))
+  return addHabitsOfBackup(addExclude(addArchiveOptions(command)))
     .argument('[LOCATION]', 'a directory; with --command, a shell command that reads the backup')
     .argument('[VM...]', 'the VMs to back up')
     .addOption(

@@ -1,6 +1,7 @@
 import type { Report } from '../../shared/report.ts';
 import { type BackupSources, readBackupSources } from '../backup/backup-sources.ts';
 import { type BackupPlan, planBackup } from '../backup/plan-backup.ts';
+import { expandNames } from '../qubes/names-from-user.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import type { BackupRequest } from './backup-request.ts';
 
@@ -21,12 +22,14 @@ export async function selectQubes(
   report: Report,
 ): Promise<Selection> {
   const sources = await readBackupSources(system);
-  const missing = flags.profile === undefined ? [] : missingOf(qubes, sources);
+  const known = ['dom0', ...sources.listed.map(({ name }) => name)];
+  const named = expandNames(qubes, known);
+  const missing = flags.profile === undefined ? [] : missingOf(named, known);
   for (const name of missing) {
     report.warning(`there is no VM called ${name}, which the profile names: it is not backed up`);
   }
-  const chosen = qubes.filter((name) => !missing.includes(name));
-  const excluded = flags.exclude ?? [];
+  const chosen = named.filter((name) => !missing.includes(name));
+  const excluded = expandNames(flags.exclude ?? [], known);
   const plan = planBackup(sources, {
     chosen,
     excluded: excludedByProfile ? [] : excluded,
@@ -43,8 +46,7 @@ export async function selectQubes(
  * The VMs that a profile names and the system does not have, which must not prevent the backup of the others.
  * Empty when it has none of them: then there is nothing to back up, and the first name is refused.
  */
-function missingOf(named: readonly string[], { listed }: BackupSources): string[] {
-  const known = new Set(['dom0', ...listed.map(({ name }) => name)]);
-  const missing = named.filter((name) => !known.has(name));
+function missingOf(named: readonly string[], known: readonly string[]): string[] {
+  const missing = named.filter((name) => !known.includes(name));
   return missing.length === named.length ? [] : missing;
 }

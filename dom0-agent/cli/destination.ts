@@ -1,9 +1,11 @@
+import { dirname } from 'node:path';
 import { RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { Space } from '../../shared/space.ts';
 import type { BackupSources } from '../backup/backup-sources.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { Storage } from '../transport/storage.ts';
+import { advised } from './location-advice.ts';
 import type { OpenedSystem } from './open-system.ts';
 
 /** Where a backup goes, as far as is known in advance. */
@@ -39,6 +41,21 @@ export async function seeDestination(
   } catch (error) {
     // A directory that is writable need not be readable.
     if (isRefusal(error, 'PERMISSION')) return unseen;
+    throw advised(error, location, await parentOf(location, place, signal));
+  }
+}
+
+/** The directory that a path with several names would be in, if there is one. */
+async function parentOf(
+  location: string,
+  place: Storage,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (!location.includes('/')) return undefined;
+  try {
+    return (await place.browse(dirname(location), signal)).path;
+  } catch (error) {
+    if (error instanceof RefusedError) return undefined;
     throw error;
   }
 }

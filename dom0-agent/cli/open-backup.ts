@@ -8,10 +8,11 @@ import { withSizeLimits } from '../contents/size-limits.ts';
 import type { BackupContents } from '../qubes/backup-contents.ts';
 import { withIncompleteUnusable } from '../contents/incomplete-qubes.ts';
 import { readContents } from '../contents/read-contents.ts';
-import type { Source } from '../transport/storage.ts';
+import type { FetchSource, Source, Storage } from '../transport/storage.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { askPassphrase } from './questions.ts';
 import { aboutField } from './error-field.ts';
+import { advised } from './location-advice.ts';
 import type { OpenedSystem } from './open-system.ts';
 
 /** A backup whose header and qubes.xml have been authenticated. */
@@ -38,7 +39,7 @@ export async function openBackup(
   const askFirst =
     flags.command === true || flags.passphraseFile !== undefined || (await isHalted(flags.destVm));
   let passphrase = askFirst ? await ask() : undefined;
-  const source = await aboutField('location', () => place.openSource(from, signal));
+  const source = await aboutField('location', () => openSource(place, from, signal));
   const close = async (): Promise<void> => {
     passphrase?.fill(0);
     await source[Symbol.asyncDispose]();
@@ -56,6 +57,14 @@ export async function openBackup(
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+async function openSource(place: Storage, from: FetchSource, signal: AbortSignal): Promise<Source> {
+  try {
+    return await place.openSource(from, signal);
+  } catch (error) {
+    throw 'file' in from ? advised(error, from.file) : error;
   }
 }
 

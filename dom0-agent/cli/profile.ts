@@ -90,7 +90,9 @@ function silentCommand(): Command {
 export function givenFlags(command: Command): Partial<BackupFlags> {
   const flags: BackupFlags = command.opts();
   return Object.fromEntries(
-    Object.entries(flags).filter(([name]) => command.getOptionValueSource(name) === 'cli'),
+    Object.entries(flags).filter(([name]) =>
+      ['cli', 'implied'].includes(command.getOptionValueSource(name) ?? ''),
+    ),
   );
 }
 
@@ -108,9 +110,8 @@ function parseLine(line: string): { option: string; value: string } {
 
 /** The arguments that a line stands for: `--dest-vm=sys-usb`; none for `encrypt = yes`. */
 function wordsFor(command: Command, option: string, value: string): string[] {
-  const found = command.options.find(
-    (each) => each.name() === option || each.long === `--no-${option}`,
-  );
+  const named = command.options.filter(({ hidden }) => !hidden);
+  const found = named.find((each) => [`--${option}`, `--no-${option}`].includes(each.long ?? ''));
   if (found?.long === undefined) throw new Error(`coffer backup has no option ${option}`);
   if (found.required) {
     // A timer has no working directory of its own, and no standard input.

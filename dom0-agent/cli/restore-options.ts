@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addHabitsOfRestore } from './habits.ts';
 import {
   type ArchiveFlags,
   FILE_OR_COMMAND,
@@ -16,7 +17,7 @@ export interface RestoreFlags extends ArchiveFlags {
   readonly skipDom0Home?: true;
   readonly ignoreUsernameMismatch?: true;
   readonly pool?: string;
-  readonly paranoidMode?: true;
+  readonly distrustSettings?: true;
   readonly verifyOnly?: true;
   readonly keepFailed?: true;
   readonly ignoreSizeLimit?: true;
@@ -25,7 +26,7 @@ export interface RestoreFlags extends ArchiveFlags {
 
 /** Adds the arguments and options of `coffer restore`. */
 export function addRestoreOptions(command: Command): Command {
-  return addExclude(addReadingOptions(command))
+  return addHabitsOfRestore(addExclude(addReadingOptions(command)))
     .argument('<LOCATION>', FILE_OR_COMMAND)
     .argument('[VM...]', 'the VMs to restore; by default all')
     .option('--rename-conflicting', 'restore under a new name where the name is taken')
@@ -40,7 +41,11 @@ export function addRestoreOptions(command: Command): Command {
       'keep a VM that could not be restored completely, with the tag restore-failed',
     )
     .option('--ignore-size-limit', 'accept volumes that are larger than the backup says')
-    .option('--paranoid-mode', 'the backup may come from a compromised system: restore data only')
+    .option(
+      '--distrust-settings',
+      'the backup may come from a compromised system: restore data, and no setting that could give ' +
+        'a VM influence',
+    )
     .option('--verify-only', 'the same as coffer verify')
     .option('-y, --yes', 'do not ask for confirmation');
 }

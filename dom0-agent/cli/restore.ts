@@ -206,7 +206,7 @@ function choicesOf(chosen: readonly string[], flags: RestoreFlags): RestoreChoic
     skipBroken: flags.skipBroken ?? false,
     skipDom0Home: flags.skipDom0Home ?? false,
     ignoreUsernameMismatch: flags.ignoreUsernameMismatch ?? false,
-    paranoid: flags.paranoidMode ?? false,
+    distrustSettings: flags.distrustSettings ?? false,
     pool: flags.pool,
   };
 }

@@ -1,5 +1,5 @@
 import { RefusedError } from '../../shared/errors.ts';
-import { refuseRepeated, suggestion } from '../qubes/names-from-user.ts';
+import { expandNames, refuseRepeated, suggestion } from '../qubes/names-from-user.ts';
 import type { BackedUpQube, BackupContents } from '../qubes/backup-contents.ts';
 import type { Header } from '../archive/archive.ts';
 import { readBackupQubesXml } from '../qubes/xml/backup-qubes-xml.ts';
@@ -16,20 +16,22 @@ export interface SelectedContents {
 }
 
 /**
- * The VMs of the backup that the user chose: those named, or all, without those excluded. Throws
+ * The VMs of the backup that the user chose: those named, also by patterns, or all, without those excluded. Throws
  * UsageError for a name given twice, RefusedError for one that is not in the backup.
  */
 export function selectContents(
   contents: BackupContents,
-  chosen: readonly string[],
-  excluded: readonly string[],
+  named: readonly string[],
+  namedForExclusion: readonly string[],
 ): SelectedContents {
-  refuseRepeated(chosen);
+  refuseRepeated(named);
   const known = new Set([
     ...contents.qubes.flatMap(namesOf),
     ...contents.unusable.map(({ name }) => name),
   ]);
   if (contents.dom0Home !== undefined) known.add(DOM0);
+  const chosen = expandNames(named, [...known]);
+  const excluded = expandNames(namedForExclusion, [...known]);
   for (const name of [...chosen, ...excluded]) {
     if (known.has(name)) continue;
     throw new RefusedError(

@@ -17,6 +17,23 @@ export function refuseRepeated(names: readonly string[]): void {
   if (repeated !== undefined) throw new UsageError(`${repeated} is named twice: once is enough`);
 }
 
+/**
+ * The names, with each pattern in the place of which are those that it matches: `*` stands for any characters, `?` for
+ * one. One that matches nothing stays, and is an unknown name.
+ */
+export function expandNames(named: readonly string[], known: readonly string[]): string[] {
+  const matchedBy = (name: string): string[] =>
+    /[*?]/.test(name) ? known.filter((each) => patternOf(name).test(each)) : [];
+  const rest = named.filter((name) => matchedBy(name).length === 0);
+  const matched = new Set(named.flatMap(matchedBy));
+  return [...rest, ...[...matched].filter((name) => !rest.includes(name))];
+}
+
+function patternOf(name: string): RegExp {
+  const escaped = name.replace(/[.+^${}()|[\]\\]/g, '\\$&');
+  return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'u');
+}
+
 /** For the end of a message on an unknown name: `; did you mean work?`, or nothing. */
 export function suggestion(name: string, known: readonly string[]): string {
   if (known.length === 0) return '';

@@ -18,7 +18,7 @@ export interface RestoreChoices {
   /** Restore dom0's home though it belonged to a user of another name. */
   readonly ignoreUsernameMismatch: boolean;
   /** The backup may come from a compromised system: restore data, but nothing that could affect the new system. */
-  readonly paranoid: boolean;
+  readonly distrustSettings: boolean;
   /** The storage pool for the new volumes; undefined: the system's default. */
   readonly pool: string | undefined;
 }

@@ -11,7 +11,7 @@ import {
 import type { NewQube, VolumeSettings } from '../qubes/system.ts';
 import type { RestoreChoices } from './plan-input.ts';
 import type { BackedUpQube } from '../qubes/backup-contents.ts';
-import { type Setting, isKeptWhenParanoid } from './paranoid.ts';
+import { type Setting, isKeptThoughDistrusted } from './distrusted-settings.ts';
 import { type QubeProperty, type References, isQubeProperty } from './references.ts';
 import type { SystemState } from './plan-input.ts';
 
@@ -50,8 +50,8 @@ export function planQube(
   const remarks = [...source.remarks];
   if (newName !== qube.name) remarks.push(`restored as ${newName}: the name is taken`);
   const keeps: Keeps = (kind, name, value = '') => {
-    if (!choices.paranoid || isKeptWhenParanoid(kind, name, value)) return true;
-    remarks.push(`${kind} ${name} left out: paranoid mode`);
+    if (!choices.distrustSettings || isKeptThoughDistrusted(kind, name, value)) return true;
+    remarks.push(`${kind} ${name} left out: settings are distrusted`);
     return false;
   };
   return {

@@ -160,7 +160,11 @@ function planHome(
   leftOut: LeftOut[],
 ): BackupContents['dom0Home'] {
   if (home === undefined) return undefined;
-  const why = choices.skipDom0Home ? 'as asked' : choices.paranoid ? 'paranoid mode' : undefined;
+  const why = choices.skipDom0Home
+    ? 'as asked'
+    : choices.distrustSettings
+      ? 'settings are distrusted'
+      : undefined;
   if (why !== undefined) {
     leftOut.push({ name: 'dom0', why: `its home is left out: ${why}` });
     return undefined;

@@ -296,7 +296,7 @@ describe('dom0’s home', () => {
     expect(readFileSync(join(dom0.home, '.config/a'), 'utf8')).toBe('new');
   });
 
-  it('is not restored if it is another user’s, unless requested, nor in paranoid mode', async () => {
+  it('is not restored if it is another user’s, unless requested, nor when settings are distrusted', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('dom0', 'work');
     const getent = join(dom0.scene.directory, 'getent');
@@ -307,9 +307,9 @@ describe('dom0’s home', () => {
     const refused = await dom0.coffer([...RESTORE, backup]);
     expect(refused).toMatchObject({ status: 5 });
     expect(refused.stderr).toMatch(/that of someone.*--ignore-username-mismatch/);
-    const paranoid = await dom0.coffer([...RESTORE, '--paranoid-mode', backup]);
-    expect(paranoid, paranoid.stderr).toMatchObject({ status: 0 });
-    expect(paranoid.stdout).toMatch(/dom0 +left out.*home is left out: paranoid mode/);
+    const distrusting = await dom0.coffer([...RESTORE, '--distrust-settings', backup]);
+    expect(distrusting, distrusting.stderr).toMatchObject({ status: 0 });
+    expect(distrusting.stdout).toMatch(/dom0 +left out.*home is left out: settings are distrusted/);
     const work = dom0.qubesd.store.qubes.get('work-1');
     expect(work).toMatchObject({ firewall: dom0.qubesd.store.qubes.get('work')?.firewall });
     expect([...(work?.features.keys() ?? [])]).toEqual(['service.cups']);

@@ -77,9 +77,9 @@ describe('a backup of R3', () => {
     ]);
   });
 
-  it('in paranoid mode restores no menus, but the firewall, so that the VM has no more access than before', async () => {
+  it('with distrusted settings restores no menus, but the firewall, so that the VM has no more access than before', async () => {
     const { system } = await emptySystem();
-    await restoreArchive(make(files), passphraseOfOurs, system, { paranoid: true });
+    await restoreArchive(make(files), passphraseOfOurs, system, { distrustSettings: true });
     const work = (await system.qubes()).find(({ name }) => name === 'work');
     expect(work?.features.has('menu-items')).toBe(false);
     expect(await system.firewall('work')).toHaveLength(4);

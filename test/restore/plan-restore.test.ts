@@ -240,9 +240,9 @@ describe('settings', () => {
     expect(of.withMenu).toBe(true);
   });
 
-  it('in paranoid mode control nothing, and the plan says what is left out', () => {
-    const paranoid = plan(contents, systemWith([]), { paranoid: true });
-    const of = planned(paranoid, 'work');
+  it('that are distrusted control nothing, and the plan says what is left out', () => {
+    const distrusting = plan(contents, systemWith([]), { distrustSettings: true });
+    const of = planned(distrusting, 'work');
     expect([...of.properties.keys()].sort()).toEqual(['netvm', 'vcpus']);
     expect([...of.features.keys()]).toEqual(['service.cups']);
     expect([...of.tags]).toEqual([]);
@@ -250,21 +250,21 @@ describe('settings', () => {
     expect(of.withMenu).toBe(false);
     expect(of.remarks).toEqual([
       ...['guivm', 'audiovm', 'management_dispvm', 'kernel'].map(
-        (property) => `property ${property} left out: paranoid mode`,
+        (property) => `property ${property} left out: settings are distrusted`,
       ),
-      'feature menu-items left out: paranoid mode',
-      'tag mine left out: paranoid mode',
-      'device gui:sda1 left out: paranoid mode',
-      'device nosuch:sda1 left out: paranoid mode',
-      'menu entries left out: paranoid mode',
+      'feature menu-items left out: settings are distrusted',
+      'tag mine left out: settings are distrusted',
+      'device gui:sda1 left out: settings are distrusted',
+      'device nosuch:sda1 left out: settings are distrusted',
+      'menu entries left out: settings are distrusted',
     ]);
-    expect(paranoid.dom0Home).toBeUndefined();
-    expect(paranoid.leftOut).toEqual([
-      { name: 'dom0', why: 'its home is left out: paranoid mode' },
+    expect(distrusting.dom0Home).toBeUndefined();
+    expect(distrusting.leftOut).toEqual([
+      { name: 'dom0', why: 'its home is left out: settings are distrusted' },
     ]);
   });
 
-  it('in paranoid mode keep what restricts a VM', () => {
+  it('that are distrusted keep what restricts a VM', () => {
     const restricted = qube(
       'anon',
       {
@@ -280,7 +280,10 @@ describe('settings', () => {
         tags: new Set(['anon-vm', 'may-sign']),
       },
     );
-    const of = planned(plan(backupOf([restricted]), systemWith([]), { paranoid: true }), 'anon');
+    const of = planned(
+      plan(backupOf([restricted]), systemWith([]), { distrustSettings: true }),
+      'anon',
+    );
     expect([...of.properties.keys()]).toEqual(['guivm', 'audiovm', 'netvm', 'devices_denied']);
     expect([...of.features.keys()]).toEqual(['prohibit-start', 'gui-allow-fullscreen']);
     expect([...of.tags]).toEqual(['anon-vm']);
@@ -312,9 +315,12 @@ describe('settings', () => {
       private: { revisionsToKeep: 4 },
       volatile: { ephemeral: true },
     });
-    const paranoid = planned(plan(backupOf([kept]), systemWith([]), { paranoid: true }), 'kept');
-    expect(Object.fromEntries(paranoid.volumes)).toEqual({ volatile: { ephemeral: true } });
-    expect(paranoid.remarks).toContain('revisions of private left out: paranoid mode');
+    const distrusting = planned(
+      plan(backupOf([kept]), systemWith([]), { distrustSettings: true }),
+      'kept',
+    );
+    expect(Object.fromEntries(distrusting.volumes)).toEqual({ volatile: { ephemeral: true } });
+    expect(distrusting.remarks).toContain('revisions of private left out: settings are distrusted');
   });
 
   it('never put volumes into a pool that does not exist', () => {

@@ -36,7 +36,7 @@ export const NO_CHOICES: RestoreChoices = {
   skipBroken: false,
   skipDom0Home: false,
   ignoreUsernameMismatch: false,
-  paranoid: false,
+  distrustSettings: false,
   pool: undefined,
 };
 

@@ -119,7 +119,7 @@ describe.each(Object.entries(BACKUPS))('an authentic backup with %s of hostile t
     ['verify'],
     ['restore', '-y'],
     ['restore', '-y', '--ignore-missing', '--rename-conflicting'],
-    ['restore', '-y', '--paranoid-mode', '--rename-conflicting'],
+    ['restore', '-y', '--distrust-settings', '--rename-conflicting'],
   ])('shows none of it: %s %s %s %s', async (...words) => {
     const box = await Box.empty();
     const file = join(box.directory, 'homes/usb/hostile');

@@ -1,4 +1,4 @@
-/** The kinds of settings that paranoid mode decides on. */
+/** The kinds of settings that `--distrust-settings` decides on. */
 export type Setting = 'property' | 'feature' | 'tag' | 'revisions' | 'device' | 'menu';
 
 /** What the VM boots, and whether it starts automatically. */
@@ -28,11 +28,11 @@ const FEATURES_OF_THE_VM_ITSELF =
 const RESTRICTING_TAGS = new Set(['anon-vm', 'whonix-updatevm']);
 
 /**
- * Whether paranoid mode restores a setting of a VM. It leaves out what a compromised old system could have
+ * Whether a setting of a VM is restored though settings are distrusted. Left out is what a compromised old system could have
  * set to gain influence on the new one. What only restricts the VM is kept, as are its firewall rules: the
  * VM must not be able to do more than before.
  */
-export function isKeptWhenParanoid(kind: Setting, name: string, value: string): boolean {
+export function isKeptThoughDistrusted(kind: Setting, name: string, value: string): boolean {
   switch (kind) {
     case 'device':
     case 'menu':

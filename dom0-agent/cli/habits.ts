@@ -1,0 +1,42 @@
+import { type Command, Option } from 'commander';
+import { UsageError } from '../../shared/errors.ts';
+
+/**
+ * The options of qvm-backup and qvm-backup-restore that people are used to, where they are not those of coffer: hidden,
+ * without effect where coffer does the same anyway, or with an answer that says what to use.
+ */
+
+export function addHabitsOfBackup(command: Command): Command {
+  // commander takes the default of --no-encrypt from this.
+  command.addOption(new Option('-e, --encrypt').hideHelp().default(true));
+  return withoutEffect(command, '-z, --compress', '-v, --verbose').addOption(
+    new Option('--no-compress').hideHelp().implies({ compressFilter: 'none' }),
+  );
+}
+
+export function addHabitsOfRestore(command: Command): Command {
+  withoutEffect(command, '-v, --verbose', '--auto-close');
+  for (const [flag, answer] of Object.entries(ANSWERS)) {
+    command.addOption(new Option(`--${flag}`).hideHelp());
+    command.on(`option:${flag}`, () => {
+      throw new UsageError(`there is no --${flag} here: ${answer}`);
+    });
+  }
+  return command;
+}
+
+const NO_PARANOID_MODE =
+  'in Qubes, that restores in a disposable VM, but coffer reads in dom0 what your passphrase has ' +
+  'authenticated; --distrust-settings leaves out what in the settings of a VM could give it influence';
+
+const ANSWERS = {
+  'paranoid-mode': NO_PARANOID_MODE,
+  'plan-b': NO_PARANOID_MODE,
+  'location-is-service':
+    'coffer has its own services; LOCATION is a file, or with --command a command',
+} as const;
+
+function withoutEffect(command: Command, ...flags: readonly string[]): Command {
+  for (const each of flags) command.addOption(new Option(each).hideHelp());
+  return command;
+}
