@@ -94,6 +94,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     isRunning,
     runAsRoot: runnerBehind(prefix),
     linesAsRoot: lineRunnerBehind(prefix),
+    rootPrefix: prefix,
     readAsRoot:
       prefix.length === 0 ? undefined : [...prefix, ...(options.readVolume ?? thisProgram())],
     devices: options.devices,

@@ -19,6 +19,8 @@ import { linesOf, parseFields } from './replies.ts';
 export interface VolumesOptions extends PoolSurroundings {
   /** Runs programs as root for their lines. */
   readonly linesAsRoot: RunForLines;
+  /** See `rootPrefix` in run-program.ts. */
+  readonly rootPrefix: readonly string[];
   readonly api: AdminApi;
   /** The command that reads an image as root, without its path and label; undefined when coffer itself can. */
   readonly readAsRoot: readonly string[] | undefined;

@@ -18,18 +18,15 @@ export type Mappings = AsyncIterable<readonly Mapping[]>;
 /**
  * The bytes below `size` whose place or stamp differs, which are mapped in one only, or whose place is not known.
  * Takes as much memory as it finds ranges, at most a million of them: beyond that, gaps between them are closed.
- *
- * @param sawAfter is given each mapping of `after`
  */
 export async function differences(
   before: Mappings,
   after: Mappings,
   size: number,
-  sawAfter: (mapping: Mapping) => void = () => undefined,
 ): Promise<readonly Extent[]> {
   const found = new ExtentList();
   const one = new Cursor(before);
-  const other = new Cursor(after, sawAfter);
+  const other = new Cursor(after);
   try {
     for (let at = 0; at < size;) {
       while (!one.advance(at)) await one.fetch();
@@ -66,14 +63,12 @@ function isSame(old: Mapping, present: Mapping, at: number): boolean {
 /** Goes through mappings in ascending order. */
 class Cursor {
   readonly #batches: AsyncIterator<readonly Mapping[]>;
-  readonly #saw: (mapping: Mapping) => void;
   #batch: readonly Mapping[] = [];
   #next = 0;
   #present: Mapping = { offset: 0, length: 0, place: undefined, stamp: 0 };
 
-  constructor(mappings: Mappings, saw: (mapping: Mapping) => void = () => undefined) {
+  constructor(mappings: Mappings) {
     this.#batches = mappings[Symbol.asyncIterator]();
-    this.#saw = saw;
   }
 
   /** The one that `advance` has found: it holds the byte, or is the next one behind it. */
@@ -87,7 +82,6 @@ class Cursor {
       const next = this.#batch[this.#next++];
       if (next === undefined) return this.#present === NOTHING;
       this.#present = next;
-      this.#saw(next);
     }
     return true;
   }

@@ -53,6 +53,10 @@ export class Notes {
     );
   }
 
+  async remove(name: string): Promise<void> {
+    await rm(this.pathOf(name + SUFFIX), { force: true });
+  }
+
   /** Every note whose name begins so, by name. */
   async all(prefix: string): Promise<Map<string, Note>> {
     const notes = new Map<string, Note>();

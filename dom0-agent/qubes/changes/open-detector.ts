@@ -9,6 +9,7 @@ import { plainDetector } from './plain-detector.ts';
 import type { PoolDetector } from './pool-detector.ts';
 import { ReflinkCopies } from './reflink-copies.ts';
 import { reflinkDetector } from './reflink-detector.ts';
+import { thinDetector } from './thin-detector.ts';
 
 /** The magic numbers of XFS and btrfs (linux/magic.h), where files can share blocks. */
 const SHARE_BLOCKS = [0x58465342, 0x9123683e];
@@ -21,6 +22,10 @@ export interface DetectorOptions {
   /** What was noted at earlier backups. */
   readonly notes: Notes;
   readonly warn: (text: string) => void;
+  /** See `rootPrefix`. */
+  readonly rootPrefix: readonly string[];
+  /** Where device nodes are. Default: `/dev`. */
+  readonly devices?: string | undefined;
 }
 
 /** The detector for a pool with these settings from `admin.pool.Info`, which `driver` reads. */
@@ -36,6 +41,12 @@ export async function openDetector(
       return plainDetector(driver, ({ vid }) => fileIdentity(imageIn(directory, vid)));
     case 'file-reflink':
       return imagePoolDetector({ ...options, directory, driver, run, runForLines });
+    case 'lvm_thin': {
+      const [volumeGroup, thinPool] = [settings.get('volume_group'), settings.get('thin_pool')];
+      if (volumeGroup === undefined || thinPool === undefined) return plainDetector(driver);
+      const { devices = '/dev' } = options;
+      return thinDetector({ ...options, driver, volumeGroup, thinPool, devices });
+    }
     case undefined:
     default:
       return plainDetector(driver);

@@ -37,8 +37,8 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
         'lvcreate',
         '--setactivationskip=n',
         '--activate=y',
+        // No --type beside it, which LVM refuses: of a thin volume, a snapshot without a size is a thin one.
         '--snapshot',
-        '--type=thin',
         `--addtag=${owned}`,
         `--name=${snapshot}`,
         '--',

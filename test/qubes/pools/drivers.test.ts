@@ -129,7 +129,7 @@ describe('lvm_thin', () => {
     const [, snapshot = '', owner = ''] = name.exec(opened.path) ?? [];
     expect(snapshot).not.toBe('');
     expect(commands.ran).toEqual([
-      'lvm lvcreate --setactivationskip=n --activate=y --snapshot --type=thin ' +
+      'lvm lvcreate --setactivationskip=n --activate=y --snapshot ' +
         `--addtag=${owner} --name=${snapshot} -- qubes_dom0/vm-work-private`,
       `lvm lvchange --activate=y --ignoreactivationskip -- ${snapshot}`,
     ]);
