@@ -42,10 +42,27 @@ class LongestFirst extends BaseSequencer {
 // start; the tests start thousands, and none speaks to a network.
 delete process.env['NODE_EXTRA_CA_CERTS'];
 
+/**
+ * These run one after the other in the same process, which saves each the loading of all modules anew; but for those that
+ * replace a module, or measure the memory of their process.
+ */
+const TOGETHER =
+  'test/{archive,backup,protocol,qubes,restore,shared,transport}/**/!(damage|few-bytes|whole-directory).test.ts';
+
 export default defineConfig({
   plugins: [textFiles],
   test: {
-    include: ['test/**/*.test.ts', 'tools/**/*.test.ts'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'alone',
+          include: ['test/**/*.test.ts', 'tools/**/*.test.ts'],
+          exclude: [TOGETHER],
+        },
+      },
+      { extends: true, test: { name: 'together', include: [TOGETHER], isolate: false } },
+    ],
     // Real programs run in these tests, and a machine that runs them may be busy.
     testTimeout: 180_000,
     hookTimeout: 180_000,

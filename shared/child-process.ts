@@ -2,6 +2,7 @@ import { spawn, type ChildProcess as NodeChild, type SpawnOptions } from 'node:c
 import type { Readable, Writable } from 'node:stream';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { FailedError, reasonOf, systemCodeOf } from './errors.ts';
+import { endGroup } from './process-group.ts';
 import { KiB } from './sizes.ts';
 
 /** How much of the end of a program's standard error is kept, in bytes. */
@@ -93,15 +94,7 @@ export class ChildProcess implements AsyncDisposable {
 
   /** Terminates its whole process group and, after `grace` milliseconds, kills it. */
   async endGroup(grace: number): Promise<void> {
-    const { pid } = this;
-    if (pid === undefined) return;
-    const deadline = performance.now() + grace;
-    let isThere = signalGroup(pid, 'SIGTERM');
-    while (isThere && performance.now() < deadline) {
-      await sleep(20);
-      isThere = signalGroup(pid, 0);
-    }
-    if (isThere) signalGroup(pid, 'SIGKILL');
+    if (this.pid !== undefined) await endGroup(this.pid, grace);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -149,17 +142,6 @@ function endOf(child: NodeChild, tail: StderrTail): Promise<ChildEnd> {
         });
     });
   });
-}
-
-/** Whether the group is still there. */
-function signalGroup(leader: number, signal: NodeJS.Signals | 0): boolean {
-  try {
-    return process.kill(-leader, signal);
-  } catch (error) {
-    // EPERM: there, but it has become another user's.
-    if (['ESRCH', 'EPERM'].includes(systemCodeOf(error) ?? '')) return false;
-    throw error;
-  }
 }
 
 /** Node creates no pipes if there are too many open descriptors. */

@@ -91,3 +91,14 @@ it('a whole group is terminated, and killed if it does not end', async () => {
   expect((await stubborn.ended).signal).toBe('SIGKILL');
   await untilGone(value.toString().trim());
 });
+
+it('one of a group that has ended is not waited for, though its parent takes no notice', async () => {
+  const careless = `sleep 600 & exec setsid sh -c 'echo $$; exec sleep 600'`;
+  await using child = new ChildProcess(['sh', '-c', 'sh -c "$0" & wait', careless]);
+  const { value } = (await child.stdout[Symbol.asyncIterator]().next()) as { value: Buffer };
+  try {
+    await child.endGroup(600_000);
+  } finally {
+    process.kill(Number(value.toString()));
+  }
+});
