@@ -337,9 +337,10 @@ function linesOf(file: string): string[] {
   }
 }
 
+/** One that has ended may stay for a while, until init takes notice. */
 function isRunning(pid: number): boolean {
   try {
-    return process.kill(pid, 0);
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;
   }
