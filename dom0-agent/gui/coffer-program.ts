@@ -1,7 +1,7 @@
 import GLib from 'gi://GLib?version=2.0';
 import { CofferProcess } from './coffer-process.ts';
 import type { Ended } from './coffer-process.ts';
-import type { ErrorEvent, Event, ResultEvent } from './told.ts';
+import type { ErrorEvent, Event, PlanEvent, ResultEvent } from './told.ts';
 
 /**
  * The command line, as the windows start it: `coffer`, or the words of COFFER_PROGRAM in its place (tests run the one
@@ -19,17 +19,44 @@ export class CofferProgram {
     return new CofferProcess(this.#words, command);
   }
 
-  /** Runs a command that asks nothing, for its result. Throws CofferFailed. */
-  async resultOf(command: readonly string[]): Promise<ResultEvent> {
+  /**
+   * Runs a command, for its result; undefined if the user did not agree. Throws CofferFailed.
+   */
+  async run(
+    command: readonly string[],
+    user: Partial<User> = {},
+  ): Promise<ResultEvent | undefined> {
     const running = this.start(command);
     let last: Event | undefined;
-    for await (const event of running) last = event;
-    return resultIn(last, await running.ended());
+    let plan: PlanEvent | undefined;
+    let hasAgreed = true;
+    for await (const event of running) {
+      last = event;
+      user.tell?.(event, running);
+      if (event.event === 'plan') plan = event;
+      if (event.event !== 'question') continue;
+      if (event.question !== 'confirm') await running.answer(user.passphrase ?? '');
+      else {
+        hasAgreed = plan !== undefined && (await user.agree?.(plan)) === true;
+        await running.answer(hasAgreed ? 'yes' : 'no');
+      }
+    }
+    const ended = await running.ended();
+    return hasAgreed ? resultIn(last, ended) : undefined;
   }
 }
 
+/** Who sits before the window. */
+export interface User {
+  readonly passphrase: string;
+  /** Is shown what coffer tells. */
+  tell(event: Event, running: CofferProcess): void;
+  /** Is shown the plan, and says whether it is to be done. */
+  agree(plan: PlanEvent): Promise<boolean>;
+}
+
 /** What a command told last: its result. Throws CofferFailed if it is an error, or nothing. */
-export function resultIn(last: Event | undefined, ended: Ended): ResultEvent {
+function resultIn(last: Event | undefined, ended: Ended): ResultEvent {
   if (last?.event === 'result') return last;
   throw new CofferFailed(last?.event === 'error' ? last : undefined, ended);
 }
@@ -43,5 +70,10 @@ export class CofferFailed extends Error {
     super(error?.sentence ?? `coffer ended without a result: ${ended.stderrTail}`);
     this.error = error;
     this.ended = ended;
+  }
+
+  /** The input that it is about. */
+  get field(): string | undefined {
+    return this.error?.field ?? undefined;
   }
 }

@@ -2,9 +2,21 @@ import Gtk from 'gi://Gtk?version=3.0';
 import system from 'system';
 import { BackupWindow } from './back-up-qubes/backup-window.ts';
 import { CofferProgram } from './coffer-program.ts';
+import { RestoreWindow } from './restore-qubes/restore-window.ts';
 
-const application = new Gtk.Application({ applicationId: 'org.qubes_os.CofferBackup' });
-application.connect('activate', () => {
-  void new BackupWindow(application, new CofferProgram()).show();
-});
-system.exit(application.run(null));
+const windows = new Map<string, typeof BackupWindow | typeof RestoreWindow>([
+  ['backup', BackupWindow],
+  ['restore', RestoreWindow],
+]);
+const [name = 'backup'] = system.programArgs;
+const Window = windows.get(name);
+if (Window === undefined) {
+  printerr('coffer-gui: say `coffer-gui backup` or `coffer-gui restore`');
+  system.exit(2);
+} else {
+  const application = new Gtk.Application({ applicationId: `org.qubes_os.coffer.${name}` });
+  application.connect('activate', () => {
+    void new Window(application, new CofferProgram()).show();
+  });
+  system.exit(application.run(null));
+}

@@ -17,3 +17,8 @@ export class ResultPage implements Page {
     }
   }
 }
+
+/** Why nothing came of it. */
+export function failurePage(title: string, error: unknown): ResultPage {
+  return new ResultPage(title, false, [error instanceof Error ? error.message : String(error)]);
+}

@@ -56,3 +56,53 @@ export interface BackupResult extends ResultEvent {
   }[];
   readonly warnings: readonly string[];
 }
+
+/** A backup in a directory, as `coffer list` tells it. */
+export interface FoundBackup {
+  readonly name: string;
+  readonly created: string | null;
+  readonly bytes: number;
+  readonly qubes: readonly string[] | null;
+  readonly dom0Home: boolean | null;
+  readonly problem: string | null;
+}
+
+/** What windows read of the result of `coffer list` of a directory. */
+export interface BackupsInDirectory extends ResultEvent {
+  readonly backups: readonly FoundBackup[];
+}
+
+/** What windows read of the result of `coffer list` of a backup. */
+export interface BackupContents extends ResultEvent {
+  readonly created: string | null;
+  readonly qubes: readonly {
+    readonly name: string;
+    readonly class: string;
+    readonly label: string;
+    readonly size: number | null;
+    readonly used: number;
+  }[];
+  readonly dom0Home: { readonly used: number } | null;
+}
+
+/** What windows read of the plan of `coffer restore`. */
+export interface RestorePlan extends PlanEvent {
+  readonly qubes: readonly {
+    readonly name: string;
+    readonly restoredAs: string;
+    readonly used: number;
+    readonly remarks: readonly string[];
+  }[];
+  readonly dom0Home: { readonly used: number } | null;
+  readonly leftOut: readonly { readonly name: string; readonly why: string }[];
+}
+
+/** What windows read of the result of `coffer restore`. */
+export interface RestoreResult extends ResultEvent {
+  readonly qubes: readonly {
+    readonly name: string;
+    readonly result: string;
+    readonly remarks: readonly string[];
+  }[];
+  readonly warnings: readonly string[];
+}

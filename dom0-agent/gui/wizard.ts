@@ -6,6 +6,8 @@ import { _ } from './texts.ts';
 export interface Page {
   readonly title: string;
   readonly widget: Gtk.Widget;
+  /** Nothing was before it. */
+  readonly isFirst?: true;
   /** What the button that goes on says; without one, the page itself goes on. */
   readonly next?: string;
   /** Why the user cannot go on yet, in a sentence that stands beside the button; undefined: nothing is missing. */
@@ -70,6 +72,24 @@ export class Wizard implements Frame {
     this.#close.label = turn.close ?? _('_Cancel');
     this.refresh();
     if (this.#next.visible) this.#next.grab_default();
+  }
+
+  /** Shows a page, and resolves when the user goes on (true) or back (false). */
+  ask(page: Page): Promise<boolean> {
+    return new Promise((resolve) => {
+      const next = (): void => resolve(true);
+      this.show(page, page.isFirst === true ? { next } : { back: () => resolve(false), next });
+    });
+  }
+
+  /** Leads through steps: on after true, back to the one before after false. Gives whether the last was reached. */
+  async lead(steps: readonly (() => Promise<boolean>)[]): Promise<boolean> {
+    let at = 0;
+    for (;;) {
+      const step = steps[at];
+      if (step === undefined) return at > 0;
+      at += (await step()) ? 1 : -1;
+    }
   }
 
   refresh(): void {

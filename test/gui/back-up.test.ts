@@ -1,5 +1,4 @@
 import { readdirSync } from 'node:fs';
-import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
 import { Desktop } from './desktop.ts';
@@ -7,10 +6,7 @@ import { Desktop } from './desktop.ts';
 describe('Back Up Qubes', () => {
   it('backs up the selected qubes to a directory of a qube, which can be restored', async () => {
     const box = await Box.full(onTestFinished);
-    await using desktop = await Desktop.open(['backup'], {
-      COFFER_PROGRAM: path.resolve('dist/coffer'),
-      COFFER_SYSTEM: box.directory,
-    });
+    await using desktop = await Desktop.open('backup', box.directory);
     await desktop.sees(/qubes are in no backup/);
     await desktop.press('Choose…');
     await desktop.sees('Which qubes are to be backed up?');

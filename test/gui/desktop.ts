@@ -26,8 +26,8 @@ export class Desktop implements AsyncDisposable {
     this.#answers = createInterface(session.stdout)[Symbol.asyncIterator]();
   }
 
-  /** Starts `dist/coffer-gui` with these words and variables. */
-  static async open(words: readonly string[], env: NodeJS.ProcessEnv): Promise<Desktop> {
+  /** Opens a window on a folder system, with the coffer in dist/ behind it. */
+  static async open(name: 'backup' | 'restore', system: string): Promise<Desktop> {
     const scratch = await mkdtemp(path.join(tmpdir(), 'coffer-desktop-'));
     const driver = path.join(scratch, 'driver');
     await build({
@@ -40,9 +40,17 @@ export class Desktop implements AsyncDisposable {
       [
         ...['-a', '-s', '-screen 0 1024x700x24', 'dbus-run-session', '--'],
         ...['sh', '-c', 'driver=$1; shift; "$@" >&2 </dev/null & exec gjs -m "$driver"', 'sh'],
-        ...[driver, gui, ...words],
+        ...[driver, gui, name],
       ],
-      { env: { ...process.env, ...env, HOME: scratch, LC_ALL: 'C.UTF-8' } },
+      {
+        env: {
+          ...process.env,
+          COFFER_PROGRAM: path.resolve('dist/coffer'),
+          COFFER_SYSTEM: system,
+          HOME: scratch,
+          LC_ALL: 'C.UTF-8',
+        },
+      },
     );
     return new Desktop(session, scratch);
   }

@@ -1,155 +1,101 @@
 import type Gtk from 'gi://Gtk?version=3.0';
-import type { CofferProcess } from '../coffer-process.ts';
-import { CofferFailed, type CofferProgram, resultIn } from '../coffer-program.ts';
+import { CofferFailed, type CofferProgram } from '../coffer-program.ts';
 import { ProgressPage } from '../progress-page.ts';
-import { ResultPage } from '../result-page.ts';
+import { ResultPage, failurePage } from '../result-page.ts';
+import { SelectionPage } from '../selection-page.ts';
+import { targetsIn } from '../targets.ts';
 import { _, fill, plural } from '../texts.ts';
-import type { BackupPlan, BackupResult, Event, QubeHere, StatusResult } from '../told.ts';
+import type { BackupPlan, BackupResult, StatusResult } from '../told.ts';
 import { Wizard } from '../wizard.ts';
-import { DestinationPage } from './destination-page.ts';
+import { type Destination, DestinationPage } from './destination-page.ts';
 import { ReviewPage } from './review-page.ts';
-import { SelectionPage } from './selection-page.ts';
 import { StatePage, rowsOf } from './state-page.ts';
 
 /** The window Back Up Qubes: what there is, which qubes, where to, the plan, and the work. */
 export class BackupWindow {
   readonly #coffer: CofferProgram;
   readonly #wizard: Wizard;
-  #selection: SelectionPage | undefined;
-  #destination: DestinationPage | undefined;
 
   constructor(application: Gtk.Application, coffer: CofferProgram) {
     this.#coffer = coffer;
     this.#wizard = new Wizard(application, _('Back Up Qubes'));
   }
 
+  /** Leads from page to page, until the work is done or has failed. */
   async show(): Promise<void> {
     this.#wizard.window.present();
     try {
-      const status = (await this.#coffer.resultOf(['status'])) as StatusResult;
-      this.#showState(status);
+      const status = (await this.#coffer.run(['status'])) as StatusResult;
+      await this.#prepare(status);
     } catch (error) {
-      this.#showFailure(error);
+      this.#wizard.show(failurePage(_('Nothing was backed up'), error), { close: _('_Close') });
     }
   }
 
-  #showState(status: StatusResult): void {
-    const chosen = status.qubes.map(({ name }) => name);
+  async #prepare(status: StatusResult): Promise<void> {
     const rows = rowsOf(status);
-    this.#selection = new SelectionPage(this.#wizard, rows, chosen);
-    this.#destination = new DestinationPage(this.#wizard, targetsIn(rows));
-    this.#wizard.show(new StatePage(status), { next: () => this.#showSelection(status) });
+    const chosen = status.qubes.map(({ name }) => name);
+    const title = _('Which qubes are to be backed up?');
+    const selection = new SelectionPage(title, this.#wizard, rows, chosen);
+    const destination = new DestinationPage(this.#wizard, targetsIn(rows));
+    const isDone = await this.#wizard.lead([
+      () => this.#wizard.ask(new StatePage(status)),
+      () => this.#wizard.ask(selection),
+      () => this.#wizard.ask(destination),
+      () => this.#backUp(selection.selected, destination),
+    ]);
+    if (!isDone) this.#wizard.window.close();
   }
 
-  #showSelection(status: StatusResult): void {
-    if (this.#selection === undefined) return;
-    this.#wizard.show(this.#selection, {
-      back: () => this.#showState(status),
-      next: () => this.#showDestination(status),
-    });
-  }
-
-  #showDestination(status: StatusResult): void {
-    if (this.#destination === undefined) return;
-    this.#wizard.show(this.#destination, {
-      back: () => this.#showSelection(status),
-      next: () => void this.#backUp(status),
-    });
-  }
-
-  /** Starts coffer: it plans; the user agrees; it backs up. */
-  async #backUp(status: StatusResult): Promise<void> {
-    const names = this.#selection?.selected ?? [];
+  /** Gives whether it was done; if not, the user wants to change something. */
+  async #backUp(names: readonly string[], page: DestinationPage): Promise<boolean> {
     const progress = new ProgressPage(_('Backing up'), names);
-    const running = this.#coffer.start(this.#words(names));
+    const { passphrase } = page.destination;
     this.#wizard.show(progress, { close: _('_Close') });
-    let last: Event | undefined;
     try {
-      for await (const event of running) {
-        last = event;
-        progress.tell(event);
-        if (event.event === 'plan') this.#review(event as BackupPlan, running, progress, status);
-        else if (event.event === 'question' && event.question !== 'confirm') {
-          await running.answer(this.#destination?.destination.passphrase ?? '');
-        }
-      }
-      this.#showResult(resultIn(last, await running.ended()) as BackupResult);
+      const result = await this.#coffer.run(wordsFor(page.destination, names), {
+        passphrase,
+        tell: (event) => progress.tell(event),
+        agree: async (plan) => {
+          const agreed = await this.#wizard.ask(new ReviewPage(plan as BackupPlan));
+          this.#wizard.show(progress, { close: _('_Close') });
+          return agreed;
+        },
+      });
+      if (result !== undefined) this.#wizard.show(resultPage(result as BackupResult), FINISH);
+      return result !== undefined;
     } catch (error) {
-      this.#showFailure(error, status);
+      if (!(error instanceof CofferFailed) || error.field === undefined) throw error;
+      page.refuse(error.message);
+      return false;
     }
-  }
-
-  #words(names: readonly string[]): string[] {
-    const to = this.#destination?.destination;
-    if (to === undefined) return [];
-    return [
-      'backup',
-      ...(to.vm === 'dom0' ? [] : ['-d', to.vm]),
-      ...(to.isCommand ? ['--command'] : []),
-      ...(to.encrypt ? [] : ['--no-encrypt']),
-      ...(to.compress ? [] : ['-Z', 'none']),
-      ...['--', to.location, ...names],
-    ];
-  }
-
-  #review(
-    plan: BackupPlan,
-    running: CofferProcess,
-    progress: ProgressPage,
-    status: StatusResult,
-  ): void {
-    this.#wizard.show(new ReviewPage(plan), {
-      back: () => {
-        running.interrupt();
-        this.#showDestination(status);
-      },
-      next: () => {
-        this.#wizard.show(progress, { close: _('_Close') });
-        void running.answer('yes');
-      },
-    });
-  }
-
-  #showResult({ ok, qubes, location, warnings }: BackupResult): void {
-    const failed = qubes.filter(({ result }) => result === 'failed');
-    const title = ok ? _('The backup is complete') : _('The backup is not complete');
-    const missing = fill(
-      plural('{n} qube is not in this backup.', '{n} qubes are not in this backup.', failed.length),
-      { n: failed.length },
-    );
-    this.#wizard.show(
-      new ResultPage(title, ok, [
-        fill(_('It is in {location}.'), { location }),
-        ...(failed.length === 0 ? [] : [missing]),
-        ...failed.map(({ name, failure }) => `${name}: ${failure ?? ''}`),
-        ...warnings,
-      ]),
-      { close: _('_Finish') },
-    );
-  }
-
-  /** An error at a field leads back to it; any other is a page of its own. */
-  #showFailure(error: unknown, status?: StatusResult): void {
-    const failure = error instanceof CofferFailed ? error : undefined;
-    const sentence = error instanceof Error ? error.message : String(error);
-    if (failure?.error?.field !== null && failure?.error !== undefined && status !== undefined) {
-      this.#destination?.refuse(sentence);
-      this.#showDestination(status);
-      return;
-    }
-    const page = new ResultPage(_('Nothing was backed up'), false, [sentence]);
-    this.#wizard.show(page, {
-      ...(status === undefined ? {} : { back: () => this.#showDestination(status) }),
-      close: _('_Close'),
-    });
   }
 }
 
-/** Where a backup can go: running qubes first, dom0 last. */
-function targetsIn(rows: readonly QubeHere[]): string[] {
-  const rank = (row: QubeHere): number => (row.class === 'AdminVM' ? 2 : row.running ? 0 : 1);
-  return rows
-    .filter((row) => row.class !== 'TemplateVM')
-    .sort((one, other) => rank(one) - rank(other) || (one.name < other.name ? -1 : 1))
-    .map(({ name }) => name);
+const FINISH = { close: _('_Finish') };
+
+function wordsFor(to: Destination, names: readonly string[]): string[] {
+  return [
+    'backup',
+    ...(to.vm === 'dom0' ? [] : ['-d', to.vm]),
+    ...(to.isCommand ? ['--command'] : []),
+    ...(to.encrypt ? [] : ['--no-encrypt']),
+    ...(to.compress ? [] : ['-Z', 'none']),
+    ...['--', to.location, ...names],
+  ];
+}
+
+function resultPage({ ok, qubes, location, warnings }: BackupResult): ResultPage {
+  const failed = qubes.filter(({ result }) => result === 'failed');
+  const count = failed.length;
+  const missing = fill(
+    plural('{n} qube is not in this backup.', '{n} qubes are not in this backup.', count),
+    { n: count },
+  );
+  return new ResultPage(ok ? _('The backup is complete') : _('The backup is not complete'), ok, [
+    fill(_('It is in {location}.'), { location }),
+    ...(count === 0 ? [] : [missing]),
+    ...failed.map(({ name, failure }) => `${name}: ${failure ?? ''}`),
+    ...warnings,
+  ]);
 }

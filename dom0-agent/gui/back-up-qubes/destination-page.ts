@@ -1,4 +1,5 @@
 import Gtk from 'gi://Gtk?version=3.0';
+import { Form, check, passphraseEntry, qubeChoice, sentenceLabel } from '../form.ts';
 import { _ } from '../texts.ts';
 import type { Frame, Page } from '../wizard.ts';
 
@@ -16,44 +17,28 @@ export interface Destination {
 export class DestinationPage implements Page {
   readonly title = _('Where is the backup to go?');
   readonly next = _('_Next');
-  readonly widget = new Gtk.Grid({ rowSpacing: 6, columnSpacing: 12 });
+  readonly widget: Gtk.Widget;
   readonly #frame: Frame;
-  readonly #vm = new Gtk.ComboBoxText();
+  readonly #vm: Gtk.ComboBoxText;
   readonly #location = new Gtk.Entry({ hexpand: true });
-  readonly #isCommand = new Gtk.CheckButton({
-    label: _('This is a co_mmand that takes the backup'),
-    useUnderline: true,
-  });
-  readonly #encrypt = new Gtk.CheckButton({
-    ...{ label: _('_Encrypt backup'), useUnderline: true, active: true },
-  });
-  readonly #compress = new Gtk.CheckButton({
-    ...{ label: _('Com_press backup'), useUnderline: true, active: true },
-  });
+  readonly #isCommand = check(_('This is a co_mmand that takes the backup'));
+  readonly #encrypt = check(_('_Encrypt backup'), true);
+  readonly #compress = check(_('Com_press backup'), true);
   readonly #passphrase = passphraseEntry();
   readonly #again = passphraseEntry();
-  readonly #refused = new Gtk.Label({ xalign: 0, wrap: true });
-  readonly #warning = new Gtk.Label({ xalign: 0, wrap: true });
+  readonly #refused = sentenceLabel();
+  readonly #warning = sentenceLabel();
 
   /** @param vms the qubes that can store a backup, running ones first */
   constructor(frame: Frame, vms: readonly string[]) {
     this.#frame = frame;
-    for (const vm of vms) this.#vm.append(vm, vm);
-    this.#vm.active = 0;
-    this.#field(_('_Target qube'), this.#vm);
-    this.#field(_('_Directory or command'), this.#location);
-    this.#row(this.#isCommand);
-    this.#row(this.#refused);
-    this.#row(this.#encrypt);
-    this.#row(this.#warning);
-    this.#row(this.#compress);
-    this.#field(_('P_assphrase'), this.#passphrase);
-    this.#field(_('Passphrase a_gain'), this.#again);
+    this.#vm = qubeChoice(vms);
+    this.widget = this.#form().widget;
     for (const entry of [this.#location, this.#passphrase, this.#again]) {
       entry.connect('changed', () => this.#changed());
     }
-    for (const check of [this.#isCommand, this.#encrypt]) {
-      check.connect('toggled', () => this.#changed());
+    for (const box of [this.#isCommand, this.#encrypt]) {
+      box.connect('toggled', () => this.#changed());
     }
     this.#vm.connect('changed', () => this.#changed());
   }
@@ -81,6 +66,20 @@ export class DestinationPage implements Page {
     this.#refused.label = sentence;
   }
 
+  #form(): Form {
+    const form = new Form();
+    form.field(_('_Target qube'), this.#vm);
+    form.field(_('_Directory or command'), this.#location);
+    form.row(this.#isCommand);
+    form.row(this.#refused);
+    form.row(this.#encrypt);
+    form.row(this.#warning);
+    form.row(this.#compress);
+    form.field(_('P_assphrase'), this.#passphrase);
+    form.field(_('Passphrase a_gain'), this.#again);
+    return form;
+  }
+
   #changed(): void {
     this.#refused.label = '';
     this.#warning.label = this.#encrypt.active
@@ -90,29 +89,4 @@ export class DestinationPage implements Page {
         );
     this.#frame.refresh();
   }
-
-  #field(label: string, widget: Gtk.Widget): void {
-    const row = this.#nextRow++;
-    const name = new Gtk.Label({ label, useUnderline: true, xalign: 0, mnemonicWidget: widget });
-    this.widget.attach(name, 0, row, 1, 1);
-    this.widget.attach(widget, 1, row, 1, 1);
-  }
-
-  #nextRow = 0;
-
-  #row(widget: Gtk.Widget): void {
-    this.widget.attach(widget, 1, this.#nextRow++, 1, 1);
-  }
-}
-
-function passphraseEntry(): Gtk.Entry {
-  const entry = new Gtk.Entry({
-    ...{ visibility: false, hexpand: true, inputPurpose: Gtk.InputPurpose.PASSWORD },
-    secondaryIconName: 'view-reveal-symbolic',
-    secondaryIconTooltipText: _('Show or hide the passphrase'),
-  });
-  entry.connect('icon-press', () => {
-    entry.visibility = !entry.visibility;
-  });
-  return entry;
 }

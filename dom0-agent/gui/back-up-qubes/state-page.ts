@@ -7,6 +7,7 @@ import type { Page } from '../wizard.ts';
 /** What is backed up, and what is not: before anything is asked. */
 export class StatePage implements Page {
   readonly title = _('Your backups');
+  readonly isFirst = true;
   readonly next = _('_Choose…');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
 

@@ -1,11 +1,11 @@
 import Gtk from 'gi://Gtk?version=3.0';
-import { QubeList, type QubeRow } from '../qube-list.ts';
-import { _, fill, plural, sizeText } from '../texts.ts';
-import type { Frame, Page } from '../wizard.ts';
+import { QubeList, type QubeRow } from './qube-list.ts';
+import { _, fill, plural, sizeText } from './texts.ts';
+import type { Frame, Page } from './wizard.ts';
 
 /** Which VMs: those available on the left, those selected on the right. */
 export class SelectionPage implements Page {
-  readonly title = _('Which qubes are to be backed up?');
+  readonly title: string;
   readonly next = _('_Next');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
   readonly #frame: Frame;
@@ -17,7 +17,13 @@ export class SelectionPage implements Page {
   readonly #total = new Gtk.Label({ xalign: 0, wrap: true });
 
   /** @param selected the names that are selected at first */
-  constructor(frame: Frame, rows: readonly QubeRow[], selected: readonly string[]) {
+  constructor(
+    title: string,
+    frame: Frame,
+    rows: readonly QubeRow[],
+    selected: readonly string[] = [],
+  ) {
+    this.title = title;
     this.#frame = frame;
     this.#rows = rows;
     this.#selected = new Set(selected);

@@ -1,0 +1,61 @@
+import Gtk from 'gi://Gtk?version=3.0';
+import { check, sentenceLabel } from '../form.ts';
+import { _ } from '../texts.ts';
+import type { Page } from '../wizard.ts';
+
+/** A check box, and the option of the command that it stands for. */
+type Choice = readonly [Gtk.CheckButton, string];
+
+/** How to restore: each choice with a sentence that explains it. */
+export class OptionsPage implements Page {
+  readonly title = _('How are they to be restored?');
+  readonly next = _('_Next');
+  readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
+  readonly #choices: readonly Choice[];
+
+  constructor() {
+    const choice = (label: string, explained: string, option: string): Choice => {
+      const box = check(label);
+      const sentence = sentenceLabel(explained);
+      sentence.marginStart = 24;
+      this.widget.add(box);
+      this.widget.add(sentence);
+      return [box, option];
+    };
+    this.#choices = [
+      choice(
+        _('Re_name'),
+        _(
+          'A qube whose name is taken here is restored under a new name. Otherwise nothing is restored.',
+        ),
+        '--rename-conflicting',
+      ),
+      choice(
+        _('_Ignore missing'),
+        _('A qube whose template or net qube is missing here gets the default instead.'),
+        '--ignore-missing',
+      ),
+      choice(
+        _('Ignore _username mismatch'),
+        _("dom0's home is restored although its user has another name here."),
+        '--ignore-username-mismatch',
+      ),
+      choice(_('_Skip dom0'), _("dom0's home is not restored."), '--skip-dom0-home'),
+      choice(
+        _('_Paranoid mode'),
+        _('The backup may come from a compromised system: only data is restored, no settings.'),
+        '--paranoid-mode',
+      ),
+      choice(
+        _('_Verify only'),
+        _('Everything is read and checked, and nothing is restored.'),
+        '--verify-only',
+      ),
+    ];
+  }
+
+  /** The options of the command. */
+  get options(): string[] {
+    return this.#choices.flatMap(([box, option]) => (box.active ? [option] : []));
+  }
+}

@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Box, PASSPHRASE } from '../cli/box.ts';
+import { Desktop } from './desktop.ts';
+
+describe('Restore Qubes', () => {
+  it('restores the selected qubes of the newest backup in a directory, under new names where they are taken', async () => {
+    const box = await Box.full(onTestFinished);
+    box.coffer(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work', 'vault']);
+    await using desktop = await Desktop.open('restore', box.directory);
+    await desktop.choose('Qube', 'usb');
+    await desktop.type('Directory, file or command', 'backups');
+    await desktop.type('Passphrase', 'wrong');
+    await desktop.press('Next');
+    await desktop.sees(/passphrase is wrong/);
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.press('Next');
+    await desktop.sees('Which backup?');
+    await desktop.press('Next');
+    await desktop.sees('Which qubes are to be restored?');
+    await desktop.press('Select all');
+    await desktop.press('Next');
+    await desktop.press('Rename');
+    await desktop.press('Next');
+    await desktop.sees(/work as work1/);
+    await desktop.press('Restore');
+    await desktop.sees('All is restored');
+    const image = (name: string): Buffer =>
+      readFileSync(path.join(box.directory, 'appvms', name, 'private.img'));
+    expect(image('work1').equals(image('work'))).toBe(true);
+  }, 120_000);
+});
