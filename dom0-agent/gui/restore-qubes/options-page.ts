@@ -42,9 +42,9 @@ export class OptionsPage implements Page {
       ),
       choice(_('_Skip dom0'), _("dom0's home is not restored."), '--skip-dom0-home'),
       choice(
-        _('_Paranoid mode'),
+        _('_Distrust settings'),
         _('The backup may come from a compromised system: only data is restored, no settings.'),
-        '--paranoid-mode',
+        '--distrust-settings',
       ),
       choice(
         _('_Verify only'),
