@@ -21,6 +21,10 @@ export interface VolumeContent {
   readonly size: number;
   /** Where there may be anything but zeros: ascending, within `size`. */
   readonly extents: readonly Extent[];
+  /**
+   * Which bytes may differ from what the volume's last map tells: ascending, others are not read. Undefined: any.
+   */
+  readonly changed?: readonly Extent[] | undefined;
   readonly read: ReadAt;
 }
 

@@ -15,13 +15,13 @@ export interface NewBackupFile {
  * Opens the file of a backup that is started at `created`. Of backups started in the same second, the later
  * ones get a numeric suffix. Throws what `openSink` does.
  *
- * @param expectedBytes refused when there is less space
+ * @param expectedBytes refused when there is less space; undefined: unknown
  */
 export async function openNewBackupFile(
   storage: Storage,
   directory: string,
   created: Date,
-  expectedBytes: number,
+  expectedBytes: number | undefined,
   signal: AbortSignal,
 ): Promise<NewBackupFile> {
   for (let number = 1; ; number++) {

@@ -5,8 +5,9 @@ import { dataWithin } from '../../shared/sparse-data.ts';
 import { INCOMPLETE, QUBES_XML } from '../archive/archive.ts';
 import type { Content } from '../archive/content.ts';
 import type { ScryptCost } from '../archive/scrypt-cost.ts';
-import { COFFER1_FILTERS, cutFor } from '../archive/coffer1/coffer1-header.ts';
-import { writeCoffer1 } from '../archive/coffer1/write-coffer1.ts';
+import type { Coffer1Filter, Cut } from '../archive/coffer1/coffer1-header.ts';
+import type { NextFile } from '../archive/coffer1/series.ts';
+import { type WrittenFile, writeCoffer1 } from '../archive/coffer1/write-coffer1.ts';
 import { QUBES4_PART_SIZE, writeQubes4 } from '../archive/qubes4/write-qubes4.ts';
 import type { CompressionFilter } from '../archive/compress/compression.ts';
 import { tarred } from '../archive/tar/tarred.ts';
@@ -16,22 +17,43 @@ import type { Volume } from '../qubes/qube.ts';
 import { backupQubesXml } from '../qubes/xml/backup-qubes-xml.ts';
 import { type QubesSystem, SystemGoneError } from '../qubes/system.ts';
 import { homeTar } from './home-tar.ts';
-import type { BackupFormat } from './backup-formats.ts';
 import { type Layout, coffer1Layout, qubes4Layout } from './backup-formats.ts';
 import type { MeasuredPlan } from './plan-home.ts';
 import { domainOf, originOf } from './volume-identity.ts';
 import type { BackupPlan, PlannedQube } from './plan-backup.ts';
+import type { Dedup } from './series-state.ts';
 
-export interface BackupOptions {
-  readonly format: BackupFormat;
-  /** Wiped as soon as it is no longer needed. */
-  readonly passphrase: Buffer;
-  /** Only coffer-1 can be left unencrypted. */
-  readonly encrypted: boolean;
-  readonly compressionFilter: CompressionFilter | undefined;
-  readonly kdf: ScryptCost;
+interface CommonOptions {
   /** When the backup was started: shown, authenticated, before a restore. */
   readonly created: Date;
+}
+
+export interface Qubes4BackupOptions extends CommonOptions {
+  readonly format: 'qubes-4';
+  /** Wiped as soon as it is no longer needed. */
+  readonly passphrase: Buffer;
+  readonly compressionFilter: CompressionFilter | undefined;
+  readonly kdf: ScryptCost;
+}
+
+export interface Coffer1BackupOptions extends CommonOptions {
+  readonly format: 'coffer-1';
+  readonly file: NextFile;
+  readonly encrypted: boolean;
+  readonly compressionFilter: Coffer1Filter | undefined;
+  readonly dedup: Dedup;
+  readonly cut: Cut;
+}
+
+export type BackupOptions = Qubes4BackupOptions | Coffer1BackupOptions;
+
+/** What came of a backup. */
+export interface BackupMade {
+  readonly backedUp: readonly BackedUp[];
+  /** In coffer-1. */
+  readonly written: WrittenFile | undefined;
+  /** The origins of volumes that are not whole in it. */
+  readonly broken: ReadonlySet<string>;
 }
 
 /** What was backed up of a VM. */
@@ -63,28 +85,21 @@ export async function writeBackup(
   options: BackupOptions,
   report: Report,
   signal: AbortSignal,
-): Promise<BackedUp[]> {
-  const { format, created, compressionFilter } = options;
-  if (format === 'qubes-4') {
-    const layout = qubes4Layout(plan.dom0Home, compressionFilter !== undefined);
-    const files = new BackupFiles(plan, layout, system, report, signal);
+): Promise<BackupMade> {
+  const { created } = options;
+  if (options.format === 'qubes-4') {
+    const layout = qubes4Layout(plan.dom0Home, options.compressionFilter !== undefined);
+    const files = new BackupFiles(plan, layout, 'domain', system, report, signal);
     const archived = tarred(files.all(created));
     await writeQubes4(archived, output, { ...options, partSize: QUBES4_PART_SIZE }, signal);
-    return files.backedUp;
+    return { backedUp: files.backedUp, written: undefined, broken: files.broken() };
   }
-  const filter = COFFER1_FILTERS.find((each) => each === compressionFilter);
-  if (filter !== compressionFilter)
-    throw new RangeError(`coffer-1 does not support ${compressionFilter}`);
-  const files = new BackupFiles(plan, coffer1Layout(plan.dom0Home), system, report, signal);
-  const volumes = plan.qubes.flatMap((planned) => planned.volumes);
-  const cut = cutFor(volumes.reduce((most, { size }) => Math.max(most, size), 0));
-  await writeCoffer1(
-    files.all(created),
-    output,
-    { ...options, compressionFilter: filter, cut },
-    signal,
-  );
-  return files.backedUp;
+  const { dedup } = options;
+  const layout = coffer1Layout(plan.dom0Home);
+  const files = new BackupFiles(plan, layout, dedup, system, report, signal);
+  const all = { ...options, ...options.file };
+  const written = await writeCoffer1(files.all(created), output, all, signal);
+  return { backedUp: files.backedUp, written, broken: files.broken() };
 }
 
 /** Records the time of the backup on each VM that is complete in it, as the official tools do. */
@@ -113,6 +128,7 @@ class BackupFiles {
   readonly backedUp: BackedUp[] = [];
   readonly #plan: MeasuredPlan;
   readonly #layout: Layout;
+  readonly #dedup: Dedup;
   readonly #system: QubesSystem;
   readonly #report: Report;
   readonly #signal: AbortSignal;
@@ -120,12 +136,14 @@ class BackupFiles {
   constructor(
     plan: MeasuredPlan,
     layout: Layout,
+    dedup: Dedup,
     system: QubesSystem,
     report: Report,
     signal: AbortSignal,
   ) {
     this.#plan = plan;
     this.#layout = layout;
+    this.#dedup = dedup;
     this.#system = system;
     this.#report = report;
     this.#signal = signal;
@@ -138,6 +156,15 @@ class BackupFiles {
     this.#requireAnyWhole();
     if (this.#plan.dom0Home !== undefined) yield* this.#home(this.#plan.dom0Home.path);
     this.#report.phase('index');
+  }
+
+  /** The origins of volumes that are not whole. */
+  broken(): ReadonlySet<string> {
+    const failed = new Set(this.backedUp.filter(({ failure }) => failure).map(({ name }) => name));
+    const planned = this.#plan.qubes.filter(({ qube }) => failed.has(qube.name));
+    return new Set(
+      planned.flatMap(({ qube, volumes }) => volumes.map((volume) => originOf(qube, volume))),
+    );
   }
 
   #qubesXml(created: Date): string {
@@ -221,7 +248,8 @@ class BackupFiles {
       this.#report.progress(row.name, data);
     };
     const path = volumePath(directory, volume.name);
-    const [domain, origin] = [domainOf(qube, volume), originOf(qube, volume)];
+    const origin = originOf(qube, volume);
+    const domain = domainOf(qube, volume, this.#dedup);
     yield { kind: 'volume', path, domain, origin, size, extents, read };
     await this.#attempt(row, () => image.requireUnchanged());
   }

@@ -1,7 +1,10 @@
 import type { Qube, Volume } from '../qubes/qube.ts';
+import type { Dedup } from './series-state.ts';
 
 /** The domain of the roots of templates and of what was cloned from them: they are much alike. */
 const ROOTS = 'roots';
+/** The one domain of a series that was begun so. */
+const ALL = 'all';
 
 /**
  * Which volume of which VM it is: `<uuid>/private`. A VM keeps its uuid when it is renamed, and one that is made later
@@ -13,9 +16,11 @@ export function originOf({ uuid, name }: Qube, volume: Volume): string {
 
 /**
  * Within which volumes equal chunks are stored once. Roots of templates and standalones share theirs; every other
- * volume is compared with itself only, so that the size of a backup never reveals to one VM what another one contains.
+ * volume is compared with itself only, so that the size of a backup never reveals to one VM what another one contains. With
+ * `dedup` all, that is given up.
  */
-export function domainOf(qube: Qube, volume: Volume): string {
+export function domainOf(qube: Qube, volume: Volume, dedup: Dedup): string {
+  if (dedup === 'all') return ALL;
   const isOfSystem = qube.qubeClass === 'TemplateVM' || qube.qubeClass === 'StandaloneVM';
   return isOfSystem && volume.name === 'root' ? ROOTS : originOf(qube, volume);
 }

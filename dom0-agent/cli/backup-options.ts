@@ -9,6 +9,7 @@ import {
 } from '../backup/backup-formats.ts';
 import { RUNNING_CHOICES, type RunningChoice } from '../backup/plan-backup.ts';
 import { addHabitsOfBackup } from './habits.ts';
+import { DEDUP_CHOICES, type Dedup } from '../backup/series-state.ts';
 import { type ArchiveFlags, addArchiveOptions, addExclude } from './archive-options.ts';
 
 /** The options of `coffer backup`, as commander gives them. */
@@ -21,6 +22,10 @@ export interface BackupFlags extends ArchiveFlags {
   /** Default: see `FORMAT_DEFAULTS`; the same for the cost. */
   readonly compressFilter?: CompressionFilter | 'none';
   readonly kdfCost?: number;
+  /** A backup that needs no other file. */
+  readonly full?: true;
+  readonly newSeries?: true;
+  readonly dedup?: Dedup;
   readonly withRecovery?: true;
   readonly profile?: string;
   readonly yes?: true;
@@ -62,6 +67,15 @@ export function addBackupOptions(command: Command): Command {
       `cost of guessing the passphrase: ${LEAST_COST_LOG2N} to ${GREATEST_COST_LOG2N}, each one doubles ` +
         `it; by default ${byFormat('kdfCost')}`,
       parseCost,
+    )
+    .option('--full', 'store everything, so that this backup needs no earlier file')
+    .option('--new-series', 'begin anew, under another key, beside the backups that are there')
+    .addOption(
+      new Option(
+        '--dedup <WITHIN>',
+        'store equal data once within a volume and among systems (domain, the default), or in all volumes (all): ' +
+          'then the size of a backup may tell a VM what another one holds',
+      ).choices(DEDUP_CHOICES),
     )
     .option('--with-recovery', 'store recover.sh and its instructions next to the backup')
     .option('--profile <NAME>', 'take LOCATION, VMs and options from a profile: see coffer(1)')

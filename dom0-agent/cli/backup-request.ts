@@ -58,7 +58,9 @@ async function withProfile(
   };
 }
 
-function refuseContradictions({ format, encrypt, withRecovery, command }: BackupFlags): void {
+function refuseContradictions(flags: BackupFlags): void {
+  const { format, encrypt, withRecovery, command } = flags;
+  refuseWithoutSeries(flags);
   if (format === 'qubes-4' && !encrypt) {
     throw new UsageError(
       '--no-encrypt cannot be used with --format qubes-4: that is always encrypted',
@@ -71,6 +73,25 @@ function refuseContradictions({ format, encrypt, withRecovery, command }: Backup
   if (format === 'qubes-4') {
     throw new UsageError(
       '--with-recovery cannot be used with --format qubes-4: recover.sh only reads coffer-1',
+    );
+  }
+}
+
+/** What means something only where a backup may go on from others. */
+function refuseWithoutSeries({ format, command, full, newSeries, dedup }: BackupFlags): void {
+  const asked = [
+    ...(full === true ? ['--full'] : []),
+    ...(newSeries === true ? ['--new-series'] : []),
+    ...(dedup === undefined ? [] : ['--dedup']),
+  ];
+  const [option] = asked;
+  if (option === undefined) return;
+  if (command === true) {
+    throw new UsageError(`${option} needs a directory: a command is always given a whole backup`);
+  }
+  if (format === 'qubes-4') {
+    throw new UsageError(
+      `${option} cannot be used with --format qubes-4: those backups are always whole`,
     );
   }
 }

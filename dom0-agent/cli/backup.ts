@@ -1,5 +1,5 @@
 import type { ByteSink } from '../../shared/byte-streams.ts';
-import { ExitStatus, UsageError } from '../../shared/errors.ts';
+import { ExitStatus, UsageError, messageOf } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { scryptCost } from '../archive/scrypt-cost.ts';
 import { type CompressionFilter, requireCompressor } from '../archive/compress/compression.ts';
@@ -9,9 +9,26 @@ import { type MeasuredPlan, measurePlan, refuseTargetInHome } from '../backup/pl
 import { type NewBackupFile, openNewBackupFile } from '../backup/new-backup-file.ts';
 import { noteBackup } from '../backup/note-backup.ts';
 import { storeRecoveryKit } from '../backup/recovery-kit.ts';
-import { type BackedUp, noteBackupTime, writeBackup } from '../backup/run-backup.ts';
+import {
+  type BackedUp,
+  type BackupMade,
+  type BackupOptions,
+  noteBackupTime,
+  writeBackup,
+} from '../backup/run-backup.ts';
+import { type SeriesBackup, noteInSeries } from '../backup/series-backup.ts';
+import type { SeriesState } from '../backup/series-state.ts';
+import { SeriesStore } from '../backup/series-store.ts';
+import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
 import type { Storage, StoredArchive } from '../transport/storage.ts';
 import type { BackupFlags } from './backup-options.ts';
+import {
+  describeChanges,
+  describeSeries,
+  goesIntoSeries,
+  knownSeries,
+  openSeriesFor,
+} from './backup-series.ts';
 import type { BackupRequest } from './backup-request.ts';
 import { type Selection, selectQubes } from './backup-selection.ts';
 import { backedUpForPrograms, planForPrograms, sharesOf } from './backup-events.ts';
@@ -26,7 +43,7 @@ import {
 } from './destination.ts';
 import { aboutField } from './error-field.ts';
 import { type OpenedSystem, openSystem } from './open-system.ts';
-import { askNewPassphrase, confirm } from './questions.ts';
+import { askNewPassphrase, askPassphrase, confirm } from './questions.ts';
 import { rollBackIfKilled } from './roll-back.ts';
 import { describingInterrupt } from './signals.ts';
 
@@ -44,10 +61,14 @@ interface Proposal {
   readonly estimate: Estimate;
   readonly storage: Storage;
   readonly destination: Destination;
+  /** What the backup goes on from. */
+  readonly known: SeriesState | undefined;
 }
 
 /** What has been made. */
 interface Made {
+  readonly written: WrittenFile | undefined;
+  readonly goesOn: boolean;
   readonly backedUp: readonly BackedUp[];
   readonly stored: StoredArchive;
   readonly kit: readonly StoredArchive[];
@@ -64,25 +85,60 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   const selection = await aboutField('vms', () => selectQubes(request, opened.system, report));
   const proposal = await propose(selection, context);
   await agree(proposal, context);
-  const passphrase = await askNewPassphrase(
-    flags.passphraseFile,
-    flags.format,
-    (text) => report.warning(text),
-    signal,
-  );
+  const settled = await settle(proposal, context);
+  const passphrase = await passphraseFor(settled, context);
   try {
-    const made = await makeBackup(selection, proposal, passphrase, context);
-    return reportResult(made, selection, proposal, context);
+    const made = await alone(settled, context, () =>
+      makeBackup(selection, settled, passphrase, context),
+    );
+    return reportResult(made, selection, settled, context);
   } finally {
     passphrase.fill(0);
   }
 }
 
+/** What could not be known before a VM was started, which is done now. */
+async function settle(proposal: Proposal, context: BackupContext): Promise<Proposal> {
+  const { storage, destination } = proposal;
+  const { flags, location } = context.request;
+  if (!goesIntoSeries(flags) || destination.toBeStarted === undefined) return proposal;
+  const listing = await storage.browse(location, context.signal);
+  const found = { ...destination, location: `${storage.owner}:${listing.path}`, listing };
+  const known = await knownSeries(storeOf(context), found, flags);
+  return { ...proposal, destination: found, known };
+}
+
+/** A series that is gone on with has its passphrase; for a new one it is asked for twice. */
+async function passphraseFor(
+  { known }: Proposal,
+  { request: { flags }, report, signal }: BackupContext,
+): Promise<Buffer> {
+  if (known !== undefined) return await askPassphrase(flags.passphraseFile, signal);
+  const warn = (text: string): void => report.warning(text);
+  return await askNewPassphrase(flags.passphraseFile, flags.format, warn, signal);
+}
+
+/** Runs `action` while no other backup goes on with the same series. */
+async function alone<T>(
+  { destination }: Proposal,
+  context: BackupContext,
+  action: () => Promise<T>,
+): Promise<T> {
+  if (!goesIntoSeries(context.request.flags)) return await action();
+  return await storeOf(context).whileLocked(destination.location, action);
+}
+
+function storeOf({ opened, report }: BackupContext): SeriesStore {
+  return new SeriesStore(opened.seriesDirectory, (text) => report.warning(text));
+}
+
 /** Finds out everything that can be known in advance, and refuses what cannot be done. */
 async function propose(
   { sources, chosen, plan }: Selection,
-  { request: { location, flags }, opened, signal }: BackupContext,
+  context: BackupContext,
 ): Promise<Proposal> {
+  const { opened, signal } = context;
+  const { location, flags } = context.request;
   const compressor = await aboutField('compress-filter', async () => {
     const filter = compressorOf(flags);
     if (filter !== undefined) await requireCompressor(filter);
@@ -100,19 +156,25 @@ async function propose(
       ...{ location, sources, chosen },
     }),
   );
-  return { plan: measured, estimate, storage, destination };
+  const known = await knownSeries(storeOf(context), destination, flags);
+  return { plan: measured, estimate, storage, destination, known };
 }
 
 /** Shows the plan, and asks. Throws RefusedError when the backup cannot fit, or the user does not agree. */
 async function agree(
-  { plan, estimate, storage, destination }: Proposal,
+  { plan, estimate, storage, destination, known }: Proposal,
   { request: { flags }, report, signal }: BackupContext,
 ): Promise<void> {
   const { yes } = flags;
+  const goesOn = known !== undefined && flags.full !== true;
   const show = (text: string): void => (yes === true ? report.say(text) : report.ask(text));
   show(formatPlan(plan));
   show(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
-  const doubt = await aboutField('location', () => whyItMayNotFit(estimate, destination));
+  if (goesOn) show(describeSeries(known));
+  // How much changed is not known yet.
+  const doubt = goesOn
+    ? undefined
+    : await aboutField('location', () => whyItMayNotFit(estimate, destination));
   report.plan({
     command: 'backup',
     ...planForPrograms(plan, estimate, storage.owner, destination),
@@ -132,17 +194,22 @@ async function makeBackup(
   const { location, flags } = request;
   const { plan, estimate, storage } = proposal;
   const created = new Date();
+  const series =
+    flags.format === 'coffer-1'
+      ? await openSeriesFor(storeOf(context), proposal, flags, passphrase, report)
+      : undefined;
+  const goesOn = series?.state !== undefined && flags.full !== true;
   const describeUnfinished = (): string =>
     flags.command === true
       ? 'what the command had written by then is still there'
       : 'the unfinished backup is discarded';
   const { sink, fileName } = await describingInterrupt(
-    openTarget(selection, proposal, created, context),
+    openTarget(selection, proposal, { created, goesOn }, context),
     signal,
     describeUnfinished,
   );
   await using target = sink;
-  if (proposal.destination.space.freeBytes === undefined) {
+  if (!goesOn && proposal.destination.space.freeBytes === undefined) {
     const doubt = whyItMayNotFit(estimate, target);
     if (doubt !== undefined) report.warning(doubt);
     if (doubt !== undefined && flags.yes !== true) await confirm('Back up all the same?', signal);
@@ -150,8 +217,8 @@ async function makeBackup(
   const begun = Date.now();
   const data = new ConfirmedData(target, () => report.read);
   report.startProgress('send', sharesOf(plan), () => data.now);
-  const backedUp = await describingInterrupt(
-    writeTo(data.output, plan, { passphrase, created }, context),
+  const { backedUp, written, broken } = await describingInterrupt(
+    writeTo(data.output, plan, { passphrase, series, created }, context),
     signal,
     describeUnfinished,
   );
@@ -162,6 +229,10 @@ async function makeBackup(
     () => `the backup may nevertheless be stored in ${target.location}`,
   );
   report.endProgress();
+  if (series !== undefined && written !== undefined && goesIntoSeries(flags)) {
+    const file = { fileName, bytes: stored.bytes, made: created };
+    await noteForNext(() => noteInSeries(storeOf(context), series, written, file, broken), report);
+  }
   await noteBackupTime(plan, backedUp, opened.system, created, report);
   const { location: storedIn } = stored;
   await noteBackup(opened.recordFiles, backedUp, { created, location: storedIn }, report);
@@ -174,13 +245,23 @@ async function makeBackup(
             `the backup is stored in ${stored.location}, without recover.sh and its instructions`,
         )
       : [];
-  return { backedUp, stored, kit, created, seconds: (Date.now() - begun) / 1000 };
+  const seconds = (Date.now() - begun) / 1000;
+  return { backedUp, written, goesOn, stored, kit, created, seconds };
+}
+
+/** That the next backup cannot go on from this one is no reason for it to fail. */
+async function noteForNext(note: () => Promise<void>, report: CommandReport): Promise<void> {
+  try {
+    await note();
+  } catch (error) {
+    report.warning(`this backup was not noted for the next one: ${messageOf(error)}`);
+  }
 }
 
 async function openTarget(
   { sources, chosen }: Selection,
   { storage, estimate }: Proposal,
-  created: Date,
+  { created, goesOn }: { readonly created: Date; readonly goesOn: boolean },
   { request: { location, flags }, signal }: BackupContext,
 ): Promise<NewBackupFile> {
   if (flags.command === true) {
@@ -188,7 +269,7 @@ async function openTarget(
     return { sink, fileName: '' };
   }
   return orForgottenDirectory(
-    openNewBackupFile(storage, location, created, estimate.least, signal),
+    openNewBackupFile(storage, location, created, goesOn ? undefined : estimate.least, signal),
     {
       location,
       sources,
@@ -197,25 +278,32 @@ async function openTarget(
   );
 }
 
+interface WritingOptions {
+  readonly passphrase: Buffer;
+  /** Undefined for the official format. */
+  readonly series: SeriesBackup | undefined;
+  readonly created: Date;
+}
+
 async function writeTo(
   output: ByteSink,
   plan: MeasuredPlan,
-  made: { readonly passphrase: Buffer; readonly created: Date },
+  { passphrase, series, created }: WritingOptions,
   { request: { flags }, opened, report, signal }: BackupContext,
-): Promise<BackedUp[]> {
-  const options = {
-    ...made,
-    format: flags.format,
-    encrypted: flags.encrypt,
-    compressionFilter: compressorOf(flags),
-    kdf: scryptCost(flags.kdfCost ?? FORMAT_DEFAULTS[flags.format].kdfCost),
-  };
+): Promise<BackupMade> {
+  const options: BackupOptions =
+    series === undefined
+      ? {
+          ...{ format: 'qubes-4', passphrase, created, compressionFilter: compressorOf(flags) },
+          kdf: scryptCost(flags.kdfCost ?? FORMAT_DEFAULTS['qubes-4'].kdfCost),
+        }
+      : { format: 'coffer-1', created, file: series.file, cut: series.cut, ...series.settings };
   const cleanup = await rollBackIfKilled(flags.system);
   try {
     return await writeBackup(plan, opened.system, output, options, report, signal);
   } finally {
     cleanup.cancel();
-    made.passphrase.fill(0);
+    passphrase.fill(0);
   }
 }
 
@@ -231,7 +319,7 @@ function compressorOf({ compressFilter, format }: BackupFlags): CompressionFilte
 
 /** Gives the exit status. */
 function reportResult(
-  { backedUp, stored, kit, created, seconds }: Made,
+  { backedUp, written, goesOn, stored, kit, created, seconds }: Made,
   { missing }: Selection,
   { plan, storage }: Proposal,
   { request: { flags }, report }: BackupContext,
@@ -240,6 +328,7 @@ function reportResult(
   const done = failed.length === 0 && missing.length === 0;
   report.say(formatBackedUp(plan, backedUp));
   report.say(`Stored ${formatSize(stored.bytes)} in ${stored.location}, ${seconds.toFixed(1)} s.`);
+  if (written !== undefined && goesOn) report.say(`${describeChanges(written, plan)}.`);
   if (failed.length > 0) {
     report.say(`Not everything was backed up: ${failed.join(', ')} failed, the table says why.`);
   }

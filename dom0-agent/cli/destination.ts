@@ -4,8 +4,8 @@ import { formatSize } from '../../shared/sizes.ts';
 import type { Space } from '../../shared/space.ts';
 import type { BackupSources } from '../backup/backup-sources.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
-import type { Storage } from '../transport/storage.ts';
 import { advised } from './location-advice.ts';
+import type { Listing, Storage } from '../transport/storage.ts';
 import type { OpenedSystem } from './open-system.ts';
 
 /** Where a backup goes, as far as is known in advance. */
@@ -13,6 +13,8 @@ export interface Destination {
   /** For people: `sys-usb:/home/user/backups`, `the command in sys-usb`. */
   readonly location: string;
   readonly space: Space;
+  /** What is in the directory, where that can be known. */
+  readonly listing?: Listing;
   /** The VM that will be started for it. */
   readonly toBeStarted?: string;
 }
@@ -36,8 +38,8 @@ export async function seeDestination(
   const unseen: Destination = { location: `${owner}:${location}`, space: {}, ...started };
   if (unseen.toBeStarted !== undefined) return unseen;
   try {
-    const { path, space } = await place.browse(location, signal);
-    return { location: `${owner}:${path}`, space };
+    const listing = await place.browse(location, signal);
+    return { location: `${owner}:${listing.path}`, space: listing.space, listing };
   } catch (error) {
     // A directory that is writable need not be readable.
     if (isRefusal(error, 'PERMISSION')) return unseen;

@@ -28,6 +28,8 @@ export interface OpenedSystem {
   readonly isHalted: (vm: string | undefined) => Promise<boolean>;
   /** Where it is noted which backups were made and verified. */
   readonly recordFiles: RecordFiles;
+  /** Where it is noted what the files of each series hold. */
+  readonly seriesDirectory: string;
   /** Undefined for a folder system. */
   readonly qubesd: QubesdSystem | undefined;
 }
@@ -63,7 +65,11 @@ async function openFolder(directory: string): Promise<OpenedSystem> {
   // Its agents run on this machine, whether the VMs run or not.
   const isHalted = (): Promise<boolean> => Promise.resolve(false);
   const recordFiles = { own: join(directory, 'dom0-state', RECORD), others: [] };
-  return { system, storage: storageOf(agentIn), isHalted, recordFiles, qubesd: undefined };
+  const seriesDirectory = seriesBeside(recordFiles);
+  return {
+    ...{ system, storage: storageOf(agentIn), isHalted, recordFiles, seriesDirectory },
+    qubesd: undefined,
+  };
 }
 
 function openQubesd(socketPath: string, tell: (text: string) => void): OpenedSystem {
@@ -84,9 +90,11 @@ function openQubesd(socketPath: string, tell: (text: string) => void): OpenedSys
   };
   const isHalted = async (vm: string | undefined): Promise<boolean> =>
     vm !== undefined && vm !== 'dom0' && !(await qubesd.isRunning(vm));
+  const recordFiles = recordFilesInDom0();
   return {
     ...{ system: qubesd, storage: storageOf(agentIn), isHalted, qubesd },
-    recordFiles: recordFilesInDom0(),
+    recordFiles,
+    seriesDirectory: seriesBeside(recordFiles),
   };
 }
 
@@ -103,6 +111,11 @@ export function recordFilesInDom0(
   // The XDG specification has relative ones ignored.
   const ofUser = isAbsolute(state) ? state : join(homedir(), '.local/state');
   return { own: join(ofUser, 'coffer', RECORD), others: [ofRoot] };
+}
+
+/** Beside this user's record of backups. */
+function seriesBeside({ own }: RecordFiles): string {
+  return join(dirname(own), 'series');
 }
 
 function storageOf(agentIn: (vm: string) => Promise<Storage>): OpenedSystem['storage'] {

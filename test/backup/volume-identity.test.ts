@@ -24,13 +24,17 @@ describe('a volume', () => {
   it.each(['TemplateVM', 'StandaloneVM'] as const)(
     'that is the root of a %s is compared with other roots, and nothing else of it is',
     (qubeClass) => {
-      expect(domainOf(work({ qubeClass }), volume('root'))).toBe('roots');
-      expect(domainOf(work({ qubeClass }), volume('private'))).toBe(`${UUID}/private`);
+      expect(domainOf(work({ qubeClass }), volume('root'), 'domain')).toBe('roots');
+      expect(domainOf(work({ qubeClass }), volume('private'), 'domain')).toBe(`${UUID}/private`);
     },
   );
 
+  it('is compared with all others in a series that is meant to be so', () => {
+    expect(domainOf(work(), volume('private'), 'all')).toBe('all');
+  });
+
   it.each(['AppVM', 'DispVM'] as const)('of a %s is compared with itself only', (qubeClass) => {
-    expect(domainOf(work({ qubeClass }), volume('root'))).toBe(`${UUID}/root`);
-    expect(domainOf(work({ qubeClass }), volume('private'))).toBe(`${UUID}/private`);
+    expect(domainOf(work({ qubeClass }), volume('root'), 'domain')).toBe(`${UUID}/root`);
+    expect(domainOf(work({ qubeClass }), volume('private'), 'domain')).toBe(`${UUID}/private`);
   });
 });

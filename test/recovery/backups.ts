@@ -1,11 +1,10 @@
 import type { Content } from '../../dom0-agent/archive/content.ts';
-import { scryptCost } from '../../dom0-agent/archive/scrypt-cost.ts';
 import {
   type Coffer1Options,
   writeCoffer1,
 } from '../../dom0-agent/archive/coffer1/write-coffer1.ts';
 import { KiB } from '../../shared/sizes.ts';
-import { volumeOf } from '../archive/coffer1/sample.ts';
+import { type SampleOptions, sampleFile, volumeOf } from '../archive/coffer1/sample.ts';
 
 /** Letters beyond ASCII, quotes, and all that a shell could trip over. */
 export const PASSPHRASE = `corréct  'horse' "battery" $HOME \\n %s !staple;*`;
@@ -39,7 +38,7 @@ const ORDER = { file: 0, volume: 1, tree: 2 };
 /** A coffer-1 backup by coffer's own writer, of qubes.xml and `files`, which are put into the order that the format wants. */
 export async function coffer1Backup(
   files: readonly Content[],
-  options: Partial<Coffer1Options> = {},
+  { passphrase, ...options }: SampleOptions = {},
 ): Promise<Buffer> {
   const chunks: Buffer[] = [];
   const write = (bytes: Buffer): Promise<void> => {
@@ -51,10 +50,9 @@ export async function coffer1Backup(
     yield* [qubesXml(), ...files.toSorted((a, b) => ORDER[a.kind] - ORDER[b.kind])];
   }
   const defaults: Coffer1Options = {
-    passphrase: Buffer.from(PASSPHRASE),
+    ...sampleFile(passphrase ?? Buffer.from(PASSPHRASE)),
     encrypted: true,
     compressionFilter: 'zstd',
-    kdf: scryptCost(14),
     cut: { grain: 64 * KiB, partSize: 64 * KiB },
     created: new Date('2026-11-23T19:42:01Z'),
   };

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { contentOf } from '../../test/archive/content-of.ts';
 import type { Content } from '../../dom0-agent/archive/content.ts';
 import { scryptCost } from '../../dom0-agent/archive/scrypt-cost.ts';
+import { firstFile } from '../../dom0-agent/archive/coffer1/series.ts';
 import { writeCoffer1 } from '../../dom0-agent/archive/coffer1/write-coffer1.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
 import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';
@@ -116,16 +117,15 @@ export async function manyParts(amount: number): Promise<Row[]> {
       },
     };
     const options = {
-      passphrase: Buffer.from('correct horse'),
+      ...firstFile(Buffer.from('correct horse'), scryptCost(14)),
       encrypted: true,
       compressionFilter: undefined,
-      kdf: scryptCost(14),
       cut: { grain: partSize, partSize },
       created: new Date(),
     };
-    const write = await timed('parts: write', amount, () =>
-      writeCoffer1(oneLargeFile(amount * partSize), output, options, NEVER),
-    );
+    const write = await timed('parts: write', amount, async () => {
+      await writeCoffer1(oneLargeFile(amount * partSize), output, options, NEVER);
+    });
     await file.close();
     const seek = await timed('parts: read from a file', amount, () => readAll({ file: path }));
     const stream = await timed('parts: read from a stream', amount, () =>

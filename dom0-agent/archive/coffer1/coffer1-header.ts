@@ -59,9 +59,13 @@ export interface Coffer1Header extends Header, Cut {
   readonly wrappedKeyMac: Buffer;
 }
 
-/** How to cut volumes of which the largest has so many bytes: 128 KiB to a TiB, and twice that for each doubling. */
-export function cutFor(largestVolume: number): Cut {
-  let grain = DEFAULT_GRAIN;
+/**
+ * How to cut volumes of which the largest has so many bytes: 128 KiB to a TiB, and twice that for each doubling.
+ *
+ * @param leastGrain that of earlier files: chunks of another one cannot be referred to
+ */
+export function cutFor(largestVolume: number, leastGrain = DEFAULT_GRAIN): Cut {
+  let grain = leastGrain;
   while (largestVolume > grain * MOST_CHUNKS) grain *= 2;
   if (grain > GREATEST_GRAIN) {
     throw new RangeError(`no volume of ${largestVolume / TiB} TiB can be backed up`);

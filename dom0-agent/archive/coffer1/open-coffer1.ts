@@ -1,7 +1,6 @@
 import type { ByteSource } from '../../../shared/byte-streams.ts';
-import { DamagedError, RefusedError, WrongPassphraseError } from '../../../shared/errors.ts';
+import { DamagedError, RefusedError } from '../../../shared/errors.ts';
 import type { ArchiveReader } from '../archive.ts';
-import { deriveRootKey } from './keys.ts';
 import { parseMac } from './member-reader.ts';
 import { type ArchiveKey, isMemberAuthentic } from './seal-member.ts';
 import { HEADER_NAME, type UntrustedHeader } from '../untrusted-header.ts';
@@ -9,7 +8,7 @@ import { formatHeader, parseHeader } from './coffer1-header.ts';
 import type { ManifestMember } from './manifest.ts';
 import type { Opened } from './open-parts.ts';
 import { SeekingReader } from './seeking-reader.ts';
-import { unwrapSeriesKey } from './series-key.ts';
+import { openSeries } from './series.ts';
 import { StreamingReader } from './streaming-reader.ts';
 
 /**
@@ -28,16 +27,8 @@ export async function openCoffer1(
   if (!formatHeader(header).equals(first.untrustedBytes)) {
     throw new DamagedError('the header of the backup is not as coffer writes it');
   }
-  const root = await deriveRootKey(passphrase, header.kdfSalt, header.kdf);
-  const seriesKey = unwrapSeriesKey(root, header.seriesId, header);
-  if (seriesKey === undefined) {
-    throw new WrongPassphraseError(
-      "the passphrase is wrong, or the backup's header was damaged or tampered with",
-    );
-  }
-  const key: ArchiveKey = {
-    ...{ root: seriesKey, backupId: header.backupId, encrypted: header.encrypted },
-  };
+  const { key: root } = await openSeries(header, passphrase);
+  const key: ArchiveKey = { root, backupId: header.backupId, encrypted: header.encrypted };
   const headerMember = await authenticateHeader(first, key);
   if (header.kind !== 'backup') {
     throw new RefusedError(`this file is no backup: ${WHAT_IT_IS[header.kind]}`);

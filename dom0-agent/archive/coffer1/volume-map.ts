@@ -58,13 +58,15 @@ const END = new RegExp(`^end (${NUMBER}) (${NUMBER}) ([0-9a-f]{64})$`);
 /**
  * Reads the map of the volume `path` from its text, which comes in pieces and is authentic. There is one text
  * for each map: any other is a DamagedError. Holds 12 bytes for a run.
+ *
+ * @param path undefined: of any volume
  */
 export async function parseMap(
   pieces: AsyncIterable<Buffer>,
-  path: string,
+  path: string | undefined,
   grain: number,
 ): Promise<VolumeMap> {
-  const what = `the map of ${path}`;
+  const what = path === undefined ? 'a map' : `the map of ${path}`;
   const parser = new MapParser(path, grain);
   for await (const lines of textLines(pieces, what)) {
     for (const line of lines) if (!parser.take(line)) throw invalid(what);
@@ -75,7 +77,7 @@ export async function parseMap(
 }
 
 class MapParser {
-  readonly #path: string;
+  #path: string | undefined;
   readonly #grain: number;
   #head: string[] = [];
   #size = 0;
@@ -89,7 +91,7 @@ class MapParser {
   #chunks = 0;
   #digest: string | undefined;
 
-  constructor(path: string, grain: number) {
+  constructor(path: string | undefined, grain: number) {
     this.#path = path;
     this.#grain = grain;
   }
@@ -105,7 +107,7 @@ class MapParser {
 
   /** Undefined when the text ended too early. */
   map(): VolumeMap | undefined {
-    if (this.#digest === undefined) return undefined;
+    if (this.#digest === undefined || this.#path === undefined) return undefined;
     return {
       ...{ path: this.#path, size: this.#size, grain: this.#grain },
       ...{ domain: this.#domain, origin: this.#origin },
@@ -120,6 +122,7 @@ class MapParser {
     this.#size = Number(size);
     this.#domain = domain;
     this.#origin = origin;
+    this.#path ??= path;
     const isOurs = path === this.#path && Number(grain) === this.#grain;
     return isOurs && this.#chunksInVolume <= MOST_CHUNKS;
   }

@@ -1,9 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { FailedError } from '../../../shared/errors.ts';
 import type { ByteSink } from '../../../shared/byte-streams.ts';
-import { deriveRootKey } from './keys.ts';
-import type { ScryptCost } from '../scrypt-cost.ts';
 import { type ArchiveKey, sealMember } from './seal-member.ts';
 import { HEADER_NAME } from '../untrusted-header.ts';
 import { BufferPool } from '../parts/buffer-pool.ts';
@@ -16,30 +13,42 @@ import { type FrameCompressor, frameCompressor } from './frame-compressor.ts';
 import {
   type Cut,
   PART_TEXT_LENGTH,
-  SALT_LENGTH,
   type Coffer1Filter,
   type Coffer1Header,
   formatHeader,
   mostStored,
 } from './coffer1-header.ts';
-import { LARGEST_MANIFEST, MANIFEST_PATH, formatManifest } from './manifest.ts';
+import { LARGEST_MANIFEST, MANIFEST_PATH, type NamedFile, formatManifest } from './manifest.ts';
 import { mapAhead } from './map-ahead.ts';
-import { PARTS_PATH, formatPartsTable } from './parts-table.ts';
-import { newSeriesKey, wrapSeriesKey } from './series-key.ts';
-import { formatMap, mapPath } from './volume-map.ts';
+import { PARTS_PATH, type PartsTable, formatPartsTable } from './parts-table.ts';
+import type { NextFile, SeriesHead } from './series.ts';
+import { type VolumeMap, formatMap, mapPath } from './volume-map.ts';
 import { partsOfVolume } from './volume-parts.ts';
 import { DATA_PATH, IDS_PATH } from './member-paths.ts';
-import { type IdentifiedPart, WrittenSoFar } from './written-so-far.ts';
+import { type PlaceInSeries, WrittenSoFar, type WrittenPart } from './written-so-far.ts';
 
-export interface Coffer1Options {
-  /** Wiped once the key is derived. */
-  readonly passphrase: Buffer;
+export interface Coffer1Options extends NextFile {
   readonly encrypted: boolean;
   readonly compressionFilter: Coffer1Filter | undefined;
-  readonly kdf: ScryptCost;
   readonly cut: Cut;
   /** When the backup was begun. */
   readonly created: Date;
+}
+
+/** A file as the next one of its series needs to know it. */
+export interface WrittenFile {
+  readonly name: NamedFile;
+  readonly table: PartsTable;
+  /** The ids of all chunks, in the order of the parts. */
+  readonly ids: Iterable<Buffer>;
+  readonly maps: readonly VolumeMap[];
+  readonly grain: number;
+  /** The other files that it refers to. */
+  readonly needs: readonly string[];
+  /** The origins of volumes that are not as they were at their last backup. */
+  readonly changed: ReadonlySet<string>;
+  /** How many chunks were stored in it: those of the maps that are in no earlier file. */
+  readonly newChunks: number;
 }
 
 /** A member; the memory in which `bytes` lies must be given back. */
@@ -50,7 +59,7 @@ interface PlainMember {
   readonly buffer?: Buffer;
   /** Of the pool for frames. */
   readonly frame?: Buffer;
-  readonly part?: IdentifiedPart;
+  readonly part?: WrittenPart;
 }
 /** `bytes` as they are stored. */
 type SealedMember = PlainMember & { readonly mac: string };
@@ -61,18 +70,18 @@ const PARTS_BESIDE = 4;
 const FRAMES_BESIDE = 4;
 
 /**
- * Writes a backup of `contents` that needs no other, under a series key of its own, in one pass:
- * docs/archive-format.md. Reading, compressing on all cores, sealing and writing go on at the same time, and with the
- * derivation of the key. Holds a few parts, and some 30 bytes for each chunk.
+ * Writes a backup of `contents` in one pass: docs/archive-format.md. Reading, compressing on all cores, sealing and
+ * writing go on at the same time, and with the derivation of the key of a series that begins. Holds a few parts, and
+ * some 30 bytes for each chunk: of this backup, and of the volume's domain where earlier files are referred to.
  */
 export async function writeCoffer1(
   contents: AsyncIterable<Content>,
   output: ByteSink,
   options: Coffer1Options,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<WrittenFile> {
   await using writer = new Coffer1Writer(output, options, signal);
-  await writer.write(contents);
+  return await writer.write(contents);
 }
 
 class Coffer1Writer implements AsyncDisposable {
@@ -95,20 +104,17 @@ class Coffer1Writer implements AsyncDisposable {
     this.#tar = new OuterTarWriter(output);
     this.#options = options;
     this.#signal = signal;
-    const key = newSeriesKey();
-    const backupId = newId();
-    const seriesId = newId();
-    this.#key = { root: key, backupId, encrypted: options.encrypted };
-    this.#soFar = new WrittenSoFar(key, { seriesId, backupId, cut: options.cut });
-    const { cut, compressionFilter, kdf } = options;
-    const kdfSalt = randomBytes(SALT_LENGTH);
-    const header: Omit<Coffer1Header, 'wrappedKey' | 'wrappedKeyMac'> = {
-      ...{ format: 'coffer-1', kind: 'backup', backupId, seriesId, streamable: true },
-      ...{ encrypted: options.encrypted, compressionFilter, kdf, kdfSalt, ...cut },
+    const { series, backupId, encrypted, compressionFilter, cut, earlier } = options;
+    const { seriesId, key } = series;
+    this.#key = { root: key, backupId, encrypted };
+    const place: PlaceInSeries = { ...options, seriesId };
+    this.#soFar = new WrittenSoFar(key, place, cut, earlier);
+    const streamable = earlier === undefined;
+    const header: Omit<Coffer1Header, keyof SeriesHead> = {
+      ...{ format: 'coffer-1', kind: 'backup', backupId, streamable },
+      ...{ encrypted, compressionFilter, ...cut },
     };
-    this.#header = deriveRootKey(options.passphrase, kdfSalt, kdf).then((root) =>
-      formatHeader({ ...header, ...wrapSeriesKey(root, seriesId, key) }),
-    );
+    this.#header = series.head.then((head) => formatHeader({ ...header, ...head }));
     void Promise.allSettled([this.#header]);
     this.#bufferSize = PART_TEXT_LENGTH + cut.partSize;
     const stop = AbortSignal.any([signal, this.#stop.signal]);
@@ -118,14 +124,20 @@ class Coffer1Writer implements AsyncDisposable {
       compressionFilter && frameCompressor(compressionFilter, availableParallelism(), signal);
   }
 
-  async write(contents: AsyncIterable<Content>): Promise<void> {
+  async write(contents: AsyncIterable<Content>): Promise<WrittenFile> {
     const begun = this.#storeHeader();
     // Its error is thrown when the first member is stored; until then it is not unhandled.
     void Promise.allSettled([begun]);
     await this.#storeAll(this.#membersOf(contents), begun);
     await this.#storeAll(this.#closingMembers(), begun);
-    await this.#store(await this.#sealed(await this.#compressed(this.#manifest())));
+    const manifest = await this.#sealed(await this.#compressed(this.#manifest()));
+    await this.#store(manifest);
     await this.#tar.end();
+    const { table, ids, maps, newChunks, changed } = this.#soFar;
+    const { backupId, cut } = this.#options;
+    const needs = this.#soFar.needs().map((file) => file.backupId);
+    const name = { backupId, mac: manifest.mac };
+    return { name, table, ids, maps, newChunks, changed, needs, grain: cut.grain };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -157,11 +169,17 @@ class Coffer1Writer implements AsyncDisposable {
   async *#membersOfVolume(
     content: Extract<Content, { kind: 'volume' }>,
   ): AsyncGenerator<PlainMember> {
-    const volume = this.#soFar.addVolume(content);
-    for await (const part of partsOfVolume(content, this.#options.cut, this.#pool)) {
-      const { bytes, buffer, text } = part;
-      const name = partName(DATA_PATH, this.#soFar.nextPart()).name;
-      yield { name, bytes, buffer, part: { volume, text, ids: [] } };
+    const volume = await this.#soFar.addVolume(content);
+    if (volume === undefined) return;
+    const parts = partsOfVolume(volume, {
+      ...{ cut: this.#options.cut, pool: this.#pool },
+      nextPart: () => this.#soFar.nextPart(),
+      announces: this.#options.earlier === undefined,
+    });
+    for await (const { bytes, buffer, ...made } of parts) {
+      const part = { ...made, volume };
+      this.#soFar.notePart(part);
+      yield { name: partName(DATA_PATH, part.number).name, bytes, buffer, part };
     }
   }
 
@@ -188,7 +206,7 @@ class Coffer1Writer implements AsyncDisposable {
 
   /** Maps, the table of parts and the ids: all that follows from what was stored. */
   async *#closingMembers(): AsyncGenerator<PlainMember> {
-    for (const map of this.#soFar.maps()) {
+    for (const map of this.#soFar.maps) {
       yield* this.#membersOfText(mapPath(map.path), formatMap(map));
     }
     yield* this.#membersOfText(PARTS_PATH, formatPartsTable(this.#soFar.table));
@@ -224,9 +242,8 @@ class Coffer1Writer implements AsyncDisposable {
     }
   }
 
-  /** Gives a part's chunks their ids, and makes a frame of the member. */
+  /** Makes a frame of the member. */
   async #compressed(member: PlainMember): Promise<PlainMember> {
-    this.#soFar.identify(member.bytes, member.part);
     if (this.#compressor === undefined) return member;
     const { buffer, ...rest } = member;
     const { partSize } = this.#options.cut;
@@ -263,10 +280,6 @@ class Coffer1Writer implements AsyncDisposable {
 
 /** Small files may follow the volumes that they tell of. */
 const STAGES: readonly Content['kind'][] = ['file', 'volume', 'file', 'tree'];
-
-function newId(): string {
-  return randomBytes(16).toString('hex');
-}
 
 /** The same bytes in pieces of `size`, of which the last may be smaller; one at least. Each has memory of its own. */
 function* whole(pieces: Iterable<Buffer>, size: number): Generator<Buffer, void, undefined> {

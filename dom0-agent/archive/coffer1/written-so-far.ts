@@ -1,50 +1,66 @@
 import type { VolumeContent } from '../content.ts';
-import { ChunkIds, ID_LENGTH } from './chunk-ids.ts';
-import { type Cut, PART_TEXT_LENGTH } from './coffer1-header.ts';
-import { type Manifest, type ManifestFile, type ManifestMember, lengthInTar } from './manifest.ts';
-import type { PartText } from './part-text.ts';
+import type { Cut } from './coffer1-header.ts';
+import { type EarlierFiles, holdAllOf, knownChunks, partsOf } from './earlier-files.ts';
+import { KnownChunks } from './known-chunks.ts';
+import {
+  type Manifest,
+  type ManifestFile,
+  type ManifestMember,
+  type NamedFile,
+  type PartsBornIn,
+  lengthInTar,
+} from './manifest.ts';
 import { PartsTable } from './parts-table.ts';
-import { Runs } from './runs.ts';
 import type { SeriesKey } from './series-key.ts';
 import type { VolumeMap } from './volume-map.ts';
+import type { PlainPart } from './volume-parts.ts';
+import { type KnownBefore, WrittenVolume } from './written-volume.ts';
 
-/** A volume of which parts are being written. */
-interface WrittenVolume {
-  readonly path: string;
-  readonly size: number;
-  readonly domain: string;
-  readonly origin: string;
-  readonly chunkIds: ChunkIds;
-  readonly runs: Runs;
-  parts: number;
+/** What a file's place in its series is. */
+export interface PlaceInSeries {
+  readonly seriesId: string;
+  readonly backupId: string;
+  /** From 1. */
+  readonly sequence: number;
+  /** The file before it; undefined for the first one. */
+  readonly previous: NamedFile | undefined;
 }
 
-/** A part on its way, and the ids of its chunks once they are known. */
-export interface IdentifiedPart {
+/** A part on its way, with the volume that it is of. */
+export interface WrittenPart extends Pick<PlainPart, 'number' | 'text' | 'ids'> {
   readonly volume: WrittenVolume;
-  readonly text: PartText;
-  readonly ids: Buffer[];
 }
 
-/** What was written of a backup, from which follows how it is closed: maps, table, ids, manifest. */
+/** A volume of which nothing changed: its map is the last one. */
+interface KeptVolume {
+  readonly content: VolumeContent;
+  readonly kept: VolumeMap;
+}
+
+/** What was written of a file, from which follows how it is closed: maps, table, ids, manifest. */
 export class WrittenSoFar {
   readonly table = new PartsTable();
   readonly #key: SeriesKey;
-  readonly #series: { readonly seriesId: string; readonly backupId: string; readonly cut: Cut };
+  readonly #place: PlaceInSeries;
+  readonly #cut: Cut;
+  readonly #earlier: EarlierFiles | undefined;
   readonly #members: ManifestMember[] = [];
-  readonly #files: (ManifestFile | WrittenVolume)[] = [];
+  readonly #files: (ManifestFile | WrittenVolume | KeptVolume)[] = [];
   /** The ids of all chunks, a part's in one buffer, in the order of the parts. */
   readonly #ids: Buffer[] = [];
+  /** Of the domains that volumes share. */
+  readonly #shared = new Map<string, KnownChunks>();
+  #maps: readonly VolumeMap[] | undefined;
   #partsBefore: number | undefined;
   #partsLength = 0;
   #partsBegun = 0;
 
-  constructor(
-    key: SeriesKey,
-    series: { readonly seriesId: string; readonly backupId: string; readonly cut: Cut },
-  ) {
+  /** @param earlier what the file may refer to; undefined for one that must need no other */
+  constructor(key: SeriesKey, place: PlaceInSeries, cut: Cut, earlier: EarlierFiles | undefined) {
     this.#key = key;
-    this.#series = series;
+    this.#place = place;
+    this.#cut = cut;
+    this.#earlier = earlier;
   }
 
   get ids(): Iterable<Buffer> {
@@ -55,9 +71,16 @@ export class WrittenSoFar {
     this.#files.push({ path, size });
   }
 
-  addVolume({ path, size, domain, origin }: VolumeContent): WrittenVolume {
-    const chunkIds = new ChunkIds(this.#key, domain);
-    const volume = { path, size, domain, origin, chunkIds, runs: new Runs(), parts: 0 };
+  /** Undefined when nothing of it has to be written. */
+  async addVolume(content: VolumeContent): Promise<WrittenVolume | undefined> {
+    const last = await this.#lastMap(content);
+    if (last !== undefined && this.#isAsItWas(content, last)) {
+      this.#files.push({ content, kept: last });
+      return undefined;
+    }
+    const known = await this.#knownBefore(content, last);
+    const file = { backupId: this.#place.backupId, grain: this.#cut.grain };
+    const volume = new WrittenVolume(content, this.#key, file, known);
     this.#files.push(volume);
     return volume;
   }
@@ -67,70 +90,117 @@ export class WrittenSoFar {
     return this.#partsBegun++;
   }
 
-  /** Gives the chunks of a part their ids. */
-  identify(bytes: Buffer, part: IdentifiedPart | undefined): void {
-    const { grain } = this.#series.cut;
-    if (part === undefined) return;
-    for (let at = PART_TEXT_LENGTH; at < bytes.length; at += grain) {
-      part.ids.push(part.volume.chunkIds.idOf(bytes.subarray(at, at + grain)));
-    }
+  /** A part was made: chunks like its own need not be stored again where volumes share a domain. */
+  notePart({ volume, number, ids }: WrittenPart): void {
+    volume.parts++;
+    this.#shared
+      .get(volume.content.domain)
+      ?.addPart(this.#place.backupId, number, Buffer.concat(ids));
   }
 
   /** A member was stored; those of a kind come in their order. */
-  note(member: ManifestMember, part: IdentifiedPart | undefined): void {
+  note(member: ManifestMember, part: WrittenPart | undefined): void {
     if (part === undefined) {
       this.#members.push(member);
       return;
     }
     this.#partsBefore ??= this.#members.length;
     this.#partsLength += lengthInTar(member.size);
-    const { volume, text, ids } = part;
-    const number = this.table.length;
-    let offset = 0;
-    for (const { first, count } of text.runs) {
-      volume.runs.add({ first, count, backup: 0, part: number, offset });
-      for (let i = 0; i < count; i++) volume.chunkIds.add(first + i, ids[offset + i] ?? NO_ID);
-      offset += count;
-    }
-    volume.parts++;
+    const { volume, ids } = part;
     this.#ids.push(Buffer.concat(ids));
-    this.table.add({ size: member.size, chunks: ids.length, domain: volume.domain });
+    const { domain } = volume.content;
+    this.table.add({ size: member.size, chunks: ids.length, domain });
   }
 
-  /** Once, when all parts were stored: the maps of the volumes, in their order. */
-  *maps(): Generator<VolumeMap, void, undefined> {
-    const { backupId, cut } = this.#series;
-    for (const file of this.#files) {
-      if (!('chunkIds' in file)) continue;
-      const { path, size, domain, origin, runs, chunkIds } = file;
-      const backups = runs.length === 0 ? [] : [backupId];
-      const { chunks } = chunkIds;
-      const digest = chunkIds.digest();
-      yield { path, size, domain, origin, grain: cut.grain, backups, runs, chunks, digest };
-    }
+  /** When all parts were stored: the maps of the volumes, in their order. */
+  get maps(): readonly VolumeMap[] {
+    this.#maps ??= this.#files.flatMap((file) => {
+      if (file instanceof WrittenVolume) return [file.map()];
+      return 'kept' in file ? [{ ...file.kept, path: file.content.path }] : [];
+    });
+    return this.#maps;
+  }
+
+  /** The origins of volumes that are not as they were at their last backup. */
+  get changed(): ReadonlySet<string> {
+    const last = new Map(
+      this.#files.flatMap((file) =>
+        file instanceof WrittenVolume && file.lastMap !== undefined
+          ? [[file.content.origin, file.lastMap] as const]
+          : 'kept' in file
+            ? [[file.content.origin, file.kept] as const]
+            : [],
+      ),
+    );
+    const isAsItWas = ({ origin, digest, size }: VolumeMap): boolean =>
+      last.get(origin)?.digest === digest && last.get(origin)?.size === size;
+    return new Set(this.maps.filter((map) => !isAsItWas(map)).map(({ origin }) => origin));
+  }
+
+  /** How many chunks were stored here. */
+  get newChunks(): number {
+    const volumes = this.#files.filter((file) => file instanceof WrittenVolume);
+    return volumes.reduce((sum, { newChunks }) => sum + newChunks, 0);
   }
 
   /** When all else was stored. */
   manifest(created: Date): Manifest {
+    const { seriesId, sequence, previous } = this.#place;
     return {
-      seriesId: this.#series.seriesId,
-      ...{ sequence: 1, previous: undefined, needs: [], holds: [] },
+      ...{ seriesId, sequence, previous, needs: this.needs(), holds: [] },
       made: `${created.toISOString().slice(0, 19)}Z`,
       members: this.#members,
       parts: this.table.length,
       partsBefore: this.#partsBefore ?? this.#members.length,
       partsLength: this.#partsLength,
-      files: this.#files.map((file) =>
-        'chunkIds' in file
-          ? {
-              path: file.path,
-              size: file.size,
-              volume: { chunks: file.chunkIds.chunks, parts: file.parts },
-            }
-          : file,
-      ),
+      files: this.#manifestFiles(),
     };
   }
-}
 
-const NO_ID = Buffer.alloc(ID_LENGTH);
+  #manifestFiles(): ManifestFile[] {
+    const chunks = new Map(this.maps.map((map) => [map.path, map.chunks]));
+    return this.#files.map((file) => {
+      if (!('content' in file)) return file;
+      const { path, size } = file.content;
+      const parts = 'kept' in file ? 0 : file.parts;
+      return { path, size, volume: { chunks: chunks.get(path) ?? 0, parts } };
+    });
+  }
+
+  /** What the maps refer to that was not stored here, ascending by id. */
+  needs(): PartsBornIn[] {
+    const needed = new Map<string, Set<number>>();
+    for (const map of this.maps) {
+      for (const [backupId, parts] of partsOf(map)) {
+        const known = needed.get(backupId);
+        if (known === undefined) needed.set(backupId, parts);
+        else for (const part of parts) known.add(part);
+      }
+    }
+    needed.delete(this.#place.backupId);
+    const born = [...needed].map(([backupId, { size }]) => ({ backupId, parts: size }));
+    return born.sort((one, other) => (one.backupId < other.backupId ? -1 : 1));
+  }
+
+  /** Undefined when it is none that this file can go on from. */
+  async #lastMap({ origin, domain }: VolumeContent): Promise<VolumeMap | undefined> {
+    const map = await this.#earlier?.lastMap(origin);
+    return map?.domain === domain && map.grain === this.#cut.grain ? map : undefined;
+  }
+
+  #isAsItWas({ changed, size }: VolumeContent, last: VolumeMap): boolean {
+    const isUnchanged = changed?.length === 0 && size === last.size;
+    return isUnchanged && holdAllOf(this.#earlier?.files ?? [], last);
+  }
+
+  async #knownBefore(
+    { domain, origin }: VolumeContent,
+    lastMap: VolumeMap | undefined,
+  ): Promise<KnownBefore | undefined> {
+    if (this.#earlier === undefined) return undefined;
+    const chunks =
+      this.#shared.get(domain) ?? (await knownChunks(this.#earlier.files, domain, lastMap));
+    if (domain !== origin) this.#shared.set(domain, chunks);
+    return { chunks, lastMap };
+  }
+}

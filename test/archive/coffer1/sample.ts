@@ -4,6 +4,7 @@ import {
   writeCoffer1,
 } from '../../../dom0-agent/archive/coffer1/write-coffer1.ts';
 import { scryptCost } from '../../../dom0-agent/archive/scrypt-cost.ts';
+import { type NextFile, firstFile } from '../../../dom0-agent/archive/coffer1/series.ts';
 import { KiB } from '../../../shared/sizes.ts';
 import { MemoryOutput } from '../memory.ts';
 
@@ -12,17 +13,20 @@ export const never = new AbortController().signal;
 export const GRAIN = 64 * KiB;
 
 /** Cheap keys and small parts, so that a small backup has many members. */
-export const OPTIONS: Coffer1Options = {
-  // Of its own for each: it is wiped.
-  get passphrase() {
-    return Buffer.from(PASSPHRASE);
-  },
+export const OPTIONS: Omit<Coffer1Options, keyof NextFile> = {
   encrypted: true,
   compressionFilter: undefined,
-  kdf: scryptCost(14),
   cut: { grain: GRAIN, partSize: 2 * GRAIN },
   created: new Date('2026-11-25T15:42:01Z'),
 };
+
+/** What may be different of a sample. */
+export type SampleOptions = Partial<Coffer1Options> & { readonly passphrase?: Buffer };
+
+/** The first file of a series under cheap keys; the passphrase is wiped. */
+export function sampleFile(passphrase: Buffer = Buffer.from(PASSPHRASE)): NextFile {
+  return firstFile(passphrase, scryptCost(14));
+}
 
 /** Files by path: those that end in `.img` are volumes, dom0's home is a tree, the others are small. */
 export type Contents = Readonly<Record<string, Buffer>>;
@@ -30,10 +34,11 @@ export type Contents = Readonly<Record<string, Buffer>>;
 /** Backs up `contents`, behind a qubes.xml. */
 export async function makeArchive(
   contents: Contents,
-  options: Partial<Coffer1Options> = {},
+  { passphrase, ...options }: SampleOptions = {},
 ): Promise<Buffer> {
   const output = new MemoryOutput();
-  await writeCoffer1(contentsOf(contents), output, { ...OPTIONS, ...options }, never);
+  const all = { ...OPTIONS, ...sampleFile(passphrase), ...options };
+  await writeCoffer1(contentsOf(contents), output, all, never);
   return output.bytes;
 }
 

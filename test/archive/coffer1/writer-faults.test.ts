@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Content } from '../../../dom0-agent/archive/content.ts';
 import { writeCoffer1 } from '../../../dom0-agent/archive/coffer1/write-coffer1.ts';
 import { FailedError, StorageError } from '../../../shared/errors.ts';
-import { GRAIN, OPTIONS, contentsOf, never } from './sample.ts';
+import { GRAIN, OPTIONS, contentsOf, never, sampleFile } from './sample.ts';
 
 /** A volume so large that nobody waits for its end. */
 async function* hugeVolume(onRead: () => void = () => undefined): AsyncGenerator<Content> {
@@ -23,7 +23,7 @@ async function* hugeVolume(onRead: () => void = () => undefined): AsyncGenerator
 
 describe.each([undefined, 'zstd', 'gzip'] as const)('writing a backup (filter: %s)', (filter) => {
   const options = { ...OPTIONS, compressionFilter: filter };
-  const fresh = () => ({ ...options, passphrase: Buffer.from('x') });
+  const fresh = () => ({ ...options, ...sampleFile() });
 
   it('fails with the error of the output, wherever that occurs', async () => {
     for (let writes = 0; writes < 40; writes += 3) {

@@ -1,0 +1,123 @@
+import { ID_LENGTH } from './chunk-ids.ts';
+import { MOST_CHUNKS } from './coffer1-header.ts';
+import { KnownChunks } from './known-chunks.ts';
+import type { PartsTable } from './parts-table.ts';
+import type { VolumeMap } from './volume-map.ts';
+
+/** A file of the series whose parts a new backup may refer to. */
+export interface EarlierFile {
+  readonly backupId: string;
+  readonly table: PartsTable;
+  /** The ids of `count` chunks from number `first` on, in the order of the parts in the file. */
+  ids(first: number, count: number): Promise<Buffer>;
+}
+
+/** What earlier files of the series hold. */
+export interface EarlierFiles {
+  /** Those that are there, the newest first. */
+  readonly files: readonly EarlierFile[];
+  /** The last map of a volume, which was compared with it; undefined when there is none. */
+  lastMap(origin: string): Promise<VolumeMap | undefined>;
+}
+
+/** So many ids are asked for at a time. */
+const AT_ONCE = 2 ** 16;
+
+/**
+ * The chunks of a domain in earlier files, those first that `lastMap` refers to. Where there are more than a volume can
+ * have, the oldest are left out: what they hold is stored again.
+ */
+export async function knownChunks(
+  files: readonly EarlierFile[],
+  domain: string,
+  lastMap: VolumeMap | undefined,
+): Promise<KnownChunks> {
+  const known = new KnownChunks();
+  const needed = lastMap === undefined ? undefined : partsOf(lastMap);
+  if (needed !== undefined) {
+    for (const file of files) {
+      const isNeeded = (backupId: string, part: number): boolean =>
+        needed.get(backupId)?.has(part) ?? false;
+      await addParts(known, file, domain, isNeeded);
+    }
+  }
+  for (const file of files) {
+    await addParts(known, file, domain, () => known.size < MOST_CHUNKS);
+  }
+  return known;
+}
+
+/** The parts that a map refers to, by the file that they were born in. */
+export function partsOf({ backups, runs }: VolumeMap): Map<string, Set<number>> {
+  const parts = new Map(backups.map((backupId) => [backupId, new Set<number>()]));
+  const sets = [...parts.values()];
+  for (const { backup, part } of runs) sets[backup]?.add(part);
+  return parts;
+}
+
+/** Whether all that a map refers to is in these files. */
+export function holdAllOf(files: readonly EarlierFile[], map: VolumeMap): boolean {
+  const isThere = (bornIn: string, part: number): boolean =>
+    files.some(({ backupId, table }) => {
+      return table.rowOf(bornIn === backupId ? undefined : bornIn, part) !== undefined;
+    });
+  for (const [bornIn, parts] of partsOf(map)) {
+    for (const part of parts) if (!isThere(bornIn, part)) return false;
+  }
+  return true;
+}
+
+/** Adds those parts of a file that are wanted; ids that lie one behind the other are asked for together. */
+async function addParts(
+  known: KnownChunks,
+  file: EarlierFile,
+  domain: string,
+  isWanted: (bornIn: string, part: number) => boolean,
+): Promise<void> {
+  let stretch = new Stretch(file, 0);
+  for (let row = 0, first = 0; row < file.table.length; row++) {
+    const part = file.table.at(row);
+    const bornIn = part.bornIn ?? file.backupId;
+    const isNew = part.domain === domain && !known.hasPart(bornIn, part.number);
+    if (isNew && isWanted(bornIn, part.number)) {
+      stretch.add(bornIn, part);
+    } else {
+      await stretch.addTo(known);
+      stretch = new Stretch(file, first + part.chunks);
+    }
+    first += part.chunks;
+    if (stretch.chunks < AT_ONCE) continue;
+    await stretch.addTo(known);
+    stretch = new Stretch(file, first);
+  }
+  await stretch.addTo(known);
+}
+
+/** Parts of a file that lie one behind the other. */
+class Stretch {
+  chunks = 0;
+  readonly #file: EarlierFile;
+  readonly #first: number;
+  readonly #parts: { bornIn: string; number: number; chunks: number }[] = [];
+
+  constructor(file: EarlierFile, first: number) {
+    this.#file = file;
+    this.#first = first;
+  }
+
+  add(bornIn: string, { number, chunks }: { number: number; chunks: number }): void {
+    this.#parts.push({ bornIn, number, chunks });
+    this.chunks += chunks;
+  }
+
+  async addTo(known: KnownChunks): Promise<void> {
+    if (this.#parts.length === 0) return;
+    const ids = await this.#file.ids(this.#first, this.chunks);
+    let at = 0;
+    for (const { bornIn, number, chunks } of this.#parts) {
+      const end = at + chunks * ID_LENGTH;
+      known.addPart(bornIn, number, ids.subarray(at, end));
+      at = end;
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import { ID_LENGTH } from './chunk-ids.ts';
+import { Numbers } from './numbers.ts';
+
+/** Where a chunk lies: in which part, born in which file, and where in that part, counted in chunks. */
+export interface ChunkPlace {
+  readonly backupId: string;
+  readonly part: number;
+  readonly offset: number;
+}
+
+/** Ids in a block: a block is never copied to grow. */
+const BLOCK = 2 ** 16;
+/** How full the table of ids becomes before it grows. */
+const LOAD = 0.8;
+
+/**
+ * The chunks of one domain that files of the series hold: found by their ids, and their ids by their places. Takes 16
+ * bytes a chunk, and 5 more once a chunk was looked for by its id.
+ */
+export class KnownChunks {
+  readonly #blocks: Buffer[] = [];
+  #count = 0;
+  /** Of each part: where it was born, its number there, its first chunk here. */
+  readonly #bornIn: string[] = [];
+  readonly #origin = new Numbers();
+  readonly #part = new Numbers();
+  readonly #start = new Numbers();
+  /** The row of each part, by the file that it was born in. */
+  readonly #rows = new Map<string, Map<number, number>>();
+  /** Number of a chunk plus one, at a place that follows from its id, or else at the next free one. */
+  #slots: Uint32Array | undefined;
+
+  /** How many chunks there are. */
+  get size(): number {
+    return this.#count;
+  }
+
+  hasPart(backupId: string, part: number): boolean {
+    return this.#rows.get(backupId)?.has(part) ?? false;
+  }
+
+  /** Adds a part with the ids of its chunks, unless it is there. */
+  addPart(backupId: string, part: number, ids: Buffer): void {
+    let rows = this.#rows.get(backupId);
+    if (rows === undefined) {
+      rows = new Map();
+      this.#rows.set(backupId, rows);
+      this.#bornIn.push(backupId);
+    }
+    if (rows.has(part)) return;
+    rows.set(part, this.#part.length);
+    this.#origin.push(this.#bornIn.indexOf(backupId));
+    this.#part.push(part);
+    this.#start.push(this.#count);
+    for (let at = 0; at < ids.length; at += ID_LENGTH) {
+      this.#push(ids.subarray(at, at + ID_LENGTH));
+    }
+  }
+
+  /** Where a chunk with this id lies; undefined when there is none. */
+  find(id: Buffer): ChunkPlace | undefined {
+    const slots = (this.#slots ??= this.#table());
+    for (let slot = slotOf(id, slots.length); ; slot = slot + 1 === slots.length ? 0 : slot + 1) {
+      const chunk = (slots[slot] ?? 0) - 1;
+      if (chunk < 0) return undefined;
+      if (this.#idOf(chunk).equals(id)) return this.#placeOf(chunk);
+    }
+  }
+
+  /** The id of the chunk at this place; undefined when that is not known. */
+  idAt({ backupId, part, offset }: ChunkPlace): Buffer | undefined {
+    const row = this.#rows.get(backupId)?.get(part);
+    if (row === undefined) return undefined;
+    const chunk = this.#start.at(row) + offset;
+    return chunk < this.#endOf(row) ? this.#idOf(chunk) : undefined;
+  }
+
+  #push(id: Buffer): void {
+    const place = this.#count % BLOCK;
+    if (place === 0) this.#blocks.push(Buffer.allocUnsafeSlow(BLOCK * ID_LENGTH));
+    const chunk = this.#count++;
+    id.copy(this.#blocks[this.#blocks.length - 1] ?? id, place * ID_LENGTH);
+    if (this.#slots === undefined) return;
+    if (this.#count > LOAD * this.#slots.length) this.#slots = undefined;
+    else insert(this.#slots, id, chunk);
+  }
+
+  #table(): Uint32Array {
+    const slots = new Uint32Array(Math.ceil((this.#count * 1.05) / LOAD) + 1024);
+    for (let chunk = 0; chunk < this.#count; chunk++) insert(slots, this.#idOf(chunk), chunk);
+    return slots;
+  }
+
+  #idOf(chunk: number): Buffer {
+    const at = (chunk % BLOCK) * ID_LENGTH;
+    const block = this.#blocks[Math.floor(chunk / BLOCK)];
+    if (block === undefined) throw new RangeError(`there is no chunk ${chunk}`);
+    return block.subarray(at, at + ID_LENGTH);
+  }
+
+  #placeOf(chunk: number): ChunkPlace {
+    let [from, to] = [0, this.#start.length - 1];
+    while (from < to) {
+      const middle = Math.ceil((from + to) / 2);
+      if (this.#start.at(middle) <= chunk) from = middle;
+      else to = middle - 1;
+    }
+    const backupId = this.#bornIn[this.#origin.at(from)] ?? '';
+    return { backupId, part: this.#part.at(from), offset: chunk - this.#start.at(from) };
+  }
+
+  #endOf(row: number): number {
+    return row + 1 < this.#start.length ? this.#start.at(row + 1) : this.#count;
+  }
+}
+
+/** Ids are as good as random: those of a domain are spread evenly. */
+function slotOf(id: Buffer, slots: number): number {
+  return Math.floor((id.readUInt32LE(0) / 2 ** 32) * slots);
+}
+
+function insert(slots: Uint32Array, id: Buffer, chunk: number): void {
+  let slot = slotOf(id, slots.length);
+  while (slots[slot] !== 0) slot = slot + 1 === slots.length ? 0 : slot + 1;
+  slots[slot] = chunk + 1;
+}

@@ -1,0 +1,117 @@
+import type { VolumeContent } from '../content.ts';
+import { ChunkIds } from './chunk-ids.ts';
+import type { ChunkPlace, KnownChunks } from './known-chunks.ts';
+import { LastPlaces } from './last-places.ts';
+import type { ChunkRun } from './part-text.ts';
+import { Runs } from './runs.ts';
+import type { SeriesKey } from './series-key.ts';
+import type { VolumeMap } from './volume-map.ts';
+import { type Step, changedSteps, dataSteps } from './volume-steps.ts';
+
+/** What earlier files hold of a volume's domain, and the volume's last map. */
+export interface KnownBefore {
+  readonly chunks: KnownChunks;
+  readonly lastMap: VolumeMap | undefined;
+}
+
+/** The file that a volume is written into. */
+export interface WrittenFor {
+  readonly backupId: string;
+  readonly grain: number;
+}
+
+/** A volume on its way into a file: where each of its chunks lies, in ascending order. */
+export class WrittenVolume {
+  readonly content: VolumeContent;
+  /** How many parts of this file were made of it. */
+  parts = 0;
+  /** How many of its chunks no earlier file holds. */
+  newChunks = 0;
+  readonly #file: WrittenFor;
+  readonly #ids: ChunkIds;
+  readonly #before: KnownBefore | undefined;
+  readonly #lastPlaces: LastPlaces | undefined;
+  readonly #runs = new Runs();
+  readonly #backups: string[] = [];
+
+  /** @param before undefined for a file that must need no other */
+  constructor(
+    content: VolumeContent,
+    key: SeriesKey,
+    file: WrittenFor,
+    before: KnownBefore | undefined,
+  ) {
+    this.content = content;
+    this.#file = file;
+    this.#ids = new ChunkIds(key, content.domain);
+    this.#before = before;
+    this.#lastPlaces = before?.lastMap && new LastPlaces(before.lastMap);
+  }
+
+  get lastMap(): VolumeMap | undefined {
+    return this.#before?.lastMap;
+  }
+
+  /** What has to be read, and what can be kept as it was. */
+  steps(): Iterable<Step> {
+    const before = this.#before;
+    const { grain } = this.#file;
+    if (before?.lastMap === undefined || this.content.changed === undefined) {
+      return dataSteps(this.content.extents, grain);
+    }
+    return changedSteps(this.content, before.lastMap, grain, (place) => {
+      return before.chunks.idAt(place) !== undefined;
+    });
+  }
+
+  idOf(chunk: Buffer): Buffer {
+    return this.#ids.idOf(chunk);
+  }
+
+  /** Whether chunk `number` lies in an earlier part, or one of this file that is known; then it is referred to. */
+  refer(number: number, id: Buffer): boolean {
+    const before = this.#before;
+    if (before === undefined) return false;
+    const last = this.#lastPlaces?.placeOf(number);
+    const isAsItWas = last !== undefined && before.chunks.idAt(last)?.equals(id) === true;
+    const place = isAsItWas ? last : before.chunks.find(id);
+    if (place === undefined) return false;
+    this.#add(number, id, place);
+    return true;
+  }
+
+  /** Chunk `number` is stored in this file. */
+  store(number: number, id: Buffer, part: number, offset: number): void {
+    this.newChunks++;
+    this.#add(number, id, { backupId: this.#file.backupId, part, offset });
+  }
+
+  /** Chunks that are as they were. */
+  keep(kept: ChunkRun): void {
+    for (const { first, count, place } of this.#lastPlaces?.runsIn(kept) ?? []) {
+      for (let i = 0; i < count; i++) {
+        const at = { ...place, offset: place.offset + i };
+        const id = this.#before?.chunks.idAt(at);
+        if (id === undefined) throw new RangeError(`nothing is known of chunk ${first + i}`);
+        this.#add(first + i, id, at);
+      }
+    }
+  }
+
+  /** Once, when all chunks were added. */
+  map(): VolumeMap {
+    const { path, size, domain, origin } = this.content;
+    const { chunks } = this.#ids;
+    return {
+      ...{ path, size, grain: this.#file.grain, domain, origin },
+      ...{ backups: this.#backups, runs: this.#runs, chunks, digest: this.#ids.digest() },
+    };
+  }
+
+  #add(number: number, id: Buffer, { backupId, part, offset }: ChunkPlace): void {
+    let backup = this.#backups.indexOf(backupId);
+    if (backup < 0) backup = this.#backups.push(backupId) - 1;
+    this.#runs.add({ first: number, count: 1, backup, part, offset });
+    this.#ids.add(number, id);
+  }
+}

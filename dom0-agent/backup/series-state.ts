@@ -1,0 +1,152 @@
+import type { SeriesHead } from '../archive/coffer1/series.ts';
+import {
+  COFFER1_FILTERS,
+  type Coffer1Filter,
+  FILE_KINDS,
+  type FileKind,
+} from '../archive/coffer1/coffer1-header.ts';
+import type { NamedFile } from '../archive/coffer1/manifest.ts';
+
+/** A file of a series in its directory. */
+export interface SeriesFile extends NamedFile {
+  /** Of the file. */
+  readonly fileName: string;
+  readonly kind: FileKind;
+  readonly sequence: number;
+  /** When it was begun, in seconds since 1970. */
+  readonly made: number;
+  /** Of the whole file. */
+  readonly bytes: number;
+  /** Bytes in a chunk. */
+  readonly grain: number;
+  /** The other files that it cannot be restored without. */
+  readonly needs: readonly string[];
+}
+
+/** Within which volumes equal chunks are stored once: see `volume-identity.ts`. */
+export const DEDUP_CHOICES = ['domain', 'all'] as const;
+export type Dedup = (typeof DEDUP_CHOICES)[number];
+
+/**
+ * What dom0 knows of a series. It holds no secret: the key is wrapped under the passphrase, as in each file. Losing it
+ * costs time, not data: all of it is in the files as well.
+ */
+export interface SeriesState {
+  readonly head: SeriesHead;
+  /** Where its files are: `sys-usb:/home/user/backups`. */
+  readonly place: string;
+  readonly dedup: Dedup;
+  readonly encrypted: boolean;
+  readonly compressionFilter: Coffer1Filter | undefined;
+  /** The newest file, though it may have been deleted since, and its number. */
+  readonly last: NamedFile & { readonly sequence: number };
+  /** Ascending by number. */
+  readonly files: readonly SeriesFile[];
+  /** The backup that has the last map of each volume, by its origin. */
+  readonly maps: ReadonlyMap<string, string>;
+}
+
+const VERSION = 1;
+
+export function formatState(state: SeriesState): string {
+  const { head, place, dedup, encrypted, compressionFilter, last, files, maps } = state;
+  const text = {
+    ...{ version: VERSION, seriesId: head.seriesId, kdf: head.kdf },
+    kdfSalt: head.kdfSalt.toString('hex'),
+    seriesKey: head.wrappedKey.toString('hex'),
+    seriesKeyMac: head.wrappedKeyMac.toString('hex'),
+    ...{ place, dedup, encrypted, compressionFilter: compressionFilter ?? 'none', last, files },
+    maps: Object.fromEntries(maps),
+  };
+  return `${JSON.stringify(text)}\n`;
+}
+
+/** Undefined for a text that is none, or that another version wrote. */
+export function parseState(text: string): SeriesState | undefined {
+  const fields = objectOf(parseJson(text));
+  const [kdf, last] = [objectOf(fields['kdf']), objectOf(fields['last'])];
+  const { place, encrypted, compressionFilter: filter } = fields;
+  const head = {
+    seriesId: idOf(fields['seriesId']),
+    kdf: { n: numberOf(kdf['n']), r: numberOf(kdf['r']), p: numberOf(kdf['p']) },
+    kdfSalt: bytesOf(fields['kdfSalt'], 32),
+    wrappedKey: bytesOf(fields['seriesKey'], 64),
+    wrappedKeyMac: bytesOf(fields['seriesKeyMac'], 64),
+  };
+  const dedup = DEDUP_CHOICES.find((each) => each === fields['dedup']);
+  const newest = { ...namedOf(last), sequence: numberOf(last['sequence']) };
+  const files: (SeriesFile | undefined)[] = Array.isArray(fields['files'])
+    ? fields['files'].map(fileOf)
+    : [undefined];
+  const maps = Object.entries(objectOf(fields['maps'])).map(
+    ([origin, backup]) => [origin, idOf(backup)] as const,
+  );
+  const isSound =
+    fields['version'] === VERSION &&
+    typeof place === 'string' &&
+    typeof encrypted === 'boolean' &&
+    (filter === 'none' || COFFER1_FILTERS.some((each) => each === filter)) &&
+    [head.seriesId, newest.backupId, newest.mac, ...maps.map(([, id]) => id)].every(Boolean) &&
+    [head.kdf.n, head.kdf.r, head.kdf.p, newest.sequence].every((number) => number > 0) &&
+    head.kdfSalt.length + head.wrappedKey.length + head.wrappedKeyMac.length === 32 + 64 + 64 &&
+    !files.includes(undefined);
+  if (!isSound || dedup === undefined) return undefined;
+  const compressionFilter = COFFER1_FILTERS.find((each) => each === filter);
+  const found = files.filter((file) => file !== undefined);
+  return {
+    ...{ head, place, dedup, encrypted, compressionFilter, last: newest },
+    ...{ files: found, maps: new Map(maps) },
+  };
+}
+
+function fileOf(value: unknown): SeriesFile | undefined {
+  const fields = objectOf(value);
+  const { fileName, needs } = fields;
+  const kind = FILE_KINDS.find((each) => each === fields['kind']);
+  const { backupId, mac } = namedOf(fields);
+  const sequence = numberOf(fields['sequence']);
+  const [made, bytes] = [numberOf(fields['made']), numberOf(fields['bytes'])];
+  const grain = numberOf(fields['grain']);
+  const needed = Array.isArray(needs) ? needs.map(idOf) : [''];
+  const isSound =
+    [backupId, mac, ...needed].every(Boolean) && sequence > 0 && bytes > 0 && grain > 0;
+  if (!isSound || kind === undefined || typeof fileName !== 'string') return undefined;
+  return { ...{ fileName, backupId, mac, kind, sequence, made, bytes, grain }, needs: needed };
+}
+
+function namedOf(fields: Record<string, unknown>): NamedFile {
+  return { backupId: idOf(fields['backupId']), mac: hexOf(fields['mac'], 64) };
+}
+
+/** Empty for what is no id. */
+function idOf(value: unknown): string {
+  return hexOf(value, 16);
+}
+
+function hexOf(value: unknown, bytes: number): string {
+  const text = typeof value === 'string' ? value : '';
+  return new RegExp(`^[0-9a-f]{${2 * bytes}}$`).test(text) ? text : '';
+}
+
+function bytesOf(value: unknown, length: number): Buffer {
+  return Buffer.from(hexOf(value, length), 'hex');
+}
+
+/** 0 for what is no positive whole number. */
+function numberOf(value: unknown): number {
+  return Number.isSafeInteger(value) && Number(value) > 0 ? Number(value) : 0;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Without fields for what is no object. */
+function objectOf(value: unknown): Record<string, unknown> {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isObject ? (value as Record<string, unknown>) : {};
+}

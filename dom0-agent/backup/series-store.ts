@@ -1,0 +1,254 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CofferError, FailedError, reasonOf, systemCodeOf } from '../../shared/errors.ts';
+import { MiB } from '../../shared/sizes.ts';
+import { ID_LENGTH } from '../archive/coffer1/chunk-ids.ts';
+import type { EarlierFile, EarlierFiles } from '../archive/coffer1/earlier-files.ts';
+import { formatPartsTable, parsePartsTable } from '../archive/coffer1/parts-table.ts';
+import { type VolumeMap, formatMap, parseMap } from '../archive/coffer1/volume-map.ts';
+import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
+import { whileLocked } from '../qubes/file-lock.ts';
+import { replaceFile, syncDirectory } from '../qubes/replace-file.ts';
+import { type SeriesFile, type SeriesState, formatState, parseState } from './series-state.ts';
+
+const STATE = 'state.json';
+const PARTS = 'parts';
+const IDS = 'ids';
+
+/**
+ * dom0's knowledge of series, in a directory of its own, which nobody else may read:
+ *
+ *     <series-id>/state.json             the wrapped key, the files, what was last
+ *     <series-id>/<backup-id>/parts      the table of parts of that file, as it is in it
+ *     <series-id>/<backup-id>/ids        the ids of its chunks
+ *     <series-id>/<backup-id>/<map>      the maps of volumes that were last backed up in it
+ *
+ * `state.json` is replaced when all that it tells of is written: what it does not tell of is removed by the next change.
+ */
+export class SeriesStore {
+  readonly #directory: string;
+  readonly #warn: (text: string) => void;
+
+  /** @param warn is told of what is damaged, and passed over */
+  constructor(directory: string, warn: (text: string) => void) {
+    this.#directory = directory;
+    this.#warn = warn;
+  }
+
+  /** Runs `action` while no other process goes on with a series at this place. Throws RefusedError. */
+  async whileLocked<T>(place: string, action: () => Promise<T>): Promise<T> {
+    await makePrivate(this.#directory);
+    const name = createHash('sha256').update(place).digest('hex').slice(0, 16);
+    return await whileLocked(join(this.#directory, `.${name}.lock`), action);
+  }
+
+  /** Every series that is known. */
+  async all(): Promise<SeriesState[]> {
+    const states: SeriesState[] = [];
+    for (const name of await namesIn(this.#directory)) {
+      if (!/^[0-9a-f]{32}$/.test(name)) continue;
+      const state = await this.#read(name);
+      if (state !== undefined) states.push(state);
+    }
+    return states;
+  }
+
+  /** The series at a place; of several, the one that was continued last. */
+  async at(place: string): Promise<SeriesState | undefined> {
+    const newest = (state: SeriesState): number => state.files.at(-1)?.made ?? 0;
+    const there = (await this.all()).filter((state) => state.place === place);
+    return there.sort((one, other) => newest(other) - newest(one))[0];
+  }
+
+  /**
+   * What a new backup may refer to.
+   *
+   * @param usable which files are there
+   */
+  async earlierFiles(
+    state: SeriesState,
+    usable: (file: SeriesFile) => boolean,
+  ): Promise<EarlierFiles> {
+    const files: EarlierFile[] = [];
+    for (const file of state.files.toReversed().filter(usable)) {
+      const known = await this.#earlierFile(state, file);
+      if (known !== undefined) files.push(known);
+    }
+    return { files, lastMap: (origin) => this.#lastMap(state, origin) };
+  }
+
+  /**
+   * Notes a file that was stored, all or nothing.
+   *
+   * @param state as it is then
+   */
+  async add(
+    state: SeriesState,
+    { table, ids, maps }: Pick<WrittenFile, 'table' | 'ids' | 'maps'>,
+    backupId: string,
+  ): Promise<void> {
+    const directory = this.#pathOf(state.head.seriesId, backupId);
+    try {
+      await makePrivate(directory);
+      await writeNew(join(directory, PARTS), formatPartsTable(table));
+      await writeNew(join(directory, IDS), ids);
+      for (const map of maps) await writeNew(join(directory, nameOf(map.origin)), formatMap(map));
+      await syncDirectory(directory);
+      await this.save(state);
+    } catch (error) {
+      throw unwritable(directory, error);
+    }
+  }
+
+  /** Replaces what is known of a series, and removes what is not needed for it. */
+  async save(state: SeriesState): Promise<void> {
+    const directory = this.#pathOf(state.head.seriesId);
+    await makePrivate(directory);
+    await replaceFile(join(directory, STATE), async (file) => {
+      await file.chmod(0o600);
+      await file.writeFile(formatState(state));
+    });
+    await this.#removeUnneeded(state);
+  }
+
+  async #read(seriesId: string): Promise<SeriesState | undefined> {
+    const path = this.#pathOf(seriesId, STATE);
+    try {
+      const state = parseState(await readFile(path, 'utf8'));
+      if (state?.head.seriesId === seriesId) return state;
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return undefined;
+      throw new FailedError(
+        `what is known of a series cannot be read: ${path}: ${reasonOf(error)}`,
+      );
+    }
+    this.#warn(
+      `what was known of a series of backups is damaged, and was set aside: ${path}.damaged; ` +
+        'the next backup begins a new series',
+    );
+    await rename(path, `${path}.damaged`);
+    return undefined;
+  }
+
+  /** Undefined when what is kept of it is missing or damaged: then nothing refers to it. */
+  async #earlierFile(
+    { head }: SeriesState,
+    { backupId, fileName }: SeriesFile,
+  ): Promise<EarlierFile | undefined> {
+    try {
+      const parts = createReadStream(this.#pathOf(head.seriesId, backupId, PARTS));
+      const table = await parsePartsTable(parts as AsyncIterable<Buffer>, Infinity);
+      const path = this.#pathOf(head.seriesId, backupId, IDS);
+      await using file = await open(path);
+      if ((await file.stat()).size !== table.totals().chunks * ID_LENGTH) {
+        throw new FailedError(`${path} has the wrong length`);
+      }
+      return { backupId, table, ids: (first, count) => readAt(path, first, count) };
+    } catch (error) {
+      if (!isUnusable(error)) throw error;
+      this.#warn(
+        `what was known of ${fileName} is lost: what it holds is stored again where it is still in use`,
+      );
+      return undefined;
+    }
+  }
+
+  async #lastMap(
+    { head, maps, files }: SeriesState,
+    origin: string,
+  ): Promise<VolumeMap | undefined> {
+    const backupId = maps.get(origin);
+    const grain = files.find((file) => file.backupId === backupId)?.grain;
+    if (backupId === undefined || grain === undefined) return undefined;
+    const text = createReadStream(this.#pathOf(head.seriesId, backupId, nameOf(origin)));
+    try {
+      return await parseMap(text as AsyncIterable<Buffer>, undefined, grain);
+    } catch (error) {
+      if (!isUnusable(error)) throw error;
+      return undefined;
+    }
+  }
+
+  async #removeUnneeded({ head, files, maps }: SeriesState): Promise<void> {
+    const current = new Set(Array.from(maps, ([origin, id]) => `${id}/${nameOf(origin)}`));
+    const known = new Set(files.map(({ backupId }) => backupId));
+    for (const backupId of await namesIn(this.#pathOf(head.seriesId))) {
+      if (!/^[0-9a-f]{32}$/.test(backupId)) continue;
+      const directory = this.#pathOf(head.seriesId, backupId);
+      if (!known.has(backupId)) await rm(directory, { recursive: true, force: true });
+      for (const name of await namesIn(directory)) {
+        const isNeeded = name === PARTS || name === IDS || current.has(`${backupId}/${name}`);
+        if (!isNeeded) await rm(join(directory, name), { force: true });
+      }
+    }
+  }
+
+  #pathOf(seriesId: string, ...names: string[]): string {
+    return join(this.#directory, seriesId, ...names);
+  }
+}
+
+/** The name of the file for a volume's map: no name of a VM or of a volume contains `@`. */
+function nameOf(origin: string): string {
+  return `${origin.replace('/', '@')}.map`;
+}
+
+async function makePrivate(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return [];
+    throw new FailedError(`${directory} cannot be read: ${reasonOf(error)}`);
+  }
+}
+
+async function readAt(path: string, first: number, count: number): Promise<Buffer> {
+  await using file = await open(path);
+  const ids = Buffer.allocUnsafe(count * ID_LENGTH);
+  const { bytesRead } = await file.read(ids, 0, ids.length, first * ID_LENGTH);
+  if (bytesRead !== ids.length) throw new FailedError(`${path} is too short`);
+  return ids;
+}
+
+/** Writes a new file, in the place of one that a run left that was ended. */
+async function writeNew(path: string, pieces: Iterable<Buffer>): Promise<void> {
+  await rm(path, { force: true });
+  const file: FileHandle = await open(path, 'wx', 0o600);
+  try {
+    for (const batch of batches(pieces)) await file.writeFile(batch);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** The same bytes in fewer pieces. */
+function* batches(pieces: Iterable<Buffer>): Generator<Buffer, void, undefined> {
+  let batch: Buffer[] = [];
+  let length = 0;
+  for (const piece of pieces) {
+    length += piece.length;
+    batch.push(piece);
+    if (length < MiB) continue;
+    yield Buffer.concat(batch);
+    batch = [];
+    length = 0;
+  }
+  yield Buffer.concat(batch);
+}
+
+/** What is kept of a file cannot be read, or is not what was written. */
+function isUnusable(error: unknown): boolean {
+  return error instanceof CofferError || systemCodeOf(error) !== undefined;
+}
+
+function unwritable(path: string, error: unknown): Error {
+  if (systemCodeOf(error) === undefined) return error instanceof Error ? error : new Error();
+  return new FailedError(`${path} cannot be written: ${reasonOf(error)}`, { cause: error });
+}

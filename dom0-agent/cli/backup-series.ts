@@ -1,0 +1,106 @@
+import type { MeasuredPlan } from '../backup/plan-home.ts';
+import { FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
+import {
+  type SeriesBackup,
+  type SeriesWishes,
+  beginSeriesOfBackups,
+  continueSeries,
+  describeLost,
+} from '../backup/series-backup.ts';
+import type { SeriesState } from '../backup/series-state.ts';
+import { SeriesStore } from '../backup/series-store.ts';
+import { formatSize } from '../../shared/sizes.ts';
+import { formatTime } from '../../shared/local-time.ts';
+import { UsageError } from '../../shared/errors.ts';
+import { COFFER1_FILTERS } from '../archive/coffer1/coffer1-header.ts';
+import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
+import { scryptCost } from '../archive/scrypt-cost.ts';
+import type { BackupFlags } from './backup-options.ts';
+import type { CommandReport } from './command-report.ts';
+import type { Destination } from './destination.ts';
+
+/** Until what reads backups reads them across files, each begins a series. */
+const GOES_ON = Boolean(0);
+
+/** Whether a backup goes into a series that is gone on with later: a command keeps no files. */
+export function goesIntoSeries({ format, command }: BackupFlags): boolean {
+  return GOES_ON && format === 'coffer-1' && command !== true;
+}
+
+/**
+ * The series that a backup to this directory goes on with; undefined when it begins one, or the directory cannot be
+ * listed.
+ */
+export async function knownSeries(
+  store: SeriesStore,
+  { listing, location }: Destination,
+  flags: BackupFlags,
+): Promise<SeriesState | undefined> {
+  if (!goesIntoSeries(flags)) return undefined;
+  if (flags.newSeries === true || listing === undefined) return undefined;
+  return await store.at(location);
+}
+
+/** Opens the series that a backup goes on with, or begins one. The passphrase is wiped. */
+export async function openSeriesFor(
+  store: SeriesStore,
+  { destination, plan }: { readonly destination: Destination; readonly plan: MeasuredPlan },
+  flags: BackupFlags,
+  passphrase: Buffer,
+  report: CommandReport,
+): Promise<SeriesBackup> {
+  const known = await knownSeries(store, destination, flags);
+  const wishes = wishesOf(flags);
+  const largestVolume = plan.qubes
+    .flatMap(({ volumes }) => volumes)
+    .reduce((most, { size }) => Math.max(most, size), 0);
+  const { listing } = destination;
+  if (known === undefined || listing === undefined) {
+    const { kdfCost } = FORMAT_DEFAULTS['coffer-1'];
+    const defaults = { compressionFilter: 'zstd', kdf: scryptCost(kdfCost) } as const;
+    const place = destination.location;
+    return beginSeriesOfBackups(wishes, { ...defaults, place }, passphrase, largestVolume);
+  }
+  const opened = await continueSeries(store, known, wishes, passphrase, {
+    ...{ listing, largestVolume },
+  });
+  const loss = describeLost(opened.lost, known.place);
+  if (loss !== undefined) report.warning(loss);
+  return opened;
+}
+
+/** For the plan: what the backup goes on from. */
+export function describeSeries({ files }: SeriesState): string {
+  const last = files.at(-1);
+  const backups = files.filter(({ kind }) => kind === 'backup').length;
+  const made = last === undefined ? '' : `, the last of ${formatTime(new Date(1000 * last.made))}`;
+  return `It goes on from ${backups === 1 ? 'the backup' : `the ${backups} backups`} there${made}: only what changed since is stored.`;
+}
+
+/** `3 of 14 VMs changed; 212 MiB new, 41 GiB already there` */
+export function describeChanges(
+  { changed, maps, newChunks, grain }: WrittenFile,
+  { qubes }: Pick<MeasuredPlan, 'qubes'>,
+): string {
+  const paths = new Set(maps.filter(({ origin }) => changed.has(origin)).map(({ path }) => path));
+  const isChanged = (directory: string): boolean =>
+    [...paths].some((path) => path.startsWith(`${directory}/`));
+  const count = qubes.filter(({ directory }) => isChanged(directory)).length;
+  const chunks = maps.reduce((sum, map) => sum + map.chunks, 0);
+  const [fresh, old] = [newChunks, chunks - newChunks].map((each) => formatSize(each * grain));
+  return `${count} of ${qubes.length} VMs changed; ${fresh} new, ${old} already there`;
+}
+
+function wishesOf(flags: BackupFlags): SeriesWishes {
+  const filter = flags.compressFilter;
+  const known = ['none', ...COFFER1_FILTERS] as const;
+  const compressionFilter = known.find((each) => each === filter);
+  if (filter !== undefined && compressionFilter === undefined) {
+    throw new UsageError(`the format coffer-1 is not compressed with ${filter}`);
+  }
+  return {
+    full: flags.full === true,
+    ...{ dedup: flags.dedup, encrypted: flags.encrypt, compressionFilter },
+    kdf: flags.kdfCost === undefined ? undefined : scryptCost(flags.kdfCost),
+  };
+}
