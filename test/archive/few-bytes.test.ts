@@ -37,7 +37,7 @@ class InFewBytes implements ByteSource {
 
   async *read(from = 0, to = this.#bytes.length): AsyncGenerator<Buffer> {
     for (let at = from; at < to; at += 2) {
-      if (++this.#given % 400_000 === 0) {
+      if (++this.#given % 200_000 === 0) {
         collect();
         this.samples++;
         this.memory = Math.max(this.memory, inUse() - this.#before);
@@ -58,7 +58,7 @@ async function read(input: ByteSource): Promise<void> {
   for await (const file of reader.files(() => true)) await drain(contentOf(file));
 }
 
-const noise = randomBytes(3 * MiB);
+const noise = randomBytes(1.5 * MiB);
 const coffer1 = (): Promise<Buffer> =>
   makeArchive({ 'vm5/private.img': noise }, { cut: { grain: MiB, partSize: 4 * MiB } });
 const old = { passphrase: PASSPHRASE, files: { 'vm5/private.img': noise } };

@@ -126,8 +126,8 @@ describe.each(Object.entries(BACKUPS))('an authentic backup with %s of hostile t
     writeFileSync(file, await make());
     for (const json of [[], ['--json']]) {
       const [command = '', ...rest] = words;
-      const options = ['--system', box.directory, '-d', 'usb', ...box.secret, ...json];
-      const args = ['--wait', COFFER, command, ...options, ...rest, 'hostile'];
+      const options = ['--system', box.directory, ...box.secret, ...json];
+      const args = ['--wait', COFFER, command, ...options, ...rest, file];
       const run = spawnSync('setsid', args, { encoding: 'utf8' });
       expect(run.stdout + run.stderr).not.toMatch(UNSEEN);
       expect(run.stdout + run.stderr).not.toBe('');
