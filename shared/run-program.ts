@@ -8,7 +8,7 @@ import { KiB } from './sizes.ts';
  * Runs a program to its end and returns its output. Throws FailedError with the end of its standard error when it
  * cannot be run or fails.
  */
-export type Run = (program: string, args: readonly string[]) => Promise<string>;
+export type RunProgram = (program: string, args: readonly string[]) => Promise<string>;
 
 /** The prefix with which dom0's user runs a command as root; empty for root. */
 export function rootPrefix(): readonly string[] {
@@ -17,7 +17,7 @@ export function rootPrefix(): readonly string[] {
 }
 
 /** Runs programs, each with `prefix` (see `rootPrefix`). */
-export function runnerBehind(prefix: readonly string[]): Run {
+export function runnerBehind(prefix: readonly string[]): RunProgram {
   return async (program, args) => {
     await using child = start(prefix, program, args);
     const output = await text(child.stdout);

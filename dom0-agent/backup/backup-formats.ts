@@ -7,7 +7,7 @@ import type { MeasuredHome } from './plan-home.ts';
 import { expectedBytes, type PlannedQube } from './plan-backup.ts';
 
 /** Where the files of a backup are in the archive and what qubes.xml says about their size, by format. */
-export interface Layout {
+export interface ArchiveLayout {
   /** Of dom0's home. */
   readonly homePath: string;
   /** In bytes, as stated in qubes.xml. */
@@ -20,7 +20,7 @@ export interface Layout {
 }
 
 /** The name of dom0's user is not visible; sizes are estimates for tables and progress. */
-export function coffer1Layout(home: MeasuredHome | undefined): Layout {
+export function coffer1Layout(home: MeasuredHome | undefined): ArchiveLayout {
   return {
     homePath: 'dom0-home/home',
     homeSize: home?.size.expected ?? 0,
@@ -38,7 +38,7 @@ const SMALL_FILES = 1 * MiB;
  * (`_restore_vm_data` of their restore.py; UPDATES_MAX_BYTES of qfile-dom0-unpacker counts stored bytes):
  * sizes are upper bounds.
  */
-export function qubes4Layout(home: MeasuredHome | undefined, compressed: boolean): Layout {
+export function qubes4Layout(home: MeasuredHome | undefined, compressed: boolean): ArchiveLayout {
   return {
     homePath: `dom0-home/${home?.user ?? 'user'}`,
     homeSize: home === undefined ? 0 : withOverhead(home.size.most) + SMALL_FILES,

@@ -17,7 +17,7 @@ import type { Volume } from '../qubes/qube.ts';
 import { backupQubesXml } from '../qubes/xml/backup-qubes-xml.ts';
 import { type QubesSystem, SystemGoneError } from '../qubes/system.ts';
 import { homeTar } from './home-tar.ts';
-import { type Layout, coffer1Layout, qubes4Layout } from './backup-formats.ts';
+import { type ArchiveLayout, coffer1Layout, qubes4Layout } from './backup-formats.ts';
 import type { MeasuredPlan } from './plan-home.ts';
 import { domainOf, originOf } from './volume-identity.ts';
 import type { BackupPlan, PlannedQube } from './plan-backup.ts';
@@ -127,7 +127,7 @@ export async function noteBackupTime(
 class BackupFiles {
   readonly backedUp: BackedUp[] = [];
   readonly #plan: MeasuredPlan;
-  readonly #layout: Layout;
+  readonly #layout: ArchiveLayout;
   readonly #dedup: Dedup;
   readonly #system: QubesSystem;
   readonly #report: Report;
@@ -135,7 +135,7 @@ class BackupFiles {
 
   constructor(
     plan: MeasuredPlan,
-    layout: Layout,
+    layout: ArchiveLayout,
     dedup: Dedup,
     system: QubesSystem,
     report: Report,

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { UsageError } from '../../shared/errors.ts';
 import { DECOMPRESSIBLE, filterIn } from '../archive/compress/compression.ts';
-import { takeAnswersFromInput } from './answers.ts';
+import { takeAnswersFromInput } from './answers-on-input.ts';
 
 /** The options of every command, as commander gives them: how it speaks. */
 export interface OutputFlags {

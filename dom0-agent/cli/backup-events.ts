@@ -13,7 +13,7 @@ export function sharesOf({ qubes, dom0Home }: MeasuredPlan): Share[] {
 }
 
 /** The plan of a backup, for programs: docs/json.md. */
-export function planForPrograms(
+export function backupPlanForPrograms(
   { qubes, dom0Home, leftOut }: MeasuredPlan,
   estimate: Estimate,
   vm: string,

@@ -10,7 +10,7 @@ import { formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
 const AS_LAST_SAVED = 'running: its last saved state';
 
 /** What will be backed up, VM by VM, and what will not. */
-export function formatPlan({ qubes, dom0Home, leftOut }: MeasuredPlan): string {
+export function formatBackupPlan({ qubes, dom0Home, leftOut }: MeasuredPlan): string {
   const rows = qubes.map(({ qube, volumes, running }) => [
     qube.name,
     ...qubeColumns(qube),

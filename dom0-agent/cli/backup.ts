@@ -30,9 +30,9 @@ import {
   openSeriesFor,
 } from './backup-series.ts';
 import type { BackupRequest } from './backup-request.ts';
-import { type Selection, selectQubes } from './backup-selection.ts';
-import { backedUpForPrograms, planForPrograms, sharesOf } from './backup-events.ts';
-import { describeKit, formatBackedUp, formatPlan } from './backup-tables.ts';
+import { type PlannedRequest, planRequest } from './plan-request.ts';
+import { backedUpForPrograms, backupPlanForPrograms, sharesOf } from './backup-events.ts';
+import { describeKit, formatBackedUp, formatBackupPlan } from './backup-tables.ts';
 import { CommandReport } from './command-report.ts';
 import { ConfirmedData } from './confirmed-data.ts';
 import {
@@ -82,7 +82,7 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
   const context = { request, opened, report, signal };
-  const selection = await aboutField('vms', () => selectQubes(request, opened.system, report));
+  const selection = await aboutField('vms', () => planRequest(request, opened.system, report));
   const proposal = await propose(selection, context);
   await agree(proposal, context);
   const settled = await settle(proposal, context);
@@ -134,7 +134,7 @@ function storeOf({ opened, report }: BackupContext): SeriesStore {
 
 /** Finds out everything that can be known in advance, and refuses what cannot be done. */
 async function propose(
-  { sources, chosen, plan }: Selection,
+  { sources, chosen, plan }: PlannedRequest,
   context: BackupContext,
 ): Promise<Proposal> {
   const { opened, signal } = context;
@@ -168,7 +168,7 @@ async function agree(
   const { yes } = flags;
   const goesOn = known !== undefined && flags.full !== true;
   const show = (text: string): void => (yes === true ? report.say(text) : report.ask(text));
-  show(formatPlan(plan));
+  show(formatBackupPlan(plan));
   show(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
   if (goesOn) show(describeSeries(known));
   // How much changed is not known yet.
@@ -177,7 +177,7 @@ async function agree(
     : await aboutField('location', () => whyItMayNotFit(estimate, destination));
   report.plan({
     command: 'backup',
-    ...planForPrograms(plan, estimate, storage.owner, destination),
+    ...backupPlanForPrograms(plan, estimate, storage.owner, destination),
     problems: doubt === undefined ? [] : [{ field: 'location', sentence: doubt }],
   });
   if (doubt !== undefined) report.warning(doubt);
@@ -185,7 +185,7 @@ async function agree(
 }
 
 async function makeBackup(
-  selection: Selection,
+  selection: PlannedRequest,
   proposal: Proposal,
   passphrase: Buffer,
   context: BackupContext,
@@ -259,7 +259,7 @@ async function noteForNext(note: () => Promise<void>, report: CommandReport): Pr
 }
 
 async function openTarget(
-  { sources, chosen }: Selection,
+  { sources, chosen }: PlannedRequest,
   { storage, estimate }: Proposal,
   { created, goesOn }: { readonly created: Date; readonly goesOn: boolean },
   { request: { location, flags }, signal }: BackupContext,
@@ -320,7 +320,7 @@ function compressorOf({ compressFilter, format }: BackupFlags): CompressionFilte
 /** Gives the exit status. */
 function reportResult(
   { backedUp, written, goesOn, stored, kit, created, seconds }: Made,
-  { missing }: Selection,
+  { missing }: PlannedRequest,
   { plan, storage }: Proposal,
   { request: { flags }, report }: BackupContext,
 ): number {

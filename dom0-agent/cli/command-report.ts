@@ -2,7 +2,7 @@ import { stderr } from 'node:process';
 import { printable } from '../../shared/printable.ts';
 import type { Phase, Report } from '../../shared/report.ts';
 import { ExitStatus } from '../../shared/errors.ts';
-import { answersComeOnInput } from './answers.ts';
+import { answersComeOnInput } from './answers-on-input.ts';
 import type { Problem } from './events.ts';
 import { Progress, type Confirmation, type Share } from './progress.ts';
 import { type ProgressDisplay, displayOf } from './progress-display.ts';

@@ -10,16 +10,16 @@ export async function aboutField<T>(field: Field, work: () => T | Promise<T>): P
     return await work();
   } catch (error) {
     const isAboutInput = error instanceof Error && !(error instanceof InterruptedError);
-    if (isAboutInput && fieldOf(error) === undefined) fields.set(error, field);
+    if (isAboutInput && errorFieldOf(error) === undefined) fields.set(error, field);
     throw error;
   }
 }
 
 /** The input that an error is about, if it is known. */
-export function fieldOf(error: unknown): Field | undefined {
+export function errorFieldOf(error: unknown): Field | undefined {
   if (!(error instanceof Error)) return undefined;
   if (error instanceof WrongPassphraseError) return 'passphrase';
-  return fields.get(error) ?? fieldOf(error.cause);
+  return fields.get(error) ?? errorFieldOf(error.cause);
 }
 
 /** The input that a message of commander is about: `option '-d, --dest-vm <VM>' argument missing`. */

@@ -3,7 +3,7 @@ import { formatSize } from '../../shared/sizes.ts';
 import { savedVolumes, sizeOfVolumes } from '../qubes/qube.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { ArchiveFlags } from './archive-options.ts';
-import { listDirectory } from './list-directory.ts';
+import { listBackups } from './list-backups.ts';
 import {
   type OpenedBackup,
   backupForPrograms,
@@ -36,7 +36,7 @@ export async function listCommand(
   const askAgain = async (): Promise<Buffer | undefined> =>
     given ?? (await askOptionalPassphrase(flags.passphraseFile, signal));
   const inDirectory = async (contents: () => Promise<Buffer | undefined>): Promise<number> =>
-    listDirectory(await opened.storage(flags.destVm), location, contents, report, signal);
+    listBackups(await opened.storage(flags.destVm), location, contents, report, signal);
   if (!flags.contents) return await inDirectory(() => Promise.resolve(undefined));
   try {
     await using backup = await openBackup(opened, location, flags, report, signal, ask);

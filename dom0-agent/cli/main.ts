@@ -6,7 +6,7 @@ import { CofferError, ExitStatus, InterruptedError, messageOf } from '../../shar
 import { printable } from '../../shared/printable.ts';
 import { abortOnSignals } from './signals.ts';
 import { buildProgram } from './program.ts';
-import { fieldInUsage, fieldOf } from './error-field.ts';
+import { fieldInUsage, errorFieldOf } from './error-field.ts';
 import type { Field } from './events.ts';
 import { liveBlock, requireWritten, showEvent, showNotice } from './output.ts';
 
@@ -43,7 +43,7 @@ function reportError(error: unknown): number {
   const message = messageOf(error);
   liveBlock.end();
   showNotice(`coffer: ${printable(message, Infinity)}`);
-  reportToPrograms(exitStatus, message, fieldOf(error));
+  reportToPrograms(exitStatus, message, errorFieldOf(error));
   return exitStatus;
 }
 

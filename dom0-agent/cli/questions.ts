@@ -2,7 +2,7 @@ import { isatty } from 'node:tty';
 import { RefusedError, UsageError } from '../../shared/errors.ts';
 import type { BackupFormat } from '../backup/backup-formats.ts';
 import { checkNewPassphrase } from '../backup/new-passphrase.ts';
-import { answersComeOnInput, askProgram } from './answers.ts';
+import { answersComeOnInput, askProgram } from './answers-on-input.ts';
 import { ControllingTerminal } from './controlling-terminal.ts';
 import { aboutField } from './error-field.ts';
 import { firstLineOf } from './read-passphrase.ts';

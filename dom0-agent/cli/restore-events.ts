@@ -2,7 +2,7 @@ import { type Qube, sizeOfVolumes } from '../qubes/qube.ts';
 import type { RestorePlan } from '../restore/plan-restore.ts';
 
 /** The plan of a restore, for programs: docs/json.md. */
-export function planForPrograms(
+export function restorePlanForPrograms(
   { qubes, dom0Home, leftOut }: RestorePlan,
   abandoned: readonly Qube[],
 ) {

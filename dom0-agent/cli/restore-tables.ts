@@ -5,7 +5,7 @@ import type { RestorePlan } from '../restore/plan-restore.ts';
 import { formatKnownSize, formatTable } from './table.ts';
 
 /** What will be created, under which names and with which replacements; what is left out, and why. */
-export function formatPlan({ qubes, dom0Home, leftOut }: RestorePlan): string {
+export function formatRestorePlan({ qubes, dom0Home, leftOut }: RestorePlan): string {
   const rows = qubes.map(({ source, newQube, remarks }) => [
     source.qube.name,
     newQube.name,

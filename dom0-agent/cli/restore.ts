@@ -17,7 +17,12 @@ import { runRestore } from '../restore/run-restore.ts';
 import { noteCheck, notingDamage } from '../backup/note-backup.ts';
 import { confirm, requireTerminal } from './questions.ts';
 import type { RestoreFlags } from './restore-options.ts';
-import { adviceOn, describeFailures, describeRollback, formatPlan } from './restore-tables.ts';
+import {
+  adviceOn,
+  describeFailures,
+  describeRollback,
+  formatRestorePlan,
+} from './restore-tables.ts';
 import {
   type OpenedBackup,
   backupForPrograms,
@@ -27,7 +32,7 @@ import {
 } from './open-backup.ts';
 import { sharesIn } from './contents-events.ts';
 import { aboutField } from './error-field.ts';
-import { planForPrograms } from './restore-events.ts';
+import { restorePlanForPrograms } from './restore-events.ts';
 import { describingInterrupt } from './signals.ts';
 import { formatOutcomes } from './table.ts';
 import { type OpenedSystem, openSystem } from './open-system.ts';
@@ -103,7 +108,7 @@ async function agree(
   for (const { name } of abandoned) {
     show(`${name} will be removed: it was left incomplete by a restore that was killed.`);
   }
-  show(formatPlan(plan));
+  show(formatRestorePlan(plan));
   if (plan.qubes.length === 0 && plan.dom0Home === undefined) {
     throw new RefusedError('there is nothing to restore: everything that was chosen is left out');
   }
@@ -120,7 +125,7 @@ async function agree(
   report.plan({
     command: 'restore',
     ...backupForPrograms(backup),
-    ...planForPrograms(plan, abandoned),
+    ...restorePlanForPrograms(plan, abandoned),
     problems,
   });
   for (const { sentence } of problems) report.warning(sentence);

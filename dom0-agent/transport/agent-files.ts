@@ -8,8 +8,8 @@ import { Semaphore } from '../../shared/semaphore.ts';
 import { MiB } from '../../shared/sizes.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
-import { Answers, type WantedRange } from './answers.ts';
-import { type Place, locationIn, placeOf } from './location.ts';
+import { Answers, type WantedRange } from './agent-answers.ts';
+import { type NamedPlace, locationIn, placeOf } from './location.ts';
 import { toUserError } from './storage-errors.ts';
 import type { StoredFiles } from './storage.ts';
 
@@ -49,7 +49,7 @@ export class AgentFiles implements StoredFiles {
   static async open(
     vm: StorageVm,
     directory: string,
-    place: Place,
+    place: NamedPlace,
     signal: AbortSignal,
   ): Promise<AgentFiles> {
     const connection = await AgentConnection.open(vm, 'Fetch', new FetchConversation(), signal);
@@ -144,7 +144,7 @@ export class AgentFiles implements StoredFiles {
     }
   }
 
-  async #orUserError<T>(step: Promise<T>, place: Place, hasBegun: boolean): Promise<T> {
+  async #orUserError<T>(step: Promise<T>, place: NamedPlace, hasBegun: boolean): Promise<T> {
     try {
       return await step;
     } catch (error) {
@@ -152,7 +152,7 @@ export class AgentFiles implements StoredFiles {
     }
   }
 
-  async #userError(error: unknown, place: Place, hasBegun: boolean): Promise<Error> {
+  async #userError(error: unknown, place: NamedPlace, hasBegun: boolean): Promise<Error> {
     return toUserError(await this.#connection.reasonFor(error), place, hasBegun);
   }
 
@@ -164,14 +164,14 @@ export class AgentFiles implements StoredFiles {
 /** A file of a directory in a storage VM. */
 class AgentFile implements OpenedFile {
   readonly untrustedName: string;
-  readonly place: Place;
+  readonly place: NamedPlace;
   readonly seekable = true;
   /** As long as it has one, or is about to get one. */
   handle: Promise<number> | undefined;
   readonly #files: AgentFiles;
   #size: number | undefined;
 
-  constructor(files: AgentFiles, untrustedName: string, place: Place) {
+  constructor(files: AgentFiles, untrustedName: string, place: NamedPlace) {
     this.#files = files;
     this.untrustedName = untrustedName;
     this.place = place;

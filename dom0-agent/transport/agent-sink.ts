@@ -14,7 +14,7 @@ import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
 import { toUserError } from './storage-errors.ts';
 import { locationIn, placeOf } from './location.ts';
-import type { Place } from './location.ts';
+import type { NamedPlace } from './location.ts';
 import type { Assembly, FileTarget, StoredArchive, StoreTarget } from './storage.ts';
 
 /** How much may be asked to be copied, in bytes, and not be safe yet: so that each message is taken in its time. */
@@ -27,7 +27,7 @@ export class AgentSink implements Assembly {
   readonly location: string;
   readonly space: Space;
   readonly #vm: StorageVm;
-  readonly #place: Place;
+  readonly #place: NamedPlace;
   readonly #connection: AgentConnection<StoreConversation>;
   readonly #stored: Promise<MessageOf<'stored'>>;
   readonly #hash = createHash('sha256');
@@ -39,7 +39,7 @@ export class AgentSink implements Assembly {
 
   private constructor(
     vm: StorageVm,
-    place: Place,
+    place: NamedPlace,
     connection: AgentConnection<StoreConversation>,
     untrustedReady: MessageOf<'ready'>,
   ) {
@@ -81,7 +81,7 @@ export class AgentSink implements Assembly {
 
   static async #ask(
     vm: StorageVm,
-    place: Place,
+    place: NamedPlace,
     service: Service,
     request: Message,
     signal: AbortSignal,

@@ -7,7 +7,7 @@ import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
 import { toUserError } from './storage-errors.ts';
 import { locationIn, placeOf } from './location.ts';
-import type { Place } from './location.ts';
+import type { NamedPlace } from './location.ts';
 import { DataTimeout } from './data-timeout.ts';
 import type { Source } from './storage.ts';
 
@@ -20,14 +20,18 @@ export class AgentSource implements Source {
   readonly size = undefined;
   readonly seekable = false;
   readonly #vm: StorageVm;
-  readonly #place: Place;
+  readonly #place: NamedPlace;
   readonly #connection: AgentConnection<FetchConversation>;
   readonly #timeout: DataTimeout;
   /** Received, but beyond the range of the last read. */
   #rest: Buffer = Buffer.alloc(0);
   #hasEnded = false;
 
-  private constructor(vm: StorageVm, place: Place, connection: AgentConnection<FetchConversation>) {
+  private constructor(
+    vm: StorageVm,
+    place: NamedPlace,
+    connection: AgentConnection<FetchConversation>,
+  ) {
     this.#vm = vm;
     this.#place = place;
     this.#connection = connection;

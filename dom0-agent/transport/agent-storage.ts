@@ -14,7 +14,7 @@ import { SingleFile } from './single-file.ts';
 import { compareEntries } from './storage.ts';
 import type {
   Assembly,
-  Deletion,
+  DeletedBackup,
   FetchSource,
   FileTarget,
   ListedEntry,
@@ -81,8 +81,8 @@ export class AgentStorage implements Storage {
     directory: string,
     fileNames: readonly string[],
     signal: AbortSignal,
-  ): Promise<readonly Deletion[]> {
-    const all: Deletion[] = [];
+  ): Promise<readonly DeletedBackup[]> {
+    const all: DeletedBackup[] = [];
     for (let at = 0; at === 0 || at < fileNames.length; at += MOST_NAMES) {
       all.push(...(await this.#delete(directory, fileNames.slice(at, at + MOST_NAMES), signal)));
     }
@@ -93,7 +93,7 @@ export class AgentStorage implements Storage {
     directory: string,
     fileNames: readonly string[],
     signal: AbortSignal,
-  ): Promise<readonly Deletion[]> {
+  ): Promise<readonly DeletedBackup[]> {
     const conversation = new DeleteConversation();
     await using connection = await AgentConnection.open(this.#vm, 'Delete', conversation, signal);
     const { answer, stall } = this.#vm.limits;
@@ -104,7 +104,7 @@ export class AgentStorage implements Storage {
       await channel.send({ kind: 'deleteRequest', ...request }, answer);
       await channel.expect('ready', answer);
       hasBegun = true;
-      const deletions: Deletion[] = [];
+      const deletions: DeletedBackup[] = [];
       for (const fileName of fileNames) {
         const { result, message } = await channel.expect('outcome', stall);
         deletions.push({ fileName, result, reason: printable(message) });

@@ -3,7 +3,7 @@ import { untilEachAborted } from '../../protocol/timeout.ts';
 import type { FileRange, OpenedFile } from '../../shared/byte-streams.ts';
 import { RegularFile } from '../../storage/regular-file.ts';
 import { requireDirectory, requirePlainName, resolvePath } from '../../storage/resolve-path.ts';
-import { type Place, locationIn, placeOf } from './location.ts';
+import { type NamedPlace, locationIn, placeOf } from './location.ts';
 import { toUserError } from './storage-errors.ts';
 import type { StoredFiles } from './storage.ts';
 
@@ -21,7 +21,7 @@ export class Dom0Files implements StoredFiles {
   }
 
   /** `place`: what errors name. */
-  static async open(directory: string, place: Place, signal: AbortSignal): Promise<Dom0Files> {
+  static async open(directory: string, place: NamedPlace, signal: AbortSignal): Promise<Dom0Files> {
     try {
       signal.throwIfAborted();
       const resolved = resolvePath(process.cwd(), directory);
@@ -60,10 +60,10 @@ class Dom0File implements OpenedFile {
   readonly seekable = true;
   readonly size: number;
   readonly #file: RegularFile;
-  readonly #place: Place;
+  readonly #place: NamedPlace;
   readonly #signal: AbortSignal;
 
-  constructor(file: RegularFile, place: Place, signal: AbortSignal) {
+  constructor(file: RegularFile, place: NamedPlace, signal: AbortSignal) {
     this.#file = file;
     this.size = file.size;
     this.#place = place;

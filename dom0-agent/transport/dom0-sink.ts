@@ -11,14 +11,14 @@ import { resolvePath } from '../../storage/resolve-path.ts';
 import { FileRanges } from '../../storage/file-ranges.ts';
 import { FailedError } from '../../shared/errors.ts';
 import { locationIn, placeOf } from './location.ts';
-import type { Place } from './location.ts';
+import type { NamedPlace } from './location.ts';
 import type { Assembly, StoredArchive, StoreTarget } from './storage.ts';
 
 /** Writes an archive to a directory of dom0, or to a command that runs in dom0. */
 export class Dom0Sink implements Assembly {
   readonly location: string;
   readonly space: Space;
-  readonly #place: Place;
+  readonly #place: NamedPlace;
   readonly #target: LocalSink;
   /** Of the directory that it is in; undefined for a command. */
   readonly #others: FileRanges | undefined;
@@ -26,7 +26,7 @@ export class Dom0Sink implements Assembly {
   readonly #hash = createHash('sha256');
   #bytes = 0;
 
-  private constructor(place: Place, target: LocalSink, space: Space, signal: AbortSignal) {
+  private constructor(place: NamedPlace, target: LocalSink, space: Space, signal: AbortSignal) {
     this.#place = place;
     this.#target = target;
     this.#others = target.path === undefined ? undefined : new FileRanges(dirname(target.path));

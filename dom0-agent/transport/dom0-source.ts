@@ -3,7 +3,7 @@ import type { LocalSource } from '../../storage/local-streams.ts';
 import { CommandSource } from '../../storage/shell-command.ts';
 import { toUserError } from './storage-errors.ts';
 import { locationIn, placeOf } from './location.ts';
-import type { Place } from './location.ts';
+import type { NamedPlace } from './location.ts';
 import type { Source } from './storage.ts';
 
 /** Reads what a command in dom0 gives. */
@@ -11,11 +11,11 @@ export class Dom0Source implements Source {
   readonly location: string;
   readonly size = undefined;
   readonly seekable = false;
-  readonly #place: Place;
+  readonly #place: NamedPlace;
   readonly #source: LocalSource;
   readonly #signal: AbortSignal;
 
-  private constructor(place: Place, source: LocalSource, signal: AbortSignal) {
+  private constructor(place: NamedPlace, source: LocalSource, signal: AbortSignal) {
     this.#place = place;
     this.#source = source;
     this.#signal = signal;

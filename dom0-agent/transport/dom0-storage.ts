@@ -11,7 +11,7 @@ import { SingleFile } from './single-file.ts';
 import { compareEntries } from './storage.ts';
 import type {
   Assembly,
-  Deletion,
+  DeletedBackup,
   FetchSource,
   FileTarget,
   Listing,
@@ -46,11 +46,11 @@ export class Dom0Storage implements Storage {
     directory: string,
     fileNames: readonly string[],
     signal: AbortSignal,
-  ): Promise<readonly Deletion[]> {
+  ): Promise<readonly DeletedBackup[]> {
     try {
       const resolved = resolvePath(process.cwd(), directory);
       await requireDeletable(resolved, fileNames);
-      const deletions: Deletion[] = [];
+      const deletions: DeletedBackup[] = [];
       for (const fileName of fileNames) {
         signal.throwIfAborted();
         const { result, message } = await deleteBackup(resolved, fileName);

@@ -2,7 +2,7 @@ import { printable } from '../../shared/printable.ts';
 import type { FetchSource, StoreTarget } from './storage.ts';
 
 /** What the user named, for messages. */
-export interface Place {
+export interface NamedPlace {
   /** The VM's name, or `dom0`. */
   readonly owner: string;
   readonly what: 'directory' | 'file' | 'command';
@@ -10,7 +10,7 @@ export interface Place {
   readonly name: string;
 }
 
-export function placeOf(owner: string, target: StoreTarget | FetchSource): Place {
+export function placeOf(owner: string, target: StoreTarget | FetchSource): NamedPlace {
   if ('command' in target) return { owner, what: 'command', name: printable(target.command) };
   if ('file' in target) return { owner, what: 'file', name: printable(target.file) };
   return { owner, what: 'directory', name: printable(target.directory) };

@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { OpenedFile } from '../../shared/byte-streams.ts';
 import { printable } from '../../shared/printable.ts';
 import { StorageFailure } from '../../storage/storage-failure.ts';
-import { type Place, placeOf } from './location.ts';
+import { type NamedPlace, placeOf } from './location.ts';
 import { toUserError } from './storage-errors.ts';
 import type { Source, StoredFiles } from './storage.ts';
 
@@ -28,7 +28,7 @@ export class SingleFile implements Source {
   static async open(
     owner: string,
     file: string,
-    openFiles: (directory: string, place: Place) => Promise<StoredFiles>,
+    openFiles: (directory: string, place: NamedPlace) => Promise<StoredFiles>,
   ): Promise<SingleFile> {
     const place = placeOf(owner, { file });
     const name = path.posix.basename(file);

@@ -3,7 +3,7 @@ import { ChannelError, PeerFailure } from '../../protocol/protocol-error.ts';
 import { RefusedError, StorageError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { StorageFailure } from '../../storage/storage-failure.ts';
-import type { Place } from './location.ts';
+import type { NamedPlace } from './location.ts';
 
 /** How much of the end of a process's standard error is shown, in characters. */
 const LONGEST_TAIL = 600;
@@ -43,7 +43,7 @@ export function isRefusal(error: unknown, code: FailureCode): boolean {
  *
  * @param hasBegun whether the request had been accepted: then it is no longer a refusal
  */
-export function toUserError(error: unknown, place: Place, hasBegun: boolean): Error {
+export function toUserError(error: unknown, place: NamedPlace, hasBegun: boolean): Error {
   const untrusted = failureOf(error);
   if (untrusted === undefined) {
     if (error instanceof Error && !(error instanceof ChannelError)) return error;
@@ -60,7 +60,7 @@ function failureOf(error: unknown): Failure | undefined {
   return error instanceof StorageFailure ? error.failure : undefined;
 }
 
-function sentenceFor(untrusted: Failure, { owner, what, name }: Place): string {
+function sentenceFor(untrusted: Failure, { owner, what, name }: NamedPlace): string {
   const message = printable(untrusted.message);
   switch (untrusted.code) {
     case 'NOT_FOUND':

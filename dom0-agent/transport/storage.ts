@@ -53,7 +53,7 @@ export interface Assembly extends Sink {
 }
 
 /** What became of a file that was to be deleted. */
-export interface Deletion {
+export interface DeletedBackup {
   readonly fileName: string;
   readonly result: DeletionResult;
   /** Why it is still there; printable. */
@@ -135,5 +135,5 @@ export interface Storage {
     directory: string,
     fileNames: readonly string[],
     signal: AbortSignal,
-  ): Promise<readonly Deletion[]>;
+  ): Promise<readonly DeletedBackup[]>;
 }

@@ -6,7 +6,7 @@ import { AgentStorage } from '../../dom0-agent/transport/agent-storage.ts';
 import { localProcess } from '../../dom0-agent/transport/local-process.ts';
 import type {
   Assembly,
-  Deletion,
+  DeletedBackup,
   FetchSource,
   Listing,
 } from '../../dom0-agent/transport/storage.ts';
@@ -33,7 +33,7 @@ export interface Duel {
   readonly error: unknown;
   readonly milliseconds: number;
   readonly listing?: Listing;
-  readonly deletions?: readonly Deletion[];
+  readonly deletions?: readonly DeletedBackup[];
 }
 
 /**

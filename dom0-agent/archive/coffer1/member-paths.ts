@@ -47,6 +47,6 @@ export function memberKind(path: string): MemberKind {
 }
 
 /** The volume of a map's path. */
-export function volumePath(mapPath: string): string {
+export function volumePathOfMap(mapPath: string): string {
   return mapPath.replace(/\.map$/, '.img');
 }

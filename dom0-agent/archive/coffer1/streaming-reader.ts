@@ -12,7 +12,7 @@ import {
   MEMBER_KINDS,
   type MemberKind,
   memberKind,
-  volumePath,
+  volumePathOfMap,
 } from './member-paths.ts';
 import { type Opened, authenticate, openParts, plaintextOf } from './open-parts.ts';
 import { parsePartsTable } from './parts-table.ts';
@@ -124,7 +124,7 @@ export class StreamingReader implements ArchiveReader {
     path: string,
     wanted: (path: string) => boolean,
   ): AsyncGenerator<ArchivedFile, void, undefined> {
-    const volume = volumePath(path);
+    const volume = volumePathOfMap(path);
     this.#seen.noteFile(volume);
     if (!wanted(volume)) return this.#passRest(path);
     const map = await parseMap(this.#contentOf(path), volume, this.header.grain);

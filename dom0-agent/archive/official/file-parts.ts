@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { DamagedError } from '../../../shared/errors.ts';
 import { BufferPool } from '../parts/buffer-pool.ts';
-import { OFFICIAL_MEMORY, type OfficialFormat, type OpenedPart } from './official-format.ts';
+import { OFFICIAL_MEMORY, type OfficialFormat, type AuthenticPart } from './official-format.ts';
 import { DamagedPartError } from '../parts/part-name.ts';
 import type { BufferedPart } from './part-reader.ts';
 import { prefetch } from '../parts/prefetch.ts';
@@ -88,7 +88,7 @@ export class FileParts {
     }
   }
 
-  async *#opened(): AsyncGenerator<OpenedPart, void, undefined> {
+  async *#opened(): AsyncGenerator<AuthenticPart, void, undefined> {
     for await (const part of this.#parts) {
       yield { name: part.name, plaintext: this.#plaintextOf(part, await open(part)) };
     }

@@ -13,7 +13,7 @@ export const OFFICIAL_MEMORY = 2 * LARGEST_OFFICIAL_PART;
 export type OpenPart = (untrustedBytes: Buffer, untrustedMac: string) => Promise<Iterable<Buffer>>;
 
 /** A part whose bytes have been authenticated. To be read to the end, or returned, before the next one. */
-export interface OpenedPart {
+export interface AuthenticPart {
   readonly name: string;
   readonly plaintext: Iterable<Buffer>;
 }
@@ -34,7 +34,7 @@ export interface OfficialFormat {
   /** Starts what is needed to open the part, such as deriving its key, before there is memory for all of it. */
   opener(part: PartName, untrustedBeginning: Buffer, signal: AbortSignal): OpenPart;
   /** The inner tar of a file: its parts concatenated and decompressed. */
-  innerTar(parts: AsyncIterable<OpenedPart>, path: string): AsyncIterable<Buffer>;
+  innerTar(parts: AsyncIterable<AuthenticPart>, path: string): AsyncIterable<Buffer>;
 }
 
 /** What a list of all members may have at the most: about 170 bytes for each. More than any backup needs. */
@@ -61,7 +61,7 @@ export interface ReadMember {
 
 /** The concatenated plaintext of a file's parts. */
 export async function* joinParts(
-  parts: AsyncIterable<OpenedPart>,
+  parts: AsyncIterable<AuthenticPart>,
 ): AsyncGenerator<Buffer, void, undefined> {
   for await (const { plaintext } of parts) yield* plaintext;
 }

@@ -6,7 +6,7 @@ import { decompress } from '../compress/compression.ts';
 import {
   LARGEST_OFFICIAL_PART,
   type OpenPart,
-  type OpenedPart,
+  type AuthenticPart,
   type OfficialFormat,
   joinParts,
 } from '../official/official-format.ts';
@@ -103,21 +103,21 @@ class Qubes3Format implements OfficialFormat {
     };
   }
 
-  innerTar(parts: AsyncIterable<OpenedPart>, path: string): AsyncIterable<Buffer> {
+  innerTar(parts: AsyncIterable<AuthenticPart>, path: string): AsyncIterable<Buffer> {
     return this.#header.format === 'qubes-3'
       ? this.#oneStream(parts, path)
       : joinVolumes(this.#volumes(parts), path);
   }
 
   /** Format 3: one compressed stream, encrypted as one cipher stream and cut into parts. */
-  #oneStream(parts: AsyncIterable<OpenedPart>, path: string): AsyncIterable<Buffer> {
+  #oneStream(parts: AsyncIterable<AuthenticPart>, path: string): AsyncIterable<Buffer> {
     const plaintext = this.#decipher(joinParts(parts), path);
     return decompress(this.#header.compressionFilter, plaintext, this.#signal);
   }
 
   /** Format 2: each part is a volume of a tar, compressed and encrypted separately. */
   async *#volumes(
-    parts: AsyncIterable<OpenedPart>,
+    parts: AsyncIterable<AuthenticPart>,
   ): AsyncGenerator<AsyncIterable<Buffer>, void, undefined> {
     const { compressionFilter } = this.#header;
     for await (const { name, plaintext } of parts) {

@@ -3,7 +3,7 @@ import type { ArchiveReader } from '../archive.ts';
 import { decompress } from '../compress/compression.ts';
 import {
   type OpenPart,
-  type OpenedPart,
+  type AuthenticPart,
   type OfficialFormat,
   joinParts,
 } from '../official/official-format.ts';
@@ -101,7 +101,7 @@ class Qubes4Format implements OfficialFormat {
     return async (untrustedBytes) => openScryptFile(untrustedBytes, await keys, name);
   }
 
-  innerTar(parts: AsyncIterable<OpenedPart>): AsyncIterable<Buffer> {
+  innerTar(parts: AsyncIterable<AuthenticPart>): AsyncIterable<Buffer> {
     return decompress(this.#header.compressionFilter, prefetch(joinParts(parts)), this.#signal);
   }
 

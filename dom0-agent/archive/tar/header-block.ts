@@ -49,7 +49,7 @@ export interface TarHeader {
 }
 
 /** Parses a header block. Throws a DamagedError that begins with `where`. */
-export function parseHeader(untrustedBlock: Buffer, where: string): TarHeader {
+export function parseTarHeader(untrustedBlock: Buffer, where: string): TarHeader {
   if (parseNumber(untrustedBlock.subarray(148, 156)) !== checksum(untrustedBlock)) {
     throw new DamagedError(`${where} is damaged: the checksum of a tar header is wrong`);
   }

@@ -3,7 +3,7 @@ import { oldGnuRealSize, readOldGnuMap } from '../../../shared/old-gnu-sparse.ts
 import { printable } from '../../../shared/printable.ts';
 import type { ByteReader } from '../../../shared/byte-reader.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
-import { type TarHeader, parseHeader } from './header-block.ts';
+import { type TarHeader, parseTarHeader } from './header-block.ts';
 import type { PaxAttributes } from './pax.ts';
 import { SparseMap, paxHeaderMap, readPaxMap } from './sparse-map.ts';
 
@@ -42,7 +42,7 @@ export async function readMember(
   attributes: PaxAttributes,
   bytes: ByteReader,
 ): Promise<StoredMember> {
-  const header = parseHeader(untrustedBlock, bytes.name);
+  const header = parseTarHeader(untrustedBlock, bytes.name);
   const path = checkedPath(attributes.path ?? header.path, bytes.name);
   bytes.name = printable(Buffer.from(path, 'latin1').toString());
   const type = memberType(header.type, bytes.name);

@@ -3,7 +3,7 @@ import { MiB } from '../../../shared/sizes.ts';
 import { ByteReader } from '../../../shared/byte-reader.ts';
 import { isZero } from '../../../shared/sparse-data.ts';
 import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
-import { parseHeader, text } from './header-block.ts';
+import { parseTarHeader, text } from './header-block.ts';
 import { type TarMember, readMember } from './inner-member.ts';
 import { PaxAttributes, type PaxRecord, checkGlobalRecords, parsePax } from './pax.ts';
 
@@ -65,7 +65,7 @@ async function readHeaders(untrustedFirstBlock: Buffer, bytes: ByteReader): Prom
   let untrustedRecords: PaxRecord[] = [];
   let seen = '';
   let untrustedBlock = untrustedFirstBlock;
-  let { type, size } = parseHeader(untrustedBlock, bytes.name);
+  let { type, size } = parseTarHeader(untrustedBlock, bytes.name);
   while ('xgLKV'.includes(type)) {
     if (seen.includes(type) || size > LARGEST_ATTRIBUTES) {
       throw new DamagedError(`${bytes.name} is damaged: it repeats a header, or has a huge one`);
@@ -73,7 +73,7 @@ async function readHeaders(untrustedFirstBlock: Buffer, bytes: ByteReader): Prom
     seen += type;
     untrustedRecords = untrustedRecords.concat(await readRecords(type, size, bytes));
     untrustedBlock = await bytes.exact(BLOCK);
-    ({ type, size } = parseHeader(untrustedBlock, bytes.name));
+    ({ type, size } = parseTarHeader(untrustedBlock, bytes.name));
   }
   return { untrustedBlock, attributes: new PaxAttributes(untrustedRecords, bytes.name) };
 }

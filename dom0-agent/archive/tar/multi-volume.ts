@@ -2,7 +2,7 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { ByteReader } from '../../../shared/byte-reader.ts';
 import { isZero } from '../../../shared/sparse-data.ts';
 import { BLOCK, paddingOf, parseNumber } from '../../../shared/tar-block.ts';
-import { LONGEST_NAME, type TarHeader, parseHeader, text } from './header-block.ts';
+import { LONGEST_NAME, type TarHeader, parseTarHeader, text } from './header-block.ts';
 import { oldGnuExtensions, oldGnuRealSize } from '../../../shared/old-gnu-sparse.ts';
 
 /**
@@ -25,7 +25,7 @@ export async function* joinVolumes(
       yield untrustedBlock;
       continue;
     }
-    const header = parseHeader(untrustedBlock, name);
+    const header = parseTarHeader(untrustedBlock, name);
     const { type, size } = header;
     if (type === 'V') continue;
     yield untrustedBlock;
@@ -66,7 +66,7 @@ async function* data(
 
 async function firstBlockAfterLabel(tar: VolumeReader, name: string): Promise<Buffer> {
   const untrustedBlock = await tar.block();
-  return parseHeader(untrustedBlock, name).type === 'V' ? tar.block() : untrustedBlock;
+  return parseTarHeader(untrustedBlock, name).type === 'V' ? tar.block() : untrustedBlock;
 }
 
 interface ContinuedMember {
@@ -89,7 +89,7 @@ function checkContinuation(
   name: string,
 ): void {
   const untrustedPlace = parseNumber(untrustedBlock.subarray(PLACE_AT, PLACE_AT + 12));
-  const { type, size } = parseHeader(untrustedBlock, name);
+  const { type, size } = parseTarHeader(untrustedBlock, name);
   if (
     type !== 'M' ||
     text(untrustedBlock.subarray(0, LONGEST_NAME)) !== member.name ||

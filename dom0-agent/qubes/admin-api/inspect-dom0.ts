@@ -1,5 +1,5 @@
 import { FailedError } from '../../../shared/errors.ts';
-import type { Run } from '../../../shared/run-program.ts';
+import type { RunProgram } from '../../../shared/run-program.ts';
 import type { Dom0Home } from '../system.ts';
 
 /** A removable device that is mounted in dom0. */
@@ -18,7 +18,7 @@ export interface MountedDevice {
 const COLUMNS = 'PATH,MOUNTPOINTS,LABEL,SIZE,FSAVAIL,RM,HOTPLUG';
 
 /** The removable devices that are mounted, from `lsblk`. */
-export async function mountedDevices(run: Run): Promise<MountedDevice[]> {
+export async function mountedDevices(run: RunProgram): Promise<MountedDevice[]> {
   return parseLsblk(await run('lsblk', ['--json', '--bytes', '--output', COLUMNS]));
 }
 
@@ -79,7 +79,7 @@ function numberOf(value: unknown): number | undefined {
  * dom0's user and their home. Qubes takes the first member of the group `qubes` to be the user
  * (start_daemon in qubes/vm/qubesvm.py of qubes-core-admin).
  */
-export async function findDom0Home(run: Run): Promise<Dom0Home> {
+export async function findDom0Home(run: RunProgram): Promise<Dom0Home> {
   // `qubes:x:98:user,other` and `user:x:1000:1000::/home/user:/bin/bash`
   const group = await run('getent', ['group', 'qubes']);
   const user = group.trim().split(':')[3]?.split(',')[0];

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { Run, RunForLines } from '../../../shared/run-program.ts';
+import type { RunProgram, RunForLines } from '../../../shared/run-program.ts';
 import type { IsRunning, PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
 import type { Notes } from './notes.ts';
 import { fileIdentity } from './file-identity.ts';
@@ -17,7 +17,7 @@ const SHARE_BLOCKS = [0x58465342, 0x9123683e];
 export interface DetectorOptions {
   readonly series: string;
   readonly isRunning: IsRunning;
-  readonly runAsRoot: Run;
+  readonly runAsRoot: RunProgram;
   readonly linesAsRoot: RunForLines;
   /** What was noted at earlier backups. */
   readonly notes: Notes;
@@ -59,7 +59,7 @@ export interface ImagePoolOptions {
   readonly series: string;
   readonly isRunning: IsRunning;
   /** They run programs as whoever may write to the pool. */
-  readonly run: Run;
+  readonly run: RunProgram;
   readonly runForLines: RunForLines;
 }
 

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
 
 import { FailedError } from '../../../shared/errors.ts';
-import type { Run, RunForLines } from '../../../shared/run-program.ts';
+import type { RunProgram, RunForLines } from '../../../shared/run-program.ts';
 import { extentsOf } from './fiemap.ts';
 
 /** Where in a pool coffer keeps its own copies, a directory for each series. */
@@ -12,13 +12,13 @@ const SAFE = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 /** The copies of volumes' images that one series keeps in one pool, which share their blocks with the volumes. */
 export class ReflinkCopies {
   readonly #directory: string;
-  readonly #run: Run;
+  readonly #run: RunProgram;
 
   /**
    * @param pool the directory of the pool
    * @param run runs programs as whom the pool belongs to
    */
-  constructor(pool: string, series: string, run: Run) {
+  constructor(pool: string, series: string, run: RunProgram) {
     if (!SAFE.test(series)) throw new RangeError(`${series} cannot name a series`);
     this.#directory = join(pool, COPIES, series);
     this.#run = run;
@@ -55,7 +55,7 @@ export class ReflinkCopies {
 /** Bytes that are in no file but the copies that coffer keeps in a pool: removing the copies would free them. */
 export async function spaceOfCopies(
   pool: string,
-  run: Run,
+  run: RunProgram,
   runForLines: RunForLines,
 ): Promise<number> {
   let space = 0;
@@ -70,7 +70,7 @@ export async function spaceOfCopies(
 }
 
 /** The safe names in a directory; none where there is no directory. */
-async function listNames(directory: string, run: Run): Promise<string[]> {
+async function listNames(directory: string, run: RunProgram): Promise<string[]> {
   try {
     const listed = await run('find', [
       directory,

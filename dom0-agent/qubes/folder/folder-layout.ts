@@ -7,7 +7,7 @@ import { type Qube, type QubeClass, type Volume, volumeLabel } from '../qube.ts'
  * Where things are in a folder system: as in `/var/lib/qubes` of a Qubes system with a file pool, and
  * next to that the homes, and a file for each VM that runs.
  */
-export class Layout {
+export class FolderLayout {
   readonly directory: string;
 
   constructor(directory: string) {

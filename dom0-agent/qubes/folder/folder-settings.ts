@@ -4,17 +4,17 @@ import type { DeviceAssignment, FirewallRule } from '../qube.ts';
 import type { VolumeSettings } from '../system.ts';
 import { formatFirewallXml, parseFirewallXml } from '../xml/firewall-xml.ts';
 import type { StoredQube } from '../xml/qubes-store.ts';
-import type { Layout } from './folder-layout.ts';
+import type { FolderLayout } from './folder-layout.ts';
 import { withProperty } from './property-rules.ts';
 import { readQubeText, writeQubeText } from './qube-files.ts';
 import { findQube, type StoreFile } from './qubes-xml-file.ts';
 
 /** The settings of VMs in a folder system: most are in qubes.xml, firewall and notes next to the images. */
 export abstract class FolderSettings {
-  protected readonly layout: Layout;
+  protected readonly layout: FolderLayout;
   protected readonly store: StoreFile;
 
-  constructor(layout: Layout, store: StoreFile) {
+  constructor(layout: FolderLayout, store: StoreFile) {
     this.layout = layout;
     this.store = store;
   }

@@ -24,7 +24,7 @@ import { openHeldImage } from '../pools/held-image.ts';
 import { placedVolume, type VolumeDriver } from '../pools/pool-driver.ts';
 import { lineRunnerBehind, runnerBehind } from '../../../shared/run-program.ts';
 import { importImage } from './import-image.ts';
-import { Layout } from './folder-layout.ts';
+import { FolderLayout } from './folder-layout.ts';
 import { FolderSettings } from './folder-settings.ts';
 import { DEFAULT_POOL, describeNewQube } from './new-qube.ts';
 import { qubesThatUse } from './property-rules.ts';
@@ -36,7 +36,7 @@ import { StoreFile } from './qubes-xml-file.ts';
  * pool, `dom0-home/<user>`, `homes/<name>` and `running/<name>`. Throws RefusedError when it is not one.
  */
 export async function openFolderSystem(directory: string): Promise<FolderSystem> {
-  const layout = new Layout(resolve(directory));
+  const layout = new FolderLayout(resolve(directory));
   const store = new StoreFile(layout.qubesXml);
   const { qubes } = await store.read();
   if (qubes[0]?.qubeClass !== 'AdminVM') {
@@ -50,7 +50,7 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
   readonly description: string;
   readonly place: string;
 
-  constructor(layout: Layout, store: StoreFile) {
+  constructor(layout: FolderLayout, store: StoreFile) {
     super(layout, store);
     this.description = `the folder system ${layout.directory}`;
     this.place = layout.directory;

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 
 import { FailedError, messageOf, RefusedError, systemCodeOf } from '../../../shared/errors.ts';
 import { type Qube, savedVolumes, type Volume } from '../qube.ts';
-import type { Layout } from './folder-layout.ts';
+import type { FolderLayout } from './folder-layout.ts';
 import { replaceFile, syncDirectory } from '../replace-file.ts';
 
 /** Bytes in a block as `stat` counts them, whatever the file system's block size. */
@@ -13,7 +13,7 @@ const BLOCK = 512;
  * Creates the directory of a new VM, with an empty sparse image for each volume that it saves.
  * Throws RefusedError when the directory already exists, which is then left untouched.
  */
-export async function makeQubeFiles(layout: Layout, qube: Qube): Promise<void> {
+export async function makeQubeFiles(layout: FolderLayout, qube: Qube): Promise<void> {
   const directory = layout.directoryOf(qube);
   await mkdir(dirname(directory), { recursive: true });
   try {
@@ -37,12 +37,12 @@ export async function makeQubeFiles(layout: Layout, qube: Qube): Promise<void> {
 }
 
 /** Removes everything that `makeQubeFiles` created, and what was put there since. */
-export async function removeQubeFiles(layout: Layout, qube: Qube): Promise<void> {
+export async function removeQubeFiles(layout: FolderLayout, qube: Qube): Promise<void> {
   await rm(layout.directoryOf(qube), { recursive: true, force: true });
 }
 
 /** The VM with the size and usage of its images. */
-export async function withSizes<T extends Qube>(layout: Layout, qube: T): Promise<T> {
+export async function withSizes<T extends Qube>(layout: FolderLayout, qube: T): Promise<T> {
   const volumes = await Promise.all(
     qube.volumes.map(async (volume) => {
       if (!volume.saveOnStop) return volume;

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import type { VolumeDriver } from './pool-driver.ts';
 import { type IsRunning, requireHalted } from './pool-driver.ts';
 import { isOwnerGone, newOwnerName } from '../owner-names.ts';
-import type { Run } from '../../../shared/run-program.ts';
+import type { RunProgram } from '../../../shared/run-program.ts';
 
 export interface LvmThinOptions {
   readonly volumeGroup: string;
   /** Runs programs as root. */
-  readonly runAsRoot: Run;
+  readonly runAsRoot: RunProgram;
   readonly isRunning: IsRunning;
   /** Where the device nodes of volume groups are. Default: `/dev`. */
   readonly devices?: string | undefined;

@@ -3,13 +3,13 @@ import type { VolumeDriver } from './pool-driver.ts';
 import { openFilePool, openFileReflinkPool } from './file-pool.ts';
 import type { IsRunning } from './pool-driver.ts';
 import { openLvmThinPool } from './lvm-thin-pool.ts';
-import type { Run } from '../../../shared/run-program.ts';
+import type { RunProgram } from '../../../shared/run-program.ts';
 import { openZfsPool } from './zfs-pool.ts';
 
 /** What reading a pool needs from the system. */
 export interface PoolSurroundings {
   /** Runs programs as root. */
-  readonly runAsRoot: Run;
+  readonly runAsRoot: RunProgram;
   readonly isRunning: IsRunning;
   /** Where device nodes are. Default: `/dev`. */
   readonly devices?: string | undefined;

@@ -7,7 +7,7 @@ import type { VolumeImage } from '../system.ts';
 import {
   ANSWER,
   ANSWER_HEADER_LENGTH,
-  formatQuestion,
+  formatReadRequest,
   IS_IT_UNCHANGED,
   LONGEST_OPENED,
   LONGEST_PIECE,
@@ -76,7 +76,7 @@ class RootProcess {
 
   /** Fills `buffer` from `offset` on. */
   async ask(buffer: Buffer, offset: number): Promise<void> {
-    this.#child.stdin.write(formatQuestion({ offset, length: buffer.length }));
+    this.#child.stdin.write(formatReadRequest({ offset, length: buffer.length }));
     const length = await this.#nextLength(buffer.length);
     if (length !== buffer.length || !(await this.#answers.fill(buffer))) {
       throw new FailedError(
@@ -87,7 +87,7 @@ class RootProcess {
 
   /** Throws FailedError when the volume was changed since it was opened. */
   async requireUnchanged(): Promise<void> {
-    this.#child.stdin.write(formatQuestion(IS_IT_UNCHANGED));
+    this.#child.stdin.write(formatReadRequest(IS_IT_UNCHANGED));
     await this.#nextLength(0);
   }
 

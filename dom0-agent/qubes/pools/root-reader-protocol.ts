@@ -23,17 +23,17 @@ export const LONGEST_SENTENCE = 4 * KiB;
 /** The longest list of extents: at some 25 bytes each, ten million of them. */
 export const LONGEST_OPENED = 256 * MiB;
 
-export interface Question {
+export interface ReadRequest {
   readonly offset: number;
   readonly length: number;
 }
 
-export interface Opened {
+export interface OpenedImage {
   readonly size: number;
   readonly extents: readonly Extent[];
 }
 
-export function formatQuestion({ offset, length }: Question): Buffer {
+export function formatReadRequest({ offset, length }: ReadRequest): Buffer {
   const bytes = Buffer.alloc(QUESTION_LENGTH);
   bytes.writeBigUInt64BE(BigInt(offset), 0);
   bytes.writeUInt32BE(length, 8);
@@ -41,9 +41,9 @@ export function formatQuestion({ offset, length }: Question): Buffer {
 }
 
 /** Asks whether the volume is as it was when it was opened: the answer has no bytes when it is. */
-export const IS_IT_UNCHANGED: Question = { offset: 0, length: 0 };
+export const IS_IT_UNCHANGED: ReadRequest = { offset: 0, length: 0 };
 
-export function parseQuestion(bytes: Buffer): Question {
+export function parseReadRequest(bytes: Buffer): ReadRequest {
   return { offset: Number(bytes.readBigUInt64BE(0)), length: bytes.readUInt32BE(8) };
 }
 
@@ -58,13 +58,13 @@ export function parseAnswerHeader(bytes: Buffer): { kind: number; length: number
   return { kind: bytes.readUInt8(0), length: bytes.readUInt32BE(1) };
 }
 
-export function formatOpened({ size, extents }: Opened): Buffer {
+export function formatOpened({ size, extents }: OpenedImage): Buffer {
   return Buffer.from(
     JSON.stringify([size, ...extents.flatMap(({ offset, length }) => [offset, length])]),
   );
 }
 
-export function parseOpened(bytes: Buffer): Opened {
+export function parseOpened(bytes: Buffer): OpenedImage {
   const numbers: unknown = JSON.parse(bytes.toString());
   if (!Array.isArray(numbers) || !numbers.every((n) => Number.isSafeInteger(n))) {
     throw new FailedError('the process that reads a volume as root gave an invalid answer');

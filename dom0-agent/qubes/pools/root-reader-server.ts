@@ -9,7 +9,7 @@ import {
   formatOpened,
   IS_IT_UNCHANGED,
   LONGEST_PIECE,
-  parseQuestion,
+  parseReadRequest,
   QUESTION_LENGTH,
 } from './root-reader-protocol.ts';
 import { openImage } from './open-image.ts';
@@ -39,7 +39,7 @@ export async function serveImage(
     const question = Buffer.alloc(QUESTION_LENGTH);
     let buffer = Buffer.alloc(MiB);
     while (await reader.fill(question)) {
-      const { offset, length } = parseQuestion(question);
+      const { offset, length } = parseReadRequest(question);
       if (length === IS_IT_UNCHANGED.length) {
         await image.requireUnchanged();
         await answer(answers, ANSWER.bytes, Buffer.alloc(0));

@@ -6,7 +6,7 @@ import { FailedError, systemCodeOf } from '../../../shared/errors.ts';
 import type { PlacedVolume, VolumeDriver } from './pool-driver.ts';
 import { type IsRunning, requireHalted } from './pool-driver.ts';
 import { isOwnerGone, newOwnerName } from '../owner-names.ts';
-import type { Run } from '../../../shared/run-program.ts';
+import type { RunProgram } from '../../../shared/run-program.ts';
 
 /** udev creates the device node a moment after ZFS creates the device. */
 const DEVICE_TIMEOUT = 30_000;
@@ -18,7 +18,7 @@ export interface ZfsOptions {
   /** The dataset that holds the pool's volumes. */
   readonly container: string;
   /** Runs programs as root. */
-  readonly runAsRoot: Run;
+  readonly runAsRoot: RunProgram;
   readonly isRunning: IsRunning;
   /** Where the device nodes of volumes are. Default: `/dev/zvol`. */
   readonly devices?: string | undefined;

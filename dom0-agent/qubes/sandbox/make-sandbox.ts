@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { FailedError, messageOf, RefusedError, systemCodeOf } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import { formatFirewallXml } from '../xml/firewall-xml.ts';
-import { Layout } from '../folder/folder-layout.ts';
+import { FolderLayout } from '../folder/folder-layout.ts';
 import { describeNewQube } from '../folder/new-qube.ts';
 import { makeQubeFiles } from '../folder/qube-files.ts';
 import { savedVolumes, type Volume } from '../qube.ts';
@@ -44,7 +44,7 @@ export async function makeSandbox(
   signal: AbortSignal,
   onStep: (text: string) => void,
 ): Promise<void> {
-  const layout = new Layout(resolve(directory));
+  const layout = new FolderLayout(resolve(directory));
   const wasThere = await refuseUsed(layout.directory);
   try {
     await mkdir(layout.directory, { recursive: true });
@@ -78,7 +78,7 @@ async function removeMade(directory: string, wasThere: boolean): Promise<void> {
 }
 
 async function fill(
-  layout: Layout,
+  layout: FolderLayout,
   { empty }: SandboxOptions,
   signal: AbortSignal,
   onStep: (text: string) => void,
@@ -112,7 +112,7 @@ function describeSample(store: QubesStore, sample: SampleQube): StoredQube {
 }
 
 async function makeQube(
-  layout: Layout,
+  layout: FolderLayout,
   qube: StoredQube,
   sample: SampleQube,
   signal: AbortSignal,
@@ -132,7 +132,7 @@ async function makeQube(
 }
 
 async function fillVolume(
-  layout: Layout,
+  layout: FolderLayout,
   qube: StoredQube,
   volume: Volume,
   signal: AbortSignal,

@@ -2,7 +2,7 @@ import type { Element } from '@xmldom/xmldom';
 
 import { DamagedError } from '../../../shared/errors.ts';
 import type { DeviceAssignment } from '../qube.ts';
-import { attributeOf, childrenOf, textOf } from './strict-xml.ts';
+import { attributeOf, childrenOf, elementText } from './strict-xml.ts';
 import { element, type NewElement } from './write-xml.ts';
 
 /**
@@ -46,7 +46,7 @@ function fieldsOf(device: Element, what: string): Map<string, string> {
   for (const option of childrenOf(device, 'option')) {
     const name = attributeOf(option, 'name', what);
     // Written by some versions of R4.3 (load_extras handles it).
-    fields.set(name === 'identity' ? 'device_id' : `_${name}`, textOf(option, what));
+    fields.set(name === 'identity' ? 'device_id' : `_${name}`, elementText(option, what));
   }
   return fields;
 }

@@ -1,7 +1,7 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { BadRuleError, firewallRules } from '../firewall.ts';
 import type { FirewallRule } from '../qube.ts';
-import { attributeOf, childrenOf, parseStrictXml, textOf } from './strict-xml.ts';
+import { attributeOf, childrenOf, parseStrictXml, elementText } from './strict-xml.ts';
 import { element, type NewElement, writeXml } from './write-xml.ts';
 
 const WHAT = 'firewall.xml';
@@ -32,7 +32,9 @@ export function parseFirewallXml(untrustedText: string): FirewallRule[] {
     .map((rule) =>
       childrenOf(rule, 'properties')
         .flatMap((properties) => childrenOf(properties, 'property'))
-        .map((property) => [attributeOf(property, 'name', WHAT), textOf(property, WHAT)] as const),
+        .map(
+          (property) => [attributeOf(property, 'name', WHAT), elementText(property, WHAT)] as const,
+        ),
     );
   try {
     return firewallRules(untrustedRules);

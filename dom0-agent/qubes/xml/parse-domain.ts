@@ -1,7 +1,7 @@
 import type { Element } from '@xmldom/xmldom';
 import { DamagedError } from '../../../shared/errors.ts';
 import type { Label, StoredVolume, StoredQube } from './qubes-store.ts';
-import { attributeOf, childrenOf, textOf } from './strict-xml.ts';
+import { attributeOf, childrenOf, elementText } from './strict-xml.ts';
 import { printable } from '../../../shared/printable.ts';
 import { isValidQubeName, uuidOf } from '../qube.ts';
 import { parseDevices } from './devices-xml.ts';
@@ -16,7 +16,7 @@ const FIELDS = new Set(['name', 'qid', 'uuid', 'label']);
 /** Throws DamagedError for a label that Qubes would not accept. */
 export function parseLabel(label: Element): Label {
   const index = /^label-(\d{1,4})$/.exec(attributeOf(label, 'id', WHAT))?.[1];
-  const name = textOf(label, WHAT);
+  const name = elementText(label, WHAT);
   if (index === undefined || !/^[a-zA-Z0-9_.-]{1,64}$/.test(name)) {
     throw new DamagedError('qubes.xml has a label that Qubes would not accept');
   }
@@ -116,14 +116,14 @@ export function propertiesOf(parent: Element): Map<string, string> {
   return pairsOf(
     elementsIn(parent, 'properties', 'property'),
     'name',
-    (property) => property.getAttribute('ref') ?? textOf(property, WHAT),
+    (property) => property.getAttribute('ref') ?? elementText(property, WHAT),
   );
 }
 
 /** A feature without text is set, but empty. */
 export function featuresOf(domain: Element): Map<string, string> {
   return pairsOf(elementsIn(domain, 'features', 'feature'), 'name', (feature) =>
-    textOf(feature, WHAT),
+    elementText(feature, WHAT),
   );
 }
 

@@ -55,7 +55,7 @@ export function childrenOf(parent: Element, name: string): Element[] {
 }
 
 /** The text of an element that contains nothing but text. Throws DamagedError if there is more. */
-export function textOf(element: Element, what: string): string {
+export function elementText(element: Element, what: string): string {
   let text = '';
   for (let node = element.firstChild; node !== null; node = node.nextSibling) {
     if (!(node instanceof Text)) {

@@ -1,4 +1,4 @@
-import type { Run } from '../../../shared/run-program.ts';
+import type { RunProgram } from '../../../shared/run-program.ts';
 import { FailedError } from '../../../shared/errors.ts';
 
 /** Plays programs from what the real ones printed, and notes what was run. */
@@ -11,7 +11,7 @@ export class Commands {
     this.#outputs = outputs;
   }
 
-  readonly run: Run = async (program, args) => {
+  readonly run: RunProgram = async (program, args) => {
     const line = [program, ...args].join(' ');
     this.ran.push(line);
     const output = this.#outputs.find(([pattern]) => pattern.test(line))?.[1] ?? '';

@@ -6,7 +6,7 @@ import type { QubesSystem } from '../qubes/system.ts';
 import type { BackupRequest } from './backup-request.ts';
 
 /** The VMs to back up, and the plan for them. */
-export interface Selection {
+export interface PlannedRequest {
   readonly sources: BackupSources;
   /** By name; empty: those that are backed up by default. */
   readonly chosen: readonly string[];
@@ -16,11 +16,11 @@ export interface Selection {
 }
 
 /** Reads the state of the system, and selects. Warns about VMs that only a profile names and that do not exist. */
-export async function selectQubes(
+export async function planRequest(
   { qubes, flags, excludedByProfile }: BackupRequest,
   system: QubesSystem,
   report: Report,
-): Promise<Selection> {
+): Promise<PlannedRequest> {
   const sources = await readBackupSources(system);
   const known = ['dom0', ...sources.listed.map(({ name }) => name)];
   const named = expandNames(qubes, known);

@@ -13,7 +13,7 @@ import { formatTable } from './table.ts';
  *
  * @param ask for the passphrase; what it gives is wiped. Undefined: what the backups hold is not shown
  */
-export async function listDirectory(
+export async function listBackups(
   storage: Storage,
   directory: string,
   ask: () => Promise<Buffer | undefined>,
