@@ -1,13 +1,13 @@
 import { FailedError } from '../../../shared/errors.ts';
 import { CleanupProcess } from '../../../shared/cleanup-process.ts';
-import type { Run } from '../../../shared/run-program.ts';
+import type { RunProgram } from '../../../shared/run-program.ts';
 import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 import type { Notes } from './notes.ts';
 
 export interface MetadataOptions {
   /** LVM's UUIDs of the volume group and of the pool, without hyphens, one after the other. */
   readonly poolUuid: string;
-  readonly runAsRoot: Run;
+  readonly runAsRoot: RunProgram;
   /** See `rootPrefix`. */
   readonly rootPrefix: readonly string[];
   /** Where device nodes are. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 import { FailedError, messageOf } from '../../../shared/errors.ts';
-import type { Run, RunForLines } from '../../../shared/run-program.ts';
+import type { RunProgram, RunForLines } from '../../../shared/run-program.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 import { ExtentList } from '../pools/extent-list.ts';
 import type { OpenedVolume, PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
@@ -27,7 +27,7 @@ export interface ThinOptions {
   readonly volumeGroup: string;
   readonly thinPool: string;
   readonly series: string;
-  readonly runAsRoot: Run;
+  readonly runAsRoot: RunProgram;
   readonly linesAsRoot: RunForLines;
   readonly rootPrefix: readonly string[];
   readonly devices: string;

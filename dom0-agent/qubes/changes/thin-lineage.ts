@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-import type { Run } from '../../../shared/run-program.ts';
+import type { RunProgram } from '../../../shared/run-program.ts';
 import type { ThinDevice, ThinPoolState } from './thin-dump.ts';
 import { type LogicalVolume, listVolumes } from './thin-volumes.ts';
 import type { Note } from './notes.ts';
@@ -53,7 +53,7 @@ export function whyOtherLineage(
 
 /** Makes a mark for a series; gives its name. Throws FailedError. */
 export async function makeMark(
-  runAsRoot: Run,
+  runAsRoot: RunProgram,
   pool: { readonly group: string; readonly name: string },
   series: string,
 ): Promise<LogicalVolume> {

@@ -1,5 +1,5 @@
 import { FailedError } from '../../../shared/errors.ts';
-import type { Run } from '../../../shared/run-program.ts';
+import type { RunProgram } from '../../../shared/run-program.ts';
 
 /** A logical volume, as LVM tells it. UUIDs are without hyphens, as the device mapper has them. */
 export interface LogicalVolume {
@@ -22,7 +22,7 @@ const FIELDS = [
 ];
 
 /** The volumes of a volume group, or one volume (`group/name`). Throws FailedError. */
-export async function listVolumes(runAsRoot: Run, what: string): Promise<LogicalVolume[]> {
+export async function listVolumes(runAsRoot: RunProgram, what: string): Promise<LogicalVolume[]> {
   const form = ['--reportformat', 'json', '--units', 'b', '--nosuffix', '-o', FIELDS.join(',')];
   const report = parsed(await runAsRoot('lvm', ['lvs', ...form, '--', what]));
   const [first] = listIn(report, 'report');

@@ -1,5 +1,5 @@
 import { FailedError } from '../../../shared/errors.ts';
-import type { Run, RunForLines } from '../../../shared/run-program.ts';
+import type { RunProgram, RunForLines } from '../../../shared/run-program.ts';
 
 const GROUP = 'vg';
 const BLOCKS = 64;
@@ -98,7 +98,7 @@ export class ThinPoolDouble {
     }
   }
 
-  readonly run: Run = async (program, args) => {
+  readonly run: RunProgram = async (program, args) => {
     const line = [program, ...args].join(' ');
     this.ran.push(line);
     await Promise.resolve();
