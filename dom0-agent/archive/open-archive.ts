@@ -5,31 +5,35 @@ import type { ArchiveReader } from './archive.ts';
 import { QUBES_XML } from './archive.ts';
 import { untrustedFormatOf } from './identify-archive.ts';
 import { openCoffer1 } from './coffer1/open-coffer1.ts';
-import type { OuterMember } from './tar/outer-member.ts';
 import { OuterTarReader } from './tar/outer-reader.ts';
 import { partName } from './parts/part-name.ts';
-import { LARGEST_MAC } from './official/part-reader.ts';
 import { openHeaderless, openQubes3 } from './qubes3/qubes3-reader.ts';
 import { openQubes4 } from './qubes4/qubes4-reader.ts';
-import {
-  HEADER_NAME,
-  LARGEST_HEADER,
-  type UntrustedHeader,
-  parseHeaderText,
-} from './untrusted-header.ts';
+import type { Siblings } from './coffer1/series-files.ts';
+import { SeriesKeys } from './coffer1/series-keys.ts';
+import { readHeader } from './read-header.ts';
+import { HEADER_NAME, type UntrustedHeader } from './untrusted-header.ts';
+
+/** How an archive is opened. */
+export interface OpenOptions {
+  /** The compression filter to use instead of the one that an official archive names. */
+  readonly forcedFilter?: string | undefined;
+  /** The directory that the file lies in, for a backup that needs others of its series. */
+  readonly siblings?: Siblings | undefined;
+  /** Series that were opened before: one key derivation is enough for each. */
+  readonly keys?: SeriesKeys;
+}
 
 /**
  * Opens an archive of any format, recognised by its header, and authenticates the header with the passphrase.
  * For coffer-1 the passphrase is then wiped; the other formats need it until the archive has been read.
  * Throws WrongPassphraseError or DamagedError.
- *
- * @param forcedFilter the compression filter to use instead of the one that an official archive names
  */
 export async function openArchive(
   input: ByteSource,
   passphrase: Buffer,
   signal: AbortSignal,
-  forcedFilter?: string,
+  { forcedFilter, siblings, keys = new SeriesKeys() }: OpenOptions = {},
 ): Promise<ArchiveReader> {
   const tar = new OuterTarReader(input);
   try {
@@ -41,7 +45,7 @@ export async function openArchive(
       throw new DamagedError('this is not a backup: it does not begin with a header');
     }
     const header = await readHeader(tar, first);
-    return await openByHeader(input, header, passphrase, signal, forcedFilter);
+    return await openByHeader(input, header, passphrase, signal, { forcedFilter, siblings, keys });
   } catch (error) {
     await tar[Symbol.asyncDispose]();
     throw error;
@@ -53,7 +57,7 @@ async function openByHeader(
   header: UntrustedHeader,
   passphrase: Buffer,
   signal: AbortSignal,
-  forcedFilter: string | undefined,
+  { forcedFilter, siblings, keys }: Required<OpenOptions>,
 ): Promise<ArchiveReader> {
   const untrustedFormat = untrustedFormatOf(header.untrustedFields);
   if (untrustedFormat === 'coffer-1') {
@@ -62,7 +66,7 @@ async function openByHeader(
         'a backup in the format coffer-1 says how it was compressed: -Z is for backups of the official tools',
       );
     }
-    return openCoffer1(input, header, passphrase, signal);
+    return openCoffer1(input, header, passphrase, signal, siblings, keys);
   }
   if (untrustedFormat === 'qubes-4') return openQubes4(header, passphrase, signal, forcedFilter);
   if (untrustedFormat === 'qubes-3' || untrustedFormat === 'qubes-2')
@@ -71,18 +75,4 @@ async function openByHeader(
     `the backup has the format ${printable(untrustedFormat, 40)}, which coffer does not read: it reads coffer-1, and ` +
       `the formats 2, 3 and 4 of Qubes' own tools`,
   );
-}
-
-async function readHeader(tar: OuterTarReader, first: OuterMember): Promise<UntrustedHeader> {
-  const untrustedBytes = await first.bytes(LARGEST_HEADER);
-  const mac = await tar.next();
-  if (mac?.name !== `${HEADER_NAME}.hmac`) {
-    throw new DamagedError('the backup is damaged: no authentication code follows its header');
-  }
-  return {
-    tar,
-    untrustedBytes,
-    untrustedFields: parseHeaderText(untrustedBytes),
-    untrustedMac: await mac.bytes(LARGEST_MAC),
-  };
 }

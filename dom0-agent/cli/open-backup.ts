@@ -9,6 +9,7 @@ import type { BackupContents } from '../qubes/backup-contents.ts';
 import { withIncompleteUnusable } from '../contents/incomplete-qubes.ts';
 import { readContents } from '../contents/read-contents.ts';
 import type { FetchSource, Source, Storage } from '../transport/storage.ts';
+import { siblingsOf } from './siblings.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { askPassphrase } from './questions.ts';
 import { aboutField } from './error-field.ts';
@@ -46,12 +47,13 @@ export async function openBackup(
   };
   try {
     passphrase ??= await ask();
-    const opening = openArchive(source, passphrase, signal, flags.compressionFilter).then(
-      async (opened) => {
-        const contents = readContents(await opened.qubesXml(), opened.header);
-        return { contents, reader: withSizeLimits(opened, contents) };
-      },
-    );
+    const opening = openArchive(source.place?.file ?? source, passphrase, signal, {
+      forcedFilter: flags.compressionFilter,
+      siblings: siblingsOf(source, place, signal),
+    }).then(async (opened) => {
+      const contents = readContents(await opened.qubesXml(), opened.header);
+      return { contents, reader: withSizeLimits(opened, contents) };
+    });
     const opened = await notingDamage(opening, recordFiles, source.location, report);
     return { source, ...opened, [Symbol.asyncDispose]: close };
   } catch (error) {

@@ -4,19 +4,19 @@ import { printable } from '../../shared/printable.ts';
 import { StorageFailure } from '../../storage/storage-failure.ts';
 import { type NamedPlace, placeOf } from './location.ts';
 import { toUserError } from './storage-errors.ts';
-import type { Source, StoredFiles } from './storage.ts';
+import type { FileInDirectory, Source, StoredFiles } from './storage.ts';
 
 /** One file of a directory, which is closed with it. */
 export class SingleFile implements Source {
   readonly location: string;
   readonly size: number;
   readonly seekable = true;
+  readonly place: FileInDirectory;
   readonly #files: StoredFiles;
-  readonly #file: OpenedFile;
 
-  private constructor(files: StoredFiles, file: OpenedFile, location: string) {
+  private constructor(files: StoredFiles, file: OpenedFile, directory: string, location: string) {
     this.#files = files;
-    this.#file = file;
+    this.place = { file, files, directory };
     this.size = file.size;
     this.location = location;
   }
@@ -35,10 +35,11 @@ export class SingleFile implements Source {
     if (file !== '' && ['', '.', '..'].includes(name)) {
       throw toUserError(new StorageFailure('NOT_A_FILE', 'it is a directory'), place, false);
     }
-    const files = await openFiles(file === '' ? '' : path.posix.dirname(file), place);
+    const directory = file === '' ? '' : path.posix.dirname(file);
+    const files = await openFiles(directory, place);
     try {
       const location = path.posix.join(files.location, printable(name));
-      return new SingleFile(files, await files.open(name), location);
+      return new SingleFile(files, await files.open(name), directory, location);
     } catch (error) {
       await files[Symbol.asyncDispose]();
       throw error;
@@ -46,7 +47,7 @@ export class SingleFile implements Source {
   }
 
   read(from?: number, to?: number): AsyncIterable<Buffer> {
-    return this.#file.read(from, to);
+    return this.place.file.read(from, to);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

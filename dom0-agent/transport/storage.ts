@@ -1,5 +1,10 @@
 import type { DeletionResult, EntryKind } from '../../protocol/messages.ts';
-import type { ByteSink, ByteSource, OpenedDirectory } from '../../shared/byte-streams.ts';
+import type {
+  ByteSink,
+  ByteSource,
+  OpenedDirectory,
+  OpenedFile,
+} from '../../shared/byte-streams.ts';
 import type { Space } from '../../shared/space.ts';
 
 /** Where to store a stream: in a new file in a directory, or with a shell command. */
@@ -67,6 +72,16 @@ export interface DeletedBackup {
 export interface Source extends ByteSource, AsyncDisposable {
   /** For people: `sys-usb:/home/user/backups/qubes-backup-…`, `the command in sys-usb`. */
   readonly location: string;
+  /** Of a file: where others are that it may need. */
+  readonly place?: FileInDirectory;
+}
+
+/** A file and the directory that it is in, which is open as long as its source. */
+export interface FileInDirectory {
+  readonly file: OpenedFile;
+  readonly files: OpenedDirectory;
+  /** As the user gave it, for `browse`. */
+  readonly directory: string;
 }
 
 /**

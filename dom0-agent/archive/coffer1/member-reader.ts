@@ -6,11 +6,13 @@ import type { OuterMember } from '../tar/outer-member.ts';
 import type { OuterTarReader } from '../tar/outer-reader.ts';
 import { type Cut, mostStored } from './coffer1-header.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH, type ManifestMember } from './manifest.ts';
-import { MAC_LENGTH } from './seal-member.ts';
+import { type ArchiveKey, MAC_LENGTH } from './seal-member.ts';
 
 /** A member as it lies in the archive: nothing of it is vouched for but the form of its name. */
 export interface StoredMember extends ManifestMember {
   readonly part: PartName;
+  /** If not with the keys of the file that is read: of a part that lies in another, or was born in one. */
+  readonly sealedWith?: ArchiveKey;
   readonly untrustedBytes: Buffer;
   /** To be called when the bytes are no longer needed: the memory goes to another member. */
   readonly release: () => void;

@@ -48,6 +48,28 @@ export async function* plaintextOf(
 }
 
 /**
+ * What members hold of which each is a whole text: authenticated, decrypted and, by one program for all,
+ * decompressed. Those that are damaged are told in their turn, and the others go on.
+ *
+ * @param lengths of the texts, in bytes
+ */
+export async function* openTexts(
+  members: AsyncIterable<StoredMember>,
+  lengths: readonly number[],
+  opened: Opened,
+): AsyncGenerator<Buffer | DamagedError, void, undefined> {
+  const damages: (DamagedError | undefined)[] = [];
+  const frames = framesOf(members, opened.key, (_, damage) => damages.push(damage));
+  await using bytes = new ByteReader(decompressed(prefetch(frames), opened), 'a file');
+  for (const [place, length] of lengths.entries()) {
+    // The next bytes are there, or the end: then it is known what became of the member.
+    if (damages.length <= place) await bytes.ended();
+    yield damages[place] ?? (await bytes.exact(length));
+  }
+  if (!(await bytes.ended())) throw new DamagedError('a file of the backup is longer than it says');
+}
+
+/**
  * The parts of volumes, one after the other: authenticated, decrypted and, by one program for all, decompressed.
  * Those that are damaged are told in their turn, and the others go on.
  */
@@ -137,11 +159,11 @@ async function* authenticated(
 
 /** The decrypted frame of a member; a DamagedPartError when it is not authentic. */
 export async function authenticate(
-  { part, name, untrustedBytes, mac }: StoredMember,
+  { part, name, untrustedBytes, mac, sealedWith }: StoredMember,
   key: ArchiveKey,
 ): Promise<Iterable<Buffer> | DamagedPartError> {
   try {
-    return await openMember(key, name, untrustedBytes, mac);
+    return await openMember(sealedWith ?? key, name, untrustedBytes, mac);
   } catch (error) {
     if (!(error instanceof DamagedError)) throw error;
     return new DamagedPartError(part, error.message, { cause: error });

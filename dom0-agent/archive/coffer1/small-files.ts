@@ -29,12 +29,16 @@ export async function smallFile(
   content: AsyncIterable<Buffer>,
 ): Promise<ArchivedFile> {
   try {
-    const bytes = await wholeOf(content, LARGEST_QUBES_XML, path);
-    return { path, size: bytes.length, pieces: () => onePiece(bytes) };
+    return textFile(path, await wholeOf(content, LARGEST_QUBES_XML, path));
   } catch (error) {
     if (!(error instanceof DamagedError)) throw error;
     return brokenFile(path, 0, error);
   }
+}
+
+/** A small file that holds these bytes. */
+export function textFile(path: string, bytes: Buffer): ArchivedFile {
+  return { path, size: bytes.length, pieces: () => onePiece(bytes) };
 }
 
 /** A file that cannot be read. */

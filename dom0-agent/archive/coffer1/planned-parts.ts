@@ -1,0 +1,156 @@
+import type { ByteSource, FileRange, OpenedFile } from '../../../shared/byte-streams.ts';
+import { DamagedError } from '../../../shared/errors.ts';
+import { partName } from '../parts/part-name.ts';
+import { OuterTarReader } from '../tar/outer-reader.ts';
+import type { LocatedPart } from './located-parts.ts';
+import { lengthInTar } from './manifest.ts';
+import { DATA_PATH } from './member-paths.ts';
+import { MemberReader, type StoredMember } from './member-reader.ts';
+import { type OpenedPart, openParts } from './open-parts.ts';
+import { chunksOf } from './part-text.ts';
+import { requireEnd } from './series-file.ts';
+import type { SeriesFiles } from './series-files.ts';
+
+/** So much is asked for in one range, in bytes: parts that are neighbours are read as one. */
+const LONGEST_RANGE = 256 * 1024 * 1024;
+
+/**
+ * The chunks of parts, of any files of a series, in the order in which they are given. What comes next is read,
+ * authenticated and decompressed ahead. Throws DamagedError in the turn of a part that does not hold.
+ *
+ * @param parts gives the same each time that it is called
+ */
+export async function* chunksOfParts(
+  parts: () => Iterable<LocatedPart>,
+  files: SeriesFiles,
+): AsyncGenerator<Buffer[], void, undefined> {
+  for (const alike of alikeIn(parts)) yield* chunksOfAlike(alike, files);
+}
+
+/** Parts one behind the other that one program can decompress. */
+function* alikeIn(
+  parts: () => Iterable<LocatedPart>,
+): Generator<() => Iterable<LocatedPart>, void, undefined> {
+  let [from, count] = [0, 0];
+  let filter: string | undefined;
+  for (const { file } of parts()) {
+    const next = file.opened.header.compressionFilter;
+    if (count > 0 && next !== filter) {
+      yield slice(parts, from, count);
+      [from, count] = [from + count, 0];
+    }
+    [filter, count] = [next, count + 1];
+  }
+  if (count > 0) yield slice(parts, from, count);
+}
+
+function slice(parts: () => Iterable<LocatedPart>, from: number, count: number) {
+  return function* (): Generator<LocatedPart, void, undefined> {
+    let at = 0;
+    for (const part of parts()) {
+      if (at >= from) yield part;
+      if (++at === from + count) return;
+    }
+  };
+}
+
+async function* chunksOfAlike(
+  parts: () => Iterable<LocatedPart>,
+  files: SeriesFiles,
+): AsyncGenerator<Buffer[], void, undefined> {
+  const [first] = parts();
+  if (first === undefined) return;
+  const expected = parts()[Symbol.iterator]();
+  for await (const part of openParts(storedParts(parts, files), first.file.opened)) {
+    const next = expected.next();
+    if (next.done === true) throw new RangeError('more parts than were asked for');
+    yield await chunksIn(part, next.value, files);
+  }
+}
+
+async function chunksIn(
+  part: OpenedPart,
+  { file, parts, row }: LocatedPart,
+  files: SeriesFiles,
+): Promise<Buffer[]> {
+  if ('damage' in part) throw inFile(part.damage, files.nameOf(file.backupId));
+  if (chunksOf(part.text) !== parts.table.at(row).chunks) {
+    throw new DamagedError(`part ${part.number} of the volumes is not what its table tells of`);
+  }
+  const chunks: Buffer[] = [];
+  for await (const chunk of part.chunks()) chunks.push(chunk);
+  return chunks;
+}
+
+/** A part of another file is told with the name of that. */
+function inFile(damage: DamagedError, name: string | undefined): DamagedError {
+  if (name === undefined) return damage;
+  return new DamagedError(`${name}: ${damage.message}`, { cause: damage });
+}
+
+/**
+ * The parts as they are stored, wherever they lie: one behind the other they are a tar, of which each member must be the one
+ * that is expected.
+ */
+export async function* storedParts(
+  parts: () => Iterable<LocatedPart>,
+  files: SeriesFiles,
+): AsyncGenerator<StoredMember, void, undefined> {
+  const [first] = parts();
+  if (first === undefined) return;
+  const { header, signal } = first.file.opened;
+  let [size, partSize] = [0, header.partSize];
+  for (const part of parts()) {
+    size += lengthOf(part);
+    partSize = Math.max(partSize, part.file.opened.header.partSize);
+  }
+  const input: ByteSource = { size, seekable: true, read: () => files.read(rangesOf(parts())) };
+  await using tar = new OuterTarReader(input, { from: 0, to: size, canonical: true });
+  const stored = new MemberReader(tar, { ...header, partSize }, signal);
+  for (const part of parts()) yield await takePart(stored, part);
+  await requireEnd(stored);
+}
+
+async function takePart(
+  stored: MemberReader,
+  { file, parts, row }: LocatedPart,
+): Promise<StoredMember> {
+  const { bornIn, number, size } = parts.table.at(row);
+  const place = await stored.peek();
+  const path = bornIn === undefined ? DATA_PATH : `from/${bornIn}/${DATA_PATH}`;
+  if (place?.path !== path || place.index !== number) {
+    throw new DamagedError(`part ${number} of the volumes is not where it should be`);
+  }
+  const member = await stored.take();
+  if (member.size !== size) {
+    throw new DamagedError(`${member.name} in the backup is not the one that its table tells of`);
+  }
+  // A part keeps the keys of its birth, wherever it lies.
+  const { key } = file.opened;
+  return {
+    ...member,
+    name: partName(DATA_PATH, number).name,
+    sealedWith: { ...key, backupId: bornIn ?? key.backupId },
+  };
+}
+
+/** Where parts lie; neighbours are one range. */
+function* rangesOf(parts: Iterable<LocatedPart>): Generator<FileRange, void, undefined> {
+  let range: { file: OpenedFile; from: number; to: number } | undefined;
+  for (const part of parts) {
+    const file = part.file.input;
+    const from = part.parts.offset(part.row);
+    const to = from + lengthOf(part);
+    if (range?.file === file && range.to === from && to - range.from <= LONGEST_RANGE) {
+      range.to = to;
+      continue;
+    }
+    if (range !== undefined) yield range;
+    range = { file, from, to };
+  }
+  if (range !== undefined) yield range;
+}
+
+function lengthOf({ parts, row }: LocatedPart): number {
+  return lengthInTar(parts.table.at(row).size);
+}

@@ -1,0 +1,142 @@
+import { Numbers } from './numbers.ts';
+import type { Run, Runs } from './runs.ts';
+
+/** What is done for some runs of a volume that lie in the same part and follow each other. */
+export interface Step {
+  /** The part, by a number among all that the volume needs. */
+  readonly part: number;
+  readonly runs: readonly Run[];
+  /** Whether the part must be read now; otherwise what is wanted of it was kept. */
+  readonly isRead: boolean;
+  /** Which of its chunks are kept for later steps, as bits. */
+  readonly kept: number;
+  /** Parts of which nothing is kept any longer, though a later step needs them. */
+  readonly dropped: readonly number[];
+}
+
+/**
+ * In which order the parts of a volume are read, so that its chunks come in ascending order and few parts are read
+ * twice. The map tells the future: when there is no room for more chunks, those are dropped that are needed last. For
+ * each visit of a part 16 bytes are held, and 4 for each part.
+ */
+export class ReadPlan {
+  readonly #runs: Runs;
+  /** Of each visit: its first run, and its part. */
+  readonly #firstRuns = new Numbers();
+  readonly #parts = new Numbers();
+  /** Of each visit: the next one of the same part, or their number; and all chunks that later ones want, as bits. */
+  readonly #next: Uint32Array;
+  readonly #later: Uint32Array;
+  readonly #room: number;
+
+  /**
+   * @param partOf the number of the part that a run lies in, below `parts`
+   * @param room how many chunks can be kept
+   */
+  constructor(runs: Runs, parts: number, partOf: (run: Run) => number, room: number) {
+    this.#runs = runs;
+    this.#room = room;
+    let last = -1;
+    for (let index = 0; index < runs.length; index++) {
+      const part = partOf(runs.at(index));
+      if (part === last) continue;
+      this.#firstRuns.push(index);
+      this.#parts.push(part);
+      last = part;
+    }
+    this.#next = new Uint32Array(this.length);
+    this.#later = new Uint32Array(this.length);
+    this.#lookAhead(parts);
+  }
+
+  /** How many visits there are. */
+  get length(): number {
+    return this.#parts.length;
+  }
+
+  /** The same steps each time. */
+  *steps(): Generator<Step, void, undefined> {
+    const kept = new KeptParts(this.#room);
+    for (let visit = 0; visit < this.length; visit++) {
+      const part = this.#parts.at(visit);
+      const isRead = !kept.release(part);
+      const later = this.#later[visit] ?? 0;
+      const dropped = later === 0 ? [] : kept.keep(part, this.#next[visit] ?? 0, bitsOf(later));
+      yield {
+        ...{ part, isRead, runs: [...this.#runsOf(visit)] },
+        ...{ kept: dropped.includes(part) ? 0 : later, dropped },
+      };
+    }
+  }
+
+  *#runsOf(visit: number): Generator<Run, void, undefined> {
+    const end = visit + 1 < this.length ? this.#firstRuns.at(visit + 1) : this.#runs.length;
+    for (let index = this.#firstRuns.at(visit); index < end; index++) yield this.#runs.at(index);
+  }
+
+  #lookAhead(parts: number): void {
+    const nextOfPart = new Uint32Array(parts).fill(this.length);
+    for (let visit = this.length - 1; visit >= 0; visit--) {
+      const part = this.#parts.at(visit);
+      const next = nextOfPart[part] ?? this.length;
+      this.#next[visit] = next;
+      if (next < this.length) this.#later[visit] = (this.#later[next] ?? 0) | this.#wanted(next);
+      nextOfPart[part] = visit;
+    }
+  }
+
+  #wanted(visit: number): number {
+    let wanted = 0;
+    for (const { offset, count } of this.#runsOf(visit)) {
+      for (let i = 0; i < count; i++) wanted |= 1 << (offset + i);
+    }
+    return wanted;
+  }
+}
+
+/** The parts of which something is kept. */
+class KeptParts {
+  readonly #room: number;
+  readonly #parts = new Map<number, { readonly next: number; readonly chunks: number }>();
+  #used = 0;
+
+  constructor(room: number) {
+    this.#room = room;
+  }
+
+  /** Whether something was kept of the part; it is no longer. */
+  release(part: number): boolean {
+    this.#used -= this.#parts.get(part)?.chunks ?? 0;
+    return this.#parts.delete(part);
+  }
+
+  /** Keeps chunks until the visit `next`. Gives the parts that had to go, perhaps this one. */
+  keep(part: number, next: number, chunks: number): number[] {
+    this.#parts.set(part, { next, chunks });
+    this.#used += chunks;
+    const dropped: number[] = [];
+    while (this.#used > this.#room) {
+      const last = this.#neededLast();
+      this.release(last);
+      dropped.push(last);
+    }
+    return dropped;
+  }
+
+  #neededLast(): number {
+    let [found, latest] = [-1, -1];
+    for (const [part, { next }] of this.#parts) if (next > latest) [found, latest] = [part, next];
+    return found;
+  }
+}
+
+/** Whether chunk number `offset` is among the bits. */
+export function hasBit(bits: number, offset: number): boolean {
+  return ((bits >>> offset) & 1) === 1;
+}
+
+function bitsOf(bits: number): number {
+  let count = 0;
+  for (let rest = bits >>> 0; rest !== 0; rest = (rest & (rest - 1)) >>> 0) count++;
+  return count;
+}

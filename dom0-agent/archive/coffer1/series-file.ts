@@ -1,0 +1,131 @@
+import type { OpenedFile } from '../../../shared/byte-streams.ts';
+import { DamagedError } from '../../../shared/errors.ts';
+import { OuterTarReader } from '../tar/outer-reader.ts';
+import { findManifest, refuseFollowed } from './archive-end.ts';
+import { mostStored } from './coffer1-header.ts';
+import {
+  LARGEST_MANIFEST,
+  MANIFEST_PATH,
+  type Manifest,
+  type ManifestMember,
+  parseManifest,
+} from './manifest.ts';
+import { MemberPlaces, type Place } from './member-places.ts';
+import { MemberReader, type StoredMember, membersOfPath } from './member-reader.ts';
+import { type Opened, plaintextOf } from './open-parts.ts';
+import { PartOffsets } from './part-offsets.ts';
+import { PARTS_PATH, parsePartsTable } from './parts-table.ts';
+import { wholeOf } from './small-files.ts';
+
+/** A file of a series, opened for seeking: what its manifest tells of, and where that lies. */
+export class SeriesFile {
+  readonly input: OpenedFile;
+  readonly opened: Opened;
+  readonly manifest: Manifest;
+  readonly places: MemberPlaces;
+  /** MAC of the manifest in hex, by which the next file of the series names this one. */
+  readonly manifestMac: string;
+  /** The paths of which the members were read, or are found to be damaged. */
+  readonly #asked = new Set<string>();
+  #parts: Promise<PartOffsets> | undefined;
+
+  private constructor(input: OpenedFile, opened: Opened, manifest: Manifest, manifestMac: string) {
+    this.input = input;
+    this.opened = opened;
+    this.manifest = manifest;
+    this.manifestMac = manifestMac;
+    this.places = new MemberPlaces(manifest);
+  }
+
+  /** Reads and checks the manifest. Throws DamagedError. */
+  static async open(
+    input: OpenedFile,
+    opened: Opened,
+    headerMember: ManifestMember,
+  ): Promise<SeriesFile> {
+    const from = await findManifest(input, input.size);
+    await using tar = new OuterTarReader(input, { from, canonical: true });
+    const stored = new MemberReader(tar, opened.header, opened.signal);
+    let mac = '';
+    const members = membersOfPath(stored, MANIFEST_PATH, (member) => (mac = member.mac));
+    const manifest = parseManifest(
+      await wholeOf(plaintextOf(members, opened), LARGEST_MANIFEST, 'the manifest'),
+    );
+    if ((await stored.peek()) !== undefined) {
+      throw new DamagedError('the backup goes on after its manifest');
+    }
+    const file = new SeriesFile(input, opened, manifest, mac);
+    const isOurs = manifest.seriesId === opened.header.seriesId;
+    if (!isOurs || file.places.end !== from || !isSame(manifest.members[0], headerMember)) {
+      throw new DamagedError(
+        'the backup is incomplete or was put together from others: its manifest tells of other contents',
+      );
+    }
+    refuseFollowed(await tar.behindEnd());
+    return file;
+  }
+
+  get backupId(): string {
+    return this.opened.header.backupId;
+  }
+
+  /** What the members of a path hold. Throws DamagedError. */
+  contentOf(path: string): AsyncIterable<Buffer> {
+    return plaintextOf(this.#storedAt(this.places.of(path)), this.opened);
+  }
+
+  /** The members of all paths that were not asked for yet. */
+  async *storedRest(): AsyncGenerator<StoredMember, void, undefined> {
+    for (const place of this.places.all()) {
+      if (!this.#asked.has(place.path)) yield* this.#storedAt(place);
+    }
+  }
+
+  /** The members of places that follow each other, each of them one. They are held against the manifest. */
+  async *storedRow(places: readonly Place[]): AsyncGenerator<StoredMember, void, undefined> {
+    const range = { from: places[0]?.from ?? 0, to: places.at(-1)?.to ?? 0 };
+    await using tar = new OuterTarReader(this.input, { ...range, canonical: true });
+    const stored = new MemberReader(tar, this.opened.header, this.opened.signal);
+    for (const { path, members } of places) {
+      this.#asked.add(path);
+      let index = 0;
+      const check = (member: ManifestMember): void => {
+        if (!isSame(members[index++], member)) {
+          throw new DamagedError(
+            `${member.name} in the backup is not the one that its manifest tells of`,
+          );
+        }
+      };
+      yield* membersOfPath(stored, path, check);
+      if (index !== members.length) {
+        throw new DamagedError(`the backup does not hold the whole of ${path}`);
+      }
+    }
+    await requireEnd(stored);
+  }
+
+  /** Where the parts in this file lie. Throws DamagedError. */
+  parts(): Promise<PartOffsets> {
+    this.#parts ??= this.#readTable();
+    return this.#parts;
+  }
+
+  #storedAt(place: Place): AsyncGenerator<StoredMember, void, undefined> {
+    return this.storedRow([place]);
+  }
+
+  async #readTable(): Promise<PartOffsets> {
+    const table = await parsePartsTable(this.contentOf(PARTS_PATH), mostStored(this.opened.header));
+    return new PartOffsets(table, this.places.parts, this.manifest);
+  }
+}
+
+/** What fills the last block is looked at with the end. */
+export async function requireEnd(stored: MemberReader): Promise<void> {
+  if ((await stored.peek()) === undefined) return;
+  throw new DamagedError('the backup holds more than its manifest tells of');
+}
+
+function isSame(listed: ManifestMember | undefined, found: ManifestMember): boolean {
+  return listed?.name === found.name && listed.size === found.size && listed.mac === found.mac;
+}

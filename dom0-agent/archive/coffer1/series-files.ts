@@ -1,0 +1,151 @@
+import type { FileRange, OpenedDirectory, OpenedFile } from '../../../shared/byte-streams.ts';
+import { DamagedError, RefusedError, messageOf } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
+import { headOf, readHeader } from '../read-header.ts';
+import { OuterTarReader } from '../tar/outer-reader.ts';
+import { HEADER_NAME, type UntrustedHeader } from '../untrusted-header.ts';
+import { authenticateHeader, parseUntrustedHeader } from './open-header.ts';
+import { SeriesFile } from './series-file.ts';
+
+/** The directory that a backup lies in. */
+export interface Siblings {
+  readonly directory: OpenedDirectory;
+  /** The names of its files, in the order in which they are to be looked into. */
+  readonly untrustedNames: () => Promise<readonly string[]>;
+}
+
+/** So many files are opened at the same time. */
+const AT_ONCE = 16;
+
+/** What a file of the directory says of itself. */
+interface Claim {
+  readonly untrustedName: string;
+  readonly file: OpenedFile;
+  readonly isPack: boolean;
+}
+
+/**
+ * The files of the series that a backup belongs to, found in its directory by what their headers say. Names and
+ * headers are the storage's; a file is taken for what it says only when it is authentic.
+ */
+export class SeriesFiles {
+  readonly #main: SeriesFile;
+  readonly #siblings: Siblings | undefined;
+  /** By backup id. Of several that claim the same, only one can be authentic. */
+  readonly #claims = new Map<string, Claim[]>();
+  /** Names that were not looked into yet. */
+  #left: string[] | undefined;
+  readonly #files = new Map<string, Promise<SeriesFile | DamagedError | undefined>>();
+  readonly #names = new Map<string, string>();
+
+  constructor(main: SeriesFile, siblings: Siblings | undefined) {
+    this.#main = main;
+    this.#siblings = siblings;
+    this.#files.set(main.backupId, Promise.resolve(main));
+  }
+
+  /**
+   * The file with an id: the reason when there is one that is damaged, undefined when there is none. Looks into as many
+   * files as it must.
+   */
+  file(backupId: string): Promise<SeriesFile | DamagedError | undefined> {
+    let found = this.#files.get(backupId);
+    if (found === undefined) {
+      found = this.#find(backupId);
+      this.#files.set(backupId, found);
+    }
+    return found;
+  }
+
+  /** The packs of the series, those that are whole. */
+  async packs(): Promise<SeriesFile[]> {
+    await this.#lookInto(() => false);
+    const packs: SeriesFile[] = [];
+    for (const [backupId, claims] of this.#claims) {
+      if (!claims.some(({ isPack }) => isPack)) continue;
+      const file = await this.file(backupId);
+      if (file instanceof SeriesFile && file.manifest.holds.length > 0) packs.push(file);
+    }
+    return packs;
+  }
+
+  /** What a file is called, for messages; undefined for the backup itself. */
+  nameOf(backupId: string): string | undefined {
+    return this.#names.get(backupId);
+  }
+
+  /** The bytes of ranges of the series' files. */
+  read(ranges: Iterable<FileRange>): AsyncIterable<Buffer> {
+    return this.#siblings?.directory.read(ranges) ?? oneByOne(ranges);
+  }
+
+  async #find(backupId: string): Promise<SeriesFile | DamagedError | undefined> {
+    await this.#lookInto(() => this.#claims.has(backupId));
+    let damage: DamagedError | undefined;
+    for (const { untrustedName, file } of this.#claims.get(backupId) ?? []) {
+      this.#names.set(backupId, printable(untrustedName));
+      try {
+        return await this.#open(file);
+      } catch (error) {
+        if (!(error instanceof DamagedError)) throw error;
+        damage = new DamagedError(`${printable(untrustedName)}: ${messageOf(error)}`, {
+          cause: error,
+        });
+      }
+    }
+    return damage;
+  }
+
+  async #open(file: OpenedFile): Promise<SeriesFile> {
+    const { header: ours, key, signal } = this.#main.opened;
+    await using tar = new OuterTarReader(headOf(file));
+    const untrusted = await untrustedHeaderIn(tar);
+    if (untrusted === undefined) throw new DamagedError('it does not begin as a backup does');
+    const header = parseUntrustedHeader(untrusted);
+    const headerMember = await authenticateHeader(untrusted, header, key.root);
+    if (header.grain !== ours.grain) throw new DamagedError('its chunks have another size');
+    // What fills the last block of the header's MAC is checked with the member behind it.
+    await tar.next();
+    const { backupId, encrypted } = header;
+    const opened = { header, key: { root: key.root, backupId, encrypted }, signal };
+    return await SeriesFile.open(file, opened, headerMember);
+  }
+
+  /** Reads the headers of files until `isEnough`, or of all. */
+  async #lookInto(isEnough: () => boolean): Promise<void> {
+    this.#left ??= [...((await this.#siblings?.untrustedNames()) ?? [])].reverse();
+    while (this.#left.length > 0 && !isEnough()) {
+      const some = this.#left.splice(-AT_ONCE).reverse();
+      await Promise.all(some.map((untrustedName) => this.#noteClaim(untrustedName)));
+    }
+  }
+
+  /** A file that cannot be opened, or is none of the series, is passed over. */
+  async #noteClaim(untrustedName: string): Promise<void> {
+    const directory = this.#siblings?.directory;
+    try {
+      const file = await directory?.open(untrustedName);
+      if (file === undefined) return;
+      await using tar = new OuterTarReader(headOf(file));
+      const untrusted = (await untrustedHeaderIn(tar))?.untrustedFields;
+      const untrustedId = untrusted?.get('backup-id') ?? '';
+      const isOurs = untrusted?.get('series-id') === this.#main.opened.header.seriesId;
+      if (!isOurs || !/^[0-9a-f]{32}$/.test(untrustedId)) return;
+      const claim = { untrustedName, file, isPack: untrusted.get('kind') === 'pack' };
+      this.#claims.set(untrustedId, [...(this.#claims.get(untrustedId) ?? []), claim]);
+    } catch (error) {
+      if (error instanceof DamagedError || error instanceof RefusedError) return;
+      throw error;
+    }
+  }
+}
+
+/** Undefined for a file that is no backup. Throws DamagedError. */
+async function untrustedHeaderIn(tar: OuterTarReader): Promise<UntrustedHeader | undefined> {
+  const first = await tar.next();
+  return first?.name === HEADER_NAME ? readHeader(tar, first) : undefined;
+}
+
+async function* oneByOne(ranges: Iterable<FileRange>): AsyncGenerator<Buffer, void, undefined> {
+  for (const { file, from, to } of ranges) yield* file.read(from, to);
+}

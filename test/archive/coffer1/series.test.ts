@@ -1,0 +1,250 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { ArchivedFile } from '../../../dom0-agent/archive/archive.ts';
+import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
+import { DamagedError, messageOf } from '../../../shared/errors.ts';
+import { MemoryDirectory } from '../memory-directory.ts';
+import { SeriesMaker, chunkOf } from './make-series.ts';
+import { GRAIN, PASSPHRASE, never } from './sample.ts';
+
+type Files = Readonly<Record<string, Buffer>>;
+
+const [ROOT, HOME] = ['vm5/root.img', 'vm6/private.img'];
+
+/** A volume of named chunks; `-` is one of zeros. */
+function volume(names: string): Buffer {
+  return Buffer.concat(
+    Array.from(names, (name) => (name === '-' ? Buffer.alloc(GRAIN) : chunkOf(name))),
+  );
+}
+
+/** Files by what they hold: buffers are long to compare, and to show. */
+type Digests = Readonly<Record<string, string>>;
+
+function digestsOf(files: Files): Digests {
+  return Object.fromEntries(Object.entries(files).map(([path, bytes]) => [path, sha256(bytes)]));
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** What each file of a backup holds, or why it cannot be read. */
+async function readAll(
+  directory: MemoryDirectory,
+  name: string,
+  wanted: (path: string) => boolean = () => true,
+): Promise<Digests> {
+  const input = await directory.open(name);
+  const { siblings } = directory;
+  const passphrase = Buffer.from(PASSPHRASE);
+  const reader = await openArchive(input, passphrase, never, { siblings });
+  await reader.qubesXml();
+  const found: Record<string, string> = {};
+  for await (const file of reader.files(wanted)) {
+    found[file.path] = await digestOf(file).catch((error: unknown) => {
+      if (!(error instanceof DamagedError)) throw error;
+      return messageOf(error);
+    });
+  }
+  return found;
+}
+
+async function digestOf(file: ArchivedFile): Promise<string> {
+  if ('innerTar' in file) throw new Error(`${file.path} is a tree`);
+  const content = Buffer.alloc(file.size);
+  for await (const { offset, bytes } of file.pieces()) bytes.copy(content, offset);
+  return sha256(content);
+}
+
+/** Three days of two VMs. */
+async function threeDays() {
+  const maker = new SeriesMaker();
+  const contents: Files[] = [
+    { 'vm5/notes.txt': Buffer.from('one'), [ROOT]: volume('abcdef'), [HOME]: volume('uvwxyz') },
+    { 'vm5/notes.txt': Buffer.from('two'), [ROOT]: volume('abcdef'), [HOME]: volume('uvWxyz') },
+    { 'vm5/notes.txt': Buffer.from('three'), [ROOT]: volume('aBcd-f'), [HOME]: volume('uvWxYz') },
+  ];
+  const made: Awaited<ReturnType<SeriesMaker['backup']>>[] = [];
+  for (const day of contents) made.push(await maker.backup(day));
+  const files = Object.fromEntries(made.map(({ bytes }, day) => [`day-${day}`, bytes]));
+  const ids = made.map(({ backupId }) => backupId);
+  return { maker, days: contents.map(digestsOf), files, ids };
+}
+
+const letters = fc.string({ unit: fc.constantFrom(...Array.from('abcdefghij-')), maxLength: 12 });
+
+describe('a backup that refers to others of its series', () => {
+  it('is read from all of them, whatever changed, was moved or compressed in another way', async () => {
+    const day = fc.record({
+      root: letters,
+      home: letters,
+      chunksInPart: fc.integer({ min: 1, max: 5 }),
+      compressionFilter: fc.constantFrom('gzip' as const, undefined),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(day, { minLength: 1, maxLength: 6 }),
+        fc.nat(),
+        async (days, kept) => {
+          const maker = new SeriesMaker();
+          const files: Record<string, Buffer> = {};
+          const contents: Files[] = [];
+          for (const [number, { root, home, ...options }] of days.entries()) {
+            const content = {
+              ...{ 'vm5/notes.txt': Buffer.from(`day ${number}`), 'vm6/empty': Buffer.alloc(0) },
+              ...{ [ROOT]: volume(root), [HOME]: volume(home) },
+            };
+            contents.push(content);
+            files[`day-${number}`] = (await maker.backup(content, options)).bytes;
+          }
+          const one = kept % days.length;
+          for (const number of [days.length - 1, one]) {
+            const found = await readAll(new MemoryDirectory(files), `day-${number}`);
+            expect(found).toEqual(
+              digestsOf({ 'qubes.xml': Buffer.from('<qubes/>'), ...contents[number] }),
+            );
+          }
+        },
+      ),
+      { numRuns: 10 },
+    );
+  });
+
+  it('is read whatever its files are called, in any order, among files of others', async () => {
+    const { days, files } = await threeDays();
+    const other = await new SeriesMaker().backup({ [ROOT]: volume('none') });
+    const directory = new MemoryDirectory({
+      ...{
+        zzz: files['day-2'] ?? Buffer.alloc(0),
+        'holiday.jpg': files['day-0'] ?? Buffer.alloc(0),
+      },
+      ...{ notes: Buffer.from('no backup'), empty: Buffer.alloc(0), another: other.bytes },
+      ...{ '-rf': files['day-1'] ?? Buffer.alloc(0) },
+    });
+    expect(await readAll(directory, 'zzz')).toMatchObject(days[2] ?? {});
+  });
+
+  it('that needs no other looks at none', async () => {
+    const { files, days } = await threeDays();
+    const directory = new MemoryDirectory(files);
+    const found = await readAll(directory, 'day-0');
+    expect(found).toMatchObject(days[0] ?? {});
+    expect(directory.bytesRead).toBeLessThan(2.5 * (files['day-0']?.length ?? 0));
+  });
+
+  it('loses only what lies in a file that is missing, cut, or another under its name', async () => {
+    const { days, files } = await threeDays();
+    const day1 = files['day-1'] ?? Buffer.alloc(0);
+    const flipped = Buffer.from(day1);
+    flipped.writeUInt8(flipped.readUInt8(700) ^ 1, 700);
+    for (const [what, instead, why] of [
+      ['missing', undefined, /vm6\/private.img lies in part in .*, which is not in its directory/],
+      ['cut short', day1.subarray(0, day1.length / 2), /which is damaged: day-1: .*incomplete/],
+      ['the first day again', files['day-0'], /which is not in its directory/],
+      ['with another header', flipped, /not in its directory|which is damaged/],
+    ] as const) {
+      const others = Object.entries(files).filter(([name]) => name !== 'day-1');
+      const present = Object.fromEntries(others);
+      const found = await readAll(
+        new MemoryDirectory(instead === undefined ? present : { ...present, 'day-1': instead }),
+        'day-2',
+      );
+      expect(found, what).toMatchObject({
+        ...days[2],
+        [HOME]: expect.stringMatching(why) as string,
+      });
+    }
+  });
+
+  it('is not fooled by a file that claims the id of another', async () => {
+    const { maker, days, files, ids } = await threeDays();
+    const fake = Buffer.from((await maker.backup({ [ROOT]: volume('fake') })).bytes);
+    const at = fake.indexOf('backup-id=') + 'backup-id='.length;
+    fake.write(ids[0] ?? '', at, 'latin1');
+    const directory = new MemoryDirectory({ 'a-fake': fake, ...files });
+    expect(await readAll(directory, 'day-2')).toMatchObject(days[2] ?? {});
+  });
+
+  it('notices each changed byte of a part in another file that it needs', async () => {
+    const { files, days } = await threeDays();
+    const genuine = files['day-1'] ?? Buffer.alloc(0);
+    const from = genuine.indexOf('data.000\0');
+    for (const at of [512 + 10, 512 + 5_000, 512 + 60_000]) {
+      const changed = Buffer.from(genuine);
+      changed.writeUInt8(changed.readUInt8(from + at) ^ 0x40, from + at);
+      const found = await readAll(new MemoryDirectory({ ...files, 'day-1': changed }), 'day-2');
+      expect(found).toMatchObject({
+        ...days[2],
+        [HOME]: expect.stringMatching(/day-1: data.000 .*damaged or tampered/) as string,
+      });
+    }
+  });
+
+  it('takes no part of another file, or of another place, for its own', async () => {
+    const { files } = await threeDays();
+    const one = files['day-0'] ?? Buffer.alloc(0);
+    const swapped = Buffer.from(one);
+    const [first, second] = [one.indexOf('data.000\0'), one.indexOf('data.001\0')];
+    const length = second - first - 512 - 1024;
+    one.copy(swapped, first + 512, second + 512, second + 512 + length);
+    one.copy(swapped, second + 512, first + 512, first + 512 + length);
+    const found = await readAll(new MemoryDirectory({ ...files, 'day-0': swapped }), 'day-2');
+    expect(found[ROOT]).toMatch(/day-0: data.000 .*damaged or tampered/);
+  });
+});
+
+describe('a pack', () => {
+  it('stands for the parts of files that were deleted', async () => {
+    const { maker, days, files, ids } = await threeDays();
+    const pack = await maker.pack({ [ids[0] ?? '']: 'all', [ids[1] ?? '']: 'all' });
+    const directory = new MemoryDirectory({ 'day-2': files['day-2'] ?? Buffer.alloc(0), pack });
+    expect(await readAll(directory, 'day-2')).toMatchObject(days[2] ?? {});
+    // While the files are still there, too.
+    expect(await readAll(new MemoryDirectory({ ...files, pack }), 'day-2')).toMatchObject(
+      days[2] ?? {},
+    );
+  });
+
+  it('holds some parts, and others may be in another pack', async () => {
+    const { maker, days, files, ids } = await threeDays();
+    const [one = '', two = ''] = ids;
+    const packs = {
+      first: await maker.pack({ [one]: [0, 2, 4], [two]: 'all' }),
+      second: await maker.pack({ [one]: [1, 3, 5] }),
+    };
+    const last = { 'day-2': files['day-2'] ?? Buffer.alloc(0) };
+    expect(await readAll(new MemoryDirectory({ ...last, ...packs }), 'day-2')).toMatchObject(
+      days[2] ?? {},
+    );
+    const found = await readAll(new MemoryDirectory({ ...last, first: packs.first }), 'day-2');
+    expect(found[ROOT]).toMatch(/names a part that the backup does not hold/);
+  });
+
+  it('is no backup', async () => {
+    const { maker, ids } = await threeDays();
+    const pack = await maker.pack({ [ids[0] ?? '']: 'all' });
+    await expect(readAll(new MemoryDirectory({ pack }), 'pack')).rejects.toThrow(/no backup/);
+  });
+});
+
+describe('reading a day of many', () => {
+  it('asks for neighbours once, and reads little more than what is needed', async () => {
+    const maker = new SeriesMaker();
+    const files: Record<string, Buffer> = {};
+    const names = Array.from({ length: 200 }, (_, i) => String.fromCodePoint(0x100 + i));
+    let needed = 0;
+    for (let day = 0; day < 30; day++) {
+      for (let i = 0; i < 3; i++)
+        names[(day * 37 + i * 61) % 200] = String.fromCodePoint(0x1000 + day * 3 + i);
+      const contents = { [HOME]: volume(names.join('')) };
+      files[`day-${day}`] = (await maker.backup(contents, { chunksInPart: 8 })).bytes;
+      needed = contents[HOME]?.length ?? 0;
+    }
+    const directory = new MemoryDirectory(files);
+    const found = await readAll(directory, 'day-29', (path) => path === HOME);
+    expect(found).toEqual(digestsOf({ [HOME]: volume(names.join('')) }));
+    expect(directory.bytesRead).toBeLessThan(2 * needed);
+  });
+});

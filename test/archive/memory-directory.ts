@@ -1,0 +1,49 @@
+import type { FileRange, OpenedDirectory, OpenedFile } from '../../shared/byte-streams.ts';
+import { RefusedError } from '../../shared/errors.ts';
+import { inputOf } from './memory.ts';
+
+/** A directory in memory, which counts what is read of it. */
+export class MemoryDirectory implements OpenedDirectory {
+  /** Bytes that were given, and ranges that were asked for. */
+  bytesRead = 0;
+  ranges = 0;
+  readonly #files: ReadonlyMap<string, Buffer>;
+  readonly #opened = new Map<string, OpenedFile>();
+
+  constructor(files: Readonly<Record<string, Buffer>>) {
+    this.#files = new Map(Object.entries(files));
+  }
+
+  get siblings() {
+    return {
+      directory: this,
+      untrustedNames: () => Promise.resolve([...this.#files.keys()]),
+    };
+  }
+
+  open(name: string): Promise<OpenedFile> {
+    const bytes = this.#files.get(name);
+    if (bytes === undefined) return Promise.reject(new RefusedError(`there is no ${name}`));
+    const input = inputOf(bytes, true);
+    const file = this.#opened.get(name) ?? {
+      ...{ size: bytes.length, seekable: true as const },
+      read: (from?: number, to?: number) => this.#counted(input.read(from, to)),
+    };
+    this.#opened.set(name, file);
+    return Promise.resolve(file);
+  }
+
+  async *read(ranges: Iterable<FileRange>): AsyncGenerator<Buffer> {
+    for (const { file, from, to } of ranges) {
+      this.ranges++;
+      yield* file.read(from, to);
+    }
+  }
+
+  async *#counted(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const piece of pieces) {
+      this.bytesRead += piece.length;
+      yield piece;
+    }
+  }
+}
