@@ -45,6 +45,17 @@ export interface PlainFile {
   readonly pieces: () => AsyncIterable<DataPiece>;
 }
 
+/** Where a backup stands in its series: coffer-1, of a file. Authentic. */
+export interface InSeries {
+  readonly seriesId: string;
+  /** Which file of its series it is, from 1. */
+  readonly sequence: number;
+  /** Ids of the other files in which its data was stored first. */
+  readonly needs: readonly string[];
+  /** The paths of the volumes of which something is lost, as far as it is known without reading data. */
+  lost(): Promise<string[]>;
+}
+
 /**
  * An archive whose header has been authenticated with the passphrase. One pass over its files; when the
  * iteration of `files` ends without an error, the archive is complete as far as the format can tell
@@ -52,6 +63,7 @@ export interface PlainFile {
  */
 export interface ArchiveReader {
   readonly header: Header;
+  readonly inSeries?: InSeries | undefined;
   /** The text of qubes.xml, authenticated, at most 16 MiB. Call once, before `files`. */
   qubesXml(): Promise<string>;
   /**

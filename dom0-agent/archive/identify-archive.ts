@@ -10,6 +10,8 @@ export interface UntrustedIdentity {
   /** As `ArchiveFormat`, or another that coffer does not read: letters, digits and `-`. */
   readonly untrustedFormat: string;
   readonly untrustedBackupId: string | undefined;
+  /** What file of a coffer-1 series it is. */
+  readonly untrustedKind: string | undefined;
 }
 
 /** Reads the header of a backup, without a passphrase; undefined for a file that is none, or has a damaged header. */
@@ -18,13 +20,16 @@ export async function identifyArchive(input: ByteSource): Promise<UntrustedIdent
   try {
     const first = await tar.next();
     if (first?.name === partName(QUBES_XML, 0).name) {
-      return { untrustedFormat: 'qubes-2', untrustedBackupId: undefined };
+      return {
+        ...{ untrustedFormat: 'qubes-2', untrustedBackupId: undefined, untrustedKind: undefined },
+      };
     }
     if (first?.name !== HEADER_NAME) return undefined;
     const untrustedFields = parseHeaderText(await first.bytes(LARGEST_HEADER));
     return {
       untrustedFormat: untrustedFormatOf(untrustedFields),
       untrustedBackupId: untrustedFields.get('backup-id'),
+      untrustedKind: untrustedFields.get('kind'),
     };
   } catch (error) {
     if (error instanceof DamagedError) return undefined;

@@ -22,7 +22,8 @@ export interface ArchiveFlags extends OutputFlags {
 
 /** LOCATION of the commands that read an archive. */
 export const FILE_OR_COMMAND =
-  'the file of the backup; with --command, a shell command that outputs it';
+  'the file of the backup, or a directory: the newest one in it, or that of a date (DIR@2026-11-25); ' +
+  'with --command, a shell command that outputs it';
 
 /** Adds the options of every command that uses an archive. */
 export function addArchiveOptions(command: Command): Command {

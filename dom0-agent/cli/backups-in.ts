@@ -6,22 +6,28 @@ import {
   WrongPassphraseError,
 } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
-import { identifyArchive } from '../archive/identify-archive.ts';
+import type { InSeries } from '../archive/archive.ts';
+import { SeriesKeys } from '../archive/coffer1/series-keys.ts';
+import { type UntrustedIdentity, identifyArchive } from '../archive/identify-archive.ts';
 import { openArchive } from '../archive/open-archive.ts';
+import { headOf } from '../archive/read-header.ts';
 import { timeOfBackupName } from '../backup/new-backup-file.ts';
+import { ownerOf } from '../contents/damage.ts';
 import { readContents } from '../contents/read-contents.ts';
 import type { BackupContents } from '../qubes/backup-contents.ts';
-import type { ListedEntry, Listing, Source, Storage } from '../transport/storage.ts';
+import type { Listing, Storage, StoredFiles } from '../transport/storage.ts';
+import { byNameNewestFirst, siblingsIn } from './siblings.ts';
 
-/** So many files of a directory are opened: each is a call of the storage VM, and may be a key derivation. */
+/** So many backups of a directory are opened: each may be a key derivation. */
 const MOST_OPENED = 100;
 /** A VM may be slow with each of them: after so many milliseconds, no further one is opened. */
 const TIME_TO_OPEN = 600_000;
 /** Longer names and ids are cut where they are shown. */
 const LONGEST_NAME = 100;
 
-/** A backup as listed in a directory. What is not in `contents` is a claim of the storage. */
+/** A backup as listed in a directory. What is not in `contents` or `inSeries` is a claim of the storage. */
 export interface FoundBackup {
+  readonly untrustedName: string;
   /** Fit to be shown. */
   readonly name: string;
   /** In bytes. */
@@ -30,30 +36,22 @@ export interface FoundBackup {
   readonly created: Date | undefined;
   readonly format: string | undefined;
   readonly backupId: string | undefined;
-  /** Authenticated; undefined without the passphrase. */
+  /** Authenticated; undefined without the passphrase, or when it is no backup by itself. */
   readonly contents: BackupContents | undefined;
+  readonly inSeries: InSeries | undefined;
+  /** The VMs of which something is lost, since other files are. */
+  readonly lost: readonly string[];
   /** Why not more is known of it, in words. */
   readonly problem: string | undefined;
 }
 
 /** What of a file is known once it has been looked at. */
-type Found = Pick<FoundBackup, 'format' | 'backupId' | 'contents' | 'problem'>;
+type Found = Omit<FoundBackup, 'untrustedName' | 'name' | 'size' | 'created'>;
 
 const NOTHING: Found = {
-  format: undefined,
-  backupId: undefined,
-  contents: undefined,
-  problem: undefined,
+  ...{ format: undefined, backupId: undefined, contents: undefined, inSeries: undefined },
+  ...{ lost: [], problem: undefined },
 };
-
-/** Of two files, the one that is newer by its name comes first; files without a time come last. */
-function byNameNewestFirst(one: ListedEntry, other: ListedEntry): number {
-  return timeOf(other.untrustedName) - timeOf(one.untrustedName);
-}
-
-function timeOf(untrustedName: string): number {
-  return timeOfBackupName(untrustedName)?.getTime() ?? -Infinity;
-}
 
 /**
  * The backups in a directory, newest first, and the names of its other files, fit to be shown. A file with the name
@@ -67,8 +65,10 @@ export async function backupsIn(
   directory: string,
   passphrase: Buffer | undefined,
   signal: AbortSignal,
+  keys = new SeriesKeys(),
 ): Promise<{ backups: FoundBackup[]; others: string[] }> {
   const files = entries.filter(({ kind }) => kind === 'FILE').toSorted(byNameNewestFirst);
+  await using looking = new Looking(storage, directory, passphrase, signal, keys);
   const backups: FoundBackup[] = [];
   const others: string[] = [];
   const deadline = performance.now() + TIME_TO_OPEN;
@@ -79,69 +79,123 @@ export async function backupsIn(
     const found = untrustedName.endsWith('.partial')
       ? { ...NOTHING, problem: 'unfinished' }
       : isOpened
-        ? await lookInto(storage, `${directory}/${untrustedName}`, passphrase, signal)
+        ? await looking.into(untrustedName)
         : { ...NOTHING, problem: `not opened: no more than ${MOST_OPENED} are` };
     const name = printable(untrustedName, LONGEST_NAME);
+    const created = found.contents?.created ?? byName;
     if (byName === undefined && found.format === undefined) others.push(name);
-    else backups.push({ ...found, name, size, created: found.contents?.created ?? byName });
+    else backups.push({ ...found, untrustedName, name, size, created });
   }
-  return { backups: backups.sort(newestFirst), others };
+  const present = new Set(backups.map(({ backupId }) => backupId));
+  return { backups: await withLost(backups, present), others };
+}
+
+/** What is lost is looked for only where a file seems to be missing; those that have moved into a pack are found then. */
+async function withLost(
+  backups: readonly FoundBackup[],
+  present: ReadonlySet<string | undefined>,
+): Promise<FoundBackup[]> {
+  const found: FoundBackup[] = [];
+  for (const backup of backups) {
+    const { inSeries, contents } = backup;
+    const seems = inSeries?.needs.some((backupId) => !present.has(backupId)) ?? false;
+    const paths = seems ? await inSeries?.lost().catch(nothingKnown) : [];
+    const names = paths?.map((path) => contents && ownerOf(path, contents));
+    const lost = [...new Set(names)].filter((name) => name !== undefined);
+    found.push({ ...backup, lost });
+  }
+  return found.sort(newestFirst);
+}
+
+/** What cannot be read now is told by verify. */
+function nothingKnown(error: unknown): string[] {
+  if (error instanceof DamagedError || error instanceof StorageError) return [];
+  throw error;
 }
 
 function newestFirst({ created: one }: FoundBackup, { created: other }: FoundBackup): number {
   return (other?.getTime() ?? 0) - (one?.getTime() ?? 0);
 }
 
-async function lookInto(
-  storage: Storage,
-  untrustedFile: string,
-  passphrase: Buffer | undefined,
-  signal: AbortSignal,
-): Promise<Found> {
-  try {
-    await using source = await storage.openSource({ file: untrustedFile }, signal);
-    const identity = await identifyArchive(source);
-    if (identity === undefined) return { ...NOTHING, problem: 'not a backup' };
-    const { untrustedFormat, untrustedBackupId } = identity;
-    const found = {
-      ...NOTHING,
-      format: printable(untrustedFormat, LONGEST_NAME),
-      backupId: untrustedBackupId && printable(untrustedBackupId, LONGEST_NAME),
-    };
-    if (passphrase === undefined) return found;
-    return { ...found, ...(await contentsOf(source, passphrase, signal)) };
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof RefusedError || error instanceof StorageError) {
+/** Looks into files of a directory, which is opened once, and again when that breaks. */
+class Looking implements AsyncDisposable {
+  readonly #storage: Storage;
+  readonly #directory: string;
+  readonly #passphrase: Buffer | undefined;
+  readonly #signal: AbortSignal;
+  readonly #keys: SeriesKeys;
+  #files: StoredFiles | undefined;
+
+  constructor(
+    storage: Storage,
+    directory: string,
+    passphrase: Buffer | undefined,
+    signal: AbortSignal,
+    keys: SeriesKeys,
+  ) {
+    this.#storage = storage;
+    this.#directory = directory;
+    this.#passphrase = passphrase;
+    this.#signal = signal;
+    this.#keys = keys;
+  }
+
+  async into(untrustedName: string): Promise<Found> {
+    try {
+      this.#files ??= await this.#storage.openFiles(this.#directory, this.#signal);
+      return await this.#look(this.#files, untrustedName);
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      if (!(error instanceof RefusedError || error instanceof StorageError)) throw error;
+      if (error instanceof StorageError) await this[Symbol.asyncDispose]();
       return { ...NOTHING, problem: `cannot be read: ${error.message}` };
     }
-    throw error;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const files = this.#files;
+    this.#files = undefined;
+    await files?.[Symbol.asyncDispose]();
+  }
+
+  async #look(files: StoredFiles, untrustedName: string): Promise<Found> {
+    const file = await files.open(untrustedName);
+    const identity = await identifyArchive(headOf(file));
+    if (identity === undefined) return { ...NOTHING, problem: 'not a backup' };
+    const found = foundBy(identity);
+    if (this.#passphrase === undefined || found.problem !== undefined) return found;
+    // It is wiped by who opens it.
+    const copy = Buffer.from(this.#passphrase);
+    try {
+      const siblings = siblingsIn(files, this.#storage, this.#directory, this.#signal);
+      const options = { siblings, keys: this.#keys };
+      const reader = await openArchive(file, copy, this.#signal, options);
+      const contents = readContents(await reader.qubesXml(), reader.header);
+      return { ...found, contents, inSeries: reader.inSeries };
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      return { ...found, problem: problemOf(error) };
+    } finally {
+      copy.fill(0);
+    }
   }
 }
 
-async function contentsOf(
-  source: Source,
-  passphrase: Buffer,
-  signal: AbortSignal,
-): Promise<Pick<Found, 'contents' | 'problem'>> {
-  // It is wiped by who opens it.
-  const copy = Buffer.from(passphrase);
-  try {
-    const reader = await openArchive(source, copy, signal);
-    return { contents: readContents(await reader.qubesXml(), reader.header), problem: undefined };
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof WrongPassphraseError) {
-      return {
-        contents: undefined,
-        problem: 'it has another passphrase, or its header is damaged',
-      };
-    }
-    if (error instanceof DamagedError || error instanceof FailedError) {
-      return { contents: undefined, problem: error.message };
-    }
-    throw error;
-  } finally {
-    copy.fill(0);
+function foundBy({ untrustedFormat, untrustedBackupId, untrustedKind }: UntrustedIdentity): Found {
+  const isPart = untrustedKind === 'data' || untrustedKind === 'pack';
+  return {
+    ...NOTHING,
+    format: printable(untrustedFormat, LONGEST_NAME),
+    backupId: untrustedBackupId && printable(untrustedBackupId, LONGEST_NAME),
+    problem: isPart ? 'no backup by itself: it holds data of others' : undefined,
+  };
+}
+
+/** Why a backup cannot be opened. Throws an error that is about something else. */
+function problemOf(error: unknown): string {
+  if (error instanceof WrongPassphraseError) {
+    return 'it has another passphrase, or its header is damaged';
   }
+  if (error instanceof DamagedError || error instanceof FailedError) return error.message;
+  throw error;
 }

@@ -57,6 +57,9 @@ export async function listBackups(
       bytes: backup.size,
       qubes: backup.contents?.qubes.map(({ qube }) => qube.name),
       dom0Home: backup.contents === undefined ? null : backup.contents.dom0Home !== undefined,
+      series: backup.inSeries?.seriesId,
+      sequence: backup.inSeries?.sequence,
+      lost: backup.lost,
       problem: backup.problem,
     })),
     others,
@@ -70,13 +73,13 @@ export async function listBackups(
 }
 
 function formatBackups(backups: readonly FoundBackup[], isOpened: boolean): string {
-  const rows = backups.map(({ name, created, format, size, contents, problem }) => [
+  const rows = backups.map(({ name, created, format, size, contents, problem, lost }) => [
     name,
     created === undefined ? '' : formatMinute(created),
     format ?? '',
     formatSize(size),
     ...(isOpened ? [contents === undefined ? '' : namesIn(contents)] : []),
-    problem ?? '',
+    problem ?? (lost.length === 0 ? '' : `files that it needs are missing: ${lost.join(', ')}`),
   ]);
   const contentsHead = isOpened ? ['VMs'] : [];
   return formatTable(['backup', 'made on', 'format', 'size', ...contentsHead, ''], rows);

@@ -2,6 +2,7 @@ import { formatTime } from '../../shared/local-time.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { Report } from '../../shared/report.ts';
 import type { ArchiveReader } from '../archive/archive.ts';
+import { SeriesKeys } from '../archive/coffer1/series-keys.ts';
 import { notingDamage } from '../backup/note-backup.ts';
 import { openArchive } from '../archive/open-archive.ts';
 import { withSizeLimits } from '../contents/size-limits.ts';
@@ -9,7 +10,7 @@ import type { BackupContents } from '../qubes/backup-contents.ts';
 import { withIncompleteUnusable } from '../contents/incomplete-qubes.ts';
 import { readContents } from '../contents/read-contents.ts';
 import type { FetchSource, Source, Storage } from '../transport/storage.ts';
-import { siblingsOf } from './siblings.ts';
+import { siblingsIn } from './siblings.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { askPassphrase } from './questions.ts';
 import { aboutField } from './error-field.ts';
@@ -34,6 +35,7 @@ export async function openBackup(
   report: Report,
   signal: AbortSignal,
   ask = (): Promise<Buffer> => askPassphrase(flags.passphraseFile, signal),
+  keys = new SeriesKeys(),
 ): Promise<OpenedBackup> {
   const place = await aboutField('dest-vm', () => storage(flags.destVm));
   const from = flags.command === true ? { command: location } : { file: location };
@@ -49,7 +51,9 @@ export async function openBackup(
     passphrase ??= await ask();
     const opening = openArchive(source.place?.file ?? source, passphrase, signal, {
       forcedFilter: flags.compressionFilter,
-      siblings: siblingsOf(source, place, signal),
+      siblings:
+        source.place && siblingsIn(source.place.files, place, source.place.directory, signal),
+      keys,
     }).then(async (opened) => {
       const contents = readContents(await opened.qubesXml(), opened.header);
       return { contents, reader: withSizeLimits(opened, contents) };
@@ -78,20 +82,27 @@ export async function usableContents(backup: OpenedBackup): Promise<BackupConten
 }
 
 /** Describes a backup in a sentence: above all its age, since the storage may present an older one. */
-export function describeBackup({ source, reader: { header }, contents }: OpenedBackup): string {
+export function describeBackup({ source, reader, contents }: OpenedBackup): string {
+  const { header, inSeries } = reader;
   const made = contents.created === undefined ? '' : `, made on ${formatTime(contents.created)}`;
   const size = source.size === undefined ? '' : `, ${formatSize(source.size)}`;
   const secrecy = header.encrypted ? 'encrypted' : 'not encrypted';
-  return `A backup in the format ${header.format}${made}${size}, ${secrecy}.`;
+  const isAlone =
+    inSeries === undefined || (inSeries.sequence === 1 && inSeries.needs.length === 0);
+  const place = isAlone ? '' : `, number ${inSeries.sequence} of its series`;
+  return `A backup in the format ${header.format}${made}${size}${place}, ${secrecy}.`;
 }
 
 /** The same for programs: docs/json.md. */
-export function backupForPrograms({ source, reader: { header }, contents }: OpenedBackup) {
+export function backupForPrograms({ source, reader, contents }: OpenedBackup) {
+  const { header, inSeries } = reader;
   return {
     location: source.location,
     format: header.format,
     created: contents.created?.toISOString(),
     encrypted: header.encrypted,
     bytes: source.size,
+    series: inSeries?.seriesId,
+    sequence: inSeries?.sequence,
   };
 }

@@ -1,14 +1,10 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
+import { FILE_OR_COMMAND, addExclude, addReadingOptions } from './archive-options.ts';
+import type { ChoiceFlags } from './choose-backup.ts';
 import { addHabitsOfRestore } from './habits.ts';
-import {
-  type ArchiveFlags,
-  FILE_OR_COMMAND,
-  addExclude,
-  addReadingOptions,
-} from './archive-options.ts';
 
 /** The options of `coffer restore`, as commander gives them. */
-export interface RestoreFlags extends ArchiveFlags {
+export interface RestoreFlags extends ChoiceFlags {
   readonly exclude?: readonly string[];
   readonly renameConflicting?: true;
   readonly skipConflicting?: true;
@@ -29,6 +25,11 @@ export function addRestoreOptions(command: Command): Command {
   return addHabitsOfRestore(addExclude(addReadingOptions(command)))
     .argument('<LOCATION>', FILE_OR_COMMAND)
     .argument('[VM...]', 'the VMs to restore; by default all')
+    .option(
+      '--at-least <NUMBER>',
+      'refuse a backup with a smaller number in its series: the storage may show an old state',
+      parseCount,
+    )
     .option('--rename-conflicting', 'restore under a new name where the name is taken')
     .option('--skip-conflicting', 'leave out VMs whose name is taken')
     .option('--ignore-missing', 'use the default for a missing template, netvm or default DispVM')
@@ -48,4 +49,9 @@ export function addRestoreOptions(command: Command): Command {
     )
     .option('--verify-only', 'the same as coffer verify')
     .option('-y, --yes', 'do not ask for confirmation');
+}
+
+function parseCount(value: string): number {
+  if (/^[1-9]\d{0,9}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError('it must be a whole number from 1 on');
 }

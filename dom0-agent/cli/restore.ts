@@ -5,6 +5,7 @@ import { readSystemState, type RestoreChoices, type SystemState } from '../resto
 import type { BackupContents } from '../qubes/backup-contents.ts';
 import { requirePool, warnOfHomeSpace, warnOfSpace } from '../restore/restore-space.ts';
 import type { Outcome } from '../contents/outcome.ts';
+import { openChosenBackup } from './choose-backup.ts';
 import { type RestorePlan, planRestore } from '../restore/plan-restore.ts';
 import {
   abandonedQubes,
@@ -27,7 +28,6 @@ import {
   type OpenedBackup,
   backupForPrograms,
   describeBackup,
-  openBackup,
   usableContents,
 } from './open-backup.ts';
 import { sharesIn } from './contents-events.ts';
@@ -78,7 +78,7 @@ export async function restoreCommand(
     await aboutField('pool', async () => {
       if (flags.pool !== undefined) requirePool(flags.pool, await opened.system.pools());
     });
-    await using backup = await openBackup(opened, location, flags, report, signal);
+    await using backup = await openChosenBackup(opened, location, flags, report, signal);
     const context = { flags, opened, backup, report, signal };
     const proposal = await propose(chosen, context);
     await agree(proposal, context);

@@ -1,22 +1,23 @@
+import type { OpenedDirectory } from '../../shared/byte-streams.ts';
 import type { Siblings } from '../archive/coffer1/series-files.ts';
 import { timeOfBackupName } from '../backup/new-backup-file.ts';
-import type { ListedEntry, Source, Storage } from '../transport/storage.ts';
+import type { ListedEntry, Storage } from '../transport/storage.ts';
 
-/** The other files in the directory of a backup, for one that needs them; they are listed only then. */
-export function siblingsOf(
-  { place }: Source,
+/** The files of a directory, for a backup that needs others; they are listed only then. */
+export function siblingsIn(
+  files: OpenedDirectory,
   storage: Storage,
+  directory: string,
   signal: AbortSignal,
-): Siblings | undefined {
-  if (place === undefined) return undefined;
+): Siblings {
   const untrustedNames = async (): Promise<string[]> => {
-    const { entries } = await storage.browse(place.directory, signal);
+    const { entries } = await storage.browse(directory, signal);
     return entries
       .filter(({ kind, untrustedName }) => kind === 'FILE' && !untrustedName.endsWith('.partial'))
       .toSorted(byNameNewestFirst)
       .map(({ untrustedName }) => untrustedName);
   };
-  return { directory: place.files, untrustedNames };
+  return { directory: files, untrustedNames };
 }
 
 /** Of two files, the one that is newer by its name comes first; what bears no time comes last. */

@@ -5,8 +5,8 @@ import type { Outcome } from '../contents/outcome.ts';
 import { selectContents } from '../contents/read-contents.ts';
 import { verifyBackup } from '../verify/run-verify.ts';
 import { noteCheck } from '../backup/note-backup.ts';
-import type { ArchiveFlags } from './archive-options.ts';
-import { backupForPrograms, describeBackup, openBackup } from './open-backup.ts';
+import { type ChoiceFlags, openChosenBackup } from './choose-backup.ts';
+import { backupForPrograms, describeBackup } from './open-backup.ts';
 import { sharesIn } from './contents-events.ts';
 import { aboutField } from './error-field.ts';
 import { formatOutcomes } from './table.ts';
@@ -17,13 +17,13 @@ import { CommandReport } from './command-report.ts';
 export async function verifyCommand(
   location: string,
   chosen: readonly string[],
-  flags: ArchiveFlags & { readonly exclude?: readonly string[] },
+  flags: ChoiceFlags & { readonly exclude?: readonly string[] },
   signal: AbortSignal,
 ): Promise<number> {
   refuseRepeated(chosen);
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
-  await using backup = await openBackup(opened, location, flags, report, signal);
+  await using backup = await openChosenBackup(opened, location, flags, report, signal);
   const { reader, contents } = backup;
   const selected = await aboutField('vms', () =>
     selectContents(contents, chosen, flags.exclude ?? []),

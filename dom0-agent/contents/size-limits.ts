@@ -12,6 +12,7 @@ export function withSizeLimits(reader: ArchiveReader, contents: BackupContents):
   const named = namedDirectories(contents);
   return {
     header: reader.header,
+    inSeries: reader.inSeries,
     qubesXml: () => reader.qubesXml(),
     files: (wanted) => reader.files(wanted, named),
   };

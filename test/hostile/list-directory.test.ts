@@ -24,17 +24,15 @@ const listing = (...entries: Entry[]): Step[] => [
   { say: validFrame({ kind: 'entries', entries, last: true, truncated: false }) },
   { end: 0 },
 ];
-const GIVEN: Step[] = [
-  { hear: 'fetchRequest' },
-  { say: validFrame(ready()) },
-  { hear: 'open' },
-  { say: validFrame(opened(1000)) },
-  { hear: 'want' },
-];
+const READY: Step[] = [{ hear: 'fetchRequest' }, { say: validFrame(ready()) }];
+/** Up to where a file is given; two are asked for one after the other. */
+const GIVEN: Step[] = [...[{ hear: 'open' }, { say: validFrame(opened(1000)) }], { hear: 'want' }];
 const LACKS: Step = {
   say: validFrame({ kind: 'lacks', code: 'NOT_FOUND', message: ESCAPES }),
 };
-const data = (bytes: Buffer): Step => ({ say: validFrame({ kind: 'data', offset: 0, bytes }) });
+const GARBAGE: Step = {
+  say: validFrame({ kind: 'data', offset: 0, bytes: Buffer.alloc(1000, 'garbage') }),
+};
 
 /** `coffer list backups`, which is a directory. */
 async function list(Browse: Step[], Fetch: Step[] = [{ end: 1 }]): Promise<Bout> {
@@ -74,9 +72,9 @@ describe('a storage VM whose directory is listed', () => {
       'breaks the protocol',
       [{ hear: 'fetchRequest' }, { say: Buffer.alloc(100, 255).toString('base64') }],
     ],
-    ['gives garbage', [...GIVEN, data(Buffer.alloc(1000, 'garbage'))]],
-    ['gives nothing', [...GIVEN, LACKS]],
-    ['has it no longer', [...GIVEN.slice(0, 3), LACKS]],
+    ['gives garbage', [...READY, ...GIVEN, GARBAGE, ...GIVEN, GARBAGE]],
+    ['gives nothing', [...READY, ...GIVEN, LACKS]],
+    ['has it no longer', [...READY, { hear: 'open' }, LACKS, { hear: 'open' }, LACKS]],
   ] satisfies [string, Step[]][])(
     'that %s when a file is opened does not keep any from the list',
     async (_, fetch) => {

@@ -1,9 +1,10 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
-import type { ArchiveReader, ArchivedFile } from '../archive.ts';
+import type { ArchiveReader, ArchivedFile, InSeries } from '../archive.ts';
 import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
 import type { Coffer1Header } from './coffer1-header.ts';
+import { lostVolumes } from './lost-volumes.ts';
 import { type LocatedPart, LocatedParts } from './located-parts.ts';
 import type { ManifestFile } from './manifest.ts';
 import { authenticateParts, openTexts } from './open-parts.ts';
@@ -25,8 +26,6 @@ const ROOM = 64 * MiB;
 export class SeekingReader implements ArchiveReader {
   readonly #file: SeriesFile;
   readonly #files: SeriesFiles;
-  /** Of each row of this file's parts, whether it was read. */
-  #isRead = new Uint8Array(0);
 
   constructor(file: SeriesFile, files: SeriesFiles) {
     this.#file = file;
@@ -35,6 +34,14 @@ export class SeekingReader implements ArchiveReader {
 
   get header(): Coffer1Header {
     return this.#file.opened.header;
+  }
+
+  get inSeries(): InSeries {
+    const { seriesId, sequence, needs } = this.#file.manifest;
+    return {
+      ...{ seriesId, sequence, needs: needs.map(({ backupId }) => backupId) },
+      lost: () => lostVolumes(this.#file, this.#files),
+    };
   }
 
   async qubesXml(): Promise<string> {
@@ -63,23 +70,19 @@ export class SeekingReader implements ArchiveReader {
       else yield this.#volume(file, ownParts);
     }
     yield* this.#smallFiles(small);
-    if (all) await this.#checkRest();
+    if (all) await this.#checkRest(firstPart);
   }
 
-  /** Authenticates all that no file needs: with every file, each byte of the backup was looked at then. */
-  async #checkRest(): Promise<void> {
+  /**
+   * Authenticates all that no file needs: with every file, each byte of the backup was looked at then.
+   *
+   * @param ofVolumes how many of the parts that were born here were made of volumes
+   */
+  async #checkRest(ofVolumes: number): Promise<void> {
     await authenticateParts(this.#file.storedRest(), this.#file.opened.key);
-    const [parts, isRead, file] = [await this.#file.parts(), await this.#rowsRead(), this.#file];
-    const unread = function* (): Generator<LocatedPart, void, undefined> {
-      for (const [row, each] of isRead.entries()) if (each === 0) yield { file, parts, row };
-    };
-    await authenticateParts(storedParts(unread, this.#files), file.opened.key);
-  }
-
-  async #rowsRead(): Promise<Uint8Array> {
-    const { length } = (await this.#file.parts()).table;
-    if (this.#isRead.length !== length) this.#isRead = new Uint8Array(length);
-    return this.#isRead;
+    const { table } = await this.#file.parts();
+    const moved = table.length - table.own;
+    await this.#authenticate((row) => row < moved || row >= moved + ofVolumes);
   }
 
   /** Small files that follow each other are read as one. */
@@ -137,27 +140,29 @@ export class SeekingReader implements ArchiveReader {
       throw new DamagedError(`${path} in the backup is not what its manifest tells of`);
     }
     const check = new VolumeCheck(key.root, map, grain);
-    yield* this.#piecesOfMap(map, check);
+    const located = await LocatedParts.of(map, this.#files);
+    const plan = this.#planOf(map, located);
+    yield* this.#piecesByPlan(plan, located, check);
     check.end();
     check.hold(map);
-    // Of a volume without data there may be one part, to say so.
-    if (map.chunks === 0) await this.#authenticateOwn(ownParts, path);
+    await this.#authenticateUnused(ownParts, plan, located, path);
   }
 
-  async *#piecesOfMap(
-    map: VolumeMap,
+  #planOf(map: VolumeMap, located: LocatedParts): ReadPlan {
+    const room = Math.floor(ROOM / this.header.grain);
+    return new ReadPlan(map.runs, located.count, (run) => located.partOf(run), room);
+  }
+
+  async *#piecesByPlan(
+    plan: ReadPlan,
+    located: LocatedParts,
     check: VolumeCheck,
   ): AsyncGenerator<DataPiece, void, undefined> {
-    const located = await LocatedParts.of(map, this.#files);
-    const room = Math.floor(ROOM / this.header.grain);
-    const plan = new ReadPlan(map.runs, located.count, (run) => located.partOf(run), room);
     const read = chunksOfParts(() => partsToRead(plan, located), this.#files);
     const kept = new Map<number, readonly (Buffer | undefined)[]>();
     try {
       for (const step of plan.steps()) {
-        const chunks = step.isRead
-          ? await this.#nextOf(read, located.at(step.part))
-          : kept.get(step.part);
+        const chunks = step.isRead ? await nextOf(read) : kept.get(step.part);
         yield* piecesOfStep(step, chunks ?? [], check);
         kept.delete(step.part);
         for (const part of step.dropped) kept.delete(part);
@@ -175,30 +180,34 @@ export class SeekingReader implements ArchiveReader {
     }
   }
 
-  async #nextOf(
-    read: AsyncGenerator<Buffer[], void, undefined>,
-    { file, row }: LocatedPart,
-  ): Promise<readonly Buffer[] | undefined> {
-    const next = await read.next();
-    if (file === this.#file) (await this.#rowsRead())[row] = 1;
-    return next.done === true ? undefined : next.value;
-  }
-
-  /** Authenticates parts that were made of a volume. */
-  async #authenticateOwn({ from, to }: PartRange, path: string): Promise<void> {
-    const [parts, isRead] = [await this.#file.parts(), await this.#rowsRead()];
-    if (to > parts.table.own) {
+  /** Authenticates what was made of a volume and its map does not name: of one without data, the part that says so. */
+  async #authenticateUnused(
+    { from, to }: PartRange,
+    plan: ReadPlan,
+    located: LocatedParts,
+    path: string,
+  ): Promise<void> {
+    const { table } = await this.#file.parts();
+    if (to > table.own) {
       throw new DamagedError(`the manifest counts parts of ${path} that the backup does not hold`);
     }
-    const before = parts.table.length - parts.table.own;
-    isRead.fill(1, before + from, before + to);
-    const located = Array.from({ length: to - from }, (_, i) => ({
-      ...{ file: this.#file, parts, row: before + from + i },
-    }));
-    await authenticateParts(
-      storedParts(() => located, this.#files),
-      this.#file.opened.key,
-    );
+    const first = table.length - table.own + from;
+    const isUsed = new Uint8Array(to - from);
+    for (const { file, row } of partsToRead(plan, located)) {
+      if (file === this.#file) isUsed[row - first] = 1;
+    }
+    await this.#authenticate((row) => isUsed[row - first] === 0);
+  }
+
+  /** Authenticates parts that lie in this file. */
+  async #authenticate(isMeant: (row: number) => boolean): Promise<void> {
+    const [file, parts] = [this.#file, await this.#file.parts()];
+    const meant = function* (): Generator<LocatedPart, void, undefined> {
+      for (let row = 0; row < parts.table.length; row++) {
+        if (isMeant(row)) yield { file, parts, row };
+      }
+    };
+    await authenticateParts(storedParts(meant, this.#files), file.opened.key);
   }
 }
 
@@ -231,4 +240,11 @@ function* piecesOfStep(
       yield* check.pieces(first + i, chunk);
     }
   }
+}
+
+async function nextOf(
+  read: AsyncGenerator<Buffer[], void, undefined>,
+): Promise<Buffer[] | undefined> {
+  const next = await read.next();
+  return next.done === true ? undefined : next.value;
 }

@@ -1,0 +1,114 @@
+import path from 'node:path';
+import { RefusedError } from '../../shared/errors.ts';
+import { formatTime, timeInName } from '../../shared/local-time.ts';
+import type { Report } from '../../shared/report.ts';
+import { SeriesKeys } from '../archive/coffer1/series-keys.ts';
+import { isRefusal } from '../transport/storage-errors.ts';
+import type { ArchiveFlags } from './archive-options.ts';
+import { type FoundBackup, backupsIn } from './backups-in.ts';
+import { type OpenedBackup, openBackup } from './open-backup.ts';
+import type { OpenedSystem } from './open-system.ts';
+import { askPassphrase } from './questions.ts';
+
+/** How a backup is chosen, beside its location. */
+export interface ChoiceFlags extends ArchiveFlags {
+  /** The least number that it may have in its series: an older one is not what the user means. */
+  readonly atLeast?: number;
+}
+
+/** `DIR@2026-11-25`, also with a time: `DIR@2026-11-25T18:29`. */
+const WITH_DATE = /^(.+)@([0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:]{2,8})?)$/;
+/** So many dates are told when there is no backup of the one that was meant. */
+const MOST_TOLD = 10;
+
+/**
+ * Opens the backup that LOCATION names: a file, the newest one in a directory, or that of a date. Throws RefusedError
+ * when there is none, or only an older one than `--at-least`.
+ */
+export async function openChosenBackup(
+  opened: OpenedSystem,
+  location: string,
+  flags: ChoiceFlags,
+  report: Report,
+  signal: AbortSignal,
+): Promise<OpenedBackup> {
+  let given: Buffer | undefined;
+  // Who opens an archive wipes what it is given.
+  const ask = async (): Promise<Buffer> =>
+    Buffer.from((given ??= await askPassphrase(flags.passphraseFile, signal)));
+  const keys = new SeriesKeys();
+  const open = (file: string) => openBackup(opened, file, flags, report, signal, ask, keys);
+  try {
+    const [, dated, date] = WITH_DATE.exec(location) ?? [];
+    const backup = await open(location).catch(async (error: unknown) => {
+      const isDirectory = isRefusal(error, 'NOT_A_FILE');
+      if (!isDirectory && !(dated !== undefined && isRefusal(error, 'NOT_FOUND'))) throw error;
+      const directory = isDirectory ? location : (dated ?? location);
+      const storage = await opened.storage(flags.destVm);
+      const listing = await storage.browse(directory, signal);
+      const passphrase = await ask();
+      const { backups } = await backupsIn(storage, listing, directory, passphrase, signal, keys);
+      passphrase.fill(0);
+      const found = choose(backups, isDirectory ? undefined : date, location, report);
+      return open(path.posix.join(directory, found.untrustedName));
+    });
+    await requireAtLeast(backup, flags.atLeast);
+    return backup;
+  } finally {
+    given?.fill(0);
+  }
+}
+
+function choose(
+  backups: readonly FoundBackup[],
+  date: string | undefined,
+  location: string,
+  report: Report,
+): FoundBackup {
+  const usable = backups.filter(({ contents }) => contents !== undefined);
+  const meant = date?.replaceAll(':', '') ?? '';
+  const found = usable.find(
+    ({ created }) => created !== undefined && timeInName(created).startsWith(meant),
+  );
+  if (found === undefined) throw new RefusedError(noneOf(date, usable, location, backups));
+  for (const { name, created, contents, problem } of backups) {
+    const isNewer = (created ?? new Date(0)) > (found.created ?? new Date(0));
+    if (contents !== undefined || !isNewer) continue;
+    report.warning(`${name} may be newer than ${found.name}: ${problem ?? 'it was not opened'}`);
+  }
+  return found;
+}
+
+function noneOf(
+  date: string | undefined,
+  usable: readonly FoundBackup[],
+  location: string,
+  all: readonly FoundBackup[],
+): string {
+  if (usable.length === 0) {
+    const [first] = all.filter(({ problem }) => problem !== undefined);
+    const why = first === undefined ? '' : ` (${first.name}: ${first.problem ?? ''})`;
+    return `${location} contains no backup that can be opened with this passphrase${why}`;
+  }
+  const dates = usable.flatMap(({ created }) =>
+    created === undefined ? [] : [formatTime(created)],
+  );
+  const told = dates.slice(0, MOST_TOLD).join(', ');
+  const more = dates.length > MOST_TOLD ? ', and older ones' : '';
+  return `there is no backup of ${date ?? 'any date'} in ${location}: there are those of ${told}${more}`;
+}
+
+/** A storage can present an old state of everything: only the user can know that there was a later one. */
+async function requireAtLeast(backup: OpenedBackup, least: number | undefined): Promise<void> {
+  if (least === undefined) return;
+  const sequence = backup.reader.inSeries?.sequence;
+  if (sequence !== undefined && sequence >= least) return;
+  await backup[Symbol.asyncDispose]();
+  const what =
+    sequence === undefined
+      ? 'this backup tells no number in a series'
+      : `this backup is number ${sequence} of its series`;
+  throw new RefusedError(
+    `${what}, and you asked for at least ${least}: the storage may have been put back to an older state`,
+  );
+}

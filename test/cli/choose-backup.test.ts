@@ -1,0 +1,91 @@
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ExitStatus } from '../../shared/errors.ts';
+import { Box } from './box.ts';
+
+/** A directory with backups of two days, under names that tell nothing. */
+let box: Box;
+const cleanUps: (() => Promise<void>)[] = [];
+beforeAll(async () => {
+  box = await Box.full((cleanUp) => cleanUps.push(cleanUp));
+  const backUp = (day: string, name: string): void => {
+    const clock = new URL('fixed-clock.cjs', import.meta.url).pathname;
+    const environment = { NODE_OPTIONS: `--require=${clock}`, FIXED_CLOCK: `${day}T12:00:00Z` };
+    const words = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work'];
+    const { status, stderr } = box.coffer(words, '', { ...environment, TZ: 'UTC' });
+    if (status !== 0) throw new Error(stderr);
+    renameSync(join(box.backups, `qubes-backup-${day}T120000`), join(box.backups, name));
+  };
+  backUp('2026-10-01', 'z-older');
+  backUp('2026-11-02', 'a-newer');
+  writeFileSync(join(box.backups, 'notes.txt'), 'of the user');
+});
+afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
+
+const verify = (location: string, ...words: string[]) =>
+  box.loud(['verify', '-d', 'usb', ...box.secret, ...words, location], '', { TZ: 'UTC' });
+
+describe('a directory in the place of a backup', () => {
+  it('stands for the newest backup in it, by what is authentic', () => {
+    const { status, stdout, stderr } = verify('backups');
+    expect(status, stderr).toBe(ExitStatus.done);
+    expect(stdout).toContain('made on 2026-11-02 12:00:00');
+  });
+
+  it.each(['2026-10-01', '2026-10-01T12', '2026-10-01T12:00'])(
+    'with @%s stands for the backup of that time',
+    (date) => {
+      const { status, stdout, stderr } = verify(`backups@${date}`);
+      expect(status, stderr).toBe(ExitStatus.done);
+      expect(stdout).toContain('made on 2026-10-01 12:00:00');
+    },
+  );
+
+  it('with a date of which there is none is refused, and says which there are', () => {
+    const { status, stderr } = verify('backups@2026-10-02');
+    expect(status).toBe(ExitStatus.refused);
+    expect(stderr).toMatch(/no backup of 2026-10-02 .* 2026-11-02 12:00:00 UTC, 2026-10-01/);
+  });
+
+  it('is restored from', async () => {
+    const other = await Box.empty((cleanUp) => cleanUps.push(cleanUp));
+    for (const name of ['z-older', 'a-newer']) {
+      renameSync(join(box.backups, name), join(other.backups, name));
+    }
+    try {
+      const words = ['restore', '-d', 'usb', ...box.secret, '-y', '--ignore-missing'];
+      const { status, stdout, stderr } = other.loud([...words, 'backups']);
+      expect(status, stderr).toBe(ExitStatus.done);
+      expect(stdout).toMatch(/work +restored/);
+    } finally {
+      for (const name of ['z-older', 'a-newer']) {
+        renameSync(join(other.backups, name), join(box.backups, name));
+      }
+    }
+  });
+
+  it('without a backup is refused', () => {
+    const { status, stderr } = verify('.');
+    expect(status).toBe(ExitStatus.refused);
+    expect(stderr).toContain('contains no backup that can be opened');
+  });
+
+  it('warns of what may be newer and cannot be opened', () => {
+    const file = join(box.backups, 'qubes-backup-2026-11-20T120000');
+    writeFileSync(file, 'cut off');
+    const { status, stderr } = verify('backups');
+    renameSync(file, join(box.directory, 'away'));
+    expect(status).toBe(ExitStatus.done);
+    expect(stderr).toContain('2026-11-20T120000 may be newer than a-newer: not a backup');
+  });
+});
+
+describe('--at-least', () => {
+  it('refuses a backup with a smaller number in its series', () => {
+    const words = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting'];
+    const { status, stderr } = box.loud([...words, '--at-least', '2', 'backups']);
+    expect(status).toBe(ExitStatus.refused);
+    expect(stderr).toMatch(/number 1 of its series, and you asked for at least 2/);
+  });
+});
