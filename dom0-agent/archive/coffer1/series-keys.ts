@@ -13,8 +13,7 @@ export class SeriesKeys {
   async open(header: Coffer1Header, passphrase: Buffer): Promise<SeriesKey> {
     const { seriesId, kdf, kdfSalt, wrappedKey, wrappedKeyMac } = header;
     const name = JSON.stringify([seriesId, kdf, kdfSalt, wrappedKey, wrappedKeyMac]);
-    const opening =
-      this.#known.get(name) ?? openSeries(header, passphrase).then(({ key }) => key);
+    const opening = this.#known.get(name) ?? openSeries(header, passphrase).then(({ key }) => key);
     this.#known.set(name, opening);
     try {
       return await opening;
