@@ -18,39 +18,36 @@ export class CofferProgram {
   start(command: readonly string[]): CofferProcess {
     return new CofferProcess(this.#words, command);
   }
+}
 
-  /**
-   * Runs a command, for its result; undefined if the user did not agree. Throws CofferFailed.
-   */
-  async run(
-    command: readonly string[],
-    user: Partial<User> = {},
-  ): Promise<ResultEvent | undefined> {
-    const running = this.start(command);
-    let last: Event | undefined;
-    let plan: PlanEvent | undefined;
-    let hasAgreed = true;
-    for await (const event of running) {
-      last = event;
-      user.tell?.(event, running);
-      if (event.event === 'plan') plan = event;
-      if (event.event !== 'question') continue;
-      if (event.question !== 'confirm') await running.answer(user.passphrase ?? '');
-      else {
-        hasAgreed = plan !== undefined && (await user.agree?.(plan)) === true;
-        await running.answer(hasAgreed ? 'yes' : 'no');
-      }
+/** Lets a coffer run to its end, for its result; undefined if the user did not agree. Throws CofferFailed. */
+export async function resultOf(
+  running: CofferProcess,
+  user: Partial<User> = {},
+): Promise<ResultEvent | undefined> {
+  let last: Event | undefined;
+  let plan: PlanEvent | undefined;
+  let hasAgreed = true;
+  for await (const event of running) {
+    last = event;
+    user.tell?.(event);
+    if (event.event === 'plan') plan = event;
+    if (event.event !== 'question') continue;
+    if (event.question !== 'confirm') await running.answer(user.passphrase ?? '');
+    else {
+      hasAgreed = plan !== undefined && (await user.agree?.(plan)) === true;
+      await running.answer(hasAgreed ? 'yes' : 'no');
     }
-    const ended = await running.ended();
-    return hasAgreed ? resultIn(last, ended) : undefined;
   }
+  const ended = await running.ended();
+  return hasAgreed ? resultIn(last, ended) : undefined;
 }
 
 /** Who sits before the window. */
 export interface User {
   readonly passphrase: string;
   /** Is shown what coffer tells. */
-  tell(event: Event, running: CofferProcess): void;
+  tell(event: Event): void;
   /** Is shown the plan, and says whether it is to be done. */
   agree(plan: PlanEvent): Promise<boolean>;
 }

@@ -16,7 +16,9 @@ if (Window === undefined) {
 } else {
   const application = new Gtk.Application({ applicationId: `org.qubes_os.coffer.${name}` });
   application.connect('activate', () => {
-    void new Window(application, new CofferProgram()).show();
+    const open = application.get_windows()[0];
+    if (open !== undefined) open.present();
+    else void new Window(application, new CofferProgram()).show();
   });
   system.exit(application.run(null));
 }

@@ -11,6 +11,7 @@ const STATE = 1;
 export class ProgressPage implements Page {
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
   readonly title: string;
+  readonly next = _('_Hide this window');
   readonly #store = new Gtk.ListStore();
   readonly #rows = new Map<string, Gtk.TreeIter>();
   readonly #phase = new Gtk.Label({ xalign: 0, wrap: true });

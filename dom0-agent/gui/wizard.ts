@@ -34,6 +34,7 @@ export class Wizard implements Frame {
   readonly #close = new Gtk.Button({ useUnderline: true });
   #page: Page | undefined;
   #turn: Turn = {};
+  #work: Work | undefined;
 
   constructor(application: Gtk.Application, title: string) {
     this.window = new Gtk.ApplicationWindow({
@@ -54,7 +55,14 @@ export class Wizard implements Frame {
     this.window.add(all);
     this.#back.connect('clicked', () => this.#turn.back?.());
     this.#next.connect('clicked', () => this.#turn.next?.());
-    this.#close.connect('clicked', () => this.window.close());
+    this.#close.connect('clicked', () => {
+      if (this.#work === undefined) this.window.close();
+      else this.#confirmStop(this.#work);
+    });
+    this.window.connect('delete-event', () => {
+      if (this.#work !== undefined) this.window.hide();
+      return this.#work !== undefined;
+    });
     all.show_all();
   }
 
@@ -62,6 +70,9 @@ export class Wizard implements Frame {
   show(page: Page, turn: Turn): void {
     this.#page = page;
     this.#turn = turn;
+    this.#work = undefined;
+    // It may have been closed while work went on.
+    this.window.present();
     for (const child of this.#content.get_children()) this.#content.remove(child);
     this.#content.add(page.widget);
     page.widget.show_all();
@@ -80,6 +91,26 @@ export class Wizard implements Frame {
       const next = (): void => resolve(true);
       this.show(page, page.isFirst === true ? { next } : { back: () => resolve(false), next });
     });
+  }
+
+  /** Shows a page while work is done. It goes on when the window is closed, which comes back with the next page. */
+  showWork(page: Page, work: Work): void {
+    this.show(page, { next: () => this.window.close(), close: _('_Stop…') });
+    this.#work = work;
+  }
+
+  #confirmStop(work: Work): void {
+    const dialog = new Gtk.MessageDialog({
+      ...{ transientFor: this.window, modal: true, text: work.stopQuestion },
+      messageType: Gtk.MessageType.QUESTION,
+    });
+    dialog.add_button(_('_Go on'), Gtk.ResponseType.CANCEL);
+    dialog.add_button(_('_Stop'), Gtk.ResponseType.OK);
+    dialog.connect('response', (from, response) => {
+      from.destroy();
+      if (response === (Gtk.ResponseType.OK as number)) work.stop();
+    });
+    dialog.show_all();
   }
 
   /** Leads through steps: on after true, back to the one before after false. Gives whether the last was reached. */
@@ -105,4 +136,11 @@ export interface Turn {
   readonly next?: () => void;
   /** What the button that closes the window says. */
   readonly close?: string;
+}
+
+/** What a window waits for. */
+export interface Work {
+  readonly stop: () => void;
+  /** Asked before it is stopped: what then becomes of it. */
+  readonly stopQuestion: string;
 }

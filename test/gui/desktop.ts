@@ -26,8 +26,12 @@ export class Desktop implements AsyncDisposable {
     this.#answers = createInterface(session.stdout)[Symbol.asyncIterator]();
   }
 
-  /** Opens a window on a folder system, with the coffer in dist/ behind it. */
-  static async open(name: 'backup' | 'restore', system: string): Promise<Desktop> {
+  /** Opens a window on a folder system; behind it is the coffer in dist/, or a program that plays it. */
+  static async open(
+    name: 'backup' | 'restore',
+    system: string,
+    program = path.resolve('dist/coffer'),
+  ): Promise<Desktop> {
     const scratch = await mkdtemp(path.join(tmpdir(), 'coffer-desktop-'));
     const driver = path.join(scratch, 'driver');
     await build({
@@ -45,7 +49,7 @@ export class Desktop implements AsyncDisposable {
       {
         env: {
           ...process.env,
-          COFFER_PROGRAM: path.resolve('dist/coffer'),
+          COFFER_PROGRAM: program,
           COFFER_SYSTEM: system,
           HOME: scratch,
           LC_ALL: 'C.UTF-8',
@@ -62,12 +66,21 @@ export class Desktop implements AsyncDisposable {
 
   /** Waits until something is shown that fits. */
   async find(what: string, fits: (seen: Seen) => boolean): Promise<Seen> {
+    let found: Seen | undefined;
+    await this.#eventually(`${what} is not shown`, (all) => {
+      found = all.find(fits);
+      return found !== undefined;
+    });
+    if (found === undefined) throw new Error(`${what} was shown, and is not any more`);
+    return found;
+  }
+
+  async #eventually(why: string, isSo: (all: readonly Seen[]) => boolean): Promise<void> {
     const until = Date.now() + PATIENCE;
     for (;;) {
       const all = await this.look();
-      const found = all.find(fits);
-      if (found !== undefined) return found;
-      if (Date.now() > until) throw new Error(`${what} is not shown, but ${shown(all)}`);
+      if (isSo(all)) return;
+      if (Date.now() > until) throw new Error(`${why}: there is ${shown(all)}`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
@@ -77,6 +90,11 @@ export class Desktop implements AsyncDisposable {
     return this.find(String(text), ({ name, text: content }) =>
       [name, content].some((each) => (typeof text === 'string' ? each === text : text.test(each))),
     );
+  }
+
+  /** Waits until no window is shown. */
+  async seesNothing(): Promise<void> {
+    await this.#eventually('a window is shown', (all) => !all.some(({ role }) => role === 'frame'));
   }
 
   /** Presses a button once it can be pressed. */

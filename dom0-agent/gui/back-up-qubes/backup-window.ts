@@ -1,5 +1,5 @@
 import type Gtk from 'gi://Gtk?version=3.0';
-import { CofferFailed, type CofferProgram } from '../coffer-program.ts';
+import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
 import { ProgressPage } from '../progress-page.ts';
 import { ResultPage, failurePage } from '../result-page.ts';
 import { SelectionPage } from '../selection-page.ts';
@@ -25,7 +25,7 @@ export class BackupWindow {
   async show(): Promise<void> {
     this.#wizard.window.present();
     try {
-      const status = (await this.#coffer.run(['status'])) as StatusResult;
+      const status = (await resultOf(this.#coffer.start(['status']))) as StatusResult;
       await this.#prepare(status);
     } catch (error) {
       this.#wizard.show(failurePage(_('Nothing was backed up'), error), { close: _('_Close') });
@@ -51,14 +51,19 @@ export class BackupWindow {
   async #backUp(names: readonly string[], page: DestinationPage): Promise<boolean> {
     const progress = new ProgressPage(_('Backing up'), names);
     const { passphrase } = page.destination;
-    this.#wizard.show(progress, { close: _('_Close') });
+    const running = this.#coffer.start(wordsFor(page.destination, names));
+    const work = {
+      stop: () => running.interrupt(),
+      stopQuestion: _('Stop the backup? What is not complete is removed.'),
+    };
+    this.#wizard.showWork(progress, work);
     try {
-      const result = await this.#coffer.run(wordsFor(page.destination, names), {
+      const result = await resultOf(running, {
         passphrase,
         tell: (event) => progress.tell(event),
         agree: async (plan) => {
           const agreed = await this.#wizard.ask(new ReviewPage(plan as BackupPlan));
-          this.#wizard.show(progress, { close: _('_Close') });
+          this.#wizard.showWork(progress, work);
           return agreed;
         },
       });

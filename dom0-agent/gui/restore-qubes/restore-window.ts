@@ -1,5 +1,5 @@
 import type Gtk from 'gi://Gtk?version=3.0';
-import { CofferFailed, type CofferProgram } from '../coffer-program.ts';
+import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
 import { ProgressPage } from '../progress-page.ts';
 import { ResultPage, failurePage } from '../result-page.ts';
 import { SelectionPage } from '../selection-page.ts';
@@ -33,7 +33,7 @@ export class RestoreWindow {
   async show(): Promise<void> {
     this.#wizard.window.present();
     try {
-      const status = (await this.#coffer.run(['status'])) as StatusResult;
+      const status = (await resultOf(this.#coffer.start(['status']))) as StatusResult;
       const vms = targetsIn([...status.qubes, ...status.excluded]);
       const page = new SourcePage(this.#wizard, vms);
       const isDone = await this.#wizard.lead([
@@ -84,13 +84,18 @@ export class RestoreWindow {
     names: readonly string[],
   ): Promise<boolean> {
     const progress = new ProgressPage(_('Restoring'), names);
-    this.#wizard.show(progress, { close: _('_Close') });
-    const result = await this.#coffer.run(words('restore', source, options, names), {
+    const running = this.#coffer.start(words('restore', source, options, names));
+    const work = {
+      stop: () => running.interrupt(),
+      stopQuestion: _('Stop restoring? Qubes that are not complete are removed.'),
+    };
+    this.#wizard.showWork(progress, work);
+    const result = await resultOf(running, {
       passphrase: source.passphrase,
       tell: (event) => progress.tell(event),
       agree: async (plan) => {
         const agreed = await this.#wizard.ask(new RestoreReviewPage(plan as RestorePlan));
-        this.#wizard.show(progress, { close: _('_Close') });
+        this.#wizard.showWork(progress, work);
         return agreed;
       },
     });
@@ -101,7 +106,7 @@ export class RestoreWindow {
 
   async #list(source: Source): Promise<BackupContents | BackupsInDirectory> {
     const { passphrase } = source;
-    const result = await this.#coffer.run(words('list', source), { passphrase });
+    const result = await resultOf(this.#coffer.start(words('list', source)), { passphrase });
     return result as BackupContents | BackupsInDirectory;
   }
 }
