@@ -1,6 +1,6 @@
-// Makes the manual pages and the shell completion in dist/man and dist/completion: from the texts in
-// docs/man and rpm/completion/, and from the command line's own grammar, so that they cannot disagree.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// Makes the manual pages and the completion of the shells in dist/man and dist/completion: from the texts in docs/man
+// and rpm/completion, and, a page for each command, from the command line's own grammar, so that they cannot disagree.
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -11,7 +11,7 @@ import { PROGRAMS, bundleOptions } from '../tools/build/programs.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
-/** The commander program of dom0's command line. */
+/** The commander program of dom0's command line, the examples of each command, and the exit statuses. */
 async function loadProgram() {
   const directory = mkdtempSync(path.join(tmpdir(), 'coffer-manual-'));
   try {
@@ -19,8 +19,8 @@ async function loadProgram() {
     const coffer = PROGRAMS.find(({ name }) => name === 'coffer');
     const options = bundleOptions({ ...coffer, entry: 'dom0-agent/cli/program.ts' });
     await build({ ...options, outfile });
-    const { buildProgram } = createRequire(import.meta.url)(outfile);
-    return buildProgram(new AbortController().signal, () => undefined);
+    const { buildProgram, ...texts } = createRequire(import.meta.url)(outfile);
+    return { program: buildProgram(new AbortController().signal, () => undefined), ...texts };
   } finally {
     rmSync(directory, { recursive: true });
   }
@@ -47,38 +47,59 @@ function optionText({ description, argChoices, defaultValue, negate }) {
   return notes.length === 0 ? description : `${description} (${notes.join('; ')})`;
 }
 
-const visibleOptions = (command) => command.options.filter(({ hidden }) => !hidden);
+const visibleOptions = (command) => command.createHelp().visibleOptions(command);
 const visibleCommands = (program) => program.commands.filter((command) => !command._hidden);
 
-/** One command as a section of the manual page. */
-function commandManual(command) {
+/** A word and what it means, as a paragraph. */
+function entry(font, word, text) {
+  return ['.TP', `.${font} ${roff(word)}`, roff(text)];
+}
+
+/** The manual page of one command. */
+function commandPage(command) {
+  const name = `coffer\\-${roff(command.name())}`;
   const words = command.registeredArguments.map(argumentText).join(' ');
   return [
-    `.SS coffer ${command.name()} [options] ${roff(words)}`,
+    `.TH COFFER\\-${roff(command.name()).toUpperCase()} 1 "${date}" ${HEADING}`,
+    '.ad l',
+    '.nh',
+    '.SH NAME',
+    `${name} \\- ${roff(command.summary())}`,
+    '.SH SYNOPSIS',
+    `.B coffer ${roff(command.name())}`,
+    `[options] ${roff(words)}`,
+    '.SH DESCRIPTION',
     roff(command.description()),
-    ...command.registeredArguments.flatMap((argument) => [
-      '.TP',
-      `.I ${roff(argument.name())}`,
-      roff(argument.description),
+    ...command.registeredArguments.flatMap((each) => entry('I', each.name(), each.description)),
+    '.SH OPTIONS',
+    ...visibleOptions(command).flatMap((option) => entry('B', option.flags, optionText(option))),
+    '.SH EXAMPLES',
+    ...examplesOf(command).flatMap(({ what, command: example }) => [
+      '.PP',
+      roff(what),
+      '.PP',
+      '.RS',
+      roff(example),
+      '.RE',
     ]),
-    ...visibleOptions(command).flatMap((option) => [
-      '.TP',
-      `.B ${roff(option.flags)}`,
-      roff(optionText(option)),
-    ]),
+    '.SH "EXIT STATUS"',
+    ...EXIT_STATUSES.trim()
+      .split('\n')
+      .slice(1)
+      .flatMap((line) => {
+        const [, status, meaning] = /^ *(\d+) +(.*)$/.exec(line);
+        return entry('B', status, meaning);
+      }),
+    '.SH "SEE ALSO"',
+    '.BR coffer (1)',
+    '',
   ].join('\n');
 }
 
-/** What the completion knows of a command: lines of shell that set `options` and `choices`. */
-function completionCase(command) {
-  const options = visibleOptions(command);
-  const words = options.flatMap(({ short, long }) => [short, long].filter(Boolean)).sort();
-  const choices = options
-    .filter(({ argChoices }) => argChoices !== undefined)
-    .map(({ long, argChoices }) => `      ${long}) choices='${argChoices.join(' ')}' ;;`);
-  const lines = [`    ${command.name()})`, `      options='${words.join(' ')}'`];
-  if (choices.length > 0) lines.push('      case $previous in', ...choices, '      esac');
-  return [...lines, '      ;;'].join('\n');
+function examplesOf(command) {
+  const examples = EXAMPLES[command.name()];
+  if (examples === undefined) throw new Error(`coffer ${command.name()} has no examples`);
+  return examples;
 }
 
 /** The number of a character, as groff writes it. */
@@ -93,24 +114,41 @@ function fill(file, values) {
     .replace(/@([A-Z]+)@/g, (_, name) => values[name]);
 }
 
-const program = await loadProgram();
+const { program, EXAMPLES, EXIT_STATUSES } = await loadProgram();
 const commands = visibleCommands(program);
 const { version, date } = latestRelease();
+const HEADING = `"coffer ${version}" "coffer"`;
+
 const values = {
-  HEADING: `"coffer ${version}" "coffer"`,
+  HEADING,
   DATE: date,
-  COMMANDS: commands.map(commandManual).join('\n'),
-  NAMES: commands.map((command) => command.name()).join(' '),
-  CASES: commands.map(completionCase).join('\n'),
+  COMMANDS: commands
+    .flatMap((command) => [
+      '.TP',
+      `.BR coffer\\-${roff(command.name())} (1)`,
+      roff(command.summary()),
+    ])
+    .join('\n'),
+  EXAMPLES: commands
+    .flatMap(examplesOf)
+    .flatMap(({ what, command }) => entry('B', command, what.replace(/:$/, '.')))
+    .join('\n'),
 };
-mkdirSync(path.join(root, 'dist/man'), { recursive: true });
-mkdirSync(path.join(root, 'dist/completion'), { recursive: true });
-for (const page of ['coffer.1', 'coffer-vm-agent.1']) {
-  const text = fill(`docs/man/${page}`, values);
+
+/** A page, in ASCII: other characters by their numbers. */
+function writePage(name, text) {
   const ascii = text.replace(/[^\0-\x7f]/gu, (sign) => `\\[u${hex(sign)}]`);
-  writeFileSync(path.join(root, 'dist/man', page), ascii);
+  writeFileSync(path.join(root, 'dist/man', `${name}.1`), ascii);
 }
-writeFileSync(
-  path.join(root, 'dist/completion/coffer'),
-  fill('rpm/completion/coffer.bash', values),
-);
+
+for (const directory of ['man', 'completion']) {
+  rmSync(path.join(root, 'dist', directory), { recursive: true, force: true });
+  mkdirSync(path.join(root, 'dist', directory), { recursive: true });
+}
+for (const page of ['coffer', 'coffer-vm-agent'])
+  writePage(page, fill(`docs/man/${page}.1`, values));
+for (const command of commands) writePage(`coffer-${command.name()}`, commandPage(command));
+for (const shell of ['bash', 'zsh', 'fish']) {
+  const name = `coffer.${shell}`;
+  copyFileSync(path.join(root, 'rpm/completion', name), path.join(root, 'dist/completion', name));
+}

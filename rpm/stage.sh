@@ -45,8 +45,15 @@ documents() {
 case $package in
 dom0)
   program coffer '24 22 20' tools/build/start.sh
-  manual coffer.1
-  place 644 dist/completion/coffer /usr/share/bash-completion/completions/coffer
+  for page in dist/man/coffer*.1; do
+    case $page in
+    */coffer-vm-agent.1) ;;
+    *) manual "$(basename "$page")" ;;
+    esac
+  done
+  place 644 dist/completion/coffer.bash /usr/share/bash-completion/completions/coffer
+  place 644 dist/completion/coffer.zsh /usr/share/zsh/site-functions/_coffer
+  place 644 dist/completion/coffer.fish /usr/share/fish/vendor_completions.d/coffer.fish
   place 644 rpm/50-coffer.policy /etc/qubes/policy.d/50-coffer.policy
   install -d -m 755 "$destdir/etc/qubes/coffer.d"
   place 644 rpm/systemd/coffer-backup@.service /usr/lib/systemd/system/coffer-backup@.service

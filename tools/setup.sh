@@ -36,6 +36,8 @@ strace strace strace
 systemctl systemd systemd
 groff groff-base groff-base
 shellcheck shellcheck ShellCheck
+zsh zsh zsh
+fish fish fish
 rpmlint rpmlint rpmlint
 lintian lintian lintian
 gjs gjs gjs

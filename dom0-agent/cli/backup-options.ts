@@ -31,13 +31,6 @@ export interface BackupFlags extends ArchiveFlags {
   readonly yes?: true;
 }
 
-const EXAMPLES = `
-Examples:
-  coffer backup -d sys-usb backups work vault dom0
-  coffer backup -d sys-net --command \\
-    'ssh backup@example.org "cat > 2026-11-23.part && mv 2026-11-23.part 2026-11-23"' work
-  coffer restore -d sys-net --command 'ssh backup@example.org "cat 2026-11-23"' work`;
-
 /** Adds the arguments and options of `coffer backup`: for the command line, and for profiles. */
 export function addBackupOptions(command: Command): Command {
   return addHabitsOfBackup(addExclude(addArchiveOptions(command)))
@@ -79,8 +72,7 @@ export function addBackupOptions(command: Command): Command {
     )
     .option('--with-recovery', 'store recover.sh and its instructions next to the backup')
     .option('--profile <NAME>', 'take LOCATION, VMs and options from a profile: see coffer(1)')
-    .option('-y, --yes', 'do not ask for confirmation')
-    .addHelpText('after', EXAMPLES);
+    .option('-y, --yes', 'do not ask for confirmation');
 }
 
 /** What is the default in each format: `zstd (coffer-1) or gzip (qubes-4)`. */

@@ -7,7 +7,7 @@ import { KiB } from '../../shared/sizes.ts';
 import { type BackupFlags, addBackupOptions } from './backup-options.ts';
 
 /** Where the profiles are. */
-const PROFILE_DIRECTORY = '/etc/qubes/coffer.d';
+export const PROFILE_DIRECTORY = '/etc/qubes/coffer.d';
 
 const LONGEST_PROFILE = 64 * KiB;
 

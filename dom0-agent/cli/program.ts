@@ -13,13 +13,17 @@ import {
 } from './archive-options.ts';
 import { addBackupOptions } from './backup-options.ts';
 import type { DevicesFlags } from './devices.ts';
+import { EXAMPLES, formatExamples } from './examples.ts';
 import type { ListFlags } from './list.ts';
 import { showNotice, showResult } from './output.ts';
 import { type RestoreFlags, addRestoreOptions } from './restore-options.ts';
 import type { SandboxFlags } from './sandbox.ts';
 import { type StatusFlags, addStatusOptions } from './status-options.ts';
 
-const EXIT_STATUSES = `
+/** For the manual. */
+export { EXAMPLES } from './examples.ts';
+
+export const EXIT_STATUSES = `
 Exit status:
   0    done
   1    failed, or done in part: the closing table says what
@@ -161,6 +165,14 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       ended(await readVolumeCommand(path, label, flags));
     });
 
+  program
+    .command('complete', { hidden: true })
+    .argument('[WORD...]')
+    .action(async (words: string[]) => {
+      const { completeCommand } = await import('./complete.ts');
+      ended(await completeCommand(program, words, signal));
+    });
+
   addSystemOption(program.command('roll-back', { hidden: true }))
     .argument('<OWNER>')
     .action(async (owner: string, flags: { system?: string }) => {
@@ -179,6 +191,10 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       const { sandboxCommand } = await import('./sandbox.ts');
       ended(await sandboxCommand(directory, flags, signal));
     });
+  for (const command of program.commands) {
+    const examples = EXAMPLES[command.name()];
+    if (examples !== undefined) command.addHelpText('after', formatExamples(examples));
+  }
   return program;
 }
 

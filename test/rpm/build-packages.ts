@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -42,4 +42,11 @@ export async function buildDebs(directory: string): Promise<{ vm: string; vmPrun
 
 async function runScript(script: string, ...words: string[]): Promise<void> {
   await promisify(execFile)(process.execPath, [path.join(repository, script), ...words]);
+}
+
+/** The commands that `coffer --help` shows. */
+export function commandsOfCoffer(): string[] {
+  const help = execFileSync(path.join(repository, 'dist/coffer'), ['--help'], { encoding: 'utf8' });
+  const [, commands = ''] = help.split('\nCommands:\n');
+  return [...commands.matchAll(/^ {2}([a-z][a-z-]*)/gm)].map(([, command = '']) => command);
 }

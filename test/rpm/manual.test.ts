@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { repository, version } from './build-packages.ts';
+import { commandsOfCoffer, repository, version } from './build-packages.ts';
 
 const inDist = (file: string): string => path.join(repository, 'dist', file);
 
@@ -37,19 +37,15 @@ function read(page: string): string {
 }
 
 function readGrammar(): [string, string[]][] {
-  const commands = coffer('--help')
-    .split('\nCommands:\n')[1]
-    ?.matchAll(/^ {2}([a-z][a-z-]*)/gm);
-  return [...(commands ?? [])].flatMap(([, command = '']) => {
-    if (command === 'help') return [];
+  return commandsOfCoffer().map((command) => {
     const options = coffer(command, '--help').matchAll(/^ {2}(?:-\w, )?(--[a-z0-9-]+)/gm);
-    return [[command, [...options].map(([, option = '']) => option)]];
+    return [command, [...options].map(([, option = '']) => option)];
   });
 }
 
 describe('coffer(1)', () => {
   it('is formatted by groff without a warning', () => {
-    for (const page of ['coffer.1', 'coffer-vm-agent.1']) {
+    for (const page of readdirSync(inDist('man')).filter((name) => name.endsWith('.1'))) {
       const words = ['-man', '-Tutf8', '-ww', '-z', inDist(`man/${page}`)];
       const script = 'exec groff "$@" 2>&1';
       expect(execFileSync('sh', ['-c', script, 'sh', ...words], { encoding: 'utf8' })).toBe('');
@@ -57,14 +53,25 @@ describe('coffer(1)', () => {
     }
   });
 
-  it('describes every command and option, in the words of --help', () => {
+  it('names every command, and an example of each', () => {
     const manual = read('coffer.1');
     expect(grammar.map(([command]) => command)).toEqual(
       expect.arrayContaining(['backup', 'list', 'verify', 'restore']),
     );
+    for (const [command] of grammar) {
+      expect(manual).toContain(`coffer-${command}(1)`);
+      expect(manual).toContain(` coffer ${command} `);
+    }
+  });
+
+  it('each command has a page, in the words of --help, with its examples', () => {
     for (const [command, options] of grammar) {
-      expect(manual).toContain(`coffer ${command} [options]`);
-      for (const option of options) expect(manual).toContain(option);
+      const page = read(`coffer-${command}.1`);
+      for (const option of options) expect(page).toContain(option);
+      const [, examples = ''] = coffer(command, '--help').split('Examples:');
+      const lines = examples.trim().split('\n');
+      expect(lines.length).toBeGreaterThan(1);
+      for (const line of lines) expect(page).toContain(line.trim().replace(/\s+/g, ' '));
     }
   });
 
@@ -87,48 +94,6 @@ describe('coffer-vm-agent(1)', () => {
     const [, synopsis = ''] = /Usage: (.*)/.exec(usage) ?? [];
     expect(synopsis).toContain('Store|Fetch|Browse');
     expect(read('coffer-vm-agent.1')).toContain(synopsis);
-  });
-});
-
-describe('the completion', () => {
-  /** What bash would offer after these words, the last of which is being written. */
-  function complete(...words: string[]): string[] {
-    const script = `
-      source "$1"; shift
-      qvm-ls() { printf '%s\\n' dom0 work vault; }
-      COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
-      _coffer
-      printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const said = execFileSync(
-      'bash',
-      ['-c', script, 'bash', inDist('completion/coffer'), ...words],
-      {
-        encoding: 'utf8',
-        cwd: path.join(repository, 'rpm'),
-      },
-    );
-    return said.trim().split('\n').sort();
-  }
-
-  it('offers every command, and every option of each', () => {
-    const commands = grammar.map(([command]) => command);
-    expect(complete('coffer', '')).toEqual(expect.arrayContaining(commands));
-    for (const [command, options] of grammar) {
-      expect(complete('coffer', command, '--')).toEqual([...options].sort());
-    }
-  });
-
-  it('offers the values that an option may have', () => {
-    expect(complete('coffer', 'backup', '--compress-filter', 'z')).toEqual(['zstd']);
-  });
-
-  it('offers VMs and files', () => {
-    expect(complete('coffer', 'backup', '-d', 'w')).toEqual(['work']);
-    expect(complete('coffer', 'restore', 'v')).toEqual(['vault', 'vm-service']);
-  });
-
-  it('passes shellcheck', () => {
-    execFileSync('shellcheck', ['--shell=bash', inDist('completion/coffer')]);
   });
 });
 

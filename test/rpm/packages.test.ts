@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildRpms, repository, version } from './build-packages.ts';
+import { buildRpms, commandsOfCoffer, repository, version } from './build-packages.ts';
 import { makeFormerVersion } from './former-version.ts';
 import { Root } from './root.ts';
 
@@ -121,6 +121,12 @@ describe('installed into an empty root,', () => {
         'drwxr-xr-x root root /usr/share/bash-completion',
         'drwxr-xr-x root root /usr/share/bash-completion/completions',
         '-rw-r--r-- root root /usr/share/bash-completion/completions/coffer',
+        'drwxr-xr-x root root /usr/share/fish',
+        'drwxr-xr-x root root /usr/share/fish/vendor_completions.d',
+        '-rw-r--r-- root root /usr/share/fish/vendor_completions.d/coffer.fish',
+        'drwxr-xr-x root root /usr/share/zsh',
+        'drwxr-xr-x root root /usr/share/zsh/site-functions',
+        '-rw-r--r-- root root /usr/share/zsh/site-functions/_coffer',
         'drwxr-xr-x root root /usr/share/coffer',
         '-rw-r--r-- root root /usr/share/coffer/coffer',
         '-rwxr-xr-x root root /usr/share/coffer/notify-failure',
@@ -131,7 +137,7 @@ describe('installed into an empty root,', () => {
           (file) => `-rw-r--r-- root root ${doc}/${file}`,
         ),
         ...licencesOf('qubes-coffer-dom0'),
-        ...manualOf('coffer'),
+        ...manualOf('coffer', ...commandsOfCoffer().map((command) => `coffer-${command}`)),
       ].sort(),
     );
   });
@@ -205,11 +211,11 @@ function licencesOf(name: string): string[] {
   ];
 }
 
-function manualOf(name: string): string[] {
+function manualOf(...names: readonly string[]): string[] {
   return [
     'drwxr-xr-x root root /usr/share/man',
     'drwxr-xr-x root root /usr/share/man/man1',
-    `-rw-r--r-- root root /usr/share/man/man1/${name}.1.gz`,
+    ...names.map((name) => `-rw-r--r-- root root /usr/share/man/man1/${name}.1.gz`),
   ];
 }
 

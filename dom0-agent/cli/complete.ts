@@ -1,0 +1,145 @@
+import type { Argument, Command, Option } from 'commander';
+import { ExitStatus } from '../../shared/errors.ts';
+import { type Candidate, type Wanted, candidatesFor } from './complete-values.ts';
+import { showResult } from './output.ts';
+
+/**
+ * Only such words are offered: the names of files in a VM are its choice, and a shell puts what is offered into the
+ * line that it will run.
+ */
+const HARMLESS = /^[\w.,:@%+/=-]+$/;
+
+/**
+ * The hidden `coffer complete -- WORD…`, which the completion of each shell calls: tells, a line each, what the last of
+ * these words may become, and behind a blank what that is; or `:files` or `:directories`, for what the shell knows
+ * itself. Gives the exit status.
+ */
+export async function completeCommand(
+  program: Command,
+  words: readonly string[],
+  signal: AbortSignal,
+): Promise<number> {
+  const wanted = wantedBy(program, words);
+  if (wanted.kind === 'files' || wanted.kind === 'directories') showResult(`:${wanted.kind}`);
+  const { word, prefix = '' } = wanted;
+  const all = (await candidatesFor(wanted, signal)).map(({ value, what }) => ({
+    value: prefix + value,
+    what,
+  }));
+  const fitting = all.filter(
+    ({ value }) => value.startsWith(prefix + word) && HARMLESS.test(value),
+  );
+  for (const { value, what } of fitting) showResult(what === '' ? value : `${value} ${what}`);
+  return ExitStatus.done;
+}
+
+/** What the last of the words may be. */
+export function wantedBy(program: Command, words: readonly string[]): Wanted {
+  const former = words.slice(0, -1);
+  const word = words.at(-1) ?? '';
+  const visible = program.createHelp().visibleCommands(program);
+  const at = former.findIndex((each) => !each.startsWith('-'));
+  if (at < 0) return { kind: 'these', word, these: visible.map(describeCommand) };
+  const command = visible.find((each) => each.name() === former[at]);
+  if (command === undefined) return { kind: 'these', word, these: [] };
+  const given = readWords(command, former.slice(at + 1));
+  if (given.pending !== undefined) return { ...wantedAs(given.pending, given), word };
+  const [, flag, value = ''] = /^(--[a-z-]+)=(.*)$/.exec(word) ?? [];
+  const option = command.options.find(({ long }) => long === flag);
+  if (option !== undefined) {
+    return { ...wantedAs(option, given), word: value, prefix: `${flag ?? ''}=` };
+  }
+  if (word.startsWith('-')) return { kind: 'these', word, these: optionsOf(command) };
+  return { ...wantedOf(command, given), word };
+}
+
+/** The words behind a command, up to the last one. */
+export interface Given {
+  /** By the long names of options. */
+  readonly values: ReadonlyMap<string, string>;
+  readonly operands: readonly string[];
+  /** An option that still needs its value. */
+  readonly pending: Option | undefined;
+}
+
+function readWords(command: Command, words: readonly string[]): Given {
+  const values = new Map<string, string>();
+  const operands: string[] = [];
+  let pending: Option | undefined;
+  for (const word of words) {
+    if (pending !== undefined) {
+      values.set(pending.name(), word);
+      pending = undefined;
+      continue;
+    }
+    const [flag, ...value] = word.split('=');
+    const option = command.options.find(({ short, long }) => flag === short || flag === long);
+    if (option === undefined) {
+      if (!word.startsWith('-')) operands.push(word);
+    } else if (option.required && value.length === 0) pending = option;
+    else values.set(option.name(), value.join('='));
+  }
+  return { values, operands, pending };
+}
+
+type Unworded = Omit<Wanted, 'word'>;
+
+/** The value of an option: by what stands for it in the help, `<VM>`. */
+function wantedAs({ flags, argChoices }: Option, given: Given): Unworded {
+  if (argChoices !== undefined) return { kind: 'these', these: argChoices.map(plain) };
+  return wantedByName(/<(.*)>/.exec(flags)?.[1] ?? '', given);
+}
+
+/** The next operand of a command. */
+function wantedOf(command: Command, given: Given): Unworded {
+  const all = command.registeredArguments;
+  const argument: Argument | undefined = all[given.operands.length] ?? all.findLast(isVariadic);
+  if (argument === undefined || given.values.has('profile')) return { kind: 'these', these: [] };
+  if (argument.name() !== 'LOCATION') return wantedByName(argument.name(), given);
+  if (given.values.has('command')) return { kind: 'these', these: [] };
+  const only = command.name() === 'backup' ? 'directories' : 'files';
+  const vm = given.values.get('dest-vm');
+  return vm === undefined ? { kind: only } : { kind: 'in-vm', vm, only, ...systemOf(given) };
+}
+
+function wantedByName(name: string, given: Given): Unworded {
+  switch (name) {
+    case 'VM':
+      return { kind: 'vms', not: given.operands, ...systemOf(given) };
+    case 'POOL':
+      return { kind: 'pools', ...systemOf(given) };
+    case 'NAME':
+      return { kind: 'profiles' };
+    case 'FILE':
+      return { kind: 'files' };
+    case 'DIR':
+      return { kind: 'directories' };
+    default:
+      return { kind: 'these', these: [] };
+  }
+}
+
+function systemOf({ values }: Given): { system: string | undefined } {
+  return { system: values.get('system') };
+}
+
+function isVariadic({ variadic }: Argument): boolean {
+  return variadic;
+}
+
+function describeCommand(command: Command): Candidate {
+  return { value: command.name(), what: command.summary() };
+}
+
+function optionsOf(command: Command): Candidate[] {
+  return command
+    .createHelp()
+    .visibleOptions(command)
+    .flatMap(({ short, long, description }) =>
+      [long, short].flatMap((value) => (value ? [{ value, what: description }] : [])),
+    );
+}
+
+function plain(value: string): Candidate {
+  return { value, what: '' };
+}

@@ -1,0 +1,91 @@
+/** A way to call coffer, and what it does. */
+export interface Example {
+  readonly what: string;
+  readonly command: string;
+}
+
+/** Of each command, for `--help` and the manual. */
+export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
+  backup: [
+    {
+      what: "Back up two VMs and dom0's home to a directory in the home of sys-usb:",
+      command: 'coffer backup -d sys-usb backups work personal dom0',
+    },
+    {
+      what: 'Back up the VMs that are backed up by default, except some, to a disk that is mounted in dom0:',
+      command: "coffer backup -x untrusted -x 'test-*' /run/media/user/disk",
+    },
+    {
+      what: 'Back up to a server, under a name that the backup gets only when it is complete:',
+      command:
+        'coffer backup -d sys-net --command \'ssh backup@example.org "cat > 2026-11-23.part && mv 2026-11-23.part 2026-11-23"\' work',
+    },
+    {
+      what: 'Back up to a cloud that sys-net reaches:',
+      command: "coffer backup -d sys-net --command 'rclone rcat remote:backups/2026-11-23' work",
+    },
+  ],
+  list: [
+    {
+      what: 'Show the backups on a disk; with the passphrase, also which VMs each of them holds:',
+      command: 'coffer list -d sys-usb /run/media/user/disk',
+    },
+    {
+      what: 'Show what is in one of them:',
+      command: 'coffer list -d sys-usb /run/media/user/disk/qubes-backup-2026-11-23T120000',
+    },
+  ],
+  verify: [
+    {
+      what: 'Check that a backup is whole and authentic:',
+      command: 'coffer verify -d sys-usb backups/qubes-backup-2026-11-23T120000',
+    },
+    {
+      what: 'Check one that a server keeps:',
+      command: 'coffer verify -d sys-net --command \'ssh backup@example.org "cat 2026-11-23"\'',
+    },
+  ],
+  restore: [
+    {
+      what: 'Restore one VM, under a new name if its name is taken:',
+      command:
+        'coffer restore --rename-conflicting -d sys-usb backups/qubes-backup-2026-11-23T120000 work',
+    },
+    {
+      what: 'Restore from a server:',
+      command:
+        'coffer restore -d sys-net --command \'ssh backup@example.org "cat 2026-11-23"\' work',
+    },
+    {
+      what: 'Restore all of a system that may have been compromised, with no setting that gives a VM influence:',
+      command:
+        'coffer restore --distrust-settings -d sys-usb backups/qubes-backup-2026-11-23T120000',
+    },
+  ],
+  status: [
+    {
+      what: 'Show when each VM was last backed up; the exit status is 1 if one was not in the last three days:',
+      command: 'coffer status --due 3',
+    },
+  ],
+  devices: [{ what: 'Show where a backup could go:', command: 'coffer devices' }],
+  'passphrase-file': [
+    {
+      what: 'Make a file for -p, which only you can read:',
+      command: 'coffer passphrase-file ~/backup.passphrase',
+    },
+  ],
+  sandbox: [
+    {
+      what: 'Make a system to try coffer on, and back it up:',
+      command: 'coffer sandbox my-qubes && coffer backup --system my-qubes -d sys-usb backups',
+    },
+  ],
+};
+
+/** For the end of a command's `--help`. */
+export function formatExamples(examples: readonly Example[]): string {
+  return ['\nExamples:', ...examples.map(({ what, command }) => `  ${what}\n    ${command}`)].join(
+    '\n',
+  );
+}
