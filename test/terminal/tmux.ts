@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -89,8 +90,8 @@ export class TmuxTerminal implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     spawnSync('tmux', ['-S', this.#socket, 'kill-server']);
-    await sleep(50);
-    rmSync(this.directory, { recursive: true, force: true });
+    // What ran in it may still be ending, and write there.
+    await rm(this.directory, { recursive: true, force: true, maxRetries: 10 });
   }
 
   #tmux(...args: string[]): string {
