@@ -36,7 +36,8 @@ export class ZstdProcess implements AsyncDisposable {
     signal.throwIfAborted();
     this.#signal = signal;
     const files = Array.from({ length: FRAMES }, (_, i) => `/dev/fd/${pipeFor(i)}`);
-    this.#child = new ChildProcess(['bash', '-c', SCRIPT, 'zstd', ...files], {
+    // -p: whatever BASH_ENV and functions in the environment say.
+    this.#child = new ChildProcess(['bash', '-p', '-c', SCRIPT, 'zstd', ...files], {
       stdin: 'pipe',
       env: { ...process.env, LC_ALL: 'C' },
       signal,
