@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts the files of one package where they belong below DESTDIR: stage.sh dom0|vm|vm-prune DESTDIR.
+# Puts the files of one package where they belong below DESTDIR: stage.sh dom0|gui|vm|vm-prune DESTDIR.
 # Both the RPMs and the .deb are made from what this lays out. What is in dist/ must have been built.
 set -eu
 package=$1
@@ -73,12 +73,23 @@ vm)
   services Store Fetch Browse
   documents docs/install.md CHANGELOG.md
   ;;
+gui)
+  place 755 dist/coffer-gui /usr/bin/coffer-gui
+  for name in backup restore; do
+    place 644 "rpm/desktop/org.qubes_os.coffer.$name.desktop" \
+      "/usr/share/applications/org.qubes_os.coffer.$name.desktop"
+  done
+  place 644 rpm/desktop/org.qubes_os.coffer.metainfo.xml \
+    /usr/share/metainfo/org.qubes_os.coffer.metainfo.xml
+  place 644 rpm/desktop/qubes-coffer.svg /usr/share/icons/hicolor/scalable/apps/qubes-coffer.svg
+  documents docs/gui.md CHANGELOG.md
+  ;;
 vm-prune)
   services Delete Assemble
   documents CHANGELOG.md
   ;;
 *)
-  echo "usage: stage.sh dom0|vm|vm-prune DESTDIR" >&2
+  echo "usage: stage.sh dom0|gui|vm|vm-prune DESTDIR" >&2
   exit 2
   ;;
 esac

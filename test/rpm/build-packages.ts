@@ -13,6 +13,7 @@ export const { version } = JSON.parse(
 
 export interface Rpms {
   readonly dom0: string;
+  readonly gui: string;
   readonly vm: string;
   readonly vmPrune: string;
   readonly source: string;
@@ -27,6 +28,7 @@ export async function buildRpms(directory: string, { quick = false } = {}): Prom
   const inDirectory = (file: string): string => path.join(directory, file);
   return {
     dom0: inDirectory(`qubes-coffer-dom0-${version}-1.noarch.rpm`),
+    gui: inDirectory(`qubes-coffer-gui-${version}-1.noarch.rpm`),
     vm: inDirectory(`qubes-coffer-vm-${version}-1.noarch.rpm`),
     vmPrune: inDirectory(`qubes-coffer-vm-prune-${version}-1.noarch.rpm`),
     source: inDirectory(`qubes-coffer-${version}-1.src.rpm`),

@@ -21,7 +21,7 @@ export function makeFormerVersion(
   for (const entry of readdirSync(tree.path, { recursive: true, withFileTypes: true })) {
     if (entry.isFile()) appendFileSync(path.join(entry.parentPath, entry.name), '# former\n');
   }
-  for (const name of ['dom0', 'vm']) {
+  for (const name of ['dom0', 'gui', 'vm']) {
     writeFileSync(path.join(tree.path, `usr/share/coffer/former-${name}`), 'no longer there\n');
   }
   const topdir = ['--define', `_topdir ${scratch}`];

@@ -20,12 +20,13 @@ const PROFILE = '/etc/qubes/coffer.d/weekly.conf';
 let scratch: string;
 let dom0: string;
 let vm: string;
+let gui: string;
 let vmPrune: string;
 let source: string;
 
 beforeAll(async () => {
   scratch = mkdtempSync(path.join(tmpdir(), 'coffer-packages-'));
-  ({ dom0, vm, vmPrune, source } = await buildRpms(scratch));
+  ({ dom0, gui, vm, vmPrune, source } = await buildRpms(scratch));
 }, 300_000);
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -41,13 +42,13 @@ const DIRECTORIES = ['/etc', '/etc/qubes', '/usr', '/usr/bin', '/usr/lib', '/usr
 describe('the packages', () => {
   it('are four', () => {
     expect(readdirSync(scratch).sort()).toEqual(
-      [source, dom0, vm, vmPrune].map((f) => path.basename(f)).sort(),
+      [source, dom0, gui, vm, vmPrune].map((f) => path.basename(f)).sort(),
     );
   });
 
   it('pass rpmlint', () => {
     const config = path.join(repository, 'rpm/rpmlint.toml');
-    const said = execFileSync('rpmlint', ['--config', config, dom0, vm, vmPrune, source], {
+    const said = execFileSync('rpmlint', ['--config', config, dom0, gui, vm, vmPrune, source], {
       encoding: 'utf8',
     });
     expect(said).toContain('0 errors, 0 warnings');
@@ -167,6 +168,29 @@ describe('installed into an empty root,', () => {
     );
   });
 
+  it('the windows are in a package of their own, with their entries in the menu', () => {
+    using root = new Root();
+    root.rpm('--install', dom0);
+    const before = root.list();
+    root.rpm('--install', gui);
+    const added = root.list().filter((line) => !before.includes(line) && line.startsWith('-'));
+    const doc = '/usr/share/doc/qubes-coffer-gui';
+    expect(added.sort()).toEqual(
+      [
+        '-rwxr-xr-x root root /usr/bin/coffer-gui',
+        ...['backup', 'restore'].map(
+          (name) =>
+            `-rw-r--r-- root root /usr/share/applications/org.qubes_os.coffer.${name}.desktop`,
+        ),
+        `-rw-r--r-- root root ${doc}/CHANGELOG.md`,
+        `-rw-r--r-- root root ${doc}/gui.md`,
+        '-rw-r--r-- root root /usr/share/icons/hicolor/scalable/apps/qubes-coffer.svg',
+        '-rw-r--r-- root root /usr/share/licenses/qubes-coffer-gui/LICENSE',
+        '-rw-r--r-- root root /usr/share/metainfo/org.qubes_os.coffer.metainfo.xml',
+      ].sort(),
+    );
+  });
+
   it('what changes or deletes backups is in a package of its own, and nothing else is in it', () => {
     using root = new Root();
     root.rpm('--install', vm);
@@ -188,9 +212,10 @@ describe('installed into an empty root,', () => {
     using root = new Root();
     root.populate();
     const before = root.list();
-    root.rpm('--install', dom0, vm, vmPrune);
+    root.rpm('--install', dom0, gui, vm, vmPrune);
     expect(root.list().length).toBeGreaterThan(before.length);
-    root.rpm('--erase', 'qubes-coffer-dom0', 'qubes-coffer-vm', 'qubes-coffer-vm-prune');
+    const names = ['dom0', 'gui', 'vm', 'vm-prune'].map((name) => `qubes-coffer-${name}`);
+    root.rpm('--erase', ...names);
     const left = root.list().filter((line) => !before.includes(line));
     // Directories that the packages share with Qubes and systemd: theirs to remove.
     expect(left.filter((line) => !line.startsWith('d'))).toEqual([]);
@@ -229,14 +254,14 @@ describe('the user’s configuration', () => {
     root.populate();
     const former = path.join(scratch, 'former');
     mkdirSync(former);
-    root.rpm('--install', ...makeFormerVersion([dom0, vm, vmPrune], source, former));
+    root.rpm('--install', ...makeFormerVersion([dom0, gui, vm, vmPrune], source, former));
     expect(root.read('/usr/share/coffer/coffer')).toMatch(/# former\n$/);
     writeFileSync(path.join(root.path, PROFILE), 'location = /backups\n', { mode: 0o600 });
     appendFileSync(path.join(root.path, policy), '# of my own\n');
     appendFileSync(path.join(root.path, service), '# of my own\n');
     root.run(['systemctl', 'enable', 'coffer-backup@weekly.timer']);
 
-    root.rpm('--upgrade', dom0, vm, vmPrune);
+    root.rpm('--upgrade', dom0, gui, vm, vmPrune);
     expect(root.rpm('--query', '--all')).toContain(`qubes-coffer-dom0-${version}-1`);
     expect(root.read(PROFILE)).toBe('location = /backups\n');
     expect(root.list()).toContain(`-rw------- root root ${PROFILE}`);
