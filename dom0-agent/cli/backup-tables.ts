@@ -4,7 +4,7 @@ import { type BackupPlan, expectedBytes } from '../backup/plan-backup.ts';
 import type { BackedUp } from '../backup/run-backup.ts';
 import type { LeftOut } from '../qubes/names-from-user.ts';
 import type { StoredArchive } from '../transport/storage.ts';
-import { formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
+import { formatKnownSize, formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
 
 /** The remark in tables on a VM that is backed up while it runs. */
 const AS_LAST_SAVED = 'running: its last saved state';
@@ -31,7 +31,7 @@ export function formatBackupPlan({ qubes, dom0Home, leftOut }: MeasuredPlan): st
 export function formatBackedUp({ leftOut }: BackupPlan, backedUp: readonly BackedUp[]): string {
   const rows = backedUp.map(({ name, size, used, running, failure }) => [
     name,
-    size === undefined ? '' : formatSize(size),
+    formatKnownSize(size),
     formatSize(used),
     failure === undefined ? (running ? AS_LAST_SAVED : '') : `failed: ${failure}`,
   ]);

@@ -1,8 +1,7 @@
 import { ExitStatus, RefusedError } from '../../shared/errors.ts';
-import { formatSize } from '../../shared/sizes.ts';
 import type { OutputFlags } from './archive-options.ts';
 import { openSystem } from './open-system.ts';
-import { formatTable } from './table.ts';
+import { formatKnownSize, formatTable } from './table.ts';
 import { CommandReport } from './command-report.ts';
 
 export interface DevicesFlags extends OutputFlags {
@@ -15,15 +14,13 @@ export async function devicesCommand(flags: DevicesFlags): Promise<number> {
   const { qubesd, system } = await openSystem(flags.system, (text) => report.info(text));
   if (qubesd === undefined) throw new RefusedError(`${system.description} has no devices`);
   const [mounted, offered] = await Promise.all([qubesd.mountedDevices(), qubesd.offeredDevices()]);
-  const size = (bytes: number | undefined): string =>
-    bytes === undefined ? '' : formatSize(bytes);
   report.say('Removable devices mounted in dom0: LOCATION is a directory or a file below.');
   report.say(
     formatTable(
       ['device', 'mounted on', 'name', 'size', 'free'],
       mounted.map((each) => [
         ...[each.device, each.mountPoint, each.label ?? ''],
-        ...[size(each.size), size(each.free)],
+        ...[formatKnownSize(each.size), formatKnownSize(each.free)],
       ]),
     ),
   );
@@ -31,7 +28,12 @@ export async function devicesCommand(flags: DevicesFlags): Promise<number> {
   report.say(
     formatTable(
       ['VM', 'device', 'what it is', 'size'],
-      offered.map((each) => [each.backend, each.port, each.description, size(each.size)]),
+      offered.map((each) => [
+        each.backend,
+        each.port,
+        each.description,
+        formatKnownSize(each.size),
+      ]),
     ),
   );
   report.result({ ok: true, command: 'devices', mounted, offered });

@@ -1,22 +1,15 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { FILE_OR_COMMAND, addExclude, addReadingOptions } from './archive-options.ts';
 import type { ChoiceFlags } from './choose-backup.ts';
+import type { RestoreChoices } from '../restore/plan-input.ts';
+import type { RestoreOptions } from '../restore/run-restore.ts';
 import { addHabitsOfRestore } from './habits.ts';
 
 /** The options of `coffer restore`, as commander gives them. */
-export interface RestoreFlags extends ChoiceFlags {
+export interface RestoreFlags
+  extends ChoiceFlags, Omit<RestoreChoices, 'chosen' | 'excluded'>, RestoreOptions {
   readonly exclude?: readonly string[];
-  readonly renameConflicting?: true;
-  readonly skipConflicting?: true;
-  readonly ignoreMissing?: true;
-  readonly skipBroken?: true;
-  readonly skipDom0Home?: true;
-  readonly ignoreUsernameMismatch?: true;
-  readonly pool?: string;
-  readonly distrustSettings?: true;
   readonly verifyOnly?: true;
-  readonly keepFailed?: true;
-  readonly ignoreSizeLimit?: true;
   readonly yes?: true;
 }
 

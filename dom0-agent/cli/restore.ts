@@ -1,7 +1,7 @@
 import { ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { refuseRepeated } from '../qubes/names-from-user.ts';
 import type { Qube } from '../qubes/qube.ts';
-import { readSystemState, type RestoreChoices, type SystemState } from '../restore/plan-input.ts';
+import { readSystemState, type SystemState } from '../restore/plan-input.ts';
 import type { BackupContents } from '../qubes/backup-contents.ts';
 import { requirePool, warnOfHomeSpace, warnOfSpace } from '../restore/restore-space.ts';
 import type { Outcome } from '../contents/outcome.ts';
@@ -91,8 +91,9 @@ async function propose(chosen: readonly string[], context: RestoreContext): Prom
   const contents = await usableContents(backup);
   const state = await readSystemState(opened.system);
   const abandoned = await abandonedQubes(state.qubes.values());
+  const choices = { ...flags, chosen, excluded: flags.exclude ?? [] };
   const plan = await aboutField('vms', () =>
-    planRestore(contents, withoutQubes(state, abandoned), choicesOf(chosen, flags)),
+    planRestore(contents, withoutQubes(state, abandoned), choices),
   );
   const home = (await opened.system.dom0Home()).path;
   return { plan, contents, state, abandoned, home };
@@ -189,29 +190,10 @@ async function restore(
     ...plan.qubes.map(({ source, newQube }) => ({ name: newQube.name, total: source.size })),
     ...sharesIn({ qubes: [], dom0Home: plan.dom0Home }),
   ]);
-  const options = {
-    keepFailed: flags.keepFailed ?? false,
-    ignoreSizeLimit: flags.ignoreSizeLimit ?? false,
-  };
   const cleanup = await rollBackIfKilled(flags.system);
   try {
-    return await runRestore(plan, reader, system, options, report, signal);
+    return await runRestore(plan, reader, system, flags, report, signal);
   } finally {
     cleanup.cancel();
   }
-}
-
-function choicesOf(chosen: readonly string[], flags: RestoreFlags): RestoreChoices {
-  return {
-    chosen,
-    excluded: flags.exclude ?? [],
-    renameConflicting: flags.renameConflicting ?? false,
-    skipConflicting: flags.skipConflicting ?? false,
-    ignoreMissing: flags.ignoreMissing ?? false,
-    skipBroken: flags.skipBroken ?? false,
-    skipDom0Home: flags.skipDom0Home ?? false,
-    ignoreUsernameMismatch: flags.ignoreUsernameMismatch ?? false,
-    distrustSettings: flags.distrustSettings ?? false,
-    pool: flags.pool,
-  };
 }

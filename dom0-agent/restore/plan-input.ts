@@ -1,26 +1,26 @@
 import type { Qube } from '../qubes/qube.ts';
 import type { SystemDefaults, Pool, QubesSystem } from '../qubes/system.ts';
 
-/** The options of `coffer restore`. */
+/** What the user wants restored, and how. */
 export interface RestoreChoices {
   /** Empty: all of the backup; `dom0` stands for dom0's home. */
   readonly chosen: readonly string[];
   readonly excluded: readonly string[];
   /** Restore under `name-1` where the name is taken, rather than refuse. */
-  readonly renameConflicting: boolean;
+  readonly renameConflicting?: boolean;
   /** Leave out where the name is taken, rather than refuse. */
-  readonly skipConflicting: boolean;
+  readonly skipConflicting?: boolean;
   /** Use the system's default instead of a missing template, netvm or default DispVM. */
-  readonly ignoreMissing: boolean;
+  readonly ignoreMissing?: boolean;
   /** Leave out a VM that lacks something, rather than refuse. */
-  readonly skipBroken: boolean;
-  readonly skipDom0Home: boolean;
+  readonly skipBroken?: boolean;
+  readonly skipDom0Home?: boolean;
   /** Restore dom0's home though it belonged to a user of another name. */
-  readonly ignoreUsernameMismatch: boolean;
+  readonly ignoreUsernameMismatch?: boolean;
   /** The backup may come from a compromised system: restore data, but nothing that could affect the new system. */
-  readonly distrustSettings: boolean;
-  /** The storage pool for the new volumes; undefined: the system's default. */
-  readonly pool: string | undefined;
+  readonly distrustSettings?: boolean;
+  /** The storage pool for the new volumes; by default the system's. */
+  readonly pool?: string | undefined;
 }
 
 /** What planning a restore needs to know about the system that it restores to. */

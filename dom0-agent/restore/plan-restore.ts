@@ -138,13 +138,13 @@ function lackOf(
   qube: Qube,
   references: References,
   state: SystemState,
-  ignoreMissing: boolean,
+  ignoreMissing: boolean | undefined,
 ): string | undefined {
   for (const property of ['template', 'netvm', 'default_dispvm'] as const) {
     const value = qube.properties.get(property) ?? '';
     if (value === '' || references.resolve(qube, property, value) !== undefined) continue;
     const hasDefault = property !== 'template' || defaultTemplate(qube, state) !== undefined;
-    if (!ignoreMissing || !hasDefault) return `${inWords(property)} ${value}`;
+    if (ignoreMissing !== true || !hasDefault) return `${inWords(property)} ${value}`;
   }
   return undefined;
 }

@@ -26,9 +26,9 @@ const LARGEST_SMALL_FILE = 1 * MiB;
 
 export interface RestoreOptions {
   /** Keep a VM that failed, marked, rather than remove it. */
-  readonly keepFailed: boolean;
+  readonly keepFailed?: boolean;
   /** Accept volumes that are larger than the backup's settings say. */
-  readonly ignoreSizeLimit: boolean;
+  readonly ignoreSizeLimit?: boolean;
 }
 
 /**
@@ -75,7 +75,13 @@ class RestoreRun {
     this.#report = report;
     this.#signal = signal;
     this.#home = new RestoredHome(system, report, signal);
-    this.#qubes = new RestoredQubes(plan.qubes, system, options.keepFailed, report, signal);
+    this.#qubes = new RestoredQubes(
+      plan.qubes,
+      system,
+      options.keepFailed ?? false,
+      report,
+      signal,
+    );
   }
 
   async run(reader: ArchiveReader): Promise<Outcome[]> {
@@ -167,7 +173,7 @@ class RestoreRun {
     if (qube.volumesDone.has(volume)) {
       throw new DamagedError(`the backup contains ${file.path} twice`);
     }
-    if (!this.#options.ignoreSizeLimit) requireWithinLimit(source, volume, file.size);
+    if (this.#options.ignoreSizeLimit !== true) requireWithinLimit(source, volume, file.size);
     this.#report.working(newQube.name, volume);
     const pieces = this.#counted(qube, file.pieces());
     await this.#system.importVolume(newQube.name, volume, file.size, pieces, this.#signal);

@@ -122,7 +122,9 @@ export function parseHeader(untrustedFields: ReadonlyMap<string, string>): Coffe
   const mostInPart = Math.min(GREATEST_PART_SIZE, grain * MOST_CHUNKS_IN_PART);
   const partSize = fields.number('part-size', grain, mostInPart);
   if (partSize % grain !== 0) {
-    throw new DamagedError('the header of the backup has a part-size that no chunks fill');
+    throw new DamagedError(
+      'the header of the backup has a part-size that is not a multiple of its grain',
+    );
   }
   const kind = FILE_KINDS.find((each) => each === fields.text('kind', /^(backup|data|pack)$/));
   const streamable = fields.flag('streamable');
@@ -185,6 +187,6 @@ class HeaderFields {
   powerOfTwo(key: string, least: number, greatest: number): number {
     const value = this.number(key, least, greatest);
     if (Number.isInteger(Math.log2(value))) return value;
-    throw new DamagedError(`the header of the backup has a ${key} that is no power of two`);
+    throw new DamagedError(`the header of the backup has a ${key} that is not a power of two`);
   }
 }

@@ -54,7 +54,9 @@ export class LocatedParts {
       if (offset + count > parts.table.at(row).chunks) break;
       return base + row;
     }
-    throw new DamagedError(`the map of ${this.#path} names a part that the backup does not hold`);
+    throw new DamagedError(
+      `the map of ${this.#path} names a part that the backup does not contain`,
+    );
   }
 
   at(number: number): LocatedPart {

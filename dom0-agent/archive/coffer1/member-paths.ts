@@ -43,7 +43,7 @@ export function memberKind(path: string): MemberKind {
   if (/^vm[0-9]+\/[A-Za-z0-9_-]+\.map$/.test(path)) return 'map';
   if (/^vm[0-9]+\/incomplete\.txt$/.test(path)) return 'incomplete';
   if (/^(qubes\.xml|vm[0-9]+\/(firewall\.xml|notes\.txt|empty))$/.test(path)) return 'file';
-  throw new DamagedError(`the backup holds ${path}, and coffer writes no such path`);
+  throw new DamagedError(`the backup contains ${path}, which coffer never writes`);
 }
 
 /** The volume of a map's path. */

@@ -41,7 +41,7 @@ export class MemberPlaces {
   /** Throws DamagedError when the backup does not hold it. */
   of(path: string): Place {
     const place = this.#places.get(path);
-    if (place === undefined) throw new DamagedError(`the backup holds no ${path}`);
+    if (place === undefined) throw new DamagedError(`the backup does not contain ${path}`);
     return place;
   }
 

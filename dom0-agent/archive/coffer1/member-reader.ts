@@ -50,7 +50,7 @@ export class MemberReader {
     if (member === undefined) return undefined;
     const part = parsePartName(member.name);
     if (part === undefined) {
-      throw new DamagedError(`the backup holds ${member.name}, which is no part of a file`);
+      throw new DamagedError(`the backup contains ${member.name}, which is not a part of a file`);
     }
     const most = part.path === MANIFEST_PATH ? LARGEST_MANIFEST : this.#mostStored;
     if (member.size > most) {

@@ -92,7 +92,8 @@ export async function* openParts(
     const ended = await bytes.ended();
     const part = underWay.shift();
     if (part === undefined && ended) return;
-    if (part === undefined) throw new DamagedError('a part of the backup holds more than it says');
+    if (part === undefined)
+      throw new DamagedError('a part of the backup contains more than it says');
     const { number, damage } = part;
     if (damage !== undefined) {
       yield { number, damage };

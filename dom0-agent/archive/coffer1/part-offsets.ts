@@ -19,7 +19,7 @@ export class PartOffsets {
     }
     this.#offsets[table.length] = offset;
     if (table.length !== parts || offset - from !== partsLength) {
-      throw new DamagedError('the table of parts of the backup is not what its manifest tells of');
+      throw new DamagedError('the table of parts of the backup does not match its manifest');
     }
   }
 

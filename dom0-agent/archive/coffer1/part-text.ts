@@ -40,7 +40,7 @@ export function formatPartText({ path, size, domain, index, last, runs }: PartTe
     'end',
   ];
   const text = Buffer.from(lines.map((line) => `${line}\n`).join(''), 'latin1');
-  if (text.length > PART_TEXT_LENGTH) throw new RangeError('a part has too much to say');
+  if (text.length > PART_TEXT_LENGTH) throw new RangeError('the text of a part is too long');
   return Buffer.concat([text, Buffer.alloc(PART_TEXT_LENGTH - text.length, '\n')]);
 }
 

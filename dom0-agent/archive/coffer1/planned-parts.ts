@@ -75,7 +75,7 @@ async function chunksIn(
 ): Promise<Buffer[]> {
   if ('damage' in part) throw inFile(part.damage, files.nameOf(file.backupId));
   if (chunksOf(part.text) !== parts.table.at(row).chunks) {
-    throw new DamagedError(`part ${part.number} of the volumes is not what its table tells of`);
+    throw new DamagedError(`part ${part.number} of the volumes does not match its table`);
   }
   const chunks: Buffer[] = [];
   for await (const chunk of part.chunks()) chunks.push(chunk);
@@ -123,7 +123,7 @@ async function takePart(
   }
   const member = await stored.take();
   if (member.size !== size) {
-    throw new DamagedError(`${member.name} in the backup is not the one that its table tells of`);
+    throw new DamagedError(`${member.name} in the backup is not the one in its table`);
   }
   // A part keeps the keys of its birth, wherever it lies.
   const { key } = file.opened;

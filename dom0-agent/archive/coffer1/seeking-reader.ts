@@ -137,7 +137,7 @@ export class SeekingReader implements ArchiveReader {
     const { grain } = this.header;
     const map = await parseMap(this.#file.contentOf(mapPath(path)), path, grain);
     if (map.size !== size || map.chunks !== volume?.chunks) {
-      throw new DamagedError(`${path} in the backup is not what its manifest tells of`);
+      throw new DamagedError(`${path} in the backup does not match its manifest`);
     }
     const check = new VolumeCheck(key.root, map, grain);
     const located = await LocatedParts.of(map, this.#files);
@@ -189,7 +189,9 @@ export class SeekingReader implements ArchiveReader {
   ): Promise<void> {
     const { table } = await this.#file.parts();
     if (to > table.own) {
-      throw new DamagedError(`the manifest counts parts of ${path} that the backup does not hold`);
+      throw new DamagedError(
+        `the manifest counts parts of ${path} that the backup does not contain`,
+      );
     }
     const first = table.length - table.own + from;
     const isUsed = new Uint8Array(to - from);

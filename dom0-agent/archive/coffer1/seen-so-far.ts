@@ -62,7 +62,7 @@ export class SeenSoFar {
   /** The first part of a volume came. */
   beginVolume(check: VolumeCheck): void {
     if (this.#volumes.has(check.path)) {
-      throw new DamagedError(`the backup holds ${check.path} twice`);
+      throw new DamagedError(`the backup contains ${check.path} twice`);
     }
     this.#volumes.set(check.path, check);
   }
@@ -78,7 +78,7 @@ export class SeenSoFar {
     }
     const check = this.#volumes.get(path);
     if (check === undefined) {
-      return this.#lastDamage ?? new DamagedError(`the backup holds no part of ${path}`);
+      return this.#lastDamage ?? new DamagedError(`the backup contains no part of ${path}`);
     }
     if (check.ended) check.hold(map);
     return undefined;
@@ -91,7 +91,7 @@ export class SeenSoFar {
         const seen = this.#chunks.at(part);
         if (size === this.#sizes.at(part) && (seen === chunks || seen === UNKNOWN)) continue;
       }
-      throw new DamagedError(`part ${part} of the volumes is not what the backup's table tells of`);
+      throw new DamagedError(`part ${part} of the volumes does not match the backup's table`);
     }
   }
 
@@ -101,7 +101,7 @@ export class SeenSoFar {
       if (this.#chunks.at(part) === UNKNOWN) return;
       chunks += this.#chunks.at(part);
     }
-    if (count !== chunks) throw new DamagedError('the backup has not one id for each chunk');
+    if (count !== chunks) throw new DamagedError('the backup does not have one id for each chunk');
   }
 
   holdManifest(manifest: Manifest): void {
@@ -123,7 +123,7 @@ export class SeenSoFar {
       // In any order, since maps follow what else there is.
       isDeepStrictEqual(files.map(({ path }) => path).sort(), this.#paths.sort());
     if (!isSame) {
-      throw new DamagedError('the backup is not what its manifest tells of');
+      throw new DamagedError('the backup does not match its manifest');
     }
   }
 }

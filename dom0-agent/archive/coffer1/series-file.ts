@@ -52,13 +52,13 @@ export class SeriesFile {
       await wholeOf(plaintextOf(members, opened), LARGEST_MANIFEST, 'the manifest'),
     );
     if ((await stored.peek()) !== undefined) {
-      throw new DamagedError('the backup goes on after its manifest');
+      throw new DamagedError('the backup continues after its manifest');
     }
     const file = new SeriesFile(input, opened, manifest, mac);
     const isOurs = manifest.seriesId === opened.header.seriesId;
     if (!isOurs || file.places.end !== from || !isSame(manifest.members[0], headerMember)) {
       throw new DamagedError(
-        'the backup is incomplete or was put together from others: its manifest tells of other contents',
+        'the backup is incomplete or was put together from others: its manifest describes other contents',
       );
     }
     refuseFollowed(await tar.behindEnd());
@@ -91,14 +91,12 @@ export class SeriesFile {
       let index = 0;
       const check = (member: ManifestMember): void => {
         if (!isSame(members[index++], member)) {
-          throw new DamagedError(
-            `${member.name} in the backup is not the one that its manifest tells of`,
-          );
+          throw new DamagedError(`${member.name} in the backup is not the one in its manifest`);
         }
       };
       yield* membersOfPath(stored, path, check);
       if (index !== members.length) {
-        throw new DamagedError(`the backup does not hold the whole of ${path}`);
+        throw new DamagedError(`the backup does not contain all of ${path}`);
       }
     }
     await requireEnd(stored);
@@ -123,7 +121,7 @@ export class SeriesFile {
 /** What fills the last block is looked at with the end. */
 export async function requireEnd(stored: MemberReader): Promise<void> {
   if ((await stored.peek()) === undefined) return;
-  throw new DamagedError('the backup holds more than its manifest tells of');
+  throw new DamagedError('the backup contains more than its manifest lists');
 }
 
 function isSame(listed: ManifestMember | undefined, found: ManifestMember): boolean {

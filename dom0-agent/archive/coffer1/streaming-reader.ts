@@ -67,7 +67,7 @@ export class StreamingReader implements ArchiveReader {
           break;
         case 'moved':
           throw new DamagedError(
-            'the backup holds parts of others, though its header says it does not',
+            'the backup contains parts of others, though its header says it does not',
           );
         case 'data':
           yield* volumesOf(this.#openedParts(), wanted, this.#seen, this.#opened);
@@ -153,7 +153,7 @@ export class StreamingReader implements ArchiveReader {
     }
     this.#seen.holdManifest(manifest);
     if ((await this.#stored.peek()) !== undefined) {
-      throw new DamagedError('the backup goes on after its manifest');
+      throw new DamagedError('the backup continues after its manifest');
     }
     refuseFollowed(await this.#tar.behindEnd());
   }

@@ -72,7 +72,7 @@ export class VolumeCheck {
     const isSameContent =
       this.#digest === map.digest && this.#ids.chunks === map.chunks && this.size === map.size;
     if (isSameContent && (this.#runs.length === 0 || isSame(this.#runs, map.runs))) return;
-    throw new DamagedError(`${this.path} in the backup is not what its map tells of`);
+    throw new DamagedError(`${this.path} in the backup does not match its map`);
   }
 }
 

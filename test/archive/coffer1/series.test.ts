@@ -219,7 +219,7 @@ describe('a pack', () => {
       days[2] ?? {},
     );
     const found = await readAll(new MemoryDirectory({ ...last, first: packs.first }), 'day-2');
-    expect(found[ROOT]).toMatch(/names a part that the backup does not hold/);
+    expect(found[ROOT]).toMatch(/names a part that the backup does not contain/);
   });
 
   it('is no backup', async () => {
