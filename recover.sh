@@ -1,6 +1,7 @@
 #!/bin/sh
 # recover.sh: recovers files from a coffer-1 backup, on any system that has a POSIX shell, openssl
-# (3.0 or newer), GNU tar and the backup's compression program. docs/recovery.md describes the same by
+# (3.0 or newer), GNU tar and the backup's compression program. What the backup needs of other files of its
+# series is taken from those in its directory. docs/recovery.md describes the same by
 # hand, for the older formats too; docs/archive-format.md explains what is done here and why.
 #
 # First the list of members is held against the manifest at the end of the backup. Then the members of
@@ -21,8 +22,9 @@
 
 usage='usage: recover.sh [-p FILE] BACKUP                        list what is in a backup
        recover.sh [-p FILE] BACKUP OUTPUT-DIR [WHAT...]    recover files from it
+       recover.sh [-p FILE] DIRECTORY                     list the backups in a directory
 
-WHAT is a file as it is listed (vm5/private.img), a directory (vm5) or the name of a VM;
+Other files of its series that BACKUP needs are looked for in its directory. WHAT is a file as it is listed (vm5/private.img), a directory (vm5) or the name of a VM;
 without it, everything is recovered. The passphrase is asked for, or is the first line of FILE
 (- is standard input), byte for byte. Exit status: 0 for success, 2 for a wrong command line, 3 for
 a wrong passphrase or a damaged or incomplete backup, 130 for an interruption, 1 for everything
@@ -45,12 +47,18 @@ main() {
   trap clean_up EXIT
   exit_on_signals
   make_work_directory
+  if [ -d "$backup" ]; then
+    list_directory
+    return
+  fi
   recognise_format
   index_members
   read_header
+  [ "$kind" = backup ] || die $FAILED "$backup is no backup: it holds data that others of its series need"
   read_passphrase
-  derive_root_key
-  open_series
+  derive_root_key || die $FAILED "$problem"
+  open_series || die $DAMAGED "$problem"
+  passphrase=''
   check_header
   check_manifest
   check_what_follows
@@ -70,7 +78,9 @@ read_arguments() {
   shift $((OPTIND - 1))
   [ -n "${1-}" ] || die_of_usage
   backup=$1 output=''
-  [ ! -d "$backup" ] || die $USAGE "$backup is a directory: the backup is a file"
+  if [ -d "$backup" ] && [ $# -gt 1 ]; then
+    die $USAGE "$backup is a directory: choose one of the backups that are listed without OUTPUT-DIR"
+  fi
   if [ ! -e "$backup" ] || [ ! -r "$backup" ]; then
     die $USAGE "there is no file $backup that can be read"
   fi
@@ -82,7 +92,7 @@ read_arguments() {
 }
 
 check_programs() {
-  for program in awk cat chmod cmp dd find head mkdir mkfifo mktemp mv od openssl rm sed tail tar tr wc; do
+  for program in awk cat chmod cmp dd find head ln mkdir mkfifo mktemp mv od openssl rm sed sort tail tar tr wc; do
     command -v "$program" >/dev/null 2>&1 ||
       die $FAILED "the program $program is needed, and is not on this system"
   done
@@ -221,7 +231,7 @@ blocks_from() {
 
 ### The header and the keys ###
 
-# Sets id, series, encrypted, filter, n, salt, wrapped, wrapped_mac, grain and part_size. The header must be just as
+# Sets id, series, kind, encrypted, filter, n, salt, wrapped, wrapped_mac, grain and part_size. The header must be just as
 # coffer writes it. It is not authentic until the key has been derived in the way that it tells: hence the bounds.
 read_header() {
   read -r name size block <"$work/index"
@@ -236,7 +246,8 @@ read_header() {
   header_value series-id
   require_hex 32
   series=$value
-  header_value kind backup
+  header_value kind backup data pack
+  kind=$value
   header_value streamable True False
   header_value encrypted True False
   encrypted=$value
@@ -347,16 +358,15 @@ ask_passphrase() {
   passphrase=$(printf '%s' "$passphrase" | escape)
 }
 
-# Sets root, 64 bytes in hex. openssl must be permitted the memory: 128 bytes * N * r, and some more.
+# Sets root, 64 bytes in hex; else problem, and fails. openssl must be permitted the memory: 128 bytes * N * r, and some more.
 derive_root_key() {
   root=$({
     printf '%b\n' "$passphrase" |
       openssl pkeyutl -kdf scrypt -kdflen 64 -pkeyopt_passin pass:stdin -pkeyopt "hexsalt:$salt" \
         -pkeyopt "N:$n" -pkeyopt r:8 -pkeyopt p:1 -pkeyopt "maxmem_bytes:$((n * 2048))"
   } 2>"$work/problem" | to_hex)
-  is_hex "$root" 128 ||
-    die $FAILED "openssl cannot derive the key, for which it needs $((n / 1024)) MiB of memory: $(tail -n 1 "$work/problem")"
-  passphrase=''
+  problem="openssl cannot derive the key, for which it needs $((n / 1024)) MiB of memory: $(tail -n 1 "$work/problem")"
+  is_hex "$root" 128
 }
 
 to_hex() {
@@ -364,15 +374,16 @@ to_hex() {
 }
 
 # Sets series_key, 64 bytes in hex: the key that all others come from. It is stored exclusive or bytes that follow from
-# the root key, and authenticated under that: so it is known whether the passphrase is right.
+# the root key, and authenticated under that: so it is known whether the passphrase is right. If not, sets problem, and
+# fails.
 open_series() {
   derive_keys "$root" "wrap mac $series" 64 "wrap enc $series"
   root=''
   printf '%b' "$(printf '%s\n' "$wrapped" | awk "$hex_functions"'
     { for (i = 1; i <= length($0); i += 2) printf "\\0%03o", value(substr($0, i, 2)) }')" | save part || exit $FAILED
   compute_mac
-  [ "$mac" = "$wrapped_mac" ] ||
-    die $DAMAGED "the passphrase is wrong, or the backup's header was damaged or tampered with"
+  problem="the passphrase is wrong, or the backup's header was damaged or tampered with"
+  [ "$mac" = "$wrapped_mac" ] || return 1
   series_key=$(printf '%s %s\n' "$wrapped" "$key$counter" | awk "$hex_functions"'
     {
       for (i = 1; i <= length($1); i += 2)
@@ -551,15 +562,17 @@ expect_members() {
       if (new_path != path) {
         path = new_path
         count = 0
-        if (path !~ /^(backup-header|qubes\.xml|vm[0-9]+\/((firewall\.xml|notes\.txt|empty|incomplete\.txt)|[A-Za-z0-9_-]+\.map)|dom0-home\/home|data|parts|ids)$/)
+        is_data = path ~ /^(from\/[0-9a-f]+\/)?data$/
+        if (!is_data && path !~ /^(backup-header|qubes\.xml|vm[0-9]+\/((firewall\.xml|notes\.txt|empty|incomplete\.txt)|[A-Za-z0-9_-]+\.map)|dom0-home\/home|parts|ids)$/)
           bad("path " path)
         if (path in seen) bad("order")
         seen[path] = 1
       }
-      if (NR > 1 && $1 != sprintf("%s.%03d", path, count)) bad("order")
+      # Of parts that were born elsewhere there may be any; the table tells which.
+      if (NR > 1 && path !~ /^from/ && $1 != sprintf("%s.%03d", path, count)) bad("order")
       count++
     }
-    path == "data" {
+    is_data {
       parts++
       length_of_parts += 512 * (3 + int(($2 + 511) / 512))
       next
@@ -659,6 +672,74 @@ read_vms() {
   [ "$(tail -n 1 "$work/vms")" = end ] || die $FAILED 'awk cannot read qubes.xml'
 }
 
+### A directory ###
+
+# Lists the backups in the directory $backup, in the order in which they were made.
+list_directory() {
+  directory=$backup
+  read_passphrase
+  : >"$work/dates" || no_space
+  mkdir "$work/other" || no_space
+  number=0 opened=''
+  for file in "$directory"/*; do
+    number=$((number + 1))
+    is_backup "$file" || continue
+    link_file "$file" $number
+    backup=$work/file.$number
+    (look_at_backup) 2>"$work/reason" || {
+      pass_over
+      continue
+    }
+    index_members
+    read_header
+    # All files of a series have the same key.
+    if [ "$series $wrapped" != "$opened" ]; then
+      opened=''
+      if ! derive_root_key || ! open_series; then
+        echo "$problem" | save reason || exit $FAILED
+        pass_over
+        continue
+      fi
+      opened="$series $wrapped"
+    fi
+    (date_backup) 2>"$work/reason" || pass_over
+  done
+  end_progress
+  [ -s "$work/dates" ] || die $FAILED "there is no backup in $directory that can be opened with this passphrase"
+  printf 'The backups in %s, complete by their manifests. Their contents were not checked.\n' "$directory"
+  sort "$work/dates" | while read -r made each; do printf '%s  %s\n' "$made" "$(name_of "$each")"; done
+}
+
+# Whether the file $1 says that it is a backup in the format coffer-1.
+is_backup() {
+  if [ ! -f "$1" ] || [ ! -r "$1" ]; then return 1; fi
+  case $(head -c 4096 <"$1" | tr -cd '\040-\176\n') in
+    *'format=coffer-1
+'*'
+kind=backup
+'*) ;;
+    *) return 1 ;;
+  esac
+}
+
+pass_over() {
+  tell "$(name_of "$number") is passed over: $(sed 's/^recover.sh: //' "$work/reason" | tail -n 1)"
+}
+
+# In a shell of its own: dies when the backup is none.
+look_at_backup() {
+  work=$work/other
+  index_members
+  read_header
+}
+
+# In a shell of its own: writes a line `time number` to $work/dates.
+date_backup() {
+  check_header
+  check_manifest
+  printf '%s %s\n' "$(sed -n 's/^made //p' "$work/manifest")" "$number" >>"$work/dates"
+}
+
 ### What the user asked for ###
 
 list_files() {
@@ -687,12 +768,13 @@ recover_files() {
     fi
   done 3<"$work/chosen"
   mkfifo "$work/stream" || no_space
-  incomplete=''
-  [ -z "$(sed -n '/\.img$/p' "$work/chosen")" ] || read_table
+  incomplete='' lost=''
+  if [ -n "$(sed -n '/\.img$/p' "$work/chosen")" ]; then find_parts; fi
   exec 3<"$work/wanted"
   while read -r path parts bytes <&3; do
     recover_file "$path" "$parts" "$bytes"
   done
+  [ -z "$lost" ] || exit $DAMAGED
   [ -z "$incomplete" ] || exit $FAILED
 }
 
@@ -760,35 +842,130 @@ choose_parts() {
     }' "$work/manifest" "$work/manifest" | save wanted || exit $FAILED
 }
 
-# Writes a line `name size block mac chunks` for every part of a volume to $work/data. The table of parts, which is
-# authentic, must tell of just those that are there.
+# Writes to $work/data where the parts of volumes lie: in this file, and in those others of its series that it needs.
+# A line for each: `birth number name size block mac chunks encrypted filter file`, where birth is the id of the file
+# whose keys it has, and file one of the links in $work.
+find_parts() {
+  : >"$work/data" || no_space
+  mkdir "$work/other" || no_space
+  link_file "$backup" 0
+  read_table 0
+  needed=$(sed -n 's/^needs \([0-9a-f]*\) .*/\1/p' "$work/manifest")
+  [ -n "$needed" ] || return 0
+  number=0
+  : >"$work/claims" || no_space
+  for file in "${backup%/*}"/*; do
+    number=$((number + 1))
+    note_claim "$file" $number
+  done
+  for wanted_id in $needed; do
+    read_others "$wanted_id" backup
+    read_others "$wanted_id" data
+  done
+  # Parts of files that were deleted are in packs.
+  found=$(awk '!($1 in seen) { seen[$1] = 1; print $1 }' "$work/data")
+  for wanted_id in $needed; do
+    case $found in *"$wanted_id"*) ;; *) read_others '' pack && return ;; esac
+  done
+}
+
+# Makes the file $1 known as $work/file.$2. So nothing has to be done with its name, which can be anything.
+link_file() {
+  case $1 in /*) ln -s "$1" "$work/file.$2" ;; *) ln -s "$PWD/$1" "$work/file.$2" ;; esac || no_space
+  printf '%s\n' "${1##*/}" | tr -cd '\040-\176' | save "name.$2" || exit $FAILED
+}
+
+# Writes a line `id kind number` to $work/claims, if the file $1 says that it is of this series. Nothing of that is
+# authentic.
+note_claim() {
+  if [ ! -f "$1" ] || [ ! -r "$1" ]; then return; fi
+  claim=$(head -c 4096 <"$1" | tr -cd '\040-\176\n' | awk -v series="$series" -v number="$2" '
+    { sub(/^.*format=/, "format=") }
+    $0 == "format=coffer-1" { ours = 1 }
+    sub(/^backup-id=/, "") && id == "" { id = $0 }
+    sub(/^series-id=/, "") && of == "" { of = $0 }
+    sub(/^kind=/, "") && kind == "" { kind = $0 }
+    END {
+      if (ours && of == series && length(id) == 32 && id !~ /[^0-9a-f]/ && kind ~ /^(backup|data|pack)$/)
+        print id, kind, number
+    }')
+  [ -n "$claim" ] || return 0
+  printf '%s\n' "$claim" >>"$work/claims" || no_space
+  link_file "$1" "$2"
+}
+
+# Adds the parts in other files of the series to $work/data: in those with the id $1, or any, of the kind $2. One that is
+# not what it says, or damaged, is passed over.
+read_others() {
+  while read -r claimed_id claimed_kind claimed <&3; do
+    if [ -n "$1" ] && [ "$claimed_id" != "$1" ]; then continue; fi
+    if [ "$claimed_kind" != "$2" ] || [ "$claimed_id" = "$id" ]; then continue; fi
+    (read_other "$claimed" 3<&-) && continue
+    tell "a file of the series, $(name_of "$claimed"), was passed over"
+  done 3<"$work/claims"
+}
+
+# To be run in a shell of its own, as it reads another file as if that were the backup.
+read_other() {
+  main_work=$work main_series=$series main_grain=$grain
+  backup=$work/file.$1 work=$work/other
+  index_members
+  read_header
+  if [ "$series" != "$main_series" ] || [ "$grain" != "$main_grain" ]; then damaged 'it is of another series'; fi
+  check_header
+  check_manifest
+  read_table "$1"
+  cat "$work/data" >>"$main_work/data" 2>/dev/null || no_space
+  rm "$work/data"
+}
+
+# What the file number $1 is called, fit to be shown.
+name_of() {
+  cat "$work/name.$1"
+}
+
+# Adds a line for every part in this file, which is number $1, to $work/data. The table of parts, which is authentic,
+# must tell of just those that are there.
 read_table() {
-  [ ! -e "$work/data" ] || return 0
-  mv "$work/wanted" "$work/wanted.all" || no_space
+  [ ! -e "$work/wanted" ] || mv "$work/wanted" "$work/wanted.all" || no_space
+  [ ! -e "$work/chosen" ] || mv "$work/chosen" "$work/chosen.all" || no_space
   echo parts | save chosen || exit $FAILED
   choose_parts
   # A line of 25 bytes for each, and there are no more than eight million.
   unpack_wanted parts 268435456
-  mv "$work/wanted.all" "$work/wanted" || no_space
-  awk -v macs="$work/macs" -v table="$work/parts" '
+  [ ! -e "$work/wanted.all" ] || mv "$work/wanted.all" "$work/wanted" || no_space
+  [ ! -e "$work/chosen.all" ] || mv "$work/chosen.all" "$work/chosen" || no_space
+  awk -v macs="$work/macs" -v table="$work/parts" -v id="$id" -v how="$encrypted $filter $1" '
     function bad() { print "bad"; exit }
+    function note(born_in, part_number, part_size, part_chunks, stored_as) {
+      if (part_number !~ /^[0-9]+$/ || part_chunks !~ /^[0-9]+$/ || part_chunks > 32) bad()
+      birth[rows + 0] = born_in
+      number[rows + 0] = part_number
+      size[rows + 0] = part_size
+      chunks[rows + 0] = part_chunks
+      name[rows++] = stored_as
+    }
     BEGIN {
       OFMT = CONVFMT = "%.0f"
       while ((getline line <table) > 0) {
         split(line, field, " ")
-        if (field[1] != "part") continue
-        if (field[3] !~ /^[0-9]+$/ || field[3] > 32) bad()
-        size[parts + 0] = field[2]
-        chunks[parts++] = field[3]
+        if (field[1] == "from") from = field[2]
+        if (field[1] == "moved") note(from, field[2], field[3], field[4], sprintf("from/%s/data.%03d", from, field[2]))
+        if (field[1] == "part") note(id, own + 0, field[2], field[3], sprintf("data.%03d", own++))
       }
     }
     NF != 3 { next }
     { getline mac <macs }
-    $1 !~ /^data\.[0-9]+$/ { next }
-    !(number + 0 in size) || size[number + 0] != $2 { bad() }
-    { print $1, $2, $3, mac, chunks[number++] }
-    END { if (number + 0 == parts + 0) print "end" }' "$work/index" | save data || exit $FAILED
-  [ "$(tail -n 1 "$work/data")" = end ] || damaged "its parts are not those that its table tells of; $by_hand"
+    $1 !~ /^(from\/[0-9a-f]+\/)?data\.[0-9]+$/ { next }
+    !(row + 0 in size) || size[row + 0] != $2 || name[row + 0] != $1 { bad() }
+    {
+      print birth[row + 0], number[row + 0], sprintf("data.%03d", number[row + 0]), $2, $3, mac, chunks[row + 0], how
+      row++
+    }
+    END { if (row + 0 == rows + 0) print "end" }' "$work/index" | save table || exit $FAILED
+  [ "$(tail -n 1 "$work/table")" = end ] || damaged "its parts are not those that its table tells of; $by_hand"
+  sed '$d' "$work/table" >>"$work/data" 2>/dev/null || no_space
+  rm "$work/table"
 }
 
 # Unpacks the file $1, of $2 members and $3 bytes, below <file>.partial, from where it moves to its place
@@ -824,7 +1001,16 @@ recover_volume() {
   # A line of 40 bytes for each of eight million runs.
   unpack_small "the map of $1" 402653184 "$work/map"
   plan_volume "$1" | save plan || exit $FAILED
-  [ "$(tail -n 1 "$work/plan")" = end ] || die $DAMAGED "the map of $1 is authentic, but not valid"
+  case $(tail -n 1 "$work/plan") in
+    end) ;;
+    'missing '*)
+      lost=yes
+      tell "$1 was not recovered: parts of it lie in another file of its series, which is not there or damaged" \
+        "(its backup-id is $(sed -n 's/^missing //p' "$work/plan"))"
+      return
+      ;;
+    *) die $DAMAGED "the map of $1 is authentic, but not valid" ;;
+  esac
   make_parent "$1"
   : 2>>"$work/problem" >"$partial/$1" || not_unpacked "$1"
   exec 7<"$work/plan"
@@ -847,14 +1033,22 @@ recover_volume() {
   settle_file "$1"
 }
 
-# Writes what is to be done for the volume $1: `size bytes chunks`; then for each part `part name size block mac
-# chunks`, and for each run in it `run first count offset`, all counted in chunks; and `end`.
+# Writes what is to be done for the volume $1: `size bytes chunks`; then for each part, in the order in which they lie,
+# `part` and its line of $work/data, and for each run in it `run first count offset`, all counted in chunks; and `end`.
+# Or `missing id`.
 plan_volume() {
-  awk -v path="$1" -v grain="$grain" -v id="$id" -v map="$work/map" '
+  awk -v path="$1" -v grain="$grain" -v own="$id" -v map="$work/map" '
     function bad() { failed = 1; exit }
     function is_number(text) { return text ~ /^(0|[1-9][0-9]*)$/ && length(text) < 16 }
-    BEGIN { OFMT = CONVFMT = "%.0f"; last = -1 }
-    FILENAME != map { if (NF == 5) { data[parts + 0] = $0; chunks[parts++] = $5 }; next }
+    BEGIN { OFMT = CONVFMT = "%.0f" }
+    FILENAME != map {
+      # Of a part that is in two files, one is enough.
+      if (($1 " " $2) in row) next
+      row[$1 " " $2] = ++rows
+      data[rows] = $0
+      chunks[rows] = $7
+      next
+    }
     FNR == 1 { if ($0 != "coffer-1 map") bad(); next }
     FNR == 2 { if ($0 != "volume " path) bad(); next }
     FNR == 3 { if ($1 != "size" || !is_number($2) || $2 / grain > 8388608) bad(); size = $2; next }
@@ -862,34 +1056,50 @@ plan_volume() {
     FNR == 5 { if ($1 != "domain") bad(); next }
     FNR == 6 { if ($1 != "origin") bad(); next }
     ended { bad() }
-    $1 == "backup" { if ($0 != "backup 0 " id) bad(); next }
+    $1 == "backup" { if ($2 != backups + 0) bad(); id[backups++] = $3; next }
     $1 == "run" {
-      if (NF != 6 || !is_number($2) || !is_number($3) || $4 != "0" || !is_number($5) || !is_number($6)) bad()
+      if (NF != 6 || !is_number($2) || !is_number($3) || !($4 in id) || !is_number($5) || !is_number($6)) bad()
       if ($2 + 0 < next_chunk || $3 < 1 || ($2 + $3 - 1) * grain >= size) bad()
-      if (!($5 + 0 in chunks) || $6 + $3 > chunks[$5 + 0] + 0) bad()
       next_chunk = $2 + $3
       all += $3
-      plan[++lines] = $5 != last ? "part " data[$5 + 0] "\nrun " $2 " " $3 " " $6 : "run " $2 " " $3 " " $6
-      last = $5
+      if (!((id[$4] " " $5) in row)) {
+        if (id[$4] == own) bad()
+        missing = id[$4]
+        next
+      }
+      place = row[id[$4] " " $5]
+      if ($6 + $3 > chunks[place] + 0) bad()
+      runs[place] = runs[place] "run " $2 " " $3 " " $6 "\n"
       next
     }
     $1 == "end" { ended = $3 == all + 0; next }
     { bad() }
     END {
       if (failed || !ended) exit
+      if (missing != "") { print "missing", missing; exit }
       print "size", size, all + 0
-      for (i = 1; i <= lines; i++) print plan[i]
+      for (i = 1; i <= rows; i++) if (i in runs) printf "part %s\n%s", data[i], runs[i]
       print "end"
     }' "$work/data" "$work/map"
 }
 
-# Decrypts and decompresses the part $1, of $2 bytes, in block $3, to $work/plain; $4 is its MAC and number of chunks.
+# Decrypts and decompresses a part to $work/plain. Its line of $work/data is $1, $2, $3 and the words in $4. It is read
+# from the file that it lies in, and with the keys of the one that it was born in.
 open_part() {
-  fetch_checked "$1" "$2" "$3" "${4% *}"
-  length=$((4096 + ${4#* } * grain))
+  main_backup=$backup main_id=$id main_encrypted=$encrypted main_filter=$filter
+  id=$1 name=$3
+  read -r stored block stated chunks encrypted filter file <<END
+$4
+END
+  backup=$work/file.$file
+  command -v "$filter" >/dev/null 2>&1 || [ "$filter" = none ] ||
+    die $FAILED "the program $filter is needed for this backup, and is not on this system"
+  fetch_checked "$name" "$stored" "$block" "$stated"
+  length=$((4096 + chunks * grain))
   decrypt | decompress 2>"$work/problem" | head -c $((length + 1)) | save plain || exit $FAILED
   [ "$(wc -c <"$work/plain")" -eq "$length" ] ||
-    die $FAILED "$1 is authentic, but cannot be unpacked: $(tail -n 1 "$work/problem")"
+    die $FAILED "$name is authentic, but cannot be unpacked: $(tail -n 1 "$work/problem")"
+  backup=$main_backup id=$main_id encrypted=$main_encrypted filter=$main_filter
 }
 
 # Writes $3 chunks of $work/plain, from chunk $4 of it on, to the volume $1, from its chunk $2 on. There, holes stay.

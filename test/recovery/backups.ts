@@ -10,7 +10,7 @@ import { type SampleOptions, sampleFile, volumeOf } from '../archive/coffer1/sam
 export const PASSPHRASE = `corréct  'horse' "battery" $HOME \\n %s !staple;*`;
 
 /** What recover.sh needs of a qubes.xml: the VM `work` in the directory vm5, and dom0. */
-const QUBES_XML_TEXT = `<?xml version="1.0" encoding="utf-8"?>
+export const QUBES_XML_TEXT = `<?xml version="1.0" encoding="utf-8"?>
 <qubes><domains>
   <domain id="domain-0" class="AdminVM"><features>
     <feature name="backup-path">dom0-home/home</feature>

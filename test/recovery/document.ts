@@ -17,6 +17,8 @@ export interface Reader {
   readonly then?: string;
   /** Goes on with the next command when one has failed, as somebody does who pastes the page as a whole. */
   readonly heedless?: boolean;
+  /** Whether the file is an image that is looked into at last; by default it is. */
+  readonly image?: boolean;
   /** The file that tells what programs were run, with all of their arguments. */
   readonly trace?: string;
 }
@@ -39,7 +41,7 @@ export async function followPage(work: WorkDirectory, reader: Reader): Promise<O
       preparations,
       stepsFor(section),
       then,
-      commandsOf('The files in an image'),
+      reader.image === false ? '' : commandsOf('The files in an image'),
     ].join('\n'),
   );
   const [name = '', ...options] = shell.split(' ');
@@ -53,10 +55,17 @@ export async function followPage(work: WorkDirectory, reader: Reader): Promise<O
 }
 
 function stepsFor(section: string): string {
-  // "Do steps 1 and 2 of Format 3."
-  const before = section === 'Format 2' ? commandsOf('Format 3', /^### 3\./m) : '';
+  // "Do steps 1 and 2 of Format 3." "Do steps 1 to 4 above, and define what step 5 defines."
+  const [former, end] = BEFORE.get(section) ?? [];
+  const before = former === undefined ? '' : commandsOf(former, end);
   return `${before}\n${commandsOf(section)}`;
 }
+
+/** Sections that go on from steps of others: from which, and up to where. */
+const BEFORE = new Map<string, [string, RegExp]>([
+  ['Format 2', ['Format 3', /^### 3\./m]],
+  ['A coffer-1 backup that needs others', ['coffer-1', /^Then run it:/m]],
+]);
 
 /** The blocks of commands in a section of the page, in their order, up to `end`. */
 function commandsOf(section: string, end?: RegExp): string {

@@ -192,7 +192,7 @@ export class Recovery {
     rmSync(this.#inside('tmp'), { recursive: true });
   }
 
-  write(file: string, content: string): void {
+  write(file: string, content: string | Buffer): void {
     writeFileSync(this.#inside(file), content);
   }
 

@@ -1,0 +1,141 @@
+import { describe, expect, it } from 'vitest';
+import { SeriesMaker, chunkOf } from '../archive/coffer1/make-series.ts';
+import { GRAIN, PASSPHRASE } from '../archive/coffer1/sample.ts';
+import { WorkDirectory, sha256 } from '../archive/official-archives.ts';
+import { QUBES_XML_TEXT } from './backups.ts';
+import { followPage } from './document.ts';
+import { Recovery, SHELLS } from './script.ts';
+
+const [WORK, OTHER] = ['vm5/private.img', 'vm55/private.img'];
+
+/** A volume of named chunks; `-` is one of zeros. The last one is not filled. */
+function volume(names: string): Buffer {
+  const chunks = Array.from(names, (name) => (name === '-' ? Buffer.alloc(GRAIN) : chunkOf(name)));
+  return Buffer.concat(chunks).subarray(0, names.length * GRAIN - 1000);
+}
+
+/** Three days: the volume of `work` needs all three, the other one only the first. */
+const maker = new SeriesMaker();
+const VOLUMES = { [WORK]: volume('aBc-eFgB'), [OTHER]: volume('xyz') };
+const qubesXml = Buffer.from(QUBES_XML_TEXT);
+const days = [
+  await maker.backup({ 'qubes.xml': qubesXml, [WORK]: volume('abcdef'), [OTHER]: volume('xyz') }),
+  await maker.backup(
+    { 'qubes.xml': qubesXml, [WORK]: volume('abcdeFq'), [OTHER]: volume('xyz') },
+    { compressionFilter: 'gzip' },
+  ),
+  await maker.backup({ 'qubes.xml': qubesXml, ...VOLUMES, 'vm5/notes.txt': Buffer.from('three') }),
+];
+const [first, second, third] = days.map(({ bytes }) => bytes);
+const pack = await maker.pack({ [days[0]?.backupId ?? '']: 'all' });
+if (first === undefined || second === undefined || third === undefined)
+  throw new Error('three days');
+
+function recoveryOf(shell?: string): Recovery {
+  const recovery = new Recovery(third ?? Buffer.alloc(0), shell);
+  recovery.passphrase(PASSPHRASE);
+  return recovery;
+}
+
+describe('recover.sh, of a backup that needs others,', () => {
+  it.each(SHELLS)(
+    'recovers everything from all of them, whatever they are called (%s)',
+    (shell) => {
+      using recovery = recoveryOf(shell);
+      recovery.write('- of $HOME; a "day"', first);
+      recovery.write('second', second);
+      recovery.write('none of them', 'format=coffer-1\nkind=backup\n');
+      expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
+      for (const [path, bytes] of Object.entries(VOLUMES)) {
+        expect(recovery.read(path).equals(bytes), path).toBe(true);
+      }
+      expect(recovery.leftovers()).toEqual([]);
+    },
+  );
+
+  it.each(SHELLS)('takes parts out of a pack for files that were deleted (%s)', (shell) => {
+    using recovery = recoveryOf(shell);
+    recovery.write('pack', pack);
+    recovery.write('second', second);
+    expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
+    expect(recovery.read(WORK).equals(VOLUMES[WORK] ?? Buffer.alloc(0))).toBe(true);
+  });
+
+  it.each<[string, Buffer | undefined, RegExp]>([
+    ['is missing', undefined, /another file of its series/],
+    ['is cut short', second.subarray(0, second.length / 2), /cut short[^]*was passed over/],
+    ['is another one', first, /another file of its series/],
+  ])('recovers what does not need it when a file %s, and says so', (_, instead, why) => {
+    using recovery = recoveryOf();
+    recovery.write('first', first);
+    if (instead !== undefined) recovery.write('second', instead);
+    const { status, stderr } = recovery.recover();
+    expect({ status, stderr }).toMatchObject({ status: 3 });
+    expect(stderr).toMatch(why);
+    expect(stderr).toMatch(/vm5\/private.img was not recovered/);
+    expect(recovery.recovered()).toEqual(['qubes.xml', 'vm5/notes.txt', OTHER]);
+  });
+
+  it('takes no changed byte of another file', () => {
+    const changed = Buffer.from(second);
+    const at = changed.indexOf('data.000\0') + 512 + 100;
+    changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
+    using recovery = recoveryOf();
+    recovery.write('first', first);
+    recovery.write('second', changed);
+    const { status, stderr } = recovery.recover(WORK);
+    expect({ status, stderr }).toMatchObject({ status: 3 });
+    expect(recovery.recovered()).toEqual([]);
+  });
+
+  it.each(SHELLS)('lists a directory by the times of its backups (%s)', (shell) => {
+    using recovery = recoveryOf(shell);
+    recovery.write('zz', first);
+    recovery.write('pack', pack);
+    recovery.write('letter', 'no backup');
+    recovery.write('cut', second.subarray(0, 3_000));
+    const { status, stdout, stderr } = recovery.run('-p', 'passphrase', '.');
+    expect({ status, stderr }).toMatchObject({ status: 0 });
+    expect(stdout).toMatch(/^2026-01-01T00:00:00Z {2}zz\n2026-01-03T00:00:00Z {2}a backup$/m);
+    expect(stderr).toMatch(/cut is passed over/);
+    expect(recovery.leftovers()).toEqual([]);
+  });
+});
+
+describe('docs/recovery.md', () => {
+  const SECTION = 'A coffer-1 backup that needs others';
+  const reader = { section: SECTION, backup: third, file: WORK, passphrase: PASSPHRASE };
+
+  it.each(SHELLS)('gets a volume back from all files of its series (%s)', async (shell) => {
+    using work = new WorkDirectory();
+    work.write('the first', first);
+    work.write('second', second);
+    const { status, stdout, stderr } = await followPage(work, { ...reader, shell, image: false });
+    expect({ status, stdout, stderr }).toMatchObject({ status: 0 });
+    expect(stdout + stderr).not.toMatch(/STOP|MISSING/);
+    expect(sha256(work.take(`recovery/${WORK}`))).toBe(sha256(VOLUMES[WORK] ?? Buffer.alloc(0)));
+  });
+
+  it('stops when a file is missing, or changed', async () => {
+    const changed = Buffer.from(second);
+    const at = changed.indexOf('data.000\0') + 512 + 100;
+    changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
+    for (const instead of [undefined, changed]) {
+      using work = new WorkDirectory();
+      work.write('first', first);
+      if (instead !== undefined) work.write('second', instead);
+      const followed = { ...reader, heedless: true, image: false };
+      const { stderr } = await followPage(work, followed);
+      expect(stderr).toMatch(/STOP: .*(MISSING|NOT authentic)/);
+      expect(() => work.take(`recovery/${WORK}`)).toThrow();
+    }
+  });
+
+  it('takes it for no backup that is in one piece', async () => {
+    using work = new WorkDirectory();
+    const followed = { ...reader, section: 'coffer-1', heedless: true, image: false };
+    const { stderr } = await followPage(work, followed);
+    expect(stderr).toMatch(/STOP: this backup may need others/);
+    expect(() => work.take(`recovery/${WORK}`)).toThrow();
+  });
+});
