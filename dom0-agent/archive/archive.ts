@@ -54,6 +54,25 @@ export interface InSeries {
   readonly needs: readonly string[];
   /** The paths of the volumes of which something is lost, as far as it is known without reading data. */
   lost(): Promise<string[]>;
+  /**
+   * Reads every file of the series in the directory, each part once.
+   *
+   * @param progress is told of the bytes of data that were checked
+   */
+  check(progress: (bytes: number) => void): Promise<CheckedFile[]>;
+}
+
+/** A file of a series that was checked. Authentic, unless it could not be opened; then only its name is known. */
+export interface CheckedFile {
+  /** Fit to be shown. */
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  readonly kind: 'backup' | 'data' | 'pack' | undefined;
+  readonly made: Date | undefined;
+  readonly sequence: number | undefined;
+  /** What is wrong with it, in words; nothing when all is well. */
+  readonly damages: string[];
 }
 
 /**

@@ -92,6 +92,10 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     .description('Reads a backup as a restore would, to its end, and creates nothing.')
     .argument('<LOCATION>', FILE_OR_COMMAND)
     .argument('[VM...]', 'the VMs to verify; by default all')
+    .option(
+      '--all',
+      'check every file of the series in its directory, each part once, and all backups in them',
+    )
     .action(async (location: string, qubes: string[], flags: ArchiveFlags) => {
       const { verifyCommand } = await import('./verify.ts');
       ended(await verifyCommand(location, qubes, flags, signal));

@@ -12,18 +12,23 @@ import { aboutField } from './error-field.ts';
 import { formatOutcomes } from './table.ts';
 import { openSystem } from './open-system.ts';
 import { CommandReport } from './command-report.ts';
+import { verifySeries } from './verify-series.ts';
 
 /** `coffer verify`. Gives the exit status. */
 export async function verifyCommand(
   location: string,
   chosen: readonly string[],
-  flags: ChoiceFlags & { readonly exclude?: readonly string[] },
+  flags: ChoiceFlags & { readonly exclude?: readonly string[]; readonly all?: true },
   signal: AbortSignal,
 ): Promise<number> {
   refuseRepeated(chosen);
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
   await using backup = await openChosenBackup(opened, location, flags, report, signal);
+  if (flags.all === true) {
+    report.say(describeBackup(backup));
+    return await verifySeries(backup, report);
+  }
   const { reader, contents } = backup;
   const selected = await aboutField('vms', () =>
     selectContents(contents, chosen, flags.exclude ?? []),

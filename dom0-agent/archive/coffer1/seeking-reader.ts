@@ -3,6 +3,7 @@ import { MiB } from '../../../shared/sizes.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
 import type { ArchiveReader, ArchivedFile, InSeries } from '../archive.ts';
 import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
+import { checkSeries } from './check-series.ts';
 import type { Coffer1Header } from './coffer1-header.ts';
 import { lostVolumes } from './lost-volumes.ts';
 import { type LocatedPart, LocatedParts } from './located-parts.ts';
@@ -41,6 +42,7 @@ export class SeekingReader implements ArchiveReader {
     return {
       ...{ seriesId, sequence, needs: needs.map(({ backupId }) => backupId) },
       lost: () => lostVolumes(this.#file, this.#files),
+      check: (progress) => checkSeries(this.#files, progress),
     };
   }
 

@@ -57,6 +57,26 @@ export class SeriesFiles {
     return found;
   }
 
+  /** All files in the directory that are of the series, or say so. */
+  async all(): Promise<{ name: string; size: number; file: SeriesFile | DamagedError }[]> {
+    await this.#lookInto(() => false);
+    const found: { name: string; size: number; file: SeriesFile | DamagedError }[] = [];
+    for (const [backupId, claims] of this.#claims) {
+      const whole = await this.file(backupId);
+      for (const { untrustedName, file } of claims) {
+        const isIt = whole instanceof SeriesFile && whole.input === file;
+        const damage =
+          whole instanceof DamagedError ? whole : new DamagedError('another file has its id');
+        found.push({
+          name: printable(untrustedName),
+          size: file.size,
+          file: isIt ? whole : damage,
+        });
+      }
+    }
+    return found;
+  }
+
   /** The packs of the series, those that are whole. */
   async packs(): Promise<SeriesFile[]> {
     await this.#lookInto(() => false);

@@ -229,6 +229,64 @@ describe('a pack', () => {
   });
 });
 
+describe('checking a series', () => {
+  async function check(files: Files, name = 'day-2') {
+    const directory = new MemoryDirectory(files);
+    const input = await directory.open(name);
+    const { siblings } = directory;
+    const reader = await openArchive(input, Buffer.from(PASSPHRASE), never, { siblings });
+    const checked = (await reader.inSeries?.check(() => undefined)) ?? [];
+    return { damages: checked.map((each) => [each.name, each.damages] as const), directory };
+  }
+  const sound = (...names: string[]) => names.map((name) => [name, []]);
+
+  it('reads each file once, and finds nothing wrong with a sound one, packs included', async () => {
+    const { maker, files, ids } = await threeDays();
+    const pack = await maker.pack({ [ids[0] ?? '']: 'all' });
+    const { damages, directory } = await check({ ...files, pack });
+    expect(damages).toEqual(sound('day-0', 'day-1', 'day-2', 'pack'));
+    const total = Object.values(files).reduce((sum, { length }) => sum + length, pack.length);
+    expect(directory.bytesRead).toBeLessThan(1.5 * total);
+  });
+
+  it('tells in which file a byte was changed, and which volumes of which backups need that', async () => {
+    const { files } = await threeDays();
+    const changed = Buffer.from(files['day-0'] ?? '');
+    const at = changed.indexOf('data.000\0') + 512 + 5_000;
+    changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
+    const { damages } = await check({ ...files, 'day-0': changed });
+    const lost = [expect.stringMatching(/vm5\/root.img.*damaged/) as string];
+    expect(damages).toEqual([
+      ['day-0', [expect.stringMatching(/^data.000 .*tampered/), ...lost]],
+      ['day-1', lost],
+      ['day-2', lost],
+    ]);
+  });
+
+  it('notices any byte of any member that is changed', async () => {
+    const { files } = await threeDays();
+    const genuine = files['day-1'] ?? Buffer.alloc(0);
+    for (let at = 300; at < genuine.length - 1024; at += 9_973) {
+      const changed = Buffer.from(genuine);
+      changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
+      const { damages } = await check({ ...files, 'day-1': changed });
+      const all = damages.flatMap(([, each]) => each);
+      // A file whose header names another series, or none, is none of this one: what needs it is lost.
+      expect(all.length, `byte ${at}`).toBeGreaterThan(0);
+    }
+  });
+
+  it('tells of a file that is missing by what is lost', async () => {
+    const { files } = await threeDays();
+    const present = Object.fromEntries(Object.entries(files).filter(([name]) => name !== 'day-1'));
+    const { damages } = await check(present);
+    expect(damages).toEqual([
+      ['day-0', []],
+      ['day-2', [expect.stringMatching(/vm6\/private.img .* not in its directory/)]],
+    ]);
+  });
+});
+
 describe('reading a day of many', () => {
   it('asks for neighbours once, and reads little more than what is needed', async () => {
     const maker = new SeriesMaker();
