@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what one purpose needs, and nothing else: setup.sh [build|demo|test|bench|package]. The npm
+# Installs what one purpose needs, and nothing else: setup.sh [build|demo|test|bench|package|thin]. The npm
 # packages come by npm; programs that are missing come in system packages, by apt-get or dnf. None of
 # these packages brings a service. Quick when nothing is missing.
 set -eu
@@ -52,13 +52,27 @@ openssl openssl openssl
 restic restic restic
 borg borgbackup borgbackup"
 
+thin='
+qemu-system-x86_64 qemu-system-x86 qemu-system-x86-core
+vmlinuz linux-image-amd64 kernel-core
+modprobe kmod kmod
+busybox busybox busybox
+cpio cpio cpio
+lvm lvm2 lvm2
+dmsetup dmsetup device-mapper
+thin_dump thin-provisioning-tools device-mapper-persistent-data
+mkfs.xfs xfsprogs xfsprogs
+mkfs.btrfs btrfs-progs btrfs-progs
+filefrag e2fsprogs e2fsprogs'
+
 case $purpose in
 build) programs='' ;;
 demo) programs=$demo ;;
 test) programs=$test ;;
 bench) programs=$bench ;;
 package) programs=$package ;;
-*) echo "setup: there is no purpose $purpose: it is build, demo, test, bench or package" >&2 && exit 2 ;;
+thin) programs=$thin ;;
+*) echo "setup: there is no purpose $purpose: it is build, demo, test, bench, package or thin" >&2 && exit 2 ;;
 esac
 
 fail() {
@@ -66,10 +80,11 @@ fail() {
   exit 1
 }
 
-# Whether a program, or a library that GNOME's JavaScript uses, is installed.
+# Whether a program, or a library that GNOME's JavaScript uses, or a kernel, is installed.
 is_there() {
   case $1 in
   *.typelib) [ -n "$(find /usr/lib /usr/lib64 -name "$1" 2>/dev/null)" ] ;;
+  vmlinuz) [ -n "$(find /boot -name 'vmlinuz-*')" ] ;;
   *) command -v "$1" >/dev/null ;;
   esac
 }

@@ -35,6 +35,25 @@ describe('the sample of unchanged chunks', () => {
     );
   });
 
+  it.each([
+    { chunks: 3_200, wrong: 32, promised: 0.149 },
+    { chunks: 16_384, wrong: 164, promised: 0.562 },
+    { chunks: 102_400, wrong: 102, promised: 0.4 },
+  ])(
+    'finds that $wrong of $chunks chunks have changed after all as often as it is promised',
+    ({ chunks, wrong, promised }) => {
+      // As a detector that misses some writes here and there: evenly, which is as good as any.
+      const isWrong = (chunk: number): boolean => chunk % Math.floor(chunks / wrong) === 0;
+      const rounds = 2_000;
+      let found = 0;
+      for (let round = 0; round < rounds; round++) {
+        if (sampleOf([{ first: 0, count: chunks }]).some(isWrong)) found++;
+      }
+      const deviation = Math.sqrt(rounds * promised * (1 - promised));
+      expect(Math.abs(found - rounds * promised)).toBeLessThan(7 * deviation);
+    },
+  );
+
   it('takes each chunk as often as any other', () => {
     const unchanged = [
       { first: 10, count: 50 },

@@ -4,6 +4,8 @@ import type { Notes } from '../../../dom0-agent/qubes/changes/notes.ts';
 /** Where a volume lives that is played with: a pool of one kind, which does to it what Qubes does. */
 export interface Ground {
   readonly name: string;
+  /** Bytes that the pool places together: in other places only as a whole. */
+  readonly blockSize: number;
   /** The volume's id in its pool. */
   readonly vid: string;
   /** Whether its VM runs. */

@@ -25,6 +25,7 @@ export async function imageGround(
 
   return {
     name: fileSystem,
+    blockSize: 4096,
     vid,
     committed,
     get isRunning() {

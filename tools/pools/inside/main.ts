@@ -1,22 +1,44 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { messageOf } from '../../../shared/errors.ts';
+import type { Ground } from './ground.ts';
 import { imageGround } from './image-ground.ts';
 import { sh } from './programs.ts';
-import { play, type Played } from './schedule.ts';
+import { play } from './schedule.ts';
+import { thinDriverChecks } from './thin-driver.ts';
 import { GROUP, thinGround } from './thin-ground.ts';
 
-/**
- * What runs in the virtual machine: `main.mjs DIRECTORY SEED BACKUPS`. Each line that it prints to standard output in
- * JSON is a result.
- */
-const [directory = '', seedText = '1', backupsText = '10'] = process.argv.slice(2);
+/** What runs in the virtual machine: `main.mjs DIRECTORY SEED BACKUPS`. */
+const [directory = '', seedText = '1', backupsText = '12'] = process.argv.slice(2);
 const [seed, backups] = [Number(seedText), Number(backupsText)];
 const MiB = 2 ** 20;
-const SIZE = 32 * MiB;
+const SIZE = 8 * MiB;
 
-function report(played: Played): void {
-  process.stdout.write(`${JSON.stringify(played)}\n`);
+async function tell(what: string, check: () => Promise<string | undefined>): Promise<void> {
+  const start = performance.now();
+  let result: string;
+  try {
+    result = (await check()) ?? 'as it should be';
+  } catch (error) {
+    process.exitCode = 1;
+    result = `FAILED: ${messageOf(error)}`;
+  }
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  process.stdout.write(`${what}: ${result} (${seconds} s)\n`);
+}
+
+/** Fails when a block was missed; and when one was told too many, where no block is moved about. */
+async function played(ground: Ground, isDisturbed: boolean): Promise<void> {
+  await tell(`${ground.name}, seed ${seed}`, async () => {
+    const found = await play(ground, directory, seed, backups, isDisturbed);
+    const text =
+      `${found.backups} backups, ${found.untouched} untouched, ${found.whole} whole; of blocks of ` +
+      `${ground.blockSize} bytes ${found.changed} changed, ${found.missed} missed, ${found.extra} too many`;
+    const isPrecise = found.extra === 0 || (isDisturbed && ground.name !== 'lvm_thin');
+    if (found.missed > 0 || !isPrecise) throw new Error(text);
+    return text;
+  });
 }
 
 /** A loop device of `size` bytes, over a file in memory. */
@@ -27,10 +49,9 @@ async function disk(name: string, size: number): Promise<string> {
 }
 
 async function makeThinPool(): Promise<void> {
-  const device = await disk('thin', 400 * MiB);
-  await sh(`lvm pvcreate -q ${device}`);
+  const device = await disk('thin', 200 * MiB);
   await sh(`lvm vgcreate -q ${GROUP} ${device}`);
-  await sh(`lvm lvcreate -q -L 320M --type thin-pool -c 64K -n vm-pool ${GROUP}`);
+  await sh(`lvm lvcreate -q -L 160M --type thin-pool -c 64K -n vm-pool ${GROUP}`);
 }
 
 async function mountNew(fileSystem: 'xfs' | 'btrfs'): Promise<string> {
@@ -43,8 +64,13 @@ async function mountNew(fileSystem: 'xfs' | 'btrfs'): Promise<string> {
 }
 
 await makeThinPool();
-report(await play(await thinGround(SIZE), directory, seed, backups, true));
+const thin = await thinGround(SIZE);
+await played(thin, true);
+if (thin.isRunning) await thin.stop();
+for (const [what, check] of Object.entries(thinDriverChecks(thin, directory))) {
+  await tell(`lvm_thin: ${what}`, () => check().then(() => undefined));
+}
 for (const fileSystem of ['xfs', 'btrfs'] as const) {
   const pool = await mountNew(fileSystem);
-  report(await play(await imageGround(fileSystem, pool, SIZE), directory, seed, backups, false));
+  await played(await imageGround(fileSystem, pool, SIZE), false);
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,11 +11,11 @@ import { Dice } from '../../faults/dice.ts';
 import type { Ground } from './ground.ts';
 import { sh } from './programs.ts';
 
-/** The unit in which content is compared. */
+/** The least that is written, but for single bytes. */
 const BLOCK = 4096;
 const never = new AbortController().signal;
 
-/** What a schedule came to. Blocks are of 4 KiB. */
+/** What a schedule came to, in the pool's blocks. */
 export interface Played {
   readonly ground: string;
   readonly seed: number;
@@ -73,9 +72,9 @@ type Step = (ground: Ground, dice: Dice) => Promise<void>;
 
 const startOrStop: Step = (ground) => (ground.isRunning ? ground.stop() : ground.start());
 const writeLittle: Step = (ground, dice) => writeAt(ground, dice, 20, 4);
-const writeMuch: Step = (ground, dice) => writeAt(ground, dice, 2, 1024);
+const writeMuch: Step = (ground, dice) => writeAt(ground, dice, 2, 256);
 const discard: Step = async (ground, dice) => {
-  const { offset, length } = await place(ground, dice, 1024);
+  const { offset, length } = await place(ground, dice, 256);
   await ground.discard(offset, length);
 };
 const revert: Step = async (ground) => {
@@ -123,10 +122,10 @@ async function place(
   return { offset: first * BLOCK, length: count * BLOCK };
 }
 
+/** Bytes that no other place holds. */
 function noise(dice: Dice, length: number): Buffer {
-  const seed = Buffer.alloc(8);
-  seed.writeDoubleLE(dice.next());
-  return createHash('shake128', { outputLength: length }).update(seed).digest();
+  const block = Buffer.from(Float64Array.from({ length: BLOCK / 8 }, () => dice.next()).buffer);
+  return Buffer.alloc(length, block).map((byte, at) => (byte + (at >> 12)) & 0xff) as Buffer;
 }
 
 async function write(ground: Ground, offset: number, bytes: Buffer): Promise<void> {
@@ -150,7 +149,7 @@ class WatchedVolume {
   readonly #ground: Ground;
   readonly #directory: string;
   readonly #played: Played;
-  #hashes: readonly string[] = [];
+  #content: Buffer = Buffer.alloc(0);
   #since: string | undefined;
 
   constructor(ground: Ground, directory: string, played: Played) {
@@ -179,20 +178,20 @@ class WatchedVolume {
       key: 'work',
       since: this.#since,
     };
-    const hashes = await hashesOf(ground.committed);
+    const content = await contentOf(ground.committed);
     {
       await using opened = await tracking.open(tracked, never);
-      if (opened.image !== undefined) await requireSame(opened.image, hashes);
-      this.#count(opened.changes, hashes);
+      if (opened.image !== undefined) await requireSame(opened.image, content);
+      this.#count(opened.changes, content);
       opened.keep();
     }
     if (!isStored) return;
     await tracking.commit();
     this.#since = backup;
-    this.#hashes = hashes;
+    this.#content = content;
   }
 
-  #count(changes: Changes, hashes: readonly string[]): void {
+  #count(changes: Changes, content: Buffer): void {
     const played = this.#played;
     if (changes.kind === 'everything') {
       played.whole++;
@@ -200,54 +199,38 @@ class WatchedVolume {
       return;
     }
     if (changes.kind === 'nothing') played.untouched++;
-    const told = Array<boolean>(hashes.length).fill(false);
+    const block = this.#ground.blockSize;
+    const told = Array<boolean>(content.length / block).fill(false);
     for (const { offset, length } of changes.kind === 'ranges' ? changes.ranges : []) {
-      told.fill(true, Math.floor(offset / BLOCK), Math.ceil((offset + length) / BLOCK));
+      told.fill(true, Math.floor(offset / block), Math.ceil((offset + length) / block));
     }
-    for (const [i, hash] of hashes.entries()) {
-      const isChanged = hash !== (this.#hashes[i] ?? ZEROS);
+    const before = Buffer.concat([this.#content], content.length);
+    for (const [i, isTold] of told.entries()) {
+      const at = i * block;
+      const isChanged = before.compare(content, at, at + block, at, at + block) !== 0;
       if (isChanged) played.changed++;
-      if (isChanged && told[i] !== true) played.missed++;
-      if (!isChanged && told[i] === true) played.extra++;
+      if (isChanged && !isTold) played.missed++;
+      if (!isChanged && isTold) played.extra++;
     }
   }
 }
 
-const ZEROS = hashOf(Buffer.alloc(BLOCK));
-
-function hashOf(block: Buffer): string {
-  return createHash('sha1').update(block).digest('base64');
-}
-
-async function hashesOf(path: string): Promise<string[]> {
-  const size = await sizeOf(path);
+async function contentOf(path: string): Promise<Buffer> {
   await using file = await open(path, 'r');
-  const hashes: string[] = [];
-  const buffer = Buffer.alloc(256 * BLOCK);
-  for (let offset = 0; offset < size;) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
-    for (let at = 0; at < bytesRead; at += BLOCK) {
-      hashes.push(hashOf(buffer.subarray(at, at + BLOCK)));
-    }
-    offset += bytesRead;
+  const content = Buffer.alloc(await sizeOf(path));
+  for (let at = 0; at < content.length;) {
+    const { bytesRead } = await file.read(content, at, content.length - at, at);
+    at += bytesRead;
   }
-  return hashes;
+  return content;
 }
 
 /** What is read for a backup, extent by extent, must be what is there. */
-async function requireSame(image: VolumeImage, hashes: readonly string[]): Promise<void> {
-  const seen = Array<string>(hashes.length).fill(ZEROS);
+async function requireSame(image: VolumeImage, content: Buffer): Promise<void> {
+  const read = Buffer.alloc(image.size);
   for (const { offset, length } of image.extents) {
-    const from = Math.floor(offset / BLOCK) * BLOCK;
-    const end = Math.min(image.size, Math.ceil((offset + length) / BLOCK) * BLOCK);
-    for (let at = from; at < end; at += BLOCK) {
-      const block = Buffer.alloc(BLOCK);
-      await image.read(block, at);
-      seen[at / BLOCK] = hashOf(block);
-    }
+    await image.read(read.subarray(offset, offset + length), offset);
   }
-  if (image.size !== hashes.length * BLOCK) throw new Error(`${image.size} bytes are read`);
-  const wrong = seen.findIndex((hash, i) => hash !== hashes[i]);
-  if (wrong >= 0) throw new Error(`block ${wrong} is read as it is not`);
+  if (!read.equals(content)) throw new Error('what is read is not what is there');
   await image.requireUnchanged();
 }

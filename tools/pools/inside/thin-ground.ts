@@ -25,6 +25,7 @@ export async function thinGround(size: number): Promise<Ground> {
 
   return {
     name: 'lvm_thin',
+    blockSize: 65_536,
     vid,
     committed: `/dev/${vid}`,
     get isRunning() {
