@@ -8,6 +8,18 @@ export interface SmallContent {
   readonly bytes: Buffer;
 }
 
+/** How it is found out that what is said not to have changed has changed after all. */
+export interface CheckOfChanges {
+  /**
+   * Which chunks are to be read and compared all the same.
+   *
+   * @param unchanged runs of chunks that are said not to have changed, ascending and disjoint
+   */
+  sampleOf(unchanged: readonly { first: number; count: number }[]): readonly number[];
+  /** One of them has changed: everything in the volume is read now. */
+  wrong(): Promise<void>;
+}
+
 /** A volume on its way into a backup. */
 export interface VolumeContent {
   readonly kind: 'volume';
@@ -25,6 +37,8 @@ export interface VolumeContent {
    * Which bytes may differ from what the volume's last map tells: ascending, others are not read. Undefined: any.
    */
   readonly changed?: readonly Extent[] | undefined;
+  /** Where `changed` may be wrong: undefined where nothing is told, or where it is certain. */
+  readonly check?: CheckOfChanges | undefined;
   readonly read: ReadAt;
 }
 

@@ -20,6 +20,7 @@ import { homeTar } from './home-tar.ts';
 import { type ArchiveLayout, coffer1Layout, qubes4Layout } from './backup-formats.ts';
 import type { MeasuredPlan } from './plan-home.ts';
 import { domainOf, originOf } from './volume-identity.ts';
+import { type KnownChanges, openVolumeSource } from './volume-source.ts';
 import type { BackupPlan, PlannedQube } from './plan-backup.ts';
 import type { Dedup } from './series-state.ts';
 
@@ -43,6 +44,8 @@ export interface Coffer1BackupOptions extends CommonOptions {
   readonly compressionFilter: Coffer1Filter | undefined;
   readonly dedup: Dedup;
   readonly cut: Cut;
+  /** Undefined: everything is read. */
+  readonly changes?: KnownChanges | undefined;
 }
 
 export type BackupOptions = Qubes4BackupOptions | Coffer1BackupOptions;
@@ -89,14 +92,16 @@ export async function writeBackup(
   const { created } = options;
   if (options.format === 'qubes-4') {
     const layout = qubes4Layout(plan.dom0Home, options.compressionFilter !== undefined);
-    const files = new BackupFiles(plan, layout, 'domain', system, report, signal);
+    const reading = { system, changes: undefined };
+    const files = new BackupFiles(plan, layout, 'domain', reading, report, signal);
     const archived = tarred(files.all(created));
     await writeQubes4(archived, output, { ...options, partSize: QUBES4_PART_SIZE }, signal);
     return { backedUp: files.backedUp, written: undefined, broken: files.broken() };
   }
   const { dedup } = options;
   const layout = coffer1Layout(plan.dom0Home);
-  const files = new BackupFiles(plan, layout, dedup, system, report, signal);
+  const reading = { system, changes: options.changes };
+  const files = new BackupFiles(plan, layout, dedup, reading, report, signal);
   const all = { ...options, ...options.file };
   const written = await writeCoffer1(files.all(created), output, all, signal);
   return { backedUp: files.backedUp, written, broken: files.broken() };
@@ -130,6 +135,7 @@ class BackupFiles {
   readonly #layout: ArchiveLayout;
   readonly #dedup: Dedup;
   readonly #system: QubesSystem;
+  readonly #changes: KnownChanges | undefined;
   readonly #report: Report;
   readonly #signal: AbortSignal;
 
@@ -137,7 +143,7 @@ class BackupFiles {
     plan: MeasuredPlan,
     layout: ArchiveLayout,
     dedup: Dedup,
-    system: QubesSystem,
+    { system, changes }: { system: QubesSystem; changes: KnownChanges | undefined },
     report: Report,
     signal: AbortSignal,
   ) {
@@ -145,6 +151,7 @@ class BackupFiles {
     this.#layout = layout;
     this.#dedup = dedup;
     this.#system = system;
+    this.#changes = changes;
     this.#report = report;
     this.#signal = signal;
   }
@@ -231,11 +238,11 @@ class BackupFiles {
   ): AsyncGenerator<Content, void, undefined> {
     const opened = await this.#attempt(row, () => {
       this.#report.working(qube.name, volume.name);
-      return this.#system.openVolume(qube, volume, this.#signal);
+      return openVolumeSource(this.#system, qube, volume, this.#changes, this.#signal);
     });
     if (opened === undefined) return;
     await using image = opened;
-    const { size, extents } = image;
+    const { size, extents, changed, check } = image;
     // What is read are whole chunks; what counts, here as in the plan, is the data in them.
     const dataIn = dataWithin(extents);
     const read = async (buffer: Buffer, offset: number): Promise<void> => {
@@ -250,8 +257,9 @@ class BackupFiles {
     const path = volumePath(directory, volume.name);
     const origin = originOf(qube, volume);
     const domain = domainOf(qube, volume, this.#dedup);
-    yield { kind: 'volume', path, domain, origin, size, extents, read };
+    yield { kind: 'volume', path, domain, origin, size, extents, changed, check, read };
     await this.#attempt(row, () => image.requireUnchanged());
+    if (row.failure === undefined) image.keep();
   }
 
   /** It may have been started since the plan was made. */

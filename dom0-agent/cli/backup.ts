@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { ByteSink } from '../../shared/byte-streams.ts';
 import { ExitStatus, UsageError, messageOf } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
@@ -44,6 +45,7 @@ import {
 import { aboutField } from './error-field.ts';
 import { type OpenedSystem, openSystem } from './open-system.ts';
 import { askNewPassphrase, askPassphrase, confirm } from './questions.ts';
+import type { KnownChanges } from '../backup/volume-source.ts';
 import { rollBackIfKilled } from './roll-back.ts';
 import { describingInterrupt } from './signals.ts';
 
@@ -214,11 +216,12 @@ async function makeBackup(
     if (doubt !== undefined) report.warning(doubt);
     if (doubt !== undefined && flags.yes !== true) await confirm('Back up all the same?', signal);
   }
+  await using changes = await changesSince(series, context);
   const begun = Date.now();
   const data = new ConfirmedData(target, () => report.read);
   report.startProgress('send', sharesOf(plan), () => data.now);
   const { backedUp, written, broken } = await describingInterrupt(
-    writeTo(data.output, plan, { passphrase, series, created }, context),
+    writeTo(data.output, plan, { passphrase, series, created, changes }, context),
     signal,
     describeUnfinished,
   );
@@ -231,7 +234,10 @@ async function makeBackup(
   report.endProgress();
   if (series !== undefined && written !== undefined && goesIntoSeries(flags)) {
     const file = { fileName, bytes: stored.bytes, made: created };
-    await noteForNext(() => noteInSeries(storeOf(context), series, written, file, broken), report);
+    await noteForNext(async () => {
+      await noteInSeries(storeOf(context), series, written, file, broken);
+      await changes?.tracking.commit();
+    }, report);
   }
   await noteBackupTime(plan, backedUp, opened.system, created, report);
   const { location: storedIn } = stored;
@@ -247,6 +253,25 @@ async function makeBackup(
       : [];
   const seconds = (Date.now() - begun) / 1000;
   return { backedUp, written, goesOn, stored, kit, created, seconds };
+}
+
+/** What changed since the backups that this one goes on from; undefined when it does not go into a series. */
+async function changesSince(
+  series: SeriesBackup | undefined,
+  { request: { flags }, opened, report }: BackupContext,
+): Promise<(KnownChanges & AsyncDisposable) | undefined> {
+  if (series === undefined || !goesIntoSeries(flags)) return undefined;
+  const { seriesId } = series.file.series;
+  const tracking = await opened.system.trackChanges({
+    ...{ directory: join(opened.seriesDirectory, seriesId, 'changes'), series: seriesId },
+    ...{ backup: series.file.backupId, warn: (text) => report.warning(text) },
+  });
+  const { earlier } = series.file;
+  return {
+    tracking,
+    since: (origin) => (earlier === undefined ? undefined : series.state?.maps.get(origin)),
+    [Symbol.asyncDispose]: () => tracking[Symbol.asyncDispose](),
+  };
 }
 
 /** That the next backup cannot go on from this one is no reason for it to fail. */
@@ -283,12 +308,13 @@ interface WritingOptions {
   /** Undefined for the official format. */
   readonly series: SeriesBackup | undefined;
   readonly created: Date;
+  readonly changes: KnownChanges | undefined;
 }
 
 async function writeTo(
   output: ByteSink,
   plan: MeasuredPlan,
-  { passphrase, series, created }: WritingOptions,
+  { passphrase, series, created, changes }: WritingOptions,
   { request: { flags }, opened, report, signal }: BackupContext,
 ): Promise<BackupMade> {
   const options: BackupOptions =
@@ -297,7 +323,10 @@ async function writeTo(
           ...{ format: 'qubes-4', passphrase, created, compressionFilter: compressorOf(flags) },
           kdf: scryptCost(flags.kdfCost ?? FORMAT_DEFAULTS['qubes-4'].kdfCost),
         }
-      : { format: 'coffer-1', created, file: series.file, cut: series.cut, ...series.settings };
+      : {
+          ...{ format: 'coffer-1', created, file: series.file, cut: series.cut, changes },
+          ...series.settings,
+        };
   const cleanup = await rollBackIfKilled(flags.system);
   try {
     return await writeBackup(plan, opened.system, output, options, report, signal);

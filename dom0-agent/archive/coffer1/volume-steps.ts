@@ -60,6 +60,31 @@ function* changedRuns(
   if (end > whole) yield { first: whole, count: end - whole };
 }
 
+/**
+ * The chunks that are not read although they were data, or are now: those that are kept, and those that are said to have
+ * become no data. Ascending.
+ */
+export function unchangedRuns(
+  extents: readonly Extent[],
+  steps: readonly Step[],
+  grain: number,
+): ChunkRun[] {
+  const runs: ChunkRun[] = steps.filter(({ kind }) => kind === 'keep');
+  let next = 0;
+  for (const { first, count } of chunkRuns(extents, grain)) {
+    let at = first;
+    const end = first + count;
+    while (at < end) {
+      let step = steps[next];
+      while (step !== undefined && step.first + step.count <= at) step = steps[++next];
+      const gapEnd = Math.min(end, step?.first ?? end);
+      if (gapEnd > at) runs.push({ first: at, count: gapEnd - at });
+      at = Math.max(gapEnd, Math.min(end, step === undefined ? end : step.first + step.count));
+    }
+  }
+  return runs.sort((one, other) => one.first - other.first);
+}
+
 /** The chunks that hold any byte of the extents, in runs. */
 export function* chunkRuns(
   extents: readonly Extent[],

@@ -171,6 +171,7 @@ class Coffer1Writer implements AsyncDisposable {
   ): AsyncGenerator<PlainMember> {
     const volume = await this.#soFar.addVolume(content);
     if (volume === undefined) return;
+    await volume.check();
     const parts = partsOfVolume(volume, {
       ...{ cut: this.#options.cut, pool: this.#pool },
       nextPart: () => this.#soFar.nextPart(),

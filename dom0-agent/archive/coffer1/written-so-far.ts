@@ -188,8 +188,8 @@ export class WrittenSoFar {
     return map?.domain === domain && map.grain === this.#cut.grain ? map : undefined;
   }
 
-  #isAsItWas({ changed, size }: VolumeContent, last: VolumeMap): boolean {
-    const isUnchanged = changed?.length === 0 && size === last.size;
+  #isAsItWas({ changed, check, size }: VolumeContent, last: VolumeMap): boolean {
+    const isUnchanged = changed?.length === 0 && check === undefined && size === last.size;
     return isUnchanged && holdAllOf(this.#earlier?.files ?? [], last);
   }
 

@@ -1,3 +1,4 @@
+import { isZero } from '../../../shared/sparse-data.ts';
 import type { VolumeContent } from '../content.ts';
 import { ChunkIds } from './chunk-ids.ts';
 import type { ChunkPlace, KnownChunks } from './known-chunks.ts';
@@ -6,7 +7,7 @@ import type { ChunkRun } from './part-text.ts';
 import { Runs } from './runs.ts';
 import type { SeriesKey } from './series-key.ts';
 import type { VolumeMap } from './volume-map.ts';
-import { type Step, changedSteps, dataSteps } from './volume-steps.ts';
+import { type Step, changedSteps, dataSteps, unchangedRuns } from './volume-steps.ts';
 
 /** What earlier files hold of a volume's domain, and the volume's last map. */
 export interface KnownBefore {
@@ -33,6 +34,8 @@ export class WrittenVolume {
   readonly #lastPlaces: LastPlaces | undefined;
   readonly #runs = new Runs();
   readonly #backups: string[] = [];
+  /** What changed was told wrongly. */
+  #isDoubted = false;
 
   /** @param before undefined for a file that must need no other */
   constructor(
@@ -56,12 +59,40 @@ export class WrittenVolume {
   steps(): Iterable<Step> {
     const before = this.#before;
     const { grain } = this.#file;
-    if (before?.lastMap === undefined || this.content.changed === undefined) {
+    if (before?.lastMap === undefined || this.content.changed === undefined || this.#isDoubted) {
       return dataSteps(this.content.extents, grain);
     }
     return changedSteps(this.content, before.lastMap, grain, (place) => {
       return before.chunks.idAt(place) !== undefined;
     });
+  }
+
+  /**
+   * To be called before the first step: reads a sample of what is said to be as it was, and compares it. If some of it
+   * is not, everything is read.
+   */
+  async check(): Promise<void> {
+    const { check, changed, extents, size, read } = this.content;
+    const before = this.#before;
+    if (check === undefined || changed === undefined || before?.lastMap === undefined) return;
+    const { grain } = this.#file;
+    const places = new LastPlaces(before.lastMap);
+    const chunk = Buffer.alloc(grain);
+    for (const number of check.sampleOf(unchangedRuns(extents, [...this.steps()], grain))) {
+      const start = number * grain;
+      const length = Math.min(grain, size - start);
+      await read(chunk.subarray(0, length), start);
+      chunk.fill(0, length);
+      const place = places.placeOf(number);
+      const isAsItWas =
+        place === undefined
+          ? isZero(chunk)
+          : before.chunks.idAt(place)?.equals(this.idOf(chunk)) === true;
+      if (isAsItWas) continue;
+      this.#isDoubted = true;
+      await check.wrong();
+      return;
+    }
   }
 
   idOf(chunk: Buffer): Buffer {

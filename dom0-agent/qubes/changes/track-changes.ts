@@ -130,6 +130,7 @@ class Tracking implements ChangeTracking {
   #unchanged(key: string, before: Note, whole: WholeReading): OpenedChanges {
     return {
       changes: { kind: 'nothing' },
+      size: Number(before['size']),
       image: undefined,
       keep: () => {
         const now = { backup: this.#options.backup, ...formatWholeReading(afterOneMore(whole)) };
@@ -151,6 +152,7 @@ class Tracking implements ChangeTracking {
     let whole = changes.kind === 'ranges' ? found.whole : undefined;
     return {
       changes,
+      size: image.size,
       image,
       keep: () => {
         this.#kept.set(key, {

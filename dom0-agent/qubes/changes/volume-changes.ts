@@ -54,6 +54,8 @@ export interface ChangeTracking extends AsyncDisposable {
 /** A volume that was opened for a backup. Disposing of it removes its snapshot; the backup has read it by then. */
 export interface OpenedChanges extends AsyncDisposable {
   readonly changes: Changes;
+  /** In bytes. */
+  readonly size: number;
   /** Its whole content, which is disposed of with this; undefined where nothing changed. */
   readonly image: VolumeImage | undefined;
   /** To be called when the volume has been backed up, or is as it was: without it, nothing is noted of it. */

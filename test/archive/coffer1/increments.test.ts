@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { CheckOfChanges } from '../../../dom0-agent/archive/content.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 import { SeriesOfFiles, type TestVolume } from './series-of-files.ts';
 import { GRAIN } from './sample.ts';
@@ -190,6 +191,61 @@ describe('a series', () => {
     const second = await series.backup([volume(bytes, { changed })]);
     expect(second).toMatchObject({ read: GRAIN, written: { newChunks: 1 } });
     expect((await series.restored(second.backupId, 'vm5/private.img')).equals(bytes)).toBe(true);
+  });
+
+  describe('where what changed was told wrongly', () => {
+    /** Reads all that is said to be unchanged; counts how often it was wrong. */
+    const checking = (): { check: CheckOfChanges; asked: number[]; wrong: () => number } => {
+      let wrong = 0;
+      const asked: number[] = [];
+      const check: CheckOfChanges = {
+        sampleOf(runs) {
+          for (const { first, count } of runs) {
+            for (let i = 0; i < count; i++) asked.push(first + i);
+          }
+          return asked;
+        },
+        wrong() {
+          wrong++;
+          return Promise.resolve();
+        },
+      };
+      return { check, asked, wrong: () => wrong };
+    };
+
+    it('finds nothing wrong in what is right, of volumes without any changes, too', async () => {
+      const series = new SeriesOfFiles();
+      const bytes = noise(9, 1).subarray(0, 9 * GRAIN - 100);
+      bytes.fill(0, 4 * GRAIN, 5 * GRAIN);
+      await series.backup([volume(bytes)]);
+      for (const changed of [[], [{ offset: 2 * GRAIN, length: 1 }]]) {
+        const { check, asked, wrong } = checking();
+        const made = await series.backup([volume(bytes, { changed, check })]);
+        expect(made.written).toMatchObject({ newChunks: 0, changed: new Set() });
+        expect(asked).toEqual(
+          [0, 1, 2, 3, 4, 5, 6, 7, 8].filter((i) => !changed.length || i !== 2),
+        );
+        expect(wrong()).toBe(0);
+      }
+    });
+
+    it.each([
+      ['a byte', (bytes: Buffer) => bytes.fill('x', 7 * GRAIN + 5, 7 * GRAIN + 6)],
+      ['the last chunk', (bytes: Buffer) => bytes.fill('x', bytes.length - 1)],
+      ['what became zeros', (bytes: Buffer) => bytes.fill(0, 3 * GRAIN, 4 * GRAIN)],
+      ['what was zeros', (bytes: Buffer) => bytes.fill('x', 4 * GRAIN, 4 * GRAIN + 1)],
+    ])('stores %s all the same, and says so once', async (_, change) => {
+      const series = new SeriesOfFiles();
+      const bytes = noise(9, 1).subarray(0, 9 * GRAIN - 100);
+      bytes.fill(0, 4 * GRAIN, 5 * GRAIN);
+      await series.backup([volume(bytes)]);
+      change(bytes);
+      const { check, wrong } = checking();
+      const second = await series.backup([volume(bytes, { changed: [], check })]);
+      expect(wrong()).toBe(1);
+      const restored = await series.restored(second.backupId, 'vm5/private.img');
+      expect(restored.equals(bytes)).toBe(true);
+    });
   });
 
   it('stores a chunk that returns, or moves, once', async () => {

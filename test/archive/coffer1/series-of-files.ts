@@ -1,5 +1,9 @@
 import { expect } from 'vitest';
-import type { Content, VolumeContent } from '../../../dom0-agent/archive/content.ts';
+import type {
+  CheckOfChanges,
+  Content,
+  VolumeContent,
+} from '../../../dom0-agent/archive/content.ts';
 import { ChunkIds, ID_LENGTH } from '../../../dom0-agent/archive/coffer1/chunk-ids.ts';
 import { PART_TEXT_LENGTH } from '../../../dom0-agent/archive/coffer1/coffer1-header.ts';
 import type { EarlierFile } from '../../../dom0-agent/archive/coffer1/earlier-files.ts';
@@ -33,6 +37,7 @@ export interface TestVolume {
   readonly bytes: Buffer;
   /** Undefined: nothing is known of what changed. */
   readonly changed?: readonly Extent[] | undefined;
+  readonly check?: CheckOfChanges | undefined;
 }
 
 /** A file of the series, and what dom0 would know of it. */
@@ -180,11 +185,11 @@ async function* contentsOf(
 }
 
 function contentOf(
-  { path, domain, bytes, changed }: TestVolume,
+  { path, domain, bytes, changed, check }: TestVolume,
   read: { bytes: number },
 ): VolumeContent {
   return {
-    ...{ kind: 'volume', path, domain, origin: `of-${path}`, size: bytes.length, changed },
+    ...{ kind: 'volume', path, domain, origin: `of-${path}`, size: bytes.length, changed, check },
     extents: [{ offset: 0, length: bytes.length }],
     read: (buffer, offset) => {
       read.bytes += buffer.length;
