@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import {
+  type FileHandle,
+  access,
+  mkdir,
+  open,
+  readFile,
+  readdir,
+  rename,
+  rm,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { CofferError, FailedError, reasonOf, systemCodeOf } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
@@ -9,7 +18,7 @@ import type { EarlierFile, EarlierFiles } from '../archive/coffer1/earlier-files
 import { formatPartsTable, parsePartsTable } from '../archive/coffer1/parts-table.ts';
 import { type VolumeMap, formatMap, parseMap } from '../archive/coffer1/volume-map.ts';
 import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
-import { whileLocked } from '../qubes/file-lock.ts';
+import { type Patience, whileLocked } from '../qubes/file-lock.ts';
 import { replaceFile, syncDirectory } from '../qubes/replace-file.ts';
 import { type SeriesFile, type SeriesState, formatState, parseState } from './series-state.ts';
 
@@ -37,11 +46,14 @@ export class SeriesStore {
     this.#warn = warn;
   }
 
-  /** Runs `action` while no other process goes on with a series at this place. Throws RefusedError. */
-  async whileLocked<T>(place: string, action: () => Promise<T>): Promise<T> {
-    await makePrivate(this.#directory);
+  /**
+   * Runs `action` while no other process goes on with a series at this place; waits for one that does. Where nothing can
+   * be noted, there is nothing to wait for.
+   */
+  async whileLocked<T>(place: string, action: () => Promise<T>, patience: Patience): Promise<T> {
+    if (!(await isWritable(this.#directory))) return await action();
     const name = createHash('sha256').update(place).digest('hex').slice(0, 16);
-    return await whileLocked(join(this.#directory, `.${name}.lock`), action);
+    return await whileLocked(join(this.#directory, `.${name}.lock`), action, patience);
   }
 
   /** Every series that is known. */
@@ -199,11 +211,22 @@ async function makePrivate(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
 }
 
+/** Makes it when it is missing. */
+async function isWritable(directory: string): Promise<boolean> {
+  try {
+    await makePrivate(directory);
+    await access(directory, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 async function namesIn(directory: string): Promise<string[]> {
   try {
     return await readdir(directory);
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return [];
+    if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) return [];
     throw new FailedError(`${directory} cannot be read: ${reasonOf(error)}`);
   }
 }

@@ -19,12 +19,9 @@ import type { BackupFlags } from './backup-options.ts';
 import type { CommandReport } from './command-report.ts';
 import type { Destination } from './destination.ts';
 
-/** Until what reads backups reads them across files, each begins a series. */
-const GOES_ON = Boolean(0);
-
 /** Whether a backup goes into a series that is gone on with later: a command keeps no files. */
 export function goesIntoSeries({ format, command }: BackupFlags): boolean {
-  return GOES_ON && format === 'coffer-1' && command !== true;
+  return format === 'coffer-1' && command !== true;
 }
 
 /**
@@ -77,18 +74,36 @@ export function describeSeries({ files }: SeriesState): string {
   return `It goes on from ${backups === 1 ? 'the backup' : `the ${backups} backups`} there${made}: only what changed since is stored.`;
 }
 
+/** What an increment stored, and what it did not have to. */
+export interface Changes {
+  /** VMs that are not as they were. */
+  readonly changedVms: number;
+  readonly allVms: number;
+  /** Bytes of volumes, before compression. */
+  readonly newBytes: number;
+  readonly knownBytes: number;
+}
+
 /** `3 of 14 VMs changed; 212 MiB new, 41 GiB already there` */
-export function describeChanges(
+export function describeChanges({ changedVms, allVms, newBytes, knownBytes }: Changes): string {
+  const [fresh, old] = [newBytes, knownBytes].map((bytes) => formatSize(bytes));
+  return `${changedVms} of ${allVms} VMs changed; ${fresh} new, ${old} already there`;
+}
+
+export function changesIn(
   { changed, maps, newChunks, grain }: WrittenFile,
   { qubes }: Pick<MeasuredPlan, 'qubes'>,
-): string {
+): Changes {
   const paths = new Set(maps.filter(({ origin }) => changed.has(origin)).map(({ path }) => path));
   const isChanged = (directory: string): boolean =>
     [...paths].some((path) => path.startsWith(`${directory}/`));
-  const count = qubes.filter(({ directory }) => isChanged(directory)).length;
   const chunks = maps.reduce((sum, map) => sum + map.chunks, 0);
-  const [fresh, old] = [newChunks, chunks - newChunks].map((each) => formatSize(each * grain));
-  return `${count} of ${qubes.length} VMs changed; ${fresh} new, ${old} already there`;
+  return {
+    changedVms: qubes.filter(({ directory }) => isChanged(directory)).length,
+    allVms: qubes.length,
+    newBytes: newChunks * grain,
+    knownBytes: (chunks - newChunks) * grain,
+  };
 }
 
 function wishesOf(flags: BackupFlags): SeriesWishes {

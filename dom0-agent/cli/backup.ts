@@ -24,6 +24,7 @@ import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
 import type { Storage, StoredArchive } from '../transport/storage.ts';
 import type { BackupFlags } from './backup-options.ts';
 import {
+  changesIn,
   describeChanges,
   describeSeries,
   goesIntoSeries,
@@ -127,7 +128,11 @@ async function alone<T>(
   action: () => Promise<T>,
 ): Promise<T> {
   if (!goesIntoSeries(context.request.flags)) return await action();
-  return await storeOf(context).whileLocked(destination.location, action);
+  const { report, signal } = context;
+  return await storeOf(context).whileLocked(destination.location, action, {
+    onWait: () => report.info(`waiting for another backup to ${destination.location}`),
+    signal,
+  });
 }
 
 function storeOf({ opened, report }: BackupContext): SeriesStore {
@@ -279,7 +284,7 @@ async function noteForNext(note: () => Promise<void>, report: CommandReport): Pr
   try {
     await note();
   } catch (error) {
-    report.warning(`this backup was not noted for the next one: ${messageOf(error)}`);
+    report.warning(`this backup was not recorded for the next one: ${messageOf(error)}`);
   }
 }
 
@@ -357,7 +362,8 @@ function reportResult(
   const done = failed.length === 0 && missing.length === 0;
   report.say(formatBackedUp(plan, backedUp));
   report.say(`Stored ${formatSize(stored.bytes)} in ${stored.location}, ${seconds.toFixed(1)} s.`);
-  if (written !== undefined && goesOn) report.say(`${describeChanges(written, plan)}.`);
+  const changes = written !== undefined && goesOn ? changesIn(written, plan) : undefined;
+  if (changes !== undefined) report.say(`${describeChanges(changes)}.`);
   if (failed.length > 0) {
     report.say(`Not everything was backed up: ${failed.join(', ')} failed, the table says why.`);
   }
@@ -371,6 +377,9 @@ function reportResult(
     bytes: stored.bytes,
     sha256: stored.sha256,
     checked: false,
+    changedVms: changes?.changedVms ?? null,
+    newBytes: changes?.newBytes ?? null,
+    knownBytes: changes?.knownBytes ?? null,
     created: created.toISOString(),
     format: flags.format,
     encrypted: flags.encrypt,

@@ -7,19 +7,32 @@ import { isOwnerGone, newOwnerName } from './owner-names.ts';
 /** A lock is held for the time of one change, which takes milliseconds. */
 const TIMEOUT_MS = 10_000;
 const INTERVAL_MS = 10;
+const PATIENT_INTERVAL_MS = 200;
+
+/** For a lock that may be held for hours: it is waited for as long as it takes. */
+export interface Patience {
+  readonly onWait: () => void;
+  readonly signal: AbortSignal;
+}
 
 /**
  * Runs `action` while holding the lock file at `path`, which names its holder. A lock left by a process
- * that has ended is taken over. Throws RefusedError when another process keeps the lock.
+ * that has ended is taken over. Throws RefusedError when another process keeps the lock, unless there is `patience`.
  */
-export async function whileLocked<T>(path: string, action: () => Promise<T>): Promise<T> {
+export async function whileLocked<T>(
+  path: string,
+  action: () => Promise<T>,
+  patience?: Patience,
+): Promise<T> {
   const owner = await newOwnerName();
-  const deadline = Date.now() + TIMEOUT_MS;
-  while (!(await tryLock(path, owner))) {
-    if (Date.now() > deadline) {
+  const begun = Date.now();
+  for (let tries = 0; !(await tryLock(path, owner)); tries++) {
+    if (patience === undefined && Date.now() > begun + TIMEOUT_MS) {
       throw new RefusedError(`another coffer process holds ${path}: wait until it has finished`);
     }
-    await sleep(INTERVAL_MS);
+    if (tries === 0) patience?.onWait();
+    const interval = patience === undefined ? INTERVAL_MS : PATIENT_INTERVAL_MS;
+    await sleep(interval, undefined, { signal: patience?.signal });
   }
   try {
     return await action();

@@ -97,8 +97,14 @@ export class Box {
     });
   }
 
-  /** Backs up to `usb:backups`; gives the path of the new backup in the storage VM's home. */
+  /** Backs up to `usb:backups`, all of it; gives the path of the new backup in the storage VM's home. */
   backUp(args: readonly string[] = []): string {
+    const full = args.includes('--format') ? [] : ['--full'];
+    return this.goOn([...full, ...args]);
+  }
+
+  /** The same, but what an earlier backup holds is not stored again. */
+  goOn(args: readonly string[] = []): string {
     const run = this.coffer(['backup', '-d', 'usb', ...this.secret, '-y', ...args, 'backups']);
     if (run.status !== 0) throw new Error(`no backup was made: ${run.stderr}`);
     return join('backups', readdirSync(this.backups).sort().at(-1) ?? '');

@@ -202,7 +202,7 @@ describe('the record of backups', () => {
     expect(box.coffer(['verify', '-d', 'usb', ...box.secret, file]).status).toBe(0);
     expect(readFileSync(record(), 'utf8')).not.toContain(PASSPHRASE);
     expect(statSync(record()).mode & 0o777).toBe(0o644);
-    expect(readdirSync(join(box.directory, 'dom0-state'))).toEqual(['backups.json']);
+    expect(readdirSync(join(box.directory, 'dom0-state'))).toEqual(['backups.json', 'series']);
   });
 
   it.each([
@@ -248,6 +248,7 @@ describe('the record of backups', () => {
     const run = box.loud(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work']);
     expect(run.status, run.stderr).toBe(0);
     expect(run.stderr).toContain('warning: this was not recorded for coffer status: ');
+    expect(run.stderr).toContain('warning: this backup was not recorded for the next one: ');
   });
 
   it('yields to a later backup by other tools, according to the VM', async () => {

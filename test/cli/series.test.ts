@@ -1,0 +1,183 @@
+import { randomBytes } from 'node:crypto';
+import { copyFileSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
+import { differencesOf } from '../../tools/demo/compare.ts';
+import { Box, type Run } from './box.ts';
+import { lastEvent } from './events.ts';
+
+const SIZE = 8_000_000;
+const never = new AbortController().signal;
+
+/** A day's work: some bytes of a volume are others. */
+async function change(box: Box, name: string, offset: number, bytes: Buffer): Promise<void> {
+  const system = await openFolderSystem(box.directory);
+  async function* pieces(): AsyncGenerator<{ offset: number; bytes: Buffer }> {
+    yield await Promise.resolve({ offset, bytes });
+  }
+  await system.importVolume(name, 'private', SIZE, pieces(), never);
+}
+
+function imageOf(box: Box, name: string): Buffer {
+  return readFileSync(join(box.directory, 'appvms', name, 'private.img'));
+}
+
+/** Puts all backups of a box into another. */
+function copyAll(from: Box, to: Box): void {
+  for (const name of readdirSync(from.backups)) {
+    copyFileSync(join(from.backups, name), join(to.backups, name));
+  }
+}
+
+function restore(box: Box, backup: string, ...qubes: string[]): Run {
+  return box.coffer(['restore', '-d', 'usb', ...box.secret, '-y', backup, ...qubes]);
+}
+
+function backUp(box: Box, ...words: string[]): Run {
+  return box.loud(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', ...words]);
+}
+
+describe('backups in one directory', () => {
+  it('store what changed, and give back each day as it was', async () => {
+    const box = await Box.full();
+    const days: { backup: string; image: Buffer }[] = [];
+    for (let day = 0; day < 3; day++) {
+      if (day > 0) await change(box, 'work', 2_000_000 * day, randomBytes(300_000));
+      days.push({ backup: box.goOn(), image: imageOf(box, 'work') });
+    }
+    const sizes = days.map(({ backup }) => readFileSync(box.fileOf(backup)).length);
+    expect(sizes[2]).toBeLessThan(sizes[0] ?? 0);
+    for (const { backup, image } of days) {
+      expect(box.coffer(['verify', '-d', 'usb', ...box.secret, backup])).toMatchObject({
+        status: 0,
+      });
+      const fresh = await Box.empty();
+      copyAll(box, fresh);
+      expect(restore(fresh, backup, 'work')).toMatchObject({ status: 0 });
+      expect(imageOf(fresh, 'work').equals(image), backup).toBe(true);
+    }
+  }, 240_000);
+
+  it('say how much changed', async () => {
+    const box = await Box.full();
+    box.goOn();
+    expect(backUp(box).stdout).toMatch(/^0 of 3 VMs changed; 0 B new, \S+ MiB already there\.$/m);
+    await change(box, 'work', 3_000_000, randomBytes(300_000));
+    const { status, stdout } = backUp(box);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^It goes on from the 2 backups there, the last of /m);
+    expect(stdout).toMatch(/^1 of 3 VMs changed; \d+ KiB new, /m);
+    const json = box.coffer(['backup', '-d', 'usb', ...box.secret, '-y', '--json', 'backups']);
+    expect(lastEvent(json.stdout)).toMatchObject({ changedVms: 0, newBytes: 0, ok: true });
+  });
+
+  it('may be of some VMs now and of others then', async () => {
+    const box = await Box.full();
+    const first = box.goOn(['-x', 'vault']);
+    await change(box, 'vault', 3_000_000, randomBytes(300_000));
+    box.goOn(['-x', 'work']);
+    const all = box.goOn();
+    const fresh = await Box.empty();
+    copyAll(box, fresh);
+    expect(restore(fresh, all, 'work', 'vault', 'dom0')).toMatchObject({ status: 0 });
+    expect(await differencesOf(box.directory, fresh.directory, ['work', 'vault'])).toEqual([]);
+    expect(basename(first)).not.toBe(basename(all));
+  });
+
+  it('are refused under another passphrase, before anything is read or stored', async () => {
+    const box = await Box.full();
+    box.goOn();
+    const other = join(box.directory, 'other');
+    writeFileSync(other, 'another passphrase\n');
+    const run = box.loud(['backup', '-d', 'usb', '-p', other, '-y', 'backups']);
+    expect(run.status).toBe(3);
+    expect(run.stderr).toContain('the passphrase is wrong');
+    expect(run.stderr).not.toContain('private');
+    expect(readdirSync(box.backups)).toHaveLength(1);
+  });
+
+  it('need no other with --full, and begin anew with --new-series', async () => {
+    const box = await Box.full();
+    box.goOn();
+    const full = box.goOn(['--full']);
+    const other = join(box.directory, 'other');
+    writeFileSync(other, 'another passphrase\n');
+    const anew = box.coffer(['backup', '-d', 'usb', '-p', other, '-y', '--new-series', 'backups']);
+    expect(anew).toMatchObject({ status: 0 });
+    const last = join('backups', readdirSync(box.backups).sort().at(-1) ?? '');
+    for (const [backup, passphrase] of [
+      [full, box.passphraseFile],
+      [last, other],
+    ] as const) {
+      const fresh = await Box.empty();
+      box.copyTo(fresh, backup);
+      const words = ['restore', '-d', 'usb', '-p', passphrase, '-y', backup, 'work'];
+      expect(fresh.coffer(words)).toMatchObject({ status: 0 });
+      expect(imageOf(fresh, 'work').equals(imageOf(box, 'work'))).toBe(true);
+    }
+  }, 120_000);
+
+  it.each([
+    ['a file that is gone', (path: string) => rmSync(path)],
+    [
+      'a file that is cut short',
+      (path: string) => writeFileSync(path, readFileSync(path).subarray(0, 9000)),
+    ],
+  ])(
+    'store again what was in %s, and say so',
+    async (_, lose) => {
+      const box = await Box.full();
+      const first = box.goOn();
+      await change(box, 'work', 3_000_000, randomBytes(300_000));
+      box.goOn();
+      lose(box.fileOf(first));
+      const run = backUp(box);
+      expect(run.status).toBe(0);
+      expect(run.stderr.replaceAll('\n', ' ')).toMatch(/the storage has lost files of this series/);
+      const fresh = await Box.empty();
+      copyAll(box, fresh);
+      const last = join('backups', readdirSync(box.backups).sort().at(-1) ?? '');
+      expect(restore(fresh, last, 'work', 'vault', 'dom0')).toMatchObject({ status: 0 });
+      expect(await differencesOf(box.directory, fresh.directory, ['work', 'vault'])).toEqual([]);
+      expect(backUp(box).stderr).not.toContain('lost');
+    },
+    120_000,
+  );
+
+  it('begin anew where dom0 has lost what it knew', async () => {
+    const box = await Box.full();
+    box.goOn();
+    rmSync(join(box.directory, 'dom0-state'), { recursive: true });
+    const again = box.goOn();
+    const fresh = await Box.empty();
+    box.copyTo(fresh, again);
+    expect(restore(fresh, again, 'work')).toMatchObject({ status: 0 });
+  });
+
+  it.each([
+    [['--dedup', 'all'], 'was begun without --dedup all'],
+    [['--no-encrypt'], 'is encrypted'],
+    [['-Z', 'gzip'], 'is compressed with zstd'],
+    [['--kdf-cost', '15'], 'has the cost 14'],
+  ])('keep to what their series was begun with: %s is refused', async (words, why) => {
+    const box = await Box.full();
+    box.goOn();
+    const run = backUp(box, ...words);
+    expect(run.status).toBe(2);
+    expect(run.stderr).toContain(why);
+    expect(run.stderr).toContain('--new-series');
+    expect(readdirSync(box.backups)).toHaveLength(1);
+  });
+
+  it.each([
+    [['--command', '--full'], '--full needs a directory'],
+    [['--command', '--dedup', 'all'], '--dedup needs a directory'],
+    [['--format', 'qubes-4', '--new-series'], '--format qubes-4'],
+  ])('are meant by %s, which is refused elsewhere', async (words, why) => {
+    const box = await Box.full();
+    const run = backUp(box, ...words);
+    expect(run.status).toBe(2);
+    expect(run.stderr).toContain(why);
+  });
+});
