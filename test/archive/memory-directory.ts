@@ -7,6 +7,8 @@ export class MemoryDirectory implements OpenedDirectory {
   /** Bytes that were given, and ranges that were asked for. */
   bytesRead = 0;
   ranges = 0;
+  /** How often its names were asked for. */
+  listed = 0;
   readonly #files: ReadonlyMap<string, Buffer>;
   readonly #opened = new Map<string, OpenedFile>();
 
@@ -17,7 +19,10 @@ export class MemoryDirectory implements OpenedDirectory {
   get siblings() {
     return {
       directory: this,
-      untrustedNames: () => Promise.resolve([...this.#files.keys()]),
+      untrustedNames: () => {
+        this.listed++;
+        return Promise.resolve([...this.#files.keys()]);
+      },
     };
   }
 

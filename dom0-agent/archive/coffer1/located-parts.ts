@@ -36,6 +36,7 @@ export class LocatedParts {
   /** Finds the files. Throws DamagedError when one is missing or damaged, and its parts are nowhere else. */
   static async of(map: VolumeMap, files: SeriesFiles): Promise<LocatedParts> {
     const located = new LocatedParts(map);
+    await files.openAhead(map.backups);
     for (const backupId of map.backups) await located.#add(backupId, files);
     return located;
   }

@@ -1,6 +1,7 @@
 import type { FileRange, OpenedDirectory, OpenedFile } from '../../../shared/byte-streams.ts';
 import { DamagedError, RefusedError, messageOf } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
+import { Semaphore } from '../../../shared/semaphore.ts';
 import { headOf, readHeader } from '../read-header.ts';
 import { OuterTarReader } from '../tar/outer-reader.ts';
 import { HEADER_NAME, type UntrustedHeader } from '../untrusted-header.ts';
@@ -14,8 +15,10 @@ export interface Siblings {
   readonly untrustedNames: () => Promise<readonly string[]>;
 }
 
-/** So many files are opened at the same time. */
+/** So many headers are read at the same time, … */
 const AT_ONCE = 16;
+/** … and so many files opened. */
+const OPENED_AT_ONCE = 8;
 
 /** What a file of the directory says of itself. */
 interface Claim {
@@ -55,6 +58,23 @@ export class SeriesFiles {
       this.#files.set(backupId, found);
     }
     return found;
+  }
+
+  /**
+   * Opens files and reads their tables of parts, several at a time: each needs some short runs of the decompressor.
+   * What is wrong with one is told when it is asked for.
+   */
+  async openAhead(backupIds: readonly string[]): Promise<void> {
+    const unknown = backupIds.filter((backupId) => !this.#files.has(backupId));
+    // A backup that needs no other does not even have its directory listed.
+    if (unknown.length === 0) return;
+    await this.#lookInto(() => unknown.every((backupId) => this.#claims.has(backupId)));
+    const opening = new Semaphore(OPENED_AT_ONCE);
+    const open = async (backupId: string): Promise<void> => {
+      const file = await this.file(backupId);
+      if (file instanceof SeriesFile) await file.parts();
+    };
+    await Promise.allSettled(unknown.map((backupId) => opening.run(() => open(backupId))));
   }
 
   /** All files in the directory that are of the series, or say so. */

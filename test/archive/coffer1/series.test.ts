@@ -131,6 +131,7 @@ describe('a backup that refers to others of its series', () => {
     const directory = new MemoryDirectory(files);
     const found = await readAll(directory, 'day-0');
     expect(found).toMatchObject(days[0] ?? {});
+    expect(directory.listed).toBe(0);
     expect(directory.bytesRead).toBeLessThan(2.5 * (files['day-0']?.length ?? 0));
   });
 
