@@ -41,6 +41,8 @@ export interface FoundBackup {
   readonly inSeries: InSeries | undefined;
   /** The VMs of which something is lost, since other files are. */
   readonly lost: readonly string[];
+  /** Whether it is no backup: it was not finished, or only holds what others need. */
+  readonly isPart: boolean;
   /** Why not more is known of it, in words. */
   readonly problem: string | undefined;
 }
@@ -50,7 +52,7 @@ type Found = Omit<FoundBackup, 'untrustedName' | 'name' | 'size' | 'created'>;
 
 const NOTHING: Found = {
   ...{ format: undefined, backupId: undefined, contents: undefined, inSeries: undefined },
-  ...{ lost: [], problem: undefined },
+  ...{ lost: [], isPart: false, problem: undefined },
 };
 
 /**
@@ -77,7 +79,7 @@ export async function backupsIn(
     const byName = timeOfBackupName(untrustedName.replace(/\.partial$/, ''));
     const isOpened = index < MOST_OPENED && performance.now() < deadline;
     const found = untrustedName.endsWith('.partial')
-      ? { ...NOTHING, problem: 'unfinished' }
+      ? { ...NOTHING, isPart: true, problem: 'unfinished' }
       : isOpened
         ? await looking.into(untrustedName)
         : { ...NOTHING, problem: `not opened: no more than ${MOST_OPENED} are` };
@@ -187,6 +189,7 @@ function foundBy({ untrustedFormat, untrustedBackupId, untrustedKind }: Untruste
     ...NOTHING,
     format: printable(untrustedFormat, LONGEST_NAME),
     backupId: untrustedBackupId && printable(untrustedBackupId, LONGEST_NAME),
+    isPart,
     problem: isPart ? 'no backup by itself: it holds data of others' : undefined,
   };
 }

@@ -71,9 +71,10 @@ function choose(
     ({ created }) => created !== undefined && timeInName(created).startsWith(meant),
   );
   if (found === undefined) throw new RefusedError(noneOf(date, usable, location, backups));
-  for (const { name, created, contents, problem } of backups) {
+  if (date !== undefined) return found;
+  for (const { name, created, contents, isPart, problem } of backups) {
     const isNewer = (created ?? new Date(0)) > (found.created ?? new Date(0));
-    if (contents !== undefined || !isNewer) continue;
+    if (contents !== undefined || isPart || !isNewer) continue;
     report.warning(`${name} may be newer than ${found.name}: ${problem ?? 'it was not opened'}`);
   }
   return found;

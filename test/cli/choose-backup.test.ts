@@ -74,10 +74,16 @@ describe('a directory in the place of a backup', () => {
   it('warns of what may be newer and cannot be opened', () => {
     const file = join(box.backups, 'qubes-backup-2026-11-20T120000');
     writeFileSync(file, 'cut off');
-    const { status, stderr } = verify('backups');
+    const unfinished = join(box.backups, 'qubes-backup-2026-11-21T120000.partial');
+    writeFileSync(unfinished, 'cut off');
+    const newest = verify('backups');
+    const dated = verify('backups@2026-10-01');
     renameSync(file, join(box.directory, 'away'));
-    expect(status).toBe(ExitStatus.done);
-    expect(stderr).toContain('2026-11-20T120000 may be newer than a-newer: not a backup');
+    renameSync(unfinished, join(box.directory, 'away, too'));
+    expect([newest.status, dated.status]).toEqual([ExitStatus.done, ExitStatus.done]);
+    expect(newest.stderr).toContain('2026-11-20T120000 may be newer than a-newer: not a backup');
+    expect(newest.stderr + dated.stderr).not.toContain('2026-11-21');
+    expect(dated.stderr).not.toContain('may be newer');
   });
 });
 
