@@ -67,10 +67,18 @@ export class SeriesStore {
     return states;
   }
 
-  /** The series at a place; of several, the one that was continued last. */
-  async at(place: string): Promise<SeriesState | undefined> {
+  /**
+   * The series at a place of which any file is there; of several, the one that was continued last. Another disk may be at
+   * the same place, with a series of its own.
+   */
+  async at(
+    place: string,
+    isThere: (fileName: string) => boolean,
+  ): Promise<SeriesState | undefined> {
     const newest = (state: SeriesState): number => state.files.at(-1)?.made ?? 0;
-    const there = (await this.all()).filter((state) => state.place === place);
+    const there = (await this.all()).filter(
+      (state) => state.place === place && state.files.some(({ fileName }) => isThere(fileName)),
+    );
     return there.sort((one, other) => newest(other) - newest(one))[0];
   }
 

@@ -35,7 +35,9 @@ export async function knownSeries(
 ): Promise<SeriesState | undefined> {
   if (!goesIntoSeries(flags)) return undefined;
   if (flags.newSeries === true || listing === undefined) return undefined;
-  return await store.at(location);
+  const names = new Set(listing.entries.map(({ untrustedName }) => untrustedName));
+  // What a listing that is not whole does not show may be there.
+  return await store.at(location, (name) => listing.truncated || names.has(name));
 }
 
 /** Opens the series that a backup goes on with, or begins one. The passphrase is wiped. */

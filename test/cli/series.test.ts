@@ -1,5 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
@@ -144,6 +153,27 @@ describe('backups in one directory', () => {
     },
     120_000,
   );
+
+  it('go on from those of the disk that is there, where two take turns', async () => {
+    const box = await Box.full();
+    const away = join(box.directory, 'homes/usb/away');
+    const swap = (): void => {
+      renameSync(box.backups, `${away}-now`);
+      if (existsSync(away)) renameSync(away, box.backups);
+      else mkdirSync(box.backups);
+      renameSync(`${away}-now`, away);
+    };
+    box.goOn();
+    swap();
+    const other = backUp(box);
+    expect(other.status).toBe(0);
+    expect(other.stderr).not.toContain('lost');
+    expect(other.stdout).not.toContain('It goes on');
+    for (const disk of ['the first', 'the second']) {
+      swap();
+      expect(backUp(box).stdout, disk).toMatch(/^0 of 3 VMs changed; 0 B new, /m);
+    }
+  });
 
   it('begin anew where dom0 has lost what it knew', async () => {
     const box = await Box.full();
