@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 
-import type { VolumeDriver } from './pool-driver.ts';
+import { FailedError } from '../../../shared/errors.ts';
+import type { PlacedVolume, VolumeDriver } from './pool-driver.ts';
 import { type IsRunning, requireHalted } from './pool-driver.ts';
 import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 import type { RunProgram } from '../../../shared/run-program.ts';
@@ -43,7 +44,9 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
         `--name=${snapshot}`,
         '--',
         volume.vid,
-      ]);
+      ]).catch((error: unknown) => {
+        throw inFullPool(error, volume) ?? error;
+      });
       try {
         // Usually active already, but not where LVM is configured to activate nothing automatically.
         await runAsRoot('lvm', [
@@ -90,4 +93,19 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
 /** The suffix of a snapshot's name; the snapshot has the owner as a tag, too. */
 function markOf(owned: string): string {
   return `+${owned}-snap`;
+}
+
+/** LVM makes no snapshot in a pool without free space (its words are those of 2.03.16); undefined for other errors. */
+function inFullPool(error: unknown, { label }: PlacedVolume): FailedError | undefined {
+  if (
+    !(error instanceof FailedError) ||
+    !/out of data space|reached threshold/.test(error.message)
+  ) {
+    return undefined;
+  }
+  return new FailedError(
+    `${label} cannot be read: its thin pool is full, and LVM makes no snapshot in it: free some space there, by removing ` +
+      'a VM or old revisions, and try again',
+    { cause: error },
+  );
 }

@@ -150,6 +150,17 @@ describe('lvm_thin', () => {
     expect(commands.ran).toHaveLength(1);
   });
 
+  it('says in plain words that the pool is full', async () => {
+    // As LVM 2.03.16 said it about a real one.
+    const full =
+      'WARNING: Thin pool qubes_dom0/vm-pool is out of data space. Cannot create new thin volume, ' +
+      'free space in thin pool qubes_dom0/vm-pool reached threshold.';
+    const commands = new Commands([/lvcreate/, new Error(full)]);
+    const opening = open(commands).open(volume('qubes_dom0/vm-work-private'));
+    await expect(opening).rejects.toThrow(/^the volume private of work .* its thin pool is full/);
+    expect(commands.ran).toHaveLength(1);
+  });
+
   it('reports a snapshot that cannot be removed', async () => {
     const commands = new Commands([/lvremove/, new Error('Logical volume in use')]);
     const opened = await open(commands).open(volume('qubes_dom0/vm-work-private'));
