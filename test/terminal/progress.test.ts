@@ -51,7 +51,7 @@ const inTheMiddle = (backup: Buffer): void => {
   backup.writeUInt8(backup.readUInt8(at) ^ 1, at);
 };
 
-describe.each([80, 40])('in a terminal of %i columns', (columns) => {
+describe.each([200, 80, 40])('in a terminal of %i columns', (columns) => {
   it('two lines show the progress, fit, and are gone at the end', async () => {
     await using terminal = TmuxTerminal.run(backUpInto(`${UNTIL_GO}; cat >/dev/null`), { columns });
     const [shown = ''] = LINES.exec(await terminal.until(LINES)) ?? [];
@@ -105,6 +105,31 @@ describe.each([80, 40])('in a terminal of %i columns', (columns) => {
     expect(await terminal.ended()).toBe(0);
     rmSync(large);
     expect(terminal.shown).toMatch(/warning: [^]*^VM [^]*^Stored [^]*^warning: [^]*ENDED/m);
+  });
+});
+
+describe('when all has been sent', () => {
+  const untilStored = (): string => backUpInto(`cat >/dev/null; touch all; ${UNTIL_GO}`);
+
+  it.each([200, 80, 40])(
+    'it is syncing, in %i columns, until the storage has all',
+    async (columns) => {
+      await using terminal = TmuxTerminal.run(untilStored(), { columns });
+      await terminal.until(/100 % {2}syncing\n.* of \d/);
+      letGo(terminal);
+      expect(await terminal.ended()).toBe(0);
+      expect(terminal.shown).not.toMatch(/syncing/);
+      expect(terminal.shown).toMatch(/^Stored /m);
+    },
+  );
+
+  it('Ctrl-C ends it, and says that the backup may be there', async () => {
+    await using terminal = TmuxTerminal.run(`trap : INT\n${untilStored()}`);
+    await terminal.until(/syncing/);
+    terminal.press('C-c');
+    expect(await terminal.ended()).toBe(130);
+    expect(terminal.shown).not.toMatch(/syncing/);
+    expect(terminal.joined).toMatch(/coffer: interrupted by SIGINT: the backup may /);
   });
 });
 

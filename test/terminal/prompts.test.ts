@@ -22,7 +22,7 @@ beforeAll(async () => {
 
 const backups = (): number => readdirSync(box.backups).length;
 
-describe.each([80, 40])('in a terminal of %i columns', (columns) => {
+describe.each([200, 80, 40])('in a terminal of %i columns', (columns) => {
   it('a backup shows the plan, asks, asks for the passphrase twice, and does not show it', async () => {
     await using terminal = TmuxTerminal.run(`coffer backup ${toUsb} backups vault`, { columns });
     await terminal.until(/vault[^]*Back up\? \[y\/N\] $|Back up\? \[y\/N\]$/m);

@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Box } from '../cli/box.ts';
+import { TmuxTerminal } from './tmux.ts';
+
+const CLOCK = new URL('../cli/fixed-clock.cjs', import.meta.url).pathname;
+const DAY_LATER = '2026-03-02T10:00:00Z';
+
+let box: Box;
+const rubbish: (() => unknown)[] = [];
+afterAll(async () => {
+  for (const remove of rubbish) await remove();
+});
+beforeAll(async () => {
+  box = await Box.full((remove) => rubbish.push(remove));
+  const clock = { ...at('2026-03-01T09:05:03Z') };
+  box.coffer(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work', 'vault'], '', clock);
+});
+
+function at(clock: string): Record<string, string> {
+  return { TZ: 'UTC', FIXED_CLOCK: clock, NODE_OPTIONS: `--require=${CLOCK}` };
+}
+
+/** What a command shows; lines that the terminal broke as one, sizes and places as placeholders. */
+async function screenOf(command: string, columns: number): Promise<string[]> {
+  const environment = Object.entries(at(DAY_LATER)).map(([name, value]) => `${name}='${value}'`);
+  await using terminal = TmuxTerminal.run(
+    `export ${environment.join(' ')}\ncoffer ${command} --system '${box.directory}'`,
+    { columns, rows: 60 },
+  );
+  await terminal.ended();
+  const [shown = ''] = terminal.joined.split('\nENDED');
+  return shown
+    .replaceAll(box.directory, '/qubes')
+    .replace(/[\d.]+ [kKMG]?i?B\b/g, 'SIZE')
+    .split('\n')
+    .map((line) => line.trimEnd());
+}
+
+const PLACE = 'In usb:/qubes/homes/usb/backups/qubes-backup-2026-03-01T090503: work, vault.';
+
+describe('coffer status shows', () => {
+  const table = [
+    'VM      last backup       age   verified',
+    'dom0                                      never backed up',
+    'debian                                    never backed up',
+    'work    2026-03-01 09:05  24 h  no',
+    'vault   2026-03-01 09:05  24 h  no',
+    PLACE,
+    'Not backed up by default: usb.',
+    'Never backed up: dom0, debian.',
+  ];
+
+  it.each([200, 80])('a table in %i columns', async (columns) => {
+    expect(await screenOf('status', columns)).toEqual(table);
+  });
+
+  it('a block for each VM in 40 columns', async () => {
+    expect(await screenOf('status', 40)).toEqual([
+      'dom0',
+      '  never backed up',
+      'debian',
+      '  never backed up',
+      'work',
+      '  last backup: 2026-03-01 09:05',
+      '  age: 24 h',
+      '  verified: no',
+      'vault',
+      '  last backup: 2026-03-01 09:05',
+      '  age: 24 h',
+      '  verified: no',
+      ...table.slice(5),
+    ]);
+  });
+});
+
+describe('coffer list of a directory shows', () => {
+  const list = (): string => `list -d usb -p '${box.passphraseFile}' backups`;
+  const end = 'Only the header and the list of VMs of each were checked: coffer verify checks everything.';
+
+  it('a table in 200 columns', async () => {
+    const screen = await screenOf(list(), 200);
+    expect(screen.map((line) => line.replace(/ {2,}/g, '  '))).toEqual([
+      '1 backup in usb:/qubes/homes/usb/backups (SIZE free there)',
+      'backup  made on  format  size  VMs',
+      'qubes-backup-2026-03-01T090503  2026-03-01 09:05  coffer-1  SIZE  work, vault',
+      end,
+    ]);
+  });
+
+  it('a block for each backup in 40 columns', async () => {
+    expect(await screenOf(list(), 40)).toEqual([
+      '1 backup in usb:/qubes/homes/usb/backups (SIZE free there)',
+      'qubes-backup-2026-03-01T090503',
+      '  made on: 2026-03-01 09:05',
+      '  format: coffer-1',
+      '  size: SIZE',
+      '  VMs: work, vault',
+      end,
+    ]);
+  });
+});
