@@ -75,7 +75,8 @@ describe('coffer status shows', () => {
 
 describe('coffer list of a directory shows', () => {
   const list = (): string => `list -d usb -p '${box.passphraseFile}' backups`;
-  const end = 'Only the header and the list of VMs of each were checked: coffer verify checks everything.';
+  const end =
+    'Only the header and the list of VMs of each were checked: coffer verify checks everything.';
 
   it('a table in 200 columns', async () => {
     const screen = await screenOf(list(), 200);
