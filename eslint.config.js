@@ -13,7 +13,7 @@ const stages = {
   contents: ['contents', 'archive', 'qubes', 'shared'],
   backup: ['backup', 'contents', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
   restore: ['restore', 'contents', 'archive', 'qubes', 'transport', 'protocol', 'shared'],
-  forget: ['forget', 'archive', 'transport', 'protocol', 'shared'],
+  forget: ['forget', 'contents', 'archive', 'qubes', 'transport', 'shared'],
   verify: ['verify', 'contents', 'archive', 'qubes', 'shared'],
   cli: [
     ...['cli', 'backup', 'restore', 'forget', 'verify', 'contents'],

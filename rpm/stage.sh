@@ -65,6 +65,7 @@ dom0)
   done
   documents README.md docs/*.md CHANGELOG.md rpm/example-profile.conf
   place 755 recover.sh /usr/share/coffer/recover.sh
+  place 755 coffer-gc.sh /usr/share/coffer/coffer-gc.sh
   ;;
 vm)
   program coffer-vm-agent '24 22 20 18'

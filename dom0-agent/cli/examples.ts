@@ -35,6 +35,12 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       command: 'coffer list -d sys-usb /run/media/user/disk/qubes-backup-2026-11-23T120000',
     },
   ],
+  prune: [
+    {
+      what: 'Show which backups a prune would delete, if the last of seven days and of twelve months were kept:',
+      command: 'coffer prune -d sys-usb backups --keep-daily 7 --keep-monthly 12 --dry-run',
+    },
+  ],
   verify: [
     {
       what: 'Check that a backup is whole and authentic:',

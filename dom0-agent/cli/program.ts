@@ -16,6 +16,7 @@ import type { DevicesFlags } from './devices.ts';
 import { EXAMPLES, formatExamples } from './examples.ts';
 import type { ListFlags } from './list.ts';
 import { showNotice, showResult } from './output.ts';
+import { type PruneFlags, addPruneOptions } from './prune-options.ts';
 import { type RestoreFlags, addRestoreOptions } from './restore-options.ts';
 import type { SandboxFlags } from './sandbox.ts';
 import { type StatusFlags, addStatusOptions } from './status-options.ts';
@@ -110,6 +111,18 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     .action(async (location: string, qubes: string[], flags: RestoreFlags) => {
       const { restoreCommand } = await import('./restore.ts');
       ended(await restoreCommand(location, qubes, flags, signal));
+    });
+
+  addPruneOptions(program.command('prune'))
+    .summary('forget old backups of a series')
+    .description(
+      'Deletes the backups in the directory LOCATION that no rule keeps. What others need of them is copied ' +
+        'into new files first, read back and authenticated. Shows what it will do, and asks.',
+    )
+    .argument('<LOCATION>', 'the directory of the series')
+    .action(async (location: string, flags: PruneFlags) => {
+      const { pruneCommand } = await import('./prune.ts');
+      ended(await pruneCommand(location, flags, signal));
     });
 
   addStatusOptions(program.command('status'))

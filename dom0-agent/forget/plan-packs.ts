@@ -1,18 +1,22 @@
 import { lengthInTar } from '../archive/coffer1/manifest.ts';
 import type { PlacedPart } from '../archive/coffer1/parts-table.ts';
 import { DamagedError } from '../../shared/errors.ts';
-import { type LiveChunks, countBits } from './live-chunks.ts';
+import type { LiveChunks } from './live-chunks.ts';
 
-/** A file less of which is live is not kept: what is live of it moves into a pack. */
-const LEAST_LIVE = 0.7;
+/**
+ * Where less than this share of a file's parts is needed, those that are needed move into a pack. A part is needed as a
+ * whole when any chunk of it is: what cannot be freed by moving is not counted.
+ */
+export const LEAST_LIVE = 0.85;
 
 /** A file of the series, as far as it matters here what lies in it. */
 export interface PartsFile {
   readonly backupId: string;
-  /** In bytes. */
-  readonly size: number;
-  /** Whether it stays whatever its parts are: it is a backup that is kept, or younger than any. */
-  readonly stays: boolean;
+  /**
+   * A backup that is kept stays whatever is live of it; one that is forgotten goes, since it would be there and not be
+   * whole. Of other files it depends on what is live of them.
+   */
+  readonly fate: 'stays' | 'goes' | 'open';
   readonly parts: Iterable<PlacedPart>;
 }
 
@@ -23,11 +27,8 @@ export interface PartOf<F extends PartsFile> {
   /** The file that it was born in, and its number there. */
   readonly bornIn: string;
   readonly number: number;
-  /** Its bytes in the tar, and how much of them is in chunks that are referred to. */
+  /** Its bytes in the tar. */
   readonly bytes: number;
-  readonly liveBytes: number;
-  /** Those chunks, as 32 bits. */
-  readonly liveChunks: number;
 }
 
 /** What becomes of the files of a series. */
@@ -52,16 +53,17 @@ export interface PackPlan<F extends PartsFile> {
 export function planPacks<F extends PartsFile>(files: readonly F[], live: LiveChunks): PackPlan<F> {
   const { taken, shadowed } = takeParts(files, live);
   const isGoing = (file: F): boolean => {
-    const liveBytes = sumOf(taken.get(file) ?? []);
-    return !file.stays && (liveBytes === 0 || liveBytes < LEAST_LIVE * file.size);
+    const parts = taken.get(file) ?? [];
+    const isHollow = parts.length === 0 || shareOf(parts, file) < LEAST_LIVE;
+    return file.fate === 'goes' || (file.fate === 'open' && isHollow);
   };
   const going = files.filter(isGoing);
-  const stays = new Set(files.filter((file) => !going.includes(file)));
+  const staying = new Set(files.filter((file) => !going.includes(file)));
   const replacing = new Set(going.flatMap((file) => shadowed.get(file) ?? []));
   return {
     going,
     packed: going.flatMap((file) => taken.get(file) ?? []),
-    replacing: [...replacing].filter(({ file }) => stays.has(file)),
+    replacing: [...replacing].filter(({ file }) => staying.has(file)),
   };
 }
 
@@ -78,11 +80,14 @@ interface TakenParts<F extends PartsFile> {
  */
 function takeParts<F extends PartsFile>(files: readonly F[], live: LiveChunks): TakenParts<F> {
   const liveParts = new Map(files.map((file) => [file, livePartsOf(file, live)]));
-  const rank = (file: F): number => (file.stays ? 2 : sumOf(liveParts.get(file) ?? []) / file.size);
+  const rank = (file: F): number => {
+    if (file.fate === 'open') return shareOf(liveParts.get(file) ?? [], file);
+    return file.fate === 'stays' ? Infinity : -Infinity;
+  };
   const known = new Map<string, Map<number, PartOf<F>>>();
   const taken = new Map<F, PartOf<F>[]>();
   const shadowed = new Map<F, PartOf<F>[]>();
-  for (const file of [...files].sort((one, other) => rank(other) - rank(one))) {
+  for (const file of [...files].sort((one, other) => compare(rank(other), rank(one)))) {
     const [own, foreign]: [PartOf<F>[], PartOf<F>[]] = [[], []];
     for (const part of liveParts.get(file) ?? []) {
       const ofBirth = known.get(part.bornIn) ?? new Map<number, PartOf<F>>();
@@ -105,19 +110,33 @@ function takeParts<F extends PartsFile>(files: readonly F[], live: LiveChunks): 
   return { taken, shadowed };
 }
 
+/** How much of the parts in a file is needed, from 0 to 1. */
+export function liveShare(file: PartsFile, live: LiveChunks): number {
+  return shareOf(livePartsOf(file, live), file);
+}
+
+function shareOf(parts: readonly PartOf<PartsFile>[], { parts: all }: PartsFile): number {
+  let total = 0;
+  for (const { size } of all) total += lengthInTar(size);
+  return total === 0 ? 0 : sumOf(parts) / total;
+}
+
 function livePartsOf<F extends PartsFile>(file: F, live: LiveChunks): PartOf<F>[] {
   const parts: PartOf<F>[] = [];
   let row = 0;
-  for (const { bornIn = file.backupId, number, size, chunks } of file.parts) {
-    const liveChunks = live.of(bornIn, number);
-    const bytes = lengthInTar(size);
-    const liveBytes = (bytes * countBits(liveChunks)) / chunks;
-    if (liveChunks !== 0) parts.push({ file, row, bornIn, number, bytes, liveBytes, liveChunks });
+  for (const { bornIn = file.backupId, number, size } of file.parts) {
+    if (live.of(bornIn, number) !== 0) {
+      parts.push({ file, row, bornIn, number, bytes: lengthInTar(size) });
+    }
     row++;
   }
   return parts;
 }
 
+function compare(one: number, other: number): number {
+  return one === other ? 0 : one - other;
+}
+
 function sumOf(parts: readonly PartOf<PartsFile>[]): number {
-  return parts.reduce((sum, { liveBytes }) => sum + liveBytes, 0);
+  return parts.reduce((sum, { bytes }) => sum + bytes, 0);
 }

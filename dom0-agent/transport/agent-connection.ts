@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Channel } from '../../protocol/channel.ts';
 import type { Conversation, Service } from '../../protocol/conversation.ts';
 import { ChannelClosedError } from '../../protocol/protocol-error.ts';
@@ -39,13 +40,16 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
     this.#kill = kill;
     this.#broken = new AbortController();
     holdOutput(process.stdout);
+    const ended = AbortSignal.any([signal, this.#broken.signal]);
+    // Many requests wait at a time, and each for this: Node.js would take that for a mistake.
+    setMaxListeners(0, ended);
     this.channel = new Channel({
       side: 'dom0',
       conversation,
       peer: vm.name,
       input: process.stdout,
       output: process.stdin,
-      signal: AbortSignal.any([signal, this.#broken.signal]),
+      signal: ended,
     });
   }
 

@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LiveChunks, bits, countBits } from '../../dom0-agent/forget/live-chunks.ts';
 import { type PartsFile, planPacks } from '../../dom0-agent/forget/plan-packs.ts';
-import { lengthInTar } from '../../dom0-agent/archive/coffer1/manifest.ts';
 import { PartsTable } from '../../dom0-agent/archive/coffer1/parts-table.ts';
 import { type Run, Runs } from '../../dom0-agent/archive/coffer1/runs.ts';
 import { DamagedError } from '../../shared/errors.ts';
@@ -81,15 +80,17 @@ interface TestFile extends PartsFile {
 function file(
   name: string,
   own: number,
-  { stays = false, elsewhere = [] as readonly (readonly [string, number])[], extra = 0 } = {},
+  {
+    fate = 'open',
+    elsewhere = [],
+  }: Partial<Pick<PartsFile, 'fate'> & { elsewhere: readonly (readonly [string, number])[] }> = {},
 ): TestFile {
   const table = new PartsTable();
   const part = { size: 1_000_000, chunks: 8, domain: 'd' };
   for (const [bornIn, number] of elsewhere) table.addMoved(bornIn, number, part);
   for (let i = 0; i < own; i++) table.add(part);
-  const size = table.length * lengthInTar(part.size) + 1_000 + extra;
   const parts = Array.from({ length: table.length }, (_, row) => table.at(row));
-  return { name, backupId: name, size, stays, parts };
+  return { name, backupId: name, fate, parts };
 }
 
 /** Live chunks, each as [file, part, how many from the first on]. */
@@ -118,14 +119,20 @@ describe('the plan of packs', () => {
       file('dead', 4),
       file('empty', 0),
       file('most', 4),
-      file('kept', 2, { stays: true }),
+      file('kept', 2, { fate: 'stays' }),
     ];
-    const live = liveOf(['most', 0, 8], ['most', 1, 8], ['most', 2, 8], ['kept', 0, 8]);
+    const live = liveOf(
+      ['most', 0, 8],
+      ['most', 1, 8],
+      ['most', 2, 8],
+      ['most', 3, 4],
+      ['kept', 0, 8],
+    );
     expect(planOf(files, live)).toEqual({ going: ['dead', 'empty'], packed: [], replacing: [] });
   });
 
-  it('moves what is live of a file of which less than 70 % is', () => {
-    const files = [file('some', 10), file('kept', 1, { stays: true })];
+  it('moves what is live of a file of which less than 85 % is needed', () => {
+    const files = [file('some', 10), file('kept', 1, { fate: 'stays' })];
     const live = liveOf(['some', 3, 1], ['some', 5, 8], ['kept', 0, 8]);
     expect(planOf(files, live)).toEqual({
       going: ['some'],
@@ -134,8 +141,16 @@ describe('the plan of packs', () => {
     });
   });
 
+  it('lets a forgotten backup go however much of it is live', () => {
+    expect(planOf([file('forgotten', 1, { fate: 'goes' })], liveOf(['forgotten', 0, 8]))).toEqual({
+      going: ['forgotten'],
+      packed: ['forgotten.0 in forgotten'],
+      replacing: [],
+    });
+  });
+
   it('never lets a backup go that is kept, however little of its parts is live', () => {
-    expect(planOf([file('kept', 9, { stays: true })], liveOf()).going).toEqual([]);
+    expect(planOf([file('kept', 9, { fate: 'stays' })], liveOf()).going).toEqual([]);
   });
 
   it('moves parts out of an older pack as out of any other file', () => {
@@ -180,7 +195,7 @@ describe('the plan of packs', () => {
   });
 
   it('is refused when a part that is needed is in no file', () => {
-    const files = [file('one', 2), file('kept', 1, { stays: true })];
+    const files = [file('one', 2), file('kept', 1, { fate: 'stays' })];
     expect(() => planOf(files, liveOf(['one', 2, 1]))).toThrow(DamagedError);
     expect(() => planOf(files, liveOf(['gone', 0, 1]))).toThrow('gone, which is nowhere');
   });
@@ -189,7 +204,7 @@ describe('the plan of packs', () => {
     const names = ['a', 'b', 'c', 'd'];
     const arbitraryFile = fc.record({
       own: fc.nat(5),
-      stays: fc.boolean(),
+      fate: fc.constantFrom('stays', 'goes', 'open'),
       elsewhere: fc.uniqueArray(fc.tuple(fc.constantFrom('p', 'q', ...names), fc.nat(5)), {
         selector: ([name, number]) => `${name} ${number}`,
         maxLength: 6,
@@ -200,12 +215,12 @@ describe('the plan of packs', () => {
     });
     fc.assert(
       fc.property(fc.array(arbitraryFile, { maxLength: 4 }), wanted, (made, wishes) => {
-        const files = made.map(({ own, stays, elsewhere }, i) => {
+        const files = made.map(({ own, fate, elsewhere }, i) => {
           const name = names[i] ?? '';
           const sorted = elsewhere
             .filter(([bornIn]) => bornIn !== name)
             .sort(([one, m], [other, n]) => (one === other ? m - n : one < other ? -1 : 1));
-          return file(name, own, { stays, elsewhere: sorted });
+          return file(name, own, { fate, elsewhere: sorted });
         });
         const keyOf = (each: TestFile, part: { bornIn?: string | undefined; number: number }) =>
           `${part.bornIn ?? each.backupId} ${part.number}`;
@@ -223,7 +238,8 @@ describe('the plan of packs', () => {
           }),
         );
         const plan = planPacks(files, live);
-        for (const going of plan.going) expect(going.stays).toBe(false);
+        for (const { fate } of plan.going) expect(fate).not.toBe('stays');
+        for (const each of files) if (each.fate === 'goes') expect(plan.going).toContain(each);
         const left = new Set(
           files
             .filter((each) => !plan.going.includes(each))

@@ -131,6 +131,7 @@ describe('installed into an empty root,', () => {
         'drwxr-xr-x root root /usr/share/coffer',
         '-rw-r--r-- root root /usr/share/coffer/coffer',
         '-rwxr-xr-x root root /usr/share/coffer/notify-failure',
+        '-rwxr-xr-x root root /usr/share/coffer/coffer-gc.sh',
         '-rwxr-xr-x root root /usr/share/coffer/recover.sh',
         'drwxr-xr-x root root /usr/share/doc',
         `drwxr-xr-x root root ${doc}`,

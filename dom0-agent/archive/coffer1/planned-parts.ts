@@ -1,4 +1,9 @@
-import type { ByteSource, FileRange, OpenedFile } from '../../../shared/byte-streams.ts';
+import type {
+  ByteSource,
+  FileRange,
+  OpenedDirectory,
+  OpenedFile,
+} from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { partName } from '../parts/part-name.ts';
 import { OuterTarReader } from '../tar/outer-reader.ts';
@@ -94,7 +99,7 @@ function inFile(damage: DamagedError, name: string | undefined): DamagedError {
  */
 export async function* storedParts(
   parts: () => Iterable<LocatedPart>,
-  files: SeriesFiles,
+  files: Pick<OpenedDirectory, 'read'>,
 ): AsyncGenerator<StoredMember, void, undefined> {
   const [first] = parts();
   if (first === undefined) return;

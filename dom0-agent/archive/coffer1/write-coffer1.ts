@@ -9,6 +9,7 @@ import { partName } from '../parts/part-name.ts';
 import { prefetch } from '../parts/prefetch.ts';
 import { OuterTarWriter } from '../tar/outer-writer.ts';
 import type { Content } from '../content.ts';
+import { cutText } from './cut-text.ts';
 import { type FrameCompressor, frameCompressor } from './frame-compressor.ts';
 import {
   type Cut,
@@ -200,7 +201,7 @@ class Coffer1Writer implements AsyncDisposable {
   /** The members of a file of any length that is in memory, or made as it is asked for: one at least. */
   *#membersOfText(path: string, pieces: Iterable<Buffer>): Generator<PlainMember> {
     let index = 0;
-    for (const bytes of whole(pieces, this.#options.cut.partSize)) {
+    for (const bytes of cutText(pieces, this.#options.cut.partSize)) {
       yield { name: partName(path, index++).name, bytes };
     }
   }
@@ -281,22 +282,3 @@ class Coffer1Writer implements AsyncDisposable {
 
 /** Small files may follow the volumes that they tell of. */
 const STAGES: readonly Content['kind'][] = ['file', 'volume', 'file', 'tree'];
-
-/** The same bytes in pieces of `size`, of which the last may be smaller; one at least. Each has memory of its own. */
-function* whole(pieces: Iterable<Buffer>, size: number): Generator<Buffer, void, undefined> {
-  let piece = Buffer.alloc(size);
-  let filled = 0;
-  for (const bytes of pieces) {
-    for (let taken = 0; taken < bytes.length;) {
-      if (filled === size) {
-        yield piece;
-        piece = Buffer.alloc(size);
-        filled = 0;
-      }
-      const copied = bytes.copy(piece, filled, taken);
-      taken += copied;
-      filled += copied;
-    }
-  }
-  yield piece.subarray(0, filled);
-}

@@ -1,0 +1,123 @@
+#!/bin/sh
+# coffer-gc.sh: deletes the backups that dom0 has put on a signed list, on the storage's own side. For storage that
+# dom0 can only add to (docs/forgetting.md): run it there, from cron, as the user whom the backups belong to.
+#
+# A list is believed only under the series' key, and only some days after it was seen first, by this machine's clock: time
+# to notice, and to remove, a list that you did not ask for. A file is deleted only if it is a regular file of
+# the directory, has the size on the list, and begins as the very backup that the list names.
+
+usage='usage: coffer-gc.sh [-n] -k KEY -s STATE [-d DAYS] DIRECTORY
+
+  -k KEY    the public key that `coffer prune --public-key` prints, as a file
+  -s STATE  a directory in which it notes when it first saw each list
+  -d DAYS   how long a list must have been there; by default 7
+  -n        only tell what would be deleted
+
+Exit status: 0 for success, also when there is nothing to do; 1 when something failed or a list is not
+authentic; 2 for a wrong command line.'
+
+set -u
+umask 077
+LC_ALL=C
+export LC_ALL
+
+key='' state='' days=7 dry='' work='' failed=0
+readonly LONGEST_LIST=1048576
+
+main() {
+  read_arguments "$@"
+  work=$(mktemp -d) || exit 1
+  trap 'rm -rf "$work"' EXIT
+  trap 'exit 1' HUP INT TERM
+  for list in "$directory"/coffer-forget-*; do
+    [ -e "$list" ] || [ -L "$list" ] || continue
+    if read_list "$list"; then obey "$list"; else failed=1; fi
+  done
+  exit "$failed"
+}
+
+read_arguments() {
+  while getopts nk:s:d: option; do
+    case $option in
+      n) dry=yes ;;
+      k) key=$OPTARG ;;
+      s) state=$OPTARG ;;
+      d) days=$OPTARG ;;
+      *) wrong_usage ;;
+    esac
+  done
+  shift $((OPTIND - 1))
+  case $days in '' | *[!0-9]* | ?????*) wrong_usage ;; esac
+  [ $# -eq 1 ] && [ -f "$key" ] && [ -d "$state" ] && [ -d "$1" ] || wrong_usage
+  directory=$1
+}
+
+wrong_usage() {
+  echo "$usage" >&2
+  exit 2
+}
+
+# say TEXT…: what of it is not printable ASCII becomes ?
+say() {
+  printf '%s\n' "$*" | tr -c '[:print:]\n' '?'
+}
+
+# read_list FILE: authenticates it; its text is then in $work/text
+read_list() {
+  if [ -L "$1" ] || ! [ -f "$1" ] || [ "$(wc -c < "$1")" -gt $LONGEST_LIST ]; then
+    say "$1 is no list of coffer's" >&2
+    return 1
+  fi
+  # A copy: nobody changes it between the check and the use.
+  cat -- "$1" > "$work/list" && sed '$d' "$work/list" > "$work/text" || return 1
+  sed -n '$s/^signature \([A-Za-z0-9+\/]*=*\)$/\1/p' "$work/list" |
+    openssl base64 -d -A > "$work/signature" 2> /dev/null
+  if openssl pkeyutl -verify -pubin -inkey "$key" -rawin -in "$work/text" \
+    -sigfile "$work/signature" > /dev/null 2>&1; then
+    return 0
+  fi
+  say "$1 is not signed with this key: ignored" >&2
+  return 1
+}
+
+# obey FILE: deletes what the list in $work/text names, if it is time
+obey() {
+  seen=$state/$(openssl dgst -sha256 -r < "$work/list" | cut -c 1-64)
+  if ! [ -e "$seen" ]; then
+    [ -n "$dry" ] || : > "$seen" || failed=1
+    say "$1: seen for the first time"
+    [ "$days" -eq 0 ] || return 0
+  elif [ "$days" -gt 0 ] && [ -z "$(find "$seen" -mtime "+$((days - 1))")" ]; then
+    return 0
+  fi
+  left=0
+  while read -r word id bytes name rest; do
+    [ "$word" = file ] || continue
+    delete_file "$id" "$bytes" "$name" "$rest" || left=1
+  done < "$work/text"
+  if [ "$left" -ne 0 ]; then
+    failed=1
+  elif [ -z "$dry" ]; then
+    rm -f -- "$1" "$seen" || failed=1
+  fi
+}
+
+# delete_file BACKUP-ID BYTES NAME REST: one line of a list
+delete_file() {
+  case $3 in '' | -* | .* | *[!A-Za-z0-9._-]*) say "$3 is no name of a backup" >&2 && return 1 ;; esac
+  file=$directory/$3
+  [ -e "$file" ] || [ -L "$file" ] || return 0
+  if [ -n "$4" ] || [ -L "$file" ] || ! [ -f "$file" ] || [ "$(wc -c < "$file")" != "$2" ] ||
+    [ "$(head -c 13 < "$file")" != backup-header ] ||
+    [ "$(tail -c +513 < "$file" | head -n 2 | tr '\n' ' ')" != "format=coffer-1 backup-id=$1 " ]; then
+    say "$file is not what the list names: left alone" >&2
+    return 1
+  fi
+  if [ -n "$dry" ]; then
+    say "$file would be deleted"
+  else
+    rm -f -- "$file" && say "$file is deleted"
+  fi
+}
+
+main "$@"

@@ -1,0 +1,65 @@
+import type { ByteSink } from '../../../shared/byte-streams.ts';
+import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
+import { encodeHeader } from '../tar/header-block.ts';
+import { OuterTarWriter } from '../tar/outer-writer.ts';
+import { HEADER_NAME } from '../untrusted-header.ts';
+import type { ManifestMember } from './manifest.ts';
+import { type ArchiveKey, MAC_LENGTH, sealMember } from './seal-member.ts';
+
+/** A new file into which ranges of others in its directory can be copied, without being read here. */
+export interface CopyingSink extends ByteSink {
+  copy(fileName: string, offset: number, length: number): Promise<void>;
+}
+
+/** Where a member lies in a file of the directory: its header in the tar begins there. */
+export interface MemberPlace {
+  readonly fileName: string;
+  readonly offset: number;
+}
+
+/** Writes a file of a series member by member, each with its MAC behind it. */
+export class MemberWriter {
+  /** What was written but for what was copied, in its order. */
+  readonly members: ManifestMember[] = [];
+  readonly #output: CopyingSink;
+  readonly #tar: OuterTarWriter;
+  readonly #key: ArchiveKey;
+
+  constructor(output: CopyingSink, key: ArchiveKey) {
+    this.#output = output;
+    this.#tar = new OuterTarWriter(output);
+    this.#key = key;
+  }
+
+  /** The header is authenticated like every member, and not encrypted. */
+  async header(bytes: Buffer): Promise<void> {
+    await this.#seal(HEADER_NAME, bytes, { ...this.#key, encrypted: false });
+  }
+
+  /** Encrypts the bytes in place, and writes them. Gives their MAC. */
+  async member(name: string, bytes: Buffer): Promise<string> {
+    return this.#seal(name, bytes, this.#key);
+  }
+
+  /** Copies a member of `size` bytes and its MAC as they are: only the name in the tar changes. */
+  async copy(name: string, size: number, { fileName, offset }: MemberPlace): Promise<void> {
+    const content = size + paddingOf(size);
+    await this.#output.write(await encodeHeader(name, size));
+    await this.#output.copy(fileName, offset + BLOCK, content);
+    await this.#output.write(await encodeHeader(`${name}.hmac`, MAC_LENGTH + 1));
+    const mac = offset + BLOCK + content + BLOCK;
+    await this.#output.copy(fileName, mac, MAC_LENGTH + 1 + paddingOf(MAC_LENGTH + 1));
+  }
+
+  async end(): Promise<void> {
+    await this.#tar.end();
+  }
+
+  async #seal(name: string, bytes: Buffer, key: ArchiveKey): Promise<string> {
+    const mac = await sealMember(key, name, bytes);
+    await this.#tar.member(name, bytes);
+    await this.#tar.member(`${name}.hmac`, Buffer.from(`${mac}\n`));
+    this.members.push({ name, size: bytes.length, mac });
+    return mac;
+  }
+}

@@ -1,0 +1,188 @@
+import type { OpenedDirectory, OpenedFile } from '../../../shared/byte-streams.ts';
+import {
+  DamagedError,
+  RefusedError,
+  WrongPassphraseError,
+  messageOf,
+} from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
+import { headOf, readHeader } from '../read-header.ts';
+import { OuterTarReader } from '../tar/outer-reader.ts';
+import { HEADER_NAME, type UntrustedHeader } from '../untrusted-header.ts';
+import type { Coffer1Header } from './coffer1-header.ts';
+import { authenticateHeader, parseUntrustedHeader } from './open-header.ts';
+import { type SeriesHead, openSeries } from './series.ts';
+import { SeriesFile } from './series-file.ts';
+import type { SeriesKey } from './series-key.ts';
+
+/** A file of the series in its directory: all but its name is authentic. */
+export interface FileOfSeries {
+  readonly untrustedName: string;
+  readonly file: SeriesFile;
+}
+
+/** Every file of a series that lies in a directory, ascending by its place in the series. */
+export interface WholeSeries {
+  readonly head: SeriesHead;
+  readonly key: SeriesKey;
+  readonly files: readonly FileOfSeries[];
+}
+
+/** What a file of the directory says of itself. */
+interface Claim {
+  readonly untrustedName: string;
+  readonly input: OpenedFile;
+  readonly untrustedHeader: Coffer1Header;
+}
+
+/** Longer names are cut where they are shown. */
+const LONGEST_NAME = 100;
+
+/**
+ * Opens all files of the one series in a directory. Nothing is passed over that claims to belong to it: who is to
+ * decide what can go must know all that is there. Other files are.
+ *
+ * @param passphrase wiped once it is not needed any more
+ * @throws RefusedError when there is no series, or more than one; WrongPassphraseError; DamagedError when a file of the
+ *   series is damaged
+ */
+export async function openWholeSeries(
+  directory: OpenedDirectory,
+  untrustedNames: readonly string[],
+  passphrase: Buffer,
+  signal: AbortSignal,
+): Promise<WholeSeries> {
+  const claims: Claim[] = [];
+  for (const untrustedName of untrustedNames) {
+    signal.throwIfAborted();
+    const claim = await claimOf(directory, untrustedName);
+    if (claim !== undefined) claims.push(claim);
+  }
+  const [first] = claims;
+  if (first === undefined) throw new RefusedError('there is no backup of coffer in the directory');
+  const { seriesId } = first.untrustedHeader;
+  if (claims.some(({ untrustedHeader }) => untrustedHeader.seriesId !== seriesId)) {
+    throw new RefusedError(
+      'backups of more than one series are in the directory: move those of one of them to another directory',
+    );
+  }
+  const { key, head } = await unwrap(claims, passphrase);
+  const files: FileOfSeries[] = [];
+  for (const claim of claims) files.push(await openClaim(claim, key, signal));
+  files.sort(({ file: one }, { file: other }) => one.manifest.sequence - other.manifest.sequence);
+  requireDistinct(files);
+  return { head, key, files };
+}
+
+/** Undefined for a file that is none of coffer's own, or is not complete yet. */
+async function claimOf(
+  directory: OpenedDirectory,
+  untrustedName: string,
+): Promise<Claim | undefined> {
+  if (untrustedName.endsWith('.partial')) return undefined;
+  try {
+    const input = await directory.open(untrustedName);
+    const first = await untrustedHeaderOf(input);
+    if (first?.untrustedFields.get('format') !== 'coffer-1') return undefined;
+    await using tar = first.tar;
+    const untrustedHeader = parseUntrustedHeader({ ...first, tar });
+    return { untrustedName, input, untrustedHeader };
+  } catch (error) {
+    throw aboutFile(untrustedName, error);
+  }
+}
+
+async function openClaim(
+  { untrustedName, input }: Claim,
+  key: SeriesKey,
+  signal: AbortSignal,
+): Promise<FileOfSeries> {
+  try {
+    return { untrustedName, file: await openSeriesFile(input, key, signal) };
+  } catch (error) {
+    throw aboutFile(untrustedName, error);
+  }
+}
+
+/** Opens a file of a series of which the key is known: all that is read of it is authentic. Throws DamagedError. */
+export async function openSeriesFile(
+  input: OpenedFile,
+  key: SeriesKey,
+  signal: AbortSignal,
+): Promise<SeriesFile> {
+  const first = await untrustedHeaderOf(input);
+  if (first === undefined) throw new DamagedError('it does not begin as a backup does');
+  await using tar = first.tar;
+  const header = parseUntrustedHeader(first);
+  const headerMember = await authenticateHeader(first, header, key);
+  // What fills the last block of the header's MAC is checked with the member behind it.
+  await tar.next();
+  const { backupId, encrypted } = header;
+  const opened = { header, key: { root: key, backupId, encrypted }, signal };
+  return await SeriesFile.open(input, opened, headerMember);
+}
+
+/** Undefined for a file that is no backup. Throws DamagedError. */
+async function untrustedHeaderOf(input: OpenedFile): Promise<UntrustedHeader | undefined> {
+  const tar = new OuterTarReader(headOf(input));
+  try {
+    const first = await tar.next();
+    if (first?.name === HEADER_NAME) return await readHeader(tar, first);
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+  }
+  await tar[Symbol.asyncDispose]();
+  return undefined;
+}
+
+/** The passphrase may have been changed: a file that was written later has another wrapping of the same key. */
+async function unwrap(
+  claims: readonly Claim[],
+  passphrase: Buffer,
+): Promise<{ key: SeriesKey; head: SeriesHead }> {
+  try {
+    const tried = new Set<string>();
+    for (const { untrustedHeader: head } of claims) {
+      const { seriesId, kdf, kdfSalt, wrappedKey, wrappedKeyMac } = head;
+      const wrapping = Buffer.concat([kdfSalt, wrappedKey, wrappedKeyMac]).toString('hex');
+      if (tried.has(wrapping)) continue;
+      tried.add(wrapping);
+      const opened = await openSeries(head, Buffer.from(passphrase)).catch(orUndefined);
+      if (opened === undefined) continue;
+      const { key } = opened;
+      return { key, head: { seriesId, kdf, kdfSalt, wrappedKey, wrappedKeyMac } };
+    }
+  } finally {
+    passphrase.fill(0);
+  }
+  throw new WrongPassphraseError(
+    'the passphrase is wrong, or the headers of the backups were damaged or tampered with',
+  );
+}
+
+/** Of a wrong passphrase. */
+function orUndefined(error: unknown): undefined {
+  if (!(error instanceof WrongPassphraseError)) throw error;
+}
+
+/** The same file under two names is a copy: to delete one of them would be no harm, but nobody asked for it. */
+function requireDistinct(files: readonly FileOfSeries[]): void {
+  const names = new Map<string, string>();
+  for (const { untrustedName, file } of files) {
+    const other = names.get(file.backupId);
+    if (other === undefined) names.set(file.backupId, untrustedName);
+    else {
+      const [one, two] = [other, untrustedName].map((name) => printable(name, LONGEST_NAME));
+      throw new RefusedError(
+        `${one ?? ''} and ${two ?? ''} are the same backup: remove one of them`,
+      );
+    }
+  }
+}
+
+function aboutFile(untrustedName: string, error: unknown): unknown {
+  if (!(error instanceof DamagedError)) return error;
+  return new DamagedError(`${printable(untrustedName, LONGEST_NAME)}: ${messageOf(error)}`, {
+    cause: error,
+  });
+}

@@ -1,0 +1,90 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from '../../shared/errors.ts';
+import { PERIODS, type Span, parseSpan } from '../forget/period.ts';
+import type { RetentionRules } from '../forget/retention.ts';
+import { type ArchiveFlags, addSystemOptions } from './archive-options.ts';
+
+/** The options of `coffer prune`, as commander gives them. */
+export interface PruneFlags extends Omit<ArchiveFlags, 'command' | 'compressionFilter'> {
+  readonly keepLast?: number;
+  readonly keepDaily?: number;
+  readonly keepWeekly?: number;
+  readonly keepMonthly?: number;
+  readonly keepYearly?: number;
+  readonly keepWithin?: Span;
+  readonly list?: true;
+  readonly publicKey?: true;
+  readonly dryRun?: true;
+  readonly yes?: true;
+}
+
+const CALENDAR = `
+The rules look at each VM by itself, and a backup that any of them keeps for any VM is kept. Days, weeks (from
+Monday), months and years are those of dom0's time zone.`;
+
+/** Adds the options of `coffer prune`. */
+export function addPruneOptions(command: Command): Command {
+  const rules = addSystemOptions(
+    command
+      .option('-d, --dest-vm <VM>', 'the VM that LOCATION is in; without it, dom0')
+      .option(
+        '-p, --passphrase-file <FILE>',
+        'the passphrase is the first line of FILE, or of standard input (-), byte by byte',
+      ),
+  ).addOption(
+    new Option('--keep-last <N>', 'keep the newest N backups of each VM').argParser(parseCount),
+  );
+  for (const period of PERIODS) {
+    rules.addOption(
+      new Option(
+        `--keep-${period} <N>`,
+        `keep the last backup of each of the newest N ${NAMES[period]} that have one`,
+      ).argParser(parseCount),
+    );
+  }
+  return rules
+    .addOption(
+      new Option(
+        '--keep-within <TIME>',
+        'keep all backups of this time before the newest: 36h, 30d, 8w, 6m, 2y',
+      ).argParser(parseTime),
+    )
+    .option(
+      '--list',
+      'delete nothing, but store a signed list of what may go, for coffer-gc.sh on the storage side',
+    )
+    .option('--public-key', 'print the key that such lists are verified with, and do nothing else')
+    .option('--dry-run', 'show what would be forgotten, and change nothing')
+    .option('-y, --yes', 'do not ask')
+    .addHelpText('after', CALENDAR);
+}
+
+const NAMES = { daily: 'days', weekly: 'weeks', monthly: 'months', yearly: 'years' };
+
+/** Throws UsageError when there is none: nothing would be kept. */
+export function rulesOf(flags: PruneFlags): RetentionRules {
+  const rules = {
+    last: flags.keepLast,
+    daily: flags.keepDaily,
+    weekly: flags.keepWeekly,
+    monthly: flags.keepMonthly,
+    yearly: flags.keepYearly,
+    within: flags.keepWithin,
+  };
+  if (Object.values(rules).some((rule) => rule !== undefined)) return rules;
+  throw new UsageError('say what to keep: --keep-last, --keep-daily, … (coffer prune --help)');
+}
+
+function parseCount(value: string): number {
+  const count = /^\d{1,5}$/.test(value) ? Number(value) : 0;
+  if (count >= 1) return count;
+  throw new InvalidArgumentError('it must be a whole number from 1 to 99999');
+}
+
+function parseTime(value: string): Span {
+  const span = parseSpan(value);
+  if (span !== undefined) return span;
+  throw new InvalidArgumentError(
+    'it must be a number of hours, days, weeks, months or years: 36h, 30d, 8w, 6m, 2y',
+  );
+}

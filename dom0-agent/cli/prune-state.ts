@@ -1,0 +1,54 @@
+import { RefusedError } from '../../shared/errors.ts';
+import { printable } from '../../shared/printable.ts';
+import type { WholeSeries } from '../archive/coffer1/whole-series.ts';
+import { afterPrune, missingFiles } from '../backup/series-after-prune.ts';
+import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
+import type { SeriesStore } from '../backup/series-store.ts';
+import type { PrunePlan } from '../forget/plan-prune.ts';
+import type { PruneResult } from '../forget/run-prune.ts';
+
+/** What dom0 knows of a series; undefined when it knows nothing. */
+export async function stateOf(
+  store: SeriesStore,
+  { head }: WholeSeries,
+): Promise<SeriesState | undefined> {
+  return (await store.all()).find((state) => state.head.seriesId === head.seriesId);
+}
+
+/**
+ * Throws RefusedError when a file that dom0 knows of is not there. It may have been withheld: then what only that one
+ * needs would seem to be needed by none.
+ */
+export function requireKnownFiles(state: SeriesState, { files }: WholeSeries): void {
+  const missing = missingFiles(state, new Set(files.map(({ file }) => file.backupId)));
+  if (missing.length === 0) return;
+  const names = missing.map(({ fileName }) => printable(fileName)).join(', ');
+  throw new RefusedError(
+    `the storage does not show ${names}, which dom0 knows of: nothing is forgotten while files are missing. If they are ` +
+      'lost, make a backup first: it takes note of that',
+  );
+}
+
+/** Notes what a prune has made and is about to delete, so that no later backup refers to that. */
+export async function notePrune(
+  store: SeriesStore,
+  state: SeriesState,
+  { going }: PrunePlan,
+  { last, packs }: Pick<PruneResult, 'last' | 'packs'>,
+): Promise<void> {
+  const gone = new Set(going.map(({ backupId }) => backupId));
+  let next = afterPrune(state, { last, added: [], gone });
+  for (const pack of packs) {
+    const { file, untrustedName, table, ids } = pack;
+    const { sequence, made } = file.manifest;
+    const added: SeriesFile = {
+      ...{ backupId: file.backupId, mac: file.manifestMac, kind: 'pack', sequence },
+      ...{ fileName: untrustedName, bytes: file.input.size, grain: file.opened.header.grain },
+      made: Math.floor(new Date(made).getTime() / 1000),
+      needs: [],
+    };
+    next = afterPrune(next, { last, added: [added], gone });
+    await store.add(next, { table, ids, maps: [] }, file.backupId);
+  }
+  if (packs.length === 0) await store.save(next);
+}

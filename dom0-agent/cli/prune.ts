@@ -1,0 +1,173 @@
+import { ExitStatus, RefusedError } from '../../shared/errors.ts';
+import { formatTime } from '../../shared/local-time.ts';
+import { printable } from '../../shared/printable.ts';
+import { formatSize } from '../../shared/sizes.ts';
+import { type WholeSeries, openWholeSeries } from '../archive/coffer1/whole-series.ts';
+import type { SeriesState } from '../backup/series-state.ts';
+import { SeriesStore } from '../backup/series-store.ts';
+import { publicKeyOf } from '../forget/forget-list.ts';
+import { type PrunePlan, planPrune } from '../forget/plan-prune.ts';
+import {
+  type PruneProgress,
+  type PruneResult,
+  type SeriesPlace,
+  runPrune,
+} from '../forget/run-prune.ts';
+import type { Listing } from '../transport/storage.ts';
+import { CommandReport } from './command-report.ts';
+import { aboutField } from './error-field.ts';
+import { openSystem } from './open-system.ts';
+import { type PruneFlags, rulesOf } from './prune-options.ts';
+import { notePrune, requireKnownFiles, stateOf } from './prune-state.ts';
+import { askPassphrase, confirm } from './questions.ts';
+import { formatTable } from './table.ts';
+
+/** `coffer prune`. Gives the exit status. */
+export async function pruneCommand(
+  directory: string,
+  flags: PruneFlags,
+  signal: AbortSignal,
+): Promise<number> {
+  if (flags.publicKey !== true) rulesOf(flags);
+  using report = new CommandReport(flags);
+  const opened = await openSystem(flags.system, (text) => report.info(text));
+  const storage = await aboutField('dest-vm', () => opened.storage(flags.destVm));
+  const passphrase = await askPassphrase(flags.passphraseFile, signal);
+  const listing = await aboutField('location', () => storage.browse(directory, signal));
+  const location = `${storage.owner}:${listing.path}`;
+  await using files = await storage.openFiles(directory, signal);
+  const store = new SeriesStore(opened.seriesDirectory, (text) => report.warning(text));
+  const place = { storage, directory, files, deletes: flags.list !== true };
+  const action = async (): Promise<number> => {
+    const names = namesIn(listing, location);
+    const series = await openWholeSeries(files, names, passphrase, signal);
+    if (flags.publicKey === true) return showPublicKey(report, publicKeyOf(series), location);
+    const state = await stateOf(store, series);
+    if (state !== undefined) requireKnownFiles(state, series);
+    return prune({ series, state, store, place, location }, flags, report, signal);
+  };
+  const onWait = (): void => report.info(`waiting for a backup to ${location}`);
+  return await store.whileLocked(location, action, { onWait, signal });
+}
+
+interface OpenedSeries {
+  readonly series: WholeSeries;
+  readonly state: SeriesState | undefined;
+  readonly store: SeriesStore;
+  readonly place: SeriesPlace;
+  readonly location: string;
+}
+
+async function prune(
+  { series, state, store, place, location }: OpenedSeries,
+  flags: PruneFlags,
+  report: CommandReport,
+  signal: AbortSignal,
+): Promise<number> {
+  const now = new Date();
+  const plan = await planPrune(series, rulesOf(flags), now);
+  report.say(formatVerdicts(plan));
+  report.say(describePlan(plan));
+  report.plan({ command: 'prune', location, ...planForPrograms(plan), problems: [] });
+  if (flags.dryRun === true || plan.going.length === 0) {
+    return end(report, plan, { packs: [], deletions: [], list: undefined }, location);
+  }
+  if (flags.yes !== true) await confirm(`Forget this in ${location}?`, signal);
+  report.startProgress('check', [{ name: location, total: plan.packedBytes }]);
+  let shown = 0;
+  const progress: PruneProgress = {
+    replaced: async (done) => {
+      if (state !== undefined) await notePrune(store, state, plan, done);
+    },
+    checked: (bytes) => {
+      report.progress(location, bytes - shown);
+      shown = bytes;
+    },
+  };
+  const result = await runPrune(plan, place, now, progress, signal);
+  report.endProgress();
+  return end(report, plan, result, location);
+}
+
+function showPublicKey(report: CommandReport, publicKey: string, location: string): number {
+  report.say(publicKey.trimEnd());
+  report.result({ ok: true, command: 'prune', location, publicKey });
+  return ExitStatus.done;
+}
+
+/** Throws RefusedError when not all of the directory is known. */
+function namesIn({ entries, truncated }: Listing, location: string): string[] {
+  if (truncated) {
+    throw new RefusedError(
+      `${location} holds so much that not all of it is listed: move what are no backups elsewhere`,
+    );
+  }
+  return entries.filter(({ kind }) => kind === 'FILE').map(({ untrustedName }) => untrustedName);
+}
+
+function formatVerdicts({ verdicts }: PrunePlan): string {
+  const rows = verdicts.map(({ backup: { name, made, stored, subjects }, reasons }) => [
+    name,
+    formatTime(made),
+    formatSize(stored.file.input.size),
+    subjects.join(', '),
+    reasons.length === 0 ? 'forget' : `keep: ${reasons.join(', ')}`,
+  ]);
+  return formatTable(['backup', 'made on', 'size', 'VMs', ''], rows);
+}
+
+function describePlan({ verdicts, going, goingBytes, packedBytes }: PrunePlan): string {
+  const forgotten = verdicts.filter(({ reasons }) => reasons.length === 0).length;
+  if (going.length === 0) return 'There is nothing to forget.';
+  const copied =
+    packedBytes === 0 ? '' : ` ${formatSize(packedBytes)} of it is still needed, and copied first.`;
+  return (
+    `${countOf(forgotten, 'backup')} to forget: ${countOf(going.length, 'file')} of ${formatSize(goingBytes)} ` +
+    `to delete.${copied} ${formatSize(Math.max(goingBytes - packedBytes, 0))} will be freed.`
+  );
+}
+
+function planForPrograms({ verdicts, going, goingBytes, packedBytes }: PrunePlan) {
+  return {
+    backups: verdicts.map(({ backup, reasons }) => ({
+      name: backup.name,
+      created: backup.made.toISOString(),
+      keptBy: reasons,
+    })),
+    files: going.map(({ stored }) => printable(stored.untrustedName)),
+    bytesDeleted: goingBytes,
+    bytesCopied: packedBytes,
+  };
+}
+
+function end(
+  report: CommandReport,
+  plan: PrunePlan,
+  { packs, deletions, list }: Omit<PruneResult, 'last'>,
+  location: string,
+): number {
+  const left = deletions.filter(({ result }) => result !== 'DELETED' && result !== 'ABSENT');
+  for (const { fileName, reason } of left) {
+    report.warning(`${printable(fileName)} in ${location} could not be deleted: ${reason}`);
+  }
+  const deleted = deletions.length - left.length;
+  if (deletions.length > 0) report.say(`Deleted: ${countOf(deleted, 'file')}.`);
+  if (list !== undefined) {
+    report.say(`Nothing was deleted: what may go is on the signed list ${list}, for coffer-gc.sh.`);
+  }
+  const ok = left.length === 0;
+  report.result({
+    ...{ ok, command: 'prune', location, ...planForPrograms(plan) },
+    deleted: deletions
+      .filter((each) => !left.includes(each))
+      .map((each) => printable(each.fileName)),
+    packs: packs.map(({ untrustedName }) => untrustedName),
+    list,
+    warnings: report.warnings,
+  });
+  return ok ? ExitStatus.done : ExitStatus.failed;
+}
+
+function countOf(number: number, what: string): string {
+  return number === 1 ? `1 ${what}` : `${number} ${what}s`;
+}

@@ -1,0 +1,48 @@
+import { type KeyObject, createPrivateKey, createPublicKey, sign } from 'node:crypto';
+import { expandKey } from '../archive/coffer1/expand-key.ts';
+import type { WholeSeries } from '../archive/coffer1/whole-series.ts';
+import type { PrunedFile } from './plan-prune.ts';
+
+/** What stands before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410). */
+const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+/** The names that `coffer-gc.sh` deletes: coffer's own are like that. */
+const PLAIN_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
+
+/** Whether a file of this name can be put on a list. */
+export function canBeListed(name: string): boolean {
+  return PLAIN_NAME.test(name);
+}
+
+/** The key that the lists of a series are verified with, as PEM: for `coffer-gc.sh -k`. */
+export function publicKeyOf(series: Pick<WholeSeries, 'key' | 'head'>): string {
+  return createPublicKey(signingKey(series)).export({ type: 'spki', format: 'pem' }).toString();
+}
+
+/**
+ * The list of files that may go, for `coffer-gc.sh` on storage that dom0 cannot delete from. It names each by its id
+ * and length, so that no other file can be meant. Signed with Ed25519, under a key that follows from that of the series.
+ */
+export function forgetList(
+  series: Pick<WholeSeries, 'key' | 'head'>,
+  files: readonly PrunedFile[],
+  made: Date,
+): Buffer {
+  const lines = [
+    'coffer-1 forget',
+    `series ${series.head.seriesId}`,
+    `made ${made.toISOString().slice(0, 19)}Z`,
+    ...files.map(
+      ({ backupId, size, stored }) => `file ${backupId} ${size} ${stored.untrustedName}`,
+    ),
+    `end ${files.length}`,
+  ];
+  const text = Buffer.from(lines.map((line) => `${line}\n`).join(''), 'latin1');
+  const signature = sign(null, text, signingKey(series)).toString('base64');
+  return Buffer.concat([text, Buffer.from(`signature ${signature}\n`)]);
+}
+
+function signingKey({ key, head: { seriesId } }: Pick<WholeSeries, 'key' | 'head'>): KeyObject {
+  const seed = expandKey(key, `coffer-1 forget ${seriesId}`, 32);
+  return createPrivateKey({ key: Buffer.concat([PKCS8, seed]), format: 'der', type: 'pkcs8' });
+}

@@ -1,0 +1,43 @@
+import { QUBES_XML, LARGEST_QUBES_XML } from '../archive/archive.ts';
+import { wholeOf } from '../archive/coffer1/small-files.ts';
+import type { FileOfSeries } from '../archive/coffer1/whole-series.ts';
+import { parseArchivedPath } from '../contents/archived-files.ts';
+import { readContents } from '../contents/read-contents.ts';
+import { printable } from '../../shared/printable.ts';
+import type { DatedBackup } from './retention.ts';
+
+/** A backup of the series, as the rules look at it. */
+export interface StoredBackup extends DatedBackup {
+  readonly stored: FileOfSeries;
+}
+
+/**
+ * The backups among the files of a series, with the VMs whose state they hold. A VM that is incomplete in a backup is not
+ * in it: such a backup must not displace the last complete one. Throws DamagedError.
+ */
+export async function storedBackups(files: readonly FileOfSeries[]): Promise<StoredBackup[]> {
+  const backups: StoredBackup[] = [];
+  for (const stored of files) {
+    const { file, untrustedName } = stored;
+    if (file.opened.header.kind !== 'backup') continue;
+    const { sequence, made } = file.manifest;
+    backups.push({
+      ...{ name: printable(untrustedName), sequence, made: new Date(made), stored },
+      subjects: await subjectsOf(stored),
+    });
+  }
+  return backups;
+}
+
+async function subjectsOf({ file }: FileOfSeries): Promise<string[]> {
+  const xml = await wholeOf(file.contentOf(QUBES_XML), LARGEST_QUBES_XML, QUBES_XML);
+  const { qubes, dom0Home } = readContents(xml.toString('utf8'), file.opened.header);
+  const incomplete = new Set(
+    file.manifest.files
+      .map(({ path }) => parseArchivedPath(path))
+      .filter(({ kind }) => kind === 'incomplete')
+      .map(({ directory }) => directory),
+  );
+  const whole = qubes.filter(({ directory }) => !incomplete.has(directory));
+  return [...whole.map(({ qube }) => qube.name), ...(dom0Home === undefined ? [] : ['dom0'])];
+}

@@ -1,0 +1,151 @@
+import { spawnSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import { NotOfferedError } from '../../dom0-agent/transport/storage-errors.ts';
+import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';
+import { chunkOf } from '../archive/coffer1/make-series.ts';
+import { NOW, SeriesOnDisk } from './series-on-disk.ts';
+
+const SCRIPT = fileURLToPath(new URL('../../coffer-gc.sh', import.meta.url));
+const scratch = mkdtempSync(path.join(tmpdir(), 'coffer-gc-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+/** Storage that dom0 can only add to. */
+class AppendOnlyStorage extends Dom0Storage {
+  override openAssembly(): Promise<never> {
+    return Promise.reject(new NotOfferedError('it assembles nothing'));
+  }
+  override deleteBackups(): Promise<never> {
+    return Promise.reject(new NotOfferedError('it deletes nothing'));
+  }
+}
+
+/** Three days in append-only storage, of which the last is kept, and the list of the rest. */
+async function listed(): Promise<{ series: SeriesOnDisk; list: string; key: string }> {
+  const series = new SeriesOnDisk();
+  for (const day of ['abcd', 'aBcd', 'aBCd']) {
+    const volume = Buffer.concat(Array.from(day, (name) => chunkOf(name)));
+    await series.backUp({ 'vm5/private.img': volume }, { chunksInPart: 1 });
+  }
+  series.storage = new AppendOnlyStorage();
+  const { list = '', deletions } = await series.prune({ last: 1 }, NOW, false);
+  expect(deletions).toEqual([]);
+  expect(series.files).toEqual([
+    'coffer-forget-2031-01-01T000000',
+    'day-1',
+    'day-2',
+    'day-3',
+    'qubes-pack-2031-01-01T000000',
+  ]);
+  return { series, list, key: await series.publicKey() };
+}
+
+/** The storage's own side. */
+class Side {
+  readonly state = mkdtempSync(path.join(scratch, 'state-'));
+  readonly #key = path.join(this.state, '..', `${path.basename(this.state)}.pem`);
+
+  constructor(key: string) {
+    writeFileSync(this.#key, key);
+  }
+
+  run(directory: string, shell: string, ...options: string[]) {
+    const words = [SCRIPT, '-k', this.#key, '-s', this.state, ...options, directory];
+    const { status, stdout, stderr } = spawnSync(shell, words, { encoding: 'utf8' });
+    return { status, told: stdout + stderr };
+  }
+
+  /** So many days pass. */
+  wait(days: number): void {
+    for (const name of readdirSync(this.state)) {
+      const then = Date.now() / 1000 - days * 86_400 - 60;
+      utimesSync(path.join(this.state, name), then, then);
+    }
+  }
+}
+
+describe.each(['dash', 'bash'])('coffer-gc.sh in %s', (shell) => {
+  it('deletes what is on a signed list, some days after it saw that, and no more', async () => {
+    const { key, ...made } = await listed();
+    using series = made.series;
+    const side = new Side(key);
+    expect(side.run(series.directory, shell).status).toBe(0);
+    side.wait(6);
+    expect(side.run(series.directory, shell).status).toBe(0);
+    expect(series.files).toHaveLength(5);
+    side.wait(7);
+    expect(side.run(series.directory, shell, '-n').told).toContain('day-1 would be deleted');
+    expect(series.files).toHaveLength(5);
+    expect(side.run(series.directory, shell)).toMatchObject({ status: 0 });
+    expect(series.files).toEqual(['day-3', 'qubes-pack-2031-01-01T000000']);
+    expect(await series.damaged(['day-3'])).toEqual([]);
+    expect(readdirSync(side.state)).toEqual([]);
+  });
+
+  it('believes no list that was changed, cut or signed by somebody else', async () => {
+    const { list, key, ...made } = await listed();
+    using series = made.series;
+    const text = series.read(list).toString('latin1');
+    const other = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' });
+    for (const [forged, by] of [
+      [text.replace('day-1', 'day-3'), key],
+      [text.replace(/\nfile [^\n]*/, ''), key],
+      [text.replace(/signature .*\n/, ''), key],
+      ['', key],
+      [text, other.toString()],
+    ] as const) {
+      series.write(list, Buffer.from(forged, 'latin1'));
+      const side = new Side(by);
+      expect(side.run(series.directory, shell, '-d', '0').status).toBe(1);
+      expect(series.files).toHaveLength(5);
+    }
+  });
+
+  it('leaves alone what is not the very file that the list names', async () => {
+    const { key, ...made } = await listed();
+    using series = made.series;
+    const [one, two] = ['day-1', 'day-2'].map((name) => path.join(series.directory, name));
+    // Another backup under the name of one, a link in the place of the other.
+    series.write('day-1', series.read('day-3'));
+    rmSync(two ?? '');
+    symlinkSync(one ?? '', two ?? '');
+    const { status, told } = new Side(key).run(series.directory, shell, '-d', '0');
+    expect(status).toBe(1);
+    expect(told).toContain('left alone');
+    expect(series.files).toHaveLength(5);
+  });
+
+  it('is not led astray by lists that are links, directories or endless', async () => {
+    const { key, ...made } = await listed();
+    using series = made.series;
+    symlinkSync('/dev/zero', path.join(series.directory, 'coffer-forget-1'));
+    mkdirSync(path.join(series.directory, 'coffer-forget-2'));
+    writeFileSync(
+      path.join(series.directory, 'coffer-forget-3'),
+      Buffer.alloc(2_000_000, '\u001b'),
+    );
+    const { status, told } = new Side(key).run(series.directory, shell, '-d', '0');
+    expect(status).toBe(1);
+    expect(told).not.toContain('\u001b');
+    expect(series.files).toEqual(expect.arrayContaining(['day-3']));
+    expect(series.files).not.toContain('day-1');
+  });
+});
+
+it('a prune of storage that deletes nothing says so before it does anything', async () => {
+  using series = (await listed()).series;
+  await expect(series.prune({ last: 1 })).rejects.toThrow(NotOfferedError);
+  expect(series.files).toHaveLength(5);
+});
