@@ -50,7 +50,9 @@ export class QubeList {
     this.#store.clear();
     for (const { name, class: qubeClass, label, running, used, last } of rows) {
       const size = used === null ? '' : sizeText(used);
-      const values = [name, qubeClass, size, last, running ? RUNNING : null, label];
+      // dom0 always runs; of it, the home is backed up as it is.
+      const isStale = running && qubeClass !== 'AdminVM';
+      const values = [name, qubeClass, size, last, isStale ? RUNNING : null, label];
       this.#store.set(this.#store.append(), [NAME, CLASS, SIZE, LAST, COLOUR, LABEL], values);
     }
   }

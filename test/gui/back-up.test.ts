@@ -62,7 +62,7 @@ describe('Back Up Qubes', () => {
     const box = await Box.full(onTestFinished);
     const program = path.join(box.directory, 'dying');
     writeFileSync(program, '#!/bin/sh\necho the last words >&2\nkill -9 $$\n', { mode: 0o755 });
-    await using desktop = await Desktop.open('backup', box.directory, program);
+    await using desktop = await Desktop.open('backup', box.directory, { program });
     await desktop.sees('Nothing was backed up');
     await desktop.sees(/the last words/);
   }, 120_000);

@@ -30,7 +30,7 @@ export class Desktop implements AsyncDisposable {
   static async open(
     name: 'backup' | 'restore',
     system: string,
-    program = path.resolve('dist/coffer'),
+    { program = path.resolve('dist/coffer'), scale = 1, theme = 'Adwaita' } = {},
   ): Promise<Desktop> {
     const scratch = await mkdtemp(path.join(tmpdir(), 'coffer-desktop-'));
     const driver = path.join(scratch, 'driver');
@@ -42,7 +42,7 @@ export class Desktop implements AsyncDisposable {
     const session = spawn(
       'xvfb-run',
       [
-        ...['-a', '-s', '-screen 0 1024x700x24', 'dbus-run-session', '--'],
+        ...['-a', '-s', `-screen 0 ${1024 * scale}x${700 * scale}x24`, 'dbus-run-session', '--'],
         ...['sh', '-c', 'driver=$1; shift; "$@" >&2 </dev/null & exec gjs -m "$driver"', 'sh'],
         ...[driver, gui, name],
       ],
@@ -53,6 +53,8 @@ export class Desktop implements AsyncDisposable {
           COFFER_SYSTEM: system,
           HOME: scratch,
           LC_ALL: 'C.UTF-8',
+          GDK_SCALE: String(scale),
+          GTK_THEME: theme,
         },
       },
     );
@@ -120,6 +122,12 @@ export class Desktop implements AsyncDisposable {
     if ((await this.#ask({ ask: 'choose', path: at, text: item })) !== true) {
       throw new Error(`${label} has no ${item}`);
     }
+  }
+
+  /** Takes a picture of the screen. */
+  async takePicture(file: string): Promise<void> {
+    if ((await this.#ask({ ask: 'picture', file })) !== true)
+      throw new Error(`no picture: ${file}`);
   }
 
   async #ask(request: Request): Promise<unknown> {

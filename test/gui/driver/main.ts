@@ -1,11 +1,13 @@
 // Runs beside a window, in the same session, and reads and presses what is in it by AT-SPI, as a screen
 // reader does. Each line of standard input is a request, each line of standard output its answer.
 import Atspi, { type Accessible } from 'gi://Atspi?version=2.0';
+import Gdk from 'gi://Gdk?version=3.0';
 import Gio from 'gi://Gio?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
 import { ANSWER, type Request, type Seen } from '../seen.ts';
 
 Gio._promisify(Gio.DataInputStream.prototype, 'read_line_async', 'read_line_finish');
+Gdk.DisplayManager.get().open_display('');
 Atspi.init();
 const loop = new GLib.MainLoop(null, false);
 void answerAll()
@@ -30,6 +32,7 @@ async function answerAll(): Promise<void> {
 
 function answerTo(request: Request): Seen[] | boolean {
   if (request.ask === 'look') return lookAt(Atspi.get_desktop(0), []);
+  if (request.ask === 'picture') return takePicture(request.file);
   const found = accessibleAt(request.path);
   if (found === undefined) return false;
   switch (request.ask) {
@@ -42,6 +45,15 @@ function answerTo(request: Request): Seen[] | boolean {
     case 'focus':
       return found.get_component_iface()?.grab_focus() ?? false;
   }
+}
+
+/** All of the screen, as a PNG. */
+function takePicture(file: string): boolean {
+  const screen = Gdk.get_default_root_window();
+  const { width, height } = { width: screen.get_width(), height: screen.get_height() };
+  return (
+    Gdk.pixbuf_get_from_window(screen, 0, 0, width, height)?.savev(file, 'png', [], []) ?? false
+  );
 }
 
 /** Chooses an item of a combo box, by its name. */

@@ -1,0 +1,84 @@
+// npm run screenshots [DIRECTORY]: a picture of every page of the windows, in light and dark, at 100 % and 200 %.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Desktop } from '../../test/gui/desktop.ts';
+
+const PASSPHRASE = 'correct horse battery staple';
+const [directory = 'dist/screenshots'] = process.argv.slice(2);
+mkdirSync(directory, { recursive: true });
+for (const [name, theme] of [
+  ['light', 'Adwaita'],
+  ['dark', 'Adwaita:dark'],
+] as const) {
+  for (const scale of [1, 2]) await takeAll(name, { theme, scale });
+}
+
+async function takeAll(name: string, look: Look): Promise<void> {
+  const scratch = mkdtempSync(path.join(tmpdir(), 'coffer-screenshots-'));
+  const system = path.join(scratch, 'qubes');
+  const fileOf = (page: string): string =>
+    path.resolve(directory, `${page}-${name}-${look.scale}00.png`);
+  try {
+    execFileSync('dist/coffer', ['sandbox', system]);
+    mkdirSync(path.join(system, 'homes/sys-usb/backups'), { recursive: true });
+    await backUp(system, look, fileOf);
+    await restore(system, look, fileOf);
+  } finally {
+    rmSync(scratch, { recursive: true });
+  }
+}
+
+type FileOf = (page: string) => string;
+interface Look {
+  readonly theme: string;
+  readonly scale: number;
+}
+
+async function backUp(system: string, look: Look, fileOf: FileOf): Promise<void> {
+  await using desktop = await Desktop.open('backup', system, look);
+  await desktop.sees('Your backups');
+  await desktop.takePicture(fileOf('backup-1-state'));
+  await desktop.press('Choose…');
+  await desktop.sees('Which qubes are to be backed up?');
+  await desktop.takePicture(fileOf('backup-2-what'));
+  await desktop.press('Next');
+  await desktop.choose('Target qube', 'sys-usb');
+  await desktop.type('Directory or command', 'backups');
+  await desktop.type('Passphrase', PASSPHRASE);
+  await desktop.takePicture(fileOf('backup-3-where'));
+  await desktop.type('Passphrase again', PASSPHRASE);
+  await desktop.press('Next');
+  await desktop.sees('Is this what you want to back up?');
+  await desktop.takePicture(fileOf('backup-4-review'));
+  await desktop.press('Back up');
+  await desktop.sees('Hide this window');
+  await desktop.takePicture(fileOf('backup-5-progress'));
+  await desktop.sees('The backup is complete');
+  await desktop.takePicture(fileOf('backup-6-result'));
+}
+
+async function restore(system: string, look: Look, fileOf: FileOf): Promise<void> {
+  await using desktop = await Desktop.open('restore', system, look);
+  await desktop.choose('Qube', 'sys-usb');
+  await desktop.type('Directory, file or command', 'backups');
+  await desktop.type('Passphrase', PASSPHRASE);
+  await desktop.takePicture(fileOf('restore-1-where'));
+  await desktop.press('Next');
+  await desktop.sees('Which backup?');
+  await desktop.takePicture(fileOf('restore-2-backups'));
+  await desktop.press('Next');
+  await desktop.sees('Which qubes are to be restored?');
+  await desktop.press('Select all');
+  await desktop.takePicture(fileOf('restore-3-what'));
+  await desktop.press('Next');
+  await desktop.press('Rename');
+  await desktop.takePicture(fileOf('restore-4-how'));
+  await desktop.press('Next');
+  await desktop.sees('Is this what you want to restore?');
+  await desktop.takePicture(fileOf('restore-5-review'));
+  await desktop.press('Restore');
+  await desktop.sees('All is restored');
+  await desktop.takePicture(fileOf('restore-6-result'));
+}
