@@ -55,7 +55,6 @@ export class Progress {
   readonly #confirmed: (() => Confirmation) | undefined;
   readonly #speed: Speed;
   readonly #qubes: Map<string, Row>;
-  readonly #total: number;
   #read = 0;
   #subject = '';
 
@@ -68,7 +67,6 @@ export class Progress {
     this.phase = phase;
     this.#confirmed = confirmed;
     this.#speed = new Speed(now);
-    this.#total = shares.reduce((sum, { total }) => sum + total, 0);
     this.#qubes = new Map(
       shares.map(({ name, total }) => [
         name,
@@ -111,6 +109,12 @@ export class Progress {
     if (row === undefined) return;
     row.state = failure === undefined ? 'done' : 'failed';
     row.what = failure;
+    // Often less than was thought: what has not changed is not read.
+    row.total = row.read;
+  }
+
+  get #expected(): number {
+    return [...this.#qubes.values()].reduce((sum, { total }) => sum + total, 0);
   }
 
   /** To be called regularly: the rate is measured by that. */
@@ -118,7 +122,7 @@ export class Progress {
     const confirmation = this.#confirmed?.();
     const bytes = confirmation?.dataBytes ?? this.#read;
     // The total is an estimate: less is known when all has been read.
-    const total = COUNTED.has(this.phase) ? Math.max(this.#total, this.#read) : this.#read;
+    const total = COUNTED.has(this.phase) ? Math.max(this.#expected, this.#read) : this.#read;
     const rate = this.#speed.measure(bytes);
     const { seconds } = this.#speed;
     return {

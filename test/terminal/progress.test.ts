@@ -252,6 +252,14 @@ describe('the lines of the progress', () => {
     }
   });
 
+  it('expect no more of a VM that is done, of which only what changed was read', () => {
+    const shares = ['work', 'vault'].map((name) => ({ name, total: 1000 }));
+    const progress = new Progress('send', shares);
+    progress.advance('work', 10);
+    progress.finished('work', undefined);
+    expect(formatBlock(progress.standing, 80)[1]).toBe('10 B of 1010 B, 0:00');
+  });
+
   it('say what is done when all data has been sent', () => {
     const progress = new Progress('send', [{ name: 'work', total: 1000 }]);
     progress.working('work', 'private');
