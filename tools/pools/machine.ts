@@ -43,7 +43,9 @@ export async function makeInitrd(directory: string, { modules }: Kernel): Promis
   await cp('/bin/busybox', join(root, 'bin/busybox'));
   // Nothing for one that is linked statically.
   const libraries = await run('sh', ['-c', 'ldd /bin/busybox 2>/dev/null || true']);
-  for (const [library] of libraries.matchAll(/\/\S+/g)) await cp(library, join(root, library));
+  for (const [library] of libraries.matchAll(/\/\S+/g)) {
+    await cp(library, join(root, library), { dereference: true });
+  }
   const order: string[] = [];
   const release = basename(modules);
   for (const module of FIRST_MODULES) {
