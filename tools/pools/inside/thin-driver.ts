@@ -98,7 +98,7 @@ export function thinDriverChecks(
         const before = await names();
         await rejects(
           driver.open({ ...placed, vid: `${GROUP}/vm-gone-private` }),
-          /Failed to find logical volume/,
+          /vm-gone-private not found in Volume group/,
         );
         deepEqual(await names(), before);
       },
