@@ -24,8 +24,5 @@ export function noteBuffer(bytes: number): void {
 /** Not made before it is needed: it takes milliseconds, of which most commands need no byte. */
 function collector(): (options: { type: 'minor' }) => void {
   setFlagsFromString('--expose-gc');
-  // V8 would begin to mark its whole heap, on all cores, for every few megabytes of buffers that are older than a minor
-  // collection: in a restore that took a fifth of the processor time. It still does so all at once, for every 64 MiB.
-  setFlagsFromString('--no-incremental-marking');
   return runInNewContext('gc') as (options: { type: 'minor' }) => void;
 }

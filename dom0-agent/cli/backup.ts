@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { ChangeTracking } from '../qubes/changes/volume-changes.ts';
 import type { ByteSink } from '../../shared/byte-streams.ts';
 import { ExitStatus, UsageError, messageOf } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
@@ -266,12 +267,19 @@ async function changesSince(
   { request: { flags }, opened, report }: BackupContext,
 ): Promise<(KnownChanges & AsyncDisposable) | undefined> {
   if (series === undefined || !goesIntoSeries(flags)) return undefined;
+  const { earlier, backupId } = series.file;
   const { seriesId } = series.file.series;
-  const tracking = await opened.system.trackChanges({
-    ...{ directory: join(opened.seriesDirectory, seriesId, 'changes'), series: seriesId },
-    ...{ backup: series.file.backupId, warn: (text) => report.warning(text) },
-  });
-  const { earlier } = series.file;
+  let tracking: ChangeTracking;
+  try {
+    tracking = await opened.system.trackChanges({
+      ...{ directory: join(opened.seriesDirectory, seriesId, 'changes'), series: seriesId },
+      ...{ backup: backupId, warn: (text) => report.warning(text) },
+    });
+  } catch (error) {
+    // That not all can be left out that has not changed is no reason to fail.
+    report.warning(`everything is read, changed or not: ${messageOf(error)}`);
+    return undefined;
+  }
   return {
     tracking,
     since: (origin) => (earlier === undefined ? undefined : series.state?.maps.get(origin)),

@@ -115,7 +115,7 @@ describe('a storage VM that sends a backup', () => {
     for (const command of ['verify', 'restore']) {
       const claimed = what.startsWith('some') ? size + number : number;
       const bout = await give(command, claimed, serve());
-      expect(statuses).toContain(bout.status);
+      expect(statuses, `${command}: ${bout.stderr}${bout.stdout}`).toContain(bout.status);
       expectRefused(bout, /./, bout.status ?? 0);
     }
   });

@@ -39,7 +39,10 @@ describe.each(ODD_PASSPHRASES)(
       writeFileSync(path, file);
       const args = ['-p', path];
       const before = new Set(readdirSync(box.backups));
-      const made = box.coffer(['backup', ...args, '-y', '--format', format, box.backups, 'vault']);
+      // Each has a passphrase of its own, and so a series.
+      const anew = format === 'coffer-1' ? ['--new-series'] : [];
+      const words = ['backup', ...args, '-y', ...anew, '--format', format, box.backups, 'vault'];
+      const made = box.coffer(words);
       if (isMade) expect(made, made.stderr).toMatchObject({ status: 0 });
       else expect(made).toMatchObject({ status: 5 });
       if (expected.says === undefined) expect(made.stderr).toBe('');

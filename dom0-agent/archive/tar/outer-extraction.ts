@@ -38,6 +38,8 @@ export class Extraction implements AsyncDisposable {
   readonly #feeding: Promise<void>;
   /** Why feeding ended early. */
   #failure: Error | undefined;
+  /** Why the input ended early: that is no matter of the tar. */
+  #inputFailure: Error | undefined;
   #resolveEnd: () => void = () => undefined;
   /** Resolves at the two blocks of zeros. */
   readonly #tarEnded = new Promise<undefined>((resolve) => {
@@ -82,15 +84,12 @@ export class Extraction implements AsyncDisposable {
     return this.#dataEnd + this.#padding + END_OF_TAR;
   }
 
-  /** What follows the last member, once `next` has given undefined. */
+  /** What follows the last member, once `next` has given undefined. Throws the input's error. */
   async *rest(): AsyncGenerator<Buffer, void, undefined> {
     await this.#feeding;
+    if (this.#inputFailure !== undefined) throw this.#inputFailure;
     yield this.#gap.rest();
-    for (
-      let next = await this.#source.next();
-      next.done !== true;
-      next = await this.#source.next()
-    ) {
+    for (let next = await this.#read(); next.done !== true; next = await this.#read()) {
       yield next.value;
     }
   }
@@ -132,11 +131,7 @@ export class Extraction implements AsyncDisposable {
   async #feed(padding: number): Promise<void> {
     let skip = padding;
     try {
-      for (
-        let next = await this.#source.next();
-        next.done !== true;
-        next = await this.#source.next()
-      ) {
+      for (let next = await this.#read(); next.done !== true; next = await this.#read()) {
         this.#gap.see(next.value);
         const fed = next.value.subarray(skip);
         skip -= next.value.length - fed.length;
@@ -151,6 +146,15 @@ export class Extraction implements AsyncDisposable {
     } catch (error) {
       this.#failure = error instanceof Error ? error : new Error(String(error));
       this.#extract.destroy();
+    }
+  }
+
+  async #read(): Promise<IteratorResult<Buffer>> {
+    try {
+      return await this.#source.next();
+    } catch (error) {
+      this.#inputFailure = error instanceof Error ? error : new Error(String(error));
+      throw error;
     }
   }
 
