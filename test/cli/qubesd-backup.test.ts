@@ -23,7 +23,7 @@ async function atTerminal(
 ): Promise<{ status: number | null; screen: string }> {
   const quote = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
   const coffer = new URL('../../dist/coffer', import.meta.url).pathname;
-  const line = [coffer, ...dom0.words(args)].map(quote).join(' ');
+  const line = `stty cols 200; ${[coffer, ...dom0.words(args)].map(quote).join(' ')}`;
   const child = spawn('script', ['--quiet', '--return', '--command', line, '/dev/null'], {
     env: dom0.environment(),
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -9,7 +9,7 @@ const RECOVER = ['-p', 'passphrase', 'a backup', 'out'];
 
 /** What recover.sh needs, but for a shell and the compressor. */
 const PROGRAMS =
-  'awk cat chmod cmp dd find head mkdir mkfifo mktemp mv od openssl rm sed tail tar tr wc'.split(
+  'awk cat chmod cmp dd find head ln mkdir mkfifo mktemp mv od openssl rm sed sort tail tar tr wc'.split(
     ' ',
   );
 

@@ -20,6 +20,8 @@ const PROFILE = '/etc/qubes/coffer.d/weekly.conf';
 let scratch: string;
 let dom0: string;
 let vm: string;
+const NAMES = ['dom0', 'gui', 'vm', 'vm-prune'].map((name) => `qubes-coffer-${name}`);
+
 let gui: string;
 let vmPrune: string;
 let source: string;
@@ -215,8 +217,7 @@ describe('installed into an empty root,', () => {
     const before = root.list();
     root.rpm('--install', dom0, gui, vm, vmPrune);
     expect(root.list().length).toBeGreaterThan(before.length);
-    const names = ['dom0', 'gui', 'vm', 'vm-prune'].map((name) => `qubes-coffer-${name}`);
-    root.rpm('--erase', ...names);
+    root.rpm('--erase', ...NAMES);
     const left = root.list().filter((line) => !before.includes(line));
     // Directories that the packages share with Qubes and systemd: theirs to remove.
     expect(left.filter((line) => !line.startsWith('d'))).toEqual([]);
@@ -275,7 +276,7 @@ describe('the user’s configuration', () => {
     expect(root.list().join('\n')).not.toContain('/usr/share/coffer/former');
     expect(root.list().join('\n')).toContain(link);
 
-    root.rpm('--erase', 'qubes-coffer-dom0', 'qubes-coffer-vm', 'qubes-coffer-vm-prune');
+    root.rpm('--erase', ...NAMES);
     const left = root.list().filter((line) => line.includes('coffer'));
     expect(left.map((line) => line.split(' ').at(-1)).sort()).toEqual(
       [

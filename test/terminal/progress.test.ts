@@ -32,6 +32,13 @@ const backUpInto = (command: string): string =>
 /** A command waits so until `letGo`. */
 const UNTIL_GO = 'until [ -e go ]; do sleep 0.1; done';
 
+/** More than what coffer and the pipes hold while the command waits. Gives the file. */
+function fillHome(): string {
+  const large = join(box.home, 'large');
+  writeFileSync(large, Buffer.alloc(150_000_000, 'not a hole '));
+  return large;
+}
+
 function letGo(terminal: TmuxTerminal): void {
   writeFileSync(join(terminal.directory, 'go'), '');
 }
@@ -53,6 +60,7 @@ const inTheMiddle = (backup: Buffer): void => {
 
 describe.each([200, 80, 40])('in a terminal of %i columns', (columns) => {
   it('two lines show the progress, fit, and are gone at the end', async () => {
+    const large = fillHome();
     await using terminal = TmuxTerminal.run(backUpInto(`${UNTIL_GO}; cat >/dev/null`), { columns });
     const [shown = ''] = LINES.exec(await terminal.until(LINES)) ?? [];
     letGo(terminal);
@@ -60,6 +68,7 @@ describe.each([200, 80, 40])('in a terminal of %i columns', (columns) => {
     expect(shown).toMatch(/work: private|dom0: home/);
     expect(await terminal.ended()).toBe(0);
     expect(terminal.shown).not.toMatch(LINES);
+    rmSync(large);
   });
 
   it.each([
@@ -91,9 +100,7 @@ describe.each([200, 80, 40])('in a terminal of %i columns', (columns) => {
   );
 
   it('warnings stand above the lines, and below the table at the end', async () => {
-    const large = join(box.home, 'large');
-    // More than what coffer and the pipes hold while the command waits.
-    writeFileSync(large, Buffer.alloc(150_000_000, 'not a hole '));
+    const large = fillHome();
     await using terminal = TmuxTerminal.run(backUpInto(`${UNTIL_GO}; cat >/dev/null; sleep 2`), {
       columns,
     });

@@ -16,7 +16,7 @@ afterAll(async () => {
 beforeAll(async () => {
   box = await Box.full((remove) => rubbish.push(remove));
   backup = box.backUp();
-  toUsb = `--system '${box.directory}' --kdf-cost 14 -d usb`;
+  toUsb = `--system '${box.directory}' --kdf-cost 14 -d usb --new-series`;
   list = `coffer list --system '${box.directory}' -d usb '${backup}'`;
 });
 
@@ -81,7 +81,17 @@ describe('the passphrase', () => {
   it('consists of the bytes that the terminal sends, in any encoding', async () => {
     const file = join(box.directory, 'latin-1');
     writeFileSync(file, 'p\xe9ss\n', 'latin1');
-    const made = box.coffer(['backup', '-d', 'usb', '-p', file, '-y', 'backups', 'vault']);
+    const made = box.coffer([
+      'backup',
+      '-d',
+      'usb',
+      '-p',
+      file,
+      '-y',
+      '--new-series',
+      'backups',
+      'vault',
+    ]);
     expect(made).toMatchObject({ status: 0 });
     const newest = readdirSync(box.backups).sort().at(-1) ?? '';
     for (const [typed, encoding, status] of [
