@@ -147,7 +147,7 @@ export const FORGERIES: readonly (readonly [
   [
     'another kind of file',
     ({ newer }) => reword(newer, /kind=backup/, 'kind=pack'),
-    /no valid kind/,
+    /a file without a backup is one/,
   ],
   ['another filter', ({ newer }) => reword(newer, /filter=zstd/, 'filter=gzip'), /tampered with/],
   [
