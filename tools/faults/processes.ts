@@ -36,9 +36,10 @@ const ROLES: readonly (readonly [program: string, role: Role])[] = [
   ['import-service.mjs', 'import service'],
 ];
 
-/** By the program, or by the script that an interpreter runs. */
+/** By the program, or by the script that an interpreter runs, whatever its options. */
 function roleOf(words: readonly string[]): Role {
-  const programs = words.slice(0, 2).map((word) => basename(word));
+  const names = words.filter((word) => !word.startsWith('-')).slice(0, 2);
+  const programs = names.map((word) => basename(word));
   return ROLES.find(([program]) => programs.includes(program))?.[1] ?? 'other';
 }
 
