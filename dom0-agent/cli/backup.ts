@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { ChangeTracking } from '../qubes/changes/volume-changes.ts';
 import type { ByteSink } from '../../shared/byte-streams.ts';
-import { ExitStatus, UsageError, messageOf } from '../../shared/errors.ts';
+import { ExitStatus, RefusedError, UsageError, messageOf } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { scryptCost } from '../archive/scrypt-cost.ts';
 import { type CompressionFilter, requireCompressor } from '../archive/compress/compression.ts';
@@ -92,8 +92,8 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   const settled = await settle(proposal, context);
   const passphrase = await passphraseFor(settled, context);
   try {
-    const made = await alone(settled, context, () =>
-      makeBackup(selection, settled, passphrase, context),
+    const made = await alone(settled, context, async () =>
+      makeBackup(selection, await lookAgain(settled, context), passphrase, context),
     );
     return reportResult(made, selection, settled, context);
   } finally {
@@ -103,9 +103,27 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
 
 /** What could not be known before a VM was started, which is done now. */
 async function settle(proposal: Proposal, context: BackupContext): Promise<Proposal> {
+  const { toBeStarted } = proposal.destination;
+  return toBeStarted === undefined ? proposal : await asItIsNow(proposal, context);
+}
+
+/**
+ * Looks once more when no other run goes on with the series: one may have, while the user was asked or this one waited.
+ * Its files would seem to be lost.
+ */
+async function lookAgain(proposal: Proposal, context: BackupContext): Promise<Proposal> {
+  const now = await asItIsNow(proposal, context);
+  if (proposal.known === undefined || now.known !== undefined) return now;
+  // A new series needs a passphrase that was asked for twice.
+  throw new RefusedError(
+    `the backups in ${now.destination.location} that this one was to go on from are not there any more: start it again`,
+  );
+}
+
+async function asItIsNow(proposal: Proposal, context: BackupContext): Promise<Proposal> {
   const { storage, destination } = proposal;
   const { flags, location } = context.request;
-  if (!goesIntoSeries(flags) || destination.toBeStarted === undefined) return proposal;
+  if (!goesIntoSeries(flags)) return proposal;
   const listing = await storage.browse(location, context.signal);
   const found = { ...destination, location: `${storage.owner}:${listing.path}`, listing };
   const known = await knownSeries(storeOf(context), found, flags);

@@ -33,13 +33,15 @@ export async function pruneCommand(
   const opened = await openSystem(flags.system, (text) => report.info(text));
   const storage = await aboutField('dest-vm', () => opened.storage(flags.destVm));
   const passphrase = await askPassphrase(flags.passphraseFile, signal);
-  const listing = await aboutField('location', () => storage.browse(directory, signal));
-  const location = `${storage.owner}:${listing.path}`;
+  const look = (): Promise<Listing> => storage.browse(directory, signal);
+  const { path } = await aboutField('location', look);
+  const location = `${storage.owner}:${path}`;
   await using files = await storage.openFiles(directory, signal);
   const store = new SeriesStore(opened.seriesDirectory, (text) => report.warning(text));
   const place = { storage, directory, files, deletes: flags.list !== true };
   const action = async (): Promise<number> => {
-    const names = namesIn(listing, location);
+    // What a backup has stored while this waited for it is needed, too.
+    const names = namesIn(await look(), location);
     const series = await openWholeSeries(files, names, passphrase, signal);
     if (flags.publicKey === true) return showPublicKey(report, publicKeyOf(series), location);
     const state = await stateOf(store, series);

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { differencesOf } from '../../tools/demo/compare.ts';
@@ -48,6 +49,22 @@ function backUp(box: Box, ...words: string[]): Run {
 }
 
 describe('backups in one directory', () => {
+  it('that wait for each other go on from what the others have stored, and call nothing lost', async () => {
+    const box = await Box.full();
+    box.goOn();
+    const names = ['work', 'vault', 'debian'];
+    const runs = names.map((name) =>
+      box.start(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', name]),
+    );
+    const said = await Promise.all(runs.map((run) => text(run.stderr)));
+    expect(said.join('')).not.toMatch(/lost/);
+    expect(box.coffer(['backup', '-d', 'usb', ...box.secret, '-y', 'backups']).stderr).toBe('');
+    expect(readdirSync(box.backups)).toHaveLength(5);
+    expect(box.coffer(['verify', '--all', '-d', 'usb', ...box.secret, 'backups'])).toMatchObject({
+      status: 0,
+    });
+  }, 120_000);
+
   it('store what changed, and give back each day as it was', async () => {
     const box = await Box.full();
     const days: { backup: string; image: Buffer }[] = [];

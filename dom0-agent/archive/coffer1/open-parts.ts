@@ -171,9 +171,21 @@ export async function authenticate(
   }
 }
 
-function decompressed(
+/** Without a frame there is nothing to decompress: there may be no member, or all may be damaged. */
+async function* decompressed(
   frames: AsyncIterable<Buffer>,
   { header, signal }: Opened,
-): AsyncIterable<Buffer> {
-  return decompress(header.compressionFilter, frames, signal);
+): AsyncGenerator<Buffer, void, undefined> {
+  const slices = frames[Symbol.asyncIterator]();
+  try {
+    const first = await slices.next();
+    if (first.done === true) return;
+    const all = async function* (): AsyncGenerator<Buffer, void, undefined> {
+      yield first.value;
+      yield* { [Symbol.asyncIterator]: () => slices };
+    };
+    yield* decompress(header.compressionFilter, all(), signal);
+  } finally {
+    await slices.return?.();
+  }
 }
