@@ -2,13 +2,14 @@ import type Gtk from 'gi://Gtk?version=3.0';
 import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
 import { ProgressPage } from '../progress-page.ts';
 import { ResultPage, failurePage } from '../result-page.ts';
+import { ReviewPage } from '../review-page.ts';
 import { SelectionPage } from '../selection-page.ts';
 import { targetsIn } from '../targets.ts';
 import { _, fill, plural } from '../texts.ts';
 import type { BackupPlan, BackupResult, StatusResult } from '../told.ts';
 import { Wizard } from '../wizard.ts';
+import { backupPlanSentences } from './backup-plan-sentences.ts';
 import { type Destination, DestinationPage } from './destination-page.ts';
-import { ReviewPage } from './review-page.ts';
 import { StatePage, rowsOf } from './state-page.ts';
 
 /** The window Back Up Qubes: what there is, which qubes, where to, the plan, and the work. */
@@ -62,7 +63,10 @@ export class BackupWindow {
         passphrase,
         tell: (event) => progress.tell(event),
         agree: async (plan) => {
-          const agreed = await this.#wizard.ask(new ReviewPage(plan as BackupPlan));
+          const sentences = backupPlanSentences(plan as BackupPlan);
+          const title = _('Is this what you want to back up?');
+          const review = new ReviewPage(title, _('Back _up'), sentences);
+          const agreed = await this.#wizard.ask(review);
           this.#wizard.showWork(progress, work);
           return agreed;
         },

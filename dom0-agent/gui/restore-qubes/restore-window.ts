@@ -2,6 +2,7 @@ import type Gtk from 'gi://Gtk?version=3.0';
 import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
 import { ProgressPage } from '../progress-page.ts';
 import { ResultPage, failurePage } from '../result-page.ts';
+import { ReviewPage } from '../review-page.ts';
 import { SelectionPage } from '../selection-page.ts';
 import { targetsIn } from '../targets.ts';
 import { _ } from '../texts.ts';
@@ -16,7 +17,7 @@ import { Wizard } from '../wizard.ts';
 import { BackupsPage } from './backups-page.ts';
 import { contentRows } from './content-rows.ts';
 import { OptionsPage } from './options-page.ts';
-import { RestoreReviewPage } from './restore-review-page.ts';
+import { restorePlanSentences } from './restore-plan-sentences.ts';
 import { type Source, SourcePage } from './source-page.ts';
 
 /** The window Restore Qubes: where the backup is, which of them, which qubes, the plan, and the work. */
@@ -94,7 +95,9 @@ export class RestoreWindow {
       passphrase: source.passphrase,
       tell: (event) => progress.tell(event),
       agree: async (plan) => {
-        const agreed = await this.#wizard.ask(new RestoreReviewPage(plan as RestorePlan));
+        const sentences = restorePlanSentences(plan as RestorePlan);
+        const title = _('Is this what you want to restore?');
+        const agreed = await this.#wizard.ask(new ReviewPage(title, _('_Restore'), sentences));
         this.#wizard.showWork(progress, work);
         return agreed;
       },

@@ -1,24 +1,9 @@
-import Gtk from 'gi://Gtk?version=3.0';
+import { leftOutSentences } from '../review-page.ts';
 import { _, fill, plural, sizeText } from '../texts.ts';
 import type { BackupPlan } from '../told.ts';
-import type { Page } from '../wizard.ts';
 
-/** What will be done, before it is. */
-export class ReviewPage implements Page {
-  readonly title = _('Is this what you want to back up?');
-  readonly next = _('Back _up');
-  readonly widget = new Gtk.ScrolledWindow({ expand: true });
-
-  constructor(plan: BackupPlan) {
-    const lines = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
-    for (const sentence of sentencesOf(plan)) {
-      lines.add(new Gtk.Label({ label: sentence, xalign: 0, wrap: true, selectable: true }));
-    }
-    this.widget.add(lines);
-  }
-}
-
-function sentencesOf(plan: BackupPlan): string[] {
+/** A plan in sentences. */
+export function backupPlanSentences(plan: BackupPlan): string[] {
   const { qubes, dom0Home, location, freeBytes, leastBytes, mostBytes, leftOut, problems } = plan;
   const data = qubes.reduce((sum, { used }) => sum + used, dom0Home?.used ?? 0);
   const count = qubes.length;
@@ -45,10 +30,6 @@ function sentencesOf(plan: BackupPlan): string[] {
       ? []
       : [fill(_('{size} are free there.'), { size: sizeText(freeBytes) })]),
     ...problems.map(({ sentence }) => sentence),
-    ...leftOut.map(({ name, why }) =>
-      why === ''
-        ? fill(_('Left out: {name}'), { name })
-        : fill(_('Left out: {name}: {why}'), { name, why }),
-    ),
+    ...leftOutSentences(leftOut),
   ];
 }
