@@ -144,6 +144,8 @@ describe('the VM', () => {
     const { notes } = arena;
     expect(notes.map(({ argv }) => argv.slice(1))).toEqual([
       [arena.agent, 'Browse'],
+      // Once more when no other backup can be under way.
+      [arena.agent, 'Browse'],
       [arena.agent, 'Store'],
     ]);
     for (const { environment } of notes) {
