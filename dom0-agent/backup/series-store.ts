@@ -73,11 +73,11 @@ export class SeriesStore {
    */
   async at(
     place: string,
-    isThere: (fileName: string) => boolean,
+    isThere: (file: SeriesFile) => boolean,
   ): Promise<SeriesState | undefined> {
     const newest = (state: SeriesState): number => state.files.at(-1)?.made ?? 0;
     const there = (await this.all()).filter(
-      (state) => state.place === place && state.files.some(({ fileName }) => isThere(fileName)),
+      (state) => state.place === place && state.files.some(isThere),
     );
     return there.sort((one, other) => newest(other) - newest(one))[0];
   }

@@ -7,7 +7,7 @@ import {
   continueSeries,
   describeLost,
 } from '../backup/series-backup.ts';
-import type { SeriesState } from '../backup/series-state.ts';
+import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { formatTime } from '../../shared/local-time.ts';
@@ -35,9 +35,11 @@ export async function knownSeries(
 ): Promise<SeriesState | undefined> {
   if (!goesIntoSeries(flags)) return undefined;
   if (flags.newSeries === true || listing === undefined) return undefined;
-  const names = new Set(listing.entries.map(({ untrustedName }) => untrustedName));
+  const sizes = new Map(listing.entries.map(({ untrustedName, size }) => [untrustedName, size]));
+  const isWhole = ({ fileName, bytes }: SeriesFile): boolean => sizes.get(fileName) === bytes;
   // What a listing that is not whole does not show may be there.
-  return await store.at(location, (name) => listing.truncated || names.has(name));
+  const isThere = ({ fileName }: SeriesFile): boolean => listing.truncated || sizes.has(fileName);
+  return (await store.at(location, isWhole)) ?? (await store.at(location, isThere));
 }
 
 /** Opens the series that a backup goes on with, or begins one. The passphrase is wiped. */

@@ -41,6 +41,7 @@ import { ConfirmedData } from './confirmed-data.ts';
 import {
   type Destination,
   describeDestination,
+  listDestination,
   orForgottenDirectory,
   seeDestination,
 } from './destination.ts';
@@ -124,8 +125,8 @@ async function asItIsNow(proposal: Proposal, context: BackupContext): Promise<Pr
   const { storage, destination } = proposal;
   const { flags, location } = context.request;
   if (!goesIntoSeries(flags)) return proposal;
-  const listing = await storage.browse(location, context.signal);
-  const found = { ...destination, location: `${storage.owner}:${listing.path}`, listing };
+  const unseen = { ...destination, listing: undefined };
+  const found = await listDestination(unseen, storage, location, context.signal);
   const known = await knownSeries(storeOf(context), found, flags);
   return { ...proposal, destination: found, known };
 }

@@ -14,7 +14,7 @@ export interface Destination {
   readonly location: string;
   readonly space: Space;
   /** What is in the directory, where that can be known. */
-  readonly listing?: Listing;
+  readonly listing?: Listing | undefined;
   /** The VM that will be started for it. */
   readonly toBeStarted?: string;
 }
@@ -38,12 +38,30 @@ export async function seeDestination(
   const unseen: Destination = { location: `${owner}:${location}`, space: {}, ...started };
   if (unseen.toBeStarted !== undefined) return unseen;
   try {
-    const listing = await place.browse(location, signal);
-    return { location: `${owner}:${listing.path}`, space: listing.space, listing };
+    return await listDestination(unseen, place, location, signal);
   } catch (error) {
-    // A directory that is writable need not be readable.
-    if (isRefusal(error, 'PERMISSION')) return unseen;
     throw advised(error, location, await parentOf(location, place, signal));
+  }
+}
+
+/** The destination with what is in its directory now. One that is writable need not be readable: it is as `unseen`. */
+export async function listDestination(
+  unseen: Destination,
+  place: Storage,
+  location: string,
+  signal: AbortSignal,
+): Promise<Destination> {
+  try {
+    const listing = await place.browse(location, signal);
+    return {
+      ...unseen,
+      location: `${place.owner}:${listing.path}`,
+      space: listing.space,
+      listing,
+    };
+  } catch (error) {
+    if (isRefusal(error, 'PERMISSION')) return unseen;
+    throw error;
   }
 }
 

@@ -134,8 +134,12 @@ describe('what dom0 keeps of series', () => {
   it('is that of the disk which is there, where disks take turns', async () => {
     const { state: one } = await added();
     const { state: later } = await added(one);
-    expect(await store().at('sys-usb:/backups', (name) => name === 'file-1')).toEqual(later);
-    expect(await store().at('sys-usb:/backups', (name) => name === 'file-3')).toBeUndefined();
+    expect(await store().at('sys-usb:/backups', ({ fileName }) => fileName === 'file-1')).toEqual(
+      later,
+    );
+    expect(
+      await store().at('sys-usb:/backups', ({ fileName }) => fileName === 'file-3'),
+    ).toBeUndefined();
   });
 
   it('tells of parts, ids and the last maps', async () => {
