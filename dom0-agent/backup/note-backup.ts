@@ -5,7 +5,7 @@ import { TooLargeError } from '../contents/size-limits.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import type { BackupCheck, BackupRecord, LastBackup } from './backup-record.ts';
 import { type RecordFiles, changeRecord, readRecord } from './record-files.ts';
-import type { BackedUp } from './run-backup.ts';
+import type { BackedUp } from './backup-files.ts';
 
 /** Notes a backup in the record. That it cannot be noted is a warning: the backup is made. */
 export async function noteBackup(

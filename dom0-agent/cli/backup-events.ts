@@ -1,7 +1,7 @@
 import type { Estimate } from '../backup/backup-space.ts';
 import { type PlannedQube, expectedBytes } from '../backup/plan-backup.ts';
 import type { MeasuredPlan } from '../backup/plan-home.ts';
-import type { BackedUp } from '../backup/run-backup.ts';
+import type { BackedUp } from '../backup/backup-files.ts';
 import type { Destination } from './destination.ts';
 import type { Share } from './progress.ts';
 

@@ -1,7 +1,7 @@
 import { formatSize } from '../../shared/sizes.ts';
 import type { MeasuredPlan } from '../backup/plan-home.ts';
 import { type BackupPlan, expectedBytes } from '../backup/plan-backup.ts';
-import type { BackedUp } from '../backup/run-backup.ts';
+import type { BackedUp } from '../backup/backup-files.ts';
 import type { LeftOut } from '../qubes/names-from-user.ts';
 import type { StoredArchive } from '../transport/storage.ts';
 import { formatKnownSize, formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';

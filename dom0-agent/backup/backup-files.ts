@@ -1,0 +1,252 @@
+import { FailedError } from '../../shared/errors.ts';
+import type { Report } from '../../shared/report.ts';
+import { dataWithin } from '../../shared/sparse-data.ts';
+import { INCOMPLETE, QUBES_XML } from '../archive/archive.ts';
+import type { Content } from '../archive/content.ts';
+import { volumePath } from '../contents/archived-files.ts';
+import { formatFirewallXml } from '../qubes/xml/firewall-xml.ts';
+import type { Volume } from '../qubes/qube.ts';
+import { backupQubesXml } from '../qubes/xml/backup-qubes-xml.ts';
+import { type QubesSystem, SystemGoneError } from '../qubes/system.ts';
+import { homeTar } from './home-tar.ts';
+import { type ArchiveLayout } from './backup-formats.ts';
+import type { MeasuredPlan } from './plan-home.ts';
+import { domainOf, originOf } from './volume-identity.ts';
+import { type KnownChanges, openVolumeSource } from './volume-source.ts';
+import type { PlannedQube } from './plan-backup.ts';
+import type { Dedup } from './series-state.ts';
+
+/** What was backed up of a VM. */
+export interface BackedUp {
+  readonly name: string;
+  /** Bytes of its volumes; undefined for dom0's home. */
+  readonly size: number | undefined;
+  /** Bytes of data that were read, without holes. */
+  readonly used: number;
+  /** It was running: its last saved state was backed up. */
+  readonly running: boolean;
+  /** Why it is incomplete in the backup. */
+  readonly failure?: string;
+}
+
+/** The same, for a VM that is being backed up. */
+type QubeRow = { -readonly [Key in keyof BackedUp]: BackedUp[Key] };
+
+/** The files of the archive, each made when it is asked for. */
+export class BackupFiles {
+  readonly backedUp: BackedUp[] = [];
+  readonly #plan: MeasuredPlan;
+  readonly #layout: ArchiveLayout;
+  readonly #dedup: Dedup;
+  readonly #system: QubesSystem;
+  readonly #changes: KnownChanges | undefined;
+  readonly #report: Report;
+  readonly #signal: AbortSignal;
+
+  constructor(
+    plan: MeasuredPlan,
+    layout: ArchiveLayout,
+    dedup: Dedup,
+    { system, changes }: { system: QubesSystem; changes: KnownChanges | undefined },
+    report: Report,
+    signal: AbortSignal,
+  ) {
+    this.#plan = plan;
+    this.#layout = layout;
+    this.#dedup = dedup;
+    this.#system = system;
+    this.#changes = changes;
+    this.#report = report;
+    this.#signal = signal;
+  }
+
+  async *all(created: Date): AsyncGenerator<Content, void, undefined> {
+    yield smallFile(QUBES_XML, this.#qubesXml(created));
+    if (this.#layout.settingsFirst) yield* this.#settingsThenVolumes();
+    else yield* this.#qubeByQube();
+    this.#requireAnyWhole();
+    if (this.#plan.dom0Home !== undefined) yield* this.#home(this.#plan.dom0Home.path);
+    this.#report.phase('index');
+  }
+
+  /** The origins of volumes that are not whole. */
+  broken(): ReadonlySet<string> {
+    const failed = new Set(this.backedUp.filter(({ failure }) => failure).map(({ name }) => name));
+    const planned = this.#plan.qubes.filter(({ qube }) => failed.has(qube.name));
+    return new Set(
+      planned.flatMap(({ qube, volumes }) => volumes.map((volume) => originOf(qube, volume))),
+    );
+  }
+
+  #qubesXml(created: Date): string {
+    return backupQubesXml({
+      created,
+      dom0: this.#plan.dom0,
+      dom0Home:
+        this.#plan.dom0Home === undefined
+          ? undefined
+          : {
+              directory: this.#layout.homePath,
+              user: this.#plan.dom0Home.user,
+              size: this.#layout.homeSize,
+            },
+      qubes: this.#plan.qubes.map((planned) => ({
+        qube: planned.qube,
+        directory: planned.directory,
+        size: this.#layout.qubeSize(planned),
+      })),
+    });
+  }
+
+  async *#settingsThenVolumes(): AsyncGenerator<Content, void, undefined> {
+    const rows = this.#plan.qubes.map((planned) => ({ planned, row: this.#newRow(planned) }));
+    for (const { planned, row } of rows) {
+      const settings = await this.#attempt(row, () => this.#settings(planned));
+      yield* settings ?? [];
+      if (settings?.length === 0 && planned.volumes.length === 0) yield emptyFile(planned);
+    }
+    const incomplete: Content[] = [];
+    for (const { planned, row } of rows) {
+      for (const volume of planned.volumes) yield* this.#volume(planned, volume, row);
+      await this.#attempt(row, () => this.#noteWhetherRunning(row));
+      if (row.failure !== undefined) incomplete.push(incompleteFile(planned, row.failure));
+      this.#report.finished(row.name, row.failure);
+    }
+    yield* incomplete;
+  }
+
+  async *#qubeByQube(): AsyncGenerator<Content, void, undefined> {
+    for (const planned of this.#plan.qubes) {
+      const row = this.#newRow(planned);
+      for (const volume of planned.volumes) yield* this.#volume(planned, volume, row);
+      await this.#noteWhetherRunning(row);
+      const settings = await this.#settings(planned);
+      yield* settings;
+      if (settings.length + planned.volumes.length === 0) yield emptyFile(planned);
+      this.#report.finished(row.name, row.failure);
+    }
+  }
+
+  #newRow({ qube, volumes, running }: PlannedQube): QubeRow {
+    const size = volumes.reduce((sum, volume) => sum + volume.size, 0);
+    const row: QubeRow = { name: qube.name, size, used: 0, running };
+    this.backedUp.push(row);
+    return row;
+  }
+
+  /** A VM's volume; nothing when it cannot be opened. */
+  async *#volume(
+    { qube, directory }: PlannedQube,
+    volume: Volume,
+    row: QubeRow,
+  ): AsyncGenerator<Content, void, undefined> {
+    const opened = await this.#attempt(row, () => {
+      this.#report.working(qube.name, volume.name);
+      return openVolumeSource(this.#system, qube, volume, this.#changes, this.#signal);
+    });
+    if (opened === undefined) return;
+    await using image = opened;
+    const { size, extents, changed, check } = image;
+    // What is read are whole chunks; what counts, here as in the plan, is the data in them.
+    const dataIn = dataWithin(extents);
+    const read = async (buffer: Buffer, offset: number): Promise<void> => {
+      this.#signal.throwIfAborted();
+      await this.#attempt(row, () => image.read(buffer, offset));
+      // The file has to be completed; the archive says that its content is of no use.
+      if (row.failure !== undefined) buffer.fill(0);
+      const data = dataIn(offset, buffer.length);
+      if (row.failure === undefined) row.used += data;
+      this.#report.progress(row.name, data);
+    };
+    const path = volumePath(directory, volume.name);
+    const origin = originOf(qube, volume);
+    const domain = domainOf(qube, volume, this.#dedup);
+    yield { kind: 'volume', path, domain, origin, size, extents, changed, check, read };
+    await this.#attempt(row, () => image.requireUnchanged());
+    if (row.failure === undefined) image.keep();
+  }
+
+  /** It may have been started since the plan was made. */
+  async #noteWhetherRunning(row: QubeRow): Promise<void> {
+    row.running ||= (await this.#system.list()).some(
+      ({ name, isRunning }) => name === row.name && isRunning,
+    );
+  }
+
+  /** The small files of a VM. */
+  async #settings({ qube, directory }: PlannedQube): Promise<Content[]> {
+    const files: Content[] = [];
+    const firewall = await this.#system.firewall(qube.name);
+    if (firewall !== undefined) {
+      files.push(smallFile(`${directory}/firewall.xml`, formatFirewallXml(firewall)));
+    }
+    const notes = await this.#system.notes(qube.name);
+    if (notes !== '') files.push(smallFile(`${directory}/notes.txt`, notes));
+    return files;
+  }
+
+  /** A step for a VM that has not failed yet: if it fails now, the others go on, if the format can say so. */
+  async #attempt<T>(row: QubeRow, step: () => Promise<T>): Promise<T | undefined> {
+    if (row.failure !== undefined) return undefined;
+    try {
+      return await step();
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      const isOfThisQube = error instanceof FailedError && !(error instanceof SystemGoneError);
+      if (!isOfThisQube || !this.#layout.tellsIncomplete) throw error;
+      row.failure = error.message;
+      return undefined;
+    }
+  }
+
+  /** Warns about the VMs that failed. A backup in which nothing is complete is not worth storing. */
+  #requireAnyWhole(): void {
+    const failed = this.backedUp.filter(({ failure }) => failure !== undefined);
+    const isWorthStoring =
+      failed.length < this.backedUp.length || this.#plan.dom0Home !== undefined;
+    if (failed.length > 0 && !isWorthStoring) {
+      throw new FailedError(failed.map(({ failure }) => failure).join('; '));
+    }
+    for (const { name, failure = '' } of failed) {
+      this.#report.warning(`${name} is incomplete in the backup: ${failure}`);
+    }
+  }
+
+  *#home(home: string): Generator<Content, void, undefined> {
+    const row: QubeRow = {
+      ...{ name: 'dom0', size: undefined, used: 0, running: false },
+    };
+    this.backedUp.push(row);
+    const report = this.#report;
+    const remarks = {
+      changed: (what: string) =>
+        report.warning(`dom0's home was changed while it was read: ${what}`),
+      unread: (what: string) => (row.failure = `not all of its home could be read: ${what}`),
+    };
+    report.working('dom0', 'home');
+    const path = this.#layout.homePath;
+    const tar = homeTar(home, path, remarks, this.#signal);
+    async function* counted(): AsyncGenerator<Buffer, void, undefined> {
+      for await (const chunk of tar) {
+        row.used += chunk.length;
+        report.progress('dom0', chunk.length);
+        yield chunk;
+      }
+    }
+    yield { kind: 'tree', path, tar: counted() };
+    report.finished('dom0', row.failure);
+  }
+}
+
+function smallFile(path: string, text: string): Content {
+  return { kind: 'file', path, bytes: Buffer.from(text) };
+}
+
+/** Every VM has a file, so that a VM that was lost is noticed: the official tools do the same. */
+function emptyFile({ directory }: PlannedQube): Content {
+  return smallFile(`${directory}/empty`, '');
+}
+
+function incompleteFile({ directory }: PlannedQube, why: string): Content {
+  return smallFile(`${directory}/${INCOMPLETE}`, why);
+}

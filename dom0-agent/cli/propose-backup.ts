@@ -1,0 +1,142 @@
+import { RefusedError, UsageError } from '../../shared/errors.ts';
+import { formatSize } from '../../shared/sizes.ts';
+import { type CompressionFilter, requireCompressor } from '../archive/compress/compression.ts';
+import { type Estimate, estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
+import { FORMAT_DEFAULTS, FORMAT_FILTERS } from '../backup/backup-formats.ts';
+import { type MeasuredPlan, measurePlan, refuseTargetInHome } from '../backup/plan-home.ts';
+import type { SeriesState } from '../backup/series-state.ts';
+import { SeriesStore } from '../backup/series-store.ts';
+import type { Storage } from '../transport/storage.ts';
+import type { BackupFlags } from './backup-options.ts';
+import { describeSeries, goesIntoSeries, knownSeries } from './backup-series.ts';
+import type { BackupRequest } from './backup-request.ts';
+import type { PlannedRequest } from './plan-request.ts';
+import { backupPlanForPrograms } from './backup-events.ts';
+import { formatBackupPlan } from './backup-tables.ts';
+import type { CommandReport } from './command-report.ts';
+import {
+  type Destination,
+  describeDestination,
+  listDestination,
+  orForgottenDirectory,
+  seeDestination,
+} from './destination.ts';
+import { aboutField } from './error-field.ts';
+import type { OpenedSystem } from './open-system.ts';
+import { confirm } from './questions.ts';
+
+/** What every step of a backup needs. */
+export interface BackupContext {
+  readonly request: BackupRequest;
+  readonly opened: OpenedSystem;
+  readonly report: CommandReport;
+  readonly signal: AbortSignal;
+}
+
+/** What the user is asked to agree to. */
+export interface Proposal {
+  readonly plan: MeasuredPlan;
+  readonly estimate: Estimate;
+  readonly storage: Storage;
+  readonly destination: Destination;
+  /** What the backup goes on from. */
+  readonly known: SeriesState | undefined;
+}
+
+/** Finds out everything that can be known in advance, and refuses what cannot be done. */
+export async function propose(
+  { sources, chosen, plan }: PlannedRequest,
+  context: BackupContext,
+): Promise<Proposal> {
+  const { opened, signal } = context;
+  const { location, flags } = context.request;
+  const compressor = await aboutField('compress-filter', async () => {
+    const filter = compressorOf(flags);
+    if (filter !== undefined) await requireCompressor(filter);
+    return filter;
+  });
+  const storage = await aboutField('dest-vm', () => opened.storage(flags.destVm));
+  if (plan.dom0Home !== undefined && storage.owner === 'dom0' && flags.command !== true) {
+    const { path } = plan.dom0Home;
+    await aboutField('location', () => refuseTargetInHome(path, location));
+  }
+  const measured = await measurePlan(plan);
+  const estimate = estimateOf(measured, compressor !== undefined);
+  const destination = await aboutField('location', () =>
+    orForgottenDirectory(seeDestination(opened, storage, location, flags, signal), {
+      ...{ location, sources, chosen },
+    }),
+  );
+  const known = await knownSeries(storeOf(context), destination, flags);
+  return { plan: measured, estimate, storage, destination, known };
+}
+
+/** Shows the plan, and asks. Throws RefusedError when the backup cannot fit, or the user does not agree. */
+export async function agree(
+  { plan, estimate, storage, destination, known }: Proposal,
+  { request: { flags }, report, signal }: BackupContext,
+): Promise<void> {
+  const { yes } = flags;
+  const goesOn = known !== undefined && flags.full !== true;
+  const show = (text: string): void => (yes === true ? report.say(text) : report.ask(text));
+  show(formatBackupPlan(plan));
+  show(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
+  if (goesOn) show(describeSeries(known));
+  // How much changed is not known yet.
+  const doubt = goesOn
+    ? undefined
+    : await aboutField('location', () => whyItMayNotFit(estimate, destination));
+  report.plan({
+    command: 'backup',
+    ...backupPlanForPrograms(plan, estimate, storage.owner, destination),
+    problems: doubt === undefined ? [] : [{ field: 'location', sentence: doubt }],
+  });
+  if (doubt !== undefined) report.warning(doubt);
+  if (yes !== true) await confirm('Back up?', signal);
+}
+
+/** What could not be known before a VM was started, which is done now. */
+export async function settle(proposal: Proposal, context: BackupContext): Promise<Proposal> {
+  const { toBeStarted } = proposal.destination;
+  return toBeStarted === undefined ? proposal : await asItIsNow(proposal, context);
+}
+
+/**
+ * Looks once more when no other run goes on with the series: one may have, while the user was asked or this one waited.
+ * Its files would seem to be lost.
+ */
+export async function lookAgain(proposal: Proposal, context: BackupContext): Promise<Proposal> {
+  const now = await asItIsNow(proposal, context);
+  if (proposal.known === undefined || now.known !== undefined) return now;
+  // A new series needs a passphrase that was asked for twice.
+  throw new RefusedError(
+    `the backups in ${now.destination.location} that this one was to go on from are not there any more: start it again`,
+  );
+}
+
+async function asItIsNow(proposal: Proposal, context: BackupContext): Promise<Proposal> {
+  const { storage, destination } = proposal;
+  const { flags, location } = context.request;
+  if (!goesIntoSeries(flags)) return proposal;
+  const unseen = { ...destination, listing: undefined };
+  const found = await listDestination(unseen, storage, location, context.signal);
+  const known = await knownSeries(storeOf(context), found, flags);
+  return { ...proposal, destination: found, known };
+}
+
+export function storeOf({ opened, report }: BackupContext): SeriesStore {
+  return new SeriesStore(opened.seriesDirectory, (text) => report.warning(text));
+}
+
+/** Undefined: the backup is not compressed. */
+export function compressorOf({
+  compressFilter,
+  format,
+}: BackupFlags): CompressionFilter | undefined {
+  const filter = compressFilter ?? FORMAT_DEFAULTS[format].compressFilter;
+  if (filter === 'none') return undefined;
+  if (FORMAT_FILTERS[format].includes(filter)) return filter;
+  throw new UsageError(
+    `the format ${format} is compressed with ${FORMAT_FILTERS[format].join(' or ')}, not with ${filter}`,
+  );
+}
