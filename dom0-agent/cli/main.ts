@@ -28,8 +28,16 @@ async function main(): Promise<number> {
 
 async function runCommand(signal: AbortSignal): Promise<number> {
   let status: number = ExitStatus.done;
+  const run = async (words: readonly string[]): Promise<void> => {
+    const program = buildProgram(signal, (exitStatus) => (status = exitStatus));
+    await program.parseAsync(words, { from: 'user' });
+  };
+  const words = process.argv.slice(2);
   try {
-    await buildProgram(signal, (exitStatus) => (status = exitStatus)).parseAsync();
+    if (words.length === 0 && isatty(0) && isatty(1)) {
+      const { wizard } = await import('./wizard/wizard.ts');
+      await wizard(run, signal);
+    } else await run(words);
   } catch (error) {
     // commander has already reported what is wrong with the arguments.
     if (error instanceof CommanderError) return reportUsage(error);

@@ -44,7 +44,10 @@ declare const COFFER_VERSION: string;
  */
 export function buildProgram(signal: AbortSignal, ended: (status: number) => void): Command {
   const program = new Command('coffer')
-    .description('Backs up and restores Qubes OS virtual machines through untrusted storage.')
+    .description(
+      'Backs up and restores Qubes OS virtual machines through untrusted storage. Without a command, on a ' +
+        'terminal, coffer asks what to do.',
+    )
     .version(typeof COFFER_VERSION === 'string' ? COFFER_VERSION : 'development')
     .addHelpText('after', EXIT_STATUSES)
     .showHelpAfterError('(coffer --help tells more)')

@@ -5,6 +5,7 @@ import { checkNewPassphrase } from '../backup/new-passphrase.ts';
 import { answersComeOnInput, askProgram } from './answers-on-input.ts';
 import { ControllingTerminal } from './controlling-terminal.ts';
 import { aboutField } from './error-field.ts';
+import { takeAhead } from './passphrase-ahead.ts';
 import { firstLineOf } from './read-passphrase.ts';
 
 const NO_TERMINAL_TO_CONFIRM =
@@ -107,13 +108,17 @@ const PROMPTS = {
 } as const;
 
 async function askOnce(question: keyof typeof PROMPTS, signal: AbortSignal): Promise<Buffer> {
+  const given = takeAhead();
+  if (given !== undefined) return given;
   if (answersComeOnInput()) return askProgram(question, 'Passphrase', signal);
   using terminal = ControllingTerminal.open(NO_TERMINAL_FOR_PASSPHRASE, signal);
   return await terminal.askSecretly(PROMPTS[question]);
 }
 
-/** A program has asked twice itself. */
-async function askTwice(signal: AbortSignal): Promise<Buffer> {
+/** A new passphrase, which may be empty, until it has been repeated correctly. A program has asked twice itself. */
+export async function askTwice(signal: AbortSignal): Promise<Buffer> {
+  const given = takeAhead();
+  if (given !== undefined) return given;
   if (answersComeOnInput()) return askProgram('new-passphrase', 'New passphrase', signal);
   using terminal = ControllingTerminal.open(NO_TERMINAL_FOR_PASSPHRASE, signal);
   for (;;) {

@@ -1,0 +1,28 @@
+/** Instead of an answer: the user wants to go back to the question before. */
+export const BACK = Symbol('back');
+export type Back = typeof BACK;
+
+/** Asks, and adds the answer to what is known; undefined where the question does not arise. */
+export type Step<T> = (known: T) => Promise<T | undefined | Back>;
+
+/** Asks one question after the other; gives all that is known then, or BACK from before the first one. */
+export async function askInOrder<T>(steps: readonly Step<T>[], begin: T): Promise<T | Back> {
+  const asked: { readonly at: number; readonly known: T }[] = [];
+  let [at, known] = [0, begin];
+  for (;;) {
+    const step = steps[at];
+    if (step === undefined) return known;
+    const answer = await step(known);
+    if (answer === BACK) {
+      const before = asked.pop();
+      if (before === undefined) return BACK;
+      ({ at, known } = before);
+      continue;
+    }
+    if (answer !== undefined) {
+      asked.push({ at, known });
+      known = answer;
+    }
+    at++;
+  }
+}

@@ -1,0 +1,187 @@
+import { posix } from 'node:path';
+import { formatSize } from '../../../shared/sizes.ts';
+import { isQubeClass } from '../../qubes/qube.ts';
+import type { OpenedSystem } from '../open-system.ts';
+import { BACK, type Back, askInOrder } from './in-order.ts';
+import { pickPath, whyNoDirectory } from './path.ts';
+import { type Choice, askLine, choose } from './prompts.ts';
+
+/** Where a backup goes to or comes from, as the command line names it. */
+export interface Place {
+  /** Undefined: dom0. */
+  readonly vm?: string;
+  /** Whether `location` is a shell command. */
+  readonly isCommand?: boolean;
+  readonly location: string;
+}
+
+/** What a place is wanted for. */
+export type Purpose = 'write' | 'read';
+
+/** A place as far as it is known. */
+interface Sought {
+  readonly kind?: 'vm' | 'dom0';
+  readonly vm?: string;
+  /** Where to begin to look. */
+  readonly directory?: string;
+  readonly isCommand?: boolean;
+  readonly location?: string;
+}
+
+/** Where udisks mounts what is plugged in. */
+const MOUNTS = '/run/media/user';
+
+/** Asks for a place: a device, a VM or dom0, then a directory there, picked from its listing, or a command. */
+export async function askPlace(
+  purpose: Purpose,
+  opened: OpenedSystem,
+  signal: AbortSignal,
+): Promise<Place | Back> {
+  const found = await askInOrder<Sought>(
+    [
+      () => askKind(purpose, opened, signal),
+      (sought) => askVm(sought, opened, signal),
+      (sought) => askWhetherCommand(sought, purpose, signal),
+      (sought) => askLocation(sought, purpose, opened, signal),
+    ],
+    {},
+  );
+  if (found === BACK) return BACK;
+  const { vm, isCommand = false, location = '' } = found;
+  return { ...(vm === undefined ? {} : { vm }), isCommand, location };
+}
+
+async function askKind(
+  purpose: Purpose,
+  opened: OpenedSystem,
+  signal: AbortSignal,
+): Promise<Sought | Back> {
+  return choose<Sought>(
+    purpose === 'write' ? 'Where should the backup go?' : 'Where is the backup?',
+    [
+      ...(await devices(opened)),
+      { name: 'a VM', value: { kind: 'vm' }, description: 'A directory in it, or a command.' },
+      { name: 'dom0', value: { kind: 'dom0' }, description: 'A directory in dom0.' },
+    ],
+    signal,
+  );
+}
+
+/** What is plugged in. That nothing of it can be found out is no reason not to ask. */
+async function devices({ qubesd }: OpenedSystem): Promise<Choice<Sought>[]> {
+  if (qubesd === undefined) return [];
+  const [mounted, offered] = await Promise.all([
+    qubesd.mountedDevices().catch(() => []),
+    qubesd.offeredDevices().catch(() => []),
+  ]);
+  return [
+    ...mounted.map(({ device, mountPoint, label, free }) => ({
+      name: `the device ${label ?? device}, mounted in dom0`,
+      value: { kind: 'dom0' as const, directory: mountPoint },
+      description: `${mountPoint}${free === undefined ? '' : `, ${formatSize(free)} free`}`,
+    })),
+    ...offered.map(({ backend, port, description }) => ({
+      name: `the device ${port} of ${backend}`,
+      value: { kind: 'vm' as const, vm: backend, directory: MOUNTS },
+      description: `${description}: mount it in ${backend} first.`,
+    })),
+  ];
+}
+
+async function askVm(
+  sought: Sought,
+  { system }: OpenedSystem,
+  signal: AbortSignal,
+): Promise<Sought | undefined | Back> {
+  if (sought.kind !== 'vm' || sought.vm !== undefined) return undefined;
+  const listed = (await system.list()).filter(
+    ({ name, className }) => isQubeClass(className) && name !== 'dom0',
+  );
+  const runningFirst = listed.toSorted((a, b) => Number(b.isRunning) - Number(a.isRunning));
+  const vm = await choose(
+    'Which VM?',
+    runningFirst.map(({ name, isRunning }) => ({
+      name: isRunning ? `${name}  (running)` : name,
+      value: name,
+    })),
+    signal,
+  );
+  return vm === BACK ? BACK : { ...sought, vm };
+}
+
+async function askWhetherCommand(
+  sought: Sought,
+  purpose: Purpose,
+  signal: AbortSignal,
+): Promise<Sought | undefined | Back> {
+  const { vm, directory } = sought;
+  if (vm === undefined || directory !== undefined) return undefined;
+  const isCommand = await choose(
+    `What in ${vm}?`,
+    [
+      { name: 'a directory', value: false },
+      {
+        name: 'a command',
+        value: true,
+        description:
+          purpose === 'write'
+            ? 'It reads the backup from its standard input, and may send it to a server.'
+            : 'It writes the backup to its standard output.',
+      },
+    ],
+    signal,
+  );
+  return isCommand === BACK ? BACK : { ...sought, isCommand };
+}
+
+async function askLocation(
+  sought: Sought,
+  purpose: Purpose,
+  opened: OpenedSystem,
+  signal: AbortSignal,
+): Promise<Sought | Back> {
+  const { vm, isCommand, directory } = sought;
+  if (isCommand === true) {
+    const location = await askLine('The command:', whyNoCommand, signal);
+    return location === BACK ? BACK : { ...sought, location };
+  }
+  const storage = await opened.storage(vm);
+  const start = directory ?? (vm === undefined ? process.cwd() : '.');
+  if (await opened.isHalted(vm)) {
+    const isToBeStarted = await choose(
+      `${storage.owner} is not running.`,
+      [
+        { name: 'start it, and look into it', value: true },
+        { name: 'type the path', value: false, description: 'It is started later.' },
+      ],
+      signal,
+    );
+    if (isToBeStarted === BACK) return BACK;
+    if (!isToBeStarted) {
+      const location = await askLine('The path:', whyNoPath, signal);
+      return location === BACK ? BACK : { ...sought, location };
+    }
+  }
+  const begin = await firstThatIsThere([start, posix.dirname(start), '.'], (path) =>
+    whyNoDirectory(storage, path, signal),
+  );
+  const location = await pickPath(storage, begin, purpose, signal);
+  return location === BACK ? BACK : { ...sought, location };
+}
+
+/** The first of these paths that nothing is wrong with; else the last. */
+async function firstThatIsThere(
+  paths: readonly string[],
+  whyNot: (path: string) => Promise<string | undefined>,
+): Promise<string> {
+  for (const path of paths) if ((await whyNot(path)) === undefined) return path;
+  return paths.at(-1) ?? '.';
+}
+
+function whyNoCommand(text: string): Promise<string | undefined> {
+  return Promise.resolve(text.trim() === '' ? 'Type a command, or press Esc.' : undefined);
+}
+
+function whyNoPath(text: string): Promise<string | undefined> {
+  return Promise.resolve(text.trim() === '' ? 'Type a path, or press Esc.' : undefined);
+}

@@ -1,0 +1,215 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Box, PASSPHRASE } from '../cli/box.ts';
+import { TmuxTerminal } from './tmux.ts';
+
+let box: Box;
+const rubbish: (() => unknown)[] = [];
+afterAll(async () => {
+  for (const remove of rubbish) await remove();
+});
+beforeAll(async () => {
+  box = await Box.full((remove) => rubbish.push(remove));
+  // A series at little cost, which the backups of the wizard go on with.
+  box.backUp();
+  mkdirSync(join(box.backups, 'older'));
+});
+
+const backups = (): string[] =>
+  readdirSync(box.backups)
+    .filter((name) => name.startsWith('qubes-backup-'))
+    .sort();
+
+function wizard(columns = 80): TmuxTerminal {
+  return TmuxTerminal.run(
+    `export COFFER_SYSTEM='${box.directory}'\ntrap : INT\nsh -c 'echo $$ >pid; exec coffer'`,
+    { columns, rows: 30 },
+  );
+}
+
+/** Waits for a question, and answers it with these keys. */
+type Answer = readonly [question: RegExp, ...keys: readonly string[]];
+
+async function answer(terminal: TmuxTerminal, answers: readonly Answer[]): Promise<void> {
+  for (const [question, ...keys] of answers) {
+    await terminal.until(question);
+    for (const key of keys) {
+      if (/^(Enter|Down|Space|Escape|C-.)$/.test(key)) terminal.press(key);
+      else terminal.type(key);
+    }
+  }
+}
+
+const TASK: Answer = [/What do you want to do\?/, 'Enter'];
+const QUBES: Answer = [/Which VMs\?/, 'Enter'];
+const KIND: Answer = [/Where should the backup\s+go\?/, 'Enter'];
+const VM: Answer = [/Which VM\?/, 'usb', 'Enter'];
+const WHAT: Answer = [/What in usb\?/, 'Enter'];
+const INTO: Answer = [/Which directory\?[^]*backups\//, 'Down', 'Enter'];
+const HERE: Answer = [/Which directory\?[^]*older\//, 'Enter'];
+const ENCRYPTION: Answer = [/Encrypt the backup\?/, 'Enter'];
+const PASSPHRASE_TWICE: readonly Answer[] = [
+  [/^Passphrase:/m, `${PASSPHRASE}\n`],
+  [/^Repeat the passphrase:/m, `${PASSPHRASE}\n`],
+];
+const TO_USB = [TASK, QUBES, KIND, VM, WHAT, INTO, HERE];
+
+describe.each([200, 80, 40])('in a terminal of %i columns, the wizard', (columns) => {
+  it('leads through a backup, and tells the command that does the same', async () => {
+    const before = backups().length;
+    await using terminal = wizard(columns);
+    await answer(terminal, [...TO_USB, ENCRYPTION, ...PASSPHRASE_TWICE]);
+    await answer(terminal, [[/Back up\?\s+\[y\/N\]/, 'y\n']]);
+    expect(await terminal.ended()).toBe(0);
+    expect(backups()).toHaveLength(before + 1);
+    expect(terminal.joined).toMatch(
+      /^The same without these questions: coffer backup --dest-vm usb backups$/m,
+    );
+    expect(terminal.shown).not.toContain(PASSPHRASE);
+    const again = ['backup', '--dest-vm', 'usb', 'backups', '-y', ...box.secret];
+    expect(box.coffer(again)).toMatchObject({ status: 0 });
+  });
+
+  it('leads through a restore, and tells the command that does the same', async () => {
+    await using terminal = wizard(columns);
+    await answer(terminal, [
+      [/What do you want to do\?/, 'Down', 'Enter'],
+      [/Where is the backup\?/, 'Enter'],
+      VM,
+      WHAT,
+      [/Which backup\?[^]*backups\//, 'Enter'],
+      [/Which backup\?[^]*the newest backup here/, 'Enter'],
+      [/^Passphrase:/m, 'wrong\n'],
+      [/Try again[^]*^Passphrase/m, `${PASSPHRASE}\n`],
+      // All are chosen: only the one that is at the top remains.
+      [/Which VMs\?/, 'i', 'Space', 'Enter'],
+      [/Any of these\?/, 'Space', 'Enter'],
+      [/Restore\?\s+\[y\/N\]/, 'y\n'],
+    ]);
+    expect(await terminal.ended()).toBe(0);
+    expect(terminal.shown).toMatch(/debian-\d +restored|debian-\d\n +result: restored/);
+    expect(terminal.joined).toMatch(
+      /^The same without these questions: coffer restore --dest-vm usb --rename-conflicting backups debian$/m,
+    );
+  });
+});
+
+/** The way to each question of a backup, and what is at hand there. */
+const WAYS: readonly (readonly [string, readonly Answer[], RegExp])[] = [
+  ['what to do', [], /What do you want to do\?/],
+  ['the VMs', [TASK], /Which VMs\?/],
+  ['the kind of place', [TASK, QUBES], /Where should the backup go\?/],
+  ['the VM', [TASK, QUBES, KIND], /Which VM\?/],
+  ['directory or command', [TASK, QUBES, KIND, VM], /What in usb\?/],
+  ['the directory', [TASK, QUBES, KIND, VM, WHAT], /Which directory\?[^]*backups\//],
+  ['a path', [TASK, QUBES, KIND, VM, WHAT, [/Which directory/, 'another', 'Enter']], /The path:/],
+  ['a command', [TASK, QUBES, KIND, VM, [/What in usb\?/, 'Down', 'Enter']], /The command:/],
+  ['the encryption', TO_USB, /Encrypt the backup\?/],
+  ['the passphrase', [...TO_USB, ENCRYPTION], /^Passphrase:/m],
+  ['the review', [...TO_USB, ENCRYPTION, ...PASSPHRASE_TWICE], /Back up\?/],
+];
+
+describe.each(WAYS)('at the question for %s,', (_, way, question) => {
+  it('Ctrl-C ends coffer, and leaves the terminal as it was', async () => {
+    const before = backups();
+    await using terminal = wizard();
+    await answer(terminal, [...way, [question, 'C-c']]);
+    expect(await terminal.ended()).toBe(130);
+    expect(terminal.shown).toMatch(/^coffer: interrupted: nothing was done/m);
+    expect(backups()).toEqual(before);
+  });
+});
+
+it.each(WAYS.slice(1, -2))(
+  'Esc leads back from the question for %s, to the end',
+  async (_, way) => {
+    await using terminal = wizard();
+    await answer(terminal, way);
+    // However many there are: the last one ends the wizard.
+    const escaping = setInterval(() => terminal.press('Escape'), 700);
+    try {
+      await terminal.until(/^Nothing was done\.$/m);
+    } finally {
+      clearInterval(escaping);
+    }
+    expect(await terminal.ended()).toBe(0);
+  },
+);
+
+it('Esc leads back one question, where another answer can be given', async () => {
+  await using terminal = wizard();
+  await answer(terminal, [TASK, QUBES, KIND, VM, [/What in usb\?/, 'Escape']]);
+  await answer(terminal, [
+    [/What in usb\?[^]*Which VM\?/, 'work', 'Enter'],
+    [/What in work\?/, 'C-c'],
+  ]);
+  expect(await terminal.ended()).toBe(130);
+});
+
+it('what is wrong with an answer is said at once, and it can be corrected', async () => {
+  await using terminal = wizard();
+  await answer(terminal, [
+    TASK,
+    [/Which VMs\?/, 'a', 'a', 'Enter'],
+    [/At least one choice must be selected/, 'i', 'Enter'],
+  ]);
+  await answer(terminal, [KIND, VM, WHAT, [/Which directory/, 'another', 'Enter']]);
+  await answer(terminal, [
+    [/The path:/, 'nosuch', 'Enter'],
+    [/nosuch does not exist/, '\u0015', '-odd', 'Enter'],
+    [/-odd does not exist/, '\u0015', 'backups', 'Enter'],
+    [/Encrypt the backup\?/, 'Down', 'Enter'],
+    [/^Passphrase:/m, 'one\n'],
+    [/^Repeat the passphrase:/m, 'two\n'],
+    [/do not match/, 'C-c'],
+  ]);
+  expect(await terminal.ended()).toBe(130);
+});
+
+it('a command can be named, and is quoted in what is told', async () => {
+  await using terminal = wizard();
+  await answer(terminal, [TASK, [/Which VMs\?/, 'i', 'Space', 'Enter'], KIND, VM]);
+  await answer(terminal, [
+    [/What in usb\?/, 'Down', 'Enter'],
+    [/The command:/, 'Enter'],
+    [/Type a command/, "cat >'my backup'", 'Enter'],
+    ENCRYPTION,
+    ...PASSPHRASE_TWICE,
+    [/Back up\?/, 'n\n'],
+  ]);
+  expect(await terminal.ended()).toBe(5);
+  expect(terminal.joined).toMatch(
+    /^The same without these questions: coffer backup --dest-vm usb --command 'cat >'\\''my backup'\\''' dom0 usb$/m,
+  );
+});
+
+it('SIGTERM and the end of the input end it', async () => {
+  for (const [key, status] of [
+    ['C-d', 5],
+    ['TERM', 130],
+  ] as const) {
+    await using terminal = wizard();
+    await answer(terminal, [TASK, [/Which VMs\?/]]);
+    if (key === 'C-d') terminal.press(key);
+    else spawnSync('sh', ['-c', 'kill -TERM "$(cat pid)"'], { cwd: terminal.directory });
+    expect(await terminal.ended()).toBe(status);
+  }
+});
+
+it('there is none without a terminal: then the help is shown', () => {
+  const run = box.bare([], '', { COFFER_SYSTEM: box.directory });
+  expect(run.status).toBe(2);
+  expect(run.stderr).toMatch(/^Usage: coffer/m);
+});
+
+it('a VM that offers names with control characters cannot have them shown', async () => {
+  writeFileSync(join(box.backups, 'qubes-\u001b[31mred'), '');
+  await using terminal = wizard();
+  await answer(terminal, [[/What do you want/, 'Down', 'Enter'], [/Where is/, 'Enter'], VM, WHAT]);
+  await answer(terminal, [[/Which backup\?/, 'Enter'], [/Which backup\?[^]*the newest/]]);
+  expect(terminal.shown).not.toMatch(/red/);
+  terminal.press('C-c');
+  await terminal.ended();
+});
