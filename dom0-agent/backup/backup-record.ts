@@ -71,7 +71,7 @@ function isEntry(entry: [string, unknown]): entry is [string, LastBackup] {
   return isTime(created) && typeof location === 'string' && (check === undefined || isCheck(check));
 }
 
-function isCheck(value: unknown): boolean {
+export function isCheck(value: unknown): value is BackupCheck {
   return (
     isObject(value) &&
     isTime(value['at']) &&

@@ -11,13 +11,18 @@ import type { BackedUp } from './backup-files.ts';
 export async function noteBackup(
   files: RecordFiles,
   backedUp: readonly BackedUp[],
-  made: { readonly created: Date; readonly location: string },
+  made: {
+    readonly created: Date;
+    readonly location: string;
+    readonly check: BackupCheck | undefined;
+  },
   report: Report,
 ): Promise<void> {
-  const last = { created: secondsOf(made.created), location: printable(made.location) };
+  const place = { created: secondsOf(made.created), location: printable(made.location) };
+  const last: LastBackup = made.check === undefined ? place : { ...place, check: made.check };
   const whole = backedUp.filter(({ failure }) => failure === undefined);
   await note(files, report, (record) => {
-    const entries = whole.map(({ name }): [string, typeof last] => [name, last]);
+    const entries = whole.map(({ name }): [string, LastBackup] => [name, last]);
     return new Map([...record, ...entries]);
   });
 }

@@ -1,10 +1,19 @@
 import { UsageError } from '../../shared/errors.ts';
-import { formatSize } from '../../shared/sizes.ts';
 import { type Coffer1Filter, type Cut, cutFor } from '../archive/coffer1/coffer1-header.ts';
-import { type NextFile, beginSeries, newId, openSeries } from '../archive/coffer1/series.ts';
+import type { EarlierFiles } from '../archive/coffer1/earlier-files.ts';
+import {
+  type NextFile,
+  type OpenedSeries,
+  beginSeries,
+  newId,
+  openSeries,
+} from '../archive/coffer1/series.ts';
 import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
 import type { ScryptCost } from '../archive/scrypt-cost.ts';
-import type { Listing } from '../transport/storage.ts';
+import type { Listing, StoredFiles } from '../transport/storage.ts';
+import { describeLost, lookAtSeries } from './look-at-series.ts';
+import { probeSeries } from './probe-series.ts';
+import type { BackupCheck } from './backup-record.ts';
 import type { Dedup, SeriesFile, SeriesState } from './series-state.ts';
 import type { SeriesStore } from './series-store.ts';
 
@@ -25,6 +34,13 @@ export interface SeriesDefaults {
   readonly kdf: ScryptCost;
 }
 
+/** What is in the directory of a series now. */
+export interface SeriesDirectory {
+  readonly listing: Listing;
+  /** Undefined: nothing can be read there. */
+  readonly directory: StoredFiles | undefined;
+}
+
 /** A backup that goes into a series, and what that is then known by. */
 export interface SeriesBackup {
   readonly file: NextFile;
@@ -32,6 +48,8 @@ export interface SeriesBackup {
   readonly state: SeriesState | undefined;
   /** Files of the series that the storage has lost. */
   readonly lost: readonly SeriesFile[];
+  /** What the user should know of the series, in sentences. */
+  readonly remarks: readonly string[];
   readonly cut: Cut;
   readonly settings: Pick<SeriesState, 'place' | 'dedup' | 'encrypted' | 'compressionFilter'>;
 }
@@ -41,29 +59,57 @@ export interface SeriesBackup {
  * that only a new series can have.
  *
  * @param passphrase is wiped
- * @param listing what is in the directory now
  * @param largestVolume in bytes
  */
 export async function continueSeries(
   store: SeriesStore,
-  state: SeriesState,
+  known: SeriesState,
   wishes: SeriesWishes,
   passphrase: Buffer,
-  { listing, largestVolume }: { readonly listing: Listing; readonly largestVolume: number },
+  { listing, directory }: SeriesDirectory,
+  largestVolume: number,
+  signal: AbortSignal,
 ): Promise<SeriesBackup> {
-  refuseOtherSettings(state, wishes);
-  const series = await openSeries(state.head, passphrase);
-  const lost = lostFiles(state, listing);
+  refuseOtherSettings(known, wishes);
+  const series = await openSeries(known.head, passphrase);
+  const look = await lookAtSeries(store, known, series, listing, directory, signal);
+  const { state } = look;
   const lastGrain = state.files.findLast(({ kind }) => kind === 'backup')?.grain;
   const cut = cutFor(largestVolume, lastGrain);
-  const earlier = wishes.full
-    ? undefined
-    : await store.earlierFiles(state, (each) => each.grain === cut.grain && !lost.includes(each));
+  const isUsable = (each: SeriesFile): boolean =>
+    each.grain === cut.grain && !look.lost.includes(each) && each.check?.result !== 'damaged';
+  const there = wishes.full ? undefined : await store.earlierFiles(state, isUsable);
+  const changed =
+    there === undefined || directory === undefined
+      ? []
+      : await changedFiles(store, state, series, there, directory, signal);
+  const isChanged = ({ backupId }: { readonly backupId: string }): boolean =>
+    changed.some((file) => file.backupId === backupId);
+  const earlier = there && { ...there, files: there.files.filter((file) => !isChanged(file)) };
+  const loss = describeLost([...look.missed, ...changed], state);
+  const remarks = loss === undefined ? look.remarks : [...look.remarks, loss];
+  const lost = [...look.lost, ...changed];
   const { backupId, mac, sequence } = state.last;
   const file = {
     ...{ series, backupId: newId(), sequence: sequence + 1, previous: { backupId, mac }, earlier },
   };
-  return { file, state, lost, cut, settings: state };
+  return { file, state, lost, remarks, cut, settings: state };
+}
+
+/** The files that are not what they were, as far as a sample of them shows. */
+async function changedFiles(
+  store: SeriesStore,
+  state: SeriesState,
+  { key }: OpenedSeries,
+  { files }: EarlierFiles,
+  directory: StoredFiles,
+  signal: AbortSignal,
+): Promise<SeriesFile[]> {
+  const known = files.flatMap(({ backupId, table }) => {
+    const file = state.files.find((each) => each.backupId === backupId);
+    return file === undefined ? [] : [{ file, table }];
+  });
+  return await probeSeries(directory, key, known, await store.lastMaps(state), signal);
 }
 
 /** Begins a series. @param passphrase is wiped once the key is derived */
@@ -84,6 +130,7 @@ export function beginSeriesOfBackups(
     file: { series, backupId: newId(), sequence: 1, previous: undefined, earlier },
     state: undefined,
     lost: [],
+    remarks: [],
     cut: cutFor(largestVolume),
     settings: {
       ...{ place: defaults.place, dedup, encrypted },
@@ -92,17 +139,26 @@ export function beginSeriesOfBackups(
   };
 }
 
+/** A file as it was stored. */
+export interface NewSeriesFile {
+  readonly fileName: string;
+  readonly bytes: number;
+  /** When the backup was begun. */
+  readonly made: Date;
+  readonly check: BackupCheck | undefined;
+}
+
 /**
  * Notes a backup that was stored, so that the next one can go on from it.
  *
- * @param made when it was begun
+ * @param stored when it was found to be damaged, nothing will refer to it
  * @param broken the origins of volumes that are not whole in it
  */
 export async function noteInSeries(
   store: SeriesStore,
   { file, state, lost, settings }: SeriesBackup,
   written: WrittenFile,
-  stored: { readonly fileName: string; readonly bytes: number; readonly made: Date },
+  stored: NewSeriesFile,
   broken: ReadonlySet<string>,
 ): Promise<void> {
   const { backupId, mac } = written.name;
@@ -111,8 +167,10 @@ export async function noteInSeries(
     ...{ fileName: stored.fileName, bytes: stored.bytes, grain: written.grain },
     made: Math.floor(stored.made.getTime() / 1000),
     needs: written.needs,
+    check: stored.check,
   };
-  const whole = written.maps.filter(({ origin }) => !broken.has(origin));
+  const isDamaged = stored.check?.result === 'damaged';
+  const whole = written.maps.filter(({ origin }) => !isDamaged && !broken.has(origin));
   const { place, dedup, encrypted, compressionFilter } = settings;
   const next: SeriesState = {
     ...{ head: await file.series.head, place, dedup, encrypted, compressionFilter },
@@ -124,30 +182,6 @@ export async function noteInSeries(
     ]),
   };
   await store.add(next, written, backupId);
-}
-
-/** The files that are not in the directory, or shorter than they were. A listing that is not whole tells of none. */
-function lostFiles({ files }: SeriesState, { entries, truncated }: Listing): SeriesFile[] {
-  if (truncated) return [];
-  const sizes = new Map(
-    entries.flatMap(({ untrustedName, kind, size }) =>
-      kind === 'FILE' ? [[untrustedName, size] as const] : [],
-    ),
-  );
-  return files.filter(({ fileName, bytes }) => (sizes.get(fileName) ?? 0) < bytes);
-}
-
-/** In words for the user; undefined when nothing is lost. */
-export function describeLost(lost: readonly SeriesFile[], place: string): string | undefined {
-  if (lost.length === 0) return undefined;
-  const names = lost.map(({ fileName }) => fileName);
-  const shown = names.length > 3 ? [...names.slice(0, 3), `${names.length - 3} more`] : names;
-  const bytes = lost.reduce((sum, file) => sum + file.bytes, 0);
-  return (
-    `the storage has lost files of this series in ${place}: ${shown.join(', ')} ` +
-    `(${formatSize(bytes)}) are missing or cut short. What is still in use of them is stored again; ` +
-    'older backups that need them cannot be restored whole'
-  );
 }
 
 function refuseOtherSettings(state: SeriesState, wishes: SeriesWishes): void {

@@ -5,6 +5,7 @@ import {
   FILE_KINDS,
   type FileKind,
 } from '../archive/coffer1/coffer1-header.ts';
+import { type BackupCheck, isCheck } from './backup-record.ts';
 import type { NamedFile } from '../archive/coffer1/manifest.ts';
 
 /** A file of a series in its directory. */
@@ -21,6 +22,8 @@ export interface SeriesFile extends NamedFile {
   readonly grain: number;
   /** The other files that it cannot be restored without. */
   readonly needs: readonly string[];
+  /** What it was found to be when it was last read. Nothing refers to a file that is damaged. */
+  readonly check?: BackupCheck | undefined;
 }
 
 /** Within which volumes equal chunks are stored once: see `volume-identity.ts`. */
@@ -101,7 +104,7 @@ export function parseState(text: string): SeriesState | undefined {
 
 function fileOf(value: unknown): SeriesFile | undefined {
   const fields = objectOf(value);
-  const { fileName, needs } = fields;
+  const { fileName, needs, check } = fields;
   const kind = FILE_KINDS.find((each) => each === fields['kind']);
   const { backupId, mac } = namedOf(fields);
   const sequence = numberOf(fields['sequence']);
@@ -111,7 +114,8 @@ function fileOf(value: unknown): SeriesFile | undefined {
   const isSound =
     [backupId, mac, ...needed].every(Boolean) && sequence > 0 && bytes > 0 && grain > 0;
   if (!isSound || kind === undefined || typeof fileName !== 'string') return undefined;
-  return { ...{ fileName, backupId, mac, kind, sequence, made, bytes, grain }, needs: needed };
+  const file = { fileName, backupId, mac, kind, sequence, made, bytes, grain, needs: needed };
+  return isCheck(check) ? { ...file, check } : file;
 }
 
 function namedOf(fields: Record<string, unknown>): NamedFile {

@@ -15,12 +15,24 @@ import { CofferError, FailedError, reasonOf, systemCodeOf } from '../../shared/e
 import { MiB } from '../../shared/sizes.ts';
 import { ID_LENGTH } from '../archive/coffer1/chunk-ids.ts';
 import type { EarlierFile, EarlierFiles } from '../archive/coffer1/earlier-files.ts';
-import { formatPartsTable, parsePartsTable } from '../archive/coffer1/parts-table.ts';
+import {
+  type PartsTable,
+  formatPartsTable,
+  parsePartsTable,
+} from '../archive/coffer1/parts-table.ts';
 import { type VolumeMap, formatMap, parseMap } from '../archive/coffer1/volume-map.ts';
-import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
 import { type Patience, whileLocked } from '../qubes/file-lock.ts';
 import { replaceFile, syncDirectory } from '../qubes/replace-file.ts';
 import { type SeriesFile, type SeriesState, formatState, parseState } from './series-state.ts';
+
+/** What is kept of a file of a series. */
+export interface FileContents {
+  readonly table: PartsTable;
+  /** The ids of all its chunks, in the order of the parts. */
+  readonly ids: Iterable<Buffer> | AsyncIterable<Buffer>;
+  /** Of volumes that were last backed up in it. */
+  readonly maps: readonly VolumeMap[];
+}
 
 const STATE = 'state.json';
 const PARTS = 'parts';
@@ -68,18 +80,15 @@ export class SeriesStore {
   }
 
   /**
-   * The series at a place of which any file is there; of several, the one that was continued last. Another disk may be at
+   * The series at a place of which any file is there; the one that was continued last comes first. Another disk may be at
    * the same place, with a series of its own.
    */
-  async at(
-    place: string,
-    isThere: (file: SeriesFile) => boolean,
-  ): Promise<SeriesState | undefined> {
+  async at(place: string, isThere: (file: SeriesFile) => boolean): Promise<SeriesState[]> {
     const newest = (state: SeriesState): number => state.files.at(-1)?.made ?? 0;
     const there = (await this.all()).filter(
       (state) => state.place === place && state.files.some(isThere),
     );
-    return there.sort((one, other) => newest(other) - newest(one))[0];
+    return there.sort((one, other) => newest(other) - newest(one));
   }
 
   /**
@@ -104,19 +113,24 @@ export class SeriesStore {
    *
    * @param state as it is then
    */
-  async add(
-    state: SeriesState,
-    { table, ids, maps }: Pick<WrittenFile, 'table' | 'ids' | 'maps'>,
+  async add(state: SeriesState, contents: FileContents, backupId: string): Promise<void> {
+    await this.write(state.head.seriesId, backupId, contents);
+    await this.save(state);
+  }
+
+  /** Writes what is known of a file; it counts when a state tells of the file. */
+  async write(
+    seriesId: string,
     backupId: string,
+    { table, ids, maps }: FileContents,
   ): Promise<void> {
-    const directory = this.#pathOf(state.head.seriesId, backupId);
+    const directory = this.#pathOf(seriesId, backupId);
     try {
       await makePrivate(directory);
       await writeNew(join(directory, PARTS), formatPartsTable(table));
       await writeNew(join(directory, IDS), ids);
       for (const map of maps) await writeNew(join(directory, nameOf(map.origin)), formatMap(map));
       await syncDirectory(directory);
-      await this.save(state);
     } catch (error) {
       throw unwritable(directory, error);
     }
@@ -125,12 +139,16 @@ export class SeriesStore {
   /** Replaces what is known of a series, and removes what is not needed for it. */
   async save(state: SeriesState): Promise<void> {
     const directory = this.#pathOf(state.head.seriesId);
-    await makePrivate(directory);
-    await replaceFile(join(directory, STATE), async (file) => {
-      await file.chmod(0o600);
-      await file.writeFile(formatState(state));
-    });
-    await this.#removeUnneeded(state);
+    try {
+      await makePrivate(directory);
+      await replaceFile(join(directory, STATE), async (file) => {
+        await file.chmod(0o600);
+        await file.writeFile(formatState(state));
+      });
+      await this.#removeUnneeded(state);
+    } catch (error) {
+      throw unwritable(directory, error);
+    }
   }
 
   async #read(seriesId: string): Promise<SeriesState | undefined> {
@@ -173,6 +191,16 @@ export class SeriesStore {
       );
       return undefined;
     }
+  }
+
+  /** The last maps of all volumes that are known. */
+  async lastMaps(state: SeriesState): Promise<VolumeMap[]> {
+    const maps: VolumeMap[] = [];
+    for (const origin of state.maps.keys()) {
+      const map = await this.#lastMap(state, origin);
+      if (map !== undefined) maps.push(map);
+    }
+    return maps;
   }
 
   async #lastMap(
@@ -248,11 +276,14 @@ async function readAt(path: string, first: number, count: number): Promise<Buffe
 }
 
 /** Writes a new file, in the place of one that a run left that was ended. */
-async function writeNew(path: string, pieces: Iterable<Buffer>): Promise<void> {
+async function writeNew(
+  path: string,
+  pieces: Iterable<Buffer> | AsyncIterable<Buffer>,
+): Promise<void> {
   await rm(path, { force: true });
   const file: FileHandle = await open(path, 'wx', 0o600);
   try {
-    for (const batch of batches(pieces)) await file.writeFile(batch);
+    for await (const batch of batches(pieces)) await file.writeFile(batch);
     await file.sync();
   } finally {
     await file.close();
@@ -260,10 +291,12 @@ async function writeNew(path: string, pieces: Iterable<Buffer>): Promise<void> {
 }
 
 /** The same bytes in fewer pieces. */
-function* batches(pieces: Iterable<Buffer>): Generator<Buffer, void, undefined> {
+async function* batches(
+  pieces: Iterable<Buffer> | AsyncIterable<Buffer>,
+): AsyncGenerator<Buffer, void, undefined> {
   let batch: Buffer[] = [];
   let length = 0;
-  for (const piece of pieces) {
+  for await (const piece of pieces) {
     length += piece.length;
     batch.push(piece);
     if (length < MiB) continue;

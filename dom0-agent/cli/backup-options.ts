@@ -26,6 +26,8 @@ export interface BackupFlags extends ArchiveFlags {
   readonly full?: true;
   readonly newSeries?: true;
   readonly dedup?: Dedup;
+  /** Reads back what was stored. */
+  readonly check: boolean;
   readonly withRecovery?: true;
   readonly profile?: string;
   readonly yes?: true;
@@ -70,6 +72,7 @@ export function addBackupOptions(command: Command): Command {
           'then the size of a backup may tell a VM what another one holds',
       ).choices(DEDUP_CHOICES),
     )
+    .option('--no-check', 'do not read back and authenticate what was stored')
     .option('--with-recovery', 'store recover.sh and its instructions next to the backup')
     .option('--profile <NAME>', 'take LOCATION, VMs and options from a profile: see coffer(1)')
     .option('-y, --yes', 'do not ask for confirmation');

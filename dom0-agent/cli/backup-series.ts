@@ -5,16 +5,17 @@ import {
   type SeriesWishes,
   beginSeriesOfBackups,
   continueSeries,
-  describeLost,
 } from '../backup/series-backup.ts';
 import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
-import { SeriesStore } from '../backup/series-store.ts';
+import type { SeriesStore } from '../backup/series-store.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { formatTime } from '../../shared/local-time.ts';
-import { UsageError } from '../../shared/errors.ts';
+import { DamagedError, RefusedError, UsageError } from '../../shared/errors.ts';
 import { COFFER1_FILTERS } from '../archive/coffer1/coffer1-header.ts';
+import { untrustedIdsOf } from '../archive/coffer1/whole-series.ts';
 import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
 import { scryptCost } from '../archive/scrypt-cost.ts';
+import type { StoredFiles } from '../transport/storage.ts';
 import type { BackupFlags } from './backup-options.ts';
 import type { CommandReport } from './command-report.ts';
 import type { Destination } from './destination.ts';
@@ -32,6 +33,7 @@ export async function knownSeries(
   store: SeriesStore,
   { listing, location }: Destination,
   flags: BackupFlags,
+  openFiles: () => Promise<StoredFiles>,
 ): Promise<SeriesState | undefined> {
   if (!goesIntoSeries(flags)) return undefined;
   if (flags.newSeries === true || listing === undefined) return undefined;
@@ -39,18 +41,59 @@ export async function knownSeries(
   const isWhole = ({ fileName, bytes }: SeriesFile): boolean => sizes.get(fileName) === bytes;
   // What a listing that is not whole does not show may be there.
   const isThere = ({ fileName }: SeriesFile): boolean => listing.truncated || sizes.has(fileName);
-  return (await store.at(location, isWhole)) ?? (await store.at(location, isThere));
+  const whole = await store.at(location, isWhole);
+  const candidates = whole.length > 0 ? whole : await store.at(location, isThere);
+  if (candidates.length < 2) return candidates[0];
+  await using files = await orNone(openFiles());
+  if (files === undefined) return candidates[0];
+  for (const state of candidates) if (await isOf(state, files, sizes)) return state;
+  return undefined;
+}
+
+/** Whether the newest file of a series that is there says that it is of this series, whatever its name. */
+async function isOf(
+  { files, head }: SeriesState,
+  directory: StoredFiles,
+  sizes: ReadonlyMap<string, number>,
+): Promise<boolean> {
+  const newest = files.findLast(({ fileName }) => sizes.has(fileName));
+  if (newest === undefined) return false;
+  try {
+    const untrusted = await untrustedIdsOf(directory, newest.fileName);
+    return untrusted?.seriesId === head.seriesId && untrusted.backupId === newest.backupId;
+  } catch (error) {
+    if (error instanceof DamagedError || error instanceof RefusedError) return false;
+    throw error;
+  }
+}
+
+/** Undefined for a directory that is only written to. */
+async function orNone(opening: Promise<StoredFiles>): Promise<StoredFiles | undefined> {
+  try {
+    return await opening;
+  } catch (error) {
+    if (error instanceof RefusedError) return undefined;
+    throw error;
+  }
+}
+
+/** What was agreed to, as far as the series needs it. */
+interface SeriesProposal {
+  readonly destination: Destination;
+  readonly plan: MeasuredPlan;
+  readonly known: SeriesState | undefined;
 }
 
 /** Opens the series that a backup goes on with, or begins one. The passphrase is wiped. */
 export async function openSeriesFor(
   store: SeriesStore,
-  { destination, plan }: { readonly destination: Destination; readonly plan: MeasuredPlan },
+  { destination, plan, known }: SeriesProposal,
   flags: BackupFlags,
   passphrase: Buffer,
+  openFiles: () => Promise<StoredFiles>,
   report: CommandReport,
+  signal: AbortSignal,
 ): Promise<SeriesBackup> {
-  const known = await knownSeries(store, destination, flags);
   const wishes = wishesOf(flags);
   const largestVolume = plan.qubes
     .flatMap(({ volumes }) => volumes)
@@ -62,11 +105,18 @@ export async function openSeriesFor(
     const place = destination.location;
     return beginSeriesOfBackups(wishes, { ...defaults, place }, passphrase, largestVolume);
   }
-  const opened = await continueSeries(store, known, wishes, passphrase, {
-    ...{ listing, largestVolume },
-  });
-  const loss = describeLost(opened.lost, known.place);
-  if (loss !== undefined) report.warning(loss);
+  await using directory = await orNone(openFiles());
+  const there = { listing, directory };
+  const opened = await continueSeries(
+    store,
+    known,
+    wishes,
+    passphrase,
+    there,
+    largestVolume,
+    signal,
+  );
+  for (const remark of opened.remarks) report.warning(remark);
   return opened;
 }
 

@@ -67,30 +67,39 @@ async function alone<T>(
 
 /** Gives the exit status. */
 function reportResult(
-  { backedUp, written, goesOn, stored, kit, created, seconds }: Made,
+  { backedUp, written, goesOn, stored, kit, check, created, seconds }: Made,
   { missing }: PlannedRequest,
   { plan, storage }: Proposal,
   { request: { flags }, report }: BackupContext,
 ): number {
   const failed = backedUp.filter(({ failure }) => failure !== undefined).map(({ name }) => name);
-  const done = failed.length === 0 && missing.length === 0;
-  report.say(formatBackedUp(plan, backedUp));
-  report.say(`Stored ${formatSize(stored.bytes)} in ${stored.location}, ${seconds.toFixed(1)} s.`);
+  const isWhole = failed.length === 0 && missing.length === 0;
+  const exitStatus = !isWhole
+    ? ExitStatus.failed
+    : 'error' in check
+      ? ExitStatus.storage
+      : ExitStatus.done;
   const changes = written !== undefined && goesOn ? changesIn(written, plan) : undefined;
-  if (changes !== undefined) report.say(`${describeChanges(changes)}.`);
+  report.say(formatBackedUp(plan, backedUp));
+  const checked = check.result === 'verified' ? 'stored and checked' : 'stored';
+  const place = `${formatSize(stored.bytes)} in ${stored.location}`;
+  const time = `${seconds.toFixed(1)} s`;
+  if (changes === undefined) report.say(`${capitalised(checked)} ${place}, ${time}.`);
+  else report.say(`Stored ${place}.\n${describeChanges(changes)}; ${checked} in ${time}.`);
   if (failed.length > 0) {
     report.say(`Not everything was backed up: ${failed.join(', ')} failed, the table says why.`);
   }
   if (kit.length > 0) report.say(describeKit(kit));
   report.result({
-    ok: done,
+    ok: exitStatus === ExitStatus.done,
+    exitStatus,
     command: 'backup',
     vm: storage.owner,
     location: stored.location,
     path: stored.path ?? null,
     bytes: stored.bytes,
     sha256: stored.sha256,
-    checked: false,
+    checked: check.result === 'verified',
     changedVms: changes?.changedVms ?? null,
     newBytes: changes?.newBytes ?? null,
     knownBytes: changes?.knownBytes ?? null,
@@ -103,5 +112,9 @@ function reportResult(
     warnings: report.warnings,
     seconds,
   });
-  return done ? ExitStatus.done : ExitStatus.failed;
+  return exitStatus;
+}
+
+function capitalised(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import type { ChangeTracking } from '../qubes/changes/volume-changes.ts';
 import type { ByteSink } from '../../shared/byte-streams.ts';
-import { messageOf } from '../../shared/errors.ts';
+import { InterruptedError, messageOf } from '../../shared/errors.ts';
 import { scryptCost } from '../archive/scrypt-cost.ts';
+import type { BackupCheck } from '../backup/backup-record.ts';
 import { whyItMayNotFit } from '../backup/backup-space.ts';
 import { FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
 import type { MeasuredPlan } from '../backup/plan-home.ts';
@@ -23,6 +24,7 @@ import { goesIntoSeries, openSeriesFor } from './backup-series.ts';
 import type { PlannedRequest } from './plan-request.ts';
 import { sharesOf } from './backup-events.ts';
 import type { CommandReport } from './command-report.ts';
+import { type StoredCheck, checkStored, describeUnread } from './check-stored.ts';
 import { ConfirmedData } from './confirmed-data.ts';
 import { orForgottenDirectory } from './destination.ts';
 import { confirm } from './questions.ts';
@@ -38,6 +40,7 @@ export interface Made {
   readonly backedUp: readonly BackedUp[];
   readonly stored: StoredArchive;
   readonly kit: readonly StoredArchive[];
+  readonly check: StoredCheck;
   readonly created: Date;
   readonly seconds: number;
 }
@@ -55,7 +58,15 @@ export async function makeBackup(
   const created = new Date();
   const series =
     flags.format === 'coffer-1'
-      ? await openSeriesFor(storeOf(context), proposal, flags, passphrase, report)
+      ? await openSeriesFor(
+          storeOf(context),
+          proposal,
+          flags,
+          passphrase,
+          () => storage.openFiles(location, signal),
+          report,
+          signal,
+        )
       : undefined;
   const goesOn = series?.state !== undefined && flags.full !== true;
   const describeUnfinished = (): string =>
@@ -89,16 +100,28 @@ export async function makeBackup(
     () => `the backup may nevertheless be stored in ${target.location}`,
   );
   report.endProgress();
+  const key = series?.file.series.key;
+  const file = {
+    ...{ directory: location, fileName, stored },
+    written: written && key && { key, name: written.name },
+  };
+  const check = await checkStored(storage, file, context);
   if (series !== undefined && written !== undefined && goesIntoSeries(flags)) {
-    const file = { fileName, bytes: stored.bytes, made: created };
+    const noted = { fileName, bytes: stored.bytes, made: created, check: checkOf(check) };
     await noteForNext(async () => {
-      await noteInSeries(storeOf(context), series, written, file, broken);
-      await changes?.tracking.commit();
+      await noteInSeries(storeOf(context), series, written, noted, broken);
+      if (check.result !== 'damaged') await changes?.tracking.commit();
     }, report);
   }
+  if (check.result === 'damaged') throw check.error;
   await noteBackupTime(plan, backedUp, opened.system, created, report);
   const { location: storedIn } = stored;
-  await noteBackup(opened.recordFiles, backedUp, { created, location: storedIn }, report);
+  const made = { created, location: storedIn, check: checkOf(check) };
+  await noteBackup(opened.recordFiles, backedUp, made, report);
+  if ('error' in check) {
+    if (signal.aborted) throw new InterruptedError(describeUnread(stored, check.error));
+    report.warning(describeUnread(stored, check.error));
+  }
   const kit =
     flags.withRecovery === true
       ? await describingInterrupt(
@@ -109,7 +132,13 @@ export async function makeBackup(
         )
       : [];
   const seconds = (Date.now() - begun) / 1000;
-  return { backedUp, written, goesOn, stored, kit, created, seconds };
+  return { backedUp, written, goesOn, stored, kit, check, created, seconds };
+}
+
+/** For the records of dom0. */
+function checkOf({ result }: StoredCheck): BackupCheck | undefined {
+  if (result !== 'verified' && result !== 'damaged') return undefined;
+  return { at: Math.floor(Date.now() / 1000), result };
 }
 
 async function openTarget(

@@ -41,6 +41,7 @@ function shareOf({ bytes, total }: Standing): number {
 }
 
 function subjectOf({ phase, subject }: Standing): string {
+  if (phase === 'check' && subject === '') return 'checking';
   return PHASES[phase] ?? subject;
 }
 

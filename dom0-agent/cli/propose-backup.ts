@@ -67,7 +67,8 @@ export async function propose(
       ...{ location, sources, chosen },
     }),
   );
-  const known = await knownSeries(storeOf(context), destination, flags);
+  const openFiles = () => storage.openFiles(location, signal);
+  const known = await knownSeries(storeOf(context), destination, flags, openFiles);
   return { plan: measured, estimate, storage, destination, known };
 }
 
@@ -120,7 +121,8 @@ async function asItIsNow(proposal: Proposal, context: BackupContext): Promise<Pr
   if (!goesIntoSeries(flags)) return proposal;
   const unseen = { ...destination, listing: undefined };
   const found = await listDestination(unseen, storage, location, context.signal);
-  const known = await knownSeries(storeOf(context), found, flags);
+  const openFiles = () => storage.openFiles(location, context.signal);
+  const known = await knownSeries(storeOf(context), found, flags, openFiles);
   return { ...proposal, destination: found, known };
 }
 

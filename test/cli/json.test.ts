@@ -27,7 +27,7 @@ describe('the events of', () => {
     const args = ['backup', '-d', 'usb', ...box.secret, '-y', '--with-recovery', 'backups'];
     const { events } = told(box, [...args, 'work', 'vault', 'dom0']);
     expect(ofKind(events, 'phase').map(({ phase }) => phase)).toEqual([
-      ...['look', 'send', 'index', 'sync'],
+      ...['look', 'send', 'index', 'sync', 'check'],
     ]);
     expect(ofKind(events, 'plan')).toMatchObject([{ vm: 'usb', startsVm: false, problems: [] }]);
     for (const name of ['work', 'vault', 'dom0']) {

@@ -69,7 +69,7 @@ export class Arena {
   async fight(script: Script, [command = '', ...args]: readonly string[]): Promise<Bout> {
     this.prepare({ Browse: HONEST_LISTING, ...script });
     const flags: Partial<Record<string, string[]>> = {
-      backup: ['--kdf-cost', '14', '-y'],
+      backup: ['--kdf-cost', '14', '-y', '--no-check'],
       restore: ['-y'],
     };
     const words = [command, '-d', 'usb', ...this.box.secret, ...(flags[command] ?? []), ...args];

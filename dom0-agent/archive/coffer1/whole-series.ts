@@ -92,6 +92,30 @@ async function claimOf(
   }
 }
 
+/**
+ * Opens a file of a series whose key is known. Undefined for one of another series, or no backup. Throws DamagedError when
+ * it says that it is of this one, and is not authentic.
+ */
+export async function openOfSeries(
+  directory: OpenedDirectory,
+  untrustedName: string,
+  { seriesId, key }: { readonly seriesId: string; readonly key: SeriesKey },
+  signal: AbortSignal,
+): Promise<FileOfSeries | undefined> {
+  const claim = await claimOf(directory, untrustedName);
+  return claim?.untrustedHeader.seriesId === seriesId
+    ? await openClaim(claim, key, signal)
+    : undefined;
+}
+
+/** What a file says of itself, whoever wrote it; undefined for one that is no backup of coffer's own. Throws DamagedError. */
+export async function untrustedIdsOf(
+  directory: OpenedDirectory,
+  untrustedName: string,
+): Promise<Pick<Coffer1Header, 'seriesId' | 'backupId'> | undefined> {
+  return (await claimOf(directory, untrustedName))?.untrustedHeader;
+}
+
 async function openClaim(
   { untrustedName, input }: Claim,
   key: SeriesKey,

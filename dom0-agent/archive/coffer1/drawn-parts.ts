@@ -1,0 +1,42 @@
+import type { VolumeMap } from './volume-map.ts';
+
+/** A part by the file that it was born in, and its number there. */
+export interface NamedPart {
+  readonly backupId: string;
+  readonly part: number;
+}
+
+/**
+ * Parts that these maps refer to, drawn at random: any chunk is as likely to be in one as any other. None is drawn twice.
+ *
+ * @param random gives a number from 0 up to, not including, 1
+ */
+export function drawParts(
+  maps: readonly VolumeMap[],
+  count: number,
+  random: () => number = Math.random,
+): NamedPart[] {
+  const all = maps.reduce((sum, { chunks }) => sum + chunks, 0);
+  const drawn = new Map<string, NamedPart>();
+  for (let i = 0; i < count && all > 0; i++) {
+    const part = partWith(Math.floor(random() * all), maps);
+    drawn.set(`${part.backupId} ${part.part}`, part);
+  }
+  return [...drawn.values()];
+}
+
+/** The part that holds a chunk, counted over all maps. */
+function partWith(chunk: number, maps: readonly VolumeMap[]): NamedPart {
+  let left = chunk;
+  for (const { runs, chunks, backups } of maps) {
+    if (left >= chunks) {
+      left -= chunks;
+      continue;
+    }
+    for (const { count, backup, part } of runs) {
+      if (left < count) return { backupId: backups[backup] ?? '', part };
+      left -= count;
+    }
+  }
+  throw new RangeError(`there is no chunk ${chunk}`);
+}

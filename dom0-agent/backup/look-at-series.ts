@@ -1,0 +1,163 @@
+import { DamagedError, RefusedError } from '../../shared/errors.ts';
+import { formatTime } from '../../shared/local-time.ts';
+import { printable } from '../../shared/printable.ts';
+import { Semaphore } from '../../shared/semaphore.ts';
+import { formatSize } from '../../shared/sizes.ts';
+import type { OpenedSeries } from '../archive/coffer1/series.ts';
+import { type FileOfSeries, openOfSeries } from '../archive/coffer1/whole-series.ts';
+import type { Listing, StoredFiles } from '../transport/storage.ts';
+import { adoptFiles } from './adopt-files.ts';
+import type { SeriesFile, SeriesState } from './series-state.ts';
+import type { SeriesStore } from './series-store.ts';
+
+/** The names that coffer gives files of a series. */
+const OURS = /^qubes-(backup|pack|data)-.*(?<!\.partial)$/;
+/** So many files are opened at the same time. */
+const AT_ONCE = 8;
+/** So many names are told. */
+const MOST_NAMES = 3;
+
+/** A series as its directory shows it. */
+export interface SeriesLook {
+  /** With the files that were not known. */
+  readonly state: SeriesState;
+  /** Files that are not there, or are cut short. */
+  readonly lost: readonly SeriesFile[];
+  /** Of those, what has not moved into a pack. */
+  readonly missed: readonly SeriesFile[];
+  /** What the user should know, in sentences. */
+  readonly remarks: readonly string[];
+}
+
+/**
+ * Looks what of a series is in its directory. Authentic files with higher numbers than dom0 knows are taken over: another
+ * machine has made them, or dom0's own state is an older one. Those with other numbers are not: they may have been given up.
+ *
+ * @param directory undefined: nothing can be read there
+ */
+export async function lookAtSeries(
+  store: SeriesStore,
+  state: SeriesState,
+  series: OpenedSeries,
+  listing: Listing,
+  directory: StoredFiles | undefined,
+  signal: AbortSignal,
+): Promise<SeriesLook> {
+  const remarks: string[] = [];
+  const unknown = directory && (await unknownFiles(directory, listing, state, series, signal));
+  const renamed = withNames(state, unknown ?? [], listing);
+  const isLater = ({ file }: FileOfSeries): boolean => file.manifest.sequence > state.last.sequence;
+  const later = (unknown ?? []).filter(isLater);
+  const adoption = await adoptFiles(store, renamed, later);
+  if (adoption.adopted.length > 0) remarks.push(describeAdopted(adoption.adopted));
+  for (const { fileName, why } of adoption.damaged) {
+    remarks.push(`${printable(fileName)} is not gone on from: ${why}`);
+  }
+  for (const fork of unknown ?? []) {
+    if (fork.file.manifest.sequence !== state.last.sequence) continue;
+    if (fork.file.backupId !== state.last.backupId) remarks.push(describeFork(fork, renamed));
+  }
+  const lost = lostFiles(adoption.state, listing);
+  const moved = new Set(
+    later.flatMap(({ file }) => file.manifest.holds.map(({ backupId }) => backupId)),
+  );
+  const missed = lost.filter(
+    ({ backupId, check }) => !moved.has(backupId) && check?.result !== 'damaged',
+  );
+  return { state: adoption.state, lost, missed, remarks };
+}
+
+/** The files of the series that dom0 does not know under their names. Those that are damaged are nobody's loss. */
+async function unknownFiles(
+  directory: StoredFiles,
+  { entries }: Listing,
+  { files }: SeriesState,
+  series: OpenedSeries,
+  signal: AbortSignal,
+): Promise<FileOfSeries[]> {
+  const known = new Set(files.map(({ fileName }) => fileName));
+  const names = entries
+    .filter(({ kind, untrustedName }) => kind === 'FILE' && OURS.test(untrustedName))
+    .map(({ untrustedName }) => untrustedName)
+    .filter((name) => !known.has(name));
+  const opening = new Semaphore(AT_ONCE);
+  const open = async (untrustedName: string): Promise<FileOfSeries | undefined> => {
+    try {
+      return await openOfSeries(directory, untrustedName, series, signal);
+    } catch (error) {
+      if (error instanceof DamagedError || error instanceof RefusedError) return undefined;
+      throw error;
+    }
+  };
+  const opened = await Promise.all(names.map((name) => opening.run(() => open(name))));
+  return opened.filter((file) => file !== undefined);
+}
+
+/** Files that are known, and are there under other names. */
+function withNames(
+  state: SeriesState,
+  unknown: readonly FileOfSeries[],
+  { entries }: Listing,
+): SeriesState {
+  const present = new Set(entries.map(({ untrustedName }) => untrustedName));
+  const byId = new Map(unknown.map((stored) => [stored.file.backupId, stored]));
+  const renamed = (file: SeriesFile): SeriesFile => {
+    const stored = byId.get(file.backupId);
+    const isIt = stored?.file.manifestMac === file.mac && !present.has(file.fileName);
+    return isIt ? { ...file, fileName: stored.untrustedName } : file;
+  };
+  return { ...state, files: state.files.map(renamed) };
+}
+
+/** The files that are not in the directory, or shorter than they were. A listing that is not whole tells of none. */
+function lostFiles({ files }: SeriesState, { entries, truncated }: Listing): SeriesFile[] {
+  if (truncated) return [];
+  const sizes = new Map(
+    entries.flatMap(({ untrustedName, kind, size }) =>
+      kind === 'FILE' ? [[untrustedName, size] as const] : [],
+    ),
+  );
+  return files.filter(({ fileName, bytes }) => (sizes.get(fileName) ?? 0) < bytes);
+}
+
+/** In words for the user; undefined when nothing is lost. */
+export function describeLost(
+  lost: readonly SeriesFile[],
+  { place, last }: Pick<SeriesState, 'place' | 'last'>,
+): string | undefined {
+  if (lost.length === 0) return undefined;
+  const bytes = lost.reduce((sum, file) => sum + file.bytes, 0);
+  const newest = lost.find(({ backupId }) => backupId === last.backupId);
+  const rollback =
+    newest === undefined
+      ? ''
+      : ` Among them is the newest, number ${newest.sequence} of ${formatTime(new Date(1000 * newest.made))}: ` +
+        'the storage may have been put back to an older state.';
+  return (
+    `the storage has lost files of this series in ${place}: ${namesOf(lost)} ` +
+    `(${formatSize(bytes)}) are missing, cut short or changed.${rollback} What is still in use of them is stored again; ` +
+    'older backups that need them cannot be restored whole'
+  );
+}
+
+function describeAdopted(adopted: readonly SeriesFile[]): string {
+  return (
+    `dom0 did not know of ${namesOf(adopted)}: another machine has stored them, or what dom0 knows is from an earlier time. ` +
+    'They are authentic, and this backup goes on from them'
+  );
+}
+
+function describeFork({ untrustedName, file }: FileOfSeries, { files }: SeriesState): string {
+  const { sequence } = file.manifest;
+  const own = files.find((each) => each.sequence === sequence)?.fileName ?? 'another file';
+  return (
+    `${printable(untrustedName)} and ${printable(own)} both have number ${sequence} in their series: two machines have ` +
+    'backed up at the same time. Both can be restored; this backup goes on from the second one'
+  );
+}
+
+function namesOf(files: readonly SeriesFile[]): string {
+  const names = files.map(({ fileName }) => printable(fileName));
+  const more = names.length - MOST_NAMES;
+  return [...names.slice(0, MOST_NAMES), ...(more > 0 ? [`${more} more`] : [])].join(', ');
+}

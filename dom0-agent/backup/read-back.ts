@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import type { OpenedFile } from '../../shared/byte-streams.ts';
+import { DamagedError, messageOf } from '../../shared/errors.ts';
+import { authenticateFile } from '../archive/coffer1/authenticate-file.ts';
+import type { NamedFile } from '../archive/coffer1/manifest.ts';
+import type { SeriesKey } from '../archive/coffer1/series-key.ts';
+import { openSeriesFile } from '../archive/coffer1/whole-series.ts';
+import { isRefusal } from '../transport/storage-errors.ts';
+import type { Storage, StoredArchive, StoredFiles } from '../transport/storage.ts';
+
+/** A file that was just stored. */
+export interface NewFile {
+  readonly directory: string;
+  readonly fileName: string;
+  readonly stored: StoredArchive;
+  /** What it must be, in coffer-1; else its bytes are compared. */
+  readonly written: { readonly key: SeriesKey; readonly name: NamedFile } | undefined;
+}
+
+/**
+ * Reads a file that was just stored, and authenticates all that lies in it, but nothing that it refers to. Holds a few
+ * parts. Throws DamagedError when the storage gives back something else, and what a reading throws.
+ *
+ * @param progress is told of the bytes that were read
+ */
+export async function readBack(
+  storage: Storage,
+  { directory, fileName, stored, written }: NewFile,
+  progress: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  await using files = await storage.openFiles(directory, signal);
+  try {
+    const input = await openNew(files, fileName);
+    if (input.size !== stored.bytes) {
+      throw new DamagedError(`it has ${input.size} bytes instead of ${stored.bytes}`);
+    }
+    if (written === undefined) {
+      await compareDigest(input, stored.sha256, progress);
+      return;
+    }
+    const file = await openSeriesFile(input, written.key, signal);
+    if (file.backupId !== written.name.backupId || file.manifestMac !== written.name.mac) {
+      throw new DamagedError('it is another backup');
+    }
+    await authenticateFile(file, files, progress);
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+    throw new DamagedError(
+      `the storage gives back something else than was stored in ${stored.location}: ${messageOf(error)}. ` +
+        'Do not count on this backup, nor on this storage: no later backup will refer to the file',
+      { cause: error },
+    );
+  }
+}
+
+async function openNew(files: StoredFiles, fileName: string): Promise<OpenedFile> {
+  try {
+    return await files.open(fileName);
+  } catch (error) {
+    if (isRefusal(error, 'NOT_FOUND')) throw new DamagedError('there is no such file');
+    throw error;
+  }
+}
+
+async function compareDigest(
+  input: OpenedFile,
+  sha256: string,
+  progress: (bytes: number) => void,
+): Promise<void> {
+  const hash = createHash('sha256');
+  for await (const bytes of input.read()) {
+    hash.update(bytes);
+    progress(bytes.length);
+  }
+  if (hash.digest('hex') !== sha256) throw new DamagedError('its SHA-256 is another one');
+}

@@ -1,0 +1,185 @@
+import { randomBytes } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
+import { Box, type Run } from './box.ts';
+import { lastEvent } from './events.ts';
+
+const SIZE = 8_000_000;
+const never = new AbortController().signal;
+const CLOCK = new URL('fixed-clock.cjs', import.meta.url).pathname;
+
+/** A day's work. */
+async function change(box: Box, name: string, offset: number): Promise<void> {
+  const system = await openFolderSystem(box.directory);
+  async function* pieces(): AsyncGenerator<{ offset: number; bytes: Buffer }> {
+    yield await Promise.resolve({ offset, bytes: randomBytes(300_000) });
+  }
+  await system.importVolume(name, 'private', SIZE, pieces(), never);
+}
+
+function backUp(box: Box, words: readonly string[] = [], environment = {}): Run {
+  const all = ['backup', '-d', 'usb', ...box.secret, '-y', '--no-check', ...words, 'backups'];
+  const run = box.loud(all, '', environment);
+  expect(run.status, run.stderr).toBe(0);
+  // Lines are wrapped.
+  return { ...run, stderr: run.stderr.replace(/\s+/g, ' ') };
+}
+
+/** All backups there restore as they were: every part is read. */
+function expectAllWhole(box: Box): void {
+  for (const name of readdirSync(box.backups)) {
+    const run = box.coffer(['verify', '-d', 'usb', ...box.secret, join('backups', name)]);
+    expect(run, name).toMatchObject({ status: 0 });
+  }
+}
+
+function sequences(box: Box): unknown[] {
+  const { stdout } = box.loud(['list', '--json', '-d', 'usb', ...box.secret, 'backups']);
+  return (lastEvent(stdout)['backups'] as { sequence: number }[])
+    .map(({ sequence }) => sequence)
+    .sort();
+}
+
+function states(box: Box): string {
+  return join(box.directory, 'dom0-state/series');
+}
+
+/** What dom0 knows, to be put back later. */
+function memoryOf(box: Box): () => void {
+  const copy = join(box.directory, `memory-${randomBytes(4).toString('hex')}`);
+  cpSync(states(box), copy, { recursive: true });
+  return () => {
+    rmSync(states(box), { recursive: true });
+    cpSync(copy, states(box), { recursive: true });
+  };
+}
+
+describe('before a backup goes on from others, it', () => {
+  it('notices that a file was changed without its size, and stores again what is in it', async () => {
+    const box = await Box.full();
+    const first = box.fileOf(box.goOn());
+    await change(box, 'work', 3_000_000);
+    const second = box.goOn();
+    const bytes = readFileSync(first);
+    // In every part: eight of many are looked at.
+    for (let at = 100_000; at < bytes.length; at += 50_000) bytes[at] = (bytes[at] ?? 0) ^ 1;
+    writeFileSync(first, bytes);
+    const run = backUp(box);
+    expect(run.stderr).toContain('lost files of this series');
+    expect(run.stderr).toContain(basename(first));
+    expect(run.stderr).not.toContain(basename(second));
+    const last = join('backups', readdirSync(box.backups).sort().at(-1) ?? '');
+    expect(box.coffer(['verify', '-d', 'usb', ...box.secret, last])).toMatchObject({ status: 0 });
+    expect(backUp(box).stderr).not.toContain('lost');
+  });
+
+  it('tells two disks apart whose files have the same names and sizes', async () => {
+    const box = await Box.full();
+    const away = join(box.directory, 'homes/usb/away');
+    const swap = (): void => {
+      renameSync(box.backups, `${away}-now`);
+      if (existsSync(away)) renameSync(away, box.backups);
+      else mkdirSync(box.backups);
+      renameSync(`${away}-now`, away);
+    };
+    // Then the time of a backup is on the VMs, whose settings are as long as later on.
+    backUp(box);
+    for (const name of readdirSync(box.backups)) rmSync(join(box.backups, name));
+    rmSync(states(box), { recursive: true });
+    // Nothing is compressed: what is encrypted anew has the same size.
+    const stopped = {
+      NODE_OPTIONS: `--require ${CLOCK}`,
+      FIXED_CLOCK: '2026-01-02T03:04:05Z',
+    };
+    backUp(box, ['-Z', 'none'], stopped);
+    swap();
+    backUp(box, ['-Z', 'none'], stopped);
+    const [one, other] = [box.backups, away].map((directory) =>
+      readdirSync(directory).map((name) => `${name} ${readFileSync(join(directory, name)).length}`),
+    );
+    expect(one).toEqual(other);
+    for (const disk of ['the first', 'the second']) {
+      swap();
+      const run = backUp(box);
+      expect(run.stderr, disk).not.toContain('lost');
+      expect(run.stdout, disk).toMatch(/^0 of 3 VMs changed; 0 B new, /m);
+      expectAllWhole(box);
+    }
+    // Of the disk that is there now, dom0 forgets that it knew it: then its files are those of nobody.
+    const [name = ''] = readdirSync(box.backups);
+    const id = /^series-id=(\w+)$/m.exec(readFileSync(join(box.backups, name), 'latin1'))?.[1];
+    for (const each of readdirSync(box.backups).sort().slice(1)) rmSync(join(box.backups, each));
+    for (const each of readdirSync(away).sort().slice(1)) rmSync(join(away, each));
+    rmSync(join(states(box), id ?? ''), { recursive: true });
+    expect(backUp(box).stderr).toContain('lost files of this series');
+    const last = join('backups', readdirSync(box.backups).sort().at(-1) ?? '');
+    expect(box.coffer(['verify', '-d', 'usb', ...box.secret, last])).toMatchObject({ status: 0 });
+  }, 120_000);
+
+  it('takes over what another machine has stored, or dom0 has forgotten', async () => {
+    const box = await Box.full();
+    box.goOn();
+    const forgetTheRest = memoryOf(box);
+    await change(box, 'work', 3_000_000);
+    const second = box.goOn();
+    forgetTheRest();
+    const run = backUp(box);
+    expect(run.stderr).toContain(`dom0 did not know of ${basename(second)}`);
+    expect(run.stdout).toMatch(/^0 of 3 VMs changed; 0 B new, /m);
+    expect(sequences(box)).toEqual([1, 2, 3]);
+    expectAllWhole(box);
+  });
+
+  it('tells of two machines that went on at the same time: both backups are whole', async () => {
+    const box = await Box.full();
+    box.goOn();
+    const forgetTheRest = memoryOf(box);
+    await change(box, 'work', 3_000_000);
+    const one = box.fileOf(box.goOn());
+    renameSync(one, join(box.directory, 'withheld'));
+    forgetTheRest();
+    await change(box, 'vault', 3_000_000);
+    // Not in the same second.
+    const clock = { NODE_OPTIONS: `--require ${CLOCK}`, FIXED_CLOCK: '2027-01-02T03:04:05Z' };
+    backUp(box, [], clock);
+    renameSync(join(box.directory, 'withheld'), one);
+    expect(sequences(box)).toEqual([1, 2, 2]);
+    const run = backUp(box);
+    expect(run.stderr).toMatch(/both have number 2 in their series/);
+    expect(sequences(box)).toEqual([1, 2, 2, 3]);
+    expectAllWhole(box);
+    expect(backUp(box).stderr).not.toMatch(/number/);
+  });
+
+  it('says that the newest backup is missing, which a storage that was put back does not show', async () => {
+    const box = await Box.full();
+    box.goOn();
+    const second = box.goOn();
+    rmSync(box.fileOf(second));
+    const { stderr } = backUp(box);
+    expect(stderr).toMatch(/the newest, number 2 of .*may have been put back to an older state/);
+    expect(backUp(box).stderr).not.toContain('lost');
+  });
+
+  it('finds a file of the series under another name', async () => {
+    const box = await Box.full();
+    const first = box.fileOf(box.goOn());
+    box.goOn();
+    renameSync(first, join(box.backups, 'qubes-backup-of-monday'));
+    const run = backUp(box);
+    expect(run.stderr).not.toContain('lost');
+    expect(run.stdout).toMatch(/^0 of 3 VMs changed; 0 B new, /m);
+    expectAllWhole(box);
+  });
+});
