@@ -131,7 +131,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   addStatusOptions(program.command('status'))
     .summary('show when each VM was last backed up')
     .description(
-      'Shows when each VM was last backed up, where, and whether that backup was verified since. The ' +
+      'Shows when each VM was last backed up, where, and whether that backup was checked since. The ' +
         'exit status is 1 when one is due, was never backed up, or has a last backup that was found damaged.',
     )
     .action(async (flags: StatusFlags) => {

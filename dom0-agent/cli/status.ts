@@ -32,7 +32,7 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
   const excluded = all.filter((qube) => !chosen.includes(qube)).map(({ name }) => name);
   const states = backupStatus(chosen, record, now, flags.due);
   const isFine = states.every(({ state }) => state === 'backed up');
-  report.say(formatTable(['VM', 'last backup', 'age', 'verified', ''], rowsOf(states, now)));
+  report.say(formatTable(['VM', 'last backup', 'age', 'checked', ''], rowsOf(states, now)));
   for (const place of placesOf(states)) report.say(place);
   if (excluded.length > 0) report.say(`Not backed up by default: ${excluded.join(', ')}.`);
   report.say(

@@ -47,12 +47,8 @@ describe.each(FORMATS)('a backup in the format %s', (format) => {
   it('is not with --no-check', async () => {
     const box = await Box.full();
     const never = agentThat('Fetch', 'process.exit(1);');
-    const run = backUp(box, [...words, '--no-check'], never);
-    expect(run.status).toBe(0);
-    expect(run.stderr).not.toContain('warning');
-    expect(run.stdout).toMatch(/^Stored \S+ KiB in/m);
     const json = backUp(box, [...words, '--no-check', '--json'], never);
-    expect(lastEvent(json.stdout)).toMatchObject({ ok: true, checked: false });
+    expect(lastEvent(json.stdout)).toMatchObject({ ok: true, checked: false, warnings: [] });
   });
 
   it.each(HOW[format])('that comes back %s has failed, and does not count', async (how) => {

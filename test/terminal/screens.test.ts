@@ -40,11 +40,11 @@ const PLACE = 'In usb:/qubes/homes/usb/backups/qubes-backup-2026-03-01T090503: w
 
 describe('coffer status shows', () => {
   const table = [
-    'VM      last backup       age   verified',
-    'dom0                                      never backed up',
-    'debian                                    never backed up',
-    'work    2026-03-01 09:05  24 h  no',
-    'vault   2026-03-01 09:05  24 h  no',
+    'VM      last backup       age   checked',
+    'dom0                                              never backed up',
+    'debian                                            never backed up',
+    'work    2026-03-01 09:05  24 h  2026-03-01 09:05',
+    'vault   2026-03-01 09:05  24 h  2026-03-01 09:05',
     PLACE,
     'Not backed up by default: usb.',
     'Never backed up: dom0, debian.',
@@ -63,11 +63,11 @@ describe('coffer status shows', () => {
       'work',
       '  last backup: 2026-03-01 09:05',
       '  age: 24 h',
-      '  verified: no',
+      '  checked: 2026-03-01 09:05',
       'vault',
       '  last backup: 2026-03-01 09:05',
       '  age: 24 h',
-      '  verified: no',
+      '  checked: 2026-03-01 09:05',
       ...table.slice(5),
     ]);
   });
