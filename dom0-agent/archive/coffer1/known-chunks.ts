@@ -1,5 +1,5 @@
 import { ID_LENGTH } from './chunk-ids.ts';
-import { Numbers } from './numbers.ts';
+import { Uint32List } from './uint32-list.ts';
 
 /** Where a chunk lies: in which part, born in which file, and where in that part, counted in chunks. */
 export interface ChunkPlace {
@@ -22,9 +22,9 @@ export class KnownChunks {
   #count = 0;
   /** Of each part: where it was born, its number there, its first chunk here. */
   readonly #bornIn: string[] = [];
-  readonly #origin = new Numbers();
-  readonly #part = new Numbers();
-  readonly #start = new Numbers();
+  readonly #origin = new Uint32List();
+  readonly #part = new Uint32List();
+  readonly #start = new Uint32List();
   /** The row of each part, by the file that it was born in. */
   readonly #rows = new Map<string, Map<number, number>>();
   /** Number of a chunk plus one, at a place that follows from its id, or else at the next free one. */

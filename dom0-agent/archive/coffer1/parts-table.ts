@@ -1,5 +1,5 @@
 import { MOST_CHUNKS_IN_PART } from './coffer1-header.ts';
-import { Numbers } from './numbers.ts';
+import { Uint32List } from './uint32-list.ts';
 import { MOST_BACKUPS } from './runs.ts';
 import { NUMBER, WORD, textLines, textPieces, invalid } from './text-lines.ts';
 
@@ -38,15 +38,15 @@ export interface MovedParts {
  * file, which come first. Where each lies follows from the sizes before it.
  */
 export class PartsTable {
-  readonly #sizes = new Numbers();
-  readonly #chunks = new Numbers();
-  readonly #domainOf = new Numbers();
+  readonly #sizes = new Uint32List();
+  readonly #chunks = new Uint32List();
+  readonly #domainOf = new Uint32List();
   readonly #domains: string[] = [];
   readonly #places = new Map<string, number>();
   readonly #moved: { readonly backupId: string; readonly from: number; to: number }[] = [];
   /** Of the parts that were born in other files: their numbers there, and places in `#moved`. */
-  readonly #numbers = new Numbers();
-  readonly #movedFrom = new Numbers();
+  readonly #numbers = new Uint32List();
+  readonly #movedFrom = new Uint32List();
 
   get length(): number {
     return this.#sizes.length;

@@ -1,4 +1,4 @@
-import { Numbers } from './numbers.ts';
+import { Uint32List } from './uint32-list.ts';
 import type { Run, Runs } from './runs.ts';
 
 /** What is done for some runs of a volume that lie in the same part and follow each other. */
@@ -22,8 +22,8 @@ export interface Step {
 export class ReadPlan {
   readonly #runs: Runs;
   /** Of each visit: its first run, and its part. */
-  readonly #firstRuns = new Numbers();
-  readonly #parts = new Numbers();
+  readonly #firstRuns = new Uint32List();
+  readonly #parts = new Uint32List();
   /** Of each visit: the next one of the same part, or their number; and all chunks that later ones want, as bits. */
   readonly #next: Uint32Array;
   readonly #later: Uint32Array;

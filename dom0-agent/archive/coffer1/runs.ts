@@ -1,5 +1,5 @@
 import { MOST_CHUNKS_IN_PART } from './coffer1-header.ts';
-import { Numbers } from './numbers.ts';
+import { Uint32List } from './uint32-list.ts';
 import type { ChunkRun } from './part-text.ts';
 
 /** Chunks that follow each other in a volume and in a part. */
@@ -16,10 +16,10 @@ export const MOST_BACKUPS = 2 ** 16;
 
 /** The runs of a volume in ascending order, 12 bytes each. */
 export class Runs {
-  readonly #first = new Numbers();
-  readonly #part = new Numbers();
+  readonly #first = new Uint32List();
+  readonly #part = new Uint32List();
   /** Backup (16 bits), offset (5 bits), count less one (5 bits). */
-  readonly #rest = new Numbers();
+  readonly #rest = new Uint32List();
 
   get length(): number {
     return this.#first.length;

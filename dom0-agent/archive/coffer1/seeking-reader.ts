@@ -146,7 +146,7 @@ export class SeekingReader implements ArchiveReader {
     const plan = this.#planOf(map, located);
     yield* this.#piecesByPlan(plan, located, check);
     check.end();
-    check.hold(map);
+    check.compare(map);
     await this.#authenticateUnused(ownParts, plan, located, path);
   }
 

@@ -3,7 +3,7 @@ import type { ArchivedFile } from '../archive.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
 import type { Opened, OpenedPart } from './open-parts.ts';
 import { type PartText, chunksOf } from './part-text.ts';
-import type { SeenSoFar } from './seen-so-far.ts';
+import type { ReadSoFar } from './read-so-far.ts';
 import { brokenFile } from './small-files.ts';
 import { VolumeCheck } from './volume-check.ts';
 
@@ -16,7 +16,7 @@ type SoundPart = Extract<OpenedPart, { text: PartText }>;
 export async function* volumesOf(
   parts: AsyncGenerator<OpenedPart, void, undefined>,
   wanted: (path: string) => boolean,
-  seen: SeenSoFar,
+  seen: ReadSoFar,
   { header, key }: Opened,
 ): AsyncGenerator<ArchivedFile, void, undefined> {
   const row = new PartRow(parts, seen);
@@ -86,10 +86,10 @@ class PartRow {
   /** Why the part before the present one could not be read. */
   lastDamage: DamagedError | undefined;
   readonly #parts: AsyncGenerator<OpenedPart, void, undefined>;
-  readonly #seen: SeenSoFar;
+  readonly #seen: ReadSoFar;
   #next: OpenedPart | undefined;
 
-  constructor(parts: AsyncGenerator<OpenedPart, void, undefined>, seen: SeenSoFar) {
+  constructor(parts: AsyncGenerator<OpenedPart, void, undefined>, seen: ReadSoFar) {
     this.#parts = parts;
     this.#seen = seen;
   }

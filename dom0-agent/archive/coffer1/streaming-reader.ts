@@ -16,7 +16,7 @@ import {
 } from './member-paths.ts';
 import { type Opened, authenticate, openParts, plaintextOf } from './open-parts.ts';
 import { parsePartsTable } from './parts-table.ts';
-import { SeenSoFar } from './seen-so-far.ts';
+import { ReadSoFar } from './read-so-far.ts';
 import { brokenFile, smallFile, wholeOf } from './small-files.ts';
 import { volumesOf } from './streamed-volumes.ts';
 import { parseMap } from './volume-map.ts';
@@ -29,7 +29,7 @@ export class StreamingReader implements ArchiveReader {
   readonly #tar: OuterTarReader;
   readonly #opened: Opened;
   readonly #stored: MemberReader;
-  readonly #seen: SeenSoFar;
+  readonly #seen: ReadSoFar;
   #kind: MemberKind = 'file';
 
   /** `tar` stands behind the header and its MAC, which have been checked. */
@@ -37,7 +37,7 @@ export class StreamingReader implements ArchiveReader {
     this.#tar = tar;
     this.#opened = opened;
     this.#stored = new MemberReader(tar, opened.header, opened.signal);
-    this.#seen = new SeenSoFar(headerMember);
+    this.#seen = new ReadSoFar(headerMember);
   }
 
   get header(): Coffer1Header {
@@ -128,18 +128,18 @@ export class StreamingReader implements ArchiveReader {
     this.#seen.noteFile(volume);
     if (!wanted(volume)) return this.#passRest(path);
     const map = await parseMap(this.#contentOf(path), volume, this.header.grain);
-    const lost = this.#seen.holdMap(map, this.header.backupId);
+    const lost = this.#seen.checkMap(map, this.header.backupId);
     if (lost !== undefined) yield brokenFile(volume, map.size, lost);
   }
 
   async #checkTable(path: string): Promise<void> {
-    this.#seen.holdTable(await parsePartsTable(this.#contentOf(path), mostStored(this.header)));
+    this.#seen.checkTable(await parsePartsTable(this.#contentOf(path), mostStored(this.header)));
   }
 
   async #checkIds(path: string): Promise<void> {
     let length = 0;
     for await (const bytes of this.#contentOf(path)) length += bytes.length;
-    this.#seen.holdIds(length / ID_LENGTH);
+    this.#seen.checkIds(length / ID_LENGTH);
   }
 
   async #checkManifest(path: string): Promise<void> {
@@ -151,7 +151,7 @@ export class StreamingReader implements ArchiveReader {
     if (manifest.seriesId !== this.header.seriesId) {
       throw new DamagedError('the manifest of the backup is that of another series');
     }
-    this.#seen.holdManifest(manifest);
+    this.#seen.checkManifest(manifest);
     if ((await this.#stored.peek()) !== undefined) {
       throw new DamagedError('the backup continues after its manifest');
     }

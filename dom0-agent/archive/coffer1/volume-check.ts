@@ -68,7 +68,7 @@ export class VolumeCheck {
   }
 
   /** Throws DamagedError when what was read is not what the map tells of. */
-  hold(map: VolumeMap): void {
+  compare(map: VolumeMap): void {
     const isSameContent =
       this.#digest === map.digest && this.#ids.chunks === map.chunks && this.size === map.size;
     if (isSameContent && (this.#runs.length === 0 || isSame(this.#runs, map.runs))) return;

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { DamagedError } from '../../../shared/errors.ts';
 import { type Manifest, type ManifestMember, lengthInTar } from './manifest.ts';
 import { MOST_DAMAGED, tooMuchDamaged } from './open-parts.ts';
-import { Numbers } from './numbers.ts';
+import { Uint32List } from './uint32-list.ts';
 import type { PartsTable } from './parts-table.ts';
 import type { VolumeCheck } from './volume-check.ts';
 import type { VolumeMap } from './volume-map.ts';
@@ -11,12 +11,12 @@ import type { VolumeMap } from './volume-map.ts';
 const UNKNOWN = 2 ** 32 - 1;
 
 /** What came of a stream, to be held against what the backup says of itself at its end. */
-export class SeenSoFar {
+export class ReadSoFar {
   readonly #members: ManifestMember[];
   readonly #paths: string[] = [];
   readonly #volumes = new Map<string, VolumeCheck>();
-  readonly #sizes = new Numbers();
-  readonly #chunks = new Numbers();
+  readonly #sizes = new Uint32List();
+  readonly #chunks = new Uint32List();
   #partsBefore: number | undefined;
   #partsLength = 0;
   #damaged = 0;
@@ -71,7 +71,7 @@ export class SeenSoFar {
    * Throws DamagedError when a volume that was read is not the one that its map tells of. When none of its parts
    * could be read, gives the reason.
    */
-  holdMap(map: VolumeMap, backupId: string): DamagedError | undefined {
+  checkMap(map: VolumeMap, backupId: string): DamagedError | undefined {
     const { path } = map;
     if (map.backups.some((id) => id !== backupId)) {
       throw new DamagedError(`${path} in the backup lies in other files than this one`);
@@ -80,11 +80,11 @@ export class SeenSoFar {
     if (check === undefined) {
       return this.#lastDamage ?? new DamagedError(`the backup contains no part of ${path}`);
     }
-    if (check.ended) check.hold(map);
+    if (check.ended) check.compare(map);
     return undefined;
   }
 
-  holdTable(table: PartsTable): void {
+  checkTable(table: PartsTable): void {
     for (let part = 0; part < Math.max(table.length, this.#sizes.length); part++) {
       if (part < Math.min(table.length, this.#chunks.length)) {
         const { size, chunks } = table.at(part);
@@ -95,7 +95,7 @@ export class SeenSoFar {
     }
   }
 
-  holdIds(count: number): void {
+  checkIds(count: number): void {
     let chunks = 0;
     for (let part = 0; part < this.#chunks.length; part++) {
       if (this.#chunks.at(part) === UNKNOWN) return;
@@ -104,7 +104,7 @@ export class SeenSoFar {
     if (count !== chunks) throw new DamagedError('the backup does not have one id for each chunk');
   }
 
-  holdManifest(manifest: Manifest): void {
+  checkManifest(manifest: Manifest): void {
     const { members, files } = manifest;
     for (let place = 0; place < Math.max(members.length, this.#members.length); place++) {
       const [listed, seen] = [members[place], this.#members[place]];

@@ -1,5 +1,5 @@
-/** Numbers below 2^32 in the order in which they were added, four bytes each: for what grows with chunks or parts. */
-export class Numbers {
+/** Uint32List below 2^32 in the order in which they were added, four bytes each: for what grows with chunks or parts. */
+export class Uint32List {
   #array = new Uint32Array(64);
   #length = 0;
 
