@@ -18,8 +18,8 @@ export interface StoredMember extends ManifestMember {
   readonly release: () => void;
 }
 
-/** One is decrypted, one authenticated, one waits, one is read. */
-const AT_ONCE = 4;
+/** One is decrypted, two are or will be authenticated, two wait, one is read. */
+const AT_ONCE = 6;
 
 /** Reads the members of a coffer-1 archive and the `.hmac` behind each, in pairs. */
 export class MemberReader {

@@ -6,6 +6,7 @@ import type {
 } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { partName } from '../parts/part-name.ts';
+import { prefetch } from '../parts/prefetch.ts';
 import { OuterTarReader } from '../tar/outer-reader.ts';
 import type { LocatedPart } from './located-parts.ts';
 import { lengthInTar } from './manifest.ts';
@@ -29,7 +30,7 @@ export async function* chunksOfParts(
   parts: () => Iterable<LocatedPart>,
   files: SeriesFiles,
 ): AsyncGenerator<Buffer[], void, undefined> {
-  for (const alike of alikeIn(parts)) yield* chunksOfAlike(alike, files);
+  for (const alike of alikeIn(parts)) yield* prefetch(chunksOfAlike(alike, files));
 }
 
 /** Parts one behind the other that one program can decompress. */

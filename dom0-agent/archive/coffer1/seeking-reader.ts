@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { DamagedError } from '../../../shared/errors.ts';
 import { MiB } from '../../../shared/sizes.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
@@ -232,16 +233,18 @@ function* partsToRead(
   for (const { isRead, part } of plan.steps()) if (isRead) yield located.at(part);
 }
 
-function* piecesOfStep(
+async function* piecesOfStep(
   { runs }: Step,
   chunks: readonly (Buffer | undefined)[],
   check: VolumeCheck,
-): Generator<DataPiece, void, undefined> {
+): AsyncGenerator<DataPiece, void, undefined> {
   for (const { first, count, offset } of runs) {
     for (let i = 0; i < count; i++) {
       const chunk = chunks[offset + i];
       if (chunk === undefined) throw new RangeError(`chunk ${first + i} is not at hand`);
       yield* check.pieces(first + i, chunk);
+      // Meanwhile what comes next is decompressed: it must be taken, or that stops.
+      await setImmediate();
     }
   }
 }
