@@ -25,6 +25,9 @@ export const FILE_OR_COMMAND =
   'the file of the backup, or a directory: the newest one in it, or that of a date (DIR@2026-11-25); ' +
   'with --command, a shell command that outputs it';
 
+/** How VMs are named. */
+export const NAMES_OF_VMS = "names, patterns ('dev-*'), @tag:NAME or @type:CLASS";
+
 /** Adds the options of every command that uses an archive. */
 export function addArchiveOptions(command: Command): Command {
   return addSystemOptions(
@@ -75,7 +78,11 @@ export function addSystemOption(command: Command): Command {
 }
 
 export function addExclude(command: Command): Command {
-  return command.option('-x, --exclude <VM>', 'leave this VM out (can be repeated)', collect);
+  return command.option(
+    '-x, --exclude <VM>',
+    'leave this VM, or these, out (can be repeated)',
+    collect,
+  );
 }
 
 function collect(value: string, former: string[] = []): string[] {

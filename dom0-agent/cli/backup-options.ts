@@ -10,7 +10,12 @@ import {
 import { RUNNING_CHOICES, type RunningChoice } from '../backup/plan-backup.ts';
 import { addHabitsOfBackup } from './habits.ts';
 import { DEDUP_CHOICES, type Dedup } from '../backup/series-state.ts';
-import { type ArchiveFlags, addArchiveOptions, addExclude } from './archive-options.ts';
+import {
+  type ArchiveFlags,
+  NAMES_OF_VMS,
+  addArchiveOptions,
+  addExclude,
+} from './archive-options.ts';
 
 /** The options of `coffer backup`, as commander gives them. */
 export interface BackupFlags extends ArchiveFlags {
@@ -30,6 +35,9 @@ export interface BackupFlags extends ArchiveFlags {
   readonly check: boolean;
   readonly withRecovery?: true;
   readonly profile?: string;
+  readonly saveProfile?: string;
+  /** Asked for the passphrase, by qubes.BackupPassphrase. */
+  readonly passphraseVm?: string;
   readonly yes?: true;
 }
 
@@ -37,7 +45,7 @@ export interface BackupFlags extends ArchiveFlags {
 export function addBackupOptions(command: Command): Command {
   return addHabitsOfBackup(addExclude(addArchiveOptions(command)))
     .argument('[LOCATION]', 'a directory; with --command, a shell command that reads the backup')
-    .argument('[VM...]', 'the VMs to back up')
+    .argument('[VM...]', `the VMs to back up: ${NAMES_OF_VMS}`)
     .addOption(
       new Option(
         '--running <WHAT>',
@@ -74,7 +82,12 @@ export function addBackupOptions(command: Command): Command {
     )
     .option('--no-check', 'do not read back and authenticate what was stored')
     .option('--with-recovery', 'store recover.sh and its instructions next to the backup')
+    .option(
+      '--passphrase-vm <VM>',
+      'the passphrase is what the service qubes.BackupPassphrase of this VM says',
+    )
     .option('--profile <NAME>', 'take LOCATION, VMs and options from a profile: see coffer(1)')
+    .option('--save-profile <NEW>', 'write a profile of that name, for the next time')
     .option('-y, --yes', 'do not ask for confirmation');
 }
 

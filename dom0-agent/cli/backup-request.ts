@@ -1,8 +1,10 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../../shared/errors.ts';
 import type { BackupFlags } from './backup-options.ts';
 import { aboutField } from './error-field.ts';
-import { givenFlags, readProfile } from './profile.ts';
+import { type NewProfile, newProfile, readProfile } from './profile-files.ts';
+import { givenFlags } from './profile.ts';
 
 /** A backup as requested by the user. */
 export interface BackupRequest {
@@ -12,6 +14,10 @@ export interface BackupRequest {
   readonly flags: BackupFlags;
   /** Whether `flags.exclude` is from the profile: then it is not an error if such a VM does not exist. */
   readonly excludedByProfile: boolean;
+  /** In the profile itself. */
+  readonly passphraseText?: string | undefined;
+  /** To be written once the user has agreed. */
+  readonly newProfile?: NewProfile;
 }
 
 /**
@@ -29,7 +35,36 @@ export async function requestBackup(
       ? { ...(await namedLocation(location)), qubes, flags, excludedByProfile: false }
       : await withProfile(flags.profile, location, command);
   refuseContradictions(request.flags);
-  return request;
+  const { saveProfile } = flags;
+  if (saveProfile === undefined) return request;
+  return {
+    ...request,
+    newProfile: await aboutField('save-profile', () => toBeSaved(saveProfile, request, command)),
+  };
+}
+
+/** A timer has no working directory of its own, and no standard input. */
+async function toBeSaved(
+  name: string,
+  { location, qubes }: BackupRequest,
+  command: Command,
+): Promise<NewProfile> {
+  const flags = givenFlags<BackupFlags>(command);
+  if (flags.profile !== undefined) {
+    throw new UsageError('--save-profile writes what is on the command line: leave out --profile');
+  }
+  const { passphraseFile, destVm = 'dom0', command: isCommand } = flags;
+  if (passphraseFile === '-') {
+    throw new UsageError('a profile needs a passphrase file: use -p FILE, or leave -p out');
+  }
+  return newProfile(name, {
+    location: destVm === 'dom0' && isCommand !== true ? resolve(location) : location,
+    qubes,
+    flags: {
+      ...flags,
+      ...(passphraseFile === undefined ? {} : { passphraseFile: resolve(passphraseFile) }),
+    },
+  });
 }
 
 async function namedLocation(location: string | undefined): Promise<{ location: string }> {
@@ -47,12 +82,11 @@ async function withProfile(
   if (location !== undefined) {
     throw new UsageError('the profile defines LOCATION and VMs: leave them out with --profile');
   }
-  const profile = await aboutField('profile', () =>
-    readProfile(name, process.env['COFFER_PROFILES']),
-  );
-  const given = givenFlags(command);
+  const profile = await aboutField('profile', () => readProfile(name));
+  const given = givenFlags<BackupFlags>(command);
+  const { qubes, passphraseText } = profile;
   return {
-    ...profile,
+    ...{ location: profile.location, qubes, passphraseText },
     flags: { ...command.opts<BackupFlags>(), ...profile.flags, ...given },
     excludedByProfile: given.exclude === undefined,
   };

@@ -8,6 +8,8 @@ import { describeKit, formatBackedUp } from './backup-tables.ts';
 import { CommandReport } from './command-report.ts';
 import { aboutField } from './error-field.ts';
 import { openSystem } from './open-system.ts';
+import { obtainAhead } from './passphrase-of-profile.ts';
+import { writeProfile } from './profile-files.ts';
 import { askNewPassphrase, askPassphrase } from './questions.ts';
 import {
   type BackupContext,
@@ -29,6 +31,10 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   const selection = await aboutField('vms', () => planRequest(request, opened.system, report));
   const proposal = await propose(selection, context);
   await agree(proposal, context);
+  if (request.newProfile !== undefined) {
+    await writeProfile(request.newProfile);
+    report.info(`The profile is in ${request.newProfile.file}.`);
+  }
   const settled = await settle(proposal, context);
   const passphrase = await passphraseFor(settled, context);
   try {
@@ -44,8 +50,10 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
 /** A series that is gone on with has its passphrase; for a new one it is asked for twice. */
 async function passphraseFor(
   { known }: Proposal,
-  { request: { flags }, report, signal }: BackupContext,
+  { request, opened, report, signal }: BackupContext,
 ): Promise<Buffer> {
+  const { flags } = request;
+  await obtainAhead(request, opened, report, signal);
   if (known !== undefined) return await askPassphrase(flags.passphraseFile, signal);
   const warn = (text: string): void => report.warning(text);
   return await askNewPassphrase(flags.passphraseFile, flags.format, warn, signal);

@@ -1,8 +1,7 @@
-import { readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isQubeClass } from '../qubes/qube.ts';
 import { type OpenedSystem, openSystem } from './open-system.ts';
-import { PROFILE_DIRECTORY } from './profile.ts';
+import { namesOfProfiles } from './profile-files.ts';
 
 /** A VM that does not answer at once is not waited for, in milliseconds. */
 const TIMEOUT = 3_000;
@@ -42,7 +41,7 @@ export async function candidatesFor(wanted: Wanted, signal: AbortSignal): Promis
       case 'pools':
         return (await (await opened(wanted)).system.pools()).map(({ name }) => named(name));
       case 'profiles':
-        return await profiles();
+        return (await namesOfProfiles()).map(named);
       case 'in-vm':
         return await inVm(await opened(wanted), wanted, signal);
       case 'files':
@@ -64,11 +63,6 @@ async function vms({ system }: OpenedSystem, not: readonly string[]): Promise<Ca
   return listed
     .filter(({ name, className }) => isQubeClass(className) && !not.includes(name))
     .map(({ name, className }) => ({ value: name, what: className }));
-}
-
-async function profiles(): Promise<Candidate[]> {
-  const files = await readdir(process.env['COFFER_PROFILES'] ?? PROFILE_DIRECTORY);
-  return files.flatMap((file) => (file.endsWith('.conf') ? [named(file.slice(0, -5))] : []));
 }
 
 /** What is in the directory of a VM that the word is in; no VM is started for that. */

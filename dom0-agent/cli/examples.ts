@@ -25,6 +25,13 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       command: "coffer backup -d sys-net --command 'rclone rcat remote:backups/2026-11-23' work",
     },
   ],
+  profiles: [
+    {
+      what: 'Show the profiles; write one, and use it:',
+      command:
+        'coffer profiles; coffer backup -d sys-usb backups @tag:weekly --save-profile weekly; coffer backup --profile weekly',
+    },
+  ],
   list: [
     {
       what: 'Show the backups on a disk; with the passphrase, also which VMs each of them holds:',
@@ -36,6 +43,10 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     },
   ],
   prune: [
+    {
+      what: 'Forget by the rules of a profile, as its timer does after each backup:',
+      command: 'coffer prune --profile weekly',
+    },
     {
       what: 'Show which backups a prune would delete, if the last of seven days and of twelve months were kept:',
       command: 'coffer prune -d sys-usb backups --keep-daily 7 --keep-monthly 12 --dry-run',

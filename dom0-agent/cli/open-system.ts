@@ -2,6 +2,7 @@ import { realpathSync } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
+import type { ChildProcess } from '../../shared/child-process.ts';
 import { RefusedError, systemCodeOf } from '../../shared/errors.ts';
 import type { RecordFiles } from '../backup/record-files.ts';
 import { suggestion } from '../qubes/names-from-user.ts';
@@ -13,7 +14,7 @@ import type { QubesSystem } from '../qubes/system.ts';
 import { AgentStorage } from '../transport/agent-storage.ts';
 import { Dom0Storage } from '../transport/dom0-storage.ts';
 import { localProcess } from '../transport/local-process.ts';
-import { qrexec } from '../transport/qrexec.ts';
+import { type QrexecOptions, qrexec, startService } from '../transport/qrexec.ts';
 import type { Storage } from '../transport/storage.ts';
 
 /** The file of the record, in a directory for coffer's state. */
@@ -30,6 +31,9 @@ export interface OpenedSystem {
   readonly recordFiles: RecordFiles;
   /** Where it is noted what the files of each series hold. */
   readonly seriesDirectory: string;
+  /** Starts a service of a VM, for what it says; undefined for a folder system, whose VMs have none. */
+  readonly startService:
+    ((vm: string, service: string, signal: AbortSignal) => Promise<ChildProcess>) | undefined;
   /** Undefined for a folder system. */
   readonly qubesd: QubesdSystem | undefined;
 }
@@ -68,7 +72,7 @@ async function openFolder(directory: string): Promise<OpenedSystem> {
   const seriesDirectory = seriesBeside(recordFiles);
   return {
     ...{ system, storage: storageOf(agentIn), isHalted, recordFiles, seriesDirectory },
-    qubesd: undefined,
+    ...{ startService: undefined, qubesd: undefined },
   };
 }
 
@@ -78,21 +82,22 @@ function openQubesd(socketPath: string, tell: (text: string) => void): OpenedSys
     importService: process.env['COFFER_IMPORT_SERVICE'],
     onWait: tell,
   });
+  const calls: QrexecOptions = {
+    program: process.env['COFFER_QREXEC_CLIENT'],
+    isRunning: (name) => qubesd.isRunning(name),
+    start: (name) => qubesd.start(name),
+    onStart: (name) => tell(`starting ${name}`),
+  };
   const agentIn = async (vm: string): Promise<Storage> => {
     await requireQube(qubesd, vm);
-    const connector = qrexec(vm, {
-      program: process.env['COFFER_QREXEC_CLIENT'],
-      isRunning: (name) => qubesd.isRunning(name),
-      start: (name) => qubesd.start(name),
-      onStart: (name) => tell(`starting ${name}`),
-    });
-    return new AgentStorage(vm, connector);
+    return new AgentStorage(vm, qrexec(vm, calls));
   };
   const isHalted = async (vm: string | undefined): Promise<boolean> =>
     vm !== undefined && vm !== 'dom0' && !(await qubesd.isRunning(vm));
   const recordFiles = recordFilesInDom0();
   return {
     ...{ system: qubesd, storage: storageOf(agentIn), isHalted, qubesd },
+    startService: (vm, service, signal) => startService(vm, service, calls, 'ignore', signal),
     recordFiles,
     seriesDirectory: seriesBeside(recordFiles),
   };

@@ -23,13 +23,13 @@ export async function planRequest(
 ): Promise<PlannedRequest> {
   const sources = await readBackupSources(system);
   const known = ['dom0', ...sources.listed.map(({ name }) => name)];
-  const named = expandNames(qubes, known);
+  const named = expandNames(qubes, known, sources.qubes);
   const missing = flags.profile === undefined ? [] : missingOf(named, known);
   for (const name of missing) {
     report.warning(`there is no VM called ${name}, which the profile names: it is not backed up`);
   }
   const chosen = named.filter((name) => !missing.includes(name));
-  const excluded = expandNames(flags.exclude ?? [], known);
+  const excluded = expandNames(flags.exclude ?? [], known, sources.qubes);
   const plan = planBackup(sources, {
     chosen,
     excluded: excludedByProfile ? [] : excluded,

@@ -1,23 +1,19 @@
-import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
-import { UsageError, messageOf, reasonOf } from '../../shared/errors.ts';
+import { UsageError, messageOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
-import { KiB } from '../../shared/sizes.ts';
 import { type BackupFlags, addBackupOptions } from './backup-options.ts';
-
-/** Where the profiles are. */
-export const PROFILE_DIRECTORY = '/etc/qubes/coffer.d';
-
-const LONGEST_PROFILE = 64 * KiB;
+import { type RuleFlags, addRules } from './prune-options.ts';
 
 /** The options of `coffer backup` that a profile may set, by their long names. */
 const OPTIONS = [
-  ...['dest-vm', 'passphrase-file', 'compress-filter', 'kdf-cost', 'format', 'encrypt'],
-  ...['command', 'running', 'exclude'],
+  ...['dest-vm', 'passphrase-file', 'passphrase-vm', 'compress-filter', 'kdf-cost', 'format'],
+  ...['encrypt', 'dedup', 'with-recovery', 'command', 'running', 'exclude'],
 ];
-const KNOWN = ['location', 'vm', ...OPTIONS];
-const REPEATABLE = ['vm', 'exclude'];
+/** The rules of `coffer prune`. */
+const RULES = addRules(new Command('prune')).options.map(nameOf);
+const KNOWN = ['location', 'vm', ...OPTIONS, ...RULES];
+const REPEATABLE = ['vm', 'exclude', 'dom0-path'];
 
 /** The contents of a profile, in the form that commander gives those of the command line. */
 export interface Profile {
@@ -26,35 +22,20 @@ export interface Profile {
   readonly qubes: readonly string[];
   /** Only those that the profile sets. */
   readonly flags: Partial<BackupFlags>;
+  /** What `coffer prune` keeps. */
+  readonly rules: RuleFlags;
+  /** In the profile itself, as the official ones may have it. */
+  readonly passphraseText?: string;
 }
 
 /**
- * Reads the profile NAME.conf; its format is described in PROFILES in coffer(1). Throws UsageError when it does not
- * exist, is invalid, or can be changed by others than its owner, and when others can read the passphrase file that
- * it names.
- */
-export async function readProfile(name: string, directory = PROFILE_DIRECTORY): Promise<Profile> {
-  if (!/^\w[\w.-]*$/.test(name)) {
-    throw new UsageError(
-      `"${printable(name)}" cannot be the name of a profile: it has characters other than letters, ` +
-        'digits, "_", "-" and "."',
-    );
-  }
-  const file = path.join(directory, `${name}.conf`);
-  const profile = parseProfile(await readOwnFile(file), file);
-  const { passphraseFile } = profile.flags;
-  if (passphraseFile !== undefined) await requireSecret(passphraseFile, file);
-  return profile;
-}
-
-/**
- * Parses lines `option = value`; others are empty or begin with `#`. Each becomes an argument, which the command's
+ * Parses lines `option = value`; others are empty or begin with `#`. Each becomes an argument, which the commands'
  * own grammar parses. Throws UsageError, naming the line.
  *
  * @param file for messages
  */
 export function parseProfile(text: string, file: string): Profile {
-  const command = silentCommand();
+  const [backup, prune] = [silent(addBackupOptions), silent(addRules)];
   const operands = { location: [] as string[], vm: [] as string[] };
   const seen = new Set<string>();
   for (const [index, line] of text.split('\n').entries()) {
@@ -65,6 +46,7 @@ export function parseProfile(text: string, file: string): Profile {
         throw new UsageError(`"${option}" is given twice`);
       }
       seen.add(option);
+      const command = RULES.includes(option) ? prune : backup;
       if (option === 'location' || option === 'vm') operands[option].push(value);
       else command.parseOptions(wordsFor(command, option, value));
     } catch (error) {
@@ -76,24 +58,62 @@ export function parseProfile(text: string, file: string): Profile {
   if (location === undefined) {
     throw new UsageError(`${file} does not say where to back up: it lacks a line "location = …"`);
   }
-  return { location, qubes: operands.vm, flags: givenFlags(command) };
+  const rules = givenFlags<RuleFlags>(prune);
+  return { location, qubes: operands.vm, flags: givenFlags<BackupFlags>(backup), rules };
 }
 
-/** The grammar of `coffer backup`, which throws errors and prints nothing. */
-function silentCommand(): Command {
-  return addBackupOptions(new Command('backup'))
+/**
+ * The text of a profile, from which `parseProfile` makes the same. Throws UsageError for what cannot be in one.
+ */
+export function formatProfile({ location, qubes, flags }: Omit<Profile, 'rules'>): string {
+  const given = new Map(Object.entries(flags));
+  const options = silent(addBackupOptions).options.filter(
+    (option) => !option.hidden && OPTIONS.includes(nameOf(option)),
+  );
+  const lines = options.flatMap((option) => {
+    const value: unknown = given.get(option.attributeName());
+    if (value === undefined) return [];
+    return [value].flat().map((each) => [nameOf(option), textOf(each)] as const);
+  });
+  return [['location', location] as const, ...qubes.map((name) => ['vm', name] as const), ...lines]
+    .map(([option, value]) => formatLine(option, value))
+    .join('');
+}
+
+function formatLine(option: string, value: string): string {
+  if (value.trim() === value && value !== '' && !/\p{Cc}/u.test(value)) {
+    return `${option} = ${value}\n`;
+  }
+  throw new UsageError(
+    `a profile cannot have "${printable(value)}": it is empty, or has blanks at its ends, or control characters`,
+  );
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  return String(value);
+}
+
+/** `encrypt` for `--no-encrypt`. */
+function nameOf({ long }: { readonly long?: string | undefined }): string {
+  return (long ?? '').replace(/^--(no-)?/, '');
+}
+
+/** A command's grammar, which throws errors and prints nothing. */
+function silent(addOptions: (command: Command) => Command): Command {
+  return addOptions(new Command())
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
 }
 
 /** The options that were given explicitly. */
-export function givenFlags(command: Command): Partial<BackupFlags> {
-  const flags: BackupFlags = command.opts();
+export function givenFlags<Flags extends object>(command: Command): Partial<Flags> {
+  const flags: Flags = command.opts();
   return Object.fromEntries(
     Object.entries(flags).filter(([name]) =>
       ['cli', 'implied'].includes(command.getOptionValueSource(name) ?? ''),
     ),
-  );
+  ) as Partial<Flags>;
 }
 
 function parseLine(line: string): { option: string; value: string } {
@@ -111,11 +131,11 @@ function parseLine(line: string): { option: string; value: string } {
 /** The arguments that a line stands for: `--dest-vm=sys-usb`; none for `encrypt = yes`. */
 function wordsFor(command: Command, option: string, value: string): string[] {
   const named = command.options.filter(({ hidden }) => !hidden);
-  const found = named.find((each) => [`--${option}`, `--no-${option}`].includes(each.long ?? ''));
+  const found = named.find((each) => nameOf(each) === option);
   if (found?.long === undefined) throw new Error(`coffer backup has no option ${option}`);
   if (found.required) {
     // A timer has no working directory of its own, and no standard input.
-    if (option === 'passphrase-file') requireAbsolute(value);
+    if (option === 'passphrase-file' || option === 'dom0-path') requireAbsolute(value);
     return [`${found.long}=${value}`];
   }
   if (value !== 'yes' && value !== 'no') {
@@ -126,36 +146,4 @@ function wordsFor(command: Command, option: string, value: string): string[] {
 
 function requireAbsolute(file: string): void {
   if (!path.isAbsolute(file)) throw new UsageError(`"${printable(file)}" must be an absolute path`);
-}
-
-/** The text of a file that only this user, or root, could have written: it decides what is run. */
-async function readOwnFile(file: string): Promise<string> {
-  try {
-    await using handle = await open(file);
-    const { uid, mode, size } = await handle.stat();
-    if (!isOurs(uid) || (mode & 0o022) !== 0) {
-      throw new UsageError('others could change it: use "chown root" and "chmod go-w"');
-    }
-    if (size > LONGEST_PROFILE) throw new UsageError('it is too long for a profile');
-    return await handle.readFile('utf8');
-  } catch (error) {
-    throw new UsageError(`the profile ${file} cannot be used: ${reasonOf(error)}`, {
-      cause: error,
-    });
-  }
-}
-
-/** Throws UsageError unless a file exists and only its owner may read it. */
-async function requireSecret(secret: string, profile: string): Promise<void> {
-  const what = `the passphrase file ${secret} of ${profile}`;
-  const { uid, mode } = await stat(secret).catch((error: unknown) => {
-    throw new UsageError(`${what} cannot be used: ${reasonOf(error)}`, { cause: error });
-  });
-  if (!isOurs(uid) || (mode & 0o077) !== 0) {
-    throw new UsageError(`${what} can be read by others: use "chmod go="`);
-  }
-}
-
-function isOurs(uid: number): boolean {
-  return uid === 0 || uid === process.getuid?.();
 }

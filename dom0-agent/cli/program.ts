@@ -16,7 +16,7 @@ import type { DevicesFlags } from './devices.ts';
 import { EXAMPLES, formatExamples } from './examples.ts';
 import type { ListFlags } from './list.ts';
 import { showNotice, showResult } from './output.ts';
-import { type PruneFlags, addPruneOptions } from './prune-options.ts';
+import { addPruneOptions } from './prune-options.ts';
 import { type RestoreFlags, addRestoreOptions } from './restore-options.ts';
 import type { SandboxFlags } from './sandbox.ts';
 import { type StatusFlags, addStatusOptions } from './status-options.ts';
@@ -122,10 +122,23 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       'Deletes the backups in the directory LOCATION that no rule keeps. What others need of them is copied ' +
         'into new files first, read back and authenticated. Shows what it will do, and asks.',
     )
-    .argument('<LOCATION>', 'the directory of the series')
-    .action(async (location: string, flags: PruneFlags) => {
+    .argument('[LOCATION]', 'the directory of the series')
+    .action(async (location: string | undefined, _: unknown, command: Command) => {
+      const { requestPrune } = await import('./prune-request.ts');
+      const request = await requestPrune(location, command);
       const { pruneCommand } = await import('./prune.ts');
-      ended(await pruneCommand(location, flags, signal));
+      ended(await pruneCommand(request, signal));
+    });
+
+  addOutputOptions(program.command('profiles'))
+    .summary('show the profiles for backups')
+    .description(
+      "Lists coffer's own profiles in /etc/qubes/coffer.d, and those of the official tools in " +
+        '/etc/qubes/backup: each can be used with backup --profile.',
+    )
+    .action(async (flags: OutputFlags) => {
+      const { profilesCommand } = await import('./profiles.ts');
+      ended(await profilesCommand(flags));
     });
 
   addStatusOptions(program.command('status'))

@@ -4,14 +4,19 @@ import { PERIODS, type Span, parseSpan } from '../forget/period.ts';
 import type { RetentionRules } from '../forget/retention.ts';
 import { type ArchiveFlags, addSystemOptions } from './archive-options.ts';
 
-/** The options of `coffer prune`, as commander gives them. */
-export interface PruneFlags extends Omit<ArchiveFlags, 'command' | 'compressionFilter'> {
+/** The rules of `coffer prune`, as commander gives them. */
+export interface RuleFlags {
   readonly keepLast?: number;
   readonly keepDaily?: number;
   readonly keepWeekly?: number;
   readonly keepMonthly?: number;
   readonly keepYearly?: number;
   readonly keepWithin?: Span;
+}
+
+/** The options of `coffer prune`, as commander gives them. */
+export interface PruneFlags extends RuleFlags, Omit<ArchiveFlags, 'command' | 'compressionFilter'> {
+  readonly profile?: string;
   readonly list?: true;
   readonly publicKey?: true;
   readonly dryRun?: true;
@@ -24,31 +29,16 @@ Monday), months and years are those of dom0's time zone.`;
 
 /** Adds the options of `coffer prune`. */
 export function addPruneOptions(command: Command): Command {
-  const rules = addSystemOptions(
+  const withPlace = addSystemOptions(
     command
       .option('-d, --dest-vm <VM>', 'the VM that LOCATION is in; without it, dom0')
       .option(
         '-p, --passphrase-file <FILE>',
         'the passphrase is the first line of FILE, or of standard input (-), byte by byte',
       ),
-  ).addOption(
-    new Option('--keep-last <N>', 'keep the newest N backups of each VM').argParser(parseCount),
   );
-  for (const period of PERIODS) {
-    rules.addOption(
-      new Option(
-        `--keep-${period} <N>`,
-        `keep the last backup of each of the newest N ${NAMES[period]} that have one`,
-      ).argParser(parseCount),
-    );
-  }
-  return rules
-    .addOption(
-      new Option(
-        '--keep-within <TIME>',
-        'keep all backups of this time before the newest: 36h, 30d, 8w, 6m, 2y',
-      ).argParser(parseTime),
-    )
+  return addRules(withPlace)
+    .option('--profile <NAME>', 'take LOCATION and rules from a profile, if it has rules')
     .option(
       '--list',
       'delete nothing, but store a signed list of what may go, for coffer-gc.sh on the storage side',
@@ -59,11 +49,41 @@ export function addPruneOptions(command: Command): Command {
     .addHelpText('after', CALENDAR);
 }
 
+/** Adds what is kept: for the command line, and for profiles. */
+export function addRules(command: Command): Command {
+  command.addOption(
+    new Option('--keep-last <N>', 'keep the newest N backups of each VM').argParser(parseCount),
+  );
+  for (const period of PERIODS) {
+    command.addOption(
+      new Option(
+        `--keep-${period} <N>`,
+        `keep the last backup of each of the newest N ${NAMES[period]} that have one`,
+      ).argParser(parseCount),
+    );
+  }
+  return command.addOption(
+    new Option(
+      '--keep-within <TIME>',
+      'keep all backups of this time before the newest: 36h, 30d, 8w, 6m, 2y',
+    ).argParser(parseTime),
+  );
+}
+
 const NAMES = { daily: 'days', weekly: 'weeks', monthly: 'months', yearly: 'years' };
 
+export function hasRules(flags: RuleFlags): boolean {
+  return Object.values(asRules(flags)).some((rule) => rule !== undefined);
+}
+
 /** Throws UsageError when there is none: nothing would be kept. */
-export function rulesOf(flags: PruneFlags): RetentionRules {
-  const rules = {
+export function rulesOf(flags: RuleFlags): RetentionRules {
+  if (hasRules(flags)) return asRules(flags);
+  throw new UsageError('say what to keep: --keep-last, --keep-daily, … (coffer prune --help)');
+}
+
+function asRules(flags: RuleFlags): RetentionRules {
+  return {
     last: flags.keepLast,
     daily: flags.keepDaily,
     weekly: flags.keepWeekly,
@@ -71,8 +91,6 @@ export function rulesOf(flags: PruneFlags): RetentionRules {
     yearly: flags.keepYearly,
     within: flags.keepWithin,
   };
-  if (Object.values(rules).some((rule) => rule !== undefined)) return rules;
-  throw new UsageError('say what to keep: --keep-last, --keep-daily, … (coffer prune --help)');
 }
 
 function parseCount(value: string): number {

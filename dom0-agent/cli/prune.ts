@@ -17,21 +17,26 @@ import type { Listing } from '../transport/storage.ts';
 import { CommandReport } from './command-report.ts';
 import { aboutField } from './error-field.ts';
 import { openSystem } from './open-system.ts';
-import { type PruneFlags, rulesOf } from './prune-options.ts';
+import { type PruneFlags, hasRules, rulesOf } from './prune-options.ts';
 import { notePrune, requireKnownFiles, stateOf } from './prune-state.ts';
+import { obtainAhead } from './passphrase-of-profile.ts';
+import type { PruneRequest } from './prune-request.ts';
 import { askPassphrase, confirm } from './questions.ts';
 import { formatTable } from './table.ts';
 
 /** `coffer prune`. Gives the exit status. */
 export async function pruneCommand(
-  directory: string,
-  flags: PruneFlags,
+  { directory, flags, passphraseText }: PruneRequest,
   signal: AbortSignal,
 ): Promise<number> {
-  if (flags.publicKey !== true) rulesOf(flags);
   using report = new CommandReport(flags);
+  if (flags.publicKey !== true && !hasRules(flags)) {
+    if (flags.profile !== undefined) return keepAll(flags.profile, directory, flags, report);
+    rulesOf(flags);
+  }
   const opened = await openSystem(flags.system, (text) => report.info(text));
   const storage = await aboutField('dest-vm', () => opened.storage(flags.destVm));
+  await obtainAhead({ flags, passphraseText }, opened, report, signal);
   const passphrase = await askPassphrase(flags.passphraseFile, signal);
   const look = (): Promise<Listing> => storage.browse(directory, signal);
   const { path } = await aboutField('location', look);
@@ -50,6 +55,23 @@ export async function pruneCommand(
   };
   const onWait = (): void => report.info(`waiting for a backup to ${location}`);
   return await store.whileLocked(location, action, { onWait, signal });
+}
+
+/** A profile without rules keeps everything: its timer has nothing to forget. */
+function keepAll(
+  profile: string,
+  directory: string,
+  { destVm = 'dom0' }: PruneFlags,
+  report: CommandReport,
+): number {
+  const location = `${destVm}:${directory}`;
+  report.say(`The profile ${profile} has no rules, such as keep-daily: everything is kept.`);
+  const plan = { verdicts: [], going: [], goingBytes: 0, packedBytes: 0 };
+  report.result({
+    ...{ ok: true, command: 'prune', location, ...planForPrograms(plan) },
+    ...{ deleted: [], packs: [], list: undefined, warnings: report.warnings },
+  });
+  return ExitStatus.done;
 }
 
 interface OpenedSeries {
@@ -129,7 +151,12 @@ function describePlan({ verdicts, going, goingBytes, packedBytes }: PrunePlan): 
   );
 }
 
-function planForPrograms({ verdicts, going, goingBytes, packedBytes }: PrunePlan) {
+function planForPrograms({
+  verdicts,
+  going,
+  goingBytes,
+  packedBytes,
+}: Pick<PrunePlan, 'verdicts' | 'going' | 'goingBytes' | 'packedBytes'>) {
   return {
     backups: verdicts.map(({ backup, reasons }) => ({
       name: backup.name,

@@ -30,8 +30,9 @@ export function selectContents(
     ...contents.unusable.map(({ name }) => name),
   ]);
   if (contents.dom0Home !== undefined) known.add(DOM0);
-  const chosen = expandNames(named, [...known]);
-  const excluded = expandNames(namedForExclusion, [...known]);
+  const members = contents.qubes.map(({ qube }) => qube);
+  const chosen = expandNames(named, [...known], members);
+  const excluded = expandNames(namedForExclusion, [...known], members);
   for (const name of [...chosen, ...excluded]) {
     if (known.has(name)) continue;
     throw new RefusedError(

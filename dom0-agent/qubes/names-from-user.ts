@@ -17,16 +17,41 @@ export function refuseRepeated(names: readonly string[]): void {
   if (repeated !== undefined) throw new UsageError(`${repeated} is named twice: once is enough`);
 }
 
+/** What groups of VMs go by. */
+export interface GroupMember {
+  readonly name: string;
+  readonly qubeClass: string;
+  readonly tags: ReadonlySet<string>;
+}
+
 /**
  * The names, with each pattern in the place of which are those that it matches: `*` stands for any characters, `?` for
- * one. One that matches nothing stays, and is an unknown name.
+ * one; `@tag:NAME` and `@type:CLASS` for the VMs with that tag, or of that class. One that matches nothing stays, and
+ * is an unknown name.
  */
-export function expandNames(named: readonly string[], known: readonly string[]): string[] {
-  const matchedBy = (name: string): string[] =>
-    /[*?]/.test(name) ? known.filter((each) => patternOf(name).test(each)) : [];
-  const rest = named.filter((name) => matchedBy(name).length === 0);
-  const matched = new Set(named.flatMap(matchedBy));
+export function expandNames(
+  named: readonly string[],
+  known: readonly string[],
+  members: readonly GroupMember[],
+): string[] {
+  const matches = named.map((name) => ({ name, matched: matchedBy(name, known, members) }));
+  const rest = matches.filter(({ matched }) => matched.length === 0).map(({ name }) => name);
+  const matched = new Set(matches.flatMap((each) => each.matched));
   return [...rest, ...[...matched].filter((name) => !rest.includes(name))];
+}
+
+function matchedBy(
+  name: string,
+  known: readonly string[],
+  members: readonly GroupMember[],
+): readonly string[] {
+  const [, kind, group = ''] = /^@(tag|type):(.+)$/.exec(name) ?? [];
+  if (kind !== undefined) {
+    return members
+      .filter(({ qubeClass, tags }) => (kind === 'tag' ? tags.has(group) : qubeClass === group))
+      .map((member) => member.name);
+  }
+  return /[*?]/.test(name) ? known.filter((each) => patternOf(name).test(each)) : [];
 }
 
 function patternOf(name: string): RegExp {

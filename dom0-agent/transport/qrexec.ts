@@ -37,19 +37,9 @@ export interface QrexecOptions {
  * standard input of `/etc/qubes-rpc/coffer.<service>` there. A halted VM is started first.
  */
 export function qrexec(vm: string, options: QrexecOptions): AgentConnector {
-  const { program = QREXEC_CLIENT } = options;
   return async (service, signal) => {
-    await ensureRunning(vm, options);
-    signal.throwIfAborted();
     // It needs no cleanup: the agent in the VM notices that its channel was closed.
-    const client = new ChildProcess(
-      [program, '-d', vm, `DEFAULT:QUBESRPC coffer.${service}+ dom0`],
-      { stdin: 'pipe', signal },
-    );
-    const notRun = await client.notRun();
-    if (notRun) {
-      throw new StorageError(`${program} cannot be run: ${reasonOf(notRun)}`, { cause: notRun });
-    }
+    const client = await startService(vm, `coffer.${service}+`, options, 'pipe', signal);
     // If coffer is killed, it would go on as long as the agent, which may be stuck in a command.
     const cleanup = client.pid === undefined ? undefined : CleanupProcess.toKillGroup(client.pid);
     void client.ended.then(() => cleanup?.cancel());
@@ -61,6 +51,27 @@ export function qrexec(vm: string, options: QrexecOptions): AgentConnector {
       explainExit: (exit, stderrTail) => explainExit(vm, service, exit, stderrTail),
     };
   };
+}
+
+/**
+ * Starts a service of a VM, with its argument behind a `+`: what it says comes from the standard output. A halted VM is
+ * started first. Throws RefusedError or StorageError, naming the VM.
+ */
+export async function startService(
+  vm: string,
+  service: string,
+  options: QrexecOptions,
+  stdin: 'pipe' | 'ignore',
+  signal: AbortSignal,
+): Promise<ChildProcess> {
+  const { program = QREXEC_CLIENT } = options;
+  await ensureRunning(vm, options);
+  signal.throwIfAborted();
+  const command = [program, '-d', vm, `DEFAULT:QUBESRPC ${service} dom0`];
+  const client = new ChildProcess(command, { stdin, signal });
+  const notRun = await client.notRun();
+  if (notRun === undefined) return client;
+  throw new StorageError(`${program} cannot be run: ${reasonOf(notRun)}`, { cause: notRun });
 }
 
 async function ensureRunning(vm: string, options: QrexecOptions): Promise<void> {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -15,6 +15,16 @@ function told(box: Box, args: readonly string[], input = ''): { status: number; 
   const events = eventsIn(stdout);
   expect(events.at(-1)).toMatchObject({ exitStatus: status });
   return { status: status ?? -1, events };
+}
+
+/** A directory with a profile, and with one that is none. */
+function profilesOf(box: Box): string {
+  const directory = join(box.directory, 'profiles');
+  mkdirSync(directory);
+  writeFileSync(join(directory, 'broken.conf'), 'what\n');
+  const lines = ['location = backups', 'dest-vm = usb', 'vm = @tag:x', 'keep-last = 3', ''];
+  writeFileSync(join(directory, 'weekly.conf'), lines.join('\n'));
+  return directory;
 }
 
 const kindsOf = (events: readonly Told[]): string[] => events.map(({ event }) => event);
@@ -74,6 +84,10 @@ describe('the events of', () => {
       ...['phase', 'question', 'result'],
     ]);
     expect(readFileSync(file, 'utf8')).toBe('long and new\n');
+    const listed = box.bare(['profiles', '--json'], '', { COFFER_PROFILES: profilesOf(box) });
+    expect(lastEvent(listed.stdout)).toMatchObject({
+      profiles: [{ name: 'broken' }, { name: 'weekly', vm: 'usb', rules: true }],
+    });
     const sandbox = box.bare(['sandbox', '--json', '--empty', join(box.directory, 'sandbox')]);
     expect(lastEvent(sandbox.stdout)).toMatchObject({ event: 'result', ok: true });
     await using dom0 = await Dom0.make();

@@ -1,7 +1,12 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
-import { Box } from './box.ts';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
+import { Dom0, STORAGE_VM } from '../qubesd/dom0.ts';
+import { Box, type Run } from './box.ts';
 import { lastEvent } from './events.ts';
 
 /** A system, and a profile there that backs up these VMs. */
@@ -16,9 +21,9 @@ async function boxWithProfile(lines: readonly string[]): Promise<Box> {
   return box;
 }
 
-function backUp(box: Box): ReturnType<Box['loud']> {
+function backUp(box: Box, ...words: readonly string[]): Run {
   const environment = { COFFER_PROFILES: join(box.directory, 'profiles') };
-  return box.loud(['backup', '--profile', 'nightly', '-y', '--json'], '', environment);
+  return box.loud(['backup', '--profile', 'nightly', '-y', '--json', ...words], '', environment);
 }
 
 it('a profile that excludes a VM that no longer exists backs up the others, with a warning', async () => {
@@ -48,4 +53,153 @@ it('a profile that names only VMs that no longer exist is refused', async () => 
   expect(stderr).toMatch(/there is no VM called gone on this system/);
   expect(status).toBe(5);
   expect(readdirSync(box.backups)).toEqual([]);
+});
+
+describe('groups of VMs', () => {
+  const backedUpBy = async (...words: readonly string[]): Promise<readonly string[]> => {
+    const box = await Box.full(onTestFinished);
+    const system = await openFolderSystem(box.directory);
+    await system.setTag('work', 'weekly');
+    await system.setTag('usb', 'weekly');
+    const args = ['backup', '-d', 'usb', ...box.secret, '-y', '--json', 'backups', ...words];
+    const { stdout, stderr } = box.loud(args);
+    const event = lastEvent(stdout) as unknown as { qubes?: readonly { name: string }[] };
+    return event.qubes?.map(({ name }) => name) ?? [stderr];
+  };
+
+  it.each([
+    [['@tag:weekly'], ['usb', 'work']],
+    [['@type:AppVM', '-x', '@tag:weekly'], ['vault']],
+    [
+      ['@type:TemplateVM', '@tag:weekly', 'work'],
+      ['debian', 'usb', 'work'],
+    ],
+  ])('%j are %j', async (words, names) => {
+    expect((await backedUpBy(...words)).toSorted()).toEqual(names);
+  });
+
+  it('that no VM belongs to are refused', async () => {
+    expect(await backedUpBy('@tag:none')).toEqual([
+      expect.stringMatching(/there is no VM called @tag:none on this system/),
+    ]);
+  });
+});
+
+describe('--save-profile', () => {
+  it('writes what is on the command line, and the same backup is made from it', async () => {
+    const box = await boxWithProfile([]);
+    const profiles = join(box.directory, 'profiles');
+    const environment = { COFFER_PROFILES: profiles };
+    chmodSync(box.passphraseFile, 0o600);
+    const words = ['backup', '-d', 'usb', ...box.secret, '-y', '-x', 'vault', 'backups', 'work'];
+    const saved = box.loud([...words, '--save-profile', 'saved'], '', environment);
+    expect(saved.status, saved.stderr).toBe(0);
+    expect(readFileSync(join(profiles, 'saved.conf'), 'utf8')).toBe(
+      `location = backups\nvm = work\ndest-vm = usb\npassphrase-file = ${box.passphraseFile}\n` +
+        'exclude = vault\nkdf-cost = 14\n',
+    );
+    const again = box.bare(
+      ['backup', '--system', box.directory, '--profile', 'saved', '-y'],
+      '',
+      environment,
+    );
+    expect(again.status, again.stderr).toBe(0);
+    const listed = box.bare(['profiles'], '', environment);
+    expect(listed.stdout).toMatch(/^saved +coffer +usb:backups +work; not vault$/m);
+  });
+
+  it('writes nothing when the backup is not agreed to, or there is such a profile', async () => {
+    const box = await boxWithProfile([]);
+    const profiles = join(box.directory, 'profiles');
+    const environment = { COFFER_PROFILES: profiles };
+    const words = ['backup', '-d', 'usb', 'backups', 'work', '--save-profile'];
+    expect(box.loud([...words, 'saved'], '', environment).status).toBe(5);
+    expect(readdirSync(profiles)).not.toContain('saved.conf');
+    const taken = box.loud([...words, 'nightly', '-y'], '', environment);
+    expect(taken.stderr).toMatch(/nightly\.conf already: it is not overwritten/);
+    expect(taken.status).toBe(5);
+  });
+});
+
+describe('coffer prune --profile', () => {
+  const prune = (box: Box, ...words: readonly string[]): Run =>
+    box.bare(['prune', '--system', box.directory, '--profile', 'nightly', '-y', ...words], '', {
+      COFFER_PROFILES: join(box.directory, 'profiles'),
+    });
+
+  it('forgets by the rules of the profile', async () => {
+    const box = await boxWithProfile(['vm = work', 'keep-last = 1']);
+    expect(backUp(box).status).toBe(0);
+    // Rules go by the time, to the second.
+    await sleep(1100);
+    expect(backUp(box, '--full').status).toBe(0);
+    expect(readdirSync(box.backups)).toHaveLength(2);
+    const pruned = prune(box);
+    expect(pruned.status, pruned.stderr).toBe(0);
+    expect(pruned.stdout).toMatch(/1 backup to forget/);
+    expect(prune(box, '--keep-last', '5').stdout).toMatch(/There is nothing to forget/);
+  });
+
+  it('keeps everything where the profile has no rules', async () => {
+    const box = await boxWithProfile(['vm = work']);
+    expect(backUp(box).status).toBe(0);
+    const pruned = prune(box);
+    expect(pruned.stdout).toMatch(/^The profile nightly has no rules/);
+    expect(pruned.status).toBe(0);
+    expect(readdirSync(box.backups)).toHaveLength(1);
+  });
+});
+
+describe('the passphrase of an official profile', () => {
+  it('in the profile itself is used, with a warning', async () => {
+    const box = await boxWithProfile([]);
+    const official = join(box.directory, 'official');
+    mkdirSync(official);
+    const text = 'include: [work]\ndestination_vm: usb\ndestination_path: backups\n';
+    writeFileSync(join(official, 'old.conf'), `${text}passphrase_text: open sesame\n`);
+    const environment = { COFFER_PROFILES: '/nosuch', COFFER_QUBES_PROFILES: official };
+    const made = box.loud(['backup', '--profile', 'old', '-y'], '', environment);
+    expect(made.stderr).toMatch(/warning: the passphrase is in the profile old itself/);
+    expect(made.status, made.stderr).toBe(0);
+    const file = join(box.directory, 'sesame');
+    writeFileSync(file, 'open sesame\n');
+    expect(box.coffer(['list', '-d', 'usb', '-p', file, 'backups'])).toMatchObject({ status: 0 });
+  });
+
+  const ask = async (service: string): Promise<{ status: number | null; stderr: string }> => {
+    await using dom0 = await Dom0.make();
+    const state = dom0.qubesd.store.qubes.get(STORAGE_VM);
+    if (state !== undefined) state.state = 'Running';
+    const official = join(dom0.scene.directory, 'official');
+    mkdirSync(official);
+    writeFileSync(join(dom0.scene.directory, 'qubes-rpc/qubes.BackupPassphrase'), service, {
+      mode: 0o755,
+    });
+    const lines = `include: [work]\ndestination_vm: ${STORAGE_VM}\ndestination_path: '.'\n`;
+    writeFileSync(join(official, 'old.conf'), `${lines}passphrase_vm: ${STORAGE_VM}\n`);
+    const coffer = new URL('../../dist/coffer', import.meta.url).pathname;
+    const words = ['backup', '--profile', 'old', '-y', '--kdf-cost', '14', '-q'];
+    const env = { ...dom0.environment(), COFFER_QUBES_PROFILES: official };
+    const child = spawn(coffer, words, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+    const stderr = await text(child.stderr);
+    return { status: await ended, stderr };
+  };
+
+  it('is asked for in the VM that it names, and taken without the white space around it', async () => {
+    const answer = '#!/bin/sh\n[ "$1" = old ] && echo "  from the vault "\n';
+    const { status, stderr } = await ask(answer);
+    expect(status, stderr).toBe(0);
+  });
+
+  it.each([
+    ['#!/bin/sh\n', /said nothing, which means/],
+    ['#!/bin/sh\nprintf "a\\nb\\n"\n', /said more than one line/],
+    ['#!/bin/sh\nexit 3\n', /said nothing: qubes.BackupPassphrase ended with status 3/],
+    ['#!/bin/sh\nyes\n', /said more than 64 KiB/],
+  ])('is refused when the VM answers %j', async (service, message) => {
+    const { status, stderr } = await ask(service);
+    expect(stderr).toMatch(message);
+    expect(status).toBe(5);
+  });
 });

@@ -1,17 +1,37 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Command } from 'commander';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { addBackupOptions } from '../../dom0-agent/cli/backup-options.ts';
+import { type BackupFlags, addBackupOptions } from '../../dom0-agent/cli/backup-options.ts';
 import { type BackupRequest, requestBackup } from '../../dom0-agent/cli/backup-request.ts';
-import { parseProfile, readProfile } from '../../dom0-agent/cli/profile.ts';
+import { parseOfficialProfile } from '../../dom0-agent/cli/official-profile.ts';
+import {
+  type ProfilePlaces,
+  listProfiles,
+  newProfile,
+  readProfile,
+  writeProfile,
+} from '../../dom0-agent/cli/profile-files.ts';
+import { formatProfile, parseProfile } from '../../dom0-agent/cli/profile.ts';
 import { UsageError, messageOf } from '../../shared/errors.ts';
 
 let directory: string;
+let places: ProfilePlaces;
 beforeEach(() => {
   directory = mkdtempSync(path.join(tmpdir(), 'coffer-profile-'));
+  const qubes = path.join(directory, 'official');
+  mkdirSync(qubes);
+  places = { coffer: directory, qubes };
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
@@ -49,9 +69,15 @@ command = yes
 compress-filter = xz
 kdf-cost = 20
 passphrase-file = ${passphrase}
+passphrase-vm = vault
+dedup = all
+with-recovery = no
+keep-daily = 7
+keep-within = 30d
 `;
-    write('weekly.conf', text, 0o644);
-    expect(await readProfile('weekly', directory)).toEqual({
+    const file = write('weekly.conf', text, 0o644);
+    expect(await readProfile('weekly', places)).toEqual({
+      ...{ kind: 'coffer', file },
       location: '/mnt/back up = here',
       qubes: ['work', 'dom0'],
       flags: {
@@ -64,13 +90,18 @@ passphrase-file = ${passphrase}
         compressFilter: 'xz',
         kdfCost: 20,
         passphraseFile: passphrase,
+        passphraseVm: 'vault',
+        dedup: 'all',
       },
+      rules: { keepDaily: 7, keepWithin: { count: 30, unit: 'd' } },
     });
   });
 
   it('sets only what it names', () => {
     const text = 'location = x\ncommand = no\n';
-    expect(parseProfile(text, 'f')).toEqual({ location: 'x', qubes: [], flags: {} });
+    expect(parseProfile(text, 'f')).toEqual({
+      ...{ location: 'x', qubes: [], flags: {}, rules: {} },
+    });
   });
 
   it('can have every option, like the example in the package', () => {
@@ -133,7 +164,9 @@ passphrase-file = ${passphrase}
     fc.assert(
       fc.property(word, fc.array(word), (location, qubes) => {
         const lines = [`location = ${location}`, ...qubes.map((name) => `vm = ${name}`)];
-        expect(parseProfile(lines.join('\n'), 'f')).toEqual({ location, qubes, flags: {} });
+        expect(parseProfile(lines.join('\n'), 'f')).toEqual({
+          ...{ location, qubes, flags: {}, rules: {} },
+        });
       }),
     );
   });
@@ -141,18 +174,18 @@ passphrase-file = ${passphrase}
 
 describe('the file of a profile', () => {
   it.each(['../weekly', '.weekly', '', 'a/b', 'a\nb'])('cannot be called %j', async (name) => {
-    await expect(readProfile(name, directory)).rejects.toThrow(UsageError);
+    await expect(readProfile(name, places)).rejects.toThrow(UsageError);
   });
 
   it('must exist', async () => {
-    await expect(readProfile('weekly', directory)).rejects.toThrow(
+    await expect(readProfile('weekly', places)).rejects.toThrow(
       /weekly\.conf cannot be used: there is no such file/,
     );
   });
 
   it.each(['664', '646'])('must not be writable by others (mode %s)', async (mode) => {
     write('weekly.conf', 'location = x\n', parseInt(mode, 8));
-    await expect(readProfile('weekly', directory)).rejects.toThrow(/others could change it/);
+    await expect(readProfile('weekly', places)).rejects.toThrow(/others could change it/);
   });
 
   it.each(['640', '604', '620'])(
@@ -160,7 +193,7 @@ describe('the file of a profile', () => {
     async (mode) => {
       const secret = write('p', 'secret\n', parseInt(mode, 8));
       write('weekly.conf', `location = x\npassphrase-file = ${secret}\n`, 0o600);
-      const reading = readProfile('weekly', directory);
+      const reading = readProfile('weekly', places);
       await expect(reading).rejects.toThrow(UsageError);
       await expect(reading).rejects.toThrow(/can be read by others/);
     },
@@ -168,8 +201,143 @@ describe('the file of a profile', () => {
 
   it('must name a passphrase file that exists', async () => {
     write('weekly.conf', `location = x\npassphrase-file = ${directory}/none\n`, 0o600);
-    await expect(readProfile('weekly', directory)).rejects.toThrow(/none of .* cannot be used/);
+    await expect(readProfile('weekly', places)).rejects.toThrow(/none of .* cannot be used/);
   });
+});
+
+describe('a profile that is saved', () => {
+  it('gives the same again, whatever is in it', () => {
+    const word = fc.stringMatching(/^[!-~]([ -~]{0,30}[!-~])?$/);
+    const flags = fc.record(
+      {
+        destVm: word,
+        exclude: fc.array(word, { minLength: 1 }),
+        running: fc.constantFrom('include', 'skip', 'refuse'),
+        format: fc.constantFrom('coffer-1', 'qubes-4'),
+        encrypt: fc.constant(false),
+        command: fc.constant(true),
+        withRecovery: fc.constant(true),
+        compressFilter: fc.constantFrom('zstd', 'none'),
+        kdfCost: fc.integer({ min: 14, max: 21 }),
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(word, fc.array(word), flags, (location, qubes, given) => {
+        const profile = { location, qubes, flags: given as Partial<BackupFlags> };
+        expect(parseProfile(formatProfile(profile), 'f')).toEqual({ ...profile, rules: {} });
+      }),
+    );
+  });
+
+  it.each(['', ' x', 'x ', 'a\nb', 'a\u001bb'])('cannot have the location %j', (location) => {
+    expect(() => formatProfile({ location, qubes: [], flags: {} })).toThrow(UsageError);
+  });
+
+  it('is a new file, which others can read and not change', async () => {
+    const profile = { location: '/mnt', qubes: ['work'], flags: {} };
+    const file = path.join(directory, 'nightly.conf');
+    await writeProfile(await newProfile('nightly', profile, places));
+    expect(readFileSync(file, 'utf8')).toBe('location = /mnt\nvm = work\n');
+    expect(statSync(file).mode & 0o022).toBe(0);
+    await expect(newProfile('nightly', profile, places)).rejects.toThrow('it is not overwritten');
+    await expect(writeProfile({ file, text: 'x' })).rejects.toThrow('it is not overwritten');
+    await expect(newProfile('../nightly', profile, places)).rejects.toThrow(UsageError);
+  });
+});
+
+describe('a profile of the official tools', () => {
+  it('is read, with its groups of VMs as both releases write them', () => {
+    const text = `# Include all VMs with a few exceptions
+include:
+  - $type:AppVM
+  - '@type:TemplateVM'
+  - dom0
+exclude: [untrusted, $tag:do-not-backup]
+compression: pigz
+passphrase_vm: vault
+destination_vm: sys-usb
+destination_path: /media/my-backup-disk
+`;
+    expect(parseOfficialProfile(text, 'f')).toEqual({
+      location: '/media/my-backup-disk',
+      qubes: ['@type:AppVM', '@type:TemplateVM', 'dom0'],
+      flags: {
+        destVm: 'sys-usb',
+        exclude: ['untrusted', '@tag:do-not-backup'],
+        compressFilter: 'gzip',
+        passphraseVm: 'vault',
+      },
+      rules: {},
+    });
+  });
+
+  it('may have the passphrase itself, and says nothing of what it leaves out', () => {
+    const text =
+      'include: null\ndestination_vm: dom0\ndestination_path: /x\npassphrase_text: "a: b"\n';
+    expect(parseOfficialProfile(`${text}passphrase_vm: vault\ncompression: yes\n`, 'f')).toEqual({
+      ...{ location: '/x', qubes: [], flags: {}, rules: {}, passphraseText: 'a: b' },
+    });
+  });
+
+  it.each([
+    ['no place', 'include: [work]', 'it lacks destination_path'],
+    ['an unknown field', 'destination_path: x\nexlude: [work]', 'there is no field "exlude"'],
+    ['a name that is none', 'destination_path: x\ninclude: [1]', 'include must be a list of names'],
+    ['an empty list', 'destination_path: x\ninclude: []', 'include names no VM'],
+    [
+      'a filter that coffer has not',
+      'destination_path: x\ncompression: rot13',
+      'compression must be',
+    ],
+    ['an alias', 'destination_path: &a x\ninclude: [*a]', 'Alias'],
+    ['no fields', '- a', 'it is not a profile'],
+    ['what is no YAML', 'a: [', 'f: '],
+    [
+      'a passphrase of several lines',
+      'destination_path: x\npassphrase_text: "a\\nb"',
+      'a line of text',
+    ],
+  ])('is refused with %s', (_, text, message) => {
+    expect(() => parseOfficialProfile(text, 'f')).toThrow(UsageError);
+    expect(() => parseOfficialProfile(text, 'f')).toThrow(message);
+  });
+
+  it('is either refused or read, whatever the text', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        try {
+          parseOfficialProfile(text, 'f');
+        } catch (error) {
+          expect(error).toBeInstanceOf(UsageError);
+        }
+      }),
+    );
+  });
+
+  it('is used where coffer has none of that name', async () => {
+    write('official/weekly.conf', 'destination_path: /official\n', 0o664);
+    expect(await readProfile('weekly', places)).toMatchObject({
+      ...{ kind: 'qubes', location: '/official' },
+    });
+    write('weekly.conf', 'location = /own\n', 0o644);
+    expect(await readProfile('weekly', places)).toMatchObject({ kind: 'coffer', location: '/own' });
+  });
+});
+
+it('all profiles are listed, and what is wrong with one', async () => {
+  write('weekly.conf', 'location = /own\n', 0o644);
+  write('broken.conf', 'vm = work\n', 0o644);
+  write('official/weekly.conf', 'destination_path: /official\n', 0o664);
+  write('official/old.conf', 'destination_path: /old\n', 0o664);
+  const listed = await listProfiles(places);
+  expect(listed.map(({ name, kind, profile }) => [name, kind, profile?.location])).toEqual([
+    ['broken', 'coffer', undefined],
+    ['old', 'qubes', '/old'],
+    ['weekly', 'coffer', '/own'],
+  ]);
+  expect(listed[0]?.problem).toMatch(/does not say where/);
+  expect(await listProfiles({ coffer: '/nosuch', qubes: '/nosuch' })).toEqual([]);
 });
 
 describe('the command line, with a profile,', () => {

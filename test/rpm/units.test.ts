@@ -29,7 +29,7 @@ describe('the systemd units', () => {
       for (const [folder, unit] of files) {
         const text = readFileSync(path.join(packaging, folder, unit), 'utf8');
         // systemd looks whether the program is there, which is another test's matter.
-        const program = /^(ExecStart=)\/usr\/\S+/m;
+        const program = /^(ExecStart=)\/usr\/\S+/gm;
         writeFileSync(path.join(directory, unit), text.replace(program, '$1/bin/sh'));
       }
       const units = files.map(([, unit]) => `${directory}/${unit.replace('@', '@weekly')}`);
@@ -61,6 +61,22 @@ it('a program that is started leaves no core file, which would contain the passp
   }
   const unit = readFileSync(path.join(packaging, 'systemd/coffer-backup@.service'), 'utf8');
   expect(unit).toMatch(/^LimitCORE=0$/m);
+});
+
+it("a timer's backup is followed by what its profile forgets, if it was complete", () => {
+  const unit = readFileSync(path.join(packaging, 'systemd/coffer-backup@.service'), 'utf8');
+  // In a oneshot, the next command runs only after one that succeeded.
+  expect(unit).toMatch(/^Type=oneshot$/m);
+  expect([...unit.matchAll(/^ExecStart=(.*)$/gm)].map(([, command]) => command)).toEqual([
+    '/usr/bin/coffer backup --profile %i --yes --quiet',
+    '/usr/bin/coffer prune --profile %i --yes --quiet',
+  ]);
+});
+
+it('a timer makes up for a backup that was missed, and not all of them run at once', () => {
+  const timer = readFileSync(path.join(packaging, 'systemd/coffer-backup@.timer'), 'utf8');
+  expect(timer).toMatch(/^Persistent=true$/m);
+  expect(timer).toMatch(/^RandomizedDelaySec=/m);
 });
 
 it("a timer's backup that fails starts the notification unit, for the same profile", () => {

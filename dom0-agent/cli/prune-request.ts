@@ -1,0 +1,50 @@
+import type { Command } from 'commander';
+import { UsageError } from '../../shared/errors.ts';
+import { aboutField } from './error-field.ts';
+import { readProfile } from './profile-files.ts';
+import { givenFlags } from './profile.ts';
+import { type PruneFlags, hasRules } from './prune-options.ts';
+
+/** A prune as requested by the user. */
+export interface PruneRequest {
+  readonly directory: string;
+  readonly flags: PruneFlags & { readonly passphraseVm?: string };
+  readonly passphraseText?: string | undefined;
+}
+
+/**
+ * The words of the command line, together with those of the profile that they may name: rules on the command line take
+ * the place of those of the profile. Throws UsageError.
+ */
+export async function requestPrune(
+  location: string | undefined,
+  command: Command,
+): Promise<PruneRequest> {
+  const flags: PruneFlags = command.opts();
+  const { profile: name } = flags;
+  if (name === undefined) {
+    if (location !== undefined) return { directory: location, flags };
+    throw new UsageError('LOCATION is missing: name a directory, or a profile with --profile');
+  }
+  if (location !== undefined) {
+    throw new UsageError('the profile defines LOCATION: leave it out with --profile');
+  }
+  const profile = await aboutField('profile', () => readProfile(name));
+  if (profile.flags.command === true) {
+    throw new UsageError(`the profile ${name} has a command, which keeps no series of backups`);
+  }
+  const { destVm, passphraseFile, passphraseVm } = profile.flags;
+  const given = givenFlags<PruneFlags>(command);
+  return {
+    directory: profile.location,
+    flags: {
+      ...flags,
+      ...(hasRules(given) ? {} : profile.rules),
+      ...(destVm === undefined ? {} : { destVm }),
+      ...(passphraseFile === undefined ? {} : { passphraseFile }),
+      ...(passphraseVm === undefined ? {} : { passphraseVm }),
+      ...given,
+    },
+    passphraseText: profile.passphraseText,
+  };
+}
