@@ -22,12 +22,12 @@ export function coffer(
   return { argv: [COFFER, command, ...common, ...args] };
 }
 
-/** `coffer backup` of `qubes` into the storage VM's `backups`. */
+/** `coffer backup` of `qubes` into the storage VM's `backups`. It is not read back: what it is compared with is not, either. */
 export function cofferBackup(
   setting: Setting,
   system: string,
   qubes: readonly string[],
   options: readonly string[] = [],
 ): Command {
-  return coffer(setting, system, ['backup', '-y', ...options, 'backups', ...qubes]);
+  return coffer(setting, system, ['backup', '-y', '--no-check', ...options, 'backups', ...qubes]);
 }

@@ -39,6 +39,12 @@ export function gzipBackup(image: string, to: string): Command {
   return bash(`tar --sparse -cO ${image} | gzip | ${ENC} > ${to}; sync ${to}`);
 }
 
+/** What reading and comparing everything is held against: `count` times the MAC of `image`, on all cores. */
+export function macOnAllCores(image: string, count: number): Command {
+  const mac = `openssl dgst -sha256 -mac HMAC -macopt hexkey:${KEY} ${image}`;
+  return bash(`${KDF}; seq ${count} | xargs -P "$(nproc)" -I{} ${mac} > /dev/null`);
+}
+
 function bash(script: string): Command {
   return { argv: ['bash', '-c', `set -euo pipefail; ${script}`] };
 }
