@@ -62,10 +62,11 @@ export interface InSeries {
   check(progress: (bytes: number) => void): Promise<CheckedFile[]>;
 }
 
-/** A file of a series that was checked. Authentic, unless it could not be opened; then only its name is known. */
+/** A file of a series that was checked. Authentic, unless it could not be opened; then its name is known, and the id that it claims. */
 export interface CheckedFile {
   /** Fit to be shown. */
   readonly name: string;
+  readonly backupId: string;
   /** In bytes. */
   readonly size: number;
   readonly kind: 'backup' | 'data' | 'pack' | undefined;

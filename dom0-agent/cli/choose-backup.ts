@@ -6,6 +6,7 @@ import { SeriesKeys } from '../archive/coffer1/series-keys.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { type FoundBackup, backupsIn } from './backups-in.ts';
+import { warnOfNewer } from './known-files.ts';
 import { type OpenedBackup, openBackup } from './open-backup.ts';
 import type { OpenedSystem } from './open-system.ts';
 import { askPassphrase } from './questions.ts';
@@ -50,7 +51,9 @@ export async function openChosenBackup(
       const { backups } = await backupsIn(storage, listing, directory, passphrase, signal, keys);
       passphrase.fill(0);
       const found = choose(backups, isDirectory ? undefined : date, location, report);
-      return open(path.posix.join(directory, found.untrustedName));
+      const newest = await open(path.posix.join(directory, found.untrustedName));
+      if (isDirectory) await warnOfNewer(opened, newest.reader.inSeries, report);
+      return newest;
     });
     await requireAtLeast(backup, flags.atLeast);
     return backup;

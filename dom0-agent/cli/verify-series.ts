@@ -2,19 +2,30 @@ import { ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { formatMinute } from '../../shared/local-time.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { CheckedFile } from '../archive/archive.ts';
+import type { SeriesFile } from '../backup/series-state.ts';
 import type { CommandReport } from './command-report.ts';
+import { missingOf } from './known-files.ts';
 import { type OpenedBackup, backupForPrograms } from './open-backup.ts';
 import { formatTable } from './table.ts';
 
-/** `coffer verify --all`: every file of the series of a backup. Gives the exit status. */
-export async function verifySeries(backup: OpenedBackup, report: CommandReport): Promise<number> {
+/**
+ * `coffer verify --all`: every file of the series of a backup. Gives the exit status.
+ *
+ * @param known the files of the series that dom0 knows of: all must be there
+ */
+export async function verifySeries(
+  backup: OpenedBackup,
+  known: readonly SeriesFile[],
+  report: CommandReport,
+): Promise<number> {
   const { inSeries } = backup.reader;
   if (inSeries === undefined) {
     throw new RefusedError('--all is for a backup in a file, in the format coffer-1');
   }
   const begun = Date.now();
   let bytes = 0;
-  const files = await inSeries.check((more) => (bytes += more));
+  const found = await inSeries.check((more) => (bytes += more));
+  const files = [...found, ...missingOf(known, found)];
   const seconds = (Date.now() - begun) / 1000;
   const damaged = files.filter(({ damages }) => damages.length > 0);
   for (const { name, damages } of damaged) {

@@ -10,6 +10,7 @@ import { backupForPrograms, describeBackup } from './open-backup.ts';
 import { sharesIn } from './contents-events.ts';
 import { aboutField } from './error-field.ts';
 import { formatOutcomes } from './table.ts';
+import { knownFiles } from './known-files.ts';
 import { openSystem } from './open-system.ts';
 import { CommandReport } from './command-report.ts';
 import { verifySeries } from './verify-series.ts';
@@ -27,7 +28,8 @@ export async function verifyCommand(
   await using backup = await openChosenBackup(opened, location, flags, report, signal);
   if (flags.all === true) {
     report.say(describeBackup(backup));
-    return await verifySeries(backup, report);
+    const known = await knownFiles(opened, backup.reader.inSeries?.seriesId, report);
+    return await verifySeries(backup, known, report);
   }
   const { reader, contents } = backup;
   const selected = await aboutField('vms', () =>

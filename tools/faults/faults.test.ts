@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { FAULTS, type Fault } from './faults.ts';
-import { type Tried, Worlds, tryOne } from './series.ts';
+import type { Outcome } from './outcome.ts';
+import { Worlds, tryOne } from './try-faults.ts';
 
 /** `npm run faults` tries more, and others. */
 const SEED = 20_250_701;
@@ -11,7 +12,7 @@ const worlds = new Worlds();
 afterAll(() => worlds[Symbol.asyncDispose]());
 
 /** Tries a fault until it strikes. */
-async function strike(fault: Fault, seed: number): Promise<Tried> {
+async function strike(fault: Fault, seed: number): Promise<Outcome> {
   for (let trial = 0; trial < MOST_TRIALS; trial++) {
     const tried = await tryOne(worlds, [fault], seed + trial);
     if (tried.struck || tried.complaints.length > 0) return tried;
@@ -23,9 +24,11 @@ describe('nothing is changed, nothing is left half done, and coffer works again,
   it.each(FAULTS.map((fault, i) => ({ name: fault.name, fault, seed: SEED + i * MOST_TRIALS })))(
     '$name (seed $seed)',
     async ({ fault, seed }) => {
-      const { ending, job, kind, complaints, said, ...tried } = await strike(fault, seed);
-      const what = `seed ${tried.seed}, during a ${job}, ${kind} system, ended with ${ending}`;
-      expect(complaints, `${what}:\n${said}`).toEqual([]);
+      const { ending, what, complaints, said, ...tried } = await strike(fault, seed);
+      expect(
+        complaints,
+        `seed ${tried.seed}, ${what}, ended with ${ending}:\n${said}`,
+      ).toEqual([]);
     },
   );
 });

@@ -1,10 +1,14 @@
 import { parseArgs } from 'node:util';
-import { FAULTS } from './faults.ts';
-import { type Tried, tryFaults } from './series.ts';
+import { CAMPAIGNS, tryAll } from './campaigns.ts';
+import type { Outcome } from './outcome.ts';
 
-/** `npm run faults -- [--count N] [--seed S] [--only TEXT]`: tries faults, and says what came of it. */
+/**
+ * `npm run faults -- [--campaign NAME] [--count N] [--seed S] [--only TEXT]`: makes so many trials of a campaign, or of each, and
+ * says what came of them.
+ */
 const { values } = parseArgs({
   options: {
+    campaign: { type: 'string', default: '' },
     count: { type: 'string', default: '200' },
     seed: { type: 'string', default: `${Math.floor(Math.random() * 1e6)}` },
     only: { type: 'string', default: '' },
@@ -12,20 +16,21 @@ const { values } = parseArgs({
 });
 const { count, seed, only } = values;
 const tell = (text: string): void => void process.stdout.write(`${text}\n`);
-tell(`seed ${seed}`);
 
-const all: Tried[] = [];
-const faults = FAULTS.filter(({ name }) => name.includes(only));
-for await (const tried of tryFaults(Number(count), Number(seed), faults)) {
-  all.push(tried);
-  if (tried.complaints.length > 0) tell(reportOf(tried));
+for (const [name, campaign] of Object.entries(CAMPAIGNS)) {
+  if (values.campaign !== '' && values.campaign !== name) continue;
+  tell(`${name}, seed ${seed}`);
+  const begun = Date.now();
+  const all: Outcome[] = [];
+  for await (const outcome of tryAll(campaign, Number(count), Number(seed), only)) {
+    all.push(outcome);
+    if (outcome.complaints.length > 0) tell(reportOf(outcome));
+  }
+  tell(`${summary(all)}, ${Math.round((Date.now() - begun) / 1000)} s`);
+  if (all.some(({ complaints }) => complaints.length > 0)) process.exitCode = 1;
 }
-tell(summary(all));
-process.exitCode = all.some(({ complaints }) => complaints.length > 0) ? 1 : 0;
 
-function reportOf(tried: Tried): string {
-  const { seed, fault, job, kind, ending, milliseconds, complaints, said } = tried;
-  const what = `${fault.name} during a ${job}, ${kind} system`;
+function reportOf({ seed, what, ending, milliseconds, complaints, said }: Outcome): string {
   return [
     `seed ${seed}: ${what}: ended with ${ending} after ${Math.round(milliseconds)} ms`,
     ...complaints.map((complaint) => `  WRONG: ${complaint}`),
@@ -37,19 +42,18 @@ function reportOf(tried: Tried): string {
   ].join('\n');
 }
 
-/** By fault and job: how often it struck, how coffer ended, and how often something was wrong. */
-function summary(all: readonly Tried[]): string {
-  const groups = new Map<string, Tried[]>();
-  for (const tried of all) {
-    const group = `${tried.fault.name}, ${tried.job}`;
-    groups.set(group, [...(groups.get(group) ?? []), tried]);
+/** By what was tried: how often it struck, how coffer ended, and how often something was wrong. */
+function summary(all: readonly Outcome[]): string {
+  const groups = new Map<string, Outcome[]>();
+  for (const outcome of all) {
+    groups.set(outcome.what, [...(groups.get(outcome.what) ?? []), outcome]);
   }
-  const rows = [...groups].sort().map(([group, trials]) => `${group.padEnd(44)} ${counts(trials)}`);
-  return [...rows, `${'all'.padEnd(44)} ${counts(all)}`].join('\n');
+  const rows = [...groups].sort().map(([what, trials]) => `${what.padEnd(52)} ${counts(trials)}`);
+  return [...rows, `${'all'.padEnd(52)} ${counts(all)}`].join('\n');
 }
 
-function counts(trials: readonly Tried[]): string {
-  const struck = trials.filter((tried) => tried.struck);
+function counts(trials: readonly Outcome[]): string {
+  const struck = trials.filter((outcome) => outcome.struck);
   const endings = new Map<string, number>();
   for (const { ending } of struck) endings.set(`${ending}`, (endings.get(`${ending}`) ?? 0) + 1);
   const ended = [...endings].map(([ending, times]) => `${times} × ${ending}`).join(', ');

@@ -2,7 +2,8 @@ import { rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CofferRun } from './coffer-run.ts';
-import type { Ending, Fault, Trial } from './faults.ts';
+import type { Fault, Trial } from './faults.ts';
+import type { Outcome } from './outcome.ts';
 import { processesIn } from './processes.ts';
 import { type Whole, wholeResults } from './whole.ts';
 import type { Job, World } from './world.ts';
@@ -10,16 +11,8 @@ import type { Job, World } from './world.ts';
 /** What is left to do when coffer has been killed must be done within so many milliseconds. */
 const GRACE = 10_000;
 
-/** What came of a trial. */
-export interface Verdict {
-  readonly ending: Ending;
-  /** False when coffer was quicker than the fault: the trial says nothing then. */
-  readonly struck: boolean;
-  readonly milliseconds: number;
-  /** What is not as promised; empty when all is well. */
-  readonly complaints: readonly string[];
-  readonly said: string;
-}
+/** What came of one trial of a fault. */
+export type Verdict = Omit<Outcome, 'seed' | 'what'>;
 
 /** Tries one fault: what was there must be as before, nothing half done remain, and again must work. */
 export async function tryFault(fault: Fault, trial: Trial, usual: number): Promise<Verdict> {

@@ -101,6 +101,11 @@ export class World implements AsyncDisposable {
       restore: ['restore', ...common, '-y', '--rename-conflicting', file],
       verify: ['verify', ...common, file],
     }[job];
+    return this.coffer(words);
+  }
+
+  /** Starts coffer with these words. */
+  coffer(words: readonly string[]): CommandLine {
     return { argv: [join(PROGRAMS, 'coffer'), ...words], env: this.#environment() };
   }
 

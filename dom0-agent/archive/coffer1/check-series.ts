@@ -24,16 +24,19 @@ export async function checkSeries(
   const all = await files.all();
   const ids = new Map<SeriesFile, FileIds>();
   const checked: CheckedFile[] = [];
-  for (const { name, size, file } of all) {
+  for (const { name, backupId, size, file } of all) {
     if (file instanceof DamagedError) {
-      checked.push({ ...UNREADABLE, name, size, damages: [messageOf(file)] });
+      checked.push({ ...UNREADABLE, name, backupId, size, damages: [messageOf(file)] });
       continue;
     }
     const found = await checkFile(file, files, progress);
     if (found.ids !== undefined) ids.set(file, found.ids);
     const { made, sequence } = file.manifest;
     const { kind } = file.opened.header;
-    checked.push({ name, size, kind, made: new Date(made), sequence, damages: found.damages });
+    checked.push({
+      ...{ name, backupId, size, kind, made: new Date(made), sequence },
+      damages: found.damages,
+    });
   }
   for (const [at, { file }] of all.entries()) {
     if (file instanceof SeriesFile)

@@ -20,6 +20,17 @@ const AT_ONCE = 16;
 /** … and so many files opened. */
 const OPENED_AT_ONCE = 8;
 
+/** A file of the series, or that says to be one. */
+export interface FoundFile {
+  /** Fit to be shown. */
+  readonly name: string;
+  /** The one that it claims, where it is damaged. */
+  readonly backupId: string;
+  /** In bytes. */
+  readonly size: number;
+  readonly file: SeriesFile | DamagedError;
+}
+
 /** What a file of the directory says of itself. */
 interface Claim {
   readonly untrustedName: string;
@@ -78,9 +89,9 @@ export class SeriesFiles {
   }
 
   /** All files in the directory that are of the series, or say so. */
-  async all(): Promise<{ name: string; size: number; file: SeriesFile | DamagedError }[]> {
+  async all(): Promise<FoundFile[]> {
     await this.#lookInto(() => false);
-    const found: { name: string; size: number; file: SeriesFile | DamagedError }[] = [];
+    const found: FoundFile[] = [];
     for (const [backupId, claims] of this.#claims) {
       const whole = await this.file(backupId);
       for (const { untrustedName, file } of claims) {
@@ -88,8 +99,7 @@ export class SeriesFiles {
         const damage =
           whole instanceof DamagedError ? whole : new DamagedError('another file has its id');
         found.push({
-          name: printable(untrustedName),
-          size: file.size,
+          ...{ name: printable(untrustedName), backupId, size: file.size },
           file: isIt ? whole : damage,
         });
       }

@@ -3,41 +3,16 @@ import { join } from 'node:path';
 import { CofferRun } from './coffer-run.ts';
 import { Dice } from './dice.ts';
 import type { Fault } from './faults.ts';
-import { type Verdict, tryFault } from './trial.ts';
+import type { Outcome } from './outcome.ts';
+import { tryFault } from './trial.ts';
 import { type Job, World, type WorldKind } from './world.ts';
 
-/** One trial, and what came of it. */
-export interface Tried extends Verdict {
-  /** Gives the same trial again, by itself. */
-  readonly seed: number;
-  readonly fault: Fault;
-  readonly job: Job;
-  readonly kind: WorldKind;
-}
-
-/**
- * Tries faults until `count` have struck. What each is, where and when, follows from its seed, which is
- * `seed` for the first and grows by one.
- */
-export async function* tryFaults(
-  count: number,
-  seed: number,
-  faults: readonly Fault[],
-): AsyncGenerator<Tried> {
-  await using worlds = new Worlds();
-  for (let struck = 0, next = seed; struck < count; next++) {
-    const tried = await tryOne(worlds, faults, next);
-    if (tried.struck) struck++;
-    yield tried;
-  }
-}
-
-/** Tries one of these faults. */
+/** Tries one of these faults: which, where and when follows from the seed. */
 export async function tryOne(
   worlds: Worlds,
   faults: readonly Fault[],
   seed: number,
-): Promise<Tried> {
+): Promise<Outcome> {
   const dice = new Dice(seed);
   const fault = dice.pick(faults);
   const job = dice.pick(fault.jobs);
@@ -46,7 +21,7 @@ export async function tryOne(
   const verdict = await tryFault(fault, { world, job, dice }, usual[job]);
   // What a fault has spoilt is not to be held against the next.
   if (verdict.complaints.length > 0) await worlds.discard(kind);
-  return { ...verdict, seed, fault, job, kind };
+  return { ...verdict, seed, what: `${fault.name}, ${job}, ${kind} system` };
 }
 
 interface Ready {

@@ -1,0 +1,63 @@
+import { FAULTS } from './faults.ts';
+import type { Outcome } from './outcome.ts';
+import { KILLED_COMMANDS } from './series/kills.ts';
+import { LIES } from './series/lies.ts';
+import { SeriesTrials } from './series/series-trials.ts';
+import { Worlds, tryOne } from './try-faults.ts';
+
+/** Makes trials, each by its seed. */
+type Trials = (seed: number) => Promise<Outcome>;
+
+/** A kind of trials: what it needs is made before the first, and removed after the last. */
+type Campaign = (only: string, seed: number) => Trials & AsyncDisposable;
+
+/** By name. Each takes only trials with `only` in the name. */
+export const CAMPAIGNS: Readonly<Record<string, Campaign>> = {
+  faults: (only) => {
+    const faults = named(FAULTS, only);
+    return withTrials(new Worlds(), (worlds, seed) => tryOne(worlds, faults, seed));
+  },
+  kills: (only, seed) => {
+    const commands = named(KILLED_COMMANDS, only);
+    return onSeries(seed, (trials, each) => trials.kill(each, commands));
+  },
+  storage: (only, seed) => {
+    const lies = named(LIES, only);
+    return onSeries(seed, (trials, each) => trials.lie(each, lies));
+  },
+  state: (_, seed) => onSeries(seed, (trials, each) => trials.loseState(each)),
+};
+
+function named<T extends { readonly name: string }>(all: readonly T[], only: string): T[] {
+  return all.filter(({ name }) => name.includes(only));
+}
+
+/** Tries until `count` have struck, with ascending seeds. */
+export async function* tryAll(
+  campaign: Campaign,
+  count: number,
+  seed: number,
+  only: string,
+): AsyncGenerator<Outcome> {
+  await using trials = campaign(only, seed);
+  for (let struck = 0, next = seed; struck < count; next++) {
+    const outcome = await trials(next);
+    if (outcome.struck) struck++;
+    yield outcome;
+  }
+}
+
+function onSeries(
+  seed: number,
+  one: (trials: SeriesTrials, seed: number) => Promise<Outcome>,
+): Trials & AsyncDisposable {
+  return withTrials(new SeriesTrials(seed), one);
+}
+
+function withTrials<W extends AsyncDisposable>(
+  worlds: W,
+  one: (worlds: W, seed: number) => Promise<Outcome>,
+): Trials & AsyncDisposable {
+  const dispose = (): PromiseLike<void> => worlds[Symbol.asyncDispose]();
+  return Object.assign((seed: number) => one(worlds, seed), { [Symbol.asyncDispose]: dispose });
+}

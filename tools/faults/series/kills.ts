@@ -1,0 +1,117 @@
+import type { Dice } from '../dice.ts';
+import type { Outcome } from '../outcome.ts';
+import { type Process, processesIn } from '../processes.ts';
+import type { CofferRun } from '../coffer-run.ts';
+import type { SeriesWorld } from './series-world.ts';
+
+/** A command that is killed at any point. */
+export interface KilledCommand {
+  readonly name: string;
+  readonly words: readonly string[];
+  /** How many of the newest backups it keeps. */
+  readonly keeps: number;
+  /** Whether a volume has changed since the last backup. */
+  readonly afterChange?: true;
+  /** What is done before. */
+  readonly prepare?: (world: SeriesWorld) => void;
+}
+
+export const KILLED_COMMANDS: readonly KilledCommand[] = [
+  {
+    name: 'backup',
+    words: ['backup', '-y', 'backups', 'work', 'vault'],
+    keeps: Infinity,
+    afterChange: true,
+  },
+  { name: 'prune', words: ['prune', '-y', '--keep-last', '2', 'backups'], keeps: 2 },
+  {
+    name: 'prune --list',
+    words: ['prune', '-y', '--keep-last', '2', '--list', 'backups'],
+    keeps: Infinity,
+  },
+];
+
+type Victims = (processes: readonly Process[]) => readonly Process[];
+
+const VICTIMS: readonly (readonly [name: string, victims: Victims])[] = [
+  ['dom0 agent', (all) => all.filter(({ role }) => role === 'dom0 agent').slice(0, 1)],
+  ['VM agent', (all) => all.filter(({ role }) => role === 'VM agent').slice(0, 1)],
+  ['everything', (all) => all],
+];
+
+/**
+ * Kills a command at a random point: every backup that it keeps must be there and restore byte by byte, nothing bear a final
+ * name that is not whole, the same command work then, and the next backup.
+ */
+export async function tryKill(
+  world: SeriesWorld,
+  command: KilledCommand,
+  dice: Dice,
+  usual: number,
+): Promise<Omit<Outcome, 'seed'>> {
+  world.rewind();
+  const [victim, victims] = dice.pick(VICTIMS);
+  if (command.afterChange) world.change(dice);
+  command.prepare?.(world);
+  const before = world.held;
+  const run = world.start(command.words, usual);
+  const struck = (await run.until(dice)) && strike(world, run, victims);
+  const ending = await run.ended;
+  const complaints = await world.atRest();
+  world.noteCaught();
+  world.noteBackups();
+  complaints.push(...(await soundness(world, kept(before, command))));
+
+  const again = await world.run(...command.words);
+  if (again.ending !== 0) complaints.push(`doing it again ended with ${again.ending}: ${again.said}`);
+  complaints.push(...(await soundness(world, kept(before, command))).map(afterwards));
+  complaints.push(...(await nextBackup(world, dice)));
+  world.sealed.addAll(world.backups);
+  return {
+    ...{ what: `${command.name}, ${victim} killed`, ending, struck },
+    ...{ milliseconds: run.milliseconds, complaints, said: run.said },
+  };
+}
+
+/** False when there was nothing to kill any more. */
+function strike(world: SeriesWorld, run: CofferRun, victims: Victims): boolean {
+  world.catchPartial();
+  let killed = false;
+  for (const { pid } of victims(processesIn(world.world.directory))) {
+    try {
+      killed = process.kill(pid, 'SIGKILL') || killed;
+    } catch {
+      // It has ended by itself.
+    }
+  }
+  return killed && !run.isOver;
+}
+
+function kept(before: readonly string[], { keeps }: KilledCommand): readonly string[] {
+  return keeps === Infinity ? before : before.slice(-keeps);
+}
+
+/** What is wrong with a directory in which these backups must be whole, and whatever else has a final name. */
+export async function soundness(
+  world: SeriesWorld,
+  keeping: readonly string[],
+): Promise<string[]> {
+  const complaints: string[] = [];
+  const there = world.held;
+  const gone = keeping.filter((name) => !there.includes(name));
+  complaints.push(...gone.map((name) => `${name} is gone`));
+  for (const name of there) complaints.push(...(await world.complaintsAbout(name)));
+  const { ending, said } = await world.run('verify', '--all', 'backups');
+  if (ending !== 0) complaints.push(`not all is whole, verify ended with ${ending}: ${said}`);
+  return complaints;
+}
+
+/** What is wrong with the next backup. */
+async function nextBackup(world: SeriesWorld, dice: Dice): Promise<string[]> {
+  world.change(dice);
+  const { ending, said } = await world.backUp();
+  if (ending !== 0) return [`the next backup ended with ${ending}: ${said}`];
+  return (await world.complaintsAbout(world.held.at(-1) ?? '')).map(afterwards);
+}
+
+const afterwards = (complaint: string): string => `afterwards: ${complaint}`;

@@ -1,0 +1,141 @@
+import { readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Dice } from '../dice.ts';
+import type { Outcome } from '../outcome.ts';
+import type { SeriesWorld } from './series-world.ts';
+
+/** Something that a storage does to what was stored. */
+export interface Lie {
+  readonly name: string;
+  readonly tell: (world: SeriesWorld, dice: Dice) => void;
+  /** Whether the files are there as they were, so that there is nothing to notice. */
+  readonly isHarmless?: true;
+  /** Whether a directory seems to hold nothing newer than it does, so that only dom0 can know better. */
+  readonly isOld?: true;
+  /** What makes the next backup whole: by itself where sizes tell of the loss, else `--full`. */
+  readonly healedBy: 'backup' | 'backup --full';
+}
+
+export const LIES: readonly Lie[] = [
+  {
+    name: 'drops a file',
+    healedBy: 'backup',
+    tell: (world, dice) => rmSync(join(world.backups, dice.pick(world.files))),
+  },
+  {
+    name: 'cuts a file short',
+    healedBy: 'backup',
+    tell: (world, dice) => {
+      const file = join(world.backups, dice.pick(world.files));
+      truncateSync(file, Math.floor(dice.next() * statSync(file).size));
+    },
+  },
+  {
+    name: 'exchanges the names of two files',
+    isHarmless: true,
+    healedBy: 'backup',
+    tell: (world, dice) => {
+      const [one, other] = twoOf(world, dice).map((name) => join(world.backups, name));
+      if (one === undefined || other === undefined) throw new RangeError('there are not two');
+      renameSync(one, `${one}.aside`);
+      renameSync(other, one);
+      renameSync(`${one}.aside`, other);
+    },
+  },
+  {
+    name: 'changes a bit',
+    healedBy: 'backup --full',
+    tell: (world, dice) => {
+      const file = join(world.backups, dice.pick(world.files));
+      const bytes = readFileSync(file);
+      const at = Math.floor(dice.next() * bytes.length);
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << Math.floor(dice.next() * 8));
+      writeFileSync(file, bytes);
+    },
+  },
+  {
+    name: 'answers with bytes of another file',
+    healedBy: 'backup --full',
+    tell: (world, dice) => {
+      const [to, from] = twoOf(world, dice).map((name) => join(world.backups, name));
+      if (to === undefined || from === undefined) throw new RangeError('there are not two');
+      const [bytes, others] = [readFileSync(to), readFileSync(from)];
+      const most = Math.min(bytes.length, others.length);
+      const at = Math.floor(dice.next() * (most - 1));
+      others.copy(bytes, at, at, at + 1 + Math.floor(dice.next() * (most - at - 1)));
+      writeFileSync(to, bytes);
+    },
+  },
+  {
+    name: 'answers with an older file',
+    healedBy: 'backup --full',
+    tell: (world, dice) => {
+      const [newer, older] = twoOf(world, dice).sort().reverse();
+      writeFileSync(join(world.backups, newer ?? ''), readFileSync(join(world.backups, older ?? '')));
+    },
+  },
+  {
+    name: 'is as it was before',
+    isOld: true,
+    healedBy: 'backup',
+    tell: (world, dice) => world.rollBackStorage(world.stageBefore(1 + Math.floor(dice.next() * 4))),
+  },
+];
+
+/** Two different files of the series. */
+function twoOf(world: SeriesWorld, dice: Dice): string[] {
+  const one = dice.pick(world.files);
+  return [one, dice.pick(world.files.filter((name) => name !== one))];
+}
+
+/**
+ * Lets the storage lie: no restore may give back anything but what was backed up, the lie must be noticed, and the next backup be
+ * whole.
+ */
+export async function tryLie(
+  world: SeriesWorld,
+  lie: Lie,
+  dice: Dice,
+): Promise<Omit<Outcome, 'seed'>> {
+  const begun = performance.now();
+  world.rewind();
+  const before = world.held;
+  lie.tell(world, dice);
+  const complaints: string[] = [];
+  let refused = before.length - world.held.length;
+  for (const name of world.held) {
+    const restored = await world.refusedOrRight(name);
+    complaints.push(...restored.complaints);
+    if (restored.refused) refused++;
+  }
+  const verified = await world.run('verify', '--all', 'backups');
+  complaints.push(...noticed(lie, refused, verified.ending));
+  if (lie.isOld === true) {
+    const { said } = await world.run('verify', 'backups');
+    if (!said.includes('dom0 knows of')) complaints.push('that newer ones are missing is not told');
+  }
+  complaints.push(...(await healed(world, lie, dice)));
+  return {
+    ...{ what: `the storage ${lie.name}`, ending: verified.ending, struck: true },
+    ...{ milliseconds: performance.now() - begun, complaints, said: verified.said },
+  };
+}
+
+/** What is wrong with what was noticed, by `verify --all` and by restores. */
+function noticed(lie: Lie, refused: number, verified: Outcome['ending']): string[] {
+  if (lie.isHarmless !== true) return verified === 0 ? ['verify found nothing wrong'] : [];
+  const complaints = refused > 0 ? [`${refused} backups could not be restored`] : [];
+  return verified === 0 ? complaints : [...complaints, `verify ended with ${verified}`];
+}
+
+/** What is wrong with the next two backups. */
+async function healed(world: SeriesWorld, { healedBy }: Lie, dice: Dice): Promise<string[]> {
+  const complaints: string[] = [];
+  for (const words of [healedBy === 'backup' ? [] : ['--full'], []]) {
+    world.change(dice);
+    const { ending, said } = await world.backUp(...words);
+    if (ending !== 0) complaints.push(`the next backup ended with ${ending}: ${said}`);
+    else complaints.push(...(await world.complaintsAbout(world.held.at(-1) ?? '')));
+  }
+  return complaints.map((complaint) => `afterwards: ${complaint}`);
+}

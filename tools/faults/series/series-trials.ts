@@ -1,0 +1,60 @@
+import { Dice } from '../dice.ts';
+import type { Outcome } from '../outcome.ts';
+import { type KilledCommand, tryKill } from './kills.ts';
+import { type Lie, tryLie } from './lies.ts';
+import { tryLostState } from './lost-state.ts';
+import { SeriesWorld } from './series-world.ts';
+
+/** Trials on one series, which is made when the first begins. */
+export class SeriesTrials implements AsyncDisposable {
+  readonly #seed: number;
+  #world: Promise<SeriesWorld> | undefined;
+  /** How long each command takes when nothing goes wrong, in milliseconds. */
+  readonly #usual = new Map<string, number>();
+
+  /** @param seed of the series */
+  constructor(seed: number) {
+    this.#seed = seed;
+  }
+
+  /** Kills one of these commands. */
+  async kill(seed: number, commands: readonly KilledCommand[]): Promise<Outcome> {
+    const dice = new Dice(seed);
+    const command = dice.pick(commands);
+    const world = await this.#ready();
+    const usual = await this.#usualOf(world, command.words);
+    return { seed, ...(await tryKill(world, command, dice, usual)) };
+  }
+
+  /** Lets the storage tell one of these lies. */
+  async lie(seed: number, lies: readonly Lie[]): Promise<Outcome> {
+    const dice = new Dice(seed);
+    return { seed, ...(await tryLie(await this.#ready(), dice.pick(lies), dice)) };
+  }
+
+  async loseState(seed: number): Promise<Outcome> {
+    const world = await this.#ready();
+    const usual = await this.#usualOf(world, ['backup', '-y', 'backups', 'work', 'vault']);
+    return { seed, ...(await tryLostState(world, new Dice(seed), usual)) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await (await this.#world)?.[Symbol.asyncDispose]();
+  }
+
+  #ready(): Promise<SeriesWorld> {
+    return (this.#world ??= SeriesWorld.make(new Dice(this.#seed)));
+  }
+
+  async #usualOf(world: SeriesWorld, words: readonly string[]): Promise<number> {
+    const known = this.#usual.get(words.join(' '));
+    if (known !== undefined) return known;
+    world.rewind();
+    world.change(new Dice(this.#seed));
+    const begun = performance.now();
+    await world.run(...words);
+    const usual = performance.now() - begun;
+    this.#usual.set(words.join(' '), usual);
+    return usual;
+  }
+}

@@ -1,0 +1,295 @@
+import { execFileSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CofferRun } from '../coffer-run.ts';
+import type { Dice } from '../dice.ts';
+import { processesIn } from '../processes.ts';
+import { World } from '../world.ts';
+import { SealedMembers } from './sealed-members.ts';
+
+const MiB = 2 ** 20;
+const QUBES = ['work', 'vault'] as const;
+/** Where the samples of a world have data. */
+const DATA = { from: MiB, to: 14 * MiB };
+const LONGEST_CHANGE = MiB;
+/** So many backups there are when a trial begins; before them, two were forgotten. */
+const BACKUPS = 5;
+/** What a trial changes, below the world. */
+const STORED = 'system/homes/usb/backups';
+const KNOWN = 'system/dom0-state';
+const IMAGES = 'system/appvms';
+/** What is left to do when coffer has been killed must be done within so many milliseconds. */
+const GRACE = 10_000;
+
+/** What a run came to. */
+export interface Ran {
+  readonly ending: number | NodeJS.Signals;
+  readonly said: string;
+}
+
+/** A state of what is stored and what dom0 knows of it, in a directory, and what the backups then held. */
+export interface Stage {
+  readonly path: string;
+  readonly held: ReadonlyMap<string, Held>;
+}
+
+/** Digests of the volumes that a backup must give back, by VM. */
+type Held = ReadonlyMap<string, string>;
+
+/** A world with a series of backups, some of which went into a pack, that can be put back to how it was. */
+export class SeriesWorld implements AsyncDisposable {
+  readonly world: World;
+  /** Every state on the way, oldest first; the last is that in which a trial begins. */
+  readonly stages: Stage[] = [];
+  /** Of all trials. */
+  readonly sealed = new SealedMembers();
+  #held = new Map<string, Held>();
+  #caught = 0;
+
+  private constructor(world: World) {
+    this.world = world;
+  }
+
+  static async make(dice: Dice): Promise<SeriesWorld> {
+    const made = new SeriesWorld(await World.make('folder'));
+    try {
+      await made.#fill(dice);
+      return made;
+    } catch (error) {
+      await made[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get backups(): string {
+    return this.world.backups;
+  }
+
+  /** What is stored, under final names. */
+  get files(): string[] {
+    return readdirSync(this.backups)
+      .filter((name) => !name.endsWith('.partial'))
+      .sort();
+  }
+
+  /** The backups that were made and are there, oldest first. */
+  get held(): string[] {
+    const there = new Set(this.files);
+    return [...this.#held.keys()].filter((name) => there.has(name));
+  }
+
+  start(words: readonly string[], usual = 0): CofferRun {
+    const [command = '', ...rest] = words;
+    const common = ['-d', 'usb', '-p', join(this.world.directory, 'passphrase')];
+    return new CofferRun(
+      this.world.coffer([command, ...common, ...rest]),
+      this.world.directory,
+      usual,
+    );
+  }
+
+  async run(...words: readonly string[]): Promise<Ran> {
+    const run = this.start(words);
+    const ending = await run.ended;
+    this.noteBackups();
+    return { ending, said: run.said };
+  }
+
+  backUp(...words: readonly string[]): Promise<Ran> {
+    return this.run('backup', '-y', '--kdf-cost', '14', ...words, 'backups', ...QUBES);
+  }
+
+  /** Takes note of the backups that are new: they hold what the volumes hold now. */
+  noteBackups(): void {
+    const added = this.files.filter(
+      (name) => name.startsWith('qubes-backup-') && !this.#held.has(name),
+    );
+    for (const name of added) {
+      this.#held.set(name, new Map(QUBES.map((qube) => [qube, digestOf(this.world.imageOf(qube))])));
+    }
+  }
+
+  /** Keeps hold of what was sent and is not complete, since it may be removed. */
+  catchPartial(): void {
+    const caught = join(this.world.directory, 'caught');
+    mkdirSync(caught, { recursive: true });
+    for (const name of readdirSync(this.backups).filter((each) => each.endsWith('.partial'))) {
+      try {
+        linkSync(join(this.backups, name), join(caught, `${this.#caught++}`));
+      } catch {
+        // It is complete by now, or removed.
+      }
+    }
+  }
+
+  /** Adds the members of what was caught. */
+  noteCaught(): void {
+    const caught = join(this.world.directory, 'caught');
+    if (!existsSync(caught)) return;
+    this.sealed.addAll(caught);
+    rmSync(caught, { recursive: true });
+  }
+
+  /** A day's work: some stretches of the volumes are others, and some nothing any more. */
+  change(dice: Dice): void {
+    for (const qube of dice.next() < 0.7 ? ['work'] : QUBES) {
+      const image = openSync(this.world.imageOf(qube), 'r+');
+      for (let times = 0; times < 3; times++) {
+        const length = Math.ceil(dice.next() * LONGEST_CHANGE);
+        const at = DATA.from + Math.floor(dice.next() * (DATA.to - DATA.from - length));
+        const bytes = dice.next() < 0.8 ? randomBytes(length) : Buffer.alloc(length);
+        writeSync(image, bytes, 0, length, at);
+      }
+      closeSync(image);
+    }
+  }
+
+  /** What is wrong with a backup, as a restore has it; empty when it gives back, byte by byte, what it held. */
+  async complaintsAbout(name: string): Promise<string[]> {
+    const { ending, said } = await this.#restored(name);
+    const wrong = QUBES.filter((qube) => !this.#isRestored(name, qube));
+    await this.#removeRestored();
+    if (ending === 0 && wrong.length === 0) return [];
+    if (ending === 0) return [`${name} was restored, and ${wrong.join(', ')} is not as it was`];
+    return [`${name} cannot be restored (${ending}): ${lastLine(said)}`];
+  }
+
+  /** Whether a restore refuses a backup, or gives back what it held; anything else is a complaint. */
+  async refusedOrRight(name: string): Promise<{ refused: boolean; complaints: string[] }> {
+    const { ending } = await this.#restored(name);
+    const wrong = QUBES.filter((qube) => !this.#isRestored(name, qube));
+    const left = QUBES.filter((qube) => existsSync(this.world.imageOf(`${qube}-1`)));
+    await this.#removeRestored();
+    if (ending === 0) {
+      const complaints = wrong.map((qube) => `${name} was restored, and ${qube} is not as it was`);
+      return { refused: false, complaints };
+    }
+    // What is whole may be restored though another VM is not.
+    const bad = left.filter((qube) => wrong.includes(qube));
+    return { refused: true, complaints: bad.map((qube) => `${qube} of ${name} was left half done`) };
+  }
+
+  /** Waits until no process of coffer is left. Gives what is. */
+  async atRest(): Promise<string[]> {
+    const deadline = performance.now() + GRACE;
+    for (;;) {
+      const left = processesIn(this.world.directory);
+      if (left.length === 0) return [];
+      if (performance.now() > deadline) {
+        return left.map(({ commandLine }) => `the process ${commandLine} is left`);
+      }
+      await sleep(20);
+    }
+  }
+
+  /** Puts everything back to how a trial begins. */
+  rewind(): void {
+    const last = this.stageBefore(0);
+    for (const path of [STORED, KNOWN, IMAGES]) this.#putBack(path, last);
+    this.#held = new Map(last.held);
+  }
+
+  /** How it was so many backups before. */
+  stageBefore(backups: number): Stage {
+    const stage = this.stages.at(-1 - backups);
+    if (stage === undefined) throw new RangeError('it does not go back so far');
+    return stage;
+  }
+
+  /** What is stored is as it was. */
+  rollBackStorage(stage: Stage): void {
+    this.#putBack(STORED, stage);
+  }
+
+  /** What dom0 knows is what it knew. */
+  rollBackState(stage: Stage): void {
+    this.#putBack(KNOWN, stage);
+  }
+
+  loseState(): void {
+    rmSync(join(this.world.directory, KNOWN), { recursive: true, force: true });
+  }
+
+  /** Puts a file of an earlier stage in the place of one of now. */
+  answerWith(stage: Stage, old: string, name: string): void {
+    copyFileSync(join(stage.path, STORED, old), join(this.backups, name));
+  }
+
+  #putBack(path: string, stage: Stage): void {
+    const target = join(this.world.directory, path);
+    rmSync(target, { recursive: true, force: true });
+    copy(join(stage.path, path), target);
+  }
+
+  async #fill(dice: Dice): Promise<void> {
+    for (let day = 1; day <= BACKUPS + 2; day++) {
+      if (day > 1) this.change(dice);
+      must(await this.backUp());
+      if (day === 4) must(await this.run('prune', '-y', '--keep-last', '2', 'backups'));
+      this.#keepStage();
+    }
+  }
+
+  #keepStage(): void {
+    const path = join(this.world.directory, 'stages', `${this.stages.length}`);
+    const isLast = this.stages.length === BACKUPS + 1;
+    for (const each of isLast ? [KNOWN, IMAGES] : [KNOWN]) {
+      copy(join(this.world.directory, each), join(path, each));
+    }
+    // Files are only added until the first trial begins, and that has copies.
+    mkdirSync(join(path, STORED), { recursive: true });
+    for (const name of this.files) linkSync(join(this.backups, name), join(path, STORED, name));
+    this.stages.push({ path, held: new Map(this.#held) });
+  }
+
+  #restored(name: string): Promise<Ran> {
+    return this.run('restore', '-y', '--rename-conflicting', `backups/${name}`, ...QUBES);
+  }
+
+  #isRestored(name: string, qube: string): boolean {
+    const image = this.world.imageOf(`${qube}-1`);
+    return existsSync(image) && digestOf(image) === this.#held.get(name)?.get(qube);
+  }
+
+  async #removeRestored(): Promise<void> {
+    for (const qube of QUBES) {
+      if (existsSync(this.world.imageOf(`${qube}-1`))) await this.world.remove(`${qube}-1`);
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.world[Symbol.asyncDispose]();
+  }
+}
+
+/** The last line that was said. */
+export function lastLine(said: string): string {
+  return said.trim().split('\n').at(-1) ?? '';
+}
+
+function must({ ending, said }: Ran): void {
+  if (ending !== 0) throw new Error(`the series could not be made: ${said}`);
+}
+
+/** With its times and holes: an image of another time would seem to have been started. */
+function copy(from: string, to: string): void {
+  mkdirSync(dirname(to), { recursive: true });
+  execFileSync('cp', ['-a', '--sparse=always', from, to]);
+}
+
+function digestOf(image: string): string {
+  return createHash('sha256').update(readFileSync(image)).digest('hex');
+}
