@@ -32,7 +32,8 @@ export async function warnOfNewer(
 ): Promise<void> {
   const known = await knownFiles(opened, inSeries?.seriesId, report);
   const newest = known.findLast(({ kind }) => kind === 'backup');
-  if (inSeries === undefined || newest === undefined || newest.sequence <= inSeries.sequence) return;
+  if (inSeries === undefined || newest === undefined || newest.sequence <= inSeries.sequence)
+    return;
   report.warning(
     `dom0 knows of a newer backup of this series than the storage shows: ${printable(newest.fileName)}, ` +
       `number ${newest.sequence}, of ${formatTime(new Date(1000 * newest.made))}. The storage has lost it, or was put ` +

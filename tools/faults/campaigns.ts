@@ -51,7 +51,7 @@ function onSeries(
   seed: number,
   one: (trials: SeriesTrials, seed: number) => Promise<Outcome>,
 ): Trials & AsyncDisposable {
-  return withTrials(new SeriesTrials(seed), one);
+  return withTrials(new SeriesTrials(seed, true), one);
 }
 
 function withTrials<W extends AsyncDisposable>(

@@ -25,10 +25,7 @@ describe('nothing is changed, nothing is left half done, and coffer works again,
     '$name (seed $seed)',
     async ({ fault, seed }) => {
       const { ending, what, complaints, said, ...tried } = await strike(fault, seed);
-      expect(
-        complaints,
-        `seed ${tried.seed}, ${what}, ended with ${ending}:\n${said}`,
-      ).toEqual([]);
+      expect(complaints, `seed ${tried.seed}, ${what}, ended with ${ending}:\n${said}`).toEqual([]);
     },
   );
 });

@@ -63,7 +63,8 @@ export async function tryKill(
   complaints.push(...(await soundness(world, kept(before, command))));
 
   const again = await world.run(...command.words);
-  if (again.ending !== 0) complaints.push(`doing it again ended with ${again.ending}: ${again.said}`);
+  if (again.ending !== 0)
+    complaints.push(`doing it again ended with ${again.ending}: ${again.said}`);
   complaints.push(...(await soundness(world, kept(before, command))).map(afterwards));
   complaints.push(...(await nextBackup(world, dice)));
   world.sealed.addAll(world.backups);
@@ -79,7 +80,8 @@ function strike(world: SeriesWorld, run: CofferRun, victims: Victims): boolean {
   let killed = false;
   for (const { pid } of victims(processesIn(world.world.directory))) {
     try {
-      killed = process.kill(pid, 'SIGKILL') || killed;
+      process.kill(pid, 'SIGKILL');
+      killed = true;
     } catch {
       // It has ended by itself.
     }
@@ -92,15 +94,12 @@ function kept(before: readonly string[], { keeps }: KilledCommand): readonly str
 }
 
 /** What is wrong with a directory in which these backups must be whole, and whatever else has a final name. */
-export async function soundness(
-  world: SeriesWorld,
-  keeping: readonly string[],
-): Promise<string[]> {
+export async function soundness(world: SeriesWorld, keeping: readonly string[]): Promise<string[]> {
   const complaints: string[] = [];
   const there = world.held;
   const gone = keeping.filter((name) => !there.includes(name));
   complaints.push(...gone.map((name) => `${name} is gone`));
-  for (const name of there) complaints.push(...(await world.complaintsAbout(name)));
+  for (const name of world.examined(there)) complaints.push(...(await world.complaintsAbout(name)));
   const { ending, said } = await world.run('verify', '--all', 'backups');
   if (ending !== 0) complaints.push(`not all is whole, verify ended with ${ending}: ${said}`);
   return complaints;

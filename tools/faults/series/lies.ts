@@ -71,14 +71,18 @@ export const LIES: readonly Lie[] = [
     healedBy: 'backup --full',
     tell: (world, dice) => {
       const [newer, older] = twoOf(world, dice).sort().reverse();
-      writeFileSync(join(world.backups, newer ?? ''), readFileSync(join(world.backups, older ?? '')));
+      writeFileSync(
+        join(world.backups, newer ?? ''),
+        readFileSync(join(world.backups, older ?? '')),
+      );
     },
   },
   {
     name: 'is as it was before',
     isOld: true,
     healedBy: 'backup',
-    tell: (world, dice) => world.rollBackStorage(world.stageBefore(1 + Math.floor(dice.next() * 4))),
+    tell: (world, dice) =>
+      world.rollBackStorage(world.stageBefore(1 + Math.floor(dice.next() * 3))),
   },
 ];
 
@@ -99,11 +103,10 @@ export async function tryLie(
 ): Promise<Omit<Outcome, 'seed'>> {
   const begun = performance.now();
   world.rewind();
-  const before = world.held;
   lie.tell(world, dice);
   const complaints: string[] = [];
-  let refused = before.length - world.held.length;
-  for (const name of world.held) {
+  let refused = 0;
+  for (const name of world.examined(world.backupFiles)) {
     const restored = await world.refusedOrRight(name);
     complaints.push(...restored.complaints);
     if (restored.refused) refused++;

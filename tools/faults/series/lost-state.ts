@@ -7,13 +7,14 @@ import type { SeriesWorld } from './series-world.ts';
 const BACKUPS = 2;
 
 /** What becomes of dom0's state. */
-const LOSSES: readonly (readonly [name: string, lose: (world: SeriesWorld, dice: Dice) => void])[] = [
-  ['is deleted', (world) => world.loseState()],
+const LOSSES: readonly (readonly [name: string, lose: (world: SeriesWorld, dice: Dice) => void])[] =
   [
-    'is replaced by an older one',
-    (world, dice) => world.rollBackState(world.stageBefore(1 + Math.floor(dice.next() * 4))),
-  ],
-];
+    ['is deleted', (world) => world.loseState()],
+    [
+      'is replaced by an older one',
+      (world, dice) => world.rollBackState(world.stageBefore(1 + Math.floor(dice.next() * 3))),
+    ],
+  ];
 
 /**
  * Loses dom0's state, and kills a backup at a random point: no backup may be lost by that, those that follow must be whole,
@@ -38,13 +39,15 @@ export async function tryLostState(
   const ending = await run.ended;
   const complaints = await world.atRest();
   world.noteCaught();
+  world.noteBackups();
   for (let backup = 0; backup < BACKUPS; backup++) {
     world.change(dice);
     const { ending: ended, said } = await world.backUp();
     if (ended !== 0) complaints.push(`the next backup ended with ${ended}: ${said}`);
   }
   complaints.push(...before.filter((name) => !world.held.includes(name)).map(isGone));
-  for (const name of world.held) complaints.push(...(await world.complaintsAbout(name)));
+  for (const name of world.examined(world.held))
+    complaints.push(...(await world.complaintsAbout(name)));
   world.sealed.addAll(world.backups);
   complaints.push(...world.sealed.reused.map((pair) => `the keys of ${pair} were used twice`));
   return {

@@ -37,7 +37,8 @@ export class SealedMembers {
   #add(file: Buffer): void {
     let id = '';
     for (const { name, bytes } of membersOf(file)) {
-      if (name === HEADER) id = /^backup-id=([0-9a-f]{32})$/m.exec(bytes.toString('latin1'))?.[1] ?? '';
+      if (name === HEADER)
+        id = /^backup-id=([0-9a-f]{32})$/m.exec(bytes.toString('latin1'))?.[1] ?? '';
       const moved = /^from\/([0-9a-f]{32})\/(.*)$/.exec(name);
       const pair = `${moved?.[1] ?? id} ${moved?.[2] ?? name}`;
       const content = createHash('sha256').update(bytes).digest('hex');
@@ -50,7 +51,7 @@ export class SealedMembers {
 
 /** The members of a tar, as far as they are whole, without their MACs. */
 function* membersOf(tar: Buffer): Generator<{ name: string; bytes: Buffer }> {
-  for (let at = 0; at + BLOCK <= tar.length; ) {
+  for (let at = 0; at + BLOCK <= tar.length;) {
     const name = tar.toString('latin1', at, at + 100).replace(/\0.*$/s, '');
     const size = Number.parseInt(tar.toString('latin1', at + 124, at + 135), 8);
     const bytes = tar.subarray(at + BLOCK, at + BLOCK + size);

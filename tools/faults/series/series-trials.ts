@@ -12,9 +12,15 @@ export class SeriesTrials implements AsyncDisposable {
   /** How long each command takes when nothing goes wrong, in milliseconds. */
   readonly #usual = new Map<string, number>();
 
-  /** @param seed of the series */
-  constructor(seed: number) {
+  readonly #isThorough: boolean;
+
+  /**
+   * @param seed of the series
+   * @param isThorough whether every backup of it is restored after each trial, or the newest
+   */
+  constructor(seed: number, isThorough: boolean) {
     this.#seed = seed;
+    this.#isThorough = isThorough;
   }
 
   /** Kills one of these commands. */
@@ -43,7 +49,7 @@ export class SeriesTrials implements AsyncDisposable {
   }
 
   #ready(): Promise<SeriesWorld> {
-    return (this.#world ??= SeriesWorld.make(new Dice(this.#seed)));
+    return (this.#world ??= SeriesWorld.make(new Dice(this.#seed), this.#isThorough));
   }
 
   async #usualOf(world: SeriesWorld, words: readonly string[]): Promise<number> {

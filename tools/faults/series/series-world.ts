@@ -26,7 +26,7 @@ const QUBES = ['work', 'vault'] as const;
 const DATA = { from: MiB, to: 14 * MiB };
 const LONGEST_CHANGE = MiB;
 /** So many backups there are when a trial begins; before them, two were forgotten. */
-const BACKUPS = 5;
+const BACKUPS = 4;
 /** What a trial changes, below the world. */
 const STORED = 'system/homes/usb/backups';
 const KNOWN = 'system/dom0-state';
@@ -56,15 +56,22 @@ export class SeriesWorld implements AsyncDisposable {
   readonly stages: Stage[] = [];
   /** Of all trials. */
   readonly sealed = new SealedMembers();
+  /** By the ids of the backups, in the order in which they were made. */
   #held = new Map<string, Held>();
+  /** The names of files that were seen. */
+  #noted = new Set<string>();
   #caught = 0;
 
-  private constructor(world: World) {
+  readonly #isThorough: boolean;
+
+  private constructor(world: World, isThorough: boolean) {
     this.world = world;
+    this.#isThorough = isThorough;
   }
 
-  static async make(dice: Dice): Promise<SeriesWorld> {
-    const made = new SeriesWorld(await World.make('folder'));
+  /** @param isThorough whether all backups are looked at, or only the newest */
+  static async make(dice: Dice, isThorough: boolean): Promise<SeriesWorld> {
+    const made = new SeriesWorld(await World.make('folder'), isThorough);
     try {
       await made.#fill(dice);
       return made;
@@ -85,10 +92,20 @@ export class SeriesWorld implements AsyncDisposable {
       .sort();
   }
 
-  /** The backups that were made and are there, oldest first. */
+  /** Those of them that are called as backups are. */
+  get backupFiles(): string[] {
+    return this.files.filter((name) => name.startsWith('qubes-backup-'));
+  }
+
+  /** Those of these names of backups that are looked at. */
+  examined(names: readonly string[]): readonly string[] {
+    return this.#isThorough ? names : names.slice(-1);
+  }
+
+  /** The backups that are there by what their headers say, oldest first: their names, which may have changed. */
   get held(): string[] {
-    const there = new Set(this.files);
-    return [...this.#held.keys()].filter((name) => there.has(name));
+    const names = new Map(this.files.map((name) => [this.#idOf(name), name]));
+    return [...this.#held.keys()].flatMap((id) => names.get(id) ?? []);
   }
 
   start(words: readonly string[], usual = 0): CofferRun {
@@ -114,11 +131,10 @@ export class SeriesWorld implements AsyncDisposable {
 
   /** Takes note of the backups that are new: they hold what the volumes hold now. */
   noteBackups(): void {
-    const added = this.files.filter(
-      (name) => name.startsWith('qubes-backup-') && !this.#held.has(name),
-    );
-    for (const name of added) {
-      this.#held.set(name, new Map(QUBES.map((qube) => [qube, digestOf(this.world.imageOf(qube))])));
+    for (const name of this.backupFiles.filter((each) => !this.#noted.has(each))) {
+      const digests = QUBES.map((qube) => [qube, digestOf(this.world.imageOf(qube))] as const);
+      this.#noted.add(name);
+      this.#held.set(this.#idOf(name), new Map(digests));
     }
   }
 
@@ -179,7 +195,10 @@ export class SeriesWorld implements AsyncDisposable {
     }
     // What is whole may be restored though another VM is not.
     const bad = left.filter((qube) => wrong.includes(qube));
-    return { refused: true, complaints: bad.map((qube) => `${qube} of ${name} was left half done`) };
+    return {
+      refused: true,
+      complaints: bad.map((qube) => `${qube} of ${name} was left half done`),
+    };
   }
 
   /** Waits until no process of coffer is left. Gives what is. */
@@ -200,6 +219,7 @@ export class SeriesWorld implements AsyncDisposable {
     const last = this.stageBefore(0);
     for (const path of [STORED, KNOWN, IMAGES]) this.#putBack(path, last);
     this.#held = new Map(last.held);
+    this.#noted = new Set(this.backupFiles);
   }
 
   /** How it was so many backups before. */
@@ -238,7 +258,7 @@ export class SeriesWorld implements AsyncDisposable {
     for (let day = 1; day <= BACKUPS + 2; day++) {
       if (day > 1) this.change(dice);
       must(await this.backUp());
-      if (day === 4) must(await this.run('prune', '-y', '--keep-last', '2', 'backups'));
+      if (day === 3) must(await this.run('prune', '-y', '--keep-last', '2', 'backups'));
       this.#keepStage();
     }
   }
@@ -261,7 +281,12 @@ export class SeriesWorld implements AsyncDisposable {
 
   #isRestored(name: string, qube: string): boolean {
     const image = this.world.imageOf(`${qube}-1`);
-    return existsSync(image) && digestOf(image) === this.#held.get(name)?.get(qube);
+    return existsSync(image) && digestOf(image) === this.#held.get(this.#idOf(name))?.get(qube);
+  }
+
+  #idOf(name: string): string {
+    const header = readFileSync(join(this.backups, name)).toString('latin1', 0, 4096);
+    return /^backup-id=(.*)$/m.exec(header)?.[1] ?? '';
   }
 
   async #removeRestored(): Promise<void> {

@@ -7,7 +7,7 @@ import { SeriesTrials } from './series-trials.ts';
 /** `npm run faults` makes more trials, and others. */
 const SEED = 20_261_125;
 
-const trials = new SeriesTrials(SEED);
+const trials = new SeriesTrials(SEED, false);
 afterAll(() => trials[Symbol.asyncDispose]());
 
 function expectRight({ seed, what, ending, complaints, said }: Outcome): void {
@@ -15,9 +15,12 @@ function expectRight({ seed, what, ending, complaints, said }: Outcome): void {
 }
 
 describe('a series of backups stays whole, and goes on, when', () => {
-  it.each(KILLED_COMMANDS)('coffer $name is killed', async (command) => {
-    expectRight(await trials.kill(SEED, [command]));
-  });
+  it.each(KILLED_COMMANDS.filter(({ name }) => !name.includes('--')))(
+    'coffer $name is killed',
+    async (command) => {
+      expectRight(await trials.kill(SEED, [command]));
+    },
+  );
 
   it('dom0 loses what it knew of it', async () => {
     expectRight(await trials.loseState(SEED));
