@@ -50,6 +50,10 @@ export interface InSeries {
   readonly seriesId: string;
   /** Which file of its series it is, from 1. */
   readonly sequence: number;
+  /** MAC of its manifest, in hex: no other file has it. */
+  readonly mac: string;
+  /** When it was begun. */
+  readonly made: Date;
   /** Ids of the other files in which its data was stored first. */
   readonly needs: readonly string[];
   /** The paths of the volumes of which something is lost, as far as it is known without reading data. */

@@ -31,13 +31,23 @@ export const NAMES_OF_VMS = "names, patterns ('dev-*'), @tag:NAME or @type:CLASS
 /** Adds the options of every command that uses an archive. */
 export function addArchiveOptions(command: Command): Command {
   return addSystemOptions(
-    command
-      .option('-d, --dest-vm <VM>', 'the VM that LOCATION is in; without it, dom0')
-      .option('--command', 'LOCATION is a shell command')
-      .option(
-        '-p, --passphrase-file <FILE>',
-        'the passphrase is the first line of FILE, or of standard input (-), byte by byte',
-      ),
+    addPassphraseOption(addDestVm(command).option('--command', 'LOCATION is a shell command')),
+  );
+}
+
+/** Adds the options of every command that uses a directory of backups. */
+export function addDirectoryOptions(command: Command): Command {
+  return addPassphraseOption(addDestVm(command));
+}
+
+function addDestVm(command: Command): Command {
+  return command.option('-d, --dest-vm <VM>', 'the VM that LOCATION is in; without it, dom0');
+}
+
+function addPassphraseOption(command: Command): Command {
+  return command.option(
+    '-p, --passphrase-file <FILE>',
+    'the passphrase is the first line of FILE, or of standard input (-), byte by byte',
   );
 }
 

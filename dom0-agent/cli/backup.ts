@@ -75,7 +75,7 @@ async function alone<T>(
 
 /** Gives the exit status. */
 function reportResult(
-  { backedUp, written, goesOn, stored, kit, check, created, seconds }: Made,
+  { backedUp, written, goesOn, stored, kit, check, card, created, seconds }: Made,
   { missing }: PlannedRequest,
   { plan, storage }: Proposal,
   { request: { flags }, report }: BackupContext,
@@ -94,6 +94,7 @@ function reportResult(
   const time = `${seconds.toFixed(1)} s`;
   if (changes === undefined) report.say(`${capitalised(checked)} ${place}, ${time}.`);
   else report.say(`Stored ${place}.\n${describeChanges(changes)}; ${checked} in ${time}.`);
+  if (card !== undefined) report.say(`To keep with the passphrase: ${card}`);
   if (failed.length > 0) {
     report.say(`Not everything was backed up: ${failed.join(', ')} failed, the table says why.`);
   }
@@ -108,6 +109,7 @@ function reportResult(
     bytes: stored.bytes,
     sha256: stored.sha256,
     checked: check.result === 'verified',
+    card,
     changedVms: changes?.changedVms ?? null,
     newBytes: changes?.newBytes ?? null,
     knownBytes: changes?.knownBytes ?? null,

@@ -79,6 +79,18 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
         'coffer restore --distrust-settings -d sys-usb backups/qubes-backup-2026-11-23T120000',
     },
   ],
+  adopt: [
+    {
+      what: 'Go on from the backups on a disk after dom0 was installed anew:',
+      command: 'coffer adopt -d sys-usb /run/media/user/disk',
+    },
+  ],
+  passphrase: [
+    {
+      what: 'Change the passphrase of the backups that are made from now on:',
+      command: 'coffer passphrase -d sys-usb backups',
+    },
+  ],
   status: [
     {
       what: 'Show when each VM was last backed up; the exit status is 1 if one was not in the last three days:',

@@ -2,6 +2,7 @@ import { ExitStatus } from '../../shared/errors.ts';
 import { formatMinute } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import { formatSize } from '../../shared/sizes.ts';
+import { seriesCard } from '../backup/series-card.ts';
 import type { BackupContents } from '../qubes/backup-contents.ts';
 import type { Storage } from '../transport/storage.ts';
 import { type FoundBackup, backupsIn } from './backups-in.ts';
@@ -38,6 +39,7 @@ export async function listBackups(
         : 'Nothing was checked: the times are taken from the names, the formats from the headers.',
     );
   }
+  for (const card of cardsIn(backups)) report.say(`The newest backup: ${card}`);
   if (others.length > 0) report.say(`Not backups: ${countOf(others.length, 'other file')}.`);
   if (listing.truncated) {
     report.warning(
@@ -59,6 +61,7 @@ export async function listBackups(
       dom0Home: backup.contents === undefined ? null : backup.contents.dom0Home !== undefined,
       series: backup.inSeries?.seriesId,
       sequence: backup.inSeries?.sequence,
+      card: backup.inSeries && seriesCard(backup.inSeries),
       lost: backup.lost,
       problem: backup.problem,
     })),
@@ -70,6 +73,17 @@ export async function listBackups(
     warnings: report.warnings,
   });
   return ExitStatus.done;
+}
+
+/** Of the newest backup of each series. */
+function cardsIn(backups: readonly FoundBackup[]): string[] {
+  const newest = new Map<string, NonNullable<FoundBackup['inSeries']>>();
+  for (const { inSeries } of backups) {
+    if (inSeries === undefined) continue;
+    const known = newest.get(inSeries.seriesId);
+    if (inSeries.sequence > (known?.sequence ?? 0)) newest.set(inSeries.seriesId, inSeries);
+  }
+  return [...newest.values()].map(seriesCard);
 }
 
 function formatBackups(backups: readonly FoundBackup[], isOpened: boolean): string {

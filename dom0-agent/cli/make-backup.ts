@@ -17,6 +17,7 @@ import {
   noteBackupTime,
   writeBackup,
 } from '../backup/run-backup.ts';
+import { seriesCard } from '../backup/series-card.ts';
 import { type SeriesBackup, noteInSeries } from '../backup/series-backup.ts';
 import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
 import type { StoredArchive } from '../transport/storage.ts';
@@ -41,6 +42,8 @@ export interface Made {
   readonly stored: StoredArchive;
   readonly kit: readonly StoredArchive[];
   readonly check: StoredCheck;
+  /** For the user to keep; undefined for a backup that goes into no series. */
+  readonly card: string | undefined;
   readonly created: Date;
   readonly seconds: number;
 }
@@ -132,7 +135,14 @@ export async function makeBackup(
         )
       : [];
   const seconds = (Date.now() - begun) / 1000;
-  return { backedUp, written, goesOn, stored, kit, check, created, seconds };
+  const card =
+    series && written && goesIntoSeries(flags) ? cardOf(series, written, created) : undefined;
+  return { backedUp, written, goesOn, stored, kit, check, card, created, seconds };
+}
+
+function cardOf({ file }: SeriesBackup, { name }: WrittenFile, made: Date): string {
+  const { sequence, series } = file;
+  return seriesCard({ seriesId: series.seriesId, sequence, made, mac: name.mac });
 }
 
 /** For the records of dom0. */

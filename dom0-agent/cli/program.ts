@@ -1,10 +1,12 @@
 import { Command } from 'commander';
 import { ExitStatus } from '../../shared/errors.ts';
 import { suggestion } from '../qubes/names-from-user.ts';
+import type { AdoptFlags } from './adopt.ts';
 import {
   type ArchiveFlags,
   FILE_OR_COMMAND,
   type OutputFlags,
+  addDirectoryOptions,
   addOutputOptions,
   addReadingOptions,
   addSystemOption,
@@ -16,6 +18,7 @@ import type { DevicesFlags } from './devices.ts';
 import { EXAMPLES, formatExamples } from './examples.ts';
 import type { ListFlags } from './list.ts';
 import { showNotice, showResult } from './output.ts';
+import type { PassphraseFlags } from './passphrase.ts';
 import { addPruneOptions } from './prune-options.ts';
 import { type RestoreFlags, addRestoreOptions } from './restore-options.ts';
 import type { SandboxFlags } from './sandbox.ts';
@@ -139,6 +142,34 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     .action(async (flags: OutputFlags) => {
       const { profilesCommand } = await import('./profiles.ts');
       ended(await profilesCommand(flags));
+    });
+
+  addSystemOptions(addDirectoryOptions(program.command('adopt')))
+    .summary('take over the backups in a directory')
+    .description(
+      'Takes over the backups in the directory LOCATION that dom0 does not know: of another machine, or since what dom0 ' +
+        'knew is lost. Later backups go on from them. Nothing in the directory is changed.',
+    )
+    .argument('<LOCATION>', 'the directory of the backups')
+    .action(async (location: string, flags: AdoptFlags) => {
+      const { adoptCommand } = await import('./adopt.ts');
+      ended(await adoptCommand(location, flags, signal));
+    });
+
+  addSystemOptions(addDirectoryOptions(program.command('passphrase')))
+    .summary('change the passphrase of later backups')
+    .description(
+      'Gives the series in the directory LOCATION another passphrase, for the backups that are made from now on. Those ' +
+        'that are there keep the old one.',
+    )
+    .argument('<LOCATION>', 'the directory of the backups')
+    .option(
+      '--new-passphrase-file <FILE>',
+      'the new passphrase is the first line of FILE, or of standard input (-)',
+    )
+    .action(async (location: string, flags: PassphraseFlags) => {
+      const { passphraseCommand } = await import('./passphrase.ts');
+      ended(await passphraseCommand(location, flags, signal));
     });
 
   addStatusOptions(program.command('status'))

@@ -3,6 +3,7 @@ import { formatSize } from '../../shared/sizes.ts';
 import { type CompressionFilter, requireCompressor } from '../archive/compress/compression.ts';
 import { type Estimate, estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
 import { FORMAT_DEFAULTS, FORMAT_FILTERS } from '../backup/backup-formats.ts';
+import { timeOfBackupName } from '../backup/new-backup-file.ts';
 import { type MeasuredPlan, measurePlan, refuseTargetInHome } from '../backup/plan-home.ts';
 import type { SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
@@ -83,6 +84,7 @@ export async function agree(
   show(formatBackupPlan(plan));
   show(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
   if (goesOn) show(describeSeries(known));
+  else if (known === undefined) unknownThere(destination, flags).forEach(show);
   // How much changed is not known yet.
   const doubt = goesOn
     ? undefined
@@ -94,6 +96,18 @@ export async function agree(
   });
   if (doubt !== undefined) report.warning(doubt);
   if (yes !== true) await confirm('Back up?', signal);
+}
+
+/** What a new series leaves aside. */
+function unknownThere({ listing }: Destination, flags: BackupFlags): string[] {
+  if (!goesIntoSeries(flags) || flags.newSeries === true) return [];
+  const names = listing?.entries.filter(({ untrustedName }) => timeOfBackupName(untrustedName));
+  if (names === undefined || names.length === 0) return [];
+  const count = names.length === 1 ? 'is a backup' : `are ${names.length} backups`;
+  return [
+    `There ${count} there that dom0 does not know: coffer adopt lets the next one go on from what is coffer's own. ` +
+      'This one begins a new series, and stores everything.',
+  ];
 }
 
 /** What could not be known before a VM was started, which is done now. */

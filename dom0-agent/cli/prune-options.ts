@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../shared/errors.ts';
 import { PERIODS, type Span, parseSpan } from '../forget/period.ts';
 import type { RetentionRules } from '../forget/retention.ts';
-import { type ArchiveFlags, addSystemOptions } from './archive-options.ts';
+import { type ArchiveFlags, addDirectoryOptions, addSystemOptions } from './archive-options.ts';
 
 /** The rules of `coffer prune`, as commander gives them. */
 export interface RuleFlags {
@@ -29,14 +29,7 @@ Monday), months and years are those of dom0's time zone.`;
 
 /** Adds the options of `coffer prune`. */
 export function addPruneOptions(command: Command): Command {
-  const withPlace = addSystemOptions(
-    command
-      .option('-d, --dest-vm <VM>', 'the VM that LOCATION is in; without it, dom0')
-      .option(
-        '-p, --passphrase-file <FILE>',
-        'the passphrase is the first line of FILE, or of standard input (-), byte by byte',
-      ),
-  );
+  const withPlace = addSystemOptions(addDirectoryOptions(command));
   return addRules(withPlace)
     .option('--profile <NAME>', 'take LOCATION and rules from a profile, if it has rules')
     .option(

@@ -1,8 +1,9 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import type { WholeSeries } from '../archive/coffer1/whole-series.ts';
+import { describeStored } from '../backup/adopt-files.ts';
 import { afterPrune, missingFiles } from '../backup/series-after-prune.ts';
-import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
+import type { SeriesState } from '../backup/series-state.ts';
 import type { SeriesStore } from '../backup/series-store.ts';
 import type { PrunePlan } from '../forget/plan-prune.ts';
 import type { PruneResult } from '../forget/run-prune.ts';
@@ -39,15 +40,8 @@ export async function notePrune(
   const gone = new Set(going.map(({ backupId }) => backupId));
   let next = afterPrune(state, { last, added: [], gone });
   for (const pack of packs) {
-    const { file, untrustedName, table, ids } = pack;
-    const { sequence, made } = file.manifest;
-    const added: SeriesFile = {
-      ...{ backupId: file.backupId, mac: file.manifestMac, kind: 'pack', sequence },
-      ...{ fileName: untrustedName, bytes: file.input.size, grain: file.opened.header.grain },
-      made: Math.floor(new Date(made).getTime() / 1000),
-      needs: [],
-    };
-    next = afterPrune(next, { last, added: [added], gone });
+    const { file, table, ids } = pack;
+    next = afterPrune(next, { last, added: [describeStored(pack)], gone });
     await store.add(next, { table, ids, maps: [] }, file.backupId);
   }
   if (packs.length === 0) await store.save(next);

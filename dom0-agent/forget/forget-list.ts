@@ -1,4 +1,4 @@
-import { type KeyObject, createPrivateKey, createPublicKey, sign } from 'node:crypto';
+import { type KeyObject, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
 import { expandKey } from '../archive/coffer1/expand-key.ts';
 import type { WholeSeries } from '../archive/coffer1/whole-series.ts';
 import type { PrunedFile } from './plan-prune.ts';
@@ -40,6 +40,31 @@ export function forgetList(
   const text = Buffer.from(lines.map((line) => `${line}\n`).join(''), 'latin1');
   const signature = sign(null, text, signingKey(series)).toString('base64');
   return Buffer.concat([text, Buffer.from(`signature ${signature}\n`)]);
+}
+
+/** Whether a file bears the name of such a list. */
+export function isForgetList(untrustedName: string): boolean {
+  return untrustedName.startsWith('coffer-forget-') && !untrustedName.endsWith('.partial');
+}
+
+/** The ids of the files on a list. Undefined for what is no list, or not of this series. */
+export function listedIds(
+  untrustedList: Buffer,
+  series: Pick<WholeSeries, 'key' | 'head'>,
+): string[] | undefined {
+  const [, text = '', signature = ''] =
+    /^(coffer-1 forget\n.*\n)signature ([A-Za-z0-9+/=]+)\n$/s.exec(
+      untrustedList.toString('latin1'),
+    ) ?? [];
+  const key = createPublicKey(signingKey(series));
+  const isAuthentic = verify(
+    null,
+    Buffer.from(text, 'latin1'),
+    key,
+    Buffer.from(signature, 'base64'),
+  );
+  if (!isAuthentic) return undefined;
+  return [...text.matchAll(/^file ([0-9a-f]{32}) /gm)].map(([, id = '']) => id);
 }
 
 function signingKey({ key, head: { seriesId } }: Pick<WholeSeries, 'key' | 'head'>): KeyObject {

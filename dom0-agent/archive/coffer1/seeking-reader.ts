@@ -39,9 +39,10 @@ export class SeekingReader implements ArchiveReader {
   }
 
   get inSeries(): InSeries {
-    const { seriesId, sequence, needs } = this.#file.manifest;
+    const { seriesId, sequence, needs, made } = this.#file.manifest;
     return {
-      ...{ seriesId, sequence, needs: needs.map(({ backupId }) => backupId) },
+      ...{ seriesId, sequence, mac: this.#file.manifestMac, made: new Date(made) },
+      needs: needs.map(({ backupId }) => backupId),
       lost: () => lostVolumes(this.#file, this.#files),
       check: (progress) => checkSeries(this.#files, progress),
     };

@@ -56,14 +56,32 @@ export function newId(): string {
 export function beginSeries(passphrase: Buffer, kdf: ScryptCost): OpenedSeries {
   const key = newSeriesKey();
   const seriesId = newId();
-  const kdfSalt = randomBytes(SALT_LENGTH);
-  const head = deriveRootKey(passphrase, kdfSalt, kdf).then((root) => ({
-    ...{ seriesId, kdf, kdfSalt },
-    ...wrapSeriesKey(root, seriesId, key),
-  }));
+  const head = wrap({ seriesId, key }, passphrase, kdf);
   // Who awaits it is told of an error; until then it is not unhandled.
   void Promise.allSettled([head]);
   return { seriesId, key, head };
+}
+
+/**
+ * The same series under another passphrase, which is wiped. The salt is another one, and so is the root: under one root there
+ * is never more than one wrapping.
+ */
+export function rewrapSeries(
+  series: OpenedSeries,
+  passphrase: Buffer,
+  kdf: ScryptCost,
+): Promise<SeriesHead> {
+  return wrap(series, passphrase, kdf);
+}
+
+async function wrap(
+  { seriesId, key }: Pick<OpenedSeries, 'seriesId' | 'key'>,
+  passphrase: Buffer,
+  kdf: ScryptCost,
+): Promise<SeriesHead> {
+  const kdfSalt = randomBytes(SALT_LENGTH);
+  const root = await deriveRootKey(passphrase, kdfSalt, kdf);
+  return { seriesId, kdf, kdfSalt, ...wrapSeriesKey(root, seriesId, key) };
 }
 
 /** Opens a series with its passphrase, which is wiped. Throws WrongPassphraseError. */

@@ -28,6 +28,9 @@ export interface WholeSeries {
   readonly files: readonly FileOfSeries[];
 }
 
+/** So many wrappings of a key are tried: each takes a key derivation. */
+const MOST_WRAPPINGS = 32;
+
 /** What a file of the directory says of itself. */
 interface Claim {
   readonly untrustedName: string;
@@ -69,7 +72,7 @@ export async function openWholeSeries(
   const { key, head } = await unwrap(claims, passphrase);
   const files: FileOfSeries[] = [];
   for (const claim of claims) files.push(await openClaim(claim, key, signal));
-  files.sort(({ file: one }, { file: other }) => one.manifest.sequence - other.manifest.sequence);
+  files.sort(byNumber);
   requireDistinct(files);
   return { head, key, files };
 }
@@ -90,6 +93,83 @@ async function claimOf(
   } catch (error) {
     throw aboutFile(untrustedName, error);
   }
+}
+
+/** A series in a directory, as far as it can be read. */
+export interface FoundSeries extends WholeSeries {
+  /** Files that say that they belong to it, and cannot be used. */
+  readonly damaged: readonly { readonly untrustedName: string; readonly why: string }[];
+}
+
+/**
+ * Opens every series in a directory that the passphrase opens: the one that its newest file needs. What is damaged is
+ * passed over.
+ *
+ * @param untrustedNames the newest first, as far as that is known
+ * @param passphrase wiped once it is not needed any more
+ * @throws RefusedError when there is no series; WrongPassphraseError when none opens
+ */
+export async function openEachSeries(
+  directory: OpenedDirectory,
+  untrustedNames: readonly string[],
+  passphrase: Buffer,
+  signal: AbortSignal,
+): Promise<FoundSeries[]> {
+  const byId = new Map<string, Claim[]>();
+  for (const untrustedName of untrustedNames) {
+    signal.throwIfAborted();
+    const claim = await claimOf(directory, untrustedName).catch(orUndefinedIf(DamagedError));
+    if (claim === undefined) continue;
+    const { seriesId } = claim.untrustedHeader;
+    byId.set(seriesId, [...(byId.get(seriesId) ?? []), claim]);
+  }
+  if (byId.size === 0) throw new RefusedError('there is no backup of coffer in the directory');
+  try {
+    const found: FoundSeries[] = [];
+    for (const claims of byId.values()) {
+      const opened = await unwrap(claims, Buffer.from(passphrase)).catch(
+        orUndefinedIf(WrongPassphraseError),
+      );
+      if (opened !== undefined) found.push(await openClaims(claims, opened, signal));
+    }
+    const usable = found.filter(opensNewest);
+    if (usable.length > 0) return usable;
+  } finally {
+    passphrase.fill(0);
+  }
+  throw new WrongPassphraseError(
+    'no series of backups there has this passphrase; where it was changed, that of the newest backup is needed',
+  );
+}
+
+async function openClaims(
+  claims: readonly Claim[],
+  { key, head }: Pick<WholeSeries, 'key' | 'head'>,
+  signal: AbortSignal,
+): Promise<FoundSeries> {
+  const files = new Map<string, FileOfSeries>();
+  const damaged: { untrustedName: string; why: string }[] = [];
+  for (const claim of claims) {
+    try {
+      const opened = await openClaim(claim, key, signal);
+      // A copy of a file is as good as the file.
+      if (!files.has(opened.file.backupId)) files.set(opened.file.backupId, opened);
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      damaged.push({ untrustedName: claim.untrustedName, why: messageOf(error) });
+    }
+  }
+  return { head, key, files: [...files.values()].sort(byNumber), damaged };
+}
+
+/** Whether the passphrase is that of the newest file, which the next one goes on with. */
+function opensNewest({ head, files }: FoundSeries): boolean {
+  const newest = files.at(-1)?.file.opened.header;
+  return newest?.wrappedKeyMac.equals(head.wrappedKeyMac) ?? false;
+}
+
+function byNumber({ file: one }: FileOfSeries, { file: other }: FileOfSeries): number {
+  return one.manifest.sequence - other.manifest.sequence;
 }
 
 /**
@@ -169,9 +249,11 @@ async function unwrap(
     for (const { untrustedHeader: head } of claims) {
       const { seriesId, kdf, kdfSalt, wrappedKey, wrappedKeyMac } = head;
       const wrapping = Buffer.concat([kdfSalt, wrappedKey, wrappedKeyMac]).toString('hex');
-      if (tried.has(wrapping)) continue;
+      if (tried.has(wrapping) || tried.size === MOST_WRAPPINGS) continue;
       tried.add(wrapping);
-      const opened = await openSeries(head, Buffer.from(passphrase)).catch(orUndefined);
+      const opened = await openSeries(head, Buffer.from(passphrase)).catch(
+        orUndefinedIf(WrongPassphraseError),
+      );
       if (opened === undefined) continue;
       const { key } = opened;
       return { key, head: { seriesId, kdf, kdfSalt, wrappedKey, wrappedKeyMac } };
@@ -184,9 +266,11 @@ async function unwrap(
   );
 }
 
-/** Of a wrong passphrase. */
-function orUndefined(error: unknown): undefined {
-  if (!(error instanceof WrongPassphraseError)) throw error;
+/** What an error of this kind is made into. */
+function orUndefinedIf(kind: typeof DamagedError | typeof WrongPassphraseError) {
+  return (error: unknown): undefined => {
+    if (!(error instanceof kind)) throw error;
+  };
 }
 
 /** The same file under two names is a copy: to delete one of them would be no harm, but nobody asked for it. */

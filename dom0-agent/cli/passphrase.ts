@@ -1,0 +1,89 @@
+import { ExitStatus, RefusedError, UsageError, WrongPassphraseError } from '../../shared/errors.ts';
+import { type OpenedSeries, openSeries, rewrapSeries } from '../archive/coffer1/series.ts';
+import type { SeriesState } from '../backup/series-state.ts';
+import { SeriesStore } from '../backup/series-store.ts';
+import type { Listing } from '../transport/storage.ts';
+import type { AdoptFlags } from './adopt.ts';
+import { CommandReport } from './command-report.ts';
+import { aboutField } from './error-field.ts';
+import { openSystem } from './open-system.ts';
+import { askNewPassphrase, askPassphrase } from './questions.ts';
+
+/** The options of `coffer passphrase`, as commander gives them. */
+export interface PassphraseFlags extends AdoptFlags {
+  readonly newPassphraseFile?: string;
+}
+
+/** `coffer passphrase`. Gives the exit status. */
+export async function passphraseCommand(
+  directory: string,
+  flags: PassphraseFlags,
+  signal: AbortSignal,
+): Promise<number> {
+  if (flags.passphraseFile === '-' && flags.newPassphraseFile === '-') {
+    throw new UsageError('only one of the passphrases can come from standard input');
+  }
+  using report = new CommandReport(flags);
+  const opened = await openSystem(flags.system, (text) => report.info(text));
+  const storage = await aboutField('dest-vm', () => opened.storage(flags.destVm));
+  const listing = await aboutField('location', () => storage.browse(directory, signal));
+  const location = `${storage.owner}:${listing.path}`;
+  const store = new SeriesStore(opened.seriesDirectory, (text) => report.warning(text));
+  const known = await seriesAt(store, location, listing);
+  const series = await openOneOf(known, await askPassphrase(flags.passphraseFile, signal));
+  report.ask('The passphrase from now on:');
+  const warn = (text: string): void => report.warning(text);
+  const passphrase = await askNewPassphrase(flags.newPassphraseFile, 'coffer-1', warn, signal);
+  const { kdf } = await series.head;
+  const head = await rewrapSeries(series, passphrase, kdf);
+  const onWait = (): void => report.info(`waiting for a backup to ${location}`);
+  const action = async (): Promise<void> => {
+    // A backup may have gone on with the series while this waited for it.
+    const state = (await seriesAt(store, location, listing)).find(
+      (each) => each.head.seriesId === series.seriesId,
+    );
+    if (state === undefined) throw new RefusedError('dom0 does not know the series any more');
+    await store.save({ ...state, head });
+  };
+  await store.whileLocked(location, action, { onWait, signal });
+  report.say(
+    `Backups to ${location} have the new passphrase from now on. Those that are there open with the old one, as ever; and who ` +
+      'has one of them and knows the old passphrase can open the later ones as well. If that must not be: ' +
+      'coffer backup --new-series begins under another key.',
+  );
+  report.result({
+    ...{ ok: true, command: 'passphrase', location, series: series.seriesId },
+    warnings: report.warnings,
+  });
+  return ExitStatus.done;
+}
+
+/** Throws RefusedError when dom0 knows no series of which files are there. */
+async function seriesAt(
+  store: SeriesStore,
+  location: string,
+  { entries, truncated }: Listing,
+): Promise<SeriesState[]> {
+  const names = new Set(entries.map(({ untrustedName }) => untrustedName));
+  const known = await store.at(location, ({ fileName }) => truncated || names.has(fileName));
+  if (known.length > 0) return known;
+  throw new RefusedError(
+    `dom0 knows no backups in ${location}: coffer adopt takes over those there`,
+  );
+}
+
+/** Opens the series that the passphrase opens, and wipes that. Throws WrongPassphraseError. */
+async function openOneOf(known: readonly SeriesState[], passphrase: Buffer): Promise<OpenedSeries> {
+  try {
+    for (const { head } of known) {
+      try {
+        return await openSeries(head, Buffer.from(passphrase));
+      } catch (error) {
+        if (!(error instanceof WrongPassphraseError)) throw error;
+      }
+    }
+  } finally {
+    passphrase.fill(0);
+  }
+  throw new WrongPassphraseError('the passphrase is wrong: it must be the one until now');
+}

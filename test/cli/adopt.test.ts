@@ -1,0 +1,203 @@
+import { randomBytes } from 'node:crypto';
+import {
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
+import { Box, type Run } from './box.ts';
+import { lastEvent } from './events.ts';
+
+const never = new AbortController().signal;
+
+/** A day's work. */
+async function change(box: Box, name: string): Promise<void> {
+  const system = await openFolderSystem(box.directory);
+  async function* pieces(): AsyncGenerator<{ offset: number; bytes: Buffer }> {
+    yield await Promise.resolve({ offset: 3_000_000, bytes: randomBytes(300_000) });
+  }
+  await system.importVolume(name, 'private', 8_000_000, pieces(), never);
+}
+
+function adopt(box: Box, ...words: string[]): Run {
+  return box.loud(['adopt', '-d', 'usb', ...box.secret, ...words, 'backups']);
+}
+
+function backUp(box: Box, ...words: string[]): Run {
+  const run = box.loud([
+    ...['backup', '-d', 'usb', ...box.secret, '-y', '--no-check', ...words, 'backups'],
+  ]);
+  expect(run.status, run.stderr).toBe(0);
+  return run;
+}
+
+function states(box: Box): string {
+  return join(box.directory, 'dom0-state/series');
+}
+
+/** What is read of the files that `known` has only names of. */
+function stateIn(directory: string): Record<string, unknown> {
+  return JSON.parse(readFileSync(join(directory, 'state.json'), 'utf8')) as Record<string, unknown>;
+}
+
+function forget(box: Box): void {
+  rmSync(states(box), { recursive: true });
+}
+
+function expectAllWhole(box: Box): void {
+  for (const name of readdirSync(box.backups)) {
+    const run = box.coffer(['verify', '-d', 'usb', ...box.secret, join('backups', name)]);
+    expect(run, name).toMatchObject({ status: 0 });
+  }
+}
+
+/** Nothing is stored that is there. */
+const NOTHING_NEW = /^0 of 3 VMs changed; 0 B new, /m;
+
+describe('coffer adopt', () => {
+  it('takes over a series: dom0 knows again all that it knew, and nothing is stored twice', async () => {
+    const box = await Box.full();
+    box.goOn();
+    await change(box, 'work');
+    box.goOn(['-x', 'vault']);
+    const [id = ''] = readdirSync(states(box)).filter((name) => !name.startsWith('.'));
+    const known = join(box.directory, 'known');
+    cpSync(join(states(box), id), known, { recursive: true });
+    forget(box);
+    const run = adopt(box);
+    expect(run.status, run.stderr).toBe(0);
+    expect(run.stdout).toMatch(/^A series of 2 backups in usb:\S+, .* did not know of 2 files/m);
+    const again = join(states(box), id);
+    const withoutChecks = (state: Record<string, unknown>): unknown => ({
+      ...state,
+      files: (state['files'] as object[]).map((file) => ({ ...file, check: undefined })),
+    });
+    expect(withoutChecks(stateIn(again))).toEqual(withoutChecks(stateIn(known)));
+    const list = (path: string) =>
+      (readdirSync(path, { recursive: true }) as string[])
+        .filter((name) => /^[0-9a-f]{32}\/./.test(name))
+        .sort();
+    expect(list(again)).toEqual(list(known));
+    for (const name of list(again)) {
+      expect(readFileSync(join(again, name)).equals(readFileSync(join(known, name))), name).toBe(
+        true,
+      );
+    }
+    expect(backUp(box).stdout).toMatch(NOTHING_NEW);
+    expectAllWhole(box);
+  }, 120_000);
+
+  it('is advised where a backup would begin anew beside others, and says the card that a backup says', async () => {
+    const box = await Box.full();
+    const [card = ''] = /series \w{8} at 1, .*$/m.exec(backUp(box).stdout) ?? [];
+    expect(card).not.toBe('');
+    forget(box);
+    const events = box.loud(['adopt', '--json', '-d', 'usb', ...box.secret, 'backups']);
+    expect(lastEvent(events.stdout)).toMatchObject({
+      ok: true,
+      series: [{ sequence: 1, backups: 1, damaged: [], card }],
+    });
+    expect(box.loud(['list', '-d', 'usb', ...box.secret, 'backups']).stdout).toContain(card);
+    forget(box);
+    expect(backUp(box).stdout).toContain('coffer adopt');
+  });
+
+  it('takes over each series that the passphrase opens, and leaves files aside that are damaged', async () => {
+    const box = await Box.full();
+    box.goOn();
+    const spoiled = box.goOn(['--full']);
+    box.goOn(['--new-series']);
+    const other = join(box.directory, 'other');
+    writeFileSync(other, 'another passphrase\n');
+    const words = ['-p', other, '-y', '--new-series', 'backups'];
+    expect(box.coffer(['backup', '-d', 'usb', ...words]).status).toBe(0);
+    const bytes = readFileSync(box.fileOf(spoiled));
+    writeFileSync(box.fileOf(spoiled), bytes.subarray(0, bytes.length - 20_000));
+    forget(box);
+    const run = adopt(box);
+    expect(run.status, run.stderr).toBe(0);
+    expect(run.stdout.match(/^A series of 1 backup /gm)).toHaveLength(2);
+    expect(run.stderr.replace(/\s+/g, ' ')).toContain(`${basename(spoiled)} in usb:`);
+    expect(readdirSync(states(box)).filter((name) => /^\w{32}$/.test(name))).toHaveLength(2);
+    expect(backUp(box).stdout).toMatch(NOTHING_NEW);
+  });
+
+  it.each([
+    ['no backup', (box: Box) => rmSync(box.fileOf(box.goOn())), 5, 'no backup of coffer'],
+    [
+      'backups under another passphrase',
+      (box: Box) => {
+        box.goOn();
+        writeFileSync(box.passphraseFile, 'another passphrase\n');
+      },
+      3,
+      'no series of backups there has this passphrase',
+    ],
+  ] as const)('of a directory with %s is refused', async (_, prepare, status, why) => {
+    const box = await Box.full();
+    prepare(box);
+    const run = adopt(box);
+    expect(run.status).toBe(status);
+    expect(run.stderr).toContain(why);
+  });
+
+  it('tells dom0 where a series is now, and that it was put back to an older state', async () => {
+    const box = await Box.full();
+    box.goOn();
+    const second = box.goOn();
+    rmSync(box.fileOf(second));
+    const moved = join(box.directory, 'homes/usb/moved');
+    renameSync(box.backups, moved);
+    const run = box.loud(['adopt', '-d', 'usb', ...box.secret, 'moved']);
+    expect(run.status, run.stderr).toBe(0);
+    const again = box.loud([
+      ...['backup', '-d', 'usb', ...box.secret, '-y', '--no-check', 'moved'],
+    ]);
+    expect(again.stderr.replace(/\s+/g, ' ')).toContain('may have been put back to an older state');
+    expect(again.stdout).toMatch(NOTHING_NEW);
+    mkdirSync(box.backups);
+  });
+
+  it('goes on from nothing that will be deleted by a signed list', async () => {
+    const box = await Box.full();
+    const first = box.goOn();
+    box.goOn(['--full']);
+    const prune = box.coffer([
+      ...['prune', '-d', 'usb', ...box.secret, '-y', '--keep-last', '1', '--list', 'backups'],
+    ]);
+    expect(prune.status, prune.stderr).toBe(0);
+    forget(box);
+    expect(adopt(box).status).toBe(0);
+    rmSync(box.fileOf(first));
+    const run = backUp(box);
+    expect(run.stderr).not.toContain('lost');
+    expect(run.stdout).toMatch(NOTHING_NEW);
+  });
+
+  it('that is killed at any moment can be repeated, and loses nothing', async () => {
+    const box = await Box.full();
+    box.goOn();
+    await change(box, 'work');
+    box.goOn();
+    const rounds = 6;
+    for (let round = 0; round < rounds; round++) {
+      rmSync(states(box), { recursive: true, force: true });
+      const run = box.start(['adopt', '-d', 'usb', ...box.secret, 'backups']);
+      const ended = new Promise((resolve) => run.once('exit', resolve));
+      await sleep((round * 1200) / rounds);
+      run.kill('SIGKILL');
+      await ended;
+      // What it has left, or nothing, does not stand in the way.
+      expect(adopt(box).status, String(round)).toBe(0);
+    }
+    expect(backUp(box).stdout).toMatch(NOTHING_NEW);
+    expectAllWhole(box);
+  }, 120_000);
+});
