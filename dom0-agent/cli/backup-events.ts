@@ -1,7 +1,9 @@
+import { printable } from '../../shared/printable.ts';
 import type { Estimate } from '../backup/backup-space.ts';
 import { type PlannedQube, expectedBytes } from '../backup/plan-backup.ts';
 import type { MeasuredPlan } from '../backup/plan-home.ts';
 import type { BackedUp } from '../backup/backup-files.ts';
+import type { SeriesState } from '../backup/series-state.ts';
 import type { Destination } from './destination.ts';
 import type { Share } from './progress.ts';
 
@@ -18,6 +20,7 @@ export function backupPlanForPrograms(
   estimate: Estimate,
   vm: string,
   { location, space, toBeStarted }: Destination,
+  known: SeriesState | undefined,
 ) {
   return {
     vm,
@@ -38,7 +41,16 @@ export function backupPlanForPrograms(
     })),
     dom0Home: dom0Home === undefined ? null : { path: dom0Home.path, used: dom0Home.size.expected },
     leftOut,
+    series: known === undefined ? null : earlierIn(known),
   };
+}
+
+function earlierIn({ files }: SeriesState) {
+  const backups = files.filter(({ kind }) => kind === 'backup');
+  const newest = files.at(-1);
+  if (newest === undefined) return null;
+  const last = new Date(1000 * newest.made).toISOString();
+  return { file: printable(newest.fileName), backups: backups.length, last };
 }
 
 /** What became of each VM in a backup, for programs. */

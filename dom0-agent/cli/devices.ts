@@ -1,4 +1,5 @@
-import { ExitStatus, RefusedError } from '../../shared/errors.ts';
+import { ExitStatus } from '../../shared/errors.ts';
+import type { ListedQube, QubesSystem } from '../qubes/system.ts';
 import type { OutputFlags } from './archive-options.ts';
 import { openSystem } from './open-system.ts';
 import { formatKnownSize, formatTable } from './table.ts';
@@ -12,8 +13,12 @@ export interface DevicesFlags extends OutputFlags {
 export async function devicesCommand(flags: DevicesFlags): Promise<number> {
   using report = new CommandReport(flags);
   const { qubesd, system } = await openSystem(flags.system, (text) => report.info(text));
-  if (qubesd === undefined) throw new RefusedError(`${system.description} has no devices`);
-  const [mounted, offered] = await Promise.all([qubesd.mountedDevices(), qubesd.offeredDevices()]);
+  // A directory that stands in for a system has none.
+  const [mounted = [], offered = [], places] = await Promise.all([
+    qubesd?.mountedDevices(),
+    qubesd?.offeredDevices(),
+    placesIn(system, qubesd === undefined),
+  ]);
   report.say('Removable devices mounted in dom0: LOCATION is a directory or a file below.');
   report.say(
     formatTable(
@@ -36,6 +41,22 @@ export async function devicesCommand(flags: DevicesFlags): Promise<number> {
       ]),
     ),
   );
-  report.result({ ok: true, command: 'devices', mounted, offered });
+  report.result({ ok: true, command: 'devices', mounted, offered, places });
   return ExitStatus.done;
+}
+
+/**
+ * Where backups can go to and come from: running VMs first, dom0 last.
+ *
+ * @param runsAll whether none has to be started, whatever the system says
+ */
+async function placesIn(system: QubesSystem, runsAll: boolean) {
+  const listed = await system.list();
+  const all = listed.map((each) => ({ ...each, isRunning: each.isRunning || runsAll }));
+  const rank = ({ className, isRunning }: ListedQube): number =>
+    className === 'AdminVM' ? 2 : isRunning ? 0 : 1;
+  return all
+    .filter(({ className }) => className !== 'TemplateVM')
+    .sort((one, other) => rank(one) - rank(other) || (one.name < other.name ? -1 : 1))
+    .map(({ name, className, isRunning }) => ({ name, class: className, running: isRunning }));
 }

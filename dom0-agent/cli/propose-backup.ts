@@ -91,7 +91,7 @@ export async function agree(
     : await aboutField('location', () => whyItMayNotFit(estimate, destination));
   report.plan({
     command: 'backup',
-    ...backupPlanForPrograms(plan, estimate, storage.owner, destination),
+    ...backupPlanForPrograms(plan, estimate, storage.owner, destination, known),
     problems: doubt === undefined ? [] : [{ field: 'location', sentence: doubt }],
   });
   if (doubt !== undefined) report.warning(doubt);

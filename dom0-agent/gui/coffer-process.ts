@@ -44,11 +44,19 @@ export class CofferProcess implements AsyncIterable<Event> {
     }
   }
 
-  /** Answers a question. The text may be a passphrase: it goes nowhere else. */
+  /**
+   * Answers a question. The text may be a passphrase: it goes nowhere else. One that has ended is not answered any more:
+   * its last words tell why.
+   */
   async answer(text: string): Promise<void> {
     const bytes = new TextEncoder().encode(`${text}\n`);
-    await this.#process.get_stdin_pipe()?.write_all_async(bytes, GLib.PRIORITY_DEFAULT, null);
-    bytes.fill(0);
+    try {
+      await this.#process.get_stdin_pipe()?.write_all_async(bytes, GLib.PRIORITY_DEFAULT, null);
+    } catch (error) {
+      if (!isBrokenPipe(error)) throw error;
+    } finally {
+      bytes.fill(0);
+    }
   }
 
   /** Asks it to clean up and end; its events go on until it has. */
@@ -62,6 +70,10 @@ export class CofferProcess implements AsyncIterable<Event> {
     const exitStatus = this.#process.get_if_exited() ? this.#process.get_exit_status() : undefined;
     return { exitStatus, stderrTail: await this.#stderrTail };
   }
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  return error instanceof GLib.Error && error.matches(Gio.IOErrorEnum, Gio.IOErrorEnum.BROKEN_PIPE);
 }
 
 async function* linesOf(stream: Gio.InputStream | null): AsyncGenerator<string, void, undefined> {

@@ -1,6 +1,7 @@
 import GLib from 'gi://GLib?version=2.0';
 import { CofferProcess } from './coffer-process.ts';
 import type { Ended } from './coffer-process.ts';
+import { _, fill } from './texts.ts';
 import type { ErrorEvent, Event, PlanEvent, ResultEvent } from './told.ts';
 
 /**
@@ -20,29 +21,6 @@ export class CofferProgram {
   }
 }
 
-/** Lets a coffer run to its end, for its result; undefined if the user did not agree. Throws CofferFailed. */
-export async function resultOf(
-  running: CofferProcess,
-  user: Partial<User> = {},
-): Promise<ResultEvent | undefined> {
-  let last: Event | undefined;
-  let plan: PlanEvent | undefined;
-  let hasAgreed = true;
-  for await (const event of running) {
-    last = event;
-    user.tell?.(event);
-    if (event.event === 'plan') plan = event;
-    if (event.event !== 'question') continue;
-    if (event.question !== 'confirm') await running.answer(user.passphrase ?? '');
-    else {
-      hasAgreed = plan !== undefined && (await user.agree?.(plan)) === true;
-      await running.answer(hasAgreed ? 'yes' : 'no');
-    }
-  }
-  const ended = await running.ended();
-  return hasAgreed ? resultIn(last, ended) : undefined;
-}
-
 /** Who sits before the window. */
 export interface User {
   readonly passphrase: string;
@@ -50,27 +28,95 @@ export interface User {
   tell(event: Event): void;
   /** Is shown the plan, and says whether it is to be done. */
   agree(plan: PlanEvent): Promise<boolean>;
+  /** Is asked whether to go on all the same, after what was found out since: warnings. */
+  goOn(question: string, warnings: readonly string[]): Promise<boolean>;
 }
 
-/** What a command told last: its result. Throws CofferFailed if it is an error, or nothing. */
+/**
+ * Lets a coffer run to its end, for its result; undefined if the user did not agree. Throws CofferFailed. Whatever
+ * else is thrown, coffer does not go on unseen: it is interrupted.
+ */
+export async function resultOf(
+  running: CofferProcess,
+  user: Partial<User> = {},
+): Promise<ResultEvent | undefined> {
+  const conversation = new Conversation(running, user);
+  try {
+    for await (const event of running) await conversation.hear(event);
+  } catch (error) {
+    running.interrupt();
+    throw error;
+  }
+  const ended = await running.ended();
+  return conversation.hasAgreed ? resultIn(conversation.last, ended) : undefined;
+}
+
+/** Shows a user what coffer tells, and gives it the answers. */
+class Conversation {
+  last: Event | undefined;
+  hasAgreed = true;
+  readonly #running: CofferProcess;
+  readonly #user: Partial<User>;
+  #plan: PlanEvent | undefined;
+  #warnings: string[] = [];
+  #isAskedAgain = false;
+
+  constructor(running: CofferProcess, user: Partial<User>) {
+    this.#running = running;
+    this.#user = user;
+  }
+
+  async hear(event: Event): Promise<void> {
+    this.last = event;
+    this.#user.tell?.(event);
+    if (event.event === 'plan') this.#plan = event;
+    else if (event.event === 'warning') this.#warnings.push(event.sentence);
+    else if (event.event === 'question') await this.#answer(event);
+  }
+
+  async #answer({ question, text }: Extract<Event, { event: 'question' }>): Promise<void> {
+    if (question !== 'confirm') {
+      await this.#running.answer(this.#user.passphrase ?? '');
+      return;
+    }
+    this.hasAgreed = (await this.#isAgreed(text)) === true;
+    this.#isAskedAgain = true;
+    this.#warnings = [];
+    await this.#running.answer(this.hasAgreed ? 'yes' : 'no');
+  }
+
+  async #isAgreed(question: string): Promise<boolean | undefined> {
+    if (this.#isAskedAgain) return this.#user.goOn?.(question, this.#warnings);
+    return this.#plan === undefined ? false : this.#user.agree?.(this.#plan);
+  }
+}
+
+/** What a command told last: its result. Throws CofferFailed if it is an error, or nothing, or not how it ended. */
 function resultIn(last: Event | undefined, ended: Ended): ResultEvent {
-  if (last?.event === 'result') return last;
+  if (last?.event === 'result' && last.exitStatus === ended.exitStatus) return last;
   throw new CofferFailed(last?.event === 'error' ? last : undefined, ended);
 }
 
 /** A command ended without a result. */
 export class CofferFailed extends Error {
-  readonly error: ErrorEvent | undefined;
-  readonly ended: Ended;
+  /** The input that it is about. */
+  readonly field: string | undefined;
+  /** Whether it was asked to end. */
+  readonly wasInterrupted: boolean;
 
   constructor(error: ErrorEvent | undefined, ended: Ended) {
-    super(error?.sentence ?? `coffer ended without a result: ${ended.stderrTail}`);
-    this.error = error;
-    this.ended = ended;
+    super(error?.sentence ?? lastWords(ended));
+    this.field = error?.field ?? undefined;
+    this.wasInterrupted = error?.exitStatus === INTERRUPTED;
   }
+}
 
-  /** The input that it is about. */
-  get field(): string | undefined {
-    return this.error?.field ?? undefined;
-  }
+const INTERRUPTED = 130;
+
+function lastWords({ exitStatus, stderrTail }: Ended): string {
+  const how =
+    exitStatus === undefined
+      ? _('coffer was killed.')
+      : fill(_('coffer ended without a result (exit status {status}).'), { status: exitStatus });
+  return stderrTail === '' ? how : `${how}\n${stderrTail}`;
 }

@@ -1,30 +1,37 @@
 import Gtk from 'gi://Gtk?version=3.0';
-import { _ } from './texts.ts';
 
 /** Labelled fields below each other. */
 export class Form {
   readonly widget = new Gtk.Grid({ rowSpacing: 6, columnSpacing: 12 });
   #nextRow = 0;
 
-  /** A field behind its label, whose mnemonic leads to it. */
-  field(label: string, widget: Gtk.Widget): void {
+  /** A field behind its label, whose mnemonic leads to it; `beside` stands at its right. */
+  field(label: string, widget: Gtk.Widget, beside?: Gtk.Widget): Gtk.Label {
     const name = new Gtk.Label({ label, useUnderline: true, xalign: 0, mnemonicWidget: widget });
     this.widget.attach(name, 0, this.#nextRow, 1, 1);
+    if (beside !== undefined) this.widget.attach(beside, 2, this.#nextRow, 1, 1);
     this.row(widget);
+    return name;
   }
 
   /** What needs no label. */
   row(widget: Gtk.Widget): void {
     this.widget.attach(widget, 1, this.#nextRow++, 1, 1);
   }
+
+  /** A place for a sentence about the field above it; there is none while it is empty. */
+  note(): Gtk.Label {
+    const label = sentenceLabel();
+    label.noShowAll = true;
+    this.row(label);
+    return label;
+  }
 }
 
-/** A choice of one qube. */
-export function qubeChoice(names: readonly string[]): Gtk.ComboBoxText {
-  const choice = new Gtk.ComboBoxText();
-  for (const name of names) choice.append(name, name);
-  choice.active = 0;
-  return choice;
+/** Shows a sentence where `Form.note` has a place for it. */
+export function say(note: Gtk.Label, sentence: string): void {
+  note.label = sentence;
+  note.visible = sentence !== '';
 }
 
 /** A check box. */
@@ -34,18 +41,5 @@ export function check(label: string, active = false): Gtk.CheckButton {
 
 /** A sentence that may become long. */
 export function sentenceLabel(label = ''): Gtk.Label {
-  return new Gtk.Label({ label, xalign: 0, wrap: true, selectable: true });
-}
-
-/** An entry whose text is hidden, until its button is pressed. */
-export function passphraseEntry(): Gtk.Entry {
-  const entry = new Gtk.Entry({
-    ...{ visibility: false, hexpand: true, inputPurpose: Gtk.InputPurpose.PASSWORD },
-    secondaryIconName: 'view-reveal-symbolic',
-    secondaryIconTooltipText: _('Show or hide the passphrase'),
-  });
-  entry.connect('icon-press', () => {
-    entry.visibility = !entry.visibility;
-  });
-  return entry;
+  return new Gtk.Label({ label, xalign: 0, wrap: true, selectable: true, maxWidthChars: 80 });
 }

@@ -1,5 +1,6 @@
 import GObject from 'gi://GObject?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
+import { sentenceLabel } from './form.ts';
 import { _, durationText, fill, sizeText } from './texts.ts';
 import type { Event, ProgressEvent, QubeEvent } from './told.ts';
 import type { Page } from './wizard.ts';
@@ -14,22 +15,33 @@ export class ProgressPage implements Page {
   readonly next = _('_Hide this window');
   readonly #store = new Gtk.ListStore();
   readonly #rows = new Map<string, Gtk.TreeIter>();
+  readonly #said = new Map<string, QubeEvent>();
+  readonly #list = new Gtk.TreeView();
+  readonly #details = sentenceLabel();
   readonly #phase = new Gtk.Label({ xalign: 0, wrap: true });
   readonly #bar = new Gtk.ProgressBar({ showText: true });
   readonly #notices = new Gtk.Label({ xalign: 0, wrap: true, selectable: true });
 
-  constructor(title: string, names: readonly string[]) {
+  constructor(title: string) {
     this.title = title;
     this.#store.set_column_types([GObject.TYPE_STRING, GObject.TYPE_STRING]);
-    for (const name of names) {
-      const row = this.#store.append();
-      this.#store.set(row, [NAME, STATE], [name, _('waiting')]);
-      this.#rows.set(name, row);
-    }
     const list = new Gtk.ScrolledWindow({ expand: true, shadowType: Gtk.ShadowType.IN });
-    list.add(this.#view());
+    this.#addColumns();
+    list.add(this.#list);
+    this.#list.get_selection().connect('changed', () => this.#showDetails());
+    this.#details.widthChars = 32;
+    this.#details.yalign = 0;
+    const both = new Gtk.Box({ spacing: 12, expand: true });
+    both.add(list);
+    both.add(this.#details);
     this.#bar.get_accessible().set_name(_('Progress of all'));
-    for (const each of [this.#phase, list, this.#bar, this.#notices]) this.widget.add(each);
+    for (const each of [this.#phase, both, this.#bar, this.#notices]) this.widget.add(each);
+    this.#showDetails();
+  }
+
+  /** These are waiting for their turn. */
+  expect(names: readonly string[]): void {
+    for (const name of names) this.#rowOf(name);
   }
 
   /** Shows what an event tells. */
@@ -46,8 +58,31 @@ export class ProgressPage implements Page {
   }
 
   #tellOfQube(event: QubeEvent): void {
-    const row = this.#rows.get(event.name);
-    if (row !== undefined) this.#store.set(row, [STATE], [stateText(event)]);
+    this.#store.set(this.#rowOf(event.name), [STATE], [stateText(event)]);
+    this.#said.set(event.name, event);
+    this.#showDetails();
+  }
+
+  #rowOf(name: string): Gtk.TreeIter {
+    const known = this.#rows.get(name);
+    if (known !== undefined) return known;
+    const row = this.#store.append();
+    this.#store.set(row, [NAME, STATE], [name, _('waiting')]);
+    this.#rows.set(name, row);
+    return row;
+  }
+
+  /** Of the selected VM, all that is known. */
+  #showDetails(): void {
+    const [isSelected, , row] = this.#list.get_selection().get_selected();
+    const name = isSelected && row !== null ? String(this.#store.get_value(row, NAME)) : undefined;
+    const event = name === undefined ? undefined : this.#said.get(name);
+    this.#details.label =
+      name === undefined
+        ? _('Select a qube to see more of it.')
+        : event === undefined
+          ? fill(_('{name}: waiting'), { name })
+          : detailsOf(event).join('\n');
   }
 
   #tellProgress({ bytes, total, rate, secondsLeft }: ProgressEvent): void {
@@ -60,8 +95,9 @@ export class ProgressPage implements Page {
     this.#bar.text = texts.join(', ');
   }
 
-  #view(): Gtk.TreeView {
-    const view = new Gtk.TreeView({ model: this.#store });
+  #addColumns(): void {
+    const view = this.#list;
+    view.model = this.#store;
     view.get_accessible().set_name(_('Qubes and their states'));
     for (const [title, index] of [
       [_('Qube'), NAME],
@@ -73,8 +109,16 @@ export class ProgressPage implements Page {
       column.add_attribute(cell, 'text', index);
       view.append_column(column);
     }
-    return view;
   }
+}
+
+function detailsOf({ name, state, what, read, new: fresh, total }: QubeEvent): string[] {
+  return [
+    name,
+    ...(what === null ? [] : [what]),
+    fill(_('Read: {done} of {total}'), { done: sizeText(read), total: sizeText(total) }),
+    ...(state === 'failed' ? [] : [fill(_('New: {size}'), { size: sizeText(fresh) })]),
+  ];
 }
 
 function stateText({ state, what, read, new: fresh, total }: QubeEvent): string {

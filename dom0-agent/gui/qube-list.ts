@@ -1,22 +1,33 @@
+import Gdk from 'gi://Gdk?version=3.0';
+import GLib from 'gi://GLib?version=2.0';
 import GObject from 'gi://GObject?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
-import { _, sizeText } from './texts.ts';
+import { _, fill, sizeText } from './texts.ts';
 import type { QubeHere } from './told.ts';
 
 /** The columns of the store. */
 const NAME = 0;
 const CLASS = 1;
 const SIZE = 2;
-const LAST = 3;
-const COLOUR = 4;
-const LABEL = 5;
+const BYTES = 3;
+const LAST = 4;
+const WHEN = 5;
+const NOTE = 6;
+const COLOUR = 7;
+const LABEL = 8;
+const ICON = 9;
+const TOOLTIP = 10;
+const COLUMNS = [NAME, CLASS, SIZE, BYTES, LAST, WHEN, NOTE, COLOUR, LABEL, ICON, TOOLTIP];
 
 const RUNNING = '#c00000';
+const DRAGGED = [Gtk.TargetEntry.new('text/plain', Gtk.TargetFlags.SAME_APP, 0)];
 
 /** A row of a list of VMs. */
 export interface QubeRow extends QubeHere {
   /** When it was last backed up, for people. */
   readonly last: string;
+  /** The same, to sort by; empty for never. */
+  readonly lastTime: string;
 }
 
 /** A list of VMs, sorted by name, of which several can be chosen; running ones are red. */
@@ -27,20 +38,28 @@ export class QubeList {
   readonly #view: Gtk.TreeView;
   readonly #store: Gtk.ListStore;
 
-  /** @param name the accessible name of the list */
-  constructor(name: string) {
+  /**
+   * @param name the accessible name of the list
+   * @param isBrief whether there is only room for what matters most
+   */
+  constructor(name: string, isBrief = false) {
     const text = GObject.TYPE_STRING;
     this.#store = new Gtk.ListStore();
-    this.#store.set_column_types([text, text, text, text, text, text]);
+    this.#store.set_column_types(
+      COLUMNS.map((column) => (column === BYTES ? GObject.TYPE_DOUBLE : text)),
+    );
     this.#store.set_sort_column_id(NAME, Gtk.SortType.ASCENDING);
     this.#view = new Gtk.TreeView({ model: this.#store, searchColumn: NAME });
+    // Its text is markup: see `tooltipOf`.
+    this.#view.tooltipColumn = TOOLTIP;
     this.#view.get_selection().set_mode(Gtk.SelectionMode.MULTIPLE);
     this.#view.get_accessible().set_name(name);
     this.#addLabel();
-    this.#addText(_('Name'), NAME);
-    this.#addText(_('Type'), CLASS);
-    this.#addText(_('Data'), SIZE);
-    this.#addText(_('Last backup'), LAST);
+    this.#addText(_('Name'), NAME, NAME);
+    this.#addText(_('Type'), CLASS, CLASS);
+    this.#addText(_('Data'), SIZE, BYTES);
+    this.#addText(_('Last backup'), LAST, WHEN);
+    if (!isBrief) this.#addText(_('State'), NOTE, NOTE);
     this.#view.connect('row-activated', () => this.activated(this.chosen()));
     this.widget = new Gtk.ScrolledWindow({ expand: true, shadowType: Gtk.ShadowType.IN });
     this.widget.add(this.#view);
@@ -48,13 +67,7 @@ export class QubeList {
 
   show(rows: readonly QubeRow[]): void {
     this.#store.clear();
-    for (const { name, class: qubeClass, label, running, used, last } of rows) {
-      const size = used === null ? '' : sizeText(used);
-      // dom0 always runs; of it, the home is backed up as it is.
-      const isStale = running && qubeClass !== 'AdminVM';
-      const values = [name, qubeClass, size, last, isStale ? RUNNING : null, label];
-      this.#store.set(this.#store.append(), [NAME, CLASS, SIZE, LAST, COLOUR, LABEL], values);
-    }
+    for (const row of rows) this.#store.set(this.#store.append(), COLUMNS, cellsOf(row));
   }
 
   /** The names in the chosen rows. */
@@ -66,22 +79,64 @@ export class QubeList {
     });
   }
 
-  /** The label's colour, as a coloured cell; its name is in the tooltip of Qubes' own tools, here in the row. */
+  /** Rows can be dragged from this list, and those of another one dropped on it: calls `dropped` with their names. */
+  exchange(dropped: (names: readonly string[]) => void): void {
+    const { MOVE } = Gdk.DragAction;
+    this.#view.enable_model_drag_source(Gdk.ModifierType.BUTTON1_MASK, DRAGGED, MOVE);
+    this.#view.enable_model_drag_dest(DRAGGED, MOVE);
+    this.#view.connect('drag-data-get', (_view, _context, data) =>
+      data.set_text(this.chosen().join('\n'), -1),
+    );
+    this.#view.connect('drag-data-received', (_view, context, _x, _y, data, _info, time) => {
+      dropped((data.get_text() ?? '').split('\n').filter((name) => name !== ''));
+      Gtk.drag_finish(context, true, false, time);
+    });
+  }
+
+  /** The icon of Qubes for this label, and elsewhere its colour; its name is in the tooltip. */
   #addLabel(): void {
     const column = new Gtk.TreeViewColumn();
-    const cell = new Gtk.CellRendererText({ text: '  ' });
-    column.pack_start(cell, false);
-    column.add_attribute(cell, 'cell-background', LABEL);
+    const icon = new Gtk.CellRendererPixbuf();
+    const colour = new Gtk.CellRendererText({ text: '  ' });
+    column.pack_start(icon, false);
+    column.pack_start(colour, false);
+    column.add_attribute(icon, 'icon-name', ICON);
+    column.add_attribute(colour, 'cell-background', LABEL);
     this.#view.append_column(column);
   }
 
-  #addText(title: string, index: number): void {
+  #addText(title: string, index: number, sortedBy: number): void {
     const column = new Gtk.TreeViewColumn({ title, resizable: true });
     const cell = new Gtk.CellRendererText();
     column.pack_start(cell, true);
     column.add_attribute(cell, 'text', index);
     column.add_attribute(cell, 'foreground', COLOUR);
-    column.set_sort_column_id(index);
+    column.set_sort_column_id(sortedBy);
     this.#view.append_column(column);
   }
+}
+
+/** The cells of a row, in the order of COLUMNS. */
+function cellsOf(row: QubeRow): (string | number | null)[] {
+  const { name, class: qubeClass, label, used, last, lastTime } = row;
+  const note = isStale(row) ? _('running: as it was last saved') : '';
+  const icon = `${qubeClass.toLowerCase()}-${label}`;
+  const isKnown = Gtk.IconTheme.get_default().has_icon(icon);
+  return [
+    ...[name, qubeClass, used === null ? '' : sizeText(used), used ?? 0, last, lastTime, note],
+    isStale(row) ? RUNNING : null,
+    isKnown ? null : label,
+    isKnown ? icon : null,
+    GLib.markup_escape_text(tooltipOf(row, note), -1),
+  ];
+}
+
+function tooltipOf({ name, label, last }: QubeRow, note: string): string {
+  const parts = [fill(_('{name}, label {label}'), { name, label }), note, last];
+  return parts.filter((part) => part !== '').join('\n');
+}
+
+/** Whether what is backed up of it is older than what it holds. dom0 always runs; its home is backed up as it is. */
+export function isStale({ running, class: qubeClass }: QubeHere): boolean {
+  return running && qubeClass !== 'AdminVM';
 }

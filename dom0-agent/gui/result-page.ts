@@ -1,24 +1,66 @@
+import Gdk from 'gi://Gdk?version=3.0';
 import Gtk from 'gi://Gtk?version=3.0';
+import { sentenceLabel } from './form.ts';
+import { _ } from './texts.ts';
 import type { Page } from './wizard.ts';
 
-/** How it ended: a sentence, and details that can be copied. */
+/** What can be done with a result. */
+export interface Action {
+  readonly label: string;
+  readonly pressed: () => void;
+}
+
+/** How good it is: `done` is good as far as is known. */
+export type Verdict = 'good' | 'done' | 'bad';
+
+const ICONS: Record<Verdict, string> = {
+  good: 'emblem-ok-symbolic',
+  done: 'dialog-information',
+  bad: 'dialog-warning',
+};
+
+/** How it ended: sentences that can be copied, and what can be done now. */
 export class ResultPage implements Page {
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 12 });
   readonly title: string;
 
-  constructor(title: string, isGood: boolean, sentences: readonly string[]) {
+  constructor(
+    title: string,
+    verdict: Verdict,
+    sentences: readonly string[],
+    actions: readonly Action[] = [],
+  ) {
     this.title = title;
-    const icon = isGood ? 'emblem-ok-symbolic' : 'dialog-warning';
-    const image = Gtk.Image.new_from_icon_name(icon, Gtk.IconSize.DIALOG);
+    const image = Gtk.Image.new_from_icon_name(ICONS[verdict], Gtk.IconSize.DIALOG);
     image.halign = Gtk.Align.START;
     this.widget.add(image);
-    for (const label of sentences) {
-      this.widget.add(new Gtk.Label({ label, xalign: 0, wrap: true, selectable: true }));
+    const lines = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
+    for (const sentence of sentences) lines.add(sentenceLabel(sentence));
+    const scrolled = new Gtk.ScrolledWindow({ expand: true });
+    scrolled.add(lines);
+    this.widget.add(scrolled);
+    const buttons = new Gtk.Box({ spacing: 6 });
+    const copy = (): void => copyText([title, ...sentences].join('\n'));
+    for (const each of [...actions, { label: _('_Copy details'), pressed: copy }]) {
+      buttons.add(buttonOf(each));
     }
+    this.widget.add(buttons);
   }
 }
 
 /** Why nothing came of it. */
 export function failurePage(title: string, error: unknown): ResultPage {
-  return new ResultPage(title, false, [error instanceof Error ? error.message : String(error)]);
+  return new ResultPage(title, 'bad', [error instanceof Error ? error.message : String(error)]);
+}
+
+function buttonOf({ label, pressed }: Action): Gtk.Button {
+  const button = new Gtk.Button({ label, useUnderline: true });
+  button.connect('clicked', pressed);
+  return button;
+}
+
+function copyText(text: string): void {
+  const clipboard = Gtk.Clipboard.get(Gdk.Atom.intern('CLIPBOARD', false));
+  clipboard.set_text(text, -1);
+  clipboard.store();
 }

@@ -1,5 +1,5 @@
 import Gtk from 'gi://Gtk?version=3.0';
-import { QubeList, type QubeRow } from './qube-list.ts';
+import { QubeList, type QubeRow, isStale } from './qube-list.ts';
 import { _, fill, plural, sizeText } from './texts.ts';
 import type { Frame, Page } from './wizard.ts';
 
@@ -11,8 +11,8 @@ export class SelectionPage implements Page {
   readonly #frame: Frame;
   readonly #rows: readonly QubeRow[];
   readonly #selected: Set<string>;
-  readonly #available = new QubeList(_('Available'));
-  readonly #chosen = new QubeList(_('Selected'));
+  readonly #available = new QubeList(_('Available'), true);
+  readonly #chosen = new QubeList(_('Selected'), true);
   readonly #filter = new Gtk.SearchEntry({ placeholderText: _('Filter by name') });
   readonly #total = new Gtk.Label({ xalign: 0, wrap: true });
 
@@ -29,6 +29,9 @@ export class SelectionPage implements Page {
     this.#selected = new Set(selected);
     this.#available.activated = (names) => this.#select(names);
     this.#chosen.activated = (names) => this.#leaveOut(names);
+    this.#available.exchange((names) => this.#leaveOut(names));
+    this.#chosen.exchange((names) => this.#select(names));
+    this.#filter.get_accessible().set_name(_('Filter by name'));
     this.#filter.connect('search-changed', () => this.#show());
     this.widget.add(this.#filter);
     this.widget.add(this.#columns());
@@ -46,7 +49,7 @@ export class SelectionPage implements Page {
   }
 
   #columns(): Gtk.Box {
-    const columns = new Gtk.Box({ spacing: 6, expand: true, homogeneous: false });
+    const columns = new Gtk.Box({ spacing: 6, expand: true });
     columns.add(titled(_('_Available'), this.#available.widget));
     const buttons = new Gtk.Box({
       ...{ orientation: Gtk.Orientation.VERTICAL, spacing: 6, valign: Gtk.Align.CENTER },
@@ -86,7 +89,7 @@ export class SelectionPage implements Page {
   #totalText(selected: readonly QubeRow[]): string {
     const bytes = selected.reduce((sum, { used }) => sum + (used ?? 0), 0);
     const left = this.#rows.length - selected.length;
-    const running = selected.filter((row) => row.running && row.class !== 'AdminVM').length;
+    const running = selected.filter(isStale).length;
     const sentences = [
       fill(
         plural(

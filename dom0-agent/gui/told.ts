@@ -31,10 +31,42 @@ export interface StatusOfQube extends QubeHere {
   readonly check: { readonly at: string; readonly result: 'verified' | 'damaged' } | null;
 }
 
+/** What windows read of a result of `coffer devices`. */
+export interface DevicesResult extends ResultEvent {
+  readonly mounted: readonly MountedDevice[];
+  readonly offered: readonly OfferedDevice[];
+  readonly places: readonly PlaceHere[];
+}
+
+/** A removable device in dom0. */
+export interface MountedDevice {
+  readonly device: string;
+  readonly mountPoint: string;
+  readonly label: string | null;
+  readonly free: number | null;
+}
+
+/** A block device of a VM. */
+export interface OfferedDevice {
+  readonly backend: string;
+  readonly port: string;
+  readonly description: string;
+  readonly size: number | null;
+}
+
+/** Where a backup can go to or come from. */
+export interface PlaceHere {
+  readonly name: string;
+  readonly class: string;
+  readonly running: boolean;
+}
+
 /** What windows read of the plan of `coffer backup`. */
 export interface BackupPlan extends PlanEvent {
+  readonly vm: string;
   readonly location: string;
   readonly freeBytes: number | null;
+  readonly startsVm: boolean;
   readonly leastBytes: number;
   readonly mostBytes: number;
   readonly qubes: readonly {
@@ -44,11 +76,23 @@ export interface BackupPlan extends PlanEvent {
   }[];
   readonly dom0Home: { readonly used: number } | null;
   readonly leftOut: readonly { readonly name: string; readonly why: string }[];
+  /** The backups there that it goes on from. */
+  readonly series: {
+    readonly file: string;
+    readonly backups: number;
+    readonly last: string;
+  } | null;
 }
 
 /** What windows read of the result of `coffer backup`. */
 export interface BackupResult extends ResultEvent {
   readonly location: string;
+  readonly path: string | null;
+  readonly bytes: number;
+  readonly checked: boolean;
+  readonly changedVms: number | null;
+  readonly newBytes: number | null;
+  readonly knownBytes: number | null;
   readonly qubes: readonly {
     readonly name: string;
     readonly result: 'stored' | 'failed';
@@ -69,6 +113,10 @@ export interface FoundBackup {
 
 /** What windows read of the result of `coffer list` of a directory. */
 export interface BackupsInDirectory extends ResultEvent {
+  /** `sys-usb:/home/user/backups` */
+  readonly location: string;
+  readonly freeBytes: number | null;
+  readonly directories: readonly string[];
   readonly backups: readonly FoundBackup[];
 }
 
@@ -97,12 +145,25 @@ export interface RestorePlan extends PlanEvent {
   readonly leftOut: readonly { readonly name: string; readonly why: string }[];
 }
 
-/** What windows read of the result of `coffer restore`. */
+/** What windows read of the result of `coffer restore`, and of `coffer verify`. */
 export interface RestoreResult extends ResultEvent {
   readonly qubes: readonly {
     readonly name: string;
-    readonly result: string;
+    readonly result:
+      | 'restored'
+      | 'restored in part'
+      | 'failed'
+      | 'left out'
+      | 'verified'
+      | 'damaged'
+      | 'incomplete'
+      | 'not verified';
     readonly remarks: readonly string[];
   }[];
   readonly warnings: readonly string[];
+}
+
+/** What windows read of the plan of `coffer verify`. */
+export interface VerifyPlan extends PlanEvent {
+  readonly qubes: readonly { readonly name: string }[];
 }

@@ -35,6 +35,7 @@ export class Wizard implements Frame {
   #page: Page | undefined;
   #turn: Turn = {};
   #work: Work | undefined;
+  #busy: string | undefined;
 
   constructor(application: Gtk.Application, title: string) {
     this.window = new Gtk.ApplicationWindow({
@@ -83,6 +84,7 @@ export class Wizard implements Frame {
     this.#close.label = turn.close ?? _('_Cancel');
     this.refresh();
     if (this.#next.visible) this.#next.grab_default();
+    page.widget.child_focus(Gtk.DirectionType.TAB_FORWARD);
   }
 
   /** Shows a page, and resolves when the user goes on (true) or back (false). */
@@ -91,6 +93,25 @@ export class Wizard implements Frame {
       const next = (): void => resolve(true);
       this.show(page, page.isFirst === true ? { next } : { back: () => resolve(false), next });
     });
+  }
+
+  /** Shows a result, and resolves with false when the user goes back from it; the window may as well be closed. */
+  conclude(page: Page, close = _('_Close')): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.show(page, { back: () => resolve(false), close });
+    });
+  }
+
+  /** Keeps the page while something is found out that the next one needs: a sentence tells what. */
+  async whileBusy<T>(sentence: string, work: () => Promise<T>): Promise<T> {
+    this.#busy = sentence;
+    this.refresh();
+    try {
+      return await work();
+    } finally {
+      this.#busy = undefined;
+      this.refresh();
+    }
   }
 
   /** Shows a page while work is done. It goes on when the window is closed, which comes back with the next page. */
@@ -124,8 +145,10 @@ export class Wizard implements Frame {
   }
 
   refresh(): void {
-    const missing = this.#page?.missing?.();
+    const missing = this.#busy ?? this.#page?.missing?.();
     this.#next.sensitive = missing === undefined;
+    this.#back.sensitive = this.#busy === undefined;
+    this.#content.sensitive = this.#busy === undefined;
     this.#sentence.label = missing ?? '';
   }
 }

@@ -30,7 +30,7 @@ export class Desktop implements AsyncDisposable {
   static async open(
     name: 'backup' | 'restore',
     system: string,
-    { program = path.resolve('dist/coffer'), scale = 1, theme = 'Adwaita' } = {},
+    { program = path.resolve('dist/coffer'), scale = 1, theme = 'Adwaita', language = '' } = {},
   ): Promise<Desktop> {
     const scratch = await mkdtemp(path.join(tmpdir(), 'coffer-desktop-'));
     const driver = path.join(scratch, 'driver');
@@ -53,6 +53,7 @@ export class Desktop implements AsyncDisposable {
           COFFER_SYSTEM: system,
           HOME: scratch,
           LC_ALL: 'C.UTF-8',
+          LANGUAGE: language,
           GDK_SCALE: String(scale),
           GTK_THEME: theme,
         },
@@ -115,13 +116,21 @@ export class Desktop implements AsyncDisposable {
     await this.#ask({ ask: 'type', path: field.path, text });
   }
 
-  /** Chooses an item in the combo box with this label. */
+  /** Chooses an item in the combo box with this label, once it has one whose name is this or begins with it. */
   async choose(label: string, item: string): Promise<void> {
     const isIt = (seen: Seen): boolean => seen.label === label && seen.role === 'combo box';
-    const { path: at } = await this.find(label, isIt);
-    if ((await this.#ask({ ask: 'choose', path: at, text: item })) !== true) {
-      throw new Error(`${label} has no ${item}`);
+    const until = Date.now() + PATIENCE;
+    for (;;) {
+      const { path: at } = await this.find(label, isIt);
+      if ((await this.#ask({ ask: 'choose', path: at, text: item })) === true) return;
+      if (Date.now() > until) throw new Error(`${label} has no ${item}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
     }
+  }
+
+  /** Presses a key of the keyboard, by its name in X: `Tab`, `Return`, `n` with Alt. */
+  async pressKey(key: string, { alt = false } = {}): Promise<void> {
+    if ((await this.#ask({ ask: 'key', key, alt })) !== true) throw new Error(`no key ${key}`);
   }
 
   /** Takes a picture of the screen. */

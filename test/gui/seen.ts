@@ -16,6 +16,7 @@ export interface Seen {
 export type Request =
   | { readonly ask: 'look' }
   | { readonly ask: 'press' | 'focus'; readonly path: readonly number[] }
+  | { readonly ask: 'key'; readonly key: string; readonly alt: boolean }
   | { readonly ask: 'picture'; readonly file: string }
   | { readonly ask: 'choose'; readonly path: readonly number[]; readonly text: string }
   | { readonly ask: 'type'; readonly path: readonly number[]; readonly text: string };

@@ -1,14 +1,15 @@
 import type Gtk from 'gi://Gtk?version=3.0';
 import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
-import { ProgressPage } from '../progress-page.ts';
-import { ResultPage, failurePage } from '../result-page.ts';
+import { failurePage } from '../result-page.ts';
 import { ReviewPage } from '../review-page.ts';
+import { doSeen } from '../seen-work.ts';
 import { SelectionPage } from '../selection-page.ts';
-import { targetsIn } from '../targets.ts';
-import { _, fill, plural } from '../texts.ts';
+import { _ } from '../texts.ts';
 import type { BackupPlan, BackupResult, StatusResult } from '../told.ts';
+import { verified, wordsOfPlace } from '../verification.ts';
 import { Wizard } from '../wizard.ts';
 import { backupPlanSentences } from './backup-plan-sentences.ts';
+import { backupResultPage } from './backup-result-page.ts';
 import { type Destination, DestinationPage } from './destination-page.ts';
 import { StatePage, rowsOf } from './state-page.ts';
 
@@ -29,82 +30,137 @@ export class BackupWindow {
       const status = (await resultOf(this.#coffer.start(['status']))) as StatusResult;
       await this.#prepare(status);
     } catch (error) {
-      this.#wizard.show(failurePage(_('Nothing was backed up'), error), { close: _('_Close') });
+      this.#wizard.show(failurePage(NOTHING, error), { close: _('_Close') });
     }
   }
 
   async #prepare(status: StatusResult): Promise<void> {
-    const rows = rowsOf(status);
     const chosen = status.qubes.map(({ name }) => name);
     const title = _('Which qubes are to be backed up?');
-    const selection = new SelectionPage(title, this.#wizard, rows, chosen);
-    const destination = new DestinationPage(this.#wizard, targetsIn(rows));
+    const selection = new SelectionPage(title, this.#wizard, rowsOf(status), chosen);
+    const page = new DestinationPage(this.#wizard, this.#coffer, (to) =>
+      this.#planFor(to, selection.selected),
+    );
     const isDone = await this.#wizard.lead([
       () => this.#wizard.ask(new StatePage(status)),
       () => this.#wizard.ask(selection),
-      () => this.#wizard.ask(destination),
-      () => this.#backUp(selection.selected, destination),
+      async () => {
+        await this.#wizard.whileBusy(_('Looking for devices …'), () => page.prepare());
+        return this.#wizard.ask(page);
+      },
+      async () => (await this.#canBeOpened(page)) && this.#backUp(selection.selected, page),
     ]);
     if (!isDone) this.#wizard.window.close();
   }
 
-  /** Gives whether it was done; if not, the user wants to change something. */
-  async #backUp(names: readonly string[], page: DestinationPage): Promise<boolean> {
-    const progress = new ProgressPage(_('Backing up'), names);
-    const { passphrase } = page.destination;
-    const running = this.#coffer.start(wordsFor(page.destination, names));
-    const work = {
-      stop: () => running.interrupt(),
-      stopQuestion: _('Stop the backup? What is not complete is removed.'),
-    };
-    this.#wizard.showWork(progress, work);
+  /** What a backup would be: nothing is done. Throws CofferFailed. */
+  async #planFor(to: Destination, names: readonly string[]): Promise<BackupPlan> {
+    let found: BackupPlan | undefined;
+    await resultOf(this.#coffer.start(wordsFor(to, names)), {
+      agree: (plan) => {
+        found = plan as BackupPlan;
+        return Promise.resolve(false);
+      },
+    });
+    if (found === undefined) throw new Error(_('coffer told no plan.'));
+    return found;
+  }
+
+  /** Whether the passphrase is that of the series that the backup goes on with; if not, the page says so. */
+  async #canBeOpened(page: DestinationPage): Promise<boolean> {
+    const { series, destination } = page;
+    if (series === null) return true;
+    const file = `${destination.location}/${series.file}`;
+    const listing = this.#coffer.start(['list', ...wordsOfPlace(destination), '--', file]);
     try {
-      const result = await resultOf(running, {
-        passphrase,
-        tell: (event) => progress.tell(event),
-        agree: async (plan) => {
-          const sentences = backupPlanSentences(plan as BackupPlan);
-          const title = _('Is this what you want to back up?');
-          const review = new ReviewPage(title, _('Back _up'), sentences);
-          const agreed = await this.#wizard.ask(review);
-          this.#wizard.showWork(progress, work);
-          return agreed;
-        },
-      });
-      if (result !== undefined) this.#wizard.show(resultPage(result as BackupResult), FINISH);
-      return result !== undefined;
+      const { passphrase } = destination;
+      const look = async () => resultOf(listing, { passphrase });
+      await this.#wizard.whileBusy(_('Checking the passphrase …'), look);
+      return true;
     } catch (error) {
-      if (!(error instanceof CofferFailed) || error.field === undefined) throw error;
-      page.refuse(error.message);
+      if (!(error instanceof CofferFailed)) throw error;
+      page.refuse(error.field, error.message);
       return false;
     }
   }
+
+  /** Gives whether it was done; if not, the user wants to change something. */
+  async #backUp(names: readonly string[], page: DestinationPage): Promise<boolean> {
+    let isBegun = false;
+    const { destination, series } = page;
+    try {
+      const result = await doSeen(this.#wizard, this.#coffer, {
+        words: wordsFor(destination, names),
+        passphrase: destination.passphrase,
+        title: _('Backing up'),
+        stopQuestion: _('Stop the backup? What is not complete is removed.'),
+        namesIn: (plan) => namesIn(plan as BackupPlan),
+        review: (plan) => {
+          const seen = plan as BackupPlan;
+          // The passphrase was asked for as that of something else.
+          if (seen.series?.file !== series?.file) return false;
+          isBegun = true;
+          const title = _('Is this what you want to back up?');
+          return new ReviewPage(title, _('Back _up'), backupPlanSentences(seen));
+        },
+      });
+      if (result === undefined) return false;
+      return await this.#showResult(result as BackupResult, page);
+    } catch (error) {
+      if (error instanceof CofferFailed && error.field !== undefined) {
+        page.refuse(error.field, error.message);
+        return false;
+      }
+      return await this.#wizard.conclude(failurePage(failureTitle(error, isBegun), error));
+    }
+  }
+
+  /** Shows how it ended, until the window is closed, or something of it is tried again. */
+  async #showResult(result: BackupResult, page: DestinationPage): Promise<boolean> {
+    const { vm, passphrase } = page.destination;
+    const todo = await new Promise<'verify' | readonly string[]>((resolve) => {
+      const shown = backupResultPage(result, {
+        verify: () => resolve('verify'),
+        tryAgain: (names) => resolve(names),
+      });
+      this.#wizard.show(shown, { close: _('_Finish') });
+    });
+    if (todo !== 'verify') return this.#tryAgain(todo, page);
+    const backup = { vm, location: result.path ?? '', isCommand: false, passphrase };
+    try {
+      const checked = await verified(this.#wizard, this.#coffer, backup);
+      this.#wizard.show(checked, { close: _('_Finish') });
+    } catch (error) {
+      this.#wizard.show(failurePage(_('The backup was not checked'), error), {
+        close: _('_Finish'),
+      });
+    }
+    return true;
+  }
+
+  async #tryAgain(names: readonly string[], page: DestinationPage): Promise<boolean> {
+    await page.prepare();
+    return this.#backUp(names, page);
+  }
 }
 
-const FINISH = { close: _('_Finish') };
+const NOTHING = _('Nothing was backed up');
+
+function failureTitle(error: unknown, isBegun: boolean): string {
+  if (!isBegun) return NOTHING;
+  const wasStopped = error instanceof CofferFailed && error.wasInterrupted;
+  return wasStopped ? _('The backup was stopped') : _('The backup failed');
+}
+
+function namesIn({ qubes, dom0Home }: BackupPlan): string[] {
+  return [...qubes.map(({ name }) => name), ...(dom0Home === null ? [] : ['dom0'])];
+}
 
 function wordsFor(to: Destination, names: readonly string[]): string[] {
   return [
-    'backup',
-    ...(to.vm === 'dom0' ? [] : ['-d', to.vm]),
-    ...(to.isCommand ? ['--command'] : []),
+    ...['backup', ...wordsOfPlace(to)],
     ...(to.encrypt ? [] : ['--no-encrypt']),
     ...(to.compress ? [] : ['-Z', 'none']),
     ...['--', to.location, ...names],
   ];
-}
-
-function resultPage({ ok, qubes, location, warnings }: BackupResult): ResultPage {
-  const failed = qubes.filter(({ result }) => result === 'failed');
-  const count = failed.length;
-  const missing = fill(
-    plural('{n} qube is not in this backup.', '{n} qubes are not in this backup.', count),
-    { n: count },
-  );
-  return new ResultPage(ok ? _('The backup is complete') : _('The backup is not complete'), ok, [
-    fill(_('It is in {location}.'), { location }),
-    ...(count === 0 ? [] : [missing]),
-    ...failed.map(({ name, failure }) => `${name}: ${failure ?? ''}`),
-    ...warnings,
-  ]);
 }

@@ -1,92 +1,155 @@
+import GLib from 'gi://GLib?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
-import { Form, check, passphraseEntry, qubeChoice, sentenceLabel } from '../form.ts';
+import { CofferFailed, type CofferProgram } from '../coffer-program.ts';
+import { Form, check, say } from '../form.ts';
+import { PassphraseFields } from '../passphrase-fields.ts';
+import { type Place, PlaceFields } from '../place-fields.ts';
 import { _ } from '../texts.ts';
+import type { BackupPlan } from '../told.ts';
 import type { Frame, Page } from '../wizard.ts';
+import { freeSentence, seriesSentence, startSentence } from './backup-plan-sentences.ts';
 
 /** Where a backup goes, and how. */
-export interface Destination {
-  readonly vm: string;
-  readonly location: string;
-  readonly isCommand: boolean;
+export interface Destination extends Place {
   readonly encrypt: boolean;
   readonly compress: boolean;
   readonly passphrase: string;
 }
 
-/** Where to: a qube, and a directory there or a command; encryption, passphrase. */
+/** Milliseconds without typing, after which the destination is looked at. */
+const PAUSE = 500;
+
+/** Where to: a device or a qube, and a directory there or a command; encryption, compression, passphrase. */
 export class DestinationPage implements Page {
   readonly title = _('Where is the backup to go?');
   readonly next = _('_Next');
   readonly widget: Gtk.Widget;
   readonly #frame: Frame;
-  readonly #vm: Gtk.ComboBoxText;
-  readonly #location = new Gtk.Entry({ hexpand: true });
-  readonly #isCommand = check(_('This is a co_mmand that takes the backup'));
+  readonly #look: (destination: Destination) => Promise<BackupPlan>;
+  readonly #place: PlaceFields;
   readonly #encrypt = check(_('_Encrypt backup'), true);
   readonly #compress = check(_('Com_press backup'), true);
-  readonly #passphrase = passphraseEntry();
-  readonly #again = passphraseEntry();
-  readonly #refused = sentenceLabel();
-  readonly #warning = sentenceLabel();
+  readonly #warning: Gtk.Label;
+  readonly #passphrase: PassphraseFields;
+  /** What was found out of the destination as it is entered now. */
+  #seen: BackupPlan | 'looking' | 'refused' | undefined;
+  /** Counts what was looked at: what is found out of an earlier destination comes too late. */
+  #turn = 0;
 
-  /** @param vms the qubes that can store a backup, running ones first */
-  constructor(frame: Frame, vms: readonly string[]) {
+  /** @param look finds out what a backup to there would be */
+  constructor(
+    frame: Frame,
+    coffer: CofferProgram,
+    look: (destination: Destination) => Promise<BackupPlan>,
+  ) {
     this.#frame = frame;
-    this.#vm = qubeChoice(vms);
-    this.widget = this.#form().widget;
-    for (const entry of [this.#location, this.#passphrase, this.#again]) {
-      entry.connect('changed', () => this.#changed());
-    }
-    for (const box of [this.#isCommand, this.#encrypt]) {
-      box.connect('toggled', () => this.#changed());
-    }
-    this.#vm.connect('changed', () => this.#changed());
+    this.#look = look;
+    const form = new Form();
+    this.#place = new PlaceFields(form, coffer, {
+      qube: _('_Target qube'),
+      location: _('_Directory or command'),
+      isCommand: _('This is a co_mmand that takes the backup'),
+    });
+    form.row(this.#encrypt);
+    this.#warning = form.note();
+    form.row(this.#compress);
+    this.#passphrase = new PassphraseFields(form, true);
+    const scrolled = new Gtk.ScrolledWindow({ expand: true });
+    scrolled.add(form.widget);
+    this.widget = scrolled;
+    this.#place.changed = () => this.#placeChanged();
+    this.#passphrase.changed = () => frame.refresh();
+    this.#encrypt.connect('toggled', () => this.#warn());
   }
 
   get destination(): Destination {
     return {
-      vm: this.#vm.get_active_id() ?? '',
-      location: this.#location.text,
-      isCommand: this.#isCommand.active,
+      ...this.#place.place,
       encrypt: this.#encrypt.active,
       compress: this.#compress.active,
       passphrase: this.#passphrase.text,
     };
   }
 
+  /** The series that it goes on with, as far as is known. */
+  get series(): BackupPlan['series'] {
+    return typeof this.#seen === 'object' ? this.#seen.series : null;
+  }
+
+  /** Looks at what there is, before the page is shown. */
+  async prepare(): Promise<void> {
+    await this.#place.look();
+    // Other qubes may have been selected since; but the page may be shown anew to say why it was refused.
+    const isEmpty = this.#place.place.location.trim() === '';
+    if (!isEmpty && this.#seen !== 'refused') await this.#lookThere(++this.#turn);
+  }
+
   missing(): string | undefined {
-    if (this.#location.text.trim() === '') return _('Enter a directory, or a command.');
-    if (this.#passphrase.text === '') return _('Enter a passphrase.');
-    if (this.#again.text !== this.#passphrase.text) return _('The two passphrases differ.');
-    return undefined;
+    if (this.#place.place.location.trim() === '') return _('Enter a directory, or a command.');
+    if (this.#seen === 'refused') return _('A backup cannot go there: see above.');
+    if (typeof this.#seen !== 'object') return _('Looking there …');
+    return this.#passphrase.missing();
   }
 
   /** Says at the field why it was refused. */
-  refuse(sentence: string): void {
-    this.#refused.label = sentence;
+  refuse(field: string | undefined, sentence: string): void {
+    if (field === 'passphrase') this.#passphrase.refuse(sentence);
+    else this.#refusePlace(sentence);
   }
 
-  #form(): Form {
-    const form = new Form();
-    form.field(_('_Target qube'), this.#vm);
-    form.field(_('_Directory or command'), this.#location);
-    form.row(this.#isCommand);
-    form.row(this.#refused);
-    form.row(this.#encrypt);
-    form.row(this.#warning);
-    form.row(this.#compress);
-    form.field(_('P_assphrase'), this.#passphrase);
-    form.field(_('Passphrase a_gain'), this.#again);
-    return form;
-  }
-
-  #changed(): void {
-    this.#refused.label = '';
-    this.#warning.label = this.#encrypt.active
-      ? ''
-      : _(
-          'The backup will not be encrypted: whoever has it can read it. The passphrase is then used only to verify it.',
-        );
+  #refusePlace(sentence: string): void {
+    this.#seen = 'refused';
+    this.#place.say(sentence);
     this.#frame.refresh();
   }
+
+  #placeChanged(): void {
+    const turn = ++this.#turn;
+    this.#seen = undefined;
+    this.#frame.refresh();
+    if (this.#place.place.location.trim() === '') return;
+    GLib.timeout_add(GLib.PRIORITY_DEFAULT, PAUSE, () => {
+      if (turn === this.#turn) void this.#lookThere(turn);
+      return GLib.SOURCE_REMOVE;
+    });
+  }
+
+  async #lookThere(turn: number): Promise<void> {
+    this.#seen = 'looking';
+    this.#frame.refresh();
+    try {
+      const plan = await this.#look(this.destination);
+      if (turn !== this.#turn) return;
+      this.#seen = plan;
+      this.#passphrase.isNew = plan.series === null;
+      this.#place.say(sentencesAbout(plan).join(' '));
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      this.#refusePlace(error instanceof CofferFailed ? error.message : String(error));
+    }
+    this.#frame.refresh();
+  }
+
+  #warn(): void {
+    say(
+      this.#warning,
+      this.#encrypt.active
+        ? ''
+        : _(
+            'The backup will not be encrypted: whoever has it can read it. The passphrase is then used only to verify it.',
+          ),
+    );
+    this.#frame.refresh();
+  }
+}
+
+/** What is to be known of the destination of a plan: problems, free space, what it goes on from. */
+function sentencesAbout({ freeBytes, startsVm, vm, series, problems }: BackupPlan): string[] {
+  const ofPlace = problems.filter(({ field }) => field === 'location' || field === 'dest-vm');
+  return [
+    ...ofPlace.map(({ sentence }) => sentence),
+    ...(freeBytes === null ? [] : [freeSentence(freeBytes)]),
+    ...(startsVm ? [startSentence(vm)] : []),
+    ...(series === null ? [] : [seriesSentence(series)]),
+  ];
 }

@@ -22,8 +22,12 @@ export class StatePage implements Page {
 /** All VMs of this system, with the time of their last backups. */
 export function rowsOf({ qubes, excluded }: StatusResult): QubeRow[] {
   return [
-    ...qubes.map((qube) => ({ ...qube, last: lastOf(qube) })),
-    ...excluded.map((qube) => ({ ...qube, last: _('not included in backups') })),
+    ...qubes.map((qube) => ({ ...qube, last: lastOf(qube), lastTime: qube.created ?? '' })),
+    ...excluded.map((qube) => ({
+      ...qube,
+      last: _('not included in backups'),
+      lastTime: '',
+    })),
   ];
 }
 

@@ -12,16 +12,21 @@ export class OptionsPage implements Page {
   readonly next = _('_Next');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
   readonly #choices: readonly Choice[];
+  readonly #verifyOnly: Gtk.CheckButton;
 
   constructor() {
-    const choice = (label: string, explained: string, option: string): Choice => {
+    const explained = (label: string, words: string): Gtk.CheckButton => {
       const box = check(label);
-      const sentence = sentenceLabel(explained);
+      const sentence = sentenceLabel(words);
       sentence.marginStart = 24;
       this.widget.add(box);
       this.widget.add(sentence);
-      return [box, option];
+      return box;
     };
+    const choice = (label: string, words: string, option: string): Choice => [
+      explained(label, words),
+      option,
+    ];
     this.#choices = [
       choice(
         _('Re_name'),
@@ -46,12 +51,16 @@ export class OptionsPage implements Page {
         _('The backup may come from a compromised system: only data is restored, no settings.'),
         '--distrust-settings',
       ),
-      choice(
-        _('_Verify only'),
-        _('Everything is read and checked, and nothing is restored.'),
-        '--verify-only',
-      ),
     ];
+    this.#verifyOnly = explained(
+      _('_Verify only'),
+      _('Everything is read and checked, and nothing is restored.'),
+    );
+  }
+
+  /** Whether nothing is to be restored. */
+  get verifiesOnly(): boolean {
+    return this.#verifyOnly.active;
   }
 
   /** The options of the command. */

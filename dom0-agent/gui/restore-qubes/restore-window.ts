@@ -1,18 +1,12 @@
 import type Gtk from 'gi://Gtk?version=3.0';
 import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
-import { ProgressPage } from '../progress-page.ts';
 import { ResultPage, failurePage } from '../result-page.ts';
 import { ReviewPage } from '../review-page.ts';
+import { doSeen } from '../seen-work.ts';
 import { SelectionPage } from '../selection-page.ts';
-import { targetsIn } from '../targets.ts';
 import { _ } from '../texts.ts';
-import type {
-  BackupContents,
-  BackupsInDirectory,
-  RestorePlan,
-  RestoreResult,
-  StatusResult,
-} from '../told.ts';
+import type { BackupContents, BackupsInDirectory, RestorePlan, RestoreResult } from '../told.ts';
+import { outcomeSentences, verified, wordsOfPlace } from '../verification.ts';
 import { Wizard } from '../wizard.ts';
 import { BackupsPage } from './backups-page.ts';
 import { contentRows } from './content-rows.ts';
@@ -34,37 +28,46 @@ export class RestoreWindow {
   async show(): Promise<void> {
     this.#wizard.window.present();
     try {
-      const status = (await resultOf(this.#coffer.start(['status']))) as StatusResult;
-      const vms = targetsIn([...status.qubes, ...status.excluded]);
-      const page = new SourcePage(this.#wizard, vms);
+      const page = new SourcePage(this.#wizard, this.#coffer);
+      await page.prepare();
       const isDone = await this.#wizard.lead([
         () => this.#wizard.ask(page),
         () => this.#fromSource(page),
       ]);
       if (!isDone) this.#wizard.window.close();
     } catch (error) {
-      this.#wizard.show(failurePage(_('Nothing was restored'), error), { close: _('_Close') });
+      this.#wizard.show(failurePage(NOTHING, error), { close: _('_Close') });
     }
   }
 
-  /** What can be known of the source only by looking there; an error at a field leads back to it. */
+  /** What can be known of the source only by looking there; an error leads back to its field. */
   async #fromSource(page: SourcePage): Promise<boolean> {
+    const { source } = page;
     try {
-      const found = await this.#list(page.source);
-      if (!('backups' in found)) return await this.#fromBackup(page.source, found);
+      const found = await this.#wizard.whileBusy(_('Looking there …'), () => this.#list(source));
+      if (!('backups' in found)) return await this.#fromBackup(source, found);
       const backups = new BackupsPage(this.#wizard, found.backups);
       return await this.#wizard.lead([
         () => this.#wizard.ask(backups),
-        async () => {
-          const location = `${page.source.location}/${backups.chosen ?? ''}`;
-          const source = { ...page.source, location };
-          return this.#fromBackup(source, (await this.#list(source)) as BackupContents);
-        },
+        () => this.#fromDirectory(source, backups),
       ]);
     } catch (error) {
-      if (!(error instanceof CofferFailed) || error.field === undefined) throw error;
+      if (!(error instanceof CofferFailed)) throw error;
       page.refuse(error.field, error.message);
       return false;
+    }
+  }
+
+  /** A backup that cannot be opened leaves the others to choose from. */
+  async #fromDirectory(directory: Source, backups: BackupsPage): Promise<boolean> {
+    const source = { ...directory, location: `${directory.location}/${backups.chosen ?? ''}` };
+    try {
+      const look = () => this.#list(source);
+      const contents = await this.#wizard.whileBusy(_('Opening the backup …'), look);
+      return await this.#fromBackup(source, contents as BackupContents);
+    } catch (error) {
+      if (!(error instanceof CofferFailed) || error.field === 'passphrase') throw error;
+      return await this.#wizard.conclude(failurePage(_('This backup cannot be opened'), error));
     }
   }
 
@@ -75,63 +78,69 @@ export class RestoreWindow {
     return this.#wizard.lead([
       () => this.#wizard.ask(selection),
       () => this.#wizard.ask(options),
-      () => this.#restore(source, options.options, selection.selected),
+      () => this.#carryOut(source, options, selection.selected),
     ]);
   }
 
-  async #restore(
+  /** Gives whether it was done; if not, the user wants to change something. */
+  async #carryOut(
+    source: Source,
+    options: OptionsPage,
+    names: readonly string[],
+  ): Promise<boolean> {
+    try {
+      const page = options.verifiesOnly
+        ? await verified(this.#wizard, this.#coffer, source, names)
+        : await this.#restored(source, options.options, names);
+      if (page === undefined) return false;
+      this.#wizard.show(page, { close: _('_Finish') });
+      return true;
+    } catch (error) {
+      if (error instanceof CofferFailed && error.field === 'passphrase') throw error;
+      const title = options.verifiesOnly ? _('The backup was not checked') : titleOf(error);
+      return await this.#wizard.conclude(failurePage(title, error));
+    }
+  }
+
+  async #restored(
     source: Source,
     options: readonly string[],
     names: readonly string[],
-  ): Promise<boolean> {
-    const progress = new ProgressPage(_('Restoring'), names);
-    const running = this.#coffer.start(words('restore', source, options, names));
-    const work = {
-      stop: () => running.interrupt(),
-      stopQuestion: _('Stop restoring? Qubes that are not complete are removed.'),
-    };
-    this.#wizard.showWork(progress, work);
-    const result = await resultOf(running, {
+  ): Promise<ResultPage | undefined> {
+    const result = await doSeen(this.#wizard, this.#coffer, {
+      words: ['restore', ...wordsOfPlace(source), ...options, '--', source.location, ...names],
       passphrase: source.passphrase,
-      tell: (event) => progress.tell(event),
-      agree: async (plan) => {
+      title: _('Restoring'),
+      stopQuestion: _('Stop restoring? Qubes that are not complete are removed.'),
+      namesIn: (plan) => newNamesIn(plan as RestorePlan),
+      review: (plan) => {
         const sentences = restorePlanSentences(plan as RestorePlan);
-        const title = _('Is this what you want to restore?');
-        const agreed = await this.#wizard.ask(new ReviewPage(title, _('_Restore'), sentences));
-        this.#wizard.showWork(progress, work);
-        return agreed;
+        return new ReviewPage(_('Is this what you want to restore?'), _('_Restore'), sentences);
       },
     });
-    if (result === undefined) return false;
-    this.#wizard.show(resultPage(result as RestoreResult), { close: _('_Finish') });
-    return true;
+    return result === undefined ? undefined : resultPage(result as RestoreResult);
   }
 
   async #list(source: Source): Promise<BackupContents | BackupsInDirectory> {
-    const { passphrase } = source;
-    const result = await resultOf(this.#coffer.start(words('list', source)), { passphrase });
-    return result as BackupContents | BackupsInDirectory;
+    const { passphrase, location } = source;
+    const listing = this.#coffer.start(['list', ...wordsOfPlace(source), '--', location]);
+    return (await resultOf(listing, { passphrase })) as BackupContents | BackupsInDirectory;
   }
 }
 
-function words(
-  command: string,
-  from: Source,
-  options: readonly string[] = [],
-  names: readonly string[] = [],
-): string[] {
-  return [
-    command,
-    ...(from.vm === 'dom0' ? [] : ['-d', from.vm]),
-    ...(from.isCommand ? ['--command'] : []),
-    ...options,
-    ...['--', from.location, ...names],
-  ];
+const NOTHING = _('Nothing was restored');
+
+function titleOf(error: unknown): string {
+  const wasStopped = error instanceof CofferFailed && error.wasInterrupted;
+  return wasStopped ? _('The restore was stopped') : _('The restore failed');
+}
+
+/** In the order of their creation; coffer tells of them by their new names. */
+function newNamesIn({ qubes, dom0Home }: RestorePlan): string[] {
+  return [...qubes.map(({ restoredAs }) => restoredAs), ...(dom0Home === null ? [] : ['dom0'])];
 }
 
 function resultPage({ ok, qubes, warnings }: RestoreResult): ResultPage {
-  return new ResultPage(ok ? _('All is restored') : _('Not all is restored'), ok, [
-    ...qubes.map(({ name, result, remarks }) => [`${name}: ${result}`, ...remarks].join('. ')),
-    ...warnings,
-  ]);
+  const title = ok ? _('All is restored') : _('Not all is restored');
+  return new ResultPage(title, ok ? 'good' : 'bad', [...outcomeSentences(qubes), ...warnings]);
 }

@@ -1,68 +1,55 @@
-import Gtk from 'gi://Gtk?version=3.0';
-import { Form, check, passphraseEntry, qubeChoice, sentenceLabel } from '../form.ts';
+import type Gtk from 'gi://Gtk?version=3.0';
+import type { CofferProgram } from '../coffer-program.ts';
+import { Form } from '../form.ts';
+import { PassphraseFields } from '../passphrase-fields.ts';
+import { type Place, PlaceFields } from '../place-fields.ts';
 import { _ } from '../texts.ts';
 import type { Frame, Page } from '../wizard.ts';
 
 /** Where a backup is, and its passphrase. */
-export interface Source {
-  readonly vm: string;
-  readonly location: string;
-  readonly isCommand: boolean;
+export interface Source extends Place {
   readonly passphrase: string;
 }
 
-/** Where the backup is: a qube, and a directory or file there, or a command. */
+/** Where the backup is: a device or a qube, and a directory or file there, or a command. */
 export class SourcePage implements Page {
   readonly title = _('Where is the backup?');
   readonly isFirst = true;
   readonly next = _('_Next');
   readonly widget: Gtk.Widget;
-  readonly #vm: Gtk.ComboBoxText;
-  readonly #location = new Gtk.Entry({ hexpand: true });
-  readonly #isCommand = check(_('This is a co_mmand that outputs the backup'));
-  readonly #passphrase = passphraseEntry();
-  readonly #refused = sentenceLabel();
-  readonly #wrongPassphrase = sentenceLabel();
+  readonly #place: PlaceFields;
+  readonly #passphrase: PassphraseFields;
 
-  /** @param vms the qubes that may have a backup, running ones first */
-  constructor(frame: Frame, vms: readonly string[]) {
-    this.#vm = qubeChoice(vms);
+  constructor(frame: Frame, coffer: CofferProgram) {
     const form = new Form();
-    form.field(_('_Qube'), this.#vm);
-    form.field(_('_Directory, file or command'), this.#location);
-    form.row(this.#isCommand);
-    form.row(this.#refused);
-    form.field(_('P_assphrase'), this.#passphrase);
-    form.row(this.#wrongPassphrase);
+    this.#place = new PlaceFields(form, coffer, {
+      qube: _('_Qube'),
+      location: _('_Directory, file or command'),
+      isCommand: _('This is a co_mmand that outputs the backup'),
+    });
+    this.#passphrase = new PassphraseFields(form);
     this.widget = form.widget;
-    const changed = (): void => {
-      this.#refused.label = '';
-      this.#wrongPassphrase.label = '';
-      frame.refresh();
-    };
-    this.#vm.connect('changed', changed);
-    this.#isCommand.connect('toggled', changed);
-    for (const entry of [this.#location, this.#passphrase]) entry.connect('changed', changed);
+    this.#place.changed = () => frame.refresh();
+    this.#passphrase.changed = () => frame.refresh();
   }
 
   get source(): Source {
-    return {
-      vm: this.#vm.get_active_id() ?? '',
-      location: this.#location.text,
-      isCommand: this.#isCommand.active,
-      passphrase: this.#passphrase.text,
-    };
+    return { ...this.#place.place, passphrase: this.#passphrase.text };
+  }
+
+  /** Looks at what there is, before the page is shown. */
+  async prepare(): Promise<void> {
+    await this.#place.look();
   }
 
   missing(): string | undefined {
-    if (this.#location.text.trim() === '') return _('Enter a directory, a file or a command.');
-    if (this.#passphrase.text === '') return _('Enter the passphrase of the backup.');
-    return undefined;
+    const isEmpty = this.#place.place.location.trim() === '';
+    return isEmpty ? _('Enter a directory, a file or a command.') : this.#passphrase.missing();
   }
 
   /** Says at the field why it was refused. */
-  refuse(field: string | null, sentence: string): void {
-    const label = field === 'passphrase' ? this.#wrongPassphrase : this.#refused;
-    label.label = sentence;
+  refuse(field: string | undefined, sentence: string): void {
+    if (field === 'passphrase') this.#passphrase.refuse(sentence);
+    else this.#place.say(sentence);
   }
 }

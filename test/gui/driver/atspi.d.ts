@@ -4,6 +4,7 @@ declare module 'gi://Atspi?version=2.0' {
     readonly name: string | null;
     get_role_name(): string;
     get_child_count(): number;
+    clear_cache(): void;
     get_child_at_index(index: number): Accessible | null;
     get_process_id(): number;
     get_state_set(): { contains(state: number): boolean };
@@ -42,6 +43,8 @@ declare module 'gi://Atspi?version=2.0' {
     Text: { prototype: { get_text(this: Text, start: number, end: number): string } };
     StateType: { SENSITIVE: number; SHOWING: number; CHECKED: number; FOCUSED: number };
     RelationType: { LABELLED_BY: number };
+    KeySynthType: { PRESS: number; RELEASE: number; SYM: number };
+    generate_keyboard_event(key: number, text: string | null, type: number): boolean;
   };
   export default Atspi;
 }

@@ -9,6 +9,8 @@ import { ANSWER, type Request, type Seen } from '../seen.ts';
 Gio._promisify(Gio.DataInputStream.prototype, 'read_line_async', 'read_line_finish');
 Gdk.DisplayManager.get().open_display('');
 Atspi.init();
+/** The code of the left Alt key on every PC keyboard. */
+const ALT = 64;
 const loop = new GLib.MainLoop(null, false);
 void answerAll()
   .catch((error: unknown) => printerr(String(error)))
@@ -33,6 +35,7 @@ async function answerAll(): Promise<void> {
 function answerTo(request: Request): Seen[] | boolean {
   if (request.ask === 'look') return lookAt(Atspi.get_desktop(0), []);
   if (request.ask === 'picture') return takePicture(request.file);
+  if (request.ask === 'key') return pressKey(request.key, request.alt);
   const found = accessibleAt(request.path);
   if (found === undefined) return false;
   switch (request.ask) {
@@ -47,6 +50,17 @@ function answerTo(request: Request): Seen[] | boolean {
   }
 }
 
+/** Presses a key of the keyboard, by its name in X. */
+function pressKey(key: string, alt: boolean): boolean {
+  const { PRESS, RELEASE, SYM } = Atspi.KeySynthType;
+  const send = (code: number, type: number): boolean =>
+    Atspi.generate_keyboard_event(code, null, type);
+  if (alt) send(ALT, PRESS);
+  const isSent = send(Gdk.keyval_from_name(key), SYM);
+  if (alt) send(ALT, RELEASE);
+  return isSent;
+}
+
 /** All of the screen, as a PNG. */
 function takePicture(file: string): boolean {
   const screen = Gdk.get_default_root_window();
@@ -56,11 +70,19 @@ function takePicture(file: string): boolean {
   );
 }
 
-/** Chooses an item of a combo box, by its name. */
+/** Chooses an item of a combo box, by its name or what that begins with. */
 function choose(box: Accessible, item: string): boolean {
-  const items = childrenOf(box).flatMap(childrenOf);
-  const index = items.findIndex(({ name }) => name === item);
-  return index >= 0 && (box.get_selection_iface()?.select_child(index) ?? false);
+  // Items that came since are not told of, and have no name before they are shown or chosen.
+  box.clear_cache();
+  const isIt = (name: string | null): boolean => name === item || name?.startsWith(item) === true;
+  return childrenOf(box)
+    .flatMap(childrenOf)
+    .some(({ name }, index) => {
+      if (name !== null && !isIt(name)) return false;
+      box.get_selection_iface()?.select_child(index);
+      box.clear_cache();
+      return isIt(box.name);
+    });
 }
 
 /** All that is shown at and below `at`. */

@@ -1,0 +1,63 @@
+import { type Action, ResultPage, type Verdict } from '../result-page.ts';
+import { _, fill, plural, sizeText } from '../texts.ts';
+import type { BackupResult } from '../told.ts';
+
+/** What can be done with a backup now. */
+export interface NextSteps {
+  readonly verify: () => void;
+  readonly tryAgain: (names: readonly string[]) => void;
+}
+
+/** How a backup ended. */
+export function backupResultPage(result: BackupResult, next: NextSteps): ResultPage {
+  const { ok, checked, path, qubes, warnings } = result;
+  const failed = qubes.filter((qube) => qube.result === 'failed').map(({ name }) => name);
+  const verdict: Verdict = !ok ? 'bad' : checked ? 'good' : 'done';
+  const again = (): void => next.tryAgain(failed);
+  const actions: Action[] = [
+    ...(failed.length === 0 ? [] : [{ label: _('_Try these again'), pressed: again }]),
+    ...(path === null ? [] : [{ label: _('_Verify now'), pressed: next.verify }]),
+  ];
+  const title = ok ? _('The backup is complete') : _('The backup is not complete');
+  const sentences = [...missingSentences(qubes), ...placeSentences(result), ...warnings];
+  return new ResultPage(title, verdict, sentences, actions);
+}
+
+function missingSentences(qubes: BackupResult['qubes']): string[] {
+  const failed = qubes.filter(({ result }) => result === 'failed');
+  if (failed.length === 0) return [];
+  const count = plural(
+    '{n} of {all} qubes is not in this backup:',
+    '{n} of {all} qubes are not in this backup:',
+    failed.length,
+  );
+  return [
+    fill(count, { n: failed.length, all: qubes.length }),
+    ...failed.map(({ name, failure }) => `${name}: ${failure ?? ''}`),
+  ];
+}
+
+function placeSentences({ location, bytes, checked, ...changes }: BackupResult): string[] {
+  return [
+    fill(_('It is in {location}, {size}.'), { location, size: sizeText(bytes) }),
+    ...changeSentences(changes),
+    checked
+      ? _('What was stored was read back and checked.')
+      : _('What was stored was not read back yet: verify it before you rely on it.'),
+  ];
+}
+
+/** What is new in a backup that goes on from others. */
+function changeSentences({
+  changedVms,
+  newBytes,
+  knownBytes,
+}: Pick<BackupResult, 'changedVms' | 'newBytes' | 'knownBytes'>): string[] {
+  if (changedVms === null || newBytes === null || knownBytes === null) return [];
+  const sentence = plural(
+    '{n} qube changed: {new} of its data is new, {known} was there already.',
+    '{n} qubes changed: {new} of their data is new, {known} was there already.',
+    changedVms,
+  );
+  return [fill(sentence, { n: changedVms, new: sizeText(newBytes), known: sizeText(knownBytes) })];
+}

@@ -1,0 +1,92 @@
+import Gtk from 'gi://Gtk?version=3.0';
+import { type Form, say } from './form.ts';
+import { type Strength, strengthOf } from './passphrase-strength.ts';
+import { _, fill } from './texts.ts';
+
+/** The passphrase: once for what exists, twice for what is new. */
+export class PassphraseFields {
+  /** Called when something is typed. */
+  changed: () => void = () => undefined;
+  readonly #first = passphraseEntry();
+  readonly #again = passphraseEntry();
+  readonly #againLabel: Gtk.Label;
+  readonly #note: Gtk.Label;
+  #isNew: boolean;
+
+  constructor(form: Form, isNew = false) {
+    this.#isNew = isNew;
+    form.field(_('P_assphrase'), this.#first);
+    this.#note = form.note();
+    this.#againLabel = form.field(_('Passphrase a_gain'), this.#again);
+    for (const widget of [this.#again, this.#againLabel]) widget.noShowAll = true;
+    for (const entry of [this.#first, this.#again]) {
+      entry.connect('changed', () => {
+        this.#show();
+        this.changed();
+      });
+    }
+    this.#show();
+  }
+
+  get text(): string {
+    return this.#first.text;
+  }
+
+  /** Whether it becomes the passphrase of something that does not exist yet. */
+  get isNew(): boolean {
+    return this.#isNew;
+  }
+
+  set isNew(isNew: boolean) {
+    if (isNew === this.#isNew) return;
+    this.#isNew = isNew;
+    this.#show();
+  }
+
+  missing(): string | undefined {
+    if (this.#first.text === '') {
+      return this.#isNew ? _('Enter a passphrase.') : _('Enter the passphrase of the backup.');
+    }
+    if (!this.#isNew || this.#again.text === this.#first.text) return undefined;
+    return this.#again.text === ''
+      ? _('Enter the passphrase again.')
+      : _('The two passphrases differ.');
+  }
+
+  /** Says at the field why it was refused. */
+  refuse(sentence: string): void {
+    say(this.#note, sentence);
+    this.#first.grab_focus();
+  }
+
+  #show(): void {
+    for (const widget of [this.#again, this.#againLabel]) widget.visible = this.#isNew;
+    const isRated = this.#isNew && this.#first.text !== '';
+    say(this.#note, isRated ? inWords(strengthOf(this.#first.text)) : '');
+  }
+}
+
+function inWords(strength: Strength): string {
+  const words: Record<Strength, string> = {
+    'very weak': _('Very weak: a program guesses it at once.'),
+    weak: _('Weak: somebody who wants to can guess it.'),
+    fair: _('Fair: longer would be better.'),
+    strong: _('Strong.'),
+  };
+  return fill(_('Strength: {words}'), { words: words[strength] });
+}
+
+/** An entry whose text is hidden, until its button is pressed. */
+function passphraseEntry(): Gtk.Entry {
+  const entry = new Gtk.Entry({
+    ...{ visibility: false, hexpand: true, activatesDefault: true },
+    inputPurpose: Gtk.InputPurpose.PASSWORD,
+    secondaryIconName: 'view-reveal-symbolic',
+    secondaryIconTooltipText: _('Show or hide the passphrase'),
+  });
+  entry.connect('icon-press', () => {
+    entry.visibility = !entry.visibility;
+    entry.secondaryIconName = entry.visibility ? 'view-conceal-symbolic' : 'view-reveal-symbolic';
+  });
+  return entry;
+}

@@ -1,0 +1,89 @@
+import Gtk from 'gi://Gtk?version=3.0';
+import { askForDirectory } from './browse-dialog.ts';
+import type { CofferProgram } from './coffer-program.ts';
+import { type Form, check, say } from './form.ts';
+import { PlaceChoices } from './place-choices.ts';
+import { _ } from './texts.ts';
+
+/** Where a backup goes to or comes from. */
+export interface Place {
+  readonly vm: string;
+  readonly location: string;
+  readonly isCommand: boolean;
+}
+
+/** What the fields are called, which depends on what comes from there or goes there. */
+export interface PlaceTexts {
+  readonly qube: string;
+  readonly location: string;
+  readonly isCommand: string;
+}
+
+/** Fields for a device or a qube, and a directory there or a command. */
+export class PlaceFields {
+  /** Called when the place is another one. */
+  changed: () => void = () => undefined;
+  readonly #coffer: CofferProgram;
+  readonly #choices: PlaceChoices;
+  readonly #location = new Gtk.Entry({ hexpand: true, activatesDefault: true });
+  readonly #isCommand: Gtk.CheckButton;
+  readonly #refused: Gtk.Label;
+  readonly #browse = new Gtk.Button({ label: '…', tooltipText: _('Choose a directory there') });
+
+  constructor(form: Form, coffer: CofferProgram, texts: PlaceTexts) {
+    this.#coffer = coffer;
+    this.#choices = new PlaceChoices(coffer, form, texts.qube);
+    form.field(texts.location, this.#location, this.#browse);
+    this.#browse.get_accessible().set_name(_('Browse'));
+    this.#isCommand = check(texts.isCommand);
+    form.row(this.#isCommand);
+    this.#refused = form.note();
+    this.#choices.changed = () => this.#changed();
+    this.#choices.deviceChosen = (directory) => (this.#location.text = directory);
+    this.#location.connect('changed', () => this.#changed());
+    this.#isCommand.connect('toggled', () => this.#changed());
+    this.#browse.connect('clicked', () => void this.#browseThere());
+  }
+
+  get place(): Place {
+    return {
+      vm: this.#choices.vm,
+      location: this.#location.text,
+      isCommand: this.#isCommand.active,
+    };
+  }
+
+  set place({ vm, location, isCommand }: Place) {
+    this.#choices.vm = vm;
+    this.#location.text = location;
+    this.#isCommand.active = isCommand;
+  }
+
+  /** Looks at the devices and qubes that there are, and again every few seconds while the fields are shown. */
+  async look(): Promise<void> {
+    await this.#choices.look();
+  }
+
+  /** Says at the field what is known of the place, or why it was refused. */
+  say(sentence: string): void {
+    say(this.#refused, sentence);
+  }
+
+  #changed(): void {
+    this.say('');
+    const isCommand = this.#isCommand.active;
+    this.#browse.sensitive = !isCommand;
+    this.#browse.tooltipText = isCommand
+      ? _('A command is not chosen from a directory.')
+      : _('Choose a directory there');
+    this.changed();
+  }
+
+  async #browseThere(): Promise<void> {
+    const { vm, location } = this.place;
+    const window = this.#location.get_toplevel();
+    if (!(window instanceof Gtk.Window)) return;
+    const chosen = await askForDirectory(window, this.#coffer, vm, location);
+    if (chosen !== undefined) this.#location.text = chosen;
+  }
+}

@@ -1,0 +1,57 @@
+import { type CofferProgram } from './coffer-program.ts';
+import type { Place } from './place-fields.ts';
+import { ResultPage, type Verdict } from './result-page.ts';
+import { doSeen } from './seen-work.ts';
+import { _ } from './texts.ts';
+import type { RestoreResult, VerifyPlan } from './told.ts';
+import type { Wizard } from './wizard.ts';
+
+/** Where a command looks: the words that all commands have in common. */
+export function wordsOfPlace({ vm, isCommand }: Place): string[] {
+  return [...(vm === 'dom0' ? [] : ['-d', vm]), ...(isCommand ? ['--command'] : [])];
+}
+
+/** Checks a backup, and gives the page that says how it is. Throws CofferFailed. */
+export async function verified(
+  wizard: Wizard,
+  coffer: CofferProgram,
+  backup: Place & { readonly passphrase: string },
+  names: readonly string[] = [],
+): Promise<ResultPage> {
+  const result = await doSeen(wizard, coffer, {
+    words: ['verify', ...wordsOfPlace(backup), '--', backup.location, ...names],
+    passphrase: backup.passphrase,
+    title: _('Checking the backup'),
+    stopQuestion: _('Stop checking? The backup stays as it is.'),
+    review: () => true,
+    namesIn: (plan) => (plan as VerifyPlan).qubes.map(({ name }) => name),
+  });
+  return verifiedPage(result as RestoreResult);
+}
+
+function verifiedPage({ ok, qubes, warnings }: RestoreResult): ResultPage {
+  const verdict: Verdict = ok ? 'good' : 'bad';
+  const title = ok ? _('The backup is whole and authentic') : _('The backup is not whole');
+  return new ResultPage(title, verdict, [...outcomeSentences(qubes), ...warnings]);
+}
+
+/** What became of each VM. */
+export function outcomeSentences(qubes: RestoreResult['qubes']): string[] {
+  return qubes.map(({ name, result, remarks }) =>
+    [`${name}: ${inWords(result)}`, ...remarks].join('. '),
+  );
+}
+
+function inWords(result: RestoreResult['qubes'][number]['result']): string {
+  const words: Record<typeof result, string> = {
+    restored: _('restored'),
+    'restored in part': _('restored in part'),
+    failed: _('failed'),
+    'left out': _('left out'),
+    verified: _('verified'),
+    damaged: _('damaged'),
+    incomplete: _('incomplete since it was backed up'),
+    'not verified': _('not verified: the end of the backup does not confirm it'),
+  };
+  return words[result];
+}

@@ -1,0 +1,151 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Box, PASSPHRASE } from '../cli/box.ts';
+import { Desktop } from './desktop.ts';
+import { type Step, Recorded } from './recorded.ts';
+
+const LOOK = { event: 'phase', phase: 'look' };
+const CONFIRM = { event: 'question', question: 'confirm', text: 'Back up?' };
+const NEW_PASSPHRASE = { event: 'question', question: 'new-passphrase', text: 'New passphrase' };
+const SEND = { event: 'phase', phase: 'send' };
+const qube = { class: 'AppVM', label: 'red', running: false, volumes: ['private'], changed: null };
+const PLAN = {
+  ...{ event: 'plan', command: 'backup', vm: 'usb', location: 'usb:/backups', freeBytes: 4e9 },
+  ...{ startsVm: false, leastBytes: 1e6, mostBytes: 2e6, dom0Home: null, leftOut: [] },
+  qubes: [
+    { name: 'work', size: 3e6, used: 1e6, ...qube },
+    { name: 'vault', size: 3e6, used: 1e6, ...qube },
+  ],
+  ...{ series: null, problems: [] },
+};
+const RESULT = {
+  ...{ event: 'result', command: 'backup', ok: true, exitStatus: 0, vm: 'usb', bytes: 1e6 },
+  ...{ location: 'usb:/backups/one', path: '/backups/one', sha256: '', checked: false },
+  ...{ changedVms: null, newBytes: null, knownBytes: null, warnings: [], seconds: 1 },
+  ...{ created: '2026-11-25T12:00:00.000Z', format: 'coffer-1', encrypted: true, leftOut: [] },
+  qubes: [
+    { name: 'work', result: 'stored', size: 3e6, used: 1e6, running: false, failure: null },
+    { name: 'vault', result: 'stored', size: 3e6, used: 1e6, running: false, failure: null },
+  ],
+  recovery: [],
+};
+
+describe('with what coffer tells of a backup, the window', () => {
+  let box: Box;
+  const cleanUps: (() => Promise<void>)[] = [];
+  beforeAll(async () => {
+    box = await Box.full((cleanUp) => cleanUps.push(cleanUp));
+  });
+  afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
+
+  /** A window on the page that asks where to, with a directory and a passphrase in it. */
+  async function whereTo(coffer: Recorded): Promise<Desktop> {
+    const desktop = await Desktop.open('backup', box.directory, { program: coffer.program });
+    await desktop.press('Choose…');
+    await desktop.press('Next');
+    await desktop.type('Directory or command', 'backups');
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.type('Passphrase again', PASSPHRASE);
+    return desktop;
+  }
+
+  it('never shows success over failure, and can go back from it', async () => {
+    using coffer = new Recorded();
+    const begun = [LOOK, PLAN, CONFIRM, NEW_PASSPHRASE, SEND];
+    coffer.play('backup', [...begun, 'kill']);
+    await using desktop = await whereTo(coffer);
+    await desktop.press('Next');
+    await desktop.press('Back up');
+    await desktop.sees('The backup failed');
+    await desktop.sees(/coffer was killed/);
+    await desktop.sees(/the last words/);
+    expect(coffer.answers.slice(-2)).toEqual(['yes', PASSPHRASE]);
+
+    await desktop.press('Back');
+    coffer.play('backup', [...begun, RESULT, { exit: 1 }]);
+    await desktop.press('Next');
+    await desktop.press('Back up');
+    await desktop.sees('The backup failed');
+    await desktop.sees(/exit status 1/);
+
+    await desktop.press('Back');
+    coffer.play('backup', [...begun, 'kill']);
+    await desktop.press('Next');
+    await desktop.sees('Is this what you want to back up?');
+    await desktop.press('Back');
+    await desktop.sees('Where is the backup to go?');
+  }, 120_000);
+
+  it('tells at the field what is known to be wrong with the destination', async () => {
+    using coffer = new Recorded();
+    const sentence = 'it may not fit: as is usual for FAT';
+    const problems = [{ field: 'location', sentence }];
+    coffer.play('backup', [LOOK, planWith({ problems }), CONFIRM]);
+    await using desktop = await whereTo(coffer);
+    await desktop.sees(/as is usual for FAT/);
+    for (const refusal of ['no agent', 'not enough space']) {
+      const error = { event: 'error', field: 'location', sentence: refusal, exitStatus: 5 };
+      coffer.play('backup', [LOOK, error, { exit: 5 }]);
+      await desktop.press('Refresh');
+      await desktop.sees(refusal);
+      await desktop.sees('A backup cannot go there: see above.');
+    }
+    const places = [{ name: 'usb', class: 'AppVM', running: false }];
+    coffer.play('backup', [LOOK, planWith({ startsVm: true }), CONFIRM]);
+    coffer.play('devices', [devices([], places), { exit: 0 }]);
+    await desktop.sees(/usb will be started for it/);
+    await desktop.sees('usb (not running)');
+  }, 120_000);
+
+  it('follows devices that come and go', async () => {
+    using coffer = new Recorded();
+    const places = ['usb', 'dom0'].map((name) => ({ name, class: 'AppVM', running: true }));
+    const disk = { device: '/dev/sdb1', mountPoint: '/media/disk', label: 'Disk', free: 5e9 };
+    coffer.play('devices', [devices([], places)]);
+    coffer.play('backup', [LOOK, PLAN, CONFIRM]);
+    await using desktop = await whereTo(coffer);
+    await desktop.sees(/No removable device is attached/);
+    coffer.play('devices', [devices([{ ...disk, size: 9e9 }], places)]);
+    await desktop.choose('Device', 'Disk,');
+    await desktop.sees('/media/disk');
+    await desktop.press('Next');
+    await desktop.sees('Is this what you want to back up?');
+    expect(coffer.commands.at(-1)).toMatch(/^backup --json --questions -- \/media\/disk /);
+    await desktop.press('Back');
+    coffer.play('devices', [devices([], places)]);
+    await desktop.press('Refresh');
+    await desktop.sees(/No removable device is attached/);
+  }, 120_000);
+
+  it('says which qubes are not in a backup and why, and tries these again', async () => {
+    using coffer = new Recorded();
+    const [work, vault] = RESULT.qubes;
+    const qubes = [work, { ...vault, result: 'failed', failure: 'vault was started' }];
+    const steps = [LOOK, PLAN, CONFIRM, NEW_PASSPHRASE, SEND];
+    const partly = { ...RESULT, ok: false, exitStatus: 1, qubes };
+    coffer.play('backup', [...steps, { wait: 'gate' }, partly, { exit: 1 }]);
+    await using desktop = await whereTo(coffer);
+    await desktop.press('Next');
+    await desktop.press('Back up');
+    coffer.release('gate');
+    await desktop.sees('The backup is not complete');
+    await desktop.sees('1 of 2 qubes is not in this backup:');
+    await desktop.sees('vault: vault was started');
+    const changes = { changedVms: 1, newBytes: 1e6, knownBytes: 3e6, checked: true };
+    coffer.play('backup', [...steps, { ...RESULT, ...changes }]);
+    await desktop.press('Try these again');
+    await desktop.press('Back up');
+    await desktop.sees('The backup is complete');
+    await desktop.sees(/1 qube changed: .* is new/);
+    await desktop.sees('What was stored was read back and checked.');
+    expect(coffer.commands.at(-1)).toMatch(/ -- backups vault$/);
+  }, 120_000);
+});
+
+function planWith(fields: { problems?: readonly object[]; startsVm?: boolean }): Step {
+  return { ...PLAN, ...fields };
+}
+
+function devices(mounted: readonly object[], places: readonly object[]): Step {
+  const result = { event: 'result', command: 'devices', ok: true, exitStatus: 0 };
+  return Object.assign(result, { mounted, offered: [], places });
+}
