@@ -563,7 +563,7 @@ expect_members() {
         path = new_path
         count = 0
         is_data = path ~ /^(from\/[0-9a-f]+\/)?data$/
-        if (!is_data && path !~ /^(backup-header|qubes\.xml|vm[0-9]+\/((firewall\.xml|notes\.txt|empty|incomplete\.txt)|[A-Za-z0-9_-]+\.map)|dom0-home\/home|parts|ids)$/)
+        if (!is_data && path !~ /^(backup-header|qubes\.xml|vm[0-9]+\/((firewall\.xml|notes\.txt|empty|incomplete\.txt)|[A-Za-z0-9_-]+\.map)|dom0-home\/(home|paths)|parts|ids)$/)
           bad("path " path)
         if (path in seen) bad("order")
         seen[path] = 1
@@ -663,8 +663,10 @@ read_vms() {
     /^property name="name">/ { name = value() }
     /^feature name="backup-path">/ { path = value(); sub(/\/$/, "", path) }
     /^feature name="backup-created">/ { if (value() ~ /^[0-9TZ:.+-]+$/) print "created", value() }
+    /^feature name="backup-dom0-paths">/ { path = "dom0-home/paths" }
     /^\/domain>/ && path != "" {
-      if (name == "" && path ~ /^dom0-home\//) name = "dom0"
+      # Its home, and what was chosen of its configuration.
+      if (sub(/^dom0-home\/.*/, "dom0-home", path) && name == "") name = "dom0"
       if ((path " " name) ~ /^[A-Za-z0-9_.\/-]+ [A-Za-z0-9_.-]+$/) print "vm", path, name
     }
     # So the list is never empty, which those who read it rely on.
@@ -977,7 +979,7 @@ recover_file() {
   partial=$target.partial
   : 2>/dev/null >"$work/problem" || no_space
   case $1 in
-    dom0-home/home) recover_home "$@" ;;
+    dom0-home/*) recover_home "$@" ;;
     *.img) recover_volume "$@" ;;
     *) recover_small "$@" ;;
   esac
@@ -1111,7 +1113,7 @@ write_run() {
   } 2>>"$work/problem" || not_unpacked "$1"
 }
 
-# Unpacks dom0's home, the file $1, which is a tar.
+# Unpacks dom0's home, or what is of its configuration: the file $1, which is a tar.
 recover_home() {
   : 2>/dev/null >"$work/decompressing" || no_space
   # The pipe is opened for both at first: to open one end alone would wait for the other.

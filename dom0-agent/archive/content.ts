@@ -42,10 +42,10 @@ export interface VolumeContent {
   readonly read: ReadAt;
 }
 
-/** A tree of files on its way into a backup, as a tar: dom0's home. */
+/** A tree of files on its way into a backup, as a tar: dom0's home, or what was chosen of its configuration. */
 export interface TreeContent {
   readonly kind: 'tree';
-  /** `dom0-home/home` */
+  /** `dom0-home/home`, `dom0-home/paths` */
   readonly path: string;
   readonly tar: AsyncIterable<Buffer>;
 }

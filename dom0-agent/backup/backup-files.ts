@@ -8,7 +8,7 @@ import { formatFirewallXml } from '../qubes/xml/firewall-xml.ts';
 import type { Volume } from '../qubes/qube.ts';
 import { backupQubesXml } from '../qubes/xml/backup-qubes-xml.ts';
 import { type QubesSystem, SystemGoneError } from '../qubes/system.ts';
-import { homeTar } from './home-tar.ts';
+import { type HomeRemarks, homeTar, pathsTar } from './home-tar.ts';
 import { type ArchiveLayout } from './backup-formats.ts';
 import type { MeasuredPlan } from './plan-home.ts';
 import { domainOf, originOf } from './volume-identity.ts';
@@ -31,6 +31,9 @@ export interface BackedUp {
 
 /** The same, for a VM that is being backed up. */
 type QubeRow = { -readonly [Key in keyof BackedUp]: BackedUp[Key] };
+
+/** Where dom0's configuration is in an archive. */
+const DOM0_PATHS = 'dom0-home/paths';
 
 /** The files of the archive, each made when it is asked for. */
 export class BackupFiles {
@@ -65,7 +68,7 @@ export class BackupFiles {
     if (this.#layout.settingsFirst) yield* this.#settingsThenVolumes();
     else yield* this.#qubeByQube();
     this.#requireAnyWhole();
-    if (this.#plan.dom0Home !== undefined) yield* this.#home(this.#plan.dom0Home.path);
+    yield* this.#ofDom0();
     this.#report.phase('index');
   }
 
@@ -90,6 +93,11 @@ export class BackupFiles {
               user: this.#plan.dom0Home.user,
               size: this.#layout.homeSize,
             },
+      dom0Paths: this.#plan.dom0Paths && {
+        directory: DOM0_PATHS,
+        paths: this.#plan.dom0Paths.paths,
+        size: this.#plan.dom0Paths.size.expected,
+      },
       qubes: this.#plan.qubes.map((planned) => ({
         qube: planned.qube,
         directory: planned.directory,
@@ -203,7 +211,9 @@ export class BackupFiles {
   #requireAnyWhole(): void {
     const failed = this.backedUp.filter(({ failure }) => failure !== undefined);
     const isWorthStoring =
-      failed.length < this.backedUp.length || this.#plan.dom0Home !== undefined;
+      failed.length < this.backedUp.length ||
+      this.#plan.dom0Home !== undefined ||
+      this.#plan.dom0Paths !== undefined;
     if (failed.length > 0 && !isWorthStoring) {
       throw new FailedError(failed.map(({ failure }) => failure).join('; '));
     }
@@ -212,20 +222,36 @@ export class BackupFiles {
     }
   }
 
-  *#home(home: string): Generator<Content, void, undefined> {
-    const row: QubeRow = {
-      ...{ name: 'dom0', size: undefined, used: 0, running: false },
-    };
+  /** dom0's home and its configuration: one row of the table. */
+  *#ofDom0(): Generator<Content, void, undefined> {
+    const { dom0Home, dom0Paths } = this.#plan;
+    if (dom0Home === undefined && dom0Paths === undefined) return;
+    const row: QubeRow = { name: 'dom0', size: undefined, used: 0, running: false };
     this.backedUp.push(row);
-    const report = this.#report;
-    const remarks = {
-      changed: (what: string) =>
-        report.warning(`dom0's home was changed while it was read: ${what}`),
-      unread: (what: string) => (row.failure = `not all of its home could be read: ${what}`),
+    if (dom0Home !== undefined) {
+      const path = this.#layout.homePath;
+      const remarks = this.#remarksOn('home', row);
+      yield this.#tree(path, homeTar(dom0Home.path, path, remarks, this.#signal), row);
+    }
+    if (dom0Paths !== undefined) {
+      const remarks = this.#remarksOn('configuration', row);
+      const tar = pathsTar(dom0Paths.paths, DOM0_PATHS, remarks, this.#signal);
+      yield this.#tree(DOM0_PATHS, tar, row);
+    }
+    this.#report.finished('dom0', row.failure);
+  }
+
+  #remarksOn(what: string, row: QubeRow): HomeRemarks {
+    this.#report.working('dom0', what);
+    return {
+      changed: (which) =>
+        this.#report.warning(`dom0's ${what} was changed while it was read: ${which}`),
+      unread: (which) => (row.failure = `not all of its ${what} could be read: ${which}`),
     };
-    report.working('dom0', 'home');
-    const path = this.#layout.homePath;
-    const tar = homeTar(home, path, remarks, this.#signal);
+  }
+
+  #tree(path: string, tar: AsyncIterable<Buffer>, row: QubeRow): Content {
+    const report = this.#report;
     async function* counted(): AsyncGenerator<Buffer, void, undefined> {
       for await (const chunk of tar) {
         row.used += chunk.length;
@@ -233,8 +259,7 @@ export class BackupFiles {
         yield chunk;
       }
     }
-    yield { kind: 'tree', path, tar: counted() };
-    report.finished('dom0', row.failure);
+    return { kind: 'tree', path, tar: counted() };
   }
 }
 

@@ -16,9 +16,12 @@ export interface Estimate {
 }
 
 /** How large the backup will be. Volumes whose usage is unknown count in `most` only. */
-export function estimateOf({ qubes, dom0Home }: MeasuredPlan, compressed: boolean): Estimate {
+export function estimateOf(
+  { qubes, dom0Home, dom0Paths }: MeasuredPlan,
+  compressed: boolean,
+): Estimate {
   const volumes = qubes.flatMap((planned) => planned.volumes);
-  const home = dom0Home?.size.expected ?? 0;
+  const home = (dom0Home?.size.expected ?? 0) + (dom0Paths?.size.expected ?? 0);
   const used = volumes.reduce((sum, { usage }) => sum + (usage ?? 0), home);
   return {
     least: compressed ? Math.floor(used / COMPRESSION_MAY_WIN) : used,

@@ -5,6 +5,21 @@ import { GnuTarMessages } from '../archive/tar/gnu-tar-messages.ts';
 import { printableWords } from '../../shared/printable.ts';
 import { rootPrefix, runnerBehind, sudoProblem } from '../../shared/run-program.ts';
 
+/** Files of dom0 that are backed up as one tar. */
+interface Tree {
+  /** For messages: `dom0's home`. */
+  readonly name: string;
+  /** Where its files are. */
+  readonly roots: readonly string[];
+  /** What tar reads, and where it begins. */
+  readonly directory: string;
+  readonly members: readonly string[];
+  /** What becomes of their names, as sed(1) has it. */
+  readonly transform: string;
+  /** Where they are in the tar. */
+  readonly path: string;
+}
+
 /** Receives what there is to report about a home. */
 export interface HomeRemarks {
   /** What changed while it was read. */
@@ -13,19 +28,50 @@ export interface HomeRemarks {
   unread(what: string): void;
 }
 
-/**
- * The inner tar of a home directory, made by GNU tar, which preserves links, odd names and holes. The home
- * itself is named `path` in it. tar is run as root only if the home contains files that its user cannot
- * read. Throws FailedError when the tar is incomplete.
- */
-export async function* homeTar(
+/** The inner tar of a home directory, as of `treeTar`. The home itself is named `path` in it. */
+export function homeTar(
   home: string,
   path: string,
   remarks: HomeRemarks,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void, undefined> {
-  const prefix = (await firstUnreadable(home)) === undefined ? [] : rootPrefix();
-  const [program = 'tar', ...args] = [...prefix, 'tar', ...tarArguments(home, path)];
+  const names = { members: ['.'], transform: `s|^\\.|${path}|`, path };
+  const tree = { name: "dom0's home", roots: [home], directory: home, ...names };
+  return treeTar(tree, remarks, signal);
+}
+
+/**
+ * The inner tar of files and directories of dom0, as of `treeTar`: below `path`, where they are below the root.
+ *
+ * @param paths absolute, without links
+ */
+export function pathsTar(
+  paths: readonly string[],
+  path: string,
+  remarks: HomeRemarks,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void, undefined> {
+  const members = paths.map((each) => each.slice(1));
+  const names = { members, transform: `s|^|${path}/|`, path };
+  return treeTar(
+    { name: "dom0's configuration", roots: paths, directory: '/', ...names },
+    remarks,
+    signal,
+  );
+}
+
+/**
+ * Made by GNU tar, which preserves links, odd names and holes. tar is run as root only if there are files that this
+ * user cannot read. Throws FailedError when the tar is incomplete.
+ */
+async function* treeTar(
+  tree: Tree,
+  remarks: HomeRemarks,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void, undefined> {
+  const { name, roots, path } = tree;
+  const prefix = (await firstUnreadable(roots)) === undefined ? [] : rootPrefix();
+  const [program = 'tar', ...args] = [...prefix, 'tar', ...tarArguments(tree)];
   await using tar = new ChildProcess([program, ...args], {
     // Without TAR_OPTIONS, which could change anything.
     env: { PATH: process.env['PATH'], LC_ALL: 'C' },
@@ -48,7 +94,7 @@ export async function* homeTar(
     // sudo exits with 1, as tar does when a file has changed: only its end shows that the tar is complete.
     if (seen.problem !== undefined) {
       const why = end.notRun ? whyNotRun(program, end.notRun) : whyNone(messages, seen.problem);
-      throw new FailedError(`dom0's home cannot be read: ${why}`);
+      throw new FailedError(`${name} cannot be read: ${why}`);
     }
     if (messages.changed.count > 0) remarks.changed(messages.changed.toString());
     if (end.exitStatus !== 0 && end.exitStatus !== CHANGED_WHILE_READ) {
@@ -60,14 +106,16 @@ export async function* homeTar(
 }
 
 /**
- * The path of a file or directory in a home that this user cannot read (root may have left one there);
- * undefined when there is none. Throws FailedError.
+ * The path of a file or directory in these that this user cannot read (root may have left one in a home); undefined
+ * when there is none. Throws FailedError.
+ *
+ * @param roots absolute
  */
-export async function firstUnreadable(home: string): Promise<string | undefined> {
+export async function firstUnreadable(roots: readonly string[]): Promise<string | undefined> {
   const files = ['-type', 'f', '-not', '-readable'];
   const directories = ['-type', 'd', '-not', '(', '-readable', '-executable', ')'];
   const first = ['(', ...files, '-o', ...directories, ')', '-print', '-quit'];
-  const found = await runnerBehind([])('find', [home, '-ignore_readdir_race', ...first]);
+  const found = await runnerBehind([])('find', [...roots, '-ignore_readdir_race', ...first]);
   return found === '' ? undefined : found.replace(/\n$/, '');
 }
 
@@ -79,7 +127,7 @@ function whyNone(messages: GnuTarMessages, problem: Error): string {
   );
 }
 
-function tarArguments(home: string, path: string): string[] {
+function tarArguments({ directory, members, transform }: Tree): string[] {
   return [
     '--create',
     '--file=-',
@@ -87,9 +135,10 @@ function tarArguments(home: string, path: string): string[] {
     '--format=posix',
     // The same files give the same bytes: no access times, no process id.
     '--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f',
-    `--transform=flags=rh;s|^\\.|${path}|`,
-    `--directory=${home}`,
-    '.',
+    `--transform=flags=rh;${transform}`,
+    `--directory=${directory}`,
+    '--',
+    ...members,
   ];
 }
 

@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline';
 import { ChildProcess, whyNotRun } from '../../shared/child-process.ts';
-import { FailedError, RefusedError, messageOf } from '../../shared/errors.ts';
+import { FailedError, RefusedError, messageOf, reasonOf } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { rootPrefix, runnerBehind } from '../../shared/run-program.ts';
 import { firstUnreadable } from './home-tar.ts';
@@ -26,32 +26,53 @@ const MOST_AROUND_FILE = 4096;
 /** Files come and go while a home is in use. */
 const GROWTH = 1.05;
 
+/** What is measured, in the words of errors. */
+interface Words {
+  readonly name: string;
+  /** How to do without. */
+  readonly remedy: string;
+}
+
+const HOME = { name: "dom0's home", remedy: 'leave the home out with -x dom0' };
+const PATHS = {
+  name: "dom0's configuration",
+  remedy: 'leave it out with another --dom0-path, or run coffer as root',
+};
+
+/** Measures dom0's home, as of `sizeOfTrees`. */
+export function sizeOfTree(directory: string): Promise<TreeSize> {
+  return sizeOfTrees([directory], HOME);
+}
+
 /**
- * Measures dom0's home; as root, if it contains files that its user cannot read, since root then reads it.
- * Throws RefusedError when that is not possible, before anything is done; FailedError when the home cannot
- * be searched.
+ * Measures directories and files; as root, if they contain files that this user cannot read, since root then reads
+ * them. Throws RefusedError when that is not possible, before anything is done; FailedError when they cannot be searched.
  */
-export async function sizeOfTree(directory: string): Promise<TreeSize> {
-  const unreadable = await firstUnreadable(directory);
+async function sizeOfTrees(roots: readonly string[], words: Words): Promise<TreeSize> {
+  const unreadable = await firstUnreadable(roots);
   const prefix = unreadable === undefined ? [] : rootPrefix();
-  if (prefix.length > 0) await requireRoot(prefix, unreadable ?? '');
-  const search = ['find', directory, '-ignore_readdir_race', '-printf', '%s %b\\n'];
+  if (prefix.length > 0) await requireRoot(prefix, unreadable ?? '', words);
+  const search = ['find', ...roots, '-ignore_readdir_race', '-printf', '%s %b\\n'];
   await using find = new ChildProcess([...prefix, ...search]);
   const size = await sumOf(createInterface({ input: find.stdout }));
   const { notRun, exitStatus } = await find.ended;
-  if (notRun) throw new FailedError(`dom0's home: ${whyNotRun(prefix[0] ?? 'find', notRun)}`);
+  if (notRun) throw new FailedError(`${words.name}: ${whyNotRun(prefix[0] ?? 'find', notRun)}`);
   if (exitStatus === 0) return size;
-  throw new FailedError(`dom0's home ${directory} cannot be searched completely`);
+  throw new FailedError(`${words.name} (${roots.join(', ')}) cannot be searched completely`);
 }
 
 /** Throws RefusedError unless tar can be run as root. */
-async function requireRoot(prefix: readonly string[], unreadable: string): Promise<void> {
+async function requireRoot(
+  prefix: readonly string[],
+  unreadable: string,
+  { name, remedy }: Words,
+): Promise<void> {
   try {
     await runnerBehind(prefix)('tar', ['--version']);
   } catch (error) {
     throw new RefusedError(
-      `dom0's home contains ${printable(unreadable)}, which only root can read, and ` +
-        `${messageOf(error)}: fix that, or leave the home out with -x dom0`,
+      `${name} contains ${printable(unreadable)}, which only root can read, and ` +
+        `${messageOf(error)}: fix that, or ${remedy}`,
       { cause: error },
     );
   }
@@ -71,31 +92,87 @@ async function sumOf(lines: AsyncIterable<string>): Promise<TreeSize> {
 /** A plan, with the size of dom0's home. */
 export interface MeasuredPlan extends BackupPlan {
   readonly dom0Home: MeasuredHome | undefined;
+  readonly dom0Paths?: MeasuredPaths | undefined;
 }
 
 export interface MeasuredHome extends Dom0Home {
   readonly size: TreeSize;
 }
 
-/** Measures dom0's home, if it is in the plan. Throws RefusedError when it cannot be read. */
-export async function measurePlan(plan: BackupPlan): Promise<MeasuredPlan> {
-  const { dom0Home } = plan;
-  if (dom0Home === undefined) return { ...plan, dom0Home };
-  return { ...plan, dom0Home: { ...dom0Home, size: await sizeOfTree(dom0Home.path) } };
+/** Files and directories of dom0's configuration. */
+export interface MeasuredPaths {
+  /** Absolute, without links; none is in another. */
+  readonly paths: readonly string[];
+  readonly size: TreeSize;
 }
 
 /**
- * Refuses to back up dom0's home to a directory in that home: the backup would read itself as it grows.
- * Throws RefusedError.
+ * Measures what is of dom0 in the plan. Throws RefusedError when it cannot be read.
+ *
+ * @param dom0Paths files and directories of dom0's configuration
+ */
+export async function measurePlan(
+  plan: BackupPlan,
+  dom0Paths: readonly string[] = [],
+): Promise<MeasuredPlan> {
+  const { dom0Home } = plan;
+  const paths = await realPaths(dom0Paths);
+  return {
+    ...plan,
+    dom0Home: dom0Home && { ...dom0Home, size: await sizeOfTree(dom0Home.path) },
+    dom0Paths: paths.length === 0 ? undefined : { paths, size: await sizeOfTrees(paths, PATHS) },
+  };
+}
+
+/** Resolved, each once, and none that is in another. Throws RefusedError when there is none of that name. */
+async function realPaths(named: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(
+    named.map((each) =>
+      realpath(each).catch((error: unknown) => {
+        throw new RefusedError(
+          `${printable(each)} of dom0 cannot be backed up: ${reasonOf(error)}`,
+        );
+      }),
+    ),
+  );
+  if (found.includes(sep))
+    throw new RefusedError('all of dom0 is not backed up: name what you need');
+  const each = [...new Set(found)].sort();
+  return each.filter((path) => !each.some((other) => other !== path && isWithin(path, other)));
+}
+
+/**
+ * Refuses to back up dom0's home to a directory in that home, or its configuration into itself: the backup would read
+ * itself as it grows. Throws RefusedError.
  */
 export async function refuseTargetInHome(home: string, directory: string): Promise<void> {
-  const [realHome, realDirectory] = await Promise.all([real(home), real(directory)]);
-  if (`${realDirectory}${sep}`.startsWith(`${realHome}${sep}`)) {
-    throw new RefusedError(
-      `${directory} is in dom0's home, so the backup would contain itself: ` +
-        `name another directory, or leave out dom0 with -x dom0`,
-    );
-  }
+  await refuseTargetWithin([home], directory, "dom0's home", 'leave out dom0 with -x dom0');
+}
+
+/** The same for paths of dom0. */
+export async function refuseTargetInPaths(
+  paths: readonly string[],
+  directory: string,
+): Promise<void> {
+  await refuseTargetWithin(paths, directory, 'what --dom0-path names', 'leave that out');
+}
+
+async function refuseTargetWithin(
+  roots: readonly string[],
+  directory: string,
+  what: string,
+  remedy: string,
+): Promise<void> {
+  const target = await real(directory);
+  const all = await Promise.all(roots.map(real));
+  if (!all.some((root) => isWithin(target, root))) return;
+  throw new RefusedError(
+    `${directory} is in ${what}, so the backup would contain itself: name another directory, or ${remedy}`,
+  );
+}
+
+function isWithin(path: string, directory: string): boolean {
+  return `${path}${sep}`.startsWith(`${directory}${sep}`);
 }
 
 /** The path without links; unchanged when there is no such file, which is noticed later. */

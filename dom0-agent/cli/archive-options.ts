@@ -95,7 +95,8 @@ export function addExclude(command: Command): Command {
   );
 }
 
-function collect(value: string, former: string[] = []): string[] {
+/** Of an option that can be repeated. */
+export function collect(value: string, former: string[] = []): string[] {
   return [...former, value];
 }
 

@@ -8,15 +8,16 @@ import type { Destination } from './destination.ts';
 import type { Share } from './progress.ts';
 
 /** What is read in a backup, for its progress. */
-export function sharesOf({ qubes, dom0Home }: MeasuredPlan): Share[] {
+export function sharesOf({ qubes, dom0Home, dom0Paths }: MeasuredPlan): Share[] {
   const shares = qubes.map((planned) => ({ name: planned.qube.name, total: bytesOf(planned) }));
-  if (dom0Home !== undefined) shares.push({ name: 'dom0', total: dom0Home.size.expected });
+  const ofDom0 = [dom0Home, dom0Paths].flatMap((tree) => tree?.size.expected ?? []);
+  if (ofDom0.length > 0) shares.push({ name: 'dom0', total: ofDom0.reduce((a, b) => a + b) });
   return shares;
 }
 
 /** The plan of a backup, for programs: docs/json.md. */
 export function backupPlanForPrograms(
-  { qubes, dom0Home, leftOut }: MeasuredPlan,
+  { qubes, dom0Home, dom0Paths, leftOut }: MeasuredPlan,
   estimate: Estimate,
   vm: string,
   { location, space, toBeStarted }: Destination,
@@ -40,6 +41,7 @@ export function backupPlanForPrograms(
       changed: null,
     })),
     dom0Home: dom0Home === undefined ? null : { path: dom0Home.path, used: dom0Home.size.expected },
+    dom0Paths: dom0Paths && { paths: dom0Paths.paths, used: dom0Paths.size.expected },
     leftOut,
     series: known === undefined ? null : earlierIn(known),
   };

@@ -15,6 +15,7 @@ import {
   NAMES_OF_VMS,
   addArchiveOptions,
   addExclude,
+  collect,
 } from './archive-options.ts';
 
 /** The options of `coffer backup`, as commander gives them. */
@@ -27,6 +28,8 @@ export interface BackupFlags extends ArchiveFlags {
   /** Default: see `FORMAT_DEFAULTS`; the same for the cost. */
   readonly compressFilter?: CompressionFilter | 'none';
   readonly kdfCost?: number;
+  /** Of dom0's configuration. */
+  readonly dom0Path?: readonly string[];
   /** A backup that needs no other file. */
   readonly full?: true;
   readonly newSeries?: true;
@@ -70,6 +73,11 @@ export function addBackupOptions(command: Command): Command {
       `cost of guessing the passphrase: ${LEAST_COST_LOG2N} to ${GREATEST_COST_LOG2N}, each one doubles ` +
         `it; by default ${byFormat('kdfCost')}`,
       parseCost,
+    )
+    .option(
+      '--dom0-path <PATH>',
+      'also back up this file or directory of dom0, such as /etc/qubes (can be repeated)',
+      collect,
     )
     .option('--full', 'store everything, so that this backup needs no earlier file')
     .option('--new-series', 'begin anew, under another key, beside the backups that are there')

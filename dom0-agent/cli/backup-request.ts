@@ -53,7 +53,7 @@ async function toBeSaved(
   if (flags.profile !== undefined) {
     throw new UsageError('--save-profile writes what is on the command line: leave out --profile');
   }
-  const { passphraseFile, destVm = 'dom0', command: isCommand } = flags;
+  const { passphraseFile, dom0Path, destVm = 'dom0', command: isCommand } = flags;
   if (passphraseFile === '-') {
     throw new UsageError('a profile needs a passphrase file: use -p FILE, or leave -p out');
   }
@@ -63,6 +63,7 @@ async function toBeSaved(
     flags: {
       ...flags,
       ...(passphraseFile === undefined ? {} : { passphraseFile: resolve(passphraseFile) }),
+      ...(dom0Path === undefined ? {} : { dom0Path: dom0Path.map((each) => resolve(each)) }),
     },
   });
 }
@@ -98,6 +99,11 @@ function refuseContradictions(flags: BackupFlags): void {
   if (format === 'qubes-4' && !encrypt) {
     throw new UsageError(
       '--no-encrypt cannot be used with --format qubes-4: that is always encrypted',
+    );
+  }
+  if (format === 'qubes-4' && flags.dom0Path !== undefined) {
+    throw new UsageError(
+      '--dom0-path cannot be used with --format qubes-4: that has no place for it',
     );
   }
   if (withRecovery !== true) return;

@@ -10,7 +10,7 @@ import { formatKnownSize, formatTable, QUBE_COLUMNS, qubeColumns } from './table
 const AS_LAST_SAVED = 'running: its last saved state';
 
 /** What will be backed up, VM by VM, and what will not. */
-export function formatBackupPlan({ qubes, dom0Home, leftOut }: MeasuredPlan): string {
+export function formatBackupPlan({ qubes, dom0Home, dom0Paths, leftOut }: MeasuredPlan): string {
   const rows = qubes.map(({ qube, volumes, running }) => [
     qube.name,
     ...qubeColumns(qube),
@@ -22,6 +22,10 @@ export function formatBackupPlan({ qubes, dom0Home, leftOut }: MeasuredPlan): st
   if (dom0Home !== undefined) {
     const used = formatSize(dom0Home.size.expected);
     rows.push(['dom0', 'home', '', '', dom0Home.path, '', used, '']);
+  }
+  if (dom0Paths !== undefined) {
+    const used = formatSize(dom0Paths.size.expected);
+    rows.push(['dom0', 'configuration', '', '', dom0Paths.paths.join(', '), '', used, '']);
   }
   const table = formatTable(['VM', ...QUBE_COLUMNS, 'volumes', 'size', 'used', ''], rows);
   return leftOut.length === 0 ? table : `${table}\nNot backed up: ${inWords(leftOut)}.`;

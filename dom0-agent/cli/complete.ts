@@ -110,6 +110,7 @@ function wantedByName(name: string, given: Given): Unworded {
       return { kind: 'pools', ...systemOf(given) };
     case 'NAME':
       return { kind: 'profiles' };
+    case 'PATH':
     case 'FILE':
       return { kind: 'files' };
     case 'DIR':

@@ -12,6 +12,10 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       command: 'coffer backup -d sys-usb backups work personal dom0',
     },
     {
+      what: "Back up dom0's configuration as well:",
+      command: 'coffer backup -d sys-usb --dom0-path /etc/qubes --dom0-path /srv/salt backups',
+    },
+    {
       what: 'Back up the VMs that are backed up by default, except some, to a disk that is mounted in dom0:',
       command: "coffer backup -x untrusted -x 'test-*' /run/media/user/disk",
     },

@@ -3,7 +3,7 @@ import { formatMinute } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { seriesCard } from '../backup/series-card.ts';
-import type { BackupContents } from '../qubes/backup-contents.ts';
+import { type BackupContents, dom0Trees } from '../qubes/backup-contents.ts';
 import type { Storage } from '../transport/storage.ts';
 import { type FoundBackup, backupsIn } from './backups-in.ts';
 import type { CommandReport } from './command-report.ts';
@@ -99,10 +99,11 @@ function formatBackups(backups: readonly FoundBackup[], isOpened: boolean): stri
   return formatTable(['backup', 'made on', 'format', 'size', ...contentsHead, ''], rows);
 }
 
-function namesIn({ qubes, dom0Home, unusable }: BackupContents): string {
+function namesIn(contents: BackupContents): string {
+  const { qubes, unusable } = contents;
   return [
     ...qubes.map(({ qube }) => qube.name),
-    ...(dom0Home === undefined ? [] : ['dom0']),
+    ...(dom0Trees(contents).length === 0 ? [] : ['dom0']),
     ...unusable.map(({ name }) => `${name} (cannot be restored)`),
   ].join(', ');
 }

@@ -63,6 +63,10 @@ async function listBackup(backup: OpenedBackup, report: CommandReport): Promise<
   if (contents.dom0Home !== undefined) {
     rows.push(['dom0', 'home', '', '', '', '', formatSize(contents.dom0Home.size), '']);
   }
+  if (contents.dom0Paths !== undefined) {
+    const { paths, size } = contents.dom0Paths;
+    rows.push(['dom0', 'configuration', '', '', '', '', formatSize(size), paths.join(', ')]);
+  }
   for (const { name, why } of contents.unusable) {
     rows.push([name, '', '', '', '', '', '', `cannot be restored: ${why}`]);
   }
@@ -86,6 +90,10 @@ async function listBackup(backup: OpenedBackup, report: CommandReport): Promise<
       remarks,
     })),
     dom0Home: contents.dom0Home === undefined ? null : { used: contents.dom0Home.size },
+    dom0Paths: contents.dom0Paths && {
+      paths: contents.dom0Paths.paths,
+      used: contents.dom0Paths.size,
+    },
     unusable: contents.unusable.map(({ name, why }) => ({ name, why })),
   });
   return ExitStatus.done;

@@ -4,7 +4,12 @@ import { type CompressionFilter, requireCompressor } from '../archive/compress/c
 import { type Estimate, estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
 import { FORMAT_DEFAULTS, FORMAT_FILTERS } from '../backup/backup-formats.ts';
 import { timeOfBackupName } from '../backup/new-backup-file.ts';
-import { type MeasuredPlan, measurePlan, refuseTargetInHome } from '../backup/plan-home.ts';
+import {
+  type MeasuredPlan,
+  measurePlan,
+  refuseTargetInHome,
+  refuseTargetInPaths,
+} from '../backup/plan-home.ts';
 import type { SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import type { Storage } from '../transport/storage.ts';
@@ -61,7 +66,11 @@ export async function propose(
     const { path } = plan.dom0Home;
     await aboutField('location', () => refuseTargetInHome(path, location));
   }
-  const measured = await measurePlan(plan);
+  const measured = await aboutField('dom0-path', () => measurePlan(plan, flags.dom0Path));
+  if (measured.dom0Paths !== undefined && storage.owner === 'dom0' && flags.command !== true) {
+    const { paths } = measured.dom0Paths;
+    await aboutField('location', () => refuseTargetInPaths(paths, location));
+  }
   const estimate = estimateOf(measured, compressor !== undefined);
   const destination = await aboutField('location', () =>
     orForgottenDirectory(seeDestination(opened, storage, location, flags, signal), {

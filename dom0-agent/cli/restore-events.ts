@@ -3,7 +3,7 @@ import type { RestorePlan } from '../restore/plan-restore.ts';
 
 /** The plan of a restore, for programs: docs/json.md. */
 export function restorePlanForPrograms(
-  { qubes, dom0Home, leftOut }: RestorePlan,
+  { qubes, dom0Home, dom0Paths, leftOut }: RestorePlan,
   abandoned: readonly Qube[],
 ) {
   return {
@@ -16,6 +16,7 @@ export function restorePlanForPrograms(
       remarks,
     })),
     dom0Home: dom0Home === undefined ? null : { used: dom0Home.size },
+    dom0Paths: dom0Paths && { paths: dom0Paths.paths, used: dom0Paths.size },
     leftOut,
     removedFirst: abandoned.map(({ name }) => name),
   };

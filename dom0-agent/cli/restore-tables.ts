@@ -5,7 +5,7 @@ import type { RestorePlan } from '../restore/plan-restore.ts';
 import { formatKnownSize, formatTable } from './table.ts';
 
 /** What will be created, under which names and with which replacements; what is left out, and why. */
-export function formatRestorePlan({ qubes, dom0Home, leftOut }: RestorePlan): string {
+export function formatRestorePlan({ qubes, dom0Home, dom0Paths, leftOut }: RestorePlan): string {
   const rows = qubes.map(({ source, newQube, remarks }) => [
     source.qube.name,
     newQube.name,
@@ -16,6 +16,10 @@ export function formatRestorePlan({ qubes, dom0Home, leftOut }: RestorePlan): st
   ]);
   if (dom0Home !== undefined) {
     rows.push(['dom0', 'a new directory', 'home', '', formatSize(dom0Home.size), '']);
+  }
+  if (dom0Paths !== undefined) {
+    const what = dom0Paths.paths.join(', ');
+    rows.push(['dom0', 'a new directory', 'configuration', '', formatSize(dom0Paths.size), what]);
   }
   for (const { name, why } of leftOut) rows.push([name, 'left out', '', '', '', why]);
   return formatTable(['VM', 'restored as', 'class', 'size', 'used', ''], rows);

@@ -2,7 +2,7 @@ import { ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { refuseRepeated } from '../qubes/names-from-user.ts';
 import type { Qube } from '../qubes/qube.ts';
 import { readSystemState, type SystemState } from '../restore/plan-input.ts';
-import type { BackupContents } from '../qubes/backup-contents.ts';
+import { type BackupContents, dom0Trees, sizeOfDom0 } from '../qubes/backup-contents.ts';
 import { requirePool, warnOfHomeSpace, warnOfSpace } from '../restore/restore-space.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import { openChosenBackup } from './choose-backup.ts';
@@ -110,14 +110,14 @@ async function agree(
     show(`${name} will be removed: it was left incomplete by a restore that was killed.`);
   }
   show(formatRestorePlan(plan));
-  if (plan.qubes.length === 0 && plan.dom0Home === undefined) {
+  if (plan.qubes.length === 0 && dom0Trees(plan).length === 0) {
     throw new RefusedError('there is nothing to restore: everything that was chosen is left out');
   }
   const doubts = [
     { field: 'pool', sentence: warnOfSpace(plan, state.pools, flags.pool) },
     {
       field: 'skip-dom0-home',
-      sentence: await warnOfHomeSpace(plan.dom0Home, backup.reader.header.format, home),
+      sentence: await warnOfHomeSpace(sizeOfDom0(plan), backup.reader.header.format, home),
     },
   ];
   const problems = doubts.flatMap(({ field, sentence }) =>
@@ -188,7 +188,7 @@ async function restore(
   await removeAbandonedHomes(home, report);
   report.startProgress('receive', [
     ...plan.qubes.map(({ source, newQube }) => ({ name: newQube.name, total: source.size })),
-    ...sharesIn({ qubes: [], dom0Home: plan.dom0Home }),
+    ...sharesIn({ ...plan, qubes: [] }),
   ]);
   const cleanup = await rollBackIfKilled(flags.system);
   try {

@@ -1,7 +1,7 @@
 import { DamagedError } from '../../shared/errors.ts';
 import { INCOMPLETE } from '../archive/archive.ts';
 import { savedVolumes } from '../qubes/qube.ts';
-import type { QubesAndHome } from '../qubes/backup-contents.ts';
+import { type QubesAndHome, dom0Trees } from '../qubes/backup-contents.ts';
 
 /** What a file of a VM in an archive is. */
 export type ArchivedPath =
@@ -66,15 +66,15 @@ export class FilesSeen {
 
 /**
  * The volumes of every VM that belong in a backup; for a VM without any, its directory, which has at least
- * one file (official tools write an empty one, `empty`); and dom0's home. Formats 2 to 4 have no manifest:
+ * one file (official tools write an empty one, `empty`); and what is of dom0. Formats 2 to 4 have no manifest:
  * this is how a lost file is noticed.
  */
-function expectedBy({ qubes, dom0Home }: QubesAndHome): string[] {
-  const expected = qubes.flatMap(({ qube, directory }) => {
+function expectedBy(selected: QubesAndHome): string[] {
+  const expected = selected.qubes.flatMap(({ qube, directory }) => {
     const volumes = savedVolumes(qube).map(({ name }) => volumePath(directory, name));
     return volumes.length > 0 ? volumes : [directory];
   });
-  return dom0Home === undefined ? expected : [...expected, dom0Home.directory];
+  return [...expected, ...dom0Trees(selected)];
 }
 
 /** Throws DamagedError when something that qubes.xml lists is not in the archive. */

@@ -2,7 +2,7 @@ import { type DamagedError, messageOf } from '../../shared/errors.ts';
 import { DATA_PATH } from '../archive/coffer1/member-paths.ts';
 import { DamagedPartError } from '../archive/parts/part-name.ts';
 import { type FilesSeen, parseArchivedPath } from './archived-files.ts';
-import type { QubesAndHome } from '../qubes/backup-contents.ts';
+import { type QubesAndHome, dom0Trees } from '../qubes/backup-contents.ts';
 
 /** Damage to a file of a backup, in the user's terms. */
 export interface Damage {
@@ -36,14 +36,16 @@ export function missingIn(selected: QubesAndHome, seen: FilesSeen): Damage[] {
 }
 
 /** The VM that a file or directory of the archive belongs to, or dom0. */
-export function ownerOf(path: string, { qubes, dom0Home }: QubesAndHome): string | undefined {
-  if (path === dom0Home?.directory) return 'dom0';
+export function ownerOf(path: string, selected: QubesAndHome): string | undefined {
+  if (dom0Trees(selected).includes(path)) return 'dom0';
   const { directory } = parseArchivedPath(path);
-  return qubes.find((each) => each.directory === directory || each.directory === path)?.qube.name;
+  return selected.qubes.find((each) => each.directory === directory || each.directory === path)
+    ?.qube.name;
 }
 
-function inWords(path: string, { dom0Home }: QubesAndHome): string {
+function inWords(path: string, { dom0Home, dom0Paths }: QubesAndHome): string {
   if (path === dom0Home?.directory) return 'its home';
+  if (path === dom0Paths?.directory) return 'its configuration';
   const place = parseArchivedPath(path);
   switch (place.kind) {
     case 'volume':

@@ -1,16 +1,18 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { expandNames, refuseRepeated, suggestion } from '../qubes/names-from-user.ts';
-import type { BackedUpQube, BackupContents } from '../qubes/backup-contents.ts';
+import { type BackedUpQube, type BackupContents, dom0Trees } from '../qubes/backup-contents.ts';
 import type { Header } from '../archive/archive.ts';
 import { readBackupQubesXml } from '../qubes/xml/backup-qubes-xml.ts';
 import { readR3QubesXml } from '../qubes/xml/read-r3-qubes-xml.ts';
 
 const DOM0 = 'dom0';
+const NOTHING_OF_DOM0 = { dom0Home: undefined, dom0Paths: undefined };
 
 /** The part of a backup that the user chose. */
 export interface SelectedContents {
   readonly qubes: readonly BackedUpQube[];
   readonly dom0Home: BackupContents['dom0Home'];
+  readonly dom0Paths?: BackupContents['dom0Paths'];
   /** VMs that were chosen and cannot be restored. */
   readonly unusable: BackupContents['unusable'];
 }
@@ -29,7 +31,7 @@ export function selectContents(
     ...contents.qubes.flatMap(namesOf),
     ...contents.unusable.map(({ name }) => name),
   ]);
-  if (contents.dom0Home !== undefined) known.add(DOM0);
+  if (dom0Trees(contents).length > 0) known.add(DOM0);
   const members = contents.qubes.map(({ qube }) => qube);
   const chosen = expandNames(named, [...known], members);
   const excluded = expandNames(namedForExclusion, [...known], members);
@@ -43,15 +45,15 @@ export function selectContents(
     (chosen.length === 0 || names.some((name) => chosen.includes(name))) &&
     !names.some((name) => excluded.includes(name));
   const qubes = contents.qubes.filter((qube) => isMeant(...namesOf(qube)));
-  const dom0Home = isMeant(DOM0) ? contents.dom0Home : undefined;
+  const { dom0Home, dom0Paths } = isMeant(DOM0) ? contents : NOTHING_OF_DOM0;
   const unusable = contents.unusable.filter(({ name }) => isMeant(name));
-  if (qubes.length === 0 && dom0Home === undefined) {
+  if (qubes.length === 0 && dom0Trees({ dom0Home, dom0Paths }).length === 0) {
     const whys = unusable.map(({ name, why }) => `; ${name}: ${why}`).join('');
     throw new RefusedError(
       `there is nothing left to do: every VM of the backup is left out${whys}`,
     );
   }
-  return { qubes, dom0Home, unusable };
+  return { qubes, dom0Home, dom0Paths, unusable };
 }
 
 function namesOf({ qube, formerName }: BackedUpQube): string[] {

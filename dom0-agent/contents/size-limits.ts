@@ -1,7 +1,7 @@
 import type { ArchiveReader } from '../archive/archive.ts';
 import type { NamedDirectories } from '../archive/official/stored-bounds.ts';
 import { formatSize, GiB } from '../../shared/sizes.ts';
-import type { BackedUpQube, BackupContents } from '../qubes/backup-contents.ts';
+import { type BackedUpQube, type BackupContents, sizeOfDom0 } from '../qubes/backup-contents.ts';
 import { DamagedError } from '../../shared/errors.ts';
 
 /** Sizes in a list of VMs are estimates, and some lists have none: only what is far beyond them is refused. */
@@ -19,19 +19,15 @@ export function withSizeLimits(reader: ArchiveReader, contents: BackupContents):
 }
 
 /** Undefined when the directory of a VM is unknown. */
-function namedDirectories({
-  qubes,
-  dom0Home,
-  unusable,
-}: BackupContents): NamedDirectories | undefined {
+function namedDirectories(contents: BackupContents): NamedDirectories | undefined {
+  const { qubes, unusable } = contents;
   const named = new Map<string, number>();
   for (const { qube, directory, size } of qubes) {
     const volumes = qube.volumes.reduce((sum, volume) => sum + volume.size, 0);
     named.set(directory, Math.max(LEAST_ALLOWED, 10 * size, 2 * volumes));
   }
-  if (dom0Home !== undefined) {
-    named.set(dom0Home.directory.split('/')[0] ?? '', Math.max(LEAST_ALLOWED, 10 * dom0Home.size));
-  }
+  const ofDom0 = sizeOfDom0(contents);
+  if (ofDom0 !== undefined) named.set('dom0-home', Math.max(LEAST_ALLOWED, 10 * ofDom0));
   for (const { directory } of unusable) {
     if (directory === undefined) return undefined;
     const owner = directory.startsWith('dom0-home/') ? 'dom0-home' : directory;

@@ -27,10 +27,35 @@ export interface BackedUpHome {
   readonly size: number;
 }
 
-/** VMs of a backup, and dom0's home if it is among them. */
+/** Files and directories of dom0's configuration, as a backup describes them. */
+export interface BackedUpPaths {
+  /** Where they are in the archive: `dom0-home/paths`. */
+  readonly directory: string;
+  /** Absolute, in dom0; none is in another. */
+  readonly paths: readonly string[];
+  /** In bytes; an estimate. */
+  readonly size: number;
+}
+
+/** VMs of a backup, and what is in it of dom0. */
 export interface QubesAndHome {
   readonly qubes: readonly BackedUpQube[];
   readonly dom0Home: BackedUpHome | undefined;
+  readonly dom0Paths?: BackedUpPaths | undefined;
+}
+
+/** Where dom0's home is in an archive, and its configuration. */
+export function dom0Trees({ dom0Home, dom0Paths }: Omit<QubesAndHome, 'qubes'>): string[] {
+  return [dom0Home, dom0Paths].flatMap((tree) => (tree === undefined ? [] : [tree.directory]));
+}
+
+/** In bytes; undefined when there is nothing of dom0. */
+export function sizeOfDom0({
+  dom0Home,
+  dom0Paths,
+}: Omit<QubesAndHome, 'qubes'>): number | undefined {
+  if (dom0Home === undefined && dom0Paths === undefined) return undefined;
+  return (dom0Home?.size ?? 0) + (dom0Paths?.size ?? 0);
 }
 
 /** What a backup holds, from its authenticated qubes.xml. */
@@ -50,6 +75,6 @@ export interface UnusableQube {
 }
 
 /** The bytes of all that is restored or verified: an estimate for progress. */
-export function totalSize({ qubes, dom0Home }: QubesAndHome): number {
-  return qubes.reduce((sum, { size }) => sum + size, dom0Home?.size ?? 0);
+export function totalSize(contents: QubesAndHome): number {
+  return contents.qubes.reduce((sum, { size }) => sum + size, sizeOfDom0(contents) ?? 0);
 }

@@ -15,6 +15,7 @@ export interface RestorePlan {
   /** In the order of creation: templates, templates of disposables, the rest. */
   readonly qubes: readonly PlannedRestore[];
   readonly dom0Home: BackupContents['dom0Home'];
+  readonly dom0Paths?: BackupContents['dom0Paths'];
   /** What was selected but is not restored, and why. */
   readonly leftOut: readonly LeftOut[];
 }
@@ -50,7 +51,8 @@ export function planRestore(
   );
   qubes.sort((a, b) => creationOrder(a.source.qube) - creationOrder(b.source.qube));
   const dom0Home = planHome(selected.dom0Home, state, choices, leftOut);
-  return { qubes, dom0Home, leftOut };
+  const dom0Paths = planPaths(selected.dom0Paths, choices, leftOut);
+  return { qubes, dom0Home, dom0Paths, leftOut };
 }
 
 /**
@@ -176,6 +178,16 @@ function planHome(
     );
   }
   return home;
+}
+
+function planPaths(
+  paths: BackupContents['dom0Paths'],
+  { distrustSettings }: RestoreChoices,
+  leftOut: LeftOut[],
+): BackupContents['dom0Paths'] {
+  if (paths === undefined || distrustSettings !== true) return paths;
+  leftOut.push({ name: 'dom0', why: 'its configuration is left out: settings are distrusted' });
+  return undefined;
 }
 
 function creationOrder(qube: Qube): number {

@@ -2,7 +2,7 @@ import { RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { savedVolumes } from '../qubes/qube.ts';
 import type { Pool } from '../qubes/system.ts';
-import type { BackedUpHome, BackedUpQube } from '../qubes/backup-contents.ts';
+import type { BackedUpQube } from '../qubes/backup-contents.ts';
 import type { RestorePlan } from './plan-restore.ts';
 import { statfs } from 'node:fs/promises';
 import type { ArchiveFormat } from '../archive/archive.ts';
@@ -61,21 +61,22 @@ function sum(sources: readonly BackedUpQube[]): number {
 }
 
 /**
- * Compares the home in a backup with the free space where it goes. Throws RefusedError when it does not fit;
+ * Compares what is of dom0 in a backup with the free space where it goes. Throws RefusedError when it does not fit;
  * returns a warning when it may not: only coffer-1 records the real size of a home with holes.
  *
+ * @param size in bytes; undefined: there is nothing
  * @param directory dom0's home
  */
 export async function warnOfHomeSpace(
-  home: BackedUpHome | undefined,
+  size: number | undefined,
   format: ArchiveFormat,
   directory: string,
 ): Promise<string | undefined> {
-  if (home === undefined) return undefined;
+  if (size === undefined) return undefined;
   const { bavail, bsize } = await statfs(directory);
   const free = bavail * bsize;
-  if (home.size <= free) return undefined;
-  const both = `dom0's home in the backup has ${formatSize(home.size)}, and ${formatSize(free)} are free`;
+  if (size <= free) return undefined;
+  const both = `dom0's home in the backup has ${formatSize(size)}, and ${formatSize(free)} are free`;
   if (format !== 'coffer-1') return `it may not fit into ${directory}: ${both}`;
   throw new RefusedError(
     `there is not enough space in ${directory}: ${both}: free some, or use --skip-dom0-home`,

@@ -5,17 +5,13 @@ import type { Report } from '../../shared/report.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import { countBytes } from '../contents/backed-up-files.ts';
 import { newOwnerName } from '../qubes/owner-names.ts';
-import {
-  PARTIAL_HOME_PREFIX,
-  homeRestoreDirectory,
-  makeNewDirectory,
-  unpackHome,
-} from './unpack-home.ts';
+import { type Dom0Tree, PARTIAL_HOME_PREFIX, makeNewDirectory, unpackHome } from './unpack-home.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import { removePartialHome } from './remove-tree.ts';
 
-/** dom0's home in a restore. It gets its final name when it is kept, and so is complete under it. */
-export class RestoredHome {
+/** dom0's home or configuration in a restore. It gets its final name when it is kept, and so is complete under it. */
+export class RestoredTree {
+  readonly #tree: Dom0Tree;
   readonly #system: QubesSystem;
   readonly #report: Report;
   readonly #signal: AbortSignal;
@@ -24,7 +20,8 @@ export class RestoredHome {
   #home = '';
   #target = '';
 
-  constructor(system: QubesSystem, report: Report, signal: AbortSignal) {
+  constructor(tree: Dom0Tree, system: QubesSystem, report: Report, signal: AbortSignal) {
+    this.#tree = tree;
     this.#system = system;
     this.#report = report;
     this.#signal = signal;
@@ -38,16 +35,16 @@ export class RestoredHome {
   async restore(innerTar: AsyncIterable<Buffer>): Promise<void> {
     this.#home = (await this.#system.dom0Home()).path;
     const partial = join(this.#home, PARTIAL_HOME_PREFIX + (await newOwnerName()));
-    this.#target = homeRestoreDirectory(this.#home, new Date());
+    this.#target = this.#tree.directoryIn(this.#home, new Date());
     let bytes = 0;
-    this.#report.working('dom0', 'home');
+    this.#report.working('dom0', this.#tree.name);
     const counted = countBytes(innerTar, (length) => {
       bytes += length;
       this.#report.progress('dom0', length);
     });
-    const missing = await unpackHome(counted, partial, this.#report, this.#signal);
+    const missing = await unpackHome(counted, partial, this.#report, this.#signal, this.#tree);
     this.#partial = partial;
-    const remarks = [`its home is in ${this.#target}`, ...missing];
+    const remarks = [`its ${this.#tree.name} is in ${this.#target}`, ...missing];
     const result = missing.length === 0 ? 'restored' : 'restored in part';
     this.#outcome = { name: 'dom0', result, size: undefined, used: bytes, remarks };
   }
@@ -55,7 +52,7 @@ export class RestoredHome {
   /** It could not be restored, and nothing of it remains. */
   fail(why: string): void {
     this.#outcome = { name: 'dom0', result: 'failed', size: undefined, used: 0, remarks: [why] };
-    this.#report.warning(`dom0's home could not be restored: ${why}`);
+    this.#report.warning(`dom0's ${this.#tree.name} could not be restored: ${why}`);
     this.#report.finished('dom0', why);
   }
 

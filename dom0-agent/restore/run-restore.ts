@@ -3,6 +3,7 @@ import { MiB } from '../../shared/sizes.ts';
 import type { Report } from '../../shared/report.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive/archive.ts';
 import { savedVolumes } from '../qubes/qube.ts';
+import type { QubesAndHome } from '../qubes/backup-contents.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
 import { parseArchivedPath } from '../contents/archived-files.ts';
@@ -17,7 +18,8 @@ import { FilesSeen, refuseMissing } from '../contents/archived-files.ts';
 import { damageTo } from '../contents/damage.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import type { RestorePlan } from './plan-restore.ts';
-import { RestoredHome } from './restored-home.ts';
+import { RestoredTree } from './restored-home.ts';
+import { DOM0_TREES } from './unpack-home.ts';
 import { type QubeRestore, RestoredQubes, isOfThisSystem } from './restored-qubes.ts';
 import { TooLargeError, requireWithinLimit } from '../contents/size-limits.ts';
 
@@ -56,7 +58,8 @@ class RestoreRun {
   readonly #signal: AbortSignal;
   readonly #qubes: RestoredQubes;
   readonly #seen: FilesSeen;
-  readonly #home: RestoredHome;
+  /** Of dom0, by where they are in the archive. */
+  readonly #trees: ReadonlyMap<string, RestoredTree>;
 
   constructor(
     plan: RestorePlan,
@@ -66,15 +69,21 @@ class RestoreRun {
     signal: AbortSignal,
   ) {
     this.#plan = plan;
-    this.#seen = new FilesSeen({
-      qubes: plan.qubes.map(({ source }) => source),
-      dom0Home: plan.dom0Home,
-    });
+    this.#seen = new FilesSeen(inBackup(plan));
     this.#system = system;
     this.#options = options;
     this.#report = report;
     this.#signal = signal;
-    this.#home = new RestoredHome(system, report, signal);
+    const { dom0Home, dom0Paths } = plan;
+    const trees = [
+      [dom0Home?.directory, DOM0_TREES.home],
+      [dom0Paths?.directory, DOM0_TREES.paths],
+    ] as const;
+    this.#trees = new Map(
+      trees.flatMap(([path, tree]) =>
+        path === undefined ? [] : [[path, new RestoredTree(tree, system, report, signal)]],
+      ),
+    );
     this.#qubes = new RestoredQubes(
       plan.qubes,
       system,
@@ -96,25 +105,22 @@ class RestoreRun {
       this.#checkComplete();
     } catch (error) {
       await this.#qubes.rollBack();
-      await this.#home.rollBack();
+      for (const tree of this.#trees.values()) await tree.rollBack();
       throw error;
     }
     // The rest takes a moment, and VMs that refer to each other cannot be rolled back: no interrupts from
     // here on.
     this.#report.phase('settle');
     await this.#qubes.finish();
-    await this.#home.keep();
-    const { outcomes } = this.#qubes;
-    return this.#home.outcome === undefined ? outcomes : [...outcomes, this.#home.outcome];
+    for (const tree of this.#trees.values()) await tree.keep();
+    const ofDom0 = [...this.#trees.values()].flatMap(({ outcome }) => outcome ?? []);
+    return [...this.#qubes.outcomes, ...asOne(ofDom0)];
   }
 
   /** Damage to a file of the archive, in the user's terms. */
   #inWords(error: unknown, path: string): unknown {
     if (!(error instanceof DamagedError) || error instanceof TooLargeError) return error;
-    const damage = damageTo(path, error, {
-      qubes: this.#plan.qubes.map(({ source }) => source),
-      dom0Home: this.#plan.dom0Home,
-    });
+    const damage = damageTo(path, error, inBackup(this.#plan));
     if (damage === undefined) return error;
     return new DamagedError(
       `${damage.name}: ${damage.what}: nothing was restored. \`coffer verify\` says which VMs are complete, ` +
@@ -125,7 +131,7 @@ class RestoreRun {
   }
 
   #isWanted(path: string): boolean {
-    return path === this.#plan.dom0Home?.directory || this.#qubeOf(path) !== undefined;
+    return this.#trees.has(path) || this.#qubeOf(path) !== undefined;
   }
 
   /** The VM that a file of the archive belongs to, unless it has failed. */
@@ -134,7 +140,8 @@ class RestoreRun {
   }
 
   async #restoreFile(file: ArchivedFile): Promise<void> {
-    if (file.path === this.#plan.dom0Home?.directory) return this.#restoreHome(file);
+    const tree = this.#trees.get(file.path);
+    if (tree !== undefined) return this.#restoreTree(file, tree);
     const qube = this.#qubeOf(file.path);
     if (qube === undefined) return;
     this.#seen.note(file.path);
@@ -181,15 +188,15 @@ class RestoreRun {
     qube.size += file.size;
   }
 
-  /** If dom0's home fails on this system, the VMs go on. */
-  async #restoreHome(file: ArchivedFile): Promise<void> {
+  /** If what is of dom0 fails on this system, the VMs go on. */
+  async #restoreTree(file: ArchivedFile, tree: RestoredTree): Promise<void> {
     this.#seen.note(file.path);
     try {
-      await this.#home.restore(treeOf(file));
+      await tree.restore(treeOf(file));
     } catch (error) {
       this.#signal.throwIfAborted();
       if (!isOfThisSystem(error)) throw error;
-      this.#home.fail(messageOf(error));
+      tree.fail(messageOf(error));
     }
   }
 
@@ -203,8 +210,23 @@ class RestoreRun {
 
   /** Everything that qubes.xml lists must have been seen: formats 2 to 4 have no manifest. */
   #checkComplete(): void {
-    const dom0Home = this.#plan.dom0Home;
     const qubes = this.#qubes.remaining().map(({ planned }) => planned.source);
-    refuseMissing({ qubes, dom0Home }, this.#seen);
+    refuseMissing({ ...inBackup(this.#plan), qubes }, this.#seen);
   }
+}
+
+/** What the plan takes from the backup. */
+function inBackup({ qubes, dom0Home, dom0Paths }: RestorePlan): QubesAndHome {
+  return { qubes: qubes.map(({ source }) => source), dom0Home, dom0Paths };
+}
+
+/** What became of dom0's home and of its configuration is one row: the worst of both. */
+function asOne(ofDom0: readonly Outcome[]): Outcome[] {
+  const worst = (['failed', 'restored in part', 'restored'] as const).find((result) =>
+    ofDom0.some((each) => each.result === result),
+  );
+  if (worst === undefined) return [];
+  const used = ofDom0.reduce((sum, each) => sum + each.used, 0);
+  const remarks = ofDom0.flatMap((each) => each.remarks);
+  return [{ name: 'dom0', result: worst, size: undefined, used, remarks }];
 }

@@ -19,15 +19,23 @@ import { removePartialHome } from './remove-tree.ts';
 /** The prefix of the directory that a home is unpacked to before it gets its final name. */
 export const PARTIAL_HOME_PREFIX = '.home-restore-';
 
-/** The directory in dom0's home that a restored home goes to: never over existing files. */
-export function homeRestoreDirectory(home: string, now: Date): string {
-  return join(home, `home-restore-${timeInName(now)}`);
-}
+/** What of dom0 is restored, and the directory in dom0's home that it goes to: never over existing files. */
+export const DOM0_TREES = {
+  home: {
+    name: 'home',
+    directoryIn: (home: string, now: Date) => join(home, `home-restore-${timeInName(now)}`),
+  },
+  paths: {
+    name: 'configuration',
+    directoryIn: (home: string, now: Date) => join(home, `dom0-restored-${timeInName(now)}`),
+  },
+} as const;
+export type Dom0Tree = (typeof DOM0_TREES)[keyof typeof DOM0_TREES];
 
 /**
  * Unpacks the inner tar of a home to the new directory `target`, with GNU tar, which preserves links, odd
  * names, holes and modes, except the setuid and setgid bits of files, and syncs it. The two top directories,
- * `dom0-home/<user>`, are stripped. tar runs as the user whose home `target` is in, even when root restores:
+ * `dom0-home/<user>` or `dom0-home/paths`, are stripped. tar runs as the user whose home `target` is in, even when root restores:
  * nothing is written with more privileges than theirs.
  *
  * What cannot be created does not stop the rest: returns what is missing, as messages. Throws FailedError
@@ -39,12 +47,13 @@ export async function unpackHome(
   target: string,
   report: Report,
   signal: AbortSignal,
+  { name } = DOM0_TREES.home as Dom0Tree,
 ): Promise<string[]> {
   const owner = await ownerToBe(target);
   await makeNewDirectory(target);
   try {
     if (owner !== undefined) await chown(target, owner.uid, owner.gid);
-    const missing = await unpack(innerTar, target, owner, signal);
+    const missing = await unpack(innerTar, target, owner, `dom0's ${name}`, signal);
     if (missing.length > 0 && (await readdir(target)).length === 0) {
       throw new FailedError(`nothing could be unpacked: ${missing.join('; ')}`);
     }
@@ -85,6 +94,7 @@ async function unpack(
   innerTar: AsyncIterable<Buffer>,
   target: string,
   owner: Owner | undefined,
+  what: string,
   signal: AbortSignal,
 ): Promise<string[]> {
   await using tar = new ChildProcess(['tar', ...tarArguments(target)], {
@@ -96,13 +106,13 @@ async function unpack(
   });
   const messages = new GnuTarMessages(tar.stderr);
   const seen: TarCheck = { members: 0, problem: undefined };
-  const followed = checkInPassing(innerTar, "dom0's home", seen);
+  const followed = checkInPassing(innerTar, what, seen);
   await feed(followed, tar, () => signal.aborted || messages.isOutOfSpace);
   // Once out of space, tar might go on for a long time.
   const end = messages.isOutOfSpace ? undefined : await tar.ended;
   signal.throwIfAborted();
   if (messages.isOutOfSpace || end === undefined) {
-    throw new FailedError(`there is no space for dom0's home in ${dirname(target)}`);
+    throw new FailedError(`there is no space for ${what} in ${dirname(target)}`);
   }
   if (end.notRun) throw new FailedError(whyNotRun('tar', end.notRun));
   if (seen.problem !== undefined)

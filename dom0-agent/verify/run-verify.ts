@@ -3,7 +3,7 @@ import type { Report } from '../../shared/report.ts';
 import type { ArchiveReader, ArchivedFile } from '../archive/archive.ts';
 import { drain } from '../archive/drain.ts';
 import { untar } from '../archive/tar/inner-reader.ts';
-import type { UnusableQube } from '../qubes/backup-contents.ts';
+import { type UnusableQube, dom0Trees } from '../qubes/backup-contents.ts';
 import { parseArchivedPath } from '../contents/archived-files.ts';
 import { backedUpFiles, treeOf, whyIncomplete } from '../contents/backed-up-files.ts';
 import { FilesSeen } from '../contents/archived-files.ts';
@@ -52,7 +52,7 @@ class VerifyRun {
     for (const { qube, remarks } of selected.qubes) {
       this.#readings.set(qube.name, { size: 0, used: 0, damages: [], remarks });
     }
-    if (selected.dom0Home !== undefined) {
+    if (dom0Trees(selected).length > 0) {
       this.#readings.set('dom0', { size: 0, used: 0, damages: [], remarks: [] });
     }
   }
@@ -96,10 +96,11 @@ class VerifyRun {
     const { path } = file;
     const place = parseArchivedPath(path);
     const owner = ownerOf(path, this.#selected) ?? '';
-    if (owner === 'dom0') this.#report.working(owner, 'home');
+    const isHome = path === this.#selected.dom0Home?.directory;
+    if (owner === 'dom0') this.#report.working(owner, isHome ? 'home' : 'configuration');
     else if (place.kind === 'volume') this.#report.working(owner, place.volume);
     const counted = countFile(file, (length) => this.#report.progress(owner, length));
-    if (path === this.#selected.dom0Home?.directory) {
+    if (owner === 'dom0') {
       reading.used += await readThrough(treeOf(counted));
     } else if (place.kind === 'other') {
       if ('innerTar' in counted) await readThrough(counted.innerTar);

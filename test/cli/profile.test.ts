@@ -70,6 +70,8 @@ compress-filter = xz
 kdf-cost = 20
 passphrase-file = ${passphrase}
 passphrase-vm = vault
+dom0-path = /etc/qubes
+dom0-path = /srv/salt
 dedup = all
 with-recovery = no
 keep-daily = 7
@@ -91,6 +93,7 @@ keep-within = 30d
         kdfCost: 20,
         passphraseFile: passphrase,
         passphraseVm: 'vault',
+        dom0Path: ['/etc/qubes', '/srv/salt'],
         dedup: 'all',
       },
       rules: { keepDaily: 7, keepWithin: { count: 30, unit: 'd' } },
@@ -141,6 +144,7 @@ keep-within = 30d
     ['too little cost', 'kdf-cost = 3', 'from 14 to 21'],
     ['a cost that is no number', 'kdf-cost = 0x10', 'from 14 to 21'],
     ['a relative passphrase file', 'passphrase-file = p', 'absolute'],
+    ['a relative path of dom0', 'dom0-path = etc/qubes', 'absolute'],
     ['a control character', 'location = a\u001b[31m', '?[31m" is not'],
   ])('is refused with %s', (_, text, message) => {
     expect(() => parseProfile(text, 'f')).toThrow(UsageError);

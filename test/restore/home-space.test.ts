@@ -5,14 +5,13 @@ import { describe, expect, it } from 'vitest';
 import { warnOfHomeSpace } from '../../dom0-agent/restore/restore-space.ts';
 import { RefusedError } from '../../shared/errors.ts';
 
-const homeOf = (size: number) => ({ directory: 'dom0-home/home', user: 'user', size });
 const { blocks, bsize } = statfsSync(tmpdir());
 /** No file system has more free than it has. */
-const TOO_LARGE = homeOf(blocks * bsize + 1);
+const TOO_LARGE = blocks * bsize + 1;
 
 describe('the space for dom0’s home', () => {
   it('is enough without a warning', async () => {
-    expect(await warnOfHomeSpace(homeOf(1), 'coffer-1', tmpdir())).toBeUndefined();
+    expect(await warnOfHomeSpace(1, 'coffer-1', tmpdir())).toBeUndefined();
   });
 
   it('is refused, with both sizes and advice, if the home certainly does not fit', async () => {

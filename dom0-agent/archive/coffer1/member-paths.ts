@@ -37,6 +37,7 @@ export function memberKind(path: string): MemberKind {
     case MANIFEST_PATH:
       return 'manifest';
     case 'dom0-home/home':
+    case 'dom0-home/paths':
       return 'tree';
   }
   if (/^from\/[0-9a-f]{32}\/data$/.test(path)) return 'moved';

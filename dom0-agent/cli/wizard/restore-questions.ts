@@ -1,6 +1,6 @@
 import { CofferError, InterruptedError, RefusedError } from '../../../shared/errors.ts';
 import { formatSize } from '../../../shared/sizes.ts';
-import type { BackupContents } from '../../qubes/backup-contents.ts';
+import { type BackupContents, sizeOfDom0 } from '../../qubes/backup-contents.ts';
 import { openChosenBackup } from '../choose-backup.ts';
 import { CommandReport } from '../command-report.ts';
 import { showNotice } from '../output.ts';
@@ -92,8 +92,9 @@ async function contentsAt(
 async function askQubes(known: Answers, signal: AbortSignal): Promise<Answers | undefined | Back> {
   const { contents } = known;
   if (contents === undefined) return undefined;
-  const { qubes, dom0Home } = contents;
-  const home = dom0Home === undefined ? [] : [{ name: 'dom0', what: "dom0's home", ...dom0Home }];
+  const { qubes } = contents;
+  const size = sizeOfDom0(contents);
+  const home = size === undefined ? [] : [{ name: 'dom0', what: 'files of dom0', size }];
   const all = [
     ...qubes.map(({ qube, size }) => ({ name: qube.name, what: qube.qubeClass, size })),
     ...home,

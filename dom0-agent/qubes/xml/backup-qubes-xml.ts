@@ -2,6 +2,7 @@ import { DamagedError } from '../../../shared/errors.ts';
 import type {
   ArchivedQube,
   BackedUpHome,
+  BackedUpPaths,
   BackedUpQube,
   BackupContents,
   UnusableQube,
@@ -14,7 +15,7 @@ import { STANDARD_LABELS, type Label, type StoredQube } from './qubes-store.ts';
 /**
  * The qubes.xml of a backup has the store's form, with a few more features. Those of the official tools
  * (qubes/backup.py of qubes-core-admin, qubesadmin/backup/core3.py): `backup-content` (`True`, or empty for
- * what is not in the backup), `backup-path`, `backup-size`. And two of coffer's on dom0, whose features no
+ * what is not in the backup), `backup-path`, `backup-size`. And some of coffer's on dom0, whose features no
  * tool restores.
  */
 const CONTENT = 'backup-content';
@@ -22,12 +23,20 @@ const PATH = 'backup-path';
 const SIZE = 'backup-size';
 const CREATED = 'backup-created';
 const USER = 'backup-user';
+/** A list of absolute paths, in JSON, and their size. */
+const PATHS = 'backup-dom0-paths';
+const PATHS_SIZE = 'backup-dom0-paths-size';
+const PATHS_DIRECTORY = 'dom0-home/paths';
+/** More are never backed up. */
+const MOST_PATHS = 100;
+const LONGEST_PATH = 4096;
 
 /** What goes into the qubes.xml of a backup. */
 export interface QubesXmlContents {
   readonly created: Date | undefined;
   readonly dom0: Qube;
   readonly dom0Home: BackedUpHome | undefined;
+  readonly dom0Paths?: BackedUpPaths | undefined;
   readonly qubes: readonly ArchivedQube[];
 }
 
@@ -35,11 +44,23 @@ export interface QubesXmlContents {
  * Writes the qubes.xml of a backup: the VMs in it, dom0, their labels, and nothing else of the system. The
  * official tools restore from it; they need the entry of dom0 even when its home is not in the backup.
  */
-export function backupQubesXml({ created, dom0, dom0Home, qubes }: QubesXmlContents): string {
+export function backupQubesXml({
+  created,
+  dom0,
+  dom0Home,
+  dom0Paths,
+  qubes,
+}: QubesXmlContents): string {
   const dom0Features = new Map([
     ...(dom0Home === undefined
       ? [[CONTENT, ''] as const]
       : [...contentFeatures(dom0Home), [USER, dom0Home.user] as const]),
+    ...(dom0Paths === undefined
+      ? []
+      : ([
+          [PATHS, asciiJson(dom0Paths.paths)],
+          [PATHS_SIZE, `${dom0Paths.size}`],
+        ] as const)),
     ...(created === undefined ? [] : [[CREATED, isoSeconds(created)] as const]),
   ]);
   const dom0Entry: StoredQube = {
@@ -80,7 +101,12 @@ export function readBackupQubesXml(untrustedText: string): BackupContents {
     dom0 !== undefined && isInBackup(dom0)
       ? orUnusable(dom0, unusable, () => readHome(dom0.features))
       : [];
-  return { created: createdOf(dom0?.features.get(CREATED)), dom0Home, qubes, unusable };
+  const [dom0Paths] =
+    dom0?.features.has(PATHS) === true
+      ? orUnusable(dom0, unusable, () => readPaths(dom0.features))
+      : [];
+  const created = createdOf(dom0?.features.get(CREATED));
+  return { created, dom0Home, dom0Paths, qubes, unusable };
 }
 
 function isDom0({ qubeClass }: StoredQube): boolean {
@@ -166,6 +192,42 @@ function readHome(features: ReadonlyMap<string, string>): BackedUpHome {
     user: untrustedUser,
     size: sizeOf('dom0', features),
   };
+}
+
+function readPaths(features: ReadonlyMap<string, string>): BackedUpPaths {
+  const untrustedPaths = parsedJson(features.get(PATHS) ?? '');
+  const isList =
+    Array.isArray(untrustedPaths) &&
+    untrustedPaths.length > 0 &&
+    untrustedPaths.length <= MOST_PATHS &&
+    untrustedPaths.every(isPath);
+  if (!isList) {
+    throw new DamagedError("qubes.xml does not say which of dom0's files are in the backup");
+  }
+  const size = sizeOf('dom0', new Map([[SIZE, features.get(PATHS_SIZE) ?? '0']]));
+  return { directory: PATHS_DIRECTORY, paths: untrustedPaths, size };
+}
+
+/** XML has no place for some characters that a path can have. */
+function asciiJson(paths: readonly string[]): string {
+  return JSON.stringify(paths).replace(
+    /[^\x20-\x7e]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+function parsedJson(untrustedText: string): unknown {
+  try {
+    return JSON.parse(untrustedText);
+  } catch {
+    return undefined;
+  }
+}
+
+function isPath(untrusted: unknown): untrusted is string {
+  return (
+    typeof untrusted === 'string' && untrusted.startsWith('/') && untrusted.length <= LONGEST_PATH
+  );
 }
 
 /** What useradd accepts, and a little more: always one harmless component of a path. */

@@ -215,3 +215,35 @@ describe("a backup's qubes.xml", () => {
     expect(unusable).toMatchObject([{ name: 'dev-box', directory: 'vm5' }]);
   });
 });
+
+describe("files of dom0's configuration in the qubes.xml of a backup", () => {
+  const written = (paths: readonly string[]): string =>
+    backupQubesXml({
+      ...backup,
+      dom0: qubeCalled('dom0'),
+      dom0Paths: { directory: 'dom0-home/paths', paths, size: 7 },
+    });
+
+  it('are read as they were written, whatever their names', () => {
+    const path = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }).map((s) => `/${s}`);
+    fc.assert(
+      fc.property(fc.array(path, { minLength: 1, maxLength: 100 }), (paths) => {
+        expect(readBackupQubesXml(written(paths)).dom0Paths).toEqual({
+          ...{ directory: 'dom0-home/paths', paths, size: 7 },
+        });
+      }),
+    );
+  });
+
+  it.each([
+    ['a relative one', ['etc']],
+    ['none', []],
+    ['too many', Array.from({ length: 101 }, () => '/etc')],
+    ['one that is too long', [`/${'x'.repeat(5000)}`]],
+  ])('are not restored if there is %s', (_, paths) => {
+    const read = readBackupQubesXml(written(paths));
+    expect(read.dom0Paths).toBeUndefined();
+    expect(read.unusable).toMatchObject([{ name: 'dom0' }]);
+    expect(read.dom0Home).toMatchObject(home);
+  });
+});
