@@ -1,7 +1,8 @@
 import type { BufferPool } from '../parts/buffer-pool.ts';
 import type { FilledBuffer } from '../parts/cut-into-buffers.ts';
+import { prefetch } from '../parts/prefetch.ts';
 import { type Cut, PART_TEXT_LENGTH } from './coffer1-header.ts';
-import { type PartText, formatPartText } from './part-text.ts';
+import { type ChunkRun, type PartText, formatPartText } from './part-text.ts';
 import type { WrittenVolume } from './written-volume.ts';
 
 /** A part before it is compressed, in memory that must be given back. */
@@ -17,7 +18,7 @@ export interface PlainPart extends FilledBuffer {
 /** How a file is cut up, and what a volume's parts need of it. */
 export interface PartsOptions {
   readonly cut: Cut;
-  /** Has room for two parts at least. */
+  /** Has room for three parts at least. */
   readonly pool: BufferPool;
   /** Gives the number of the part that is made next. */
   readonly nextPart: () => number;
@@ -33,33 +34,67 @@ export async function* partsOfVolume(
   volume: WrittenVolume,
   { cut, pool, nextPart, announces }: PartsOptions,
 ): AsyncGenerator<PlainPart, void, undefined> {
+  const zeros = zerosOf(cut.grain);
   let index = 0;
-  /** A part that is full, and the last one unless more data is found. */
-  let full: PartInWork | undefined;
-  const begin = async (): Promise<PartInWork> =>
-    new PartInWork(await pool.take(PART_TEXT_LENGTH + cut.partSize), cut.grain, volume, nextPart);
-  let part = await begin();
+  let part: PartInWork | undefined;
+  for await (const step of prefetch(readSteps(volume, cut, pool))) {
+    if (step.kind === 'keep') {
+      volume.keep(step);
+      continue;
+    }
+    const { first, count, buffer } = step;
+    for (let i = 0; i < count; i++) {
+      const chunk = chunkIn(buffer, i, cut.grain);
+      if (chunk.equals(zeros)) continue;
+      const id = volume.idOf(chunk);
+      if (volume.refer(first + i, id)) continue;
+      if (part?.isFull === true) {
+        yield part.finish(index++, false);
+        part = undefined;
+      }
+      // What is read into a buffer mostly becomes a part there.
+      part ??= new PartInWork(buffer, cut.grain, volume, nextPart());
+      part.add(first + i, id, chunk);
+    }
+    if (part?.buffer !== buffer) pool.give(buffer);
+  }
+  if (part === undefined && announces) {
+    part = new PartInWork(await pool.take(bufferSize(cut)), cut.grain, volume, nextPart());
+  }
+  if (part !== undefined) yield part.finish(index, true);
+}
+
+/** Chunks that were read, in a buffer where a part would have them. */
+interface ReadChunks extends ChunkRun {
+  readonly kind: 'read';
+  readonly buffer: Buffer;
+}
+
+/** The steps of a volume; what is to be read has been. */
+async function* readSteps(
+  volume: WrittenVolume,
+  cut: Cut,
+  pool: BufferPool,
+): AsyncGenerator<ReadChunks | (ChunkRun & { readonly kind: 'keep' }), void, undefined> {
+  const { size, read } = volume.content;
+  const { grain, partSize } = cut;
   for (const { kind, first, count } of volume.steps()) {
     if (kind === 'keep') {
-      volume.keep({ first, count });
+      yield { kind, first, count };
       continue;
     }
     for (let done = 0; done < count;) {
-      const read = Math.min(count - done, part.room);
-      await part.read(first + done, read);
-      done += read;
-      if (full !== undefined && part.count > 0) {
-        yield full.finish(index++, false);
-        full = undefined;
-      }
-      if (part.room > 0) continue;
-      full = part;
-      part = await begin();
+      const buffer = await pool.take(bufferSize(cut));
+      const chunks = { first: first + done, count: Math.min(count - done, partSize / grain) };
+      const start = chunks.first * grain;
+      const length = Math.min(chunks.count * grain, size - start);
+      const target = buffer.subarray(PART_TEXT_LENGTH, PART_TEXT_LENGTH + chunks.count * grain);
+      await read(target.subarray(0, length), start);
+      target.fill(0, length);
+      yield { kind, ...chunks, buffer };
+      done += chunks.count;
     }
   }
-  const last = full ?? (part.count > 0 || announces ? part : undefined);
-  if (last !== part) pool.give(part.buffer);
-  if (last !== undefined) yield last.finish(index, true);
 }
 
 /** A part that is being filled. */
@@ -67,79 +102,55 @@ class PartInWork {
   readonly buffer: Buffer;
   readonly #grain: number;
   readonly #volume: WrittenVolume;
-  readonly #nextPart: () => number;
-  readonly #zeros: Buffer;
+  readonly #number: number;
   readonly #runs: { first: number; count: number }[] = [];
   readonly #ids: Buffer[] = [];
-  /** Once it has a chunk. */
-  #number: number | undefined;
 
-  constructor(buffer: Buffer, grain: number, volume: WrittenVolume, nextPart: () => number) {
+  constructor(buffer: Buffer, grain: number, volume: WrittenVolume, number: number) {
     this.buffer = buffer;
     this.#grain = grain;
     this.#volume = volume;
-    this.#nextPart = nextPart;
-    this.#zeros = zeros(grain);
+    this.#number = number;
   }
 
-  /** How many chunks it holds. */
-  get count(): number {
-    return this.#ids.length;
+  /** Whether there is room for no other chunk. */
+  get isFull(): boolean {
+    return PART_TEXT_LENGTH + (this.#ids.length + 1) * this.#grain > this.buffer.length;
   }
 
-  /** For how many more chunks there is room. */
-  get room(): number {
-    return (this.buffer.length - PART_TEXT_LENGTH) / this.#grain - this.count;
-  }
-
-  /** Reads chunks of the volume, and keeps those that are not all zeros and not known. */
-  async read(first: number, count: number): Promise<void> {
-    const { size, read } = this.#volume.content;
-    const from = this.count;
-    const start = first * this.#grain;
-    const length = Math.min(count * this.#grain, size - start);
-    const target = this.buffer.subarray(this.#placeOf(from), this.#placeOf(from + count));
-    await read(target.subarray(0, length), start);
-    target.fill(0, length);
-    for (let i = 0; i < count; i++) this.#keep(first + i, this.#chunk(from + i));
+  /** @param chunk may lie in the part's buffer, behind its place */
+  add(number: number, id: Buffer, chunk: Buffer): void {
+    const offset = this.#ids.length;
+    this.#volume.store(number, id, this.#number, offset);
+    this.#ids.push(id);
+    const place = chunkIn(this.buffer, offset, this.#grain);
+    if (place.buffer !== chunk.buffer || place.byteOffset !== chunk.byteOffset) chunk.copy(place);
+    const last = this.#runs.at(-1);
+    if (last !== undefined && last.first + last.count === number) last.count++;
+    else this.#runs.push({ first: number, count: 1 });
   }
 
   finish(index: number, last: boolean): PlainPart {
     const { path, size, domain } = this.#volume.content;
     const text = { path, size, domain, index, last, runs: this.#runs };
     formatPartText(text).copy(this.buffer);
-    const bytes = this.buffer.subarray(0, this.#placeOf(this.count));
-    this.#number ??= this.#nextPart();
+    const bytes = this.buffer.subarray(0, PART_TEXT_LENGTH + this.#ids.length * this.#grain);
     return { number: this.#number, text, ids: this.#ids, bytes, buffer: this.buffer };
   }
+}
 
-  #keep(number: number, chunk: Buffer): void {
-    if (chunk.equals(this.#zeros)) return;
-    const id = this.#volume.idOf(chunk);
-    if (this.#volume.refer(number, id)) return;
-    const offset = this.count;
-    this.#number ??= this.#nextPart();
-    this.#volume.store(number, id, this.#number, offset);
-    this.#ids.push(id);
-    const place = this.#chunk(offset);
-    if (place.byteOffset !== chunk.byteOffset) chunk.copy(place);
-    const last = this.#runs.at(-1);
-    if (last !== undefined && last.first + last.count === number) last.count++;
-    else this.#runs.push({ first: number, count: 1 });
-  }
+function bufferSize({ partSize }: Cut): number {
+  return PART_TEXT_LENGTH + partSize;
+}
 
-  #chunk(place: number): Buffer {
-    return this.buffer.subarray(this.#placeOf(place), this.#placeOf(place + 1));
-  }
-
-  #placeOf(chunk: number): number {
-    return PART_TEXT_LENGTH + chunk * this.#grain;
-  }
+function chunkIn(buffer: Buffer, place: number, grain: number): Buffer {
+  const start = PART_TEXT_LENGTH + place * grain;
+  return buffer.subarray(start, start + grain);
 }
 
 let lastZeros = Buffer.alloc(0);
 
-function zeros(length: number): Buffer {
+function zerosOf(length: number): Buffer {
   if (lastZeros.length !== length) lastZeros = Buffer.alloc(length);
   return lastZeros;
 }

@@ -65,8 +65,8 @@ interface PlainMember {
 /** `bytes` as they are stored. */
 type SealedMember = PlainMember & { readonly mac: string };
 
-/** More parts than are compressed: one is read, one held back, one sealed, one written. */
-const PARTS_BESIDE = 4;
+/** More parts than are compressed: one is read, one looked through, one filled, one sealed, one written. */
+const PARTS_BESIDE = 5;
 /** More frames than are being made: two are sealed, one waits, one is written. */
 const FRAMES_BESIDE = 4;
 
