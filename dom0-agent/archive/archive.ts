@@ -62,8 +62,10 @@ export interface InSeries {
    * Reads every file of the series in the directory, each part once.
    *
    * @param progress is told of the bytes of data that were checked
+   * @param only the ids of the files that are checked, each by itself. Undefined: all of them, and whether each
+   *   backup fits together
    */
-  check(progress: (bytes: number) => void): Promise<CheckedFile[]>;
+  check(progress: (bytes: number) => void, only?: ReadonlySet<string>): Promise<CheckedFile[]>;
 }
 
 /** A file of a series that was checked. Authentic, unless it could not be opened; then its name is known, and the id that it claims. */
@@ -76,7 +78,9 @@ export interface CheckedFile {
   readonly kind: 'backup' | 'data' | 'pack' | undefined;
   readonly made: Date | undefined;
   readonly sequence: number | undefined;
-  /** What is wrong with it, in words; nothing when all is well. */
+  /** Whether all that is stored in it is authentic: what a backup needs of other files is not meant. */
+  readonly isIntact: boolean;
+  /** What is wrong with it, or with what it needs, in words; nothing when all is well. */
   readonly damages: string[];
 }
 

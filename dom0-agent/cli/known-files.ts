@@ -3,20 +3,43 @@ import { formatTime } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import type { Report } from '../../shared/report.ts';
 import type { CheckedFile, InSeries } from '../archive/archive.ts';
-import type { SeriesFile } from '../backup/series-state.ts';
+import type { BackupCheck } from '../backup/backup-record.ts';
+import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import type { OpenedSystem } from './open-system.ts';
 
 /** The files of a series that dom0 knows of; none when it knows nothing, or cannot read what it knows. */
 export async function knownFiles(
-  { seriesDirectory }: OpenedSystem,
+  opened: OpenedSystem,
   seriesId: string | undefined,
   report: Report,
 ): Promise<readonly SeriesFile[]> {
+  const states = seriesId === undefined ? [] : await knownStates(opened, report);
+  return states.find(({ head }) => head.seriesId === seriesId)?.files ?? [];
+}
+
+/** When files of any series were last checked, by their ids. */
+export async function knownChecks(
+  opened: OpenedSystem,
+  report: Report,
+): Promise<ReadonlyMap<string, BackupCheck>> {
+  const files = (await knownStates(opened, report)).flatMap((state) => state.files);
+  return new Map(files.flatMap(({ backupId, check }) => (check ? [[backupId, check]] : [])));
+}
+
+/** For programs: docs/json.md. */
+export function checkForPrograms(check: BackupCheck | undefined) {
+  return check && { ...check, at: new Date(1000 * check.at).toISOString() };
+}
+
+/** All series that dom0 knows; none when that cannot be read. */
+export async function knownStates(
+  { seriesDirectory }: OpenedSystem,
+  report: Report,
+): Promise<readonly SeriesState[]> {
   const store = new SeriesStore(seriesDirectory, (text) => report.warning(text));
   try {
-    const states = seriesId === undefined ? [] : await store.all();
-    return states.find(({ head }) => head.seriesId === seriesId)?.files ?? [];
+    return await store.all();
   } catch (error) {
     if (!(error instanceof CofferError)) throw error;
     report.warning(error.message);
@@ -52,6 +75,7 @@ export function missingOf(
     .map(({ fileName, backupId, bytes, kind, made, sequence }) => ({
       ...{ name: printable(fileName), backupId, size: bytes, kind },
       ...{ made: new Date(1000 * made), sequence },
+      isIntact: false,
       damages: ['it is missing: dom0 knows of it, and the storage does not show it'],
     }));
 }

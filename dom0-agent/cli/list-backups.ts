@@ -2,22 +2,26 @@ import { ExitStatus } from '../../shared/errors.ts';
 import { formatMinute } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import { formatSize } from '../../shared/sizes.ts';
+import type { BackupCheck } from '../backup/backup-record.ts';
 import { seriesCard } from '../backup/series-card.ts';
 import { type BackupContents, dom0Trees } from '../qubes/backup-contents.ts';
 import type { Storage } from '../transport/storage.ts';
 import { type FoundBackup, backupsIn } from './backups-in.ts';
+import { checkForPrograms } from './known-files.ts';
 import type { CommandReport } from './command-report.ts';
 import { formatTable } from './table.ts';
 
 /**
  * `coffer list` of a directory. Gives the exit status.
  *
+ * @param checks when files were last checked, and what they were found to be, by their ids
  * @param ask for the passphrase; what it gives is wiped. Undefined: what the backups hold is not shown
  */
 export async function listBackups(
   storage: Storage,
   directory: string,
   ask: () => Promise<Buffer | undefined>,
+  checks: ReadonlyMap<string, BackupCheck>,
   report: CommandReport,
   signal: AbortSignal,
 ): Promise<number> {
@@ -32,7 +36,7 @@ export async function listBackups(
   const free = freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;
   report.say(`${countOf(backups.length, 'backup')} in ${location}${free}`);
   if (backups.length > 0) {
-    report.say(formatBackups(backups, isOpened));
+    report.say(formatBackups(backups, isOpened, checks));
     report.say(
       isOpened
         ? 'Only the header and the list of VMs of each were checked: coffer verify checks everything.'
@@ -61,6 +65,7 @@ export async function listBackups(
       dom0Home: backup.contents === undefined ? null : backup.contents.dom0Home !== undefined,
       series: backup.inSeries?.seriesId,
       sequence: backup.inSeries?.sequence,
+      check: checkForPrograms(checkOf(backup, checks)),
       card: backup.inSeries && seriesCard(backup.inSeries),
       lost: backup.lost,
       problem: backup.problem,
@@ -75,6 +80,14 @@ export async function listBackups(
   return ExitStatus.done;
 }
 
+/** Only of a file that is authentic: another one may bear its id. */
+function checkOf(
+  { inSeries, backupId }: FoundBackup,
+  checks: ReadonlyMap<string, BackupCheck>,
+): BackupCheck | undefined {
+  return inSeries && checks.get(backupId ?? '');
+}
+
 /** Of the newest backup of each series. */
 function cardsIn(backups: readonly FoundBackup[]): string[] {
   const newest = new Map<string, NonNullable<FoundBackup['inSeries']>>();
@@ -86,16 +99,33 @@ function cardsIn(backups: readonly FoundBackup[]): string[] {
   return [...newest.values()].map(seriesCard);
 }
 
-function formatBackups(backups: readonly FoundBackup[], isOpened: boolean): string {
-  const rows = backups.map(({ name, created, format, size, contents, problem, lost }) => [
-    name,
-    created === undefined ? '' : formatMinute(created),
-    format ?? '',
-    formatSize(size),
-    ...(isOpened ? [contents === undefined ? '' : namesIn(contents)] : []),
-    problem ?? (lost.length === 0 ? '' : `files that it needs are missing: ${lost.join(', ')}`),
-  ]);
-  const contentsHead = isOpened ? ['VMs'] : [];
+function formatBackups(
+  backups: readonly FoundBackup[],
+  isOpened: boolean,
+  checks: ReadonlyMap<string, BackupCheck>,
+): string {
+  const rows = backups.map((backup) => {
+    const { name, created, format, size, contents, problem, lost } = backup;
+    const check = checkOf(backup, checks);
+    return [
+      name,
+      created === undefined ? '' : formatMinute(created),
+      format ?? '',
+      formatSize(size),
+      ...(isOpened
+        ? [
+            contents === undefined ? '' : namesIn(contents),
+            check === undefined ? '' : formatMinute(new Date(1000 * check.at)),
+          ]
+        : []),
+      problem ??
+        [
+          ...(check?.result === 'damaged' ? ['found damaged'] : []),
+          ...(lost.length === 0 ? [] : [`files that it needs are missing: ${lost.join(', ')}`]),
+        ].join('; '),
+    ];
+  });
+  const contentsHead = isOpened ? ['VMs', 'checked'] : [];
   return formatTable(['backup', 'made on', 'format', 'size', ...contentsHead, ''], rows);
 }
 

@@ -13,6 +13,7 @@ import {
 } from './open-backup.ts';
 import { askOptionalPassphrase, askPassphrase } from './questions.ts';
 import { formatKnownSize, formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
+import { knownChecks } from './known-files.ts';
 import { openSystem } from './open-system.ts';
 import { CommandReport } from './command-report.ts';
 
@@ -36,7 +37,14 @@ export async function listCommand(
   const askAgain = async (): Promise<Buffer | undefined> =>
     given ?? (await askOptionalPassphrase(flags.passphraseFile, signal));
   const inDirectory = async (contents: () => Promise<Buffer | undefined>): Promise<number> =>
-    listBackups(await opened.storage(flags.destVm), location, contents, report, signal);
+    listBackups(
+      await opened.storage(flags.destVm),
+      location,
+      contents,
+      await knownChecks(opened, report),
+      report,
+      signal,
+    );
   if (!flags.contents) return await inDirectory(() => Promise.resolve(undefined));
   try {
     await using backup = await openBackup(opened, location, flags, report, signal, ask);

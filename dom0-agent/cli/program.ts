@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { ExitStatus } from '../../shared/errors.ts';
 import { suggestion } from '../qubes/names-from-user.ts';
 import type { AdoptFlags } from './adopt.ts';
@@ -102,6 +102,12 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     .option(
       '--all',
       'check every file of the series in its directory, each part once, and all backups in them',
+    )
+    .addOption(
+      new Option(
+        '--rolling',
+        'check those files of the series that were checked longest ago, about a thirtieth of its bytes',
+      ).conflicts('all'),
     )
     .action(async (location: string, qubes: string[], flags: ArchiveFlags) => {
       const { verifyCommand } = await import('./verify.ts');

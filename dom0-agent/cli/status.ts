@@ -1,9 +1,13 @@
 import { ExitStatus } from '../../shared/errors.ts';
+import { printable } from '../../shared/printable.ts';
 import { formatMinute } from '../../shared/local-time.ts';
 import { type QubeStatus, backupStatus } from '../backup/backup-status.ts';
 import { readRecord } from '../backup/record-files.ts';
+import { allCheckedSince } from '../backup/series-checks.ts';
+import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
 import { isBackedUpByDefault } from '../backup/select-for-backup.ts';
 import { describing } from './qube-events.ts';
+import { checkForPrograms, knownStates } from './known-files.ts';
 import { CommandReport } from './command-report.ts';
 import { notify } from './notification.ts';
 import { openSystem } from './open-system.ts';
@@ -24,7 +28,8 @@ const IN_WORDS: Record<Fault, string> = {
 /** `coffer status`. Gives the exit status: `failed` when a VM should be backed up. */
 export async function statusCommand(flags: StatusFlags): Promise<number> {
   using report = new CommandReport(flags);
-  const { system, recordFiles } = await openSystem(flags.system, (text) => report.info(text));
+  const opened = await openSystem(flags.system, (text) => report.info(text));
+  const { system, recordFiles } = opened;
   const record = await readRecord(recordFiles, (text) => report.warning(text));
   const now = new Date();
   const all = await system.qubes();
@@ -34,6 +39,8 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
   const isFine = states.every(({ state }) => state === 'backed up');
   report.say(formatTable(['VM', 'last backup', 'age', 'checked', ''], rowsOf(states, now)));
   for (const place of placesOf(states)) report.say(place);
+  const series = await knownStates(opened, report);
+  for (const state of series) report.say(describeState(state));
   if (excluded.length > 0) report.say(`Not backed up by default: ${excluded.join(', ')}.`);
   report.say(
     isFine ? `All VMs were backed up in the last ${daysOf(flags.due)}.` : summaryOf(states),
@@ -49,9 +56,10 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
       state: status.state,
       created: status.created?.toISOString(),
       location: status.location,
-      check: status.check && { ...status.check, at: timeOf(status.check.at).toISOString() },
+      check: checkForPrograms(status.check),
     })),
     excluded: excluded.map(describe),
+    series: series.map(stateForPrograms),
     warnings: report.warnings,
   });
   return isFine ? ExitStatus.done : ExitStatus.failed;
@@ -70,6 +78,38 @@ function rowsOf(states: readonly QubeStatus[], now: Date): string[][] {
     check === undefined ? (location === undefined ? '' : 'no') : formatMinute(timeOf(check.at)),
     state === 'backed up' ? '' : IN_WORDS[state],
   ]);
+}
+
+/** `The 3 backups in sys-usb:/home/user/backups: all files checked since 2026-11-20 18:29.` */
+function describeState(state: SeriesState): string {
+  const backups = state.files.filter(({ kind }) => kind === 'backup').length;
+  const damaged = state.files.filter(({ check }) => check?.result === 'damaged').length;
+  const since = allCheckedSince(state);
+  const checked =
+    since === undefined
+      ? 'not all files were ever checked'
+      : `each file was checked since ${formatMinute(timeOf(since))}`;
+  const found = damaged === 0 ? '' : `, ${damaged} of them found damaged`;
+  const what = backups === 1 ? 'backup' : `${backups} backups`;
+  return `The ${what} in ${state.place}: ${checked}${found}.`;
+}
+
+function stateForPrograms(state: SeriesState) {
+  const { files, head, place, last } = state;
+  const newest = files.findLast(({ kind }) => kind === 'backup');
+  const since = allCheckedSince(state);
+  return {
+    ...{ series: head.seriesId, location: place, sequence: last.sequence },
+    backups: files.filter(({ kind }) => kind === 'backup').length,
+    bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+    created: newest && timeOf(newest.made).toISOString(),
+    checkedSince: since === undefined ? undefined : timeOf(since).toISOString(),
+    damaged: files.filter(({ check }) => check?.result === 'damaged').map(nameOf),
+  };
+}
+
+function nameOf({ fileName }: SeriesFile): string {
+  return printable(fileName);
 }
 
 /** `In sys-usb:/home/user/backups/qubes-backup-…: work, vault.` */

@@ -1,31 +1,44 @@
-import { ExitStatus, RefusedError } from '../../shared/errors.ts';
+import { CofferError, ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { formatMinute } from '../../shared/local-time.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { CheckedFile } from '../archive/archive.ts';
-import type { SeriesFile } from '../backup/series-state.ts';
+import type { BackupCheck } from '../backup/backup-record.ts';
+import { checkedLongestAgo, noteFileChecks } from '../backup/series-checks.ts';
+import { SeriesStore } from '../backup/series-store.ts';
 import type { CommandReport } from './command-report.ts';
-import { missingOf } from './known-files.ts';
+import { knownFiles, missingOf } from './known-files.ts';
 import { type OpenedBackup, backupForPrograms } from './open-backup.ts';
+import type { OpenedSystem } from './open-system.ts';
 import { formatTable } from './table.ts';
 
 /**
- * `coffer verify --all`: every file of the series of a backup. Gives the exit status.
- *
- * @param known the files of the series that dom0 knows of: all must be there
+ * `coffer verify --all`: every file of the series of a backup; `--rolling`: those that were checked longest ago. What is
+ * found is noted, so that no later backup refers to what is damaged. Gives the exit status.
  */
 export async function verifySeries(
+  opened: OpenedSystem,
   backup: OpenedBackup,
-  known: readonly SeriesFile[],
+  which: 'all' | 'rolling',
   report: CommandReport,
+  signal: AbortSignal,
 ): Promise<number> {
   const { inSeries } = backup.reader;
   if (inSeries === undefined) {
-    throw new RefusedError('--all is for a backup in a file, in the format coffer-1');
+    throw new RefusedError(`--${which} is for a backup in a file, in the format coffer-1`);
   }
+  const known = await knownFiles(opened, inSeries.seriesId, report);
+  if (which === 'rolling' && known.length === 0) {
+    throw new RefusedError(
+      'dom0 does not know this series, nor when it was checked: use --all, or coffer adopt',
+    );
+  }
+  const meant = which === 'all' ? known : checkedLongestAgo(known);
+  const only = which === 'all' ? undefined : new Set(meant.map(({ backupId }) => backupId));
   const begun = Date.now();
   let bytes = 0;
-  const found = await inSeries.check((more) => (bytes += more));
-  const files = [...found, ...missingOf(known, found)];
+  const found = await inSeries.check((more) => (bytes += more), only);
+  const files = [...found, ...missingOf(meant, found)];
+  await noteChecked(opened, inSeries.seriesId, found, report, signal);
   const seconds = (Date.now() - begun) / 1000;
   const damaged = files.filter(({ damages }) => damages.length > 0);
   for (const { name, damages } of damaged) {
@@ -34,8 +47,9 @@ export async function verifySeries(
   report.say(formatTable(['file', 'made on', 'what', 'size', 'result'], files.map(rowOf)));
   report.say(
     damaged.length === 0
-      ? `Verified: all ${files.length} files of the series are authentic and whole, ${seconds.toFixed(1)} s.`
-      : `The series is damaged: in ${damaged.length} of ${files.length} files. coffer list shows which VMs are lost.`,
+      ? `Verified: ${which === 'all' ? 'all ' : ''}${files.length}${which === 'all' ? '' : ` of ${known.length}`} files of the series are authentic and whole, ${seconds.toFixed(1)} s.`
+      : `The series is damaged: in ${damaged.length} of ${files.length} files. coffer list shows which VMs are lost; the next ` +
+          'backup stores again what is still in use of these files.',
   );
   const exitStatus = damaged.length === 0 ? ExitStatus.done : ExitStatus.damaged;
   report.result({
@@ -51,6 +65,29 @@ export async function verifySeries(
     seconds,
   });
   return exitStatus;
+}
+
+/** Notes when files were checked. One that only claims to be a file is no reason to doubt that. */
+export async function noteChecked(
+  { seriesDirectory }: OpenedSystem,
+  seriesId: string,
+  found: readonly Pick<CheckedFile, 'backupId' | 'isIntact'>[],
+  report: CommandReport,
+  signal: AbortSignal,
+): Promise<void> {
+  const at = Math.floor(Date.now() / 1000);
+  const checks = new Map<string, BackupCheck>();
+  for (const { backupId, isIntact } of found) {
+    if (isIntact) checks.set(backupId, { at, result: 'verified' });
+    else if (!checks.has(backupId)) checks.set(backupId, { at, result: 'damaged' });
+  }
+  const store = new SeriesStore(seriesDirectory, (text) => report.warning(text));
+  try {
+    await noteFileChecks(store, seriesId, checks, signal);
+  } catch (error) {
+    if (!(error instanceof CofferError)) throw error;
+    report.warning(`when this was checked is not recorded: ${error.message}`);
+  }
 }
 
 function rowOf({ name, made, kind, size, damages }: CheckedFile): string[] {

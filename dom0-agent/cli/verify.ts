@@ -6,30 +6,33 @@ import { selectContents } from '../contents/read-contents.ts';
 import { verifyBackup } from '../verify/run-verify.ts';
 import { noteCheck } from '../backup/note-backup.ts';
 import { type ChoiceFlags, openChosenBackup } from './choose-backup.ts';
-import { backupForPrograms, describeBackup } from './open-backup.ts';
+import { type OpenedBackup, backupForPrograms, describeBackup } from './open-backup.ts';
 import { sharesIn } from './contents-events.ts';
 import { aboutField } from './error-field.ts';
 import { formatOutcomes } from './table.ts';
-import { knownFiles } from './known-files.ts';
 import { openSystem } from './open-system.ts';
 import { CommandReport } from './command-report.ts';
-import { verifySeries } from './verify-series.ts';
+import { noteChecked, verifySeries } from './verify-series.ts';
 
 /** `coffer verify`. Gives the exit status. */
 export async function verifyCommand(
   location: string,
   chosen: readonly string[],
-  flags: ChoiceFlags & { readonly exclude?: readonly string[]; readonly all?: true },
+  flags: ChoiceFlags & {
+    readonly exclude?: readonly string[];
+    readonly all?: true;
+    readonly rolling?: true;
+  },
   signal: AbortSignal,
 ): Promise<number> {
   refuseRepeated(chosen);
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
   await using backup = await openChosenBackup(opened, location, flags, report, signal);
-  if (flags.all === true) {
+  if (flags.all === true || flags.rolling === true) {
     report.say(describeBackup(backup));
-    const known = await knownFiles(opened, backup.reader.inSeries?.seriesId, report);
-    return await verifySeries(backup, known, report);
+    const which = flags.all === true ? 'all' : 'rolling';
+    return await verifySeries(opened, backup, which, report, signal);
   }
   const { reader, contents } = backup;
   const selected = await aboutField('vms', () =>
@@ -47,6 +50,10 @@ export async function verifyCommand(
   const outcomes = await verifyBackup(selected, reader, report, signal);
   report.endProgress();
   await noteCheck(opened.recordFiles, contents.created, outcomes, report);
+  const isAll = chosen.length === 0 && flags.exclude === undefined;
+  const found = isAll ? fileFound(backup, outcomes) : undefined;
+  const { seriesId } = reader.inSeries ?? {};
+  if (found && seriesId) await noteChecked(opened, seriesId, [found], report, signal);
   const seconds = (Date.now() - begun) / 1000;
   const exitStatus = statusOf(outcomes);
   report.say(formatOutcomes(outcomes));
@@ -65,6 +72,24 @@ export async function verifyCommand(
     seconds,
   });
   return exitStatus;
+}
+
+/**
+ * What this file was found to be: when all was wanted of it, each byte was authenticated. Undefined when that is not known, as
+ * of one that refers to others, where something is damaged.
+ */
+function fileFound(
+  { reader: { header, inSeries } }: OpenedBackup,
+  outcomes: readonly Outcome[],
+): { backupId: string; isIntact: boolean } | undefined {
+  const { backupId } = header;
+  if (inSeries === undefined || backupId === undefined) return undefined;
+  const results = outcomes.map(({ result }) => result);
+  if (results.every((result) => result === 'verified' || result === 'incomplete')) {
+    return { backupId, isIntact: true };
+  }
+  const isHere = inSeries.needs.length === 0 && results.includes('damaged');
+  return isHere ? { backupId, isIntact: false } : undefined;
 }
 
 function statusOf(outcomes: readonly Outcome[]): ExitStatus {

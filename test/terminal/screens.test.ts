@@ -32,11 +32,18 @@ async function screenOf(command: string, columns: number): Promise<string[]> {
   return shown
     .replaceAll(box.directory, '/qubes')
     .replace(/[\d.]+ [kKMG]?i?B\b/g, 'SIZE')
+    .replace(
+      /series [0-9a-f]{8} at 1, ([\d-]+), [0-9a-f]{4} [0-9a-f]{4}/g,
+      'series ID at 1, $1, MAC',
+    )
     .split('\n')
     .map((line) => line.trimEnd());
 }
 
 const PLACE = 'In usb:/qubes/homes/usb/backups/qubes-backup-2026-03-01T090503: work, vault.';
+
+const CHECKED =
+  'The backup in usb:/qubes/homes/usb/backups: each file was checked since 2026-03-01 09:05.';
 
 describe('coffer status shows', () => {
   const table = [
@@ -46,6 +53,7 @@ describe('coffer status shows', () => {
     'work    2026-03-01 09:05  24 h  2026-03-01 09:05',
     'vault   2026-03-01 09:05  24 h  2026-03-01 09:05',
     PLACE,
+    CHECKED,
     'Not backed up by default: usb.',
     'Never backed up: dom0, debian.',
   ];
@@ -74,6 +82,7 @@ describe('coffer status shows', () => {
 });
 
 describe('coffer list of a directory shows', () => {
+  const CARD = 'The newest backup: series ID at 1, 2026-03-01, MAC';
   const list = (): string => `list -d usb -p '${box.passphraseFile}' backups`;
   const end =
     'Only the header and the list of VMs of each were checked: coffer verify checks everything.';
@@ -82,9 +91,10 @@ describe('coffer list of a directory shows', () => {
     const screen = await screenOf(list(), 200);
     expect(screen.map((line) => line.replace(/ {2,}/g, '  '))).toEqual([
       '1 backup in usb:/qubes/homes/usb/backups (SIZE free there)',
-      'backup  made on  format  size  VMs',
-      'qubes-backup-2026-03-01T090503  2026-03-01 09:05  coffer-1  SIZE  work, vault',
+      'backup  made on  format  size  VMs  checked',
+      'qubes-backup-2026-03-01T090503  2026-03-01 09:05  coffer-1  SIZE  work, vault  2026-03-01 09:05',
       end,
+      CARD,
     ]);
   });
 
@@ -96,7 +106,9 @@ describe('coffer list of a directory shows', () => {
       '  format: coffer-1',
       '  size: SIZE',
       '  VMs: work, vault',
+      '  checked: 2026-03-01 09:05',
       end,
+      CARD,
     ]);
   });
 });

@@ -16,17 +16,20 @@ import { mapPath, parseMap } from './volume-map.ts';
  * is read again. Holds 16 bytes for each chunk of the series.
  *
  * @param progress is told of the bytes of chunks that were checked
+ * @param only the ids of files to be checked by themselves, without maps. Undefined: all
  */
 export async function checkSeries(
   files: SeriesFiles,
   progress: (bytes: number) => void,
+  only?: ReadonlySet<string>,
 ): Promise<CheckedFile[]> {
-  const all = await files.all();
+  const all = (await files.all()).filter(({ backupId }) => only?.has(backupId) ?? true);
   const ids = new Map<SeriesFile, FileIds>();
   const checked: CheckedFile[] = [];
   for (const { name, backupId, size, file } of all) {
     if (file instanceof DamagedError) {
-      checked.push({ ...UNREADABLE, name, backupId, size, damages: [messageOf(file)] });
+      const damages = [messageOf(file)];
+      checked.push({ ...UNREADABLE, name, backupId, size, damages });
       continue;
     }
     const found = await checkFile(file, files, progress);
@@ -35,17 +38,23 @@ export async function checkSeries(
     const { kind } = file.opened.header;
     checked.push({
       ...{ name, backupId, size, kind, made: new Date(made), sequence },
+      isIntact: found.damages.length === 0,
       damages: found.damages,
     });
   }
+  if (only !== undefined) return checked.toSorted(byNumber);
   for (const [at, { file }] of all.entries()) {
     if (file instanceof SeriesFile)
       checked[at]?.damages.push(...(await checkMaps(file, files, ids)));
   }
-  return checked.toSorted((one, other) => (one.sequence ?? 0) - (other.sequence ?? 0));
+  return checked.toSorted(byNumber);
 }
 
-const UNREADABLE = { kind: undefined, made: undefined, sequence: undefined };
+function byNumber({ sequence: one }: CheckedFile, { sequence: other }: CheckedFile): number {
+  return (one ?? 0) - (other ?? 0);
+}
+
+const UNREADABLE = { isIntact: false, kind: undefined, made: undefined, sequence: undefined };
 
 /** The ids of the chunks in a file, by row of its parts. */
 class FileIds {

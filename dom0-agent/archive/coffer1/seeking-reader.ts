@@ -44,7 +44,7 @@ export class SeekingReader implements ArchiveReader {
       ...{ seriesId, sequence, mac: this.#file.manifestMac, made: new Date(made) },
       needs: needs.map(({ backupId }) => backupId),
       lost: () => lostVolumes(this.#file, this.#files),
-      check: (progress) => checkSeries(this.#files, progress),
+      check: (progress, only) => checkSeries(this.#files, progress, only),
     };
   }
 

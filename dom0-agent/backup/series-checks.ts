@@ -1,0 +1,53 @@
+import type { BackupCheck } from './backup-record.ts';
+import type { SeriesFile, SeriesState } from './series-state.ts';
+import type { SeriesStore } from './series-store.ts';
+
+/** A run that checks what was checked longest ago reads at least this share of all: in a month of days, all of it. */
+const SHARE = 1 / 30;
+
+/** The files that were checked longest ago, about a thirtieth of all bytes; those that never were come first. */
+export function checkedLongestAgo(files: readonly SeriesFile[]): SeriesFile[] {
+  const all = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  const due = files.toSorted((one, other) => lastCheck(one) - lastCheck(other));
+  const chosen: SeriesFile[] = [];
+  let bytes = 0;
+  for (const file of due) {
+    if (bytes >= SHARE * all) break;
+    chosen.push(file);
+    bytes += file.bytes;
+  }
+  return chosen;
+}
+
+/** When the file was checked that was checked longest ago, in seconds since 1970; undefined when some never were. */
+export function allCheckedSince({ files }: SeriesState): number | undefined {
+  const oldest = Math.min(...files.map(lastCheck));
+  return Number.isFinite(oldest) && oldest > 0 ? oldest : undefined;
+}
+
+/** Notes what files of a series were found to be. What dom0 does not know of is passed over. */
+export async function noteFileChecks(
+  store: SeriesStore,
+  seriesId: string,
+  checks: ReadonlyMap<string, BackupCheck>,
+  signal: AbortSignal,
+): Promise<void> {
+  const find = async (): Promise<SeriesState | undefined> =>
+    (await store.all()).find(({ head }) => head.seriesId === seriesId);
+  const known = await find();
+  if (!known?.files.some(({ backupId }) => checks.has(backupId))) return;
+  const note = async (): Promise<void> => {
+    // A backup may have gone on with it in the meantime.
+    const state = (await find()) ?? known;
+    const files = state.files.map((file) => {
+      const check = checks.get(file.backupId) ?? file.check;
+      return check === undefined ? file : { ...file, check };
+    });
+    await store.save({ ...state, files });
+  };
+  await store.whileLocked(known.place, note, { onWait: () => undefined, signal });
+}
+
+function lastCheck({ check }: SeriesFile): number {
+  return check?.at ?? 0;
+}

@@ -1,0 +1,99 @@
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Box, type Run } from './box.ts';
+import { type Told, lastEvent } from './events.ts';
+
+interface Check {
+  readonly at: string;
+  readonly result: string;
+}
+
+function coffer(box: Box, command: string, ...words: string[]): Run {
+  return box.loud([command, '--json', '-d', 'usb', ...box.secret, ...words]);
+}
+
+/** When each file in the directory was checked, the oldest first. */
+function checks(box: Box): (Check | null)[] {
+  const listed = lastEvent(coffer(box, 'list', 'backups').stdout)['backups'];
+  return (listed as { check: Check | null }[]).map(({ check }) => check).reverse();
+}
+
+function series(box: Box): Told {
+  const [only] = lastEvent(box.loud(['status', '--json']).stdout)['series'] as Told[];
+  if (only === undefined) throw new Error('no series is known');
+  return only;
+}
+
+function names(run: Run): string[] {
+  return (lastEvent(run.stdout)['files'] as { name: string }[]).map(({ name }) => name);
+}
+
+describe('when a file of a series was last checked', () => {
+  it('is shown by list and status: after a backup, a verify, and a verify of all', async () => {
+    const box = await Box.full();
+    box.goOn();
+    expect(checks(box)).toMatchObject([{ result: 'verified' }]);
+    const second = box.goOn(['--no-check']);
+    expect(checks(box)).toMatchObject([{ result: 'verified' }, null]);
+    expect(series(box)).toMatchObject({ backups: 2, checkedSince: null, damaged: [] });
+    expect(box.loud(['status']).stdout).toContain('not all files were ever checked');
+    expect(coffer(box, 'verify', second, 'work').status).toBe(0);
+    expect(checks(box)[1]).toBeNull();
+    expect(coffer(box, 'verify', second).status).toBe(0);
+    expect(checks(box)).toMatchObject([{ result: 'verified' }, { result: 'verified' }]);
+    const third = box.goOn(['--no-check']);
+    expect(coffer(box, 'verify', '--all', third).status).toBe(0);
+    expect(checks(box)[2]).toMatchObject({ result: 'verified' });
+    expect(series(box)).toMatchObject({ checkedSince: checks(box)[0]?.at });
+    expect(box.loud(['status']).stdout).toMatch(
+      /^The 3 backups in usb:\S+: each file was checked /m,
+    );
+  });
+
+  it('decides what verify --rolling reads: in the end, all of it', async () => {
+    const box = await Box.full();
+    const all = [0, 1, 2].map(() => basename(box.backUp(['--no-check'])));
+    const read: string[] = [];
+    for (let run = 0; run < 3; run++) {
+      const rolled = coffer(box, 'verify', '--rolling', 'backups');
+      expect(rolled.status).toBe(0);
+      expect(names(rolled)).toHaveLength(1);
+      read.push(...names(rolled));
+    }
+    expect(read.sort()).toEqual(all);
+    expect(series(box)['checkedSince']).not.toBeNull();
+  });
+
+  it('is known to dom0 only: elsewhere, verify --rolling is refused', async () => {
+    const box = await Box.full();
+    box.goOn();
+    rmSync(join(box.directory, 'dom0-state'), { recursive: true });
+    const run = coffer(box, 'verify', '--rolling', 'backups');
+    expect(lastEvent(run.stdout)).toMatchObject({ event: 'error', exitStatus: 5 });
+    expect(run.stderr).toContain('coffer adopt');
+  });
+});
+
+describe.each([['--all'], ['--rolling']])('what verify %s finds damaged', (option) => {
+  it('is never referred to again: the next backup stores it anew', async () => {
+    const box = await Box.full();
+    const first = box.goOn(['--no-check']);
+    const bytes = readFileSync(box.fileOf(first));
+    const spoiled = Buffer.from(bytes);
+    // One byte: eight probes need not find it.
+    spoiled[200_000] = (spoiled[200_000] ?? 0) ^ 1;
+    writeFileSync(box.fileOf(first), spoiled);
+    const run = coffer(box, 'verify', option, 'backups');
+    expect(run.status).toBe(3);
+    expect(series(box)).toMatchObject({ damaged: [basename(first)] });
+    const again = coffer(box, 'backup', '-y', 'backups');
+    expect(lastEvent(again.stdout)).toMatchObject({ ok: true });
+    expect(lastEvent(again.stdout)['newBytes']).toBeGreaterThan(0);
+    const second = join('backups', readdirSync(box.backups).sort().at(-1) ?? '');
+    expect(coffer(box, 'verify', second).status).toBe(0);
+    expect(box.loud(['list', '-d', 'usb', ...box.secret, 'backups']).stdout).toContain(
+      'found damaged',
+    );
+  });
+});
