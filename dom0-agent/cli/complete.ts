@@ -90,15 +90,19 @@ function wantedAs({ flags, argChoices }: Option, given: Given): Unworded {
   return wantedByName(/<(.*)>/.exec(flags)?.[1] ?? '', given);
 }
 
+/** Commands whose LOCATION is a directory. */
+const OF_DIRECTORIES = ['backup', 'prune', 'copy', 'adopt'];
+
 /** The next operand of a command. */
 function wantedOf(command: Command, given: Given): Unworded {
   const all = command.registeredArguments;
   const argument: Argument | undefined = all[given.operands.length] ?? all.findLast(isVariadic);
   if (argument === undefined || given.values.has('profile')) return { kind: 'these', these: [] };
-  if (argument.name() !== 'LOCATION') return wantedByName(argument.name(), given);
+  const isTarget = argument.name() === 'TARGET';
+  if (argument.name() !== 'LOCATION' && !isTarget) return wantedByName(argument.name(), given);
   if (given.values.has('command')) return { kind: 'these', these: [] };
-  const only = command.name() === 'backup' ? 'directories' : 'files';
-  const vm = given.values.get('dest-vm');
+  const only = OF_DIRECTORIES.includes(command.name()) ? 'directories' : 'files';
+  const vm = given.values.get(isTarget ? 'to' : 'dest-vm');
   return vm === undefined ? { kind: only } : { kind: 'in-vm', vm, only, ...systemOf(given) };
 }
 

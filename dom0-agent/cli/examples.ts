@@ -56,6 +56,16 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       command: 'coffer prune -d sys-usb backups --keep-daily 7 --keep-monthly 12 --dry-run',
     },
   ],
+  copy: [
+    {
+      what: 'Copy the backups on a disk in sys-usb to a disk that is mounted in dom0, those that are not there yet:',
+      command: 'coffer copy -d sys-usb /run/media/user/disk /run/media/user/second-disk',
+    },
+    {
+      what: 'Copy them to another VM:',
+      command: 'coffer copy -d sys-usb /run/media/user/disk --to sys-net backups',
+    },
+  ],
   verify: [
     {
       what: 'Check that a backup is whole and authentic:',

@@ -14,6 +14,7 @@ import {
   applyOutputOptions,
 } from './archive-options.ts';
 import { addBackupOptions } from './backup-options.ts';
+import { type CopyFlags, addCopyOptions } from './copy-options.ts';
 import type { DevicesFlags } from './devices.ts';
 import { EXAMPLES, formatExamples } from './examples.ts';
 import type { ListFlags } from './list.ts';
@@ -176,6 +177,17 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     .action(async (location: string, flags: PassphraseFlags) => {
       const { passphraseCommand } = await import('./passphrase.ts');
       ended(await passphraseCommand(location, flags, signal));
+    });
+
+  addCopyOptions(program.command('copy'))
+    .summary('copy backups to a second place')
+    .description(
+      'Copies the files of backups in the directory LOCATION to the directory TARGET, those that are not there ' +
+        'yet, and reads them back there. They stay encrypted: no passphrase is needed.',
+    )
+    .action(async (location: string, target: string, flags: CopyFlags) => {
+      const { copyCommand } = await import('./copy.ts');
+      ended(await copyCommand(location, target, flags, signal));
     });
 
   addStatusOptions(program.command('status'))

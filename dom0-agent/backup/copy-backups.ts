@@ -1,0 +1,149 @@
+import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
+import { StorageError } from '../../shared/errors.ts';
+import { printable } from '../../shared/printable.ts';
+import { identifyArchive } from '../archive/identify-archive.ts';
+import { headOf } from '../archive/read-header.ts';
+import type { Listing, Source, Storage } from '../transport/storage.ts';
+import { timeOfBackupName } from './new-backup-file.ts';
+
+/**
+ * A file from one VM becomes one in another: only such names are passed on, which no program there takes for anything
+ * of its own, and only what begins as a backup does.
+ */
+const HARMLESS_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/;
+
+/** A directory for backups. */
+export interface BackupDirectory {
+  readonly storage: Storage;
+  readonly directory: string;
+}
+
+/** A file of a backup that can be copied. */
+export interface CopiedFile {
+  readonly fileName: string;
+  /** In bytes. */
+  readonly size: number;
+}
+
+/** What a copy will do. Files are in the order in which they are sent: what others need comes first. */
+export interface CopyPlan {
+  readonly toSend: readonly CopiedFile[];
+  /** With the same name and size. */
+  readonly there: readonly CopiedFile[];
+  /** With the same name, and another size: they are not overwritten. */
+  readonly differing: readonly CopiedFile[];
+  /** Printable names of files that are no backups, or are not finished. */
+  readonly others: readonly string[];
+}
+
+/** Compares two directories. Reads the beginnings of files that are not there yet, and changes nothing. */
+export async function planCopy(
+  from: BackupDirectory,
+  listed: Listing,
+  there: Listing,
+  signal: AbortSignal,
+): Promise<CopyPlan> {
+  const sizes = new Map(
+    there.entries.map(({ untrustedName, kind, size }) => [
+      untrustedName,
+      kind === 'FILE' ? size : -1,
+    ]),
+  );
+  const files = listed.entries.filter(({ kind }) => kind === 'FILE').toSorted(oldestFirst);
+  const plan = {
+    toSend: [] as CopiedFile[],
+    there: [] as CopiedFile[],
+    differing: [] as CopiedFile[],
+    others: [] as string[],
+  };
+  for (const { untrustedName, size } of files) {
+    const file = { fileName: untrustedName, size };
+    const known = sizes.get(untrustedName);
+    if (untrustedName.endsWith('.partial') || !HARMLESS_NAME.test(untrustedName)) {
+      plan.others.push(printable(untrustedName));
+    } else if (known !== undefined) (known === size ? plan.there : plan.differing).push(file);
+    else if (await isBackup(from, file, signal)) plan.toSend.push(file);
+    else plan.others.push(printable(untrustedName));
+  }
+  return plan;
+}
+
+/**
+ * Sends a file as it is, without reading what it says: no passphrase is needed. Gives the SHA-256 of what was sent, in
+ * hex, which the storage has confirmed. When it fails, nothing of the file remains there.
+ *
+ * @param sent called for every chunk
+ */
+export async function sendFile(
+  from: BackupDirectory,
+  to: BackupDirectory,
+  { fileName, size }: CopiedFile,
+  sent: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<string> {
+  await using source = await open(from, fileName, signal);
+  requireSize(source, size);
+  const target = { directory: to.directory, fileName };
+  await using sink = await to.storage.openSink(target, size, signal);
+  for await (const bytes of source.read()) {
+    const { length } = bytes;
+    await sink.write(bytes);
+    sent(length);
+  }
+  const stored = await sink.finish();
+  return stored.sha256;
+}
+
+/** The SHA-256 of a file, in hex, as it is read back. Throws StorageError when it has another size. */
+export async function digestOf(
+  { storage, directory }: BackupDirectory,
+  { fileName, size }: CopiedFile,
+  read: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<string> {
+  await using source = await open({ storage, directory }, fileName, signal);
+  requireSize(source, size);
+  const hash = createHash('sha256');
+  for await (const bytes of source.read()) {
+    hash.update(bytes);
+    read(bytes.length);
+  }
+  return hash.digest('hex');
+}
+
+function open(
+  { storage, directory }: BackupDirectory,
+  fileName: string,
+  signal: AbortSignal,
+): Promise<Source> {
+  return storage.openSource({ file: posix.join(directory, fileName) }, signal);
+}
+
+function requireSize({ size, location }: Source, expected: number): void {
+  if (size === expected) return;
+  throw new StorageError(`${location} has another size than a moment ago: is it being written?`);
+}
+
+async function isBackup(
+  from: BackupDirectory,
+  { fileName }: CopiedFile,
+  signal: AbortSignal,
+): Promise<boolean> {
+  await using source = await open(from, fileName, signal);
+  const file = source.place?.file;
+  return file !== undefined && (await identifyArchive(headOf(file))) !== undefined;
+}
+
+/** By their names; what has no time in its name is there before the backups that may need it. */
+function oldestFirst(
+  { untrustedName: one }: { readonly untrustedName: string },
+  { untrustedName: other }: { readonly untrustedName: string },
+): number {
+  const [a, b] = [timeOf(one), timeOf(other)];
+  return a === b ? (one < other ? -1 : 1) : a - b;
+}
+
+function timeOf(untrustedName: string): number {
+  return timeOfBackupName(untrustedName)?.getTime() ?? 0;
+}

@@ -1,0 +1,26 @@
+import type { Command } from 'commander';
+import { type OutputFlags, addSystemOptions } from './archive-options.ts';
+
+/** The options of `coffer copy`, as commander gives them. */
+export interface CopyFlags extends OutputFlags {
+  readonly destVm?: string;
+  readonly to?: string;
+  readonly check: boolean;
+  readonly compare?: true;
+  readonly system?: string;
+  readonly yes?: true;
+}
+
+/** Adds the arguments and options of `coffer copy`. */
+export function addCopyOptions(command: Command): Command {
+  return addSystemOptions(
+    command
+      .argument('<LOCATION>', 'the directory of the backups')
+      .argument('<TARGET>', 'the directory that they are copied to')
+      .option('-d, --dest-vm <VM>', 'the VM that LOCATION is in; without it, dom0')
+      .option('--to <VM>', 'the VM that TARGET is in; without it, dom0'),
+  )
+    .option('--no-check', 'do not read back what was copied')
+    .option('--compare', 'also read what is there already, in both places, and compare it')
+    .option('-y, --yes', 'do not ask for confirmation');
+}
