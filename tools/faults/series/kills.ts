@@ -65,8 +65,8 @@ export async function tryKill(
   const again = await world.run(...command.words);
   if (again.ending !== 0)
     complaints.push(`doing it again ended with ${again.ending}: ${again.said}`);
-  complaints.push(...(await soundness(world, kept(before, command))).map(afterwards));
   complaints.push(...(await nextBackup(world, dice)));
+  complaints.push(...(await soundness(world, kept(before, command))).map(afterwards));
   world.sealed.addAll(world.backups);
   return {
     ...{ what: `${command.name}, ${victim} killed`, ending, struck },
@@ -109,8 +109,7 @@ export async function soundness(world: SeriesWorld, keeping: readonly string[]):
 async function nextBackup(world: SeriesWorld, dice: Dice): Promise<string[]> {
   world.change(dice);
   const { ending, said } = await world.backUp();
-  if (ending !== 0) return [`the next backup ended with ${ending}: ${said}`];
-  return (await world.complaintsAbout(world.held.at(-1) ?? '')).map(afterwards);
+  return ending === 0 ? [] : [`the next backup ended with ${ending}: ${said}`];
 }
 
 const afterwards = (complaint: string): string => `afterwards: ${complaint}`;

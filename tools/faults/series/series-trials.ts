@@ -16,7 +16,7 @@ export class SeriesTrials implements AsyncDisposable {
 
   /**
    * @param seed of the series
-   * @param isThorough whether every backup of it is restored after each trial, or the newest
+   * @param isThorough whether another backup than the newest is restored after each trial, too
    */
   constructor(seed: number, isThorough: boolean) {
     this.#seed = seed;

@@ -64,14 +64,17 @@ export class SeriesWorld implements AsyncDisposable {
 
   readonly #isThorough: boolean;
 
-  private constructor(world: World, isThorough: boolean) {
+  readonly #dice: Dice;
+
+  private constructor(world: World, dice: Dice, isThorough: boolean) {
     this.world = world;
+    this.#dice = dice;
     this.#isThorough = isThorough;
   }
 
-  /** @param isThorough whether all backups are looked at, or only the newest */
+  /** @param isThorough whether another backup than the newest is looked at after each trial, too */
   static async make(dice: Dice, isThorough: boolean): Promise<SeriesWorld> {
-    const made = new SeriesWorld(await World.make('folder'), isThorough);
+    const made = new SeriesWorld(await World.make('folder'), dice, isThorough);
     try {
       await made.#fill(dice);
       return made;
@@ -97,9 +100,11 @@ export class SeriesWorld implements AsyncDisposable {
     return this.files.filter((name) => name.startsWith('qubes-backup-'));
   }
 
-  /** Those of these names of backups that are looked at. */
+  /** Those of these names of backups that are looked at: the newest, and one of the others where it is thorough. */
   examined(names: readonly string[]): readonly string[] {
-    return this.#isThorough ? names : names.slice(-1);
+    const older = names.slice(0, -1);
+    const other = this.#isThorough && older.length > 0 ? [this.#dice.pick(older)] : [];
+    return [...other, ...names.slice(-1)];
   }
 
   /** The backups that are there by what their headers say, oldest first: their names, which may have changed. */
