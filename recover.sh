@@ -562,14 +562,15 @@ expect_members() {
       if (new_path != path) {
         path = new_path
         count = 0
-        is_data = path ~ /^(from\/[0-9a-f]+\/)?data$/
+        is_data = path ~ /^((from|trimmed)\/[0-9a-f]+\/)?data$/
         if (!is_data && path !~ /^(backup-header|qubes\.xml|vm[0-9]+\/((firewall\.xml|notes\.txt|empty|incomplete\.txt)|[A-Za-z0-9_-]+\.map)|dom0-home\/(home|paths)|parts|ids)$/)
           bad("path " path)
-        if (path in seen) bad("order")
+        # Parts from one file are moved or trimmed, in turn.
+        if (path in seen && path !~ /^(from|trimmed)\//) bad("order")
         seen[path] = 1
       }
-      # Of parts that were born elsewhere there may be any; the table tells which.
-      if (NR > 1 && path !~ /^from/ && $1 != sprintf("%s.%03d", path, count)) bad("order")
+      # Of parts that were first stored elsewhere there may be any; the table tells which.
+      if (NR > 1 && path !~ /^(from|trimmed)\// && $1 != sprintf("%s.%03d", path, count)) bad("order")
       count++
     }
     is_data {
@@ -939,8 +940,12 @@ read_table() {
   [ ! -e "$work/chosen.all" ] || mv "$work/chosen.all" "$work/chosen" || no_space
   awk -v macs="$work/macs" -v table="$work/parts" -v id="$id" -v how="$encrypted $filter $1" '
     function bad() { print "bad"; exit }
-    function note(born_in, part_number, part_size, part_chunks, stored_as) {
+    function ones(text) { return gsub(/1/, "", text) }
+    # Of a part that was trimmed, the mask has a 1 for each chunk that is left; otherwise it is -.
+    function note(born_in, part_number, part_size, part_chunks, stored_as, part_mask) {
       if (part_number !~ /^[0-9]+$/ || part_chunks !~ /^[0-9]+$/ || part_chunks > 32) bad()
+      if (part_mask !~ /^(-|[01]+)$/ || length(part_mask) > 32) bad()
+      mask[rows + 0] = part_mask
       birth[rows + 0] = born_in
       number[rows + 0] = part_number
       size[rows + 0] = part_size
@@ -952,16 +957,19 @@ read_table() {
       while ((getline line <table) > 0) {
         split(line, field, " ")
         if (field[1] == "from") from = field[2]
-        if (field[1] == "moved") note(from, field[2], field[3], field[4], sprintf("from/%s/data.%03d", from, field[2]))
-        if (field[1] == "part") note(id, own + 0, field[2], field[3], sprintf("data.%03d", own++))
+        if (field[1] == "moved") note(from, field[2], field[3], field[4], sprintf("from/%s/data.%03d", from, field[2]), "-")
+        if (field[1] == "trimmed") note(from, field[2], field[3], ones(field[4]), sprintf("trimmed/%s/data.%03d", from, field[2]), field[4])
+        if (field[1] == "part") note(id, own + 0, field[2], field[3], sprintf("data.%03d", own++), "-")
       }
     }
     NF != 3 { next }
     { getline mac <macs }
-    $1 !~ /^(from\/[0-9a-f]+\/)?data\.[0-9]+$/ { next }
+    $1 !~ /^((from|trimmed)\/[0-9a-f]+\/)?data\.[0-9]+$/ { next }
     !(row + 0 in size) || size[row + 0] != $2 || name[row + 0] != $1 { bad() }
     {
-      print birth[row + 0], number[row + 0], sprintf("data.%03d", number[row + 0]), $2, $3, mac, chunks[row + 0], how
+      # A part keeps the keys that it was stored with first; one that was trimmed has keys of this file.
+      sealed_as = mask[row + 0] == "-" ? birth[row + 0] " " sprintf("data.%03d", number[row + 0]) : id " " $1
+      print birth[row + 0], number[row + 0], sealed_as, $2, $3, mac, chunks[row + 0], how, mask[row + 0]
       row++
     }
     END { if (row + 0 == rows + 0) print "end" }' "$work/index" | save table || exit $FAILED
@@ -1042,13 +1050,15 @@ plan_volume() {
   awk -v path="$1" -v grain="$grain" -v own="$id" -v map="$work/map" '
     function bad() { failed = 1; exit }
     function is_number(text) { return text ~ /^(0|[1-9][0-9]*)$/ && length(text) < 16 }
+    function ones(text) { return gsub(/1/, "", text) }
     BEGIN { OFMT = CONVFMT = "%.0f" }
     FILENAME != map {
-      # Of a part that is in two files, one is enough.
-      if (($1 " " $2) in row) next
+      # Of a part that is in two files, one is enough: the one with more of its chunks.
+      if (($1 " " $2) in row && chunks[row[$1 " " $2]] >= $8 + 0) next
       row[$1 " " $2] = ++rows
       data[rows] = $0
-      chunks[rows] = $7
+      chunks[rows] = $8 + 0
+      mask[rows] = $NF
       next
     }
     FNR == 1 { if ($0 != "coffer-1 map") bad(); next }
@@ -1070,8 +1080,13 @@ plan_volume() {
         next
       }
       place = row[id[$4] " " $5]
-      if ($6 + $3 > chunks[place] + 0) bad()
-      runs[place] = runs[place] "run " $2 " " $3 " " $6 "\n"
+      from = $6
+      if (mask[place] != "-") {
+        if (ones(substr(mask[place], $6 + 1, $3)) != $3) { missing = id[$4]; next }
+        from = ones(substr(mask[place], 1, $6))
+      }
+      if (from + $3 > chunks[place]) bad()
+      runs[place] = runs[place] "run " $2 " " $3 " " from "\n"
       next
     }
     $1 == "end" { ended = $3 == all + 0; next }
@@ -1086,11 +1101,11 @@ plan_volume() {
 }
 
 # Decrypts and decompresses a part to $work/plain. Its line of $work/data is $1, $2, $3 and the words in $4. It is read
-# from the file that it lies in, and with the keys of the one that it was born in.
+# from the file that it lies in, and with the keys of the file $3, under the name that follows.
 open_part() {
   main_backup=$backup main_id=$id main_encrypted=$encrypted main_filter=$filter
-  id=$1 name=$3
-  read -r stored block stated chunks encrypted filter file <<END
+  id=$3
+  read -r name stored block stated chunks encrypted filter file _ <<END
 $4
 END
   backup=$work/file.$file

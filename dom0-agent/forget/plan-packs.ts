@@ -1,13 +1,17 @@
+import { countBits, covers } from '../archive/coffer1/chunk-mask.ts';
 import { lengthInTar } from '../archive/coffer1/manifest.ts';
 import type { PlacedPart } from '../archive/coffer1/parts-table.ts';
 import { DamagedError } from '../../shared/errors.ts';
-import type { LiveChunks } from './live-chunks.ts';
+import type { NeededChunks } from '../archive/coffer1/needed-chunks.ts';
 
 /**
- * Where less than this share of a file's parts is needed, those that are needed move into a pack. A part is needed as a
- * whole when any chunk of it is: what cannot be freed by moving is not counted.
+ * Where less than this share of a file's bytes is needed, what is needed moves into a pack. What cannot be freed by moving is
+ * not counted.
  */
 export const LEAST_LIVE = 0.85;
+
+/** A part that moves is trimmed when less than this share of its chunks is needed: it must be read for that. */
+export const LEAST_LIVE_OF_PART = 0.75;
 
 /** A file of the series, as far as it matters here what lies in it. */
 export interface PartsFile {
@@ -27,7 +31,11 @@ export interface PartOf<F extends PartsFile> {
   /** The file that it was born in, and its number there. */
   readonly bornIn: string;
   readonly number: number;
-  /** Its bytes in the tar. */
+  /** Which of the chunks that it was born with are needed, as bits. */
+  readonly live: number;
+  /** Whether the others are left out when it moves. */
+  readonly isTrimmed: boolean;
+  /** The bytes in the tar that it takes where it moves; of a part that is trimmed, about. */
   readonly bytes: number;
 }
 
@@ -50,7 +58,10 @@ export interface PackPlan<F extends PartsFile> {
  * @param live what the maps of the backups that are kept refer to
  * @throws DamagedError when a part that is live is in none of the files
  */
-export function planPacks<F extends PartsFile>(files: readonly F[], live: LiveChunks): PackPlan<F> {
+export function planPacks<F extends PartsFile>(
+  files: readonly F[],
+  live: NeededChunks,
+): PackPlan<F> {
   const { taken, shadowed } = takeParts(files, live);
   const isGoing = (file: F): boolean => {
     const parts = taken.get(file) ?? [];
@@ -78,7 +89,7 @@ interface TakenParts<F extends PartsFile> {
  * Throws DamagedError when a live part is missing. A part may lie in several files, since a prune that was broken off leaves packs and what they were to replace. It is
  * taken in a file that stays, or in that of which the most is live.
  */
-function takeParts<F extends PartsFile>(files: readonly F[], live: LiveChunks): TakenParts<F> {
+function takeParts<F extends PartsFile>(files: readonly F[], live: NeededChunks): TakenParts<F> {
   const liveParts = new Map(files.map((file) => [file, livePartsOf(file, live)]));
   const rank = (file: F): number => {
     if (file.fate === 'open') return shareOf(liveParts.get(file) ?? [], file);
@@ -111,7 +122,7 @@ function takeParts<F extends PartsFile>(files: readonly F[], live: LiveChunks): 
 }
 
 /** How much of the parts in a file is needed, from 0 to 1. */
-export function liveShare(file: PartsFile, live: LiveChunks): number {
+export function liveShare(file: PartsFile, live: NeededChunks): number {
   return shareOf(livePartsOf(file, live), file);
 }
 
@@ -121,16 +132,28 @@ function shareOf(parts: readonly PartOf<PartsFile>[], { parts: all }: PartsFile)
   return total === 0 ? 0 : sumOf(parts) / total;
 }
 
-function livePartsOf<F extends PartsFile>(file: F, live: LiveChunks): PartOf<F>[] {
+function livePartsOf<F extends PartsFile>(file: F, live: NeededChunks): PartOf<F>[] {
   const parts: PartOf<F>[] = [];
   let row = 0;
-  for (const { bornIn = file.backupId, number, size } of file.parts) {
-    if (live.of(bornIn, number) !== 0) {
-      parts.push({ file, row, bornIn, number, bytes: lengthInTar(size) });
+  for (const part of file.parts) {
+    const { bornIn = file.backupId, number, mask } = part;
+    const needed = live.of(bornIn, number);
+    // One that was trimmed when less was needed does not serve.
+    if (needed !== 0 && covers(mask, needed)) {
+      parts.push({ file, row, bornIn, number, live: needed, ...trimmed(part, needed) });
     }
     row++;
   }
   return parts;
+}
+
+function trimmed(
+  { size, chunks }: PlacedPart,
+  live: number,
+): Pick<PartOf<PartsFile>, 'isTrimmed' | 'bytes'> {
+  const share = countBits(live) / chunks;
+  const isTrimmed = share < LEAST_LIVE_OF_PART;
+  return { isTrimmed, bytes: lengthInTar(isTrimmed ? Math.ceil(size * share) : size) };
 }
 
 function compare(one: number, other: number): number {

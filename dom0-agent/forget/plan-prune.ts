@@ -2,7 +2,7 @@ import { mapPath, parseMap } from '../archive/coffer1/volume-map.ts';
 import type { PlacedPart } from '../archive/coffer1/parts-table.ts';
 import type { PartOffsets } from '../archive/coffer1/part-offsets.ts';
 import type { FileOfSeries, WholeSeries } from '../archive/coffer1/whole-series.ts';
-import { LiveChunks } from './live-chunks.ts';
+import { NeededChunks } from '../archive/coffer1/needed-chunks.ts';
 import { LEAST_LIVE, type PackPlan, type PartsFile, liveShare, planPacks } from './plan-packs.ts';
 import { type RetentionRules, type Verdict, applyRetention } from './retention.ts';
 import { type StoredBackup, storedBackups } from './stored-backup.ts';
@@ -22,7 +22,7 @@ export interface PrunePlan extends PackPlan<PrunedFile> {
   readonly verdicts: readonly Verdict<StoredBackup>[];
   readonly files: readonly PrunedFile[];
   /** What the backups that are kept refer to. */
-  readonly live: LiveChunks;
+  readonly live: NeededChunks;
   /** Bytes of the files that go, and of what moves into packs. */
   readonly goingBytes: number;
   readonly packedBytes: number;
@@ -41,7 +41,7 @@ export async function planPrune(
   now: Date,
 ): Promise<PrunePlan> {
   const byRules = applyRetention(await storedBackups(series.files), rules, now);
-  const live = new LiveChunks();
+  const live = new NeededChunks();
   for (const { backup } of byRules.filter(isKept)) await addMaps(backup.stored, live);
   const verdicts: Verdict<StoredBackup>[] = [];
   for (const verdict of byRules) verdicts.push(await orNeeded(verdict, live));
@@ -67,7 +67,7 @@ function isKept({ reasons }: Verdict<StoredBackup>): boolean {
  */
 async function orNeeded(
   verdict: Verdict<StoredBackup>,
-  live: LiveChunks,
+  live: NeededChunks,
 ): Promise<Verdict<StoredBackup>> {
   const { stored } = verdict.backup;
   if (isKept(verdict) || stored.file.manifest.needs.length > 0) return verdict;
@@ -77,7 +77,7 @@ async function orNeeded(
 }
 
 /** Adds all that the maps of a backup refer to. */
-export async function addMaps({ file }: FileOfSeries, live: LiveChunks): Promise<void> {
+export async function addMaps({ file }: FileOfSeries, live: NeededChunks): Promise<void> {
   const { grain } = file.opened.header;
   for (const { path, volume } of file.manifest.files) {
     if (volume === undefined) continue;

@@ -4,7 +4,7 @@ import type { LocatedPart } from '../archive/coffer1/located-parts.ts';
 import { authenticateParts } from '../archive/coffer1/open-parts.ts';
 import { storedParts } from '../archive/coffer1/planned-parts.ts';
 import { type FileOfSeries, openSeriesFile } from '../archive/coffer1/whole-series.ts';
-import { type WrittenPack, writePack } from '../archive/coffer1/write-pack.ts';
+import { type PackOptions, type WrittenPack, writePack } from '../archive/coffer1/write-pack.ts';
 import { DamagedError, StorageError } from '../../shared/errors.ts';
 import { timeInName } from '../../shared/local-time.ts';
 import { FetchedAssembly } from '../transport/fetched-assembly.ts';
@@ -75,7 +75,13 @@ export async function runPrune(
   for (const parts of packFiles(plan.packed, space.largestFile)) {
     const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
     await using output = await openNewPack(place, bytes, now, signal);
-    const pack = await storePack(parts, output.sink, plan, last, now, signal);
+    const pack = await writePack(
+      movingParts(parts, files),
+      output.sink,
+      packOptions(parts, plan, last, now),
+      signal,
+    );
+    await output.sink.finish();
     names.push(output.fileName);
     last = { ...pack.name, sequence: last.sequence + 1 };
     made.push(pack);
@@ -169,30 +175,21 @@ async function openAssembly(
   }
 }
 
-async function storePack(
+function packOptions(
   parts: PackParts,
-  output: Assembly,
   { series }: PrunePlan,
   last: NamedFile & { readonly sequence: number },
   now: Date,
-  signal: AbortSignal,
-): Promise<WrittenPack> {
+): PackOptions {
   const header = parts[0]?.file.stored.file.opened.header;
   if (header === undefined) throw new RangeError('a pack without a part');
   const { encrypted, compressionFilter, grain, partSize, seriesId } = header;
-  const pack = await writePack(
-    movingParts(parts),
-    output,
-    {
-      series: { seriesId, key: series.key, head: Promise.resolve(series.head) },
-      ...{ backupId: newId(), sequence: last.sequence + 1 },
-      previous: { backupId: last.backupId, mac: last.mac },
-      ...{ encrypted, compressionFilter, cut: { grain, partSize }, created: now },
-    },
-    signal,
-  );
-  await output.finish();
-  return pack;
+  return {
+    series: { seriesId, key: series.key, head: Promise.resolve(series.head) },
+    ...{ backupId: newId(), sequence: last.sequence + 1 },
+    previous: { backupId: last.backupId, mac: last.mac },
+    ...{ encrypted, compressionFilter, cut: { grain, partSize }, created: now },
+  };
 }
 
 /** Opens the packs as the storage has them now. They must be those that were written. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LiveChunks, bits, countBits } from '../../dom0-agent/forget/live-chunks.ts';
+import { bits, countBits } from '../../dom0-agent/archive/coffer1/chunk-mask.ts';
+import { NeededChunks } from '../../dom0-agent/archive/coffer1/needed-chunks.ts';
 import { type PartsFile, planPacks } from '../../dom0-agent/forget/plan-packs.ts';
 import { PartsTable } from '../../dom0-agent/archive/coffer1/parts-table.ts';
 import { type Run, Runs } from '../../dom0-agent/archive/coffer1/runs.ts';
@@ -19,7 +20,7 @@ function mapOf(backups: readonly string[], ...all: Omit<Run, 'first'>[]) {
 
 describe('live chunks', () => {
   it('are those that any map refers to, whichever file the parts lie in', () => {
-    const live = new LiveChunks();
+    const live = new NeededChunks();
     live.add(
       mapOf(
         ['a', 'b'],
@@ -32,8 +33,8 @@ describe('live chunks', () => {
     expect(live.of('b', 100_000)).toBe(0xffff_ffff);
     expect([live.of('a', 6), live.of('c', 0), live.of('b', 7)]).toEqual([0, 0, 0]);
     expect([...live.parts()]).toEqual([
-      { bornIn: 'a', part: 7 },
-      { bornIn: 'b', part: 100_000 },
+      { bornIn: 'a', part: 7, mask: 0b11110 },
+      { bornIn: 'b', part: 100_000, mask: 0xffff_ffff },
     ]);
   });
 
@@ -48,7 +49,7 @@ describe('live chunks', () => {
       .map(({ count, from, ...rest }) => ({ ...rest, count, offset: from % (33 - count) }));
     fc.assert(
       fc.property(fc.array(fc.array(run, { maxLength: 30 }), { maxLength: 5 }), (maps) => {
-        const live = new LiveChunks();
+        const live = new NeededChunks();
         const expected = new Map<string, Set<number>>();
         for (const runs of maps) {
           live.add(mapOf(['x', 'y', 'z'], ...runs));
@@ -94,15 +95,15 @@ function file(
 }
 
 /** Live chunks, each as [file, part, how many from the first on]. */
-function liveOf(...parts: readonly (readonly [string, number, number])[]): LiveChunks {
-  const live = new LiveChunks();
+function liveOf(...parts: readonly (readonly [string, number, number])[]): NeededChunks {
+  const live = new NeededChunks();
   for (const [name, part, count] of parts) {
     live.add(mapOf([name], { count, backup: 0, part, offset: 0 }));
   }
   return live;
 }
 
-function planOf(files: readonly TestFile[], live: LiveChunks) {
+function planOf(files: readonly TestFile[], live: NeededChunks) {
   const { going, packed, replacing } = planPacks(files, live);
   const key = ({ file, bornIn, number }: (typeof packed)[number]): string =>
     `${bornIn}.${number} in ${file.name}`;

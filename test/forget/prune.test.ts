@@ -82,6 +82,42 @@ describe('a prune', () => {
     expect(await series.damaged()).toEqual([]);
   });
 
+  it('leaves out the chunks of a part that nobody needs, and can do so again', async () => {
+    using series = new SeriesOnDisk();
+    const days = ['abcdefghijklmnop', 'abcdEfghiJklmnoP', 'AbcdEfgh-JKlmnoP', 'AbCdEfgh-JKlm--P'];
+    for (const day of days) await series.backUp({ [HOME]: volume(day) }, { chunksInPart: 8 });
+    await series.prune({ last: 2 });
+    const first = series.bytes;
+    expect(await series.damaged(['day-3', 'day-4'])).toEqual([]);
+    await series.backUp({ [HOME]: volume('AbCd--gh-JKlm--Z') }, { chunksInPart: 8 });
+    const { packs } = await series.prune({ last: 1 });
+    expect(await series.damaged(['day-5'])).toEqual([]);
+    expect(series.bytes).toBeLessThan(first);
+    const tables = await Promise.all(packs.map(({ file }) => file.parts()));
+    const parts = tables.flatMap(({ table }) =>
+      Array.from({ length: table.length }, (_, row) => table.at(row)),
+    );
+    expect(parts.some(({ isTrimmed }) => isTrimmed)).toBe(true);
+    // Everything that is stored is needed, but for single chunks of parts that are needed nearly whole.
+    const live = new Set('AbCdghJKlmZ').size;
+    const stored = parts.reduce((sum, { chunks }) => sum + chunks, 0) + 1;
+    expect(stored).toBeLessThanOrEqual(Math.ceil(live / 0.75));
+  });
+
+  it('finds a part that was trimmed, sealed as another, to be no authentic one', async () => {
+    using series = new SeriesOnDisk();
+    for (const day of ['abcdefgh', 'aBCDEFGH']) {
+      await series.backUp({ [HOME]: volume(day) }, { chunksInPart: 8 });
+    }
+    const [pack = ''] = (await series.prune({ last: 1 })).packs.map((each) => each.untrustedName);
+    const bytes = series.read(pack);
+    const at = bytes.indexOf('trimmed/');
+    expect(at).toBeGreaterThan(0);
+    bytes[at + 600] = (bytes[at + 600] ?? 0) ^ 1;
+    series.write(pack, bytes);
+    expect(await series.damaged(['day-2'])).toEqual(['day-2']);
+  });
+
   it('looks at each VM by itself', async () => {
     using series = new SeriesOnDisk();
     const names = { vm5: 'work', vm6: 'dev-box' };
@@ -109,18 +145,20 @@ describe('a prune', () => {
       }),
       prunes: fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
       filter: fc.constantFrom('gzip' as const, undefined, undefined),
+      chunksInPart: fc.constantFrom(1, 3, 8),
     });
     await fc.assert(
       fc.asyncProperty(fc.array(day, { minLength: 2, maxLength: 6 }), async (days) => {
         using series = new SeriesOnDisk();
-        for (const { names, prunes, filter } of days) {
-          await series.backUp({ [HOME]: volume(names) }, { compressionFilter: filter });
+        for (const { names, prunes, filter, chunksInPart } of days) {
+          const options = { compressionFilter: filter, chunksInPart };
+          await series.backUp({ [HOME]: volume(names) }, options);
           if (prunes !== undefined) await series.prune({ last: prunes });
         }
         const newest = [...series.held.keys()].slice(-keptOf(days));
         expect(await series.damaged(newest)).toEqual([]);
       }),
-      { numRuns: 5 },
+      { numRuns: 8 },
     );
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { SeriesMaker, chunkOf } from '../archive/coffer1/make-series.ts';
 import { GRAIN, PASSPHRASE } from '../archive/coffer1/sample.ts';
 import { WorkDirectory, sha256 } from '../archive/official-archives.ts';
+import { SeriesOnDisk } from '../forget/series-on-disk.ts';
 import { QUBES_XML_TEXT } from './backups.ts';
 import { followPage } from './document.ts';
 import { Recovery, SHELLS } from './script.ts';
@@ -60,6 +61,28 @@ describe('recover.sh, of a backup that needs others,', () => {
     expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
     expect(recovery.read(WORK).equals(VOLUMES[WORK] ?? Buffer.alloc(0))).toBe(true);
   });
+
+  it.each(SHELLS)(
+    'takes the chunks that are left of a part that was trimmed (%s)',
+    async (shell) => {
+      using series = new SeriesOnDisk();
+      for (const day of ['abcdefgh', 'aBcdEFgH', 'aBcd-FGH']) {
+        const volumes = { [WORK]: volume(day), [OTHER]: volume('xyz') };
+        await series.backUp(volumes, { chunksInPart: 8 }, { vm5: 'work', vm55: 'dev-box' });
+      }
+      const [trimmed] = (await series.prune({ last: 1 })).packs;
+      const bytes = series.read(trimmed?.untrustedName ?? '');
+      expect(bytes.includes('trimmed/')).toBe(true);
+      using recovery = new Recovery(series.read('day-3'), shell);
+      recovery.passphrase(PASSPHRASE);
+      recovery.write('pack', bytes);
+      expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
+      for (const path of [WORK, OTHER]) {
+        const expected = series.held.get('day-3')?.[path];
+        expect(recovery.read(path).equals(expected ?? Buffer.alloc(0))).toBe(true);
+      }
+    },
+  );
 
   it.each<[string, Buffer | undefined, RegExp]>([
     ['is missing', undefined, /another file of its series/],

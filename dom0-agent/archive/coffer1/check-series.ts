@@ -2,6 +2,7 @@ import { ByteReader } from '../../../shared/byte-reader.ts';
 import { DamagedError, messageOf } from '../../../shared/errors.ts';
 import type { CheckedFile } from '../archive.ts';
 import { ChunkIds, ID_LENGTH } from './chunk-ids.ts';
+import { rankOf } from './chunk-mask.ts';
 import { LocatedParts } from './located-parts.ts';
 import { IDS_PATH } from './member-paths.ts';
 import { authenticateParts, openParts } from './open-parts.ts';
@@ -181,8 +182,8 @@ async function checkMap(
     if (known === undefined || known.damaged.has(place.row)) {
       throw new DamagedError(`${path}: a part that it needs is damaged`);
     }
-    for (let i = 0; i < run.count; i++)
-      digest.add(run.first + i, known.of(place.row, run.offset + i));
+    const from = rankOf(place.parts.table.at(place.row).mask, run.offset);
+    for (let i = 0; i < run.count; i++) digest.add(run.first + i, known.of(place.row, from + i));
   }
   if (digest.digest() !== map.digest) {
     throw new DamagedError(`${path} in the backup is not what its map tells of`);

@@ -1,7 +1,9 @@
 import { ID_LENGTH } from './chunk-ids.ts';
+import { covers } from './chunk-mask.ts';
 import { MOST_CHUNKS } from './coffer1-header.ts';
 import { KnownChunks } from './known-chunks.ts';
-import type { PartsTable } from './parts-table.ts';
+import { NeededChunks } from './needed-chunks.ts';
+import type { PartsTable, PlacedPart } from './parts-table.ts';
 import type { VolumeMap } from './volume-map.ts';
 
 /** A file of the series whose parts a new backup may refer to. */
@@ -57,12 +59,14 @@ export function partsOf({ backups, runs }: VolumeMap): Map<string, Set<number>> 
 
 /** Whether all that a map refers to is in these files. */
 export function holdAllOf(files: readonly EarlierFile[], map: VolumeMap): boolean {
-  const isThere = (bornIn: string, part: number): boolean =>
-    files.some(({ backupId, table }) => {
-      return table.rowOf(bornIn === backupId ? undefined : bornIn, part) !== undefined;
+  const needed = new NeededChunks();
+  needed.add(map);
+  for (const { bornIn, part, mask } of needed.parts()) {
+    const isThere = files.some(({ backupId, table }) => {
+      const row = table.rowOf(bornIn === backupId ? undefined : bornIn, part);
+      return row !== undefined && covers(table.at(row).mask, mask);
     });
-  for (const [bornIn, parts] of partsOf(map)) {
-    for (const part of parts) if (!isThere(bornIn, part)) return false;
+    if (!isThere) return false;
   }
   return true;
 }
@@ -98,15 +102,15 @@ class Stretch {
   chunks = 0;
   readonly #file: EarlierFile;
   readonly #first: number;
-  readonly #parts: { bornIn: string; number: number; chunks: number }[] = [];
+  readonly #parts: { bornIn: string; number: number; chunks: number; mask: number }[] = [];
 
   constructor(file: EarlierFile, first: number) {
     this.#file = file;
     this.#first = first;
   }
 
-  add(bornIn: string, { number, chunks }: { number: number; chunks: number }): void {
-    this.#parts.push({ bornIn, number, chunks });
+  add(bornIn: string, { number, chunks, mask }: PlacedPart): void {
+    this.#parts.push({ bornIn, number, chunks, mask });
     this.chunks += chunks;
   }
 
@@ -114,9 +118,9 @@ class Stretch {
     if (this.#parts.length === 0) return;
     const ids = await this.#file.ids(this.#first, this.chunks);
     let at = 0;
-    for (const { bornIn, number, chunks } of this.#parts) {
+    for (const { bornIn, number, chunks, mask } of this.#parts) {
       const end = at + chunks * ID_LENGTH;
-      known.addPart(bornIn, number, ids.subarray(at, end));
+      known.addPart(bornIn, number, ids.subarray(at, end), mask);
       at = end;
     }
   }

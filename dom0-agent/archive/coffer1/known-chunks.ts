@@ -1,4 +1,5 @@
 import { ID_LENGTH } from './chunk-ids.ts';
+import { bits, covers, placesIn, rankOf } from './chunk-mask.ts';
 import { Uint32List } from './uint32-list.ts';
 
 /** Where a chunk lies: in which part, born in which file, and where in that part, counted in chunks. */
@@ -20,11 +21,12 @@ const LOAD = 0.8;
 export class KnownChunks {
   readonly #blocks: Buffer[] = [];
   #count = 0;
-  /** Of each part: where it was born, its number there, its first chunk here. */
+  /** Of each part: where it was born, its number there, its first chunk here, which of its chunks there are. */
   readonly #bornIn: string[] = [];
   readonly #origin = new Uint32List();
   readonly #part = new Uint32List();
   readonly #start = new Uint32List();
+  readonly #mask = new Uint32List();
   /** The row of each part, by the file that it was born in. */
   readonly #rows = new Map<string, Map<number, number>>();
   /** Number of a chunk plus one, at a place that follows from its id, or else at the next free one. */
@@ -39,8 +41,17 @@ export class KnownChunks {
     return this.#rows.get(backupId)?.has(part) ?? false;
   }
 
-  /** Adds a part with the ids of its chunks, unless it is there. */
-  addPart(backupId: string, part: number, ids: Buffer): void {
+  /**
+   * Adds a part with the ids of its chunks, unless it is there.
+   *
+   * @param mask which of those that it was born with there are, as bits
+   */
+  addPart(
+    backupId: string,
+    part: number,
+    ids: Buffer,
+    mask = bits(0, ids.length / ID_LENGTH),
+  ): void {
     let rows = this.#rows.get(backupId);
     if (rows === undefined) {
       rows = new Map();
@@ -52,6 +63,7 @@ export class KnownChunks {
     this.#origin.push(this.#bornIn.indexOf(backupId));
     this.#part.push(part);
     this.#start.push(this.#count);
+    this.#mask.push(mask);
     for (let at = 0; at < ids.length; at += ID_LENGTH) {
       this.#push(ids.subarray(at, at + ID_LENGTH));
     }
@@ -71,8 +83,9 @@ export class KnownChunks {
   idAt({ backupId, part, offset }: ChunkPlace): Buffer | undefined {
     const row = this.#rows.get(backupId)?.get(part);
     if (row === undefined) return undefined;
-    const chunk = this.#start.at(row) + offset;
-    return chunk < this.#endOf(row) ? this.#idOf(chunk) : undefined;
+    const mask = this.#mask.at(row);
+    if (!covers(mask, bits(offset, 1))) return undefined;
+    return this.#idOf(this.#start.at(row) + rankOf(mask, offset));
   }
 
   #push(id: Buffer): void {
@@ -106,11 +119,8 @@ export class KnownChunks {
       else to = middle - 1;
     }
     const backupId = this.#bornIn[this.#origin.at(from)] ?? '';
-    return { backupId, part: this.#part.at(from), offset: chunk - this.#start.at(from) };
-  }
-
-  #endOf(row: number): number {
-    return row + 1 < this.#start.length ? this.#start.at(row + 1) : this.#count;
+    const offset = placesIn(this.#mask.at(from))[chunk - this.#start.at(from)] ?? 0;
+    return { backupId, part: this.#part.at(from), offset };
   }
 }
 

@@ -52,8 +52,8 @@ export class LocatedParts {
     for (const { file, parts, base } of this.#byBackup[backup] ?? []) {
       const row = parts.table.rowOf(bornIn === file.backupId ? undefined : bornIn, part);
       if (row === undefined) continue;
-      if (offset + count > parts.table.at(row).chunks) break;
-      return base + row;
+      // Of a part that was trimmed, another pack may hold more.
+      if (parts.table.holds(row, offset, count)) return base + row;
     }
     throw new DamagedError(
       `the map of ${this.#path} names a part that the backup does not contain`,

@@ -11,6 +11,11 @@ export function movedPath(backupId: string): string {
   return `from/${backupId}/${DATA_PATH}`;
 }
 
+/** The same, of which only some of the chunks are left, sealed anew. */
+export function trimmedPath(backupId: string): string {
+  return `trimmed/${backupId}/${DATA_PATH}`;
+}
+
 /** What the members of a path are, in the order in which they lie in a backup. */
 export const MEMBER_KINDS = [
   'file',
@@ -40,7 +45,7 @@ export function memberKind(path: string): MemberKind {
     case 'dom0-home/paths':
       return 'tree';
   }
-  if (/^from\/[0-9a-f]{32}\/data$/.test(path)) return 'moved';
+  if (/^(from|trimmed)\/[0-9a-f]{32}\/data$/.test(path)) return 'moved';
   if (/^vm[0-9]+\/[A-Za-z0-9_-]+\.map$/.test(path)) return 'map';
   if (/^vm[0-9]+\/incomplete\.txt$/.test(path)) return 'incomplete';
   if (/^(qubes\.xml|vm[0-9]+\/(firewall\.xml|notes\.txt|empty))$/.test(path)) return 'file';

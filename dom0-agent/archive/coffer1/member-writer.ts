@@ -19,7 +19,7 @@ export interface MemberPlace {
 
 /** Writes a file of a series member by member, each with its MAC behind it. */
 export class MemberWriter {
-  /** What was written but for what was copied, in its order. */
+  /** What was written but for parts of volumes, in its order. */
   readonly members: ManifestMember[] = [];
   readonly #output: CopyingSink;
   readonly #tar: OuterTarWriter;
@@ -41,6 +41,11 @@ export class MemberWriter {
     return this.#seal(name, bytes, this.#key);
   }
 
+  /** The same for a part of a volume, of which the manifest has no line. */
+  async part(name: string, bytes: Buffer): Promise<void> {
+    await this.#store(name, bytes, this.#key);
+  }
+
   /** Copies a member of `size` bytes and its MAC as they are: only the name in the tar changes. */
   async copy(name: string, size: number, { fileName, offset }: MemberPlace): Promise<void> {
     const content = size + paddingOf(size);
@@ -56,10 +61,15 @@ export class MemberWriter {
   }
 
   async #seal(name: string, bytes: Buffer, key: ArchiveKey): Promise<string> {
+    const mac = await this.#store(name, bytes, key);
+    this.members.push({ name, size: bytes.length, mac });
+    return mac;
+  }
+
+  async #store(name: string, bytes: Buffer, key: ArchiveKey): Promise<string> {
     const mac = await sealMember(key, name, bytes);
     await this.#tar.member(name, bytes);
     await this.#tar.member(`${name}.hmac`, Buffer.from(`${mac}\n`));
-    this.members.push({ name, size: bytes.length, mac });
     return mac;
   }
 }

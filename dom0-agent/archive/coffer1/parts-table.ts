@@ -1,3 +1,4 @@
+import { bits, countBits, covers, placesIn } from './chunk-mask.ts';
 import { MOST_CHUNKS_IN_PART } from './coffer1-header.ts';
 import { Uint32List } from './uint32-list.ts';
 import { MOST_BACKUPS } from './runs.ts';
@@ -24,6 +25,10 @@ export interface PlacedPart extends TablePart {
   readonly bornIn: string | undefined;
   /** Its number there. */
   readonly number: number;
+  /** Which of the chunks that it was born with are here, as bits. */
+  readonly mask: number;
+  /** Whether some were left out, and it was sealed anew. */
+  readonly isTrimmed: boolean;
 }
 
 /** Parts of a file that were born in one other: from row `from` up to, not including, row `to`. */
@@ -34,7 +39,7 @@ export interface MovedParts {
 }
 
 /**
- * All parts in a file, by row, which is the order in which they lie: 12 bytes each, 20 of those that were born in another
+ * All parts in a file, by row, which is the order in which they lie: 12 bytes each, 24 of those that were born in another
  * file, which come first. Where each lies follows from the sizes before it.
  */
 export class PartsTable {
@@ -47,6 +52,8 @@ export class PartsTable {
   /** Of the parts that were born in other files: their numbers there, and places in `#moved`. */
   readonly #numbers = new Uint32List();
   readonly #movedFrom = new Uint32List();
+  /** And which of their chunks are left, as bits; 0: all. */
+  readonly #masks = new Uint32List();
 
   get length(): number {
     return this.#sizes.length;
@@ -73,9 +80,12 @@ export class PartsTable {
     const [size, chunks] = [this.#sizes.at(row), this.#chunks.at(row)];
     const common = { size, chunks, domain, domainPlace };
     const moved = this.#numbers.length;
-    if (row >= moved) return { ...common, bornIn: undefined, number: row - moved };
+    const whole = { mask: bits(0, chunks), isTrimmed: false };
+    if (row >= moved) return { ...common, ...whole, bornIn: undefined, number: row - moved };
     const bornIn = this.#moved[this.#movedFrom.at(row)]?.backupId;
-    return { ...common, bornIn, number: this.#numbers.at(row) };
+    const mask = this.#masks.at(row);
+    const left = mask === 0 ? whole : { mask, isTrimmed: true };
+    return { ...common, ...left, bornIn, number: this.#numbers.at(row) };
   }
 
   /** Whether there is such a row. */
@@ -102,6 +112,11 @@ export class PartsTable {
     return undefined;
   }
 
+  /** Whether `count` chunks of the part in a row are here, from number `offset` on of those that it was born with. */
+  holds(row: number, offset: number, count: number): boolean {
+    return covers(this.at(row).mask, bits(offset, count));
+  }
+
   /** Adds a part that was born here. */
   add({ size, chunks, domain }: TablePart): void {
     this.#sizes.push(size);
@@ -112,8 +127,10 @@ export class PartsTable {
   /**
    * Adds part `number` of another file. They come before those born here; those of one file together, ascending.
    * Throws RangeError for what is out of this order.
+   *
+   * @param mask of a part that was trimmed, which of its chunks are left; undefined: it is as it was
    */
-  addMoved(backupId: string, number: number, part: TablePart): void {
+  addMoved(backupId: string, number: number, part: TablePart, mask?: number): void {
     const row = this.length;
     const last = this.#moved.at(-1);
     const goesOn = last?.backupId === backupId;
@@ -124,6 +141,7 @@ export class PartsTable {
     else this.#moved.push({ backupId, from: row, to: row + 1 });
     this.#numbers.push(number);
     this.#movedFrom.push(this.#moved.length - 1);
+    this.#masks.push(mask ?? 0);
     this.add(part);
   }
 
@@ -157,8 +175,10 @@ function* tableLines(table: PartsTable): Generator<string, void, undefined> {
   for (const { backupId, from, to } of table.moved) {
     yield `from ${backupId}`;
     for (let row = from; row < to; row++) {
-      const { number, size, chunks, domainPlace } = table.at(row);
-      yield `moved ${number} ${size} ${chunks} ${domainPlace}`;
+      const { number, size, chunks, domainPlace, mask, isTrimmed } = table.at(row);
+      yield isTrimmed
+        ? `trimmed ${number} ${size} ${formatMask(mask)} ${domainPlace}`
+        : `moved ${number} ${size} ${chunks} ${domainPlace}`;
     }
   }
   for (let row = table.length - table.own; row < table.length; row++) {
@@ -169,10 +189,21 @@ function* tableLines(table: PartsTable): Generator<string, void, undefined> {
   yield `end ${table.length} ${chunks} ${size}`;
 }
 
+/** A character for each chunk as far as the last that is there: 1 for those that are. */
+function formatMask(mask: number): string {
+  const places = placesIn(mask);
+  return Array.from({ length: 1 + (places.at(-1) ?? 0) }, (_, place) =>
+    places.includes(place) ? '1' : '0',
+  ).join('');
+}
+
 const WHAT = 'the table of parts';
 const DOMAIN = new RegExp(`^domain (${NUMBER}) (${WORD})$`);
 const FROM = /^from ([0-9a-f]{32})$/;
 const MOVED = new RegExp(`^moved (${NUMBER}) (${NUMBER}) (${NUMBER}) (${NUMBER})$`);
+const TRIMMED = new RegExp(
+  `^trimmed (${NUMBER}) (${NUMBER}) ([01]{0,${MOST_CHUNKS_IN_PART - 1}}1) (${NUMBER})$`,
+);
 const PART = new RegExp(`^part (${NUMBER}) (${NUMBER}) (${NUMBER})$`);
 
 /**
@@ -214,6 +245,7 @@ class TableParser {
     if (!this.#begun) return (this.#begun = line === 'coffer-1 parts');
     if (line.startsWith('domain ')) return this.#takeDomain(line);
     if (line.startsWith('moved ')) return this.#takeMoved(line);
+    if (line.startsWith('trimmed ')) return this.#takeTrimmed(line);
     if (this.#origin?.last === -1) return false;
     if (line.startsWith('from ')) return this.#takeFrom(line);
     if (line.startsWith('part ')) return this.#takePart(line);
@@ -240,13 +272,26 @@ class TableParser {
 
   #takeMoved(line: string): boolean {
     const match = MOVED.exec(line);
-    const origin = this.#origin;
-    if (match === null || origin === undefined || this.table.own > 0) return false;
+    if (match === null) return false;
     const [number = 0, size = 0, chunks = 0, place = 0] = match.slice(1).map(Number);
-    const part = this.#part(size, chunks, place);
-    if (part === undefined || number <= origin.last || number >= MOST_PARTS) return false;
+    return this.#addMoved(number, this.#part(size, chunks, place), undefined);
+  }
+
+  #takeTrimmed(line: string): boolean {
+    const [, number, size, mask, place] = TRIMMED.exec(line) ?? [];
+    if (mask === undefined) return false;
+    let left = 0;
+    for (let at = 0; at < mask.length; at++) if (mask[at] === '1') left |= bits(at, 1);
+    const part = this.#part(Number(size), countBits(left), Number(place));
+    return this.#addMoved(Number(number), part, left >>> 0);
+  }
+
+  #addMoved(number: number, part: TablePart | undefined, mask: number | undefined): boolean {
+    const origin = this.#origin;
+    if (part === undefined || origin === undefined || this.table.own > 0) return false;
+    if (number <= origin.last || number >= MOST_PARTS) return false;
     origin.last = number;
-    this.table.addMoved(origin.backupId, number, part);
+    this.table.addMoved(origin.backupId, number, part, mask);
     return true;
   }
 

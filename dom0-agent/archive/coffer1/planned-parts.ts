@@ -8,9 +8,10 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { partName } from '../parts/part-name.ts';
 import { prefetch } from '../parts/prefetch.ts';
 import { OuterTarReader } from '../tar/outer-reader.ts';
+import { placesIn } from './chunk-mask.ts';
 import type { LocatedPart } from './located-parts.ts';
 import { lengthInTar } from './manifest.ts';
-import { DATA_PATH } from './member-paths.ts';
+import { DATA_PATH, movedPath, trimmedPath } from './member-paths.ts';
 import { MemberReader, type StoredMember } from './member-reader.ts';
 import { type OpenedPart, openParts } from './open-parts.ts';
 import { chunksOf } from './part-text.ts';
@@ -21,7 +22,8 @@ import type { SeriesFiles } from './series-files.ts';
 const LONGEST_RANGE = 256 * 1024 * 1024;
 
 /**
- * The chunks of parts, of any files of a series, in the order in which they are given. What comes next is read,
+ * The chunks of parts, of any files of a series, in the order in which they are given; each at the place where it lay when its
+ * part was born. What comes next is read,
  * authenticated and decompressed ahead. Throws DamagedError in the turn of a part that does not hold.
  *
  * @param parts gives the same each time that it is called
@@ -83,8 +85,10 @@ async function chunksIn(
   if (chunksOf(part.text) !== parts.table.at(row).chunks) {
     throw new DamagedError(`part ${part.number} of the volumes does not match its table`);
   }
+  const { mask } = parts.table.at(row);
   const chunks: Buffer[] = [];
-  for await (const chunk of part.chunks()) chunks.push(chunk);
+  const places = placesIn(mask).values();
+  for await (const chunk of part.chunks()) chunks[places.next().value ?? 0] = chunk;
   return chunks;
 }
 
@@ -121,9 +125,9 @@ async function takePart(
   stored: MemberReader,
   { file, parts, row }: LocatedPart,
 ): Promise<StoredMember> {
-  const { bornIn, number, size } = parts.table.at(row);
+  const { bornIn, number, size, isTrimmed } = parts.table.at(row);
   const place = await stored.peek();
-  const path = bornIn === undefined ? DATA_PATH : `from/${bornIn}/${DATA_PATH}`;
+  const path = pathOf(bornIn, isTrimmed);
   if (place?.path !== path || place.index !== number) {
     throw new DamagedError(`part ${number} of the volumes is not where it should be`);
   }
@@ -131,13 +135,19 @@ async function takePart(
   if (member.size !== size) {
     throw new DamagedError(`${member.name} in the backup is not the one in its table`);
   }
-  // A part keeps the keys of its birth, wherever it lies.
   const { key } = file.opened;
+  if (isTrimmed) return { ...member, sealedWith: key };
+  // A part keeps the keys of its birth, wherever it lies.
   return {
     ...member,
     name: partName(DATA_PATH, number).name,
     sealedWith: { ...key, backupId: bornIn ?? key.backupId },
   };
+}
+
+function pathOf(bornIn: string | undefined, isTrimmed: boolean): string {
+  if (bornIn === undefined) return DATA_PATH;
+  return isTrimmed ? trimmedPath(bornIn) : movedPath(bornIn);
 }
 
 /** Where parts lie; neighbours are one range. */

@@ -1,5 +1,6 @@
 import { KiB } from '../../../shared/sizes.ts';
 import { partName } from '../parts/part-name.ts';
+import { ID_LENGTH } from './chunk-ids.ts';
 import type { Coffer1Filter, Cut } from './coffer1-header.ts';
 import { formatHeader } from './coffer1-header.ts';
 import { cutText } from './cut-text.ts';
@@ -12,18 +13,33 @@ import {
   formatManifest,
   lengthInTar,
 } from './manifest.ts';
-import { IDS_PATH, movedPath } from './member-paths.ts';
+import { IDS_PATH, movedPath, trimmedPath } from './member-paths.ts';
 import { type CopyingSink, type MemberPlace, MemberWriter } from './member-writer.ts';
-import { PARTS_PATH, PartsTable, type TablePart, formatPartsTable } from './parts-table.ts';
+import { PARTS_PATH, PartsTable, formatPartsTable } from './parts-table.ts';
 import type { NextFile } from './series.ts';
 
-/** A part that moves into a pack as it is. */
-export interface MovingPart extends TablePart, MemberPlace {
+/** A part that goes into a pack. */
+interface PackedPart {
   /** The file that it was born in, and its number there. */
   readonly bornIn: string;
   readonly number: number;
+  readonly domain: string;
   /** Of its chunks, 16 bytes each. */
   readonly ids: Buffer;
+}
+
+/** As it is, under the keys that it has. */
+export interface MovingPart extends PackedPart, MemberPlace {
+  /** Bytes as stored. */
+  readonly size: number;
+}
+
+/** With some of its chunks only, sealed anew. */
+export interface TrimmedPart extends PackedPart {
+  /** Which of the chunks that it was born with, as bits. */
+  readonly mask: number;
+  /** Its text, and these chunks. */
+  readonly content: Buffer;
 }
 
 /** What a pack shares with the files that its parts come from, and its place in the series. */
@@ -44,13 +60,13 @@ export interface WrittenPack {
 }
 
 /**
- * Writes a pack: parts of other files of the series, byte for byte under the keys of their birth, and what tells where they
- * lie. The parts are copied in the storage; whoever deletes the others authenticates them first.
+ * Writes a pack: parts of other files of the series, byte for byte under the keys of their birth, or trimmed, and what tells
+ * where they lie. The former are copied in the storage; whoever deletes the others authenticates them first.
  *
  * @param parts those that were born in the same file one behind the other, with ascending numbers
  */
 export async function writePack(
-  parts: AsyncIterable<MovingPart>,
+  parts: AsyncIterable<MovingPart | TrimmedPart>,
   output: CopyingSink,
   options: PackOptions,
   signal: AbortSignal,
@@ -71,9 +87,11 @@ export async function writePack(
   let partsLength = 0;
   for await (const part of parts) {
     signal.throwIfAborted();
-    const { bornIn, number, size } = part;
-    await writer.copy(partName(movedPath(bornIn), number).name, size, part);
-    table.addMoved(bornIn, number, part);
+    const { bornIn, number, domain } = part;
+    const size = await storePart(writer, part, compressor);
+    const chunks = part.ids.length / ID_LENGTH;
+    const mask = 'content' in part ? part.mask : undefined;
+    table.addMoved(bornIn, number, { size, chunks, domain }, mask);
     ids.push(part.ids);
     partsLength += lengthInTar(size);
   }
@@ -86,6 +104,22 @@ export async function writePack(
   );
   await writer.end();
   return { name: { backupId, mac }, table, ids };
+}
+
+/** Gives its bytes as stored. */
+async function storePart(
+  writer: MemberWriter,
+  part: MovingPart | TrimmedPart,
+  compressor: FrameCompressor | undefined,
+): Promise<number> {
+  const { bornIn, number } = part;
+  if (!('content' in part)) {
+    await writer.copy(partName(movedPath(bornIn), number).name, part.size, part);
+    return part.size;
+  }
+  const frame = await compressed(part.content, compressor);
+  await writer.part(partName(trimmedPath(bornIn), number).name, frame);
+  return frame.length;
 }
 
 async function writeText(

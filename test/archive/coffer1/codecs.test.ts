@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { countBits } from '../../../dom0-agent/archive/coffer1/chunk-mask.ts';
 import { describe, expect, it } from 'vitest';
 import { parseHeaderText } from '../../../dom0-agent/archive/untrusted-header.ts';
 import {
@@ -217,7 +218,15 @@ describe('a table of parts', () => {
     const table = new PartsTable();
     for (const { backupId, numbers } of from) {
       for (const number of numbers.toSorted((one, other) => one - other)) {
-        table.addMoved(backupId, number, { size: number % 999, chunks: number % 33, domain: 'm' });
+        const [size, mask] = [number % 999, number * 997];
+        const isTrimmed = number % 2 === 1;
+        const chunks = isTrimmed ? countBits(mask) : number % 33;
+        table.addMoved(
+          backupId,
+          number,
+          { size, chunks, domain: 'm' },
+          isTrimmed ? mask >>> 0 : undefined,
+        );
       }
     }
     for (const part of parts) table.add(part);
@@ -244,8 +253,12 @@ describe('a table of parts', () => {
         expect(textOf(read).equals(text)).toBe(true);
         expect(read.own).toBe(parts.length);
         for (const row of Array(read.length).keys()) {
-          const { bornIn, number } = read.at(row);
+          const { bornIn, number, mask, chunks } = read.at(row);
           expect(read.rowOf(bornIn, number)).toBe(row);
+          expect(countBits(mask)).toBe(chunks);
+          for (let place = 0; place < 32; place++) {
+            expect(read.holds(row, place, 1)).toBe(((mask >>> place) & 1) === 1);
+          }
         }
         for (const { backupId, numbers } of from) {
           for (const number of numbers) expect(read.rowOf(backupId, number)).toBeDefined();
@@ -262,6 +275,11 @@ describe('a table of parts', () => {
     ['a file twice', TWICE],
     ['parts out of order', `from ${'1'.repeat(32)}\nmoved 5 1 1 0\nmoved 4 1 1 0\nend 2 2 2`],
     ['parts from nowhere', 'moved 5 1 1 0\nend 1 1 1'],
+    ['trimmed parts from nowhere', 'trimmed 5 1 01 0\nend 1 1 1'],
+    ...['', '0', '10', '2', `${'1'.repeat(32)}1`].map((mask): [string, string] => [
+      `a trimmed part of the chunks ${mask}`,
+      `from ${'1'.repeat(32)}\ntrimmed 5 1 ${mask} 0\nend 1 1 1`,
+    ]),
     [
       'parts of others behind its own',
       `part 1 1 0\nfrom ${'1'.repeat(32)}\nmoved 5 1 1 0\nend 2 2 2`,

@@ -1,7 +1,8 @@
-import type { VolumeMap } from '../archive/coffer1/volume-map.ts';
+import { bits } from './chunk-mask.ts';
+import type { VolumeMap } from './volume-map.ts';
 
 /** Which chunks of which parts maps refer to: 32 bits for each part, the lowest for its first chunk. */
-export class LiveChunks {
+export class NeededChunks {
   /** By the file that parts were born in: of each part, by its number. */
   readonly #parts = new Map<string, Uint32Array>();
 
@@ -18,10 +19,10 @@ export class LiveChunks {
     return (this.#parts.get(bornIn)?.[part] ?? 0) >>> 0;
   }
 
-  /** All parts of which anything is referred to. */
-  *parts(): Generator<{ bornIn: string; part: number }, void, undefined> {
+  /** All parts of which anything is referred to, and which of their chunks. */
+  *parts(): Generator<{ bornIn: string; part: number; mask: number }, void, undefined> {
     for (const [bornIn, masks] of this.#parts) {
-      for (const [part, mask] of masks.entries()) if (mask !== 0) yield { bornIn, part };
+      for (const [part, mask] of masks.entries()) if (mask !== 0) yield { bornIn, part, mask };
     }
   }
 
@@ -35,17 +36,4 @@ export class LiveChunks {
     this.#parts.set(bornIn, larger);
     return larger;
   }
-}
-
-/** `count` bits from bit `offset` on. */
-export function bits(offset: number, count: number): number {
-  const ones = count >= 32 ? 0xffff_ffff : 2 ** count - 1;
-  return (ones << offset) >>> 0;
-}
-
-/** How many of the bits are set. */
-export function countBits(mask: number): number {
-  let count = 0;
-  for (let rest = mask >>> 0; rest !== 0; rest = (rest & (rest - 1)) >>> 0) count++;
-  return count;
 }
