@@ -1,5 +1,6 @@
 import { MiB } from '../../shared/sizes.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
+import type { StoredVolume } from './coffer1/stored-volumes.ts';
 import type { NamedDirectories } from './official/stored-bounds.ts';
 
 /** The first file of every archive: the list of its VMs, with their settings. */
@@ -56,6 +57,8 @@ export interface InSeries {
   readonly made: Date;
   /** Ids of the other files in which its data was stored first. */
   readonly needs: readonly string[];
+  /** Its volumes, to be held against others. Reads maps, and no data. */
+  volumes(): AsyncIterable<StoredVolume>;
   /** The paths of the volumes of which something is lost, as far as it is known without reading data. */
   lost(): Promise<string[]>;
   /**

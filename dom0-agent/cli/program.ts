@@ -110,6 +110,12 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
         'check those files of the series that were checked longest ago, about a thirtieth of its bytes',
       ).conflicts('all'),
     )
+    .addOption(
+      new Option(
+        '--compare',
+        'compare the volumes that are here with those of the backup, of which no data is read',
+      ).conflicts(['all', 'rolling']),
+    )
     .action(async (location: string, qubes: string[], flags: ArchiveFlags) => {
       const { verifyCommand } = await import('./verify.ts');
       ended(await verifyCommand(location, qubes, flags, signal));

@@ -12,6 +12,7 @@ import { aboutField } from './error-field.ts';
 import { formatOutcomes } from './table.ts';
 import { openSystem } from './open-system.ts';
 import { CommandReport } from './command-report.ts';
+import { verifyLive } from './verify-live.ts';
 import { noteChecked, verifySeries } from './verify-series.ts';
 
 /** `coffer verify`. Gives the exit status. */
@@ -22,6 +23,7 @@ export async function verifyCommand(
     readonly exclude?: readonly string[];
     readonly all?: true;
     readonly rolling?: true;
+    readonly compare?: true;
   },
   signal: AbortSignal,
 ): Promise<number> {
@@ -39,6 +41,9 @@ export async function verifyCommand(
     selectContents(contents, chosen, flags.exclude ?? []),
   );
   report.say(describeBackup(backup));
+  if (flags.compare === true) {
+    return await verifyLive(opened.system, backup, selected, report, signal);
+  }
   const begun = Date.now();
   report.plan({
     command: 'verify',

@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { Box, type Run } from './box.ts';
 import { type Told, lastEvent } from './events.ts';
 
@@ -95,5 +96,34 @@ describe.each([['--all'], ['--rolling']])('what verify %s finds damaged', (optio
     expect(box.loud(['list', '-d', 'usb', ...box.secret, 'backups']).stdout).toContain(
       'found damaged',
     );
+  });
+});
+
+describe('verify --compare', () => {
+  it('tells which volumes are as in the backup, and reads none of its data', async () => {
+    const box = await Box.full();
+    const first = box.goOn(['--no-check']);
+    const bytes = readFileSync(box.fileOf(first));
+    // All data, and none of what is at the end.
+    bytes.fill(0x55, 20_000, 500_000);
+    writeFileSync(box.fileOf(first), bytes);
+    const same = coffer(box, 'verify', '--compare', first, 'work', 'vault');
+    expect(same.status, same.stderr).toBe(0);
+    expect(lastEvent(same.stdout)['volumes']).toMatchObject([
+      { name: 'work', volume: 'private', result: 'same' },
+      { name: 'vault', volume: 'private', result: 'same' },
+    ]);
+    const image = join(box.directory, 'appvms/work/private.img');
+    const changed = readFileSync(image);
+    changed[6_000_000] = (changed[6_000_000] ?? 0) ^ 1;
+    writeFileSync(image, changed);
+    const system = await openFolderSystem(box.directory);
+    await system.remove('vault');
+    const run = coffer(box, 'verify', '--compare', first, 'work', 'vault');
+    expect(run.status).toBe(1);
+    expect(lastEvent(run.stdout)['volumes']).toMatchObject([
+      { name: 'work', result: 'changed' },
+      { name: 'vault', result: 'not here' },
+    ]);
   });
 });

@@ -15,6 +15,7 @@ import { ReadPlan, type Step, hasBit } from './read-plan.ts';
 import type { SeriesFile } from './series-file.ts';
 import type { SeriesFiles } from './series-files.ts';
 import { brokenFile, smallFile, textFile, wholeOf } from './small-files.ts';
+import { storedVolumes } from './stored-volumes.ts';
 import { VolumeCheck } from './volume-check.ts';
 import { type VolumeMap, mapPath, parseMap } from './volume-map.ts';
 
@@ -43,6 +44,7 @@ export class SeekingReader implements ArchiveReader {
     return {
       ...{ seriesId, sequence, mac: this.#file.manifestMac, made: new Date(made) },
       needs: needs.map(({ backupId }) => backupId),
+      volumes: () => storedVolumes(this.#file),
       lost: () => lostVolumes(this.#file, this.#files),
       check: (progress, only) => checkSeries(this.#files, progress, only),
     };
