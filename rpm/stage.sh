@@ -76,6 +76,7 @@ vm)
   ;;
 gui)
   place 755 dist/coffer-gui /usr/bin/coffer-gui
+  place 644 dist/locale/de/LC_MESSAGES/coffer.mo /usr/share/locale/de/LC_MESSAGES/coffer.mo
   for name in backup restore; do
     place 644 "rpm/desktop/org.qubes_os.coffer.$name.desktop" \
       "/usr/share/applications/org.qubes_os.coffer.$name.desktop"

@@ -23,6 +23,8 @@ export async function profilesCommand(flags: OutputFlags): Promise<number> {
       vm: profile && (profile.flags.destVm ?? 'dom0'),
       location: profile?.location,
       isCommand: profile === undefined ? undefined : profile.flags.command === true,
+      encrypt: profile && profile.flags.encrypt !== false,
+      compressFilter: profile?.flags.compressFilter,
       qubes: profile?.qubes,
       exclude: profile && (profile.flags.exclude ?? []),
       rules: profile && Object.keys(profile.rules).length > 0,

@@ -28,13 +28,22 @@ export class CofferProcess implements AsyncIterable<Event> {
 
   /**
    * @param command the words of a command and its options
+   * @param environment variables, beside those of the window
    * @throws GLib.Error when the program cannot be started
    */
-  constructor(program: readonly string[], command: readonly string[]) {
+  constructor(
+    program: readonly string[],
+    command: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+  ) {
     const { STDIN_PIPE, STDOUT_PIPE, STDERR_PIPE } = Gio.SubprocessFlags;
     const [name = '', ...options] = command;
     const words = [...program, name, '--json', '--questions', ...options];
-    this.#process = Gio.Subprocess.new(words, STDIN_PIPE | STDOUT_PIPE | STDERR_PIPE);
+    const launcher = new Gio.SubprocessLauncher({ flags: STDIN_PIPE | STDOUT_PIPE | STDERR_PIPE });
+    for (const [variable, value] of Object.entries(environment)) {
+      launcher.setenv(variable, value, true);
+    }
+    this.#process = launcher.spawnv(words);
     this.#stderrTail = tailOf(this.#process.get_stderr_pipe());
   }
 

@@ -16,8 +16,12 @@ export class CofferProgram {
     this.#words = given === null ? ['coffer'] : (GLib.shell_parse_argv(given)[1] ?? []);
   }
 
-  start(command: readonly string[]): CofferProcess {
-    return new CofferProcess(this.#words, command);
+  /** @param environment variables, beside those of the window */
+  start(
+    command: readonly string[],
+    environment: Readonly<Record<string, string>> = {},
+  ): CofferProcess {
+    return new CofferProcess(this.#words, command, environment);
   }
 }
 

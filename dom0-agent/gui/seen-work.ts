@@ -8,12 +8,14 @@ import type { Page, Wizard } from './wizard.ts';
 /** What a window lets coffer do while the user looks on. */
 export interface SeenWork {
   readonly words: readonly string[];
+  /** Variables for coffer, beside those of the window. */
+  readonly environment?: Readonly<Record<string, string>>;
   readonly passphrase: string;
   /** What the page of the progress is called. */
   readonly title: string;
   /** Asked before it is stopped: what then becomes of it. */
   readonly stopQuestion: string;
-  /** The page on which the user agrees to the plan; undefined: it was agreed to otherwise, or is not any more. */
+  /** The page on which the user agrees to the plan; or whether it was agreed to otherwise. */
   readonly review: (plan: PlanEvent) => Page | boolean;
   /** By which names coffer tells of what is in the plan. */
   readonly namesIn: (plan: PlanEvent) => readonly string[];
@@ -23,10 +25,10 @@ export interface SeenWork {
 export async function doSeen(
   wizard: Wizard,
   coffer: CofferProgram,
-  { words, passphrase, title, stopQuestion, review, namesIn }: SeenWork,
+  { words, environment, passphrase, title, stopQuestion, review, namesIn }: SeenWork,
 ): Promise<ResultEvent | undefined> {
   const progress = new ProgressPage(title);
-  const running = coffer.start(words);
+  const running = coffer.start(words, environment);
   const show = (): void =>
     wizard.showWork(progress, { stop: () => running.interrupt(), stopQuestion });
   const isAgreed = async (page: Page): Promise<boolean> => {

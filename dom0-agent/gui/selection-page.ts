@@ -44,6 +44,13 @@ export class SelectionPage implements Page {
     return this.#rows.flatMap(({ name }) => (this.#selected.has(name) ? [name] : []));
   }
 
+  /** Selects these, and no others. */
+  set selected(names: readonly string[]) {
+    this.#selected.clear();
+    const known = new Set(this.#rows.map(({ name }) => name));
+    this.#select(names.filter((name) => known.has(name)));
+  }
+
   missing(): string | undefined {
     return this.#selected.size === 0 ? _('Select at least one qube.') : undefined;
   }

@@ -1,8 +1,12 @@
 import GLib from 'gi://GLib?version=2.0';
 import Gettext from 'gettext';
+import system from 'system';
 
 const DOMAIN = 'coffer';
 
+// Where it was just built, the translations lie beside it; installed, they are where the system has those of all programs.
+const beside = GLib.build_filenamev([GLib.path_get_dirname(system.programPath ?? ''), 'locale']);
+if (GLib.file_test(beside, GLib.FileTest.IS_DIR)) Gettext.bindtextdomain(DOMAIN, beside);
 Gettext.textdomain(DOMAIN);
 
 /** A text in the user's language. */

@@ -167,3 +167,33 @@ export interface RestoreResult extends ResultEvent {
 export interface VerifyPlan extends PlanEvent {
   readonly qubes: readonly { readonly name: string }[];
 }
+
+/** What windows read of the result of `coffer profiles`. */
+export interface ProfilesResult extends ResultEvent {
+  readonly profiles: readonly SavedProfile[];
+}
+
+/** What cannot be used has no fields but its name and file. */
+export interface SavedProfile {
+  readonly name: string;
+  readonly file: string;
+  readonly vm: string | null;
+  readonly location: string | null;
+  readonly isCommand: boolean | null;
+  readonly encrypt: boolean | null;
+  readonly compressFilter: string | null;
+  readonly qubes: readonly string[] | null;
+}
+
+/** What windows read of the plan and the result of `coffer prune`. */
+export interface PruneSight {
+  readonly backups: readonly {
+    readonly name: string;
+    readonly created: string;
+    readonly keptBy: readonly string[];
+  }[];
+  readonly bytesDeleted: number;
+  readonly bytesCopied: number;
+}
+export type PrunePlan = PlanEvent & PruneSight;
+export type PruneResult = ResultEvent & PruneSight & { readonly warnings: readonly string[] };

@@ -18,6 +18,8 @@ export interface Page {
 export interface Frame {
   /** What the user entered has changed: asks the page anew what is missing. */
   refresh(): void;
+  /** Does what the button that goes on does. */
+  goOn(): void;
 }
 
 /**
@@ -45,7 +47,6 @@ export class Wizard implements Frame {
     const attributes = new Pango.AttrList();
     attributes.insert(bold);
     this.#title.set_attributes(attributes);
-    this.#sentence.get_accessible().set_name(_('What is missing'));
     const buttons = new Gtk.Box({ spacing: 6 });
     buttons.add(this.#sentence);
     for (const button of [this.#close, this.#back, this.#next]) buttons.add(button);
@@ -55,7 +56,7 @@ export class Wizard implements Frame {
     for (const child of [this.#title, this.#content, buttons]) all.add(child);
     this.window.add(all);
     this.#back.connect('clicked', () => this.#turn.back?.());
-    this.#next.connect('clicked', () => this.#turn.next?.());
+    this.#next.connect('clicked', () => this.goOn());
     this.#close.connect('clicked', () => {
       if (this.#work === undefined) this.window.close();
       else this.#confirmStop(this.#work);
@@ -142,6 +143,10 @@ export class Wizard implements Frame {
       if (step === undefined) return at > 0;
       at += (await step()) ? 1 : -1;
     }
+  }
+
+  goOn(): void {
+    this.#turn.next?.();
   }
 
   refresh(): void {

@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
@@ -47,6 +47,39 @@ describe('Back Up Qubes', () => {
     });
     await desktop.press('Verify now');
     await desktop.sees('The backup is whole and authentic');
+    const settings = readFileSync(path.join(desktop.home, '.config/coffer/window-1.conf'), 'utf8');
+    expect(settings).toMatch(/location = backups/);
+    expect(settings).not.toContain(PASSPHRASE);
+  }, 120_000);
+
+  it('repeats what was chosen the last time, and forgets old backups by rules', async () => {
+    const box = await Box.full(onTestFinished);
+    const home = path.join(box.directory, 'user');
+    const profiles = path.join(home, '.config/coffer');
+    mkdirSync(profiles, { recursive: true });
+    const lines = ['dest-vm = usb', 'location = backups'];
+    writeFileSync(path.join(profiles, 'window-1.conf'), lines.join('\n'));
+    // The second needs nothing of the first.
+    box.backUp();
+    box.backUp();
+    await using desktop = await Desktop.open('backup', box.directory, { home });
+    await desktop.press('Back up now');
+    await desktop.sees(/It goes on from the 2 backups/);
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.press('Next');
+    await desktop.press('Back up');
+    await desktop.sees('The backup is complete');
+    expect(readdirSync(profiles)).toEqual(['window-2.conf']);
+
+    await desktop.press('Forget old backups…');
+    await desktop.choose('Keep', 'custom');
+    await desktop.type('Newest backups', '3');
+    await desktop.sees('3 backups: all are kept.');
+    await desktop.choose('Keep', 'few');
+    await desktop.sees(/^1 of 3 backups goes/);
+    await desktop.press('Forget the others');
+    await desktop.sees('Old backups are forgotten');
+    expect(readdirSync(box.backups)).toHaveLength(2);
   }, 120_000);
 
   it('goes on with a series that is there, whose passphrase it asks for once and checks at once', async () => {

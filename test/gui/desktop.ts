@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { build } from 'esbuild';
 import { ANSWER, type Request, type Seen } from './seen.ts';
 
-const PATIENCE = 60_000;
+const PATIENCE = 30_000;
 
 /**
  * A desktop of its own, without a screen, on which a window of coffer runs: read and pressed as a screen reader does.
@@ -30,7 +30,13 @@ export class Desktop implements AsyncDisposable {
   static async open(
     name: 'backup' | 'restore',
     system: string,
-    { program = path.resolve('dist/coffer'), scale = 1, theme = 'Adwaita', language = '' } = {},
+    {
+      program = path.resolve('dist/coffer'),
+      scale = 1,
+      theme = 'Adwaita',
+      language = '',
+      home = '',
+    } = {},
   ): Promise<Desktop> {
     const scratch = await mkdtemp(path.join(tmpdir(), 'coffer-desktop-'));
     const driver = path.join(scratch, 'driver');
@@ -51,7 +57,7 @@ export class Desktop implements AsyncDisposable {
           ...process.env,
           COFFER_PROGRAM: program,
           COFFER_SYSTEM: system,
-          HOME: scratch,
+          HOME: home === '' ? scratch : home,
           LC_ALL: 'C.UTF-8',
           LANGUAGE: language,
           GDK_SCALE: String(scale),
@@ -60,6 +66,11 @@ export class Desktop implements AsyncDisposable {
       },
     );
     return new Desktop(session, scratch);
+  }
+
+  /** The home directory of its user. */
+  get home(): string {
+    return this.#scratch;
   }
 
   /** All that is shown now. */
@@ -111,7 +122,7 @@ export class Desktop implements AsyncDisposable {
   async type(label: string, text: string): Promise<void> {
     const field = await this.find(
       label,
-      (seen) => seen.label === label && /text|password/.test(seen.role),
+      (seen) => seen.label === label && /text|password|spin/.test(seen.role),
     );
     await this.#ask({ ask: 'type', path: field.path, text });
   }

@@ -189,6 +189,7 @@ describe('installed into an empty root,', () => {
         `-rw-r--r-- root root ${doc}/gui.md`,
         '-rw-r--r-- root root /usr/share/icons/hicolor/scalable/apps/qubes-coffer.svg',
         '-rw-r--r-- root root /usr/share/licenses/qubes-coffer-gui/LICENSE',
+        '-rw-r--r-- root root /usr/share/locale/de/LC_MESSAGES/coffer.mo',
         '-rw-r--r-- root root /usr/share/metainfo/org.qubes_os.coffer.metainfo.xml',
       ].sort(),
     );

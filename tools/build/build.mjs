@@ -1,5 +1,5 @@
 // Builds the self-contained programs in dist/: coffer, coffer-vm-agent and recover.sh, or those that
-// are named. A program that is newer than all sources is left alone.
+// are named; the windows with their translations. A program that is newer than all sources is left alone.
 import {
   chmodSync,
   copyFileSync,
@@ -14,6 +14,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { generateProtocol } from './generate-protocol.mjs';
 import { PROGRAMS, bundleOptions } from './programs.mjs';
+import { compileTranslations } from './translations.mjs';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const SOURCES = [
@@ -22,6 +23,7 @@ const SOURCES = [
   'shared',
   'storage',
   'vm-agent',
+  'po',
   'tools/build',
   'package.json',
   'package-lock.json',
@@ -65,6 +67,7 @@ for (const program of PROGRAMS) {
     console.log(`dist/${program.name}: not built, there is no ${program.entry} yet`);
   } else if (newest(path.join(root, 'dist', program.name)) <= sources) {
     await bundle(program);
+    if (program.isForGjs === true) await compileTranslations(root);
   }
 }
 

@@ -2,21 +2,27 @@ import { type Action, ResultPage, type Verdict } from '../result-page.ts';
 import { _, fill, plural, sizeText } from '../texts.ts';
 import type { BackupResult } from '../told.ts';
 
-/** What can be done with a backup now. */
-export interface NextSteps {
-  readonly verify: () => void;
-  readonly tryAgain: (names: readonly string[]) => void;
-}
+/** What can be done with a backup now: verify it, try some VMs again, forget older ones. */
+export type NextStep =
+  | { readonly step: 'verify' | 'keep' }
+  | { readonly step: 'again'; readonly names: readonly string[] };
 
 /** How a backup ended. */
-export function backupResultPage(result: BackupResult, next: NextSteps): ResultPage {
+export function backupResultPage(result: BackupResult, goOn: (next: NextStep) => void): ResultPage {
   const { ok, checked, path, qubes, warnings } = result;
   const failed = qubes.filter((qube) => qube.result === 'failed').map(({ name }) => name);
   const verdict: Verdict = !ok ? 'bad' : checked ? 'good' : 'done';
-  const again = (): void => next.tryAgain(failed);
-  const actions: Action[] = [
-    ...(failed.length === 0 ? [] : [{ label: _('_Try these again'), pressed: again }]),
-    ...(path === null ? [] : [{ label: _('_Verify now'), pressed: next.verify }]),
+  const action = (label: string, next: NextStep): Action => ({ label, pressed: () => goOn(next) });
+  const actions = [
+    ...(failed.length === 0
+      ? []
+      : [action(_('_Try these again'), { step: 'again', names: failed })]),
+    ...(path === null
+      ? []
+      : [
+          action(_('_Verify now'), { step: 'verify' }),
+          action(_('F_orget old backups…'), { step: 'keep' }),
+        ]),
   ];
   const title = ok ? _('The backup is complete') : _('The backup is not complete');
   const sentences = [...missingSentences(qubes), ...placeSentences(result), ...warnings];

@@ -1,6 +1,6 @@
 import type Gtk from 'gi://Gtk?version=3.0';
 import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
-import { failurePage } from '../result-page.ts';
+import { type ResultPage, failurePage } from '../result-page.ts';
 import { ReviewPage } from '../review-page.ts';
 import { doSeen } from '../seen-work.ts';
 import { SelectionPage } from '../selection-page.ts';
@@ -9,17 +9,21 @@ import type { BackupPlan, BackupResult, StatusResult } from '../told.ts';
 import { verified, wordsOfPlace } from '../verification.ts';
 import { Wizard } from '../wizard.ts';
 import { backupPlanSentences } from './backup-plan-sentences.ts';
-import { backupResultPage } from './backup-result-page.ts';
+import { type NextStep, backupResultPage } from './backup-result-page.ts';
 import { type Destination, DestinationPage } from './destination-page.ts';
+import { keepSome } from './keeping.ts';
+import { SavedSettings } from './saved-settings.ts';
 import { StatePage, rowsOf } from './state-page.ts';
 
 /** The window Back Up Qubes: what there is, which qubes, where to, the plan, and the work. */
 export class BackupWindow {
   readonly #coffer: CofferProgram;
+  readonly #saved: SavedSettings;
   readonly #wizard: Wizard;
 
   constructor(application: Gtk.Application, coffer: CofferProgram) {
     this.#coffer = coffer;
+    this.#saved = new SavedSettings(coffer);
     this.#wizard = new Wizard(application, _('Back Up Qubes'));
   }
 
@@ -41,11 +45,18 @@ export class BackupWindow {
     const page = new DestinationPage(this.#wizard, this.#coffer, (to) =>
       this.#planFor(to, selection.selected),
     );
+    const last = await this.#saved.last();
+    const state = new StatePage(this.#wizard, status, last);
     const isDone = await this.#wizard.lead([
-      () => this.#wizard.ask(new StatePage(status)),
-      () => this.#wizard.ask(selection),
+      () => this.#wizard.ask(state),
+      () => (state.repeats ? Promise.resolve(true) : this.#wizard.ask(selection)),
       async () => {
         await this.#wizard.whileBusy(_('Looking for devices …'), () => page.prepare());
+        if (state.repeats && last !== undefined) {
+          page.settings = last;
+          if (last.names.length > 0) selection.selected = last.names;
+        }
+        state.repeats = false;
         return this.#wizard.ask(page);
       },
       async () => (await this.#canBeOpened(page)) && this.#backUp(selection.selected, page),
@@ -85,12 +96,18 @@ export class BackupWindow {
   }
 
   /** Gives whether it was done; if not, the user wants to change something. */
-  async #backUp(names: readonly string[], page: DestinationPage): Promise<boolean> {
+  async #backUp(
+    names: readonly string[],
+    page: DestinationPage,
+    isToBeSaved = page.isToBeSaved,
+  ): Promise<boolean> {
     let isBegun = false;
     const { destination, series } = page;
     try {
+      const toSave = isToBeSaved ? await this.#saved.optionsToSave() : [];
       const result = await doSeen(this.#wizard, this.#coffer, {
-        words: wordsFor(destination, names),
+        words: wordsFor(destination, names, toSave),
+        environment: this.#saved.environment,
         passphrase: destination.passphrase,
         title: _('Backing up'),
         stopQuestion: _('Stop the backup? What is not complete is removed.'),
@@ -105,6 +122,7 @@ export class BackupWindow {
         },
       });
       if (result === undefined) return false;
+      await this.#saved.tidy();
       return await this.#showResult(result as BackupResult, page);
     } catch (error) {
       if (error instanceof CofferFailed && error.field !== undefined) {
@@ -115,32 +133,27 @@ export class BackupWindow {
     }
   }
 
-  /** Shows how it ended, until the window is closed, or something of it is tried again. */
+  /** Shows how it ended, until the window is closed, or something more is done. */
   async #showResult(result: BackupResult, page: DestinationPage): Promise<boolean> {
-    const { vm, passphrase } = page.destination;
-    const todo = await new Promise<'verify' | readonly string[]>((resolve) => {
-      const shown = backupResultPage(result, {
-        verify: () => resolve('verify'),
-        tryAgain: (names) => resolve(names),
-      });
-      this.#wizard.show(shown, { close: _('_Finish') });
+    const { destination } = page;
+    const todo = await new Promise<NextStep>((resolve) => {
+      this.#wizard.show(backupResultPage(result, resolve), { close: _('_Finish') });
     });
-    if (todo !== 'verify') return this.#tryAgain(todo, page);
-    const backup = { vm, location: result.path ?? '', isCommand: false, passphrase };
-    try {
-      const checked = await verified(this.#wizard, this.#coffer, backup);
-      this.#wizard.show(checked, { close: _('_Finish') });
-    } catch (error) {
-      this.#wizard.show(failurePage(_('The backup was not checked'), error), {
-        close: _('_Finish'),
-      });
-    }
-    return true;
+    if (todo.step === 'again') return this.#tryAgain(todo.names, page);
+    const shown = async (): Promise<ResultPage | undefined> => {
+      if (todo.step === 'keep') return keepSome(this.#wizard, this.#coffer, destination);
+      const file = { ...destination, location: result.path ?? '' };
+      return verified(this.#wizard, this.#coffer, file);
+    };
+    const outcome = await shown().catch((error: unknown) => failurePage(_('This failed'), error));
+    return outcome === undefined || !(await this.#wizard.conclude(outcome, _('_Finish')))
+      ? this.#showResult(result, page)
+      : true;
   }
 
   async #tryAgain(names: readonly string[], page: DestinationPage): Promise<boolean> {
     await page.prepare();
-    return this.#backUp(names, page);
+    return this.#backUp(names, page, false);
   }
 }
 
@@ -156,9 +169,13 @@ function namesIn({ qubes, dom0Home }: BackupPlan): string[] {
   return [...qubes.map(({ name }) => name), ...(dom0Home === null ? [] : ['dom0'])];
 }
 
-function wordsFor(to: Destination, names: readonly string[]): string[] {
+function wordsFor(
+  to: Destination,
+  names: readonly string[],
+  options: readonly string[] = [],
+): string[] {
   return [
-    ...['backup', ...wordsOfPlace(to)],
+    ...['backup', ...wordsOfPlace(to), ...options],
     ...(to.encrypt ? [] : ['--no-encrypt']),
     ...(to.compress ? [] : ['-Z', 'none']),
     ...['--', to.location, ...names],

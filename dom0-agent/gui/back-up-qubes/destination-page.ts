@@ -7,6 +7,7 @@ import { type Place, PlaceFields } from '../place-fields.ts';
 import { _ } from '../texts.ts';
 import type { BackupPlan } from '../told.ts';
 import type { Frame, Page } from '../wizard.ts';
+import type { Settings } from './saved-settings.ts';
 import { freeSentence, seriesSentence, startSentence } from './backup-plan-sentences.ts';
 
 /** Where a backup goes, and how. */
@@ -29,6 +30,7 @@ export class DestinationPage implements Page {
   readonly #place: PlaceFields;
   readonly #encrypt = check(_('_Encrypt backup'), true);
   readonly #compress = check(_('Com_press backup'), true);
+  readonly #save = check(_('_Save these settings for the next time, without the passphrase'), true);
   readonly #warning: Gtk.Label;
   readonly #passphrase: PassphraseFields;
   /** What was found out of the destination as it is entered now. */
@@ -54,6 +56,7 @@ export class DestinationPage implements Page {
     this.#warning = form.note();
     form.row(this.#compress);
     this.#passphrase = new PassphraseFields(form, true);
+    form.row(this.#save);
     const scrolled = new Gtk.ScrolledWindow({ expand: true });
     scrolled.add(form.widget);
     this.widget = scrolled;
@@ -69,6 +72,17 @@ export class DestinationPage implements Page {
       compress: this.#compress.active,
       passphrase: this.#passphrase.text,
     };
+  }
+
+  set settings({ encrypt, compress, ...place }: Omit<Settings, 'names'>) {
+    this.#place.place = place;
+    this.#encrypt.active = encrypt;
+    this.#compress.active = compress;
+  }
+
+  /** Whether they are to be kept for the next time. */
+  get isToBeSaved(): boolean {
+    return this.#save.active;
   }
 
   /** The series that it goes on with, as far as is known. */

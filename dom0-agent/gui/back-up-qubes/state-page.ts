@@ -1,8 +1,10 @@
 import Gtk from 'gi://Gtk?version=3.0';
+import { sentenceLabel } from '../form.ts';
 import { QubeList, type QubeRow } from '../qube-list.ts';
 import { _, fill, plural, timeText } from '../texts.ts';
 import type { StatusOfQube, StatusResult } from '../told.ts';
-import type { Page } from '../wizard.ts';
+import type { Frame, Page } from '../wizard.ts';
+import type { Settings } from './saved-settings.ts';
 
 /** What is backed up, and what is not: before anything is asked. */
 export class StatePage implements Page {
@@ -11,11 +13,30 @@ export class StatePage implements Page {
   readonly next = _('_Choose…');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
 
-  constructor(status: StatusResult) {
+  /** Whether the last choice is to be repeated. */
+  repeats = false;
+
+  /** @param last the choice of the last time */
+  constructor(frame: Frame, status: StatusResult, last: Settings | undefined) {
     this.widget.add(new Gtk.Label({ label: summaryOf(status), xalign: 0, wrap: true }));
+    if (last !== undefined) this.widget.add(this.#repetition(frame, last));
     const list = new QubeList(_('Qubes and their last backups'));
     list.show(rowsOf(status));
     this.widget.add(list.widget);
+  }
+
+  /** A button, and beside it what it does. */
+  #repetition(frame: Frame, { vm, location, isCommand }: Settings): Gtk.Box {
+    const now = new Gtk.Button({ label: _('Back up _now'), useUnderline: true });
+    now.connect('clicked', () => {
+      this.repeats = true;
+      frame.goOn();
+    });
+    const where = isCommand ? fill(_('the command in {qube}'), { qube: vm }) : `${vm}:${location}`;
+    const box = new Gtk.Box({ spacing: 12 });
+    box.add(now);
+    box.add(sentenceLabel(fill(_('as the last time, to {where}'), { where })));
+    return box;
   }
 }
 

@@ -12,6 +12,7 @@ declare module 'gi://Atspi?version=2.0' {
     get_action_iface(): Action | null;
     get_text_iface(): Text | null;
     get_editable_text_iface(): EditableText | null;
+    get_value_iface(): { set_current_value(value: number): boolean } | null;
     get_component_iface(): Component | null;
     get_selection_iface(): Selection | null;
   }

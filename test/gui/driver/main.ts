@@ -44,7 +44,11 @@ function answerTo(request: Request): Seen[] | boolean {
     case 'choose':
       return choose(found, request.text);
     case 'type':
-      return found.get_editable_text_iface()?.set_text_contents(request.text) ?? false;
+      return (
+        found.get_value_iface()?.set_current_value(Number(request.text)) ??
+        found.get_editable_text_iface()?.set_text_contents(request.text) ??
+        false
+      );
     case 'focus':
       return found.get_component_iface()?.grab_focus() ?? false;
   }

@@ -1,0 +1,143 @@
+import GLib from 'gi://GLib?version=2.0';
+import Gtk from 'gi://Gtk?version=3.0';
+import { Form, sentenceLabel } from '../form.ts';
+import { _, fill, plural, sizeText, timeText } from '../texts.ts';
+import type { PruneSight } from '../told.ts';
+import type { Frame, Page } from '../wizard.ts';
+import { RULES, type Rules, offeredRules, optionsOf, ruleLabel } from './keeping-rules.ts';
+
+/** Milliseconds without a change, after which it is looked at what the rules come to. */
+const PAUSE = 400;
+/** The id of the choice of rules of one's own. */
+const CUSTOM = 'custom';
+
+/** Which backups are kept: rules, and what they come to. */
+export class KeepingPage implements Page {
+  readonly title = _('Which backups are to be kept?');
+  readonly next = _('_Forget the others');
+  readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 12 });
+  readonly #frame: Frame;
+  readonly #look: (options: readonly string[]) => Promise<PruneSight>;
+  readonly #choice = new Gtk.ComboBoxText({ hexpand: true });
+  readonly #counts = new Map<keyof Rules, Gtk.SpinButton>();
+  readonly #preview = sentenceLabel();
+  #seen: PruneSight | undefined;
+  #failure = '';
+  /** Counts what was looked at: what other rules came to is told too late. */
+  #turn = 0;
+
+  /** @param look finds out what rules come to, and changes nothing */
+  constructor(frame: Frame, look: (options: readonly string[]) => Promise<PruneSight>) {
+    this.#frame = frame;
+    this.#look = look;
+    const form = new Form();
+    for (const [index, { text }] of offeredRules().entries()) this.#choice.append(`${index}`, text);
+    this.#choice.append(CUSTOM, _('custom: as below'));
+    form.field(_('_Keep'), this.#choice);
+    for (const rule of RULES) {
+      const count = Gtk.SpinButton.new_with_range(0, 999, 1);
+      this.#counts.set(rule, count);
+      form.field(ruleLabel(rule), count);
+      count.connect('value-changed', () => this.#changed());
+    }
+    const scrolled = new Gtk.ScrolledWindow({ expand: true });
+    scrolled.add(this.#preview);
+    this.widget.add(form.widget);
+    this.widget.add(scrolled);
+    this.#choice.connect('changed', () => this.#choose());
+    this.#choice.active = 1;
+  }
+
+  /** The options of `coffer prune`. */
+  get options(): string[] {
+    const countOf = (rule: keyof Rules): number => this.#counts.get(rule)?.get_value_as_int() ?? 0;
+    const [last, daily, weekly] = [countOf('last'), countOf('daily'), countOf('weekly')];
+    return optionsOf({
+      last,
+      daily,
+      weekly,
+      monthly: countOf('monthly'),
+      yearly: countOf('yearly'),
+    });
+  }
+
+  /** Whether a plan is the one that the page shows. */
+  shows(plan: PruneSight): boolean {
+    return this.#seen !== undefined && forgotten(plan).join() === forgotten(this.#seen).join();
+  }
+
+  missing(): string | undefined {
+    if (this.options.length === 0) return _('Nothing would be kept: choose some.');
+    if (this.#failure !== '') return _('Nothing can be forgotten there: see above.');
+    if (this.#seen === undefined) return _('Looking what these rules come to …');
+    return forgotten(this.#seen).length === 0 ? _('There is nothing to forget.') : undefined;
+  }
+
+  #choose(): void {
+    const chosen = this.#choice.get_active_id() ?? CUSTOM;
+    const rules = chosen === CUSTOM ? undefined : offeredRules()[Number(chosen)]?.rules;
+    for (const [rule, count] of this.#counts) {
+      count.sensitive = rules === undefined;
+      if (rules !== undefined) count.value = rules[rule];
+    }
+    this.#changed();
+  }
+
+  #changed(): void {
+    const turn = ++this.#turn;
+    this.#seen = undefined;
+    this.#failure = '';
+    this.#frame.refresh();
+    GLib.timeout_add(GLib.PRIORITY_DEFAULT, PAUSE, () => {
+      if (turn === this.#turn && this.options.length > 0) void this.#lookAtRules(turn);
+      return GLib.SOURCE_REMOVE;
+    });
+  }
+
+  async #lookAtRules(turn: number): Promise<void> {
+    let preview = '';
+    try {
+      const plan = await this.#look(this.options);
+      if (turn !== this.#turn) return;
+      this.#seen = plan;
+      preview = forgettingSentences(plan).join('\n');
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      this.#failure = preview = error instanceof Error ? error.message : String(error);
+    }
+    this.#preview.label = preview;
+    this.#frame.refresh();
+  }
+}
+
+/** The names of the backups that no rule keeps. */
+function forgotten({ backups }: PruneSight): string[] {
+  return backups.flatMap(({ name, keptBy }) => (keptBy.length === 0 ? [name] : []));
+}
+
+/** What goes, and what that frees. */
+export function forgettingSentences({ backups, bytesDeleted, bytesCopied }: PruneSight): string[] {
+  const going = backups.filter(({ keptBy }) => keptBy.length === 0);
+  if (going.length === 0) return [keptSentence(backups.length)];
+  const count = plural(
+    '{n} of {all} backups goes, {size} of space is freed:',
+    '{n} of {all} backups go, {size} of space is freed:',
+    going.length,
+  );
+  const size = sizeText(Math.max(0, bytesDeleted - bytesCopied));
+  return [
+    fill(count, { n: going.length, all: backups.length, size }),
+    ...going.map(({ created }) => timeText(created)),
+    ...(bytesCopied === 0
+      ? []
+      : [
+          fill(_('{size} of it is still needed by others, and is copied first.'), {
+            size: sizeText(bytesCopied),
+          }),
+        ]),
+  ];
+}
+
+function keptSentence(count: number): string {
+  return fill(plural('{n} backup: it is kept.', '{n} backups: all are kept.', count), { n: count });
+}
