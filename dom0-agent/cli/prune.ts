@@ -47,11 +47,22 @@ export async function pruneCommand(
   const action = async (): Promise<number> => {
     // What a backup has stored while this waited for it is needed, too.
     const names = namesIn(await look(), location);
-    const series = await openWholeSeries(files, names, passphrase, signal);
-    if (flags.publicKey === true) return showPublicKey(report, publicKeyOf(series), location);
-    const state = await stateOf(store, series);
-    if (state !== undefined) requireKnownFiles(state, series);
-    return prune({ series, state, store, place, location }, flags, report, signal);
+    const { series: all, locked } = await openWholeSeries(files, names, passphrase, signal);
+    if (locked > 0) {
+      report.info(`${countOf(locked, 'file')} of series with another passphrase: left alone`);
+    }
+    // A list is signed with the key of its series, and coffer-gc.sh is given one key.
+    if (flags.publicKey === true) {
+      return showPublicKey(report, publicKeyOf(onlyOneOf(all)), location);
+    }
+    if (flags.list === true) onlyOneOf(all);
+    const opened: OpenedSeries[] = [];
+    for (const series of all) {
+      const state = await stateOf(store, series);
+      if (state !== undefined) requireKnownFiles(state, series);
+      opened.push({ series, state });
+    }
+    return prune(opened, { store, place, location }, flags, report, signal);
   };
   const onWait = (): void => report.info(`waiting for a backup to ${location}`);
   return await store.whileLocked(location, action, { onWait, signal });
@@ -77,40 +88,79 @@ function keepAll(
 interface OpenedSeries {
   readonly series: WholeSeries;
   readonly state: SeriesState | undefined;
+}
+
+interface PrunedPlace {
   readonly store: SeriesStore;
   readonly place: SeriesPlace;
   readonly location: string;
 }
 
+/** What is shown of the plans for all series of a directory. */
+type ShownPlan = Pick<PrunePlan, 'verdicts' | 'going' | 'goingBytes' | 'packedBytes'>;
+
+/** The rules are applied to each series by itself. */
 async function prune(
-  { series, state, store, place, location }: OpenedSeries,
+  all: readonly OpenedSeries[],
+  { store, place, location }: PrunedPlace,
   flags: PruneFlags,
   report: CommandReport,
   signal: AbortSignal,
 ): Promise<number> {
   const now = new Date();
-  const plan = await planPrune(series, rulesOf(flags), now);
-  report.say(formatVerdicts(plan));
-  report.say(describePlan(plan));
-  report.plan({ command: 'prune', location, ...planForPrograms(plan), problems: [] });
-  if (flags.dryRun === true || plan.going.length === 0) {
-    return end(report, plan, { packs: [], deletions: [], list: undefined }, location);
+  const plans: { plan: PrunePlan; state: SeriesState | undefined }[] = [];
+  for (const { series, state } of all) {
+    plans.push({ plan: await planPrune(series, rulesOf(flags), now), state });
+  }
+  const shown = togetherOf(plans.map(({ plan }) => plan));
+  report.say(formatVerdicts(shown));
+  if (all.length > 1) report.say(`They are of ${all.length} series: each is pruned by itself.`);
+  report.say(describePlan(shown));
+  report.plan({ command: 'prune', location, ...planForPrograms(shown), problems: [] });
+  if (flags.dryRun === true || shown.going.length === 0) {
+    return end(report, shown, { packs: [], deletions: [], list: undefined }, location);
   }
   if (flags.yes !== true) await confirm(`Forget this in ${location}?`, signal);
-  report.startProgress('check', [{ name: location, total: plan.packedBytes }]);
-  let shown = 0;
-  const progress: PruneProgress = {
-    replaced: async (done) => {
-      if (state !== undefined) await notePrune(store, state, plan, done);
-    },
-    checked: (bytes) => {
-      report.progress(location, bytes - shown);
-      shown = bytes;
-    },
-  };
-  const result = await runPrune(plan, place, now, progress, signal);
+  report.startProgress('check', [{ name: location, total: shown.packedBytes }]);
+  const results: PruneResult[] = [];
+  for (const { plan, state } of plans.filter(({ plan: { going } }) => going.length > 0)) {
+    let checked = 0;
+    const progress: PruneProgress = {
+      replaced: async (done) => {
+        if (state !== undefined) await notePrune(store, state, plan, done);
+      },
+      checked: (bytes) => {
+        report.progress(location, bytes - checked);
+        checked = bytes;
+      },
+    };
+    results.push(await runPrune(plan, place, now, progress, signal));
+  }
   report.endProgress();
-  return end(report, plan, result, location);
+  const result = {
+    packs: results.flatMap(({ packs }) => packs),
+    deletions: results.flatMap(({ deletions }) => deletions),
+    list: results[0]?.list,
+  };
+  return end(report, shown, result, location);
+}
+
+function togetherOf(plans: readonly PrunePlan[]): ShownPlan {
+  return {
+    verdicts: plans.flatMap(({ verdicts }) => verdicts),
+    going: plans.flatMap(({ going }) => going),
+    goingBytes: plans.reduce((sum, { goingBytes }) => sum + goingBytes, 0),
+    packedBytes: plans.reduce((sum, { packedBytes }) => sum + packedBytes, 0),
+  };
+}
+
+/** Throws RefusedError when there is another. */
+function onlyOneOf([first, ...others]: readonly WholeSeries[]): WholeSeries {
+  if (first !== undefined && others.length === 0) return first;
+  throw new RefusedError(
+    'backups of more than one series are in the directory, and each has a key of its own: move those of one of them to ' +
+      'another directory',
+  );
 }
 
 function showPublicKey(report: CommandReport, publicKey: string, location: string): number {
@@ -129,7 +179,7 @@ function namesIn({ entries, truncated }: Listing, location: string): string[] {
   return entries.filter(({ kind }) => kind === 'FILE').map(({ untrustedName }) => untrustedName);
 }
 
-function formatVerdicts({ verdicts }: PrunePlan): string {
+function formatVerdicts({ verdicts }: ShownPlan): string {
   const rows = verdicts.map(({ backup: { name, made, stored, subjects }, reasons }) => [
     name,
     formatTime(made),
@@ -140,7 +190,7 @@ function formatVerdicts({ verdicts }: PrunePlan): string {
   return formatTable(['backup', 'made on', 'size', 'VMs', ''], rows);
 }
 
-function describePlan({ verdicts, going, goingBytes, packedBytes }: PrunePlan): string {
+function describePlan({ verdicts, going, goingBytes, packedBytes }: ShownPlan): string {
   const forgotten = verdicts.filter(({ reasons }) => reasons.length === 0).length;
   if (going.length === 0) return 'There is nothing to forget.';
   const copied =
@@ -171,7 +221,7 @@ function planForPrograms({
 
 function end(
   report: CommandReport,
-  plan: PrunePlan,
+  plan: ShownPlan,
   { packs, deletions, list }: Omit<PruneResult, 'last'>,
   location: string,
 ): number {

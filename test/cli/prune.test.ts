@@ -49,12 +49,13 @@ class Days {
     return all;
   }
 
-  backUp(day: string): void {
+  backUp(day: string, ...words: readonly string[]): void {
     const image = join(this.box.directory, 'appvms/work/private.img');
     change(image, DATA + (this.images.size % 2) * CHANGED);
     const environment = { NODE_OPTIONS: `--require=${CLOCK}`, FIXED_CLOCK: `${day}T12:00:00Z` };
-    const words = ['backup', '-d', 'usb', ...this.box.secret, '-y', 'backups', 'work'];
-    const { status, stderr } = this.box.coffer(words, '', { ...environment, TZ: 'UTC' });
+    const common = ['-d', 'usb', ...this.box.secret, '-y', ...words];
+    const run = ['backup', ...common, 'backups', 'work'];
+    const { status, stderr } = this.box.coffer(run, '', { ...environment, TZ: 'UTC' });
     if (status !== 0) throw new Error(stderr);
     this.images.set(`qubes-backup-${day}T120000`, readFileSync(image));
   }
@@ -132,6 +133,27 @@ describe('coffer prune', () => {
     expect(days.prune('-y', '--keep-last', '1')).toMatchObject({ status: 0 });
     expect(days.files).toEqual([oldest, expect.stringMatching(/^qubes-pack-/)]);
     expect(days.isRight(oldest, newest)).toBe(true);
+  });
+
+  it('prunes each series in a directory by itself, and leaves alone what the passphrase does not open', async () => {
+    const days = await Days.of('2026-01-01', '2026-01-02', '2026-01-03');
+    days.backUp('2026-01-04', '--new-series');
+    days.backUp('2026-01-05');
+    days.backUp('2026-01-06');
+    const other = join(days.box.directory, 'other');
+    writeFileSync(other, 'another passphrase\n');
+    days.backUp('2026-01-07', '-p', other, '--new-series');
+    const { status, stdout, stderr } = days.prune('-y', '--keep-last', '1');
+    expect(status, stderr).toBe(0);
+    expect(stdout + stderr).toMatch(/^1 file of series with another passphrase: left alone$/m);
+    expect(stdout).toMatch(/^They are of 2 series: each is pruned by itself\.$/m);
+    expect(stdout).toMatch(/^4 backups to forget: 4 files /m);
+    const kept = [named('2026-01-03'), named('2026-01-06'), named('2026-01-07')];
+    expect(days.files.filter((name) => name.startsWith('qubes-backup-'))).toEqual(kept);
+    for (const name of kept.slice(0, 2)) expect(days.isRight(name), name).toBe(true);
+    for (const words of [['--public-key'], ['-y', '--keep-last', '1', '--list']]) {
+      expect(days.prune(...words)).toMatchObject({ status: 5 });
+    }
   });
 
   it('stops, with nothing changed, when a backup says that it is of the future', async () => {

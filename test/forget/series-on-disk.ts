@@ -1,7 +1,10 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { openWholeSeries } from '../../dom0-agent/archive/coffer1/whole-series.ts';
+import {
+  type WholeSeries,
+  openWholeSeries,
+} from '../../dom0-agent/archive/coffer1/whole-series.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
 import { publicKeyOf } from '../../dom0-agent/forget/forget-list.ts';
 import { type PrunePlan, planPrune } from '../../dom0-agent/forget/plan-prune.ts';
@@ -10,7 +13,7 @@ import { type PruneResult, runPrune } from '../../dom0-agent/forget/run-prune.ts
 import { backupQubesXml } from '../../dom0-agent/qubes/xml/backup-qubes-xml.ts';
 import { parseQubesXml } from '../../dom0-agent/qubes/xml/parse-qubes-xml.ts';
 import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';
-import type { Storage } from '../../dom0-agent/transport/storage.ts';
+import type { Storage, StoredFiles } from '../../dom0-agent/transport/storage.ts';
 import { SeriesMaker, type SeriesOptions } from '../archive/coffer1/make-series.ts';
 import { PASSPHRASE, never } from '../archive/coffer1/sample.ts';
 
@@ -73,12 +76,12 @@ export class SeriesOnDisk {
   /** The key of its signed lists, as PEM. */
   async publicKey(): Promise<string> {
     await using files = await this.storage.openFiles(this.directory, never);
-    return publicKeyOf(await openWholeSeries(files, this.files, Buffer.from(PASSPHRASE), never));
+    return publicKeyOf(await this.#open(files));
   }
 
   async plan(rules: RetentionRules): Promise<PrunePlan> {
     await using files = await this.storage.openFiles(this.directory, never);
-    const series = await openWholeSeries(files, this.files, Buffer.from(PASSPHRASE), never);
+    const series = await this.#open(files);
     return await planPrune(series, rules, NOW);
   }
 
@@ -86,7 +89,7 @@ export class SeriesOnDisk {
   async prune(rules: RetentionRules, now = NOW, deletes = true): Promise<PruneResult> {
     const { storage, directory } = this;
     await using files = await storage.openFiles(directory, never);
-    const series = await openWholeSeries(files, this.files, Buffer.from(PASSPHRASE), never);
+    const series = await this.#open(files);
     const plan = await planPrune(series, rules, now);
     const progress = { checked: () => undefined, replaced: () => Promise.resolve() };
     return await runPrune(plan, { storage, directory, files, deletes }, now, progress, never);
@@ -103,6 +106,13 @@ export class SeriesOnDisk {
       if (!isWhole) damaged.push(name);
     }
     return damaged;
+  }
+
+  async #open(files: StoredFiles): Promise<WholeSeries> {
+    const { series } = await openWholeSeries(files, this.files, Buffer.from(PASSPHRASE), never);
+    const [only] = series;
+    if (only === undefined) throw new Error('there is no series');
+    return only;
   }
 
   async #isWhole(name: string): Promise<boolean> {

@@ -3,13 +3,14 @@ import { CAMPAIGNS, tryAll } from './campaigns.ts';
 import type { Outcome } from './outcome.ts';
 
 /**
- * `npm run faults -- [--campaign NAME] [--count N] [--seed S] [--only TEXT]`: makes so many trials of a campaign, or of each, and
- * says what came of them.
+ * `npm run faults -- [--campaign NAME] [--count N] [--minutes N] [--seed S] [--only TEXT]`: makes so many trials of a campaign, or of
+ * each, or as many as there is time for, and says what came of them.
  */
 const { values } = parseArgs({
   options: {
     campaign: { type: 'string', default: '' },
     count: { type: 'string', default: '200' },
+    minutes: { type: 'string', default: 'Infinity' },
     seed: { type: 'string', default: `${Math.floor(Math.random() * 1e6)}` },
     only: { type: 'string', default: '' },
   },
@@ -25,6 +26,7 @@ for (const [name, campaign] of Object.entries(CAMPAIGNS)) {
   for await (const outcome of tryAll(campaign, Number(count), Number(seed), only)) {
     all.push(outcome);
     if (outcome.complaints.length > 0) tell(reportOf(outcome));
+    if (Date.now() - begun > 60_000 * Number(values.minutes)) break;
   }
   tell(`${summary(all)}, ${Math.round((Date.now() - begun) / 1000)} s`);
   if (all.some(({ complaints }) => complaints.length > 0)) process.exitCode = 1;

@@ -41,40 +41,82 @@ interface Claim {
 /** Longer names are cut where they are shown. */
 const LONGEST_NAME = 100;
 
+/** What a directory holds of series. */
+export interface SeriesInDirectory {
+  /** Those that the passphrase opens. */
+  readonly series: readonly WholeSeries[];
+  /** How many files are of others. */
+  readonly locked: number;
+}
+
 /**
- * Opens all files of the one series in a directory. Nothing is passed over that claims to belong to it: who is to
- * decide what can go must know all that is there. Other files are.
+ * Opens all files of the series in a directory that the passphrase opens. Nothing is passed over that claims to belong to one:
+ * who is to decide what can go must know all that is there. Other files are.
  *
  * @param passphrase wiped once it is not needed any more
- * @throws RefusedError when there is no series, or more than one; WrongPassphraseError; DamagedError when a file of the
- *   series is damaged
+ * @throws RefusedError when there is no series; WrongPassphraseError when none opens; DamagedError when a file of one that does
+ *   is damaged
  */
 export async function openWholeSeries(
   directory: OpenedDirectory,
   untrustedNames: readonly string[],
   passphrase: Buffer,
   signal: AbortSignal,
-): Promise<WholeSeries> {
-  const claims: Claim[] = [];
+): Promise<SeriesInDirectory> {
+  const claims = await claimsIn(directory, untrustedNames, signal, (error) => {
+    throw error;
+  });
+  try {
+    const series: WholeSeries[] = [];
+    let locked = 0;
+    for (const ofOne of claims) {
+      const opened = await unwrap(ofOne, Buffer.from(passphrase)).catch(
+        orUndefinedIf(WrongPassphraseError),
+      );
+      if (opened === undefined) {
+        locked += ofOne.length;
+        continue;
+      }
+      const files: FileOfSeries[] = [];
+      for (const claim of ofOne) files.push(await openClaim(claim, opened.key, signal));
+      requireDistinct(files);
+      series.push({ ...opened, files: files.sort(byNumber) });
+    }
+    if (series.length > 0) return { series, locked };
+  } finally {
+    passphrase.fill(0);
+  }
+  throw new WrongPassphraseError(
+    'the passphrase is wrong, or the headers of the backups were damaged or tampered with',
+  );
+}
+
+/**
+ * What the files of a directory say of themselves, by series. Throws RefusedError when there is none.
+ *
+ * @param onDamage of a file that begins as a backup does
+ */
+async function claimsIn(
+  directory: OpenedDirectory,
+  untrustedNames: readonly string[],
+  signal: AbortSignal,
+  onDamage: (error: DamagedError) => void,
+): Promise<readonly Claim[][]> {
+  const bySeries = new Map<string, Claim[]>();
   for (const untrustedName of untrustedNames) {
     signal.throwIfAborted();
-    const claim = await claimOf(directory, untrustedName);
-    if (claim !== undefined) claims.push(claim);
+    try {
+      const claim = await claimOf(directory, untrustedName);
+      if (claim === undefined) continue;
+      const { seriesId } = claim.untrustedHeader;
+      bySeries.set(seriesId, [...(bySeries.get(seriesId) ?? []), claim]);
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      onDamage(error);
+    }
   }
-  const [first] = claims;
-  if (first === undefined) throw new RefusedError('there is no backup of coffer in the directory');
-  const { seriesId } = first.untrustedHeader;
-  if (claims.some(({ untrustedHeader }) => untrustedHeader.seriesId !== seriesId)) {
-    throw new RefusedError(
-      'backups of more than one series are in the directory: move those of one of them to another directory',
-    );
-  }
-  const { key, head } = await unwrap(claims, passphrase);
-  const files: FileOfSeries[] = [];
-  for (const claim of claims) files.push(await openClaim(claim, key, signal));
-  files.sort(byNumber);
-  requireDistinct(files);
-  return { head, key, files };
+  if (bySeries.size === 0) throw new RefusedError('there is no backup of coffer in the directory');
+  return [...bySeries.values()];
 }
 
 /** Undefined for a file that is none of coffer's own, or is not complete yet. */
@@ -115,18 +157,10 @@ export async function openEachSeries(
   passphrase: Buffer,
   signal: AbortSignal,
 ): Promise<FoundSeries[]> {
-  const byId = new Map<string, Claim[]>();
-  for (const untrustedName of untrustedNames) {
-    signal.throwIfAborted();
-    const claim = await claimOf(directory, untrustedName).catch(orUndefinedIf(DamagedError));
-    if (claim === undefined) continue;
-    const { seriesId } = claim.untrustedHeader;
-    byId.set(seriesId, [...(byId.get(seriesId) ?? []), claim]);
-  }
-  if (byId.size === 0) throw new RefusedError('there is no backup of coffer in the directory');
+  const bySeries = await claimsIn(directory, untrustedNames, signal, () => undefined);
   try {
     const found: FoundSeries[] = [];
-    for (const claims of byId.values()) {
+    for (const claims of bySeries) {
       const opened = await unwrap(claims, Buffer.from(passphrase)).catch(
         orUndefinedIf(WrongPassphraseError),
       );

@@ -29,6 +29,18 @@ export const KILLED_COMMANDS: readonly KilledCommand[] = [
     words: ['prune', '-y', '--keep-last', '2', '--list', 'backups'],
     keeps: Infinity,
   },
+  {
+    name: 'adopt',
+    words: ['adopt', 'backups'],
+    keeps: Infinity,
+    prepare: (world) => world.loseState(),
+  },
+  {
+    name: 'passphrase',
+    // Under a new salt; in words the same, so that it opens everything afterwards, too.
+    words: ['passphrase', '--new-passphrase-file', 'passphrase', 'backups'],
+    keeps: Infinity,
+  },
 ];
 
 type Victims = (processes: readonly Process[]) => readonly Process[];

@@ -28,7 +28,7 @@ export class SeriesTrials implements AsyncDisposable {
     const dice = new Dice(seed);
     const command = dice.pick(commands);
     const world = await this.#ready();
-    const usual = await this.#usualOf(world, command.words);
+    const usual = await this.#usualOf(world, command);
     return { seed, ...(await tryKill(world, command, dice, usual)) };
   }
 
@@ -40,7 +40,9 @@ export class SeriesTrials implements AsyncDisposable {
 
   async loseState(seed: number): Promise<Outcome> {
     const world = await this.#ready();
-    const usual = await this.#usualOf(world, ['backup', '-y', 'backups', 'work', 'vault']);
+    const usual = await this.#usualOf(world, {
+      words: ['backup', '-y', 'backups', 'work', 'vault'],
+    });
     return { seed, ...(await tryLostState(world, new Dice(seed), usual)) };
   }
 
@@ -52,11 +54,15 @@ export class SeriesTrials implements AsyncDisposable {
     return (this.#world ??= SeriesWorld.make(new Dice(this.#seed), this.#isThorough));
   }
 
-  async #usualOf(world: SeriesWorld, words: readonly string[]): Promise<number> {
+  async #usualOf(
+    world: SeriesWorld,
+    { words, prepare }: Pick<KilledCommand, 'words' | 'prepare'>,
+  ): Promise<number> {
     const known = this.#usual.get(words.join(' '));
     if (known !== undefined) return known;
     world.rewind();
     world.change(new Dice(this.#seed));
+    prepare?.(world);
     const begun = performance.now();
     await world.run(...words);
     const usual = performance.now() - begun;
