@@ -25,7 +25,7 @@ import { npmFiles, ownFiles, writeSourceTar } from './source-tar.mjs';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
 /** What the build needs beside the programs' own packages, and what %check needs. */
-const TOOLS = ['esbuild', 'protobufjs-cli', 'vitest', 'fast-check'];
+const TOOLS = ['esbuild', 'protobufjs-cli', 'gettext-parser', 'vitest', 'fast-check'];
 
 /** What else the packages would depend on, beside their sources. */
 const REPRODUCIBLE = {
