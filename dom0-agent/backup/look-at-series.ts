@@ -12,8 +12,8 @@ import type { SeriesStore } from './series-store.ts';
 
 /** The names that coffer gives files of a series. */
 const OURS = /^qubes-(backup|pack|data)-.*(?<!\.partial)$/;
-/** So many files are opened at the same time. */
-const AT_ONCE = 8;
+/** So many files are opened at the same time: of each, a manifest is held, which may be large. */
+const AT_ONCE = 2;
 /** So many names are told. */
 const MOST_NAMES = 3;
 

@@ -1,3 +1,4 @@
+import type { Patience } from '../qubes/file-lock.ts';
 import type { BackupCheck } from './backup-record.ts';
 import type { SeriesFile, SeriesState } from './series-state.ts';
 import type { SeriesStore } from './series-store.ts';
@@ -30,7 +31,7 @@ export async function noteFileChecks(
   store: SeriesStore,
   seriesId: string,
   checks: ReadonlyMap<string, BackupCheck>,
-  signal: AbortSignal,
+  patience: Patience,
 ): Promise<void> {
   const find = async (): Promise<SeriesState | undefined> =>
     (await store.all()).find(({ head }) => head.seriesId === seriesId);
@@ -45,7 +46,7 @@ export async function noteFileChecks(
     });
     await store.save({ ...state, files });
   };
-  await store.whileLocked(known.place, note, { onWait: () => undefined, signal });
+  await store.whileLocked(known.place, note, patience);
 }
 
 function lastCheck({ check }: SeriesFile): number {

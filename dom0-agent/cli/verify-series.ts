@@ -83,7 +83,8 @@ export async function noteChecked(
   }
   const store = new SeriesStore(seriesDirectory, (text) => report.warning(text));
   try {
-    await noteFileChecks(store, seriesId, checks, signal);
+    const onWait = (): void => report.info('waiting for a backup, to note when this was checked');
+    await noteFileChecks(store, seriesId, checks, { onWait, signal });
   } catch (error) {
     if (!(error instanceof CofferError)) throw error;
     report.warning(`when this was checked is not recorded: ${error.message}`);

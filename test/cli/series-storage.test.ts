@@ -51,6 +51,15 @@ function sequences(box: Box): unknown[] {
     .sort();
 }
 
+/** No two files have an id in common, so no key is used twice: those of a member come from the id and its name. */
+function expectNoKeyTwice(box: Box): void {
+  const ids = readdirSync(box.backups).map(
+    (name) => /^backup-id=(\w{32})$/m.exec(readFileSync(join(box.backups, name), 'latin1'))?.[1],
+  );
+  expect(ids).not.toContain(undefined);
+  expect(new Set(ids).size).toBe(ids.length);
+}
+
 function states(box: Box): string {
   return join(box.directory, 'dom0-state/series');
 }
@@ -138,6 +147,7 @@ describe('before a backup goes on from others, it', () => {
     expect(run.stderr).toContain(`dom0 did not know of ${basename(second)}`);
     expect(run.stdout).toMatch(/^0 of 3 VMs changed; 0 B new, /m);
     expect(sequences(box)).toEqual([1, 2, 3]);
+    expectNoKeyTwice(box);
     expectAllWhole(box);
   });
 
@@ -158,6 +168,7 @@ describe('before a backup goes on from others, it', () => {
     const run = backUp(box);
     expect(run.stderr).toMatch(/both have number 2 in their series/);
     expect(sequences(box)).toEqual([1, 2, 2, 3]);
+    expectNoKeyTwice(box);
     expectAllWhole(box);
     expect(backUp(box).stderr).not.toMatch(/number/);
   });

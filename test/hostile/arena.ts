@@ -65,11 +65,15 @@ export class Arena {
     writeFileSync(join(this.usbHome, SCRIPT_FILE), JSON.stringify(script));
   }
 
-  /** Runs coffer, with `-d usb` and the passphrase, against an agent that follows the script. */
+  /**
+   * Runs coffer, with `-d usb` and the passphrase, against an agent that follows the script. A backup is read back if the
+   * script says how.
+   */
   async fight(script: Script, [command = '', ...args]: readonly string[]): Promise<Bout> {
     this.prepare({ Browse: HONEST_LISTING, ...script });
+    const unread = script.Fetch === undefined ? ['--no-check'] : [];
     const flags: Partial<Record<string, string[]>> = {
-      backup: ['--kdf-cost', '14', '-y', '--no-check'],
+      backup: ['--kdf-cost', '14', '-y', ...unread],
       restore: ['-y'],
     };
     const words = [command, '-d', 'usb', ...this.box.secret, ...(flags[command] ?? []), ...args];
