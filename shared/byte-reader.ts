@@ -48,6 +48,7 @@ export class ByteReader implements AsyncDisposable {
 
   /** The next `length` bytes in one piece. The caller must bound `length`, which is allocated. */
   async exact(length: number): Promise<Buffer> {
+    if (length > 0 && this.#used === this.#chunk.length) await this.ended();
     if (length <= this.#chunk.length - this.#used) return this.#take(length);
     const whole = Buffer.allocUnsafe(length);
     await this.fill(whole);

@@ -158,6 +158,12 @@ export function archiveOf(members: readonly OuterMemberBlocks[]): Buffer {
   return Buffer.concat([...members.map(({ blocks }) => blocks), Buffer.alloc(1024)]);
 }
 
+/** What tar writes behind so many bytes: two blocks of zeros, and more of them up to a whole record. */
+function endOfTar(length: number): Buffer {
+  const record = 20 * 512;
+  return Buffer.alloc(Math.ceil((length + 2 * 512) / record) * record - length);
+}
+
 /** A temporary directory that is gone at the end of the block. */
 export class WorkDirectory {
   readonly path = mkdtempSync(join(tmpdir(), 'coffer-test-'));
@@ -190,10 +196,16 @@ export class WorkDirectory {
     });
   }
 
-  /** Adds a file to the archive that is in the making, by a tar of its own, as the official writer. */
+  /** A file as the official writer adds it to an archive: in a tar of its own, which ends as every tar does. */
   member(name: string, content: Buffer | string): Buffer {
-    this.write(name, content);
-    return this.run('tar', ['--format=posix', '-cO', name]);
+    return this.members([[name, content]]);
+  }
+
+  /** Several of them, by one tar(1), which is taken apart. */
+  members(files: readonly (readonly [name: string, content: Buffer | string])[]): Buffer {
+    for (const [name, content] of files) this.write(name, content);
+    const tar = this.run('tar', ['--format=posix', '-cO', ...files.map(([name]) => name)]);
+    return Buffer.concat(membersOf(tar).flatMap(({ blocks }) => [blocks, endOfTar(blocks.length)]));
   }
 
   [Symbol.dispose](): void {

@@ -6,7 +6,7 @@ import { PASSPHRASE as SAMPLE_PASSPHRASE, makeArchive } from '../archive/coffer1
 import { LYING_MAPS, LYING_PARTS } from '../archive/coffer1/lies.ts';
 import { resealed } from '../archive/coffer1/reseal.ts';
 import { WorkDirectory } from '../archive/official-archives.ts';
-import { macText, makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
+import { makeQubes3, membersWithMacs } from '../archive/qubes3/make-qubes3.ts';
 import { PASSPHRASE, coffer1Backup, smallFile } from './backups.ts';
 import { followPage } from './document.ts';
 import { makeImage } from './image.ts';
@@ -201,8 +201,7 @@ function oldBackupOf(version: 2 | 3, innerTar: Buffer): Buffer {
   const recipe = { version, files: {}, passphrase: PASSPHRASE };
   return Buffer.concat([
     makeQubes3(recipe),
-    work.member(`${IMAGE}.000`, innerTar),
-    work.member(`${IMAGE}.000.hmac`, macText(work, innerTar, recipe)),
+    membersWithMacs(work, [[`${IMAGE}.000`, innerTar]], recipe),
   ]);
 }
 

@@ -28,9 +28,10 @@ test('gives the same bytes however they are split and requested', async () => {
 });
 
 test('copies nothing that lies within one chunk', async () => {
-  const content = pattern(1000);
+  // In memory of its own: a copy would be in Node's pool.
+  const content = Buffer.alloc(1000, 'abc');
   await using bytes = new ByteReader(chunked(content, 500));
-  expect((await bytes.exact(200)).buffer).toBe(content.buffer);
+  for (let i = 0; i < 2; i++) expect((await bytes.exact(100)).buffer).toBe(content.buffer);
   expect((await bytes.atMost(1000)).length).toBe(300);
 });
 

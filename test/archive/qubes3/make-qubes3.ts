@@ -23,13 +23,9 @@ export interface Qubes3Recipe {
 /** Makes an archive in the way of the official writers of R2 and R3, with tar(1) and openssl(1). */
 export function makeQubes3(recipe: Qubes3Recipe): Buffer {
   using work = new WorkDirectory();
-  const members: Buffer[] = [];
-  const addWithMac = (name: string, content: Buffer): void => {
-    members.push(work.member(name, content));
-    members.push(work.member(`${name}.hmac`, macText(work, content, recipe)));
-  };
+  const members: [string, Buffer][] = [];
   if (recipe.header !== false)
-    addWithMac('backup-header', Buffer.from(recipe.header ?? headerOf(recipe)));
+    members.push(['backup-header', Buffer.from(recipe.header ?? headerOf(recipe))]);
   const files: Qubes3Recipe['files'] = { 'qubes.xml': '<xml/>', ...recipe.files };
   for (const [path, content] of Object.entries(files)) {
     if (typeof content === 'string' || Buffer.isBuffer(content)) {
@@ -39,9 +35,25 @@ export function makeQubes3(recipe: Qubes3Recipe): Buffer {
     }
     const parts =
       recipe.version === 3 ? partsOf3(work, path, recipe) : partsOf2(work, path, recipe);
-    for (const [index, part] of parts.entries()) addWithMac(numbered(path, index), part);
+    for (const [index, part] of parts.entries()) members.push([numbered(path, index), part]);
   }
-  return Buffer.concat(members);
+  return membersWithMacs(work, members, recipe);
+}
+
+/** As the official writer has them in an archive: behind each its MAC. */
+export function membersWithMacs(
+  work: WorkDirectory,
+  members: readonly (readonly [name: string, content: Buffer])[],
+  recipe: Pick<Qubes3Recipe, 'mac' | 'macLabel' | 'passphrase'>,
+): Buffer {
+  const macs = macTexts(work, members, recipe);
+  const macOf = (i: number): string => macs[i] ?? '';
+  return work.members(
+    members.flatMap(([name, content], i) => [
+      [name, content],
+      [`${name}.hmac`, macOf(i)],
+    ]),
+  );
 }
 
 function headerOf({ version, mac = 'SHA512', cipher, filter }: Qubes3Recipe): string {
@@ -109,12 +121,17 @@ function encrypted(
   );
 }
 
-/** What openssl prints as the MAC of `content`. */
-export function macText(
+/** What openssl prints as the MACs of members that come from its standard input. */
+function macTexts(
   work: WorkDirectory,
-  content: Buffer,
-  { mac = 'SHA512', macLabel, passphrase }: Qubes3Recipe,
-): string {
-  const printed = work.run('openssl', ['dgst', `-${mac}`, '-hmac', passphrase], content).toString();
-  return macLabel === undefined ? printed : printed.replace(/^.*=/, `${macLabel}=`);
+  members: readonly (readonly [name: string, content: Buffer])[],
+  { mac = 'SHA512', macLabel, passphrase }: Pick<Qubes3Recipe, 'mac' | 'macLabel' | 'passphrase'>,
+): string[] {
+  const paths = members.map(([, content], i) => work.write(`to-authenticate-${i}`, content));
+  const printed = work.run('openssl', ['dgst', `-${mac}`, '-hmac', passphrase, ...paths]).toString();
+  return printed
+    .trimEnd()
+    .split('\n')
+    .map((line) => `${line.replace(/\(.*\)=/, '(stdin)=')}\n`)
+    .map((line) => (macLabel === undefined ? line : line.replace(/^.*=/, `${macLabel}=`)));
 }

@@ -22,9 +22,9 @@ export function makeQubes4(recipe: Qubes4Recipe): Buffer {
     `compression-filter=${filter?.[0] ?? 'gzip'}\nhmac-algorithm=scrypt\nbackup-id=${backupId}\n`;
   const seal = (content: Buffer, phrase: string): Buffer =>
     scrypt(work, content, phrase, recipe.logN);
-  const members = [
-    work.member('backup-header', header),
-    work.member('backup-header.hmac', seal(Buffer.from(header), `backup-header!${passphrase}`)),
+  const members: [string, Buffer | string][] = [
+    ['backup-header', header],
+    ['backup-header.hmac', seal(Buffer.from(header), `backup-header!${passphrase}`)],
   ];
   for (const [path, content] of Object.entries({ 'qubes.xml': '<qubes/>', ...recipe.files })) {
     work.write(path, content);
@@ -32,10 +32,10 @@ export function makeQubes4(recipe: Qubes4Recipe): Buffer {
     if (filter !== undefined) stream = work.run(filter[1], filter.slice(2), stream);
     for (const [index, part] of cut(stream, partSize).entries()) {
       const name = numbered(path, index);
-      members.push(work.member(`${name}.enc`, seal(part, `${backupId}!${name}!${passphrase}`)));
+      members.push([`${name}.enc`, seal(part, `${backupId}!${name}!${passphrase}`)]);
     }
   }
-  return Buffer.concat(members);
+  return work.members(members);
 }
 
 /** Encrypts with scrypt(1); the passphrase comes from its standard input. */
