@@ -48,12 +48,13 @@ class LongestFirst extends BaseSequencer {
 // start; the tests start thousands, and none speaks to a network.
 delete process.env['NODE_EXTRA_CA_CERTS'];
 
-/**
- * These run one after the other in the same process, which saves each the loading of all modules anew; but for those that
- * replace a module, or measure the memory of their process.
- */
-const TOGETHER =
-  'test/{archive,backup,protocol,qubes,restore,shared,transport}/**/!(damage|few-bytes|whole-directory).test.ts';
+/** These replace a module, or measure the memory of what they load: they load all modules anew. */
+const ALONE = [
+  'test/archive/coffer1/damage.test.ts',
+  'test/archive/few-bytes.test.ts',
+  'test/hostile/every-path.test.ts',
+  'test/restore/whole-directory.test.ts',
+];
 
 export default defineConfig({
   plugins: [textFiles],
@@ -62,13 +63,18 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'alone',
+          name: 'together',
           include: ['test/**/*.test.ts', 'tools/**/*.test.ts'],
-          exclude: [TOGETHER],
+          exclude: ALONE,
         },
       },
-      { extends: true, test: { name: 'together', include: [TOGETHER], isolate: false } },
+      { extends: true, test: { name: 'alone', include: ALONE, isolate: true } },
     ],
+    globalSetup: 'test/test-run.ts',
+    // Files run one after the other in the same few processes: starting one and loading all modules takes long. What a
+    // project says of this is of no effect on its processes: only here.
+    isolate: false,
+    unstubEnvs: true,
     // Real programs run in these tests, and a machine that runs them may be busy.
     testTimeout: 180_000,
     hookTimeout: 180_000,

@@ -1,6 +1,7 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { withPreloaded } from '../test-run.ts';
 import { ExitStatus } from '../../shared/errors.ts';
 import { Box } from './box.ts';
 
@@ -11,7 +12,7 @@ beforeAll(async () => {
   box = await Box.full((cleanUp) => cleanUps.push(cleanUp));
   const backUp = (day: string, name: string): void => {
     const clock = new URL('fixed-clock.cjs', import.meta.url).pathname;
-    const environment = { NODE_OPTIONS: `--require=${clock}`, FIXED_CLOCK: `${day}T12:00:00Z` };
+    const environment = { NODE_OPTIONS: withPreloaded(clock), FIXED_CLOCK: `${day}T12:00:00Z` };
     const words = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work'];
     const { status, stderr } = box.coffer(words, '', { ...environment, TZ: 'UTC' });
     if (status !== 0) throw new Error(stderr);

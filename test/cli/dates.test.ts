@@ -1,6 +1,7 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { withPreloaded } from '../test-run.ts';
 import { Box } from './box.ts';
 import { lastEvent } from './events.ts';
 
@@ -17,7 +18,7 @@ const MOMENTS = [
 
 describe.each(MOMENTS)('at %s in %s, with the locale %s', (clock, TZ, LC_ALL, shown) => {
   let box: Box;
-  const environment = { TZ, LC_ALL, FIXED_CLOCK: clock, NODE_OPTIONS: `--require=${CLOCK}` };
+  const environment = { TZ, LC_ALL, FIXED_CLOCK: clock, NODE_OPTIONS: withPreloaded(CLOCK) };
   const inName = shown.slice(0, 19).replace(' ', 'T').replaceAll(':', '');
   const backup = `backups/qubes-backup-${inName}`;
   const run = (command: string, ...args: string[]): string => {

@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { withPreloaded } from '../test-run.ts';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { Box, type Run } from './box.ts';
 import { lastEvent } from './events.ts';
@@ -108,7 +109,7 @@ describe('before a backup goes on from others, it', () => {
     rmSync(states(box), { recursive: true });
     // Nothing is compressed: what is encrypted anew has the same size.
     const stopped = {
-      NODE_OPTIONS: `--require ${CLOCK}`,
+      NODE_OPTIONS: withPreloaded(CLOCK),
       FIXED_CLOCK: '2026-01-02T03:04:05Z',
     };
     backUp(box, ['-Z', 'none'], stopped);
@@ -161,7 +162,7 @@ describe('before a backup goes on from others, it', () => {
     forgetTheRest();
     await change(box, 'vault', 3_000_000);
     // Not in the same second.
-    const clock = { NODE_OPTIONS: `--require ${CLOCK}`, FIXED_CLOCK: '2027-01-02T03:04:05Z' };
+    const clock = { NODE_OPTIONS: withPreloaded(CLOCK), FIXED_CLOCK: '2027-01-02T03:04:05Z' };
     backUp(box, [], clock);
     renameSync(join(box.directory, 'withheld'), one);
     expect(sequences(box)).toEqual([1, 2, 2]);

@@ -12,6 +12,7 @@ import {
 import { basename, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
+import { withPreloaded } from '../test-run.ts';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { differencesOf } from '../../tools/demo/compare.ts';
 import { Box, type Run } from './box.ts';
@@ -185,7 +186,7 @@ describe('backups in one directory', () => {
     // Not in the same second: its file would have the same name and size.
     const clock = new URL('fixed-clock.cjs', import.meta.url).pathname;
     const words = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups'];
-    const environment = { NODE_OPTIONS: `--require ${clock}`, FIXED_CLOCK: '2026-01-02T03:04:05Z' };
+    const environment = { NODE_OPTIONS: withPreloaded(clock), FIXED_CLOCK: '2026-01-02T03:04:05Z' };
     const other = box.loud(words, '', environment);
     expect(other.status).toBe(0);
     expect(other.stderr).not.toContain('lost');

@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { withPreloaded } from '../test-run.ts';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { Box, PASSPHRASE, type Run } from './box.ts';
 import { lastEvent } from './events.ts';
@@ -42,7 +43,7 @@ const record = (): string => join(box.directory, 'dom0-state/backups.json');
 
 /** At `clock`, where one is given; with the options of Node.js that set it. */
 function at(clock: string, TZ = 'UTC', LC_ALL = 'C.UTF-8'): NodeJS.ProcessEnv {
-  return { TZ, LC_ALL, FIXED_CLOCK: clock, NODE_OPTIONS: `--require=${CLOCK}` };
+  return { TZ, LC_ALL, FIXED_CLOCK: clock, NODE_OPTIONS: withPreloaded(CLOCK) };
 }
 
 function backUp(clock: string, ...qubes: string[]): string {

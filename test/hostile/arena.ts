@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { expect } from 'vitest';
+import { withPreloaded } from '../test-run.ts';
 import { MiB } from '../../shared/sizes.ts';
 import { Box, PASSPHRASE } from '../cli/box.ts';
 import { NOTES_FILE, type Notes, SCRIPT_FILE, type Script, type Step } from './script.ts';
@@ -99,7 +100,7 @@ export async function runCoffer(
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       ...process.env,
-      NODE_OPTIONS: `--require=${join(root, 'test/hostile/note-peak.cjs')}`,
+      NODE_OPTIONS: withPreloaded(join(root, 'test/hostile/note-peak.cjs')),
       COFFER_TEST_PEAK: peakFile,
       ...environment,
     },

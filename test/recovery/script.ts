@@ -11,6 +11,7 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -21,7 +22,7 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { afterAll } from 'vitest';
+import { runDirectory } from '../test-run.ts';
 import { PASSPHRASE } from './backups.ts';
 
 export const SCRIPT = fileURLToPath(new URL('../../recover.sh', import.meta.url));
@@ -210,21 +211,19 @@ export class Recovery {
   }
 }
 
-/** Directories of programs, by shell: each is made once for all tests of a file. */
-const madePrograms = new Map<string, string>();
-afterAll(() => {
-  for (const bin of madePrograms.values()) rmSync(bin, { recursive: true });
-  madePrograms.clear();
-});
-
-/** A directory of the programs that go with a shell. */
+/** A directory of the programs that go with a shell, made once for all tests. */
 export function programsFor(shell: string): string {
-  const made = madePrograms.get(shell);
-  if (made !== undefined) return made;
-  const bin = mkdtempSync(path.join(tmpdir(), 'coffer-programs-'));
-  if (shell === 'busybox') writeBusyboxPrograms(bin);
-  else symlinkSync(programPath(shell === 'bash' ? 'gawk' : 'mawk'), path.join(bin, 'awk'));
-  madePrograms.set(shell, bin);
+  const bin = path.join(runDirectory(), `programs-of-${shell}`);
+  if (existsSync(bin)) return bin;
+  const made = mkdtempSync(`${bin}-`);
+  if (shell === 'busybox') writeBusyboxPrograms(made);
+  else symlinkSync(programPath(shell === 'bash' ? 'gawk' : 'mawk'), path.join(made, 'awk'));
+  try {
+    renameSync(made, bin);
+  } catch {
+    // Another process was quicker.
+    rmSync(made, { recursive: true });
+  }
   return bin;
 }
 

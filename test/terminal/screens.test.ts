@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { withPreloaded } from '../test-run.ts';
 import { Box } from '../cli/box.ts';
 import { TmuxTerminal } from './tmux.ts';
 
@@ -17,7 +18,7 @@ beforeAll(async () => {
 });
 
 function at(clock: string): Record<string, string> {
-  return { TZ: 'UTC', FIXED_CLOCK: clock, NODE_OPTIONS: `--require=${CLOCK}` };
+  return { TZ: 'UTC', FIXED_CLOCK: clock, NODE_OPTIONS: withPreloaded(CLOCK) };
 }
 
 /** What a command shows; lines that the terminal broke as one, sizes and places as placeholders. */

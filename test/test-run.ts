@@ -1,0 +1,30 @@
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const COMPILE_CACHE = fileURLToPath(new URL('compile-cache.cjs', import.meta.url));
+
+/** Before a run of the tests. Gives what is to be done at its end. Each project of the configuration calls this, too. */
+export default function beginRun(): (() => void) | undefined {
+  if (process.env['TEST_RUN_DIRECTORY'] !== undefined) return undefined;
+  const directory = mkdtempSync(join(tmpdir(), 'coffer-run-'));
+  // Some programs are run by another user.
+  chmodSync(directory, 0o755);
+  process.env['TEST_RUN_DIRECTORY'] = directory;
+  process.env['NODE_OPTIONS'] = withPreloaded(COMPILE_CACHE);
+  return () => rmSync(directory, { recursive: true });
+}
+
+/** A directory for what all files of this run share. */
+export function runDirectory(): string {
+  const directory = process.env['TEST_RUN_DIRECTORY'];
+  if (directory === undefined) throw new Error('this is no run of the tests');
+  return directory;
+}
+
+/** The NODE_OPTIONS of a program that a test starts, with a script that is loaded before it. */
+export function withPreloaded(script: string): string {
+  const options = process.env['NODE_OPTIONS'] ?? '';
+  return `${options} --require=${script}`.trim();
+}
