@@ -1,7 +1,9 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { systemCodeOf } from '../shared/errors.ts';
 
 const COMPILE_CACHE = fileURLToPath(new URL('compile-cache.cjs', import.meta.url));
 
@@ -14,6 +16,32 @@ export default function beginRun(): (() => void) | undefined {
   process.env['TEST_RUN_DIRECTORY'] = directory;
   process.env['NODE_OPTIONS'] = withPreloaded(COMPILE_CACHE);
   return () => rmSync(directory, { recursive: true });
+}
+
+/** A directory of this run that several files need: the first makes it, others wait for it. */
+export async function madeOnce(
+  name: string,
+  make: (directory: string) => Promise<void>,
+): Promise<string> {
+  const directory = join(runDirectory(), name);
+  if (isFirst(directory)) {
+    const partial = `${directory}.partial`;
+    mkdirSync(partial);
+    await make(partial);
+    renameSync(partial, directory);
+  }
+  while (!existsSync(directory)) await sleep(50);
+  return directory;
+}
+
+function isFirst(directory: string): boolean {
+  try {
+    mkdirSync(`${directory}.begun`);
+    return true;
+  } catch (error) {
+    if (systemCodeOf(error) === 'EEXIST') return false;
+    throw error;
+  }
 }
 
 /** A directory for what all files of this run share. */

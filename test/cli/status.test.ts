@@ -47,10 +47,15 @@ function at(clock: string, TZ = 'UTC', LC_ALL = 'C.UTF-8'): NodeJS.ProcessEnv {
 }
 
 function backUp(clock: string, ...qubes: string[]): string {
-  const words = ['backup', '-d', 'usb', ...box.secret, '-y', '--no-check', 'backups', ...qubes];
+  return backUpTo([box.backups], clock, qubes);
+}
+
+/** Gives the path of the new backup. */
+function backUpTo(directory: readonly string[], clock: string, qubes: readonly string[]): string {
+  const words = ['backup', ...box.secret, '-y', '--no-check', ...directory, ...qubes];
   const run = box.coffer(words, '', at(clock));
   expect(run.status, run.stderr).toBe(0);
-  return join('backups', readdirSync(box.backups).sort().at(-1) ?? '');
+  return join(box.backups, readdirSync(box.backups).sort().at(-1) ?? '');
 }
 
 function status(environment: NodeJS.ProcessEnv = {}, ...args: string[]): Status & { run: Run } {
@@ -81,12 +86,12 @@ describe('coffer status', () => {
   });
 
   it('exits with 0 if all were backed up recently, and says when and where', () => {
-    const file = backUp('2026-03-01T09:05:03Z');
+    const file = backUpTo(['-d', 'usb', 'backups'], '2026-03-01T09:05:03Z', []);
     const { ok, qubes } = status(at('2026-03-02T00:00:00Z'));
     expect(ok).toBe(true);
     for (const { created, location, check } of qubes) {
       expect(created).toBe('2026-03-01T09:05:03.000Z');
-      expect(location).toBe(`usb:${box.fileOf(file)}`);
+      expect(location).toBe(`usb:${file}`);
       expect(check).toBeNull();
     }
     const said = box.loud(['status'], '', at('2026-03-02T00:05:03Z'));
@@ -129,7 +134,7 @@ describe('coffer status', () => {
   ])('shows local times: %s in %s, with the locale %s', (clock, TZ, locale, shown) => {
     const file = backUp(clock, 'work');
     const here = at(clock, TZ, locale);
-    const verified = box.coffer(['verify', '-d', 'usb', ...box.secret, file], '', here);
+    const verified = box.coffer(['verify', ...box.secret, file], '', here);
     expect(verified.status, verified.stderr).toBe(0);
     const { stdout } = box.loud(['status'], '', here);
     expect(stdout).toMatch(new RegExp(`\nwork +${shown} +0 h +${shown}\n`));
@@ -165,7 +170,7 @@ describe('that a backup was verified', () => {
   it('is not recorded for a later backup', () => {
     const former = backUp('2026-03-01T12:00:00Z');
     backUp('2026-03-02T12:00:00Z');
-    expect(box.coffer(['verify', '-d', 'usb', ...box.secret, former]).status).toBe(0);
+    expect(box.coffer(['verify', ...box.secret, former]).status).toBe(0);
     expect(Object.values(checks()).every((check) => check === undefined)).toBe(true);
   });
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { madeOnce } from '../test-run.ts';
 
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -20,11 +21,11 @@ export interface Rpms {
 }
 
 /**
- * Builds the RPMs into `directory`, without a network; gives their paths. Unless `quick`, with %check, and
- * twice: it fails when the second time gives other bytes.
+ * The RPMs, built without a network, with %check, and twice: it fails when the second time gives other bytes. They are
+ * built once in a run of the tests, and lie in a directory that holds nothing else.
  */
-export async function buildRpms(directory: string, { quick = false } = {}): Promise<Rpms> {
-  await runScript('rpm/rpm.mjs', ...(quick ? ['--quick'] : []), '--out', directory);
+export async function builtRpms(): Promise<Rpms> {
+  const directory = await madeOnce('rpms', (partial) => runScript('rpm/rpm.mjs', '--out', partial));
   const inDirectory = (file: string): string => path.join(directory, file);
   return {
     dom0: inDirectory(`qubes-coffer-dom0-${version}-1.noarch.rpm`),

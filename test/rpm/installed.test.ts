@@ -1,21 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Scene, makeScene } from '../qubesd/scene.ts';
 import { imagePath } from '../qubesd/volumes.ts';
-import { buildRpms, repository, version } from './build-packages.ts';
+import { builtRpms, repository, version } from './build-packages.ts';
 import { Root } from './root.ts';
 
 /**
@@ -28,13 +19,11 @@ let scene: Scene;
 
 beforeAll(async () => {
   scene = await makeScene();
-  const packages = mkdtempSync(path.join(tmpdir(), 'coffer-packages-'));
-  const { dom0, vm } = await buildRpms(packages, { quick: true });
+  const { dom0, vm } = await builtRpms();
   root.populate();
   root.rpm('--install', dom0, vm);
-  rmSync(packages, { recursive: true });
   placeDoubles();
-});
+}, 300_000);
 afterAll(async () => {
   root[Symbol.dispose]();
   await scene[Symbol.asyncDispose]();

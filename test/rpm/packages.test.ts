@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildRpms, commandsOfCoffer, repository, version } from './build-packages.ts';
+import { builtRpms, commandsOfCoffer, repository, version } from './build-packages.ts';
 import { makeFormerVersion } from './former-version.ts';
 import { Root } from './root.ts';
 
@@ -28,7 +28,7 @@ let source: string;
 
 beforeAll(async () => {
   scratch = mkdtempSync(path.join(tmpdir(), 'coffer-packages-'));
-  ({ dom0, gui, vm, vmPrune, source } = await buildRpms(scratch));
+  ({ dom0, gui, vm, vmPrune, source } = await builtRpms());
 }, 300_000);
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -43,7 +43,7 @@ const DIRECTORIES = ['/etc', '/etc/qubes', '/usr', '/usr/bin', '/usr/lib', '/usr
 
 describe('the packages', () => {
   it('are four', () => {
-    expect(readdirSync(scratch).sort()).toEqual(
+    expect(readdirSync(path.dirname(dom0)).sort()).toEqual(
       [source, dom0, gui, vm, vmPrune].map((f) => path.basename(f)).sort(),
     );
   });
