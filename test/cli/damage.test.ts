@@ -28,7 +28,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     for (const clean of cleanups) await clean();
   });
   beforeAll(async () => {
-    box = await Box.full((clean) => void cleanups.push(clean));
+    box = await Box.full((clean) => void cleanups.push(clean), 'dom0');
     // Not compressed, not encrypted where that can be: what is changed is data.
     const open = format === 'coffer-1' ? ['--no-encrypt'] : [];
     const filter = ['--compress-filter', 'none'];
@@ -64,7 +64,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
   }
 
   function verify(words: string[]): { run: Run; result: Result } {
-    const run = box.coffer(['verify', '-d', 'usb', ...box.secret, '--json', ...words]);
+    const run = box.coffer(['verify', ...box.secret, '--json', ...words]);
     return { run, result: lastEvent(run.stdout) as unknown as Result };
   }
 
@@ -83,10 +83,10 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
 
   it.each(WAYS)('is said to contain complete VMs, which can be restored by name, %s', (_, way) => {
     const words = way(damage('notes.txt'));
-    const run = box.loud(['verify', '-d', 'usb', ...box.secret, ...words]);
+    const run = box.loud(['verify', ...box.secret, ...words]);
     expect(run.stdout).toMatch(/work +damaged .*its notes is damaged \(part 0\)/);
     expect(run.stdout).toMatch(/Restore by name what is complete: debian, vault, dom0/);
-    const restore = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting', ...words];
+    const restore = ['restore', ...box.secret, '-y', '--rename-conflicting', ...words];
     const other = box.coffer([...restore, 'vault']);
     expect(other, other.stderr).toMatchObject({ status: 0 });
   });
@@ -94,7 +94,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
   it.each(WAYS)('is not restored, and the damaged VM is named, %s', (_, way) => {
     const words = way(damage('private.img'));
     const before = box.state;
-    const restore = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting', ...words];
+    const restore = ['restore', ...box.secret, '-y', '--rename-conflicting', ...words];
     const run = box.coffer(restore);
     expect(run).toMatchObject({ status: 3 });
     expect(run.stderr).toMatch(

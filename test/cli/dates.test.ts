@@ -22,17 +22,13 @@ describe.each(MOMENTS)('at %s in %s, with the locale %s', (clock, TZ, LC_ALL, sh
   const inName = shown.slice(0, 19).replace(' ', 'T').replaceAll(':', '');
   const backup = `backups/qubes-backup-${inName}`;
   const run = (command: string, ...args: string[]): string => {
-    const { status, stdout, stderr } = box.loud(
-      [command, '-d', 'usb', ...box.secret, ...args],
-      '',
-      environment,
-    );
+    const { status, stdout, stderr } = box.loud([command, ...box.secret, ...args], '', environment);
     expect(status, stderr).toBe(0);
     return stdout;
   };
 
   beforeAll(async () => {
-    box = await Box.full(() => undefined);
+    box = await Box.full(() => undefined, 'dom0');
     run('backup', '-y', 'backups', 'vault', 'dom0');
   });
   afterAll(() => rmSync(box.directory, { recursive: true }));

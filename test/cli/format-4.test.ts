@@ -20,16 +20,16 @@ function headerOf(archive: Buffer): string {
 
 describe('coffer backup --format qubes-4', () => {
   it('makes a backup that is listed, verified and restored', async () => {
-    const [old, fresh] = [await Box.full(), await Box.empty()];
+    const [old, fresh] = [await Box.full(undefined, 'dom0'), await Box.empty()];
     const backup = old.backUp(FORMAT_4);
     expect(headerOf(bytesOf(old, backup))).toMatch(/^version=4\n(.*\n)*compression-filter=gzip\n/);
 
-    const list = old.coffer(['list', '-d', 'usb', ...old.secret, '--json', backup]);
+    const list = old.coffer(['list', ...old.secret, '--json', backup]);
     expect(lastEvent(list.stdout)).toMatchObject({ format: 'qubes-4' });
-    expect(old.coffer(['verify', '-d', 'usb', ...old.secret, backup])).toMatchObject({ status: 0 });
+    expect(old.coffer(['verify', ...old.secret, backup])).toMatchObject({ status: 0 });
 
     old.copyTo(fresh, backup);
-    const restore = ['restore', '-d', 'usb', ...fresh.secret, '-x', 'debian', '-y', backup];
+    const restore = ['restore', ...fresh.secret, '-x', 'debian', '-y', backup];
     expect(fresh.coffer(restore)).toMatchObject({ status: 0 });
     expect(await differencesOf(old.directory, fresh.directory, ['work', 'vault'])).toEqual([]);
     const restored = readdirSync(fresh.home).find((name) => name.startsWith('home-restore-')) ?? '';
@@ -40,7 +40,7 @@ describe('coffer backup --format qubes-4', () => {
   });
 
   it('stays within the limits of the official restore', async () => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     writeFileSync(join(box.home, 'large'), Buffer.alloc(5_000_000, 'x'));
     for (const filter of ['none', 'gzip']) {
       const archive = bytesOf(box, box.backUp([...FORMAT_4, '--compress-filter', filter]));
@@ -65,20 +65,20 @@ describe('coffer backup --format qubes-4', () => {
   });
 
   it('is refused if its end is missing', async () => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     const backup = box.backUp(FORMAT_4);
     const archive = bytesOf(box, backup);
     const manifest = membersOf(archive).at(-1);
     expect(manifest?.name).toBe('coffer-manifest.000.enc');
     const end = archive.length - 1024 - (manifest?.blocks.length ?? 0);
     writeFileSync(join(box.directory, 'homes/usb/short'), archive.subarray(0, end));
-    const verify = box.coffer(['verify', '-d', 'usb', ...box.secret, 'short']);
+    const verify = box.coffer(['verify', ...box.secret, 'short']);
     expect(verify).toMatchObject({ status: 3 });
     expect(verify.stderr).toMatch(/the backup is cut short: the manifest at its end is missing/);
   });
 
   it('uses the requested filter and key cost', async () => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     const archive = bytesOf(
       box,
       box.backUp([...FORMAT_4, '--compress-filter', 'zstd', '--kdf-cost', '15', '-x', 'debian']),
@@ -97,7 +97,7 @@ describe('coffer backup --format qubes-4', () => {
     ['--no-encrypt', /always encrypted/],
     ['--with-recovery', /recover\.sh only reads coffer-1/],
   ])('is refused with %s', async (option, why) => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     const run = box.coffer([
       'backup',
       '-d',
@@ -114,7 +114,7 @@ describe('coffer backup --format qubes-4', () => {
   });
 
   it('contains the home under the name of its user, according to tar and scrypt', async () => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     const archive = bytesOf(box, box.backUp([...FORMAT_4, '-x', 'debian']));
     const sealed = membersOf(archive).find(({ name }) => name === 'dom0-home/user.000.enc');
     const [, id = ''] = /backup-id=(.*)/.exec(headerOf(archive)) ?? [];

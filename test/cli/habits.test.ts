@@ -17,16 +17,16 @@ describe('what people type for qvm-backup', () => {
     [['-Z', 'gzip'], 'gzip'],
     [['--compress-filter=none'], 'none'],
   ])('%j works', async (words, compression) => {
-    const box = await Box.full(onTestFinished);
+    const box = await Box.full(onTestFinished, 'dom0');
     const backup = box.backUp([...words, '-x', 'work']);
-    const { stdout } = box.loud(['list', '--json', '-d', 'usb', ...box.secret, backup]);
+    const { stdout } = box.loud(['list', '--json', ...box.secret, backup]);
     const list = lastEvent(stdout);
     expect(list).toMatchObject({ encrypted: true, compression });
     expect(namesIn(list)).not.toContain('work');
   });
 
   it('is not in the help', async () => {
-    const box = await Box.full(onTestFinished);
+    const box = await Box.full(onTestFinished, 'dom0');
     for (const command of ['backup', 'restore']) {
       const { stdout } = box.bare([command, '--help']);
       expect(stdout).not.toMatch(/ --(compress|verbose|plan-b|paranoid-mode|auto-close)\b(?!-)/);
@@ -34,31 +34,31 @@ describe('what people type for qvm-backup', () => {
   });
 
   it('names may be patterns, for what is chosen and what is left out', async () => {
-    const box = await Box.full(onTestFinished);
+    const box = await Box.full(onTestFinished, 'dom0');
     const backUp = (...words: string[]): string[] => {
-      const args = ['backup', '--json', '-d', 'usb', ...box.secret, '-y', 'backups', ...words];
+      const args = ['backup', '--json', ...box.secret, '-y', 'backups', ...words];
       return namesIn(lastEvent(box.loud(args).stdout));
     };
     expect(backUp('w*', 'vaul?', 'work')).toEqual(['work', 'vault']);
     expect(backUp('-x', 'd*')).toEqual(['work', 'vault']);
     const backup = join('backups', readdirSync(box.backups).sort()[0] ?? '');
-    const verify = ['restore', '--verify-only', '--json', '-d', 'usb', ...box.secret, backup];
+    const verify = ['restore', '--verify-only', '--json', ...box.secret, backup];
     const verified = lastEvent(box.loud([...verify, '*']).stdout);
     expect(namesIn(verified)).toEqual(['work', 'vault']);
     expect(namesIn(lastEvent(box.loud([...verify, '-x', 'w*']).stdout))).toEqual(['vault']);
   });
 
   it('a pattern that matches nothing is refused as a name is', async () => {
-    const box = await Box.full(onTestFinished);
+    const box = await Box.full(onTestFinished, 'dom0');
     for (const words of [['x*'], ['-x', 'x?']]) {
-      const run = box.coffer(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', ...words]);
+      const run = box.coffer(['backup', ...box.secret, '-y', 'backups', ...words]);
       expect(run).toMatchObject({ status: 5 });
       expect(run.stderr).toMatch(/there is no VM called x[*?] on this system/);
     }
   });
 
   it('a name for the file, in the place of a directory, is told from what is meant', async () => {
-    const box = await Box.full(onTestFinished);
+    const box = await Box.full(onTestFinished, 'dom0');
     const there = (location: string): string =>
       box.coffer(['backup', ...box.secret, '-y', location, 'work']).stderr;
     const advice = `to store it in ${box.directory}, name that.`;
@@ -72,9 +72,9 @@ describe('what people type for qvm-backup', () => {
   it.each(['backup', 'list', 'verify', 'restore'])(
     'a command in the place of a path is told from one: %s',
     async (name) => {
-      const box = await Box.full(onTestFinished);
+      const box = await Box.full(onTestFinished, 'dom0');
       const yes = ['backup', 'restore'].includes(name) ? ['-y'] : [];
-      const run = box.coffer([name, '-d', 'usb', ...box.secret, ...yes, 'ssh host "cat x"']);
+      const run = box.coffer([name, ...box.secret, ...yes, 'ssh host "cat x"']);
       expect(run).toMatchObject({ status: 5 });
       expect(run.stderr).toContain('If it is a command, use --command.');
     },
@@ -83,8 +83,8 @@ describe('what people type for qvm-backup', () => {
 
 describe('what people type for qvm-backup-restore', () => {
   it('-v and --auto-close change nothing', async () => {
-    const box = await Box.full(onTestFinished);
-    const args = ['restore', '-v', '--auto-close', '-y', '-d', 'usb', ...box.secret];
+    const box = await Box.full(onTestFinished, 'dom0');
+    const args = ['restore', '-v', '--auto-close', '-y', ...box.secret];
     const run = box.coffer([...args, '--rename-conflicting', box.backUp(), 'work']);
     expect(run, run.stderr).toMatchObject({ status: 0 });
   });
@@ -94,10 +94,10 @@ describe('what people type for qvm-backup-restore', () => {
     ['--plan-b', '--distrust-settings'],
     ['--location-is-service', '--command'],
   ])('%s is answered, and nothing is done', async (flag, answer) => {
-    const box = await Box.full(onTestFinished);
+    const box = await Box.full(onTestFinished, 'dom0');
     const backup = box.backUp();
     const before = box.state;
-    const run = box.coffer(['restore', flag, '-y', '-d', 'usb', ...box.secret, backup]);
+    const run = box.coffer(['restore', flag, '-y', ...box.secret, backup]);
     expect(run).toMatchObject({ status: 2 });
     expect(run.stderr).toMatch(`there is no ${flag} here: `);
     expect(run.stderr).toContain(answer);

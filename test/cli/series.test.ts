@@ -42,32 +42,30 @@ function copyAll(from: Box, to: Box): void {
 }
 
 function restore(box: Box, backup: string, ...qubes: string[]): Run {
-  return box.coffer(['restore', '-d', 'usb', ...box.secret, '-y', backup, ...qubes]);
+  return box.coffer(['restore', ...box.secret, '-y', backup, ...qubes]);
 }
 
 function backUp(box: Box, ...words: string[]): Run {
-  return box.loud(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', ...words]);
+  return box.loud(['backup', ...box.secret, '-y', 'backups', ...words]);
 }
 
 describe('backups in one directory', () => {
   it('that wait for each other go on from what the others have stored, and call nothing lost', async () => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     box.goOn();
     const names = ['work', 'vault', 'debian'];
-    const runs = names.map((name) =>
-      box.start(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', name]),
-    );
+    const runs = names.map((name) => box.start(['backup', ...box.secret, '-y', 'backups', name]));
     const said = await Promise.all(runs.map((run) => text(run.stderr)));
     expect(said.join('')).not.toMatch(/lost/);
-    expect(box.coffer(['backup', '-d', 'usb', ...box.secret, '-y', 'backups']).stderr).toBe('');
+    expect(box.coffer(['backup', ...box.secret, '-y', 'backups']).stderr).toBe('');
     expect(readdirSync(box.backups)).toHaveLength(5);
-    expect(box.coffer(['verify', '--all', '-d', 'usb', ...box.secret, 'backups'])).toMatchObject({
+    expect(box.coffer(['verify', '--all', ...box.secret, 'backups'])).toMatchObject({
       status: 0,
     });
   }, 120_000);
 
   it('store what changed, and give back each day as it was', async () => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     const days: { backup: string; image: Buffer }[] = [];
     for (let day = 0; day < 3; day++) {
       if (day > 0) await change(box, 'work', 2_000_000 * day, randomBytes(300_000));
@@ -76,7 +74,7 @@ describe('backups in one directory', () => {
     const sizes = days.map(({ backup }) => readFileSync(box.fileOf(backup)).length);
     expect(sizes[2]).toBeLessThan(sizes[0] ?? 0);
     for (const { backup, image } of days) {
-      expect(box.coffer(['verify', '-d', 'usb', ...box.secret, backup])).toMatchObject({
+      expect(box.coffer(['verify', ...box.secret, backup])).toMatchObject({
         status: 0,
       });
       const fresh = await Box.empty();
@@ -87,7 +85,7 @@ describe('backups in one directory', () => {
   }, 240_000);
 
   it('say how much changed', async () => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     box.goOn();
     expect(backUp(box).stdout).toMatch(/^0 of 3 VMs changed; 0 B new, \S+ MiB already there; /m);
     await change(box, 'work', 3_000_000, randomBytes(300_000));
@@ -95,12 +93,12 @@ describe('backups in one directory', () => {
     expect(status).toBe(0);
     expect(stdout).toMatch(/^It goes on from the 2 backups there, the last of /m);
     expect(stdout).toMatch(/^1 of 3 VMs changed; \d+ KiB new, /m);
-    const json = box.coffer(['backup', '-d', 'usb', ...box.secret, '-y', '--json', 'backups']);
+    const json = box.coffer(['backup', ...box.secret, '-y', '--json', 'backups']);
     expect(lastEvent(json.stdout)).toMatchObject({ changedVms: 0, newBytes: 0, ok: true });
   });
 
   it('may be of some VMs now and of others then', async () => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     const first = box.goOn(['-x', 'vault']);
     await change(box, 'vault', 3_000_000, randomBytes(300_000));
     box.goOn(['-x', 'work']);
@@ -113,11 +111,11 @@ describe('backups in one directory', () => {
   });
 
   it('are refused under another passphrase, before anything is read or stored', async () => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     box.goOn();
     const other = join(box.directory, 'other');
     writeFileSync(other, 'another passphrase\n');
-    const run = box.loud(['backup', '-d', 'usb', '-p', other, '-y', 'backups']);
+    const run = box.loud(['backup', '-p', other, '-y', 'backups']);
     expect(run.status).toBe(3);
     expect(run.stderr).toContain('the passphrase is wrong');
     expect(run.stderr).not.toContain('private');
@@ -125,12 +123,12 @@ describe('backups in one directory', () => {
   });
 
   it('need no other with --full, and begin anew with --new-series', async () => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     box.goOn();
     const full = box.goOn(['--full']);
     const other = join(box.directory, 'other');
     writeFileSync(other, 'another passphrase\n');
-    const anew = box.coffer(['backup', '-d', 'usb', '-p', other, '-y', '--new-series', 'backups']);
+    const anew = box.coffer(['backup', '-p', other, '-y', '--new-series', 'backups']);
     expect(anew).toMatchObject({ status: 0 });
     const last = join('backups', readdirSync(box.backups).sort().at(-1) ?? '');
     for (const [backup, passphrase] of [
@@ -139,7 +137,7 @@ describe('backups in one directory', () => {
     ] as const) {
       const fresh = await Box.empty();
       box.copyTo(fresh, backup);
-      const words = ['restore', '-d', 'usb', '-p', passphrase, '-y', backup, 'work'];
+      const words = ['restore', '-p', passphrase, '-y', backup, 'work'];
       expect(fresh.coffer(words)).toMatchObject({ status: 0 });
       expect(imageOf(fresh, 'work').equals(imageOf(box, 'work'))).toBe(true);
     }
@@ -154,7 +152,7 @@ describe('backups in one directory', () => {
   ])(
     'store again what was in %s, and say so',
     async (_, lose) => {
-      const box = await Box.full();
+      const box = await Box.full(undefined, 'dom0');
       const first = box.goOn();
       await change(box, 'work', 3_000_000, randomBytes(300_000));
       box.goOn();
@@ -173,7 +171,7 @@ describe('backups in one directory', () => {
   );
 
   it('go on from those of the disk that is there, where two take turns', async () => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     const away = join(box.directory, 'homes/usb/away');
     const swap = (): void => {
       renameSync(box.backups, `${away}-now`);
@@ -185,7 +183,7 @@ describe('backups in one directory', () => {
     swap();
     // Not in the same second: its file would have the same name and size.
     const clock = new URL('fixed-clock.cjs', import.meta.url).pathname;
-    const words = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups'];
+    const words = ['backup', ...box.secret, '-y', 'backups'];
     const environment = { NODE_OPTIONS: withPreloaded(clock), FIXED_CLOCK: '2026-01-02T03:04:05Z' };
     const other = box.loud(words, '', environment);
     expect(other.status).toBe(0);
@@ -198,7 +196,7 @@ describe('backups in one directory', () => {
   });
 
   it('begin anew where dom0 has lost what it knew', async () => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     box.goOn();
     rmSync(join(box.directory, 'dom0-state'), { recursive: true });
     const again = box.goOn();
@@ -213,7 +211,7 @@ describe('backups in one directory', () => {
     [['-Z', 'gzip'], 'is compressed with zstd'],
     [['--kdf-cost', '15'], 'has the cost 14'],
   ])('keep to what their series was begun with: %s is refused', async (words, why) => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     box.goOn();
     const run = backUp(box, ...words);
     expect(run.status).toBe(2);
@@ -227,7 +225,7 @@ describe('backups in one directory', () => {
     [['--command', '--dedup', 'all'], '--dedup needs a directory'],
     [['--format', 'qubes-4', '--new-series'], '--format qubes-4'],
   ])('are meant by %s, which is refused elsewhere', async (words, why) => {
-    const box = await Box.full();
+    const box = await Box.full(undefined, 'dom0');
     const run = backUp(box, ...words);
     expect(run.status).toBe(2);
     expect(run.stderr).toContain(why);

@@ -71,10 +71,19 @@ describe('docs/recovery.md', () => {
     expect(work.take('recovery/dom0-home/home/.config/a file').toString()).toBe('settings');
   });
 
-  it.each(OFFICIAL)('%s gets the files back from %s', async (section, name, vm, directory) => {
+  // The first backup of each section in every shell; in the others it is other programs that differ, so one shell, by turns.
+  const inOrder = OFFICIAL.map(([section, name, vm, directory], i) => ({
+    ...{ section, name, vm, directory },
+    shells:
+      OFFICIAL.findIndex(([other]) => other === section) === i
+        ? SHELLS
+        : [SHELLS[i % SHELLS.length] ?? 'dash'],
+  }));
+  it.each(inOrder)('$section gets the files back from $name', async (official) => {
+    const { section, name, vm, directory, shells } = official;
     const { passphrase, backups } = expectedOfFixtures();
     const file = `${directory}/private.img`;
-    for (const shell of SHELLS) {
+    for (const shell of shells) {
       using work = new WorkDirectory();
       const reader = { section, backup: fixture(name), file, passphrase, shell };
       const { status, stdout, stderr } = await followPage(work, reader);
