@@ -128,7 +128,9 @@ function macTexts(
   { mac = 'SHA512', macLabel, passphrase }: Pick<Qubes3Recipe, 'mac' | 'macLabel' | 'passphrase'>,
 ): string[] {
   const paths = members.map(([, content], i) => work.write(`to-authenticate-${i}`, content));
-  const printed = work.run('openssl', ['dgst', `-${mac}`, '-hmac', passphrase, ...paths]).toString();
+  const printed = work
+    .run('openssl', ['dgst', `-${mac}`, '-hmac', passphrase, ...paths])
+    .toString();
   return printed
     .trimEnd()
     .split('\n')
