@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what one purpose needs, and nothing else: setup.sh [build|demo|test|bench|package|thin]. The npm
 # packages come by npm; programs that are missing come in system packages, by apt-get or dnf. None of
-# these packages brings a service. Quick when nothing is missing.
+# these packages brings a service, but for openssh-server. Quick when nothing is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -29,6 +29,9 @@ dash dash dash
 mawk mawk mawk
 gawk gawk gawk
 tmux tmux tmux
+rclone rclone rclone
+sshd openssh-server openssh-server
+ssh-keygen openssh-client openssh-clients
 script bsdutils util-linux
 setpriv util-linux util-linux
 ps procps procps-ng

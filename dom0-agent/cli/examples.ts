@@ -22,7 +22,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     {
       what: 'Back up to a server, under a name that the backup gets only when it is complete:',
       command:
-        'coffer backup -d sys-net --command \'ssh backup@example.org "cat > 2026-11-23.part && mv 2026-11-23.part 2026-11-23"\' work',
+        'coffer backup -d sys-net --command \'ssh backup@example.org "cat > 2026-11-23.part" && ssh backup@example.org "mv 2026-11-23.part 2026-11-23"\' work',
     },
     {
       what: 'Back up to a cloud that sys-net reaches:',

@@ -98,6 +98,13 @@ export class Box {
     });
   }
 
+  /** Runs a shell script in the storage VM, as its user would. */
+  inVm(script: string): Run {
+    const home = join(this.directory, 'homes/usb');
+    const env = { HOME: home, PATH: process.env['PATH'] };
+    return spawnSync('sh', ['-c', script], { cwd: home, env, encoding: 'utf8' });
+  }
+
   /** The same, not waited for. */
   start(args: readonly string[]): ChildProcessByStdio<null, null, Readable> {
     const [command = '', ...rest] = args;

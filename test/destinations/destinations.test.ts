@@ -1,0 +1,188 @@
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Box, type Run } from '../cli/box.ts';
+import {
+  type Running,
+  breakingProxy,
+  rcloneConfig,
+  sshConfig,
+  startRclone,
+  startSshd,
+} from './servers.ts';
+
+/** Each recipe of docs/destinations.md, tried as it is written there. */
+const DOCUMENT = readFileSync(new URL('../../docs/destinations.md', import.meta.url), 'utf8');
+
+let box: Box;
+const rubbish: (() => unknown)[] = [];
+const servers: Running[] = [];
+beforeEach(async () => {
+  box = await Box.full((remove) => rubbish.push(remove));
+});
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server[Symbol.asyncDispose]();
+  for (const remove of rubbish.splice(0)) await remove();
+});
+
+async function serving<T extends Running>(server: Promise<T>): Promise<T> {
+  const started = await server;
+  servers.push(started);
+  return started;
+}
+
+/** The command of a recipe: what stands behind `name` in the document, with what the test has in its places. */
+function recipe(name: string, places: Readonly<Record<string, string>>): string {
+  const [, block = ''] = new RegExp(`<!-- ${name} -->\n\n((?: {4}.*\n|\n)+)`).exec(DOCUMENT) ?? [];
+  const [, command] = /^ {4,}'(.*)'/m.exec(block) ?? [];
+  if (command === undefined) throw new Error(`there is no recipe ${name}`);
+  return Object.entries(places).reduce((text, [from, to]) => text.replaceAll(from, to), command);
+}
+
+function backUp(command: string): Run {
+  const words = ['backup', '-d', 'usb', ...box.secret, '-y', '--command', command, 'work', 'vault'];
+  return box.loud(words);
+}
+
+/** Verifies and restores a backup that this command gives. */
+function restored(command: string): Run {
+  const from = ['-d', 'usb', ...box.secret, '--command', command];
+  const verified = box.loud(['verify', ...from]);
+  expect(verified.status, verified.stderr).toBe(0);
+  return box.loud(['restore', ...from, '-y', '--rename-conflicting', 'work']);
+}
+
+describe('an OpenSSH server', () => {
+  const PLACES = (): Record<string, string> => ({
+    'ssh backup@example.org': `ssh -F ${box.directory}/ssh.conf server`,
+    'qubes-2026-11-23': `${box.directory}/server/qubes-2026-11-23`,
+  });
+
+  it('keeps a backup, which is restored from there', async () => {
+    await serving(startSshd(box.directory));
+    const made = backUp(recipe('ssh: back up', PLACES()));
+    expect(made.status, made.stderr).toBe(0);
+    expect(readdirSync(join(box.directory, 'server'))).toEqual(['qubes-2026-11-23']);
+    const run = restored(recipe('ssh: restore', PLACES()));
+    expect(run.status, run.stderr).toBe(0);
+  });
+
+  it('gives no name to a backup whose connection broke, and the next one succeeds', async () => {
+    const { port } = await serving(startSshd(box.directory));
+    const proxy = await serving(breakingProxy(port, { times: 1, after: 200_000 }));
+    sshConfig(box.directory, proxy.port);
+    const broken = backUp(recipe('ssh: back up', PLACES()));
+    expect(broken.status, broken.stderr).toBe(4);
+    expect(await proxy.broken()).toBe(1);
+    expect(readdirSync(join(box.directory, 'server'))).not.toContain('qubes-2026-11-23');
+    const next = backUp(recipe('ssh: back up', PLACES()));
+    expect(next.status, next.stderr).toBe(0);
+    expect(restored(recipe('ssh: restore', PLACES())).status).toBe(0);
+  });
+
+  it('that only takes new files cannot be made to change an old one', async () => {
+    const [, line = ''] = /^ {4}(restrict,command=".*")/m.exec(DOCUMENT) ?? [];
+    const options = line.replace('backups/', `${box.directory}/server/`);
+    expect(options).toMatch(/^restrict,command=/);
+    await serving(startSshd(box.directory, options));
+    const command = recipe('ssh: append-only', PLACES()).replaceAll(`${box.directory}/server/`, '');
+    const made = backUp(command);
+    expect(made.status, made.stderr).toBe(0);
+    const file = join(box.directory, 'server/qubes-2026-11-23');
+    const before = readFileSync(file);
+    expect(backUp(command).status).toBe(4);
+    expect(readFileSync(file).equals(before)).toBe(true);
+    expect(readdirSync(join(box.directory, 'server'))).toEqual(['qubes-2026-11-23']);
+    expect(restored(`cat ${file}`).status).toBe(0);
+  });
+});
+
+describe.each(['webdav', 'sftp'] as const)('%s, by rclone,', (protocol) => {
+  let cloud: string;
+  let config: string;
+  const places = (): Record<string, string> => ({ rclone: `rclone --config ${config}` });
+  beforeEach(async () => {
+    cloud = join(box.directory, 'cloud');
+    mkdirSync(join(cloud, 'backups'), { recursive: true });
+    const { port } = await serving(startRclone(protocol, cloud));
+    config = rcloneConfig(box.directory, protocol, port);
+  });
+
+  it('keeps a whole backup, which is restored from there', () => {
+    const made = backUp(recipe('rclone: back up', places()));
+    expect(made.status, made.stderr).toBe(0);
+    expect(readdirSync(join(cloud, 'backups'))).toEqual(['qubes-2026-11-23']);
+    const run = restored(recipe('rclone: restore', places()));
+    expect(run.status, run.stderr).toBe(0);
+  });
+
+  it('keeps a series, of which each backup is sent once, and from which can be restored', () => {
+    const inVm = (words: string): Run => {
+      const [, block = ''] = new RegExp(`<!-- ${words} -->\n\n {4}(.*)\n`).exec(DOCUMENT) ?? [];
+      const script = block.replaceAll('rclone', `rclone --config ${config}`);
+      return box.inVm(script);
+    };
+    box.backUp();
+    expect(inVm('series: send')).toMatchObject({ status: 0 });
+    box.goOn();
+    const sent = inVm('series: send');
+    expect(sent.status, sent.stderr).toBe(0);
+    expect(readdirSync(join(cloud, 'backups'))).toEqual(readdirSync(box.backups));
+    mkdirSync(join(box.directory, 'homes/usb/fetched'));
+    expect(inVm('series: fetch')).toMatchObject({ status: 0 });
+    const words = ['-d', 'usb', ...box.secret, 'fetched'];
+    expect(box.loud(['verify', ...words, '--all'])).toMatchObject({ status: 0 });
+    const run = box.loud(['restore', ...words, '-y', '--rename-conflicting', 'work']);
+    expect(run.status, run.stderr).toBe(0);
+  });
+});
+
+describe('a link', () => {
+  it('that is slow is waited for', async () => {
+    const cloud = join(box.directory, 'cloud');
+    mkdirSync(join(cloud, 'backups'), { recursive: true });
+    const { port } = await serving(startRclone('sftp', cloud));
+    const config = rcloneConfig(box.directory, 'sftp', port);
+    const command = recipe('rclone: back up', {
+      rclone: `rclone --config ${config} --bwlimit 100k`,
+    });
+    const begun = performance.now();
+    const made = backUp(command);
+    expect(made.status, made.stderr).toBe(0);
+    // 600 KB of random data.
+    expect(performance.now() - begun).toBeGreaterThan(3000);
+    expect(restored(`rclone --config ${config} cat cloud:backups/qubes-2026-11-23`).status).toBe(0);
+  });
+
+  it('that breaks while a series is sent is tried again, and goes on with the files that are missing', async () => {
+    const cloud = join(box.directory, 'cloud');
+    mkdirSync(join(cloud, 'backups'), { recursive: true });
+    const { port } = await serving(startRclone('webdav', cloud));
+    const proxy = await serving(breakingProxy(port, { times: 2, after: 100_000 }));
+    const config = rcloneConfig(box.directory, 'webdav', proxy.port);
+    box.backUp();
+    box.goOn();
+    const sent = box.inVm(`rclone --config ${config} copy --immutable backups cloud:backups`);
+    expect(sent.status, sent.stderr).toBe(0);
+    expect(await proxy.broken()).toBeGreaterThan(0);
+    for (const name of readdirSync(box.backups)) {
+      const [there, here] = [join(cloud, 'backups', name), join(box.backups, name)];
+      expect(readFileSync(there).equals(readFileSync(here))).toBe(true);
+    }
+  });
+});
+
+describe('a disk', () => {
+  it('in dom0 keeps a series, from which can be restored', () => {
+    const disk = join(box.directory, 'disk');
+    mkdirSync(disk);
+    for (const _ of ['first', 'second']) {
+      const words = ['backup', ...box.secret, '-y', disk, 'work', 'vault'];
+      expect(box.loud(words)).toMatchObject({ status: 0 });
+      writeFileSync(join(box.home, _), '');
+    }
+    expect(readdirSync(disk)).toHaveLength(2);
+    const run = box.loud(['restore', ...box.secret, '-y', '--rename-conflicting', disk, 'work']);
+    expect(run.status, run.stderr).toBe(0);
+  });
+});

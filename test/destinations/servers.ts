@@ -1,0 +1,177 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { type Server, connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { once } from 'node:events';
+import { userInfo } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** In milliseconds; the machine may be busy. */
+const PATIENCE = 40_000;
+
+/** A server on the loopback interface. */
+export interface Running extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** A free port: a moment later it may not be free any more, but nobody else is likely to take just this one. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const port = portOf(server);
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('it listens nowhere');
+  return address.port;
+}
+
+async function started(child: ChildProcess, port: number): Promise<Running> {
+  const deadline = performance.now() + PATIENCE;
+  while (!(await answers(port))) {
+    if (child.exitCode !== null || performance.now() > deadline) {
+      throw new Error(`nothing listens on ${port}`);
+    }
+    await sleep(50);
+  }
+  return {
+    port,
+    [Symbol.asyncDispose]: () => ended(child),
+  };
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill();
+  await once(child, 'exit');
+}
+
+async function answers(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/**
+ * An OpenSSH server of this user, whose home is a directory of the test: `directory/server`. `options` come before the
+ * key that may log in (AUTHORIZED_KEYS in sshd(8)). Its files are in `directory`, `ssh.conf` among them, for a client
+ * that calls it `server`.
+ */
+export async function startSshd(directory: string, options = ''): Promise<Running> {
+  const port = await freePort();
+  const home = join(directory, 'server');
+  mkdirSync(home, { recursive: true });
+  for (const key of ['host', 'client']) {
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(directory, key)]);
+  }
+  const publicKey = readFileSync(join(directory, 'client.pub'), 'utf8');
+  writeFileSync(
+    join(directory, 'authorized'),
+    `${options}${options === '' ? '' : ' '}${publicKey}`,
+  );
+  // Where root starts it, it gives up privileges in there.
+  if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true });
+  writeFileSync(
+    join(directory, 'sshd.conf'),
+    `ListenAddress 127.0.0.1:${port}
+HostKey ${directory}/host
+AuthorizedKeysFile ${directory}/authorized
+PidFile none
+StrictModes no
+UsePAM no
+PermitRootLogin yes
+SetEnv COFFER_TEST_HOME=${home}
+`,
+  );
+  const hostKey = readFileSync(join(directory, 'host.pub'), 'utf8');
+  writeFileSync(join(directory, 'known'), `server ${hostKey}`);
+  sshConfig(directory, port);
+  const words = ['-D', '-e', '-f', join(directory, 'sshd.conf')];
+  return started(spawn(sshdProgram(), words, { stdio: 'ignore' }), port);
+}
+
+/** Where the client goes from now on. */
+export function sshConfig(directory: string, port: number): void {
+  writeFileSync(
+    join(directory, 'ssh.conf'),
+    `Host server
+  HostName 127.0.0.1
+  HostKeyAlias server
+  Port ${port}
+  User ${userInfo().username}
+  IdentityFile ${directory}/client
+  IdentitiesOnly yes
+  UserKnownHostsFile ${directory}/known
+  BatchMode yes
+`,
+  );
+}
+
+/** It has to be called by its path. */
+function sshdProgram(): string {
+  const script = 'PATH=$PATH:/usr/sbin:/sbin; command -v sshd';
+  return execFileSync('sh', ['-c', script], { encoding: 'utf8' }).trim();
+}
+
+/** A server of rclone for a directory. */
+export async function startRclone(
+  protocol: 'webdav' | 'sftp',
+  directory: string,
+): Promise<Running> {
+  const port = await freePort();
+  const login = ['--user', 'backup', '--pass', 'secret'];
+  const words = ['serve', protocol, directory, '--addr', `127.0.0.1:${port}`, ...login];
+  const child = spawn('rclone', ['--config', '/dev/null', ...words], {
+    stdio: 'ignore',
+    env: { ...process.env, HOME: directory, XDG_CACHE_HOME: join(directory, '.cache') },
+  });
+  return started(child, port);
+}
+
+/** A configuration of rclone with the remote `cloud`; gives its file. */
+export function rcloneConfig(directory: string, protocol: 'webdav' | 'sftp', port: number): string {
+  const password = execFileSync('rclone', ['obscure', 'secret'], { encoding: 'utf8' }).trim();
+  const where =
+    protocol === 'webdav'
+      ? `url = http://127.0.0.1:${port}\nvendor = other\n`
+      : `host = 127.0.0.1\nport = ${port}\n`;
+  const file = join(directory, `rclone-${protocol}.conf`);
+  writeFileSync(file, `[cloud]\ntype = ${protocol}\n${where}user = backup\npass = ${password}\n`);
+  return file;
+}
+
+/**
+ * A way to a port that breaks so many times, each after so many bytes to the server. It is a process of
+ * its own: a test waits for what it runs.
+ */
+export async function breakingProxy(
+  port: number,
+  { times, after }: { times: number; after: number },
+): Promise<Running & { readonly broken: () => Promise<number> }> {
+  const script = new URL('breaking-proxy.mjs', import.meta.url).pathname;
+  const words = [script, port, times, after].map(String);
+  const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+  await once(child.stdout, 'data');
+  const [own = ''] = said.split('\n');
+  return {
+    port: Number(own),
+    async broken() {
+      // What it said while the test waited for something else.
+      await sleep(100);
+      return said.split('\n').filter((line) => line === 'broken').length;
+    },
+    [Symbol.asyncDispose]: () => ended(child),
+  };
+}
