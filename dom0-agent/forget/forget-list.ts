@@ -6,6 +6,11 @@ import type { PrunedFile } from './plan-prune.ts';
 /** What stands before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410). */
 const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
 
+/** A file that may go. */
+interface ListedFile extends Pick<PrunedFile, 'backupId' | 'size'> {
+  readonly stored: Pick<PrunedFile['stored'], 'untrustedName'>;
+}
+
 /** The names that `coffer-gc.sh` deletes: coffer's own are like that. */
 const PLAIN_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
 
@@ -25,7 +30,7 @@ export function publicKeyOf(series: Pick<WholeSeries, 'key' | 'head'>): string {
  */
 export function forgetList(
   series: Pick<WholeSeries, 'key' | 'head'>,
-  files: readonly PrunedFile[],
+  files: readonly ListedFile[],
   made: Date,
 ): Buffer {
   const lines = [

@@ -20,6 +20,8 @@ import {
   parseMap,
 } from '../../dom0-agent/archive/coffer1/volume-map.ts';
 import { parseHeaderText } from '../../dom0-agent/archive/untrusted-header.ts';
+import { newSeriesKey } from '../../dom0-agent/archive/coffer1/series-key.ts';
+import { forgetList, listedIds } from '../../dom0-agent/forget/forget-list.ts';
 import { untar } from '../../dom0-agent/archive/tar/inner-reader.ts';
 import { joinVolumes } from '../../dom0-agent/archive/tar/multi-volume.ts';
 import { OuterTarReader } from '../../dom0-agent/archive/tar/outer-reader.ts';
@@ -208,13 +210,47 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
     name: 'table-of-parts',
     sources: ['coffer1/parts-table.ts'],
     seeds: () => [Buffer.from(TABLE)],
-    words: ['domain ', 'from ', 'moved ', 'part ', 'end ', '\n', ' ', '33', '4294967295'],
+    words: [
+      'domain ',
+      'from ',
+      'moved ',
+      'trimmed ',
+      '01',
+      '10',
+      'part ',
+      'end ',
+      '\n',
+      ' ',
+      '33',
+      '4294967295',
+    ],
     refusal: DamagedError,
     run: async (input) => {
       const table = await parsePartsTable(piecesOf(input), 4 * MiB);
       if (!Buffer.concat([...formatPartsTable(table)]).equals(input)) {
         throw new Error('it is not the same again');
       }
+    },
+  },
+  {
+    name: 'forget-list',
+    sources: ['forget/forget-list.ts'],
+    seeds: () => [FORGET_LIST],
+    words: [
+      'coffer-1 forget\n',
+      'series ',
+      'file ',
+      'end ',
+      'signature ',
+      '\n',
+      '=',
+      'a'.repeat(32),
+    ],
+    refusal: DamagedError,
+    run: (input) => {
+      const ids = listedIds(input, SERIES);
+      if (ids === undefined) throw new DamagedError('it is no list of this series');
+      if (ids.join(' ') !== LISTED.join(' ')) throw new Error('a changed list was believed');
     },
   },
   {
@@ -243,6 +279,21 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
     },
   },
 ];
+
+/** A list of files that may go, and what is on it. */
+const SERIES = {
+  key: newSeriesKey(),
+  head: {
+    ...{ seriesId: '1'.repeat(32), kdf: { n: 2 ** 14, r: 8, p: 1 }, kdfSalt: Buffer.alloc(32) },
+    ...{ wrappedKey: Buffer.alloc(64), wrappedKeyMac: Buffer.alloc(64) },
+  },
+};
+const LISTED = ['a', 'b'].map((digit) => digit.repeat(32));
+const FORGET_LIST = forgetList(
+  SERIES,
+  LISTED.map((backupId) => ({ backupId, size: 7, stored: { untrustedName: 'qubes-backup-1' } })),
+  new Date(0),
+);
 
 const HEADERS = [
   formatHeader({
@@ -291,8 +342,8 @@ const MAP: VolumeMap = {
 };
 
 const TABLE =
-  `coffer-1 parts\ndomain 0 a\ndomain 1 b\nfrom ${'1'.repeat(32)}\nmoved 4 50 2 0\nmoved 9 50 2 0\n` +
-  'part 100 32 0\npart 7 1 1\npart 9 0 0\nend 5 37 216\n';
+  `coffer-1 parts\ndomain 0 a\ndomain 1 b\nfrom ${'1'.repeat(32)}\nmoved 4 50 2 0\nmoved 9 50 2 0\ntrimmed 12 40 0110001 1\n` +
+  'part 100 32 0\npart 7 1 1\npart 9 0 0\nend 6 40 256\n';
 
 const PART_TEXT: PartText = {
   ...{ path: 'vm5/private.img', size: 2 ** 31, domain: 'a', index: 3, last: true },
