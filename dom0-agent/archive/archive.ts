@@ -1,3 +1,4 @@
+import type { DamagedError } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
 import type { StoredVolume } from './coffer1/stored-volumes.ts';
@@ -85,6 +86,10 @@ export interface CheckedFile {
   readonly isIntact: boolean;
   /** What is wrong with it, or with what it needs, in words; nothing when all is well. */
   readonly damages: string[];
+  /** Of a backup, the volumes that cannot be restored whole. */
+  readonly volumes: readonly { readonly path: string; readonly damage: DamagedError }[];
+  /** Where there are such: the list of its VMs. */
+  readonly qubesXml: string | undefined;
 }
 
 /**

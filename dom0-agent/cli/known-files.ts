@@ -76,6 +76,7 @@ export function missingOf(
       ...{ name: printable(fileName), backupId, size: bytes, kind },
       ...{ made: new Date(1000 * made), sequence },
       isIntact: false,
+      ...{ volumes: [], qubesXml: undefined },
       damages: ['it is missing: dom0 knows of it, and the storage does not show it'],
     }));
 }

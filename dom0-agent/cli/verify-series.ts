@@ -1,10 +1,12 @@
-import { CofferError, ExitStatus, RefusedError } from '../../shared/errors.ts';
+import { CofferError, ExitStatus, RefusedError, messageOf } from '../../shared/errors.ts';
 import { formatMinute } from '../../shared/local-time.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { CheckedFile } from '../archive/archive.ts';
 import type { BackupCheck } from '../backup/backup-record.ts';
 import { checkedLongestAgo, noteFileChecks } from '../backup/series-checks.ts';
 import { SeriesStore } from '../backup/series-store.ts';
+import { damageTo } from '../contents/damage.ts';
+import { readContents } from '../contents/read-contents.ts';
 import type { CommandReport } from './command-report.ts';
 import { knownFiles, missingOf } from './known-files.ts';
 import { type OpenedBackup, backupForPrograms } from './open-backup.ts';
@@ -37,7 +39,10 @@ export async function verifySeries(
   const begun = Date.now();
   let bytes = 0;
   const found = await inSeries.check((more) => (bytes += more), only);
-  const files = [...found, ...missingOf(meant, found)];
+  const files = [...found, ...missingOf(meant, found)].map((file) => ({
+    ...file,
+    damages: [...file.damages, ...volumesInWords(file, backup)],
+  }));
   await noteChecked(opened, inSeries.seriesId, found, report, signal);
   const seconds = (Date.now() - begun) / 1000;
   const damaged = files.filter(({ damages }) => damages.length > 0);
@@ -65,6 +70,15 @@ export async function verifySeries(
     seconds,
   });
   return exitStatus;
+}
+
+/** Which volumes of which VMs of a backup are damaged: `work: its private volume is damaged (…)`. */
+function volumesInWords({ volumes, qubesXml }: CheckedFile, { reader }: OpenedBackup): string[] {
+  const contents = qubesXml === undefined ? undefined : readContents(qubesXml, reader.header);
+  return volumes.map(({ path, damage }) => {
+    const told = contents && damageTo(path, damage, contents);
+    return told === undefined ? `${path}: ${messageOf(damage)}` : `${told.name}: ${told.what}`;
+  });
 }
 
 /** Notes when files were checked. One that only claims to be a file is no reason to doubt that. */

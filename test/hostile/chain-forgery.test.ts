@@ -108,7 +108,7 @@ const LIES: readonly (readonly [string, (chain: Chain) => Chain, readonly string
       first,
       second: graft(
         second,
-        [...first].filter(({ name }) => name.startsWith("data.000")),
+        [...first].filter(({ name }) => name.startsWith('data.000')),
         'data',
       ),
     }),
@@ -196,5 +196,21 @@ describe('without the key nobody can make coffer restore from two files of a ser
       expect(images.get(name)?.equals(readFileSync(imageOf(fresh, name))), name).toBe(true);
       await system.remove(name);
     }
+  });
+});
+
+describe('coffer verify --all', () => {
+  it('names the VMs of every backup of which something is damaged, and in which volume', async () => {
+    writeFileSync(join(fresh.backups, 'one'), await assemble(flip(chain.first, 'data.001')));
+    writeFileSync(join(fresh.backups, 'two'), await assemble(chain.second));
+    const { status, stderr } = await run(fresh, ['verify', '--all', 'backups/two']);
+    expect(status, stderr).toBe(ExitStatus.damaged);
+    const told = stderr.replaceAll('\n', ' ');
+    for (const name of ['one', 'two']) {
+      expect(told).toContain(
+        `${name}: vault: its private volume is damaged (a part that it needs is damaged)`,
+      );
+    }
+    expect(told).not.toContain('work: its');
   });
 });

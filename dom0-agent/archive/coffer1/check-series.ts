@@ -1,6 +1,6 @@
 import { ByteReader } from '../../../shared/byte-reader.ts';
 import { DamagedError, messageOf } from '../../../shared/errors.ts';
-import type { CheckedFile } from '../archive.ts';
+import { type CheckedFile, LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
 import { ChunkIds, ID_LENGTH } from './chunk-ids.ts';
 import { rankOf } from './chunk-mask.ts';
 import { LocatedParts } from './located-parts.ts';
@@ -9,6 +9,7 @@ import { authenticateParts, openParts } from './open-parts.ts';
 import { storedParts } from './planned-parts.ts';
 import { SeriesFile } from './series-file.ts';
 import type { SeriesFiles } from './series-files.ts';
+import { wholeOf } from './small-files.ts';
 import { mapPath, parseMap } from './volume-map.ts';
 
 /**
@@ -40,22 +41,39 @@ export async function checkSeries(
     checked.push({
       ...{ name, backupId, size, kind, made: new Date(made), sequence },
       isIntact: found.damages.length === 0,
-      damages: found.damages,
+      ...{ damages: found.damages, ...NO_VOLUMES },
     });
   }
   if (only !== undefined) return checked.toSorted(byNumber);
   for (const [at, { file }] of all.entries()) {
-    if (file instanceof SeriesFile)
-      checked[at]?.damages.push(...(await checkMaps(file, files, ids)));
+    const found = checked[at];
+    if (file instanceof DamagedError || found === undefined) continue;
+    const volumes = await checkMaps(file, files, ids);
+    checked[at] = { ...found, volumes, qubesXml: await qubesXmlOf(file, volumes.length > 0) };
   }
   return checked.toSorted(byNumber);
+}
+
+/** Undefined when it is not wanted, or damaged: that was told. */
+async function qubesXmlOf(file: SeriesFile, isWanted: boolean): Promise<string | undefined> {
+  if (!isWanted) return undefined;
+  try {
+    return (await wholeOf(file.contentOf(QUBES_XML), LARGEST_QUBES_XML, QUBES_XML)).toString();
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+    return undefined;
+  }
 }
 
 function byNumber({ sequence: one }: CheckedFile, { sequence: other }: CheckedFile): number {
   return (one ?? 0) - (other ?? 0);
 }
 
-const UNREADABLE = { isIntact: false, kind: undefined, made: undefined, sequence: undefined };
+const NO_VOLUMES = { volumes: [], qubesXml: undefined };
+const UNREADABLE = {
+  ...{ isIntact: false, kind: undefined, made: undefined, sequence: undefined },
+  ...NO_VOLUMES,
+};
 
 /** The ids of the chunks in a file, by row of its parts. */
 class FileIds {
@@ -152,15 +170,15 @@ async function checkMaps(
   file: SeriesFile,
   files: SeriesFiles,
   ids: ReadonlyMap<SeriesFile, FileIds>,
-): Promise<string[]> {
-  const damages: string[] = [];
+): Promise<CheckedFile['volumes']> {
+  const damages: { path: string; damage: DamagedError }[] = [];
   for (const { path, volume } of file.manifest.files) {
     if (volume === undefined) continue;
     try {
       await checkMap(path, file, files, ids);
     } catch (error) {
       if (!(error instanceof DamagedError)) throw error;
-      damages.push(messageOf(error));
+      damages.push({ path, damage: error });
     }
   }
   return damages;
@@ -180,12 +198,12 @@ async function checkMap(
     const place = located.at(located.partOf(run));
     const known = ids.get(place.file);
     if (known === undefined || known.damaged.has(place.row)) {
-      throw new DamagedError(`${path}: a part that it needs is damaged`);
+      throw new DamagedError('a part that it needs is damaged');
     }
     const from = rankOf(place.parts.table.at(place.row).mask, run.offset);
     for (let i = 0; i < run.count; i++) digest.add(run.first + i, known.of(place.row, from + i));
   }
   if (digest.digest() !== map.digest) {
-    throw new DamagedError(`${path} in the backup is not what its map tells of`);
+    throw new DamagedError('it is not what its map tells of');
   }
 }
