@@ -1,6 +1,7 @@
 import { CofferError, DamagedError, RefusedError } from '../../shared/errors.ts';
 import { type NewFile, readBack } from '../backup/read-back.ts';
 import type { Storage } from '../transport/storage.ts';
+import type { Confirmation } from './progress.ts';
 import type { BackupContext } from './propose-backup.ts';
 
 /** What is known of a backup that was just stored. */
@@ -17,9 +18,12 @@ export async function checkStored(
 ): Promise<StoredCheck> {
   if (flags.command === true || !flags.check) return { result: 'left out' };
   const { location, bytes } = file.stored;
-  report.startProgress('check', [{ name: location, total: bytes }]);
+  const standing = (): Confirmation => ({ archiveBytes: bytes, dataBytes: report.read });
+  report.startProgress('check', [{ name: location, total: bytes }], standing);
   try {
     await readBack(storage, file, (more) => report.progress(location, more), signal);
+    // What is no part of a volume was read, too.
+    report.progress(location, bytes - report.read);
     return { result: 'verified' };
   } catch (error) {
     if (!(error instanceof CofferError)) throw error;

@@ -47,7 +47,7 @@ describe('the events of', () => {
     }
     const last = ofKind(events, 'progress').at(-1);
     expect(last?.['bytes']).toBe(last?.['total']);
-    expect(events.at(-1)).toMatchObject({ event: 'result', ok: true, checked: false });
+    expect(events.at(-1)).toMatchObject({ event: 'result', ok: true, checked: true });
     expect(last?.['stored']).toBe(events.at(-1)?.['bytes']);
   });
 
