@@ -9,9 +9,10 @@ const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'ut
 
 /**
  * V8 would begin to mark its whole heap, on all cores, for every few megabytes of buffers that are older than a minor
- * collection: in a restore that took a fifth of the processor time. Once V8 runs, this must not be changed any more.
+ * collection: in a restore that took a fifth of the processor time. And what is young would take up to 48 MB, for data that
+ * lives in buffers outside. Once V8 runs, this must not be changed any more.
  */
-const NODE_OPTIONS = '--no-incremental-marking';
+const NODE_OPTIONS = '--no-incremental-marking --max-semi-space-size=2';
 
 /**
  * To a shell, the program's first lines are a script that starts it with Node.js; to Node.js, they are a

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { hugeIncrement } from './huge-increment.ts';
 import { manyBackups, manyParts, manyQubes, scatteredVolume } from './loads.ts';
 import type { Row } from './row.ts';
 
@@ -33,6 +34,15 @@ describe('under load', () => {
       // A few come and go with the process; one for each part would be thousands.
       expect(descriptors).toBeLessThan((few[i]?.descriptors ?? 0) + 5);
     }
+  });
+
+  it('goes on from a backup of a volume of 128 GiB that is full, and takes little memory for each chunk', async () => {
+    const [few, many] = [
+      await hugeIncrement(2 ** 17, 2 ** 8),
+      await hugeIncrement(2 ** 20, 2 ** 11),
+    ];
+    // 21 bytes for each chunk are 18 MiB; an object for each would be a hundred at least.
+    expect(many.memory).toBeLessThan(few.memory + 80);
   });
 
   it('makes backups one after the other, and four at once, in the same time and memory', async () => {

@@ -1,3 +1,4 @@
+import { noteBuffer } from '../../../shared/buffer-collection.ts';
 import { ID_LENGTH } from './chunk-ids.ts';
 import { covers } from './chunk-mask.ts';
 import { MOST_CHUNKS } from './coffer1-header.ts';
@@ -117,6 +118,7 @@ class Stretch {
   async addTo(known: KnownChunks): Promise<void> {
     if (this.#parts.length === 0) return;
     const ids = await this.#file.ids(this.#first, this.chunks);
+    noteBuffer(ids.length);
     let at = 0;
     for (const { bornIn, number, chunks, mask } of this.#parts) {
       const end = at + chunks * ID_LENGTH;

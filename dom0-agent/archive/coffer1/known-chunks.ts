@@ -80,12 +80,22 @@ export class KnownChunks {
   }
 
   /** The id of the chunk at this place; undefined when that is not known. */
-  idAt({ backupId, part, offset }: ChunkPlace): Buffer | undefined {
+  idAt(place: ChunkPlace): Buffer | undefined {
+    return this.idsAt(place, 1);
+  }
+
+  /** The ids of `count` chunks that follow each other in a part; undefined when they are not known. */
+  idsAt({ backupId, part, offset }: ChunkPlace, count: number): Buffer | undefined {
     const row = this.#rows.get(backupId)?.get(part);
     if (row === undefined) return undefined;
     const mask = this.#mask.at(row);
-    if (!covers(mask, bits(offset, 1))) return undefined;
-    return this.#idOf(this.#start.at(row) + rankOf(mask, offset));
+    if (!covers(mask, bits(offset, count))) return undefined;
+    const first = this.#start.at(row) + rankOf(mask, offset);
+    const inBlock = Math.min(count, BLOCK - (first % BLOCK));
+    const ids = this.#idsFrom(first, inBlock);
+    return inBlock === count
+      ? ids
+      : Buffer.concat([ids, this.#idsFrom(first + inBlock, count - inBlock)]);
   }
 
   #push(id: Buffer): void {
@@ -105,10 +115,15 @@ export class KnownChunks {
   }
 
   #idOf(chunk: number): Buffer {
-    const at = (chunk % BLOCK) * ID_LENGTH;
-    const block = this.#blocks[Math.floor(chunk / BLOCK)];
-    if (block === undefined) throw new RangeError(`there is no chunk ${chunk}`);
-    return block.subarray(at, at + ID_LENGTH);
+    return this.#idsFrom(chunk, 1);
+  }
+
+  /** Of chunks in one block. */
+  #idsFrom(first: number, count: number): Buffer {
+    const at = (first % BLOCK) * ID_LENGTH;
+    const block = this.#blocks[Math.floor(first / BLOCK)];
+    if (block === undefined) throw new RangeError(`there is no chunk ${first}`);
+    return block.subarray(at, at + count * ID_LENGTH);
   }
 
   #placeOf(chunk: number): ChunkPlace {

@@ -26,7 +26,7 @@ export function* changedSteps(
   volume: Pick<VolumeContent, 'size' | 'extents' | 'changed'>,
   last: VolumeMap,
   grain: number,
-  isKnown: (place: ChunkPlace) => boolean,
+  areKnown: (first: ChunkPlace, count: number) => boolean,
 ): Generator<Step, void, undefined> {
   const data = new DataRuns(chunkRuns(volume.extents, grain));
   const places = new LastPlaces(last);
@@ -34,8 +34,7 @@ export function* changedSteps(
   let at = 0;
   for (const { first, count } of [...changedRuns(volume, last, grain), { first: end, count: 0 }]) {
     for (const { place, ...run } of places.runsIn({ first: at, count: first - at })) {
-      const lastPlace = { ...place, offset: place.offset + run.count - 1 };
-      yield { ...run, kind: isKnown(place) && isKnown(lastPlace) ? 'keep' : 'read' };
+      yield { ...run, kind: areKnown(place, run.count) ? 'keep' : 'read' };
     }
     for (const run of data.within(first, first + count)) yield { ...run, kind: 'read' };
     at = first + count;

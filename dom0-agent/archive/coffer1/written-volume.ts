@@ -1,6 +1,6 @@
 import { isZero } from '../../../shared/sparse-data.ts';
 import type { VolumeContent } from '../content.ts';
-import { ChunkIds } from './chunk-ids.ts';
+import { ChunkIds, ID_LENGTH } from './chunk-ids.ts';
 import type { ChunkPlace, KnownChunks } from './known-chunks.ts';
 import { LastPlaces } from './last-places.ts';
 import type { ChunkRun } from './part-text.ts';
@@ -62,8 +62,8 @@ export class WrittenVolume {
     if (before?.lastMap === undefined || this.content.changed === undefined || this.#isDoubted) {
       return dataSteps(this.content.extents, grain);
     }
-    return changedSteps(this.content, before.lastMap, grain, (place) => {
-      return before.chunks.idAt(place) !== undefined;
+    return changedSteps(this.content, before.lastMap, grain, (place, count) => {
+      return before.chunks.idsAt(place, count) !== undefined;
     });
   }
 
@@ -120,12 +120,9 @@ export class WrittenVolume {
   /** Chunks that are as they were. */
   keep(kept: ChunkRun): void {
     for (const { first, count, place } of this.#lastPlaces?.runsIn(kept) ?? []) {
-      for (let i = 0; i < count; i++) {
-        const at = { ...place, offset: place.offset + i };
-        const id = this.#before?.chunks.idAt(at);
-        if (id === undefined) throw new RangeError(`nothing is known of chunk ${first + i}`);
-        this.#add(first + i, id, at);
-      }
+      const ids = this.#before?.chunks.idsAt(place, count);
+      if (ids === undefined) throw new RangeError(`nothing is known of chunk ${first}`);
+      this.#add(first, ids, place);
     }
   }
 
@@ -139,10 +136,11 @@ export class WrittenVolume {
     };
   }
 
-  #add(number: number, id: Buffer, { backupId, part, offset }: ChunkPlace): void {
+  /** Adds chunks that follow each other in the volume, and in a part. */
+  #add(first: number, ids: Buffer, { backupId, part, offset }: ChunkPlace): void {
     let backup = this.#backups.indexOf(backupId);
     if (backup < 0) backup = this.#backups.push(backupId) - 1;
-    this.#runs.add({ first: number, count: 1, backup, part, offset });
-    this.#ids.add(number, id);
+    this.#runs.add({ first, count: ids.length / ID_LENGTH, backup, part, offset });
+    this.#ids.add(first, ids);
   }
 }
