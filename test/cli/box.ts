@@ -115,13 +115,16 @@ export class Box {
     });
   }
 
-  /** Backs up to `usb:backups`, all of it; gives the path of the new backup in the storage VM's home. */
+  /**
+   * Backs up to `usb:backups`, all of it, and does not read it back; gives the path of the new backup in the storage
+   * VM's home.
+   */
   backUp(args: readonly string[] = []): string {
     const full = args.includes('--format') ? [] : ['--full'];
-    return this.goOn([...full, ...args]);
+    return this.goOn([...full, '--no-check', ...args]);
   }
 
-  /** The same, but what an earlier backup holds is not stored again. */
+  /** The same, but what an earlier backup holds is not stored again, and the backup is read back. */
   goOn(args: readonly string[] = []): string {
     const vm = this.#through === 'usb' ? ['-d', 'usb'] : [];
     const run = this.coffer(['backup', ...vm, ...this.secret, '-y', ...args, 'backups']);

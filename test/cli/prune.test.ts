@@ -20,6 +20,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import { withPreloaded } from '../test-run.ts';
 import { World } from '../../tools/faults/world.ts';
 import { Box, type Run } from './box.ts';
 import { lastEvent } from './events.ts';
@@ -52,7 +53,7 @@ class Days {
   backUp(day: string, ...words: readonly string[]): void {
     const image = join(this.box.directory, 'appvms/work/private.img');
     change(image, DATA + (this.images.size % 2) * CHANGED);
-    const environment = { NODE_OPTIONS: `--require=${CLOCK}`, FIXED_CLOCK: `${day}T12:00:00Z` };
+    const environment = { NODE_OPTIONS: withPreloaded(CLOCK), FIXED_CLOCK: `${day}T12:00:00Z` };
     const common = ['-d', 'usb', ...this.box.secret, '-y', ...words];
     const run = ['backup', ...common, 'backups', 'work'];
     const { status, stderr } = this.box.coffer(run, '', { ...environment, TZ: 'UTC' });

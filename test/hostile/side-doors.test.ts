@@ -21,6 +21,8 @@ async function watch(box: Box, args: readonly string[], umask = '022'): Promise<
   const words = [COFFER, command, '--system', box.directory, ...box.secret, ...rest];
   const child = spawn('sh', ['-c', `umask ${umask}; exec "$@"`, 'sh', ...words], {
     stdio: ['ignore', 'ignore', 'pipe'],
+    // Without what the tests load into it: its files would be seen.
+    env: { ...process.env, NODE_OPTIONS: '' },
   });
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text));
