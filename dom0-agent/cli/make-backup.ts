@@ -180,6 +180,7 @@ async function changesSince(
   const { earlier, backupId } = series.file;
   const { seriesId } = series.file.series;
   let tracking: ChangeTracking;
+  if (earlier !== undefined) report.phase('detect');
   try {
     tracking = await opened.system.trackChanges({
       ...{ directory: join(opened.seriesDirectory, seriesId, 'changes'), series: seriesId },

@@ -51,6 +51,14 @@ describe('the events of', () => {
     expect(last?.['stored']).toBe(events.at(-1)?.['bytes']);
   });
 
+  it('a backup that goes on from another tell that it finds out what changed', async () => {
+    const box = await Box.full(onTestFinished);
+    box.backUp();
+    const args = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work'];
+    const phases = ofKind(told(box, args).events, 'phase').map(({ phase }) => phase);
+    expect(phases.slice(0, 3)).toEqual(['look', 'detect', 'send']);
+  });
+
   it('list, verify, restore and status are as they are documented', async () => {
     const box = await Box.full(onTestFinished);
     const backup = box.backUp();

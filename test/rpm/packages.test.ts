@@ -137,13 +137,32 @@ describe('installed into an empty root,', () => {
         '-rwxr-xr-x root root /usr/share/coffer/recover.sh',
         'drwxr-xr-x root root /usr/share/doc',
         `drwxr-xr-x root root ${doc}`,
-        ...[...documents, 'CHANGELOG.md', 'README.md', 'example-profile.conf'].map(
+        `drwxr-xr-x root root ${doc}/docs`,
+        ...documents.map((file) => `-rw-r--r-- root root ${doc}/docs/${file}`),
+        ...['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'example-profile.conf'].map(
           (file) => `-rw-r--r-- root root ${doc}/${file}`,
         ),
         ...licencesOf('qubes-coffer-dom0'),
         ...manualOf('coffer', ...commandsOfCoffer().map((command) => `coffer-${command}`)),
       ].sort(),
     );
+  });
+
+  it('each link in the documents of dom0 leads to one of them', () => {
+    using root = new Root();
+    root.rpm('--install', dom0);
+    const doc = '/usr/share/doc/qubes-coffer-dom0';
+    const files = root.list().flatMap((line) => line.split(' ').at(-1) ?? []);
+    const pages = files.filter((file) => file.startsWith(doc) && file.endsWith('.md'));
+    expect(pages.length).toBeGreaterThan(10);
+    for (const page of pages) {
+      const links = [...root.read(page).matchAll(/\]\(([^)#\s]+)[^)]*\)/g)].map(
+        ([, to = '']) => to,
+      );
+      for (const to of links.filter((each) => !each.includes('://'))) {
+        expect(files, `${to} in ${page}`).toContain(path.posix.join(path.posix.dirname(page), to));
+      }
+    }
   });
 
   it('the VM package has every file in its place', () => {
