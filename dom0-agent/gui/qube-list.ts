@@ -19,7 +19,8 @@ const ICON = 9;
 const TOOLTIP = 10;
 const COLUMNS = [NAME, CLASS, SIZE, BYTES, LAST, WHEN, NOTE, COLOUR, LABEL, ICON, TOOLTIP];
 
-const RUNNING = '#c00000';
+/** The red of running VMs, on a light and on a dark background. */
+const [RED, LIGHT_RED] = ['#c00000', '#ff8080'];
 const DRAGGED = [Gtk.TargetEntry.new('text/plain', Gtk.TargetFlags.SAME_APP, 0)];
 
 /** A row of a list of VMs. */
@@ -67,7 +68,8 @@ export class QubeList {
 
   show(rows: readonly QubeRow[]): void {
     this.#store.clear();
-    for (const row of rows) this.#store.set(this.#store.append(), COLUMNS, cellsOf(row));
+    const red = this.#isDark() ? LIGHT_RED : RED;
+    for (const row of rows) this.#store.set(this.#store.append(), COLUMNS, cellsOf(row, red));
   }
 
   /** The names in the chosen rows. */
@@ -91,6 +93,12 @@ export class QubeList {
       dropped((data.get_text() ?? '').split('\n').filter((name) => name !== ''));
       Gtk.drag_finish(context, true, false, time);
     });
+  }
+
+  /** Whether the user's theme writes light on dark. */
+  #isDark(): boolean {
+    const { red, green, blue } = this.#view.get_style_context().get_color(Gtk.StateFlags.NORMAL);
+    return red + green + blue > 1.5;
   }
 
   /** The icon of Qubes for this label, and elsewhere its colour; its name is in the tooltip. */
@@ -117,14 +125,14 @@ export class QubeList {
 }
 
 /** The cells of a row, in the order of COLUMNS. */
-function cellsOf(row: QubeRow): (string | number | null)[] {
+function cellsOf(row: QubeRow, red: string): (string | number | null)[] {
   const { name, class: qubeClass, label, used, last, lastTime } = row;
   const note = isStale(row) ? _('running: as it was last saved') : '';
   const icon = `${qubeClass.toLowerCase()}-${label}`;
   const isKnown = Gtk.IconTheme.get_default().has_icon(icon);
   return [
     ...[name, qubeClass, used === null ? '' : sizeText(used), used ?? 0, last, lastTime, note],
-    isStale(row) ? RUNNING : null,
+    isStale(row) ? red : null,
     isKnown ? null : label,
     isKnown ? icon : null,
     GLib.markup_escape_text(tooltipOf(row, note), -1),

@@ -33,6 +33,7 @@ export class ResultPage implements Page {
     this.title = title;
     const image = Gtk.Image.new_from_icon_name(ICONS[verdict], Gtk.IconSize.DIALOG);
     image.halign = Gtk.Align.START;
+    if (verdict === 'good') makeGreen(image);
     this.widget.add(image);
     const lines = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
     for (const sentence of sentences) lines.add(sentenceLabel(sentence));
@@ -51,6 +52,12 @@ export class ResultPage implements Page {
 /** Why nothing came of it. */
 export function failurePage(title: string, error: unknown): ResultPage {
   return new ResultPage(title, 'bad', [error instanceof Error ? error.message : String(error)]);
+}
+
+function makeGreen(image: Gtk.Image): void {
+  const style = new Gtk.CssProvider();
+  style.load_from_data('image { color: #26a269; }');
+  image.get_style_context().add_provider(style, Gtk.STYLE_PROVIDER_PRIORITY_APPLICATION);
 }
 
 function buttonOf({ label, pressed }: Action): Gtk.Button {

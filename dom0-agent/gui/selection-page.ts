@@ -1,4 +1,5 @@
 import Gtk from 'gi://Gtk?version=3.0';
+import { Form } from './form.ts';
 import { QubeList, type QubeRow, isStale } from './qube-list.ts';
 import { _, fill, plural, sizeText } from './texts.ts';
 import type { Frame, Page } from './wizard.ts';
@@ -13,7 +14,7 @@ export class SelectionPage implements Page {
   readonly #selected: Set<string>;
   readonly #available = new QubeList(_('Available'), true);
   readonly #chosen = new QubeList(_('Selected'), true);
-  readonly #filter = new Gtk.SearchEntry({ placeholderText: _('Filter by name') });
+  readonly #filter = new Gtk.SearchEntry({ hexpand: true });
   readonly #total = new Gtk.Label({ xalign: 0, wrap: true });
 
   /** @param selected the names that are selected at first */
@@ -31,9 +32,10 @@ export class SelectionPage implements Page {
     this.#chosen.activated = (names) => this.#leaveOut(names);
     this.#available.exchange((names) => this.#leaveOut(names));
     this.#chosen.exchange((names) => this.#select(names));
-    this.#filter.get_accessible().set_name(_('Filter by name'));
     this.#filter.connect('search-changed', () => this.#show());
-    this.widget.add(this.#filter);
+    const filter = new Form();
+    filter.field(_('F_ilter by name'), this.#filter);
+    this.widget.add(filter.widget);
     this.widget.add(this.#columns());
     this.widget.add(this.#total);
     this.#show();

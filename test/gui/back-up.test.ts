@@ -122,4 +122,32 @@ describe('Back Up Qubes', () => {
     await desktop.sees('The backup was stopped');
     await desktop.sees(/interrupted/);
   }, 120_000);
+
+  it('is led by the keyboard alone', async () => {
+    const box = await Box.full(onTestFinished);
+    await using desktop = await Desktop.open('backup', box.directory);
+    await desktop.sees('Your backups');
+    await desktop.tabTo('Choose…');
+    await desktop.pressKey('space');
+    await desktop.sees('Which qubes are to be backed up?');
+    await desktop.tabTo('Next');
+    await desktop.pressKey('space');
+    await desktop.sees('Where is the backup to go?');
+    for (const [label, text] of [
+      ['Directory or command', 'backups'],
+      ['Passphrase', 'keys'],
+      ['Passphrase again', 'keys'],
+    ] as const) {
+      await desktop.tabTo(label);
+      for (const key of text) await desktop.pressKey(key);
+    }
+    await desktop.find('Next', ({ name, isEnabled }) => name === 'Next' && isEnabled);
+    await desktop.pressKey('Return');
+    await desktop.sees('Is this what you want to back up?');
+    await desktop.pressKey('Return');
+    await desktop.sees('The backup is complete');
+    await desktop.pressKey('Return');
+    await desktop.seesNothing();
+    expect(readdirSync(box.backups)).toHaveLength(1);
+  }, 120_000);
 });

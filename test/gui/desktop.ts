@@ -75,7 +75,10 @@ export class Desktop implements AsyncDisposable {
 
   /** All that is shown now. */
   async look(): Promise<readonly Seen[]> {
-    return (await this.#ask({ ask: 'look' })) as readonly Seen[];
+    for (;;) {
+      const seen = (await this.#ask({ ask: 'look' })) as readonly Seen[] | false;
+      if (seen !== false) return seen;
+    }
   }
 
   /** Waits until something is shown that fits. */
@@ -139,9 +142,19 @@ export class Desktop implements AsyncDisposable {
     }
   }
 
-  /** Presses a key of the keyboard, by its name in X: `Tab`, `Return`, `n` with Alt. */
-  async pressKey(key: string, { alt = false } = {}): Promise<void> {
-    if ((await this.#ask({ ask: 'key', key, alt })) !== true) throw new Error(`no key ${key}`);
+  /** Presses a key of the keyboard, by its name in X: `Tab`, `Return`, `n`. */
+  async pressKey(key: string): Promise<void> {
+    if ((await this.#ask({ ask: 'key', key })) !== true) throw new Error(`no key ${key}`);
+  }
+
+  /** Goes on with the Tab key until what has this name, or this label, has the focus. */
+  async tabTo(name: string): Promise<void> {
+    const isIt = (seen: Seen): boolean => seen.isFocused && [seen.name, seen.label].includes(name);
+    const until = Date.now() + PATIENCE;
+    while (!(await this.look()).some(isIt)) {
+      if (Date.now() > until) throw new Error(`the Tab key does not lead to ${name}`);
+      await this.pressKey('Tab');
+    }
   }
 
   /** Takes a picture of the screen. */

@@ -12,11 +12,11 @@ export interface Seen {
   readonly isFocused: boolean;
 }
 
-/** What the driver is asked; it answers `look` with all that is shown, the others with whether it was possible. */
+/** What the driver is asked; it answers `look` with all that is shown, if it stayed so, the others with whether it was possible. */
 export type Request =
   | { readonly ask: 'look' }
   | { readonly ask: 'press' | 'focus'; readonly path: readonly number[] }
-  | { readonly ask: 'key'; readonly key: string; readonly alt: boolean }
+  | { readonly ask: 'key'; readonly key: string }
   | { readonly ask: 'picture'; readonly file: string }
   | { readonly ask: 'choose'; readonly path: readonly number[]; readonly text: string }
   | { readonly ask: 'type'; readonly path: readonly number[]; readonly text: string };

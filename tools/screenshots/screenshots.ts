@@ -46,8 +46,12 @@ async function backUp(system: string, look: Look, fileOf: FileOf): Promise<void>
   await desktop.press('Next');
   await desktop.choose('Target qube', 'sys-usb');
   await desktop.type('Directory or command', 'backups');
+  await desktop.sees(/are free there/);
   await desktop.type('Passphrase', PASSPHRASE);
   await desktop.takePicture(fileOf('backup-3-where'));
+  await desktop.press('Browse');
+  await desktop.press('Choose this directory');
+  await desktop.sees(/are free there/);
   await desktop.type('Passphrase again', PASSPHRASE);
   await desktop.press('Next');
   await desktop.sees('Is this what you want to back up?');
@@ -57,6 +61,9 @@ async function backUp(system: string, look: Look, fileOf: FileOf): Promise<void>
   await desktop.takePicture(fileOf('backup-5-progress'));
   await desktop.sees('The backup is complete');
   await desktop.takePicture(fileOf('backup-6-result'));
+  await desktop.press('Forget old backups…');
+  await desktop.sees(/it is kept/);
+  await desktop.takePicture(fileOf('backup-7-keeping'));
 }
 
 async function restore(system: string, look: Look, fileOf: FileOf): Promise<void> {

@@ -20,6 +20,8 @@ export class KeepingPage implements Page {
   readonly #look: (options: readonly string[]) => Promise<PruneSight>;
   readonly #choice = new Gtk.ComboBoxText({ hexpand: true });
   readonly #counts = new Map<keyof Rules, Gtk.SpinButton>();
+  /** What is shown for rules of one's own only. */
+  readonly #ownRules: Gtk.Widget[] = [];
   readonly #preview = sentenceLabel();
   #seen: PruneSight | undefined;
   #failure = '';
@@ -37,10 +39,14 @@ export class KeepingPage implements Page {
     for (const rule of RULES) {
       const count = Gtk.SpinButton.new_with_range(0, 999, 1);
       this.#counts.set(rule, count);
-      form.field(ruleLabel(rule), count);
+      for (const each of [count, form.field(ruleLabel(rule), count)]) {
+        each.noShowAll = true;
+        this.#ownRules.push(each);
+      }
       count.connect('value-changed', () => this.#changed());
     }
     const scrolled = new Gtk.ScrolledWindow({ expand: true });
+    this.#preview.valign = Gtk.Align.START;
     scrolled.add(this.#preview);
     this.widget.add(form.widget);
     this.widget.add(scrolled);
@@ -76,8 +82,8 @@ export class KeepingPage implements Page {
   #choose(): void {
     const chosen = this.#choice.get_active_id() ?? CUSTOM;
     const rules = chosen === CUSTOM ? undefined : offeredRules()[Number(chosen)]?.rules;
+    for (const each of this.#ownRules) each.visible = rules === undefined;
     for (const [rule, count] of this.#counts) {
-      count.sensitive = rules === undefined;
       if (rules !== undefined) count.value = rules[rule];
     }
     this.#changed();

@@ -44,7 +44,7 @@ declare module 'gi://Atspi?version=2.0' {
     Text: { prototype: { get_text(this: Text, start: number, end: number): string } };
     StateType: { SENSITIVE: number; SHOWING: number; CHECKED: number; FOCUSED: number };
     RelationType: { LABELLED_BY: number };
-    KeySynthType: { PRESS: number; RELEASE: number; SYM: number };
+    KeySynthType: { SYM: number };
     generate_keyboard_event(key: number, text: string | null, type: number): boolean;
   };
   export default Atspi;

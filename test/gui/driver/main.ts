@@ -9,8 +9,6 @@ import { ANSWER, type Request, type Seen } from '../seen.ts';
 Gio._promisify(Gio.DataInputStream.prototype, 'read_line_async', 'read_line_finish');
 Gdk.DisplayManager.get().open_display('');
 Atspi.init();
-/** The code of the left Alt key on every PC keyboard. */
-const ALT = 64;
 const loop = new GLib.MainLoop(null, false);
 void answerAll()
   .catch((error: unknown) => printerr(String(error)))
@@ -33,9 +31,9 @@ async function answerAll(): Promise<void> {
 }
 
 function answerTo(request: Request): Seen[] | boolean {
-  if (request.ask === 'look') return lookAt(Atspi.get_desktop(0), []);
+  if (request.ask === 'look') return lookAtAll();
   if (request.ask === 'picture') return takePicture(request.file);
-  if (request.ask === 'key') return pressKey(request.key, request.alt);
+  if (request.ask === 'key') return pressKey(request.key);
   const found = accessibleAt(request.path);
   if (found === undefined) return false;
   switch (request.ask) {
@@ -55,14 +53,9 @@ function answerTo(request: Request): Seen[] | boolean {
 }
 
 /** Presses a key of the keyboard, by its name in X. */
-function pressKey(key: string, alt: boolean): boolean {
-  const { PRESS, RELEASE, SYM } = Atspi.KeySynthType;
-  const send = (code: number, type: number): boolean =>
-    Atspi.generate_keyboard_event(code, null, type);
-  if (alt) send(ALT, PRESS);
-  const isSent = send(Gdk.keyval_from_name(key), SYM);
-  if (alt) send(ALT, RELEASE);
-  return isSent;
+function pressKey(key: string): boolean {
+  const code = Gdk.keyval_from_name(key);
+  return Atspi.generate_keyboard_event(code, null, Atspi.KeySynthType.SYM);
 }
 
 /** All of the screen, as a PNG. */
@@ -87,6 +80,16 @@ function choose(box: Accessible, item: string): boolean {
       box.clear_cache();
       return isIt(box.name);
     });
+}
+
+/** All that is shown; false when some of it went while it was looked at. */
+function lookAtAll(): Seen[] | false {
+  try {
+    return lookAt(Atspi.get_desktop(0), []);
+  } catch (error) {
+    if (error instanceof GLib.Error) return false;
+    throw error;
+  }
 }
 
 /** All that is shown at and below `at`. */
