@@ -131,10 +131,11 @@ function noticed(lie: Lie, refused: number, verified: Outcome['ending']): string
   return verified === 0 ? complaints : [...complaints, `verify ended with ${verified}`];
 }
 
-/** What is wrong with the next two backups. */
+/** What is wrong with the next backup, and with the one behind it, which must go on from what was healed. */
 async function healed(world: SeriesWorld, { healedBy }: Lie, dice: Dice): Promise<string[]> {
   const complaints: string[] = [];
-  for (const words of [healedBy === 'backup' ? [] : ['--full'], []]) {
+  const next = healedBy === 'backup' ? [] : ['--full'];
+  for (const words of world.isThorough ? [next, []] : [next]) {
     world.change(dice);
     const { ending, said } = await world.backUp(...words);
     if (ending !== 0) complaints.push(`the next backup ended with ${ending}: ${said}`);

@@ -61,18 +61,16 @@ export class SeriesWorld implements AsyncDisposable {
   /** The names of files that were seen. */
   #noted = new Set<string>();
   #caught = 0;
-
-  readonly #isThorough: boolean;
-
+  /** Whether another backup than the newest is looked at after each trial, too. */
+  readonly isThorough: boolean;
   readonly #dice: Dice;
 
   private constructor(world: World, dice: Dice, isThorough: boolean) {
     this.world = world;
     this.#dice = dice;
-    this.#isThorough = isThorough;
+    this.isThorough = isThorough;
   }
 
-  /** @param isThorough whether another backup than the newest is looked at after each trial, too */
   static async make(dice: Dice, isThorough: boolean): Promise<SeriesWorld> {
     const made = new SeriesWorld(await World.make('folder'), dice, isThorough);
     try {
@@ -103,7 +101,7 @@ export class SeriesWorld implements AsyncDisposable {
   /** Those of these names of backups that are looked at: the newest, and one of the others where it is thorough. */
   examined(names: readonly string[]): readonly string[] {
     const older = names.slice(0, -1);
-    const other = this.#isThorough && older.length > 0 ? [this.#dice.pick(older)] : [];
+    const other = this.isThorough && older.length > 0 ? [this.#dice.pick(older)] : [];
     return [...other, ...names.slice(-1)];
   }
 
