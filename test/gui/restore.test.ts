@@ -32,4 +32,22 @@ describe('Restore Qubes', () => {
       readFileSync(path.join(box.directory, 'appvms', name, 'private.img'));
     expect(image('work-1').equals(image('work'))).toBe(true);
   }, 120_000);
+
+  it('says of a damaged backup what is damaged, and never that all is restored', async () => {
+    const box = await Box.full(onTestFinished);
+    const backup = box.backUp(['--compress-filter', 'none']);
+    box.damage(backup);
+    await using desktop = await Desktop.open('restore', box.directory);
+    await desktop.choose('Qube', 'usb');
+    await desktop.type('Directory, file or command', backup);
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.press('Next');
+    await desktop.sees('Which qubes are to be restored?');
+    await desktop.press('Select all');
+    await desktop.press('Next');
+    await desktop.press('Verify only');
+    await desktop.press('Next');
+    await desktop.sees('The backup is not whole');
+    await desktop.sees(/: damaged/);
+  }, 120_000);
 });
