@@ -30,11 +30,13 @@ export async function requestPrune(
     throw new UsageError('the profile defines LOCATION: leave it out with --profile');
   }
   const profile = await aboutField('profile', () => readProfile(name));
-  if (profile.flags.command === true) {
+  const given = givenFlags<PruneFlags>(command);
+  const hasAny = hasRules(profile.rules) || hasRules(given);
+  // Without rules there is nothing to do, which its timer need not know.
+  if (profile.flags.command === true && hasAny) {
     throw new UsageError(`the profile ${name} has a command, which keeps no series of backups`);
   }
   const { destVm, passphraseFile, passphraseVm } = profile.flags;
-  const given = givenFlags<PruneFlags>(command);
   return {
     directory: profile.location,
     flags: {

@@ -140,6 +140,13 @@ describe('coffer prune --profile', () => {
     expect(prune(box, '--keep-last', '5').stdout).toMatch(/There is nothing to forget/);
   });
 
+  it('has nothing to do for a profile with a command, unless it has rules', async () => {
+    expect(prune(await boxWithProfile(['command = yes']))).toMatchObject({ status: 0 });
+    const pruned = prune(await boxWithProfile(['command = yes', 'keep-last = 1']));
+    expect(pruned.stderr).toMatch(/has a command, which keeps no series/);
+    expect(pruned.status).toBe(2);
+  });
+
   it('keeps everything where the profile has no rules', async () => {
     const box = await boxWithProfile(['vm = work']);
     expect(backUp(box).status).toBe(0);
