@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what one purpose needs, and nothing else: setup.sh [build|demo|test|bench|package|thin]. The npm
-# packages come by npm; programs that are missing come in system packages, by apt-get or dnf. None of
-# these packages brings a service, but for openssh-server. Quick when nothing is missing.
+# packages come by npm; programs that are missing come in system packages, by apt-get or dnf. A service that comes
+# with one (openssh-server) is neither started nor enabled. Quick when nothing is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -115,6 +115,7 @@ install_packages() {
       fail "as root, run '$installer install $packages' first: you are not root, and there is no sudo here"
   fi
   echo "setup: installing $packages"
+  forbid_services
   # shellcheck disable=SC2086 # one word a package
   case $installer in
   apt-get)
@@ -123,6 +124,26 @@ install_packages() {
     ;;
   dnf) $root dnf install -y -q --setopt=install_weak_deps=False $packages ;;
   esac
+  $allow_services
+  case " $packages " in
+  *' openssh-server '*)
+    for unit in ssh.service ssh.socket sshd.service; do
+      $root systemctl --quiet disable "$unit" 2>/dev/null || :
+    done
+    ;;
+  esac
+}
+
+# Debian starts what it installs, unless this script says no. One that is there already says what its owner wants.
+forbid_services() {
+  policy=/usr/sbin/policy-rc.d
+  allow_services=:
+  [ "$installer" = apt-get ] && [ ! -e "$policy" ] || return 0
+  allow_services="$root rm -f $policy"
+  # shellcheck disable=SC2064 # what it is now
+  trap "$allow_services" EXIT
+  printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null
+  $root chmod 755 "$policy"
 }
 
 install_npm_packages() {
