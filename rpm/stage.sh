@@ -63,7 +63,7 @@ dom0)
   for unit in service timer; do
     place 644 "rpm/systemd-user/coffer-status.$unit" "/usr/lib/systemd/user/coffer-status.$unit"
   done
-  documents README.md CHANGELOG.md SECURITY.md LICENSE rpm/example-profile.conf
+  documents README.md CHANGELOG.md SECURITY.md rpm/example-profile.conf
   # As in the sources, so that links lead somewhere.
   for document in docs/*.md; do place 644 "$document" "$doc/$document"; done
   place 755 recover.sh /usr/share/coffer/recover.sh

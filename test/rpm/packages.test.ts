@@ -139,7 +139,7 @@ describe('installed into an empty root,', () => {
         `drwxr-xr-x root root ${doc}`,
         `drwxr-xr-x root root ${doc}/docs`,
         ...documents.map((file) => `-rw-r--r-- root root ${doc}/docs/${file}`),
-        ...['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'example-profile.conf'].map(
+        ...['CHANGELOG.md', 'README.md', 'SECURITY.md', 'example-profile.conf'].map(
           (file) => `-rw-r--r-- root root ${doc}/${file}`,
         ),
         ...licencesOf('qubes-coffer-dom0'),
