@@ -237,7 +237,11 @@ describe('checking a series', () => {
     const { siblings } = directory;
     const reader = await openArchive(input, Buffer.from(PASSPHRASE), never, { siblings });
     const checked = (await reader.inSeries?.check(() => undefined)) ?? [];
-    return { damages: checked.map((each) => [each.name, each.damages] as const), directory };
+    const told = checked.map(({ name: file, damages, volumes }) => {
+      const lost = volumes.map(({ path, damage }) => `${path}: ${damage.message}`);
+      return [file, [...damages, ...lost]] as const;
+    });
+    return { damages: told, directory };
   }
   const sound = (...names: string[]) => names.map((name) => [name, []]);
 
