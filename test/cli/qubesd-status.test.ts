@@ -44,7 +44,7 @@ describe('coffer status in dom0', () => {
       expect(readFileSync(join(COFFER_STATE, 'backups.json'), 'utf8')).toContain('"work"');
 
       rmSync(join(COFFER_STATE, 'backups.json'));
-      expect(await work()).toEqual({ ...noted, location: null });
+      expect(await work()).toEqual({ ...noted, location: null, check: null });
     } finally {
       rmSync(COFFER_STATE, { recursive: true });
     }
