@@ -70,6 +70,8 @@ export interface InSeries {
    *   backup fits together
    */
   check(progress: (bytes: number) => void, only?: ReadonlySet<string>): Promise<CheckedFile[]>;
+  /** How many files in the directory say that they are of other series: they are not checked. */
+  filesOfOthers(): Promise<number>;
 }
 
 /** A file of a series that was checked. Authentic, unless it could not be opened; then its name is known, and the id that it claims. */

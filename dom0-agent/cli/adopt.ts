@@ -72,7 +72,10 @@ async function adopt(
   const unknown = series.files.filter(
     ({ file }) => !ids.has(file.backupId) && !givenUp.has(file.backupId),
   );
-  const before = { ...(known ?? unknownSeries(series)), head: series.head, place };
+  // What is newer says what the passphrase is; otherwise it may have been changed here since.
+  const isNewer = unknown.some(({ file }) => file.manifest.sequence > (known?.last.sequence ?? 0));
+  const head = known === undefined || isNewer ? series.head : known.head;
+  const before = { ...(known ?? unknownSeries(series)), head, place };
   const adoption = await adoptFiles(store, before, unknown);
   if (adoption.adopted.length === 0) {
     if (known === undefined) throw new DamagedError(`no backup in ${place} is whole`);
@@ -159,10 +162,12 @@ function describe({ state, adopted }: Adopted, location: string): string {
   const bytes = state.files.reduce((sum, file) => sum + file.bytes, 0);
   const count = backups.length === 1 ? '1 backup' : `${backups.length} backups`;
   const added = adopted.length === 1 ? '1 file' : `${adopted.length} files`;
+  const news =
+    adopted.length === 0 ? 'dom0 knew of all' : `dom0 did not know of ${added}, and does now`;
   const last = newestBackup(state);
   const time = last === undefined ? '' : `, the last of ${formatTime(dateOf(last))}`;
   return (
-    `A series of ${count} in ${location}, ${formatSize(bytes)}${time}: dom0 did not know of ${added}, and does now.\n` +
+    `A series of ${count} in ${location}, ${formatSize(bytes)}${time}: ${news}.\n` +
     `To keep with the passphrase: ${cardOf(state)}`
   );
 }

@@ -139,7 +139,7 @@ function reportResult(
 ): number {
   const differing = [...plan.differing.map(asText), ...damaged];
   const isFine = differing.length === 0;
-  const checked = flags.check ? ', read back and compared' : '';
+  const checked = flags.check && plan.toSend.length > 0 ? ', read back and compared' : '';
   report.say(
     `Copied ${countOf(plan.toSend.length)} of ${formatSize(sizeOf(plan.toSend))} to ${to.location}${checked}, ` +
       `${seconds.toFixed(1)} s.`,

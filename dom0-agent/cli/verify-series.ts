@@ -49,10 +49,18 @@ export async function verifySeries(
   for (const { name, damages } of damaged) {
     for (const damage of damages) report.warning(`${name}: ${damage}`);
   }
+  const ofOthers = await inSeries.filesOfOthers();
+  if (ofOthers > 0) {
+    const count = ofOthers === 1 ? '1 file' : `${ofOthers} files`;
+    report.warning(
+      `${count} in the directory of other series: not checked. Name a backup of each to verify that, too`,
+    );
+  }
+  const total = which === 'all' ? files.length : known.length;
   report.say(formatTable(['file', 'made on', 'what', 'size', 'result'], files.map(rowOf)));
   report.say(
     damaged.length === 0
-      ? `Verified: ${which === 'all' ? 'all ' : ''}${files.length}${which === 'all' ? '' : ` of ${known.length}`} files of the series are authentic and whole, ${seconds.toFixed(1)} s.`
+      ? `Verified: ${files.length} of ${total === 1 ? '1 file' : `${total} files`} of the series, authentic and whole, ${seconds.toFixed(1)} s.`
       : `The series is damaged: in ${damaged.length} of ${files.length} files. coffer list shows which VMs are lost; the next ` +
           'backup stores again what is still in use of these files.',
   );

@@ -70,6 +70,14 @@ describe('coffer passphrase', () => {
     expect(backUp(box, other).stdout).toMatch(/^0 of 3 VMs changed; 0 B new, /m);
   });
 
+  it('stays the new one where the backups that are known anyway are adopted under the old one', async () => {
+    const { box, other } = await prepared();
+    expect(change(box, box.passphraseFile, other).status).toBe(0);
+    expect(box.loud(['adopt', '-d', 'usb', ...box.secret, 'backups']).status).toBe(0);
+    expect(backUp(box, box.passphraseFile)).toMatchObject({ status: 3 });
+    expect(backUp(box, other).status).toBe(0);
+  });
+
   it('is refused without the old one, and where dom0 knows no backups', async () => {
     const { box, other } = await prepared();
     expect(change(box, other, box.passphraseFile)).toMatchObject({ status: 3 });

@@ -195,6 +195,20 @@ describe('backups in one directory', () => {
     }
   });
 
+  it('of two series are verified one series at a time, and that is said', async () => {
+    const box = await Box.full(undefined, 'dom0');
+    box.goOn();
+    const all = (): Run => box.loud(['verify', '--all', ...box.secret, box.backups]);
+    expect(all().stderr).not.toContain('other series');
+    box.goOn(['--new-series']);
+    const verified = all();
+    expect(verified).toMatchObject({ status: 0 });
+    expect(verified.stdout).toContain('1 of 1 file of the series');
+    expect(verified.stderr.replaceAll('\n', ' ')).toContain(
+      '1 file in the directory of other series: not checked',
+    );
+  });
+
   it('begin anew where dom0 has lost what it knew', async () => {
     const box = await Box.full(undefined, 'dom0');
     box.goOn();

@@ -46,6 +46,7 @@ export class SeekingReader implements ArchiveReader {
       needs: needs.map(({ backupId }) => backupId),
       volumes: () => storedVolumes(this.#file),
       lost: () => lostVolumes(this.#file, this.#files),
+      filesOfOthers: () => this.#files.ofOthers(),
       check: (progress, only) => checkSeries(this.#files, progress, only),
     };
   }

@@ -47,6 +47,8 @@ export class SeriesFiles {
   readonly #siblings: Siblings | undefined;
   /** By backup id. Of several that claim the same, only one can be authentic. */
   readonly #claims = new Map<string, Claim[]>();
+  /** How many files say that they are of other series. */
+  #ofOthers = 0;
   /** Names that were not looked into yet. */
   #left: string[] | undefined;
   readonly #files = new Map<string, Promise<SeriesFile | DamagedError | undefined>>();
@@ -105,6 +107,12 @@ export class SeriesFiles {
       }
     }
     return found;
+  }
+
+  /** How many files in the directory say that they are of other series. */
+  async ofOthers(): Promise<number> {
+    await this.#lookInto(() => false);
+    return this.#ofOthers;
   }
 
   /** The packs of the series, those that are whole. */
@@ -179,9 +187,11 @@ export class SeriesFiles {
       await using tar = new OuterTarReader(headOf(file));
       const untrusted = (await untrustedHeaderIn(tar))?.untrustedFields;
       const untrustedId = untrusted?.get('backup-id') ?? '';
-      const isOurs = untrusted?.get('series-id') === this.#main.opened.header.seriesId;
+      const untrustedSeries = untrusted?.get('series-id');
+      const isOurs = untrustedSeries === this.#main.opened.header.seriesId;
+      if (!isOurs && untrustedSeries !== undefined) this.#ofOthers++;
       if (!isOurs || !/^[0-9a-f]{32}$/.test(untrustedId)) return;
-      const claim = { untrustedName, file, isPack: untrusted.get('kind') === 'pack' };
+      const claim = { untrustedName, file, isPack: untrusted?.get('kind') === 'pack' };
       this.#claims.set(untrustedId, [...(this.#claims.get(untrustedId) ?? []), claim]);
     } catch (error) {
       if (error instanceof DamagedError || error instanceof RefusedError) return;
