@@ -24,7 +24,13 @@ function backUp(box: Box, directory: string, prepare: string, user = 0): Run {
     ],
     {
       encoding: 'utf8',
-      env: { ...process.env, HOME: '/', PATH: `${box.directory}:${process.env['PATH'] ?? ''}` },
+      env: {
+        ...process.env,
+        // What the tests preload is in the clone.
+        NODE_OPTIONS: '',
+        HOME: '/',
+        PATH: `${box.directory}:${process.env['PATH'] ?? ''}`,
+      },
     },
   );
 }
