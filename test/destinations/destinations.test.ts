@@ -1,13 +1,13 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Box, type Run } from '../cli/box.ts';
 import {
   type Running,
   breakingProxy,
   rcloneConfig,
   sshConfig,
-  startRclone,
+  startCloud,
   startSshd,
 } from './servers.ts';
 
@@ -18,6 +18,8 @@ let box: Box;
 const rubbish: (() => unknown)[] = [];
 const servers: Running[] = [];
 beforeEach(async () => {
+  // With it rclone refuses every S3 server.
+  vi.stubEnv('AWS_CA_BUNDLE', undefined);
   box = await Box.full((remove) => rubbish.push(remove));
 });
 afterEach(async () => {
@@ -97,14 +99,14 @@ describe('an OpenSSH server', () => {
   });
 });
 
-describe.each(['webdav', 'sftp'] as const)('%s, by rclone,', (protocol) => {
+describe.each(['webdav', 'sftp', 's3'] as const)('%s, by rclone,', (protocol) => {
   let cloud: string;
   let config: string;
   const places = (): Record<string, string> => ({ rclone: `rclone --config ${config}` });
   beforeEach(async () => {
     cloud = join(box.directory, 'cloud');
     mkdirSync(join(cloud, 'backups'), { recursive: true });
-    const { port } = await serving(startRclone(protocol, cloud));
+    const { port } = await serving(startCloud(protocol, cloud));
     config = rcloneConfig(box.directory, protocol, port);
   });
 
@@ -141,7 +143,7 @@ describe('a link', () => {
   it('that is slow is waited for', async () => {
     const cloud = join(box.directory, 'cloud');
     mkdirSync(join(cloud, 'backups'), { recursive: true });
-    const { port } = await serving(startRclone('sftp', cloud));
+    const { port } = await serving(startCloud('sftp', cloud));
     const config = rcloneConfig(box.directory, 'sftp', port);
     const command = recipe('rclone: back up', {
       rclone: `rclone --config ${config} --bwlimit 100k`,
@@ -157,7 +159,7 @@ describe('a link', () => {
   it('that breaks while a series is sent is tried again, and goes on with the files that are missing', async () => {
     const cloud = join(box.directory, 'cloud');
     mkdirSync(join(cloud, 'backups'), { recursive: true });
-    const { port } = await serving(startRclone('webdav', cloud));
+    const { port } = await serving(startCloud('webdav', cloud));
     const proxy = await serving(breakingProxy(port, { times: 2, after: 100_000 }));
     const config = rcloneConfig(box.directory, 'webdav', proxy.port);
     box.backUp();
@@ -169,6 +171,21 @@ describe('a link', () => {
       const [there, here] = [join(cloud, 'backups', name), join(box.backups, name)];
       expect(readFileSync(there).equals(readFileSync(here))).toBe(true);
     }
+  });
+});
+
+describe('S3, by rclone,', () => {
+  it('has no object when the connection breaks for good while a backup is sent', async () => {
+    const cloud = join(box.directory, 'cloud');
+    mkdirSync(join(cloud, 'backups'), { recursive: true });
+    const { port } = await serving(startCloud('s3', cloud));
+    const proxy = await serving(breakingProxy(port, { times: 1000, after: 300_000 }));
+    const config = rcloneConfig(box.directory, 's3', proxy.port);
+    const rclone = `rclone --config ${config} --low-level-retries 2`;
+    const broken = backUp(recipe('rclone: back up', { rclone }));
+    expect(broken.status, broken.stderr).toBe(4);
+    expect(await proxy.broken()).toBeGreaterThan(0);
+    expect(readdirSync(join(cloud, 'backups'))).toEqual([]);
   });
 });
 

@@ -123,11 +123,17 @@ function sshdProgram(): string {
   return execFileSync('sh', ['-c', script], { encoding: 'utf8' }).trim();
 }
 
-/** A server of rclone for a directory. */
-export async function startRclone(
-  protocol: 'webdav' | 'sftp',
-  directory: string,
-): Promise<Running> {
+/** What rclone speaks to a cloud. */
+export type Protocol = 'webdav' | 'sftp' | 's3';
+
+/** A server for a directory: rclone's own, which has none for S3 before its version 1.65. */
+export async function startCloud(protocol: Protocol, directory: string): Promise<Running> {
+  return await (protocol === 's3'
+    ? startScript('s3-server.mjs', [directory])
+    : startRclone(protocol, directory));
+}
+
+async function startRclone(protocol: Protocol, directory: string): Promise<Running> {
   const port = await freePort();
   const login = ['--user', 'backup', '--pass', 'secret'];
   const words = ['serve', protocol, directory, '--addr', `127.0.0.1:${port}`, ...login];
@@ -139,14 +145,17 @@ export async function startRclone(
 }
 
 /** A configuration of rclone with the remote `cloud`; gives its file. */
-export function rcloneConfig(directory: string, protocol: 'webdav' | 'sftp', port: number): string {
+export function rcloneConfig(directory: string, protocol: Protocol, port: number): string {
   const password = execFileSync('rclone', ['obscure', 'secret'], { encoding: 'utf8' }).trim();
-  const where =
-    protocol === 'webdav'
-      ? `url = http://127.0.0.1:${port}\nvendor = other\n`
-      : `host = 127.0.0.1\nport = ${port}\n`;
+  const login = `user = backup\npass = ${password}`;
+  const url = `http://127.0.0.1:${port}`;
+  const where: Record<Protocol, string> = {
+    webdav: `url = ${url}\nvendor = other\n${login}`,
+    sftp: `host = 127.0.0.1\nport = ${port}\n${login}`,
+    s3: `provider = Other\nendpoint = ${url}\naccess_key_id = backup\nsecret_access_key = secret`,
+  };
   const file = join(directory, `rclone-${protocol}.conf`);
-  writeFileSync(file, `[cloud]\ntype = ${protocol}\n${where}user = backup\npass = ${password}\n`);
+  writeFileSync(file, `[cloud]\ntype = ${protocol}\n${where[protocol]}\n`);
   return file;
 }
 
@@ -158,20 +167,29 @@ export async function breakingProxy(
   port: number,
   { times, after }: { times: number; after: number },
 ): Promise<Running & { readonly broken: () => Promise<number> }> {
-  const script = new URL('breaking-proxy.mjs', import.meta.url).pathname;
-  const words = [script, port, times, after].map(String);
-  const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] });
-  let said = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
-  await once(child.stdout, 'data');
-  const [own = ''] = said.split('\n');
+  const proxy = await startScript('breaking-proxy.mjs', [port, times, after].map(String));
   return {
-    port: Number(own),
+    ...proxy,
     async broken() {
       // What it said while the test waited for something else.
       await sleep(100);
-      return said.split('\n').filter((line) => line === 'broken').length;
+      return proxy.lines().filter((line) => line === 'broken').length;
     },
-    [Symbol.asyncDispose]: () => ended(child),
   };
+}
+
+/** A script of this directory, which tells its port first. */
+async function startScript(
+  name: string,
+  words: readonly string[],
+): Promise<Running & { readonly lines: () => string[] }> {
+  const script = new URL(name, import.meta.url).pathname;
+  const child = spawn(process.execPath, [script, ...words], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+  await once(child.stdout, 'data');
+  const lines = (): string[] => said.split('\n');
+  return { port: Number(lines()[0]), lines, [Symbol.asyncDispose]: () => ended(child) };
 }

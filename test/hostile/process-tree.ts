@@ -42,10 +42,15 @@ function sightOf(pid: number): Sight | undefined {
   return lookAt(() => ({
     arguments: readFileSync(`/proc/${pid}/cmdline`, 'latin1'),
     environment: readFileSync(`/proc/${pid}/environ`, 'latin1'),
-    files: readdirSync(`/proc/${pid}/fd`).map(
-      (fd) => lookAt(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? '',
-    ),
+    files: filesOf(pid),
   }));
+}
+
+/** What a process has open. */
+export function filesOf(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).map(
+    (fd) => lookAt(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? '',
+  );
 }
 
 /** A process may end while it is looked at. */
