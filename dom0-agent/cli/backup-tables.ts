@@ -42,7 +42,7 @@ export function formatBackedUp({ leftOut }: BackupPlan, backedUp: readonly Backe
   for (const { name } of leftOut.filter(({ why }) => why === 'running')) {
     rows.push([name, '', '', 'not backed up: it is running']);
   }
-  return formatTable(['VM', 'size', 'used', ''], rows);
+  return formatTable(['VM', 'size', 'read', ''], rows);
 }
 
 /** By reason: `vault (left out as requested), sys-net, sys-usb (include_in_backups is off)`. */

@@ -48,9 +48,9 @@ export class TmuxTerminal implements AsyncDisposable {
     return this.#tmux('capture-pane', '-p', '-J', '-S', '-1000').trimEnd();
   }
 
-  /** Waits until something is shown; gives all that is. */
-  async until(pattern: RegExp): Promise<string> {
-    const deadline = performance.now() + PATIENCE;
+  /** Waits until something is shown, at most so many milliseconds; gives all that is. */
+  async until(pattern: RegExp, patience = PATIENCE): Promise<string> {
+    const deadline = performance.now() + patience;
     for (;;) {
       const { shown } = this;
       if (pattern.test(shown)) return shown;
@@ -60,8 +60,8 @@ export class TmuxTerminal implements AsyncDisposable {
   }
 
   /** Waits for the end of the script; gives the exit status. The terminal must be as it was. */
-  async ended(): Promise<number> {
-    const shown = await this.until(/^MODES$/m);
+  async ended(patience = PATIENCE): Promise<number> {
+    const shown = await this.until(/^MODES$/m, patience);
     const modes = shown.slice(shown.lastIndexOf('ENDED')).split('\n').slice(1, -1).sort();
     if (modes.join(' ') !== 'echo icanon isig') throw new Error(`the modes are ${modes.join(' ')}`);
     return Number(/^ENDED (\d+)$/m.exec(shown)?.[1]);

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
 import { TmuxTerminal } from './tmux.ts';
 
@@ -55,6 +55,14 @@ const PASSPHRASE_TWICE: readonly Answer[] = [
   [/^Repeat the passphrase:/m, `${PASSPHRASE}\n`],
 ];
 const TO_USB = [TASK, QUBES, KIND, VM, WHAT, INTO, HERE];
+const RESTORE: Answer = [/What do you want to do\?/, 'Down', 'Enter'];
+const SOURCE: Answer = [/Where is the backup\?/, 'Enter'];
+const TO_NEWEST: readonly Answer[] = [
+  ...[RESTORE, SOURCE, VM, WHAT],
+  [/Which backup\?[^]*backups\//, 'Enter'],
+  [/Which backup\?[^]*the newest backup here/, 'Enter'],
+];
+const OPENED: readonly Answer[] = [...TO_NEWEST, [/^Passphrase:/m, `${PASSPHRASE}\n`]];
 
 describe.each([200, 80, 40])('in a terminal of %i columns, the wizard', (columns) => {
   it('leads through a backup, and tells the command that does the same', async () => {
@@ -75,12 +83,7 @@ describe.each([200, 80, 40])('in a terminal of %i columns, the wizard', (columns
   it('leads through a restore, and tells the command that does the same', async () => {
     await using terminal = wizard(columns);
     await answer(terminal, [
-      [/What do you want to do\?/, 'Down', 'Enter'],
-      [/Where is the backup\?/, 'Enter'],
-      VM,
-      WHAT,
-      [/Which backup\?[^]*backups\//, 'Enter'],
-      [/Which backup\?[^]*the newest backup here/, 'Enter'],
+      ...TO_NEWEST,
       [/^Passphrase:/m, 'wrong\n'],
       [/Try again[^]*^Passphrase/m, `${PASSPHRASE}\n`],
       // All are chosen: only the one that is at the top remains.
@@ -95,6 +98,55 @@ describe.each([200, 80, 40])('in a terminal of %i columns, the wizard', (columns
     );
   });
 });
+
+const KEYS = '↑↓ navigate, ⏎ select, Esc back';
+const ANSWERED = [
+  '✔ What do you want to do? back up VMs',
+  '✔ Which VMs? dom0, debian, work, vault',
+  '✔ Where should the backup go? a VM',
+  '✔ Which VM? usb',
+];
+/** What is on the screen at the first questions, below those that were answered. */
+const SCREENS: readonly (readonly [Answer, readonly string[]])[] = [
+  [TASK, ['? What do you want to do?', '❯ back up VMs', '  restore VMs from a backup', '', KEYS]],
+  [
+    QUBES,
+    [
+      ...[
+        '? Which VMs?',
+        '❯◉ dom0  the home of its user, running',
+        ' ◉ debian  0 B',
+        ' ◯ usb  0 B',
+      ],
+      ...[' ◉ work  1.25 MiB', ' ◉ vault  1.25 MiB', '', 'AdminVM'],
+      '↑↓ navigate, space select, a all, i invert, ⏎ submit, Esc back',
+    ],
+  ],
+  [
+    KIND,
+    [
+      ...['? Where should the backup go?', '❯ a VM', '  dom0', ''],
+      ...['A directory in it, or a command.', KEYS],
+    ],
+  ],
+  [VM, ['? Which VM?', '❯ debian', '  usb', '  work', '  vault', '', KEYS]],
+  [WHAT, ['? What in usb?', '❯ a directory', '  a command', '', KEYS]],
+];
+
+it.each([200, 80, 40])(
+  'in a terminal of %i columns, the screens at the first questions are these',
+  async (columns) => {
+    await using terminal = wizard(columns);
+    const lines = (): string[] => terminal.shown.replace(/\n(?=invert)/, ' ').split('\n');
+    for (const [place, [step, screen]] of SCREENS.entries()) {
+      const expected = [...ANSWERED.slice(0, place), ...screen];
+      await vi.waitFor(() => expect(lines()).toEqual(expected), { timeout: 40_000 });
+      await answer(terminal, [step]);
+    }
+    terminal.press('C-c');
+    expect(await terminal.ended()).toBe(130);
+  },
+);
 
 /** The way to each question of a backup, and what is at hand there. */
 const WAYS: readonly (readonly [string, readonly Answer[], RegExp])[] = [
@@ -111,7 +163,17 @@ const WAYS: readonly (readonly [string, readonly Answer[], RegExp])[] = [
   ['the review', [...TO_USB, ENCRYPTION, ...PASSPHRASE_TWICE], /Back up\?/],
 ];
 
-describe.each(WAYS)('at the question for %s,', (_, way, question) => {
+/** And to those of a restore that are not the same. */
+const WAYS_BACK: typeof WAYS = [
+  ['where the backup is', [RESTORE], /Where is the backup\?/],
+  ['the backup', [RESTORE, SOURCE, VM, WHAT], /Which backup\?[^]*backups\//],
+  ['its passphrase', TO_NEWEST, /^Passphrase:/m],
+  ['the VMs to restore', OPENED, /Which VMs\?/],
+  ['the options', [...OPENED, QUBES], /Any of these\?/],
+  ['the restore', [...OPENED, QUBES, [/Any of these\?/, 'Space', 'Enter']], /Restore\?/],
+];
+
+describe.each([...WAYS, ...WAYS_BACK])('at the question for %s,', (_, way, question) => {
   it('Ctrl-C ends coffer, and leaves the terminal as it was', async () => {
     const before = backups();
     await using terminal = wizard();

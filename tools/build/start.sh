@@ -7,3 +7,5 @@ while read -r name value; do
 done </proc/self/status
 [ -e /proc/self/fd/1 ] || COFFER_LAUNCH_STATE="$COFFER_LAUNCH_STATE closed"
 export COFFER_LAUNCH_STATE
+# Memory that one thread frees goes to the others: buffers for parts come from several. It takes 10 MB less in a restore.
+export MALLOC_ARENA_MAX=1

@@ -4,29 +4,31 @@ import { TmuxTerminal } from '../../test/terminal/tmux.ts';
 
 const README = new URL('../../README.md', import.meta.url);
 const [BEGIN, END] = ['<!-- Made by npm run readme: -->', '<!-- end -->'];
-/** Before `$ coffer …`, one run of a command; `$backup` is the last backup that was made. */
+/** Runs each command behind a line that shows it. */
 const SCRIPT = `
+if [ -e /tmp/my-qubes ]; then echo '/tmp/my-qubes is in the way'; exit 1; fi
+trap 'rm -rf /tmp/my-qubes' EXIT
 umask 077
 echo 'correct horse battery staple' > passphrase
-export COFFER_SYSTEM=my-qubes
+export COFFER_SYSTEM=/tmp/my-qubes
 run() { echo "$ coffer $*"; coffer "$@" || exit; echo; }
-own() { run "$1" -d sys-usb -p passphrase "$2" $3 $4 $5 $6 $7 $8; }
-last() { backup=backups/$(ls my-qubes/homes/sys-usb/backups | tail -n 1); }
-run sandbox my-qubes
+own() { command=$1; shift; run "$command" -d sys-usb -p passphrase "$@"; }
+run sandbox /tmp/my-qubes
 own backup -y backups work vault dev-box dom0
-echo 'a note of today' >> my-qubes/dom0-home/user/notes
+echo 'a note of today' >> /tmp/my-qubes/dom0-home/user/notes
 own backup -y backups work vault dev-box dom0
-last
+backup=backups/$(ls /tmp/my-qubes/homes/sys-usb/backups | tail -n 1)
 own list backups
-own list $backup
-own verify $backup
-own restore -y --rename-conflicting $backup work`;
+own list "$backup"
+own verify "$backup"
+own restore -y --rename-conflicting "$backup" work
+rm -r /tmp/my-qubes`;
 
 await using terminal = TmuxTerminal.run(SCRIPT, { columns: 130, rows: 50 });
-const status = await terminal.ended();
+const status = await terminal.ended(600_000);
 if (status !== 0) throw new Error(`a command failed:\n${terminal.shown}`);
 const [runs = ''] = terminal.shown.split('\nENDED');
-const lines = runs.trimEnd().replaceAll(terminal.directory, '/home/user').split('\n');
+const lines = runs.trimEnd().split('\n');
 const block = lines.map((line) => (line === '' ? '' : `    ${line}`)).join('\n');
 const readme = readFileSync(README, 'utf8');
 const [before, after] = [readme.indexOf(BEGIN), readme.indexOf(END)];
