@@ -114,7 +114,7 @@ describe('what is backed up', () => {
     expect(included, included.stderr).toMatchObject({ status: 0 });
     expect(included.stdout).toMatch(/work.*running: its last saved state/);
     expect(included.stdout).not.toMatch(/default-dvm.*running/);
-    const [, summary = ''] = included.stdout.split(/^VM +size +used$/m);
+    const [, summary = ''] = included.stdout.split(/^VM +size +read$/m);
     expect(summary).toMatch(/work.*running: its last saved state/);
   });
 
