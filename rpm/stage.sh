@@ -64,7 +64,7 @@ dom0)
     place 644 "rpm/systemd-user/coffer-status.$unit" "/usr/lib/systemd/user/coffer-status.$unit"
   done
   documents README.md CHANGELOG.md SECURITY.md rpm/example-profile.conf
-  # As in the sources, so that links lead somewhere.
+  # As in the sources, and all of them in one package, so that links lead somewhere.
   for document in docs/*.md; do place 644 "$document" "$doc/$document"; done
   place 755 recover.sh /usr/share/coffer/recover.sh
   place 755 coffer-gc.sh /usr/share/coffer/coffer-gc.sh
@@ -74,7 +74,7 @@ vm)
   manual coffer-vm-agent.1
   place 755 rpm/vm-service /usr/share/coffer/vm-service
   services Store Fetch Browse
-  documents docs/install.md CHANGELOG.md
+  documents CHANGELOG.md
   ;;
 gui)
   place 755 dist/coffer-gui /usr/bin/coffer-gui
@@ -86,7 +86,7 @@ gui)
   place 644 rpm/desktop/org.qubes_os.coffer.metainfo.xml \
     /usr/share/metainfo/org.qubes_os.coffer.metainfo.xml
   place 644 rpm/desktop/qubes-coffer.svg /usr/share/icons/hicolor/scalable/apps/qubes-coffer.svg
-  documents docs/gui.md CHANGELOG.md
+  documents CHANGELOG.md
   ;;
 vm-prune)
   services Delete Assemble

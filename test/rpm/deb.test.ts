@@ -64,7 +64,7 @@ describe('the Debian packages', () => {
     root.dpkg('--install', deb);
     const services = ['Store', 'Fetch', 'Browse'];
     const doc = '/usr/share/doc/qubes-coffer-vm';
-    const documents = ['bundled-npm-packages.txt', 'changelog.gz', 'copyright', 'install.md'];
+    const documents = ['bundled-npm-packages.txt', 'changelog.gz', 'copyright'];
     const files = root.list().filter((line) => line.startsWith('-'));
     expect(files.sort()).toEqual(
       [
