@@ -13,7 +13,8 @@ const ENTRIES = 64;
  * each data chunk, eight bytes big-endian, and its id, in ascending order.
  */
 export class ChunkIds {
-  readonly #key: Uint8Array;
+  /** Of HMAC-SHA256. */
+  readonly key: Uint8Array;
   readonly #digest: ReturnType<typeof createHmac>;
   readonly #entries = Buffer.alloc(ENTRIES * ENTRY_LENGTH);
   /** How many of them the digest has not been given yet. */
@@ -22,7 +23,7 @@ export class ChunkIds {
 
   /** `domain`: within which equal chunks have equal ids. */
   constructor(key: SeriesKey, domain: string) {
-    this.#key = chunkKey(key, domain);
+    this.key = chunkKey(key, domain);
     this.#digest = createHmac('sha256', digestKey(key, domain));
   }
 
@@ -33,7 +34,7 @@ export class ChunkIds {
 
   /** The first 16 bytes of HMAC-SHA256 over a whole chunk. */
   idOf(chunk: Buffer): Buffer {
-    return createHmac('sha256', this.#key).update(chunk).digest().subarray(0, ID_LENGTH);
+    return createHmac('sha256', this.key).update(chunk).digest().subarray(0, ID_LENGTH);
   }
 
   /** Adds chunk number `first` of the volume to the digest, and those that follow it: as many as there are `ids`. */

@@ -3,7 +3,7 @@
  * no more are held. When the consumer leaves, or one fails, the others are awaited.
  */
 export async function* mapAhead<T, R>(
-  source: AsyncIterable<T>,
+  source: AsyncIterable<T> | Iterable<T>,
   width: number,
   map: (item: T) => Promise<R>,
 ): AsyncGenerator<R, void, undefined> {

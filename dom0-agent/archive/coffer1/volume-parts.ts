@@ -1,8 +1,12 @@
+import { isZero } from '../../../shared/sparse-data.ts';
 import type { BufferPool } from '../parts/buffer-pool.ts';
 import type { FilledBuffer } from '../parts/cut-into-buffers.ts';
-import { prefetch } from '../parts/prefetch.ts';
+import { ID_LENGTH } from './chunk-ids.ts';
 import { type Cut, PART_TEXT_LENGTH } from './coffer1-header.ts';
+import type { IdThreads } from './id-threads.ts';
+import { mapAhead } from './map-ahead.ts';
 import { type ChunkRun, type PartText, formatPartText } from './part-text.ts';
+import type { Step } from './volume-steps.ts';
 import type { WrittenVolume } from './written-volume.ts';
 
 /** A part before it is compressed, in memory that must be given back. */
@@ -15,11 +19,15 @@ export interface PlainPart extends FilledBuffer {
   readonly ids: readonly Buffer[];
 }
 
+/** For each buffer whose ids are computed at a time, another one is read. */
+export const AHEAD = 2;
+
 /** How a file is cut up, and what a volume's parts need of it. */
 export interface PartsOptions {
   readonly cut: Cut;
-  /** Has room for three parts at least. */
+  /** Has room for two parts, and `AHEAD` for each whose ids are computed at a time. */
   readonly pool: BufferPool;
+  readonly threads: IdThreads;
   /** Gives the number of the part that is made next. */
   readonly nextPart: () => number;
   /**
@@ -32,21 +40,42 @@ export interface PartsOptions {
 /** The chunks of a volume that are not all zeros, and that no earlier file holds, in parts. */
 export async function* partsOfVolume(
   volume: WrittenVolume,
-  { cut, pool, nextPart, announces }: PartsOptions,
+  { cut, pool, threads, nextPart, announces }: PartsOptions,
 ): AsyncGenerator<PlainPart, void, undefined> {
   const zeros = zerosOf(cut.grain);
   let index = 0;
   let part: PartInWork | undefined;
-  for await (const step of prefetch(readSteps(volume, cut, pool))) {
+  const { read, size } = volume.content;
+  const steps = mapAhead(
+    stepsOfPart(volume.steps(), cut),
+    AHEAD * threads.atOnce,
+    async (step): Promise<ReadChunks | KeptChunks | undefined> => {
+      if (step.kind === 'keep') return { ...step, kind: 'keep' };
+      const { first, count } = step;
+      const buffer = await pool.take(bufferSize(cut));
+      const target = buffer.subarray(PART_TEXT_LENGTH, PART_TEXT_LENGTH + count * cut.grain);
+      const length = Math.min(target.length, size - first * cut.grain);
+      await read(target.subarray(0, length), first * cut.grain);
+      target.fill(0, length);
+      if (isZero(target)) {
+        pool.give(buffer);
+        return undefined;
+      }
+      const chunks = { buffer, start: PART_TEXT_LENGTH, count, grain: cut.grain };
+      return { kind: 'read', first, count, ...(await threads.idsOf(volume.idKey, chunks)) };
+    },
+  );
+  for await (const step of steps) {
+    if (step === undefined) continue;
     if (step.kind === 'keep') {
       volume.keep(step);
       continue;
     }
-    const { first, count, buffer } = step;
+    const { first, count, buffer, ids } = step;
     for (let i = 0; i < count; i++) {
       const chunk = chunkIn(buffer, i, cut.grain);
       if (chunk.equals(zeros)) continue;
-      const id = volume.idOf(chunk);
+      const id = ids.subarray(i * ID_LENGTH, (i + 1) * ID_LENGTH);
       if (volume.refer(first + i, id)) continue;
       if (part?.isFull === true) {
         yield part.finish(index++, false);
@@ -68,31 +97,23 @@ export async function* partsOfVolume(
 interface ReadChunks extends ChunkRun {
   readonly kind: 'read';
   readonly buffer: Buffer;
+  /** Of all of them, one behind the other. */
+  readonly ids: Buffer;
 }
 
-/** The steps of a volume; what is to be read has been. */
-async function* readSteps(
-  volume: WrittenVolume,
-  cut: Cut,
-  pool: BufferPool,
-): AsyncGenerator<ReadChunks | (ChunkRun & { readonly kind: 'keep' }), void, undefined> {
-  const { size, read } = volume.content;
-  const { grain, partSize } = cut;
-  for (const { kind, first, count } of volume.steps()) {
-    if (kind === 'keep') {
-      yield { kind, first, count };
-      continue;
-    }
-    for (let done = 0; done < count;) {
-      const buffer = await pool.take(bufferSize(cut));
-      const chunks = { first: first + done, count: Math.min(count - done, partSize / grain) };
-      const start = chunks.first * grain;
-      const length = Math.min(chunks.count * grain, size - start);
-      const target = buffer.subarray(PART_TEXT_LENGTH, PART_TEXT_LENGTH + chunks.count * grain);
-      await read(target.subarray(0, length), start);
-      target.fill(0, length);
-      yield { kind, ...chunks, buffer };
-      done += chunks.count;
+interface KeptChunks extends ChunkRun {
+  readonly kind: 'keep';
+}
+
+/** The same steps; no more is read at a time than fits into a part. */
+function* stepsOfPart(
+  steps: Iterable<Step>,
+  { grain, partSize }: Cut,
+): Generator<Step, void, undefined> {
+  for (const step of steps) {
+    const most = step.kind === 'keep' ? step.count : partSize / grain;
+    for (let done = 0; done < step.count; done += most) {
+      yield { ...step, first: step.first + done, count: Math.min(step.count - done, most) };
     }
   }
 }

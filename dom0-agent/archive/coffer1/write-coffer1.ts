@@ -19,12 +19,13 @@ import {
   formatHeader,
   mostStored,
 } from './coffer1-header.ts';
+import { IdThreads } from './id-threads.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH, type NamedFile, formatManifest } from './manifest.ts';
 import { mapAhead } from './map-ahead.ts';
 import { PARTS_PATH, type PartsTable, formatPartsTable } from './parts-table.ts';
 import type { NextFile, SeriesHead } from './series.ts';
 import { type VolumeMap, formatMap, mapPath } from './volume-map.ts';
-import { partsOfVolume } from './volume-parts.ts';
+import { AHEAD, partsOfVolume } from './volume-parts.ts';
 import { DATA_PATH, IDS_PATH } from './member-paths.ts';
 import { type PlaceInSeries, WrittenSoFar, type WrittenPart } from './written-so-far.ts';
 
@@ -65,8 +66,8 @@ interface PlainMember {
 /** `bytes` as they are stored. */
 type SealedMember = PlainMember & { readonly mac: string };
 
-/** More parts than are compressed: one is read, one looked through, one filled, one sealed, one written. */
-const PARTS_BESIDE = 5;
+/** More parts than are read, given ids or compressed: one is filled, one sealed, one written. */
+const PARTS_BESIDE = 3;
 /** More frames than are being made: two are sealed, one waits, one is written. */
 const FRAMES_BESIDE = 4;
 
@@ -92,6 +93,7 @@ class Coffer1Writer implements AsyncDisposable {
   readonly #key: ArchiveKey;
   readonly #header: Promise<Buffer>;
   readonly #width = availableParallelism() + 1;
+  readonly #idThreads: IdThreads;
   readonly #bufferSize: number;
   readonly #pool: BufferPool;
   /** For what is compressed: fresh memory for each would cost more than its encryption. */
@@ -119,7 +121,11 @@ class Coffer1Writer implements AsyncDisposable {
     void Promise.allSettled([this.#header]);
     this.#bufferSize = PART_TEXT_LENGTH + cut.partSize;
     const stop = AbortSignal.any([signal, this.#stop.signal]);
-    this.#pool = new BufferPool(this.#bufferSize * (this.#width + PARTS_BESIDE), stop);
+    // What stores everything waits for other things than ids.
+    this.#idThreads =
+      earlier === undefined ? new IdThreads(1, Infinity) : new IdThreads(idThreads());
+    const buffers = this.#width + AHEAD * this.#idThreads.atOnce + PARTS_BESIDE;
+    this.#pool = new BufferPool(this.#bufferSize * buffers, stop);
     this.#frames = new BufferPool(mostStored(cut) * (this.#width + FRAMES_BESIDE), stop);
     this.#compressor =
       compressionFilter && frameCompressor(compressionFilter, availableParallelism(), signal);
@@ -144,6 +150,7 @@ class Coffer1Writer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#compressor?.[Symbol.asyncDispose]();
+    await this.#idThreads[Symbol.asyncDispose]();
     await Promise.allSettled([this.#header]);
   }
 
@@ -174,7 +181,7 @@ class Coffer1Writer implements AsyncDisposable {
     if (volume === undefined) return;
     await volume.check();
     const parts = partsOfVolume(volume, {
-      ...{ cut: this.#options.cut, pool: this.#pool },
+      ...{ cut: this.#options.cut, pool: this.#pool, threads: this.#idThreads },
       nextPart: () => this.#soFar.nextPart(),
       announces: this.#options.earlier === undefined,
     });
@@ -278,6 +285,11 @@ class Coffer1Writer implements AsyncDisposable {
     await this.#tar.member(`${name}.hmac`, Buffer.from(`${mac}\n`));
     this.#soFar.note({ name, size: bytes.length, mac }, part);
   }
+}
+
+/** Where files are gone on from, the most is read and only compared. More threads than these wait for what is read. */
+function idThreads(): number {
+  return Math.min(4, availableParallelism());
 }
 
 /** Small files may follow the volumes that they tell of. */

@@ -87,7 +87,7 @@ export class WrittenVolume {
       const isAsItWas =
         place === undefined
           ? isZero(chunk)
-          : before.chunks.idAt(place)?.equals(this.idOf(chunk)) === true;
+          : before.chunks.idAt(place)?.equals(this.#ids.idOf(chunk)) === true;
       if (isAsItWas) continue;
       this.#isDoubted = true;
       await check.wrong();
@@ -95,8 +95,9 @@ export class WrittenVolume {
     }
   }
 
-  idOf(chunk: Buffer): Buffer {
-    return this.#ids.idOf(chunk);
+  /** The key that gives chunks their ids. */
+  get idKey(): Uint8Array {
+    return this.#ids.key;
   }
 
   /** Whether chunk `number` lies in an earlier part, or one of this file that is known; then it is referred to. */
