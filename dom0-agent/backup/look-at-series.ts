@@ -3,10 +3,13 @@ import { formatTime } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import { Semaphore } from '../../shared/semaphore.ts';
 import { formatSize } from '../../shared/sizes.ts';
-import type { OpenedSeries } from '../archive/coffer1/series.ts';
+import type { SigningSeries } from '../archive/coffer1/forget-list.ts';
+import { type OpenedSeries, type SeriesHead, headOfSeries } from '../archive/coffer1/series.ts';
 import { type FileOfSeries, openOfSeries } from '../archive/coffer1/whole-series.ts';
 import type { Listing, StoredFiles } from '../transport/storage.ts';
 import { adoptFiles } from './adopt-files.ts';
+import { givenUpIn } from './given-up.ts';
+import { afterPrune } from './series-after-prune.ts';
 import type { SeriesFile, SeriesState } from './series-state.ts';
 import type { SeriesStore } from './series-store.ts';
 
@@ -31,24 +34,30 @@ export interface SeriesLook {
 
 /**
  * Looks what of a series is in its directory. Authentic files with higher numbers than dom0 knows are taken over: another
- * machine has made them, or dom0's own state is an older one. Those with other numbers are not: they may have been given up.
+ * machine has made them, or dom0's own state is an older one. Those with other numbers are not: they may have been given up, like
+ * all that is on a signed list. If the newest of them has another passphrase, so have the series' files from now on.
  *
  * @param directory undefined: nothing can be read there
  */
 export async function lookAtSeries(
   store: SeriesStore,
-  state: SeriesState,
+  known: SeriesState,
   series: OpenedSeries,
   listing: Listing,
   directory: StoredFiles | undefined,
   signal: AbortSignal,
 ): Promise<SeriesLook> {
   const remarks: string[] = [];
+  const gone = directory && (await givenUpIn(directory, namesIn(listing), signing(series)));
+  const state = gone === undefined ? known : afterPrune(known, { ...known, added: [], gone });
   const unknown = directory && (await unknownFiles(directory, listing, state, series, signal));
   const renamed = withNames(state, unknown ?? [], listing);
-  const isLater = ({ file }: FileOfSeries): boolean => file.manifest.sequence > state.last.sequence;
+  const isLater = ({ file }: FileOfSeries): boolean =>
+    file.manifest.sequence > state.last.sequence && gone?.has(file.backupId) !== true;
   const later = (unknown ?? []).filter(isLater);
-  const adoption = await adoptFiles(store, renamed, later);
+  const head = headAfter(renamed, later);
+  if (head !== renamed.head) remarks.push(PASSPHRASE_CHANGED);
+  const adoption = await adoptFiles(store, { ...renamed, head }, later);
   if (adoption.adopted.length > 0) remarks.push(describeAdopted(adoption.adopted));
   for (const { fileName, why } of adoption.damaged) {
     remarks.push(`${printable(fileName)} is not gone on from: ${why}`);
@@ -67,19 +76,44 @@ export async function lookAtSeries(
   return { state: adoption.state, lost, missed, remarks };
 }
 
+const PASSPHRASE_CHANGED =
+  'another machine has changed the passphrase of this series: this backup, and all that follow, have the new one';
+
+/** How the key is wrapped from now on: as in the newest file, if that is one that dom0 did not know. */
+function headAfter({ head, last }: SeriesState, later: readonly FileOfSeries[]): SeriesHead {
+  let newest = last.sequence;
+  let wrapped = head;
+  for (const { file } of later) {
+    if (file.manifest.sequence <= newest) continue;
+    newest = file.manifest.sequence;
+    wrapped = headOfSeries(file.opened.header);
+  }
+  return wrapped.wrappedKeyMac.equals(head.wrappedKeyMac) ? head : wrapped;
+}
+
+function namesIn({ entries }: Listing): string[] {
+  return entries.filter(({ kind }) => kind === 'FILE').map(({ untrustedName }) => untrustedName);
+}
+
+/** The names of backups that dom0 does not know. */
+export function unknownNames(listing: Listing, files: readonly SeriesFile[]): string[] {
+  const known = new Set(files.map(({ fileName }) => fileName));
+  return namesIn(listing).filter((name) => OURS.test(name) && !known.has(name));
+}
+
+function signing({ key, seriesId }: OpenedSeries): SigningSeries {
+  return { key, head: { seriesId } };
+}
+
 /** The files of the series that dom0 does not know under their names. Those that are damaged are nobody's loss. */
 async function unknownFiles(
   directory: StoredFiles,
-  { entries }: Listing,
+  listing: Listing,
   { files }: SeriesState,
   series: OpenedSeries,
   signal: AbortSignal,
 ): Promise<FileOfSeries[]> {
-  const known = new Set(files.map(({ fileName }) => fileName));
-  const names = entries
-    .filter(({ kind, untrustedName }) => kind === 'FILE' && OURS.test(untrustedName))
-    .map(({ untrustedName }) => untrustedName)
-    .filter((name) => !known.has(name));
+  const names = unknownNames(listing, files);
   const opening = new Semaphore(AT_ONCE);
   const open = async (untrustedName: string): Promise<FileOfSeries | undefined> => {
     try {

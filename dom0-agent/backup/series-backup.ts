@@ -1,4 +1,4 @@
-import { UsageError } from '../../shared/errors.ts';
+import { UsageError, WrongPassphraseError } from '../../shared/errors.ts';
 import { type Coffer1Filter, type Cut, cutFor } from '../archive/coffer1/coffer1-header.ts';
 import type { EarlierFiles } from '../archive/coffer1/earlier-files.ts';
 import {
@@ -8,10 +8,11 @@ import {
   newId,
   openSeries,
 } from '../archive/coffer1/series.ts';
+import { openRewrapped } from '../archive/coffer1/whole-series.ts';
 import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
 import type { ScryptCost } from '../archive/scrypt-cost.ts';
 import type { Listing, StoredFiles } from '../transport/storage.ts';
-import { describeLost, lookAtSeries } from './look-at-series.ts';
+import { describeLost, lookAtSeries, unknownNames } from './look-at-series.ts';
 import { probeSeries } from './probe-series.ts';
 import type { BackupCheck } from './backup-record.ts';
 import type { Dedup, SeriesFile, SeriesState } from './series-state.ts';
@@ -71,9 +72,13 @@ export async function continueSeries(
   signal: AbortSignal,
 ): Promise<SeriesBackup> {
   refuseOtherSettings(known, wishes);
-  const series = await openSeries(known.head, passphrase);
-  const look = await lookAtSeries(store, known, series, listing, directory, signal);
+  const opened = await openKnown(known, passphrase, { listing, directory }, signal);
+  const look = await lookAtSeries(store, known, opened, listing, directory, signal);
   const { state } = look;
+  const series = { ...opened, head: Promise.resolve(state.head) };
+  const isOwn = (await opened.head).wrappedKeyMac.equals(known.head.wrappedKeyMac);
+  // The file with that passphrase is none that the series can be gone on from.
+  if (!isOwn && state.head === known.head) throw new WrongPassphraseError(WRONG);
   const lastGrain = state.files.findLast(({ kind }) => kind === 'backup')?.grain;
   const cut = cutFor(largestVolume, lastGrain);
   const isUsable = (each: SeriesFile): boolean =>
@@ -94,6 +99,29 @@ export async function continueSeries(
     ...{ series, backupId: newId(), sequence: sequence + 1, previous: { backupId, mac }, earlier },
   };
   return { file, state, lost, remarks, cut, settings: state };
+}
+
+const WRONG = 'the passphrase is wrong';
+
+/** Opens a series under the passphrase that dom0 knows it by, or that another machine has given it since. */
+async function openKnown(
+  { head, files }: SeriesState,
+  passphrase: Buffer,
+  { listing, directory }: SeriesDirectory,
+  signal: AbortSignal,
+): Promise<OpenedSeries> {
+  const copy = Buffer.from(passphrase);
+  try {
+    return await openSeries(head, passphrase);
+  } catch (error) {
+    if (!(error instanceof WrongPassphraseError) || directory === undefined) throw error;
+    const names = unknownNames(listing, files);
+    const opened = await openRewrapped(directory, names, head.seriesId, copy, signal);
+    if (opened === undefined) throw error;
+    return opened;
+  } finally {
+    copy.fill(0);
+  }
 }
 
 /** The files that are not what they were, as far as a sample of them shows. */

@@ -1,28 +1,20 @@
-import { DamagedError, ExitStatus } from '../../shared/errors.ts';
-import type { OpenedDirectory } from '../../shared/byte-streams.ts';
+import { ExitStatus } from '../../shared/errors.ts';
 import { formatTime } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
-import { MiB, formatSize } from '../../shared/sizes.ts';
-import { wholeOf } from '../archive/coffer1/small-files.ts';
-import { type FoundSeries, openEachSeries } from '../archive/coffer1/whole-series.ts';
-import { type Adoption, adoptFiles } from '../backup/adopt-files.ts';
+import { formatSize } from '../../shared/sizes.ts';
 import { seriesCard } from '../backup/series-card.ts';
 import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
-import { isForgetList, listedIds } from '../forget/forget-list.ts';
 import type { Listing } from '../transport/storage.ts';
+import { type Adopted, adoptDirectory } from './adopt-directory.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { CommandReport } from './command-report.ts';
 import { aboutField } from './error-field.ts';
 import { openSystem } from './open-system.ts';
 import { askPassphrase } from './questions.ts';
-import { byNameNewestFirst } from './siblings.ts';
 
 /** The options of `coffer adopt`, as commander gives them. */
 export type AdoptFlags = Omit<ArchiveFlags, 'command' | 'compressionFilter'>;
-
-/** No list of what may go is longer. */
-const LONGEST_LIST = 16 * MiB;
 
 /** `coffer adopt`. Gives the exit status. */
 export async function adoptCommand(
@@ -40,85 +32,11 @@ export async function adoptCommand(
   await using files = await storage.openFiles(directory, signal);
   const store = new SeriesStore(opened.seriesDirectory, (text) => report.warning(text));
   const action = async (): Promise<number> => {
-    const names = namesIn(await look());
-    const found = await openEachSeries(files, names, passphrase, signal);
-    const adopted: Adopted[] = [];
-    for (const series of found) {
-      const givenUp = await givenUpIn(files, names, series);
-      adopted.push(await adopt(store, series, givenUp, location));
-    }
-    return reportAdopted(adopted, location, report);
+    const place = { files, listing: await look(), location };
+    return reportAdopted(await adoptDirectory(store, place, passphrase, signal), location, report);
   };
   const onWait = (): void => report.info(`waiting for a backup to ${location}`);
   return await store.whileLocked(location, action, { onWait, signal });
-}
-
-/** What dom0 knows of a series now. */
-interface Adopted extends Adoption {
-  /** The highest number that it knew before; 0 when it did not know the series. */
-  readonly knewUpTo: number;
-}
-
-/** @param givenUp ids of files that will be deleted */
-async function adopt(
-  store: SeriesStore,
-  series: FoundSeries,
-  givenUp: ReadonlySet<string>,
-  place: string,
-): Promise<Adopted> {
-  const { seriesId } = series.head;
-  const known = (await store.all()).find((state) => state.head.seriesId === seriesId);
-  const ids = new Set(known?.files.map(({ backupId }) => backupId));
-  const unknown = series.files.filter(
-    ({ file }) => !ids.has(file.backupId) && !givenUp.has(file.backupId),
-  );
-  // What is newer says what the passphrase is; otherwise it may have been changed here since.
-  const isNewer = unknown.some(({ file }) => file.manifest.sequence > (known?.last.sequence ?? 0));
-  const head = known === undefined || isNewer ? series.head : known.head;
-  const before = { ...(known ?? unknownSeries(series)), head, place };
-  const adoption = await adoptFiles(store, before, unknown);
-  if (adoption.adopted.length === 0) {
-    if (known === undefined) throw new DamagedError(`no backup in ${place} is whole`);
-    await store.save(before);
-  }
-  const damaged = [
-    ...series.damaged.map(({ untrustedName, why }) => ({ fileName: untrustedName, why })),
-    ...adoption.damaged,
-  ];
-  return { ...adoption, damaged, knewUpTo: known?.last.sequence ?? 0 };
-}
-
-/** What is known before a file is. */
-function unknownSeries({ head, files }: FoundSeries): SeriesState {
-  const header = files.at(-1)?.file.opened.header;
-  return {
-    ...{ head, place: '', dedup: 'domain', encrypted: header?.encrypted ?? true },
-    ...{ compressionFilter: header?.compressionFilter, files: [], maps: new Map() },
-    last: { backupId: '', mac: '', sequence: 0 },
-  };
-}
-
-/** Files that are there, and on a signed list of what may go: nothing may refer to them any more. */
-async function givenUpIn(
-  directory: OpenedDirectory,
-  untrustedNames: readonly string[],
-  series: FoundSeries,
-): Promise<ReadonlySet<string>> {
-  const ids = new Set<string>();
-  for (const untrustedName of untrustedNames.filter(isForgetList)) {
-    const file = await directory.open(untrustedName);
-    if (file.size > LONGEST_LIST) continue;
-    const untrustedList = await wholeOf(file.read(), LONGEST_LIST, untrustedName);
-    for (const id of listedIds(untrustedList, series) ?? []) ids.add(id);
-  }
-  return ids;
-}
-
-function namesIn({ entries }: Listing): string[] {
-  return entries
-    .filter(({ kind }) => kind === 'FILE')
-    .toSorted(byNameNewestFirst)
-    .map(({ untrustedName }) => untrustedName);
 }
 
 function reportAdopted(

@@ -6,6 +6,7 @@ import { type PlannedRequest, planRequest } from './plan-request.ts';
 import { backedUpForPrograms } from './backup-events.ts';
 import { describeKit, formatBackedUp } from './backup-tables.ts';
 import { CommandReport } from './command-report.ts';
+import { adoptUnknown } from './adopt-unknown.ts';
 import { aboutField } from './error-field.ts';
 import { openSystem } from './open-system.ts';
 import { obtainAhead } from './passphrase-of-profile.ts';
@@ -38,9 +39,10 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   const settled = await settle(proposal, context);
   const passphrase = await passphraseFor(settled, context);
   try {
-    const made = await alone(settled, context, async () =>
-      makeBackup(selection, await lookAgain(settled, context), passphrase, context),
-    );
+    const made = await alone(settled, context, async () => {
+      await adoptUnknown(settled, passphrase, context);
+      return await makeBackup(selection, await lookAgain(settled, context), passphrase, context);
+    });
     return reportResult(made, selection, settled, context);
   } finally {
     passphrase.fill(0);

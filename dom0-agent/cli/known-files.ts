@@ -19,11 +19,8 @@ export async function knownFiles(
 }
 
 /** When files of any series were last checked, by their ids. */
-export async function knownChecks(
-  opened: OpenedSystem,
-  report: Report,
-): Promise<ReadonlyMap<string, BackupCheck>> {
-  const files = (await knownStates(opened, report)).flatMap((state) => state.files);
+export function checksIn(states: readonly SeriesState[]): ReadonlyMap<string, BackupCheck> {
+  const files = states.flatMap((state) => state.files);
   return new Map(files.flatMap(({ backupId, check }) => (check ? [[backupId, check]] : [])));
 }
 
@@ -54,13 +51,23 @@ export async function warnOfNewer(
   report: Report,
 ): Promise<void> {
   const known = await knownFiles(opened, inSeries?.seriesId, report);
-  const newest = known.findLast(({ kind }) => kind === 'backup');
-  if (inSeries === undefined || newest === undefined || newest.sequence <= inSeries.sequence)
-    return;
-  report.warning(
+  const newer = inSeries && newerThan(inSeries.sequence, known);
+  if (newer !== undefined) report.warning(newer);
+}
+
+/**
+ * Says that dom0 knows of a newer backup of a series than the newest that a directory shows; undefined when it does not.
+ *
+ * @param shown the number of that one
+ * @param files those of the series that dom0 knows of
+ */
+export function newerThan(shown: number, files: readonly SeriesFile[]): string | undefined {
+  const newest = files.findLast(({ kind }) => kind === 'backup');
+  if (newest === undefined || newest.sequence <= shown) return undefined;
+  return (
     `dom0 knows of a newer backup of this series than the storage shows: ${printable(newest.fileName)}, ` +
-      `number ${newest.sequence}, of ${formatTime(new Date(1000 * newest.made))}. The storage has lost it, or was put ` +
-      'back to an older state',
+    `number ${newest.sequence}, of ${formatTime(new Date(1000 * newest.made))}. The storage has lost it, or was put ` +
+    'back to an older state'
   );
 }
 

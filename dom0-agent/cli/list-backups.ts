@@ -4,27 +4,29 @@ import { printable } from '../../shared/printable.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { BackupCheck } from '../backup/backup-record.ts';
 import { seriesCard } from '../backup/series-card.ts';
+import type { SeriesState } from '../backup/series-state.ts';
 import { type BackupContents, dom0Trees } from '../qubes/backup-contents.ts';
 import type { Storage } from '../transport/storage.ts';
 import { type FoundBackup, backupsIn } from './backups-in.ts';
-import { checkForPrograms } from './known-files.ts';
+import { checkForPrograms, checksIn, newerThan } from './known-files.ts';
 import type { CommandReport } from './command-report.ts';
 import { formatTable } from './table.ts';
 
 /**
  * `coffer list` of a directory. Gives the exit status.
  *
- * @param checks when files were last checked, and what they were found to be, by their ids
+ * @param known what dom0 knows of series
  * @param ask for the passphrase; what it gives is wiped. Undefined: what the backups hold is not shown
  */
 export async function listBackups(
   storage: Storage,
   directory: string,
   ask: () => Promise<Buffer | undefined>,
-  checks: ReadonlyMap<string, BackupCheck>,
+  known: readonly SeriesState[],
   report: CommandReport,
   signal: AbortSignal,
 ): Promise<number> {
+  const checks = checksIn(known);
   const listing = await storage.browse(directory, signal);
   const passphrase = await ask();
   const isOpened = passphrase !== undefined;
@@ -43,7 +45,14 @@ export async function listBackups(
         : 'Nothing was checked: the times are taken from the names, the formats from the headers.',
     );
   }
-  for (const card of cardsIn(backups)) report.say(`The newest backup: ${card}`);
+  const present = new Set(backups.map(({ backupId }) => backupId));
+  for (const newest of newestOfEach(backups)) {
+    report.say(`The newest backup: ${seriesCard(newest)}`);
+    const state = known.find(({ head }) => head.seriesId === newest.seriesId);
+    const absent = state?.files.filter(({ backupId }) => !present.has(backupId)) ?? [];
+    const newer = listing.truncated ? undefined : newerThan(newest.sequence, absent);
+    if (newer !== undefined) report.warning(newer);
+  }
   if (others.length > 0) report.say(`Not backups: ${countOf(others.length, 'other file')}.`);
   if (listing.truncated) {
     report.warning(
@@ -88,15 +97,15 @@ function checkOf(
   return inSeries && checks.get(backupId ?? '');
 }
 
-/** Of the newest backup of each series. */
-function cardsIn(backups: readonly FoundBackup[]): string[] {
+/** The newest backup of each series. */
+function newestOfEach(backups: readonly FoundBackup[]): NonNullable<FoundBackup['inSeries']>[] {
   const newest = new Map<string, NonNullable<FoundBackup['inSeries']>>();
   for (const { inSeries } of backups) {
     if (inSeries === undefined) continue;
     const known = newest.get(inSeries.seriesId);
     if (inSeries.sequence > (known?.sequence ?? 0)) newest.set(inSeries.seriesId, inSeries);
   }
-  return [...newest.values()].map(seriesCard);
+  return [...newest.values()];
 }
 
 function formatBackups(

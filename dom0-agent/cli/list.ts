@@ -13,7 +13,7 @@ import {
 } from './open-backup.ts';
 import { askOptionalPassphrase, askPassphrase } from './questions.ts';
 import { formatKnownSize, formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
-import { knownChecks } from './known-files.ts';
+import { knownStates } from './known-files.ts';
 import { openSystem } from './open-system.ts';
 import { CommandReport } from './command-report.ts';
 
@@ -41,7 +41,7 @@ export async function listCommand(
       await opened.storage(flags.destVm),
       location,
       contents,
-      await knownChecks(opened, report),
+      await knownStates(opened, report),
       report,
       signal,
     );

@@ -93,7 +93,7 @@ export async function agree(
   show(formatBackupPlan(plan));
   show(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
   if (goesOn) show(describeSeries(known));
-  else if (known === undefined) unknownThere(destination, flags).forEach(show);
+  else if (known === undefined) describeUnknown(destination, flags).forEach(show);
   // How much changed is not known yet.
   const doubt = goesOn
     ? undefined
@@ -107,16 +107,20 @@ export async function agree(
   if (yes !== true) await confirm('Back up?', signal);
 }
 
-/** What a new series leaves aside. */
-function unknownThere({ listing }: Destination, flags: BackupFlags): string[] {
-  if (!goesIntoSeries(flags) || flags.newSeries === true) return [];
-  const names = listing?.entries.filter(({ untrustedName }) => timeOfBackupName(untrustedName));
-  if (names === undefined || names.length === 0) return [];
-  const count = names.length === 1 ? 'is a backup' : `are ${names.length} backups`;
+/** What will be taken over, if it can be. */
+function describeUnknown(destination: Destination, flags: BackupFlags): string[] {
+  const count = unknownBackups(destination, flags);
+  if (count === 0) return [];
   return [
-    `There ${count} there that dom0 does not know: coffer adopt lets the next one go on from what is coffer's own. ` +
-      'This one begins a new series, and stores everything.',
+    `There ${count === 1 ? 'is a backup' : `are ${count} backups`} there that dom0 does not know. This one goes on from them if ` +
+      "they are coffer's own and the passphrase opens them; otherwise it begins a new series, and stores everything.",
   ];
+}
+
+/** How many backups are where a series would begin. */
+export function unknownBackups({ listing }: Destination, flags: BackupFlags): number {
+  if (!goesIntoSeries(flags) || flags.newSeries === true || listing === undefined) return 0;
+  return listing.entries.filter(({ untrustedName }) => timeOfBackupName(untrustedName)).length;
 }
 
 /** What could not be known before a VM was started, which is done now. */

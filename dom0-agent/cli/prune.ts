@@ -5,7 +5,7 @@ import { formatSize } from '../../shared/sizes.ts';
 import { type WholeSeries, openWholeSeries } from '../archive/coffer1/whole-series.ts';
 import type { SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
-import { publicKeyOf } from '../forget/forget-list.ts';
+import { publicKeyOf } from '../archive/coffer1/forget-list.ts';
 import { type PrunePlan, planPrune } from '../forget/plan-prune.ts';
 import {
   type PruneProgress,

@@ -1,20 +1,23 @@
 import { ExitStatus } from '../../shared/errors.ts';
-import { printable } from '../../shared/printable.ts';
 import { formatMinute } from '../../shared/local-time.ts';
 import { type QubeStatus, backupStatus } from '../backup/backup-status.ts';
 import { readRecord } from '../backup/record-files.ts';
-import { allCheckedSince } from '../backup/series-checks.ts';
-import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
 import { isBackedUpByDefault } from '../backup/select-for-backup.ts';
 import { describing } from './qube-events.ts';
 import { checkForPrograms, knownStates } from './known-files.ts';
 import { CommandReport } from './command-report.ts';
 import { notify } from './notification.ts';
 import { openSystem } from './open-system.ts';
+import {
+  ageOf,
+  daysOf,
+  describeSeriesStatus,
+  inNoSeries,
+  seriesForPrograms,
+  seriesStatus,
+} from './series-status.ts';
 import type { StatusFlags } from './status-options.ts';
 import { formatTable } from './table.ts';
-
-const HOUR = 60 * 60 * 1000;
 
 /** What is wrong with the backups of a VM. */
 type Fault = Exclude<QubeStatus['state'], 'backed up'>;
@@ -39,8 +42,13 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
   const isFine = states.every(({ state }) => state === 'backed up');
   report.say(formatTable(['VM', 'last backup', 'age', 'checked', ''], rowsOf(states, now)));
   for (const place of placesOf(states)) report.say(place);
-  const series = await knownStates(opened, report);
-  for (const state of series) report.say(describeState(state));
+  const known = await knownStates(opened, report);
+  const series = seriesStatus(known, now, flags.due);
+  for (const status of series) report.say(describeSeriesStatus(status));
+  const alone = inNoSeries(chosen, known);
+  if (known.length > 0 && alone.length > 0) {
+    report.say(`In no series of backups: ${alone.map(({ name }) => name).join(', ')}.`);
+  }
   if (excluded.length > 0) report.say(`Not backed up by default: ${excluded.join(', ')}.`);
   report.say(
     isFine ? `All VMs were backed up in the last ${daysOf(flags.due)}.` : summaryOf(states),
@@ -59,7 +67,8 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
       check: checkForPrograms(status.check),
     })),
     excluded: excluded.map(describe),
-    series: series.map(stateForPrograms),
+    series: series.map(seriesForPrograms),
+    inNoSeries: alone.map(({ name }) => describe(name)),
     warnings: report.warnings,
   });
   return isFine ? ExitStatus.done : ExitStatus.failed;
@@ -78,38 +87,6 @@ function rowsOf(states: readonly QubeStatus[], now: Date): string[][] {
     check === undefined ? (location === undefined ? '' : 'no') : formatMinute(timeOf(check.at)),
     state === 'backed up' ? '' : IN_WORDS[state],
   ]);
-}
-
-/** `The 3 backups in sys-usb:/home/user/backups: all files checked since 2026-11-20 18:29.` */
-function describeState(state: SeriesState): string {
-  const backups = state.files.filter(({ kind }) => kind === 'backup').length;
-  const damaged = state.files.filter(({ check }) => check?.result === 'damaged').length;
-  const since = allCheckedSince(state);
-  const checked =
-    since === undefined
-      ? 'not all files were ever checked'
-      : `each file was checked since ${formatMinute(timeOf(since))}`;
-  const found = damaged === 0 ? '' : `, ${damaged} of them found damaged`;
-  const what = backups === 1 ? 'backup' : `${backups} backups`;
-  return `The ${what} in ${state.place}: ${checked}${found}.`;
-}
-
-function stateForPrograms(state: SeriesState) {
-  const { files, head, place, last } = state;
-  const newest = files.findLast(({ kind }) => kind === 'backup');
-  const since = allCheckedSince(state);
-  return {
-    ...{ series: head.seriesId, location: place, sequence: last.sequence },
-    backups: files.filter(({ kind }) => kind === 'backup').length,
-    bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
-    created: newest && timeOf(newest.made).toISOString(),
-    checkedSince: since === undefined ? undefined : timeOf(since).toISOString(),
-    damaged: files.filter(({ check }) => check?.result === 'damaged').map(nameOf),
-  };
-}
-
-function nameOf({ fileName }: SeriesFile): string {
-  return printable(fileName);
 }
 
 /** `In sys-usb:/home/user/backups/qubes-backup-…: work, vault.` */
@@ -132,16 +109,6 @@ function summaryOf(states: readonly QubeStatus[]): string {
       : [`${first.toUpperCase()}${rest.join('')}: ${names.join(', ')}.`];
   });
   return sentences.join(' ');
-}
-
-function ageOf(milliseconds: number): string {
-  if (milliseconds < 0) return 'in the future';
-  const hours = Math.floor(milliseconds / HOUR);
-  return hours < 48 ? `${hours} h` : daysOf(Math.floor(hours / 24));
-}
-
-function daysOf(days: number): string {
-  return days === 1 ? '1 day' : `${days} days`;
 }
 
 function timeOf(seconds: number): Date {

@@ -10,7 +10,7 @@ import { timeInName } from '../../shared/local-time.ts';
 import { FetchedAssembly } from '../transport/fetched-assembly.ts';
 import { NotOfferedError, isRefusal } from '../transport/storage-errors.ts';
 import type { Assembly, DeletedBackup, Storage, StoredFiles } from '../transport/storage.ts';
-import { forgetList } from './forget-list.ts';
+import { forgetList } from '../archive/coffer1/forget-list.ts';
 import { movingParts } from './moving-parts.ts';
 import { type PackParts, packFiles } from './plan-pack-files.ts';
 import { planPacks } from './plan-packs.ts';

@@ -61,6 +61,55 @@ function expectAllWhole(box: Box): void {
 /** Nothing is stored that is there. */
 const NOTHING_NEW = /^0 of 3 VMs changed; 0 B new, /m;
 
+describe('a backup beside others that dom0 does not know', () => {
+  it('goes on from those that its passphrase opens, and sends nothing twice', async () => {
+    const box = await Box.full();
+    box.goOn();
+    await change(box, 'work');
+    box.goOn();
+    forget(box);
+    const run = backUp(box);
+    expect(run.stdout.replace(/\s+/g, ' ')).toContain('2 backups there that dom0 does not know');
+    expect(run.stdout).toMatch(NOTHING_NEW);
+    expect(backUp(box).stdout).toMatch(NOTHING_NEW);
+    expectAllWhole(box);
+  }, 60_000);
+
+  it('begins a new series where the passphrase opens none, and says so', async () => {
+    const box = await Box.full();
+    box.goOn();
+    forget(box);
+    writeFileSync(box.passphraseFile, 'another passphrase\n');
+    const run = backUp(box);
+    expect(run.stderr.replace(/\s+/g, ' ')).toMatch(/nothing is gone on from .* this passphrase/);
+    expect(run.stdout).toContain(' at 1, ');
+    expect(run.stdout).not.toMatch(NOTHING_NEW);
+  });
+
+  it.each(['damaged', 'of another program'])('that are %s begins a new series', async (what) => {
+    const box = await Box.full();
+    const first = box.goOn();
+    const bytes = readFileSync(box.fileOf(first));
+    writeFileSync(
+      box.fileOf(first),
+      what === 'damaged' ? bytes.subarray(0, bytes.length - 20_000) : randomBytes(100_000),
+    );
+    forget(box);
+    const run = backUp(box);
+    expect(run.stderr).toContain('nothing is gone on from');
+    expect(run.stdout).toContain(' at 1, ');
+  });
+
+  it('leaves them alone with --new-series', async () => {
+    const box = await Box.full();
+    box.goOn();
+    forget(box);
+    const run = backUp(box, '--new-series');
+    expect(run.stdout).toContain(' at 1, ');
+    expect(run.stdout).not.toContain('does not know');
+  });
+});
+
 describe('coffer adopt', () => {
   it('takes over a series: dom0 knows again all that it knew, and nothing is stored twice', async () => {
     const box = await Box.full();
@@ -94,7 +143,7 @@ describe('coffer adopt', () => {
     expectAllWhole(box);
   }, 120_000);
 
-  it('is advised where a backup would begin anew beside others, and says the card that a backup says', async () => {
+  it('says the card that a backup says', async () => {
     const box = await Box.full();
     const [card = ''] = /series \w{8} at 1, .*$/m.exec(backUp(box).stdout) ?? [];
     expect(card).not.toBe('');
@@ -105,8 +154,6 @@ describe('coffer adopt', () => {
       series: [{ sequence: 1, backups: 1, damaged: [], card }],
     });
     expect(box.loud(['list', '-d', 'usb', ...box.secret, 'backups']).stdout).toContain(card);
-    forget(box);
-    expect(backUp(box).stdout).toContain('coffer adopt');
   });
 
   it('takes over each series that the passphrase opens, and leaves files aside that are damaged', async () => {

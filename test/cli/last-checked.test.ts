@@ -48,7 +48,7 @@ describe('when a file of a series was last checked', () => {
     expect(checks(box)[2]).toMatchObject({ result: 'verified' });
     expect(series(box)).toMatchObject({ checkedSince: checks(box)[0]?.at });
     expect(box.loud(['status']).stdout).toMatch(
-      /^The 3 backups in usb:\S+: each file was checked /m,
+      /^The 3 backups in usb:\S+: the last 0 h ago; each file was checked /m,
     );
   });
 

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -76,6 +76,44 @@ describe('coffer passphrase', () => {
     expect(box.loud(['adopt', '-d', 'usb', ...box.secret, 'backups']).status).toBe(0);
     expect(backUp(box, box.passphraseFile)).toMatchObject({ status: 3 });
     expect(backUp(box, other).status).toBe(0);
+  });
+
+  it('that another machine has given is followed by the next backup, whichever of the two it is given', async () => {
+    for (const isOld of [true, false]) {
+      const { box, other, first } = await prepared();
+      // What this machine knows: nothing of the other one's change, and of its backup.
+      const states = join(box.directory, 'dom0-state');
+      const before = join(box.directory, 'before');
+      cpSync(states, before, { recursive: true });
+      expect(change(box, box.passphraseFile, other).status).toBe(0);
+      expect(backUp(box, other).status).toBe(0);
+      const second = newest(box);
+      rmSync(states, { recursive: true });
+      renameSync(before, states);
+      const run = backUp(box, isOld ? box.passphraseFile : other);
+      expect(run.status, run.stderr).toBe(0);
+      expect(run.stderr.replace(/\s+/g, ' ')).toContain('has changed the passphrase');
+      expect(run.stdout).toMatch(/^0 of 3 VMs changed; 0 B new, /m);
+      expect(wrappingOf(box, newest(box))).toEqual(wrappingOf(box, second));
+      expect(wrappingOf(box, newest(box))).not.toEqual(wrappingOf(box, first));
+      expect(backUp(box, box.passphraseFile)).toMatchObject({ status: 3 });
+      const again = backUp(box, other);
+      expect(again.status, again.stderr).toBe(0);
+      expect(again.stderr).not.toContain('passphrase');
+    }
+  }, 60_000);
+
+  it('is not believed of a file that is none of the series: a wrong one is refused as ever', async () => {
+    const { box, other, first } = await prepared();
+    const bytes = readFileSync(box.fileOf(first));
+    // Another wrapping, which nobody has authenticated.
+    const forged = bytes.subarray(0);
+    forged.write('ab'.repeat(32), forged.indexOf('kdf-salt=') + 'kdf-salt='.length, 'latin1');
+    writeFileSync(join(box.backups, 'qubes-backup-2031-01-01T000000'), forged);
+    expect(backUp(box, other)).toMatchObject({ status: 3 });
+    const run = backUp(box, box.passphraseFile);
+    expect(run.stderr).not.toContain('has changed the passphrase');
+    expect(run.status, run.stderr).toBe(0);
   });
 
   it('is refused without the old one, and where dom0 knows no backups', async () => {

@@ -152,6 +152,28 @@ describe('before a backup goes on from others, it', () => {
     expectAllWhole(box);
   });
 
+  it('refers to nothing that a signed list gives up, though dom0 has forgotten that', async () => {
+    const box = await Box.full();
+    const first = box.goOn();
+    const forgetTheRest = memoryOf(box);
+    await change(box, 'work', 3_000_000);
+    box.goOn(['--full']);
+    const prune = box.coffer([
+      ...['prune', '-d', 'usb', ...box.secret, '-y', '--keep-last', '1', '--list', 'backups'],
+    ]);
+    expect(prune.status, prune.stderr).toBe(0);
+    forgetTheRest();
+    backUp(box);
+    rmSync(box.fileOf(first));
+    const run = backUp(box);
+    expect(run.stderr).not.toContain('lost');
+    expect(run.stdout).toMatch(/^0 of 3 VMs changed; 0 B new, /m);
+    for (const name of readdirSync(box.backups).filter((each) => each.startsWith('qubes-'))) {
+      const verify = box.coffer(['verify', '-d', 'usb', ...box.secret, join('backups', name)]);
+      expect(verify, name).toMatchObject({ status: 0 });
+    }
+  });
+
   it('tells of two machines that went on at the same time: both backups are whole', async () => {
     const box = await Box.full();
     box.goOn();
@@ -179,6 +201,11 @@ describe('before a backup goes on from others, it', () => {
     box.goOn();
     const second = box.goOn();
     rmSync(box.fileOf(second));
+    const list = box.loud(['list', '-d', 'usb', ...box.secret, 'backups']);
+    expect(list.status).toBe(0);
+    expect(list.stderr.replace(/\s+/g, ' ')).toMatch(
+      /knows of a newer backup .* number 2, .* back to an older state/,
+    );
     const { stderr } = backUp(box);
     expect(stderr).toMatch(/the newest, number 2 of .*may have been put back to an older state/);
     expect(backUp(box).stderr).not.toContain('lost');

@@ -85,6 +85,20 @@ describe('coffer status', () => {
     expect(said.stdout).toContain('Not backed up by default: usb.');
   });
 
+  it('says of each series how old its last backup is, whether one is due, and who is in none', () => {
+    backUpTo(['-d', 'usb', 'backups'], '2026-03-01T09:05:03Z', ['work', 'debian']);
+    const soon = box.loud(['status'], '', at('2026-03-02T00:05:03Z')).stdout;
+    expect(soon).toMatch(/^The backup in usb:\S+: the last 15 h ago; not all files were ever/m);
+    expect(soon).toContain('In no series of backups: vault.');
+    const { run } = status(at('2026-03-20T00:05:03Z'));
+    expect(lastEvent(run.stdout)).toMatchObject({
+      series: [{ backups: 1, isDue: true, created: '2026-03-01T09:05:03.000Z' }],
+      inNoSeries: [{ name: 'vault' }],
+    });
+    const late = box.loud(['status'], '', at('2026-03-20T00:05:03Z')).stdout;
+    expect(late).toMatch(/: the last 18 days ago, so another one is due; /);
+  });
+
   it('exits with 0 if all were backed up recently, and says when and where', () => {
     const file = backUpTo(['-d', 'usb', 'backups'], '2026-03-01T09:05:03Z', []);
     const { ok, qubes } = status(at('2026-03-02T00:00:00Z'));

@@ -6,7 +6,7 @@ import {
   openWholeSeries,
 } from '../../dom0-agent/archive/coffer1/whole-series.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
-import { publicKeyOf } from '../../dom0-agent/forget/forget-list.ts';
+import { publicKeyOf } from '../../dom0-agent/archive/coffer1/forget-list.ts';
 import { type PrunePlan, planPrune } from '../../dom0-agent/forget/plan-prune.ts';
 import type { RetentionRules } from '../../dom0-agent/forget/retention.ts';
 import { type PruneResult, runPrune } from '../../dom0-agent/forget/run-prune.ts';

@@ -44,7 +44,7 @@ async function screenOf(command: string, columns: number): Promise<string[]> {
 const PLACE = 'In usb:/qubes/homes/usb/backups/qubes-backup-2026-03-01T090503: work, vault.';
 
 const CHECKED =
-  'The backup in usb:/qubes/homes/usb/backups: each file was checked since 2026-03-01 09:05.';
+  'The backup in usb:/qubes/homes/usb/backups: the last 24 h ago; each file was checked since 2026-03-01 09:05.';
 
 describe('coffer status shows', () => {
   const table = [
@@ -55,6 +55,7 @@ describe('coffer status shows', () => {
     'vault   2026-03-01 09:05  24 h  2026-03-01 09:05',
     PLACE,
     CHECKED,
+    'In no series of backups: debian.',
     'Not backed up by default: usb.',
     'Never backed up: dom0, debian.',
   ];

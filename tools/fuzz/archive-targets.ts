@@ -21,7 +21,7 @@ import {
 } from '../../dom0-agent/archive/coffer1/volume-map.ts';
 import { parseHeaderText } from '../../dom0-agent/archive/untrusted-header.ts';
 import { newSeriesKey } from '../../dom0-agent/archive/coffer1/series-key.ts';
-import { forgetList, listedIds } from '../../dom0-agent/forget/forget-list.ts';
+import { forgetList, listedIds } from '../../dom0-agent/archive/coffer1/forget-list.ts';
 import { untar } from '../../dom0-agent/archive/tar/inner-reader.ts';
 import { joinVolumes } from '../../dom0-agent/archive/tar/multi-volume.ts';
 import { OuterTarReader } from '../../dom0-agent/archive/tar/outer-reader.ts';
@@ -234,7 +234,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   },
   {
     name: 'forget-list',
-    sources: ['forget/forget-list.ts'],
+    sources: ['coffer1/forget-list.ts'],
     seeds: () => [FORGET_LIST],
     words: [
       'coffer-1 forget\n',

@@ -21,6 +21,17 @@ export interface SeriesHead extends WrappedKey {
   readonly kdfSalt: Buffer;
 }
 
+/** Of a file's header, what all files of its series have that were made under the same passphrase. */
+export function headOfSeries({
+  seriesId,
+  kdf,
+  kdfSalt,
+  wrappedKey,
+  wrappedKeyMac,
+}: SeriesHead): SeriesHead {
+  return { seriesId, kdf, kdfSalt, wrappedKey, wrappedKeyMac };
+}
+
 /** A series whose key is known: files can be added to it. */
 export interface OpenedSeries {
   readonly seriesId: string;

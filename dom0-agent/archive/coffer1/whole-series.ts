@@ -11,7 +11,7 @@ import { OuterTarReader } from '../tar/outer-reader.ts';
 import { HEADER_NAME, type UntrustedHeader } from '../untrusted-header.ts';
 import type { Coffer1Header } from './coffer1-header.ts';
 import { authenticateHeader, parseUntrustedHeader } from './open-header.ts';
-import { type SeriesHead, openSeries } from './series.ts';
+import { type OpenedSeries, type SeriesHead, headOfSeries, openSeries } from './series.ts';
 import { SeriesFile } from './series-file.ts';
 import type { SeriesKey } from './series-key.ts';
 
@@ -230,6 +230,29 @@ export async function untrustedIdsOf(
   return (await claimOf(directory, untrustedName))?.untrustedHeader;
 }
 
+/**
+ * Opens a series under a passphrase that another machine has given it: some of these files must have it. They are not authentic
+ * yet. Undefined where there is none.
+ *
+ * @param passphrase is wiped
+ */
+export async function openRewrapped(
+  directory: OpenedDirectory,
+  untrustedNames: readonly string[],
+  seriesId: string,
+  passphrase: Buffer,
+  signal: AbortSignal,
+): Promise<OpenedSeries | undefined> {
+  const claims: Claim[] = [];
+  for (const untrustedName of untrustedNames) {
+    signal.throwIfAborted();
+    const claim = await claimOf(directory, untrustedName).catch(orUndefinedIf(DamagedError));
+    if (claim?.untrustedHeader.seriesId === seriesId) claims.push(claim);
+  }
+  const opened = await unwrap(claims, passphrase).catch(orUndefinedIf(WrongPassphraseError));
+  return opened && { seriesId, key: opened.key, head: Promise.resolve(opened.head) };
+}
+
 async function openClaim(
   { untrustedName, input }: Claim,
   key: SeriesKey,
@@ -281,7 +304,7 @@ async function unwrap(
   try {
     const tried = new Set<string>();
     for (const { untrustedHeader: head } of claims) {
-      const { seriesId, kdf, kdfSalt, wrappedKey, wrappedKeyMac } = head;
+      const { kdfSalt, wrappedKey, wrappedKeyMac } = head;
       const wrapping = Buffer.concat([kdfSalt, wrappedKey, wrappedKeyMac]).toString('hex');
       if (tried.has(wrapping) || tried.size === MOST_WRAPPINGS) continue;
       tried.add(wrapping);
@@ -289,8 +312,7 @@ async function unwrap(
         orUndefinedIf(WrongPassphraseError),
       );
       if (opened === undefined) continue;
-      const { key } = opened;
-      return { key, head: { seriesId, kdf, kdfSalt, wrappedKey, wrappedKeyMac } };
+      return { key: opened.key, head: headOfSeries(head) };
     }
   } finally {
     passphrase.fill(0);

@@ -1,14 +1,23 @@
 import { type KeyObject, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
-import { expandKey } from '../archive/coffer1/expand-key.ts';
-import type { WholeSeries } from '../archive/coffer1/whole-series.ts';
-import type { PrunedFile } from './plan-prune.ts';
+import { expandKey } from './expand-key.ts';
+import type { SeriesHead } from './series.ts';
+import type { SeriesKey } from './series-key.ts';
 
 /** What stands before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410). */
 const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
 
 /** A file that may go. */
-interface ListedFile extends Pick<PrunedFile, 'backupId' | 'size'> {
-  readonly stored: Pick<PrunedFile['stored'], 'untrustedName'>;
+interface ListedFile {
+  readonly backupId: string;
+  /** In bytes. */
+  readonly size: number;
+  readonly stored: { readonly untrustedName: string };
+}
+
+/** Whose files may go: the key of its lists follows from both. */
+export interface SigningSeries {
+  readonly key: SeriesKey;
+  readonly head: Pick<SeriesHead, 'seriesId'>;
 }
 
 /** The names that `coffer-gc.sh` deletes: coffer's own are like that. */
@@ -20,7 +29,7 @@ export function canBeListed(name: string): boolean {
 }
 
 /** The key that the lists of a series are verified with, as PEM: for `coffer-gc.sh -k`. */
-export function publicKeyOf(series: Pick<WholeSeries, 'key' | 'head'>): string {
+export function publicKeyOf(series: SigningSeries): string {
   return createPublicKey(signingKey(series)).export({ type: 'spki', format: 'pem' }).toString();
 }
 
@@ -29,7 +38,7 @@ export function publicKeyOf(series: Pick<WholeSeries, 'key' | 'head'>): string {
  * and length, so that no other file can be meant. Signed with Ed25519, under a key that follows from that of the series.
  */
 export function forgetList(
-  series: Pick<WholeSeries, 'key' | 'head'>,
+  series: SigningSeries,
   files: readonly ListedFile[],
   made: Date,
 ): Buffer {
@@ -53,10 +62,7 @@ export function isForgetList(untrustedName: string): boolean {
 }
 
 /** The ids of the files on a list. Undefined for what is no list, or not of this series. */
-export function listedIds(
-  untrustedList: Buffer,
-  series: Pick<WholeSeries, 'key' | 'head'>,
-): string[] | undefined {
+export function listedIds(untrustedList: Buffer, series: SigningSeries): string[] | undefined {
   const [, text = '', signature = ''] =
     /^(coffer-1 forget\n.*\n)signature ([A-Za-z0-9+/=]+)\n$/s.exec(
       untrustedList.toString('latin1'),
@@ -72,7 +78,7 @@ export function listedIds(
   return [...text.matchAll(/^file ([0-9a-f]{32}) /gm)].map(([, id = '']) => id);
 }
 
-function signingKey({ key, head: { seriesId } }: Pick<WholeSeries, 'key' | 'head'>): KeyObject {
+function signingKey({ key, head: { seriesId } }: SigningSeries): KeyObject {
   const seed = expandKey(key, `coffer-1 forget ${seriesId}`, 32);
   return createPrivateKey({ key: Buffer.concat([PKCS8, seed]), format: 'der', type: 'pkcs8' });
 }

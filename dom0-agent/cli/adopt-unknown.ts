@@ -1,0 +1,52 @@
+import {
+  DamagedError,
+  FailedError,
+  RefusedError,
+  WrongPassphraseError,
+} from '../../shared/errors.ts';
+import { printable } from '../../shared/printable.ts';
+import { adoptDirectory } from './adopt-directory.ts';
+import { type BackupContext, type Proposal, storeOf, unknownBackups } from './propose-backup.ts';
+
+/**
+ * Where dom0 knows no series, and there are backups: takes over what the passphrase opens of them, so that nothing is stored
+ * twice. That is left out where a directory cannot be read. To be run while nobody else goes on with a series there.
+ */
+export async function adoptUnknown(
+  { known, destination, storage }: Proposal,
+  passphrase: Buffer,
+  context: BackupContext,
+): Promise<void> {
+  const { request, report, signal } = context;
+  const { listing, location } = destination;
+  const isAlone = unknownBackups(destination, request.flags) === 0;
+  if (known !== undefined || listing === undefined || isAlone) return;
+  // It is wiped.
+  const copy = Buffer.from(passphrase);
+  try {
+    await using files = await storage.openFiles(request.location, signal);
+    const place = { files, listing, location };
+    for (const { state, damaged } of await adoptDirectory(storeOf(context), place, copy, signal)) {
+      const count = state.files.filter(({ kind }) => kind === 'backup').length;
+      report.info(
+        `dom0 did not know of the ${count === 1 ? 'backup' : `${count} backups`} there, and goes on from there now.`,
+      );
+      for (const { fileName, why } of damaged) {
+        report.warning(`${printable(fileName)} in ${location} is not gone on from: ${why}`);
+      }
+    }
+  } catch (error) {
+    // None of that is a reason not to back up.
+    const isAnswer =
+      error instanceof WrongPassphraseError ||
+      error instanceof RefusedError ||
+      error instanceof DamagedError ||
+      error instanceof FailedError;
+    if (!isAnswer) throw error;
+    report.warning(
+      `nothing is gone on from in ${location}, and everything is stored: ${error.message}`,
+    );
+  } finally {
+    copy.fill(0);
+  }
+}

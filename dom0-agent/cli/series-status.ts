@@ -1,0 +1,96 @@
+import { formatMinute } from '../../shared/local-time.ts';
+import { printable } from '../../shared/printable.ts';
+import { allCheckedSince } from '../backup/series-checks.ts';
+import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
+import type { Qube } from '../qubes/qube.ts';
+
+const HOUR = 60 * 60 * 1000;
+const DAY = 24 * HOUR;
+
+/** How things are with a series. */
+export interface SeriesStatus {
+  readonly state: SeriesState;
+  /** Its newest backup; undefined where all are gone. */
+  readonly newest: SeriesFile | undefined;
+  /** How old that is, in milliseconds. */
+  readonly age: number;
+  /** Whether another backup should be made. */
+  readonly isDue: boolean;
+  /** Since when each file was checked, in seconds since 1970; undefined when some never were. */
+  readonly checkedSince: number | undefined;
+  readonly damaged: readonly SeriesFile[];
+}
+
+/** How things are with each series at the time `now`; a backup is due when the last one is more than `days` old. */
+export function seriesStatus(
+  states: readonly SeriesState[],
+  now: Date,
+  days: number,
+): SeriesStatus[] {
+  return states.map((state) => {
+    const newest = state.files.findLast(({ kind }) => kind === 'backup');
+    const age = now.getTime() - timeOf(newest?.made ?? 0).getTime();
+    return {
+      ...{ state, newest, age, isDue: age > days * DAY || age < -DAY },
+      checkedSince: allCheckedSince(state),
+      damaged: state.files.filter(({ check }) => check?.result === 'damaged'),
+    };
+  });
+}
+
+/** The VMs of which no series has a volume, as it is now. */
+export function inNoSeries(qubes: readonly Qube[], states: readonly SeriesState[]): Qube[] {
+  const backedUp = new Set(
+    states.flatMap(({ maps }) => Array.from(maps.keys(), (origin) => origin.split('/')[0])),
+  );
+  return qubes.filter(
+    ({ qubeClass, uuid, name }) => qubeClass !== 'AdminVM' && !backedUp.has(uuid ?? name),
+  );
+}
+
+/** `The 3 backups in sys-usb:/home/user/backups: the last 20 h ago; each file was checked since 2026-11-20 18:29.` */
+export function describeSeriesStatus(status: SeriesStatus): string {
+  const { state, newest, age, isDue, checkedSince, damaged } = status;
+  const backups = state.files.filter(({ kind }) => kind === 'backup').length;
+  const what = backups === 1 ? 'backup' : `${backups} backups`;
+  const last =
+    newest === undefined
+      ? []
+      : [`the last ${ageOf(age)}${age < 0 ? '' : ' ago'}${isDue ? ', so another one is due' : ''}`];
+  const checked =
+    checkedSince === undefined
+      ? 'not all files were ever checked'
+      : `each file was checked since ${formatMinute(timeOf(checkedSince))}`;
+  const found = damaged.length === 0 ? '' : `, ${damaged.length} of them found damaged`;
+  return `The ${what} in ${printable(state.place)}: ${[...last, checked].join('; ')}${found}.`;
+}
+
+/** For programs: docs/json.md. */
+export function seriesForPrograms(status: SeriesStatus) {
+  const { state, newest, isDue, checkedSince, damaged } = status;
+  const { files, head, place, last } = state;
+  return {
+    ...{ series: head.seriesId, location: place, sequence: last.sequence },
+    backups: files.filter(({ kind }) => kind === 'backup').length,
+    bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+    created: newest && timeOf(newest.made).toISOString(),
+    isDue,
+    checkedSince: checkedSince === undefined ? undefined : timeOf(checkedSince).toISOString(),
+    damaged: damaged.map(({ fileName }) => printable(fileName)),
+  };
+}
+
+/** `20 h`, `3 days` */
+export function ageOf(milliseconds: number): string {
+  if (milliseconds < 0) return 'in the future';
+  const hours = Math.floor(milliseconds / HOUR);
+  return hours < 48 ? `${hours} h` : daysOf(Math.floor(hours / 24));
+}
+
+export function daysOf(days: number): string {
+  return days === 1 ? '1 day' : `${days} days`;
+}
+
+function timeOf(seconds: number): Date {
+  return new Date(1000 * seconds);
+}
