@@ -125,6 +125,58 @@ describe('recover.sh, of a backup that needs others,', () => {
   });
 });
 
+describe('a series of which the passphrase was changed', async () => {
+  const changing = new SeriesMaker();
+  const old = { 'qubes.xml': qubesXml, [WORK]: volume('abcdef') };
+  const image = volume('aBcdeFq');
+  const now = { 'qubes.xml': qubesXml, [WORK]: image };
+  const before = (await changing.backup(old)).bytes;
+  changing.changePassphrase('another passphrase');
+  const after = (await changing.backup(now)).bytes;
+
+  function recovery(passphrase: string, shell?: string): Recovery {
+    const made = new Recovery(after, shell);
+    made.passphrase(passphrase);
+    made.write('before', before);
+    return made;
+  }
+
+  it.each(SHELLS)(
+    'is recovered under the passphrase of the backup that is wanted (%s)',
+    (shell) => {
+      using later = recovery('another passphrase', shell);
+      expect(later.recover()).toMatchObject({ status: 0, stderr: '' });
+      expect(later.read(WORK).equals(image)).toBe(true);
+      using wrong = recovery(PASSPHRASE, shell);
+      expect(wrong.recover()).toMatchObject({ status: 3 });
+    },
+  );
+
+  it('is listed as far as the passphrase opens its backups', () => {
+    for (const [passphrase, name, other] of [
+      ['another passphrase', 'a backup', 'before'],
+      [PASSPHRASE, 'before', 'a backup'],
+    ] as const) {
+      using listing = recovery(passphrase);
+      const { status, stdout, stderr } = listing.run('-p', 'passphrase', '.');
+      expect({ status, stderr }).toMatchObject({ status: 0 });
+      expect(stdout.match(/^2026-.*$/gm)).toEqual([expect.stringMatching(` {2}${name}$`)]);
+      expect(stderr).toContain(`${other} is passed over`);
+    }
+  });
+
+  it.each(SHELLS)('is got back by the page as well (%s)', async (shell) => {
+    using work = new WorkDirectory();
+    work.write('before', before);
+    const { status, stdout, stderr } = await followPage(work, {
+      ...{ section: 'A coffer-1 backup that needs others', backup: after, file: WORK },
+      ...{ passphrase: 'another passphrase', shell, image: false },
+    });
+    expect({ status, stdout, stderr }).toMatchObject({ status: 0 });
+    expect(work.take(`recovery/${WORK}`).equals(image)).toBe(true);
+  });
+});
+
 describe('docs/recovery.md', () => {
   const SECTION = 'A coffer-1 backup that needs others';
   const reader = { section: SECTION, backup: third, file: WORK, passphrase: PASSPHRASE };
@@ -137,6 +189,42 @@ describe('docs/recovery.md', () => {
     expect({ status, stdout, stderr }).toMatchObject({ status: 0 });
     expect(stdout + stderr).not.toMatch(/STOP|MISSING/);
     expect(sha256(work.take(`recovery/${WORK}`))).toBe(sha256(VOLUMES[WORK] ?? Buffer.alloc(0)));
+  });
+
+  it.each(SHELLS)('gets it out of packs, too, and out of trimmed parts (%s)', async (shell) => {
+    using series = new SeriesOnDisk();
+    for (const [work, other] of [
+      ['abcdefgh', 'stuvwxyz'],
+      ['aBCDEFgh', 'stuvwxyz'],
+      ['aBCDEFgH', 'Stuvwxyz'],
+    ] as const) {
+      const volumes = { [WORK]: volume(work), [OTHER]: volume(other) };
+      await series.backUp(volumes, { chunksInPart: 4 }, { vm5: 'work', vm55: 'dev-box' });
+    }
+    const { packs } = await series.prune({ last: 1 });
+    const stored = packs.map(({ untrustedName }) => series.read(untrustedName));
+    const names = Buffer.concat(stored).toString('latin1');
+    expect(names).toMatch(/trimmed\//);
+    expect(names).toMatch(/from\//);
+    for (const isThere of [true, false]) {
+      using work = new WorkDirectory();
+      if (isThere) for (const [i, bytes] of stored.entries()) work.write(`pack ${i}`, bytes);
+      const followed = {
+        ...reader,
+        backup: series.read('day-3'),
+
+        shell,
+        image: false,
+      };
+      const { stdout, stderr } = await followPage(work, { ...followed, heedless: !isThere });
+      if (isThere) {
+        expect(stdout + stderr).not.toMatch(/STOP|MISSING/);
+        expect(work.take(`recovery/${WORK}`).equals(volume('aBCDEFgH'))).toBe(true);
+      } else {
+        expect(stderr).toMatch(/STOP: parts of the file .* are MISSING/);
+        expect(() => work.take(`recovery/${WORK}`)).toThrow();
+      }
+    }
   });
 
   it('stops when a file is missing, or changed', async () => {

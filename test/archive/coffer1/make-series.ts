@@ -66,8 +66,8 @@ export interface SeriesOptions {
 export class SeriesMaker {
   readonly seriesId = randomBytes(16).toString('hex');
   readonly #key = newSeriesKey();
-  readonly #salt = randomBytes(32);
-  readonly #wrapped: ReturnType<typeof this.wrap>;
+  #salt = randomBytes(32);
+  #wrapped: ReturnType<typeof this.wrap>;
   #sequence = 0;
   #previous: NamedFile | undefined;
   /** The chunks of each volume in the last backup, by number. */
@@ -76,7 +76,13 @@ export class SeriesMaker {
   readonly #parts = new Map<string, StoredPart[]>();
 
   constructor() {
-    this.#wrapped = this.wrap();
+    this.#wrapped = this.wrap(PASSPHRASE);
+  }
+
+  /** Gives the files from now on another passphrase. */
+  changePassphrase(passphrase: string): void {
+    this.#salt = randomBytes(32);
+    this.#wrapped = this.wrap(passphrase);
   }
 
   /**
@@ -161,9 +167,9 @@ export class SeriesMaker {
     return this.#assemble(header, [], moved, behind, { files: [], needs: [], holds }, seal);
   }
 
-  wrap() {
+  wrap(passphrase: string) {
     const cost = scryptCost(14);
-    return deriveRootKey(Buffer.from(PASSPHRASE), this.#salt, cost).then((root) =>
+    return deriveRootKey(Buffer.from(passphrase), this.#salt, cost).then((root) =>
       wrapSeriesKey(root, this.seriesId, this.#key),
     );
   }
