@@ -1,56 +1,26 @@
-import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, readFileSync, readdirSync, writeFileSync, writeSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { ExitStatus } from '../../shared/errors.ts';
 import { cleanUpAfterFile } from '../clean-up-after-file.ts';
-import { Box } from '../cli/box.ts';
+import type { Box } from '../cli/box.ts';
 import { type Bout, expectTameOutput, runCoffer } from './arena.ts';
-import { type Piece, assemble, belongsTo, graft, piecesOf, reword } from './splices.ts';
+import { type Piece, assemble, belongsTo, graft, reword } from './splices.ts';
+import { type Chain, imageOf, twoDays } from './two-days.ts';
 
 /** What a storage without the key can make of the files of one series, against the built program. */
 const cleanUp = cleanUpAfterFile();
-const CLOCK = new URL('../cli/fixed-clock.cjs', import.meta.url).pathname;
-const DATA = 3_000_000;
 
-/** Two days of a series of `work` and `vault`; on the second, only `work` has changed. */
-interface Chain {
-  readonly first: readonly Piece[];
-  readonly second: readonly Piece[];
-}
-
-let box: Box;
 let fresh: Box;
 let chain: Chain;
-const images = new Map<string, Buffer>();
+let images: ReadonlyMap<string, Buffer>;
 
 beforeAll(async () => {
-  box = await Box.full(cleanUp);
-  backUp('2026-01-01');
-  const image = openSync(imageOf(box, 'work'), 'r+');
-  writeSync(image, randomBytes(DATA), 0, DATA, 1_000_000);
-  closeSync(image);
-  backUp('2026-01-02');
-  const [first = '', second = ''] = readdirSync(box.backups).sort();
-  chain = { first: read(first), second: read(second) };
-  for (const name of ['work', 'vault']) images.set(name, readFileSync(imageOf(box, name)));
-  fresh = await Box.empty(cleanUp);
+  const made = await twoDays(cleanUp);
+  ({ fresh, chain } = made);
+  images = made.images[1] ?? new Map();
 });
-
-function backUp(day: string): void {
-  const environment = { NODE_OPTIONS: `--require=${CLOCK}`, FIXED_CLOCK: `${day}T12:00:00Z` };
-  const words = ['backup', '-d', 'usb', ...box.secret, '-y', '--no-check', 'backups'];
-  const { status, stderr } = box.coffer([...words, 'work', 'vault'], '', {
-    ...environment,
-    TZ: 'UTC',
-  });
-  if (status !== 0) throw new Error(stderr);
-}
-
-const imageOf = (where: Box, name: string): string =>
-  join(where.directory, 'appvms', name, 'private.img');
-const read = (name: string): Piece[] => piecesOf(readFileSync(join(box.backups, name)));
 
 /** The pieces with one bit of a member changed. */
 function flip(pieces: readonly Piece[], name: string): Piece[] {

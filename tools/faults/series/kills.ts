@@ -80,6 +80,7 @@ export async function tryKill(
   complaints.push(...(await nextBackup(world, dice)));
   complaints.push(...(await soundness(world, kept(before, command))).map(afterwards));
   world.sealed.addAll(world.backups);
+  complaints.push(...world.sealed.complaints);
   return {
     ...{ what: `${command.name}, ${victim} killed`, ending, struck },
     ...{ milliseconds: run.milliseconds, complaints, said: run.said },

@@ -49,7 +49,8 @@ export async function tryLostState(
   for (const name of world.examined(world.held))
     complaints.push(...(await world.complaintsAbout(name)));
   world.sealed.addAll(world.backups);
-  complaints.push(...world.sealed.reused.map((pair) => `the keys of ${pair} were used twice`));
+  complaints.push(...world.sealed.complaints);
+  if (world.series > 1) complaints.push('a new series was begun: what is there was sent again');
   return {
     ...{ what: `dom0's state ${loss}`, ending, struck },
     ...{ milliseconds: run.milliseconds, complaints, said: run.said },

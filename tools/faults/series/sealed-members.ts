@@ -19,9 +19,9 @@ export class SealedMembers {
     return this.#contents.size;
   }
 
-  /** The pairs that were used for two contents. */
-  get reused(): readonly string[] {
-    return [...this.#reused];
+  /** What is wrong: each of the pairs that were used for two contents. */
+  get complaints(): string[] {
+    return Array.from(this.#reused, (pair) => `the keys of ${pair} were used twice`);
   }
 
   /** Adds what the files of a directory hold, as far as they go. */

@@ -98,6 +98,11 @@ export class SeriesWorld implements AsyncDisposable {
     return this.files.filter((name) => name.startsWith('qubes-backup-'));
   }
 
+  /** How many series the files are of, by what their headers say. */
+  get series(): number {
+    return new Set(this.backupFiles.map((name) => this.#header(name, 'series-id'))).size;
+  }
+
   /** Those of these names of backups that are looked at: the newest, and one of the others where it is thorough. */
   examined(names: readonly string[]): readonly string[] {
     const older = names.slice(0, -1);
@@ -288,8 +293,12 @@ export class SeriesWorld implements AsyncDisposable {
   }
 
   #idOf(name: string): string {
+    return this.#header(name, 'backup-id');
+  }
+
+  #header(name: string, key: string): string {
     const header = readFileSync(join(this.backups, name)).toString('latin1', 0, 4096);
-    return /^backup-id=(.*)$/m.exec(header)?.[1] ?? '';
+    return new RegExp(`^${key}=(.*)$`, 'm').exec(header)?.[1] ?? '';
   }
 
   async #removeRestored(): Promise<void> {

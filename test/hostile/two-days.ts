@@ -1,0 +1,63 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, openSync, readFileSync, readdirSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { withPreloaded } from '../test-run.ts';
+import { Box } from '../cli/box.ts';
+import type { WhenDone } from '../qubes/folder/small-system.ts';
+import { type Piece, piecesOf } from './splices.ts';
+
+const CLOCK = new URL('../cli/fixed-clock.cjs', import.meta.url).pathname;
+const DATA = 3_000_000;
+
+/** The days of a series of `work` and `vault`; on the second, only `work` has changed. */
+export const DAYS = ['2026-01-01', '2026-01-02'] as const;
+
+/** The files of those days, taken apart. */
+export interface Chain {
+  readonly first: readonly Piece[];
+  readonly second: readonly Piece[];
+}
+
+/** A series of two days, and what its volumes held. */
+export interface TwoDays {
+  readonly chain: Chain;
+  /** Of each day, by VM. */
+  readonly images: readonly ReadonlyMap<string, Buffer>[];
+  /** An empty system to restore into. */
+  readonly fresh: Box;
+}
+
+export async function twoDays(cleanUp: WhenDone): Promise<TwoDays> {
+  const box = await Box.full(cleanUp);
+  const images: Map<string, Buffer>[] = [];
+  for (const day of DAYS) {
+    if (images.length > 0) change(imageOf(box, 'work'));
+    backUp(box, day);
+    images.push(
+      new Map(['work', 'vault'].map((name) => [name, readFileSync(imageOf(box, name))] as const)),
+    );
+  }
+  const [first = [], second = []] = readdirSync(box.backups)
+    .sort()
+    .map((name) => piecesOf(readFileSync(join(box.backups, name))));
+  return { chain: { first, second }, images, fresh: await Box.empty(cleanUp) };
+}
+
+export const imageOf = (where: Box, name: string): string =>
+  join(where.directory, 'appvms', name, 'private.img');
+
+function change(file: string): void {
+  const image = openSync(file, 'r+');
+  writeSync(image, randomBytes(DATA), 0, DATA, 1_000_000);
+  closeSync(image);
+}
+
+function backUp(box: Box, day: string): void {
+  const words = ['backup', '-d', 'usb', ...box.secret, '-y', '--no-check', 'backups'];
+  const { status, stderr } = box.coffer([...words, 'work', 'vault'], '', {
+    NODE_OPTIONS: withPreloaded(CLOCK),
+    FIXED_CLOCK: `${day}T12:00:00Z`,
+    TZ: 'UTC',
+  });
+  if (status !== 0) throw new Error(stderr);
+}
