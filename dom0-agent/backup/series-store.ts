@@ -15,11 +15,8 @@ import { CofferError, FailedError, reasonOf, systemCodeOf } from '../../shared/e
 import { MiB } from '../../shared/sizes.ts';
 import { ID_LENGTH } from '../archive/coffer1/chunk-ids.ts';
 import type { EarlierFile, EarlierFiles } from '../archive/coffer1/earlier-files.ts';
-import {
-  type PartsTable,
-  formatPartsTable,
-  parsePartsTable,
-} from '../archive/coffer1/parts-table.ts';
+import type { PartsTable } from '../archive/coffer1/parts-table.ts';
+import { formatPartsTable, parsePartsTable } from '../archive/coffer1/parts-table-text.ts';
 import { type VolumeMap, formatMap, parseMap } from '../archive/coffer1/volume-map.ts';
 import { type Patience, whileLocked } from '../qubes/file-lock.ts';
 import { replaceFile, syncDirectory } from '../qubes/replace-file.ts';

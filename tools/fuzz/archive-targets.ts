@@ -12,7 +12,10 @@ import {
   formatPartText,
   parsePartText,
 } from '../../dom0-agent/archive/coffer1/part-text.ts';
-import { formatPartsTable, parsePartsTable } from '../../dom0-agent/archive/coffer1/parts-table.ts';
+import {
+  formatPartsTable,
+  parsePartsTable,
+} from '../../dom0-agent/archive/coffer1/parts-table-text.ts';
 import { Runs } from '../../dom0-agent/archive/coffer1/runs.ts';
 import {
   type VolumeMap,

@@ -1,6 +1,6 @@
 import { DamagedError } from '../../../shared/errors.ts';
 import { MANIFEST_PATH } from './manifest.ts';
-import { PARTS_PATH } from './parts-table.ts';
+import { PARTS_PATH } from './parts-table-text.ts';
 
 /** The parts of volumes are `data.000` and so on, whichever volume they are of. */
 export const DATA_PATH = 'data';

@@ -14,7 +14,7 @@ import { MemberPlaces, type Place } from './member-places.ts';
 import { MemberReader, type StoredMember, membersOfPath } from './member-reader.ts';
 import { type Opened, plaintextOf } from './open-parts.ts';
 import { PartOffsets } from './part-offsets.ts';
-import { PARTS_PATH, parsePartsTable } from './parts-table.ts';
+import { PARTS_PATH, parsePartsTable } from './parts-table-text.ts';
 import { wholeOf } from './small-files.ts';
 
 /** A file of a series, opened for seeking: what its manifest tells of, and where that lies. */

@@ -15,7 +15,7 @@ import {
   volumePathOfMap,
 } from './member-paths.ts';
 import { type Opened, authenticate, openParts, plaintextOf } from './open-parts.ts';
-import { parsePartsTable } from './parts-table.ts';
+import { parsePartsTable } from './parts-table-text.ts';
 import { ReadSoFar } from './read-so-far.ts';
 import { brokenFile, smallFile, wholeOf } from './small-files.ts';
 import { volumesOf } from './streamed-volumes.ts';

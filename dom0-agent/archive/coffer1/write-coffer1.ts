@@ -22,7 +22,8 @@ import {
 import { IdThreads } from './id-threads.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH, type NamedFile, formatManifest } from './manifest.ts';
 import { mapAhead } from './map-ahead.ts';
-import { PARTS_PATH, type PartsTable, formatPartsTable } from './parts-table.ts';
+import type { PartsTable } from './parts-table.ts';
+import { PARTS_PATH, formatPartsTable } from './parts-table-text.ts';
 import type { NextFile, SeriesHead } from './series.ts';
 import { type VolumeMap, formatMap, mapPath } from './volume-map.ts';
 import { AHEAD, partsOfVolume } from './volume-parts.ts';

@@ -15,7 +15,8 @@ import {
 } from './manifest.ts';
 import { IDS_PATH, movedPath, trimmedPath } from './member-paths.ts';
 import { type CopyingSink, type MemberPlace, MemberWriter } from './member-writer.ts';
-import { PARTS_PATH, PartsTable, formatPartsTable } from './parts-table.ts';
+import { PartsTable } from './parts-table.ts';
+import { PARTS_PATH, formatPartsTable } from './parts-table-text.ts';
 import type { NextFile } from './series.ts';
 
 /** A part that goes into a pack. */

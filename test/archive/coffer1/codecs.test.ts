@@ -19,12 +19,11 @@ import {
   formatPartText,
   parsePartText,
 } from '../../../dom0-agent/archive/coffer1/part-text.ts';
+import { PartsTable, type TablePart } from '../../../dom0-agent/archive/coffer1/parts-table.ts';
 import {
-  PartsTable,
-  type TablePart,
   formatPartsTable,
   parsePartsTable,
-} from '../../../dom0-agent/archive/coffer1/parts-table.ts';
+} from '../../../dom0-agent/archive/coffer1/parts-table-text.ts';
 import { type Run, Runs } from '../../../dom0-agent/archive/coffer1/runs.ts';
 import {
   type VolumeMap,

@@ -16,7 +16,8 @@ import {
   lengthInTar,
 } from '../../../dom0-agent/archive/coffer1/manifest.ts';
 import { formatPartText } from '../../../dom0-agent/archive/coffer1/part-text.ts';
-import { PartsTable, formatPartsTable } from '../../../dom0-agent/archive/coffer1/parts-table.ts';
+import { PartsTable } from '../../../dom0-agent/archive/coffer1/parts-table.ts';
+import { formatPartsTable } from '../../../dom0-agent/archive/coffer1/parts-table-text.ts';
 import { Runs } from '../../../dom0-agent/archive/coffer1/runs.ts';
 import { sealMember } from '../../../dom0-agent/archive/coffer1/seal-member.ts';
 import { newSeriesKey, wrapSeriesKey } from '../../../dom0-agent/archive/coffer1/series-key.ts';
