@@ -19,7 +19,7 @@ export async function adoptUnknown(
 ): Promise<void> {
   const { request, report, signal } = context;
   const { listing, location } = destination;
-  const isAlone = unknownBackups(destination, request.flags) === 0;
+  const isAlone = unknownBackups(destination, request.flags).length === 0;
   if (known !== undefined || listing === undefined || isAlone) return;
   // It is wiped.
   const copy = Buffer.from(passphrase);

@@ -22,6 +22,7 @@ export function backupPlanForPrograms(
   vm: string,
   { location, space, toBeStarted }: Destination,
   known: SeriesState | undefined,
+  unknown: readonly Date[],
 ) {
   return {
     vm,
@@ -44,7 +45,14 @@ export function backupPlanForPrograms(
     dom0Paths: dom0Paths && { paths: dom0Paths.paths, used: dom0Paths.size.expected },
     leftOut,
     series: known === undefined ? null : earlierIn(known),
+    unknown: unknownForPrograms(unknown),
   };
+}
+
+function unknownForPrograms(times: readonly Date[]) {
+  if (times.length === 0) return null;
+  const last = new Date(Math.max(...times.map((time) => time.getTime())));
+  return { backups: times.length, last: last.toISOString() };
 }
 
 function earlierIn({ files }: SeriesState) {

@@ -1,4 +1,5 @@
 import { InterruptedError, WrongPassphraseError } from '../../shared/errors.ts';
+import { ChoiceRefusedError } from '../restore/choices-for-qubes.ts';
 import type { Field } from './events.ts';
 
 /** The inputs that errors are about. */
@@ -19,7 +20,13 @@ export async function aboutField<T>(field: Field, work: () => T | Promise<T>): P
 export function errorFieldOf(error: unknown): Field | undefined {
   if (!(error instanceof Error)) return undefined;
   if (error instanceof WrongPassphraseError) return 'passphrase';
+  if (error instanceof ChoiceRefusedError) return error.option;
   return fields.get(error) ?? errorFieldOf(error.cause);
+}
+
+/** The VM that an error is about, by its name in the backup, where it is about what was chosen for one. */
+export function errorVmOf(error: unknown): string | undefined {
+  return error instanceof ChoiceRefusedError ? error.vm : undefined;
 }
 
 /** The input that a message of commander is about: `option '-d, --dest-vm <VM>' argument missing`. */

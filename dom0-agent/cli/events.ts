@@ -55,6 +55,8 @@ export type Event =
   | {
       readonly event: 'error';
       readonly field: Field | null;
+      /** By its name in the backup. */
+      readonly vm: string | null;
       readonly sentence: string;
       readonly exitStatus: number;
     };

@@ -6,7 +6,7 @@ import { CofferError, ExitStatus, InterruptedError, messageOf } from '../../shar
 import { printable } from '../../shared/printable.ts';
 import { abortOnSignals } from './signals.ts';
 import { buildProgram } from './program.ts';
-import { fieldInUsage, errorFieldOf } from './error-field.ts';
+import { fieldInUsage, errorFieldOf, errorVmOf } from './error-field.ts';
 import type { Field } from './events.ts';
 import { liveBlock, requireWritten, showEvent, showNotice } from './output.ts';
 
@@ -51,7 +51,7 @@ function reportError(error: unknown): number {
   const message = messageOf(error);
   liveBlock.end();
   showNotice(`coffer: ${printable(message, Infinity)}`);
-  reportToPrograms(exitStatus, message, errorFieldOf(error));
+  reportToPrograms(exitStatus, message, errorFieldOf(error), errorVmOf(error));
   return exitStatus;
 }
 
@@ -61,9 +61,14 @@ function reportUsage({ exitCode, message }: CommanderError): number {
   return ExitStatus.usage;
 }
 
-function reportToPrograms(exitStatus: number, sentence: string, field: Field | undefined): void {
+function reportToPrograms(
+  exitStatus: number,
+  sentence: string,
+  field: Field | undefined,
+  vm?: string,
+): void {
   if (!process.argv.includes('--json')) return;
-  showEvent({ event: 'error', field: field ?? null, sentence, exitStatus });
+  showEvent({ event: 'error', field: field ?? null, vm: vm ?? null, sentence, exitStatus });
 }
 
 /** Standard input, output and error, those that are terminals. */

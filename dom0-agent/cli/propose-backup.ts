@@ -93,14 +93,15 @@ export async function agree(
   show(formatBackupPlan(plan));
   show(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
   if (goesOn) show(describeSeries(known));
-  else if (known === undefined) describeUnknown(destination, flags).forEach(show);
+  const unknown = known === undefined ? unknownBackups(destination, flags) : [];
+  if (unknown.length > 0) show(describeUnknown(unknown));
   // How much changed is not known yet.
   const doubt = goesOn
     ? undefined
     : await aboutField('location', () => whyItMayNotFit(estimate, destination));
   report.plan({
     command: 'backup',
-    ...backupPlanForPrograms(plan, estimate, storage.owner, destination, known),
+    ...backupPlanForPrograms(plan, estimate, storage.owner, destination, known, unknown),
     problems: doubt === undefined ? [] : [{ field: 'location', sentence: doubt }],
   });
   if (doubt !== undefined) report.warning(doubt);
@@ -108,19 +109,18 @@ export async function agree(
 }
 
 /** What will be taken over, if it can be. */
-function describeUnknown(destination: Destination, flags: BackupFlags): string[] {
-  const count = unknownBackups(destination, flags);
-  if (count === 0) return [];
-  return [
-    `There ${count === 1 ? 'is a backup' : `are ${count} backups`} there that dom0 does not know. This one goes on from them if ` +
-      "they are coffer's own and the passphrase opens them; otherwise it begins a new series, and stores everything.",
-  ];
+function describeUnknown({ length }: readonly Date[]): string {
+  const count = length === 1 ? 'is a backup' : `are ${length} backups`;
+  return (
+    `There ${count} there that dom0 does not know. This one goes on from them if they are coffer's own and the passphrase ` +
+    'opens them; otherwise it begins a new series, and stores everything.'
+  );
 }
 
-/** How many backups are where a series would begin. */
-export function unknownBackups({ listing }: Destination, flags: BackupFlags): number {
-  if (!goesIntoSeries(flags) || flags.newSeries === true || listing === undefined) return 0;
-  return listing.entries.filter(({ untrustedName }) => timeOfBackupName(untrustedName)).length;
+/** When the backups were made, by their names, that are where a series would begin. */
+export function unknownBackups({ listing }: Destination, flags: BackupFlags): Date[] {
+  if (!goesIntoSeries(flags) || flags.newSeries === true || listing === undefined) return [];
+  return listing.entries.flatMap(({ untrustedName }) => timeOfBackupName(untrustedName) ?? []);
 }
 
 /** What could not be known before a VM was started, which is done now. */

@@ -11,6 +11,7 @@ export interface DescribedQube {
   /** Undefined for dom0. */
   readonly size: number | undefined;
   readonly used: number | undefined;
+  readonly forDisposables: boolean;
 }
 
 /** A function that describes each of these by its name. */
@@ -39,5 +40,6 @@ function describe(qube: Qube, running: boolean): DescribedQube {
     used: isDom0
       ? undefined
       : savedVolumes(qube).reduce((sum, each) => sum + expectedBytes(each), 0),
+    forDisposables: qube.properties.get('template_for_dispvms') === 'True',
   };
 }

@@ -24,8 +24,18 @@ export function addRestoreOptions(command: Command): Command {
       parseCount,
     )
     .option('--rename-conflicting', 'restore under a new name where the name is taken')
+    .option(
+      '--new-name <VM=NAME>',
+      'restore this VM under that name (can be repeated)',
+      collectPair,
+    )
     .option('--skip-conflicting', 'leave out VMs whose name is taken')
     .option('--ignore-missing', 'use the default for a missing template, netvm or default DispVM')
+    .option(
+      '--use-template <VM=TEMPLATE>',
+      'base this VM on that template (can be repeated)',
+      collectPair,
+    )
     .option('--skip-broken', 'leave out VMs that lack a template, netvm or default DispVM')
     .option('--skip-dom0-home', "do not restore dom0's home")
     .option('--ignore-username-mismatch', "restore dom0's home though its user had another name")
@@ -47,4 +57,18 @@ export function addRestoreOptions(command: Command): Command {
 function parseCount(value: string): number {
   if (/^[1-9]\d{0,9}$/.test(value)) return Number(value);
   throw new InvalidArgumentError('it must be a whole number from 1 on');
+}
+
+/** Of an option that can be repeated: what is chosen, by VM. */
+function collectPair(
+  value: string,
+  former: ReadonlyMap<string, string> = new Map(),
+): ReadonlyMap<string, string> {
+  const at = value.indexOf('=');
+  if (at < 1 || at === value.length - 1) {
+    throw new InvalidArgumentError('it must be the name of a VM, =, and what is chosen for it');
+  }
+  const vm = value.slice(0, at);
+  if (former.has(vm)) throw new InvalidArgumentError(`it is given for ${vm} twice`);
+  return new Map([...former, [vm, value.slice(at + 1)]]);
 }

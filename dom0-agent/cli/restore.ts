@@ -165,6 +165,7 @@ async function carryOut(proposal: Proposal, context: RestoreContext): Promise<nu
     command: 'restore',
     ...backupForPrograms(backup),
     qubes: outcomes,
+    advice: advice === '' ? null : advice,
     warnings: report.warnings,
     seconds,
   });

@@ -105,12 +105,15 @@ function resultIn(last: Event | undefined, ended: Ended): ResultEvent {
 export class CofferFailed extends Error {
   /** The input that it is about. */
   readonly field: string | undefined;
+  /** The VM whose choice it is about. */
+  readonly vm: string | undefined;
   /** Whether it was asked to end. */
   readonly wasInterrupted: boolean;
 
   constructor(error: ErrorEvent | undefined, ended: Ended) {
     super(error?.sentence ?? lastWords(ended));
     this.field = error?.field ?? undefined;
+    this.vm = error?.vm ?? undefined;
     this.wasInterrupted = error?.exitStatus === INTERRUPTED;
   }
 }

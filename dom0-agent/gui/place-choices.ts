@@ -2,6 +2,7 @@ import GLib from 'gi://GLib?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
 import { type CofferProgram, resultOf } from './coffer-program.ts';
 import { type Form, say } from './form.ts';
+import type { Place } from './place-fields.ts';
 import { _, fill, sizeText } from './texts.ts';
 import type { DevicesResult, MountedDevice, OfferedDevice, PlaceHere } from './told.ts';
 
@@ -11,7 +12,8 @@ const INTERVAL = 5;
 const NO_DEVICE = '';
 
 /** A device that can be chosen. */
-interface Device {
+export interface Device {
+  /** In dom0, its name there: `/dev/sdb1`. */
   readonly id: string;
   readonly text: string;
   readonly vm: string;
@@ -60,6 +62,15 @@ export class PlaceChoices {
 
   set vm(name: string) {
     if (!this.#vm.set_active_id(name)) this.#vm.active = 0;
+  }
+
+  /** The device that a directory is on; of those in qubes, only the one that was chosen can be it. */
+  deviceOf({ vm, location }: Pick<Place, 'vm' | 'location'>): Device | undefined {
+    return this.#devices.find(({ id, vm: owner, directory }) =>
+      directory === undefined
+        ? owner === vm && id === this.#device.get_active_id()
+        : vm === 'dom0' && `${location}/`.startsWith(`${directory}/`),
+    );
   }
 
   /** Asks coffer what there is now, and shows it. */

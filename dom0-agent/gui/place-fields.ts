@@ -2,7 +2,7 @@ import Gtk from 'gi://Gtk?version=3.0';
 import { askForDirectory } from './browse-dialog.ts';
 import type { CofferProgram } from './coffer-program.ts';
 import { type Form, check, say } from './form.ts';
-import { PlaceChoices } from './place-choices.ts';
+import { type Device, PlaceChoices } from './place-choices.ts';
 import { _ } from './texts.ts';
 
 /** Where a backup goes to or comes from. */
@@ -16,7 +16,8 @@ export interface Place {
 export interface PlaceTexts {
   readonly qube: string;
   readonly location: string;
-  readonly isCommand: string;
+  /** Undefined where a command is of no use. */
+  readonly isCommand?: string;
 }
 
 /** Fields for a device or a qube, and a directory there or a command. */
@@ -35,8 +36,8 @@ export class PlaceFields {
     this.#choices = new PlaceChoices(coffer, form, texts.qube);
     form.field(texts.location, this.#location, this.#browse);
     this.#browse.get_accessible().set_name(_('Browse'));
-    this.#isCommand = check(texts.isCommand);
-    form.row(this.#isCommand);
+    this.#isCommand = check(texts.isCommand ?? '');
+    if (texts.isCommand !== undefined) form.row(this.#isCommand);
     this.#refused = form.note();
     this.#choices.changed = () => this.#changed();
     this.#choices.deviceChosen = (directory) => (this.#location.text = directory);
@@ -59,6 +60,11 @@ export class PlaceFields {
     this.#isCommand.active = isCommand;
   }
 
+  /** The device that is chosen, or that the directory is on. */
+  get device(): Device | undefined {
+    return this.#choices.deviceOf(this.place);
+  }
+
   /** Looks at the devices and qubes that there are, and again every few seconds while the fields are shown. */
   async look(): Promise<void> {
     await this.#choices.look();
@@ -71,11 +77,8 @@ export class PlaceFields {
 
   #changed(): void {
     this.say('');
-    const isCommand = this.#isCommand.active;
-    this.#browse.sensitive = !isCommand;
-    this.#browse.tooltipText = isCommand
-      ? _('A command is not chosen from a directory.')
-      : _('Choose a directory there');
+    // A command is not chosen from a directory.
+    this.#browse.visible = !this.#isCommand.active;
     this.changed();
   }
 

@@ -22,7 +22,8 @@ export class ProgressPage implements Page {
   readonly #bar = new Gtk.ProgressBar({ showText: true });
   readonly #notices = new Gtk.Label({ xalign: 0, wrap: true, selectable: true });
 
-  constructor(title: string) {
+  /** @param afterwards what can be chosen for afterwards */
+  constructor(title: string, afterwards?: Gtk.Widget) {
     this.title = title;
     this.#store.set_column_types([GObject.TYPE_STRING, GObject.TYPE_STRING]);
     const list = new Gtk.ScrolledWindow({ expand: true, shadowType: Gtk.ShadowType.IN });
@@ -36,6 +37,7 @@ export class ProgressPage implements Page {
     both.add(this.#details);
     this.#bar.get_accessible().set_name(_('Progress of all'));
     for (const each of [this.#phase, both, this.#bar, this.#notices]) this.widget.add(each);
+    if (afterwards !== undefined) this.widget.add(afterwards);
     this.#showDetails();
   }
 

@@ -2,6 +2,7 @@ import Gdk from 'gi://Gdk?version=3.0';
 import GLib from 'gi://GLib?version=2.0';
 import GObject from 'gi://GObject?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
+import { iconFor } from './label-icon.ts';
 import { _, fill, sizeText } from './texts.ts';
 import type { QubeHere } from './told.ts';
 
@@ -69,7 +70,12 @@ export class QubeList {
   show(rows: readonly QubeRow[]): void {
     this.#store.clear();
     const red = this.#isDark() ? LIGHT_RED : RED;
-    for (const row of rows) this.#store.set(this.#store.append(), COLUMNS, cellsOf(row, red));
+    for (const row of rows) {
+      const cells = cellsOf(row, red);
+      const filled = COLUMNS.filter((column) => cells[column] !== null);
+      const values = filled.map((column) => cells[column] ?? '');
+      this.#store.set(this.#store.append(), filled, values);
+    }
   }
 
   /** The names in the chosen rows. */
@@ -128,13 +134,12 @@ export class QubeList {
 function cellsOf(row: QubeRow, red: string): (string | number | null)[] {
   const { name, class: qubeClass, label, used, last, lastTime } = row;
   const note = isStale(row) ? _('running: as it was last saved') : '';
-  const icon = `${qubeClass.toLowerCase()}-${label}`;
-  const isKnown = Gtk.IconTheme.get_default().has_icon(icon);
+  const icon = iconFor(qubeClass, label);
   return [
     ...[name, qubeClass, used === null ? '' : sizeText(used), used ?? 0, last, lastTime, note],
     isStale(row) ? red : null,
-    isKnown ? null : label,
-    isKnown ? icon : null,
+    icon === undefined ? label : null,
+    icon ?? null,
     GLib.markup_escape_text(tooltipOf(row, note), -1),
   ];
 }

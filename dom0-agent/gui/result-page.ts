@@ -24,11 +24,13 @@ export class ResultPage implements Page {
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 12 });
   readonly title: string;
 
+  /** @param more what else is going on */
   constructor(
     title: string,
     verdict: Verdict,
     sentences: readonly string[],
     actions: readonly Action[] = [],
+    more?: Gtk.Widget,
   ) {
     this.title = title;
     const image = Gtk.Image.new_from_icon_name(ICONS[verdict], Gtk.IconSize.DIALOG);
@@ -40,9 +42,10 @@ export class ResultPage implements Page {
     const scrolled = new Gtk.ScrolledWindow({ expand: true });
     scrolled.add(lines);
     this.widget.add(scrolled);
+    if (more !== undefined) this.widget.add(more);
     const buttons = new Gtk.Box({ spacing: 6 });
     const copy = (): void => copyText([title, ...sentences].join('\n'));
-    for (const each of [...actions, { label: _('_Copy details'), pressed: copy }]) {
+    for (const each of [...actions, { label: _('Copy _details'), pressed: copy }]) {
       buttons.add(buttonOf(each));
     }
     this.widget.add(buttons);

@@ -1,3 +1,4 @@
+import type Gtk from 'gi://Gtk?version=3.0';
 import { type CofferProgram, resultOf } from './coffer-program.ts';
 import { ProgressPage } from './progress-page.ts';
 import { ReviewPage } from './review-page.ts';
@@ -13,6 +14,8 @@ export interface SeenWork {
   readonly passphrase: string;
   /** What the page of the progress is called. */
   readonly title: string;
+  /** What the user can choose meanwhile, for afterwards. */
+  readonly afterwards?: Gtk.Widget;
   /** Asked before it is stopped: what then becomes of it. */
   readonly stopQuestion: string;
   /** The page on which the user agrees to the plan; or whether it was agreed to otherwise. */
@@ -25,9 +28,9 @@ export interface SeenWork {
 export async function doSeen(
   wizard: Wizard,
   coffer: CofferProgram,
-  { words, environment, passphrase, title, stopQuestion, review, namesIn }: SeenWork,
+  { words, environment, passphrase, title, afterwards, stopQuestion, review, namesIn }: SeenWork,
 ): Promise<ResultEvent | undefined> {
-  const progress = new ProgressPage(title);
+  const progress = new ProgressPage(title, afterwards);
   const running = coffer.start(words, environment);
   const show = (): void =>
     wizard.showWork(progress, { stop: () => running.interrupt(), stopQuestion });

@@ -12,6 +12,8 @@ export interface StatusResult extends ResultEvent {
   readonly due: number;
   readonly qubes: readonly StatusOfQube[];
   readonly excluded: readonly QubeHere[];
+  /** Those that dom0 knows. */
+  readonly series: readonly { readonly location: string; readonly created: string | null }[];
 }
 
 /** A VM of this system. */
@@ -22,13 +24,21 @@ export interface QubeHere {
   readonly running: boolean;
   readonly size: number | null;
   readonly used: number | null;
+  /** Whether disposables can be based on it. */
+  readonly forDisposables: boolean;
 }
 
 export interface StatusOfQube extends QubeHere {
   readonly state: 'backed up' | 'due' | 'never' | 'damaged';
   readonly created: string | null;
   readonly location: string | null;
-  readonly check: { readonly at: string; readonly result: 'verified' | 'damaged' } | null;
+  readonly check: Check | null;
+}
+
+/** When a backup was read and authenticated. */
+export interface Check {
+  readonly at: string;
+  readonly result: 'verified' | 'damaged';
 }
 
 /** What windows read of a result of `coffer devices`. */
@@ -82,6 +92,8 @@ export interface BackupPlan extends PlanEvent {
     readonly backups: number;
     readonly last: string;
   } | null;
+  /** Backups there that dom0 does not know. */
+  readonly unknown: { readonly backups: number; readonly last: string } | null;
 }
 
 /** What windows read of the result of `coffer backup`. */
@@ -108,6 +120,8 @@ export interface FoundBackup {
   readonly bytes: number;
   readonly qubes: readonly string[] | null;
   readonly dom0Home: boolean | null;
+  readonly check: Check | null;
+  readonly lost: readonly string[];
   readonly problem: string | null;
 }
 
@@ -123,14 +137,19 @@ export interface BackupsInDirectory extends ResultEvent {
 /** What windows read of the result of `coffer list` of a backup. */
 export interface BackupContents extends ResultEvent {
   readonly created: string | null;
-  readonly qubes: readonly {
-    readonly name: string;
-    readonly class: string;
-    readonly label: string;
-    readonly size: number | null;
-    readonly used: number;
-  }[];
+  readonly qubes: readonly ContainedQube[];
   readonly dom0Home: { readonly used: number } | null;
+  readonly unusable: readonly { readonly name: string; readonly why: string }[];
+}
+
+/** A VM in a backup. */
+export interface ContainedQube {
+  readonly name: string;
+  readonly class: string;
+  readonly label: string;
+  /** What it is based on; null for what has no template. */
+  readonly template: string | null;
+  readonly used: number;
 }
 
 /** What windows read of the plan of `coffer restore`. */
@@ -145,8 +164,9 @@ export interface RestorePlan extends PlanEvent {
   readonly leftOut: readonly { readonly name: string; readonly why: string }[];
 }
 
-/** What windows read of the result of `coffer restore`, and of `coffer verify`. */
+/** What windows read of the result of `coffer restore`, and of `coffer verify`, which has no advice. */
 export interface RestoreResult extends ResultEvent {
+  readonly advice?: string | null;
   readonly qubes: readonly {
     readonly name: string;
     readonly result:

@@ -7,7 +7,7 @@ export interface Page {
   readonly title: string;
   readonly widget: Gtk.Widget;
   /** Nothing was before it. */
-  readonly isFirst?: true;
+  readonly isFirst?: boolean;
   /** What the button that goes on says; without one, the page itself goes on. */
   readonly next?: string;
   /** Why the user cannot go on yet, in a sentence that stands beside the button; undefined: nothing is missing. */

@@ -6,6 +6,10 @@ export interface RestoreChoices {
   /** Empty: all of the backup; `dom0` stands for dom0's home. */
   readonly chosen: readonly string[];
   readonly excluded: readonly string[];
+  /** By names in the backup: the names to restore under. */
+  readonly newName?: ReadonlyMap<string, string>;
+  /** By names in the backup: the templates that VMs are based on here. */
+  readonly useTemplate?: ReadonlyMap<string, string>;
   /** Restore under `name-1` where the name is taken, rather than refuse. */
   readonly renameConflicting?: boolean;
   /** Leave out where the name is taken, rather than refuse. */

@@ -12,6 +12,7 @@ import type { NewQube, VolumeSettings } from '../qubes/system.ts';
 import type { RestoreChoices } from './plan-input.ts';
 import type { BackedUpQube } from '../qubes/backup-contents.ts';
 import { type Setting, isKeptThoughDistrusted } from './distrusted-settings.ts';
+import { chosenTemplate } from './choices-for-qubes.ts';
 import { type QubeProperty, type References, isQubeProperty } from './references.ts';
 import type { SystemState } from './plan-input.ts';
 
@@ -48,7 +49,10 @@ export function planQube(
 ): PlannedRestore {
   const { qube } = source;
   const remarks = [...source.remarks];
-  if (newName !== qube.name) remarks.push(`restored as ${newName}: the name is taken`);
+  if (newName !== qube.name) {
+    const isTaken = state.qubes.has(qube.name);
+    remarks.push(`restored as ${newName}${isTaken ? ': the name is taken' : ''}`);
+  }
   const keeps: Keeps = (kind, name, value = '') => {
     if (!choices.distrustSettings || isKeptThoughDistrusted(kind, name, value)) return true;
     remarks.push(`${kind} ${name} left out: settings are distrusted`);
@@ -60,7 +64,7 @@ export function planQube(
       name: newName,
       qubeClass: classOf(qube),
       label: planLabel(qube, state, remarks),
-      template: planTemplate(qube, references, state, remarks),
+      template: planTemplate(source, references, state, choices, remarks),
       pool: choices.pool,
     },
     properties: planProperties(qube, references, state, keeps, remarks),
@@ -95,14 +99,19 @@ function planLabel(qube: Qube, { labels }: SystemState, remarks: string[]): stri
 }
 
 function planTemplate(
-  qube: Qube,
+  { qube }: BackedUpQube,
   references: References,
   state: SystemState,
+  choices: RestoreChoices,
   remarks: string[],
 ): string | undefined {
   const template = qube.properties.get('template');
   if (template === undefined) return undefined;
-  const found = references.resolve(qube, 'template', template);
+  const chosen = chosenTemplate({ qube }, references, choices);
+  const found = chosen ?? references.resolve(qube, 'template', template);
+  if (chosen !== undefined && chosen !== template) {
+    remarks.push(`template ${chosen} instead of ${template}`);
+  }
   if (found !== undefined) return found;
   const instead = defaultTemplate(qube, state);
   remarks.push(`template ${instead ?? 'none'} instead of ${template}`);

@@ -5,6 +5,7 @@ import type { Qube } from '../qubes/qube.ts';
 import type { RestoreChoices } from './plan-input.ts';
 import type { BackedUpQube, BackupContents } from '../qubes/backup-contents.ts';
 import { type PlannedRestore, defaultTemplate, inWords, planQube } from './plan-qube.ts';
+import { chosenTemplate, refuseOthers, requireFreeName } from './choices-for-qubes.ts';
 import { References } from './references.ts';
 import { requirePool } from './restore-space.ts';
 import { selectContents } from '../contents/read-contents.ts';
@@ -42,6 +43,7 @@ export function planRestore(
   refuseBesideOfficial(state);
   if (choices.pool !== undefined) requirePool(choices.pool, state.pools);
   const selected = selectContents(contents, choices.chosen, choices.excluded);
+  refuseOthers(selected.qubes, choices);
   const leftOut: LeftOut[] = selected.unusable.map(({ name, why }) => ({ name, why }));
   const named = nameCandidates(selected.qubes, state, choices, leftOut);
   const whole = withoutBroken(named, state, choices, leftOut);
@@ -78,8 +80,16 @@ function nameCandidates(
   const taken = new Set([...state.qubes.keys(), ...sources.map(({ qube }) => qube.name)]);
   const conflicting: string[] = [];
   const candidates: Candidate[] = [];
-  for (const source of sources) {
+  const isChosen = ({ qube }: BackedUpQube): number => (choices.newName?.has(qube.name) ? 1 : 0);
+  // What is chosen comes before what is free.
+  for (const source of sources.toSorted((one, other) => isChosen(other) - isChosen(one))) {
     const { qube } = source;
+    const chosen = choices.newName?.get(qube.name) ?? qube.name;
+    if (chosen !== qube.name) {
+      candidates.push({ source, qube, newName: requireFreeName(qube.name, chosen, state, taken) });
+      taken.add(chosen);
+      continue;
+    }
     if (!state.qubes.has(qube.name)) {
       candidates.push({ source, qube, newName: qube.name });
       continue;
@@ -113,7 +123,7 @@ function withoutBroken(
   const references = referencesOf(candidates, state);
   const broken = new Map<Candidate, string>();
   for (const candidate of candidates) {
-    const lack = lackOf(candidate.qube, references, state, choices.ignoreMissing);
+    const lack = lackOf(candidate, references, state, choices);
     if (lack !== undefined) broken.set(candidate, lack);
   }
   if (broken.size === 0) return [...candidates];
@@ -137,14 +147,18 @@ function withoutBroken(
 
 /** What a VM needs that will not exist, for messages; undefined when nothing is missing. */
 function lackOf(
-  qube: Qube,
+  { qube }: Candidate,
   references: References,
   state: SystemState,
-  ignoreMissing: boolean | undefined,
+  choices: RestoreChoices,
 ): string | undefined {
+  const { ignoreMissing } = choices;
+  const template = chosenTemplate({ qube }, references, choices);
   for (const property of ['template', 'netvm', 'default_dispvm'] as const) {
     const value = qube.properties.get(property) ?? '';
-    if (value === '' || references.resolve(qube, property, value) !== undefined) continue;
+    const found =
+      (property === 'template' ? template : undefined) ?? references.resolve(qube, property, value);
+    if (value === '' || found !== undefined) continue;
     const hasDefault = property !== 'template' || defaultTemplate(qube, state) !== undefined;
     if (ignoreMissing !== true || !hasDefault) return `${inWords(property)} ${value}`;
   }

@@ -38,6 +38,13 @@ export class References {
     return present !== undefined && canServe(present, of, property) ? value : undefined;
   }
 
+  /** The same for a name of this system, as it will be after the restore. */
+  named(of: Qube, property: QubeProperty, name: string): string | undefined {
+    const restored = [...this.#restored.values()].find(({ newName }) => newName === name)?.qube;
+    const target = this.#state.qubes.get(name) ?? restored;
+    return target !== undefined && canServe(target, of, property) ? name : undefined;
+  }
+
   /** The name after the restore of a VM that only has to exist: a device's backend. */
   follow(value: string): string | undefined {
     return this.#restored.get(value)?.newName ?? this.#state.qubes.get(value)?.name;

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { Box, type Run } from './box.ts';
-import { lastEvent } from './events.ts';
+import { eventsIn, lastEvent } from './events.ts';
 
 const never = new AbortController().signal;
 
@@ -154,6 +154,12 @@ describe('coffer adopt', () => {
       series: [{ sequence: 1, backups: 1, damaged: [], card }],
     });
     expect(box.loud(['list', '-d', 'usb', ...box.secret, 'backups']).stdout).toContain(card);
+    forget(box);
+    const plan = box.coffer(['backup', '--json', '--questions', '-d', 'usb', 'backups'], 'no\n');
+    expect(eventsIn(plan.stdout).find(({ event }) => event === 'plan')).toMatchObject({
+      series: null,
+      unknown: { backups: 1 },
+    });
   });
 
   it('takes over each series that the passphrase opens, and leaves files aside that are damaged', async () => {

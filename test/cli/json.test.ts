@@ -48,6 +48,7 @@ describe('the events of', () => {
     const last = ofKind(events, 'progress').at(-1);
     expect(last?.['bytes']).toBe(last?.['total']);
     expect(events.at(-1)).toMatchObject({ event: 'result', ok: true, checked: true });
+    expect(ofKind(events, 'plan')).toMatchObject([{ series: null, unknown: null }]);
     expect(last?.['stored']).toBe(events.at(-1)?.['bytes']);
   });
 
@@ -122,6 +123,7 @@ describe('an error names the input that it is about', () => {
     ['dest-vm', ['backup', '-y', '-d', 'nosuch', 'backups'], 5],
     ['vms', ['backup', '-y', '-d', 'usb', 'backups', 'nosuch'], 5],
     ['kdf-cost', ['backup', '--kdf-cost', '99', 'backups'], 2],
+    ['new-name', ['restore', '--new-name', 'work', 'backups'], 2],
     ['compress-filter', ['backup', '-y', '-d', 'usb', '-Z', 'lzip', 'backups'], 2],
     ['profile', ['backup', '--profile', 'nosuch'], 2],
     ['location', ['list', '-d', 'usb', 'nosuch'], 5],
@@ -133,6 +135,19 @@ describe('an error names the input that it is about', () => {
     const secret = args.includes('-p') || args.length === 1 ? [] : box.secret;
     const { events } = told(box, [command, ...secret, ...rest]);
     expect(events.at(-1)).toMatchObject({ event: 'error', field, exitStatus });
+  });
+
+  it('new-name and use-template: and the VM that it is about', async () => {
+    const box = await Box.full(onTestFinished);
+    const backup = box.backUp();
+    for (const [field, choice] of [
+      ['new-name', 'work=usb'],
+      ['use-template', 'work=nosuch'],
+    ]) {
+      const restore = ['restore', '-y', '--rename-conflicting', `--${field}`, choice ?? ''];
+      const { events } = told(box, [...restore, '-d', 'usb', ...box.secret, backup]);
+      expect(events.at(-1)).toMatchObject({ event: 'error', field, vm: 'work', exitStatus: 5 });
+    }
   });
 
   it('passphrase: a wrong one', async () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
@@ -63,6 +63,17 @@ describe('Back Up Qubes', () => {
     box.backUp();
     box.backUp();
     await using desktop = await Desktop.open('backup', box.directory, { home });
+    await desktop.press('Forget old backups…');
+    await desktop.sees('Where are the old backups?');
+    await desktop.type('Passphrase', 'wrong');
+    await desktop.press('Next');
+    await desktop.sees(/passphrase is wrong/);
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.press('Next');
+    await desktop.sees(/^1 of 2 backups goes/);
+    await desktop.press('Back');
+    await desktop.sees('Where are the old backups?');
+    await desktop.press('Back');
     await desktop.press('Back up now');
     await desktop.sees(/It goes on from the 2 backups/);
     await desktop.type('Passphrase', PASSPHRASE);
@@ -100,6 +111,30 @@ describe('Back Up Qubes', () => {
     expect(readdirSync(box.backups)).toHaveLength(2);
   }, 120_000);
 
+  it('goes on with a series that dom0 does not know, or begins another beside it', async () => {
+    const box = await Box.full(onTestFinished);
+    box.backUp();
+    rmSync(path.join(box.directory, 'dom0-state'), { recursive: true });
+    await using desktop = await Desktop.open('backup', box.directory);
+    await whereTo(desktop);
+    await desktop.type('Directory or command', 'backups');
+    const { name } = await desktop.sees(/Continue the series of/);
+    await desktop.sees(/dom0 does not know it/);
+    await desktop.press(name);
+    await desktop.sees(/A new series begins beside it/);
+    await desktop.sees('Passphrase again');
+    await desktop.press(name);
+    await desktop.type('Passphrase', 'wrong');
+    await desktop.press('Next');
+    await desktop.sees(/no series of backups there has this passphrase/);
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.press('Next');
+    await desktop.sees(/It goes on from the backup of/);
+    await desktop.press('Back up');
+    await desktop.sees('The backup is complete');
+    await desktop.sees(/was there already/);
+  }, 120_000);
+
   it('goes on when its window is hidden, and comes back with the result', async () => {
     const box = await Box.full(onTestFinished);
     await using desktop = await Desktop.open('backup', box.directory);
@@ -127,8 +162,7 @@ describe('Back Up Qubes', () => {
     const box = await Box.full(onTestFinished);
     await using desktop = await Desktop.open('backup', box.directory);
     await desktop.sees('Your backups');
-    await desktop.tabTo('Choose…');
-    await desktop.pressKey('space');
+    await desktop.pressKey('h', { withAlt: true });
     await desktop.sees('Which qubes are to be backed up?');
     await desktop.tabTo('Next');
     await desktop.pressKey('space');

@@ -15,7 +15,7 @@ const PLAN = {
     { name: 'work', size: 3e6, used: 1e6, ...qube },
     { name: 'vault', size: 3e6, used: 1e6, ...qube },
   ],
-  ...{ series: null, problems: [] },
+  ...{ series: null, unknown: null, problems: [] },
 };
 const RESULT = {
   ...{ event: 'result', command: 'backup', ok: true, exitStatus: 0, vm: 'usb', bytes: 1e6 },
@@ -39,8 +39,12 @@ describe('with what coffer tells of a backup, the window', () => {
 
   /** A window on the page that asks where to, with a directory and a passphrase in it. */
   async function whereTo(coffer: Recorded): Promise<Desktop> {
-    const desktop = await Desktop.open('backup', box.directory, { program: coffer.program });
+    const desktop = await Desktop.open('backup', box.directory, {
+      program: coffer.program,
+      programs: coffer.directory,
+    });
     await desktop.press('Choose…');
+    await desktop.sees('Which qubes are to be backed up?');
     await desktop.press('Next');
     await desktop.type('Directory or command', 'backups');
     await desktop.type('Passphrase', PASSPHRASE);
@@ -83,7 +87,8 @@ describe('with what coffer tells of a backup, the window', () => {
     await using desktop = await whereTo(coffer);
     await desktop.sees(/as is usual for FAT/);
     for (const refusal of ['no agent', 'not enough space']) {
-      const error = { event: 'error', field: 'location', sentence: refusal, exitStatus: 5 };
+      const about = { field: 'location', vm: null };
+      const error = { event: 'error', ...about, sentence: refusal, exitStatus: 5 };
       coffer.play('backup', [LOOK, error, { exit: 5 }]);
       await desktop.press('Refresh');
       await desktop.sees(refusal);
@@ -96,12 +101,15 @@ describe('with what coffer tells of a backup, the window', () => {
     await desktop.sees('usb (not running)');
   }, 120_000);
 
-  it('follows devices that come and go', async () => {
+  it('follows devices that come and go, unmounts one afterwards, and turns the computer off', async () => {
     using coffer = new Recorded();
     const places = ['usb', 'dom0'].map((name) => ({ name, class: 'AppVM', running: true }));
     const disk = { device: '/dev/sdb1', mountPoint: '/media/disk', label: 'Disk', free: 5e9 };
     coffer.play('devices', [devices([], places)]);
-    coffer.play('backup', [LOOK, PLAN, CONFIRM]);
+    const done = { ...RESULT, checked: true };
+    coffer.play('backup', [LOOK, PLAN, CONFIRM, NEW_PASSPHRASE, SEND, { wait: 'gate' }, done]);
+    coffer.addProgram('udisksctl');
+    coffer.addProgram('systemctl');
     await using desktop = await whereTo(coffer);
     await desktop.sees(/No removable device is attached/);
     coffer.play('devices', [devices([{ ...disk, size: 9e9 }], places)]);
@@ -114,6 +122,19 @@ describe('with what coffer tells of a backup, the window', () => {
     coffer.play('devices', [devices([], places)]);
     await desktop.press('Refresh');
     await desktop.sees(/No removable device is attached/);
+    coffer.play('devices', [devices([{ ...disk, size: 9e9 }], places)]);
+    await desktop.choose('Device', 'Disk,');
+    await desktop.press('Next');
+    await desktop.press('Back up');
+    await desktop.press('Turn the computer off afterwards, if the backup is complete and checked');
+    coffer.release('gate');
+    await desktop.sees('The backup is complete');
+    await desktop.sees(/The computer is turned off in/);
+    await desktop.press('Turn it off now');
+    await desktop.seesEventually(() => coffer.commands.at(-1) === 'systemctl poweroff');
+    await desktop.press('Unmount the disk');
+    await desktop.sees('The disk can be unplugged');
+    expect(coffer.commands.at(-1)).toBe('udisksctl unmount --block-device /dev/sdb1');
   }, 120_000);
 
   it('says which qubes are not in a backup and why, and tries these again', async () => {

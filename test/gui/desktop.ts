@@ -1,32 +1,28 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
-import { build } from 'esbuild';
-import { ANSWER, type Request, type Seen } from './seen.ts';
+import type { Seen } from './seen.ts';
+import { Session } from './session.ts';
 
 const PATIENCE = 30_000;
 
-/**
- * A desktop of its own, without a screen, on which a window of coffer runs: read and pressed as a screen reader does.
- * Dispose of it.
- */
+/** A window of coffer on a desktop without a screen: read and pressed as a screen reader does. Dispose of it. */
 export class Desktop implements AsyncDisposable {
-  readonly #session: ChildProcessWithoutNullStreams;
-  readonly #answers: AsyncIterator<string>;
+  readonly #session: Session;
   readonly #scratch: string;
-  #stderr = '';
+  readonly #scale: number;
 
-  private constructor(session: ChildProcessWithoutNullStreams, scratch: string) {
+  private constructor(session: Session, scratch: string, scale: number) {
     this.#session = session;
     this.#scratch = scratch;
-    session.stderr.on('data', (chunk: Buffer) => (this.#stderr += chunk.toString()));
-    this.#answers = createInterface(session.stdout)[Symbol.asyncIterator]();
+    this.#scale = scale;
   }
 
-  /** Opens a window on a folder system; behind it is the coffer in dist/, or a program that plays it. */
+  /**
+   * Opens a window on a folder system; behind it is the coffer in dist/, or a program that plays it.
+   *
+   * @param programs where other programs are looked for first
+   */
   static async open(
     name: 'backup' | 'restore',
     system: string,
@@ -36,36 +32,23 @@ export class Desktop implements AsyncDisposable {
       theme = 'Adwaita',
       language = '',
       home = '',
+      programs = '',
     } = {},
   ): Promise<Desktop> {
     const scratch = await mkdtemp(path.join(tmpdir(), 'coffer-desktop-'));
-    const driver = path.join(scratch, 'driver');
-    await build({
-      ...{ entryPoints: ['test/gui/driver/main.ts'], outfile: driver, bundle: true },
-      ...{ platform: 'neutral', format: 'esm', target: 'firefox102', external: ['gi://*'] },
-    });
-    const gui = path.resolve('dist/coffer-gui');
-    const session = spawn(
-      'xvfb-run',
-      [
-        ...['-a', '-s', `-screen 0 ${1024 * scale}x${700 * scale}x24`, 'dbus-run-session', '--'],
-        ...['sh', '-c', 'driver=$1; shift; "$@" >&2 </dev/null & exec gjs -m "$driver"', 'sh'],
-        ...[driver, gui, name],
-      ],
-      {
-        env: {
-          ...process.env,
-          COFFER_PROGRAM: program,
-          COFFER_SYSTEM: system,
-          HOME: home === '' ? scratch : home,
-          LC_ALL: 'C.UTF-8',
-          LANGUAGE: language,
-          GDK_SCALE: String(scale),
-          GTK_THEME: theme,
-        },
-      },
-    );
-    return new Desktop(session, scratch);
+    const session = await Session.of(scale);
+    const environment = {
+      COFFER_PROGRAM: program,
+      COFFER_SYSTEM: system,
+      HOME: home === '' ? scratch : home,
+      PATH: [programs, process.env['PATH']].filter(Boolean).join(':'),
+      LANGUAGE: language,
+      GDK_SCALE: String(scale),
+      GTK_THEME: theme,
+    };
+    const words = [path.resolve('dist/coffer-gui'), name];
+    await session.ask({ ask: 'start', words, environment });
+    return new Desktop(session, scratch, scale);
   }
 
   /** The home directory of its user. */
@@ -76,7 +59,7 @@ export class Desktop implements AsyncDisposable {
   /** All that is shown now. */
   async look(): Promise<readonly Seen[]> {
     for (;;) {
-      const seen = (await this.#ask({ ask: 'look' })) as readonly Seen[] | false;
+      const seen = (await this.#session.ask({ ask: 'look' })) as readonly Seen[] | false;
       if (seen !== false) return seen;
     }
   }
@@ -96,7 +79,10 @@ export class Desktop implements AsyncDisposable {
     const until = Date.now() + PATIENCE;
     for (;;) {
       const all = await this.look();
-      if (isSo(all)) return;
+      if (isSo(all)) {
+        refuseSharedLetters(all);
+        return;
+      }
       if (Date.now() > until) throw new Error(`${why}: there is ${shown(all)}`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
@@ -109,6 +95,11 @@ export class Desktop implements AsyncDisposable {
     );
   }
 
+  /** Waits until that is so. */
+  async seesEventually(isSo: () => boolean): Promise<void> {
+    await this.#eventually(`${String(isSo)} does not come true`, isSo);
+  }
+
   /** Waits until no window is shown. */
   async seesNothing(): Promise<void> {
     await this.#eventually('a window is shown', (all) => !all.some(({ role }) => role === 'frame'));
@@ -118,33 +109,45 @@ export class Desktop implements AsyncDisposable {
   async press(name: string): Promise<void> {
     const isIt = (seen: Seen): boolean =>
       seen.name === name && /button|check/.test(seen.role) && seen.isEnabled;
-    await this.#ask({ ask: 'press', path: (await this.find(name, isIt)).path });
+    await this.#session.ask({ ask: 'press', path: (await this.find(name, isIt)).path });
   }
 
-  /** Puts text into the field with this label. */
+  /** Puts text into the field with this label, or name. */
   async type(label: string, text: string): Promise<void> {
     const field = await this.find(
       label,
-      (seen) => seen.label === label && /text|password|spin/.test(seen.role),
+      (seen) => [seen.label, seen.name].includes(label) && /text|password|spin/.test(seen.role),
     );
-    await this.#ask({ ask: 'type', path: field.path, text });
+    await this.#session.ask({ ask: 'type', path: field.path, text });
   }
 
-  /** Chooses an item in the combo box with this label, once it has one whose name is this or begins with it. */
+  /** Chooses an item in the combo box with this label or name, once it has one whose name is this or begins with it. */
   async choose(label: string, item: string): Promise<void> {
-    const isIt = (seen: Seen): boolean => seen.label === label && seen.role === 'combo box';
+    const isIt = (seen: Seen): boolean =>
+      [seen.label, seen.name].includes(label) && seen.role === 'combo box';
     const until = Date.now() + PATIENCE;
     for (;;) {
       const { path: at } = await this.find(label, isIt);
-      if ((await this.#ask({ ask: 'choose', path: at, text: item })) === true) return;
+      if ((await this.#session.ask({ ask: 'choose', path: at, text: item })) === true) return;
       if (Date.now() > until) throw new Error(`${label} has no ${item}`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
 
   /** Presses a key of the keyboard, by its name in X: `Tab`, `Return`, `n`. */
-  async pressKey(key: string): Promise<void> {
-    if ((await this.#ask({ ask: 'key', key })) !== true) throw new Error(`no key ${key}`);
+  async pressKey(key: string, { withAlt = false } = {}): Promise<void> {
+    const isPressed = await this.#session.ask({ ask: 'key', key, withAlt });
+    if (isPressed !== true) throw new Error(`no key ${key}`);
+  }
+
+  /** Drags a cell to the middle of a list, with the mouse. */
+  async drag(cell: string, list: string): Promise<void> {
+    const from = await this.find(
+      cell,
+      ({ role, name, text }) => role === 'table cell' && [name, text].includes(cell),
+    );
+    const to = await this.find(list, ({ role, name }) => role.includes('table') && name === list);
+    await this.#session.ask({ ask: 'drag', path: from.path, to: to.path });
   }
 
   /** Goes on with the Tab key until what has this name, or this label, has the focus. */
@@ -159,24 +162,26 @@ export class Desktop implements AsyncDisposable {
 
   /** Takes a picture of the screen. */
   async takePicture(file: string): Promise<void> {
-    if ((await this.#ask({ ask: 'picture', file })) !== true)
-      throw new Error(`no picture: ${file}`);
-  }
-
-  async #ask(request: Request): Promise<unknown> {
-    this.#session.stdin.write(`${JSON.stringify(request)}\n`);
-    for (;;) {
-      const line = await this.#answers.next();
-      if (line.done === true) throw new Error(`the desktop ended: ${this.#stderr}`);
-      // The accessibility bus prints, too.
-      if (line.value.startsWith(ANSWER)) return JSON.parse(line.value.slice(ANSWER.length));
-    }
+    const [width, height] = [1024 * this.#scale, 700 * this.#scale];
+    const isTaken = await this.#session.ask({ ask: 'picture', file, width, height });
+    if (isTaken !== true) throw new Error(`no picture: ${file}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#session.stdin.end();
-    if (this.#session.exitCode === null) await once(this.#session, 'exit');
+    await this.#session.ask({ ask: 'end' });
     await rm(this.#scratch, { recursive: true, force: true });
+  }
+}
+
+/** A letter that leads to two things in a window presses neither. */
+function refuseSharedLetters(all: readonly Seen[]): void {
+  const known = new Map<string, string>();
+  for (const { path: at, key, name, label } of all.filter((each) => each.key !== '')) {
+    const window = at.slice(0, 2).join('.');
+    const other = known.get(`${window} ${key}`);
+    const own = label || name;
+    if (other !== undefined) throw new Error(`${key} leads to ${other} and to ${own}`);
+    known.set(`${window} ${key}`, own);
   }
 }
 

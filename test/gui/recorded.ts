@@ -43,6 +43,12 @@ export class Recorded implements Disposable {
     writeFileSync(path.join(this.directory, command), [...lines, ''].join('\n'));
   }
 
+  /** Puts a program beside it that does nothing: what it is told is among the commands. */
+  addProgram(name: string): void {
+    const script = '#!/bin/sh\ncd "$(dirname "$0")" && echo "${0##*/} $*" >> commands\n';
+    writeFileSync(path.join(this.directory, name), script, { mode: 0o755 });
+  }
+
   /** Lets a command go on that waits. */
   release(name: string): void {
     writeFileSync(path.join(this.directory, name), '');

@@ -7,17 +7,34 @@ export interface Seen {
   /** The text of the label that belongs to it. */
   readonly label: string;
   readonly text: string;
+  /** What leads to it, together with Alt. */
+  readonly key: string;
   readonly isEnabled: boolean;
   readonly isChecked: boolean;
   readonly isFocused: boolean;
 }
 
-/** What the driver is asked; it answers `look` with all that is shown, if it stayed so, the others with whether it was possible. */
+/**
+ * What the driver is asked: to `start` a window, and to `end` it; it answers `look` with all that is shown, if it stayed
+ * so, the others with whether it was possible.
+ */
 export type Request =
   | { readonly ask: 'look' }
+  | { readonly ask: 'end' }
+  | {
+      readonly ask: 'start';
+      readonly words: readonly string[];
+      readonly environment: Readonly<Record<string, string>>;
+    }
   | { readonly ask: 'press' | 'focus'; readonly path: readonly number[] }
-  | { readonly ask: 'key'; readonly key: string }
-  | { readonly ask: 'picture'; readonly file: string }
+  | { readonly ask: 'key'; readonly key: string; readonly withAlt: boolean }
+  | { readonly ask: 'drag'; readonly path: readonly number[]; readonly to: readonly number[] }
+  | {
+      readonly ask: 'picture';
+      readonly file: string;
+      readonly width: number;
+      readonly height: number;
+    }
   | { readonly ask: 'choose'; readonly path: readonly number[]; readonly text: string }
   | { readonly ask: 'type'; readonly path: readonly number[]; readonly text: string };
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { isValidQubeName, type DeviceAssignment } from '../../dom0-agent/qubes/qube.ts';
 import { freeName } from '../../dom0-agent/qubes/qube.ts';
+import { ChoiceRefusedError } from '../../dom0-agent/restore/choices-for-qubes.ts';
 import type { PlannedRestore } from '../../dom0-agent/restore/plan-qube.ts';
 import type { RestorePlan } from '../../dom0-agent/restore/plan-restore.ts';
 import { warnOfSpace } from '../../dom0-agent/restore/restore-space.ts';
@@ -71,6 +72,64 @@ it('a restore is refused while Qubes’ own restores in a disposable', () => {
   const refused = (): unknown => plan(backupOf([work]), systemWith([official]));
   expect(refused).toThrow(RefusedError);
   expect(refused).toThrow(/^disp-backup-restore is running a restore with Qubes' own tools/);
+});
+
+describe('a name that is chosen for a VM', () => {
+  const contents = backupOf([debian, net, dvm, work]);
+  const refusal = (newName: Record<string, string>, state = systemWith([])): unknown => {
+    const choices = { newName: new Map(Object.entries(newName)), renameConflicting: true };
+    return () => plan(contents, state, choices);
+  };
+
+  it('is its name, and references follow', () => {
+    const chosen = plan(contents, systemWith([]), { newName: new Map([['debian', 'old']]) });
+    expect(newNames(chosen)).toEqual(['old', 'dvm', 'sys-net', 'work']);
+    expect(planned(chosen, 'work').newQube.template).toBe('old');
+    expect(planned(chosen, 'debian').remarks).toEqual(['restored as old']);
+  });
+
+  it('comes before names that are only free', () => {
+    const newName = new Map([['work', 'debian-1']]);
+    const chosen = plan(contents, systemWith([debian]), { newName, renameConflicting: true });
+    expect(newNames(chosen)).toContain('debian-2');
+  });
+
+  it.each([
+    [
+      'there is a VM of that name',
+      { work: 'taken' },
+      /work cannot .* taken: this system already has/,
+    ],
+    ['another VM has it', { work: 'debian' }, /work cannot .* debian: another VM/],
+    ['two are to have it', { work: 'x', dvm: 'x' }, /cannot .* x: another VM/],
+    ['it is none', { work: 'my work' }, /work cannot .* my work: a name begins/],
+    ['the VM is not restored', { nosuch: 'x' }, /--new-name: nosuch is not among/],
+  ])('is refused when %s, and says of which VM', (_, newName, sentence) => {
+    const refused = refusal(newName, systemWith([qube('taken')]));
+    expect(refused).toThrow(sentence);
+    expect(refused).toThrow(ChoiceRefusedError);
+  });
+});
+
+describe('a template that is chosen for a VM', () => {
+  const contents = backupOf([work]);
+  const here = systemWith([net, dvm, template('new'), qube('app')]);
+  const chosen = (name: string, of = contents): RestorePlan =>
+    plan(of, here, { useTemplate: new Map([['work', name]]) });
+
+  it('is its template, whether that of the backup is missing or not', () => {
+    expect(planned(chosen('new'), 'work').newQube.template).toBe('new');
+    expect(planned(chosen('new'), 'work').remarks).toEqual(['template new instead of debian']);
+    const restored = chosen('debian', backupOf([debian, work]));
+    expect(planned(restored, 'work').remarks).toEqual([]);
+  });
+
+  it('is refused where it cannot be one', () => {
+    expect(() => chosen('nosuch')).toThrow(/work cannot be based on nosuch: there is no such/);
+    expect(() => chosen('app')).toThrow(/work cannot be based on app: there is no such/);
+    const alone = backupOf([qube('work', {}, { qubeClass: 'StandaloneVM' })]);
+    expect(() => chosen('new', alone)).toThrow(/a StandaloneVM has no template/);
+  });
 });
 
 describe('a name that is taken', () => {

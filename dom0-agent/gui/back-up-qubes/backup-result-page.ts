@@ -1,14 +1,26 @@
+import type Gtk from 'gi://Gtk?version=3.0';
+import type { Device } from '../place-choices.ts';
 import { type Action, ResultPage, type Verdict } from '../result-page.ts';
 import { _, fill, plural, sizeText } from '../texts.ts';
 import type { BackupResult } from '../told.ts';
 
-/** What can be done with a backup now: verify it, try some VMs again, forget older ones. */
+/** What can be done with a backup now: verify it, try some VMs again, forget older ones, unmount its disk. */
 export type NextStep =
-  | { readonly step: 'verify' | 'keep' }
+  | { readonly step: 'verify' | 'keep' | 'unmount' }
   | { readonly step: 'again'; readonly names: readonly string[] };
 
-/** How a backup ended. */
-export function backupResultPage(result: BackupResult, goOn: (next: NextStep) => void): ResultPage {
+/**
+ * How a backup ended.
+ *
+ * @param device that it is on, if it is a removable one
+ * @param more what else is going on
+ */
+export function backupResultPage(
+  result: BackupResult,
+  device: Device | undefined,
+  goOn: (next: NextStep) => void,
+  more?: Gtk.Widget,
+): ResultPage {
   const { ok, checked, path, qubes, warnings } = result;
   const failed = qubes.filter((qube) => qube.result === 'failed').map(({ name }) => name);
   const verdict: Verdict = !ok ? 'bad' : checked ? 'good' : 'done';
@@ -23,10 +35,22 @@ export function backupResultPage(result: BackupResult, goOn: (next: NextStep) =>
           action(_('_Verify now'), { step: 'verify' }),
           action(_('F_orget old backups…'), { step: 'keep' }),
         ]),
+    ...(device?.vm === 'dom0' ? [action(_('_Unmount the disk'), { step: 'unmount' })] : []),
   ];
   const title = ok ? _('The backup is complete') : _('The backup is not complete');
-  const sentences = [...missingSentences(qubes), ...placeSentences(result), ...warnings];
-  return new ResultPage(title, verdict, sentences, actions);
+  const sentences = [
+    ...missingSentences(qubes),
+    ...placeSentences(result),
+    ...warnings,
+    ...(device === undefined ? [] : unmountSentences(device)),
+  ];
+  return new ResultPage(title, verdict, sentences, actions, more);
+}
+
+/** Of a disk that only its qube can unmount. */
+function unmountSentences({ vm, directory }: Device): string[] {
+  if (directory !== undefined) return [];
+  return [fill(_('Unmount the disk in {qube} before you unplug it.'), { qube: vm })];
 }
 
 function missingSentences(qubes: BackupResult['qubes']): string[] {

@@ -3,8 +3,9 @@ import Gtk from 'gi://Gtk?version=3.0';
 import { CofferFailed, type CofferProgram } from '../coffer-program.ts';
 import { Form, check, say } from '../form.ts';
 import { PassphraseFields } from '../passphrase-fields.ts';
+import type { Device } from '../place-choices.ts';
 import { type Place, PlaceFields } from '../place-fields.ts';
-import { _ } from '../texts.ts';
+import { _, fill, timeText } from '../texts.ts';
 import type { BackupPlan } from '../told.ts';
 import type { Frame, Page } from '../wizard.ts';
 import type { Settings } from './saved-settings.ts';
@@ -15,6 +16,8 @@ export interface Destination extends Place {
   readonly encrypt: boolean;
   readonly compress: boolean;
   readonly passphrase: string;
+  /** Whether backups that are there are left aside. */
+  readonly isNewSeries: boolean;
 }
 
 /** Milliseconds without typing, after which the destination is looked at. */
@@ -32,6 +35,8 @@ export class DestinationPage implements Page {
   readonly #compress = check(_('Com_press backup'), true);
   readonly #save = check(_('_Save these settings for the next time, without the passphrase'), true);
   readonly #warning: Gtk.Label;
+  readonly #adopt = new Gtk.CheckButton({ active: true, noShowAll: true, useUnderline: true });
+  readonly #adoptNote: Gtk.Label;
   readonly #passphrase: PassphraseFields;
   /** What was found out of the destination as it is entered now. */
   #seen: BackupPlan | 'looking' | 'refused' | undefined;
@@ -52,6 +57,8 @@ export class DestinationPage implements Page {
       location: _('_Directory or command'),
       isCommand: _('This is a co_mmand that takes the backup'),
     });
+    form.row(this.#adopt);
+    this.#adoptNote = form.note();
     form.row(this.#encrypt);
     this.#warning = form.note();
     form.row(this.#compress);
@@ -63,6 +70,7 @@ export class DestinationPage implements Page {
     this.#place.changed = () => this.#placeChanged();
     this.#passphrase.changed = () => frame.refresh();
     this.#encrypt.connect('toggled', () => this.#warn());
+    this.#adopt.connect('toggled', () => this.#offerAdoption());
   }
 
   get destination(): Destination {
@@ -71,6 +79,7 @@ export class DestinationPage implements Page {
       encrypt: this.#encrypt.active,
       compress: this.#compress.active,
       passphrase: this.#passphrase.text,
+      isNewSeries: this.#adopt.visible && !this.#adopt.active,
     };
   }
 
@@ -88,6 +97,21 @@ export class DestinationPage implements Page {
   /** The series that it goes on with, as far as is known. */
   get series(): BackupPlan['series'] {
     return typeof this.#seen === 'object' ? this.#seen.series : null;
+  }
+
+  /** Whether it is to go on with a series that is there, and that dom0 does not know. */
+  get adopts(): boolean {
+    return this.#adopt.visible && this.#adopt.active;
+  }
+
+  /** The device that the destination is on, if it is known. */
+  get device(): Device | undefined {
+    return this.#place.device;
+  }
+
+  /** Looks at the destination again: something was done there. */
+  async lookAgain(): Promise<void> {
+    await this.#lookThere(++this.#turn);
   }
 
   /** Looks at what there is, before the page is shown. */
@@ -120,7 +144,7 @@ export class DestinationPage implements Page {
   #placeChanged(): void {
     const turn = ++this.#turn;
     this.#seen = undefined;
-    this.#frame.refresh();
+    this.#offerAdoption();
     if (this.#place.place.location.trim() === '') return;
     GLib.timeout_add(GLib.PRIORITY_DEFAULT, PAUSE, () => {
       if (turn === this.#turn) void this.#lookThere(turn);
@@ -132,15 +156,33 @@ export class DestinationPage implements Page {
     this.#seen = 'looking';
     this.#frame.refresh();
     try {
-      const plan = await this.#look(this.destination);
+      const plan = await this.#look({ ...this.destination, isNewSeries: false });
       if (turn !== this.#turn) return;
       this.#seen = plan;
-      this.#passphrase.isNew = plan.series === null;
       this.#place.say(sentencesAbout(plan).join(' '));
+      this.#offerAdoption();
     } catch (error) {
       if (turn !== this.#turn) return;
       this.#refusePlace(error instanceof CofferFailed ? error.message : String(error));
     }
+    this.#frame.refresh();
+  }
+
+  /** What is there, and dom0 does not know, is gone on with or left aside: the passphrase is known, or a new one. */
+  #offerAdoption(): void {
+    const plan = typeof this.#seen === 'object' ? this.#seen : undefined;
+    const unknown = plan?.unknown ?? null;
+    this.#adopt.visible = unknown !== null;
+    if (unknown !== null) {
+      const label = _('C_ontinue the series of {time} found here');
+      this.#adopt.label = fill(label, { time: timeText(unknown.last) });
+    }
+    const [kept, left] = [
+      _('dom0 does not know it. Its passphrase is needed once; then only what changed is stored.'),
+      _('A new series begins beside it, and everything is stored.'),
+    ];
+    say(this.#adoptNote, unknown === null ? '' : this.#adopt.active ? kept : left);
+    if (plan !== undefined) this.#passphrase.isNew = plan.series === null && !this.adopts;
     this.#frame.refresh();
   }
 

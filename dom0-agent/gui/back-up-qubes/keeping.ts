@@ -1,32 +1,29 @@
-import { type CofferProgram, resultOf } from '../coffer-program.ts';
+import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
 import type { Place } from '../place-fields.ts';
 import { ResultPage } from '../result-page.ts';
 import { ReviewPage } from '../review-page.ts';
 import { doSeen } from '../seen-work.ts';
+import { SourcePage } from '../source-page.ts';
 import { _ } from '../texts.ts';
 import type { PrunePlan, PruneResult } from '../told.ts';
 import { wordsOfPlace } from '../verification.ts';
 import type { Wizard } from '../wizard.ts';
 import { KeepingPage, forgettingSentences } from './keeping-page.ts';
 
+/** Where old backups are, as far as the user has to say. */
+export type Directory = Place & { readonly passphrase: string };
+
 /** Lets the user forget backups in a directory. Gives the page with the result; undefined if the user went back. */
 export async function keepSome(
   wizard: Wizard,
   coffer: CofferProgram,
-  directory: Place & { readonly passphrase: string },
+  directory: Directory,
 ): Promise<ResultPage | undefined> {
-  const { passphrase, location } = directory;
-  const wordsFor = (options: readonly string[]): string[] => [
-    ...['prune', ...wordsOfPlace(directory), ...options],
-    ...['--', location],
-  ];
-  const page = new KeepingPage(wizard, async (options) => {
-    const looking = coffer.start(wordsFor([...options, '--dry-run']));
-    return (await resultOf(looking, { passphrase })) as PruneResult;
-  });
+  const { passphrase } = directory;
+  const page = new KeepingPage(wizard, (options) => sightOf(coffer, directory, options));
   if (!(await wizard.ask(page))) return undefined;
   const result = await doSeen(wizard, coffer, {
-    words: wordsFor(page.options),
+    words: wordsFor(directory, page.options),
     passphrase,
     title: _('Forgetting backups'),
     stopQuestion: _('Stop? What is kept stays whole.'),
@@ -39,6 +36,51 @@ export async function keepSome(
     },
   });
   return result === undefined ? undefined : keptPage(result as PruneResult);
+}
+
+/** Lets the user say where old backups are, and forget some of them. */
+export async function keepSomewhere(
+  wizard: Wizard,
+  coffer: CofferProgram,
+  last: Place | undefined,
+): Promise<void> {
+  const page = new SourcePage(wizard, coffer, {
+    title: _('Where are the old backups?'),
+    location: _('_Directory'),
+    enter: _('Enter a directory.'),
+  });
+  await wizard.whileBusy(_('Looking for devices …'), () => page.prepare());
+  if (last?.isCommand === false) page.place = last;
+  await wizard.lead([
+    () => wizard.ask(page),
+    async () => {
+      const { source } = page;
+      try {
+        const look = () => sightOf(coffer, source, ['--keep-last', '1']);
+        await wizard.whileBusy(_('Looking there …'), look);
+        const outcome = await keepSome(wizard, coffer, source);
+        return outcome !== undefined && (await wizard.conclude(outcome));
+      } catch (error) {
+        if (!(error instanceof CofferFailed)) throw error;
+        page.refuse(error.field, error.message);
+        return false;
+      }
+    },
+  ]);
+}
+
+/** What rules come to; nothing is changed. Throws CofferFailed. */
+export async function sightOf(
+  coffer: CofferProgram,
+  directory: Directory,
+  options: readonly string[],
+): Promise<PruneResult> {
+  const looking = coffer.start(wordsFor(directory, [...options, '--dry-run']));
+  return (await resultOf(looking, directory)) as PruneResult;
+}
+
+function wordsFor(directory: Directory, options: readonly string[]): string[] {
+  return ['prune', ...wordsOfPlace(directory), ...options, '--', directory.location];
 }
 
 function keptPage(result: PruneResult): ResultPage {

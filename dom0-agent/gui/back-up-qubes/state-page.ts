@@ -10,16 +10,18 @@ import type { Settings } from './saved-settings.ts';
 export class StatePage implements Page {
   readonly title = _('Your backups');
   readonly isFirst = true;
-  readonly next = _('_Choose…');
+  readonly next = _('C_hoose…');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
 
-  /** Whether the last choice is to be repeated. */
-  repeats = false;
+  /** What the user wants to do: choose, repeat the last choice, or forget old backups. */
+  wish: 'choose' | 'repeat' | 'forget' = 'choose';
 
   /** @param last the choice of the last time */
   constructor(frame: Frame, status: StatusResult, last: Settings | undefined) {
     this.widget.add(new Gtk.Label({ label: summaryOf(status), xalign: 0, wrap: true }));
     if (last !== undefined) this.widget.add(this.#repetition(frame, last));
+    if (status.series.length > 0)
+      this.widget.add(this.#button(frame, _('F_orget old backups…'), 'forget'));
     const list = new QubeList(_('Qubes and their last backups'));
     list.show(rowsOf(status));
     this.widget.add(list.widget);
@@ -27,16 +29,21 @@ export class StatePage implements Page {
 
   /** A button, and beside it what it does. */
   #repetition(frame: Frame, { vm, location, isCommand }: Settings): Gtk.Box {
-    const now = new Gtk.Button({ label: _('Back up _now'), useUnderline: true });
-    now.connect('clicked', () => {
-      this.repeats = true;
-      frame.goOn();
-    });
+    const now = this.#button(frame, _('Back up _now'), 'repeat');
     const where = isCommand ? fill(_('the command in {qube}'), { qube: vm }) : `${vm}:${location}`;
     const box = new Gtk.Box({ spacing: 12 });
     box.add(now);
     box.add(sentenceLabel(fill(_('as the last time, to {where}'), { where })));
     return box;
+  }
+
+  #button(frame: Frame, label: string, wish: StatePage['wish']): Gtk.Button {
+    const button = new Gtk.Button({ label, useUnderline: true, halign: Gtk.Align.START });
+    button.connect('clicked', () => {
+      this.wish = wish;
+      frame.goOn();
+    });
+    return button;
   }
 }
 

@@ -1,11 +1,11 @@
 import GObject from 'gi://GObject?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
 import { _, plural, fill, sizeText, timeText } from '../texts.ts';
-import type { FoundBackup } from '../told.ts';
+import type { Check, FoundBackup } from '../told.ts';
 import type { Frame, Page } from '../wizard.ts';
 
 const FILE = 0;
-const COLUMNS = [_('Backup'), _('Made'), _('Qubes'), _('Size'), ''];
+const COLUMNS = [_('Backup'), _('Made'), _('Qubes'), _('Size'), _('Checked'), ''];
 
 /** Which of the backups in a directory, newest first. */
 export class BackupsPage implements Page {
@@ -45,13 +45,22 @@ export class BackupsPage implements Page {
   }
 }
 
-function cellsOf({ name, created, qubes, dom0Home, bytes, problem }: FoundBackup): string[] {
+function cellsOf(backup: FoundBackup): string[] {
+  const { name, created, qubes, dom0Home, bytes, check, lost, problem } = backup;
   const count = (qubes?.length ?? 0) + (dom0Home === true ? 1 : 0);
   return [
     name,
     created === null ? '' : timeText(created),
     qubes === null ? '' : fill(plural('{n} qube', '{n} qubes', count), { n: count }),
     sizeText(bytes),
-    problem ?? '',
+    checkText(check),
+    problem ??
+      (lost.length === 0 ? '' : fill(_('data is lost: {names}'), { names: lost.join(', ') })),
   ];
+}
+
+function checkText(check: Check | null): string {
+  if (check === null) return _('never');
+  const time = timeText(check.at);
+  return check.result === 'damaged' ? fill(_('{time} (damaged)'), { time }) : time;
 }

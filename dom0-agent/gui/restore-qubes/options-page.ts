@@ -12,7 +12,6 @@ export class OptionsPage implements Page {
   readonly next = _('_Next');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
   readonly #choices: readonly Choice[];
-  readonly #verifyOnly: Gtk.CheckButton;
 
   constructor() {
     const explained = (label: string, words: string): Gtk.CheckButton => {
@@ -29,15 +28,8 @@ export class OptionsPage implements Page {
     ];
     this.#choices = [
       choice(
-        _('Re_name'),
-        _(
-          'A qube whose name is taken here is restored under a new name. Otherwise nothing is restored.',
-        ),
-        '--rename-conflicting',
-      ),
-      choice(
         _('_Ignore missing'),
-        _('A qube whose template or net qube is missing here gets the default instead.'),
+        _('A qube whose net qube or disposable template is missing here gets the default instead.'),
         '--ignore-missing',
       ),
       choice(
@@ -48,19 +40,12 @@ export class OptionsPage implements Page {
       choice(_('_Skip dom0'), _("dom0's home is not restored."), '--skip-dom0-home'),
       choice(
         _('_Distrust settings'),
-        _('The backup may come from a compromised system: only data is restored, no settings.'),
+        _(
+          'For a backup of a system that may have been compromised, in place of the paranoid mode of other tools: data is restored, and no setting that could give a qube influence.',
+        ),
         '--distrust-settings',
       ),
     ];
-    this.#verifyOnly = explained(
-      _('_Verify only'),
-      _('Everything is read and checked, and nothing is restored.'),
-    );
-  }
-
-  /** Whether nothing is to be restored. */
-  get verifiesOnly(): boolean {
-    return this.#verifyOnly.active;
   }
 
   /** The options of the command. */

@@ -3,16 +3,22 @@ import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts
 import { ResultPage, failurePage } from '../result-page.ts';
 import { ReviewPage } from '../review-page.ts';
 import { doSeen } from '../seen-work.ts';
-import { SelectionPage } from '../selection-page.ts';
 import { _ } from '../texts.ts';
-import type { BackupContents, BackupsInDirectory, RestorePlan, RestoreResult } from '../told.ts';
+import { type Source, SourcePage } from '../source-page.ts';
+import type {
+  BackupContents,
+  BackupsInDirectory,
+  RestorePlan,
+  RestoreResult,
+  StatusResult,
+} from '../told.ts';
 import { outcomeSentences, verified, wordsOfPlace } from '../verification.ts';
 import { Wizard } from '../wizard.ts';
 import { BackupsPage } from './backups-page.ts';
-import { contentRows } from './content-rows.ts';
 import { OptionsPage } from './options-page.ts';
 import { restorePlanSentences } from './restore-plan-sentences.ts';
-import { type Source, SourcePage } from './source-page.ts';
+import { QubesPage } from './qubes-page.ts';
+import { SystemHere } from './system-here.ts';
 
 /** The window Restore Qubes: where the backup is, which of them, which qubes, the plan, and the work. */
 export class RestoreWindow {
@@ -28,7 +34,13 @@ export class RestoreWindow {
   async show(): Promise<void> {
     this.#wizard.window.present();
     try {
-      const page = new SourcePage(this.#wizard, this.#coffer);
+      const texts = {
+        title: _('Where is the backup?'),
+        location: _('_Directory, file or command'),
+        isCommand: _('This is a co_mmand that outputs the backup'),
+        enter: _('Enter a directory, a file or a command.'),
+      };
+      const page = new SourcePage(this.#wizard, this.#coffer, texts, true);
       await page.prepare();
       const isDone = await this.#wizard.lead([
         () => this.#wizard.ask(page),
@@ -72,43 +84,69 @@ export class RestoreWindow {
   }
 
   async #fromBackup(source: Source, contents: BackupContents): Promise<boolean> {
-    const title = _('Which qubes are to be restored?');
-    const selection = new SelectionPage(title, this.#wizard, contentRows(contents));
+    const status = (await resultOf(this.#coffer.start(['status']))) as StatusResult;
+    const here = new SystemHere([...status.qubes, ...status.excluded]);
+    const qubes = new QubesPage(this.#wizard, contents, here);
     const options = new OptionsPage();
     return this.#wizard.lead([
-      () => this.#wizard.ask(selection),
-      () => this.#wizard.ask(options),
-      () => this.#carryOut(source, options, selection.selected),
+      () => this.#wizard.ask(qubes),
+      async () => {
+        if (qubes.verifiesOnly) return this.#verify(source, qubes.selected);
+        if (!(await this.#isPossible(source, qubes))) return false;
+        return this.#wizard.lead([
+          () => this.#wizard.ask(options),
+          () => this.#restore(source, qubes, options.options),
+        ]);
+      },
     ]);
   }
 
+  /** Whether coffer accepts what is chosen for the VMs; if not, their rows say why. */
+  async #isPossible(source: Source, qubes: QubesPage): Promise<boolean> {
+    const leniently = ['--ignore-missing', '--ignore-username-mismatch'];
+    const words = restoreWords(source, qubes, leniently);
+    const { passphrase } = source;
+    const looking = this.#coffer.start(words);
+    const look = () => resultOf(looking, { passphrase, agree: () => Promise.resolve(false) });
+    try {
+      await this.#wizard.whileBusy(_('Checking whether this is possible …'), look);
+      return true;
+    } catch (error) {
+      if (!(error instanceof CofferFailed) || error.field === 'passphrase') throw error;
+      qubes.refuse(error.vm, error.message);
+      return false;
+    }
+  }
+
+  async #verify(source: Source, names: readonly string[]): Promise<boolean> {
+    const check = () => verified(this.#wizard, this.#coffer, source, names);
+    return this.#showOutcome(check, () => _('The backup was not checked'));
+  }
+
+  async #restore(source: Source, qubes: QubesPage, options: readonly string[]): Promise<boolean> {
+    const words = restoreWords(source, qubes, options);
+    return this.#showOutcome(() => this.#restored(source, words), titleOf);
+  }
+
   /** Gives whether it was done; if not, the user wants to change something. */
-  async #carryOut(
-    source: Source,
-    options: OptionsPage,
-    names: readonly string[],
+  async #showOutcome(
+    work: () => Promise<ResultPage | undefined>,
+    failureTitle: (error: unknown) => string,
   ): Promise<boolean> {
     try {
-      const page = options.verifiesOnly
-        ? await verified(this.#wizard, this.#coffer, source, names)
-        : await this.#restored(source, options.options, names);
+      const page = await work();
       if (page === undefined) return false;
       this.#wizard.show(page, { close: _('_Finish') });
       return true;
     } catch (error) {
       if (error instanceof CofferFailed && error.field === 'passphrase') throw error;
-      const title = options.verifiesOnly ? _('The backup was not checked') : titleOf(error);
-      return await this.#wizard.conclude(failurePage(title, error));
+      return await this.#wizard.conclude(failurePage(failureTitle(error), error));
     }
   }
 
-  async #restored(
-    source: Source,
-    options: readonly string[],
-    names: readonly string[],
-  ): Promise<ResultPage | undefined> {
+  async #restored(source: Source, words: readonly string[]): Promise<ResultPage | undefined> {
     const result = await doSeen(this.#wizard, this.#coffer, {
-      words: ['restore', ...wordsOfPlace(source), ...options, '--', source.location, ...names],
+      words,
       passphrase: source.passphrase,
       title: _('Restoring'),
       stopQuestion: _('Stop restoring? Qubes that are not complete are removed.'),
@@ -130,6 +168,13 @@ export class RestoreWindow {
 
 const NOTHING = _('Nothing was restored');
 
+function restoreWords(source: Source, qubes: QubesPage, options: readonly string[]): string[] {
+  return [
+    ...['restore', ...wordsOfPlace(source), ...options, ...qubes.options],
+    ...['--', source.location, ...qubes.selected],
+  ];
+}
+
 function titleOf(error: unknown): string {
   const wasStopped = error instanceof CofferFailed && error.wasInterrupted;
   return wasStopped ? _('The restore was stopped') : _('The restore failed');
@@ -140,7 +185,9 @@ function newNamesIn({ qubes, dom0Home }: RestorePlan): string[] {
   return [...qubes.map(({ restoredAs }) => restoredAs), ...(dom0Home === null ? [] : ['dom0'])];
 }
 
-function resultPage({ ok, qubes, warnings }: RestoreResult): ResultPage {
+function resultPage({ ok, qubes, advice, warnings }: RestoreResult): ResultPage {
   const title = ok ? _('All is restored') : _('Not all is restored');
-  return new ResultPage(title, ok ? 'good' : 'bad', [...outcomeSentences(qubes), ...warnings]);
+  const next = advice ? [advice] : [];
+  const sentences = [...outcomeSentences(qubes), ...warnings, ...next];
+  return new ResultPage(title, ok ? 'good' : 'bad', sentences);
 }

@@ -23,6 +23,7 @@ declare module 'gi://Atspi?version=2.0' {
   export interface Action {
     get_n_actions(): number;
     get_action_name(index: number): string;
+    get_key_binding(index: number): string;
     do_action(index: number): boolean;
   }
   export interface Text {
@@ -33,9 +34,11 @@ declare module 'gi://Atspi?version=2.0' {
   }
   export interface Selection {
     select_child(index: number): boolean;
+    get_selected_child(index: number): Accessible | null;
   }
   export interface Component {
     grab_focus(): boolean;
+    get_extents(coordinates: number): { x: number; y: number; width: number; height: number };
   }
   const Atspi: {
     init(): number;
@@ -44,7 +47,9 @@ declare module 'gi://Atspi?version=2.0' {
     Text: { prototype: { get_text(this: Text, start: number, end: number): string } };
     StateType: { SENSITIVE: number; SHOWING: number; CHECKED: number; FOCUSED: number };
     RelationType: { LABELLED_BY: number };
-    KeySynthType: { SYM: number };
+    KeySynthType: { SYM: number; PRESS: number; RELEASE: number; PRESSRELEASE: number };
+    CoordType: { SCREEN: number };
+    generate_mouse_event(x: number, y: number, name: string): boolean;
     generate_keyboard_event(key: number, text: string | null, type: number): boolean;
   };
   export default Atspi;

@@ -7,6 +7,7 @@ import GLib from 'gi://GLib?version=2.0';
 import { ANSWER, type Request, type Seen } from '../seen.ts';
 
 Gio._promisify(Gio.DataInputStream.prototype, 'read_line_async', 'read_line_finish');
+Gio._promisify(Gio.Subprocess.prototype, 'wait_async', 'wait_finish');
 Gdk.DisplayManager.get().open_display('');
 Atspi.init();
 const loop = new GLib.MainLoop(null, false);
@@ -26,17 +27,21 @@ async function answerAll(): Promise<void> {
     const [line] = await requests.read_line_async(GLib.PRIORITY_DEFAULT, null);
     if (line === null) return;
     const request = JSON.parse(new TextDecoder().decode(line)) as Request;
-    print(`${ANSWER}${JSON.stringify(answerTo(request))}`);
+    print(`${ANSWER}${JSON.stringify(await answerTo(request))}`);
   }
 }
 
-function answerTo(request: Request): Seen[] | boolean {
+async function answerTo(request: Request): Promise<Seen[] | boolean> {
+  if (request.ask === 'start') return startWindow(request.words, request.environment);
+  if (request.ask === 'end') return endWindow();
   if (request.ask === 'look') return lookAtAll();
-  if (request.ask === 'picture') return takePicture(request.file);
-  if (request.ask === 'key') return pressKey(request.key);
+  if (request.ask === 'picture') return takePicture(request);
+  if (request.ask === 'key') return pressKey(request.key, request.withAlt);
   const found = accessibleAt(request.path);
   if (found === undefined) return false;
   switch (request.ask) {
+    case 'drag':
+      return drag(found, accessibleAt(request.to));
     case 'press':
       return found.get_action_iface()?.do_action(0) ?? false;
     case 'choose':
@@ -52,16 +57,84 @@ function answerTo(request: Request): Seen[] | boolean {
   }
 }
 
-/** Presses a key of the keyboard, by its name in X. */
-function pressKey(key: string): boolean {
-  const code = Gdk.keyval_from_name(key);
-  return Atspi.generate_keyboard_event(code, null, Atspi.KeySynthType.SYM);
+let window: Gio.Subprocess | undefined;
+
+function startWindow(
+  words: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): boolean {
+  const launcher = new Gio.SubprocessLauncher({ flags: Gio.SubprocessFlags.STDOUT_SILENCE });
+  for (const [name, value] of Object.entries(environment)) launcher.setenv(name, value, true);
+  window = launcher.spawnv([...words]);
+  return true;
 }
 
-/** All of the screen, as a PNG. */
-function takePicture(file: string): boolean {
+/** Ends the window, whatever it does. */
+async function endWindow(): Promise<boolean> {
+  window?.force_exit();
+  await window?.wait_async(null);
+  window = undefined;
+  return true;
+}
+
+/** Presses a key of the keyboard, by its name in X. */
+function pressKey(key: string, withAlt: boolean): boolean {
+  const { SYM, PRESS, RELEASE, PRESSRELEASE } = Atspi.KeySynthType;
+  const value = Gdk.keyval_from_name(key);
+  if (!withAlt) return Atspi.generate_keyboard_event(value, null, SYM);
+  // A key that is held is told by its code.
+  const alt = codeOf(Gdk.KEY_Alt_L);
+  return (
+    Atspi.generate_keyboard_event(alt, null, PRESS) &&
+    Atspi.generate_keyboard_event(codeOf(value), null, PRESSRELEASE) &&
+    Atspi.generate_keyboard_event(alt, null, RELEASE)
+  );
+}
+
+function codeOf(value: number): number {
+  const display = Gdk.Display.get_default();
+  if (display === null) return 0;
+  const [, keys] = Gdk.Keymap.get_for_display(display).get_entries_for_keyval(value);
+  return keys[0]?.keycode ?? 0;
+}
+
+/** Drags what is at the middle of one to the middle of the other, as a hand does: not in one leap. */
+async function drag(from: Accessible, to: Accessible | undefined): Promise<boolean> {
+  const [start, end] = [from, to].map((each) => middleOf(each));
+  if (start === undefined || end === undefined) return false;
+  const STEPS = 10;
+  await mouse(start, 'abs');
+  await mouse(start, 'b1p');
+  for (let step = 1; step <= STEPS; step++) {
+    const part = (one: number, other: number): number =>
+      Math.round(one + ((other - one) * step) / STEPS);
+    await mouse({ x: part(start.x, end.x), y: part(start.y, end.y) }, 'abs');
+  }
+  return mouse(end, 'b1r');
+}
+
+/** The window sees each move before the next. */
+async function mouse({ x, y }: { x: number; y: number }, event: string): Promise<boolean> {
+  const isDone = Atspi.generate_mouse_event(x, y, event);
+  await new Promise<void>((resolve) => {
+    GLib.timeout_add(GLib.PRIORITY_DEFAULT, 30, () => {
+      resolve();
+      return GLib.SOURCE_REMOVE;
+    });
+  });
+  return isDone;
+}
+
+function middleOf(at: Accessible | undefined): { x: number; y: number } | undefined {
+  const extents = at?.get_component_iface()?.get_extents(Atspi.CoordType.SCREEN);
+  if (extents === undefined) return undefined;
+  const { x, y, width, height } = extents;
+  return { x: Math.round(x + width / 2), y: Math.round(y + height / 2) };
+}
+
+/** The upper left of the screen, as a PNG. */
+function takePicture({ file, width, height }: Extract<Request, { ask: 'picture' }>): boolean {
   const screen = Gdk.get_default_root_window();
-  const { width, height } = { width: screen.get_width(), height: screen.get_height() };
   return (
     Gdk.pixbuf_get_from_window(screen, 0, 0, width, height)?.savev(file, 'png', [], []) ?? false
   );
@@ -78,7 +151,8 @@ function choose(box: Accessible, item: string): boolean {
       if (name !== null && !isIt(name)) return false;
       box.get_selection_iface()?.select_child(index);
       box.clear_cache();
-      return isIt(box.name);
+      // One with a name of its own does not have that of what is chosen.
+      return isIt(box.name) || isIt(box.get_selection_iface()?.get_selected_child(0)?.name ?? null);
     });
 }
 
@@ -105,6 +179,7 @@ function lookAt(at: Accessible, path: readonly number[]): Seen[] {
       name: at.name ?? '',
       label: labelOf(at),
       text: textOf(at),
+      key: at.get_action_iface()?.get_key_binding(0) ?? '',
       isEnabled: state.contains(SENSITIVE),
       isChecked: state.contains(CHECKED),
       isFocused: state.contains(FOCUSED),

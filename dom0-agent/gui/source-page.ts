@@ -1,32 +1,39 @@
 import type Gtk from 'gi://Gtk?version=3.0';
-import type { CofferProgram } from '../coffer-program.ts';
-import { Form } from '../form.ts';
-import { PassphraseFields } from '../passphrase-fields.ts';
-import { type Place, PlaceFields } from '../place-fields.ts';
-import { _ } from '../texts.ts';
-import type { Frame, Page } from '../wizard.ts';
+import type { CofferProgram } from './coffer-program.ts';
+import { Form } from './form.ts';
+import { PassphraseFields } from './passphrase-fields.ts';
+import { type Place, PlaceFields, type PlaceTexts } from './place-fields.ts';
+import { _ } from './texts.ts';
+import type { Frame, Page } from './wizard.ts';
 
 /** Where a backup is, and its passphrase. */
 export interface Source extends Place {
   readonly passphrase: string;
 }
 
-/** Where the backup is: a device or a qube, and a directory or file there, or a command. */
+/** What a window calls its page, and its fields. */
+export interface SourceTexts extends Omit<PlaceTexts, 'qube'> {
+  readonly title: string;
+  /** What is missing while there is no location. */
+  readonly enter: string;
+}
+
+/** Where there are backups: a device or a qube, and a location there; and the passphrase. */
 export class SourcePage implements Page {
-  readonly title = _('Where is the backup?');
-  readonly isFirst = true;
+  readonly title: string;
+  readonly isFirst: boolean;
   readonly next = _('_Next');
   readonly widget: Gtk.Widget;
   readonly #place: PlaceFields;
   readonly #passphrase: PassphraseFields;
+  readonly #enter: string;
 
-  constructor(frame: Frame, coffer: CofferProgram) {
+  constructor(frame: Frame, coffer: CofferProgram, texts: SourceTexts, isFirst = false) {
+    this.title = texts.title;
+    this.isFirst = isFirst;
+    this.#enter = texts.enter;
     const form = new Form();
-    this.#place = new PlaceFields(form, coffer, {
-      qube: _('_Qube'),
-      location: _('_Directory, file or command'),
-      isCommand: _('This is a co_mmand that outputs the backup'),
-    });
+    this.#place = new PlaceFields(form, coffer, { qube: _('_Qube'), ...texts });
     this.#passphrase = new PassphraseFields(form);
     this.widget = form.widget;
     this.#place.changed = () => frame.refresh();
@@ -37,6 +44,10 @@ export class SourcePage implements Page {
     return { ...this.#place.place, passphrase: this.#passphrase.text };
   }
 
+  set place(place: Place) {
+    this.#place.place = place;
+  }
+
   /** Looks at what there is, before the page is shown. */
   async prepare(): Promise<void> {
     await this.#place.look();
@@ -44,7 +55,7 @@ export class SourcePage implements Page {
 
   missing(): string | undefined {
     const isEmpty = this.#place.place.location.trim() === '';
-    return isEmpty ? _('Enter a directory, a file or a command.') : this.#passphrase.missing();
+    return isEmpty ? this.#enter : this.#passphrase.missing();
   }
 
   /** Says at the field why it was refused. */

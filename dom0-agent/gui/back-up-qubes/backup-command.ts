@@ -1,0 +1,42 @@
+import { type CofferProgram, resultOf } from '../coffer-program.ts';
+import { _ } from '../texts.ts';
+import type { BackupPlan } from '../told.ts';
+import { wordsOfPlace } from '../verification.ts';
+import type { Destination } from './destination-page.ts';
+
+/** The words of a command that backs up these VMs to there. */
+export function backupWords(
+  to: Destination,
+  names: readonly string[],
+  options: readonly string[] = [],
+): string[] {
+  return [
+    ...['backup', ...wordsOfPlace(to), ...options],
+    ...(to.encrypt ? [] : ['--no-encrypt']),
+    ...(to.compress ? [] : ['-Z', 'none']),
+    ...(to.isNewSeries ? ['--new-series'] : []),
+    ...['--', to.location, ...names],
+  ];
+}
+
+/** What a backup would be: nothing is done. Throws CofferFailed. */
+export async function planFor(
+  coffer: CofferProgram,
+  to: Destination,
+  names: readonly string[],
+): Promise<BackupPlan> {
+  let found: BackupPlan | undefined;
+  await resultOf(coffer.start(backupWords(to, names)), {
+    agree: (plan) => {
+      found = plan as BackupPlan;
+      return Promise.resolve(false);
+    },
+  });
+  if (found === undefined) throw new Error(_('coffer told no plan.'));
+  return found;
+}
+
+/** Of whom coffer tells while it backs up. */
+export function namesIn({ qubes, dom0Home }: BackupPlan): string[] {
+  return [...qubes.map(({ name }) => name), ...(dom0Home === null ? [] : ['dom0'])];
+}

@@ -1,0 +1,49 @@
+import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
+import { _ } from '../texts.ts';
+import { wordsOfPlace } from '../verification.ts';
+import type { Wizard } from '../wizard.ts';
+import type { DestinationPage } from './destination-page.ts';
+
+/**
+ * Whether the passphrase is that of the series that the backup goes on with, which dom0 gets to know if it did not; if
+ * not, the page says so.
+ */
+export async function opensSeries(
+  wizard: Wizard,
+  coffer: CofferProgram,
+  page: DestinationPage,
+): Promise<boolean> {
+  try {
+    if (page.adopts) return await adopt(wizard, coffer, page);
+    await open(wizard, coffer, page);
+    return true;
+  } catch (error) {
+    if (!(error instanceof CofferFailed)) throw error;
+    page.refuse(error.field, error.message);
+    return false;
+  }
+}
+
+async function open(wizard: Wizard, coffer: CofferProgram, page: DestinationPage): Promise<void> {
+  const { series, destination } = page;
+  if (series === null) return;
+  const file = `${destination.location}/${series.file}`;
+  const listing = coffer.start(['list', ...wordsOfPlace(destination), '--', file]);
+  await wizard.whileBusy(_('Checking the passphrase …'), () => resultOf(listing, destination));
+}
+
+async function adopt(
+  wizard: Wizard,
+  coffer: CofferProgram,
+  page: DestinationPage,
+): Promise<boolean> {
+  const { destination } = page;
+  await wizard.whileBusy(_('Getting to know the series …'), async () => {
+    const words = ['adopt', ...wordsOfPlace(destination), '--', destination.location];
+    await resultOf(coffer.start(words), destination);
+    await page.lookAgain();
+  });
+  if (page.series !== null) return true;
+  page.refuse('location', _('There is no whole backup there that could be gone on from.'));
+  return false;
+}

@@ -1,0 +1,62 @@
+import GLib from 'gi://GLib?version=2.0';
+import Gtk from 'gi://Gtk?version=3.0';
+import { sentenceLabel } from '../form.ts';
+import { runProgram } from '../run-program.ts';
+import { _, fill } from '../texts.ts';
+
+/** Seconds in which the user, who may be back, can keep the computer on. */
+const RESPITE = 60;
+
+/** Turns the computer off, after some time in which that can be prevented. */
+export class TurningOff {
+  readonly widget = new Gtk.Box({ spacing: 12 });
+  readonly #sentence = sentenceLabel();
+  readonly #buttons = new Gtk.Box({ spacing: 6 });
+  #secondsLeft = RESPITE;
+
+  constructor() {
+    this.widget.add(this.#sentence);
+    this.widget.add(this.#buttons);
+    this.#addButton(_('_Keep it on'), () => this.stop());
+    this.#addButton(_('Turn it off _now'), () => void this.#turnOff());
+    this.#tell();
+    GLib.timeout_add_seconds(GLib.PRIORITY_DEFAULT, 1, () => this.#count());
+  }
+
+  /** The computer stays on. */
+  stop(): void {
+    this.#secondsLeft = 0;
+    this.widget.hide();
+  }
+
+  #addButton(label: string, pressed: () => void): void {
+    const button = new Gtk.Button({ label, useUnderline: true });
+    button.connect('clicked', pressed);
+    this.#buttons.add(button);
+  }
+
+  #count(): boolean {
+    if (this.#secondsLeft === 0) return GLib.SOURCE_REMOVE;
+    this.#secondsLeft--;
+    this.#tell();
+    if (this.#secondsLeft > 0) return GLib.SOURCE_CONTINUE;
+    void this.#turnOff();
+    return GLib.SOURCE_REMOVE;
+  }
+
+  #tell(): void {
+    const sentence = _('The computer is turned off in {n} s, unless this window is closed.');
+    this.#sentence.label = fill(sentence, { n: this.#secondsLeft });
+  }
+
+  async #turnOff(): Promise<void> {
+    this.#secondsLeft = 0;
+    this.#buttons.hide();
+    try {
+      await runProgram(['systemctl', 'poweroff']);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#sentence.label = fill(_('The computer could not be turned off: {why}'), { why });
+    }
+  }
+}

@@ -1,0 +1,186 @@
+import Gtk from 'gi://Gtk?version=3.0';
+import { say, sentenceLabel } from '../form.ts';
+import { iconFor } from '../label-icon.ts';
+import { _, fill, sizeText } from '../texts.ts';
+import type { ContainedQube } from '../told.ts';
+import type { SystemHere } from './system-here.ts';
+
+/** A row: a VM in a backup, and what is chosen for it. dom0's home goes to a directory of its own, whatever is here. */
+export class QubeFields {
+  /** Called when something is chosen. */
+  changed: () => void = () => undefined;
+  /** Called when the user has chosen what is used instead of its template. */
+  templateChosen: (template: string) => void = () => undefined;
+  readonly #qube: ContainedQube;
+  readonly #here: SystemHere;
+  readonly #isTaken: boolean;
+  readonly #selected: Gtk.CheckButton;
+  readonly #template = new Gtk.Label({ xalign: 0 });
+  readonly #instead = new Gtk.ComboBoxText();
+  readonly #newName = new Gtk.Entry({ activatesDefault: true, widthChars: 16 });
+  readonly #note = sentenceLabel();
+  #refusal = '';
+  #lacksTemplate = false;
+  #isOffering = false;
+
+  /** @param inBackup the names of all VMs in the backup */
+  constructor(qube: ContainedQube, here: SystemHere, inBackup: ReadonlySet<string>) {
+    this.#qube = qube;
+    this.#here = here;
+    this.#isTaken = qube.class !== 'AdminVM' && here.has(qube.name);
+    this.#selected = new Gtk.CheckButton({ label: qube.name });
+    this.#template.label = qube.template ?? '';
+    for (const each of here.templatesFor(qube.class)) this.#instead.append(each, each);
+    if (this.#isTaken) this.#newName.text = here.otherName(qube.name, inBackup);
+    const name = { name: qube.name };
+    this.#instead.get_accessible().set_name(fill(_('Template of {name}'), name));
+    this.#newName.get_accessible().set_name(fill(_('Name of {name} here'), name));
+    for (const each of [this.#instead, this.#newName, this.#note]) each.noShowAll = true;
+    this.#selected.connect('toggled', () => this.changed());
+    this.#newName.connect('changed', () => this.#edited());
+    this.#instead.connect('changed', () => this.#edited());
+  }
+
+  get name(): string {
+    return this.#qube.name;
+  }
+
+  get used(): number {
+    return this.#qube.used;
+  }
+
+  /** That in the backup. */
+  get template(): string | null {
+    return this.#qube.template;
+  }
+
+  get isSelected(): boolean {
+    return this.#selected.active;
+  }
+
+  set isSelected(isSelected: boolean) {
+    this.#selected.active = isSelected;
+  }
+
+  /** Whether the row is shown. */
+  get isShown(): boolean {
+    return this.#selected.visible;
+  }
+
+  set isShown(isShown: boolean) {
+    this.#selected.visible = isShown;
+    this.changed();
+  }
+
+  /** Under which name it is restored. */
+  get newName(): string {
+    return this.#isTaken ? this.#newName.text : this.name;
+  }
+
+  get options(): string[] {
+    const instead = this.#lacksTemplate ? this.#instead.get_active_id() : null;
+    return [
+      ...(this.#isTaken ? ['--new-name', `${this.name}=${this.newName}`] : []),
+      ...(instead === null ? [] : ['--use-template', `${this.name}=${instead}`]),
+    ];
+  }
+
+  /** Why it cannot be restored as it is chosen, in a sentence. */
+  missing(): string | undefined {
+    const name = this.newName;
+    if (name === '') return fill(_('Enter a name for {qube}.'), { qube: this.name });
+    if (this.#isTaken && this.#here.has(name)) {
+      return fill(_('Enter another name for {qube}: {name} is taken here.'), {
+        ...{ qube: this.name, name },
+      });
+    }
+    const needsTemplate = this.#lacksTemplate && this.#instead.get_active_id() === null;
+    return needsTemplate
+      ? fill(_('Choose a template for {qube}.'), { qube: this.name })
+      : undefined;
+  }
+
+  /** Says why what was chosen for it was refused, until something else is chosen. */
+  refuse(sentence: string): void {
+    this.#refusal = sentence;
+    this.#showNote();
+  }
+
+  /** Chooses that template, unless one was chosen. */
+  offerTemplate(template: string): void {
+    if (this.#instead.get_active_id() !== null) return;
+    this.#isOffering = true;
+    this.#instead.set_active_id(template);
+    this.#isOffering = false;
+  }
+
+  /**
+   * Shows what there is to choose.
+   *
+   * @param restored the names of the VMs that are restored with it
+   * @param isOnlyVerified whether nothing is restored: then, there is nothing to choose
+   */
+  show(restored: ReadonlySet<string>, isOnlyVerified: boolean): void {
+    const { template, class: qubeClass } = this.#qube;
+    const fit = this.#here.templatesFor(qubeClass);
+    this.#lacksTemplate =
+      template !== null && !isOnlyVerified && !fit.includes(template) && !restored.has(template);
+    this.#template.visible = this.isShown && !this.#lacksTemplate;
+    this.#instead.visible = this.isShown && this.#lacksTemplate;
+    this.#newName.visible = this.isShown && this.#isTaken && !isOnlyVerified;
+    this.#showNote();
+  }
+
+  /** Puts the row into a table, and what is to be said of it into the one below. */
+  attachTo(grid: Gtk.Grid, row: number): void {
+    const { class: qubeClass, used } = this.#qube;
+    const first = new Gtk.Box({ spacing: 6 });
+    first.add(this.#selected);
+    first.add(this.#label());
+    const template = new Gtk.Box();
+    template.add(this.#template);
+    template.add(this.#instead);
+    const cells = [first, textLabel(qubeClass), textLabel(sizeText(used)), template, this.#newName];
+    for (const [column, cell] of cells.entries()) grid.attach(cell, column, row, 1, 1);
+    this.#note.marginStart = 24;
+    grid.attach(this.#note, 0, row + 1, cells.length, 1);
+    for (const cell of cells.slice(0, 4)) {
+      this.#selected.bind_property('visible', cell, 'visible', 0);
+    }
+  }
+
+  #edited(): void {
+    this.#refusal = '';
+    const chosen = this.#instead.get_active_id();
+    if (chosen !== null && !this.#isOffering) this.templateChosen(chosen);
+    this.changed();
+  }
+
+  #showNote(): void {
+    const { name, template } = this.#qube;
+    const sentences = [
+      ...(this.#newName.visible ? [fill(_('There is a qube called {name} here.'), { name })] : []),
+      ...(this.#instead.visible
+        ? [
+            fill(_('Its template {template} is neither here nor selected.'), {
+              template: template ?? '',
+            }),
+          ]
+        : []),
+      this.#refusal,
+    ];
+    say(this.#note, this.isShown ? sentences.join(' ').trim() : '');
+  }
+
+  #label(): Gtk.Widget {
+    const { class: qubeClass, label } = this.#qube;
+    const icon = iconFor(qubeClass, label);
+    return icon === undefined
+      ? textLabel(`(${label})`)
+      : Gtk.Image.new_from_icon_name(icon, Gtk.IconSize.MENU);
+  }
+}
+
+function textLabel(label: string): Gtk.Label {
+  return new Gtk.Label({ label, xalign: 0 });
+}

@@ -1,0 +1,158 @@
+import Gtk from 'gi://Gtk?version=3.0';
+import { check, sentenceLabel, say } from '../form.ts';
+import { _, fill, plural, sizeText } from '../texts.ts';
+import type { BackupContents, ContainedQube } from '../told.ts';
+import type { Frame, Page } from '../wizard.ts';
+import { QubeFields } from './qube-fields.ts';
+import type { SystemHere } from './system-here.ts';
+
+/** Which VMs of a backup, under which names and on which templates. */
+export class QubesPage implements Page {
+  readonly title = _('Which qubes are to be restored?');
+  readonly next = _('_Next');
+  readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
+  readonly #frame: Frame;
+  readonly #rows: readonly QubeFields[];
+  readonly #filter = new Gtk.SearchEntry({ hexpand: true });
+  readonly #total = new Gtk.Label({ xalign: 0, wrap: true });
+  readonly #refused = sentenceLabel();
+  readonly #verifyOnly = check(
+    _('_Verify only: everything is read and checked, nothing is restored'),
+  );
+
+  constructor(frame: Frame, contents: BackupContents, here: SystemHere) {
+    this.#frame = frame;
+    const names = new Set(contents.qubes.map(({ name }) => name));
+    this.#rows = rowsOf(contents).map((qube) => new QubeFields(qube, here, names));
+    for (const row of this.#rows) {
+      row.changed = () => this.#changed();
+      row.templateChosen = (instead) => this.#offer(row, instead);
+    }
+    this.#filter.connect('search-changed', () => this.#showFiltered());
+    this.#verifyOnly.connect('toggled', () => this.#changed());
+    this.#refused.noShowAll = true;
+    this.widget.connect('map', () => this.#showFiltered());
+    const unusable = contents.unusable.map(({ name, why }) =>
+      sentenceLabel(fill(_('{name} cannot be restored: {why}'), { name, why })),
+    );
+    const below = [this.#total, this.#verifyOnly, this.#refused];
+    for (const each of [this.#above(), this.#table(), ...unusable, ...below]) this.widget.add(each);
+    this.#changed();
+  }
+
+  /** The names of the selected VMs. */
+  get selected(): readonly string[] {
+    return this.#selectedRows.map(({ name }) => name);
+  }
+
+  /** Whether nothing is to be restored. */
+  get verifiesOnly(): boolean {
+    return this.#verifyOnly.active;
+  }
+
+  /** The options of the command for single VMs. */
+  get options(): string[] {
+    return this.#selectedRows.flatMap((row) => row.options);
+  }
+
+  missing(): string | undefined {
+    const rows = this.#selectedRows;
+    if (rows.length === 0) return _('Select at least one qube.');
+    if (this.verifiesOnly) return undefined;
+    const names = rows.map(({ newName }) => newName);
+    const isTwice = (name: string): boolean => names.indexOf(name) !== names.lastIndexOf(name);
+    for (const row of rows) {
+      const missing = row.missing();
+      if (missing !== undefined) return missing;
+      const { newName } = row;
+      if (isTwice(newName)) {
+        return fill(_('Two qubes cannot both be called {name}: change one.'), { name: newName });
+      }
+    }
+    return undefined;
+  }
+
+  /** Says in the row of a VM why it was refused; below the rows, if it is about none. */
+  refuse(name: string | undefined, sentence: string): void {
+    const row = this.#rows.find((each) => each.name === name);
+    if (row === undefined) say(this.#refused, sentence);
+    else row.refuse(sentence);
+  }
+
+  get #selectedRows(): readonly QubeFields[] {
+    return this.#rows.filter(({ isSelected }) => isSelected);
+  }
+
+  #above(): Gtk.Box {
+    const box = new Gtk.Box({ spacing: 6 });
+    const label = new Gtk.Label({ label: _('F_ilter by name'), useUnderline: true });
+    label.set_mnemonic_widget(this.#filter);
+    box.add(label);
+    box.add(this.#filter);
+    for (const [text, isSelected] of [
+      [_('Select _all'), true],
+      [_('Select n_one'), false],
+    ] as const) {
+      const button = new Gtk.Button({ label: text, useUnderline: true });
+      button.connect('clicked', () => this.#selectAll(isSelected));
+      box.add(button);
+    }
+    return box;
+  }
+
+  #table(): Gtk.ScrolledWindow {
+    const grid = new Gtk.Grid({ columnSpacing: 12, rowSpacing: 3, borderWidth: 6 });
+    const titles = [_('Qube'), _('Type'), _('Data'), _('Template'), _('Name here')];
+    for (const [column, title] of titles.entries()) {
+      const label = new Gtk.Label({ label: title, xalign: 0 });
+      label.get_style_context().add_class('dim-label');
+      grid.attach(label, column, 0, 1, 1);
+    }
+    for (const [index, row] of this.#rows.entries()) row.attachTo(grid, 1 + 2 * index);
+    const scrolled = new Gtk.ScrolledWindow({ expand: true, shadowType: Gtk.ShadowType.IN });
+    scrolled.add(grid);
+    return scrolled;
+  }
+
+  /** All that the filter shows. */
+  #selectAll(isSelected: boolean): void {
+    for (const row of this.#rows) if (row.isShown) row.isSelected = isSelected;
+  }
+
+  #showFiltered(): void {
+    const wanted = this.#filter.text.toLowerCase();
+    for (const row of this.#rows) row.isShown = row.name.toLowerCase().includes(wanted);
+  }
+
+  /** What is chosen instead of a template is offered for the others that lack the same. */
+  #offer(chosenIn: QubeFields, instead: string): void {
+    for (const row of this.#rows) {
+      if (row !== chosenIn && row.template === chosenIn.template) row.offerTemplate(instead);
+    }
+  }
+
+  #changed(): void {
+    const selected = this.#selectedRows;
+    const restored = new Set(selected.map(({ name }) => name));
+    for (const row of this.#rows) row.show(restored, this.verifiesOnly);
+    const bytes = selected.reduce((sum, { used }) => sum + used, 0);
+    this.#total.label = fill(
+      plural(
+        '{n} qube selected, {size} of data.',
+        '{n} qubes selected, {size} of data.',
+        selected.length,
+      ),
+      { n: selected.length, size: sizeText(bytes) },
+    );
+    say(this.#refused, '');
+    this.#frame.refresh();
+  }
+}
+
+/** The VMs, and dom0's home. */
+function rowsOf({ qubes, dom0Home }: BackupContents): ContainedQube[] {
+  const sorted = [...qubes].sort((one, other) => one.name.localeCompare(other.name));
+  if (dom0Home === null) return sorted;
+  const home = { name: 'dom0', class: 'AdminVM', label: 'black', template: null };
+  return [...sorted, { ...home, used: dom0Home.used }];
+}

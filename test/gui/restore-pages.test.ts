@@ -1,0 +1,123 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Box, PASSPHRASE } from '../cli/box.ts';
+import { Desktop } from './desktop.ts';
+import { Recorded } from './recorded.ts';
+
+const LOOK = { event: 'phase', phase: 'look' };
+const ASK = { event: 'question', question: 'passphrase', text: 'Passphrase' };
+const CONFIRM = { event: 'question', question: 'confirm', text: 'Restore?' };
+const BACKUP = {
+  ...{ location: 'usb:/backups/one', format: 'coffer-1', created: '2026-11-25T12:00:00.000Z' },
+  ...{ encrypted: true, bytes: 1e6, series: 'aa', sequence: 1 },
+};
+const qube = { label: 'red', netvm: null, size: 3e6, used: 1e6, volumes: ['private'], remarks: [] };
+const CONTENTS = {
+  ...{ event: 'result', command: 'list', ok: true, exitStatus: 0, ...BACKUP, compression: 'zstd' },
+  qubes: [
+    { name: 'mail', class: 'AppVM', template: 'old-debian', ...qube },
+    { name: 'web', class: 'AppVM', template: 'old-debian', ...qube },
+    { name: 'old-debian', class: 'TemplateVM', template: null, ...qube },
+  ],
+  ...{ dom0Home: null, dom0Paths: null },
+  unusable: [{ name: 'torn', why: 'its private volume is missing' }],
+};
+const planned = { class: 'AppVM', size: 3e6, used: 1e6, remarks: [] };
+const PLAN = {
+  ...{ event: 'plan', command: 'restore', ...BACKUP, dom0Home: null, dom0Paths: null },
+  qubes: ['mail', 'web'].map((name) => ({ name, restoredAs: name, ...planned })),
+  ...{ leftOut: [], removedFirst: [], problems: [] },
+};
+const outcome = { size: 3e6, used: 1e6, remarks: [] };
+const RESULT = {
+  ...{ event: 'result', command: 'restore', ok: false, exitStatus: 1, ...BACKUP },
+  qubes: [
+    { name: 'mail', result: 'restored', ...outcome },
+    { name: 'web', result: 'failed', ...outcome, remarks: ['there is no space'] },
+  ],
+  advice: 'Update old-debian before you start a VM that is based on it.',
+  ...{ warnings: [], seconds: 1 },
+};
+
+describe('with what coffer tells of a restore, the window', () => {
+  let box: Box;
+  const cleanUps: (() => Promise<void>)[] = [];
+  beforeAll(async () => {
+    box = await Box.full((cleanUp) => cleanUps.push(cleanUp));
+  });
+  afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
+
+  /** A window that has been told where the backup is. */
+  async function whichOne(coffer: Recorded): Promise<Desktop> {
+    const desktop = await Desktop.open('restore', box.directory, { program: coffer.program });
+    await desktop.choose('Qube', 'usb');
+    await desktop.type('Directory, file or command', 'backups');
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.press('Next');
+    return desktop;
+  }
+
+  it('lets a missing template be replaced in the row, says there what is refused, and gives a result for each qube', async () => {
+    using coffer = new Recorded();
+    coffer.play('list', [LOOK, ASK, CONTENTS]);
+    const about = { field: 'use-template', vm: 'web' };
+    const refusal = 'web cannot be based on debian: there is no such template here';
+    const refused = { event: 'error', ...about, sentence: refusal, exitStatus: 5 };
+    coffer.play('restore', [LOOK, ASK, refused, { exit: 5 }]);
+    await using desktop = await whichOne(coffer);
+    await desktop.sees('torn cannot be restored: its private volume is missing');
+    await desktop.press('mail');
+    await desktop.press('web');
+    await desktop.sees('Choose a template for mail.');
+    await desktop.choose('Template of mail', 'debian');
+    // Whatever lacks the same template gets the same one.
+    await desktop.press('Next');
+    await desktop.sees(new RegExp(refusal));
+    expect(coffer.commands.at(-1)).toContain(
+      '--use-template mail=debian --use-template web=debian',
+    );
+
+    await desktop.press('old-debian');
+    await desktop.press('Select none');
+    await desktop.press('Select all');
+    coffer.play('restore', [LOOK, ASK, PLAN, CONFIRM, RESULT, { exit: 1 }]);
+    await desktop.press('Next');
+    await desktop.press('Distrust settings');
+    await desktop.press('Next');
+    await desktop.sees(/^mail, 976/);
+    expect(coffer.commands.at(-1)).toMatch(/--distrust-settings -- backups mail old-debian web$/);
+    await desktop.press('Restore');
+    await desktop.sees('Not all is restored');
+    await desktop.sees('mail: restored');
+    await desktop.sees('web: failed. there is no space');
+    await desktop.sees(/Update old-debian before/);
+  }, 120_000);
+
+  it('tells of the backups in a directory when they were checked, and what is lost of them', async () => {
+    using coffer = new Recorded();
+    const found = {
+      ...{ format: 'coffer-1', backupId: 'x', bytes: 1e6, qubes: ['mail', 'web'], dom0Home: false },
+      ...{ series: 'aa', sequence: 1, card: null, problem: null },
+    };
+    const check = { at: '2026-11-25T12:07:00.000Z', result: 'verified' };
+    coffer.play('list', [
+      LOOK,
+      ASK,
+      Object.assign(
+        { event: 'result', command: 'list', ok: true, exitStatus: 0, location: 'usb:/backups' },
+        {
+          backups: [
+            { ...found, name: 'two', created: BACKUP.created, check: null, lost: ['web'] },
+            { ...found, name: 'one', created: BACKUP.created, check, lost: [] },
+          ],
+          ...{ freeBytes: 5e9, others: [], directories: [], truncated: false, warnings: [] },
+        },
+      ),
+    ]);
+    await using desktop = await whichOne(coffer);
+    await desktop.sees('Which backup?');
+    await desktop.sees('never');
+    await desktop.sees('data is lost: web');
+    // In whatever time zone.
+    await desktop.sees(/^2026-11-2[456] \d\d:(07|22|37|52)$/);
+  }, 120_000);
+});

@@ -1,0 +1,81 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { build } from 'esbuild';
+import { ANSWER, type Request } from './seen.ts';
+
+/** Those that run in this process, by the scale of their screens. */
+const sessions = new Map<number, Promise<Session>>();
+
+/**
+ * A desktop without a screen, on which one window after the other is shown. Starting it takes longer than a window, so
+ * the tests of a process have one; it ends with the process.
+ */
+export class Session {
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #answers: AsyncIterator<string>;
+  #stderr = '';
+
+  private constructor(child: ChildProcessWithoutNullStreams) {
+    this.#child = child;
+    child.stderr.on('data', (chunk: Buffer) => (this.#stderr += chunk.toString()));
+    this.#answers = createInterface(child.stdout)[Symbol.asyncIterator]();
+    this.#hold(false);
+  }
+
+  /** The one with a screen of that scale. */
+  static of(scale: number): Promise<Session> {
+    const session = sessions.get(scale) ?? Session.#start(scale);
+    sessions.set(scale, session);
+    return session;
+  }
+
+  static async #start(scale: number): Promise<Session> {
+    const scratch = mkdtempSync(path.join(tmpdir(), 'coffer-session-'));
+    const driver = path.join(scratch, 'driver');
+    await build({
+      ...{ entryPoints: ['test/gui/driver/main.ts'], outfile: driver, bundle: true },
+      ...{ platform: 'neutral', format: 'esm', target: 'firefox102', external: ['gi://*'] },
+    });
+    const screen = `-screen 0 ${1024 * scale}x${700 * scale}x24`;
+    // Its home has the socket of the accessibility bus; it outlives this process by a moment.
+    const run = 'gjs -m "$1/driver"; rm -r "$1"';
+    const child = spawn(
+      'xvfb-run',
+      ['-a', '-s', screen, 'dbus-run-session', '--', 'sh', '-c', run, 'sh', scratch],
+      // Of no window's settings does another know.
+      { env: { ...process.env, HOME: scratch, LC_ALL: 'C.UTF-8', GSETTINGS_BACKEND: 'memory' } },
+    );
+    const session = new Session(child);
+    await session.ask({ ask: 'look' });
+    return session;
+  }
+
+  /** What the driver answers. */
+  async ask(request: Request): Promise<unknown> {
+    this.#hold(true);
+    try {
+      this.#child.stdin.write(`${JSON.stringify(request)}\n`);
+      for (;;) {
+        const line = await this.#answers.next();
+        if (line.done === true) throw new Error(`the desktop ended: ${this.#stderr}`);
+        // The accessibility bus prints, too.
+        if (line.value.startsWith(ANSWER)) return JSON.parse(line.value.slice(ANSWER.length));
+      }
+    } finally {
+      this.#hold(false);
+    }
+  }
+
+  /** Whether this process waits for it. */
+  #hold(isWaiting: boolean): void {
+    const { stdin, stdout, stderr } = this.#child as unknown as Record<string, Socket>;
+    for (const each of [this.#child, stdin, stdout, stderr]) {
+      if (isWaiting) each?.ref();
+      else each?.unref();
+    }
+  }
+}
