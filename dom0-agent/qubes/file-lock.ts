@@ -1,4 +1,4 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readlink, rename, rm, symlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { RefusedError, systemCodeOf } from '../../shared/errors.ts';
@@ -16,8 +16,8 @@ export interface Patience {
 }
 
 /**
- * Runs `action` while holding the lock file at `path`, which names its holder. A lock left by a process
- * that has ended is taken over. Throws RefusedError when another process keeps the lock, unless there is `patience`.
+ * Runs `action` while holding the lock at `path`: a symbolic link to the name of its holder, since that is made at once
+ * with what it says. A lock left by a process that has ended is taken over. Throws RefusedError when another process keeps the lock, unless there is `patience`.
  */
 export async function whileLocked<T>(
   path: string,
@@ -43,7 +43,7 @@ export async function whileLocked<T>(
 
 async function tryLock(path: string, owner: string): Promise<boolean> {
   try {
-    await writeFile(path, owner, { flag: 'wx' });
+    await symlink(owner, path);
     return true;
   } catch (error) {
     if (systemCodeOf(error) !== 'EEXIST') throw error;
@@ -69,7 +69,7 @@ async function removeIfStale(path: string, owner: string): Promise<void> {
 
 async function isStale(path: string): Promise<boolean> {
   try {
-    return await isOwnerGone(await readFile(path, 'utf8'));
+    return await isOwnerGone(await readlink(path));
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return false;
     throw error;

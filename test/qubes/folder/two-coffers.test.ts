@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readlinkSync } from 'node:fs';
+import { readdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -41,7 +42,7 @@ describe('two coffers on one folder system', () => {
   it('wait for each other', async () => {
     const { directory, system } = await smallSystem();
     const lock = join(directory, 'qubes.xml.lock');
-    await writeFile(lock, await newOwnerName());
+    await symlink(await newOwnerName(), lock);
     const waiting = system.setTag('work', 'late');
     const order: string[] = [];
     const done = waiting.then(() => order.push('done'));
@@ -53,10 +54,34 @@ describe('two coffers on one folder system', () => {
   });
 });
 
+it('a lock names its holder from the first moment: whenever that is killed, the next one takes it', async () => {
+  const { directory, system } = await smallSystem();
+  const changes = Array.from({ length: 15 }, (_, i) => system.setTag('work', `t${i}`));
+  const seen = new Set<string>();
+  let isDone = false;
+  const all = Promise.all(changes).finally(() => (isDone = true));
+  while (!isDone) {
+    const holder = holderOf(join(directory, 'qubes.xml.lock'));
+    if (holder !== undefined) seen.add(holder);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await all;
+  expect(seen.size).toBeGreaterThan(0);
+  for (const holder of seen) expect(holder).toMatch(/^coffer\.\d+\.\d+\.[0-9a-f]{8}$/);
+});
+
+function holderOf(lock: string): string | undefined {
+  try {
+    return readlinkSync(lock);
+  } catch {
+    return undefined;
+  }
+}
+
 describe('a coffer that was killed', () => {
   it('leaves a lock that the next one takes', async () => {
     const { directory, system } = await smallSystem();
-    await writeFile(join(directory, 'qubes.xml.lock'), 'coffer.4194305.1.00000000');
+    await symlink('coffer.4194305.1.00000000', join(directory, 'qubes.xml.lock'));
     await system.setTag('work', 'next');
     expect(await readdir(directory)).not.toContain('qubes.xml.lock');
   });
