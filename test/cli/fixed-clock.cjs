@@ -1,11 +1,16 @@
 // Loaded before coffer by NODE_OPTIONS: the clock stands at FIXED_CLOCK.
-const time = Date.parse(process.env.FIXED_CLOCK);
-globalThis.Date = class extends Date {
-  constructor(...args) {
-    super(...(args.length === 0 ? [time] : args));
-  }
+exports.clockAt = (text) => {
+  const time = Date.parse(text);
+  return class extends Date {
+    constructor(...args) {
+      super(...(args.length === 0 ? [time] : args));
+    }
 
-  static now() {
-    return time;
-  }
+    static now() {
+      return time;
+    }
+  };
 };
+
+if (process.env.FIXED_CLOCK !== undefined)
+  globalThis.Date = exports.clockAt(process.env.FIXED_CLOCK);

@@ -12,20 +12,16 @@ import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
+import { type Run, canBeServed, runServedMeanwhile } from '../cli/served-coffer.ts';
 import type { Qubesd } from './server.ts';
 import { makeImportService, makeQrexecClient, makeSudo, type QrexecSettings } from './programs.ts';
 import { makeScene, type Scene } from './scene.ts';
 import type { StoredVolume } from './store.ts';
 import { imagePath } from './volumes.ts';
 
-const built = (name: string) => fileURLToPath(new URL(`../../dist/${name}`, import.meta.url));
+export type { Run } from '../cli/served-coffer.ts';
 
-/** What a run of coffer came to. */
-export interface Run {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+const built = (name: string) => fileURLToPath(new URL(`../../dist/${name}`, import.meta.url));
 
 /** The storage VM of the scenes, whose agent is the built one. */
 export const STORAGE_VM = 'sys-net';
@@ -96,6 +92,10 @@ esac`,
 
   /** Runs the built coffer, with cheap keys for a backup, and with this passphrase. */
   async coffer(args: readonly string[], options: { fullAfter?: number } = {}): Promise<Run> {
+    if (canBeServed({})) {
+      const environment = this.environment(options);
+      return runServedMeanwhile({ words: this.words(args), directory: process.cwd(), environment });
+    }
     const child = this.start(args, options);
     const [stdout, stderr, status] = await Promise.all([
       child.stdout === null ? '' : text(child.stdout),

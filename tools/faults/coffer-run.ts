@@ -4,12 +4,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dice } from './dice.ts';
 import type { Ending } from './faults.ts';
 import type { CommandLine } from './world.ts';
+import { runServedMeanwhile } from '../../test/cli/served-coffer.ts';
 
 /** A run of coffer that hangs is ended after so many milliseconds. */
 const PATIENCE = 60_000;
 const MOMENT = 3;
 
-/** coffer at work. */
+/** Runs coffer to its end, where nothing happens to it, in a process that has started already. */
+export async function runUndisturbed(
+  { argv, env }: CommandLine,
+  directory: string,
+): Promise<{ ending: Ending; said: string }> {
+  const start = { words: argv.slice(1), directory, environment: env };
+  const { status, stdout, stderr } = await runServedMeanwhile(start);
+  return { ending: status ?? 'SIGKILL', said: stdout + stderr };
+}
+
+/** coffer at work, in a process of its own, to which something may happen. */
 export class CofferRun {
   readonly ended: Promise<Ending>;
   readonly #child: ChildProcessByStdio<null, Readable, Readable>;

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CofferRun } from './coffer-run.ts';
+import { CofferRun, runUndisturbed } from './coffer-run.ts';
 import type { Fault, Trial } from './faults.ts';
 import type { Outcome } from './outcome.ts';
 import { processesIn } from './processes.ts';
@@ -108,9 +108,8 @@ async function again(
   job: Job,
   before: ReadonlyMap<string, string>,
 ): Promise<string[]> {
-  const run = new CofferRun(world.command(job), world.directory, 0);
-  const ending = await run.ended;
-  const complaints = ending === 0 ? [] : [`doing it again ended with ${ending}: ${run.said}`];
+  const { ending, said } = await runUndisturbed(world.command(job), world.directory);
+  const complaints = ending === 0 ? [] : [`doing it again ended with ${ending}: ${said}`];
   const now = await comesToRest(world, before);
   complaints.push(...[...now.complaints, ...lacking(job, now.results)].map(afterwards));
   await tidy(world, now.results);

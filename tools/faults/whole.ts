@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CofferRun } from './coffer-run.ts';
+import { runUndisturbed } from './coffer-run.ts';
 import type { World } from './world.ts';
 
 /** What a job leaves that is whole: only such things may be there after a fault. */
@@ -37,7 +37,7 @@ export async function wholeResults(
 
 async function isSound(world: World, file: string): Promise<boolean> {
   const verify = world.command('verify', `backups/${file}`);
-  return (await new CofferRun(verify, world.directory, 0).ended) === 0;
+  return (await runUndisturbed(verify, world.directory)).ending === 0;
 }
 
 /** Whether `<name>-1` is as `name`, with all of its data and settings. */

@@ -58,9 +58,9 @@ it('a lock names its holder from the first moment: whenever that is killed, the 
   const { directory, system } = await smallSystem();
   const changes = Array.from({ length: 15 }, (_, i) => system.setTag('work', `t${i}`));
   const seen = new Set<string>();
-  let isDone = false;
-  const all = Promise.all(changes).finally(() => (isDone = true));
-  while (!isDone) {
+  const over = new AbortController();
+  const all = Promise.all(changes).finally(() => over.abort());
+  while (!over.signal.aborted) {
     const holder = holderOf(join(directory, 'qubes.xml.lock'));
     if (holder !== undefined) seen.add(holder);
     await new Promise((resolve) => setImmediate(resolve));

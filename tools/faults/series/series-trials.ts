@@ -64,7 +64,7 @@ export class SeriesTrials implements AsyncDisposable {
     world.change(new Dice(this.#seed));
     prepare?.(world);
     const begun = performance.now();
-    await world.run(...words);
+    await world.start(words).ended;
     const usual = performance.now() - begun;
     this.#usual.set(words.join(' '), usual);
     return usual;

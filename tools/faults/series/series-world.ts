@@ -14,10 +14,10 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CofferRun } from '../coffer-run.ts';
+import { CofferRun, runUndisturbed } from '../coffer-run.ts';
 import type { Dice } from '../dice.ts';
 import { processesIn } from '../processes.ts';
-import { World } from '../world.ts';
+import { type CommandLine, World } from '../world.ts';
 import { SealedMembers } from './sealed-members.ts';
 
 const MiB = 2 ** 20;
@@ -116,21 +116,20 @@ export class SeriesWorld implements AsyncDisposable {
     return [...this.#held.keys()].flatMap((id) => names.get(id) ?? []);
   }
 
+  /** Starts coffer, to which something is going to happen. */
   start(words: readonly string[], usual = 0): CofferRun {
-    const [command = '', ...rest] = words;
-    const common = ['-d', 'usb', '-p', join(this.world.directory, 'passphrase')];
-    return new CofferRun(
-      this.world.coffer([command, ...common, ...rest]),
-      this.world.directory,
-      usual,
-    );
+    return new CofferRun(this.#command(words), this.world.directory, usual);
   }
 
   async run(...words: readonly string[]): Promise<Ran> {
-    const run = this.start(words);
-    const ending = await run.ended;
+    const ran = await runUndisturbed(this.#command(words), this.world.directory);
     this.noteBackups();
-    return { ending, said: run.said };
+    return ran;
+  }
+
+  #command([command = '', ...rest]: readonly string[]): CommandLine {
+    const common = ['-d', 'usb', '-p', join(this.world.directory, 'passphrase')];
+    return this.world.coffer([command, ...common, ...rest]);
   }
 
   backUp(...words: readonly string[]): Promise<Ran> {
