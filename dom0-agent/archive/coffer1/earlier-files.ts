@@ -24,7 +24,7 @@ export interface EarlierFiles {
 }
 
 /** So many ids are asked for at a time. */
-const AT_ONCE = 2 ** 16;
+const AT_ONCE = 2 ** 13;
 
 /**
  * The chunks of a domain in earlier files, those first that `lastMap` refers to. Where there are more than a volume can
@@ -36,26 +36,16 @@ export async function knownChunks(
   lastMap: VolumeMap | undefined,
 ): Promise<KnownChunks> {
   const known = new KnownChunks();
-  const needed = lastMap === undefined ? undefined : partsOf(lastMap);
-  if (needed !== undefined) {
-    for (const file of files) {
-      const isNeeded = (backupId: string, part: number): boolean =>
-        needed.get(backupId)?.has(part) ?? false;
-      await addParts(known, file, domain, isNeeded);
-    }
+  if (lastMap !== undefined) {
+    const needed = new NeededChunks();
+    needed.add(lastMap);
+    const isNeeded = (bornIn: string, part: number): boolean => needed.of(bornIn, part) !== 0;
+    for (const file of files) await addParts(known, file, domain, isNeeded);
   }
   for (const file of files) {
     await addParts(known, file, domain, () => known.size < MOST_CHUNKS);
   }
   return known;
-}
-
-/** The parts that a map refers to, by the file that they were born in. */
-export function partsOf({ backups, runs }: VolumeMap): Map<string, Set<number>> {
-  const parts = new Map(backups.map((backupId) => [backupId, new Set<number>()]));
-  const sets = [...parts.values()];
-  for (const { backup, part } of runs) sets[backup]?.add(part);
-  return parts;
 }
 
 /** Whether all that a map refers to is in these files. */

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { types } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { Semaphore } from '../../../shared/semaphore.ts';
-import { MiB } from '../../../shared/sizes.ts';
+import { KiB, MiB } from '../../../shared/sizes.ts';
 import { ID_LENGTH } from './chunk-ids.ts';
 
 /** Whole chunks in a row, from byte `start` of a buffer on. */
@@ -16,6 +16,9 @@ export interface ChunksInBuffer {
 
 /** So many bytes take less time than a thread takes to start. */
 const WORTH_NO_THREAD = 64 * MiB;
+
+/** Fewer take no longer than the way to a thread and back. */
+const WORTH_SENDING = 256 * KiB;
 
 /** What a thread is given; `memory` becomes its own until it answers. */
 interface Job {
@@ -78,8 +81,9 @@ export class IdThreads implements AsyncDisposable {
   ): Promise<{ ids: Buffer; buffer: Buffer }> {
     const { buffer: memory, byteOffset, length } = buffer;
     const job = { ...chunks, start: byteOffset + chunks.start, memory, key };
-    if (this.#here > 0 || !types.isArrayBuffer(memory)) {
-      this.#here -= chunks.count * chunks.grain;
+    const bytes = chunks.count * chunks.grain;
+    if (this.#here > 0 || bytes < WORTH_SENDING || !types.isArrayBuffer(memory)) {
+      this.#here -= bytes;
       return { ids: Buffer.from(idsOf(job, createHmac, ID_LENGTH)), buffer };
     }
     const answer = await this.#running.run(() => this.#onThread(job, memory), this.#ended.signal);

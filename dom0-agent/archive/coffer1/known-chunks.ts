@@ -1,4 +1,5 @@
 import { ID_LENGTH } from './chunk-ids.ts';
+import { ByPart } from './by-part.ts';
 import { bits, covers, placesIn, rankOf } from './chunk-mask.ts';
 import { Uint32List } from './uint32-list.ts';
 
@@ -12,7 +13,7 @@ export interface ChunkPlace {
 /** Ids in a block: a block is never copied to grow. */
 const BLOCK = 2 ** 16;
 /** How full the table of ids becomes before it grows. */
-const LOAD = 0.8;
+const LOAD = 0.9;
 
 /**
  * The chunks of one domain that files of the series hold: found by their ids, and their ids by their places. Takes 16
@@ -27,8 +28,8 @@ export class KnownChunks {
   readonly #part = new Uint32List();
   readonly #start = new Uint32List();
   readonly #mask = new Uint32List();
-  /** The row of each part, by the file that it was born in. */
-  readonly #rows = new Map<string, Map<number, number>>();
+  /** The row of each part, plus one. */
+  readonly #rows = new ByPart();
   /** Number of a chunk plus one, at a place that follows from its id, or else at the next free one. */
   #slots: Uint32Array | undefined;
 
@@ -38,7 +39,7 @@ export class KnownChunks {
   }
 
   hasPart(backupId: string, part: number): boolean {
-    return this.#rows.get(backupId)?.has(part) ?? false;
+    return this.#rows.get(backupId, part) > 0;
   }
 
   /**
@@ -52,14 +53,11 @@ export class KnownChunks {
     ids: Buffer,
     mask = bits(0, ids.length / ID_LENGTH),
   ): void {
-    let rows = this.#rows.get(backupId);
-    if (rows === undefined) {
-      rows = new Map();
-      this.#rows.set(backupId, rows);
+    if (this.hasPart(backupId, part)) return;
+    this.#rows.set(backupId, part, this.#part.length + 1);
+    if (this.#bornIn.at(-1) !== backupId && !this.#bornIn.includes(backupId)) {
       this.#bornIn.push(backupId);
     }
-    if (rows.has(part)) return;
-    rows.set(part, this.#part.length);
     this.#origin.push(this.#bornIn.indexOf(backupId));
     this.#part.push(part);
     this.#start.push(this.#count);
@@ -86,8 +84,8 @@ export class KnownChunks {
 
   /** The ids of `count` chunks that follow each other in a part; undefined when they are not known. */
   idsAt({ backupId, part, offset }: ChunkPlace, count: number): Buffer | undefined {
-    const row = this.#rows.get(backupId)?.get(part);
-    if (row === undefined) return undefined;
+    const row = this.#rows.get(backupId, part) - 1;
+    if (row < 0) return undefined;
     const mask = this.#mask.at(row);
     if (!covers(mask, bits(offset, count))) return undefined;
     const first = this.#start.at(row) + rankOf(mask, offset);

@@ -1,6 +1,6 @@
 import type { VolumeContent } from '../content.ts';
 import type { Cut } from './coffer1-header.ts';
-import { type EarlierFiles, holdAllOf, knownChunks, partsOf } from './earlier-files.ts';
+import { type EarlierFiles, holdAllOf, knownChunks } from './earlier-files.ts';
 import { KnownChunks } from './known-chunks.ts';
 import {
   type Manifest,
@@ -10,6 +10,7 @@ import {
   type PartsBornIn,
   lengthInTar,
 } from './manifest.ts';
+import { NeededChunks } from './needed-chunks.ts';
 import { PartsTable } from './parts-table.ts';
 import type { SeriesKey } from './series-key.ts';
 import type { VolumeMap } from './volume-map.ts';
@@ -169,16 +170,12 @@ export class WrittenSoFar {
 
   /** What the maps refer to that was not stored here, ascending by id. */
   needs(): PartsBornIn[] {
-    const needed = new Map<string, Set<number>>();
-    for (const map of this.maps) {
-      for (const [backupId, parts] of partsOf(map)) {
-        const known = needed.get(backupId);
-        if (known === undefined) needed.set(backupId, parts);
-        else for (const part of parts) known.add(part);
-      }
-    }
-    needed.delete(this.#place.backupId);
-    const born = [...needed].map(([backupId, { size }]) => ({ backupId, parts: size }));
+    const needed = new NeededChunks();
+    for (const map of this.maps) needed.add(map);
+    const parts = new Map<string, number>();
+    for (const { bornIn } of needed.parts()) parts.set(bornIn, (parts.get(bornIn) ?? 0) + 1);
+    parts.delete(this.#place.backupId);
+    const born = Array.from(parts, ([backupId, count]) => ({ backupId, parts: count }));
     return born.sort((one, other) => (one.backupId < other.backupId ? -1 : 1));
   }
 

@@ -21,7 +21,7 @@ describe('threads that compute ids', () => {
   it('give those of docs/archive-format.md, and the same bytes back, for many buffers at once', async () => {
     const ids = new ChunkIds(newSeriesKey(), 'roots');
     await using threads = new IdThreads(3, 5 * GRAIN);
-    const samples = Array.from({ length: 9 }, (_, i) => sample(ids, (i % 5) + 1));
+    const samples = Array.from({ length: 9 }, (_, i) => sample(ids, (i % 5) + 2));
     const copies = samples.map(({ buffer }) => Buffer.from(buffer));
     const found = await Promise.all(
       samples.map(({ buffer, expected }) =>
