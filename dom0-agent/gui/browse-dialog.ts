@@ -103,7 +103,7 @@ class BrowseDialog {
   #show({ location, freeBytes, directories, backups }: BackupsInDirectory): void {
     this.#path = location.slice(location.indexOf(':') + 1);
     const free =
-      freeBytes === null ? '' : fill(_('{size} are free there.'), { size: sizeText(freeBytes) });
+      freeBytes === null ? '' : fill(_('{size} is free there.'), { size: sizeText(freeBytes) });
     const held =
       backups.length === 0
         ? ''

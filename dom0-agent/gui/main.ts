@@ -15,6 +15,11 @@ if (Window === undefined) {
   system.exit(2);
 } else {
   const application = new Gtk.Application({ applicationId: `org.qubes_os.coffer.${name}` });
+  application.connect('startup', () => {
+    // Sentences can be copied; they are not selected because the focus comes by.
+    const settings = Gtk.Settings.get_default();
+    if (settings !== null) settings.gtk_label_select_on_focus = false;
+  });
   application.connect('activate', () => {
     const open = application.get_windows()[0];
     if (open !== undefined) open.present();

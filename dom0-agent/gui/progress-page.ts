@@ -18,6 +18,7 @@ export class ProgressPage implements Page {
   readonly #said = new Map<string, QubeEvent>();
   readonly #list = new Gtk.TreeView();
   readonly #details = sentenceLabel();
+  #phaseText = '';
   readonly #phase = new Gtk.Label({ xalign: 0, wrap: true });
   readonly #bar = new Gtk.ProgressBar({ showText: true });
   readonly #notices = new Gtk.Label({ xalign: 0, wrap: true, selectable: true });
@@ -48,10 +49,11 @@ export class ProgressPage implements Page {
 
   /** Shows what an event tells. */
   tell(event: Event): void {
-    if (event.event === 'phase') this.#phase.label = phaseText(event.phase);
-    else if (event.event === 'qube') this.#tellOfQube(event);
+    if (event.event === 'phase') this.#phaseText = phaseText(event.phase);
+    // What it says meanwhile, such as that a qube is being started, is over when something else is told.
+    this.#phase.label = event.event === 'info' ? event.sentence : this.#phaseText;
+    if (event.event === 'qube') this.#tellOfQube(event);
     else if (event.event === 'progress') this.#tellProgress(event);
-    else if (event.event === 'info') this.#phase.label = event.sentence;
     else if (event.event === 'warning') this.#notice(event.sentence);
   }
 

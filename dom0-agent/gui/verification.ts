@@ -38,7 +38,7 @@ function verifiedPage({ ok, qubes, warnings }: RestoreResult): ResultPage {
 /** What became of each VM. */
 export function outcomeSentences(qubes: RestoreResult['qubes']): string[] {
   return qubes.map(({ name, result, remarks }) =>
-    [`${name}: ${inWords(result)}`, ...remarks].join('. '),
+    [`${name}: ${inWords(result)}`, ...remarks].join('; '),
   );
 }
 

@@ -86,7 +86,7 @@ export class Wizard implements Frame {
     this.refresh();
     if (this.#next.visible) this.#next.grab_default();
     page.widget.child_focus(Gtk.DirectionType.TAB_FORWARD);
-    // Where nothing is to be entered, a text would be selected.
+    // Where nothing is to be entered, it goes on.
     if (this.window.get_focus() instanceof Gtk.Label) {
       (this.#next.visible ? this.#next : this.#close).grab_focus();
     }

@@ -31,7 +31,7 @@ describe('Back Up Qubes', () => {
     await desktop.type('Directory or command', 'missing');
     await desktop.sees(/The directory missing does not exist/);
     await desktop.type('Directory or command', 'backups');
-    await desktop.sees(/are free there/);
+    await desktop.sees(/is free there/);
     await desktop.type('Passphrase', 'qwerty');
     await desktop.sees(/Very weak/);
     await desktop.type('Passphrase again', PASSPHRASE);

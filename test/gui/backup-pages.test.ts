@@ -79,7 +79,7 @@ describe('with what coffer tells of a backup, the window', () => {
     await desktop.sees('Where is the backup to go?');
   }, 120_000);
 
-  it('tells at the field what is known to be wrong with the destination', async () => {
+  it('tells at the field what is known to be wrong with the destination, and lets qubes be dragged', async () => {
     using coffer = new Recorded();
     const sentence = 'it may not fit: as is usual for FAT';
     const problems = [{ field: 'location', sentence }];
@@ -99,6 +99,14 @@ describe('with what coffer tells of a backup, the window', () => {
     coffer.play('devices', [devices([], places), { exit: 0 }]);
     await desktop.sees(/usb will be started for it/);
     await desktop.sees('usb (not running)');
+
+    // By the mouse, one is taken out of the selection, and put into it again.
+    await desktop.press('Back');
+    await desktop.sees(/^4 qubes selected, .* 1 is left out\./);
+    await desktop.drag('vault', 'Available');
+    await desktop.sees(/^3 qubes selected, .* 2 are left out\./);
+    await desktop.drag('vault', 'Selected');
+    await desktop.sees(/^4 qubes selected, /);
   }, 120_000);
 
   it('follows devices that come and go, unmounts one afterwards, and turns the computer off', async () => {

@@ -35,7 +35,7 @@ describe('Restore Qubes', () => {
     await desktop.press('Next');
     await desktop.sees(/work as former-work/);
     await desktop.press('Restore');
-    await desktop.sees('All is restored');
+    await desktop.sees('Everything is restored');
     await desktop.sees(/vault-1: restored/);
     const image = (name: string): Buffer =>
       readFileSync(path.join(box.directory, 'appvms', name, 'private.img'));

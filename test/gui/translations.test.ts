@@ -3,7 +3,7 @@ import path from 'node:path';
 import { po } from 'gettext-parser';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { messagesOfWindows } from '../../tools/translations/messages.ts';
-import { Box } from '../cli/box.ts';
+import { Box, PASSPHRASE } from '../cli/box.ts';
 import { Desktop } from './desktop.ts';
 
 const placeholdersIn = (text: string): string[] => (text.match(/\{\w+\}/g) ?? []).sort();
@@ -44,5 +44,16 @@ describe('a user whose language is German', () => {
     await desktop.sees(/4 Qubes sind in keiner Sicherung/);
     await desktop.press('Auswählen…');
     await desktop.sees('Welche Qubes sollen gesichert werden?');
+    await desktop.press('Weiter');
+    await desktop.type('Verzeichnis oder Befehl', box.backups);
+    await desktop.choose('Ziel-Qube', 'usb');
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.type('Passphrase noch einmal', PASSPHRASE);
+    await desktop.press('Weiter');
+    await desktop.press('Sichern');
+    await desktop.sees('Dieses Fenster verbergen');
+    await desktop.sees('Die Sicherung ist vollständig');
+    await desktop.press('Alte Sicherungen löschen…');
+    await desktop.sees('1 Sicherung: Sie bleibt.');
   }, 120_000);
 });

@@ -1,4 +1,5 @@
-// npm run screenshots [DIRECTORY]: a picture of every page of the windows, in light and dark, at 100 % and 200 %.
+// npm run screenshots [DIRECTORY [LOOK]]: a picture of every page of the windows, in light and dark and with high contrast,
+// at 100 % and 200 %; or in one of these looks only, such as dark-200.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,20 +7,23 @@ import path from 'node:path';
 import { Desktop } from '../../test/gui/desktop.ts';
 
 const PASSPHRASE = 'correct horse battery staple';
-const [directory = 'dist/screenshots'] = process.argv.slice(2);
+const [directory = 'dist/screenshots', only] = process.argv.slice(2);
 mkdirSync(directory, { recursive: true });
 for (const [name, theme] of [
   ['light', 'Adwaita'],
   ['dark', 'Adwaita:dark'],
+  ['contrast', 'HighContrast'],
 ] as const) {
-  for (const scale of [1, 2]) await takeAll(name, { theme, scale });
+  for (const scale of [1, 2]) {
+    const look = `${name}-${scale}00`;
+    if (only === undefined || only === look) await takeAll(look, { theme, scale });
+  }
 }
 
 async function takeAll(name: string, look: Look): Promise<void> {
   const scratch = mkdtempSync(path.join(tmpdir(), 'coffer-screenshots-'));
   const system = path.join(scratch, 'qubes');
-  const fileOf = (page: string): string =>
-    path.resolve(directory, `${page}-${name}-${look.scale}00.png`);
+  const fileOf = (page: string): string => path.resolve(directory, `${page}-${name}.png`);
   try {
     execFileSync('dist/coffer', ['sandbox', system]);
     mkdirSync(path.join(system, 'homes/sys-usb/backups'), { recursive: true });
@@ -46,12 +50,12 @@ async function backUp(system: string, look: Look, fileOf: FileOf): Promise<void>
   await desktop.press('Next');
   await desktop.choose('Target qube', 'sys-usb');
   await desktop.type('Directory or command', 'backups');
-  await desktop.sees(/are free there/);
+  await desktop.sees(/is free there/);
   await desktop.type('Passphrase', PASSPHRASE);
   await desktop.takePicture(fileOf('backup-3-where'));
   await desktop.press('Browse');
   await desktop.press('Choose this directory');
-  await desktop.sees(/are free there/);
+  await desktop.sees(/is free there/);
   await desktop.type('Passphrase again', PASSPHRASE);
   await desktop.press('Next');
   await desktop.sees('Is this what you want to back up?');
@@ -78,14 +82,15 @@ async function restore(system: string, look: Look, fileOf: FileOf): Promise<void
   await desktop.press('Next');
   await desktop.sees('Which qubes are to be restored?');
   await desktop.press('Select all');
+  await desktop.sees('There is a qube called work here.');
   await desktop.takePicture(fileOf('restore-3-what'));
   await desktop.press('Next');
-  await desktop.press('Rename');
+  await desktop.sees('How are they to be restored?');
   await desktop.takePicture(fileOf('restore-4-how'));
   await desktop.press('Next');
   await desktop.sees('Is this what you want to restore?');
   await desktop.takePicture(fileOf('restore-5-review'));
   await desktop.press('Restore');
-  await desktop.sees('All is restored');
+  await desktop.sees('Everything is restored');
   await desktop.takePicture(fileOf('restore-6-result'));
 }

@@ -38,7 +38,7 @@ function sizeSentences({
   const [least, most] = [sizeText(leastBytes), sizeText(mostBytes)];
   return [
     series === null
-      ? fill(_('The backup will have between {least} and {most}.'), { least, most })
+      ? fill(_('It will take between {least} and {most} there.'), { least, most })
       : seriesSentence(series),
     ...(freeBytes === null ? [] : [freeSentence(freeBytes)]),
     ...(where.startsVm ? [startSentence(where.vm)] : []),
@@ -56,7 +56,7 @@ export function seriesSentence({ backups, last }: NonNullable<BackupPlan['series
 }
 
 export function freeSentence(bytes: number): string {
-  return fill(_('{size} are free there.'), { size: sizeText(bytes) });
+  return fill(_('{size} is free there.'), { size: sizeText(bytes) });
 }
 
 export function startSentence(qube: string): string {

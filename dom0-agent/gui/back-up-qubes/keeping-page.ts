@@ -75,7 +75,7 @@ export class KeepingPage implements Page {
   missing(): string | undefined {
     if (this.options.length === 0) return _('Nothing would be kept: choose some.');
     if (this.#failure !== '') return _('Nothing can be forgotten there: see above.');
-    if (this.#seen === undefined) return _('Looking what these rules come to …');
+    if (this.#seen === undefined) return _('Working out what these rules come to …');
     return forgotten(this.#seen).length === 0 ? _('There is nothing to forget.') : undefined;
   }
 

@@ -84,7 +84,7 @@ function wordsFor(directory: Directory, options: readonly string[]): string[] {
 }
 
 function keptPage(result: PruneResult): ResultPage {
-  const title = result.ok ? _('Old backups are forgotten') : _('Not all could be forgotten');
+  const title = result.ok ? _('Old backups are forgotten') : _('Not everything could be forgotten');
   const sentences = [...forgettingSentences(result), ...result.warnings];
   return new ResultPage(title, result.ok ? 'good' : 'bad', sentences);
 }

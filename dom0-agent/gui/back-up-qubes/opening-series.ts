@@ -38,12 +38,12 @@ async function adopt(
   page: DestinationPage,
 ): Promise<boolean> {
   const { destination } = page;
-  await wizard.whileBusy(_('Getting to know the series …'), async () => {
+  await wizard.whileBusy(_('Reading the series …'), async () => {
     const words = ['adopt', ...wordsOfPlace(destination), '--', destination.location];
     await resultOf(coffer.start(words), destination);
     await page.lookAgain();
   });
   if (page.series !== null) return true;
-  page.refuse('location', _('There is no whole backup there that could be gone on from.'));
+  page.refuse('location', _('There is no complete backup there to continue from.'));
   return false;
 }

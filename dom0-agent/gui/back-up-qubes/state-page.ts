@@ -33,7 +33,7 @@ export class StatePage implements Page {
     const where = isCommand ? fill(_('the command in {qube}'), { qube: vm }) : `${vm}:${location}`;
     const box = new Gtk.Box({ spacing: 12 });
     box.add(now);
-    box.add(sentenceLabel(fill(_('as the last time, to {where}'), { where })));
+    box.add(sentenceLabel(fill(_('as last time, to {where}'), { where })));
     return box;
   }
 

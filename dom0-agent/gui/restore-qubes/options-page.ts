@@ -41,7 +41,7 @@ export class OptionsPage implements Page {
       choice(
         _('_Distrust settings'),
         _(
-          'For a backup of a system that may have been compromised, in place of the paranoid mode of other tools: data is restored, and no setting that could give a qube influence.',
+          "For the backup of a system that may have been compromised, as the paranoid mode of Qubes' own tools is: data is restored, but no setting that could give a qube influence.",
         ),
         '--distrust-settings',
       ),

@@ -186,7 +186,7 @@ function newNamesIn({ qubes, dom0Home }: RestorePlan): string[] {
 }
 
 function resultPage({ ok, qubes, advice, warnings }: RestoreResult): ResultPage {
-  const title = ok ? _('All is restored') : _('Not all is restored');
+  const title = ok ? _('Everything is restored') : _('Not everything is restored');
   const next = advice ? [advice] : [];
   const sentences = [...outcomeSentences(qubes), ...warnings, ...next];
   return new ResultPage(title, ok ? 'good' : 'bad', sentences);
