@@ -13,6 +13,8 @@ export interface Estimate {
   readonly least: number;
   /** All that may be in use, uncompressed. */
   readonly most: number;
+  /** Of that, dom0's home and configuration, which are always in one file. */
+  readonly trees: number;
 }
 
 /** How large the backup will be. Volumes whose usage is unknown count in `most` only. */
@@ -26,8 +28,11 @@ export function estimateOf(
   return {
     least: compressed ? Math.floor(used / COMPRESSION_MAY_WIN) : used,
     most: volumes.reduce((sum, volume) => sum + expectedBytes(volume), home),
+    trees: home,
   };
 }
+
+type Bounds = Pick<Estimate, 'least' | 'most'>;
 
 /** A place for a backup. */
 interface Place {
@@ -39,12 +44,21 @@ interface Place {
 /**
  * Why a backup may not fit, depending on how well it compresses; undefined when it is sure to fit, as far as
  * the space is known. Throws RefusedError when it cannot fit.
+ *
+ * @param isLong its volumes are in as many files as it takes
  */
-export function whyItMayNotFit(estimate: Estimate, place: Place): string | undefined {
-  return mayExceedFree(estimate, place) ?? mayExceedLargestFile(estimate, place);
+export function whyItMayNotFit(
+  estimate: Estimate,
+  place: Place,
+  isLong = false,
+): string | undefined {
+  const inOneFile = isLong
+    ? { least: Math.floor(estimate.trees / COMPRESSION_MAY_WIN), most: estimate.trees }
+    : estimate;
+  return mayExceedFree(estimate, place) ?? mayExceedLargestFile(inOneFile, place);
 }
 
-function mayExceedFree({ least, most }: Estimate, { location, space }: Place): string | undefined {
+function mayExceedFree({ least, most }: Bounds, { location, space }: Place): string | undefined {
   const { freeBytes = Infinity } = space;
   if (least > freeBytes) {
     throw new RefusedError(
@@ -59,7 +73,7 @@ function mayExceedFree({ least, most }: Estimate, { location, space }: Place): s
   );
 }
 
-function mayExceedLargestFile({ least, most }: Estimate, place: Place): string | undefined {
+function mayExceedLargestFile({ least, most }: Bounds, place: Place): string | undefined {
   const { largestFile = Infinity } = place.space;
   if (most <= largestFile) return undefined;
   const limit =

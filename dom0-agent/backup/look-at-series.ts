@@ -9,6 +9,7 @@ import { type FileOfSeries, openOfSeries } from '../archive/coffer1/whole-series
 import type { Listing, StoredFiles } from '../transport/storage.ts';
 import { adoptFiles } from './adopt-files.ts';
 import { givenUpIn } from './given-up.ts';
+import { leftByBackups } from './left-by-backups.ts';
 import { afterPrune } from './series-after-prune.ts';
 import type { SeriesFile, SeriesState } from './series-state.ts';
 import type { SeriesStore } from './series-store.ts';
@@ -58,7 +59,9 @@ export async function lookAtSeries(
   const head = headAfter(renamed, later);
   if (head !== renamed.head) remarks.push(PASSPHRASE_CHANGED);
   const adoption = await adoptFiles(store, { ...renamed, head }, later);
-  if (adoption.adopted.length > 0) remarks.push(describeAdopted(adoption.adopted));
+  const left = leftByBackups(adoption.state.files);
+  const strange = adoption.adopted.filter((file) => !left.includes(file));
+  if (strange.length > 0) remarks.push(describeAdopted(strange));
   for (const { fileName, why } of adoption.damaged) {
     remarks.push(`${printable(fileName)} is not gone on from: ${why}`);
   }

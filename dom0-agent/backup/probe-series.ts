@@ -1,6 +1,8 @@
+import { randomInt } from 'node:crypto';
 import { DamagedError, RefusedError, StorageError } from '../../shared/errors.ts';
-import { type NamedPart, drawParts } from '../archive/coffer1/drawn-parts.ts';
+import { drawParts } from '../archive/coffer1/drawn-parts.ts';
 import type { EarlierFile } from '../archive/coffer1/earlier-files.ts';
+import type { PartPlace } from '../archive/coffer1/known-chunks.ts';
 import { authenticateParts } from '../archive/coffer1/open-parts.ts';
 import { PartOffsets } from '../archive/coffer1/part-offsets.ts';
 import { storedParts } from '../archive/coffer1/planned-parts.ts';
@@ -8,6 +10,7 @@ import type { SeriesKey } from '../archive/coffer1/series-key.ts';
 import { openSeriesFile } from '../archive/coffer1/whole-series.ts';
 import type { VolumeMap } from '../archive/coffer1/volume-map.ts';
 import type { StoredFiles } from '../transport/storage.ts';
+import { leftByBackups } from './left-by-backups.ts';
 import type { SeriesFile } from './series-state.ts';
 
 /** So many parts are looked at before each backup: within a month, one lost part in a hundred is noticed in nine cases of ten. */
@@ -20,7 +23,7 @@ export interface KnownFile {
 }
 
 /**
- * Fetches some parts that the volumes need, drawn at random, and authenticates them, and looks whether the newest file is
+ * Fetches some parts that the volumes need, or that wait for a backup to need them, drawn at random, and authenticates them; looks whether the newest file is
  * the one that dom0 knows. As soon as anything is not as it was, all files are looked at in this way. Gives the files that
  * are not there as they were stored. Throws StorageError when none can be read.
  *
@@ -34,7 +37,7 @@ export async function probeSeries(
   maps: readonly VolumeMap[],
   signal: AbortSignal,
 ): Promise<SeriesFile[]> {
-  const rows = rowsOf(drawParts(maps, PROBES), files);
+  const rows = rowsOf([...drawParts(maps, PROBES), ...drawLeft(files)], files);
   const newest = files.reduce<KnownFile | undefined>(
     (last, each) => (each.file.sequence >= (last?.file.sequence ?? 0) ? each : last),
     undefined,
@@ -60,9 +63,22 @@ export async function probeSeries(
 /** Undefined: all is as it was. */
 type ProbeOutcome = Error | undefined;
 
+/** Parts of what backups that were interrupted have left, to which no map refers yet: at least one of each file. */
+function drawLeft(files: readonly KnownFile[]): PartPlace[] {
+  const byNumber = files.toSorted((one, other) => one.file.sequence - other.file.sequence);
+  const left = new Set(leftByBackups(byNumber.map(({ file }) => file)));
+  const ofEach = Math.ceil(PROBES / left.size);
+  return files
+    .filter(({ file, table }) => left.has(file) && table.own > 0)
+    .flatMap(({ file: { backupId }, table }) => {
+      const drawn = new Set(Array.from({ length: ofEach }, () => randomInt(table.own)));
+      return [...drawn].map((part) => ({ backupId, part }));
+    });
+}
+
 /** Which rows of which files the parts lie in. What lies nowhere is known to be lost already. */
 function rowsOf(
-  parts: readonly NamedPart[],
+  parts: readonly PartPlace[],
   files: readonly KnownFile[],
 ): Map<KnownFile, number[]> {
   const rows = new Map<KnownFile, number[]>();

@@ -6,13 +6,12 @@ import type { NamedFile } from '../archive/coffer1/manifest.ts';
 import type { SeriesKey } from '../archive/coffer1/series-key.ts';
 import { openSeriesFile } from '../archive/coffer1/whole-series.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
-import type { Storage, StoredArchive, StoredFiles } from '../transport/storage.ts';
+import type { StoredArchive, StoredFiles } from '../transport/storage.ts';
 
 /** A file that was just stored. */
 export interface NewFile {
-  readonly directory: string;
   readonly fileName: string;
-  readonly stored: StoredArchive;
+  readonly stored: Pick<StoredArchive, 'location' | 'bytes' | 'sha256'>;
   /** What it must be, in coffer-1; else its bytes are compared. */
   readonly written: { readonly key: SeriesKey; readonly name: NamedFile } | undefined;
 }
@@ -24,12 +23,11 @@ export interface NewFile {
  * @param progress is told of the bytes that were read
  */
 export async function readBack(
-  storage: Storage,
-  { directory, fileName, stored, written }: NewFile,
+  files: StoredFiles,
+  { fileName, stored, written }: NewFile,
   progress: (bytes: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  await using files = await storage.openFiles(directory, signal);
   try {
     const input = await openNew(files, fileName);
     if (input.size !== stored.bytes) {

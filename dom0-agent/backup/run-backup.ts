@@ -3,6 +3,7 @@ import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
 import type { ScryptCost } from '../archive/scrypt-cost.ts';
 import type { Coffer1Filter, Cut } from '../archive/coffer1/coffer1-header.ts';
+import type { DataTarget } from '../archive/coffer1/data-files.ts';
 import type { NextFile } from '../archive/coffer1/series.ts';
 import { type WrittenFile, writeCoffer1 } from '../archive/coffer1/write-coffer1.ts';
 import { QUBES4_PART_SIZE, writeQubes4 } from '../archive/qubes4/write-qubes4.ts';
@@ -36,6 +37,8 @@ export interface Coffer1BackupOptions extends CommonOptions {
   readonly compressionFilter: Coffer1Filter | undefined;
   readonly dedup: Dedup;
   readonly cut: Cut;
+  /** Where data is stored ahead of it, so that it need not be sent again if it is interrupted. */
+  readonly ahead?: DataTarget | undefined;
   /** Undefined: everything is read. */
   readonly changes?: KnownChanges | undefined;
 }

@@ -8,10 +8,12 @@ import {
   newId,
   openSeries,
 } from '../archive/coffer1/series.ts';
+import type { WrittenData } from '../archive/coffer1/data-files.ts';
 import { openRewrapped } from '../archive/coffer1/whole-series.ts';
 import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
 import type { ScryptCost } from '../archive/scrypt-cost.ts';
 import type { Listing, StoredFiles } from '../transport/storage.ts';
+import { leftByBackups } from './left-by-backups.ts';
 import { describeLost, lookAtSeries, unknownNames } from './look-at-series.ts';
 import { probeSeries } from './probe-series.ts';
 import type { BackupCheck } from './backup-record.ts';
@@ -49,6 +51,8 @@ export interface SeriesBackup {
   readonly state: SeriesState | undefined;
   /** Files of the series that the storage has lost. */
   readonly lost: readonly SeriesFile[];
+  /** What backups that were interrupted have left, and this one goes on from. */
+  readonly left: readonly SeriesFile[];
   /** What the user should know of the series, in sentences. */
   readonly remarks: readonly string[];
   readonly cut: Cut;
@@ -79,7 +83,7 @@ export async function continueSeries(
   const isOwn = (await opened.head).wrappedKeyMac.equals(known.head.wrappedKeyMac);
   // The file with that passphrase is none that the series can be gone on from.
   if (!isOwn && state.head === known.head) throw new WrongPassphraseError(WRONG);
-  const lastGrain = state.files.findLast(({ kind }) => kind === 'backup')?.grain;
+  const lastGrain = state.files.findLast(({ kind }) => kind !== 'pack')?.grain;
   const cut = cutFor(largestVolume, lastGrain);
   const isUsable = (each: SeriesFile): boolean =>
     each.grain === cut.grain && !look.lost.includes(each) && each.check?.result !== 'damaged';
@@ -98,7 +102,9 @@ export async function continueSeries(
   const file = {
     ...{ series, backupId: newId(), sequence: sequence + 1, previous: { backupId, mac }, earlier },
   };
-  return { file, state, lost, remarks, cut, settings: state };
+  const usable = new Set(earlier?.files.map((each) => each.backupId));
+  const left = leftByBackups(state.files).filter((each) => usable.has(each.backupId));
+  return { file, state, lost, left, remarks, cut, settings: state };
 }
 
 const WRONG = 'the passphrase is wrong';
@@ -140,24 +146,31 @@ async function changedFiles(
   return await probeSeries(directory, key, known, await store.lastMaps(state), signal);
 }
 
-/** Begins a series. @param passphrase is wiped once the key is derived */
+/**
+ * Begins a series.
+ *
+ * @param passphrase is wiped once the key is derived
+ * @param isLong it is not to be in one file, all of which is lost when it is interrupted
+ */
 export function beginSeriesOfBackups(
   wishes: SeriesWishes,
   defaults: SeriesDefaults,
   passphrase: Buffer,
   largestVolume: number,
+  isLong: boolean,
 ): SeriesBackup {
   const { dedup = 'domain', encrypted, compressionFilter = defaults.compressionFilter } = wishes;
   const series = beginSeries(passphrase, wishes.kdf ?? defaults.kdf);
-  // Only what shares a domain is worth looking for in the first file of a series.
+  // Where it is in one file, only what shares a domain is worth looking for in the first one of a series.
   const earlier =
-    dedup === 'domain' || wishes.full
+    wishes.full || (dedup === 'domain' && !isLong)
       ? undefined
       : { files: [], lastMap: () => Promise.resolve(undefined) };
   return {
     file: { series, backupId: newId(), sequence: 1, previous: undefined, earlier },
     state: undefined,
     lost: [],
+    left: [],
     remarks: [],
     cut: cutFor(largestVolume),
     settings: {
@@ -176,40 +189,70 @@ export interface NewSeriesFile {
   readonly check: BackupCheck | undefined;
 }
 
+/** Notes a file of the kind data that was stored, so that whichever backup comes next can go on from it. */
+export async function noteDataInSeries(
+  store: SeriesStore,
+  series: SeriesBackup,
+  written: WrittenData,
+  stored: NewSeriesFile,
+  onFailure: (error: unknown) => void,
+): Promise<{ readonly state: SeriesState; readonly file: SeriesFile }> {
+  const file = describeNew('data', written, stored, []);
+  const state = await stateWith(series, file);
+  await store.add(state, { ...written, maps: [] }, file.backupId).catch(onFailure);
+  return { state, file };
+}
+
 /**
  * Notes a backup that was stored, so that the next one can go on from it.
  *
- * @param stored when it was found to be damaged, nothing will refer to it
+ * @param series with what was noted since it was opened
+ * @param checks what files of it were found to be, by their ids; to one that is damaged nothing will refer, nor to the maps of
+ *   a backup that needs it
  * @param broken the origins of volumes that are not whole in it
  */
 export async function noteInSeries(
   store: SeriesStore,
-  { file, state, lost, settings }: SeriesBackup,
+  series: SeriesBackup,
   written: WrittenFile,
   stored: NewSeriesFile,
+  checks: ReadonlyMap<string, BackupCheck>,
   broken: ReadonlySet<string>,
 ): Promise<void> {
-  const { backupId, mac } = written.name;
-  const added: SeriesFile = {
-    ...{ backupId, mac, sequence: file.sequence, kind: 'backup' },
-    ...{ fileName: stored.fileName, bytes: stored.bytes, grain: written.grain },
-    made: Math.floor(stored.made.getTime() / 1000),
-    needs: written.needs,
-    check: stored.check,
-  };
-  const isDamaged = stored.check?.result === 'damaged';
+  const added = describeNew('backup', written, stored, written.needs);
+  const isDamaged = [...checks.values()].some(({ result }) => result === 'damaged');
   const whole = written.maps.filter(({ origin }) => !isDamaged && !broken.has(origin));
+  const { files, maps, ...next } = await stateWith(series, added);
+  const checked = files
+    .filter(({ backupId }) => !series.lost.some((each) => each.backupId === backupId))
+    .map((each) => ({ ...each, check: checks.get(each.backupId) ?? each.check }));
+  const last = whole.map(({ origin }) => [origin, added.backupId] as const);
+  const all = { ...next, files: checked, maps: new Map([...maps, ...last]) };
+  await store.add(all, written, added.backupId);
+}
+
+function describeNew(
+  kind: SeriesFile['kind'],
+  { name, sequence, grain }: Pick<WrittenFile, 'name' | 'sequence' | 'grain'>,
+  { fileName, bytes, made, check }: NewSeriesFile,
+  needs: readonly string[],
+): SeriesFile {
+  const seconds = Math.floor(made.getTime() / 1000);
+  return { ...name, sequence, kind, fileName, bytes, grain, made: seconds, needs, check };
+}
+
+/** What is known of the series with one file more. */
+async function stateWith(
+  { file, state, settings }: SeriesBackup,
+  added: SeriesFile,
+): Promise<SeriesState> {
   const { place, dedup, encrypted, compressionFilter } = settings;
-  const next: SeriesState = {
+  const { backupId, mac, sequence } = added;
+  return {
     ...{ head: await file.series.head, place, dedup, encrypted, compressionFilter },
-    last: { backupId, mac, sequence: file.sequence },
-    files: [...(state?.files ?? []).filter((each) => !lost.includes(each)), added],
-    maps: new Map([
-      ...(state?.maps ?? []),
-      ...whole.map(({ origin }) => [origin, backupId] as const),
-    ]),
+    ...{ last: { backupId, mac, sequence }, files: [...(state?.files ?? []), added] },
+    maps: state?.maps ?? new Map<string, string>(),
   };
-  await store.add(next, written, backupId);
 }
 
 function refuseOtherSettings(state: SeriesState, wishes: SeriesWishes): void {

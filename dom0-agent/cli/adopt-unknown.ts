@@ -28,9 +28,11 @@ export async function adoptUnknown(
     const place = { files, listing, location };
     for (const { state, damaged } of await adoptDirectory(storeOf(context), place, copy, signal)) {
       const count = state.files.filter(({ kind }) => kind === 'backup').length;
-      report.info(
-        `dom0 did not know of the ${count === 1 ? 'backup' : `${count} backups`} there, and goes on from there now.`,
-      );
+      const what =
+        count === 0
+          ? 'what an interrupted backup has sent'
+          : `the ${count === 1 ? 'backup' : `${count} backups`} there`;
+      report.info(`dom0 did not know of ${what}, and goes on from there now.`);
       for (const { fileName, why } of damaged) {
         report.warning(`${printable(fileName)} in ${location} is not gone on from: ${why}`);
       }

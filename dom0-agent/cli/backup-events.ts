@@ -3,6 +3,7 @@ import type { Estimate } from '../backup/backup-space.ts';
 import { type PlannedQube, expectedBytes } from '../backup/plan-backup.ts';
 import type { MeasuredPlan } from '../backup/plan-home.ts';
 import type { BackedUp } from '../backup/backup-files.ts';
+import { leftByBackups } from '../backup/left-by-backups.ts';
 import type { SeriesState } from '../backup/series-state.ts';
 import type { Destination } from './destination.ts';
 import type { Share } from './progress.ts';
@@ -60,7 +61,8 @@ function earlierIn({ files }: SeriesState) {
   const newest = files.at(-1);
   if (newest === undefined) return null;
   const last = new Date(1000 * newest.made).toISOString();
-  return { file: printable(newest.fileName), backups: backups.length, last };
+  const sentBytes = leftByBackups(files).reduce((sum, { bytes }) => sum + bytes, 0);
+  return { file: printable(newest.fileName), backups: backups.length, last, sentBytes };
 }
 
 /** What became of each VM in a backup, for programs. */

@@ -6,6 +6,7 @@ import {
   beginSeriesOfBackups,
   continueSeries,
 } from '../backup/series-backup.ts';
+import { leftByBackups } from '../backup/left-by-backups.ts';
 import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
 import type { SeriesStore } from '../backup/series-store.ts';
 import { formatSize } from '../../shared/sizes.ts';
@@ -82,12 +83,14 @@ interface SeriesProposal {
   readonly destination: Destination;
   readonly plan: MeasuredPlan;
   readonly known: SeriesState | undefined;
+  /** Whether a first backup is made in more than one file. */
+  readonly isLong: boolean;
 }
 
 /** Opens the series that a backup goes on with, or begins one. The passphrase is wiped. */
 export async function openSeriesFor(
   store: SeriesStore,
-  { destination, plan, known }: SeriesProposal,
+  { destination, plan, known, isLong }: SeriesProposal,
   flags: BackupFlags,
   passphrase: Buffer,
   openFiles: () => Promise<StoredFiles>,
@@ -103,7 +106,7 @@ export async function openSeriesFor(
     const { kdfCost } = FORMAT_DEFAULTS['coffer-1'];
     const defaults = { compressionFilter: 'zstd', kdf: scryptCost(kdfCost) } as const;
     const place = destination.location;
-    return beginSeriesOfBackups(wishes, { ...defaults, place }, passphrase, largestVolume);
+    return beginSeriesOfBackups(wishes, { ...defaults, place }, passphrase, largestVolume, isLong);
   }
   await using directory = await orNone(openFiles());
   const there = { listing, directory };
@@ -117,15 +120,27 @@ export async function openSeriesFor(
     signal,
   );
   for (const remark of opened.remarks) report.warning(remark);
+  if (opened.left.length > 0) {
+    report.info(`${formatSize(bytesOf(opened.left))} that an interrupted backup has sent are there`);
+  }
   return opened;
 }
 
 /** For the plan: what the backup goes on from. */
 export function describeSeries({ files }: SeriesState): string {
-  const last = files.at(-1);
-  const backups = files.filter(({ kind }) => kind === 'backup').length;
-  const made = last === undefined ? '' : `, the last of ${formatTime(new Date(1000 * last.made))}`;
-  return `It goes on from ${backups === 1 ? 'the backup' : `the ${backups} backups`} there${made}: only what changed since is stored.`;
+  const backups = files.filter(({ kind }) => kind === 'backup');
+  const last = backups.at(-1);
+  const left = leftByBackups(files);
+  const sent = left.length === 0 ? '' : `${formatSize(bytesOf(left))} that an interrupted one has sent`;
+  if (last === undefined) return `It goes on from ${sent}.`;
+  const count = backups.length === 1 ? 'the backup' : `the ${backups.length} backups`;
+  const made = formatTime(new Date(1000 * last.made));
+  const more = sent === '' ? '' : `, and from ${sent}`;
+  return `It goes on from ${count} there, the last of ${made}${more}: only what changed since is stored.`;
+}
+
+function bytesOf(files: readonly SeriesFile[]): number {
+  return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** What an increment stored, and what it did not have to. */

@@ -7,6 +7,7 @@ import { backedUpForPrograms } from './backup-events.ts';
 import { describeKit, formatBackedUp } from './backup-tables.ts';
 import { CommandReport } from './command-report.ts';
 import { adoptUnknown } from './adopt-unknown.ts';
+import { countOf } from './count-of.ts';
 import { aboutField } from './error-field.ts';
 import { openSystem } from './open-system.ts';
 import { obtainAhead } from './passphrase-of-profile.ts';
@@ -77,7 +78,7 @@ async function alone<T>(
 
 /** Gives the exit status. */
 function reportResult(
-  { backedUp, written, goesOn, stored, kit, check, card, created, seconds }: Made,
+  { backedUp, written, goesOn, stored, data, kit, check, card, created, seconds }: Made,
   { missing }: PlannedRequest,
   { plan, storage }: Proposal,
   { request: { flags }, report }: BackupContext,
@@ -92,7 +93,9 @@ function reportResult(
   const changes = written !== undefined && goesOn ? changesIn(written, plan) : undefined;
   report.say(formatBackedUp(plan, backedUp));
   const checked = check.result === 'verified' ? 'stored and checked' : 'stored';
-  const place = `${formatSize(stored.bytes)} in ${stored.location}`;
+  const bytes = data.reduce((sum, { file }) => sum + file.bytes, stored.bytes);
+  const files = data.length === 0 ? '' : ` and ${countOf(data.length, 'file')} of its data`;
+  const place = `${formatSize(bytes)} in ${stored.location}${files}`;
   const time = `${seconds.toFixed(1)} s`;
   if (changes === undefined) report.say(`${capitalised(checked)} ${place}, ${time}.`);
   else report.say(`Stored ${place}.\n${describeChanges(changes)}; ${checked} in ${time}.`);
@@ -110,6 +113,7 @@ function reportResult(
     path: stored.path ?? null,
     bytes: stored.bytes,
     sha256: stored.sha256,
+    dataFiles: data.map(({ stored: { location, bytes, sha256 } }) => ({ location, bytes, sha256 })),
     checked: check.result === 'verified',
     card,
     changedVms: changes?.changedVms ?? null,

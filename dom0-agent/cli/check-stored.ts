@@ -1,33 +1,58 @@
 import { CofferError, DamagedError, RefusedError } from '../../shared/errors.ts';
+import type { BackupCheck } from '../backup/backup-record.ts';
 import { type NewFile, readBack } from '../backup/read-back.ts';
 import type { Storage } from '../transport/storage.ts';
 import type { Confirmation } from './progress.ts';
 import type { BackupContext } from './propose-backup.ts';
 
 /** What is known of a backup that was just stored. */
-export type StoredCheck =
+export type StoredCheck = (
   | { readonly result: 'verified' | 'left out' }
   /** Something else came back; or nothing could be read back, and it may be whole. */
-  | { readonly result: 'damaged' | 'not read'; readonly error: CofferError };
+  | { readonly result: 'damaged' | 'not read'; readonly error: CofferError }
+) & {
+  /** By the ids of the files that were read. */
+  readonly checks: ReadonlyMap<string, BackupCheck>;
+};
 
-/** Reads back what was stored, unless the user does not want that, or a command has it, and shows how far that is. */
+/**
+ * Reads back what was stored, unless the user does not want that, or a command has it, and shows how far that is.
+ *
+ * @param files the backup's own one first; and those that it needs and that were never read back
+ */
 export async function checkStored(
   storage: Storage,
-  file: NewFile,
-  { request: { flags }, report, signal }: BackupContext,
+  files: readonly NewFile[],
+  { request: { flags, location: directory }, report, signal }: BackupContext,
 ): Promise<StoredCheck> {
-  if (flags.command === true || !flags.check) return { result: 'left out' };
-  const { location, bytes } = file.stored;
-  const standing = (): Confirmation => ({ archiveBytes: bytes, dataBytes: report.read });
-  report.startProgress('check', [{ name: location, total: bytes }], standing);
+  const checks = new Map<string, BackupCheck>();
+  if (flags.command === true || !flags.check) return { result: 'left out', checks };
+  const name = files[0]?.stored.location ?? '';
+  const total = files.reduce((sum, { stored }) => sum + stored.bytes, 0);
+  const standing = (): Confirmation => ({ archiveBytes: total, dataBytes: report.read });
+  report.startProgress('check', [{ name, total }], standing);
+  const note = ({ written }: NewFile, result: BackupCheck['result']): void => {
+    if (written === undefined) return;
+    checks.set(written.name.backupId, { at: Math.floor(Date.now() / 1000), result });
+  };
+  let present = files[0];
+  let read = 0;
   try {
-    await readBack(storage, file, (more) => report.progress(location, more), signal);
-    // What is no part of a volume was read, too.
-    report.progress(location, bytes - report.read);
-    return { result: 'verified' };
+    await using directoryThere = await storage.openFiles(directory, signal);
+    for (const file of files) {
+      present = file;
+      await readBack(directoryThere, file, (more) => report.progress(name, more), signal);
+      note(file, 'verified');
+      // What is no part of a volume was read, too.
+      read += file.stored.bytes;
+      report.progress(name, read - report.read);
+    }
+    return { result: 'verified', checks };
   } catch (error) {
     if (!(error instanceof CofferError)) throw error;
-    return { result: error instanceof DamagedError ? 'damaged' : 'not read', error };
+    if (!(error instanceof DamagedError)) return { result: 'not read', error, checks };
+    if (present !== undefined) note(present, 'damaged');
+    return { result: 'damaged', error, checks };
   } finally {
     report.endProgress();
   }

@@ -10,6 +10,7 @@ import type { Storage } from '../transport/storage.ts';
 import { type FoundBackup, backupsIn } from './backups-in.ts';
 import { checkForPrograms, checksIn, newerThan } from './known-files.ts';
 import type { CommandReport } from './command-report.ts';
+import { countOf } from './count-of.ts';
 import { formatTable } from './table.ts';
 
 /**
@@ -36,7 +37,9 @@ export async function listBackups(
   const location = `${storage.owner}:${listing.path}`;
   const { freeBytes } = listing.space;
   const free = freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;
-  report.say(`${countOf(backups.length, 'backup')} in ${location}${free}`);
+  const parts = backups.filter(({ isPart }) => isPart).length;
+  const more = parts === 0 ? '' : `, and ${countOf(parts, 'file')} that are none`;
+  report.say(`${countOf(backups.length - parts, 'backup')} in ${location}${free}${more}`);
   if (backups.length > 0) {
     report.say(formatBackups(backups, isOpened, checks));
     report.say(
@@ -145,8 +148,4 @@ function namesIn(contents: BackupContents): string {
     ...(dom0Trees(contents).length === 0 ? [] : ['dom0']),
     ...unusable.map(({ name }) => `${name} (cannot be restored)`),
   ].join(', ');
-}
-
-function countOf(number: number, what: string): string {
-  return number === 1 ? `1 ${what}` : `${number} ${what}s`;
 }

@@ -7,7 +7,8 @@ import type { BackupCheck } from '../backup/backup-record.ts';
 import { whyItMayNotFit } from '../backup/backup-space.ts';
 import { FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
 import type { MeasuredPlan } from '../backup/plan-home.ts';
-import { type NewBackupFile, openNewBackupFile } from '../backup/new-backup-file.ts';
+import type { KeptData, KeptFile } from '../backup/keep-data.ts';
+import { type BegunFile, openNewFile } from '../backup/new-backup-file.ts';
 import { noteBackup } from '../backup/note-backup.ts';
 import { storeRecoveryKit } from '../backup/recovery-kit.ts';
 import type { BackedUp } from '../backup/backup-files.ts';
@@ -20,14 +21,16 @@ import {
 import { seriesCard } from '../backup/series-card.ts';
 import { type SeriesBackup, noteInSeries } from '../backup/series-backup.ts';
 import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
-import type { StoredArchive } from '../transport/storage.ts';
+import type { Sink, StoredArchive } from '../transport/storage.ts';
 import { goesIntoSeries, openSeriesFor } from './backup-series.ts';
 import type { PlannedRequest } from './plan-request.ts';
 import { sharesOf } from './backup-events.ts';
 import type { CommandReport } from './command-report.ts';
 import { type StoredCheck, checkStored, describeUnread } from './check-stored.ts';
 import { ConfirmedData } from './confirmed-data.ts';
+import { isLong } from './data-limits.ts';
 import { orForgottenDirectory } from './destination.ts';
+import { describeKept, describeLeft, keepSent, uncheckedData } from './keep-sent.ts';
 import { confirm } from './questions.ts';
 import type { KnownChanges } from '../backup/volume-source.ts';
 import { rollBackIfKilled } from './roll-back.ts';
@@ -40,6 +43,8 @@ export interface Made {
   readonly goesOn: boolean;
   readonly backedUp: readonly BackedUp[];
   readonly stored: StoredArchive;
+  /** What was stored ahead of it. */
+  readonly data: readonly KeptFile[];
   readonly kit: readonly StoredArchive[];
   readonly check: StoredCheck;
   /** For the user to keep; undefined for a backup that goes into no series. */
@@ -63,7 +68,7 @@ export async function makeBackup(
     flags.format === 'coffer-1'
       ? await openSeriesFor(
           storeOf(context),
-          proposal,
+          { ...proposal, isLong: isLong(proposal, flags) },
           flags,
           passphrase,
           () => storage.openFiles(location, signal),
@@ -72,10 +77,11 @@ export async function makeBackup(
         )
       : undefined;
   const goesOn = series?.state !== undefined && flags.full !== true;
+  let kept: KeptData | undefined;
   const describeUnfinished = (): string =>
     flags.command === true
       ? 'what the command had written by then is still there'
-      : 'the unfinished backup is discarded';
+      : describeLeft(kept);
   const { sink, fileName } = await describingInterrupt(
     openTarget(selection, proposal, { created, goesOn }, context),
     signal,
@@ -83,44 +89,48 @@ export async function makeBackup(
   );
   await using target = sink;
   if (!goesOn && proposal.destination.space.freeBytes === undefined) {
-    const doubt = whyItMayNotFit(estimate, target);
+    const doubt = whyItMayNotFit(estimate, target, isLong(proposal, flags));
     if (doubt !== undefined) report.warning(doubt);
     if (doubt !== undefined && flags.yes !== true) await confirm('Back up all the same?', signal);
   }
   await using changes = await changesSince(series, context);
   const begun = Date.now();
-  const data = new ConfirmedData(target, () => report.read);
+  const data = new ConfirmedData(() => report.read);
+  const counted = (each: Sink): ByteSink => data.counted(each);
+  kept = series && keepSent(series, proposal, target, created, counted, context);
   report.startProgress('send', sharesOf(plan), () => data.now);
+  const writing = { passphrase, series, created, changes, ahead: kept };
   const { backedUp, written, broken } = await describingInterrupt(
-    writeTo(data.output, plan, { passphrase, series, created, changes }, context),
+    tellingKept(writeTo(counted(target), plan, writing, context), kept, context),
     signal,
     describeUnfinished,
   );
   report.phase('sync');
   const stored = await describingInterrupt(
-    target.finish(),
+    tellingKept(target.finish(), kept, context),
     signal,
     () => `the backup may nevertheless be stored in ${target.location}`,
   );
   report.endProgress();
+  const noted = kept?.series ?? series;
   const key = series?.file.series.key;
-  const file = {
-    ...{ directory: location, fileName, stored },
-    written: written && key && { key, name: written.name },
-  };
-  const check = await checkStored(storage, file, context);
-  if (series !== undefined && written !== undefined && goesIntoSeries(flags)) {
-    const noted = { fileName, bytes: stored.bytes, made: created, check: checkOf(check) };
+  const file = { fileName, stored, written: written && key && { key, name: written.name } };
+  const unchecked =
+    written && noted ? uncheckedData(noted, written.needs, proposal.destination.location) : [];
+  const check = await checkStored(storage, [file, ...unchecked], context);
+  if (noted !== undefined && written !== undefined && goesIntoSeries(flags)) {
+    const { bytes } = stored;
+    const made = { fileName, bytes, made: created, check: check.checks.get(written.name.backupId) };
     await noteForNext(async () => {
-      await noteInSeries(storeOf(context), series, written, noted, broken);
+      await noteInSeries(storeOf(context), noted, written, made, check.checks, broken);
       if (check.result !== 'damaged') await changes?.tracking.commit();
     }, report);
   }
   if (check.result === 'damaged') throw check.error;
   await noteBackupTime(plan, backedUp, opened.system, created, report);
   const { location: storedIn } = stored;
-  const made = { created, location: storedIn, check: checkOf(check) };
-  await noteBackup(opened.recordFiles, backedUp, made, report);
+  const ofRecord = { created, location: storedIn, check: checkOf(check) };
+  await noteBackup(opened.recordFiles, backedUp, ofRecord, report);
   if ('error' in check) {
     if (signal.aborted) throw new InterruptedError(describeUnread(stored, check.error));
     report.warning(describeUnread(stored, check.error));
@@ -137,12 +147,12 @@ export async function makeBackup(
   const seconds = (Date.now() - begun) / 1000;
   const card =
     series && written && goesIntoSeries(flags) ? cardOf(series, written, created) : undefined;
-  return { backedUp, written, goesOn, stored, kit, check, card, created, seconds };
+  const ahead = kept?.files ?? [];
+  return { backedUp, written, goesOn, stored, data: ahead, kit, check, card, created, seconds };
 }
 
-function cardOf({ file }: SeriesBackup, { name }: WrittenFile, made: Date): string {
-  const { sequence, series } = file;
-  return seriesCard({ seriesId: series.seriesId, sequence, made, mac: name.mac });
+function cardOf({ file }: SeriesBackup, { name, sequence }: WrittenFile, made: Date): string {
+  return seriesCard({ seriesId: file.series.seriesId, sequence, made, mac: name.mac });
 }
 
 /** For the records of dom0. */
@@ -156,13 +166,17 @@ async function openTarget(
   { storage, estimate }: Proposal,
   { created, goesOn }: { readonly created: Date; readonly goesOn: boolean },
   { request: { location, flags }, signal }: BackupContext,
-): Promise<NewBackupFile> {
+): Promise<BegunFile> {
   if (flags.command === true) {
     const sink = await storage.openSink({ command: location }, undefined, signal);
     return { sink, fileName: '' };
   }
   return orForgottenDirectory(
-    openNewBackupFile(storage, location, created, goesOn ? undefined : estimate.least, signal),
+    openNewFile(
+      ...[storage, location, 'backup', created] as const,
+      goesOn ? undefined : estimate.least,
+      signal,
+    ),
     {
       location,
       sources,
@@ -207,18 +221,34 @@ async function noteForNext(note: () => Promise<void>, report: CommandReport): Pr
   }
 }
 
+/** What was sent is not lost when a backup fails; one that is interrupted says so at its end. */
+async function tellingKept<T>(
+  work: Promise<T>,
+  kept: KeptData | undefined,
+  { report, signal }: BackupContext,
+): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const isLeft = kept !== undefined && kept.files.length > 0;
+    if (isLeft && !signal.aborted) report.warning(describeKept(kept));
+    throw error;
+  }
+}
+
 interface WritingOptions {
   readonly passphrase: Buffer;
   /** Undefined for the official format. */
   readonly series: SeriesBackup | undefined;
   readonly created: Date;
   readonly changes: KnownChanges | undefined;
+  readonly ahead: KeptData | undefined;
 }
 
 async function writeTo(
   output: ByteSink,
   plan: MeasuredPlan,
-  { passphrase, series, created, changes }: WritingOptions,
+  { passphrase, series, created, changes, ahead }: WritingOptions,
   { request: { flags }, opened, report, signal }: BackupContext,
 ): Promise<BackupMade> {
   const options: BackupOptions =
@@ -228,7 +258,7 @@ async function writeTo(
           kdf: scryptCost(flags.kdfCost ?? FORMAT_DEFAULTS['qubes-4'].kdfCost),
         }
       : {
-          ...{ format: 'coffer-1', created, file: series.file, cut: series.cut, changes },
+          ...{ format: 'coffer-1', created, file: series.file, cut: series.cut, changes, ahead },
           ...series.settings,
         };
   const cleanup = await rollBackIfKilled(flags.system);

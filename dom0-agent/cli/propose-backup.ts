@@ -3,7 +3,7 @@ import { formatSize } from '../../shared/sizes.ts';
 import { type CompressionFilter, requireCompressor } from '../archive/compress/compression.ts';
 import { type Estimate, estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
 import { FORMAT_DEFAULTS, FORMAT_FILTERS } from '../backup/backup-formats.ts';
-import { timeOfBackupName } from '../backup/new-backup-file.ts';
+import { timeOfBackupName, timeOfDataName } from '../backup/new-backup-file.ts';
 import {
   type MeasuredPlan,
   measurePlan,
@@ -20,6 +20,7 @@ import type { PlannedRequest } from './plan-request.ts';
 import { backupPlanForPrograms } from './backup-events.ts';
 import { formatBackupPlan } from './backup-tables.ts';
 import type { CommandReport } from './command-report.ts';
+import { isLong } from './data-limits.ts';
 import {
   type Destination,
   describeDestination,
@@ -84,9 +85,10 @@ export async function propose(
 
 /** Shows the plan, and asks. Throws RefusedError when the backup cannot fit, or the user does not agree. */
 export async function agree(
-  { plan, estimate, storage, destination, known }: Proposal,
+  proposal: Proposal,
   { request: { flags }, report, signal }: BackupContext,
 ): Promise<void> {
+  const { plan, estimate, storage, destination, known } = proposal;
   const { yes } = flags;
   const goesOn = known !== undefined && flags.full !== true;
   const show = (text: string): void => (yes === true ? report.say(text) : report.ask(text));
@@ -98,7 +100,9 @@ export async function agree(
   // How much changed is not known yet.
   const doubt = goesOn
     ? undefined
-    : await aboutField('location', () => whyItMayNotFit(estimate, destination));
+    : await aboutField('location', () =>
+        whyItMayNotFit(estimate, destination, isLong(proposal, flags)),
+      );
   report.plan({
     command: 'backup',
     ...backupPlanForPrograms(plan, estimate, storage.owner, destination, known, unknown),
@@ -117,10 +121,15 @@ function describeUnknown({ length }: readonly Date[]): string {
   );
 }
 
-/** When the backups were made, by their names, that are where a series would begin. */
+/**
+ * When the backups were made, by their names, that are where a series would begin. One that was interrupted counts if there
+ * is no other.
+ */
 export function unknownBackups({ listing }: Destination, flags: BackupFlags): Date[] {
   if (!goesIntoSeries(flags) || flags.newSeries === true || listing === undefined) return [];
-  return listing.entries.flatMap(({ untrustedName }) => timeOfBackupName(untrustedName) ?? []);
+  const names = listing.entries.map(({ untrustedName }) => untrustedName);
+  const made = names.flatMap((name) => timeOfBackupName(name) ?? []);
+  return made.length > 0 ? made : names.flatMap((name) => timeOfDataName(name) ?? []).slice(-1);
 }
 
 /** What could not be known before a VM was started, which is done now. */

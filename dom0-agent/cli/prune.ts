@@ -15,6 +15,7 @@ import {
 } from '../forget/run-prune.ts';
 import type { Listing } from '../transport/storage.ts';
 import { CommandReport } from './command-report.ts';
+import { countOf } from './count-of.ts';
 import { aboutField } from './error-field.ts';
 import { openSystem } from './open-system.ts';
 import { type PruneFlags, hasRules, rulesOf } from './prune-options.ts';
@@ -245,8 +246,4 @@ function end(
     warnings: report.warnings,
   });
   return ok ? ExitStatus.done : ExitStatus.failed;
-}
-
-function countOf(number: number, what: string): string {
-  return number === 1 ? `1 ${what}` : `${number} ${what}s`;
 }

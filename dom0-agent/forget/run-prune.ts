@@ -4,7 +4,8 @@ import type { LocatedPart } from '../archive/coffer1/located-parts.ts';
 import { authenticateParts } from '../archive/coffer1/open-parts.ts';
 import { storedParts } from '../archive/coffer1/planned-parts.ts';
 import { type FileOfSeries, openSeriesFile } from '../archive/coffer1/whole-series.ts';
-import { type PackOptions, type WrittenPack, writePack } from '../archive/coffer1/write-pack.ts';
+import type { PartsFileOptions, WrittenParts } from '../archive/coffer1/parts-file.ts';
+import { writePack } from '../archive/coffer1/write-pack.ts';
 import { DamagedError, StorageError } from '../../shared/errors.ts';
 import { timeInName } from '../../shared/local-time.ts';
 import { FetchedAssembly } from '../transport/fetched-assembly.ts';
@@ -43,7 +44,7 @@ export interface PruneProgress {
 /** What a prune did. */
 export interface PruneResult {
   /** Files that were made, as they were read back. */
-  readonly packs: readonly (FileOfSeries & Pick<WrittenPack, 'table' | 'ids'>)[];
+  readonly packs: readonly (FileOfSeries & Pick<WrittenParts, 'table' | 'ids'>)[];
   /** The newest file of the series. */
   readonly last: NamedFile & { readonly sequence: number };
   readonly deletions: readonly DeletedBackup[];
@@ -71,7 +72,7 @@ export async function runPrune(
   const { space } = await storage.browse(directory, signal);
   let last = newestOf(plan);
   const names: string[] = [];
-  const made: WrittenPack[] = [];
+  const made: WrittenParts[] = [];
   for (const parts of packFiles(plan.packed, space.largestFile)) {
     const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
     await using output = await openNewPack(place, bytes, now, signal);
@@ -180,7 +181,7 @@ function packOptions(
   { series }: PrunePlan,
   last: NamedFile & { readonly sequence: number },
   now: Date,
-): PackOptions {
+): PartsFileOptions {
   const header = parts[0]?.file.stored.file.opened.header;
   if (header === undefined) throw new RangeError('a pack without a part');
   const { encrypted, compressionFilter, grain, partSize, seriesId } = header;
@@ -196,7 +197,7 @@ function packOptions(
 async function openPacks(
   files: StoredFiles,
   names: readonly string[],
-  made: readonly WrittenPack[],
+  made: readonly WrittenParts[],
   { series }: PrunePlan,
   signal: AbortSignal,
 ): Promise<PruneResult['packs']> {

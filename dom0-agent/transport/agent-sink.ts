@@ -110,6 +110,11 @@ export class AgentSink implements Assembly {
     }
   }
 
+  async requireOpen(): Promise<void> {
+    const stillOpen = Promise.resolve();
+    await Promise.race([this.#stored, stillOpen]).catch((error: unknown) => this.#fail(error));
+  }
+
   async #send(bytes: Buffer): Promise<void> {
     const { channel } = this.#connection;
     const sending = channel.send(

@@ -64,6 +64,10 @@ export class Dom0Sink implements Assembly {
     await this.#orUserError(writing);
   }
 
+  requireOpen(): Promise<void> {
+    return this.#orUserError(Promise.resolve());
+  }
+
   async copy(fileName: string, offset: number, length: number): Promise<void> {
     if (this.#others === undefined) throw new FailedError('a command has no files to copy from');
     this.#bytes += length;

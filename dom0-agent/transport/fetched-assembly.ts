@@ -24,6 +24,10 @@ export class FetchedAssembly implements Assembly {
     return this.#sink.write(bytes);
   }
 
+  requireOpen(): Promise<void> {
+    return this.#sink.requireOpen();
+  }
+
   async copy(fileName: string, offset: number, length: number): Promise<void> {
     const file = await this.#files.open(fileName);
     const range = { file, from: offset, to: offset + length };

@@ -41,6 +41,8 @@ export interface Sink extends ByteSink, AsyncDisposable {
   readonly space: Space;
   /** So many bytes of the archive are safe, as claimed by the storage: on its disk, or taken by the command. */
   readonly confirmedBytes: number;
+  /** Throws when it has failed since something was written: for a sink to which nothing is written for long. */
+  requireOpen(): Promise<void>;
   /** Resolves when the storage has confirmed length and SHA-256 of the whole. */
   finish(): Promise<StoredArchive>;
 }

@@ -63,7 +63,7 @@ describe('the space for a backup', () => {
   it('includes dom0’s home', () => {
     const size = { expected: 200 * MiB, most: 300 * MiB };
     const home = { user: 'user', path: '/home/user', size };
-    const both = { least: 400 * MiB, most: 800 * MiB };
+    const both = { least: 400 * MiB, most: 800 * MiB, trees: 200 * MiB };
     expect(estimate(600 * MiB, true, home)).toEqual(both);
   });
 

@@ -38,6 +38,7 @@ export class FaultyStorage extends Dom0Storage {
       get confirmedBytes() {
         return assembly.confirmedBytes;
       },
+      requireOpen: () => assembly.requireOpen(),
       write: (bytes) => {
         this.#step('write');
         return assembly.write(bytes);

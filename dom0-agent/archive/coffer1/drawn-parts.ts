@@ -1,10 +1,5 @@
+import type { PartPlace } from './known-chunks.ts';
 import type { VolumeMap } from './volume-map.ts';
-
-/** A part by the file that it was born in, and its number there. */
-export interface NamedPart {
-  readonly backupId: string;
-  readonly part: number;
-}
 
 /**
  * Parts that these maps refer to, drawn at random: any chunk is as likely to be in one as any other. None is drawn twice.
@@ -15,9 +10,9 @@ export function drawParts(
   maps: readonly VolumeMap[],
   count: number,
   random: () => number = Math.random,
-): NamedPart[] {
+): PartPlace[] {
   const all = maps.reduce((sum, { chunks }) => sum + chunks, 0);
-  const drawn = new Map<string, NamedPart>();
+  const drawn = new Map<string, PartPlace>();
   for (let i = 0; i < count && all > 0; i++) {
     const part = partWith(Math.floor(random() * all), maps);
     drawn.set(`${part.backupId} ${part.part}`, part);
@@ -26,7 +21,7 @@ export function drawParts(
 }
 
 /** The part that holds a chunk, counted over all maps. */
-function partWith(chunk: number, maps: readonly VolumeMap[]): NamedPart {
+function partWith(chunk: number, maps: readonly VolumeMap[]): PartPlace {
   let left = chunk;
   for (const { runs, chunks, backups } of maps) {
     if (left >= chunks) {

@@ -3,10 +3,14 @@ import { ByPart } from './by-part.ts';
 import { bits, covers, placesIn, rankOf } from './chunk-mask.ts';
 import { Uint32List } from './uint32-list.ts';
 
-/** Where a chunk lies: in which part, born in which file, and where in that part, counted in chunks. */
-export interface ChunkPlace {
+/** In which file a part is born, and its number among those that are born there. */
+export interface PartPlace {
   readonly backupId: string;
   readonly part: number;
+}
+
+/** Where a chunk lies: in which part, and where in that, counted in chunks. */
+export interface ChunkPlace extends PartPlace {
   readonly offset: number;
 }
 

@@ -21,12 +21,10 @@ export interface MemberPlace {
 export class MemberWriter {
   /** What was written but for parts of volumes, in its order. */
   readonly members: ManifestMember[] = [];
-  readonly #output: CopyingSink;
   readonly #tar: OuterTarWriter;
   readonly #key: ArchiveKey;
 
-  constructor(output: CopyingSink, key: ArchiveKey) {
-    this.#output = output;
+  constructor(output: ByteSink, key: ArchiveKey) {
     this.#tar = new OuterTarWriter(output);
     this.#key = key;
   }
@@ -46,14 +44,10 @@ export class MemberWriter {
     await this.#store(name, bytes, this.#key);
   }
 
-  /** Copies a member of `size` bytes and its MAC as they are: only the name in the tar changes. */
-  async copy(name: string, size: number, { fileName, offset }: MemberPlace): Promise<void> {
-    const content = size + paddingOf(size);
-    await this.#output.write(await encodeHeader(name, size));
-    await this.#output.copy(fileName, offset + BLOCK, content);
-    await this.#output.write(await encodeHeader(`${name}.hmac`, MAC_LENGTH + 1));
-    const mac = offset + BLOCK + content + BLOCK;
-    await this.#output.copy(fileName, mac, MAC_LENGTH + 1 + paddingOf(MAC_LENGTH + 1));
+  /** Writes a part that is sealed already, under the keys of this file. */
+  async sealedPart(name: string, bytes: Buffer, mac: string): Promise<void> {
+    await this.#tar.member(name, bytes);
+    await this.#tar.member(`${name}.hmac`, Buffer.from(`${mac}\n`));
   }
 
   async end(): Promise<void> {
@@ -68,8 +62,27 @@ export class MemberWriter {
 
   async #store(name: string, bytes: Buffer, key: ArchiveKey): Promise<string> {
     const mac = await sealMember(key, name, bytes);
-    await this.#tar.member(name, bytes);
-    await this.#tar.member(`${name}.hmac`, Buffer.from(`${mac}\n`));
+    await this.sealedPart(name, bytes, mac);
     return mac;
+  }
+}
+
+/** Goes on with members of other files, too. */
+export class CopyingWriter extends MemberWriter {
+  readonly #output: CopyingSink;
+
+  constructor(output: CopyingSink, key: ArchiveKey) {
+    super(output, key);
+    this.#output = output;
+  }
+
+  /** Copies a member of `size` bytes and its MAC as they are: only the name in the tar changes. */
+  async copy(name: string, size: number, { fileName, offset }: MemberPlace): Promise<void> {
+    const content = size + paddingOf(size);
+    await this.#output.write(await encodeHeader(name, size));
+    await this.#output.copy(fileName, offset + BLOCK, content);
+    await this.#output.write(await encodeHeader(`${name}.hmac`, MAC_LENGTH + 1));
+    const mac = offset + BLOCK + content + BLOCK;
+    await this.#output.copy(fileName, mac, MAC_LENGTH + 1 + paddingOf(MAC_LENGTH + 1));
   }
 }

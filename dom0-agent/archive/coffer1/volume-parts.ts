@@ -4,6 +4,7 @@ import type { FilledBuffer } from '../parts/cut-into-buffers.ts';
 import { ID_LENGTH } from './chunk-ids.ts';
 import { type Cut, PART_TEXT_LENGTH } from './coffer1-header.ts';
 import type { IdThreads } from './id-threads.ts';
+import type { PartPlace } from './known-chunks.ts';
 import { mapAhead } from './map-ahead.ts';
 import { type ChunkRun, type PartText, formatPartText } from './part-text.ts';
 import type { Step } from './volume-steps.ts';
@@ -11,8 +12,7 @@ import type { WrittenVolume } from './written-volume.ts';
 
 /** A part before it is compressed, in memory that must be given back. */
 export interface PlainPart extends FilledBuffer {
-  /** Its number among the parts that were born in this file. */
-  readonly number: number;
+  readonly place: PartPlace;
   /** It is at the beginning of `bytes`; the chunks are behind it. */
   readonly text: PartText;
   /** Of its chunks, in their order. */
@@ -28,8 +28,8 @@ export interface PartsOptions {
   /** Has room for two parts, and `AHEAD` for each whose ids are computed at a time. */
   readonly pool: BufferPool;
   readonly threads: IdThreads;
-  /** Gives the number of the part that is made next. */
-  readonly nextPart: () => number;
+  /** Where the part goes that is made next. */
+  readonly nextPlace: () => PartPlace;
   /**
    * Whether a volume without new chunks has one part nevertheless, so that whoever reads a stream learns of the volume
    * where its data would be.
@@ -40,10 +40,10 @@ export interface PartsOptions {
 /** The chunks of a volume that are not all zeros, and that no earlier file holds, in parts. */
 export async function* partsOfVolume(
   volume: WrittenVolume,
-  { cut, pool, threads, nextPart, announces }: PartsOptions,
+  { cut, pool, threads, nextPlace, announces }: PartsOptions,
 ): AsyncGenerator<PlainPart, void, undefined> {
   const zeros = zerosOf(cut.grain);
-  let index = 0;
+  const numbering = new Numbering(nextPlace);
   let part: PartInWork | undefined;
   const { read, size } = volume.content;
   const steps = mapAhead(
@@ -78,19 +78,42 @@ export async function* partsOfVolume(
       const id = ids.subarray(i * ID_LENGTH, (i + 1) * ID_LENGTH);
       if (volume.refer(first + i, id)) continue;
       if (part?.isFull === true) {
-        yield part.finish(index++, false);
+        yield part.finish(false);
         part = undefined;
       }
       // What is read into a buffer mostly becomes a part there.
-      part ??= new PartInWork(buffer, cut.grain, volume, nextPart());
+      part ??= new PartInWork(buffer, cut.grain, volume, numbering.next());
       part.add(first + i, id, chunk);
     }
     if (part?.buffer !== buffer) pool.give(buffer);
   }
   if (part === undefined && announces) {
-    part = new PartInWork(await pool.take(bufferSize(cut)), cut.grain, volume, nextPart());
+    const buffer = await pool.take(bufferSize(cut));
+    part = new PartInWork(buffer, cut.grain, volume, numbering.next());
   }
-  if (part !== undefined) yield part.finish(index, true);
+  if (part !== undefined) yield part.finish(true);
+}
+
+/** Where a part goes, and which of its volume's parts in that file it is. */
+interface NumberedPlace extends PartPlace {
+  readonly index: number;
+}
+
+/** Numbers the parts of one volume, in each file anew. */
+class Numbering {
+  readonly #nextPlace: () => PartPlace;
+  #former: NumberedPlace | undefined;
+
+  constructor(nextPlace: () => PartPlace) {
+    this.#nextPlace = nextPlace;
+  }
+
+  next(): NumberedPlace {
+    const place = this.#nextPlace();
+    const former = this.#former?.backupId === place.backupId ? this.#former.index : -1;
+    this.#former = { ...place, index: former + 1 };
+    return this.#former;
+  }
 }
 
 /** Chunks that were read, in a buffer where a part would have them. */
@@ -123,15 +146,15 @@ class PartInWork {
   readonly buffer: Buffer;
   readonly #grain: number;
   readonly #volume: WrittenVolume;
-  readonly #number: number;
+  readonly #place: NumberedPlace;
   readonly #runs: { first: number; count: number }[] = [];
   readonly #ids: Buffer[] = [];
 
-  constructor(buffer: Buffer, grain: number, volume: WrittenVolume, number: number) {
+  constructor(buffer: Buffer, grain: number, volume: WrittenVolume, place: NumberedPlace) {
     this.buffer = buffer;
     this.#grain = grain;
     this.#volume = volume;
-    this.#number = number;
+    this.#place = place;
   }
 
   /** Whether there is room for no other chunk. */
@@ -142,7 +165,7 @@ class PartInWork {
   /** @param chunk may lie in the part's buffer, behind its place */
   add(number: number, id: Buffer, chunk: Buffer): void {
     const offset = this.#ids.length;
-    this.#volume.store(number, id, this.#number, offset);
+    this.#volume.store(number, id, this.#place, offset);
     this.#ids.push(id);
     const place = chunkIn(this.buffer, offset, this.#grain);
     if (place.buffer !== chunk.buffer || place.byteOffset !== chunk.byteOffset) chunk.copy(place);
@@ -151,12 +174,13 @@ class PartInWork {
     else this.#runs.push({ first: number, count: 1 });
   }
 
-  finish(index: number, last: boolean): PlainPart {
+  finish(last: boolean): PlainPart {
     const { path, size, domain } = this.#volume.content;
+    const { index, ...place } = this.#place;
     const text = { path, size, domain, index, last, runs: this.#runs };
     formatPartText(text).copy(this.buffer);
     const bytes = this.buffer.subarray(0, PART_TEXT_LENGTH + this.#ids.length * this.#grain);
-    return { number: this.#number, text, ids: this.#ids, bytes, buffer: this.buffer };
+    return { place, text, ids: this.#ids, bytes, buffer: this.buffer };
   }
 }
 

@@ -24,11 +24,12 @@ import { LARGEST_MANIFEST, MANIFEST_PATH, type NamedFile, formatManifest } from 
 import { mapAhead } from './map-ahead.ts';
 import type { PartsTable } from './parts-table.ts';
 import { PARTS_PATH, formatPartsTable } from './parts-table-text.ts';
+import { DataFiles, type DataTarget } from './data-files.ts';
 import type { NextFile, SeriesHead } from './series.ts';
 import { type VolumeMap, formatMap, mapPath } from './volume-map.ts';
 import { AHEAD, partsOfVolume } from './volume-parts.ts';
 import { DATA_PATH, IDS_PATH } from './member-paths.ts';
-import { type PlaceInSeries, WrittenSoFar, type WrittenPart } from './written-so-far.ts';
+import { WrittenSoFar, type WrittenPart } from './written-so-far.ts';
 
 export interface Coffer1Options extends NextFile {
   readonly encrypted: boolean;
@@ -36,11 +37,14 @@ export interface Coffer1Options extends NextFile {
   readonly cut: Cut;
   /** When the backup was begun. */
   readonly created: Date;
+  /** Where parts are stored ahead of a backup that takes long. Undefined: all are in its own file. */
+  readonly ahead?: DataTarget | undefined;
 }
 
-/** A file as the next one of its series needs to know it. */
+/** A backup as the next one of its series needs to know it. */
 export interface WrittenFile {
   readonly name: NamedFile;
+  readonly sequence: number;
   readonly table: PartsTable;
   /** The ids of all chunks, in the order of the parts. */
   readonly ids: Iterable<Buffer>;
@@ -50,7 +54,7 @@ export interface WrittenFile {
   readonly needs: readonly string[];
   /** The origins of volumes that are not as they were at their last backup. */
   readonly changed: ReadonlySet<string>;
-  /** How many chunks were stored in it: those of the maps that are in no earlier file. */
+  /** How many chunks were stored for it: those of the maps that were in no file before. */
   readonly newChunks: number;
 }
 
@@ -75,7 +79,8 @@ const FRAMES_BESIDE = 4;
 /**
  * Writes a backup of `contents` in one pass: docs/archive-format.md. Reading, compressing on all cores, sealing and
  * writing go on at the same time, and with the derivation of the key of a series that begins. Holds a few parts, and
- * some 30 bytes for each chunk: of this backup, and of the volume's domain where earlier files are referred to.
+ * some 30 bytes for each chunk: of this backup, and of the volume's domain where earlier files are referred to. When it
+ * fails, what was stored ahead of it stays.
  */
 export async function writeCoffer1(
   contents: AsyncIterable<Content>,
@@ -103,17 +108,19 @@ class Coffer1Writer implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #compressor: FrameCompressor | undefined;
   readonly #soFar: WrittenSoFar;
+  readonly #data: DataFiles;
 
   constructor(output: ByteSink, options: Coffer1Options, signal: AbortSignal) {
     this.#tar = new OuterTarWriter(output);
     this.#options = options;
     this.#signal = signal;
-    const { series, backupId, encrypted, compressionFilter, cut, earlier } = options;
-    const { seriesId, key } = series;
+    const { series, backupId, encrypted, compressionFilter, cut, earlier, ahead } = options;
+    const { key } = series;
     this.#key = { root: key, backupId, encrypted };
-    const place: PlaceInSeries = { ...options, seriesId };
-    this.#soFar = new WrittenSoFar(key, place, cut, earlier);
+    this.#soFar = new WrittenSoFar(key, backupId, cut, earlier);
     const streamable = earlier === undefined;
+    // What is to be restored from a stream is in one file.
+    this.#data = new DataFiles(options, streamable ? undefined : ahead);
     const header: Omit<Coffer1Header, keyof SeriesHead> = {
       ...{ format: 'coffer-1', kind: 'backup', backupId, streamable },
       ...{ encrypted, compressionFilter, ...cut },
@@ -136,23 +143,36 @@ class Coffer1Writer implements AsyncDisposable {
     const begun = this.#storeHeader();
     // Its error is thrown when the first member is stored; until then it is not unhandled.
     void Promise.allSettled([begun]);
-    await this.#storeAll(this.#membersOf(contents), begun);
+    await this.#storeContents(contents, begun);
     await this.#storeAll(this.#closingMembers(), begun);
     const manifest = await this.#sealed(await this.#compressed(this.#manifest()));
     await this.#store(manifest);
     await this.#tar.end();
     const { table, ids, maps, newChunks, changed } = this.#soFar;
     const { backupId, cut } = this.#options;
+    const { sequence } = this.#data.next;
     const needs = this.#soFar.needs().map((file) => file.backupId);
     const name = { backupId, mac: manifest.mac };
-    return { name, table, ids, maps, newChunks, changed, needs, grain: cut.grain };
+    return { name, sequence, table, ids, maps, newChunks, changed, needs, grain: cut.grain };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#compressor?.[Symbol.asyncDispose]();
     await this.#idThreads[Symbol.asyncDispose]();
+    await this.#data[Symbol.asyncDispose]();
     await Promise.allSettled([this.#header]);
+  }
+
+  /** What cannot be completed leaves what was stored ahead of it. */
+  async #storeContents(contents: AsyncIterable<Content>, begun: Promise<void>): Promise<void> {
+    try {
+      await this.#storeAll(this.#membersOf(contents), begun);
+      await this.#data.close();
+    } catch (error) {
+      await this.#data.keep();
+      throw error;
+    }
   }
 
   /** Small files, parts of volumes, trees. */
@@ -183,13 +203,13 @@ class Coffer1Writer implements AsyncDisposable {
     await volume.check();
     const parts = partsOfVolume(volume, {
       ...{ cut: this.#options.cut, pool: this.#pool, threads: this.#idThreads },
-      nextPart: () => this.#soFar.nextPart(),
+      nextPlace: () => this.#data.nextPlace(),
       announces: this.#options.earlier === undefined,
     });
     for await (const { bytes, buffer, ...made } of parts) {
       const part = { ...made, volume };
       this.#soFar.notePart(part);
-      yield { name: partName(DATA_PATH, part.number).name, bytes, buffer, part };
+      yield { name: partName(DATA_PATH, part.place.part).name, bytes, buffer, part };
     }
   }
 
@@ -225,7 +245,8 @@ class Coffer1Writer implements AsyncDisposable {
   }
 
   #manifest(): PlainMember {
-    const bytes = formatManifest(this.#soFar.manifest(this.#options.created));
+    const { series, created } = this.#options;
+    const bytes = formatManifest(this.#soFar.manifest(series.seriesId, this.#data.next, created));
     if (bytes.length > LARGEST_MANIFEST) {
       throw new FailedError(
         'the backup has too many files for its manifest: back up in two halves',
@@ -265,11 +286,15 @@ class Coffer1Writer implements AsyncDisposable {
   }
 
   async #sealed(member: PlainMember): Promise<SealedMember> {
-    return { ...member, mac: await sealMember(this.#key, member.name, member.bytes) };
+    const { name, bytes, part } = member;
+    const backupId = part?.place.backupId ?? this.#key.backupId;
+    return { ...member, mac: await sealMember({ ...this.#key, backupId }, name, bytes) };
   }
 
   async #store(member: SealedMember): Promise<void> {
-    await this.#storeMember(member);
+    const { part } = member;
+    if (part === undefined || this.#data.isOwn(part)) await this.#storeMember(member);
+    else await this.#data.store({ ...member, part });
     if (member.buffer !== undefined) this.#pool.give(member.buffer);
     if (member.frame !== undefined) this.#frames.give(member.frame);
   }
@@ -285,6 +310,7 @@ class Coffer1Writer implements AsyncDisposable {
     await this.#tar.member(name, bytes);
     await this.#tar.member(`${name}.hmac`, Buffer.from(`${mac}\n`));
     this.#soFar.note({ name, size: bytes.length, mac }, part);
+    if (part !== undefined) this.#data.noteOwn(bytes.length);
   }
 }
 

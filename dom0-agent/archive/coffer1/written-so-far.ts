@@ -17,10 +17,8 @@ import type { VolumeMap } from './volume-map.ts';
 import type { PlainPart } from './volume-parts.ts';
 import { type KnownBefore, WrittenVolume } from './written-volume.ts';
 
-/** What a file's place in its series is. */
+/** Which file of its series one is. */
 export interface PlaceInSeries {
-  readonly seriesId: string;
-  readonly backupId: string;
   /** From 1. */
   readonly sequence: number;
   /** The file before it; undefined for the first one. */
@@ -28,7 +26,7 @@ export interface PlaceInSeries {
 }
 
 /** A part on its way, with the volume that it is of. */
-export interface WrittenPart extends Pick<PlainPart, 'number' | 'text' | 'ids'> {
+export interface WrittenPart extends Pick<PlainPart, 'place' | 'text' | 'ids'> {
   readonly volume: WrittenVolume;
 }
 
@@ -38,11 +36,11 @@ interface KeptVolume {
   readonly kept: VolumeMap;
 }
 
-/** What was written of a file, from which follows how it is closed: maps, table, ids, manifest. */
+/** What was written of a backup, from which follows how its file is closed: maps, table, ids, manifest. */
 export class WrittenSoFar {
   readonly table = new PartsTable();
   readonly #key: SeriesKey;
-  readonly #place: PlaceInSeries;
+  readonly #backupId: string;
   readonly #cut: Cut;
   readonly #earlier: EarlierFiles | undefined;
   readonly #members: ManifestMember[] = [];
@@ -54,12 +52,11 @@ export class WrittenSoFar {
   #maps: readonly VolumeMap[] | undefined;
   #partsBefore: number | undefined;
   #partsLength = 0;
-  #partsBegun = 0;
 
-  /** @param earlier what the file may refer to; undefined for one that must need no other */
-  constructor(key: SeriesKey, place: PlaceInSeries, cut: Cut, earlier: EarlierFiles | undefined) {
+  /** @param earlier what the backup may refer to; undefined for one that must need no other file */
+  constructor(key: SeriesKey, backupId: string, cut: Cut, earlier: EarlierFiles | undefined) {
     this.#key = key;
-    this.#place = place;
+    this.#backupId = backupId;
     this.#cut = cut;
     this.#earlier = earlier;
   }
@@ -80,26 +77,18 @@ export class WrittenSoFar {
       return undefined;
     }
     const known = await this.#knownBefore(content, last);
-    const file = { backupId: this.#place.backupId, grain: this.#cut.grain };
-    const volume = new WrittenVolume(content, this.#key, file, known);
+    const volume = new WrittenVolume(content, this.#key, this.#cut.grain, known);
     this.#files.push(volume);
     return volume;
   }
 
-  /** The number of the part that is made next. */
-  nextPart(): number {
-    return this.#partsBegun++;
-  }
-
   /** A part was made: chunks like its own need not be stored again where volumes share a domain. */
-  notePart({ volume, number, ids }: WrittenPart): void {
-    volume.parts++;
-    this.#shared
-      .get(volume.content.domain)
-      ?.addPart(this.#place.backupId, number, Buffer.concat(ids));
+  notePart({ volume, place: { backupId, part }, ids }: WrittenPart): void {
+    if (backupId === this.#backupId) volume.parts++;
+    this.#shared.get(volume.content.domain)?.addPart(backupId, part, Buffer.concat(ids));
   }
 
-  /** A member was stored; those of a kind come in their order. */
+  /** A member was stored in the backup's own file; those of a kind come in their order. */
   note(member: ManifestMember, part: WrittenPart | undefined): void {
     if (part === undefined) {
       this.#members.push(member);
@@ -138,15 +127,14 @@ export class WrittenSoFar {
     return new Set(this.maps.filter((map) => !isAsItWas(map)).map(({ origin }) => origin));
   }
 
-  /** How many chunks were stored here. */
+  /** How many chunks no earlier file holds. */
   get newChunks(): number {
     const volumes = this.#files.filter((file) => file instanceof WrittenVolume);
     return volumes.reduce((sum, { newChunks }) => sum + newChunks, 0);
   }
 
   /** When all else was stored. */
-  manifest(created: Date): Manifest {
-    const { seriesId, sequence, previous } = this.#place;
+  manifest(seriesId: string, { sequence, previous }: PlaceInSeries, created: Date): Manifest {
     return {
       ...{ seriesId, sequence, previous, needs: this.needs(), holds: [] },
       made: `${created.toISOString().slice(0, 19)}Z`,
@@ -174,7 +162,7 @@ export class WrittenSoFar {
     for (const map of this.maps) needed.add(map);
     const parts = new Map<string, number>();
     for (const { bornIn } of needed.parts()) parts.set(bornIn, (parts.get(bornIn) ?? 0) + 1);
-    parts.delete(this.#place.backupId);
+    parts.delete(this.#backupId);
     const born = Array.from(parts, ([backupId, count]) => ({ backupId, parts: count }));
     return born.sort((one, other) => (one.backupId < other.backupId ? -1 : 1));
   }

@@ -1,7 +1,7 @@
 import { isZero } from '../../../shared/sparse-data.ts';
 import type { VolumeContent } from '../content.ts';
 import { ChunkIds, ID_LENGTH } from './chunk-ids.ts';
-import type { ChunkPlace, KnownChunks } from './known-chunks.ts';
+import type { ChunkPlace, KnownChunks, PartPlace } from './known-chunks.ts';
 import { LastPlaces } from './last-places.ts';
 import type { ChunkRun } from './part-text.ts';
 import { Runs } from './runs.ts';
@@ -15,20 +15,14 @@ export interface KnownBefore {
   readonly lastMap: VolumeMap | undefined;
 }
 
-/** The file that a volume is written into. */
-export interface WrittenFor {
-  readonly backupId: string;
-  readonly grain: number;
-}
-
-/** A volume on its way into a file: where each of its chunks lies, in ascending order. */
+/** A volume on its way into a backup: where each of its chunks lies, in ascending order. */
 export class WrittenVolume {
   readonly content: VolumeContent;
-  /** How many parts of this file were made of it. */
+  /** How many parts of the backup's own file were made of it. */
   parts = 0;
   /** How many of its chunks no earlier file holds. */
   newChunks = 0;
-  readonly #file: WrittenFor;
+  readonly #grain: number;
   readonly #ids: ChunkIds;
   readonly #before: KnownBefore | undefined;
   readonly #lastPlaces: LastPlaces | undefined;
@@ -37,15 +31,15 @@ export class WrittenVolume {
   /** What changed was told wrongly. */
   #isDoubted = false;
 
-  /** @param before undefined for a file that must need no other */
+  /** @param before undefined for a backup that must need no other file */
   constructor(
     content: VolumeContent,
     key: SeriesKey,
-    file: WrittenFor,
+    grain: number,
     before: KnownBefore | undefined,
   ) {
     this.content = content;
-    this.#file = file;
+    this.#grain = grain;
     this.#ids = new ChunkIds(key, content.domain);
     this.#before = before;
     this.#lastPlaces = before?.lastMap && new LastPlaces(before.lastMap);
@@ -58,7 +52,7 @@ export class WrittenVolume {
   /** What has to be read, and what can be kept as it was. */
   steps(): Iterable<Step> {
     const before = this.#before;
-    const { grain } = this.#file;
+    const grain = this.#grain;
     if (before?.lastMap === undefined || this.content.changed === undefined || this.#isDoubted) {
       return dataSteps(this.content.extents, grain);
     }
@@ -75,7 +69,7 @@ export class WrittenVolume {
     const { check, changed, extents, size, read } = this.content;
     const before = this.#before;
     if (check === undefined || changed === undefined || before?.lastMap === undefined) return;
-    const { grain } = this.#file;
+    const grain = this.#grain;
     const places = new LastPlaces(before.lastMap);
     const chunk = Buffer.alloc(grain);
     for (const number of check.sampleOf(unchangedRuns(extents, [...this.steps()], grain))) {
@@ -100,7 +94,7 @@ export class WrittenVolume {
     return this.#ids.key;
   }
 
-  /** Whether chunk `number` lies in an earlier part, or one of this file that is known; then it is referred to. */
+  /** Whether chunk `number` lies in an earlier part, or one of this backup that is known; then it is referred to. */
   refer(number: number, id: Buffer): boolean {
     const before = this.#before;
     if (before === undefined) return false;
@@ -112,10 +106,10 @@ export class WrittenVolume {
     return true;
   }
 
-  /** Chunk `number` is stored in this file. */
-  store(number: number, id: Buffer, part: number, offset: number): void {
+  /** Chunk `number` is stored in this part. */
+  store(number: number, id: Buffer, place: PartPlace, offset: number): void {
     this.newChunks++;
-    this.#add(number, id, { backupId: this.#file.backupId, part, offset });
+    this.#add(number, id, { ...place, offset });
   }
 
   /** Chunks that are as they were. */
@@ -132,7 +126,7 @@ export class WrittenVolume {
     const { path, size, domain, origin } = this.content;
     const { chunks } = this.#ids;
     return {
-      ...{ path, size, grain: this.#file.grain, domain, origin },
+      ...{ path, size, grain: this.#grain, domain, origin },
       ...{ backups: this.#backups, runs: this.#runs, chunks, digest: this.#ids.digest() },
     };
   }

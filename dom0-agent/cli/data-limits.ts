@@ -1,0 +1,44 @@
+import { GiB, MiB } from '../../shared/sizes.ts';
+import type { DataLimits } from '../archive/coffer1/data-files.ts';
+import type { Estimate } from '../backup/backup-space.ts';
+import type { BackupFlags } from './backup-options.ts';
+import { goesIntoSeries } from './backup-series.ts';
+import type { Destination } from './destination.ts';
+
+const MINUTE = 60_000;
+
+/** When a file is closed: what was sent until then is safe from an interruption. */
+const LIMITS: DataLimits = {
+  own: { bytes: 256 * MiB, milliseconds: 15 * MINUTE },
+  data: { bytes: 16 * GiB, milliseconds: 15 * MINUTE },
+  least: 16 * MiB,
+};
+
+/** What FAT takes. A first backup that may be larger is not made in one file. */
+const LARGEST_IN_ONE_FILE = 4 * GiB - 1;
+
+/** For tests: about how many bytes go into each file, instead of all these. */
+const bytesForTests = Number(process.env['COFFER_DATA_FILE'] ?? NaN);
+
+export function dataLimits(): DataLimits {
+  if (Number.isNaN(bytesForTests)) return LIMITS;
+  const filling = { bytes: bytesForTests, milliseconds: Infinity };
+  return { own: filling, data: filling, least: 1 };
+}
+
+/** Whether the next backup can go on from what this one leaves when it is interrupted. */
+export function keepsData(
+  { destination }: { readonly destination: Pick<Destination, 'listing'> },
+  flags: BackupFlags,
+): boolean {
+  return goesIntoSeries(flags) && flags.full !== true && destination.listing !== undefined;
+}
+
+/** Whether a first backup is made in more than one file, so that it need not be sent again when it is interrupted. */
+export function isLong(
+  proposal: { readonly destination: Pick<Destination, 'listing'>; readonly estimate: Estimate },
+  flags: BackupFlags,
+): boolean {
+  const largest = Number.isNaN(bytesForTests) ? LARGEST_IN_ONE_FILE : bytesForTests;
+  return keepsData(proposal, flags) && proposal.estimate.most > largest;
+}

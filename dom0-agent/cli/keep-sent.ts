@@ -1,0 +1,80 @@
+import { messageOf } from '../../shared/errors.ts';
+import { formatSize } from '../../shared/sizes.ts';
+import type { ByteSink } from '../../shared/byte-streams.ts';
+import type { NewFile } from '../backup/read-back.ts';
+import { KeptData } from '../backup/keep-data.ts';
+import type { SeriesBackup } from '../backup/series-backup.ts';
+import type { SeriesFile } from '../backup/series-state.ts';
+import type { Sink } from '../transport/storage.ts';
+import { dataLimits, keepsData } from './data-limits.ts';
+import { type BackupContext, type Proposal, storeOf } from './propose-backup.ts';
+import { withGrace } from './signals.ts';
+
+/** So many names are told. */
+const MOST_NAMES = 3;
+
+/**
+ * Where a backup keeps what it has sent; undefined when it keeps nothing: one that needs no other file, or of which the next
+ * one cannot find the files.
+ */
+export function keepSent(
+  series: SeriesBackup,
+  proposal: Proposal,
+  own: Sink,
+  created: Date,
+  counted: (sink: Sink) => ByteSink,
+  context: BackupContext,
+): KeptData | undefined {
+  const { request, report } = context;
+  const { flags, location: directory } = request;
+  const { storage } = proposal;
+  if (!keepsData(proposal, flags) || series.file.earlier === undefined) return undefined;
+  const signal = withGrace(context.signal, () =>
+    report.info('keeping what was sent; at a second signal it is given up'),
+  );
+  return new KeptData({
+    ...{ storage, directory, own, series, store: storeOf(context), created, signal },
+    ...{ limits: dataLimits(), counted },
+    onUnnoted: (error) =>
+      report.warning(`what was sent was not recorded for the next backup: ${messageOf(error)}`),
+  });
+}
+
+/** What an interrupted backup leaves, for people. */
+export function describeLeft(kept: KeptData | undefined): string {
+  if (kept === undefined || kept.files.length === 0) return 'the unfinished backup is discarded';
+  return `${formatSize(kept.bytes)} of what was sent are kept; the next backup goes on from there`;
+}
+
+/** The same for one that has failed. Where space is short, it may be given up. */
+export function describeKept({ files, bytes }: KeptData): string {
+  const names = files.map(({ file }) => file.fileName);
+  const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : '';
+  return (
+    `${formatSize(bytes)} of what was sent are kept, and the next backup goes on from there. To have the space instead, ` +
+    `delete ${names.slice(0, MOST_NAMES).join(', ')}${more}`
+  );
+}
+
+/**
+ * The files of data that a backup needs and that were never read back: its own, and what interrupted ones have left.
+ *
+ * @param needs the files that it refers to
+ */
+export function uncheckedData(
+  { file, state, left }: SeriesBackup,
+  needs: readonly string[],
+  place: string,
+): NewFile[] {
+  const before = new Set(left.map(({ backupId }) => backupId));
+  const isNew = ({ kind, backupId, sequence, check }: SeriesFile): boolean =>
+    kind === 'data' &&
+    check === undefined &&
+    needs.includes(backupId) &&
+    (before.has(backupId) || sequence >= file.sequence);
+  return (state?.files ?? []).filter(isNew).map(({ fileName, bytes, backupId, mac }) => ({
+    fileName,
+    stored: { location: `${place}/${fileName}`, bytes, sha256: '' },
+    written: { key: file.series.key, name: { backupId, mac } },
+  }));
+}
