@@ -121,7 +121,9 @@ export async function openSeriesFor(
   );
   for (const remark of opened.remarks) report.warning(remark);
   if (opened.left.length > 0) {
-    report.info(`${formatSize(bytesOf(opened.left))} that an interrupted backup has sent are there`);
+    report.info(
+      `${formatSize(bytesOf(opened.left))} that an interrupted backup has sent are there`,
+    );
   }
   return opened;
 }
@@ -131,7 +133,8 @@ export function describeSeries({ files }: SeriesState): string {
   const backups = files.filter(({ kind }) => kind === 'backup');
   const last = backups.at(-1);
   const left = leftByBackups(files);
-  const sent = left.length === 0 ? '' : `${formatSize(bytesOf(left))} that an interrupted one has sent`;
+  const sent =
+    left.length === 0 ? '' : `${formatSize(bytesOf(left))} that an interrupted one has sent`;
   if (last === undefined) return `It goes on from ${sent}.`;
   const count = backups.length === 1 ? 'the backup' : `the ${backups.length} backups`;
   const made = formatTime(new Date(1000 * last.made));

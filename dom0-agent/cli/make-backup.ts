@@ -77,15 +77,14 @@ export async function makeBackup(
         )
       : undefined;
   const goesOn = series?.state !== undefined && flags.full !== true;
-  let kept: KeptData | undefined;
-  const describeUnfinished = (): string =>
+  const describeUnfinished = (kept?: KeptData): string =>
     flags.command === true
       ? 'what the command had written by then is still there'
       : describeLeft(kept);
   const { sink, fileName } = await describingInterrupt(
     openTarget(selection, proposal, { created, goesOn }, context),
     signal,
-    describeUnfinished,
+    () => describeUnfinished(),
   );
   await using target = sink;
   if (!goesOn && proposal.destination.space.freeBytes === undefined) {
@@ -97,13 +96,13 @@ export async function makeBackup(
   const begun = Date.now();
   const data = new ConfirmedData(() => report.read);
   const counted = (each: Sink): ByteSink => data.counted(each);
-  kept = series && keepSent(series, proposal, target, created, counted, context);
+  const kept = series && keepSent(series, proposal, target, created, counted, context);
   report.startProgress('send', sharesOf(plan), () => data.now);
   const writing = { passphrase, series, created, changes, ahead: kept };
   const { backedUp, written, broken } = await describingInterrupt(
     tellingKept(writeTo(counted(target), plan, writing, context), kept, context),
     signal,
-    describeUnfinished,
+    () => describeUnfinished(kept),
   );
   report.phase('sync');
   const stored = await describingInterrupt(
@@ -173,7 +172,7 @@ async function openTarget(
   }
   return orForgottenDirectory(
     openNewFile(
-      ...[storage, location, 'backup', created] as const,
+      ...([storage, location, 'backup', created] as const),
       goesOn ? undefined : estimate.least,
       signal,
     ),

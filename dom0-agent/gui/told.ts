@@ -91,6 +91,8 @@ export interface BackupPlan extends PlanEvent {
     readonly file: string;
     readonly backups: number;
     readonly last: string;
+    /** What an interrupted backup has sent. */
+    readonly sentBytes: number;
   } | null;
   /** Backups there that dom0 does not know. */
   readonly unknown: { readonly backups: number; readonly last: string } | null;
@@ -101,6 +103,7 @@ export interface BackupResult extends ResultEvent {
   readonly location: string;
   readonly path: string | null;
   readonly bytes: number;
+  readonly dataFiles: readonly { readonly bytes: number }[];
   readonly checked: boolean;
   readonly changedVms: number | null;
   readonly newBytes: number | null;

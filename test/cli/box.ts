@@ -106,10 +106,14 @@ export class Box {
   }
 
   /** The same, not waited for. */
-  start(args: readonly string[]): ChildProcessByStdio<null, null, Readable> {
+  start(
+    args: readonly string[],
+    environment: NodeJS.ProcessEnv = {},
+  ): ChildProcessByStdio<null, null, Readable> {
     const [command = '', ...rest] = args;
     return spawn(COFFER, [command, '-q', ...this.#own(command), ...rest], {
       cwd: this.#usbHome,
+      env: { ...process.env, ...environment },
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true,
     });
@@ -126,8 +130,7 @@ export class Box {
 
   /** The same, but what an earlier backup holds is not stored again, and the backup is read back. */
   goOn(args: readonly string[] = []): string {
-    const vm = this.#through === 'usb' ? ['-d', 'usb'] : [];
-    const run = this.coffer(['backup', ...vm, ...this.secret, '-y', ...args, 'backups']);
+    const run = this.coffer(['backup', ...this.where, ...this.secret, '-y', ...args, 'backups']);
     if (run.status !== 0) throw new Error(`no backup was made: ${run.stderr}`);
     return join('backups', readdirSync(this.backups).sort().at(-1) ?? '');
   }
@@ -148,6 +151,11 @@ export class Box {
   /** Puts a backup into another system, under the same name. */
   copyTo(other: Box, backup: string): void {
     copyFileSync(this.fileOf(backup), other.fileOf(backup));
+  }
+
+  /** The options for where backups go. */
+  get where(): string[] {
+    return this.#through === 'usb' ? ['-d', 'usb'] : [];
   }
 
   get secret(): string[] {

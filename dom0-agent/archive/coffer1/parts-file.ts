@@ -38,7 +38,13 @@ export interface WrittenParts {
 export async function beginPartsFile(
   writer: MemberWriter,
   kind: Exclude<FileKind, 'backup'>,
-  { series, backupId, encrypted, compressionFilter, cut }: Omit<PartsFileOptions, 'sequence' | 'previous'>,
+  {
+    series,
+    backupId,
+    encrypted,
+    compressionFilter,
+    cut,
+  }: Omit<PartsFileOptions, 'sequence' | 'previous'>,
 ): Promise<void> {
   const head = await series.head;
   await writer.header(
@@ -72,14 +78,13 @@ export function compressorFor(
   { compressionFilter }: Pick<PartsFileOptions, 'compressionFilter'>,
   signal: AbortSignal,
 ): FrameCompressor | undefined {
-  return compressionFilter === undefined ? undefined : frameCompressor(compressionFilter, 1, signal);
+  return compressionFilter === undefined
+    ? undefined
+    : frameCompressor(compressionFilter, 1, signal);
 }
 
 /** A frame of its own, or the bytes themselves where nothing is compressed. */
-export async function compressed(
-  bytes: Buffer,
-  by: FrameCompressor | undefined,
-): Promise<Buffer> {
+export async function compressed(bytes: Buffer, by: FrameCompressor | undefined): Promise<Buffer> {
   if (by === undefined) return bytes;
   // As `mostStored`: what a compressor adds where it finds nothing to compress.
   return by.compress(

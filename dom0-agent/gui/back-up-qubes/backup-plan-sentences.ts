@@ -46,7 +46,15 @@ function sizeSentences({
 }
 
 /** What a backup goes on from. */
-export function seriesSentence({ backups, last }: NonNullable<BackupPlan['series']>): string {
+export function seriesSentence({
+  backups,
+  last,
+  sentBytes,
+}: NonNullable<BackupPlan['series']>): string {
+  if (backups === 0) {
+    const sentence = _('It goes on from what an interrupted backup has sent, {size}.');
+    return fill(sentence, { size: sizeText(sentBytes) });
+  }
   const sentence = plural(
     'It goes on from the backup of {last} that is there: only what changed since is stored.',
     'It goes on from the {n} backups that are there, the last of {last}: only what changed since is stored.',

@@ -67,9 +67,16 @@ function missingSentences(qubes: BackupResult['qubes']): string[] {
   ];
 }
 
-function placeSentences({ location, bytes, checked, ...changes }: BackupResult): string[] {
+function placeSentences({
+  location,
+  bytes,
+  dataFiles,
+  checked,
+  ...changes
+}: BackupResult): string[] {
+  const all = dataFiles.reduce((sum, file) => sum + file.bytes, bytes);
   return [
-    fill(_('It is in {location}, {size}.'), { location, size: sizeText(bytes) }),
+    fill(_('It is in {location}, {size}.'), { location, size: sizeText(all) }),
     ...changeSentences(changes),
     checked
       ? _('What was stored was read back and checked.')

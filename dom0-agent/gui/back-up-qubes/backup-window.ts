@@ -97,7 +97,7 @@ export class BackupWindow {
         passphrase: destination.passphrase,
         title: _('Backing up'),
         afterwards: turnsOff,
-        stopQuestion: _('Stop the backup? What is not complete is removed.'),
+        stopQuestion: _('Stop the backup? The next one goes on from what a long one has sent.'),
         namesIn: (plan) => namesIn(plan as BackupPlan),
         review: (plan) => {
           const seen = plan as BackupPlan;

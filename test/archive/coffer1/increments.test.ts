@@ -34,6 +34,9 @@ const day = fc.record({
   full: fc.oneof({ weight: 5, arbitrary: fc.constant(false) }, fc.constant(true)),
   /** Whether it is known what changed. */
   detects: fc.boolean(),
+  /** Data is stored ahead of the backup; and the backup is interrupted when so many parts were. */
+  ahead: fc.boolean(),
+  interruptedAt: fc.oneof(fc.constant(undefined), fc.nat(4)),
   /** Volumes that are left out of the backup. */
   without: fc.subarray([...PATHS], { maxLength: 2 }),
 });
@@ -124,13 +127,21 @@ describe('a series', () => {
           const disks = new Disks(sizes);
           const series = new SeriesOfFiles();
           const made: { backupId: string; volumes: TestVolume[] }[] = [];
-          for (const { changes, full, detects, without } of days) {
+          for (const { changes, full, detects, ahead, interruptedAt, without } of days) {
             for (const [place, what] of changes) disks.apply(place, what);
             const paths = PATHS.filter((path) => !without.includes(path));
             const volumes = disks.volumes(paths, detects);
-            const { backupId, manifest, written } = await series.backup(volumes, { full });
+            const small = ahead ? { bytes: 1 } : undefined;
+            if (small !== undefined && interruptedAt !== undefined) {
+              // It may have less than that to store.
+              await Promise.allSettled([
+                series.backup(volumes, { ahead: { ...small, interruptedAt } }),
+              ]);
+            }
+            const options = { full, ahead: small };
+            const { backupId, manifest, written } = await series.backup(volumes, options);
             made.push({ backupId, volumes });
-            expect(manifest.sequence).toBe(made.length);
+            expect(manifest.sequence).toBe(series.files.length);
             expect(manifest.needs.map((file) => file.backupId)).toEqual(written.needs);
             if (full) expect(manifest.needs).toEqual([]);
           }

@@ -6,6 +6,7 @@ import type {
 } from '../../../dom0-agent/archive/content.ts';
 import { ChunkIds, ID_LENGTH } from '../../../dom0-agent/archive/coffer1/chunk-ids.ts';
 import { PART_TEXT_LENGTH } from '../../../dom0-agent/archive/coffer1/coffer1-header.ts';
+import type { DataTarget } from '../../../dom0-agent/archive/coffer1/data-files.ts';
 import type { EarlierFile } from '../../../dom0-agent/archive/coffer1/earlier-files.ts';
 import { memberKeyBytes } from '../../../dom0-agent/archive/coffer1/keys.ts';
 import {
@@ -43,9 +44,31 @@ export interface TestVolume {
 /** A file of the series, and what dom0 would know of it. */
 interface TestFile {
   readonly backupId: string;
+  readonly bytes: Buffer;
   readonly members: ReadonlyMap<string, Buffer>;
-  readonly written: WrittenFile;
+  readonly written: Pick<WrittenFile, 'table' | 'grain' | 'sequence'>;
   readonly ids: Buffer;
+}
+
+export interface TestOptions {
+  readonly full?: boolean;
+  readonly grain?: number;
+  readonly failing?: boolean;
+  readonly ahead?: TestAhead | undefined;
+}
+
+/** How a backup stores data ahead of itself. */
+export interface TestAhead {
+  /** About how many bytes go into each file. */
+  readonly bytes: number;
+  readonly largestFile?: number;
+  /** Bytes that are worth a file when it is interrupted. */
+  readonly least?: number;
+  /** It is interrupted, or what stores the data fails, when so many parts are stored ahead of it. */
+  readonly interruptedAt?: number;
+  readonly failsAt?: number;
+  /** The backup's own file is lost when so many are. */
+  readonly ownLostAt?: number;
 }
 
 export interface TestBackup {
@@ -72,32 +95,83 @@ export class SeriesOfFiles {
 
   async backup(
     volumes: readonly TestVolume[],
-    { full = false, grain = GRAIN, failing = false } = {},
+    { full = false, grain = GRAIN, failing = false, ahead }: TestOptions = {},
   ): Promise<TestBackup> {
     const output = new MemoryOutput();
     const backupId = newId();
     const read = { bytes: 0 };
-    const isFirst = this.#files.length === 0;
+    const interrupted = new AbortController();
+    const isFirst = this.#files.length === 0 && ahead === undefined;
     const options = {
       ...{ ...OPTIONS, series: this.#series, backupId, sequence: this.#sequence + 1 },
       ...{ previous: this.#last, cut: { grain, partSize: 2 * grain } },
       earlier: isFirst || full ? undefined : this.#earlier(grain),
+      ahead: ahead && this.#target(ahead, interrupted),
     };
     let written: WrittenFile;
     try {
-      written = await writeCoffer1(contentsOf(volumes, read, failing), output, options, never);
+      const contents = contentsOf(volumes, read, failing);
+      written = await writeCoffer1(contents, output, options, interrupted.signal);
     } finally {
       this.#noteKeys(backupId, output.bytes);
     }
-    const members = new Map(membersOf(output.bytes).map(({ name, content }) => [name, content]));
-    const ids = Buffer.concat([...written.ids]);
-    const file = { backupId, members, written, ids };
-    this.#files.push(file);
+    const file = this.#add(written, written.ids, output.bytes);
     for (const map of written.maps) this.#lastMaps.set(map.origin, map);
-    this.#last = written.name;
-    this.#sequence++;
     const manifest = parseManifest(await this.#plain(file, 'manifest.000'));
     return { backupId, bytes: output.bytes, written, manifest, read: read.bytes };
+  }
+
+  /** Every file that is there, in their order. */
+  get files(): readonly { readonly backupId: string; readonly bytes: Buffer }[] {
+    return this.#files;
+  }
+
+  async manifestOf(backupId: string): Promise<Manifest> {
+    return parseManifest(await this.#plain(this.#file(backupId), 'manifest.000'));
+  }
+
+  #add(
+    written: Pick<WrittenFile, 'name' | 'sequence' | 'table' | 'grain'>,
+    ids: Iterable<Buffer>,
+    bytes: Buffer,
+  ): TestFile {
+    const { backupId } = written.name;
+    const members = new Map(membersOf(bytes).map(({ name, content }) => [name, content]));
+    const file = { backupId, bytes, members, written, ids: Buffer.concat([...ids]) };
+    this.#files.push(file);
+    this.#last = written.name;
+    this.#sequence = written.sequence;
+    return file;
+  }
+
+  /** Files are there when they are finished. */
+  #target(ahead: TestAhead, interrupted: AbortController): DataTarget {
+    const { interruptedAt = Infinity, failsAt = Infinity, ownLostAt = Infinity } = ahead;
+    const filling = { bytes: ahead.bytes, milliseconds: Infinity };
+    let parts = 0;
+    return {
+      limits: { own: filling, data: filling, least: ahead.least ?? 1 },
+      largestFile: ahead.largestFile ?? Infinity,
+      signal: never,
+      requireOwn: () => {
+        if (parts >= ownLostAt) return Promise.reject(new Error('the test loses the file'));
+        if (parts++ === interruptedAt) interrupted.abort(new Error('the test interrupts it'));
+        return Promise.resolve();
+      },
+      open: () => {
+        const output = new MemoryOutput();
+        return Promise.resolve({
+          write: (bytes) =>
+            parts > failsAt ? Promise.reject(new Error('the test is full')) : output.write(bytes),
+          finish: (written) => {
+            this.#noteKeys(written.name.backupId, output.bytes);
+            this.#add(written, written.ids, output.bytes);
+            return Promise.resolve();
+          },
+          [Symbol.asyncDispose]: () => Promise.resolve(),
+        });
+      },
+    };
   }
 
   /** The storage loses a file, and dom0 is told. */
