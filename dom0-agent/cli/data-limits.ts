@@ -17,13 +17,17 @@ const LIMITS: DataLimits = {
 /** What FAT takes. A first backup that may be larger is not made in one file. */
 const LARGEST_IN_ONE_FILE = 4 * GiB - 1;
 
-/** For tests: about how many bytes go into each file, instead of all these. */
-const bytesForTests = Number(process.env['COFFER_DATA_FILE'] ?? NaN);
-
 export function dataLimits(): DataLimits {
-  if (Number.isNaN(bytesForTests)) return LIMITS;
-  const filling = { bytes: bytesForTests, milliseconds: Infinity };
+  const bytes = bytesForTests();
+  if (bytes === undefined) return LIMITS;
+  const filling = { bytes, milliseconds: Infinity };
   return { own: filling, data: filling, least: 1 };
+}
+
+/** About how many bytes go into each file, instead of all these. */
+function bytesForTests(): number | undefined {
+  const text = process.env['COFFER_DATA_FILE'] ?? '';
+  return /^[0-9]+$/.test(text) ? Number(text) : undefined;
 }
 
 /** Whether the next backup can go on from what this one leaves when it is interrupted. */
@@ -39,6 +43,6 @@ export function isLong(
   proposal: { readonly destination: Pick<Destination, 'listing'>; readonly estimate: Estimate },
   flags: BackupFlags,
 ): boolean {
-  const largest = Number.isNaN(bytesForTests) ? LARGEST_IN_ONE_FILE : bytesForTests;
+  const largest = bytesForTests() ?? LARGEST_IN_ONE_FILE;
   return keepsData(proposal, flags) && proposal.estimate.most > largest;
 }

@@ -10,8 +10,10 @@ export interface KilledCommand {
   readonly words: readonly string[];
   /** How many of the newest backups it keeps. */
   readonly keeps: number;
-  /** Whether a volume has changed since the last backup. */
-  readonly afterChange?: true;
+  /** Whether a volume has changed since the last backup: somewhat, or all of both. */
+  readonly afterChange?: 'some' | 'all';
+  /** Of the run that is killed. */
+  readonly environment?: NodeJS.ProcessEnv;
   /** What is done before. */
   readonly prepare?: (world: SeriesWorld) => void;
 }
@@ -21,7 +23,14 @@ export const KILLED_COMMANDS: readonly KilledCommand[] = [
     name: 'backup',
     words: ['backup', '-y', 'backups', 'work', 'vault'],
     keeps: Infinity,
-    afterChange: true,
+    afterChange: 'some',
+  },
+  {
+    name: 'backup that stores data ahead',
+    words: ['backup', '-y', 'backups', 'work', 'vault'],
+    keeps: Infinity,
+    afterChange: 'all',
+    environment: { COFFER_DATA_FILE: '1' },
   },
   { name: 'prune', words: ['prune', '-y', '--keep-last', '2', 'backups'], keeps: 2 },
   {
@@ -43,6 +52,9 @@ export const KILLED_COMMANDS: readonly KilledCommand[] = [
   },
 ];
 
+/** What is in a file beside its data: settings, maps, tables. */
+const SLACK = 2 ** 20;
+
 type Victims = (processes: readonly Process[]) => readonly Process[];
 
 const VICTIMS: readonly (readonly [name: string, victims: Victims])[] = [
@@ -63,10 +75,11 @@ export async function tryKill(
 ): Promise<Omit<Outcome, 'seed'>> {
   world.rewind();
   const [victim, victims] = dice.pick(VICTIMS);
-  if (command.afterChange) world.change(dice);
+  if (command.afterChange === 'some') world.change(dice);
+  if (command.afterChange === 'all') world.rewrite();
   command.prepare?.(world);
   const before = world.held;
-  const run = world.start(command.words, usual);
+  const run = world.start(command.words, usual, command.environment);
   const struck = (await run.until(dice)) && strike(world, run, victims);
   const ending = await run.ended;
   const complaints = await world.atRest();
@@ -74,9 +87,11 @@ export async function tryKill(
   world.noteBackups();
   complaints.push(...(await soundness(world, kept(before, command))));
 
+  const left = world.files;
   const again = await world.run(...command.words);
   if (again.ending !== 0)
     complaints.push(`doing it again ended with ${again.ending}: ${again.said}`);
+  if (command.environment !== undefined) complaints.push(...sentTwice(world, left));
   complaints.push(...(await nextBackup(world, dice)));
   complaints.push(...(await soundness(world, kept(before, command))).map(afterwards));
   world.sealed.addAll(world.backups);
@@ -123,6 +138,14 @@ async function nextBackup(world: SeriesWorld, dice: Dice): Promise<string[]> {
   world.change(dice);
   const { ending, said } = await world.backUp();
   return ending === 0 ? [] : [`the next backup ended with ${ending}: ${said}`];
+}
+
+/** What was stored ahead of the killed backup is not sent again. */
+function sentTwice(world: SeriesWorld, left: readonly string[]): string[] {
+  const kept = world.bytesOf(left.filter((name) => name.startsWith('qubes-data-')));
+  const sent = world.bytesOf(world.files.filter((name) => !left.includes(name)));
+  if (kept === 0 || kept + sent <= world.dataBytes + SLACK) return [];
+  return [`${kept} bytes were kept, and ${sent} sent again`];
 }
 
 const afterwards = (complaint: string): string => `afterwards: ${complaint}`;

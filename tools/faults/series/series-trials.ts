@@ -56,17 +56,20 @@ export class SeriesTrials implements AsyncDisposable {
 
   async #usualOf(
     world: SeriesWorld,
-    { words, prepare }: Pick<KilledCommand, 'words' | 'prepare'>,
+    { words, prepare, environment }: Pick<KilledCommand, 'words' | 'prepare' | 'environment'>,
   ): Promise<number> {
-    const known = this.#usual.get(words.join(' '));
+    const name = [...words, ...Object.values(environment ?? {})].join(' ');
+    const known = this.#usual.get(name);
     if (known !== undefined) return known;
     world.rewind();
-    world.change(new Dice(this.#seed));
+    if (environment === undefined) world.change(new Dice(this.#seed));
+    else world.rewrite();
     prepare?.(world);
     const begun = performance.now();
-    await world.start(words).ended;
+    await world.start(words, 0, environment).ended;
+    world.noteBackups();
     const usual = performance.now() - begun;
-    this.#usual.set(words.join(' '), usual);
+    this.#usual.set(name, usual);
     return usual;
   }
 }

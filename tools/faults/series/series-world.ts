@@ -10,6 +10,7 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -117,8 +118,10 @@ export class SeriesWorld implements AsyncDisposable {
   }
 
   /** Starts coffer, to which something is going to happen. */
-  start(words: readonly string[], usual = 0): CofferRun {
-    return new CofferRun(this.#command(words), this.world.directory, usual);
+  start(words: readonly string[], usual = 0, environment: NodeJS.ProcessEnv = {}): CofferRun {
+    const { argv, env } = this.#command(words);
+    const commandLine = { argv, env: { ...env, ...environment } };
+    return new CofferRun(commandLine, this.world.directory, usual);
   }
 
   async run(...words: readonly string[]): Promise<Ran> {
@@ -178,6 +181,26 @@ export class SeriesWorld implements AsyncDisposable {
       }
       closeSync(image);
     }
+  }
+
+  /** All data of the volumes is another one. */
+  rewrite(): void {
+    for (const qube of QUBES) {
+      const image = openSync(this.world.imageOf(qube), 'r+');
+      const length = DATA.to - DATA.from;
+      writeSync(image, randomBytes(length), 0, length, DATA.from);
+      closeSync(image);
+    }
+  }
+
+  /** How much data the volumes have, about. */
+  get dataBytes(): number {
+    return QUBES.length * (DATA.to + MiB);
+  }
+
+  /** Of files, together. */
+  bytesOf(names: readonly string[]): number {
+    return names.reduce((sum, name) => sum + statSync(join(this.backups, name)).size, 0);
   }
 
   /** What is wrong with a backup, as a restore has it; empty when it gives back, byte by byte, what it held. */
