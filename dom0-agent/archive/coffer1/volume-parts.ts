@@ -47,7 +47,7 @@ export async function* partsOfVolume(
   let part: PartInWork | undefined;
   const { read, size } = volume.content;
   const steps = mapAhead(
-    stepsOfPart(volume.steps(), cut),
+    portions(volume.steps(), cut),
     AHEAD * threads.atOnce,
     async (step): Promise<ReadChunks | KeptChunks | undefined> => {
       if (step.kind === 'keep') return { ...step, kind: 'keep' };
@@ -128,17 +128,37 @@ interface KeptChunks extends ChunkRun {
   readonly kind: 'keep';
 }
 
-/** The same steps; no more is read at a time than fits into a part. */
-function* stepsOfPart(
+/** So many chunks are kept at a time. */
+const MOST_KEPT = 2 ** 16;
+
+/**
+ * The same steps: no more is read at a time than fits into a part, and what is kept is not cut up where one part ends and
+ * another begins.
+ */
+function* portions(
   steps: Iterable<Step>,
   { grain, partSize }: Cut,
 ): Generator<Step, void, undefined> {
+  let kept: Step | undefined;
   for (const step of steps) {
-    const most = step.kind === 'keep' ? step.count : partSize / grain;
+    if (kept !== undefined && goesOn(kept, step)) {
+      kept = { ...kept, count: kept.count + step.count };
+      continue;
+    }
+    if (kept !== undefined) yield kept;
+    kept = step.kind === 'keep' ? step : undefined;
+    if (step.kind === 'keep') continue;
+    const most = partSize / grain;
     for (let done = 0; done < step.count; done += most) {
       yield { ...step, first: step.first + done, count: Math.min(step.count - done, most) };
     }
   }
+  if (kept !== undefined) yield kept;
+}
+
+function goesOn(kept: Step, next: Step): boolean {
+  const isNext = next.kind === 'keep' && next.first === kept.first + kept.count;
+  return isNext && kept.count + next.count <= MOST_KEPT;
 }
 
 /** A part that is being filled. */
