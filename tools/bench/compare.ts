@@ -22,6 +22,12 @@ export interface RowResult {
   readonly verdict: Verdict;
 }
 
+const NOTHING_TO_COMPARE: Verdict = {
+  figure: 'nothing to compare with is installed',
+  limit: '',
+  holds: true,
+};
+
 /** Runs the jobs of a row in turn, `runs` times each, and holds them against the yardstick. */
 export async function compare({ name, jobs, yardstick }: Row, runs: number): Promise<RowResult> {
   const runsOf = new Map<Job, Measured[]>(jobs.map((job) => [job, []]));
@@ -31,7 +37,7 @@ export async function compare({ name, jobs, yardstick }: Row, runs: number): Pro
     }
   }
   const results = [...runsOf].map(([job, measured]) => resultOf(job, measured));
-  return { name, jobs: results, verdict: judge(results, yardstick) };
+  return { name, jobs: results, verdict: await judge(results, yardstick) };
 }
 
 async function runJob(job: Job, watchesMemory: boolean): Promise<Measured> {
@@ -53,11 +59,14 @@ function resultOf({ name }: Job, measured: readonly Measured[]): JobResult {
   };
 }
 
-function judge([first, second]: readonly JobResult[], yardstick: Yardstick): Verdict {
+async function judge(
+  [first, second]: readonly JobResult[],
+  yardstick: Yardstick,
+): Promise<Verdict> {
   const median = first?.seconds.median ?? NaN;
   const reference = second?.seconds.median ?? NaN;
   if (second === undefined && (yardstick.kind === 'ratio' || yardstick.kind === 'beyond')) {
-    return { figure: 'nothing to compare with is installed', limit: '', holds: true };
+    return NOTHING_TO_COMPARE;
   }
   switch (yardstick.kind) {
     case 'ratio':
@@ -66,6 +75,11 @@ function judge([first, second]: readonly JobResult[], yardstick: Yardstick): Ver
       return verdict(median - reference, yardstick.atMost, (more) => `+${more.toFixed(2)} s`);
     case 'time':
       return verdict(median * 1000, yardstick.atMost * 1000, (time) => `${time.toFixed(0)} ms`);
+    case 'stored': {
+      const share = await yardstick.share();
+      if (!Number.isFinite(share)) return NOTHING_TO_COMPARE;
+      return verdict(share, yardstick.atMost, (each) => `${each.toFixed(2)} of the bytes`);
+    }
     case 'memory': {
       const { program, agent } = first?.memory ?? { program: NaN, agent: NaN };
       return {

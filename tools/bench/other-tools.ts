@@ -23,7 +23,7 @@ function restic(world: World, image: string): Job {
   };
 }
 
-function borg(world: World, image: string): Job {
+function borg(world: World, image: string, archive = 'first'): Job {
   const repository = world.place('borg');
   const env = {
     BORG_PASSPHRASE: 'benchmark',
@@ -33,7 +33,7 @@ function borg(world: World, image: string): Job {
   return {
     name: 'borg',
     command: {
-      argv: ['borg', 'create', '--sparse', '-C', 'zstd,3', `${repository}::first`, image],
+      argv: ['borg', 'create', '--sparse', '-C', 'zstd,3', `${repository}::${archive}`, image],
       env,
     },
     before: async () => {
@@ -44,6 +44,28 @@ function borg(world: World, image: string): Job {
       await rm(world.place('borg-home'), { recursive: true });
     },
   };
+}
+
+/** Another program that backs up the same image again and again. */
+export interface RepeatedTool {
+  readonly job: Job;
+  /** Where it stores what it stores. */
+  readonly repository: string;
+}
+
+/** Later backups of an image by those programs; the first ones are made. */
+export async function repeatedBackups(world: World, image: string): Promise<RepeatedTool[]> {
+  const made: RepeatedTool[] = [];
+  for (const [name, repository, { command, before }] of [
+    ['restic', world.place('restic'), restic(world, image)],
+    ['borg', world.place('borg'), borg(world, image, '{utcnow}')],
+  ] as const) {
+    if (!isInstalled(name)) continue;
+    await before?.();
+    await measure(command);
+    made.push({ job: { name, command }, repository });
+  }
+  return made;
 }
 
 function isInstalled(program: string): boolean {

@@ -16,6 +16,8 @@ export type Yardstick =
   | { readonly kind: 'beyond'; readonly atMost: number }
   /** Seconds. */
   | { readonly kind: 'time'; readonly atMost: number }
+  /** Of what was stored, once all jobs were run: a share of something else. */
+  | { readonly kind: 'stored'; readonly share: () => Promise<number>; readonly atMost: number }
   /** Peak resident memory in bytes, of coffer and of the VM agent. */
   | { readonly kind: 'memory'; readonly coffer: number; readonly agent: number };
 

@@ -8,6 +8,7 @@ import { otherTools } from './other-tools.ts';
 import { gzipBackup, kdf, limitBackup, limitRestore, uncompressedBackup } from './pipelines.ts';
 import type { NamedRow, RowMaker } from './row.ts';
 import { SCALING_ROWS } from './scaling-rows.ts';
+import { DAYS_ROWS } from './days-rows.ts';
 import { SERIES_ROWS } from './series-rows.ts';
 import { CHEAP_KEYS } from './world.ts';
 
@@ -165,5 +166,6 @@ export const ROWS: ReadonlyMap<string, RowMaker> = new Map<string, RowMaker>([
     },
   ]),
   ...SERIES_ROWS,
+  ...DAYS_ROWS,
   ...SCALING_ROWS,
 ]);
