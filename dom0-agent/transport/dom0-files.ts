@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import path from 'node:path';
 import { untilEachAborted } from '../../protocol/timeout.ts';
 import type { FileRange, OpenedFile } from '../../shared/byte-streams.ts';
@@ -16,7 +17,9 @@ export class Dom0Files implements StoredFiles {
 
   private constructor(directory: string, signal: AbortSignal) {
     this.#directory = directory;
-    this.#signal = signal;
+    // Many files are read at a time, and each reading waits for this: Node.js would take that for a mistake.
+    this.#signal = AbortSignal.any([signal]);
+    setMaxListeners(0, this.#signal);
     this.location = locationIn('dom0', directory);
   }
 

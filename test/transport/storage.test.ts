@@ -178,6 +178,26 @@ describe.each<[string, (home: Home) => Storage]>([
     );
   });
 
+  it('reads many files at a time without a warning of Node.js', async () => {
+    using home = new Home();
+    const names = Array.from({ length: 16 }, (_, i) => `file-${i}`);
+    for (const name of names) writeFileSync(path.join(home.backups, name), name);
+    const warnings: string[] = [];
+    const note = (warning: Error): unknown => warnings.push(warning.message);
+    process.on('warning', note);
+    {
+      await using files = await open(home).openFiles(home.backups, new AbortController().signal);
+      const readings = await Promise.all(
+        names.map(async (name) => (await files.open(name)).read()[Symbol.asyncIterator]()),
+      );
+      await Promise.all(readings.map((reading) => reading.next()));
+      // It is told when nothing else is to be done.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    process.off('warning', note);
+    expect(warnings).toEqual([]);
+  });
+
   it('says which file it lacks, and goes on with others', async () => {
     using home = new Home();
     writeFileSync(path.join(home.backups, 'one'), content);
