@@ -1,28 +1,27 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, mkdirSync, readdirSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { nodeIn } from '../other-user.ts';
+import { AS_ROOT, nodeIn, otherUser } from '../other-user.ts';
 import { Box, type Run } from './box.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
-const NOBODY = 65534;
 
-/** Backs up `work` into a directory of dom0, as root or another user; `prepare` are a shell's words before that. */
-function backUp(box: Box, directory: string, prepare: string, user = 0): Run {
+/** Backs up `work` into a directory of dom0, as this or as another user; `prepare` are a shell's words before that. */
+function backUp(box: Box, directory: string, prepare: string, user: typeof otherUser = {}): Run {
   // Another user may not reach the clone.
   const coffer = join(box.directory, 'coffer');
   copyFileSync(COFFER, coffer);
   nodeIn(box.directory);
   const words = ['backup', '-q', '-y', '--system', box.directory, '--kdf-cost', '14'];
   return spawnSync(
-    'setpriv',
+    'sh',
     [
-      ...['--reuid', `${user}`, '--regid', `${user}`, '--clear-groups', 'sh', '-c'],
-      ...[`${prepare}; exec "$@"`, 'sh', coffer, ...words, '-p', box.passphraseFile, directory],
-      'work',
+      ...['-c', `${prepare}; exec "$@"`, 'sh', coffer, ...words],
+      ...['-p', box.passphraseFile, directory, 'work'],
     ],
     {
+      ...user,
       encoding: 'utf8',
       env: {
         ...process.env,
@@ -39,11 +38,12 @@ describe('a directory for backups', () => {
   it('may be writable without being readable', async () => {
     const box = await Box.full();
     const drop = join(box.directory, 'drop');
-    execFileSync('chown', ['-R', `${NOBODY}`, box.directory]);
     mkdirSync(drop);
-    chownSync(drop, NOBODY, NOBODY);
+    const owner = `${otherUser.uid ?? ''}:${otherUser.gid ?? ''}`;
+    execFileSync('chown', ['-R', owner, box.directory]);
     chmodSync(drop, 0o333);
-    const run = backUp(box, drop, ':', NOBODY);
+    const run = backUp(box, drop, ':', otherUser);
+    chmodSync(drop, 0o777);
     expect(run, run.stderr).toMatchObject({ status: 0 });
     const [name = ''] = readdirSync(drop);
     const verified = box.coffer(['verify', ...box.secret, join(drop, name)]);
@@ -56,10 +56,11 @@ describe('a directory for backups', () => {
     mkdirSync(directory);
     const mounted = `mount -t tmpfs -o ro none '${directory}'`;
     const words = ['backup', '-q', '-y', '--system', box.directory, '--kdf-cost', '14'];
+    const [program = '', ...asRoot] = AS_ROOT;
     const run = spawnSync(
-      'unshare',
+      program,
       [
-        ...['-m', 'sh', '-c', `mount --make-rprivate /; ${mounted}; exec "$@"`, 'sh', COFFER],
+        ...[...asRoot, 'sh', '-c', `${mounted}; exec "$@"`, 'sh', COFFER],
         ...[...words, '-p', box.passphraseFile, directory, 'work'],
       ],
       { encoding: 'utf8' },

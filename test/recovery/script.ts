@@ -22,6 +22,7 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { AS_ROOT } from '../other-user.ts';
 import { runDirectory } from '../test-run.ts';
 import { PASSPHRASE } from './backups.ts';
 
@@ -130,12 +131,8 @@ export class Recovery {
   runWithMount(directory: string, size: string, ...args: string[]): Outcome {
     const at = this.#inside(directory);
     mkdirSync(at, { recursive: true });
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'none', at]);
-    try {
-      return this.run(...args);
-    } finally {
-      execFileSync('umount', [at]);
-    }
+    const mounting = `mount -t tmpfs -o size=${size} none "$0" && exec "$@"`;
+    return this.#spawn([...AS_ROOT, 'sh', '-c', mounting, at, ...this.#shell, SCRIPT, ...args], '');
   }
 
   /** Runs recover.sh and writes the programs that are executed, with all arguments, to `trace`. */

@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { AS_ROOT } from '../other-user.ts';
 
 /** What the installed programs, and the scripts of the packages, find beside them. */
 const PROGRAMS = [
@@ -33,14 +34,6 @@ const PROGRAMS = [
 
 /** A part of coreutils, which `stdbuf` loads into the program that it runs. */
 const STDBUF_LIBRARY = '/usr/libexec/coreutils/libstdbuf.so';
-
-/** Starts a namespace in which we are root and may mount; there, also for other users than root. */
-const AS_ROOT = [
-  'unshare',
-  '--mount',
-  ...(process.getuid?.() === 0 ? [] : ['--map-root-user']),
-  '--',
-];
 
 /** A directory that plays the file system of a machine. Empty at first, but for what packages need. */
 export class Root implements Disposable {

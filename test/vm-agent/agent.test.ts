@@ -15,6 +15,7 @@ import type { StoreTarget } from '../../dom0-agent/transport/storage.ts';
 import { ChannelClosedError, PeerFailure } from '../../protocol/protocol-error.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
 import { eventually } from '../eventually.ts';
+import { AS_ROOT } from '../other-user.ts';
 import { Home, agentProgram, buildAgent } from '../transport/storage-vm.ts';
 
 const version = PROTOCOL_VERSION;
@@ -22,16 +23,25 @@ const chunk = Buffer.alloc(MiB, 0x5a);
 
 beforeAll(buildAgent);
 
+type Script = (agent: string) => string;
+
 /** The agent as qrexec runs it, and dom0's end of the channel to it. */
 class Agent<C extends Conversation> implements AsyncDisposable {
   readonly process: ChildProcessByStdio<Writable, Readable, null>;
   readonly channel: Channel<C>;
   readonly exited: Promise<unknown[]>;
 
-  /** `prelude`: shell code to run before the agent takes the shell's place. */
-  constructor(home: Home, service: Service, conversation: C, prelude = ':') {
-    const script = `${prelude}; exec '${process.execPath}' '${agentProgram}' ${service}`;
-    this.process = spawn('sh', ['-c', script], {
+  /** `script`: shell code that runs the command which is the agent; `prefix`: the words of what runs the shell. */
+  constructor(
+    home: Home,
+    service: Service,
+    conversation: C,
+    script: Script = (agent) => `exec ${agent}`,
+    prefix: readonly string[] = [],
+  ) {
+    const agent = `'${process.execPath}' '${agentProgram}' ${service}`;
+    const [program, ...words] = [...prefix, 'sh', '-c', script(agent)];
+    this.process = spawn(program, words, {
       env: { HOME: home.path, PATH: process.env['PATH'] },
       stdio: ['pipe', 'pipe', 'ignore'],
     });
@@ -53,8 +63,13 @@ class Agent<C extends Conversation> implements AsyncDisposable {
 }
 
 /** An agent that is ready to store. */
-async function storing(home: Home, target: StoreTarget, prelude?: string) {
-  const agent = new Agent(home, 'Store', new StoreConversation(), prelude);
+async function storing(
+  home: Home,
+  target: StoreTarget,
+  script?: Script,
+  prefix?: readonly string[],
+) {
+  const agent = new Agent(home, 'Store', new StoreConversation(), script, prefix);
   await agent.channel.send({ kind: 'storeRequest', version, fileName: '', ...target });
   await agent.channel.expect('ready', 60_000);
   return agent;
@@ -154,21 +169,20 @@ describe('the agent, storing into a directory of its home,', () => {
 
   it('reports a full disk as such', async () => {
     using home = new Home();
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'none', home.backups]);
-    try {
-      await using agent = await storing(home, toFile);
-      const sending = sendData(agent, 50);
-      expect(await failureOf(agent)).toBe('NO_SPACE');
-      await expect(sending).rejects.toThrow(ChannelClosedError);
-      expect(home.files()).toEqual([]);
-    } finally {
-      execFileSync('umount', [home.backups]);
-    }
+    const left = path.join(home.path, 'left');
+    const onSmallDisk = (agent: string): string =>
+      `mount -t tmpfs -o size=2m none '${home.backups}'; ${agent}; ls -A '${home.backups}' >'${left}'`;
+    await using agent = await storing(home, toFile, onSmallDisk, AS_ROOT);
+    const sending = sendData(agent, 50);
+    expect(await failureOf(agent)).toBe('NO_SPACE');
+    await expect(sending).rejects.toThrow(ChannelClosedError);
+    await agent.exited;
+    expect(readFileSync(left, 'utf8')).toBe('');
   });
 
   it('reports a limit on the size of files as such', async () => {
     using home = new Home();
-    await using agent = await storing(home, toFile, 'ulimit -f 2048');
+    await using agent = await storing(home, toFile, (program) => `ulimit -f 2048; exec ${program}`);
     const sending = sendData(agent, 50);
     expect(await failureOf(agent)).toBe('TOO_LARGE');
     await expect(sending).rejects.toThrow(ChannelClosedError);

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -8,6 +8,7 @@ import {
   openFolderSystem,
 } from '../../../dom0-agent/qubes/folder/folder-system.ts';
 import { BARE_STORE } from '../../../dom0-agent/qubes/sandbox/sample-qubes.ts';
+import { removeTree } from '../../../dom0-agent/restore/remove-tree.ts';
 import { formatQubesXml } from '../../../dom0-agent/qubes/xml/format-qubes-xml.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
 
@@ -21,7 +22,8 @@ export async function smallSystem(
   whenDone: WhenDone = onTestFinished,
 ): Promise<{ directory: string; system: FolderSystem }> {
   const directory = await mkdtemp(join(tmpdir(), 'coffer-folder-'));
-  whenDone(() => rm(directory, { recursive: true }));
+  // A test may have made directories in it that cannot be written to.
+  whenDone(() => removeTree(directory));
   await mkdir(join(directory, 'dom0-home/user'), { recursive: true });
   await writeFile(join(directory, 'qubes.xml'), formatQubesXml(BARE_STORE));
   const system = await openFolderSystem(directory);
