@@ -6,6 +6,7 @@ import { PASSPHRASE as SAMPLE_PASSPHRASE, makeArchive } from '../archive/coffer1
 import { LYING_MAPS, LYING_PARTS } from '../archive/coffer1/lies.ts';
 import { resealed } from '../archive/coffer1/reseal.ts';
 import { WorkDirectory } from '../archive/official-archives.ts';
+import { setChecksum } from '../archive/tar/header.ts';
 import { makeQubes3, membersWithMacs } from '../archive/qubes3/make-qubes3.ts';
 import { PASSPHRASE, coffer1Backup, smallFile } from './backups.ts';
 import { followPage } from './document.ts';
@@ -13,8 +14,8 @@ import { makeImage } from './image.ts';
 import { Recovery, SHELLS } from './script.ts';
 
 /**
- * Backups that are authentic, and were made by a system that an attacker held. The tests run as root, as
- * people who recover a disk do: devices and special modes could be made.
+ * Backups that are authentic, and were made by a system that an attacker held. Run by root, as by people who recover a
+ * disk, devices and special modes could be made.
  */
 async function backupOf(path: string, innerTar: Buffer): Promise<Buffer> {
   async function* pieces(): AsyncGenerator<Buffer> {
@@ -35,17 +36,24 @@ const inVm = (make: (image: string) => void) => (directory: string) => {
   mkdirSync(join(directory, 'vm5'));
   make(join(directory, IMAGE));
 };
-const mknod = (file: string): void => void execFileSync('mknod', [file, 'b', '7', '250']);
+const mkfifo = (file: string): void => void execFileSync('mkfifo', [file]);
+
+/** The same tar with each pipe in it made into a block device, which only root could have put there. */
+function withDevices(tar: Buffer): Buffer {
+  for (let at = 0; at < tar.length; at += 512) {
+    const header = tar.subarray(at, at + 512);
+    if (header.toString('latin1', 257, 262) !== 'ustar' || header.at(156) !== PIPE) continue;
+    header.write('4', 156);
+    header.write('0000007\0' + '0000372\0', 329);
+    setChecksum(header);
+  }
+  return tar;
+}
+const PIPE = '6'.charCodeAt(0);
 
 const NO_PLAIN_FILES: readonly [string, Buffer][] = [
-  ['a device', tarOf(inVm(mknod), IMAGE)],
-  [
-    'a pipe',
-    tarOf(
-      inVm((image) => void execFileSync('mkfifo', [image])),
-      IMAGE,
-    ),
-  ],
+  ['a device', withDevices(tarOf(inVm(mkfifo), IMAGE))],
+  ['a pipe', tarOf(inVm(mkfifo), IMAGE)],
   [
     'a link to a directory',
     tarOf(
@@ -109,14 +117,15 @@ describe('from an authentic but hostile backup recover.sh creates no', () => {
       const innerTar = tarOf((directory) => {
         const home = join(directory, 'dom0-home/home');
         mkdirSync(join(home, 'modules'), { recursive: true });
-        mknod(join(home, 'disk\nwith a line feed'));
+        mkfifo(join(home, 'disk\nwith a line feed'));
         writeFileSync(join(home, 'su'), 'su');
         writeFileSync(join(home, 'modules/file'), 'read only');
         symlinkSync('/etc', join(home, 'etc'));
         execFileSync('chmod', ['6755', join(home, 'su')]);
         execFileSync('chmod', ['555', join(home, 'modules')]);
       }, 'dom0-home/home');
-      using recovery = new Recovery(await backupOf('dom0-home/home', innerTar), shell);
+      const backup = await backupOf('dom0-home/home', withDevices(innerTar));
+      using recovery = new Recovery(backup, shell);
       const { status, stderr } = recovery.recover();
       expect({ status, stderr }).toEqual({
         status: 1,
@@ -165,7 +174,7 @@ describe('an authentic but hostile backup sends no control characters to a termi
   const home = tarOf((directory) => {
     const path = join(directory, 'dom0-home/home');
     mkdirSync(path, { recursive: true });
-    mknod(join(path, `device${ESCAPES}`));
+    mkfifo(join(path, `device${ESCAPES}`));
   }, 'dom0-home/home');
 
   it('through recover.sh, which lists it and recovers from it', async () => {
@@ -175,7 +184,7 @@ describe('an authentic but hostile backup sends no control characters to a termi
     expect(outcomes.map(({ status }) => status)).toEqual([0, 1]);
     expect(outcomes[0]?.stdout).toContain('vm5/notes.txt');
     for (const { stdout, stderr } of outcomes) expect(stdout + stderr).not.toMatch(OBEYED);
-    using other = new Recovery(await backupOf('dom0-home/home', home));
+    using other = new Recovery(await backupOf('dom0-home/home', withDevices(home)));
     const { stdout, stderr } = other.recover();
     expect(stdout + stderr).not.toMatch(OBEYED);
   });

@@ -14,10 +14,15 @@ export function header(
   for (const [at, bytes] of Object.entries(changes)) {
     Buffer.from(bytes as string, 'latin1').copy(block, Number(at));
   }
+  setChecksum(block);
+  return block;
+}
+
+/** Writes the checksum that fits into a header block. */
+export function setChecksum(block: Buffer): void {
   block.fill(' ', 148, 156);
   const sum = block.reduce((total, byte) => total + byte, 0);
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-  return block;
 }
 
 /** Number fields of twelve bytes. */
