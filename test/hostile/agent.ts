@@ -173,4 +173,4 @@ async function playDead(): Promise<void> {
   await pause(1_000_000);
 }
 
-await main();
+void main();

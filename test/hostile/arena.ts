@@ -145,19 +145,15 @@ export function expectTameOutput(bout: Bout): void {
 
 /** Makes one file of agent.ts, which plain Node can run. */
 export async function buildAgent(): Promise<string> {
-  const outfile = join(mkdtempSync(join(tmpdir(), 'coffer-hostile-')), 'agent.mjs');
+  const outfile = join(mkdtempSync(join(tmpdir(), 'coffer-hostile-')), 'agent.cjs');
   await build({
     absWorkingDir: root,
     entryPoints: ['test/hostile/agent.ts'],
     bundle: true,
     platform: 'node',
-    format: 'esm',
+    format: 'cjs',
     target: 'node20',
     alias: { long: './tools/build/nothing.cjs' },
-    // Some of what is bundled asks for Node's modules in the old way.
-    banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
-    },
     outfile,
     logLevel: 'warning',
   });

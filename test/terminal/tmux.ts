@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, statSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const PROGRAMS = new URL('../../dist', import.meta.url).pathname;
 /** In milliseconds; the machine may be busy. */
 const PATIENCE = 40_000;
+/** So often it is looked whether there is new output, and so often at the screen without any, in milliseconds. */
+const [OUTPUT_INTERVAL, SCREEN_INTERVAL] = [10, 500];
 
 /**
  * A real terminal, tmux's, with a shell script in it that runs `coffer`: what is shown is what a person sees.
@@ -16,6 +18,8 @@ const PATIENCE = 40_000;
 export class TmuxTerminal implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), 'coffer-terminal-'));
   readonly #socket = join(this.directory, 'tmux');
+  /** All that was put out, as it was. */
+  readonly #output = join(this.directory, 'output');
 
   /** The script ends with the exit status of its last command, `ENDED <status>`, and the terminal's modes. */
   static run(
@@ -34,7 +38,9 @@ export class TmuxTerminal implements AsyncDisposable {
         'echo "ENDED $?"\nstty -a | tr " " "\\n" | grep -Ex -e "-?(echo|icanon|isig);?"\necho MODES\nsleep 600\n',
     );
     const size = ['-x', `${columns}`, '-y', `${rows}`];
-    terminal.#tmux('new-session', '-d', ...size, `exec ${shell} '${file}'`);
+    const session = ['new-session', '-d', ...size, `exec ${shell} '${file}'`];
+    writeFileSync(terminal.#output, '');
+    terminal.#tmux(...session, ';', 'pipe-pane', `exec cat >'${terminal.#output}'`);
     return terminal;
   }
 
@@ -52,10 +58,19 @@ export class TmuxTerminal implements AsyncDisposable {
   async until(pattern: RegExp, patience = PATIENCE): Promise<string> {
     const deadline = performance.now() + patience;
     for (;;) {
+      const { size } = statSync(this.#output);
       const { shown } = this;
       if (pattern.test(shown)) return shown;
       if (performance.now() > deadline) throw new Error(`${pattern} is not shown, but:\n${shown}`);
-      await sleep(50);
+      await this.#moreThan(size);
+    }
+  }
+
+  /** Waits for output, since looking at the screen takes a program each time; not forever, for a window may be resized. */
+  async #moreThan(size: number): Promise<void> {
+    const deadline = performance.now() + SCREEN_INTERVAL;
+    while (statSync(this.#output).size === size && performance.now() < deadline) {
+      await sleep(OUTPUT_INTERVAL);
     }
   }
 
