@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Seen } from './seen.ts';
+import type { Notified, Seen } from './seen.ts';
 import { Session } from './session.ts';
 
 const PATIENCE = 30_000;
@@ -24,7 +24,7 @@ export class Desktop implements AsyncDisposable {
    * @param programs where other programs are looked for first
    */
   static async open(
-    name: 'backup' | 'restore',
+    name: 'backup' | 'restore' | 'notify',
     system: string,
     {
       program = path.resolve('dist/coffer'),
@@ -158,6 +158,23 @@ export class Desktop implements AsyncDisposable {
       if (Date.now() > until) throw new Error(`the Tab key does not lead to ${name}`);
       await this.pressKey('Tab');
     }
+  }
+
+  /** Waits for a notification. */
+  async isNotified(): Promise<Notified> {
+    let found: Notified | false = false;
+    const until = Date.now() + PATIENCE;
+    for (;;) {
+      found = (await this.#session.ask({ ask: 'notified' })) as Notified | false;
+      if (found !== false) return found;
+      if (Date.now() > until) throw new Error('there is no notification');
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  /** Chooses the action of the notification. */
+  async act(): Promise<void> {
+    if ((await this.#session.ask({ ask: 'act' })) !== true) throw new Error('nothing to act on');
   }
 
   /** Takes a picture of the screen. */

@@ -16,11 +16,13 @@ export interface Seen {
 
 /**
  * What the driver is asked: to `start` a window, and to `end` it; it answers `look` with all that is shown, if it stayed
- * so, the others with whether it was possible.
+ * so, `notified` with the last notification that was not acted on, the others with whether it was possible.
  */
 export type Request =
   | { readonly ask: 'look' }
   | { readonly ask: 'end' }
+  | { readonly ask: 'notified' }
+  | { readonly ask: 'act' }
   | {
       readonly ask: 'start';
       readonly words: readonly string[];
@@ -37,6 +39,14 @@ export type Request =
     }
   | { readonly ask: 'choose'; readonly path: readonly number[]; readonly text: string }
   | { readonly ask: 'type'; readonly path: readonly number[]; readonly text: string };
+
+/** A notification of the desktop. */
+export interface Notified {
+  readonly summary: string;
+  readonly body: string;
+  /** The label of what the user can do. */
+  readonly action: string;
+}
 
 /** What an answer begins with: other programs of the session print, too. */
 export const ANSWER = 'answer ';

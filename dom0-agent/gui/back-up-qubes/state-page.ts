@@ -66,7 +66,8 @@ function lastOf({ state, created }: StatusOfQube): string {
   return state === 'damaged' ? fill(_('{time} (damaged)'), { time }) : time;
 }
 
-function summaryOf({ qubes }: StatusResult): string {
+/** How things are with all backups, in sentences. */
+export function summaryOf({ qubes }: StatusResult): string {
   const last = qubes
     .filter(({ created }) => created !== null)
     .sort((one, other) => (other.created ?? '').localeCompare(one.created ?? ''))[0];

@@ -4,12 +4,14 @@ import Atspi, { type Accessible } from 'gi://Atspi?version=2.0';
 import Gdk from 'gi://Gdk?version=3.0';
 import Gio from 'gi://Gio?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
-import { ANSWER, type Request, type Seen } from '../seen.ts';
+import { ANSWER, type Notified, type Request, type Seen } from '../seen.ts';
+import { Notifications } from './notifications.ts';
 
 Gio._promisify(Gio.DataInputStream.prototype, 'read_line_async', 'read_line_finish');
 Gio._promisify(Gio.Subprocess.prototype, 'wait_async', 'wait_finish');
 Gdk.DisplayManager.get().open_display('');
 Atspi.init();
+const notifications = new Notifications();
 const loop = new GLib.MainLoop(null, false);
 void answerAll()
   .catch((error: unknown) => printerr(String(error)))
@@ -31,7 +33,9 @@ async function answerAll(): Promise<void> {
   }
 }
 
-async function answerTo(request: Request): Promise<Seen[] | boolean> {
+async function answerTo(request: Request): Promise<Seen[] | Notified | boolean> {
+  if (request.ask === 'notified') return notifications.last ?? false;
+  if (request.ask === 'act') return notifications.act();
   if (request.ask === 'start') return startWindow(request.words, request.environment);
   if (request.ask === 'end') return endWindow();
   if (request.ask === 'look') return lookAtAll();

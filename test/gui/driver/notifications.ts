@@ -1,0 +1,46 @@
+import Gio from 'gi://Gio?version=2.0';
+import GLib from 'gi://GLib?version=2.0';
+import type { Notified } from '../seen.ts';
+
+const NAME = 'org.freedesktop.Notifications';
+const PATH = '/org/freedesktop/Notifications';
+const INTERFACE = `<node><interface name="${NAME}">
+  <method name="Notify">
+    <arg type="s" direction="in"/><arg type="u" direction="in"/><arg type="s" direction="in"/>
+    <arg type="s" direction="in"/><arg type="s" direction="in"/><arg type="as" direction="in"/>
+    <arg type="a{sv}" direction="in"/><arg type="i" direction="in"/><arg type="u" direction="out"/>
+  </method>
+  <signal name="ActionInvoked"><arg type="u"/><arg type="s"/></signal>
+  <signal name="NotificationClosed"><arg type="u"/><arg type="u"/></signal>
+</interface></node>`;
+
+/** Takes the notifications of a desktop, of which there is none in a test. */
+export class Notifications {
+  #last: (Notified & { readonly id: number; readonly key: string }) | undefined;
+  #count = 0;
+  readonly #object: Gio.DBusExportedObject;
+
+  constructor() {
+    const notify = (...given: [string, number, string, string, string, string[]]): number => {
+      const [, , , summary, body, [key = '', action = '']] = given;
+      this.#last = { id: ++this.#count, key, summary, body, action };
+      return this.#count;
+    };
+    this.#object = Gio.DBusExportedObject.wrapJSObject(INTERFACE, { Notify: notify });
+    this.#object.export(Gio.DBus.session, PATH);
+    Gio.bus_own_name_on_connection(Gio.DBus.session, NAME, 0, null, null);
+  }
+
+  get last(): Notified | undefined {
+    return this.#last;
+  }
+
+  /** Does what a user does with the last one: chooses its action. Gives whether there was one. */
+  act(): boolean {
+    if (this.#last === undefined) return false;
+    const { id, key } = this.#last;
+    this.#last = undefined;
+    this.#object.emit_signal('ActionInvoked', new GLib.Variant('(us)', [id, key]));
+    return true;
+  }
+}
