@@ -209,13 +209,15 @@ describe('backups in one directory', () => {
     );
   });
 
-  it('begin anew where dom0 has lost what it knew', async () => {
+  it('go on from what is there where dom0 has lost what it knew', async () => {
     const box = await Box.full(undefined, 'dom0');
-    box.goOn();
+    const first = box.goOn();
     rmSync(join(box.directory, 'dom0-state'), { recursive: true });
     const again = box.goOn();
     const fresh = await Box.empty();
     box.copyTo(fresh, again);
+    expect(restore(fresh, again, 'work')).toMatchObject({ status: 3 });
+    box.copyTo(fresh, first);
     expect(restore(fresh, again, 'work')).toMatchObject({ status: 0 });
   });
 
