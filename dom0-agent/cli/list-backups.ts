@@ -37,8 +37,9 @@ export async function listBackups(
   const location = `${storage.owner}:${listing.path}`;
   const { freeBytes } = listing.space;
   const free = freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;
-  const parts = backups.filter(({ isPart }) => isPart).length;
-  const more = parts === 0 ? '' : `, and ${countOf(parts, 'file')} that are none`;
+  // An unfinished one is no file with data of others.
+  const parts = backups.filter(({ isPart, format }) => isPart && format !== undefined).length;
+  const more = parts === 0 ? '' : `, and ${countOf(parts, 'file')} with data of theirs`;
   report.say(`${countOf(backups.length - parts, 'backup')} in ${location}${free}${more}`);
   if (backups.length > 0) {
     report.say(formatBackups(backups, isOpened, checks));

@@ -19,7 +19,13 @@ const PLAN = {
 };
 const RESULT = {
   ...{ event: 'result', command: 'backup', ok: true, exitStatus: 0, vm: 'usb', bytes: 1e6 },
-  ...{ location: 'usb:/backups/one', path: '/backups/one', sha256: '', checked: false },
+  ...{
+    location: 'usb:/backups/one',
+    path: '/backups/one',
+    sha256: '',
+    dataFiles: [],
+    checked: false,
+  },
   ...{ changedVms: null, newBytes: null, knownBytes: null, warnings: [], seconds: 1 },
   ...{ created: '2026-11-25T12:00:00.000Z', format: 'coffer-1', encrypted: true, leftOut: [] },
   qubes: [
