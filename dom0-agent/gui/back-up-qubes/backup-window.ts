@@ -97,7 +97,9 @@ export class BackupWindow {
         passphrase: destination.passphrase,
         title: _('Backing up'),
         afterwards: turnsOff,
-        stopQuestion: _('Stop the backup? The next one goes on from what a long one has sent.'),
+        stopQuestion: _(
+          'Stop the backup? If it is a long one, the next backup goes on from what was sent.',
+        ),
         namesIn: (plan) => namesIn(plan as BackupPlan),
         review: (plan) => {
           const seen = plan as BackupPlan;
