@@ -22,6 +22,8 @@ import type { SeriesStore } from './series-store.ts';
 
 /** What is asked of a backup in a directory, as far as its series is concerned. Undefined: what the series has. */
 export interface SeriesWishes {
+  /** In bytes. */
+  readonly largestVolume: number;
   /** A backup that needs no other file. */
   readonly full: boolean;
   readonly dedup: Dedup | undefined;
@@ -35,6 +37,12 @@ export interface SeriesDefaults {
   readonly place: string;
   readonly compressionFilter: Coffer1Filter;
   readonly kdf: ScryptCost;
+}
+
+/** What dom0 knows of a series, and where it keeps that. */
+export interface KnownSeries {
+  readonly store: SeriesStore;
+  readonly known: SeriesState;
 }
 
 /** What is in the directory of a series now. */
@@ -64,15 +72,12 @@ export interface SeriesBackup {
  * that only a new series can have.
  *
  * @param passphrase is wiped
- * @param largestVolume in bytes
  */
 export async function continueSeries(
-  store: SeriesStore,
-  known: SeriesState,
+  { store, known }: KnownSeries,
   wishes: SeriesWishes,
   passphrase: Buffer,
   { listing, directory }: SeriesDirectory,
-  largestVolume: number,
   signal: AbortSignal,
 ): Promise<SeriesBackup> {
   refuseOtherSettings(known, wishes);
@@ -84,7 +89,7 @@ export async function continueSeries(
   // The file with that passphrase is none that the series can be gone on from.
   if (!isOwn && state.head === known.head) throw new WrongPassphraseError(WRONG);
   const lastGrain = state.files.findLast(({ kind }) => kind !== 'pack')?.grain;
-  const cut = cutFor(largestVolume, lastGrain);
+  const cut = cutFor(wishes.largestVolume, lastGrain);
   const isUsable = (each: SeriesFile): boolean =>
     each.grain === cut.grain && !look.lost.includes(each) && each.check?.result !== 'damaged';
   const there = wishes.full ? undefined : await store.earlierFiles(state, isUsable);
@@ -156,7 +161,6 @@ export function beginSeriesOfBackups(
   wishes: SeriesWishes,
   defaults: SeriesDefaults,
   passphrase: Buffer,
-  largestVolume: number,
   isLong: boolean,
 ): SeriesBackup {
   const { dedup = 'domain', encrypted, compressionFilter = defaults.compressionFilter } = wishes;
@@ -172,7 +176,7 @@ export function beginSeriesOfBackups(
     lost: [],
     left: [],
     remarks: [],
-    cut: cutFor(largestVolume),
+    cut: cutFor(wishes.largestVolume),
     settings: {
       ...{ place: defaults.place, dedup, encrypted },
       compressionFilter: compressionFilter === 'none' ? undefined : compressionFilter,

@@ -87,38 +87,32 @@ interface SeriesProposal {
   readonly isLong: boolean;
 }
 
+/** Of a command, what opening a series needs. */
+interface SeriesContext {
+  readonly store: SeriesStore;
+  readonly flags: BackupFlags;
+  readonly openFiles: () => Promise<StoredFiles>;
+  readonly report: CommandReport;
+  readonly signal: AbortSignal;
+}
+
 /** Opens the series that a backup goes on with, or begins one. The passphrase is wiped. */
 export async function openSeriesFor(
-  store: SeriesStore,
   { destination, plan, known, isLong }: SeriesProposal,
-  flags: BackupFlags,
   passphrase: Buffer,
-  openFiles: () => Promise<StoredFiles>,
-  report: CommandReport,
-  signal: AbortSignal,
+  { store, flags, openFiles, report, signal }: SeriesContext,
 ): Promise<SeriesBackup> {
-  const wishes = wishesOf(flags);
-  const largestVolume = plan.qubes
-    .flatMap(({ volumes }) => volumes)
-    .reduce((most, { size }) => Math.max(most, size), 0);
+  const wishes = wishesOf(flags, plan);
   const { listing } = destination;
   if (known === undefined || listing === undefined) {
     const { kdfCost } = FORMAT_DEFAULTS['coffer-1'];
     const defaults = { compressionFilter: 'zstd', kdf: scryptCost(kdfCost) } as const;
     const place = destination.location;
-    return beginSeriesOfBackups(wishes, { ...defaults, place }, passphrase, largestVolume, isLong);
+    return beginSeriesOfBackups(wishes, { ...defaults, place }, passphrase, isLong);
   }
   await using directory = await orNone(openFiles());
   const there = { listing, directory };
-  const opened = await continueSeries(
-    store,
-    known,
-    wishes,
-    passphrase,
-    there,
-    largestVolume,
-    signal,
-  );
+  const opened = await continueSeries({ store, known }, wishes, passphrase, there, signal);
   for (const remark of opened.remarks) report.warning(remark);
   if (opened.left.length > 0) {
     report.info(
@@ -178,14 +172,16 @@ export function changesIn(
   };
 }
 
-function wishesOf(flags: BackupFlags): SeriesWishes {
+function wishesOf(flags: BackupFlags, { qubes }: MeasuredPlan): SeriesWishes {
   const filter = flags.compressFilter;
   const known = ['none', ...COFFER1_FILTERS] as const;
   const compressionFilter = known.find((each) => each === filter);
   if (filter !== undefined && compressionFilter === undefined) {
     throw new UsageError(`the format coffer-1 is not compressed with ${filter}`);
   }
+  const sizes = qubes.flatMap(({ volumes }) => volumes.map(({ size }) => size));
   return {
+    largestVolume: sizes.reduce((most, size) => Math.max(most, size), 0),
     full: flags.full === true,
     ...{ dedup: flags.dedup, encrypted: flags.encrypt, compressionFilter },
     kdf: flags.kdfCost === undefined ? undefined : scryptCost(flags.kdfCost),

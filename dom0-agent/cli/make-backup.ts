@@ -66,15 +66,10 @@ export async function makeBackup(
   const created = new Date();
   const series =
     flags.format === 'coffer-1'
-      ? await openSeriesFor(
-          storeOf(context),
-          { ...proposal, isLong: isLong(proposal, flags) },
-          flags,
-          passphrase,
-          () => storage.openFiles(location, signal),
-          report,
-          signal,
-        )
+      ? await openSeriesFor({ ...proposal, isLong: isLong(proposal, flags) }, passphrase, {
+          ...{ store: storeOf(context), flags, report, signal },
+          openFiles: () => storage.openFiles(location, signal),
+        })
       : undefined;
   const goesOn = series?.state !== undefined && flags.full !== true;
   const describeUnfinished = (kept?: KeptData): string =>
