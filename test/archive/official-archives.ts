@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { removeTree } from '../remove-tree.ts';
 import type { ByteSource } from '../../shared/byte-streams.ts';
 import { contentOf } from './content-of.ts';
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
@@ -209,7 +210,7 @@ export class WorkDirectory {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.path, { recursive: true, force: true });
+    removeTree(this.path);
   }
 }
 

@@ -15,7 +15,9 @@ export const FILES_IN_IMAGE: Readonly<Record<string, Buffer>> = {
 export function makeImage(files = FILES_IN_IMAGE): Buffer {
   using work = new WorkDirectory();
   for (const [name, content] of Object.entries(files)) work.write(`root/${name}`, content);
-  const quietly = { cwd: work.path, stdio: 'ignore' } as const;
+  // A user's PATH may lack the directories of the system's programs.
+  const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
+  const quietly = { cwd: work.path, env, stdio: 'ignore' } as const;
   execFileSync('mkfs.ext4', ['-q', '-d', 'root', 'image', '4M'], quietly);
   return work.take('image');
 }

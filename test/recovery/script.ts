@@ -23,6 +23,7 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { AS_ROOT } from '../other-user.ts';
+import { removeTree } from '../remove-tree.ts';
 import { runDirectory } from '../test-run.ts';
 import { PASSPHRASE } from './backups.ts';
 
@@ -195,7 +196,7 @@ export class Recovery {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.#directory, { recursive: true, force: true });
+    removeTree(this.#directory);
   }
 
   #inside(...names: string[]): string {
