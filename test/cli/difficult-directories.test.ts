@@ -1,8 +1,8 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { AS_ROOT, nodeIn, otherUser } from '../other-user.ts';
+import { AS_ROOT, giveToOtherUser, nodeIn, otherUser } from '../other-user.ts';
 import { Box, type Run } from './box.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
@@ -39,8 +39,7 @@ describe('a directory for backups', () => {
     const box = await Box.full();
     const drop = join(box.directory, 'drop');
     mkdirSync(drop);
-    const owner = `${otherUser.uid ?? ''}:${otherUser.gid ?? ''}`;
-    execFileSync('chown', ['-R', owner, box.directory]);
+    giveToOtherUser(box.directory);
     chmodSync(drop, 0o333);
     const run = backUp(box, drop, ':', otherUser);
     chmodSync(drop, 0o777);

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { nodeIn, otherUser } from '../other-user.ts';
+import { giveToOtherUser, nodeIn, otherUser } from '../other-user.ts';
 import { Box } from './box.ts';
 import { lastEvent } from './events.ts';
 
@@ -176,8 +176,7 @@ describe('--dom0-path', () => {
       },
     );
     mkdirSync(join(box.directory, 'kept'));
-    const owner = `${otherUser.uid ?? ''}:${otherUser.gid ?? ''}`;
-    execFileSync('chown', ['-R', '--no-dereference', owner, box.directory]);
+    giveToOtherUser(box.directory);
     const secret = join(salt, 'secret.sls');
     writeFileSync(secret, 'x', { mode: 0o600 });
     // Where the tests run as an ordinary user, that is how a file of root is.

@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { nodeIn, otherUser } from '../other-user.ts';
+import { giveToOtherUser, nodeIn, otherUser } from '../other-user.ts';
 import { Box } from './box.ts';
 import { lastEvent } from './events.ts';
 
@@ -33,12 +33,6 @@ function useSudo(script: string): void {
   writeFileSync(join(box.directory, 'bin/sudo'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
 }
 
-/** What the system is made of belongs to its user. */
-function giveToUser(): void {
-  const owner = `${otherUser.uid ?? ''}:${otherUser.gid ?? ''}`;
-  execFileSync('chown', ['-R', '--no-dereference', owner, box.directory]);
-}
-
 function command(args: readonly string[]): string[] {
   const [name = '', ...rest] = args;
   const cheap = name === 'backup' ? ['--kdf-cost', '14'] : [];
@@ -50,7 +44,7 @@ function environment(): NodeJS.ProcessEnv {
 }
 
 function run(...args: string[]): SpawnSyncReturns<string> {
-  giveToUser();
+  giveToOtherUser(box.directory);
   const [program = '', ...rest] = command(args);
   return spawnSync(program, rest, { ...otherUser, encoding: 'utf8', env: environment() });
 }
@@ -203,7 +197,7 @@ describe('a home of which not everything can be created', () => {
   it('is restored in part: what was unpacked is kept, what is missing is named, and the exit status is 1', () => {
     execFileSync('dd', ['if=/dev/urandom', `of=${box.home}/zz`, 'bs=1M', 'count=3', 'status=none']);
     const backup = backUp();
-    giveToUser();
+    giveToOtherUser(box.directory);
     const limited = [
       '-c',
       'ulimit -f 2000; exec "$@"',

@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -6,7 +6,6 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
-  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -18,13 +17,14 @@ import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 
-import { nodeIn, otherUser } from '../other-user.ts';
+import { giveToOtherUser, nodeIn, otherUser } from '../other-user.ts';
+import { removeTree } from '../remove-tree.ts';
 
 let directory: string;
 let tree: string;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'coffer-remove-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  onTestFinished(() => removeTree(directory));
   chmodSync(directory, 0o755);
   const home = join(directory, 'home');
   mkdirSync(home);
@@ -65,8 +65,7 @@ function makeReadOnlyTree(): void {
   for (const closed of ['go/mod/deep', 'go', '../outside', '.'])
     chmodSync(join(tree, closed), 0o500);
   chmodSync(join(tree, 'go/mod'), 0);
-  const owner = `${otherUser.uid ?? ''}:${otherUser.gid ?? ''}`;
-  execFileSync('chown', ['-R', '--no-dereference', owner, tree, outside()]);
+  giveToOtherUser(tree, outside());
 }
 
 describe('a tree that is removed', () => {
