@@ -127,10 +127,13 @@ describe('from an authentic but hostile backup recover.sh creates no', () => {
       const backup = await backupOf('dom0-home/home', withDevices(innerTar));
       using recovery = new Recovery(backup, shell);
       const { status, stderr } = recovery.recover();
-      expect({ status, stderr }).toEqual({
-        status: 1,
-        stderr: 'recover.sh: not all of dom0-home/home could be unpacked: a device was left out\n',
-      });
+      // Root could make one, and is kept from it; for others tar says that it cannot.
+      const why =
+        process.getuid?.() === 0
+          ? 'a device was left out'
+          : 'tar: dom0-home/home/disk\\nwith a line feed: Cannot mknod: Operation not permitted';
+      const said = `recover.sh: not all of dom0-home/home could be unpacked: ${why}\n`;
+      expect({ status, stderr }).toEqual({ status: 1, stderr: said });
       const home = recovery.pathOf('dom0-home/home.incomplete');
       expect(readdirSync(home).sort()).toEqual(['etc', 'modules', 'su']);
       expect(lstatSync(join(home, 'su')).mode & 0o7077).toBe(0);

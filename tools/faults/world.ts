@@ -242,6 +242,7 @@ export class World implements AsyncDisposable {
       script(join(bin, `coffer.${service}`), `exec ${agent} ${service}`);
     }
     script(join(bin, 'lvm'), LVM.replaceAll('IMAGES', join(this.system, 'appvms')));
+    script(join(bin, 'sudo'), SUDO);
     script(join(bin, 'getent'), GETENT.replaceAll('HOME', this.home));
   }
 
@@ -262,6 +263,11 @@ lvcreate) for word; do case $word in --name=*) name=\${word#--name=*/}; esac; do
 lvremove) exec rm "IMAGES/\${last#*/}" ;;
 lvs) cd IMAGES && exec find . -name '*-snap' -printf '  %P\\n' ;;
 esac`;
+
+/** Where an ordinary user runs this, coffer starts what needs root with sudo; in this world, nothing needs it. */
+const SUDO = `
+while [ "$1" = -n ] || [ "$1" = -- ]; do shift; done
+exec "$@"`;
 
 const GETENT = `
 case $1 in
