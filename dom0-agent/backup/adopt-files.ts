@@ -2,7 +2,7 @@ import { DamagedError } from '../../shared/errors.ts';
 import { INCOMPLETE } from '../archive/archive.ts';
 import { IDS_PATH } from '../archive/coffer1/member-paths.ts';
 import type { PartsTable } from '../archive/coffer1/parts-table.ts';
-import type { FileOfSeries } from '../archive/coffer1/whole-series.ts';
+import type { FileOfSeries } from '../archive/coffer1/open-series-file.ts';
 import { type VolumeMap, mapPath, parseMap } from '../archive/coffer1/volume-map.ts';
 import type { SeriesFile, SeriesState } from './series-state.ts';
 import type { SeriesStore } from './series-store.ts';

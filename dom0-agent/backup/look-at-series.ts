@@ -5,7 +5,7 @@ import { Semaphore } from '../../shared/semaphore.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { SigningSeries } from '../archive/coffer1/forget-list.ts';
 import { type OpenedSeries, type SeriesHead, headOfSeries } from '../archive/coffer1/series.ts';
-import { type FileOfSeries, openOfSeries } from '../archive/coffer1/whole-series.ts';
+import { type FileOfSeries, openOfSeries } from '../archive/coffer1/open-series-file.ts';
 import type { Listing, StoredFiles } from '../transport/storage.ts';
 import { adoptFiles } from './adopt-files.ts';
 import { givenUpIn } from './given-up.ts';

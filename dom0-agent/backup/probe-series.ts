@@ -7,7 +7,7 @@ import { authenticateParts } from '../archive/coffer1/open-parts.ts';
 import { PartOffsets } from '../archive/coffer1/part-offsets.ts';
 import { storedParts } from '../archive/coffer1/planned-parts.ts';
 import type { SeriesKey } from '../archive/coffer1/series-key.ts';
-import { openSeriesFile } from '../archive/coffer1/whole-series.ts';
+import { openSeriesFile } from '../archive/coffer1/open-series-file.ts';
 import type { VolumeMap } from '../archive/coffer1/volume-map.ts';
 import type { StoredFiles } from '../transport/storage.ts';
 import { leftByBackups } from './left-by-backups.ts';

@@ -4,7 +4,7 @@ import { DamagedError, messageOf } from '../../shared/errors.ts';
 import { authenticateFile } from '../archive/coffer1/authenticate-file.ts';
 import type { NamedFile } from '../archive/coffer1/manifest.ts';
 import type { SeriesKey } from '../archive/coffer1/series-key.ts';
-import { openSeriesFile } from '../archive/coffer1/whole-series.ts';
+import { openSeriesFile } from '../archive/coffer1/open-series-file.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { StoredArchive, StoredFiles } from '../transport/storage.ts';
 

@@ -13,7 +13,7 @@ import { formatSize } from '../../shared/sizes.ts';
 import { formatTime } from '../../shared/local-time.ts';
 import { DamagedError, RefusedError, UsageError } from '../../shared/errors.ts';
 import { COFFER1_FILTERS } from '../archive/coffer1/coffer1-header.ts';
-import { untrustedIdsOf } from '../archive/coffer1/whole-series.ts';
+import { untrustedIdsOf } from '../archive/coffer1/open-series-file.ts';
 import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
 import { scryptCost } from '../archive/scrypt-cost.ts';
 import type { StoredFiles } from '../transport/storage.ts';

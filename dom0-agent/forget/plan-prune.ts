@@ -1,7 +1,8 @@
 import { mapPath, parseMap } from '../archive/coffer1/volume-map.ts';
 import type { PlacedPart } from '../archive/coffer1/parts-table.ts';
 import type { PartOffsets } from '../archive/coffer1/part-offsets.ts';
-import type { FileOfSeries, WholeSeries } from '../archive/coffer1/whole-series.ts';
+import type { FileOfSeries } from '../archive/coffer1/open-series-file.ts';
+import type { WholeSeries } from '../archive/coffer1/whole-series.ts';
 import { NeededChunks } from '../archive/coffer1/needed-chunks.ts';
 import { LEAST_LIVE, type PackPlan, type PartsFile, liveShare, planPacks } from './plan-packs.ts';
 import { type RetentionRules, type Verdict, applyRetention } from './retention.ts';

@@ -3,7 +3,7 @@ import type { NamedFile } from '../archive/coffer1/manifest.ts';
 import type { LocatedPart } from '../archive/coffer1/located-parts.ts';
 import { authenticateParts } from '../archive/coffer1/open-parts.ts';
 import { storedParts } from '../archive/coffer1/planned-parts.ts';
-import { type FileOfSeries, openSeriesFile } from '../archive/coffer1/whole-series.ts';
+import { type FileOfSeries, openSeriesFile } from '../archive/coffer1/open-series-file.ts';
 import type { PartsFileOptions, WrittenParts } from '../archive/coffer1/parts-file.ts';
 import { writePack } from '../archive/coffer1/write-pack.ts';
 import { DamagedError, StorageError } from '../../shared/errors.ts';

@@ -1,6 +1,6 @@
 import { QUBES_XML, LARGEST_QUBES_XML } from '../archive/archive.ts';
 import { wholeOf } from '../archive/coffer1/small-files.ts';
-import type { FileOfSeries } from '../archive/coffer1/whole-series.ts';
+import type { FileOfSeries } from '../archive/coffer1/open-series-file.ts';
 import { parseArchivedPath } from '../contents/archived-files.ts';
 import { readContents } from '../contents/read-contents.ts';
 import { printable } from '../../shared/printable.ts';

@@ -1,4 +1,4 @@
-import type { OpenedDirectory, OpenedFile } from '../../../shared/byte-streams.ts';
+import type { OpenedDirectory } from '../../../shared/byte-streams.ts';
 import {
   DamagedError,
   RefusedError,
@@ -6,20 +6,15 @@ import {
   messageOf,
 } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
-import { headOf, readHeader } from '../read-header.ts';
-import { OuterTarReader } from '../tar/outer-reader.ts';
-import { HEADER_NAME, type UntrustedHeader } from '../untrusted-header.ts';
-import type { Coffer1Header } from './coffer1-header.ts';
-import { authenticateHeader, parseUntrustedHeader } from './open-header.ts';
 import { type OpenedSeries, type SeriesHead, headOfSeries, openSeries } from './series.ts';
-import { SeriesFile } from './series-file.ts';
 import type { SeriesKey } from './series-key.ts';
-
-/** A file of the series in its directory: all but its name is authentic. */
-export interface FileOfSeries {
-  readonly untrustedName: string;
-  readonly file: SeriesFile;
-}
+import {
+  type Claim,
+  type FileOfSeries,
+  LONGEST_NAME,
+  claimOf,
+  openClaim,
+} from './open-series-file.ts';
 
 /** Every file of a series that lies in a directory, ascending by its place in the series. */
 export interface WholeSeries {
@@ -30,16 +25,6 @@ export interface WholeSeries {
 
 /** So many wrappings of a key are tried: each takes a key derivation. */
 const MOST_WRAPPINGS = 32;
-
-/** What a file of the directory says of itself. */
-interface Claim {
-  readonly untrustedName: string;
-  readonly input: OpenedFile;
-  readonly untrustedHeader: Coffer1Header;
-}
-
-/** Longer names are cut where they are shown. */
-const LONGEST_NAME = 100;
 
 /** What a directory holds of series. */
 export interface SeriesInDirectory {
@@ -119,24 +104,6 @@ async function claimsIn(
   return [...bySeries.values()];
 }
 
-/** Undefined for a file that is none of coffer's own, or is not complete yet. */
-async function claimOf(
-  directory: OpenedDirectory,
-  untrustedName: string,
-): Promise<Claim | undefined> {
-  if (untrustedName.endsWith('.partial')) return undefined;
-  try {
-    const input = await directory.open(untrustedName);
-    const first = await untrustedHeaderOf(input);
-    if (first?.untrustedFields.get('format') !== 'coffer-1') return undefined;
-    await using tar = first.tar;
-    const untrustedHeader = parseUntrustedHeader({ ...first, tar });
-    return { untrustedName, input, untrustedHeader };
-  } catch (error) {
-    throw aboutFile(untrustedName, error);
-  }
-}
-
 /** A series in a directory, as far as it can be read. */
 export interface FoundSeries extends WholeSeries {
   /** Files that say that they belong to it, and cannot be used. */
@@ -207,30 +174,6 @@ function byNumber({ file: one }: FileOfSeries, { file: other }: FileOfSeries): n
 }
 
 /**
- * Opens a file of a series whose key is known. Undefined for one of another series, or no backup. Throws DamagedError when
- * it says that it is of this one, and is not authentic.
- */
-export async function openOfSeries(
-  directory: OpenedDirectory,
-  untrustedName: string,
-  { seriesId, key }: { readonly seriesId: string; readonly key: SeriesKey },
-  signal: AbortSignal,
-): Promise<FileOfSeries | undefined> {
-  const claim = await claimOf(directory, untrustedName);
-  return claim?.untrustedHeader.seriesId === seriesId
-    ? await openClaim(claim, key, signal)
-    : undefined;
-}
-
-/** What a file says of itself, whoever wrote it; undefined for one that is no backup of coffer's own. Throws DamagedError. */
-export async function untrustedIdsOf(
-  directory: OpenedDirectory,
-  untrustedName: string,
-): Promise<Pick<Coffer1Header, 'seriesId' | 'backupId'> | undefined> {
-  return (await claimOf(directory, untrustedName))?.untrustedHeader;
-}
-
-/**
  * Opens a series under a passphrase that another machine has given it: some of these files must have it. They are not authentic
  * yet. Undefined where there is none.
  *
@@ -251,49 +194,6 @@ export async function openRewrapped(
   }
   const opened = await unwrap(claims, passphrase).catch(orUndefinedIf(WrongPassphraseError));
   return opened && { seriesId, key: opened.key, head: Promise.resolve(opened.head) };
-}
-
-async function openClaim(
-  { untrustedName, input }: Claim,
-  key: SeriesKey,
-  signal: AbortSignal,
-): Promise<FileOfSeries> {
-  try {
-    return { untrustedName, file: await openSeriesFile(input, key, signal) };
-  } catch (error) {
-    throw aboutFile(untrustedName, error);
-  }
-}
-
-/** Opens a file of a series of which the key is known: all that is read of it is authentic. Throws DamagedError. */
-export async function openSeriesFile(
-  input: OpenedFile,
-  key: SeriesKey,
-  signal: AbortSignal,
-): Promise<SeriesFile> {
-  const first = await untrustedHeaderOf(input);
-  if (first === undefined) throw new DamagedError('it does not begin as a backup does');
-  await using tar = first.tar;
-  const header = parseUntrustedHeader(first);
-  const headerMember = await authenticateHeader(first, header, key);
-  // What fills the last block of the header's MAC is checked with the member behind it.
-  await tar.next();
-  const { backupId, encrypted } = header;
-  const opened = { header, key: { root: key, backupId, encrypted }, signal };
-  return await SeriesFile.open(input, opened, headerMember);
-}
-
-/** Undefined for a file that is no backup. Throws DamagedError. */
-async function untrustedHeaderOf(input: OpenedFile): Promise<UntrustedHeader | undefined> {
-  const tar = new OuterTarReader(headOf(input));
-  try {
-    const first = await tar.next();
-    if (first?.name === HEADER_NAME) return await readHeader(tar, first);
-  } catch (error) {
-    if (!(error instanceof DamagedError)) throw error;
-  }
-  await tar[Symbol.asyncDispose]();
-  return undefined;
 }
 
 /** The passphrase may have been changed: a file that was written later has another wrapping of the same key. */
@@ -342,11 +242,4 @@ function requireDistinct(files: readonly FileOfSeries[]): void {
       );
     }
   }
-}
-
-function aboutFile(untrustedName: string, error: unknown): unknown {
-  if (!(error instanceof DamagedError)) return error;
-  return new DamagedError(`${printable(untrustedName, LONGEST_NAME)}: ${messageOf(error)}`, {
-    cause: error,
-  });
 }
