@@ -24,6 +24,8 @@ export interface KeptFor {
   readonly limits: DataLimits;
   /** Ends later than the backup: until then, what is being stored is completed. */
   readonly signal: AbortSignal;
+  /** Called before the file in work is closed although the backup has failed. */
+  readonly onKeep: () => void;
   /** What is to be written to instead of a sink. */
   readonly counted: (sink: Sink) => ByteSink;
   readonly onUnnoted: (error: unknown) => void;
@@ -76,6 +78,10 @@ export class KeptData implements DataTarget {
       finish: async (written) => this.#note(written, fileName, await sink.finish()),
       [Symbol.asyncDispose]: () => sink[Symbol.asyncDispose](),
     };
+  }
+
+  onKeep(): void {
+    this.#for.onKeep();
   }
 
   async requireOwn(): Promise<void> {

@@ -29,11 +29,14 @@ export function keepSent(
   const { flags, location: directory } = request;
   const { storage } = proposal;
   if (!keepsData(proposal, flags) || series.file.earlier === undefined) return undefined;
-  const signal = withGrace(context.signal, () =>
-    report.info('keeping what was sent; at a second signal it is given up'),
-  );
+  const signal = withGrace(context.signal);
   return new KeptData({
     ...{ storage, directory, own, series, store: storeOf(context), created, signal },
+    onKeep: () => {
+      if (context.signal.aborted) {
+        report.info('keeping what was sent; at a second signal it is given up');
+      }
+    },
     ...{ limits: dataLimits(), counted },
     onUnnoted: (error) =>
       report.warning(`what was sent was not recorded for the next backup: ${messageOf(error)}`),

@@ -24,18 +24,13 @@ export function abortOnSignals(): AbortSignal {
   return controller.signal;
 }
 
-/**
- * For what is to be completed though `interrupted` is aborted: aborts a minute later, or when there is another signal.
- *
- * @param onGrace called when it begins
- */
-export function withGrace(interrupted: AbortSignal, onGrace: () => void): AbortSignal {
+/** For what is to be completed though `interrupted` is aborted: aborts a minute later, or when there is another signal. */
+export function withGrace(interrupted: AbortSignal): AbortSignal {
   const controller = new AbortController();
   const giveUp = (): void => controller.abort(interrupted.reason);
   const beginGrace = (): void => {
     setTimeout(giveUp, GRACE).unref();
     for (const signal of SIGNALS) if (!launchState.ignores(signal)) process.once(signal, giveUp);
-    onGrace();
   };
   interrupted.addEventListener('abort', beginGrace, { once: true });
   return controller.signal;

@@ -42,6 +42,8 @@ export interface DataTarget {
   readonly signal: AbortSignal;
   /** Opens the next file. */
   open(): Promise<DataOutput>;
+  /** Called before the file in work is closed although the backup has failed. */
+  onKeep(): void;
   /** Throws when the backup's own file, of which nothing is written meanwhile, cannot be completed any more. */
   requireOwn(): Promise<void>;
 }
@@ -141,8 +143,10 @@ export class DataFiles implements AsyncDisposable {
   /** The backup is interrupted: closes the file in work, if that is possible and worth it. */
   async keep(): Promise<void> {
     const isWorthIt = (this.#file?.bytes ?? 0) >= (this.#target?.limits.least ?? Infinity);
+    if (!this.#isSound || !isWorthIt) return;
+    this.#target?.onKeep();
     // What fails now was not kept: the backup has failed for another reason.
-    if (this.#isSound && isWorthIt) await Promise.allSettled([this.#end()]);
+    await Promise.allSettled([this.#end()]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -96,15 +96,20 @@ describe('a backup that stored data ahead of itself and breaks off', () => {
     },
   );
 
-  it('closes the file in work at its last whole part, if that is worth it', async () => {
+  it('closes the file in work at its last whole part, and says so, if that is worth it', async () => {
     for (const least of [1, 100 * MiB]) {
       const series = new SeriesOfFiles();
-      const ahead = { bytes: 2 * MiB, least, interruptedAt: 14 };
+      let told = 0;
+      const onKeep = (): void => {
+        told++;
+      };
+      const ahead = { bytes: 2 * MiB, least, interruptedAt: 14, onKeep };
       await expect(series.backup([volume(200)], { ahead })).rejects.toThrow('the test');
       const parts = await Promise.all(
         series.files.map(async ({ backupId }) => (await series.manifestOf(backupId)).parts),
       );
       const stored = parts.reduce((sum, each) => sum + each, 0);
+      expect(told).toBe(least === 1 ? 1 : 0);
       if (least === 1) expect(stored).toBe(15);
       else expect(stored).toBeLessThan(15);
     }

@@ -59,6 +59,8 @@ export interface TestOptions {
 
 /** How a backup stores data ahead of itself. */
 export interface TestAhead {
+  /** Called before a file is closed after all. */
+  readonly onKeep?: () => void;
   /** About how many bytes go into each file. */
   readonly bytes: number;
   readonly largestFile?: number;
@@ -153,6 +155,7 @@ export class SeriesOfFiles {
       limits: { own: filling, data: filling, least: ahead.least ?? 1 },
       largestFile: ahead.largestFile ?? Infinity,
       signal: never,
+      onKeep: () => ahead.onKeep?.(),
       requireOwn: () => {
         if (parts >= ownLostAt) return Promise.reject(new Error('the test loses the file'));
         if (parts++ === interruptedAt) interrupted.abort(new Error('the test interrupts it'));
