@@ -14,6 +14,11 @@ export function originOf({ uuid, name }: Qube, volume: Volume): string {
   return `${uuid ?? name}/${volume.name}`;
 }
 
+/** The name of a volume's notes on what changed in it: see `TrackedVolume`. */
+export function keyOf(origin: string): string {
+  return origin.replace('/', '.');
+}
+
 /**
  * Within which volumes equal chunks are stored once. Roots of templates and standalones share theirs; every other
  * volume is compared with itself only, so that the size of a backup never reveals to one VM what another one contains. With

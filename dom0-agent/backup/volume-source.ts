@@ -4,7 +4,7 @@ import { sampleOf } from '../qubes/changes/sample.ts';
 import type { ChangeTracking, OpenedChanges } from '../qubes/changes/volume-changes.ts';
 import type { Qube, Volume } from '../qubes/qube.ts';
 import type { QubesSystem, VolumeImage } from '../qubes/system.ts';
-import { originOf } from './volume-identity.ts';
+import { keyOf, originOf } from './volume-identity.ts';
 
 /** What tells a backup what changed in volumes since earlier ones. */
 export interface KnownChanges {
@@ -37,7 +37,7 @@ export async function openVolumeSource(
     return { ...sourceOf(image), keep: () => undefined };
   }
   const origin = originOf(qube, volume);
-  const tracked = { qube, volume, key: origin.replace('/', '.'), since: known.since(origin) };
+  const tracked = { qube, volume, key: keyOf(origin), since: known.since(origin) };
   const opened = await known.tracking.open(tracked, signal);
   if (opened.image === undefined) {
     return untouched(opened, () => system.openVolume(qube, volume, signal));

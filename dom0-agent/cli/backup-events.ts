@@ -1,4 +1,5 @@
 import { printable } from '../../shared/printable.ts';
+import type { ChangedQubes } from '../backup/changed-qubes.ts';
 import type { Estimate } from '../backup/backup-space.ts';
 import { type PlannedQube, expectedBytes } from '../backup/plan-backup.ts';
 import type { MeasuredPlan } from '../backup/plan-home.ts';
@@ -16,14 +17,22 @@ export function sharesOf({ qubes, dom0Home, dom0Paths }: MeasuredPlan): Share[] 
   return shares;
 }
 
+/** What is where the backup goes. */
+interface EarlierBackups {
+  readonly known: SeriesState | undefined;
+  /** When those were made that dom0 does not know. */
+  readonly unknown: readonly Date[];
+  /** Since the last of those that it does. */
+  readonly changes: ChangedQubes;
+}
+
 /** The plan of a backup, for programs: docs/json.md. */
 export function backupPlanForPrograms(
   { qubes, dom0Home, dom0Paths, leftOut }: MeasuredPlan,
   estimate: Estimate,
   vm: string,
   { location, space, toBeStarted }: Destination,
-  known: SeriesState | undefined,
-  unknown: readonly Date[],
+  { known, unknown, changes }: EarlierBackups,
 ) {
   return {
     vm,
@@ -40,7 +49,8 @@ export function backupPlanForPrograms(
       volumes: planned.volumes.map(({ name }) => name),
       size: planned.volumes.reduce((sum, { size }) => sum + size, 0),
       used: bytesOf(planned),
-      changed: null,
+      sinceLast: changes.get(planned.qube.name) ?? null,
+      changed: changes.get(planned.qube.name) === 'unchanged' ? 0 : null,
     })),
     dom0Home: dom0Home === undefined ? null : { path: dom0Home.path, used: dom0Home.size.expected },
     dom0Paths: dom0Paths && { paths: dom0Paths.paths, used: dom0Paths.size.expected },

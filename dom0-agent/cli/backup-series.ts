@@ -1,4 +1,5 @@
 import type { MeasuredPlan } from '../backup/plan-home.ts';
+import type { ChangedQubes } from '../backup/changed-qubes.ts';
 import { FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
 import {
   type SeriesBackup,
@@ -123,7 +124,7 @@ export async function openSeriesFor(
 }
 
 /** For the plan: what the backup goes on from. */
-export function describeSeries({ files }: SeriesState): string {
+export function describeSeries({ files }: SeriesState, changes: ChangedQubes): string {
   const backups = files.filter(({ kind }) => kind === 'backup');
   const last = backups.at(-1);
   const left = leftByBackups(files);
@@ -133,7 +134,18 @@ export function describeSeries({ files }: SeriesState): string {
   const count = backups.length === 1 ? 'the backup' : `the ${backups.length} backups`;
   const made = formatTime(new Date(1000 * last.made));
   const more = sent === '' ? '' : `, and from ${sent}`;
-  return `It goes on from ${count} there, the last of ${made}${more}: only what changed since is stored.`;
+  return (
+    `It goes on from ${count} there, the last of ${made}${more}: only what changed since is stored.` +
+    describeUnchanged(changes)
+  );
+}
+
+function describeUnchanged(changes: ChangedQubes): string {
+  const names = [...changes].flatMap(([name, since]) => (since === 'unchanged' ? [name] : []));
+  if (names.length === 0) return '';
+  return names.length === changes.size && names.length > 1
+    ? ' No VM has changed.'
+    : ` Unchanged: ${names.join(', ')}.`;
 }
 
 function bytesOf(files: readonly SeriesFile[]): number {

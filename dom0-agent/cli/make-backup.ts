@@ -1,9 +1,9 @@
-import { join } from 'node:path';
 import type { ChangeTracking } from '../qubes/changes/volume-changes.ts';
 import type { ByteSink } from '../../shared/byte-streams.ts';
 import { InterruptedError, messageOf } from '../../shared/errors.ts';
 import { scryptCost } from '../archive/scrypt-cost.ts';
 import type { BackupCheck } from '../backup/backup-record.ts';
+import { notesOfChanges } from '../backup/changed-qubes.ts';
 import { whyItMayNotFit } from '../backup/backup-space.ts';
 import { FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
 import type { MeasuredPlan } from '../backup/plan-home.ts';
@@ -191,7 +191,7 @@ async function changesSince(
   if (earlier !== undefined) report.phase('detect');
   try {
     tracking = await opened.system.trackChanges({
-      ...{ directory: join(opened.seriesDirectory, seriesId, 'changes'), series: seriesId },
+      ...{ directory: notesOfChanges(opened.seriesDirectory, seriesId), series: seriesId },
       ...{ backup: backupId, warn: (text) => report.warning(text) },
     });
   } catch (error) {

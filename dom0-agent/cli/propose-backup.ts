@@ -10,6 +10,7 @@ import {
   refuseTargetInHome,
   refuseTargetInPaths,
 } from '../backup/plan-home.ts';
+import { type ChangedQubes, changedQubes } from '../backup/changed-qubes.ts';
 import type { SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import type { Storage } from '../transport/storage.ts';
@@ -48,6 +49,8 @@ export interface Proposal {
   readonly destination: Destination;
   /** What the backup goes on from. */
   readonly known: SeriesState | undefined;
+  /** Since that. */
+  readonly changes: ChangedQubes;
 }
 
 /** Finds out everything that can be known in advance, and refuses what cannot be done. */
@@ -80,7 +83,18 @@ export async function propose(
   );
   const openFiles = () => storage.openFiles(location, signal);
   const known = await knownSeries(storeOf(context), destination, flags, openFiles);
-  return { plan: measured, estimate, storage, destination, known };
+  const changes = await changedSince(known, measured, opened);
+  return { plan: measured, estimate, storage, destination, known, changes };
+}
+
+async function changedSince(
+  known: SeriesState | undefined,
+  { qubes }: MeasuredPlan,
+  { system, seriesDirectory }: OpenedSystem,
+): Promise<ChangedQubes> {
+  if (known === undefined) return new Map();
+  const planned = qubes.map(({ qube }) => qube);
+  return await changedQubes(system, known, seriesDirectory, planned);
 }
 
 /** Shows the plan, and asks. Throws RefusedError when the backup cannot fit, or the user does not agree. */
@@ -88,13 +102,13 @@ export async function agree(
   proposal: Proposal,
   { request: { flags }, report, signal }: BackupContext,
 ): Promise<void> {
-  const { plan, estimate, storage, destination, known } = proposal;
+  const { plan, estimate, storage, destination, known, changes } = proposal;
   const { yes } = flags;
   const goesOn = known !== undefined && flags.full !== true;
   const show = (text: string): void => (yes === true ? report.say(text) : report.ask(text));
   show(formatBackupPlan(plan));
   show(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
-  if (goesOn) show(describeSeries(known));
+  if (goesOn) show(describeSeries(known, changes));
   const unknown = known === undefined ? unknownBackups(destination, flags) : [];
   if (unknown.length > 0) show(describeUnknown(unknown));
   // How much changed is not known yet.
@@ -105,7 +119,9 @@ export async function agree(
       );
   report.plan({
     command: 'backup',
-    ...backupPlanForPrograms(plan, estimate, storage.owner, destination, known, unknown),
+    ...backupPlanForPrograms(plan, estimate, storage.owner, destination, {
+      ...{ known, unknown, changes },
+    }),
     problems: doubt === undefined ? [] : [{ field: 'location', sentence: doubt }],
   });
   if (doubt !== undefined) report.warning(doubt);

@@ -1,3 +1,4 @@
+import type { ChangedQubes, SinceLast } from '../backup/changed-qubes.ts';
 import { expectedBytes } from '../backup/plan-backup.ts';
 import { type Qube, savedVolumes, sizeOfVolumes } from '../qubes/qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
@@ -12,18 +13,27 @@ export interface DescribedQube {
   readonly size: number | undefined;
   readonly used: number | undefined;
   readonly forDisposables: boolean;
+  readonly sinceLast: SinceLast;
 }
 
-/** A function that describes each of these by its name. */
+/**
+ * A function that describes each of these by its name.
+ *
+ * @param changes since their last backups
+ */
 export async function describing(
   qubes: readonly Qube[],
   system: QubesSystem,
+  changes: ChangedQubes,
 ): Promise<(name: string) => DescribedQube> {
   const running = new Set(
     (await system.list()).flatMap((each) => (each.isRunning ? each.name : [])),
   );
   const described = new Map(
-    qubes.map((qube) => [qube.name, describe(qube, running.has(qube.name))]),
+    qubes.map((qube) => {
+      const sinceLast = changes.get(qube.name);
+      return [qube.name, { ...describe(qube, running.has(qube.name)), sinceLast }];
+    }),
   );
   return (name) => {
     const found = described.get(name);
@@ -32,7 +42,7 @@ export async function describing(
   };
 }
 
-function describe(qube: Qube, running: boolean): DescribedQube {
+function describe(qube: Qube, running: boolean): Omit<DescribedQube, 'sinceLast'> {
   const isDom0 = qube.qubeClass === 'AdminVM';
   return {
     ...{ name: qube.name, class: qube.qubeClass, label: qube.label, running },

@@ -1,5 +1,6 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { formatMinute } from '../../shared/local-time.ts';
+import { changedSinceNewest } from '../backup/changed-qubes.ts';
 import { type QubeStatus, backupStatus } from '../backup/backup-status.ts';
 import { readRecord } from '../backup/record-files.ts';
 import { isBackedUpByDefault } from '../backup/select-for-backup.ts';
@@ -32,7 +33,7 @@ const IN_WORDS: Record<Fault, string> = {
 export async function statusCommand(flags: StatusFlags): Promise<number> {
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
-  const { system, recordFiles } = opened;
+  const { system, recordFiles, seriesDirectory } = opened;
   const record = await readRecord(recordFiles, (text) => report.warning(text));
   const now = new Date();
   const all = await system.qubes();
@@ -54,7 +55,10 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
     isFine ? `All VMs were backed up in the last ${daysOf(flags.due)}.` : summaryOf(states),
   );
   if (flags.notify === true && !isFine) await notifyOf(states, report);
-  const describe = await describing(all, system);
+  // People are told when; who asks for events shows each VM, and what was changed may take root to tell.
+  const changes =
+    flags.json === true ? await changedSinceNewest(system, known, seriesDirectory, all) : new Map();
+  const describe = await describing(all, system, changes);
   report.result({
     ok: isFine,
     command: 'status',

@@ -1,5 +1,6 @@
 import { FailedError } from '../../shared/errors.ts';
 import type { ChangeTracking, TrackingOptions } from './changes/volume-changes.ts';
+import type { WasWritten } from './changes/was-written.ts';
 import type { Extent, DataPiece } from '../../shared/sparse-data.ts';
 import type { DeviceAssignment, FirewallRule, Qube, QubeClass, Volume } from './qube.ts';
 
@@ -107,6 +108,8 @@ export interface QubesSystem {
   openVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage>;
   /** Tells what changed in volumes since earlier backups, and opens them, for one backup. Throws FailedError. */
   trackChanges(options: TrackingOptions): Promise<ChangeTracking>;
+  /** Tells before a backup whether volumes were written to since earlier ones; touches nothing. */
+  wasWrittenSince(options: Pick<TrackingOptions, 'directory' | 'series'>): WasWritten;
   setBackupTimestamp(name: string, unixTime: number): Promise<void>;
 
   create(qube: NewQube): Promise<void>;

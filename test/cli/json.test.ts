@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -25,6 +26,12 @@ function profilesOf(box: Box): string {
   const lines = ['location = backups', 'dest-vm = usb', 'vm = @tag:x', 'keep-last = 3', ''];
   writeFileSync(join(directory, 'weekly.conf'), lines.join('\n'));
   return directory;
+}
+
+/** Waits until a file was not written to for longer than the times of any file system tell. */
+async function settled(file: string): Promise<void> {
+  const left = statSync(file).ctimeMs + 2100 - Date.now();
+  await new Promise((resolve) => setTimeout(resolve, Math.max(0, left)));
 }
 
 const kindsOf = (events: readonly Told[]): string[] => events.map(({ event }) => event);
@@ -58,6 +65,45 @@ describe('the events of', () => {
     const args = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work'];
     const phases = ofKind(told(box, args).events, 'phase').map(({ phase }) => phase);
     expect(phases.slice(0, 3)).toEqual(['look', 'detect', 'send']);
+  });
+
+  it('a plan and a status tell which VMs have changed since the last backup, as far as is known', async () => {
+    const box = await Box.full(onTestFinished);
+    const image = (name: string): string => join(box.directory, 'appvms', name, 'private.img');
+    const planned = (): unknown[] => {
+      const asked = ['backup', '--json', '--questions', '-d', 'usb', 'backups', 'work', 'vault'];
+      const [plan] = ofKind(eventsIn(box.loud(asked, 'no\n').stdout), 'plan');
+      return (plan?.['qubes'] as Told[]).map(({ name, sinceLast, changed }) => [
+        ...[name, sinceLast, changed],
+      ]);
+    };
+    const inStatus = (): unknown[] =>
+      (told(box, ['status']).events.at(-1)?.['qubes'] as Told[]).flatMap(({ name, sinceLast }) =>
+        name === 'work' || name === 'vault' ? [[name, sinceLast]] : [],
+      );
+    const unknown = ['work', 'vault'].map((name) => [name, null, null]);
+    expect(planned()).toEqual(unknown);
+    // What was written to just now may be again, at the same time as far as the file system tells.
+    await settled(image('vault'));
+    box.backUp();
+    expect(planned()).toEqual([
+      ['work', 'unchanged', 0],
+      ['vault', 'unchanged', 0],
+    ]);
+    const terminal = box.loud(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work']);
+    expect(terminal.stdout).toMatch(/only what changed since is stored. Unchanged: work\.$/m);
+    writeFileSync(image('work'), randomBytes(5000), { flag: 'r+' });
+    await settled(image('work'));
+    expect(planned()).toEqual([
+      ['work', 'changed', null],
+      ['vault', 'unchanged', 0],
+    ]);
+    expect(inStatus()).toEqual([
+      ['work', 'changed'],
+      ['vault', 'unchanged'],
+    ]);
+    rmSync(join(box.directory, 'dom0-state/series'), { recursive: true });
+    expect(planned()).toEqual(unknown);
   });
 
   it('list, verify, restore and status are as they are documented', async () => {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { recordFilesInDom0 } from '../../dom0-agent/cli/open-system.ts';
 import { Dom0, STORAGE_VM } from '../qubesd/dom0.ts';
 import { build } from './qubesd-build.ts';
-import { lastEvent } from './events.ts';
+import { eventsIn, lastEvent } from './events.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 
@@ -48,6 +48,33 @@ describe('coffer status in dom0', () => {
     } finally {
       rmSync(COFFER_STATE, { recursive: true });
     }
+  });
+});
+
+describe('what changed since the last backup, in dom0', () => {
+  it('is told of each VM by the volumes in its pool, in the plan and in the status', async () => {
+    await using dom0 = await Dom0.make();
+    const image = dom0.image('work', 'private');
+    // What was written to just now may be again, at the same time as far as the file system tells.
+    const settled = (): Promise<void> =>
+      new Promise((resolve) => {
+        setTimeout(resolve, Math.max(0, statSync(image).ctimeMs + 2100 - Date.now()));
+      });
+    const sinceLast = async (...command: string[]): Promise<unknown> => {
+      const run = await dom0.coffer(command);
+      const told = eventsIn(run.stdout).filter(({ event }) => ['plan', 'result'].includes(event));
+      const { qubes = [] } = told[0] as { qubes?: { name: string; sinceLast: unknown }[] };
+      return qubes.find(({ name }) => name === 'work')?.sinceLast;
+    };
+    await settled();
+    await dom0.backUp('work');
+    const again = ['backup', '--json', '-y', '-d', STORAGE_VM, '.', 'work'];
+    expect(await sinceLast('status', '--json')).toBe('unchanged');
+    expect(await sinceLast(...again)).toBe('unchanged');
+    writeFileSync(image, 'other', { flag: 'r+' });
+    await settled();
+    expect(await sinceLast('status', '--json')).toBe('changed');
+    expect(await sinceLast(...again)).toBe('changed');
   });
 });
 

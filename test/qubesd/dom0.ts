@@ -115,7 +115,7 @@ esac`,
 
   words([command = '', ...rest]: readonly string[]): string[] {
     const cheap = command === 'backup' ? ['--kdf-cost', '14'] : [];
-    const secret = command === 'devices' ? [] : ['-p', this.#passphraseFile];
+    const secret = ['devices', 'status'].includes(command) ? [] : ['-p', this.#passphraseFile];
     return [command, ...secret, ...cheap, ...rest];
   }
 

@@ -135,6 +135,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     whyUnreadable: volumes.whyUnreadable,
     openVolume: volumes.open,
     trackChanges: volumes.trackChanges,
+    wasWrittenSince: volumes.wasWrittenSince,
     removeStaleSnapshots: () => volumes.removeStaleSnapshots(),
 
     async setBackupTimestamp(name, unixTime) {

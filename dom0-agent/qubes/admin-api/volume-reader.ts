@@ -2,8 +2,9 @@ import { FailedError, RefusedError } from '../../../shared/errors.ts';
 import type { Notes } from '../changes/notes.ts';
 import { openDetector } from '../changes/open-detector.ts';
 import type { PoolDetector } from '../changes/pool-detector.ts';
-import { trackChanges } from '../changes/track-changes.ts';
+import { trackChanges, type TrackedSystem } from '../changes/track-changes.ts';
 import type { TrackingOptions } from '../changes/volume-changes.ts';
+import { wasWrittenSince } from '../changes/was-written.ts';
 import { type Qube, type Volume, volumeLabel, whyUnsaved } from '../qube.ts';
 import type { QubesSystem, VolumeImage } from '../system.ts';
 import { beneathCallbacks, CALLBACK_CONFIGURATION } from '../pools/callback-pool.ts';
@@ -64,7 +65,10 @@ export class VolumeReader {
   readonly trackChanges: QubesSystem['trackChanges'] = async (options) => {
     const tracking = await trackChanges(
       {
-        detectorOf: (pool, notes) => this.#detectorOf(pool, notes, options),
+        detectorOf: async (pool, notes) => {
+          await this.#poolOf(pool).clean();
+          return this.#detectorOf(pool, notes, options);
+        },
         imageOf: (opened, { label }, known, signal) =>
           openHeldImage(opened, label, this.#options.readAsRoot, signal, known),
       },
@@ -85,6 +89,14 @@ export class VolumeReader {
     };
   };
 
+  /** See `QubesSystem.wasWrittenSince`. */
+  readonly wasWrittenSince: QubesSystem['wasWrittenSince'] = ({ directory, series }) => {
+    const options = { series, warn: () => undefined };
+    const detectorOf: TrackedSystem['detectorOf'] = (pool, notes) =>
+      this.#detectorOf(pool, notes, options);
+    return wasWrittenSince({ detectorOf }, directory);
+  };
+
   /** Removes what killed coffer processes have left in the pools that coffer can read. */
   async removeStaleSnapshots(): Promise<void> {
     for (const name of linesOf(await this.#options.api('dom0', 'admin.pool.List'))) {
@@ -100,12 +112,15 @@ export class VolumeReader {
     return pool;
   }
 
-  async #detectorOf(pool: string, notes: Notes, options: TrackingOptions): Promise<PoolDetector> {
-    await this.#poolOf(pool).clean();
+  async #detectorOf(
+    pool: string,
+    notes: Notes,
+    { series, warn }: Pick<TrackingOptions, 'series' | 'warn'>,
+  ): Promise<PoolDetector> {
     const driver = await this.#poolOf(pool).driver();
     return openDetector(driver, await this.#settingsOf(pool), {
       ...this.#options,
-      ...{ notes, series: options.series, warn: options.warn },
+      ...{ notes, series, warn },
     });
   }
 

@@ -11,6 +11,19 @@ export type Note = Readonly<Record<string, string>>;
 const LARGEST_NOTE = 64 * KiB;
 const SUFFIX = '.json';
 
+/** The names of the notes on volumes begin so. */
+export const VOLUME_NOTE = 'volume.';
+
+/** @param key see `TrackedVolume` */
+export function volumeNote(key: string): string {
+  return VOLUME_NOTE + key;
+}
+
+/** The note that nothing is to be relied on that the detector of a pool finds. */
+export function distrustNote(pool: string): string {
+  return `distrusted.${encodeURIComponent(pool)}`;
+}
+
 /**
  * The directory in dom0's state where it is noted what volumes and pools were like at the last backup. Nothing relies
  * on it: what is missing or cannot be read only means that everything is read.
@@ -25,6 +38,11 @@ export class Notes {
   /** Makes the directory when it is missing. Throws FailedError. */
   static async open(directory: string): Promise<Notes> {
     await mkdir(directory, { recursive: true, mode: 0o700 }).catch(cannotNote(directory));
+    return new Notes(directory);
+  }
+
+  /** To read what is there, if anything is. */
+  static in(directory: string): Notes {
     return new Notes(directory);
   }
 

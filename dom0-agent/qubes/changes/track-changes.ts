@@ -3,7 +3,7 @@ import type { Extent } from '../../../shared/sparse-data.ts';
 import { volumeLabel } from '../qube.ts';
 import { type OpenedVolume, placedVolume, type PlacedVolume } from '../pools/pool-driver.ts';
 import type { VolumeImage } from '../system.ts';
-import { type Note, Notes } from './notes.ts';
+import { distrustNote, type Note, Notes, VOLUME_NOTE, volumeNote } from './notes.ts';
 import type { Capture, PoolDetector } from './pool-detector.ts';
 import type {
   Changes,
@@ -42,10 +42,6 @@ export async function trackChanges(
   return new Tracking(system, options, await Notes.open(options.directory));
 }
 
-const VOLUME_NOTE = 'volume.';
-/** The note that nothing is to be relied on that a pool's detector finds. */
-const DISTRUSTED = 'distrusted.';
-
 class Tracking implements ChangeTracking {
   readonly #system: TrackedSystem;
   readonly #options: TrackingOptions;
@@ -65,7 +61,7 @@ class Tracking implements ChangeTracking {
     const { qube, volume, key, since } = tracked;
     const placed = placedVolume(qube, volume);
     const detector = await this.#detectorOf(volume.pool);
-    const noted = await this.#notes.read(VOLUME_NOTE + key);
+    const noted = await this.#notes.read(volumeNote(key));
     // What was noted for another backup tells nothing of what changed since this one.
     const before = since !== undefined && noted?.['backup'] === since ? noted : undefined;
     const whole = before === undefined ? undefined : parseWholeReading(before);
@@ -91,7 +87,7 @@ class Tracking implements ChangeTracking {
   async commit(): Promise<void> {
     const detectors = await Promise.all([...this.#pools.values()].map((pool) => pool()));
     for (const detector of detectors) await detector.seal();
-    for (const [key, note] of this.#kept) await this.#notes.write(VOLUME_NOTE + key, note);
+    for (const [key, note] of this.#kept) await this.#notes.write(volumeNote(key), note);
     const lasting = [...(await this.#notes.all(VOLUME_NOTE)).values()];
     for (const detector of detectors) await detector.tidy(lasting);
   }
@@ -121,7 +117,7 @@ class Tracking implements ChangeTracking {
     if (isDue(whole, this.#now)) return everything('it is compared as a whole once a month');
     if (typeof changed === 'string') return everything(changed);
     if (!(Number(before['size']) <= size)) return everything('it is smaller than it was');
-    if ((await this.#notes.read(distrustOf(pool))) !== undefined) {
+    if ((await this.#notes.read(distrustNote(pool))) !== undefined) {
       return everything(`what changed in the pool ${pool} was once told wrongly`);
     }
     return { kind: 'ranges', ranges: within(changed, size) };
@@ -179,7 +175,7 @@ class Tracking implements ChangeTracking {
   }
 
   async #distrust(pool: string, label: string): Promise<void> {
-    const name = distrustOf(pool);
+    const name = distrustNote(pool);
     await this.#notes.write(name, { at: `${this.#now}`, volume: label });
     this.#options.warn(
       `${label} has changed where its pool ${pool} told that it had not: from now on all volumes in this pool are ` +
@@ -193,8 +189,4 @@ function within(extents: readonly Extent[], size: number): readonly Extent[] {
   return extents
     .filter(({ offset }) => offset < size)
     .map(({ offset, length }) => ({ offset, length: Math.min(length, size - offset) }));
-}
-
-function distrustOf(pool: string): string {
-  return DISTRUSTED + encodeURIComponent(pool);
 }

@@ -17,7 +17,9 @@ import type {
 } from '../system.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
 import { imagePoolDetector } from '../changes/open-detector.ts';
+import type { PoolDetector } from '../changes/pool-detector.ts';
 import { trackChanges } from '../changes/track-changes.ts';
+import { type WasWritten, wasWrittenSince } from '../changes/was-written.ts';
 import type { ChangeTracking, TrackingOptions } from '../changes/volume-changes.ts';
 import { openFileReflinkPool } from '../pools/file-pool.ts';
 import { openHeldImage } from '../pools/held-image.ts';
@@ -136,16 +138,9 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
   }
 
   async trackChanges(options: TrackingOptions): Promise<ChangeTracking> {
-    const { directory } = this.layout;
     const tracking = await trackChanges(
       {
-        detectorOf: () =>
-          imagePoolDetector({
-            ...{ directory, series: options.series, driver: this.#driver() },
-            isRunning: (name) => this.isRunning(name),
-            run: runnerBehind([]),
-            runForLines: lineRunnerBehind([]),
-          }),
+        detectorOf: () => this.#detector(options.series),
         imageOf: (opened, { label }, known, signal) =>
           openHeldImage(opened, label, undefined, signal, known),
       },
@@ -159,6 +154,22 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
       commit: () => tracking.commit(),
       [Symbol.asyncDispose]: () => tracking[Symbol.asyncDispose](),
     };
+  }
+
+  wasWrittenSince({
+    directory,
+    series,
+  }: Pick<TrackingOptions, 'directory' | 'series'>): WasWritten {
+    return wasWrittenSince({ detectorOf: () => this.#detector(series) }, directory);
+  }
+
+  #detector(series: string): Promise<PoolDetector> {
+    return imagePoolDetector({
+      ...{ directory: this.layout.directory, series, driver: this.#driver() },
+      isRunning: (name) => this.isRunning(name),
+      run: runnerBehind([]),
+      runForLines: lineRunnerBehind([]),
+    });
   }
 
   /** Images are replaced by renaming, as in a pool of the kind `file-reflink`. */

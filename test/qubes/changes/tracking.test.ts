@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,9 +8,11 @@ import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { Note } from '../../../dom0-agent/qubes/changes/notes.ts';
 import type { PoolDetector } from '../../../dom0-agent/qubes/changes/pool-detector.ts';
 import { trackChanges } from '../../../dom0-agent/qubes/changes/track-changes.ts';
+import { wasWrittenSince } from '../../../dom0-agent/qubes/changes/was-written.ts';
 import type { Changes, OpenedChanges } from '../../../dom0-agent/qubes/changes/volume-changes.ts';
 import { openHeldImage } from '../../../dom0-agent/qubes/pools/held-image.ts';
 import type { Qube, Volume } from '../../../dom0-agent/qubes/qube.ts';
+import { FailedError } from '../../../shared/errors.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 
 const DAY = 86_400_000;
@@ -215,5 +218,51 @@ describe('what changed in a volume since a backup', () => {
     await rm(image);
     await expect(backUp('b1')).rejects.toThrow(/the volume private of work/);
     expect(disposed).toBe(1);
+  });
+});
+
+describe('before a backup, whether a volume was written to since an earlier one', () => {
+  const state = (): string => join(directory, 'state');
+  const wasWritten = (since: string | undefined, of = detector): Promise<boolean | undefined> =>
+    wasWrittenSince(
+      { detectorOf: () => Promise.resolve(of) },
+      state(),
+    )({
+      ...{ qube, volume, key: 'work.private', since },
+    });
+
+  it('is told by what the pool says that it is, without holding or reading anything', async () => {
+    identity = 'one';
+    await backUp('b1');
+    expect(await wasWritten('b1')).toBe(false);
+    identity = 'other';
+    expect(await wasWritten('b1')).toBe(true);
+    expect(befores).toHaveLength(1);
+  });
+
+  it('is not known where nothing is noted, since another backup, or where the pool cannot tell', async () => {
+    expect(await wasWritten('b1')).toBeUndefined();
+    expect(existsSync(state())).toBe(false);
+    await backUp('b1');
+    identity = 'one';
+    // Its identity was not known then.
+    expect(await wasWritten('b1')).toBeUndefined();
+    await backUp('b2', { since: 'b1' });
+    expect(await wasWritten('b1')).toBeUndefined();
+    expect(await wasWritten(undefined)).toBeUndefined();
+    expect(await wasWritten('b2')).toBe(false);
+    identity = undefined;
+    expect(await wasWritten('b2')).toBeUndefined();
+    const broken = { ...detector, identityOf: () => Promise.reject(new FailedError('no lvs')) };
+    expect(await wasWritten('b2', broken)).toBeUndefined();
+  });
+
+  it('is not known in a pool that was found to tell wrongly', async () => {
+    identity = 'one';
+    await backUp('b1', { look: (opened) => opened.distrust() });
+    await backUp('b2', { since: 'b1' });
+    identity = 'other';
+    await backUp('b3', { since: 'b2', look: (opened) => opened.distrust() });
+    expect(await wasWritten('b3')).toBeUndefined();
   });
 });

@@ -1,0 +1,73 @@
+import { join } from 'node:path';
+import { type Qube, savedVolumes } from '../qubes/qube.ts';
+import type { QubesSystem } from '../qubes/system.ts';
+import type { SeriesState } from './series-state.ts';
+import { keyOf, originOf } from './volume-identity.ts';
+
+/** Whether what is backed up of a VM is what the last backup of a series has of it. Undefined: that is not known. */
+export type SinceLast = 'changed' | 'unchanged' | undefined;
+
+/** By the names of VMs. */
+export type ChangedQubes = ReadonlyMap<string, SinceLast>;
+
+/** Where it is noted what the volumes were like at the last backup of a series. */
+export function notesOfChanges(seriesDirectory: string, seriesId: string): string {
+  return join(seriesDirectory, seriesId, 'changes');
+}
+
+/**
+ * Tells of each VM whether its volumes, as they were last saved, have changed since the last backup of the series: what it
+ * takes no reading to know.
+ */
+export async function changedQubes(
+  system: QubesSystem,
+  { head: { seriesId }, maps }: Pick<SeriesState, 'head' | 'maps'>,
+  seriesDirectory: string,
+  qubes: readonly Qube[],
+): Promise<ChangedQubes> {
+  const directory = notesOfChanges(seriesDirectory, seriesId);
+  const wasWritten = system.wasWrittenSince({ directory, series: seriesId });
+  const sinceLast = async (qube: Qube): Promise<SinceLast> => {
+    const written = await Promise.all(
+      savedVolumes(qube).map(async (volume) => {
+        const origin = originOf(qube, volume);
+        const since = maps.get(origin);
+        // One that the series does not have is new in the next backup.
+        return since === undefined ? true : wasWritten({ qube, volume, key: keyOf(origin), since });
+      }),
+    );
+    if (written.includes(true)) return 'changed';
+    return written.length === 0 || written.includes(undefined) ? undefined : 'unchanged';
+  };
+  return new Map(
+    await Promise.all(qubes.map(async (qube) => [qube.name, await sinceLast(qube)] as const)),
+  );
+}
+
+/** The same of each VM since its newest backup in any of these series. */
+export async function changedSinceNewest(
+  system: QubesSystem,
+  states: readonly SeriesState[],
+  seriesDirectory: string,
+  qubes: readonly Qube[],
+): Promise<ChangedQubes> {
+  const found = await Promise.all(
+    states.map((state) => {
+      const own = qubes.filter((qube) => newestOf(qube, states) === state);
+      return changedQubes(system, state, seriesDirectory, own);
+    }),
+  );
+  return new Map(found.flatMap((each) => [...each]));
+}
+
+/** The series with the newest backup of a VM. */
+function newestOf(qube: Qube, states: readonly SeriesState[]): SeriesState | undefined {
+  let newest: { readonly state: SeriesState; readonly made: number } | undefined;
+  for (const state of states) {
+    const ids = savedVolumes(qube).map((volume) => state.maps.get(originOf(qube, volume)));
+    const files = state.files.filter(({ backupId }) => ids.includes(backupId));
+    const made = Math.max(...files.map((file) => file.made));
+    if (made > (newest?.made ?? 0)) newest = { state, made };
+  }
+  return newest?.state;
+}

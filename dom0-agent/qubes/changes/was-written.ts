@@ -1,0 +1,45 @@
+import { CofferError } from '../../../shared/errors.ts';
+import { memoize } from '../../../shared/memoize.ts';
+import { placedVolume } from '../pools/pool-driver.ts';
+import { distrustNote, Notes, volumeNote } from './notes.ts';
+import type { PoolDetector } from './pool-detector.ts';
+import type { TrackedSystem } from './track-changes.ts';
+import type { TrackedVolume } from './volume-changes.ts';
+
+/**
+ * Tells whether a volume was written to since an earlier backup, before the next one: by its identity alone, so that
+ * nothing is read, held fast or changed. Undefined: that is not known.
+ */
+export type WasWritten = (tracked: TrackedVolume) => Promise<boolean | undefined>;
+
+/** @param directory see `TrackingOptions`; it need not exist */
+export function wasWrittenSince(
+  { detectorOf }: Pick<TrackedSystem, 'detectorOf'>,
+  directory: string,
+): WasWritten {
+  const notes = Notes.in(directory);
+  const pools = new Map<string, () => Promise<PoolDetector>>();
+  const detectorFor = (pool: string): Promise<PoolDetector> => {
+    const known = pools.get(pool) ?? memoize(() => detectorOf(pool, notes));
+    pools.set(pool, known);
+    return known();
+  };
+
+  return async ({ qube, volume, key, since }) => {
+    const noted = await notes.read(volumeNote(key));
+    const before = noted?.['identity'];
+    if (since === undefined || noted?.['backup'] !== since || before === undefined) {
+      return undefined;
+    }
+    if ((await notes.read(distrustNote(volume.pool))) !== undefined) return undefined;
+    try {
+      const detector = await detectorFor(volume.pool);
+      const now = await detector.identityOf(placedVolume(qube, volume));
+      return now === undefined ? undefined : now !== before;
+    } catch (error) {
+      // What cannot be looked at now is told when it is to be read.
+      if (error instanceof CofferError) return undefined;
+      throw error;
+    }
+  };
+}
