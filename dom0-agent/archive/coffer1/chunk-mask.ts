@@ -6,6 +6,11 @@ export function bits(offset: number, count: number): number {
   return (ones << offset) >>> 0;
 }
 
+/** Whether bit `offset` is set. */
+export function hasBit(mask: number, offset: number): boolean {
+  return ((mask >>> offset) & 1) === 1;
+}
+
 /** How many of the bits are set. */
 export function countBits(mask: number): number {
   // In pairs of bits, then in fours, then in bytes: it is asked for each chunk of a volume.
@@ -28,7 +33,7 @@ export function rankOf(mask: number, offset: number): number {
 export function placesIn(mask: number): number[] {
   const places: number[] = [];
   for (let place = 0; place < MOST_CHUNKS_IN_PART; place++) {
-    if (((mask >>> place) & 1) === 1) places.push(place);
+    if (hasBit(mask, place)) places.push(place);
   }
   return places;
 }

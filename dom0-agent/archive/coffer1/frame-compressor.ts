@@ -3,6 +3,7 @@ import { gzip as gzipCallback } from 'node:zlib';
 import { noteBuffer } from '../../../shared/buffer-collection.ts';
 import { Semaphore } from '../../../shared/semaphore.ts';
 import type { Coffer1Filter } from './coffer1-header.ts';
+import { LONGEST_RAW, writeRawFrame } from './raw-frame.ts';
 import { ZstdProcess } from './zstd-process.ts';
 
 const gzip = promisify(gzipCallback);
@@ -38,7 +39,7 @@ class GzipFrames implements FrameCompressor {
   }
 }
 
-/** By a zstd for each core. */
+/** By a zstd for each core; what is short needs none. */
 class ZstdFrames implements FrameCompressor {
   readonly #signal: AbortSignal;
   readonly #atOnce: Semaphore;
@@ -51,6 +52,7 @@ class ZstdFrames implements FrameCompressor {
   }
 
   compress(bytes: Buffer, target: Buffer): Promise<Buffer> {
+    if (bytes.length <= LONGEST_RAW) return Promise.resolve(writeRawFrame(bytes, target));
     return this.#atOnce.run(() => this.#compressNow(bytes, target), this.#signal);
   }
 

@@ -7,6 +7,7 @@ import { prefetch } from '../parts/prefetch.ts';
 import { type Coffer1Header, PART_TEXT_LENGTH } from './coffer1-header.ts';
 import type { StoredMember } from './member-reader.ts';
 import { type PartText, chunksOf, parsePartText } from './part-text.ts';
+import { readRawFrame } from './raw-frame.ts';
 import { type ArchiveKey, openMember } from './seal-member.ts';
 
 /** What every reading of an opened backup needs. */
@@ -31,8 +32,13 @@ export type OpenedPart =
   | {
       readonly number: number;
       readonly text: PartText;
-      /** Its chunks, each in memory of its own. To be read before the next part is asked for, as far as they are wanted. */
-      readonly chunks: () => AsyncGenerator<Buffer, void, undefined>;
+      /**
+       * Its chunks, or those with the numbers that are wanted, each in memory of its own. To be read before the next part is
+       * asked for, as far as they are wanted.
+       */
+      readonly chunks: (
+        isWanted?: (number: number) => boolean,
+      ) => AsyncGenerator<Buffer, void, undefined>;
     }
   | { readonly number: number; readonly damage: DamagedError };
 
@@ -104,12 +110,18 @@ export async function* openParts(
     }
     const text = parsePartText(await bytes.exact(PART_TEXT_LENGTH), grain);
     const end = bytes.position + chunksOf(text) * grain;
-    async function* chunks(): AsyncGenerator<Buffer, void, undefined> {
-      while (bytes.position < end) {
+    const chunks = async function* (
+      isWanted: (number: number) => boolean = () => true,
+    ): AsyncGenerator<Buffer, void, undefined> {
+      for (let number = 0; bytes.position < end; number++) {
+        if (!isWanted(number)) {
+          await bytes.skip(grain);
+          continue;
+        }
         noteBuffer(2 * grain);
         yield await bytes.exact(grain);
       }
-    }
+    };
     yield { number, text, chunks };
     await bytes.skip(end - bytes.position);
   }
@@ -180,21 +192,33 @@ export async function authenticate(
   }
 }
 
-/** Without a frame there is nothing to decompress: there may be no member, or all may be damaged. */
+/** Raw frames need no program, and without a frame there is nothing to decompress: all may be damaged. */
 async function* decompressed(
   frames: AsyncIterable<Buffer>,
   { header, signal }: Opened,
 ): AsyncGenerator<Buffer, void, undefined> {
   const slices = frames[Symbol.asyncIterator]();
   try {
-    const first = await slices.next();
-    if (first.done === true) return;
-    const all = async function* (): AsyncGenerator<Buffer, void, undefined> {
-      yield first.value;
-      yield* { [Symbol.asyncIterator]: () => slices };
-    };
-    yield* decompress(header.compressionFilter, all(), signal);
+    for (;;) {
+      const next = await slices.next();
+      if (next.done === true) return;
+      const slice = next.value;
+      const text = header.compressionFilter === 'zstd' ? readRawFrame(slice) : undefined;
+      if (text === undefined) {
+        yield* decompress(header.compressionFilter, startingWith(slice, slices), signal);
+        return;
+      }
+      yield text;
+    }
   } finally {
     await slices.return?.();
   }
+}
+
+async function* startingWith(
+  first: Buffer,
+  rest: AsyncIterator<Buffer>,
+): AsyncGenerator<Buffer, void, undefined> {
+  yield first;
+  yield* { [Symbol.asyncIterator]: () => rest };
 }

@@ -8,7 +8,7 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { partName } from '../parts/part-name.ts';
 import { prefetch } from '../parts/prefetch.ts';
 import { OuterTarReader } from '../tar/outer-reader.ts';
-import { placesIn } from './chunk-mask.ts';
+import { hasBit, placesIn } from './chunk-mask.ts';
 import type { LocatedPart } from './located-parts.ts';
 import { lengthInTar } from './manifest.ts';
 import { DATA_PATH, movedPath, trimmedPath } from './member-paths.ts';
@@ -18,18 +18,24 @@ import { chunksOf } from './part-text.ts';
 import { requireEnd } from './series-file.ts';
 import type { SeriesFiles } from './series-files.ts';
 
+/** A part that chunks are wanted of. */
+export interface WantedPart extends LocatedPart {
+  /** The chunks, as bits by the places where they lay when the part was born. */
+  readonly wanted: number;
+}
+
 /** So much is asked for in one range, in bytes: parts that are neighbours are read as one. */
 const LONGEST_RANGE = 256 * 1024 * 1024;
 
 /**
- * The chunks of parts, of any files of a series, in the order in which they are given; each at the place where it lay when its
- * part was born. What comes next is read,
- * authenticated and decompressed ahead. Throws DamagedError in the turn of a part that does not hold.
+ * The wanted chunks of parts, of any files of a series, in the order in which they are given; each at the place where it lay when
+ * its part was born. What comes next is read, authenticated and decompressed ahead. Throws DamagedError in the turn of a part
+ * that does not hold.
  *
  * @param parts gives the same each time that it is called
  */
 export async function* chunksOfParts(
-  parts: () => Iterable<LocatedPart>,
+  parts: () => Iterable<WantedPart>,
   files: SeriesFiles,
 ): AsyncGenerator<Buffer[], void, undefined> {
   for (const alike of alikeIn(parts)) yield* prefetch(chunksOfAlike(alike, files));
@@ -37,8 +43,8 @@ export async function* chunksOfParts(
 
 /** Parts one behind the other that one program can decompress. */
 function* alikeIn(
-  parts: () => Iterable<LocatedPart>,
-): Generator<() => Iterable<LocatedPart>, void, undefined> {
+  parts: () => Iterable<WantedPart>,
+): Generator<() => Iterable<WantedPart>, void, undefined> {
   let [from, count] = [0, 0];
   let filter: string | undefined;
   for (const { file } of parts()) {
@@ -52,8 +58,8 @@ function* alikeIn(
   if (count > 0) yield slice(parts, from, count);
 }
 
-function slice(parts: () => Iterable<LocatedPart>, from: number, count: number) {
-  return function* (): Generator<LocatedPart, void, undefined> {
+function slice(parts: () => Iterable<WantedPart>, from: number, count: number) {
+  return function* (): Generator<WantedPart, void, undefined> {
     let at = 0;
     for (const part of parts()) {
       if (at >= from) yield part;
@@ -63,7 +69,7 @@ function slice(parts: () => Iterable<LocatedPart>, from: number, count: number) 
 }
 
 async function* chunksOfAlike(
-  parts: () => Iterable<LocatedPart>,
+  parts: () => Iterable<WantedPart>,
   files: SeriesFiles,
 ): AsyncGenerator<Buffer[], void, undefined> {
   const [first] = parts();
@@ -78,17 +84,18 @@ async function* chunksOfAlike(
 
 async function chunksIn(
   part: OpenedPart,
-  { file, parts, row }: LocatedPart,
+  { file, parts, row, wanted }: WantedPart,
   files: SeriesFiles,
 ): Promise<Buffer[]> {
   if ('damage' in part) throw inFile(part.damage, files.nameOf(file.backupId));
   if (chunksOf(part.text) !== parts.table.at(row).chunks) {
     throw new DamagedError(`part ${part.number} of the volumes does not match its table`);
   }
-  const { mask } = parts.table.at(row);
+  const places = placesIn(parts.table.at(row).mask);
+  const isWanted = (number: number): boolean => hasBit(wanted, places[number] ?? 0);
+  const wantedPlaces = places.filter((_, number) => isWanted(number)).values();
   const chunks: Buffer[] = [];
-  const places = placesIn(mask).values();
-  for await (const chunk of part.chunks()) chunks[places.next().value ?? 0] = chunk;
+  for await (const chunk of part.chunks(isWanted)) chunks[wantedPlaces.next().value ?? 0] = chunk;
   return chunks;
 }
 

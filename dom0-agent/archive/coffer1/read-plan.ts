@@ -1,5 +1,6 @@
-import { Uint32List } from './uint32-list.ts';
+import { bits, countBits } from './chunk-mask.ts';
 import type { Run, Runs } from './runs.ts';
+import { Uint32List } from './uint32-list.ts';
 
 /** What is done for some runs of a volume that lie in the same part and follow each other. */
 export interface Step {
@@ -61,7 +62,7 @@ export class ReadPlan {
       const part = this.#parts.at(visit);
       const isRead = !kept.release(part);
       const later = this.#later[visit] ?? 0;
-      const dropped = later === 0 ? [] : kept.keep(part, this.#next[visit] ?? 0, bitsOf(later));
+      const dropped = later === 0 ? [] : kept.keep(part, this.#next[visit] ?? 0, countBits(later));
       yield {
         ...{ part, isRead, runs: [...this.#runsOf(visit)] },
         ...{ kept: dropped.includes(part) ? 0 : later, dropped },
@@ -87,9 +88,7 @@ export class ReadPlan {
 
   #wanted(visit: number): number {
     let wanted = 0;
-    for (const { offset, count } of this.#runsOf(visit)) {
-      for (let i = 0; i < count; i++) wanted |= 1 << (offset + i);
-    }
+    for (const { offset, count } of this.#runsOf(visit)) wanted |= bits(offset, count);
     return wanted;
   }
 }
@@ -128,15 +127,4 @@ class KeptParts {
     for (const [part, { next }] of this.#parts) if (next > latest) [found, latest] = [part, next];
     return found;
   }
-}
-
-/** Whether chunk number `offset` is among the bits. */
-export function hasBit(bits: number, offset: number): boolean {
-  return ((bits >>> offset) & 1) === 1;
-}
-
-function bitsOf(bits: number): number {
-  let count = 0;
-  for (let rest = bits >>> 0; rest !== 0; rest = (rest & (rest - 1)) >>> 0) count++;
-  return count;
 }

@@ -5,13 +5,14 @@ import type { DataPiece } from '../../../shared/sparse-data.ts';
 import type { ArchiveReader, ArchivedFile, InSeries } from '../archive.ts';
 import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
 import { checkSeries } from './check-series.ts';
+import { bits, hasBit } from './chunk-mask.ts';
 import type { Coffer1Header } from './coffer1-header.ts';
 import { lostVolumes } from './lost-volumes.ts';
 import { type LocatedPart, LocatedParts } from './located-parts.ts';
 import type { ManifestFile } from './manifest.ts';
 import { authenticateParts, openTexts } from './open-parts.ts';
-import { chunksOfParts, storedParts } from './planned-parts.ts';
-import { ReadPlan, type Step, hasBit } from './read-plan.ts';
+import { type WantedPart, chunksOfParts, storedParts } from './planned-parts.ts';
+import { ReadPlan, type Step } from './read-plan.ts';
 import type { SeriesFile } from './series-file.ts';
 import type { SeriesFiles } from './series-files.ts';
 import { brokenFile, smallFile, textFile, wholeOf } from './small-files.ts';
@@ -233,8 +234,12 @@ function isTree({ path }: ManifestFile): boolean {
 function* partsToRead(
   plan: ReadPlan,
   located: LocatedParts,
-): Generator<LocatedPart, void, undefined> {
-  for (const { isRead, part } of plan.steps()) if (isRead) yield located.at(part);
+): Generator<WantedPart, void, undefined> {
+  for (const { isRead, part, runs, kept } of plan.steps()) {
+    if (!isRead) continue;
+    const wanted = runs.reduce((mask, { offset, count }) => mask | bits(offset, count), kept);
+    yield { ...located.at(part), wanted };
+  }
 }
 
 async function* piecesOfStep(

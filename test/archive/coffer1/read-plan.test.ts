@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { ReadPlan, hasBit } from '../../../dom0-agent/archive/coffer1/read-plan.ts';
+import { hasBit } from '../../../dom0-agent/archive/coffer1/chunk-mask.ts';
+import { ReadPlan } from '../../../dom0-agent/archive/coffer1/read-plan.ts';
 import { Runs } from '../../../dom0-agent/archive/coffer1/runs.ts';
 
 const PARTS = 12;

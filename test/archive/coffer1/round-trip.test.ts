@@ -3,6 +3,7 @@ import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { contentOf } from '../content-of.ts';
 import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
+import { LONGEST_RAW } from '../../../dom0-agent/archive/coffer1/raw-frame.ts';
 import type { ArchiveReader } from '../../../dom0-agent/archive/archive.ts';
 import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { WrongPassphraseError } from '../../../shared/errors.ts';
@@ -44,6 +45,10 @@ const NOTHING = Buffer.alloc(0);
 const contents: Contents = {
   'vm5/firewall.xml': Buffer.from('<firewall/>'),
   'vm7/empty': Buffer.alloc(0),
+  // On both sides of the length up to which zstd is not asked.
+  'vm6/notes.txt': Buffer.from('all.'.repeat(LONGEST_RAW / 4)),
+  'vm6/firewall.xml': Buffer.from('all.'.repeat(LONGEST_RAW / 4) + '.'),
+  'vm7/firewall.xml': Buffer.from('<firewall/>'),
   'vm5/private.img': Buffer.concat([withHoles('x..xxxxxxx..x'), randomBytes(1000)]),
   'vm6/private.img': Buffer.alloc(5 * GRAIN),
   'vm6/root.img': randomBytes(3 * GRAIN),
