@@ -73,6 +73,9 @@ vm)
   program coffer-vm-agent '24 22 20 18'
   manual coffer-vm-agent.1
   place 755 rpm/vm-service /usr/share/coffer/vm-service
+  for command in coffer-rclone coffer-ssh; do
+    place 755 "vm-agent/through/$command" "/usr/share/coffer/through/$command"
+  done
   services Store Fetch Browse
   documents CHANGELOG.md
   ;;

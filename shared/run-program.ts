@@ -1,6 +1,7 @@
 import { text } from 'node:stream/consumers';
 import { type ChildEnd, ChildProcess, whyNotRun } from './child-process.ts';
 import { FailedError } from './errors.ts';
+import { linesIn } from './lines.ts';
 import { printableWords } from './printable.ts';
 import { KiB } from './sizes.ts';
 
@@ -43,14 +44,8 @@ export function lineRunnerBehind(prefix: readonly string[]): RunForLines {
   return async function* (program, args) {
     await using child = start(prefix, program, args);
     child.stdout.setEncoding('utf8');
-    let rest = '';
-    for await (const chunk of child.stdout as AsyncIterable<string>) {
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop() ?? '';
-      if (rest.length > LONGEST_LINE) throw new FailedError(`${program} gives too long a line`);
-      yield lines;
-    }
-    if (rest !== '') yield [rest];
+    const tooLong = (): Error => new FailedError(`${program} gives too long a line`);
+    yield* linesIn(child.stdout as AsyncIterable<string>, LONGEST_LINE, tooLong);
     requireSuccess(prefix, program, args, await child.ended);
   };
 }

@@ -1,21 +1,16 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import path from 'node:path';
-import type { DeletionResult } from '../protocol/messages.ts';
 import { reasonOf, systemCodeOf } from '../shared/errors.ts';
 import { BLOCK } from '../shared/tar-block.ts';
+import type { Deletion } from './directory.ts';
 import { requireDirectory, requirePlainName } from './resolve-path.ts';
 
 /** How each file of our own format begins: the name in the first block of the tar, and the line behind the block. */
 const MEMBER = Buffer.from('backup-header\0', 'latin1');
 const FIRST_LINE = Buffer.from('format=coffer-1\n', 'latin1');
-
-/** What became of a file that was to be deleted. */
-export interface Deletion {
-  readonly result: DeletionResult;
-  /** Why not; empty where it was deleted, or is not there. */
-  readonly message: string;
-}
+/** So much of it tells. */
+export const BACKUP_START = BLOCK + FIRST_LINE.length;
 
 /**
  * To be called before the first file is deleted. Throws StorageFailure when it is no directory, or one of the names is
@@ -33,7 +28,7 @@ export async function requireDeletable(directory: string, names: readonly string
 export async function deleteBackup(directory: string, name: string): Promise<Deletion> {
   const file = path.join(directory, name);
   try {
-    if (!(await isBackup(file))) return notABackup('it is no backup that coffer made');
+    if (!(await isBackup(file))) return notABackup();
     await unlink(file);
     return { result: 'DELETED', message: '' };
   } catch (error) {
@@ -52,7 +47,7 @@ export async function deleteBackup(directory: string, name: string): Promise<Del
   }
 }
 
-function notABackup(message: string): Deletion {
+export function notABackup(message = 'it is no backup that coffer made'): Deletion {
   return { result: 'NOT_A_BACKUP', message };
 }
 
@@ -61,17 +56,22 @@ async function isBackup(file: string): Promise<boolean> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   const handle = await open(file, flags);
   try {
-    return (await handle.stat()).isFile() && (await beginsAsBackup(handle));
+    return (await handle.stat()).isFile() && beginsAsBackup(await startOf(handle));
   } finally {
     await handle.close();
   }
 }
 
-async function beginsAsBackup(handle: FileHandle): Promise<boolean> {
-  const start = Buffer.alloc(BLOCK + FIRST_LINE.length);
+async function startOf(handle: FileHandle): Promise<Buffer> {
+  const start = Buffer.alloc(BACKUP_START);
   const { bytesRead } = await handle.read(start, 0, start.length, 0);
+  return start.subarray(0, bytesRead);
+}
+
+/** Whether the first BACKUP_START bytes of a file are those of a backup. */
+export function beginsAsBackup(start: Buffer): boolean {
   return (
-    bytesRead === start.length &&
+    start.length === BACKUP_START &&
     start.subarray(0, MEMBER.length).equals(MEMBER) &&
     start.subarray(BLOCK).equals(FIRST_LINE)
   );

@@ -1,8 +1,6 @@
-import path from 'node:path';
 import type { ByteSink } from '../shared/byte-streams.ts';
 import { LONGEST_DATA } from '../protocol/limits.ts';
-import { RegularFile } from './regular-file.ts';
-import { requirePlainName } from './resolve-path.ts';
+import type { Directory, StoredFile } from './directory.ts';
 import { StorageFailure } from './storage-failure.ts';
 
 /**
@@ -10,35 +8,36 @@ import { StorageFailure } from './storage-failure.ts';
  * copy_file_range(2), and the ranges begin at multiples of 512 bytes, where no file system could share their blocks.
  */
 export class FileRanges implements AsyncDisposable {
-  readonly #directory: string;
+  readonly #directory: Directory;
   readonly #buffer = Buffer.allocUnsafeSlow(LONGEST_DATA);
   /** Ranges of the same file mostly follow each other. */
-  #file: RegularFile | undefined;
+  #last: { readonly name: string; readonly file: StoredFile } | undefined;
 
-  constructor(directory: string) {
+  constructor(directory: Directory) {
     this.#directory = directory;
   }
 
   /** Appends a range to what is being written. Throws StorageFailure when it is not all there. */
   async copy(name: string, offset: number, length: number, target: ByteSink): Promise<void> {
-    requirePlainName(name);
-    const file = await this.#open(path.join(this.#directory, name));
+    const file = await this.#open(name);
     if (offset + length > file.size) {
-      throw new StorageFailure('IO', `${file.path} is shorter than was asked of it`);
+      throw new StorageFailure('IO', `${name} is shorter than was asked of it`);
     }
-    for await (const bytes of file.read(offset, offset + length)) await target.write(bytes);
+    await using range = file.range(offset, offset + length);
+    for await (const bytes of range.read()) await target.write(bytes);
   }
 
-  async #open(file: string): Promise<RegularFile> {
-    if (this.#file?.path === file) return this.#file;
+  async #open(name: string): Promise<StoredFile> {
+    if (this.#last?.name === name) return this.#last.file;
     await this[Symbol.asyncDispose]();
-    this.#file = await RegularFile.open(file, this.#buffer);
-    return this.#file;
+    const file = await this.#directory.open(name, this.#buffer);
+    this.#last = { name, file };
+    return file;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const file = this.#file;
-    this.#file = undefined;
-    await file?.[Symbol.asyncDispose]();
+    const last = this.#last;
+    this.#last = undefined;
+    await last?.file[Symbol.asyncDispose]();
   }
 }

@@ -6,21 +6,13 @@ import type { Entry } from '../protocol/messages.ts';
 import { systemCodeOf } from '../shared/errors.ts';
 import { GiB } from '../shared/sizes.ts';
 import type { Space } from '../shared/space.ts';
+import type { DirectoryListing } from './directory.ts';
 import { toStorageFailure } from './storage-failure.ts';
 
 /** The type of FAT in statfs(2): MSDOS_SUPER_MAGIC in linux/magic.h. exFAT has another, and no such limit. */
 const FAT = 0x4d44;
 /** A file's length has 32 bits on FAT. */
 const LARGEST_ON_FAT = 4 * GiB - 1;
-
-export interface DirectoryListing {
-  readonly path: string;
-  readonly space: Space;
-  /** In no particular order. */
-  readonly entries: readonly Entry[];
-  /** There are more entries than are listed. */
-  readonly truncated: boolean;
-}
 
 /** The entries of a directory, up to MOST_ENTRIES, and its free space. Throws StorageFailure. */
 export async function listDirectory(directory: string): Promise<DirectoryListing> {

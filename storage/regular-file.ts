@@ -2,14 +2,13 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { LONGEST_DATA } from '../protocol/limits.ts';
-import type { LocalSource } from './local-streams.ts';
+import type { BegunRange, StoredFile } from './directory.ts';
 import { StorageFailure, toStorageFailure } from './storage-failure.ts';
 
 /** A file to be read. Only regular files: a pipe or a device could block forever. */
-export class RegularFile implements LocalSource {
+export class RegularFile implements StoredFile {
   readonly path: string;
   readonly size: number;
-  readonly seekable = true;
   readonly #handle: FileHandle;
   readonly #buffer: Buffer | undefined;
 
@@ -36,6 +35,11 @@ export class RegularFile implements LocalSource {
       throw toStorageFailure(error);
     }
     throw new StorageFailure('NOT_A_FILE', `${path} is not a regular file`);
+  }
+
+  /** Nothing is under way before it is read. */
+  range(from: number, to: number): BegunRange {
+    return { read: () => this.read(from, to), [Symbol.asyncDispose]: () => Promise.resolve() };
   }
 
   async *read(from = 0, to = this.size): AsyncGenerator<Buffer, void> {

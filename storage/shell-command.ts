@@ -5,10 +5,20 @@ import { ChildProcess, describeEnd, holdOutput } from '../shared/child-process.t
 import { CleanupProcess } from '../shared/cleanup-process.ts';
 import { FailedError, reasonOf } from '../shared/errors.ts';
 import type { LocalSink, LocalSource } from './local-streams.ts';
-import { StorageFailure } from './storage-failure.ts';
+import { type CommandEnd, StorageFailure } from './storage-failure.ts';
 
 /** How long a terminated command has, in milliseconds, before it is killed. */
 const GRACE = 2_000;
+
+/** A command line, and what it is to do. */
+export interface CommandLine {
+  readonly command: string;
+  /** What it finds in its environment besides what is in ours. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** For errors: `asked to list cloud:backups`. */
+  readonly asked?: string;
+}
 
 /**
  * A command line run by `/bin/sh -c`, in its own process group, so that all of it can be terminated. It inherits the
@@ -16,10 +26,22 @@ const GRACE = 2_000;
  */
 class ShellCommand {
   readonly #child: ChildProcess;
+  readonly #asked: string | undefined;
   #cleanup: CleanupProcess | undefined;
 
-  constructor(command: string, stdin: 'pipe' | 'ignore', stdout: 'pipe' | 'ignore') {
-    this.#child = new ChildProcess(['/bin/sh', '-c', command], { stdin, stdout });
+  constructor(
+    { command, env, cwd, asked }: CommandLine,
+    stdin: 'pipe' | 'ignore',
+    stdout: 'pipe' | 'ignore',
+  ) {
+    const environment = env === undefined ? {} : { env: { ...process.env, ...env } };
+    const place = cwd === undefined ? {} : { cwd };
+    this.#asked = asked;
+    this.#child = new ChildProcess(['/bin/sh', '-c', command], {
+      ...{ stdin, stdout },
+      ...environment,
+      ...place,
+    });
     const { pid } = this.#child;
     if (pid !== undefined) this.#cleanup = CleanupProcess.toKillGroup(pid);
   }
@@ -40,11 +62,13 @@ class ShellCommand {
     const { exitStatus, signal, notRun } = end;
     if (exitStatus === 0) return;
     const stderrTail = notRun ? reasonOf(notRun) : end.untrustedStderr;
-    throw new StorageFailure('COMMAND_FAILED', `it ${describeEnd(end)}`, {
-      exitStatus,
-      signal,
-      stderrTail,
-    });
+    throw this.failed(`it ${describeEnd(end)}`, { exitStatus, signal, stderrTail });
+  }
+
+  /** What it did wrong, in words. */
+  failed(what: string, end: CommandEnd = { exitStatus: 0, signal: '', stderrTail: '' }): Error {
+    const asked = this.#asked === undefined ? '' : `${this.#asked}, `;
+    return new StorageFailure('COMMAND_FAILED', asked + what, end);
   }
 
   /**
@@ -61,11 +85,13 @@ class ShellCommand {
 
 /** A command that takes a stream on its standard input. Its output is discarded. */
 export class CommandSink implements LocalSink {
-  readonly path = undefined;
+  readonly path: string | undefined;
   readonly #command: ShellCommand;
   #taken = 0;
 
-  constructor(command: string) {
+  /** @param path of the file that the command makes, if it is known */
+  constructor(command: CommandLine, path?: string) {
+    this.path = path;
     this.#command = new ShellCommand(command, 'pipe', 'ignore');
     // A write that fails reports it.
     this.#command.stdin.on('error', () => undefined);
@@ -86,8 +112,7 @@ export class CommandSink implements LocalSink {
 
   async #failEarly(): Promise<never> {
     await this.#command.requireSuccess();
-    const end = { exitStatus: 0, signal: '', stderrTail: '' };
-    throw new StorageFailure('COMMAND_FAILED', 'it exited before it had read all of the data', end);
+    throw this.#command.failed('it exited before it had read all of the data');
   }
 
   async finish(): Promise<void> {
@@ -108,7 +133,7 @@ export class CommandSource implements LocalSource {
   readonly #command: ShellCommand;
   readonly #output: ByteReader;
 
-  constructor(command: string) {
+  constructor(command: CommandLine) {
     this.#command = new ShellCommand(command, 'ignore', 'pipe');
     holdOutput(this.#command.stdout);
     this.#output = new ByteReader(this.#command.stdout);
@@ -122,6 +147,27 @@ export class CommandSource implements LocalSource {
       if (await output.ended()) return this.#command.requireSuccess();
       yield await output.atMost(Math.min(to - output.position, LONGEST_DATA));
     }
+  }
+
+  /** What it did wrong, in words. */
+  failed(what: string): Error {
+    return this.#command.failed(what);
+  }
+
+  /**
+   * All that it gives, which must be so many bytes. The last ones are held back until it has succeeded: whoever has them all
+   * has what was asked for.
+   */
+  async *exactly(length: number): AsyncGenerator<Buffer, void> {
+    let [held, came] = [undefined as Buffer | undefined, 0];
+    for await (const bytes of this.read()) {
+      came += bytes.length;
+      if (came > length) throw this.#command.failed(`it gave more than ${length} bytes`);
+      if (held !== undefined) yield held;
+      held = bytes;
+    }
+    if (came < length) throw this.#command.failed(`it gave ${came} bytes instead of ${length}`);
+    if (held !== undefined) yield held;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

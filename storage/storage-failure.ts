@@ -15,6 +15,12 @@ export class StorageFailure extends StorageError {
     super(message, { cause });
     this.failure = { kind: 'failure', code, message, ...commandEnd };
   }
+
+  /** With what a failed command has said: for a message that has no field for that. */
+  get inFull(): string {
+    const { message, stderrTail } = this.failure;
+    return stderrTail === '' ? message : `${message}; its error output: ${stderrTail}`;
+  }
 }
 
 const CODES = new Map<string, FailureCode>([

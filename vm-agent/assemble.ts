@@ -1,10 +1,8 @@
 import { homedir } from 'node:os';
 import type { AssembleConversation } from '../protocol/assemble-conversation.ts';
 import type { Channel } from '../protocol/channel.ts';
-import { AtomicFile } from '../storage/atomic-file.ts';
 import { FileRanges } from '../storage/file-ranges.ts';
-import { spaceIn } from '../storage/list-directory.ts';
-import { resolvePath } from '../storage/resolve-path.ts';
+import { openDirectory } from '../storage/open-directory.ts';
 import { requireVersion } from './request-checks.ts';
 import { receiveStream } from './receive-stream.ts';
 
@@ -12,10 +10,11 @@ import { receiveStream } from './receive-stream.ts';
 export async function assemble(channel: Channel<AssembleConversation>, signal: AbortSignal) {
   const request = await channel.expect('assembleRequest');
   requireVersion(request.version);
-  const directory = resolvePath(homedir(), request.directory);
-  await using target = await AtomicFile.create(directory, request.fileName, request.expectedBytes);
+  const { fileName, expectedBytes } = request;
+  const directory = openDirectory(homedir(), { directory: request.directory });
+  await using target = await directory.create(fileName, expectedBytes);
   await using ranges = new FileRanges(directory);
-  const space = await spaceIn(directory);
+  const space = await directory.space();
   await receiveStream(channel, target, space, signal, ({ fileName, offset, length }) =>
     ranges.copy(fileName, offset, length, target),
   );

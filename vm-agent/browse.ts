@@ -5,9 +5,8 @@ import { ENTRIES_PER_MESSAGE, PROTOCOL_VERSION } from '../protocol/limits.ts';
 import type { Message } from '../protocol/messages.ts';
 import { ChannelClosedError } from '../protocol/protocol-error.ts';
 import { untilAborted } from '../protocol/timeout.ts';
-import { listDirectory } from '../storage/list-directory.ts';
+import { type NamedDirectory, openDirectory } from '../storage/open-directory.ts';
 import { requireVersion } from './request-checks.ts';
-import { resolvePath } from '../storage/resolve-path.ts';
 import { abortWhenClosed } from './abort-when-closed.ts';
 
 /** Serves coffer.Browse: the entries of a directory, in no particular order, up to a limit. */
@@ -16,7 +15,7 @@ export async function browse(channel: Channel<BrowseConversation>) {
   requireVersion(request.version);
   const over = abortWhenClosed(channel);
   try {
-    for await (const message of answers(request.directory)) {
+    for await (const message of answers(request)) {
       await untilAborted(channel.send(message), over);
     }
   } catch (error) {
@@ -25,10 +24,8 @@ export async function browse(channel: Channel<BrowseConversation>) {
   }
 }
 
-async function* answers(directory: string): AsyncGenerator<Message, void> {
-  const { path, space, entries, truncated } = await listDirectory(
-    resolvePath(homedir(), directory),
-  );
+async function* answers(request: NamedDirectory): AsyncGenerator<Message, void> {
+  const { path, space, entries, truncated } = await openDirectory(homedir(), request).list();
   const version = PROTOCOL_VERSION;
   yield { kind: 'ready', version, path, ...space };
   for (let at = 0; at < entries.length; at += ENTRIES_PER_MESSAGE) {

@@ -3,8 +3,7 @@ import type { Channel } from '../protocol/channel.ts';
 import type { DeleteConversation } from '../protocol/delete-conversation.ts';
 import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import { untilAborted } from '../protocol/timeout.ts';
-import { deleteBackup, requireDeletable } from '../storage/delete-backups.ts';
-import { resolvePath } from '../storage/resolve-path.ts';
+import { openDirectory } from '../storage/open-directory.ts';
 import { requireVersion } from './request-checks.ts';
 import { abortWhenClosed } from './abort-when-closed.ts';
 
@@ -12,15 +11,15 @@ import { abortWhenClosed } from './abort-when-closed.ts';
 export async function deleteBackups(channel: Channel<DeleteConversation>) {
   const request = await channel.expect('deleteRequest');
   requireVersion(request.version);
-  const path = resolvePath(homedir(), request.directory);
-  await requireDeletable(path, request.fileNames);
+  const directory = openDirectory(homedir(), request);
+  await directory.requireDeletable(request.fileNames);
   const over = abortWhenClosed(channel);
-  const version = PROTOCOL_VERSION;
-  await untilAborted(channel.send({ kind: 'ready', version, path }), over);
+  const ready = { version: PROTOCOL_VERSION, path: directory.path };
+  await untilAborted(channel.send({ kind: 'ready', ...ready }), over);
   for (const name of request.fileNames) {
     // Without dom0, which may have thought better of it, nothing more is deleted.
     over.throwIfAborted();
-    const outcome = await deleteBackup(path, name);
+    const outcome = await directory.deleteBackup(name);
     await untilAborted(channel.send({ kind: 'outcome', ...outcome }), over);
   }
 }

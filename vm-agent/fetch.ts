@@ -5,7 +5,7 @@ import { PROTOCOL_VERSION } from '../protocol/limits.ts';
 import type { Message } from '../protocol/messages.ts';
 import { ChannelClosedError } from '../protocol/protocol-error.ts';
 import { untilAborted } from '../protocol/timeout.ts';
-import { requireDirectory, resolvePath } from '../storage/resolve-path.ts';
+import { openDirectory } from '../storage/open-directory.ts';
 import { sendFiles } from './send-files.ts';
 import { sendCommandOutput } from './send-command-output.ts';
 import { requireVersion } from './request-checks.ts';
@@ -14,6 +14,8 @@ import { requireVersion } from './request-checks.ts';
 export interface Asker {
   /** The next request of dom0. */
   readonly next: () => Promise<Message>;
+  /** Whether there is one already. */
+  readonly hasNext: () => boolean;
   readonly answer: (message: Message) => Promise<void>;
   /** Fires when there can be no more requests. */
   readonly over: AbortSignal;
@@ -29,9 +31,10 @@ export async function fetch(channel: Channel<FetchConversation>, signal: AbortSi
         begin(channel, '', signal),
       );
     } else {
-      const directory = resolvePath(homedir(), request.directory ?? '');
-      await requireDirectory(directory);
-      await sendFiles(directory, await begin(channel, directory, signal));
+      const { directory: path = '', through } = request;
+      const directory = openDirectory(homedir(), { directory: path, through });
+      await directory.requireThere();
+      await sendFiles(directory, await begin(channel, directory.path, signal));
     }
   } catch (error) {
     // The normal end of every Fetch.
@@ -65,5 +68,6 @@ async function begin(
     }
   };
   // When dom0 is gone, qrexec closes only our input, and a write may block forever: hence the signal.
-  return { next, answer: (message) => untilAborted(channel.send(message), over), over };
+  const hasNext = (): boolean => requests.length > 0;
+  return { next, hasNext, answer: (message) => untilAborted(channel.send(message), over), over };
 }

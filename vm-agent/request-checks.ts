@@ -9,11 +9,3 @@ export function requireVersion(version: number): void {
     `dom0 asks for version ${version}, this agent has ${PROTOCOL_VERSION}`,
   );
 }
-
-/** Checks a command line from dom0. */
-export function requireCommand(command: string): string {
-  if (command.trim() === '' || command.includes('\0')) {
-    throw new StorageFailure('BAD_REQUEST', 'the command is empty or contains a NUL byte');
-  }
-  return command;
-}

@@ -1,8 +1,8 @@
 import type { FetchConversation } from '../protocol/fetch-conversation.ts';
 import { untilEachAborted } from '../protocol/timeout.ts';
+import { requireCommand } from '../storage/command-directory.ts';
 import { CommandSource } from '../storage/shell-command.ts';
 import type { Asker } from './fetch.ts';
-import { requireCommand } from './request-checks.ts';
 
 /**
  * Sends the output of a command as far as dom0's credit goes, and End when there is no more. Never resolves: throws
@@ -15,7 +15,7 @@ export async function sendCommandOutput(
   stream: FetchConversation['stream'],
   begin: () => Promise<Asker>,
 ): Promise<never> {
-  await using source = new CommandSource(requireCommand(command));
+  await using source = new CommandSource({ command: requireCommand(command) });
   const { next, answer, over } = await begin();
   for (;;) {
     await next();

@@ -1,17 +1,12 @@
 import { createHash } from 'node:crypto';
-import { posix } from 'node:path';
 import { StorageError } from '../../shared/errors.ts';
+import { HARMLESS_NAME } from '../../shared/harmless-name.ts';
 import { printable } from '../../shared/printable.ts';
 import { identifyArchive } from '../archive/identify-archive.ts';
 import { headOf } from '../archive/read-header.ts';
+import { fileIn } from '../transport/location.ts';
 import type { Listing, Source, Storage } from '../transport/storage.ts';
 import { timeOfBackupName } from './new-backup-file.ts';
-
-/**
- * A file from one VM becomes one in another: only such names are passed on, which no program there takes for anything
- * of its own, and only what begins as a backup does.
- */
-const HARMLESS_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/;
 
 /** A directory for backups. */
 export interface BackupDirectory {
@@ -117,7 +112,7 @@ function open(
   fileName: string,
   signal: AbortSignal,
 ): Promise<Source> {
-  return storage.openSource({ file: posix.join(directory, fileName) }, signal);
+  return storage.openSource({ file: fileIn(directory, fileName) }, signal);
 }
 
 function requireSize({ size, location }: Source, expected: number): void {

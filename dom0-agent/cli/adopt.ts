@@ -24,7 +24,7 @@ export async function adoptCommand(
 ): Promise<number> {
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
-  const storage = await aboutField('dest-vm', () => opened.storage(flags.destVm));
+  const storage = await aboutField('dest-vm', () => opened.storage(flags));
   const passphrase = await askPassphrase(flags.passphraseFile, signal);
   const look = (): Promise<Listing> => storage.browse(directory, signal);
   const { path } = await aboutField('location', look);

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from '../../shared/errors.ts';
 import { DECOMPRESSIBLE, filterIn } from '../archive/compress/compression.ts';
 import { takeAnswersFromInput } from './answers-on-input.ts';
@@ -13,6 +13,8 @@ export interface OutputFlags {
 /** The options of every command that uses an archive, as commander gives them. */
 export interface ArchiveFlags extends OutputFlags {
   readonly destVm?: string;
+  /** A shell command that leads to LOCATION. */
+  readonly through?: string;
   readonly command?: true;
   readonly passphraseFile?: string;
   readonly system?: string;
@@ -25,23 +27,34 @@ export const FILE_OR_COMMAND =
   'the file of the backup, or a directory: the newest one in it, or that of a date (DIR@2026-11-25); ' +
   'with --command, a shell command that outputs it';
 
+/** What `--through` means. */
+export const THROUGH =
+  'a shell command that leads to LOCATION, which need not be a directory then: coffer-rclone, coffer-ssh, or one of ' +
+  'your own (docs/destinations.md)';
+
 /** How VMs are named. */
 export const NAMES_OF_VMS = "names, patterns ('dev-*'), @tag:NAME or @type:CLASS";
 
 /** Adds the options of every command that uses an archive. */
 export function addArchiveOptions(command: Command): Command {
   return addSystemOptions(
-    addPassphraseOption(addDestVm(command).option('--command', 'LOCATION is a shell command')),
+    addPassphraseOption(
+      addPlace(command).addOption(
+        new Option('--command', 'LOCATION is a shell command').conflicts('through'),
+      ),
+    ),
   );
 }
 
 /** Adds the options of every command that uses a directory of backups. */
 export function addDirectoryOptions(command: Command): Command {
-  return addPassphraseOption(addDestVm(command));
+  return addPassphraseOption(addPlace(command));
 }
 
-function addDestVm(command: Command): Command {
-  return command.option('-d, --dest-vm <VM>', 'the VM that LOCATION is in; without it, dom0');
+function addPlace(command: Command): Command {
+  return command
+    .option('-d, --dest-vm <VM>', 'the VM that LOCATION is in; without it, dom0')
+    .option('--through <COMMAND>', THROUGH);
 }
 
 function addPassphraseOption(command: Command): Command {

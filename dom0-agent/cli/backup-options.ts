@@ -44,6 +44,11 @@ export interface BackupFlags extends ArchiveFlags {
   readonly yes?: true;
 }
 
+/** Whether LOCATION is a path of dom0's file system. */
+export function isPathInDom0({ destVm = 'dom0', command, through }: Partial<BackupFlags>): boolean {
+  return destVm === 'dom0' && command !== true && through === undefined;
+}
+
 /** Adds the arguments and options of `coffer backup`: for the command line, and for profiles. */
 export function addBackupOptions(command: Command): Command {
   return addHabitsOfBackup(addExclude(addArchiveOptions(command)))

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../../shared/errors.ts';
-import type { BackupFlags } from './backup-options.ts';
+import { type BackupFlags, isPathInDom0 } from './backup-options.ts';
 import { aboutField } from './error-field.ts';
 import { type NewProfile, newProfile, readProfile } from './profile-files.ts';
 import { givenFlags } from './profile.ts';
@@ -53,12 +53,12 @@ async function toBeSaved(
   if (flags.profile !== undefined) {
     throw new UsageError('--save-profile writes what is on the command line: leave out --profile');
   }
-  const { passphraseFile, dom0Path, destVm = 'dom0', command: isCommand } = flags;
+  const { passphraseFile, dom0Path } = flags;
   if (passphraseFile === '-') {
     throw new UsageError('a profile needs a passphrase file: use -p FILE, or leave -p out');
   }
   return newProfile(name, {
-    location: destVm === 'dom0' && isCommand !== true ? resolve(location) : location,
+    location: isPathInDom0(flags) ? resolve(location) : location,
     qubes,
     flags: {
       ...flags,

@@ -1,8 +1,8 @@
-import path from 'node:path';
 import { RefusedError } from '../../shared/errors.ts';
 import { formatTime, timeInName } from '../../shared/local-time.ts';
 import type { Report } from '../../shared/report.ts';
 import { SeriesKeys } from '../archive/coffer1/series-keys.ts';
+import { fileIn } from '../transport/location.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { type FoundBackup, backupsIn } from './backups-in.ts';
@@ -45,13 +45,13 @@ export async function openChosenBackup(
       const isDirectory = isRefusal(error, 'NOT_A_FILE');
       if (!isDirectory && !(dated !== undefined && isRefusal(error, 'NOT_FOUND'))) throw error;
       const directory = isDirectory ? location : (dated ?? location);
-      const storage = await opened.storage(flags.destVm);
+      const storage = await opened.storage(flags);
       const listing = await storage.browse(directory, signal);
       const passphrase = await ask();
       const { backups } = await backupsIn(storage, listing, directory, passphrase, signal, keys);
       passphrase.fill(0);
       const found = choose(backups, isDirectory ? undefined : date, location, report);
-      const newest = await open(path.posix.join(directory, found.untrustedName));
+      const newest = await open(fileIn(directory, found.untrustedName));
       if (isDirectory) await warnOfNewer(opened, newest.reader.inSeries, report);
       return newest;
     });

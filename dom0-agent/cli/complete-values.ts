@@ -72,7 +72,7 @@ async function inVm(
   signal: AbortSignal,
 ): Promise<Candidate[]> {
   if (await isHalted(vm)) return [];
-  const place = await storage(vm);
+  const place = await storage({ destVm: vm });
   const directory = word.includes('/') ? dirname(`${word}x`) : '.';
   const path = word.includes('/') ? `${directory === '/' ? '' : directory}/` : '';
   const soon = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]);

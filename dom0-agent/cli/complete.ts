@@ -100,7 +100,9 @@ function wantedOf(command: Command, given: Given): Unworded {
   if (argument === undefined || given.values.has('profile')) return { kind: 'these', these: [] };
   const isTarget = argument.name() === 'TARGET';
   if (argument.name() !== 'LOCATION' && !isTarget) return wantedByName(argument.name(), given);
-  if (given.values.has('command')) return { kind: 'these', these: [] };
+  if (given.values.has('command') || given.values.has(isTarget ? 'to-through' : 'through')) {
+    return { kind: 'these', these: [] };
+  }
   const only = OF_DIRECTORIES.includes(command.name()) ? 'directories' : 'files';
   const vm = given.values.get(isTarget ? 'to' : 'dest-vm');
   return vm === undefined ? { kind: only } : { kind: 'in-vm', vm, only, ...systemOf(given) };
@@ -114,6 +116,8 @@ function wantedByName(name: string, given: Given): Unworded {
       return { kind: 'pools', ...systemOf(given) };
     case 'NAME':
       return { kind: 'profiles' };
+    case 'COMMAND':
+      return { kind: 'these', these: ['coffer-rclone', 'coffer-ssh'].map(plain) };
     case 'PATH':
     case 'FILE':
       return { kind: 'files' };

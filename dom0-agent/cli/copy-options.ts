@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
-import { type OutputFlags, addSystemOptions } from './archive-options.ts';
+import { type OutputFlags, THROUGH, addSystemOptions } from './archive-options.ts';
 
 /** The options of `coffer copy`, as commander gives them. */
 export interface CopyFlags extends OutputFlags {
   readonly destVm?: string;
+  readonly through?: string;
   readonly to?: string;
+  readonly toThrough?: string;
   readonly check: boolean;
   readonly compare?: true;
   readonly system?: string;
@@ -18,7 +20,9 @@ export function addCopyOptions(command: Command): Command {
       .argument('<LOCATION>', 'the directory of the backups')
       .argument('<TARGET>', 'the directory that they are copied to')
       .option('-d, --dest-vm <VM>', 'the VM that LOCATION is in; without it, dom0')
-      .option('--to <VM>', 'the VM that TARGET is in; without it, dom0'),
+      .option('--through <COMMAND>', THROUGH)
+      .option('--to <VM>', 'the VM that TARGET is in; without it, dom0')
+      .option('--to-through <COMMAND>', 'the same as --through, for TARGET'),
   )
     .option('--no-check', 'do not read back what was copied')
     .option('--compare', 'also read what is there already, in both places, and compare it')

@@ -12,7 +12,7 @@ import type { Listing } from '../transport/storage.ts';
 import { CommandReport } from './command-report.ts';
 import type { CopyFlags } from './copy-options.ts';
 import { aboutField } from './error-field.ts';
-import { type OpenedSystem, openSystem } from './open-system.ts';
+import { type OpenedSystem, type StoragePlace, openSystem } from './open-system.ts';
 import { confirm, requireTerminal } from './questions.ts';
 import { formatTable } from './table.ts';
 
@@ -42,8 +42,10 @@ export async function copyCommand(
   if (flags.yes !== true) requireTerminal();
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
-  const from = await aboutField('location', () => list(opened, flags.destVm, location, signal));
-  const to = await aboutField('target', () => list(opened, flags.to, target, signal));
+  const from = await aboutField('location', () => list(opened, flags, location, signal));
+  const to = await aboutField('target', () =>
+    list(opened, { destVm: flags.to, through: flags.toThrough }, target, signal),
+  );
   if (from.location === to.location) throw new RefusedError(`${to.location} is the same directory`);
   const plan = await planCopy(from, from.listing, to.listing, signal);
   const copy = { from, to, plan, flags, report, signal };
@@ -55,11 +57,11 @@ export async function copyCommand(
 
 async function list(
   opened: OpenedSystem,
-  vm: string | undefined,
+  place: StoragePlace,
   directory: string,
   signal: AbortSignal,
 ): Promise<Listed> {
-  const storage = await opened.storage(vm);
+  const storage = await opened.storage(place);
   const listing = await storage.browse(directory, signal);
   const location = `${storage.owner}:${listing.path}`;
   if (listing.truncated) throw new RefusedError(`${location} holds so much that not all is listed`);

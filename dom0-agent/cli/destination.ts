@@ -40,6 +40,7 @@ export async function seeDestination(
   try {
     return await listDestination(unseen, place, location, signal);
   } catch (error) {
+    if (!isRefusal(error, 'NOT_FOUND') && !isRefusal(error, 'NOT_A_DIRECTORY')) throw error;
     throw advised(error, location, await parentOf(location, place, signal));
   }
 }

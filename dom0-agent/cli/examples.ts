@@ -20,13 +20,16 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       command: "coffer backup -x untrusted -x 'test-*' /run/media/user/disk",
     },
     {
-      what: 'Back up to a server, under a name that the backup gets only when it is complete:',
-      command:
-        'coffer backup -d sys-net --command \'ssh backup@example.org "cat > 2026-11-23.part" && ssh backup@example.org "mv 2026-11-23.part 2026-11-23"\' work',
+      what: 'Back up to a server that sys-net reaches by SSH, each time only what has changed:',
+      command: 'coffer backup -d sys-net --through coffer-ssh backup@example.org:backups work',
     },
     {
-      what: 'Back up to a cloud that sys-net reaches:',
-      command: "coffer backup -d sys-net --command 'rclone rcat remote:backups/2026-11-23' work",
+      what: 'Back up to a cloud that rclone in sys-net knows, in the same way:',
+      command: 'coffer backup -d sys-net --through coffer-rclone cloud:backups work',
+    },
+    {
+      what: 'Give a whole backup to a command in sys-net, which reads it:',
+      command: "coffer backup -d sys-net --command 'rclone rcat cloud:2026-11-23' work",
     },
   ],
   profiles: [
@@ -72,8 +75,8 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       command: 'coffer verify -d sys-usb backups/qubes-backup-2026-11-23T120000',
     },
     {
-      what: 'Check one that a server keeps:',
-      command: 'coffer verify -d sys-net --command \'ssh backup@example.org "cat 2026-11-23"\'',
+      what: 'Check the newest one that a server keeps:',
+      command: 'coffer verify -d sys-net --through coffer-ssh backup@example.org:backups',
     },
   ],
   restore: [
@@ -83,9 +86,9 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
         'coffer restore --rename-conflicting -d sys-usb backups/qubes-backup-2026-11-23T120000 work',
     },
     {
-      what: 'Restore from a server:',
+      what: 'Restore from a server, as it was on a day:',
       command:
-        'coffer restore -d sys-net --command \'ssh backup@example.org "cat 2026-11-23"\' work',
+        'coffer restore -d sys-net --through coffer-ssh backup@example.org:backups@2026-11-23 work',
     },
     {
       what: 'Restore all of a system that may have been compromised, with no setting that gives a VM influence:',

@@ -38,7 +38,7 @@ export async function listCommand(
     given ?? (await askOptionalPassphrase(flags.passphraseFile, signal));
   const inDirectory = async (contents: () => Promise<Buffer | undefined>): Promise<number> =>
     listBackups(
-      await opened.storage(flags.destVm),
+      await opened.storage(flags),
       location,
       contents,
       await knownStates(opened, report),

@@ -37,7 +37,7 @@ export async function openBackup(
   ask = (): Promise<Buffer> => askPassphrase(flags.passphraseFile, signal),
   keys = new SeriesKeys(),
 ): Promise<OpenedBackup> {
-  const place = await aboutField('dest-vm', () => storage(flags.destVm));
+  const place = await aboutField('dest-vm', () => storage(flags));
   const from = flags.command === true ? { command: location } : { file: location };
   const askFirst =
     flags.command === true || flags.passphraseFile !== undefined || (await isHalted(flags.destVm));

@@ -20,11 +20,19 @@ import type { Storage } from '../transport/storage.ts';
 /** The file of the record, in a directory for coffer's state. */
 const RECORD = 'backups.json';
 
+/** Where archives are, as the options of a command have it. */
+export interface StoragePlace {
+  /** In a VM; undefined: in dom0. */
+  readonly destVm?: string | undefined;
+  /** A shell command there that leads to its directories. */
+  readonly through?: string | undefined;
+}
+
 /** The Qubes system that a command works on, and the storage for its archives. */
 export interface OpenedSystem {
   readonly system: QubesSystem;
-  /** In a VM, or in dom0 when undefined. Throws RefusedError when there is no such VM. */
-  readonly storage: (vm: string | undefined) => Promise<Storage>;
+  /** Throws RefusedError when there is no such VM. */
+  readonly storage: (place: StoragePlace) => Promise<Storage>;
   /** Whether a VM must be started before its storage can be used. */
   readonly isHalted: (vm: string | undefined) => Promise<boolean>;
   /** Where it is noted which backups were made and verified. */
@@ -60,11 +68,11 @@ export async function openSystem(
 
 async function openFolder(directory: string): Promise<OpenedSystem> {
   const system = await openFolderSystem(directory);
-  const agentIn = async (vm: string): Promise<Storage> => {
+  const agentIn: AgentIn = async (vm, through) => {
     await requireQube(system, vm);
     const home = system.homeOf(vm);
     if (!(await exists(home))) throw new RefusedError(`${vm} cannot store backups: it has no home`);
-    return new AgentStorage(vm, localProcess(agentProgram(), home));
+    return new AgentStorage(vm, localProcess(agentProgram(), home), undefined, through);
   };
   // Its agents run on this machine, whether the VMs run or not.
   const isHalted = (): Promise<boolean> => Promise.resolve(false);
@@ -88,9 +96,9 @@ function openQubesd(socketPath: string, tell: (text: string) => void): OpenedSys
     start: (name) => qubesd.start(name),
     onStart: (name) => tell(`starting ${name}`),
   };
-  const agentIn = async (vm: string): Promise<Storage> => {
+  const agentIn: AgentIn = async (vm, through) => {
     await requireQube(qubesd, vm);
-    return new AgentStorage(vm, qrexec(vm, calls));
+    return new AgentStorage(vm, qrexec(vm, calls), undefined, through);
   };
   const isHalted = async (vm: string | undefined): Promise<boolean> =>
     vm !== undefined && vm !== 'dom0' && !(await qubesd.isRunning(vm));
@@ -123,8 +131,11 @@ function seriesBeside({ own }: RecordFiles): string {
   return join(dirname(own), 'series');
 }
 
-function storageOf(agentIn: (vm: string) => Promise<Storage>): OpenedSystem['storage'] {
-  return async (vm) => (vm === undefined || vm === 'dom0' ? new Dom0Storage() : agentIn(vm));
+type AgentIn = (vm: string, through: string | undefined) => Promise<Storage>;
+
+function storageOf(agentIn: AgentIn): OpenedSystem['storage'] {
+  return async ({ destVm: vm, through }) =>
+    vm === undefined || vm === 'dom0' ? new Dom0Storage(through) : agentIn(vm, through);
 }
 
 /**

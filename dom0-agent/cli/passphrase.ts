@@ -25,7 +25,7 @@ export async function passphraseCommand(
   }
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
-  const storage = await aboutField('dest-vm', () => opened.storage(flags.destVm));
+  const storage = await aboutField('dest-vm', () => opened.storage(flags));
   const listing = await aboutField('location', () => storage.browse(directory, signal));
   const location = `${storage.owner}:${listing.path}`;
   const store = new SeriesStore(opened.seriesDirectory, (text) => report.warning(text));

@@ -8,7 +8,7 @@ import { type RuleFlags, addRules } from './prune-options.ts';
 /** The options of `coffer backup` that a profile may set, by their long names. */
 const OPTIONS = [
   ...['dest-vm', 'passphrase-file', 'passphrase-vm', 'compress-filter', 'kdf-cost', 'format'],
-  ...['encrypt', 'dedup', 'with-recovery', 'command', 'running', 'exclude', 'dom0-path'],
+  ...['encrypt', 'dedup', 'with-recovery', 'command', 'through', 'running', 'exclude', 'dom0-path'],
 ];
 /** The rules of `coffer prune`. */
 const RULES = addRules(new Command('prune')).options.map(nameOf);

@@ -1,5 +1,6 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { formatSpan } from '../forget/period.ts';
+import { pathThrough } from '../transport/location.ts';
 import type { OutputFlags } from './archive-options.ts';
 import { CommandReport } from './command-report.ts';
 import { type ListedProfile, listProfiles } from './profile-files.ts';
@@ -41,7 +42,9 @@ function rowOf({ name, kind, profile, problem }: ListedProfile): string[] {
 
 function placeIn({ location, flags }: Profile): string {
   const vm = flags.destVm ?? 'dom0';
-  return flags.command === true ? `a command in ${vm}` : `${vm}:${location}`;
+  return flags.command === true
+    ? `a command in ${vm}`
+    : `${vm}:${pathThrough(location, flags.through)}`;
 }
 
 function qubesIn({ qubes, flags: { exclude = [] } }: Profile): string {

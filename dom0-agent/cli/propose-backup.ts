@@ -14,7 +14,7 @@ import { type ChangedQubes, changedQubes } from '../backup/changed-qubes.ts';
 import type { SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import type { Storage } from '../transport/storage.ts';
-import type { BackupFlags } from './backup-options.ts';
+import { type BackupFlags, isPathInDom0 } from './backup-options.ts';
 import { describeSeries, goesIntoSeries, knownSeries } from './backup-series.ts';
 import type { BackupRequest } from './backup-request.ts';
 import type { PlannedRequest } from './plan-request.ts';
@@ -65,13 +65,13 @@ export async function propose(
     if (filter !== undefined) await requireCompressor(filter);
     return filter;
   });
-  const storage = await aboutField('dest-vm', () => opened.storage(flags.destVm));
-  if (plan.dom0Home !== undefined && storage.owner === 'dom0' && flags.command !== true) {
+  const storage = await aboutField('dest-vm', () => opened.storage(flags));
+  if (plan.dom0Home !== undefined && isPathInDom0(flags)) {
     const { path } = plan.dom0Home;
     await aboutField('location', () => refuseTargetInHome(path, location));
   }
   const measured = await aboutField('dom0-path', () => measurePlan(plan, flags.dom0Path));
-  if (measured.dom0Paths !== undefined && storage.owner === 'dom0' && flags.command !== true) {
+  if (measured.dom0Paths !== undefined && isPathInDom0(flags)) {
     const { paths } = measured.dom0Paths;
     await aboutField('location', () => refuseTargetInPaths(paths, location));
   }

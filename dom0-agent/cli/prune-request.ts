@@ -36,13 +36,14 @@ export async function requestPrune(
   if (profile.flags.command === true && hasAny) {
     throw new UsageError(`the profile ${name} has a command, which keeps no series of backups`);
   }
-  const { destVm, passphraseFile, passphraseVm } = profile.flags;
+  const { destVm, through, passphraseFile, passphraseVm } = profile.flags;
   return {
     directory: profile.location,
     flags: {
       ...flags,
       ...(hasRules(given) ? {} : profile.rules),
       ...(destVm === undefined ? {} : { destVm }),
+      ...(through === undefined ? {} : { through }),
       ...(passphraseFile === undefined ? {} : { passphraseFile }),
       ...(passphraseVm === undefined ? {} : { passphraseVm }),
       ...given,

@@ -36,7 +36,7 @@ export async function pruneCommand(
     rulesOf(flags);
   }
   const opened = await openSystem(flags.system, (text) => report.info(text));
-  const storage = await aboutField('dest-vm', () => opened.storage(flags.destVm));
+  const storage = await aboutField('dest-vm', () => opened.storage(flags));
   await obtainAhead({ flags, passphraseText }, opened, report, signal);
   const passphrase = await askPassphrase(flags.passphraseFile, signal);
   const look = (): Promise<Listing> => storage.browse(directory, signal);

@@ -160,9 +160,9 @@ async function openNewPack(
   }
 }
 
-/** Storage that is only added to need not offer to assemble. */
+/** Storage that is only added to need not offer to assemble, and a command never does. */
 async function openAssembly(
-  { storage, directory, files, deletes }: SeriesPlace,
+  { storage, directory, files }: SeriesPlace,
   fileName: string,
   expectedBytes: number,
   signal: AbortSignal,
@@ -171,7 +171,7 @@ async function openAssembly(
   try {
     return await storage.openAssembly(target, expectedBytes, signal);
   } catch (error) {
-    if (deletes || !(error instanceof NotOfferedError)) throw error;
+    if (!(error instanceof NotOfferedError)) throw error;
     return new FetchedAssembly(await storage.openSink(target, expectedBytes, signal), files);
   }
 }

@@ -18,6 +18,8 @@ export interface StorageVm {
   readonly name: string;
   readonly connect: AgentConnector;
   readonly limits: TimeLimits;
+  /** A shell command there that leads to its directories. */
+  readonly through?: string | undefined;
 }
 
 /** One service of the VM agent in use: its process and the channel to it. */

@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { FetchConversation } from '../../protocol/fetch-conversation.ts';
 import { LONGEST_DATA, MOST_HANDLES, PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { FileRange, OpenedFile } from '../../shared/byte-streams.ts';
@@ -9,7 +8,7 @@ import { MiB } from '../../shared/sizes.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { StorageVm } from './agent-connection.ts';
 import { Answers, type WantedRange } from './agent-answers.ts';
-import { type NamedPlace, locationIn, placeOf } from './location.ts';
+import { type NamedPlace, fileIn, locationIn, placeOf } from './location.ts';
 import { toUserError } from './storage-errors.ts';
 import type { StoredFiles } from './storage.ts';
 
@@ -18,6 +17,10 @@ const SMALLEST_WINDOW = MiB;
 const LARGEST_WINDOW = 8 * MiB;
 /** How many ranges, however small. */
 const MOST_AHEAD = 128;
+/** The longest range that a command is started for: it grows like the window, up to so many bytes, … */
+const LONGEST_THROUGH = 8 * MiB;
+/** … of which some are under way, so that nobody waits while a command starts. */
+const LARGEST_WINDOW_THROUGH = 32 * MiB;
 
 /** Reads files of a directory in a storage VM. */
 export class AgentFiles implements StoredFiles {
@@ -56,7 +59,8 @@ export class AgentFiles implements StoredFiles {
     try {
       const { channel } = connection;
       const version = PROTOCOL_VERSION;
-      await channel.send({ kind: 'fetchRequest', version, directory }, vm.limits.answer);
+      const { through, limits } = vm;
+      await channel.send({ kind: 'fetchRequest', version, directory, through }, limits.answer);
       const untrusted = await channel.expect('ready', vm.limits.answer);
       return new AgentFiles(vm, directory, connection, untrusted.path);
     } catch (error) {
@@ -69,7 +73,7 @@ export class AgentFiles implements StoredFiles {
   async open(untrustedName: string): Promise<OpenedFile> {
     const known = this.#files.get(untrustedName);
     if (known !== undefined) return known;
-    const place = placeOf(this.#vm.name, { file: path.posix.join(this.#directory, untrustedName) });
+    const place = placeOf(this.#vm.name, { file: fileIn(this.#directory, untrustedName) });
     const file = new AgentFile(this, untrustedName, place);
     await this.#orUserError(this.#handleOf(file), place, false);
     this.#files.set(untrustedName, file);
@@ -77,13 +81,16 @@ export class AgentFiles implements StoredFiles {
   }
 
   async *read(ranges: Iterable<FileRange>): AsyncGenerator<Buffer, void, undefined> {
-    const wants = wantsOf(ranges);
+    const isThrough = this.#vm.through !== undefined;
+    const largest = isThrough ? LARGEST_WINDOW_THROUGH : LARGEST_WINDOW;
+    let [window, asked] = [SMALLEST_WINDOW, 0];
+    const longest = (): number => (isThrough ? Math.min(window, LONGEST_THROUGH) : LONGEST_DATA);
+    const wants = wantsOf(ranges, longest);
     const ahead: {
       readonly file: AgentFile;
       readonly range: WantedRange;
       readonly length: number;
     }[] = [];
-    let [window, asked] = [SMALLEST_WINDOW, 0];
     try {
       for (;;) {
         while (asked < window && ahead.length < MOST_AHEAD) {
@@ -94,7 +101,7 @@ export class AgentFiles implements StoredFiles {
           ahead.push({ file, range, length });
           asked += length;
         }
-        window = Math.min(2 * window, LARGEST_WINDOW);
+        window = Math.min(2 * window, largest);
         const [first] = ahead;
         if (first === undefined) return;
         for await (const bytes of this.#bytesOf(first)) yield bytes;
@@ -193,12 +200,14 @@ class AgentFile implements OpenedFile {
   }
 }
 
-/** The ranges in pieces of at most what one message holds. Those that are neighbours were made one before. */
-function* wantsOf(ranges: Iterable<FileRange>) {
+/** The ranges in pieces of at most what `longest` says at that time. Those that are neighbours were made one before. */
+function* wantsOf(ranges: Iterable<FileRange>, longest: () => number) {
   for (const { file, from, to } of ranges) {
     if (!(file instanceof AgentFile)) throw new FailedError('a file of another directory');
-    for (let at = from; at < to; at += LONGEST_DATA) {
-      yield { file, from: at, length: Math.min(to - at, LONGEST_DATA) };
+    for (let at = from; at < to;) {
+      const length = Math.min(to - at, longest());
+      yield { file, from: at, length };
+      at += length;
     }
   }
 }

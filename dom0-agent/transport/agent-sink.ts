@@ -62,7 +62,8 @@ export class AgentSink implements Assembly {
     expectedBytes: number | undefined,
     signal: AbortSignal,
   ): Promise<AgentSink> {
-    const asked = { version: PROTOCOL_VERSION, fileName: '', ...target, expectedBytes };
+    const through = 'command' in target ? undefined : vm.through;
+    const asked = { version: PROTOCOL_VERSION, fileName: '', ...target, through, expectedBytes };
     const request: Message = { kind: 'storeRequest', ...asked };
     return AgentSink.#ask(vm, placeOf(vm.name, target), 'Store', request, signal);
   }

@@ -8,8 +8,9 @@ import type { AgentConnector } from './agent-connector.ts';
 import { AgentFiles } from './agent-files.ts';
 import { AgentSink } from './agent-sink.ts';
 import { AgentSource } from './agent-source.ts';
-import { toUserError } from './storage-errors.ts';
-import { placeOf } from './location.ts';
+import { NotOfferedError, toUserError } from './storage-errors.ts';
+import { FilesThrough } from './files-through.ts';
+import { type NamedPlace, pathThrough, placeOf } from './location.ts';
 import { SingleFile } from './single-file.ts';
 import { compareEntries } from './storage.ts';
 import type {
@@ -33,9 +34,15 @@ export class AgentStorage implements Storage {
   readonly owner: string;
   readonly #vm: StorageVm;
 
-  constructor(name: string, connect: AgentConnector, limits: TimeLimits = TIME_LIMITS) {
+  /** @param through a shell command in the VM that leads to the directories */
+  constructor(
+    name: string,
+    connect: AgentConnector,
+    limits: TimeLimits = TIME_LIMITS,
+    through?: string,
+  ) {
     this.owner = name;
-    this.#vm = { name, connect, limits };
+    this.#vm = { name, connect, limits, through };
   }
 
   openSink(
@@ -48,21 +55,32 @@ export class AgentStorage implements Storage {
 
   openFiles(directory: string, signal: AbortSignal): Promise<StoredFiles> {
     const place = placeOf(this.owner, { directory, fileName: '' });
-    return AgentFiles.open(this.#vm, directory, place, signal);
+    return this.#openFiles(directory, place, signal);
   }
 
-  openAssembly(
+  async #openFiles(
+    directory: string,
+    place: NamedPlace,
+    signal: AbortSignal,
+  ): Promise<StoredFiles> {
+    const files = await AgentFiles.open(this.#vm, directory, place, signal);
+    return this.#vm.through === undefined ? files : new FilesThrough(files);
+  }
+
+  async openAssembly(
     target: FileTarget,
     expectedBytes: number | undefined,
     signal: AbortSignal,
   ): Promise<Assembly> {
-    return AgentSink.openAssembly(this.#vm, target, expectedBytes, signal);
+    if (this.#vm.through !== undefined) throw new NotOfferedError('a command assembles nothing');
+    return await AgentSink.openAssembly(this.#vm, target, expectedBytes, signal);
   }
 
   openSource(source: FetchSource, signal: AbortSignal): Promise<Source> {
     if ('command' in source) return AgentSource.open(this.#vm, source.command, signal);
-    return SingleFile.open(this.owner, source.file, (directory, place) =>
-      AgentFiles.open(this.#vm, directory, place, signal),
+    const { through } = this.#vm;
+    return SingleFile.open(this.owner, { ...source, through }, (directory, place) =>
+      this.#openFiles(directory, place, signal),
     );
   }
 
@@ -100,7 +118,8 @@ export class AgentStorage implements Storage {
     const { channel } = connection;
     let hasBegun = false;
     try {
-      const request = { version: PROTOCOL_VERSION, directory, fileNames: [...fileNames] };
+      const { through } = this.#vm;
+      const request = { version: PROTOCOL_VERSION, directory, through, fileNames: [...fileNames] };
       await channel.send({ kind: 'deleteRequest', ...request }, answer);
       await channel.expect('ready', answer);
       hasBegun = true;
@@ -121,9 +140,11 @@ export class AgentStorage implements Storage {
     directory: string,
     { channel }: AgentConnection<BrowseConversation>,
   ): Promise<Listing> {
-    const { answer } = this.#vm.limits;
-    await channel.send({ kind: 'browseRequest', version: PROTOCOL_VERSION, directory }, answer);
-    const { path, freeBytes, largestFile } = await channel.expect('ready', answer);
+    const { through, limits } = this.#vm;
+    const { answer } = limits;
+    const request = { version: PROTOCOL_VERSION, directory, through };
+    await channel.send({ kind: 'browseRequest', ...request }, answer);
+    const { path: untrustedPath, freeBytes, largestFile } = await channel.expect('ready', answer);
     const entries: ListedEntry[] = [];
     const deadline = performance.now() + answer;
     for (;;) {
@@ -134,7 +155,8 @@ export class AgentStorage implements Storage {
       if (!some.last) continue;
       const { truncated } = some;
       const space = { freeBytes, largestFile };
-      return { path: printable(path), space, entries: entries.sort(compareEntries), truncated };
+      const path = pathThrough(printable(untrustedPath), through);
+      return { path, space, entries: entries.sort(compareEntries), truncated };
     }
   }
 }

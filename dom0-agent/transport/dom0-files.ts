@@ -1,35 +1,38 @@
 import { setMaxListeners } from 'node:events';
-import path from 'node:path';
 import { untilEachAborted } from '../../protocol/timeout.ts';
 import type { FileRange, OpenedFile } from '../../shared/byte-streams.ts';
-import { RegularFile } from '../../storage/regular-file.ts';
-import { requireDirectory, requirePlainName, resolvePath } from '../../storage/resolve-path.ts';
-import { type NamedPlace, locationIn, placeOf } from './location.ts';
+import type { Directory, StoredFile } from '../../storage/directory.ts';
+import { type NamedDirectory, openDirectory } from '../../storage/open-directory.ts';
+import { type NamedPlace, fileIn, locationIn, placeOf } from './location.ts';
 import { toUserError } from './storage-errors.ts';
 import type { StoredFiles } from './storage.ts';
 
 /** Reads files of a directory in dom0. */
 export class Dom0Files implements StoredFiles {
   readonly location: string;
-  readonly #directory: string;
+  readonly #directory: Directory;
   readonly #signal: AbortSignal;
   readonly #files = new Map<string, Dom0File>();
 
-  private constructor(directory: string, signal: AbortSignal) {
+  private constructor(directory: Directory, signal: AbortSignal) {
     this.#directory = directory;
     // Many files are read at a time, and each reading waits for this: Node.js would take that for a mistake.
     this.#signal = AbortSignal.any([signal]);
     setMaxListeners(0, this.#signal);
-    this.location = locationIn('dom0', directory);
+    this.location = locationIn('dom0', directory.path);
   }
 
   /** `place`: what errors name. */
-  static async open(directory: string, place: NamedPlace, signal: AbortSignal): Promise<Dom0Files> {
+  static async open(
+    named: NamedDirectory,
+    place: NamedPlace,
+    signal: AbortSignal,
+  ): Promise<Dom0Files> {
     try {
       signal.throwIfAborted();
-      const resolved = resolvePath(process.cwd(), directory);
-      await requireDirectory(resolved);
-      return new Dom0Files(resolved, signal);
+      const directory = openDirectory(process.cwd(), named);
+      await directory.requireThere();
+      return new Dom0Files(directory, signal);
     } catch (error) {
       throw toUserError(error, place, false);
     }
@@ -38,11 +41,10 @@ export class Dom0Files implements StoredFiles {
   async open(untrustedName: string): Promise<OpenedFile> {
     const known = this.#files.get(untrustedName);
     if (known !== undefined) return known;
-    const name = path.join(this.#directory, untrustedName);
-    const place = placeOf('dom0', { file: name });
+    const place = placeOf('dom0', { file: fileIn(this.#directory.path, untrustedName) });
     try {
-      requirePlainName(untrustedName);
-      const file = new Dom0File(await RegularFile.open(name), place, this.#signal);
+      const opened = await this.#directory.open(untrustedName);
+      const file = new Dom0File(opened, place, this.#signal);
       this.#files.set(untrustedName, file);
       return file;
     } catch (error) {
@@ -62,20 +64,23 @@ export class Dom0Files implements StoredFiles {
 class Dom0File implements OpenedFile {
   readonly seekable = true;
   readonly size: number;
-  readonly #file: RegularFile;
+  readonly #file: StoredFile;
   readonly #place: NamedPlace;
   readonly #signal: AbortSignal;
 
-  constructor(file: RegularFile, place: NamedPlace, signal: AbortSignal) {
+  constructor(file: StoredFile, place: NamedPlace, signal: AbortSignal) {
     this.#file = file;
     this.size = file.size;
     this.#place = place;
     this.#signal = signal;
   }
 
-  async *read(from?: number, to?: number): AsyncGenerator<Buffer, void, undefined> {
+  async *read(from = 0, to = Infinity): AsyncGenerator<Buffer, void, undefined> {
+    const end = Math.min(to, this.size);
+    if (from >= end) return;
     try {
-      yield* untilEachAborted(this.#file.read(from, to), this.#signal);
+      await using range = this.#file.range(from, end);
+      yield* untilEachAborted(range.read(), this.#signal);
     } catch (error) {
       throw toUserError(error, this.#place, true);
     }

@@ -1,18 +1,22 @@
 import { createHash } from 'node:crypto';
-import { dirname } from 'node:path';
 import { untilAborted } from '../../protocol/timeout.ts';
 import type { LocalSink } from '../../storage/local-streams.ts';
-import { spaceIn } from '../../storage/list-directory.ts';
 import type { Space } from '../../shared/space.ts';
 import { CommandSink } from '../../storage/shell-command.ts';
-import { AtomicFile } from '../../storage/atomic-file.ts';
+import { openDirectory } from '../../storage/open-directory.ts';
 import { toUserError } from './storage-errors.ts';
-import { resolvePath } from '../../storage/resolve-path.ts';
 import { FileRanges } from '../../storage/file-ranges.ts';
 import { FailedError } from '../../shared/errors.ts';
 import { locationIn, placeOf } from './location.ts';
 import type { NamedPlace } from './location.ts';
 import type { Assembly, StoredArchive, StoreTarget } from './storage.ts';
+
+interface OpenedTarget {
+  readonly target: LocalSink;
+  /** Of the directory that it is in; undefined for a command. */
+  readonly others: FileRanges | undefined;
+  readonly space: Space;
+}
 
 /** Writes an archive to a directory of dom0, or to a command that runs in dom0. */
 export class Dom0Sink implements Assembly {
@@ -20,16 +24,19 @@ export class Dom0Sink implements Assembly {
   readonly space: Space;
   readonly #place: NamedPlace;
   readonly #target: LocalSink;
-  /** Of the directory that it is in; undefined for a command. */
   readonly #others: FileRanges | undefined;
   readonly #signal: AbortSignal;
   readonly #hash = createHash('sha256');
   #bytes = 0;
 
-  private constructor(place: NamedPlace, target: LocalSink, space: Space, signal: AbortSignal) {
+  private constructor(
+    place: NamedPlace,
+    { target, others, space }: OpenedTarget,
+    signal: AbortSignal,
+  ) {
     this.#place = place;
     this.#target = target;
-    this.#others = target.path === undefined ? undefined : new FileRanges(dirname(target.path));
+    this.#others = others;
     this.#signal = signal;
     this.location = locationIn(place.owner, target.path);
     this.space = space;
@@ -39,14 +46,12 @@ export class Dom0Sink implements Assembly {
     target: StoreTarget,
     expectedBytes: number | undefined,
     signal: AbortSignal,
+    through?: string,
   ): Promise<Dom0Sink> {
     const place = placeOf('dom0', target);
     try {
       signal.throwIfAborted();
-      const opened = await openTarget(target, expectedBytes);
-      const space =
-        'command' in target ? {} : await spaceIn(resolvePath(process.cwd(), target.directory));
-      return new Dom0Sink(place, opened, space, signal);
+      return new Dom0Sink(place, await openTarget(target, expectedBytes, through), signal);
     } catch (error) {
       throw toUserError(error, place, false);
     }
@@ -97,11 +102,15 @@ export class Dom0Sink implements Assembly {
 async function openTarget(
   target: StoreTarget,
   expectedBytes: number | undefined,
-): Promise<LocalSink> {
-  if ('command' in target) return new CommandSink(target.command);
-  return AtomicFile.create(
-    resolvePath(process.cwd(), target.directory),
-    target.fileName,
-    expectedBytes,
-  );
+  through: string | undefined,
+): Promise<OpenedTarget> {
+  if ('command' in target) {
+    return { target: new CommandSink(target), others: undefined, space: {} };
+  }
+  const place = openDirectory(process.cwd(), { directory: target.directory, through });
+  return {
+    target: await place.create(target.fileName, expectedBytes),
+    others: new FileRanges(place),
+    space: await place.space(),
+  };
 }

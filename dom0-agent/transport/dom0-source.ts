@@ -24,7 +24,7 @@ export class Dom0Source implements Source {
 
   static open(command: string, signal: AbortSignal): Dom0Source {
     signal.throwIfAborted();
-    return new Dom0Source(placeOf('dom0', { command }), new CommandSource(command), signal);
+    return new Dom0Source(placeOf('dom0', { command }), new CommandSource({ command }), signal);
   }
 
   async *read(from?: number, to?: number): AsyncGenerator<Buffer, void> {

@@ -1,12 +1,12 @@
+import { untilAborted } from '../../protocol/timeout.ts';
 import { printable } from '../../shared/printable.ts';
-import { listDirectory } from '../../storage/list-directory.ts';
 import { Dom0Files } from './dom0-files.ts';
 import { Dom0Sink } from './dom0-sink.ts';
 import { Dom0Source } from './dom0-source.ts';
 import { toUserError } from './storage-errors.ts';
-import { deleteBackup, requireDeletable } from '../../storage/delete-backups.ts';
-import { resolvePath } from '../../storage/resolve-path.ts';
-import { placeOf } from './location.ts';
+import { openDirectory } from '../../storage/open-directory.ts';
+import { FilesThrough } from './files-through.ts';
+import { type NamedPlace, pathThrough, placeOf } from './location.ts';
 import { SingleFile } from './single-file.ts';
 import { compareEntries } from './storage.ts';
 import type {
@@ -25,13 +25,19 @@ import type {
 /** dom0 itself as storage. */
 export class Dom0Storage implements Storage {
   readonly owner = 'dom0';
+  readonly #through: string | undefined;
+
+  /** @param through a shell command that leads to the directories */
+  constructor(through?: string) {
+    this.#through = through;
+  }
 
   openSink(
     target: StoreTarget,
     expectedBytes: number | undefined,
     signal: AbortSignal,
   ): Promise<Sink> {
-    return Dom0Sink.open(target, expectedBytes, signal);
+    return Dom0Sink.open(target, expectedBytes, signal, this.#through);
   }
 
   openAssembly(
@@ -39,7 +45,7 @@ export class Dom0Storage implements Storage {
     expectedBytes: number | undefined,
     signal: AbortSignal,
   ): Promise<Assembly> {
-    return Dom0Sink.open(target, expectedBytes, signal);
+    return Dom0Sink.open(target, expectedBytes, signal, this.#through);
   }
 
   async deleteBackups(
@@ -48,12 +54,12 @@ export class Dom0Storage implements Storage {
     signal: AbortSignal,
   ): Promise<readonly DeletedBackup[]> {
     try {
-      const resolved = resolvePath(process.cwd(), directory);
-      await requireDeletable(resolved, fileNames);
+      const opened = openDirectory(process.cwd(), { directory, through: this.#through });
+      await opened.requireDeletable(fileNames);
       const deletions: DeletedBackup[] = [];
       for (const fileName of fileNames) {
         signal.throwIfAborted();
-        const { result, message } = await deleteBackup(resolved, fileName);
+        const { result, message } = await opened.deleteBackup(fileName);
         deletions.push({ fileName, result, reason: printable(message) });
       }
       return deletions;
@@ -63,24 +69,37 @@ export class Dom0Storage implements Storage {
   }
 
   openFiles(directory: string, signal: AbortSignal): Promise<StoredFiles> {
-    return Dom0Files.open(directory, placeOf(this.owner, { directory, fileName: '' }), signal);
+    const place = placeOf(this.owner, { directory, fileName: '' });
+    return this.#openFiles(directory, place, signal);
+  }
+
+  async #openFiles(
+    directory: string,
+    place: NamedPlace,
+    signal: AbortSignal,
+  ): Promise<StoredFiles> {
+    const through = this.#through;
+    const files = await Dom0Files.open({ directory, through }, place, signal);
+    return through === undefined ? files : new FilesThrough(files);
   }
 
   async openSource(source: FetchSource, signal: AbortSignal): Promise<Source> {
     if ('command' in source) return Dom0Source.open(source.command, signal);
-    return SingleFile.open(this.owner, source.file, (directory, place) =>
-      Dom0Files.open(directory, place, signal),
+    const through = this.#through;
+    return SingleFile.open(this.owner, { ...source, through }, (directory, place) =>
+      this.#openFiles(directory, place, signal),
     );
   }
 
   async browse(directory: string, signal: AbortSignal): Promise<Listing> {
     try {
       signal.throwIfAborted();
-      const { path, space, entries, truncated } = await listDirectory(
-        resolvePath(process.cwd(), directory),
-      );
+      const through = this.#through;
+      const opened = openDirectory(process.cwd(), { directory, through });
+      const { space, entries, truncated } = await untilAborted(opened.list(), signal);
+      const path = pathThrough(printable(opened.path), through);
       const listed = entries.map(({ name, kind, size }) => ({ untrustedName: name, kind, size }));
-      return { path: printable(path), space, entries: listed.sort(compareEntries), truncated };
+      return { path, space, entries: listed.sort(compareEntries), truncated };
     } catch (error) {
       throw toUserError(error, placeOf(this.owner, { directory, fileName: '' }), false);
     }

@@ -16,6 +16,16 @@ export function placeOf(owner: string, target: StoreTarget | FetchSource): Named
   return { owner, what: 'directory', name: printable(target.directory) };
 }
 
+/** A file in a directory. The path is not made simpler: a command may take it for something else than a path. */
+export function fileIn(directory: string, name: string): string {
+  return directory === '' || directory.endsWith('/') ? directory + name : `${directory}/${name}`;
+}
+
+/** A directory, for people and as a series is known by: another command may take the same path for another place. */
+export function pathThrough(path: string, through: string | undefined): string {
+  return through === undefined ? path : `${path} (through ${printable(through)})`;
+}
+
 /** A resolved path in its VM, or the command. */
 export function locationIn(owner: string, path: string | undefined): string {
   return path === undefined ? `the command in ${owner}` : `${owner}:${path}`;

@@ -72,6 +72,8 @@ describe('the Debian packages', () => {
         ...services.map((name) => `-rw-r--r-- root root /etc/qubes/rpc-config/coffer.${name}`),
         '-rwxr-xr-x root root /usr/bin/coffer-vm-agent',
         '-rw-r--r-- root root /usr/share/coffer/coffer-vm-agent',
+        '-rwxr-xr-x root root /usr/share/coffer/through/coffer-rclone',
+        '-rwxr-xr-x root root /usr/share/coffer/through/coffer-ssh',
         '-rwxr-xr-x root root /usr/share/coffer/vm-service',
         ...documents.map((file) => `-rw-r--r-- root root ${doc}/${file}`),
         '-rw-r--r-- root root /usr/share/man/man1/coffer-vm-agent.1.gz',

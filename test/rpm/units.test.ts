@@ -44,6 +44,8 @@ describe('the systemd units', () => {
 it('a program that is started leaves no core file, which would contain the passphrase and keys', () => {
   const directory = mkdtempSync(path.join(tmpdir(), 'coffer-launcher-'));
   try {
+    const through = ['through/coffer-rclone', 'through/coffer-ssh'];
+    execFileSync('shellcheck', through, { cwd: `${packaging}/../vm-agent` });
     const launcher = readFileSync(path.join(packaging, 'launcher.sh'), 'utf8')
       .replaceAll('@PROGRAM@', 'coffer')
       .replace('@VERSIONS@', '22 20')
@@ -175,6 +177,8 @@ describe('the scripts', () => {
     const scripts = ['stage.sh', 'check.sh', 'vm-service', 'notify-failure', ...services];
     execFileSync('shellcheck', scripts, { cwd: packaging });
     execFileSync('shellcheck', ['test-on-node.sh', 'setup.sh'], { cwd: `${packaging}/../tools` });
+    const through = ['through/coffer-rclone', 'through/coffer-ssh'];
+    execFileSync('shellcheck', through, { cwd: `${packaging}/../vm-agent` });
     const launcher = readFileSync(path.join(packaging, 'launcher.sh'), 'utf8');
     const input = launcher
       .replaceAll('@PROGRAM@', 'coffer')

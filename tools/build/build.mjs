@@ -71,10 +71,12 @@ for (const program of PROGRAMS) {
   }
 }
 
-const recover = path.join(root, 'recover.sh');
-const recoverInDist = path.join(root, 'dist/recover.sh');
-if (existsSync(recover) && newest(recoverInDist) <= newest(recover)) {
-  copyFileSync(recover, `${recoverInDist}.${process.pid}`);
-  chmodSync(`${recoverInDist}.${process.pid}`, 0o755);
-  renameSync(`${recoverInDist}.${process.pid}`, recoverInDist);
+for (const script of ['recover.sh', 'through/coffer-rclone', 'through/coffer-ssh']) {
+  const source = path.join(root, script === 'recover.sh' ? '' : 'vm-agent', script);
+  const target = path.join(root, 'dist', script);
+  if (!existsSync(source) || newest(target) > newest(source)) continue;
+  mkdirSync(path.dirname(target), { recursive: true });
+  copyFileSync(source, `${target}.${process.pid}`);
+  chmodSync(`${target}.${process.pid}`, 0o755);
+  renameSync(`${target}.${process.pid}`, target);
 }

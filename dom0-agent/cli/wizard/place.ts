@@ -145,7 +145,7 @@ async function askLocation(
     const location = await askLine('The command:', whyNoCommand, signal);
     return location === BACK ? BACK : { ...sought, location };
   }
-  const storage = await opened.storage(vm);
+  const storage = await opened.storage({ destVm: vm });
   const start = directory ?? (vm === undefined ? process.cwd() : '.');
   if (await opened.isHalted(vm)) {
     const isToBeStarted = await choose(

@@ -1,0 +1,164 @@
+import type { FileRange, OpenedFile } from '../../shared/byte-streams.ts';
+import { FailedError } from '../../shared/errors.ts';
+import { KiB, MiB } from '../../shared/sizes.ts';
+import type { StoredFiles } from './storage.ts';
+
+/** Of files, blocks of so many bytes are kept: starting a command takes as long as reading one or more. */
+const BLOCK = 256 * KiB;
+/** As many blocks as are read at once, and the beginning of what is read without a known end. */
+const MOST_AT_ONCE = MiB / BLOCK;
+/** In all, the ones that were used last. */
+const MOST_BLOCKS = 64;
+
+/**
+ * The files of a directory that a command leads to. Each reading there starts a command: what is small is read with its
+ * surroundings, and kept, since the same few places of a file are read again and again. What is long, and all that is read as
+ * ranges, is passed on as it comes.
+ */
+export class FilesThrough implements StoredFiles {
+  readonly location: string;
+  readonly #files: StoredFiles;
+  readonly #opened = new Map<string, Promise<FileThrough>>();
+  readonly #blocks = new Blocks();
+
+  constructor(files: StoredFiles) {
+    this.#files = files;
+    this.location = files.location;
+  }
+
+  async open(untrustedName: string): Promise<OpenedFile> {
+    const known = this.#opened.get(untrustedName);
+    if (known !== undefined) return known;
+    const opening = this.#files
+      .open(untrustedName)
+      .then((file) => new FileThrough(file, this.#blocks));
+    this.#opened.set(untrustedName, opening);
+    try {
+      return await opening;
+    } catch (error) {
+      this.#opened.delete(untrustedName);
+      throw error;
+    }
+  }
+
+  async *read(ranges: Iterable<FileRange>): AsyncGenerator<Buffer, void, undefined> {
+    yield* this.#files.read(asTheyAre(ranges));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#files[Symbol.asyncDispose]();
+  }
+}
+
+function* asTheyAre(ranges: Iterable<FileRange>): Generator<FileRange, void, undefined> {
+  for (const { file, from, to } of ranges) {
+    if (!(file instanceof FileThrough)) throw new FailedError('a file of another directory');
+    yield { file: file.file, from, to };
+  }
+}
+
+class FileThrough implements OpenedFile {
+  readonly seekable = true;
+  readonly size: number;
+  readonly file: OpenedFile;
+  readonly #blocks: Blocks;
+
+  constructor(file: OpenedFile, blocks: Blocks) {
+    this.file = file;
+    this.size = file.size;
+    this.#blocks = blocks;
+    // Whoever opens a file needs both ends of it: they come at the same time.
+    const end = Math.ceil(this.size / BLOCK);
+    const isShort = end <= MOST_AT_ONCE;
+    blocks.ask(file, 0, isShort ? end : 1);
+    if (!isShort) blocks.ask(file, Math.floor((this.size - BLOCK / 2) / BLOCK), end);
+  }
+
+  async *read(from = 0, to?: number): AsyncGenerator<Buffer, void, undefined> {
+    const end = Math.min(to ?? this.size, this.size);
+    const isShort = end - from <= MOST_AT_ONCE * BLOCK;
+    // Whoever names no end mostly needs little.
+    const kept = isShort ? end : to === undefined ? from + MOST_AT_ONCE * BLOCK : from;
+    for (let at = from; at < kept;) {
+      const next = isShort ? end : Math.min((Math.floor(at / BLOCK) + 1) * BLOCK, kept);
+      yield* this.#kept(at, next);
+      at = next;
+    }
+    if (kept < end) yield* this.file.read(kept, end);
+  }
+
+  /** At most MOST_AT_ONCE + 1 blocks. */
+  async *#kept(from: number, end: number): AsyncGenerator<Buffer, void, undefined> {
+    if (from >= end) return;
+    const first = Math.floor(from / BLOCK);
+    const blocks = this.#blocks.of(this.file, first, Math.ceil(end / BLOCK));
+    for (const [index, block] of blocks.entries()) {
+      const start = (first + index) * BLOCK;
+      yield (await block).subarray(Math.max(from - start, 0), end - start);
+    }
+  }
+}
+
+/** Blocks of files that were read, or are being read. */
+class Blocks {
+  /** By file and number; the one that was used last comes last. */
+  readonly #kept = new Map<string, Promise<Buffer>>();
+  readonly #numbers = new Map<OpenedFile, number>();
+
+  /** The blocks from `first` up to, not including, `last`. Those that are missing are read at once. */
+  of(file: OpenedFile, first: number, last: number): Promise<Buffer>[] {
+    this.ask(file, first, last);
+    return numbersIn(first, last).map((index) => this.#use(this.#key(file, index)));
+  }
+
+  /** Has them read, for later. */
+  ask(file: OpenedFile, first: number, last: number): void {
+    const missing = numbersIn(first, last).filter(
+      (index) => !this.#kept.has(this.#key(file, index)),
+    );
+    const [from, to] = [missing[0], missing.at(-1)];
+    if (from !== undefined && to !== undefined) this.#read(file, from, to + 1);
+  }
+
+  #key(file: OpenedFile, index: number): string {
+    const number = this.#numbers.get(file) ?? this.#numbers.size;
+    this.#numbers.set(file, number);
+    return `${number} ${index}`;
+  }
+
+  #use(key: string): Promise<Buffer> {
+    const block = this.#kept.get(key);
+    if (block === undefined) throw new RangeError('a block that was not read');
+    this.#kept.delete(key);
+    this.#kept.set(key, block);
+    return block;
+  }
+
+  #read(file: OpenedFile, first: number, last: number): void {
+    const start = first * BLOCK;
+    const whole = wholeOf(file, start, Math.min(last * BLOCK, file.size));
+    for (let index = first; index < last; index++) {
+      const key = this.#key(file, index);
+      const at = index * BLOCK - start;
+      // A copy: what is kept does not keep the others.
+      const block = whole.then((bytes) => Buffer.from(bytes.subarray(at, at + BLOCK)));
+      // Whoever waits is told; the next one reads again.
+      block.catch(() => this.#kept.delete(key));
+      this.#kept.set(key, block);
+    }
+    for (const key of this.#kept.keys()) {
+      if (this.#kept.size <= MOST_BLOCKS) return;
+      this.#kept.delete(key);
+    }
+  }
+}
+
+function numbersIn(first: number, last: number): number[] {
+  return Array.from({ length: last - first }, (_, index) => first + index);
+}
+
+async function wholeOf(file: OpenedFile, from: number, to: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of file.read(from, to)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
