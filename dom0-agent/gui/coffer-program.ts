@@ -109,15 +109,19 @@ export class CofferFailed extends Error {
   readonly vm: string | undefined;
   /** Whether it was asked to end. */
   readonly wasInterrupted: boolean;
+  /** Whether nothing was begun, since it cannot be done as it was asked for. */
+  readonly isRefusal: boolean;
 
   constructor(error: ErrorEvent | undefined, ended: Ended) {
     super(error?.sentence ?? lastWords(ended));
     this.field = error?.field ?? undefined;
     this.vm = error?.vm ?? undefined;
     this.wasInterrupted = error?.exitStatus === INTERRUPTED;
+    this.isRefusal = error?.exitStatus === REFUSED;
   }
 }
 
+const REFUSED = 5;
 const INTERRUPTED = 130;
 
 function lastWords({ exitStatus, stderrTail }: Ended): string {

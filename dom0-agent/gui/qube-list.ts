@@ -18,7 +18,10 @@ const COLOUR = 7;
 const LABEL = 8;
 const ICON = 9;
 const TOOLTIP = 10;
-const COLUMNS = [NAME, CLASS, SIZE, BYTES, LAST, WHEN, NOTE, COLOUR, LABEL, ICON, TOOLTIP];
+const CHANGED = 11;
+const COLUMNS = [
+  ...[NAME, CLASS, SIZE, BYTES, LAST, WHEN, NOTE, COLOUR, LABEL, ICON, TOOLTIP, CHANGED],
+];
 
 /** The red of running VMs, on a light and on a dark background. */
 const [RED, LIGHT_RED] = ['#c00000', '#ff8080'];
@@ -61,6 +64,8 @@ export class QubeList {
     this.#addText(_('Type'), CLASS, CLASS);
     this.#addText(_('Data'), SIZE, BYTES);
     this.#addText(_('Last backup'), LAST, WHEN);
+    // Since then.
+    this.#addText(_('Changed'), CHANGED, CHANGED);
     if (!isBrief) this.#addText(_('State'), NOTE, NOTE);
     this.#view.connect('row-activated', () => this.activated(this.chosen()));
     this.widget = new Gtk.ScrolledWindow({ expand: true, shadowType: Gtk.ShadowType.IN });
@@ -141,7 +146,14 @@ function cellsOf(row: QubeRow, red: string): (string | number | null)[] {
     icon === undefined ? label : null,
     icon ?? null,
     GLib.markup_escape_text(tooltipOf(row, note), -1),
+    changeOf(row),
   ];
+}
+
+/** Empty where it is not known. */
+function changeOf({ sinceLast }: QubeRow): string {
+  if (sinceLast === null) return '';
+  return sinceLast === 'changed' ? _('yes') : _('no');
 }
 
 function tooltipOf({ name, label, last }: QubeRow, note: string): string {

@@ -26,7 +26,11 @@ export interface QubeHere {
   readonly used: number | null;
   /** Whether disposables can be based on it. */
   readonly forDisposables: boolean;
+  readonly sinceLast: SinceLast;
 }
+
+/** Whether its volumes have changed since its last backup; null: that is not known. */
+export type SinceLast = 'changed' | 'unchanged' | null;
 
 export interface StatusOfQube extends QubeHere {
   readonly state: 'backed up' | 'due' | 'never' | 'damaged';
@@ -83,6 +87,7 @@ export interface BackupPlan extends PlanEvent {
     readonly name: string;
     readonly running: boolean;
     readonly used: number;
+    readonly sinceLast: SinceLast;
   }[];
   readonly dom0Home: { readonly used: number } | null;
   readonly leftOut: readonly { readonly name: string; readonly why: string }[];
@@ -152,6 +157,8 @@ export interface ContainedQube {
   readonly label: string;
   /** What it is based on; null for what has no template. */
   readonly template: string | null;
+  /** Empty for none; null for the default. */
+  readonly netvm: string | null;
   readonly used: number;
 }
 

@@ -41,7 +41,7 @@ export class Wizard implements Frame {
 
   constructor(application: Gtk.Application, title: string) {
     this.window = new Gtk.ApplicationWindow({
-      ...{ application, title, defaultWidth: 900, defaultHeight: 620 },
+      ...{ application, title, defaultWidth: 980, defaultHeight: 630 },
     });
     const bold = Pango.attr_weight_new(Pango.Weight.BOLD);
     const attributes = new Pango.AttrList();

@@ -51,7 +51,9 @@ export function planQube(
   const remarks = [...source.remarks];
   if (newName !== qube.name) {
     const isTaken = state.qubes.has(qube.name);
-    remarks.push(`restored as ${newName}${isTaken ? ': the name is taken' : ''}`);
+    remarks.push(
+      isTaken ? `the name ${qube.name} is taken` : `it was called ${qube.name} in the backup`,
+    );
   }
   const keeps: Keeps = (kind, name, value = '') => {
     if (!choices.distrustSettings || isKeptThoughDistrusted(kind, name, value)) return true;

@@ -7,7 +7,10 @@ const LOOK = { event: 'phase', phase: 'look' };
 const CONFIRM = { event: 'question', question: 'confirm', text: 'Back up?' };
 const NEW_PASSPHRASE = { event: 'question', question: 'new-passphrase', text: 'New passphrase' };
 const SEND = { event: 'phase', phase: 'send' };
-const qube = { class: 'AppVM', label: 'red', running: false, volumes: ['private'], changed: null };
+const qube = {
+  ...{ class: 'AppVM', label: 'red', running: false, volumes: ['private'] },
+  ...{ sinceLast: 'unchanged', changed: 0 },
+};
 const PLAN = {
   ...{ event: 'plan', command: 'backup', vm: 'usb', location: 'usb:/backups', freeBytes: 4e9 },
   ...{ startsVm: false, leastBytes: 1e6, mostBytes: 2e6, dom0Home: null, leftOut: [] },
@@ -64,6 +67,7 @@ describe('with what coffer tells of a backup, the window', () => {
     coffer.play('backup', [...begun, 'kill']);
     await using desktop = await whereTo(coffer);
     await desktop.press('Next');
+    await desktop.sees('unchanged since the last backup');
     await desktop.press('Back up');
     await desktop.sees('The backup failed');
     await desktop.sees(/coffer was killed/);
@@ -119,9 +123,10 @@ describe('with what coffer tells of a backup, the window', () => {
     using coffer = new Recorded();
     const status = { event: 'result', command: 'status', ok: false, exitStatus: 1, due: 7 };
     const own = { size: 1e6, used: 1e6, forDisposables: false, running: false, label: 'red' };
+    const changed = { sinceLast: 'changed' };
     const never = { state: 'never', created: null, location: null, check: null };
     const series = [{ location: 'dom0:/media/disk/backups', created: null }];
-    const qubes = [{ name: 'work', class: 'AppVM', ...own, ...never }];
+    const qubes = [{ name: 'work', class: 'AppVM', ...own, ...never, ...changed }];
     const told = { ...status, qubes, excluded: [], series, warnings: [] };
     coffer.play('status', [LOOK, told, { exit: 1 }]);
     const disk = { device: '/dev/sdb1', mountPoint: '/media/disk', label: null, size: 1, free: 1 };
@@ -133,6 +138,8 @@ describe('with what coffer tells of a backup, the window', () => {
     });
     await desktop.act();
     await desktop.sees('Your backups');
+    // It has changed since.
+    await desktop.sees('yes');
     await desktop.press('Cancel');
     await desktop.seesNothing();
   }, 120_000);

@@ -85,7 +85,7 @@ describe('a name that is chosen for a VM', () => {
     const chosen = plan(contents, systemWith([]), { newName: new Map([['debian', 'old']]) });
     expect(newNames(chosen)).toEqual(['old', 'dvm', 'sys-net', 'work']);
     expect(planned(chosen, 'work').newQube.template).toBe('old');
-    expect(planned(chosen, 'debian').remarks).toEqual(['restored as old']);
+    expect(planned(chosen, 'debian').remarks).toEqual(['it was called debian in the backup']);
   });
 
   it('comes before names that are only free', () => {
@@ -148,7 +148,7 @@ describe('a name that is taken', () => {
     const { newQube, properties, remarks } = planned(renamed, 'work');
     expect(newQube.template).toBe('debian-1');
     expect(Object.fromEntries(properties)).toEqual({ netvm: 'sys-net-1', default_dispvm: 'dvm-1' });
-    expect(remarks).toEqual(['restored as work-2: the name is taken']);
+    expect(remarks).toEqual(['the name work is taken']);
   });
 
   it('can leave the VM out, and references lead to the existing one', () => {

@@ -1,31 +1,40 @@
-import { leftOutSentences } from '../review-page.ts';
+import { type Line, leftOutSentences } from '../review-page.ts';
 import { _, fill, plural, sizeText, timeText } from '../texts.ts';
 import type { BackupPlan } from '../told.ts';
 
-/** A plan in sentences. */
-export function backupPlanSentences(plan: BackupPlan): string[] {
+/** A plan, for people. */
+export function backupPlanSentences(plan: BackupPlan): Line[] {
   const { qubes, dom0Home, location, leftOut, problems } = plan;
   const data = qubes.reduce((sum, { used }) => sum + used, dom0Home?.used ?? 0);
-  const count = qubes.length;
+  // dom0's home is a row, as it was where the qubes were selected.
+  const count = qubes.length + (dom0Home === null ? 0 : 1);
   return [
     ...problems.map(({ sentence }) => sentence),
     fill(plural('{n} qube, {size} of data:', '{n} qubes, {size} of data:', count), {
       ...{ n: count, size: sizeText(data) },
     }),
-    ...qubes.map(({ name, used, running }) =>
-      fill(
-        running ? _('{name}, {size}, as it was last saved: it is running') : _('{name}, {size}'),
-        { name, size: sizeText(used) },
-      ),
-    ),
-    ...(dom0Home === null
-      ? []
-      : [fill(_("dom0's home, {size}"), { size: sizeText(dom0Home.used) })]),
+    [
+      ...qubes.map((qube) => [qube.name, sizeText(qube.used), remarkOn(qube)] as const),
+      ...(dom0Home === null ? [] : [['dom0', sizeText(dom0Home.used), _('its home')] as const]),
+    ],
     fill(_('It goes to {location}.'), { location }),
     ...sizeSentences(plan),
     ...leftOutSentences(leftOut),
   ];
 }
+
+function remarkOn({ running, sinceLast }: BackupPlan['qubes'][number]): string {
+  const remarks = [
+    running ? _('running: as it was last saved') : '',
+    sinceLast === null ? '' : IN_WORDS[sinceLast],
+  ];
+  return remarks.filter((remark) => remark !== '').join('; ');
+}
+
+const IN_WORDS = {
+  changed: _('changed since the last backup'),
+  unchanged: _('unchanged since the last backup'),
+};
 
 /** How large it will be, and where it is to fit. */
 function sizeSentences({

@@ -1,10 +1,16 @@
 import Gtk from 'gi://Gtk?version=3.0';
-import { check, sentenceLabel } from '../form.ts';
-import { _ } from '../texts.ts';
-import type { Page } from '../wizard.ts';
+import { check, say, sentenceLabel } from '../form.ts';
+import { _, fill } from '../texts.ts';
+import type { Frame, Page } from '../wizard.ts';
 
 /** A check box, and the option of the command that it stands for. */
 type Choice = readonly [Gtk.CheckButton, string];
+
+/** A selected VM, and its net qube, which is missing. */
+export interface Lacking {
+  readonly name: string;
+  readonly netQube: string;
+}
 
 /** How to restore: each choice with a sentence that explains it. */
 export class OptionsPage implements Page {
@@ -12,8 +18,13 @@ export class OptionsPage implements Page {
   readonly next = _('_Next');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
   readonly #choices: readonly Choice[];
+  readonly #ignoresMissing: Gtk.CheckButton;
+  readonly #lacking: () => Lacking | undefined;
+  readonly #refused = sentenceLabel();
 
-  constructor() {
+  /** @param lacking a selected VM whose net qube is missing */
+  constructor(frame: Frame, lacking: () => Lacking | undefined) {
+    this.#lacking = lacking;
     const explained = (label: string, words: string): Gtk.CheckButton => {
       const box = check(label);
       const sentence = sentenceLabel(words);
@@ -26,12 +37,14 @@ export class OptionsPage implements Page {
       explained(label, words),
       option,
     ];
+    const ignoreMissing = choice(
+      _('_Ignore missing'),
+      _('A qube whose net qube or disposable template is missing here gets the default instead.'),
+      '--ignore-missing',
+    );
+    [this.#ignoresMissing] = ignoreMissing;
     this.#choices = [
-      choice(
-        _('_Ignore missing'),
-        _('A qube whose net qube or disposable template is missing here gets the default instead.'),
-        '--ignore-missing',
-      ),
+      ignoreMissing,
       choice(
         _('Ignore _username mismatch'),
         _("dom0's home is restored although its user has another name here."),
@@ -46,6 +59,26 @@ export class OptionsPage implements Page {
         '--distrust-settings',
       ),
     ];
+    this.#refused.noShowAll = true;
+    this.widget.add(this.#refused);
+    for (const [box] of this.#choices) {
+      box.connect('toggled', () => {
+        say(this.#refused, '');
+        frame.refresh();
+      });
+    }
+  }
+
+  missing(): string | undefined {
+    const lacking = this.#lacking();
+    if (lacking === undefined || this.#ignoresMissing.active) return undefined;
+    const sentence = _('The net qube {net} of {qube} is missing: choose “Ignore missing”.');
+    return fill(sentence, { net: lacking.netQube, qube: lacking.name });
+  }
+
+  /** Says why that was refused, until something else is chosen. */
+  refuse(sentence: string): void {
+    say(this.#refused, sentence);
   }
 
   /** The options of the command. */

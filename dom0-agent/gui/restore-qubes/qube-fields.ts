@@ -21,6 +21,7 @@ export class QubeFields {
   readonly #note = sentenceLabel();
   #refusal = '';
   #lacksTemplate = false;
+  #lacksNetQube = false;
   #isOffering = false;
 
   /** @param inBackup the names of all VMs in the backup */
@@ -52,6 +53,11 @@ export class QubeFields {
   /** That in the backup. */
   get template(): string | null {
     return this.#qube.template;
+  }
+
+  /** Its net qube, if that is neither here nor restored with it: it gets the default one, or cannot be restored. */
+  get missingNetQube(): string | undefined {
+    return this.#lacksNetQube ? (this.#qube.netvm ?? undefined) : undefined;
   }
 
   get isSelected(): boolean {
@@ -121,8 +127,10 @@ export class QubeFields {
    * @param isOnlyVerified whether nothing is restored: then, there is nothing to choose
    */
   show(restored: ReadonlySet<string>, isOnlyVerified: boolean): void {
-    const { template, class: qubeClass } = this.#qube;
+    const { template, netvm, class: qubeClass } = this.#qube;
     const fit = this.#here.templatesFor(qubeClass);
+    const hasNetQube = !netvm || this.#here.has(netvm) || restored.has(netvm);
+    this.#lacksNetQube = !hasNetQube && !isOnlyVerified;
     this.#lacksTemplate =
       template !== null && !isOnlyVerified && !fit.includes(template) && !restored.has(template);
     this.#template.visible = this.isShown && !this.#lacksTemplate;
@@ -158,6 +166,7 @@ export class QubeFields {
 
   #showNote(): void {
     const { name, template } = this.#qube;
+    const netQube = this.missingNetQube;
     const sentences = [
       ...(this.#newName.visible ? [fill(_('There is a qube called {name} here.'), { name })] : []),
       ...(this.#instead.visible
@@ -167,6 +176,14 @@ export class QubeFields {
             }),
           ]
         : []),
+      ...(netQube === undefined
+        ? []
+        : [
+            fill(
+              _('Its net qube {qube} is neither here nor selected: it can have the default one.'),
+              { qube: netQube },
+            ),
+          ]),
       this.#refusal,
     ];
     say(this.#note, this.isShown ? sentences.join(' ').trim() : '');

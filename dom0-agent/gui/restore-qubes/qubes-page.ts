@@ -4,6 +4,7 @@ import { _, fill, plural, sizeText } from '../texts.ts';
 import type { BackupContents, ContainedQube } from '../told.ts';
 import type { Frame, Page } from '../wizard.ts';
 import { QubeFields } from './qube-fields.ts';
+import type { Lacking } from './options-page.ts';
 import type { SystemHere } from './system-here.ts';
 
 /** Which VMs of a backup, under which names and on which templates. */
@@ -53,6 +54,13 @@ export class QubesPage implements Page {
   /** The options of the command for single VMs. */
   get options(): string[] {
     return this.#selectedRows.flatMap((row) => row.options);
+  }
+
+  /** A selected VM whose net qube is missing, and that net qube. */
+  get lacking(): Lacking | undefined {
+    return this.#selectedRows.flatMap(({ name, missingNetQube: netQube }) =>
+      netQube === undefined ? [] : [{ name, netQube }],
+    )[0];
   }
 
   missing(): string | undefined {
@@ -153,6 +161,6 @@ export class QubesPage implements Page {
 function rowsOf({ qubes, dom0Home }: BackupContents): ContainedQube[] {
   const sorted = [...qubes].sort((one, other) => one.name.localeCompare(other.name));
   if (dom0Home === null) return sorted;
-  const home = { name: 'dom0', class: 'AdminVM', label: 'black', template: null };
+  const home = { name: 'dom0', class: 'AdminVM', label: 'black', template: null, netvm: null };
   return [...sorted, { ...home, used: dom0Home.used }];
 }

@@ -1,29 +1,23 @@
-import { leftOutSentences } from '../review-page.ts';
+import { type Line, leftOutSentences } from '../review-page.ts';
 import { _, fill, sizeText } from '../texts.ts';
 import type { RestorePlan } from '../told.ts';
 
-/** A plan in sentences. */
-export function restorePlanSentences({
-  qubes,
-  dom0Home,
-  leftOut,
-  problems,
-}: RestorePlan): string[] {
+/** A plan, for people. */
+export function restorePlanSentences({ qubes, dom0Home, leftOut, problems }: RestorePlan): Line[] {
   return [
-    ...qubes.flatMap(({ name, restoredAs, used, remarks }) => [
-      fill(restoredAs === name ? _('{name}, {size}') : _('{name} as {restoredAs}, {size}'), {
-        ...{ name, restoredAs, size: sizeText(used) },
-      }),
-      ...remarks,
-    ]),
-    ...(dom0Home === null
-      ? []
-      : [
-          fill(_("dom0's home, {size}, to a directory of its own"), {
-            size: sizeText(dom0Home.used),
-          }),
-        ]),
-    ...leftOutSentences(leftOut),
     ...problems.map(({ sentence }) => sentence),
+    [
+      ...qubes.map(
+        ({ name, restoredAs, used, remarks }) =>
+          [
+            restoredAs === name ? name : fill(_('{name} as {restoredAs}'), { name, restoredAs }),
+            ...[sizeText(used), remarks.join('; ')],
+          ] as const,
+      ),
+      ...(dom0Home === null
+        ? []
+        : [['dom0', sizeText(dom0Home.used), _('its home, to a directory of its own')] as const]),
+    ],
+    ...leftOutSentences(leftOut),
   ];
 }

@@ -87,7 +87,7 @@ export class RestoreWindow {
     const status = (await resultOf(this.#coffer.start(['status']))) as StatusResult;
     const here = new SystemHere([...status.qubes, ...status.excluded]);
     const qubes = new QubesPage(this.#wizard, contents, here);
-    const options = new OptionsPage();
+    const options = new OptionsPage(this.#wizard, () => qubes.lacking);
     return this.#wizard.lead([
       () => this.#wizard.ask(qubes),
       async () => {
@@ -95,7 +95,7 @@ export class RestoreWindow {
         if (!(await this.#isPossible(source, qubes))) return false;
         return this.#wizard.lead([
           () => this.#wizard.ask(options),
-          () => this.#restore(source, qubes, options.options),
+          () => this.#restore(source, qubes, options),
         ]);
       },
     ]);
@@ -123,9 +123,20 @@ export class RestoreWindow {
     return this.#showOutcome(check, () => _('The backup was not checked'));
   }
 
-  async #restore(source: Source, qubes: QubesPage, options: readonly string[]): Promise<boolean> {
-    const words = restoreWords(source, qubes, options);
-    return this.#showOutcome(() => this.#restored(source, words), titleOf);
+  async #restore(source: Source, qubes: QubesPage, options: OptionsPage): Promise<boolean> {
+    const words = restoreWords(source, qubes, options.options);
+    let isPlanned = false;
+    const restored = async (): Promise<ResultPage | undefined> => {
+      try {
+        return await this.#restored(source, words, () => (isPlanned = true));
+      } catch (error) {
+        // Due to what was chosen here: the qubes were accepted before.
+        if (isPlanned || !(error instanceof CofferFailed) || !error.isRefusal) throw error;
+        options.refuse(error.message);
+        return undefined;
+      }
+    };
+    return this.#showOutcome(restored, titleOf);
   }
 
   /** Gives whether it was done; if not, the user wants to change something. */
@@ -144,7 +155,11 @@ export class RestoreWindow {
     }
   }
 
-  async #restored(source: Source, words: readonly string[]): Promise<ResultPage | undefined> {
+  async #restored(
+    source: Source,
+    words: readonly string[],
+    planned: () => void,
+  ): Promise<ResultPage | undefined> {
     const result = await doSeen(this.#wizard, this.#coffer, {
       words,
       passphrase: source.passphrase,
@@ -152,6 +167,7 @@ export class RestoreWindow {
       stopQuestion: _('Stop restoring? Qubes that are not complete are removed.'),
       namesIn: (plan) => newNamesIn(plan as RestorePlan),
       review: (plan) => {
+        planned();
         const sentences = restorePlanSentences(plan as RestorePlan);
         return new ReviewPage(_('Is this what you want to restore?'), _('_Restore'), sentences);
       },
