@@ -1,19 +1,19 @@
 #!/bin/sh
-# coffer-gc.sh: deletes the backups that dom0 has put on a signed list, on the storage's own side. For storage that
-# dom0 can only add to (docs/forgetting.md): run it there, from cron, as the user whom the backups belong to.
+# coffer-gc.sh: runs on the storage's side, and deletes the backups that dom0 has put on a signed list. It is for storage
+# that dom0 can only add to (docs/forgetting.md): run it there, from cron, as the user who owns the backups.
 #
-# A list is believed only under the series' key, and only some days after it was seen first, by this machine's clock: time
-# to notice, and to remove, a list that you did not ask for. A file is deleted only if it is a regular file of
-# the directory, has the size on the list, and begins as the very backup that the list names.
+# A list is obeyed only if it is signed with the series' key, and only some days after it was first seen, by this
+# machine's clock: that leaves you time to notice and remove a list that you did not ask for. A file is deleted only if
+# it is a regular file in the directory, has the size on the list, and begins like the backup that the list names.
 
 usage='usage: coffer-gc.sh [-n] -k KEY -s STATE [-d DAYS] DIRECTORY
 
   -k KEY    the public key that `coffer prune --public-key` prints, as a file
-  -s STATE  a directory in which it notes when it first saw each list
+  -s STATE  a directory in which to record when each list was first seen
   -d DAYS   how long a list must have been there; by default 7
-  -n        only tell what would be deleted
+  -n        only show what would be deleted
 
-Exit status: 0 for success, also when there is nothing to do; 1 when something failed or a list is not
+Exit status: 0 for success, even if there was nothing to do; 1 if something failed or a list is not
 authentic; 2 for a wrong command line.'
 
 set -u
@@ -57,7 +57,7 @@ wrong_usage() {
   exit 2
 }
 
-# say TEXT…: what of it is not printable ASCII becomes ?
+# say TEXT…: replaces what is not printable ASCII by ?
 say() {
   printf '%s\n' "$*" | tr -c '[:print:]\n' '?'
 }
@@ -65,7 +65,7 @@ say() {
 # read_list FILE: authenticates it; its text is then in $work/text
 read_list() {
   if [ -L "$1" ] || ! [ -f "$1" ] || [ "$(wc -c < "$1")" -gt $LONGEST_LIST ]; then
-    say "$1 is no list of coffer's" >&2
+    say "$1 is not a list made by coffer" >&2
     return 1
   fi
   # A copy: nobody changes it between the check and the use.
@@ -104,7 +104,7 @@ obey() {
 
 # delete_file BACKUP-ID BYTES NAME REST: one line of a list
 delete_file() {
-  case $3 in '' | -* | .* | *[!A-Za-z0-9._-]*) say "$3 is no name of a backup" >&2 && return 1 ;; esac
+  case $3 in '' | -* | .* | *[!A-Za-z0-9._-]*) say "$3 is not the name of a backup" >&2 && return 1 ;; esac
   file=$directory/$3
   [ -e "$file" ] || [ -L "$file" ] || return 0
   if [ -n "$4" ] || [ -L "$file" ] || ! [ -f "$file" ] || [ "$(wc -c < "$file")" != "$2" ] ||

@@ -1,20 +1,20 @@
 #!/bin/sh
 # recover.sh: recovers files from a coffer-1 backup, on any system that has a POSIX shell, openssl
-# (3.0 or newer), GNU tar and the backup's compression program. What the backup needs of other files of its
-# series is taken from those in its directory. docs/recovery.md describes the same by
-# hand, for the older formats too; docs/archive-format.md explains what is done here and why.
+# (3.0 or newer), GNU tar and the backup's compression program. If the backup needs other files of its
+# series, they are looked for in its directory. docs/recovery.md describes how to do the same by
+# hand, also for the older formats; docs/archive-format.md explains what is done here and why.
 #
-# First the list of members is held against the manifest at the end of the backup. Then the members of
-# the wanted files are copied one at a time into a private directory, and checked; only what
-# was checked is decrypted, decompressed and unpacked. A volume is put together from its parts by its map.
-# So TMPDIR needs room for a part, twice (64 MiB at most each), and for the lists (about a kilobyte a part).
+# First the list of members is compared with the manifest at the end of the backup. Then the members of
+# the wanted files are copied one at a time into a private directory and verified; only what
+# has been verified is decrypted, decompressed and unpacked. A volume is put together from its parts by its map.
+# So TMPDIR needs room for two copies of a part (64 MiB at most each), and for the lists (about a kilobyte per part).
 #
-# An authentic backup may still have been made by a system that an attacker had taken over. So
+# Even an authentic backup may come from a system that an attacker had taken over. So
 # everything is unpacked in a new, separate directory. From there, only regular files with one of the few
 # paths that coffer writes, and the tree of dom0's home without devices, are moved to their places.
 #
-# Some versions of awk, head and sed (those of busybox) do not report that they could not write. So what
-# goes into a file goes through `save`, which does; and lists end with a line that shows they are complete.
+# Some versions of awk, head and sed (those of busybox) do not report it if they cannot write. So what
+# goes into a file goes through `save`, which does report it; and lists end with a line that shows they are complete.
 #
 # The passphrase and the keys go through pipes, never into a file or an argument, with one exception,
 # for which openssl leaves no other way: while a part is decrypted, the key of that part alone
@@ -24,11 +24,12 @@ usage='usage: recover.sh [-p FILE] BACKUP                        list what is in
        recover.sh [-p FILE] BACKUP OUTPUT-DIR [WHAT...]    recover files from it
        recover.sh [-p FILE] DIRECTORY                     list the backups in a directory
 
-Other files of its series that BACKUP needs are looked for in its directory. WHAT is a file as it is listed (vm5/private.img), a directory (vm5) or the name of a VM;
-without it, everything is recovered. The passphrase is asked for, or is the first line of FILE
-(- is standard input), byte for byte. Exit status: 0 for success, 2 for a wrong command line, 3 for
-a wrong passphrase or a damaged or incomplete backup, 130 for an interruption, 1 for everything
-else: no space, a missing program, another format.'
+If BACKUP needs other files of its series, they must be in the same directory. WHAT is a file as
+listed (vm5/private.img), a directory (vm5) or the name of a VM; without it, everything is recovered.
+The passphrase is asked for, or is the first line of FILE (- is standard input), byte by byte.
+Exit status: 0 for success, 2 for a wrong command line, 3 for a wrong passphrase or a damaged or
+incomplete backup, 130 for an interruption, 1 for everything else: no space, a missing program,
+another format.'
 
 set -u
 umask 077
@@ -37,7 +38,7 @@ export LC_ALL TZ
 unset TAR_OPTIONS GZIP BZIP BZIP2 XZ_OPT XZ_DEFAULTS
 
 readonly FAILED=1 USAGE=2 DAMAGED=3 INTERRUPTED=130
-by_hand='single files may still be whole, and docs/recovery.md tells how to get at them by hand'
+by_hand='single files may still be complete: docs/recovery.md explains how to extract them by hand'
 
 work='' partial='' terminal='' progress=''
 
@@ -54,7 +55,7 @@ main() {
   recognise_format
   index_members
   read_header
-  [ "$kind" = backup ] || die $FAILED "$backup is no backup: it holds data that others of its series need"
+  [ "$kind" = backup ] || die $FAILED "$backup is not a backup: it holds data that other files of its series need"
   read_passphrase
   derive_root_key || die $FAILED "$problem"
   open_series || die $DAMAGED "$problem"
@@ -82,7 +83,7 @@ read_arguments() {
     die $USAGE "$backup is a directory: choose one of the backups that are listed without OUTPUT-DIR"
   fi
   if [ ! -e "$backup" ] || [ ! -r "$backup" ]; then
-    die $USAGE "there is no file $backup that can be read"
+    die $USAGE "$backup does not exist, or cannot be read"
   fi
   # A name that begins with a dash, or is a number, must not be taken for something else.
   case $backup in /*) ;; *) backup=./$backup ;; esac
@@ -94,7 +95,7 @@ read_arguments() {
 check_programs() {
   for program in awk cat chmod cmp dd find head ln mkdir mkfifo mktemp mv od openssl rm sed sort tail tar tr wc; do
     command -v "$program" >/dev/null 2>&1 ||
-      die $FAILED "the program $program is needed, and is not on this system"
+      die $FAILED "the program $program is needed, but is not on this system"
   done
   case $(openssl version 2>/dev/null) in
     'OpenSSL '[3-9].*) ;;
@@ -137,7 +138,7 @@ no_space() {
 
 ### The list of members ###
 
-# Tells other backups from one in the format coffer-1. Nothing here is authentic yet.
+# Distinguishes a backup in the format coffer-1 from others. Nothing here is authentic yet.
 recognise_format() {
   [ -n "$(head -c 1 <"$backup" | tr '\000' 0)" ] || die $DAMAGED "$backup is empty"
   first=$(beginning_of_backup | tar --list --quoting-style=escape --file - 2>/dev/null | head -n 1)
@@ -159,14 +160,14 @@ version=$version
   esac
 }
 
-# This contains its header. That what follows is cut off does not matter.
+# This contains the header. It does not matter that the rest is cut off.
 beginning_of_backup() {
   head -c 20480 <"$backup"
 }
 
 other_format() {
   die $FAILED "$backup is a backup in the format $1 of Qubes, which recover.sh does not read:" \
-    "docs/recovery.md tells, under \"Format $1\", how to recover it by hand"
+    "docs/recovery.md explains, under \"Format $1\", how to recover it by hand"
 }
 
 not_ours() {
@@ -232,7 +233,7 @@ blocks_from() {
 ### The header and the keys ###
 
 # Sets id, series, kind, encrypted, filter, n, salt, wrapped, wrapped_mac, grain and part_size. The header must be just as
-# coffer writes it. It is not authentic until the key has been derived in the way that it tells: hence the bounds.
+# coffer writes it. It cannot be authenticated until the key has been derived as it says: hence the limits.
 read_header() {
   read -r name size block <"$work/index"
   if [ "$name" != backup-header ] || [ "$size" -gt 4096 ]; then not_ours; fi
@@ -281,7 +282,7 @@ read_header() {
   exec 3<&-
   printf '%s' "$header" | cmp -s - "$work/part" || damaged 'its header is not as coffer writes it'
   [ "$filter" = none ] || command -v "$filter" >/dev/null 2>&1 ||
-    die $FAILED "the program $filter is needed for this backup, and is not on this system"
+    die $FAILED "the program $filter is needed for this backup, but is not on this system"
 }
 
 # Sets value to that of the next line of the header, which must have the key $1. If there are more
@@ -330,11 +331,11 @@ read_passphrase() {
   passphrase=${passphrase%'\0015'}
   [ -n "$passphrase" ] || die $USAGE 'the passphrase is empty'
   case $passphrase in
-    *'\0000'*) die $USAGE 'the passphrase contains a NUL byte, which no passphrase of a backup can' ;;
+    *'\0000'*) die $USAGE 'the passphrase contains a NUL byte, which is not allowed' ;;
   esac
   # openssl reads little more at a time, and would silently cut off the rest.
   [ ${#passphrase} -le 5000 ] ||
-    die $USAGE 'the passphrase has more than 1000 bytes, which no passphrase of a backup can'
+    die $USAGE 'the passphrase has more than 1000 bytes, which is not allowed'
 }
 
 # Writes the first line of standard input, or enough of it to see that it is too long, as escapes.
@@ -517,8 +518,8 @@ end_progress() {
 
 ### The manifest and qubes.xml ###
 
-# Holds all that index_members found against the manifest: it lists every member with its MAC, but the parts of
-# volumes, which are in order and whose number and length it tells. From then on $work/manifest is what tells of files.
+# Compares all that index_members found with the manifest. It lists every member with its MAC, except the parts of
+# volumes, which are in order and whose number and length it states. From then on, files are looked up in $work/manifest.
 check_manifest() {
   read -r name size block <<END
 $(tail -n 2 "$work/index")
@@ -634,8 +635,8 @@ unpack_small() {
   rm "$work/small"
 }
 
-# A raw disk, or a copy in whole blocks, has zeros behind the backup: they are nothing. With other bytes the
-# backup is refused, but they tell of no damage. As coffer does, this looks no farther than 64 MiB.
+# A raw disk, or a copy in whole blocks, has zeros after the backup: they do not matter. With other bytes the
+# backup is refused, but they do not mean damage. Like coffer, this looks no further than 64 MiB.
 check_what_follows() {
   end=$((end + 2)) farthest=67108864
   [ "$(blocks_from "$end" | head -c $farthest | tr -d '\000' | head -c 1 | wc -c)" -ne 0 ] || return 0
@@ -645,7 +646,7 @@ check_what_follows() {
     "$farthest") following="$following bytes or more" ;;
     *) following="$following bytes" ;;
   esac
-  die $DAMAGED "the backup is whole and followed by $following that do not belong to it:" \
+  die $DAMAGED "the backup is complete, but followed by $following that do not belong to it:" \
     "its first $((512 * end)) bytes are the backup, \`head -c $((512 * end))\` copies them"
 }
 
@@ -670,7 +671,7 @@ read_vms() {
       if (sub(/^dom0-home\/.*/, "dom0-home", path) && name == "") name = "dom0"
       if ((path " " name) ~ /^[A-Za-z0-9_.\/-]+ [A-Za-z0-9_.-]+$/) print "vm", path, name
     }
-    # So the list is never empty, which those who read it rely on.
+    # So the list is never empty: what reads it relies on that.
     END { print "end" }' "$work/qubes.xml" | save vms || exit $FAILED
   [ "$(tail -n 1 "$work/vms")" = end ] || die $FAILED 'awk cannot read qubes.xml'
 }
@@ -726,7 +727,7 @@ kind=backup
 }
 
 pass_over() {
-  tell "$(name_of "$number") is passed over: $(sed 's/^recover.sh: //' "$work/reason" | tail -n 1)"
+  tell "$(name_of "$number") is skipped: $(sed 's/^recover.sh: //' "$work/reason" | tail -n 1)"
 }
 
 # In a shell of its own: dies when the backup is none.
@@ -781,8 +782,8 @@ recover_files() {
   [ -z "$incomplete" ] || exit $FAILED
 }
 
-# Writes the paths of the files that the arguments mean to $work/chosen: all when there are none. That a VM is
-# not whole is told with any file of it.
+# Writes the paths of the files that the arguments mean to $work/chosen: all when there are none. If a VM
+# is incomplete, that is reported with any of its files.
 choose_files() {
   awk '
     BEGIN {
@@ -820,7 +821,7 @@ choose_files() {
 }
 
 # Writes to $work/wanted, for every file in $work/chosen, a line `path members bytes`, then a line `name size block mac`
-# for every member; for a volume those of its map. The manifest tells of all members, so it tells where each lies.
+# for every member; for a volume those of its map. The manifest lists all members, so it shows where each one is.
 choose_parts() {
   awk -v chosen="$work/chosen" '
     BEGIN {
@@ -1110,7 +1111,7 @@ $4
 END
   backup=$work/file.$file
   command -v "$filter" >/dev/null 2>&1 || [ "$filter" = none ] ||
-    die $FAILED "the program $filter is needed for this backup, and is not on this system"
+    die $FAILED "the program $filter is needed for this backup, but is not on this system"
   fetch_checked "$name" "$stored" "$block" "$stated"
   length=$((4096 + chunks * grain))
   decrypt | decompress 2>"$work/problem" | head -c $((length + 1)) | save plain || exit $FAILED
@@ -1163,7 +1164,7 @@ settle_file() {
   case $1 in
     */incomplete.txt)
       incomplete=yes
-      tell "${1%/*} is not whole in this backup: $(head -c 1000 "$target" | tr -cd '\040-\176')"
+      tell "${1%/*} is incomplete in this backup: $(head -c 1000 "$target" | tr -cd '\040-\176')"
       ;;
   esac
 }

@@ -63,7 +63,11 @@ export class Channel<C extends Conversation> {
     // The other side has failed: `receive` reports its message.
     if (this.conversation.isOver) throw this.#closed();
     this.conversation.note(this.#us, message);
-    await this.#withTimeout(this.#write(encodeFrame(message)), milliseconds, 'takes no data');
+    await this.#withTimeout(
+      this.#write(encodeFrame(message)),
+      milliseconds,
+      'has accepted no data',
+    );
   }
 
   /**
@@ -73,7 +77,7 @@ export class Channel<C extends Conversation> {
   async sendFailure(failure: Failure, milliseconds: number): Promise<void> {
     if (this.conversation.isOver) return;
     this.conversation.note(this.#us, failure);
-    const late = () => new TimeoutError(`${this.#options.peer} takes no data.`);
+    const late = () => new TimeoutError(`${this.#options.peer} accepts no data.`);
     await Promise.allSettled([withTimeout(this.#write(encodeFrame(failure)), milliseconds, late)]);
   }
 
@@ -85,7 +89,7 @@ export class Channel<C extends Conversation> {
    *   signal's reason
    */
   async receive(milliseconds?: number): Promise<Message> {
-    const frame = await this.#withTimeout(this.#nextFrame(), milliseconds, 'is silent');
+    const frame = await this.#withTimeout(this.#nextFrame(), milliseconds, 'has been silent');
     if (frame === undefined) throw this.#closed();
     const message = this.#blamingPeer(() => {
       const decoded = decodeFrame(frame);

@@ -71,7 +71,7 @@ function requireSuccess(
   if (refusal !== undefined) throw new FailedError(`${program} cannot be run as root: ${refusal}`);
   throw new FailedError(
     `"${[program, ...args].join(' ')}" failed (${end.exitStatus ?? end.signal}): ` +
-      (printableWords(end.untrustedStderr) || 'it said nothing'),
+      (printableWords(end.untrustedStderr) || 'it printed no reason'),
   );
 }
 

@@ -40,14 +40,14 @@ export async function deleteBackup(directory: string, name: string): Promise<Del
       case 'ELOOP':
         return notABackup('it is a symbolic link');
       case 'ENXIO':
-        return notABackup('it is no regular file');
+        return notABackup('it is not a regular file');
       default:
         return { result: 'FAILED', message: reasonOf(error) };
     }
   }
 }
 
-export function notABackup(message = 'it is no backup that coffer made'): Deletion {
+export function notABackup(message = 'it is not a backup made by coffer'): Deletion {
   return { result: 'NOT_A_BACKUP', message };
 }
 

@@ -63,7 +63,7 @@ export async function lookAtSeries(
   const strange = adoption.adopted.filter((file) => !left.includes(file));
   if (strange.length > 0) remarks.push(describeAdopted(strange));
   for (const { fileName, why } of adoption.damaged) {
-    remarks.push(`${printable(fileName)} is not gone on from: ${why}`);
+    remarks.push(`${printable(fileName)} cannot be continued: ${why}`);
   }
   for (const fork of unknown ?? []) {
     if (fork.file.manifest.sequence !== state.last.sequence) continue;
@@ -80,7 +80,7 @@ export async function lookAtSeries(
 }
 
 const PASSPHRASE_CHANGED =
-  'another machine has changed the passphrase of this series: this backup, and all that follow, have the new one';
+  'another machine has changed the passphrase of this series: this backup and all later ones have the new one';
 
 /** How the key is wrapped from now on: as in the newest file, if that is one that dom0 did not know. */
 function headAfter({ head, last }: SeriesState, later: readonly FileOfSeries[]): SeriesHead {
@@ -169,18 +169,18 @@ export function describeLost(
     newest === undefined
       ? ''
       : ` Among them is the newest, number ${newest.sequence} of ${formatTime(new Date(1000 * newest.made))}: ` +
-        'the storage may have been put back to an older state.';
+        'the storage may have been rolled back to an older state.';
   return (
     `the storage has lost files of this series in ${place}: ${namesOf(lost)} ` +
-    `(${formatSize(bytes)}) are missing, cut short or changed.${rollback} What is still in use of them is stored again; ` +
-    'older backups that need them cannot be restored whole'
+    `(${formatSize(bytes)}) are missing, cut short or changed.${rollback} What is still needed of them is stored again; ` +
+    'older backups that need them cannot be restored completely'
   );
 }
 
 function describeAdopted(adopted: readonly SeriesFile[]): string {
   return (
-    `dom0 did not know of ${namesOf(adopted)}: another machine has stored them, or what dom0 knows is from an earlier time. ` +
-    'They are authentic, and this backup goes on from them'
+    `dom0 did not know of ${namesOf(adopted)}: another machine has stored them, or dom0's records are out of date. ` +
+    'They are authentic, and this backup continues from them'
   );
 }
 
@@ -189,7 +189,7 @@ function describeFork({ untrustedName, file }: FileOfSeries, { files }: SeriesSt
   const own = files.find((each) => each.sequence === sequence)?.fileName ?? 'another file';
   return (
     `${printable(untrustedName)} and ${printable(own)} both have number ${sequence} in their series: two machines have ` +
-    'backed up at the same time. Both can be restored; this backup goes on from the second one'
+    'backed up at the same time. Both can be restored; this backup continues from the second one'
   );
 }
 

@@ -85,7 +85,7 @@ function withRunning(
   const [verb, them] = names.length === 1 ? ['is', 'it'] : ['are', 'them'];
   throw new RefusedError(
     `${names.join(', ')} ${verb} running: shut ${them} down, leave ${them} out with -x or ` +
-      `--running skip, or back up what was last saved with --running include`,
+      `--running skip, or back up their last saved state with --running include`,
   );
 }
 

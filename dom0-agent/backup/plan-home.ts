@@ -136,7 +136,7 @@ async function realPaths(named: readonly string[]): Promise<string[]> {
     ),
   );
   if (found.includes(sep))
-    throw new RefusedError('all of dom0 is not backed up: name what you need');
+    throw new RefusedError('coffer does not back up all of dom0: name the files that you need');
   const each = [...new Set(found)].sort();
   return each.filter((path) => !each.some((other) => other !== path && isWithin(path, other)));
 }

@@ -105,7 +105,7 @@ async function probeFile(
   try {
     const file = await openSeriesFile(await directory.open(fileName), key, signal);
     if (file.backupId !== backupId || file.manifestMac !== mac) {
-      return new DamagedError(`${fileName} is another file than it was`);
+      return new DamagedError(`${fileName} has been replaced by another file`);
     }
     const parts = new PartOffsets(table, file.places.parts, file.manifest);
     const located = rows.toSorted((one, other) => one - other).map((row) => ({ file, parts, row }));

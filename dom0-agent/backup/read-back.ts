@@ -45,8 +45,8 @@ export async function readBack(
   } catch (error) {
     if (!(error instanceof DamagedError)) throw error;
     throw new DamagedError(
-      `the storage gives back something else than was stored in ${stored.location}: ${messageOf(error)}. ` +
-        'Do not count on this backup, nor on this storage: no later backup will refer to the file',
+      `the storage returns something other than what was stored in ${stored.location}: ${messageOf(error)}. ` +
+        'Do not rely on this backup or on this storage: no later backup will refer to the file',
       { cause: error },
     );
   }
@@ -71,5 +71,5 @@ async function compareDigest(
     hash.update(bytes);
     progress(bytes.length);
   }
-  if (hash.digest('hex') !== sha256) throw new DamagedError('its SHA-256 is another one');
+  if (hash.digest('hex') !== sha256) throw new DamagedError('its SHA-256 is different');
 }

@@ -271,7 +271,7 @@ function refuseOtherSettings(state: SeriesState, wishes: SeriesWishes): void {
   }
   if (encrypted && !state.encrypted) {
     throw new UsageError(
-      `the series of backups in ${state.place} is not encrypted: begin one that is with --new-series, or say --no-encrypt`,
+      `the series of backups in ${state.place} is not encrypted: begin an encrypted one with --new-series, or use --no-encrypt`,
     );
   }
   if (!encrypted && state.encrypted) refuse('is encrypted');
@@ -280,6 +280,6 @@ function refuseOtherSettings(state: SeriesState, wishes: SeriesWishes): void {
     refuse(`is compressed with ${filter}`);
   }
   if (kdf !== undefined && kdf.n !== state.head.kdf.n) {
-    refuse(`has the cost ${Math.log2(state.head.kdf.n)} of guessing its passphrase`);
+    refuse(`has --kdf-cost ${Math.log2(state.head.kdf.n)}`);
   }
 }

@@ -11,10 +11,10 @@ export interface OnCard {
 }
 
 /**
- * One line to keep with the passphrase: `series 6f0c1a2b at 412, 2026-11-25, a41e 93bc`. A machine that knows nothing of the
+ * One line to keep with the passphrase: `series 6f0c1a2b, number 412, 2026-11-25, a41e 93bc`. A machine that knows nothing of the
  * series cannot tell whether its storage was put back to an older state; who has the line can.
  */
 export function seriesCard({ seriesId, sequence, made, mac }: OnCard): string {
   const day = timeInName(made).slice(0, 10);
-  return `series ${seriesId.slice(0, 8)} at ${sequence}, ${day}, ${mac.slice(0, 4)} ${mac.slice(4, 8)}`;
+  return `series ${seriesId.slice(0, 8)}, number ${sequence}, ${day}, ${mac.slice(0, 4)} ${mac.slice(4, 8)}`;
 }

@@ -156,11 +156,11 @@ export class SeriesStore {
     } catch (error) {
       if (systemCodeOf(error) === 'ENOENT') return undefined;
       throw new FailedError(
-        `what is known of a series cannot be read: ${path}: ${reasonOf(error)}`,
+        `dom0's record of a series cannot be read: ${path}: ${reasonOf(error)}`,
       );
     }
     this.#warn(
-      `what was known of a series of backups is damaged, and was set aside: ${path}.damaged; ` +
+      `dom0's record of a series of backups is damaged, and was set aside as ${path}.damaged; ` +
         'the next backup begins a new series',
     );
     await rename(path, `${path}.damaged`);
@@ -184,7 +184,7 @@ export class SeriesStore {
     } catch (error) {
       if (!isUnusable(error)) throw error;
       this.#warn(
-        `what was known of ${fileName} is lost: what it holds is stored again where it is still in use`,
+        `dom0's record of ${fileName} is lost: what it holds is stored again where it is still needed`,
       );
       return undefined;
     }

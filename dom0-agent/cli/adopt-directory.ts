@@ -64,7 +64,7 @@ async function adopt(
   const before = { ...(known ?? unknownSeries(series)), head, place };
   const adoption = await adoptFiles(store, before, unknown);
   if (adoption.adopted.length === 0) {
-    if (known === undefined) throw new DamagedError(`no backup in ${place} is whole`);
+    if (known === undefined) throw new DamagedError(`no backup in ${place} is complete`);
     await store.save(before);
   }
   const damaged = [

@@ -30,11 +30,11 @@ export async function adoptUnknown(
       const count = state.files.filter(({ kind }) => kind === 'backup').length;
       const what =
         count === 0
-          ? 'what an interrupted backup has sent'
+          ? 'what an interrupted backup had sent'
           : `the ${count === 1 ? 'backup' : `${count} backups`} there`;
-      report.info(`dom0 did not know of ${what}, and goes on from there now.`);
+      report.info(`dom0 did not know ${what}; this backup continues from there.`);
       for (const { fileName, why } of damaged) {
-        report.warning(`${printable(fileName)} in ${location} is not gone on from: ${why}`);
+        report.warning(`${printable(fileName)} in ${location} cannot be continued: ${why}`);
       }
     }
   } catch (error) {
@@ -46,7 +46,7 @@ export async function adoptUnknown(
       error instanceof FailedError;
     if (!isAnswer) throw error;
     report.warning(
-      `nothing is gone on from in ${location}, and everything is stored: ${error.message}`,
+      `the backups in ${location} cannot be continued, so everything is stored: ${error.message}`,
     );
   } finally {
     copy.fill(0);

@@ -46,18 +46,18 @@ function reportAdopted(
 ): number {
   for (const { state, damaged, knewUpTo } of adopted) {
     for (const { fileName, why } of damaged) {
-      report.warning(`${printable(fileName)} in ${location} is not gone on from: ${why}`);
+      report.warning(`${printable(fileName)} in ${location} cannot be continued: ${why}`);
     }
     const newest = state.files.at(-1)?.sequence ?? 0;
     if (newest >= knewUpTo) continue;
     report.warning(
-      `dom0 knows of number ${knewUpTo} of the series, and ${location} has none after ${newest}: the storage may have ` +
-        'been put back to an older state',
+      `dom0 knows number ${knewUpTo} of the series, but the newest in ${location} is number ${newest}: the storage may ` +
+        'have been rolled back to an older state',
     );
   }
   for (const each of adopted) report.say(describe(each, location));
   report.say(
-    'The next backup there goes on from them: it reads everything once, and stores what changed.',
+    'The next backup there continues from them: it reads everything once, and stores what has changed.',
   );
   report.result({
     ...{ ok: true, command: 'adopt', location },
@@ -81,12 +81,14 @@ function describe({ state, adopted }: Adopted, location: string): string {
   const count = backups.length === 1 ? '1 backup' : `${backups.length} backups`;
   const added = adopted.length === 1 ? '1 file' : `${adopted.length} files`;
   const news =
-    adopted.length === 0 ? 'dom0 knew of all' : `dom0 did not know of ${added}, and does now`;
+    adopted.length === 0
+      ? 'dom0 already knew all of them'
+      : `dom0 did not know ${added}, but does now`;
   const last = newestBackup(state);
-  const time = last === undefined ? '' : `, the last of ${formatTime(dateOf(last))}`;
+  const time = last === undefined ? '' : `, the last one made on ${formatTime(dateOf(last))}`;
   return (
     `A series of ${count} in ${location}, ${formatSize(bytes)}${time}: ${news}.\n` +
-    `To keep with the passphrase: ${cardOf(state)}`
+    `Keep this with the passphrase: ${cardOf(state)}`
   );
 }
 

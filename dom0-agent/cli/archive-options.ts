@@ -24,7 +24,7 @@ export interface ArchiveFlags extends OutputFlags {
 
 /** LOCATION of the commands that read an archive. */
 export const FILE_OR_COMMAND =
-  'the file of the backup, or a directory: the newest one in it, or that of a date (DIR@2026-11-25); ' +
+  'the file of the backup, or a directory: its newest backup, or that of a date (DIR@2026-11-25); ' +
   'with --command, a shell command that outputs it';
 
 /** What `--through` means. */
@@ -60,7 +60,7 @@ function addPlace(command: Command): Command {
 function addPassphraseOption(command: Command): Command {
   return command.option(
     '-p, --passphrase-file <FILE>',
-    'the passphrase is the first line of FILE, or of standard input (-), byte by byte',
+    'take the passphrase from the first line of FILE, or of standard input (-), byte by byte',
   );
 }
 
@@ -68,7 +68,7 @@ function addPassphraseOption(command: Command): Command {
 export function addReadingOptions(command: Command): Command {
   return addArchiveOptions(command).option(
     '-Z, --compression-filter <FILTER>',
-    'decompress a backup of the official tools with this, whatever its header says',
+    'decompress a backup of the official tools with this program, whatever its header says',
     parseFilter,
   );
 }
@@ -81,9 +81,12 @@ export function addSystemOptions(command: Command): Command {
 /** Adds the options of every command. */
 export function addOutputOptions(command: Command): Command {
   return command
-    .option('-q, --quiet', 'print errors and warnings only: the exit status is the result')
-    .option('--json', 'print events for programs, one JSON object a line: docs/json.md')
-    .option('--questions', 'with --json: questions are events, answered on standard input');
+    .option('-q, --quiet', 'print only errors and warnings: the exit status is the result')
+    .option('--json', 'print events for programs, one JSON object per line: see docs/json.md')
+    .option(
+      '--questions',
+      'with --json: ask questions as events, and read the answers from standard input',
+    );
 }
 
 /** Throws UsageError for options that contradict each other; sets where questions go. */
@@ -103,7 +106,7 @@ export function addSystemOption(command: Command): Command {
 export function addExclude(command: Command): Command {
   return command.option(
     '-x, --exclude <VM>',
-    'leave this VM, or these, out (can be repeated)',
+    'leave out this VM, or these VMs (can be repeated)',
     collect,
   );
 }

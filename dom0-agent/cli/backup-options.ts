@@ -57,7 +57,7 @@ export function addBackupOptions(command: Command): Command {
     .addOption(
       new Option(
         '--running <WHAT>',
-        'running VMs: include their last saved state, skip them, or refuse; by default include',
+        'what to do about running VMs: include their last saved state (the default), skip them, or refuse the backup',
       ).choices(RUNNING_CHOICES),
     )
     .addOption(
@@ -75,7 +75,7 @@ export function addBackupOptions(command: Command): Command {
     )
     .option(
       '--kdf-cost <LOG2N>',
-      `cost of guessing the passphrase: ${LEAST_COST_LOG2N} to ${GREATEST_COST_LOG2N}, each one doubles ` +
+      `cost of guessing the passphrase: ${LEAST_COST_LOG2N} to ${GREATEST_COST_LOG2N}, each step doubles ` +
         `it; by default ${byFormat('kdfCost')}`,
       parseCost,
     )
@@ -85,22 +85,25 @@ export function addBackupOptions(command: Command): Command {
       collect,
     )
     .option('--full', 'store everything, so that this backup needs no earlier file')
-    .option('--new-series', 'begin anew, under another key, beside the backups that are there')
+    .option(
+      '--new-series',
+      'begin a new series, with another key, next to the backups that are there',
+    )
     .addOption(
       new Option(
         '--dedup <WITHIN>',
-        'store equal data once within a volume and among systems (domain, the default), or in all volumes (all): ' +
-          'then the size of a backup may tell a VM what another one holds',
+        'store equal data once within a volume and among templates and standalones (domain, the default), or in all volumes (all): ' +
+          'the size of a backup may then tell a VM what another VM contains',
       ).choices(DEDUP_CHOICES),
     )
     .option('--no-check', 'do not read back and authenticate what was stored')
     .option('--with-recovery', 'store recover.sh and its instructions next to the backup')
     .option(
       '--passphrase-vm <VM>',
-      'the passphrase is what the service qubes.BackupPassphrase of this VM says',
+      'get the passphrase from the service qubes.BackupPassphrase of this VM',
     )
     .option('--profile <NAME>', 'take LOCATION, VMs and options from a profile: see coffer(1)')
-    .option('--save-profile <NEW>', 'write a profile of that name, for the next time')
+    .option('--save-profile <NEW>', 'save these settings as a new profile, for the next time')
     .option('-y, --yes', 'do not ask for confirmation');
 }
 

@@ -51,11 +51,11 @@ async function toBeSaved(
 ): Promise<NewProfile> {
   const flags = givenFlags<BackupFlags>(command);
   if (flags.profile !== undefined) {
-    throw new UsageError('--save-profile writes what is on the command line: leave out --profile');
+    throw new UsageError('--save-profile saves what is on the command line: leave out --profile');
   }
   const { passphraseFile, dom0Path } = flags;
   if (passphraseFile === '-') {
-    throw new UsageError('a profile needs a passphrase file: use -p FILE, or leave -p out');
+    throw new UsageError('a profile needs a passphrase file: use -p FILE, or leave out -p');
   }
   return newProfile(name, {
     location: isPathInDom0(flags) ? resolve(location) : location,
@@ -98,12 +98,12 @@ function refuseContradictions(flags: BackupFlags): void {
   refuseWithoutSeries(flags);
   if (format === 'qubes-4' && !encrypt) {
     throw new UsageError(
-      '--no-encrypt cannot be used with --format qubes-4: that is always encrypted',
+      '--no-encrypt cannot be used with --format qubes-4: that format is always encrypted',
     );
   }
   if (format === 'qubes-4' && flags.dom0Path !== undefined) {
     throw new UsageError(
-      '--dom0-path cannot be used with --format qubes-4: that has no place for it',
+      '--dom0-path cannot be used with --format qubes-4: that format has no place for it',
     );
   }
   if (withRecovery !== true) return;
@@ -127,11 +127,11 @@ function refuseWithoutSeries({ format, command, full, newSeries, dedup }: Backup
   const [option] = asked;
   if (option === undefined) return;
   if (command === true) {
-    throw new UsageError(`${option} needs a directory: a command is always given a whole backup`);
+    throw new UsageError(`${option} needs a directory: a command always gets a full backup`);
   }
   if (format === 'qubes-4') {
     throw new UsageError(
-      `${option} cannot be used with --format qubes-4: those backups are always whole`,
+      `${option} cannot be used with --format qubes-4: those backups are always full`,
     );
   }
 }

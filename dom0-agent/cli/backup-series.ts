@@ -116,9 +116,7 @@ export async function openSeriesFor(
   const opened = await continueSeries({ store, known }, wishes, passphrase, there, signal);
   for (const remark of opened.remarks) report.warning(remark);
   if (opened.left.length > 0) {
-    report.info(
-      `${formatSize(bytesOf(opened.left))} that an interrupted backup has sent are there`,
-    );
+    report.info(`${formatSize(bytesOf(opened.left))} from an interrupted backup are there`);
   }
   return opened;
 }
@@ -129,13 +127,14 @@ export function describeSeries({ files }: SeriesState, changes: ChangedQubes): s
   const last = backups.at(-1);
   const left = leftByBackups(files);
   const sent =
-    left.length === 0 ? '' : `${formatSize(bytesOf(left))} that an interrupted one has sent`;
-  if (last === undefined) return `It goes on from ${sent}.`;
-  const count = backups.length === 1 ? 'the backup' : `the ${backups.length} backups`;
+    left.length === 0 ? '' : `${formatSize(bytesOf(left))} that an interrupted backup had sent`;
+  if (last === undefined) return `It continues from ${sent}.`;
+  const count =
+    backups.length === 1 ? 'the backup there' : `the ${backups.length} backups there, the last one`;
   const made = formatTime(new Date(1000 * last.made));
   const more = sent === '' ? '' : `, and from ${sent}`;
   return (
-    `It goes on from ${count} there, the last of ${made}${more}: only what changed since is stored.` +
+    `It continues from ${count} made on ${made}${more}: only what has changed since is stored.` +
     describeUnchanged(changes)
   );
 }

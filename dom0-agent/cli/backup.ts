@@ -99,9 +99,9 @@ function reportResult(
   const time = `${seconds.toFixed(1)} s`;
   if (changes === undefined) report.say(`${capitalised(checked)} ${place}, ${time}.`);
   else report.say(`Stored ${place}.\n${describeChanges(changes)}; ${checked} in ${time}.`);
-  if (card !== undefined) report.say(`To keep with the passphrase: ${card}`);
+  if (card !== undefined) report.say(`Keep this with the passphrase: ${card}`);
   if (failed.length > 0) {
-    report.say(`Not everything was backed up: ${failed.join(', ')} failed, the table says why.`);
+    report.say(`Not everything was backed up: ${failed.join(', ')} failed; the table says why.`);
   }
   if (kit.length > 0) report.say(describeKit(kit));
   report.result({

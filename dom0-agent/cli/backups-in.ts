@@ -82,7 +82,7 @@ export async function backupsIn(
       ? { ...NOTHING, isPart: true, problem: 'unfinished' }
       : isOpened
         ? await looking.into(untrustedName)
-        : { ...NOTHING, problem: `not opened: no more than ${MOST_OPENED} are` };
+        : { ...NOTHING, problem: `not opened: coffer opens at most ${MOST_OPENED}` };
     const name = printable(untrustedName, LONGEST_NAME);
     const created = found.contents?.created ?? byName;
     if (byName === undefined && found.format === undefined) others.push(name);
@@ -190,7 +190,7 @@ function foundBy({ untrustedFormat, untrustedBackupId, untrustedKind }: Untruste
     format: printable(untrustedFormat, LONGEST_NAME),
     backupId: untrustedBackupId && printable(untrustedBackupId, LONGEST_NAME),
     isPart,
-    problem: isPart ? 'no backup by itself: it holds data of others' : undefined,
+    problem: isPart ? 'not a backup itself: it holds data of others' : undefined,
   };
 }
 

@@ -60,6 +60,6 @@ export async function checkStored(
 
 /** For people: that it was not checked is no fault where the storage is only written to. */
 export function describeUnread({ location }: { readonly location: string }, error: Error): string {
-  const advice = error instanceof RefusedError ? '; --no-check does without' : '';
+  const advice = error instanceof RefusedError ? '; --no-check skips this' : '';
   return `the backup is stored in ${location}, but it could not be read back: ${error.message}${advice}`;
 }

@@ -99,7 +99,7 @@ function noneOf(
   );
   const told = dates.slice(0, MOST_TOLD).join(', ');
   const more = dates.length > MOST_TOLD ? ', and older ones' : '';
-  return `there is no backup of ${date ?? 'any date'} in ${location}: there are those of ${told}${more}`;
+  return `there is no backup of ${date ?? 'any date'} in ${location}, only of ${told}${more}`;
 }
 
 /** A storage can present an old state of everything: only the user can know that there was a later one. */
@@ -110,9 +110,9 @@ async function requireAtLeast(backup: OpenedBackup, least: number | undefined): 
   await backup[Symbol.asyncDispose]();
   const what =
     sequence === undefined
-      ? 'this backup tells no number in a series'
+      ? 'this backup has no number in a series'
       : `this backup is number ${sequence} of its series`;
   throw new RefusedError(
-    `${what}, and you asked for at least ${least}: the storage may have been put back to an older state`,
+    `${what}, but you asked for at least ${least}: the storage may have been rolled back to an older state`,
   );
 }

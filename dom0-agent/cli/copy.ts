@@ -64,7 +64,8 @@ async function list(
   const storage = await opened.storage(place);
   const listing = await storage.browse(directory, signal);
   const location = `${storage.owner}:${listing.path}`;
-  if (listing.truncated) throw new RefusedError(`${location} holds so much that not all is listed`);
+  if (listing.truncated)
+    throw new RefusedError(`${location} contains too many files to list them all`);
   return { storage, directory, listing, location };
 }
 
@@ -77,12 +78,13 @@ async function agree({ from, to, plan, flags, report, signal }: Copy): Promise<v
     ...there.map(({ fileName, size }) => [fileName, formatSize(size), 'there already']),
     ...differing.map(({ fileName, size }) => [
       ...[fileName, formatSize(size)],
-      'there with another size: it is not overwritten',
+      'there with another size: not overwritten',
     ]),
   ];
   if (rows.length === 0) throw new RefusedError(`there are no backups in ${from.location}`);
   show(formatTable(['file', 'size', ''], rows));
-  if (others.length > 0) show(`Not copied, as they are no finished backups: ${others.join(', ')}.`);
+  if (others.length > 0)
+    show(`Not copied, because they are not complete backups: ${others.join(', ')}.`);
   const bytes = sizeOf(toSend);
   const { freeBytes } = to.listing.space;
   const free = freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;
@@ -96,7 +98,7 @@ async function agree({ from, to, plan, flags, report, signal }: Copy): Promise<v
   });
   if (freeBytes !== undefined && bytes > freeBytes) {
     throw new RefusedError(
-      `there is not enough space in ${to.location}: ${formatSize(bytes)} are to be copied, and ` +
+      `there is not enough space in ${to.location}: ${formatSize(bytes)} are to be copied, but only ` +
         `${formatSize(freeBytes)} are free`,
     );
   }
@@ -147,10 +149,12 @@ function reportResult(
       `${seconds.toFixed(1)} s.`,
   );
   if (plan.there.length > 0 && flags.compare !== true) {
-    report.say(`${countOf(plan.there.length)} there already were not read: --compare does that.`);
+    report.say(
+      `${countOf(plan.there.length)} there already were not read: use --compare to read them.`,
+    );
   }
   for (const fileName of damaged) {
-    report.warning(`${fileName} in ${to.location} is not as it is in ${from.location}`);
+    report.warning(`${fileName} in ${to.location} differs from the file in ${from.location}`);
   }
   if (!isFine) {
     report.say(

@@ -19,7 +19,9 @@ export async function devicesCommand(flags: DevicesFlags): Promise<number> {
     qubesd?.offeredDevices(),
     placesIn(system, qubesd === undefined),
   ]);
-  report.say('Removable devices mounted in dom0: LOCATION is a directory or a file below.');
+  report.say(
+    'Removable devices mounted in dom0: LOCATION is a directory or a file on one of them.',
+  );
   report.say(
     formatTable(
       ['device', 'mounted on', 'name', 'size', 'free'],

@@ -16,32 +16,32 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       command: 'coffer backup -d sys-usb --dom0-path /etc/qubes --dom0-path /srv/salt backups',
     },
     {
-      what: 'Back up the VMs that are backed up by default, except some, to a disk that is mounted in dom0:',
+      what: 'Back up the VMs that are backed up by default, except some, to a disk mounted in dom0:',
       command: "coffer backup -x untrusted -x 'test-*' /run/media/user/disk",
     },
     {
-      what: 'Back up to a server that sys-net reaches by SSH, each time only what has changed:',
+      what: 'Back up only what has changed to a server that sys-net reaches by SSH:',
       command: 'coffer backup -d sys-net --through coffer-ssh backup@example.org:backups work',
     },
     {
-      what: 'Back up to a cloud that rclone in sys-net knows, in the same way:',
+      what: 'The same to a cloud that rclone in sys-net is configured for:',
       command: 'coffer backup -d sys-net --through coffer-rclone cloud:backups work',
     },
     {
-      what: 'Give a whole backup to a command in sys-net, which reads it:',
+      what: 'Send a full backup to a command in sys-net:',
       command: "coffer backup -d sys-net --command 'rclone rcat cloud:2026-11-23' work",
     },
   ],
   profiles: [
     {
-      what: 'Show the profiles; write one, and use it:',
+      what: 'List the profiles; save one, and use it:',
       command:
         'coffer profiles; coffer backup -d sys-usb backups @tag:weekly --save-profile weekly; coffer backup --profile weekly',
     },
   ],
   list: [
     {
-      what: 'Show the backups on a disk; with the passphrase, also which VMs each of them holds:',
+      what: 'List the backups on a disk and, with the passphrase, the VMs in each of them:',
       command: 'coffer list -d sys-usb /run/media/user/disk',
     },
     {
@@ -51,17 +51,17 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   ],
   prune: [
     {
-      what: 'Forget by the rules of a profile, as its timer does after each backup:',
+      what: 'Delete old backups by the rules of a profile, as its timer does after each backup:',
       command: 'coffer prune --profile weekly',
     },
     {
-      what: 'Show which backups a prune would delete, if the last of seven days and of twelve months were kept:',
+      what: 'Show what would be deleted if the last backups of seven days and of twelve months were kept:',
       command: 'coffer prune -d sys-usb backups --keep-daily 7 --keep-monthly 12 --dry-run',
     },
   ],
   copy: [
     {
-      what: 'Copy the backups on a disk in sys-usb to a disk that is mounted in dom0, those that are not there yet:',
+      what: 'Copy the backups that are not there yet from a disk in sys-usb to a disk mounted in dom0:',
       command: 'coffer copy -d sys-usb /run/media/user/disk /run/media/user/second-disk',
     },
     {
@@ -71,11 +71,11 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   ],
   verify: [
     {
-      what: 'Check that a backup is whole and authentic:',
+      what: 'Check that a backup is complete and authentic:',
       command: 'coffer verify -d sys-usb backups/qubes-backup-2026-11-23T120000',
     },
     {
-      what: 'Check the newest one that a server keeps:',
+      what: 'Check the newest backup on a server:',
       command: 'coffer verify -d sys-net --through coffer-ssh backup@example.org:backups',
     },
   ],
@@ -86,31 +86,31 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
         'coffer restore --rename-conflicting -d sys-usb backups/qubes-backup-2026-11-23T120000 work',
     },
     {
-      what: 'Restore from a server, as it was on a day:',
+      what: 'Restore from a server, as of a certain day:',
       command:
         'coffer restore -d sys-net --through coffer-ssh backup@example.org:backups@2026-11-23 work',
     },
     {
-      what: 'Restore all of a system that may have been compromised, with no setting that gives a VM influence:',
+      what: 'Restore everything from a system that may be compromised, without settings that could give a VM influence:',
       command:
         'coffer restore --distrust-settings -d sys-usb backups/qubes-backup-2026-11-23T120000',
     },
   ],
   adopt: [
     {
-      what: 'Go on from the backups on a disk after dom0 was installed anew:',
+      what: 'Continue from the backups on a disk after dom0 was reinstalled:',
       command: 'coffer adopt -d sys-usb /run/media/user/disk',
     },
   ],
   passphrase: [
     {
-      what: 'Change the passphrase of the backups that are made from now on:',
+      what: 'Change the passphrase for backups made from now on:',
       command: 'coffer passphrase -d sys-usb backups',
     },
   ],
   status: [
     {
-      what: 'Show when each VM was last backed up; the exit status is 1 if one was not in the last three days:',
+      what: 'Show when each VM was last backed up; the exit status is 1 if one was not backed up in the last three days:',
       command: 'coffer status --due 3',
     },
   ],
@@ -123,7 +123,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   ],
   sandbox: [
     {
-      what: 'Make a system to try coffer on, and back it up:',
+      what: 'Make a sample system to try coffer with, and back it up:',
       command: 'coffer sandbox my-qubes && coffer backup --system my-qubes -d sys-usb backups',
     },
   ],

@@ -26,8 +26,8 @@ export function addHabitsOfRestore(command: Command): Command {
 }
 
 const NO_PARANOID_MODE =
-  'in Qubes, that restores in a disposable VM, but coffer reads in dom0 what your passphrase has ' +
-  'authenticated; --distrust-settings leaves out what in the settings of a VM could give it influence';
+  'in Qubes, that restores in a disposable VM, but coffer reads in dom0 only what your passphrase has ' +
+  'authenticated; --distrust-settings leaves out settings that could give a VM influence';
 
 const ANSWERS = {
   'paranoid-mode': NO_PARANOID_MODE,

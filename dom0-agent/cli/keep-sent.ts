@@ -34,7 +34,7 @@ export function keepSent(
     ...{ storage, directory, own, series, store: storeOf(context), created, signal },
     onKeep: () => {
       if (context.signal.aborted) {
-        report.info('keeping what was sent; at a second signal it is given up');
+        report.info('keeping what was sent; a second signal discards it');
       }
     },
     ...{ limits: dataLimits(), counted },
@@ -46,7 +46,7 @@ export function keepSent(
 /** What an interrupted backup leaves, for people. */
 export function describeLeft(kept: KeptData | undefined): string {
   if (kept === undefined || kept.files.length === 0) return 'the unfinished backup is discarded';
-  return `${formatSize(kept.bytes)} of what was sent are kept; the next backup goes on from there`;
+  return `${formatSize(kept.bytes)} of what was sent is kept; the next backup continues from there`;
 }
 
 /** The same for one that has failed. Where space is short, it may be given up. */
@@ -54,7 +54,7 @@ export function describeKept({ files, bytes }: KeptData): string {
   const names = files.map(({ file }) => file.fileName);
   const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : '';
   return (
-    `${formatSize(bytes)} of what was sent are kept, and the next backup goes on from there. To have the space instead, ` +
+    `${formatSize(bytes)} of what was sent is kept, and the next backup continues from there. To free the space instead, ` +
     `delete ${names.slice(0, MOST_NAMES).join(', ')}${more}`
   );
 }

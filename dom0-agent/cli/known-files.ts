@@ -66,7 +66,7 @@ export function newerThan(shown: number, files: readonly SeriesFile[]): string |
   if (newest === undefined || newest.sequence <= shown) return undefined;
   return (
     `dom0 knows of a newer backup of this series than the storage shows: ${printable(newest.fileName)}, ` +
-    `number ${newest.sequence}, of ${formatTime(new Date(1000 * newest.made))}. The storage has lost it, or was put ` +
+    `number ${newest.sequence}, of ${formatTime(new Date(1000 * newest.made))}. The storage has lost it, or was rolled ` +
     'back to an older state'
   );
 }
@@ -84,6 +84,6 @@ export function missingOf(
       ...{ made: new Date(1000 * made), sequence },
       isIntact: false,
       ...{ volumes: [], qubesXml: undefined },
-      damages: ['it is missing: dom0 knows of it, and the storage does not show it'],
+      damages: ['it is missing: dom0 knows of it, but the storage does not show it'],
     }));
 }

@@ -16,7 +16,7 @@ export function advised(error: unknown, location: string, parent?: string): unkn
     ? 'If it is a command, use --command.'
     : parent === undefined
       ? undefined
-      : `coffer gives the file of a backup its name: to store it in ${parent}, name that.`;
+      : `coffer chooses the name of the file: to store the backup in ${parent}, name that directory.`;
   if (advice === undefined) return error;
   return new StorageRefusal(error.code, `${error.message} ${advice}`, { cause: error });
 }

@@ -85,7 +85,7 @@ function endWith(exitStatus: number): void {
 process.exitCode = ExitStatus.failed;
 process.on('exit', () => {
   liveBlock.end();
-  if (!isDone) showNotice('coffer: it stopped before it was done, because of a bug in coffer');
+  if (!isDone) showNotice('coffer: it stopped before it was finished, because of a bug in coffer');
   // Node.js restores their modes when it exits, and aborts if one no longer exists.
   for (const fd of terminals) if (!isatty(fd)) closeSync(fd);
 });

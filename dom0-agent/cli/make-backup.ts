@@ -85,7 +85,7 @@ export async function makeBackup(
   if (!goesOn && proposal.destination.space.freeBytes === undefined) {
     const doubt = whyItMayNotFit(estimate, target, isLong(proposal, flags));
     if (doubt !== undefined) report.warning(doubt);
-    if (doubt !== undefined && flags.yes !== true) await confirm('Back up all the same?', signal);
+    if (doubt !== undefined && flags.yes !== true) await confirm('Back up anyway?', signal);
   }
   await using changes = await changesSince(series, context);
   const begun = Date.now();
@@ -196,7 +196,7 @@ async function changesSince(
     });
   } catch (error) {
     // That not all can be left out that has not changed is no reason to fail.
-    report.warning(`everything is read, changed or not: ${messageOf(error)}`);
+    report.warning(`everything is read, whether it has changed or not: ${messageOf(error)}`);
     return undefined;
   }
   return {

@@ -24,5 +24,5 @@ export async function notify(summary: string, body: string): Promise<string | un
   const { exitStatus, notRun, untrustedStderr } = await child.ended;
   if (notRun !== undefined) return 'there is no notify-send on this machine';
   if (exitStatus === 0) return undefined;
-  return `notify-send failed: ${printableWords(untrustedStderr) || 'it said nothing'}`;
+  return `notify-send failed: ${printableWords(untrustedStderr) || 'it printed no reason'}`;
 }

@@ -61,7 +61,7 @@ export async function openSystem(
   const socketPath = process.env['COFFER_QUBESD_SOCKET'] ?? QUBESD_SOCKET;
   if (await exists(socketPath)) return openQubesd(socketPath, tell);
   throw new RefusedError(
-    'this is not dom0 of a Qubes system, as there is no qubesd: use --system DIR, and ' +
+    'this is not dom0 of a Qubes system, because there is no qubesd: use --system DIR, and ' +
       '`coffer sandbox DIR` to make such a directory for trying coffer',
   );
 }

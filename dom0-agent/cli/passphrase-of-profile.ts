@@ -36,7 +36,7 @@ export async function obtainAhead(
   if (flags.passphraseFile !== undefined) return;
   if (passphraseText !== undefined) {
     report.warning(
-      `the passphrase is in the profile ${flags.profile ?? ''} itself, and whoever can read that knows it: ` +
+      `the passphrase is in the profile ${flags.profile ?? ''} itself, so whoever can read the profile knows it: ` +
         'a passphrase file is safer (coffer passphrase-file)',
     );
     giveAhead(Buffer.from(passphraseText));
@@ -66,13 +66,13 @@ async function passphraseOf(
       : end.exitStatus !== 0
         ? `nothing: qubes.BackupPassphrase ${describeEnd(end)}, ${printableWords(end.untrustedStderr)}`
         : passphrase.length === 0
-          ? 'nothing, which means that there is to be no backup'
+          ? 'nothing, which cancels the backup'
           : passphrase.includes(LINE_FEED)
             ? 'more than one line'
             : undefined;
   if (why === undefined) return passphrase;
   untrusted.fill(0);
-  throw new RefusedError(`${vm} was asked for the passphrase, and said ${why}`);
+  throw new RefusedError(`${vm} was asked for the passphrase, but said ${why}`);
 }
 
 /** A view of the same bytes. */

@@ -31,7 +31,7 @@ export async function passphraseCommand(
   const store = new SeriesStore(opened.seriesDirectory, (text) => report.warning(text));
   const known = await seriesAt(store, location, listing);
   const series = await openOneOf(known, await askPassphrase(flags.passphraseFile, signal));
-  report.ask('The passphrase from now on:');
+  report.ask('The passphrase for later backups:');
   const warn = (text: string): void => report.warning(text);
   const passphrase = await askNewPassphrase(flags.newPassphraseFile, 'coffer-1', warn, signal);
   const { kdf } = await series.head;
@@ -42,14 +42,14 @@ export async function passphraseCommand(
     const state = (await seriesAt(store, location, listing)).find(
       (each) => each.head.seriesId === series.seriesId,
     );
-    if (state === undefined) throw new RefusedError('dom0 does not know the series any more');
+    if (state === undefined) throw new RefusedError('dom0 no longer knows this series');
     await store.save({ ...state, head });
   };
   await store.whileLocked(location, action, { onWait, signal });
   report.say(
-    `Backups to ${location} have the new passphrase from now on. Those that are there open with the old one, as ever; and who ` +
-      'has one of them and knows the old passphrase can open the later ones as well. If that must not be: ' +
-      'coffer backup --new-series begins under another key.',
+    `From now on, backups to ${location} have the new passphrase. Those that are there still open with the old one, and anyone ` +
+      'who has one of them and knows the old passphrase can open the later ones as well. To prevent that, begin a ' +
+      'new series with another key: coffer backup --new-series.',
   );
   report.result({
     ...{ ok: true, command: 'passphrase', location, series: series.seriesId },
@@ -85,5 +85,5 @@ async function openOneOf(known: readonly SeriesState[], passphrase: Buffer): Pro
   } finally {
     passphrase.fill(0);
   }
-  throw new WrongPassphraseError('the passphrase is wrong: it must be the one until now');
+  throw new WrongPassphraseError('the passphrase is wrong: enter the current one');
 }

@@ -26,7 +26,7 @@ export async function planRequest(
   const named = expandNames(qubes, known, sources.qubes);
   const missing = flags.profile === undefined ? [] : missingOf(named, known);
   for (const name of missing) {
-    report.warning(`there is no VM called ${name}, which the profile names: it is not backed up`);
+    report.warning(`the profile names ${name}, but there is no such VM: it is not backed up`);
   }
   const chosen = named.filter((name) => !missing.includes(name));
   const excluded = expandNames(flags.exclude ?? [], known, sources.qubes);
@@ -37,7 +37,7 @@ export async function planRequest(
     running: flags.running ?? 'include',
   });
   for (const name of plan.gone) {
-    report.warning(`there is no VM called ${name} any more, which the profile excludes`);
+    report.warning(`the profile excludes ${name}, but there is no such VM any more`);
   }
   return { sources, chosen, missing, plan };
 }

@@ -154,7 +154,7 @@ export async function writeProfile({ file, text }: NewProfile): Promise<void> {
 }
 
 function taken(file: string): RefusedError {
-  return new RefusedError(`there is a profile ${file} already: it is not overwritten`);
+  return new RefusedError(`the profile ${file} already exists: it is not overwritten`);
 }
 
 function requireProfileName(name: string): void {

@@ -31,7 +31,7 @@ export { EXAMPLES } from './examples.ts';
 export const EXIT_STATUSES = `
 Exit status:
   0    done
-  1    failed, or done in part: the closing table says what
+  1    failed, or partly done: the table at the end says what
   2    wrong usage
   3    wrong passphrase, or the backup is damaged, incomplete or forged
   4    the storage VM, the channel to it or the storage failed
@@ -54,7 +54,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     )
     .version(typeof COFFER_VERSION === 'string' ? COFFER_VERSION : 'development')
     .addHelpText('after', EXIT_STATUSES)
-    .showHelpAfterError('(coffer --help tells more)')
+    .showHelpAfterError('(see coffer --help)')
     .exitOverride()
     .hook('preAction', (_, command) => applyOutputOptions(command.opts()))
     .configureOutput({
@@ -79,8 +79,8 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   addReadingOptions(program.command('list'))
     .summary('show the backups in a directory, or what a backup contains')
     .description(
-      'Shows when a backup was made and what it contains; checks the header and qubes.xml only. Of a ' +
-        'directory, shows the backups in it, newest first; what they contain is shown with the passphrase.',
+      'Shows when a backup was made and what it contains; checks only its header and qubes.xml. For a ' +
+        'directory, shows the backups in it, newest first, and with the passphrase what they contain.',
     )
     .argument(
       '<LOCATION>',
@@ -96,24 +96,24 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
     });
 
   addReadingOptions(program.command('verify'))
-    .summary('check that a backup is whole and authentic')
-    .description('Reads a backup as a restore would, to its end, and creates nothing.')
+    .summary('check that a backup is complete and authentic')
+    .description('Reads a backup to its end, as a restore would, but creates nothing.')
     .argument('<LOCATION>', FILE_OR_COMMAND)
     .argument('[VM...]', 'the VMs to verify; by default all')
     .option(
       '--all',
-      'check every file of the series in its directory, each part once, and all backups in them',
+      'check every file of the series, each part once, and whether all of its backups fit together',
     )
     .addOption(
       new Option(
         '--rolling',
-        'check those files of the series that were checked longest ago, about a thirtieth of its bytes',
+        'check the files of the series that were checked longest ago, about a thirtieth of its bytes',
       ).conflicts('all'),
     )
     .addOption(
       new Option(
         '--compare',
-        'compare the volumes that are here with those of the backup, of which no data is read',
+        'compare the volumes on this system with the backup, without reading any data of the backup',
       ).conflicts(['all', 'rolling']),
     )
     .action(async (location: string, qubes: string[], flags: ArchiveFlags) => {
@@ -135,8 +135,8 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   addPruneOptions(program.command('prune'))
     .summary('forget old backups of a series')
     .description(
-      'Deletes the backups in the directory LOCATION that no rule keeps. What others need of them is copied ' +
-        'into new files first, read back and authenticated. Shows what it will do, and asks.',
+      'Deletes the backups in the directory LOCATION that no rule keeps. What the others need of them is first copied ' +
+        'into new files, read back and authenticated. Shows what it will do, and asks for confirmation.',
     )
     .argument('[LOCATION]', 'the directory of the series')
     .action(async (location: string | undefined, _: unknown, command: Command) => {
@@ -160,8 +160,8 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   addSystemOptions(addDirectoryOptions(program.command('adopt')))
     .summary('take over the backups in a directory')
     .description(
-      'Takes over the backups in the directory LOCATION that dom0 does not know: of another machine, or since what dom0 ' +
-        'knew is lost. Later backups go on from them. Nothing in the directory is changed.',
+      'Takes over the backups in the directory LOCATION that dom0 does not know, because another machine made them or ' +
+        'dom0 has lost its records. Later backups continue from them. Nothing in the directory is changed.',
     )
     .argument('<LOCATION>', 'the directory of the backups')
     .action(async (location: string, flags: AdoptFlags) => {
@@ -172,13 +172,13 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   addSystemOptions(addDirectoryOptions(program.command('passphrase')))
     .summary('change the passphrase of later backups')
     .description(
-      'Gives the series in the directory LOCATION another passphrase, for the backups that are made from now on. Those ' +
-        'that are there keep the old one.',
+      'Changes the passphrase of the series in the directory LOCATION for the backups that are made from now on. ' +
+        'Existing backups keep the old one.',
     )
     .argument('<LOCATION>', 'the directory of the backups')
     .option(
       '--new-passphrase-file <FILE>',
-      'the new passphrase is the first line of FILE, or of standard input (-)',
+      'take the new passphrase from the first line of FILE, or of standard input (-)',
     )
     .action(async (location: string, flags: PassphraseFlags) => {
       const { passphraseCommand } = await import('./passphrase.ts');
@@ -188,8 +188,8 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   addCopyOptions(program.command('copy'))
     .summary('copy backups to a second place')
     .description(
-      'Copies the files of backups in the directory LOCATION to the directory TARGET, those that are not there ' +
-        'yet, and reads them back there. They stay encrypted: no passphrase is needed.',
+      'Copies the backup files that are not there yet from the directory LOCATION to the directory TARGET, and reads ' +
+        'them back there. They stay encrypted: no passphrase is needed.',
     )
     .action(async (location: string, target: string, flags: CopyFlags) => {
       const { copyCommand } = await import('./copy.ts');
@@ -199,8 +199,8 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   addStatusOptions(program.command('status'))
     .summary('show when each VM was last backed up')
     .description(
-      'Shows when each VM was last backed up, where, and whether that backup was checked since. The ' +
-        'exit status is 1 when one is due, was never backed up, or has a last backup that was found damaged.',
+      'Shows when each VM was last backed up, where, and whether that backup has been checked since. The exit ' +
+        'status is 1 if a VM is due for a backup, was never backed up, or its last backup was found damaged.',
     )
     .action(async (flags: StatusFlags) => {
       const { statusCommand } = await import('./status.ts');
@@ -218,8 +218,8 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   addOutputOptions(program.command('passphrase-file'))
     .summary('make a file that contains a passphrase')
     .description(
-      'Asks for a passphrase twice, and writes it to a new file, which only its owner can read: for ' +
-        '--passphrase-file, and for profiles. A file that exists is never overwritten.',
+      'Asks for a passphrase twice, and writes it to a new file that only its owner can read, for use with ' +
+        '--passphrase-file and in profiles. An existing file is never overwritten.',
     )
     .argument('<FILE>', 'the file to make')
     .action(async (file: string, flags: OutputFlags) => {
@@ -271,7 +271,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   addOutputOptions(program.command('sandbox'))
     .summary('make a directory that stands in for a Qubes system')
     .description(
-      'Makes a sample Qubes system in a new directory, for trying coffer: use it with --system.',
+      'Makes a sample Qubes system in a new directory, to try coffer with: use it with --system.',
     )
     .argument('<DIR>', 'the directory to make')
     .option('--empty', 'only dom0, a template and a storage VM, to restore into')

@@ -132,8 +132,8 @@ export async function agree(
 function describeUnknown({ length }: readonly Date[]): string {
   const count = length === 1 ? 'is a backup' : `are ${length} backups`;
   return (
-    `There ${count} there that dom0 does not know. This one goes on from them if they are coffer's own and the passphrase ` +
-    'opens them; otherwise it begins a new series, and stores everything.'
+    `There ${count} there that dom0 does not know. If coffer made ${length === 1 ? 'it' : 'them'} and the passphrase fits, ` +
+    'this backup continues from there; otherwise it begins a new series and stores everything.'
   );
 }
 
@@ -163,7 +163,7 @@ export async function lookAgain(proposal: Proposal, context: BackupContext): Pro
   if (proposal.known === undefined || now.known !== undefined) return now;
   // A new series needs a passphrase that was asked for twice.
   throw new RefusedError(
-    `the backups in ${now.destination.location} that this one was to go on from are not there any more: start it again`,
+    `the backups in ${now.destination.location} that this backup was to continue from are no longer there: start it again`,
   );
 }
 

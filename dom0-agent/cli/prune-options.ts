@@ -24,8 +24,8 @@ export interface PruneFlags extends RuleFlags, Omit<ArchiveFlags, 'command' | 'c
 }
 
 const CALENDAR = `
-The rules look at each VM by itself, and a backup that any of them keeps for any VM is kept. Days, weeks (from
-Monday), months and years are those of dom0's time zone.`;
+The rules apply to each VM separately: a backup is kept if any rule keeps it for any VM. Days, weeks (from Monday),
+months and years are those of dom0's time zone.`;
 
 /** Adds the options of `coffer prune`. */
 export function addPruneOptions(command: Command): Command {
@@ -34,11 +34,11 @@ export function addPruneOptions(command: Command): Command {
     .option('--profile <NAME>', 'take LOCATION and rules from a profile, if it has rules')
     .option(
       '--list',
-      'delete nothing, but store a signed list of what may go, for coffer-gc.sh on the storage side',
+      'delete nothing, but store a signed list of the files to delete, for coffer-gc.sh on the storage side',
     )
     .option('--public-key', 'print the key that such lists are verified with, and do nothing else')
     .option('--dry-run', 'show what would be forgotten, and change nothing')
-    .option('-y, --yes', 'do not ask')
+    .option('-y, --yes', 'do not ask for confirmation')
     .addHelpText('after', CALENDAR);
 }
 
@@ -58,7 +58,7 @@ export function addRules(command: Command): Command {
   return command.addOption(
     new Option(
       '--keep-within <TIME>',
-      'keep all backups of this time before the newest: 36h, 30d, 8w, 6m, 2y',
+      'keep all backups made within this time before the newest: 36h, 30d, 8w, 6m, 2y',
     ).argParser(parseTime),
   );
 }

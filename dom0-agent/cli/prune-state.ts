@@ -26,7 +26,7 @@ export function requireKnownFiles(state: SeriesState, { files }: WholeSeries): v
   const names = missing.map(({ fileName }) => printable(fileName)).join(', ');
   throw new RefusedError(
     `the storage does not show ${names}, which dom0 knows of: nothing is forgotten while files are missing. If they are ` +
-      'lost, make a backup first: it takes note of that',
+      'lost, make a backup first: it records that',
   );
 }
 

@@ -115,13 +115,13 @@ async function prune(
   }
   const shown = togetherOf(plans.map(({ plan }) => plan));
   report.say(formatVerdicts(shown));
-  if (all.length > 1) report.say(`They are of ${all.length} series: each is pruned by itself.`);
+  if (all.length > 1) report.say(`They belong to ${all.length} series: each is pruned separately.`);
   report.say(describePlan(shown));
   report.plan({ command: 'prune', location, ...planForPrograms(shown), problems: [] });
   if (flags.dryRun === true || shown.going.length === 0) {
     return end(report, shown, { packs: [], deletions: [], list: undefined }, location);
   }
-  if (flags.yes !== true) await confirm(`Forget this in ${location}?`, signal);
+  if (flags.yes !== true) await confirm(`Forget these backups in ${location}?`, signal);
   report.startProgress('check', [{ name: location, total: shown.packedBytes }]);
   const results: PruneResult[] = [];
   for (const { plan, state } of plans.filter(({ plan: { going } }) => going.length > 0)) {
@@ -159,7 +159,7 @@ function togetherOf(plans: readonly PrunePlan[]): ShownPlan {
 function onlyOneOf([first, ...others]: readonly WholeSeries[]): WholeSeries {
   if (first !== undefined && others.length === 0) return first;
   throw new RefusedError(
-    'backups of more than one series are in the directory, and each has a key of its own: move those of one of them to ' +
+    'the directory contains backups of more than one series, and each has its own key: move those of one series to ' +
       'another directory',
   );
 }
@@ -174,7 +174,7 @@ function showPublicKey(report: CommandReport, publicKey: string, location: strin
 function namesIn({ entries, truncated }: Listing, location: string): string[] {
   if (truncated) {
     throw new RefusedError(
-      `${location} holds so much that not all of it is listed: move what are no backups elsewhere`,
+      `${location} contains too many files to list them all: move those that are not backups elsewhere`,
     );
   }
   return entries.filter(({ kind }) => kind === 'FILE').map(({ untrustedName }) => untrustedName);
@@ -233,7 +233,9 @@ function end(
   const deleted = deletions.length - left.length;
   if (deletions.length > 0) report.say(`Deleted: ${countOf(deleted, 'file')}.`);
   if (list !== undefined) {
-    report.say(`Nothing was deleted: what may go is on the signed list ${list}, for coffer-gc.sh.`);
+    report.say(
+      `Nothing was deleted: the signed list ${list} names the files that coffer-gc.sh may delete.`,
+    );
   }
   const ok = left.length === 0;
   report.result({

@@ -9,7 +9,7 @@ import { takeAhead } from './passphrase-ahead.ts';
 import { firstLineOf } from './read-passphrase.ts';
 
 const NO_TERMINAL_TO_CONFIRM =
-  'there is no terminal to ask for confirmation: use -y to go ahead without';
+  'there is no terminal to ask for confirmation: use -y to continue without it';
 const NO_TERMINAL_FOR_PASSPHRASE =
   'there is no terminal to ask for the passphrase: use -p FILE or -p -';
 
@@ -49,9 +49,7 @@ export async function askPassphrase(
       file === undefined ? await askOnce('passphrase', signal) : await firstLineOf(file, signal);
     requirePresent(passphrase);
     if (!passphrase.includes(0)) return passphrase;
-    throw new RefusedError(
-      'the passphrase contains a NUL byte, which no passphrase of a backup can',
-    );
+    throw new RefusedError('the passphrase contains a NUL byte, which is not allowed');
   });
 }
 

@@ -20,7 +20,7 @@ export function addRestoreOptions(command: Command): Command {
     .argument('[VM...]', 'the VMs to restore; by default all')
     .option(
       '--at-least <NUMBER>',
-      'refuse a backup with a smaller number in its series: the storage may show an old state',
+      'refuse a backup with a smaller number in its series, in case the storage shows an old state',
       parseCount,
     )
     .option('--rename-conflicting', 'restore under a new name where the name is taken')
@@ -29,7 +29,7 @@ export function addRestoreOptions(command: Command): Command {
       'restore this VM under that name (can be repeated)',
       collectPair,
     )
-    .option('--skip-conflicting', 'leave out VMs whose name is taken')
+    .option('--skip-conflicting', 'leave out VMs whose names are taken')
     .option('--ignore-missing', 'use the default for a missing template, netvm or default DispVM')
     .option(
       '--use-template <VM=TEMPLATE>',
@@ -38,7 +38,7 @@ export function addRestoreOptions(command: Command): Command {
     )
     .option('--skip-broken', 'leave out VMs that lack a template, netvm or default DispVM')
     .option('--skip-dom0-home', "do not restore dom0's home")
-    .option('--ignore-username-mismatch', "restore dom0's home though its user had another name")
+    .option('--ignore-username-mismatch', "restore dom0's home even if its user had another name")
     .option('--pool <POOL>', 'put the volumes into this storage pool')
     .option(
       '--keep-failed',
@@ -47,7 +47,7 @@ export function addRestoreOptions(command: Command): Command {
     .option('--ignore-size-limit', 'accept volumes that are larger than the backup says')
     .option(
       '--distrust-settings',
-      'the backup may come from a compromised system: restore data, and no setting that could give ' +
+      'the backup may come from a compromised system: restore the data, but no setting that could give ' +
         'a VM influence',
     )
     .option('--verify-only', 'the same as coffer verify')

@@ -52,6 +52,6 @@ export function adviceOn({ qubes }: RestorePlan, outcomes: readonly Outcome[]): 
 
 /** The state after an interrupted restore. */
 export function describeRollback(notRolledBack: readonly string[]): string {
-  if (notRolledBack.length === 0) return 'what was begun has been rolled back';
-  return `not everything was rolled back, these are left: ${notRolledBack.join(', ')}`;
+  if (notRolledBack.length === 0) return 'all changes have been rolled back';
+  return `not everything could be rolled back; these are left: ${notRolledBack.join(', ')}`;
 }

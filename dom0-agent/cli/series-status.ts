@@ -48,7 +48,7 @@ export function inNoSeries(qubes: readonly Qube[], states: readonly SeriesState[
   );
 }
 
-/** `The 3 backups in sys-usb:/home/user/backups: the last 20 h ago; each file was checked since 2026-11-20 18:29.` */
+/** `The 3 backups in sys-usb:/home/user/backups: the last 20 h ago; every file has been checked since 2026-11-20 18:29.` */
 export function describeSeriesStatus(status: SeriesStatus): string {
   const { state, newest, age, isDue, checkedSince, damaged } = status;
   const backups = state.files.filter(({ kind }) => kind === 'backup').length;
@@ -59,8 +59,8 @@ export function describeSeriesStatus(status: SeriesStatus): string {
       : [`the last ${ageOf(age)}${age < 0 ? '' : ' ago'}${isDue ? ', so another one is due' : ''}`];
   const checked =
     checkedSince === undefined
-      ? 'not all files were ever checked'
-      : `each file was checked since ${formatMinute(timeOf(checkedSince))}`;
+      ? 'not all files have been checked'
+      : `every file has been checked since ${formatMinute(timeOf(checkedSince))}`;
   const found = damaged.length === 0 ? '' : `, ${damaged.length} of them found damaged`;
   return `The ${what} in ${printable(state.place)}: ${[...last, checked].join('; ')}${found}.`;
 }

@@ -99,7 +99,7 @@ function placesOf(states: readonly QubeStatus[]): string[] {
   const places = [...new Set(backedUp.map(({ location }) => location))];
   return places.map((place) => {
     const names = backedUp.filter(({ location }) => location === place).map(({ name }) => name);
-    return `${place === undefined ? 'In a place that is not known' : `In ${place}`}: ${names.join(', ')}.`;
+    return `${place === undefined ? 'In an unknown place' : `In ${place}`}: ${names.join(', ')}.`;
   });
 }
 

@@ -51,7 +51,7 @@ export async function verifyLive(
   report.say(
     isSame
       ? `All volumes are as in the backup, ${seconds.toFixed(1)} s.`
-      : 'Not all volumes are as in the backup. One whose VM was not started since it was made should be.',
+      : 'Not all volumes are as in the backup. A volume should be if its VM has not been started since.',
   );
   report.result({
     ok: isSame,

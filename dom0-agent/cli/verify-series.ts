@@ -53,16 +53,16 @@ export async function verifySeries(
   if (ofOthers > 0) {
     const count = ofOthers === 1 ? '1 file' : `${ofOthers} files`;
     report.warning(
-      `${count} in the directory of other series: not checked. Name a backup of each to verify that, too`,
+      `${count} of other series in the directory: not checked. To verify another series, name one of its backups`,
     );
   }
   const total = which === 'all' ? files.length : known.length;
   report.say(formatTable(['file', 'made on', 'what', 'size', 'result'], files.map(rowOf)));
   report.say(
     damaged.length === 0
-      ? `Verified: ${files.length} of ${total === 1 ? '1 file' : `${total} files`} of the series, authentic and whole, ${seconds.toFixed(1)} s.`
+      ? `Verified: ${files.length} of ${total === 1 ? '1 file' : `${total} files`} of the series, authentic and complete, ${seconds.toFixed(1)} s.`
       : `The series is damaged: in ${damaged.length} of ${files.length} files. coffer list shows which VMs are lost; the next ` +
-          'backup stores again what is still in use of these files.',
+          'backup stores again what is still needed of these files.',
   );
   const exitStatus = damaged.length === 0 ? ExitStatus.done : ExitStatus.damaged;
   report.result({
@@ -105,11 +105,12 @@ export async function noteChecked(
   }
   const store = new SeriesStore(seriesDirectory, (text) => report.warning(text));
   try {
-    const onWait = (): void => report.info('waiting for a backup, to note when this was checked');
+    const onWait = (): void =>
+      report.info('waiting for a backup to finish, to record when this was checked');
     await noteFileChecks(store, seriesId, checks, { onWait, signal });
   } catch (error) {
     if (!(error instanceof CofferError)) throw error;
-    report.warning(`when this was checked is not recorded: ${error.message}`);
+    report.warning(`it could not be recorded when this was checked: ${error.message}`);
   }
 }
 

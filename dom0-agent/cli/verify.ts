@@ -114,11 +114,11 @@ function exceptIncomplete(outcomes: readonly Outcome[]): string {
 /** As much as the format allows to say. */
 function describeVerified({ format }: Header): string {
   if (format === 'coffer-1' || format === 'qubes-4') {
-    return 'Verified: what was read is authentic and whole';
+    return 'Verified: what was read is authentic and complete';
   }
   return (
-    'Verified: everything in the list of VMs is there, and each part is authentic; whether it is in the right place, ' +
-    'this format cannot tell (docs/threat-model.md)'
+    'Verified: everything in the list of VMs is there, and each part is authentic, but this format cannot show whether ' +
+    'it is in the right place (docs/threat-model.md)'
   );
 }
 

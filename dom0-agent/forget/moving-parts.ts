@@ -84,7 +84,7 @@ async function trim(
     const id = ids.subarray(at * ID_LENGTH, (at + 1) * ID_LENGTH);
     if (!computed.idOf(chunk).equals(id)) {
       throw new DamagedError(
-        `part ${number} of the file ${bornIn} has other chunks than its ids tell`,
+        `part ${number} of the file ${bornIn} has other chunks than its ids say`,
       );
     }
     if (!covers(live, bits(place, 1))) continue;

@@ -114,8 +114,8 @@ function takeParts<F extends PartsFile>(files: readonly F[], live: NeededChunks)
   for (const { bornIn, part } of live.parts()) {
     if (known.get(bornIn)?.has(part) === true) continue;
     throw new DamagedError(
-      `a backup that is to be kept needs part ${part} of the file ${bornIn}, which is nowhere: ` +
-        'coffer verify tells which VMs are damaged',
+      `a backup that is to be kept needs part ${part} of the file ${bornIn}, which is missing: ` +
+        'coffer verify shows which VMs are damaged',
     );
   }
   return { taken, shadowed };

@@ -65,13 +65,13 @@ function requireSoundTimes(inOrder: readonly DatedBackup[], now: Date): void {
     if (made > now) {
       throw new RefusedError(
         `${name} says that it was made on ${formatTime(made)}, which is in the future: nothing is forgotten before ` +
-          'it is known which clock is wrong',
+          'it is clear which clock is wrong',
       );
     }
     if (latest !== undefined && made < latest.made && sequence > latest.sequence) {
       throw new RefusedError(
         `${name} comes after ${latest.name} in the series, but says that it was made before it, on ` +
-          `${formatTime(made)}: nothing is forgotten when it cannot be told which backups are old`,
+          `${formatTime(made)}: nothing is forgotten while it is unclear which backups are old`,
       );
     }
     if (latest === undefined || made >= latest.made) latest = backup;

@@ -256,7 +256,7 @@ async function requireAllThere(
   for (const { stored, size } of staying) {
     if (sizes.get(stored.untrustedName) === size) continue;
     throw new StorageError(
-      `${stored.untrustedName} is not as it was when it was looked at: nothing was deleted`,
+      `${stored.untrustedName} has changed since it was checked: nothing was deleted`,
     );
   }
   const added = await Promise.all(packs.map((stored) => prunedFile(stored, 'stays')));

@@ -75,7 +75,7 @@ class BrowseDialog {
   async enter(directory: string): Promise<void> {
     const turn = ++this.#turn;
     const isNow = (): boolean => turn === this.#turn;
-    this.#where.label = fill(_('Looking into {place} …'), { place: `${this.#vm}:${directory}` });
+    this.#where.label = fill(_('Opening {place} …'), { place: `${this.#vm}:${directory}` });
     this.#setReady(false);
     try {
       const found = await this.#list(directory, (sentence) => {

@@ -14,7 +14,7 @@ const openings = new Map([
 ]);
 const open = openings.get(name);
 if (open === undefined) {
-  printerr('coffer-gui: say `coffer-gui backup`, `coffer-gui restore` or `coffer-gui notify`');
+  printerr('coffer-gui: use `coffer-gui backup`, `coffer-gui restore` or `coffer-gui notify`');
   system.exit(2);
 } else {
   const application = new Gtk.Application({ applicationId: `org.qubes_os.coffer.${name}` });

@@ -68,9 +68,9 @@ export class PassphraseFields {
 
 function inWords(strength: Strength): string {
   const words: Record<Strength, string> = {
-    'very weak': _('Very weak: a program guesses it at once.'),
-    weak: _('Weak: somebody who wants to can guess it.'),
-    fair: _('Fair: longer would be better.'),
+    'very weak': _('Very weak: a program would guess it at once.'),
+    weak: _('Weak: someone who tries can guess it.'),
+    fair: _('Fair: a longer one would be better.'),
     strong: _('Strong.'),
   };
   return fill(_('Strength: {words}'), { words: words[strength] });

@@ -36,7 +36,7 @@ export class ProgressPage implements Page {
     const both = new Gtk.Box({ spacing: 12, expand: true });
     both.add(list);
     both.add(this.#details);
-    this.#bar.get_accessible().set_name(_('Progress of all'));
+    this.#bar.get_accessible().set_name(_('Overall progress'));
     for (const each of [this.#phase, both, this.#bar, this.#notices]) this.widget.add(each);
     if (afterwards !== undefined) this.widget.add(afterwards);
     this.#showDetails();
@@ -83,7 +83,7 @@ export class ProgressPage implements Page {
     const event = name === undefined ? undefined : this.#said.get(name);
     this.#details.label =
       name === undefined
-        ? _('Select a qube to see more of it.')
+        ? _('Select a qube to see details.')
         : event === undefined
           ? fill(_('{name}: waiting'), { name })
           : detailsOf(event).join('\n');
@@ -140,11 +140,11 @@ type Phase = Extract<Event, { event: 'phase' }>['phase'];
 
 function phaseText(phase: Phase): string {
   const texts: Record<Phase, string> = {
-    look: _('Looking at what is there …'),
+    look: _('Checking what is already there …'),
     detect: _('Looking for changes …'),
     send: _('Sending data to the storage …'),
-    index: _('Sending the lists of what is where …'),
-    sync: _('Waiting until the storage has made it durable …'),
+    index: _('Sending the index …'),
+    sync: _('Waiting for the storage to write everything to disk …'),
     check: _('Checking what was stored …'),
     receive: _('Receiving data from the storage …'),
     settle: _('Applying the settings …'),

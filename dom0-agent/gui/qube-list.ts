@@ -138,7 +138,7 @@ export class QubeList {
 /** The cells of a row, in the order of COLUMNS. */
 function cellsOf(row: QubeRow, red: string): (string | number | null)[] {
   const { name, class: qubeClass, label, used, last, lastTime } = row;
-  const note = isStale(row) ? _('running: as it was last saved') : '';
+  const note = isStale(row) ? _('running: its last saved state') : '';
   const icon = iconFor(qubeClass, label);
   return [
     ...[name, qubeClass, used === null ? '' : sizeText(used), used ?? 0, last, lastTime, note],

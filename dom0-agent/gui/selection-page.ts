@@ -110,8 +110,7 @@ export class SelectionPage implements Page {
       ),
       fill(plural('{n} is left out.', '{n} are left out.', left), { n: left }),
     ];
-    if (running > 0)
-      sentences.push(_('Running qubes (red) are backed up as they were last saved.'));
+    if (running > 0) sentences.push(_('The last saved state of running qubes (red) is backed up.'));
     return sentences.join(' ');
   }
 }

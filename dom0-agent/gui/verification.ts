@@ -31,7 +31,9 @@ export async function verified(
 
 function verifiedPage({ ok, qubes, warnings }: RestoreResult): ResultPage {
   const verdict: Verdict = ok ? 'good' : 'bad';
-  const title = ok ? _('The backup is whole and authentic') : _('The backup is not whole');
+  const title = ok
+    ? _('The backup is complete and authentic')
+    : _('The backup is damaged or incomplete');
   return new ResultPage(title, verdict, [...outcomeSentences(qubes), ...warnings]);
 }
 
@@ -50,7 +52,7 @@ function inWords(result: RestoreResult['qubes'][number]['result']): string {
     'left out': _('left out'),
     verified: _('verified'),
     damaged: _('damaged'),
-    incomplete: _('incomplete since it was backed up'),
+    incomplete: _('already incomplete in the backup'),
     'not verified': _('not verified: the end of the backup does not confirm it'),
   };
   return words[result];

@@ -151,7 +151,7 @@ export class AgentSink implements Assembly {
       await Promise.race([heartbeat, this.#stored]);
       if (conversation.safe > safe) [safe, since] = [conversation.safe, performance.now()];
       if (performance.now() - since <= this.#vm.limits.stall) continue;
-      throw new StorageError(`${this.#vm.name} does not go on copying.`);
+      throw new StorageError(`${this.#vm.name} does not continue copying.`);
     }
   }
 

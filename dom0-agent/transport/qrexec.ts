@@ -113,7 +113,7 @@ function explainExit(
     case EXIT.notFound:
       if (stderrTail === '' && OPTIONAL.includes(service)) {
         return new NotOfferedError(
-          `${vm} deletes and assembles nothing: for that, the package qubes-coffer-vm-prune must be installed in it, ` +
+          `${vm} cannot delete or assemble backups: install the package qubes-coffer-vm-prune in it, ` +
             `or in its template (/etc/qubes-rpc/${call} is missing there)`,
         );
       }

@@ -76,7 +76,7 @@ function sentenceFor(untrusted: Failure, { owner, what, name }: NamedPlace): str
     case 'READ_ONLY':
       return `The file system of ${name} in ${owner} is read-only: mount it so that it can be written to, or name another ${what}.`;
     case 'EXISTS':
-      return `A file of the backup's name is already in ${name} of ${owner}: try again in a moment, or remove it (${message}).`;
+      return `A file with the backup's name is already in ${name} of ${owner}: try again in a moment, or remove it (${message}).`;
     case 'NO_SPACE':
       return `There is not enough space in ${name} of ${owner}: free some, or name another ${what} (${message}).`;
     case 'TOO_LARGE':

@@ -199,7 +199,7 @@ describe('what dom0 keeps of series', () => {
       await truncate(path, 5);
       const { files } = await store().earlierFiles(state, () => true);
       expect(files.map(({ backupId }) => backupId)).toEqual([state.last.backupId]);
-      expect(warnings.join()).toContain('what was known of file-1 is lost');
+      expect(warnings.join()).toContain("dom0's record of file-1 is lost");
     },
   );
 

@@ -81,8 +81,10 @@ describe('a backup beside others that dom0 does not know', () => {
     forget(box);
     writeFileSync(box.passphraseFile, 'another passphrase\n');
     const run = backUp(box);
-    expect(run.stderr.replace(/\s+/g, ' ')).toMatch(/nothing is gone on from .* this passphrase/);
-    expect(run.stdout).toContain(' at 1, ');
+    expect(run.stderr.replace(/\s+/g, ' ')).toMatch(
+      /cannot be continued, so everything is stored: .* this passphrase/,
+    );
+    expect(run.stdout).toContain(', number 1, ');
     expect(run.stdout).not.toMatch(NOTHING_NEW);
   });
 
@@ -96,8 +98,8 @@ describe('a backup beside others that dom0 does not know', () => {
     );
     forget(box);
     const run = backUp(box);
-    expect(run.stderr).toContain('nothing is gone on from');
-    expect(run.stdout).toContain(' at 1, ');
+    expect(run.stderr).toContain('cannot be continued, so everything is stored');
+    expect(run.stdout).toContain(', number 1, ');
   });
 
   it('leaves them alone with --new-series', async () => {
@@ -105,7 +107,7 @@ describe('a backup beside others that dom0 does not know', () => {
     box.goOn();
     forget(box);
     const run = backUp(box, '--new-series');
-    expect(run.stdout).toContain(' at 1, ');
+    expect(run.stdout).toContain(', number 1, ');
     expect(run.stdout).not.toContain('does not know');
   });
 });
@@ -122,7 +124,7 @@ describe('coffer adopt', () => {
     forget(box);
     const run = adopt(box);
     expect(run.status, run.stderr).toBe(0);
-    expect(run.stdout).toMatch(/^A series of 2 backups in usb:\S+, .* did not know of 2 files/m);
+    expect(run.stdout).toMatch(/^A series of 2 backups in usb:\S+, .* did not know 2 files/m);
     const again = join(states(box), id);
     const withoutChecks = (state: Record<string, unknown>): unknown => ({
       ...state,
@@ -145,7 +147,7 @@ describe('coffer adopt', () => {
 
   it('says the card that a backup says', async () => {
     const box = await Box.full();
-    const [card = ''] = /series \w{8} at 1, .*$/m.exec(backUp(box).stdout) ?? [];
+    const [card = ''] = /series \w{8}, number 1, .*$/m.exec(backUp(box).stdout) ?? [];
     expect(card).not.toBe('');
     forget(box);
     const events = box.loud(['adopt', '--json', '-d', 'usb', ...box.secret, 'backups']);
@@ -183,7 +185,7 @@ describe('coffer adopt', () => {
   });
 
   it.each([
-    ['no backup', (box: Box) => rmSync(box.fileOf(box.goOn())), 5, 'no backup of coffer'],
+    ['no backup', (box: Box) => rmSync(box.fileOf(box.goOn())), 5, 'no backup made by coffer'],
     [
       'backups under another passphrase',
       (box: Box) => {
@@ -201,7 +203,7 @@ describe('coffer adopt', () => {
     expect(run.stderr).toContain(why);
   });
 
-  it('tells dom0 where a series is now, and that it was put back to an older state', async () => {
+  it('tells dom0 where a series is now, and that it was rolled back to an older state', async () => {
     const box = await Box.full();
     box.goOn();
     const second = box.goOn();
@@ -213,7 +215,9 @@ describe('coffer adopt', () => {
     const again = box.loud([
       ...['backup', '-d', 'usb', ...box.secret, '-y', '--no-check', 'moved'],
     ]);
-    expect(again.stderr.replace(/\s+/g, ' ')).toContain('may have been put back to an older state');
+    expect(again.stderr.replace(/\s+/g, ' ')).toContain(
+      'may have been rolled back to an older state',
+    );
     expect(again.stdout).toMatch(NOTHING_NEW);
     mkdirSync(box.backups);
   });

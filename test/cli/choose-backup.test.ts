@@ -93,6 +93,6 @@ describe('--at-least', () => {
     const words = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting'];
     const { status, stderr } = box.loud([...words, '--at-least', '2', 'backups']);
     expect(status).toBe(ExitStatus.refused);
-    expect(stderr).toMatch(/number 1 of its series, and you asked for at least 2/);
+    expect(stderr).toMatch(/number 1 of its series, but you asked for at least 2/);
   });
 });

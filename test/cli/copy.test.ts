@@ -58,7 +58,7 @@ describe('coffer copy', () => {
     writeFileSync(join(copies, file), 'short');
     const run = copy();
     expect(run.status).toBe(4);
-    expect(run.stdout).toMatch(/there with another size: it is not overwritten/);
+    expect(run.stdout).toMatch(/there with another size: not overwritten/);
     expect(statSync(join(copies, file)).size).toBe(5);
   });
 
@@ -73,7 +73,7 @@ describe('coffer copy', () => {
     const run = copy();
     expect(run.status, run.stderr).toBe(0);
     expect(readdirSync(copies)).toEqual(before);
-    expect(run.stdout).toMatch(/Not copied, as they are no finished backups: .*bashrc/);
+    expect(run.stdout).toMatch(/Not copied, because they are not complete backups:  .*bashrc/);
   });
 
   it('goes on where it broke off, file by file', () => {

@@ -61,11 +61,11 @@ describe('what people type for qvm-backup', () => {
     const box = await Box.full(onTestFinished, 'dom0');
     const there = (location: string): string =>
       box.coffer(['backup', ...box.secret, '-y', location, 'work']).stderr;
-    const advice = `to store it in ${box.directory}, name that.`;
+    const advice = `to store the backup in ${box.directory}, name that directory.`;
     expect(there(join(box.directory, 'my-backup'))).toContain(advice);
     writeFileSync(join(box.directory, 'former'), 'a backup');
     expect(there(join(box.directory, 'former'))).toContain(advice);
-    expect(there('/nosuch/my-backup')).not.toContain('name that');
+    expect(there('/nosuch/my-backup')).not.toContain('name that directory');
     expect(readFileSync(join(box.directory, 'former'), 'utf8')).toBe('a backup');
   });
 

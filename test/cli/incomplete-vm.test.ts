@@ -41,7 +41,7 @@ async function backUpBoth(dom0: Dom0): Promise<string> {
   expect(run, run.stderr).toMatchObject({ status: 1 });
   expect(run.stdout).toMatch(/^work .*failed: the volume private of work was changed while/m);
   expect(run.stdout).toMatch(/^dev-box +7\.63 MiB +\d+ KiB *$/m);
-  expect(run.stdout).toMatch(/^Not everything was backed up: work failed, the table says why\.$/m);
+  expect(run.stdout).toMatch(/^Not everything was backed up: work failed; the table says why\.$/m);
   dom0.qubesd.fault = () => undefined;
   return dom0.stored()[0] ?? '';
 }
@@ -87,7 +87,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
       );
       expect(run.stdout).toMatch(/^dev-box +verified/m);
       expect(run.stdout).toMatch(
-        /is authentic and whole.* But work could not be backed up completely/,
+        /is authentic and complete.* But work could not be backed up completely/,
       );
     }
   });
@@ -135,7 +135,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     const work = recover('work');
     expect(work, work.stderr).toMatchObject({ status: 1 });
     expect(work.stderr).toMatch(
-      /vm\d+ is not whole in this backup: the volume private of work was changed/,
+      /vm\d+ is incomplete in this backup: the volume private of work was changed/,
     );
     const [vm = ''] = /vm\d+/.exec(work.stderr) ?? [];
     expect(readFileSync(join(work.output, vm, 'incomplete.txt'), 'utf8')).toMatch(

@@ -38,14 +38,14 @@ describe('an interrupted restore', () => {
   it('says that it was rolled back if nothing is left', async () => {
     const { stderr, isLeft } = await interruptRestore();
     expect(isLeft).toBe(false);
-    expect(stderr).toMatch(/^coffer: interrupted by SIGINT: what was begun has been rolled back$/m);
+    expect(stderr).toMatch(/^coffer: interrupted by SIGINT: all changes have been rolled back$/m);
   });
 
   it('names what is left', async () => {
     const { stderr, isLeft } = await interruptRestore('--keep-failed');
     expect(isLeft).toBe(true);
     expect(stderr).toMatch(/^coffer: interrupted by SIGINT: .* these are left: work-1$/m);
-    expect(stderr).not.toMatch(/has been rolled back/);
+    expect(stderr).not.toMatch(/have been rolled back/);
   });
 });
 

@@ -91,7 +91,7 @@ describe('the events of', () => {
       ['vault', 'unchanged', 0],
     ]);
     const terminal = box.loud(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work']);
-    expect(terminal.stdout).toMatch(/only what changed since is stored. Unchanged: work\.$/m);
+    expect(terminal.stdout).toMatch(/only what has changed since is stored. Unchanged: work\.$/m);
     writeFileSync(image('work'), randomBytes(5000), { flag: 'r+' });
     await settled(image('work'));
     expect(planned()).toEqual([

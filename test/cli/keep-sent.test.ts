@@ -112,7 +112,7 @@ describe('a backup that is interrupted', () => {
       expect(status).toBe(130);
       const left = readdirSync(box.backups);
       expect(left).toEqual(dataIn(box));
-      const size = /([\d.]+) MiB of what was sent are kept; the next backup goes on from there/;
+      const size = /([\d.]+) MiB of what was sent is kept; the next backup continues from there/;
       const said = Number(size.exec(stderr)?.[1]) * MiB;
       expect(said / bytesOf(box, left)).toBeCloseTo(1, 1);
       const { sent, knownBytes, newBytes } = next(box);
@@ -154,7 +154,7 @@ describe('a backup that is interrupted', () => {
         agents.forEach((agent) => kill('SIGKILL')(agent));
       });
       expect(status, stderr).toBe(4);
-      expect(stderr).toMatch(/of what was sent are kept, and the next backup goes on from there/);
+      expect(stderr).toMatch(/of what was sent is kept, and the next backup continues from there/);
       const left = bytesOf(box, dataIn(box));
       expect(next(box).sent).toBeLessThan(DATA - left + MiB);
       expectWhole(box);

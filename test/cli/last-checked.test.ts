@@ -38,7 +38,7 @@ describe('when a file of a series was last checked', () => {
     const second = box.goOn(['--no-check']);
     expect(checks(box)).toMatchObject([{ result: 'verified' }, null]);
     expect(series(box)).toMatchObject({ backups: 2, checkedSince: null, damaged: [] });
-    expect(box.loud(['status']).stdout).toContain('not all files were ever checked');
+    expect(box.loud(['status']).stdout).toContain('not all files have been checked');
     expect(coffer(box, 'verify', second, 'work').status).toBe(0);
     expect(checks(box)[1]).toBeNull();
     expect(coffer(box, 'verify', second).status).toBe(0);
@@ -48,7 +48,7 @@ describe('when a file of a series was last checked', () => {
     expect(checks(box)[2]).toMatchObject({ result: 'verified' });
     expect(series(box)).toMatchObject({ checkedSince: checks(box)[0]?.at });
     expect(box.loud(['status']).stdout).toMatch(
-      /^The 3 backups in usb:\S+: the last 0 h ago; each file was checked /m,
+      /^The 3 backups in usb:\S+: the last 0 h ago; every file has been checked /m,
     );
   });
 

@@ -29,14 +29,16 @@ function backUp(box: Box, ...words: readonly string[]): Run {
 it('a profile that excludes a VM that no longer exists backs up the others, with a warning', async () => {
   const box = await boxWithProfile(['vm = work', 'exclude = gone']);
   const { status, stderr } = backUp(box);
-  expect(stderr).toMatch(/warning: there is no VM called gone any more/);
+  expect(stderr).toMatch(/warning: the profile excludes gone, but there is no such VM any more/);
   expect(status, stderr).toBe(0);
 });
 
 it('a profile that names a VM that no longer exists backs up the others, with exit status 1', async () => {
   const box = await boxWithProfile(['vm = work', 'vm = gone']);
   const { status, stdout, stderr } = backUp(box);
-  expect(stderr).toMatch(/warning: there is no VM called gone, .* it is not backed up/);
+  expect(stderr).toMatch(
+    /warning: the profile names gone, but there is no such VM: it is not backed up/,
+  );
   expect(status, stderr).toBe(1);
   const result = lastEvent(stdout) as unknown as {
     ok: boolean;
@@ -116,7 +118,7 @@ describe('--save-profile', () => {
     expect(box.loud([...words, 'saved'], '', environment).status).toBe(5);
     expect(readdirSync(profiles)).not.toContain('saved.conf');
     const taken = box.loud([...words, 'nightly', '-y'], '', environment);
-    expect(taken.stderr).toMatch(/nightly\.conf already: it is not overwritten/);
+    expect(taken.stderr).toMatch(/nightly\.conf already exists: it is not overwritten/);
     expect(taken.status).toBe(5);
   });
 });
@@ -200,7 +202,7 @@ describe('the passphrase of an official profile', () => {
   });
 
   it.each([
-    ['#!/bin/sh\n', /said nothing, which means/],
+    ['#!/bin/sh\n', /said nothing, which cancels/],
     ['#!/bin/sh\nprintf "a\\nb\\n"\n', /said more than one line/],
     ['#!/bin/sh\nexit 3\n', /said nothing: qubes.BackupPassphrase ended with status 3/],
     ['#!/bin/sh\nyes\n', /said more than 64 KiB/],

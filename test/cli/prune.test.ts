@@ -147,7 +147,7 @@ describe('coffer prune', () => {
     const { status, stdout, stderr } = days.prune('-y', '--keep-last', '1');
     expect(status, stderr).toBe(0);
     expect(stdout + stderr).toMatch(/^1 file of series with another passphrase: left alone$/m);
-    expect(stdout).toMatch(/^They are of 2 series: each is pruned by itself\.$/m);
+    expect(stdout).toMatch(/^They belong to 2 series: each is pruned separately\.$/m);
     expect(stdout).toMatch(/^4 backups to forget: 4 files /m);
     const kept = [named('2026-01-03'), named('2026-01-06'), named('2026-01-07')];
     expect(days.files.filter((name) => name.startsWith('qubes-backup-'))).toEqual(kept);
@@ -171,7 +171,7 @@ describe('coffer prune', () => {
     const files = days.files;
     const { status, stderr } = days.prune('-y', '--keep-last', '1');
     expect(status).toBe(5);
-    expect(stderr.replaceAll('\n', ' ')).toContain('it cannot be told which backups are old');
+    expect(stderr.replaceAll('\n', ' ')).toContain('it is unclear which backups are old');
     expect(days.files).toEqual(files);
   });
 
@@ -210,7 +210,7 @@ describe('on storage that dom0 cannot delete from, coffer prune', () => {
 
     const refused = await coffer('prune', '-y', '--keep-last', '1', 'backups');
     expect(refused.ending).toBe(5);
-    expect(refused.said.replaceAll('\n', ' ')).toMatch(/usb deletes and assembles nothing/);
+    expect(refused.said.replaceAll('\n', ' ')).toMatch(/usb cannot delete or assemble backups/);
     expect(readdirSync(world.backups)).toEqual(before);
 
     const key = await coffer('prune', '--public-key', 'backups');

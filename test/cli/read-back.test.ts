@@ -58,7 +58,7 @@ describe.each(FORMATS)('a backup in the format %s', (format) => {
     const spoiled = backUp(box, words, agentThat('Fetch', SPOILS[how], 2));
     expect(spoiled.status).toBe(3);
     expect(spoiled.stderr.replace(/\s+/g, ' ')).toContain(
-      'gives back something else than was stored',
+      'returns something other than what was stored',
     );
     expect(spoiled.stdout).not.toContain('Stored');
     // The time of the backup is noted on no VM.

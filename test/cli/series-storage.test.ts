@@ -207,7 +207,7 @@ describe('before a backup goes on from others, it', () => {
       /knows of a newer backup .* number 2, .* back to an older state/,
     );
     const { stderr } = backUp(box);
-    expect(stderr).toMatch(/the newest, number 2 of .*may have been put back to an older state/);
+    expect(stderr).toMatch(/the newest, number 2 of .*may have been rolled back to an older state/);
     expect(backUp(box).stderr).not.toContain('lost');
   });
 

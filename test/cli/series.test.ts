@@ -91,7 +91,7 @@ describe('backups in one directory', () => {
     await change(box, 'work', 3_000_000, randomBytes(300_000));
     const { status, stdout } = backUp(box);
     expect(status).toBe(0);
-    expect(stdout).toMatch(/^It goes on from the 2 backups there, the last of /m);
+    expect(stdout).toMatch(/^It continues from the 2 backups there, the last one made on /m);
     expect(stdout).toMatch(/^1 of 3 VMs changed; \d+ KiB new, /m);
     const json = box.coffer(['backup', ...box.secret, '-y', '--json', 'backups']);
     expect(lastEvent(json.stdout)).toMatchObject({ changedVms: 0, newBytes: 0, ok: true });
@@ -208,7 +208,7 @@ describe('backups in one directory', () => {
     expect(verified).toMatchObject({ status: 0 });
     expect(verified.stdout).toContain('1 of 1 file of the series');
     expect(verified.stderr.replaceAll('\n', ' ')).toContain(
-      '1 file in the directory of other series: not checked',
+      '1 file of other series in the directory: not checked',
     );
   });
 
@@ -228,7 +228,7 @@ describe('backups in one directory', () => {
     [['--dedup', 'all'], 'was begun without --dedup all'],
     [['--no-encrypt'], 'is encrypted'],
     [['-Z', 'gzip'], 'is compressed with zstd'],
-    [['--kdf-cost', '15'], 'has the cost 14'],
+    [['--kdf-cost', '15'], 'has --kdf-cost 14'],
   ])('keep to what their series was begun with: %s is refused', async (words, why) => {
     const box = await Box.full(undefined, 'dom0');
     box.goOn();

@@ -88,7 +88,9 @@ describe('coffer status', () => {
   it('says of each series how old its last backup is, whether one is due, and who is in none', () => {
     backUpTo(['-d', 'usb', 'backups'], '2026-03-01T09:05:03Z', ['work', 'debian']);
     const soon = box.loud(['status'], '', at('2026-03-02T00:05:03Z')).stdout;
-    expect(soon).toMatch(/^The backup in usb:\S+: the last 15 h ago; not all files were ever/m);
+    expect(soon).toMatch(
+      /^The backup in usb:\S+: the last 15 h ago; not all files have been checked/m,
+    );
     expect(soon).toContain('In no series of backups: vault.');
     const { run } = status(at('2026-03-20T00:05:03Z'));
     expect(lastEvent(run.stdout)).toMatchObject({
@@ -257,7 +259,7 @@ describe('the record of backups', () => {
     // dom0 has no such property.
     expect(qubes.find(({ name }) => name === 'dom0')?.state).toBe('never');
     const { stdout } = box.loud(['status'], '', at('2026-03-02T12:00:00Z'));
-    expect(stdout).toMatch(/\nIn a place that is not known: .*work/);
+    expect(stdout).toMatch(/\nIn an unknown place: .*work/);
   });
 
   it('is set aside by the next backup if it is damaged', () => {

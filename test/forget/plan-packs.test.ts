@@ -198,7 +198,7 @@ describe('the plan of packs', () => {
   it('is refused when a part that is needed is in no file', () => {
     const files = [file('one', 2), file('kept', 1, { fate: 'stays' })];
     expect(() => planOf(files, liveOf(['one', 2, 1]))).toThrow(DamagedError);
-    expect(() => planOf(files, liveOf(['gone', 0, 1]))).toThrow('gone, which is nowhere');
+    expect(() => planOf(files, liveOf(['gone', 0, 1]))).toThrow('gone, which is missing');
   });
 
   it('whatever lies where: all that is live stays or is packed, once, and only files that may go do', () => {

@@ -7,7 +7,7 @@ import { Desktop } from './desktop.ts';
 /** Goes on to the page that asks where the backup of all VMs is to go. */
 async function whereTo(desktop: Desktop): Promise<void> {
   await desktop.press('Choose…');
-  await desktop.sees('Which qubes are to be backed up?');
+  await desktop.sees('Which qubes do you want to back up?');
   await desktop.press('Next');
   await desktop.choose('Target qube', 'usb');
 }
@@ -16,7 +16,7 @@ async function whereTo(desktop: Desktop): Promise<void> {
 async function fillInCommand(desktop: Desktop, command: string): Promise<void> {
   await whereTo(desktop);
   await desktop.type('Directory or command', command);
-  await desktop.press('This is a command that takes the backup');
+  await desktop.press('This is a command that receives the backup');
   await desktop.type('Passphrase', PASSPHRASE);
   await desktop.type('Passphrase again', PASSPHRASE);
   await desktop.press('Next');
@@ -46,7 +46,7 @@ describe('Back Up Qubes', () => {
       status: 0,
     });
     await desktop.press('Verify now');
-    await desktop.sees('The backup is whole and authentic');
+    await desktop.sees('The backup is complete and authentic');
     const settings = readFileSync(path.join(desktop.home, '.config/coffer/window-1.conf'), 'utf8');
     expect(settings).toMatch(/location = backups/);
     expect(settings).not.toContain(PASSPHRASE);
@@ -70,12 +70,12 @@ describe('Back Up Qubes', () => {
     await desktop.sees(/passphrase is wrong/);
     await desktop.type('Passphrase', PASSPHRASE);
     await desktop.press('Next');
-    await desktop.sees(/^1 of 2 backups goes/);
+    await desktop.sees(/^1 of 2 backups is deleted/);
     await desktop.press('Back');
     await desktop.sees('Where are the old backups?');
     await desktop.press('Back');
     await desktop.press('Back up now');
-    await desktop.sees(/It goes on from the 2 backups/);
+    await desktop.sees(/It continues from the 2 backups/);
     await desktop.type('Passphrase', PASSPHRASE);
     await desktop.press('Next');
     await desktop.press('Back up');
@@ -85,11 +85,11 @@ describe('Back Up Qubes', () => {
     await desktop.press('Forget old backups…');
     await desktop.choose('Keep', 'custom');
     await desktop.type('Newest backups', '3');
-    await desktop.sees('3 backups: all are kept.');
+    await desktop.sees('3 backups, all of which are kept.');
     await desktop.choose('Keep', 'few');
-    await desktop.sees(/^1 of 3 backups goes/);
+    await desktop.sees(/^1 of 3 backups is deleted/);
     await desktop.press('Forget the others');
-    await desktop.sees('Old backups are forgotten');
+    await desktop.sees('Old backups were forgotten');
     expect(readdirSync(box.backups)).toHaveLength(2);
   }, 120_000);
 
@@ -99,7 +99,7 @@ describe('Back Up Qubes', () => {
     await using desktop = await Desktop.open('backup', box.directory);
     await whereTo(desktop);
     await desktop.type('Directory or command', 'backups');
-    await desktop.sees(/It goes on from the backup of/);
+    await desktop.sees(/It continues from the backup there/);
     await desktop.type('Passphrase', 'wrong');
     await desktop.press('Next');
     await desktop.sees(/passphrase is wrong/);
@@ -107,7 +107,7 @@ describe('Back Up Qubes', () => {
     await desktop.press('Next');
     await desktop.press('Back up');
     await desktop.sees('The backup is complete');
-    await desktop.sees(/was there already/);
+    await desktop.sees(/was already there/);
     expect(readdirSync(box.backups)).toHaveLength(2);
   }, 120_000);
 
@@ -121,7 +121,7 @@ describe('Back Up Qubes', () => {
     const { name } = await desktop.sees(/Continue the series of/);
     await desktop.sees(/dom0 does not know it/);
     await desktop.press(name);
-    await desktop.sees(/A new series begins beside it/);
+    await desktop.sees(/A new series begins next to it/);
     await desktop.sees('Passphrase again');
     await desktop.press(name);
     await desktop.type('Passphrase', 'wrong');
@@ -129,10 +129,10 @@ describe('Back Up Qubes', () => {
     await desktop.sees(/no series of backups there has this passphrase/);
     await desktop.type('Passphrase', PASSPHRASE);
     await desktop.press('Next');
-    await desktop.sees(/It goes on from the backup of/);
+    await desktop.sees(/It continues from the backup there/);
     await desktop.press('Back up');
     await desktop.sees('The backup is complete');
-    await desktop.sees(/was there already/);
+    await desktop.sees(/was already there/);
   }, 120_000);
 
   it('goes on when its window is hidden, and comes back with the result', async () => {
@@ -163,10 +163,10 @@ describe('Back Up Qubes', () => {
     await using desktop = await Desktop.open('backup', box.directory);
     await desktop.sees('Your backups');
     await desktop.pressKey('h', { withAlt: true });
-    await desktop.sees('Which qubes are to be backed up?');
+    await desktop.sees('Which qubes do you want to back up?');
     await desktop.tabTo('Next');
     await desktop.pressKey('space');
-    await desktop.sees('Where is the backup to go?');
+    await desktop.sees('Where should the backup go?');
     for (const [label, text] of [
       ['Directory or command', 'backups'],
       ['Passphrase', 'keys'],

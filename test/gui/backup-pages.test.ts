@@ -53,7 +53,7 @@ describe('with what coffer tells of a backup, the window', () => {
       programs: coffer.directory,
     });
     await desktop.press('Choose…');
-    await desktop.sees('Which qubes are to be backed up?');
+    await desktop.sees('Which qubes do you want to back up?');
     await desktop.press('Next');
     await desktop.type('Directory or command', 'backups');
     await desktop.type('Passphrase', PASSPHRASE);
@@ -86,7 +86,7 @@ describe('with what coffer tells of a backup, the window', () => {
     await desktop.press('Next');
     await desktop.sees('Is this what you want to back up?');
     await desktop.press('Back');
-    await desktop.sees('Where is the backup to go?');
+    await desktop.sees('Where should the backup go?');
   }, 120_000);
 
   it('tells at the field what is known to be wrong with the destination, and lets qubes be dragged', async () => {
@@ -134,7 +134,7 @@ describe('with what coffer tells of a backup, the window', () => {
     await using desktop = await Desktop.open('notify', box.directory, { program: coffer.program });
     expect(await desktop.isNotified()).toMatchObject({
       summary: 'The disk of your backups is attached',
-      body: 'Nothing was backed up yet. 1 qube is in no backup.',
+      body: 'Nothing has been backed up yet. 1 qube is in no backup.',
     });
     await desktop.act();
     await desktop.sees('Your backups');
@@ -169,10 +169,10 @@ describe('with what coffer tells of a backup, the window', () => {
     await desktop.choose('Device', 'Disk,');
     await desktop.press('Next');
     await desktop.press('Back up');
-    await desktop.press('Turn the computer off afterwards, if the backup is complete and checked');
+    await desktop.press('Turn off the computer afterwards, if the backup is complete and checked');
     coffer.release('gate');
     await desktop.sees('The backup is complete');
-    await desktop.sees(/The computer is turned off in/);
+    await desktop.sees(/The computer will be turned off in/);
     await desktop.press('Turn it off now');
     await desktop.seesEventually(() => coffer.commands.at(-1) === 'systemctl poweroff');
     await desktop.press('Unmount the disk');
@@ -200,7 +200,7 @@ describe('with what coffer tells of a backup, the window', () => {
     await desktop.press('Back up');
     await desktop.sees('The backup is complete');
     await desktop.sees(/1 qube changed: .* is new/);
-    await desktop.sees('What was stored was read back and checked.');
+    await desktop.sees('The backup was read back and checked.');
     expect(coffer.commands.at(-1)).toMatch(/ -- backups vault$/);
   }, 120_000);
 });

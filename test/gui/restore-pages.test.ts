@@ -89,7 +89,7 @@ describe('with what coffer tells of a restore, the window', () => {
     await desktop.sees(/^976/);
     expect(coffer.commands.at(-1)).toMatch(/--distrust-settings -- backups mail old-debian web$/);
     await desktop.press('Restore');
-    await desktop.sees('Not everything is restored');
+    await desktop.sees('Not everything was restored');
     await desktop.sees('mail: restored');
     await desktop.sees('web: failed; there is no space');
     await desktop.sees(/Update old-debian before/);

@@ -20,7 +20,7 @@ describe('Restore Qubes', () => {
     await desktop.press('Next');
     await desktop.sees('Which backup?');
     await desktop.press('Next');
-    await desktop.sees('Which qubes are to be restored?');
+    await desktop.sees('Which qubes do you want to restore?');
     await desktop.sees('Select at least one qube.');
     await desktop.press('Select all');
     await desktop.sees('There is a qube called work here.');
@@ -31,11 +31,11 @@ describe('Restore Qubes', () => {
     await desktop.sees(/work cannot be restored as my work: a name begins/);
     await desktop.type('Name of work here', 'former-work');
     await desktop.press('Next');
-    await desktop.sees('How are they to be restored?');
+    await desktop.sees('How do you want to restore them?');
     await desktop.press('Next');
     await desktop.sees(/work as former-work/);
     await desktop.press('Restore');
-    await desktop.sees('Everything is restored');
+    await desktop.sees('Everything was restored');
     await desktop.sees(/vault-1: restored/);
     const image = (name: string): Buffer =>
       readFileSync(path.join(box.directory, 'appvms', name, 'private.img'));
@@ -51,11 +51,11 @@ describe('Restore Qubes', () => {
     await desktop.type('Directory, file or command', backup);
     await desktop.type('Passphrase', PASSPHRASE);
     await desktop.press('Next');
-    await desktop.sees('Which qubes are to be restored?');
+    await desktop.sees('Which qubes do you want to restore?');
     await desktop.press('Select all');
     await desktop.press('Verify only: everything is read and checked, nothing is restored');
     await desktop.press('Next');
-    await desktop.sees('The backup is not whole');
+    await desktop.sees('The backup is damaged or incomplete');
     await desktop.sees(/: damaged/);
   }, 120_000);
 });

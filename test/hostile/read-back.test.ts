@@ -31,7 +31,7 @@ describe('a storage VM that is to give back what it has taken', () => {
   ])('is told of as one that gives something else, when it says that it %s', async (_, steps) => {
     const before = arena.box.state;
     const bout = await fight(...READY, { hear: 'open' }, ...steps, { end: 0 });
-    expectNamedError(bout, 3, /gives back something else than was stored/);
+    expectNamedError(bout, 3, /returns something other than what was stored/);
     expect(arena.box.state).toBe(before);
   });
 

@@ -200,7 +200,7 @@ describe('recover.sh', () => {
       expect(recovery.recover()).toMatchObject({
         status: 3,
         stderr:
-          `recover.sh: the backup is whole and followed by ${count} that do not belong to it: ` +
+          `recover.sh: the backup is complete, but followed by ${count} that do not belong to it: ` +
           `its first ${backup.length} bytes are the backup, \`head -c ${backup.length}\` copies them\n`,
       });
       expect(recovery.recovered()).toEqual([]);
@@ -215,7 +215,7 @@ describe('recover.sh', () => {
     using recovery = new Recovery(fixture(name));
     const { status, stderr } = recovery.list();
     expect({ status, stderr }).toMatchObject({ status: 1 });
-    expect(stderr).toContain(`docs/recovery.md tells, under "${section}"`);
+    expect(stderr).toContain(`docs/recovery.md explains, under "${section}"`);
   });
 
   it('recognises a backup of format 2 that has no header', () => {

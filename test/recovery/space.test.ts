@@ -51,7 +51,7 @@ describe('recover.sh never calls a good backup damaged', () => {
       const { status, stderr } = recovery.runWithPrograms(others, ...RECOVER);
       expect({ missing, status }).toEqual({ missing, status: 1 });
       expect(stderr).toBe(
-        `recover.sh: the program ${missing} is needed, and is not on this system\n`,
+        `recover.sh: the program ${missing} is needed, but is not on this system\n`,
       );
     }
   });

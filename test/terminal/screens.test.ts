@@ -34,7 +34,7 @@ async function screenOf(command: string, columns: number): Promise<string[]> {
     .replaceAll(box.directory, '/qubes')
     .replace(/[\d.]+ [kKMG]?i?B\b/g, 'SIZE')
     .replace(
-      /series [0-9a-f]{8} at 1, ([\d-]+), [0-9a-f]{4} [0-9a-f]{4}/g,
+      /series [0-9a-f]{8}, number 1, ([\d-]+), [0-9a-f]{4} [0-9a-f]{4}/g,
       'series ID at 1, $1, MAC',
     )
     .split('\n')
@@ -44,7 +44,7 @@ async function screenOf(command: string, columns: number): Promise<string[]> {
 const PLACE = 'In usb:/qubes/homes/usb/backups/qubes-backup-2026-03-01T090503: work, vault.';
 
 const CHECKED =
-  'The backup in usb:/qubes/homes/usb/backups: the last 24 h ago; each file was checked since 2026-03-01 09:05.';
+  'The backup in usb:/qubes/homes/usb/backups: the last 24 h ago; every file has been checked since 2026-03-01 09:05.';
 
 describe('coffer status shows', () => {
   const table = [
@@ -84,7 +84,7 @@ describe('coffer status shows', () => {
 });
 
 describe('coffer list of a directory shows', () => {
-  const CARD = 'The newest backup: series ID at 1, 2026-03-01, MAC';
+  const CARD = 'The newest backup: series ID, number 1, 2026-03-01, MAC';
   const list = (): string => `list -d usb -p '${box.passphraseFile}' backups`;
   const end =
     'Only the header and the list of VMs of each were checked: coffer verify checks everything.';

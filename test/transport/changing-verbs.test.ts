@@ -175,7 +175,7 @@ describe.each<[string, (home: Home) => Storage]>([
     ['is not there', 'none', 1, 'does not exist'],
     ['is shorter', 'one', BACKUP.length + 1, 'shorter'],
     ['is elsewhere', '../one', 1, 'plain name'],
-    ['is no regular file', 'pipe', 1, 'not a regular file'],
+    ['is not a regular file', 'pipe', 1, 'not a regular file'],
   ])(
     'fails when a file that it copies from %s, and leaves nothing',
     async (_what, name, length, message) => {

@@ -108,7 +108,7 @@ describe('a storage VM that receives an archive', () => {
       'ended with status 9',
     ],
     ['closes the channel', () => Promise.resolve(0), 'closed the channel'],
-    ['is silent', ({ channel }) => channel.receive().then(() => 0), 'is silent'],
+    ['has been silent', ({ channel }) => channel.receive().then(() => 0), 'has been silent'],
     [
       'floods',
       async ({ stdout }) => {
@@ -188,7 +188,7 @@ describe('a storage VM that sends an archive', () => {
       },
       'more Data than was asked for',
     ],
-    ['is silent', 10, ({ channel }) => channel.receive().then(() => 0), 'is silent'],
+    ['has been silent', 10, ({ channel }) => channel.receive().then(() => 0), 'has been silent'],
     ['ends early', 10, () => Promise.resolve(0), 'closed the channel'],
     [
       'gives one byte now and then',
@@ -200,7 +200,7 @@ describe('a storage VM that sends an archive', () => {
         }
         return 0;
       },
-      'is silent',
+      'has been silent',
     ],
   ])('is detected if it %s', async (_what, size, ending, message) => {
     const start = performance.now();
@@ -262,6 +262,6 @@ describe('a storage VM that assembles', () => {
     const error: unknown = await assembly
       .copy('one', 0, 2 * GiB)
       .catch((thrown: unknown) => thrown);
-    expect(String(error)).toContain('sys-usb does not go on copying');
+    expect(String(error)).toContain('sys-usb does not continue copying');
   });
 });

@@ -95,7 +95,9 @@ it('tells which package a storage VM lacks that only ever adds', async () => {
   for (const service of ['Delete', 'Assemble'] as const) {
     const error = await endOf(await connect(service, never));
     expect(error).toBeInstanceOf(NotOfferedError);
-    expect(error?.message).toMatch(/sys-net deletes and assembles nothing.*qubes-coffer-vm-prune/);
+    expect(error?.message).toMatch(
+      /sys-net cannot delete or assemble backups.*qubes-coffer-vm-prune/,
+    );
   }
 });
 

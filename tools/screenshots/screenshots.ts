@@ -45,7 +45,7 @@ async function backUp(system: string, look: Look, fileOf: FileOf): Promise<void>
   await desktop.sees('Your backups');
   await desktop.takePicture(fileOf('backup-1-state'));
   await desktop.press('Choose…');
-  await desktop.sees('Which qubes are to be backed up?');
+  await desktop.sees('Which qubes do you want to back up?');
   await desktop.takePicture(fileOf('backup-2-what'));
   await desktop.press('Next');
   await desktop.choose('Target qube', 'sys-usb');
@@ -80,17 +80,17 @@ async function restore(system: string, look: Look, fileOf: FileOf): Promise<void
   await desktop.sees('Which backup?');
   await desktop.takePicture(fileOf('restore-2-backups'));
   await desktop.press('Next');
-  await desktop.sees('Which qubes are to be restored?');
+  await desktop.sees('Which qubes do you want to restore?');
   await desktop.press('Select all');
   await desktop.sees('There is a qube called work here.');
   await desktop.takePicture(fileOf('restore-3-what'));
   await desktop.press('Next');
-  await desktop.sees('How are they to be restored?');
+  await desktop.sees('How do you want to restore them?');
   await desktop.takePicture(fileOf('restore-4-how'));
   await desktop.press('Next');
   await desktop.sees('Is this what you want to restore?');
   await desktop.takePicture(fileOf('restore-5-review'));
   await desktop.press('Restore');
-  await desktop.sees('Everything is restored');
+  await desktop.sees('Everything was restored');
   await desktop.takePicture(fileOf('restore-6-result'));
 }

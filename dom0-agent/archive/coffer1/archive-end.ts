@@ -107,7 +107,7 @@ export function refuseFollowed({ end, bytes, orMore }: BehindEnd): void {
   if (bytes === 0) return;
   const count = `${bytes} ${bytes === 1 ? 'byte' : 'bytes'}${orMore ? ' or more' : ''}`;
   throw new DamagedError(
-    `the backup is whole and followed by ${count} that do not belong to it: ` +
+    `the backup is complete, but followed by ${count} that do not belong to it: ` +
       `its first ${end} bytes are the backup, \`head -c ${end}\` copies them`,
   );
 }

@@ -120,7 +120,7 @@ async function readIds(file: SeriesFile): Promise<FileIds> {
   }
   await using bytes = new ByteReader(file.contentOf(IDS_PATH), 'the list of ids');
   const ids = await bytes.exact(chunks * ID_LENGTH);
-  if (!(await bytes.ended())) throw new DamagedError('the list of ids tells of more chunks');
+  if (!(await bytes.ended())) throw new DamagedError('the list of ids has more chunks');
   return new FileIds(ids, first);
 }
 
@@ -155,9 +155,7 @@ async function checkParts(
     if (!isSound) {
       ids.damaged.add(row);
       damages.push(
-        'damage' in part
-          ? part.damage.message
-          : `part ${number} has other chunks than its ids tell`,
+        'damage' in part ? part.damage.message : `part ${number} has other chunks than its ids say`,
       );
     }
     row++;
@@ -204,6 +202,6 @@ async function checkMap(
     for (let i = 0; i < run.count; i++) digest.add(run.first + i, known.of(place.row, from + i));
   }
   if (digest.digest() !== map.digest) {
-    throw new DamagedError('it is not what its map tells of');
+    throw new DamagedError('it does not match its map');
   }
 }

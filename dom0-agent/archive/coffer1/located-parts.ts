@@ -96,7 +96,7 @@ export class LocatedParts {
         ? `which is damaged: ${messageOf(damage)}`
         : 'which is not in its directory';
     return new DamagedError(
-      `${this.#path} lies in part in another file of its series, ${backupId}, ${why}`,
+      `${this.#path} is partly in another file of its series, ${backupId}, ${why}`,
     );
   }
 }

@@ -30,7 +30,7 @@ export async function openCoffer1(
   const { backupId, encrypted } = header;
   const headerMember = await authenticateHeader(first, header, seriesKey);
   if (header.kind !== 'backup') {
-    throw new RefusedError(`this file is no backup: ${WHAT_IT_IS[header.kind]}`);
+    throw new RefusedError(`this file is not a backup: ${WHAT_IT_IS[header.kind]}`);
   }
   const opened: Opened = { header, key: { root: seriesKey, backupId, encrypted }, signal };
   if (isFile(input)) {

@@ -112,7 +112,7 @@ export class ReadSoFar {
         continue;
       }
       throw new DamagedError(
-        `the backup is incomplete or was changed: its manifest does not tell of ${seen?.name ?? 'its end'} ` +
+        `the backup is incomplete or was changed: its manifest does not have ${seen?.name ?? 'its end'} ` +
           `where it stands`,
       );
     }

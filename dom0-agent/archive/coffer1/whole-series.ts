@@ -100,7 +100,8 @@ async function claimsIn(
       onDamage(error);
     }
   }
-  if (bySeries.size === 0) throw new RefusedError('there is no backup of coffer in the directory');
+  if (bySeries.size === 0)
+    throw new RefusedError('there is no backup made by coffer in the directory');
   return [...bySeries.values()];
 }
 
@@ -139,7 +140,7 @@ export async function openEachSeries(
     passphrase.fill(0);
   }
   throw new WrongPassphraseError(
-    'no series of backups there has this passphrase; where it was changed, that of the newest backup is needed',
+    'no series of backups there has this passphrase; if it was changed, use that of the newest backup',
   );
 }
 

@@ -124,8 +124,8 @@ async function* decompressed(
 
 function wantsMemory(program: string, cause: Error): FailedError {
   return new FailedError(
-    `${program} needs more than the 128 MiB of memory that coffer allows to decompress this backup, which neither ` +
-      `Qubes nor coffer causes: if you trust where the backup was made, recover it by hand (docs/recovery.md)`,
+    `${program} needs more than the 128 MiB of memory that coffer allows for decompressing this backup. Neither Qubes ` +
+      `nor coffer makes such backups: if you trust where it was made, recover it by hand (docs/recovery.md)`,
     { cause },
   );
 }

@@ -86,7 +86,7 @@ async function askEncryption(known: Answers, signal: AbortSignal): Promise<Answe
       {
         name: 'no, only authenticate it',
         value: false,
-        description: 'Whoever gets hold of it can read it; changes are still noticed.',
+        description: 'Anyone who gets hold of it can read it; changes are still detected.',
       },
     ],
     signal,

@@ -117,7 +117,7 @@ async function askWhetherCommand(
   const { vm, directory } = sought;
   if (vm === undefined || directory !== undefined) return undefined;
   const isCommand = await choose(
-    `What in ${vm}?`,
+    `Where in ${vm}?`,
     [
       { name: 'a directory', value: false },
       {
@@ -151,7 +151,7 @@ async function askLocation(
     const isToBeStarted = await choose(
       `${storage.owner} is not running.`,
       [
-        { name: 'start it, and look into it', value: true },
+        { name: 'start it and list its directories', value: true },
         { name: 'type the path', value: false, description: 'It is started later.' },
       ],
       signal,

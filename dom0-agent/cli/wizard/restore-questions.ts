@@ -116,7 +116,7 @@ const OPTIONS = [
   {
     value: '--rename-conflicting',
     name: 'rename VMs whose name is taken',
-    description: 'Otherwise such a name is refused. Nothing that exists is ever changed.',
+    description: 'Otherwise they are refused. Nothing that exists is ever changed.',
   },
   {
     value: '--ignore-missing',
@@ -125,8 +125,8 @@ const OPTIONS = [
   },
   {
     value: '--ignore-username-mismatch',
-    name: "restore dom0's home of another user",
-    description: "Where dom0's user had another name.",
+    name: "restore dom0's home even if its user had another name",
+    description: 'Otherwise a home whose user has another name here is refused.',
   },
   {
     value: '--skip-dom0-home',
@@ -135,8 +135,8 @@ const OPTIONS = [
   },
   {
     value: '--distrust-settings',
-    name: 'distrust the settings in it',
-    description: 'For a backup of a system that may have been compromised.',
+    name: 'distrust the settings in the backup',
+    description: 'For a backup from a system that may have been compromised.',
   },
 ];
 

@@ -25,7 +25,7 @@ export function backupPlanSentences(plan: BackupPlan): Line[] {
 
 function remarkOn({ running, sinceLast }: BackupPlan['qubes'][number]): string {
   const remarks = [
-    running ? _('running: as it was last saved') : '',
+    running ? _('running: its last saved state') : '',
     sinceLast === null ? '' : IN_WORDS[sinceLast],
   ];
   return remarks.filter((remark) => remark !== '').join('; ');
@@ -61,12 +61,12 @@ export function seriesSentence({
   sentBytes,
 }: NonNullable<BackupPlan['series']>): string {
   if (backups === 0) {
-    const sentence = _('It goes on from what an interrupted backup has sent, {size}.');
+    const sentence = _('It continues from what an interrupted backup had sent, {size}.');
     return fill(sentence, { size: sizeText(sentBytes) });
   }
   const sentence = plural(
-    'It goes on from the backup of {last} that is there: only what changed since is stored.',
-    'It goes on from the {n} backups that are there, the last of {last}: only what changed since is stored.',
+    'It continues from the backup there, made {last}: only what has changed since is stored.',
+    'It continues from the {n} backups there, the last one made {last}: only what has changed since is stored.',
     backups,
   );
   return fill(sentence, { n: backups, last: timeText(last) });

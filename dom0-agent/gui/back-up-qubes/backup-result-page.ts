@@ -79,8 +79,8 @@ function placeSentences({
     fill(_('It is in {location}, {size}.'), { location, size: sizeText(all) }),
     ...changeSentences(changes),
     checked
-      ? _('What was stored was read back and checked.')
-      : _('What was stored was not read back yet: verify it before you rely on it.'),
+      ? _('The backup was read back and checked.')
+      : _('The backup has not been read back yet: verify it before you rely on it.'),
   ];
 }
 
@@ -92,8 +92,8 @@ function changeSentences({
 }: Pick<BackupResult, 'changedVms' | 'newBytes' | 'knownBytes'>): string[] {
   if (changedVms === null || newBytes === null || knownBytes === null) return [];
   const sentence = plural(
-    '{n} qube changed: {new} of its data is new, {known} was there already.',
-    '{n} qubes changed: {new} of their data is new, {known} was there already.',
+    '{n} qube changed: {new} of its data is new, {known} was already there.',
+    '{n} qubes changed: {new} of their data is new, {known} was already there.',
     changedVms,
   );
   return [fill(sentence, { n: changedVms, new: sizeText(newBytes), known: sizeText(knownBytes) })];

@@ -42,7 +42,7 @@ export class BackupWindow {
 
   async #prepare(status: StatusResult): Promise<void> {
     const chosen = status.qubes.map(({ name }) => name);
-    const title = _('Which qubes are to be backed up?');
+    const title = _('Which qubes do you want to back up?');
     const selection = new SelectionPage(title, this.#wizard, rowsOf(status), chosen);
     const page = new DestinationPage(this.#wizard, this.#coffer, (to) =>
       planFor(this.#coffer, to, selection.selected),
@@ -87,7 +87,7 @@ export class BackupWindow {
     let isBegun = false;
     const { destination, series } = page;
     const turnsOff = check(
-      _('_Turn the computer off afterwards, if the backup is complete and checked'),
+      _('_Turn off the computer afterwards, if the backup is complete and checked'),
     );
     try {
       const toSave = isToBeSaved ? await this.#saved.optionsToSave() : [];
@@ -98,7 +98,7 @@ export class BackupWindow {
         title: _('Backing up'),
         afterwards: turnsOff,
         stopQuestion: _(
-          'Stop the backup? If it is a long one, the next backup goes on from what was sent.',
+          'Stop the backup? After a long one, the next backup continues from what was sent.',
         ),
         namesIn: (plan) => namesIn(plan as BackupPlan),
         review: (plan) => {

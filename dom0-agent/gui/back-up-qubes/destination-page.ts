@@ -25,7 +25,7 @@ const PAUSE = 500;
 
 /** Where to: a device or a qube, and a directory there or a command; encryption, compression, passphrase. */
 export class DestinationPage implements Page {
-  readonly title = _('Where is the backup to go?');
+  readonly title = _('Where should the backup go?');
   readonly next = _('_Next');
   readonly widget: Gtk.Widget;
   readonly #frame: Frame;
@@ -33,7 +33,7 @@ export class DestinationPage implements Page {
   readonly #place: PlaceFields;
   readonly #encrypt = check(_('_Encrypt backup'), true);
   readonly #compress = check(_('Com_press backup'), true);
-  readonly #save = check(_('_Save these settings for the next time, without the passphrase'), true);
+  readonly #save = check(_('_Save these settings for next time, without the passphrase'), true);
   readonly #warning: Gtk.Label;
   readonly #adopt = new Gtk.CheckButton({ active: true, noShowAll: true, useUnderline: true });
   readonly #adoptNote: Gtk.Label;
@@ -55,7 +55,7 @@ export class DestinationPage implements Page {
     this.#place = new PlaceFields(form, coffer, {
       qube: _('_Target qube'),
       location: _('_Directory or command'),
-      isCommand: _('This is a co_mmand that takes the backup'),
+      isCommand: _('This is a co_mmand that receives the backup'),
     });
     form.row(this.#adopt);
     this.#adoptNote = form.note();
@@ -178,8 +178,10 @@ export class DestinationPage implements Page {
       this.#adopt.label = fill(label, { time: timeText(unknown.last) });
     }
     const [kept, left] = [
-      _('dom0 does not know it. Its passphrase is needed once; then only what changed is stored.'),
-      _('A new series begins beside it, and everything is stored.'),
+      _(
+        'dom0 does not know it. Its passphrase is needed once; then only what has changed is stored.',
+      ),
+      _('A new series begins next to it, and everything is stored.'),
     ];
     say(this.#adoptNote, unknown === null ? '' : this.#adopt.active ? kept : left);
     if (plan !== undefined) this.#passphrase.isNew = plan.series === null && !this.adopts;

@@ -13,7 +13,7 @@ const CUSTOM = 'custom';
 
 /** Which backups are kept: rules, and what they come to. */
 export class KeepingPage implements Page {
-  readonly title = _('Which backups are to be kept?');
+  readonly title = _('Which backups do you want to keep?');
   readonly next = _('_Forget the others');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 12 });
   readonly #frame: Frame;
@@ -34,7 +34,7 @@ export class KeepingPage implements Page {
     this.#look = look;
     const form = new Form();
     for (const [index, { text }] of offeredRules().entries()) this.#choice.append(`${index}`, text);
-    this.#choice.append(CUSTOM, _('custom: as below'));
+    this.#choice.append(CUSTOM, _('custom: see below'));
     form.field(_('_Keep'), this.#choice);
     for (const rule of RULES) {
       const count = Gtk.SpinButton.new_with_range(0, 999, 1);
@@ -75,7 +75,7 @@ export class KeepingPage implements Page {
   missing(): string | undefined {
     if (this.options.length === 0) return _('Nothing would be kept: choose some.');
     if (this.#failure !== '') return _('Nothing can be forgotten there: see above.');
-    if (this.#seen === undefined) return _('Working out what these rules come to …');
+    if (this.#seen === undefined) return _('Working out what these rules would delete …');
     return forgotten(this.#seen).length === 0 ? _('There is nothing to forget.') : undefined;
   }
 
@@ -126,8 +126,8 @@ export function forgettingSentences({ backups, bytesDeleted, bytesCopied }: Prun
   const going = backups.filter(({ keptBy }) => keptBy.length === 0);
   if (going.length === 0) return [keptSentence(backups.length)];
   const count = plural(
-    '{n} of {all} backups goes, {size} of space is freed:',
-    '{n} of {all} backups go, {size} of space is freed:',
+    '{n} of {all} backups is deleted, which frees {size}:',
+    '{n} of {all} backups are deleted, which frees {size}:',
     going.length,
   );
   const size = sizeText(Math.max(0, bytesDeleted - bytesCopied));
@@ -137,7 +137,7 @@ export function forgettingSentences({ backups, bytesDeleted, bytesCopied }: Prun
     ...(bytesCopied === 0
       ? []
       : [
-          fill(_('{size} of it is still needed by others, and is copied first.'), {
+          fill(_('Other backups still need {size} of it, which is copied first.'), {
             size: sizeText(bytesCopied),
           }),
         ]),
@@ -145,5 +145,7 @@ export function forgettingSentences({ backups, bytesDeleted, bytesCopied }: Prun
 }
 
 function keptSentence(count: number): string {
-  return fill(plural('{n} backup: it is kept.', '{n} backups: all are kept.', count), { n: count });
+  return fill(plural('{n} backup, which is kept.', '{n} backups, all of which are kept.', count), {
+    n: count,
+  });
 }

@@ -26,13 +26,17 @@ export async function keepSome(
     words: wordsFor(directory, page.options),
     passphrase,
     title: _('Forgetting backups'),
-    stopQuestion: _('Stop? What is kept stays whole.'),
+    stopQuestion: _('Stop? The backups that are kept stay complete.'),
     namesIn: () => [],
     // It was seen before; only another one is new.
     review: (plan) => {
       const seen = plan as PrunePlan;
       if (page.shows(seen)) return true;
-      return new ReviewPage(_('Is this to be forgotten?'), _('_Forget'), forgettingSentences(seen));
+      return new ReviewPage(
+        _('Do you want to forget these backups?'),
+        _('_Forget'),
+        forgettingSentences(seen),
+      );
     },
   });
   return result === undefined ? undefined : keptPage(result as PruneResult);
@@ -84,7 +88,9 @@ function wordsFor(directory: Directory, options: readonly string[]): string[] {
 }
 
 function keptPage(result: PruneResult): ResultPage {
-  const title = result.ok ? _('Old backups are forgotten') : _('Not everything could be forgotten');
+  const title = result.ok
+    ? _('Old backups were forgotten')
+    : _('Not everything could be forgotten');
   const sentences = [...forgettingSentences(result), ...result.warnings];
   return new ResultPage(title, result.ok ? 'good' : 'bad', sentences);
 }

@@ -72,7 +72,7 @@ export function summaryOf({ qubes }: StatusResult): string {
     .filter(({ created }) => created !== null)
     .sort((one, other) => (other.created ?? '').localeCompare(one.created ?? ''))[0];
   return [
-    last === undefined ? _('Nothing was backed up yet.') : lastBackup(last),
+    last === undefined ? _('Nothing has been backed up yet.') : lastBackup(last),
     countOf(qubes, 'never', (n) =>
       plural('{n} qube is in no backup.', '{n} qubes are in no backup.', n),
     ),
@@ -93,7 +93,7 @@ function lastBackup({ created, location, check }: StatusOfQube): string {
   const time = timeText(created ?? '');
   const where = location ?? _('an unknown place');
   return check === null
-    ? fill(_('The last backup was made {time}, to {where}; it was not checked since.'), {
+    ? fill(_('The last backup was made {time}, to {where}; it has not been checked since.'), {
         time,
         where,
       })

@@ -45,7 +45,7 @@ export class TurningOff {
   }
 
   #tell(): void {
-    const sentence = _('The computer is turned off in {n} s, unless this window is closed.');
+    const sentence = _('The computer will be turned off in {n} s, unless you close this window.');
     this.#sentence.label = fill(sentence, { n: this.#secondsLeft });
   }
 

@@ -14,7 +14,7 @@ export interface Lacking {
 
 /** How to restore: each choice with a sentence that explains it. */
 export class OptionsPage implements Page {
-  readonly title = _('How are they to be restored?');
+  readonly title = _('How do you want to restore them?');
   readonly next = _('_Next');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
   readonly #choices: readonly Choice[];
@@ -47,14 +47,14 @@ export class OptionsPage implements Page {
       ignoreMissing,
       choice(
         _('Ignore _username mismatch'),
-        _("dom0's home is restored although its user has another name here."),
+        _("dom0's home is restored even if its user has another name here."),
         '--ignore-username-mismatch',
       ),
       choice(_('_Skip dom0'), _("dom0's home is not restored."), '--skip-dom0-home'),
       choice(
         _('_Distrust settings'),
         _(
-          "For the backup of a system that may have been compromised, as the paranoid mode of Qubes' own tools is: data is restored, but no setting that could give a qube influence.",
+          "For the backup of a system that may have been compromised, like the paranoid mode of Qubes' own tools: data is restored, but no setting that could give a qube influence.",
         ),
         '--distrust-settings',
       ),

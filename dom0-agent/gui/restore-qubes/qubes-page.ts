@@ -9,7 +9,7 @@ import type { SystemHere } from './system-here.ts';
 
 /** Which VMs of a backup, under which names and on which templates. */
 export class QubesPage implements Page {
-  readonly title = _('Which qubes are to be restored?');
+  readonly title = _('Which qubes do you want to restore?');
   readonly next = _('_Next');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
   readonly #frame: Frame;

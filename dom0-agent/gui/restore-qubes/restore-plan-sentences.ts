@@ -16,7 +16,7 @@ export function restorePlanSentences({ qubes, dom0Home, leftOut, problems }: Res
       ),
       ...(dom0Home === null
         ? []
-        : [['dom0', sizeText(dom0Home.used), _('its home, to a directory of its own')] as const]),
+        : [['dom0', sizeText(dom0Home.used), _('its home, to a separate directory')] as const]),
     ],
     ...leftOutSentences(leftOut),
   ];

@@ -164,7 +164,7 @@ export class RestoreWindow {
       words,
       passphrase: source.passphrase,
       title: _('Restoring'),
-      stopQuestion: _('Stop restoring? Qubes that are not complete are removed.'),
+      stopQuestion: _('Stop restoring? Incomplete qubes are removed.'),
       namesIn: (plan) => newNamesIn(plan as RestorePlan),
       review: (plan) => {
         planned();
@@ -202,7 +202,7 @@ function newNamesIn({ qubes, dom0Home }: RestorePlan): string[] {
 }
 
 function resultPage({ ok, qubes, advice, warnings }: RestoreResult): ResultPage {
-  const title = ok ? _('Everything is restored') : _('Not everything is restored');
+  const title = ok ? _('Everything was restored') : _('Not everything was restored');
   const next = advice ? [advice] : [];
   const sentences = [...outcomeSentences(qubes), ...warnings, ...next];
   return new ResultPage(title, ok ? 'good' : 'bad', sentences);

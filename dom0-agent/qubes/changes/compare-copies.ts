@@ -30,7 +30,7 @@ export async function compareCopies(
     const third = await digestOf(extentsOf(before, runForLines));
     if (first === second.hex() && first === third) return found;
   }
-  throw new FailedError('the file system was moving its blocks all the time');
+  throw new FailedError('the file system kept moving its blocks');
 }
 
 async function digestOf(mappings: Mappings): Promise<string> {

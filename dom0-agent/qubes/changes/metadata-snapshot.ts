@@ -84,7 +84,7 @@ class Slot {
     const isOurs = noted?.['root'] === undefined || noted['root'] === held;
     if (noted?.['owner'] === undefined || !isOurs || !(await isOwnerGone(noted['owner']))) {
       throw new FailedError(
-        `another program holds the pool's metadata snapshot; if none runs that needs it, release it with ` +
+        `another program holds the pool's metadata snapshot; if no running program needs it, release it with ` +
           `"sudo dmsetup message ${this.#pool} 0 release_metadata_snap"`,
       );
     }

@@ -114,8 +114,11 @@ function parseNote(text: string): Note | undefined {
 
 function cannotNote(path: string): (error: unknown) => never {
   return (error) => {
-    throw new FailedError(`what volumes are like cannot be noted in ${path}: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new FailedError(
+      `the state of volumes cannot be recorded in ${path}: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
   };
 }

@@ -14,7 +14,7 @@ export function plainDetector(
   return {
     identityOf,
     capture: ({ placed }) =>
-      captureWhole(driver, placed, identityOf, 'its pool does not tell what changes'),
+      captureWhole(driver, placed, identityOf, 'its pool does not report what changes'),
     seal: () => Promise.resolve(),
     tidy: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),

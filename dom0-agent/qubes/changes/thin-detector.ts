@@ -149,13 +149,13 @@ class ThinDetector implements PoolDetector {
     const id = path.slice(`${devices}/`.length);
     const [snapshot] = await listVolumes(runAsRoot, id);
     if (snapshot?.thinId === undefined || !id.startsWith(`${volumeGroup}/`)) {
-      throw new FailedError(`LVM does not tell what ${id}, the snapshot of ${vid}, is`);
+      throw new FailedError(`LVM does not report what ${id}, the snapshot of ${vid}, is`);
     }
     // <start> <length> thin <pool> <number>, and what is read where nothing is mapped, if not zeros
     const dm = `LVM-${snapshot.groupUuid}${snapshot.uuid}`;
     const table = (await runAsRoot('dmsetup', ['table', '--uuid', dm])).trim().split(/\s+/);
     if (table.length !== 5 || table[2] !== 'thin' || table[4] !== `${snapshot.thinId}`) {
-      throw new FailedError(`${id} is not the thin device that LVM tells: ${table.join(' ')}`);
+      throw new FailedError(`${id} is not the thin device that LVM reports: ${table.join(' ')}`);
     }
     return snapshot;
   }
@@ -171,7 +171,7 @@ class ThinDetector implements PoolDetector {
     const why = whyOtherLineage(noted, await this.#listed(), await this.#deviceOf(mark));
     if (why === undefined) return { uuid, epoch: noted.epoch };
     warn(
-      `the thin pool ${volumeGroup}/${thinPool} is not as the last backup left it, as ${why}: all volumes in it are ` +
+      `the thin pool ${volumeGroup}/${thinPool} is not as the last backup left it, because ${why}: all volumes in it are ` +
         'compared as a whole',
     );
     return anew;
@@ -220,7 +220,7 @@ class ThinDetector implements PoolDetector {
   /** The noted map; or why it cannot be compared. */
   #mapIn(before: Note | undefined, epoch: string): Mappings | string {
     const { map, mapDigest } = before ?? {};
-    if (map === undefined || mapDigest === undefined) return 'its map was not noted';
+    if (map === undefined || mapDigest === undefined) return 'its map was not recorded';
     if (before?.['epoch'] !== epoch) return 'its thin pool is not as the last backup left it';
     return readFrom(this.#options.notes.pathOf(map), mapDigest);
   }

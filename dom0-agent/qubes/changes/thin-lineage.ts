@@ -38,7 +38,7 @@ export function whyOtherLineage(
 ): string | undefined {
   if (found.pool.blockSize !== pool.blockSize) return 'its blocks are of another size';
   if (found.pool.transaction < pool.transaction || found.pool.time < pool.time) {
-    return 'its metadata are older than those of the last backup';
+    return 'its metadata is older than that of the last backup';
   }
   const volume = volumes.find(({ uuid }) => uuid === mark.uuid);
   const { device } = found;

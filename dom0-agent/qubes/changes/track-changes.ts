@@ -113,12 +113,12 @@ class Tracking implements ChangeTracking {
     whole: WholeReading | undefined,
   ): Promise<Changes> {
     const everything = (why: string): Changes => ({ kind: 'everything', why });
-    if (before === undefined || whole === undefined) return everything('nothing is noted of it');
+    if (before === undefined || whole === undefined) return everything('there is no record of it');
     if (isDue(whole, this.#now)) return everything('it is compared as a whole once a month');
     if (typeof changed === 'string') return everything(changed);
     if (!(Number(before['size']) <= size)) return everything('it is smaller than it was');
     if ((await this.#notes.read(distrustNote(pool))) !== undefined) {
-      return everything(`what changed in the pool ${pool} was once told wrongly`);
+      return everything(`what changed in the pool ${pool} was once reported wrongly`);
     }
     return { kind: 'ranges', ranges: within(changed, size) };
   }
@@ -178,7 +178,7 @@ class Tracking implements ChangeTracking {
     const name = distrustNote(pool);
     await this.#notes.write(name, { at: `${this.#now}`, volume: label });
     this.#options.warn(
-      `${label} has changed where its pool ${pool} told that it had not: from now on all volumes in this pool are ` +
+      `${label} has changed although its pool ${pool} reported that it had not: from now on all volumes in this pool are ` +
         `compared as a whole, until you remove ${this.#notes.pathOf(`${name}.json`)}`,
     );
   }

@@ -58,7 +58,7 @@ export interface OpenedChanges extends AsyncDisposable {
   readonly size: number;
   /** Its whole content, which is disposed of with this; undefined where nothing changed. */
   readonly image: VolumeImage | undefined;
-  /** To be called when the volume has been backed up, or is as it was: without it, nothing is noted of it. */
+  /** To be called when the volume has been backed up, or is as it was: without it, there is no record of it. */
   keep(): void;
   /**
    * To be called when bytes outside the ranges were found to have changed: these ranges are wrong, and so may be all

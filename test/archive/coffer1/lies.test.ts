@@ -71,8 +71,8 @@ describe.each([
 
 describe('an authentic file of a series', () => {
   it.each([
-    ['data', 'this file is no backup: it holds data that backups of its series refer to'],
-    ['pack', 'this file is no backup: it holds what backups of its series need of files'],
+    ['data', 'this file is not a backup: it holds data that backups of its series refer to'],
+    ['pack', 'this file is not a backup: it holds what backups of its series need of files'],
   ])('of the kind %s is refused with a sentence that says what it is', async (kind, sentence) => {
     const lie = (text: string): string =>
       text.replace('kind=backup', `kind=${kind}`).replace('streamable=True', 'streamable=False');

@@ -141,7 +141,7 @@ describe('a backup that refers to others of its series', () => {
     const flipped = Buffer.from(day1);
     flipped.writeUInt8(flipped.readUInt8(700) ^ 1, 700);
     for (const [what, instead, why] of [
-      ['missing', undefined, /vm6\/private.img lies in part in .*, which is not in its directory/],
+      ['missing', undefined, /vm6\/private.img is partly in .*, which is not in its directory/],
       ['cut short', day1.subarray(0, day1.length / 2), /which is damaged: day-1: .*incomplete/],
       ['the first day again', files['day-0'], /which is not in its directory/],
       ['with another header', flipped, /not in its directory|which is damaged/],
@@ -226,7 +226,7 @@ describe('a pack', () => {
   it('is no backup', async () => {
     const { maker, ids } = await threeDays();
     const pack = await maker.pack({ [ids[0] ?? '']: 'all' });
-    await expect(readAll(new MemoryDirectory({ pack }), 'pack')).rejects.toThrow(/no backup/);
+    await expect(readAll(new MemoryDirectory({ pack }), 'pack')).rejects.toThrow(/not a backup/);
   });
 });
 

@@ -73,7 +73,7 @@ describe.each([
       const followed = Buffer.concat([archive, behind]);
       const refusal = readAll(inputOf(followed, seekable));
       await expect(refusal).rejects.toThrow(DamagedError);
-      await expect(refusal).rejects.toThrow(`the backup is whole and followed by ${count}`);
+      await expect(refusal).rejects.toThrow(`the backup is complete, but followed by ${count}`);
       await expect(refusal).rejects.toThrow(`\`head -c ${archive.length}\``);
       expect(await readAll(inputOf(followed.subarray(0, archive.length), seekable))).toBe(2);
     },
@@ -81,7 +81,9 @@ describe.each([
 
   it('is said to be so on a large device, too, without reading all of it', async () => {
     const refusal = readAll(followedBy(2 ** 42, () => 7, seekable));
-    await expect(refusal).rejects.toThrow(/whole and followed by (4398046511104|67108864) bytes/);
+    await expect(refusal).rejects.toThrow(
+      /complete, but followed by (4398046511104|67108864) bytes/,
+    );
   });
 
   it('is not called complete if its end is missing and there are zeros instead', async () => {

@@ -98,7 +98,7 @@ async function backUp(backup: string, options: Backup = {}): Promise<Changes> {
 
 describe('what changed in a volume since a backup', () => {
   it('is everything at first, and later what its pool tells', async () => {
-    expect(await backUp('b1')).toEqual({ kind: 'everything', why: 'nothing is noted of it' });
+    expect(await backUp('b1')).toEqual({ kind: 'everything', why: 'there is no record of it' });
     expect(await backUp('b2', { since: 'b1' })).toEqual({ kind: 'ranges', ranges: changed });
     expect(befores).toEqual([undefined, expect.objectContaining({ told: 'by the detector' })]);
     expect(disposed).toBe(2);
@@ -194,7 +194,9 @@ describe('what changed in a volume since a backup', () => {
     await backUp('b1');
     await backUp('b2', { since: 'b1', look: (opened) => opened.distrust() });
     const [warning = ''] = warnings;
-    expect(warning).toMatch(/^the volume private of work has changed where its pool pool told/);
+    expect(warning).toMatch(
+      /^the volume private of work has changed although its pool pool reported/,
+    );
     expect(await backUp('b3', { since: 'b2' })).toMatchObject({ kind: 'everything' });
     expect(await backUp('b4', { since: 'b3' })).toMatchObject({ kind: 'everything' });
     await rm(/until you remove (.*)$/.exec(warning)?.[1] ?? '');
