@@ -60,8 +60,10 @@ export interface InSeries {
   readonly needs: readonly string[];
   /** Its volumes, to be held against others. Reads maps, and no data. */
   volumes(): AsyncIterable<StoredVolume>;
-  /** The paths of the volumes of which something is lost, as far as it is known without reading data. */
-  lost(): Promise<string[]>;
+  /** The ids of other files of which packs in the directory hold parts. */
+  heldByPacks(): Promise<ReadonlySet<string>>;
+  /** The paths of its volumes that lie in part in the files with these ids. */
+  volumesIn(backupIds: ReadonlySet<string>): Promise<string[]>;
   /**
    * Reads every file of the series in the directory, each part once.
    *

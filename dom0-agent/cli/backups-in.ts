@@ -18,9 +18,9 @@ import type { BackupContents } from '../qubes/backup-contents.ts';
 import type { Listing, Storage, StoredFiles } from '../transport/storage.ts';
 import { byNameNewestFirst, siblingsIn } from './siblings.ts';
 
-/** So many backups of a directory are opened: each may be a key derivation. */
-const MOST_OPENED = 100;
-/** A VM may be slow with each of them: after so many milliseconds, no further one is opened. */
+/** So many keys are derived, of a second each: one for each series, and for each backup in another format. */
+const MOST_DERIVATIONS = 50;
+/** A VM may be slow with each file: after so many milliseconds, no further one is opened. */
 const TIME_TO_OPEN = 600_000;
 /** Longer names and ids are cut where they are shown. */
 const LONGEST_NAME = 100;
@@ -41,8 +41,8 @@ export interface FoundBackup {
   readonly inSeries: InSeries | undefined;
   /** The VMs of which something is lost, since other files are. */
   readonly lost: readonly string[];
-  /** Whether it is no backup: it was not finished, or only holds what others need. */
-  readonly isPart: boolean;
+  /** `data` and `pack` are no backups by themselves: they hold what others need. */
+  readonly kind: 'backup' | 'data' | 'pack' | 'unfinished';
   /** Why not more is known of it, in words. */
   readonly problem: string | undefined;
 }
@@ -52,7 +52,7 @@ type Found = Omit<FoundBackup, 'untrustedName' | 'name' | 'size' | 'created'>;
 
 const NOTHING: Found = {
   ...{ format: undefined, backupId: undefined, contents: undefined, inSeries: undefined },
-  ...{ lost: [], isPart: false, problem: undefined },
+  ...{ lost: [], kind: 'backup', problem: undefined },
 };
 
 /**
@@ -74,15 +74,14 @@ export async function backupsIn(
   const backups: FoundBackup[] = [];
   const others: string[] = [];
   const deadline = performance.now() + TIME_TO_OPEN;
-  for (const [index, { untrustedName, size }] of files.entries()) {
+  for (const { untrustedName, size } of files) {
     signal.throwIfAborted();
     const byName = timeOfBackupName(untrustedName.replace(/\.partial$/, ''));
-    const isOpened = index < MOST_OPENED && performance.now() < deadline;
-    const found = untrustedName.endsWith('.partial')
-      ? { ...NOTHING, isPart: true, problem: 'unfinished' }
-      : isOpened
+    const found: Found = untrustedName.endsWith('.partial')
+      ? { ...NOTHING, kind: 'unfinished', problem: 'unfinished' }
+      : performance.now() < deadline
         ? await looking.into(untrustedName)
-        : { ...NOTHING, problem: `not opened: coffer opens at most ${MOST_OPENED}` };
+        : { ...NOTHING, problem: 'not opened: the others took too long' };
     const name = printable(untrustedName, LONGEST_NAME);
     const created = found.contents?.created ?? byName;
     if (byName === undefined && found.format === undefined) others.push(name);
@@ -92,21 +91,39 @@ export async function backupsIn(
   return { backups: await withLost(backups, present), others };
 }
 
-/** What is lost is looked for only where a file seems to be missing; those that have moved into a pack are found then. */
+/** The VMs of which something is lost are looked for only where a file is missing. */
 async function withLost(
   backups: readonly FoundBackup[],
   present: ReadonlySet<string | undefined>,
 ): Promise<FoundBackup[]> {
+  const held = new Map<string, ReadonlySet<string>>();
   const found: FoundBackup[] = [];
   for (const backup of backups) {
-    const { inSeries, contents } = backup;
-    const seems = inSeries?.needs.some((backupId) => !present.has(backupId)) ?? false;
-    const paths = seems ? await inSeries?.lost().catch(nothingKnown) : [];
-    const names = paths?.map((path) => contents && ownerOf(path, contents));
-    const lost = [...new Set(names)].filter((name) => name !== undefined);
+    const absent = backup.inSeries?.needs.filter((backupId) => !present.has(backupId)) ?? [];
+    const isWhole = absent.length === 0;
+    const lost = isWhole ? [] : await lostWith(absent, backup, held).catch(nothingKnown);
     found.push({ ...backup, lost });
   }
   return found.sort(newestFirst);
+}
+
+/**
+ * The VMs of a backup that lie in part in files that are gone, and in no pack.
+ *
+ * @param held what packs hold, by the ids of series: it is filled
+ */
+async function lostWith(
+  absent: readonly string[],
+  { inSeries, contents }: FoundBackup,
+  held: Map<string, ReadonlySet<string>>,
+): Promise<string[]> {
+  if (inSeries === undefined || contents === undefined) return [];
+  const inPacks = held.get(inSeries.seriesId) ?? (await inSeries.heldByPacks());
+  held.set(inSeries.seriesId, inPacks);
+  const missing = new Set(absent.filter((backupId) => !inPacks.has(backupId)));
+  const paths = missing.size === 0 ? [] : await inSeries.volumesIn(missing);
+  const names = paths.map((path) => ownerOf(path, contents));
+  return [...new Set(names)].filter((name) => name !== undefined);
 }
 
 /** What cannot be read now is told by verify. */
@@ -127,6 +144,8 @@ class Looking implements AsyncDisposable {
   readonly #signal: AbortSignal;
   readonly #keys: SeriesKeys;
   #files: StoredFiles | undefined;
+  /** Of backups that are of no series. */
+  #derivations = 0;
 
   constructor(
     storage: Storage,
@@ -166,6 +185,10 @@ class Looking implements AsyncDisposable {
     if (identity === undefined) return { ...NOTHING, problem: 'not a backup' };
     const found = foundBy(identity);
     if (this.#passphrase === undefined || found.problem !== undefined) return found;
+    if (this.#keys.derivations + this.#derivations >= MOST_DERIVATIONS) {
+      return { ...found, problem: `not opened: coffer derives at most ${MOST_DERIVATIONS} keys` };
+    }
+    if (found.format !== 'coffer-1') this.#derivations++;
     // It is wiped by who opens it.
     const copy = Buffer.from(this.#passphrase);
     try {
@@ -184,13 +207,13 @@ class Looking implements AsyncDisposable {
 }
 
 function foundBy({ untrustedFormat, untrustedBackupId, untrustedKind }: UntrustedIdentity): Found {
-  const isPart = untrustedKind === 'data' || untrustedKind === 'pack';
+  const kind = untrustedKind === 'data' || untrustedKind === 'pack' ? untrustedKind : 'backup';
   return {
     ...NOTHING,
     format: printable(untrustedFormat, LONGEST_NAME),
     backupId: untrustedBackupId && printable(untrustedBackupId, LONGEST_NAME),
-    isPart,
-    problem: isPart ? 'not a backup itself: it holds data of others' : undefined,
+    kind,
+    problem: kind === 'backup' ? undefined : 'not a backup itself: it holds data of others',
   };
 }
 

@@ -75,9 +75,9 @@ function choose(
   );
   if (found === undefined) throw new RefusedError(noneOf(date, usable, location, backups));
   if (date !== undefined) return found;
-  for (const { name, created, contents, isPart, problem } of backups) {
+  for (const { name, created, contents, kind, problem } of backups) {
     const isNewer = (created ?? new Date(0)) > (found.created ?? new Date(0));
-    if (contents !== undefined || isPart || !isNewer) continue;
+    if (contents !== undefined || kind !== 'backup' || !isNewer) continue;
     report.warning(`${name} may be newer than ${found.name}: ${problem ?? 'it was not opened'}`);
   }
   return found;

@@ -5,12 +5,13 @@ import { formatSize } from '../../shared/sizes.ts';
 import type { BackupCheck } from '../backup/backup-record.ts';
 import { seriesCard } from '../backup/series-card.ts';
 import type { SeriesState } from '../backup/series-state.ts';
-import { type BackupContents, dom0Trees } from '../qubes/backup-contents.ts';
+import { type BackupContents, dom0Trees, sizeOfDom0 } from '../qubes/backup-contents.ts';
 import type { Storage } from '../transport/storage.ts';
 import { type FoundBackup, backupsIn } from './backups-in.ts';
 import { checkForPrograms, checksIn, newerThan } from './known-files.ts';
 import type { CommandReport } from './command-report.ts';
 import { countOf } from './count-of.ts';
+import { storedFor } from './stored-for.ts';
 import { formatTable } from './table.ts';
 
 /**
@@ -37,12 +38,12 @@ export async function listBackups(
   const location = `${storage.owner}:${listing.path}`;
   const { freeBytes } = listing.space;
   const free = freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;
-  // An unfinished one is no file with data of others.
-  const parts = backups.filter(({ isPart, format }) => isPart && format !== undefined).length;
-  const more = parts === 0 ? '' : `, and ${countOf(parts, 'file')} with data of theirs`;
-  report.say(`${countOf(backups.length - parts, 'backup')} in ${location}${free}${more}`);
-  if (backups.length > 0) {
-    report.say(formatBackups(backups, isOpened, checks));
+  const holders = backups.filter(({ kind }) => kind === 'data' || kind === 'pack');
+  const shown = backups.filter((backup) => !holders.includes(backup));
+  report.say(`${countOf(shown.length, 'backup')} in ${location}${free}${withData(holders)}`);
+  const stored = storedFor(backups);
+  if (shown.length > 0) {
+    report.say(formatBackups(shown, isOpened, checks, stored));
     report.say(
       isOpened
         ? 'Only the header and the list of VMs of each were checked: coffer verify checks everything.'
@@ -74,6 +75,8 @@ export async function listBackups(
       format: backup.format,
       backupId: backup.backupId,
       bytes: backup.size,
+      storedBytes: stored.get(backup.untrustedName),
+      kind: backup.kind,
       qubes: backup.contents?.qubes.map(({ qube }) => qube.name),
       dom0Home: backup.contents === undefined ? null : backup.contents.dom0Home !== undefined,
       series: backup.inSeries?.seriesId,
@@ -91,6 +94,13 @@ export async function listBackups(
     warnings: report.warnings,
   });
   return ExitStatus.done;
+}
+
+/** Files that are no backups by themselves need no row: what is missing of them is told in those of backups. */
+function withData(holders: readonly FoundBackup[]): string {
+  if (holders.length === 0) return '';
+  const bytes = holders.reduce((sum, { size }) => sum + size, 0);
+  return `, and ${countOf(holders.length, 'file')} with data of theirs, ${formatSize(bytes)}`;
 }
 
 /** Only of a file that is authentic: another one may bear its id. */
@@ -116,17 +126,19 @@ function formatBackups(
   backups: readonly FoundBackup[],
   isOpened: boolean,
   checks: ReadonlyMap<string, BackupCheck>,
+  stored: ReadonlyMap<string, number>,
 ): string {
   const rows = backups.map((backup) => {
-    const { name, created, format, size, contents, problem, lost } = backup;
+    const { untrustedName, name, created, format, contents, problem, lost } = backup;
     const check = checkOf(backup, checks);
     return [
       name,
       created === undefined ? '' : formatMinute(created),
       format ?? '',
-      formatSize(size),
+      formatSize(stored.get(untrustedName) ?? 0),
       ...(isOpened
         ? [
+            contents === undefined ? '' : formatSize(dataIn(contents)),
             contents === undefined ? '' : namesIn(contents),
             check === undefined ? '' : formatMinute(new Date(1000 * check.at)),
           ]
@@ -134,12 +146,18 @@ function formatBackups(
       problem ??
         [
           ...(check?.result === 'damaged' ? ['found damaged'] : []),
-          ...(lost.length === 0 ? [] : [`files that it needs are missing: ${lost.join(', ')}`]),
+          ...(lost.length === 0 ? [] : [`data is missing of ${lost.join(', ')}`]),
         ].join('; '),
     ];
   });
-  const contentsHead = isOpened ? ['VMs', 'checked'] : [];
-  return formatTable(['backup', 'made on', 'format', 'size', ...contentsHead, ''], rows);
+  // Which files of data belong to a backup is not known unless it is opened.
+  const sizes = isOpened ? ['stored', 'data', 'VMs', 'checked'] : ['size'];
+  return formatTable(['backup', 'made on', 'format', ...sizes, ''], rows);
+}
+
+/** Bytes before compression, as the backup has them; an estimate. */
+function dataIn(contents: BackupContents): number {
+  return contents.qubes.reduce((sum, { size }) => sum + size, sizeOfDom0(contents) ?? 0);
 }
 
 function namesIn(contents: BackupContents): string {

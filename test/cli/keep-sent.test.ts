@@ -86,6 +86,19 @@ function expectWhole(box: Box): void {
   expect(spawnSync('cmp', [one ?? '', other ?? '']).status).toBe(0);
 }
 
+/** Its data count as its own, and have no rows. */
+function expectOneBackupListed(box: Box): void {
+  const list = ['list', ...box.where, ...box.secret, 'backups'];
+  const { backups } = lastEvent(box.loud([...list, '--json']).stdout) as {
+    backups?: { name: string; kind: string; storedBytes: number }[];
+  };
+  const own = backups?.filter(({ kind }) => kind === 'backup');
+  expect(own?.map(({ storedBytes }) => storedBytes)).toEqual([
+    bytesOf(box, readdirSync(box.backups)),
+  ]);
+  expect(box.loud(list).stdout).not.toContain('qubes-data-');
+}
+
 /** The agents of the VM that store something, by what they store. */
 function agentsStoring(pid: number, pattern: RegExp): number[] {
   const children = spawnSync('pgrep', ['-P', `${pid}`, '-f', 'coffer-vm-agent'], {
@@ -168,6 +181,7 @@ describe('a backup that is interrupted', () => {
     const left = dataIn(box);
     expect(next(box).sent).toBeLessThan(DATA - bytesOf(box, left) + MiB);
     expectWhole(box);
+    expectOneBackupListed(box);
     // All of it is in use now.
     const where = [...box.where, ...box.secret];
     const prune = box.coffer(['prune', ...where, '-y', '--keep-last', '1', 'backups']);

@@ -1,5 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Box } from './box.ts';
@@ -161,21 +168,33 @@ describe('coffer list of a directory', () => {
     expect([status, stderr]).toEqual([5, expect.stringContaining('nosuch does not exist in usb')]);
   });
 
-  it('opens no more than a hundred files', () => {
+  it('opens all backups of a series, since one key is enough for them', () => {
     const many = join(box.backups, 'photos/many');
     mkdirSync(many);
     for (let number = 0; number < 120; number++) {
-      writeFileSync(
-        join(
-          many,
-          `qubes-backup-2026-02-01T0${Math.floor(number / 60)}${`${number % 60}`.padStart(2, '0')}00`,
-        ),
-        '',
-      );
+      copyFileSync(join(box.backups, made[0] ?? ''), join(many, nameFor(number)));
     }
-    const { backups } = listed(many);
-    const problems = backups.map(({ problem }) => problem);
-    expect(problems.filter((problem) => problem === 'not a backup').length).toBe(100);
-    expect(problems.slice(100).every((problem) => problem?.startsWith('not opened'))).toBe(true);
+    const { backups } = listed(many, ...box.secret);
+    expect(backups.filter(({ qubes }) => qubes !== null).length).toBe(120);
+  });
+
+  it('derives no more than fifty keys', () => {
+    const many = join(box.backups, 'photos/many-keys');
+    mkdirSync(many);
+    const backup = readFileSync(join(box.backups, made[0] ?? ''));
+    const at = backup.indexOf('series-id=') + 'series-id='.length;
+    for (let number = 0; number < 60; number++) {
+      backup.write(number.toString(16).padStart(8, '0'), at);
+      writeFileSync(join(many, nameFor(number)), backup);
+    }
+    const problems = listed(many, ...box.secret).backups.map(({ problem }) => problem);
+    expect(problems.filter((problem) => problem?.includes('another passphrase')).length).toBe(50);
+    expect(problems.slice(50).every((problem) => problem?.startsWith('not opened'))).toBe(true);
   });
 });
+
+/** Names of backups, of which a higher number is older. */
+function nameFor(number: number): string {
+  const [minute, second] = [59 - Math.floor(number / 60), 59 - (number % 60)];
+  return `qubes-backup-2026-02-01T00${minute}${`${second}`.padStart(2, '0')}`;
+}

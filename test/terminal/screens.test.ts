@@ -93,8 +93,8 @@ describe('coffer list of a directory shows', () => {
     const screen = await screenOf(list(), 200);
     expect(screen.map((line) => line.replace(/ {2,}/g, '  '))).toEqual([
       '1 backup in usb:/qubes/homes/usb/backups (SIZE free there)',
-      'backup  made on  format  size  VMs  checked',
-      'qubes-backup-2026-03-01T090503  2026-03-01 09:05  coffer-1  SIZE  work, vault  2026-03-01 09:05',
+      'backup  made on  format  stored  data  VMs  checked',
+      'qubes-backup-2026-03-01T090503  2026-03-01 09:05  coffer-1  SIZE  SIZE  work, vault  2026-03-01 09:05',
       end,
       CARD,
     ]);
@@ -106,7 +106,8 @@ describe('coffer list of a directory shows', () => {
       'qubes-backup-2026-03-01T090503',
       '  made on: 2026-03-01 09:05',
       '  format: coffer-1',
-      '  size: SIZE',
+      '  stored: SIZE',
+      '  data: SIZE',
       '  VMs: work, vault',
       '  checked: 2026-03-01 09:05',
       end,

@@ -7,9 +7,9 @@ import { LARGEST_QUBES_XML, QUBES_XML } from '../archive.ts';
 import { checkSeries } from './check-series.ts';
 import { bits, hasBit } from './chunk-mask.ts';
 import type { Coffer1Header } from './coffer1-header.ts';
-import { lostVolumes } from './lost-volumes.ts';
 import { type LocatedPart, LocatedParts } from './located-parts.ts';
 import type { ManifestFile } from './manifest.ts';
+import { heldByPacks, volumesIn } from './missing-files.ts';
 import { authenticateParts, openTexts } from './open-parts.ts';
 import { type WantedPart, chunksOfParts, storedParts } from './planned-parts.ts';
 import { ReadPlan, type Step } from './read-plan.ts';
@@ -46,7 +46,8 @@ export class SeekingReader implements ArchiveReader {
       ...{ seriesId, sequence, mac: this.#file.manifestMac, made: new Date(made) },
       needs: needs.map(({ backupId }) => backupId),
       volumes: () => storedVolumes(this.#file),
-      lost: () => lostVolumes(this.#file, this.#files),
+      heldByPacks: () => heldByPacks(this.#files),
+      volumesIn: (backupIds) => volumesIn(this.#file, backupIds),
       filesOfOthers: () => this.#files.ofOthers(),
       check: (progress, only) => checkSeries(this.#files, progress, only),
     };

@@ -9,6 +9,11 @@ import type { SeriesKey } from './series-key.ts';
 export class SeriesKeys {
   readonly #known = new Map<string, Promise<SeriesKey>>();
 
+  /** How many keys were derived so far. */
+  get derivations(): number {
+    return this.#known.size;
+  }
+
   /** Unwraps the key of a file's series, and wipes the passphrase. Throws WrongPassphraseError. */
   async open(header: Coffer1Header, passphrase: Buffer): Promise<SeriesKey> {
     const { seriesId, kdf, kdfSalt, wrappedKey, wrappedKeyMac } = header;

@@ -1,0 +1,24 @@
+import type { FoundBackup } from './backups-in.ts';
+
+/**
+ * How many bytes were stored for each backup, by its file's name: its own file, and the files with its data that no earlier
+ * backup of the series needs. The sizes are those that the storage tells.
+ */
+export function storedFor(backups: readonly FoundBackup[]): ReadonlyMap<string, number> {
+  const dataFiles = new Map(
+    backups.filter(({ kind }) => kind === 'data').map(({ backupId, size }) => [backupId, size]),
+  );
+  const oldestFirst = backups.toSorted(
+    ({ inSeries: one }, { inSeries: other }) => (one?.sequence ?? 0) - (other?.sequence ?? 0),
+  );
+  const stored = new Map<string, number>();
+  for (const { untrustedName, size, inSeries } of oldestFirst) {
+    let sum = size;
+    for (const backupId of inSeries?.needs ?? []) {
+      sum += dataFiles.get(backupId) ?? 0;
+      dataFiles.delete(backupId);
+    }
+    stored.set(untrustedName, sum);
+  }
+  return stored;
+}
