@@ -211,6 +211,30 @@ describe('before a backup goes on from others, it', () => {
     expect(backUp(box).stderr).not.toContain('lost');
   });
 
+  it('lists of which VMs data is missing: of those that lie in part in a file that is gone, and in no pack', async () => {
+    const box = await Box.full();
+    const first = box.goOn();
+    await change(box, 'work', 3_000_000);
+    const second = box.goOn();
+    const lost = (): unknown => {
+      const list = ['list', '-d', 'usb', ...box.secret, 'backups'];
+      const { stdout } = box.loud([...list, '--json']);
+      return (lastEvent(stdout)['backups'] as { name: string; lost: string[] }[])
+        .filter(({ name }) => name === basename(second))
+        .map((backup) => backup.lost);
+    };
+    const copy = join(box.directory, 'copy');
+    cpSync(box.fileOf(first), copy);
+    rmSync(box.fileOf(first));
+    expect(lost()).toEqual([['vault']]);
+    cpSync(copy, box.fileOf(first));
+    expect(lost()).toEqual([[]]);
+    const prune = ['prune', '-y', '-d', 'usb', ...box.secret, '--keep-last', '1', 'backups'];
+    expect(box.coffer(prune)).toMatchObject({ status: 0 });
+    expect(existsSync(box.fileOf(first))).toBe(false);
+    expect(lost()).toEqual([[]]);
+  });
+
   it('finds a file of the series under another name', async () => {
     const box = await Box.full();
     const first = box.fileOf(box.goOn());
