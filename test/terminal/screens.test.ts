@@ -35,7 +35,7 @@ async function screenOf(command: string, columns: number): Promise<string[]> {
     .replace(/[\d.]+ [kKMG]?i?B\b/g, 'SIZE')
     .replace(
       /series [0-9a-f]{8}, number 1, ([\d-]+), [0-9a-f]{4} [0-9a-f]{4}/g,
-      'series ID at 1, $1, MAC',
+      'series ID, number 1, $1, MAC',
     )
     .split('\n')
     .map((line) => line.trimEnd());
