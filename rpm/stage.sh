@@ -86,6 +86,8 @@ gui)
     place 644 "rpm/desktop/org.qubes_os.coffer.$name.desktop" \
       "/usr/share/applications/org.qubes_os.coffer.$name.desktop"
   done
+  place 644 rpm/desktop/org.qubes_os.coffer.watch.desktop \
+    /etc/xdg/autostart/org.qubes_os.coffer.watch.desktop
   place 644 rpm/desktop/org.qubes_os.coffer.metainfo.xml \
     /usr/share/metainfo/org.qubes_os.coffer.metainfo.xml
   place 644 rpm/desktop/qubes-coffer.svg /usr/share/icons/hicolor/scalable/apps/qubes-coffer.svg

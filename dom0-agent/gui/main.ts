@@ -1,23 +1,32 @@
+import Gio from 'gi://Gio?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
 import system from 'system';
 import { BackupWindow } from './back-up-qubes/backup-window.ts';
-import { wantsDueBackup } from './back-up-qubes/due-notification.ts';
 import { CofferProgram } from './coffer-program.ts';
 import { RestoreWindow } from './restore-qubes/restore-window.ts';
-import { runProgram } from './run-program.ts';
+import { wantsDueBackup } from './watch/due-backups.ts';
+import { FailureWindow } from './watch/failure-window.ts';
+import { Watch } from './watch/watch.ts';
 
-const [name = 'backup'] = system.programArgs;
+const [name = 'backup', profile = ''] = system.programArgs;
 const openings = new Map([
   ['backup', openWindow((application) => new BackupWindow(application, new CofferProgram()))],
   ['restore', openWindow((application) => new RestoreWindow(application, new CofferProgram()))],
+  ['failure', openWindow((application) => new FailureWindow(application, profile, start))],
   ['notify', notify],
+  ['watch', watch()],
 ]);
 const open = openings.get(name);
 if (open === undefined) {
-  printerr('coffer-gui: use `coffer-gui backup`, `coffer-gui restore` or `coffer-gui notify`');
+  printerr('coffer-gui: use `coffer-gui backup`, `restore`, `notify` or `watch`');
   system.exit(2);
 } else {
-  const application = new Gtk.Application({ applicationId: `org.qubes_os.coffer.${name}` });
+  // Each failure is another one.
+  const { NON_UNIQUE, FLAGS_NONE } = Gio.ApplicationFlags;
+  const application = new Gtk.Application({
+    ...{ applicationId: `org.qubes_os.coffer.${name}` },
+    flags: name === 'failure' ? NON_UNIQUE : FLAGS_NONE,
+  });
   application.connect('startup', () => {
     // Sentences can be copied; they are not selected because the focus comes by.
     const settings = Gtk.Settings.get_default();
@@ -38,13 +47,27 @@ function openWindow(
   };
 }
 
-/** Tells of a backup that is due; the window is a program of its own, which there may be already. */
+/** Starts a coffer-gui with these words: each window is a program of its own, which there may be already. */
+function start(words: readonly string[]): void {
+  Gio.Subprocess.new([system.programPath ?? 'coffer-gui', ...words], Gio.SubprocessFlags.NONE);
+}
+
+/** Tells of a backup that is due. */
 function notify(application: Gtk.Application): void {
   application.hold();
   void wantsDueBackup(new CofferProgram())
-    .then((wants) =>
-      wants ? runProgram([system.programPath ?? 'coffer-gui', 'backup']) : undefined,
-    )
+    .then((wants) => {
+      if (wants) start(['backup']);
+    })
     .catch((error: unknown) => printerr(`coffer-gui: ${String(error)}`))
     .finally(() => application.release());
+}
+
+/** Goes on for as long as the session; there is one at a time. */
+function watch(): (application: Gtk.Application) => void {
+  let isStarted = false;
+  return (application) => {
+    if (!isStarted) new Watch(new CofferProgram(), start).start(application);
+    isStarted = true;
+  };
 }

@@ -119,31 +119,6 @@ describe('with what coffer tells of a backup, the window', () => {
     await desktop.sees(/^4 qubes selected, /);
   }, 120_000);
 
-  it('is opened from a notification that backups are due, which knows whether their disk is attached', async () => {
-    using coffer = new Recorded();
-    const status = { event: 'result', command: 'status', ok: false, exitStatus: 1, due: 7 };
-    const own = { size: 1e6, used: 1e6, forDisposables: false, running: false, label: 'red' };
-    const changed = { sinceLast: 'changed' };
-    const never = { state: 'never', created: null, location: null, check: null };
-    const series = [{ location: 'dom0:/media/disk/backups', created: null }];
-    const qubes = [{ name: 'work', class: 'AppVM', ...own, ...never, ...changed }];
-    const told = { ...status, qubes, excluded: [], series, warnings: [] };
-    coffer.play('status', [LOOK, told, { exit: 1 }]);
-    const disk = { device: '/dev/sdb1', mountPoint: '/media/disk', label: null, size: 1, free: 1 };
-    coffer.play('devices', [devices([disk], [])]);
-    await using desktop = await Desktop.open('notify', box.directory, { program: coffer.program });
-    expect(await desktop.isNotified()).toMatchObject({
-      summary: 'The disk of your backups is attached',
-      body: 'Nothing has been backed up yet. 1 qube is in no backup.',
-    });
-    await desktop.act();
-    await desktop.sees('Your backups');
-    // It has changed since.
-    await desktop.sees('yes');
-    await desktop.press('Cancel');
-    await desktop.seesNothing();
-  }, 120_000);
-
   it('follows devices that come and go, unmounts one afterwards, and turns the computer off', async () => {
     using coffer = new Recorded();
     const places = ['usb', 'dom0'].map((name) => ({ name, class: 'AppVM', running: true }));

@@ -22,9 +22,10 @@ export class Desktop implements AsyncDisposable {
    * Opens a window on a folder system; behind it is the coffer in dist/, or a program that plays it.
    *
    * @param programs where other programs are looked for first
+   * @param more variables of its environment
    */
   static async open(
-    name: 'backup' | 'restore' | 'notify',
+    name: 'backup' | 'restore' | 'notify' | 'watch',
     system: string,
     {
       program = path.resolve('dist/coffer'),
@@ -33,6 +34,7 @@ export class Desktop implements AsyncDisposable {
       language = '',
       home = '',
       programs = '',
+      more = {},
     } = {},
   ): Promise<Desktop> {
     const scratch = await mkdtemp(path.join(tmpdir(), 'coffer-desktop-'));
@@ -45,6 +47,7 @@ export class Desktop implements AsyncDisposable {
       LANGUAGE: language,
       GDK_SCALE: String(scale),
       GTK_THEME: theme,
+      ...more,
     };
     const words = [path.resolve('dist/coffer-gui'), name];
     await session.ask({ ask: 'start', words, environment });
@@ -54,6 +57,12 @@ export class Desktop implements AsyncDisposable {
   /** The home directory of its user. */
   get home(): string {
     return this.#scratch;
+  }
+
+  /** The socket of the bus of its session. */
+  async bus(): Promise<string> {
+    const address = String(await this.#session.ask({ ask: 'bus' }));
+    return /^unix:path=([^,]*)/.exec(address)?.[1] ?? '';
   }
 
   /** All that is shown now. */
@@ -160,14 +169,13 @@ export class Desktop implements AsyncDisposable {
     }
   }
 
-  /** Waits for a notification. */
-  async isNotified(): Promise<Notified> {
-    let found: Notified | false = false;
+  /** Waits for a notification: that one, if another was shown before. */
+  async isNotified(summary?: string): Promise<Notified> {
     const until = Date.now() + PATIENCE;
     for (;;) {
-      found = (await this.#session.ask({ ask: 'notified' })) as Notified | false;
-      if (found !== false) return found;
-      if (Date.now() > until) throw new Error('there is no notification');
+      const found = (await this.#session.ask({ ask: 'notified' })) as Notified | false;
+      if (found !== false && (summary ?? found.summary) === found.summary) return found;
+      if (Date.now() > until) throw new Error(`there is no notification ${summary ?? ''}`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }

@@ -43,10 +43,11 @@ export class Recorded implements Disposable {
     writeFileSync(path.join(this.directory, command), [...lines, ''].join('\n'));
   }
 
-  /** Puts a program beside it that does nothing: what it is told is among the commands. */
-  addProgram(name: string): void {
+  /** Puts a program beside it that only says something: what it is told is among the commands. */
+  addProgram(name: string, output = ''): void {
     const script = '#!/bin/sh\ncd "$(dirname "$0")" && echo "${0##*/} $*" >> commands\n';
-    writeFileSync(path.join(this.directory, name), script, { mode: 0o755 });
+    const says = `cat <<'END'\n${output}\nEND\n`;
+    writeFileSync(path.join(this.directory, name), script + says, { mode: 0o755 });
   }
 
   /** Lets a command go on that waits. */

@@ -16,13 +16,14 @@ export interface Seen {
 
 /**
  * What the driver is asked: to `start` a window, and to `end` it; it answers `look` with all that is shown, if it stayed
- * so, `notified` with the last notification that was not acted on, the others with whether it was possible.
+ * so, `bus` with the address of the session's bus, `notified` with the last notification that was not acted on, the others with whether it was possible.
  */
 export type Request =
   | { readonly ask: 'look' }
   | { readonly ask: 'end' }
   | { readonly ask: 'notified' }
   | { readonly ask: 'act' }
+  | { readonly ask: 'bus' }
   | {
       readonly ask: 'start';
       readonly words: readonly string[];

@@ -202,6 +202,7 @@ describe('installed into an empty root,', () => {
     expect(added.sort()).toEqual(
       [
         '-rwxr-xr-x root root /usr/bin/coffer-gui',
+        '-rw-r--r-- root root /etc/xdg/autostart/org.qubes_os.coffer.watch.desktop',
         ...['backup', 'restore'].map(
           (name) =>
             `-rw-r--r-- root root /usr/share/applications/org.qubes_os.coffer.${name}.desktop`,

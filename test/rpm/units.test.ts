@@ -111,15 +111,18 @@ describe('the notification of a failure', () => {
   });
 
   /** Runs it with this notify-send, or with none. */
-  const run = (notifySend?: string): number | null => {
+  const run = (notifySend?: string, systemctl?: string): number | null => {
     const bin = path.join(directory, 'bin');
     mkdirSync(bin);
-    for (const program of ['basename', 'dirname', 'id', 'setpriv', 'timeout', 'sh', 'cat']) {
+    for (const program of ['basename', 'dirname', 'id', 'sed', 'setpriv', 'timeout', 'sh', 'cat']) {
       const found = execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' });
       symlinkSync(found.trim(), path.join(bin, program));
     }
     if (notifySend !== undefined) {
       writeFileSync(path.join(bin, 'notify-send'), notifySend, { mode: 0o755 });
+    }
+    if (systemctl !== undefined) {
+      writeFileSync(path.join(bin, 'systemctl'), systemctl, { mode: 0o755 });
     }
     const words = ['weekly', path.join(directory, 'run')];
     const script = path.join(packaging, 'notify-failure');
@@ -136,6 +139,23 @@ describe('the notification of a failure', () => {
     expect(said).toContain(`unix:path=${directory}/run/${uid}/bus\n`);
     expect(said).toContain('profile weekly failed');
     expect(said).toContain('journalctl -u coffer-backup@weekly');
+  });
+
+  it('says that the backup was postponed if coffer refused to begin it, whatever came of the prune', () => {
+    const file = `${directory}/told/$(id -u)`;
+    const notifySend = `#!/bin/sh\nprintf '%s\\n' "$@" > "${file}"\n`;
+    const ran = (status: number): string =>
+      `{ path=/usr/bin/coffer ; code=exited ; status=${status} }`;
+    const uid = `${otherUser.uid ?? process.getuid?.() ?? 0}`;
+    for (const [first, then, said] of [
+      [5, 0, 'A backup was postponed\nThe backup with the profile weekly could not begin.'],
+      [0, 5, 'A backup failed\nThe backup with the profile weekly failed.'],
+    ] as const) {
+      const systemctl = `#!/bin/sh\necho '${ran(first)}'\necho '${ran(then)}'\n`;
+      expect(run(notifySend, systemctl)).toBe(0);
+      expect(readFileSync(path.join(directory, 'told', uid), 'utf8')).toContain(said);
+      rmSync(path.join(directory, 'bin'), { recursive: true });
+    }
   });
 
   it('is omitted without notify-send, or if that fails, without an error', () => {

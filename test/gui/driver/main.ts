@@ -33,8 +33,9 @@ async function answerAll(): Promise<void> {
   }
 }
 
-async function answerTo(request: Request): Promise<Seen[] | Notified | boolean> {
+async function answerTo(request: Request): Promise<Seen[] | Notified | string | boolean> {
   if (request.ask === 'notified') return notifications.last ?? false;
+  if (request.ask === 'bus') return GLib.getenv('DBUS_SESSION_BUS_ADDRESS') ?? '';
   if (request.ask === 'act') return notifications.act();
   if (request.ask === 'start') return startWindow(request.words, request.environment);
   if (request.ask === 'end') return endWindow();
@@ -69,15 +70,22 @@ function startWindow(
 ): boolean {
   const launcher = new Gio.SubprocessLauncher({ flags: Gio.SubprocessFlags.STDOUT_SILENCE });
   for (const [name, value] of Object.entries(environment)) launcher.setenv(name, value, true);
-  window = launcher.spawnv([...words]);
+  // With a process group of its own, and of what it starts.
+  window = launcher.spawnv(['setsid', ...words]);
   return true;
 }
 
-/** Ends the window, whatever it does. */
+/** Ends the window, whatever it does, and those that it has opened. */
 async function endWindow(): Promise<boolean> {
-  window?.force_exit();
+  const group = `-${window?.get_identifier() ?? ''}`;
+  const kill = Gio.Subprocess.new(
+    ['kill', '-KILL', '--', group],
+    Gio.SubprocessFlags.STDERR_SILENCE,
+  );
+  await kill.wait_async(null);
   await window?.wait_async(null);
   window = undefined;
+  notifications.forget();
   return true;
 }
 

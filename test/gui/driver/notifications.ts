@@ -32,7 +32,14 @@ export class Notifications {
   }
 
   get last(): Notified | undefined {
-    return this.#last;
+    if (this.#last === undefined) return undefined;
+    const { summary, body, action } = this.#last;
+    return { summary, body, action };
+  }
+
+  /** They are gone with the program that showed them. */
+  forget(): void {
+    this.#last = undefined;
   }
 
   /** Does what a user does with the last one: chooses its action. Gives whether there was one. */

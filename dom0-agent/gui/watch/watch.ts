@@ -1,0 +1,98 @@
+import Gio from 'gi://Gio?version=2.0';
+import GLib from 'gi://GLib?version=2.0';
+import type { CofferProgram } from '../coffer-program.ts';
+import { lookAtBackups, wantsBackup } from './due-backups.ts';
+import { wantsDetails } from './timer-failure.ts';
+
+/** Seconds from one look to the next, if nothing is mounted meanwhile. */
+const INTERVAL = 6 * 60 * 60;
+/** Milliseconds until a disk that is being mounted can be looked at. */
+const SETTLING = 1000;
+
+/**
+ * Goes on for as long as the user's session: tells when the disk of the backups is attached, once a day that a backup is
+ * due, and of a backup by a timer that failed, which the timer's unit reports by the action `failed` (profile, exit status).
+ */
+export class Watch {
+  readonly #coffer: CofferProgram;
+  readonly #open: (words: readonly string[]) => void;
+  readonly #mounts = Gio.UnixMountMonitor.get();
+  /** The disks with backups that were there at the last look. */
+  #disks: ReadonlySet<string> | undefined;
+  /** The day on which it was told that a backup is due. */
+  #told = '';
+  #looking: Promise<void> | undefined;
+  #isToLookAgain = false;
+
+  /** @param open opens a window of coffer-gui, by its words */
+  constructor(coffer: CofferProgram, open: (words: readonly string[]) => void) {
+    this.#coffer = coffer;
+    this.#open = open;
+  }
+
+  start(application: Gio.Application): void {
+    application.hold();
+    const failed = Gio.SimpleAction.new('failed', GLib.VariantType.new('(ss)'));
+    failed.connect('activate', (_action, given) => {
+      const [profile, exitStatus] = given?.deepUnpack<[string, string]>() ?? ['', ''];
+      void this.#tellOfFailure(profile, exitStatus);
+    });
+    application.add_action(failed);
+    const interval = Number(GLib.getenv('COFFER_WATCH_SECONDS') ?? INTERVAL);
+    this.#mounts.connect('mounts-changed', () => this.#lookIn(SETTLING));
+    GLib.timeout_add_seconds(GLib.PRIORITY_LOW, interval, () => {
+      this.#look();
+      return GLib.SOURCE_CONTINUE;
+    });
+    this.#look();
+  }
+
+  #lookIn(milliseconds: number): void {
+    GLib.timeout_add(GLib.PRIORITY_LOW, milliseconds, () => {
+      this.#look();
+      return GLib.SOURCE_REMOVE;
+    });
+  }
+
+  /** Looks once at a time, and once more if something happened meanwhile. */
+  #look(): void {
+    if (this.#looking !== undefined) {
+      this.#isToLookAgain = true;
+      return;
+    }
+    this.#looking = this.#lookNow()
+      .catch(complain)
+      .finally(() => {
+        this.#looking = undefined;
+        if (this.#isToLookAgain) this.#look();
+      });
+    this.#isToLookAgain = false;
+  }
+
+  async #lookNow(): Promise<void> {
+    const now = await lookAtBackups(this.#coffer);
+    const isAttached = now.disks.some((disk) => this.#disks?.has(disk) === false);
+    this.#disks = new Set(now.disks);
+    const today = GLib.DateTime.new_now_local().format('%F') ?? '';
+    if (!isAttached && (!now.areDue || this.#told === today)) return;
+    if (now.areDue) this.#told = today;
+    void wantsBackup(now)
+      .then((wants) => {
+        if (wants) this.#open(['backup']);
+      })
+      .catch(complain);
+  }
+
+  async #tellOfFailure(profile: string, exitStatus: string): Promise<void> {
+    try {
+      const wants = await wantsDetails(this.#coffer, profile, exitStatus);
+      if (wants) this.#open(['failure', profile]);
+    } catch (error) {
+      complain(error);
+    }
+  }
+}
+
+function complain(error: unknown): void {
+  printerr(`coffer-gui: ${String(error)}`);
+}
