@@ -26,6 +26,8 @@ export interface ChildEnd {
 export interface ChildOptions extends Pick<SpawnOptions, 'cwd' | 'env' | 'uid' | 'gid'> {
   /** Default: `ignore`. */
   readonly stdin?: 'pipe' | 'ignore';
+  /** Its input stays open when it has ended, for what it has started: to be destroyed by the caller. */
+  readonly keepsStdin?: boolean;
   /** Default: `pipe`, which must be read, or the program blocks. */
   readonly stdout?: 'pipe' | 'ignore';
   /** A descriptor of this process that becomes its descriptor 3. */
@@ -44,10 +46,11 @@ export class ChildProcess implements AsyncDisposable {
   /** The end of its standard error so far. */
   readonly stderrTail: StderrTail;
   readonly #child: NodeChild;
+  readonly #stdin: Writable | null;
 
   /** @param command the program and its arguments, after a prefix such as `sudo -n --` if necessary */
   constructor(command: readonly string[], options: ChildOptions = {}) {
-    const { stdin = 'ignore', stdout = 'pipe', descriptor3, ...others } = options;
+    const { stdin = 'ignore', stdout = 'pipe', descriptor3, keepsStdin, ...others } = options;
     const [program = '', ...args] = command;
     this.#child = spawn(program, args, {
       ...others,
@@ -59,8 +62,11 @@ export class ChildProcess implements AsyncDisposable {
     this.#child.on('error', () => undefined);
     this.stderrTail = new StderrTail(this.stderr, LONGEST_STDERR_TAIL);
     this.ended = endOf(this.#child, this.stderrTail);
+    this.#stdin = this.#child.stdin;
     // A closed input shows in the exit status.
-    this.#child.stdin?.on('error', () => undefined);
+    this.#stdin?.on('error', () => undefined);
+    // Node would close it.
+    if (keepsStdin === true) this.#child.stdin = null;
   }
 
   /** undefined when it did not start. */
@@ -74,7 +80,7 @@ export class ChildProcess implements AsyncDisposable {
   }
 
   get stdin(): Writable {
-    return present(this.#child.stdin);
+    return present(this.#stdin);
   }
 
   get stdout(): Readable {
@@ -101,7 +107,7 @@ export class ChildProcess implements AsyncDisposable {
     // A program run by root cannot be killed, but ends when nobody reads its output.
     this.#child.stdout?.destroy();
     this.#child.kill('SIGKILL');
-    this.#child.stdin?.destroy();
+    this.#stdin?.destroy();
     await this.ended;
   }
 }

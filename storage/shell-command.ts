@@ -28,6 +28,7 @@ class ShellCommand {
   readonly #child: ChildProcess;
   readonly #asked: string | undefined;
   #cleanup: CleanupProcess | undefined;
+  #isStopping = false;
 
   constructor(
     { command, env, cwd, asked }: CommandLine,
@@ -38,12 +39,18 @@ class ShellCommand {
     const place = cwd === undefined ? {} : { cwd };
     this.#asked = asked;
     this.#child = new ChildProcess(['/bin/sh', '-c', command], {
-      ...{ stdin, stdout },
+      ...{ stdin, stdout, keepsStdin: stdin === 'pipe' },
       ...environment,
       ...place,
     });
     const { pid } = this.#child;
     if (pid !== undefined) this.#cleanup = CleanupProcess.toKillGroup(pid);
+    // What it has left in the background is given no more; but while it is being stopped, the end of its input would be a lie.
+    if (stdin === 'ignore') return;
+    const input = this.stdin;
+    void this.#child.ended.then(() => {
+      if (!this.#isStopping) input.destroy();
+    });
   }
 
   get stdin(): Writable {
@@ -76,6 +83,7 @@ class ShellCommand {
    * after that: a command that saw the end of a truncated stream would take it for complete.
    */
   async stop(): Promise<void> {
+    this.#isStopping = true;
     if (this.#cleanup !== undefined) await this.#child.endGroup(GRACE);
     await this.#child[Symbol.asyncDispose]();
     this.#cleanup?.cancel();

@@ -42,8 +42,11 @@ export async function openChosenBackup(
   try {
     const [, dated, date] = WITH_DATE.exec(location) ?? [];
     const backup = await open(location).catch(async (error: unknown) => {
-      const isDirectory = isRefusal(error, 'NOT_A_FILE');
-      if (!isDirectory && !(dated !== undefined && isRefusal(error, 'NOT_FOUND'))) throw error;
+      // Where a command leads, nobody can tell whether there is a directory with a date in its name.
+      const isDated = flags.through !== undefined && dated !== undefined;
+      const isDirectory = !isDated && isRefusal(error, 'NOT_A_FILE');
+      const isMeant = isDated || (dated !== undefined && isRefusal(error, 'NOT_FOUND'));
+      if (!isDirectory && !isMeant) throw error;
       const directory = isDirectory ? location : (dated ?? location);
       const storage = await opened.storage(flags);
       const listing = await storage.browse(directory, signal);

@@ -46,7 +46,9 @@ export async function copyCommand(
   const to = await aboutField('target', () =>
     list(opened, { destVm: flags.to, through: flags.toThrough }, target, signal),
   );
-  if (from.location === to.location) throw new RefusedError(`${to.location} is the same directory`);
+  if (from.location === to.location && flags.through === flags.toThrough) {
+    throw new RefusedError(`${to.location} is the same directory`);
+  }
   const plan = await planCopy(from, from.listing, to.listing, signal);
   const copy = { from, to, plan, flags, report, signal };
   await agree(copy);

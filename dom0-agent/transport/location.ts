@@ -21,9 +21,15 @@ export function fileIn(directory: string, name: string): string {
   return directory === '' || directory.endsWith('/') ? directory + name : `${directory}/${name}`;
 }
 
-/** A directory, for people and as a series is known by: another command may take the same path for another place. */
+/**
+ * A directory, for people, and as its series are known by: another command may take the same path for another place. The
+ * options of a command may change, and are nobody's business.
+ */
 export function pathThrough(path: string, through: string | undefined): string {
-  return through === undefined ? path : `${path} (through ${printable(through)})`;
+  if (through === undefined) return path;
+  const words = through.trim().split(/\s+/);
+  const program = words.find((word) => !word.includes('=')) ?? '';
+  return `${path} (through ${printable(program)})`;
 }
 
 /** A resolved path in its VM, or the command. */

@@ -27,9 +27,10 @@ export class Home {
     mkdirSync(this.backups);
   }
 
-  storage(limits: Partial<TimeLimits> = {}): AgentStorage {
+  /** @param through a command that leads to its directories */
+  storage(limits: Partial<TimeLimits> = {}, through?: string): AgentStorage {
     const connect = localProcess(agentProgram, this.path);
-    return new AgentStorage('sys-usb', connect, { ...TIME_LIMITS, ...limits });
+    return new AgentStorage('sys-usb', connect, { ...TIME_LIMITS, ...limits }, through);
   }
 
   /** What is in `backups`. */
