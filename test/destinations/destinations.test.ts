@@ -1,6 +1,8 @@
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { Box, type Run } from '../cli/box.ts';
 import {
   type Running,
@@ -41,6 +43,68 @@ function recipe(name: string, places: Readonly<Record<string, string>>): string 
   return Object.entries(places).reduce((text, [from, to]) => text.replaceAll(from, to), command);
 }
 
+/** Runs a whole command line of the document, with what the test has in the places of some words. */
+function runRecipe(name: string, places: Readonly<Record<string, string>>): Run {
+  const [, line = ''] = new RegExp(`<!-- ${name} -->\n\n {4}coffer (.*)\n`).exec(DOCUMENT) ?? [];
+  const [command = '', ...words] = line.split(' ').map((word) => places[word] ?? word);
+  const options: Partial<Record<string, string[]>> = {
+    backup: ['-y'],
+    restore: ['-y', '--rename-conflicting'],
+  };
+  const given = [...box.secret, ...(options[command] ?? [])];
+  return box.loud([command, ...given, ...words]);
+}
+
+/** A series through a command, as the document has it; to the end, it is also verified, restored by date, and pruned. */
+async function expectSeries(
+  tool: 'ssh' | 'rclone',
+  places: Readonly<Record<string, string>>,
+  files: string,
+  isPruned = true,
+): Promise<void> {
+  const run = (what: string): Run => {
+    const done = runRecipe(`through ${tool}: ${what}`, { 'sys-net': 'usb', ...places });
+    expect(done.status, done.stderr).toBe(0);
+    return done;
+  };
+  run('back up');
+  await changeWork(box);
+  expect(run('back up').stdout).toMatch(/1 of 1 VMs changed; .* already there; stored and checked/);
+  const sizes = readdirSync(files)
+    .sort()
+    .map((name) => statSync(join(files, name)).size);
+  expect(sizes).toHaveLength(2);
+  expect(sizes[1]).toBeLessThan((sizes[0] ?? 0) * 0.9);
+  expect(run('list').stdout).toContain('2 backups in');
+  run('restore');
+  if (!isPruned) return;
+  const [through = '', location = ''] = [`coffer-${tool}`, LOCATIONS[tool]].map(
+    (word) => places[word],
+  );
+  const there = ['-d', 'usb', '--through', through, ...box.secret];
+  expect(box.loud(['verify', ...there, '--all', location])).toMatchObject({ status: 0 });
+  const [first = ''] = readdirSync(files).sort();
+  const dated = `${location}@${first.replace('qubes-backup-', '')}`;
+  const restored = box.loud(['restore', '-y', '--new-name', 'work=then', ...there, dated, 'work']);
+  expect(restored.status, restored.stderr).toBe(0);
+  const pruned = box.loud(['prune', ...there, '-y', '--keep-last', '1', location]);
+  expect(pruned.status, pruned.stderr).toBe(0);
+  expect(readdirSync(files)).not.toContain(first);
+  expect(box.loud(['verify', ...there, location])).toMatchObject({ status: 0 });
+}
+
+const LOCATIONS = { ssh: 'backup@example.org:backups', rclone: 'cloud:backups' };
+
+/** A day's work. */
+async function changeWork({ directory }: Box): Promise<void> {
+  const system = await openFolderSystem(directory);
+  async function* pieces(): AsyncGenerator<{ offset: number; bytes: Buffer }> {
+    yield await Promise.resolve({ offset: 2_000_000, bytes: randomBytes(150_000) });
+  }
+  const { signal } = new AbortController();
+  await system.importVolume('work', 'private', 8_000_000, pieces(), signal);
+}
+
 function backUp(command: string): Run {
   const words = ['backup', '-d', 'usb', ...box.secret, '-y', '--command', command, 'work', 'vault'];
   return box.loud(words);
@@ -67,6 +131,40 @@ describe('an OpenSSH server', () => {
     expect(readdirSync(join(box.directory, 'server'))).toEqual(['qubes-2026-11-23']);
     const run = restored(recipe('ssh: restore', PLACES()));
     expect(run.status, run.stderr).toBe(0);
+  });
+
+  it('keeps a series, through ssh', async () => {
+    await serving(startSshd(box.directory));
+    const backups = join(box.directory, "server/it's here");
+    mkdirSync(backups);
+    const places = {
+      'coffer-ssh': `coffer-ssh -F ${box.directory}/ssh.conf`,
+      'backup@example.org:backups': `server:${backups}`,
+    };
+    await expectSeries('ssh', places, backups);
+  });
+
+  it('gives no name to a file of a series whose connection broke, and the next backup goes on', async () => {
+    const { port } = await serving(startSshd(box.directory));
+    const backups = join(box.directory, 'server/backups');
+    mkdirSync(backups);
+    const places = {
+      ...{ 'sys-net': 'usb', 'coffer-ssh': `coffer-ssh -F ${box.directory}/ssh.conf` },
+      'backup@example.org:backups': `server:${backups}`,
+    };
+    expect(runRecipe('through ssh: back up', places)).toMatchObject({ status: 0 });
+    const first = readdirSync(backups);
+    await changeWork(box);
+    const proxy = await serving(breakingProxy(port, { times: 1, after: 100_000 }));
+    sshConfig(box.directory, proxy.port);
+    const broken = runRecipe('through ssh: back up', places);
+    expect(broken.status, broken.stderr).toBe(4);
+    expect(await proxy.broken()).toBe(1);
+    expect(readdirSync(backups).filter((name) => !name.endsWith('.partial'))).toEqual(first);
+    const next = runRecipe('through ssh: back up', places);
+    expect(next.status, next.stderr).toBe(0);
+    expect(next.stdout).toContain('1 of 1 VMs changed');
+    expect(runRecipe('through ssh: restore', places)).toMatchObject({ status: 0 });
   });
 
   it('gives no name to a backup whose connection broke, and the next one succeeds', async () => {
@@ -118,7 +216,15 @@ describe.each(['webdav', 'sftp', 's3'] as const)('%s, by rclone,', (protocol) =>
     expect(run.status, run.stderr).toBe(0);
   });
 
-  it('keeps a series, of which each backup is sent once, and from which can be restored', () => {
+  it('keeps a series, through rclone', async () => {
+    const places = {
+      'coffer-rclone': `coffer-rclone --config ${config}`,
+      'cloud:backups': 'cloud:backups',
+    };
+    await expectSeries('rclone', places, join(cloud, 'backups'), protocol === 's3');
+  });
+
+  it('keeps a series that is sent later, each backup once, and from which can be restored', () => {
     const inVm = (words: string): Run => {
       const [, block = ''] = new RegExp(`<!-- ${words} -->\n\n {4}(.*)\n`).exec(DOCUMENT) ?? [];
       const script = block.replaceAll('rclone', `rclone --config ${config}`);
@@ -187,6 +293,17 @@ describe('S3, by rclone,', () => {
     expect(await proxy.broken()).toBeGreaterThan(0);
     expect(readdirSync(join(cloud, 'backups'))).toEqual([]);
   });
+});
+
+it('a command of your own, as in the example, keeps a series', async () => {
+  const [, block = ''] = /<!-- a command -->\n\n((?: {4}.*\n|\n)+)/.exec(DOCUMENT) ?? [];
+  const script = join(box.directory, 'homes/usb/own');
+  writeFileSync(script, block.replaceAll(/^ {4}/gm, ''));
+  chmodSync(script, 0o755);
+  const backups = join(box.directory, 'homes/usb/away');
+  mkdirSync(backups);
+  const places = { 'coffer-ssh': './own', 'backup@example.org:backups': 'away' };
+  await expectSeries('ssh', places, backups);
 });
 
 describe('a disk', () => {

@@ -251,7 +251,8 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
     start.write('format=coffer-1\n', 512);
     writeFileSync(path.join(here.home.backups, 'one'), start);
     const [deletion] = await here.storage.deleteBackups(here.home.backups, ['one'], signal);
-    expect(deletion).toMatchObject({ result: 'FAILED', reason: expect.stringContaining('no') });
+    expect(deletion?.result).toBe('FAILED');
+    expect(deletion?.reason).toMatch(/asked to delete one, .*: no$/);
   });
 });
 
