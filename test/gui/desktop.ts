@@ -88,12 +88,11 @@ export class Desktop implements AsyncDisposable {
     const until = Date.now() + PATIENCE;
     for (;;) {
       const all = await this.look();
-      if (isSo(all)) {
-        refuseSharedLetters(all);
-        return;
-      }
-      if (Date.now() > until) throw new Error(`${why}: there is ${shown(all)}`);
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      // While a page changes, one letter may lead to what goes and to what comes.
+      const twice = sharedLetter(all);
+      if (isSo(all) && twice === undefined) return;
+      if (Date.now() > until) throw new Error(twice ?? `${why}: there is ${shown(all)}`);
+      await this.#session.ask({ ask: 'change' });
     }
   }
 
@@ -104,9 +103,13 @@ export class Desktop implements AsyncDisposable {
     );
   }
 
-  /** Waits until that is so. */
+  /** Waits until that is so, whatever the window shows. */
   async seesEventually(isSo: () => boolean): Promise<void> {
-    await this.#eventually(`${String(isSo)} does not come true`, isSo);
+    const until = Date.now() + PATIENCE;
+    while (!isSo()) {
+      if (Date.now() > until) throw new Error(`${String(isSo)} does not come true`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   }
 
   /** Waits until no window is shown. */
@@ -198,16 +201,17 @@ export class Desktop implements AsyncDisposable {
   }
 }
 
-/** A letter that leads to two things in a window presses neither. */
-function refuseSharedLetters(all: readonly Seen[]): void {
+/** A letter that leads to two things in a window presses neither: says so. */
+function sharedLetter(all: readonly Seen[]): string | undefined {
   const known = new Map<string, string>();
   for (const { path: at, key, name, label } of all.filter((each) => each.key !== '')) {
     const window = at.slice(0, 2).join('.');
     const other = known.get(`${window} ${key}`);
     const own = label || name;
-    if (other !== undefined) throw new Error(`${key} leads to ${other} and to ${own}`);
+    if (other !== undefined) return `${key} leads to ${other} and to ${own}`;
     known.set(`${window} ${key}`, own);
   }
+  return undefined;
 }
 
 function shown(all: readonly Seen[]): string {

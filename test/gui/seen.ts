@@ -16,10 +16,11 @@ export interface Seen {
 
 /**
  * What the driver is asked: to `start` a window, and to `end` it; it answers `look` with all that is shown, if it stayed
- * so, `bus` with the address of the session's bus, `notified` with the last notification that was not acted on, the others with whether it was possible.
+ * so, `change` when something has changed since, `bus` with the address of the session's bus, `notified` with the last notification that was not acted on, the others with whether it was possible.
  */
 export type Request =
   | { readonly ask: 'look' }
+  | { readonly ask: 'change' }
   | { readonly ask: 'end' }
   | { readonly ask: 'notified' }
   | { readonly ask: 'act' }

@@ -40,7 +40,11 @@ declare module 'gi://Atspi?version=2.0' {
     grab_focus(): boolean;
     get_extents(coordinates: number): { x: number; y: number; width: number; height: number };
   }
+  export interface EventListener {
+    register(kind: string): boolean;
+  }
   const Atspi: {
+    EventListener: { new: (heard: () => void) => EventListener };
     init(): number;
     get_desktop(index: number): Accessible;
     // An Accessible has a get_text of its own.

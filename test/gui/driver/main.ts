@@ -5,6 +5,7 @@ import Gdk from 'gi://Gdk?version=3.0';
 import Gio from 'gi://Gio?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
 import { ANSWER, type Notified, type Request, type Seen } from '../seen.ts';
+import { after, Changes } from './changes.ts';
 import { Notifications } from './notifications.ts';
 
 Gio._promisify(Gio.DataInputStream.prototype, 'read_line_async', 'read_line_finish');
@@ -12,6 +13,7 @@ Gio._promisify(Gio.Subprocess.prototype, 'wait_async', 'wait_finish');
 Gdk.DisplayManager.get().open_display('');
 Atspi.init();
 const notifications = new Notifications();
+const changes = new Changes();
 const loop = new GLib.MainLoop(null, false);
 void answerAll()
   .catch((error: unknown) => printerr(String(error)))
@@ -40,6 +42,7 @@ async function answerTo(request: Request): Promise<Seen[] | Notified | string | 
   if (request.ask === 'start') return startWindow(request.words, request.environment);
   if (request.ask === 'end') return endWindow();
   if (request.ask === 'look') return lookAtAll();
+  if (request.ask === 'change') return changes.wait();
   if (request.ask === 'picture') return takePicture(request);
   if (request.ask === 'key') return pressKey(request.key, request.withAlt);
   const found = accessibleAt(request.path);
@@ -128,12 +131,7 @@ async function drag(from: Accessible, to: Accessible | undefined): Promise<boole
 /** The window sees each move before the next. */
 async function mouse({ x, y }: { x: number; y: number }, event: string): Promise<boolean> {
   const isDone = Atspi.generate_mouse_event(x, y, event);
-  await new Promise<void>((resolve) => {
-    GLib.timeout_add(GLib.PRIORITY_DEFAULT, 30, () => {
-      resolve();
-      return GLib.SOURCE_REMOVE;
-    });
-  });
+  await after(30);
   return isDone;
 }
 
@@ -144,12 +142,20 @@ function middleOf(at: Accessible | undefined): { x: number; y: number } | undefi
   return { x: Math.round(x + width / 2), y: Math.round(y + height / 2) };
 }
 
-/** The upper left of the screen, as a PNG. */
-function takePicture({ file, width, height }: Extract<Request, { ask: 'picture' }>): boolean {
+/** The upper left of the screen, as a PNG, once it stays as it is: what is shown is drawn later, and may be in motion. */
+async function takePicture(
+  { file, width, height }: Extract<Request, { ask: 'picture' }>,
+  former?: Uint8Array,
+  left = 10,
+): Promise<boolean> {
   const screen = Gdk.get_default_root_window();
-  return (
-    Gdk.pixbuf_get_from_window(screen, 0, 0, width, height)?.savev(file, 'png', [], []) ?? false
-  );
+  const picture = Gdk.pixbuf_get_from_window(screen, 0, 0, width, height);
+  if (picture === null) return false;
+  const pixels = picture.get_pixels();
+  const isSame = former?.every((value, index) => value === pixels[index]) ?? false;
+  if (isSame || left === 0) return picture.savev(file, 'png', [], []);
+  await after(250);
+  return takePicture({ ask: 'picture', file, width, height }, pixels, left - 1);
 }
 
 /** Chooses an item of a combo box, by its name or what that begins with. */
@@ -170,6 +176,7 @@ function choose(box: Accessible, item: string): boolean {
 
 /** All that is shown; false when some of it went while it was looked at. */
 function lookAtAll(): Seen[] | false {
+  changes.looked();
   try {
     return lookAt(Atspi.get_desktop(0), []);
   } catch (error) {
