@@ -42,6 +42,11 @@ export class CommandReport implements Report, Disposable {
     if (!this.#json && !this.#quiet) showResult(text);
   }
 
+  /** The one thing that an option asks for: with `--quiet`, too. */
+  answer(text: string): void {
+    if (!this.#json) showResult(text);
+  }
+
   /** What a question is about: always shown, since it must be known to answer. */
   ask(text: string): void {
     if (!answersComeOnInput()) showForAnswer(text, this.#json || this.#quiet);

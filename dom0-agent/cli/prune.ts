@@ -165,7 +165,7 @@ function onlyOneOf([first, ...others]: readonly WholeSeries[]): WholeSeries {
 }
 
 function showPublicKey(report: CommandReport, publicKey: string, location: string): number {
-  report.say(publicKey.trimEnd());
+  report.answer(publicKey.trimEnd());
   report.result({ ok: true, command: 'prune', location, publicKey });
   return ExitStatus.done;
 }

@@ -213,7 +213,7 @@ describe('on storage that dom0 cannot delete from, coffer prune', () => {
     expect(refused.said.replaceAll('\n', ' ')).toMatch(/usb cannot delete or assemble backups/);
     expect(readdirSync(world.backups)).toEqual(before);
 
-    const key = await coffer('prune', '--public-key', 'backups');
+    const key = await coffer('prune', '-q', '--public-key', 'backups');
     const side = mkdtempSync(join(tmpdir(), 'coffer-gc-'));
     cleanUps.push(() => rm(side, { recursive: true }));
     writeFileSync(join(side, 'key.pem'), /-----BEGIN[^]*-----\n?/.exec(key.said)?.[0] ?? '');
