@@ -22,7 +22,7 @@ export const DAYS_ROWS: readonly NamedRow[] = [
       const stored = join(system, BACKUPS);
       const backup = cofferBackup(world, system, ['daily'], CHEAP_KEYS);
       await measure(backup);
-      const others = await repeatedBackups(world, image);
+      const others = await repeatedBackups(image, world.place('repeated'));
       const first = await storedIn(stored);
       const firsts = await Promise.all(others.map(({ repository }) => storedIn(repository)));
       let day = 0;

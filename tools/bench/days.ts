@@ -4,8 +4,6 @@ import { join } from 'node:path';
 import { KiB, MiB } from '../../shared/sizes.ts';
 import { incompressible, text } from './random.ts';
 
-/** Of a volume's bytes, about so many are written a day. */
-const SHARE = 1 / 60;
 const BLOCK = 4 * KiB;
 /** Most writes are short: of a database, a mail; some are of a file. */
 const LONGEST = 2 * MiB;
@@ -13,13 +11,15 @@ const LONGEST = 2 * MiB;
 /**
  * A day's use of the volume in `image`: stretches of it are written anew, in place, where the day before they often were as
  * well. The same for the same name.
+ *
+ * @param share of the volume's bytes that is written
  */
-export function useForADay(image: string, name: string): void {
+export function useForADay(image: string, name: string, share = 1 / 60): void {
   const { size } = statSync(image);
   const dice = throwsOf(name);
   const file = openSync(image, 'r+');
   try {
-    for (let left = SHARE * size; left > 0;) {
+    for (let left = share * size; left > 0;) {
       const length = BLOCK * Math.ceil((LONGEST * next(dice) ** 6) / BLOCK + 1e-9);
       // A tenth of the volume is where most is written.
       const from = next(dice) < 0.7 ? next(dice) / 10 : next(dice);

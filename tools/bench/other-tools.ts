@@ -1,17 +1,20 @@
-import { rm } from 'node:fs/promises';
 import { spawnSync } from 'node:child_process';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { measure } from './measure.ts';
 import type { Job } from './row.ts';
 import type { World } from './world.ts';
 
 /** First backups of an image by the programs that people compare with, as far as they are installed. */
 export function otherTools(world: World, image: string): Job[] {
-  return [restic(world, image), borg(world, image)].filter((job) => isInstalled(job.name));
+  return [restic(image, world.place('restic')), borg(image, world.place('borg'))].filter((job) =>
+    isInstalled(job.name),
+  );
 }
 
-function restic(world: World, image: string): Job {
-  const repository = world.place('restic');
-  const command = ['restic', '-q', '--no-cache', '--repo', repository];
+function restic(image: string, repository: string): Job {
+  const cache = `${repository}-cache`;
+  const command = ['restic', '-q', '--cache-dir', cache, '--repo', repository];
   const env = { RESTIC_PASSWORD: 'benchmark' };
   return {
     name: 'restic',
@@ -19,15 +22,18 @@ function restic(world: World, image: string): Job {
     before: async () => {
       await measure({ argv: [...command, 'init'], env });
     },
-    after: () => rm(repository, { recursive: true }),
+    after: async () => {
+      await rm(repository, { recursive: true });
+      await rm(cache, { recursive: true });
+    },
   };
 }
 
-function borg(world: World, image: string, archive = 'first'): Job {
-  const repository = world.place('borg');
+function borg(image: string, repository: string, archive = 'first'): Job {
+  const home = `${repository}-home`;
   const env = {
     BORG_PASSPHRASE: 'benchmark',
-    BORG_BASE_DIR: world.place('borg-home'),
+    BORG_BASE_DIR: home,
     BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: 'yes',
   };
   return {
@@ -41,7 +47,7 @@ function borg(world: World, image: string, archive = 'first'): Job {
     },
     after: async () => {
       await rm(repository, { recursive: true });
-      await rm(world.place('borg-home'), { recursive: true });
+      await rm(home, { recursive: true });
     },
   };
 }
@@ -53,12 +59,18 @@ export interface RepeatedTool {
   readonly repository: string;
 }
 
-/** Later backups of an image by those programs; the first ones are made. */
-export async function repeatedBackups(world: World, image: string): Promise<RepeatedTool[]> {
+/**
+ * Later backups of an image, or a directory, by those programs; the first ones are made.
+ *
+ * @param directory where the repositories are made
+ */
+export async function repeatedBackups(image: string, directory: string): Promise<RepeatedTool[]> {
   const made: RepeatedTool[] = [];
+  const [ofRestic, ofBorg] = [join(directory, 'restic'), join(directory, 'borg')];
+  await mkdir(directory, { recursive: true });
   for (const [name, repository, { command, before }] of [
-    ['restic', world.place('restic'), restic(world, image)],
-    ['borg', world.place('borg'), borg(world, image, '{utcnow}')],
+    ['restic', ofRestic, restic(image, ofRestic)],
+    ['borg', ofBorg, borg(image, ofBorg, '{utcnow}')],
   ] as const) {
     if (!isInstalled(name)) continue;
     await before?.();

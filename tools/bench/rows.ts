@@ -9,6 +9,7 @@ import { gzipBackup, kdf, limitBackup, limitRestore, uncompressedBackup } from '
 import type { NamedRow, RowMaker } from './row.ts';
 import { SCALING_ROWS } from './scaling-rows.ts';
 import { DAYS_ROWS } from './days-rows.ts';
+import { REFLINK_ROWS } from './reflink-rows.ts';
 import { SERIES_ROWS } from './series-rows.ts';
 import { CHEAP_KEYS } from './world.ts';
 
@@ -166,6 +167,7 @@ export const ROWS: ReadonlyMap<string, RowMaker> = new Map<string, RowMaker>([
     },
   ]),
   ...SERIES_ROWS,
+  ...REFLINK_ROWS,
   ...DAYS_ROWS,
   ...SCALING_ROWS,
 ]);

@@ -29,6 +29,7 @@ const IMAGES: Readonly<Record<string, (path: string, name: string) => Promise<vo
 export class World implements Setting, AsyncDisposable {
   readonly directory: string;
   readonly #made = new Map<string, Promise<void>>();
+  readonly #atEnd: (() => void)[] = [];
 
   private constructor(directory: string) {
     this.directory = directory;
@@ -95,6 +96,11 @@ export class World implements Setting, AsyncDisposable {
     await link(path, join(directory, BACKUPS, 'backup'));
   }
 
+  /** Before all is removed. */
+  atEnd(cleanUp: () => void): void {
+    this.#atEnd.push(cleanUp);
+  }
+
   async removeBackups(system: string): Promise<void> {
     await rm(join(system, BACKUPS), { recursive: true });
     await mkdir(join(system, BACKUPS));
@@ -107,6 +113,7 @@ export class World implements Setting, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const cleanUp of this.#atEnd) cleanUp();
     await rm(this.directory, { recursive: true, force: true });
   }
 }

@@ -1,0 +1,63 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir, rename, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GiB } from '../../shared/sizes.ts';
+import { useForADay } from './days.ts';
+import { makeMixture } from './images.ts';
+import { makeSystem } from './systems.ts';
+import type { World } from './world.ts';
+
+const SIZE = 60 * GiB;
+
+/** A system on an XFS of its own, on a loop device: its volumes share blocks, as those of a pool `file-reflink` do. */
+export interface ReflinkPool {
+  /** Where the file system is mounted. */
+  readonly mounted: string;
+  readonly system: string;
+}
+
+/** Makes a system with VMs of these names, each with 1 GB of data. Needs root. */
+export async function makeReflinkPool(
+  world: World,
+  qubes: readonly string[],
+): Promise<ReflinkPool> {
+  const mounted = world.place('xfs');
+  const disk = world.place('xfs.disk');
+  await mkdir(mounted);
+  await writeFile(disk, '');
+  await truncate(disk, SIZE);
+  run('mkfs.xfs', '-q', '-m', 'reflink=1', disk);
+  run('mount', '-o', 'loop', disk, mounted);
+  world.atEnd(() => run('umount', mounted));
+  const whole = join(mounted, 'whole.img');
+  await makeMixture(whole, 'whole', 1e9);
+  const images = new Map<string, string>();
+  for (const name of qubes) {
+    const image = join(mounted, `${name}.img`);
+    run('cp', '--reflink=always', whole, image);
+    images.set(name, image);
+  }
+  const system = join(mounted, 'system');
+  await makeSystem(system, images);
+  return { mounted, system };
+}
+
+/**
+ * Starts a VM, writes a hundredth of its volume, and shuts it down: as Qubes does it, what the VM wrote is a new file, which
+ * takes the place of the old one.
+ */
+export async function startAndStop(
+  { system }: ReflinkPool,
+  qube: string,
+  day: string,
+): Promise<void> {
+  const image = join(system, 'appvms', qube, 'private.img');
+  const written = `${image}.dirty`;
+  run('cp', '--reflink=always', image, written);
+  useForADay(written, `${day} ${qube}`, 1 / 100);
+  await rename(written, image);
+}
+
+function run(program: string, ...args: readonly string[]): void {
+  execFileSync(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+}
