@@ -1,15 +1,16 @@
 import { writeFileSync } from 'node:fs';
 import { stderr, stdout } from 'node:process';
-import type { Writable } from 'node:stream';
+import type { WriteStream } from 'node:tty';
 import { FailedError, messageOf } from '../../shared/errors.ts';
 import { printableJson, printableLines } from '../../shared/printable.ts';
 import { type Event, SCHEMA } from './events.ts';
 import { LiveBlock, columnsOf } from './live-block.ts';
 import { launchState } from './launch-state.ts';
+import { fitted } from './wrapped.ts';
 
 /**
- * The one place that writes to the user. All output goes through `printableLines`, and appears above the live
- * lines, if there are any.
+ * The one place that writes to the user. All output goes through `printableLines`, is broken between words on a
+ * terminal, and appears above the live lines, if there are any.
  */
 
 /** Why the result could not be written. */
@@ -20,12 +21,16 @@ export const liveBlock = new LiveBlock(stderr);
 
 /** The width of the result; unlimited where it does not go to a terminal. */
 export function resultColumns(): number {
-  return stdout.isTTY ? columnsOf(stdout) : Infinity;
+  return widthOf(stdout);
+}
+
+function widthOf(stream: WriteStream): number {
+  return stream.isTTY ? columnsOf(stream) : Infinity;
 }
 
 /** A part of the result, for people. */
 export function showResult(text: string): void {
-  write(stdout, `${printableLines(text)}\n`);
+  write(stdout, `${fitted(printableLines(text), widthOf(stdout))}\n`);
 }
 
 /** For programs: one line. */
@@ -40,7 +45,8 @@ export function showEvent(event: Event): void {
 export function showForAnswer(text: string, isAside: boolean): void {
   if (isAside || !stdout.isTTY) {
     try {
-      writeFileSync('/dev/tty', `${printableLines(text)}\n`);
+      const columns = Math.min(widthOf(stdout), widthOf(stderr));
+      writeFileSync('/dev/tty', `${fitted(printableLines(text), columns)}\n`);
       return;
     } catch {
       // There is no terminal, and there will be no question.
@@ -52,7 +58,7 @@ export function showForAnswer(text: string, isAside: boolean): void {
 
 /** Progress, warnings and errors. */
 export function showNotice(text: string): void {
-  write(stderr, `${printableLines(text)}\n`);
+  write(stderr, `${fitted(printableLines(text), widthOf(stderr))}\n`);
 }
 
 /** Throws FailedError when not all of the result could be written. */
@@ -66,7 +72,7 @@ export async function requireWritten(): Promise<void> {
   });
 }
 
-function write(stream: Writable, text: string): void {
+function write(stream: WriteStream, text: string): void {
   if (stream === stdout && launchState.closedOutput) {
     outputFailure ??= new Error('it is closed');
     return;
@@ -74,7 +80,7 @@ function write(stream: Writable, text: string): void {
   liveBlock.above(() => void stream.write(text));
 }
 
-function flushed(stream: Writable): Promise<void> {
+function flushed(stream: WriteStream): Promise<void> {
   if (stream.destroyed) return Promise.resolve();
   return new Promise((resolve) => stream.write('', () => resolve()));
 }

@@ -24,7 +24,7 @@ export interface PruneFlags extends RuleFlags, Omit<ArchiveFlags, 'command' | 'c
 }
 
 const CALENDAR = `
-The rules apply to each VM separately: a backup is kept if any rule keeps it for any VM. Days, weeks (from Monday),
+The rules apply to each VM separately: a backup is kept if any rule keeps it for any VM. Days, weeks (from Monday), \
 months and years are those of dom0's time zone.`;
 
 /** Adds the options of `coffer prune`. */

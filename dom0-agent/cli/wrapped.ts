@@ -1,5 +1,24 @@
 import stringWidth from 'string-width';
 
+/** A space that is not within quotes: a command between them stays whole, so that it can be copied. */
+const BETWEEN_WORDS = / (?=(?:[^`"]*[`"][^`"]*[`"])*[^`"]*$)/;
+
+/** From this indentation on, a line is a command. */
+const INDENTED = 4;
+
+/** A text for a terminal of `columns`: sentences are broken between words, commands on a line of their own are not. */
+export function fitted(text: string, columns: number): string {
+  return text
+    .split('\n')
+    .flatMap((line) => {
+      const indent = /^ */.exec(line)?.[0] ?? '';
+      if (indent.length >= INDENTED || stringWidth(line) <= columns) return [line];
+      const lines = wrapped(line.slice(indent.length), columns - indent.length, 'between words');
+      return lines.map((each) => indent + each);
+    })
+    .join('\n');
+}
+
 /**
  * One line of text as lines of at most `width`. A longer word is broken only `anywhere`: else it stays whole, so that a
  * path can be copied, and the terminal breaks it.
@@ -11,7 +30,7 @@ export function wrapped(
 ): string[] {
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(' ')) {
+  for (const word of text.split(where === 'anywhere' ? ' ' : BETWEEN_WORDS)) {
     const longer = line === '' ? word : `${line} ${word}`;
     if (stringWidth(longer) <= width) {
       line = longer;

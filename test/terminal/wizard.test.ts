@@ -73,7 +73,7 @@ describe.each([200, 80, 40])('in a terminal of %i columns, the wizard', (columns
     expect(await terminal.ended()).toBe(0);
     expect(backups()).toHaveLength(before + 1);
     expect(terminal.joined).toMatch(
-      /^The same without these questions: coffer backup --dest-vm usb backups$/m,
+      /^The same without these questions:\n    coffer backup --dest-vm usb backups$/m,
     );
     expect(terminal.shown).not.toContain(PASSPHRASE);
     const again = ['backup', '--dest-vm', 'usb', 'backups', '-y', ...box.secret];
@@ -94,7 +94,7 @@ describe.each([200, 80, 40])('in a terminal of %i columns, the wizard', (columns
     expect(await terminal.ended()).toBe(0);
     expect(terminal.shown).toMatch(/debian-\d +restored|debian-\d\n +result: restored/);
     expect(terminal.joined).toMatch(
-      /^The same without these questions: coffer restore --dest-vm usb --rename-conflicting backups debian$/m,
+      /^The same without these questions:\n    coffer restore --dest-vm usb --rename-conflicting backups debian$/m,
     );
   });
 });
@@ -244,7 +244,7 @@ it('a command can be named, and is quoted in what is told', async () => {
   ]);
   expect(await terminal.ended()).toBe(5);
   expect(terminal.joined).toMatch(
-    /^The same without these questions: coffer backup --dest-vm usb --command 'cat >'\\''my backup'\\''' dom0 usb$/m,
+    /^The same without these questions:\n    coffer backup --dest-vm usb --command 'cat >'\\''my backup'\\''' dom0 usb$/m,
   );
 });
 

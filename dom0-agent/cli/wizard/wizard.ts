@@ -50,7 +50,9 @@ export async function wizard(
   } finally {
     takeAhead()?.fill(0);
     if (!signal.aborted) {
-      showResult(`The same without these questions: ${shellWords(['coffer', ...asked.words])}`);
+      showResult(
+        `The same without these questions:\n    ${shellWords(['coffer', ...asked.words])}`,
+      );
     }
   }
 }

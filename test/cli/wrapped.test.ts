@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import { fitted } from '../../dom0-agent/cli/wrapped.ts';
+
+describe('a text on a terminal of 20 columns', () => {
+  it.each([
+    [
+      'is broken between words',
+      'All volumes are as in the backup.',
+      'All volumes are as\nin the backup.',
+    ],
+    [
+      'keeps a path whole',
+      'In usb:/home/user/backups: work.',
+      'In\nusb:/home/user/backups:\nwork.',
+    ],
+    [
+      'keeps a quoted command whole',
+      'use `coffer adopt --help`, see',
+      'use\n`coffer adopt --help`,\nsee',
+    ],
+    ['keeps the columns of a line that fits', 'VM    size   used', 'VM    size   used'],
+    [
+      'keeps the indentation of a sentence',
+      '  made on 2026-03-01 09:05',
+      '  made on 2026-03-01\n  09:05',
+    ],
+    [
+      'leaves a command on a line of its own',
+      '    coffer backup -d usb backups',
+      '    coffer backup -d usb backups',
+    ],
+    ['keeps empty lines', 'Examples:\n\nlist', 'Examples:\n\nlist'],
+  ])('%s', (_, text, shown) => {
+    expect(fitted(text, 20)).toBe(shown);
+  });
+
+  it('stays as it is where there is no terminal', () => {
+    const text = 'All volumes are as in the backup, 1.2 s.';
+    expect(fitted(text, Infinity)).toBe(text);
+  });
+});
