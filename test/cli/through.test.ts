@@ -238,7 +238,7 @@ describe('through a command', () => {
     place.otherwise({ write: 'head -c 200000 > "$COFFER_FILE"; cat > /dev/null' });
     const run = place.run('backup', place.directory);
     expect(run.status).toBe(3);
-    expect(run.stderr.replace(/\s+/g, ' ')).toContain('gives back something else than was stored');
+    expect(run.stderr.replace(/\s+/g, ' ')).toContain('something other than what was stored');
   });
 
   it('nothing is written before the user agrees', async () => {

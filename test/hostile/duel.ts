@@ -45,12 +45,12 @@ export async function duel(
   service: Service,
   steps: readonly Step[],
   limits: TimeLimits = PATIENT,
-  source: FetchSource = { file: 'backups/one' },
+  source: FetchSource & { readonly through?: string } = { file: 'backups/one' },
 ): Promise<Duel> {
   const home = mkdtempSync(join(tmpdir(), 'coffer-duel-'));
   try {
     writeFileSync(join(home, SCRIPT_FILE), JSON.stringify({ [service]: steps }));
-    const storage = new AgentStorage('usb', localProcess(agent, home), limits);
+    const storage = new AgentStorage('usb', localProcess(agent, home), limits, source.through);
     const begun = performance.now();
     const outcome = await use(storage, service, source).then(
       (got) => ({ error: undefined, ...got }),

@@ -30,6 +30,8 @@ const file = (name: string): Entry => ({ name, kind: 'FILE', size: 1 });
 
 const READY: readonly Step[] = [{ hear: 'fetchRequest' }, say(ready())];
 const COMMAND = { command: 'cat' };
+/** A file where a command leads. */
+const THROUGH = { file: 'backups/qubes-backup-2026-01-02T030405', through: 'lead' };
 
 /** Honest behaviour up to each state of each service. */
 const STATES: readonly (readonly [Service, string, readonly Step[]])[] = [
@@ -65,9 +67,35 @@ async function all<T>(cases: readonly T[], one: (each: T) => Promise<void>): Pro
   await Promise.all(Array.from({ length: 4 }, work));
 }
 
-describe.each<readonly [Service, string, readonly Step[], FetchSource | undefined]>([
+interface Asked {
+  readonly through?: string;
+}
+
+describe.each<readonly [Service, string, readonly Step[], (FetchSource & Asked) | undefined]>([
   ...STATES.map((state) => [...state, undefined] as const),
   ['Fetch', 'that gives a stream', [...READY, { serve: FILE, upTo: 1_000_000 }], COMMAND],
+  ['Fetch', 'with a command that is ready', READY, THROUGH],
+  [
+    ...(['Fetch', 'with a command that has opened a file'] as const),
+    ...([[...READY, { hear: 'open' }, say(opened(SIZE))], THROUGH] as const),
+  ],
+  [
+    ...(['Fetch', 'with a command that gives a file'] as const),
+    ...([[...READY, { serve: FILE, upTo: 1_000_000 }], THROUGH] as const),
+  ],
+  ['Browse', 'with a command that is ready', [{ hear: 'browseRequest' }, say(ready())], THROUGH],
+  [
+    'Store',
+    'with a command that takes data',
+    [{ hear: 'storeRequest' }, say(ready()), { take: 1_000_000 }],
+    THROUGH,
+  ],
+  [
+    'Delete',
+    'with a command that deletes',
+    [{ hear: 'deleteRequest' }, say(ready()), say(DELETED)],
+    THROUGH,
+  ],
 ])('%s: a VM %s', (service, _, beginning, source) => {
   it('is detected whatever nonsense it sends', async () => {
     await all(GARBAGE, async ([what, steps, text]) => {
@@ -148,6 +176,13 @@ it('Fetch: a VM that gives of a file what was not asked for is found out', async
       expectFoundOut(await duel(agent, 'Fetch', steps), what, text);
     },
   );
+});
+
+it('Fetch: a VM that claims a huge file behind a command is found out', async () => {
+  for (const size of [2 ** 50, 2 ** 53 - 1]) {
+    const steps = [...READY, { hear: 'open' }, say(opened(size)), SOME];
+    expectFoundOut(await duel(agent, 'Fetch', steps, undefined, THROUGH), `${size}`, /no more/);
+  }
 });
 
 it('Fetch: a VM may lack a file, or the rest of it, in hostile words', async () => {

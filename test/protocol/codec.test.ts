@@ -43,6 +43,11 @@ const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ kind: kind('fetchRequest'), version, source: kind('directory'), directory: text }),
   fc.record({ kind: kind('fetchRequest'), version, source: kind('command'), command: text }),
   fc.record({ kind: kind('browseRequest'), version, directory: text }),
+  fc.record({ kind: kind('browseRequest'), version, directory: text, through: text }),
+  fc.record({
+    ...{ kind: kind('fetchRequest'), version, source: kind('directory') },
+    ...{ directory: text, through: text },
+  }),
   fc.record({
     kind: kind('ready'),
     version,

@@ -12,6 +12,8 @@ import { frames } from '../../protocol/framing.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { Message } from '../../protocol/messages.ts';
 import { ProtocolError } from '../../protocol/protocol-error.ts';
+import { parseListing } from '../../storage/listing-text.ts';
+import { StorageFailure } from '../../storage/storage-failure.ts';
 import type { Target } from './target.ts';
 
 const version = PROTOCOL_VERSION;
@@ -124,7 +126,40 @@ export const WIRE_TARGETS: readonly Target[] = [
       if (refusals.length === TALKS.length) throw refusals[0];
     },
   },
+  {
+    name: 'listing-of-a-command',
+    sources: ['storage/listing-text.ts', 'shared/lines.ts'],
+    seeds: () => [
+      Buffer.from('5 qubes-backup-2026-01-02T030405\n120000 qubes-data-2026-01-02T030405-2\n'),
+      Buffer.from('0 recover.sh\n77 a b\n1 -rf\n9 \u00e9\n'),
+    ],
+    words: ['999999999999999 ', '\n', ' ', '/', '..', '\0', Buffer.of(0xff, 0xc3), 'x'.repeat(300)],
+    refusal: StorageFailure,
+    run: async (input) => {
+      const [whole, cut] = await Promise.all(
+        [input.length + 1, 3].map((length) => list(input, length)),
+      );
+      if (!isDeepStrictEqual(whole, cut)) throw new Error('it depends on how it is cut');
+    },
+  },
 ];
+
+/** What a VM is told: names that it may be asked for are harmless. */
+async function list(input: Buffer, length: number): Promise<unknown> {
+  const invalid = (what: string): Error => new StorageFailure('COMMAND_FAILED', what);
+  const listing = await parseListing(chunks(input, length), invalid);
+  for (const entry of listing.entries) {
+    const message: Message = { kind: 'entries', entries: [entry], last: true, truncated: false };
+    for await (const frame of frames(chunks(Buffer.concat(encodeFrame(message)), 99))) {
+      if (!isDeepStrictEqual(decodeFrame(frame), message))
+        throw new Error('dom0 takes no such entry');
+    }
+    if (entry.kind === 'FILE' && !/^[A-Za-z0-9][\w.-]*$/.test(entry.name)) {
+      throw new Error('a file with a name that a shell may know');
+    }
+  }
+  return listing;
+}
 
 /** Takes what a VM says, in chunks; what was understood must come back the same from our own codec. */
 async function listen(conversation: Conversation, input: Buffer): Promise<void> {
