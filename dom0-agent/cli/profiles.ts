@@ -24,6 +24,7 @@ export async function profilesCommand(flags: OutputFlags): Promise<number> {
       vm: profile && (profile.flags.destVm ?? 'dom0'),
       location: profile?.location,
       isCommand: profile === undefined ? undefined : profile.flags.command === true,
+      through: profile?.flags.through,
       encrypt: profile && profile.flags.encrypt !== false,
       compressFilter: profile?.flags.compressFilter,
       qubes: profile?.qubes,

@@ -210,6 +210,7 @@ export interface SavedProfile {
   readonly vm: string | null;
   readonly location: string | null;
   readonly isCommand: boolean | null;
+  readonly through: string | null;
   readonly encrypt: boolean | null;
   readonly compressFilter: string | null;
   readonly qubes: readonly string[] | null;

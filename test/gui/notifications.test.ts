@@ -29,7 +29,14 @@ beforeEach(() => {
   devices([]);
 });
 
-const PROFILE = { name: 'weekly', vm: 'usb', location: 'backups', isCommand: false, qubes: [] };
+const PROFILE = {
+  name: 'weekly',
+  vm: 'usb',
+  location: 'backups',
+  isCommand: false,
+  through: null,
+  qubes: [],
+};
 
 function devices(mounted: readonly object[]): void {
   const places = [{ name: 'usb', class: 'AppVM', running: false }];

@@ -79,11 +79,13 @@ function settingsIn({
   vm,
   location,
   isCommand,
+  through,
   encrypt,
   compressFilter,
   qubes,
 }: SavedProfile): Settings[] {
-  if (vm === null || location === null || qubes === null) return [];
+  // The window has no field for a command that leads to a directory.
+  if (vm === null || location === null || qubes === null || through !== null) return [];
   const [isEncrypted, compress] = [encrypt !== false, compressFilter !== 'none'];
   return [
     { vm, location, isCommand: isCommand === true, encrypt: isEncrypted, compress, names: qubes },

@@ -31,9 +31,10 @@ async function whyPostponed(coffer: CofferProgram, name: string): Promise<string
     const { profiles } = (await resultOf(coffer.start(['profiles']))) as ProfilesResult;
     const profile = profiles.find((each) => each.name === name);
     if (profile === undefined) return '';
-    const { vm, location, isCommand } = profile;
+    const { vm, location, isCommand, through } = profile;
     if (vm === 'dom0') {
-      const isThere = isCommand === true || GLib.file_test(location ?? '', GLib.FileTest.IS_DIR);
+      const isElsewhere = isCommand === true || through !== null;
+      const isThere = isElsewhere || GLib.file_test(location ?? '', GLib.FileTest.IS_DIR);
       return isThere
         ? ''
         : fill(_('{location} is not there in dom0.'), { location: location ?? '' });
