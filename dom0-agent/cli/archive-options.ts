@@ -29,8 +29,8 @@ export const FILE_OR_COMMAND =
 
 /** What `--through` means. */
 export const THROUGH =
-  'a shell command that leads to LOCATION, which need not be a directory then: coffer-rclone, coffer-ssh, or one of ' +
-  'your own (docs/destinations.md)';
+  'a shell command that gives access to LOCATION, which then need not be a directory: coffer-rclone, coffer-ssh, or ' +
+  'your own command (docs/destinations.md)';
 
 /** How VMs are named. */
 export const NAMES_OF_VMS = "names, patterns ('dev-*'), @tag:NAME or @type:CLASS";

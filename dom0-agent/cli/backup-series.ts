@@ -130,7 +130,9 @@ export function describeSeries({ files }: SeriesState, changes: ChangedQubes): s
     left.length === 0 ? '' : `${formatSize(bytesOf(left))} that an interrupted backup had sent`;
   if (last === undefined) return `It continues from ${sent}.`;
   const count =
-    backups.length === 1 ? 'the backup there' : `the ${backups.length} backups there, the last one`;
+    backups.length === 1
+      ? 'the backup there,'
+      : `the ${backups.length} backups there, the last one`;
   const made = formatTime(new Date(1000 * last.made));
   const more = sent === '' ? '' : `, and from ${sent}`;
   return (
