@@ -36,6 +36,10 @@ export interface ZfsOptions {
 export function openZfsPool(options: ZfsOptions): VolumeDriver {
   const { container, runAsRoot, isRunning, devices = '/dev/zvol' } = options;
   const zfs = (...args: string[]) => runAsRoot('zfs', args);
+  const destroy = async (name: string): Promise<void> => {
+    // When its volume was removed meanwhile, qubesd has given the snapshot to the clone.
+    await zfs('destroy', ...(name.includes('@') ? [name] : ['-r', name])).catch(unlessGone);
+  };
 
   return {
     keepsSavedState: true,
@@ -47,13 +51,13 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
       const clone = `${container}/${owned}`;
       const release: string[] = [];
       const releaseAll = async () => {
-        for (const dataset of release) await zfs('destroy', dataset);
+        for (const dataset of release) await destroy(dataset);
       };
       try {
         let source = `${volume.vid}@${owned}`;
         const wasHalted = !(await isRunning(volume.qubeName));
         if (wasHalted) {
-          await zfs('snapshot', '-o', owner, source);
+          await zfs('snapshot', '-o', owner, source).catch(inFullPool(volume));
           release.unshift(source);
         }
         if (volume.hasNoSavedState) await requireHalted(volume, isRunning);
@@ -62,7 +66,9 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
           source = await lastCommitted(volume, zfs);
         }
         const options = ['readonly=on', 'com.sun:auto-snapshot=false', owner];
-        await zfs('clone', ...options.flatMap((option) => ['-o', option]), source, clone);
+        await zfs('clone', ...options.flatMap((option) => ['-o', option]), source, clone).catch(
+          inFullPool(volume),
+        );
         release.unshift(clone);
         const path = join(devices, clone);
         await deviceAppears(path, volume.label);
@@ -87,7 +93,7 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
       // A clone is destroyed before its snapshot.
       const isSnapshot = ({ name }: { name: string }): number => Number(name.includes('@'));
       ours.sort((one, other) => isSnapshot(one) - isSnapshot(other));
-      for (const { name, owner } of ours) if (await isOwnerGone(owner)) await zfs('destroy', name);
+      for (const { name, owner } of ours) if (await isOwnerGone(owner)) await destroy(name);
     },
   };
 }
@@ -97,8 +103,8 @@ async function lastCommitted(
   { vid, label }: PlacedVolume,
   zfs: (...args: string[]) => Promise<string>,
 ): Promise<string> {
-  // Oldest first.
-  const listed = await zfs('list', '-H', '-o', 'name', '-s', 'creation', '-t', 'snapshot', vid);
+  // Oldest first; two may have been made in the same second.
+  const listed = await zfs('list', '-H', '-o', 'name', '-s', 'createtxg', '-t', 'snapshot', vid);
   const snapshots = listed.split('\n');
   const found =
     snapshots.findLast((name) => name.startsWith(`${vid}@qubes-clean`)) ??
@@ -109,6 +115,26 @@ async function lastCommitted(
     );
   }
   return found;
+}
+
+/** What was to be destroyed may have gone with its volume (the words are those of ZFS 2.1). */
+function unlessGone(error: unknown): void {
+  if (error instanceof FailedError && GONE.test(error.message)) return;
+  throw error;
+}
+
+const GONE = /dataset does not exist|could not find any snapshots to destroy/;
+
+/** ZFS makes nothing in a pool without free space (its words are those of 2.1). */
+function inFullPool({ label }: PlacedVolume): (error: unknown) => never {
+  return (error) => {
+    if (!(error instanceof FailedError) || !/out of space/.test(error.message)) throw error;
+    throw new FailedError(
+      `${label} cannot be read: its pool is full, and ZFS makes no snapshot in it: free some space there, by removing a VM ` +
+        'or old revisions, and try again',
+      { cause: error },
+    );
+  };
 }
 
 async function deviceAppears(path: string, label: string): Promise<void> {

@@ -239,13 +239,13 @@ describe('zfs', () => {
       `zfs snapshot -o coffer:owner=${owned} ${snapshot}`,
       `zfs clone -o readonly=on -o com.sun:auto-snapshot=false -o coffer:owner=${owned} ` +
         `${snapshot} tank/qubes/${owned}`,
-      `zfs destroy tank/qubes/${owned}`,
+      `zfs destroy -r tank/qubes/${owned}`,
       `zfs destroy ${snapshot}`,
     ]);
   });
 
   it('reads the last clean snapshot of a running VM’s volume', async () => {
-    // As `zfs list -H -o name -s creation -t snapshot` prints it.
+    // As `zfs list -H -o name -s createtxg -t snapshot` prints it.
     const listed = [
       'tank/qubes/work/private@qubes-clean-01234567',
       'tank/qubes/work/private@qubes-clean-89abcdef',
@@ -259,11 +259,11 @@ describe('zfs', () => {
     expect(
       commands.ran.filter((line) => /zfs (snapshot|clone|destroy)|-t snapshot/.test(line)),
     ).toEqual([
-      'zfs list -H -o name -s creation -t snapshot tank/qubes/work/private',
+      'zfs list -H -o name -s createtxg -t snapshot tank/qubes/work/private',
       expect.stringMatching(
         /clone .* tank\/qubes\/work\/private@qubes-clean-89abcdef tank\/qubes\/coffer/,
       ),
-      expect.stringMatching(/^zfs destroy tank\/qubes\/coffer[^@]*$/),
+      expect.stringMatching(/^zfs destroy -r tank\/qubes\/coffer[^@]*$/),
     ]);
   });
 
@@ -296,10 +296,29 @@ describe('zfs', () => {
   });
 
   it('leaves nothing if the clone fails', async () => {
-    const commands = new Commands([/clone/, new Error('out of space')]);
+    const commands = new Commands([/clone/, new Error('device busy')]);
     const opening = open(commands, halted).open(volume('tank/qubes/work/private'));
-    await expect(opening).rejects.toThrow(/out of space/);
+    await expect(opening).rejects.toThrow(/device busy/);
     expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
+  });
+
+  it.each(['snapshot', 'clone'])(
+    'says that the pool is full when no %s can be made',
+    async (made) => {
+      const full = new Error(`cannot create ${made}: out of space`);
+      const commands = new Commands([new RegExp(`zfs ${made}`), full]);
+      const opening = open(commands, halted).open(volume('tank/qubes/work/private'));
+      await expect(opening).rejects.toThrow(/private of work cannot be read: its pool is full/);
+    },
+  );
+
+  it('is content when what it made has gone with the volume', async () => {
+    // Of a snapshot, ZFS 2.1.11 says it in these words.
+    const gone = new Error('could not find any snapshots to destroy; check snapshot names.');
+    const commands = new Commands([/zfs destroy/, gone]);
+    const opened = await open(commands, halted).open(volume('tank/qubes/work/private'));
+    await opened[Symbol.asyncDispose]();
+    expect(commands.ran.filter((line) => line.startsWith('zfs destroy'))).toHaveLength(2);
   });
 
   it('removes what a killed coffer has left, clones first, and nothing that may belong to a VM', async () => {
@@ -323,7 +342,7 @@ describe('zfs', () => {
     await open(commands, halted).removeStale();
     expect(commands.ran).toEqual([
       'zfs list -H -o name,coffer:owner -t volume,snapshot -r tank/qubes',
-      `zfs destroy tank/qubes/${left}`,
+      `zfs destroy -r tank/qubes/${left}`,
       `zfs destroy tank/qubes/work/private@${left}`,
     ]);
   });
