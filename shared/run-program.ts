@@ -50,6 +50,18 @@ export function lineRunnerBehind(prefix: readonly string[]): RunForLines {
   };
 }
 
+/** Runs a program and gives its output as it comes. Throws FailedError as `RunProgram` does. */
+export type RunForBytes = (program: string, args: readonly string[]) => AsyncIterable<Buffer>;
+
+/** Runs programs for their bytes, each with `prefix` (see `rootPrefix`). */
+export function byteRunnerBehind(prefix: readonly string[]): RunForBytes {
+  return async function* (program, args) {
+    await using child = start(prefix, program, args);
+    yield* child.stdout as AsyncIterable<Buffer>;
+    requireSuccess(prefix, program, args, await child.ended);
+  };
+}
+
 function start(prefix: readonly string[], program: string, args: readonly string[]): ChildProcess {
   const env = { ...process.env, LC_ALL: 'C.UTF-8' };
   return new ChildProcess([...prefix, program, ...args], { env });

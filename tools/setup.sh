@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what one purpose needs, and nothing else: setup.sh [build|demo|test|bench|package|thin]. The npm
+# Installs what one purpose needs, and nothing else: setup.sh [build|demo|test|bench|package|thin|zfs]. The npm
 # packages come by npm; programs that are missing come in system packages, by apt-get or dnf. A service that comes
 # with one (openssh-server) is neither started nor enabled. Quick when nothing is missing.
 set -eu
@@ -55,18 +55,26 @@ openssl openssl openssl
 restic restic restic
 borg borgbackup borgbackup"
 
-thin='
+machine='
 qemu-system-x86_64 qemu-system-x86 qemu-system-x86-core
 vmlinuz linux-image-amd64 kernel-core
 modprobe kmod kmod
 busybox busybox busybox
-cpio cpio cpio
+cpio cpio cpio'
+thin="$machine
 lvm lvm2 lvm2
 dmsetup dmsetup device-mapper
 thin_dump thin-provisioning-tools device-mapper-persistent-data
 mkfs.xfs xfsprogs xfsprogs
 mkfs.btrfs btrfs-progs btrfs-progs
-filefrag e2fsprogs e2fsprogs'
+filefrag e2fsprogs e2fsprogs"
+# ZFS itself is not in Debian's main section: tools/pools/zfs.sh builds it.
+zfs="$machine
+gcc gcc gcc
+make make make
+dpkg-deb dpkg dpkg
+udevadm udev systemd-udev
+libelf.so.1 libelf1 elfutils-libelf"
 
 case $purpose in
 build) programs='' ;;
@@ -75,7 +83,8 @@ test) programs=$test ;;
 bench) programs=$bench ;;
 package) programs=$package ;;
 thin) programs=$thin ;;
-*) echo "setup: there is no purpose $purpose: it is build, demo, test, bench, package or thin" >&2 && exit 2 ;;
+zfs) programs=$zfs ;;
+*) echo "setup: there is no purpose $purpose: it is build, demo, test, bench, package, thin or zfs" >&2 && exit 2 ;;
 esac
 
 fail() {
@@ -83,10 +92,10 @@ fail() {
   exit 1
 }
 
-# Whether a program, or a library that GNOME's JavaScript uses, or a kernel, is installed.
+# Whether a program, or a library, or a kernel, is installed.
 is_there() {
   case $1 in
-  *.typelib) [ -n "$(find /usr/lib /usr/lib64 -name "$1" 2>/dev/null)" ] ;;
+  *.typelib | *.so.*) [ -n "$(find /usr/lib /usr/lib64 -name "$1" 2>/dev/null)" ] ;;
   vmlinuz) [ -n "$(find /boot -name 'vmlinuz-*')" ] ;;
   *) command -v "$1" >/dev/null ;;
   esac

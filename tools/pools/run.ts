@@ -6,10 +6,11 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 import { installedKernel, linesOf, makeInitrd } from './machine.ts';
+import { zfsPreparation } from './zfs-preparation.ts';
 
 /**
- * `npm run test:thin [-- --backups N --seed N]`: plays volumes in real storage pools, in a virtual machine, and fails
- * when one changed block was missed. See docs/changes.md.
+ * `npm run test:thin [-- --backups N --seed N]`, and `test:zfs`: plays volumes in real storage pools, in a virtual
+ * machine, and fails when one changed block was missed. See docs/changes.md.
  */
 const options = new Map<string, string>();
 for (let at = 2; at < process.argv.length; at += 2) {
@@ -17,6 +18,7 @@ for (let at = 2; at < process.argv.length; at += 2) {
 }
 const seed = options.get('--seed') ?? '1';
 const backups = options.get('--backups') ?? '12';
+const pool = options.get('--pool') ?? 'thin';
 
 /** No udev runs there: LVM makes the device nodes itself. */
 const LVM_CONFIGURATION = `activation {
@@ -24,6 +26,14 @@ const LVM_CONFIGURATION = `activation {
   udev_rules = 0
 }
 `;
+
+/** What has to be done in the machine before thin pools, XFS and btrfs can be made there. */
+function thinPreparation(directory: string): string {
+  return `export LVM_SYSTEM_DIR=/run/lvm
+mkdir /run/lvm
+cp ${directory}/lvm.conf /run/lvm/
+for m in dm-thin-pool xfs btrfs; do modprobe $m; done`;
+}
 
 const directory = await mkdtemp(join(tmpdir(), 'coffer-pools-'));
 try {
@@ -37,19 +47,19 @@ try {
     },
   });
   const script = join(directory, 'run.sh');
+  const kernel = await installedKernel();
   await writeFile(join(directory, 'lvm.conf'), LVM_CONFIGURATION);
   await writeFile(
     script,
-    `export LVM_SYSTEM_DIR=/run/lvm TMPDIR=/run/tmp
+    `export TMPDIR=/run/tmp
 mount -o remount,size=90% /run
-mkdir /run/lvm /run/tmp /run/work
-cp ${directory}/lvm.conf /run/lvm/
-for m in loop dm-thin-pool xfs btrfs; do modprobe $m; done
-${process.execPath} ${program} /run/work ${seed} ${backups}
+mkdir /run/tmp /run/work
+modprobe loop
+${pool === 'zfs' ? await zfsPreparation(kernel) : thinPreparation(directory)}
+${process.execPath} ${program} /run/work ${seed} ${backups} ${pool}
 echo "ended with status $?"
 `,
   );
-  const kernel = await installedKernel();
   const initrd = await makeInitrd(directory, kernel);
   let last = 'nothing was said';
   for await (const line of linesOf(initrd, kernel, script)) {
@@ -57,7 +67,7 @@ echo "ended with status $?"
     process.stdout.write(`${last}\n`);
   }
   if (last !== 'ended with status 0') {
-    process.stderr.write('test:thin: it did not end as it should\n');
+    process.stderr.write(`test:${pool}: it did not end as it should\n`);
     process.exitCode = 1;
   }
 } finally {

@@ -1,6 +1,11 @@
 import type { Qube } from '../qube.ts';
 import type { QubesSystem, SystemDefaults } from '../system.ts';
-import { lineRunnerBehind, rootPrefix, runnerBehind } from '../../../shared/run-program.ts';
+import {
+  byteRunnerBehind,
+  lineRunnerBehind,
+  rootPrefix,
+  runnerBehind,
+} from '../../../shared/run-program.ts';
 import { isAdminApiError, NO_REPLY } from './admin-api-error.ts';
 import { openAdminApi, QUBESD_SOCKET } from './admin-api.ts';
 import { describeQube } from './describe-qube.ts';
@@ -94,6 +99,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     isRunning,
     runAsRoot: runnerBehind(prefix),
     linesAsRoot: lineRunnerBehind(prefix),
+    bytesAsRoot: byteRunnerBehind(prefix),
     rootPrefix: prefix,
     readAsRoot:
       prefix.length === 0 ? undefined : [...prefix, ...(options.readVolume ?? thisProgram())],

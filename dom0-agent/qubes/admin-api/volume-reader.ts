@@ -14,12 +14,13 @@ import { isReadable, openPool, type PoolSurroundings } from '../pools/open-pool.
 import { AdminApiError, isAdminApiError } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
 import { memoize } from '../../../shared/memoize.ts';
-import type { RunForLines } from '../../../shared/run-program.ts';
+import type { RunForBytes, RunForLines } from '../../../shared/run-program.ts';
 import { linesOf, parseFields } from './replies.ts';
 
 export interface VolumesOptions extends PoolSurroundings {
   /** Runs programs as root for their lines. */
   readonly linesAsRoot: RunForLines;
+  readonly bytesAsRoot: RunForBytes;
   /** See `rootPrefix` in run-program.ts. */
   readonly rootPrefix: readonly string[];
   readonly api: AdminApi;

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import type { RunProgram, RunForLines } from '../../../shared/run-program.ts';
+import type { RunForBytes, RunForLines, RunProgram } from '../../../shared/run-program.ts';
 import type { IsRunning, PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
 import type { Notes } from './notes.ts';
 import { fileIdentity } from './file-identity.ts';
@@ -10,6 +10,7 @@ import type { PoolDetector } from './pool-detector.ts';
 import { ReflinkCopies } from './reflink-copies.ts';
 import { reflinkDetector } from './reflink-detector.ts';
 import { thinDetector } from './thin-detector.ts';
+import { zfsDetector } from './zfs-detector.ts';
 
 /** The magic numbers of XFS and btrfs (linux/magic.h), where files can share blocks. */
 const SHARE_BLOCKS = [0x58465342, 0x9123683e];
@@ -19,6 +20,7 @@ export interface DetectorOptions {
   readonly isRunning: IsRunning;
   readonly runAsRoot: RunProgram;
   readonly linesAsRoot: RunForLines;
+  readonly bytesAsRoot: RunForBytes;
   /** What was noted at earlier backups. */
   readonly notes: Notes;
   readonly warn: (text: string) => void;
@@ -46,6 +48,12 @@ export async function openDetector(
       if (volumeGroup === undefined || thinPool === undefined) return plainDetector(driver);
       const { devices = '/dev' } = options;
       return thinDetector({ ...options, driver, volumeGroup, thinPool, devices });
+    }
+    case 'zfs': {
+      const container = settings.get('container');
+      if (container === undefined) return plainDetector(driver);
+      const { devices = '/dev' } = options;
+      return zfsDetector({ ...options, driver, container, devices: join(devices, 'zvol') });
     }
     case undefined:
     default:

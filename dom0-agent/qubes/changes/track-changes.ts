@@ -72,11 +72,13 @@ class Tracking implements ChangeTracking {
         return this.#unchanged(key, before, whole);
       }
     }
-    const toCapture = { placed, key, before, backup: this.#options.backup };
+    const why = await this.#whyWhole(volume.pool, before, whole);
+    const compared = why === undefined ? before : undefined;
+    const toCapture = { placed, key, before: compared, backup: this.#options.backup };
     const capture = await detector.capture(toCapture, signal);
     try {
       const image = await this.#system.imageOf(capture.opened, placed, capture.extents, signal);
-      const changes = await this.#changesOf(volume.pool, capture, image.size, before, whole);
+      const changes = changesIn(why ?? capture.changed, image.size, before);
       return this.#changed(tracked, capture, image, { changes, whole });
     } catch (error) {
       await capture[Symbol.asyncDispose]();
@@ -105,22 +107,16 @@ class Tracking implements ChangeTracking {
     return await detector();
   }
 
-  async #changesOf(
+  /** Why a volume is compared as a whole, whatever its pool tells; undefined when it is not. */
+  async #whyWhole(
     pool: string,
-    { changed }: Capture,
-    size: number,
     before: Note | undefined,
     whole: WholeReading | undefined,
-  ): Promise<Changes> {
-    const everything = (why: string): Changes => ({ kind: 'everything', why });
-    if (before === undefined || whole === undefined) return everything('there is no record of it');
-    if (isDue(whole, this.#now)) return everything('it is compared as a whole once a month');
-    if (typeof changed === 'string') return everything(changed);
-    if (!(Number(before['size']) <= size)) return everything('it is smaller than it was');
-    if ((await this.#notes.read(distrustNote(pool))) !== undefined) {
-      return everything(`what changed in the pool ${pool} was once reported wrongly`);
-    }
-    return { kind: 'ranges', ranges: within(changed, size) };
+  ): Promise<string | undefined> {
+    if (before === undefined || whole === undefined) return 'there is no record of it';
+    if (isDue(whole, this.#now)) return 'it is compared as a whole once a month';
+    if ((await this.#notes.read(distrustNote(pool))) === undefined) return undefined;
+    return `what changed in the pool ${pool} was once reported wrongly`;
   }
 
   #unchanged(key: string, before: Note, whole: WholeReading): OpenedChanges {
@@ -182,6 +178,19 @@ class Tracking implements ChangeTracking {
         `compared as a whole, until you remove ${this.#notes.pathOf(`${name}.json`)}`,
     );
   }
+}
+
+/** @param changed the ranges, or why everything may have changed */
+function changesIn(
+  changed: readonly Extent[] | string,
+  size: number,
+  before: Note | undefined,
+): Changes {
+  if (typeof changed === 'string') return { kind: 'everything', why: changed };
+  if (!(Number(before?.['size']) <= size)) {
+    return { kind: 'everything', why: 'it is smaller than it was' };
+  }
+  return { kind: 'ranges', ranges: within(changed, size) };
 }
 
 /** The parts of the extents that lie below `size`. */

@@ -128,7 +128,7 @@ const GONE = /dataset does not exist|could not find any snapshots to destroy/;
 /** ZFS makes nothing in a pool without free space (its words are those of 2.1). */
 function inFullPool({ label }: PlacedVolume): (error: unknown) => never {
   return (error) => {
-    if (!(error instanceof FailedError) || !/out of space/.test(error.message)) throw error;
+    if (!(error instanceof FailedError) || !error.message.includes('out of space')) throw error;
     throw new FailedError(
       `${label} cannot be read: its pool is full, and ZFS makes no snapshot in it: free some space there, by removing a VM ` +
         'or old revisions, and try again',

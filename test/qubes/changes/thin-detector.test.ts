@@ -11,6 +11,7 @@ import type { Changes } from '../../../dom0-agent/qubes/changes/volume-changes.t
 import { newOwnerName } from '../../../dom0-agent/qubes/owner-names.ts';
 import { openPool } from '../../../dom0-agent/qubes/pools/open-pool.ts';
 import type { Qube, Volume } from '../../../dom0-agent/qubes/qube.ts';
+import { byteRunnerBehind } from '../../../shared/run-program.ts';
 import { ThinPoolDouble } from './thin-pool-double.ts';
 
 const UNIT = 65_536;
@@ -41,7 +42,7 @@ async function backUp(): Promise<{ changes: Changes; extents: unknown }> {
   const warn = (text: string): void => void warnings.push(text);
   const surroundings = {
     ...{ runAsRoot: pool.run, linesAsRoot: pool.lines, isRunning: () => Promise.resolve(false) },
-    ...{ rootPrefix: ['true'], series: 's1', warn },
+    ...{ bytesAsRoot: byteRunnerBehind(['true']), rootPrefix: ['true'], series: 's1', warn },
   };
   let extents: unknown;
   const since = backups === 0 ? undefined : `b${backups}`;

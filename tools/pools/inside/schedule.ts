@@ -7,6 +7,7 @@ import type { Changes } from '../../../dom0-agent/qubes/changes/volume-changes.t
 import { openHeldImage } from '../../../dom0-agent/qubes/pools/held-image.ts';
 import type { Qube, Volume } from '../../../dom0-agent/qubes/qube.ts';
 import type { VolumeImage } from '../../../dom0-agent/qubes/system.ts';
+import type { Extent } from '../../../shared/sparse-data.ts';
 import { Dice } from '../../faults/dice.ts';
 import type { Ground } from './ground.ts';
 import { sh } from './programs.ts';
@@ -28,6 +29,8 @@ export interface Played {
   changed: number;
   extra: number;
   missed: number;
+  /** Blocks that were told to have changed and had not, but to be empty: nothing is read for them. */
+  empty: number;
 }
 
 /**
@@ -47,7 +50,7 @@ export async function play(
   const choices = isDisturbed ? [...STEPS, disturb] : STEPS;
   const played = {
     ...{ ground: ground.name, seed, backups: 0, untouched: 0, whole: 0 },
-    ...{ changed: 0, extra: 0, missed: 0 },
+    ...{ changed: 0, extra: 0, missed: 0, empty: 0 },
   };
   const watched = new WatchedVolume(ground, join(directory, `${ground.name}-${seed}`), played);
   await fill(ground, dice);
@@ -182,7 +185,7 @@ class WatchedVolume {
     {
       await using opened = await tracking.open(tracked, never);
       if (opened.image !== undefined) await requireSame(opened.image, content);
-      this.#count(opened.changes, content);
+      this.#count(opened.changes, content, opened.image?.extents ?? []);
       opened.keep();
     }
     if (!isStored) return;
@@ -191,7 +194,7 @@ class WatchedVolume {
     this.#content = content;
   }
 
-  #count(changes: Changes, content: Buffer): void {
+  #count(changes: Changes, content: Buffer, extents: readonly Extent[]): void {
     const played = this.#played;
     if (changes.kind === 'everything') {
       played.whole++;
@@ -200,17 +203,22 @@ class WatchedVolume {
     }
     if (changes.kind === 'nothing') played.untouched++;
     const block = this.#ground.blockSize;
-    const told = Array<boolean>(content.length / block).fill(false);
-    for (const { offset, length } of changes.kind === 'ranges' ? changes.ranges : []) {
-      told.fill(true, Math.floor(offset / block), Math.ceil((offset + length) / block));
-    }
+    const blocksIn = (ranges: readonly Extent[]): boolean[] => {
+      const found = Array<boolean>(content.length / block).fill(false);
+      for (const { offset, length } of ranges) {
+        found.fill(true, Math.floor(offset / block), Math.ceil((offset + length) / block));
+      }
+      return found;
+    };
+    const told = blocksIn(changes.kind === 'ranges' ? changes.ranges : []);
+    const hasData = blocksIn(extents);
     const before = Buffer.concat([this.#content], content.length);
     for (const [i, isTold] of told.entries()) {
       const at = i * block;
       const isChanged = before.compare(content, at, at + block, at, at + block) !== 0;
       if (isChanged) played.changed++;
       if (isChanged && !isTold) played.missed++;
-      if (!isChanged && isTold) played.extra++;
+      if (!isChanged && isTold) played[hasData[i] === true ? 'extra' : 'empty']++;
     }
   }
 }

@@ -8,6 +8,7 @@ import { openImage } from '../../../dom0-agent/qubes/pools/open-image.ts';
 import { runnerBehind } from '../../../shared/run-program.ts';
 import type { Ground } from './ground.ts';
 import { sh } from './programs.ts';
+import { readVolume } from './read-volume.ts';
 import { GROUP } from './thin-ground.ts';
 
 const never = new AbortController().signal;
@@ -39,15 +40,7 @@ export function thinDriverChecks(
       .map((line) => line.trim())
       .filter((line) => line !== '');
   };
-  const readSnapshot = async (): Promise<Buffer> => {
-    await using opened = await driver.open(placed);
-    await using image = await openImage(opened.path, placed.label, never);
-    const content = Buffer.alloc(image.size);
-    for (const { offset, length } of image.extents) {
-      await image.read(content.subarray(offset, offset + length), offset);
-    }
-    return content;
-  };
+  const readSnapshot = () => readVolume(driver, placed);
   const committed = async (): Promise<Buffer> => {
     await using file = await open(ground.committed, 'r');
     const content = Buffer.alloc(8 * MiB);

@@ -1,6 +1,6 @@
 import { openDetector } from '../../../dom0-agent/qubes/changes/open-detector.ts';
 import { openPool } from '../../../dom0-agent/qubes/pools/open-pool.ts';
-import { lineRunnerBehind, runnerBehind } from '../../../shared/run-program.ts';
+import { byteRunnerBehind, lineRunnerBehind, runnerBehind } from '../../../shared/run-program.ts';
 import type { Ground } from './ground.ts';
 import { sh } from './programs.ts';
 
@@ -37,7 +37,7 @@ export async function thinGround(size: number): Promise<Ground> {
     detector: (series, notes, warn) => {
       const surroundings = {
         ...{ isRunning: isHere, runAsRoot: runnerBehind([]), linesAsRoot: lineRunnerBehind([]) },
-        ...{ rootPrefix: [], series, notes, warn },
+        ...{ bytesAsRoot: byteRunnerBehind([]), rootPrefix: [], series, notes, warn },
       };
       const driver = openPool('pool', settings, surroundings);
       return openDetector(driver, settings, surroundings);

@@ -1,0 +1,85 @@
+import { FailedError } from '../../../shared/errors.ts';
+import type { RunProgram } from '../../../shared/run-program.ts';
+
+/** A state of a volume: what it is now, or one of its snapshots. */
+export interface VolumeState {
+  /** `pool/vm/private`, or `pool/vm/private@name`. */
+  readonly name: string;
+  readonly guid: string;
+  /** The number of the pool's transaction group that made it. */
+  readonly txg: number;
+  /** Bytes that were written between the state before it and this one. */
+  readonly written: number;
+  /** The size of the volume, in bytes. */
+  readonly size: number;
+}
+
+export interface Bookmark {
+  /** What follows the `#`. */
+  readonly name: string;
+  /** Those of the snapshot that it was made of. */
+  readonly guid: string;
+  readonly txg: number;
+}
+
+/** A volume with its snapshots and bookmarks, as ZFS tells them. */
+export interface ZfsVolume {
+  readonly guid: string;
+  /** Its snapshots in the order in which they were made; last, what it is now. */
+  readonly states: readonly VolumeState[];
+  readonly bookmarks: readonly Bookmark[];
+}
+
+const FIELDS = 'type,name,guid,createtxg,written,volsize';
+
+/** Throws FailedError. */
+export async function describeVolume(runAsRoot: RunProgram, vid: string): Promise<ZfsVolume> {
+  const listed = await runAsRoot('zfs', [
+    ...['list', '-H', '-p', '-o', FIELDS, '-s', 'createtxg', '-d', '1'],
+    ...['-t', 'volume,snapshot,bookmark', '--', vid],
+  ]);
+  const snapshots: VolumeState[] = [];
+  const bookmarks: Bookmark[] = [];
+  let now: VolumeState | undefined;
+  for (const line of listed.split('\n').filter((line) => line !== '')) {
+    const [type, name = '', guid = '', ...numbers] = line.split('\t');
+    const [txg, written, size] = numbers.map(Number);
+    if (!/^\d{1,20}$/.test(guid)) throw new FailedError(`ZFS tells no guid of ${name}`);
+    const state = { name, guid, txg: whole(txg), written: whole(written), size: whole(size) };
+    if (type === 'volume' && name === vid) now = state;
+    else if (type === 'snapshot' && name.startsWith(`${vid}@`)) snapshots.push(state);
+    else if (type === 'bookmark' && name.startsWith(`${vid}#`)) {
+      bookmarks.push({ name: name.slice(vid.length + 1), guid, txg: state.txg });
+    }
+  }
+  if (now === undefined) throw new FailedError(`ZFS does not tell what ${vid} is`);
+  return { guid: now.guid, states: [...snapshots, now], bookmarks };
+}
+
+/** What ZFS does not tell, `-`, is told from every number. */
+function whole(number: number | undefined): number {
+  return number !== undefined && Number.isSafeInteger(number) ? number : NaN;
+}
+
+/** Beginning of the names of the snapshots that qubesd takes of what a VM has left (qubes/storage/zfs.py). */
+const CLEAN = 'qubes-clean';
+
+/**
+ * The newest snapshot that qubesd took of the volume's committed content before `state`, if nothing was written since,
+ * so that its content is the same.
+ */
+export function sameCleanSnapshot(
+  { states }: ZfsVolume,
+  state: VolumeState,
+): VolumeState | undefined {
+  for (let at = states.indexOf(state); at >= 0; at--) {
+    const present = states[at];
+    if (present !== undefined && isClean(present)) return present;
+    if (present?.written !== 0) return undefined;
+  }
+  return undefined;
+}
+
+export function isClean({ name }: VolumeState): boolean {
+  return name.split('@')[1]?.startsWith(CLEAN) === true;
+}
