@@ -5,7 +5,7 @@ import { printable } from '../../shared/printable.ts';
 import { identifyArchive } from '../archive/identify-archive.ts';
 import { headOf } from '../archive/read-header.ts';
 import { fileIn } from '../transport/location.ts';
-import type { Listing, Source, Storage } from '../transport/storage.ts';
+import type { Listing, Source, Storage, StoredFiles } from '../transport/storage.ts';
 import { timeOfBackupName } from './new-backup-file.ts';
 
 /** A directory for backups. */
@@ -52,13 +52,15 @@ export async function planCopy(
     differing: [] as CopiedFile[],
     others: [] as string[],
   };
+  await using directory = await from.storage.openFiles(from.directory, signal);
   for (const { untrustedName, size } of files) {
+    signal.throwIfAborted();
     const file = { fileName: untrustedName, size };
     const known = sizes.get(untrustedName);
     if (untrustedName.endsWith('.partial') || !HARMLESS_NAME.test(untrustedName)) {
       plan.others.push(printable(untrustedName));
     } else if (known !== undefined) (known === size ? plan.there : plan.differing).push(file);
-    else if (await isBackup(from, file, signal)) plan.toSend.push(file);
+    else if (await isBackup(directory, untrustedName)) plan.toSend.push(file);
     else plan.others.push(printable(untrustedName));
   }
   return plan;
@@ -120,14 +122,8 @@ function requireSize({ size, location }: Source, expected: number): void {
   throw new StorageError(`${location} has another size than a moment ago: is it being written?`);
 }
 
-async function isBackup(
-  from: BackupDirectory,
-  { fileName }: CopiedFile,
-  signal: AbortSignal,
-): Promise<boolean> {
-  await using source = await open(from, fileName, signal);
-  const file = source.place?.file;
-  return file !== undefined && (await identifyArchive(headOf(file))) !== undefined;
+async function isBackup(directory: StoredFiles, untrustedName: string): Promise<boolean> {
+  return (await identifyArchive(headOf(await directory.open(untrustedName)))) !== undefined;
 }
 
 /** By their names; what has no time in its name is there before the backups that may need it. */

@@ -75,7 +75,8 @@ export async function makeBackup(
   const describeUnfinished = (kept?: KeptData): string =>
     flags.command === true
       ? 'what the command had written by then is still there'
-      : describeLeft(kept);
+      : describeLeft(kept) +
+        (flags.through === undefined ? '' : '; the command may have left an unfinished file');
   const { sink, fileName } = await describingInterrupt(
     openTarget(selection, proposal, { created, goesOn }, context),
     signal,

@@ -73,7 +73,7 @@ describe('coffer copy', () => {
     const run = copy();
     expect(run.status, run.stderr).toBe(0);
     expect(readdirSync(copies)).toEqual(before);
-    expect(run.stdout).toMatch(/Not copied, because they are not complete backups:  .*bashrc/);
+    expect(run.stdout).toMatch(/Not copied, because they are not complete backups: .*bashrc/);
   });
 
   it('goes on where it broke off, file by file', () => {
