@@ -2,9 +2,10 @@ import Gdk from 'gi://Gdk?version=3.0';
 import GLib from 'gi://GLib?version=2.0';
 import GObject from 'gi://GObject?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
+import Pango from 'gi://Pango?version=1.0';
 import { iconFor } from './label-icon.ts';
 import { _, fill, sizeText } from './texts.ts';
-import type { QubeHere } from './told.ts';
+import type { QubeHere, SinceLast } from './told.ts';
 
 /** The columns of the store. */
 const NAME = 0;
@@ -22,6 +23,9 @@ const CHANGED = 11;
 const COLUMNS = [
   ...[NAME, CLASS, SIZE, BYTES, LAST, WHEN, NOTE, COLOUR, LABEL, ICON, TOOLTIP, CHANGED],
 ];
+
+/** Characters: `2026-11-25 14:30`. */
+const LONGEST_TIME = 16;
 
 /** The red of running VMs, on a light and on a dark background. */
 const [RED, LIGHT_RED] = ['#c00000', '#ff8080'];
@@ -63,9 +67,14 @@ export class QubeList {
     this.#addText(_('Name'), NAME, NAME);
     this.#addText(_('Type'), CLASS, CLASS);
     this.#addText(_('Data'), SIZE, BYTES);
-    this.#addText(_('Last backup'), LAST, WHEN);
-    // Since then.
-    this.#addText(_('Changed'), CHANGED, CHANGED);
+    // Two lists with all this stand beside each other: short titles.
+    this.#addText(_('New'), CHANGED, CHANGED);
+    const last = this.#addText(_('Last backup'), LAST, WHEN);
+    if (isBrief) {
+      // What there is no room for is in the tooltip.
+      last.ellipsize = Pango.EllipsizeMode.END;
+      last.widthChars = LONGEST_TIME;
+    }
     if (!isBrief) this.#addText(_('State'), NOTE, NOTE);
     this.#view.connect('row-activated', () => this.activated(this.chosen()));
     this.widget = new Gtk.ScrolledWindow({ expand: true, shadowType: Gtk.ShadowType.IN });
@@ -124,7 +133,7 @@ export class QubeList {
     this.#view.append_column(column);
   }
 
-  #addText(title: string, index: number, sortedBy: number): void {
+  #addText(title: string, index: number, sortedBy: number): Gtk.CellRendererText {
     const column = new Gtk.TreeViewColumn({ title, resizable: true });
     const cell = new Gtk.CellRendererText();
     column.pack_start(cell, true);
@@ -132,6 +141,7 @@ export class QubeList {
     column.add_attribute(cell, 'foreground', COLOUR);
     column.set_sort_column_id(sortedBy);
     this.#view.append_column(column);
+    return cell;
   }
 }
 
@@ -156,9 +166,18 @@ function changeOf({ sinceLast }: QubeRow): string {
   return sinceLast === 'changed' ? _('yes') : _('no');
 }
 
-function tooltipOf({ name, label, last }: QubeRow, note: string): string {
-  const parts = [fill(_('{name}, label {label}'), { name, label }), note, last];
+function tooltipOf({ name, label, last, sinceLast }: QubeRow, note: string): string {
+  const known = sinceLastText(sinceLast);
+  const parts = [fill(_('{name}, label {label}'), { name, label }), note, last, known];
   return parts.filter((part) => part !== '').join('\n');
+}
+
+/** Empty where it is not known. */
+export function sinceLastText(sinceLast: SinceLast): string {
+  if (sinceLast === null) return '';
+  return sinceLast === 'changed'
+    ? _('changed since the last backup')
+    : _('unchanged since the last backup');
 }
 
 /** Whether what is backed up of it is older than what it holds. dom0 always runs; its home is backed up as it is. */

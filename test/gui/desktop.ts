@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Notified, Seen } from './seen.ts';
 import { Session } from './session.ts';
 
-const PATIENCE = 30_000;
+const PATIENCE = 60_000;
 
 /** A window of coffer on a desktop without a screen: read and pressed as a screen reader does. Dispose of it. */
 export class Desktop implements AsyncDisposable {

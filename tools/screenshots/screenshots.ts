@@ -1,22 +1,24 @@
-// npm run screenshots [DIRECTORY [LOOK]]: a picture of every page of the windows, in light and dark and with high contrast,
-// at 100 % and 200 %; or in one of these looks only, such as dark-200.
+// npm run screenshots [DIRECTORY [LOOK]]: a picture of every page of the windows, in light and dark, with high contrast and in
+// German, at 100 % and 200 %; or in one of these looks only, such as dark-200.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Desktop } from '../../test/gui/desktop.ts';
+import { SpokenDesktop } from './spoken-desktop.ts';
 
 const PASSPHRASE = 'correct horse battery staple';
 const [directory = 'dist/screenshots', only] = process.argv.slice(2);
 mkdirSync(directory, { recursive: true });
-for (const [name, theme] of [
-  ['light', 'Adwaita'],
-  ['dark', 'Adwaita:dark'],
-  ['contrast', 'HighContrast'],
+for (const [name, theme, language] of [
+  ['light', 'Adwaita', ''],
+  ['dark', 'Adwaita:dark', ''],
+  ['contrast', 'HighContrast', ''],
+  ['german', 'Adwaita', 'de'],
 ] as const) {
   for (const scale of [1, 2]) {
     const look = `${name}-${scale}00`;
-    if (only === undefined || only === look) await takeAll(look, { theme, scale });
+    if (only === undefined || only === look) await takeAll(look, { theme, scale, language });
   }
 }
 
@@ -38,10 +40,12 @@ type FileOf = (page: string) => string;
 interface Look {
   readonly theme: string;
   readonly scale: number;
+  readonly language: string;
 }
 
 async function backUp(system: string, look: Look, fileOf: FileOf): Promise<void> {
-  await using desktop = await Desktop.open('backup', system, look);
+  await using opened = await Desktop.open('backup', system, look);
+  const desktop = new SpokenDesktop(opened, look.language);
   await desktop.sees('Your backups');
   await desktop.takePicture(fileOf('backup-1-state'));
   await desktop.press('Choose…');
@@ -50,12 +54,12 @@ async function backUp(system: string, look: Look, fileOf: FileOf): Promise<void>
   await desktop.press('Next');
   await desktop.choose('Target qube', 'sys-usb');
   await desktop.type('Directory or command', 'backups');
-  await desktop.sees(/is free there/);
+  await desktop.sees('{size} is free there.');
   await desktop.type('Passphrase', PASSPHRASE);
   await desktop.takePicture(fileOf('backup-3-where'));
   await desktop.press('Browse');
   await desktop.press('Choose this directory');
-  await desktop.sees(/is free there/);
+  await desktop.sees('{size} is free there.');
   await desktop.type('Passphrase again', PASSPHRASE);
   await desktop.press('Next');
   await desktop.sees('Is this what you want to back up?');
@@ -66,12 +70,13 @@ async function backUp(system: string, look: Look, fileOf: FileOf): Promise<void>
   await desktop.sees('The backup is complete');
   await desktop.takePicture(fileOf('backup-6-result'));
   await desktop.press('Forget old backups…');
-  await desktop.sees(/it is kept/);
+  await desktop.sees('{n} backup, which is kept.');
   await desktop.takePicture(fileOf('backup-7-keeping'));
 }
 
 async function restore(system: string, look: Look, fileOf: FileOf): Promise<void> {
-  await using desktop = await Desktop.open('restore', system, look);
+  await using opened = await Desktop.open('restore', system, look);
+  const desktop = new SpokenDesktop(opened, look.language);
   await desktop.choose('Qube', 'sys-usb');
   await desktop.type('Directory, file or command', 'backups');
   await desktop.type('Passphrase', PASSPHRASE);
@@ -82,7 +87,7 @@ async function restore(system: string, look: Look, fileOf: FileOf): Promise<void
   await desktop.press('Next');
   await desktop.sees('Which qubes do you want to restore?');
   await desktop.press('Select all');
-  await desktop.sees('There is a qube called work here.');
+  await desktop.sees('There is a qube called {name} here.');
   await desktop.takePicture(fileOf('restore-3-what'));
   await desktop.press('Next');
   await desktop.sees('How do you want to restore them?');

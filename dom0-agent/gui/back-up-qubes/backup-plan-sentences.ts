@@ -1,3 +1,4 @@
+import { sinceLastText } from '../qube-list.ts';
 import { type Line, leftOutSentences } from '../review-page.ts';
 import { _, fill, plural, sizeText, timeText } from '../texts.ts';
 import type { BackupPlan } from '../told.ts';
@@ -24,17 +25,9 @@ export function backupPlanSentences(plan: BackupPlan): Line[] {
 }
 
 function remarkOn({ running, sinceLast }: BackupPlan['qubes'][number]): string {
-  const remarks = [
-    running ? _('running: its last saved state') : '',
-    sinceLast === null ? '' : IN_WORDS[sinceLast],
-  ];
+  const remarks = [running ? _('running: its last saved state') : '', sinceLastText(sinceLast)];
   return remarks.filter((remark) => remark !== '').join('; ');
 }
-
-const IN_WORDS = {
-  changed: _('changed since the last backup'),
-  unchanged: _('unchanged since the last backup'),
-};
 
 /** How large it will be, and where it is to fit. */
 function sizeSentences({
