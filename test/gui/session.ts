@@ -62,8 +62,9 @@ export class Session {
       for (;;) {
         const line = await this.#answers.next();
         if (line.done === true) throw new Error(`the desktop ended: ${this.#stderr}`);
-        // The accessibility bus prints, too.
-        if (line.value.startsWith(ANSWER)) return JSON.parse(line.value.slice(ANSWER.length));
+        // The accessibility bus prints, too, even in the same line.
+        const at = line.value.indexOf(ANSWER);
+        if (at >= 0) return JSON.parse(line.value.slice(at + ANSWER.length));
       }
     } finally {
       this.#hold(false);

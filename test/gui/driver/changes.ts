@@ -15,13 +15,14 @@ const LONGEST = 1000;
 export class Changes {
   #isChanged = false;
   #tell: () => void = () => undefined;
+  // Nobody else holds it.
+  readonly #listener = Atspi.EventListener.new(() => {
+    this.#isChanged = true;
+    this.#tell();
+  });
 
   constructor() {
-    const listener = Atspi.EventListener.new(() => {
-      this.#isChanged = true;
-      this.#tell();
-    });
-    for (const kind of KINDS) listener.register(kind);
+    for (const kind of KINDS) this.#listener.register(kind);
   }
 
   /** From now on, what changes is new. */
