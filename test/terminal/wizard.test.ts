@@ -46,7 +46,7 @@ const TASK: Answer = [/What do you want to do\?/, 'Enter'];
 const QUBES: Answer = [/Which VMs\?/, 'Enter'];
 const KIND: Answer = [/Where should the backup\s+go\?/, 'Enter'];
 const VM: Answer = [/Which VM\?/, 'usb', 'Enter'];
-const WHAT: Answer = [/What in usb\?/, 'Enter'];
+const WHAT: Answer = [/Where in usb\?/, 'Enter'];
 const INTO: Answer = [/Which directory\?[^]*backups\//, 'Down', 'Enter'];
 const HERE: Answer = [/Which directory\?[^]*older\//, 'Enter'];
 const ENCRYPTION: Answer = [/Encrypt the backup\?/, 'Enter'];
@@ -130,7 +130,7 @@ const SCREENS: readonly (readonly [Answer, readonly string[]])[] = [
     ],
   ],
   [VM, ['? Which VM?', '❯ debian', '  usb', '  work', '  vault', '', KEYS]],
-  [WHAT, ['? What in usb?', '❯ a directory', '  a command', '', KEYS]],
+  [WHAT, ['? Where in usb?', '❯ a directory', '  a command', '', KEYS]],
 ];
 
 it.each([200, 80, 40])(
@@ -155,10 +155,10 @@ const WAYS: readonly (readonly [string, readonly Answer[], RegExp])[] = [
   ['the VMs', [TASK], /Which VMs\?/],
   ['the kind of place', [TASK, QUBES], /Where should the backup go\?/],
   ['the VM', [TASK, QUBES, KIND], /Which VM\?/],
-  ['directory or command', [TASK, QUBES, KIND, VM], /What in usb\?/],
+  ['directory or command', [TASK, QUBES, KIND, VM], /Where in usb\?/],
   ['the directory', [TASK, QUBES, KIND, VM, WHAT], /Which directory\?[^]*backups\//],
   ['a path', [TASK, QUBES, KIND, VM, WHAT, [/Which directory/, 'another', 'Enter']], /The path:/],
-  ['a command', [TASK, QUBES, KIND, VM, [/What in usb\?/, 'Down', 'Enter']], /The command:/],
+  ['a command', [TASK, QUBES, KIND, VM, [/Where in usb\?/, 'Down', 'Enter']], /The command:/],
   ['the encryption', TO_USB, /Encrypt the backup\?/],
   ['the passphrase', [...TO_USB, ENCRYPTION], /^Passphrase:/m],
   ['the review', [...TO_USB, ENCRYPTION, ...PASSPHRASE_TWICE], /Back up\?/],
@@ -203,10 +203,10 @@ it.each(WAYS.slice(1, -2))(
 
 it('Esc leads back one question, where another answer can be given', async () => {
   await using terminal = wizard();
-  await answer(terminal, [TASK, QUBES, KIND, VM, [/What in usb\?/, 'Escape']]);
+  await answer(terminal, [TASK, QUBES, KIND, VM, [/Where in usb\?/, 'Escape']]);
   await answer(terminal, [
-    [/What in usb\?[^]*Which VM\?/, 'work', 'Enter'],
-    [/What in work\?/, 'C-c'],
+    [/Where in usb\?[^]*Which VM\?/, 'work', 'Enter'],
+    [/Where in work\?/, 'C-c'],
   ]);
   expect(await terminal.ended()).toBe(130);
 });
@@ -235,7 +235,7 @@ it('a command can be named, and is quoted in what is told', async () => {
   await using terminal = wizard();
   await answer(terminal, [TASK, [/Which VMs\?/, 'i', 'Space', 'Enter'], KIND, VM]);
   await answer(terminal, [
-    [/What in usb\?/, 'Down', 'Enter'],
+    [/Where in usb\?/, 'Down', 'Enter'],
     [/The command:/, 'Enter'],
     [/Type a command/, "cat >'my backup'", 'Enter'],
     ENCRYPTION,
