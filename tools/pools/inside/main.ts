@@ -9,7 +9,7 @@ import { play } from './schedule.ts';
 import { thinDriverChecks } from './thin-driver.ts';
 import { GROUP, thinGround } from './thin-ground.ts';
 import { zfsDriverChecks } from './zfs-driver.ts';
-import { zfsGround } from './zfs-ground.ts';
+import { TANK, type ZfsGround, zfsGround } from './zfs-ground.ts';
 import { makeTank, zfsGuardChecks } from './zfs-guards.ts';
 
 /** What runs in the virtual machine: `main.mjs DIRECTORY SEED BACKUPS POOL`. */
@@ -86,19 +86,23 @@ async function tryThin(): Promise<void> {
   }
 }
 
+/** In a dataset that is encrypted. */
+async function secretGround(): Promise<ZfsGround> {
+  const key = join(directory, 'key');
+  await writeFile(key, 'correct horse battery staple');
+  const encryption = `-o encryption=on -o keyformat=passphrase -o keylocation=file://${key}`;
+  await sh(`zfs create ${encryption} ${TANK}/secret`);
+  return zfsGround(SIZE, 'work', 'secret', ['volblocksize=16K', 'compression=zstd']);
+}
+
 async function tryZfs(): Promise<void> {
   const device = await disk('zfs', 400 * MiB);
   await makeTank(device);
   const plain = await zfsGround(SIZE);
   await played(plain, true);
   if (plain.isRunning) await plain.stop();
-  const key = join(directory, 'key');
-  await writeFile(key, 'correct horse battery staple');
-  const options = ['volblocksize=16K', 'compression=zstd', 'encryption=on', 'keyformat=passphrase'];
-  const secret = await zfsGround(SIZE, 'secret', [...options, `keylocation=file://${key}`]);
-  await played(secret, false);
-  if (secret.isRunning) await secret.stop();
-  await secret.remove();
+  await played(await secretGround(), false);
+  await sh(`zfs destroy -R ${TANK}/secret`);
   const devices = { device, other: await disk('other', 200 * MiB) };
   await tellAll('zfs', zfsGuardChecks(plain, directory, devices));
   await tellAll('zfs', zfsDriverChecks(plain));

@@ -11,11 +11,8 @@ import { byteRunnerBehind, lineRunnerBehind, runnerBehind } from '../../../share
 import type { Ground } from './ground.ts';
 import { sh } from './programs.ts';
 
-/** The ZFS pool, and the dataset in it that is a pool for Qubes. */
+/** The ZFS pool. */
 export const TANK = 'tank';
-const CONTAINER = `${TANK}/qubes`;
-/** The content that is committed while the VM runs, to be looked at. */
-const COMMITTED = `${TANK}/committed`;
 
 export interface ZfsGround extends Ground {
   readonly settings: ReadonlyMap<string, string>;
@@ -29,21 +26,26 @@ export interface ZfsGround extends Ground {
  * A volume of a ZFS pool, started and stopped as qubesd does (ZFSVolume in qubes/storage/zfs.py).
  *
  * @param name of its VM
+ * @param dataset in the pool, which is a pool for Qubes
  * @param options of `zfs create`
  */
 export async function zfsGround(
   size: number,
   name = 'work',
+  dataset = 'qubes',
   options: readonly string[] = [],
 ): Promise<ZfsGround> {
-  const vid = `${CONTAINER}/${name}/private`;
-  const [clone, temporary] = [`${CONTAINER}/${name}-clone/private`, `${CONTAINER}/.tmp/${name}`];
+  const container = `${TANK}/${dataset}`;
+  const vid = `${container}/${name}/private`;
+  const [clone, temporary] = [`${container}/${name}-clone/private`, `${container}/.tmp/${name}`];
+  /** A clone of what is committed while the VM runs, to be looked at. */
+  const seen = `${container}/${name}-committed`;
   let isRunning = false;
   let revisions = 0;
   const isHere = () => Promise.resolve(isRunning);
   const settings = new Map([
     ['driver', 'zfs'],
-    ['container', CONTAINER],
+    ['container', container],
   ]);
   const statesOf = async (volume: string) =>
     (await describeVolume(runnerBehind([]), volume)).states.slice(0, -1);
@@ -76,7 +78,7 @@ export async function zfsGround(
   };
   const cloneTo = async (volume: string): Promise<void> => {
     await sh(`zfs clone -p ${await lastClean()} ${temporary}`);
-    if ((await sh(`zfs list -H -o name -r ${CONTAINER}`)).split('\n').includes(volume)) {
+    if ((await sh(`zfs list -H -o name -r ${container}`)).split('\n').includes(volume)) {
       await remove(volume);
     }
     await sh(`zfs rename -p ${temporary} ${volume}`);
@@ -95,12 +97,12 @@ export async function zfsGround(
   await markClean(vid);
 
   return {
-    name: `zfs ${name}`,
+    name: `zfs ${dataset}`,
     blockSize: Number(await sh(`zfs get -H -p -o value volblocksize ${vid}`)),
     vid,
     settings,
     get committed() {
-      return `/dev/zvol/${isRunning ? COMMITTED : vid}`;
+      return `/dev/zvol/${isRunning ? seen : vid}`;
     },
     get isRunning() {
       return isRunning;
@@ -119,13 +121,13 @@ export async function zfsGround(
       const now = volume.states.at(-1);
       if (now && sameCleanSnapshot(volume, now) === undefined) await markClean(vid);
       await createRevision('before-start');
-      await sh(`zfs clone ${await lastClean()} ${COMMITTED}`);
-      await appears(COMMITTED);
+      await sh(`zfs clone ${await lastClean()} ${seen}`);
+      await appears(seen);
       isRunning = true;
     },
     async stop() {
       isRunning = false;
-      await sh(`zfs destroy ${COMMITTED}`);
+      await sh(`zfs destroy ${seen}`);
       await markClean(vid);
     },
     async revert() {
