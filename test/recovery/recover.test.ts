@@ -164,7 +164,7 @@ describe('recover.sh', () => {
   it.each([
     [[], /usage/],
     [['-x'], /usage/],
-    [['nothing-here'], /no file .*nothing-here/],
+    [['nothing-here'], /nothing-here does not exist, or cannot be read/],
     [['-p', 'nothing-here', 'a backup'], /passphrase file nothing-here/],
     [['-p', 'passphrase', 'a backup', 'out', 'nothing-here'], /no nothing-here in the backup/],
   ])('refuses the command line %j', (args, message) => {
