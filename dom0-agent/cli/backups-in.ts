@@ -132,8 +132,10 @@ function nothingKnown(error: unknown): string[] {
   throw error;
 }
 
-function newestFirst({ created: one }: FoundBackup, { created: other }: FoundBackup): number {
-  return (other?.getTime() ?? 0) - (one?.getTime() ?? 0);
+/** Within one second, by their numbers in their series. */
+function newestFirst(one: FoundBackup, other: FoundBackup): number {
+  const seconds = (other.created?.getTime() ?? 0) - (one.created?.getTime() ?? 0);
+  return seconds || (other.inSeries?.sequence ?? 0) - (one.inSeries?.sequence ?? 0);
 }
 
 /** Looks into files of a directory, which is opened once, and again when that breaks. */

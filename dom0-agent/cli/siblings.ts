@@ -20,9 +20,12 @@ export function siblingsIn(
   return { directory: files, untrustedNames };
 }
 
-/** Of two files, the one that is newer by its name comes first; what bears no time comes last. */
+/** Of two files, the one that is newer by its name comes first (`…-2` before `…`); what bears no time comes last. */
 export function byNameNewestFirst(one: ListedEntry, other: ListedEntry): number {
-  return timeOf(other.untrustedName) - timeOf(one.untrustedName);
+  const [name, otherName] = [one.untrustedName, other.untrustedName];
+  const [time, otherTime] = [timeOf(name), timeOf(otherName)];
+  if (time !== otherTime) return otherTime > time ? 1 : -1;
+  return otherName > name ? 1 : -1;
 }
 
 function timeOf(untrustedName: string): number {

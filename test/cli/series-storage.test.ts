@@ -211,6 +211,25 @@ describe('before a backup goes on from others, it', () => {
     expect(backUp(box).stderr).not.toContain('lost');
   });
 
+  it('takes the later of two backups of one second for the newest, whatever they are called', async () => {
+    const box = await Box.full();
+    const clock = { NODE_OPTIONS: withPreloaded(CLOCK), FIXED_CLOCK: '2026-01-02T03:04:05Z' };
+    backUp(box, [], clock);
+    backUp(box, [], clock);
+    const [first = '', second = ''] = readdirSync(box.backups).sort();
+    expect(second).toBe(`${first}-2`);
+    const newest = (): unknown => {
+      const list = ['list', '-d', 'usb', ...box.secret, 'backups'];
+      const { stdout } = box.loud([...list, '--json']);
+      return (lastEvent(stdout)['backups'] as { sequence: number }[])[0]?.sequence;
+    };
+    expect(newest()).toBe(2);
+    renameSync(box.fileOf(`backups/${first}`), join(box.backups, 'z'));
+    expect(newest()).toBe(2);
+    renameSync(box.fileOf(`backups/${second}`), join(box.backups, 'a'));
+    expect(newest()).toBe(2);
+  });
+
   it('lists of which VMs data is missing: of those that lie in part in a file that is gone, and in no pack', async () => {
     const box = await Box.full();
     const first = box.goOn();
