@@ -1,9 +1,11 @@
-import { ExitStatus } from '../../shared/errors.ts';
+import { CofferError, ExitStatus } from '../../shared/errors.ts';
 import { formatMinute } from '../../shared/local-time.ts';
+import { formatSize } from '../../shared/sizes.ts';
 import { changedSinceNewest } from '../backup/changed-qubes.ts';
 import { type QubeStatus, backupStatus } from '../backup/backup-status.ts';
 import { readRecord } from '../backup/record-files.ts';
 import { isBackedUpByDefault } from '../backup/select-for-backup.ts';
+import type { QubesSystem } from '../qubes/system.ts';
 import { describing } from './qube-events.ts';
 import { checkForPrograms, knownStates } from './known-files.ts';
 import { CommandReport } from './command-report.ts';
@@ -46,6 +48,12 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
   const known = await knownStates(opened, report);
   const series = seriesStatus(known, now, flags.due);
   for (const status of series) report.say(describeSeriesStatus(status));
+  const copies = known.length === 0 ? 0 : await spaceOfCopies(system);
+  if (copies !== undefined && copies > 0) {
+    report.say(
+      `Copies that coffer keeps in pools, to tell what changes, hold ${formatSize(copies)}: docs/changes.md.`,
+    );
+  }
   const alone = inNoSeries(chosen, known);
   if (known.length > 0 && alone.length > 0) {
     report.say(`In no series of backups: ${alone.map(({ name }) => name).join(', ')}.`);
@@ -72,10 +80,21 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
     })),
     excluded: excluded.map(describe),
     series: series.map(seriesForPrograms),
+    copiesBytes: copies,
     inNoSeries: alone.map(({ name }) => describe(name)),
     warnings: report.warnings,
   });
   return isFine ? ExitStatus.done : ExitStatus.failed;
+}
+
+/** Undefined where it cannot be found out, which takes root: that is no reason to fail. */
+async function spaceOfCopies(system: QubesSystem): Promise<number | undefined> {
+  try {
+    return await system.spaceOfCopies();
+  } catch (error) {
+    if (error instanceof CofferError) return undefined;
+    throw error;
+  }
 }
 
 async function notifyOf(states: readonly QubeStatus[], report: CommandReport): Promise<void> {

@@ -110,6 +110,8 @@ export interface QubesSystem {
   trackChanges(options: TrackingOptions): Promise<ChangeTracking>;
   /** Tells before a backup whether volumes were written to since earlier ones; touches nothing. */
   wasWrittenSince(options: Pick<TrackingOptions, 'directory' | 'series'>): WasWritten;
+  /** Bytes that pools hold only for copies that coffer keeps in them: docs/changes.md. Throws FailedError. */
+  spaceOfCopies(): Promise<number>;
   setBackupTimestamp(name: string, unixTime: number): Promise<void>;
 
   create(qube: NewQube): Promise<void>;

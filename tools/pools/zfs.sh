@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes what `npm run test:zfs` needs of ZFS in the directory that is named, for one kernel: zfs.sh DIRECTORY RELEASE.
 # Debian has ZFS in its section `contrib`, as source for the kernel's modules. The packages are only unpacked there:
-# nothing is installed, and apt has lists of its own for it. Quick when all is there; else some ten minutes.
+# nothing is installed, and apt has lists of its own for it. Quick when all is there; building takes minutes.
 set -eu
 directory=$1
 release=$2
@@ -35,7 +35,7 @@ depends_on() {
   with_own_lists apt-cache depends --important "$1" | sed -n "s/.*Depends: \($2\)$/\1/p"
 }
 
-echo "test:zfs: building ZFS for Linux $release, which takes some ten minutes"
+echo "test:zfs: building ZFS for Linux $release, which takes 7 minutes of processor time"
 with_own_lists apt-get update || fail "Debian's lists of packages could not be downloaded"
 # shellcheck disable=SC2046 # one word a package
 download zfs-dkms zfsutils-linux $(depends_on zfsutils-linux 'lib\(zfs\|zpool\|nvpair\|uutil\).*') ||

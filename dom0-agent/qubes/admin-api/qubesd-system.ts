@@ -142,6 +142,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     openVolume: volumes.open,
     trackChanges: volumes.trackChanges,
     wasWrittenSince: volumes.wasWrittenSince,
+    spaceOfCopies: () => volumes.spaceOfCopies(),
     removeStaleSnapshots: () => volumes.removeStaleSnapshots(),
 
     async setBackupTimestamp(name, unixTime) {

@@ -2,6 +2,7 @@ import { FailedError, RefusedError } from '../../../shared/errors.ts';
 import type { Notes } from '../changes/notes.ts';
 import { openDetector } from '../changes/open-detector.ts';
 import type { PoolDetector } from '../changes/pool-detector.ts';
+import { spaceOfCopies } from '../changes/reflink-copies.ts';
 import { trackChanges, type TrackedSystem } from '../changes/track-changes.ts';
 import type { TrackingOptions } from '../changes/volume-changes.ts';
 import { wasWrittenSince } from '../changes/was-written.ts';
@@ -97,6 +98,19 @@ export class VolumeReader {
       this.#detectorOf(pool, notes, options);
     return wasWrittenSince({ detectorOf }, directory);
   };
+
+  /** See `QubesSystem.spaceOfCopies`. */
+  async spaceOfCopies(): Promise<number> {
+    const { runAsRoot, linesAsRoot } = this.#options;
+    let space = 0;
+    for (const name of linesOf(await this.#options.api('dom0', 'admin.pool.List'))) {
+      const settings = await this.#settingsOf(name);
+      const directory = settings.get('dir_path');
+      if (settings.get('driver') !== 'file-reflink' || directory === undefined) continue;
+      space += await spaceOfCopies(directory, runAsRoot, linesAsRoot);
+    }
+    return space;
+  }
 
   /** Removes what killed coffer processes have left in the pools that coffer can read. */
   async removeStaleSnapshots(): Promise<void> {

@@ -19,6 +19,7 @@ import type { DataPiece } from '../../../shared/sparse-data.ts';
 import { imagePoolDetector } from '../changes/open-detector.ts';
 import type { PoolDetector } from '../changes/pool-detector.ts';
 import { trackChanges } from '../changes/track-changes.ts';
+import { spaceOfCopies } from '../changes/reflink-copies.ts';
 import { type WasWritten, wasWrittenSince } from '../changes/was-written.ts';
 import type { ChangeTracking, TrackingOptions } from '../changes/volume-changes.ts';
 import { openFileReflinkPool } from '../pools/file-pool.ts';
@@ -161,6 +162,10 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
     series,
   }: Pick<TrackingOptions, 'directory' | 'series'>): WasWritten {
     return wasWrittenSince({ detectorOf: () => this.#detector(series) }, directory);
+  }
+
+  spaceOfCopies(): Promise<number> {
+    return spaceOfCopies(this.layout.directory, runnerBehind([]), lineRunnerBehind([]));
   }
 
   #detector(series: string): Promise<PoolDetector> {

@@ -1,7 +1,12 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { type FileExtent, extentsOf } from '../../../dom0-agent/qubes/changes/fiemap.ts';
+import { spaceOfCopies } from '../../../dom0-agent/qubes/changes/reflink-copies.ts';
 import { FailedError } from '../../../shared/errors.ts';
+import { runnerBehind } from '../../../shared/run-program.ts';
 
 /** As filefrag 1.47 printed it about a copy on XFS, part of which was overwritten. */
 const ON_XFS = `Filesystem type is: 58465342
@@ -87,5 +92,32 @@ describe('the extents of a file, as filefrag tells them', () => {
     ['nothing at all', ''],
   ])('are refused where %s is told', async (_, printed) => {
     await expect(extents(printed)).rejects.toThrow(FailedError);
+  });
+});
+
+describe('the space that only the copies in a pool hold', () => {
+  const told: string[] = [];
+  async function* filefrag(_: string, args: readonly string[]) {
+    told.push(args.at(-1) ?? '');
+    yield await Promise.resolve(ON_XFS.split('\n'));
+  }
+
+  it('is that of the extents which no other file has, in the copies of all series', async () => {
+    const pool = await mkdtemp(join(tmpdir(), 'coffer-pool-'));
+    const copies = ['one/a.1.img', 'one/b.1.img', 'two/a.2.img'];
+    for (const copy of copies) {
+      const file = join(pool, '.coffer', copy);
+      await mkdir(join(file, '..'), { recursive: true });
+      await writeFile(file, '');
+    }
+    expect(await spaceOfCopies(pool, runnerBehind([]), filefrag)).toBe(3 * (1 + 16) * 4096);
+    expect(told.sort()).toEqual(copies.map((copy) => join(pool, '.coffer', copy)));
+    await rm(pool, { recursive: true });
+  });
+
+  it('is none in a pool without copies', async () => {
+    const pool = await mkdtemp(join(tmpdir(), 'coffer-pool-'));
+    expect(await spaceOfCopies(pool, runnerBehind([]), filefrag)).toBe(0);
+    await rm(pool, { recursive: true });
   });
 });
