@@ -120,7 +120,7 @@ describe('recover.sh, of a backup that needs others,', () => {
     const { status, stdout, stderr } = recovery.run('-p', 'passphrase', '.');
     expect({ status, stderr }).toMatchObject({ status: 0 });
     expect(stdout).toMatch(/^2026-01-01T00:00:00Z {2}zz\n2026-01-03T00:00:00Z {2}a backup$/m);
-    expect(stderr).toMatch(/cut is passed over/);
+    expect(stderr).toMatch(/cut is skipped/);
     expect(recovery.leftovers()).toEqual([]);
   });
 });
@@ -161,7 +161,7 @@ describe('a series of which the passphrase was changed', async () => {
       const { status, stdout, stderr } = listing.run('-p', 'passphrase', '.');
       expect({ status, stderr }).toMatchObject({ status: 0 });
       expect(stdout.match(/^2026-.*$/gm)).toEqual([expect.stringMatching(` {2}${name}$`)]);
-      expect(stderr).toContain(`${other} is passed over`);
+      expect(stderr).toContain(`${other} is skipped`);
     }
   });
 

@@ -6,22 +6,24 @@ import { HEADER_NAME } from '../untrusted-header.ts';
 import { BufferPool } from '../parts/buffer-pool.ts';
 import { cutIntoBuffers } from '../parts/cut-into-buffers.ts';
 import { partName } from '../parts/part-name.ts';
-import { prefetch } from '../parts/prefetch.ts';
 import { OuterTarWriter } from '../tar/outer-writer.ts';
 import type { Content } from '../content.ts';
 import { cutText } from './cut-text.ts';
-import { type FrameCompressor, frameCompressor } from './frame-compressor.ts';
 import {
   type Cut,
   PART_TEXT_LENGTH,
   type Coffer1Filter,
   type Coffer1Header,
   formatHeader,
-  mostStored,
 } from './coffer1-header.ts';
 import { IdThreads } from './id-threads.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH, type NamedFile, formatManifest } from './manifest.ts';
-import { mapAhead } from './map-ahead.ts';
+import {
+  COMPRESSED_AT_ONCE,
+  MemberSealer,
+  type PlainMember,
+  type SealedMember,
+} from './member-sealer.ts';
 import type { PartsTable } from './parts-table.ts';
 import { PARTS_PATH, formatPartsTable } from './parts-table-text.ts';
 import { DataFiles, type DataTarget } from './data-files.ts';
@@ -29,7 +31,7 @@ import type { NextFile, SeriesHead } from './series.ts';
 import { type VolumeMap, formatMap, mapPath } from './volume-map.ts';
 import { AHEAD, partsOfVolume } from './volume-parts.ts';
 import { DATA_PATH, IDS_PATH } from './member-paths.ts';
-import { WrittenSoFar, type WrittenPart } from './written-so-far.ts';
+import { WrittenSoFar } from './written-so-far.ts';
 
 export interface Coffer1Options extends NextFile {
   readonly encrypted: boolean;
@@ -58,23 +60,8 @@ export interface WrittenFile {
   readonly newChunks: number;
 }
 
-/** A member; the memory in which `bytes` lies must be given back. */
-interface PlainMember {
-  readonly name: string;
-  readonly bytes: Buffer;
-  /** Of the pool for plaintext. */
-  readonly buffer?: Buffer;
-  /** Of the pool for frames. */
-  readonly frame?: Buffer;
-  readonly part?: WrittenPart;
-}
-/** `bytes` as they are stored. */
-type SealedMember = PlainMember & { readonly mac: string };
-
 /** More parts than are read, given ids or compressed: one is filled, one sealed, one written. */
 const PARTS_BESIDE = 3;
-/** More frames than are being made: two are sealed, one waits, one is written. */
-const FRAMES_BESIDE = 4;
 
 /**
  * Writes a backup of `contents` in one pass: docs/archive-format.md. Reading, compressing on all cores, sealing and
@@ -98,15 +85,12 @@ class Coffer1Writer implements AsyncDisposable {
   readonly #signal: AbortSignal;
   readonly #key: ArchiveKey;
   readonly #header: Promise<Buffer>;
-  readonly #width = availableParallelism() + 1;
   readonly #idThreads: IdThreads;
   readonly #bufferSize: number;
   readonly #pool: BufferPool;
-  /** For what is compressed: fresh memory for each would cost more than its encryption. */
-  readonly #frames: BufferPool;
   /** Ends the waiting for memory. */
   readonly #stop = new AbortController();
-  readonly #compressor: FrameCompressor | undefined;
+  readonly #sealer: MemberSealer;
   readonly #soFar: WrittenSoFar;
   readonly #data: DataFiles;
 
@@ -132,11 +116,9 @@ class Coffer1Writer implements AsyncDisposable {
     // What stores everything waits for other things than ids.
     this.#idThreads =
       earlier === undefined ? new IdThreads(1, Infinity) : new IdThreads(idThreads());
-    const buffers = this.#width + AHEAD * this.#idThreads.atOnce + PARTS_BESIDE;
+    const buffers = COMPRESSED_AT_ONCE + AHEAD * this.#idThreads.atOnce + PARTS_BESIDE;
     this.#pool = new BufferPool(this.#bufferSize * buffers, stop);
-    this.#frames = new BufferPool(mostStored(cut) * (this.#width + FRAMES_BESIDE), stop);
-    this.#compressor =
-      compressionFilter && frameCompressor(compressionFilter, availableParallelism(), signal);
+    this.#sealer = new MemberSealer(this.#key, options, this.#pool, stop, signal);
   }
 
   async write(contents: AsyncIterable<Content>): Promise<WrittenFile> {
@@ -145,7 +127,7 @@ class Coffer1Writer implements AsyncDisposable {
     void Promise.allSettled([begun]);
     await this.#storeContents(contents, begun);
     await this.#storeAll(this.#closingMembers(), begun);
-    const manifest = await this.#sealed(await this.#compressed(this.#manifest()));
+    const manifest = await this.#sealer.seal(this.#manifest());
     await this.#store(manifest);
     await this.#tar.end();
     const { table, ids, maps, newChunks, changed } = this.#soFar;
@@ -158,7 +140,7 @@ class Coffer1Writer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    await this.#compressor?.[Symbol.asyncDispose]();
+    await this.#sealer[Symbol.asyncDispose]();
     await this.#idThreads[Symbol.asyncDispose]();
     await this.#data[Symbol.asyncDispose]();
     await Promise.allSettled([this.#header]);
@@ -257,11 +239,8 @@ class Coffer1Writer implements AsyncDisposable {
 
   /** @param begun the header is stored; until then members are read and compressed ahead */
   async #storeAll(members: AsyncIterable<PlainMember>, begun: Promise<void>): Promise<void> {
-    const plain = prefetch(members);
-    const compressed = mapAhead(plain, this.#width, (member) => this.#compressed(member));
-    const sealed = prefetch(mapAhead(compressed, 2, (member) => this.#sealed(member)));
     try {
-      for await (const member of sealed) {
+      for await (const member of this.#sealer.sealed(members)) {
         this.#signal.throwIfAborted();
         await begun;
         await this.#store(member);
@@ -273,30 +252,11 @@ class Coffer1Writer implements AsyncDisposable {
     }
   }
 
-  /** Makes a frame of the member. */
-  async #compressed(member: PlainMember): Promise<PlainMember> {
-    if (this.#compressor === undefined) return member;
-    const { buffer, ...rest } = member;
-    const { partSize } = this.#options.cut;
-    const room = member.bytes.length + mostStored(this.#options.cut) - partSize;
-    const frame = await this.#frames.take(room);
-    const bytes = await this.#compressor.compress(member.bytes, frame);
-    if (buffer !== undefined) this.#pool.give(buffer);
-    return { ...rest, bytes, frame };
-  }
-
-  async #sealed(member: PlainMember): Promise<SealedMember> {
-    const { name, bytes, part } = member;
-    const backupId = part?.place.backupId ?? this.#key.backupId;
-    return { ...member, mac: await sealMember({ ...this.#key, backupId }, name, bytes) };
-  }
-
   async #store(member: SealedMember): Promise<void> {
     const { part } = member;
     if (part === undefined || this.#data.isOwn(part)) await this.#storeMember(member);
     else await this.#data.store({ ...member, part });
-    if (member.buffer !== undefined) this.#pool.give(member.buffer);
-    if (member.frame !== undefined) this.#frames.give(member.frame);
+    this.#sealer.release(member);
   }
 
   /** The header is authenticated like every member, and not encrypted. */
