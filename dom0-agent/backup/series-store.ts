@@ -1,39 +1,23 @@
 import { createHash } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
-import {
-  type FileHandle,
-  access,
-  mkdir,
-  open,
-  readFile,
-  readdir,
-  rename,
-  rm,
-} from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, mkdir, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CofferError, FailedError, reasonOf, systemCodeOf } from '../../shared/errors.ts';
-import { MiB } from '../../shared/sizes.ts';
-import { ID_LENGTH } from '../archive/coffer1/chunk-ids.ts';
+import { FailedError, reasonOf, systemCodeOf } from '../../shared/errors.ts';
 import type { EarlierFile, EarlierFiles } from '../archive/coffer1/earlier-files.ts';
-import type { PartsTable } from '../archive/coffer1/parts-table.ts';
-import { formatPartsTable, parsePartsTable } from '../archive/coffer1/parts-table-text.ts';
-import { type VolumeMap, formatMap, parseMap } from '../archive/coffer1/volume-map.ts';
+import type { VolumeMap } from '../archive/coffer1/volume-map.ts';
 import { type Patience, whileLocked } from '../qubes/file-lock.ts';
-import { replaceFile, syncDirectory } from '../qubes/replace-file.ts';
+import { replaceFile } from '../qubes/replace-file.ts';
+import {
+  type FileContents,
+  isOfKeptFile,
+  mapFileOf,
+  readKeptFile,
+  readKeptMap,
+  writeKeptFile,
+} from './kept-file.ts';
 import { type SeriesFile, type SeriesState, formatState, parseState } from './series-state.ts';
 
-/** What is kept of a file of a series. */
-export interface FileContents {
-  readonly table: PartsTable;
-  /** The ids of all its chunks, in the order of the parts. */
-  readonly ids: Iterable<Buffer> | AsyncIterable<Buffer>;
-  /** Of volumes that were last backed up in it. */
-  readonly maps: readonly VolumeMap[];
-}
-
 const STATE = 'state.json';
-const PARTS = 'parts';
-const IDS = 'ids';
 
 /**
  * dom0's knowledge of series, in a directory of its own, which nobody else may read:
@@ -116,18 +100,11 @@ export class SeriesStore {
   }
 
   /** Writes what is known of a file; it counts when a state tells of the file. */
-  async write(
-    seriesId: string,
-    backupId: string,
-    { table, ids, maps }: FileContents,
-  ): Promise<void> {
+  async write(seriesId: string, backupId: string, contents: FileContents): Promise<void> {
     const directory = this.#pathOf(seriesId, backupId);
     try {
       await makePrivate(directory);
-      await writeNew(join(directory, PARTS), formatPartsTable(table));
-      await writeNew(join(directory, IDS), ids);
-      for (const map of maps) await writeNew(join(directory, nameOf(map.origin)), formatMap(map));
-      await syncDirectory(directory);
+      await writeKeptFile(directory, contents);
     } catch (error) {
       throw unwritable(directory, error);
     }
@@ -172,22 +149,12 @@ export class SeriesStore {
     { head }: SeriesState,
     { backupId, fileName }: SeriesFile,
   ): Promise<EarlierFile | undefined> {
-    try {
-      const parts = createReadStream(this.#pathOf(head.seriesId, backupId, PARTS));
-      const table = await parsePartsTable(parts as AsyncIterable<Buffer>, Infinity);
-      const path = this.#pathOf(head.seriesId, backupId, IDS);
-      await using file = await open(path);
-      if ((await file.stat()).size !== table.totals().chunks * ID_LENGTH) {
-        throw new FailedError(`${path} has the wrong length`);
-      }
-      return { backupId, table, ids: (first, count) => readAt(path, first, count) };
-    } catch (error) {
-      if (!isUnusable(error)) throw error;
-      this.#warn(
-        `dom0's record of ${fileName} is lost: what it holds is stored again where it is still needed`,
-      );
-      return undefined;
-    }
+    const known = await readKeptFile(this.#pathOf(head.seriesId, backupId));
+    if (known !== undefined) return { backupId, ...known };
+    this.#warn(
+      `dom0's record of ${fileName} is lost: what it holds is stored again where it is still needed`,
+    );
+    return undefined;
   }
 
   /** The last maps of all volumes that are known. */
@@ -207,24 +174,18 @@ export class SeriesStore {
     const backupId = maps.get(origin);
     const grain = files.find((file) => file.backupId === backupId)?.grain;
     if (backupId === undefined || grain === undefined) return undefined;
-    const text = createReadStream(this.#pathOf(head.seriesId, backupId, nameOf(origin)));
-    try {
-      return await parseMap(text as AsyncIterable<Buffer>, undefined, grain);
-    } catch (error) {
-      if (!isUnusable(error)) throw error;
-      return undefined;
-    }
+    return await readKeptMap(this.#pathOf(head.seriesId, backupId), origin, grain);
   }
 
   async #removeUnneeded({ head, files, maps }: SeriesState): Promise<void> {
-    const current = new Set(Array.from(maps, ([origin, id]) => `${id}/${nameOf(origin)}`));
+    const current = new Set(Array.from(maps, ([origin, id]) => `${id}/${mapFileOf(origin)}`));
     const known = new Set(files.map(({ backupId }) => backupId));
     for (const backupId of await namesIn(this.#pathOf(head.seriesId))) {
       if (!/^[0-9a-f]{32}$/.test(backupId)) continue;
       const directory = this.#pathOf(head.seriesId, backupId);
       if (!known.has(backupId)) await rm(directory, { recursive: true, force: true });
       for (const name of await namesIn(directory)) {
-        const isNeeded = name === PARTS || name === IDS || current.has(`${backupId}/${name}`);
+        const isNeeded = isOfKeptFile(name) || current.has(`${backupId}/${name}`);
         if (!isNeeded) await rm(join(directory, name), { force: true });
       }
     }
@@ -233,11 +194,6 @@ export class SeriesStore {
   #pathOf(seriesId: string, ...names: string[]): string {
     return join(this.#directory, seriesId, ...names);
   }
-}
-
-/** The name of the file for a volume's map: no name of a VM or of a volume contains `@`. */
-function nameOf(origin: string): string {
-  return `${origin.replace('/', '@')}.map`;
 }
 
 async function makePrivate(directory: string): Promise<void> {
@@ -262,51 +218,6 @@ async function namesIn(directory: string): Promise<string[]> {
     if (['ENOENT', 'ENOTDIR'].includes(systemCodeOf(error) ?? '')) return [];
     throw new FailedError(`${directory} cannot be read: ${reasonOf(error)}`);
   }
-}
-
-async function readAt(path: string, first: number, count: number): Promise<Buffer> {
-  await using file = await open(path);
-  const ids = Buffer.allocUnsafe(count * ID_LENGTH);
-  const { bytesRead } = await file.read(ids, 0, ids.length, first * ID_LENGTH);
-  if (bytesRead !== ids.length) throw new FailedError(`${path} is too short`);
-  return ids;
-}
-
-/** Writes a new file, in the place of one that a run left that was ended. */
-async function writeNew(
-  path: string,
-  pieces: Iterable<Buffer> | AsyncIterable<Buffer>,
-): Promise<void> {
-  await rm(path, { force: true });
-  const file: FileHandle = await open(path, 'wx', 0o600);
-  try {
-    for await (const batch of batches(pieces)) await file.writeFile(batch);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-/** The same bytes in fewer pieces. */
-async function* batches(
-  pieces: Iterable<Buffer> | AsyncIterable<Buffer>,
-): AsyncGenerator<Buffer, void, undefined> {
-  let batch: Buffer[] = [];
-  let length = 0;
-  for await (const piece of pieces) {
-    length += piece.length;
-    batch.push(piece);
-    if (length < MiB) continue;
-    yield Buffer.concat(batch);
-    batch = [];
-    length = 0;
-  }
-  yield Buffer.concat(batch);
-}
-
-/** What is kept of a file cannot be read, or is not what was written. */
-function isUnusable(error: unknown): boolean {
-  return error instanceof CofferError || systemCodeOf(error) !== undefined;
 }
 
 function unwritable(path: string, error: unknown): Error {
