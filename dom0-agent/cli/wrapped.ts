@@ -2,6 +2,7 @@ import stringWidth from 'string-width';
 
 /** A space that is not within quotes: a command between them stays whole, so that it can be copied. */
 const BETWEEN_WORDS = / (?=(?:[^`"]*[`"][^`"]*[`"])*[^`"]*$)/;
+const QUOTES = /[`"]/g;
 
 /** From this indentation on, a line is a command. */
 const INDENTED = 4;
@@ -30,7 +31,8 @@ export function wrapped(
 ): string[] {
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(where === 'anywhere' ? ' ' : BETWEEN_WORDS)) {
+  const arePaired = (text.match(QUOTES)?.length ?? 0) % 2 === 0;
+  for (const word of text.split(where === 'between words' && arePaired ? BETWEEN_WORDS : ' ')) {
     const longer = line === '' ? word : `${line} ${word}`;
     if (stringWidth(longer) <= width) {
       line = longer;

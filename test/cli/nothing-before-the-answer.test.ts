@@ -60,7 +60,7 @@ describe('a backup to a directory', () => {
   it('leaves nothing there if the answer is no, and asks before it asks for the passphrase', () => {
     const { status, screen } = answerNo(['backup', '-d', 'usb', 'backups', 'work']);
     expect(status, screen).toBe(5);
-    expect(screen).toMatch(/in all, to usb:.*\/backups \([\d.]+ \w+ free there\)\./);
+    expect(screen).toMatch(/in all, to usb:.*\/backups \([\d.]+\s+\w+\s+free\s+there\)\./);
     expect(screen).not.toContain('Passphrase');
     expect(readdirSync(box.backups)).toEqual([]);
   });

@@ -42,7 +42,9 @@ describe('a table', () => {
   });
 
   it('fits, whatever is in it, but for words that are left whole to be copied', () => {
-    const word = fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 30 });
+    const word = fc
+      .string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 30 })
+      .map((text) => text.replace(/[`"]/g, '.'));
     const cell = fc.array(word, { maxLength: 8 }).map((words) => words.join(' '));
     const rows = fc.array(fc.tuple(cell, cell, cell), { minLength: 1, maxLength: 5 });
     fc.assert(

@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { LeadingCommand } from '../transport/leading-command.ts';
@@ -89,6 +90,8 @@ describe.each(['usb', 'dom0'] as const)('through a command in %s, coffer', (thro
     place.backUp();
     const before = place.image('work');
     await place.change(3_000_000);
+    // Else one date might mean both.
+    await setTimeout(1000);
     place.command.asked();
     const second = place.backUp();
     const after = place.image('work');

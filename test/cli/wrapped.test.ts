@@ -29,6 +29,11 @@ describe('a text on a terminal of 20 columns', () => {
       '    coffer backup -d usb backups',
       '    coffer backup -d usb backups',
     ],
+    [
+      'takes a quote that does not end for a letter',
+      'the name is 15" wide, or even wider',
+      'the name is 15"\nwide, or even wider',
+    ],
     ['keeps empty lines', 'Examples:\n\nlist', 'Examples:\n\nlist'],
   ])('%s', (_, text, shown) => {
     expect(fitted(text, 20)).toBe(shown);
