@@ -125,7 +125,8 @@ export interface BackupResult extends ResultEvent {
 export interface FoundBackup {
   readonly name: string;
   readonly created: string | null;
-  readonly bytes: number;
+  readonly kind: 'backup' | 'data' | 'pack' | 'unfinished';
+  readonly storedBytes: number;
   readonly qubes: readonly string[] | null;
   readonly dom0Home: boolean | null;
   readonly check: Check | null;

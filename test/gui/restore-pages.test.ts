@@ -99,6 +99,7 @@ describe('with what coffer tells of a restore, the window', () => {
     using coffer = new Recorded();
     const found = {
       ...{ format: 'coffer-1', backupId: 'x', bytes: 1e6, qubes: ['mail', 'web'], dom0Home: false },
+      ...{ kind: 'backup', storedBytes: 5e9 },
       ...{ series: 'aa', sequence: 1, card: null, problem: null },
     };
     const check = { at: '2026-11-25T12:07:00.000Z', result: 'verified' };
@@ -111,6 +112,7 @@ describe('with what coffer tells of a restore, the window', () => {
           backups: [
             { ...found, name: 'two', created: BACKUP.created, check: null, lost: ['web'] },
             { ...found, name: 'one', created: BACKUP.created, check, lost: [] },
+            { ...found, name: 'three', kind: 'data', qubes: null, lost: [], check: null },
           ],
           ...{ freeBytes: 5e9, others: [], directories: [], truncated: false, warnings: [] },
         },
@@ -120,6 +122,11 @@ describe('with what coffer tells of a restore, the window', () => {
     await desktop.sees('Which backup?');
     await desktop.sees('never');
     await desktop.sees('data is lost: web');
+    // What was stored for it; a file that only holds data is none to choose.
+    await desktop.sees(/^4\.7\sGiB$/);
+    const cells = (await desktop.look()).flatMap(({ name, text }) => [name, text]);
+    expect(cells).toContain('two');
+    expect(cells).not.toContain('three');
     // In whatever time zone.
     await desktop.sees(/^2026-11-2[456] \d\d:(07|22|37|52)$/);
   }, 120_000);

@@ -7,7 +7,7 @@ import type { Frame, Page } from '../wizard.ts';
 const FILE = 0;
 const COLUMNS = [_('Backup'), _('Made'), _('Qubes'), _('Size'), _('Checked'), ''];
 
-/** Which of the backups in a directory, newest first. */
+/** Which of the backups in a directory, newest first. Files that only hold data of backups are not shown. */
 export class BackupsPage implements Page {
   readonly title = _('Which backup?');
   readonly next = _('_Next');
@@ -15,7 +15,8 @@ export class BackupsPage implements Page {
   readonly #view: Gtk.TreeView;
   readonly #store = new Gtk.ListStore();
 
-  constructor(frame: Frame, backups: readonly FoundBackup[]) {
+  constructor(frame: Frame, found: readonly FoundBackup[]) {
+    const backups = found.filter(({ kind }) => kind === 'backup');
     this.#store.set_column_types(COLUMNS.map(() => GObject.TYPE_STRING));
     for (const backup of backups) {
       this.#store.set(this.#store.append(), [...COLUMNS.keys()], cellsOf(backup));
@@ -46,13 +47,13 @@ export class BackupsPage implements Page {
 }
 
 function cellsOf(backup: FoundBackup): string[] {
-  const { name, created, qubes, dom0Home, bytes, check, lost, problem } = backup;
+  const { name, created, qubes, dom0Home, storedBytes, check, lost, problem } = backup;
   const count = (qubes?.length ?? 0) + (dom0Home === true ? 1 : 0);
   return [
     name,
     created === null ? '' : timeText(created),
     qubes === null ? '' : fill(plural('{n} qube', '{n} qubes', count), { n: count }),
-    sizeText(bytes),
+    sizeText(storedBytes),
     checkText(check),
     problem ??
       (lost.length === 0 ? '' : fill(_('data is lost: {names}'), { names: lost.join(', ') })),
