@@ -107,8 +107,11 @@ class Blocks {
 
   /** The blocks from `first` up to, not including, `last`. Those that are missing are read at once. */
   of(file: OpenedFile, first: number, last: number): Promise<Buffer>[] {
+    const keys = numbersIn(first, last).map((index) => this.#key(file, index));
+    // Those that are there are not dropped for what is missing.
+    for (const key of keys) this.#use(key);
     this.ask(file, first, last);
-    return numbersIn(first, last).map((index) => this.#use(this.#key(file, index)));
+    return keys.map((key) => this.#kept.get(key) ?? notRead());
   }
 
   /** Has them read, for later. */
@@ -126,12 +129,11 @@ class Blocks {
     return `${number} ${index}`;
   }
 
-  #use(key: string): Promise<Buffer> {
+  #use(key: string): void {
     const block = this.#kept.get(key);
-    if (block === undefined) throw new RangeError('a block that was not read');
+    if (block === undefined) return;
     this.#kept.delete(key);
     this.#kept.set(key, block);
-    return block;
   }
 
   #read(file: OpenedFile, first: number, last: number): void {
@@ -143,7 +145,9 @@ class Blocks {
       // A copy: what is kept does not keep the others.
       const block = whole.then((bytes) => Buffer.from(bytes.subarray(at, at + BLOCK)));
       // Whoever waits is told; the next one reads again.
-      block.catch(() => this.#kept.delete(key));
+      block.catch(() => {
+        if (this.#kept.get(key) === block) this.#kept.delete(key);
+      });
       this.#kept.set(key, block);
     }
     for (const key of this.#kept.keys()) {
@@ -151,6 +155,10 @@ class Blocks {
       this.#kept.delete(key);
     }
   }
+}
+
+function notRead(): never {
+  throw new RangeError('a block that was not read');
 }
 
 function numbersIn(first: number, last: number): number[] {
