@@ -1,6 +1,5 @@
-import type { VolumeDriver } from '../pools/pool-driver.ts';
-import type { PlacedVolume } from '../pools/pool-driver.ts';
-import type { Capture, PoolDetector } from './pool-detector.ts';
+import type { PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
+import { type Capture, type PoolDetector, captureOpened } from './pool-detector.ts';
 
 /**
  * For pools that do not tell what changed in a volume. They may tell that a volume was not written to at all.
@@ -29,13 +28,12 @@ export async function captureWhole(
   why: string,
 ): Promise<Capture> {
   const identity = await identityOf(placed);
-  const opened = await driver.open(placed);
-  return {
+  return await captureOpened(driver, placed, async (opened) => ({
     opened,
     identity: identity === (await identityOf(placed)) ? identity : undefined,
     changed: why,
     extents: undefined,
     note: undefined,
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
-  };
+  }));
 }

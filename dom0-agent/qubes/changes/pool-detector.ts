@@ -1,5 +1,5 @@
 import type { Extent } from '../../../shared/sparse-data.ts';
-import type { OpenedVolume, PlacedVolume } from '../pools/pool-driver.ts';
+import type { OpenedVolume, PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
 import type { Note } from './notes.ts';
 
 /** A volume's committed content, held fast, and what a detector found out about it. */
@@ -42,4 +42,19 @@ export interface PoolDetector extends AsyncDisposable {
   seal(): Promise<void>;
   /** Once what was noted lasts: removes what none of this series' notes refers to any more. */
   tidy(notes: readonly Note[]): Promise<void>;
+}
+
+/** Opens a volume to capture it; when that fails, the volume is closed again. */
+export async function captureOpened(
+  driver: VolumeDriver,
+  placed: PlacedVolume,
+  capture: (opened: OpenedVolume) => Promise<Capture>,
+): Promise<Capture> {
+  const opened = await driver.open(placed);
+  try {
+    return await capture(opened);
+  } catch (error) {
+    await opened[Symbol.asyncDispose]();
+    throw error;
+  }
 }

@@ -9,7 +9,7 @@ import { readFrom, writtenTo } from './map-file.ts';
 import { differences, type Mappings } from './mapping.ts';
 import { whileMetadataHeld } from './metadata-snapshot.ts';
 import type { Note, Notes } from './notes.ts';
-import type { Capture, PoolDetector, ToCapture } from './pool-detector.ts';
+import { type Capture, type PoolDetector, type ToCapture, captureOpened } from './pool-detector.ts';
 import { ThinDump } from './thin-dump.ts';
 import {
   formatLineage,
@@ -77,13 +77,9 @@ class ThinDetector implements PoolDetector {
   }
 
   async capture(volume: ToCapture, signal: AbortSignal): Promise<Capture> {
-    const opened = await this.#options.driver.open(volume.placed);
-    try {
-      return await this.#captured(volume, opened, signal);
-    } catch (error) {
-      await opened[Symbol.asyncDispose]();
-      throw error;
-    }
+    return await captureOpened(this.#options.driver, volume.placed, (opened) =>
+      this.#captured(volume, opened, signal),
+    );
   }
 
   async seal(): Promise<void> {

@@ -4,7 +4,7 @@ import type { RunForBytes, RunProgram } from '../../../shared/run-program.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 import type { IsRunning, OpenedVolume, PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
 import type { Note } from './notes.ts';
-import type { Capture, PoolDetector, ToCapture } from './pool-detector.ts';
+import { type Capture, type PoolDetector, type ToCapture, captureOpened } from './pool-detector.ts';
 import {
   type Bookmark,
   describeVolume,
@@ -80,13 +80,9 @@ class ZfsDetector implements PoolDetector {
   }
 
   async capture(volume: ToCapture, signal: AbortSignal): Promise<Capture> {
-    const opened = await this.#options.driver.open(volume.placed);
-    try {
-      return await this.#captured(volume, opened, signal);
-    } catch (error) {
-      await opened[Symbol.asyncDispose]();
-      throw error;
-    }
+    return await captureOpened(this.#options.driver, volume.placed, (opened) =>
+      this.#captured(volume, opened, signal),
+    );
   }
 
   seal(): Promise<void> {
