@@ -7,7 +7,7 @@ import { type VolumeMap, mapPath, parseMap } from '../archive/coffer1/volume-map
 import type { SeriesFile, SeriesState } from './series-state.ts';
 import type { SeriesStore } from './series-store.ts';
 
-/** What dom0 keeps of a file, as the file itself tells it. */
+/** What dom0 keeps about a file, read from the file itself. */
 interface KnownFile {
   readonly file: SeriesFile;
   readonly table: PartsTable;
@@ -15,7 +15,7 @@ interface KnownFile {
   readonly maps: readonly VolumeMap[];
 }
 
-/** What came of taking over files. */
+/** The result of taking over files. */
 export interface Adoption {
   readonly state: SeriesState;
   readonly adopted: readonly SeriesFile[];
@@ -24,11 +24,11 @@ export interface Adoption {
 }
 
 /**
- * Takes over files that somebody else has stored, or that dom0 has forgotten: it knows of them afterwards what it would know
- * if it had made them. All or nothing: the state tells of them when all that it needs is noted.
+ * Takes over files that somebody else has stored, or that dom0 has forgotten: afterwards it knows the same about them
+ * as if it had made them. The state names them only once all that dom0 keeps about them is written.
  *
- * @param state what is known
- * @param found their headers and manifests are authentic
+ * @param state what is known so far
+ * @param found files with authenticated headers and manifests
  */
 export async function adoptFiles(
   store: SeriesStore,
@@ -43,7 +43,7 @@ export async function adoptFiles(
   const numbers = new Map(state.files.map(({ backupId, sequence }) => [backupId, sequence]));
   const isLater = ({ origin }: VolumeMap, { sequence }: SeriesFile): boolean =>
     !maps.has(origin) && sequence > (numbers.get(state.maps.get(origin) ?? '') ?? 0);
-  // The newest first: of each volume, only the last map is needed.
+  // The newest first: only the last map of each volume is needed.
   for (const stored of found.toSorted(byNumber).reverse()) {
     try {
       const { file, table, ids, maps: own } = await knownFrom(stored);
@@ -74,7 +74,7 @@ function byNumber({ file: one }: FileOfSeries, { file: other }: FileOfSeries): n
   return one.manifest.sequence - other.manifest.sequence;
 }
 
-/** Reads the table, the ids and the maps of a file. Throws DamagedError, also while the ids are read. */
+/** Reads the table and the maps of a file. Throws DamagedError, also when the ids are read later. */
 async function knownFrom(stored: FileOfSeries): Promise<KnownFile> {
   const { file } = stored;
   const { table } = await file.parts();
@@ -92,7 +92,7 @@ async function knownFrom(stored: FileOfSeries): Promise<KnownFile> {
   return { file: describeStored(stored), table, ids: file.contentOf(IDS_PATH), maps };
 }
 
-/** A file as its header and its manifest tell of it. */
+/** A file as its header and its manifest describe it. */
 export function describeStored({ file, untrustedName }: FileOfSeries): SeriesFile {
   const { header } = file.opened;
   const { sequence, made, needs } = file.manifest;

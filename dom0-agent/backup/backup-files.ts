@@ -16,7 +16,7 @@ import { type KnownChanges, openVolumeSource } from './volume-source.ts';
 import type { PlannedQube } from './plan-backup.ts';
 import type { Dedup } from './series-state.ts';
 
-/** What was backed up of a VM. */
+/** What was backed up of a VM, or of dom0. */
 export interface BackedUp {
   readonly name: string;
   /** Bytes of its volumes; undefined for dom0's home. */
@@ -35,7 +35,7 @@ type QubeRow = { -readonly [Key in keyof BackedUp]: BackedUp[Key] };
 /** Where dom0's configuration is in an archive. */
 const DOM0_PATHS = 'dom0-home/paths';
 
-/** The files of the archive, each made when it is asked for. */
+/** The files of the archive, each made when the archive's writer asks for it. */
 export class BackupFiles {
   readonly backedUp: BackedUp[] = [];
   readonly #plan: MeasuredPlan;
@@ -63,6 +63,12 @@ export class BackupFiles {
     this.#signal = signal;
   }
 
+  /**
+   * The files in the order of the format. Throws FailedError when a VM fails and the format cannot say so, or when
+   * everything has failed.
+   *
+   * @param created when the backup was begun
+   */
   async *all(created: Date): AsyncGenerator<Content, void, undefined> {
     yield smallFile(QUBES_XML, this.#qubesXml(created));
     if (this.#layout.settingsFirst) yield* this.#settingsThenVolumes();
@@ -72,7 +78,7 @@ export class BackupFiles {
     this.#report.phase('index');
   }
 
-  /** The origins of volumes that are not whole. */
+  /** The origins of the volumes of all VMs that failed. */
   broken(): ReadonlySet<string> {
     const failed = new Set(this.backedUp.filter(({ failure }) => failure).map(({ name }) => name));
     const planned = this.#plan.qubes.filter(({ qube }) => failed.has(qube.name));
@@ -142,7 +148,7 @@ export class BackupFiles {
     return row;
   }
 
-  /** A VM's volume; nothing when it cannot be opened. */
+  /** A VM's volume; nothing if it cannot be opened. */
   async *#volume(
     { qube, directory }: PlannedQube,
     volume: Volume,
@@ -155,12 +161,12 @@ export class BackupFiles {
     if (opened === undefined) return;
     await using image = opened;
     const { size, extents, changed, check } = image;
-    // What is read are whole chunks; what counts, here as in the plan, is the data in them.
+    // Whole chunks are read; counted, here as in the plan, is only the data in them.
     const dataIn = dataWithin(extents);
     const read = async (buffer: Buffer, offset: number): Promise<void> => {
       this.#signal.throwIfAborted();
       await this.#attempt(row, () => image.read(buffer, offset));
-      // The file has to be completed; the archive says that its content is of no use.
+      // The file has to be completed; the archive says that its VM is incomplete.
       if (row.failure !== undefined) buffer.fill(0);
       const data = dataIn(offset, buffer.length);
       if (row.failure === undefined) row.used += data;
@@ -174,7 +180,7 @@ export class BackupFiles {
     if (row.failure === undefined) image.keep();
   }
 
-  /** It may have been started since the plan was made. */
+  /** Checks again whether the VM is running: it may have been started since the plan was made. */
   async #noteWhetherRunning(row: QubeRow): Promise<void> {
     row.running ||= (await this.#system.list()).some(
       ({ name, isRunning }) => name === row.name && isRunning,
@@ -193,7 +199,10 @@ export class BackupFiles {
     return files;
   }
 
-  /** A step for a VM that has not failed yet: if it fails now, the others go on, if the format can say so. */
+  /**
+   * Runs a step for a VM, unless the VM has failed already. If the step fails, so has the VM, and the others go on,
+   * provided that the format can say so.
+   */
   async #attempt<T>(row: QubeRow, step: () => Promise<T>): Promise<T | undefined> {
     if (row.failure !== undefined) return undefined;
     try {
@@ -207,7 +216,7 @@ export class BackupFiles {
     }
   }
 
-  /** Warns about the VMs that failed. A backup in which nothing is complete is not worth storing. */
+  /** Warns about the VMs that failed. Throws FailedError when nothing in the backup is complete. */
   #requireAnyWhole(): void {
     const failed = this.backedUp.filter(({ failure }) => failure !== undefined);
     const isWorthStoring =
@@ -222,7 +231,7 @@ export class BackupFiles {
     }
   }
 
-  /** dom0's home and its configuration: one row of the table. */
+  /** dom0's home and configuration, which share a row of the table. */
   *#ofDom0(): Generator<Content, void, undefined> {
     const { dom0Home, dom0Paths } = this.#plan;
     if (dom0Home === undefined && dom0Paths === undefined) return;
@@ -267,7 +276,7 @@ function smallFile(path: string, text: string): Content {
   return { kind: 'file', path, bytes: Buffer.from(text) };
 }
 
-/** Every VM has a file, so that a VM that was lost is noticed: the official tools do the same. */
+/** Every VM has at least one file, so that a missing VM is noticed: the official tools do the same. */
 function emptyFile({ directory }: PlannedQube): Content {
   return smallFile(`${directory}/empty`, '');
 }

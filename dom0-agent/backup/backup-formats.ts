@@ -8,18 +8,19 @@ import { expectedBytes, type PlannedQube } from './plan-backup.ts';
 
 /** Where the files of a backup are in the archive and what qubes.xml says about their size, by format. */
 export interface ArchiveLayout {
-  /** Of dom0's home. */
+  /** The path of dom0's home. */
   readonly homePath: string;
   /** In bytes, as stated in qubes.xml. */
   readonly homeSize: number;
+  /** The size of a VM in bytes, as stated in qubes.xml. */
   qubeSize(planned: Pick<PlannedQube, 'volumes' | 'running'>): number;
   /** Whether the small files of all VMs come before the volumes, rather than VM by VM. */
   readonly settingsFirst: boolean;
-  /** Whether a reader of the format knows INCOMPLETE: the official one would restore the VM as if it were whole. */
+  /** Whether readers of the format know INCOMPLETE: the official one would restore such a VM as if it were complete. */
   readonly tellsIncomplete: boolean;
 }
 
-/** The name of dom0's user is not visible; sizes are estimates for tables and progress. */
+/** The layout of coffer-1: paths do not show the name of dom0's user; sizes are estimates for tables and progress. */
 export function coffer1Layout(home: MeasuredHome | undefined): ArchiveLayout {
   return {
     homePath: 'dom0-home/home',
@@ -34,8 +35,8 @@ export function coffer1Layout(home: MeasuredHome | undefined): ArchiveLayout {
 const SMALL_FILES = 1 * MiB;
 
 /**
- * As the official tools need it. They stop a restore when the data exceeds the sizes in qubes.xml
- * (`_restore_vm_data` of their restore.py; UPDATES_MAX_BYTES of qfile-dom0-unpacker counts stored bytes):
+ * The layout that the official tools need. They stop a restore when the data exceeds the sizes in qubes.xml
+ * (`_restore_vm_data` of their restore.py; UPDATES_MAX_BYTES of qfile-dom0-unpacker counts stored bytes), so the
  * sizes are upper bounds.
  */
 export function qubes4Layout(home: MeasuredHome | undefined, compressed: boolean): ArchiveLayout {
@@ -53,9 +54,9 @@ export function qubes4Layout(home: MeasuredHome | undefined, compressed: boolean
 }
 
 /**
- * The most that a volume takes in the archive. The usage reported by a pool can be rounded, or measured
- * after its own compression: then only a compressed volume is sure to be near it. Nor is the volume of a
- * running VM, since a pool may report current usage and not that of the saved state.
+ * The most bytes that a volume can take in the archive. The usage that a pool reports can be rounded, or measured after
+ * the pool's own compression: only a compressed volume is sure to be near it. That of a running VM is not, since the
+ * pool may report the current usage, not that of the saved state.
  */
 function mostStored(volume: Volume, isNearUsage: boolean): number {
   const expected = expectedBytes(volume);
@@ -63,7 +64,7 @@ function mostStored(volume: Volume, isNearUsage: boolean): number {
   return withOverhead(isNearUsage ? Math.min(volume.size, roundedUp) : volume.size);
 }
 
-/** What tar's map of holes, incompressible data and encryption may add. */
+/** A size in bytes with what tar's map of holes, incompressible data and encryption may add. */
 function withOverhead(bytes: number): number {
   return bytes + Math.ceil(bytes / 256) + 64 * KiB;
 }
@@ -81,8 +82,8 @@ interface FormatDefaults {
 
 export const FORMAT_DEFAULTS: Readonly<Record<BackupFormat, FormatDefaults>> = {
   'coffer-1': { compressFilter: 'zstd', kdfCost: DEFAULT_COST_LOG2N },
-  // Every dom0 has gzip. And a key is derived for every part and small file, not once: with N = 2^17, the
-  // least that OWASP recommends for r = 8 and p = 1, each takes 128 MiB and about half a second.
+  // Every dom0 has gzip. The cost is low because a key is derived for every part and small file, not once: with
+  // N = 2^17, the least that OWASP recommends for r = 8 and p = 1, each takes 128 MiB and about half a second.
   'qubes-4': { compressFilter: 'gzip', kdfCost: 17 },
 };
 

@@ -1,13 +1,10 @@
-/**
- * What dom0 keeps of the backups made on a system: of each VM, and of dom0's home, the last one. It holds no secret.
- * The file is one line of JSON, `{"version":1,"last":{"work":{…}}}`, with times in seconds since 1970.
- */
+/** The last backup of a VM, or of dom0's home. */
 export interface LastBackup {
   /** When it was begun, in seconds since 1970. */
   readonly created: number;
   /** Where it was stored, for people: `sys-usb:/home/user/backups/qubes-backup-…`. */
   readonly location: string;
-  /** How the last check of this VM in it ended: a verify, or a restore. */
+  /** The result of the last verify or restore of this VM from it. */
   readonly check?: BackupCheck;
 }
 
@@ -17,21 +14,24 @@ export interface BackupCheck {
   readonly result: 'verified' | 'damaged';
 }
 
-/** By the name of the VM; `dom0` for its home. */
+/**
+ * The last backups made on a system, by the names of VMs; `dom0` stands for its home. It holds no secret. The file is
+ * one line of JSON, `{"version":1,"last":{"work":{…}}}`, with times in seconds since 1970.
+ */
 export type BackupRecord = ReadonlyMap<string, LastBackup>;
 
-/** No system has as many VMs; those that are remembered beyond that are long gone. */
+/** No system has this many VMs: what is recorded beyond that was removed long ago. */
 const MOST_QUBES = 2000;
 const VERSION = 1;
 
-/** The newest backups of no more than MOST_QUBES. */
+/** The text of a record, cut to the MOST_QUBES newest backups. */
 export function formatRecord(record: BackupRecord): string {
   const newest = [...record].sort(([, one], [, other]) => other.created - one.created);
   const last = Object.fromEntries(newest.slice(0, MOST_QUBES));
   return `${JSON.stringify({ version: VERSION, last })}\n`;
 }
 
-/** Undefined for a text that is none, or that another version wrote. */
+/** Undefined if the text is not a record, or is one that another version wrote. */
 export function parseRecord(text: string): BackupRecord | undefined {
   const parsed = parseJson(text);
   if (!isObject(parsed) || parsed['version'] !== VERSION) return undefined;
@@ -41,7 +41,7 @@ export function parseRecord(text: string): BackupRecord | undefined {
   return entries.every(isEntry) ? new Map(entries) : undefined;
 }
 
-/** Both, with the newer backup of each VM; of the same one, that with the later check. */
+/** Both records, with the newer backup of each VM; of the same backup, the entry with the later check. */
 export function mergeRecords(one: BackupRecord, other: BackupRecord): BackupRecord {
   const merged = new Map(one);
   for (const [name, backup] of other) {
@@ -79,7 +79,7 @@ export function isCheck(value: unknown): value is BackupCheck {
   );
 }
 
-/** Until the year 5138. */
+/** Seconds since 1970, up to the year 5138. */
 function isTime(value: unknown): value is number {
   return Number.isInteger(value) && Number(value) >= 0 && Number(value) < 1e11;
 }

@@ -1,7 +1,7 @@
 import { type Qube, savedVolumes } from '../qubes/qube.ts';
 import type { ListedQube, Dom0Home, QubesSystem } from '../qubes/system.ts';
 
-/** Finds out what there is to back up. */
+/** Asks the system what there is to back up. */
 export async function readBackupSources(system: QubesSystem): Promise<BackupSources> {
   const qubes = await system.qubes();
   const listed = await system.list();

@@ -4,20 +4,20 @@ import type { Space } from '../../shared/space.ts';
 import type { MeasuredPlan } from './plan-home.ts';
 import { expectedBytes } from './plan-backup.ts';
 
-/** The compression ratio that may be hoped for; a better one is not counted on. */
+/** The best compression ratio that is counted on. */
 const COMPRESSION_MAY_WIN = 2;
 
-/** The size of a backup in bytes: between these two, as far as is known. */
+/** The size of a backup in bytes: between `least` and `most`, as far as is known. */
 export interface Estimate {
   /** What is certainly in use, after the best compression that is counted on. */
   readonly least: number;
   /** All that may be in use, uncompressed. */
   readonly most: number;
-  /** Of that, dom0's home and configuration, which are always in one file. */
+  /** How much of `most` is dom0's home and configuration, which are always in one file. */
   readonly trees: number;
 }
 
-/** How large the backup will be. Volumes whose usage is unknown count in `most` only. */
+/** Estimates the size of the backup. Volumes whose usage is unknown only count in `most`. */
 export function estimateOf(
   { qubes, dom0Home, dom0Paths }: MeasuredPlan,
   compressed: boolean,
@@ -45,7 +45,7 @@ interface Place {
  * Why a backup may not fit, depending on how well it compresses; undefined when it is sure to fit, as far as
  * the space is known. Throws RefusedError when it cannot fit.
  *
- * @param isLong its volumes are in as many files as it takes
+ * @param isLong its volumes are stored in as many files as needed
  */
 export function whyItMayNotFit(
   estimate: Estimate,

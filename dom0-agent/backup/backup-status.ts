@@ -1,10 +1,10 @@
 import type { Qube } from '../qubes/qube.ts';
 import type { BackupCheck, BackupRecord } from './backup-record.ts';
 
-/** How things are with the backups of a VM, or of dom0's home. */
+/** The state of the backups of a VM, or of dom0's home. */
 export interface QubeStatus {
   readonly name: string;
-  /** `damaged`: a check of its last backup failed. `due`: that is too old, or said to be made in the future. */
+  /** `damaged`: a check of its last backup failed. `due`: its last backup is too old, or dated in the future. */
   readonly state: 'backed up' | 'due' | 'never' | 'damaged';
   readonly created?: Date;
   /** Undefined if only the VM says that there was a backup: another tool made it, or the record is lost. */
@@ -14,7 +14,7 @@ export interface QubeStatus {
 
 const DAY = 24 * 60 * 60 * 1000;
 
-/** How things are with each of these VMs at the time `now`; a backup is due that is more than `days` old. */
+/** The state of each of these VMs at the time `now`: one is due if its last backup is more than `days` old. */
 export function backupStatus(
   qubes: readonly Qube[],
   record: BackupRecord,
@@ -31,7 +31,10 @@ export function backupStatus(
   });
 }
 
-/** As the record has it, unless the VM itself has the time of a later one: Qubes' own tools set its `backup_timestamp`, too. */
+/**
+ * The last backup in the record, unless the VM's `backup_timestamp`, which Qubes' own tools also set, says that there
+ * was a later one.
+ */
 function lastBackupOf(
   { name, properties }: Qube,
   record: BackupRecord,
@@ -44,7 +47,7 @@ function lastBackupOf(
   return { created: new Date(created * 1000), ...rest };
 }
 
-/** In seconds since 1970; 0 for none. */
+/** Seconds since 1970; 0 if there is no time. */
 function timestampOf(value: string): number {
   return /^\d{1,11}$/.test(value) ? Number(value) : 0;
 }

@@ -4,20 +4,20 @@ import type { QubesSystem } from '../qubes/system.ts';
 import type { SeriesState } from './series-state.ts';
 import { keyOf, originOf } from './volume-identity.ts';
 
-/** Whether what is backed up of a VM is what the last backup of a series has of it. Undefined: that is not known. */
+/** Whether what is backed up of a VM has changed since the last backup of a series. Undefined: unknown. */
 export type SinceLast = 'changed' | 'unchanged' | undefined;
 
 /** By the names of VMs. */
 export type ChangedQubes = ReadonlyMap<string, SinceLast>;
 
-/** Where it is noted what the volumes were like at the last backup of a series. */
+/** The directory of the notes on what the volumes were like at the last backup of a series. */
 export function notesOfChanges(seriesDirectory: string, seriesId: string): string {
   return join(seriesDirectory, seriesId, 'changes');
 }
 
 /**
- * Tells of each VM whether its volumes, as they were last saved, have changed since the last backup of the series: what it
- * takes no reading to know.
+ * Whether the volumes of each VM, as they were last saved, have changed since the last backup of the series, as far as
+ * that can be known without reading them.
  */
 export async function changedQubes(
   system: QubesSystem,
@@ -32,7 +32,7 @@ export async function changedQubes(
       savedVolumes(qube).map(async (volume) => {
         const origin = originOf(qube, volume);
         const since = maps.get(origin);
-        // One that the series does not have is new in the next backup.
+        // A volume that the series does not have will be new in the next backup.
         return since === undefined ? true : wasWritten({ qube, volume, key: keyOf(origin), since });
       }),
     );
@@ -44,7 +44,7 @@ export async function changedQubes(
   );
 }
 
-/** The same of each VM since its newest backup in any of these series. */
+/** Like `changedQubes`, but for each VM since its newest backup in any of these series. */
 export async function changedSinceNewest(
   system: QubesSystem,
   states: readonly SeriesState[],

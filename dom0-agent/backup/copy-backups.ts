@@ -21,18 +21,23 @@ export interface CopiedFile {
   readonly size: number;
 }
 
-/** What a copy will do. Files are in the order in which they are sent: what others need comes first. */
+/** What a copy will do. Files are in the order in which they are sent: those that others need come first. */
 export interface CopyPlan {
   readonly toSend: readonly CopiedFile[];
-  /** With the same name and size. */
+  /** Files that are there already, with the same name and size. */
   readonly there: readonly CopiedFile[];
-  /** With the same name, and another size: they are not overwritten. */
+  /** Files that are there with the same name and another size: they are not overwritten. */
   readonly differing: readonly CopiedFile[];
-  /** Printable names of files that are no backups, or are not finished. */
+  /** Printable names of files that are not backups, or not finished. */
   readonly others: readonly string[];
 }
 
-/** Compares two directories. Reads the beginnings of files that are not there yet, and changes nothing. */
+/**
+ * Compares two directories. Reads the beginnings of files that are not there yet, and changes nothing.
+ *
+ * @param listed what is in `from`
+ * @param there what is in the directory to copy to
+ */
 export async function planCopy(
   from: BackupDirectory,
   listed: Listing,
@@ -67,10 +72,10 @@ export async function planCopy(
 }
 
 /**
- * Sends a file as it is, without reading what it says: no passphrase is needed. Gives the SHA-256 of what was sent, in
- * hex, which the storage has confirmed. When it fails, nothing of the file remains there.
+ * Sends a file byte by byte, without parsing it: no passphrase is needed. Returns the SHA-256 of what was sent, in hex,
+ * as confirmed by the storage. If it fails, nothing of the file remains there. Throws StorageError.
  *
- * @param sent called for every chunk
+ * @param sent called with the length of every piece that was sent
  */
 export async function sendFile(
   from: BackupDirectory,
@@ -92,7 +97,11 @@ export async function sendFile(
   return stored.sha256;
 }
 
-/** The SHA-256 of a file, in hex, as it is read back. Throws StorageError when it has another size. */
+/**
+ * Reads a file back and returns its SHA-256, in hex. Throws StorageError if it has another size.
+ *
+ * @param read called with the length of every piece that was read
+ */
 export async function digestOf(
   { storage, directory }: BackupDirectory,
   { fileName, size }: CopiedFile,
@@ -126,7 +135,7 @@ async function isBackup(directory: StoredFiles, untrustedName: string): Promise<
   return (await identifyArchive(headOf(await directory.open(untrustedName)))) !== undefined;
 }
 
-/** By their names; what has no time in its name is there before the backups that may need it. */
+/** By the times in their names. Files without one (packs, data) come first, since backups may need them. */
 function oldestFirst(
   { untrustedName: one }: { readonly untrustedName: string },
   { untrustedName: other }: { readonly untrustedName: string },

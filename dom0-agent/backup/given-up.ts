@@ -4,16 +4,16 @@ import { MiB } from '../../shared/sizes.ts';
 import { type SigningSeries, isForgetList, listedIds } from '../archive/coffer1/forget-list.ts';
 import { wholeOf } from '../archive/coffer1/small-files.ts';
 
-/** No list of what may go is longer. */
+/** In bytes: longer lists are skipped. */
 const LONGEST_LIST = 16 * MiB;
-/** So many are read, the newest. */
+/** How many lists are read, the newest ones. */
 const MOST_LISTS = 100;
 
 /**
- * The ids of the files of a series that are on a signed list of what may go: they may be there, and nothing may refer to them
- * any more. What is no such list, or cannot be read, is passed over.
+ * The ids of the files of a series that are on a signed list of files to delete: they may still be there, but nothing
+ * may refer to them any more. A file that is no such list, or is damaged, is skipped.
  *
- * @param untrustedNames of the directory's files
+ * @param untrustedNames the names of the directory's files
  */
 export async function givenUpIn(
   directory: OpenedDirectory,

@@ -5,22 +5,23 @@ import { GnuTarMessages } from '../archive/tar/gnu-tar-messages.ts';
 import { printableWords } from '../../shared/printable.ts';
 import { rootPrefix, runnerBehind, sudoProblem } from '../../shared/run-program.ts';
 
-/** Files of dom0 that are backed up as one tar. */
+/** Files in dom0 that are backed up as one tar. */
 interface Tree {
   /** For messages: `dom0's home`. */
   readonly name: string;
-  /** Where its files are. */
+  /** Absolute paths of the files and directories. */
   readonly roots: readonly string[];
-  /** What tar reads, and where it begins. */
+  /** The directory that tar reads from. */
   readonly directory: string;
+  /** The roots, relative to `directory`. */
   readonly members: readonly string[];
-  /** What becomes of their names, as sed(1) has it. */
+  /** How their names are changed: an expression of sed(1). */
   readonly transform: string;
   /** Where they are in the tar. */
   readonly path: string;
 }
 
-/** Receives what there is to report about a home. */
+/** Receives what there is to report about a tree. */
 export interface HomeRemarks {
   /** What changed while it was read. */
   changed(what: string): void;
@@ -28,7 +29,7 @@ export interface HomeRemarks {
   unread(what: string): void;
 }
 
-/** The inner tar of a home directory, as of `treeTar`. The home itself is named `path` in it. */
+/** The inner tar of a home directory, which is named `path` in it. Throws like `treeTar`. */
 export function homeTar(
   home: string,
   path: string,
@@ -41,7 +42,7 @@ export function homeTar(
 }
 
 /**
- * The inner tar of files and directories of dom0, as of `treeTar`: below `path`, where they are below the root.
+ * The inner tar of files and directories in dom0; `path` takes the place of the root directory. Throws like `treeTar`.
  *
  * @param paths absolute, without links
  */
@@ -61,8 +62,8 @@ export function pathsTar(
 }
 
 /**
- * Made by GNU tar, which preserves links, odd names and holes. tar is run as root only if there are files that this
- * user cannot read. Throws FailedError when the tar is incomplete.
+ * The output of GNU tar, which preserves links, odd names and holes. tar is only run as root if there are files that
+ * this user cannot read. Throws FailedError when the tar is incomplete.
  */
 async function* treeTar(
   tree: Tree,
@@ -106,8 +107,8 @@ async function* treeTar(
 }
 
 /**
- * The path of a file or directory in these that this user cannot read (root may have left one in a home); undefined
- * when there is none. Throws FailedError.
+ * The path of a file or directory in or below `roots` that this user cannot read (root may have left one in a home);
+ * undefined when there is none. Throws FailedError when the search fails.
  *
  * @param roots absolute
  */

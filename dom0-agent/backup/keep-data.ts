@@ -11,23 +11,24 @@ import { type SeriesBackup, noteDataInSeries } from './series-backup.ts';
 import type { SeriesFile, SeriesState } from './series-state.ts';
 import type { SeriesStore } from './series-store.ts';
 
-/** What keeping data needs of a backup. */
+/** The backup that data is kept for. */
 export interface KeptFor {
   readonly storage: Storage;
   readonly directory: string;
-  /** Of the backup itself. */
+  /** The file of the backup itself. */
   readonly own: Sink;
   readonly series: SeriesBackup;
   readonly store: SeriesStore;
   /** When the backup was begun. */
   readonly created: Date;
   readonly limits: DataLimits;
-  /** Ends later than the backup: until then, what is being stored is completed. */
+  /** Aborted later than the backup itself, so that the file in progress can be completed. */
   readonly signal: AbortSignal;
-  /** Called before the file in work is closed although the backup has failed. */
+  /** Called before the file in progress is completed although the backup has failed. */
   readonly onKeep: () => void;
-  /** What is to be written to instead of a sink. */
+  /** Wraps a sink to count what is written to it. */
   readonly counted: (sink: Sink) => ByteSink;
+  /** Called when a file was stored, but cannot be noted. */
   readonly onUnnoted: (error: unknown) => void;
 }
 
@@ -38,8 +39,8 @@ export interface KeptFile {
 }
 
 /**
- * Keeps what a backup has stored, if it should be interrupted: in files of the kind data, each of which is noted as soon as it
- * is safe under its name. The next backup goes on from there.
+ * Keeps what a backup has stored even if the backup is interrupted: in files of the kind data, each of which is noted as
+ * soon as it is stored under its final name. The next backup continues from there.
  */
 export class KeptData implements DataTarget {
   readonly files: KeptFile[] = [];
@@ -57,12 +58,12 @@ export class KeptData implements DataTarget {
     this.signal = keptFor.signal;
   }
 
-  /** The series with what was noted. */
+  /** The series, with the files noted so far. */
   get series(): SeriesBackup {
     return { ...this.#for.series, state: this.#state };
   }
 
-  /** Of all files. */
+  /** The size of all files together. */
   get bytes(): number {
     return this.files.reduce((sum, { stored }) => sum + stored.bytes, 0);
   }
@@ -88,7 +89,7 @@ export class KeptData implements DataTarget {
     await this.#for.own.requireOpen();
   }
 
-  /** A file that cannot be noted is found by the next backup: what is new in the directory is looked at. */
+  /** A file that cannot be noted is not lost: the next backup finds it, since it looks at new files in the directory. */
   async #note(written: WrittenData, fileName: string, stored: StoredArchive): Promise<void> {
     const { store, created, onUnnoted } = this.#for;
     const { bytes } = stored;

@@ -10,29 +10,32 @@ import { formatPartsTable, parsePartsTable } from '../archive/coffer1/parts-tabl
 import { type VolumeMap, formatMap, parseMap } from '../archive/coffer1/volume-map.ts';
 import { syncDirectory } from '../qubes/replace-file.ts';
 
-/** What is kept of a file of a series. */
+/** What dom0 keeps about a file of a series. */
 export interface FileContents {
   readonly table: PartsTable;
   /** The ids of all its chunks, in the order of the parts. */
   readonly ids: Iterable<Buffer> | AsyncIterable<Buffer>;
-  /** Of volumes that were last backed up in it. */
+  /** The maps of volumes that were last backed up in it. */
   readonly maps: readonly VolumeMap[];
 }
 
 const PARTS = 'parts';
 const IDS = 'ids';
 
-/** Whether a file of this name, in the directory for a file of a series, is kept as long as that file is known. */
+/**
+ * Whether a file of this name, in the directory for a file of a series, is kept as long as the latter is known. Maps are
+ * not: they are only kept until there is a newer one.
+ */
 export function isOfKeptFile(name: string): boolean {
   return name === PARTS || name === IDS;
 }
 
-/** The name of the file for a volume's map: no name of a VM or of a volume contains `@`. */
+/** The name of the file with a volume's map. It is unique because no name of a VM or volume contains `@`. */
 export function mapFileOf(origin: string): string {
   return `${origin.replace('/', '@')}.map`;
 }
 
-/** Writes what is kept of a file of a series into a directory for it. Throws the system's errors. */
+/** Writes what is kept about a file of a series to a directory for it. Throws Node's system errors. */
 export async function writeKeptFile(
   directory: string,
   { table, ids, maps }: FileContents,
@@ -43,7 +46,7 @@ export async function writeKeptFile(
   await syncDirectory(directory);
 }
 
-/** Undefined when what is kept of it is missing or damaged: then nothing refers to it. */
+/** What is kept about a file, for a backup that refers to it; undefined if it is missing or damaged. */
 export async function readKeptFile(
   directory: string,
 ): Promise<Omit<EarlierFile, 'backupId'> | undefined> {
@@ -60,7 +63,11 @@ export async function readKeptFile(
   }
 }
 
-/** The map of a volume that was last backed up in a file; undefined when it is missing or damaged. */
+/**
+ * The map of a volume that was last backed up in a file; undefined if it is missing or damaged.
+ *
+ * @param grain bytes in a chunk
+ */
 export async function readKeptMap(
   directory: string,
   origin: string,
@@ -83,7 +90,7 @@ async function readAt(path: string, first: number, count: number): Promise<Buffe
   return ids;
 }
 
-/** Writes a new file, in the place of one that a run left that was ended. */
+/** Writes a new file, replacing one that an interrupted run may have left. */
 async function writeNew(
   path: string,
   pieces: Iterable<Buffer> | AsyncIterable<Buffer>,
@@ -98,7 +105,7 @@ async function writeNew(
   }
 }
 
-/** The same bytes in fewer pieces. */
+/** The same bytes in pieces of about 1 MiB. */
 async function* batches(
   pieces: Iterable<Buffer> | AsyncIterable<Buffer>,
 ): AsyncGenerator<Buffer, void, undefined> {
@@ -115,7 +122,7 @@ async function* batches(
   yield Buffer.concat(batch);
 }
 
-/** What is kept of a file cannot be read, or is not what was written. */
+/** Whether the error means that what is kept about a file cannot be read, or is not what was written. */
 function isUnusable(error: unknown): boolean {
   return error instanceof CofferError || systemCodeOf(error) !== undefined;
 }

@@ -16,27 +16,28 @@ import type { SeriesStore } from './series-store.ts';
 
 /** The names that coffer gives files of a series. */
 const OURS = /^qubes-(backup|pack|data)-.*(?<!\.partial)$/;
-/** So many files are opened at the same time: of each, a manifest is held, which may be large. */
+/** How many files are opened at the same time: the manifest of each is in memory, and may be large. */
 const AT_ONCE = 2;
-/** So many names are told. */
+/** How many names a message lists. */
 const MOST_NAMES = 3;
 
 /** A series as its directory shows it. */
 export interface SeriesLook {
-  /** With the files that were not known. */
+  /** Including files that dom0 did not know. */
   readonly state: SeriesState;
-  /** Files that are not there, or are cut short. */
+  /** Files that are missing or truncated. */
   readonly lost: readonly SeriesFile[];
-  /** Of those, what has not moved into a pack. */
+  /** Those of them that were neither moved into a pack nor known to be damaged. */
   readonly missed: readonly SeriesFile[];
   /** What the user should know, in sentences. */
   readonly remarks: readonly string[];
 }
 
 /**
- * Looks what of a series is in its directory. Authentic files with higher numbers than dom0 knows are taken over: another
- * machine has made them, or dom0's own state is an older one. Those with other numbers are not: they may have been given up, like
- * all that is on a signed list. If the newest of them has another passphrase, so have the series' files from now on.
+ * Checks which files of a series are in its directory. Authentic files with higher numbers than dom0 knows are taken
+ * over: another machine has made them, or dom0's state is out of date. Files with lower numbers are not, and neither are
+ * those on a signed list of files to delete: they may have been pruned. If the newest one that is taken over has another
+ * passphrase, the series has that passphrase from now on.
  *
  * @param directory undefined: nothing can be read there
  */
@@ -82,7 +83,7 @@ export async function lookAtSeries(
 const PASSPHRASE_CHANGED =
   'another machine has changed the passphrase of this series: this backup and all later ones have the new one';
 
-/** How the key is wrapped from now on: as in the newest file, if that is one that dom0 did not know. */
+/** How the series' key is wrapped from now on: as in the newest file, including those that dom0 did not know. */
 function headAfter({ head, last }: SeriesState, later: readonly FileOfSeries[]): SeriesHead {
   let newest = last.sequence;
   let wrapped = head;
@@ -98,7 +99,7 @@ function namesIn({ entries }: Listing): string[] {
   return entries.filter(({ kind }) => kind === 'FILE').map(({ untrustedName }) => untrustedName);
 }
 
-/** The names of backups that dom0 does not know. */
+/** The names of the series' files that dom0 does not know under these names. */
 export function unknownNames(listing: Listing, files: readonly SeriesFile[]): string[] {
   const known = new Set(files.map(({ fileName }) => fileName));
   return namesIn(listing).filter((name) => OURS.test(name) && !known.has(name));
@@ -108,7 +109,7 @@ function signing({ key, seriesId }: OpenedSeries): SigningSeries {
   return { key, head: { seriesId } };
 }
 
-/** The files of the series that dom0 does not know under their names. Those that are damaged are nobody's loss. */
+/** The files of the series that dom0 does not know under their names, without damaged ones. */
 async function unknownFiles(
   directory: StoredFiles,
   listing: Listing,
@@ -130,7 +131,7 @@ async function unknownFiles(
   return opened.filter((file) => file !== undefined);
 }
 
-/** Files that are known, and are there under other names. */
+/** The state with the new names of files that were renamed. */
 function withNames(
   state: SeriesState,
   unknown: readonly FileOfSeries[],
@@ -146,7 +147,7 @@ function withNames(
   return { ...state, files: state.files.map(renamed) };
 }
 
-/** The files that are not in the directory, or shorter than they were. A listing that is not whole tells of none. */
+/** The files that are missing from the directory, or shorter than they were; none if the listing is incomplete. */
 function lostFiles({ files }: SeriesState, { entries, truncated }: Listing): SeriesFile[] {
   if (truncated) return [];
   const sizes = new Map(
@@ -157,7 +158,7 @@ function lostFiles({ files }: SeriesState, { entries, truncated }: Listing): Ser
   return files.filter(({ fileName, bytes }) => (sizes.get(fileName) ?? 0) < bytes);
 }
 
-/** In words for the user; undefined when nothing is lost. */
+/** A sentence for the user about lost files; undefined when nothing is lost. */
 export function describeLost(
   lost: readonly SeriesFile[],
   { place, last }: Pick<SeriesState, 'place' | 'last'>,

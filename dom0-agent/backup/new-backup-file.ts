@@ -2,7 +2,7 @@ import { timeInName } from '../../shared/local-time.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { Sink, Storage } from '../transport/storage.ts';
 
-/** How many files of a kind that were begun within one second get a name: backups, and data of one. */
+/** How many files of each kind can be begun within one second. */
 const MOST_OF_A_SECOND = { backup: 9, data: 99 } as const;
 
 /** A new file of a series, not yet complete. */
@@ -12,10 +12,10 @@ export interface BegunFile {
 }
 
 /**
- * Opens a file that is begun at `created`. It is named as Qubes names backups: `qubes-backup-2026-11-23T194201`, local time,
- * or `qubes-data-…`; the next one of the same second is `…T194201-2`. Throws what `openSink` does.
+ * Opens a new file, named after the time `created` as Qubes names backups: `qubes-backup-2026-11-23T194201`, in local
+ * time, or `qubes-data-…`; the next one of the same second is `…T194201-2`. Throws what `openSink` throws.
  *
- * @param expectedBytes refused when there is less space; undefined: unknown
+ * @param expectedBytes the file is refused if there is less space; undefined: unknown
  */
 export async function openNewFile(
   storage: Storage,
@@ -41,7 +41,7 @@ const TIME = String.raw`(\d{4})-(\d\d)-(\d\d)T(\d\d)(\d\d)(\d\d)`;
 const BACKUP_NAME = new RegExp(`^qubes-backup-${TIME}(?:-\\d)?$`);
 const DATA_NAME = new RegExp(`^qubes-data-${TIME}(?:-\\d\\d?)?$`);
 
-/** When a backup was begun by its name, which anybody can change; undefined for a file that has another name. */
+/** When a backup was begun, according to its name, which anybody can change; undefined for any other name. */
 export function timeOfBackupName(name: string): Date | undefined {
   return timeIn(BACKUP_NAME.exec(name));
 }

@@ -8,7 +8,7 @@ const LONGEST_PASSPHRASE = 1000;
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /**
- * Throws RefusedError for a passphrase that not every reader of this format accepts: docs/archive-format.md,
+ * Throws RefusedError for a passphrase that not every reader of this format accepts: see docs/archive-format.md,
  * "The passphrase". Returns a warning for everything in it that may give different bytes when the same
  * passphrase is typed elsewhere.
  */

@@ -7,7 +7,7 @@ import type { BackupCheck, BackupRecord, LastBackup } from './backup-record.ts';
 import { type RecordFiles, changeRecord, readRecord } from './record-files.ts';
 import type { BackedUp } from './backup-files.ts';
 
-/** Notes a backup in the record. That it cannot be noted is a warning: the backup is made. */
+/** Notes a backup in the record. If that fails, it warns: the backup itself is complete. */
 export async function noteBackup(
   files: RecordFiles,
   backedUp: readonly BackedUp[],
@@ -28,11 +28,11 @@ export async function noteBackup(
 }
 
 /**
- * Notes what a verify, or a restore, has found out of VMs whose last backup this is. The record is not touched for
- * other backups.
+ * Notes what a verify or a restore has found out about the VMs whose last backup this is. It does nothing for other
+ * backups.
  *
- * @param created when the backup was begun
- * @param outcomes by the names in the backup
+ * @param created when the backup was begun; undefined: unknown, and nothing is noted
+ * @param outcomes with the VMs' names in the backup
  */
 export async function noteCheck(
   files: RecordFiles,
@@ -55,10 +55,10 @@ export async function noteCheck(
 }
 
 /**
- * What `reading` gives, which reads a backup. When that is damaged, this is noted of all VMs whose last backup it is:
- * which of them are whole, a verify may tell.
+ * Returns the result of `reading`, which reads a backup. If that throws because the backup is damaged, this is noted for
+ * all VMs whose last backup it is: only a later verify can tell which of them are complete.
  *
- * @param location as it was noted when the backup was made
+ * @param location the backup's location, as it was noted when the backup was made
  */
 export async function notingDamage<T>(
   reading: Promise<T>,
@@ -81,7 +81,7 @@ export async function notingDamage<T>(
   }
 }
 
-/** Leaves the file alone where nothing is found out of a last backup. */
+/** Notes the checks that `checkOf` gives for last backups. If there are none, the file is not written. */
 async function noteChecks(
   files: RecordFiles,
   checkOf: (entry: [string, LastBackup]) => BackupCheck | undefined,
@@ -97,7 +97,7 @@ async function noteChecks(
   await note(files, report, (record) => new Map([...record].map(withCheck)));
 }
 
-/** What was restored has been authenticated. Undefined: nothing was found out. */
+/** What a result says about the backup: whatever was restored has been authenticated. Undefined: nothing. */
 function foundBy(result: Outcome['result']): BackupCheck['result'] | undefined {
   if (result === 'damaged') return 'damaged';
   return ['verified', 'restored', 'restored in part'].includes(result) ? 'verified' : undefined;

@@ -5,13 +5,13 @@ import type { Dom0Home } from '../qubes/system.ts';
 import type { BackupSources } from './backup-sources.ts';
 import { type Selection, selectQubes } from './select-for-backup.ts';
 
-/** A VM in a backup: where it is, and which of its volumes. */
+/** A VM in a backup, and which of its volumes are backed up. */
 export interface PlannedQube {
   readonly qube: Qube;
   /** Its directory in the archive, which does not reveal its name: `vm5`. */
   readonly directory: string;
   readonly volumes: readonly Volume[];
-  /** It runs: its last saved state is backed up, not its current state. */
+  /** It is running: its last saved state is backed up, not its current state. */
   readonly running: boolean;
 }
 
@@ -35,7 +35,7 @@ export interface BackupChoices extends Selection {
   readonly running: RunningChoice;
 }
 
-/** Plans what to back up. Throws RefusedError or UsageError; touches nothing. */
+/** Plans what to back up; changes nothing. Throws RefusedError or UsageError. */
 export function planBackup(inventory: BackupSources, choices: BackupChoices): BackupPlan {
   const selected = selectQubes(inventory.qubes, inventory.listed, choices);
   const dom0 = inventory.qubes.find(({ qubeClass }) => qubeClass === 'AdminVM');
@@ -61,7 +61,7 @@ export function planBackup(inventory: BackupSources, choices: BackupChoices): Ba
   };
 }
 
-/** The size of a volume before compression, as far as it is known. */
+/** The bytes of data in a volume before compression; its whole size if its usage is unknown. */
 export function expectedBytes(volume: Volume): number {
   return volume.usage ?? volume.size;
 }

@@ -13,23 +13,23 @@ import { sep } from 'node:path';
 export interface TreeSize {
   /** Approximate: for totals and progress. */
   readonly expected: number;
-  /** At most, with some room for changes until it is made. */
+  /** An upper bound, with some room for changes until the tar is made. */
   readonly most: number;
 }
 
 /** find counts disk space in blocks of this many bytes, and tar pads files to whole blocks. */
 const BLOCK = 512;
-/** What tar stores for most files besides their content: a header, a pax header and that one's own. */
+/** Bytes that tar stores for most files besides their content: a header, a pax header, and the header of the latter. */
 const AROUND_MOST_FILES = 3 * BLOCK;
-/** The most that this can be, with a long name and the padding of the last block. */
+/** The most that these can be, with a long name and the padding of the last block. */
 const MOST_AROUND_FILE = 4096;
 /** Files come and go while a home is in use. */
 const GROWTH = 1.05;
 
-/** What is measured, in the words of errors. */
+/** What is measured, as error messages call it. */
 interface Words {
   readonly name: string;
-  /** How to do without. */
+  /** How to leave it out. */
   readonly remedy: string;
 }
 
@@ -39,14 +39,14 @@ const PATHS = {
   remedy: 'leave it out with another --dom0-path, or run coffer as root',
 };
 
-/** Measures dom0's home, as of `sizeOfTrees`. */
+/** The size of the tar of dom0's home. Throws like `sizeOfTrees`. */
 export function sizeOfTree(directory: string): Promise<TreeSize> {
   return sizeOfTrees([directory], HOME);
 }
 
 /**
- * Measures directories and files; as root, if they contain files that this user cannot read, since root then reads
- * them. Throws RefusedError when that is not possible, before anything is done; FailedError when they cannot be searched.
+ * The size of the tar of directories and files. If they contain files that this user cannot read, it measures them as
+ * root, which will also read them. Throws RefusedError if it cannot become root, FailedError if the search fails.
  */
 async function sizeOfTrees(roots: readonly string[], words: Words): Promise<TreeSize> {
   const unreadable = await firstUnreadable(roots);
@@ -89,7 +89,7 @@ async function sumOf(lines: AsyncIterable<string>): Promise<TreeSize> {
   return { expected, most: Math.ceil(most * GROWTH) };
 }
 
-/** A plan, with the size of dom0's home. */
+/** A plan, with the sizes of dom0's home and configuration. */
 export interface MeasuredPlan extends BackupPlan {
   readonly dom0Home: MeasuredHome | undefined;
   readonly dom0Paths?: MeasuredPaths | undefined;
@@ -101,13 +101,14 @@ export interface MeasuredHome extends Dom0Home {
 
 /** Files and directories of dom0's configuration. */
 export interface MeasuredPaths {
-  /** Absolute, without links; none is in another. */
+  /** Absolute, without links; none is within another. */
   readonly paths: readonly string[];
   readonly size: TreeSize;
 }
 
 /**
- * Measures what is of dom0 in the plan. Throws RefusedError when it cannot be read.
+ * Measures what the plan contains of dom0. Throws RefusedError when it cannot be read, or is all of dom0; FailedError
+ * when it cannot be searched.
  *
  * @param dom0Paths files and directories of dom0's configuration
  */
@@ -124,7 +125,10 @@ export async function measurePlan(
   };
 }
 
-/** Resolved, each once, and none that is in another. Throws RefusedError when there is none of that name. */
+/**
+ * The paths, resolved, each once, without those that are within another. Throws RefusedError for a path that does not
+ * exist, and for the root directory.
+ */
 async function realPaths(named: readonly string[]): Promise<string[]> {
   const found = await Promise.all(
     named.map((each) =>
@@ -142,14 +146,13 @@ async function realPaths(named: readonly string[]): Promise<string[]> {
 }
 
 /**
- * Refuses to back up dom0's home to a directory in that home, or its configuration into itself: the backup would read
- * itself as it grows. Throws RefusedError.
+ * Throws RefusedError for a backup of dom0's home to a directory in that home: the backup would read itself as it grows.
  */
 export async function refuseTargetInHome(home: string, directory: string): Promise<void> {
   await refuseTargetWithin([home], directory, "dom0's home", 'leave out dom0 with -x dom0');
 }
 
-/** The same for paths of dom0. */
+/** The same for the files and directories of dom0's configuration. */
 export async function refuseTargetInPaths(
   paths: readonly string[],
   directory: string,
@@ -175,7 +178,7 @@ function isWithin(path: string, directory: string): boolean {
   return `${path}${sep}`.startsWith(`${directory}${sep}`);
 }
 
-/** The path without links; unchanged when there is no such file, which is noticed later. */
+/** The path without links; unchanged if there is no such file, which is noticed later. */
 async function real(path: string): Promise<string> {
   try {
     return await realpath(path);

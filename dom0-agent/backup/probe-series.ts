@@ -13,22 +13,26 @@ import type { StoredFiles } from '../transport/storage.ts';
 import { leftByBackups } from './left-by-backups.ts';
 import type { SeriesFile } from './series-state.ts';
 
-/** So many parts are looked at before each backup: within a month, one lost part in a hundred is noticed in nine cases of ten. */
+/**
+ * How many parts are probed before each backup. With a backup every day for a month, the loss of one part in a hundred is
+ * noticed in nine cases out of ten: 1 - 0.99^240.
+ */
 const PROBES = 8;
 
-/** A file of the series, with what dom0 knows to lie in it. */
+/** A file of the series, with dom0's copy of its table of parts. */
 export interface KnownFile {
   readonly file: SeriesFile;
   readonly table: EarlierFile['table'];
 }
 
 /**
- * Fetches some parts that the volumes need, or that wait for a backup to need them, drawn at random, and authenticates them; looks whether the newest file is
- * the one that dom0 knows. As soon as anything is not as it was, all files are looked at in this way. Gives the files that
- * are not there as they were stored. Throws StorageError when none can be read.
+ * Fetches parts drawn at random, of those that the volumes need or that interrupted backups have left, and authenticates
+ * them. It also checks that the newest file is the one that dom0 knows. If anything is not as it was stored, it checks
+ * in the same way that every file is the one that dom0 knows. Returns the files that are not as they were stored. Throws
+ * StorageError when no file can be read.
  *
- * @param files those that are said to be there
- * @param maps what the volumes need
+ * @param files the files that the listing shows
+ * @param maps the last maps of all volumes
  */
 export async function probeSeries(
   directory: StoredFiles,
@@ -60,10 +64,10 @@ export async function probeSeries(
   return files.filter((known) => outcomes.get(known) !== undefined).map(({ file }) => file);
 }
 
-/** Undefined: all is as it was. */
+/** Undefined: nothing has changed. */
 type ProbeOutcome = Error | undefined;
 
-/** Parts of what backups that were interrupted have left, to which no map refers yet: at least one of each file. */
+/** Parts that interrupted backups have left, and to which no map refers yet: at least one from each file. */
 function drawLeft(files: readonly KnownFile[]): PartPlace[] {
   const byNumber = files.toSorted((one, other) => one.file.sequence - other.file.sequence);
   const left = new Set(leftByBackups(byNumber.map(({ file }) => file)));
@@ -76,7 +80,7 @@ function drawLeft(files: readonly KnownFile[]): PartPlace[] {
     });
 }
 
-/** Which rows of which files the parts lie in. What lies nowhere is known to be lost already. */
+/** The rows of the files' tables in which the parts are. Parts that are nowhere are left out: their loss is known. */
 function rowsOf(
   parts: readonly PartPlace[],
   files: readonly KnownFile[],
@@ -94,7 +98,7 @@ function rowsOf(
   return rows;
 }
 
-/** Authenticates that a file is the one that is known, and that the parts in some of its rows are as they were. */
+/** Checks that a file is the one that dom0 knows, and authenticates the parts in some of its rows. */
 async function probeFile(
   directory: StoredFiles,
   key: SeriesKey,

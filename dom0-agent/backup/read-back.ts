@@ -12,15 +12,15 @@ import type { StoredArchive, StoredFiles } from '../transport/storage.ts';
 export interface NewFile {
   readonly fileName: string;
   readonly stored: Pick<StoredArchive, 'location' | 'bytes' | 'sha256'>;
-  /** What it must be, in coffer-1; else its bytes are compared. */
+  /** What it must be, in coffer-1; undefined: another format, whose SHA-256 is compared instead. */
   readonly written: { readonly key: SeriesKey; readonly name: NamedFile } | undefined;
 }
 
 /**
- * Reads a file that was just stored, and authenticates all that lies in it, but nothing that it refers to. Holds a few
- * parts. Throws DamagedError when the storage gives back something else, and what a reading throws.
+ * Reads back a file that was just stored, and authenticates everything in it, but nothing that it refers to. Needs
+ * memory for a few parts. Throws DamagedError if the storage returns something else, and what reading the storage throws.
  *
- * @param progress is told of the bytes that were read
+ * @param progress called with the number of bytes that were read
  */
 export async function readBack(
   files: StoredFiles,

@@ -8,20 +8,20 @@ import { type BackupRecord, formatRecord, mergeRecords, parseRecord } from './ba
 
 /** Where the record of backups is. */
 export interface RecordFiles {
-  /** What this user's backups and checks are noted in. */
+  /** The file for this user's backups and checks. */
   readonly own: string;
-  /** What root's are, which others read. */
+  /** Files of other users, which are only read: root's. */
   readonly others: readonly string[];
 }
 
 const LARGEST_RECORD = 4 * MiB;
 
-/** A file of the record that holds no record. */
+/** A file of the record cannot be read, or holds no record. */
 class DamagedRecordError extends FailedError {}
 
 /**
- * What all files of the record say. One that is not there, or that this user may not read, says nothing; one that
- * is damaged is reported to `warn`.
+ * The records of all files together. A file that is missing, or that this user may not read, is skipped; a damaged one
+ * is reported to `warn`.
  */
 export async function readRecord(
   { own, others }: RecordFiles,
@@ -40,8 +40,8 @@ export async function readRecord(
 }
 
 /**
- * Replaces this user's file by what `change` makes of the record: all or nothing, one process after the other. A
- * damaged file is set aside, under a name that ends with `.damaged`.
+ * Replaces this user's file with what `change` returns for the record: atomically, and under a lock. A damaged file is
+ * set aside, under a name that ends with `.damaged`.
  */
 export async function changeRecord(
   files: RecordFiles,
@@ -59,13 +59,13 @@ export async function changeRecord(
     const text = formatRecord(change(await readRecord(files, () => undefined)));
     await replaceFile(own, async (file) => {
       await file.writeFile(text);
-      // Whatever the umask: that of the timer would keep it from dom0's user.
+      // Set regardless of the umask: with that of the timer, dom0's user could not read it.
       await file.chmod(0o644);
     });
   });
 }
 
-/** What is made is for all to read: the timer's umask would keep it from dom0's user. */
+/** Makes a directory that everybody may read: with the timer's umask, dom0's user could not. */
 async function makeDirectory(directory: string): Promise<void> {
   const made = await mkdir(directory, { recursive: true });
   if (made !== undefined) await chmod(directory, 0o755);

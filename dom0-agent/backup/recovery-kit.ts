@@ -3,17 +3,17 @@ import script from '../../recover.sh';
 import type { Storage, StoredArchive } from '../transport/storage.ts';
 
 /**
- * Puts what recovers a backup without coffer next to it: recover.sh and the page that explains how to do
- * the same by hand, for `coffer backup --with-recovery`. Returns both as they were stored; show the user
- * their SHA-256, since whoever can change the backup can change these as well.
+ * Stores recover.sh, and the page that explains how to recover a backup by hand, next to a backup, for
+ * `coffer backup --with-recovery`. Returns both as they were stored; show the user their SHA-256, since whoever
+ * can change the backup can change these as well.
  *
  * They are named after the backup, `<backup>.recover.sh` and `<backup>.recovery.md`: each backup thus keeps
  * the kit of the coffer that made it, nothing that exists is replaced or trusted, and `rm <backup>*`
  * removes the kit as well.
  *
- * Call it when the backup itself is stored: that remains complete, whatever happens here.
+ * Call it when the backup itself is stored: the backup remains complete, whatever happens here.
  *
- * @param directory where the backup is, as for the backup itself
+ * @param directory the directory of the backup, as it was given to `openSink`
  * @throws RefusedError, StorageError, or the reason of the signal
  */
 export async function storeRecoveryKit(

@@ -18,7 +18,7 @@ import type { Dedup } from './series-state.ts';
 import { type BackedUp, BackupFiles } from './backup-files.ts';
 
 interface CommonOptions {
-  /** When the backup was started: shown, authenticated, before a restore. */
+  /** When the backup was started: authenticated, and shown before a restore. */
   readonly created: Date;
 }
 
@@ -37,7 +37,7 @@ export interface Coffer1BackupOptions extends CommonOptions {
   readonly compressionFilter: Coffer1Filter | undefined;
   readonly dedup: Dedup;
   readonly cut: Cut;
-  /** Where data is stored ahead of it, so that it need not be sent again if it is interrupted. */
+  /** Where data is stored ahead of the backup, so that it need not be sent again if the backup is interrupted. */
   readonly ahead?: DataTarget | undefined;
   /** Undefined: everything is read. */
   readonly changes?: KnownChanges | undefined;
@@ -45,20 +45,20 @@ export interface Coffer1BackupOptions extends CommonOptions {
 
 export type BackupOptions = Qubes4BackupOptions | Coffer1BackupOptions;
 
-/** What came of a backup. */
+/** The result of a backup. */
 export interface BackupMade {
   readonly backedUp: readonly BackedUp[];
-  /** In coffer-1. */
+  /** Only for the format coffer-1. */
   readonly written: WrittenFile | undefined;
-  /** The origins of volumes that are not whole in it. */
+  /** The origins of the volumes of VMs that are incomplete in it. */
   readonly broken: ReadonlySet<string>;
 }
 
 /**
- * Writes the archive of everything in the plan to `output`, reading each volume once and in order. A VM
- * with a volume that cannot be read, or that changed while it was read, has failed: the archive says so,
- * and contains the others. Throws FailedError, naming the volume, where the format cannot say so, or when
- * all have failed: the archive is then unfinished and must be discarded.
+ * Writes the archive of everything in the plan to `output`, reading each volume once and in order. If a volume
+ * cannot be read, or changed while it was read, its VM has failed: the archive says so, and contains the others.
+ * Throws FailedError, naming the volume, if the format cannot say so, or if all VMs have failed: the archive is
+ * then unfinished and must be discarded.
  */
 export async function writeBackup(
   plan: MeasuredPlan,

@@ -13,15 +13,15 @@ export interface Selection {
   readonly excludedIfThere: readonly string[];
 }
 
-/** What is backed up, including dom0 if its home is, in the system's order. */
+/** The VMs that are backed up, in the system's order, including dom0 if its home is. */
 export interface Selected {
   readonly qubes: readonly Qube[];
   readonly leftOut: readonly LeftOut[];
 }
 
 /**
- * Sorts the VMs into those to back up and the others. Throws UsageError for a name given twice,
- * RefusedError for an unknown one or when nothing is left.
+ * Divides the VMs into those to back up and the others. Throws UsageError for a name given twice; RefusedError for an
+ * unknown name, for a VM that was only partly restored, or when nothing is left.
  */
 export function selectQubes(
   all: readonly Qube[],
@@ -54,7 +54,7 @@ export function selectQubes(
   return { qubes, leftOut };
 }
 
-/** A VM of a class that cannot be backed up is refused by name, not called missing. */
+/** Throws RefusedError if a VM was chosen whose class cannot be backed up. */
 function refuseForeign(foreign: readonly ListedQube[], chosen: readonly string[]): void {
   const named = foreign.find(({ name }) => chosen.includes(name));
   if (named === undefined) return;
@@ -71,12 +71,15 @@ function refuseUnknown(all: readonly Qube[], named: readonly string[]): void {
   }
 }
 
-/** Whether a VM is among those that are backed up when none is named. */
+/** Whether a VM is backed up when none is named. */
 export function isBackedUpByDefault(qube: Qube): boolean {
   return whyLeftOut(qube, { chosen: [], excluded: [], excludedIfThere: [] }) === undefined;
 }
 
-/** Undefined for a VM that is backed up. By default, `auto_cleanup` disposables are not (core-admin). */
+/**
+ * Why a VM is left out; undefined for a VM that is backed up. By default, `auto_cleanup` disposables are left out, as in
+ * core-admin.
+ */
 function whyLeftOut(
   qube: Qube,
   { chosen, excluded, excludedIfThere }: Selection,

@@ -1,17 +1,17 @@
 import type { NamedFile } from '../archive/coffer1/manifest.ts';
 import type { SeriesFile, SeriesState } from './series-state.ts';
 
-/** What a prune changed, as far as dom0 keeps it. */
+/** What a prune changed, as far as dom0 records it. */
 export interface PrunedSeries {
   /** The newest file now. */
   readonly last: NamedFile & { readonly sequence: number };
-  /** Files that were made, ascending. */
+  /** New files, ascending by number. */
   readonly added: readonly SeriesFile[];
-  /** Ids of those that are gone, or will be: nothing may refer to them any more. */
+  /** Ids of files that were deleted, or will be: nothing may refer to them any more. */
   readonly gone: ReadonlySet<string>;
 }
 
-/** What dom0 knows of a series once it was pruned. */
+/** What dom0 knows about a series after it was pruned. */
 export function afterPrune(state: SeriesState, { last, added, gone }: PrunedSeries): SeriesState {
   const isThere = ({ backupId }: SeriesFile): boolean => !gone.has(backupId);
   return {
@@ -22,7 +22,7 @@ export function afterPrune(state: SeriesState, { last, added, gone }: PrunedSeri
   };
 }
 
-/** The files that dom0 knows of and that are not among these; they may have been withheld. */
+/** The files that dom0 knows and that are not there; the storage may be withholding them. */
 export function missingFiles(state: SeriesState, there: ReadonlySet<string>): SeriesFile[] {
   return state.files.filter(({ backupId }) => !there.has(backupId));
 }

@@ -20,9 +20,9 @@ import type { BackupCheck } from './backup-record.ts';
 import type { Dedup, SeriesFile, SeriesState } from './series-state.ts';
 import type { SeriesStore } from './series-store.ts';
 
-/** What is asked of a backup in a directory, as far as its series is concerned. Undefined: what the series has. */
+/** What the user asks for, as far as the series is concerned. Undefined: as in the series. */
 export interface SeriesWishes {
-  /** In bytes. */
+  /** The size of the largest volume, in bytes. */
   readonly largestVolume: number;
   /** A backup that needs no other file. */
   readonly full: boolean;
@@ -32,14 +32,14 @@ export interface SeriesWishes {
   readonly kdf: ScryptCost | undefined;
 }
 
-/** What a series begins with where nothing else is asked for. */
+/** The settings of a new series where nothing else is asked for. */
 export interface SeriesDefaults {
   readonly place: string;
   readonly compressionFilter: Coffer1Filter;
   readonly kdf: ScryptCost;
 }
 
-/** What dom0 knows of a series, and where it keeps that. */
+/** What dom0 knows about a series, and where that is stored. */
 export interface KnownSeries {
   readonly store: SeriesStore;
   readonly known: SeriesState;
@@ -52,24 +52,24 @@ export interface SeriesDirectory {
   readonly directory: StoredFiles | undefined;
 }
 
-/** A backup that goes into a series, and what that is then known by. */
+/** A backup that is added to a series. */
 export interface SeriesBackup {
   readonly file: NextFile;
   /** Undefined: the series begins with it. */
   readonly state: SeriesState | undefined;
   /** Files of the series that the storage has lost. */
   readonly lost: readonly SeriesFile[];
-  /** What backups that were interrupted have left, and this one goes on from. */
+  /** What interrupted backups have left, and this one continues from. */
   readonly left: readonly SeriesFile[];
-  /** What the user should know of the series, in sentences. */
+  /** What the user should know about the series, in sentences. */
   readonly remarks: readonly string[];
   readonly cut: Cut;
   readonly settings: Pick<SeriesState, 'place' | 'dedup' | 'encrypted' | 'compressionFilter'>;
 }
 
 /**
- * Opens the series that a backup goes on with. Throws WrongPassphraseError, and UsageError when something is asked for
- * that only a new series can have.
+ * Opens the series that a backup continues. Throws WrongPassphraseError, UsageError for something that only a new series
+ * can have, and StorageError.
  *
  * @param passphrase is wiped
  */
@@ -86,7 +86,7 @@ export async function continueSeries(
   const { state } = look;
   const series = { ...opened, head: Promise.resolve(state.head) };
   const isOwn = (await opened.head).wrappedKeyMac.equals(known.head.wrappedKeyMac);
-  // The file with that passphrase is none that the series can be gone on from.
+  // The file with that passphrase is not one that the series can be continued from.
   if (!isOwn && state.head === known.head) throw new WrongPassphraseError(WRONG);
   const lastGrain = state.files.findLast(({ kind }) => kind !== 'pack')?.grain;
   const cut = cutFor(wishes.largestVolume, lastGrain);
@@ -114,7 +114,7 @@ export async function continueSeries(
 
 const WRONG = 'the passphrase is wrong';
 
-/** Opens a series under the passphrase that dom0 knows it by, or that another machine has given it since. */
+/** Opens a series, also if another machine has changed its passphrase. Throws WrongPassphraseError. */
 async function openKnown(
   { head, files }: SeriesState,
   passphrase: Buffer,
@@ -135,7 +135,7 @@ async function openKnown(
   }
 }
 
-/** The files that are not what they were, as far as a sample of them shows. */
+/** The files that are no longer as they were stored, as far as a random sample shows. */
 async function changedFiles(
   store: SeriesStore,
   state: SeriesState,
@@ -155,7 +155,7 @@ async function changedFiles(
  * Begins a series.
  *
  * @param passphrase is wiped once the key is derived
- * @param isLong it is not to be in one file, all of which is lost when it is interrupted
+ * @param isLong the backup is stored in several files, so that what was sent is kept if it is interrupted
  */
 export function beginSeriesOfBackups(
   wishes: SeriesWishes,
@@ -165,7 +165,8 @@ export function beginSeriesOfBackups(
 ): SeriesBackup {
   const { dedup = 'domain', encrypted, compressionFilter = defaults.compressionFilter } = wishes;
   const series = beginSeries(passphrase, wishes.kdf ?? defaults.kdf);
-  // Where it is in one file, only what shares a domain is worth looking for in the first one of a series.
+  // The first backup of a series has no earlier chunks: if it is one file, duplicates are only worth looking for when
+  // all volumes share a domain.
   const earlier =
     wishes.full || (dedup === 'domain' && !isLong)
       ? undefined
@@ -193,7 +194,11 @@ export interface NewSeriesFile {
   readonly check: BackupCheck | undefined;
 }
 
-/** Notes a file of the kind data that was stored, so that whichever backup comes next can go on from it. */
+/**
+ * Notes a file of the kind data that was stored, so that the next backup can continue from it.
+ *
+ * @param onFailure called when it cannot be noted
+ */
 export async function noteDataInSeries(
   store: SeriesStore,
   series: SeriesBackup,
@@ -208,12 +213,12 @@ export async function noteDataInSeries(
 }
 
 /**
- * Notes a backup that was stored, so that the next one can go on from it.
+ * Notes a backup that was stored, so that the next one can continue from it. Throws FailedError.
  *
- * @param series with what was noted since it was opened
- * @param checks what files of it were found to be, by their ids; to one that is damaged nothing will refer, nor to the maps of
- *   a backup that needs it
- * @param broken the origins of volumes that are not whole in it
+ * @param series including what was noted since it was opened
+ * @param checks results of checking its files, by their ids; if one is damaged, nothing will refer to it, nor to the maps
+ *   of this backup
+ * @param broken the origins of volumes that are incomplete in it
  */
 export async function noteInSeries(
   store: SeriesStore,
@@ -245,7 +250,7 @@ function describeNew(
   return { ...name, sequence, kind, fileName, bytes, grain, made: seconds, needs, check };
 }
 
-/** What is known of the series with one file more. */
+/** What is known about the series with one more file. */
 async function stateWith(
   { file, state, settings }: SeriesBackup,
   added: SeriesFile,

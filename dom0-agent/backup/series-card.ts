@@ -1,6 +1,6 @@
 import { timeInName } from '../../shared/local-time.ts';
 
-/** A file of a series, as far as a card tells of it. */
+/** A file of a series, as far as a card identifies it. */
 export interface OnCard {
   readonly seriesId: string;
   readonly sequence: number;
@@ -11,8 +11,8 @@ export interface OnCard {
 }
 
 /**
- * One line to keep with the passphrase: `series 6f0c1a2b, number 412, 2026-11-25, a41e 93bc`. A machine that knows nothing of the
- * series cannot tell whether its storage was put back to an older state; who has the line can.
+ * One line to keep with the passphrase: `series 6f0c1a2b, number 412, 2026-11-25, a41e 93bc`. A machine that does not
+ * know the series cannot tell whether its storage was rolled back to an older state; somebody with this line can.
  */
 export function seriesCard({ seriesId, sequence, made, mac }: OnCard): string {
   const day = timeInName(made).slice(0, 10);

@@ -3,10 +3,10 @@ import type { BackupCheck } from './backup-record.ts';
 import type { SeriesFile, SeriesState } from './series-state.ts';
 import type { SeriesStore } from './series-store.ts';
 
-/** A run that checks what was checked longest ago reads at least this share of all: in a month of days, all of it. */
+/** The share of all bytes that one run of `--rolling` reads at least: everything, if it is run daily for a month. */
 const SHARE = 1 / 30;
 
-/** The files that were checked longest ago, about a thirtieth of all bytes; those that never were come first. */
+/** The files that were checked longest ago, about a thirtieth of all bytes; those that were never checked come first. */
 export function checkedLongestAgo(files: readonly SeriesFile[]): SeriesFile[] {
   const all = files.reduce((sum, { bytes }) => sum + bytes, 0);
   const due = files.toSorted((one, other) => lastCheck(one) - lastCheck(other));
@@ -20,13 +20,21 @@ export function checkedLongestAgo(files: readonly SeriesFile[]): SeriesFile[] {
   return chosen;
 }
 
-/** When the file was checked that was checked longest ago, in seconds since 1970; undefined when some never were. */
+/**
+ * Since when, in seconds since 1970, every file of the series has been checked at least once; undefined if some were
+ * never checked.
+ */
 export function allCheckedSince({ files }: SeriesState): number | undefined {
   const oldest = Math.min(...files.map(lastCheck));
   return Number.isFinite(oldest) && oldest > 0 ? oldest : undefined;
 }
 
-/** Notes what files of a series were found to be. What dom0 does not know of is passed over. */
+/**
+ * Notes the results of checking files of a series. Files that dom0 does not know are skipped.
+ *
+ * @param checks by the ids of files
+ * @param patience how to wait for another process that is changing the series
+ */
 export async function noteFileChecks(
   store: SeriesStore,
   seriesId: string,
@@ -38,7 +46,7 @@ export async function noteFileChecks(
   const known = await find();
   if (!known?.files.some(({ backupId }) => checks.has(backupId))) return;
   const note = async (): Promise<void> => {
-    // A backup may have gone on with it in the meantime.
+    // A backup may have been added to the series in the meantime.
     const state = (await find()) ?? known;
     const files = state.files.map((file) => {
       const check = checks.get(file.backupId) ?? file.check;

@@ -10,19 +10,18 @@ import type { NamedFile } from '../archive/coffer1/manifest.ts';
 
 /** A file of a series in its directory. */
 export interface SeriesFile extends NamedFile {
-  /** Of the file. */
   readonly fileName: string;
   readonly kind: FileKind;
   readonly sequence: number;
   /** When it was begun, in seconds since 1970. */
   readonly made: number;
-  /** Of the whole file. */
+  /** The size of the whole file. */
   readonly bytes: number;
   /** Bytes in a chunk. */
   readonly grain: number;
-  /** The other files that it cannot be restored without. */
+  /** The ids of the other files that it needs for a restore. */
   readonly needs: readonly string[];
-  /** What it was found to be when it was last read. Nothing refers to a file that is damaged. */
+  /** The result of its last check. Nothing refers to a file that is damaged. */
   readonly check?: BackupCheck | undefined;
 }
 
@@ -31,8 +30,8 @@ export const DEDUP_CHOICES = ['domain', 'all'] as const;
 export type Dedup = (typeof DEDUP_CHOICES)[number];
 
 /**
- * What dom0 knows of a series. It holds no secret: the key is wrapped under the passphrase, as in each file. Losing it
- * costs time, not data: all of it is in the files as well.
+ * What dom0 knows about a series. It holds no secret: the key is wrapped under the passphrase, as in each file. Losing it
+ * costs time, not data: everything is in the files as well.
  */
 export interface SeriesState {
   readonly head: SeriesHead;
@@ -45,12 +44,13 @@ export interface SeriesState {
   readonly last: NamedFile & { readonly sequence: number };
   /** Ascending by number. */
   readonly files: readonly SeriesFile[];
-  /** The backup that has the last map of each volume, by its origin. */
+  /** The id of the backup with the last map of each volume, by the volume's origin. */
   readonly maps: ReadonlyMap<string, string>;
 }
 
 const VERSION = 1;
 
+/** One line of JSON, with bytes in hex. */
 export function formatState(state: SeriesState): string {
   const { head, place, dedup, encrypted, compressionFilter, last, files, maps } = state;
   const text = {
@@ -64,7 +64,7 @@ export function formatState(state: SeriesState): string {
   return `${JSON.stringify(text)}\n`;
 }
 
-/** Undefined for a text that is none, or that another version wrote. */
+/** Undefined if the text is not a state, or is one that another version wrote. */
 export function parseState(text: string): SeriesState | undefined {
   const fields = objectOf(parseJson(text));
   const [kdf, last] = [objectOf(fields['kdf']), objectOf(fields['last'])];
@@ -122,7 +122,7 @@ function namedOf(fields: Record<string, unknown>): NamedFile {
   return { backupId: idOf(fields['backupId']), mac: hexOf(fields['mac'], 64) };
 }
 
-/** Empty for what is no id. */
+/** Empty if the value is not an id: 32 hex digits. */
 function idOf(value: unknown): string {
   return hexOf(value, 16);
 }
@@ -136,7 +136,7 @@ function bytesOf(value: unknown, length: number): Buffer {
   return Buffer.from(hexOf(value, length), 'hex');
 }
 
-/** 0 for what is no positive whole number. */
+/** 0 if the value is not a positive integer. */
 function numberOf(value: unknown): number {
   return Number.isSafeInteger(value) && Number(value) > 0 ? Number(value) : 0;
 }
@@ -149,7 +149,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Without fields for what is no object. */
+/** Empty if the value is not an object. */
 function objectOf(value: unknown): Record<string, unknown> {
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
   return isObject ? (value as Record<string, unknown>) : {};

@@ -20,28 +20,29 @@ import { type SeriesFile, type SeriesState, formatState, parseState } from './se
 const STATE = 'state.json';
 
 /**
- * dom0's knowledge of series, in a directory of its own, which nobody else may read:
+ * What dom0 knows about series, in a directory that nobody else may read:
  *
- *     <series-id>/state.json             the wrapped key, the files, what was last
- *     <series-id>/<backup-id>/parts      the table of parts of that file, as it is in it
+ *     <series-id>/state.json             the wrapped key, the files, which one is the newest
+ *     <series-id>/<backup-id>/parts      the table of parts of that file, as it is in the file
  *     <series-id>/<backup-id>/ids        the ids of its chunks
  *     <series-id>/<backup-id>/<map>      the maps of volumes that were last backed up in it
  *
- * `state.json` is replaced when all that it tells of is written: what it does not tell of is removed by the next change.
+ * `state.json` is replaced once everything that it names is written; whatever it does not name is removed by the next
+ * change.
  */
 export class SeriesStore {
   readonly #directory: string;
   readonly #warn: (text: string) => void;
 
-  /** @param warn is told of what is damaged, and passed over */
+  /** @param warn called with a sentence about damaged records, which are skipped */
   constructor(directory: string, warn: (text: string) => void) {
     this.#directory = directory;
     this.#warn = warn;
   }
 
   /**
-   * Runs `action` while no other process goes on with a series at this place; waits for one that does. Where nothing can
-   * be noted, there is nothing to wait for.
+   * Runs `action` while no other process continues a series at this place, and waits for one that does. Where this user
+   * cannot write, nothing is noted, so it does not wait.
    */
   async whileLocked<T>(place: string, action: () => Promise<T>, patience: Patience): Promise<T> {
     if (!(await isWritable(this.#directory))) return await action();
@@ -61,8 +62,8 @@ export class SeriesStore {
   }
 
   /**
-   * The series at a place of which any file is there; the one that was continued last comes first. Another disk may be at
-   * the same place, with a series of its own.
+   * The series at a place of which at least one file is there; the one that was continued last comes first. Series
+   * without a file there may be on another disk that was mounted at the same place.
    */
   async at(place: string, isThere: (file: SeriesFile) => boolean): Promise<SeriesState[]> {
     const newest = (state: SeriesState): number => state.files.at(-1)?.made ?? 0;
@@ -73,9 +74,9 @@ export class SeriesStore {
   }
 
   /**
-   * What a new backup may refer to.
+   * The files that a new backup may refer to, the newest first.
    *
-   * @param usable which files are there
+   * @param usable whether a file can be referred to
    */
   async earlierFiles(
     state: SeriesState,
@@ -90,16 +91,16 @@ export class SeriesStore {
   }
 
   /**
-   * Notes a file that was stored, all or nothing.
+   * Notes a file that was stored, atomically. Throws FailedError.
    *
-   * @param state as it is then
+   * @param state with that file
    */
   async add(state: SeriesState, contents: FileContents, backupId: string): Promise<void> {
     await this.write(state.head.seriesId, backupId, contents);
     await this.save(state);
   }
 
-  /** Writes what is known of a file; it counts when a state tells of the file. */
+  /** Writes what is known about a file; it takes effect once a state that names the file is saved. Throws FailedError. */
   async write(seriesId: string, backupId: string, contents: FileContents): Promise<void> {
     const directory = this.#pathOf(seriesId, backupId);
     try {
@@ -110,7 +111,7 @@ export class SeriesStore {
     }
   }
 
-  /** Replaces what is known of a series, and removes what is not needed for it. */
+  /** Replaces what is known about a series, and removes what is no longer needed. Throws FailedError. */
   async save(state: SeriesState): Promise<void> {
     const directory = this.#pathOf(state.head.seriesId);
     try {
@@ -144,7 +145,7 @@ export class SeriesStore {
     return undefined;
   }
 
-  /** Undefined when what is kept of it is missing or damaged: then nothing refers to it. */
+  /** Undefined, with a warning, if what is kept about the file is missing or damaged. */
   async #earlierFile(
     { head }: SeriesState,
     { backupId, fileName }: SeriesFile,
@@ -200,7 +201,7 @@ async function makePrivate(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
 }
 
-/** Makes it when it is missing. */
+/** Whether this user can write to the directory, which is made if it is missing. */
 async function isWritable(directory: string): Promise<boolean> {
   try {
     await makePrivate(directory);

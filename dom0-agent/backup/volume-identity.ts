@@ -1,14 +1,14 @@
 import type { Qube, Volume } from '../qubes/qube.ts';
 import type { Dedup } from './series-state.ts';
 
-/** The domain of the roots of templates and of what was cloned from them: they are much alike. */
+/** The domain of the root volumes of templates and of standalones cloned from them: they have much in common. */
 const ROOTS = 'roots';
-/** The one domain of a series that was begun so. */
+/** The only domain of a series that was begun with `--dedup all`. */
 const ALL = 'all';
 
 /**
- * Which volume of which VM it is: `<uuid>/private`. A VM keeps its uuid when it is renamed, and one that is made later
- * under the same name has another. Where a system knows no uuids, the name of the VM, which cannot be mistaken for one.
+ * Identifies a volume of a VM within a series: `<uuid>/private`. A VM keeps its uuid when it is renamed, and a later VM
+ * with the same name has another one. On a system without uuids it is the VM's name, which cannot look like a uuid.
  */
 export function originOf({ uuid, name }: Qube, volume: Volume): string {
   return `${uuid ?? name}/${volume.name}`;
@@ -20,9 +20,9 @@ export function keyOf(origin: string): string {
 }
 
 /**
- * Within which volumes equal chunks are stored once. Roots of templates and standalones share theirs; every other
- * volume is compared with itself only, so that the size of a backup never reveals to one VM what another one contains. With
- * `dedup` all, that is given up.
+ * The domain of a volume: equal chunks within a domain are stored once. The roots of templates and standalones share one;
+ * every other volume is only compared with itself, so that the size of a backup never reveals to one VM what another one
+ * contains. With `dedup` set to `all`, this protection is given up.
  */
 export function domainOf(qube: Qube, volume: Volume, dedup: Dedup): string {
   if (dedup === 'all') return ALL;

@@ -6,21 +6,21 @@ import type { Qube, Volume } from '../qubes/qube.ts';
 import type { QubesSystem, VolumeImage } from '../qubes/system.ts';
 import { keyOf, originOf } from './volume-identity.ts';
 
-/** What tells a backup what changed in volumes since earlier ones. */
+/** How a backup finds out what changed in volumes since earlier ones. */
 export interface KnownChanges {
   readonly tracking: ChangeTracking;
-  /** The backup in which the last map of a volume is; undefined: none that it can go on from. */
+  /** The id of the backup with the last map of a volume; undefined: there is none to continue from. */
   readonly since: (origin: string) => string | undefined;
 }
 
-/** A volume that is backed up, and what of it has to be read. */
+/** A volume that is backed up, and which ranges of it have to be read. */
 export interface VolumeSource extends Omit<VolumeImage, 'extents'> {
   /** Where there may be data. */
   readonly extents: readonly Extent[];
   /** See `VolumeContent`. */
   readonly changed: readonly Extent[] | undefined;
   readonly check: CheckOfChanges | undefined;
-  /** To be called when it was backed up. */
+  /** To be called when the volume has been backed up. */
   keep(): void;
 }
 
@@ -64,7 +64,7 @@ function sourceOf(image: VolumeImage): Omit<VolumeSource, 'keep'> {
   };
 }
 
-/** A volume that was not written to is opened only when what the last backup stored of it is lost. */
+/** A volume that has not been written to is only opened if what the last backup stored of it is lost. */
 function untouched(opened: OpenedChanges, open: () => Promise<VolumeImage>): VolumeSource {
   let image: Promise<VolumeImage> | undefined;
   return {

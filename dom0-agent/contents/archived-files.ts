@@ -3,16 +3,16 @@ import { INCOMPLETE } from '../archive/archive.ts';
 import { savedVolumes } from '../qubes/qube.ts';
 import { type QubesAndHome, dom0Trees } from '../qubes/backup-contents.ts';
 
-/** What a file of a VM in an archive is. */
+/** What kind of file of a VM a path in an archive is. */
 export type ArchivedPath =
   | { readonly kind: 'volume'; readonly directory: string; readonly volume: string }
   | {
-      /** `directory`: all files of the VM in one, as formats 2 and 3 keep templates. */
+      /** `directory`: the VM's whole directory as one file, as formats 2 and 3 store templates. */
       readonly kind: 'firewall' | 'notes' | 'menu' | 'incomplete' | 'directory' | 'other';
       readonly directory: string;
     };
 
-/** Where a volume is in an archive: `vm5/private.img`. */
+/** The path of a volume in an archive: `vm5/private.img`. */
 export function volumePath(directory: string, volume: string): string {
   return `${directory}/${volume}.img`;
 }
@@ -52,22 +52,22 @@ export class FilesSeen {
     this.#expected = new Set(expectedBy(selected));
   }
 
-  /** A file of the archive, or of a whole directory in it. */
+  /** Notes a file of the archive, or a file of a whole directory in it. */
   note(path: string): void {
     const directory = path.slice(0, Math.max(path.lastIndexOf('/'), 0));
     for (const each of [path, directory]) if (this.#expected.has(each)) this.#seen.add(each);
   }
 
-  /** The paths that qubes.xml lists for these and that were not seen. */
+  /** The paths that qubes.xml lists for the selected VMs and that were not seen. */
   missingOf(selected: QubesAndHome): string[] {
     return expectedBy(selected).filter((path) => !this.#seen.has(path));
   }
 }
 
 /**
- * The volumes of every VM that belong in a backup; for a VM without any, its directory, which has at least
- * one file (official tools write an empty one, `empty`); and what is of dom0. Formats 2 to 4 have no manifest:
- * this is how a lost file is noticed.
+ * The paths that must be in the archive: the volumes of every VM; for a VM without volumes its directory, which has at
+ * least one file (the official tools write an empty one, `empty`); and dom0's home and configuration. Formats 2 to 4 have
+ * no manifest, so this is how a lost file is noticed.
  */
 function expectedBy(selected: QubesAndHome): string[] {
   const expected = selected.qubes.flatMap(({ qube, directory }) => {

@@ -9,19 +9,20 @@ import { type ArchivedPath, parseArchivedPath } from './archived-files.ts';
 /** The longest explanation why a VM is incomplete, in bytes. */
 const LONGEST_REASON = 64 * KiB;
 
-/** A file of a VM on its way out of an archive. */
+/** A file of a VM that is being read from an archive. */
 export interface BackedUpFile {
-  /** `vm5/private.img`, as it is and parsed. */
+  /** `vm5/private.img`. */
   readonly path: string;
+  /** The same path, parsed. */
   readonly place: ArchivedPath;
   /** Apparent size in bytes. */
   readonly size: number;
-  /** The data without holes. Read once, before the next file. Throws DamagedError. */
+  /** The data without holes. To be read once, before the next file. Throws DamagedError. */
   readonly pieces: () => AsyncIterable<DataPiece>;
 }
 
 /**
- * The files that a file of the archive stands for: itself, or for a whole directory (`vm9/.`) those
+ * The VM's files in a file of the archive: only itself, or if it is a whole directory (`vm9/.`) the files
  * directly in it. Throws DamagedError when its content does not match its name.
  */
 export async function* backedUpFiles(file: ArchivedFile): AsyncGenerator<BackedUpFile> {
@@ -43,7 +44,7 @@ export async function textOf(file: BackedUpFile, limit: number): Promise<string>
   return content.toString('utf8');
 }
 
-/** Why a VM is incomplete, from the file that says so. */
+/** Why a VM is incomplete, for messages, from the file that says so. Throws DamagedError. */
 export async function whyIncomplete(file: BackedUpFile): Promise<string> {
   const why = printable(await textOf(file, LONGEST_REASON));
   return `the backup itself says that it is incomplete: ${why}`;
@@ -94,7 +95,7 @@ async function requireEnd(path: string, members: AsyncGenerator<TarMember>): Pro
   throw new DamagedError(`${path} in the backup contains more than one file`);
 }
 
-/** The same chunks; `count` is called with the length of each once it has been taken. */
+/** The same chunks; `count` is called with the length of each once it has been consumed. */
 export async function* countBytes(
   source: AsyncIterable<Buffer>,
   count: (bytes: number) => void,
@@ -105,7 +106,7 @@ export async function* countBytes(
   }
 }
 
-/** The same file; `count` is called for its bytes as in `countBytes`. */
+/** The same file; `count` is called for its data as in `countBytes`. */
 export function countFile(file: ArchivedFile, count: (bytes: number) => void): ArchivedFile {
   if ('innerTar' in file) return { path: file.path, innerTar: countBytes(file.innerTar, count) };
   return { ...file, pieces: () => countPieces(file.pieces(), count) };
@@ -121,7 +122,7 @@ async function* countPieces(
   }
 }
 
-/** The tar of a file that is a whole tree. Throws DamagedError when it is none. */
+/** The tar of a file that is a directory tree. Throws DamagedError when it is not one. */
 export function treeOf(file: ArchivedFile): AsyncIterable<Buffer> {
   if ('innerTar' in file) return file.innerTar;
   throw new DamagedError(`${file.path} in the backup contains something other than its name says`);

@@ -27,7 +27,7 @@ export function damageTo(
   return { name, what: `${inWords(path, selected)} is damaged ${fault}` };
 }
 
-/** What qubes.xml lists and was not seen. */
+/** What qubes.xml lists and the archive does not contain. */
 export function missingIn(selected: QubesAndHome, seen: FilesSeen): Damage[] {
   return seen.missingOf(selected).map((path) => ({
     name: ownerOf(path, selected) ?? path,
@@ -35,7 +35,7 @@ export function missingIn(selected: QubesAndHome, seen: FilesSeen): Damage[] {
   }));
 }
 
-/** The VM that a file or directory of the archive belongs to, or dom0. */
+/** The name of the selected VM that a file or directory of the archive belongs to, or dom0; undefined if to none. */
 export function ownerOf(path: string, selected: QubesAndHome): string | undefined {
   if (dom0Trees(selected).includes(path)) return 'dom0';
   const { directory } = parseArchivedPath(path);

@@ -5,7 +5,7 @@ import type { BackupContents } from '../qubes/backup-contents.ts';
 
 /**
  * The same contents, with VMs that are incomplete in the backup listed as unusable. Only for a seekable
- * archive: in a stream, each is discovered when its turn comes. Throws DamagedError.
+ * archive: in a stream, the reader only learns of each when it arrives. Throws DamagedError.
  */
 export async function withIncompleteUnusable(
   contents: BackupContents,

@@ -1,4 +1,4 @@
-/** The result for one VM, or for dom0's home: a row of the closing table. */
+/** The result for one VM, or for dom0: a row of the table at the end. */
 export interface Outcome {
   readonly name: string;
   readonly result:
@@ -8,14 +8,14 @@ export interface Outcome {
     | 'left out'
     | 'verified'
     | 'damaged'
-    /** Authentic, but incomplete since the backup was made, and so of no use. */
+    /** Authentic, but it was already incomplete when the backup was made, and cannot be restored. */
     | 'incomplete'
-    /** What was read of it is valid, but the end of the backup did not confirm it. */
+    /** What was read of it is valid, but the backup as a whole is damaged. */
     | 'not verified';
   /** Bytes of its volumes; undefined for dom0's home, and where nothing was read. */
   readonly size: number | undefined;
   /** Bytes of data that were read, without holes. */
   readonly used: number;
-  /** What the user should know: replacements, refused settings, the reason of a failure. */
+  /** What the user should know: replacements, refused settings, the reason for a failure. */
   readonly remarks: readonly string[];
 }

@@ -19,7 +19,7 @@ export interface SelectedContents {
 
 /**
  * The VMs of the backup that the user chose: those named, also by patterns, or all, without those excluded. Throws
- * UsageError for a name given twice, RefusedError for one that is not in the backup.
+ * UsageError for a name given twice, RefusedError for one that is not in the backup or when nothing is left.
  */
 export function selectContents(
   contents: BackupContents,

@@ -4,10 +4,10 @@ import { formatSize, GiB } from '../../shared/sizes.ts';
 import { type BackedUpQube, type BackupContents, sizeOfDom0 } from '../qubes/backup-contents.ts';
 import { DamagedError } from '../../shared/errors.ts';
 
-/** Sizes in a list of VMs are estimates, and some lists have none: only what is far beyond them is refused. */
+/** In bytes. Sizes in qubes.xml are estimates, or missing: only what is far beyond them is refused. */
 const LEAST_ALLOWED = 100 * GiB;
 
-/** The same archive, limited to what its list of VMs allows. */
+/** The same archive, but reading it fails when a VM has far more data than qubes.xml says. */
 export function withSizeLimits(reader: ArchiveReader, contents: BackupContents): ArchiveReader {
   const named = namedDirectories(contents);
   return {
@@ -18,7 +18,7 @@ export function withSizeLimits(reader: ArchiveReader, contents: BackupContents):
   };
 }
 
-/** Undefined when the directory of a VM is unknown. */
+/** The limit in bytes for each directory of the archive; undefined when the directory of a VM is unknown. */
 function namedDirectories(contents: BackupContents): NamedDirectories | undefined {
   const { qubes, unusable } = contents;
   const named = new Map<string, number>();
@@ -38,10 +38,13 @@ function namedDirectories(contents: BackupContents): NamedDirectories | undefine
 
 /** A volume is larger than the backup's settings say. */
 export class TooLargeError extends DamagedError {}
+
 /**
- * A volume may not be larger than the backup's settings say: otherwise a few bytes of a backup made on a
- * compromised system could fill the disk. Formats 2 and 3 only record what the whole VM took on disk; a
- * sparse volume may be larger, but not without limit. Throws TooLargeError.
+ * Throws TooLargeError for a volume that is larger than the backup's settings say: otherwise a few bytes of a backup
+ * made on a compromised system could fill the disk. Formats 2 and 3 only record what the whole VM took on disk; there, a
+ * sparse volume may be larger, but not without limit.
+ *
+ * @param size the volume's apparent size in bytes
  */
 export function requireWithinLimit(
   { qube, size: taken }: BackedUpQube,
@@ -57,5 +60,5 @@ export function requireWithinLimit(
   );
 }
 
-/** Qubes' default for a root volume is 20 GiB. */
+/** In bytes. Qubes' default for a root volume is 20 GiB. */
 const LARGEST_UNSTATED = 100 * GiB;

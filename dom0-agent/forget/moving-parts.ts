@@ -14,8 +14,9 @@ import type { PrunedFile } from './plan-prune.ts';
 type Planned = PackParts[number];
 
 /**
- * The parts of a pack with all that its writer wants to know of them. Those that are trimmed are read, and their chunks held against
- * their ids: what is sealed anew here, no later check would tell from what was backed up. Throws DamagedError.
+ * The parts of a pack, as its writer needs them. Parts that are trimmed are read, and their chunks compared with their
+ * ids: since they are sealed anew here, no later check would notice a difference from what was backed up. Throws
+ * DamagedError.
  */
 export async function* movingParts(
   parts: PackParts,
@@ -45,7 +46,7 @@ export async function* movingParts(
   }
 }
 
-/** Parts that are compressed and encrypted alike, read and authenticated. */
+/** Reads and authenticates parts that are all compressed and encrypted in the same way. */
 async function* readParts(
   parts: PackParts,
   directory: OpenedDirectory,
@@ -101,7 +102,7 @@ function numbersIn({ first, count }: ChunkRun): number[] {
   return Array.from({ length: count }, (_, i) => first + i);
 }
 
-/** Ascending numbers as runs. */
+/** Runs of consecutive numbers, from ascending numbers. */
 function runsOf(numbers: readonly number[]): ChunkRun[] {
   const runs: { first: number; count: number }[] = [];
   for (const number of numbers) {
@@ -112,7 +113,7 @@ function runsOf(numbers: readonly number[]): ChunkRun[] {
   return runs;
 }
 
-/** The ids of the chunks of some rows. */
+/** The ids of the chunks of some rows of a file's table of parts, by row. */
 async function idsOf(
   { stored, offsets: { table } }: PrunedFile,
   rows: ReadonlySet<number>,

@@ -1,10 +1,10 @@
 import { dateOf } from '../../shared/local-time.ts';
 
-/** The kinds of periods of which a rule keeps the last backup, as the calendar of this machine's zone has them. */
+/** The kinds of periods for which a rule keeps the last backup, in this machine's time zone. */
 export const PERIODS = ['daily', 'weekly', 'monthly', 'yearly'] as const;
 export type Period = (typeof PERIODS)[number];
 
-/** The name of the period in which a time lies: `2026-11-25`, the Monday of a week, `2026-11`, `2026`. */
+/** The name of the period that a time is in: a day `2026-11-25`, the Monday of a week, a month `2026-11`, or a year. */
 export function periodOf(time: Date, period: Period): string {
   switch (period) {
     case 'daily':
@@ -18,14 +18,14 @@ export function periodOf(time: Date, period: Period): string {
   }
 }
 
-/** A length of time as a calendar measures it. */
+/** A length of time in calendar units. */
 export interface Span {
   readonly count: number;
   readonly unit: SpanUnit;
 }
 type SpanUnit = 'h' | 'd' | 'w' | 'm' | 'y';
 
-/** `36h`, `30d`, `8w`, `6m`, `2y`; undefined for anything else. */
+/** Parses `36h`, `30d`, `8w`, `6m` (months) or `2y`; undefined for anything else. */
 export function parseSpan(text: string): Span | undefined {
   const [, count, unit] = /^([1-9][0-9]{0,3})([hdwmy])$/.exec(text) ?? [];
   return unit === undefined ? undefined : { count: Number(count), unit: unit as SpanUnit };
@@ -36,8 +36,8 @@ export function formatSpan({ count, unit }: Span): string {
 }
 
 /**
- * That much before a time, at the same time of day. Where a month has no such day, its last day: a month before the
- * 31st of March is the 28th or the 29th of February.
+ * The time a span earlier; for spans in days or more, at the same time of day. If that month has no such day, its last
+ * day: one month before the 31st of March is the 28th or 29th of February.
  */
 export function before(time: Date, { count, unit }: Span): Date {
   const earlier = new Date(time);
@@ -62,7 +62,7 @@ export function before(time: Date, { count, unit }: Span): Date {
 }
 
 function mondayBefore(time: Date): Date {
-  // At noon, which no change to or from summer time takes away.
+  // At noon, a time that is never skipped by a change to summer time.
   const noon = new Date(time);
   noon.setHours(12, 0, 0, 0);
   noon.setDate(noon.getDate() - ((noon.getDay() + 6) % 7));

@@ -2,18 +2,19 @@ import type { PartOf } from './plan-packs.ts';
 import type { PrunedFile } from './plan-prune.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
 
-/** No pack is larger: it is read back as a whole before anything is deleted. */
+/** The size limit of a pack, in bytes: the whole pack is read back before anything is deleted. */
 const LARGEST_PACK = 16 * GiB;
-/** What lies beside the parts in a pack: the table, the ids, the manifest. */
+/** Bytes for what is in a pack besides the parts: the table, the ids, the manifest. */
 const BESIDE = MiB;
 
-/** The parts of one new pack, those that were born in the same file together and ascending. */
+/** The parts of one new pack: those first stored in the same file are together, ascending by number. */
 export type PackParts = readonly PartOf<PrunedFile>[];
 
 /**
- * Deals parts out to packs. In a pack, all are compressed and encrypted alike, for its header says how.
+ * Distributes parts over packs. All parts of a pack are compressed and encrypted in the same way, since its header says
+ * how.
  *
- * @param largestFile that the storage takes, in bytes
+ * @param largestFile the largest file that the storage accepts, in bytes
  */
 export function packFiles(
   parts: readonly PartOf<PrunedFile>[],
@@ -40,7 +41,7 @@ function cut(parts: PackParts, limit: number): PackParts[] {
   const packs: PartOf<PrunedFile>[][] = [];
   let bytes = Infinity;
   for (const part of parts) {
-    // The table takes some bytes for each part, too, and the ids 16 for each chunk.
+    // Each part also needs some bytes in the table, and 16 for the id of each chunk.
     const taken = part.bytes + 1024;
     if (bytes + taken > limit) {
       packs.push([]);

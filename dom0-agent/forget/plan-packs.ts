@@ -5,20 +5,20 @@ import { DamagedError } from '../../shared/errors.ts';
 import type { NeededChunks } from '../archive/coffer1/needed-chunks.ts';
 
 /**
- * Where less than this share of a file's bytes is needed, what is needed moves into a pack. What cannot be freed by moving is
- * not counted.
+ * If less than this share of a file's bytes is needed, the needed parts move into a pack. Bytes that moving would not
+ * free are counted as needed.
  */
 export const LEAST_LIVE = 0.85;
 
-/** A part that moves is trimmed when less than this share of its chunks is needed: it must be read for that. */
+/** A part that moves is read and trimmed if less than this share of its chunks is needed. */
 export const LEAST_LIVE_OF_PART = 0.75;
 
-/** A file of the series, as far as it matters here what lies in it. */
+/** A file of the series, with its parts. */
 export interface PartsFile {
   readonly backupId: string;
   /**
-   * A backup that is kept stays whatever is live of it; one that is forgotten goes, since it would be there and not be
-   * whole. Of other files it depends on what is live of them.
+   * A backup that is kept stays, however little of it is needed. One that is forgotten goes: it could no longer be
+   * restored completely. For other files (`open`), it depends on how much of them is needed.
    */
   readonly fate: 'stays' | 'goes' | 'open';
   readonly parts: Iterable<PlacedPart>;
@@ -28,35 +28,36 @@ export interface PartsFile {
 export interface PartOf<F extends PartsFile> {
   readonly file: F;
   readonly row: number;
-  /** The file that it was born in, and its number there. */
+  /** The id of the file that it was first stored in. */
   readonly bornIn: string;
+  /** Its number in that file. */
   readonly number: number;
-  /** Which of the chunks that it was born with are needed, as bits. */
+  /** Which of its original chunks are needed, as a bit mask. */
   readonly live: number;
-  /** Whether the others are left out when it moves. */
+  /** Whether chunks that are not needed are left out when it moves. */
   readonly isTrimmed: boolean;
-  /** The bytes in the tar that it takes where it moves; of a part that is trimmed, about. */
+  /** The bytes that it will take in the tar of a pack; an estimate if it is trimmed. */
   readonly bytes: number;
 }
 
-/** What becomes of the files of a series. */
+/** What will happen to the files of a series. */
 export interface PackPlan<F extends PartsFile> {
-  /** Files that go, once the packs are stored and what replaces them was read back. */
+  /** Files to delete, once the packs are stored and everything that replaces them has been read back. */
   readonly going: readonly F[];
-  /** Parts that move into packs: all that is live of the files that go and lies nowhere else. */
+  /** Parts that move into packs: the needed parts of files that go, unless they are also in a file that stays. */
   readonly packed: readonly PartOf<F>[];
   /**
-   * Parts of files that stay, which also lie in a file that goes: as with the packs, these must be authenticated
-   * before the others are deleted.
+   * Needed parts of files that stay, which are also in a file that goes: like the packs, these must be authenticated
+   * before the other copy is deleted.
    */
   readonly replacing: readonly PartOf<F>[];
 }
 
 /**
- * Which files go and which parts of them move, so that all that is live stays and little else.
+ * Decides which files go and which of their parts move, so that all chunks that are needed stay, and little else.
  *
- * @param live what the maps of the backups that are kept refer to
- * @throws DamagedError when a part that is live is in none of the files
+ * @param live the chunks that the maps of kept backups refer to
+ * @throws DamagedError when a part that is needed is in none of the files
  */
 export function planPacks<F extends PartsFile>(
   files: readonly F[],
@@ -79,15 +80,16 @@ export function planPacks<F extends PartsFile>(
 }
 
 interface TakenParts<F extends PartsFile> {
-  /** Of each file the parts that are live, each part in one file only. */
+  /** The needed parts of each file; a part that is in several files is only listed for one of them. */
   readonly taken: ReadonlyMap<F, readonly PartOf<F>[]>;
-  /** Of each file where those of its live parts are taken that it holds in vain. */
+  /** For each file, its other needed parts, as they are in the files that they are listed for. */
   readonly shadowed: ReadonlyMap<F, readonly PartOf<F>[]>;
 }
 
 /**
- * Throws DamagedError when a live part is missing. A part may lie in several files, since a prune that was broken off leaves packs and what they were to replace. It is
- * taken in a file that stays, or in that of which the most is live.
+ * Assigns each needed part to one file. A part may be in several files, since an interrupted prune leaves both the packs
+ * and the files that they were to replace: it is assigned to a file that stays, or else to the one of which the largest
+ * share is needed. Throws DamagedError when a needed part is missing.
  */
 function takeParts<F extends PartsFile>(files: readonly F[], live: NeededChunks): TakenParts<F> {
   const liveParts = new Map(files.map((file) => [file, livePartsOf(file, live)]));
@@ -121,7 +123,7 @@ function takeParts<F extends PartsFile>(files: readonly F[], live: NeededChunks)
   return { taken, shadowed };
 }
 
-/** How much of the parts in a file is needed, from 0 to 1. */
+/** How much of a file's parts is needed, in bytes: from 0 to 1. */
 export function liveShare(file: PartsFile, live: NeededChunks): number {
   return shareOf(livePartsOf(file, live), file);
 }
@@ -138,7 +140,7 @@ function livePartsOf<F extends PartsFile>(file: F, live: NeededChunks): PartOf<F
   for (const part of file.parts) {
     const { bornIn = file.backupId, number, mask } = part;
     const needed = live.of(bornIn, number);
-    // One that was trimmed when less was needed does not serve.
+    // A part that was trimmed may lack chunks that are needed now.
     if (needed !== 0 && covers(mask, needed)) {
       parts.push({ file, row, bornIn, number, live: needed, ...trimmed(part, needed) });
     }

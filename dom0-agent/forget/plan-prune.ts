@@ -8,7 +8,7 @@ import { LEAST_LIVE, type PackPlan, type PartsFile, liveShare, planPacks } from 
 import { type RetentionRules, type Verdict, applyRetention } from './retention.ts';
 import { type StoredBackup, storedBackups } from './stored-backup.ts';
 
-/** A file of the series with what lies in it. */
+/** A file of the series with its parts. */
 export interface PrunedFile extends PartsFile {
   readonly stored: FileOfSeries;
   readonly offsets: PartOffsets;
@@ -16,25 +16,26 @@ export interface PrunedFile extends PartsFile {
   readonly size: number;
 }
 
-/** What a prune will do. Nothing was changed for it. */
+/** What a prune will do. */
 export interface PrunePlan extends PackPlan<PrunedFile> {
   readonly series: WholeSeries;
-  /** Of all backups, oldest first. */
+  /** For all backups, oldest first. */
   readonly verdicts: readonly Verdict<StoredBackup>[];
   readonly files: readonly PrunedFile[];
-  /** What the backups that are kept refer to. */
+  /** The chunks that the backups that are kept refer to. */
   readonly live: NeededChunks;
-  /** Bytes of the files that go, and of what moves into packs. */
+  /** Bytes of the files that go. */
   readonly goingBytes: number;
+  /** Bytes of the parts that move into packs. */
   readonly packedBytes: number;
 }
 
 /**
- * Decides by the rules which backups are forgotten, and by the maps of the others, read anew and authenticated, what of the
- * series' files can go.
+ * Decides by the rules which backups are forgotten, and by the maps of the others, which are read and authenticated now,
+ * which files of the series can go. Changes nothing.
  *
- * @throws DamagedError when a map, or a part that a kept backup needs, is missing or damaged; RefusedError when a time
- *   cannot be
+ * @throws DamagedError when a map, or a part that a kept backup needs, is missing or damaged; RefusedError when a
+ *   backup's time is implausible
  */
 export async function planPrune(
   series: WholeSeries,
@@ -63,8 +64,8 @@ function isKept({ reasons }: Verdict<StoredBackup>): boolean {
 }
 
 /**
- * A backup that needs no other is kept after all when most of it is needed by those that are kept: to copy it would take
- * much time and space, and to keep it costs little. What it refers to is then live, too.
+ * A backup that needs no other is kept after all if most of it is needed by kept backups: copying it would take much time
+ * and space, while keeping it costs little. What it refers to is then needed, too.
  */
 async function orNeeded(
   verdict: Verdict<StoredBackup>,
@@ -77,7 +78,7 @@ async function orNeeded(
   return { ...verdict, reasons: ['needed by others'] };
 }
 
-/** Adds all that the maps of a backup refer to. */
+/** Adds all chunks that the maps of a backup refer to. Throws DamagedError. */
 export async function addMaps({ file }: FileOfSeries, live: NeededChunks): Promise<void> {
   const { grain } = file.opened.header;
   for (const { path, volume } of file.manifest.files) {
@@ -86,7 +87,7 @@ export async function addMaps({ file }: FileOfSeries, live: NeededChunks): Promi
   }
 }
 
-/** What lies in a file. */
+/** A file with its parts, whose table is read. Throws DamagedError. */
 export async function prunedFile(
   stored: FileOfSeries,
   fate: PartsFile['fate'],
@@ -101,7 +102,7 @@ export async function prunedFile(
   return { stored, offsets, backupId: file.backupId, size: file.input.size, fate, parts };
 }
 
-/** Data of a backup that was broken off stays, too: the next backup goes on from it. */
+/** Data that an interrupted backup has left stays, too: the next backup continues from it. */
 function fateOf(
   stored: FileOfSeries,
   kept: ReadonlySet<FileOfSeries>,

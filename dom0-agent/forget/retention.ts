@@ -2,39 +2,43 @@ import { RefusedError } from '../../shared/errors.ts';
 import { formatTime } from '../../shared/local-time.ts';
 import { PERIODS, type Period, type Span, before, formatSpan, periodOf } from './period.ts';
 
-/** Which backups are kept. Each rule looks at all backups, and what one of them keeps is kept. */
+/**
+ * Which backups are kept: the last one of each of so many days, weeks, months or years that have one, and those below.
+ * Each rule is applied to all backups; a backup is kept if at least one rule keeps it.
+ */
 export interface RetentionRules extends Readonly<Partial<Record<Period, number | undefined>>> {
-  /** So many of the newest. */
+  /** This many of the newest backups. */
   readonly last?: number | undefined;
-  /** All that were made within this time before the newest. */
+  /** All backups made within this time before the newest one. */
   readonly within?: Span | undefined;
 }
 
-/** A backup as far as rules look at it: all of it is authentic. */
+/** What the rules need to know about a backup; all of it authenticated, except the name. */
 export interface DatedBackup {
-  /** What it is called, for messages. */
+  /** Its file's name, for messages. */
   readonly name: string;
-  /** Its place in the series. */
+  /** Its number in the series. */
   readonly sequence: number;
   readonly made: Date;
-  /** Of which VMs, or what else, it holds a state. */
+  /** The VMs that are complete in it; `dom0` stands for dom0's home. */
   readonly subjects: readonly string[];
 }
 
-/** What the rules say of a backup. */
+/** What the rules decide about a backup. */
 export interface Verdict<B extends DatedBackup> {
   readonly backup: B;
-  /** Which rules keep it: `last`, `daily`, …, `within 30d`. None: it is to be forgotten. */
+  /** Which rules keep it: `last`, `daily`, …, `within 30d`. Empty: it is forgotten. */
   readonly reasons: readonly string[];
 }
 
 /**
- * Which backups are kept, and why; oldest first. The rules are applied to each VM by itself: of the backups that hold
- * it, as if there were no others. So a backup of other VMs never displaces the last one of this VM. No clock decides:
- * the present is the newest backup's time.
+ * Decides which backups are kept, and why; oldest first. The rules are applied to each VM separately, looking only at
+ * the backups that contain it, so that a backup of other VMs never displaces the last one of this VM. Age is counted
+ * from the newest backup, not from the current time.
  *
- * @throws RefusedError when a time lies in the future, or earlier than that of a backup before it in the series: then
- *   one of the clocks was wrong, and it cannot be told which backups are old
+ * @param now only to refuse backups from the future
+ * @throws RefusedError when a time is in the future, or earlier than that of a previous backup in the series: then one of
+ *   the clocks was wrong, and it is unclear which backups are old
  */
 export function applyRetention<B extends DatedBackup>(
   backups: readonly B[],
@@ -53,7 +57,7 @@ export function applyRetention<B extends DatedBackup>(
   return inOrder.map((backup) => ({ backup, reasons: [...(reasons.get(backup) ?? [])] }));
 }
 
-/** Whether they keep anything at all. */
+/** Whether no rule is given. */
 export function isEmpty(rules: RetentionRules): boolean {
   return Object.values(rules).every((rule) => rule === undefined);
 }

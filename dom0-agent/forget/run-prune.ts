@@ -17,33 +17,33 @@ import { type PackParts, packFiles } from './plan-pack-files.ts';
 import { planPacks } from './plan-packs.ts';
 import { type PrunePlan, type PrunedFile, prunedFile } from './plan-prune.ts';
 
-/** So many packs of one time have names. */
+/** How many packs can be named after the same second. */
 const MOST_PACKS = 99;
 
-/** Where a series lies. */
+/** Where a series is stored. */
 export interface SeriesPlace {
   readonly storage: Storage;
   readonly directory: string;
   /** The directory, opened: the files of the plan were read through it. */
   readonly files: StoredFiles;
-  /** Or only stores a signed list of what may go. */
+  /** Whether to delete files; otherwise only a signed list of files to delete is stored. */
   readonly deletes: boolean;
 }
 
-/** What is told of a prune on its way. */
+/** Is told about the progress of a prune. */
 export interface PruneProgress {
   /**
-   * All that replaces something is there and authentic; what the plan lets go is deleted next. From now on no backup may
-   * refer to that.
+   * Everything that replaces something is stored and authentic; the files that go are deleted next. From now on, no
+   * backup may refer to them.
    */
   replaced(done: Pick<PruneResult, 'packs' | 'last'>): Promise<void>;
-  /** So many bytes of so many were read back and are authentic. */
+  /** `bytes` of `of` bytes were read back and are authentic. */
   checked(bytes: number, of: number): void;
 }
 
 /** What a prune did. */
 export interface PruneResult {
-  /** Files that were made, as they were read back. */
+  /** New packs, as they were read back. */
   readonly packs: readonly (FileOfSeries & Pick<WrittenParts, 'table' | 'ids'>)[];
   /** The newest file of the series. */
   readonly last: NamedFile & { readonly sequence: number };
@@ -53,11 +53,11 @@ export interface PruneResult {
 }
 
 /**
- * Does what the plan says, in an order in which nothing is lost wherever it ends: packs are made of what is live in the files
- * that go; all that replaces something is read back and authenticated; then it is checked that nothing else is
- * needed; only then are files deleted, backups before what they refer to.
+ * Carries out the plan, in an order in which nothing is lost if it is interrupted: it makes packs of what is needed in
+ * the files that go; reads back and authenticates everything that replaces something; checks that nothing else is
+ * needed; and only then deletes files, backups before the files that they refer to.
  *
- * @throws whatever happens before anything is deleted
+ * @throws DamagedError or StorageError before anything is deleted; what cannot be deleted is in the result
  */
 export async function runPrune(
   plan: PrunePlan,
@@ -67,7 +67,7 @@ export async function runPrune(
   signal: AbortSignal,
 ): Promise<PruneResult> {
   const { storage, directory, files, deletes } = place;
-  // Whether it may delete is known before there are packs that nobody would need.
+  // Fails if the storage does not allow deleting, before packs are made in vain.
   if (deletes && plan.going.length > 0) await storage.deleteBackups(directory, [], signal);
   const { space } = await storage.browse(directory, signal);
   let last = newestOf(plan);
@@ -101,7 +101,7 @@ export async function runPrune(
   return { packs, last, deletions, list: undefined };
 }
 
-/** Tells the storage's own side what may go. Gives the name of the list. */
+/** Stores a signed list of the files that may be deleted at the storage's end. Returns the name of the list. */
 async function storeList(
   { series, going }: PrunePlan,
   { storage, directory }: SeriesPlace,
@@ -116,7 +116,7 @@ async function storeList(
   return fileName;
 }
 
-/** What is found wrong with the new packs is no use to anybody: they are removed, and nothing else. */
+/** Runs `check`; if it finds damage, it removes the new packs, and nothing else. */
 async function orWithoutPacks<T>(
   { storage, directory }: SeriesPlace,
   names: readonly string[],
@@ -140,7 +140,7 @@ function newestOf({ series }: PrunePlan): NamedFile & { sequence: number } {
   return { backupId, mac: manifestMac, sequence: manifest.sequence };
 }
 
-/** `qubes-pack-2026-11-25T203011`, and `…-2` for the next one of the same time. */
+/** Opens a pack: `qubes-pack-2026-11-25T203011`, or `…-2` for the next one with the same time. */
 async function openNewPack(
   place: SeriesPlace,
   expectedBytes: number,
@@ -160,7 +160,7 @@ async function openNewPack(
   }
 }
 
-/** Storage that is only added to need not offer to assemble, and a command never does. */
+/** Append-only storage may not offer assembling, and a command never does: then parts are fetched and sent again. */
 async function openAssembly(
   { storage, directory, files }: SeriesPlace,
   fileName: string,
@@ -193,7 +193,7 @@ function packOptions(
   };
 }
 
-/** Opens the packs as the storage has them now. They must be those that were written. */
+/** Opens the packs as the storage returns them. Throws StorageError if one is not the pack that was written. */
 async function openPacks(
   files: StoredFiles,
   names: readonly string[],
@@ -226,7 +226,7 @@ async function authenticateReplacements(
   for (const { file } of packs) {
     const offsets = await file.parts();
     for (let row = 0; row < offsets.table.length; row++) parts.push({ file, parts: offsets, row });
-    // The ids, which nothing here needs.
+    // What has not been read yet: the ids of its chunks.
     await authenticateParts(file.storedRest(), file.opened.key);
   }
   const [first] = parts;
@@ -243,7 +243,10 @@ async function authenticateReplacements(
   await authenticateParts(told(), first.file.opened.key);
 }
 
-/** Throws when anything that is live is in no file that stays and is there, as a plan of these alone finds. */
+/**
+ * Makes a plan of the files that stay and the packs alone, which throws DamagedError if a needed part is in none of them.
+ * Throws StorageError if a file that stays is missing or has another size.
+ */
 async function requireAllThere(
   plan: PrunePlan,
   packs: readonly FileOfSeries[],
@@ -263,7 +266,7 @@ async function requireAllThere(
   planPacks([...staying, ...added], plan.live);
 }
 
-/** Backups before the data and packs that they refer to, younger ones before those that they go on from. */
+/** Backups before the data and packs that they refer to, newer backups before those that they continue from. */
 function namesInOrder(going: readonly PrunedFile[]): string[] {
   const youngestFirst = going
     .map(({ stored }) => stored)

@@ -6,14 +6,14 @@ import { readContents } from '../contents/read-contents.ts';
 import { printable } from '../../shared/printable.ts';
 import type { DatedBackup } from './retention.ts';
 
-/** A backup of the series, as the rules look at it. */
+/** A backup of the series, as the retention rules see it. */
 export interface StoredBackup extends DatedBackup {
   readonly stored: FileOfSeries;
 }
 
 /**
- * The backups among the files of a series, with the VMs whose state they hold. A VM that is incomplete in a backup is not
- * in it: such a backup must not displace the last complete one. Throws DamagedError.
+ * The backups among the files of a series, with the VMs that they contain. A VM that is incomplete in a backup does not
+ * count: such a backup must not displace the last complete one. Throws DamagedError.
  */
 export async function storedBackups(files: readonly FileOfSeries[]): Promise<StoredBackup[]> {
   const backups: StoredBackup[] = [];

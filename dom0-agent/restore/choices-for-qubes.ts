@@ -4,10 +4,10 @@ import type { BackedUpQube } from '../qubes/backup-contents.ts';
 import type { RestoreChoices, SystemState } from './plan-input.ts';
 import type { References } from './references.ts';
 
-/** What can be chosen for one VM, by the option that does it. */
+/** What can be chosen for one VM: the name of the option. */
 export type ChoiceForQube = 'new-name' | 'use-template';
 
-/** What was chosen for one VM cannot be done. */
+/** What the user chose for one VM cannot be done. */
 export class ChoiceRefusedError extends RefusedError {
   readonly option: ChoiceForQube;
   /** The VM, by its name in the backup. */
@@ -20,7 +20,7 @@ export class ChoiceRefusedError extends RefusedError {
   }
 }
 
-/** Throws ChoiceRefusedError for a choice about a VM that is not to be restored. */
+/** Throws ChoiceRefusedError for a choice about a VM that will not be restored. */
 export function refuseOthers(
   selected: readonly BackedUpQube[],
   { newName = new Map(), useTemplate = new Map() }: RestoreChoices,
@@ -41,7 +41,12 @@ export function refuseOthers(
   }
 }
 
-/** The name that was chosen for a VM. Throws ChoiceRefusedError when it cannot have it. */
+/**
+ * The name that was chosen for a VM. Throws ChoiceRefusedError when it is invalid or taken.
+ *
+ * @param vm the VM's name in the backup
+ * @param taken the names of this system's VMs, and of those that are restored
+ */
 export function requireFreeName(
   vm: string,
   name: string,
@@ -63,7 +68,7 @@ export function requireFreeName(
   );
 }
 
-/** The template that was chosen for a VM; undefined if none was. Throws ChoiceRefusedError when it cannot be its template. */
+/** The template that was chosen for a VM; undefined if none was. Throws ChoiceRefusedError if the VM cannot use it. */
 export function chosenTemplate(
   { qube }: Pick<BackedUpQube, 'qube'>,
   references: References,

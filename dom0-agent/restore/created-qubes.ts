@@ -9,8 +9,8 @@ const FAILED_TAG = 'restore-failed';
 const FAILED_LABEL = 'red';
 
 /**
- * A VM is created without network access, not even for its disposables: the system's defaults may be more
- * than it had. It gets what it had when it is complete (restore-settings.ts).
+ * A VM is created without network access, also for its disposables: the system's defaults may allow more
+ * than it had. It gets its own settings when it is complete (restore-settings.ts).
  */
 const NO_NETWORK_ACCESS: ReadonlyMap<string, string> = new Map([
   ['netvm', ''],
@@ -18,9 +18,9 @@ const NO_NETWORK_ACCESS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * The VMs that a restore has created, so that they, and only they, can be rolled back. Until they are kept
- * they cannot be started, and are marked as partly restored, so that the next coffer recognises them if this
- * one is killed.
+ * The VMs that a restore has created, so that they, and only they, can be rolled back. Until `keep` is called
+ * they cannot be started, and are marked as partly restored, so that the next coffer process recognises them if
+ * this one is killed.
  */
 export class CreatedQubes {
   readonly #system: QubesSystem;
@@ -35,6 +35,7 @@ export class CreatedQubes {
     this.#report = report;
   }
 
+  /** Creates a VM that has a mark, cannot be started, and has no network access. */
   async create(qube: NewQube): Promise<void> {
     await this.#system.create({
       ...qube,
@@ -46,15 +47,15 @@ export class CreatedQubes {
   }
 
   /**
-   * A VM is complete. The mark is removed first: a VM with a mark is removed by the next coffer if this one
-   * is killed, and must not be one that can be started.
+   * Allows a VM that is complete to be started. The mark is removed first: if this process is killed, the next
+   * coffer removes VMs with a mark, and must not remove one that can be started.
    */
   async keep(name: string): Promise<void> {
     await this.#system.removeFeature(name, RESTORE_MARK);
     await this.#system.removeTag(name, RESTORE_IN_PROGRESS);
   }
 
-  /** Removes a VM that was created here, or marks it. Warns when it cannot. */
+  /** Removes a VM that was created here, or marks it as failed. Warns when it cannot. */
   async rollBack(name: string): Promise<void> {
     const position = this.#names.indexOf(name);
     if (position < 0) return;

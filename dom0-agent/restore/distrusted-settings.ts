@@ -14,8 +14,8 @@ const CONTROLLING_PROPERTIES = new Set([
 const SERVICE_QUBES = new Set(['guivm', 'audiovm', 'management_dispvm']);
 
 /**
- * Any program may read features, in dom0 too: the menu, the GUI (`gui-allow-fullscreen` lets a VM use the
- * whole screen), the emulator. Only these are known to affect nothing but the VM itself, or to forbid
+ * Any program may read features, also in dom0: the menu, the GUI (`gui-allow-fullscreen` lets a VM use the
+ * whole screen), the emulator. Only these are known to affect nothing but the VM itself, or to restrict
  * something.
  */
 const FEATURES_OF_THE_VM_ITSELF =
@@ -28,8 +28,8 @@ const FEATURES_OF_THE_VM_ITSELF =
 const RESTRICTING_TAGS = new Set(['anon-vm', 'whonix-updatevm']);
 
 /**
- * Whether a setting of a VM is restored though settings are distrusted. Left out is what a compromised old system could have
- * set to gain influence on the new one. What only restricts the VM is kept, as are its firewall rules: the
+ * Whether a setting of a VM is restored even though settings are distrusted. What a compromised old system could have
+ * set to gain influence on the new one is left out. What only restricts the VM is kept, as are its firewall rules: the
  * VM must not be able to do more than before.
  */
 export function isKeptThoughDistrusted(kind: Setting, name: string, value: string): boolean {
@@ -40,13 +40,13 @@ export function isKeptThoughDistrusted(kind: Setting, name: string, value: strin
     case 'tag':
       return RESTRICTING_TAGS.has(name);
     case 'revisions':
-      // More than Qubes' default could fill the pool.
+      // Larger numbers than Qubes' default could fill the pool.
       return Number(value) <= 1;
     case 'feature':
       return FEATURES_OF_THE_VM_ITSELF.test(name) || (name.startsWith('gui-') && value === '');
     case 'property':
       if (SERVICE_QUBES.has(name)) return value === '';
-      // The mode with the largest attack surface of Xen.
+      // The mode of Xen with the largest attack surface.
       if (name === 'virt_mode') return value !== 'pv';
       return !CONTROLLING_PROPERTIES.has(name);
   }

@@ -3,16 +3,16 @@ import type { SystemDefaults, Pool, QubesSystem } from '../qubes/system.ts';
 
 /** What the user wants restored, and how. */
 export interface RestoreChoices {
-  /** Empty: all of the backup; `dom0` stands for dom0's home. */
+  /** Empty: everything in the backup; `dom0` stands for dom0's home and configuration. */
   readonly chosen: readonly string[];
   readonly excluded: readonly string[];
   /** By names in the backup: the names to restore under. */
   readonly newName?: ReadonlyMap<string, string>;
   /** By names in the backup: the templates that VMs are based on here. */
   readonly useTemplate?: ReadonlyMap<string, string>;
-  /** Restore under `name-1` where the name is taken, rather than refuse. */
+  /** Restore a VM whose name is taken as `name-1`, rather than refuse. */
   readonly renameConflicting?: boolean;
-  /** Leave out where the name is taken, rather than refuse. */
+  /** Leave out a VM whose name is taken, rather than refuse. */
   readonly skipConflicting?: boolean;
   /** Use the system's default instead of a missing template, netvm or default DispVM. */
   readonly ignoreMissing?: boolean;
@@ -36,6 +36,7 @@ export interface SystemState {
   readonly pools: readonly Pool[];
 }
 
+/** Asks the system for its state. */
 export async function readSystemState(system: QubesSystem): Promise<SystemState> {
   const qubes = await system.qubes();
   return {

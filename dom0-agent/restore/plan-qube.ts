@@ -20,7 +20,7 @@ import type { SystemState } from './plan-input.ts';
 export interface PlannedRestore {
   readonly source: BackedUpQube;
   readonly newQube: NewQube;
-  /** References follow renames. Without template and label, which are set at creation. */
+  /** With references to the new names of renamed VMs; without template and label, which are set at creation. */
   readonly properties: ReadonlyMap<string, string>;
   readonly features: ReadonlyMap<string, string>;
   readonly tags: ReadonlySet<string>;
@@ -33,10 +33,10 @@ export interface PlannedRestore {
   readonly remarks: readonly string[];
 }
 
-/** Whether a setting is restored; if not, there is a remark on it. */
+/** Whether a setting is restored; if not, a remark is added. */
 type Keeps = (kind: Setting, name: string, value?: string) => boolean;
 
-/** Set at creation, or specific to the system that the backup came from. */
+/** Properties that are set at creation, or are specific to the system that the backup came from. */
 const NOT_SET = new Set(['template', 'installed_by_rpm', 'dispid']);
 
 /** Plans how one VM is restored under the name `newName`. */
@@ -79,7 +79,7 @@ export function planQube(
   };
 }
 
-/** What replaces a VM's missing template; undefined where nothing can. */
+/** The system's default template, which replaces a VM's missing one; undefined if there is none. */
 export function defaultTemplate(qube: Qube, { defaults }: SystemState): string | undefined {
   return qube.qubeClass === 'DispVM' ? defaults.dispvm : defaults.template;
 }
@@ -164,8 +164,8 @@ function planFeatures(qube: Qube, keeps: Keeps): Map<string, string> {
 }
 
 /**
- * A volume that is recreated at each start keeps no revisions. That a volume is not ephemeral was the default
- * of its old pool: the default of the new pool takes precedence.
+ * A volume that is recreated at each start keeps no revisions. If a volume is not ephemeral, that may have been the
+ * default of its old pool, so the new pool's default applies.
  */
 function planVolumes({ volumes }: Qube, keeps: Keeps): Map<string, VolumeSettings> {
   const planned = new Map<string, VolumeSettings>();

@@ -17,11 +17,11 @@ export interface RestorePlan {
   readonly qubes: readonly PlannedRestore[];
   readonly dom0Home: BackupContents['dom0Home'];
   readonly dom0Paths?: BackupContents['dom0Paths'];
-  /** What was selected but is not restored, and why. */
+  /** What was selected but will not be restored, and why. */
   readonly leftOut: readonly LeftOut[];
 }
 
-/** See 85-admin-backup-restore.policy of qubes-core-admin. */
+/** The tag of the disposable that runs the official paranoid restore: 85-admin-backup-restore.policy of qubes-core-admin. */
 const TAG_OF_OFFICIAL_RESTORE = 'backup-restore-mgmt';
 
 /** A VM that will be restored, and the name that it will have. */
@@ -32,8 +32,8 @@ interface Candidate {
 }
 
 /**
- * Plans a restore. Throws RefusedError, naming the VMs and the options that help, when it cannot be carried
- * out as asked; touches nothing.
+ * Plans a restore; changes nothing. Throws RefusedError, naming the VMs and the options that help, when it cannot be
+ * carried out as requested, and UsageError.
  */
 export function planRestore(
   contents: BackupContents,
@@ -58,8 +58,8 @@ export function planRestore(
 }
 
 /**
- * Qubes' own paranoid restore allows a disposable to change VMs that are being restored, and at its end
- * allows all of them to be started.
+ * Throws RefusedError while Qubes' own paranoid restore is running: it allows a disposable to change VMs that are
+ * being restored, and at its end allows all of them to be started.
  */
 function refuseBesideOfficial({ qubes }: SystemState): void {
   const official = [...qubes.values()].find(({ tags }) => tags.has(TAG_OF_OFFICIAL_RESTORE));
@@ -81,7 +81,7 @@ function nameCandidates(
   const conflicting: string[] = [];
   const candidates: Candidate[] = [];
   const isChosen = ({ qube }: BackedUpQube): number => (choices.newName?.has(qube.name) ? 1 : 0);
-  // What is chosen comes before what is free.
+  // Names that the user chose are assigned before free ones are looked for.
   for (const source of sources.toSorted((one, other) => isChosen(other) - isChosen(one))) {
     const { qube } = source;
     const chosen = choices.newName?.get(qube.name) ?? qube.name;
@@ -140,12 +140,12 @@ function withoutBroken(
   for (const [{ qube }, lack] of broken) {
     leftOut.push({ name: qube.name, why: `it needs ${lack}, which this system does not have` });
   }
-  // Others may need what was just left out.
+  // Other VMs may need those that were just left out.
   const rest = candidates.filter((candidate) => !broken.has(candidate));
   return withoutBroken(rest, state, choices, leftOut);
 }
 
-/** What a VM needs that will not exist, for messages; undefined when nothing is missing. */
+/** What a VM needs and will not exist, for messages; undefined when nothing is missing. */
 function lackOf(
   { qube }: Candidate,
   references: References,

@@ -16,20 +16,20 @@ export function isQubeProperty(property: string): property is QubeProperty {
   return QUBE_PROPERTIES.some((known) => known === property);
 }
 
-/** Resolves references of restored VMs: to VMs restored with them, otherwise to the system's. */
+/** Resolves references of restored VMs: to VMs restored with them, or else to VMs of the system. */
 export class References {
   readonly #restored: ReadonlyMap<string, { qube: Qube; newName: string }>;
   readonly #state: SystemState;
 
-  /** `restored`: by name in the backup, the VM and its new name. */
+  /** @param restored the VMs that are restored, and their new names, by name in the backup */
   constructor(restored: ReadonlyMap<string, { qube: Qube; newName: string }>, state: SystemState) {
     this.#restored = restored;
     this.#state = state;
   }
 
   /**
-   * The name after the restore of `value`, a VM's name in the backup. Undefined when no such VM will exist,
-   * or none that can be the `property` of `of`.
+   * The name that the VM called `value` in the backup will have after the restore. Undefined when no such VM will
+   * exist, or when it cannot be the `property` of the VM `of`.
    */
   resolve(of: Qube, property: QubeProperty, value: string): string | undefined {
     const restored = this.#restored.get(value);
@@ -38,14 +38,14 @@ export class References {
     return present !== undefined && canServe(present, of, property) ? value : undefined;
   }
 
-  /** The same for a name of this system, as it will be after the restore. */
+  /** The same, but `name` is a name on this system, as it will be after the restore. */
   named(of: Qube, property: QubeProperty, name: string): string | undefined {
     const restored = [...this.#restored.values()].find(({ newName }) => newName === name)?.qube;
     const target = this.#state.qubes.get(name) ?? restored;
     return target !== undefined && canServe(target, of, property) ? name : undefined;
   }
 
-  /** The name after the restore of a VM that only has to exist: a device's backend. */
+  /** Like `resolve`, for a VM that only has to exist: a device's backend. */
   follow(value: string): string | undefined {
     return this.#restored.get(value)?.newName ?? this.#state.qubes.get(value)?.name;
   }

@@ -11,17 +11,17 @@ import { isQubeProperty } from './references.ts';
 import { removePartialHome } from './remove-tree.ts';
 import type { SystemState } from './plan-input.ts';
 
-/**
- * Removes what a killed restore has left. A VM that is complete or in use is never removed, whatever happens
- * at the same time, since
+/*
+ * Removing what a killed restore has left. A VM that is complete or in use is never removed, whatever happens
+ * at the same time, because
  * - only the holder of the lock (restore-lock.ts) restores or removes, so no restore can finish a VM between
- *   the check and the removal; and a restore that finished one earlier has ended, or has removed the mark;
- * - a VM is removed only while it has the mark and Qubes' tag, both read again just before: with the tag,
+ *   the check and the removal; and a restore that finished one earlier has removed the mark;
+ * - a VM is only removed while it has the mark and Qubes' tag, both read again just before: with the tag,
  *   which it has had since its creation, it cannot have been started, so it contains nothing of the user's;
- *   and removing the tag by hand keeps the VM.
+ *   and a user who wants to keep the VM can remove the tag.
  */
 
-/** The VMs left incomplete by a coffer that was killed or lost power. */
+/** The VMs left incomplete by a restore that was killed, or by a power failure. */
 export async function abandonedQubes(qubes: Iterable<Qube>): Promise<Qube[]> {
   const abandoned: Qube[] = [];
   for (const qube of qubes) {
@@ -38,7 +38,8 @@ export function withoutQubes(state: SystemState, removed: readonly Qube[]): Syst
 }
 
 /**
- * Removes abandoned VMs, those based on others first, and reports it. The caller must hold the lock.
+ * Removes abandoned VMs, those based on others first, and reports each. Warns about those that it cannot remove. The
+ * caller must hold the lock.
  */
 export async function removeAbandoned(
   qubes: readonly Qube[],
@@ -103,7 +104,7 @@ async function reportStuck(
   }
 }
 
-/** Clears references to other abandoned VMs, which would keep them from being removed. */
+/** Clears references to other abandoned VMs, which would prevent their removal. */
 async function clearReferences(
   { name, properties }: Qube,
   removed: readonly Qube[],
@@ -117,7 +118,7 @@ async function clearReferences(
   }
 }
 
-/** Removes partly restored homes that a killed coffer has left in `home`. Warns when it cannot. */
+/** Removes partly restored homes that a killed restore has left in `home`. Warns when it cannot. */
 export async function removeAbandonedHomes(home: string, report: Report): Promise<void> {
   const names = await readdir(home).catch((error: unknown) => {
     report.warning(`${home} cannot be searched for what a restore has left: ${messageOf(error)}`);

@@ -17,7 +17,7 @@ export async function removeTree(directory: string): Promise<void> {
   }
 }
 
-/** The same for a partly restored home: when something cannot be removed, that is only reported. */
+/** The same for a partly restored home, but if something cannot be removed, it only reports that. */
 export async function removePartialHome(directory: string, report: Report): Promise<void> {
   try {
     await removeTree(directory);
@@ -31,11 +31,11 @@ async function remove(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true, maxRetries: 3 });
 }
 
-/** Only directories: a file can have other names elsewhere, which share its mode. */
+/** Changes only directories: a file can have hard links elsewhere, which share its mode. */
 async function makeWritable(directory: string): Promise<void> {
   const closed = ['-type', 'd', '-not', '-perm', '-u=rwx'];
   const open = ['-exec', 'chmod', 'u+rwx', '{}', ';'];
-  // Failures show when it cannot be removed.
+  // A failure here shows later, when the directory cannot be removed.
   await runnerBehind([])('find', [directory, ...closed, ...open]).catch(() => undefined);
 }
 
@@ -44,7 +44,7 @@ async function removeAsRoot(directory: string, why: unknown): Promise<void> {
   try {
     if (prefix.length === 0) throw why;
     await runnerBehind(prefix)('rm', ['-rf', '--one-file-system', '--', directory]);
-    // A zero exit status of sudo is no proof.
+    // sudo's exit status 0 does not prove that everything was removed.
     await remove(directory);
   } catch (error) {
     const reason = `${messageOf(why)}${error === why ? '' : `; ${messageOf(error)}`}`;

@@ -10,19 +10,20 @@ import type { QubesSystem } from '../qubes/system.ts';
 /** What the lock is held for: a restore, or removing what a killed restore has left. */
 export type Purpose = 'restore' | 'cleanup';
 
-/** Cleaning up after a killed restore takes seconds. */
+/** How long to wait for a cleanup, in ms: cleaning up after a killed restore takes seconds. */
 const TIMEOUT = 60_000;
+/** How long to wait between attempts, in ms. */
 const INTERVAL = 100;
-/** How long to wait for the holder's answer: a stopped process (Ctrl-Z) does not answer. */
+/** How long to wait for the holder's answer, in ms: a stopped process (Ctrl-Z) does not answer. */
 const ANSWER = 1_000;
 /** System errors that mean that the holder has ended. */
 const ENDED = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'];
 
 /**
  * Runs `action` while this process is the only one that restores on a system. The lock is an abstract socket
- * name: only one process can have it, whatever its user, and it is free as soon as that process ends, however
- * it ends. Throws RefusedError, naming the other process, when another restore is running; waits for one that
- * only cleans up.
+ * name: only one process can have it, of whichever user, and it is free as soon as that process ends, however
+ * it ends. Throws RefusedError, naming the other process, when another restore is running; waits for a process
+ * that only cleans up.
  */
 export async function asOnlyRestore<T>(
   system: QubesSystem,
@@ -50,13 +51,13 @@ async function takeLock(system: QubesSystem, purpose: Purpose): Promise<Server> 
   }
 }
 
-/** The abstract socket name. */
+/** The abstract socket name of the lock for a system. */
 export async function lockName({ place }: Pick<QubesSystem, 'place'>): Promise<string> {
   const path = await realpath(place);
   return `\0coffer-restore-${createHash('sha256').update(path).digest('hex').slice(0, 32)}`;
 }
 
-/** Undefined when another process has the name. */
+/** Takes the name; undefined when another process has it. Tells whoever connects who holds the lock. */
 async function listen(name: string, purpose: Purpose): Promise<Server | undefined> {
   const since = Math.round(Date.now() - process.uptime() * 1000);
   const server = createServer((socket) => {
@@ -74,7 +75,7 @@ async function listen(name: string, purpose: Purpose): Promise<Server | undefine
     if (systemCodeOf(error) === 'EADDRINUSE') return undefined;
     throw new FailedError(`the lock for restores cannot be taken: ${messageOf(error)}`);
   }
-  // A Node.js without support for abstract names would listen on one that the kernel chooses.
+  // A version of Node.js without support for abstract names would listen on a name that the kernel chooses.
   if (server.address() !== name) {
     server.close();
     throw new FailedError('the lock for restores cannot be taken: Node.js is too old');
@@ -88,7 +89,7 @@ interface Holder {
   readonly purpose: string;
 }
 
-/** `gone`: it has ended, perhaps before it answered. Undefined when it does not answer. */
+/** Asks who holds the lock. `gone`: the holder has ended. Undefined: it does not answer. */
 async function askHolder(name: string): Promise<Holder | 'gone' | undefined> {
   const socket = connect({ path: name });
   socket.setTimeout(ANSWER, () => socket.destroy(new Error('no answer')));

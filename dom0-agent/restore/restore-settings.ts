@@ -24,17 +24,18 @@ export interface SettingsSource {
 
 /** A setting's name for messages, and how to set it. */
 type Setting = readonly [what: string, set: () => Promise<void>];
+/** The settings of a VM that are applied together. */
 export type Round = (system: QubesSystem, qube: SettingsSource) => Setting[];
 
 /**
- * Settings are applied in rounds, each for all VMs: a VM can be another's netvm only when it provides
+ * Settings are applied in rounds, each for all VMs: a VM can only be another's netvm when it already provides
  * network. Network access comes last.
  */
 export const ROUNDS: readonly Round[] = [ownProperties, relations, features, networkAccess];
 
 /**
- * What may automatically start a VM, or disposables based on it. Set when the VM is complete and can be
- * started: otherwise its disposables cannot be started either.
+ * Settings that may automatically start a VM, or disposables based on it. They are applied when the VM is complete and
+ * can be started: before that, its disposables cannot be started either.
  */
 export function starters(system: QubesSystem, { planned }: SettingsSource): Setting[] {
   return [
@@ -48,8 +49,8 @@ function isStarter(property: string): boolean {
 }
 
 /**
- * Applies the settings of one round. One that this system refuses does not stop the rest: it is in the
- * returned remarks. Throws SystemGoneError.
+ * Applies the settings of one round. If this system refuses a setting, the rest are still applied; returns a remark for
+ * each refused one. Throws SystemGoneError.
  */
 export async function applyRound(
   round: Round,
@@ -109,7 +110,7 @@ function features(
   return featureSettings(system, planned.newQube.name, all, (feature) => !isStarter(feature));
 }
 
-/** What a VM is created without; see created-qubes.ts. */
+/** The properties that a VM is created without; see created-qubes.ts. */
 const NETWORK_ACCESS = ['netvm', 'default_dispvm'] as const;
 
 function isNetworkAccess(property: string): boolean {
@@ -117,8 +118,8 @@ function isNetworkAccess(property: string): boolean {
 }
 
 /**
- * The firewall, and the netvm only if that succeeds. A property that cannot be set stays empty, as created:
- * the system's default might give the VM access that it was not meant to have.
+ * The firewall, and the network properties only if that succeeds. A property that cannot be set stays empty, as
+ * created: the system's default might give the VM access that it was not meant to have.
  */
 function networkAccess(
   system: QubesSystem,

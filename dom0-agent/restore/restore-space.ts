@@ -7,10 +7,10 @@ import type { RestorePlan } from './plan-restore.ts';
 import { statfs } from 'node:fs/promises';
 import type { ArchiveFormat } from '../archive/archive.ts';
 
-/** A restore that could fill a pool to this extent gives a warning: the sizes in a backup are estimates. */
+/** If a restore could fill this share of the free space, there is a warning: the sizes in a backup are estimates. */
 const NEARLY = 0.9;
 
-/** Throws RefusedError when there is no such pool that takes volumes of VMs. */
+/** Throws RefusedError when there is no pool of that name for volumes of VMs. */
 export function requirePool(name: string, pools: readonly Pool[]): void {
   if (pools.some((pool) => pool.name === name)) return;
   const known = pools.map((pool) => pool.name).join(', ');
@@ -18,8 +18,8 @@ export function requirePool(name: string, pools: readonly Pool[]): void {
 }
 
 /**
- * Compares what will be restored with the free space in its pool. Throws RefusedError when it does not fit;
- * returns a warning when it may not.
+ * Compares what will be restored with the free space in the pool. Throws RefusedError when it does not fit;
+ * returns a warning when it may not fit.
  *
  * @param pool as chosen; undefined: the system's default
  */
@@ -48,8 +48,8 @@ export function warnOfSpace(
 }
 
 /**
- * If the stated size of a VM is the capacity of its volumes, the volumes may be anything from empty to full.
- * Formats 2 and 3 do not record the capacity.
+ * Whether the stated size of a VM was measured. If it equals the capacity of the volumes, they may be anything from
+ * empty to full. Formats 2 and 3 do not record the capacity: there, it always was.
  */
 function isMeasured({ qube, size }: BackedUpQube): boolean {
   const largest = savedVolumes(qube).reduce((all, volume) => all + volume.size, 0);
@@ -61,10 +61,10 @@ function sum(sources: readonly BackedUpQube[]): number {
 }
 
 /**
- * Compares what is of dom0 in a backup with the free space where it goes. Throws RefusedError when it does not fit;
- * returns a warning when it may not: only coffer-1 records the real size of a home with holes.
+ * Compares dom0's home and configuration in a backup with the free space where they will be restored. Throws RefusedError
+ * when they do not fit; returns a warning when they may not: only coffer-1 records the real size of files with holes.
  *
- * @param size in bytes; undefined: there is nothing
+ * @param size in bytes; undefined: the backup has nothing of dom0
  * @param directory dom0's home
  */
 export async function warnOfHomeSpace(

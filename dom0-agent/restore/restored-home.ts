@@ -9,7 +9,7 @@ import { type Dom0Tree, PARTIAL_HOME_PREFIX, makeNewDirectory, unpackHome } from
 import type { Outcome } from '../contents/outcome.ts';
 import { removePartialHome } from './remove-tree.ts';
 
-/** dom0's home or configuration in a restore. It gets its final name when it is kept, and so is complete under it. */
+/** dom0's home or configuration in a restore. It only gets its final name in `keep`, when it is complete. */
 export class RestoredTree {
   readonly #tree: Dom0Tree;
   readonly #system: QubesSystem;
@@ -27,11 +27,12 @@ export class RestoredTree {
     this.#signal = signal;
   }
 
-  /** The outcome, once a restore was tried. */
+  /** The outcome, once a restore was attempted. */
   get outcome(): Outcome | undefined {
     return this.#outcome;
   }
 
+  /** Unpacks the tree under a temporary name. Throws like `unpackHome`. */
   async restore(innerTar: AsyncIterable<Buffer>): Promise<void> {
     this.#home = (await this.#system.dom0Home()).path;
     const partial = join(this.#home, PARTIAL_HOME_PREFIX + (await newOwnerName()));
@@ -49,14 +50,14 @@ export class RestoredTree {
     this.#outcome = { name: 'dom0', result, size: undefined, used: bytes, remarks };
   }
 
-  /** It could not be restored, and nothing of it remains. */
+  /** Notes that it could not be restored, and that nothing of it remains. */
   fail(why: string): void {
     this.#outcome = { name: 'dom0', result: 'failed', size: undefined, used: 0, remarks: [why] };
     this.#report.warning(`dom0's ${this.#tree.name} could not be restored: ${why}`);
     this.#report.finished('dom0', why);
   }
 
-  /** The restore has succeeded. */
+  /** Gives the tree its final name, once the whole restore has succeeded. If that fails, the outcome says why. */
   async keep(): Promise<void> {
     if (this.#partial === undefined) return;
     try {
@@ -72,6 +73,7 @@ export class RestoredTree {
     }
   }
 
+  /** Removes what was unpacked, if it does not have its final name. */
   async rollBack(): Promise<void> {
     if (this.#partial !== undefined) await removePartialHome(this.#partial, this.#report);
   }

@@ -16,12 +16,12 @@ export interface QubeRestore {
   used: number;
   /** The settings that this system refused. */
   readonly refused: string[];
-  /** Why it failed, once it did. */
+  /** Why it failed; undefined as long as it has not. */
   failure: string | undefined;
 }
 
 /**
- * The VMs of a restore: one that fails on this system is removed, and its outcome says why; the others go
+ * The VMs of a restore. A VM that fails on this system is removed, and its outcome says why; the others go
  * on.
  */
 export class RestoredQubes {
@@ -78,19 +78,19 @@ export class RestoredQubes {
     return [...this.#qubes.values()].map(outcomeOf);
   }
 
-  /** Removes all that was created. */
+  /** Removes everything that was created. */
   async rollBack(): Promise<void> {
     await this.#created.rollBackAll();
   }
 
-  /** The archive is known to be complete: applies the VMs' settings, and allows them to be started. */
+  /** Applies the VMs' settings and allows them to be started. To be called when the archive is known to be complete. */
   async finish(): Promise<void> {
     for (const round of ROUNDS) await this.#applyRound(round);
     for (const qube of this.remaining()) await this.#keep(qube);
     await this.#applyRound(starters);
   }
 
-  /** A step of one VM's restore: if it fails on this system, only this VM is given up. */
+  /** Runs a step of one VM's restore: if it fails on this system, only this VM, and those based on it, are given up. */
   async attempt(qube: QubeRestore, step: () => Promise<void>): Promise<void> {
     if (qube.failure !== undefined) return;
     try {
@@ -102,7 +102,7 @@ export class RestoredQubes {
     }
   }
 
-  /** Removes a VM, after those that have it as their template. */
+  /** Removes a VM, after those that use it as their template. */
   async #giveUp(qube: QubeRestore, why: string): Promise<void> {
     qube.failure = why;
     const { name } = qube.planned.newQube;
@@ -164,7 +164,7 @@ function outcomeOf({ planned, size, used, refused, failure }: QubeRestore): Outc
   return { name, result, size, used, remarks: [...planned.remarks, ...refused] };
 }
 
-/** An error of this system affects one VM; one of the archive or the channel affects all of them. */
+/** Whether an error is one of this system, which affects one VM: one of the archive or the channel affects all. */
 export function isOfThisSystem(error: unknown): boolean {
   return (
     error instanceof CofferError &&

@@ -34,10 +34,10 @@ export interface RestoreOptions {
 }
 
 /**
- * Carries out a restore's plan: creates the VMs, imports each volume from authenticated data only, and
+ * Carries out the plan of a restore: creates the VMs, imports each volume from authenticated data only, and
  * when the archive is known to be complete, applies the VMs' settings, and finally allows them to be
- * started. A VM that fails on this system is removed, and its outcome says why; the others go on. When the
- * archive itself fails, everything that was created is removed and the error thrown.
+ * started. A VM that fails on this system is removed, and its outcome says why; the others go on. If the
+ * archive itself fails, everything that was created is removed and the error is thrown.
  */
 export async function runRestore(
   plan: RestorePlan,
@@ -58,7 +58,7 @@ class RestoreRun {
   readonly #signal: AbortSignal;
   readonly #qubes: RestoredQubes;
   readonly #seen: FilesSeen;
-  /** Of dom0, by where they are in the archive. */
+  /** dom0's home and configuration, by their paths in the archive. */
   readonly #trees: ReadonlyMap<string, RestoredTree>;
 
   constructor(
@@ -108,8 +108,8 @@ class RestoreRun {
       for (const tree of this.#trees.values()) await tree.rollBack();
       throw error;
     }
-    // The rest takes a moment, and VMs that refer to each other cannot be rolled back: no interrupts from
-    // here on.
+    // From here on the signal is ignored: the rest only takes a moment, and VMs that refer to each other cannot be
+    // rolled back.
     this.#report.phase('settle');
     await this.#qubes.finish();
     for (const tree of this.#trees.values()) await tree.keep();
@@ -188,7 +188,7 @@ class RestoreRun {
     qube.size += file.size;
   }
 
-  /** If what is of dom0 fails on this system, the VMs go on. */
+  /** If dom0's home or configuration fails on this system, the VMs go on. */
   async #restoreTree(file: ArchivedFile, tree: RestoredTree): Promise<void> {
     this.#seen.note(file.path);
     try {
@@ -220,7 +220,7 @@ function inBackup({ qubes, dom0Home, dom0Paths }: RestorePlan): QubesAndHome {
   return { qubes: qubes.map(({ source }) => source), dom0Home, dom0Paths };
 }
 
-/** What became of dom0's home and of its configuration is one row: the worst of both. */
+/** The outcomes of dom0's home and configuration as one row, with the worse of both results. */
 function asOne(ofDom0: readonly Outcome[]): Outcome[] {
   const worst = (['failed', 'restored in part', 'restored'] as const).find((result) =>
     ofDom0.some((each) => each.result === result),

@@ -19,7 +19,7 @@ import { removePartialHome } from './remove-tree.ts';
 /** The prefix of the directory that a home is unpacked to before it gets its final name. */
 export const PARTIAL_HOME_PREFIX = '.home-restore-';
 
-/** What of dom0 is restored, and the directory in dom0's home that it goes to: never over existing files. */
+/** The trees of dom0, and the new directories in dom0's home that they are restored to: nothing is overwritten. */
 export const DOM0_TREES = {
   home: {
     name: 'home',
@@ -34,12 +34,12 @@ export type Dom0Tree = (typeof DOM0_TREES)[keyof typeof DOM0_TREES];
 
 /**
  * Unpacks the inner tar of a home to the new directory `target`, with GNU tar, which preserves links, odd
- * names, holes and modes, except the setuid and setgid bits of files, and syncs it. The two top directories,
- * `dom0-home/<user>` or `dom0-home/paths`, are stripped. tar runs as the user whose home `target` is in, even when root restores:
- * nothing is written with more privileges than theirs.
+ * names, holes and modes, and syncs it. The setuid and setgid bits of files are removed. The two top directories,
+ * `dom0-home/<user>` or `dom0-home/paths`, are stripped. tar runs as the user whose home `target` is in, even when root
+ * restores: nothing is written with more privileges than theirs.
  *
- * What cannot be created does not stop the rest: returns what is missing, as messages. Throws FailedError
- * when nothing can be created or there is not enough space, and what `innerTar` throws: then `target` is
+ * If some files cannot be created, the rest are still unpacked: returns what is missing, as messages. Throws
+ * FailedError when nothing can be created or there is not enough space, and what `innerTar` throws: then `target` is
  * removed.
  */
 export async function unpackHome(
@@ -70,7 +70,7 @@ interface Owner {
   readonly gid: number;
 }
 
-/** The owner of the directory if root restores; undefined for any other user, who can only act as themselves. */
+/** The user that tar runs as, and that will own `target`, if root restores; undefined for any other user. */
 async function ownerToBe(target: string): Promise<Owner | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   const { uid, gid } = await stat(dirname(target)).catch((error: unknown) => {
@@ -79,7 +79,7 @@ async function ownerToBe(target: string): Promise<Owner | undefined> {
   return { uid, gid };
 }
 
-/** Throws RefusedError when it already exists. */
+/** Makes a directory that only its owner can read. Throws RefusedError when it already exists, FailedError otherwise. */
 export async function makeNewDirectory(target: string): Promise<void> {
   try {
     await mkdir(target, { mode: 0o700 });
@@ -108,7 +108,7 @@ async function unpack(
   const seen: TarCheck = { members: 0, problem: undefined };
   const followed = checkInPassing(innerTar, what, seen);
   await feed(followed, tar, () => signal.aborted || messages.isOutOfSpace);
-  // Once out of space, tar might go on for a long time.
+  // When there is no space left, tar might still go on for a long time.
   const end = messages.isOutOfSpace ? undefined : await tar.ended;
   signal.throwIfAborted();
   if (messages.isOutOfSpace || end === undefined) {
@@ -128,7 +128,7 @@ function tarArguments(target: string): string[] {
     '--file=-',
     '--sparse',
     '--no-same-owner',
-    // Modes as they were, whatever the umask.
+    // Original modes, regardless of the umask.
     '--preserve-permissions',
     '--strip-components=2',
     // Harmless warnings are suppressed.
@@ -138,14 +138,14 @@ function tarArguments(target: string): string[] {
   ];
 }
 
-/** No program of a restored home runs with the privileges of another user. */
+/** Removes the setuid and setgid bits of files: no program of a restored home may run with another user's privileges. */
 async function dropSetuid(target: string): Promise<void> {
   const withRights = ['-type', 'f', '-perm', '/6000', '-exec', 'chmod', 'ug-s', '{}', '+'];
-  // In a directory that even its owner cannot open, nobody can run it.
+  // If find fails, it is at a directory that even its owner cannot open, where nobody can run a program.
   await runnerBehind([])('find', [target, ...withRights]).catch(() => undefined);
 }
 
-/** Makes the home survive a crash. Returns a message if that failed. */
+/** Writes the tree to disk, so that it survives a crash. Returns a message if that failed. */
 async function sync(target: string): Promise<string[]> {
   try {
     await runnerBehind([])('sync', ['--file-system', '--', target]);

@@ -5,7 +5,7 @@ import { chunkRuns } from '../archive/coffer1/volume-steps.ts';
 import type { Qube, Volume } from '../qubes/qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 
-/** A volume of a VM that is here. */
+/** A volume of a VM of this system. */
 export interface LiveVolume {
   readonly qube: Qube;
   readonly volume: Volume;
@@ -13,28 +13,29 @@ export interface LiveVolume {
 
 export const COMPARED = ['same', 'changed', 'incomplete', 'unreadable', 'not here'] as const;
 
-/** How a volume is, compared with a backup. */
+/** The result of comparing a volume with a backup. */
 export interface ComparedVolume {
   /** The VM, as it is called in the backup. */
   readonly name: string;
   readonly volume: string;
+  /** In the backup, in bytes. */
   readonly size: number;
-  /** `incomplete`: it was, when it was backed up. */
+  /** `incomplete`: the VM was already incomplete when it was backed up. `not here`: this system does not have it. */
   readonly result: (typeof COMPARED)[number];
-  /** Why it is unreadable; else empty. */
+  /** Why it is unreadable; otherwise empty. */
   readonly remark: string;
 }
 
-/** A volume of the backup, and where it is now. */
+/** A volume of the backup, and the same volume of this system. */
 export interface VolumeToCompare {
   readonly name: string;
   readonly stored: StoredVolume;
   readonly volume: string;
-  /** Undefined: its VM is not here. */
+  /** Undefined: this system does not have it. */
   readonly live: LiveVolume | undefined;
 }
 
-/** Reads a volume that is here, in its last saved state, and compares it with what a backup has of it. Holds one chunk. */
+/** Reads a volume of this system, in its last saved state, and compares it with a backup. Needs memory for one chunk. */
 export async function compareVolume(
   { name, volume, stored, live }: VolumeToCompare,
   system: QubesSystem,

@@ -13,9 +13,9 @@ import type { Outcome } from '../contents/outcome.ts';
 import type { SelectedContents } from '../contents/read-contents.ts';
 
 /**
- * Reads what was selected as a restore would, every authentication code, every compressed stream and
- * every inner tar to its end, and compares it with qubes.xml. Creates nothing. Damage to a VM is reported,
- * and the others go on as long as the archive can be read.
+ * Reads what was selected as a restore would: every MAC is verified, every compressed stream and every inner tar
+ * is read to its end, and the files are compared with qubes.xml. Creates nothing. Damage to a VM is reported, and
+ * the others go on as long as the archive can be read.
  */
 export async function verifyBackup(
   selected: SelectedContents,
@@ -139,7 +139,7 @@ function leftOut({ name, why }: UnusableQube): Outcome {
   return { name, result: 'left out', size: undefined, used: 0, remarks: [why] };
 }
 
-/** Reads a VM's files, and records that they were there. Only volumes count as data, not settings. */
+/** Reads a VM's files, and notes that they were there. Only volumes count as data, not settings. */
 async function readFiles(file: ArchivedFile, seen: FilesSeen, reading: Reading): Promise<void> {
   for await (const backedUp of backedUpFiles(file)) {
     seen.note(backedUp.path);
