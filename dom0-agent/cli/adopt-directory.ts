@@ -12,23 +12,23 @@ import { byNameNewestFirst } from './siblings.ts';
 export interface BackupsPlace {
   readonly files: OpenedDirectory;
   readonly listing: Listing;
-  /** For people, and what its series are known by: `sys-usb:/home/user/backups`. */
+  /** For people, and as the place of its series: `sys-usb:/home/user/backups`. */
   readonly location: string;
 }
 
-/** What dom0 knows of a series now. */
+/** What dom0 now knows about a series. */
 export interface Adopted extends Adoption {
   /** The highest number that it knew before; 0 when it did not know the series. */
   readonly knewUpTo: number;
 }
 
 /**
- * Takes over the series in a directory that the passphrase opens: dom0 knows of them afterwards what it would know if it had made
- * all their files. To be run while nobody else goes on with a series there.
+ * Takes over all series in a directory that the passphrase opens: afterwards dom0 knows the same about them as if it had
+ * made all their files. To be run under the lock for the directory, so that no backup continues a series meanwhile.
  *
  * @param passphrase is wiped
- * @throws RefusedError when there is no backup of coffer's own; WrongPassphraseError when it opens none; DamagedError when no
- *   backup is whole
+ * @throws RefusedError when there is no backup in coffer's own format; WrongPassphraseError when the passphrase opens none;
+ *   DamagedError when no backup is complete
  */
 export async function adoptDirectory(
   store: SeriesStore,
@@ -58,7 +58,7 @@ async function adopt(
   const unknown = series.files.filter(
     ({ file }) => !ids.has(file.backupId) && !givenUp.has(file.backupId),
   );
-  // What is newer says what the passphrase is; otherwise it may have been changed here since.
+  // A newer file has the current passphrase; otherwise, it may have been changed here since.
   const isNewer = unknown.some(({ file }) => file.manifest.sequence > (known?.last.sequence ?? 0));
   const head = known === undefined || isNewer ? series.head : known.head;
   const before = { ...(known ?? unknownSeries(series)), head, place };
@@ -74,7 +74,7 @@ async function adopt(
   return { ...adoption, damaged, knewUpTo: known?.last.sequence ?? 0 };
 }
 
-/** What is known before a file is. */
+/** The state of a series of which dom0 does not know any file yet. */
 function unknownSeries({ head, files }: FoundSeries): SeriesState {
   const header = files.at(-1)?.file.opened.header;
   return {

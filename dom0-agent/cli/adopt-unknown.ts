@@ -9,8 +9,8 @@ import { adoptDirectory } from './adopt-directory.ts';
 import { type BackupContext, type Proposal, storeOf, unknownBackups } from './propose-backup.ts';
 
 /**
- * Where dom0 knows no series, and there are backups: takes over what the passphrase opens of them, so that nothing is stored
- * twice. That is left out where a directory cannot be read. To be run while nobody else goes on with a series there.
+ * If dom0 knows no series in the directory, but there are backups, takes over those that the passphrase opens, so that
+ * nothing is stored twice. Warns, and goes on, if that is not possible. To be run under the lock for the directory.
  */
 export async function adoptUnknown(
   { known, destination, storage }: Proposal,
@@ -21,7 +21,7 @@ export async function adoptUnknown(
   const { listing, location } = destination;
   const isAlone = unknownBackups(destination, request.flags).length === 0;
   if (known !== undefined || listing === undefined || isAlone) return;
-  // It is wiped.
+  // adoptDirectory wipes what it is given.
   const copy = Buffer.from(passphrase);
   try {
     await using files = await storage.openFiles(request.location, signal);
@@ -38,7 +38,7 @@ export async function adoptUnknown(
       }
     }
   } catch (error) {
-    // None of that is a reason not to back up.
+    // None of these errors is a reason not to back up.
     const isAnswer =
       error instanceof WrongPassphraseError ||
       error instanceof RefusedError ||

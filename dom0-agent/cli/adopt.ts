@@ -16,7 +16,7 @@ import { askPassphrase } from './questions.ts';
 /** The options of `coffer adopt`, as commander gives them. */
 export type AdoptFlags = Omit<ArchiveFlags, 'command' | 'compressionFilter'>;
 
-/** `coffer adopt`. Gives the exit status. */
+/** `coffer adopt`. Returns the exit status. */
 export async function adoptCommand(
   directory: string,
   flags: AdoptFlags,

@@ -5,12 +5,12 @@ import type { Question } from './events.ts';
 import { showEvent } from './output.ts';
 
 const LINE_FEED = 0x0a;
-/** No answer is that long. */
+/** In bytes: longer answers are refused. */
 const LONGEST_ANSWER = 64 * KiB;
 
 let areOnInput = false;
 
-/** `--questions`: from now on, questions are events, and standard input has the answers, one a line. */
+/** For `--questions`: from now on, questions are events, and the answers are read from standard input, one per line. */
 export function takeAnswersFromInput(): void {
   areOnInput = true;
 }
@@ -19,12 +19,12 @@ export function answersComeOnInput(): boolean {
   return areOnInput;
 }
 
-/** What was read behind the last answer. */
+/** What was already read after the last answer. */
 let ahead = Buffer.alloc(0);
 
 /**
- * Asks a program, and gives its answer, without the end of the line. Throws RefusedError at the end of the input, and
- * InterruptedError.
+ * Asks the program that runs coffer, and returns its answer without the line feed. Throws RefusedError at the end of the
+ * input, and InterruptedError.
  */
 export async function askProgram(
   question: Question,
@@ -64,7 +64,7 @@ function takeLine(end: number): Buffer {
   return line;
 }
 
-/** Nothing is read before it is needed, and the input does not keep coffer from ending. */
+/** Reads only when an answer is needed; otherwise, an open input would keep coffer from ending. */
 function nextChunk(signal: AbortSignal): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const done = (): void => {

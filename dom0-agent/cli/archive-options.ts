@@ -3,36 +3,36 @@ import { UsageError } from '../../shared/errors.ts';
 import { DECOMPRESSIBLE, filterIn } from '../archive/compress/compression.ts';
 import { takeAnswersFromInput } from './answers-on-input.ts';
 
-/** The options of every command, as commander gives them: how it speaks. */
+/** The options of every command, as commander returns them: how it writes and asks. */
 export interface OutputFlags {
   readonly json?: true;
   readonly questions?: true;
   readonly quiet?: true;
 }
 
-/** The options of every command that uses an archive, as commander gives them. */
+/** The options of every command that uses an archive, as commander returns them. */
 export interface ArchiveFlags extends OutputFlags {
   readonly destVm?: string;
-  /** A shell command that leads to LOCATION. */
+  /** A shell command that gives access to LOCATION. */
   readonly through?: string;
   readonly command?: true;
   readonly passphraseFile?: string;
   readonly system?: string;
-  /** The filter of an official backup, whatever its header says. For reading only. */
+  /** The filter of an official backup, whatever its header says. Only for reading. */
   readonly compressionFilter?: string;
 }
 
-/** LOCATION of the commands that read an archive. */
+/** Describes LOCATION in the commands that read an archive. */
 export const FILE_OR_COMMAND =
   'the file of the backup, or a directory: its newest backup, or that of a date (DIR@2026-11-25); ' +
   'with --command, a shell command that outputs it';
 
-/** What `--through` means. */
+/** Describes `--through`. */
 export const THROUGH =
   'a shell command that gives access to LOCATION, which then need not be a directory: coffer-rclone, coffer-ssh, or ' +
   'your own command (docs/destinations.md)';
 
-/** How VMs are named. */
+/** Describes how VMs are named. */
 export const NAMES_OF_VMS = "names, patterns ('dev-*'), @tag:NAME or @type:CLASS";
 
 /** Adds the options of every command that uses an archive. */
@@ -111,7 +111,7 @@ export function addExclude(command: Command): Command {
   );
 }
 
-/** Of an option that can be repeated. */
+/** Parses an option that can be repeated: adds its value to the former ones. */
 export function collect(value: string, former: string[] = []): string[] {
   return [...former, value];
 }

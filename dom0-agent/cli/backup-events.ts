@@ -9,7 +9,7 @@ import type { SeriesState } from '../backup/series-state.ts';
 import type { Destination } from './destination.ts';
 import type { Share } from './progress.ts';
 
-/** What is read in a backup, for its progress. */
+/** What a backup will read, for its progress. */
 export function sharesOf({ qubes, dom0Home, dom0Paths }: MeasuredPlan): Share[] {
   const shares = qubes.map((planned) => ({ name: planned.qube.name, total: bytesOf(planned) }));
   const ofDom0 = [dom0Home, dom0Paths].flatMap((tree) => tree?.size.expected ?? []);
@@ -17,12 +17,13 @@ export function sharesOf({ qubes, dom0Home, dom0Paths }: MeasuredPlan): Share[] 
   return shares;
 }
 
-/** What is where the backup goes. */
+/** The backups that are already in the place of a new one. */
 interface EarlierBackups {
+  /** The series that the backup will continue. */
   readonly known: SeriesState | undefined;
-  /** When those were made that dom0 does not know. */
+  /** When the backups were made that dom0 does not know. */
   readonly unknown: readonly Date[];
-  /** Since the last of those that it does. */
+  /** What has changed since the last backup of the series. */
   readonly changes: ChangedQubes;
 }
 
@@ -75,7 +76,7 @@ function earlierIn({ files }: SeriesState) {
   return { file: printable(newest.fileName), backups: backups.length, last, sentBytes };
 }
 
-/** What became of each VM in a backup, for programs. */
+/** The result for each VM in a backup, for programs. */
 export function backedUpForPrograms(backedUp: readonly BackedUp[]) {
   return backedUp.map(({ name, size, used, running, failure }) => ({
     ...{ name, result: failure === undefined ? 'stored' : 'failed' },

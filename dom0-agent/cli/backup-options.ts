@@ -18,38 +18,39 @@ import {
   collect,
 } from './archive-options.ts';
 
-/** The options of `coffer backup`, as commander gives them. */
+/** The options of `coffer backup`, as commander returns them. */
 export interface BackupFlags extends ArchiveFlags {
   readonly exclude?: readonly string[];
   /** By default, `include`. */
   readonly running?: RunningChoice;
   readonly format: BackupFormat;
   readonly encrypt: boolean;
-  /** Default: see `FORMAT_DEFAULTS`; the same for the cost. */
+  /** Default: see `FORMAT_DEFAULTS`. */
   readonly compressFilter?: CompressionFilter | 'none';
+  /** Log2 of scrypt's N. Default: see `FORMAT_DEFAULTS`. */
   readonly kdfCost?: number;
-  /** Of dom0's configuration. */
+  /** Files and directories of dom0's configuration. */
   readonly dom0Path?: readonly string[];
   /** A backup that needs no other file. */
   readonly full?: true;
   readonly newSeries?: true;
   readonly dedup?: Dedup;
-  /** Reads back what was stored. */
+  /** Whether to read back what was stored. */
   readonly check: boolean;
   readonly withRecovery?: true;
   readonly profile?: string;
   readonly saveProfile?: string;
-  /** Asked for the passphrase, by qubes.BackupPassphrase. */
+  /** The VM that is asked for the passphrase, by qubes.BackupPassphrase. */
   readonly passphraseVm?: string;
   readonly yes?: true;
 }
 
-/** Whether LOCATION is a path of dom0's file system. */
+/** Whether LOCATION is a path in dom0's file system. */
 export function isPathInDom0({ destVm = 'dom0', command, through }: Partial<BackupFlags>): boolean {
   return destVm === 'dom0' && command !== true && through === undefined;
 }
 
-/** Adds the arguments and options of `coffer backup`: for the command line, and for profiles. */
+/** Adds the arguments and options of `coffer backup`, for the command line and for profiles. */
 export function addBackupOptions(command: Command): Command {
   return addHabitsOfBackup(addExclude(addArchiveOptions(command)))
     .argument('[LOCATION]', 'a directory; with --command, a shell command that reads the backup')
@@ -107,7 +108,7 @@ export function addBackupOptions(command: Command): Command {
     .option('-y, --yes', 'do not ask for confirmation');
 }
 
-/** What is the default in each format: `zstd (coffer-1) or gzip (qubes-4)`. */
+/** The default in each format: `zstd (coffer-1) or gzip (qubes-4)`. */
 function byFormat(option: 'compressFilter' | 'kdfCost'): string {
   return BACKUP_FORMATS.map((format) => `${FORMAT_DEFAULTS[format][option]} (${format})`).join(
     ' or ',

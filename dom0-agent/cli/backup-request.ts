@@ -9,20 +9,20 @@ import { givenFlags } from './profile.ts';
 /** A backup as requested by the user. */
 export interface BackupRequest {
   readonly location: string;
-  /** Empty: those that are backed up by default. */
+  /** Names and patterns; empty: the VMs that are backed up by default. */
   readonly qubes: readonly string[];
   readonly flags: BackupFlags;
   /** Whether `flags.exclude` is from the profile: then it is not an error if such a VM does not exist. */
   readonly excludedByProfile: boolean;
-  /** In the profile itself. */
+  /** The passphrase, if the profile itself contains it. */
   readonly passphraseText?: string | undefined;
-  /** To be written once the user has agreed. */
+  /** A profile to be written once the user has agreed to the backup. */
   readonly newProfile?: NewProfile;
 }
 
 /**
- * The words of the command line, together with those of the profile that they may name: an option that is
- * given on the command line takes precedence. Throws UsageError, also for options that contradict each other.
+ * The request on the command line, completed by the profile that it may name: options on the command line take
+ * precedence. Throws UsageError, also for options that contradict each other.
  */
 export async function requestBackup(
   location: string | undefined,
@@ -43,7 +43,7 @@ export async function requestBackup(
   };
 }
 
-/** A timer has no working directory of its own, and no standard input. */
+/** The profile to save, with absolute paths and no passphrase from standard input: a timer will use it. */
 async function toBeSaved(
   name: string,
   { location, qubes }: BackupRequest,
@@ -117,7 +117,7 @@ function refuseContradictions(flags: BackupFlags): void {
   }
 }
 
-/** What means something only where a backup may go on from others. */
+/** Throws UsageError for options that only make sense where a backup may continue from others. */
 function refuseWithoutSeries({ format, command, full, newSeries, dedup }: BackupFlags): void {
   const asked = [
     ...(full === true ? ['--full'] : []),

@@ -22,13 +22,13 @@ import type { BackupFlags } from './backup-options.ts';
 import type { CommandReport } from './command-report.ts';
 import type { Destination } from './destination.ts';
 
-/** Whether a backup goes into a series that is gone on with later: a command keeps no files. */
+/** Whether a backup goes into a series that later backups continue. A command keeps no files, so there it does not. */
 export function goesIntoSeries({ format, command }: BackupFlags): boolean {
   return format === 'coffer-1' && command !== true;
 }
 
 /**
- * The series that a backup to this directory goes on with; undefined when it begins one, or the directory cannot be
+ * The series that a backup to this directory continues; undefined if it begins one, or if the directory cannot be
  * listed.
  */
 export async function knownSeries(
@@ -41,7 +41,7 @@ export async function knownSeries(
   if (flags.newSeries === true || listing === undefined) return undefined;
   const sizes = new Map(listing.entries.map(({ untrustedName, size }) => [untrustedName, size]));
   const isWhole = ({ fileName, bytes }: SeriesFile): boolean => sizes.get(fileName) === bytes;
-  // What a listing that is not whole does not show may be there.
+  // An incomplete listing does not show every file that is there.
   const isThere = ({ fileName }: SeriesFile): boolean => listing.truncated || sizes.has(fileName);
   const whole = await store.at(location, isWhole);
   const candidates = whole.length > 0 ? whole : await store.at(location, isThere);
@@ -52,7 +52,7 @@ export async function knownSeries(
   return undefined;
 }
 
-/** Whether the newest file of a series that is there says that it is of this series, whatever its name. */
+/** Whether the newest file of a series that is there claims to be of this series: its name alone does not show it. */
 async function isOf(
   { files, head }: SeriesState,
   directory: StoredFiles,
@@ -69,7 +69,7 @@ async function isOf(
   }
 }
 
-/** Undefined for a directory that is only written to. */
+/** Undefined for a directory that must not be read. */
 async function orNone(opening: Promise<StoredFiles>): Promise<StoredFiles | undefined> {
   try {
     return await opening;
@@ -79,7 +79,7 @@ async function orNone(opening: Promise<StoredFiles>): Promise<StoredFiles | unde
   }
 }
 
-/** What was agreed to, as far as the series needs it. */
+/** The backup that the user agreed to, as far as the series is concerned. */
 interface SeriesProposal {
   readonly destination: Destination;
   readonly plan: MeasuredPlan;
@@ -88,7 +88,7 @@ interface SeriesProposal {
   readonly isLong: boolean;
 }
 
-/** Of a command, what opening a series needs. */
+/** What opening a series needs from the command. */
 interface SeriesContext {
   readonly store: SeriesStore;
   readonly flags: BackupFlags;
@@ -97,7 +97,12 @@ interface SeriesContext {
   readonly signal: AbortSignal;
 }
 
-/** Opens the series that a backup goes on with, or begins one. The passphrase is wiped. */
+/**
+ * Opens the series that a backup continues, or begins one.
+ *
+ * @param passphrase is wiped
+ * @throws as `continueSeries`; UsageError for a filter that coffer-1 does not support
+ */
 export async function openSeriesFor(
   { destination, plan, known, isLong }: SeriesProposal,
   passphrase: Buffer,
@@ -121,7 +126,7 @@ export async function openSeriesFor(
   return opened;
 }
 
-/** For the plan: what the backup goes on from. */
+/** A sentence for the plan: what the backup continues from. */
 export function describeSeries({ files }: SeriesState, changes: ChangedQubes): string {
   const backups = files.filter(({ kind }) => kind === 'backup');
   const last = backups.at(-1);
@@ -153,13 +158,14 @@ function bytesOf(files: readonly SeriesFile[]): number {
   return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** What an increment stored, and what it did not have to. */
+/** How much of a backup was new. */
 export interface Changes {
-  /** VMs that are not as they were. */
+  /** How many VMs have changed since the previous backup. */
   readonly changedVms: number;
   readonly allVms: number;
-  /** Bytes of volumes, before compression. */
+  /** Bytes of volumes that were stored, before compression. */
   readonly newBytes: number;
+  /** Bytes of volumes that were already there, before compression. */
   readonly knownBytes: number;
 }
 
@@ -169,6 +175,7 @@ export function describeChanges({ changedVms, allVms, newBytes, knownBytes }: Ch
   return `${changedVms} of ${allVms} VMs changed; ${fresh} new, ${old} already there`;
 }
 
+/** How much of a backup that was written was new. */
 export function changesIn(
   { changed, maps, newChunks, grain }: WrittenFile,
   { qubes }: Pick<MeasuredPlan, 'qubes'>,

@@ -6,7 +6,7 @@ import type { LeftOut } from '../qubes/names-from-user.ts';
 import type { StoredArchive } from '../transport/storage.ts';
 import { formatKnownSize, formatTable, QUBE_COLUMNS, qubeColumns } from './table.ts';
 
-/** The remark in tables on a VM that is backed up while it runs. */
+/** The remark in tables about a VM that is backed up while it is running. */
 const AS_LAST_SAVED = 'running: its last saved state';
 
 /** What will be backed up, VM by VM, and what will not. */
@@ -31,7 +31,7 @@ export function formatBackupPlan({ qubes, dom0Home, dom0Paths, leftOut }: Measur
   return leftOut.length === 0 ? table : `${table}\nNot backed up: ${inWords(leftOut)}.`;
 }
 
-/** What has been backed up, and what was skipped though it was chosen. */
+/** What has been backed up, and the chosen VMs that were skipped because they are running. */
 export function formatBackedUp({ leftOut }: BackupPlan, backedUp: readonly BackedUp[]): string {
   const rows = backedUp.map(({ name, size, used, running, failure }) => [
     name,
@@ -45,7 +45,7 @@ export function formatBackedUp({ leftOut }: BackupPlan, backedUp: readonly Backe
   return formatTable(['VM', 'size', 'read', ''], rows);
 }
 
-/** By reason: `vault (left out as requested), sys-net, sys-usb (include_in_backups is off)`. */
+/** The VMs by reason: `vault (left out as requested); sys-net, sys-usb (include_in_backups is off)`. */
 function inWords(leftOut: readonly LeftOut[]): string {
   const reasons = [...new Set(leftOut.map(({ why }) => why))];
   return reasons

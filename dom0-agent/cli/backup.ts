@@ -24,7 +24,7 @@ import {
 } from './propose-backup.ts';
 import { type Made, makeBackup } from './make-backup.ts';
 
-/** `coffer backup`. Gives the exit status. */
+/** `coffer backup`. Returns the exit status. */
 export async function backupCommand(request: BackupRequest, signal: AbortSignal): Promise<number> {
   const { flags } = request;
   using report = new CommandReport(flags);
@@ -50,7 +50,7 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   }
 }
 
-/** A series that is gone on with has its passphrase; for a new one it is asked for twice. */
+/** Asks for the passphrase: once for a series that is continued, twice for a new one. */
 async function passphraseFor(
   { known }: Proposal,
   { request, opened, report, signal }: BackupContext,
@@ -62,7 +62,7 @@ async function passphraseFor(
   return await askNewPassphrase(flags.passphraseFile, flags.format, warn, signal);
 }
 
-/** Runs `action` while no other backup goes on with the same series. */
+/** Runs `action` while no other backup continues the same series. */
 async function alone<T>(
   { destination }: Proposal,
   context: BackupContext,
@@ -76,7 +76,7 @@ async function alone<T>(
   });
 }
 
-/** Gives the exit status. */
+/** Shows the result, and returns the exit status. */
 function reportResult(
   { backedUp, written, goesOn, stored, data, kit, check, card, created, seconds }: Made,
   { missing }: PlannedRequest,

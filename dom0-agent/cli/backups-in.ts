@@ -18,36 +18,36 @@ import type { BackupContents } from '../qubes/backup-contents.ts';
 import type { Listing, Storage, StoredFiles } from '../transport/storage.ts';
 import { byNameNewestFirst, siblingsIn } from './siblings.ts';
 
-/** So many keys are derived, of a second each: one for each series, and for each backup in another format. */
+/** How many keys are derived, which takes a second each: one for each series, and for each backup in another format. */
 const MOST_DERIVATIONS = 50;
-/** A VM may be slow with each file: after so many milliseconds, no further one is opened. */
+/** After this time, in ms, no further file is opened: a VM may be slow with each of them. */
 const TIME_TO_OPEN = 600_000;
 /** Longer names and ids are cut where they are shown. */
 const LONGEST_NAME = 100;
 
-/** A backup as listed in a directory. What is not in `contents` or `inSeries` is a claim of the storage. */
+/** A backup in a directory. Only `contents` and `inSeries` are authenticated; the storage claims the rest. */
 export interface FoundBackup {
   readonly untrustedName: string;
-  /** Fit to be shown. */
+  /** Printable. */
   readonly name: string;
   /** In bytes. */
   readonly size: number;
-  /** From its name, unless `contents` has it. */
+  /** From `contents`, or else from its name. */
   readonly created: Date | undefined;
   readonly format: string | undefined;
   readonly backupId: string | undefined;
-  /** Authenticated; undefined without the passphrase, or when it is no backup by itself. */
+  /** Authenticated; undefined without the passphrase, or if it is not a backup by itself. */
   readonly contents: BackupContents | undefined;
   readonly inSeries: InSeries | undefined;
-  /** The VMs of which something is lost, since other files are. */
+  /** The names of VMs that are partly lost, because other files are missing. */
   readonly lost: readonly string[];
-  /** `data` and `pack` are no backups by themselves: they hold what others need. */
+  /** `data` and `pack` are not backups by themselves: they hold data that backups need. */
   readonly kind: 'backup' | 'data' | 'pack' | 'unfinished';
-  /** Why not more is known of it, in words. */
+  /** Why it was not opened, for people. */
   readonly problem: string | undefined;
 }
 
-/** What of a file is known once it has been looked at. */
+/** What is known about a file once it has been looked at. */
 type Found = Omit<FoundBackup, 'untrustedName' | 'name' | 'size' | 'created'>;
 
 const NOTHING: Found = {
@@ -56,10 +56,10 @@ const NOTHING: Found = {
 };
 
 /**
- * The backups in a directory, newest first, and the names of its other files, fit to be shown. A file with the name
- * of a backup is listed whatever it is, one with another name when it begins as a backup does.
+ * The backups in a directory, newest first, and the printable names of its other files. A file with the name of a
+ * backup is always listed, one with another name if it begins like a backup.
  *
- * @param passphrase for `contents`
+ * @param passphrase to read `contents`
  */
 export async function backupsIn(
   storage: Storage,
@@ -91,7 +91,7 @@ export async function backupsIn(
   return { backups: await withLost(backups, present), others };
 }
 
-/** The VMs of which something is lost are looked for only where a file is missing. */
+/** Adds the VMs that are partly lost; they are only looked for where a file is missing. */
 async function withLost(
   backups: readonly FoundBackup[],
   present: ReadonlySet<string | undefined>,
@@ -108,9 +108,9 @@ async function withLost(
 }
 
 /**
- * The VMs of a backup that lie in part in files that are gone, and in no pack.
+ * The VMs of a backup that need files which are missing, and whose parts are in no pack.
  *
- * @param held what packs hold, by the ids of series: it is filled
+ * @param held the ids of files of which packs hold parts, by the ids of series: a cache, which is filled here
  */
 async function lostWith(
   absent: readonly string[],
@@ -126,19 +126,19 @@ async function lostWith(
   return [...new Set(names)].filter((name) => name !== undefined);
 }
 
-/** What cannot be read now is told by verify. */
+/** Nothing is reported as lost if it cannot be read now: verify will say so. */
 function nothingKnown(error: unknown): string[] {
   if (error instanceof DamagedError || error instanceof StorageError) return [];
   throw error;
 }
 
-/** Within one second, by their numbers in their series. */
+/** By time; within one second, by number in the series. */
 function newestFirst(one: FoundBackup, other: FoundBackup): number {
   const seconds = (other.created?.getTime() ?? 0) - (one.created?.getTime() ?? 0);
   return seconds || (other.inSeries?.sequence ?? 0) - (one.inSeries?.sequence ?? 0);
 }
 
-/** Looks into files of a directory, which is opened once, and again when that breaks. */
+/** Looks into files of a directory, which is opened once, and again if the connection breaks. */
 class Looking implements AsyncDisposable {
   readonly #storage: Storage;
   readonly #directory: string;
@@ -146,7 +146,7 @@ class Looking implements AsyncDisposable {
   readonly #signal: AbortSignal;
   readonly #keys: SeriesKeys;
   #files: StoredFiles | undefined;
-  /** Of backups that are of no series. */
+  /** How many keys were derived for backups that are in no series. */
   #derivations = 0;
 
   constructor(
@@ -163,6 +163,7 @@ class Looking implements AsyncDisposable {
     this.#keys = keys;
   }
 
+  /** Opens a file, and reads what is in it if there is a passphrase. A file that cannot be read gives a `problem`. */
   async into(untrustedName: string): Promise<Found> {
     try {
       this.#files ??= await this.#storage.openFiles(this.#directory, this.#signal);
@@ -191,7 +192,7 @@ class Looking implements AsyncDisposable {
       return { ...found, problem: `not opened: coffer derives at most ${MOST_DERIVATIONS} keys` };
     }
     if (found.format !== 'coffer-1') this.#derivations++;
-    // It is wiped by who opens it.
+    // openArchive wipes what it is given.
     const copy = Buffer.from(this.#passphrase);
     try {
       const siblings = siblingsIn(files, this.#storage, this.#directory, this.#signal);
@@ -219,7 +220,7 @@ function foundBy({ untrustedFormat, untrustedBackupId, untrustedKind }: Untruste
   };
 }
 
-/** Why a backup cannot be opened. Throws an error that is about something else. */
+/** Why a backup cannot be opened. Throws any other error. */
 function problemOf(error: unknown): string {
   if (error instanceof WrongPassphraseError) {
     return 'it has another passphrase, or its header is damaged';

@@ -5,20 +5,21 @@ import type { Storage } from '../transport/storage.ts';
 import type { Confirmation } from './progress.ts';
 import type { BackupContext } from './propose-backup.ts';
 
-/** What is known of a backup that was just stored. */
+/** The result of reading back a backup that was just stored. */
 export type StoredCheck = (
   | { readonly result: 'verified' | 'left out' }
-  /** Something else came back; or nothing could be read back, and it may be whole. */
+  /** Something else was returned; or it could not be read back, and may be complete. */
   | { readonly result: 'damaged' | 'not read'; readonly error: CofferError }
 ) & {
-  /** By the ids of the files that were read. */
+  /** The results for the files that were read, by their ids. */
   readonly checks: ReadonlyMap<string, BackupCheck>;
 };
 
 /**
- * Reads back what was stored, unless the user does not want that, or a command has it, and shows how far that is.
+ * Reads back what was stored, and shows the progress. Leaves that out if the user does not want it, or if a command got
+ * the backup.
  *
- * @param files the backup's own one first; and those that it needs and that were never read back
+ * @param files the backup's own file first, then those that it needs and that were never read back
  */
 export async function checkStored(
   storage: Storage,
@@ -43,7 +44,7 @@ export async function checkStored(
       present = file;
       await readBack(directoryThere, file, (more) => report.progress(name, more), signal);
       note(file, 'verified');
-      // What is no part of a volume was read, too.
+      // Only parts were counted so far, but the rest of the file was read as well.
       read += file.stored.bytes;
       report.progress(name, read - report.read);
     }
@@ -58,7 +59,7 @@ export async function checkStored(
   }
 }
 
-/** For people: that it was not checked is no fault where the storage is only written to. */
+/** A sentence for the user. If the storage does not allow reading, this is not a failure, and --no-check avoids it. */
 export function describeUnread({ location }: { readonly location: string }, error: Error): string {
   const advice = error instanceof RefusedError ? '; --no-check skips this' : '';
   return `the backup is stored in ${location}, but it could not be read back: ${error.message}${advice}`;

@@ -11,20 +11,20 @@ import { type OpenedBackup, openBackup } from './open-backup.ts';
 import type { OpenedSystem } from './open-system.ts';
 import { askPassphrase } from './questions.ts';
 
-/** How a backup is chosen, beside its location. */
+/** How a backup is chosen, besides its location. */
 export interface ChoiceFlags extends ArchiveFlags {
-  /** The least number that it may have in its series: an older one is not what the user means. */
+  /** The smallest number that it may have in its series: an older one is refused. */
   readonly atLeast?: number;
 }
 
 /** `DIR@2026-11-25`, also with a time: `DIR@2026-11-25T18:29`. */
 const WITH_DATE = /^(.+)@([0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:]{2,8})?)$/;
-/** So many dates are told when there is no backup of the one that was meant. */
+/** How many dates are listed if there is no backup of the requested one. */
 const MOST_TOLD = 10;
 
 /**
  * Opens the backup that LOCATION names: a file, the newest one in a directory, or that of a date. Throws RefusedError
- * when there is none, or only an older one than `--at-least`.
+ * when there is none, or if it is older than `--at-least` allows, and what `openBackup` throws.
  */
 export async function openChosenBackup(
   opened: OpenedSystem,
@@ -34,7 +34,7 @@ export async function openChosenBackup(
   signal: AbortSignal,
 ): Promise<OpenedBackup> {
   let given: Buffer | undefined;
-  // Who opens an archive wipes what it is given.
+  // A copy, because opening an archive wipes the passphrase.
   const ask = async (): Promise<Buffer> =>
     Buffer.from((given ??= await askPassphrase(flags.passphraseFile, signal)));
   const keys = new SeriesKeys();
@@ -42,7 +42,7 @@ export async function openChosenBackup(
   try {
     const [, dated, date] = WITH_DATE.exec(location) ?? [];
     const backup = await open(location).catch(async (error: unknown) => {
-      // Where a command leads, nobody can tell whether there is a directory with a date in its name.
+      // Behind a command it is unknown whether there is a directory with a date in its name: take it as DIR@DATE.
       const isDated = flags.through !== undefined && dated !== undefined;
       const isDirectory = !isDated && isRefusal(error, 'NOT_A_FILE');
       const isMeant = isDated || (dated !== undefined && isRefusal(error, 'NOT_FOUND'));
@@ -105,7 +105,7 @@ function noneOf(
   return `there is no backup of ${date ?? 'any date'} in ${location}, only of ${told}${more}`;
 }
 
-/** A storage can present an old state of everything: only the user can know that there was a later one. */
+/** The storage can present an old state of everything: only the user can know that there was a later one. */
 async function requireAtLeast(backup: OpenedBackup, least: number | undefined): Promise<void> {
   if (least === undefined) return;
   const sequence = backup.reader.inSeries?.sequence;

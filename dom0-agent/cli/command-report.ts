@@ -8,7 +8,7 @@ import { Progress, type Confirmation, type Share } from './progress.ts';
 import { type ProgressDisplay, displayOf } from './progress-display.ts';
 import { liveBlock, showEvent, showForAnswer, showNotice, showResult } from './output.ts';
 
-/** A plan or a result for programs, with the fields that docs/json.md has for the command. */
+/** A plan or a result for programs, with the fields that docs/json.md describes for the command. */
 interface OfCommand {
   readonly command: string;
   readonly [field: string]: unknown;
@@ -16,12 +16,12 @@ interface OfCommand {
 
 /**
  * What the user sees of a command: the result on standard output, everything else on standard error,
- * with live lines where that is a terminal. With `--json`, all of it is events on standard output instead.
- * Disposing of it removes the live lines.
+ * with live lines if that is a terminal. With `--json`, everything is events on standard output instead;
+ * only warnings are shown on standard error as well. Disposing of it removes the live lines.
  */
 export class CommandReport implements Report, Disposable {
   readonly warnings: string[] = [];
-  /** The names of what could not be rolled back, or is kept. */
+  /** The names of VMs and directories that could not be rolled back, or are kept. */
   readonly notRolledBack: string[] = [];
   readonly #json: boolean;
   readonly #quiet: boolean;
@@ -37,17 +37,17 @@ export class CommandReport implements Report, Disposable {
     if (this.#json) showEvent({ event: 'phase', phase: this.#phase });
   }
 
-  /** A part of the result for people: not with `--quiet`, which leaves it to the exit status. */
+  /** Shows a part of the result for people; nothing with `--quiet`, where the exit status is the result. */
   say(text: string): void {
     if (!this.#json && !this.#quiet) showResult(text);
   }
 
-  /** The one thing that an option asks for: with `--quiet`, too. */
+  /** Shows something that the user asked for explicitly, even with `--quiet`. */
   answer(text: string): void {
     if (!this.#json) showResult(text);
   }
 
-  /** What a question is about: always shown, since it must be known to answer. */
+  /** Shows what a question is about, always: nobody could answer without it. */
   ask(text: string): void {
     if (!answersComeOnInput()) showForAnswer(text, this.#json || this.#quiet);
   }
@@ -95,7 +95,7 @@ export class CommandReport implements Report, Disposable {
   /**
    * Shows the progress from now on.
    *
-   * @param confirmed what a storage has confirmed; without, what was read counts
+   * @param confirmed how much the storage has confirmed; if missing, the bytes that were read count
    */
   startProgress(phase: Phase, shares: readonly Share[], confirmed?: () => Confirmation): void {
     this.phase(phase);
@@ -104,7 +104,7 @@ export class CommandReport implements Report, Disposable {
     this.#display = displayOf(progress, { json: this.#json, quiet: this.#quiet, terminal: stderr });
   }
 
-  /** All bytes that were read since the progress is shown. */
+  /** The bytes that were read since `startProgress`. */
   get read(): number {
     return this.#progress?.read ?? 0;
   }

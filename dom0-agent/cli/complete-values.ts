@@ -3,34 +3,36 @@ import { isQubeClass } from '../qubes/qube.ts';
 import { type OpenedSystem, openSystem } from './open-system.ts';
 import { namesOfProfiles } from './profile-files.ts';
 
-/** A VM that does not answer at once is not waited for, in milliseconds. */
+/** How long to wait for a VM's answer, in ms. */
 const TIMEOUT = 3_000;
 
-/** What a word that is being typed may become. */
+/** A completion of the word that is being typed. */
 export interface Candidate {
   readonly value: string;
-  /** In words; may be empty. */
+  /** Its description; may be empty. */
   readonly what: string;
 }
 
-/** What a word is meant to be. */
+/** What is being typed, and what it can be completed to. */
 export interface Wanted {
   readonly kind: 'these' | 'vms' | 'pools' | 'profiles' | 'in-vm' | 'files' | 'directories';
   /** As far as it is typed. */
   readonly word: string;
-  /** What comes before it in the same word: `--format=`. */
+  /** What comes before `word` without a blank: `--format=`. */
   readonly prefix?: string;
+  /** For `these`: the candidates. */
   readonly these?: readonly Candidate[];
-  /** As `--system` has it. */
+  /** The value of `--system`. */
   readonly system?: string | undefined;
-  /** VMs that are named already. */
+  /** VMs that are already named. */
   readonly not?: readonly string[];
-  /** For `in-vm`: what is in a directory of it. */
+  /** For `in-vm`: the VM whose files are offered. */
   readonly vm?: string;
+  /** For `in-vm`: `directories` offers no files. */
   readonly only?: 'files' | 'directories';
 }
 
-/** What there is of that; nothing if it cannot be found out. */
+/** All candidates, whatever was typed; none if they cannot be found out. */
 export async function candidatesFor(wanted: Wanted, signal: AbortSignal): Promise<Candidate[]> {
   try {
     switch (wanted.kind) {
@@ -65,7 +67,7 @@ async function vms({ system }: OpenedSystem, not: readonly string[]): Promise<Ca
     .map(({ name, className }) => ({ value: name, what: className }));
 }
 
-/** What is in the directory of a VM that the word is in; no VM is started for that. */
+/** The files of a VM in the directory that the word names; no VM is started for that. */
 async function inVm(
   { storage, isHalted }: OpenedSystem,
   { vm, word, only }: Wanted,

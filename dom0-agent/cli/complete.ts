@@ -4,15 +4,15 @@ import { type Candidate, type Wanted, candidatesFor } from './complete-values.ts
 import { showResult } from './output.ts';
 
 /**
- * Only such words are offered: the names of files in a VM are its choice, and a shell puts what is offered into the
- * line that it will run.
+ * Only words like this are offered: a VM chooses the names of its files, and the shell inserts what is offered into the
+ * command line that it will run.
  */
 const HARMLESS = /^[\w.,:@%+/=-]+$/;
 
 /**
- * The hidden `coffer complete -- WORD…`, which the completion of each shell calls: tells, a line each, what the last of
- * these words may become, and behind a blank what that is; or `:files` or `:directories`, for what the shell knows
- * itself. Gives the exit status.
+ * The hidden `coffer complete -- WORD…`, which the completion script of each shell calls. Prints the completions of the
+ * last word, one per line, each followed by a blank and its description; or `:files` or `:directories`, which the shell
+ * completes itself. Returns the exit status.
  */
 export async function completeCommand(
   program: Command,
@@ -33,7 +33,7 @@ export async function completeCommand(
   return ExitStatus.done;
 }
 
-/** What the last of the words may be. */
+/** What the last of the words can be completed to. */
 export function wantedBy(program: Command, words: readonly string[]): Wanted {
   const former = words.slice(0, -1);
   const word = words.at(-1) ?? '';
@@ -53,7 +53,7 @@ export function wantedBy(program: Command, words: readonly string[]): Wanted {
   return { ...wantedOf(command, given), word };
 }
 
-/** The words behind a command, up to the last one. */
+/** The words after a command, without the last one. */
 export interface Given {
   /** By the long names of options. */
   readonly values: ReadonlyMap<string, string>;
@@ -84,7 +84,7 @@ function readWords(command: Command, words: readonly string[]): Given {
 
 type Unworded = Omit<Wanted, 'word'>;
 
-/** The value of an option: by what stands for it in the help, `<VM>`. */
+/** The value of an option, judging by its placeholder in the help, such as `<VM>`. */
 function wantedAs({ flags, argChoices }: Option, given: Given): Unworded {
   if (argChoices !== undefined) return { kind: 'these', these: argChoices.map(plain) };
   return wantedByName(/<(.*)>/.exec(flags)?.[1] ?? '', given);

@@ -2,13 +2,13 @@ import type { ByteSink } from '../../shared/byte-streams.ts';
 import type { Sink } from '../transport/storage.ts';
 import type { Confirmation } from './progress.ts';
 
-/** So many places of the archive are remembered until the storage has confirmed them. */
+/** How many positions in the archive are remembered until the storage has confirmed them. */
 const MOST_PLACES = 4096;
 
 /**
- * How much of the data the storage has confirmed. What it confirms are bytes of the archive; for each write it is
- * remembered how much had been read by then. That is ahead of what is in those bytes by what is being compressed, a
- * few parts; where there are several files, it is what has been confirmed of all of them.
+ * Estimates how much of the data that was read the storage has confirmed. The storage confirms bytes of the archive, so
+ * for each write it is noted how much had been read by then. The estimate is too high by what is still being compressed,
+ * a few parts. If there are several files, their confirmed bytes are added up.
  */
 export class ConfirmedData {
   readonly #sinks: Sink[] = [];
@@ -17,25 +17,26 @@ export class ConfirmedData {
   #confirmed = 0;
   #written = 0;
 
-  /** @param read how much has been read until now */
+  /** @param read returns how many bytes have been read so far */
   constructor(read: () => number) {
     this.#read = read;
   }
 
-  /** What is to be written to instead of the sink, so that it counts. */
+  /** Wraps a sink, so that what is written to it is counted. */
   counted(sink: Sink): ByteSink {
     this.#sinks.push(sink);
     return {
       write: async (bytes) => {
         await sink.write(bytes);
         this.#written += bytes.length;
-        // A coarser step is better than a list that grows without limit.
+        // When the list is full, the last position is replaced: the progress gets coarser instead.
         if (this.#places.length >= MOST_PLACES) this.#places.pop();
         this.#places.push({ archive: this.#written, data: this.#read() });
       },
     };
   }
 
+  /** How much has been confirmed by now. */
   get now(): Confirmation {
     const archiveBytes = this.#sinks.reduce((sum, { confirmedBytes }) => sum + confirmedBytes, 0);
     const unconfirmed = this.#places.findIndex(({ archive }) => archive > archiveBytes);

@@ -11,8 +11,8 @@ const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
 /**
- * The terminal that coffer was started from, whatever its standard input, output and error are, for asking
- * questions. The kernel handles line editing and echo, and keeps what is typed ahead, so that each answer takes
+ * The terminal that coffer was started from, regardless of its standard input, output and error, for asking
+ * questions. The kernel handles line editing and echo, and buffers what is typed ahead, so that each answer takes
  * exactly one line. Disposing of it restores the terminal.
  */
 export class ControllingTerminal implements Disposable {
@@ -33,6 +33,7 @@ export class ControllingTerminal implements Disposable {
     closeSync(openDevice(advice));
   }
 
+  /** Whether there is a terminal. */
   static isThere(): boolean {
     try {
       ControllingTerminal.require('');
@@ -43,7 +44,7 @@ export class ControllingTerminal implements Disposable {
     }
   }
 
-  /** As `require`, and gives the terminal. */
+  /** Opens the terminal. Throws like `require`. */
   static open(advice: string, signal: AbortSignal): ControllingTerminal {
     return new ControllingTerminal(openDevice(advice), signal);
   }
@@ -54,8 +55,8 @@ export class ControllingTerminal implements Disposable {
   }
 
   /**
-   * Asks, and returns the line that is typed. Throws RefusedError at the end of the input, and InterruptedError
-   * as soon as the signal fires.
+   * Asks, and returns the line that is typed, without its end. Throws RefusedError at the end of the input, and
+   * InterruptedError as soon as the signal is aborted.
    */
   async ask(prompt: string): Promise<Buffer> {
     await untilInForeground(this.#signal);
@@ -63,7 +64,7 @@ export class ControllingTerminal implements Disposable {
     try {
       return await this.#answer(prompt);
     } catch (error) {
-      // The line was not ended by Enter.
+      // Nobody pressed Enter, which would have ended the line.
       this.#write('\n');
       throw error;
     }
@@ -76,7 +77,7 @@ export class ControllingTerminal implements Disposable {
     try {
       return await this.#answer(prompt);
     } finally {
-      // The Enter was not echoed either.
+      // Enter was not echoed either.
       this.#write('\n');
     }
   }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { type OutputFlags, THROUGH, addSystemOptions } from './archive-options.ts';
 
-/** The options of `coffer copy`, as commander gives them. */
+/** The options of `coffer copy`, as commander returns them. */
 export interface CopyFlags extends OutputFlags {
   readonly destVm?: string;
   readonly through?: string;

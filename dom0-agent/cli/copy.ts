@@ -11,6 +11,7 @@ import {
 import type { Listing } from '../transport/storage.ts';
 import { CommandReport } from './command-report.ts';
 import type { CopyFlags } from './copy-options.ts';
+import { countOf } from './count-of.ts';
 import { aboutField } from './error-field.ts';
 import { type OpenedSystem, type StoragePlace, openSystem } from './open-system.ts';
 import { confirm, requireTerminal } from './questions.ts';
@@ -32,7 +33,7 @@ interface Copy {
   readonly signal: AbortSignal;
 }
 
-/** `coffer copy`. Gives the exit status. */
+/** `coffer copy`. Returns the exit status. */
 export async function copyCommand(
   location: string,
   target: string,
@@ -107,7 +108,7 @@ async function agree({ from, to, plan, flags, report, signal }: Copy): Promise<v
   if (flags.yes !== true && toSend.length > 0) await confirm('Copy?', signal);
 }
 
-/** Copies, and checks; gives the names of files that are there with other contents. */
+/** Copies and checks. Returns the names of files that turned out to be different in the two places. */
 async function carryOut(copy: Copy): Promise<string[]> {
   const { from, to, plan, flags, report, signal } = copy;
   const name = to.location;
@@ -147,12 +148,12 @@ function reportResult(
   const isFine = differing.length === 0;
   const checked = flags.check && plan.toSend.length > 0 ? ', read back and compared' : '';
   report.say(
-    `Copied ${countOf(plan.toSend.length)} of ${formatSize(sizeOf(plan.toSend))} to ${to.location}${checked}, ` +
+    `Copied ${countOf(plan.toSend.length, 'file')} of ${formatSize(sizeOf(plan.toSend))} to ${to.location}${checked}, ` +
       `${seconds.toFixed(1)} s.`,
   );
   if (plan.there.length > 0 && flags.compare !== true) {
     report.say(
-      `${countOf(plan.there.length)} there already were not read: use --compare to read them.`,
+      `${countOf(plan.there.length, 'file')} there already were not read: use --compare to read them.`,
     );
   }
   for (const fileName of damaged) {
@@ -180,8 +181,4 @@ function sizeOf(files: readonly CopiedFile[]): number {
 
 function asText({ fileName }: CopiedFile): string {
   return fileName;
-}
-
-function countOf(files: number): string {
-  return files === 1 ? '1 file' : `${files} files`;
 }

@@ -8,20 +8,20 @@ import { advised } from './location-advice.ts';
 import type { Listing, Storage } from '../transport/storage.ts';
 import type { OpenedSystem } from './open-system.ts';
 
-/** Where a backup goes, as far as is known in advance. */
+/** Where a backup will be stored, as far as is known in advance. */
 export interface Destination {
   /** For people: `sys-usb:/home/user/backups`, `the command in sys-usb`. */
   readonly location: string;
   readonly space: Space;
-  /** What is in the directory, where that can be known. */
+  /** What is in the directory, if that could be listed. */
   readonly listing?: Listing | undefined;
   /** The VM that will be started for it. */
   readonly toBeStarted?: string;
 }
 
 /**
- * Examines the place of a new backup without touching anything: no command is run, no file created, no VM
- * started. What cannot be found out that way is unknown. Throws RefusedError when there is no such directory.
+ * Examines the place of a new backup without changing anything: `--command` is not run, no file is created, no VM
+ * is started. What cannot be found out that way is unknown. Throws RefusedError when there is no such directory.
  */
 export async function seeDestination(
   { isHalted }: OpenedSystem,
@@ -45,7 +45,7 @@ export async function seeDestination(
   }
 }
 
-/** The destination with what is in its directory now. One that is writable need not be readable: it is as `unseen`. */
+/** The destination, with what is in its directory now. If the directory may be written, but not read: `unseen`. */
 export async function listDestination(
   unseen: Destination,
   place: Storage,
@@ -66,7 +66,7 @@ export async function listDestination(
   }
 }
 
-/** The directory that a path with several names would be in, if there is one. */
+/** The directory that LOCATION would be in, if that exists; undefined if LOCATION is a single name. */
 async function parentOf(
   location: string,
   place: Storage,
@@ -81,7 +81,7 @@ async function parentOf(
   }
 }
 
-/** For the plan: the place, what is free there, and what is started for it. */
+/** For the plan: the place, its free space, and the VM that will be started for it. */
 export function describeDestination({ location, space, toBeStarted }: Destination): string {
   const { freeBytes } = space;
   const free = freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;
@@ -90,8 +90,8 @@ export function describeDestination({ location, space, toBeStarted }: Destinatio
 }
 
 /**
- * The result of `opening`, which fails if the directory LOCATION does not exist. If LOCATION is then the name of a
- * VM, the user forgot the directory, and the error says so.
+ * The result of `opening`. If it fails because the directory LOCATION does not exist, and LOCATION is the name of a VM,
+ * the user has forgotten the directory, and the error says so.
  */
 export async function orForgottenDirectory<T>(
   opening: Promise<T>,

@@ -9,11 +9,11 @@ export interface DevicesFlags extends OutputFlags {
   readonly system?: string;
 }
 
-/** `coffer devices`. Gives the exit status. */
+/** `coffer devices`. Returns the exit status. */
 export async function devicesCommand(flags: DevicesFlags): Promise<number> {
   using report = new CommandReport(flags);
   const { qubesd, system } = await openSystem(flags.system, (text) => report.info(text));
-  // A directory that stands in for a system has none.
+  // A folder system has no devices.
   const [mounted = [], offered = [], places] = await Promise.all([
     qubesd?.mountedDevices(),
     qubesd?.offeredDevices(),
@@ -48,9 +48,9 @@ export async function devicesCommand(flags: DevicesFlags): Promise<number> {
 }
 
 /**
- * Where backups can go to and come from: running VMs first, dom0 last.
+ * The VMs that backups can be stored in and read from: running VMs first, dom0 last.
  *
- * @param runsAll whether none has to be started, whatever the system says
+ * @param runsAll whether all count as running, since none has to be started
  */
 async function placesIn(system: QubesSystem, runsAll: boolean) {
   const listed = await system.list();

@@ -1,4 +1,4 @@
-/** For something measured: `1:05`, `2:05:00`. */
+/** Formats a measured duration: `1:05`, `2:05:00`. */
 export function formatClock(seconds: number): string {
   const whole = Math.floor(seconds);
   const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
@@ -6,7 +6,7 @@ export function formatClock(seconds: number): string {
   return [first, ...rest.map((part) => String(part).padStart(2, '0'))].join(':');
 }
 
-/** For something estimated, no more exactly than it can be known: `8 s`, `35 s`, `3 min`, `2 h 05 min`. */
+/** Formats an estimated duration, rounded: `8 s`, `35 s`, `3 min`, `2 h 05 min`. */
 export function formatEstimate(seconds: number): string {
   if (seconds < 10) return `${Math.max(1, Math.round(seconds))} s`;
   if (seconds < 88) return `${Math.round(seconds / 5) * 5} s`;

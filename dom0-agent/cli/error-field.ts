@@ -5,7 +5,7 @@ import type { Field } from './events.ts';
 /** The inputs that errors are about. */
 const fields = new WeakMap<Error, Field>();
 
-/** The result of `work`; an error of it is about that input, unless it is known to be about another. */
+/** The result of `work`; its errors are about this input, unless they are already known to be about another. */
 export async function aboutField<T>(field: Field, work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
@@ -24,12 +24,12 @@ export function errorFieldOf(error: unknown): Field | undefined {
   return fields.get(error) ?? errorFieldOf(error.cause);
 }
 
-/** The VM that an error is about, by its name in the backup, where it is about what was chosen for one. */
+/** The name in the backup of the VM that an error is about, if it is about what was chosen for one VM. */
 export function errorVmOf(error: unknown): string | undefined {
   return error instanceof ChoiceRefusedError ? error.vm : undefined;
 }
 
-/** The input that a message of commander is about: `option '-d, --dest-vm <VM>' argument missing`. */
+/** The input that a message from commander is about, such as `option '-d, --dest-vm <VM>' argument missing`. */
 export function fieldInUsage(message: string): Field | undefined {
   const option = /option '[^']*?--(?:no-)?([a-z-]+)/.exec(message)?.[1];
   if (option !== undefined) return option;

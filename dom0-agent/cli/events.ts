@@ -1,6 +1,6 @@
 import type { Phase } from '../../shared/report.ts';
 
-/** The version of the events in docs/json.md: it grows when something is taken away or means something else. */
+/** The version of the events in docs/json.md: it is increased when a field is removed or changes its meaning. */
 export const SCHEMA = 1;
 
 /** The input that an error or a problem is about: LOCATION, the VMs, the passphrase, or an option by its long name. */
@@ -55,11 +55,11 @@ export type Event =
   | {
       readonly event: 'error';
       readonly field: Field | null;
-      /** By its name in the backup. */
+      /** The name of the VM in the backup. */
       readonly vm: string | null;
       readonly sentence: string;
       readonly exitStatus: number;
     };
 
-/** `optional-passphrase`: an empty answer does without. */
+/** `optional-passphrase`: an empty answer means that there is none. */
 export type Question = 'confirm' | 'passphrase' | 'optional-passphrase' | 'new-passphrase';

@@ -4,7 +4,7 @@ export interface Example {
   readonly command: string;
 }
 
-/** Of each command, for `--help` and the manual. */
+/** The examples for each command, in `--help` and in the manual. */
 export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   backup: [
     {
@@ -129,7 +129,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   ],
 };
 
-/** For the end of a command's `--help`. */
+/** The text at the end of a command's `--help`. */
 export function formatExamples(examples: readonly Example[]): string {
   return ['\nExamples:', ...examples.map(({ what, command }) => `  ${what}\n    ${command}`)].join(
     '\n',

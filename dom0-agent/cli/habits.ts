@@ -1,19 +1,21 @@
 import { type Command, Option } from 'commander';
 import { UsageError } from '../../shared/errors.ts';
 
-/**
- * The options of qvm-backup and qvm-backup-restore that people are used to, where they are not those of coffer: hidden,
- * without effect where coffer does the same anyway, or with an answer that says what to use.
+/*
+ * Options of qvm-backup and qvm-backup-restore that people are used to, and that coffer does not have. They are hidden.
+ * If coffer does the same anyway, they have no effect; otherwise, the error says what to use instead.
  */
 
+/** Adds the options of qvm-backup. */
 export function addHabitsOfBackup(command: Command): Command {
-  // commander takes the default of --no-encrypt from this.
+  // For commander, its default is also that of --no-encrypt.
   command.addOption(new Option('-e, --encrypt').hideHelp().default(true));
   return withoutEffect(command, '-z, --compress', '-v, --verbose').addOption(
     new Option('--no-compress').hideHelp().implies({ compressFilter: 'none' }),
   );
 }
 
+/** Adds the options of qvm-backup-restore. They throw UsageError where coffer works differently. */
 export function addHabitsOfRestore(command: Command): Command {
   withoutEffect(command, '-v, --verbose', '--auto-close');
   for (const [flag, answer] of Object.entries(ANSWERS)) {

@@ -6,7 +6,7 @@ import { RefusedError } from '../../shared/errors.ts';
 const STOPPING = 100;
 
 /**
- * Whether this process may use its terminal: whether the terminal's foreground process group is its own
+ * Whether this process may use its terminal, that is, whether its process group is in the foreground
  * (proc_pid_stat(5): `pid (comm) state ppid pgrp session tty_nr tpgid …`).
  */
 export function isInForeground(): boolean {
@@ -16,15 +16,15 @@ export function isInForeground(): boolean {
 }
 
 /**
- * Stops this process, as the kernel stops one that reads its terminal from the background, until the shell brings
- * it to the foreground. Throws RefusedError if there is no shell that could.
+ * Stops this process until the shell brings it to the foreground, as the kernel does with a process that reads its
+ * terminal from the background. Throws RefusedError if there is no shell that could bring it back.
  */
 export async function untilInForeground(signal: AbortSignal): Promise<void> {
   while (!isInForeground()) {
     let continued = 0;
     const note = (): void => void (continued += 1);
     process.on('SIGCONT', note);
-    // The whole job, as the kernel does.
+    // Stops the whole job, as the kernel does.
     process.kill(0, 'SIGTTIN');
     await sleep(STOPPING, undefined, { signal });
     process.off('SIGCONT', note);

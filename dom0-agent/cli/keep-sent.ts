@@ -10,12 +10,15 @@ import { dataLimits, keepsData } from './data-limits.ts';
 import { type BackupContext, type Proposal, storeOf } from './propose-backup.ts';
 import { withGrace } from './signals.ts';
 
-/** So many names are told. */
+/** How many names a message lists. */
 const MOST_NAMES = 3;
 
 /**
- * Where a backup keeps what it has sent; undefined when it keeps nothing: one that needs no other file, or of which the next
- * one cannot find the files.
+ * Where a backup keeps what it has sent. Undefined if it keeps nothing, because it must not need any other file, or
+ * because the next backup could not find the files.
+ *
+ * @param own the file of the backup itself
+ * @param counted wraps a sink to count what is written to it
  */
 export function keepSent(
   series: SeriesBackup,
@@ -43,13 +46,13 @@ export function keepSent(
   });
 }
 
-/** What an interrupted backup leaves, for people. */
+/** For people: what an interrupted backup has left. */
 export function describeLeft(kept: KeptData | undefined): string {
   if (kept === undefined || kept.files.length === 0) return 'the unfinished backup is discarded';
   return `${formatSize(kept.bytes)} of what was sent is kept; the next backup continues from there`;
 }
 
-/** The same for one that has failed. Where space is short, it may be given up. */
+/** For people: what a failed backup has left, and how to free the space if it is needed. */
 export function describeKept({ files, bytes }: KeptData): string {
   const names = files.map(({ file }) => file.fileName);
   const more = names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : '';
@@ -60,9 +63,10 @@ export function describeKept({ files, bytes }: KeptData): string {
 }
 
 /**
- * The files of data that a backup needs and that were never read back: its own, and what interrupted ones have left.
+ * The files of data that a backup needs and that were never read back: its own, and those that interrupted backups have
+ * left.
  *
- * @param needs the files that it refers to
+ * @param needs the ids of the files that it refers to
  */
 export function uncheckedData(
   { file, state, left }: SeriesBackup,

@@ -8,7 +8,7 @@ import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import type { OpenedSystem } from './open-system.ts';
 
-/** The files of a series that dom0 knows of; none when it knows nothing, or cannot read what it knows. */
+/** The files of a series that dom0 knows; none if it knows nothing about it, or its records cannot be read. */
 export async function knownFiles(
   opened: OpenedSystem,
   seriesId: string | undefined,
@@ -18,18 +18,18 @@ export async function knownFiles(
   return states.find(({ head }) => head.seriesId === seriesId)?.files ?? [];
 }
 
-/** When files of any series were last checked, by their ids. */
+/** The last checks of the files of all these series, by the files' ids. */
 export function checksIn(states: readonly SeriesState[]): ReadonlyMap<string, BackupCheck> {
   const files = states.flatMap((state) => state.files);
   return new Map(files.flatMap(({ backupId, check }) => (check ? [[backupId, check]] : [])));
 }
 
-/** For programs: docs/json.md. */
+/** A check, for programs: docs/json.md. */
 export function checkForPrograms(check: BackupCheck | undefined) {
   return check && { ...check, at: new Date(1000 * check.at).toISOString() };
 }
 
-/** All series that dom0 knows; none when that cannot be read. */
+/** All series that dom0 knows; none, with a warning, if its records cannot be read. */
 export async function knownStates(
   { seriesDirectory }: OpenedSystem,
   report: Report,
@@ -44,7 +44,7 @@ export async function knownStates(
   }
 }
 
-/** Warns when the newest backup that a directory shows is not the newest that dom0 knows of. */
+/** Warns if dom0 knows a newer backup than the newest one that a directory shows. */
 export async function warnOfNewer(
   opened: OpenedSystem,
   inSeries: InSeries | undefined,
@@ -56,10 +56,11 @@ export async function warnOfNewer(
 }
 
 /**
- * Says that dom0 knows of a newer backup of a series than the newest that a directory shows; undefined when it does not.
+ * A sentence for the user if dom0 knows a newer backup of a series than the newest one that a directory shows; otherwise
+ * undefined.
  *
- * @param shown the number of that one
- * @param files those of the series that dom0 knows of
+ * @param shown the number of the newest one that the directory shows
+ * @param files the files of the series that dom0 knows
  */
 export function newerThan(shown: number, files: readonly SeriesFile[]): string | undefined {
   const newest = files.findLast(({ kind }) => kind === 'backup');
@@ -71,7 +72,7 @@ export function newerThan(shown: number, files: readonly SeriesFile[]): string |
   );
 }
 
-/** The files that dom0 knows of and that are not among those that were checked: each is damage. */
+/** The files that dom0 knows and that were not checked, because they are missing: each counts as damaged. */
 export function missingOf(
   known: readonly SeriesFile[],
   checked: readonly CheckedFile[],

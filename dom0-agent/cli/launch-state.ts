@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 
-/** The state that coffer was started in. Node.js loses it, but the shell script that starts coffer records it. */
+/** The state that coffer was started in. Node.js changes it, but the shell script that starts coffer records it. */
 interface LaunchState {
   /** Whether a signal was ignored, as under nohup. */
   ignores(signal: NodeJS.Signals): boolean;
@@ -10,7 +10,7 @@ interface LaunchState {
 
 /** `<SigIgn of proc_pid_status(5)> <closed or empty>`: tools/build/start.sh. */
 const noted = process.env['COFFER_LAUNCH_STATE'] ?? '';
-// Not for the programs that coffer starts.
+// The programs that coffer starts must not see it.
 delete process.env['COFFER_LAUNCH_STATE'];
 
 const [ignored = '', output = ''] = noted.split(' ');

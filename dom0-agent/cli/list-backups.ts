@@ -15,10 +15,10 @@ import { storedFor } from './stored-for.ts';
 import { formatTable } from './table.ts';
 
 /**
- * `coffer list` of a directory. Gives the exit status.
+ * `coffer list` of a directory. Returns the exit status.
  *
- * @param known what dom0 knows of series
- * @param ask for the passphrase; what it gives is wiped. Undefined: what the backups hold is not shown
+ * @param known the series that dom0 knows
+ * @param ask asks for the passphrase, which is wiped; if it returns undefined, the backups are not opened
  */
 export async function listBackups(
   storage: Storage,
@@ -96,14 +96,14 @@ export async function listBackups(
   return ExitStatus.done;
 }
 
-/** Files that are no backups by themselves need no row: what is missing of them is told in those of backups. */
+/** A summary of files that are not backups by themselves. They need no rows: if one is missing, the rows of backups say so. */
 function withData(holders: readonly FoundBackup[]): string {
   if (holders.length === 0) return '';
   const bytes = holders.reduce((sum, { size }) => sum + size, 0);
   return `, and ${countOf(holders.length, 'file')} with data of theirs, ${formatSize(bytes)}`;
 }
 
-/** Only of a file that is authentic: another one may bear its id. */
+/** The last check of a backup, if that is authenticated: any other file could have the same id. */
 function checkOf(
   { inSeries, backupId }: FoundBackup,
   checks: ReadonlyMap<string, BackupCheck>,
@@ -111,7 +111,7 @@ function checkOf(
   return inSeries && checks.get(backupId ?? '');
 }
 
-/** The newest backup of each series. */
+/** The newest backup of each series, among those that were authenticated. */
 function newestOfEach(backups: readonly FoundBackup[]): NonNullable<FoundBackup['inSeries']>[] {
   const newest = new Map<string, NonNullable<FoundBackup['inSeries']>>();
   for (const { inSeries } of backups) {
@@ -155,7 +155,7 @@ function formatBackups(
   return formatTable(['backup', 'made on', 'format', ...sizes, ''], rows);
 }
 
-/** Bytes before compression, as the backup has them; an estimate. */
+/** Bytes of data before compression, as stated in the backup; an estimate. */
 function dataIn(contents: BackupContents): number {
   return contents.qubes.reduce((sum, { size }) => sum + size, sizeOfDom0(contents) ?? 0);
 }

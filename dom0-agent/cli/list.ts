@@ -17,13 +17,13 @@ import { knownStates } from './known-files.ts';
 import { openSystem } from './open-system.ts';
 import { CommandReport } from './command-report.ts';
 
-/** The options of `coffer list`, as commander gives them. */
+/** The options of `coffer list`, as commander returns them. */
 export interface ListFlags extends ArchiveFlags {
-  /** Of a directory: whether to look into the backups, for which the passphrase is needed. */
+  /** In a directory: whether to open the backups, which needs the passphrase. */
   readonly contents: boolean;
 }
 
-/** `coffer list`, of a backup or of a directory. Gives the exit status. */
+/** `coffer list` of a backup or a directory. Returns the exit status. */
 export async function listCommand(
   location: string,
   flags: ListFlags,

@@ -1,10 +1,10 @@
 import type { WriteStream } from 'node:tty';
 
-/** In milliseconds. */
+/** How often the lines are redrawn, in ms. */
 const REFRESH = 200;
 
 /**
- * Some lines at the bottom of a terminal's output that are redrawn regularly. They do not keep the program alive.
+ * Some lines at the bottom of a terminal's output that are redrawn regularly. The timer does not keep the program running.
  */
 export class LiveBlock {
   readonly #stream: WriteStream;
@@ -40,7 +40,7 @@ export class LiveBlock {
     this.#stream.off('resize', this.#redraw);
   }
 
-  /** Writes something in place of the lines, and shows them below it. */
+  /** Removes the lines while `write` writes something, and shows them again below it. */
   above(write: () => void): void {
     if (this.#shown.length > 0) this.#stream.write(this.#clearing());
     this.#shown = [];
@@ -58,7 +58,7 @@ export class LiveBlock {
     this.#shown = lines;
   };
 
-  /** What takes the cursor to the beginning of the block, and clears from there on. */
+  /** The control sequence that moves the cursor to the beginning of the block and clears the rest of the screen. */
   #clearing(): string {
     if (this.#shown.length === 0) return '';
     // If the terminal has become narrower, the lines were wrapped.
@@ -71,7 +71,7 @@ export class LiveBlock {
   }
 }
 
-/** Used if the terminal's width is unknown. */
+/** The width of a terminal that does not know its own. */
 const USUAL_COLUMNS = 80;
 
 /** The width of a terminal. */

@@ -1,11 +1,11 @@
 import { StorageRefusal } from '../transport/storage-errors.ts';
 
-/** What a path hardly has, and most commands do. */
+/** Characters that are common in commands and rare in paths. */
 const SHELL_WORDS = /[|<>;&$]|\S \S/;
 
 /**
- * The error that a location was refused with, and what was probably meant: qvm-backup takes a command as well, and the
- * name of a file that does not exist yet.
+ * The error that a location was refused with, with advice if the user probably meant something else: qvm-backup also
+ * accepts a command, or the name of a new file.
  *
  * @param parent the directory that the location would be in, if there is one
  */

@@ -10,9 +10,9 @@ import { fieldInUsage, errorFieldOf, errorVmOf } from './error-field.ts';
 import type { Field } from './events.ts';
 import { liveBlock, requireWritten, showEvent, showNotice } from './output.ts';
 
-/** Runs the command line; whatever happens becomes one sentence and an exit status. */
+/** Runs the command line. Every error becomes one sentence and an exit status. */
 async function main(): Promise<number> {
-  // Key derivations and MACs take a thread each, as does what is given to a compressor; and reading goes on meanwhile.
+  // Each key derivation, MAC and write to a compressor occupies a thread, and reading must go on meanwhile.
   process.env['UV_THREADPOOL_SIZE'] ??= `${2 * availableParallelism() + 2}`;
   const signal = abortOnSignals();
   try {
@@ -71,7 +71,7 @@ function reportToPrograms(
   showEvent({ event: 'error', field: field ?? null, vm: vm ?? null, sentence, exitStatus });
 }
 
-/** Standard input, output and error, those that are terminals. */
+/** Which of standard input, output and error are terminals. */
 const terminals = [0, 1, 2].filter((fd) => isatty(fd));
 let isDone = false;
 
@@ -81,12 +81,12 @@ function endWith(exitStatus: number): void {
   process.exit(exitStatus);
 }
 
-// Node.js also exits when nothing is pending: before `main` has returned, that is a failure.
+// Node.js exits when nothing is pending. If that happens before `main` has returned, it is a failure.
 process.exitCode = ExitStatus.failed;
 process.on('exit', () => {
   liveBlock.end();
   if (!isDone) showNotice('coffer: it stopped before it was finished, because of a bug in coffer');
-  // Node.js restores their modes when it exits, and aborts if one no longer exists.
+  // Node.js restores the terminals' modes when it exits, and aborts if one no longer exists.
   for (const fd of terminals) if (!isatty(fd)) closeSync(fd);
 });
 process.on('uncaughtException', (error) => endWith(reportError(error)));

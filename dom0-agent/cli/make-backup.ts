@@ -37,23 +37,24 @@ import { rollBackIfKilled } from './roll-back.ts';
 import { describingInterrupt } from './signals.ts';
 import { type BackupContext, type Proposal, storeOf, compressorOf } from './propose-backup.ts';
 
-/** What has been made. */
+/** A backup that was made. */
 export interface Made {
   readonly written: WrittenFile | undefined;
+  /** Whether it continues from earlier backups. */
   readonly goesOn: boolean;
   readonly backedUp: readonly BackedUp[];
   readonly stored: StoredArchive;
-  /** What was stored ahead of it. */
+  /** The files of data that were stored before its own file. */
   readonly data: readonly KeptFile[];
   readonly kit: readonly StoredArchive[];
   readonly check: StoredCheck;
-  /** For the user to keep; undefined for a backup that goes into no series. */
+  /** A line for the user to keep; undefined for a backup that goes into no series. */
   readonly card: string | undefined;
   readonly created: Date;
   readonly seconds: number;
 }
 
-/** Opens the series and the file, and writes the backup to it. */
+/** Opens the series and the file, writes the backup, reads it back, and records it. */
 export async function makeBackup(
   selection: PlannedRequest,
   proposal: Proposal,
@@ -150,7 +151,7 @@ function cardOf({ file }: SeriesBackup, { name, sequence }: WrittenFile, made: D
   return seriesCard({ seriesId: file.series.seriesId, sequence, made, mac: name.mac });
 }
 
-/** For the records of dom0. */
+/** The check for dom0's records. */
 function checkOf({ result }: StoredCheck): BackupCheck | undefined {
   if (result !== 'verified' && result !== 'damaged') return undefined;
   return { at: Math.floor(Date.now() / 1000), result };
@@ -180,7 +181,7 @@ async function openTarget(
   );
 }
 
-/** What changed since the backups that this one goes on from; undefined when it does not go into a series. */
+/** What changed since the backups that this one continues from; undefined if it goes into no series. */
 async function changesSince(
   series: SeriesBackup | undefined,
   { request: { flags }, opened, report }: BackupContext,
@@ -196,7 +197,7 @@ async function changesSince(
       ...{ backup: backupId, warn: (text) => report.warning(text) },
     });
   } catch (error) {
-    // That not all can be left out that has not changed is no reason to fail.
+    // If it is unknown what has changed, the backup takes longer, but need not fail.
     report.warning(`everything is read, whether it has changed or not: ${messageOf(error)}`);
     return undefined;
   }
@@ -207,7 +208,7 @@ async function changesSince(
   };
 }
 
-/** That the next backup cannot go on from this one is no reason for it to fail. */
+/** Runs `note`, and warns if it fails: that the next backup cannot continue from this one does not make this one fail. */
 async function noteForNext(note: () => Promise<void>, report: CommandReport): Promise<void> {
   try {
     await note();
@@ -216,7 +217,7 @@ async function noteForNext(note: () => Promise<void>, report: CommandReport): Pr
   }
 }
 
-/** What was sent is not lost when a backup fails; one that is interrupted says so at its end. */
+/** Runs `work`. If it fails, tells the user what is kept; after an interruption, the error itself says so. */
 async function tellingKept<T>(
   work: Promise<T>,
   kept: KeptData | undefined,

@@ -1,12 +1,12 @@
 import { ChildProcess } from '../../shared/child-process.ts';
 import { printableWords } from '../../shared/printable.ts';
 
-/** A desktop that does not answer is not waited for, in milliseconds. */
+/** How long to wait for the desktop, in ms. */
 const TIMEOUT = 10_000;
 
 /**
- * Shows a notification on the desktop by notify-send(1). Gives why it could not be shown, in words: a machine
- * without a desktop, or without the program, has none.
+ * Shows a notification on the desktop with notify-send(1). Returns undefined, or why it could not be shown: there may be
+ * no desktop, or no such program.
  */
 export async function notify(summary: string, body: string): Promise<string | undefined> {
   const command = [

@@ -6,9 +6,9 @@ import type { BackupFlags } from './backup-options.ts';
 import type { Profile } from './profile.ts';
 
 /**
- * A profile of the official tools, in YAML: `_load_backup_profile` in qubes/api/admin.py of qubes-core-admin. There,
- * what destination_path is, a directory or a command, is left to the VM; here it is a directory, unless `--command`
- * says otherwise. Throws UsageError, naming the file.
+ * Parses a profile of the official tools, in YAML: `_load_backup_profile` in qubes/api/admin.py of qubes-core-admin.
+ * There, the VM decides whether destination_path is a directory or a command; here it is a directory, unless `--command`
+ * is given. Throws UsageError, naming the file.
  */
 export function parseOfficialProfile(text: string, file: string): Profile {
   try {
@@ -24,7 +24,7 @@ const KNOWN = [
 ];
 
 function fieldsIn(text: string): ReadonlyMap<string, unknown> {
-  // As the official tools read it; an alias can make much of little, and no profile needs one.
+  // YAML 1.1, as the official tools read it. Aliases can expand a short text enormously, and no profile needs them.
   const document = parseDocument(text, { version: '1.1', logLevel: 'error' });
   const [error] = document.errors;
   if (error !== undefined) throw new UsageError(printable(error.message.split('\n')[0] ?? ''));
@@ -63,7 +63,7 @@ function profileOf(fields: ReadonlyMap<string, unknown>): Profile {
   return { location, qubes, flags, rules: {}, ...secret };
 }
 
-/** `$` begins a group in older profiles, `@` in newer ones. */
+/** A list of names of VMs, or of groups, which begin with `$` in older profiles and with `@` in newer ones. */
 function namesIn(field: string, value: unknown): string[] {
   if (!Array.isArray(value)) throw new UsageError(`${field} must be a list of VMs`);
   return value.map((name: unknown) => {
@@ -81,7 +81,7 @@ function textIn(field: string, fields: ReadonlyMap<string, unknown>): string | u
   throw new UsageError(`${field} must be a line of text`);
 }
 
-/** True is the default; a command is that of a filter with its arguments. */
+/** The filter: true means the default, a text is the command line of a filter. */
 function filterIn(value: unknown): BackupFlags['compressFilter'] {
   if (value === undefined || value === null || value === true) return undefined;
   if (value === false) return 'none';

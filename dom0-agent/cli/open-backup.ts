@@ -25,8 +25,8 @@ export interface OpenedBackup extends AsyncDisposable {
 }
 
 /**
- * Opens the backup that the command line names, asking for the passphrase, and records damage. It asks first if
- * opening takes more than reading a file: running a command, or starting a VM.
+ * Opens the backup that the command line names, and asks for the passphrase: first, if a command must be run or a VM
+ * started to open it. Damage is noted in the record of backups. Throws what `openSource` and `openArchive` throw.
  */
 export async function openBackup(
   { storage, isHalted, recordFiles }: OpenedSystem,
@@ -74,14 +74,14 @@ async function openSource(place: Storage, from: FetchSource, signal: AbortSignal
   }
 }
 
-/** What can be restored from a backup, as far as is known before reading all of it. */
+/** What can be restored from a backup, as far as is known without reading all of it. */
 export async function usableContents(backup: OpenedBackup): Promise<BackupContents> {
   const { source, reader, contents } = backup;
   if (!source.seekable || reader.header.format !== 'coffer-1') return contents;
   return withIncompleteUnusable(contents, reader);
 }
 
-/** Describes a backup in a sentence: above all its age, since the storage may present an older one. */
+/** Describes a backup in a sentence, with its age, since the storage may present an older one. */
 export function describeBackup({ source, reader, contents }: OpenedBackup): string {
   const { header, inSeries } = reader;
   const made = contents.created === undefined ? '' : `, made on ${formatTime(contents.created)}`;

@@ -17,14 +17,14 @@ import { localProcess } from '../transport/local-process.ts';
 import { type QrexecOptions, qrexec, startService } from '../transport/qrexec.ts';
 import type { Storage } from '../transport/storage.ts';
 
-/** The file of the record, in a directory for coffer's state. */
+/** The name of the record of backups, in a directory for coffer's state. */
 const RECORD = 'backups.json';
 
-/** Where archives are, as the options of a command have it. */
+/** Where archives are, according to the options of a command. */
 export interface StoragePlace {
-  /** In a VM; undefined: in dom0. */
+  /** The VM that they are in; undefined: dom0. */
   readonly destVm?: string | undefined;
-  /** A shell command there that leads to its directories. */
+  /** A shell command in that VM that gives access to directories. */
   readonly through?: string | undefined;
 }
 
@@ -35,11 +35,11 @@ export interface OpenedSystem {
   readonly storage: (place: StoragePlace) => Promise<Storage>;
   /** Whether a VM must be started before its storage can be used. */
   readonly isHalted: (vm: string | undefined) => Promise<boolean>;
-  /** Where it is noted which backups were made and verified. */
+  /** The record of which backups were made and verified. */
   readonly recordFiles: RecordFiles;
-  /** Where it is noted what the files of each series hold. */
+  /** The directory of what dom0 knows about series. */
   readonly seriesDirectory: string;
-  /** Starts a service of a VM, for what it says; undefined for a folder system, whose VMs have none. */
+  /** Starts a service of a VM, to read its output; undefined for a folder system, whose VMs have no services. */
   readonly startService:
     ((vm: string, service: string, signal: AbortSignal) => Promise<ChildProcess>) | undefined;
   /** Undefined for a folder system. */
@@ -47,10 +47,10 @@ export interface OpenedSystem {
 }
 
 /**
- * The folder system that `--system` or COFFER_SYSTEM names, or the Qubes system whose dom0 this is. Throws
+ * Opens the folder system that `--system` or COFFER_SYSTEM names, or the Qubes system whose dom0 this is. Throws
  * RefusedError, saying what to do, when there is neither.
  *
- * @param tell called, in words for the user, when a VM is being started, or qubesd is waited for
+ * @param tell called with a text for the user when a VM is being started, or while waiting for qubesd
  */
 export async function openSystem(
   directory: string | undefined,
@@ -74,7 +74,7 @@ async function openFolder(directory: string): Promise<OpenedSystem> {
     if (!(await exists(home))) throw new RefusedError(`${vm} cannot store backups: it has no home`);
     return new AgentStorage(vm, localProcess(agentProgram(), home), undefined, through);
   };
-  // Its agents run on this machine, whether the VMs run or not.
+  // The agents of a folder system run on this machine: no VM needs to be started.
   const isHalted = (): Promise<boolean> => Promise.resolve(false);
   const recordFiles = { own: join(directory, 'dom0-state', RECORD), others: [] };
   const seriesDirectory = seriesBeside(recordFiles);
@@ -111,7 +111,7 @@ function openQubesd(socketPath: string, tell: (text: string) => void): OpenedSys
   };
 }
 
-/** What root's timers note is for dom0's user to read, too. */
+/** The files of the record in dom0: this user's, and root's, so that dom0's user also sees the backups of timers. */
 export function recordFilesInDom0(
   environment = process.env,
   uid = process.getuid?.(),
@@ -121,12 +121,12 @@ export function recordFilesInDom0(
   const ofRoot = join('/var/lib/coffer', RECORD);
   if (uid === 0) return { own: ofRoot, others: [] };
   const state = environment['XDG_STATE_HOME'] ?? '';
-  // The XDG specification has relative ones ignored.
+  // The XDG specification says that relative paths must be ignored.
   const ofUser = isAbsolute(state) ? state : join(homedir(), '.local/state');
   return { own: join(ofUser, 'coffer', RECORD), others: [ofRoot] };
 }
 
-/** Beside this user's record of backups. */
+/** The directory for series, next to this user's record of backups. */
 function seriesBeside({ own }: RecordFiles): string {
   return join(dirname(own), 'series');
 }

@@ -8,18 +8,18 @@ import { LiveBlock, columnsOf } from './live-block.ts';
 import { launchState } from './launch-state.ts';
 import { fitted } from './wrapped.ts';
 
-/**
- * The one place that writes to the user. All output goes through `printableLines`, is broken between words on a
- * terminal, and appears above the live lines, if there are any.
+/*
+ * The only place that writes to the user. All output is made printable, wrapped between words on a terminal, and appears
+ * above the live lines, if there are any.
  */
 
 /** Why the result could not be written. */
 let outputFailure: Error | undefined;
 
-/** Shown at the bottom while work goes on, if standard error is a terminal. */
+/** The lines at the bottom that show progress, if standard error is a terminal. */
 export const liveBlock = new LiveBlock(stderr);
 
-/** The width of the result; unlimited where it does not go to a terminal. */
+/** The width available for the result; unlimited if standard output is not a terminal. */
 export function resultColumns(): number {
   return widthOf(stdout);
 }
@@ -28,19 +28,20 @@ function widthOf(stream: WriteStream): number {
   return stream.isTTY ? columnsOf(stream) : Infinity;
 }
 
-/** A part of the result, for people. */
+/** Writes a part of the result, for people. */
 export function showResult(text: string): void {
   write(stdout, `${fitted(printableLines(text), widthOf(stdout))}\n`);
 }
 
-/** For programs: one line. */
+/** Writes an event, for programs, as one line. */
 export function showEvent(event: Event): void {
   write(stdout, `${printableJson({ schema: SCHEMA, ...event })}\n`);
 }
 
 /**
- * What a question is about: shown where the question is asked, so that whoever answers has seen it. With `isAside`
- * it is not part of the result.
+ * Shows what a question is about, on the terminal where the question is asked, so that whoever answers has seen it.
+ *
+ * @param isAside it is not part of the result
  */
 export function showForAnswer(text: string, isAside: boolean): void {
   if (isAside || !stdout.isTTY) {
@@ -56,12 +57,12 @@ export function showForAnswer(text: string, isAside: boolean): void {
   else showResult(text);
 }
 
-/** Progress, warnings and errors. */
+/** Writes a line about progress, a warning or an error. */
 export function showNotice(text: string): void {
   write(stderr, `${fitted(printableLines(text), widthOf(stderr))}\n`);
 }
 
-/** Throws FailedError when not all of the result could be written. */
+/** Waits until everything is written. Throws FailedError when the result could not be written completely. */
 export async function requireWritten(): Promise<void> {
   await flushed(stdout);
   await flushed(stderr);
@@ -86,5 +87,5 @@ function flushed(stream: WriteStream): Promise<void> {
 }
 
 stdout.on('error', (error: Error) => (outputFailure ??= error));
-// There is nowhere left to report this, except the exit status.
+// There is nowhere left to report this, but without a listener it would end coffer.
 stderr.on('error', () => undefined);

@@ -7,13 +7,13 @@ import type { OpenedSystem } from './open-system.ts';
 import { giveAhead } from './passphrase-ahead.ts';
 import { readUntil } from './read-passphrase.ts';
 
-/** No passphrase is that long. */
+/** In bytes: a longer answer is refused. */
 const LONGEST = 64 * KiB;
 const LINE_FEED = 0x0a;
-/** White space, as Python's `bytes.strip` has it. */
+/** White space as Python's `bytes.strip` defines it. */
 const BLANKS: readonly number[] = [...Buffer.from(' \t\n\r\v\f')];
 
-/** Where the passphrase comes from, if not from a file or a person. */
+/** What says where the passphrase comes from. */
 interface PassphraseSource {
   readonly passphraseText?: string | undefined;
   readonly flags: {
@@ -24,8 +24,8 @@ interface PassphraseSource {
 }
 
 /**
- * Obtains the passphrase where the profile, or `--passphrase-vm`, tells to; then nobody is asked for it. Throws
- * RefusedError, StorageError and InterruptedError.
+ * Obtains the passphrase from the profile or from the VM that `--passphrase-vm` names, if one of them is given and there
+ * is no passphrase file; then the user is not asked for it. Throws RefusedError, StorageError and InterruptedError.
  */
 export async function obtainAhead(
   { passphraseText, flags }: PassphraseSource,
@@ -45,7 +45,7 @@ export async function obtainAhead(
   }
 }
 
-/** As the official tools ask a VM: by qubes.BackupPassphrase+PROFILE, without the white space around the answer. */
+/** Asks a VM as the official tools do: qubes.BackupPassphrase+PROFILE; white space around the answer is removed. */
 async function passphraseOf(
   vm: string,
   profile: string,
@@ -75,7 +75,7 @@ async function passphraseOf(
   throw new RefusedError(`${vm} was asked for the passphrase, but said ${why}`);
 }
 
-/** A view of the same bytes. */
+/** A view of the same bytes, without white space at the beginning and the end. */
 function stripped(bytes: Buffer): Buffer {
   const first = bytes.findIndex((byte) => !BLANKS.includes(byte));
   const last = bytes.findLastIndex((byte) => !BLANKS.includes(byte));

@@ -9,12 +9,12 @@ import { aboutField } from './error-field.ts';
 import { openSystem } from './open-system.ts';
 import { askNewPassphrase, askPassphrase } from './questions.ts';
 
-/** The options of `coffer passphrase`, as commander gives them. */
+/** The options of `coffer passphrase`, as commander returns them. */
 export interface PassphraseFlags extends AdoptFlags {
   readonly newPassphraseFile?: string;
 }
 
-/** `coffer passphrase`. Gives the exit status. */
+/** `coffer passphrase`. Returns the exit status. */
 export async function passphraseCommand(
   directory: string,
   flags: PassphraseFlags,
@@ -38,7 +38,7 @@ export async function passphraseCommand(
   const head = await rewrapSeries(series, passphrase, kdf);
   const onWait = (): void => report.info(`waiting for a backup to ${location}`);
   const action = async (): Promise<void> => {
-    // A backup may have gone on with the series while this waited for it.
+    // A backup may have been added to the series while this command waited for the lock.
     const state = (await seriesAt(store, location, listing)).find(
       (each) => each.head.seriesId === series.seriesId,
     );
@@ -58,7 +58,7 @@ export async function passphraseCommand(
   return ExitStatus.done;
 }
 
-/** Throws RefusedError when dom0 knows no series of which files are there. */
+/** The series that dom0 knows at this location and that have files there. Throws RefusedError when there are none. */
 async function seriesAt(
   store: SeriesStore,
   location: string,
@@ -72,7 +72,11 @@ async function seriesAt(
   );
 }
 
-/** Opens the series that the passphrase opens, and wipes that. Throws WrongPassphraseError. */
+/**
+ * Opens the first series that the passphrase opens. Throws WrongPassphraseError.
+ *
+ * @param passphrase is wiped
+ */
 async function openOneOf(known: readonly SeriesState[], passphrase: Buffer): Promise<OpenedSeries> {
   try {
     for (const { head } of known) {

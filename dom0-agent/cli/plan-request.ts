@@ -8,14 +8,17 @@ import type { BackupRequest } from './backup-request.ts';
 /** The VMs to back up, and the plan for them. */
 export interface PlannedRequest {
   readonly sources: BackupSources;
-  /** By name; empty: those that are backed up by default. */
+  /** The names of the chosen VMs; empty: those that are backed up by default. */
   readonly chosen: readonly string[];
-  /** Named by the profile, and not on this system. */
+  /** Names in the profile that no VM of this system has. */
   readonly missing: readonly string[];
   readonly plan: BackupPlan;
 }
 
-/** Reads the state of the system, and selects. Warns about VMs that only a profile names and that do not exist. */
+/**
+ * Reads the state of the system, and plans what to back up. Warns about VMs that a profile names and that do not exist.
+ * Throws like `planBackup`.
+ */
 export async function planRequest(
   { qubes, flags, excludedByProfile }: BackupRequest,
   system: QubesSystem,
@@ -43,8 +46,8 @@ export async function planRequest(
 }
 
 /**
- * The VMs that a profile names and the system does not have, which must not prevent the backup of the others.
- * Empty when it has none of them: then there is nothing to back up, and the first name is refused.
+ * The VMs that a profile names and the system does not have: they must not prevent the backup of the others. Empty if
+ * the system has none of them: then there is nothing to back up, and the first name will be refused.
  */
 function missingOf(named: readonly string[], known: readonly string[]): string[] {
   const missing = named.filter((name) => !known.includes(name));

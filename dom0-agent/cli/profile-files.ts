@@ -8,7 +8,7 @@ import { type Profile, formatProfile, parseProfile } from './profile.ts';
 const LONGEST_PROFILE = 64 * KiB;
 const SUFFIX = '.conf';
 
-/** Whose profile it is: coffer's own, or one of the official tools. */
+/** Whose profile it is: coffer's own, or that of the official tools. */
 export type ProfileKind = 'coffer' | 'qubes';
 const KINDS = ['coffer', 'qubes'] as const;
 
@@ -18,7 +18,7 @@ export interface ReadProfile extends Profile {
   readonly file: string;
 }
 
-/** The directory of each kind. */
+/** The directory of each kind of profile. */
 export type ProfilePlaces = Readonly<Record<ProfileKind, string>>;
 
 function usualPlaces(): ProfilePlaces {
@@ -33,9 +33,9 @@ function fileIn(directory: string, name: string): string {
 }
 
 /**
- * Reads the profile NAME.conf, coffer's own or else an official one; the format is described in PROFILES in coffer(1).
- * Throws UsageError when it does not exist, is invalid, or can be changed by others than its owner, and when others can
- * read the passphrase file that it names.
+ * Reads the profile NAME.conf, coffer's own or else an official one; PROFILES in coffer(1) describes the format. Throws
+ * UsageError when it does not exist, is invalid, or others could change it, and when others can read the passphrase file
+ * that it names.
  */
 export async function readProfile(name: string, places = usualPlaces()): Promise<ReadProfile> {
   requireProfileName(name);
@@ -45,7 +45,7 @@ export async function readProfile(name: string, places = usualPlaces()): Promise
 }
 
 async function readProfileOf(kind: ProfileKind, file: string): Promise<ReadProfile> {
-  // The members of the group `qubes`, whose files the official ones are, may do everything here anyway.
+  // Official profiles belong to the group `qubes`, whose members may do everything in dom0 anyway.
   const text = await readOwnFile(file, kind === 'coffer' ? 0o022 : 0o002);
   const profile = kind === 'coffer' ? parseProfile(text, file) : await parseOfficial(text, file);
   const { passphraseFile } = profile.flags;
@@ -53,24 +53,24 @@ async function readProfileOf(kind: ProfileKind, file: string): Promise<ReadProfi
   return { ...profile, kind, file };
 }
 
-/** What reads YAML is loaded for that only. */
+/** Loads the YAML parser only if it is needed. */
 async function parseOfficial(text: string, file: string): Promise<Profile> {
   const { parseOfficialProfile } = await import('./official-profile.ts');
   return parseOfficialProfile(text, file);
 }
 
-/** A profile that is there. */
+/** A profile in one of the directories. */
 export interface ListedProfile {
   readonly name: string;
   readonly kind: ProfileKind;
   readonly file: string;
-  /** Undefined where it cannot be used. */
+  /** Undefined if it cannot be used. */
   readonly profile: Profile | undefined;
-  /** Why not, in words. */
+  /** Why it cannot be used, for people. */
   readonly problem: string | undefined;
 }
 
-/** All profiles, by name; of an official one whose name a profile of coffer has, only that is usable, and listed. */
+/** All profiles, by name. If both kinds have a profile of the same name, only coffer's can be used, and is listed. */
 export async function listProfiles(places = usualPlaces()): Promise<ListedProfile[]> {
   const listed: ListedProfile[] = [];
   for (const kind of KINDS) {
@@ -102,7 +102,7 @@ export async function namesOfProfiles(places = usualPlaces()): Promise<string[]>
   return [...new Set(names.flat())].sort();
 }
 
-/** None where there is no such directory. */
+/** The names of the profiles in a directory; none if there is no such directory. */
 async function namesIn(directory: string): Promise<string[]> {
   try {
     const files = await readdir(directory);
@@ -115,15 +115,15 @@ async function namesIn(directory: string): Promise<string[]> {
   }
 }
 
-/** A profile that is to be written. */
+/** A profile to be written. */
 export interface NewProfile {
   readonly file: string;
   readonly text: string;
 }
 
 /**
- * A new profile NAME.conf, from which the same backup is made. Throws UsageError for what cannot be in a profile,
- * RefusedError when there is one of that name: nothing is written yet.
+ * The text and the file of a new profile NAME.conf; nothing is written yet. Throws UsageError for settings that cannot be
+ * in a profile, RefusedError when there already is one of that name.
  */
 export async function newProfile(
   name: string,
@@ -139,7 +139,7 @@ export async function newProfile(
   return { file, text };
 }
 
-/** Writes it. Throws RefusedError when that cannot be done. */
+/** Writes a new profile. Throws RefusedError when that is not possible. */
 export async function writeProfile({ file, text }: NewProfile): Promise<void> {
   try {
     await using handle = await open(file, 'wx', 0o644);
@@ -172,7 +172,12 @@ async function isThere(file: string): Promise<boolean> {
   );
 }
 
-/** The text of a file that only this user, or root, could have written: it decides what is run. */
+/**
+ * The text of a profile. Throws UsageError unless only this user or root could have written it, since a profile can make
+ * coffer run commands.
+ *
+ * @param byOthers the write permissions that others must not have, as bits of the mode
+ */
 async function readOwnFile(file: string, byOthers: number): Promise<string> {
   try {
     await using handle = await open(file);
@@ -189,7 +194,7 @@ async function readOwnFile(file: string, byOthers: number): Promise<string> {
   }
 }
 
-/** Throws UsageError unless a file exists and only its owner may read it. */
+/** Throws UsageError unless a file exists, belongs to this user or root, and only its owner may read it. */
 async function requireSecret(secret: string, profile: string): Promise<void> {
   const what = `the passphrase file ${secret} of ${profile}`;
   const { uid, mode } = await stat(secret).catch((error: unknown) => {

@@ -15,22 +15,22 @@ const RULES = addRules(new Command('prune')).options.map(nameOf);
 const KNOWN = ['location', 'vm', ...OPTIONS, ...RULES];
 const REPEATABLE = ['vm', 'exclude', 'dom0-path'];
 
-/** The contents of a profile, in the form that commander gives those of the command line. */
+/** The contents of a profile, in the form in which commander returns a command line. */
 export interface Profile {
   readonly location: string;
-  /** Empty: those that are backed up by default. */
+  /** Names and patterns; empty: the VMs that are backed up by default. */
   readonly qubes: readonly string[];
-  /** Only those that the profile sets. */
+  /** Only the options that the profile sets. */
   readonly flags: Partial<BackupFlags>;
   /** What `coffer prune` keeps. */
   readonly rules: RuleFlags;
-  /** In the profile itself, as the official ones may have it. */
+  /** The passphrase itself, which official profiles may contain. */
   readonly passphraseText?: string;
 }
 
 /**
- * Parses lines `option = value`; others are empty or begin with `#`. Each becomes an argument, which the commands'
- * own grammar parses. Throws UsageError, naming the line.
+ * Parses lines `option = value`; empty lines and lines that begin with `#` are skipped. Each line becomes an argument,
+ * which the commands' own grammar parses. Throws UsageError, naming the line.
  *
  * @param file for messages
  */
@@ -63,7 +63,7 @@ export function parseProfile(text: string, file: string): Profile {
 }
 
 /**
- * The text of a profile, from which `parseProfile` makes the same. Throws UsageError for what cannot be in one.
+ * The text of a profile, the inverse of `parseProfile`. Throws UsageError for values that cannot be in a profile.
  */
 export function formatProfile({ location, qubes, flags }: Omit<Profile, 'rules'>): string {
   const given = new Map(Object.entries(flags));
@@ -94,19 +94,19 @@ function textOf(value: unknown): string {
   return String(value);
 }
 
-/** `encrypt` for `--no-encrypt`. */
+/** The name of an option in a profile: `encrypt` for `--no-encrypt`. */
 function nameOf({ long }: { readonly long?: string | undefined }): string {
   return (long ?? '').replace(/^--(no-)?/, '');
 }
 
-/** A command's grammar, which throws errors and prints nothing. */
+/** The grammar of a command, which throws errors instead of printing them. */
 function silent(addOptions: (command: Command) => Command): Command {
   return addOptions(new Command())
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
 }
 
-/** The options that were given explicitly. */
+/** The options that were given explicitly, without defaults. */
 export function givenFlags<Flags extends object>(command: Command): Partial<Flags> {
   const flags: Flags = command.opts();
   return Object.fromEntries(
@@ -128,13 +128,13 @@ function parseLine(line: string): { option: string; value: string } {
   return { option, value };
 }
 
-/** The arguments that a line stands for: `--dest-vm=sys-usb`; none for `encrypt = yes`. */
+/** The arguments that a line is equivalent to: `--dest-vm=sys-usb`; none for `encrypt = yes`. */
 function wordsFor(command: Command, option: string, value: string): string[] {
   const named = command.options.filter(({ hidden }) => !hidden);
   const found = named.find((each) => nameOf(each) === option);
   if (found?.long === undefined) throw new Error(`coffer backup has no option ${option}`);
   if (found.required) {
-    // A timer has no working directory of its own, and no standard input.
+    // A timer that uses the profile has no working directory of its own, and no standard input.
     if (option === 'passphrase-file' || option === 'dom0-path') requireAbsolute(value);
     return [`${found.long}=${value}`];
   }

@@ -7,7 +7,7 @@ import { type ListedProfile, listProfiles } from './profile-files.ts';
 import type { Profile } from './profile.ts';
 import { formatTable } from './table.ts';
 
-/** `coffer profiles`. Gives the exit status. */
+/** `coffer profiles`. Returns the exit status. */
 export async function profilesCommand(flags: OutputFlags): Promise<number> {
   using report = new CommandReport(flags);
   const profiles = await listProfiles();

@@ -25,7 +25,7 @@ import { type RestoreFlags, addRestoreOptions } from './restore-options.ts';
 import type { SandboxFlags } from './sandbox.ts';
 import { type StatusFlags, addStatusOptions } from './status-options.ts';
 
-/** For the manual. */
+/** Exported for the manual. */
 export { EXAMPLES } from './examples.ts';
 
 export const EXIT_STATUSES = `
@@ -42,9 +42,10 @@ Exit status:
 declare const COFFER_VERSION: string;
 
 /**
- * The command line's grammar. The implementation of a command is in the file of its name, which is loaded when the
- * command is called, so that help is fast. `ended` is called with the exit status of a command that ends without an
- * error.
+ * The grammar of the command line. Each command is implemented in the file of the same name, which is loaded when the
+ * command is called, so that help is fast.
+ *
+ * @param ended called with the exit status of a command that ends without an error
  */
 export function buildProgram(signal: AbortSignal, ended: (status: number) => void): Command {
   const program = new Command('coffer')
@@ -227,7 +228,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
       ended(await passphraseFileCommand(file, flags, signal));
     });
 
-  // commander's own would show the general help for an unknown command.
+  // commander's own help command would show the general help for an unknown command.
   program
     .helpCommand(false)
     .command('help', { hidden: true })
@@ -286,7 +287,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   return program;
 }
 
-/** Those shown in the help. */
+/** The names of the commands that the help shows. */
 function namesOf(program: Command): string[] {
   return program
     .createHelp()

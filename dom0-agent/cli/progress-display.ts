@@ -4,19 +4,20 @@ import { liveBlock, showEvent, showNotice } from './output.ts';
 import type { Progress } from './progress.ts';
 import { formatBlock, formatProgress } from './progress-text.ts';
 
-/** How a running command shows its progress, until it is disposed of. */
+/** Shows the progress of a running command, until it is disposed of. */
 export interface ProgressDisplay extends Disposable {
-  /** This VM is being processed now. */
+  /** This VM is being processed from now on. */
   begun(qube: string): void;
+  /** This VM is done, or has failed. */
   ended(qube: string): void;
 }
 
-/** How often programs get an event, in milliseconds. */
+/** How often programs get an event, in ms. */
 const EVENTS = 1_000;
-/** How often a line goes to a log. */
+/** How often a line is written to a log, in ms. */
 const LOG = 60_000;
 
-/** In the way that suits: events, live lines on a terminal, or lines for a log. */
+/** A display that suits the output: events, live lines on a terminal, or lines in a log. */
 export function displayOf(
   progress: Progress,
   {
@@ -44,7 +45,7 @@ class LiveDisplay implements ProgressDisplay {
   }
 
   begun(): void {
-    // It is on the next lines that are drawn.
+    // The lines are redrawn regularly anyway.
   }
 
   ended(): void {

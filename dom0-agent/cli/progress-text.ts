@@ -6,7 +6,7 @@ import type { Standing } from './progress.ts';
 const MOST_BLOCKS = 40;
 const FEWEST_BLOCKS = 5;
 
-/** What is shown instead of the current VM, when there is none. */
+/** What is shown instead of the current VM in phases without one. */
 const PHASES: Partial<Record<Phase, string>> = {
   detect: 'looking for changes',
   index: 'writing the lists',
@@ -14,12 +14,12 @@ const PHASES: Partial<Record<Phase, string>> = {
   settle: 'applying settings',
 };
 
-/** The progress in two lines for a terminal: how far it is and with what, and the figures. */
+/** The progress in two lines for a terminal: a bar and the current VM, then the figures. */
 export function formatBlock(standing: Standing, columns: number): string[] {
   return [barAndSubject(standing, columns), fitting(figuresOf(standing), columns)];
 }
 
-/** The same in one line, for a log. */
+/** The progress in one line, for a log. */
 export function formatProgress(standing: Standing): string {
   return `${percent(standing)}: ${figuresOf(standing).join(', ')}; ${subjectOf(standing)}`;
 }
@@ -55,7 +55,7 @@ function figuresOf({ bytes, total, rate, secondsLeft, seconds }: Standing): stri
   ];
 }
 
-/** As many of these as fit. */
+/** As many of the figures as fit on a line. */
 function fitting(figures: readonly string[], columns: number): string {
   const all = figures.join(', ');
   return all.length <= columns || figures.length === 1

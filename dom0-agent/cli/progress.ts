@@ -2,56 +2,56 @@ import type { Phase } from '../../shared/report.ts';
 import type { QubeState } from './events.ts';
 import { Speed } from './speed.ts';
 
-/** What is worked on: a VM, or dom0's home, and about how many bytes. */
+/** A part of the work: a VM or dom0, and about how many bytes it has. */
 export interface Share {
   readonly name: string;
   readonly total: number;
 }
 
-/** How far a VM is. */
+/** The progress of a VM, in bytes. */
 export interface QubeProgress {
   readonly name: string;
   readonly state: QubeState;
   /** What is in progress, or why it failed. */
   readonly what: string | undefined;
   readonly read: number;
-  /** Without what is in an earlier backup. */
+  /** How much of `read` is not in an earlier backup. */
   readonly new: number;
   readonly total: number;
 }
 
-/** How far all is. */
+/** The progress of everything. */
 export interface Standing {
   readonly phase: Phase;
-  /** The current VM, and what of it. */
+  /** The current VM, and which part of it is in progress. */
   readonly subject: string;
-  /** Of the data: what the storage has confirmed, if there is one to confirm. */
+  /** Bytes of data that were read, or if a storage has to confirm them, were confirmed. */
   readonly bytes: number;
   readonly total: number;
   /** Bytes of the archive that the storage has confirmed. */
   readonly stored: number | undefined;
-  /** Bytes a second. */
+  /** Bytes per second. */
   readonly rate: number | undefined;
   readonly secondsLeft: number | undefined;
   readonly seconds: number;
 }
 
-/** What counts as done: what has been read, unless a storage has to confirm it. */
+/** How much a storage has confirmed. */
 export interface Confirmation {
   readonly archiveBytes: number;
-  /** How many of the bytes that have been read are in that much of the archive. */
+  /** How many of the bytes that were read are in the confirmed part of the archive. */
   readonly dataBytes: number;
 }
 
 type Row = { -readonly [Key in keyof QubeProgress]: QubeProgress[Key] };
 
-/** Phases in which the data is counted; in the others, all of it has been. */
+/** Phases in which data is read; in the others, all of it has been read. */
 const COUNTED: ReadonlySet<Phase> = new Set(['look', 'detect', 'send', 'receive', 'check']);
 
-/** Keeps count of some work on VMs. */
+/** Keeps count of the work on VMs. */
 export class Progress {
   phase: Phase;
-  /** Undefined: nobody has to confirm anything. */
+  /** Undefined: nothing has to be confirmed. */
   readonly #confirmed: (() => Confirmation) | undefined;
   readonly #speed: Speed;
   readonly #qubes: Map<string, Row>;
@@ -80,7 +80,7 @@ export class Progress {
     return this.#read;
   }
 
-  /** A VM; undefined for one of which nothing was announced. */
+  /** The progress of a VM; undefined if it is not one of the shares. */
   qube(name: string): QubeProgress | undefined {
     return this.#qubes.get(name);
   }
@@ -109,7 +109,7 @@ export class Progress {
     if (row === undefined) return;
     row.state = failure === undefined ? 'done' : 'failed';
     row.what = failure;
-    // Often less than was thought: what has not changed is not read.
+    // Often less than estimated: data that has not changed is not read.
     row.total = row.read;
   }
 
@@ -117,11 +117,11 @@ export class Progress {
     return [...this.#qubes.values()].reduce((sum, { total }) => sum + total, 0);
   }
 
-  /** To be called regularly: the rate is measured by that. */
+  /** The progress now. To be called regularly, since that measures the rate. */
   get standing(): Standing {
     const confirmation = this.#confirmed?.();
     const bytes = confirmation?.dataBytes ?? this.#read;
-    // The total is an estimate: less is known when all has been read.
+    // The total is an estimate; once all has been read, it is known.
     const total = COUNTED.has(this.phase) ? Math.max(this.#expected, this.#read) : this.#read;
     const rate = this.#speed.measure(bytes);
     const { seconds } = this.#speed;

@@ -47,13 +47,13 @@ export interface Proposal {
   readonly estimate: Estimate;
   readonly storage: Storage;
   readonly destination: Destination;
-  /** What the backup goes on from. */
+  /** The series that the backup continues. */
   readonly known: SeriesState | undefined;
-  /** Since that. */
+  /** What has changed since the last backup of that series. */
   readonly changes: ChangedQubes;
 }
 
-/** Finds out everything that can be known in advance, and refuses what cannot be done. */
+/** Finds out everything that can be known in advance. Throws RefusedError and UsageError for what cannot be done. */
 export async function propose(
   { sources, chosen, plan }: PlannedRequest,
   context: BackupContext,
@@ -97,7 +97,7 @@ async function changedSince(
   return await changedQubes(system, known, seriesDirectory, planned);
 }
 
-/** Shows the plan, and asks. Throws RefusedError when the backup cannot fit, or the user does not agree. */
+/** Shows the plan, and asks for confirmation. Throws RefusedError when it cannot fit, or the user does not agree. */
 export async function agree(
   proposal: Proposal,
   { request: { flags }, report, signal }: BackupContext,
@@ -111,7 +111,7 @@ export async function agree(
   if (goesOn) show(describeSeries(known, changes));
   const unknown = known === undefined ? unknownBackups(destination, flags) : [];
   if (unknown.length > 0) show(describeUnknown(unknown));
-  // How much changed is not known yet.
+  // For a backup that continues a series, it is not known yet how much has changed.
   const doubt = goesOn
     ? undefined
     : await aboutField('location', () =>
@@ -128,7 +128,7 @@ export async function agree(
   if (yes !== true) await confirm('Back up?', signal);
 }
 
-/** What will be taken over, if it can be. */
+/** A sentence about backups that will be taken over if possible. */
 function describeUnknown({ length }: readonly Date[]): string {
   const count = length === 1 ? 'is a backup' : `are ${length} backups`;
   return (
@@ -138,8 +138,8 @@ function describeUnknown({ length }: readonly Date[]): string {
 }
 
 /**
- * When the backups were made, by their names, that are where a series would begin. One that was interrupted counts if there
- * is no other.
+ * The times, from their names, of the backups that are already in a directory where a series would begin. Data of an
+ * interrupted backup counts as one if there is no other backup.
  */
 export function unknownBackups({ listing }: Destination, flags: BackupFlags): Date[] {
   if (!goesIntoSeries(flags) || flags.newSeries === true || listing === undefined) return [];
@@ -148,15 +148,15 @@ export function unknownBackups({ listing }: Destination, flags: BackupFlags): Da
   return made.length > 0 ? made : names.flatMap((name) => timeOfDataName(name) ?? []).slice(-1);
 }
 
-/** What could not be known before a VM was started, which is done now. */
+/** The proposal, with what can only be found out now that the user has agreed to starting a VM. */
 export async function settle(proposal: Proposal, context: BackupContext): Promise<Proposal> {
   const { toBeStarted } = proposal.destination;
   return toBeStarted === undefined ? proposal : await asItIsNow(proposal, context);
 }
 
 /**
- * Looks once more when no other run goes on with the series: one may have, while the user was asked or this one waited.
- * Its files would seem to be lost.
+ * Looks at the directory again, under its lock: another run may have continued the series while this one asked or waited,
+ * and its files would seem to be lost. Throws RefusedError when the series is no longer there.
  */
 export async function lookAgain(proposal: Proposal, context: BackupContext): Promise<Proposal> {
   const now = await asItIsNow(proposal, context);
@@ -178,11 +178,12 @@ async function asItIsNow(proposal: Proposal, context: BackupContext): Promise<Pr
   return { ...proposal, destination: found, known };
 }
 
+/** What dom0 knows about series. */
 export function storeOf({ opened, report }: BackupContext): SeriesStore {
   return new SeriesStore(opened.seriesDirectory, (text) => report.warning(text));
 }
 
-/** Undefined: the backup is not compressed. */
+/** The filter for a backup; undefined: it is not compressed. Throws UsageError when the format does not support it. */
 export function compressorOf({
   compressFilter,
   format,

@@ -4,7 +4,7 @@ import { PERIODS, type Span, parseSpan } from '../forget/period.ts';
 import type { RetentionRules } from '../forget/retention.ts';
 import { type ArchiveFlags, addDirectoryOptions, addSystemOptions } from './archive-options.ts';
 
-/** The rules of `coffer prune`, as commander gives them. */
+/** The rules of `coffer prune`, as commander returns them. */
 export interface RuleFlags {
   readonly keepLast?: number;
   readonly keepDaily?: number;
@@ -14,7 +14,7 @@ export interface RuleFlags {
   readonly keepWithin?: Span;
 }
 
-/** The options of `coffer prune`, as commander gives them. */
+/** The options of `coffer prune`, as commander returns them. */
 export interface PruneFlags extends RuleFlags, Omit<ArchiveFlags, 'command' | 'compressionFilter'> {
   readonly profile?: string;
   readonly list?: true;
@@ -42,7 +42,7 @@ export function addPruneOptions(command: Command): Command {
     .addHelpText('after', CALENDAR);
 }
 
-/** Adds what is kept: for the command line, and for profiles. */
+/** Adds the options that say what is kept, for the command line and for profiles. */
 export function addRules(command: Command): Command {
   command.addOption(
     new Option('--keep-last <N>', 'keep the newest N backups of each VM').argParser(parseCount),
@@ -65,11 +65,12 @@ export function addRules(command: Command): Command {
 
 const NAMES = { daily: 'days', weekly: 'weeks', monthly: 'months', yearly: 'years' };
 
+/** Whether at least one rule is given. */
 export function hasRules(flags: RuleFlags): boolean {
   return Object.values(asRules(flags)).some((rule) => rule !== undefined);
 }
 
-/** Throws UsageError when there is none: nothing would be kept. */
+/** The rules that are given. Throws UsageError when there are none: nothing would be kept. */
 export function rulesOf(flags: RuleFlags): RetentionRules {
   if (hasRules(flags)) return asRules(flags);
   throw new UsageError('say what to keep: --keep-last, --keep-daily, … (coffer prune --help)');

@@ -13,8 +13,8 @@ export interface PruneRequest {
 }
 
 /**
- * The words of the command line, together with those of the profile that they may name: rules on the command line take
- * the place of those of the profile. Throws UsageError.
+ * The request on the command line, completed by the profile that it may name: rules on the command line replace all
+ * rules of the profile. Throws UsageError.
  */
 export async function requestPrune(
   location: string | undefined,
@@ -32,7 +32,7 @@ export async function requestPrune(
   const profile = await aboutField('profile', () => readProfile(name));
   const given = givenFlags<PruneFlags>(command);
   const hasAny = hasRules(profile.rules) || hasRules(given);
-  // Without rules there is nothing to do, which its timer need not know.
+  // A profile without rules keeps everything: its timer also runs prune, which must not fail then.
   if (profile.flags.command === true && hasAny) {
     throw new UsageError(`the profile ${name} has a command, which keeps no series of backups`);
   }

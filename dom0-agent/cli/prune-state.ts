@@ -8,7 +8,7 @@ import type { SeriesStore } from '../backup/series-store.ts';
 import type { PrunePlan } from '../forget/plan-prune.ts';
 import type { PruneResult } from '../forget/run-prune.ts';
 
-/** What dom0 knows of a series; undefined when it knows nothing. */
+/** What dom0 knows about a series; undefined if it knows nothing. */
 export async function stateOf(
   store: SeriesStore,
   { head }: WholeSeries,
@@ -17,8 +17,8 @@ export async function stateOf(
 }
 
 /**
- * Throws RefusedError when a file that dom0 knows of is not there. It may have been withheld: then what only that one
- * needs would seem to be needed by none.
+ * Throws RefusedError when a file that dom0 knows is not there. The storage may be withholding it: then data that only
+ * this file needs would seem not to be needed at all.
  */
 export function requireKnownFiles(state: SeriesState, { files }: WholeSeries): void {
   const missing = missingFiles(state, new Set(files.map(({ file }) => file.backupId)));
@@ -30,7 +30,7 @@ export function requireKnownFiles(state: SeriesState, { files }: WholeSeries): v
   );
 }
 
-/** Notes what a prune has made and is about to delete, so that no later backup refers to that. */
+/** Notes the packs that a prune has made and the files that it is about to delete, so that no later backup refers to those. */
 export async function notePrune(
   store: SeriesStore,
   state: SeriesState,

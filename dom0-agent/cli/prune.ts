@@ -25,7 +25,7 @@ import type { PruneRequest } from './prune-request.ts';
 import { askPassphrase, confirm } from './questions.ts';
 import { formatTable } from './table.ts';
 
-/** `coffer prune`. Gives the exit status. */
+/** `coffer prune`. Returns the exit status. */
 export async function pruneCommand(
   { directory, flags, passphraseText }: PruneRequest,
   signal: AbortSignal,
@@ -46,13 +46,13 @@ export async function pruneCommand(
   const store = new SeriesStore(opened.seriesDirectory, (text) => report.warning(text));
   const place = { storage, directory, files, deletes: flags.list !== true };
   const action = async (): Promise<number> => {
-    // What a backup has stored while this waited for it is needed, too.
+    // Listed again under the lock: a backup may have been stored meanwhile.
     const names = namesIn(await look(), location);
     const { series: all, locked } = await openWholeSeries(files, names, passphrase, signal);
     if (locked > 0) {
       report.info(`${countOf(locked, 'file')} of series with another passphrase: left alone`);
     }
-    // A list is signed with the key of its series, and coffer-gc.sh is given one key.
+    // A list is signed with the key of its series, and coffer-gc.sh takes only one key.
     if (flags.publicKey === true) {
       return showPublicKey(report, publicKeyOf(onlyOneOf(all)), location);
     }
@@ -69,7 +69,7 @@ export async function pruneCommand(
   return await store.whileLocked(location, action, { onWait, signal });
 }
 
-/** A profile without rules keeps everything: its timer has nothing to forget. */
+/** For a profile without rules, which keeps everything. */
 function keepAll(
   profile: string,
   directory: string,
@@ -100,7 +100,7 @@ interface PrunedPlace {
 /** What is shown of the plans for all series of a directory. */
 type ShownPlan = Pick<PrunePlan, 'verdicts' | 'going' | 'goingBytes' | 'packedBytes'>;
 
-/** The rules are applied to each series by itself. */
+/** Plans, shows and carries out a prune. The rules are applied to each series separately. Returns the exit status. */
 async function prune(
   all: readonly OpenedSeries[],
   { store, place, location }: PrunedPlace,
@@ -155,7 +155,7 @@ function togetherOf(plans: readonly PrunePlan[]): ShownPlan {
   };
 }
 
-/** Throws RefusedError when there is another. */
+/** Throws RefusedError unless there is exactly one series. */
 function onlyOneOf([first, ...others]: readonly WholeSeries[]): WholeSeries {
   if (first !== undefined && others.length === 0) return first;
   throw new RefusedError(
@@ -170,7 +170,7 @@ function showPublicKey(report: CommandReport, publicKey: string, location: strin
   return ExitStatus.done;
 }
 
-/** Throws RefusedError when not all of the directory is known. */
+/** The names of the directory's files. Throws RefusedError when the listing is incomplete. */
 function namesIn({ entries, truncated }: Listing, location: string): string[] {
   if (truncated) {
     throw new RefusedError(

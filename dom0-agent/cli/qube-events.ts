@@ -3,23 +3,24 @@ import { expectedBytes } from '../backup/plan-backup.ts';
 import { type Qube, savedVolumes, sizeOfVolumes } from '../qubes/qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
 
-/** What programs show of a VM of this system: docs/json.md. */
+/** What programs are told about a VM of this system: docs/json.md. */
 export interface DescribedQube {
   readonly name: string;
   readonly class: string;
   readonly label: string;
   readonly running: boolean;
-  /** Undefined for dom0. */
+  /** In bytes; undefined for dom0. */
   readonly size: number | undefined;
+  /** In bytes; undefined for dom0. */
   readonly used: number | undefined;
   readonly forDisposables: boolean;
   readonly sinceLast: SinceLast;
 }
 
 /**
- * A function that describes each of these by its name.
+ * Returns a function that describes each of these VMs by its name.
  *
- * @param changes since their last backups
+ * @param changes what has changed since their last backups
  */
 export async function describing(
   qubes: readonly Qube[],

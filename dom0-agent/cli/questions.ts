@@ -19,8 +19,8 @@ export function requireTerminal(advice = NO_TERMINAL_TO_CONFIRM): void {
 }
 
 /**
- * Asks before anything is done. Throws RefusedError when the answer is not yes, or nobody can be asked,
- * and InterruptedError.
+ * Asks for confirmation, before anything is done. Throws RefusedError when the answer is not yes, or nobody can be
+ * asked, and InterruptedError.
  */
 export async function confirm(question: string, signal: AbortSignal): Promise<void> {
   const answer = answersComeOnInput()
@@ -54,8 +54,7 @@ export async function askPassphrase(
 }
 
 /**
- * The same, where there is something to be shown without it, too: undefined when there is no terminal to ask at, or
- * nothing is typed.
+ * Like `askPassphrase`, for a command that can also do without: undefined when there is no terminal, or nothing is typed.
  */
 export async function askOptionalPassphrase(
   source: string | undefined,
@@ -68,8 +67,10 @@ export async function askOptionalPassphrase(
 }
 
 /**
- * The passphrase for a new backup; it is asked for until it has been repeated correctly. Also throws RefusedError for
- * one that this format does not allow; `warn` is called for anything questionable about it.
+ * The passphrase for a new backup, from a file, or asked for until it has been repeated correctly. The caller wipes it.
+ * Throws like `askPassphrase`, and RefusedError for a passphrase that this format does not allow.
+ *
+ * @param warn called with a sentence for anything questionable about it
  */
 export async function askNewPassphrase(
   source: string | undefined,
@@ -87,7 +88,7 @@ export async function askNewPassphrase(
   });
 }
 
-/** If standard input is a terminal, `-` asks there without echo, as without `-p`. */
+/** The file to read; undefined to ask. For `-`, if standard input is a terminal, it is better to ask without echo. */
 function fileNamed(source: string | undefined): string | undefined {
   if (source === '-' && answersComeOnInput()) {
     throw new UsageError('-p - and --questions both read standard input: leave out -p');
@@ -113,7 +114,10 @@ async function askOnce(question: keyof typeof PROMPTS, signal: AbortSignal): Pro
   return await terminal.askSecretly(PROMPTS[question]);
 }
 
-/** A new passphrase, which may be empty, until it has been repeated correctly. A program has asked twice itself. */
+/**
+ * Asks for a new passphrase until it has been repeated correctly. It may be empty. A program is asked once: it lets the
+ * user repeat the passphrase itself.
+ */
 export async function askTwice(signal: AbortSignal): Promise<Buffer> {
   const given = takeAhead();
   if (given !== undefined) return given;

@@ -7,12 +7,12 @@ import { KiB } from '../../shared/sizes.ts';
 
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
-/** No passphrase is that long. */
+/** In bytes: a longer line is refused. */
 const LONGEST_LINE = 64 * KiB;
 
 /**
  * The first line of a file, or of standard input for `-`, as bytes: everything before the first line feed, without
- * a carriage return. Other data that was read is wiped. Throws RefusedError when it cannot be read.
+ * a carriage return at its end. What was read after it is wiped. Throws RefusedError when it cannot be read.
  */
 export async function firstLineOf(source: string, signal: AbortSignal): Promise<Buffer> {
   try {
@@ -28,7 +28,7 @@ export async function firstLineOf(source: string, signal: AbortSignal): Promise<
   }
 }
 
-/** Opens without blocking a thread of Node's, which would keep it from exiting: a pipe may have no writer. */
+/** Opens a file without blocking one of Node's threads, which would keep it from exiting: a FIFO may have no writer. */
 function openInput(file: string): Readable {
   const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   return fstatSync(fd).isFIFO()
@@ -36,7 +36,7 @@ function openInput(file: string): Readable {
     : createReadStream('', { fd });
 }
 
-/** Everything up to the end of the input, or until `isEnough`; other copies of what was read are wiped. */
+/** Reads up to the end of the input, or until `isEnough` returns true; other copies of what was read are wiped. */
 export async function readUntil(
   input: Readable,
   isEnough: (bytes: Buffer) => boolean,

@@ -4,7 +4,8 @@ import { serveImage } from '../qubes/pools/root-reader-server.ts';
 
 /**
  * The hidden `coffer read-volume`: coffer starts itself again, through sudo, to read one volume that only
- * root may read; with `--unsearched`, the caller knows where there is data in it. Gives the exit status.
+ * root may read. With `--unsearched`, it does not search for data: the caller knows where it is. Returns the exit
+ * status.
  */
 export async function readVolumeCommand(
   path: string,

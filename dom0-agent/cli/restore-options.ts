@@ -5,7 +5,7 @@ import type { RestoreChoices } from '../restore/plan-input.ts';
 import type { RestoreOptions } from '../restore/run-restore.ts';
 import { addHabitsOfRestore } from './habits.ts';
 
-/** The options of `coffer restore`, as commander gives them. */
+/** The options of `coffer restore`, as commander returns them. */
 export interface RestoreFlags
   extends ChoiceFlags, Omit<RestoreChoices, 'chosen' | 'excluded'>, RestoreOptions {
   readonly exclude?: readonly string[];
@@ -59,7 +59,7 @@ function parseCount(value: string): number {
   throw new InvalidArgumentError('it must be a whole number from 1 on');
 }
 
-/** Of an option that can be repeated: what is chosen, by VM. */
+/** Parses VM=VALUE, an option that can be repeated: adds it to the former ones. */
 function collectPair(
   value: string,
   former: ReadonlyMap<string, string> = new Map(),

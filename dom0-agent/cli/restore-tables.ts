@@ -25,7 +25,7 @@ export function formatRestorePlan({ qubes, dom0Home, dom0Paths, leftOut }: Resto
   return formatTable(['VM', 'restored as', 'class', 'size', 'used', ''], rows);
 }
 
-/** What is not as it was in the backup. */
+/** A sentence about the VMs that failed, or were restored only in part. */
 export function describeFailures(outcomes: readonly Outcome[]): string {
   const namesOf = (result: Outcome['result']): string =>
     outcomes
@@ -38,7 +38,7 @@ export function describeFailures(outcomes: readonly Outcome[]): string {
   return `Not everything was restored: ${failed} failed${inPart === '' ? '' : `, ${lacking}`}.`;
 }
 
-/** A restored template is as old as its backup. */
+/** Advice to update restored templates, which are as old as the backup; empty if there are none. */
 export function adviceOn({ qubes }: RestorePlan, outcomes: readonly Outcome[]): string {
   const templates = qubes
     .filter(({ newQube }) => newQube.qubeClass === 'TemplateVM')
@@ -50,7 +50,7 @@ export function adviceOn({ qubes }: RestorePlan, outcomes: readonly Outcome[]): 
   return `Update ${templates.join(', ')} before you start a VM that is based on it.`;
 }
 
-/** The state after an interrupted restore. */
+/** For people: the state after an interrupted restore. */
 export function describeRollback(notRolledBack: readonly string[]): string {
   if (notRolledBack.length === 0) return 'all changes have been rolled back';
   return `not everything could be rolled back; these are left: ${notRolledBack.join(', ')}`;

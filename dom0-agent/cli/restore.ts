@@ -60,7 +60,7 @@ interface Proposal {
   readonly home: string;
 }
 
-/** `coffer restore`. Gives the exit status. */
+/** `coffer restore`. Returns the exit status. */
 export async function restoreCommand(
   location: string,
   chosen: readonly string[],
@@ -69,11 +69,11 @@ export async function restoreCommand(
 ): Promise<number> {
   if (flags.verifyOnly === true) return verifyCommand(location, chosen, flags, signal);
   refuseRepeated(chosen);
-  // The backup is read before there is a plan: refuse earlier what can be refused.
+  // The backup must be opened before there is a plan, so this is refused as early as possible.
   if (flags.yes !== true) requireTerminal();
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
-  // What is decided on the list of VMs must stay true until the end: no other restore may change it.
+  // The plan depends on the list of VMs, so no other restore may change that until the end.
   return await asOnlyRestore(opened.system, 'restore', async () => {
     await aboutField('pool', async () => {
       if (flags.pool !== undefined) requirePool(flags.pool, await opened.system.pools());
@@ -99,7 +99,10 @@ async function propose(chosen: readonly string[], context: RestoreContext): Prom
   return { plan, contents, state, abandoned, home };
 }
 
-/** Shows the plan, and asks. Throws RefusedError when there is nothing to do, or the user does not agree. */
+/**
+ * Shows the plan, and asks for confirmation. Throws RefusedError when there is nothing to do, it does not fit, or the user
+ * does not agree.
+ */
 async function agree(
   { plan, state, abandoned, home }: Proposal,
   { flags, backup, report, signal }: RestoreContext,
@@ -172,7 +175,7 @@ async function carryOut(proposal: Proposal, context: RestoreContext): Promise<nu
   return done ? ExitStatus.done : ExitStatus.failed;
 }
 
-/** What became of the VMs by their names in the backup. */
+/** The outcomes with the VMs' names in the backup. */
 function inBackup(restored: readonly Outcome[], { qubes }: RestorePlan): Outcome[] {
   const former = new Map(qubes.map(({ source, newQube }) => [newQube.name, source.qube.name]));
   return restored.map((outcome) => ({

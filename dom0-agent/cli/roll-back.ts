@@ -9,14 +9,14 @@ import { asOnlyRestore } from '../restore/restore-lock.ts';
 import { openSystem } from './open-system.ts';
 import { CommandReport } from './command-report.ts';
 
-/** How long a killed process may take to end, in milliseconds, unless it hangs in the kernel. */
-const PATIENCE = 30_000;
+/** How long to wait for a killed process to end, in ms: it may hang in the kernel. */
+const TIMEOUT = 30_000;
 const INTERVAL = 20;
 
 /**
- * If this coffer is killed, another one rolls back its unfinished work. To be cancelled at the end.
+ * Starts a cleanup process: if this process is killed, it runs `coffer roll-back`. To be cancelled at the end.
  *
- * @param system as `--system` has it
+ * @param system the value of `--system`
  */
 export async function rollBackIfKilled(system: string | undefined): Promise<CleanupProcess> {
   const program = [process.execPath, realpathSync(process.argv[1] ?? '.')];
@@ -25,8 +25,9 @@ export async function rollBackIfKilled(system: string | undefined): Promise<Clea
 }
 
 /**
- * The hidden `coffer roll-back`: removes the partly restored VMs and home of the coffer that `owner` names, once it
- * has ended, and the snapshots left by any coffer that has ended.
+ * The hidden `coffer roll-back`: removes the partly restored VMs and homes that the process named by `owner` has left,
+ * once it has ended, and the snapshots left by any coffer process that has ended. Returns the exit status. Throws
+ * FailedError when the process does not end.
  */
 export async function rollBackCommand(
   owner: string,
@@ -35,7 +36,7 @@ export async function rollBackCommand(
   await untilGone(owner);
   const { system, qubesd } = await openSystem(flags.system, () => undefined);
   await qubesd?.removeStaleSnapshots();
-  // A restore that has started in the meantime does the rest itself.
+  // If a restore has started in the meantime, this is refused, and that restore cleans up itself.
   await asOnlyRestore(system, 'cleanup', async () => {
     const half = (await system.qubes()).filter(({ name, features }) =>
       isOfSameOwner(ownerInMark(features.get(RESTORE_MARK), name) ?? '', owner),
@@ -48,7 +49,7 @@ export async function rollBackCommand(
 }
 
 async function untilGone(owner: string): Promise<void> {
-  const deadline = performance.now() + PATIENCE;
+  const deadline = performance.now() + TIMEOUT;
   while (!(await isOwnerGone(owner))) {
     if (performance.now() > deadline) throw new FailedError(`${owner} is still running`);
     await sleep(INTERVAL);

@@ -7,7 +7,7 @@ export interface SandboxFlags extends OutputFlags {
   readonly empty?: true;
 }
 
-/** `coffer sandbox`. Gives the exit status. */
+/** `coffer sandbox`. Returns the exit status. */
 export async function sandboxCommand(
   directory: string,
   flags: SandboxFlags,

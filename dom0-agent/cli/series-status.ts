@@ -7,21 +7,21 @@ import type { Qube } from '../qubes/qube.ts';
 const HOUR = 60 * 60 * 1000;
 const DAY = 24 * HOUR;
 
-/** How things are with a series. */
+/** The status of a series. */
 export interface SeriesStatus {
   readonly state: SeriesState;
-  /** Its newest backup; undefined where all are gone. */
+  /** Its newest backup; undefined if there are no more backups. */
   readonly newest: SeriesFile | undefined;
-  /** How old that is, in milliseconds. */
+  /** How old the newest backup is, in ms. */
   readonly age: number;
   /** Whether another backup should be made. */
   readonly isDue: boolean;
-  /** Since when each file was checked, in seconds since 1970; undefined when some never were. */
+  /** Since when, in seconds since 1970, every file has been checked at least once; undefined if some never were. */
   readonly checkedSince: number | undefined;
   readonly damaged: readonly SeriesFile[];
 }
 
-/** How things are with each series at the time `now`; a backup is due when the last one is more than `days` old. */
+/** The status of each series at the time `now`; a backup is due if the last one is more than `days` old. */
 export function seriesStatus(
   states: readonly SeriesState[],
   now: Date,
@@ -38,7 +38,7 @@ export function seriesStatus(
   });
 }
 
-/** The VMs of which no series has a volume, as it is now. */
+/** The VMs of which no series has a map, and so no volume. */
 export function inNoSeries(qubes: readonly Qube[], states: readonly SeriesState[]): Qube[] {
   const backedUp = new Set(
     states.flatMap(({ maps }) => Array.from(maps.keys(), (origin) => origin.split('/')[0])),
@@ -65,7 +65,7 @@ export function describeSeriesStatus(status: SeriesStatus): string {
   return `The ${what} in ${printable(state.place)}: ${[...last, checked].join('; ')}${found}.`;
 }
 
-/** For programs: docs/json.md. */
+/** The status of a series, for programs: docs/json.md. */
 export function seriesForPrograms(status: SeriesStatus) {
   const { state, newest, isDue, checkedSince, damaged } = status;
   const { files, head, place, last } = state;

@@ -3,7 +3,7 @@ import type { Siblings } from '../archive/coffer1/series-files.ts';
 import { timeOfBackupName } from '../backup/new-backup-file.ts';
 import type { ListedEntry, Storage } from '../transport/storage.ts';
 
-/** The files of a directory, for a backup that needs others; they are listed only then. */
+/** The files of a directory, for a backup that needs others. They are only listed when they are needed. */
 export function siblingsIn(
   files: OpenedDirectory,
   storage: Storage,
@@ -20,7 +20,7 @@ export function siblingsIn(
   return { directory: files, untrustedNames };
 }
 
-/** Of two files, the one that is newer by its name comes first (`…-2` before `…`); what bears no time comes last. */
+/** Sorts files by the times in their names, newest first (`…-2` before `…`); those without a time come last. */
 export function byNameNewestFirst(one: ListedEntry, other: ListedEntry): number {
   const [name, otherName] = [one.untrustedName, other.untrustedName];
   const [time, otherTime] = [timeOf(name), timeOf(otherName)];

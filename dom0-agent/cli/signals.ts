@@ -3,12 +3,12 @@ import { launchState } from './launch-state.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** How long what was sent may take to be kept after an interruption, in milliseconds: systemd waits for 90 s. */
+/** How long completing a file may take after an interruption, in ms: systemd kills a service after 90 s. */
 const GRACE = 60_000;
 
 /**
- * Aborts when the user or the system asks coffer to stop; running work then cleans up. A signal that was ignored
- * when coffer was started, as under nohup, stays ignored.
+ * A signal that is aborted when the user or the system asks coffer to stop; running work then cleans up. A process
+ * signal that was ignored when coffer was started, as under nohup, stays ignored.
  */
 export function abortOnSignals(): AbortSignal {
   const controller = new AbortController();
@@ -19,12 +19,12 @@ export function abortOnSignals(): AbortSignal {
       : () => controller.abort(new InterruptedError(`interrupted by ${signal}`));
     process.on(signal, listener);
   }
-  // A limit on file sizes then causes a write error, instead of killing this program.
+  // With a listener, a limit on file sizes causes a write error instead of killing this program.
   process.on('SIGXFSZ', () => undefined);
   return controller.signal;
 }
 
-/** For what is to be completed though `interrupted` is aborted: aborts a minute later, or when there is another signal. */
+/** A signal for work that is completed despite an interruption: aborted a minute later, or at a second process signal. */
 export function withGrace(interrupted: AbortSignal): AbortSignal {
   const controller = new AbortController();
   const giveUp = (): void => controller.abort(interrupted.reason);
@@ -36,7 +36,7 @@ export function withGrace(interrupted: AbortSignal): AbortSignal {
   return controller.signal;
 }
 
-/** The result of `work`. If it is interrupted, the error says what state that left. */
+/** The result of `work`. If it is interrupted, throws InterruptedError, which says what state that has left. */
 export async function describingInterrupt<T>(
   work: Promise<T>,
   signal: AbortSignal,

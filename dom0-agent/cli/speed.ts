@@ -1,15 +1,15 @@
-/** In seconds: what was longer ago hardly counts. */
+/** The time constant of the mean, in seconds: what was longer ago hardly counts. */
 const MEMORY = 20;
-/** In seconds: before, nothing is said. */
+/** In seconds: until then, the speed is unknown. */
 const SOONEST = 2;
 
-/** How fast something goes, smoothed: storage confirms in steps, and one slow moment should not double the time left. */
+/** A smoothed speed: storage confirms in steps, and one slow moment should not double the time left. */
 export class Speed {
   readonly #now: () => number;
   readonly #begun: number;
   #lastTime: number;
   #lastDone = 0;
-  /** An exponentially weighted mean, and the sum of its weights, which is 1 in the long run. */
+  /** An exponentially weighted mean, and the sum of its weights, which approaches 1. */
   #mean = 0;
   #weight = 0;
 
@@ -19,12 +19,12 @@ export class Speed {
     this.#begun = this.#lastTime = now();
   }
 
-  /** Since the beginning, in seconds. */
+  /** The time since the beginning, in seconds. */
   get seconds(): number {
     return (this.#now() - this.#begun) / 1000;
   }
 
-  /** To be called regularly with how much is done; gives units per second, undefined while that means nothing yet. */
+  /** To be called regularly with the amount done so far. Returns the amount per second; undefined while it is unknown. */
   measure(done: number): number | undefined {
     const seconds = (this.#now() - this.#lastTime) / 1000;
     if (seconds >= 1) {

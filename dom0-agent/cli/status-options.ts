@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type OutputFlags, addSystemOptions } from './archive-options.ts';
 
-/** The options of `coffer status`, as commander gives them. */
+/** The options of `coffer status`, as commander returns them. */
 export interface StatusFlags extends OutputFlags {
   readonly system?: string;
   readonly notify?: true;

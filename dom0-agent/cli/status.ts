@@ -31,7 +31,7 @@ const IN_WORDS: Record<Fault, string> = {
   damaged: 'last backup found damaged',
 };
 
-/** `coffer status`. Gives the exit status: `failed` when a VM should be backed up. */
+/** `coffer status`. Returns the exit status: `failed` if a VM should be backed up, or its backup is damaged. */
 export async function statusCommand(flags: StatusFlags): Promise<number> {
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
@@ -63,7 +63,7 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
     isFine ? `All VMs were backed up in the last ${daysOf(flags.due)}.` : summaryOf(states),
   );
   if (flags.notify === true && !isFine) await notifyOf(states, report);
-  // People are told when; who asks for events shows each VM, and what was changed may take root to tell.
+  // Only with --json, because finding out what has changed may need root.
   const changes =
     flags.json === true ? await changedSinceNewest(system, known, seriesDirectory, all) : new Map();
   const describe = await describing(all, system, changes);
@@ -87,7 +87,7 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
   return isFine ? ExitStatus.done : ExitStatus.failed;
 }
 
-/** Undefined where it cannot be found out, which takes root: that is no reason to fail. */
+/** Undefined if it cannot be found out, which needs root: that is no reason to fail. */
 async function spaceOfCopies(system: QubesSystem): Promise<number | undefined> {
   try {
     return await system.spaceOfCopies();

@@ -2,19 +2,22 @@ import stringWidth from 'string-width';
 import Table from 'cli-table3';
 import { wrapped } from './wrapped.ts';
 
-/** Blanks between columns. */
+/** The number of blanks between columns. */
 const GAP = 2;
-/** Wide columns are wrapped to this first: a time still fits in; to less only if that does not help. */
+/** Wide columns are first narrowed to this width, in which a time still fits. */
 const NARROW = 16;
+/** If that is not enough, columns are narrowed to this width. */
 const NARROWEST = 10;
-/** With more lines than this in a cell, a table is harder to read than a block for each row. */
+/** With more lines than this in a cell, a table is harder to read than a block of lines for each row. */
 const MOST_LINES = 4;
 
 type Row = readonly string[];
 
 /**
- * A table without borders, in at most `columns`: as it is, if it fits; else with the widest columns wrapped; or, where
- * that would be narrow, as a block of lines for each row. Each cell is one line.
+ * A table without borders, at most `columns` wide: as it is, if it fits; otherwise with the widest columns wrapped; or, if
+ * they would become too narrow, as a block of lines for each row.
+ *
+ * @param rows each cell is one line of text
  */
 export function layOut(head: Row, rows: readonly Row[], columns: number): string {
   const natural = head.map((_, i) => Math.max(...[head, ...rows].map((row) => widthOf(row[i]))));
@@ -32,8 +35,8 @@ function widthOf(cell: string | undefined): number {
 }
 
 /**
- * Takes from the widest columns, then from those at the end, until all fit; never from the first, which has the name.
- * Undefined if one would become too narrow.
+ * Narrows the widest columns, then those at the end, until all fit; never the first one, which has the name. Undefined if
+ * a column would become too narrow.
  */
 function narrowed(
   [first = 0, ...natural]: readonly number[],
@@ -79,7 +82,7 @@ function inColumns(cells: readonly (readonly string[])[][]): string {
   return table.toString().replace(/ +$/gm, '');
 }
 
-/** The first cell, and below it, indented, each other one that is not empty, behind its heading. */
+/** For each row the first cell, and below it, indented, each other cell that is not empty, after its heading. */
 function inBlocks([, ...head]: Row, rows: readonly Row[], columns: number): string {
   const blocks = rows.map(([name = '', ...cells]) => {
     const lines = cells.flatMap((cell, i) => {

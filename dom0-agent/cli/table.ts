@@ -5,12 +5,12 @@ import type { Qube } from '../qubes/qube.ts';
 import { resultColumns } from './output.ts';
 import { layOut } from './table-layout.ts';
 
-/** A cell for a size, empty where it is not known. */
+/** A cell for a size in bytes; empty if it is unknown. */
 export function formatKnownSize(bytes: number | undefined): string {
   return bytes === undefined ? '' : formatSize(bytes);
 }
 
-/** A plain table, which fits the terminal: aligned columns, no borders. Each cell is made printable. */
+/** A plain table that fits the terminal: aligned columns, no borders. Each cell is made printable. */
 export function formatTable(
   head: readonly string[],
   rows: readonly (readonly string[])[],
@@ -23,13 +23,13 @@ export function formatTable(
 /** Headings of the columns that describe a VM, besides its name. */
 export const QUBE_COLUMNS = ['class', 'template', 'net qube'] as const;
 
-/** Those columns of a VM. Without a chosen net qube, a VM has the system's default, and a template none. */
+/** These columns for a VM. Without a chosen net qube, a VM uses the system's default, and a template has none. */
 export function qubeColumns({ qubeClass, properties }: Qube): string[] {
   const chosen = properties.get('netvm') ?? (qubeClass === 'TemplateVM' ? '' : '(default)');
   return [qubeClass, properties.get('template') ?? '', chosen === '' ? 'none' : chosen];
 }
 
-/** The closing table: VM by VM, what happened. */
+/** The table at the end: VM by VM, what happened. */
 export function formatOutcomes(outcomes: readonly Outcome[]): string {
   const rows = outcomes.map(({ name, result, size, used, remarks }) => [
     name,

@@ -2,11 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { RefusedError } from '../../shared/errors.ts';
 import { isInForeground } from './job-control.ts';
 
-/** Line editing, Enter, Ctrl-C and Ctrl-Z work, whatever was set before. */
+/** With these modes, line editing, Enter, Ctrl-C and Ctrl-Z work, whatever was set before. */
 const LINES = ['icanon', 'icrnl', 'isig', 'iexten'];
 
 /**
- * The modes of a terminal during a question. The old ones are restored when this is disposed of, when coffer ends,
+ * The modes of a terminal during a question. The former ones are restored when this is disposed of, when coffer ends,
  * and while it is stopped; the new ones are set again when it continues.
  */
 export class TerminalModes implements Disposable {
@@ -75,7 +75,10 @@ export class TerminalModes implements Disposable {
   }
 }
 
-/** In Node's raw mode, editing, signals and job control are up to the program; with stty, they stay in the kernel. */
+/**
+ * Runs stty. In Node's raw mode, the program would have to handle editing, signals and job control itself; with stty, the
+ * kernel still does. Throws RefusedError.
+ */
 function stty(terminal: number, args: readonly string[]): string {
   const { status, stdout } = spawnSync('stty', args, {
     stdio: [terminal, 'pipe', 'ignore'],

@@ -19,7 +19,7 @@ const IN_WORDS: Record<ComparedVolume['result'], string> = {
   'not here': 'not on this system',
 };
 
-/** `coffer verify --compare`: the volumes that are here, against those of a backup. Gives the exit status. */
+/** `coffer verify --compare`: compares the volumes of this system with those in a backup. Returns the exit status. */
 export async function verifyLive(
   system: QubesSystem,
   backup: OpenedBackup,
@@ -64,7 +64,7 @@ export async function verifyLive(
   return isSame ? ExitStatus.done : ExitStatus.failed;
 }
 
-/** By their origins. */
+/** The volumes of this system, by their origins. */
 async function liveVolumes(system: QubesSystem): Promise<Map<string, LiveVolume>> {
   const qubes = await system.qubes();
   return new Map(

@@ -14,8 +14,8 @@ import type { OpenedSystem } from './open-system.ts';
 import { formatTable } from './table.ts';
 
 /**
- * `coffer verify --all`: every file of the series of a backup; `--rolling`: those that were checked longest ago. What is
- * found is noted, so that no later backup refers to what is damaged. Gives the exit status.
+ * `coffer verify --all` checks every file of a backup's series, `--rolling` those that were checked longest ago. The
+ * results are noted, so that no later backup refers to a damaged file. Returns the exit status.
  */
 export async function verifySeries(
   opened: OpenedSystem,
@@ -89,7 +89,10 @@ function volumesInWords({ volumes, qubesXml }: CheckedFile, { reader }: OpenedBa
   });
 }
 
-/** Notes when files were checked. One that only claims to be a file is no reason to doubt that. */
+/**
+ * Notes when files were checked, and the results. If several files claim the same id, and one of them is intact, that is
+ * the result: a forged copy does not make it damaged.
+ */
 export async function noteChecked(
   { seriesDirectory }: OpenedSystem,
   seriesId: string,

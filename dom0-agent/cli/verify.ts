@@ -15,7 +15,7 @@ import { CommandReport } from './command-report.ts';
 import { verifyLive } from './verify-live.ts';
 import { noteChecked, verifySeries } from './verify-series.ts';
 
-/** `coffer verify`. Gives the exit status. */
+/** `coffer verify`. Returns the exit status. */
 export async function verifyCommand(
   location: string,
   chosen: readonly string[],
@@ -80,8 +80,8 @@ export async function verifyCommand(
 }
 
 /**
- * What this file was found to be: when all was wanted of it, each byte was authenticated. Undefined when that is not known, as
- * of one that refers to others, where something is damaged.
+ * The result for the backup's file, after everything in it was read and authenticated. Undefined if it is unknown: if the
+ * backup refers to other files and something is damaged, that may be in one of those.
  */
 function fileFound(
   { reader: { header, inSeries } }: OpenedBackup,
@@ -103,7 +103,7 @@ function statusOf(outcomes: readonly Outcome[]): ExitStatus {
   return results.has('incomplete') ? ExitStatus.failed : ExitStatus.done;
 }
 
-/** The VMs that are incomplete according to the backup itself. */
+/** A sentence about the VMs that are incomplete according to the backup itself. */
 function exceptIncomplete(outcomes: readonly Outcome[]): string {
   const names = outcomes.filter(({ result }) => result === 'incomplete').map(({ name }) => name);
   return names.length === 0
@@ -111,7 +111,7 @@ function exceptIncomplete(outcomes: readonly Outcome[]): string {
     : ` But ${names.join(', ')} could not be backed up completely: the table says why.`;
 }
 
-/** As much as the format allows to say. */
+/** What was verified, as far as the format allows to say. */
 function describeVerified({ format }: Header): string {
   if (format === 'coffer-1' || format === 'qubes-4') {
     return 'Verified: what was read is authentic and complete';

@@ -1,13 +1,13 @@
 import stringWidth from 'string-width';
 
-/** A space that is not within quotes: a command between them stays whole, so that it can be copied. */
+/** A space that is not within quotes: a quoted command is not broken, so that it can be copied. */
 const BETWEEN_WORDS = / (?=(?:[^`"]*[`"][^`"]*[`"])*[^`"]*$)/;
 const QUOTES = /[`"]/g;
 
-/** From this indentation on, a line is a command. */
+/** A line with at least this many blanks at its beginning is a command. */
 const INDENTED = 4;
 
-/** A text for a terminal of `columns`: sentences are broken between words, commands on a line of their own are not. */
+/** A text for a terminal that is `columns` wide: sentences are broken between words, commands on their own lines are not. */
 export function fitted(text: string, columns: number): string {
   return text
     .split('\n')
@@ -21,8 +21,8 @@ export function fitted(text: string, columns: number): string {
 }
 
 /**
- * One line of text as lines of at most `width`. A longer word is broken only `anywhere`: else it stays whole, so that a
- * path can be copied, and the terminal breaks it.
+ * Breaks one line of text into lines of at most `width`. With `anywhere`, longer words are broken, too; otherwise, the
+ * terminal breaks them, so that a path can still be copied.
  */
 export function wrapped(
   text: string,

@@ -11,13 +11,13 @@ import { choose, chooseSeveral } from './prompts.ts';
 import { operands, wordsFor } from './words.ts';
 
 interface Answers {
-  /** Undefined: those that are backed up by default. */
+  /** Undefined: the VMs that are backed up by default. */
   readonly qubes?: readonly string[] | undefined;
   readonly place?: Place;
   readonly isEncrypted?: boolean;
 }
 
-/** Asks what `coffer backup` needs to know; gives its words. */
+/** Asks what `coffer backup` needs to know; returns its arguments. */
 export async function askForBackup(
   opened: OpenedSystem,
   signal: AbortSignal,
@@ -94,7 +94,7 @@ async function askEncryption(known: Answers, signal: AbortSignal): Promise<Answe
   return isEncrypted === BACK ? BACK : { ...known, isEncrypted };
 }
 
-/** An empty passphrase leads back. The command checks it, and takes it when it needs it. */
+/** Asks for the passphrase, which is handed over to the command; an empty one leads back. */
 async function askNewPassphrase(known: Answers, signal: AbortSignal): Promise<Answers | Back> {
   const passphrase = await askTwice(signal);
   if (passphrase.length === 0) return BACK;

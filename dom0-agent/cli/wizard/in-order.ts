@@ -1,11 +1,11 @@
-/** Instead of an answer: the user wants to go back to the question before. */
+/** Instead of an answer: the user wants to go back to the previous question. */
 export const BACK = Symbol('back');
 export type Back = typeof BACK;
 
-/** Asks, and adds the answer to what is known; undefined where the question does not arise. */
+/** Asks a question, and returns what is known with the answer; undefined if the question does not arise. */
 export type Step<T> = (known: T) => Promise<T | undefined | Back>;
 
-/** Asks one question after the other; gives all that is known then, or BACK from before the first one. */
+/** Asks one question after the other. Returns all answers, or BACK if the user goes back from the first question. */
 export async function askInOrder<T>(steps: readonly Step<T>[], begin: T): Promise<T | Back> {
   const asked: { readonly at: number; readonly known: T }[] = [];
   let [at, known] = [0, begin];

@@ -8,15 +8,15 @@ import { BACK, type Back } from './in-order.ts';
 import type { Purpose } from './place.ts';
 import { type Choice, askLine, choose } from './prompts.ts';
 
-/** A name with such characters cannot be shown as it is, and so not be chosen. */
+/** A name with such characters cannot be shown as it is, so it cannot be chosen. */
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u;
 
-/** Where to look next, or what was meant. */
+/** What the user chose: a directory to look into, a path to take, or to type the path. */
 type Move = { readonly into: string } | { readonly take: string } | { readonly typed: true };
 
 /**
- * Leads through directories from `start` on, to one of them, or to the file of a backup. Esc leads to the directory
- * before.
+ * Lets the user browse directories, beginning with `start`, and pick one of them, or the file of a backup. Esc leads back
+ * to the previous directory.
  */
 export async function pickPath(
   storage: Storage,
@@ -58,7 +58,7 @@ async function askMove(
     return error;
   });
   if (listing instanceof CofferError) {
-    // It was listed, or was there, a moment ago.
+    // The directory was there a moment ago, so this is rare: show the error as the question.
     return choose<Move>(
       messageOf(listing),
       [{ name: 'type another path', value: { typed: true } }],
@@ -108,7 +108,7 @@ function inside({ entries }: Listing, directory: string, purpose: Purpose): Choi
   return [...directories, ...files];
 }
 
-/** By its resolved path: one that is not absolute is not to be trusted. */
+/** The parent directory, from the resolved path. Nothing if that is not absolute, and so cannot be right. */
 function above({ path }: Listing): Choice<Move>[] {
   if (!path.startsWith('/') || path === '/') return [];
   return [{ name: '../', value: { into: posix.dirname(path) } }];
@@ -130,7 +130,7 @@ function askPath(storage: Storage, purpose: Purpose, signal: AbortSignal): Promi
   return askLine('The path:', whyNot, signal);
 }
 
-/** Why nothing can be stored in a directory, in words. */
+/** Why nothing can be stored in a directory, for people; undefined if there is no reason. */
 export async function whyNoDirectory(
   storage: Storage,
   path: string,
@@ -142,12 +142,12 @@ export async function whyNoDirectory(
     return undefined;
   } catch (error) {
     signal.throwIfAborted();
-    // It can be stored to all the same.
+    // A directory that cannot be listed may still be writable.
     return isRefusal(error, 'PERMISSION') ? undefined : messageOf(error);
   }
 }
 
-/** Why a path is neither a file nor a directory, in words. */
+/** Why a path is neither a file nor a directory, for people; undefined if it is one of them. */
 async function whyNoBackup(
   storage: Storage,
   path: string,

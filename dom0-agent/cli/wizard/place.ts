@@ -6,7 +6,7 @@ import { BACK, type Back, askInOrder } from './in-order.ts';
 import { pickPath, whyNoDirectory } from './path.ts';
 import { type Choice, askLine, choose } from './prompts.ts';
 
-/** Where a backup goes to or comes from, as the command line names it. */
+/** Where a backup is stored or read, as the command line names it. */
 export interface Place {
   /** Undefined: dom0. */
   readonly vm?: string;
@@ -15,23 +15,23 @@ export interface Place {
   readonly location: string;
 }
 
-/** What a place is wanted for. */
+/** What a place is asked for. */
 export type Purpose = 'write' | 'read';
 
-/** A place as far as it is known. */
+/** What is known about a place so far. */
 interface Sought {
   readonly kind?: 'vm' | 'dom0';
   readonly vm?: string;
-  /** Where to begin to look. */
+  /** The directory to begin browsing with. */
   readonly directory?: string;
   readonly isCommand?: boolean;
   readonly location?: string;
 }
 
-/** Where udisks mounts what is plugged in. */
+/** Where udisks mounts devices. */
 const MOUNTS = '/run/media/user';
 
-/** Asks for a place: a device, a VM or dom0, then a directory there, picked from its listing, or a command. */
+/** Asks for a place: a device, a VM or dom0, and then a directory there, which can be browsed, or a command. */
 export async function askPlace(
   purpose: Purpose,
   opened: OpenedSystem,
@@ -67,7 +67,7 @@ async function askKind(
   );
 }
 
-/** What is plugged in. That nothing of it can be found out is no reason not to ask. */
+/** The devices that are plugged in; none if that cannot be found out. */
 async function devices({ qubesd }: OpenedSystem): Promise<Choice<Sought>[]> {
   if (qubesd === undefined) return [];
   const [mounted, offered] = await Promise.all([
@@ -169,7 +169,7 @@ async function askLocation(
   return location === BACK ? BACK : { ...sought, location };
 }
 
-/** The first of these paths that nothing is wrong with; else the last. */
+/** The first of these paths that nothing is wrong with, or else the last one. */
 async function firstThatIsThere(
   paths: readonly string[],
   whyNot: (path: string) => Promise<string | undefined>,

@@ -7,25 +7,25 @@ import { InterruptedError, RefusedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import { BACK, type Back } from './in-order.ts';
 
-/** So many choices are shown at a time. */
+/** How many choices are shown at a time. */
 const PAGE = 12;
 
-/** What can be chosen. Its texts are made printable here. */
+/** Something that can be chosen. Its texts are made printable here. */
 export interface Choice<T> {
   readonly name: string;
   readonly value: T;
-  /** Shown below the list while this choice is at hand. */
+  /** Shown below the list while the cursor is on this choice. */
   readonly description?: string | undefined;
 }
 
-/** A key and what it does, as `@inquirer` tells below a question. */
+/** Keys and what they do, as `@inquirer` shows them below a question. */
 type Keys = readonly (readonly [string, string])[];
 
 const style = {
   keysHelpTip: (keys: Keys) => [...keys, ['Esc', 'back']].map((each) => each.join(' ')).join(', '),
 };
 
-/** One of several. */
+/** Asks for one of several choices. Throws like `answered`. */
 export function choose<T>(
   message: string,
   choices: readonly Choice<T>[],
@@ -37,7 +37,7 @@ export function choose<T>(
   );
 }
 
-/** Any of several; `isChosen`: at first. */
+/** Asks for any number of choices; those with `isChosen` are chosen at first. Throws like `answered`. */
 export function chooseSeveral<T>(
   message: string,
   choices: readonly (Choice<T> & { readonly isChosen?: boolean })[],
@@ -53,7 +53,7 @@ export function chooseSeveral<T>(
   return answered(signal, (context) => checkbox<T>({ ...settings, theme: { style } }, context));
 }
 
-/** A line of text. `whyNot` gives what is wrong with it, in words. */
+/** Asks for a line of text. `whyNot` returns what is wrong with it, for people. Throws like `answered`. */
 export function askLine(
   message: string,
   whyNot: (text: string) => Promise<string | undefined>,
@@ -72,8 +72,8 @@ function printableChoice<T>({ name, value, description }: Choice<T>) {
 }
 
 /**
- * The answer to a question; Esc leads back. Throws InterruptedError at Ctrl-C and when the signal fires, RefusedError
- * at the end of the input.
+ * The answer to a question, or BACK for Esc. Throws InterruptedError at Ctrl-C and when the signal is aborted,
+ * RefusedError at the end of the input.
  */
 async function answered<T>(
   signal: AbortSignal,

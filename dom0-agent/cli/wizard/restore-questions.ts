@@ -16,12 +16,12 @@ import { operands, wordsFor } from './words.ts';
 interface Answers {
   readonly place?: Place;
   readonly contents?: BackupContents | undefined;
-  /** Undefined: all that are in the backup. */
+  /** Undefined: all VMs in the backup. */
   readonly qubes?: readonly string[] | undefined;
   readonly options?: readonly string[];
 }
 
-/** Asks what `coffer restore` needs to know; gives its words. */
+/** Asks what `coffer restore` needs to know; returns its arguments. */
 export async function askForRestore(
   opened: OpenedSystem,
   signal: AbortSignal,
@@ -44,8 +44,8 @@ export async function askForRestore(
 }
 
 /**
- * Asks for the passphrase until the backup can be opened, to tell what is in it; an empty one leads back. A command is
- * not run for that: it may not be able to run twice.
+ * Asks for the passphrase until the backup can be opened, to find out what is in it; an empty passphrase leads back. If
+ * the place is a command, the backup is not opened: the command may not work twice.
  */
 async function lookInto(
   known: Answers,
@@ -58,7 +58,7 @@ async function lookInto(
     const passphrase = await askPassphrase(undefined, signal).catch(backIfNone);
     if (passphrase === BACK) return BACK;
     try {
-      // Who opens a backup wipes what it is given.
+      // A copy, because opening a backup wipes the passphrase.
       giveAhead(Buffer.from(passphrase));
       const contents = await contentsAt(place, opened, signal);
       giveAhead(passphrase);
@@ -71,7 +71,7 @@ async function lookInto(
   }
 }
 
-/** There is no empty passphrase. */
+/** An empty passphrase is refused; here, it means that the user wants to go back. */
 function backIfNone(error: unknown): Back {
   if (error instanceof RefusedError) return BACK;
   throw error;

@@ -1,4 +1,4 @@
-/** Words as a shell takes them: those that it would change are quoted. */
+/** Words as they are typed in a shell: quoted if the shell would change them otherwise. */
 export function shellWords(words: readonly string[]): string {
   return words.map(quoted).join(' ');
 }

@@ -7,14 +7,14 @@ import { choose } from './prompts.ts';
 import { askForRestore } from './restore-questions.ts';
 import { shellWords } from './shell-words.ts';
 
-/** Asks what a command needs to know; gives its words. */
+/** Asks what a command needs to know; returns its arguments. */
 type Questions = typeof askForBackup;
 
 /**
- * `coffer` without words, on a terminal: asks what to do, has it done by `run`, and tells which command does the same.
- * Throws what `run` does.
+ * `coffer` without arguments, on a terminal: asks what to do, calls `run` for that, and shows the command that does the
+ * same. Throws what `run` and the questions throw.
  *
- * @param run runs these words of the command line
+ * @param run runs coffer with these arguments
  */
 export async function wizard(
   run: (words: readonly string[]) => Promise<void>,
