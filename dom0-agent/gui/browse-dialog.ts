@@ -8,7 +8,7 @@ import type { BackupsInDirectory } from './told.ts';
 /** The user's home in a VM. */
 const HOME = '.';
 
-/** Lets the user choose a directory of a VM, which is started for it; undefined if none was chosen. */
+/** Lets the user choose a directory of a VM, which is started if necessary; undefined if none was chosen. */
 export async function askForDirectory(
   parent: Gtk.Window,
   coffer: CofferProgram,
@@ -29,7 +29,7 @@ class BrowseDialog {
   readonly #where = sentenceLabel();
   readonly #up = new Gtk.Button({ label: _('_Up'), useUnderline: true });
   #path = '';
-  /** Counts what was entered: an answer about an earlier directory comes too late. */
+  /** Counts the directories entered, so that an answer about an earlier one can be ignored. */
   #turn = 0;
 
   constructor(parent: Gtk.Window, coffer: CofferProgram, vm: string) {
@@ -59,7 +59,7 @@ class BrowseDialog {
     this.#dialog.show_all();
   }
 
-  /** The directory, when the user has agreed to one. */
+  /** Resolves with the chosen directory, or undefined, when the dialog is closed. */
   chosen(): Promise<string | undefined> {
     return new Promise((resolve) => {
       this.#dialog.connect('response', (_dialog, response) => {
@@ -71,7 +71,7 @@ class BrowseDialog {
     });
   }
 
-  /** Shows what is in a directory; from one that is none, the home directory. */
+  /** Shows what is in a directory. If the first one cannot be listed, shows the home directory. */
   async enter(directory: string): Promise<void> {
     const turn = ++this.#turn;
     const isNow = (): boolean => turn === this.#turn;

@@ -7,10 +7,10 @@ Gio._promisify(Gio.OutputStream.prototype, 'write_all_async', 'write_all_finish'
 Gio._promisify(Gio.Subprocess.prototype, 'wait_async', 'wait_finish');
 
 const SIGINT = 2;
-/** Of standard error, so many characters are kept. */
+/** How many characters of standard error are kept. */
 const LONGEST_TAIL = 4096;
 
-/** How a coffer ended. */
+/** How a coffer process ended. */
 export interface Ended {
   /** Undefined if it was killed by a signal. */
   readonly exitStatus: number | undefined;
@@ -19,16 +19,17 @@ export interface Ended {
 }
 
 /**
- * `coffer COMMAND … --json --questions`, started for a window: docs/json.md tells what it says. Iterate over its
- * events once, to the end; then ask how it `ended`.
+ * `coffer COMMAND … --json --questions`, started for a window: docs/json.md describes its events. Iterate over them
+ * once, to the end; then call `ended`.
  */
 export class CofferProcess implements AsyncIterable<Event> {
   readonly #process: Gio.Subprocess;
   readonly #stderrTail: Promise<string>;
 
   /**
-   * @param command the words of a command and its options
-   * @param environment variables, beside those of the window
+   * @param program the words that start coffer
+   * @param command the name of a command and its arguments
+   * @param environment variables in addition to those of the window
    * @throws GLib.Error when the program cannot be started
    */
   constructor(
@@ -54,8 +55,8 @@ export class CofferProcess implements AsyncIterable<Event> {
   }
 
   /**
-   * Answers a question. The text may be a passphrase: it goes nowhere else. One that has ended is not answered any more:
-   * its last words tell why.
+   * Answers a question. The text may be a passphrase, and goes nowhere else. If the process has ended, nothing happens:
+   * its last event says why.
    */
   async answer(text: string): Promise<void> {
     const bytes = new TextEncoder().encode(`${text}\n`);
@@ -68,12 +69,12 @@ export class CofferProcess implements AsyncIterable<Event> {
     }
   }
 
-  /** Asks it to clean up and end; its events go on until it has. */
+  /** Asks the process to clean up and end; it sends events until it has ended. */
   interrupt(): void {
     this.#process.send_signal(SIGINT);
   }
 
-  /** Resolves when the process has ended. */
+  /** Resolves with how the process ended, once it has. */
   async ended(): Promise<Ended> {
     await this.#process.wait_async(null);
     const exitStatus = this.#process.get_if_exited() ? this.#process.get_exit_status() : undefined;

@@ -5,8 +5,8 @@ import { _, fill } from './texts.ts';
 import type { ErrorEvent, Event, PlanEvent, ResultEvent } from './told.ts';
 
 /**
- * The command line, as the windows start it: `coffer`, or the words of COFFER_PROGRAM in its place (tests run the one
- * that was just built, on a sandbox).
+ * How the windows start coffer: as `coffer`, or with the words in COFFER_PROGRAM instead (tests run the one that was just
+ * built, on a sandbox).
  */
 export class CofferProgram {
   readonly #words: readonly string[];
@@ -16,7 +16,11 @@ export class CofferProgram {
     this.#words = given === null ? ['coffer'] : (GLib.shell_parse_argv(given)[1] ?? []);
   }
 
-  /** @param environment variables, beside those of the window */
+  /**
+   * Starts a command.
+   *
+   * @param environment variables in addition to those of the window
+   */
   start(
     command: readonly string[],
     environment: Readonly<Record<string, string>> = {},
@@ -25,20 +29,20 @@ export class CofferProgram {
   }
 }
 
-/** Who sits before the window. */
+/** The user of a window, who is shown events and answers questions. */
 export interface User {
   readonly passphrase: string;
-  /** Is shown what coffer tells. */
+  /** Called with every event. */
   tell(event: Event): void;
-  /** Is shown the plan, and says whether it is to be done. */
+  /** Asks whether to carry out the plan. */
   agree(plan: PlanEvent): Promise<boolean>;
-  /** Is asked whether to go on all the same, after what was found out since: warnings. */
+  /** Asks whether to go on nevertheless, after warnings that came since the user agreed. */
   goOn(question: string, warnings: readonly string[]): Promise<boolean>;
 }
 
 /**
- * Lets a coffer run to its end, for its result; undefined if the user did not agree. Throws CofferFailed. Whatever
- * else is thrown, coffer does not go on unseen: it is interrupted.
+ * Lets a coffer process run to its end, and returns its result; undefined if the user did not agree. Throws CofferFailed.
+ * If anything else is thrown meanwhile, the process is interrupted, so that it does not go on unseen.
  */
 export async function resultOf(
   running: CofferProcess,
@@ -55,7 +59,7 @@ export async function resultOf(
   return conversation.hasAgreed ? resultIn(conversation.last, ended) : undefined;
 }
 
-/** Shows a user what coffer tells, and gives it the answers. */
+/** Shows the user coffer's events, and passes on the answers. */
 class Conversation {
   last: Event | undefined;
   hasAgreed = true;
@@ -95,7 +99,7 @@ class Conversation {
   }
 }
 
-/** What a command told last: its result. Throws CofferFailed if it is an error, or nothing, or not how it ended. */
+/** The last event, if it is the result. Throws CofferFailed if it is not, or does not match the exit status. */
 function resultIn(last: Event | undefined, ended: Ended): ResultEvent {
   if (last?.event === 'result' && last.exitStatus === ended.exitStatus) return last;
   throw new CofferFailed(last?.event === 'error' ? last : undefined, ended);
@@ -103,13 +107,13 @@ function resultIn(last: Event | undefined, ended: Ended): ResultEvent {
 
 /** A command ended without a result. */
 export class CofferFailed extends Error {
-  /** The input that it is about. */
+  /** The input that the error is about. */
   readonly field: string | undefined;
-  /** The VM whose choice it is about. */
+  /** The VM whose settings the error is about. */
   readonly vm: string | undefined;
-  /** Whether it was asked to end. */
+  /** Whether the command was interrupted. */
   readonly wasInterrupted: boolean;
-  /** Whether nothing was begun, since it cannot be done as it was asked for. */
+  /** Whether it was refused before anything was done. */
   readonly isRefusal: boolean;
 
   constructor(error: ErrorEvent | undefined, ended: Ended) {
@@ -121,6 +125,7 @@ export class CofferFailed extends Error {
   }
 }
 
+/** Exit statuses of coffer: shared/errors.ts. */
 const REFUSED = 5;
 const INTERRUPTED = 130;
 

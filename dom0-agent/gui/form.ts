@@ -1,11 +1,11 @@
 import Gtk from 'gi://Gtk?version=3.0';
 
-/** Labelled fields below each other. */
+/** Labelled fields, one below the other. */
 export class Form {
   readonly widget = new Gtk.Grid({ rowSpacing: 6, columnSpacing: 12 });
   #nextRow = 0;
 
-  /** A field behind its label, whose mnemonic leads to it; `beside` stands at its right. */
+  /** Adds a field after its label, whose mnemonic leads to it, and `beside` to its right. Returns the label. */
   field(label: string, widget: Gtk.Widget, beside?: Gtk.Widget): Gtk.Label {
     const name = new Gtk.Label({ label, useUnderline: true, xalign: 0, mnemonicWidget: widget });
     this.widget.attach(name, 0, this.#nextRow, 1, 1);
@@ -14,12 +14,12 @@ export class Form {
     return name;
   }
 
-  /** What needs no label. */
+  /** Adds a widget without a label. */
   row(widget: Gtk.Widget): void {
     this.widget.attach(widget, 1, this.#nextRow++, 1, 1);
   }
 
-  /** A place for a sentence about the field above it; there is none while it is empty. */
+  /** Adds a place for a sentence about the field above it, which is hidden while it is empty. */
   note(): Gtk.Label {
     const label = sentenceLabel();
     label.noShowAll = true;
@@ -28,7 +28,7 @@ export class Form {
   }
 }
 
-/** Shows a sentence where `Form.note` has a place for it. */
+/** Shows a sentence in the place that `Form.note` returned. */
 export function say(note: Gtk.Label, sentence: string): void {
   note.label = sentence;
   note.visible = sentence !== '';

@@ -21,14 +21,14 @@ if (open === undefined) {
   printerr('coffer-gui: use `coffer-gui backup`, `restore`, `notify` or `watch`');
   system.exit(2);
 } else {
-  // Each failure is another one.
+  // There can be a window for each failure; of the others, there is one at a time.
   const { NON_UNIQUE, FLAGS_NONE } = Gio.ApplicationFlags;
   const application = new Gtk.Application({
     ...{ applicationId: `org.qubes_os.coffer.${name}` },
     flags: name === 'failure' ? NON_UNIQUE : FLAGS_NONE,
   });
   application.connect('startup', () => {
-    // Sentences can be copied; they are not selected because the focus comes by.
+    // Sentences are labels that can be copied, but they should not be selected when they get the focus.
     const settings = Gtk.Settings.get_default();
     if (settings !== null) settings.gtk_label_select_on_focus = false;
   });
@@ -47,12 +47,12 @@ function openWindow(
   };
 }
 
-/** Starts a coffer-gui with these words: each window is a program of its own, which there may be already. */
+/** Starts coffer-gui with these arguments: each window is a process of its own, and may already be open. */
 function start(words: readonly string[]): void {
   Gio.Subprocess.new([system.programPath ?? 'coffer-gui', ...words], Gio.SubprocessFlags.NONE);
 }
 
-/** Tells of a backup that is due. */
+/** Shows a notification if a backup is due, and ends when it is closed. */
 function notify(application: Gtk.Application): void {
   application.hold();
   void wantsDueBackup(new CofferProgram())
@@ -63,7 +63,7 @@ function notify(application: Gtk.Application): void {
     .finally(() => application.release());
 }
 
-/** Goes on for as long as the session; there is one at a time. */
+/** Runs for as long as the session; there is one at a time. */
 function watch(): (application: Gtk.Application) => void {
   let isStarted = false;
   return (application) => {

@@ -1,19 +1,20 @@
 import Gio from 'gi://Gio?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
 
-/** https://specifications.freedesktop.org/notification-spec/ */
+/** The interface described in https://specifications.freedesktop.org/notification-spec/ */
 const NAME = 'org.freedesktop.Notifications';
 const PATH = '/org/freedesktop/Notifications';
 /** The id of the action; its label is for people. */
 const ACTION = 'act';
-/** Milliseconds: it stays until it is closed. */
+/** The timeout in ms: the notification stays until it is closed. */
 const NEVER = 0;
 
 /**
- * Shows a notification with an action. Resolves when it is gone: whether the user chose the action. Throws GLib.Error
- * where there is no desktop that shows notifications.
+ * Shows a notification with an action. When it is closed, resolves with whether the user chose the action. Throws
+ * GLib.Error if there is no desktop that shows notifications.
  *
  * @param body plain text
+ * @param action the label of the action
  */
 export async function isActedOn(summary: string, body: string, action: string): Promise<boolean> {
   const bus = Gio.DBus.session;

@@ -3,7 +3,7 @@ import { type Form, say } from './form.ts';
 import { type Strength, strengthOf } from './passphrase-strength.ts';
 import { _, fill } from './texts.ts';
 
-/** The passphrase: once for what exists, twice for what is new. */
+/** Fields for a passphrase: one for an existing passphrase, two for a new one. */
 export class PassphraseFields {
   /** Called when something is typed. */
   changed: () => void = () => undefined;
@@ -32,7 +32,7 @@ export class PassphraseFields {
     return this.#first.text;
   }
 
-  /** Whether it becomes the passphrase of something that does not exist yet. */
+  /** Whether it is a new passphrase, which must be repeated. */
   get isNew(): boolean {
     return this.#isNew;
   }
@@ -53,7 +53,7 @@ export class PassphraseFields {
       : _('The two passphrases differ.');
   }
 
-  /** Says at the field why it was refused. */
+  /** Shows, at the field, why it was refused. */
   refuse(sentence: string): void {
     say(this.#note, sentence);
     this.#first.grab_focus();
@@ -76,7 +76,7 @@ function inWords(strength: Strength): string {
   return fill(_('Strength: {words}'), { words: words[strength] });
 }
 
-/** An entry whose text is hidden, until its button is pressed. */
+/** An entry whose text is hidden until its button is pressed. */
 function passphraseEntry(): Gtk.Entry {
   const entry = new Gtk.Entry({
     ...{ visibility: false, hexpand: true, activatesDefault: true },

@@ -1,4 +1,4 @@
-/** How hard a passphrase is to guess, by its length and the kinds of its characters. */
+/** How hard a passphrase is to guess. */
 export type Strength = 'very weak' | 'weak' | 'fair' | 'strong';
 
 /** Kinds of characters, and how many there are of each. */
@@ -10,8 +10,7 @@ const KINDS: readonly (readonly [RegExp, number])[] = [
 ];
 
 /**
- * An estimate that errs on the side of caution: repeated characters count little, and words no more than words of a
- * list of some thousands do.
+ * A cautious estimate: repeated characters count little, and a word counts as much as one from a list of some thousands.
  */
 export function strengthOf(passphrase: string): Strength {
   const bits = Math.min(bitsOfCharacters(passphrase), bitsOfWords(passphrase));
@@ -23,12 +22,12 @@ export function strengthOf(passphrase: string): Strength {
 function bitsOfCharacters(text: string): number {
   const characters = Array.from(text);
   const all = KINDS.reduce((sum, [kind, count]) => sum + (kind.test(text) ? count : 0), 0);
-  // Of a character that was there before, only its place is to be guessed.
+  // For a repeated character, only its position has to be guessed.
   const distinct = new Set(characters).size;
   return distinct * Math.log2(Math.max(all, 1)) + (characters.length - distinct);
 }
 
-/** A run of letters is at most a word of 12 bits, or what its letters are. */
+/** Letters in a row count as a word of at most 13 bits, unless they are too long or mixed in case; then as letters. */
 function bitsOfWords(text: string): number {
   const words = text.match(/\p{L}+/gu) ?? [];
   const others = Array.from(text.replace(/\p{L}+/gu, ''));

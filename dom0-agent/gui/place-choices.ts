@@ -6,22 +6,22 @@ import type { Place } from './place-fields.ts';
 import { _, fill, sizeText } from './texts.ts';
 import type { DevicesResult, MountedDevice, OfferedDevice, PlaceHere } from './told.ts';
 
-/** Seconds after which devices and qubes are looked at again. */
+/** How often devices and qubes are looked at again, in seconds. */
 const INTERVAL = 5;
 /** The id of the first item in the choice of devices. */
 const NO_DEVICE = '';
 
 /** A device that can be chosen. */
 export interface Device {
-  /** In dom0, its name there: `/dev/sdb1`. */
+  /** In dom0 its path, `/dev/sdb1`; otherwise `sys-usb:sda1`. */
   readonly id: string;
   readonly text: string;
   readonly vm: string;
-  /** Where it is mounted; undefined if only the qube can know. */
+  /** Where it is mounted in dom0; undefined if it is in a qube. */
   readonly directory: string | undefined;
 }
 
-/** The choices of a device and of a qube. They follow what comes and goes, as long as they are shown. */
+/** The choices of a device and of a qube. While they are shown, they are updated when devices and qubes come and go. */
 export class PlaceChoices {
   /** Called when another qube is chosen. */
   changed: () => void = () => undefined;
@@ -34,7 +34,7 @@ export class PlaceChoices {
   readonly #vmNote: Gtk.Label;
   #devices: readonly Device[] = [];
   #places: readonly PlaceHere[] = [];
-  /** What is shown, to change it only when it is not the same any more. */
+  /** What is shown, so that it is only changed when there is something new. */
   #shown = '';
   #isFollowing = false;
 
@@ -64,7 +64,7 @@ export class PlaceChoices {
     if (!this.#vm.set_active_id(name)) this.#vm.active = 0;
   }
 
-  /** The device that a directory is on; of those in qubes, only the one that was chosen can be it. */
+  /** The device that a directory is on. For a directory in a qube, that is the chosen device, if it is in that qube. */
   deviceOf({ vm, location }: Pick<Place, 'vm' | 'location'>): Device | undefined {
     return this.#devices.find(({ id, vm: owner, directory }) =>
       directory === undefined
@@ -165,7 +165,7 @@ function inQube({ backend, port, description, size }: OfferedDevice): Device {
   };
 }
 
-/** Other items; what was chosen stays chosen if it is still there. */
+/** Replaces the items; what was chosen stays chosen if it is still there. */
 function refill(
   choice: Gtk.ComboBoxText,
   items: readonly { readonly id: string; readonly text: string }[],

@@ -5,24 +5,24 @@ import { type Form, check, say } from './form.ts';
 import { type Device, PlaceChoices } from './place-choices.ts';
 import { _ } from './texts.ts';
 
-/** Where a backup goes to or comes from. */
+/** Where a backup is stored. */
 export interface Place {
   readonly vm: string;
   readonly location: string;
   readonly isCommand: boolean;
 }
 
-/** What the fields are called, which depends on what comes from there or goes there. */
+/** The labels of the fields, which depend on what the place is for. */
 export interface PlaceTexts {
   readonly qube: string;
   readonly location: string;
-  /** Undefined where a command is of no use. */
+  /** Undefined: the place cannot be a command. */
   readonly isCommand?: string;
 }
 
-/** Fields for a device or a qube, and a directory there or a command. */
+/** Fields for a device or a qube, and a directory or a command there. */
 export class PlaceFields {
-  /** Called when the place is another one. */
+  /** Called when the place has changed. */
   changed: () => void = () => undefined;
   readonly #coffer: CofferProgram;
   readonly #choices: PlaceChoices;
@@ -60,24 +60,24 @@ export class PlaceFields {
     this.#isCommand.active = isCommand;
   }
 
-  /** The device that is chosen, or that the directory is on. */
+  /** The device that the place is on, if it is known. */
   get device(): Device | undefined {
     return this.#choices.deviceOf(this.place);
   }
 
-  /** Looks at the devices and qubes that there are, and again every few seconds while the fields are shown. */
+  /** Looks for devices and qubes now; while the fields are shown, this is repeated every few seconds. */
   async look(): Promise<void> {
     await this.#choices.look();
   }
 
-  /** Says at the field what is known of the place, or why it was refused. */
+  /** Shows, at the field, what is known about the place, or why it was refused. */
   say(sentence: string): void {
     say(this.#refused, sentence);
   }
 
   #changed(): void {
     this.say('');
-    // A command is not chosen from a directory.
+    // There is nothing to browse for a command.
     this.#browse.visible = !this.#isCommand.active;
     this.changed();
   }

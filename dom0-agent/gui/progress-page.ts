@@ -8,7 +8,7 @@ import type { Page } from './wizard.ts';
 const NAME = 0;
 const STATE = 1;
 
-/** What is done with each VM, and how far all of it is. */
+/** The state of each VM, and the overall progress. */
 export class ProgressPage implements Page {
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
   readonly title: string;
@@ -23,7 +23,7 @@ export class ProgressPage implements Page {
   readonly #bar = new Gtk.ProgressBar({ showText: true });
   readonly #notices = new Gtk.Label({ xalign: 0, wrap: true, selectable: true });
 
-  /** @param afterwards what can be chosen for afterwards */
+  /** @param afterwards lets the user choose what to do afterwards */
   constructor(title: string, afterwards?: Gtk.Widget) {
     this.title = title;
     this.#store.set_column_types([GObject.TYPE_STRING, GObject.TYPE_STRING]);
@@ -42,15 +42,15 @@ export class ProgressPage implements Page {
     this.#showDetails();
   }
 
-  /** These are waiting for their turn. */
+  /** Shows that these VMs are waiting for their turn. */
   expect(names: readonly string[]): void {
     for (const name of names) this.#rowOf(name);
   }
 
-  /** Shows what an event tells. */
+  /** Shows an event. */
   tell(event: Event): void {
     if (event.event === 'phase') this.#phaseText = phaseText(event.phase);
-    // What it says meanwhile, such as that a qube is being started, is over when something else is told.
+    // An info, such as that a qube is being started, is shown until the next event.
     this.#phase.label = event.event === 'info' ? event.sentence : this.#phaseText;
     if (event.event === 'qube') this.#tellOfQube(event);
     else if (event.event === 'progress') this.#tellProgress(event);
@@ -76,7 +76,7 @@ export class ProgressPage implements Page {
     return row;
   }
 
-  /** Of the selected VM, all that is known. */
+  /** Shows everything that is known about the selected VM. */
   #showDetails(): void {
     const [isSelected, , row] = this.#list.get_selection().get_selected();
     const name = isSelected && row !== null ? String(this.#store.get_value(row, NAME)) : undefined;

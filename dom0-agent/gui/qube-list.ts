@@ -24,7 +24,7 @@ const COLUMNS = [
   ...[NAME, CLASS, SIZE, BYTES, LAST, WHEN, NOTE, COLOUR, LABEL, ICON, TOOLTIP, CHANGED],
 ];
 
-/** Characters: `2026-11-25 14:30`. */
+/** In characters: `2026-11-25 14:30`. */
 const LONGEST_TIME = 16;
 
 /** The red of running VMs, on a light and on a dark background. */
@@ -35,7 +35,7 @@ const DRAGGED = [Gtk.TargetEntry.new('text/plain', Gtk.TargetFlags.SAME_APP, 0)]
 export interface QubeRow extends QubeHere {
   /** When it was last backed up, for people. */
   readonly last: string;
-  /** The same, to sort by; empty for never. */
+  /** The same, for sorting; empty for never. */
   readonly lastTime: string;
 }
 
@@ -49,7 +49,7 @@ export class QubeList {
 
   /**
    * @param name the accessible name of the list
-   * @param isBrief whether there is only room for what matters most
+   * @param isBrief whether there is only room for the most important columns
    */
   constructor(name: string, isBrief = false) {
     const text = GObject.TYPE_STRING;
@@ -59,7 +59,7 @@ export class QubeList {
     );
     this.#store.set_sort_column_id(NAME, Gtk.SortType.ASCENDING);
     this.#view = new Gtk.TreeView({ model: this.#store, searchColumn: NAME });
-    // Its text is markup: see `tooltipOf`.
+    // GTK takes this column as markup, so its text is escaped.
     this.#view.tooltipColumn = TOOLTIP;
     this.#view.get_selection().set_mode(Gtk.SelectionMode.MULTIPLE);
     this.#view.get_accessible().set_name(name);
@@ -67,11 +67,11 @@ export class QubeList {
     this.#addText(_('Name'), NAME, NAME);
     this.#addText(_('Type'), CLASS, CLASS);
     this.#addText(_('Data'), SIZE, BYTES);
-    // Two lists with all this stand beside each other: short titles.
+    // The titles are short because two of these lists can be side by side.
     this.#addText(_('New'), CHANGED, CHANGED);
     const last = this.#addText(_('Last backup'), LAST, WHEN);
     if (isBrief) {
-      // What there is no room for is in the tooltip.
+      // The whole text is in the tooltip.
       last.ellipsize = Pango.EllipsizeMode.END;
       last.widthChars = LONGEST_TIME;
     }
@@ -101,7 +101,7 @@ export class QubeList {
     });
   }
 
-  /** Rows can be dragged from this list, and those of another one dropped on it: calls `dropped` with their names. */
+  /** Lets rows be dragged from this list, and rows of another list be dropped on it: calls `dropped` with their names. */
   exchange(dropped: (names: readonly string[]) => void): void {
     const { MOVE } = Gdk.DragAction;
     this.#view.enable_model_drag_source(Gdk.ModifierType.BUTTON1_MASK, DRAGGED, MOVE);
@@ -115,13 +115,13 @@ export class QubeList {
     });
   }
 
-  /** Whether the user's theme writes light on dark. */
+  /** Whether the user's theme has light text on a dark background. */
   #isDark(): boolean {
     const { red, green, blue } = this.#view.get_style_context().get_color(Gtk.StateFlags.NORMAL);
     return red + green + blue > 1.5;
   }
 
-  /** The icon of Qubes for this label, and elsewhere its colour; its name is in the tooltip. */
+  /** Adds a column with Qubes' icon for the label or, if that is not installed, its colour; its name is in the tooltip. */
   #addLabel(): void {
     const column = new Gtk.TreeViewColumn();
     const icon = new Gtk.CellRendererPixbuf();
@@ -160,7 +160,7 @@ function cellsOf(row: QubeRow, red: string): (string | number | null)[] {
   ];
 }
 
-/** Empty where it is not known. */
+/** Empty if it is unknown. */
 function changeOf({ sinceLast }: QubeRow): string {
   if (sinceLast === null) return '';
   return sinceLast === 'changed' ? _('yes') : _('no');
@@ -172,7 +172,7 @@ function tooltipOf({ name, label, last, sinceLast }: QubeRow, note: string): str
   return parts.filter((part) => part !== '').join('\n');
 }
 
-/** Empty where it is not known. */
+/** Whether a VM has changed since its last backup, in words; empty if that is unknown. */
 export function sinceLastText(sinceLast: SinceLast): string {
   if (sinceLast === null) return '';
   return sinceLast === 'changed'
@@ -180,7 +180,7 @@ export function sinceLastText(sinceLast: SinceLast): string {
     : _('unchanged since the last backup');
 }
 
-/** Whether what is backed up of it is older than what it holds. dom0 always runs; its home is backed up as it is. */
+/** Whether the state that is backed up is older than the current one. dom0 always runs; its home is backed up as it is. */
 export function isStale({ running, class: qubeClass }: QubeHere): boolean {
   return running && qubeClass !== 'AdminVM';
 }

@@ -4,13 +4,13 @@ import { sentenceLabel } from './form.ts';
 import { _ } from './texts.ts';
 import type { Page } from './wizard.ts';
 
-/** What can be done with a result. */
+/** Something that the user can do after a result. */
 export interface Action {
   readonly label: string;
   readonly pressed: () => void;
 }
 
-/** How good it is: `done` is good as far as is known. */
+/** How good a result is; `done`: good, but not checked. */
 export type Verdict = 'good' | 'done' | 'bad';
 
 const ICONS: Record<Verdict, string> = {
@@ -19,12 +19,12 @@ const ICONS: Record<Verdict, string> = {
   bad: 'dialog-warning',
 };
 
-/** How it ended: sentences that can be copied, and what can be done now. */
+/** A result: sentences that can be copied, and what the user can do now. */
 export class ResultPage implements Page {
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 12 });
   readonly title: string;
 
-  /** @param more what else is going on */
+  /** @param more another widget, below the sentences */
   constructor(
     title: string,
     verdict: Verdict,
@@ -52,7 +52,7 @@ export class ResultPage implements Page {
   }
 }
 
-/** Why nothing came of it. */
+/** A page with the reason for a failure. */
 export function failurePage(title: string, error: unknown): ResultPage {
   return new ResultPage(title, 'bad', [error instanceof Error ? error.message : String(error)]);
 }

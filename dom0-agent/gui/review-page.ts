@@ -3,10 +3,10 @@ import { sentenceLabel } from './form.ts';
 import { _, fill } from './texts.ts';
 import type { Page } from './wizard.ts';
 
-/** A sentence, or a table: each row has the name of a qube, the size of its data, and what is to be known of it. */
+/** A sentence, or a table whose rows have the name of a qube, the size of its data, and a remark. */
 export type Line = string | readonly (readonly [string, string, string])[];
 
-/** What will be done, before it is. */
+/** A plan, which the user reviews before it is carried out. */
 export class ReviewPage implements Page {
   readonly title: string;
   readonly next: string;

@@ -4,8 +4,8 @@ import { _, fill } from './texts.ts';
 Gio._promisify(Gio.Subprocess.prototype, 'communicate_utf8_async', 'communicate_utf8_finish');
 
 /**
- * Runs a program of the desktop, other than coffer, for what it puts out. Throws an Error with what it said when it
- * fails, or is not there.
+ * Runs a program of the desktop, other than coffer, and returns its standard output. Throws an Error with its standard
+ * error if it fails, and GLib.Error if it cannot be started.
  */
 export async function runProgram(words: readonly string[]): Promise<string> {
   const { STDOUT_PIPE, STDERR_PIPE } = Gio.SubprocessFlags;

@@ -6,25 +6,29 @@ import { _ } from './texts.ts';
 import type { PlanEvent, ResultEvent } from './told.ts';
 import type { Page, Wizard } from './wizard.ts';
 
-/** What a window lets coffer do while the user looks on. */
+/** A coffer command that runs while the user watches. */
 export interface SeenWork {
+  /** The command and its arguments. */
   readonly words: readonly string[];
-  /** Variables for coffer, beside those of the window. */
+  /** Variables for coffer, in addition to those of the window. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly passphrase: string;
-  /** What the page of the progress is called. */
+  /** The title of the progress page. */
   readonly title: string;
-  /** What the user can choose meanwhile, for afterwards. */
+  /** Lets the user choose, during the work, what to do afterwards. */
   readonly afterwards?: Gtk.Widget;
-  /** Asked before it is stopped: what then becomes of it. */
+  /** The question before it is stopped, which says what will happen then. */
   readonly stopQuestion: string;
-  /** The page on which the user agrees to the plan; or whether it was agreed to otherwise. */
+  /** The page on which the user reviews the plan; or without a page, whether to carry it out. */
   readonly review: (plan: PlanEvent) => Page | boolean;
-  /** By which names coffer tells of what is in the plan. */
+  /** The names that will be in the events. */
   readonly namesIn: (plan: PlanEvent) => readonly string[];
 }
 
-/** The plan is reviewed, then the progress is shown. Gives the result, and undefined if the user did not agree. */
+/**
+ * Runs a command: the user reviews its plan, then its progress is shown. Returns the result; undefined if the user did
+ * not agree. Throws CofferFailed.
+ */
 export async function doSeen(
   wizard: Wizard,
   coffer: CofferProgram,

@@ -4,7 +4,7 @@ import { QubeList, type QubeRow, isStale } from './qube-list.ts';
 import { _, fill, plural, sizeText } from './texts.ts';
 import type { Frame, Page } from './wizard.ts';
 
-/** Which VMs: those available on the left, those selected on the right. */
+/** Selects VMs: those available are on the left, those selected on the right. */
 export class SelectionPage implements Page {
   readonly title: string;
   readonly next = _('_Next');
@@ -46,7 +46,7 @@ export class SelectionPage implements Page {
     return this.#rows.flatMap(({ name }) => (this.#selected.has(name) ? [name] : []));
   }
 
-  /** Selects these, and no others. */
+  /** Selects the VMs with these names, and no others. */
   set selected(names: readonly string[]) {
     this.#selected.clear();
     const known = new Set(this.#rows.map(({ name }) => name));

@@ -11,14 +11,14 @@ export interface Source extends Place {
   readonly passphrase: string;
 }
 
-/** What a window calls its page, and its fields. */
+/** The title of the page, and the labels of its fields. */
 export interface SourceTexts extends Omit<PlaceTexts, 'qube'> {
   readonly title: string;
-  /** What is missing while there is no location. */
+  /** What the user is told while there is no location. */
   readonly enter: string;
 }
 
-/** Where there are backups: a device or a qube, and a location there; and the passphrase. */
+/** Asks where backups are, a device or a qube and a location there, and for the passphrase. */
 export class SourcePage implements Page {
   readonly title: string;
   readonly isFirst: boolean;
@@ -48,7 +48,7 @@ export class SourcePage implements Page {
     this.#place.place = place;
   }
 
-  /** Looks at what there is, before the page is shown. */
+  /** Looks for devices and qubes, before the page is shown. */
   async prepare(): Promise<void> {
     await this.#place.look();
   }
@@ -58,7 +58,7 @@ export class SourcePage implements Page {
     return isEmpty ? this.#enter : this.#passphrase.missing();
   }
 
-  /** Says at the field why it was refused. */
+  /** Shows, at the field, why it was refused. */
   refuse(field: string | undefined, sentence: string): void {
     if (field === 'passphrase') this.#passphrase.refuse(sentence);
     else this.#place.say(sentence);

@@ -4,17 +4,17 @@ import system from 'system';
 
 const DOMAIN = 'coffer';
 
-// Where it was just built, the translations lie beside it; installed, they are where the system has those of all programs.
+// In a build directory, the translations are next to the program; when installed, they are in the system's directory.
 const beside = GLib.build_filenamev([GLib.path_get_dirname(system.programPath ?? ''), 'locale']);
 if (GLib.file_test(beside, GLib.FileTest.IS_DIR)) Gettext.bindtextdomain(DOMAIN, beside);
 Gettext.textdomain(DOMAIN);
 
 /** A text in the user's language. */
 export const _ = Gettext.gettext;
-/** One of two texts, by a number. */
+/** The singular or the plural of a text, by a number. */
 export const plural = Gettext.ngettext;
 
-/** `1.2 GiB`: the sizes that the commands print, in the user's digits. */
+/** A size in bytes, formatted for the user's locale: `1.2 GiB`. */
 export function sizeText(bytes: number): string {
   return GLib.format_size_full(bytes, GLib.FormatSizeFlags.IEC_UNITS);
 }
@@ -24,14 +24,14 @@ export function fill(text: string, values: Readonly<Record<string, string | numb
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
-/** `2026-11-25 14:30`, in the time zone of this machine, of a time as the commands tell it. */
+/** A time, which commands give in ISO 8601, in the time zone of this machine: `2026-11-25 14:30`. */
 export function timeText(time: string): string {
-  // Its types do not say that it may fail.
+  // It returns null for an invalid time, but its type does not say so.
   const parsed = GLib.DateTime.new_from_iso8601(time, null) as GLib.DateTime | null;
   return parsed?.to_local()?.format('%F %R') ?? time;
 }
 
-/** `3 min`: a duration in whole seconds, minutes or hours. */
+/** A duration, in whole seconds, minutes or hours: `3 min`. */
 export function durationText(seconds: number): string {
   if (seconds < 90) return fill(_('{n} s'), { n: Math.ceil(seconds) });
   if (seconds < 90 * 60) return fill(_('{n} min'), { n: Math.round(seconds / 60) });

@@ -7,12 +7,12 @@ export type PlanEvent = Extract<Event, { event: 'plan' }>;
 export type QubeEvent = Extract<Event, { event: 'qube' }>;
 export type ProgressEvent = Extract<Event, { event: 'progress' }>;
 
-/** What windows read of a result of `coffer status`: docs/json.md. */
+/** The fields of the result of `coffer status` that windows read: docs/json.md. */
 export interface StatusResult extends ResultEvent {
   readonly due: number;
   readonly qubes: readonly StatusOfQube[];
   readonly excluded: readonly QubeHere[];
-  /** Those that dom0 knows. */
+  /** The series that dom0 knows. */
   readonly series: readonly { readonly location: string; readonly created: string | null }[];
 }
 
@@ -29,7 +29,7 @@ export interface QubeHere {
   readonly sinceLast: SinceLast;
 }
 
-/** Whether its volumes have changed since its last backup; null: that is not known. */
+/** Whether its volumes have changed since its last backup; null: unknown. */
 export type SinceLast = 'changed' | 'unchanged' | null;
 
 export interface StatusOfQube extends QubeHere {
@@ -39,13 +39,13 @@ export interface StatusOfQube extends QubeHere {
   readonly check: Check | null;
 }
 
-/** When a backup was read and authenticated. */
+/** When a backup was last checked, and the result. */
 export interface Check {
   readonly at: string;
   readonly result: 'verified' | 'damaged';
 }
 
-/** What windows read of a result of `coffer devices`. */
+/** The fields of the result of `coffer devices` that windows read. */
 export interface DevicesResult extends ResultEvent {
   readonly mounted: readonly MountedDevice[];
   readonly offered: readonly OfferedDevice[];
@@ -68,14 +68,14 @@ export interface OfferedDevice {
   readonly size: number | null;
 }
 
-/** Where a backup can go to or come from. */
+/** A VM in which a backup can be stored. */
 export interface PlaceHere {
   readonly name: string;
   readonly class: string;
   readonly running: boolean;
 }
 
-/** What windows read of the plan of `coffer backup`. */
+/** The fields of the plan of `coffer backup` that windows read. */
 export interface BackupPlan extends PlanEvent {
   readonly vm: string;
   readonly location: string;
@@ -91,19 +91,19 @@ export interface BackupPlan extends PlanEvent {
   }[];
   readonly dom0Home: { readonly used: number } | null;
   readonly leftOut: readonly { readonly name: string; readonly why: string }[];
-  /** The backups there that it goes on from. */
+  /** The backups there that it continues from. */
   readonly series: {
     readonly file: string;
     readonly backups: number;
     readonly last: string;
-    /** What an interrupted backup has sent. */
+    /** How many bytes an interrupted backup has sent. */
     readonly sentBytes: number;
   } | null;
   /** Backups there that dom0 does not know. */
   readonly unknown: { readonly backups: number; readonly last: string } | null;
 }
 
-/** What windows read of the result of `coffer backup`. */
+/** The fields of the result of `coffer backup` that windows read. */
 export interface BackupResult extends ResultEvent {
   readonly location: string;
   readonly path: string | null;
@@ -121,7 +121,7 @@ export interface BackupResult extends ResultEvent {
   readonly warnings: readonly string[];
 }
 
-/** A backup in a directory, as `coffer list` tells it. */
+/** A backup in a directory, in the result of `coffer list`. */
 export interface FoundBackup {
   readonly name: string;
   readonly created: string | null;
@@ -134,7 +134,7 @@ export interface FoundBackup {
   readonly problem: string | null;
 }
 
-/** What windows read of the result of `coffer list` of a directory. */
+/** The fields of the result of `coffer list` of a directory that windows read. */
 export interface BackupsInDirectory extends ResultEvent {
   /** `sys-usb:/home/user/backups` */
   readonly location: string;
@@ -143,7 +143,7 @@ export interface BackupsInDirectory extends ResultEvent {
   readonly backups: readonly FoundBackup[];
 }
 
-/** What windows read of the result of `coffer list` of a backup. */
+/** The fields of the result of `coffer list` of a backup that windows read. */
 export interface BackupContents extends ResultEvent {
   readonly created: string | null;
   readonly qubes: readonly ContainedQube[];
@@ -156,14 +156,14 @@ export interface ContainedQube {
   readonly name: string;
   readonly class: string;
   readonly label: string;
-  /** What it is based on; null for what has no template. */
+  /** Its template; null if it has none. */
   readonly template: string | null;
   /** Empty for none; null for the default. */
   readonly netvm: string | null;
   readonly used: number;
 }
 
-/** What windows read of the plan of `coffer restore`. */
+/** The fields of the plan of `coffer restore` that windows read. */
 export interface RestorePlan extends PlanEvent {
   readonly qubes: readonly {
     readonly name: string;
@@ -175,7 +175,7 @@ export interface RestorePlan extends PlanEvent {
   readonly leftOut: readonly { readonly name: string; readonly why: string }[];
 }
 
-/** What windows read of the result of `coffer restore`, and of `coffer verify`, which has no advice. */
+/** The fields of the results of `coffer restore` and `coffer verify` that windows read; the latter has no advice. */
 export interface RestoreResult extends ResultEvent {
   readonly advice?: string | null;
   readonly qubes: readonly {
@@ -194,17 +194,17 @@ export interface RestoreResult extends ResultEvent {
   readonly warnings: readonly string[];
 }
 
-/** What windows read of the plan of `coffer verify`. */
+/** The fields of the plan of `coffer verify` that windows read. */
 export interface VerifyPlan extends PlanEvent {
   readonly qubes: readonly { readonly name: string }[];
 }
 
-/** What windows read of the result of `coffer profiles`. */
+/** The fields of the result of `coffer profiles` that windows read. */
 export interface ProfilesResult extends ResultEvent {
   readonly profiles: readonly SavedProfile[];
 }
 
-/** What cannot be used has no fields but its name and file. */
+/** A profile. If it cannot be used, all fields except its name and file are null. */
 export interface SavedProfile {
   readonly name: string;
   readonly file: string;
@@ -217,7 +217,7 @@ export interface SavedProfile {
   readonly qubes: readonly string[] | null;
 }
 
-/** What windows read of the plan and the result of `coffer prune`. */
+/** The fields of the plan and the result of `coffer prune` that windows read. */
 export interface PruneSight {
   readonly backups: readonly {
     readonly name: string;

@@ -6,12 +6,12 @@ import { _ } from './texts.ts';
 import type { RestoreResult, VerifyPlan } from './told.ts';
 import type { Wizard } from './wizard.ts';
 
-/** Where a command looks: the words that all commands have in common. */
+/** The options for a place, which all commands share. */
 export function wordsOfPlace({ vm, isCommand }: Place): string[] {
   return [...(vm === 'dom0' ? [] : ['-d', vm]), ...(isCommand ? ['--command'] : [])];
 }
 
-/** Checks a backup, and gives the page that says how it is. Throws CofferFailed. */
+/** Verifies a backup, and returns the page with the result. Throws CofferFailed. */
 export async function verified(
   wizard: Wizard,
   coffer: CofferProgram,
@@ -37,7 +37,7 @@ function verifiedPage({ ok, qubes, warnings }: RestoreResult): ResultPage {
   return new ResultPage(title, verdict, [...outcomeSentences(qubes), ...warnings]);
 }
 
-/** What became of each VM. */
+/** A sentence about the result for each VM. */
 export function outcomeSentences(qubes: RestoreResult['qubes']): string[] {
   return qubes.map(({ name, result, remarks }) =>
     [`${name}: ${inWords(result)}`, ...remarks].join('; '),

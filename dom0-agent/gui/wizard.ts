@@ -6,25 +6,25 @@ import { _ } from './texts.ts';
 export interface Page {
   readonly title: string;
   readonly widget: Gtk.Widget;
-  /** Nothing was before it. */
+  /** Whether there is no page to go back to. */
   readonly isFirst?: boolean;
-  /** What the button that goes on says; without one, the page itself goes on. */
+  /** The label of the button that goes on; without one, the page has no such button. */
   readonly next?: string;
-  /** Why the user cannot go on yet, in a sentence that stands beside the button; undefined: nothing is missing. */
+  /** A sentence about why the user cannot go on yet, shown next to the button; undefined: nothing is missing. */
   missing?(): string | undefined;
 }
 
-/** What the pages tell their wizard. */
+/** What pages need of their wizard. */
 export interface Frame {
-  /** What the user entered has changed: asks the page anew what is missing. */
+  /** To be called when the user has changed something: asks the page again what is missing. */
   refresh(): void;
-  /** Does what the button that goes on does. */
+  /** Does the same as the button that goes on. */
   goOn(): void;
 }
 
 /**
- * A window with one page after the other: a title, the page, and below it a sentence and the buttons. The sentence says
- * why the button is disabled.
+ * A window that shows one page after the other: a title, the page, and below it the buttons, with a sentence that says
+ * why the button that goes on is disabled.
  */
 export class Wizard implements Frame {
   readonly window: Gtk.ApplicationWindow;
@@ -68,12 +68,12 @@ export class Wizard implements Frame {
     all.show_all();
   }
 
-  /** Shows a page, and where its buttons lead. */
+  /** Shows a page; `turn` says where its buttons lead. */
   show(page: Page, turn: Turn): void {
     this.#page = page;
     this.#turn = turn;
     this.#work = undefined;
-    // It may have been closed while work went on.
+    // The window may have been hidden while work went on.
     this.window.present();
     for (const child of this.#content.get_children()) this.#content.remove(child);
     this.#content.add(page.widget);
@@ -86,7 +86,7 @@ export class Wizard implements Frame {
     this.refresh();
     if (this.#next.visible) this.#next.grab_default();
     page.widget.child_focus(Gtk.DirectionType.TAB_FORWARD);
-    // Where nothing is to be entered, it goes on.
+    // If there is nothing to enter on the page, Enter should press a button.
     if (this.window.get_focus() instanceof Gtk.Label) {
       (this.#next.visible ? this.#next : this.#close).grab_focus();
     }
@@ -100,14 +100,14 @@ export class Wizard implements Frame {
     });
   }
 
-  /** Shows a result, and resolves with false when the user goes back from it; the window may as well be closed. */
+  /** Shows a result. Resolves with false when the user goes back; never if the user closes the window. */
   conclude(page: Page, close = _('_Close')): Promise<boolean> {
     return new Promise((resolve) => {
       this.show(page, { back: () => resolve(false), close });
     });
   }
 
-  /** Keeps the page while something is found out that the next one needs: a sentence tells what. */
+  /** Disables the page while something is found out that the next one needs; the sentence says what. */
   async whileBusy<T>(sentence: string, work: () => Promise<T>): Promise<T> {
     this.#busy = sentence;
     this.refresh();
@@ -119,7 +119,7 @@ export class Wizard implements Frame {
     }
   }
 
-  /** Shows a page while work is done. It goes on when the window is closed, which comes back with the next page. */
+  /** Shows a page while work is done. If the window is closed, the work goes on, and the next page shows it again. */
   showWork(page: Page, work: Work): void {
     this.show(page, { next: () => this.window.close(), close: _('_Stop…') });
     this.#work = work;
@@ -139,7 +139,7 @@ export class Wizard implements Frame {
     dialog.show_all();
   }
 
-  /** Leads through steps: on after true, back to the one before after false. Gives whether the last was reached. */
+  /** Runs steps: the next one after true, the previous one after false. Returns whether the last one was completed. */
   async lead(steps: readonly (() => Promise<boolean>)[]): Promise<boolean> {
     let at = 0;
     for (;;) {
@@ -162,17 +162,17 @@ export class Wizard implements Frame {
   }
 }
 
-/** Where the buttons of a page lead; a button without an aim is not shown. */
+/** Where the buttons of a page lead; a button that leads nowhere is not shown. */
 export interface Turn {
   readonly back?: () => void;
   readonly next?: () => void;
-  /** What the button that closes the window says. */
+  /** The label of the button that closes the window. */
   readonly close?: string;
 }
 
-/** What a window waits for. */
+/** Work that a window waits for. */
 export interface Work {
   readonly stop: () => void;
-  /** Asked before it is stopped: what then becomes of it. */
+  /** The question before it is stopped, which says what will happen then. */
   readonly stopQuestion: string;
 }

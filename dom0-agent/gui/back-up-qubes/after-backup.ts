@@ -11,7 +11,7 @@ import type { Destination, DestinationPage } from './destination-page.ts';
 import { keepSome } from './keeping.ts';
 import { TurningOff } from './turning-off.ts';
 
-/** How a backup ended, and what is done after it. */
+/** Shows the result of a backup, and does what the user chooses next. */
 export class AfterBackup {
   readonly #wizard: Wizard;
   readonly #coffer: CofferProgram;
@@ -20,7 +20,7 @@ export class AfterBackup {
   readonly #result: BackupResult;
   #turningOff: TurningOff | undefined;
 
-  /** @param isToTurnOff whether the computer is turned off */
+  /** @param isToTurnOff whether the computer will be turned off */
   constructor(
     wizard: Wizard,
     coffer: CofferProgram,
@@ -36,8 +36,8 @@ export class AfterBackup {
     this.#turningOff = isToTurnOff ? new TurningOff() : undefined;
   }
 
-  /** Until the window is closed, or the names are given of VMs that are to be tried again. */
-  async show(): Promise<readonly string[] | undefined> {
+  /** Returns the names of the VMs to try again; never resolves if the window is closed. */
+  async show(): Promise<readonly string[]> {
     for (;;) {
       const next = await this.#ask();
       this.#turningOff?.stop();
@@ -57,7 +57,7 @@ export class AfterBackup {
     });
   }
 
-  /** Undefined if the user thought better of it. */
+  /** Undefined if the user went back. */
   async #outcomeOf(step: Exclude<NextStep['step'], 'again'>): Promise<ResultPage | undefined> {
     if (step === 'keep') return keepSome(this.#wizard, this.#coffer, this.#destination);
     if (step === 'unmount') return unmounted(this.#device);
@@ -66,7 +66,7 @@ export class AfterBackup {
   }
 }
 
-/** Unmounts a device of dom0, as its file manager does. */
+/** Unmounts a device in dom0, as the file manager does. */
 async function unmounted(device: Device | undefined): Promise<ResultPage | undefined> {
   if (device === undefined) return undefined;
   await runProgram(['udisksctl', 'unmount', '--block-device', device.id]);

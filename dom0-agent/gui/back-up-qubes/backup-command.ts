@@ -4,7 +4,7 @@ import type { BackupPlan } from '../told.ts';
 import { wordsOfPlace } from '../verification.ts';
 import type { Destination } from './destination-page.ts';
 
-/** The words of a command that backs up these VMs to there. */
+/** The arguments of the command that backs up these VMs to this destination. */
 export function backupWords(
   to: Destination,
   names: readonly string[],
@@ -19,7 +19,7 @@ export function backupWords(
   ];
 }
 
-/** What a backup would be: nothing is done. Throws CofferFailed. */
+/** The plan of a backup, which is not carried out. Throws CofferFailed. */
 export async function planFor(
   coffer: CofferProgram,
   to: Destination,
@@ -36,7 +36,7 @@ export async function planFor(
   return found;
 }
 
-/** Of whom coffer tells while it backs up. */
+/** The names in the events of a backup. */
 export function namesIn({ qubes, dom0Home }: BackupPlan): string[] {
   return [...qubes.map(({ name }) => name), ...(dom0Home === null ? [] : ['dom0'])];
 }

@@ -3,11 +3,11 @@ import { type Line, leftOutSentences } from '../review-page.ts';
 import { _, fill, plural, sizeText, timeText } from '../texts.ts';
 import type { BackupPlan } from '../told.ts';
 
-/** A plan, for people. */
+/** The plan of a backup, for people. */
 export function backupPlanSentences(plan: BackupPlan): Line[] {
   const { qubes, dom0Home, location, leftOut, problems } = plan;
   const data = qubes.reduce((sum, { used }) => sum + used, dom0Home?.used ?? 0);
-  // dom0's home is a row, as it was where the qubes were selected.
+  // dom0's home counts as one, as on the page where the qubes were selected.
   const count = qubes.length + (dom0Home === null ? 0 : 1);
   return [
     ...problems.map(({ sentence }) => sentence),
@@ -29,7 +29,7 @@ function remarkOn({ running, sinceLast }: BackupPlan['qubes'][number]): string {
   return remarks.filter((remark) => remark !== '').join('; ');
 }
 
-/** How large it will be, and where it is to fit. */
+/** How large the backup will be, and how much space there is. */
 function sizeSentences({
   series,
   leastBytes,
@@ -47,7 +47,7 @@ function sizeSentences({
   ];
 }
 
-/** What a backup goes on from. */
+/** What a backup continues from. */
 export function seriesSentence({
   backups,
   last,

@@ -4,16 +4,17 @@ import { type Action, ResultPage, type Verdict } from '../result-page.ts';
 import { _, fill, plural, sizeText } from '../texts.ts';
 import type { BackupResult } from '../told.ts';
 
-/** What can be done with a backup now: verify it, try some VMs again, forget older ones, unmount its disk. */
+/** What the user can do after a backup: verify it, try some VMs again, forget older backups, or unmount the disk. */
 export type NextStep =
   | { readonly step: 'verify' | 'keep' | 'unmount' }
   | { readonly step: 'again'; readonly names: readonly string[] };
 
 /**
- * How a backup ended.
+ * The page with the result of a backup.
  *
- * @param device that it is on, if it is a removable one
- * @param more what else is going on
+ * @param device the removable device that the backup is on, if it is on one
+ * @param goOn called with what the user chose
+ * @param more another widget, such as the countdown to turning off the computer
  */
 export function backupResultPage(
   result: BackupResult,
@@ -47,7 +48,7 @@ export function backupResultPage(
   return new ResultPage(title, verdict, sentences, actions, more);
 }
 
-/** Of a disk that only its qube can unmount. */
+/** Advice about a disk that only its qube can unmount. */
 function unmountSentences({ vm, directory }: Device): string[] {
   if (directory !== undefined) return [];
   return [fill(_('Unmount the disk in {qube} before you unplug it.'), { qube: vm })];
@@ -84,7 +85,7 @@ function placeSentences({
   ];
 }
 
-/** What is new in a backup that goes on from others. */
+/** What is new in a backup that continues from others. */
 function changeSentences({
   changedVms,
   newBytes,

@@ -17,7 +17,7 @@ import { opensSeries } from './opening-series.ts';
 import { SavedSettings, type Settings } from './saved-settings.ts';
 import { StatePage, rowsOf } from './state-page.ts';
 
-/** The window Back Up Qubes: what there is, which qubes, where to, the plan, and the work. */
+/** The window Back Up Qubes: the existing backups, which qubes, the destination, the plan, and the progress. */
 export class BackupWindow {
   readonly #coffer: CofferProgram;
   readonly #saved: SavedSettings;
@@ -29,7 +29,7 @@ export class BackupWindow {
     this.#wizard = new Wizard(application, _('Back Up Qubes'));
   }
 
-  /** Leads from page to page, until the work is done or has failed. */
+  /** Leads from page to page, until the backup is done or has failed. */
   async show(): Promise<void> {
     this.#wizard.window.present();
     try {
@@ -68,7 +68,7 @@ export class BackupWindow {
     if (!isDone) this.#wizard.window.close();
   }
 
-  /** The first page, and what is not about a new backup. */
+  /** The first page, and forgetting old backups, which leads back to it. */
   async #begin(state: StatePage, last: Settings | undefined): Promise<boolean> {
     for (;;) {
       if (!(await this.#wizard.ask(state))) return false;
@@ -78,7 +78,7 @@ export class BackupWindow {
     }
   }
 
-  /** Gives whether it was done; if not, the user wants to change something. */
+  /** Returns whether the backup was made; if not, the user wants to change something. */
   async #backUp(
     names: readonly string[],
     page: DestinationPage,
@@ -103,7 +103,7 @@ export class BackupWindow {
         namesIn: (plan) => namesIn(plan as BackupPlan),
         review: (plan) => {
           const seen = plan as BackupPlan;
-          // The passphrase was asked for as that of something else.
+          // The user entered a passphrase for another series.
           if (seen.series?.file !== series?.file) return false;
           isBegun = true;
           const title = _('Is this what you want to back up?');
@@ -115,8 +115,7 @@ export class BackupWindow {
       const result = told as BackupResult;
       const isToTurnOff = turnsOff.active && result.ok && result.checked;
       const after = new AfterBackup(this.#wizard, this.#coffer, page, result, isToTurnOff);
-      const again = await after.show();
-      return again === undefined || (await this.#tryAgain(again, page));
+      return await this.#tryAgain(await after.show(), page);
     } catch (error) {
       if (error instanceof CofferFailed && error.field !== undefined) {
         page.refuse(error.field, error.message);

@@ -16,14 +16,17 @@ export interface Destination extends Place {
   readonly encrypt: boolean;
   readonly compress: boolean;
   readonly passphrase: string;
-  /** Whether backups that are there are left aside. */
+  /** Whether to begin a new series, although there are backups. */
   readonly isNewSeries: boolean;
 }
 
-/** Milliseconds without typing, after which the destination is looked at. */
+/** How long the user must not have typed before the destination is looked at, in ms. */
 const PAUSE = 500;
 
-/** Where to: a device or a qube, and a directory there or a command; encryption, compression, passphrase. */
+/**
+ * The page for the destination: a device or a qube, and a directory or a command there; encryption, compression and
+ * passphrase.
+ */
 export class DestinationPage implements Page {
   readonly title = _('Where should the backup go?');
   readonly next = _('_Next');
@@ -38,12 +41,12 @@ export class DestinationPage implements Page {
   readonly #adopt = new Gtk.CheckButton({ active: true, noShowAll: true, useUnderline: true });
   readonly #adoptNote: Gtk.Label;
   readonly #passphrase: PassphraseFields;
-  /** What was found out of the destination as it is entered now. */
+  /** What is known about the destination as it is entered now. */
   #seen: BackupPlan | 'looking' | 'refused' | undefined;
-  /** Counts what was looked at: what is found out of an earlier destination comes too late. */
+  /** Counts the changes, so that an answer about an earlier destination can be ignored. */
   #turn = 0;
 
-  /** @param look finds out what a backup to there would be */
+  /** @param look returns the plan of a backup to a destination */
   constructor(
     frame: Frame,
     coffer: CofferProgram,
@@ -89,17 +92,17 @@ export class DestinationPage implements Page {
     this.#compress.active = compress;
   }
 
-  /** Whether they are to be kept for the next time. */
+  /** Whether to save the settings for the next time. */
   get isToBeSaved(): boolean {
     return this.#save.active;
   }
 
-  /** The series that it goes on with, as far as is known. */
+  /** The series that the backup continues, as far as is known. */
   get series(): BackupPlan['series'] {
     return typeof this.#seen === 'object' ? this.#seen.series : null;
   }
 
-  /** Whether it is to go on with a series that is there, and that dom0 does not know. */
+  /** Whether to continue a series that is there, and that dom0 does not know. */
   get adopts(): boolean {
     return this.#adopt.visible && this.#adopt.active;
   }
@@ -109,15 +112,15 @@ export class DestinationPage implements Page {
     return this.#place.device;
   }
 
-  /** Looks at the destination again: something was done there. */
+  /** Looks at the destination again, after something was done there. */
   async lookAgain(): Promise<void> {
     await this.#lookThere(++this.#turn);
   }
 
-  /** Looks at what there is, before the page is shown. */
+  /** Looks at the devices, the qubes and the destination, before the page is shown. */
   async prepare(): Promise<void> {
     await this.#place.look();
-    // Other qubes may have been selected since; but the page may be shown anew to say why it was refused.
+    // Other qubes may have been selected since. But if the page is shown again after a refusal, that stays there.
     const isEmpty = this.#place.place.location.trim() === '';
     if (!isEmpty && this.#seen !== 'refused') await this.#lookThere(++this.#turn);
   }
@@ -129,7 +132,7 @@ export class DestinationPage implements Page {
     return this.#passphrase.missing();
   }
 
-  /** Says at the field why it was refused. */
+  /** Shows, at the field, why it was refused. */
   refuse(field: string | undefined, sentence: string): void {
     if (field === 'passphrase') this.#passphrase.refuse(sentence);
     else this.#refusePlace(sentence);
@@ -168,7 +171,7 @@ export class DestinationPage implements Page {
     this.#frame.refresh();
   }
 
-  /** What is there, and dom0 does not know, is gone on with or left aside: the passphrase is known, or a new one. */
+  /** Offers to continue a series that dom0 does not know: this decides whether the passphrase is an existing or a new one. */
   #offerAdoption(): void {
     const plan = typeof this.#seen === 'object' ? this.#seen : undefined;
     const unknown = plan?.unknown ?? null;
@@ -201,7 +204,7 @@ export class DestinationPage implements Page {
   }
 }
 
-/** What is to be known of the destination of a plan: problems, free space, what it goes on from. */
+/** What the user should know about the destination: problems, free space, what the backup continues from. */
 function sentencesAbout({ freeBytes, startsVm, vm, series, problems }: BackupPlan): string[] {
   const ofPlace = problems.filter(({ field }) => field === 'location' || field === 'dest-vm');
   return [

@@ -6,12 +6,12 @@ import type { PruneSight } from '../told.ts';
 import type { Frame, Page } from '../wizard.ts';
 import { RULES, type Rules, offeredRules, optionsOf, ruleLabel } from './keeping-rules.ts';
 
-/** Milliseconds without a change, after which it is looked at what the rules come to. */
+/** How long the rules must not have changed before the preview is updated, in ms. */
 const PAUSE = 400;
-/** The id of the choice of rules of one's own. */
+/** The id of the choice of custom rules. */
 const CUSTOM = 'custom';
 
-/** Which backups are kept: rules, and what they come to. */
+/** Which backups to keep: rules, and a preview of what they would delete. */
 export class KeepingPage implements Page {
   readonly title = _('Which backups do you want to keep?');
   readonly next = _('_Forget the others');
@@ -20,15 +20,15 @@ export class KeepingPage implements Page {
   readonly #look: (options: readonly string[]) => Promise<PruneSight>;
   readonly #choice = new Gtk.ComboBoxText({ hexpand: true });
   readonly #counts = new Map<keyof Rules, Gtk.SpinButton>();
-  /** What is shown for rules of one's own only. */
+  /** What is only shown for custom rules. */
   readonly #ownRules: Gtk.Widget[] = [];
   readonly #preview = sentenceLabel();
   #seen: PruneSight | undefined;
   #failure = '';
-  /** Counts what was looked at: what other rules came to is told too late. */
+  /** Counts the changes, so that an answer about earlier rules can be ignored. */
   #turn = 0;
 
-  /** @param look finds out what rules come to, and changes nothing */
+  /** @param look returns what would be deleted by rules, and changes nothing */
   constructor(frame: Frame, look: (options: readonly string[]) => Promise<PruneSight>) {
     this.#frame = frame;
     this.#look = look;
@@ -67,7 +67,7 @@ export class KeepingPage implements Page {
     });
   }
 
-  /** Whether a plan is the one that the page shows. */
+  /** Whether a plan would delete the same as the one that the page shows. */
   shows(plan: PruneSight): boolean {
     return this.#seen !== undefined && forgotten(plan).join() === forgotten(this.#seen).join();
   }
@@ -121,7 +121,7 @@ function forgotten({ backups }: PruneSight): string[] {
   return backups.flatMap(({ name, keptBy }) => (keptBy.length === 0 ? [name] : []));
 }
 
-/** What goes, and what that frees. */
+/** What is deleted, and how much that frees. */
 export function forgettingSentences({ backups, bytesDeleted, bytesCopied }: PruneSight): string[] {
   const going = backups.filter(({ keptBy }) => keptBy.length === 0);
   if (going.length === 0) return [keptSentence(backups.length)];

@@ -11,7 +11,7 @@ export interface Rules {
 
 export const RULES = ['last', 'daily', 'weekly', 'monthly', 'yearly'] as const;
 
-/** Rules to choose from, in words. */
+/** The rules to choose from, with their descriptions. */
 export function offeredRules(): readonly { readonly text: string; readonly rules: Rules }[] {
   return [
     {
@@ -29,7 +29,7 @@ export function offeredRules(): readonly { readonly text: string; readonly rules
   ];
 }
 
-/** What a rule of one's own counts. */
+/** The label of a custom rule. */
 export function ruleLabel(rule: keyof Rules): string {
   const labels: Record<keyof Rules, string> = {
     last: _('_Newest backups'),

@@ -10,10 +10,10 @@ import { wordsOfPlace } from '../verification.ts';
 import type { Wizard } from '../wizard.ts';
 import { KeepingPage, forgettingSentences } from './keeping-page.ts';
 
-/** Where old backups are, as far as the user has to say. */
+/** Where old backups are, and their passphrase. */
 export type Directory = Place & { readonly passphrase: string };
 
-/** Lets the user forget backups in a directory. Gives the page with the result; undefined if the user went back. */
+/** Lets the user forget backups in a directory. Returns the page with the result; undefined if the user went back. */
 export async function keepSome(
   wizard: Wizard,
   coffer: CofferProgram,
@@ -28,7 +28,7 @@ export async function keepSome(
     title: _('Forgetting backups'),
     stopQuestion: _('Stop? The backups that are kept stay complete.'),
     namesIn: () => [],
-    // It was seen before; only another one is new.
+    // The user has agreed to what the page showed; a plan that differs has to be reviewed.
     review: (plan) => {
       const seen = plan as PrunePlan;
       if (page.shows(seen)) return true;
@@ -42,7 +42,7 @@ export async function keepSome(
   return result === undefined ? undefined : keptPage(result as PruneResult);
 }
 
-/** Lets the user say where old backups are, and forget some of them. */
+/** Asks the user where old backups are, and lets the user forget some of them. */
 export async function keepSomewhere(
   wizard: Wizard,
   coffer: CofferProgram,
@@ -73,7 +73,7 @@ export async function keepSomewhere(
   ]);
 }
 
-/** What rules come to; nothing is changed. Throws CofferFailed. */
+/** What rules would delete; nothing is changed. Throws CofferFailed. */
 export async function sightOf(
   coffer: CofferProgram,
   directory: Directory,

@@ -5,8 +5,8 @@ import type { Wizard } from '../wizard.ts';
 import type { DestinationPage } from './destination-page.ts';
 
 /**
- * Whether the passphrase is that of the series that the backup goes on with, which dom0 gets to know if it did not; if
- * not, the page says so.
+ * Checks the passphrase of the series that the backup continues, and takes the series over if dom0 does not know it.
+ * Returns false if that fails; then the page says why.
  */
 export async function opensSeries(
   wizard: Wizard,

@@ -3,7 +3,7 @@ import GLib from 'gi://GLib?version=2.0';
 import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
 import type { ProfilesResult, SavedProfile } from '../told.ts';
 
-/** What the window calls its profiles: `window-1`, and `window-2` for the next one. */
+/** The names of the window's profiles: `window-1`, then `window-2`. */
 const NAME = /^window-(\d{1,9})$/;
 
 /** The choices of an earlier backup. */
@@ -13,13 +13,13 @@ export interface Settings {
   readonly isCommand: boolean;
   readonly encrypt: boolean;
   readonly compress: boolean;
-  /** Names of VMs. */
+  /** The names of the VMs. */
   readonly names: readonly string[];
 }
 
 /**
- * What the user chose to keep for the next time: profiles of coffer in the user's own directory, of which the window
- * uses the newest. There is never a passphrase in one.
+ * The settings that the user saved for the next time: coffer profiles in the user's own directory, of which the window
+ * uses the newest. They never contain a passphrase.
  */
 export class SavedSettings {
   readonly #coffer: CofferProgram;
@@ -34,7 +34,7 @@ export class SavedSettings {
     return { COFFER_PROFILES: this.#directory };
   }
 
-  /** Those of the last time; undefined if there are none that can be used. */
+  /** The settings of the last time; undefined if there are none that can be used. */
   async last(): Promise<Settings | undefined> {
     try {
       return (await this.#profiles()).flatMap(settingsIn).at(-1);
@@ -51,7 +51,7 @@ export class SavedSettings {
     return ['--save-profile', `window-${(last === undefined ? 0 : numberOf(last)) + 1}`];
   }
 
-  /** Forgets all but the last. Those that cannot be deleted stay, and do no harm. */
+  /** Deletes all but the newest. If that fails, the others do no harm. */
   async tidy(): Promise<void> {
     try {
       const former = (await this.#profiles()).slice(0, -1);
@@ -61,7 +61,7 @@ export class SavedSettings {
     }
   }
 
-  /** The window's own, the newest last. */
+  /** The window's own profiles, the newest last. */
   async #profiles(): Promise<SavedProfile[]> {
     const listing = this.#coffer.start(['profiles'], this.environment);
     const { profiles } = (await resultOf(listing)) as ProfilesResult;
@@ -84,7 +84,7 @@ function settingsIn({
   compressFilter,
   qubes,
 }: SavedProfile): Settings[] {
-  // The window has no field for a command that leads to a directory.
+  // The window has no field for `--through`.
   if (vm === null || location === null || qubes === null || through !== null) return [];
   const [isEncrypted, compress] = [encrypt !== false, compressFilter !== 'none'];
   return [

@@ -6,7 +6,7 @@ import type { StatusOfQube, StatusResult } from '../told.ts';
 import type { Frame, Page } from '../wizard.ts';
 import type { Settings } from './saved-settings.ts';
 
-/** What is backed up, and what is not: before anything is asked. */
+/** The first page: what is backed up, and what is not. */
 export class StatePage implements Page {
   readonly title = _('Your backups');
   readonly isFirst = true;
@@ -16,7 +16,7 @@ export class StatePage implements Page {
   /** What the user wants to do: choose, repeat the last choice, or forget old backups. */
   wish: 'choose' | 'repeat' | 'forget' = 'choose';
 
-  /** @param last the choice of the last time */
+  /** @param last the settings of the last time */
   constructor(frame: Frame, status: StatusResult, last: Settings | undefined) {
     this.widget.add(new Gtk.Label({ label: summaryOf(status), xalign: 0, wrap: true }));
     if (last !== undefined) this.widget.add(this.#repetition(frame, last));
@@ -27,7 +27,7 @@ export class StatePage implements Page {
     this.widget.add(list.widget);
   }
 
-  /** A button, and beside it what it does. */
+  /** A button, and next to it what it does. */
   #repetition(frame: Frame, { vm, location, isCommand }: Settings): Gtk.Box {
     const now = this.#button(frame, _('Back up _now'), 'repeat');
     const where = isCommand ? fill(_('the command in {qube}'), { qube: vm }) : `${vm}:${location}`;
@@ -47,7 +47,7 @@ export class StatePage implements Page {
   }
 }
 
-/** All VMs of this system, with the time of their last backups. */
+/** All VMs of this system, with the times of their last backups. */
 export function rowsOf({ qubes, excluded }: StatusResult): QubeRow[] {
   return [
     ...qubes.map((qube) => ({ ...qube, last: lastOf(qube), lastTime: qube.created ?? '' })),
@@ -66,7 +66,7 @@ function lastOf({ state, created }: StatusOfQube): string {
   return state === 'damaged' ? fill(_('{time} (damaged)'), { time }) : time;
 }
 
-/** How things are with all backups, in sentences. */
+/** The state of all backups, in sentences. */
 export function summaryOf({ qubes }: StatusResult): string {
   const last = qubes
     .filter(({ created }) => created !== null)

@@ -4,10 +4,10 @@ import { sentenceLabel } from '../form.ts';
 import { runProgram } from '../run-program.ts';
 import { _, fill } from '../texts.ts';
 
-/** Seconds in which the user, who may be back, can keep the computer on. */
+/** How long the user, who may be back, can still keep the computer on, in seconds. */
 const RESPITE = 60;
 
-/** Turns the computer off, after some time in which that can be prevented. */
+/** Turns the computer off after a countdown, which the user can stop. */
 export class TurningOff {
   readonly widget = new Gtk.Box({ spacing: 12 });
   readonly #sentence = sentenceLabel();
@@ -23,7 +23,7 @@ export class TurningOff {
     GLib.timeout_add_seconds(GLib.PRIORITY_DEFAULT, 1, () => this.#count());
   }
 
-  /** The computer stays on. */
+  /** Keeps the computer on. */
   stop(): void {
     this.#secondsLeft = 0;
     this.widget.hide();

@@ -7,7 +7,7 @@ import type { Frame, Page } from '../wizard.ts';
 const FILE = 0;
 const COLUMNS = [_('Backup'), _('Made'), _('Qubes'), _('Size'), _('Checked'), ''];
 
-/** Which of the backups in a directory, newest first. Files that only hold data of backups are not shown. */
+/** Which backup in a directory, newest first. Files that only hold data of other backups are not shown. */
 export class BackupsPage implements Page {
   readonly title = _('Which backup?');
   readonly next = _('_Next');

@@ -3,10 +3,10 @@ import { check, say, sentenceLabel } from '../form.ts';
 import { _, fill } from '../texts.ts';
 import type { Frame, Page } from '../wizard.ts';
 
-/** A check box, and the option of the command that it stands for. */
+/** A check box, and the command's option that it means. */
 type Choice = readonly [Gtk.CheckButton, string];
 
-/** A selected VM, and its net qube, which is missing. */
+/** A selected VM whose net qube is missing, and the name of that. */
 export interface Lacking {
   readonly name: string;
   readonly netQube: string;
@@ -22,7 +22,7 @@ export class OptionsPage implements Page {
   readonly #lacking: () => Lacking | undefined;
   readonly #refused = sentenceLabel();
 
-  /** @param lacking a selected VM whose net qube is missing */
+  /** @param lacking returns a selected VM whose net qube is missing */
   constructor(frame: Frame, lacking: () => Lacking | undefined) {
     this.#lacking = lacking;
     const explained = (label: string, words: string): Gtk.CheckButton => {
@@ -76,7 +76,7 @@ export class OptionsPage implements Page {
     return fill(sentence, { net: lacking.netQube, qube: lacking.name });
   }
 
-  /** Says why that was refused, until something else is chosen. */
+  /** Shows why the choices were refused, until one is changed. */
   refuse(sentence: string): void {
     say(this.#refused, sentence);
   }

@@ -5,11 +5,14 @@ import { _, fill, sizeText } from '../texts.ts';
 import type { ContainedQube } from '../told.ts';
 import type { SystemHere } from './system-here.ts';
 
-/** A row: a VM in a backup, and what is chosen for it. dom0's home goes to a directory of its own, whatever is here. */
+/**
+ * A row: a VM in a backup, and what the user chooses for it. dom0 needs no new name: its home is restored to a new
+ * directory.
+ */
 export class QubeFields {
   /** Called when something is chosen. */
   changed: () => void = () => undefined;
-  /** Called when the user has chosen what is used instead of its template. */
+  /** Called when the user has chosen another template for it. */
   templateChosen: (template: string) => void = () => undefined;
   readonly #qube: ContainedQube;
   readonly #here: SystemHere;
@@ -50,12 +53,12 @@ export class QubeFields {
     return this.#qube.used;
   }
 
-  /** That in the backup. */
+  /** Its template in the backup. */
   get template(): string | null {
     return this.#qube.template;
   }
 
-  /** Its net qube, if that is neither here nor restored with it: it gets the default one, or cannot be restored. */
+  /** Its net qube, if that is neither on this system nor restored with it: then it needs the default one. */
   get missingNetQube(): string | undefined {
     return this.#lacksNetQube ? (this.#qube.netvm ?? undefined) : undefined;
   }
@@ -78,7 +81,7 @@ export class QubeFields {
     this.changed();
   }
 
-  /** Under which name it is restored. */
+  /** The name under which it is restored. */
   get newName(): string {
     return this.#isTaken ? this.#newName.text : this.name;
   }
@@ -91,7 +94,7 @@ export class QubeFields {
     ];
   }
 
-  /** Why it cannot be restored as it is chosen, in a sentence. */
+  /** A sentence about why it cannot be restored like this; undefined if it can. */
   missing(): string | undefined {
     const name = this.newName;
     if (name === '') return fill(_('Enter a name for {qube}.'), { qube: this.name });
@@ -106,13 +109,13 @@ export class QubeFields {
       : undefined;
   }
 
-  /** Says why what was chosen for it was refused, until something else is chosen. */
+  /** Shows why the choice for it was refused, until it is changed. */
   refuse(sentence: string): void {
     this.#refusal = sentence;
     this.#showNote();
   }
 
-  /** Chooses that template, unless one was chosen. */
+  /** Chooses this template, unless one is already chosen. */
   offerTemplate(template: string): void {
     if (this.#instead.get_active_id() !== null) return;
     this.#isOffering = true;
@@ -121,10 +124,10 @@ export class QubeFields {
   }
 
   /**
-   * Shows what there is to choose.
+   * Shows the fields in which something has to be chosen.
    *
    * @param restored the names of the VMs that are restored with it
-   * @param isOnlyVerified whether nothing is restored: then, there is nothing to choose
+   * @param isOnlyVerified whether nothing is restored: then there is nothing to choose
    */
   show(restored: ReadonlySet<string>, isOnlyVerified: boolean): void {
     const { template, netvm, class: qubeClass } = this.#qube;
@@ -139,7 +142,7 @@ export class QubeFields {
     this.#showNote();
   }
 
-  /** Puts the row into a table, and what is to be said of it into the one below. */
+  /** Puts the fields into a row of a grid, and remarks about them into the row below. */
   attachTo(grid: Gtk.Grid, row: number): void {
     const { class: qubeClass, used } = this.#qube;
     const first = new Gtk.Box({ spacing: 6 });

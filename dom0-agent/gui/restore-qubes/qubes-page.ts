@@ -46,17 +46,17 @@ export class QubesPage implements Page {
     return this.#selectedRows.map(({ name }) => name);
   }
 
-  /** Whether nothing is to be restored. */
+  /** Whether to verify only, and restore nothing. */
   get verifiesOnly(): boolean {
     return this.#verifyOnly.active;
   }
 
-  /** The options of the command for single VMs. */
+  /** The command's options for individual VMs. */
   get options(): string[] {
     return this.#selectedRows.flatMap((row) => row.options);
   }
 
-  /** A selected VM whose net qube is missing, and that net qube. */
+  /** A selected VM whose net qube is missing. */
   get lacking(): Lacking | undefined {
     return this.#selectedRows.flatMap(({ name, missingNetQube: netQube }) =>
       netQube === undefined ? [] : [{ name, netQube }],
@@ -80,7 +80,7 @@ export class QubesPage implements Page {
     return undefined;
   }
 
-  /** Says in the row of a VM why it was refused; below the rows, if it is about none. */
+  /** Shows why something was refused: at the row of a VM, or below the rows if it is not about one VM. */
   refuse(name: string | undefined, sentence: string): void {
     const row = this.#rows.find((each) => each.name === name);
     if (row === undefined) say(this.#refused, sentence);
@@ -122,7 +122,7 @@ export class QubesPage implements Page {
     return scrolled;
   }
 
-  /** All that the filter shows. */
+  /** Selects or deselects all rows that the filter shows. */
   #selectAll(isSelected: boolean): void {
     for (const row of this.#rows) if (row.isShown) row.isSelected = isSelected;
   }
@@ -132,7 +132,7 @@ export class QubesPage implements Page {
     for (const row of this.#rows) row.isShown = row.name.toLowerCase().includes(wanted);
   }
 
-  /** What is chosen instead of a template is offered for the others that lack the same. */
+  /** Chooses the replacement for a template also for the other VMs that lack the same template. */
   #offer(chosenIn: QubeFields, instead: string): void {
     for (const row of this.#rows) {
       if (row !== chosenIn && row.template === chosenIn.template) row.offerTemplate(instead);

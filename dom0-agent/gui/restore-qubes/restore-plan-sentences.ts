@@ -2,7 +2,7 @@ import { type Line, leftOutSentences } from '../review-page.ts';
 import { _, fill, sizeText } from '../texts.ts';
 import type { RestorePlan } from '../told.ts';
 
-/** A plan, for people. */
+/** The plan of a restore, for people. */
 export function restorePlanSentences({ qubes, dom0Home, leftOut, problems }: RestorePlan): Line[] {
   return [
     ...problems.map(({ sentence }) => sentence),

@@ -20,7 +20,7 @@ import { restorePlanSentences } from './restore-plan-sentences.ts';
 import { QubesPage } from './qubes-page.ts';
 import { SystemHere } from './system-here.ts';
 
-/** The window Restore Qubes: where the backup is, which of them, which qubes, the plan, and the work. */
+/** The window Restore Qubes: where the backups are, which backup, which qubes, the plan, and the progress. */
 export class RestoreWindow {
   readonly #coffer: CofferProgram;
   readonly #wizard: Wizard;
@@ -30,7 +30,7 @@ export class RestoreWindow {
     this.#wizard = new Wizard(application, _('Restore Qubes'));
   }
 
-  /** Leads from page to page, until the work is done or has failed. */
+  /** Leads from page to page, until the restore is done or has failed. */
   async show(): Promise<void> {
     this.#wizard.window.present();
     try {
@@ -52,7 +52,7 @@ export class RestoreWindow {
     }
   }
 
-  /** What can be known of the source only by looking there; an error leads back to its field. */
+  /** Looks at the source, and goes on from there; an error is shown at the field that it is about. */
   async #fromSource(page: SourcePage): Promise<boolean> {
     const { source } = page;
     try {
@@ -70,7 +70,7 @@ export class RestoreWindow {
     }
   }
 
-  /** A backup that cannot be opened leaves the others to choose from. */
+  /** Opens a backup in a directory; if that fails, the user can go back and choose another one. */
   async #fromDirectory(directory: Source, backups: BackupsPage): Promise<boolean> {
     const source = { ...directory, location: `${directory.location}/${backups.chosen ?? ''}` };
     try {
@@ -101,7 +101,7 @@ export class RestoreWindow {
     ]);
   }
 
-  /** Whether coffer accepts what is chosen for the VMs; if not, their rows say why. */
+  /** Whether coffer accepts the choices for the VMs; if not, their rows say why. */
   async #isPossible(source: Source, qubes: QubesPage): Promise<boolean> {
     const leniently = ['--ignore-missing', '--ignore-username-mismatch'];
     const words = restoreWords(source, qubes, leniently);
@@ -130,7 +130,7 @@ export class RestoreWindow {
       try {
         return await this.#restored(source, words, () => (isPlanned = true));
       } catch (error) {
-        // Due to what was chosen here: the qubes were accepted before.
+        // A refusal before there is a plan is about these options: coffer has already accepted the qubes.
         if (isPlanned || !(error instanceof CofferFailed) || !error.isRefusal) throw error;
         options.refuse(error.message);
         return undefined;
@@ -139,7 +139,7 @@ export class RestoreWindow {
     return this.#showOutcome(restored, titleOf);
   }
 
-  /** Gives whether it was done; if not, the user wants to change something. */
+  /** Returns whether the work was done; if not, the user wants to change something. */
   async #showOutcome(
     work: () => Promise<ResultPage | undefined>,
     failureTitle: (error: unknown) => string,
@@ -196,7 +196,7 @@ function titleOf(error: unknown): string {
   return wasStopped ? _('The restore was stopped') : _('The restore failed');
 }
 
-/** In the order of their creation; coffer tells of them by their new names. */
+/** The names in the events of a restore, which are the new ones, in the order of creation. */
 function newNamesIn({ qubes, dom0Home }: RestorePlan): string[] {
   return [...qubes.map(({ restoredAs }) => restoredAs), ...(dom0Home === null ? [] : ['dom0'])];
 }

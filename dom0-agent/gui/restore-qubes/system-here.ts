@@ -3,7 +3,7 @@ import type { QubeHere } from '../told.ts';
 /** The longest name of a VM. */
 const LONGEST_NAME = 31;
 
-/** What there is on this system already, for what a backup brings. */
+/** The VMs that are already on this system, for choosing names and templates. */
 export class SystemHere {
   readonly #qubes: readonly QubeHere[];
   readonly #names: ReadonlySet<string>;
@@ -17,7 +17,7 @@ export class SystemHere {
     return this.#names.has(name);
   }
 
-  /** A proposal for a name that is taken: `work-1`. Whether it can be used, coffer says. */
+  /** A proposal to replace a name that is taken: `work-1`. Only coffer decides whether it can be used. */
   otherName(wanted: string, taken: ReadonlySet<string>): string {
     for (let number = 1; ; number++) {
       const suffix = `-${number}`;
@@ -26,7 +26,7 @@ export class SystemHere {
     }
   }
 
-  /** The names of what a VM of that class can be based on. */
+  /** The names of the VMs that a VM of this class can be based on. */
   templatesFor(qubeClass: string): string[] {
     const isFit = ({ class: own, forDisposables }: QubeHere): boolean =>
       qubeClass === 'DispVM' ? forDisposables : own === 'TemplateVM';

@@ -4,16 +4,16 @@ import { runProgram } from '../run-program.ts';
 import { _, fill } from '../texts.ts';
 import { Wizard } from '../wizard.ts';
 
-/** Lines of the journal. */
+/** How many lines of the journal are shown. */
 const MOST_LINES = 20;
 
-/** What the journal says of a timer's backup. */
+/** Shows what the journal says about a timer's backup. */
 export class FailureWindow {
   readonly #wizard: Wizard;
   readonly #profile: string;
   readonly #open: (words: readonly string[]) => void;
 
-  /** @param open opens a window of coffer-gui, by its words */
+  /** @param open opens a window of coffer-gui, with these arguments */
   constructor(
     application: Gtk.Application,
     profile: string,

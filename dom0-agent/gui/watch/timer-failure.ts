@@ -4,12 +4,12 @@ import { isActedOn } from '../notification.ts';
 import { _, fill } from '../texts.ts';
 import type { DevicesResult, ProfilesResult } from '../told.ts';
 
-/** The exit status of a backup that could not begin: nothing was done. */
+/** The exit status of a backup that was refused before anything was done. */
 const REFUSED = '5';
 
 /**
- * Tells the user of a timer's backup that failed, or could not begin; gives whether the user wants to read more. Throws
- * GLib.Error. Of what is told, nothing comes from a qube or a backup.
+ * Notifies the user of a timer's backup that failed, or could not begin; returns whether the user wants to read more.
+ * Nothing in the text comes from a qube or a backup. Throws GLib.Error.
  */
 export async function wantsDetails(
   coffer: CofferProgram,
@@ -25,7 +25,7 @@ export async function wantsDetails(
   return isActedOn(_('A backup was postponed'), `${sentence} ${why}`.trim(), _('Details…'));
 }
 
-/** Empty where dom0 does not know by itself. */
+/** Why a backup could not begin; empty if dom0 cannot tell. */
 async function whyPostponed(coffer: CofferProgram, name: string): Promise<string> {
   try {
     const { profiles } = (await resultOf(coffer.start(['profiles']))) as ProfilesResult;

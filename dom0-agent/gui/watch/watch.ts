@@ -4,14 +4,15 @@ import type { CofferProgram } from '../coffer-program.ts';
 import { lookAtBackups, wantsBackup } from './due-backups.ts';
 import { wantsDetails } from './timer-failure.ts';
 
-/** Seconds from one look to the next, if nothing is mounted meanwhile. */
+/** How often the state of the backups is looked at, in seconds, if nothing is mounted meanwhile. */
 const INTERVAL = 6 * 60 * 60;
-/** Milliseconds until a disk that is being mounted can be looked at. */
+/** How long to wait before a disk that is being mounted can be looked at, in ms. */
 const SETTLING = 1000;
 
 /**
- * Goes on for as long as the user's session: tells when the disk of the backups is attached, once a day that a backup is
- * due, and of a backup by a timer that failed, which the timer's unit reports by the action `failed` (profile, exit status).
+ * Runs for as long as the user's session. Notifies the user when the disk of the backups is attached, once a day when a
+ * backup is due, and when a timer's backup has failed, which the timer's unit reports with the action `failed` (profile,
+ * exit status).
  */
 export class Watch {
   readonly #coffer: CofferProgram;
@@ -19,12 +20,12 @@ export class Watch {
   readonly #mounts = Gio.UnixMountMonitor.get();
   /** The disks with backups that were there at the last look. */
   #disks: ReadonlySet<string> | undefined;
-  /** The day on which it was told that a backup is due. */
+  /** The last day on which the user was told that a backup is due. */
   #told = '';
   #looking: Promise<void> | undefined;
   #isToLookAgain = false;
 
-  /** @param open opens a window of coffer-gui, by its words */
+  /** @param open opens a window of coffer-gui, with these arguments */
   constructor(coffer: CofferProgram, open: (words: readonly string[]) => void) {
     this.#coffer = coffer;
     this.#open = open;
@@ -54,7 +55,7 @@ export class Watch {
     });
   }
 
-  /** Looks once at a time, and once more if something happened meanwhile. */
+  /** Looks at the backups. If that is already going on, looks once more afterwards. */
   #look(): void {
     if (this.#looking !== undefined) {
       this.#isToLookAgain = true;
