@@ -16,11 +16,11 @@ setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 const PASSPHRASE = 'correct horse battery staple';
 
-/** The storage decides into how many pieces it cuts what it gives: each costs some, whoever keeps them. */
+/** Gives two bytes at a time: the storage decides how small its pieces are, and each piece that is kept costs memory. */
 class InFewBytes implements ByteSource {
   readonly size: number | undefined;
   readonly seekable: boolean;
-  /** The most memory in use while it was read, but for what was in use before. */
+  /** The largest increase of the memory in use since it was made. */
   memory = 0;
   samples = 0;
   readonly #bytes: Buffer;
@@ -70,7 +70,7 @@ test.each<[string, () => Promise<Buffer> | Buffer, boolean]>([
   ['format 3', () => makeQubes3({ ...old, version: 3 }), false],
   ['format 2', () => makeQubes3({ ...old, version: 2 }), false],
 ])(
-  'memory depends on the number of bytes, not on the pieces that they come in: %s',
+  'reading in pieces of two bytes takes little memory: %s',
   async (_, make, seekable) => {
     const input = new InFewBytes(await make(), seekable);
     await read(input);
@@ -79,7 +79,7 @@ test.each<[string, () => Promise<Buffer> | Buffer, boolean]>([
   },
 );
 
-test('a search for a missing manifest takes little memory', async () => {
+test('searching in pieces of two bytes for a missing manifest takes little memory', async () => {
   const archive = (await coffer1()).subarray(0, -2048);
   const input = new InFewBytes(archive, true);
   await expect(read(input)).rejects.toThrow(DamagedError);

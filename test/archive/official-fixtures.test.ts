@@ -6,11 +6,11 @@ import { archiveOf, expectedOfFixtures, fixture, membersOf, readAll } from './of
 const { passphrase, backups } = expectedOfFixtures();
 const names = Object.keys(backups);
 
-describe.each(names)('%s', (name) => {
+describe.each(names)('the fixture %s', (name) => {
   test.each([
     ['a file', true],
     ['a stream', false],
-  ])('every volume in %s is restored unchanged', async (_, seekable) => {
+  ])('gives every volume unchanged, read as %s', async (_, seekable) => {
     const { qubesXml, files } = await readAll(fixture(name), passphrase, seekable);
     const volumes = [...files].filter(([path]) => path.endsWith('.img'));
     const expected = Object.values(backups[name] ?? {}).flatMap((vm) => Object.values(vm));
@@ -25,8 +25,8 @@ test('there are nine fixtures', () => {
   expect(names).toHaveLength(9);
 });
 
-describe.each(names.filter((name) => !name.startsWith('qubes4')))('%s', (name) => {
-  test('contains everything in its qubes.xml, and is refused if it is truncated', async () => {
+describe.each(names.filter((name) => !name.startsWith('qubes4')))('the fixture %s', (name) => {
+  test('contains everything that its qubes.xml lists, and lacks the home if it is truncated before that', async () => {
     const archive = fixture(name);
     const { qubesXml, paths } = await readAll(archive, passphrase);
     const contents = readR3QubesXml(qubesXml);
@@ -39,7 +39,7 @@ describe.each(names.filter((name) => !name.startsWith('qubes4')))('%s', (name) =
     };
     expect(missing(paths)).toEqual([]);
 
-    // Between files: all that the archive itself tells is in order.
+    // Truncated between two files, where the archive itself does not show it.
     const members = membersOf(archive);
     const home = members.findIndex((member) => member.name.startsWith('dom0-home/'));
     const short = await readAll(archiveOf(members.slice(0, home)), passphrase);

@@ -20,7 +20,7 @@ const official = { files, passphrase: PASSPHRASE, partSize: 10_240 };
 const open = (archive: Buffer): Promise<ArchiveReader> =>
   openArchive(inputOf(archive, false), Buffer.from(PASSPHRASE), never);
 
-/** What came of each file: its content, or the error. */
+/** The outcome of each file: `whole`, or the error. */
 async function readEach(reader: ArchiveReader, path = ''): Promise<Map<string, unknown>> {
   await reader.qubesXml();
   const outcomes = new Map<string, unknown>();
@@ -44,7 +44,7 @@ describe.each([
   ['format 3', () => makeQubes3({ ...official, version: 3 }), 'vm5/private.img.001', SECOND],
   ['format 2', () => makeQubes3({ ...official, version: 2 }), 'vm5/private.img.001', SECOND],
 ])('a stream in %s', (_, make, name, part) => {
-  it('gives every file, and continues with the next if the reader of one stops in the middle', async () => {
+  it('gives every file, and continues with the next one if the reader of a file ends early', async () => {
     const archive = await make();
     const whole = Object.keys(files).map((path) => [path, 'whole'] as const);
     expect(await readEach(await open(archive))).toEqual(new Map(whole));
@@ -61,7 +61,7 @@ describe.each([
     expect(seen).toEqual(Object.keys(files));
   });
 
-  it('continues even if the reader of a file just stops reading', async () => {
+  it('continues even if the reader of a file stops without ending', async () => {
     const reader = await open(await make());
     await reader.qubesXml();
     const seen: string[] = [];

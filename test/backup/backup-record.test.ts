@@ -27,7 +27,7 @@ describe('the record of backups', () => {
     );
   });
 
-  it('is read completely or not at all, whatever the text', () => {
+  it('is not read if it is cut short, or from any other text', () => {
     const places = fc.nat({ max: 500 });
     fc.assert(
       fc.property(records, places, fc.string(), (record, place, text) => {
@@ -41,22 +41,22 @@ describe('the record of backups', () => {
   });
 
   it.each([
-    ['', 'nothing'],
+    ['', 'an empty text'],
     ['null', 'null'],
-    ['{"version":2,"last":{}}', 'that of another version'],
+    ['{"version":2,"last":{}}', 'a record of another version'],
     ['{"version":1,"last":{"work":{"created":"yesterday","location":"usb"}}}', 'a time in words'],
     ['{"version":1,"last":{"work":{"created":-1,"location":"usb"}}}', 'a time before 1970'],
-    ['{"version":1,"last":{"work":{"created":1}}}', 'a backup that is nowhere'],
+    ['{"version":1,"last":{"work":{"created":1}}}', 'a backup without a location'],
     [
       '{"version":1,"last":{"work":{"created":1,"location":"usb","check":{"at":1,"result":"fine"}}}}',
-      'an unknown check',
+      'a check with an unknown result',
     ],
     ['{"version":1,"last":[]}', 'a list'],
-  ])('is not %s (%s)', (text) => {
+  ])('is not read from %s: %s', (text) => {
     expect(parseRecord(text)).toBeUndefined();
   });
 
-  it('does not grow without limit: the oldest are forgotten', () => {
+  it('holds 2000 backups at most, and drops the oldest ones', () => {
     const all = Array.from({ length: 2500 }, (_, at): [string, LastBackup] => [
       `vm${at}`,
       { created: at, location: 'usb' },

@@ -36,13 +36,13 @@ function estimate(usage: number | undefined, compressed: boolean, measuredHome?:
 
 const doubt = (size: Estimate, space: Space) => whyItMayNotFit(size, { location: 'usb:/x', space });
 
-describe('the space for a backup', () => {
-  it('is enough if everything fits without compression', () => {
+describe('the free space for a backup', () => {
+  it('is accepted if everything fits without compression', () => {
     expect(doubt(estimate(600 * MiB, true), { freeBytes: 600 * MiB })).toBeUndefined();
     expect(doubt(estimate(600 * MiB, false), { freeBytes: 600 * MiB })).toBeUndefined();
   });
 
-  it('may be enough if compression by half is sufficient', () => {
+  it('gives a warning if the backup fits only when it is compressed, by half at most', () => {
     expect(doubt(estimate(600 * MiB, true), { freeBytes: 599 * MiB })).toMatch(
       /^it may not fit: .* free in usb:\/x: it depends on how well/,
     );
@@ -51,7 +51,7 @@ describe('the space for a backup', () => {
     );
   });
 
-  it('is refused, with sizes and advice, if it cannot be enough', () => {
+  it('is refused, with both sizes, if the backup does not fit even at half its size', () => {
     const refuse = () => doubt(estimate(600 * MiB, true), { freeBytes: 299 * MiB });
     expect(refuse).toThrow(RefusedError);
     expect(refuse).toThrow(
@@ -60,25 +60,25 @@ describe('the space for a backup', () => {
     expect(() => doubt(estimate(600 * MiB, false), { freeBytes: 599 * MiB })).toThrow(RefusedError);
   });
 
-  it('includes dom0’s home', () => {
+  it('is compared with a size that includes dom0’s home', () => {
     const size = { expected: 200 * MiB, most: 300 * MiB };
     const home = { user: 'user', path: '/home/user', size };
     const both = { least: 400 * MiB, most: 800 * MiB, trees: 200 * MiB };
     expect(estimate(600 * MiB, true, home)).toEqual(both);
   });
 
-  it('is never refused for a volume whose used size is unknown', () => {
+  it('gives a warning for a volume whose used size is unknown', () => {
     expect(doubt(estimate(undefined, false), { freeBytes: 1 })).toMatch(
       /^it may not fit: .* free in usb:\/x: it depends on how well/,
     );
   });
 
-  it('is enough for a volume that was never written', () => {
+  it('is accepted for a volume that was never written', () => {
     expect(doubt(estimate(0, false), { freeBytes: 1 })).toBeUndefined();
   });
 
   describe('on FAT', () => {
-    // What `stat -f -c %t` prints of a stick with FAT, and of ext4.
+    // The numbers that `stat -f -c %t` prints for FAT and for ext4.
     const fat = spaceOf({ type: 0x4d44, bavail: 2 ** 20, bsize: 32 * 1024 });
     const ext4 = spaceOf({ type: 0xef53, bavail: 2 ** 20, bsize: 32 * 1024 });
 
@@ -95,7 +95,7 @@ describe('the space for a backup', () => {
       expect(doubt(estimate(4 * GiB, true), fat)).toMatch(/^4 GiB may not fit: .*FAT/);
     });
 
-    it('is enough for less, and other file systems accept more', () => {
+    it('is accepted for less than 4 GiB, and on other file systems for more', () => {
       expect(doubt(estimate(4 * GiB - 1, true), fat)).toBeUndefined();
       expect(doubt(estimate(8 * GiB, true), ext4)).toBeUndefined();
     });

@@ -46,7 +46,7 @@ beforeEach(() => {
   mkdirSync(home);
 });
 
-/** Backs `home` up and restores it, all of it and without a remark; gives where it is now. */
+/** Backs up `home` and restores it, completely and without a remark; gives the path of the copy. */
 async function throughBackup(): Promise<string> {
   const remarks = new NotedRemarks();
   const target = join(directory, 'restored');
@@ -60,8 +60,8 @@ async function throughBackup(): Promise<string> {
 /** The tar of `home`. */
 const read = (): AsyncGenerator<Buffer> => homeTar(home, NAME, new NotedRemarks(), never);
 
-describe('dom0’s home', () => {
-  it('keeps links as links, odd names, holes, times and modes', async () => {
+describe('a backup of dom0’s home', () => {
+  it('keeps links, odd names, holes, times and modes', async () => {
     const odd = [
       '-rf',
       'new\nline',
@@ -116,7 +116,7 @@ describe('dom0’s home', () => {
     expect(readdirSync(restored)).toEqual(['letter']);
   });
 
-  it('is otherwise complete if a file changes while it is read, with a warning', async () => {
+  it('is complete, with a warning, if a file shrinks while it is read', async () => {
     execFileSync('dd', ['if=/dev/zero', `of=${home}/shrinks`, 'bs=1M', 'count=20', 'status=none']);
     const remarks = new NotedRemarks();
     let bytes = 0;
@@ -131,7 +131,7 @@ describe('dom0’s home', () => {
     );
   });
 
-  it('must exist', async () => {
+  it('fails if there is no such directory', async () => {
     const nowhere = homeTar(join(directory, 'nosuch'), NAME, new NotedRemarks(), never);
     await expect(drain(nowhere)).rejects.toThrow(FailedError);
   });
@@ -146,7 +146,7 @@ describe('dom0’s home', () => {
     await expect(reading()).rejects.toThrow(/^stop$/);
   });
 
-  it('never overwrites anything', async () => {
+  it('is not restored to a directory that exists', async () => {
     const target = join(directory, 'restored');
     mkdirSync(target);
     writeFileSync(join(target, 'mine'), 'mine');
@@ -155,7 +155,7 @@ describe('dom0’s home', () => {
     expect(readFileSync(join(target, 'mine'), 'utf8')).toBe('mine');
   });
 
-  it('leaves nothing behind if it is cut short', async () => {
+  it('leaves nothing behind if it breaks off while it is restored', async () => {
     writeFileSync(join(home, 'letter'), 'x'.repeat(1_000_000));
     async function* broken(): AsyncGenerator<Buffer> {
       for await (const chunk of read()) {
@@ -170,8 +170,8 @@ describe('dom0’s home', () => {
   });
 });
 
-describe('a home that cannot be unpacked completely', () => {
-  /** Restores what `change` makes of the tar of `home`; it goes to where only an ordinary user works. */
+describe('a home that cannot be restored completely', () => {
+  /** Restores what `change` makes of the tar of `home`, into a directory of an ordinary user. */
   async function restoreChanged(
     change: (tar: Buffer) => Buffer,
   ): Promise<{ target: string; missing: string[] }> {
@@ -185,7 +185,7 @@ describe('a home that cannot be unpacked completely', () => {
     return { target, missing };
   }
 
-  it('is kept as far as possible, and what could not be created is named, however much it is', async () => {
+  it('is kept without the files that could not be created, of which the first ten are named', async () => {
     for (let i = 0; i < 15; i++) writeFileSync(join(home, `device${i}`), '');
     writeFileSync(join(home, 'letter'), 'x');
     const { target, missing } = await restoreChanged((tar) => becomeDevices(tar, '/device'));
@@ -194,7 +194,7 @@ describe('a home that cannot be unpacked completely', () => {
     expect(missing[0]).toMatch(/^not made: (device\d+: Cannot mknod: [^;]+; ){10}and 5 more$/);
   });
 
-  it('is kept as far as the backup contains it, and is not called complete without the end of its tar', async () => {
+  it('is kept as far as the backup contains it, and reported as incomplete if the end of its tar is missing', async () => {
     writeFileSync(join(home, 'letter'), 'x');
     const { target, missing } = await restoreChanged((tar) => {
       const end =
@@ -209,7 +209,7 @@ describe('a home that cannot be unpacked completely', () => {
     expect(missing.join()).toMatch(/backup does not contain all of it: .*ends too early/);
   });
 
-  it('fails, and leaves nothing, if nothing can be created', async () => {
+  it('is an error, and leaves nothing behind, if nothing can be created', async () => {
     await expect(restoreChanged(() => Buffer.alloc(0))).rejects.toThrow(
       /nothing could be unpacked: the backup does not contain all of it/,
     );
@@ -217,7 +217,7 @@ describe('a home that cannot be unpacked completely', () => {
   });
 });
 
-/** Makes the members of a tar whose paths hold `mark` devices, which only root can make. */
+/** Turns the members of a tar whose paths contain `mark` into devices, which only root can create. */
 function becomeDevices(tar: Buffer, mark: string): Buffer {
   const changed = Buffer.from(tar);
   for (let at = 0; at < changed.length; at += 512) {
@@ -232,7 +232,7 @@ function becomeDevices(tar: Buffer, mark: string): Buffer {
   return changed;
 }
 
-describe('rights', () => {
+describe('permissions', () => {
   it("are those of the home's user, even when root restores", async () => {
     writeFileSync(join(home, 'letter'), 'x');
     if (otherUser.uid !== undefined) chownSync(directory, otherUser.uid, otherUser.gid);
@@ -243,13 +243,13 @@ describe('rights', () => {
     }
   });
 
-  /** Reads the home as an ordinary user with the given sudo; gives what came of it. */
+  /** Reads the home as an ordinary user with the given sudo; gives the outcome. */
   function readBy(sudo: string | undefined, ...tar: string[]): unknown {
     const bundle = join(directory, 'read-home.mjs');
     buildSync({
       entryPoints: [fileURLToPath(new URL('read-home.ts', import.meta.url))],
       ...{ outfile: bundle, bundle: true, platform: 'node', format: 'esm', target: 'node20' },
-      // For packages in CommonJS.
+      // Bundled packages that are CommonJS need `require`.
       banner: {
         js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
       },
@@ -257,7 +257,7 @@ describe('rights', () => {
     if (sudo !== undefined) {
       writeFileSync(join(directory, 'sudo'), `#!/bin/sh\n${sudo}\n`, { mode: 0o755 });
     }
-    // Where nobody but root may write, as for a real sudo.
+    // The directory of sudo stays one that only root may write to, as for a real sudo.
     const out = join(directory, 'out');
     mkdirSync(out, { recursive: true });
     chmodSync(out, 0o777);
@@ -279,7 +279,7 @@ describe('rights', () => {
 
   const whole = { failure: undefined, changes: [], gaps: [] };
 
-  it('of root are requested only if the home contains something that its user cannot read', () => {
+  it('of root are requested only if the home contains a file that its user cannot read', () => {
     const sudo = `shift 2; printf '%s\\n' "$*" >>${directory}/out/log; exec "$@"`;
     writeFileSync(join(home, 'letter'), 'x');
     expect(readBy(sudo, 'tar')).toEqual(whole);
@@ -287,7 +287,7 @@ describe('rights', () => {
     rmSync(join(home, 'letter'));
 
     leaveClosedFile();
-    // This sudo gives no rights, so the file stays closed: that is a gap, and the rest is there.
+    // This sudo gives no permissions, so the file stays unreadable: it is missing, and the rest is there.
     expect(readBy(sudo, 'tar')).toEqual({
       ...whole,
       gaps: ['a/closed: Cannot open: Permission denied'],
@@ -299,7 +299,7 @@ describe('rights', () => {
 
   it.each([
     ['wants a password', 'sudo: a password is required', /sudo asks for a password/],
-    ['is the one in Rust', 'sudo: interactive authentication is required', /asks for a password/],
+    ['wants a password (sudo-rs)', 'sudo: interactive authentication is required', /asks for a password/],
     ['wants a terminal', 'sudo: sorry, you must have a tty to run sudo', /`requiretty`/],
     [
       'does not know the user',
@@ -312,13 +312,13 @@ describe('rights', () => {
       /does not allow it to this user/,
     ],
     ['finds no tar', 'sudo: tar: command not found', /`secure_path`/],
-    ['may not be root', 'sudo: The "no new privileges" flag is set, which', /NoNewPrivileges/],
-    ['says something new', 'sudo: the moon is full', /sudo: the moon is full/],
+    ['may not become root', 'sudo: The "no new privileges" flag is set, which', /NoNewPrivileges/],
+    ['fails with an unknown message', 'sudo: the moon is full', /sudo: the moon is full/],
   ])(
-    'are missing if sudo %s: an error says so, and no home is called complete',
+    'are missing if sudo %s: an error says so',
     (_, words, meaning) => {
       leaveClosedFile();
-      // As the real one: on standard error, and with the status that tar has for a changed file.
+      // As the real sudo does: on standard error, and with the status that tar has for a changed file.
       const sudo = `echo "${words.replaceAll('"', '\\"')}" >&2; exit 1`;
       const reading = expect.stringMatching(meaning) as string;
       expect(readBy(sudo, 'tar')).toEqual({ ...whole, failure: reading });
@@ -330,17 +330,17 @@ describe('rights', () => {
     },
   );
 
-  it('are missing without sudo', () => {
+  it('are missing if there is no sudo: an error says so', () => {
     leaveClosedFile();
     expect(readBy('exec no-such-sudo', 'tar')).toMatchObject({
       failure: expect.stringMatching(/no-such-sudo/) as string,
     });
   });
 
-  it('that are lost in the middle give no home, whatever the exit status', () => {
+  it('that are lost while tar runs are an error, whatever the exit status', () => {
     leaveClosedFile();
     writeFileSync(join(home, 'zeros'), Buffer.alloc(3_000_000));
-    // What comes ends with zeros, as a whole tar does: only reading it shows that more was to come.
+    // The output ends with zeros, as a complete tar does: only reading it shows that it was cut short.
     for (const status of [0, 1]) {
       const failure = expect.stringMatching(/cannot be read: .*closed.*denied|too early/) as string;
       const sudo = `shift 2; "$@" | head -c 1024000; exit ${status}`;

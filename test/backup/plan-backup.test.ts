@@ -21,8 +21,8 @@ const work = qube(
 );
 
 const hidden = qube('hidden', { include_in_backups: 'False' }, { qid: 3 });
-const passing = qube('disp1', { auto_cleanup: 'True' }, { qid: 4, qubeClass: 'DispVM' });
-const kept = qube('disp2', {}, { qid: 5, qubeClass: 'DispVM' });
+const disposable = qube('disp1', { auto_cleanup: 'True' }, { qid: 4, qubeClass: 'DispVM' });
+const namedDisposable = qube('disp2', {}, { qid: 5, qubeClass: 'DispVM' });
 
 function plan(
   qubes: readonly Qube[],
@@ -47,18 +47,18 @@ function plan(
 }
 
 const FAR = { name: 'far', why: 'a RemoteVM' };
-const all = [dom0, work, hidden, passing, kept];
+const all = [dom0, work, hidden, disposable, namedDisposable];
 const namesOf = (of: ReturnType<typeof planBackup>): string[] => of.qubes.map((q) => q.qube.name);
 
 describe('the plan of a backup', () => {
-  it('contains by default the VMs that are included in backups, ordered by number', () => {
+  it('contains by default the VMs with include_in_backups, ordered by qid', () => {
     const planned = plan(all);
     expect(namesOf(planned)).toEqual(['disp2', 'work']);
     expect(planned.dom0Home?.user).toBe('user');
     expect(planned.qubes[1]).toMatchObject({ directory: 'vm7', volumes: [{ name: 'private' }] });
   });
 
-  it('contains the chosen VMs, whether they are included by default or not', () => {
+  it('contains the chosen VMs, also those that are not included by default, without the excluded ones', () => {
     expect(namesOf(plan(all, { chosen: ['hidden', 'disp1'] }))).toEqual(['hidden', 'disp1']);
     expect(plan(all, { chosen: ['hidden'] }).dom0Home).toBeUndefined();
     expect(plan(all, { chosen: ['dom0'] })).toMatchObject({
@@ -77,19 +77,19 @@ describe('the plan of a backup', () => {
     expect(() => plan([work])).toThrow(/has no dom0/);
   });
 
-  it('says what a RemoteVM is, and can leave it out', () => {
+  it('is refused for a RemoteVM, which can be left out', () => {
     expect(() => plan(all, { chosen: ['far'] })).toThrow(
       /^far cannot be backed up: it is a RemoteVM, which lives on another machine$/,
     );
     expect(namesOf(plan(all, { excluded: ['far'] }))).toEqual(['disp2', 'work']);
   });
 
-  it('counts the used size of a volume, if that is known', () => {
+  it('counts the used size of a volume, or its size if that is unknown', () => {
     const of = (usage: number | undefined) => expectedBytes({ ...volume('root', true), usage });
     expect([of(undefined), of(0), of(1000)]).toEqual([2000, 0, 1000]);
   });
 
-  it('suggests the name that was probably meant when it refuses one', () => {
+  it('suggests the name that was probably meant when a name is unknown', () => {
     expect(() => plan(all, { chosen: ['wrok'] })).toThrow(/called wrok .*; did you mean work\?$/);
     expect(() => plan(all, { excluded: ['Work'] })).toThrow(/did you mean work\?$/);
     expect(() => plan(all, { chosen: ['personal'] })).toThrow(/called personal on this system$/);
@@ -108,14 +108,14 @@ describe('the plan of a backup', () => {
     ]);
   });
 
-  it('ignores missing VMs that may be missing', () => {
+  it('ignores VMs in `excludedIfThere` that do not exist', () => {
     const planned = plan(all, { excludedIfThere: ['removed', 'work'] });
     expect(planned.gone).toEqual(['removed']);
     expect(namesOf(planned)).toEqual(['disp2']);
     expect(planned.leftOut).toContainEqual({ name: 'work', why: 'left out as requested' });
   });
 
-  it('says which VMs are running, and includes, skips or refuses them', () => {
+  it('includes running VMs and marks them, skips them, or is refused for them', () => {
     const running = ['dom0', 'work', 'hidden'];
     const included = plan(all, {}, running);
     expect(included.qubes.map((each) => each.running)).toEqual([false, true]);
@@ -135,7 +135,7 @@ describe('the plan of a backup', () => {
     );
   });
 
-  it('is refused for a running VM without a saved state, unless it is left out', () => {
+  it('is refused for a VM that cannot be read, unless it is left out', () => {
     const unreadable = new Map([['work', 'its pool is of a strange kind']]);
     expect(() => plan(all, {}, [], unreadable)).toThrow(
       /^work cannot be backed up: its pool is of a strange kind; leave it out with -x work$/,

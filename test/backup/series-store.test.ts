@@ -45,7 +45,7 @@ const state: fc.Arbitrary<SeriesState> = fc.record({
   maps: fc.array(fc.tuple(fc.stringMatching(/^[a-z/]{1,9}$/), id)).map((each) => new Map(each)),
 });
 
-describe('what is known of a series', () => {
+describe('the state of a series', () => {
   it('is read as it was written', () => {
     fc.assert(
       fc.property(state, (each) => {
@@ -54,7 +54,7 @@ describe('what is known of a series', () => {
     );
   });
 
-  it('is nothing when any of it is missing or is something else', () => {
+  it('is not read if a field is missing or has another type', () => {
     const [sound] = fc.sample(state, { numRuns: 1, seed: 7 });
     if (sound === undefined) throw new Error('no sample');
     const fields = JSON.parse(formatState(sound)) as Record<string, unknown>;
@@ -68,7 +68,7 @@ describe('what is known of a series', () => {
   });
 });
 
-describe('what dom0 keeps of series', () => {
+describe('the store of series in dom0', () => {
   let directory = '';
   let warnings: string[] = [];
   beforeEach(() => {
@@ -81,7 +81,7 @@ describe('what dom0 keeps of series', () => {
 
   const ORIGIN = '95834ea7-e5da-439f-b3ab-935c91121d26/private';
 
-  /** A state with a new file, of which all chunks are of one volume, added to `before`. */
+  /** Adds a new file to the state `before`; all its chunks belong to one volume. */
   async function added(before?: SeriesState): Promise<{ state: SeriesState; ids: Buffer }> {
     const backupId = newId();
     const table = new PartsTable();
@@ -115,7 +115,7 @@ describe('what dom0 keeps of series', () => {
     return { state, ids };
   }
 
-  it('is found by the place of the files', async () => {
+  it('finds a series by the place of its files', async () => {
     expect((await store().at('sys-usb:/backups', () => true))[0]).toBeUndefined();
     const { state } = await added();
     expect((await store().at('sys-usb:/backups', () => true))[0]).toEqual(state);
@@ -123,7 +123,7 @@ describe('what dom0 keeps of series', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('is that of the series which was gone on with last', async () => {
+  it('finds the series that was continued last', async () => {
     const { state: one } = await added();
     const { state: other } = await added();
     const { state: later } = await added(one);
@@ -131,7 +131,7 @@ describe('what dom0 keeps of series', () => {
     expect((await store().at('sys-usb:/backups', () => true))[0]).toEqual(later);
   });
 
-  it('is that of the disk which is there, where disks take turns', async () => {
+  it('finds the series of the disk that is attached, if disks take turns at one place', async () => {
     const { state: one } = await added();
     const { state: later } = await added(one);
     expect(
@@ -142,7 +142,7 @@ describe('what dom0 keeps of series', () => {
     ).toBeUndefined();
   });
 
-  it('tells of parts, ids and the last maps', async () => {
+  it('gives the files with their ids, the newest first, and the last map of a volume', async () => {
     const { state: first, ids: old } = await added();
     const { state, ids } = await added(first);
     const earlier = await store().earlierFiles(state, () => true);
@@ -157,7 +157,7 @@ describe('what dom0 keeps of series', () => {
     expect(await earlier.lastMap('another/private')).toBeUndefined();
   });
 
-  it('is for nobody else to read, and without what is not needed any more', async () => {
+  it('has files that only its user can read, and deletes the maps that are no longer needed', async () => {
     const { state: first } = await added();
     const { state } = await added(first);
     const { seriesId } = state.head;
@@ -181,7 +181,7 @@ describe('what dom0 keeps of series', () => {
     );
   });
 
-  it('is set aside when it is damaged, and said to be lost', async () => {
+  it('sets a damaged state aside, and says so', async () => {
     const { state } = await added();
     const path = join(directory, 'series', state.head.seriesId, 'state.json');
     await truncate(path, 100);
@@ -191,7 +191,7 @@ describe('what dom0 keeps of series', () => {
   });
 
   it.each(['ids', 'parts'])(
-    'does without a file of which the %s are damaged, and says so',
+    'leaves out a file whose %s are damaged, and says so',
     async (name) => {
       const { state: first } = await added();
       const { state } = await added(first);
@@ -203,7 +203,7 @@ describe('what dom0 keeps of series', () => {
     },
   );
 
-  it('is not touched by what a run left that was ended', async () => {
+  it('ignores and deletes what an interrupted run has left', async () => {
     const { state } = await added();
     const left = join(directory, 'series', state.head.seriesId, newId());
     await mkdir(left);

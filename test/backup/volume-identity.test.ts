@@ -12,28 +12,28 @@ const volume = (name: string): Volume => ({
 const work = (rest: Partial<Qube> = {}): Qube => qube('work', {}, { uuid: UUID, ...rest });
 
 describe('a volume', () => {
-  it('is known by the uuid of its VM, so that it stays the same when the VM is renamed', () => {
+  it('is identified by the uuid of its VM, and so remains the same if the VM is renamed', () => {
     expect(originOf(work(), volume('private'))).toBe(`${UUID}/private`);
     expect(originOf(work({ name: 'play' }), volume('private'))).toBe(`${UUID}/private`);
   });
 
-  it('is known by the name of its VM where the system knows no uuids', () => {
+  it('is identified by the name of its VM if the system has no uuids', () => {
     expect(originOf(work({ uuid: undefined }), volume('private'))).toBe('work/private');
   });
 
   it.each(['TemplateVM', 'StandaloneVM'] as const)(
-    'that is the root of a %s is compared with other roots, and nothing else of it is',
+    'is compared with all root volumes if it is the root volume of a %s, and otherwise only with itself',
     (qubeClass) => {
       expect(domainOf(work({ qubeClass }), volume('root'), 'domain')).toBe('roots');
       expect(domainOf(work({ qubeClass }), volume('private'), 'domain')).toBe(`${UUID}/private`);
     },
   );
 
-  it('is compared with all others in a series that is meant to be so', () => {
+  it('is compared with all volumes in a series that deduplicates across all of them', () => {
     expect(domainOf(work(), volume('private'), 'all')).toBe('all');
   });
 
-  it.each(['AppVM', 'DispVM'] as const)('of a %s is compared with itself only', (qubeClass) => {
+  it.each(['AppVM', 'DispVM'] as const)('of a %s is only compared with itself', (qubeClass) => {
     expect(domainOf(work({ qubeClass }), volume('root'), 'domain')).toBe(`${UUID}/root`);
     expect(domainOf(work({ qubeClass }), volume('private'), 'domain')).toBe(`${UUID}/private`);
   });

@@ -10,7 +10,7 @@ import { never, pieces, smallSystem } from '../qubes/folder/small-system.ts';
 
 const BYTES = 100_000;
 
-/** A system with a volume, and what two backups of it are told. */
+/** Backs up a volume twice; gives what each backup is told of it. */
 async function twoBackups(between: (image: string) => Promise<void>) {
   const { directory, system } = await smallSystem();
   const state = await mkdtemp(join(tmpdir(), 'coffer-state-'));
@@ -19,7 +19,7 @@ async function twoBackups(between: (image: string) => Promise<void>) {
   const qube = (await system.qubes()).find(({ name }) => name === 'work');
   const volume = qube?.volumes.find(({ name }) => name === 'private');
   if (qube === undefined || volume === undefined) throw new Error('no volume');
-  // Times of files are relied on when they are two seconds old.
+  // The time of a file is only relied on once it is two seconds old.
   await sleep(2_100);
   const told = [];
   let since: string | undefined;
@@ -47,14 +47,14 @@ async function twoBackups(between: (image: string) => Promise<void>) {
 }
 
 describe('a volume that is backed up', () => {
-  it('need not be read when it was not written to since, and can be: its last backup may be lost', async () => {
+  it('need not be read if it was not written to since its last backup, but still can be', async () => {
     const [first, second] = await twoBackups(() => Promise.resolve());
     expect(first?.changed).toBeUndefined();
     const whole = [{ offset: 0, length: BYTES }];
     expect(second).toEqual({ changed: [], size: BYTES, extents: whole });
   });
 
-  it('is read when it was written to since', async () => {
+  it('is read if it was written to since its last backup', async () => {
     const [, second] = await twoBackups(async (image) => {
       await using file = await open(image, 'r+');
       await file.write('x', 500);

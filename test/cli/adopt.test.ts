@@ -17,7 +17,7 @@ import { eventsIn, lastEvent } from './events.ts';
 
 const never = new AbortController().signal;
 
-/** A day's work. */
+/** Changes some of the private volume of a VM. */
 async function change(box: Box, name: string): Promise<void> {
   const system = await openFolderSystem(box.directory);
   async function* pieces(): AsyncGenerator<{ offset: number; bytes: Buffer }> {
@@ -42,7 +42,7 @@ function states(box: Box): string {
   return join(box.directory, 'dom0-state/series');
 }
 
-/** What is read of the files that `known` has only names of. */
+/** The state of a series that is kept in `directory`. */
 function stateIn(directory: string): Record<string, unknown> {
   return JSON.parse(readFileSync(join(directory, 'state.json'), 'utf8')) as Record<string, unknown>;
 }
@@ -58,11 +58,11 @@ function expectAllWhole(box: Box): void {
   }
 }
 
-/** Nothing is stored that is there. */
+/** What a backup says that finds everything stored already. */
 const NOTHING_NEW = /^0 of 3 VMs changed; 0 B new, /m;
 
-describe('a backup beside others that dom0 does not know', () => {
-  it('goes on from those that its passphrase opens, and sends nothing twice', async () => {
+describe('a backup to a directory with backups that dom0 does not know', () => {
+  it('continues the series if the passphrase opens it, and sends nothing twice', async () => {
     const box = await Box.full();
     box.goOn();
     await change(box, 'work');
@@ -75,7 +75,7 @@ describe('a backup beside others that dom0 does not know', () => {
     expectAllWhole(box);
   }, 60_000);
 
-  it('begins a new series where the passphrase opens none, and says so', async () => {
+  it('begins a new series if the passphrase does not open the old one, and says so', async () => {
     const box = await Box.full();
     box.goOn();
     forget(box);
@@ -88,7 +88,7 @@ describe('a backup beside others that dom0 does not know', () => {
     expect(run.stdout).not.toMatch(NOTHING_NEW);
   });
 
-  it.each(['damaged', 'of another program'])('that are %s begins a new series', async (what) => {
+  it.each(['damaged', 'of another program'])('begins a new series if they are %s', async (what) => {
     const box = await Box.full();
     const first = box.goOn();
     const bytes = readFileSync(box.fileOf(first));
@@ -102,7 +102,7 @@ describe('a backup beside others that dom0 does not know', () => {
     expect(run.stdout).toContain(', number 1, ');
   });
 
-  it('leaves them alone with --new-series', async () => {
+  it('begins a new series with --new-series, and does not mention them', async () => {
     const box = await Box.full();
     box.goOn();
     forget(box);
@@ -113,7 +113,7 @@ describe('a backup beside others that dom0 does not know', () => {
 });
 
 describe('coffer adopt', () => {
-  it('takes over a series: dom0 knows again all that it knew, and nothing is stored twice', async () => {
+  it('restores all that dom0 knew of a series, so that nothing is stored twice', async () => {
     const box = await Box.full();
     box.goOn();
     await change(box, 'work');
@@ -145,7 +145,7 @@ describe('coffer adopt', () => {
     expectAllWhole(box);
   }, 120_000);
 
-  it('says the card that a backup says', async () => {
+  it('shows the same card of the series as a backup', async () => {
     const box = await Box.full();
     const [card = ''] = /series \w{8}, number 1, .*$/m.exec(backUp(box).stdout) ?? [];
     expect(card).not.toBe('');
@@ -164,7 +164,7 @@ describe('coffer adopt', () => {
     });
   });
 
-  it('takes over each series that the passphrase opens, and leaves files aside that are damaged', async () => {
+  it('adopts each series that the passphrase opens, and ignores damaged files', async () => {
     const box = await Box.full();
     box.goOn();
     const spoiled = box.goOn(['--full']);
@@ -203,7 +203,7 @@ describe('coffer adopt', () => {
     expect(run.stderr).toContain(why);
   });
 
-  it('tells dom0 where a series is now, and that it was rolled back to an older state', async () => {
+  it('tells dom0 that a series has moved, and that it was rolled back to an older state', async () => {
     const box = await Box.full();
     box.goOn();
     const second = box.goOn();
@@ -222,7 +222,7 @@ describe('coffer adopt', () => {
     mkdirSync(box.backups);
   });
 
-  it('goes on from nothing that will be deleted by a signed list', async () => {
+  it('uses no file that a signed list will delete', async () => {
     const box = await Box.full();
     const first = box.goOn();
     box.goOn(['--full']);
@@ -238,7 +238,7 @@ describe('coffer adopt', () => {
     expect(run.stdout).toMatch(NOTHING_NEW);
   });
 
-  it('that is killed at any moment can be repeated, and loses nothing', async () => {
+  it('can be repeated after it was killed at any moment, and loses nothing', async () => {
     const box = await Box.full();
     box.goOn();
     await change(box, 'work');
@@ -251,7 +251,7 @@ describe('coffer adopt', () => {
       await sleep((round * 1200) / rounds);
       run.kill('SIGKILL');
       await ended;
-      // What it has left, or nothing, does not stand in the way.
+      // Whatever the killed run has left does not stand in the way.
       expect(adopt(box).status, String(round)).toBe(0);
     }
     expect(backUp(box).stdout).toMatch(NOTHING_NEW);

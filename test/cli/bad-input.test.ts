@@ -15,7 +15,7 @@ import { eventually } from '../eventually.ts';
 import { markRunning } from '../qubes/folder/small-system.ts';
 import { Box, type Run } from './box.ts';
 
-/** Runs coffer; it must end with `status`, say one sentence that matches, and change nothing. */
+/** Runs coffer, which must end with `status`, print a sentence that matches, and change nothing. */
 function expectRefusal(
   box: Box,
   args: string[],
@@ -83,7 +83,7 @@ describe('a backup is refused', () => {
     }
   });
 
-  it('if a volume cannot be read', async () => {
+  it('if a volume of its only VM cannot be read; with other VMs, it is made, and the VM incomplete in it', async () => {
     const box = await Box.full();
     const image = join(box.directory, 'appvms/work/private.img');
     rmSync(image);
@@ -110,7 +110,7 @@ it('a volume that was made smaller is backed up with its new size', async () => 
 });
 
 describe('help', () => {
-  it('is shown for a command, and refused for an unknown one', async () => {
+  it('is shown for each command, and refused for an unknown one', async () => {
     const box = await Box.empty();
     const help = (...words: string[]): Run => box.bare(['help', ...words]);
     expect(help()).toMatchObject({ status: 0, stdout: box.bare(['--help']).stdout });
@@ -130,12 +130,12 @@ describe('a backup fails', () => {
   it('if a volume shrinks while it is read', async () => {
     const box = await Box.full();
     const image = join(box.directory, 'appvms/work/private.img');
-    // More than what coffer, the agent and the pipes between them hold while the command waits.
+    // More than coffer, the agent and the pipes between them buffer while the command waits.
     writeFileSync(image, randomBytes(256 * 2 ** 20));
     const whole = join(box.directory, 'homes/usb/whole');
     const run = box.start([
       ...['backup', '-d', 'usb', '--command', ...box.secret, '-y', '--compress-filter', 'none'],
-      // It has begun to read the volume when so much of it has come.
+      // When so much has arrived, coffer has begun to read the volume.
       ...[
         'head -c 1000000 > part; touch begun; until [ -e go ]; do sleep 0.1; done;' +
           'cat >> part && mv part whole',
@@ -156,8 +156,8 @@ describe('a backup fails', () => {
   });
 });
 
-describe('a file that is not a backup', () => {
-  it('is refused by list, verify and restore', async () => {
+describe('a file', () => {
+  it('that is not a backup is refused by list, verify and restore', async () => {
     const box = await Box.full();
     const home = join(box.directory, 'homes/usb');
     writeFileSync(join(home, 'text'), 'not a backup\n'.repeat(1000));
@@ -175,7 +175,7 @@ describe('a file that is not a backup', () => {
     }
   });
 
-  it('is refused if it is damaged, and nothing is restored from it', async () => {
+  it('that is a damaged backup is refused, and nothing is restored from it', async () => {
     const box = await Box.full();
     const backup = box.backUp();
     const file = box.fileOf(backup);
@@ -201,7 +201,7 @@ describe('a file that is not a backup', () => {
 });
 
 describe('a restore is refused', () => {
-  it('if a name is taken, a VM is unknown or something that it needs is missing', async () => {
+  it('if a name is taken, a VM is unknown or named twice, or a template is missing', async () => {
     const [box, fresh] = [await Box.full(), await Box.empty()];
     const backup = box.backUp(['-x', 'debian']);
     const restore = ['restore', '-d', 'usb', ...box.secret, '-y', backup];
@@ -217,7 +217,7 @@ describe('a restore is refused', () => {
   });
 });
 
-describe('an interrupted or killed agent', () => {
+describe('a backup that a signal ends', () => {
   it('leaves nothing behind', async () => {
     const box = await Box.full();
     const before = box.state;

@@ -5,7 +5,7 @@ import { withPreloaded } from '../test-run.ts';
 import { ExitStatus } from '../../shared/errors.ts';
 import { Box } from './box.ts';
 
-/** A directory with backups of two days, under names that tell nothing. */
+/** Has a directory with backups of two days, under names without a date. */
 let box: Box;
 const cleanUps: (() => Promise<void>)[] = [];
 beforeAll(async () => {
@@ -20,15 +20,15 @@ beforeAll(async () => {
   };
   backUp('2026-10-01', 'z-older');
   backUp('2026-11-02', 'a-newer');
-  writeFileSync(join(box.backups, 'notes.txt'), 'of the user');
+  writeFileSync(join(box.backups, 'notes.txt'), "the user's notes");
 });
 afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
 
 const verify = (location: string, ...words: string[]) =>
   box.loud(['verify', '-d', 'usb', ...box.secret, ...words, location], '', { TZ: 'UTC' });
 
-describe('a directory in the place of a backup', () => {
-  it('stands for the newest backup in it, by what is authentic', () => {
+describe('a directory that is named instead of a backup', () => {
+  it('stands for the newest backup in it, by the authenticated time', () => {
     const { status, stdout, stderr } = verify('backups');
     expect(status, stderr).toBe(ExitStatus.done);
     expect(stdout).toContain('made on 2026-11-02 12:00:00');
@@ -43,13 +43,13 @@ describe('a directory in the place of a backup', () => {
     },
   );
 
-  it('with a date of which there is none is refused, and says which there are', () => {
+  it('is refused with a date that no backup has, and says which dates there are', () => {
     const { status, stderr } = verify('backups@2026-10-02');
     expect(status).toBe(ExitStatus.refused);
     expect(stderr).toMatch(/no backup of 2026-10-02 .* 2026-11-02 12:00:00 UTC, 2026-10-01/);
   });
 
-  it('is restored from', async () => {
+  it('can be restored from', async () => {
     const other = await Box.empty((cleanUp) => cleanUps.push(cleanUp));
     for (const name of ['z-older', 'a-newer']) {
       renameSync(join(box.backups, name), join(other.backups, name));
@@ -66,13 +66,13 @@ describe('a directory in the place of a backup', () => {
     }
   });
 
-  it('without a backup is refused', () => {
+  it('is refused if it contains no backup', () => {
     const { status, stderr } = verify('.');
     expect(status).toBe(ExitStatus.refused);
     expect(stderr).toContain('contains no backup that can be opened');
   });
 
-  it('warns of what may be newer and cannot be opened', () => {
+  it('gives a warning about a file that may be newer and cannot be opened', () => {
     const file = join(box.backups, 'qubes-backup-2026-11-20T120000');
     writeFileSync(file, 'cut off');
     const unfinished = join(box.backups, 'qubes-backup-2026-11-21T120000.partial');

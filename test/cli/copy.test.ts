@@ -21,7 +21,7 @@ function copy(...words: readonly string[]): Run {
 const told = (run: Run): Record<string, unknown> => ({ ...lastEvent(run.stdout) });
 
 describe('coffer copy', () => {
-  it('copies a series, from which can be restored there, and sends nothing twice', () => {
+  it('copies a series to a place where it can be restored, and sends nothing twice', () => {
     const full = box.backUp().replace('backups/', '');
     writeFileSync(join(box.home, 'later'), 'x');
     const first = copy('--json');
@@ -41,7 +41,7 @@ describe('coffer copy', () => {
     expect(box.loud(['restore', '-y', '--rename-conflicting', ...words, 'work']).status).toBe(0);
   });
 
-  it('finds out with --compare what is not the same in both places', () => {
+  it('reports with --compare a file that differs between the two places', () => {
     const file = box.backUp().replace('backups/', '');
     expect(copy().status).toBe(0);
     const bytes = readFileSync(join(copies, file));
@@ -53,7 +53,7 @@ describe('coffer copy', () => {
     expect(compared.stderr).toContain(`${file} in vault:`);
   });
 
-  it('never overwrites a file that has another size there, and says so', () => {
+  it('does not overwrite a file that has another size in the other place, and says so', () => {
     const file = box.backUp().replace('backups/', '');
     writeFileSync(join(copies, file), 'short');
     const run = copy();
@@ -62,7 +62,7 @@ describe('coffer copy', () => {
     expect(statSync(join(copies, file)).size).toBe(5);
   });
 
-  it('passes nothing on but finished backups, under names that mean nothing there', () => {
+  it('copies only complete backups, and no file whose name could be harmful', () => {
     const backup = readFileSync(box.fileOf(box.backUp()));
     const before = readdirSync(box.backups);
     for (const name of ['.bashrc', '-rf', 'a b', 'x.partial']) {
@@ -76,11 +76,11 @@ describe('coffer copy', () => {
     expect(run.stdout).toMatch(/Not copied, because they are not complete backups: .*bashrc/);
   });
 
-  it('goes on where it broke off, file by file', () => {
+  it('continues after it broke off, with the first file that was not copied', () => {
     box.backUp();
     box.goOn();
     const [first = '', second = ''] = readdirSync(box.backups);
-    // As another run that was killed leaves it.
+    // A run that was killed leaves such a file.
     writeFileSync(join(copies, `${second}.partial`), '');
     const broken = copy();
     expect(broken.status).not.toBe(0);

@@ -39,7 +39,7 @@ const hex = (bytes: number) =>
 const id = hex(16).map((bytes) => bytes.toString('hex'));
 const path = fc.constantFrom('vm5/private.img', 'vm12/root.img');
 const domain = fc.stringMatching(/^[!-~]{1,40}$/);
-/** Lines of a table of parts. */
+/** Lines of a table of parts that name the same file twice. */
 const TWICE = ['1', '2', '1'].map((digit) => `from ${digit.repeat(32)}\nmoved 1 1 1 0`).join('\n');
 
 const ONE = { backupId: '1'.repeat(32), parts: 1 };
@@ -99,7 +99,7 @@ describe('the text of a part', () => {
     size: fc.constant(500 * GRAIN - 1),
   });
 
-  it('is read as it was written, and has its length', () => {
+  it('is read as it was written, and is always 4 KiB long', () => {
     fc.assert(
       fc.property(part, (text) => {
         const block = formatPartText(text);
@@ -109,7 +109,7 @@ describe('the text of a part', () => {
     );
   });
 
-  it('is refused if it names chunks that the volume does not have, too many of them, or one twice', () => {
+  it('is refused if it names chunks that the volume does not have, too many chunks, or a chunk twice', () => {
     const text = { path: 'vm5/private.img', size: 40 * GRAIN, domain: 'd', index: 0, last: true };
     for (const runs of [
       [{ first: 40, count: 1 }],
@@ -159,13 +159,13 @@ describe('a map', () => {
     );
   });
 
-  it('is refused in every form but the one that is written', async () => {
+  it('is refused in any form but the one that coffer writes', async () => {
     await fc.assert(
       fc.asyncProperty(map, async (each) => {
         const text = textOf(each).toString();
         for (const bad of mutilated(text)) {
           const read = await parse(Buffer.from(bad)).catch((error: unknown) => error);
-          // A digit that was changed may make another map, which has no other form either.
+          // A changed digit may make another valid map: that one, too, must be in the only form that it has.
           if (read instanceof Error) expect(read, bad).toBeInstanceOf(DamagedError);
           else expect(textOf(read as VolumeMap).toString(), bad).toBe(bad);
         }
@@ -185,7 +185,7 @@ describe('a map', () => {
     await expect(parse(Buffer.from(text))).rejects.toThrow(DamagedError);
   });
 
-  it('can hold runs at every possible position', () => {
+  it('can hold runs at the highest positions that exist', () => {
     const runs = new Runs();
     const extremes: Run[] = [
       { first: 0, count: 32, backup: 0, part: 2 ** 32 - 1, offset: 0 },
@@ -244,7 +244,7 @@ describe('a table of parts', () => {
     );
   });
 
-  it('tells of each part where it was born, and finds it by that', async () => {
+  it('says in which file each part was first stored, and finds the part by that', async () => {
     await fc.assert(
       fc.asyncProperty(rows, moved, async (parts, from) => {
         const text = textOf(tableOf(parts, from));
@@ -270,26 +270,26 @@ describe('a table of parts', () => {
   });
 
   it.each([
-    ['a file that nothing comes from', `from ${'1'.repeat(32)}\nend 0 0 0`],
-    ['a file twice', TWICE],
+    ['a file that no part comes from', `from ${'1'.repeat(32)}\nend 0 0 0`],
+    ['the same file twice', TWICE],
     ['parts out of order', `from ${'1'.repeat(32)}\nmoved 5 1 1 0\nmoved 4 1 1 0\nend 2 2 2`],
-    ['parts from nowhere', 'moved 5 1 1 0\nend 1 1 1'],
-    ['trimmed parts from nowhere', 'trimmed 5 1 01 0\nend 1 1 1'],
+    ['parts that come from no file', 'moved 5 1 1 0\nend 1 1 1'],
+    ['trimmed parts that come from no file', 'trimmed 5 1 01 0\nend 1 1 1'],
     ...['', '0', '10', '2', `${'1'.repeat(32)}1`].map((mask): [string, string] => [
-      `a trimmed part of the chunks ${mask}`,
+      `a trimmed part with the mask "${mask}"`,
       `from ${'1'.repeat(32)}\ntrimmed 5 1 ${mask} 0\nend 1 1 1`,
     ]),
     [
-      'parts of others behind its own',
+      'parts of other files after its own',
       `part 1 1 0\nfrom ${'1'.repeat(32)}\nmoved 5 1 1 0\nend 2 2 2`,
     ],
-    ['a part beyond all bounds', `from ${'1'.repeat(32)}\nmoved 8388608 1 1 0\nend 1 1 1`],
+    ['a part number that is too large', `from ${'1'.repeat(32)}\nmoved 8388608 1 1 0\nend 1 1 1`],
   ])('is refused with %s', async (_, lines) => {
     const text = Buffer.from(`coffer-1 parts\ndomain 0 a\n${lines}\n`);
     await expect(parsePartsTable(piecesOf(text, 50), 4 * MiB)).rejects.toThrow(DamagedError);
   });
 
-  it('is refused in every form but the one that is written', async () => {
+  it('is refused in any form but the one that coffer writes', async () => {
     const from = [{ backupId: 'a'.repeat(32), numbers: [3, 8] }];
     const parts = [
       { size: 7, chunks: 1, domain: 'a' },
@@ -300,7 +300,7 @@ describe('a table of parts', () => {
     for (const bad of mutilated(text)) {
       const parsing = parsePartsTable(piecesOf(Buffer.from(bad), 9), 4 * MiB);
       const read = await parsing.catch((error: unknown) => error);
-      // A digit that was changed may make another table.
+      // A changed digit may make another valid table.
       if (read instanceof PartsTable) expect(textOf(read).toString()).toBe(bad);
       else expect(read, bad).toBeInstanceOf(DamagedError);
     }
@@ -353,7 +353,7 @@ describe('a manifest', () => {
     );
   });
 
-  it('is refused in every form but the one that is written', () => {
+  it('is refused in any form but the one that coffer writes', () => {
     fc.assert(
       fc.property(manifest, (each) => {
         const text = formatManifest(each).toString();
@@ -374,14 +374,14 @@ describe('a manifest', () => {
 });
 
 it.each([
-  ['is the first, and has one before it', { sequence: 1, previous: NAMED }],
-  ['has none before it, and is not the first', { sequence: 2 }],
-  ['is before the first', { sequence: 0 }],
-  ['needs a file twice', { needs: [ONE, ONE] }],
-  ['tells of what it needs in the wrong order', { needs: [OTHER, ONE] }],
-  ['holds a file twice', { holds: [ONE, ONE] }],
-  ['needs nothing of a file', { needs: [{ ...ONE, parts: 0 }] }],
-])('a manifest is refused that %s', (_, lie) => {
+  ['is the first of its series and names a previous one', { sequence: 1, previous: NAMED }],
+  ['is not the first and names no previous one', { sequence: 2 }],
+  ['has the number 0', { sequence: 0 }],
+  ['lists a file that it needs twice', { needs: [ONE, ONE] }],
+  ['lists the files that it needs in the wrong order', { needs: [OTHER, ONE] }],
+  ['lists a file whose parts it holds twice', { holds: [ONE, ONE] }],
+  ['lists a file of which it needs no part', { needs: [{ ...ONE, parts: 0 }] }],
+])('a manifest is refused if it %s', (_, lie) => {
   const text = formatManifest({ ...EMPTY, ...lie });
   expect(() => parseManifest(text)).toThrow(DamagedError);
   expect(parseManifest(formatManifest(EMPTY))).toEqual(EMPTY);
@@ -438,7 +438,7 @@ describe('a header', () => {
   });
 
   it.each(['data', 'pack'] as const)(
-    'is refused when a file of the kind %s is to be streamed',
+    'is refused if it says that a file of the kind %s can be streamed',
     (kind) => {
       const [sound] = fc.sample(header, 1);
       if (sound === undefined) throw new Error('no sample');

@@ -6,7 +6,7 @@ import { type InnerTars, innerTarsOf, readNothingElse } from '../authentic-prefi
 import { inputOf } from '../memory.ts';
 import { GRAIN, PASSPHRASE, makeArchive, never } from './sample.ts';
 
-// Thousands of damaged archives have the same salt: each key is derived by the real code, once.
+// Thousands of damaged archives have the same salt: each key is derived only once, by the real code.
 vi.mock('../../../dom0-agent/archive/coffer1/keys.ts', async (importOriginal) => {
   const keys = await importOriginal<typeof import('../../../dom0-agent/archive/coffer1/keys.ts')>();
   const derived = new Map<string, ReturnType<typeof keys.deriveRootKey>>();
@@ -19,7 +19,7 @@ vi.mock('../../../dom0-agent/archive/coffer1/keys.ts', async (importOriginal) =>
   return { ...keys, deriveRootKey };
 });
 
-/** Every few bytes of what is small, and now and then one of the data. */
+/** Every 23rd byte where there is structure, and every 9001st within the data. */
 function* placesIn(bytes: Buffer): Generator<number> {
   for (let at = 0; at < bytes.length;) {
     yield at;
@@ -56,14 +56,14 @@ function archiveOf(members: readonly (Member | undefined)[]): Buffer {
   return Buffer.concat([...present.map(({ bytes }) => bytes), Buffer.alloc(1024)]);
 }
 
-/** Reads all of an archive, as a file and as a stream; both must fail, and give nothing forged before. Gives what they say. */
+/** Reads all of an archive, as a file and as a stream; both must fail, and give no forged data before that. Gives the errors. */
 async function refusalsOf(archive: Buffer, passphrase = PASSPHRASE): Promise<Error[]> {
   const refusals: Error[] = [];
   for (const seekable of [true, false]) {
     try {
       const reader = await openArchive(inputOf(archive, seekable), Buffer.from(passphrase), never);
       await readNothingElse(reader, genuine);
-      throw new Error(`the archive was taken for whole, ${seekable ? 'as a file' : 'as a stream'}`);
+      throw new Error(`the archive was accepted, ${seekable ? 'as a file' : 'as a stream'}`);
     } catch (error) {
       refusals.push(error as Error);
     }
@@ -78,7 +78,7 @@ async function expectDamaged(archive: Buffer, what: string): Promise<void> {
   }
 }
 
-/** Thousands of damaged archives are read, so many at a time: each mostly waits for the threads that authenticate. */
+/** How many damaged archives are read at a time: each mostly waits for the threads that authenticate. */
 const AT_ONCE = 16;
 
 async function expectAllDamaged(damages: readonly (() => [Buffer, string])[]): Promise<void> {
@@ -112,8 +112,8 @@ const find = (name: string, among = members): Member => {
   return member;
 };
 
-describe('an archive that is damaged', () => {
-  it('is refused with any single byte changed', async () => {
+describe('a damaged archive', () => {
+  it('is refused if a single byte is changed, at many places', async () => {
     await expectAllDamaged(
       [...placesIn(archive)].map((at) => () => {
         const damaged = Buffer.from(archive);
@@ -175,7 +175,7 @@ describe('an archive that is damaged', () => {
     }
   });
 
-  it('is distinguished from a wrong passphrase', async () => {
+  it('is told apart from a wrong passphrase', async () => {
     for (const wrong of ['correct horse battery stapl', 'Correct horse battery staple', ' ']) {
       for (const refusal of await refusalsOf(archive, wrong)) {
         expect(refusal).toBeInstanceOf(WrongPassphraseError);
@@ -183,7 +183,7 @@ describe('an archive that is damaged', () => {
     }
   });
 
-  it('is refused if its header was weakened', async () => {
+  it('is refused if a setting in its header was changed', async () => {
     const change = (from: string, to: string): Buffer => {
       const header = find('backup-header');
       const text = header.bytes.toString('latin1');
@@ -216,7 +216,7 @@ describe('a file that is not an archive', () => {
   });
 });
 
-/** The member and its `.hmac` under another name, their headers made right again. */
+/** The member and its `.hmac` under another name, with valid tar headers. */
 function rename(bytes: Buffer, from: string, to: string): Buffer {
   const text = bytes.toString('latin1').replaceAll(from, to);
   const renamed = Buffer.from(text, 'latin1');

@@ -5,7 +5,7 @@ import { SeriesOfFiles, type TestVolume } from './series-of-files.ts';
 import { GRAIN } from './sample.ts';
 
 const PATH = 'vm5/private.img';
-/** In parts of two chunks, each of them in a file of its own. */
+/** Each part, of two chunks, goes to a file of its own. */
 const EACH_PART = { bytes: 1 };
 
 function volume(chunks: number, seed = 1): TestVolume {
@@ -21,8 +21,8 @@ function headerOf({ bytes }: { readonly bytes: Buffer }) {
   return parseHeader(new Map(lines.map((line) => line.split('=') as [string, string])));
 }
 
-describe('a backup that stores data ahead of itself', () => {
-  it('leaves files that are whole, numbered in the order in which they were made', async () => {
+describe('a backup that stores data in files before its own', () => {
+  it('makes complete files, numbered in the order in which they were made', async () => {
     const series = new SeriesOfFiles();
     const { bytes } = volume(20);
     const made = await series.backup([volume(20)], { ahead: EACH_PART });
@@ -49,13 +49,13 @@ describe('a backup that stores data ahead of itself', () => {
     expect(full.manifest.needs).toEqual([]);
   });
 
-  it('stores nothing ahead while its own file is small', async () => {
+  it('makes no such file if all of it is small', async () => {
     const series = new SeriesOfFiles();
     await series.backup([volume(20)], { ahead: { bytes: 1000 * MiB } });
     expect(series.files).toHaveLength(1);
   });
 
-  it('makes no file larger than the file system takes', async () => {
+  it('makes no file larger than the file system allows', async () => {
     const series = new SeriesOfFiles();
     const largestFile = 3 * MiB;
     await series.backup([volume(200)], { ahead: { bytes: Infinity, largestFile } });
@@ -64,7 +64,7 @@ describe('a backup that stores data ahead of itself', () => {
     expect(Math.min(...sizes.slice(0, -1))).toBeGreaterThan(MiB);
   });
 
-  it('finds in its own data what two new roots have in common', async () => {
+  it('stores once what two new root volumes have in common', async () => {
     const series = new SeriesOfFiles();
     const [one, other] = ['vm1/root.img', 'vm2/root.img'].map((path) => ({
       ...{ ...volume(12), path, domain: 'roots' },
@@ -76,14 +76,14 @@ describe('a backup that stores data ahead of itself', () => {
   });
 });
 
-describe('a backup that stored data ahead of itself and breaks off', () => {
+describe('a backup that breaks off after it stored data in such files', () => {
   it.each([
-    // The part that is being stored is stored.
+    // The part that is being stored at that moment is still stored.
     ['is interrupted', { interruptedAt: 5 }, 6],
     ['loses its own file', { ownLostAt: 5 }, 5],
     ['cannot store more', { failsAt: 5 }, 4],
   ])(
-    'leaves what it has stored when it %s: the next one does not store that again',
+    'keeps what it has stored if it %s: the next one does not store that again',
     async (_, end, left) => {
       const series = new SeriesOfFiles();
       const ahead = { ...EACH_PART, ...end };
@@ -96,7 +96,7 @@ describe('a backup that stored data ahead of itself and breaks off', () => {
     },
   );
 
-  it('closes the file in work at its last whole part, and says so, if that is worth it', async () => {
+  it('completes the file that it is writing after the last complete part, and says so, if that file is large enough', async () => {
     for (const least of [1, 100 * MiB]) {
       const series = new SeriesOfFiles();
       let told = 0;
@@ -115,7 +115,7 @@ describe('a backup that stored data ahead of itself and breaks off', () => {
     }
   });
 
-  it('leaves nothing of a volume that has changed since', async () => {
+  it('is of no use for a volume that has changed since', async () => {
     const series = new SeriesOfFiles();
     const ahead = { ...EACH_PART, interruptedAt: 5 };
     await expect(series.backup([volume(40)], { ahead })).rejects.toThrow('the test');

@@ -17,7 +17,7 @@ const CONTENTS = [
   Buffer.from('some text, again and again\n'.repeat(40_000)),
 ];
 
-/** With room for a frame, whatever the content. */
+/** A buffer with room for a frame, whatever the content. */
 function targetFor(content: Buffer): Buffer {
   return Buffer.alloc(content.length + 4 * KiB);
 }
@@ -37,7 +37,7 @@ describe.each(['zstd', 'gzip'] as const)('frames made by %s', (filter) => {
   });
 });
 
-it('one zstd after the other makes as many frames as are asked for', async () => {
+it('a compressor makes more frames than one zstd can, with one zstd after the other', async () => {
   await using compressor = frameCompressor('zstd', 1, never);
   for (let number = 0; number < 1100; number++) {
     const bytes = Buffer.from(`part ${number}\n`.repeat(2000));
@@ -47,10 +47,10 @@ it('one zstd after the other makes as many frames as are asked for', async () =>
   }
 });
 
-describe('a zstd that', () => {
+describe('a compressor fails if its zstd', () => {
   const part = randomBytes(4 * MiB);
 
-  it('is killed at work is told of', async () => {
+  it('is killed while it compresses', async () => {
     await using compressor = frameCompressor('zstd', 1, never);
     await compressor.compress(part, targetFor(part));
     const frame = compressor.compress(part, targetFor(part));
@@ -58,7 +58,7 @@ describe('a zstd that', () => {
     await expect(frame).rejects.toThrow('zstd was ended by SIGKILL');
   });
 
-  it('was killed between two parts is told of', async () => {
+  it('was killed between two parts', async () => {
     await using compressor = frameCompressor('zstd', 1, never);
     await compressor.compress(part, targetFor(part));
     killZstd();
@@ -66,7 +66,7 @@ describe('a zstd that', () => {
     await expect(frame).rejects.toThrow('zstd was ended by SIGKILL');
   });
 
-  it('is not installed is told of', async () => {
+  it('is not installed', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'coffer-'));
     const path = process.env['PATH'];
     try {
@@ -85,12 +85,12 @@ describe('a zstd that', () => {
   });
 });
 
-/** Kills those that this process has started. */
+/** Kills every zstd that this process has started, and no other. */
 function killZstd(): void {
   execFileSync('pkill', ['-KILL', '-x', '-P', `${process.pid}`, 'zstd']);
 }
 
-it('interrupting a compressor ends everything that waits for it', async () => {
+it('a compressor that is interrupted rejects every frame that it has not made', async () => {
   const stop = new AbortController();
   await using compressor = frameCompressor('zstd', 1, stop.signal);
   const frames = [1, 2, 3].map(() =>
@@ -100,12 +100,12 @@ it('interrupting a compressor ends everything that waits for it', async () => {
   for (const frame of frames) await expect(frame).rejects.toThrow('enough');
 });
 
-describe('the end of a zstd frame', () => {
+describe('the end of a zstd frame is found', () => {
   it.each([
-    ['as coffer makes it', ['--single-thread']],
+    ['made with the options that coffer uses', ['--single-thread']],
     ['without a checksum', ['--no-check']],
-    ['without a size', []],
-  ])('is found %s, wherever the stream is split', (_, options) => {
+    ['without the length of the content', []],
+  ])('%s, wherever the stream is split', (_, options) => {
     for (const content of CONTENTS) {
       const zstd = ['-q', '-c', ...options];
       const frame = execFileSync('zstd', zstd, { input: content, maxBuffer: 2 ** 26 });

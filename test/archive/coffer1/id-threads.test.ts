@@ -7,7 +7,7 @@ import { newSeriesKey } from '../../../dom0-agent/archive/coffer1/series-key.ts'
 const GRAIN = 65536;
 const START = 4096;
 
-/** A buffer with room for a text, and chunks behind it, and what their ids must be. */
+/** A buffer with room for a text and chunks after it, and what their ids must be. */
 function sample(ids: ChunkIds, count: number): { buffer: Buffer; expected: Buffer } {
   const buffer = Buffer.allocUnsafeSlow(START + count * GRAIN);
   randomBytes(buffer.length).copy(buffer);
@@ -18,7 +18,7 @@ function sample(ids: ChunkIds, count: number): { buffer: Buffer; expected: Buffe
 }
 
 describe('threads that compute ids', () => {
-  it('give those of docs/archive-format.md, and the same bytes back, for many buffers at once', async () => {
+  it('give the ids of docs/archive-format.md and return the bytes unchanged, for many buffers at once', async () => {
     const ids = new ChunkIds(newSeriesKey(), 'roots');
     await using threads = new IdThreads(3, 5 * GRAIN);
     const samples = Array.from({ length: 9 }, (_, i) => sample(ids, (i % 5) + 2));
@@ -36,7 +36,7 @@ describe('threads that compute ids', () => {
     }
   });
 
-  it('take a view of a larger buffer as well', async () => {
+  it('accept a view of a larger buffer', async () => {
     const ids = new ChunkIds(newSeriesKey(), 'roots');
     await using threads = new IdThreads(1, 0);
     const { buffer, expected } = sample(ids, 4);
@@ -48,7 +48,7 @@ describe('threads that compute ids', () => {
     expect(found.buffer).toHaveLength(length);
   });
 
-  it('end when they are disposed of, whatever they were doing', async () => {
+  it('end when they are disposed of, even while they are computing', async () => {
     const ids = new ChunkIds(newSeriesKey(), 'roots');
     const threads = new IdThreads(2, 0);
     const asked = Array.from({ length: 6 }, () => {

@@ -15,7 +15,7 @@ type Change =
   | { readonly kind: 'clone'; readonly of: number }
   | { readonly kind: 'nothing' };
 
-/** Some volumes end in the middle of a chunk, some writes touch only a few bytes. */
+/** Some volumes end in the middle of a chunk, and some writes change only a few bytes. */
 const size = fc.integer({ min: 0, max: 9 * GRAIN });
 const change: fc.Arbitrary<Change> = fc.oneof(
   fc.record({
@@ -34,14 +34,15 @@ const day = fc.record({
   full: fc.oneof({ weight: 5, arbitrary: fc.constant(false) }, fc.constant(true)),
   /** Whether it is known what changed. */
   detects: fc.boolean(),
-  /** Data is stored ahead of the backup; and the backup is interrupted when so many parts were. */
+  /** Data is stored in files before the backup's own. */
   ahead: fc.boolean(),
+  /** The backup is first tried, and interrupted after so many parts. */
   interruptedAt: fc.oneof(fc.constant(undefined), fc.nat(4)),
   /** Volumes that are left out of the backup. */
   without: fc.subarray([...PATHS], { maxLength: 2 }),
 });
 
-/** Volumes that change from day to day, and what may have changed of each since it was last backed up. */
+/** Volumes that change from day to day, and what may have changed in each since it was last backed up. */
 class Disks {
   readonly #bytes = new Map<string, Buffer>();
   readonly #changed = new Map<string, Extent[]>();
@@ -102,7 +103,7 @@ class Disks {
   }
 }
 
-/** Ascending and disjoint, as a detector tells them. */
+/** Ascending and disjoint, as a detector reports them. */
 function merged(ranges: readonly Extent[], size: number): Extent[] {
   const found: { offset: number; length: number }[] = [];
   for (const { offset, length } of ranges) {
@@ -118,7 +119,7 @@ function merged(ranges: readonly Extent[], size: number): Extent[] {
 }
 
 describe('a series', () => {
-  it('gives back each day as it was, whatever changed', async () => {
+  it('restores the volumes of every day unchanged, whatever happens between the days', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.tuple(size, size, size),
@@ -133,7 +134,7 @@ describe('a series', () => {
             const volumes = disks.volumes(paths, detects);
             const small = ahead ? { bytes: 1 } : undefined;
             if (small !== undefined && interruptedAt !== undefined) {
-              // It may have less than that to store.
+              // It succeeds if it has fewer parts than that to store.
               await Promise.allSettled([
                 series.backup(volumes, { ahead: { ...small, interruptedAt } }),
               ]);
@@ -182,7 +183,7 @@ describe('a series', () => {
     expect((await series.restored(second.backupId, 'vm5/private.img')).equals(changed)).toBe(true);
   });
 
-  it('stores nothing of a volume that did not change, and reads nothing where that is known', async () => {
+  it('stores nothing of a volume that did not change, and does not read it if that is known', async () => {
     const series = new SeriesOfFiles();
     const bytes = noise(20, 1);
     await series.backup([volume(bytes)]);
@@ -204,8 +205,8 @@ describe('a series', () => {
     expect((await series.restored(second.backupId, 'vm5/private.img')).equals(bytes)).toBe(true);
   });
 
-  describe('where what changed was told wrongly', () => {
-    /** Reads all that is said to be unchanged; counts how often it was wrong. */
+  describe('checks what is reported as unchanged, and', () => {
+    /** Asks for all chunks that are reported as unchanged, and counts how often the report was found wrong. */
     const checking = (): { check: CheckOfChanges; asked: number[]; wrong: () => number } => {
       let wrong = 0;
       const asked: number[] = [];
@@ -224,7 +225,7 @@ describe('a series', () => {
       return { check, asked, wrong: () => wrong };
     };
 
-    it('finds nothing wrong in what is right, of volumes without any changes, too', async () => {
+    it('finds no error in a true report, also of a volume without changes', async () => {
       const series = new SeriesOfFiles();
       const bytes = noise(9, 1).subarray(0, 9 * GRAIN - 100);
       bytes.fill(0, 4 * GRAIN, 5 * GRAIN);
@@ -241,11 +242,11 @@ describe('a series', () => {
     });
 
     it.each([
-      ['a byte', (bytes: Buffer) => bytes.fill('x', 7 * GRAIN + 5, 7 * GRAIN + 6)],
-      ['the last chunk', (bytes: Buffer) => bytes.fill('x', bytes.length - 1)],
-      ['what became zeros', (bytes: Buffer) => bytes.fill(0, 3 * GRAIN, 4 * GRAIN)],
-      ['what was zeros', (bytes: Buffer) => bytes.fill('x', 4 * GRAIN, 4 * GRAIN + 1)],
-    ])('stores %s all the same, and says so once', async (_, change) => {
+      ['a changed byte', (bytes: Buffer) => bytes.fill('x', 7 * GRAIN + 5, 7 * GRAIN + 6)],
+      ['the changed last chunk', (bytes: Buffer) => bytes.fill('x', bytes.length - 1)],
+      ['data that became zeros', (bytes: Buffer) => bytes.fill(0, 3 * GRAIN, 4 * GRAIN)],
+      ['zeros that became data', (bytes: Buffer) => bytes.fill('x', 4 * GRAIN, 4 * GRAIN + 1)],
+    ])('stores %s although it was not reported, and notes the error once', async (_, change) => {
       const series = new SeriesOfFiles();
       const bytes = noise(9, 1).subarray(0, 9 * GRAIN - 100);
       bytes.fill(0, 4 * GRAIN, 5 * GRAIN);
@@ -259,7 +260,7 @@ describe('a series', () => {
     });
   });
 
-  it('stores a chunk that returns, or moves, once', async () => {
+  it('stores nothing again if old content returns or moves', async () => {
     const series = new SeriesOfFiles();
     const bytes = noise(8, 1);
     await series.backup([volume(bytes)]);
@@ -270,7 +271,7 @@ describe('a series', () => {
     expect((await series.restored(third.backupId, 'vm5/private.img')).equals(moved)).toBe(true);
   });
 
-  it('finds what roots have in common, and nothing that other volumes have', async () => {
+  it('stores once what root volumes have in common, and never compares other volumes', async () => {
     const series = new SeriesOfFiles();
     const bytes = noise(8, 1);
     const root = { path: 'vm1/root.img', domain: 'roots' };
@@ -288,7 +289,7 @@ describe('a series', () => {
     }
   });
 
-  it('finds in one backup what two new roots have in common', async () => {
+  it('stores once what two root volumes have in common that are new in the same backup', async () => {
     const series = new SeriesOfFiles();
     await series.backup([]);
     const bytes = noise(9, 1);
@@ -302,7 +303,7 @@ describe('a series', () => {
   });
 
   it.each([true, false])(
-    'stores again what was in a file that is lost, and is in use (known to be unchanged: %s)',
+    'stores again what was in a lost file and is still needed (known to be unchanged: %s)',
     async (detects) => {
       const series = new SeriesOfFiles();
       const bytes = noise(12, 1);
@@ -319,7 +320,7 @@ describe('a series', () => {
     },
   );
 
-  it('stores everything when chunks have another size', async () => {
+  it('stores everything again if the size of chunks is another', async () => {
     const series = new SeriesOfFiles();
     const bytes = noise(8, 1);
     await series.backup([volume(bytes)]);
@@ -331,7 +332,7 @@ describe('a series', () => {
     expect((await series.restored(third.backupId, 'vm5/private.img')).equals(bytes)).toBe(true);
   });
 
-  it('uses no key twice, though a backup breaks off', async () => {
+  it('never uses a key twice, even if a backup breaks off', async () => {
     const series = new SeriesOfFiles();
     const bytes = noise(12, 1);
     await series.backup([volume(bytes)]);

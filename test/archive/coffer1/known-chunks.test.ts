@@ -9,8 +9,8 @@ function idsOf(count: number): Buffer {
   return randomBytes(count * ID_LENGTH);
 }
 
-describe('what is known of chunks that follow each other in a part', () => {
-  it('is nothing when one between them was left out of a trimmed part', () => {
+describe('the known ids of consecutive chunks of a part', () => {
+  it('are not given if the part was trimmed and lacks one of the chunks', () => {
     const known = new KnownChunks();
     const ids = idsOf(3);
     known.addPart(BORN_IN, 0, ids, 0b1011);
@@ -23,7 +23,7 @@ describe('what is known of chunks that follow each other in a part', () => {
     expect(at(3, 2)).toBeUndefined();
   });
 
-  it('is the same wherever in memory they lie', () => {
+  it('are given for each of thousands of parts', () => {
     const known = new KnownChunks();
     const parts = Array.from({ length: 4500 }, (_, part) => idsOf(part % 2 === 0 ? 32 : 31));
     for (const [part, ids] of parts.entries()) known.addPart(BORN_IN, part, ids);

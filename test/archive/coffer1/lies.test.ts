@@ -8,7 +8,7 @@ import { LYING_MAPS, LYING_PARTS } from './lies.ts';
 import { type Lies, resealed } from './reseal.ts';
 import { PASSPHRASE, makeArchive, never } from './sample.ts';
 
-/** Authentic backups that somebody with the key made to do harm, or that a fault of coffer's own spoilt. */
+/** Authentic backups with false contents: somebody with the key made them to do harm, or a bug of coffer's did. */
 const archive = await makeArchive({ 'vm5/private.img': Buffer.alloc(200_000, 'x') });
 
 async function read(lies: Lies, seekable: boolean): Promise<void> {
@@ -31,23 +31,23 @@ const replacing =
   };
 
 const TABLES: readonly (readonly [string, (text: string) => string])[] = [
-  ['has a part less', replacing(/^part .*\n/m, '')],
+  ['lacks a part', replacing(/^part .*\n/m, '')],
   ['has a part of another size', replacing(/^part (\d)/m, 'part 1$1')],
   ['has a part with another number of chunks', replacing(/^(part \d+) 2 /m, '$1 1 ')],
 ];
 
 const MANIFESTS: readonly (readonly [string, (text: string) => string])[] = [
   ['is of another series', replacing(/^series ./m, 'series x')],
-  ['lists a member less', replacing(/^member qubes.*\n/m, '')],
-  ['counts a part more', replacing(/^parts 2 /m, 'parts 3 ')],
-  ['counts other bytes', replacing(/^total (\S+ \S+) .*$/m, 'total $1 7')],
+  ['does not list a member', replacing(/^member qubes.*\n/m, '')],
+  ['counts one part too many', replacing(/^parts 2 /m, 'parts 3 ')],
+  ['counts another number of bytes', replacing(/^total (\S+ \S+) .*$/m, 'total $1 7')],
 ];
 
 describe.each([
-  ['in a file', true],
-  ['as a stream', false],
+  ['read as a file', true],
+  ['read as a stream', false],
 ])('an authentic backup %s', (_, seekable) => {
-  it('can be read if nothing was changed', async () => {
+  it('is accepted if nothing was changed', async () => {
     await expect(read({}, seekable)).resolves.toBeUndefined();
   });
 
@@ -69,11 +69,11 @@ describe.each([
   });
 });
 
-describe('an authentic file of a series', () => {
+describe('an authentic file of a series that is not a backup', () => {
   it.each([
     ['data', 'this file is not a backup: it holds data that backups of its series refer to'],
     ['pack', 'this file is not a backup: it holds what backups of its series need of files'],
-  ])('of the kind %s is refused with a sentence that says what it is', async (kind, sentence) => {
+  ])('is refused as one, with a sentence that says what it is: %s', async (kind, sentence) => {
     const lie = (text: string): string =>
       text.replace('kind=backup', `kind=${kind}`).replace('streamable=True', 'streamable=False');
     for (const seekable of [true, false]) {

@@ -21,7 +21,7 @@ function zstd(args: readonly string[], input: Buffer): Buffer {
 
 describe('a raw frame', () => {
   it.each(TEXTS.map((text) => [text.length, text] as const))(
-    'of %i bytes is read without a program, and by zstd',
+    'of %i bytes can be read without a program, and by zstd',
     (_, text) => {
       const frame = frameOf(text);
       expect(readRawFrame(frame)).toEqual(text);
@@ -35,21 +35,21 @@ describe('a raw frame', () => {
     expect(zstd(['-d'], frames)).toEqual(Buffer.concat([text, ...TEXTS, text]));
   });
 
-  it('holds no text that is longer', () => {
+  it('is not made of a longer text', () => {
     const text = Buffer.alloc(LONGEST_RAW + 1);
     expect(() => frameOf(text)).toThrow(RangeError);
   });
 });
 
-describe('left to zstd is', () => {
+describe('what is not a raw frame is left to zstd:', () => {
   it.each(TEXTS.map((text) => [text.length, text] as const))(
-    'what it has made of %i bytes',
+    'a frame that zstd made of %i bytes',
     (_, text) => {
       expect(readRawFrame(zstd([], text))).toBeUndefined();
     },
   );
 
-  it('a frame of which anything but the text was changed, cut or added', () => {
+  it('a raw frame with a changed byte outside of the text, without its last byte, or with another frame after it', () => {
     const frame = frameOf(Buffer.from('<firewall/>'));
     for (let at = 0; at < FRAME_OVERHEAD; at++) {
       const changed = Buffer.from(frame);
@@ -60,7 +60,7 @@ describe('left to zstd is', () => {
     expect(readRawFrame(Buffer.concat([frame, frame]))).toBeUndefined();
   });
 
-  it('whatever else', () => {
+  it('any other bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
         expect(readRawFrame(Buffer.from(bytes))).toBeUndefined();

@@ -7,7 +7,7 @@ import { Runs } from '../../../dom0-agent/archive/coffer1/runs.ts';
 const PARTS = 12;
 const ROOMS = [0, 1, 5, 40, 1_000];
 
-/** Runs in any parts, each behind the last. */
+/** Runs in ascending order, in any parts. */
 const runsOf = fc
   .array(fc.record({ part: fc.nat(PARTS - 1), offset: fc.nat(31), gap: fc.boolean() }), {
     maxLength: 120,
@@ -22,7 +22,7 @@ const runsOf = fc
     return runs;
   });
 
-/** How often each part is read; every chunk must be at hand when its turn comes, and no more kept than there is room for. */
+/** How often each part is read. Checks that each chunk is available when its turn comes, and that no more chunks are kept than there is room for. */
 function readingsOf(runs: Runs, room: number): number[] {
   const plan = new ReadPlan(runs, PARTS, ({ part }) => part, room);
   const readings = Array<number>(PARTS).fill(0);
@@ -51,7 +51,7 @@ function countOf(bits: number): number {
   return Array.from({ length: 32 }, (_, i) => i).filter((i) => hasBit(bits, i)).length;
 }
 
-it('a volume is read in its order, each part as often as the room makes necessary', () => {
+it('a volume is read in ascending order, and with more room, no part is read more often', () => {
   fc.assert(
     fc.property(runsOf, (runs) => {
       const totals = ROOMS.map((room) => readingsOf(runs, room).reduce((a, b) => a + b, 0));
@@ -62,7 +62,7 @@ it('a volume is read in its order, each part as often as the room makes necessar
   );
 });
 
-it('what is needed last is given up first', () => {
+it('when room is short, the chunks that are needed last are dropped first', () => {
   const runs = new Runs();
   const order = [0, 1, 2, 0, 1, 0, 1, 2];
   order.forEach((part, first) => runs.add({ first, count: 1, backup: 0, part, offset: first }));

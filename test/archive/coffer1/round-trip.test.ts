@@ -45,7 +45,7 @@ const NOTHING = Buffer.alloc(0);
 const contents: Contents = {
   'vm5/firewall.xml': Buffer.from('<firewall/>'),
   'vm7/empty': Buffer.alloc(0),
-  // On both sides of the length up to which zstd is not asked.
+  // The longest that is stored in a raw frame, and a byte more.
   'vm6/notes.txt': Buffer.from('all.'.repeat(LONGEST_RAW / 4)),
   'vm6/firewall.xml': Buffer.from('all.'.repeat(LONGEST_RAW / 4) + '.'),
   'vm7/firewall.xml': Buffer.from('<firewall/>'),
@@ -88,7 +88,7 @@ describe.each([
   );
 });
 
-it('is refused under another passphrase', async () => {
+it('a backup is refused with another passphrase', async () => {
   const backup = await makeArchive({});
   for (const seekable of [true, false]) {
     const opened = openArchive(inputOf(backup, seekable), Buffer.from('another'), never);
@@ -97,7 +97,7 @@ it('is refused under another passphrase', async () => {
 });
 
 describe('a backup', () => {
-  it('can arrive in pieces of any length', async () => {
+  it('is read from a stream in pieces of any length', async () => {
     const backup = await makeArchive({ ...contents, 'vm6/root.img': randomBytes(9) });
     for (const chunk of [511, 4097]) {
       const input = inputOf(backup, false, chunk);
@@ -108,7 +108,7 @@ describe('a backup', () => {
     }
   });
 
-  it('is read from a file only as far as needed', async () => {
+  it('is read from a file no further than necessary', async () => {
     const backup = await makeArchive({
       'vm1/private.img': randomBytes(5_000_000),
       'vm2/private.img': Buffer.from('small'),
@@ -134,7 +134,7 @@ describe('a backup', () => {
   it.each([
     ['from a file', true],
     ['from a stream', false],
-  ])('continues with the next file %s, wherever the reader of one stops', async (_, seekable) => {
+  ])('gives the next file %s, wherever its reader left the last one', async (_, seekable) => {
     for (const compressionFilter of [undefined, 'zstd'] as const) {
       const backup = await makeArchive(contents, { compressionFilter });
       for (const chunks of [0, 1, 2, 5, 9]) {
@@ -151,7 +151,7 @@ describe('a backup', () => {
     }
   });
 
-  it('reveals nothing of its contents outside of encrypted members', async () => {
+  it('contains none of its text unencrypted', async () => {
     const text = Buffer.from('quarterly reports\n'.repeat(10_000));
     const backup = await makeArchive({ 'vm5/notes.txt': text, 'vm5/private.img': text });
     for (const telling of ['quarterly', '<qubes', 'coffer-1 part', 'coffer-1 map']) {

@@ -76,7 +76,7 @@ async function threeDays() {
 const letters = fc.string({ unit: fc.constantFrom(...Array.from('abcdefghij-')), maxLength: 12 });
 
 describe('a backup that refers to others of its series', () => {
-  it('is read from all of them, whatever changed, was moved or compressed in another way', async () => {
+  it('is read from all of them, whatever changed or moved between the days', async () => {
     const day = fc.record({
       root: letters,
       home: letters,
@@ -112,7 +112,7 @@ describe('a backup that refers to others of its series', () => {
     );
   });
 
-  it('is read whatever its files are called, in any order, among files of others', async () => {
+  it('is read whatever the files are called, among files that do not belong to the series', async () => {
     const { days, files } = await threeDays();
     const other = await new SeriesMaker().backup({ [ROOT]: volume('none') });
     const directory = new MemoryDirectory({
@@ -126,7 +126,7 @@ describe('a backup that refers to others of its series', () => {
     expect(await readAll(directory, 'zzz')).toMatchObject(days[2] ?? {});
   });
 
-  it('that needs no other looks at none', async () => {
+  it('looks at no other file if it needs none', async () => {
     const { files, days } = await threeDays();
     const directory = new MemoryDirectory(files);
     const found = await readAll(directory, 'day-0');
@@ -135,7 +135,7 @@ describe('a backup that refers to others of its series', () => {
     expect(directory.bytesRead).toBeLessThan(2.5 * (files['day-0']?.length ?? 0));
   });
 
-  it('loses only what lies in a file that is missing, cut, or another under its name', async () => {
+  it('loses only what is in a file that is missing, cut short or replaced', async () => {
     const { days, files } = await threeDays();
     const day1 = files['day-1'] ?? Buffer.alloc(0);
     const flipped = Buffer.from(day1);
@@ -159,7 +159,7 @@ describe('a backup that refers to others of its series', () => {
     }
   });
 
-  it('is not fooled by a file that claims the id of another', async () => {
+  it('does not use a file that claims the id of another', async () => {
     const { maker, days, files, ids } = await threeDays();
     const fake = Buffer.from((await maker.backup({ [ROOT]: volume('fake') })).bytes);
     const at = fake.indexOf('backup-id=') + 'backup-id='.length;
@@ -168,7 +168,7 @@ describe('a backup that refers to others of its series', () => {
     expect(await readAll(directory, 'day-2')).toMatchObject(days[2] ?? {});
   });
 
-  it('notices each changed byte of a part in another file that it needs', async () => {
+  it('is refused if a byte has changed in a part that it needs of another file', async () => {
     const { files, days } = await threeDays();
     const genuine = files['day-1'] ?? Buffer.alloc(0);
     const from = genuine.indexOf('data.000\0');
@@ -183,7 +183,7 @@ describe('a backup that refers to others of its series', () => {
     }
   });
 
-  it('takes no part of another file, or of another place, for its own', async () => {
+  it('is refused if two parts that it needs have changed places', async () => {
     const { files } = await threeDays();
     const one = files['day-0'] ?? Buffer.alloc(0);
     const swapped = Buffer.from(one);
@@ -197,18 +197,18 @@ describe('a backup that refers to others of its series', () => {
 });
 
 describe('a pack', () => {
-  it('stands for the parts of files that were deleted', async () => {
+  it('replaces files that were deleted', async () => {
     const { maker, days, files, ids } = await threeDays();
     const pack = await maker.pack({ [ids[0] ?? '']: 'all', [ids[1] ?? '']: 'all' });
     const directory = new MemoryDirectory({ 'day-2': files['day-2'] ?? Buffer.alloc(0), pack });
     expect(await readAll(directory, 'day-2')).toMatchObject(days[2] ?? {});
-    // While the files are still there, too.
+    // It does no harm while the files are still there.
     expect(await readAll(new MemoryDirectory({ ...files, pack }), 'day-2')).toMatchObject(
       days[2] ?? {},
     );
   });
 
-  it('holds some parts, and others may be in another pack', async () => {
+  it('may hold only some parts of a file, if another pack holds the others', async () => {
     const { maker, days, files, ids } = await threeDays();
     const [one = '', two = ''] = ids;
     const packs = {
@@ -223,7 +223,7 @@ describe('a pack', () => {
     expect(found[ROOT]).toMatch(/names a part that the backup does not contain/);
   });
 
-  it('is no backup', async () => {
+  it('is not accepted as a backup', async () => {
     const { maker, ids } = await threeDays();
     const pack = await maker.pack({ [ids[0] ?? '']: 'all' });
     await expect(readAll(new MemoryDirectory({ pack }), 'pack')).rejects.toThrow(/not a backup/);
@@ -245,7 +245,7 @@ describe('checking a series', () => {
   }
   const sound = (...names: string[]) => names.map((name) => [name, []]);
 
-  it('reads each file once, and finds nothing wrong with a sound one, packs included', async () => {
+  it('reads each file once, packs included, and finds no damage where there is none', async () => {
     const { maker, files, ids } = await threeDays();
     const pack = await maker.pack({ [ids[0] ?? '']: 'all' });
     const { damages, directory } = await check({ ...files, pack });
@@ -254,7 +254,7 @@ describe('checking a series', () => {
     expect(directory.bytesRead).toBeLessThan(1.5 * total);
   });
 
-  it('tells in which file a byte was changed, and which volumes of which backups need that', async () => {
+  it('says in which file a byte has changed, and which volumes of which backups are lost', async () => {
     const { files } = await threeDays();
     const changed = Buffer.from(files['day-0'] ?? '');
     const at = changed.indexOf('data.000\0') + 512 + 5_000;
@@ -268,7 +268,7 @@ describe('checking a series', () => {
     ]);
   });
 
-  it('notices any byte of any member that is changed', async () => {
+  it('notices a changed byte in any member', async () => {
     const { files } = await threeDays();
     const genuine = files['day-1'] ?? Buffer.alloc(0);
     for (let at = 300; at < genuine.length - 1024; at += 9_973) {
@@ -276,12 +276,12 @@ describe('checking a series', () => {
       changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
       const { damages } = await check({ ...files, 'day-1': changed });
       const all = damages.flatMap(([, each]) => each);
-      // A file whose header names another series, or none, is none of this one: what needs it is lost.
+      // With another series in its header, the file is not one of this series: what needs it is lost.
       expect(all.length, `byte ${at}`).toBeGreaterThan(0);
     }
   });
 
-  it('tells of a file that is missing by what is lost', async () => {
+  it('names the volumes that are lost with a missing file', async () => {
     const { files } = await threeDays();
     const present = Object.fromEntries(Object.entries(files).filter(([name]) => name !== 'day-1'));
     const { damages } = await check(present);
@@ -292,8 +292,8 @@ describe('checking a series', () => {
   });
 });
 
-describe('reading a day of many', () => {
-  it('asks for neighbours once, and reads little more than what is needed', async () => {
+describe('reading one backup of a long series', () => {
+  it('reads less than twice the bytes that it needs', async () => {
     const maker = new SeriesMaker();
     const files: Record<string, Buffer> = {};
     const names = Array.from({ length: 200 }, (_, i) => String.fromCodePoint(0x100 + i));

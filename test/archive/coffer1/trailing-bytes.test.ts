@@ -8,7 +8,7 @@ import { MiB } from '../../../shared/sizes.ts';
 import { inputOf } from '../memory.ts';
 import { PASSPHRASE, makeArchive, never } from './sample.ts';
 
-/** Archives that something was written behind: a newline, the blocks of `dd conv=sync`, the rest of a device. */
+/** Archives that are followed by something: a newline, the padding of `dd conv=sync`, the rest of a device. */
 let archive: Buffer;
 beforeAll(async () => {
   archive = await makeArchive({ 'vm5/private.img': Buffer.alloc(30_000, 'data') });
@@ -54,7 +54,7 @@ describe.each([
     },
   );
 
-  it('may be followed by a device full of zeros, of which little is read', async () => {
+  it('may be followed by a device full of zeros, of which only some are read', async () => {
     expect(await readAll(followedBy(2 ** 42, () => 0, seekable))).toBe(2);
   });
 
@@ -62,13 +62,13 @@ describe.each([
     ['a newline', Buffer.from('\n'), '1 byte '],
     ['a word', Buffer.from('end of backup\r\n'), '15 bytes '],
     [
-      'a byte behind zeros',
+      'a byte after zeros',
       Buffer.concat([Buffer.alloc(70_000), Buffer.from([1])]),
       '70001 bytes ',
     ],
     ['an old file', Buffer.alloc(200_000, 'old'), '200000 bytes '],
   ])(
-    'is said to be complete, and to be followed by other bytes: %s',
+    'is refused as complete but followed by other bytes: %s',
     async (_name, behind, count) => {
       const followed = Buffer.concat([archive, behind]);
       const refusal = readAll(inputOf(followed, seekable));
@@ -79,20 +79,20 @@ describe.each([
     },
   );
 
-  it('is said to be so on a large device, too, without reading all of it', async () => {
+  it('is also refused so on a large device, without reading all of it', async () => {
     const refusal = readAll(followedBy(2 ** 42, () => 7, seekable));
     await expect(refusal).rejects.toThrow(
       /complete, but followed by (4398046511104|67108864) bytes/,
     );
   });
 
-  it('is not called complete if its end is missing and there are zeros instead', async () => {
+  it('is not called complete if zeros stand in place of its end', async () => {
     for (const missing of [1, 1024, 1500, 2048, 2049, archive.length / 2]) {
       const cut = archive.subarray(0, archive.length - missing);
       const refusal = readAll(inputOf(Buffer.concat([cut, Buffer.alloc(5_000_000)]), seekable));
       if (missing <= 1024) expect(await refusal).toBe(2);
       else await expect(refusal).rejects.toThrow(DamagedError);
-      if (missing > 1024) await expect(refusal).rejects.not.toThrow(/whole/);
+      if (missing > 1024) await expect(refusal).rejects.not.toThrow(/is complete/);
     }
   });
 });

@@ -57,7 +57,7 @@ const openssl = (args: string[], input: Buffer = Buffer.alloc(0)): string =>
 
 const hmacByOpenssl = (digest: string, key: string, input: Buffer): string =>
   openssl(['dgst', `-${digest}`, '-mac', 'HMAC', '-macopt', `hexkey:${key}`, '-binary'], input);
-/** 64 bytes: HKDF-Expand is one HMAC then. */
+/** The first 64 bytes of HKDF-Expand, which are a single HMAC. */
 const expandByOpenssl = (key: string, info: string): string =>
   hmacByOpenssl('sha512', key, Buffer.concat([Buffer.from(info), Buffer.from([1])]));
 
@@ -86,7 +86,7 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
     expect(openssl(['kdf', '-keylen', '64', ...args, '-binary', 'SCRYPT'])).toBe(rootKey);
   });
 
-  it('follow from the series key, which openssl wraps in the same way', () => {
+  it('follow from the series key, which is wrapped as openssl would do it', () => {
     const wrapped = wrapSeriesKey(bytes(rootKey), seriesId, bytes(seriesKey));
     expect(hex(wrapped.wrappedKey)).toBe(wrappedKey);
     expect(hex(wrapped.wrappedKeyMac)).toBe(wrappedKeyMac);
@@ -100,7 +100,7 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
     expect(hmacByOpenssl('sha512', wrapMac, bytes(wrappedKey))).toBe(wrappedKeyMac);
   });
 
-  it('cannot be derived with another root key, series or header', () => {
+  it('are not unwrapped with another root key, series id or wrapped key', () => {
     const open = (root: string, id: string, key: string): unknown =>
       unwrapSeriesKey(bytes(root), id, {
         wrappedKey: bytes(key),
@@ -113,7 +113,7 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
     expect(open(rootKey, seriesId, changed(wrappedKey))).toBeUndefined();
   });
 
-  it('give the ids of chunks and the digest of a map that openssl computes', () => {
+  it('give the chunk ids and the map digest that openssl computes', () => {
     const chunk = Buffer.alloc(chunks.length, chunks.fill);
     const ids = new ChunkIds(bytes(seriesKey), chunks.domain);
     expect(hex(ids.idOf(chunk))).toBe(chunks.id);
@@ -170,7 +170,7 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
 it.each([
   ['right', 'correct horse battery staple'],
   ['wrong', 'incorrect'],
-])('the passphrase, %s, is wiped once the key has been derived', async (_, text) => {
+])('a %s passphrase is wiped once the key has been derived', async (_, text) => {
   const passphrase = Buffer.from(text);
   const archive = inputOf(await makeArchive({}), true);
   await openArchive(archive, passphrase, never).catch(() => undefined);

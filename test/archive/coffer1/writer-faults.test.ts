@@ -6,7 +6,7 @@ import { writeCoffer1 } from '../../../dom0-agent/archive/coffer1/write-coffer1.
 import { FailedError, StorageError } from '../../../shared/errors.ts';
 import { GRAIN, OPTIONS, contentsOf, never, sampleFile } from './sample.ts';
 
-/** A volume so large that nobody waits for its end. */
+/** A volume so large that writing it never ends in a test. */
 async function* hugeVolume(onRead: () => void = () => undefined): AsyncGenerator<Content> {
   yield* contentsOf({});
   const noise = randomBytes(GRAIN);
@@ -25,7 +25,7 @@ describe.each([undefined, 'zstd', 'gzip'] as const)('writing a backup (filter: %
   const options = { ...OPTIONS, compressionFilter: filter };
   const fresh = () => ({ ...options, ...sampleFile() });
 
-  it('fails with the error of the output, wherever that occurs', async () => {
+  it('fails with the error of the output, whichever write fails', async () => {
     for (let writes = 0; writes < 40; writes += 3) {
       let left = writes;
       const output = {

@@ -22,7 +22,7 @@ async function lengthOf(filter: string, compressed: Buffer): Promise<number> {
 }
 
 describe('data to decompress', () => {
-  // The most that each program asks for by a preset of its own.
+  // The presets of each program that need the most memory.
   it.each([
     ['xz', ['-9e', '-c']],
     ['lzma', ['--format=lzma', '-9e', '-c']],
@@ -42,7 +42,7 @@ describe('data to decompress', () => {
     ['xz', ['--lzma2=preset=0,dict=256MiB', '-c']],
     ['lzma', ['--format=lzma', '--lzma1=preset=0,dict=256MiB', '-c']],
     ['zstd', ['--long=28', '-q', '-c']],
-  ] as const)('cannot make %s use gigabytes of memory: %s', async (filter, args) => {
+  ] as const)('is refused if %s would need more than 128 MiB of memory for it: %s', async (filter, args) => {
     const refused = drain(
       decompress(filter, source(made(filter === 'lzma' ? 'xz' : filter, ...args)), never),
     );
@@ -50,7 +50,7 @@ describe('data to decompress', () => {
     await expect(refused).rejects.toThrow(/more than the 128 MiB .* by hand/);
   });
 
-  it('is called damaged if it is truncated', async () => {
+  it('is refused as damaged if it is truncated', async () => {
     for (const filter of ['xz', 'zstd', 'gzip', 'bzip2', 'lz4', 'lzop']) {
       const cut = made(filter, '-c').subarray(0, -5);
       await expect(lengthOf(filter, cut)).rejects.toThrow(DamagedError);
@@ -58,7 +58,7 @@ describe('data to decompress', () => {
   });
 });
 
-describe('a command that compressed a backup', () => {
+describe('the compression command in the header of a backup', () => {
   it.each([
     ['xz', 'xz'],
     ['xz -0', 'xz'],
@@ -66,7 +66,7 @@ describe('a command that compressed a backup', () => {
     ['/bin/gzip --fast', 'gzip'],
     ['zstd -T0 --ultra -22', 'zstd'],
     ['pigz  -p4 --best', 'pigz'],
-  ])('is recognised if its arguments only concern compression: %s', (command, name) => {
+  ])('is recognised if its arguments only choose how to compress: %s', (command, name) => {
     expect(filterIn(command)).toBe(name);
   });
 
@@ -113,7 +113,7 @@ describe('a command that compressed a backup', () => {
       '__proto__',
       'toString',
     ],
-  ])('is not recognised if it does anything else: %j', (command) => {
+  ])('is not recognised if it could do anything else: %j', (command) => {
     expect(filterIn(command)).toBeUndefined();
   });
 });

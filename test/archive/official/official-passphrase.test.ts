@@ -7,9 +7,9 @@ import { makeQubes4 } from '../qubes4/make-qubes4.ts';
 
 const files = { 'vm1/private.img': 'data' };
 
-describe('a backup made by the official tools from a passphrase file with blanks at its end', () => {
+describe('a backup that the official tools made with a passphrase file that ends with blanks', () => {
   test.each(['secret ', 'secret\t \u00a0', 'secret\rrest', 'secret\x1f'])(
-    'is opened with the same file, which coffer reads as %j',
+    'is opened with the same file, whose text for coffer is %j',
     async (passphrase) => {
       for (const archive of [
         makeQubes4({ files, passphrase: 'secret' }),
@@ -33,12 +33,12 @@ test.each([
   ['   ', undefined],
   ['one two  ', 'one two'],
   ['line\u2028', 'line'],
-  // Not blank to Python.
+  // Python does not count this as a blank.
   ['mark\ufeff', undefined],
-])('the official tools read %j as %j', (passphrase, reading) => {
+])('the official tools read a passphrase file %j as %j if that is another passphrase', (passphrase, reading) => {
   expect(officialReading(Buffer.from(passphrase))?.toString()).toBe(reading);
 });
 
-test('the official tools cannot read what is not UTF-8', () => {
+test('the official tools read no passphrase that is not UTF-8', () => {
   expect(officialReading(Buffer.from('p\xe9ss ', 'latin1'))).toBeUndefined();
 });

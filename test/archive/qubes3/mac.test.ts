@@ -10,13 +10,13 @@ import {
 } from '../../../dom0-agent/archive/qubes3/mac.ts';
 import { WorkDirectory, noise } from '../official-archives.ts';
 
-/** Those that @noble/hashes does not offer. */
+/** Algorithms that @noble/hashes does not offer. */
 const ONLY_OPENSSL = ['md5-sha1', 'sm3'];
 const PASSPHRASE = Buffer.from('pass wörd!');
 const message = noise(1000);
 
 describe.each(MAC_ALGORITHMS)('HMAC-%s', (algorithm) => {
-  test("is the same as openssl's", () => {
+  test('is what openssl computes', () => {
     using work = new WorkDirectory();
     const printed = work.run(
       'openssl',
@@ -27,14 +27,14 @@ describe.each(MAC_ALGORITHMS)('HMAC-%s', (algorithm) => {
     expect(mac).toEqual(computeMac(algorithm, PASSPHRASE, message));
   });
 
-  test('is the same without OpenSSL, where possible', () => {
+  test('is what @noble/hashes computes, if it offers the algorithm', () => {
     const compute = (): Buffer => computeMacWithNoble(algorithm, PASSPHRASE, message);
     if (ONLY_OPENSSL.includes(algorithm)) expect(compute).toThrow(RangeError);
     else expect(compute()).toEqual(computeMac(algorithm, PASSPHRASE, message));
   });
 });
 
-test('an algorithm without an implementation is known beforehand', () => {
+test('an unsupported MAC algorithm is known before anything is computed', () => {
   expect(canAuthenticate('whirlpool')).toBe(false);
   expect(canAuthenticate('shake128')).toBe(false);
   expect(canAuthenticate('toString')).toBe(false);
@@ -46,7 +46,7 @@ test.each([
   ['HMAC-SHA512(stdin)= 0aff\n', '0aff'],
   ['SHA2-512(stdin)= 0aff\r\n', '0aff'],
   ['BLAKE2B-512(stdin)= 0aff\n', '0aff'],
-])('the text %j is accepted', (text, hex) => {
+])('the text of a MAC, %j, is accepted', (text, hex) => {
   expect(parseMacText(text)?.toString('hex')).toBe(hex);
 });
 
@@ -58,11 +58,11 @@ test.each([
   '(stdin)= aa\nbb',
   '(other)= aa',
   `(stdin)= ${'a'.repeat(300)}`,
-])('the text %j is not accepted', (text) => {
+])('the text of a MAC, %j, is not accepted', (text) => {
   expect(parseMacText(text)).toBeUndefined();
 });
 
-test('any text is accepted or not, and compared by its bytes', () => {
+test('only the right MAC, in the form that openssl prints, is authentic', () => {
   const key = Buffer.from('key');
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 64 }), fc.string(), (message, text) => {

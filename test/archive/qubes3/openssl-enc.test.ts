@@ -24,7 +24,7 @@ describe.each([
   'aes-192-ctr',
   'chacha20',
   'camellia-128-cfb',
-])('openssl enc -%s', (cipher) => {
+])('the output of openssl enc -%s', (cipher) => {
   test('is decrypted, however the stream is split', async () => {
     expect(canDecipher(cipher)).toBe(true);
     using work = new WorkDirectory();
@@ -42,18 +42,18 @@ describe.each([
 });
 
 test.each(['bf-cbc', 'rc4', 'aes-256-gcm', 'aes-128-xts', 'id-aes128-wrap', 'none', ''])(
-  'an unsupported cipher is known beforehand: %s',
+  'an unsupported cipher is known before anything is decrypted: "%s"',
   (cipher) => {
     expect(canDecipher(cipher)).toBe(false);
   },
 );
 
 test.each([
-  ['nothing', ''],
+  ['no bytes', ''],
   ['no salt', 'Salted__'],
-  ['something else', 'x'.repeat(64)],
+  ['other bytes in place of the header', 'x'.repeat(64)],
   ['half a block', `Salted__${'x'.repeat(8)}${'y'.repeat(20)}`],
-])('%s is refused', async (_, text) => {
+])('a ciphertext with %s is refused', async (_, text) => {
   const source = sourceOf(Buffer.from(text));
   await expect(all(decipher('aes-256-cbc', Buffer.from('x'), source, 'file'))).rejects.toThrow(
     DamagedError,
@@ -64,14 +64,14 @@ describe('a part of format 2', () => {
   test.each([
     ['gzip', gzipSync(noise(100_000))],
     ['zlib', deflateSync(noise(100_000))],
-  ])('written by %s is unpacked', async (_, stored) => {
+  ])('that is compressed with %s is decompressed, and refused if it is truncated', async (_, stored) => {
     expect(isZipped(stored)).toBe(true);
     expect((await all(unzip(sourceOf(stored, 1000), 'part'))).equals(noise(100_000))).toBe(true);
     const short = sourceOf(stored.subarray(0, -5));
     await expect(all(unzip(short, 'part'))).rejects.toThrow(DamagedError);
   });
 
-  test('with arbitrary bytes is unpacked or refused', async () => {
+  test('with arbitrary bytes is decompressed or refused as damaged', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array(), async (bytes) => {
         try {

@@ -43,11 +43,11 @@ async function contentsOf(recipe: Partial<Qubes3Recipe>): Promise<Record<string,
   return Object.fromEntries(files);
 }
 
-/** What comes of reading it as a file, and the same as a stream. */
+/** The outcome of reading it as a file, which must be that of reading it as a stream. */
 const outcome = (bytes: Buffer, passphrase = PASSPHRASE): Promise<unknown> =>
   outcomeOfReading(bytes, passphrase);
 
-describe('format 3, made with tar and openssl', () => {
+describe('an archive of format 3, made with tar and openssl, is read', () => {
   const parts = { partSize: 16_384 };
   const small = { files: { 'vm5/private.img': 'data' } };
   const smallHashes = { 'vm5/private.img': sha256('data') };
@@ -56,9 +56,9 @@ describe('format 3, made with tar and openssl', () => {
     ['encrypted and compressed', { cipher: 'aes-256-cbc', filter: ['gzip', 'gzip', '-c'] }],
     ['encrypted', { cipher: 'aes-256-cbc' }],
     ['compressed', { filter: ['xz', 'xz', '-c'] }],
-    ['with bzip2', { filter: ['bzip2', 'bzip2', '-c'] }],
+    ['compressed with bzip2', { filter: ['bzip2', 'bzip2', '-c'] }],
     ['plain', {}],
-  ] as const)('%s', async (_, recipe) => {
+  ] as const)('if it is %s', async (_, recipe) => {
     expect(await contentsOf({ ...parts, ...recipe })).toEqual(HASHES);
   });
 
@@ -69,7 +69,7 @@ describe('format 3, made with tar and openssl', () => {
     'des-ede3-cbc',
     'camellia-256-cbc',
     'aes-256-ctr',
-  ])('with the cipher %s', async (cipher) => {
+  ])('if it is encrypted with %s', async (cipher) => {
     expect(await contentsOf({ ...small, cipher })).toEqual(smallHashes);
   });
 
@@ -126,7 +126,7 @@ describe('format 3, made with tar and openssl', () => {
     );
   });
 
-  test('has the expected header', async () => {
+  test('with the expected header', async () => {
     const archive = makeQubes3({
       version: 3,
       files: {},
@@ -145,7 +145,7 @@ describe('format 3, made with tar and openssl', () => {
     ['crypto-algorithm', 'no-cipher'],
     ['hmac-algorithm', 'whirlpool'],
     ['compression-filter', 'arj'],
-  ])('reports its %s %s if that is not supported', async (key, value) => {
+  ])('unless its %s is %s, which is not supported', async (key, value) => {
     const fields = {
       version: '3',
       'hmac-algorithm': 'SHA512',
@@ -168,7 +168,7 @@ describe('format 3, made with tar and openssl', () => {
   });
 });
 
-describe('format 2, made with tar -M and openssl', () => {
+describe('an archive of format 2, made with tar -M and openssl,', () => {
   const parts = { version: 2, partSize: 40_960 } as const;
 
   test.each([
@@ -177,12 +177,12 @@ describe('format 2, made with tar -M and openssl', () => {
     ['encrypted', { cipher: 'aes-256-cbc' }],
     ['compressed', { filter: ['gzip', ''] }],
     ['plain', {}],
-  ] as const)('%s, with a header and without one', async (_, recipe) => {
+  ] as const)('is read if it is %s, with a header and without one', async (_, recipe) => {
     expect(await contentsOf({ ...parts, ...recipe })).toEqual(HASHES);
     expect(await contentsOf({ ...parts, ...recipe, header: false, mac: 'SHA1' })).toEqual(HASHES);
   });
 
-  test('is recognised without a header', async () => {
+  test('is recognised without a header, and is told apart from a wrong passphrase', async () => {
     const archive = makeQubes3({
       version: 2,
       files: {},
@@ -197,12 +197,12 @@ describe('format 2, made with tar -M and openssl', () => {
     expect(await outcome(archive, 'another')).toBeInstanceOf(WrongPassphraseError);
   });
 
-  test('a missing or misplaced volume is noticed', async () => {
+  test('is refused if a tar volume is missing or misplaced', async () => {
     const members = membersOf(makeQubes3({ files: FILES, passphrase: PASSPHRASE, ...parts }));
     const at = members.findIndex(({ name }) => name === 'vm5/private.img.001');
     const [part, mac, next, nextMac] = members.slice(at, at + 4);
     if (!part || !mac || !next || !nextMac) throw new Error('too few volumes');
-    // The MACs of these formats do not hold the names: only the volumes themselves tell.
+    // The MACs of this format do not cover the names: only the tar volumes themselves show it.
     const swapped = members
       .with(at, renamed(next, part))
       .with(at + 1, renamed(nextMac, mac))
@@ -228,11 +228,11 @@ function renamed(content: OuterMemberBlocks, name: OuterMemberBlocks): OuterMemb
   return { ...content, name: name.name, blocks };
 }
 
-describe('a changed archive is refused:', () => {
+describe('a changed archive is refused if', () => {
   const { passphrase } = expectedOfFixtures();
 
   test.each(['qubes2-encrypted.backup', 'qubes3-encrypted.backup', 'qubes3-plain.backup'])(
-    'a byte of any member of %s, before any of its data is given',
+    'a byte of any member of %s has changed, before any of its data is given',
     async (name) => {
       const archive = fixture(name);
       const genuine = await innerTarsOf(await open(inputOf(archive, true), passphrase));
@@ -250,7 +250,7 @@ describe('a changed archive is refused:', () => {
     },
   );
 
-  test('a wrong passphrase is distinguished from damage', async () => {
+  test('the passphrase is wrong, and that is told apart from damage', async () => {
     for (const name of [
       'qubes2-encrypted.backup',
       'qubes3-encrypted.backup',
@@ -279,20 +279,20 @@ describe('a changed archive is refused:', () => {
 
   test.each([
     ['a part is missing', members.toSpliced(part1, 2)],
-    ['a part is there twice', members.toSpliced(part1, 0, ...pair(part1))],
+    ['a part occurs twice', members.toSpliced(part1, 0, ...pair(part1))],
     ['the last part of a file is missing', members.toSpliced(at('vm5/firewall.xml.000') - 2, 2)],
     ['the first part of a file is missing', members.toSpliced(at('vm5/private.img.000'), 2)],
-    ['two parts change places', members.toSpliced(part1, 4, ...pair(part1 + 2), ...pair(part1))],
+    ['two parts have changed places', members.toSpliced(part1, 4, ...pair(part1 + 2), ...pair(part1))],
     ['a MAC is missing', members.toSpliced(part1 + 1, 1)],
-    ['a MAC stands without its part', members.toSpliced(part1, 1)],
-    ['a MAC stands before its part', members.toSpliced(part1, 2, ...pair(part1).reverse())],
-    ['a file is there twice', [...members, ...pair(at('vm5/firewall.xml.000'))]],
-    ['the end is missing within a part', members.slice(0, part1 + 1)],
+    ['the part of a MAC is missing', members.toSpliced(part1, 1)],
+    ['a MAC comes before its part', members.toSpliced(part1, 2, ...pair(part1).reverse())],
+    ['a file occurs twice', [...members, ...pair(at('vm5/firewall.xml.000'))]],
+    ['it ends between a part and its MAC', members.slice(0, part1 + 1)],
   ])('%s', async (_, spliced) => {
     expect(await outcome(archiveOf(spliced))).toBeInstanceOf(DamagedError);
   });
 
-  test('truncated at any member, except between files', async () => {
+  test('it is truncated before or within any member, except between files', async () => {
     for (const { blocks, name } of members.slice(2)) {
       const begin = blocks.byteOffset - archive.byteOffset;
       const betweenFiles = name.endsWith('.000') && name !== 'qubes.xml.000';
@@ -302,7 +302,7 @@ describe('a changed archive is refused:', () => {
     }
   });
 
-  test('a MAC of 1 MiB', async () => {
+  test('a MAC has 1 MiB', async () => {
     using work = new WorkDirectory();
     const huge = membersOf(work.member('vm5/private.img.001.hmac', Buffer.alloc(2 ** 20)));
     const error = await outcome(archiveOf(members.toSpliced(part1 + 1, 1, ...huge)));
@@ -310,7 +310,7 @@ describe('a changed archive is refused:', () => {
   });
 });
 
-test('a decompression bomb with a valid MAC takes no memory', async () => {
+test('a decompression bomb with a valid MAC takes little memory', async () => {
   const recipe = {
     version: 3,
     files: {},
@@ -318,7 +318,7 @@ test('a decompression bomb with a valid MAC takes no memory', async () => {
     filter: ['gzip', 'gzip', '-c'],
   } as const;
   using work = new WorkDirectory();
-  // What gzip writes may follow what it has written.
+  // The output of gzip may be concatenated.
   const hundred = work.run('sh', ['-c', 'head -c 100M /dev/zero | gzip -1']);
   const zeros = Buffer.concat([hundred, hundred, hundred, hundred]);
   const bomb = Buffer.concat([

@@ -8,7 +8,7 @@ const parameters = { n: 2 ** 14, r: 8, p: 1, salt: randomBytes(32) };
 const secret = Buffer.from('secret');
 const { signal } = new AbortController();
 
-describe('derivations', () => {
+describe('key derivations of format 4', () => {
   test("give the two halves of scrypt's output", async () => {
     const { cipher, mac } = await new Derivations().derive(
       'place',
@@ -25,9 +25,9 @@ describe('derivations', () => {
 
   test.each([
     ['side by side', 2, Infinity, ['light', 'heavy']],
-    ['one after the other for want of processors', 1, Infinity, ['heavy', 'light']],
-    ['one after the other for want of memory', 2, 128 * MiB, ['heavy', 'light']],
-  ])('continue %s', async (_, mostAtOnce, memory, expected) => {
+    ['one after the other if there is one processor', 1, Infinity, ['heavy', 'light']],
+    ['one after the other if there is not enough memory for two', 2, 128 * MiB, ['heavy', 'light']],
+  ])('run %s', async (_, mostAtOnce, memory, expected) => {
     const derivations = new Derivations(mostAtOnce, memory);
     const order: string[] = [];
     const derive = async (name: string, n: number): Promise<void> => {
@@ -38,7 +38,7 @@ describe('derivations', () => {
     expect(order).toEqual(expected);
   });
 
-  test('run one at a time even if memory is short', async () => {
+  test('run even if there is not enough memory for one', async () => {
     await expect(
       new Derivations(1, 0).derive('x', secret, parameters, signal),
     ).resolves.toBeDefined();
@@ -54,7 +54,7 @@ describe('derivations', () => {
     await first;
   });
 
-  test('that OpenSSL cannot do are reported as such', async () => {
+  test('fail with a FailedError if OpenSSL refuses them', async () => {
     const impossible = { ...parameters, n: 3 };
     await expect(new Derivations().derive('x', secret, impossible, signal)).rejects.toThrow(
       FailedError,

@@ -25,8 +25,8 @@ function manifestOf(members: readonly Member[], isKnown = true): Qubes4Manifest 
 
 const textOf = (manifest: Qubes4Manifest): Buffer => Buffer.concat([...manifest.text()]);
 
-describe('the manifest of a format 4 archive', () => {
-  it('agrees with no other members than those that it lists', () => {
+describe('the text of the manifest of a format 4 archive', () => {
+  it('agrees only with the members that it lists', () => {
     fc.assert(
       fc.property(members, members, (listed, others) => {
         const text = textOf(manifestOf(listed));
@@ -39,7 +39,7 @@ describe('the manifest of a format 4 archive', () => {
     );
   });
 
-  it('agrees with members whose MACs are not known, but with no other form of its text', () => {
+  it('agrees with members whose MACs are not known, but not if a byte of it is missing', () => {
     fc.assert(
       fc.property(members, fc.nat(), (listed, at) => {
         const text = textOf(manifestOf(listed));
@@ -52,7 +52,7 @@ describe('the manifest of a format 4 archive', () => {
     );
   });
 
-  it('names the member that is missing or does not belong there', () => {
+  it('shows which member is missing or does not belong there', () => {
     const member = { size: 1, mac: 'a'.repeat(64) };
     const one = manifestOf([member]);
     const two = manifestOf([member, member]);

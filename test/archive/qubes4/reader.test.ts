@@ -49,11 +49,11 @@ function withContent(
   return { name, blocks: copy, content: changed };
 }
 
-/** What comes of reading it as a file, and the same as a stream. */
+/** The outcome of reading it as a file, which must be that of reading it as a stream. */
 const outcome = (bytes: Buffer, passphrase = PASSPHRASE): Promise<unknown> =>
   outcomeOfReading(bytes, passphrase);
 
-describe('an archive made with tar and scrypt', () => {
+describe('an archive made with tar and scrypt is read', () => {
   test.each([
     ['gzip', 'gzip', 'gzip', '-c'],
     ['pigz', 'pigz', 'pigz', '-c'],
@@ -64,8 +64,8 @@ describe('an archive made with tar and scrypt', () => {
     ['zstd', 'zstd', 'zstd', '-c'],
     ['zstdmt', 'zstdmt', 'zstd', '-T2', '-c'],
     ['lz4', 'lz4', 'lz4', '-c'],
-    ['a level of its own', 'xz -0', 'xz', '-0', '-c'],
-  ] as const)('compressed with %s', async (_, name, program, ...args) => {
+    ['a command with a level', 'xz -0', 'xz', '-0', '-c'],
+  ] as const)('if it was compressed with %s', async (_, name, program, ...args) => {
     const bytes = makeQubes4({
       files: FILES,
       passphrase: PASSPHRASE,
@@ -78,7 +78,7 @@ describe('an archive made with tar and scrypt', () => {
     );
   });
 
-  test('compressed with an unknown program is read with the filter that is named instead', async () => {
+  test('if it was compressed with an unknown program, with the filter that the user names instead', async () => {
     const filter = ['/home/me/bin/squeeze', 'lzop', '-c'] as const;
     const bytes = makeQubes4({ files: FILES, passphrase: PASSPHRASE, filter });
     const refused = openArchive(inputOf(bytes, false), Buffer.from(PASSPHRASE), never);
@@ -112,7 +112,7 @@ describe('an archive made with tar and scrypt', () => {
     expect((await readAll(bytes, PASSPHRASE)).files.get('vm1/root.img')).toBe(sha256(volume));
   });
 
-  test('has the expected header', async () => {
+  test('with the expected header', async () => {
     const reader = await open(inputOf(archive, true), PASSPHRASE);
     expect(reader.header).toEqual({
       format: 'qubes-4',
@@ -138,7 +138,7 @@ describe('the files', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('that are not wanted are not given, and may be damaged', async () => {
+  test('that nobody wants are not given, and may be damaged', async () => {
     const bad = withContent(memberNamed('vm6/private.img.000.enc'), noise(16_512));
     const bytes = archiveOf(members.with(indexOf(bad.name), bad));
     const reader = await open(inputOf(bytes, false), PASSPHRASE);
@@ -151,7 +151,7 @@ describe('the files', () => {
     expect(paths).toEqual(['vm5/private.img', 'vm5/firewall.xml']);
   });
 
-  test('may be left unread, or unfinished', async () => {
+  test('may be left unread, or read in part', async () => {
     const reader = await open(inputOf(archive, true), PASSPHRASE);
     await reader.qubesXml();
     const paths: string[] = [];
@@ -163,7 +163,7 @@ describe('the files', () => {
     expect(paths).toEqual(Object.keys(FILES));
   });
 
-  test('may be left before the last one', async () => {
+  test('need not all be asked for', async () => {
     const reader = await open(inputOf(archive, true), PASSPHRASE);
     await reader.qubesXml();
     for await (const { path } of reader.files(() => true)) {
@@ -172,7 +172,7 @@ describe('the files', () => {
     }
   });
 
-  test('after a damaged one are read completely', async () => {
+  test('that follow a damaged one are read completely', async () => {
     const bad = withContent(memberNamed('vm5/private.img.001.enc'), noise(16_512));
     const reader = await open(
       inputOf(archiveOf(members.with(indexOf(bad.name), bad)), true),
@@ -211,8 +211,8 @@ describe('the files', () => {
   });
 });
 
-describe('a changed archive is refused:', () => {
-  test('any byte of any member, before any of its data is given', async () => {
+describe('a changed archive is refused if', () => {
+  test('a byte of any member has changed, before any of its data is given', async () => {
     const genuine = await innerTarsOf(await open(inputOf(archive, true), PASSPHRASE));
     for (const member of members) {
       const base = member.content.byteOffset - archive.byteOffset;
@@ -232,10 +232,10 @@ describe('a changed archive is refused:', () => {
     }
   });
 
-  test('truncated within a file', async () => {
+  test('it is truncated within a file', async () => {
     for (const [index, { blocks, name }] of members.entries()) {
       const begin = blocks.byteOffset - archive.byteOffset;
-      // Between two files the archive alone does not tell: qubes.xml does, see missingFiles.
+      // Between two files, the archive alone does not show it: qubes.xml does, see missing-files.test.ts.
       const betweenFiles = name.endsWith('.000.enc') && index > 2;
       for (const at of betweenFiles ? [begin + 700] : [begin, begin + 700]) {
         const error = await outcome(archive.subarray(0, at));
@@ -261,15 +261,15 @@ describe('a changed archive is refused:', () => {
   const at2 = indexOf(part2.name);
 
   test.each([
-    ['two parts change places', members.with(at1, part2).with(at2, part1)],
+    ['two parts have changed places', members.with(at1, part2).with(at2, part1)],
     [
-      'two parts change contents',
+      'two parts have exchanged contents',
       members
         .with(at1, withContent(part1, part2.content))
         .with(at2, withContent(part2, part1.content)),
     ],
     ['a part is missing', members.toSpliced(at1, 1)],
-    ['a part is there twice', members.toSpliced(at1, 0, part1)],
+    ['a part occurs twice', members.toSpliced(at1, 0, part1)],
     [
       'the last part of a file is missing',
       members.toSpliced(indexOf('vm5/private.img.003.enc'), 1),
@@ -278,9 +278,9 @@ describe('a changed archive is refused:', () => {
       'the first part of a file is missing',
       members.toSpliced(indexOf('vm5/private.img.000.enc'), 1),
     ],
-    ['a file is there twice', [...members, memberNamed('vm5/firewall.xml.000.enc')]],
+    ['a file occurs twice', [...members, memberNamed('vm5/firewall.xml.000.enc')]],
     [
-      'another VM gets the volume',
+      'a part of another VM takes the place of a part',
       members.with(
         indexOf('vm6/private.img.000.enc'),
         withContent(
@@ -294,10 +294,10 @@ describe('a changed archive is refused:', () => {
       'the header comes from another backup',
       [...membersOf(other).slice(0, 2), ...members.slice(2)],
     ],
-    ['the header alone comes from another backup', members.with(0, fromOther('backup-header'))],
+    ['the header comes from another backup, but not its MAC', members.with(0, fromOther('backup-header'))],
     ['qubes.xml comes from another backup', members.with(2, fromOther('qubes.xml.000.enc'))],
     [
-      'qubes.xml is not the first',
+      'qubes.xml is not the first file',
       [...members.slice(0, 2), ...members.slice(3), ...members.slice(2, 3)],
     ],
   ] as const)('%s', async (_, spliced) => {
@@ -314,7 +314,7 @@ describe('a changed archive is refused:', () => {
     ['an r of 0', 14, 0, 1],
     ['a p of 0', 14, 8, 0],
     ['an N of 1', 0, 8, 1],
-  ])('a key derivation with %s, at once', async (_, logN, r, p) => {
+  ])('its key derivation has %s, before anything is derived', async (_, logN, r, p) => {
     for (const name of ['backup-header.hmac', 'qubes.xml.000.enc']) {
       const member = memberNamed(name);
       const changed = withContent(member, withCosts(member.content, logN, r, p));
@@ -328,7 +328,7 @@ describe('a changed archive is refused:', () => {
     }
   });
 
-  test('ten thousand parts of one byte', async () => {
+  test('ten thousand parts of one byte follow it, and reads what comes before them', async () => {
     const block = Buffer.alloc(512, 'x', 'latin1').fill(0, 1);
     const tiny = Array.from({ length: 10_000 }, (_, i) => ({
       name: '',
@@ -356,14 +356,14 @@ describe('a changed archive is refused:', () => {
     'vm5/private.img',
     'vm5/private.img.0.enc',
     'vm5/private.img.0000.enc',
-  ])('a member called %j', async (name) => {
+  ])('a member is called %j', async (name) => {
     const evil = { name, content: Buffer.alloc(0), blocks: ustar(name, 0) };
     const error = await outcome(archiveOf([...members, evil]));
     expect(error).toBeInstanceOf(DamagedError);
     expect(String(error)).not.toContain('\x1b');
   });
 
-  test('a part that claims 4 GiB, before memory is allocated', async () => {
+  test('a part claims to have 4 GiB, before memory is allocated', async () => {
     const huge = {
       name: '',
       content: Buffer.alloc(0),
@@ -374,7 +374,7 @@ describe('a changed archive is refused:', () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(200 * 2 ** 20);
   });
 
-  test('a part that claims 100 MiB and ends early', async () => {
+  test('a part claims to have 100 MiB and ends early', async () => {
     const lying = ustar('vm9/private.img.000.enc', 100 * 2 ** 20);
     const blocks = Buffer.concat([lying, memberNamed('vm5/private.img.000.enc').content]);
     const error = await outcome(archiveOf([...members, { name: '', content: blocks, blocks }]));

@@ -47,7 +47,7 @@ describe('a file that scrypt(1) made', () => {
     expect((await opened(file, 'pass wörd')).equals(content)).toBe(true);
   });
 
-  test('distinguishes a wrong passphrase', () => {
+  test('shows in its header whether the passphrase is right', () => {
     const file = encrypted(Buffer.from('x'), 'right', 10, 8, 1);
     expect(isHeaderAuthentic(file, keysOf(file, 'right'))).toBe(true);
     expect(isHeaderAuthentic(file, keysOf(file, 'wrong'))).toBe(false);
@@ -79,7 +79,7 @@ describe('a file that scrypt(1) made', () => {
   });
 });
 
-test('the highest costs that official tools choose are accepted', () => {
+test('the highest costs that the official tools choose are accepted, and no higher ones', () => {
   const file = encrypted(Buffer.from('x'), 'right', 10, 8, 1);
   expect(parseScryptHeader(withCosts(file, 21, 8, 1), 'file')).toMatchObject({
     n: 2 ** 21,
@@ -90,7 +90,7 @@ test('the highest costs that official tools choose are accepted', () => {
   expect(() => parseScryptHeader(withCosts(file, 21, 8, 5), 'file')).toThrow(DamagedError);
 });
 
-test('any header is read within limits or refused', () => {
+test('a header of any bytes is refused as damaged', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       expect(() => parseScryptHeader(Buffer.from(bytes), 'file')).toThrow(DamagedError);

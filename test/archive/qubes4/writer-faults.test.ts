@@ -10,7 +10,7 @@ const never = new AbortController().signal;
 
 describe('the writer of format 4', () => {
   it.each([undefined, 'gzip', 'zstd'] as const)(
-    'fails with the error of the output, wherever that occurs: %s',
+    'fails with the error of the output, whichever write fails (filter: %s)',
     async (compressionFilter) => {
       for (const failing of [0, 1, 4, 30, 150]) {
         let writes = 0;
@@ -27,7 +27,7 @@ describe('the writer of format 4', () => {
   );
 
   it.each([undefined, 'gzip', 'zstd'] as const)(
-    'fails with the error of a file that cannot be read: %s',
+    'fails with the error of a file that cannot be read (filter: %s)',
     async (compressionFilter) => {
       async function* broken(): AsyncGenerator<FileToArchive> {
         yield* filesOf(FILES);
@@ -52,7 +52,7 @@ describe('the writer of format 4', () => {
     expect(writes).toBeLessThan(100);
   });
 
-  it('waits for the output', async () => {
+  it('writes only after the last write has ended', async () => {
     let under = 0;
     const write = async (): Promise<void> => {
       under++;

@@ -56,7 +56,7 @@ describe('the manifest of a format 4 archive', () => {
     }
   });
 
-  it('detects that files are in another order, or come after it', async () => {
+  it('detects that files are in another order, or come after the manifest', async () => {
     const [first, last] = [names.indexOf('vm7/empty.000.enc'), names.length - 1];
     const inFront = [...members.slice(0, 3), ...members.slice(first, last)];
     const others = members.slice(3).filter((member) => !inFront.includes(member));
@@ -72,7 +72,7 @@ describe('the manifest of a format 4 archive', () => {
     expect(await outcome(changed, false)).toBeInstanceOf(DamagedError);
   });
 
-  it('cannot be removed together with its announcement in the header', async () => {
+  it('cannot be removed together with the line in the header that announces it', async () => {
     const [header, ...rest] = members.slice(0, -1);
     if (header === undefined) throw new Error('no header');
     const text = header.content.toString().replace('coffer-manifest=True\n', '');

@@ -23,7 +23,7 @@ function opened(work: WorkDirectory, name: string, content: Buffer, phrase: stri
 }
 
 describe('an archive of format 4', () => {
-  it('is opened by tar, scrypt and the filter, member by member', async () => {
+  it('can be opened with tar, scrypt and the filter, member by member', async () => {
     using work = new WorkDirectory();
     const archive = await makeArchive(FILES, { compressionFilter: 'gzip' });
     work.write('archive', archive);
@@ -61,7 +61,7 @@ describe('an archive of format 4', () => {
     expect(members[0]?.content.toString()).toMatch(
       /^version=4\nencrypted=True\ncompressed=False\ncompression-filter=gzip\nhmac-algorithm=scrypt\nbackup-id=\d{8}T\d{6}-\d+\ncoffer-manifest=True\n$/,
     );
-    // What the official reader allows for.
+    // The official reader accepts no larger one.
     expect(members[1]?.content.length).toBeLessThan(4096);
   });
 
@@ -90,7 +90,7 @@ describe('an archive of format 4', () => {
     expect(new Set(sealed).size).toBe(sealed.length);
   });
 
-  it('is written with many small files without a warning from Node.js', async () => {
+  it('with many small files is written without a warning from Node.js', async () => {
     const warnings: string[] = [];
     const note = (warning: Error): void => void warnings.push(warning.message);
     process.on('warning', note);
@@ -103,7 +103,7 @@ describe('an archive of format 4', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('is refused if it has more settings than the official tools accept', async () => {
+  it('is not written if its qubes.xml is larger than the official tools accept', async () => {
     const options = { partSize: 4 * 2 ** 20 };
     await expect(makeArchive({ 'qubes.xml': noise(2 ** 20) }, options)).rejects.toThrow(
       FailedError,

@@ -27,7 +27,7 @@ async function followed(tar: AsyncIterable<Buffer>): Promise<{ bytes: Buffer; se
 }
 
 describe('a tar that is checked in passing', () => {
-  it('passes unchanged, and is complete only with its last block', async () => {
+  it('passes unchanged, and counts as complete only with its last block', async () => {
     const whole = await twoFiles();
     await fc.assert(
       fc.asyncProperty(
@@ -54,7 +54,7 @@ describe('a tar that is checked in passing', () => {
     expect(seen.members).toBe(1);
   });
 
-  it.each([new FailedError('the disk is gone'), new DamagedError('a code does not hold')])(
+  it.each([new FailedError('the disk is gone'), new DamagedError('the MAC is wrong')])(
     'passes on the error of its source: %s',
     async (error) => {
       const whole = await twoFiles();
@@ -66,7 +66,7 @@ describe('a tar that is checked in passing', () => {
     },
   );
 
-  it('is not buffered beyond what is needed to read on, even if nothing has content', async () => {
+  it('is buffered only as far as necessary, even if no member has content', async () => {
     const empty = (await collect(plainTar('home/empty', Buffer.alloc(0)))).subarray(0, 512);
     let ahead = 0;
     async function* source(): AsyncGenerator<Buffer> {
@@ -87,7 +87,7 @@ describe('a tar that is checked in passing', () => {
     expect(most).toBeLessThan(10_000);
   });
 
-  it('releases its source when nobody reads on', async () => {
+  it('closes its source when nobody reads on', async () => {
     const whole = await twoFiles();
     let isOver = false;
     async function* source(): AsyncGenerator<Buffer> {

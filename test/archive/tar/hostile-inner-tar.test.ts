@@ -18,7 +18,7 @@ function pax(records: readonly (readonly [string, string])[], type = 'x'): Buffe
   return Buffer.concat([header('pax', bytes.length, { 156: type }), padded(bytes)]);
 }
 
-/** A record of less than a thousand bytes; its length counts itself. */
+/** A record of less than a thousand bytes; its length includes the digits of the length. */
 function paxRecord([keyword, value]: readonly [string, string]): string {
   const rest = ` ${keyword}=${value}\n`;
   return `${rest.length + (rest.length < 9 ? 1 : rest.length < 98 ? 2 : 3)}${rest}`;
@@ -46,7 +46,7 @@ function sparseHeader(map: number[], realSize: number, stored: number): Buffer {
   return Buffer.concat([header('a', stored, changes), Buffer.alloc(512, 1), END]);
 }
 
-test.each(SOUND)('what the hostile tars are made from is valid: %s', async (_, archive) => {
+test.each(SOUND)('a tar that the hostile ones are made from is valid: %s', async (_, archive) => {
   expect(await unpack(chunked(archive))).toHaveLength(1);
 });
 
@@ -58,18 +58,18 @@ const big = (value: bigint): Buffer => {
 };
 
 const HOSTILE: readonly (readonly [string, Buffer])[] = [
-  ['nothing at all', Buffer.alloc(0)],
-  ['no end-of-archive', header('a', 0)],
-  ['one zero block for an end', Buffer.concat([header('a', 0), Buffer.alloc(512)])],
-  ['zeros without end', Buffer.alloc(3 * 2 ** 20)],
+  ['no bytes', Buffer.alloc(0)],
+  ['no end of the archive', header('a', 0)],
+  ['one zero block as its end', Buffer.concat([header('a', 0), Buffer.alloc(512)])],
+  ['3 MiB of zeros', Buffer.alloc(3 * 2 ** 20)],
   ['a wrong checksum', Buffer.concat([header('a', 0).fill('9', 0, 1), END])],
-  ['..', Buffer.concat([header('a/../../b', 0), END])],
+  ['.. in a name', Buffer.concat([header('a/../../b', 0), END])],
   ['an absolute name', Buffer.concat([header('/etc/passwd', 0), END])],
   ['no name', Buffer.concat([header('', 0), END])],
-  ['NUL in a pax name', Buffer.concat([pax([['path', 'a\0b']]), header('a', 0), END])],
+  ['a NUL in a pax name', Buffer.concat([pax([['path', 'a\0b']]), header('a', 0), END])],
   ['.. in a pax name', Buffer.concat([pax([['path', '../b']]), header('a', 0), END])],
   ['.. in a sparse name', Buffer.concat([pax([['GNU.sparse.name', '..']]), header('a', 0), END])],
-  ['a hard link out', Buffer.concat([header('a', 0, { 156: '1', 157: '../x' }), END])],
+  ['a hard link to the outside', Buffer.concat([header('a', 0, { 156: '1', 157: '../x' }), END])],
   ['a link to nothing', Buffer.concat([header('a', 0, { 156: '2' }), END])],
   ['a directory with content', Buffer.concat([header('a', 512, { 156: '5' }), END, END])],
   ['an unknown type', Buffer.concat([header('a', 0, { 156: 'Z' }), END])],
@@ -82,11 +82,11 @@ const HOSTILE: readonly (readonly [string, Buffer])[] = [
     'a pax size that is too large',
     Buffer.concat([pax([['size', '9'.repeat(16)]]), header('a', 0)]),
   ],
-  ['a pax header for nobody', Buffer.concat([pax([['path', 'a']]), END])],
+  ['a pax header without a member', Buffer.concat([pax([['path', 'a']]), END])],
   ['two pax headers', Buffer.concat([pax([]), pax([]), header('a', 0), END])],
   ['a huge pax header', Buffer.concat([header('p', 2 ** 21, { 156: 'x' }), Buffer.alloc(2 ** 22)])],
   ['a huge long name', Buffer.concat([header('p', 2 ** 21, { 156: 'L' }), Buffer.alloc(2 ** 22)])],
-  ['a name for all', Buffer.concat([pax([['path', 'b']], 'g'), header('a', 0), END])],
+  ['a global pax header with a name', Buffer.concat([pax([['path', 'b']], 'g'), header('a', 0), END])],
   ['an unknown sparse version', Buffer.concat([pax([['GNU.sparse.major', '2']]), header('a', 0)])],
   ['a map without numbers', sparse10('4096', 'x\n', 1)],
   ['a map with an empty line', sparse10('4096', '1\n\n512\n', 1)],
@@ -96,22 +96,22 @@ const HOSTILE: readonly (readonly [string, Buffer])[] = [
   ['a map that descends', sparse10('4096', '2\n2048\n512\n0\n512\n', 2)],
   ['a map that overlaps', sparse10('4096', '2\n0\n1024\n512\n512\n', 3)],
   ['a map beyond the end', sparse10('4096', '1\n4096\n512\n', 1)],
-  ['a map between blocks', sparse10('4096', '2\n0\n100\n512\n924\n', 2)],
-  ['a map for less data', sparse10('4096', '1\n0\n512\n', 2)],
-  ['a map for more data', sparse10('4096', '1\n0\n1024\n', 1)],
+  ['a map whose extents do not start at blocks', sparse10('4096', '2\n0\n100\n512\n924\n', 2)],
+  ['a map of less data than it has', sparse10('4096', '1\n0\n512\n', 2)],
+  ['a map of more data than it has', sparse10('4096', '1\n0\n1024\n', 1)],
   ['no real size', sparse10('', '1\n0\n512\n', 1)],
   ['an old map beyond the end', sparseHeader([4096, 512], 4096, 512)],
-  ['an old map for more data', sparseHeader([0, 512, 1024, 512], 4096, 512)],
+  ['an old map of more data than it has', sparseHeader([0, 512, 1024, 512], 4096, 512)],
   ['an old map that descends', sparseHeader([1024, 256, 0, 256], 4096, 512)],
   ['an old map without a size', sparseHeader([0, 512], NaN, 512)],
 ];
 
-test.each(HOSTILE)('refused: %s', async (_, archive) => {
+test.each(HOSTILE)('a tar with %s is refused', async (_, archive) => {
   await expect(unpack(chunked(archive))).rejects.toThrow(DamagedError);
 });
 
 test.each(['4 0=b\n', '99 a=b\n', '0 a=b\n', 'a=b\n', '6 a=bc', '5 ab\n', '6 a=b\n8 x'])(
-  'refused: the pax header %j',
+  'a tar with the pax header %j is refused',
   async (records) => {
     const bytes = Buffer.from(records);
     const archive = [header('p', bytes.length, { 156: 'x' }), padded(bytes), header('a', 0), END];
@@ -133,7 +133,7 @@ describe('a real tar', () => {
     }
   });
 
-  test('truncated at any block, or within one, is refused', async () => {
+  test('is refused if it is truncated after any block, or within one', async () => {
     for (const archive of archives) {
       for (let end = 0; end < archive.length; end += 256) {
         await expect(unpack(chunked(archive.subarray(0, end)))).rejects.toThrow(DamagedError);
@@ -142,13 +142,13 @@ describe('a real tar', () => {
     }
   });
 
-  test('with bytes changed is refused, or gives a file whose data is within its size', async () => {
+  test('with changed bytes is refused, or gives files whose data is within their sizes', async () => {
     const change = fc.tuple(fc.nat(), fc.integer({ min: 1, max: 255 }));
     const changes = fc.tuple(fc.nat(1), fc.array(change, { minLength: 1, maxLength: 3 }));
     await fc.assert(
       fc.asyncProperty(changes, async ([which, places]) => {
         const archive = Buffer.from(archives[which] ?? '');
-        // Most of it is data: three of four changes go to the headers and maps.
+        // Most of it is data: three of four changes are made in the first headers and maps.
         for (const [place, mask] of places) {
           const at = place % 4 === 0 ? place % archive.length : place % 2048;
           archive[at] = (archive[at] ?? 0) ^ mask;
@@ -175,7 +175,7 @@ describe('a real tar', () => {
   });
 });
 
-test('random bytes are refused', async () => {
+test('a tar of random bytes is refused', async () => {
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ minLength: 512, maxLength: 4096 }), async (noise) => {
       fc.pre(noise.some((byte) => byte !== 0));

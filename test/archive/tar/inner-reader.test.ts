@@ -41,7 +41,7 @@ describe.each(FORMATS)('untar reads what GNU tar writes: %s', (_, options) => {
   });
 });
 
-test('reads holes that were found by reading, as on block devices', async () => {
+test('untar reads holes that GNU tar found by reading, as it does on block devices', async () => {
   const runs = Array.from({ length: 40 }, (_, i) => ({ offset: 9728 * i, length: 512 }));
   await sparseFile(join(directory, 'grain'), 400_000, runs);
   for (const format of ['gnu', 'posix']) {
@@ -52,7 +52,7 @@ test('reads holes that were found by reading, as on block devices', async () => 
   }
 });
 
-test.each(['gnu', 'posix'])('20 GiB, mostly holes: %s', async (format) => {
+test.each(['gnu', 'posix'])('untar reads a file of 20 GiB that is mostly holes: %s', async (format) => {
   const size = 20 * 2 ** 30;
   const runs: Run[] = [
     { offset: 4096, length: 4096 },
@@ -75,7 +75,7 @@ test.each(['gnu', 'posix'])('20 GiB, mostly holes: %s', async (format) => {
   expect(seen.reduce((sum, { length }) => sum + length, 0)).toBe(16_384);
 });
 
-test('reads a size above 8 GiB, in base 256 and in a pax record', async () => {
+test('untar reads a size above 8 GiB, in base 256 and in a pax record', async () => {
   const size = 9 * 2 ** 30;
   await sparseFile(join(directory, 'full'), size, []);
   for (const format of ['gnu', 'posix']) {
@@ -86,11 +86,11 @@ test('reads a size above 8 GiB, in base 256 and in a pax record', async () => {
   }
 });
 
-describe.each(['gnu', 'posix'])('a tree: %s', (format) => {
+describe.each(['gnu', 'posix'])('untar reads a directory tree: %s', (format) => {
   const home = join(directory, `home-${format}`);
   const long = 'n'.repeat(120);
 
-  test('names and links', async () => {
+  test('with long and odd names, links and special files', async () => {
     await mkdir(join(home, 'sub', long), { recursive: true });
     await writeFile(join(home, 'sub', long, long), 'long');
     await writeFile(Buffer.from(`${home}/caf\xe9`, 'latin1'), 'not UTF-8');
@@ -115,7 +115,7 @@ describe.each(['gnu', 'posix'])('a tree: %s', (format) => {
   });
 });
 
-test('skips members that are not read, or not to the end', async () => {
+test('untar skips members that are not read, or not to their end', async () => {
   for (const name of ['a', 'b', 'c']) await writeFile(join(directory, name), pattern(200_000));
   const archive = await tar(['-cf-', '-C', directory, 'a', 'b', 'c']);
   const seen: string[] = [];
@@ -131,14 +131,14 @@ test('skips members that are not read, or not to the end', async () => {
   expect(seen).toEqual(['a', 'b', 'c']);
 });
 
-test('reads concatenated tars with zero blocks between them', async () => {
+test('untar reads concatenated tars with zero blocks between them', async () => {
   await writeFile(join(directory, 'a'), 'a');
   const one = await tar(['-cf-', '-C', directory, 'a']);
   const members = await unpack(chunked(Buffer.concat([one, one])));
   expect(members.map(({ path }) => path)).toEqual(['a', 'a']);
 });
 
-test('stopping early releases the source', async () => {
+test('untar closes its source when nobody reads on', async () => {
   await writeFile(join(directory, 'a'), 'a');
   const archive = await tar(['-cf-', '-C', directory, 'a']);
   let returned = false;
@@ -156,11 +156,11 @@ test('stopping early releases the source', async () => {
   expect(returned).toBe(true);
 });
 
-test('reads an archive without members', async () => {
+test('untar reads an archive without members', async () => {
   expect(await unpack(chunked(Buffer.alloc(10_240)))).toEqual([]);
 });
 
-test('an error is a DamagedError that names the member', async () => {
+test('untar fails with a DamagedError that names the member', async () => {
   await writeFile(join(directory, 'a'), pattern(5000));
   const archive = await tar(['-cf-', '-C', directory, 'a']);
   await expect(unpack(chunked(archive.subarray(0, 2000)))).rejects.toThrow(

@@ -9,7 +9,7 @@ import { SHAPES } from './shapes.ts';
 const GiB = 2 ** 30;
 const directory = await scratch();
 
-/** Reads from what `sparseFile` would write. */
+/** Reads pieces of `content`, as of a volume. */
 function readFrom(content: Buffer) {
   return (buffer: Buffer, offset: number): Promise<void> => {
     content.copy(buffer, 0, offset);
@@ -17,7 +17,7 @@ function readFrom(content: Buffer) {
   };
 }
 
-describe('what sparseTar writes, GNU tar reads', () => {
+describe('GNU tar reads what coffer writes:', () => {
   test.each(SHAPES)('$name', async ({ name, size, runs }) => {
     const path = `vm5/${name}.img`;
     const content = sparseContent(size, runs);
@@ -28,7 +28,7 @@ describe('what sparseTar writes, GNU tar reads', () => {
     expect((await stat(file)).blocks * 512).toBeLessThanOrEqual(data + 4096 * (runs.length + 1));
   });
 
-  test('and reports no warning', async () => {
+  test('a sparse file, which it lists without a warning', async () => {
     const [shape] = SHAPES.filter(({ name }) => name === 'holes everywhere');
     const { size, runs } = shape ?? { size: 0, runs: [] };
     const archive = sparseTar('vm5/x', size, runs, readFrom(sparseContent(size, runs)));
@@ -36,7 +36,7 @@ describe('what sparseTar writes, GNU tar reads', () => {
     expect(listing.toString()).toMatch(/^-rw------- 0\/0 +4194404 1970-01-01 00:00 vm5\/x\n$/);
   });
 
-  test('20 GiB with data at both ends', async () => {
+  test('a file of 20 GiB with data at both ends', async () => {
     const size = 20 * GiB;
     const runs = [
       { offset: 0, length: 4096 },
@@ -56,11 +56,11 @@ describe('what sparseTar writes, GNU tar reads', () => {
     }
   });
 
-  test.each([0, 4096])('more than 8 GiB of data, hole of %i', async (hole) => {
+  test.each([0, 4096])('more than 8 GiB of data after a hole of %i bytes', async (hole) => {
     const length = 9 * GiB;
     const runs = [{ offset: hole, length }];
     const archive = sparseTar('vm5/x', length + hole, runs, () => Promise.resolve());
-    // Only the beginning, so that tar ends with an error after it has listed the member.
+    // Only the beginning is given to tar, which therefore ends with an error after it has listed the member.
     const head: Buffer[] = [];
     for await (const chunk of archive) {
       head.push(chunk);
@@ -71,7 +71,7 @@ describe('what sparseTar writes, GNU tar reads', () => {
     expect(listing.toString()).toContain('vm5/x');
   });
 
-  test('a small file, and a long name', async () => {
+  test('a small file and a sparse one with long names', async () => {
     const path = `${'d'.repeat(90)}/${'n'.repeat(90)}`;
     await tar(['-xf-', '-C', directory], plainTar(path, Buffer.from('<firewall/>\n')));
     expect(await readFile(join(directory, path), 'utf8')).toBe('<firewall/>\n');
@@ -98,7 +98,7 @@ const anyShape = fc
   .integer({ min: 0, max: 60_000 })
   .chain((size) => fc.record({ size: fc.constant(size), runs: runsWithin(size) }));
 
-test('what sparseTar writes, untar reads, whatever the extents', async () => {
+test('untar reads what sparseTar writes, whatever the extents', async () => {
   await fc.assert(
     fc.asyncProperty(anyShape, async ({ size, runs }) => {
       const content = sparseContent(size, runs);
@@ -110,7 +110,7 @@ test('what sparseTar writes, untar reads, whatever the extents', async () => {
   );
 });
 
-test('the same content gives the same bytes', async () => {
+test('sparseTar writes the same bytes for the same content', async () => {
   const { size, runs } = SHAPES.at(-1) ?? { size: 0, runs: [] };
   const content = sparseContent(size, runs);
   const first = await collect(sparseTar('a', size, runs, readFrom(content)));
@@ -118,10 +118,10 @@ test('the same content gives the same bytes', async () => {
   expect(first.equals(second)).toBe(true);
 });
 
-describe('reading', () => {
+describe('sparseTar', () => {
   const everything = [{ offset: 0, length: 8 * 2 ** 20 }];
 
-  test('continues while the consumer works, one chunk ahead and no more', async () => {
+  test('reads one chunk ahead while the consumer works, and no more', async () => {
     let reads = 0;
     const archive = sparseTar('a', 8 * 2 ** 20, everything, () => {
       reads++;
@@ -136,7 +136,7 @@ describe('reading', () => {
     expect(reads).toBe(3);
   });
 
-  test('throws an error in its turn, and not as an unhandled rejection', async () => {
+  test('throws the error of a chunk that is read ahead when it is asked for that chunk', async () => {
     const archive = sparseTar('a', 8 * 2 ** 20, everything, (_, offset) =>
       offset === 0 ? Promise.resolve() : Promise.reject(new Error('the disk broke')),
     );
@@ -146,7 +146,7 @@ describe('reading', () => {
     await expect(archive.next()).rejects.toThrow('the disk broke');
   });
 
-  test('ends when the consumer has stopped', async () => {
+  test('waits for a read that is under way when the consumer stops', async () => {
     let underWay = 0;
     const archive = sparseTar('a', 8 * 2 ** 20, everything, async () => {
       underWay++;
@@ -169,7 +169,7 @@ describe('reading', () => {
       ],
     ],
     [[{ offset: 0, length: -1 }]],
-  ])('impossible extents are refused: %j', async (extents) => {
+  ])('refuses impossible extents: %j', async (extents) => {
     const archive = sparseTar('a', 8 * 2 ** 20, extents, () => Promise.resolve());
     await expect(collect(archive)).rejects.toThrow(RangeError);
   });

@@ -49,8 +49,8 @@ async function* streams(volumes: readonly Buffer[]): AsyncGenerator<AsyncIterabl
 }
 
 /** Sizes that put the volumes' ends in data, between members, and between header blocks. */
-describe.each([2, 3, 7, 30, 100])('volumes of %i KiB', (kilobytes) => {
-  test('several members, plain, long-named and sparse', async () => {
+describe.each([2, 3, 7, 30, 100])('tar volumes of %i KiB', (kilobytes) => {
+  test('with plain, long-named and sparse members are joined', async () => {
     const volumes = await volumesOf('all', kilobytes, ['--sparse', 'plain', LONG, 'sparse']);
     expect(volumes.length).toBeGreaterThan(3);
     const members = await unpack(joinVolumes(streams(volumes)));
@@ -61,18 +61,18 @@ describe.each([2, 3, 7, 30, 100])('volumes of %i KiB', (kilobytes) => {
   });
 });
 
-test.each([5, 100])('volumes of %i KiB with labels', async (kilobytes) => {
+test.each([5, 100])('tar volumes of %i KiB with labels are joined', async (kilobytes) => {
   const volumes = await volumesOf('labelled', kilobytes, ['-V', 'LABEL', '--sparse', 'sparse']);
   const [member] = await unpack(joinVolumes(streams(volumes)));
   expect(member?.content.equals(sparseContent(SPARSE.size, SPARSE.runs))).toBe(true);
 });
 
-test('one volume is the tar itself', async () => {
+test('a single tar volume is passed on unchanged', async () => {
   const whole = await tar(['-cSf-', '-C', directory, 'plain', LONG, 'sparse']);
   expect((await collect(joinVolumes(streams([whole])))).equals(whole)).toBe(true);
 });
 
-describe('refused:', () => {
+describe('joining tar volumes is refused if', () => {
   const SOUND = volumesOf('sound', 100, ['--sparse', 'plain', 'sparse']);
   const swapped = (volumes: Buffer[]): Buffer[] => {
     const [first, second, third, ...rest] = volumes;
@@ -81,28 +81,28 @@ describe('refused:', () => {
   const refused = async (volumes: Buffer[]) =>
     expect(unpack(joinVolumes(streams(volumes), 'vm5/x'))).rejects.toThrow(DamagedError);
 
-  test('a missing volume', async () => {
+  test('one is missing', async () => {
     const volumes = await SOUND;
     for (const index of volumes.keys()) await refused(volumes.toSpliced(index, 1));
   });
 
-  test('a repeated volume', async () => {
+  test('one is repeated', async () => {
     const volumes = await SOUND;
     for (const [index, volume] of volumes.entries()) {
       if (index < volumes.length - 1) await refused(volumes.toSpliced(index, 0, volume));
     }
   });
 
-  test('swapped volumes', async () => refused(swapped(await SOUND)));
+  test('two are swapped', async () => refused(swapped(await SOUND)));
 
-  test('a volume of another file', async () => {
+  test('one belongs to another file', async () => {
     const volumes = await SOUND;
     await sparseFile(join(directory, 'other'), SPARSE.size, SPARSE.runs);
     const others = await volumesOf('other', 100, ['--sparse', 'plain', 'other']);
     await refused([...volumes.slice(0, 2), ...others.slice(2)]);
   });
 
-  test('a volume truncated anywhere', async () => {
+  test('one is truncated', async () => {
     const volumes = await SOUND;
     for (const [index, volume] of volumes.entries()) {
       if (index === volumes.length - 1) continue;
@@ -112,7 +112,7 @@ describe('refused:', () => {
     }
   });
 
-  test('volumes that are not sorted apart: what a continuation says is not data', async () => {
+  test('they come as a single volume, so that the header of a continuation would count as data', async () => {
     const joined = Buffer.concat(await SOUND);
     await refused([joined]);
   });

@@ -32,7 +32,7 @@ async function read(tar: Buffer, canonical: boolean, seekable = false): Promise<
 }
 
 describe('the outer tar', () => {
-  it('gives back what was written', async () => {
+  it('is read as it was written', async () => {
     await fc.assert(
       fc.asyncProperty(members, async (all) => {
         expect(await read(await tarOf(all), true)).toEqual(all);
@@ -63,7 +63,7 @@ describe('the outer tar', () => {
     expect(listing).toMatch(/-rw------- 0\/0 +16 1970-01-01 .* backup-header\n.* 100000 .*\.000\n/);
   });
 
-  it('of the official tools, with zero blocks and pax times, is read unless it has to be canonical', async () => {
+  it('of the official tools, with zero blocks and pax times, is read if it need not be canonical', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'coffer-outer-'));
     onTestFinished(() => rm(directory, { recursive: true }));
     await mkdir(join(directory, 'vm5'));
@@ -79,7 +79,7 @@ describe('the outer tar', () => {
 
   it.each([
     ['an absolute name', { name: '/etc/passwd' }],
-    ['a name that climbs', { name: 'vm5/../../etc/passwd' }],
+    ['a name that leads out of it', { name: 'vm5/../../etc/passwd' }],
     ['a name with control characters', { name: 'vm5/\u001b[2J' }],
     ['a name with an empty part', { name: 'vm5//x' }],
     ['a symbolic link', { name: 'link', type: 'symlink', linkname: '/etc/passwd' }],
