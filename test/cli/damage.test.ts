@@ -11,10 +11,10 @@ interface Result {
   readonly qubes: readonly { name: string; result: string; remarks: string[] }[];
 }
 
-/** How a backup is read: from its file, in which coffer can go to any place, or as it comes. */
+/** How a backup is read: from its file, in which coffer can seek, or as a stream. */
 type Way = (path: string) => string[];
 const WAYS: [string, Way][] = [
-  ['in a file', (path) => [path]],
+  ['from a file', (path) => [path]],
   ['from a command', (path) => ['--command', `cat ${path}`]],
 ];
 
@@ -29,7 +29,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
   });
   beforeAll(async () => {
     box = await Box.full((clean) => void cleanups.push(clean), 'dom0');
-    // Not compressed, not encrypted where that can be: what is changed is data.
+    // Not compressed, and not encrypted where possible, so that the changed byte is one of the data.
     const open = format === 'coffer-1' ? ['--no-encrypt'] : [];
     const filter = ['--compress-filter', 'none'];
     const backup = box.backUp(['--format', format, ...open, ...filter]);
@@ -44,14 +44,14 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
 
   const memberOf = (file: string): string => `${directories.get('work') ?? ''}/${file}`;
 
-  /** The part of the volume: not encrypted, it says so itself. */
+  /** The part with data of the volume of `work`, which is not encrypted and so can be found by its text. */
   function dataOfWork(): string {
     const text = `volume ${memberOf('private.img')}\n`;
     const part = membersOf(bytes).find(({ content }) => content.subarray(0, 4096).includes(text));
     return part?.name ?? '';
   }
 
-  /** One byte in the middle of a part of `work` is changed; gives its path in the storage VM. */
+  /** Changes a byte in the middle of a part of `work`; gives the path of the damaged backup in the storage VM. */
   function damage(file: string): string {
     const name = file === 'private.img' && format === 'coffer-1' ? dataOfWork() : memberOf(file);
     const content = membersOf(bytes).find((member) => member.name.startsWith(name))?.content;
@@ -68,7 +68,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     return { run, result: lastEvent(run.stdout) as unknown as Result };
   }
 
-  it.each(WAYS)('is verified to the end %s, and each VM is named', (_, way) => {
+  it.each(WAYS)('is verified to its end, with a result for each VM (%s)', (_, way) => {
     const { run, result } = verify(way(damage('private.img')));
     expect(run).toMatchObject({ status: 3 });
     expect(run.stderr).toMatch(/^warning: work: its private volume is damaged \(part \d+\)\n$/);
@@ -81,7 +81,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     ]);
   });
 
-  it.each(WAYS)('is said to contain complete VMs, which can be restored by name, %s', (_, way) => {
+  it.each(WAYS)('is shown with the VMs that are complete, which can be restored by name (%s)', (_, way) => {
     const words = way(damage('notes.txt'));
     const run = box.loud(['verify', ...box.secret, ...words]);
     expect(run.stdout).toMatch(/work +damaged .*its notes is damaged \(part 0\)/);
@@ -91,7 +91,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     expect(other, other.stderr).toMatchObject({ status: 0 });
   });
 
-  it.each(WAYS)('is not restored, and the damaged VM is named, %s', (_, way) => {
+  it.each(WAYS)('is not restored, and the error names the damaged VM (%s)', (_, way) => {
     const words = way(damage('private.img'));
     const before = box.state;
     const restore = ['restore', ...box.secret, '-y', '--rename-conflicting', ...words];
@@ -103,7 +103,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     expect(box.state).toBe(before);
   });
 
-  it('whose end is damaged has no verified VM', () => {
+  it('has no verified VM if its end is missing', () => {
     const short = bytes.subarray(0, bytes.length - 4096);
     writeFileSync(join(box.directory, 'homes/usb/short'), short);
     const { run, result } = verify(['--command', 'cat short']);

@@ -7,7 +7,7 @@ import { lastEvent } from './events.ts';
 
 const CLOCK = new URL('fixed-clock.cjs', import.meta.url).pathname;
 
-/** When it is where, for whom, and what is to be read of it there. */
+/** A time, a time zone, a locale, and how coffer shows the time there. */
 const MOMENTS = [
   ['2026-03-01T09:05:03Z', 'UTC', 'C', '2026-03-01 09:05:03 UTC'],
   ['2026-03-29T01:00:09Z', 'Europe/Berlin', 'de_DE.UTF-8', '2026-03-29 03:00:09 UTC+02:00'],
@@ -33,20 +33,20 @@ describe.each(MOMENTS)('at %s in %s, with the locale %s', (clock, TZ, LC_ALL, sh
   });
   afterAll(() => rmSync(box.directory, { recursive: true }));
 
-  it('the name of a backup has the local time', () => {
+  it('the name of a backup contains the local time', () => {
     expect(readdirSync(box.backups)).toContain(`qubes-backup-${inName}`);
   });
 
-  it.each(['list', 'verify'])(`%s says ${shown}`, (command) => {
+  it.each(['list', 'verify'])(`%s shows ${shown}`, (command) => {
     expect(run(command, backup)).toContain(`made on ${shown}, `);
   });
 
-  it('with --json it is UTC, for programs', () => {
+  it('list --json gives the time in UTC', () => {
     const { created } = lastEvent(run('list', '--json', backup)) as unknown as { created: string };
     expect(Date.parse(created)).toBe(Date.parse(clock));
   });
 
-  it('the directory of a restored home has the local time in its name', () => {
+  it('the name of a restored home contains the local time', () => {
     expect(run('restore', '-y', backup, 'dom0')).toContain(`made on ${shown}, `);
     const home = join(box.home, `home-restore-${inName}`);
     expect(readdirSync(home)).toEqual(['letter']);

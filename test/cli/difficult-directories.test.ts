@@ -7,9 +7,9 @@ import { Box, type Run } from './box.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 
-/** Backs up `work` into a directory of dom0, as this or as another user; `prepare` are a shell's words before that. */
+/** Backs up `work` into a directory of dom0, as this or another user; a shell runs `prepare` before that. */
 function backUp(box: Box, directory: string, prepare: string, user: typeof otherUser = {}): Run {
-  // Another user may not reach the clone.
+  // Another user may have no access to the clone.
   const coffer = join(box.directory, 'coffer');
   copyFileSync(COFFER, coffer);
   nodeIn(box.directory);
@@ -25,7 +25,7 @@ function backUp(box: Box, directory: string, prepare: string, user: typeof other
       encoding: 'utf8',
       env: {
         ...process.env,
-        // What the tests preload is in the clone.
+        // The module that the tests preload is in the clone.
         NODE_OPTIONS: '',
         HOME: '/',
         PATH: `${box.directory}:${process.env['PATH'] ?? ''}`,
@@ -35,7 +35,7 @@ function backUp(box: Box, directory: string, prepare: string, user: typeof other
 }
 
 describe('a directory for backups', () => {
-  it('may be writable without being readable', async () => {
+  it('need not be readable if it is writable', async () => {
     const box = await Box.full();
     const drop = join(box.directory, 'drop');
     mkdirSync(drop);
@@ -49,7 +49,7 @@ describe('a directory for backups', () => {
     expect(verified, verified.stderr).toMatchObject({ status: 0 });
   });
 
-  it('is said to be on a read-only file system if it is', async () => {
+  it('is refused with that reason if its file system is read-only', async () => {
     const box = await Box.full();
     const directory = join(box.directory, 'ro');
     mkdirSync(directory);
@@ -68,7 +68,7 @@ describe('a directory for backups', () => {
     expect(run.stderr).toMatch(/^coffer: The file system of .*\/ro in dom0 is read-only: mount it/);
   });
 
-  it('is said not to accept such a large file, with FAT as the usual reason', async () => {
+  it('fails with FAT as the probable reason if it does not accept a file of that size', async () => {
     const box = await Box.full();
     const directory = join(box.directory, 'out');
     mkdirSync(directory);

@@ -18,7 +18,7 @@ import { Box } from './box.ts';
 import { lastEvent } from './events.ts';
 
 let box: Box;
-/** They play those of dom0. */
+/** These directories stand in for dom0's /etc/qubes and /srv/salt. */
 let policies: string;
 let salt: string;
 beforeEach(async () => {
@@ -41,7 +41,7 @@ function restore(backup: string, ...words: readonly string[]): ReturnType<Box['l
 }
 
 describe("dom0's configuration", () => {
-  it('is restored beside the present one, below its paths, and nothing that exists is changed', () => {
+  it('is restored into a new directory, under its paths, and nothing that exists is changed', () => {
     const backup = box.backUp([...paths(), '-x', 'dom0']);
     writeFileSync(join(salt, 'top.sls'), 'changed\n');
     const before = box.state;
@@ -57,7 +57,7 @@ describe("dom0's configuration", () => {
     expect(box.state).toBe(before);
   });
 
-  it('and its home go in one backup, and come back in two directories and one row', () => {
+  it('and its home are in one backup, and are restored into two directories, as one row of the result', () => {
     const backup = box.backUp(paths());
     const { status, stdout } = restore(backup, 'dom0', '--json');
     expect(status).toBe(0);
@@ -74,7 +74,7 @@ describe("dom0's configuration", () => {
     );
   });
 
-  it('is shown in the plan, by list, and verified', () => {
+  it('is shown in the plan and by list, and is verified', () => {
     const made = box.loud(['backup', '-d', 'usb', ...box.secret, '-y', ...paths(), 'backups']);
     expect(made.stdout).toMatch(/^dom0 +configuration/m);
     const listed = box.loud(['list', '-d', 'usb', ...box.secret, '--json', backupIn()]);
@@ -86,7 +86,7 @@ describe("dom0's configuration", () => {
     expect(verified.stdout).toMatch(/^dom0 +verified/m);
   });
 
-  it('is left out with dom0, or when settings are distrusted, but not with the home', () => {
+  it('is left out of a restore with -x dom0 and --distrust-settings, but not with --skip-dom0-home', () => {
     const backup = box.backUp(paths());
     expect(restore(backup, '--rename-conflicting', '-x', 'dom0').status).toBe(0);
     expect(existsSync(restoredTo())).toBe(false);
@@ -98,7 +98,7 @@ describe("dom0's configuration", () => {
     expect(readdirSync(box.home).some((name) => name.startsWith('home-restore-'))).toBe(false);
   });
 
-  it('is recovered by recover.sh, by the name of dom0', () => {
+  it('is recovered by recover.sh under the name dom0', () => {
     const backup = box.fileOf(box.backUp([...paths(), '-x', 'dom0']));
     const script = new URL('../../recover.sh', import.meta.url).pathname;
     const output = join(box.directory, 'recovered');
@@ -128,7 +128,7 @@ describe('--dom0-path', () => {
 
   it.each([
     [
-      'what is not there',
+      'a path that does not exist',
       () => ['--dom0-path', '/nosuch', '-d', 'usb', 'backups'],
       /\/nosuch of dom0/,
       5,
@@ -140,13 +140,13 @@ describe('--dom0-path', () => {
       5,
     ],
     [
-      'what the official format has no place for',
+      'a path in the official format',
       () => ['--dom0-path', salt, '--format', 'qubes-4', '-d', 'usb', 'backups'],
       /cannot be used with --format qubes-4/,
       2,
     ],
     [
-      'a place of the backup within it',
+      'a path that contains the place of the backup',
       () => ['--dom0-path', policies, join(policies, 'policy.d'), 'work'],
       /so the backup would contain itself/,
       5,
@@ -158,7 +158,7 @@ describe('--dom0-path', () => {
     expect(readdirSync(box.backups)).toEqual([]);
   });
 
-  it('names each path once, and none that is in another; a link stands for where it leads', () => {
+  it('stores each path once, none that is within another, and the target of a link in its place', () => {
     const link = join(box.directory, 'to-salt');
     symlinkSync(salt, link);
     const twice = ['--dom0-path', join(policies, 'policy.d'), '--dom0-path', link];
@@ -167,7 +167,7 @@ describe('--dom0-path', () => {
     expect(lastEvent(listed.stdout)).toMatchObject({ dom0Paths: { paths: [policies, salt] } });
   });
 
-  it('without sudo, refuses what its user cannot read, before anything is done', () => {
+  it('refuses a path that its user cannot read if there is no sudo, before anything is done', () => {
     const bin = join(box.directory, 'bin');
     mkdirSync(bin);
     nodeIn(bin);
@@ -184,7 +184,7 @@ describe('--dom0-path', () => {
     giveToOtherUser(box.directory);
     const secret = join(salt, 'secret.sls');
     writeFileSync(secret, 'x', { mode: 0o600 });
-    // Where the tests run as an ordinary user, that is how a file of root is.
+    // If the tests run as an ordinary user, this makes it as unreadable as a file of root.
     chmodSync(secret, 0);
     const words = ['backup', '--system', box.directory, ...box.secret, '-y', '-x', 'dom0'];
     const env = { PATH: `${bin}:${process.env['PATH'] ?? ''}`, HOME: '/' };

@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { differencesOf } from '../../tools/demo/compare.ts';
@@ -19,7 +18,7 @@ function headerOf(archive: Buffer): string {
 }
 
 describe('coffer backup --format qubes-4', () => {
-  it('makes a backup that is listed, verified and restored', async () => {
+  it('makes a backup that can be listed, verified and restored', async () => {
     const [old, fresh] = [await Box.full(undefined, 'dom0'), await Box.empty()];
     const backup = old.backUp(FORMAT_4);
     expect(headerOf(bytesOf(old, backup))).toMatch(/^version=4\n(.*\n)*compression-filter=gzip\n/);
@@ -39,7 +38,7 @@ describe('coffer backup --format qubes-4', () => {
     expect(readFileSync(join(fresh.home, restored, letter ?? ''), 'utf8')).toBe('Dear reader\n');
   });
 
-  it('stays within the limits of the official restore', async () => {
+  it('makes a backup within the limits of the official restore', async () => {
     const box = await Box.full(undefined, 'dom0');
     writeFileSync(join(box.home, 'large'), Buffer.alloc(5_000_000, 'x'));
     for (const filter of ['none', 'gzip']) {
@@ -52,7 +51,7 @@ describe('coffer backup --format qubes-4', () => {
       const sizes = [...qubesXml.matchAll(/"backup-size">(\d+)</g)].map(([, size]) => Number(size));
       expect(directories).toHaveLength(4);
       for (const [i, directory] of directories.entries()) {
-        // As qfile-dom0-unpacker counts: files as stored, directories twice.
+        // qfile-dom0-unpacker counts the stored sizes of files, and directories twice.
         const files = membersOf(archive).filter(({ name }) => name.startsWith(directory));
         const stored = files.reduce((sum, { content }) => sum + content.length, 2 * 4096);
         const stated = sizes[i] ?? 0;
@@ -64,7 +63,7 @@ describe('coffer backup --format qubes-4', () => {
     }
   });
 
-  it('is refused if its end is missing', async () => {
+  it('makes a backup that is refused if its end is missing', async () => {
     const box = await Box.full(undefined, 'dom0');
     const backup = box.backUp(FORMAT_4);
     const archive = bytesOf(box, backup);
@@ -113,12 +112,12 @@ describe('coffer backup --format qubes-4', () => {
     expect(readdirSync(box.backups)).toEqual([]);
   });
 
-  it('contains the home under the name of its user, according to tar and scrypt', async () => {
+  it('stores the home under the name of its user, where tar and scrypt find it', async () => {
     const box = await Box.full(undefined, 'dom0');
     const archive = bytesOf(box, box.backUp([...FORMAT_4, '-x', 'debian']));
     const sealed = membersOf(archive).find(({ name }) => name === 'dom0-home/user.000.enc');
     const [, id = ''] = /backup-id=(.*)/.exec(headerOf(archive)) ?? [];
-    const file = join(mkdtempSync(join(tmpdir(), 'coffer-test-')), 'part');
+    const file = join(box.directory, 'part');
     writeFileSync(file, sealed?.content ?? '');
     const open = `scrypt dec --passphrase dev:stdin-once "$1" | gzip -d | tar -xO dom0-home/user/letter`;
     const phrase = `${id}!dom0-home/user.000!${PASSPHRASE}\n`;

@@ -9,14 +9,14 @@ function namesIn({ qubes, ...rest }: Told): string[] {
   return (qubes as readonly { name: string }[]).map(({ name }) => name);
 }
 
-describe('what people type for qvm-backup', () => {
+describe('the habits of qvm-backup:', () => {
   it.each([
     [['-e', '-z', '-v'], 'zstd'],
     [['--encrypt', '--compress', '--verbose'], 'zstd'],
     [['--no-compress'], 'none'],
     [['-Z', 'gzip'], 'gzip'],
     [['--compress-filter=none'], 'none'],
-  ])('%j works', async (words, compression) => {
+  ])('backup accepts %j', async (words, compression) => {
     const box = await Box.full(onTestFinished, 'dom0');
     const backup = box.backUp([...words, '-x', 'work']);
     const { stdout } = box.loud(['list', '--json', ...box.secret, backup]);
@@ -25,7 +25,7 @@ describe('what people type for qvm-backup', () => {
     expect(namesIn(list)).not.toContain('work');
   });
 
-  it('is not in the help', async () => {
+  it('options that are only accepted for them are not in the help', async () => {
     const box = await Box.full(onTestFinished, 'dom0');
     for (const command of ['backup', 'restore']) {
       const { stdout } = box.bare([command, '--help']);
@@ -33,7 +33,7 @@ describe('what people type for qvm-backup', () => {
     }
   });
 
-  it('names may be patterns, for what is chosen and what is left out', async () => {
+  it('the names of VMs that are chosen or left out may be patterns', async () => {
     const box = await Box.full(onTestFinished, 'dom0');
     const backUp = (...words: string[]): string[] => {
       const args = ['backup', '--json', ...box.secret, '-y', 'backups', ...words];
@@ -48,7 +48,7 @@ describe('what people type for qvm-backup', () => {
     expect(namesIn(lastEvent(box.loud([...verify, '-x', 'w*']).stdout))).toEqual(['vault']);
   });
 
-  it('a pattern that matches nothing is refused as a name is', async () => {
+  it('a pattern that matches nothing is refused like an unknown name', async () => {
     const box = await Box.full(onTestFinished, 'dom0');
     for (const words of [['x*'], ['-x', 'x?']]) {
       const run = box.coffer(['backup', ...box.secret, '-y', 'backups', ...words]);
@@ -57,7 +57,7 @@ describe('what people type for qvm-backup', () => {
     }
   });
 
-  it('a name for the file, in the place of a directory, is told from what is meant', async () => {
+  it('a file name in place of a directory is refused with advice', async () => {
     const box = await Box.full(onTestFinished, 'dom0');
     const there = (location: string): string =>
       box.coffer(['backup', ...box.secret, '-y', location, 'work']).stderr;
@@ -70,7 +70,7 @@ describe('what people type for qvm-backup', () => {
   });
 
   it.each(['backup', 'list', 'verify', 'restore'])(
-    'a command in the place of a path is told from one: %s',
+    'a command in place of a path is refused with advice: %s',
     async (name) => {
       const box = await Box.full(onTestFinished, 'dom0');
       const yes = ['backup', 'restore'].includes(name) ? ['-y'] : [];
@@ -81,8 +81,8 @@ describe('what people type for qvm-backup', () => {
   );
 });
 
-describe('what people type for qvm-backup-restore', () => {
-  it('-v and --auto-close change nothing', async () => {
+describe('the habits of qvm-backup-restore:', () => {
+  it('restore accepts -v and --auto-close', async () => {
     const box = await Box.full(onTestFinished, 'dom0');
     const args = ['restore', '-v', '--auto-close', '-y', ...box.secret];
     const run = box.coffer([...args, '--rename-conflicting', box.backUp(), 'work']);
@@ -93,7 +93,7 @@ describe('what people type for qvm-backup-restore', () => {
     ['--paranoid-mode', '--distrust-settings'],
     ['--plan-b', '--distrust-settings'],
     ['--location-is-service', '--command'],
-  ])('%s is answered, and nothing is done', async (flag, answer) => {
+  ])('%s is refused with advice', async (flag, answer) => {
     const box = await Box.full(onTestFinished, 'dom0');
     const backup = box.backUp();
     const before = box.state;

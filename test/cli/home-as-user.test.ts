@@ -10,8 +10,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../eventually.ts';
 import { giveToOtherUser, nodeIn, otherUser } from '../other-user.ts';
 import { Box } from './box.ts';
 import { lastEvent } from './events.ts';
@@ -20,7 +20,7 @@ let box: Box;
 let coffer: string;
 beforeEach(async () => {
   box = await Box.full();
-  // Wherever the clone is, others may not get there.
+  // Another user may have no access to the clone.
   coffer = join(box.directory, 'bin/coffer');
   mkdirSync(join(box.directory, 'bin'));
   nodeIn(join(box.directory, 'bin'));
@@ -57,7 +57,7 @@ function backUp(): string {
   return join(box.directory, 'kept', readdirSync(join(box.directory, 'kept'))[0] ?? '');
 }
 
-/** As Go's module cache has it. */
+/** Go's module cache has such directories. */
 function addReadOnlyDirectory(): void {
   mkdirSync(join(box.home, 'go/mod'), { recursive: true });
   writeFileSync(join(box.home, 'go/mod/file'), 'x', { mode: 0o444 });
@@ -69,7 +69,7 @@ const restoredHomes = () => readdirSync(box.home).filter((name) => name.includes
 describe('a home that its user cannot read completely', () => {
   beforeEach(() => writeFileSync(join(box.home, 'closed'), 'x', { mode: 0 }));
 
-  it('is refused if sudo does not help, before anything is done, with the reason', () => {
+  it('is refused with the reason if sudo fails, before anything is done', () => {
     const old = join(box.directory, 'old');
     writeFileSync(old, 'the old backup');
     for (const to of [[box.directory], ['--command', `cat >${old}`]]) {
@@ -90,7 +90,7 @@ describe('a home that its user cannot read completely', () => {
     expect(run('backup', '-y', box.directory, '-x', 'dom0', '-x', 'debian').status).toBe(0);
   });
 
-  it('nor root can: it fails in its row, the rest is stored, and the exit status says so', () => {
+  it('fails in its row if root cannot, either; the rest is stored, and the exit status is 1', () => {
     useSudo('shift 2; exec "$@"');
     const made = run('backup', '-y', '--json', box.directory, 'dom0', 'vault');
     expect(made.status).toBe(1);
@@ -109,7 +109,7 @@ describe('a home that its user cannot read completely', () => {
 });
 
 describe('the size of a home', () => {
-  it('is included in the total, the list and the plan of a restore', () => {
+  it('is shown in the plan of a backup, by list and in the plan of a restore', () => {
     execFileSync('dd', [
       'if=/dev/urandom',
       `of=${box.home}/large`,
@@ -130,7 +130,7 @@ describe('the size of a home', () => {
 });
 
 describe('a home with a read-only directory', () => {
-  it('in a damaged backup leaves nothing, and the error is the damage', () => {
+  it('leaves nothing behind if the backup is damaged, and the error is the damage', () => {
     addReadOnlyDirectory();
     const backup = backUp();
     const bytes = readFileSync(backup);
@@ -138,7 +138,7 @@ describe('a home with a read-only directory', () => {
     bytes[manifest + 600] = (bytes[manifest + 600] ?? 0) ^ 1;
     const damaged = join(box.directory, 'damaged');
     writeFileSync(damaged, bytes);
-    // As a stream, so that the home comes before the damage shows.
+    // As a stream, so that the home is unpacked before the damage is found.
     const failed = run('restore', '-y', '--command', `cat ${damaged}`, 'dom0');
     expect(failed.stderr).toMatch(/manifest.000 in the backup was damaged or tampered with/);
     expect(failed.stderr).not.toMatch(/left over/);
@@ -153,7 +153,7 @@ describe('a home with a read-only directory', () => {
   it.each([
     ['interrupted', 'SIGINT', 130],
     ['killed', 'SIGKILL', null],
-  ] as const)('whose restore is %s leaves nothing', async (_, signal, status) => {
+  ] as const)('leaves nothing behind if its restore is %s', async (_, signal, status) => {
     addReadOnlyDirectory();
     execFileSync('dd', [
       'if=/dev/urandom',
@@ -169,15 +169,15 @@ describe('a home with a read-only directory', () => {
     const ended = new Promise((resolve) => restoring.once('close', resolve));
     const unpacked = () =>
       restoredHomes().some((name) => existsSync(join(box.home, name, 'go/mod')));
-    while (!unpacked()) await sleep(20);
+    await eventually(unpacked, 'the home is being unpacked');
     restoring.kill(signal);
     expect(await ended).toBe(status);
-    // One that is killed is cleaned up after by another.
-    while (restoredHomes().length > 0) await sleep(20);
+    // Another process cleans up after one that was killed.
+    await eventually(() => restoredHomes().length === 0, 'the home is removed');
   });
 });
 
-describe('a home left by a killed restore', () => {
+describe('a home that a killed restore has left', () => {
   it('gives a warning if it cannot be removed, and the next restore continues', () => {
     const backup = backUp();
     mkdirSync(join(box.home, '.home-restore-coffer.1.1.0123abcd'));
@@ -193,8 +193,8 @@ describe('a home left by a killed restore', () => {
   });
 });
 
-describe('a home of which not everything can be created', () => {
-  it('is restored in part: what was unpacked is kept, what is missing is named, and the exit status is 1', () => {
+describe('a home that cannot be restored completely', () => {
+  it('is kept as far as it was unpacked; the result names the reason, and the exit status is 1', () => {
     execFileSync('dd', ['if=/dev/urandom', `of=${box.home}/zz`, 'bs=1M', 'count=3', 'status=none']);
     const backup = backUp();
     giveToOtherUser(box.directory);

@@ -10,13 +10,13 @@ beforeAll(build);
 
 const RECOVER = new URL('../../recover.sh', import.meta.url).pathname;
 
-/** What happens to work while its volume, of which there is no saved state, is being read. */
+/** What happens to the VM `work` while its volume, which has no saved state, is read. */
 const EVENTS = [
   ['is started', (dom0: Dom0) => dom0.qubesd.store.qubes.get('work'), /work was started while/],
   ['runs for a moment', () => undefined, /the volume private of work was changed while/],
 ] as const;
 
-/** work changes as its volume is read; `started` gives the VM that runs from then on, if it does. */
+/** The volume of `work` changes while it is read; `started` gives the VM if it runs from then on. */
 async function withChangingWork(started: (typeof EVENTS)[number][1]): Promise<Dom0> {
   const dom0 = await Dom0.make();
   dom0.volume('work', 'private').revisionsToKeep = '-1';
@@ -25,7 +25,7 @@ async function withChangingWork(started: (typeof EVENTS)[number][1]): Promise<Do
   utimesSync(image, past, past);
   let asked = 0;
   dom0.qubesd.fault = ({ method, dest }) => {
-    // First when it is opened, then when it was read.
+    // The first time is when the volume is opened, the second when it has been read.
     if (method !== 'admin.vm.List' || dest !== 'work' || ++asked < 2) return undefined;
     const work = started(dom0);
     if (work !== undefined) work.state = 'Running';
@@ -35,7 +35,7 @@ async function withChangingWork(started: (typeof EVENTS)[number][1]): Promise<Do
   return dom0;
 }
 
-/** A backup of work, which changed as it was read, and of dev-box. */
+/** Backs up `work`, which changes while it is read, and `dev-box`. */
 async function backUpBoth(dom0: Dom0): Promise<string> {
   const run = await dom0.coffer(['backup', '-y', '-d', STORAGE_VM, '.', 'work', 'dev-box']);
   expect(run, run.stderr).toMatchObject({ status: 1 });
@@ -47,7 +47,7 @@ async function backUpBoth(dom0: Dom0): Promise<string> {
 }
 
 describe('a VM without a saved state that changes while it is backed up', () => {
-  it.each(EVENTS)('fails alone if it %s; the others are stored', async (_, started, why) => {
+  it.each(EVENTS)('fails if it %s, while the others are stored', async (_, started, why) => {
     await using dom0 = await withChangingWork(started);
     const run = await dom0.coffer(['backup', '-y', '-d', STORAGE_VM, '.', 'work', 'dev-box']);
     expect(run, run.stderr).toMatchObject({ status: 1 });
@@ -66,7 +66,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     expect(dom0.stored()).toEqual([]);
   });
 
-  it('is reported by list', async () => {
+  it('is shown by list as incomplete', async () => {
     await using dom0 = await withChangingWork(EVENTS[1][1]);
     const run = await dom0.coffer(['list', '-d', STORAGE_VM, await backUpBoth(dom0)]);
     expect(run).toMatchObject({ status: 0 });
@@ -76,7 +76,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     expect(run.stdout).toMatch(/^dev-box +StandaloneVM/m);
   });
 
-  it('is reported by verify, which finds no damage, from a file and from a stream', async () => {
+  it('is shown by verify as incomplete, not as damaged, from a file and from a stream', async () => {
     await using dom0 = await withChangingWork(EVENTS[1][1]);
     const backup = await backUpBoth(dom0);
     for (const source of [[backup], ['--command', `cat ${backup}`]]) {
@@ -92,7 +92,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     }
   });
 
-  it('is left out of a restore, which says so before it asks, or refused if it is named', async () => {
+  it('is left out of a restore, and refused if it is named', async () => {
     await using dom0 = await withChangingWork(EVENTS[1][1]);
     const backup = await backUpBoth(dom0);
     const restore = ['restore', '-y', '-d', STORAGE_VM, '--rename-conflicting', backup];
@@ -109,7 +109,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     expect(dom0.sha256('dev-box-1', 'private')).toBe(dom0.sha256('dev-box', 'private'));
   });
 
-  it('fails in a restore from a stream, and leaves nothing', async () => {
+  it('fails in a restore from a stream, and leaves nothing behind', async () => {
     await using dom0 = await withChangingWork(EVENTS[1][1]);
     const command = `cat ${await backUpBoth(dom0)}`;
     const before = dom0.names();
@@ -121,7 +121,7 @@ describe('a VM without a saved state that changes while it is backed up', () => 
     expect(dom0.names()).toEqual([...before, 'dev-box-1'].sort());
   });
 
-  it('is reported by recover.sh with any of its files', async () => {
+  it('is reported as incomplete by recover.sh, also for a single file', async () => {
     await using dom0 = await withChangingWork(EVENTS[1][1]);
     const backup = join(dom0.storage, await backUpBoth(dom0));
     const secret = dom0.words(['list'])[2] ?? '';

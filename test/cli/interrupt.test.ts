@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { eventually } from '../eventually.ts';
 import { Box } from './box.ts';
 
-/** Interrupts a run as soon as `begun`, and gives what it said. */
+/** Interrupts a run as soon as `begun` holds; gives its exit status and standard error. */
 async function interrupt(
   box: Box,
   args: readonly string[],
@@ -15,7 +15,7 @@ async function interrupt(
   const coffer = box.start(args);
   const said = text(coffer.stderr);
   const ended = once(coffer, 'close');
-  await eventually(begun, 'the work is begun');
+  await eventually(begun, 'the work has begun');
   coffer.kill('SIGINT');
   const [status] = (await ended) as unknown[];
   return { status, stderr: await said };
@@ -41,7 +41,7 @@ describe('an interrupted restore', () => {
     expect(stderr).toMatch(/^coffer: interrupted by SIGINT: all changes have been rolled back$/m);
   });
 
-  it('names what is left', async () => {
+  it('names what is left with --keep-failed', async () => {
     const { stderr, isLeft } = await interruptRestore('--keep-failed');
     expect(isLeft).toBe(true);
     expect(stderr).toMatch(/^coffer: interrupted by SIGINT: .* these are left: work-1$/m);

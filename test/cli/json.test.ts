@@ -9,7 +9,7 @@ import { Dom0 } from '../qubesd/dom0.ts';
 import { Box, PASSPHRASE } from './box.ts';
 import { type Told, eventsIn, lastEvent } from './events.ts';
 
-/** What is told of a run of coffer with `--json`. */
+/** Runs coffer with `--json`. */
 function told(box: Box, args: readonly string[], input = ''): { status: number; events: Told[] } {
   const [command = '', ...rest] = args;
   const { status, stdout } = box.loud([command, '--json', ...rest], input);
@@ -18,7 +18,7 @@ function told(box: Box, args: readonly string[], input = ''): { status: number; 
   return { status: status ?? -1, events };
 }
 
-/** A directory with a profile, and with one that is none. */
+/** A directory with a valid profile and an invalid one. */
 function profilesOf(box: Box): string {
   const directory = join(box.directory, 'profiles');
   mkdirSync(directory);
@@ -28,7 +28,7 @@ function profilesOf(box: Box): string {
   return directory;
 }
 
-/** Waits until a file was not written to for longer than the times of any file system tell. */
+/** Waits until the last write to a file is further back than the resolution of the times of any file system. */
 async function settled(file: string): Promise<void> {
   const left = statSync(file).ctimeMs + 2100 - Date.now();
   await new Promise((resolve) => setTimeout(resolve, Math.max(0, left)));
@@ -39,7 +39,7 @@ const ofKind = (events: readonly Told[], kind: string): Told[] =>
   events.filter(({ event }) => event === kind);
 
 describe('the events of', () => {
-  it('a backup tell the plan, the phases, each VM, the progress and the result', async () => {
+  it('a backup report the plan, the phases, each VM, the progress and the result', async () => {
     const box = await Box.full(onTestFinished);
     const args = ['backup', '-d', 'usb', ...box.secret, '-y', '--with-recovery', 'backups'];
     const { events } = told(box, [...args, 'work', 'vault', 'dom0']);
@@ -59,7 +59,7 @@ describe('the events of', () => {
     expect(last?.['stored']).toBe(events.at(-1)?.['bytes']);
   });
 
-  it('a backup that goes on from another tell that it finds out what changed', async () => {
+  it('a backup that continues a series report the phase in which changes are detected', async () => {
     const box = await Box.full(onTestFinished);
     box.backUp();
     const args = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work'];
@@ -67,7 +67,7 @@ describe('the events of', () => {
     expect(phases.slice(0, 3)).toEqual(['look', 'detect', 'send']);
   });
 
-  it('a plan and a status tell which VMs have changed since the last backup, as far as is known', async () => {
+  it('a plan and of status report which VMs have changed since the last backup, as far as that is known', async () => {
     const box = await Box.full(onTestFinished);
     const image = (name: string): string => join(box.directory, 'appvms', name, 'private.img');
     const planned = (): unknown[] => {
@@ -83,7 +83,7 @@ describe('the events of', () => {
       );
     const unknown = ['work', 'vault'].map((name) => [name, null, null]);
     expect(planned()).toEqual(unknown);
-    // What was written to just now may be again, at the same time as far as the file system tells.
+    // A file that was written to just now could be written to again without a change of its time.
     await settled(image('vault'));
     box.backUp();
     expect(planned()).toEqual([
@@ -106,7 +106,7 @@ describe('the events of', () => {
     expect(planned()).toEqual(unknown);
   });
 
-  it('list, verify, restore and status are as they are documented', async () => {
+  it('list, verify, restore and status agree with the documented schema', async () => {
     const box = await Box.full(onTestFinished);
     const backup = box.backUp();
     const reading = ['-d', 'usb', ...box.secret];
@@ -131,7 +131,7 @@ describe('the events of', () => {
     });
   });
 
-  it('the other commands are as they are documented', async () => {
+  it('the other commands agree with the documented schema', async () => {
     const box = await Box.full(onTestFinished);
     const file = join(box.directory, 'new-passphrase');
     const made = box.bare(['passphrase-file', '--json', '--questions', file], 'long and new\n');
@@ -150,7 +150,7 @@ describe('the events of', () => {
     expect(lastEvent(devices.stdout)).toMatchObject({ event: 'result', ok: true });
   });
 
-  it('a damaged backup tell the warnings, and which VM failed', async () => {
+  it('verifying a damaged backup report the warnings, and which VM failed', async () => {
     const box = await Box.full(onTestFinished);
     const backup = box.backUp(['--compress-filter', 'none']);
     box.damage(backup);
@@ -162,7 +162,7 @@ describe('the events of', () => {
   });
 });
 
-describe('an error names the input that it is about', () => {
+describe('an error event names the input that is wrong:', () => {
   it.each([
     ['location', ['backup', '-y', '-d', 'usb', 'nosuch', 'work'], 5],
     ['location', ['backup'], 2],
@@ -183,7 +183,7 @@ describe('an error names the input that it is about', () => {
     expect(events.at(-1)).toMatchObject({ event: 'error', field, exitStatus });
   });
 
-  it('new-name and use-template: and the VM that it is about', async () => {
+  it('new-name and use-template, with the VM', async () => {
     const box = await Box.full(onTestFinished);
     const backup = box.backUp();
     for (const [field, choice] of [
@@ -196,7 +196,7 @@ describe('an error names the input that it is about', () => {
     }
   });
 
-  it('passphrase: a wrong one', async () => {
+  it('passphrase, if it is wrong', async () => {
     const box = await Box.full(onTestFinished);
     writeFileSync(join(box.directory, 'wrong'), 'wrong\n');
     const wrong = ['-p', join(box.directory, 'wrong')];
@@ -208,7 +208,7 @@ describe('an error names the input that it is about', () => {
 describe('with --questions', () => {
   const backUp = ['backup', '--questions', '-d', 'usb', 'backups', 'vault'];
 
-  it('a plan is confirmed, and the passphrase taken, on standard input', async () => {
+  it('the plan is confirmed and the passphrase read on standard input', async () => {
     const box = await Box.full(onTestFinished);
     const { status, events } = told(box, backUp, `yes\n${PASSPHRASE}\n`);
     expect(status).toBe(0);
@@ -229,14 +229,14 @@ describe('with --questions', () => {
     ['\n', 'nothing was done'],
     ['', 'the input ended without an answer: nothing was done'],
     ['yes\n', 'the input ended without an answer: nothing was done'],
-  ])('the answers %j do nothing', async (input, sentence) => {
+  ])('nothing is done on the answers %j', async (input, sentence) => {
     const box = await Box.full(onTestFinished);
     const { status, events } = told(box, backUp, input);
     expect(status).toBe(5);
     expect(events.at(-1)).toMatchObject({ event: 'error', sentence });
   });
 
-  it('nothing is asked on the way of a restore but the passphrase and the plan', async () => {
+  it('a restore only asks for the passphrase and for the confirmation of its plan', async () => {
     const box = await Box.full(onTestFinished);
     const restore = ['restore', '--questions', '-d', 'usb', '--rename-conflicting', box.backUp()];
     const { status, events } = told(box, restore, `${PASSPHRASE}\nyes\n`);
@@ -246,7 +246,7 @@ describe('with --questions', () => {
     ]);
   });
 
-  it('an interrupt at a question is an error', async () => {
+  it('an interrupt at a question is reported as an error', async () => {
     const box = await Box.full(onTestFinished);
     const words = [...backUp, '--json', '--system', box.directory];
     const coffer = spawn(new URL('../../dist/coffer', import.meta.url).pathname, words, {
@@ -263,7 +263,7 @@ describe('with --questions', () => {
     expect(lastEvent(await said)).toMatchObject({ event: 'error', exitStatus: 130 });
   });
 
-  it('and without --json, or with -p -, it is wrong usage', async () => {
+  it('a command is refused without --json, and with -p -', async () => {
     const box = await Box.full(onTestFinished);
     expect(box.loud(backUp)).toMatchObject({ status: 2 });
     const { status } = told(box, ['list', '--questions', '-p', '-', '-d', 'usb', box.backUp()]);

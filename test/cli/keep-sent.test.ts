@@ -10,10 +10,10 @@ import { eventually } from '../eventually.ts';
 import { Box, type Through } from './box.ts';
 import { lastEvent } from './events.ts';
 
-/** Every part in a file of its own, so that a short backup has many. */
+/** Each part goes to a file of its own, so that a small backup has many. */
 const SMALL = { COFFER_DATA_FILE: '1' };
 const MiB = 2 ** 20;
-/** Of the volume that is backed up, all data. */
+/** Bytes of data in the volume that is backed up. */
 const DATA = 28 * MiB;
 const never = new AbortController().signal;
 
@@ -33,7 +33,7 @@ async function boxWithData(through: Through = 'dom0'): Promise<Box> {
 
 const BACKUP = ['backup', '-y', '-Z', 'none'] as const;
 
-/** Begins a backup, does something when `files` of data are there, and gives how it ended. */
+/** Begins a backup, calls `end` once there are `files` data files, and gives how the backup ended. */
 async function broken(
   box: Box,
   end: (pid: number) => void,
@@ -56,7 +56,7 @@ function bytesOf(box: Box, names: readonly string[]): number {
   return names.reduce((sum, name) => sum + statSync(join(box.backups, name)).size, 0);
 }
 
-/** The next backup, and how many bytes it has stored. */
+/** Makes the next backup; gives its result, and how many bytes it has stored. */
 function next(box: Box, words: readonly string[] = []): Record<string, unknown> & { sent: number } {
   const before = new Set(readdirSync(box.backups));
   const all = [...BACKUP, ...box.where, ...box.secret, ...words, '--json', 'backups', 'work'];
@@ -66,7 +66,7 @@ function next(box: Box, words: readonly string[] = []): Record<string, unknown> 
   return { ...lastEvent(run.stdout), sent: bytesOf(box, added) };
 }
 
-/** All files of the series are whole, and the newest backup gives back what there is. */
+/** Checks that all files of the series are intact, and that the newest backup restores the present volume. */
 function expectWhole(box: Box): void {
   const where = [...box.where, ...box.secret];
   const verify = box.coffer(['verify', ...where, '--all', 'backups']);
@@ -86,7 +86,7 @@ function expectWhole(box: Box): void {
   expect(spawnSync('cmp', [one ?? '', other ?? '']).status).toBe(0);
 }
 
-/** Its data count as its own, and have no rows. */
+/** Checks that list counts the data files to their backup, and shows no rows for them. */
 function expectOneBackupListed(box: Box): void {
   const list = ['list', ...box.where, ...box.secret, 'backups'];
   const { backups } = lastEvent(box.loud([...list, '--json']).stdout) as {
@@ -99,7 +99,7 @@ function expectOneBackupListed(box: Box): void {
   expect(box.loud(list).stdout).not.toContain('qubes-data-');
 }
 
-/** The agents of the VM that store something, by what they store. */
+/** The storage VM's agents that have a file open whose name matches `pattern`. */
 function agentsStoring(pid: number, pattern: RegExp): number[] {
   const children = spawnSync('pgrep', ['-P', `${pid}`, '-f', 'coffer-vm-agent'], {
     encoding: 'utf8',
@@ -118,7 +118,7 @@ const kill = (signal: NodeJS.Signals) => (pid: number) => void process.kill(pid,
 
 describe('a backup that is interrupted', () => {
   it.each(['SIGINT', 'SIGTERM'] as const)(
-    'by %s says what of it is kept; the next one stores only the rest',
+    'by %s says how much of it is kept, and the next one stores only the rest',
     async (signal) => {
       const box = await boxWithData('usb');
       const { status, stderr } = await broken(box, kill(signal));
@@ -129,7 +129,7 @@ describe('a backup that is interrupted', () => {
       const said = Number(size.exec(stderr)?.[1]) * MiB;
       expect(said / bytesOf(box, left)).toBeCloseTo(1, 1);
       const { sent, knownBytes, newBytes } = next(box);
-      // What is sent twice is the part in the backup's own file, and nothing else.
+      // Only the part in the backup's own file is sent twice.
       expect(sent).toBeLessThan(DATA - bytesOf(box, left) + MiB);
       expect(Number(knownBytes) + Number(newBytes)).toBe(DATA);
       expect(newBytes).toBeLessThan(DATA);
@@ -138,7 +138,7 @@ describe('a backup that is interrupted', () => {
     120_000,
   );
 
-  it('by SIGKILL leaves what was stored by then, though dom0 was to note it', async () => {
+  it('by SIGKILL leaves what was stored by then, and the next one stores only the rest', async () => {
     const box = await boxWithData();
     await broken(box, kill('SIGKILL'));
     await eventually(
@@ -153,14 +153,14 @@ describe('a backup that is interrupted', () => {
   }, 120_000);
 
   it.each([
-    ['of the data', /qubes-data-.*partial/],
-    ['of the backup itself', /qubes-backup-.*partial/],
+    ['that stores data', /qubes-data-.*partial/],
+    ['that stores the backup itself', /qubes-backup-.*partial/],
   ])(
-    'since the VM’s agent %s is gone leaves what was stored before',
+    'because the VM’s agent %s is killed leaves what was stored before',
     async (_, file) => {
       const box = await boxWithData('usb');
       const { status, stderr } = await broken(box, (pid) => {
-        // The one that stores data may be another at any time.
+        // There is a new agent for each file of data.
         let agents = agentsStoring(pid, file);
         for (let tries = 0; agents.length === 0 && tries < 100; tries++)
           agents = agentsStoring(pid, file);
@@ -175,21 +175,21 @@ describe('a backup that is interrupted', () => {
     120_000,
   );
 
-  it('several times is gone on from each time', async () => {
+  it('several times continues each time', async () => {
     const box = await boxWithData();
     for (const files of [2, 4]) await broken(box, kill('SIGINT'), { files });
     const left = dataIn(box);
     expect(next(box).sent).toBeLessThan(DATA - bytesOf(box, left) + MiB);
     expectWhole(box);
     expectOneBackupListed(box);
-    // All of it is in use now.
+    // The new backup needs all of it.
     const where = [...box.where, ...box.secret];
     const prune = box.coffer(['prune', ...where, '-y', '--keep-last', '1', 'backups']);
     expect(prune.status, prune.stderr).toBe(0);
     expect(dataIn(box)).toEqual(expect.arrayContaining(left));
   }, 240_000);
 
-  it('is kept by prune until another backup was made; what that does not need goes then', async () => {
+  it('leaves data that prune keeps until the next backup, and then deletes if that does not need it', async () => {
     const box = await boxWithData();
     next(box, ['--full']);
     const system = await openFolderSystem(box.directory);
@@ -213,7 +213,7 @@ describe('a backup that is interrupted', () => {
     expectWhole(box);
   }, 240_000);
 
-  it('is gone on from after dom0’s state was lost, once the directory is adopted', async () => {
+  it('is continued after dom0’s state was lost, once the directory is adopted', async () => {
     const box = await boxWithData();
     await broken(box, kill('SIGINT'));
     rmSync(join(box.directory, 'dom0-state'), { recursive: true });
@@ -224,14 +224,14 @@ describe('a backup that is interrupted', () => {
     expectWhole(box);
   }, 120_000);
 
-  it.each(['is lost', 'is another one', 'is changed'])(
-    'and of which a file %s is healed by the next one',
+  it.each(['is lost', 'is replaced by another', 'is changed'])(
+    'and of which a file %s is completed by the next one',
     async (what) => {
       const box = await boxWithData();
       await broken(box, kill('SIGINT'));
       const [one = '', other = ''] = dataIn(box).map((name) => join(box.backups, name));
       if (what === 'is lost') rmSync(one);
-      if (what === 'is another one') {
+      if (what === 'is replaced by another') {
         writeFileSync(other, readFileSync(one));
       }
       if (what === 'is changed') {
@@ -248,14 +248,14 @@ describe('a backup that is interrupted', () => {
     120_000,
   );
 
-  it('promises nothing where nothing is kept', async () => {
+  it('with --full is discarded, and says so', async () => {
     const box = await boxWithData();
     const partial = (): boolean => readdirSync(box.backups).length > 0;
     const words = [...BACKUP, ...box.where, ...box.secret, '--full', 'backups', 'work'];
     const coffer = box.start(words, SMALL);
     const said = text(coffer.stderr);
     const ended = once(coffer, 'close');
-    await eventually(partial, 'it is begun');
+    await eventually(partial, 'the backup has begun');
     coffer.kill('SIGINT');
     await ended;
     expect(await said).toMatch(/the unfinished backup is discarded/);

@@ -14,7 +14,7 @@ function coffer(box: Box, command: string, ...words: string[]): Run {
   return box.loud([command, '--json', '-d', 'usb', ...box.secret, ...words]);
 }
 
-/** When each file in the directory was checked, the oldest first. */
+/** The last check of each file in the directory, the oldest file first. */
 function checks(box: Box): (Check | null)[] {
   const listed = lastEvent(coffer(box, 'list', 'backups').stdout)['backups'];
   return (listed as { check: Check | null }[]).map(({ check }) => check).reverse();
@@ -30,8 +30,8 @@ function names(run: Run): string[] {
   return (lastEvent(run.stdout)['files'] as { name: string }[]).map(({ name }) => name);
 }
 
-describe('when a file of a series was last checked', () => {
-  it('is shown by list and status: after a backup, a verify, and a verify of all', async () => {
+describe('the last check of a file of a series', () => {
+  it('is shown by list and status, after a backup, a verify and a verify --all', async () => {
     const box = await Box.full();
     box.goOn();
     expect(checks(box)).toMatchObject([{ result: 'verified' }]);
@@ -52,7 +52,7 @@ describe('when a file of a series was last checked', () => {
     );
   });
 
-  it('decides what verify --rolling reads: in the end, all of it', async () => {
+  it('decides which file verify --rolling reads, so that it reads each file in turn', async () => {
     const box = await Box.full();
     const all = [0, 1, 2].map(() => basename(box.backUp(['--no-check'])));
     const read: string[] = [];
@@ -66,7 +66,7 @@ describe('when a file of a series was last checked', () => {
     expect(series(box)['checkedSince']).not.toBeNull();
   });
 
-  it('is known to dom0 only: elsewhere, verify --rolling is refused', async () => {
+  it('is only known to dom0: without its state, verify --rolling is refused', async () => {
     const box = await Box.full();
     box.goOn();
     rmSync(join(box.directory, 'dom0-state'), { recursive: true });
@@ -76,13 +76,13 @@ describe('when a file of a series was last checked', () => {
   });
 });
 
-describe.each([['--all'], ['--rolling']])('what verify %s finds damaged', (option) => {
-  it('is never referred to again: the next backup stores it anew', async () => {
+describe.each([['--all'], ['--rolling']])('a file that verify %s finds damaged', (option) => {
+  it('is no longer referred to: the next backup stores its data again', async () => {
     const box = await Box.full();
     const first = box.goOn(['--no-check']);
     const bytes = readFileSync(box.fileOf(first));
     const spoiled = Buffer.from(bytes);
-    // One byte: eight probes need not find it.
+    // A single byte, which the samples that a backup checks may miss.
     spoiled[200_000] = (spoiled[200_000] ?? 0) ^ 1;
     writeFileSync(box.fileOf(first), spoiled);
     const run = coffer(box, 'verify', option, 'backups');
@@ -100,11 +100,11 @@ describe.each([['--all'], ['--rolling']])('what verify %s finds damaged', (optio
 });
 
 describe('verify --compare', () => {
-  it('tells which volumes are as in the backup, and reads none of its data', async () => {
+  it('says which volumes are as in the backup, and reads none of its data', async () => {
     const box = await Box.full();
     const first = box.goOn(['--no-check']);
     const bytes = readFileSync(box.fileOf(first));
-    // All data, and none of what is at the end.
+    // Only data, not the members at the end.
     bytes.fill(0x55, 20_000, 500_000);
     writeFileSync(box.fileOf(first), bytes);
     const same = coffer(box, 'verify', '--compare', first, 'work', 'vault');

@@ -32,7 +32,7 @@ interface Listed {
 
 let box: Box;
 let dom0: string;
-/** The file names of the two good backups. */
+/** The file names of the two intact backups. */
 let made: string[];
 
 beforeAll(async () => {
@@ -48,7 +48,7 @@ beforeAll(async () => {
   writeFileSync(at(`${LAST}-2.partial`), 'the beginning of one');
   writeFileSync(at('letter\u001b[2J\u202e'), 'Dear reader');
   mkdirSync(at('photos'));
-  // A backup elsewhere whose header is there, and nothing else.
+  // A backup of which only the header is there.
   copyFileSync(at(FIRST), at('qubes-backup-2025-12-31T235959'));
   truncateSync(at('qubes-backup-2025-12-31T235959'), 4096);
   dom0 = box.backups;
@@ -111,7 +111,7 @@ describe.each([
     expect(others).toEqual(['letter?[2J?']);
   });
 
-  it('says of each file that is no backup, or an incomplete one, what it is', () => {
+  it('says which files are not backups, unfinished or damaged', () => {
     const { backups } = listed(...place(), ...box.secret);
     const problems = Object.fromEntries(backups.map(({ name, problem }) => [name, problem]));
     expect(problems[LAST]).toBe('not a backup');
@@ -119,7 +119,7 @@ describe.each([
     expect(problems['qubes-backup-2025-12-31T235959']).toMatch(/cut short|damaged|ends/);
   });
 
-  it('also shows those with another passphrase', () => {
+  it('also shows the backups with another passphrase', () => {
     const { backups } = listed(...place(), '-p', '/etc/os-release');
     for (const { qubes, format, problem } of backups) {
       expect(qubes).toBeNull();
@@ -129,7 +129,7 @@ describe.each([
 });
 
 describe('coffer list of a directory', () => {
-  /** What a terminal shows, at which `typed` is typed. */
+  /** What a terminal shows when `typed` is typed. */
   const atTerminal = (typed: string, ...args: string[]): string => {
     const words = [COFFER, 'list', '--system', box.directory, '-d', 'usb', ...args, 'backups'];
     const { stdout } = spawnSync(
@@ -168,7 +168,7 @@ describe('coffer list of a directory', () => {
     expect([status, stderr]).toEqual([5, expect.stringContaining('nosuch does not exist in usb')]);
   });
 
-  it('opens all backups of a series, since one key is enough for them', () => {
+  it('opens all backups of a series, which need only one key', () => {
     const many = join(box.backups, 'photos/many');
     mkdirSync(many);
     for (let number = 0; number < 120; number++) {
@@ -193,7 +193,7 @@ describe('coffer list of a directory', () => {
   });
 });
 
-/** Names of backups, of which a higher number is older. */
+/** Names of backups: a higher number is an older one. */
 function nameFor(number: number): string {
   const [minute, second] = [59 - Math.floor(number / 60), 59 - (number % 60)];
   return `qubes-backup-2026-02-01T00${minute}${`${second}`.padStart(2, '0')}`;

@@ -28,14 +28,14 @@ describe('a backup through a VM agent', () => {
     expect(await differencesOf(old.directory, fresh.directory, ['work', 'vault'])).toEqual([]);
   });
 
-  it('is private, complete and alone in its directory', async () => {
+  it('is the only file in its directory, under its final name', async () => {
     const box = await Box.full();
     box.backUp();
     expect(readdirSync(box.backups)).toHaveLength(1);
     expect(readdirSync(box.backups)[0]).toMatch(/^qubes-backup-\d{4}-\d\d-\d\dT\d{6}$/);
   });
 
-  it('has a unique name, however many are made in the same second', async () => {
+  it('has a name of its own if several are made in the same second', async () => {
     const box = await Box.full();
     const backup = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups'];
     const runs = ['work', 'vault', 'work', 'vault'].map((qube) => box.start([...backup, qube]));
@@ -51,7 +51,7 @@ describe('a backup through a VM agent', () => {
     }
   });
 
-  it('can go through commands, and to dom0 itself', async () => {
+  it('can also go through a command, or into dom0 itself', async () => {
     const box = await Box.full();
     const common = [...box.secret, '-y'];
     const toCommand = ['backup', '-d', 'usb', '--command', ...common, 'cat > by-command', 'work'];
@@ -68,7 +68,7 @@ describe('a backup through a VM agent', () => {
     });
   });
 
-  it('contains what was chosen, and nothing else', async () => {
+  it('contains what was chosen, and nothing of what was left out', async () => {
     const box = await Box.full();
     const backup = box.backUp(['--no-encrypt', '--compress-filter', 'none', '-x', 'vault']);
     const bytes = readFileSync(box.fileOf(backup));
@@ -78,7 +78,7 @@ describe('a backup through a VM agent', () => {
     expect(box.coffer([...onlyWork, 'zstd > small', 'work'])).toMatchObject({ status: 0 });
   });
 
-  it('can be restored in part, and under new names', async () => {
+  it('can be restored in part and under a new name, and leaves what exists unchanged', async () => {
     const box = await Box.full();
     const backup = box.backUp();
     const before = box.state;

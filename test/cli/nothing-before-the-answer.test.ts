@@ -13,7 +13,7 @@ beforeEach(async () => {
   home = join(box.directory, 'homes/usb');
 });
 
-/** Runs coffer at a terminal of its own, where somebody answers `n`. */
+/** Runs coffer at a terminal where `n` is answered. */
 function answerNo(args: readonly string[]): { status: number | null; screen: string } {
   const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
   const line = [COFFER, ...args, '--system', box.directory].map(quote).join(' ');
@@ -29,11 +29,11 @@ describe('a backup to a command', () => {
   const backup = (): string[] => ['backup', '-d', 'usb', '--command', COMMAND, 'work'];
 
   it.each([
-    ['nobody is there to answer', [], /no terminal/],
+    ['there is no terminal to ask at', [], /no terminal/],
     ['there is no passphrase', ['-y', '-p', '/nosuch'], /\/nosuch/],
     ['the passphrase is empty', ['-y', '-p', '-'], /passphrase is empty/],
     ['a VM is unknown', ['-y', '-x', 'nosuch'], /no VM called nosuch/],
-    ['the program that compresses is missing', ['-y', '--compress-filter', 'gzip'], /gzip is not/],
+    ['the compression program is missing', ['-y', '--compress-filter', 'gzip'], /gzip is not/],
   ])('is not started if %s', (_, args, sentence) => {
     writeFileSync(join(home, 'last-week'), 'a backup');
     const path = args.includes('gzip') ? '/nosuch' : process.env['PATH'];
@@ -57,7 +57,7 @@ describe('a backup to a command', () => {
 });
 
 describe('a backup to a directory', () => {
-  it('leaves nothing there if the answer is no, and asks before it asks for the passphrase', () => {
+  it('leaves nothing there if the answer is no, and does not ask for the passphrase before that', () => {
     const { status, screen } = answerNo(['backup', '-d', 'usb', 'backups', 'work']);
     expect(status, screen).toBe(5);
     expect(screen).toMatch(/in all, to usb:.*\/backups \([\d.]+\s+\w+\s+free\s+there\)\./);
@@ -65,7 +65,7 @@ describe('a backup to a directory', () => {
     expect(readdirSync(box.backups)).toEqual([]);
   });
 
-  it('shows what is asked about even with --quiet, and apart from the result with --json', () => {
+  it('shows what it asks about, even with --quiet or --json', () => {
     for (const flag of ['--quiet', '--json']) {
       const { screen } = answerNo(['backup', '-d', 'usb', flag, 'backups', 'work']);
       expect(screen).toMatch(/work +AppVM.*Back up\?/s);
@@ -73,7 +73,7 @@ describe('a backup to a directory', () => {
   });
 });
 
-describe('a backup that a command outputs', () => {
+describe('a backup that comes from a command', () => {
   it.each(['list', 'verify', 'restore'])('is not read if %s has no passphrase', (name) => {
     const args = ['--command', '-d', 'usb', '-p', '/nosuch', 'touch begun; cat none'];
     const yes = name === 'restore' ? ['-y'] : [];
@@ -81,7 +81,7 @@ describe('a backup that a command outputs', () => {
     expect(existsSync(join(home, 'begun'))).toBe(false);
   });
 
-  it('is not read if nobody can agree to the restore', () => {
+  it('is not read if there is no terminal to confirm the restore at', () => {
     const args = ['restore', '--command', '-d', 'usb', ...box.secret, 'touch begun; cat none'];
     const run = box.coffer(args);
     expect(run).toMatchObject({ status: 5 });
@@ -90,8 +90,8 @@ describe('a backup that a command outputs', () => {
   });
 });
 
-describe('a directory that was forgotten', () => {
-  it.each([[['work']], [['work', 'vault']]])('is suggested (%j)', (words) => {
+describe('a backup without a directory', () => {
+  it.each([[['work']], [['work', 'vault']]])('is refused with advice if the first word is a VM: %j', (words) => {
     const run = box.coffer(['backup', '-d', 'usb', '-y', ...box.secret, ...words]);
     expect(run).toMatchObject({ status: 5 });
     expect(run.stderr).toContain(

@@ -7,7 +7,7 @@ import { makeQubes3 } from '../archive/qubes3/make-qubes3.ts';
 import { Box, PASSPHRASE, type Run } from './box.ts';
 import { lastEvent } from './events.ts';
 
-/** A backup of R3.2 in which some VMs have names and values that Qubes takes no more. */
+/** The list of a backup of R3.2 in which some VMs have names and values that Qubes no longer accepts. */
 const LIST = `<QubesVmCollection default_netvm="None" default_template="1">
   <QubesTemplateVm qid="1" name="debian" label="black" backup_content="False"/>
   <QubesAppVm qid="5" name="personal" label="blue" template_qid="1" backup_content="True" backup_path="vm5"/>
@@ -43,7 +43,7 @@ interface Told {
 const told = ({ stdout }: Run): Told => lastEvent(stdout) as unknown as Told;
 
 describe('a backup of format 3 with old names and values', () => {
-  it('is listed, with what has a new name and what cannot be restored', () => {
+  it('is listed, with the names and values that change, and the VMs that cannot be restored', () => {
     const list = run('list', '--json', 'backups/old');
     expect(list.status, list.stderr).toBe(0);
     expect(told(list).qubes.map(({ name, remarks }) => [name, remarks])).toEqual([
@@ -60,7 +60,7 @@ describe('a backup of format 3 with old names and values', () => {
     expect(told(list).unusable).toMatchObject([{ name: 'lost' }]);
   });
 
-  it('is verified, except what cannot be restored', () => {
+  it('is verified, except for the VMs that cannot be restored', () => {
     const verify = run('verify', '--json', 'backups/old');
     expect(verify.status, verify.stderr).toBe(0);
     expect(told(verify).qubes.map(({ name, result }) => `${name} ${result}`)).toEqual([
@@ -71,7 +71,7 @@ describe('a backup of format 3 with old names and values', () => {
     ]);
   });
 
-  it('can be restored by old and new names, without those that are left out', async () => {
+  it('can be restored by old and new names', async () => {
     for (const [name, ...others] of [
       ['personal'],
       ['default'],
@@ -88,7 +88,7 @@ describe('a backup of format 3 with old names and values', () => {
     expect(existsSync(join(box.directory, '../etc'))).toBe(false);
   });
 
-  it('says why a VM that was named cannot be restored', () => {
+  it('is refused with the reason if a VM that cannot be restored is named', () => {
     const restore = run('restore', '-y', 'backups/old', 'lost');
     expect(restore.status).toBe(5);
     expect(restore.stderr).toMatch(/lost: .*does not say where its files are/);

@@ -36,7 +36,7 @@ function wrappingOf(box: Box, backup: string): (string | undefined)[] {
 }
 
 describe('coffer passphrase', () => {
-  it('changes the passphrase of later backups, which go on from those under the old one', async () => {
+  it('changes the passphrase of later backups, which continue the series', async () => {
     const { box, other, first } = await prepared();
     const run = change(box, box.passphraseFile, other);
     expect(run.status, run.stderr).toBe(0);
@@ -49,7 +49,7 @@ describe('coffer passphrase', () => {
       box.coffer(['verify', '-d', 'usb', '-p', passphrase, backup]).status;
     expect(verify(first, box.passphraseFile)).toBe(0);
     expect(verify(first, other)).toBe(3);
-    // It needs the first one, which has another salt and the same key.
+    // It needs the first one, which has the same series key, wrapped under another passphrase.
     expect(verify(second, other)).toBe(0);
     expect(verify(second, box.passphraseFile)).toBe(3);
     const [one, two] = [wrappingOf(box, first), wrappingOf(box, second)];
@@ -59,7 +59,7 @@ describe('coffer passphrase', () => {
     expect(box.coffer(all)).toMatchObject({ status: 0 });
   });
 
-  it('is known to who adopts the series: the passphrase of the newest backup is needed', async () => {
+  it('is effective in an adopted series: the passphrase of the newest backup is needed', async () => {
     const { box, other } = await prepared();
     expect(change(box, box.passphraseFile, other, '--json').status).toBe(0);
     expect(backUp(box, other).status).toBe(0);
@@ -70,7 +70,7 @@ describe('coffer passphrase', () => {
     expect(backUp(box, other).stdout).toMatch(/^0 of 3 VMs changed; 0 B new, /m);
   });
 
-  it('stays the new one where the backups that are known anyway are adopted under the old one', async () => {
+  it('remains effective if backups that dom0 knows are adopted with the old passphrase', async () => {
     const { box, other } = await prepared();
     expect(change(box, box.passphraseFile, other).status).toBe(0);
     expect(box.loud(['adopt', '-d', 'usb', ...box.secret, 'backups']).status).toBe(0);
@@ -78,10 +78,10 @@ describe('coffer passphrase', () => {
     expect(backUp(box, other).status).toBe(0);
   });
 
-  it('that another machine has given is followed by the next backup, whichever of the two it is given', async () => {
+  it('on another machine is noticed by the next backup, which accepts both passphrases once', async () => {
     for (const isOld of [true, false]) {
       const { box, other, first } = await prepared();
-      // What this machine knows: nothing of the other one's change, and of its backup.
+      // The state of a machine that knows neither of the change nor of the backup after it.
       const states = join(box.directory, 'dom0-state');
       const before = join(box.directory, 'before');
       cpSync(states, before, { recursive: true });
@@ -103,10 +103,10 @@ describe('coffer passphrase', () => {
     }
   }, 60_000);
 
-  it('is not believed of a file that is none of the series: a wrong one is refused as ever', async () => {
+  it('is not believed of a forged header, with which a wrong passphrase remains refused', async () => {
     const { box, other, first } = await prepared();
     const bytes = readFileSync(box.fileOf(first));
-    // Another wrapping, which nobody has authenticated.
+    // Another salt, which is not authenticated.
     const forged = bytes.subarray(0);
     forged.write('ab'.repeat(32), forged.indexOf('kdf-salt=') + 'kdf-salt='.length, 'latin1');
     writeFileSync(join(box.backups, 'qubes-backup-2031-01-01T000000'), forged);
@@ -116,7 +116,7 @@ describe('coffer passphrase', () => {
     expect(run.status, run.stderr).toBe(0);
   });
 
-  it('is refused without the old one, and where dom0 knows no backups', async () => {
+  it('is refused without the old passphrase, and for a directory of which dom0 knows no backups', async () => {
     const { box, other } = await prepared();
     expect(change(box, other, box.passphraseFile)).toMatchObject({ status: 3 });
     expect(backUp(box, box.passphraseFile).status).toBe(0);
@@ -125,7 +125,7 @@ describe('coffer passphrase', () => {
     expect(elsewhere.stderr).toContain('coffer adopt');
   });
 
-  it('that is killed at any moment leaves one passphrase that holds', async () => {
+  it('leaves exactly one passphrase that is accepted if it is killed at any moment', async () => {
     const { box, other } = await prepared();
     const rounds = 6;
     for (let round = 0; round < rounds; round++) {
@@ -135,11 +135,11 @@ describe('coffer passphrase', () => {
       await sleep((round * 1000) / rounds);
       run.kill('SIGKILL');
       await ended;
-      const holds = [box.passphraseFile, other].filter(
+      const accepted = [box.passphraseFile, other].filter(
         (passphrase) => change(box, passphrase, passphrase).status === 0,
       );
-      expect(holds).toHaveLength(1);
-      if (holds[0] === other) change(box, other, box.passphraseFile);
+      expect(accepted).toHaveLength(1);
+      if (accepted[0] === other) change(box, other, box.passphraseFile);
     }
     expect(backUp(box, box.passphraseFile).stdout).toMatch(/^0 of 3 VMs changed; 0 B new, /m);
   }, 120_000);

@@ -9,7 +9,7 @@ import { Dom0, STORAGE_VM } from '../qubesd/dom0.ts';
 import { Box, type Run } from './box.ts';
 import { lastEvent } from './events.ts';
 
-/** A system, and a profile there that backs up these VMs. */
+/** A system with a profile `nightly` of these lines. */
 async function boxWithProfile(lines: readonly string[]): Promise<Box> {
   const box = await Box.full(onTestFinished);
   const profiles = join(box.directory, 'profiles');
@@ -76,11 +76,11 @@ describe('groups of VMs', () => {
       ['@type:TemplateVM', '@tag:weekly', 'work'],
       ['debian', 'usb', 'work'],
     ],
-  ])('%j are %j', async (words, names) => {
+  ])('%j stand for %j', async (words, names) => {
     expect((await backedUpBy(...words)).toSorted()).toEqual(names);
   });
 
-  it('that no VM belongs to are refused', async () => {
+  it('without a VM are refused', async () => {
     expect(await backedUpBy('@tag:none')).toEqual([
       expect.stringMatching(/there is no VM called @tag:none on this system/),
     ]);
@@ -88,7 +88,7 @@ describe('groups of VMs', () => {
 });
 
 describe('--save-profile', () => {
-  it('writes what is on the command line, and the same backup is made from it', async () => {
+  it('writes a profile from the command line, which makes the same backup', async () => {
     const box = await boxWithProfile([]);
     const profiles = join(box.directory, 'profiles');
     const environment = { COFFER_PROFILES: profiles };
@@ -110,7 +110,7 @@ describe('--save-profile', () => {
     expect(listed.stdout).toMatch(/^saved +coffer +usb:backups +work; not vault$/m);
   });
 
-  it('writes nothing when the backup is not agreed to, or there is such a profile', async () => {
+  it('writes nothing if the backup is not confirmed, or if the profile exists', async () => {
     const box = await boxWithProfile([]);
     const profiles = join(box.directory, 'profiles');
     const environment = { COFFER_PROFILES: profiles };
@@ -129,10 +129,10 @@ describe('coffer prune --profile', () => {
       COFFER_PROFILES: join(box.directory, 'profiles'),
     });
 
-  it('forgets by the rules of the profile', async () => {
+  it('forgets backups by the rules of the profile, or by those on the command line', async () => {
     const box = await boxWithProfile(['vm = work', 'keep-last = 1']);
     expect(backUp(box).status).toBe(0);
-    // Rules go by the time, to the second.
+    // Rules use the time of a backup, in seconds.
     await sleep(1100);
     expect(backUp(box, '--full').status).toBe(0);
     expect(readdirSync(box.backups)).toHaveLength(2);
@@ -142,14 +142,14 @@ describe('coffer prune --profile', () => {
     expect(prune(box, '--keep-last', '5').stdout).toMatch(/There is nothing to forget/);
   });
 
-  it('has nothing to do for a profile with a command, unless it has rules', async () => {
+  it('does nothing for a profile with a command, and refuses one that also has rules', async () => {
     expect(prune(await boxWithProfile(['command = yes']))).toMatchObject({ status: 0 });
     const pruned = prune(await boxWithProfile(['command = yes', 'keep-last = 1']));
     expect(pruned.stderr).toMatch(/has a command, which keeps no series/);
     expect(pruned.status).toBe(2);
   });
 
-  it('keeps everything where the profile has no rules', async () => {
+  it('keeps everything if the profile has no rules', async () => {
     const box = await boxWithProfile(['vm = work']);
     expect(backUp(box).status).toBe(0);
     const pruned = prune(box);
@@ -160,7 +160,7 @@ describe('coffer prune --profile', () => {
 });
 
 describe('the passphrase of an official profile', () => {
-  it('in the profile itself is used, with a warning', async () => {
+  it('is read from the profile itself, with a warning', async () => {
     const box = await boxWithProfile([]);
     const official = join(box.directory, 'official');
     mkdirSync(official);
@@ -175,7 +175,11 @@ describe('the passphrase of an official profile', () => {
     expect(box.coffer(['list', '-d', 'usb', '-p', file, 'backups'])).toMatchObject({ status: 0 });
   });
 
-  const ask = async (service: string): Promise<{ status: number | null; stderr: string }> => {
+  /** Backs up with what `service` answers; gives the outcome, and whether `passphrase` opens the backup. */
+  const ask = async (
+    service: string,
+    passphrase = '',
+  ): Promise<{ status: number | null; stderr: string; isOpened: boolean }> => {
     await using dom0 = await Dom0.make();
     const state = dom0.qubesd.store.qubes.get(STORAGE_VM);
     if (state !== undefined) state.state = 'Running';
@@ -192,13 +196,19 @@ describe('the passphrase of an official profile', () => {
     const child = spawn(coffer, words, { env, stdio: ['ignore', 'ignore', 'pipe'] });
     const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
     const stderr = await text(child.stderr);
-    return { status: await ended, stderr };
+    const status = await ended;
+    const file = join(dom0.scene.directory, 'expected');
+    writeFileSync(file, `${passphrase}\n`);
+    const [backup = 'none'] = dom0.stored();
+    const verified = await dom0.coffer(['verify', '-d', STORAGE_VM, '-p', file, backup]);
+    return { status, stderr, isOpened: verified.status === 0 };
   };
 
-  it('is asked for in the VM that it names, and taken without the white space around it', async () => {
+  it('is asked for in the VM that the profile names, and used without the white space around it', async () => {
     const answer = '#!/bin/sh\n[ "$1" = old ] && echo "  from the vault "\n';
-    const { status, stderr } = await ask(answer);
+    const { status, stderr, isOpened } = await ask(answer, 'from the vault');
     expect(status, stderr).toBe(0);
+    expect(isOpened).toBe(true);
   });
 
   it.each([
@@ -206,8 +216,9 @@ describe('the passphrase of an official profile', () => {
     ['#!/bin/sh\nprintf "a\\nb\\n"\n', /said more than one line/],
     ['#!/bin/sh\nexit 3\n', /said nothing: qubes.BackupPassphrase ended with status 3/],
     ['#!/bin/sh\nyes\n', /said more than 64 KiB/],
-  ])('is refused when the VM answers %j', async (service, message) => {
-    const { status, stderr } = await ask(service);
+  ])('is refused if the VM answers with %j', async (service, message) => {
+    const { status, stderr, isOpened } = await ask(service);
+    expect(isOpened).toBe(false);
     expect(stderr).toMatch(message);
     expect(status).toBe(5);
   });

@@ -107,7 +107,7 @@ keep-within = 30d
     });
   });
 
-  it('can have every option, like the example in the package', () => {
+  it('is shown with every option in the example of the package', () => {
     const example = readFileSync(
       new URL('../../rpm/example-profile.conf', import.meta.url),
       'utf8',
@@ -118,7 +118,7 @@ keep-within = 30d
     expect(new Set(named)).toEqual(new Set(knownOptions()));
   });
 
-  it('is described in the manual, with every option', () => {
+  it('is described with every option in the manual', () => {
     const manual = readFileSync(new URL('../../docs/man/coffer.1', import.meta.url), 'utf8');
     const [, section = ''] = manual.replaceAll('\\-', '-').split(/^\.SH PROFILES$/m);
     const known = knownOptions();
@@ -127,13 +127,13 @@ keep-within = 30d
   });
 
   it.each([
-    ['no place', 'vm = work', 'f does not say where'],
+    ['no location', 'vm = work', 'f does not say where'],
     ['an unknown option', 'location = x\nvms = work', 'f, line 2: there is no option "vms"'],
-    ['an option of every object', 'location = x\ntoString = work', 'no option "toString"'],
+    ['an option with the name of a method', 'location = x\ntoString = work', 'no option "toString"'],
     ['no value', 'location =', 'f, line 1: "location =" is not'],
     ['no equals sign', 'location', 'is not "option = value"'],
     ['an option twice', 'location = x\n\nlocation = y', 'f, line 3: "location" is given twice'],
-    ['neither yes nor no', 'encrypt = false', 'yes or no, not "false"'],
+    ['a switch that is neither yes nor no', 'encrypt = false', 'yes or no, not "false"'],
     ['an unknown filter', 'compress-filter = cat', "'cat' is invalid. Allowed choices are zstd"],
     [
       'an unknown choice',
@@ -141,8 +141,8 @@ keep-within = 30d
       "'stop' is invalid. Allowed choices are include, skip, refuse",
     ],
     ['an unknown format', 'format = zip', "'zip' is invalid. Allowed choices are coffer-1"],
-    ['too little cost', 'kdf-cost = 3', 'from 14 to 21'],
-    ['a cost that is no number', 'kdf-cost = 0x10', 'from 14 to 21'],
+    ['a cost that is too low', 'kdf-cost = 3', 'from 14 to 21'],
+    ['a cost that is not decimal', 'kdf-cost = 0x10', 'from 14 to 21'],
     ['a relative passphrase file', 'passphrase-file = p', 'absolute'],
     ['a relative path of dom0', 'dom0-path = etc/qubes', 'absolute'],
     ['a control character', 'location = a\u001b[31m', '?[31m" is not'],
@@ -151,7 +151,7 @@ keep-within = 30d
     expect(() => parseProfile(text, 'f')).toThrow(message);
   });
 
-  it('is either refused or read, whatever the text', () => {
+  it('of any text is either read or refused', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         try {
@@ -163,7 +163,7 @@ keep-within = 30d
     );
   });
 
-  it('gives every VM and location as it was written', () => {
+  it('gives VMs and the location as they are written', () => {
     const word = fc.stringMatching(/^[!-~]([ -~]{0,30}[!-~])?$/);
     fc.assert(
       fc.property(word, fc.array(word), (location, qubes) => {
@@ -177,23 +177,23 @@ keep-within = 30d
 });
 
 describe('the file of a profile', () => {
-  it.each(['../weekly', '.weekly', '', 'a/b', 'a\nb'])('cannot be called %j', async (name) => {
+  it.each(['../weekly', '.weekly', '', 'a/b', 'a\nb'])('is refused if it is called %j', async (name) => {
     await expect(readProfile(name, places)).rejects.toThrow(UsageError);
   });
 
-  it('must exist', async () => {
+  it('is refused if it does not exist', async () => {
     await expect(readProfile('weekly', places)).rejects.toThrow(
       /weekly\.conf cannot be used: there is no such file/,
     );
   });
 
-  it.each(['664', '646'])('must not be writable by others (mode %s)', async (mode) => {
+  it.each(['664', '646'])('is refused if others can write to it (mode %s)', async (mode) => {
     write('weekly.conf', 'location = x\n', parseInt(mode, 8));
     await expect(readProfile('weekly', places)).rejects.toThrow(/others could change it/);
   });
 
   it.each(['640', '604', '620'])(
-    'must name a passphrase file that only we may read and change (mode %s)',
+    'is refused if others can read or write the passphrase file that it names (mode %s)',
     async (mode) => {
       const secret = write('p', 'secret\n', parseInt(mode, 8));
       write('weekly.conf', `location = x\npassphrase-file = ${secret}\n`, 0o600);
@@ -203,14 +203,14 @@ describe('the file of a profile', () => {
     },
   );
 
-  it('must name a passphrase file that exists', async () => {
+  it('is refused if the passphrase file that it names does not exist', async () => {
     write('weekly.conf', `location = x\npassphrase-file = ${directory}/none\n`, 0o600);
     await expect(readProfile('weekly', places)).rejects.toThrow(/none of .* cannot be used/);
   });
 });
 
-describe('a profile that is saved', () => {
-  it('gives the same again, whatever is in it', () => {
+describe('a saved profile', () => {
+  it('is read as it was written, whatever is in it', () => {
     const word = fc.stringMatching(/^[!-~]([ -~]{0,30}[!-~])?$/);
     const flags = fc.record(
       {
@@ -238,7 +238,7 @@ describe('a profile that is saved', () => {
     expect(() => formatProfile({ location, qubes: [], flags: {} })).toThrow(UsageError);
   });
 
-  it('is a new file, which others can read and not change', async () => {
+  it('is a new file, which others cannot write to', async () => {
     const profile = { location: '/mnt', qubes: ['work'], flags: {} };
     const file = path.join(directory, 'nightly.conf');
     await writeProfile(await newProfile('nightly', profile, places));
@@ -251,7 +251,7 @@ describe('a profile that is saved', () => {
 });
 
 describe('a profile of the official tools', () => {
-  it('is read, with its groups of VMs as both releases write them', () => {
+  it('is read, with groups of VMs as both releases write them', () => {
     const text = `# Include all VMs with a few exceptions
 include:
   - $type:AppVM
@@ -276,7 +276,7 @@ destination_path: /media/my-backup-disk
     });
   });
 
-  it('may have the passphrase itself, and says nothing of what it leaves out', () => {
+  it('may contain the passphrase itself, and need not name VMs', () => {
     const text =
       'include: null\ndestination_vm: dom0\ndestination_path: /x\npassphrase_text: "a: b"\n';
     expect(parseOfficialProfile(`${text}passphrase_vm: vault\ncompression: yes\n`, 'f')).toEqual({
@@ -285,18 +285,18 @@ destination_path: /media/my-backup-disk
   });
 
   it.each([
-    ['no place', 'include: [work]', 'it lacks destination_path'],
+    ['no location', 'include: [work]', 'it lacks destination_path'],
     ['an unknown field', 'destination_path: x\nexlude: [work]', 'there is no field "exlude"'],
-    ['a name that is none', 'destination_path: x\ninclude: [1]', 'include must be a list of names'],
+    ['a name that is not a text', 'destination_path: x\ninclude: [1]', 'include must be a list of names'],
     ['an empty list', 'destination_path: x\ninclude: []', 'include names no VM'],
     [
-      'a filter that coffer has not',
+      'a filter that coffer does not have',
       'destination_path: x\ncompression: rot13',
       'compression must be',
     ],
     ['an alias', 'destination_path: &a x\ninclude: [*a]', 'Alias'],
     ['no fields', '- a', 'it is not a profile'],
-    ['what is no YAML', 'a: [', 'f: '],
+    ['a text that is not YAML', 'a: [', 'f: '],
     [
       'a passphrase of several lines',
       'destination_path: x\npassphrase_text: "a\\nb"',
@@ -307,7 +307,7 @@ destination_path: /media/my-backup-disk
     expect(() => parseOfficialProfile(text, 'f')).toThrow(message);
   });
 
-  it('is either refused or read, whatever the text', () => {
+  it('of any text is either read or refused', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         try {
@@ -319,7 +319,7 @@ destination_path: /media/my-backup-disk
     );
   });
 
-  it('is used where coffer has none of that name', async () => {
+  it('is used if coffer has no profile of that name', async () => {
     write('official/weekly.conf', 'destination_path: /official\n', 0o664);
     expect(await readProfile('weekly', places)).toMatchObject({
       ...{ kind: 'qubes', location: '/official' },
@@ -329,7 +329,7 @@ destination_path: /media/my-backup-disk
   });
 });
 
-it('all profiles are listed, and what is wrong with one', async () => {
+it('all profiles are listed, with the problem of an invalid one', async () => {
   write('weekly.conf', 'location = /own\n', 0o644);
   write('broken.conf', 'vm = work\n', 0o644);
   write('official/weekly.conf', 'destination_path: /official\n', 0o664);
@@ -344,7 +344,7 @@ it('all profiles are listed, and what is wrong with one', async () => {
   expect(await listProfiles({ coffer: '/nosuch', qubes: '/nosuch' })).toEqual([]);
 });
 
-describe('the command line, with a profile,', () => {
+describe('the command line with a profile', () => {
   const PROFILE = `location = x
 vm = work
 exclude = untrusted
@@ -361,7 +361,7 @@ kdf-cost = 20
     return requestBackup(location, [], command).finally(() => vi.unstubAllEnvs());
   }
 
-  it('uses the profile for what it does not set', async () => {
+  it('uses the options of the profile that it does not set itself', async () => {
     const { location, qubes, flags, excludedByProfile } = await request(['-y']);
     expect({ location, qubes }).toEqual({ location: 'x', qubes: ['work'] });
     expect(flags).toMatchObject({ running: 'skip', encrypt: false, kdfCost: 20, yes: true });
@@ -369,7 +369,7 @@ kdf-cost = 20
     expect(excludedByProfile).toBe(true);
   });
 
-  it('takes precedence, option by option', async () => {
+  it('takes precedence over the profile, option by option', async () => {
     const words = ['--running', 'refuse', '--kdf-cost=14', '-x', 'vault'];
     const { flags, excludedByProfile } = await request(words);
     expect(flags).toMatchObject({ running: 'refuse', kdfCost: 14, encrypt: false });
@@ -377,13 +377,13 @@ kdf-cost = 20
     expect(excludedByProfile).toBe(false);
   });
 
-  it('cannot contradict it', async () => {
+  it('is refused if it conflicts with the profile', async () => {
     await expect(request(['--format', 'qubes-4'])).rejects.toThrow(
       '--no-encrypt cannot be used with',
     );
   });
 
-  it('cannot name a location as well', async () => {
+  it('is refused if it names a location, too', async () => {
     await expect(request([], 'y')).rejects.toThrow('the profile defines LOCATION and VMs');
   });
 });

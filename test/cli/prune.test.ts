@@ -29,13 +29,13 @@ const CLOCK = fileURLToPath(new URL('fixed-clock.cjs', import.meta.url));
 const SCRIPT = fileURLToPath(new URL('../../coffer-gc.sh', import.meta.url));
 const MiB = 2 ** 20;
 const DATA = 1_000_000;
-/** Each day changes one half of the data, in turn. */
+/** Each day changes one of two halves of the data, in turn. */
 const CHANGED = 3_000_000;
 
 const cleanUps: (() => Promise<void>)[] = [];
 afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
 
-/** Days of one VM, by the names of their backups: what its volume held. */
+/** Daily backups of a VM, with what its volume contained, by the names of the backups. */
 class Days {
   readonly box: Box;
   readonly images = new Map<string, Buffer>();
@@ -74,7 +74,7 @@ class Days {
     return this.files.reduce((sum, name) => sum + statSync(join(this.box.backups, name)).size, 0);
   }
 
-  /** Restores a backup; whether that gives back what the volume held then. */
+  /** Restores a backup; says whether the volume is as it was on that day. */
   isRight(name: string, day = name): boolean {
     const words = ['restore', '-d', 'usb', ...this.box.secret, '-y', '--rename-conflicting'];
     const { status, stdout, stderr } = this.box.loud([...words, `backups/${name}`, 'work']);
@@ -94,7 +94,7 @@ function change(image: string, at: number, length = CHANGED): void {
 const named = (day: string): string => `qubes-backup-${day}T120000`;
 
 describe('coffer prune', () => {
-  it('deletes what no rule keeps, and moves what others need of it into a pack', async () => {
+  it('deletes the backups that no rule keeps, and moves what others need of them into a pack', async () => {
     const days = await Days.of('2026-01-01', '2026-01-02', '2026-01-03', '2026-02-01');
     const before = days.bytes;
     const { status, stdout, stderr } = days.prune('-y', '--keep-monthly', '2');
@@ -123,7 +123,7 @@ describe('coffer prune', () => {
     expect(lastEvent(json.stdout)).toMatchObject({ ok: true, deleted: [], packs: [] });
   });
 
-  it('goes by the times that are authentic, whatever the files are called', async () => {
+  it('uses the authenticated times of backups, whatever the files are called', async () => {
     const days = await Days.of('2026-01-01', '2026-01-02', '2026-01-03');
     const [oldest, newest] = [named('2026-01-01'), named('2026-01-03')];
     const at = (name: string): string => join(days.box.backups, name);
@@ -136,7 +136,7 @@ describe('coffer prune', () => {
     expect(days.isRight(oldest, newest)).toBe(true);
   });
 
-  it('prunes each series in a directory by itself, and leaves alone what the passphrase does not open', async () => {
+  it('prunes each series in a directory separately, except one that the passphrase does not open', async () => {
     const days = await Days.of('2026-01-01', '2026-01-02', '2026-01-03');
     days.backUp('2026-01-04', '--new-series');
     days.backUp('2026-01-05');
@@ -157,7 +157,7 @@ describe('coffer prune', () => {
     }
   });
 
-  it('stops, with nothing changed, when a backup says that it is of the future', async () => {
+  it('is refused, and changes nothing, if a backup has a time in the future', async () => {
     const days = await Days.of('2026-01-01', '2026-01-02', '2099-01-01');
     const files = days.files;
     const { status, stderr } = days.prune('-y', '--keep-last', '1');
@@ -166,7 +166,7 @@ describe('coffer prune', () => {
     expect(days.files).toEqual(files);
   });
 
-  it('stops, with nothing changed, when a clock was put back between two backups', async () => {
+  it('is refused, and changes nothing, if the clock went back between two backups', async () => {
     const days = await Days.of('2026-01-02', '2026-01-03', '2026-01-01');
     const files = days.files;
     const { status, stderr } = days.prune('-y', '--keep-last', '1');
@@ -175,7 +175,7 @@ describe('coffer prune', () => {
     expect(days.files).toEqual(files);
   });
 
-  it('stops when the storage withholds a file that dom0 knows of', async () => {
+  it('is refused, and changes nothing, if a file that dom0 knows of is missing', async () => {
     const days = await Days.of('2026-01-01', '2026-01-02', '2026-01-03');
     rmSync(join(days.box.backups, named('2026-01-03')));
     const files = days.files;
@@ -187,9 +187,9 @@ describe('coffer prune', () => {
 });
 
 describe('on storage that dom0 cannot delete from, coffer prune', () => {
-  it('stores a signed list, which coffer-gc.sh there obeys', async () => {
+  it('stores a signed list, by which coffer-gc.sh deletes files there', async () => {
     await using world = await World.make('qubesd');
-    // The double of qubesd runs in this process: nothing here may wait for coffer without it.
+    // The double of qubesd runs in this process, which therefore must not block while coffer runs.
     const coffer = async (command: string, ...words: string[]) => {
       const secret = ['-p', join(world.directory, 'passphrase')];
       const { argv, env } = world.coffer([command, '-d', 'usb', ...secret, ...words]);

@@ -15,7 +15,7 @@ beforeAll(build);
 
 const TO_STORAGE = ['backup', '-d', STORAGE_VM, '-y'];
 
-/** Runs coffer at a terminal, where somebody types `answer`. */
+/** Runs coffer at a terminal where `answer` is typed. */
 async function atTerminal(
   dom0: Dom0,
   args: readonly string[],
@@ -82,8 +82,8 @@ describe('before a backup', () => {
   });
 });
 
-describe('what is backed up', () => {
-  it('is by default every VM that is included in backups, and each gets the time of the backup', async () => {
+describe('the content of a backup', () => {
+  it('is by default every VM with include_in_backups, whose backup_timestamp is set', async () => {
     await using dom0 = await Dom0.make();
     const { store } = dom0.qubesd;
     store.qubes.get('dev-box')?.properties.set('include_in_backups', 'False');
@@ -100,7 +100,7 @@ describe('what is backed up', () => {
     }
   });
 
-  it('is the last saved state of a running VM, unless it is to be refused or skipped', async () => {
+  it('is the last saved state of a running VM, or the backup is refused with --running refuse', async () => {
     await using dom0 = await Dom0.make();
     for (const name of ['work', 'dev-box']) run(dom0, name);
     const backup = [...TO_STORAGE, '.', 'work', 'default-dvm', 'dev-box'];
@@ -118,7 +118,7 @@ describe('what is backed up', () => {
     expect(summary).toMatch(/work.*running: its last saved state/);
   });
 
-  it('never contains the backup itself', async () => {
+  it('never includes the backup itself', async () => {
     await using dom0 = await Dom0.make();
     const inHome = join(dom0.home, 'backups');
     mkdirSync(inHome);
@@ -134,7 +134,7 @@ describe('what is backed up', () => {
 });
 
 describe('a running VM', () => {
-  it('may be the storage VM itself, in the default selection', async () => {
+  it('that is the storage VM itself is backed up by default', async () => {
     await using dom0 = await Dom0.make();
     const storage = dom0.qubesd.store.qubes.get(STORAGE_VM);
     if (storage !== undefined) storage.state = 'Running';
@@ -162,7 +162,7 @@ describe('a running VM', () => {
 });
 
 describe('a RemoteVM', () => {
-  it('is named as such, as something to back up and as a place for backups', async () => {
+  it('is refused as a VM to back up and as a place for backups, with the reason', async () => {
     await using dom0 = await Dom0.make();
     const { qubes } = dom0.qubesd.store;
     const work = qubes.get('work');
@@ -181,7 +181,7 @@ describe('a RemoteVM', () => {
   });
 });
 
-describe('a backup without a complete VM fails, and nothing is stored', () => {
+describe('a backup fails, and nothing is stored,', () => {
   async function expectFailure(dom0: Dom0, sentence: RegExp, ...qubes: string[]): Promise<void> {
     const run = await dom0.coffer([...TO_STORAGE, '.', ...qubes]);
     expect(run, run.stderr).toMatchObject({ status: 1 });
@@ -192,14 +192,14 @@ describe('a backup without a complete VM fails, and nothing is stored', () => {
     expect([...all.values()].some((qube) => qube.properties.has('backup_timestamp'))).toBe(false);
   }
 
-  it('if a volume is missing, or cannot be read', async () => {
+  it('if a volume of its only VM is missing or cannot be read', async () => {
     await using dom0 = await Dom0.make();
     const image = dom0.image('work', 'private');
     rmSync(image);
     await expectFailure(dom0, /the volume private of work/, 'work');
     mkdirSync(image);
     await expectFailure(dom0, /the volume private of work cannot be read/, 'work');
-    // The official tools would restore what is there of it.
+    // In the official format, with other VMs, too: the official tools would restore an incomplete VM.
     const qubes4 = ['--format', 'qubes-4', 'dev-box', 'work'];
     await expectFailure(dom0, /the volume private of work cannot be read/, ...qubes4);
   });
@@ -233,7 +233,7 @@ describe('a backup without a complete VM fails, and nothing is stored', () => {
     expect(dom0.stored()).toEqual([]);
   });
 
-  it('if the agent dies, or the storage VM has none', async () => {
+  it('if the VM agent dies or is not installed', async () => {
     await using dom0 = await Dom0.make();
     dom0.setQrexec({ dieAfter: 5_000 });
     const died = await dom0.coffer([...TO_STORAGE, '.', 'work']);
@@ -243,17 +243,6 @@ describe('a backup without a complete VM fails, and nothing is stored', () => {
     expect(missing).toMatchObject({ status: 5 });
     expect(missing.stderr).toMatch(/install the package qubes-coffer-vm in sys-net/);
     expect(dom0.stored()).toEqual([]);
-  });
-
-  it('if coffer is killed; then nothing continues in the storage VM', async () => {
-    await using dom0 = await Dom0.make();
-    const agents = () => processesIn(dom0.storage).filter(({ role }) => role === 'VM agent');
-    const command = ['--command', 'cat > /dev/null; touch taken; sleep 300'];
-    const coffer = dom0.start(['backup', '-d', STORAGE_VM, '-y', ...command, 'work']);
-    await eventually(() => dom0.stored().includes('taken'), 'the command has taken all');
-    expect(agents()).not.toHaveLength(0);
-    coffer.kill('SIGKILL');
-    await eventually(() => processesIn(dom0.storage).length === 0, 'the end of all processes');
   });
 
   it('if the storage VM shuts down in the middle', async () => {
@@ -273,11 +262,24 @@ describe('a backup without a complete VM fails, and nothing is stored', () => {
     expect(none).toMatchObject({ status: 5 });
     expect(none.stderr).toMatch(/not dom0 of a Qubes system.*no qubesd/);
 
-    // What a qubesd that was killed leaves behind.
+    // A qubesd that was killed leaves its socket behind.
     const leave = `require('net').createServer().listen('${socketPath}', () => process.kill(process.pid, 9))`;
     const child = spawn(process.execPath, ['-e', leave], { stdio: ['ignore', 'pipe', 'ignore'] });
     await text(child.stdout);
     expect(statSync(socketPath).isSocket()).toBe(true);
     await expectFailure(dom0, /qubesd is not running .*systemctl start qubesd/, 'work');
+  });
+});
+
+describe('a backup whose coffer is killed', () => {
+  it('leaves no process in the storage VM', async () => {
+    await using dom0 = await Dom0.make();
+    const agents = () => processesIn(dom0.storage).filter(({ role }) => role === 'VM agent');
+    const command = ['--command', 'cat > /dev/null; touch taken; sleep 300'];
+    const coffer = dom0.start(['backup', '-d', STORAGE_VM, '-y', ...command, 'work']);
+    await eventually(() => dom0.stored().includes('taken'), 'the command has read everything');
+    expect(agents()).not.toHaveLength(0);
+    coffer.kill('SIGKILL');
+    await eventually(() => processesIn(dom0.storage).length === 0, 'the end of all processes');
   });
 });

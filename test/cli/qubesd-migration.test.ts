@@ -10,7 +10,7 @@ import { build } from './qubesd-build.ts';
 
 beforeAll(build);
 
-/** What belongs to the machine, or to the last backup, and not to the VM's settings. */
+/** Properties that belong to the machine or to the last backup, and not to the VM's settings. */
 const NOT_COMPARED = new Set(['name', 'qid', 'uuid', 'backup_timestamp']);
 
 /** Everything that qubesd can tell about a VM, and the content of its volumes. */
@@ -45,7 +45,7 @@ async function everythingOf(dom0: Dom0, name: string): Promise<object> {
   };
 }
 
-/** The recorded system, with about everything that a VM can have. */
+/** The recorded system, with nearly everything that a VM can have. */
 async function oldSystem(): Promise<Dom0> {
   const dom0 = await Dom0.make();
   const { store, socketPath } = dom0.qubesd;
@@ -66,7 +66,7 @@ async function oldSystem(): Promise<Dom0> {
   dom0.volume('sys-vpn', 'private').size = 4_096;
   for (const name of ['disp9', 'vault', 'sys-vpn']) dom0.fillVolumes(name);
   const set = {
-    // Makes it a service VM, as qubesd does.
+    // qubesd then makes it a service VM.
     'sys-firewall': { provides_network: 'True' },
     vault: { netvm: '', default_dispvm: '', vcpus: '1', kernel: '6.12', kernelopts: 'quiet a="b"' },
     'sys-vpn': {
@@ -112,7 +112,7 @@ async function oldSystem(): Promise<Dom0> {
   return dom0;
 }
 
-/** A fresh system with other defaults, and the storage VM in which the old one left its backup. */
+/** A new system with other defaults, and the storage of the old one. */
 async function newSystem(storage: string): Promise<Dom0> {
   const dom0 = await Dom0.make(storage);
   const { store, socketPath } = dom0.qubesd;
@@ -152,7 +152,7 @@ describe('migration to another machine', () => {
     ...['sys-firewall', 'sys-vpn', 'vault', 'work'],
   ];
 
-  it('keeps everything that qubesd knows about a VM', async () => {
+  it('restores everything that qubesd knows about a VM', async () => {
     await using old = await oldSystem();
     writeFileSync(join(old.home, 'letter'), 'Dear reader');
     const backup = await old.backUp('dom0', ...MOVED);
@@ -167,7 +167,7 @@ describe('migration to another machine', () => {
       expect(await everythingOf(fresh, name), name).toEqual(await everythingOf(old, name));
     }
     const was = JSON.stringify(await everythingOf(old, 'sys-vpn'));
-    // The only thing that the new machine cannot have.
+    // The only setting that does not exist on the new machine.
     expect(await everythingOf(fresh, 'sys-vpn')).toEqual(JSON.parse(was.replace('sepia', 'red')));
     expect(run.stdout).toMatch(/sys-vpn.*label red, since sepia does not exist here/);
 
@@ -177,11 +177,11 @@ describe('migration to another machine', () => {
     expect(run.stdout).toContain(
       'Update fedora-42-xfce before you start a VM that is based on it.',
     );
-    // What was there before is as it was.
+    // VMs that existed before are unchanged.
     expect(fresh.qubesd.store.qubes.get('sys-net')?.properties.get('template')).toBe('debian-13');
   });
 
-  it('can rename VMs, and every reference follows', async () => {
+  it('can rename VMs, with all references to them', async () => {
     await using old = await oldSystem();
     const backup = await old.backUp(...MOVED);
     const before = await Promise.all(MOVED.map((name) => everythingOf(old, name)));
@@ -196,7 +196,7 @@ describe('migration to another machine', () => {
     }
   });
 
-  it('can put volumes into a chosen pool', async () => {
+  it('can create the volumes in a chosen pool', async () => {
     await using old = await oldSystem();
     const backup = await old.backUp('fedora-42-xfce', 'vault');
     await using fresh = await newSystem(old.storage);

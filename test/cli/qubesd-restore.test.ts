@@ -20,7 +20,7 @@ interface Row {
   readonly remarks: readonly string[];
 }
 
-/** The closing table. */
+/** The table at the end. */
 function rowsOf(run: Run): Row[] {
   const { qubes } = lastEvent(run.stdout) as unknown as { qubes: Row[] };
   return qubes;
@@ -29,7 +29,7 @@ function rowsOf(run: Run): Row[] {
 const resultsOf = (run: Run): string[] =>
   rowsOf(run).map(({ name, result }) => `${name} ${result}`);
 
-/** Stops qubesd in the middle of the first such call, and starts it again after a while. */
+/** Stops qubesd during the first call of `method`, and starts it again after a while. */
 function restartAt(dom0: Dom0, method: string): void {
   const { qubesd } = dom0;
   let isDone = false;
@@ -44,8 +44,8 @@ function restartAt(dom0: Dom0, method: string): void {
   };
 }
 
-describe('when a VM cannot be restored', () => {
-  it('because its pool is full, it is removed, and the others are restored', async () => {
+describe('if a VM cannot be restored', () => {
+  it('because its volume cannot be written, it is removed, and the others are restored', async () => {
     await using dom0 = await Dom0.make();
     const system = openQubesdSystem({ socketPath: dom0.qubesd.socketPath });
     await system.create({
@@ -65,7 +65,7 @@ describe('when a VM cannot be restored', () => {
     expect(dom0.sha256('tiny-1', 'private')).toBe(dom0.sha256('tiny', 'private'));
   });
 
-  it('because its pool has too little space, the error says which pool, what is free and what is needed', async () => {
+  it('because its pool is full, the error names the pool, the free space and the needed space', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('work');
     const { machine } = dom0.qubesd;
@@ -86,7 +86,7 @@ describe('when a VM cannot be restored', () => {
     expect(dom0.names()).not.toContain('work-1');
   });
 
-  it('because the pool does not exist, or is only for kernels, the restore is refused before it asks for the passphrase', async () => {
+  it('because the chosen pool does not exist or only holds kernels, the restore is refused before it reads the passphrase', async () => {
     await using dom0 = await Dom0.make();
     for (const pool of ['nosuch', 'linux-kernel']) {
       const run = await dom0.coffer([...RESTORE, '--pool', pool, '-p', '/nowhere', 'nobackup']);
@@ -96,7 +96,7 @@ describe('when a VM cannot be restored', () => {
     }
   });
 
-  it('and --keep-failed is given, it is kept, halted and marked', async () => {
+  it('and --keep-failed is given, it is kept, halted and tagged', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('work');
     const run = await dom0.coffer([...RESTORE, '--keep-failed', backup], { fullAfter: 100_000 });
@@ -108,7 +108,7 @@ describe('when a VM cannot be restored', () => {
     expect(kept?.properties.get('label')).toBe('red');
   });
 
-  it('and is a template, the VMs based on it fail as well, and no others', async () => {
+  it('and is a template, the VMs that are based on it fail, too, and no others', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('fedora-42-xfce', 'default-dvm', 'work', 'dev-box');
     for (const method of ['admin.vm.Create.TemplateVM', 'internal.vm.volume.ImportBegin']) {
@@ -148,7 +148,7 @@ describe('when a VM cannot be restored', () => {
     expect(store.qubes.get('work-1')?.properties.get('netvm')).toBe('');
   });
 
-  it('with all its settings, those that are refused are named, and the others are set', async () => {
+  it('with all settings, those that qubesd refuses are named, and the others are set', async () => {
     await using dom0 = await Dom0.make();
     const { store } = dom0.qubesd;
     store.qubes.get('work')?.properties.set('kernel', 'gone');
@@ -167,7 +167,7 @@ describe('when a VM cannot be restored', () => {
     expect(store.qubes.get('work-1')?.firewall).toBe(store.qubes.get('work')?.firewall);
   });
 
-  it('but dom0’s home is what fails, the VMs are restored', async () => {
+  it('or dom0’s home cannot, the others are restored', async () => {
     await using dom0 = await Dom0.make();
     writeFileSync(join(dom0.home, 'letter'), 'Dear reader');
     const backup = await dom0.backUp('dom0', 'work');
@@ -191,7 +191,7 @@ describe('a second restore', () => {
     qubesd.fault = ({ method }) => {
       if (method !== 'internal.vm.volume.ImportBegin') return undefined;
       isThere();
-      // Nothing is answered until the second has been refused.
+      // The call is not answered before the second restore has been refused.
       return { kind: 'hang' };
     };
     const first = dom0.start([...RESTORE, backup]);
@@ -214,35 +214,29 @@ describe('a second restore', () => {
 });
 
 describe('a qubesd that restarts', () => {
-  it.each(['internal.vm.volume.ImportEnd', 'admin.vm.property.Set'])(
-    'during %s is waited for',
-    async (method) => {
-      await using dom0 = await Dom0.make();
-      const backup = await dom0.backUp('work');
-      const before = dom0.names();
-      restartAt(dom0, method);
-      const run = await dom0.coffer([...RESTORE, backup]);
-      expect(run.stderr).not.toMatch(/\n {4}at /);
-      if (method.includes('Create')) {
-        // Whose VM that is cannot be told.
-        expect(run, run.stderr).toMatchObject({ status: 1 });
-        expect(run.stderr).toContain('coffer cannot tell whether it is its own');
-        return;
-      }
-      if (method.startsWith('internal')) {
-        // Whether the import was carried out is not known: the VM is removed.
-        expect(run, run.stderr).toMatchObject({ status: 1 });
-        expect(dom0.names()).toEqual(before);
-        return;
-      }
-      expect(run, run.stderr).toMatchObject({ status: 0 });
-      expect(run.stderr).toContain('qubesd is not answering: waiting for it to come back');
-      expect(dom0.sha256('work-1', 'private')).toBe(dom0.sha256('work', 'private'));
-      expect(dom0.qubesd.store.qubes.get('work-1')?.properties.get('memory')).toBe('600');
-    },
-  );
+  it('while it sets a property is waited for', async () => {
+    await using dom0 = await Dom0.make();
+    const backup = await dom0.backUp('work');
+    restartAt(dom0, 'admin.vm.property.Set');
+    const run = await dom0.coffer([...RESTORE, backup]);
+    expect(run, run.stderr).toMatchObject({ status: 0 });
+    expect(run.stderr).toContain('qubesd is not answering: waiting for it to come back');
+    expect(dom0.sha256('work-1', 'private')).toBe(dom0.sha256('work', 'private'));
+    expect(dom0.qubesd.store.qubes.get('work-1')?.properties.get('memory')).toBe('600');
+  });
 
-  it('while it creates a VM makes coffer leave that VM alone, and restore the others', async () => {
+  it('while it ends an import is waited for, and the VM is removed, as its volume may not be imported', async () => {
+    await using dom0 = await Dom0.make();
+    const backup = await dom0.backUp('work');
+    const before = dom0.names();
+    restartAt(dom0, 'internal.vm.volume.ImportEnd');
+    const run = await dom0.coffer([...RESTORE, backup]);
+    expect(run, run.stderr).toMatchObject({ status: 1 });
+    expect(run.stderr).not.toMatch(/\n {4}at /);
+    expect(dom0.names()).toEqual(before);
+  });
+
+  it('while it creates a VM is waited for; coffer leaves that VM alone and restores the others', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('work', 'sys-firewall');
     restartAt(dom0, 'admin.vm.Create.AppVM');
@@ -262,7 +256,7 @@ describe('a qubesd that restarts', () => {
   });
 });
 
-describe('a backup that turns out to be damaged', () => {
+describe('a restore that finds the backup damaged', () => {
   it('leaves nothing behind, neither VMs nor a home', async () => {
     await using dom0 = await Dom0.make();
     writeFileSync(join(dom0.home, 'letter'), 'Dear reader');
@@ -283,7 +277,7 @@ describe('a backup that turns out to be damaged', () => {
 });
 
 describe('dom0’s home', () => {
-  it('goes to a new directory, and overwrites nothing', async () => {
+  it('is restored to a new directory, and overwrites nothing', async () => {
     await using dom0 = await Dom0.make();
     mkdirSync(join(dom0.home, '.config'));
     writeFileSync(join(dom0.home, '.config/a'), 'old');
@@ -296,7 +290,7 @@ describe('dom0’s home', () => {
     expect(readFileSync(join(dom0.home, '.config/a'), 'utf8')).toBe('new');
   });
 
-  it('is not restored if it is another user’s, unless requested, nor when settings are distrusted', async () => {
+  it('of another user is only restored if that is requested, and none if settings are distrusted', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('dom0', 'work');
     const getent = join(dom0.scene.directory, 'getent');
@@ -320,7 +314,7 @@ describe('dom0’s home', () => {
     expect(readdirSync(dom0.home)).toHaveLength(1);
   });
 
-  it('is nothing to restore if it is not in the backup, and every VM is left out', async () => {
+  it('is the last thing to restore if every VM is left out: without it, the restore is refused', async () => {
     await using dom0 = await Dom0.make();
     const backup = await dom0.backUp('work');
     const skip = ['restore', '-d', STORAGE_VM, '-y', '--skip-conflicting'];

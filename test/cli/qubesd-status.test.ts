@@ -18,7 +18,7 @@ interface Status {
 }
 
 describe('coffer status in dom0', () => {
-  it('shows a backup, even if its record is lost', async () => {
+  it('shows when a VM was backed up, even if the record of backups is lost', async () => {
     const COFFER_STATE = mkdtempSync(join(tmpdir(), 'coffer-state-'));
     await using dom0 = await Dom0.make();
     const environment = { ...dom0.environment(), COFFER_STATE };
@@ -51,11 +51,11 @@ describe('coffer status in dom0', () => {
   });
 });
 
-describe('what changed since the last backup, in dom0', () => {
-  it('is told of each VM by the volumes in its pool, in the plan and in the status', async () => {
+describe('the change of a VM since its last backup, in dom0', () => {
+  it('is detected in its volumes, and shown in the plan and by status', async () => {
     await using dom0 = await Dom0.make();
     const image = dom0.image('work', 'private');
-    // What was written to just now may be again, at the same time as far as the file system tells.
+    // A file that was written to just now could be written to again without a change of its time.
     const settled = (): Promise<void> =>
       new Promise((resolve) => {
         setTimeout(resolve, Math.max(0, statSync(image).ctimeMs + 2100 - Date.now()));
@@ -78,7 +78,7 @@ describe('what changed since the last backup, in dom0', () => {
   });
 });
 
-describe('the record of backups in dom0', () => {
+describe('the file of the record of backups in dom0', () => {
   const ofRoot = '/var/lib/coffer/backups.json';
 
   it.each([
@@ -98,14 +98,14 @@ describe('the record of backups in dom0', () => {
       [ofRoot],
     ],
     [
-      'does not follow a relative one',
+      'ignores a relative XDG_STATE_HOME',
       { XDG_STATE_HOME: 'state' },
       1000,
       join(homedir(), '.local/state/coffer/backups.json'),
       [ofRoot],
     ],
     [
-      'is where COFFER_STATE says',
+      'is in COFFER_STATE if that is set',
       { COFFER_STATE: '/elsewhere' },
       0,
       '/elsewhere/backups.json',
