@@ -25,7 +25,7 @@ const HOW = {
 describe.each(FORMATS)('a backup in the format %s', (format) => {
   const words = ['--format', format, '--kdf-cost', '14'];
 
-  it('is read back when it is stored, and that is said and noted', async () => {
+  it('is read back once it is stored; the result says so, and status shows it', async () => {
     const box = await Box.full();
     const run = backUp(box, words);
     expect(run.stderr).not.toContain('warning');
@@ -44,14 +44,14 @@ describe.each(FORMATS)('a backup in the format %s', (format) => {
     });
   });
 
-  it('is not with --no-check', async () => {
+  it('is not read back with --no-check', async () => {
     const box = await Box.full();
     const never = agentThat('Fetch', 'process.exit(1);');
     const json = backUp(box, [...words, '--no-check', '--json'], never);
     expect(lastEvent(json.stdout)).toMatchObject({ ok: true, checked: false, warnings: [] });
   });
 
-  it.each(HOW[format])('that comes back %s has failed, and does not count', async (how) => {
+  it.each(HOW[format])('fails, and does not count, if what is read back is %s', async (how) => {
     const box = await Box.full();
     expect(backUp(box, words).status).toBe(0);
     const before = box.state;
@@ -61,11 +61,11 @@ describe.each(FORMATS)('a backup in the format %s', (format) => {
       'returns something other than what was stored',
     );
     expect(spoiled.stdout).not.toContain('Stored');
-    // The time of the backup is noted on no VM.
+    // No VM has a new backup_timestamp.
     expect(box.state).toBe(before);
   });
 
-  it('that cannot be read back is stored, and not said to be checked', async () => {
+  it('is kept, and reported as not checked, if it cannot be read back', async () => {
     const box = await Box.full();
     const json = backUp(box, [...words, '--json'], agentThat('Fetch', 'process.exit(1);'));
     expect(json.status).toBe(4);
@@ -78,7 +78,7 @@ describe.each(FORMATS)('a backup in the format %s', (format) => {
 });
 
 describe('a backup of a series', () => {
-  it('says in one line what changed, and that it is checked', async () => {
+  it('says in one line how much has changed, and that it was checked', async () => {
     const box = await Box.full();
     backUp(box);
     expect(backUp(box).stdout).toMatch(
@@ -86,7 +86,7 @@ describe('a backup of a series', () => {
     );
   });
 
-  it('that came back damaged is never referred to', async () => {
+  it('does not refer to a backup that was read back damaged', async () => {
     const box = await Box.full();
     backUp(box, [], agentThat('Fetch', SPOILS.flipped));
     const first = newest(box);

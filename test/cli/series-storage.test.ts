@@ -20,7 +20,7 @@ const SIZE = 8_000_000;
 const never = new AbortController().signal;
 const CLOCK = new URL('fixed-clock.cjs', import.meta.url).pathname;
 
-/** A day's work. */
+/** Changes some of the private volume of a VM. */
 async function change(box: Box, name: string, offset: number): Promise<void> {
   const system = await openFolderSystem(box.directory);
   async function* pieces(): AsyncGenerator<{ offset: number; bytes: Buffer }> {
@@ -33,11 +33,11 @@ function backUp(box: Box, words: readonly string[] = [], environment = {}): Run 
   const all = ['backup', '-d', 'usb', ...box.secret, '-y', '--no-check', ...words, 'backups'];
   const run = box.loud(all, '', environment);
   expect(run.status, run.stderr).toBe(0);
-  // Lines are wrapped.
+  // Joins wrapped lines.
   return { ...run, stderr: run.stderr.replace(/\s+/g, ' ') };
 }
 
-/** All backups there restore as they were: every part is read. */
+/** Verifies each backup, and so reads every part. */
 function expectAllWhole(box: Box): void {
   for (const name of readdirSync(box.backups)) {
     const run = box.coffer(['verify', '-d', 'usb', ...box.secret, join('backups', name)]);
@@ -52,7 +52,7 @@ function sequences(box: Box): unknown[] {
     .sort();
 }
 
-/** No two files have an id in common, so no key is used twice: those of a member come from the id and its name. */
+/** Checks that no two files have the same id: the keys of a member come from its name and the id, so no key is used twice. */
 function expectNoKeyTwice(box: Box): void {
   const ids = readdirSync(box.backups).map(
     (name) => /^backup-id=(\w{32})$/m.exec(readFileSync(join(box.backups, name), 'latin1'))?.[1],
@@ -65,7 +65,7 @@ function states(box: Box): string {
   return join(box.directory, 'dom0-state/series');
 }
 
-/** What dom0 knows, to be put back later. */
+/** Saves what dom0 knows; gives a function that brings it back to that. */
 function memoryOf(box: Box): () => void {
   const copy = join(box.directory, `memory-${randomBytes(4).toString('hex')}`);
   cpSync(states(box), copy, { recursive: true });
@@ -75,14 +75,14 @@ function memoryOf(box: Box): () => void {
   };
 }
 
-describe('before a backup goes on from others, it', () => {
-  it('notices that a file was changed without its size, and stores again what is in it', async () => {
+describe('coffer, before a backup continues a series,', () => {
+  it('notices that a file has changed but not its size, and stores its data again', async () => {
     const box = await Box.full();
     const first = box.fileOf(box.goOn());
     await change(box, 'work', 3_000_000);
     const second = box.goOn();
     const bytes = readFileSync(first);
-    // In every part: eight of many are looked at.
+    // A change in every part, as a backup only checks eight parts.
     for (let at = 100_000; at < bytes.length; at += 50_000) bytes[at] = (bytes[at] ?? 0) ^ 1;
     writeFileSync(first, bytes);
     const run = backUp(box);
@@ -103,11 +103,11 @@ describe('before a backup goes on from others, it', () => {
       else mkdirSync(box.backups);
       renameSync(`${away}-now`, away);
     };
-    // Then the time of a backup is on the VMs, whose settings are as long as later on.
+    // After this backup, the VMs have a backup_timestamp, so their settings have the same length in all later ones.
     backUp(box);
     for (const name of readdirSync(box.backups)) rmSync(join(box.backups, name));
     rmSync(states(box), { recursive: true });
-    // Nothing is compressed: what is encrypted anew has the same size.
+    // Not compressed, so that the same data, encrypted again, has the same size.
     const stopped = {
       NODE_OPTIONS: withPreloaded(CLOCK),
       FIXED_CLOCK: '2026-01-02T03:04:05Z',
@@ -126,7 +126,7 @@ describe('before a backup goes on from others, it', () => {
       expect(run.stdout, disk).toMatch(/^0 of 3 VMs changed; 0 B new, /m);
       expectAllWhole(box);
     }
-    // Of the disk that is there now, dom0 forgets that it knew it: then its files are those of nobody.
+    // dom0 forgets the series on the disk that is there now, so it does not know its files.
     const [name = ''] = readdirSync(box.backups);
     const id = /^series-id=(\w+)$/m.exec(readFileSync(join(box.backups, name), 'latin1'))?.[1];
     for (const each of readdirSync(box.backups).sort().slice(1)) rmSync(join(box.backups, each));
@@ -137,7 +137,7 @@ describe('before a backup goes on from others, it', () => {
     expect(box.coffer(['verify', '-d', 'usb', ...box.secret, last])).toMatchObject({ status: 0 });
   }, 120_000);
 
-  it('takes over what another machine has stored, or dom0 has forgotten', async () => {
+  it('adopts files that another machine has stored or dom0 has forgotten', async () => {
     const box = await Box.full();
     box.goOn();
     const forgetTheRest = memoryOf(box);
@@ -152,7 +152,7 @@ describe('before a backup goes on from others, it', () => {
     expectAllWhole(box);
   });
 
-  it('refers to nothing that a signed list gives up, though dom0 has forgotten that', async () => {
+  it('does not refer to files that a signed list will delete, even if dom0 has forgotten the list', async () => {
     const box = await Box.full();
     const first = box.goOn();
     const forgetTheRest = memoryOf(box);
@@ -174,7 +174,7 @@ describe('before a backup goes on from others, it', () => {
     }
   });
 
-  it('tells of two machines that went on at the same time: both backups are whole', async () => {
+  it('notices that two machines continued the series at the same time, whose backups are both intact', async () => {
     const box = await Box.full();
     box.goOn();
     const forgetTheRest = memoryOf(box);
@@ -183,7 +183,7 @@ describe('before a backup goes on from others, it', () => {
     renameSync(one, join(box.directory, 'withheld'));
     forgetTheRest();
     await change(box, 'vault', 3_000_000);
-    // Not in the same second.
+    // A backup in the same second would have the same name.
     const clock = { NODE_OPTIONS: withPreloaded(CLOCK), FIXED_CLOCK: '2027-01-02T03:04:05Z' };
     backUp(box, [], clock);
     renameSync(join(box.directory, 'withheld'), one);
@@ -196,7 +196,7 @@ describe('before a backup goes on from others, it', () => {
     expect(backUp(box).stderr).not.toMatch(/number/);
   });
 
-  it('says that the newest backup is missing, which a storage that was put back does not show', async () => {
+  it('says that the newest backup is missing, as it is when the storage was rolled back', async () => {
     const box = await Box.full();
     box.goOn();
     const second = box.goOn();
@@ -211,7 +211,7 @@ describe('before a backup goes on from others, it', () => {
     expect(backUp(box).stderr).not.toContain('lost');
   });
 
-  it('takes the later of two backups of one second for the newest, whatever they are called', async () => {
+  it('knows the newer of two backups of the same second, whatever they are called', async () => {
     const box = await Box.full();
     const clock = { NODE_OPTIONS: withPreloaded(CLOCK), FIXED_CLOCK: '2026-01-02T03:04:05Z' };
     backUp(box, [], clock);
@@ -230,7 +230,7 @@ describe('before a backup goes on from others, it', () => {
     expect(newest()).toBe(2);
   });
 
-  it('lists of which VMs data is missing: of those that lie in part in a file that is gone, and in no pack', async () => {
+  it('lists the VMs that are lost with a missing file, unless a pack replaces it', async () => {
     const box = await Box.full();
     const first = box.goOn();
     await change(box, 'work', 3_000_000);
@@ -254,7 +254,7 @@ describe('before a backup goes on from others, it', () => {
     expect(lost()).toEqual([[]]);
   });
 
-  it('finds a file of the series under another name', async () => {
+  it('finds a file of the series that was renamed', async () => {
     const box = await Box.full();
     const first = box.fileOf(box.goOn());
     box.goOn();

@@ -21,7 +21,7 @@ import { lastEvent } from './events.ts';
 const SIZE = 8_000_000;
 const never = new AbortController().signal;
 
-/** A day's work: some bytes of a volume are others. */
+/** Changes some of the private volume of a VM. */
 async function change(box: Box, name: string, offset: number, bytes: Buffer): Promise<void> {
   const system = await openFolderSystem(box.directory);
   async function* pieces(): AsyncGenerator<{ offset: number; bytes: Buffer }> {
@@ -34,7 +34,7 @@ function imageOf(box: Box, name: string): Buffer {
   return readFileSync(join(box.directory, 'appvms', name, 'private.img'));
 }
 
-/** Puts all backups of a box into another. */
+/** Copies all backups of a box to another one. */
 function copyAll(from: Box, to: Box): void {
   for (const name of readdirSync(from.backups)) {
     copyFileSync(join(from.backups, name), join(to.backups, name));
@@ -50,7 +50,7 @@ function backUp(box: Box, ...words: string[]): Run {
 }
 
 describe('backups in one directory', () => {
-  it('that wait for each other go on from what the others have stored, and call nothing lost', async () => {
+  it('that run at the same time wait for each other and continue from each other, and report nothing as lost', async () => {
     const box = await Box.full(undefined, 'dom0');
     box.goOn();
     const names = ['work', 'vault', 'debian'];
@@ -64,7 +64,7 @@ describe('backups in one directory', () => {
     });
   }, 120_000);
 
-  it('store what changed, and give back each day as it was', async () => {
+  it('store what has changed, and each restores its own day', async () => {
     const box = await Box.full(undefined, 'dom0');
     const days: { backup: string; image: Buffer }[] = [];
     for (let day = 0; day < 3; day++) {
@@ -84,7 +84,7 @@ describe('backups in one directory', () => {
     }
   }, 240_000);
 
-  it('say how much changed', async () => {
+  it('say how much has changed', async () => {
     const box = await Box.full(undefined, 'dom0');
     box.goOn();
     expect(backUp(box).stdout).toMatch(/^0 of 3 VMs changed; 0 B new, \S+ MiB already there; /m);
@@ -97,7 +97,7 @@ describe('backups in one directory', () => {
     expect(lastEvent(json.stdout)).toMatchObject({ changedVms: 0, newBytes: 0, ok: true });
   });
 
-  it('may be of some VMs now and of others then', async () => {
+  it('may contain different VMs', async () => {
     const box = await Box.full(undefined, 'dom0');
     const first = box.goOn(['-x', 'vault']);
     await change(box, 'vault', 3_000_000, randomBytes(300_000));
@@ -110,7 +110,7 @@ describe('backups in one directory', () => {
     expect(basename(first)).not.toBe(basename(all));
   });
 
-  it('are refused under another passphrase, before anything is read or stored', async () => {
+  it('are refused with another passphrase, before anything is read or stored', async () => {
     const box = await Box.full(undefined, 'dom0');
     box.goOn();
     const other = join(box.directory, 'other');
@@ -122,7 +122,7 @@ describe('backups in one directory', () => {
     expect(readdirSync(box.backups)).toHaveLength(1);
   });
 
-  it('need no other with --full, and begin anew with --new-series', async () => {
+  it('need no other with --full or --new-series', async () => {
     const box = await Box.full(undefined, 'dom0');
     box.goOn();
     const full = box.goOn(['--full']);
@@ -144,9 +144,9 @@ describe('backups in one directory', () => {
   }, 120_000);
 
   it.each([
-    ['a file that is gone', (path: string) => rmSync(path)],
+    ['a missing file', (path: string) => rmSync(path)],
     [
-      'a file that is cut short',
+      'a truncated file',
       (path: string) => writeFileSync(path, readFileSync(path).subarray(0, 9000)),
     ],
   ])(
@@ -161,7 +161,7 @@ describe('backups in one directory', () => {
       const run = backUp(box);
       expect(run.status).toBe(0);
       expect(run.stderr.replaceAll('\n', ' ')).toMatch(/the storage has lost files of this series/);
-      // Made in the same second, it can have the name of the one that is gone.
+      // If it was made in the same second, it may have the name of the missing one.
       const [made = ''] = readdirSync(box.backups).filter((name) => !before.includes(name));
       const fresh = await Box.empty();
       copyAll(box, fresh);
@@ -173,7 +173,7 @@ describe('backups in one directory', () => {
     120_000,
   );
 
-  it('go on from those of the disk that is there, where two take turns', async () => {
+  it('continue the series of the disk that is attached, if two disks take turns', async () => {
     const box = await Box.full(undefined, 'dom0');
     const away = join(box.directory, 'homes/usb/away');
     const swap = (): void => {
@@ -184,21 +184,21 @@ describe('backups in one directory', () => {
     };
     box.goOn();
     swap();
-    // Not in the same second: its file would have the same name and size.
+    // In the same second, its file would have the same name and size.
     const clock = new URL('fixed-clock.cjs', import.meta.url).pathname;
     const words = ['backup', ...box.secret, '-y', 'backups'];
     const environment = { NODE_OPTIONS: withPreloaded(clock), FIXED_CLOCK: '2026-01-02T03:04:05Z' };
     const other = box.loud(words, '', environment);
     expect(other.status).toBe(0);
     expect(other.stderr).not.toContain('lost');
-    expect(other.stdout).not.toContain('It goes on');
+    expect(other.stdout).not.toContain('It continues from');
     for (const disk of ['the first', 'the second']) {
       swap();
       expect(backUp(box).stdout, disk).toMatch(/^0 of 3 VMs changed; 0 B new, /m);
     }
   });
 
-  it('of two series are verified one series at a time, and that is said', async () => {
+  it('of two series are verified one series at a time, with a warning', async () => {
     const box = await Box.full(undefined, 'dom0');
     box.goOn();
     const all = (): Run => box.loud(['verify', '--all', ...box.secret, box.backups]);
@@ -212,7 +212,7 @@ describe('backups in one directory', () => {
     );
   });
 
-  it('go on from what is there where dom0 has lost what it knew', async () => {
+  it('continue the series there if dom0 has lost what it knew', async () => {
     const box = await Box.full(undefined, 'dom0');
     const first = box.goOn();
     rmSync(join(box.directory, 'dom0-state'), { recursive: true });
@@ -229,7 +229,7 @@ describe('backups in one directory', () => {
     [['--no-encrypt'], 'is encrypted'],
     [['-Z', 'gzip'], 'is compressed with zstd'],
     [['--kdf-cost', '15'], 'has --kdf-cost 14'],
-  ])('keep to what their series was begun with: %s is refused', async (words, why) => {
+  ])('are refused with %j, as their series was begun without it', async (words, why) => {
     const box = await Box.full(undefined, 'dom0');
     box.goOn();
     const run = backUp(box, ...words);
@@ -243,7 +243,7 @@ describe('backups in one directory', () => {
     [['--command', '--full'], '--full needs a directory'],
     [['--command', '--dedup', 'all'], '--dedup needs a directory'],
     [['--format', 'qubes-4', '--new-series'], '--format qubes-4'],
-  ])('are meant by %s, which is refused elsewhere', async (words, why) => {
+  ])('are what --full, --dedup and --new-series are for: %j is refused', async (words, why) => {
     const box = await Box.full(undefined, 'dom0');
     const run = backUp(box, ...words);
     expect(run.status).toBe(2);

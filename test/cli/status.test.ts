@@ -41,7 +41,7 @@ beforeEach(async () => {
 
 const record = (): string => join(box.directory, 'dom0-state/backups.json');
 
-/** At `clock`, where one is given; with the options of Node.js that set it. */
+/** The environment of a run at the time `clock`. */
 function at(clock: string, TZ = 'UTC', LC_ALL = 'C.UTF-8'): NodeJS.ProcessEnv {
   return { TZ, LC_ALL, FIXED_CLOCK: clock, NODE_OPTIONS: withPreloaded(CLOCK) };
 }
@@ -74,7 +74,7 @@ const each = (state: string): Record<string, string> =>
   Object.fromEntries(ALL.map((name) => [name, state]));
 
 describe('coffer status', () => {
-  it('shows which VMs were never backed up, of those that are by default, and exits with 1', () => {
+  it('shows which VMs were never backed up, of those that are backed up by default, and exits with 1', () => {
     const { run, excluded } = status();
     expect(run.status).toBe(1);
     expect(states()).toEqual(each('never'));
@@ -85,7 +85,7 @@ describe('coffer status', () => {
     expect(said.stdout).toContain('Not backed up by default: usb.');
   });
 
-  it('says of each series how old its last backup is, whether one is due, and who is in none', () => {
+  it('shows for each series how old its last backup is and whether one is due, and which VMs are in no series', () => {
     backUpTo(['-d', 'usb', 'backups'], '2026-03-01T09:05:03Z', ['work', 'debian']);
     const soon = box.loud(['status'], '', at('2026-03-02T00:05:03Z')).stdout;
     expect(soon).toMatch(
@@ -101,7 +101,7 @@ describe('coffer status', () => {
     expect(late).toMatch(/: the last 18 days ago, so another one is due; /);
   });
 
-  it('exits with 0 if all were backed up recently, and says when and where', () => {
+  it('shows when and where each VM was backed up, and exits with 0 if that was recently', () => {
     const file = backUpTo(['-d', 'usb', 'backups'], '2026-03-01T09:05:03Z', []);
     const { ok, qubes } = status(at('2026-03-02T00:00:00Z'));
     expect(ok).toBe(true);
@@ -116,7 +116,7 @@ describe('coffer status', () => {
     expect(said.stdout).toContain('All VMs were backed up in the last 7 days.');
   });
 
-  it('says that a backup is due after seven days, or as many as --due or COFFER_DUE says', () => {
+  it('says that a backup is due after seven days, or as many as --due or COFFER_DUE sets', () => {
     backUp('2026-03-01T12:00:00Z');
     expect(states(at('2026-03-08T12:00:00Z'))).toEqual(each('backed up'));
     expect(states(at('2026-03-08T12:00:01Z'))).toEqual(each('due'));
@@ -128,7 +128,7 @@ describe('coffer status', () => {
     expect(box.coffer(['status'], '', { COFFER_DUE: '0' }).status).toBe(2);
   });
 
-  it('says that a backup is due if the last one was made in the future: a clock was wrong', () => {
+  it('says that a backup is due if the last one has a time in the future', () => {
     backUp('2027-03-01T12:00:00Z');
     expect(states(at('2026-03-01T12:00:00Z'))).toEqual(each('due'));
     const { stdout } = box.loud(['status'], '', at('2026-03-01T12:00:00Z'));
@@ -160,7 +160,7 @@ describe('coffer status', () => {
   });
 });
 
-describe('that a backup was verified', () => {
+describe('the check of a backup', () => {
   const checks = (): Record<string, string | undefined> =>
     Object.fromEntries(status().qubes.map(({ name, check }) => [name, check?.result]));
 
@@ -190,7 +190,7 @@ describe('that a backup was verified', () => {
     expect(Object.values(checks()).every((check) => check === undefined)).toBe(true);
   });
 
-  it('is recorded as damage if it is damaged, and status exits with 1', () => {
+  it('that finds damage is recorded as such, and status exits with 1', () => {
     const file = box.backUp();
     box.damage(file);
     expect(box.coffer(['verify', '-d', 'usb', ...box.secret, file]).status).toBe(3);
@@ -204,7 +204,7 @@ describe('that a backup was verified', () => {
   });
 });
 
-describe('a last backup that is cut short', () => {
+describe('a last backup that is truncated', () => {
   it.each([['list'], ['verify'], ['restore']])('is recorded as damaged by %s', (command) => {
     const file = box.backUp();
     const path = box.fileOf(file);
@@ -215,7 +215,7 @@ describe('a last backup that is cut short', () => {
   });
 });
 
-it('a restore that finds damage records it', () => {
+it('a last backup that a restore finds damaged is recorded as damaged', () => {
   const file = box.backUp(['-x', 'dom0']);
   box.damage(file);
   const words = ['restore', '-d', 'usb', ...box.secret, '-y', '--rename-conflicting', file];
@@ -224,7 +224,7 @@ it('a restore that finds damage records it', () => {
 });
 
 describe('the record of backups', () => {
-  it('contains no secret, and only its owner can write it', () => {
+  it('does not contain the passphrase, and only its owner can write it', () => {
     const file = box.backUp();
     expect(box.coffer(['verify', '-d', 'usb', ...box.secret, file]).status).toBe(0);
     expect(readFileSync(record(), 'utf8')).not.toContain(PASSPHRASE);
@@ -244,7 +244,7 @@ describe('the record of backups', () => {
       },
       1,
     ],
-  ])("may be %s: the VMs' own times are shown", (_, lose, warnings) => {
+  ])("may be %s: the times in the VMs' properties are shown", (_, lose, warnings) => {
     backUp('2026-03-01T12:00:00Z');
     lose();
     const { qubes, warnings: said } = status(at('2026-03-02T12:00:00Z'));
@@ -256,7 +256,7 @@ describe('the record of backups', () => {
       created: '2026-03-01T12:00:00.000Z',
       location: null,
     });
-    // dom0 has no such property.
+    // dom0 has no property with the time of its backup.
     expect(qubes.find(({ name }) => name === 'dom0')?.state).toBe('never');
     const { stdout } = box.loud(['status'], '', at('2026-03-02T12:00:00Z'));
     expect(stdout).toMatch(/\nIn an unknown place: .*work/);
@@ -270,7 +270,7 @@ describe('the record of backups', () => {
     expect(states()).toEqual(each('backed up'));
   });
 
-  it('gives a warning if it cannot be written, and the backup is made', () => {
+  it('gives a warning if it cannot be written, while the backup is made', () => {
     writeFileSync(join(box.directory, 'dom0-state'), 'in the way');
     const run = box.loud(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work']);
     expect(run.status, run.stderr).toBe(0);
@@ -278,7 +278,7 @@ describe('the record of backups', () => {
     expect(run.stderr).toContain('warning: this backup was not recorded for the next one: ');
   });
 
-  it('yields to a later backup by other tools, according to the VM', async () => {
+  it('is ignored for a VM whose backup_timestamp is later, as after a backup by other tools', async () => {
     backUp('2026-03-01T12:00:00Z');
     const system = await openFolderSystem(box.directory);
     await system.setBackupTimestamp('work', Date.parse('2026-03-20T12:00:00Z') / 1000);
@@ -288,7 +288,7 @@ describe('the record of backups', () => {
     expect(qubes.find(({ name }) => name === 'vault')?.state).toBe('due');
   });
 
-  it('keeps everything that simultaneous backups record', async () => {
+  it('contains everything that simultaneous backups record', async () => {
     const runs = ['work', 'vault', 'debian'].map((name) =>
       box.start(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', name]),
     );
@@ -300,7 +300,7 @@ describe('the record of backups', () => {
 });
 
 describe('coffer status --notify', () => {
-  /** The directory of a notify-send that notes its words, with which coffer is run. */
+  /** The environment of a coffer whose notify-send is this script. */
   const withNotifySend = (script: string): NodeJS.ProcessEnv => {
     const bin = join(box.directory, 'dom0-state-bin');
     mkdirSync(bin);
@@ -309,7 +309,7 @@ describe('coffer status --notify', () => {
   };
   const noted = (): string => join(box.directory, 'dom0-state-bin/noted');
 
-  it('shows on the desktop what is due, and nothing if nothing is', () => {
+  it('shows a notification if a backup is due, and none otherwise', () => {
     const environment = withNotifySend(`printf '%s|' "$@" > "${noted()}"`);
     expect(box.coffer(['status', '--notify'], '', environment).status).toBe(1);
     expect(readFileSync(noted(), 'utf8')).toMatch(

@@ -10,7 +10,7 @@ const ROWS = [
 ];
 
 describe('a table', () => {
-  it('is as wide as what is in it, where there is room', () => {
+  it('is as wide as its cells if there is room', () => {
     expect(formatTable(HEAD, ROWS, 100).split('\n')).toEqual([
       'VM     last backup       where',
       'work   2026-11-25 18:29  usb:/home/user/backups/qubes-backup-2026-11-25T182901',
@@ -19,7 +19,7 @@ describe('a table', () => {
     expect(formatTable(HEAD, ROWS, Infinity)).toBe(formatTable(HEAD, ROWS, 100));
   });
 
-  it('has its widest columns wrapped, where there is less', () => {
+  it('has its widest columns wrapped if there is less room', () => {
     expect(formatTable(HEAD, ROWS, 80).split('\n')).toEqual(
       [
         'VM     last backup       where                                 ',
@@ -30,7 +30,7 @@ describe('a table', () => {
     );
   });
 
-  it('is a block of lines for each row, where there is little', () => {
+  it('becomes a block of lines for each row if there is little room', () => {
     expect(formatTable(HEAD, ROWS, 40).split('\n')).toEqual([
       'work',
       '  last backup: 2026-11-25 18:29',
@@ -41,7 +41,7 @@ describe('a table', () => {
     ]);
   });
 
-  it('fits, whatever is in it, but for words that are left whole to be copied', () => {
+  it('of any cells without words that must stay whole fits the terminal', () => {
     const word = fc
       .string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 30 })
       .map((text) => text.replace(/[`"]/g, '.'));

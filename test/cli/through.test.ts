@@ -19,11 +19,11 @@ import { lastEvent } from './events.ts';
 const SIZE = 8_000_000;
 const never = new AbortController().signal;
 
-/** A box, and a place in its storage VM to which only a command leads. */
+/** A box, and a directory that can only be reached through a command. */
 class Place {
   readonly box: Box;
   readonly directory: string;
-  /** For `coffer`. */
+  /** Options of `coffer`. */
   where: string[];
   command: LeadingCommand;
 
@@ -40,7 +40,7 @@ class Place {
     return new Place(await Box.full(onTestFinished, through), through);
   }
 
-  /** From now on, it does something else instead. */
+  /** Replaces some of what the command does. */
   otherwise(otherwise: ConstructorParameters<typeof LeadingCommand>[1]): void {
     this.command = new LeadingCommand(join(this.box.directory, 'homes/usb'), otherwise);
   }
@@ -69,7 +69,7 @@ class Place {
     return readFileSync(join(this.box.directory, 'appvms', vm, 'private.img'));
   }
 
-  /** A day's work. */
+  /** Changes some of the private volume of `work`. */
   async change(offset: number): Promise<void> {
     const system = await openFolderSystem(this.box.directory);
     async function* pieces(): AsyncGenerator<{ offset: number; bytes: Buffer }> {
@@ -78,19 +78,19 @@ class Place {
     await system.importVolume('work', 'private', SIZE, pieces(), never);
   }
 
-  /** The time in a backup's name, as it is typed: `2026-11-26T052246`. */
+  /** The location of a backup by the time in its name: `DIRECTORY@2026-11-26T052246`. */
   dated(name: string | undefined): string {
     return `${this.directory}@${(name ?? '').replace('qubes-backup-', '')}`;
   }
 }
 
 describe.each(['usb', 'dom0'] as const)('through a command in %s, coffer', (through) => {
-  it('keeps a series: it sends what changed, and restores each backup by its date', async () => {
+  it('continues a series, sends only what has changed, and restores each backup by its date', async () => {
     const place = await Place.open(through);
     place.backUp();
     const before = place.image('work');
     await place.change(3_000_000);
-    // Else one date might mean both.
+    // In the same second, one date would stand for both.
     await setTimeout(1000);
     place.command.asked();
     const second = place.backUp();
@@ -102,7 +102,7 @@ describe.each(['usb', 'dom0'] as const)('through a command in %s, coffer', (thro
     const [one, two] = place.names;
     expect(place.names).toHaveLength(2);
     expect(place.sizeOf(two)).toBeLessThan(place.sizeOf(one) * 0.7);
-    // Both ends of a file, eight parts at most, the new file once, and what is listed.
+    // Both ends of a file, at most eight parts, the new file once, and listings.
     expect(place.command.asked().length).toBeLessThan(22);
 
     expect(place.run('verify', place.directory, '--all')).toMatchObject({ status: 0 });
@@ -119,7 +119,7 @@ describe.each(['usb', 'dom0'] as const)('through a command in %s, coffer', (thro
     expect(place.run('verify', file, 'work')).toMatchObject({ status: 0 });
   });
 
-  it('lists, and tells the status of, what is there, with few commands', async () => {
+  it('lists the backups there with few commands, and shows their status without one', async () => {
     const place = await Place.open(through);
     place.backUp();
     await place.change(1_500_000);
@@ -136,7 +136,7 @@ describe.each(['usb', 'dom0'] as const)('through a command in %s, coffer', (thro
 });
 
 describe('through a command', () => {
-  it('a series is adopted, goes on with another passphrase, and is pruned', async () => {
+  it('a series can be adopted, pruned, and continued with another passphrase', async () => {
     const place = await Place.open();
     place.backUp();
     for (const offset of [1_500_000, 6_500_000]) {
@@ -164,7 +164,7 @@ describe('through a command', () => {
     expect(run.stdout).toContain('already there');
   });
 
-  it('backups are copied from there, and to there', async () => {
+  it('backups can be copied from there and to there', async () => {
     const place = await Place.open();
     place.backUp();
     const directory = join(place.box.directory, 'homes/usb/fetched');
@@ -183,7 +183,7 @@ describe('through a command', () => {
     expect(place.run('verify', place.directory)).toMatchObject({ status: 0 });
   });
 
-  it('a profile leads, too: to a backup, and to its prune', async () => {
+  it('a backup and a prune can also go with a profile', async () => {
     const place = await Place.open();
     const profiles = join(place.box.directory, 'profiles');
     mkdirSync(profiles);
@@ -204,7 +204,7 @@ describe('through a command', () => {
   it.each([
     ['other bytes', 'tr "\\000-\\377" "\\001-\\377\\000"', 3],
     ['fewer bytes', 'head -c 100', 4],
-  ])('that gives %s of a file nothing is restored', async (_, filter, status) => {
+  ])('nothing is restored if the command gives %s of a file', async (_, filter, status) => {
     const place = await Place.open();
     place.backUp();
     const read = 'dd if="$COFFER_FILE" bs=1M iflag=skip_bytes,count_bytes skip="$COFFER_OFFSET"';
@@ -217,11 +217,11 @@ describe('through a command', () => {
     expect(place.box.state).toBe(before);
   });
 
-  it('a backup whose upload breaks is none, and the next one goes on', async () => {
+  it('a backup whose upload breaks off is listed as damaged, and the next one continues the series', async () => {
     const place = await Place.open();
     place.backUp();
     await place.change(2_500_000);
-    // Its connection breaks, and half a file gets its final name.
+    // The connection breaks, and a part of the file gets the final name.
     place.otherwise({ write: 'head -c 100000 > "$COFFER_FILE"; echo broken >&2; exit 1' });
     const broken = place.run('backup', place.directory);
     expect(broken.status).toBe(4);
@@ -236,7 +236,7 @@ describe('through a command', () => {
     expect(run.status, run.stderr).toBe(0);
   });
 
-  it('a backup of which the command keeps only half, and says it was all, is found out at once', async () => {
+  it('a backup fails if the command stores only half of it and reports success', async () => {
     const place = await Place.open();
     place.otherwise({ write: 'head -c 200000 > "$COFFER_FILE"; cat > /dev/null' });
     const run = place.run('backup', place.directory);
@@ -244,14 +244,14 @@ describe('through a command', () => {
     expect(run.stderr.replace(/\s+/g, ' ')).toContain('something other than what was stored');
   });
 
-  it('nothing is written before the user agrees', async () => {
+  it('nothing is written before the backup is confirmed', async () => {
     const place = await Place.open();
     const words = ['backup', ...place.where, ...place.box.secret, place.directory];
     expect(place.box.loud(words).status).not.toBe(0);
     expect(place.command.asked().filter((line) => !line.startsWith('list'))).toEqual([]);
   });
 
-  it('and with --command is one too many', async () => {
+  it('--command is refused, too', async () => {
     const place = await Place.open();
     const run = place.run('list', '--command', 'cat x');
     expect(run.status).toBe(2);

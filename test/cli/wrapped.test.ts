@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fitted } from '../../dom0-agent/cli/wrapped.ts';
 
-describe('a text on a terminal of 20 columns', () => {
+describe('a text for a terminal of 20 columns', () => {
   it.each([
     [
       'is broken between words',
@@ -30,7 +30,7 @@ describe('a text on a terminal of 20 columns', () => {
       '    coffer backup -d usb backups',
     ],
     [
-      'takes a quote that does not end for a letter',
+      'treats a quotation mark without a second one as a letter',
       'the name is 15" wide, or even wider',
       'the name is 15"\nwide, or even wider',
     ],
@@ -39,7 +39,7 @@ describe('a text on a terminal of 20 columns', () => {
     expect(fitted(text, 20)).toBe(shown);
   });
 
-  it('stays as it is where there is no terminal', () => {
+  it('is unchanged if there is no terminal', () => {
     const text = 'All volumes are as in the backup, 1.2 s.';
     expect(fitted(text, Infinity)).toBe(text);
   });

@@ -19,7 +19,7 @@ const whole = [
   'dom0-home/user',
 ];
 
-/** What is missing when these files came. */
+/** What is missing if only these files are in the backup. */
 function missing(
   held: Pick<BackupContents, 'qubes' | 'dom0Home'>,
   ...paths: readonly string[]
@@ -38,7 +38,7 @@ describe('what is missing in a backup', () => {
     expect(missing(contents, ...whole.filter((each) => each !== path))).toEqual([path]);
   });
 
-  test('is a VM without volumes, if nothing of it is there', () => {
+  test('is the directory of a VM without volumes if no file of it is there', () => {
     const qubes = contents.qubes
       .slice(1, 2)
       .map((each) => ({ ...each, qube: { ...each.qube, volumes: [] } }));

@@ -13,14 +13,14 @@ import {
   startSshd,
 } from './servers.ts';
 
-/** Each recipe of docs/destinations.md, tried as it is written there. */
+/** Tries each recipe of docs/destinations.md as it is written there. */
 const DOCUMENT = readFileSync(new URL('../../docs/destinations.md', import.meta.url), 'utf8');
 
 let box: Box;
 const rubbish: (() => unknown)[] = [];
 const servers: Running[] = [];
 beforeEach(async () => {
-  // With it rclone refuses every S3 server.
+  // If it is set, rclone accepts no S3 server.
   vi.stubEnv('AWS_CA_BUNDLE', undefined);
   box = await Box.full((remove) => rubbish.push(remove));
 });
@@ -35,7 +35,7 @@ async function serving<T extends Running>(server: Promise<T>): Promise<T> {
   return started;
 }
 
-/** The command of a recipe: what stands behind `name` in the document, with what the test has in its places. */
+/** The command of the recipe `name` in the document, with `places` replaced. */
 function recipe(name: string, places: Readonly<Record<string, string>>): string {
   const [, block = ''] = new RegExp(`<!-- ${name} -->\n\n((?: {4}.*\n|\n)+)`).exec(DOCUMENT) ?? [];
   const [, command] = /^ {4,}'(.*)'/m.exec(block) ?? [];
@@ -43,7 +43,7 @@ function recipe(name: string, places: Readonly<Record<string, string>>): string 
   return Object.entries(places).reduce((text, [from, to]) => text.replaceAll(from, to), command);
 }
 
-/** Runs a whole command line of the document, with what the test has in the places of some words. */
+/** Runs the command line of the recipe `name` in the document, with the words in `places` replaced. */
 function runRecipe(name: string, places: Readonly<Record<string, string>>): Run {
   const [, line = ''] = new RegExp(`<!-- ${name} -->\n\n {4}coffer (.*)\n`).exec(DOCUMENT) ?? [];
   const [command = '', ...words] = line.split(' ').map((word) => places[word] ?? word);
@@ -55,7 +55,7 @@ function runRecipe(name: string, places: Readonly<Record<string, string>>): Run 
   return box.loud([command, ...given, ...words]);
 }
 
-/** A series through a command, as the document has it; to the end, it is also verified, restored by date, and pruned. */
+/** Makes and restores a series through a command as the document says; unless `isPruned` is false, also verifies, restores by date, and prunes it. */
 async function expectSeries(
   tool: 'ssh' | 'rclone',
   places: Readonly<Record<string, string>>,
@@ -95,7 +95,7 @@ async function expectSeries(
 
 const LOCATIONS = { ssh: 'backup@example.org:backups', rclone: 'cloud:backups' };
 
-/** A day's work. */
+/** Changes some of the private volume of `work`. */
 async function changeWork({ directory }: Box): Promise<void> {
   const system = await openFolderSystem(directory);
   async function* pieces(): AsyncGenerator<{ offset: number; bytes: Buffer }> {
@@ -124,7 +124,7 @@ describe('an OpenSSH server', () => {
     'qubes-2026-11-23': `${box.directory}/server/qubes-2026-11-23`,
   });
 
-  it('keeps a backup, which is restored from there', async () => {
+  it('stores a backup, which can be restored from there', async () => {
     await serving(startSshd(box.directory));
     const made = backUp(recipe('ssh: back up', PLACES()));
     expect(made.status, made.stderr).toBe(0);
@@ -133,7 +133,7 @@ describe('an OpenSSH server', () => {
     expect(run.status, run.stderr).toBe(0);
   });
 
-  it('keeps a series, through ssh', async () => {
+  it('stores a series through coffer-ssh', async () => {
     await serving(startSshd(box.directory));
     const backups = join(box.directory, "server/it's here");
     mkdirSync(backups);
@@ -144,7 +144,7 @@ describe('an OpenSSH server', () => {
     await expectSeries('ssh', places, backups);
   });
 
-  it('gives no name to a file of a series whose connection broke, and the next backup goes on', async () => {
+  it('has no new file of a series if the connection breaks, and the next backup continues the series', async () => {
     const { port } = await serving(startSshd(box.directory));
     const backups = join(box.directory, 'server/backups');
     mkdirSync(backups);
@@ -167,7 +167,7 @@ describe('an OpenSSH server', () => {
     expect(runRecipe('through ssh: restore', places)).toMatchObject({ status: 0 });
   });
 
-  it('gives no name to a backup whose connection broke, and the next one succeeds', async () => {
+  it('has no backup if the connection breaks, and the next one succeeds', async () => {
     const { port } = await serving(startSshd(box.directory));
     const proxy = await serving(breakingProxy(port, { times: 1, after: 200_000 }));
     sshConfig(box.directory, proxy.port);
@@ -180,7 +180,7 @@ describe('an OpenSSH server', () => {
     expect(restored(recipe('ssh: restore', PLACES())).status).toBe(0);
   });
 
-  it('that only takes new files cannot be made to change an old one', async () => {
+  it('that only accepts new files does not overwrite an old one', async () => {
     const [, line = ''] = /^ {4}(restrict,command=".*")/m.exec(DOCUMENT) ?? [];
     const options = line.replace('backups/', `${box.directory}/server/`);
     expect(options).toMatch(/^restrict,command=/);
@@ -197,7 +197,7 @@ describe('an OpenSSH server', () => {
   });
 });
 
-describe.each(['webdav', 'sftp', 's3'] as const)('%s, by rclone,', (protocol) => {
+describe.each(['webdav', 'sftp', 's3'] as const)('a cloud by %s and rclone', (protocol) => {
   let cloud: string;
   let config: string;
   const places = (): Record<string, string> => ({ rclone: `rclone --config ${config}` });
@@ -208,7 +208,7 @@ describe.each(['webdav', 'sftp', 's3'] as const)('%s, by rclone,', (protocol) =>
     config = rcloneConfig(box.directory, protocol, port);
   });
 
-  it('keeps a whole backup, which is restored from there', () => {
+  it('stores a backup, which can be restored from there', () => {
     const made = backUp(recipe('rclone: back up', places()));
     expect(made.status, made.stderr).toBe(0);
     expect(readdirSync(join(cloud, 'backups'))).toEqual(['qubes-2026-11-23']);
@@ -216,7 +216,7 @@ describe.each(['webdav', 'sftp', 's3'] as const)('%s, by rclone,', (protocol) =>
     expect(run.status, run.stderr).toBe(0);
   });
 
-  it('keeps a series, through rclone', async () => {
+  it('stores a series through coffer-rclone', async () => {
     const places = {
       'coffer-rclone': `coffer-rclone --config ${config}`,
       'cloud:backups': 'cloud:backups',
@@ -224,7 +224,7 @@ describe.each(['webdav', 'sftp', 's3'] as const)('%s, by rclone,', (protocol) =>
     await expectSeries('rclone', places, join(cloud, 'backups'), protocol === 's3');
   });
 
-  it('keeps a series that is sent later, each backup once, and from which can be restored', () => {
+  it('stores a series that is copied there later, each file once, and can be restored', () => {
     const inVm = (words: string): Run => {
       const [, block = ''] = new RegExp(`<!-- ${words} -->\n\n {4}(.*)\n`).exec(DOCUMENT) ?? [];
       const script = block.replaceAll('rclone', `rclone --config ${config}`);
@@ -245,7 +245,7 @@ describe.each(['webdav', 'sftp', 's3'] as const)('%s, by rclone,', (protocol) =>
   });
 });
 
-describe('a link', () => {
+describe('a connection', () => {
   it('that is slow is waited for', async () => {
     const cloud = join(box.directory, 'cloud');
     mkdirSync(join(cloud, 'backups'), { recursive: true });
@@ -262,7 +262,7 @@ describe('a link', () => {
     expect(restored(`rclone --config ${config} cat cloud:backups/qubes-2026-11-23`).status).toBe(0);
   });
 
-  it('that breaks while a series is sent is tried again, and goes on with the files that are missing', async () => {
+  it('that breaks while rclone copies a series is retried until all files are there', async () => {
     const cloud = join(box.directory, 'cloud');
     mkdirSync(join(cloud, 'backups'), { recursive: true });
     const { port } = await serving(startCloud('webdav', cloud));
@@ -280,8 +280,8 @@ describe('a link', () => {
   });
 });
 
-describe('S3, by rclone,', () => {
-  it('has no object when the connection breaks for good while a backup is sent', async () => {
+describe('a cloud by s3 and rclone', () => {
+  it('has no object if the connection breaks for good while a backup is sent', async () => {
     const cloud = join(box.directory, 'cloud');
     mkdirSync(join(cloud, 'backups'), { recursive: true });
     const { port } = await serving(startCloud('s3', cloud));
@@ -295,7 +295,7 @@ describe('S3, by rclone,', () => {
   });
 });
 
-it('a command of your own, as in the example, keeps a series', async () => {
+it('a command as in the example of the document stores a series', async () => {
   const [, block = ''] = /<!-- a command -->\n\n((?: {4}.*\n|\n)+)/.exec(DOCUMENT) ?? [];
   const script = join(box.directory, 'homes/usb/own');
   writeFileSync(script, block.replaceAll(/^ {4}/gm, ''));
@@ -307,13 +307,13 @@ it('a command of your own, as in the example, keeps a series', async () => {
 });
 
 describe('a disk', () => {
-  it('in dom0 keeps a series, from which can be restored', () => {
+  it('in dom0 stores a series, which can be restored', () => {
     const disk = join(box.directory, 'disk');
     mkdirSync(disk);
-    for (const _ of ['first', 'second']) {
+    for (const name of ['first', 'second']) {
       const words = ['backup', ...box.secret, '-y', disk, 'work', 'vault'];
       expect(box.loud(words)).toMatchObject({ status: 0 });
-      writeFileSync(join(box.home, _), '');
+      writeFileSync(join(box.home, name), '');
     }
     expect(readdirSync(disk)).toHaveLength(2);
     const run = box.loud(['restore', ...box.secret, '-y', '--rename-conflicting', disk, 'work']);

@@ -13,7 +13,7 @@ function volume(names: string): Buffer {
   );
 }
 
-/** Two volumes of which a prune moved some parts as they were into a pack, and trimmed others. */
+/** Two volumes of which a prune moved some parts into a pack unchanged, and trimmed others. */
 let series: SeriesOnDisk;
 let pack: string;
 let pieces: readonly Piece[];
@@ -37,7 +37,7 @@ beforeAll(async () => {
 });
 afterAll(() => series[Symbol.dispose]());
 
-/** What the newest backup comes to when the pack is this one. */
+/** `day-3` if the newest backup is damaged with this pack. */
 async function damagedWith(changed: readonly Piece[]): Promise<string[]> {
   series.write(pack, await assemble(changed));
   try {
@@ -50,26 +50,26 @@ async function damagedWith(changed: readonly Piece[]): Promise<string[]> {
 const dataIn = (all: readonly Piece[]): Piece[] =>
   all.filter(({ name }) => /^(from|trimmed)\/.*\/data\.\d+$/.test(name));
 
-describe('of what a prune has moved into a pack,', () => {
-  it('some parts are as they were, some were trimmed, and all is whole', async () => {
+describe('a pack that a prune has made', () => {
+  it('contains unchanged and trimmed parts, from which the backup can be read', async () => {
     const names = dataIn(pieces).map(({ name }) => name.slice(0, name.indexOf('/')));
     expect(new Set(names)).toEqual(new Set(['from', 'trimmed']));
     expect(await damagedWith(pieces)).toEqual([]);
   });
 
-  it('every member counts: a changed byte in any of them, or in its MAC, is noticed', async () => {
+  it('is refused if a byte of any member or MAC has changed, except that of the ids', async () => {
     for (const { name, content } of pieces) {
       const at = content.length >> 1;
       const other = Buffer.from(content);
       other[at] = (other[at] ?? 0) ^ 1;
       const changed = pieces.map((each) => (each.name === name ? { name, content: other } : each));
-      // The ids are for the next backup: no restore reads them.
+      // The ids are for the next backup, and are not read by a restore.
       const isRead = !name.startsWith('ids.');
       expect(await damagedWith(changed), name).toEqual(isRead ? ['day-3'] : []);
     }
   });
 
-  it('none can be left out, stand in the place of another, or bear its name', async () => {
+  it('is refused if a part is missing, or if two parts are exchanged', async () => {
     const parts = dataIn(pieces);
     expect(parts.length).toBeGreaterThan(2);
     for (const { name } of parts) {
@@ -87,7 +87,7 @@ describe('of what a prune has moved into a pack,', () => {
     }
   });
 
-  it('nothing is taken from a pack of another series, or one that is cut short', async () => {
+  it('is of no use if it belongs to another series or is truncated', async () => {
     using others = new SeriesOnDisk();
     for (const work of ['abcdefgh', 'aBCDEFgh']) {
       const volumes = { [WORK]: volume(work), [OTHER]: volume('stuvwxyz') };

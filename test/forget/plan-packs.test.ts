@@ -7,7 +7,7 @@ import { PartsTable } from '../../dom0-agent/archive/coffer1/parts-table.ts';
 import { type Run, Runs } from '../../dom0-agent/archive/coffer1/runs.ts';
 import { DamagedError } from '../../shared/errors.ts';
 
-/** A map, as far as it matters here. */
+/** The fields of a map that matter here. */
 function mapOf(backups: readonly string[], ...all: Omit<Run, 'first'>[]) {
   const runs = new Runs();
   let first = 0;
@@ -18,8 +18,8 @@ function mapOf(backups: readonly string[], ...all: Omit<Run, 'first'>[]) {
   return { backups, runs };
 }
 
-describe('live chunks', () => {
-  it('are those that any map refers to, whichever file the parts lie in', () => {
+describe('needed chunks', () => {
+  it('are those that any map refers to, in parts of any file', () => {
     const live = new NeededChunks();
     live.add(
       mapOf(
@@ -38,7 +38,7 @@ describe('live chunks', () => {
     ]);
   });
 
-  it('are counted as a set of them would count', () => {
+  it('are the union of the chunks in all runs of all maps', () => {
     const run = fc
       .record({
         count: fc.integer({ min: 1, max: 32 }),
@@ -77,7 +77,7 @@ interface TestFile extends PartsFile {
   readonly name: string;
 }
 
-/** A file with parts of a megabyte in 8 chunks; `elsewhere`: parts that were born in other files. */
+/** A file with parts of a megabyte in 8 chunks; `elsewhere` are parts that were first stored in other files. */
 function file(
   name: string,
   own: number,
@@ -94,7 +94,7 @@ function file(
   return { name, backupId: name, fate, parts };
 }
 
-/** Live chunks, each as [file, part, how many from the first on]. */
+/** Needed chunks, each as [file, part, how many from the first on]. */
 function liveOf(...parts: readonly (readonly [string, number, number])[]): NeededChunks {
   const live = new NeededChunks();
   for (const [name, part, count] of parts) {
@@ -115,7 +115,7 @@ function planOf(files: readonly TestFile[], live: NeededChunks) {
 }
 
 describe('the plan of packs', () => {
-  it('lets a file go of which nothing is live, and leaves one of which most is', () => {
+  it('deletes a file of which nothing is needed, and keeps one of which most is needed', () => {
     const files = [
       file('dead', 4),
       file('empty', 0),
@@ -132,7 +132,7 @@ describe('the plan of packs', () => {
     expect(planOf(files, live)).toEqual({ going: ['dead', 'empty'], packed: [], replacing: [] });
   });
 
-  it('moves what is live of a file of which less than 85 % is needed', () => {
+  it('moves the needed parts of a file of which less than 85 % is needed', () => {
     const files = [file('some', 10), file('kept', 1, { fate: 'stays' })];
     const live = liveOf(['some', 3, 1], ['some', 5, 8], ['kept', 0, 8]);
     expect(planOf(files, live)).toEqual({
@@ -142,7 +142,7 @@ describe('the plan of packs', () => {
     });
   });
 
-  it('lets a forgotten backup go however much of it is live', () => {
+  it('deletes a forgotten backup, however much of it is needed', () => {
     expect(planOf([file('forgotten', 1, { fate: 'goes' })], liveOf(['forgotten', 0, 8]))).toEqual({
       going: ['forgotten'],
       packed: ['forgotten.0 in forgotten'],
@@ -150,11 +150,11 @@ describe('the plan of packs', () => {
     });
   });
 
-  it('never lets a backup go that is kept, however little of its parts is live', () => {
+  it('never deletes a backup that is kept, however little of its parts is needed', () => {
     expect(planOf([file('kept', 9, { fate: 'stays' })], liveOf()).going).toEqual([]);
   });
 
-  it('moves parts out of an older pack as out of any other file', () => {
+  it('moves parts out of an older pack as from any other file', () => {
     const pack = file('pack', 0, {
       elsewhere: [
         ['gone', 2],
@@ -169,7 +169,7 @@ describe('the plan of packs', () => {
     });
   });
 
-  it('goes on from a pack that a broken prune left, and has what replaces the old authenticated', () => {
+  it('uses a pack that an interrupted prune has left, and has its parts authenticated', () => {
     const old = file('old', 6);
     const pack = file('pack', 0, {
       elsewhere: [
@@ -184,7 +184,7 @@ describe('the plan of packs', () => {
     });
   });
 
-  it('lets the pack go when the old file stays after all', () => {
+  it('deletes a pack that an interrupted prune has left if the old file stays', () => {
     const old = file('old', 3);
     const pack = file('pack', 0, { elsewhere: [['old', 1]] });
     const live = liveOf(['old', 0, 8], ['old', 1, 8], ['old', 2, 8]);
@@ -195,13 +195,13 @@ describe('the plan of packs', () => {
     });
   });
 
-  it('is refused when a part that is needed is in no file', () => {
+  it('is refused if a needed part is in no file', () => {
     const files = [file('one', 2), file('kept', 1, { fate: 'stays' })];
     expect(() => planOf(files, liveOf(['one', 2, 1]))).toThrow(DamagedError);
     expect(() => planOf(files, liveOf(['gone', 0, 1]))).toThrow('gone, which is missing');
   });
 
-  it('whatever lies where: all that is live stays or is packed, once, and only files that may go do', () => {
+  it('keeps or packs each needed part once, and only deletes files that may be deleted, for any files', () => {
     const names = ['a', 'b', 'c', 'd'];
     const arbitraryFile = fc.record({
       own: fc.nat(5),
@@ -250,7 +250,7 @@ describe('the plan of packs', () => {
         expect(new Set(packed).size).toBe(packed.length);
         for (const key of needed.keys()) expect(left.has(key) !== packed.includes(key)).toBe(true);
         for (const key of packed) expect(needed.has(key)).toBe(true);
-        // Whatever is deleted and needed was authenticated where it stays.
+        // A needed part in a deleted file is authenticated where it stays.
         const authentic = new Set([
           ...packed,
           ...plan.replacing.map(({ bornIn, number }) => `${bornIn} ${number}`),
