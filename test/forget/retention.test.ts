@@ -18,7 +18,7 @@ afterEach(() => {
 const NOW = new Date('2031-01-01T00:00:00Z');
 const span = (text: string) => {
   const parsed = parseSpan(text);
-  if (parsed === undefined) throw new Error(`${text} is no span of time`);
+  if (parsed === undefined) throw new Error(`${text} is not a span of time`);
   return parsed;
 };
 
@@ -39,7 +39,7 @@ function kept(all: readonly DatedBackup[], rules: RetentionRules, now = NOW): st
     .map(({ backup }) => backup.name);
 }
 
-describe('the rules', () => {
+describe('the rules of retention:', () => {
   const days = backups(
     '2026-11-20T08:00:00Z',
     '2026-11-20T20:00:00Z',
@@ -49,12 +49,12 @@ describe('the rules', () => {
     '2026-11-25T20:00:00Z',
   );
 
-  it('last keeps so many of the newest', () => {
+  it('last keeps that many of the newest backups', () => {
     expect(kept(days, { last: 2 })).toEqual(['2026-11-25T12:00:00Z', '2026-11-25T20:00:00Z']);
     expect(kept(days, { last: 100 })).toHaveLength(6);
   });
 
-  it('daily keeps the last of each day, of so many days that have one', () => {
+  it('daily keeps the last backup of each of that many days on which there is one', () => {
     process.env['TZ'] = 'UTC';
     expect(kept(days, { daily: 2 })).toEqual(['2026-11-22T08:00:00Z', '2026-11-25T20:00:00Z']);
     expect(kept(days, { daily: 9 })).toEqual([
@@ -64,7 +64,7 @@ describe('the rules', () => {
     ]);
   });
 
-  it('weekly counts weeks from Monday to Sunday, also across the end of a year', () => {
+  it('weekly uses weeks from Monday to Sunday, also across the end of a year', () => {
     process.env['TZ'] = 'UTC';
     const weeks = backups(
       '2026-12-27T23:59:59Z',
@@ -80,7 +80,7 @@ describe('the rules', () => {
     ]);
   });
 
-  it('monthly and yearly keep the last of each month and year', () => {
+  it('monthly and yearly keep the last backup of each month and year', () => {
     process.env['TZ'] = 'UTC';
     const months = backups(
       '2027-12-31T23:59:59Z',
@@ -93,7 +93,7 @@ describe('the rules', () => {
     expect(kept(months, { yearly: 2 })).toEqual(['2027-12-31T23:59:59Z', '2028-03-01T12:00:00Z']);
   });
 
-  it('within keeps what was made in that time before the newest backup, not before today', () => {
+  it('within keeps the backups of that time before the newest backup, not before today', () => {
     process.env['TZ'] = 'UTC';
     expect(kept(days, { within: span('12h') })).toHaveLength(3);
     expect(kept(days, { within: span('3d') })).toHaveLength(3);
@@ -101,7 +101,7 @@ describe('the rules', () => {
     expect(kept(days, { within: span('1w') })).toHaveLength(6);
   });
 
-  it('are or-ed, and each says what it keeps', () => {
+  it('a backup is kept if any rule keeps it, and each such rule is named', () => {
     process.env['TZ'] = 'UTC';
     const verdicts = applyRetention(days, { last: 1, daily: 1, within: span('1d') }, NOW);
     expect(verdicts.map(({ reasons }) => reasons)).toEqual([
@@ -114,7 +114,7 @@ describe('the rules', () => {
     ]);
   });
 
-  it('follow the calendar of the zone: midnight there ends the day', () => {
+  it('a day ends at midnight in the local time zone', () => {
     const nightly = backups('2026-11-24T10:30:00Z', '2026-11-24T22:30:00Z', '2026-11-25T01:00:00Z');
     process.env['TZ'] = 'UTC';
     expect(kept(nightly, { daily: 9 })).toEqual(['2026-11-24T22:30:00Z', '2026-11-25T01:00:00Z']);
@@ -126,7 +126,7 @@ describe('the rules', () => {
     expect(kept(nightly, { daily: 9 })).toEqual(['2026-11-25T01:00:00Z']);
   });
 
-  it('know the day of 23 hours and that of 25', () => {
+  it('a day may have 23 or 25 hours', () => {
     process.env['TZ'] = 'Europe/Berlin';
     const spring = backups('2026-03-28T22:59:59Z', '2026-03-28T23:00:00Z', '2026-03-29T21:59:59Z');
     expect(kept(spring, { daily: 9 })).toEqual(['2026-03-28T22:59:59Z', '2026-03-29T21:59:59Z']);
@@ -135,7 +135,7 @@ describe('the rules', () => {
   });
 });
 
-describe('several VMs', () => {
+describe('the rules of retention for several VMs', () => {
   const make = (name: string, sequence: number, ...subjects: string[]): DatedBackup => ({
     name,
     sequence,
@@ -143,7 +143,7 @@ describe('several VMs', () => {
     subjects,
   });
 
-  it('are looked at one by one: a backup of others displaces none of this one', () => {
+  it('are applied to each VM separately: a backup without it does not count for it', () => {
     const all = [
       make('both', 1, 'work', 'vault'),
       make('vault', 2, 'vault'),
@@ -155,21 +155,21 @@ describe('several VMs', () => {
   });
 });
 
-describe('times that cannot be', () => {
-  it('in the future stop it', () => {
+describe('the times of backups', () => {
+  it('are refused if one is in the future', () => {
     const all = backups('2026-11-25T08:00:00Z', '2026-11-26T08:00:00Z');
     const now = new Date('2026-11-26T07:59:59Z');
     expect(() => kept(all, { last: 1 }, now)).toThrow(RefusedError);
     expect(() => kept(all, { last: 1 }, now)).toThrow('in the future');
   });
 
-  it('out of the order of the series stop it, wherever they are', () => {
+  it('are refused if they are not in the order of the series', () => {
     const all = backups('2026-11-25T08:00:00Z', '2026-11-24T08:00:00Z', '2026-11-26T08:00:00Z');
     expect(() => kept(all, { last: 1 })).toThrow('it is unclear which backups are old');
     expect(() => kept([...all].reverse(), { last: 1 })).toThrow(RefusedError);
   });
 
-  it('may be equal, and of two backups with one number either may come first', () => {
+  it('may be equal, and may be in any order for two backups with the same number', () => {
     const same = backups('2026-11-25T08:00:00Z', '2026-11-25T08:00:00Z');
     expect(kept(same, { last: 1 })).toHaveLength(1);
     const two = backups('2026-11-25T09:00:00Z', '2026-11-25T08:00:00Z');
@@ -194,7 +194,7 @@ describe('a span of time', () => {
     expect(before(new Date(time), span(text)).toISOString()).toBe(new Date(expected).toISOString());
   });
 
-  it('of days ends at the same time of day, whatever was done to the clocks between', () => {
+  it('of days ends at the same local time of day if the clocks were changed in between', () => {
     process.env['TZ'] = 'Europe/Berlin';
     const earlier = before(new Date('2026-03-30T10:00:00Z'), span('7d'));
     expect(earlier.toISOString()).toBe('2026-03-23T11:00:00.000Z');
@@ -206,7 +206,7 @@ describe('a span of time', () => {
   );
 });
 
-describe('whatever the backups and the rules', () => {
+describe('for any backups and rules,', () => {
   const start = Date.UTC(2020, 0, 1) / 1000;
   const series = fc
     .array(
@@ -256,14 +256,14 @@ describe('whatever the backups and the rules', () => {
     });
   });
 
-  it('a rule more, or a larger number, forgets nothing that was kept', () => {
+  it('a backup is still kept with one more rule or a larger number', () => {
     check((all, chosen) => {
       const more = { ...chosen, last: (chosen.last ?? 0) + 1, monthly: (chosen.monthly ?? 0) + 1 };
       expect(kept(all, more)).toEqual(expect.arrayContaining(kept(all, chosen)));
     });
   });
 
-  it('what was kept is kept when the others are gone', () => {
+  it('a backup is still kept after the others are deleted', () => {
     check((all, chosen) => {
       const names = kept(all, chosen);
       const rest = all.filter(({ name }) => names.includes(name));
@@ -271,11 +271,11 @@ describe('whatever the backups and the rules', () => {
     });
   });
 
-  it('the order in which they are given makes no difference', () => {
+  it('the order in which the backups are given makes no difference', () => {
     check((all, chosen) => expect(kept([...all].reverse(), chosen)).toEqual(kept(all, chosen)));
   });
 
-  it('the last of each of the newest days of a VM is kept, and no more by that rule', () => {
+  it('daily keeps exactly the last backup of each of the newest days', () => {
     check((all, { daily = 3 }) => {
       const single = all.map((backup) => ({ ...backup, subjects: ['a'] }));
       const days = [...new Set(single.map(({ made }) => periodOf(made, 'daily')))].slice(-daily);

@@ -32,7 +32,7 @@ class AppendOnlyStorage extends Dom0Storage {
   }
 }
 
-/** Three days in append-only storage, of which the last is kept, and the list of the rest. */
+/** Three backups in append-only storage, and the signed list of a prune that keeps the last. */
 async function listed(): Promise<{ series: SeriesOnDisk; list: string; key: string }> {
   const series = new SeriesOnDisk();
   for (const day of ['abcd', 'aBcd', 'aBCd']) {
@@ -52,7 +52,7 @@ async function listed(): Promise<{ series: SeriesOnDisk; list: string; key: stri
   return { series, list, key: await series.publicKey() };
 }
 
-/** The storage's own side. */
+/** Runs coffer-gc.sh with its state, as the machine with the storage does. */
 class Side {
   readonly state = mkdtempSync(path.join(scratch, 'state-'));
   readonly #key = path.join(this.state, '..', `${path.basename(this.state)}.pem`);
@@ -67,7 +67,7 @@ class Side {
     return { status, told: stdout + stderr };
   }
 
-  /** So many days pass. */
+  /** Makes the state look so many days older. */
   wait(days: number): void {
     for (const name of readdirSync(this.state)) {
       const then = Date.now() / 1000 - days * 86_400 - 60;
@@ -77,7 +77,7 @@ class Side {
 }
 
 describe.each(['dash', 'bash'])('coffer-gc.sh in %s', (shell) => {
-  it('deletes what is on a signed list, some days after it saw that, and no more', async () => {
+  it('deletes only the files on a signed list, seven days after it first saw the list', async () => {
     const { key, ...made } = await listed();
     using series = made.series;
     const side = new Side(key);
@@ -94,7 +94,7 @@ describe.each(['dash', 'bash'])('coffer-gc.sh in %s', (shell) => {
     expect(readdirSync(side.state)).toEqual([]);
   });
 
-  it('believes no list that was changed, cut or signed by somebody else', async () => {
+  it('refuses a list that was changed or truncated, or has another signature or none', async () => {
     const { list, key, ...made } = await listed();
     using series = made.series;
     const text = series.read(list).toString('latin1');
@@ -113,11 +113,11 @@ describe.each(['dash', 'bash'])('coffer-gc.sh in %s', (shell) => {
     }
   });
 
-  it('leaves alone what is not the very file that the list names', async () => {
+  it('does not delete a file with another content, or a link', async () => {
     const { key, ...made } = await listed();
     using series = made.series;
     const [one, two] = ['day-1', 'day-2'].map((name) => path.join(series.directory, name));
-    // Another backup under the name of one, a link in the place of the other.
+    // One file is replaced by another backup, the other one by a link.
     series.write('day-1', series.read('day-3'));
     rmSync(two ?? '');
     symlinkSync(one ?? '', two ?? '');
@@ -127,7 +127,7 @@ describe.each(['dash', 'bash'])('coffer-gc.sh in %s', (shell) => {
     expect(series.files).toHaveLength(5);
   });
 
-  it('is not led astray by lists that are links, directories or endless', async () => {
+  it('ignores lists that are links, directories or too large', async () => {
     const { key, ...made } = await listed();
     using series = made.series;
     symlinkSync('/dev/zero', path.join(series.directory, 'coffer-forget-1'));
@@ -144,7 +144,7 @@ describe.each(['dash', 'bash'])('coffer-gc.sh in %s', (shell) => {
   });
 });
 
-it('a prune of storage that deletes nothing says so before it does anything', async () => {
+it('a prune without --list of storage that does not delete files is refused before it does anything', async () => {
   using series = (await listed()).series;
   await expect(series.prune({ last: 1 })).rejects.toThrow(NotOfferedError);
   expect(series.files).toHaveLength(5);

@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
 import { Desktop } from './desktop.ts';
 
-/** Goes on to the page that asks where the backup of all VMs is to go. */
+/** Goes to the page that asks where the backup of all VMs should go. */
 async function whereTo(desktop: Desktop): Promise<void> {
   await desktop.press('Choose…');
   await desktop.sees('Which qubes do you want to back up?');
@@ -12,7 +12,7 @@ async function whereTo(desktop: Desktop): Promise<void> {
   await desktop.choose('Target qube', 'usb');
 }
 
-/** Goes on to the review of a backup of all VMs into a command. */
+/** Goes to the review of a backup of all VMs into a command. */
 async function fillInCommand(desktop: Desktop, command: string): Promise<void> {
   await whereTo(desktop);
   await desktop.type('Directory or command', command);
@@ -23,7 +23,7 @@ async function fillInCommand(desktop: Desktop, command: string): Promise<void> {
 }
 
 describe('Back Up Qubes', () => {
-  it('backs up the selected qubes to a directory of a qube, where a backup is found that is whole', async () => {
+  it('backs up the selected qubes to a directory of a qube, and verifies the backup', async () => {
     const box = await Box.full(onTestFinished);
     await using desktop = await Desktop.open('backup', box.directory);
     await desktop.sees(/qubes are in no backup/);
@@ -52,7 +52,7 @@ describe('Back Up Qubes', () => {
     expect(settings).not.toContain(PASSPHRASE);
   }, 120_000);
 
-  it('repeats what was chosen the last time, and forgets old backups by rules', async () => {
+  it('repeats the last backup, and forgets old backups by rules', async () => {
     const box = await Box.full(onTestFinished);
     const home = path.join(box.directory, 'user');
     const profiles = path.join(home, '.config/coffer');
@@ -93,7 +93,7 @@ describe('Back Up Qubes', () => {
     expect(readdirSync(box.backups)).toHaveLength(2);
   }, 120_000);
 
-  it('goes on with a series that is there, whose passphrase it asks for once and checks at once', async () => {
+  it('continues a series in the directory, and checks its passphrase before the review', async () => {
     const box = await Box.full(onTestFinished);
     box.backUp();
     await using desktop = await Desktop.open('backup', box.directory);
@@ -111,7 +111,7 @@ describe('Back Up Qubes', () => {
     expect(readdirSync(box.backups)).toHaveLength(2);
   }, 120_000);
 
-  it('goes on with a series that dom0 does not know, or begins another beside it', async () => {
+  it('offers to continue a series that dom0 does not know, or to begin another one', async () => {
     const box = await Box.full(onTestFinished);
     box.backUp();
     rmSync(path.join(box.directory, 'dom0-state'), { recursive: true });
@@ -135,7 +135,7 @@ describe('Back Up Qubes', () => {
     await desktop.sees(/was already there/);
   }, 120_000);
 
-  it('goes on when its window is hidden, and comes back with the result', async () => {
+  it('continues while its window is hidden, and shows it again with the result', async () => {
     const box = await Box.full(onTestFinished);
     await using desktop = await Desktop.open('backup', box.directory);
     const gate = path.join(box.directory, 'gate');
@@ -147,7 +147,7 @@ describe('Back Up Qubes', () => {
     await desktop.sees('The backup is complete');
   }, 120_000);
 
-  it('stops when that is confirmed, and does not claim success', async () => {
+  it('can be stopped, and then reports that', async () => {
     const box = await Box.full(onTestFinished);
     await using desktop = await Desktop.open('backup', box.directory);
     await fillInCommand(desktop, 'sleep 60; cat >/dev/null');
@@ -158,7 +158,7 @@ describe('Back Up Qubes', () => {
     await desktop.sees(/interrupted/);
   }, 120_000);
 
-  it('is led by the keyboard alone', async () => {
+  it('can be used with the keyboard alone', async () => {
     const box = await Box.full(onTestFinished);
     await using desktop = await Desktop.open('backup', box.directory);
     await desktop.sees('Your backups');

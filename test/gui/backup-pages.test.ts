@@ -38,7 +38,7 @@ const RESULT = {
   recovery: [],
 };
 
-describe('with what coffer tells of a backup, the window', () => {
+describe('the window of a backup, with recorded events,', () => {
   let box: Box;
   const cleanUps: (() => Promise<void>)[] = [];
   beforeAll(async () => {
@@ -46,7 +46,7 @@ describe('with what coffer tells of a backup, the window', () => {
   });
   afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
 
-  /** A window on the page that asks where to, with a directory and a passphrase in it. */
+  /** A window on the page that asks where the backup should go, filled in. */
   async function whereTo(coffer: Recorded): Promise<Desktop> {
     const desktop = await Desktop.open('backup', box.directory, {
       program: coffer.program,
@@ -61,7 +61,7 @@ describe('with what coffer tells of a backup, the window', () => {
     return desktop;
   }
 
-  it('never shows success over failure, and can go back from it', async () => {
+  it('shows a failure if coffer is killed or exits with an error, and can go back from it', async () => {
     using coffer = new Recorded();
     const begun = [LOOK, PLAN, CONFIRM, NEW_PASSPHRASE, SEND];
     coffer.play('backup', [...begun, 'kill']);
@@ -89,7 +89,7 @@ describe('with what coffer tells of a backup, the window', () => {
     await desktop.sees('Where should the backup go?');
   }, 120_000);
 
-  it('tells at the field what is known to be wrong with the destination, and lets qubes be dragged', async () => {
+  it('shows a problem with the destination at its field, and lets qubes be dragged', async () => {
     using coffer = new Recorded();
     const sentence = 'it may not fit: as is usual for FAT';
     const problems = [{ field: 'location', sentence }];
@@ -110,7 +110,7 @@ describe('with what coffer tells of a backup, the window', () => {
     await desktop.sees(/usb will be started for it/);
     await desktop.sees('usb (not running)');
 
-    // By the mouse, one is taken out of the selection, and put into it again.
+    // With the mouse, a qube is removed from the selection and added again.
     await desktop.press('Back');
     await desktop.sees(/^4 qubes selected, .* 1 is left out\./);
     await desktop.drag('vault', 'Available');
@@ -119,7 +119,7 @@ describe('with what coffer tells of a backup, the window', () => {
     await desktop.sees(/^4 qubes selected, /);
   }, 120_000);
 
-  it('follows devices that come and go, unmounts one afterwards, and turns the computer off', async () => {
+  it('shows devices as they come and go, turns the computer off afterwards, and unmounts the device', async () => {
     using coffer = new Recorded();
     const places = ['usb', 'dom0'].map((name) => ({ name, class: 'AppVM', running: true }));
     const disk = { device: '/dev/sdb1', mountPoint: '/media/disk', label: 'Disk', free: 5e9 };
@@ -155,7 +155,7 @@ describe('with what coffer tells of a backup, the window', () => {
     expect(coffer.commands.at(-1)).toBe('udisksctl unmount --block-device /dev/sdb1');
   }, 120_000);
 
-  it('says which qubes are not in a backup and why, and tries these again', async () => {
+  it('shows which qubes failed and why, and can back up these again', async () => {
     using coffer = new Recorded();
     const [work, vault] = RESULT.qubes;
     const qubes = [work, { ...vault, result: 'failed', failure: 'vault was started' }];

@@ -50,11 +50,11 @@ async function open(name: 'notify' | 'watch'): Promise<Desktop> {
   return Desktop.open(name, directory, { program, programs: directory, more });
 }
 
-/** What its unit runs when a backup by a timer ended so. */
+/** Runs what the unit of a timer's backup runs after the backup ended with this status. */
 async function failTimer(desktop: Desktop, exitStatus: number): Promise<void> {
   const run = (argv: string, status: number): string =>
     `{ path=/usr/bin/coffer ; argv[]=/usr/bin/coffer ${argv} ; ignore_errors=no ; code=exited ; status=${status} }`;
-  // What follows the backup did not run.
+  // The command that follows the backup did not run.
   coffer.addProgram('systemctl', `${run('backup', exitStatus)}\n${run('prune', 0)}`);
   const buses = path.join(coffer.directory, `buses-${exitStatus}`);
   const own = path.join(buses, String(process.getuid?.()));
@@ -65,7 +65,7 @@ async function failTimer(desktop: Desktop, exitStatus: number): Promise<void> {
 }
 
 describe('a notification', () => {
-  it('that backups are due knows whether their disk is attached, and opens the window', async () => {
+  it('that backups are due says that their disk is attached, and opens the window', async () => {
     devices([DISK]);
     await using desktop = await open('notify');
     expect(await desktop.isNotified()).toEqual({
@@ -75,13 +75,13 @@ describe('a notification', () => {
     });
     await desktop.act();
     await desktop.sees('Your backups');
-    // It has changed since.
+    // The qube has changed since its last backup.
     await desktop.sees('yes');
     await desktop.press('Cancel');
     await desktop.seesNothing();
   }, 120_000);
 
-  it('comes by itself when backups are due, once a day, and when their disk is attached', async () => {
+  it('is shown when backups are due, and again when their disk is attached', async () => {
     await using desktop = await open('watch');
     expect(await desktop.isNotified()).toMatchObject({ summary: 'Backups are due' });
     await desktop.act();
@@ -96,7 +96,7 @@ describe('a notification', () => {
     expect(await desktop.isNotified()).toMatchObject(attached);
   }, 120_000);
 
-  it("of a timer's backup that could not begin says why, as far as dom0 knows, and shows the details", async () => {
+  it("of a timer's backup that could not begin says why, and opens the details", async () => {
     coffer.addProgram('journalctl', 'coffer: the directory backups does not exist');
     await using desktop = await open('watch');
     await desktop.isNotified();

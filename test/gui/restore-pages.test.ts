@@ -38,7 +38,7 @@ const RESULT = {
   ...{ warnings: [], seconds: 1 },
 };
 
-describe('with what coffer tells of a restore, the window', () => {
+describe('the window of a restore, with recorded events,', () => {
   let box: Box;
   const cleanUps: (() => Promise<void>)[] = [];
   beforeAll(async () => {
@@ -46,7 +46,7 @@ describe('with what coffer tells of a restore, the window', () => {
   });
   afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));
 
-  /** A window that has been told where the backup is. */
+  /** A window with the location of the backup and the passphrase filled in. */
   async function whichOne(coffer: Recorded): Promise<Desktop> {
     const desktop = await Desktop.open('restore', box.directory, { program: coffer.program });
     await desktop.choose('Qube', 'usb');
@@ -56,7 +56,7 @@ describe('with what coffer tells of a restore, the window', () => {
     return desktop;
   }
 
-  it('lets a missing template be replaced in the row, says there what is refused, and gives a result for each qube', async () => {
+  it('lets a missing template be replaced, shows a refusal at its qube, and shows the result of each qube', async () => {
     using coffer = new Recorded();
     coffer.play('list', [LOOK, ASK, CONTENTS]);
     const about = { field: 'use-template', vm: 'web' };
@@ -69,7 +69,7 @@ describe('with what coffer tells of a restore, the window', () => {
     await desktop.press('web');
     await desktop.sees('Choose a template for mail.');
     await desktop.choose('Template of mail', 'debian');
-    // Whatever lacks the same template gets the same one.
+    // Other qubes that lack the same template get the same new one.
     await desktop.press('Next');
     await desktop.sees(new RegExp(refusal));
     expect(coffer.commands.at(-1)).toContain(
@@ -95,7 +95,7 @@ describe('with what coffer tells of a restore, the window', () => {
     await desktop.sees(/Update old-debian before/);
   }, 120_000);
 
-  it('tells of the backups in a directory when they were checked, and what is lost of them', async () => {
+  it('shows for each backup in a directory when it was checked, what is lost, and how much was stored', async () => {
     using coffer = new Recorded();
     const found = {
       ...{ format: 'coffer-1', backupId: 'x', bytes: 1e6, qubes: ['mail', 'web'], dom0Home: false },
@@ -122,12 +122,12 @@ describe('with what coffer tells of a restore, the window', () => {
     await desktop.sees('Which backup?');
     await desktop.sees('never');
     await desktop.sees('data is lost: web');
-    // What was stored for it; a file that only holds data is none to choose.
+    // The size that was stored for it; a file that only holds data cannot be chosen.
     await desktop.sees(/^4\.7\sGiB$/);
     const cells = (await desktop.look()).flatMap(({ name, text }) => [name, text]);
     expect(cells).toContain('two');
     expect(cells).not.toContain('three');
-    // In whatever time zone.
+    // In any time zone.
     await desktop.sees(/^2026-11-2[456] \d\d:(07|22|37|52)$/);
   }, 120_000);
 });

@@ -5,7 +5,7 @@ import { Box, PASSPHRASE } from '../cli/box.ts';
 import { Desktop } from './desktop.ts';
 
 describe('Restore Qubes', () => {
-  it('restores the selected qubes of the newest backup in a directory, under new names where they are taken', async () => {
+  it('restores the selected qubes of the newest backup in a directory, under new names if theirs are taken', async () => {
     const box = await Box.full(onTestFinished);
     box.coffer(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work', 'vault']);
     await using desktop = await Desktop.open('restore', box.directory);
@@ -42,7 +42,7 @@ describe('Restore Qubes', () => {
     expect(image('former-work').equals(image('work'))).toBe(true);
   }, 120_000);
 
-  it('says of a damaged backup what is damaged, and never that all is restored', async () => {
+  it('shows what is damaged in a backup that is only verified', async () => {
     const box = await Box.full(onTestFinished);
     const backup = box.backUp(['--compress-filter', 'none']);
     box.damage(backup);

@@ -7,7 +7,7 @@ import { Box, PASSPHRASE } from '../cli/box.ts';
 import { Desktop } from './desktop.ts';
 
 const placeholdersIn = (text: string): string[] => (text.match(/\{\w+\}/g) ?? []).sort();
-/** The count may be left out of the text for one. */
+/** The singular may leave out the count. */
 const withoutCount = (text: string): string[] =>
   placeholdersIn(text).filter((each) => each !== '{n}');
 
@@ -26,7 +26,7 @@ describe.each(readdirSync('po'))('the translation %s', (file) => {
     }
   });
 
-  it('says the same: the values in it, and whether a key leads to it', () => {
+  it('has the placeholders and mnemonics of every message', () => {
     for (const { text, plural = text } of messagesOfWindows()) {
       const { msgstr = [] } = translations[text] ?? {};
       expect(withoutCount(msgstr[0] ?? ''), text).toEqual(withoutCount(text));

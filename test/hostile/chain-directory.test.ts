@@ -9,7 +9,7 @@ import { type Bout, expectTameOutput, runCoffer } from './arena.ts';
 import { assemble, graft, otherDigit } from './splices.ts';
 import { DAYS, type TwoDays, imageOf, twoDays } from './two-days.ts';
 
-/** What a storage can show in the place of a directory with two days of a series, against the built program. */
+/** What a storage can show instead of a directory with two backups of a series, against the built program. */
 const cleanUp = cleanUpAfterFile();
 
 let days: TwoDays;
@@ -25,8 +25,8 @@ const [ONE, TWO] = ['qubes-backup-2026-01-01T120000', 'qubes-backup-2026-01-02T1
 type Shown = Readonly<Record<string, Buffer>>;
 
 /**
- * What the directory shows; with what status the newest backup in it, that of the first and that of the second day are restored;
- * of which day the newest is, where it is.
+ * What the directory shows; the exit statuses of restoring the newest backup, that of the first and that of the second day;
+ * the day of the newest backup, if it can be restored.
  */
 const LIES: readonly (readonly [
   string,
@@ -36,13 +36,13 @@ const LIES: readonly (readonly [
 ])[] = [
   ['both files', () => ({ [ONE]: first, [TWO]: second }), [done, done, done], 1],
   [
-    'both under the names of each other',
+    'both with their names exchanged',
     () => ({ [ONE]: second, [TWO]: first }),
     [done, done, done],
     1,
   ],
-  ['not the earlier one', () => ({ [TWO]: second }), [damaged, refused, damaged], undefined],
-  ['not the later one', () => ({ [ONE]: first }), [done, done, refused], 0],
+  ['only the later one', () => ({ [TWO]: second }), [damaged, refused, damaged], undefined],
+  ['only the earlier one', () => ({ [ONE]: first }), [done, done, refused], 0],
   [
     'the earlier one in the place of the later',
     () => ({ [ONE]: first, [TWO]: first }),
@@ -56,19 +56,19 @@ const LIES: readonly (readonly [
     undefined,
   ],
   [
-    'a part of the earlier one',
+    'the earlier one truncated',
     () => ({ [ONE]: first.subarray(0, first.length >> 1), [TWO]: second }),
     [damaged, refused, damaged],
     undefined,
   ],
   [
-    'a part of the later one',
+    'the later one truncated',
     () => ({ [ONE]: first, [TWO]: second.subarray(0, second.length >> 1) }),
     [done, done, refused],
     0,
   ],
   [
-    'the later one under another key',
+    'the later one with another salt',
     async () => ({
       [ONE]: first,
       [TWO]: await assemble(otherDigit(days.chain.second, 'kdf-salt')),
@@ -86,7 +86,7 @@ const LIES: readonly (readonly [
     0,
   ],
   [
-    'a newer one that is made up',
+    'a newer file of random bytes',
     () => ({ [ONE]: first, [TWO]: second, 'qubes-backup-2031-01-01T120000': randomBytes(100_000) }),
     [done, done, done],
     1,
@@ -103,7 +103,7 @@ async function run([command = '', ...args]: readonly string[]): Promise<Bout> {
   return bout;
 }
 
-/** Restores `work`: gives the status. What is restored is of that day; nothing else remains. */
+/** Restores two VMs; gives the status. Checks that what is restored is of `day`, and that a failure leaves nothing. */
 async function restored(location: string, day: number | undefined): Promise<number | null> {
   const { fresh, images } = days;
   const before = fresh.state;
@@ -129,7 +129,7 @@ async function restored(location: string, day: number | undefined): Promise<numb
 }
 
 describe('a directory that shows', () => {
-  it.each(LIES)('%s gives back a day as it was, or nothing', async (_, show, statuses, day) => {
+  it.each(LIES)('%s restores a day unchanged, or nothing', async (_, show, statuses, day) => {
     const { fresh } = days;
     for (const name of readdirSync(fresh.backups)) rmSync(join(fresh.backups, name));
     for (const [name, bytes] of Object.entries(await show())) {

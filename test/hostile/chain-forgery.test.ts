@@ -9,7 +9,7 @@ import { type Bout, expectTameOutput, runCoffer } from './arena.ts';
 import { type Piece, assemble, belongsTo, graft, reword } from './splices.ts';
 import { type Chain, imageOf, twoDays } from './two-days.ts';
 
-/** What a storage without the key can make of the files of one series, against the built program. */
+/** What a storage without the key can do to the files of a series, against the built program. */
 const cleanUp = cleanUpAfterFile();
 
 let fresh: Box;
@@ -59,7 +59,7 @@ function exchange(pieces: readonly Piece[], one: string, other: string): Piece[]
 const idOf = (pieces: readonly Piece[]): string =>
   /^backup-id=(.*)$/m.exec(pieces[0]?.content.toString() ?? '')?.[1] ?? '';
 
-/** What is made of the chain, and which VMs of the second day cannot be restored any more. */
+/** How the chain is changed, and which VMs of the second day can no longer be restored. */
 const LIES: readonly (readonly [string, (chain: Chain) => Chain, readonly string[]])[] = [
   ['nothing', (same) => same, []],
   [
@@ -90,7 +90,7 @@ const LIES: readonly (readonly [string, (chain: Chain) => Chain, readonly string
     ['work'],
   ],
   [
-    'the maps of two VMs, each in the place of the other',
+    'the maps of two VMs exchanged',
     ({ first, second }) => ({
       first,
       second: exchange(second, ...mapsOf(second)),
@@ -133,7 +133,7 @@ const LIES: readonly (readonly [string, (chain: Chain) => Chain, readonly string
   ],
 ];
 
-/** The last part of the earlier file is of the VM that comes last. */
+/** The last part of the earlier file belongs to the last VM. */
 function lastData(pieces: readonly Piece[]): string {
   return pieces.findLast(({ name }) => /^data\.\d+$/.test(name))?.name ?? '';
 }
@@ -141,7 +141,7 @@ function lastData(pieces: readonly Piece[]): string {
 const run = (where: Box, [command = '', ...args]: readonly string[]): Promise<Bout> =>
   runCoffer(where, [command, '-d', 'usb', ...where.secret, ...args], { TZ: 'UTC' });
 
-describe('without the key nobody can make coffer restore from two files of a series anything but what was backed up:', () => {
+describe('two files of a series that were changed without the key only restore what was backed up:', () => {
   it.each(LIES)('%s', async (what, lie, lost) => {
     const lied = lie(chain);
     writeFileSync(join(fresh.backups, 'one'), await assemble(lied.first));
@@ -170,7 +170,7 @@ describe('without the key nobody can make coffer restore from two files of a ser
 });
 
 describe('coffer verify --all', () => {
-  it('names the VMs of every backup of which something is damaged, and in which volume', async () => {
+  it('names the damaged volumes of the VMs in every backup', async () => {
     writeFileSync(join(fresh.backups, 'one'), await assemble(flip(chain.first, 'data.001')));
     writeFileSync(join(fresh.backups, 'two'), await assemble(chain.second));
     const { status, stderr } = await run(fresh, ['verify', '--all', 'backups/two']);

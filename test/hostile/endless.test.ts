@@ -6,7 +6,7 @@ import { fixture, expectedOfFixtures } from '../archive/official-archives.ts';
 import { Box } from '../cli/box.ts';
 import { expectTameOutput, runCoffer } from './arena.ts';
 
-/** A storage that gives a stream without end: the beginning of a backup that it keeps, then what it makes up. */
+/** A storage that gives an endless stream: the beginning of a genuine backup, then whatever it likes. */
 const PROGRAM = join(import.meta.dirname, 'endless.mjs');
 const cleanUp = cleanUpAfterFile();
 let box: Box;
@@ -17,7 +17,7 @@ beforeAll(async () => {
   box = await Box.empty(cleanUp);
 });
 
-/** Runs coffer on the stream, for all VMs and for one: each time it is refused soon, and nothing remains. */
+/** Runs these commands on the stream: each must refuse it soon, and leave nothing behind. */
 async function expectRefused(
   [backup, behind, kind]: readonly [string, string, string],
   secret: readonly string[],
@@ -36,7 +36,7 @@ async function expectRefused(
   }
 }
 
-/** `list` reads no further than the list of VMs. */
+/** `list` only reads the list of VMs. */
 const listOf = (kind: string): string[][] => (kind.includes('list of VMs') ? [['list']] : []);
 
 describe('an endless stream in the format coffer-1', () => {
@@ -51,7 +51,7 @@ describe('an endless stream in the format coffer-1', () => {
     ['qubes.xml', 'zeros'],
     ['manifest', 'files of nobody'],
     ['manifest', 'the same part'],
-  ])('is soon refused, in little memory, after %s: %s', async (behind, kind) => {
+  ])('is refused soon and with little memory: after %s, %s', async (behind, kind) => {
     await expectRefused([backup, behind, kind], box.secret, [
       ['verify', 'work'],
       ['restore', 'vault'],
@@ -75,8 +75,8 @@ describe.each([
     ['files of nobody', 'parts of nobody', 'old files of a VM', 'more list of VMs'],
   ],
   ['qubes2-encrypted', ['files of nobody']],
-] as const)('an endless stream like %s', (name, kinds) => {
-  it.each(kinds)('is soon refused, in little memory: %s', async (kind) => {
+] as const)('an endless stream that begins like %s', (name, kinds) => {
+  it.each(kinds)('is refused soon and with little memory: %s', async (kind) => {
     const [official, secret] = [join(box.directory, name), join(box.directory, 'official')];
     writeFileSync(official, fixture(`${name}.backup`));
     writeFileSync(secret, `${expectedOfFixtures().passphrase}\n`);

@@ -27,7 +27,7 @@ import { assemble, piecesOf } from './splices.ts';
  * in test/recovery/forgery.test.ts.
  */
 
-// Each key is derived by the real code, once.
+// Each key is derived only once, by the real code.
 vi.mock('../../dom0-agent/archive/coffer1/keys.ts', async (importOriginal) => {
   const keys = await importOriginal<typeof import('../../dom0-agent/archive/coffer1/keys.ts')>();
   const derived = new Map<string, ReturnType<typeof keys.deriveRootKey>>();
@@ -49,11 +49,11 @@ const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).dig
 /** The VMs of the backups, by name, with the content of each one's volume. */
 const GENUINE = { work: CONTENT, mail: OTHER };
 
-/** A system without these VMs. What is refused leaves it as it was, so that it serves for the next forgery. */
+/** A system without these VMs. A refused archive leaves it unchanged, so that it can be used again. */
 const cleanUp = cleanUpAfterFile();
 let target: ReturnType<typeof emptySystem> | undefined;
 
-/** What coffer makes of an archive on one path must be nothing, or what was backed up. */
+/** Checks that coffer refuses an archive or finds in it what was backed up, on each path. */
 async function expectRefusedOrGenuine(archive: Buffer, statuses: readonly number[]): Promise<void> {
   for (const seekable of [true, false]) {
     const how = seekable ? 'as a file' : 'as a stream';
@@ -70,7 +70,7 @@ async function expectRefusedOrGenuine(archive: Buffer, statuses: readonly number
     const verified = await outcomeOf(verifyArchive(archive, PASSPHRASE, seekable), statuses);
     if (restored === 'refused') {
       expect(await system.qubes(), `restore ${how}`).toEqual(before);
-      // verify goes on to the other VMs, and says which are whole.
+      // verify continues with the other VMs, and says which are intact.
       const isWhole =
         verified !== 'refused' && verified.every(({ result }) => result === 'verified');
       expect(isWhole, `verify ${how}`).toBe(false);
@@ -116,7 +116,7 @@ const R3_QUBES_XML = `<QubesVmCollection default_netvm="None">
   <QubesAppVm qid="6" name="mail" label="green" template_qid="9" backup_content="True" backup_path="vm6"/>
   <QubesAdminVm qid="0" name="dom0"/></QubesVmCollection>`;
 
-describe('without the key nobody can make coffer accept as coffer-1, when it lists, verifies or restores,', async () => {
+describe('without the key, list, verify and restore cannot be made to accept as coffer-1', async () => {
   const backup = async (content: Buffer, options: Parameters<typeof makeArchive>[1] = {}) => {
     const files = {
       'qubes.xml': Buffer.from(qubesXml()),
@@ -147,7 +147,7 @@ describe.each([
   ['format 3', 3, { cipher: 'aes-256-cbc', filter: ['gzip', 'gzip'] }],
   ['format 3, not encrypted', 3, {}],
   ['format 4', 4, {}],
-] as const)('without the key nobody can make coffer accept as %s', (_, version, options) => {
+] as const)('without the key, list, verify and restore cannot be made to accept as %s', (_, version, options) => {
   const make = (content: Buffer, passphrase: string): Buffer => {
     const xml = version === 4 ? qubesXml() : R3_QUBES_XML;
     const files = { 'qubes.xml': xml, [VOLUME]: content, [OTHER_VOLUME]: OTHER };
@@ -162,7 +162,7 @@ describe.each([
   });
 
   it.each(OLD_FORGERIES)('%s', async (_, forge) => {
-    // A header that asks for what coffer does not have is no damage: it says so, and reads nothing.
+    // A header that asks for something that coffer does not support is not damage, but is refused, too.
     await expectRefusedOrGenuine(await assemble(forge(seen)), [
       ExitStatus.damaged,
       ExitStatus.failed,
