@@ -12,7 +12,7 @@ import { GARBAGE } from './garbage.ts';
 import type { Step } from './script.ts';
 import { ESCAPES, failure, field, framed, opened, ready, validFrame } from './wire.ts';
 
-/** 3 MB that an agent gives as a backup. */
+/** A file of 3 MB, which an agent gives as a backup. */
 const FILE = join(tmpdir(), `coffer-hostile-${process.pid}`);
 const SIZE = 3_000_000;
 
@@ -30,7 +30,7 @@ const file = (name: string): Entry => ({ name, kind: 'FILE', size: 1 });
 
 const READY: readonly Step[] = [{ hear: 'fetchRequest' }, say(ready())];
 const COMMAND = { command: 'cat' };
-/** A file where a command leads. */
+/** A file that is reached through a command. */
 const THROUGH = { file: 'backups/qubes-backup-2026-01-02T030405', through: 'lead' };
 
 /** Honest behaviour up to each state of each service. */
@@ -58,7 +58,7 @@ const STATES: readonly (readonly [Service, string, readonly Step[]])[] = [
   ['Assemble', 'that copies', [{ hear: 'assembleRequest' }, say(ready()), { hear: 'copy' }]],
 ];
 
-/** A few at a time: starting an agent takes most of the time. */
+/** Runs a few cases at a time, as starting an agent takes most of the time. */
 async function all<T>(cases: readonly T[], one: (each: T) => Promise<void>): Promise<void> {
   const left = [...cases];
   const work = async (): Promise<void> => {
@@ -97,7 +97,7 @@ describe.each<readonly [Service, string, readonly Step[], (FetchSource & Asked) 
     THROUGH,
   ],
 ])('%s: a VM %s', (service, _, beginning, source) => {
-  it('is detected whatever nonsense it sends', async () => {
+  it('is detected if it sends any of the invalid messages', async () => {
     await all(GARBAGE, async ([what, steps, text]) => {
       expectFoundOut(
         await duel(agent, service, [...beginning, ...steps], undefined, source),
@@ -107,14 +107,14 @@ describe.each<readonly [Service, string, readonly Step[], (FetchSource & Asked) 
     });
   });
 
-  it('may fail with a megabyte of hostile text', async () => {
+  it('is detected if it fails with a megabyte of hostile text, which is made printable and shortened', async () => {
     const say = validFrame(failure('IO', ESCAPES.repeat(14_000)));
     const outcome = await duel(agent, service, [...beginning, { say }], undefined, source);
     expectFoundOut(outcome, 'failure', /failed: \?\[2J/);
   });
 });
 
-it('Fetch: a VM that gives of a stream what was not asked for is found out', async () => {
+it('Fetch: a VM that gives data of a stream out of order is detected', async () => {
   const bytes = Buffer.alloc(10);
   const asked: Step[] = [...READY, { hear: 'read' }];
   const end = (at: number): Step => say({ kind: 'end', bytes: at, sha256: Buffer.alloc(0) });
@@ -137,14 +137,14 @@ it('Fetch: a VM that gives of a stream what was not asked for is found out', asy
     ],
     async ([what, steps, text]) => {
       const outcome = await duel(agent, 'Fetch', steps, undefined, COMMAND);
-      // After the end nobody listens.
+      // After the end, nothing is read any more.
       if (what === 'data after the end') expect(outcome.error, what).toBeUndefined();
       else expectFoundOut(outcome, what, text);
     },
   );
 });
 
-it('Fetch: a VM that gives of a file what was not asked for is found out', async () => {
+it('Fetch: a VM that gives data of a file that was not asked for is detected', async () => {
   const bytes = Buffer.alloc(10);
   const asked = (size: number): Step[] => [
     ...[...READY, { hear: 'open' }, say(opened(size))],
@@ -178,14 +178,14 @@ it('Fetch: a VM that gives of a file what was not asked for is found out', async
   );
 });
 
-it('Fetch: a VM that claims a huge file behind a command is found out', async () => {
+it('Fetch: a VM that claims that a file is huge is detected, also through a command', async () => {
   for (const size of [2 ** 50, 2 ** 53 - 1]) {
     const steps = [...READY, { hear: 'open' }, say(opened(size)), SOME];
     expectFoundOut(await duel(agent, 'Fetch', steps, undefined, THROUGH), `${size}`, /no more/);
   }
 });
 
-it('Fetch: a VM may lack a file, or the rest of it, in hostile words', async () => {
+it('Fetch: a VM that lacks a file, or the rest of it, may say so with hostile text, which is made printable', async () => {
   const lacking = say({ kind: 'lacks', code: 'NOT_FOUND', message: ESCAPES.repeat(14_000) });
   const never = await duel(agent, 'Fetch', [...READY, { hear: 'open' }, lacking]);
   expectFoundOut(never, 'never there', /backups\/one does not exist in usb/);
@@ -206,7 +206,7 @@ describe('Browse: a VM that lists', () => {
     say: framed(field(9, field(1, field(1, name)))),
   });
 
-  it('endlessly, too much, or invalid names is detected', async () => {
+  it('too many entries, without an end or with invalid names is detected', async () => {
     const many = Array.from({ length: 5_000 }, (_, i) => file(`${i}`));
     await all<[string, Step[], RegExp]>(
       [
@@ -231,7 +231,7 @@ describe('Browse: a VM that lists', () => {
     );
   });
 
-  it('control characters in names is harmless: they are made printable', async () => {
+  it('names with control characters does no harm: they are made printable', async () => {
     const { listing } = await list(entries([file(ESCAPES.replace('\0', ''))], true), { end: 0 });
     expect(listing?.entries.map(({ untrustedName }) => untrustedName)).toHaveLength(1);
     expect(listing?.path).not.toMatch(/\p{Cc}/u);
@@ -243,7 +243,7 @@ describe('Delete: a VM that deletes', () => {
     duel(agent, 'Delete', [{ hear: 'deleteRequest' }, say(ready()), ...steps]);
   const gone = say(DELETED);
 
-  it('has an outcome for each name, or is found out', async () => {
+  it('is detected if it does not give exactly one outcome for each name', async () => {
     await all<[string, Step[], RegExp]>(
       [
         ['too few, and ends', [gone, gone, { end: 0 }], /closed the channel/],
@@ -255,12 +255,12 @@ describe('Delete: a VM that deletes', () => {
     );
   });
 
-  it('can say more than was asked: nobody listens', async () => {
+  it('may send more outcomes than names, which are not read', async () => {
     const { error } = await answer({ ...gone, times: 1_000 }, { end: 0 });
     expect(error).toBeUndefined();
   });
 
-  it('cannot reach the terminal through what it says of a name', async () => {
+  it('cannot send control characters to the terminal in the reason of an outcome', async () => {
     const refused = { kind: 'outcome', result: 'FAILED', message: ESCAPES.repeat(14_000) } as const;
     const { deletions } = await answer(gone, gone, say(refused), { end: 0 });
     const reason = deletions?.at(-1)?.reason ?? '';
@@ -270,7 +270,7 @@ describe('Delete: a VM that deletes', () => {
   });
 });
 
-it('Assemble: a VM that stored something else is found out', async () => {
+it('Assemble: a VM that stored something else, or reports progress out of order, is detected', async () => {
   const open: Step[] = [{ hear: 'assembleRequest' }, say(ready())];
   const progress = (bytes: number): Step => say({ kind: 'progress', bytes });
   await all<[string, Step[], RegExp]>(

@@ -27,11 +27,11 @@ import { FORGERIES, isHeader } from './forgeries.ts';
 import { type Piece, assemble, graft, piecesOf } from './splices.ts';
 import { lastEvent } from '../cli/events.ts';
 
-/** What an attacker without the key can make of several backups of the same system. */
+/** Forgeries that an attacker without the key can make from several backups of the same system. */
 const cleanUp = cleanUpAfterFile();
 let box: Box;
 let before: string;
-/** Two under one passphrase; one under it that is not encrypted; one under another. */
+/** Two backups with one passphrase; one with the same that is not encrypted; one with another passphrase. */
 let older: Piece[], newer: Piece[], open: Piece[], foreign: Piece[];
 
 beforeAll(async () => {
@@ -39,7 +39,7 @@ beforeAll(async () => {
   const backUp = (...args: string[]): Piece[] =>
     piecesOf(readFileSync(full.fileOf(full.backUp(['-x', 'debian', '--new-series', ...args]))));
   older = backUp();
-  // What is shown of their age has seconds.
+  // The time of a backup is shown in seconds.
   await pause(1_100);
   newer = backUp();
   open = backUp('--no-encrypt');
@@ -49,13 +49,13 @@ beforeAll(async () => {
   before = box.state;
 });
 
-/** Where dom0 itself reads it: what is tested here is no storage VM. */
+/** Puts it where dom0 itself reads it: the storage VM is not what is tested here. */
 function put(archive: Buffer): string {
   writeFileSync(join(box.backups, 'forged'), archive);
   return join(box.backups, 'forged');
 }
 
-/** Verify and restore say no, with a sentence, and nothing is created. */
+/** Checks that verify and restore refuse the archive with a sentence, and that nothing is created. */
 async function expectRefused(
   archive: Buffer,
   what: string,
@@ -69,7 +69,7 @@ async function expectRefused(
     const told = `${commands[index]?.[0] ?? ''} ${what}: ${bout.stderr}`;
     expect(bout.status, told).toBe(ExitStatus.damaged);
     if (bout.stdout.includes('The backup is damaged.')) {
-      // verify went on to the other VMs: it names what is damaged or missing, VM by VM.
+      // verify continued with the other VMs, and names what is damaged or missing in each.
       expect(bout.stderr, told).toMatch(
         /^warning: ([a-z0-9-]+: its .*(damaged|missing)|part \d+ of \S+ is not where it should be)/m,
       );
@@ -85,19 +85,19 @@ async function expectRefused(
 const run = ([command = '', ...args]: string[]): Promise<Bout> =>
   runCoffer(box, [command, ...box.secret, ...args], { TZ: 'UTC' });
 
-describe('without the key nobody can make a backup with', () => {
+describe('a backup that was changed without the key is refused:', () => {
   it.each(FORGERIES)('%s', async (what, forge, text) => {
     await expectRefused(await assemble(forge({ older, newer, open, foreign })), what, text);
   });
 
-  it('no change, which is accepted', async () => {
+  it('not if it is assembled again without a change', async () => {
     for (const pieces of [older, newer, open]) {
       const { status, stderr } = await run(['verify', put(await assemble(pieces))]);
       expect(status, stderr).toBe(0);
     }
   });
 
-  it('some members of one backup and some of another, under one passphrase, wherever it is cut', async () => {
+  it('the first members of one backup and the rest of another with the same passphrase, wherever it is cut', async () => {
     const contents = {
       'vm5/private.img': Buffer.alloc(30_000, 5),
       'vm6/notes.txt': Buffer.from('n'),
@@ -127,7 +127,7 @@ async function outcomeOf(archive: Buffer, seekable: boolean): Promise<unknown> {
   }
 }
 
-it('two backups of the same data under one passphrase share no key and have nothing in common', () => {
+it('two backups of the same data with the same passphrase have no id, salt or encrypted member in common', () => {
   const [one, other] = [older, newer].map((pieces) => ({
     header: pieces.find(isHeader)?.content.toString() ?? '',
     sealed: pieces.filter((piece) => !isHeader(piece)).map(({ content }) => content),
@@ -142,7 +142,7 @@ it('two backups of the same data under one passphrase share no key and have noth
   }
 });
 
-/** What is shown when the backup is restored, on a system of its own. */
+/** The output of restoring the backup on another system. */
 async function shownByRestore(location: string): Promise<string> {
   const other = await Box.empty();
   copyFileSync(location, join(other.backups, 'one'));
@@ -152,7 +152,7 @@ async function shownByRestore(location: string): Promise<string> {
 }
 
 describe('an older backup in place of a newer one', () => {
-  it('cannot be detected, but its age is shown', async () => {
+  it('is accepted, but list, verify and restore show when it was made', async () => {
     const ages: string[] = [];
     for (const pieces of [older, newer]) {
       const location = put(await assemble(pieces));
@@ -175,17 +175,17 @@ describe('the official formats', () => {
     'qubes4-zstd.backup',
     'qubes3-encrypted.backup',
     'qubes3-plain.backup',
-  ])('%s: a missing VM is noticed, though there is no manifest', async (name) => {
+  ])('%s: a missing VM is detected without a manifest', async (name) => {
     const members = membersOf(fixture(name));
     const volumes = members.filter((member) => member.name.includes('private.img'));
     const last = volumes.at(-1)?.name.replace(/\/private\.img.*/, '') ?? '';
     const dropped = members.filter((member) => !member.name.startsWith(`${last}/`));
-    // Of the others, the templates or the user are not on this system.
+    // This system does not have the templates or the user of the other fixtures.
     const ways = name === 'qubes4-zstd.backup' ? undefined : [['verify']];
     await expectRefused(archiveOf(dropped), name, /incomplete/, ways);
   });
 
-  it('a list of VMs as large as a part can be, in a backup without a header, takes little memory', async () => {
+  it('format 2 refuses a list of VMs of 128 MiB with little memory', async () => {
     using work = new WorkDirectory();
     const archive = Buffer.concat([
       work.member('qubes.xml.000', Buffer.alloc(128 * MiB)),
@@ -206,7 +206,7 @@ describe('the official formats', () => {
     expect(await outcomeOf(await assemble(spliced), false)).toMatchObject({ exitStatus: 3 });
   });
 
-  /** What comes of the file `vm5/private.img` when its second part is exchanged with that of another VM's. */
+  /** What is read of `vm5/private.img` if its second part is exchanged with that of another VM's volume. */
   async function exchanged(
     recipe: Pick<Qubes3Recipe, 'version' | 'filter' | 'cipher'>,
   ): Promise<Buffer> {
@@ -250,16 +250,16 @@ describe('the official formats', () => {
       { version: 3, filter: ['gzip', 'gzip', '-c'], cipher: 'aes-256-cbc' },
     ],
     ['format 2', { version: 2 }],
-  ] as const)('%s detects a part in place of another VM’s', async (_, recipe) => {
+  ] as const)('%s detects a part of another VM', async (_, recipe) => {
     await expect(exchanged(recipe)).rejects.toThrow(DamagedError);
   });
 
-  it('uncompressed format 3 cannot detect it, as docs/threat-model.md says', async () => {
+  it('uncompressed format 3 does not detect a part of another VM, as docs/threat-model.md says', async () => {
     expect(await exchanged({ version: 3 })).toHaveLength(3 * MiB);
     expect(await exchanged({ version: 3, cipher: 'aes-256-cbc' })).toHaveLength(3 * MiB);
   });
 
-  it('format 3 cannot detect a volume of an older backup: that is a limit of the format', async () => {
+  it('format 3 does not detect a volume of an older backup, which is a limit of the format', async () => {
     const make = (content: string): Piece[] => {
       const files = { ...FILES, 'vm5/private.img': content };
       return piecesOf(makeQubes3({ version: 3, files, passphrase: PASSPHRASE, partSize: 2 ** 20 }));

@@ -6,7 +6,7 @@ import { Arena, type Bout, expectNamedError, expectTameOutput } from './arena.ts
 import type { Step } from './script.ts';
 import { ESCAPES, failure, opened, ready, validFrame } from './wire.ts';
 
-/** A storage VM that is hostile while its backups are looked for. */
+/** A storage VM that is hostile while its directory is listed. */
 let arena: Arena;
 let before: string;
 const cleanUp = cleanUpAfterFile();
@@ -15,7 +15,7 @@ beforeAll(async () => {
   before = arena.box.state;
 });
 
-/** Without the NUL, which is in no name. */
+/** Without the NUL, which cannot be in a name. */
 const escapes = ESCAPES.replaceAll('\0', '');
 const file = (name: string, size = 1000): Entry => ({ name, kind: 'FILE', size });
 const listing = (...entries: Entry[]): Step[] => [
@@ -25,7 +25,7 @@ const listing = (...entries: Entry[]): Step[] => [
   { end: 0 },
 ];
 const READY: Step[] = [{ hear: 'fetchRequest' }, { say: validFrame(ready()) }];
-/** Up to where a file is given; two are asked for one after the other. */
+/** The steps before a file is given; two files are asked for, one after the other. */
 const GIVEN: Step[] = [...[{ hear: 'open' }, { say: validFrame(opened(1000)) }], { hear: 'want' }];
 const LACKS: Step = {
   say: validFrame({ kind: 'lacks', code: 'NOT_FOUND', message: ESCAPES }),
@@ -57,7 +57,7 @@ describe('a storage VM whose directory is listed', () => {
     },
   );
 
-  it('may claim any size of a file', async () => {
+  it('may claim any size for a file', async () => {
     const bout = await list(
       listing(file('qubes-backup-2026-01-01T000000', Number.MAX_SAFE_INTEGER)),
     );
@@ -74,9 +74,9 @@ describe('a storage VM whose directory is listed', () => {
     ],
     ['gives garbage', [...READY, ...GIVEN, GARBAGE, ...GIVEN, GARBAGE]],
     ['gives nothing', [...READY, ...GIVEN, LACKS]],
-    ['has it no longer', [...READY, { hear: 'open' }, LACKS, { hear: 'open' }, LACKS]],
+    ['no longer has it', [...READY, { hear: 'open' }, LACKS, { hear: 'open' }, LACKS]],
   ] satisfies [string, Step[]][])(
-    'that %s when a file is opened does not keep any from the list',
+    'that %s when a file is opened cannot remove files from the list',
     async (_, fetch) => {
       const names = ['qubes-backup-2026-01-01T000000', 'qubes-backup-2026-01-02T000000'];
       const bout = await list(listing(...names.map((name) => file(name))), fetch);
@@ -87,7 +87,7 @@ describe('a storage VM whose directory is listed', () => {
     },
   );
 
-  it('that sends no list causes an error that names it', async () => {
+  it('that sends no list is named in the error', async () => {
     const bout = await list([{ hear: 'browseRequest' }, { end: 1 }]);
     expectNamedError(bout, 4, /usb/);
   });

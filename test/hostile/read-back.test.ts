@@ -6,7 +6,7 @@ import { GARBAGE } from './garbage.ts';
 import type { Step } from './script.ts';
 import { ESCAPES, failure, opened, ready, validFrame } from './wire.ts';
 
-/** A storage VM that takes a backup as it should, and is hostile when it has to give it back. */
+/** A storage VM that is honest while it stores a backup, and hostile while the backup is read back. */
 let arena: Arena;
 const cleanUp = cleanUpAfterFile();
 beforeAll(async () => {
@@ -23,12 +23,12 @@ const LACKS = { ...failure('NOT_FOUND', ESCAPES), kind: 'lacks' } as const;
 const fight = (...steps: Step[]): Promise<Bout> =>
   arena.fight({ Store: STORED, Fetch: steps }, ['backup', 'backups', 'work']);
 
-describe('a storage VM that is to give back what it has taken', () => {
+describe('a storage VM from which a backup is read back', () => {
   it.each<[string, Step[]]>([
-    ['has no such file', [{ say: validFrame(LACKS) }]],
-    ['has one of another length', [{ say: validFrame(opened(1000)) }]],
-    ['has one of 2^53 bytes', [{ say: validFrame(opened(2 ** 53 - 1)) }]],
-  ])('is told of as one that gives something else, when it says that it %s', async (_, steps) => {
+    ['does not have it', [{ say: validFrame(LACKS) }]],
+    ['has a file of another length', [{ say: validFrame(opened(1000)) }]],
+    ['has a file of 2^53 bytes', [{ say: validFrame(opened(2 ** 53 - 1)) }]],
+  ])('is reported as returning something else if it says that it %s', async (_, steps) => {
     const before = arena.box.state;
     const bout = await fight(...READY, { hear: 'open' }, ...steps, { end: 0 });
     expectNamedError(bout, 3, /returns something other than what was stored/);
@@ -41,7 +41,7 @@ describe('a storage VM that is to give back what it has taken', () => {
     ...some.map(([what, steps], i) => [what, [...(states[i % 3] ?? []), ...steps]] as const),
     ['nothing, and ends', [{ end: 1 }] as Step[]] as const,
     ['hostile words', [...READY, { say: validFrame(failure('IO', ESCAPES)) }] as Step[]] as const,
-  ])('does not make a backup count as checked, when it says %s', async (_, steps) => {
+  ])('cannot make the backup count as checked if it sends %s', async (_, steps) => {
     const bout = await fight(...steps);
     expect(bout.status, bout.stderr).toBe(4);
     expect(bout.stderr).toMatch(/could not be read back/);

@@ -31,13 +31,13 @@ const fight = (command: string, ...steps: Step[]): Promise<Bout> =>
 const REQUESTED: Step[] = [{ hear: 'fetchRequest' }];
 const READY: Step[] = [...REQUESTED, { say: validFrame(ready()) }];
 
-/** A backup that is a file of the size that it claims, or comes as a stream. */
+/** Gives a backup as a file of the claimed size, or as a stream. */
 const give = (command: string, claimed: number | undefined, ...steps: Step[]): Promise<Bout> =>
   claimed === undefined
     ? arena.fight({ Fetch: [...READY, ...steps] }, [command, '--command', 'cat backups/one'])
     : fight(command, ...READY, { hear: 'open' }, { say: validFrame(opened(claimed)) }, ...steps);
 
-/** Serves the backup up to some place, or for ever. */
+/** Serves the backup up to an offset, or without a limit. */
 const serve = (upTo = Number.MAX_SAFE_INTEGER, file = backup): Step => ({ serve: file, upTo });
 
 function expectRefused(bout: Bout, text: RegExp, status = 4): void {
@@ -49,7 +49,7 @@ it.each(COMMANDS)('the arena lets an honest %s succeed', async (command) => {
   for (const known of [size, undefined]) {
     const bout = await give(command, known, serve());
     expect(bout.status, bout.stderr).toBe(0);
-    // Of a restore, what it does is elsewhere: here the system must stay as it was.
+    // A restore has changed the system, which must be unchanged in all other tests.
     expectTameOutput(bout);
     if (command === 'restore') await startAnew();
   }
@@ -61,8 +61,8 @@ async function startAnew(): Promise<void> {
 }
 
 describe('a storage VM that sends a backup', () => {
-  // Each piece of nonsense in each state: every-state.test.ts. Here, what the user sees of some.
-  const some = GARBAGE.filter((_nonsense, i) => i % 3 === 1);
+  // every-state.test.ts tries all invalid messages in each state; these are tried for what the user sees.
+  const some = GARBAGE.filter((_message, i) => i % 3 === 1);
   const situations = [
     (...steps: Step[]) => fight('list', ...REQUESTED, ...steps),
     (...steps: Step[]) => give('verify', size, ...steps),
@@ -76,21 +76,21 @@ describe('a storage VM that sends a backup', () => {
     expectRefused(await situation(...steps), text);
   });
 
-  it('may refuse, or fail, with a megabyte of hostile text', async () => {
+  it('may refuse or fail with a megabyte of hostile text, which is made printable', async () => {
     const text = validFrame(failure('NOT_FOUND', ESCAPES.repeat(14_000)));
     expectRefused(await fight('list', ...REQUESTED, { say: text }), /backups\/one/, 5);
     const bout = await give('restore', size, serve(100_000), { say: text });
     expectRefused(bout, /backups\/one/);
   });
 
-  it('may close the channel at any point: nothing of a VM remains', async () => {
+  it('may close the channel at any point, which leaves nothing of a VM', async () => {
     for (let part = 1; part <= 6; part++) {
       const steps = [serve(Math.floor((size * part) / 7)), { end: part % 2 }];
       expectRefused(await give('restore', undefined, ...steps), /closed the channel|in the middle/);
     }
   });
 
-  it('may end the stream at any point, as if that were all', async () => {
+  it('is detected if it ends the stream at any point as if that were all', async () => {
     for (const part of [0.0001, 0.3, 0.6, 0.9, 0.9999]) {
       const cut = join(arena.usbHome, 'cut');
       writeFileSync(cut, readFileSync(backup).subarray(0, Math.floor(size * part)));
@@ -109,11 +109,11 @@ describe('a storage VM that sends a backup', () => {
     ['nothing', 0, [3]],
     ['one byte', 1, [3]],
     ['far too much', 2 ** 53 - 1, [3, 4]],
-    ['some blocks less', -1024, [3, 4]],
-    ['some blocks more', 1024, [3, 4]],
+    ['two blocks less', -1024, [3, 4]],
+    ['two blocks more', 1024, [3, 4]],
   ])('is detected if it says that the backup has %s', async (what, number, statuses) => {
     for (const command of ['verify', 'restore']) {
-      const claimed = what.startsWith('some') ? size + number : number;
+      const claimed = what.startsWith('two') ? size + number : number;
       const bout = await give(command, claimed, serve());
       expect(statuses, `${command}: ${bout.stderr}${bout.stdout}`).toContain(bout.status);
       expectRefused(bout, /./, bout.status ?? 0);
@@ -154,8 +154,8 @@ describe('a storage VM that sends a backup', () => {
     }
   });
 
-  it('is detected if it changes a byte on the second reading, but not on the first', async () => {
-    // The seeking reader looks at the end first, then at the beginning, then at the whole.
+  it('is detected if it changes a byte between the first and the second reading', async () => {
+    // coffer reads the end of a file first, then the beginning, then the rest.
     const file = join(arena.usbHome, 'changed');
     const content = readFileSync(backup);
     const at = Math.floor(size / 2);

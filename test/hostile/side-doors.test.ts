@@ -15,13 +15,13 @@ import { lastEvent } from '../cli/events.ts';
 
 const COFFER = fileURLToPath(new URL('../../dist/coffer', import.meta.url));
 
-/** Runs coffer, and looks at it and its children from outside meanwhile. */
+/** Runs coffer, and observes it and its children from outside meanwhile. */
 async function watch(box: Box, args: readonly string[], umask = '022'): Promise<Sight[]> {
   const [command = '', ...rest] = args;
   const words = [COFFER, command, '--system', box.directory, ...box.secret, ...rest];
   const child = spawn('sh', ['-c', `umask ${umask}; exec "$@"`, 'sh', ...words], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    // Without what the tests load into it: its files would be seen.
+    // Without the module that the tests preload, whose files would be seen.
     env: { ...process.env, NODE_OPTIONS: '' },
   });
   let complaint = '';
@@ -34,7 +34,7 @@ async function watch(box: Box, args: readonly string[], umask = '022'): Promise<
   return watched;
 }
 
-/** The passphrase, and all keys of an archive, in the ways that they could be written. */
+/** The passphrase and all keys of an archive, in the ways in which they could be written. */
 function secretsOf(archive: Buffer): string[] {
   const pieces = piecesOf(archive);
   const header = pieces[0]?.content.toString() ?? '';
@@ -42,15 +42,21 @@ function secretsOf(archive: Buffer): string[] {
   const salt = Buffer.from(field('kdf-salt'), 'hex');
   const cost = { N: Number(field('kdf-n')), r: 8, p: 1, maxmem: 2 ** 28 };
   const root = scryptSync(PASSPHRASE, salt, 64, cost);
+  const wrapped = Buffer.from(field('series-key'), 'hex');
+  const macKey = expand(root, `coffer-1 wrap mac ${field('series-id')}`);
+  const mac = createHmac('sha512', macKey).update(wrapped).digest('hex');
+  expect(mac, 'these are the keys of the archive').toBe(field('series-key-mac'));
+  const pad = expand(root, `coffer-1 wrap enc ${field('series-id')}`);
+  const seriesKey = Buffer.from(wrapped.map((byte, i) => byte ^ (pad[i] ?? 0)));
   const keys = pieces.flatMap(({ name }) =>
     ['mac', 'enc'].map((purpose) =>
-      expand(root, `coffer-1 ${purpose} ${field('backup-id')} ${name}`),
+      expand(seriesKey, `coffer-1 ${purpose} ${field('backup-id')} ${name}`),
     ),
   );
-  return [Buffer.from(PASSPHRASE), root, ...keys].flatMap(spellingsOf);
+  return [Buffer.from(PASSPHRASE), root, seriesKey, ...keys].flatMap(spellingsOf);
 }
 
-/** The ways in which a secret could be written, and so much of each that nothing else is taken for it. */
+/** The beginning of a secret in the ways in which it could be written, long enough not to occur by chance. */
 function spellingsOf(secret: Buffer): string[] {
   return [
     secret.toString('hex').slice(0, 48),
@@ -59,9 +65,9 @@ function spellingsOf(secret: Buffer): string[] {
   ];
 }
 
-/** HKDF-Expand alone, which is one HMAC: docs/archive-format.md. */
-function expand(root: Buffer, info: string): Buffer {
-  return createHmac('sha512', root).update(`${info}\u0001`).digest();
+/** The first 64 bytes of HKDF-Expand, which are a single HMAC: docs/archive-format.md. */
+function expand(key: Buffer, info: string): Buffer {
+  return createHmac('sha512', key).update(`${info}\u0001`).digest();
 }
 
 function expectSecrecy(sights: readonly Sight[], archive: Buffer): void {
@@ -81,7 +87,7 @@ function programs(sights: readonly Sight[]): string {
 }
 
 describe('an observer of the processes', () => {
-  it('of a backup and a restore sees no secret, and no file that should not be there', async () => {
+  it('of a backup and a restore sees no secret and no temporary file', async () => {
     const [full, empty] = [await Box.full(), await Box.empty()];
     const args = ['-d', 'usb', '-y', '--kdf-cost', '16', '-x', 'debian', 'backups'];
     const backup = await watch(full, ['backup', ...args]);
@@ -96,8 +102,8 @@ describe('an observer of the processes', () => {
     expect(programs(restore)).toMatch(/coffer-vm-agent Fetch/);
     expectSecrecy(restore, archive);
 
-    // Nothing is put aside in files: what is open belongs to the system, or to the two boxes, or was left open by whoever
-    // started the tests. tar has its working directory open.
+    // There are no temporary files: every open file belongs to the system or to the two boxes, or was open in the process
+    // of the tests. tar has its working directory open.
     const inherited = new Set(filesOf(process.pid));
     const files = new Set([...backup, ...restore].flatMap((sight) => sight.files));
     const strange = [...files].filter(
@@ -130,7 +136,7 @@ describe('an observer of the processes', () => {
     expectHidden(await watch(box, ['backup', ...args]), spellingsOf(Buffer.from(PASSPHRASE)));
   });
 
-  it('would see a secret if there were one', async () => {
+  it('sees a secret in the environment of a process', async () => {
     const over = new AbortController();
     const child = spawn('sleep', ['5'], { env: { SECRET: PASSPHRASE } });
     await once(child, 'spawn');
@@ -141,14 +147,14 @@ describe('an observer of the processes', () => {
   });
 });
 
-describe('the VM', () => {
-  it("gets only the name of its agent's service in arguments, and nothing from dom0's environment", async () => {
+describe('the storage VM', () => {
+  it("gets only the name of the service as an argument, and nothing of dom0's environment", async () => {
     const arena = await Arena.open(await Box.full());
     await arena.fight({ Store: [{ hear: 'storeRequest' }, { end: 1 }] }, ['backup', 'backups']);
     const { notes } = arena;
     expect(notes.map(({ argv }) => argv.slice(1))).toEqual([
       [arena.agent, 'Browse'],
-      // Once more when no other backup can be under way.
+      // Listed again under the lock, when no other backup can be running.
       [arena.agent, 'Browse'],
       [arena.agent, 'Store'],
     ]);
@@ -157,7 +163,7 @@ describe('the VM', () => {
     }
   });
 
-  it('learns the number and sizes of files, but no name of a VM or user, and no content', async () => {
+  it('learns from an archive the number and sizes of files, but no content and no name of a VM or user', async () => {
     const box = await Box.full();
     const archive = readFileSync(box.fileOf(box.backUp(['-x', 'debian'])));
     const path =
@@ -170,7 +176,7 @@ describe('the VM', () => {
     }
   });
 
-  it('also learns the name of dom0’s user from a backup in format 4, and nothing more', async () => {
+  it('learns from a backup in format 4 also the name of dom0’s user, and nothing more', async () => {
     const box = await Box.full();
     const made = box.backUp(['--format', 'qubes-4', '-x', 'debian', '-x', 'work']);
     const archive = readFileSync(box.fileOf(made));
@@ -215,7 +221,7 @@ describe('what coffer leaves in dom0', () => {
     expect(statSync(join(box.home, restored[0] ?? '')).mode & 0o777).toBe(0o700);
   });
 
-  it('contains no passphrase, right or wrong, in errors or JSON', async () => {
+  it('contains no passphrase, neither right nor wrong, in errors or JSON', async () => {
     const arena = await Arena.open(await Box.full());
     const { box } = arena;
     const location = box.backUp(['-x', 'debian']);
@@ -231,7 +237,7 @@ describe('what coffer leaves in dom0', () => {
     }
   });
 
-  it('is nothing at all if it could not finish', async () => {
+  it('is nothing if a backup fails', async () => {
     const arena = await Arena.open(await Box.full());
     const before = arena.box.state;
     const steps = [

@@ -10,7 +10,7 @@ import type { Step } from './script.ts';
 import { opened, ready, validFrame } from './wire.ts';
 
 /**
- * A storage VM that makes dom0 wait: all of them at once, as nothing is done meanwhile. The limits are short here; the
+ * Storage VMs that make dom0 wait, all at the same time, as they do nothing meanwhile. The timeouts are short here; the
  * real ones are in docs/protocol.md.
  */
 const FILE = join(tmpdir(), `coffer-silence-${process.pid}`);
@@ -40,10 +40,10 @@ describe.concurrent('dom0 does not wait forever', () => {
     ['an answer to Store', 'Store', [SILENT], /usb has been silent/],
     ['an answer to Fetch', 'Fetch', [SILENT], /usb has been silent/],
     ['an answer to Browse', 'Browse', [SILENT], /usb has been silent/],
-    ['an answer that drips', 'Store', [store, drip(READY.say)], /usb has been silent/],
+    ['an answer that comes byte by byte', 'Store', [store, drip(READY.say)], /usb has been silent/],
     ['a heartbeat', 'Store', [store, READY, SILENT], /usb has been silent/],
     [
-      'data that is not taken',
+      'an agent that does not read data',
       'Store',
       [store, READY, { play: 'dead' }],
       /usb (has been silent|takes no)/,
@@ -63,7 +63,7 @@ describe.concurrent('dom0 does not wait forever', () => {
     ['a file', 'Fetch', [fetch, READY, SILENT], /usb has been silent/],
     ['data', 'Fetch', [fetch, READY, ...OPENED, SILENT], /usb has been silent/],
     [
-      'data that drips',
+      'data that comes byte by byte',
       'Fetch',
       [fetch, READY, ...OPENED, { hear: 'want' }, drip(someData)],
       /usb has been silent/,
@@ -85,7 +85,7 @@ describe.concurrent('dom0 does not wait forever', () => {
     ],
     ['a listing', 'Browse', [browse, READY, SILENT], /usb has been silent/],
     [
-      'a listing that comes one by one',
+      'a listing that comes entry by entry',
       'Browse',
       [browse, READY, { say: anEntry, times: 600, pause: 100 }],
       /usb has been silent/,
@@ -93,11 +93,11 @@ describe.concurrent('dom0 does not wait forever', () => {
   ])('for %s', async (what, service, steps, text) => {
     const outcome = await duel(agent, service, steps, SHORT);
     expectFoundOut(outcome, what, text);
-    // The limit, the end that is waited for, and the machine's own pace.
+    // The timeout, the wait for the end of the agent, and the pace of a busy machine.
     expect(outcome.milliseconds).toBeLessThan(45_000);
   });
 
-  it('for the exit of an agent that ignores signals: it is killed', async () => {
+  it('for the exit of an agent that ignores signals, which is killed', async () => {
     const confirmed: Step[] = [store, READY, { take: 'all' }, { confirm: {} }, { play: 'dead' }];
     const outcome = await duel(agent, 'Store', confirmed, SHORT);
     expectFoundOut(outcome, 'no end', /does not exit/);
@@ -105,7 +105,7 @@ describe.concurrent('dom0 does not wait forever', () => {
   });
 });
 
-it('the real timeouts are the documented ones', () => {
+it('the timeouts are those of docs/protocol.md', () => {
   expect(TIME_LIMITS).toEqual({
     answer: 60_000,
     silence: 120_000,

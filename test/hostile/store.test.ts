@@ -6,7 +6,7 @@ import { GARBAGE } from './garbage.ts';
 import type { Step } from './script.ts';
 import { ESCAPES, failure, framed, raw, ready, validFrame } from './wire.ts';
 
-/** A storage VM that is hostile while it takes a backup, against the built coffer. */
+/** A storage VM that is hostile while it receives a backup, against the built coffer. */
 let arena: Arena;
 let before: string;
 const cleanUp = cleanUpAfterFile();
@@ -14,13 +14,13 @@ const cleanUp = cleanUpAfterFile();
 const fight = (...steps: Step[]): Promise<Bout> =>
   arena.fight({ Store: steps }, ['backup', 'backups']);
 
-/** An honest beginning, up to the state that the name tells. */
+/** An honest beginning, up to the state in the name. */
 const REQUESTED: Step[] = [{ hear: 'storeRequest' }];
 const OPEN: Step[] = [...REQUESTED, { say: validFrame(ready()) }];
 const TAKING: Step[] = [...OPEN, { take: 100_000 }];
 const ENDED: Step[] = [...OPEN, { take: 'all' }];
 
-/** coffer waits long for these agents, which do not exit: each is in an arena of its own, while others are tried. */
+/** coffer waits long for these agents, which do not exit: each has an arena of its own, while the other tests run. */
 let closed: Promise<void>;
 let dead: Promise<void>;
 beforeAll(async () => {
@@ -50,21 +50,21 @@ it('the arena lets an honest backup succeed', async () => {
   const bout = await fight(...ENDED, progress(5), { confirm: {} }, { end: 0 });
   expect(bout.status, bout.stderr).toBe(0);
   expectTameOutput(bout);
-  // The time of the backup is noted on each VM.
+  // Each VM has a new backup_timestamp.
   before = arena.box.state;
 });
 
 describe('a storage VM that receives a backup', () => {
-  // Each piece of nonsense in each state: every-state.test.ts. Here, what the user sees of some.
+  // every-state.test.ts tries all invalid messages in each state; these are tried for what the user sees.
   const states = [REQUESTED, OPEN, TAKING, ENDED];
-  const some = GARBAGE.filter((_nonsense, i) => i % 3 === 0);
-  const rounds = some.map((nonsense, i) => [...nonsense, states[i % states.length] ?? []] as const);
+  const some = GARBAGE.filter((_message, i) => i % 3 === 0);
+  const rounds = some.map((message, i) => [...message, states[i % states.length] ?? []] as const);
 
   it.each(rounds)('is detected if it sends %s', async (_what, steps, text, beginning) => {
     expectRefused(await fight(...beginning, ...steps), text);
   });
 
-  it('may fail with a megabyte of hostile text', async () => {
+  it('may fail with a megabyte of hostile text, which is made printable', async () => {
     const text = ESCAPES.repeat(14_000);
     expectRefused(await fight(...TAKING, { say: validFrame(failure('IO', text)) }), /\?\[2J/);
   });
@@ -72,7 +72,7 @@ describe('a storage VM that receives a backup', () => {
 
 describe('a storage VM that has received a request', () => {
   it.each(['NOT_FOUND', 'EXISTS', 'NO_SPACE', 'VERSION'] as const)(
-    'may refuse it for the reason %s',
+    'may refuse it with the code %s',
     async (code) => {
       const bout = await fight(
         ...REQUESTED,
@@ -87,7 +87,7 @@ describe('a storage VM that has received a request', () => {
     ['Progress', progress(0)],
     ['Stored', { say: validFrame({ kind: 'stored', path: '', bytes: 0, sha256: ZERO }) }],
     ['End', { say: validFrame({ kind: 'end', bytes: 0, sha256: ZERO }) }],
-  ])('may not answer with %s', async (_what, step) => {
+  ])('is detected if it answers with %s', async (_what, step) => {
     expectRefused(await fight(...REQUESTED, step), /came out of turn/);
   });
 
@@ -127,7 +127,7 @@ describe('a storage VM that receives data', () => {
     expectRefused(await fight(...TAKING, step), text);
   });
 
-  it('is detected if it closes its output and goes on reading', async () => {
+  it('is detected if it closes its output and continues to read', async () => {
     await closed;
   });
 });
@@ -139,15 +139,15 @@ describe('a storage VM that has received the whole backup', () => {
     ['no SHA-256', [{ confirm: { sha256: '' } }, { end: 0 }], /something other/],
     ['success, and ends badly', [{ confirm: {} }, { end: 3 }], /ended with status 3/],
     ['success, and dies', [{ confirm: {} }, { kill: 'SIGKILL' }], /ended by SIGKILL/],
-  ])('is not believed when it confirms %s', async (_what, steps, text) => {
+  ])('is not believed if it confirms %s', async (_what, steps, text) => {
     expectRefused(await fight(...ENDED, ...steps), text);
   });
 
-  it('is not believed when it confirms success, and does not end', async () => {
+  it('is not believed if it confirms success and does not exit', async () => {
     await dead;
   });
 
-  it('can send anything after the confirmation, which is ignored', async () => {
+  it('may send anything after the confirmation', async () => {
     const noise = { say: raw(ESCAPES), times: 100 };
     const bout = await fight(...ENDED, { confirm: {} }, noise, { say: framed([1]) }, { end: 0 });
     expectTameOutput(bout);

@@ -6,14 +6,14 @@ const ROOT = join(import.meta.dirname, '../..');
 const text = readFileSync(join(ROOT, 'docs/threat-model.md'), 'utf8');
 const named = [...text.matchAll(/`((?:test|tools)\/[a-z0-9/.-]+)`/g)].map(([, path = '']) => path);
 
-it('docs/threat-model.md names only tests that exist', () => {
+it('docs/threat-model.md only names tests that exist', () => {
   expect(named.length).toBeGreaterThan(40);
   const isThere = (path: string): boolean =>
     ['', '.test.ts', '.ts'].some((ending) => existsSync(join(ROOT, path + ending)));
   expect(named.filter((path) => !isThere(path))).toEqual([]);
 });
 
-it('each promise in it has a test and paths, and each hostile test a promise', () => {
+it('docs/threat-model.md names a test and paths for each promise, and each file of test/hostile', () => {
   const rows = text.split('\n').filter((line) => /^\| [^-]/.test(line));
   const promises = rows.map((row) =>
     row

@@ -17,7 +17,7 @@ beforeAll(async () => {
   return () => rmSync(box.directory, { recursive: true });
 });
 
-/** The exit status that opening ends with: 0 when the passphrase is the right one. */
+/** The exit status of opening the backup: 0 if the passphrase is right. */
 async function opening(backup: Buffer, passphrase: Buffer): Promise<number> {
   try {
     await openArchive(inputOf(backup, true), passphrase, never);
@@ -35,12 +35,12 @@ describe.each(ODD_PASSPHRASES)(
       ['coffer-1', expected.made],
       ['qubes-4', expected.madeForQubes],
     ] as const;
-    it.each(formats)('makes a backup of format %s, or is refused: %s', async (format, isMade) => {
+    it.each(formats)('makes a backup in the format %s (%s), or is refused', async (format, isMade) => {
       const path = join(box.directory, 'odd');
       writeFileSync(path, file);
       const args = ['-p', path];
       const before = new Set(readdirSync(box.backups));
-      // Each has a passphrase of its own, and so a series.
+      // Each has a passphrase of its own, and so needs a series of its own.
       const anew = format === 'coffer-1' ? ['--new-series'] : [];
       const words = [
         'backup',
@@ -63,7 +63,7 @@ describe.each(ODD_PASSPHRASES)(
       if (backup === undefined) return;
 
       expect(box.coffer(['list', ...args, join(box.backups, backup)])).toMatchObject({ status: 0 });
-      // The bytes that count, and no others, open it.
+      // Exactly the bytes that count as the passphrase open it.
       if (passphrase === undefined) throw new Error('a backup was made without a passphrase');
       writeFileSync(path, Buffer.concat([passphrase, lineEnd]));
       const bytes = readFileSync(join(box.backups, backup));

@@ -59,7 +59,7 @@ describe('a channel', () => {
     await sending;
   });
 
-  it('says who violated the protocol and how', async () => {
+  it('says who violated the protocol, and how', async () => {
     const { channel, answer } = dom0();
     await channel.send(request);
     answer({ kind: 'progress', bytes: 0 });
@@ -94,7 +94,7 @@ describe('a channel', () => {
     expect(error).toHaveProperty('untrustedFailure.code', 'NO_SPACE');
   });
 
-  it('notices that it was closed, between messages or within one', async () => {
+  it('fails with a ChannelClosedError if it is closed, between messages or within one', async () => {
     const whole = dom0();
     whole.fromVm.end();
     await expect(whole.channel.receive()).rejects.toThrow(ChannelClosedError);
@@ -114,7 +114,7 @@ describe('a channel', () => {
     await expect(gone.channel.send(request)).rejects.toThrow(ChannelClosedError);
   });
 
-  it('does not wait forever: for silence, for a message that arrives byte by byte, for one that is not read', async () => {
+  it('times out on silence, on a message that arrives byte by byte, and on one that is not read', async () => {
     const { channel } = dom0();
     await expect(channel.receive(20)).rejects.toThrow(TimeoutError);
     const dripping = dom0();
@@ -133,7 +133,7 @@ describe('a channel', () => {
     ).rejects.toThrow(TimeoutError);
   });
 
-  it('ends at once when the signal fires, with its reason', async () => {
+  it('ends at once with the reason of the signal when that is aborted', async () => {
     const controller = new AbortController();
     const { channel } = dom0(controller.signal);
     const receiving = channel.receive();

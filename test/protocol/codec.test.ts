@@ -7,7 +7,7 @@ import { LONGEST_DATA } from '../../protocol/limits.ts';
 import type { FailureCode, Message } from '../../protocol/messages.ts';
 import { ProtocolError } from '../../protocol/protocol-error.ts';
 
-/** protobufjs with its reflection, straight from the .proto: the second opinion. */
+/** protobufjs with reflection, directly from the .proto: a second implementation. */
 const reference = protobuf
   .loadSync(new URL('../../protocol/coffer.proto', import.meta.url).pathname)
   .lookupType('coffer.Message');
@@ -105,7 +105,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ kind: kind('copy'), fileName: text, offset: count, length: count }),
 );
 
-/** The frame's content, after the length has been found right. */
+/** The content of a frame, whose length is checked. */
 function contentOf(pieces: Buffer[]): Buffer {
   const frame = Buffer.concat(pieces);
   for (const digits of [1, 2, 3]) {
@@ -126,7 +126,7 @@ describe('a message', () => {
     );
   });
 
-  it('is encoded as protobuf does it, even the hand-written beginning of Data', () => {
+  it('with Data is encoded as protobufjs does it, although its beginning is written by hand', () => {
     fc.assert(
       fc.property(fc.oneof(fc.constant(0), count), bytes, (offset, data) => {
         const ours = contentOf(encodeFrame({ kind: 'data', offset, bytes: data }));
@@ -170,32 +170,32 @@ describe('a message', () => {
   });
 
   it.each([
-    ['of no known kind', {}],
-    ['of a number beyond 2^53', { progress: { bytes: '9007199254740993' } }],
+    ['no known kind', {}],
+    ['a number beyond 2^53', { progress: { bytes: '9007199254740993' } }],
     [
-      'of an entry beyond 2^53',
+      'an entry with a size beyond 2^53',
       { entries: { entries: [{ name: 'x', size: '9007199254740993' }] } },
     ],
-    ['of a Copy beyond 2^53', { copy: { fileName: 'x', length: '9007199254740993' } }],
-    ['of Data without bytes', { data: { offset: 1 } }],
-    ['of Data with too many bytes', { data: { bytes: new Uint8Array(LONGEST_DATA + 1) } }],
-    ['of a SHA-256 that is too short', { stored: { sha256: new Uint8Array(31) } }],
-    ['of a request without a target', { storeRequest: { version: 1, fileName: 'x' } }],
-    ['of a request without a source', { fetchRequest: { version: 1 } }],
-    ['of an entry without a name', { entries: { entries: [{ size: 1 }] } }],
-    ['of an entry that leads elsewhere', { entries: { entries: [{ name: '../x' }] } }],
-    ['of the entry ..', { entries: { entries: [{ name: '..' }] } }],
-  ])('is refused: one %s', (_what, wire) => {
+    ['a Copy with a length beyond 2^53', { copy: { fileName: 'x', length: '9007199254740993' } }],
+    ['Data without bytes', { data: { offset: 1 } }],
+    ['Data with too many bytes', { data: { bytes: new Uint8Array(LONGEST_DATA + 1) } }],
+    ['a SHA-256 that is too short', { stored: { sha256: new Uint8Array(31) } }],
+    ['a request without a target', { storeRequest: { version: 1, fileName: 'x' } }],
+    ['a request without a source', { fetchRequest: { version: 1 } }],
+    ['an entry without a name', { entries: { entries: [{ size: 1 }] } }],
+    ['an entry that leads elsewhere', { entries: { entries: [{ name: '../x' }] } }],
+    ['the entry ..', { entries: { entries: [{ name: '..' }] } }],
+  ])('is refused if it has %s', (_what, wire) => {
     const content = reference.encode(reference.fromObject(wire)).finish();
     expect(() => decodeFrame(Buffer.from(content))).toThrow(ProtocolError);
   });
 
-  it('is refused if its offset is the largest with 64 bits', () => {
+  it('is refused if it has the largest offset of 64 bits', () => {
     const want = Buffer.from([(13 << 3) | 2, 11, 2 << 3, ...Array<number>(9).fill(0xff), 1]);
     expect(() => decodeFrame(want)).toThrow('too large');
   });
 
-  it('is decoded from any bytes with no error other than ProtocolError', () => {
+  it('of any bytes is decoded or refused with a ProtocolError', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 1, maxLength: 200 }), (content) => {
         try {
@@ -208,7 +208,7 @@ describe('a message', () => {
     );
   });
 
-  it('has Data of at most 1 MiB, and never empty', () => {
+  it('is not encoded with empty Data or more than 1 MiB of it', () => {
     for (const length of [0, LONGEST_DATA + 1]) {
       const data = { kind: 'data', offset: 0, bytes: Buffer.alloc(length) } as const;
       expect(() => encodeFrame(data)).toThrow(RangeError);

@@ -66,7 +66,7 @@ const entries = (number: number, last: boolean, truncated = false): Message => (
   truncated,
 });
 
-/** One of every kind. */
+/** A message of every kind. */
 const samples: Record<MessageKind, Message> = {
   storeRequest,
   fetchRequest,
@@ -95,7 +95,7 @@ function say(conversation: Conversation, lines: readonly Line[]): void {
   for (const [side, message] of lines) conversation.note(side, message);
 }
 
-/** Which messages are legal after these lines. */
+/** The messages that are legal after these lines. */
 function legalAfter(make: () => Conversation, lines: readonly Line[]): string[] {
   const sides = ['dom0', 'vm'] as const;
   return sides.flatMap((side) =>
@@ -130,7 +130,7 @@ describe('the order of Store', () => {
     ['End', ended, ['vm progress', 'vm stored', ...failures]],
     ['Stored', [...ended, ['vm', stored]], []],
     ['a Failure', [...open, ['vm', failure]], []],
-  ])('allows after %s only what is due then', (_when, lines, legal) => {
+  ])('only allows the messages after %s that docs/protocol.md allows', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 
@@ -171,23 +171,23 @@ describe('the order of Fetch of a command', () => {
     ['Ready', open, ['dom0 read', ...failures]],
     ['Read', [...open, ['dom0', read(5)]], ['dom0 read', 'vm data', 'vm end', ...failures]],
     ['a Failure', [...open, ['dom0', failure]], []],
-  ])('allows after %s only what is due then', (_when, lines, legal) => {
+  ])('only allows the messages after %s that docs/protocol.md allows', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 
   it.each<[string, Line[], string]>([
-    ['Data that nobody asked for', [...open, ['vm', data(0, 1)]], 'asked'],
+    ['Data that was not asked for', [...open, ['vm', data(0, 1)]], 'asked'],
     ['more Data than was asked for', [...open, ['dom0', read(3)], ['vm', data(0, 4)]], 'asked'],
-    ['Data of another place', [...open, ['dom0', read(3)], ['vm', data(1, 1)]], 'sequence'],
-    ['an End that nobody asked for', [...open, ['vm', end(0)]], 'asked'],
-    ['an End elsewhere', [...open, ['dom0', read(30)], ['vm', end(7)]], 'where'],
+    ['Data at another offset', [...open, ['dom0', read(3)], ['vm', data(1, 1)]], 'sequence'],
+    ['an End that was not asked for', [...open, ['vm', end(0)]], 'asked'],
+    ['an End at another offset', [...open, ['dom0', read(30)], ['vm', end(7)]], 'where'],
     ['a Read of nothing', [...open, ['dom0', read(0)]], 'credit'],
     ['too much credit', [...open, ['dom0', read(MOST_CREDIT + 1)]], 'credit'],
   ])('refuses %s', (_what, lines, message) => {
     expect(() => say(make(), lines)).toThrow(message);
   });
 
-  it('counts credit, and takes a Read that crosses the End', () => {
+  it('counts credit, and accepts a Read that crosses the End', () => {
     const conversation = make();
     say(conversation, [...open, ['dom0', read(4)], ['vm', data(0, 3)]]);
     const { stream } = conversation;
@@ -219,26 +219,26 @@ describe('the order of Fetch of files', () => {
     ['all of the Data', [...wanted, ['vm', data(0, 4)]], more],
     ['Lacks of the rest', [...wanted, ['vm', data(0, 3)], ['vm', lacks]], more],
     ['another Open', [...wanted, ['dom0', openFile(1)]], ['vm data', 'vm lacks', ...more]],
-  ])('allows after %s only what is due then', (_when, lines, legal) => {
+  ])('only allows the messages after %s that docs/protocol.md allows', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 
   it.each<[string, Line[], string]>([
     ['a handle beyond the last', [...begun, ['dom0', openFile(MOST_HANDLES)]], 'handle'],
-    ['an Open of what is being opened', [...opening, ['dom0', openFile()]], 'being opened'],
+    ['an Open of a handle that is being opened', [...opening, ['dom0', openFile()]], 'being opened'],
     ['a Want of an unknown handle', [...open, ['dom0', want(0, 1, 1)]], 'not open'],
     [
-      'a Want of what is being opened anew',
+      'a Want of a handle that is being opened again',
       [...wanted, ['dom0', openFile()], ['dom0', want(0, 1)]],
       'not open',
     ],
-    ['a Want of what is lacking', [...opening, ['vm', lacks], ['dom0', want(0, 1)]], 'not open'],
+    ['a Want of a file that is lacking', [...opening, ['vm', lacks], ['dom0', want(0, 1)]], 'not open'],
     ['a Want of nothing', [...open, ['dom0', want(0, 0)]], 'nothing'],
     ['a Want beyond the end', [...open, ['dom0', want(8, 3)]], 'beyond'],
-    ['Data of another place', [...wanted, ['vm', data(1, 1)]], 'sequence'],
+    ['Data at another offset', [...wanted, ['vm', data(1, 1)]], 'sequence'],
     ['more Data than is wanted', [...wanted, ['vm', data(0, 5)]], 'more Data'],
     [
-      'Opened in the place of Data',
+      'Opened in place of Data',
       [...wanted, ['dom0', openFile(1)], ['vm', opened(1)]],
       'Opened',
     ],
@@ -248,7 +248,7 @@ describe('the order of Fetch of files', () => {
     expect(() => say(make(), lines)).toThrow(message);
   });
 
-  it('takes so many requests and bytes at a time, and no more', () => {
+  it('limits the requests and bytes that are outstanding', () => {
     const large: Line[] = [...opening, ['vm', opened(2 * MOST_CREDIT)]];
     const one: Line = ['dom0', want(0, 1)];
     expect(() => say(make(), [...large, ...Array<Line>(MOST_REQUESTS).fill(one)])).not.toThrow();
@@ -260,7 +260,7 @@ describe('the order of Fetch of files', () => {
     );
   });
 
-  it('holds each answer against the first that is not answered', () => {
+  it('compares each answer with the first request that is not answered', () => {
     const conversation = make();
     say(conversation, [
       ...[...open, ['dom0', openFile(1)], ['dom0', want(6, 4)]],
@@ -284,7 +284,7 @@ describe('the order of Browse', () => {
     ['the request', asked, ['vm ready', ...failures]],
     ['Ready', open, ['vm entries', ...failures]],
     ['the last Entries', [...open, ['vm', entries(1, true)]], []],
-  ])('allows after %s only what is due then', (_when, lines, legal) => {
+  ])('only allows the messages after %s that docs/protocol.md allows', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 
@@ -319,7 +319,7 @@ describe('the order of Delete', () => {
       ],
       [],
     ],
-  ])('allows after %s only what is due then', (_when, lines, legal) => {
+  ])('only allows the messages after %s that docs/protocol.md allows', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 
@@ -341,11 +341,11 @@ describe('the order of Assemble', () => {
     ['Ready', open, ['dom0 data', 'dom0 copy', 'dom0 end', 'vm progress', ...failures]],
     ['End', ended, ['vm progress', 'vm stored', ...failures]],
     ['Stored', [...ended, ['vm', stored]], []],
-  ])('allows after %s only what is due then', (_when, lines, legal) => {
+  ])('only allows the messages after %s that docs/protocol.md allows', (_when, lines, legal) => {
     expect(sorted(legalAfter(make, lines))).toEqual(sorted(legal));
   });
 
-  it('counts what is copied as it counts Data', () => {
+  it('counts copied bytes like Data', () => {
     const conversation = make();
     say(conversation, [
       ...open,
@@ -360,13 +360,13 @@ describe('the order of Assemble', () => {
   it.each<[string, Line[], string]>([
     ['a Copy of nothing', [...open, ['dom0', copy(0)]], 'nothing'],
     [
-      'Data that takes no heed of a Copy',
+      'Data that ignores a Copy',
       [...open, ['dom0', copy(7)], ['dom0', data(0, 1)]],
       'sequence',
     ],
     ['Progress ahead of a Copy', [...open, ['dom0', copy(7)], ['vm', progress(8)]], 'ahead'],
     [
-      'a length that no number can count',
+      'a total length beyond 2^53',
       [...open, ['dom0', copy(Number.MAX_SAFE_INTEGER)], ['dom0', copy(1)]],
       'too long',
     ],
