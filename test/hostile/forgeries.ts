@@ -2,12 +2,12 @@ import { type Piece, belongsTo, graft, otherDigit, rename, reword } from './spli
 
 /** What an attacker without the key has seen of a system's backups. */
 export interface Backups {
-  /** Two under one passphrase. */
+  /** Two backups with one passphrase. */
   readonly older: Piece[];
   readonly newer: Piece[];
-  /** One under it that is not encrypted. */
+  /** One with the same passphrase that is not encrypted. */
   readonly open: Piece[];
-  /** One under another. */
+  /** One with another passphrase. */
   readonly foreign: Piece[];
 }
 
@@ -20,7 +20,7 @@ const withHeaderOf = (header: Piece[], rest: Piece[]): Piece[] => [
 const without = (pieces: Piece[], path: string): Piece[] =>
   pieces.filter((piece) => !belongsTo(path)(piece));
 
-/** What is made of the backups of a system, and what coffer has to say to it. */
+/** What is made from the backups of a system, and the error of coffer. */
 export const FORGERIES: readonly (readonly [
   what: string,
   make: (backups: Backups) => Piece[],
@@ -32,12 +32,12 @@ export const FORGERIES: readonly (readonly [
     /its private volume is damaged/,
   ],
   [
-    'a volume of an open backup',
+    'a volume of an unencrypted backup',
     ({ newer, open }) => graft(newer, open, 'data'),
     /its private volume is damaged/,
   ],
   [
-    'a volume under another passphrase',
+    'a volume of a backup with another passphrase',
     ({ newer, foreign }) => graft(newer, foreign, 'data'),
     /its private volume is damaged/,
   ],
@@ -54,7 +54,7 @@ export const FORGERIES: readonly (readonly [
   [
     'the list of VMs of an older backup',
     ({ newer, older }) => graft(newer, older, 'qubes.xml'),
-    // It may have another length, which shows first.
+    // It may have another length, which is noticed first.
     /qubes\.xml|its manifest describes other contents/,
   ],
   [
@@ -63,13 +63,13 @@ export const FORGERIES: readonly (readonly [
     /manifest/,
   ],
   ['the header of an older backup', ({ newer, older }) => withHeaderOf(older, newer), /manifest/],
-  ['the header of an open backup', ({ newer, open }) => withHeaderOf(open, newer), /manifest/],
+  ['the header of an unencrypted backup', ({ newer, open }) => withHeaderOf(open, newer), /manifest/],
   [
-    'the header under another passphrase',
+    'the header of a backup with another passphrase',
     ({ newer, foreign }) => withHeaderOf(foreign, newer),
     /passphrase is wrong/,
   ],
-  ['all under another passphrase', ({ foreign }) => foreign, /passphrase is wrong/],
+  ['another backup with another passphrase', ({ foreign }) => foreign, /passphrase is wrong/],
   ['no volume of a VM', ({ newer }) => without(newer, mapOf(newer)), /missing|incomplete|does not/],
   [
     'no data of any volume',
@@ -85,7 +85,7 @@ export const FORGERIES: readonly (readonly [
   ['no header', ({ newer }) => newer.slice(2), /passphrase is wrong/],
   ['no MAC of the header', ({ newer }) => newer.toSpliced(1, 1), /authentication code/],
   [
-    'two VMs that change places',
+    'two VMs that are exchanged',
     ({ newer }) => exchanged(newer),
     /is not where it should be|damaged/,
   ],
@@ -100,7 +100,7 @@ export const FORGERIES: readonly (readonly [
     /is not where it should be|damaged/,
   ],
   [
-    'two whole backups',
+    'two backups, one after the other',
     ({ newer, older }) => [...newer, ...older],
     /damaged|belong|manifest|missing/,
   ],
@@ -115,7 +115,7 @@ export const FORGERIES: readonly (readonly [
     /passphrase is wrong/,
   ],
   [
-    'a key derivation below the least',
+    'a key derivation below the minimum',
     ({ newer }) => reword(newer, /kdf-n=16384/, 'kdf-n=1024'),
     /out of bounds/,
   ],
@@ -188,7 +188,7 @@ function mapOf(backup: Piece[]): string {
   return name?.replace(/\.000$/, '') ?? '';
 }
 
-/** A header with the wrapped key of another, and all that belongs to that. */
+/** A header with the wrapped key of another one, and all fields that belong to it. */
 function withSeriesKeyOf(other: Piece[], pieces: Piece[]): Piece[] {
   const header = other.find(isHeader)?.content.toString() ?? '';
   const [lines = ''] = /^series-key=.*\nseries-key-mac=.*$/m.exec(header) ?? [];

@@ -6,11 +6,11 @@ import { ESCAPES, field, framed, numberField, raw, ready, validFrame, varint } f
 const REQUEST: Message = { kind: 'browseRequest', version: PROTOCOL_VERSION, directory: '/' };
 const FOREIGN = { ...ready(), version: 2 };
 
-/** What is wrong in every state of every service, and what coffer has to say about it. */
+/** Messages that are invalid in every state of every service, and the error of coffer. */
 export const GARBAGE: readonly (readonly [string, readonly Step[], RegExp])[] = [
   ['an empty frame', [{ say: raw([0]) }], /a message is empty/],
   ['a length that never ends', [{ say: raw(Buffer.alloc(100, 0xff)) }], /too many digits/],
-  ['a length with a digit too many', [{ say: raw([0x81, 0x00]) }], /superfluous digits/],
+  ['a length with a superfluous digit', [{ say: raw([0x81, 0x00]) }], /superfluous digits/],
   ['a length over the limit', [{ say: raw(varint(LONGEST_FRAME + 1)) }], /longer than is allowed/],
   [
     'half a frame, and the end',
@@ -26,7 +26,7 @@ export const GARBAGE: readonly (readonly [string, readonly Step[], RegExp])[] = 
   ['text', [{ say: raw(`${ESCAPES} not the protocol\n`) }], /violated the protocol/],
   ['a message of no kind', [{ say: framed(field(99, Buffer.from('x'))) }], /no known kind/],
   [
-    'groups in groups, a million deep',
+    'nested groups, a million deep',
     [{ say: framed(Buffer.alloc(1_000_000, (15 << 3) | 3)) }],
     /cannot be decoded/,
   ],
@@ -41,7 +41,7 @@ export const GARBAGE: readonly (readonly [string, readonly Step[], RegExp])[] = 
     /a number is too large|out of turn/,
   ],
   [
-    'what only dom0 says',
+    'a message that only dom0 sends',
     [{ say: validFrame({ kind: 'read', bytes: 1 }) }],
     /read came out of turn/,
   ],
@@ -61,7 +61,7 @@ export const GARBAGE: readonly (readonly [string, readonly Step[], RegExp])[] = 
   ['the end, with status 7', [{ end: 7 }], /closed the channel.*ended with status 7/],
   ['its death', [{ kill: 'SIGKILL' }], /closed the channel.*ended by SIGKILL/],
   [
-    'a megabyte of complaints, and the end',
+    'a megabyte on standard error, and the end',
     [{ grumble: raw(`${ESCAPES} `.repeat(40_000)) }, { end: 1 }],
     /closed the channel.*usb says: /,
   ],

@@ -12,24 +12,24 @@ export function piecesOf(archive: Buffer): Piece[] {
   return membersOf(archive).map(({ name, content }) => ({ name, content }));
 }
 
-/** Puts pieces together to an archive whose tar is beyond reproach. */
+/** Assembles pieces to an archive whose tar is valid. */
 export async function assemble(pieces: readonly Piece[]): Promise<Buffer> {
   return tarOf(pieces.map(({ name, content }) => [name, content]));
 }
 
-/** What belongs to a file or member, with the `.hmac` of each. */
+/** Whether a piece belongs to a file or member, including each `.hmac`. */
 export function belongsTo(path: string): (piece: Piece) => boolean {
   return ({ name }) => name === path || name.startsWith(`${path}.`);
 }
 
-/** The pieces with those of `path` from `others` in the place of their own. */
+/** The pieces, with those of `path` replaced by those from `others`. */
 export function graft(pieces: readonly Piece[], others: readonly Piece[], path: string): Piece[] {
   const is = belongsTo(path);
   const at = pieces.findIndex(is);
   return pieces.filter((piece) => !is(piece)).toSpliced(at, 0, ...others.filter(is));
 }
 
-/** The header with other words in it, its MAC as it was. */
+/** The header with some of its text replaced, and its MAC unchanged. */
 export function reword(pieces: readonly Piece[], from: RegExp, to: string): Piece[] {
   return pieces.map((piece) => {
     if (piece.name !== 'backup-header') return piece;
@@ -47,7 +47,7 @@ export function otherDigit(pieces: readonly Piece[], key: string): Piece[] {
   return reword(pieces, new RegExp(`^${key}=.`, 'm'), `${key}=${other}`);
 }
 
-/** Puts a VM's files into the place of another VM. */
+/** Replaces the files of a VM by those of another one. */
 export function rename(pieces: readonly Piece[], from: string, to: string): Piece[] {
   return pieces.map((piece) => ({
     ...piece,

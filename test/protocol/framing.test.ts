@@ -30,7 +30,7 @@ const content = fc.oneof(
 );
 
 describe('frames', () => {
-  it('are the same however the stream is split', async () => {
+  it('are read however the stream is split', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(content), fc.array(fc.nat()), async (contents, places) => {
         const result = await read(join(contents), places);
@@ -41,7 +41,7 @@ describe('frames', () => {
     );
   });
 
-  it('may be as long as the limit, even byte by byte', async () => {
+  it('may be as long as the limit, and may arrive byte by byte', async () => {
     const longest = Buffer.alloc(LONGEST_FRAME, 5);
     const [frame] = await read(join([longest]), [1, 2, 3, 4, 70_000]);
     expect(frame?.equals(longest)).toBe(true);
@@ -49,12 +49,12 @@ describe('frames', () => {
     expect(await read(small, [0, 1, 2, 3])).toEqual([Buffer.from('abc')]);
   });
 
-  it('are not copied if they lie within one chunk', async () => {
+  it('are not copied if they are within one chunk', async () => {
     const stream = join([Buffer.from('abc')]);
     for await (const frame of frames(cut(stream, []))) expect(frame.buffer).toBe(stream.buffer);
   });
 
-  it('refuse a stream that ends within a frame, at every position', async () => {
+  it('are refused if the stream ends within one, at any position', async () => {
     const stream = join([Buffer.from('abc'), Buffer.alloc(200, 1)]);
     const boundaries = [0, 4, stream.length];
     for (let end = 0; end <= stream.length; end++) {
@@ -65,18 +65,18 @@ describe('frames', () => {
   });
 
   it.each([
-    ['zero', [0x00], 'empty'],
+    ['of zero', [0x00], 'empty'],
     ['over the limit', [0x81, 0x80, 0x44], 'longer'],
-    ['the largest of three digits', [0xff, 0xff, 0x7f], 'longer'],
-    ['four digits', [0x80, 0x80, 0x80, 0x01], 'digits'],
-    ['no end', Array<number>(20).fill(0xff), 'digits'],
-    ['a superfluous digit', [0x81, 0x00], 'superfluous'],
-    ['zero in two digits', [0x80, 0x00], 'empty'],
-  ])('refuse a length that is %s', async (_what, bytes, message) => {
+    ['that is the largest of three digits', [0xff, 0xff, 0x7f], 'longer'],
+    ['of four digits', [0x80, 0x80, 0x80, 0x01], 'digits'],
+    ['without an end', Array<number>(20).fill(0xff), 'digits'],
+    ['with a superfluous digit', [0x81, 0x00], 'superfluous'],
+    ['of zero in two digits', [0x80, 0x00], 'empty'],
+  ])('are refused with a length %s', async (_what, bytes, message) => {
     await expect(read(Buffer.from([...bytes, 1, 2, 3]))).rejects.toThrow(message);
   });
 
-  it('are read from any bytes with no error other than ProtocolError', async () => {
+  it('of any bytes are read or refused with a ProtocolError', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array(), async (bytes) => {
         await read(Buffer.from(bytes)).catch((error: unknown) => {

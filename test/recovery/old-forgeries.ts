@@ -11,7 +11,7 @@ export interface OldBackups {
 export const VOLUME = 'vm5/private.img';
 export const OTHER_VOLUME = 'vm6/private.img';
 
-/** A program of the attacker: it shows that it ran. */
+/** A program of the attacker, which shows that it ran. */
 export const EVIL: Piece = {
   name: 'evil',
   content: Buffer.from('#!/bin/sh\nexec touch "$HOME/PWNED"\n'),
@@ -26,7 +26,7 @@ const isOfVolume = belongsTo(VOLUME);
 const partsOfVolume = (pieces: Piece[]): Piece[] =>
   pieces.filter((piece) => isOfVolume(piece) && !isMac(piece));
 
-/** What is made of the backups. `section` of the page is where the forged header sends its reader. */
+/** What is made from the backups. `section` is that of the page to which the forged header leads its reader. */
 export const OLD_FORGERIES: readonly (readonly [
   what: string,
   make: (backups: OldBackups) => Piece[],
@@ -71,7 +71,7 @@ export const OLD_FORGERIES: readonly (readonly [
     'Format 2',
   ],
   [
-    'a header in clear that says format 3',
+    'an unencrypted header that says format 3',
     ({ pieces }) => reword(pieces, /version=\d/, 'version=3'),
     'Format 3',
   ],
@@ -96,11 +96,11 @@ export const OLD_FORGERIES: readonly (readonly [
     'coffer-1',
   ],
   [
-    'a volume under another passphrase',
+    'a volume of a backup with another passphrase',
     ({ pieces, foreign }) => graft(pieces, foreign, VOLUME),
     undefined,
   ],
-  ['all under another passphrase', ({ foreign }) => foreign, undefined],
+  ['another backup with another passphrase', ({ foreign }) => foreign, undefined],
   [
     "another VM's volume in the place of one",
     ({ pieces }) =>
@@ -112,7 +112,7 @@ export const OLD_FORGERIES: readonly (readonly [
     undefined,
   ],
   [
-    'two parts that change places',
+    'two parts that are exchanged',
     ({ pieces }) => {
       const [first, second] = partsOfVolume(pieces);
       return pieces.map((piece) => {

@@ -9,10 +9,11 @@ import {
 } from '../../../dom0-agent/qubes/admin-api/admin-api-error.ts';
 import { openAdminApi } from '../../../dom0-agent/qubes/admin-api/admin-api.ts';
 import { FailedError, InterruptedError } from '../../../shared/errors.ts';
+import { eventually } from '../../eventually.ts';
 import { makeScene } from '../../qubesd/scene.ts';
 
 describe('parseReply', () => {
-  it('gives the data of a reply, whatever bytes it has', () => {
+  it('gives the data of a reply, of any bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array(), (data) => {
         const reply = Buffer.concat([Buffer.from('0\0'), data]);
@@ -35,7 +36,7 @@ describe('parseReply', () => {
     expect(() => parseReply(reply, 'call')).toThrow('line one ?]0;title? (Evil?[31m)');
   });
 
-  it('throws only errors that can be shown', () => {
+  it('reads any bytes or fails with a FailedError', () => {
     fc.assert(
       fc.property(fc.uint8Array(), fc.constantFrom('', '0', '1\0', '2', '2\0'), (data, header) => {
         try {
@@ -48,7 +49,7 @@ describe('parseReply', () => {
   });
 });
 
-it('leaves a conversion without an argument as it is', () => {
+it('formatLikePython leaves a conversion without an argument unchanged', () => {
   expect(formatLikePython('100% of %s', [])).toBe('100% of %s');
   expect(formatLikePython('%s%s', ['%s', 'x'])).toBe('%sx');
 });
@@ -64,7 +65,7 @@ describe('a call', () => {
     });
   });
 
-  it('reports a missing answer as an error', async () => {
+  it('fails with an AdminApiError if qubesd gives no answer', async () => {
     await using scene = await makeScene();
     const api = openAdminApi({ socketPath: scene.qubesd.socketPath });
     const call = api('dom0', 'admin.vm.CurrentState');
@@ -72,7 +73,7 @@ describe('a call', () => {
     await expect(call).rejects.toMatchObject({ type: NO_REPLY });
   });
 
-  it('cannot be turned into another call by its arguments', async () => {
+  it('is refused, and not sent, if its arguments could make it another call', async () => {
     await using scene = await makeScene();
     const api = openAdminApi({ socketPath: scene.qubesd.socketPath });
     for (const name of ['x dom0 name dev-box', 'x\0', 'x\ny', 'ü']) {
@@ -82,7 +83,7 @@ describe('a call', () => {
     expect(scene.qubesd.calls).toEqual([]);
   });
 
-  it('must stay under 64 KiB', async () => {
+  it('is refused if it has 64 KiB or more', async () => {
     await using scene = await makeScene();
     const api = openAdminApi({ socketPath: scene.qubesd.socketPath });
     const length = 65_535 - 'admin.vm.notes.Set+ dom0 name work\0'.length;
@@ -91,7 +92,7 @@ describe('a call', () => {
     await expect(longer).rejects.toThrow(/65536 bytes are more than its limit/);
   });
 
-  it('waits its turn, so that qubesd is not flooded', async () => {
+  it('waits while sixteen others are running', async () => {
     await using scene = await makeScene();
     const api = openAdminApi({ socketPath: scene.qubesd.socketPath });
     const calls = Array.from({ length: 200 }, () => api('work', 'admin.vm.tag.List'));
@@ -100,22 +101,22 @@ describe('a call', () => {
   });
 });
 
-describe('without qubesd', () => {
-  it('says that it is not running', async () => {
+describe('a call to a qubesd that is not there', () => {
+  it('fails with advice', async () => {
     const api = openAdminApi({ socketPath: '/nowhere/qubesd.sock' });
     await expect(api('dom0', 'admin.vm.List')).rejects.toThrow(
       /qubesd is not running.*systemctl start qubesd/,
     );
   });
 
-  it('says so when it restarts in the middle, and works again afterwards', async () => {
+  it('fails if qubesd restarts meanwhile, and succeeds afterwards', async () => {
     await using scene = await makeScene();
     const { qubesd } = scene;
     const api = openAdminApi({ socketPath: qubesd.socketPath });
     qubesd.fault = () => ({ kind: 'hang' });
     const call = api('dom0', 'admin.vm.List');
     const refused = expect(call).rejects.toThrow(/restarting/);
-    while (qubesd.calls.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await eventually(() => qubesd.calls.length > 0, 'qubesd has the call');
     await qubesd.stop();
     await refused;
     await expect(api('dom0', 'admin.vm.List')).rejects.toThrow(/not running/);
@@ -125,14 +126,14 @@ describe('without qubesd', () => {
     expect(await api('dom0', 'admin.label.List')).toMatch(/^red\n/);
   });
 
-  it('gives up on one that is silent', async () => {
+  it('times out if qubesd is silent', async () => {
     await using scene = await makeScene();
     scene.qubesd.fault = () => ({ kind: 'hang' });
     const api = openAdminApi({ socketPath: scene.qubesd.socketPath, timeout: 50 });
     await expect(api('dom0', 'admin.vm.List')).rejects.toThrow(/did not answer within 0.05 s/);
   });
 
-  it('does not wait again for each call that waits its turn', async () => {
+  it('times out together with the calls that wait for it', async () => {
     await using scene = await makeScene();
     scene.qubesd.fault = () => ({ kind: 'hang' });
     const api = openAdminApi({ socketPath: scene.qubesd.socketPath, timeout: 100 });
@@ -140,12 +141,12 @@ describe('without qubesd', () => {
     const outcomes = await Promise.allSettled(calls);
     expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(500);
     expect(scene.qubesd.calls.length).toBeLessThan(50);
-    // But what is asked afterwards is asked.
+    // Later calls are sent.
     scene.qubesd.fault = () => undefined;
     expect(await api('dom0', 'admin.label.List')).toMatch(/^red/);
   });
 
-  it('stops when it is interrupted', async () => {
+  it('ends when it is interrupted', async () => {
     await using scene = await makeScene();
     scene.qubesd.fault = () => ({ kind: 'hang' });
     const controller = new AbortController();

@@ -13,10 +13,10 @@ import {
 import { FailedError } from '../../../shared/errors.ts';
 
 const key = fc.stringMatching(/^[a-z_][a-z0-9_-]{0,8}$/);
-// A backslash before a quote cannot be told from an escaped quote: qubesd's own form has that gap.
+// In qubesd's form, a backslash before a quote cannot be told apart from an escaped quote.
 const value = fc.stringMatching(/^[\x20-\x7e]*$/).map((text) => text.replaceAll('\\', '/'));
 
-it('reads what it writes', () => {
+it('the fields of a device are read as they were written', () => {
   fc.assert(
     fc.property(fc.uniqueArray(fc.tuple(key, value), { selector: ([name]) => name }), (fields) => {
       expect([...parseDeviceFields(formatDeviceFields(fields))]).toEqual(fields);
@@ -24,7 +24,7 @@ it('reads what it writes', () => {
   );
 });
 
-it('throws nothing but FailedError', () => {
+it('the fields of a device of any text are read or refused with a FailedError', () => {
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom('a', "'", '=', ' ', '\\', '_') }), (text) => {
       try {
@@ -36,19 +36,19 @@ it('throws nothing but FailedError', () => {
   );
 });
 
-it('separates a value from the next key, whatever the value contains', () => {
+it('a value that looks like more fields is read as one', () => {
   expect([...parseDeviceFields("a='it\\'s b=\\'x\\' y' c=''")]).toEqual([
     ['a', "it's b='x' y"],
     ['c', ''],
   ]);
 });
 
-// As the real qubesd wrote it (admin-api-transcript.jsonl).
+// Written by the real qubesd (admin-api-transcript.jsonl).
 const LINE =
   "dom0+03_00.0:* device_id='*' port_id='03_00.0' devclass='pci' backend_domain='dom0' " +
   "mode='required' frontend_domain='dev-box'";
 
-it('can be used to assign a device to another VM', () => {
+it('an assignment that was read can be written for another VM', () => {
   const [device] = parseAssignments('pci', `${LINE} _no-strict-reset='True'\n`);
   expect(device).toEqual({
     deviceClass: 'pci',
@@ -66,7 +66,7 @@ it('can be used to assign a device to another VM', () => {
   });
 });
 
-it('supports the form of R4.2', () => {
+it('an assignment in the form of R4.2 can be read and written', () => {
   const reply = 'dom0+00_14.0 no-strict-reset=True persistent=yes\nsys-usb+sda persistent=no\n';
   const [device, ...others] = parseAssignmentsOfR42('pci', reply);
   expect(others).toEqual([]);
@@ -76,7 +76,7 @@ it('supports the form of R4.2', () => {
   });
 });
 
-it('reads the list of devices that a VM offers, of R4.3 and of R4.2', () => {
+it('the devices that a VM offers are read in the forms of R4.3 and R4.2', () => {
   const reply =
     "sda:b device_id='b' port_id='sda' devclass='block' name='Fast Stick' _size='1024'\n" +
     'sdb size=2048 mode=w description=Slow Stick (sdb)\n';

@@ -4,7 +4,7 @@ import { openQubesdSystem } from '../../../dom0-agent/qubes/admin-api/qubesd-sys
 import { RefusedError } from '../../../shared/errors.ts';
 import { makeScene } from '../../qubesd/scene.ts';
 
-it('works with R4.2', async () => {
+it('the system works with R4.2, and refuses what that does not have', async () => {
   await using scene = await makeScene();
   const { qubesd } = scene;
   qubesd.fault = ({ method, dest }) => {
@@ -12,7 +12,7 @@ it('works with R4.2', async () => {
       return { kind: 'answer', data: 'dom0+00_14.0 no-strict-reset=True persistent=yes\n' };
     }
     if (/^admin\.vm\.device\.\w+\.(List|Attach)$/.test(method)) return { kind: 'answer', data: '' };
-    // It answers what it does not know with nothing.
+    // R4.2 does not answer calls that it does not know.
     return /notes|Assign/.test(method) ? { kind: 'nothing' } : undefined;
   };
   const system = openQubesdSystem({ socketPath: qubesd.socketPath });
@@ -40,7 +40,7 @@ it('works with R4.2', async () => {
   expect(qubesd.calls.length).toBe(calls);
 });
 
-it('works with R4.3, which omits unknown values', async () => {
+it('the system works with R4.3, which leaves out unknown values', async () => {
   await using scene = await makeScene();
   const { qubesd } = scene;
   qubesd.fault = ({ method }) =>

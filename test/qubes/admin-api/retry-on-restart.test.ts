@@ -17,7 +17,7 @@ const COPY: NewQube = {
   pool: undefined,
 };
 
-/** qubesd stops as it has done the first such call, before it can say so, and starts again. */
+/** qubesd stops when it has executed the first call of `method`, before it answers, and starts again. */
 function stopAfter(
   qubesd: Qubesd,
   method: string,
@@ -35,7 +35,7 @@ function stopAfter(
   };
 }
 
-it('recognises what was already done when the answer was lost', async () => {
+it('a change whose answer was lost is recognised as made', async () => {
   await using scene = await makeScene();
   const { qubesd } = scene;
   const told: string[] = [];
@@ -58,14 +58,14 @@ it('recognises what was already done when the answer was lost', async () => {
   expect(told).toEqual(Array(3).fill('qubesd is not answering: waiting for it to come back'));
 });
 
-/** What qubesd says to a creation when the name is taken: its newer releases, and R4.2 and R4.3. */
+/** What qubesd answers to a creation if the name is taken: newer releases, and R4.2 and R4.3. */
 const TAKEN: readonly Qubesd['fault'][] = [
   () => undefined,
   () => ({ kind: 'exception', type: 'QubesValueError', message: 'VM copy already exists' }),
 ];
 
 it.each(TAKEN)(
-  'does not assume that a VM is its own after the answer to its creation was lost',
+  'a VM whose creation was not answered is not assumed to be coffer’s own',
   async (taken) => {
     await using scene = await makeScene();
     const { qubesd } = scene;
@@ -80,12 +80,12 @@ it.each(TAKEN)(
     );
     const copy = qubesd.store.qubes.get('copy');
     expect(copy?.features.has('mark')).toBe(false);
-    // Not even when it is asked once more, without a restart.
+    // Nor if it is created once more, without a restart.
     await expect(system.create(COPY)).rejects.toThrow(RefusedError);
   },
 );
 
-it('creates a VM after all if qubesd disconnected before it could', async () => {
+it('a VM is created after a restart of qubesd if the call could not be sent', async () => {
   await using scene = await makeScene();
   const { qubesd } = scene;
   const system = openQubesdSystem({ socketPath: qubesd.socketPath });
@@ -98,19 +98,19 @@ it('creates a VM after all if qubesd disconnected before it could', async () => 
   expect(qubesd.store.qubes.has('copy')).toBe(true);
 });
 
-it('does not assume that another program’s VM is its own', async () => {
+it('a VM of another program is not assumed to be coffer’s own', async () => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
   await expect(system.create({ ...COPY, name: 'work' })).rejects.toThrow(/already exists/);
 });
 
-it('accepts a refusal without a message as a refusal', async () => {
+it('a call without an answer fails and is not retried if qubesd is running', async () => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
   await expect(system.setTag('work', 'created-by-me')).rejects.toThrow(/gave no answer/);
 });
 
-it('gives up when qubesd does not come back, and then at once', async () => {
+it('a call fails after a timeout if qubesd does not come back, and later calls fail at once', async () => {
   await using scene = await makeScene();
   const { socketPath } = scene.qubesd;
   const waits: string[] = [];

@@ -15,7 +15,7 @@ const device = (fields: object) => ({
 });
 const listed = (...devices: object[]) => parseLsblk(JSON.stringify({ blockdevices: devices }));
 
-it('lists removable devices that are mounted', () => {
+it('parseLsblk lists removable devices that are mounted', () => {
   const partition = device({
     path: '/dev/sdb1',
     mountpoints: ['/run/media/user/stick'],
@@ -35,13 +35,13 @@ it('lists removable devices that are mounted', () => {
   ]);
 });
 
-it('finds an encrypted volume on a removable device', () => {
+it('parseLsblk finds an encrypted volume on a removable device', () => {
   const opened = device({ path: '/dev/mapper/luks-1', mountpoints: ['/mnt/safe'] });
   const found = listed(device({ hotplug: true, children: [opened] }));
   expect(found.map(({ mountPoint }) => mountPoint)).toEqual(['/mnt/safe']);
 });
 
-it("refuses output that is not lsblk's", () => {
+it('parseLsblk refuses any other output', () => {
   expect(() => parseLsblk('no JSON')).toThrow(FailedError);
   expect(() => parseLsblk('[]')).toThrow(FailedError);
 });

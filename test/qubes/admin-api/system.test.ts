@@ -49,12 +49,12 @@ describe('reading the system', () => {
         ephemeral: false,
       },
     ]);
-    // Set to none is not the same as not set.
+    // Set to none, which is different from not set.
     const sysNet = qubes.find(({ name }) => name === 'sys-net');
     expect(sysNet?.properties.get('netvm')).toBe('');
   });
 
-  it('leaves out RemoteVMs, and a VM that is removed in the middle', async () => {
+  it('leaves out RemoteVMs, and a VM that is removed meanwhile', async () => {
     await using scene = await makeScene();
     const { store } = scene.qubesd;
     const work = store.qubes.get('work');
@@ -93,7 +93,7 @@ describe('reading the system', () => {
     await expect(system.isRunning('nosuch')).rejects.toThrow(/nosuch/);
   });
 
-  it('fails rather than leave out what it could not read', async () => {
+  it('fails if a part of it cannot be read', async () => {
     await using scene = await makeScene();
     const system = systemOf(scene);
     scene.qubesd.fault = ({ method }) =>
@@ -104,7 +104,7 @@ describe('reading the system', () => {
     await expect(system.qubes()).rejects.toThrow(/admin.vm.feature.List for work/);
   });
 
-  it('asks 300 VMs in a few seconds', async () => {
+  it('reads 300 VMs within 40 s', async () => {
     const one = readFileSync(join(RECORDED, 'qubes-r4.xml'), 'utf8');
     const [work = ''] = /<domain id="domain-5"[\s\S]*?<\/domain>/.exec(one) ?? [];
     const copies = Array.from({ length: 300 }, (_, i) =>
@@ -114,15 +114,12 @@ describe('reading the system', () => {
     const begin = performance.now();
     const qubes = await systemOf(scene).qubes();
     expect(qubes).toHaveLength(306);
-    console.log(
-      `300 VMs: ${scene.qubesd.calls.length} calls in ${Math.round(performance.now() - begin)} ms`,
-    );
     expect(performance.now() - begin).toBeLessThan(40_000);
   });
 });
 
 describe('changing the system', () => {
-  it('creates a VM like another, and removes it', async () => {
+  it('copies the settings of a VM to a new one, and removes that', async () => {
     await using scene = await makeScene();
     const system = systemOf(scene);
     const work = (await system.qubes()).find(({ name }) => name === 'work');
@@ -188,7 +185,7 @@ describe('changing the system', () => {
     expect((await system.qubes()).find(({ name }) => name === 'new')?.qubeClass).toBe(qubeClass);
   });
 
-  it('creates a disposable with nothing from its template', async () => {
+  it('creates a disposable without settings of its template', async () => {
     await using scene = await makeScene();
     const { store } = scene.qubesd;
     const dvm = store.qubes.get('default-dvm');
@@ -236,7 +233,7 @@ describe('changing the system', () => {
   });
 });
 
-it('lists the block devices that running VMs offer', async () => {
+it('the block devices that running VMs offer are listed', async () => {
   const offer =
     "sda:b device_id='b' port_id='sda' devclass='block' name='Stick\x1b[2J' _size='64'\n";
   await using scene = await makeScene({ machine: { blockDevices: new Map([['sys-net', offer]]) } });

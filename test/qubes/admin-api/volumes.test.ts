@@ -25,7 +25,7 @@ async function privateOf(system: QubesdSystem, name: string): Promise<[Qube, Vol
   return [qube, volume];
 }
 
-/** The image of work's private volume, made to hold `content`. */
+/** Writes `content` into the image of the private volume of `work`; gives its path. */
 function writeImage(scene: Scene, content: string): string {
   const { store } = scene.qubesd;
   const volume = store.qubes.get('work')?.volumes.get('private');
@@ -44,8 +44,8 @@ async function contentOf(system: QubesdSystem, name: string): Promise<string> {
 }
 
 /**
- * A program that stands in for LVM: `lvcreate` makes a copy of the volume where devices are, with its tag in a
- * file beside it.
+ * A program that stands in for LVM: `lvcreate` copies the volume in the directory of devices, and writes its tag to a
+ * file.
  */
 function playLvm(scene: Scene): { sudo: string; log: () => string } {
   const devices = join(scene.directory, 'dev');
@@ -88,7 +88,7 @@ esac
   );
   const volume = store.qubes.get('work')?.volumes.get('private');
   if (volume !== undefined) Object.assign(volume, { pool: 'thin', vid: 'vg/vm-work-private' });
-  // As sudo would find it.
+  // sudo finds the stand-in by its path.
   writeFileSync(
     sudo.path,
     readFileSync(sudo.path, 'utf8').replace('exec "$@"', `PATH=${scene.directory}:$PATH exec "$@"`),
@@ -109,7 +109,7 @@ function bundleReader(scene: Scene): string[] {
   return [process.execPath, bundle];
 }
 
-describe('reading a volume', () => {
+describe('opening a volume', () => {
   it('gives the last committed content, even of a running VM', async () => {
     await using scene = await makeScene();
     const path = writeImage(scene, 'committed');
@@ -120,7 +120,7 @@ describe('reading a volume', () => {
     expect(await contentOf(system, 'work')).toBe('committed');
   });
 
-  it('uses sudo for what needs root, and for nothing else', async () => {
+  it('uses sudo only to read the image', async () => {
     await using scene = await makeScene();
     const path = writeImage(scene, 'only for root');
     const sudo = makeSudo(scene.directory);
@@ -137,7 +137,7 @@ describe('reading a volume', () => {
 
   it.each([
     [
-      'was started, and so writes into it',
+      'was started, and so writes to it',
       async (system: QubesdSystem) => system.start('work'),
       /work was started while the volume private of work was read/,
     ],
@@ -174,7 +174,7 @@ describe('reading a volume', () => {
     await image[Symbol.asyncDispose]();
   });
 
-  it('says what cannot be read before reading anything', async () => {
+  it('says why a volume cannot be read, before it is opened', async () => {
     await using scene = await makeScene();
     const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath, rootPrefix: [] });
     const { pools, qubes } = scene.qubesd.store;
@@ -198,7 +198,7 @@ describe('reading a volume', () => {
     expect(await why(false)).toMatch(/admin.pool.Info\+gone/);
   });
 
-  it('finds the driver that a pool with callbacks wraps', async () => {
+  it('finds the driver in a pool with callbacks', async () => {
     await using scene = await makeScene();
     writeImage(scene, 'beneath');
     const callbackConfiguration = join(scene.directory, 'qubes_callback.json');
@@ -236,14 +236,14 @@ describe('reading a volume', () => {
     );
   });
 
-  it('refuses a pool of another kind', async () => {
+  it('is refused for a pool of an unknown kind', async () => {
     await using scene = await makeScene();
     scene.qubesd.store.pools.get('varlibqubes')?.set('driver', 'odd');
     const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath, rootPrefix: [] });
     await expect(contentOf(system, 'work')).rejects.toThrow(RefusedError);
   });
 
-  it('snapshots a logical volume, and leaves nothing behind', async () => {
+  it('takes a snapshot of a logical volume, and leaves nothing behind', async () => {
     await using scene = await makeScene();
     const { sudo, log } = playLvm(scene);
     const devices = join(scene.directory, 'dev');
@@ -266,7 +266,7 @@ describe('reading a volume', () => {
       ...['lvm lvcreate', 'lvm lvchange', 'lvm lvremove'],
     ]);
 
-    // When it cannot be read either.
+    // Also if it cannot be read.
     const broken = openQubesdSystem({ ...options, readVolume: ['false'] });
     await expect(contentOf(broken, 'work')).rejects.toThrow(
       /private of work cannot be read as root/,

@@ -8,7 +8,7 @@ import { spaceOfCopies } from '../../../dom0-agent/qubes/changes/reflink-copies.
 import { FailedError } from '../../../shared/errors.ts';
 import { runnerBehind } from '../../../shared/run-program.ts';
 
-/** As filefrag 1.47 printed it about a copy on XFS, part of which was overwritten. */
+/** Output of filefrag 1.47 for a copy on XFS, part of which was overwritten. */
 const ON_XFS = `Filesystem type is: 58465342
 File size of /pool/b is 10485760 (2560 blocks of 4096 bytes)
  ext:     logical_offset:        physical_offset: length:   expected: flags:
@@ -24,7 +24,7 @@ async function extents(printed: string): Promise<FileExtent[]> {
   const found: FileExtent[] = [];
   async function* run(program: string, args: readonly string[]) {
     expect([program, ...args]).toEqual(['filefrag', '-s', '-v', '--', '/pool/b']);
-    // In two batches, somewhere.
+    // Two batches.
     const lines = await Promise.resolve(printed.split('\n'));
     yield lines.slice(0, 5);
     yield lines.slice(5);
@@ -35,8 +35,8 @@ async function extents(printed: string): Promise<FileExtent[]> {
 
 const withLine = (line: string): string => ON_XFS.replace(/^ {3}2:.*$/m, line);
 
-describe('the extents of a file, as filefrag tells them', () => {
-  it('are in bytes, with their places, whether other files share them, and whether they read as zeros', async () => {
+describe('the extents of a file in the output of filefrag', () => {
+  it('are read in bytes, with their places, and whether they are shared or unwritten', async () => {
     const block = (first: number, count: number, place: number, isShared: boolean, stamp = 0) => ({
       ...{ offset: first * 4096, length: count * 4096, place: place * 4096, isShared, stamp },
     });
@@ -49,7 +49,7 @@ describe('the extents of a file, as filefrag tells them', () => {
     ]);
   });
 
-  it('are none for a file without data', async () => {
+  it('are none if the file has no data', async () => {
     expect(await extents(ON_XFS.replace(/^ {3}\d:.*\n/gm, ''))).toEqual([]);
   });
 
@@ -62,7 +62,7 @@ describe('the extents of a file, as filefrag tells them', () => {
     'unknown_loc',
     'tail_packed',
     '0x4000',
-  ])('have no place that can be relied on when they are said to be %s', async (flag) => {
+  ])('have no place if their flags include %s', async (flag) => {
     const line = `   2:       11..     255:         35..       279:    245:        803: shared,${flag}`;
     expect((await extents(withLine(line)))[2]?.place).toBeUndefined();
   });
@@ -80,29 +80,29 @@ describe('the extents of a file, as filefrag tells them', () => {
       'whose numbers disagree',
       '   2:       11..     255:         35..       280:    245:             ',
     ],
-    ['beyond all numbers', '   2:  9007199254740991..  9007199254740991:  1..  1:  1:  '],
-  ])('are refused where some are told %s', async (_, line) => {
+    ['with numbers that are too large', '   2:  9007199254740991..  9007199254740991:  1..  1:  1:  '],
+  ])('are refused if there are some %s', async (_, line) => {
     await expect(extents(withLine(line))).rejects.toThrow(FailedError);
   });
 
   it.each([
     ['another file system', ON_XFS.replace('58465342', 'ca451a4e')],
-    ['none', ON_XFS.replace(/^Filesystem.*\n/, '')],
-    ['no size of blocks', ON_XFS.replace(/^File size.*\n/m, '')],
-    ['nothing at all', ''],
-  ])('are refused where %s is told', async (_, printed) => {
+    ['no file system', ON_XFS.replace(/^Filesystem.*\n/, '')],
+    ['no block size', ON_XFS.replace(/^File size.*\n/m, '')],
+    ['no line', ''],
+  ])('are refused if the output has %s', async (_, printed) => {
     await expect(extents(printed)).rejects.toThrow(FailedError);
   });
 });
 
-describe('the space that only the copies in a pool hold', () => {
+describe('the space of the copies in a pool', () => {
   const told: string[] = [];
   async function* filefrag(_: string, args: readonly string[]) {
     told.push(args.at(-1) ?? '');
     yield await Promise.resolve(ON_XFS.split('\n'));
   }
 
-  it('is that of the extents which no other file has, in the copies of all series', async () => {
+  it('is that of the extents that no other file shares, in the copies of all series', async () => {
     const pool = await mkdtemp(join(tmpdir(), 'coffer-pool-'));
     const copies = ['one/a.1.img', 'one/b.1.img', 'two/a.2.img'];
     for (const copy of copies) {
@@ -115,7 +115,7 @@ describe('the space that only the copies in a pool hold', () => {
     await rm(pool, { recursive: true });
   });
 
-  it('is none in a pool without copies', async () => {
+  it('is 0 in a pool without copies', async () => {
     const pool = await mkdtemp(join(tmpdir(), 'coffer-pool-'));
     expect(await spaceOfCopies(pool, runnerBehind([]), filefrag)).toBe(0);
     await rm(pool, { recursive: true });

@@ -32,7 +32,7 @@ const mappings = fc
     return made;
   });
 
-/** In batches of any length, empty ones too. */
+/** In batches of this length, and empty ones between them. */
 async function* batches(all: readonly Mapping[], length: number): Mappings {
   yield [];
   for (let at = 0; at < all.length; at += length) {
@@ -41,7 +41,7 @@ async function* batches(all: readonly Mapping[], length: number): Mappings {
   }
 }
 
-/** Where each byte lies: undefined where it is not known, `zeros` where it is in no mapping. */
+/** The place of each byte: undefined if it is not known, `zeros` if the byte is in no mapping. */
 function placesOf(all: readonly Mapping[]): (string | undefined)[] {
   const places: (string | undefined)[] = Array<string>(SIZE).fill('zeros');
   for (const { offset, length, place, stamp } of all) {
@@ -52,8 +52,8 @@ function placesOf(all: readonly Mapping[]): (string | undefined)[] {
   return places;
 }
 
-describe('what differs between two mappings', () => {
-  it('is every byte that lies elsewhere, or of which it is not known, and no other', async () => {
+describe('the differences between two mappings', () => {
+  it('are exactly the bytes whose place has changed or is not known', async () => {
     await fc.assert(
       fc.asyncProperty(mappings, mappings, fc.integer({ min: 1, max: 5 }), async (a, b, length) => {
         const found = await differences(batches(a, length), batches(b, length), SIZE);
@@ -70,7 +70,7 @@ describe('what differs between two mappings', () => {
     );
   });
 
-  it('is the same without a size, and never goes beyond one', async () => {
+  it('end at the size', async () => {
     await fc.assert(
       fc.asyncProperty(mappings, mappings, fc.nat(SIZE), async (a, b, size) => {
         const all = await differences(batches(a, 3), batches(b, 3), Infinity);
@@ -83,7 +83,7 @@ describe('what differs between two mappings', () => {
     );
   });
 
-  it('ends the reading of both when one fails', async () => {
+  it('end the reading of both mappings if one fails', async () => {
     let ended = false;
     async function* endless(): Mappings {
       try {

@@ -17,7 +17,7 @@ const runs = fc
   });
 
 describe('the sample of unchanged chunks', () => {
-  it('is 0.5 %, at least 16 and at most 512, different ones, ascending, all unchanged', () => {
+  it('consists of 0.5 % of them, at least 16 and at most 512, in ascending order', () => {
     fc.assert(
       fc.property(runs, (unchanged) => {
         const total = unchanged.reduce((sum, { count }) => sum + count, 0);
@@ -40,9 +40,9 @@ describe('the sample of unchanged chunks', () => {
     { chunks: 16_384, wrong: 164, promised: 0.562 },
     { chunks: 102_400, wrong: 102, promised: 0.4 },
   ])(
-    'finds that $wrong of $chunks chunks have changed after all as often as it is promised',
+    'contains one of $wrong wrong chunks among $chunks with the probability $promised',
     ({ chunks, wrong, promised }) => {
-      // As a detector that misses some writes here and there: evenly, which is as good as any.
+      // The chunks of a detector that misses some writes, evenly distributed.
       const isWrong = (chunk: number): boolean => chunk % Math.floor(chunks / wrong) === 0;
       const rounds = 2_000;
       let found = 0;
@@ -54,7 +54,7 @@ describe('the sample of unchanged chunks', () => {
     },
   );
 
-  it('takes each chunk as often as any other', () => {
+  it('contains each chunk with the same probability', () => {
     const unchanged = [
       { first: 10, count: 50 },
       { first: 100, count: 50 },
@@ -66,7 +66,7 @@ describe('the sample of unchanged chunks', () => {
     }
     const expected = (rounds * 16) / 100;
     expect(times.size).toBe(100);
-    // Seven standard deviations: not once in the life of this test.
+    // Seven standard deviations, which practically never happens.
     for (const count of times.values()) expect(Math.abs(count - expected)).toBeLessThan(360);
   });
 });

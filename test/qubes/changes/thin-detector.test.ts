@@ -37,7 +37,7 @@ beforeEach(async () => {
   for (let block = 0; block < 10; block++) pool.write(block);
 });
 
-/** Makes a backup, compared with the last one; gives what was told, and where there is said to be data. */
+/** Makes a backup; gives the changes since the last one, and the extents of data. */
 async function backUp(): Promise<{ changes: Changes; extents: unknown }> {
   const warn = (text: string): void => void warnings.push(text);
   const surroundings = {
@@ -74,7 +74,7 @@ async function backUp(): Promise<{ changes: Changes; extents: unknown }> {
   return { changes, extents };
 }
 
-/** As a VM that was started and stopped: its volume is another one. */
+/** Does what the pool does when a VM is started, writes and stops: the volume becomes another one. */
 function restartWith(...blocks: number[]): void {
   for (const block of blocks) pool.write(block);
   pool.renew();
@@ -83,8 +83,8 @@ function restartWith(...blocks: number[]): void {
 const blocks = (...runs: (readonly [first: number, count: number])[]) =>
   runs.map(([first, count]) => ({ offset: first * UNIT, length: count * UNIT }));
 
-describe('a thin pool', () => {
-  it('tells the blocks that were written since, and where there is data; no snapshot is kept', async () => {
+describe('the detector of a thin pool', () => {
+  it('reports the blocks that were written since the last backup, and keeps no snapshot', async () => {
     expect((await backUp()).changes.kind).toBe('everything');
     restartWith(3, 20, 21);
     const second = await backUp();
@@ -98,14 +98,14 @@ describe('a thin pool', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('tells that a volume was not written to, without a snapshot, by its being the same', async () => {
+  it('recognises without a snapshot that a volume was not written to', async () => {
     await backUp();
     pool.ran.length = 0;
     expect((await backUp()).changes).toEqual({ kind: 'nothing' });
     expect(pool.ran.filter((line) => /lvcreate|dmsetup|thin_dump/.test(line))).toEqual([]);
   });
 
-  it('has one mark of the series, made anew at each backup that looked at the pool', async () => {
+  it('replaces its mark in the pool at each backup that reads the metadata', async () => {
     const marks = new Set<string>();
     for (let i = 0; i < 3; i++) {
       restartWith(i);
@@ -117,7 +117,7 @@ describe('a thin pool', () => {
     expect(marks.size).toBe(3);
   });
 
-  it('leaves no files but the notes and the last map', async () => {
+  it('keeps only the notes and the last map as files', async () => {
     for (let i = 0; i < 3; i++) {
       restartWith(i);
       await backUp();
@@ -127,12 +127,12 @@ describe('a thin pool', () => {
   });
 });
 
-describe('a thin pool that lies', () => {
-  /** What each of these makes of the second backup's answer. */
+describe('a thin pool that', () => {
+  /** What happens to the pool between two backups, and the warning of the second one. */
   const lies: [string, RegExp, (before: ReturnType<ThinPoolDouble['save']>) => void][] = [
-    ['was set back to before the last backup', /older/, (before) => pool.setBack(before)],
+    ['was reset to before the last backup', /older/, (before) => pool.setBack(before)],
     [
-      'was set back, and used again until its counters were beyond those of the last backup',
+      'was reset, and used until its counters were beyond those of the last backup',
       /mark/,
       (before) => {
         pool.setBack(before);
@@ -140,17 +140,17 @@ describe('a thin pool that lies', () => {
       },
     ],
     [
-      'has another device under the number of the mark',
+      'has another device with the number of the mark',
       /mark/,
       () => pool.changeDevice(mark(), (device) => ({ ...device, transaction: 99 })),
     ],
     [
-      'has a device of another time under that number',
+      'has a device of another time with that number',
       /mark/,
       () => pool.changeDevice(mark(), (device) => ({ ...device, creationTime: 0 })),
     ],
     [
-      'has a volume with content in the place of the mark',
+      'has a volume with content in place of the mark',
       /mark/,
       () => pool.changeDevice(mark(), (device) => ({ ...device, blocks: new Map([[0, [0, 0]]]) })),
     ],
@@ -161,7 +161,7 @@ describe('a thin pool that lies', () => {
   const mark = (): string => pool.volumes.find((name) => name.startsWith('coffer-mark-')) ?? '';
 
   it.each(lies)(
-    'and %s is noticed: everything is compared, and later again what changed',
+    '%s is detected: everything is read, and at the next backup again only what has changed',
     async (_, why, lie) => {
       const before = pool.save();
       restartWith(1);
@@ -180,7 +180,7 @@ describe('a thin pool that lies', () => {
     },
   );
 
-  it('and is another pool is noticed, though nothing else differs', async () => {
+  it('is another one is detected, even if nothing else differs', async () => {
     restartWith(1);
     await backUp();
     pool.poolUuid = 'OTHER';
@@ -188,7 +188,7 @@ describe('a thin pool that lies', () => {
     expect((await backUp()).changes).toMatchObject({ kind: 'everything' });
   });
 
-  it('and gives the map of another volume than the noted one is noticed', async () => {
+  it('has another map than the noted one is detected', async () => {
     await backUp();
     await writeFile(join(directory, 'work.b1.map'), Buffer.from([0, 1, 0, 0]));
     restartWith(2);
@@ -199,7 +199,7 @@ describe('a thin pool that lies', () => {
 });
 
 describe('the metadata snapshot of a thin pool', () => {
-  it('is released when thin_dump fails, and the volume is compared as a whole', async () => {
+  it('is released if thin_dump fails, and everything is read', async () => {
     await backUp();
     restartWith(1);
     pool.failing.set('thin_dump', 'syscall failed: Success');
@@ -212,7 +212,7 @@ describe('the metadata snapshot of a thin pool', () => {
     expect((await backUp()).changes).toEqual({ kind: 'ranges', ranges: blocks([3, 1]) });
   });
 
-  it('of another program is left alone, and it is said how to release it', async () => {
+  it('of another program is left alone, with advice how to release it', async () => {
     await backUp();
     restartWith(1);
     pool.held = '48';
@@ -226,14 +226,14 @@ describe('the metadata snapshot of a thin pool', () => {
 
   it.each([
     ['that was killed is released', 'coffer.999999999.5.0123abcd', { root: '48' }, 'ranges'],
-    ['that was killed at once is released', 'coffer.999999999.5.0123abcd', {}, 'ranges'],
+    ['that was killed before it noted the snapshot is released', 'coffer.999999999.5.0123abcd', {}, 'ranges'],
     [
-      'that was killed, but not this one, is left alone',
+      'that was killed, which had another snapshot, is left alone',
       'coffer.999999999.5.0123abcd',
       { root: '9' },
       'everything',
     ],
-    ['that runs is left alone', undefined, { root: '48' }, 'everything'],
+    ['that is running is left alone', undefined, { root: '48' }, 'everything'],
   ])('of a coffer %s', async (_, killed, root, kind) => {
     await backUp();
     restartWith(1);

@@ -38,7 +38,7 @@ beforeEach(async () => {
   [befores, disposed, warnings] = [[], 0, []];
 });
 
-/** A pool that tells what the test says. */
+/** A pool that reports what the test sets. */
 const detector: PoolDetector = {
   identityOf: () => Promise.resolve(identity),
   capture: ({ before }) => {
@@ -70,7 +70,7 @@ interface Backup {
   readonly pool?: string;
 }
 
-/** Makes a backup of the volume; gives what was told of its changes. */
+/** Makes a backup of the volume; gives the reported changes. */
 async function backUp(backup: string, options: Backup = {}): Promise<Changes> {
   const { since, now = new Date(), keep = true, commit = true, look, pool = 'pool' } = options;
   await using tracking = await trackChanges(
@@ -96,15 +96,15 @@ async function backUp(backup: string, options: Backup = {}): Promise<Changes> {
   return changes;
 }
 
-describe('what changed in a volume since a backup', () => {
-  it('is everything at first, and later what its pool tells', async () => {
+describe('the reported change of a volume since a backup', () => {
+  it('is everything at first, and later what its pool reports', async () => {
     expect(await backUp('b1')).toEqual({ kind: 'everything', why: 'there is no record of it' });
     expect(await backUp('b2', { since: 'b1' })).toEqual({ kind: 'ranges', ranges: changed });
     expect(befores).toEqual([undefined, expect.objectContaining({ told: 'by the detector' })]);
     expect(disposed).toBe(2);
   });
 
-  it('is everything since a backup that is not the one that was noted', async () => {
+  it('is everything if the backup is not the one that was noted', async () => {
     await backUp('b1');
     await backUp('b2', { since: 'b1' });
     for (const since of ['b1', undefined]) {
@@ -113,7 +113,7 @@ describe('what changed in a volume since a backup', () => {
     }
   });
 
-  it('is told since the last backup that was stored and in which it was kept', async () => {
+  it('refers to the last backup that was stored and contains the volume', async () => {
     await backUp('b1');
     await backUp('b2', { since: 'b1', commit: false });
     await backUp('b3', { since: 'b1', keep: false });
@@ -121,7 +121,7 @@ describe('what changed in a volume since a backup', () => {
     expect(await backUp('b5', { since: 'b4' })).toMatchObject({ kind: 'ranges' });
   });
 
-  it('is nothing, and not opened, while its pool says that it is the same', async () => {
+  it('is nothing, and the volume is not opened, while its pool says that it is the same', async () => {
     identity = 'one';
     await backUp('b1');
     for (const [since, backup] of [
@@ -137,19 +137,19 @@ describe('what changed in a volume since a backup', () => {
     expect(befores).toHaveLength(1);
     identity = 'other';
     expect(await backUp('b4', { since: 'b3' })).toMatchObject({ kind: 'ranges' });
-    // What the detector noted is that of the last time that it was asked.
+    // The note is from the last time that the detector was asked.
     expect(befores[1]).toMatchObject({ told: 'by the detector' });
     identity = undefined;
     expect(await backUp('b5', { since: 'b4' })).toMatchObject({ kind: 'ranges' });
   });
 
-  it('is everything when its pool cannot tell', async () => {
+  it('is everything if its pool does not know', async () => {
     await backUp('b1');
     changed = 'the moon is full';
     expect(await backUp('b2', { since: 'b1' })).toEqual({ kind: 'everything', why: changed });
   });
 
-  it('is everything when it has become smaller, and ends where it ends', async () => {
+  it('is everything if the volume has become smaller, and otherwise ends at its size', async () => {
     await backUp('b1');
     changed = [
       { offset: 900, length: 1000 },
@@ -163,7 +163,7 @@ describe('what changed in a volume since a backup', () => {
     expect(await backUp('b3', { since: 'b2' })).toMatchObject({ why: /smaller/ });
   });
 
-  it('is everything at the latest at the thirtieth backup after it was, whatever its pool says', async () => {
+  it('is everything in at least every thirtieth backup, whatever its pool says', async () => {
     identity = 'one';
     const wholes: number[] = [];
     await backUp('b0');
@@ -179,7 +179,7 @@ describe('what changed in a volume since a backup', () => {
     }
   });
 
-  it('is everything after thirty days, and when the clock went back', async () => {
+  it('is everything after thirty days, and if the clock went back', async () => {
     identity = 'one';
     const start = Date.now();
     const on = (day: number): Date => new Date(start + day * DAY);
@@ -190,7 +190,7 @@ describe('what changed in a volume since a backup', () => {
     expect(await backUp('b4', { since: 'b3', now: on(30) })).toMatchObject({ kind: 'everything' });
   });
 
-  it('is everything in a pool that was found to tell wrongly, until the user says otherwise', async () => {
+  it('is everything in a pool that has reported wrongly, until the user removes the note of that', async () => {
     await backUp('b1');
     await backUp('b2', { since: 'b1', look: (opened) => opened.distrust() });
     const [warning = ''] = warnings;
@@ -203,7 +203,7 @@ describe('what changed in a volume since a backup', () => {
     expect(await backUp('b5', { since: 'b4' })).toMatchObject({ kind: 'ranges' });
   });
 
-  it('is everything when what was noted is damaged or gone', async () => {
+  it('is everything if the note is damaged or missing', async () => {
     await backUp('b1');
     const [note = ''] = await readdir(join(directory, 'state'));
     const path = join(directory, 'state', note);
@@ -216,7 +216,7 @@ describe('what changed in a volume since a backup', () => {
     expect((await backUp('b2', { since: 'b1' })).kind).toBe('everything');
   });
 
-  it('leaves nothing held when the volume cannot be opened', async () => {
+  it('is released if the volume cannot be opened', async () => {
     await rm(image);
     await expect(backUp('b1')).rejects.toThrow(/the volume private of work/);
     expect(disposed).toBe(1);
@@ -233,7 +233,7 @@ describe('before a backup, whether a volume was written to since an earlier one'
       ...{ qube, volume, key: 'work.private', since },
     });
 
-  it('is told by what the pool says that it is, without holding or reading anything', async () => {
+  it('is known from its identity in the pool, without capturing anything', async () => {
     identity = 'one';
     await backUp('b1');
     expect(await wasWritten('b1')).toBe(false);
@@ -242,7 +242,7 @@ describe('before a backup, whether a volume was written to since an earlier one'
     expect(befores).toHaveLength(1);
   });
 
-  it('is not known where nothing is noted, since another backup, or where the pool cannot tell', async () => {
+  it('is not known without a note, for another backup, or if the pool does not know', async () => {
     expect(await wasWritten('b1')).toBeUndefined();
     expect(existsSync(state())).toBe(false);
     await backUp('b1');
@@ -259,7 +259,7 @@ describe('before a backup, whether a volume was written to since an earlier one'
     expect(await wasWritten('b2', broken)).toBeUndefined();
   });
 
-  it('is not known in a pool that was found to tell wrongly', async () => {
+  it('is not known in a pool that has reported wrongly', async () => {
     identity = 'one';
     await backUp('b1', { look: (opened) => opened.distrust() });
     await backUp('b2', { since: 'b1' });
