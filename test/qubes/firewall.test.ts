@@ -59,15 +59,15 @@ const rule: fc.Arbitrary<FirewallRule> = fc
   );
 
 describe('firewall rules', () => {
-  it('of a real firewall.xml become the lines that qubesd gave', () => {
+  it('of a real firewall.xml are formatted as qubesd gave them', () => {
     expect(formatFirewallLines(parseFirewallXml(recordedXml))).toBe(factsLines);
   });
 
-  it('of qubesd become the firewall.xml that it keeps', () => {
+  it('of qubesd are formatted as the firewall.xml that it keeps', () => {
     expect(formatFirewallXml(parseFirewallLines(factsLines))).toBe(recordedXml);
   });
 
-  it('are the same after conversion to lines or XML and back', () => {
+  it('are read as they were written, as lines and as XML', () => {
     fc.assert(
       fc.property(fc.array(rule, { maxLength: 8 }), (rules) => {
         expect(parseFirewallLines(formatFirewallLines(rules))).toEqual(rules);
@@ -119,7 +119,7 @@ describe('firewall rules', () => {
 
   it.each([
     ['of R3', '<QubesFirewallRules policy="allow"/>'],
-    ['of a version to come', recordedXml.replace('"2"', '"3"')],
+    ['of a later version', recordedXml.replace('"2"', '"3"')],
     ['with an entity', `<!DOCTYPE a [<!ENTITY b "c">]>${recordedXml}`],
     ['cut short', recordedXml.slice(0, -12)],
   ])('in a firewall.xml %s are refused', (_, text) => {

@@ -33,7 +33,7 @@ beforeEach(async () => {
   pool.markClean();
 });
 
-/** Makes a backup, compared with the last one; gives what was told, and where there is said to be data. */
+/** Makes a backup; gives the changes since the last one, and the extents of data. */
 async function backUp(isStored = true): Promise<{ changes: Changes; extents: unknown }> {
   const surroundings = {
     ...{ runAsRoot: pool.run, linesAsRoot: lineRunnerBehind(['true']), bytesAsRoot: pool.bytes },
@@ -75,7 +75,7 @@ async function backUp(isStored = true): Promise<{ changes: Changes; extents: unk
   return { changes: opened.changes, extents };
 }
 
-/** As a VM that was started, has written, and was stopped. */
+/** Does what the pool does when a VM is started, writes and stops. */
 function restartWith(...blocks: number[]): void {
   pool.write(...blocks);
   pool.markClean();
@@ -86,7 +86,7 @@ const ranges = (...numbers: number[]) => ({ kind: 'ranges', ranges: numbers.map(
 const bookmarks = () => pool.bookmarks.map(({ name }) => name);
 
 describe('the detector for ZFS pools', () => {
-  it('tells the blocks that were written since the bookmark of the last backup', async () => {
+  it('reports the blocks that were written since the bookmark of the last backup', async () => {
     expect((await backUp()).changes.kind).toBe('everything');
     restartWith(1, 7);
     expect(await backUp()).toEqual({
@@ -97,7 +97,7 @@ describe('the detector for ZFS pools', () => {
     expect((await backUp()).changes).toEqual(ranges(9));
   });
 
-  it('keeps one bookmark of a volume, and no snapshot', async () => {
+  it('keeps one bookmark of each volume, and no snapshot', async () => {
     for (let time = 0; time < 3; time++) {
       restartWith(time);
       await backUp();
@@ -106,7 +106,7 @@ describe('the detector for ZFS pools', () => {
     expect(pool.snapshots).toEqual([expect.stringMatching(/@qubes-clean-/)]);
   });
 
-  it('does not open a volume whose VM was not started, or is running since', async () => {
+  it('does not open a volume whose VM was not started since the last backup, or has not stopped yet', async () => {
     await backUp();
     pool.ran.length = 0;
     expect((await backUp()).changes).toEqual({ kind: 'nothing' });
@@ -117,13 +117,13 @@ describe('the detector for ZFS pools', () => {
     expect(bookmarks()).toEqual(['coffer:s1:b1']);
   });
 
-  it('notices what dom0 wrote into the volume of a VM that is halted', async () => {
+  it('notices what dom0 wrote to the volume of a halted VM', async () => {
     await backUp();
     pool.write(5);
     expect((await backUp()).changes).toEqual(ranges(5));
   });
 
-  it('asks for what is written only when all has reached the pool', async () => {
+  it('syncs the pool before it asks what was written', async () => {
     await backUp();
     await backUp();
     const [sync, list] = ['zpool sync tank', 'zfs list -H -p -o type'].map((start) =>
@@ -132,7 +132,7 @@ describe('the detector for ZFS pools', () => {
     expect(sync).toBeLessThan(list ?? 0);
   });
 
-  it('asks ZFS about a volume without a saved state, even if nothing was written', async () => {
+  it('opens a volume without a saved state even if nothing was written', async () => {
     revisionsToKeep = -1;
     await backUp();
     expect((await backUp()).changes).toEqual(ranges());
@@ -141,14 +141,14 @@ describe('the detector for ZFS pools', () => {
   });
 
   it.each<[string, string, () => void]>([
-    ['its bookmark is gone', 'not there any more', () => (pool.bookmarks = [])],
+    ['its bookmark is missing', 'not there any more', () => (pool.bookmarks = [])],
     [
-      'its bookmark is of another snapshot',
+      'its bookmark belongs to another snapshot',
       'another one',
       () => (pool.bookmarks = pool.bookmarks.map((one) => ({ ...one, guid: '7' }))),
     ],
     [
-      'its bookmark is of another time',
+      'its bookmark has another time',
       'another one',
       () => (pool.bookmarks = pool.bookmarks.map((one) => ({ ...one, txg: one.txg - 1 }))),
     ],
@@ -156,7 +156,7 @@ describe('the detector for ZFS pools', () => {
     ['the volume is another one', 'another volume', () => (pool.volumeGuid = '7')],
     ['ZFS gives no stream', 'out of memory', () => pool.failing.set('zfs send', 'out of memory')],
     [
-      'ZFS gives a stream of another form',
+      'ZFS gives a stream in an unknown form',
       'does not know',
       () => (pool.spoil = (stream) => stream.fill(0xff, 16, 24)),
     ],
@@ -166,12 +166,12 @@ describe('the detector for ZFS pools', () => {
       () => (pool.spoil = (stream) => stream.subarray(0, stream.length - 400)),
     ],
     [
-      'ZFS tells nothing of the pool',
+      'zpool fails',
       'no such pool',
       () => pool.failing.set('zpool', 'no such pool'),
     ],
-    ['no bookmark can be made', 'permission', () => pool.failing.set('zfs bookmark', 'permission')],
-  ])('compares everything when %s', async (_, why, change) => {
+    ['no bookmark can be created', 'permission', () => pool.failing.set('zfs bookmark', 'permission')],
+  ])('reports everything if %s', async (_, why, change) => {
     await backUp();
     restartWith(5);
     change();
@@ -183,7 +183,7 @@ describe('the detector for ZFS pools', () => {
     expect(extents).toBeUndefined();
   });
 
-  it('compares everything of a VM that runs when dom0 wrote into its volume before the last backup', async () => {
+  it('reports everything for a running VM if dom0 wrote to its volume before the last backup', async () => {
     pool.write(5);
     await backUp();
     isRunning = true;
@@ -191,7 +191,7 @@ describe('the detector for ZFS pools', () => {
     expect((await backUp()).changes).toEqual({ kind: 'everything', why });
   });
 
-  it('removes the bookmarks of backups of its series that were killed, and no others', async () => {
+  it('removes the bookmarks of killed backups of its series, and no others', async () => {
     pool.bookmarks = ['coffer:s1:killed', 'coffer:s2:b1', 'coffer:s11:b1', 'mine'].map((name) => {
       return { name, guid: '7', txg: 3 };
     });
@@ -199,7 +199,7 @@ describe('the detector for ZFS pools', () => {
     expect(bookmarks()).toEqual(['coffer:s2:b1', 'coffer:s11:b1', 'mine', 'coffer:s1:b1']);
   });
 
-  it('leaves no bookmark of a backup that was not stored, and goes on from the last that was', async () => {
+  it('leaves no bookmark of a backup that was not stored, and continues from the last one that was', async () => {
     await backUp();
     restartWith(5);
     await backUp(false);

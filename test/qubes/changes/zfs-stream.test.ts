@@ -45,7 +45,7 @@ const blocks = (first: number, count: number): Extent => ({
   offset: first * BLOCK,
   length: count * BLOCK,
 });
-/** What each stream begins with when anything changed: the volume's object, nothing of which lies behind a block. */
+/** The beginning of a stream with changes: the volume's object, with no data after block `last`. */
 const told = (last = BLOCKS): Buffer[] => [
   begin(),
   freeObjects(0n, 1n),
@@ -54,7 +54,7 @@ const told = (last = BLOCKS): Buffer[] => [
 ];
 
 describe('an incremental stream of a ZFS volume', () => {
-  it('that OpenZFS 2.1.11 gave is understood', async () => {
+  it('of OpenZFS 2.1.11 is read', async () => {
     const packed = await readFile(
       new URL('../../fixtures/zfs/changed-volume.zstream.gz', import.meta.url),
     );
@@ -75,7 +75,7 @@ describe('an incremental stream of a ZFS volume', () => {
     });
   });
 
-  it('tells the blocks that are written and freed, and where there may be data', async () => {
+  it('gives the blocks that were written and freed, and the extents that may have data', async () => {
     const records = [
       ...told(60),
       write(0, BLOCK),
@@ -95,21 +95,21 @@ describe('an incremental stream of a ZFS volume', () => {
     });
   });
 
-  it('tells nothing when nothing changed', async () => {
+  it('gives no changes if nothing has changed', async () => {
     expect(await read([begin(), freeObjects(0n, 1n), end()])).toEqual({
       changed: [],
       extents: [blocks(0, BLOCKS)],
     });
   });
 
-  it('may free more than there is', async () => {
+  it('may free more than the volume has', async () => {
     expect(await read([...told(10), free(8 * BLOCK, 100 * BLOCK), end()])).toEqual({
       changed: [blocks(8, BLOCKS - 8)],
       extents: [blocks(0, 8)],
     });
   });
 
-  it('is told block by block, however it arrives', async () => {
+  it('is read correctly for any records, however the stream is split', async () => {
     const steps = fc.array(
       fc.record({
         gap: fc.nat(3),
@@ -157,42 +157,42 @@ describe('an incremental stream of a ZFS volume', () => {
     ['with another magic number', [begin({ 8: 0x2f5bacbadn }), end()]],
     ['of the other byte order', [begin({ 8: 0xacba_5b2f_0000_0000n }), end()]],
     ['of several snapshots', [begin({ 16: 2n }), end()]],
-    ['with a feature that is not known', [begin({ 16: (1n << 32n) | 1n }), end()]],
+    ['with an unknown feature', [begin({ 16: (1n << 32n) | 1n }), end()]],
     ['that is redacted', [begin({ 16: (1n << 23n) | 1n }), end()]],
     ['that is raw', [begin({ 16: (1n << 26n) | 1n }), end()]],
     ['of a file system', [begin({ 32: 2 }), end()]],
     ['from another snapshot', [begin({ 48: FROM + 1n }), end()]],
-    ['of everything', [begin({ 48: 0n }), end()]],
+    ['that is not incremental', [begin({ 48: 0n }), end()]],
     ['to another snapshot', [begin({ 40: TO + 1n }), end()]],
-    ['with words of its own at the beginning', [begin({ 4: 8 }), Buffer.alloc(8), end()]],
+    ['with a payload at the beginning', [begin({ 4: 8 }), Buffer.alloc(8), end()]],
     ['that begins with another record', [...told().slice(1), end()]],
     ['with a second beginning', [begin(), begin(), end()]],
-    ['with a record of a type that is not known', [...told(), Buffer.alloc(312, 11), end()]],
-    ['whose data are of another type', [begin(), object(1n, { 16: 19 }), end()]],
-    ['that tells its data twice', [...told(), object(), end()]],
-    ['whose data are gone', [begin(), freeObjects(0n, 5n), end()]],
-    ['that writes before it tells of what', [begin(), write(0, BLOCK), end()]],
+    ['with a record of an unknown type', [...told(), Buffer.alloc(312, 11), end()]],
+    ['with an object of another type', [begin(), object(1n, { 16: 19 }), end()]],
+    ['with the object of its data twice', [...told(), object(), end()]],
+    ['that frees the object of its data', [begin(), freeObjects(0n, 5n), end()]],
+    ['that writes before the object of its data', [begin(), write(0, BLOCK), end()]],
     ['that writes data of another type', [...told(), write(0, BLOCK, { type: 19 }), end()]],
-    ['that writes twice', [...told(), write(0, BLOCK), write(0, BLOCK), end()]],
-    ['that goes back', [...told(), write(BLOCK, BLOCK), free(0, BLOCK), end()]],
+    ['that writes a block twice', [...told(), write(0, BLOCK), write(0, BLOCK), end()]],
+    ['that goes backwards', [...told(), write(BLOCK, BLOCK), free(0, BLOCK), end()]],
     [
-      'that tells its end late',
+      'with a late record of the end of the data',
       [...told().slice(0, 3), write(0, BLOCK), free(BLOCK, TO_THE_END), end()],
     ],
-    ['that writes beyond its end', [...told(4), write(4 * BLOCK, BLOCK), end()]],
+    ['that writes beyond the end of the data', [...told(4), write(4 * BLOCK, BLOCK), end()]],
     ['that writes beyond the volume', [...told(), write(SIZE, BLOCK), end()]],
     ['with a block that is too large', [...told(), write(0, 2 ** 25), end()]],
-    ['with a block of no length', [...told(), write(0, 0), end()]],
+    ['with a block of length 0', [...told(), write(0, 0), end()]],
     ['with a record of another snapshot', [...told(), object(2n, { 40: TO + 1n }), end()]],
     ['with a raw object', [begin(), object(1n, { 36: 8 }), end()]],
-    ['that has no end', told()],
-    ['that goes on behind its end', [...told(), end(), begin()]],
+    ['without an end', told()],
+    ['that continues after its end', [...told(), end(), begin()]],
     ['that is empty', []],
-  ])('is refused when it is one %s', async (_, records) => {
+  ])('is refused if it is one %s', async (_, records) => {
     await expect(read(records)).rejects.toThrow(DamagedError);
   });
 
-  it('is refused wherever it is cut', async () => {
+  it('is refused if it is truncated', async () => {
     const whole = Buffer.concat([
       ...told(),
       write(0, BLOCK),
@@ -204,7 +204,7 @@ describe('an incremental stream of a ZFS volume', () => {
     }
   });
 
-  it('is refused, or told within the volume, whatever is changed in it', async () => {
+  it('with any changes is refused, or gives extents within the volume', async () => {
     const whole = Buffer.concat([
       ...[...told(60), write(0, BLOCK), free(2 * BLOCK, BLOCK), writeEmbedded(5 * BLOCK, BLOCK, 9)],
       ...[object(2n), write(0, 512, { number: 2n, type: 1 }), end()],
@@ -237,7 +237,7 @@ describe('an incremental stream of a ZFS volume', () => {
     );
   });
 
-  it('can be given up', async () => {
+  it('is no longer read when it is aborted', async () => {
     const records = Buffer.concat([...told(), end()]);
     const given = AbortSignal.abort(new Error('enough'));
     await expect(readSendStream(pieces(records, 100), expected, given)).rejects.toThrow('enough');

@@ -18,14 +18,14 @@ beforeEach(async () => {
   await writeFile(image, 'what was there before', { flag: 'r+' });
 });
 
-/** The old content is there, and nothing else. */
+/** Checks that the old content is there, and nothing else. */
 async function expectUntouched(): Promise<void> {
   expect(await readdir(join(directory, 'appvms/work'))).toEqual(['private.img']);
   expect((await readFile(image, 'utf8')).replace(/\0+$/, '')).toBe('what was there before');
 }
 
 describe('importing a volume', () => {
-  it('gives it exactly the size and the content, and holes elsewhere', async () => {
+  it('gives it the size and the content, with holes elsewhere', async () => {
     const all = pieces([
       [0, 'first'],
       [5, 'second'],
@@ -43,7 +43,7 @@ describe('importing a volume', () => {
     expect(await readFile(join(directory, 'qubes.xml'), 'utf8')).toContain(`"${16 * MiB + 7}"`);
   });
 
-  it('of nothing gives a volume of zeros', async () => {
+  it('of size 0 gives an empty volume', async () => {
     await system.importVolume('work', 'private', 0, pieces([]), never);
     expect((await stat(image)).size).toBe(0);
   });
@@ -65,8 +65,8 @@ describe('importing a volume', () => {
         [0, 'x'],
       ] as const,
     ],
-    ['go beyond the end', 4, [[2, 'abc']] as const],
-    ['lie before the beginning', 100, [[-1, 'abc']] as const],
+    ['are beyond the end', 4, [[2, 'abc']] as const],
+    ['are before the beginning', 100, [[-1, 'abc']] as const],
   ])('whose pieces %s leaves the old content', async (_, size, wrong) => {
     const importing = system.importVolume('work', 'private', size, pieces(wrong), never);
     await expect(importing).rejects.toThrow(FailedError);
@@ -74,7 +74,7 @@ describe('importing a volume', () => {
     await expectUntouched();
   });
 
-  it('that is cut short leaves the old content, and throws what its source threw', async () => {
+  it('whose source fails leaves the old content, and throws the error of the source', async () => {
     for (const count of [0, 1, 2]) {
       const damage = new DamagedError('the backup is damaged');
       const some = (
@@ -91,7 +91,7 @@ describe('importing a volume', () => {
     }
   });
 
-  it('whose source fails with an error of the system does not blame the volume', async () => {
+  it('whose source fails with a system error throws that unchanged', async () => {
     const broken = Object.assign(new Error('broken pipe'), { code: 'EPIPE' });
     const source = pieces([[0, 'new']], () => {
       throw broken;
@@ -100,7 +100,7 @@ describe('importing a volume', () => {
     await expectUntouched();
   });
 
-  it('that is interrupted, in the middle or at the very end, leaves the old content', async () => {
+  it('that is interrupted, in the middle or at the end, leaves the old content', async () => {
     for (const more of [[], [[9, 'never written']] as const]) {
       const controller = new AbortController();
       async function* stopped(): ReturnType<typeof pieces> {
@@ -122,10 +122,10 @@ describe('importing a volume', () => {
     await expectUntouched();
   });
 
-  it('is refused if nothing can be imported', async () => {
+  it('is refused for a volume that is not saved, an unknown VM and a running one', async () => {
     const importTo = (name: string, volume: string): Promise<void> =>
       system.importVolume(name, volume, 3, pieces([[0, 'new']]), never);
-    // An AppVM's root is its template's.
+    // The root of an AppVM belongs to its template.
     for (const volume of ['root', 'volatile', 'kernel', 'nosuch', '../private']) {
       await expect(importTo('work', volume)).rejects.toThrow(RefusedError);
     }

@@ -15,7 +15,7 @@ const find = async (system: QubesSystem, name: string): Promise<Qube> =>
   (await system.qubes()).find((qube) => qube.name === name) ?? expect.fail(`no ${name}`);
 
 describe('a folder system', () => {
-  it('is distinguished from any other directory', async () => {
+  it('is refused if the directory is not one, or is invalid', async () => {
     const { directory } = await smallSystem();
     await expect(openFolderSystem(join(directory, 'nowhere'))).rejects.toThrow(
       /coffer sandbox DIR/,
@@ -27,7 +27,7 @@ describe('a folder system', () => {
     await expect(openFolderSystem(directory)).rejects.toThrow(/has no dom0/);
   });
 
-  it('reports what Qubes would', async () => {
+  it('gives the VMs, labels, defaults, homes and which VMs are running', async () => {
     const { directory, system } = await smallSystem();
     expect((await system.qubes()).map(({ name, qid }) => [name, qid])).toEqual([
       ['dom0', 0],
@@ -74,7 +74,7 @@ describe('creating a VM', () => {
     expect(properties.get('template')).toBe(template);
   });
 
-  it('of the class DispVM makes a VM with nothing to save', async () => {
+  it('of the class DispVM makes no images, and needs a template for disposables', async () => {
     const { directory, system } = await smallSystem();
     const disposable = { ...NEW, name: 'disp', qubeClass: 'DispVM', template: 'work' } as const;
     await expect(system.create(disposable)).rejects.toThrow(/template "work"/);
@@ -87,11 +87,11 @@ describe('creating a VM', () => {
   it.each([
     ['a name that is taken', { name: 'work' }, /already a VM called work/],
     ['the name of dom0', { name: 'dom0' }, /already/],
-    ['a path for a name', { name: '../x' }, /cannot be called/],
+    ['a path as its name', { name: '../x' }, /cannot be called/],
     ['an unknown label', { label: 'mauve' }, /no label "mauve"/],
     ['an unknown pool', { pool: 'ssd' }, /no storage pool called ssd/],
     ['an unknown template', { template: 'fedora' }, /template "fedora"/],
-    ['a template that is none', { template: 'work' }, /template "work"/],
+    ['a template that is not a TemplateVM', { template: 'work' }, /template "work"/],
     ['no template', { template: undefined }, /template ""/],
   ])('is refused with %s', async (_, wrong, message) => {
     const { directory, system } = await smallSystem();
@@ -103,7 +103,7 @@ describe('creating a VM', () => {
     expect(await readdir(directory, { recursive: true })).toEqual(before);
   });
 
-  it('changes nothing in a directory that belongs to no VM', async () => {
+  it('is refused if a directory of an earlier VM is in the way, and changes nothing in it', async () => {
     const { directory, system } = await smallSystem();
     await mkdir(join(directory, 'appvms/old'));
     await writeFile(join(directory, 'appvms/old/private.img'), 'precious');
@@ -143,7 +143,7 @@ describe('removing a VM', () => {
   });
 });
 
-describe('settings', () => {
+describe('the settings of a VM', () => {
   it('are kept when the system is opened again', async () => {
     const { directory, system } = await smallSystem();
     await system.setProperty('work', 'memory', '600');
@@ -199,14 +199,14 @@ describe('settings', () => {
     ['default_dispvm', 'debian'],
     ['template', 'work'],
     ['template', ''],
-  ])('that Qubes would refuse are refused: %s=%s', async (property, value) => {
+  ])('are refused if Qubes would refuse them: %s=%s', async (property, value) => {
     const { directory, system } = await smallSystem();
     const before = await readFile(join(directory, 'qubes.xml'), 'utf8');
     await expect(system.setProperty('work', property, value)).rejects.toThrow(RefusedError);
     expect(await readFile(join(directory, 'qubes.xml'), 'utf8')).toBe(before);
   });
 
-  it('that Qubes would refuse are refused: tags, features, rules, devices', async () => {
+  it('are refused if Qubes would refuse them: tags, features, rules and devices', async () => {
     const { system } = await smallSystem();
     await expect(system.setTag('work', 'created-by-dom0')).rejects.toThrow(RefusedError);
     await expect(system.setTag('work', 'a b')).rejects.toThrow(RefusedError);
@@ -220,7 +220,7 @@ describe('settings', () => {
 });
 
 describe('opening a volume', () => {
-  it('that is missing or shrinks fails, and names it', async () => {
+  it('that is missing or shrinks fails with an error that names it', async () => {
     const { directory, system } = await smallSystem();
     const qube = await find(system, 'work');
     const volume = qube.volumes.find(({ name }) => name === 'private') ?? expect.fail();
@@ -243,7 +243,7 @@ describe('opening a volume', () => {
     await expect(system.openVolume(qube, astray, never)).rejects.toThrow(/not a path/);
   });
 
-  it('is refused while its VM uses the only content, and the content is discarded if the VM was started meanwhile', async () => {
+  it('without a saved state is refused while its VM is running, and fails if the VM is started meanwhile', async () => {
     const { system, directory } = await smallSystem();
     const work = await find(system, 'work');
     const found = work.volumes.find(({ name }) => name === 'private') ?? expect.fail();

@@ -10,7 +10,7 @@ import { never, pieces, smallSystem } from './small-system.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 
-/** Runs code that has `system` in a process of its own. */
+/** Runs `code` in another process, with `system` as a variable. */
 async function elsewhere(directory: string, code: string): Promise<void> {
   const program = `
     import { openFolderSystem } from './dom0-agent/qubes/folder/folder-system.ts';
@@ -54,7 +54,7 @@ describe('two coffers on one folder system', () => {
   });
 });
 
-it('a lock names its holder from the first moment: whenever that is killed, the next one takes it', async () => {
+it('the lock of a folder system always names its holder, so that it can be taken over if that was killed', async () => {
   const { directory, system } = await smallSystem();
   const changes = Array.from({ length: 15 }, (_, i) => system.setTag('work', `t${i}`));
   const seen = new Set<string>();
@@ -79,14 +79,14 @@ function holderOf(lock: string): string | undefined {
 }
 
 describe('a coffer that was killed', () => {
-  it('leaves a lock that the next one takes', async () => {
+  it('leaves a lock that the next one takes over', async () => {
     const { directory, system } = await smallSystem();
     await symlink('coffer.4194305.1.00000000', join(directory, 'qubes.xml.lock'));
     await system.setTag('work', 'next');
     expect(await readdir(directory)).not.toContain('qubes.xml.lock');
   });
 
-  it('while writing a volume leaves the old one, and a new file that the next one removes', async () => {
+  it('while it wrote a volume leaves the old content, and a file that the next one removes', async () => {
     const { directory, system } = await smallSystem();
     const code = `
       async function* killed() {

@@ -18,7 +18,7 @@ const beneath = (id: string, configuration: unknown) =>
   );
 
 describe('a pool with callbacks', () => {
-  it('has the driver that its configuration wraps', async () => {
+  it('has the driver and the settings in its configuration', async () => {
     const found = await beneath('luks', {
       luks: {
         bdriver: 'lvm_thin',
@@ -34,7 +34,7 @@ describe('a pool with callbacks', () => {
     });
   });
 
-  it('may wrap another, but not itself', async () => {
+  it('may have another pool with callbacks as its driver, but not itself', async () => {
     const configuration = {
       outer: { bdriver: 'callback', bdriver_args: { conf_id: 'inner' } },
       inner: { bdriver: 'zfs', bdriver_args: { container: 'tank/qubes' } },
@@ -44,20 +44,20 @@ describe('a pool with callbacks', () => {
     await expect(beneath('loop', configuration)).rejects.toThrow(/endless chain/);
   });
 
-  it('of another kind needs no configuration', async () => {
+  it('is not looked up for a pool without callbacks', async () => {
     const other = new Map([['driver', 'file']]);
     const fail = () => Promise.reject(new Error('it was read'));
     expect(await beneathCallbacks('mine', other, fail)).toBe(other);
   });
 
   it.each([
-    ['no JSON', '{', 'luks'],
+    ['not JSON', '{', 'luks'],
     ['a list', [], 'luks'],
     ['null', null, 'luks'],
-    ['another id only', { other: { bdriver: 'file' } }, 'luks'],
-    ['an id that every object has', {}, 'constructor'],
-    ['no driver', { luks: {} }, 'luks'],
-    ['a driver that is no name', { luks: { bdriver: 7 } }, 'luks'],
+    ['without its id', { other: { bdriver: 'file' } }, 'luks'],
+    ['without its id, which is the name of a method', {}, 'constructor'],
+    ['without a driver', { luks: {} }, 'luks'],
+    ['with a driver that is not a text', { luks: { bdriver: 7 } }, 'luks'],
   ])('is refused by name if its configuration is %s', async (_, configuration, id) => {
     await expect(beneath(id, configuration)).rejects.toThrow(RefusedError);
     await expect(beneath(id, configuration)).rejects.toThrow(/the storage pool mine/);

@@ -13,7 +13,7 @@ const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 const never = new AbortController().signal;
 
-/** What is there differs: the disk's file system, and memory's where there is one. */
+/** The file system of the disk, and that of the memory if there is one: they report holes differently. */
 const ROOTS = [...new Set([tmpdir(), '/dev/shm'])];
 const directories = await Promise.all(ROOTS.map((root) => mkdtemp(join(root, 'coffer-extents-'))));
 afterAll(() => Promise.all(directories.map((path) => rm(path, { recursive: true }))));
@@ -29,19 +29,19 @@ async function sparseFile(path: string, size: number, runs: readonly Extent[]): 
 const at = (offset: number, length: number): Extent => ({ offset, length });
 
 const SHAPES: readonly (readonly [string, number, readonly Extent[]])[] = [
-  ['empty', 0, []],
-  ['all holes', 5 * MiB, []],
-  ['no holes', MiB, [at(0, MiB)]],
-  ['no holes, odd size', MiB + 7, [at(0, MiB + 7)]],
-  ['a hole at the start', 2 * MiB, [at(MiB, MiB)]],
-  ['a hole in the middle', 2 * MiB, [at(0, 4 * KiB), at(MiB, MiB)]],
-  ['a hole at the end', 2 * MiB, [at(0, 8 * KiB)]],
-  ['20 GiB', 20 * GiB, [at(64 * KiB, 4 * KiB), at(9 * GiB, 8 * KiB), at(20 * GiB - 4096, 4096)]],
-  ['many', 16 * MiB, Array.from({ length: 1000 }, (_, i) => at(16 * KiB * i, 4 * KiB))],
+  ['that is empty', 0, []],
+  ['that is one hole', 5 * MiB, []],
+  ['without holes', MiB, [at(0, MiB)]],
+  ['without holes, of odd size', MiB + 7, [at(0, MiB + 7)]],
+  ['with a hole at the start', 2 * MiB, [at(MiB, MiB)]],
+  ['with a hole in the middle', 2 * MiB, [at(0, 4 * KiB), at(MiB, MiB)]],
+  ['with a hole at the end', 2 * MiB, [at(0, 8 * KiB)]],
+  ['of 20 GiB', 20 * GiB, [at(64 * KiB, 4 * KiB), at(9 * GiB, 8 * KiB), at(20 * GiB - 4096, 4096)]],
+  ['with a thousand extents', 16 * MiB, Array.from({ length: 1000 }, (_, i) => at(16 * KiB * i, 4 * KiB))],
 ];
 
-describe.each(directories)('in %s', (directory) => {
-  test.each(SHAPES)('%s', async (name, size, runs) => {
+describe.each(ROOTS.map((root, i) => [root, directories[i] ?? ''] as const))('the extents of a file in %s', (_, directory) => {
+  test.each(SHAPES)('%s are found', async (name, size, runs) => {
     const path = join(directory, name);
     await sparseFile(path, size, runs);
     expect(await dataExtents(path, size, never)).toEqual(runs);
@@ -49,7 +49,7 @@ describe.each(directories)('in %s', (directory) => {
 });
 
 test.each(['-rf', '--checkpoint-action=exec=false', 'new\nline', 'ключ', 'n'.repeat(200), '*'])(
-  'the name %j',
+  'the extents of a file called %j are found',
   async (name) => {
     const path = join(disk, name);
     await sparseFile(path, 2 * MiB, [at(MiB, 4 * KiB)]);
@@ -57,7 +57,7 @@ test.each(['-rf', '--checkpoint-action=exec=false', 'new\nline', 'ключ', 'n'
   },
 );
 
-test('a relative name that looks like an option, a link, a descriptor', async () => {
+test('the extents of a link and of a descriptor are found', async () => {
   const runs = [at(MiB, 4 * KiB)];
   await mkdir(join(disk, 'sub'));
   const path = join(disk, 'sub', 'image');
@@ -69,7 +69,7 @@ test('a relative name that looks like an option, a link, a descriptor', async ()
   expect(await dataExtents(descriptor, 2 * MiB, never)).toEqual(runs);
 });
 
-test('nothing in the environment reaches tar', async () => {
+test('TAR_OPTIONS in the environment has no effect', async () => {
   const path = join(disk, 'environment');
   await sparseFile(path, 2 * MiB, [at(MiB, 4 * KiB)]);
   process.env['TAR_OPTIONS'] = '--format=posix --no-such-option';
@@ -80,19 +80,19 @@ test('nothing in the environment reaches tar', async () => {
   }
 });
 
-describe('refused:', () => {
-  test('a missing file', async () => {
+describe('finding extents fails', () => {
+  test('if the file is missing', async () => {
     await expect(dataExtents(join(disk, 'nothing'), MiB, never)).rejects.toThrow(FailedError);
   });
 
-  test.each([2 * MiB - 1, 2 * MiB + 1])('a size of %i for 2 MiB', async (size) => {
+  test.each([2 * MiB - 1, 2 * MiB + 1])('if the given size is %i for a file of 2 MiB', async (size) => {
     const path = join(disk, 'size');
     await sparseFile(path, 2 * MiB, []);
     await truncate(path, 2 * MiB);
     await expect(dataExtents(path, size, never)).rejects.toThrow(FailedError);
   });
 
-  test('to continue when the signal has fired', async () => {
+  test('with the reason of the signal if that is aborted', async () => {
     const path = join(disk, 'signal');
     await writeFile(path, Buffer.alloc(MiB, 1));
     const stopped = AbortSignal.abort(new Error('stopped'));
@@ -104,7 +104,7 @@ describe('refused:', () => {
     await expect(scanExtents(() => Promise.resolve(), MiB, stop.signal)).rejects.toThrow('stopped');
   });
 
-  test('to work without tar, with an error that says so', async () => {
+  test('with an error that says so if tar is not installed', async () => {
     const path = join(disk, 'without-tar');
     await sparseFile(path, 2 * MiB, [at(0, 4096)]);
     const { PATH } = process.env;
@@ -126,7 +126,7 @@ describe('scanExtents', () => {
     return scanExtents(read, content.length, never);
   };
 
-  test('finds every byte that is not zero, to 64 KiB', async () => {
+  test('finds the blocks of 64 KiB that are not zero', async () => {
     const places = fc.array(fc.nat(3 * MiB + 999), { maxLength: 20 });
     await fc.assert(
       fc.asyncProperty(places, async (bytes) => {
@@ -155,7 +155,7 @@ describe('scanExtents', () => {
   });
 });
 
-test('a list of extents has a bounded length, and loses no data', () => {
+test('a list of extents has a limited length, and still covers all data', () => {
   const list = new ExtentList(10);
   const added = Array.from({ length: 1000 }, (_, i) => at(100 * i + (i % 7), 50));
   for (const { offset, length } of added) list.add(offset, length);

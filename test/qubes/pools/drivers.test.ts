@@ -24,23 +24,23 @@ const running = () => Promise.resolve(true);
 const volume = (vid: string, hasNoSavedState = false): PlacedVolume => ({
   ...{ label: 'the volume private of work', qubeName: 'work', vid, hasNoSavedState },
 });
-/** Answers whether a VM runs: in turn what is given, then always the last. */
+/** Answers whether a VM is running: the given answers in turn, then always the last one. */
 const runningInTurn =
   (...answers: boolean[]) =>
   (): Promise<boolean> =>
     Promise.resolve(answers.length > 1 ? answers.shift() === true : answers[0] === true);
 const nothing = new Commands();
 
-/** `coffer.<pid>.<start>.<random>`, of this process. */
+/** `coffer.<pid>.<start>.<random>` of this process. */
 const OURS = `coffer\\.${process.pid}\\.\\d+\\.[0-9a-f]{8}`;
 
-describe('names', () => {
-  it('distinguish what is stale from what is in use', async () => {
+describe('the name of a snapshot', () => {
+  it('shows whether the process that took it is gone', async () => {
     const own = await newOwnerName();
     expect(own).toMatch(new RegExp(`^${OURS}$`));
     expect(await isOwnerGone(`vm-work-private-${own}-snap`)).toBe(false);
     expect(await isOwnerGone('coffer.999999999.1.00000000')).toBe(true);
-    // The process id was used again.
+    // Another process has the same process id.
     expect(await isOwnerGone(own.replace(/\.\d+\.([0-9a-f]{8})$/, '.1.$1'))).toBe(true);
     expect(await isOwnerGone('.private.img.coffer.999999999.1.00000000')).toBe(true);
     expect(await isOwnerGone('coffer.1.1.deadbeef-private')).toBe(false);
@@ -50,7 +50,7 @@ describe('names', () => {
 });
 
 describe('a pool', () => {
-  it('of another kind is refused by name', () => {
+  it('of an unknown kind is refused by name', () => {
     const open = () =>
       openPool('odd', settings('driver=odd'), { runAsRoot: nothing.run, isRunning: halted });
     expect(open).toThrow(RefusedError);
@@ -65,7 +65,7 @@ describe('a pool', () => {
 });
 
 describe('file pools', () => {
-  it('have the committed content under the volume’s id', async () => {
+  it('have the committed content in the file with the volume’s id', async () => {
     for (const driver of ['file', 'file-reflink']) {
       const pool = openPool('p', settings(`driver=${driver} dir_path=/pool`), {
         runAsRoot: nothing.run,
@@ -122,7 +122,7 @@ describe('lvm_thin', () => {
       devices,
     });
 
-  it('takes a snapshot that qubesd and udev leave alone, and removes it', async () => {
+  it('takes a snapshot under a name that qubesd ignores, and removes it', async () => {
     const commands = new Commands([/lvcreate/, '  Logical volume "x" created.\n']);
     const opened = await open(commands).open(volume('qubes_dom0/vm-work-private'));
     const name = new RegExp(`^${devices}/(qubes_dom0/vm-work-private\\+(${OURS})-snap)$`);
@@ -137,21 +137,21 @@ describe('lvm_thin', () => {
     expect(commands.ran.at(-1)).toBe(`lvm lvremove --force -- ${snapshot}`);
   });
 
-  it('leaves nothing if the snapshot cannot be activated', async () => {
+  it('leaves nothing behind if the snapshot cannot be activated', async () => {
     const commands = new Commands([/lvchange/, new Error('device-mapper: no space')]);
     const opening = open(commands).open(volume('qubes_dom0/vm-work-private'));
     await expect(opening).rejects.toThrow(/no space/);
     expect(commands.ran.at(-1)).toMatch(/^lvm lvremove --force -- .*-snap$/);
   });
 
-  it('reports what LVM says if there is no such volume', async () => {
+  it('passes on the error of LVM if there is no such volume', async () => {
     const commands = new Commands([/lvcreate/, new Error('Failed to find logical volume "q/v"')]);
     await expect(open(commands).open(volume('q/v'))).rejects.toThrow(/Failed to find logical/);
     expect(commands.ran).toHaveLength(1);
   });
 
-  it('says in plain words that the pool is full', async () => {
-    // As LVM 2.03.16 said it about a real one.
+  it('says that the pool is full', async () => {
+    // Output of LVM 2.03.16 for a real pool.
     const full =
       'WARNING: Thin pool qubes_dom0/vm-pool is out of data space. Cannot create new thin volume, ' +
       'free space in thin pool qubes_dom0/vm-pool reached threshold.';
@@ -167,24 +167,24 @@ describe('lvm_thin', () => {
     await expect(opened[Symbol.asyncDispose]()).rejects.toThrow(/lvremove.*-snap.*in use/);
   });
 
-  it('never takes a snapshot of what a running VM writes to', async () => {
+  it('refuses a volume that a running VM writes to', async () => {
     const inPlace = volume('qubes_dom0/vm-work-private', true);
     const commands = new Commands();
     await expect(open(commands).open(inPlace)).rejects.toThrow(/no separate saved state/);
     expect(commands.ran).toEqual([]);
-    // Started as the snapshot was taken.
+    // The VM is started while the snapshot is taken.
     const started = open(commands, runningInTurn(false, true)).open(inPlace);
     await expect(started).rejects.toThrow(/no separate saved state/);
     expect(commands.ran.at(-1)).toMatch(/^lvm lvremove --force -- .*-snap$/);
-    // Started later: the snapshot stays as it is.
+    // The VM is started later, which does not change the snapshot.
     await using opened = await open(commands, runningInTurn(false, false, true)).open(inPlace);
     await opened.requireUnchanged();
   });
 
-  it('removes what a killed coffer has left, and nothing that may belong to a VM, whatever its name', async () => {
+  it('removes the snapshots that a killed coffer has left, and nothing that may belong to a VM', async () => {
     const own = await newOwnerName();
     const left = 'coffer.999999999.5.0123abcd';
-    // As `lvs --noheadings -o lv_name,lv_tags` prints it.
+    // Output of `lvs --noheadings -o lv_name,lv_tags`.
     const listed = [
       '  root',
       '  vm-pool',
@@ -193,7 +193,7 @@ describe('lvm_thin', () => {
       '  vm-work-private-snap',
       `  vm-work-private+${own}-snap                                      ${own}`,
       `  vm-work-private+${left}-snap                                     by-hand,${left}`,
-      // VMs of such names, and what carries only half of the mark.
+      // VMs with such names, and volumes with only the name or the tag.
       `  vm-${left}-private-snap`,
       `  vm-${left}-private-snap                                          ${left}`,
       `  vm-work-${left}-snap                                             ${left}`,
@@ -214,7 +214,7 @@ describe('lvm_thin', () => {
 describe('zfs', () => {
   const open = (commands: Commands, isRunning: () => Promise<boolean>) =>
     openPool('tank', settings('driver=zfs container=tank/qubes'), {
-      // A clone shows up as a device.
+      // A clone appears as a device.
       runAsRoot: async (program, args) => {
         const output = await commands.run(program, args);
         if (args[0] === 'clone') {
@@ -245,7 +245,7 @@ describe('zfs', () => {
   });
 
   it('reads the last clean snapshot of a running VM’s volume', async () => {
-    // As `zfs list -H -o name -s createtxg -t snapshot` prints it.
+    // Output of `zfs list -H -o name -s createtxg -t snapshot`.
     const listed = [
       'tank/qubes/work/private@qubes-clean-01234567',
       'tank/qubes/work/private@qubes-clean-89abcdef',
@@ -267,7 +267,7 @@ describe('zfs', () => {
     ]);
   });
 
-  it('reads the last clean snapshot of a VM that was started while it took its own', async () => {
+  it('reads the last clean snapshot if the VM is started while coffer takes its own', async () => {
     const listed = 'tank/qubes/work/private@qubes-clean-01234567\n';
     const commands = new Commands([/list/, listed]);
     const isRunning = runningInTurn(false, true);
@@ -279,7 +279,7 @@ describe('zfs', () => {
     expect(commands.ran.at(-1)).toMatch(/^zfs destroy tank\/qubes\/work\/private@coffer/);
   });
 
-  it('never takes a snapshot of what a running VM writes to', async () => {
+  it('refuses a volume that a running VM writes to', async () => {
     const inPlace = volume('tank/qubes/work/private', true);
     const commands = new Commands([/list/, 'tank/qubes/work/private@qubes-clean-01234567\n']);
     await expect(open(commands, running).open(inPlace)).rejects.toThrow(/no separate saved state/);
@@ -290,12 +290,12 @@ describe('zfs', () => {
     expect(commands.ran.some((line) => line.startsWith('zfs clone'))).toBe(false);
   });
 
-  it('refuses a running VM’s volume that was never committed', async () => {
+  it('refuses a running VM’s volume that has no clean snapshot', async () => {
     const opening = open(new Commands(), running).open(volume('tank/qubes/work/private'));
     await expect(opening).rejects.toThrow(/shut the VM down first/);
   });
 
-  it('leaves nothing if the clone fails', async () => {
+  it('leaves nothing behind if the clone fails', async () => {
     const commands = new Commands([/clone/, new Error('device busy')]);
     const opening = open(commands, halted).open(volume('tank/qubes/work/private'));
     await expect(opening).rejects.toThrow(/device busy/);
@@ -303,7 +303,7 @@ describe('zfs', () => {
   });
 
   it.each(['snapshot', 'clone'])(
-    'says that the pool is full when no %s can be made',
+    'says that the pool is full if a %s cannot be created for that reason',
     async (made) => {
       const full = new Error(`cannot create ${made}: out of space`);
       const commands = new Commands([new RegExp(`zfs ${made}`), full]);
@@ -312,8 +312,8 @@ describe('zfs', () => {
     },
   );
 
-  it('is content when what it made has gone with the volume', async () => {
-    // Of a snapshot, ZFS 2.1.11 says it in these words.
+  it('does not fail if its snapshot was removed together with the volume', async () => {
+    // The error of ZFS 2.1.11 for a missing snapshot.
     const gone = new Error('could not find any snapshots to destroy; check snapshot names.');
     const commands = new Commands([/zfs destroy/, gone]);
     const opened = await open(commands, halted).open(volume('tank/qubes/work/private'));
@@ -321,17 +321,17 @@ describe('zfs', () => {
     expect(commands.ran.filter((line) => line.startsWith('zfs destroy'))).toHaveLength(2);
   });
 
-  it('removes what a killed coffer has left, clones first, and nothing that may belong to a VM', async () => {
+  it('removes the clones and snapshots that a killed coffer has left, and nothing that may belong to a VM', async () => {
     const own = await newOwnerName();
     const left = 'coffer.999999999.5.0123abcd';
-    // As `zfs list -H -o name,coffer:owner` prints it.
+    // Output of `zfs list -H -o name,coffer:owner`.
     const listed = [
       'tank/qubes/work/private\t-',
       `tank/qubes/work/private@${left}\t${left}`,
       `tank/qubes/work/private@${own}\t${own}`,
       'tank/qubes/work/private@qubes-clean-01234567\t-',
       `tank/qubes/${left}\t${left}`,
-      // A snapshot inherits the mark, and a VM may have such a name.
+      // A snapshot inherits the property, and a VM may have such a name.
       `tank/qubes/${left}@zfs-auto-snap\t${left}`,
       `tank/qubes/coffer.999999999.5.ffffffff\t-`,
       `tank/qubes/${left}/private\t-`,
@@ -349,7 +349,7 @@ describe('zfs', () => {
 });
 
 describe('running a program', () => {
-  it('gives its output, or the end of its standard error', async () => {
+  it('gives its output, or fails with the end of its standard error', async () => {
     const run = runnerBehind([]);
     expect(await run('printf', ['a\\n'])).toBe('a\n');
     await expect(run('sh', ['-c', 'echo "no\x1b[31m luck" >&2; exit 5'])).rejects.toThrow(
@@ -360,7 +360,7 @@ describe('running a program', () => {
     await expect(run('/nowhere/lvm', [])).rejects.toThrow(/not installed/);
   });
 
-  it('uses sudo if that is needed', async () => {
+  it('puts the prefix, such as sudo, before it', async () => {
     expect(await runnerBehind(['env', '-i', 'A=b'])('env', [])).toBe('A=b\n');
   });
 });

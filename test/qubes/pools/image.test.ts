@@ -71,7 +71,7 @@ async function contentOf(image: VolumeImage): Promise<Buffer> {
 }
 
 describe.each(ways)('an image read %s', (_, openIt) => {
-  it('gives its data, and says where there is none', async () => {
+  it('gives its data and its extents', async () => {
     await using image = await openIt(await sparseImage('sparse'));
     const expected = Buffer.alloc(20 * MiB);
     expected.fill('data', 8 * MiB, 9 * MiB);
@@ -85,7 +85,7 @@ describe.each(ways)('an image read %s', (_, openIt) => {
     expect(across.equals(expected.subarray(2 * MiB))).toBe(true);
   });
 
-  it('gives several pieces at once', async () => {
+  it('can be read at several offsets at the same time', async () => {
     await using image = await openIt(await sparseImage('at-once'));
     const pieces = [8, 0, 8.5].map((at) => ({ at: at * MiB, buffer: Buffer.alloc(MiB / 4) }));
     await Promise.all(pieces.map(({ at, buffer }) => image.read(buffer, at)));
@@ -96,7 +96,7 @@ describe.each(ways)('an image read %s', (_, openIt) => {
     ]);
   });
 
-  it('stays the same when a commit replaces the file', async () => {
+  it('remains the same if a commit replaces the file', async () => {
     const path = join(directory, 'committed');
     writeFileSync(path, 'old');
     await using image = await openIt(path);
@@ -105,7 +105,7 @@ describe.each(ways)('an image read %s', (_, openIt) => {
     expect((await contentOf(image)).toString()).toBe('old');
   });
 
-  it('counts as unchanged if it was replaced by a commit, but not if it was written to', async () => {
+  it('counts as unchanged if a commit replaced the file, but not if the file was written to', async () => {
     const path = join(directory, 'written');
     writeFileSync(path, 'as it was');
     const past = new Date(Date.now() - 60_000);
@@ -139,7 +139,7 @@ describe.each(ways)('an image read %s', (_, openIt) => {
     expect(image).toMatchObject({ size: 0, extents: [] });
   });
 
-  it('names the volume if it shrinks', async () => {
+  it('fails with an error that names the volume if it shrinks', async () => {
     const path = await sparseImage('shrinking');
     await using image = await openIt(path);
     truncateSync(path, 10 * MiB);
@@ -148,21 +148,21 @@ describe.each(ways)('an image read %s', (_, openIt) => {
     await expect(reading).rejects.toThrow(/private of work shrank.*ends at byte 10485760/);
   });
 
-  it('names the volume if it is missing, or is something else', async () => {
+  it('is refused with an error that names the volume if it is missing or not an image', async () => {
     const missing = openIt(join(directory, 'nowhere'));
     await expect(missing).rejects.toThrow(/private of work has no committed content/);
     await expect(openIt(directory)).rejects.toThrow(/private of work cannot be (read|opened)/);
     await expect(openIt('/dev/null')).rejects.toThrow(/neither a file nor a block device/);
   });
 
-  it('is not opened once coffer is interrupted', async () => {
+  it('is not opened if coffer is interrupted', async () => {
     const stopped = AbortSignal.abort();
     await expect(openIt(await sparseImage('stopped'), stopped)).rejects.toThrow(InterruptedError);
   });
 });
 
-describe('the root process', () => {
-  it('that cannot be started is reported', async () => {
+describe('the process that reads an image as root', () => {
+  it('is named in the error if it cannot be started, or if sudo fails', async () => {
     const path = await sparseImage('unreadable');
     const opening = openImageAsRoot(['/nowhere/sudo'], path, LABEL, never);
     await expect(opening).rejects.toThrow(/private of work cannot be read as root.*nowhere/);
@@ -173,7 +173,7 @@ describe('the root process', () => {
     await expect(refused).rejects.toThrow(/as root: sudo asks for a password/);
   });
 
-  it('ends when coffer is interrupted in the middle', async () => {
+  it('ends when coffer is interrupted', async () => {
     const path = await sparseImage('halfway');
     const controller = new AbortController();
     await using image = await openImageAsRoot(readVolume, path, LABEL, controller.signal);
@@ -181,7 +181,7 @@ describe('the root process', () => {
     await expect(image.read(Buffer.alloc(10), 0)).rejects.toThrow(InterruptedError);
   });
 
-  it('that is killed is reported', async () => {
+  it('is named in the error if it is killed', async () => {
     const path = await sparseImage('killed');
     const pidFile = join(directory, 'pid');
     const noted = ['sh', '-c', `echo $$ >${pidFile}; exec "$0" "$@"`, ...readVolume];
@@ -194,7 +194,7 @@ describe('the root process', () => {
     );
   });
 
-  it('is fast', async () => {
+  it('reads more than 5 MiB/s', async () => {
     const path = join(directory, 'large');
     writeFileSync(path, Buffer.alloc(64 * MiB, 'large'));
     await using image = await openImageAsRoot(readVolume, path, LABEL, never);
@@ -202,7 +202,6 @@ describe('the root process', () => {
     const begin = performance.now();
     for (let offset = 0; offset < image.size; offset += MiB) await image.read(buffer, offset);
     const rate = image.size / MiB / ((performance.now() - begin) / 1000);
-    console.log(`read as root: ${Math.round(rate)} MiB/s`);
     expect(rate).toBeGreaterThan(5);
   });
 });

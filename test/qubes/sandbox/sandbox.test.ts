@@ -74,7 +74,7 @@ describe('a sandbox', () => {
     expect(await system.notes('vault')).toBe('');
   });
 
-  it('has settings that it would accept itself, so that they can be restored into it', async () => {
+  it('has settings that can be restored into it', async () => {
     for (const { name, properties, features, tags } of qubes.slice(1)) {
       for (const [property, value] of properties) await system.setProperty(name, property, value);
       for (const [feature, value] of features) await system.setFeature(name, feature, value);
@@ -94,7 +94,7 @@ describe('a sandbox', () => {
     expect(apparent).toBeGreaterThan(10 * data);
   });
 
-  it('has valid ext4 file systems, with the files in them', async () => {
+  it('has valid ext4 file systems with files', async () => {
     for (const [volume, image] of images()) {
       await run('e2fsck', ['-f', '-n', image], { env });
       const entries = SAMPLE_VOLUMES.get(volume) ?? expect.fail(`no samples for ${volume}`);
@@ -126,12 +126,12 @@ describe('a sandbox', () => {
     expect(await readdir(join(system.homeOf('sys-usb'), 'backups'))).toEqual([]);
   });
 
-  it('leaves nothing else behind', async () => {
+  it('consists of nothing else', async () => {
     const made = ['appvms', 'dom0-home', 'homes', 'qubes.xml', 'running', 'vm-templates'];
     expect((await readdir(box)).sort()).toEqual(made);
   });
 
-  it('to restore into has only dom0, the template and the storage VM', async () => {
+  it('made with --empty has only dom0, the template and the storage VM', async () => {
     const empty = join(parent, 'empty');
     await mkdir(empty);
     await makeSandbox(empty, { empty: true }, never, none);
@@ -144,7 +144,7 @@ describe('a sandbox', () => {
 });
 
 describe('making a sandbox', () => {
-  it('is refused if something is already there', async () => {
+  it('is refused if the directory is not empty', async () => {
     const used = join(parent, 'used');
     await mkdir(used);
     await writeFile(join(used, 'letter'), 'mine');
@@ -156,7 +156,7 @@ describe('making a sandbox', () => {
     expect(await readdir(used)).toEqual(['letter']);
   });
 
-  it('that is interrupted leaves nothing, neither a new directory nor anything in an old one', async () => {
+  it('leaves nothing behind if it is interrupted', async () => {
     const old = join(parent, 'old');
     await mkdir(old);
     for (const directory of [join(parent, 'new'), old]) {
@@ -172,7 +172,7 @@ describe('making a sandbox', () => {
     expect(await readdir(old)).toEqual([]);
   });
 
-  it('whose image cannot be made leaves nothing', async () => {
+  it('leaves nothing behind if an image cannot be made', async () => {
     const tools = join(parent, 'tools');
     await mkdir(tools);
     await writeFile(join(tools, 'mke2fs'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
