@@ -38,7 +38,7 @@ async function ask(socketPath: string, call: Recorded): Promise<string> {
   return (await buffer(socket)).toString();
 }
 
-it('the double of qubesd answers every call of the transcript with the same bytes', async () => {
+it('the double of qubesd answers every call of the transcript with the recorded bytes', async () => {
   await using scene = await makeScene({
     keepPools: true,
     machine: { uuids: ['0dc2dc8d-53b0-4e82-bfc9-49bb485663e6'] },

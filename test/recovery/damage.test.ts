@@ -33,14 +33,14 @@ function flippedIn(name: string): Buffer {
   return flipped(content.byteOffset - backup.byteOffset + Math.floor(content.length / 2));
 }
 
-/** The backup, its members changed by `change`. */
+/** The backup with its members changed by `change`. */
 function rearranged(change: (copy: OuterMemberBlocks[]) => void): Buffer {
   const copy = [...members];
   change(copy);
   return archiveOf(copy);
 }
 
-/** A member under another name, its tar header sound. */
+/** A member under another name, with a valid tar header. */
 function renamed(member: OuterMemberBlocks | undefined, name: string): OuterMemberBlocks {
   if (member === undefined) throw new Error('no such member');
   const blocks = Buffer.from(member.blocks);
@@ -60,26 +60,26 @@ const DAMAGES: readonly [string, Buffer][] = [
   ['a changed MAC of a part that is not asked for', flippedIn('vm6/notes.txt.000.hmac')],
   ['a changed manifest', flippedIn('manifest.000')],
   ['a changed MAC of the manifest', flippedIn('manifest.000.hmac')],
-  ['half of it', backup.subarray(0, backup.length / 2)],
+  ['only its first half', backup.subarray(0, backup.length / 2)],
   ['no manifest', rearranged((copy) => copy.splice(-2))],
-  ['one block less at its end', backup.subarray(0, -512)],
+  ['a missing block at its end', backup.subarray(0, -512)],
   ['no end', backup.subarray(0, -1024)],
-  ['one bit in the zeros at its end', flipped(backup.length - 1)],
-  ['zeros in the place of its second half', Buffer.from(backup).fill(0, backup.length / 2)],
-  ['nothing', Buffer.alloc(0)],
-  ['a part dropped', rearranged((copy) => copy.splice(part, 2))],
-  ['the last part dropped', rearranged((copy) => copy.splice(indexOf('data.003'), 2))],
-  ['a file dropped', rearranged((copy) => copy.splice(indexOf('vm6/notes.txt.000'), 2))],
-  ['a MAC dropped', rearranged((copy) => copy.splice(part + 1, 1))],
+  ['a flipped bit in the zeros at its end', flipped(backup.length - 1)],
+  ['zeros in place of its second half', Buffer.from(backup).fill(0, backup.length / 2)],
+  ['no bytes', Buffer.alloc(0)],
+  ['a missing part', rearranged((copy) => copy.splice(part, 2))],
+  ['a missing last part', rearranged((copy) => copy.splice(indexOf('data.003'), 2))],
+  ['a missing file', rearranged((copy) => copy.splice(indexOf('vm6/notes.txt.000'), 2))],
+  ['a missing MAC', rearranged((copy) => copy.splice(part + 1, 1))],
   ['a part twice', rearranged((copy) => copy.splice(part, 0, ...members.slice(part, part + 2)))],
   [
-    'two parts swapped',
+    'two swapped parts',
     rearranged((copy) =>
       copy.splice(part, 4, ...copy.slice(part + 2, part + 4), ...copy.slice(part, part + 2)),
     ),
   ],
   [
-    'the content of two parts swapped',
+    'the swapped contents of two parts',
     rearranged((copy) => {
       const [first, firstMac, second, secondMac] = members.slice(part, part + 4);
       copy.splice(
@@ -93,11 +93,11 @@ const DAMAGES: readonly [string, Buffer][] = [
     }),
   ],
   [
-    'a part of another backup under the same passphrase',
+    'a part of another backup with the same passphrase',
     rearranged((copy) => copy.splice(part, 2, ...membersOf(anotherBackup).slice(part, part + 2))),
   ],
   [
-    'the manifest of another backup under the same passphrase',
+    'the manifest of another backup with the same passphrase',
     rearranged((copy) => copy.splice(-2, 2, ...membersOf(anotherBackup).slice(-2))),
   ],
   ...[
@@ -109,7 +109,7 @@ const DAMAGES: readonly [string, Buffer][] = [
     '-x',
     '\u001b[2J\u009b',
   ].map((name): [string, Buffer] => [
-    `a member named ${JSON.stringify(name)}`,
+    `a member called ${JSON.stringify(name)}`,
     rearranged((copy) => {
       copy[part] = renamed(copy[part], `${name}.001`);
       copy[part + 1] = renamed(copy[part + 1], `${name}.001.hmac`);
@@ -127,7 +127,7 @@ describe('recover.sh refuses a backup with', () => {
     expect(recovery.leftovers()).toEqual([]);
   });
 
-  it('any bit flipped, or recovers what was backed up', () => {
+  it('any flipped bit, or recovers what was backed up', () => {
     const anyOffset = fc.integer({ min: 0, max: backup.length - 1 });
     fc.assert(
       fc.property(anyOffset, (offset) => {
@@ -153,7 +153,7 @@ describe('recover.sh refuses a backup with', () => {
     ['kdf=scrypt', 'kdf=nothng'],
     ['format=coffer-1', 'format=coffer-2'],
     ['encrypted=True', 'encrypted=true'],
-  ])('a header that says not %s but %s, before it derives a key', (told, forged) => {
+  ])('%s in its header replaced by %s, before it derives a key', (told, forged) => {
     using recovery = new Recovery(
       Buffer.from(backup.toString('latin1').replace(told, forged), 'latin1'),
     );
@@ -162,7 +162,7 @@ describe('recover.sh refuses a backup with', () => {
     expect(stderr).toMatch(/no valid|does not begin as a coffer-1 backup/);
   });
 
-  it('a damaged file, but recovers a complete one before it', () => {
+  it('a damaged file, but recovers the complete files before it', () => {
     using recovery = new Recovery(flippedIn('data.001'));
     const { status, stderr } = recovery.recover('qubes.xml', IMAGE, 'vm6');
     expect(status).toBe(3);

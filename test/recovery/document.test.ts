@@ -20,7 +20,7 @@ import { SCRIPT, SHELLS } from './script.ts';
 const image = makeImage();
 const FILE = 'vm5/private.img';
 
-/** The sections of docs/recovery.md, the fixtures they are for, and where these keep a VM's files. */
+/** Sections of docs/recovery.md, fixtures that they are for, and a VM with its directory in the fixture. */
 const OFFICIAL: readonly [string, string, string, string][] = [
   ['Format 4', 'qubes4-gzip.backup', 'work', 'vm5'],
   ['Format 4', 'qubes4-plain.backup', 'work', 'vm5'],
@@ -45,7 +45,7 @@ describe('docs/recovery.md', () => {
     ['encrypted and compressed', 'busybox sh', {}],
     ['not encrypted', 'dash', { encrypted: false }],
     ['not compressed', 'bash', { compressionFilter: undefined }],
-  ])('gets the files back from a coffer-1 backup, %s, with %s', async (_, shell, options) => {
+  ])('recovers the files of a coffer-1 backup, %s, with %s', async (_, shell, options) => {
     using work = new WorkDirectory();
     const files = [imageFile(FILE, image), smallFile('vm5/notes.txt', 'a note')];
     const backup = await coffer1Backup(files, options);
@@ -59,7 +59,7 @@ describe('docs/recovery.md', () => {
     }
   });
 
-  it("gets dom0's home back", async () => {
+  it("recovers dom0's home from a coffer-1 backup", async () => {
     using work = new WorkDirectory();
     const home = work.member('dom0-home/home/.config/a file', 'settings');
     const backup = await coffer1Backup([
@@ -71,7 +71,7 @@ describe('docs/recovery.md', () => {
     expect(work.take('recovery/dom0-home/home/.config/a file').toString()).toBe('settings');
   });
 
-  // The first backup of each section in every shell; in the others it is other programs that differ, so one shell, by turns.
+  // The first backup of each section is recovered in every shell; the others only differ in other programs, so one shell each.
   const inOrder = OFFICIAL.map(([section, name, vm, directory], i) => ({
     ...{ section, name, vm, directory },
     shells:
@@ -79,7 +79,7 @@ describe('docs/recovery.md', () => {
         ? SHELLS
         : [SHELLS[i % SHELLS.length] ?? 'dash'],
   }));
-  it.each(inOrder)('$section gets the files back from $name', async (official) => {
+  it.each(inOrder)('recovers the files of $vm from $name by the section $section', async (official) => {
     const { section, name, vm, directory, shells } = official;
     const { passphrase, backups } = expectedOfFixtures();
     const file = `${directory}/private.img`;
@@ -94,7 +94,7 @@ describe('docs/recovery.md', () => {
   });
 
   it.each(['coffer-1', ...new Set(OFFICIAL.map(([section]) => section))])(
-    '%s shows no passphrase and no root key to an observer of the processes',
+    'shows no passphrase and no root key to an observer of the processes (%s)',
     async (section) => {
       using work = new WorkDirectory();
       const official = OFFICIAL.find(([each, name]) => each === section && /gzip|encr/.test(name));
@@ -113,12 +113,12 @@ describe('docs/recovery.md', () => {
       for (const secret of ['staple', Buffer.from('staple').toString('hex')]) {
         expect(executed).not.toContain(secret);
       }
-      // Keys of 64 bytes in hex: the root key, and those of MACs.
+      // Keys of 64 bytes in hex: the root key and the MAC keys.
       expect(executed).not.toMatch(/[0-9a-f]{128}/);
     },
   );
 
-  it('Format 2 gets the files back from a backup without a header', async () => {
+  it('recovers the files of a backup in format 2 without a header', async () => {
     using work = new WorkDirectory();
     const backup = makeQubes3({
       version: 2,
@@ -136,7 +136,7 @@ describe('docs/recovery.md', () => {
     expect(sha256(work.take(`recovery/${FILE}`))).toBe(sha256(image));
   });
 
-  it('finds what is missing in a backup that coffer wrote in format 4', async () => {
+  it('shows what is missing in a backup that coffer wrote in format 4', async () => {
     using work = new WorkDirectory();
     const archive = await makeArchive({ [FILE]: 'a', 'vm5/notes.txt': 'b' });
     const follow = async (backup: Buffer): Promise<string> => {
@@ -155,7 +155,7 @@ describe('docs/recovery.md', () => {
     ['Format 4', 'qubes4-gzip.backup'],
     ['Format 3', 'qubes3-encrypted.backup'],
     ['Format 2', 'qubes2-encrypted.backup'],
-  ])('%s stops at a wrong passphrase', async (section, name) => {
+  ])('stops at a wrong passphrase (%s)', async (section, name) => {
     using work = new WorkDirectory();
     const backup = name === undefined ? await coffer1Backup([]) : fixture(name);
     const reader = { section, backup, file: FILE, passphrase: 'a wrong one' };
@@ -170,7 +170,7 @@ describe('docs/recovery.md', () => {
     ['Format 4', 'qubes4-gzip.backup', `${FILE}.001.enc`],
     ['Format 3', 'qubes3-encrypted.backup', `${FILE}.001`],
     ['Format 2', 'qubes2-encrypted.backup', `${FILE}.001`],
-  ])('%s reports a damaged part', async (section, name, part) => {
+  ])('stops at a damaged part (%s)', async (section, name, part) => {
     using work = new WorkDirectory();
     const whole =
       name === undefined ? await coffer1Backup([imageFile(FILE, image)]) : fixture(name);
@@ -183,8 +183,8 @@ describe('docs/recovery.md', () => {
   });
 });
 
-describe('docs/recovery.md on an incomplete backup', () => {
-  /** What the page salvages: the beginning of the image. */
+describe('docs/recovery.md, from an incomplete backup,', () => {
+  /** The beginning of the image that the page salvages. */
   async function salvaged(section: string, backup: Buffer, then: string): Promise<Buffer> {
     using work = new WorkDirectory();
     const passphrase = section === 'coffer-1' ? PASSPHRASE : FORMAT_4_PASSPHRASE;
@@ -198,7 +198,7 @@ describe('docs/recovery.md on an incomplete backup', () => {
   const content = noise(200_000);
   const options = { compressionFilter: undefined };
 
-  it('salvages what comes before a damaged part, in coffer-1 and in format 4', async () => {
+  it('salvages the data before a damaged part, in coffer-1 and in format 4', async () => {
     const backup = await coffer1Backup([smallFile(FILE, content)], options);
     const ours = await salvaged('coffer-1', withFlippedBit(backup, 'data.002'), 'salvage_volume');
     const archive = await makeArchive({ [FILE]: content }, options);

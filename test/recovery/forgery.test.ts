@@ -11,12 +11,12 @@ import { followPage } from './document.ts';
 import { OLD_FORGERIES, OTHER_VOLUME, VOLUME } from './old-forgeries.ts';
 import { Recovery, SHELLS } from './script.ts';
 
-/** What is in the backup that the attacker changes: three parts or so. */
+/** The content of the backup that the attacker changes, which has about three parts. */
 const CONTENT = noise(25_000, 'new');
 const OTHER = noise(25_000, 'other');
 const OLD = noise(25_000, 'old');
 
-/** Whoever follows the page to the end gets what was backed up, or nothing; and nothing else happens. */
+/** Checks that following the page gives what was backed up or nothing, and has no other effect. */
 async function expectPageHolds(
   archive: Buffer,
   section: string,
@@ -45,8 +45,8 @@ const headerOf = (pieces: readonly Piece[]): string | undefined =>
   pieces.find(({ name }) => name === 'backup-header')?.content.toString();
 
 /**
- * What an attacker has written into the header is read by every shell. Otherwise the page only sees that a MAC is not the
- * one that it computes, or that something is not there: one shell sees it, by turns.
+ * The shells for the page: all of them if the header is forged, as each shell reads it in its own way. Otherwise the page
+ * only sees that a MAC is wrong or that something is missing, and one shell, by turns, is enough.
  */
 function shellsForPage(
   forged: readonly Piece[],
@@ -68,7 +68,7 @@ async function expectScriptRefuses(archive: Buffer, shells = SHELLS): Promise<vo
       const { status, stderr } = await recovery.recoverMeanwhile();
       expect([1, 3], `${shell}: ${stderr}`).toContain(status);
       expect(stderr).toMatch(/^recover\.sh: [\x20-\x7e]+\n$/);
-      // The list of VMs comes first, and may be genuine.
+      // The list of VMs comes first and may be genuine.
       const recovered = recovery.recovered().filter((file) => file !== 'qubes.xml');
       expect(recovered, shell).toEqual([]);
       expect(recovery.leftovers(), shell).toEqual([]);
@@ -86,7 +86,7 @@ const backups = {
   foreign: await madeOf(volumes(OLD), { passphrase: Buffer.from('another') }),
 };
 
-describe('without the key nobody can make recover.sh or the page accept as coffer-1', () => {
+describe('without the key, recover.sh and the page cannot be made to accept as coffer-1', () => {
   const inOrder = FORGERIES.map(([what, forge], turn) => ({ what, forge, turn }));
   it.each(inOrder)('$what', async ({ forge, turn }) => {
     const forged = forge(backups);
@@ -96,7 +96,7 @@ describe('without the key nobody can make recover.sh or the page accept as coffe
     await expectScriptRefuses(archive);
   });
 
-  it('links and programs with the names of files that the page makes', async () => {
+  it('links and programs with the names of files that the page uses', async () => {
     await expectPageHolds(withPlants(await assemble(backups.newer)), 'coffer-1', CONTENT);
     await expectScriptRefuses(withPlants(await assemble(backups.newer)));
   });
@@ -107,7 +107,7 @@ describe.each([
   ['Format 3', 3, { cipher: 'aes-256-cbc', filter: ['gzip', 'gzip'] }],
   ['Format 3, not encrypted', 3, {}],
   ['Format 4', 4, { filter: ['gzip', 'gzip'] }],
-] as const)('without the key nobody can make the page accept as %s', (title, version, options) => {
+] as const)('without the key, the page cannot be made to accept as %s', (title, version, options) => {
   const section = title.replace(/,.*/, '');
   const make = (content: Buffer, passphrase: string): Buffer => {
     const files = { [VOLUME]: content, [OTHER_VOLUME]: OTHER };
@@ -137,16 +137,16 @@ describe.each([
     for (const follow of new Set([section, claimed ?? section])) {
       await expectPageHolds(archive, follow, CONTENT, shells);
     }
-    // It says no before it looks at more than the header: so in one shell, by turns.
+    // recover.sh refuses it by its header: one shell, by turns, is enough.
     await expectScriptRefuses(archive, [inTurn(version)]);
   });
 
-  it('links and programs with the names of files that the page makes', async () => {
+  it('links and programs with the names of files that the page uses', async () => {
     await expectPageHolds(withPlants(genuine), section, CONTENT);
   });
 });
 
-/** Before and behind the archive, links out of the page's directory, and programs by the names that it calls. */
+/** The archive with links out of the page's directory, and programs with the names that it calls, before and after it. */
 function withPlants(archive: Buffer): Buffer {
   using work = new WorkDirectory();
   const names =

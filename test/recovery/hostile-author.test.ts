@@ -14,8 +14,8 @@ import { makeImage } from './image.ts';
 import { Recovery, SHELLS } from './script.ts';
 
 /**
- * Backups that are authentic, and were made by a system that an attacker held. Run by root, as by people who recover a
- * disk, devices and special modes could be made.
+ * Authentic backups that were made by a system under an attacker's control. If root recovers them, as people do who recover
+ * a disk, devices and special modes could be created.
  */
 async function backupOf(path: string, innerTar: Buffer): Promise<Buffer> {
   async function* pieces(): AsyncGenerator<Buffer> {
@@ -24,7 +24,7 @@ async function backupOf(path: string, innerTar: Buffer): Promise<Buffer> {
   return coffer1Backup([{ kind: 'tree', path, tar: pieces() }]);
 }
 
-/** A tar of what `make` puts into a directory. */
+/** A tar of the files that `make` creates in a directory. */
 function tarOf(make: (directory: string) => void, ...args: string[]): Buffer {
   using work = new WorkDirectory();
   make(work.path);
@@ -38,7 +38,7 @@ const inVm = (make: (image: string) => void) => (directory: string) => {
 };
 const mkfifo = (file: string): void => void execFileSync('mkfifo', [file]);
 
-/** The same tar with each pipe in it made into a block device, which only root could have put there. */
+/** The tar with each pipe in it turned into a block device, which only root could have stored. */
 function withDevices(tar: Buffer): Buffer {
   for (let at = 0; at < tar.length; at += 512) {
     const header = tar.subarray(at, at + 512);
@@ -77,7 +77,7 @@ const NO_PLAIN_FILES: readonly [string, Buffer][] = [
   ],
 ];
 
-describe('from an authentic but hostile backup recover.sh creates no', () => {
+describe('from an authentic but hostile backup, recover.sh creates no', () => {
   it.each([
     '--absolute-names',
     '--to-command=sh',
@@ -112,7 +112,7 @@ describe('from an authentic but hostile backup recover.sh creates no', () => {
   });
 
   it.each(SHELLS)(
-    'device or special mode in a home, but everything else in it (%s)',
+    'device and no special mode in a home, but everything else (%s)',
     async (shell) => {
       const innerTar = tarOf((directory) => {
         const home = join(directory, 'dom0-home/home');
@@ -127,7 +127,7 @@ describe('from an authentic but hostile backup recover.sh creates no', () => {
       const backup = await backupOf('dom0-home/home', withDevices(innerTar));
       using recovery = new Recovery(backup, shell);
       const { status, stderr } = recovery.recover();
-      // Root could make one, and is kept from it; for others tar says that it cannot.
+      // Root could create a device, which recover.sh prevents; other users cannot.
       const why =
         process.getuid?.() === 0
           ? 'a device was left out'
@@ -142,7 +142,7 @@ describe('from an authentic but hostile backup recover.sh creates no', () => {
     },
   );
 
-  it('file outside of its directory, whatever names and links are in a home', async () => {
+  it('file outside of its directory through a link in a home', async () => {
     using victim = new WorkDirectory();
     const innerTar = tarOf(
       (directory) => {
@@ -161,7 +161,7 @@ describe('from an authentic but hostile backup recover.sh creates no', () => {
   });
 });
 
-/** What a terminal obeys, in C0, in C1 and in UTF-8. */
+/** Sequences that a terminal obeys, in C0, C1 and UTF-8. */
 const ESCAPES = '\u001b[2J\u009b31m\u202egnp\r';
 const OBEYED = /[^\P{Cc}\n]|\p{Cf}/u;
 
@@ -180,7 +180,7 @@ describe('an authentic but hostile backup sends no control characters to a termi
     mkfifo(join(path, `device${ESCAPES}`));
   }, 'dom0-home/home');
 
-  it('through recover.sh, which lists it and recovers from it', async () => {
+  it('through recover.sh, neither when it lists nor when it recovers', async () => {
     using recovery = new Recovery(await makeArchive(contents));
     recovery.passphrase(SAMPLE_PASSPHRASE);
     const outcomes = [recovery.list(), recovery.recover()];
@@ -192,7 +192,7 @@ describe('an authentic but hostile backup sends no control characters to a termi
     expect(stdout + stderr).not.toMatch(OBEYED);
   });
 
-  it('through the page: neither its header nor the names in an image', async () => {
+  it('through the page, neither from the header nor from the names in an image', async () => {
     using work = new WorkDirectory();
     const header =
       'version=3\nhmac-algorithm=SHA512\ncrypto-algorithm=aes-256-cbc\nencrypted=False\n' +
@@ -217,7 +217,7 @@ function oldBackupOf(version: 2 | 3, innerTar: Buffer): Buffer {
   ]);
 }
 
-describe('from an authentic but hostile backup the page creates no', () => {
+describe('from an authentic but hostile backup, the page creates no', () => {
   it.each(LYING_PARTS)('volume from a part that %s', async (_, lie) => {
     const bytes = await makeArchive({ [IMAGE]: Buffer.alloc(200_000, 'x') });
     const backup = await resealed(bytes, { 'data.001': lie });

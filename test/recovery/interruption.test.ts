@@ -10,7 +10,7 @@ const CONTENT = noise(5000);
 const many = Array.from({ length: FILES }, (_, i) => smallFile(`vm5/${i}.img`, CONTENT));
 const backup = await coffer1Backup(many);
 
-/** What is there under its own name is whole, and nothing else is there. */
+/** Checks that every file under its final name is complete, and that there are no other files. */
 function expectNothingHalf(recovery: Recovery): void {
   const recovered = recovery.recovered();
   expect(recovered.length).toBeLessThan(FILES + 1);
@@ -21,7 +21,7 @@ function expectNothingHalf(recovery: Recovery): void {
   expect(recovery.leftovers()).toEqual([]);
 }
 
-describe('recover.sh, interrupted, leaves nothing that looks complete', () => {
+describe('recover.sh leaves only complete files if it is interrupted', () => {
   it.each([
     ...SHELLS.map((shell) => ['SIGTERM', shell] as const),
     ['SIGINT', 'dash'],
@@ -36,7 +36,7 @@ describe('recover.sh, interrupted, leaves nothing that looks complete', () => {
     expectNothingHalf(recovery);
   });
 
-  it.each(SHELLS)('by SIGTERM to itself alone, whenever it comes (%s)', async (shell) => {
+  it.each(SHELLS)('by SIGTERM to itself only, at any time (%s)', async (shell) => {
     for (const milliseconds of [0, 4, 13, 30, 55]) {
       using recovery = new Recovery(backup, shell);
       const child = recovery.start();

@@ -3,14 +3,14 @@ import { ODD_PASSPHRASES } from '../passphrases/odd-passphrases.ts';
 import { coffer1Backup } from './backups.ts';
 import { Recovery, SHELLS } from './script.ts';
 
-/** Each in one of the shells by turns; what a shell could take for its own, or lose, in all of them. */
+/** Each in one of the shells, by turns; those that a shell could interpret or lose, in all of them. */
 const CASES = ODD_PASSPHRASES.flatMap((odd, index) => {
   const inAll = /shells|backslash|random bytes|the longest|NUL/.test(odd.what);
   const shells = inAll ? SHELLS : [SHELLS[index % SHELLS.length]];
   return shells.map((shell) => ({ ...odd, shell }));
 });
 
-describe('recover.sh reads a passphrase file as coffer does', () => {
+describe('recover.sh, as coffer does,', () => {
   it.each(CASES.filter(({ made }) => made))(
     'opens a backup with $what ($shell)',
     async ({ file, passphrase = '', shell }) => {
@@ -22,7 +22,7 @@ describe('recover.sh reads a passphrase file as coffer does', () => {
   );
 
   it.each(CASES.filter(({ passphrase, made }) => passphrase === undefined && !made))(
-    'refuses $what, with a reason ($shell)',
+    'refuses $what with a reason ($shell)',
     async ({ file, says, shell }) => {
       using recovery = new Recovery(await coffer1Backup([]), shell);
       recovery.passphraseFile(file);

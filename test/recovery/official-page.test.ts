@@ -8,9 +8,9 @@ import {
 } from '../archive/official-archives.ts';
 
 /**
- * The commands of Qubes' page "Emergency Backup Recovery without Qubes", as it was for R2, step by
- * step, for the VM that the page calls vm1 and the fixture vm5. Where a command would not work as
- * the page writes it, the comment says why it differs.
+ * The commands of Qubes' page "Emergency Backup Recovery without Qubes" for R2, step by step, for the
+ * VM that is called vm1 on the page and vm5 in the fixture. If a command would not work as the page
+ * has it, a comment says why it differs.
  */
 const COMMANDS = String.raw`
 tar -i -xvf qubes-backup
@@ -18,13 +18,13 @@ cd vm5/
 openssl dgst -sha512 -hmac "$PASSPHRASE" private.img.000
 cat private.img.000.hmac
 
-# The page's "private.img.*" takes the .hmac files along, which are not encrypted; and openssl
-# derives keys with MD5 no more, unless told to.
+# The page's "private.img.*" includes the .hmac files, which are not encrypted; and openssl no longer
+# derives keys with MD5 by default.
 for f in private.img.???; do
   openssl enc -d -md md5 -pass "pass:$PASSPHRASE" -aes-256-cbc -in $f -out $(echo $f | sed s/.img/.img.dec/)
 done
 
-# All volumes are compressed; the page uncompresses only the first.
+# All volumes are compressed; the page only decompresses the first one.
 zforce private.img.dec.*
 gunzip private.img.dec.*.gz
 
@@ -32,7 +32,7 @@ chmod +x new-volume-script
 tar --new-volume-script=./new-volume-script -xvf private.img.dec.000
 `;
 
-/** The page computes "$[ $TAR_VOLUME - 1 ]", which sh, but for bash, does not know. */
+/** The page has "$[ $TAR_VOLUME - 1 ]", which only bash knows. */
 const NEW_VOLUME_SCRIPT = String.raw`#!/bin/sh
 name=${'`'}expr $TAR_ARCHIVE : '\(.*\)\..*'${'`'}
 suffix=${'`'}printf %03d $(( $TAR_VOLUME - 1 ))${'`'}
@@ -40,7 +40,7 @@ echo $name.$suffix >&$TAR_FD
 `;
 
 describe("the procedure of Qubes' own page for format 2", () => {
-  it('recovers the image of a backup of format 2', () => {
+  it('recovers the image of a fixture', () => {
     const { passphrase, backups } = expectedOfFixtures();
     using work = new WorkDirectory();
     work.write('qubes-backup', fixture('qubes2-encrypted.backup'));

@@ -67,7 +67,7 @@ describe("a backup's qubes.xml", () => {
     );
   });
 
-  it('contains no feature with temporary state, as coffer and the official tools write it', () => {
+  it('contains no features with temporary state, and ignores those that the official tools store', () => {
     const state = ['preload-dispvm', 'preload-dispvm-completed', 'preload-dispvm-in-progress'];
     const all = [...state, 'deferred-netvm-original', 'preload-dispvm-max', 'service.cups'];
     const features = new Map(all.map((feature) => [feature, '1']));
@@ -85,7 +85,7 @@ describe("a backup's qubes.xml", () => {
   });
 
   it.each(['', '-2', '1.5', '99999999999', 'many'])(
-    'with "%s" revisions to keep is read as if the setting were absent',
+    'with "%s" revisions to keep is read as without that setting',
     (untrusted) => {
       const odd = text.replaceAll(/revisions_to_keep="\d+"/g, `revisions_to_keep="${untrusted}"`);
       expect(odd).not.toBe(text);
@@ -94,7 +94,7 @@ describe("a backup's qubes.xml", () => {
     },
   );
 
-  it('contains no VMs that are not in the backup, except those that the VMs in it refer to', () => {
+  it('contains nothing of other VMs but the names that the VMs in the backup refer to', () => {
     for (const other of ['sys-net', 'sys-firewall', 'dev-box', 'c678f94c']) {
       expect(text).not.toContain(other);
     }
@@ -130,7 +130,7 @@ describe("a backup's qubes.xml", () => {
     expect(readBackupQubesXml(own).qubes[0]?.qube.label).toBe('pink');
   });
 
-  it('from the official tools leaves out the VMs that are only mentioned', () => {
+  it('of the official tools is read without the VMs that are not in the backup', () => {
     const official = text
       .replace(/<feature name="backup-(created|user)">[^<]*<\/feature>/g, '')
       .replace('dom0-home/home', 'dom0-home/marek')
@@ -147,8 +147,8 @@ describe("a backup's qubes.xml", () => {
   });
 
   it.each([
-    ['a time that is none', '2026-03-01T10:20:30Z', 'yesterday'],
-    ['a day that is none', '2026-03-01T10:20:30Z', '2026-13-41T10:20:30Z'],
+    ['an invalid time', '2026-03-01T10:20:30Z', 'yesterday'],
+    ['an invalid date', '2026-03-01T10:20:30Z', '2026-13-41T10:20:30Z'],
   ])('with %s is refused', (_, from, to) => {
     expect(text).toContain(from);
     expect(() => readBackupQubesXml(text.replace(from, to))).toThrow(DamagedError);
@@ -158,19 +158,19 @@ describe("a backup's qubes.xml", () => {
   const both = backupQubesXml({ ...backup, qubes: [work, dev], dom0: qubeCalled('dom0') });
 
   it.each([
-    ['a path that leads out', '>vm5/<', '>../vm5/<'],
+    ['a path that leads out of the backup', '>vm5/<', '>../vm5/<'],
     ['an absolute path', '>vm5/<', '>/etc/<'],
-    ['the place of another file', '>vm5/<', '>qubes.xml<'],
-    ['a size that is none', '>123456<', '>-1<'],
+    ['the path of another file', '>vm5/<', '>qubes.xml<'],
+    ['an invalid size', '>123456<', '>-1<'],
     ['a forbidden name', '>work<', '>work-dm<'],
-    ['a path for a name', '>work<', '>../../etc<'],
+    ['a path as its name', '>work<', '>../../etc<'],
     ['the name of another VM', '>work<', '>dev-box<'],
     ['no name', '<property name="name">work</property>', ''],
-    ['a number that is none', '<property name="qid">5<', '<property name="qid">many<'],
-    ['a volume named like a path', 'name="private"', 'name="../private"'],
+    ['an invalid qid', '<property name="qid">5<', '<property name="qid">many<'],
+    ['a volume with a path as its name', 'name="private"', 'name="../private"'],
     ['a setting twice', '<feature name="backup-size">123456<', '<feature name="backup-path">vm4/<'],
-    ['a class of the future', 'class="AppVM"', 'class="CloudVM"'],
-  ])('with %s leaves out that VM, and no other', (_, from, to) => {
+    ['an unknown class', 'class="AppVM"', 'class="CloudVM"'],
+  ])('with a VM that has %s is read without that VM', (_, from, to) => {
     const start = both.indexOf('<domain', both.indexOf('AdminVM'));
     expect(both.slice(start)).toContain(from);
     const odd = both.slice(0, start) + both.slice(start).replace(from, to);
@@ -183,7 +183,7 @@ describe("a backup's qubes.xml", () => {
     expect(dom0Home).toMatchObject(home);
   });
 
-  it('with an undefined label gives that VM the red one, with a remark', () => {
+  it('with an undefined label is read with the label red, with a remark', () => {
     const odd = both.replace(/<label id="label-6"[^>]*>blue<\/label>/, '');
     expect(odd).not.toBe(both);
     const { qubes, unusable } = readBackupQubesXml(odd);
@@ -193,10 +193,10 @@ describe("a backup's qubes.xml", () => {
   });
 
   it.each([
-    ['a home that leads out', '>dom0-home/home<', '>dom0-home/..<'],
-    ['a user that leads out', '>joanna<', '>../joanna<'],
-    ['a size that is none', '>789<', '>x<'],
-  ])('with %s leaves out the home, and no VM', (_, from, to) => {
+    ['a path that leads out of the backup', '>dom0-home/home<', '>dom0-home/..<'],
+    ['a path as its user', '>joanna<', '>../joanna<'],
+    ['an invalid size', '>789<', '>x<'],
+  ])('with a home that has %s is read without the home', (_, from, to) => {
     expect(both).toContain(from);
     const { qubes, unusable, dom0Home } = readBackupQubesXml(both.replace(from, to));
     expect(qubes.map(({ qube }) => qube.name)).toEqual(['work', 'dev-box']);
@@ -204,7 +204,7 @@ describe("a backup's qubes.xml", () => {
     expect(unusable).toMatchObject([{ name: 'dom0' }]);
   });
 
-  it('that puts two VMs in the same directory leaves out the second', () => {
+  it('with two VMs in the same directory is read without the second', () => {
     const same = backupQubesXml({
       ...backup,
       qubes: [work, { ...dev, directory: 'vm5' }],
@@ -224,7 +224,7 @@ describe("files of dom0's configuration in the qubes.xml of a backup", () => {
       dom0Paths: { directory: 'dom0-home/paths', paths, size: 7 },
     });
 
-  it('are read as they were written, whatever their names', () => {
+  it('are read as they were written, for any paths', () => {
     const path = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }).map((s) => `/${s}`);
     fc.assert(
       fc.property(fc.array(path, { minLength: 1, maxLength: 100 }), (paths) => {
@@ -236,10 +236,10 @@ describe("files of dom0's configuration in the qubes.xml of a backup", () => {
   });
 
   it.each([
-    ['a relative one', ['etc']],
-    ['none', []],
-    ['too many', Array.from({ length: 101 }, () => '/etc')],
-    ['one that is too long', [`/${'x'.repeat(5000)}`]],
+    ['a relative path', ['etc']],
+    ['no path', []],
+    ['too many paths', Array.from({ length: 101 }, () => '/etc')],
+    ['a path that is too long', [`/${'x'.repeat(5000)}`]],
   ])('are not restored if there is %s', (_, paths) => {
     const read = readBackupQubesXml(written(paths));
     expect(read.dom0Paths).toBeUndefined();

@@ -68,14 +68,14 @@ describe('the qubes.xml of a real system', () => {
     expect(qubes[5]?.properties.get('netvm')).toBe('');
   });
 
-  it('is the same after it was written and read again', async () => {
+  it('is read as it was written', async () => {
     const read = parseQubesXml(await readFile(join(RECORDED, 'qubes-r4.xml'), 'utf8'));
     expect(parseQubesXml(formatQubesXml(read))).toEqual(read);
   });
 });
 
-describe('a store', () => {
-  it('is the same after it was written and read, whatever it contains', () => {
+describe('any qubes.xml', () => {
+  it('is read as it was written', () => {
     fc.assert(
       fc.property(arbitraryStore, (any) => {
         expect(parseQubesXml(formatQubesXml(any))).toEqual(any);
@@ -97,7 +97,7 @@ describe('a store', () => {
     expect(text).toThrow(FailedError);
   });
 
-  it('has devices in the form of R4.2 and of R4.3', () => {
+  it('may have devices in the forms of R4.2 and R4.3', () => {
     const devices = `<devices class="pci">
       <device backend-domain="dom0" id="00_14.0"/>
       <device backend-domain="dom0" id="00_15.0" required="no">
@@ -119,7 +119,7 @@ describe('a store', () => {
     ]);
   });
 
-  it('ignores unknown elements, and reports unknown classes', () => {
+  it('is read without unknown elements, and with VMs of unknown classes apart', () => {
     const text = store(`<!-- new --><news/>${domain('far', 7, '', 'RemoteVM')}`);
     const { qubes, unknownDomains } = parseQubesXml(
       `<?xml version='1.0' encoding='utf-8'?>\n${text}`,
@@ -136,16 +136,16 @@ describe('a hostile qubes.xml', () => {
     ['a reference to an entity', store(domain('work', 1, '&lol;')), /refers to something/],
     ['a bare ampersand', store('a & b'), /refers to something/],
     ['a control character', store('\u0000'), /characters that XML forbids/],
-    ['a reference to one', store('&#0;'), /refers to something/],
+    ['a reference to a control character', store('&#0;'), /refers to something/],
     ['a reference beyond Unicode', store('&#x110000;'), /refers to something/],
     ['a namespace', store('<a xmlns="b"/>'), /well-formed/],
     ['an instruction', store('<?php ?>'), /well-formed/],
     ['a CDATA section', store('<![CDATA[a]]>'), /entity/],
-    ['an end that is missing', store('').slice(0, -3), /well-formed/],
+    ['a missing end', store('').slice(0, -3), /well-formed/],
     ['crossed tags', store('<a><b></a></b>'), /well-formed/],
     ['two roots', store('') + store(''), /well-formed/],
-    ['no XML', 'hello', /well-formed/],
-    ['nothing', '', /well-formed/],
+    ['text that is not XML', 'hello', /well-formed/],
+    ['no text', '', /well-formed/],
     ['another root', '<firewall/>', /begin with <qubes>/],
     ['deep nesting', store('<a>'.repeat(100_000)), /nested deeper/],
     ['too many tags', store('<a/>'.repeat(1_000_000)), /too large/],
@@ -153,20 +153,20 @@ describe('a hostile qubes.xml', () => {
     ['too many texts', store('a<!---->'.repeat(600_000)), /too large/],
     ['too many attributes', store(`<a ${'b="" '.repeat(1_000)}/>`.repeat(1_100)), /too large/],
     ['one long tag', store(`<a ${'b="c" '.repeat(100_000)}/>`), /well-formed/],
-    ['too much of it', store(' '.repeat(17 * 1024 * 1024)), /16 MiB/],
-    ['a VM twice', store(domain('work', 1) + domain('work', 2)), /work twice/],
-    ['a number twice', store(domain('work', 1) + domain('home', 1)), /number 1 twice/],
-    ['a path for a name', store(domain('../../etc', 1)), /Qubes forbids/],
+    ['more than 16 MiB', store(' '.repeat(17 * 1024 * 1024)), /16 MiB/],
+    ['the name of a VM twice', store(domain('work', 1) + domain('work', 2)), /work twice/],
+    ['a qid twice', store(domain('work', 1) + domain('home', 1)), /number 1 twice/],
+    ['a path as a name', store(domain('../../etc', 1)), /Qubes forbids/],
     ['a forbidden name', store(domain('none', 1)), /Qubes forbids/],
-    ['an escape sequence for a name', store(domain('a&#x9b;31m', 1)), /"a\?31m"/],
+    ['an escape sequence in a name', store(domain('a&#x9b;31m', 1)), /"a\?31m"/],
     ['no name', store(domain('', 1)), /Qubes forbids/],
     ['a second dom0', store(domain('dom0', 1)), /has a VM called dom0/],
     ['two AdminVMs', store(DOM0), /dom0 twice/],
-    ['the number of dom0', store(domain('work', 0)), /cannot have/],
-    ['a number too large', store(domain('work', 65_536)), /cannot have/],
+    ['the qid of dom0', store(domain('work', 0)), /cannot have/],
+    ['a qid that is too large', store(domain('work', 65_536)), /cannot have/],
     ['an unknown label', store(domain('work', 1)).replace('>red<', '>mauve<'), /does not define/],
     [
-      'a volume named like a path',
+      'a volume with a path as its name',
       store(domain('work', 1, '<volume-config><volume name="../a"/></volume-config>')),
       /volume whose name/,
     ],
@@ -176,7 +176,7 @@ describe('a hostile qubes.xml', () => {
       /name or size/,
     ],
     [
-      'a feature that is no text',
+      'a feature that is not a text',
       store(domain('work', 1, '<features><feature name="a"><b/></feature></features>')),
       /more than text/,
     ],
@@ -189,14 +189,14 @@ describe('a hostile qubes.xml', () => {
     expect(messageOfParsing(text)).toMatch(message);
   });
 
-  it('is refused wherever it is truncated', async () => {
+  it('is refused if it is truncated anywhere', async () => {
     const whole = (await readFile(join(RECORDED, 'qubes-r4.xml'), 'utf8')).trimEnd();
     for (let length = 0; length < whole.length; length += 97) {
       expect(messageOfParsing(whole.slice(0, length))).toMatch(/^qubes\.xml /);
     }
   });
 
-  it('makes the parser throw only DamagedError', () => {
+  it('of any text is read or refused with a DamagedError', () => {
     const pieces = fc.constantFrom(
       ...['<', '>', '/>', '</', '"', "'", '=', ' ', '&', ';', '&#', 'x', '<!--', '-->', '<?', '<!'],
       ...['<qubes>', '</qubes>', '<domains>', '</domains>', '<domain class="AppVM">', '</domain>'],
@@ -215,8 +215,8 @@ describe('a hostile qubes.xml', () => {
   });
 });
 
-describe('ten thousand VMs', () => {
-  it('are read in seconds', () => {
+describe('a qubes.xml', () => {
+  it('with ten thousand VMs is read within 20 s', () => {
     const many = Array.from({ length: 10_000 }, (_, i) =>
       domain(`vm-${i}`, i + 1, '<features><feature name="a">b</feature></features><tags/>'),
     );
@@ -225,7 +225,7 @@ describe('ten thousand VMs', () => {
     expect(performance.now() - begun).toBeLessThan(20_000);
   });
 
-  it('are accepted, but more than twenty thousand are not', () => {
+  it('with more than twenty thousand VMs is refused', () => {
     const many = Array.from({ length: 20_001 }, () => '<domain class="AppVM"/>');
     expect(messageOfParsing(store(many.join('')))).toMatch(/more than 20000 VMs/);
   });

@@ -49,7 +49,7 @@ describe('the firewall of R3', () => {
     ]);
   });
 
-  test('has ports without a protocol for TCP, and with any protocol for TCP and UDP', () => {
+  test('applies a port without a protocol to TCP, and with any protocol to TCP and UDP', () => {
     expect(lines(firewall('policy="deny"', '<rule port="53"/>'))).toContain(
       'action=accept proto=tcp dstports=53-53',
     );
@@ -63,11 +63,11 @@ describe('the firewall of R3', () => {
 
   test.each([
     ['no policy', firewall('dns="allow"')],
-    ['a policy that is none', firewall('policy="maybe"')],
-    ['a host that is none', firewall('policy="deny"', '<rule address="a b"/>')],
-    ['a port too high', firewall('policy="deny"', '<rule port="65536"/>')],
-    ['an empty range', firewall('policy="deny"', '<rule port="9" toport="8"/>')],
-    ['a mask too long', firewall('policy="deny"', '<rule address="10.0.0.1" netmask="33"/>')],
+    ['an invalid policy', firewall('policy="maybe"')],
+    ['an invalid host', firewall('policy="deny"', '<rule address="a b"/>')],
+    ['a port that is too high', firewall('policy="deny"', '<rule port="65536"/>')],
+    ['an empty range of ports', firewall('policy="deny"', '<rule port="9" toport="8"/>')],
+    ['a mask that is too long', firewall('policy="deny"', '<rule address="10.0.0.1" netmask="33"/>')],
     ['an unknown protocol', firewall('policy="deny"', '<rule proto="sctp"/>')],
     ['an unknown element', firewall('policy="deny"', '<deny/>')],
     ['an entity', `<!DOCTYPE a [<!ENTITY e "x">]>${firewall('policy="deny"')}`],
@@ -75,7 +75,7 @@ describe('the firewall of R3', () => {
     expect(() => parseR3Firewall(text)).toThrow(DamagedError);
   });
 
-  test('ends with the policy, whatever the rules', () => {
+  test('ends with the policy, for any rules', () => {
     const rule = fc.record({
       address: fc.oneof(fc.ipV4(), fc.domain()),
       port: fc.integer({ min: 1, max: 65535 }),
@@ -96,7 +96,7 @@ describe('the firewall of R3', () => {
   });
 });
 
-test('a list of menu entries becomes one line', () => {
+test('a list of menu entries is converted to a line of the valid ones', () => {
   expect(menuItemsOf('gnome-terminal.desktop\nfirefox.desktop\n\n')).toBe(
     'gnome-terminal.desktop firefox.desktop',
   );

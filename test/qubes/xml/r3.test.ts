@@ -16,7 +16,7 @@ function collection(...vms: string[]): string {
   </QubesVmCollection>`;
 }
 
-/** An element of a VM that is in the backup, as number 5, `work`. */
+/** An element of a VM `work` with qid 5 that is in the backup. */
 function vm(element: string, attributes: Record<string, string> = {}): string {
   const all = {
     qid: '5',
@@ -35,12 +35,12 @@ function vm(element: string, attributes: Record<string, string> = {}): string {
 function only(element: string, attributes: Record<string, string> = {}) {
   const [first, ...others] = readR3QubesXml(collection(vm(element, attributes))).qubes;
   expect(others).toEqual([]);
-  if (first === undefined) throw new Error('no VM came out');
+  if (first === undefined) throw new Error('there is no VM');
   return first;
 }
 
-describe('a VM of R3 becomes one of R4', () => {
-  test('an AppVM with what was set by hand, and no more', () => {
+describe('a VM of R3 is converted to R4:', () => {
+  test('an AppVM has only the settings that were set by hand', () => {
     const { qube, directory, size } = only('QubesAppVm', {
       memory: '600',
       maxmem: '3000',
@@ -75,18 +75,18 @@ describe('a VM of R3 becomes one of R4', () => {
     expect(qube.volumes.map(({ name }) => name)).toEqual(['private']);
   });
 
-  test('without a network, whose disposables have none either', () => {
+  test('a VM without a network has disposables without one', () => {
     const { qube } = only('QubesAppVm', { uses_default_netvm: 'False', netvm_qid: 'none' });
     expect(qube.properties.get('netvm')).toBe('');
     expect(qube.properties.get('default_dispvm')).toBe('');
   });
 
-  test('with another network, named by its VM', () => {
+  test('a VM with another network has the name of its net VM', () => {
     const { qube } = only('QubesAppVm', { uses_default_netvm: 'False', netvm_qid: '2' });
     expect(qube.properties.get('netvm')).toBe('netvm');
   });
 
-  test('whose disposables keep their own network', () => {
+  test('a VM whose disposables have another network has no disposables', () => {
     const { qube } = only('QubesAppVm', {
       uses_default_dispvm_netvm: 'False',
       dispvm_netvm_qid: '2',
@@ -103,7 +103,7 @@ describe('a VM of R3 becomes one of R4', () => {
     expect(qube.properties.has('template')).toBe(false);
   });
 
-  test('a template', () => {
+  test('a template has a root volume', () => {
     const { qube } = only('QubesTemplateVm', {
       template_qid: 'none',
       backup_path: 'vm-templates/work',
@@ -112,7 +112,7 @@ describe('a VM of R3 becomes one of R4', () => {
     expect(qube.volumes.map(({ name }) => name)).toEqual(['root', 'private']);
   });
 
-  test('an HVM', () => {
+  test('an HVM has the virtualisation mode hvm and no kernel', () => {
     const { qube } = only('QubesHVm', {
       template_qid: 'none',
       uses_default_netvm: 'True',
@@ -123,7 +123,7 @@ describe('a VM of R3 becomes one of R4', () => {
     expect(Object.fromEntries(qube.features)).toEqual({ 'linux-stubdom': '' });
   });
 
-  test('a NetVM with its network cards', () => {
+  test('a NetVM has its network cards', () => {
     const { qube } = only('QubesNetVm', {
       pcidevs: "['02:00.0', '0000:03:00.1']",
       pci_strictreset: 'False',
@@ -141,13 +141,13 @@ describe('a VM of R3 becomes one of R4', () => {
     });
   });
 
-  test('a ProxyVM', () => {
+  test('a ProxyVM provides a network and has one', () => {
     const { qube } = only('QubesProxyVm', { uses_default_netvm: 'False', netvm_qid: '2' });
     expect(qube.properties.get('provides_network')).toBe('True');
     expect(qube.properties.get('netvm')).toBe('netvm');
   });
 
-  test('a kernel of its own, and none', () => {
+  test('a VM has its own kernel, no kernel, or the default', () => {
     const own = only('QubesAppVm', { uses_default_kernel: 'False', kernel: '3.18.17-8' });
     expect(own.qube.properties.get('kernel')).toBe('3.18.17-8');
     const none = only('QubesAppVm', { uses_default_kernel: 'False', kernel: 'None' });
@@ -157,8 +157,8 @@ describe('a VM of R3 becomes one of R4', () => {
   });
 });
 
-describe('the backup', () => {
-  test('contains the VMs that it lists, and dom0', () => {
+describe('the qubes.xml of R3', () => {
+  test('is read with the VMs that are in the backup, and dom0', () => {
     const contents = readR3QubesXml(
       collection(
         vm('QubesAppVm'),
@@ -175,7 +175,7 @@ describe('the backup', () => {
     expect(readR3QubesXml(collection()).dom0Home).toBeUndefined();
   });
 
-  test('with ten thousand VMs is read in seconds', () => {
+  test('with ten thousand VMs is read within 20 s', () => {
     const vms = Array.from({ length: 10_000 }, (_, i) =>
       vm('QubesAppVm', { qid: `${i + 10}`, name: `vm-${i}`, backup_path: `vm${i + 10}` }),
     );
@@ -188,11 +188,11 @@ describe('the backup', () => {
 test.each([
   ['an entity', '<!DOCTYPE a [<!ENTITY e "x">]><QubesVmCollection/>'],
   ['another root', '<qubes/>'],
-])('qubes.xml with %s is refused', (_, text) => {
+])('a qubes.xml of R3 with %s is refused', (_, text) => {
   expect(() => readR3QubesXml(text)).toThrow(DamagedError);
 });
 
-/** Another VM, with which nothing is wrong. */
+/** Another VM, which is valid. */
 const VAULT = vm('QubesAppVm', { qid: '6', name: 'vault', backup_path: 'vm6' });
 
 describe('a name that Qubes no longer accepts', () => {
@@ -207,13 +207,13 @@ describe('a name that Qubes no longer accepts', () => {
     ['', 'vm-1'],
     ['vault', 'vault'],
     ['x'.repeat(40), `${'x'.repeat(29)}-1`],
-  ])('%s becomes %s, with a remark, and the old name is known', (name, newName) => {
+  ])('"%s" is changed to "%s", with a remark and the old name', (name, newName) => {
     const { qubes } = readR3QubesXml(collection(vm('QubesAppVm', { name }), VAULT));
     const [renamed, vault] = qubes;
     expect(renamed?.qube.name).toBe(newName);
     expect(isValidQubeName(newName)).toBe(true);
     if (name === 'vault') {
-      // Two of one name: the second gives way.
+      // Two VMs have this name: the second one gets a new name.
       expect(vault?.qube.name).toBe('vault-1');
       return;
     }
@@ -222,7 +222,7 @@ describe('a name that Qubes no longer accepts', () => {
     expect(vault).toMatchObject({ directory: 'vm6', remarks: [], formerName: undefined });
   });
 
-  test('changes in references as well, and does not collide with another name', () => {
+  test('is also changed in references, to a name that no other VM has', () => {
     const { qubes } = readR3QubesXml(
       collection(
         vm('QubesTemplateVm', { name: 'my-dm', template_qid: 'none' }),
@@ -258,7 +258,7 @@ describe('a value that Qubes does not accept is left out, with a remark', () => 
     expect(qube.properties.get('autostart')).toBe('True');
   });
 
-  test('a label', () => {
+  test('a label, in place of which the VM has red', () => {
     const { qube, remarks } = only('QubesAppVm', { label: '../red' });
     expect(qube.label).toBe('red');
     expect(remarks).toEqual([expect.stringMatching(/^label "\.\.\/red" left out/)]);
@@ -281,7 +281,7 @@ describe('a value that Qubes does not accept is left out, with a remark', () => 
     ]);
   });
 
-  test('a template or network that is not in the list is reported as missing', () => {
+  test('not a template or network that is not in the list, which has a name that shows that', () => {
     const { qube } = only('QubesAppVm', {
       template_qid: '77',
       uses_default_netvm: 'False',
@@ -294,18 +294,18 @@ describe('a value that Qubes does not accept is left out, with a remark', () => 
 });
 
 test.each<[string, Record<string, string>]>([
-  ['no number', { qid: '-5' }],
-  ['the number of another', { qid: '3' }],
-  ['a directory outside', { backup_path: '../x' }],
+  ['an invalid qid', { qid: '-5' }],
+  ['the qid of another', { qid: '3' }],
+  ['a directory outside of the backup', { backup_path: '../x' }],
   ['an absolute directory', { backup_path: '/etc' }],
   ['no directory', { backup_path: '' }],
-])('a VM with %s cannot be used, the others can', (_, attributes) => {
+])('a VM of R3 with %s cannot be used, while the others can', (_, attributes) => {
   const { qubes, unusable } = readR3QubesXml(collection(vm('QubesAppVm', attributes), VAULT));
   expect(qubes.map(({ qube }) => qube.name)).toEqual(['vault']);
   expect(unusable).toMatchObject([{ name: 'work' }]);
 });
 
-test('a VM in the place of another, of an unknown kind, or a home without a place cannot be used', () => {
+test('a VM of R3 with the directory of another or of an unknown class, and a home with an invalid path, cannot be used', () => {
   const { qubes, dom0Home, unusable } = readR3QubesXml(
     collection(
       VAULT,
@@ -323,10 +323,10 @@ test('a VM in the place of another, of an unknown kind, or a home without a plac
   ]);
 });
 
-/** What the attribute of a well-formed document cannot hold as it is. */
+/** Characters that an attribute of a well-formed document cannot contain. */
 const NOT_PLAIN = /[&<>"]|[^\x20-\ud7ff\ue000-\ufffd]/g;
 
-test('whatever the attributes of a VM, the others are read', () => {
+test('a VM of R3 with any attributes does not keep the others from being read', () => {
   const attribute = fc.constantFrom(
     ...'qid name label template_qid netvm_qid uses_default_netvm services pcidevs kernel backup_path backup_size mac default_user'.split(
       ' ',
