@@ -26,7 +26,7 @@ describe('recover.sh', () => {
     expect(stdout).toBe('');
   });
 
-  it.each(SHELLS)('lists what is in a backup (%s)', (shell) => {
+  it.each(SHELLS)('lists the files of a backup (%s)', (shell) => {
     using recovery = new Recovery(backup, shell);
     const { status, stdout, stderr } = recovery.list();
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
@@ -46,7 +46,7 @@ describe('recover.sh', () => {
   });
 
   it.each(['zstd', 'gzip', undefined] as const)(
-    'recovers from a backup compressed with %s, encrypted or not',
+    'recovers from a backup that was compressed with %s, encrypted or not',
     async (compressionFilter) => {
       for (const encrypted of [true, false]) {
         using recovery = new Recovery(
@@ -72,7 +72,7 @@ describe('recover.sh', () => {
     expect(recovery.recovered()).toEqual(files);
   });
 
-  it("recovers dom0's home, by its name", async () => {
+  it("recovers dom0's home under the name dom0", async () => {
     using home = new WorkDirectory();
     home.write('user/.config/a file', 'settings');
     const tar = homeTar(
@@ -88,9 +88,9 @@ describe('recover.sh', () => {
     expect(recovery.read('dom0-home/home/.config/a file').toString()).toBe('settings');
   });
 
-  it('continues after part 999', async () => {
+  it('reads more than a thousand parts', async () => {
     const volume = Buffer.alloc(1002 * 65_536, 'x');
-    // A part for each chunk: no two are the same.
+    // No two chunks are equal, so that each has a part of its own.
     for (let chunk = 0; chunk < 1002; chunk++) volume.writeUInt32BE(chunk, chunk * 65_536);
     const thousandParts = smallFile('vm5/private.img', volume);
     const options = { compressionFilter: undefined };
@@ -115,14 +115,14 @@ describe('recover.sh', () => {
     },
   );
 
-  it('recovers the empty file of a VM that has no other', async () => {
+  it('recovers the empty file of a VM without other files', async () => {
     using recovery = new Recovery(await coffer1Backup([smallFile('vm5/empty', '')]));
     expect(recovery.list()).toMatchObject({ status: 0, stderr: '' });
     expect(recovery.recover('work')).toMatchObject({ status: 0, stderr: '' });
     expect(recovery.read('vm5/empty')).toHaveLength(0);
   });
 
-  it('leaves holes in the image, and files that only their owner can read', () => {
+  it('recovers images with holes, as files that only their owner can read', () => {
     using recovery = new Recovery(backup);
     recovery.recover('vm5/private.img');
     const { blocks, size, mode } = statSync(recovery.pathOf('vm5/private.img'));
@@ -155,7 +155,7 @@ describe('recover.sh', () => {
     using recovery = new Recovery(backup);
     const { status, stdout } = recovery.runOnTerminal(`${PASSPHRASE}\n`, 'a backup');
     expect(status).toBe(0);
-    // What was typed before the question is shown by the terminal, not by recover.sh.
+    // The terminal itself shows what was typed before the question.
     const [, answer] = stdout.split('Passphrase: ');
     expect(answer).toContain('vm5/private.img');
     expect(answer).not.toContain('staple');
@@ -184,7 +184,7 @@ describe('recover.sh', () => {
     expect(recovery.leftovers()).toEqual([]);
   });
 
-  it('ignores zeros after a backup, as on a disk', () => {
+  it('ignores zeros after a backup', () => {
     using recovery = new Recovery(Buffer.concat([backup, Buffer.alloc(70_000)]));
     expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
     expect(recovery.recovered()).toEqual(FILES);
@@ -194,7 +194,7 @@ describe('recover.sh', () => {
     ['a line feed', Buffer.from('\n'), '1 byte'],
     ['another backup', backup, `${backup.length} bytes`],
   ])(
-    'says that a backup followed by %s is complete, and how to remove that',
+    'says that a backup that is followed by %s is complete, and how to cut it off',
     (_, behind, count) => {
       using recovery = new Recovery(Buffer.concat([backup, behind]));
       expect(recovery.recover()).toMatchObject({
@@ -211,14 +211,14 @@ describe('recover.sh', () => {
     ['qubes4-gzip.backup', 'Format 4'],
     ['qubes3-plain.backup', 'Format 3'],
     ['qubes2-encrypted.backup', 'Format 2'],
-  ])('recognises %s, and names its section of the page', (name, section) => {
+  ])('recognises %s, and names the section of the page for it', (name, section) => {
     using recovery = new Recovery(fixture(name));
     const { status, stderr } = recovery.list();
     expect({ status, stderr }).toMatchObject({ status: 1 });
     expect(stderr).toContain(`docs/recovery.md explains, under "${section}"`);
   });
 
-  it('recognises a backup of format 2 that has no header', () => {
+  it('recognises a backup of format 2 without a header', () => {
     const recipe = { version: 2, files: {}, passphrase: 'x', header: false } as const;
     using recovery = new Recovery(makeQubes3(recipe));
     const { status, stderr } = recovery.list();
@@ -226,7 +226,7 @@ describe('recover.sh', () => {
     expect(stderr).toContain('Format 2');
   });
 
-  it('shows its progress with a large file, on a terminal', async () => {
+  it('shows its progress with a large file on a terminal', async () => {
     const files = [smallFile('vm5/private.img', noise(3 * 2 ** 20))];
     const options = { compressionFilter: undefined };
     using recovery = new Recovery(await coffer1Backup(files, options));
@@ -235,7 +235,7 @@ describe('recover.sh', () => {
     expect(stdout).toContain('\rvm5/private.img: 2 of 3 MiB');
   });
 
-  it('shows the passphrase and the root key to no other program', () => {
+  it('does not show the passphrase or the root key in the arguments of a program', () => {
     using recovery = new Recovery(backup);
     const trace = recovery.pathOf('../trace');
     const { status } = recovery.trace(trace, '-p', 'passphrase', 'a backup', 'out', 'work');
@@ -243,7 +243,7 @@ describe('recover.sh', () => {
     const executed = readFileSync(trace, 'latin1');
     expect(executed).toMatch(/execve\("[^"]*openssl", \["openssl", "pkeyutl", "-kdf", "scrypt"/);
     expect(executed).not.toContain('staple');
-    // Keys of 64 bytes in hex: the root key and the keys of MACs. The salt has 32 bytes.
+    // Keys of 64 bytes in hex: the root key and the MAC keys. The salt has 32 bytes.
     expect(executed).not.toMatch(/[0-9a-f]{128}/);
   });
 });

@@ -21,7 +21,7 @@ describe('the recovery kit', () => {
     rmSync(directory, { recursive: true });
   });
 
-  it('is recover.sh and the page, under the name of the backup', async () => {
+  it('consists of recover.sh and the page, under the name of the backup', async () => {
     const stored = await storeRecoveryKit(new Dom0Storage(), directory, NAME, signal);
     const script = readFileSync(path.join(directory, `${NAME}.recover.sh`));
     const page = readFileSync(path.join(directory, `${NAME}.recovery.md`));
@@ -30,7 +30,7 @@ describe('the recovery kit', () => {
     expect(stored.map((one) => one.sha256)).toEqual([sha256(script), sha256(page)]);
   });
 
-  it('overwrites nothing', async () => {
+  it('is not stored if one of the files exists', async () => {
     writeFileSync(path.join(directory, `${NAME}.recover.sh`), 'something else');
     const storing = storeRecoveryKit(new Dom0Storage(), directory, NAME, signal);
     await expect(storing).rejects.toBeInstanceOf(RefusedError);

@@ -9,13 +9,13 @@ import { Recovery, SHELLS } from './script.ts';
 
 const [WORK, OTHER] = ['vm5/private.img', 'vm55/private.img'];
 
-/** A volume of named chunks; `-` is one of zeros. The last one is not filled. */
+/** A volume of named chunks; `-` is one of zeros. The last one is shorter. */
 function volume(names: string): Buffer {
   const chunks = Array.from(names, (name) => (name === '-' ? Buffer.alloc(GRAIN) : chunkOf(name)));
   return Buffer.concat(chunks).subarray(0, names.length * GRAIN - 1000);
 }
 
-/** Three days: the volume of `work` needs all three, the other one only the first. */
+/** Three days: the volume of `work` needs the files of all three, the other one only the first. */
 const maker = new SeriesMaker();
 const VOLUMES = { [WORK]: volume('aBc-eFgB'), [OTHER]: volume('xyz') };
 const qubesXml = Buffer.from(QUBES_XML_TEXT);
@@ -38,9 +38,9 @@ function recoveryOf(shell?: string): Recovery {
   return recovery;
 }
 
-describe('recover.sh, of a backup that needs others,', () => {
+describe('recover.sh, from a backup that needs others,', () => {
   it.each(SHELLS)(
-    'recovers everything from all of them, whatever they are called (%s)',
+    'recovers everything from all files, whatever they are called (%s)',
     (shell) => {
       using recovery = recoveryOf(shell);
       recovery.write('- of $HOME; a "day"', first);
@@ -54,7 +54,7 @@ describe('recover.sh, of a backup that needs others,', () => {
     },
   );
 
-  it.each(SHELLS)('takes parts out of a pack for files that were deleted (%s)', (shell) => {
+  it.each(SHELLS)('reads the parts of deleted files from a pack (%s)', (shell) => {
     using recovery = recoveryOf(shell);
     recovery.write('pack', pack);
     recovery.write('second', second);
@@ -63,7 +63,7 @@ describe('recover.sh, of a backup that needs others,', () => {
   });
 
   it.each(SHELLS)(
-    'takes the chunks that are left of a part that was trimmed (%s)',
+    'reads the remaining chunks of trimmed parts from a pack (%s)',
     async (shell) => {
       using series = new SeriesOnDisk();
       for (const day of ['abcdefgh', 'aBcdEFgH', 'aBcd-FGH']) {
@@ -86,9 +86,9 @@ describe('recover.sh, of a backup that needs others,', () => {
 
   it.each<[string, Buffer | undefined, RegExp]>([
     ['is missing', undefined, /another file of its series/],
-    ['is cut short', second.subarray(0, second.length / 2), /cut short[^]*was passed over/],
-    ['is another one', first, /another file of its series/],
-  ])('recovers what does not need it when a file %s, and says so', (_, instead, why) => {
+    ['is truncated', second.subarray(0, second.length / 2), /cut short[^]*was passed over/],
+    ['is replaced by another', first, /another file of its series/],
+  ])('recovers only the files that do not need it if a file %s, and says so', (_, instead, why) => {
     using recovery = recoveryOf();
     recovery.write('first', first);
     if (instead !== undefined) recovery.write('second', instead);
@@ -99,7 +99,7 @@ describe('recover.sh, of a backup that needs others,', () => {
     expect(recovery.recovered()).toEqual(['qubes.xml', 'vm5/notes.txt', OTHER]);
   });
 
-  it('takes no changed byte of another file', () => {
+  it('refuses a changed byte in another file', () => {
     const changed = Buffer.from(second);
     const at = changed.indexOf('data.000\0') + 512 + 100;
     changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
@@ -111,11 +111,11 @@ describe('recover.sh, of a backup that needs others,', () => {
     expect(recovery.recovered()).toEqual([]);
   });
 
-  it.each(SHELLS)('lists a directory by the times of its backups (%s)', (shell) => {
+  it.each(SHELLS)('lists the backups in a directory by their times (%s)', (shell) => {
     using recovery = recoveryOf(shell);
     recovery.write('zz', first);
     recovery.write('pack', pack);
-    recovery.write('letter', 'no backup');
+    recovery.write('letter', 'not a backup');
     recovery.write('cut', second.subarray(0, 3_000));
     const { status, stdout, stderr } = recovery.run('-p', 'passphrase', '.');
     expect({ status, stderr }).toMatchObject({ status: 0 });
@@ -125,7 +125,7 @@ describe('recover.sh, of a backup that needs others,', () => {
   });
 });
 
-describe('a series of which the passphrase was changed', async () => {
+describe('a series whose passphrase was changed', async () => {
   const changing = new SeriesMaker();
   const old = { 'qubes.xml': qubesXml, [WORK]: volume('abcdef') };
   const image = volume('aBcdeFq');
@@ -142,7 +142,7 @@ describe('a series of which the passphrase was changed', async () => {
   }
 
   it.each(SHELLS)(
-    'is recovered under the passphrase of the backup that is wanted (%s)',
+    'is recovered with the passphrase of the backup that is recovered (%s)',
     (shell) => {
       using later = recovery('another passphrase', shell);
       expect(later.recover()).toMatchObject({ status: 0, stderr: '' });
@@ -152,7 +152,7 @@ describe('a series of which the passphrase was changed', async () => {
     },
   );
 
-  it('is listed as far as the passphrase opens its backups', () => {
+  it('is listed without the backups that the passphrase does not open', () => {
     for (const [passphrase, name, other] of [
       ['another passphrase', 'a backup', 'before'],
       [PASSPHRASE, 'before', 'a backup'],
@@ -165,7 +165,7 @@ describe('a series of which the passphrase was changed', async () => {
     }
   });
 
-  it.each(SHELLS)('is got back by the page as well (%s)', async (shell) => {
+  it.each(SHELLS)('is also recovered by docs/recovery.md (%s)', async (shell) => {
     using work = new WorkDirectory();
     work.write('before', before);
     const { status, stdout, stderr } = await followPage(work, {
@@ -177,11 +177,11 @@ describe('a series of which the passphrase was changed', async () => {
   });
 });
 
-describe('docs/recovery.md', () => {
+describe('docs/recovery.md, from a backup that needs others,', () => {
   const SECTION = 'A coffer-1 backup that needs others';
   const reader = { section: SECTION, backup: third, file: WORK, passphrase: PASSPHRASE };
 
-  it.each(SHELLS)('gets a volume back from all files of its series (%s)', async (shell) => {
+  it.each(SHELLS)('recovers a volume from all files of its series (%s)', async (shell) => {
     using work = new WorkDirectory();
     work.write('the first', first);
     work.write('second', second);
@@ -191,7 +191,7 @@ describe('docs/recovery.md', () => {
     expect(sha256(work.take(`recovery/${WORK}`))).toBe(sha256(VOLUMES[WORK] ?? Buffer.alloc(0)));
   });
 
-  it.each(SHELLS)('gets it out of packs, too, and out of trimmed parts (%s)', async (shell) => {
+  it.each(SHELLS)('recovers a volume from packs with trimmed parts (%s)', async (shell) => {
     using series = new SeriesOnDisk();
     for (const [work, other] of [
       ['abcdefgh', 'stuvwxyz'],
@@ -227,7 +227,7 @@ describe('docs/recovery.md', () => {
     }
   });
 
-  it('stops when a file is missing, or changed', async () => {
+  it('stops if a file is missing or has changed', async () => {
     const changed = Buffer.from(second);
     const at = changed.indexOf('data.000\0') + 512 + 100;
     changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
@@ -242,7 +242,7 @@ describe('docs/recovery.md', () => {
     }
   });
 
-  it('takes it for no backup that is in one piece', async () => {
+  it('stops if the section for a single file is followed', async () => {
     using work = new WorkDirectory();
     const followed = { ...reader, section: 'coffer-1', heedless: true, image: false };
     const { stderr } = await followPage(work, followed);

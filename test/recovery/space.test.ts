@@ -7,14 +7,14 @@ const files = [smallFile('vm5/private.img', noise(300_000)), smallFile('vm5/note
 const backup = await coffer1Backup(files);
 const RECOVER = ['-p', 'passphrase', 'a backup', 'out'];
 
-/** What recover.sh needs, but for a shell and the compressor. */
+/** The programs that recover.sh needs, apart from a shell and the compressor. */
 const PROGRAMS =
   'awk cat chmod cmp dd find head ln mkdir mkfifo mktemp mv od openssl rm sed sort tail tar tr wc'.split(
     ' ',
   );
 
-describe('recover.sh never calls a good backup damaged', () => {
-  it.each(SHELLS)('if there is no space in TMPDIR, whatever it writes there (%s)', (shell) => {
+describe('recover.sh does not call an intact backup damaged', () => {
+  it.each(SHELLS)('if there is not enough space in TMPDIR (%s)', (shell) => {
     for (const size of ['4k', '12k', '24k', '48k']) {
       using recovery = new Recovery(backup, shell);
       const { status, stderr } = recovery.runWithMount('tmp', size, ...RECOVER);
@@ -44,7 +44,7 @@ describe('recover.sh never calls a good backup damaged', () => {
     expect(stderr).toContain('temporary files cannot be made in');
   });
 
-  it('if a program is missing, whichever it is', () => {
+  it('if any of the programs is missing', () => {
     for (const missing of PROGRAMS) {
       using recovery = new Recovery(backup);
       const others = PROGRAMS.filter((program) => program !== missing);
@@ -56,14 +56,14 @@ describe('recover.sh never calls a good backup damaged', () => {
     }
   });
 
-  it('if the program that decompresses it is missing', () => {
+  it('if the program that decompresses the backup is missing', () => {
     using recovery = new Recovery(backup);
     const { status, stderr } = recovery.runWithPrograms(PROGRAMS, ...RECOVER);
     expect(status).toBe(1);
     expect(stderr).toContain('the program zstd is needed for this backup');
   });
 
-  it('and needs only the programs that it looks for', () => {
+  it('if there are only the programs that it checks for', () => {
     using recovery = new Recovery(backup);
     const { status, stderr } = recovery.runWithPrograms([...PROGRAMS, 'zstd'], ...RECOVER);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });

@@ -6,11 +6,11 @@ import { warnOfHomeSpace } from '../../dom0-agent/restore/restore-space.ts';
 import { RefusedError } from '../../shared/errors.ts';
 
 const { blocks, bsize } = statfsSync(tmpdir());
-/** No file system has more free than it has. */
+/** More than the file system has, and so more than is free. */
 const TOO_LARGE = blocks * bsize + 1;
 
 describe('the space for dom0’s home', () => {
-  it('is enough without a warning', async () => {
+  it('is accepted without a warning if it is enough', async () => {
     expect(await warnOfHomeSpace(1, 'coffer-1', tmpdir())).toBeUndefined();
   });
 

@@ -7,7 +7,7 @@ import { emptySystem, hashesOf, restoreArchive, verifyArchive } from './restorin
 
 const { passphrase, backups } = expectedOfFixtures();
 
-describe.each(Object.keys(backups))('%s', (name) => {
+describe.each(Object.keys(backups))('the fixture %s', (name) => {
   it('is verified and restored', async () => {
     const { directory, system } = await emptySystem();
     const archive = fixture(name);
@@ -52,7 +52,7 @@ describe('a backup of R3', () => {
   const make = (some: typeof files | Record<string, string>): Buffer =>
     makeQubes3({ version: 3, passphrase: passphraseOfOurs, cipher: 'aes-256-cbc', files: some });
 
-  it('with a whole template, a firewall and menus, is restored', async () => {
+  it('with a whole template, a firewall and menus is restored', async () => {
     const { system } = await emptySystem();
     const archive = make(files);
     const verified = await verifyArchive(archive, passphraseOfOurs);
@@ -77,7 +77,7 @@ describe('a backup of R3', () => {
     ]);
   });
 
-  it('with distrusted settings restores no menus, but the firewall, so that the VM has no more access than before', async () => {
+  it('is restored with its firewall but without menus if settings are distrusted', async () => {
     const { system } = await emptySystem();
     await restoreArchive(make(files), passphraseOfOurs, system, { distrustSettings: true });
     const work = (await system.qubes()).find(({ name }) => name === 'work');
@@ -85,7 +85,7 @@ describe('a backup of R3', () => {
     expect(await system.firewall('work')).toHaveLength(4);
   });
 
-  it('whose template lacks a volume is refused, and nothing is left of it', async () => {
+  it('whose template lacks a volume is refused, and leaves nothing behind', async () => {
     const { system } = await emptySystem();
     const archive = makeQubes3({
       ...{ version: 3, passphrase: passphraseOfOurs },

@@ -21,18 +21,18 @@ function planned(of: RestorePlan, name: string): PlannedRestore {
   return found;
 }
 
-describe('which VMs', () => {
+describe('the VMs of a restore', () => {
   const contents = backupOf([debian, net, dvm, work], 'user');
   const empty = systemWith([]);
 
-  it('are all in the backup, with dom0’s home', () => {
+  it('are by default all VMs in the backup, with dom0’s home', () => {
     const all = plan(contents, empty);
     expect(newNames(all)).toEqual(['debian', 'dvm', 'sys-net', 'work']);
     expect(all.dom0Home).toBe(contents.dom0Home);
     expect(all.leftOut).toEqual([]);
   });
 
-  it('are those that are chosen, without those excluded', () => {
+  it('are the chosen VMs, or all but the excluded ones', () => {
     const chosen = plan(contents, empty, { chosen: ['debian', 'sys-net', 'dom0'] });
     expect(newNames(chosen)).toEqual(['debian', 'sys-net']);
     expect(chosen.dom0Home).toBeDefined();
@@ -41,7 +41,7 @@ describe('which VMs', () => {
     expect(rest.dom0Home).toBeUndefined();
   });
 
-  it('are refused if the backup does not contain them, or none is left', () => {
+  it('are refused if one is not in the backup or named twice, or if none is left', () => {
     expect(() => plan(contents, empty, { chosen: ['nosuch'] })).toThrow(/no VM called nosuch/);
     expect(() => plan(contents, empty, { excluded: ['nosuch'] })).toThrow(RefusedError);
     expect(() => plan(contents, empty, { chosen: ['work', 'work'] })).toThrow(UsageError);
@@ -50,7 +50,7 @@ describe('which VMs', () => {
     );
   });
 
-  it('are reported and left out if they cannot be used', () => {
+  it('do not include unusable ones, which are reported, or refused if they are named', () => {
     const odd = {
       ...contents,
       unusable: [{ name: 'far', why: 'it is a RemoteVM', directory: 'vm9' }],
@@ -67,7 +67,7 @@ describe('which VMs', () => {
   });
 });
 
-it('a restore is refused while Qubes’ own restores in a disposable', () => {
+it('a restore is refused while Qubes’ own tools restore in a disposable', () => {
   const official = qube('disp-backup-restore', {}, { tags: new Set(['backup-restore-mgmt']) });
   const refused = (): unknown => plan(backupOf([work]), systemWith([official]));
   expect(refused).toThrow(RefusedError);
@@ -81,14 +81,14 @@ describe('a name that is chosen for a VM', () => {
     return () => plan(contents, state, choices);
   };
 
-  it('is its name, and references follow', () => {
+  it('is given to it, and references to it are changed', () => {
     const chosen = plan(contents, systemWith([]), { newName: new Map([['debian', 'old']]) });
     expect(newNames(chosen)).toEqual(['old', 'dvm', 'sys-net', 'work']);
     expect(planned(chosen, 'work').newQube.template).toBe('old');
     expect(planned(chosen, 'debian').remarks).toEqual(['it was called debian in the backup']);
   });
 
-  it('comes before names that are only free', () => {
+  it('is not given to another VM that needs a free name', () => {
     const newName = new Map([['work', 'debian-1']]);
     const chosen = plan(contents, systemWith([debian]), { newName, renameConflicting: true });
     expect(newNames(chosen)).toContain('debian-2');
@@ -96,15 +96,15 @@ describe('a name that is chosen for a VM', () => {
 
   it.each([
     [
-      'there is a VM of that name',
+      'there is a VM with that name',
       { work: 'taken' },
       /work cannot .* taken: this system already has/,
     ],
-    ['another VM has it', { work: 'debian' }, /work cannot .* debian: another VM/],
-    ['two are to have it', { work: 'x', dvm: 'x' }, /cannot .* x: another VM/],
-    ['it is none', { work: 'my work' }, /work cannot .* my work: a name begins/],
+    ['another VM in the backup has it', { work: 'debian' }, /work cannot .* debian: another VM/],
+    ['it is chosen for two VMs', { work: 'x', dvm: 'x' }, /cannot .* x: another VM/],
+    ['it is not valid', { work: 'my work' }, /work cannot .* my work: a name begins/],
     ['the VM is not restored', { nosuch: 'x' }, /--new-name: nosuch is not among/],
-  ])('is refused when %s, and says of which VM', (_, newName, sentence) => {
+  ])('is refused if %s, with the name of the VM', (_, newName, sentence) => {
     const refused = refusal(newName, systemWith([qube('taken')]));
     expect(refused).toThrow(sentence);
     expect(refused).toThrow(ChoiceRefusedError);
@@ -117,14 +117,14 @@ describe('a template that is chosen for a VM', () => {
   const chosen = (name: string, of = contents): RestorePlan =>
     plan(of, here, { useTemplate: new Map([['work', name]]) });
 
-  it('is its template, whether that of the backup is missing or not', () => {
+  it('replaces that of the backup', () => {
     expect(planned(chosen('new'), 'work').newQube.template).toBe('new');
     expect(planned(chosen('new'), 'work').remarks).toEqual(['template new instead of debian']);
     const restored = chosen('debian', backupOf([debian, work]));
     expect(planned(restored, 'work').remarks).toEqual([]);
   });
 
-  it('is refused where it cannot be one', () => {
+  it('is refused if it does not exist or is not a template, or if the VM has none', () => {
     expect(() => chosen('nosuch')).toThrow(/work cannot be based on nosuch: there is no such/);
     expect(() => chosen('app')).toThrow(/work cannot be based on app: there is no such/);
     const alone = backupOf([qube('work', {}, { qubeClass: 'StandaloneVM' })]);
@@ -136,13 +136,13 @@ describe('a name that is taken', () => {
   const contents = backupOf([debian, net, dvm, work]);
   const taken = systemWith([debian, net, dvm, qube('work'), qube('work-1')]);
 
-  it('is refused, naming the VMs and the options that help', () => {
+  it('is refused with the names of the VMs and the options that help', () => {
     const refused = (): unknown => plan(contents, taken);
     expect(refused).toThrow(RefusedError);
     expect(refused).toThrow(/has debian, sys-net, dvm, work.*--rename-conflicting.*--skip-conf/);
   });
 
-  it('can be replaced by a new one, and references follow', () => {
+  it('can be replaced by a new one, and references are changed', () => {
     const renamed = plan(contents, taken, { renameConflicting: true });
     expect(newNames(renamed)).toEqual(['debian-1', 'dvm-1', 'sys-net-1', 'work-2']);
     const { newQube, properties, remarks } = planned(renamed, 'work');
@@ -151,7 +151,7 @@ describe('a name that is taken', () => {
     expect(remarks).toEqual(['the name work is taken']);
   });
 
-  it('can leave the VM out, and references lead to the existing one', () => {
+  it('can be skipped, and references then mean the existing VM', () => {
     const state = systemWith([debian, net, dvm]);
     const skipped = plan(contents, state, { skipConflicting: true });
     expect(newNames(skipped)).toEqual(['work']);
@@ -159,7 +159,7 @@ describe('a name that is taken', () => {
     expect(planned(skipped, 'work').newQube.template).toBe('debian');
   });
 
-  it('is replaced by one that is valid, free and at most 31 characters long', () => {
+  it('is replaced by a valid and free one', () => {
     const name = fc
       .tuple(fc.constantFrom('a', 'Z'), fc.stringMatching(/^[a-zA-Z0-9_.-]{0,30}$/))
       .map((parts) => parts.join(''))
@@ -195,18 +195,18 @@ describe('a VM that lacks something', () => {
     [[net, dvm], 'template debian'],
     [[debian, dvm], 'netvm sys-net'],
     [[debian, net], 'default DispVM dvm'],
-    // There, but nothing that could serve.
+    // They exist but cannot serve for that.
     [[qube('debian'), net, dvm], 'template debian'],
     [[debian, qube('sys-net'), dvm], 'netvm sys-net'],
     [[debian, net, qube('dvm')], 'default DispVM dvm'],
-  ])('is refused', (present, lack) => {
+  ])('is refused: %#', (present, lack) => {
     expect(() => plan(contents, systemWith(present))).toThrow(
       `work needs ${lack}, which this system does not have: restore or install it first, ` +
         `or use --ignore-missing or --skip-broken`,
     );
   });
 
-  it('is given the system’s defaults if requested, and the plan says so', () => {
+  it('gets the system’s defaults if requested, with remarks', () => {
     const { newQube, properties, remarks } = planned(
       plan(contents, state, { ignoreMissing: true }),
       'work',
@@ -220,13 +220,13 @@ describe('a VM that lacks something', () => {
     ]);
   });
 
-  it('is refused nevertheless if there is no default template', () => {
+  it('is refused even then if there is no default template', () => {
     expect(() => plan(contents, systemWith([]), { ignoreMissing: true })).toThrow(
       /, nor a default to replace it: restore or install it first, or use --skip-broken$/,
     );
   });
 
-  it('is left out if requested, and so are VMs based on it', () => {
+  it('is left out if requested, like the VMs that need it', () => {
     const named = qube('disp1', { template: 'dvm' }, { qubeClass: 'DispVM' });
     const vpn = qube('vpn', { netvm: 'nosuch', provides_network: 'True' });
     const chain = backupOf([
@@ -252,7 +252,7 @@ describe('a VM that lacks something', () => {
     expect(planned(instead, 'disp1').newQube.template).toBe('usual-dvm');
   });
 
-  it('with an unknown label becomes red', () => {
+  it('gets the label red if its own does not exist', () => {
     const odd = backupOf([qube('work', {}, { label: 'mauve' })]);
     const { newQube, remarks } = planned(plan(odd, systemWith([])), 'work');
     expect(newQube.label).toBe('red');
@@ -260,7 +260,7 @@ describe('a VM that lacks something', () => {
   });
 });
 
-describe('settings', () => {
+describe('the settings of a restore', () => {
   const device = (backend: string): DeviceAssignment => ({
     deviceClass: 'block',
     backend,
@@ -286,7 +286,7 @@ describe('settings', () => {
   const contents = backupOf([all, qube('gui'), dvm, debian], 'user');
   const busy = systemWith([qube('gui'), qube('dvm')]);
 
-  it('follow renames, and do not include what belongs to the old system', () => {
+  it('have changed references, and exclude what belongs to the old system', () => {
     const of = planned(plan(contents, busy, { renameConflicting: true }), 'work');
     expect(Object.fromEntries(of.properties)).toEqual({
       ...{ guivm: 'gui-1', audiovm: 'gui-1', management_dispvm: 'dvm-1' },
@@ -299,7 +299,7 @@ describe('settings', () => {
     expect(of.withMenu).toBe(true);
   });
 
-  it('that are distrusted control nothing, and the plan says what is left out', () => {
+  it('exclude everything with effects if they are distrusted, with remarks', () => {
     const distrusting = plan(contents, systemWith([]), { distrustSettings: true });
     const of = planned(distrusting, 'work');
     expect([...of.properties.keys()].sort()).toEqual(['netvm', 'vcpus']);
@@ -323,7 +323,7 @@ describe('settings', () => {
     ]);
   });
 
-  it('that are distrusted keep what restricts a VM', () => {
+  it('include what restricts a VM even if they are distrusted', () => {
     const restricted = qube(
       'anon',
       {
@@ -348,7 +348,7 @@ describe('settings', () => {
     expect([...of.tags]).toEqual(['anon-vm']);
   });
 
-  it('never let a VM interfere with a restore', () => {
+  it('exclude the marks of a restore', () => {
     const tags = new Set(['backup-restore-mgmt', 'backup-restore-in-progress', 'mine']);
     const evil = qube('evil', {}, { tags, features: new Map([['coffer-restoring', 'x evil']]) });
     const of = planned(plan(backupOf([evil]), systemWith([])), 'evil');
@@ -356,7 +356,7 @@ describe('settings', () => {
     expect([...of.features]).toEqual([]);
   });
 
-  it('of volumes are restored if they are the volume’s own', () => {
+  it('include those of volumes that belong to the VM', () => {
     const volume = { size: 8, usage: 8, pool: '', vid: '' };
     const kept = qube(
       'kept',
@@ -382,19 +382,19 @@ describe('settings', () => {
     expect(distrusting.remarks).toContain('revisions of private left out: settings are distrusted');
   });
 
-  it('never put volumes into a pool that does not exist', () => {
+  it('are refused with a pool that does not exist', () => {
     const refused = (): unknown => plan(contents, systemWith([]), { pool: 'nosuch' });
     expect(refused).toThrow(RefusedError);
     expect(refused).toThrow(/no storage pool called nosuch .*it has varlibqubes, fast/);
   });
 
-  it('put the volumes into the chosen pool', () => {
+  it('have the chosen pool', () => {
     const pooled = plan(contents, systemWith([]), { pool: 'fast' });
     expect(pooled.qubes.map(({ newQube }) => newQube.pool)).toEqual(Array(4).fill('fast'));
   });
 });
 
-describe('space in the pool', () => {
+describe('the free space in the pool', () => {
   const pools = [
     { name: 'varlibqubes', free: 1999, isDefault: true },
     { name: 'fast', free: 2100, isDefault: false },
@@ -407,7 +407,7 @@ describe('space in the pool', () => {
     return plan(backupOf([qube('a', {}, { volumes }), qube('b', {}, { volumes })]), systemWith([]));
   };
 
-  it('that is not sufficient is refused, in the default pool if none is chosen', () => {
+  it('is refused if it is not sufficient, in the default pool if none is chosen', () => {
     const refused = (): unknown => warnOfSpace(twoIn(5000), pools, undefined);
     expect(refused).toThrow(RefusedError);
     expect(refused).toThrow(
@@ -415,19 +415,19 @@ describe('space in the pool', () => {
     );
   });
 
-  it('that may not be sufficient gives a warning if the sizes are those of whole volumes', () => {
+  it('gives a warning if it may not be sufficient for the full size of the volumes', () => {
     expect(warnOfSpace(twoIn(1000), pools, undefined)).toMatch(/may not fit into the pool varlib/);
     expect(warnOfSpace(twoIn(5000), pools, 'fast')).toMatch(/may not fit into the pool fast/);
   });
 
-  it('that is sufficient, or unknown, is accepted', () => {
+  it('is accepted if it is sufficient or unknown', () => {
     expect(warnOfSpace(twoIn(5000), pools, 'odd')).toBeUndefined();
     const roomy = [{ name: 'roomy', free: 1e6, isDefault: true }];
     expect(warnOfSpace(twoIn(5000), roomy, undefined)).toBeUndefined();
   });
 });
 
-describe('dom0’s home', () => {
+describe('dom0’s home in the plan of a restore', () => {
   const state = systemWith([]);
   const someone = backupOf([debian], 'someone');
 

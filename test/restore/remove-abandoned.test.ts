@@ -13,10 +13,10 @@ import { abandonedQubes, removeAbandoned } from '../../dom0-agent/restore/remove
 import { makeScene } from '../qubesd/scene.ts';
 import { Warnings } from './restoring-system.ts';
 
-/** A process of which there is none: number 1 has not started at the first tick. */
+/** A process that does not exist: process 1 did not start at tick 1. */
 const GONE = 'coffer.1.1.0123abcd';
 
-/** What a restore that was killed leaves: `user` has a device from `usb`, which was made later. */
+/** Creates what a killed restore leaves: `user` has a device of `usb`, which was created later. */
 async function leaveHalf(system: QubesSystem): Promise<Qube[]> {
   const make = (name: string, template: string | undefined): Promise<void> =>
     system.create({
@@ -44,7 +44,7 @@ async function removedBy(
   return { warnings: report.texts, names: (await system.qubes()).map(({ name }) => name) };
 }
 
-it('removes what was restored only in part, even if one VM has a device of a later one', async () => {
+it('VMs that were restored only in part are removed, even if one has a device of a later one', async () => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
   const half = await leaveHalf(system);
@@ -54,7 +54,7 @@ it('removes what was restored only in part, even if one VM has a device of a lat
   for (const { name } of half) expect(names).not.toContain(name);
 });
 
-it('says nothing of what another coffer has already removed, and reports what it cannot remove', async () => {
+it('an abandoned VM that cannot be removed gives a warning, but not one that is already removed', async () => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
   const half = await leaveHalf(system);
@@ -68,24 +68,24 @@ it('says nothing of what another coffer has already removed, and reports what it
 
 it.each([
   [
-    'whole, its mark having gone',
+    'has lost its mark, and so is complete',
     (system: QubesSystem) => system.removeFeature('user', RESTORE_MARK),
   ],
   [
-    'startable, its tag having gone',
+    'has lost its tag, and so can be started',
     (system: QubesSystem) => system.removeTag('user', RESTORE_IN_PROGRESS),
   ],
   [
-    'at work in another process',
+    'is being restored by another process',
     async (system: QubesSystem) =>
       system.setFeature('user', RESTORE_MARK, formatRestoreMark('user', await newOwnerName())),
   ],
   [
-    'a clone of one that was half restored',
+    'is a clone of one that was restored in part',
     (system: QubesSystem) =>
       system.setFeature('user', RESTORE_MARK, formatRestoreMark('base', GONE)),
   ],
-])('leaves a VM alone that has since been %s', async (_, change) => {
+])('a VM is not removed if it %s', async (_, change) => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
   const half = await leaveHalf(system);

@@ -32,7 +32,7 @@ beforeEach(() => {
   if (otherUser.uid !== undefined) chownSync(home, otherUser.uid, otherUser.gid);
 });
 
-/** Runs code of this test as an ordinary user, with the given sudo; gives what it printed. */
+/** Runs `code` as an ordinary user with the given sudo; gives its output. */
 function asUser(code: string, sudo = 'echo "sudo: a password is required" >&2; exit 1'): string {
   const bundle = join(directory, 'code.mjs');
   const sources = fileURLToPath(new URL('../../dom0-agent/restore/', import.meta.url));
@@ -54,7 +54,7 @@ const REMOVE = `
 
 const outside = (): string => join(tree, '../outside');
 
-/** What Go leaves as its module cache, and worse. */
+/** A tree like Go's module cache, and worse. */
 function makeReadOnlyTree(): void {
   mkdirSync(join(tree, 'go/mod/deep'), { recursive: true });
   writeFileSync(join(tree, 'go/mod/deep/file'), 'x', { mode: 0o400 });
@@ -69,13 +69,13 @@ function makeReadOnlyTree(): void {
 }
 
 describe('a tree that is removed', () => {
-  it('may contain directories that nobody may write to, or open', () => {
+  it('may contain directories that are read-only or closed', () => {
     makeReadOnlyTree();
     expect(asUser(REMOVE)).toBe('');
     expect(existsSync(tree)).toBe(false);
   });
 
-  it('is removed without what its links point to', () => {
+  it('is removed without the targets of its links', () => {
     makeReadOnlyTree();
     asUser(REMOVE);
     expect(statSync(outside()).mode & 0o777).toBe(0o500);
@@ -85,9 +85,9 @@ describe('a tree that is removed', () => {
     expect(asUser(REMOVE)).toBe('');
   });
 
-  it('is removed as root if only root can, and the error says what prevents that', () => {
+  it('is removed as root if only root can, or the error says why not', () => {
     makeReadOnlyTree();
-    // What lies in a directory of another's: here, one whose parent is closed.
+    // A read-only parent has the same effect as a directory of another user.
     chmodSync(join(tree, '..'), 0o555);
     expect(asUser(REMOVE)).toMatch(
       /tree cannot be removed \(.*; rm cannot be run as root: sudo asks/,
@@ -101,16 +101,16 @@ describe('a tree that is removed', () => {
   });
 });
 
-describe('a leftover', () => {
-  it('that cannot be removed gives only a warning', () => {
+describe('a partial home', () => {
+  it('that cannot be removed only gives a warning', () => {
     makeReadOnlyTree();
     chmodSync(join(tree, '..'), 0o555);
     const said = asUser(`
       import { removePartialHome } from './remove-tree.ts';
       const rollbackFailed = (what, text) => console.log('warning:', text);
       await removePartialHome(process.argv[2] ?? '', { rollbackFailed, warning() {}, info() {}, progress() {} });
-      console.log('went on');
+      console.log('continued');
     `);
-    expect(said).toMatch(/^warning: .*left over: .*tree cannot be removed .*\nwent on\n$/);
+    expect(said).toMatch(/^warning: .*left over: .*tree cannot be removed .*\ncontinued\n$/);
   });
 });

@@ -10,7 +10,7 @@ import { RefusedError } from '../../shared/errors.ts';
 import { formatTime } from '../../shared/local-time.ts';
 import { emptySystem } from './restoring-system.ts';
 
-/** A process that holds the lock until it is killed, and answers this when asked who it is. */
+/** A process that holds the lock until it is killed, and gives this answer when asked who it is. */
 async function holder(name: string, answer: string): Promise<ReturnType<typeof spawn>> {
   const script = `
     const [name, answer] = process.argv.slice(1);
@@ -24,7 +24,7 @@ async function holder(name: string, answer: string): Promise<ReturnType<typeof s
 const begun = new Date('2026-11-25T09:08:07Z');
 const nothing = (): Promise<string> => Promise.resolve('done');
 
-it('a second restore on the same system is refused, naming the process of the first', async () => {
+it('a second restore on the same system is refused, with the process of the first', async () => {
   const { system, directory } = await emptySystem();
   await symlink(directory, `${directory}-link`);
   const other = await openFolderSystem(`${directory}-link`);
@@ -66,8 +66,8 @@ it('a restore that was killed does not block the next one', async () => {
 
 it.each([
   ['does not answer', ''],
-  ['answers anything but who it is', '1 \u001b[31mfoo restore'],
-])('no restore is started while something holds the lock and %s', async (_, answer) => {
+  ['gives an invalid answer', '1 \u001b[31mfoo restore'],
+])('a restore is refused while a process holds the lock that %s', async (_, answer) => {
   const { system } = await emptySystem();
   const child = await holder(await lockName(system), answer);
   try {
@@ -79,7 +79,7 @@ it.each([
   }
 });
 
-it('a process that only cleans up after a killed restore is waited for', async () => {
+it('a restore waits for a process that cleans up after a killed restore', async () => {
   const { system } = await emptySystem();
   const child = await holder(await lockName(system), `42 ${begun.getTime()} cleanup`);
   const waiting = asOnlyRestore(system, 'restore', nothing);

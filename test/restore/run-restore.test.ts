@@ -19,7 +19,7 @@ const NO_OPTIONS = { keepFailed: false, ignoreSizeLimit: false };
 const privateVolume = { name: 'private', size: 8, usage: 8, pool: '', vid: '', saveOnStop: true };
 const volumes = [privateVolume];
 
-/** A backup whose VM number n has the volume `vm<n>/private.img`. `hook` sees each file beforehand. */
+/** A backup with these files; VM number n has the volume `vm<n>/private.img`. `hook` is called before each file. */
 function readerOf(paths: readonly string[], hook?: (path: string) => void): ArchiveReader {
   return readerOfFiles(
     paths.map((path) => [path, '12345678'] as const),
@@ -42,13 +42,13 @@ const basedOn = (template: string, name: string, settings: Record<string, string
 
 describe('a restore', () => {
   const pair = [
-    // Refers to a VM whose settings come later.
+    // Refers to a VM that comes later.
     basedOn('debian-13', 'mail', { netvm: 'vpn' }),
     basedOn('debian-13', 'vpn', { provides_network: 'True' }),
   ];
   const files = ['vm1/private.img', 'vm2/private.img'];
 
-  it('lets VMs refer to each other, whatever their order', async () => {
+  it('sets references to VMs that come later', async () => {
     const { system } = await emptySystem();
     const outcomes = await restore(pair, readerOf(files), system);
     expect(outcomes.map(({ remarks }) => remarks)).toEqual([[], []]);
@@ -58,8 +58,8 @@ describe('a restore', () => {
 
   it.each([
     ['lacks a file', ['vm1/private.img'], /does not contain vm2\/private.img/],
-    ['holds a file twice', [...files, files[0] ?? ''], /contains vm1\/private.img twice/],
-  ])('of a backup that %s leaves nothing', async (_, paths, sentence) => {
+    ['contains a file twice', [...files, files[0] ?? ''], /contains vm1\/private.img twice/],
+  ])('of a backup that %s leaves nothing behind', async (_, paths, sentence) => {
     const { system } = await emptySystem();
     const restoring = restore(pair, readerOf(paths), system);
     await expect(restoring).rejects.toThrow(DamagedError);
@@ -67,7 +67,7 @@ describe('a restore', () => {
     expect((await system.qubes()).map(({ name }) => name)).toEqual(['dom0', 'debian-13']);
   });
 
-  it('that is interrupted leaves nothing, and marks what is to be kept', async () => {
+  it('that is interrupted leaves nothing behind, or tagged VMs with --keep-failed', async () => {
     for (const keepFailed of [false, true]) {
       const { system } = await emptySystem();
       const controller = new AbortController();
@@ -90,7 +90,7 @@ describe('a restore', () => {
     }
   });
 
-  it('accepts no volume that is larger than the backup says, unless requested', async () => {
+  it('refuses a volume that is larger than the backup says, unless that is ignored', async () => {
     const { system } = await emptySystem();
     const small = [
       qube('big', { template: 'debian-13' }, { volumes: [{ ...privateVolume, size: 7 }] }),
@@ -105,7 +105,7 @@ describe('a restore', () => {
   });
 });
 
-describe('a qubesd that stops and does not return', () => {
+describe('a qubesd that stops and does not come back', () => {
   const one = [basedOn('fedora-42-xfce', 'letters', { vcpus: '1' })];
 
   const systemOf = ({ qubesd, directory }: Scene): QubesSystem =>
@@ -113,13 +113,13 @@ describe('a qubesd that stops and does not return', () => {
       ...{ socketPath: qubesd.socketPath, restartTimeout: 200 },
       importService: makeImportService(directory, qubesd.socketPath),
     });
-  /** dom0's user is none of qubesd's business, and this machine may have none. */
+  /** The system with this home: it does not come from qubesd, and this machine may have none. */
   const withHome = (system: QubesSystem, path: string): QubesSystem => ({
     ...system,
     dom0Home: () => Promise.resolve({ user: 'user', path }),
   });
 
-  it('during the import of data: what must be removed by hand is named', async () => {
+  it('during the import of data makes the VM fail, with a warning that it must be removed', async () => {
     await using scene = await makeScene();
     const warnings = new Warnings();
     const reader = readerOf(['vm1/private.img'], () => void scene.qubesd.stop());
@@ -131,7 +131,7 @@ describe('a qubesd that stops and does not return', () => {
     );
   });
 
-  it('during settings: complete data is kept, and said to be without them', async () => {
+  it('during the settings makes the VM fail, which is kept with its complete data', async () => {
     await using scene = await makeScene();
     const { qubesd } = scene;
     qubesd.fault = ({ method, arg }) => {

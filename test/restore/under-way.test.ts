@@ -38,7 +38,7 @@ const letters = qube(
 
 const vault = qube('vault', { template: 'fedora-42-xfce', netvm: '' }, { volumes });
 
-/** Restores these VMs, the first with a firewall; `watch` is told of each call before it is answered. */
+/** Restores these VMs, the first with a firewall; `watch` is called with each call before it is answered. */
 async function restore(
   scene: Scene,
   qubes: readonly Qube[],
@@ -64,14 +64,14 @@ async function restore(
 }
 
 describe('while a restore is running', () => {
-  it('no VM can be started, or has a network, until everything is restored and its firewall is set', async () => {
+  it('no VM can be started or has a network before everything is restored and its firewall is set', async () => {
     await using scene = await makeScene();
     const { store } = scene.qubesd;
     const seen: string[] = [];
     const outcomes = await restore(scene, [letters, vault], ({ method, dest }) => {
       for (const name of ['letters', 'vault']) {
         const made = store.qubes.get(name);
-        // Nothing is in it before the first import.
+        // It contains nothing before the first import.
         if (made === undefined || !seen.includes('internal.vm.volume.ImportBegin')) continue;
         const isKept = !made.features.has('coffer-restoring');
         expect(made.tags.has('backup-restore-in-progress') || isKept).toBe(true);
@@ -99,7 +99,7 @@ describe('while a restore is running', () => {
     expect(first?.features.get('preload-dispvm-max')).toBe('2');
   });
 
-  it('volumes get their settings back before their VM can be started', async () => {
+  it('volumes get their settings before their VM can be started', async () => {
     await using scene = await makeScene();
     const kept = qube(
       'kept',
@@ -124,7 +124,7 @@ describe('while a restore is running', () => {
     expect(made?.get('volatile')?.ephemeral).toBe(true);
   });
 
-  it('qubesd refuses to start what is being restored', async () => {
+  it('qubesd refuses to start a VM that is being restored', async () => {
     await using scene = await makeScene();
     const starter = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
     const answers: Promise<string>[] = [];
@@ -140,7 +140,7 @@ describe('while a restore is running', () => {
     await starter.start('letters');
   });
 
-  it('a VM that somebody starts before it has the tag gets nothing from the backup', async () => {
+  it('a VM that is started before it has the tag gets no data from the backup', async () => {
     await using scene = await makeScene();
     const { store } = scene.qubesd;
     const warnings = new Warnings();
@@ -154,7 +154,7 @@ describe('while a restore is running', () => {
       { name: 'letters', result: 'failed' },
       { name: 'vault', result: 'restored' },
     ]);
-    // An import gives a volume the size of what was imported.
+    // An import would set the size of the volume.
     expect(store.qubes.get('letters')?.volumes.get('private')?.size).not.toBe(privateVolume.size);
     expect(store.qubes.get('vault')?.volumes.get('private')?.size).toBe(privateVolume.size);
     expect(warnings.texts.join('\n')).toMatch(
@@ -163,7 +163,7 @@ describe('while a restore is running', () => {
   });
 
   it.each(['admin.vm.firewall.Set', 'admin.vm.property.Reset'])(
-    'a VM for which %s is refused stays without a netvm, which is reported',
+    'a VM for which %s is refused remains without a netvm, with a remark',
     async (refused) => {
       await using scene = await makeScene();
       const outcomes = await restore(scene, [letters], ({ method }) =>

@@ -24,23 +24,23 @@ beforeAll(async () => {
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 describe('the Debian packages', () => {
-  it('have nothing to complain of for lintian', () => {
+  it('pass lintian', () => {
     const strictly = ['--fail-on', 'error,warning', '--allow-root'];
     expect(execFileSync('lintian', [...strictly, deb, vmPrune], { encoding: 'utf8' })).toBe('');
   });
 
-  it('are the same when they are built again', async () => {
+  it('have the same bytes if they are built again', async () => {
     const again = await buildDebs(path.join(scratch, 'second'));
     expect(readFileSync(again.vm).equals(readFileSync(deb))).toBe(true);
     expect(readFileSync(again.vmPrune).equals(readFileSync(vmPrune))).toBe(true);
   });
 
-  it('requires the Node.js of Debian', () => {
+  it('require the Node.js of Debian', () => {
     const depends = execFileSync('dpkg-deb', ['--field', deb, 'Depends'], { encoding: 'utf8' });
     expect(depends).toBe('nodejs (>= 18)\n');
   });
 
-  it('have what changes or deletes backups in one of its own', () => {
+  it('include one of their own for the services that change or delete backups', () => {
     using root = new Root();
     root.dpkg('--install', deb);
     const before = root.list();
@@ -59,7 +59,7 @@ describe('the Debian packages', () => {
     expect(depends).toBe(`qubes-coffer-vm (= ${version})\n`);
   });
 
-  it('has every file in its place, and leaves nothing after a purge', () => {
+  it('install every file in its place, and leave nothing after a purge', () => {
     using root = new Root();
     root.dpkg('--install', deb);
     const services = ['Store', 'Fetch', 'Browse'];
@@ -83,7 +83,7 @@ describe('the Debian packages', () => {
     expect(root.list()).toEqual([]);
   });
 
-  it("keeps the user's changes to a service, until it is purged", () => {
+  it("keep the user's changes to a service if they are removed", () => {
     using root = new Root();
     root.dpkg('--install', deb);
     const service = path.join(root.path, 'etc/qubes-rpc/coffer.Store');
@@ -93,7 +93,7 @@ describe('the Debian packages', () => {
     expect(root.list().join('\n')).not.toContain('/usr/share/coffer');
   });
 
-  it('store, give, list, assemble and delete through their qrexec services', async () => {
+  it('store, read, list, assemble and delete through their qrexec services', async () => {
     await using scene = await makeScene();
     using root = new Root();
     root.populate();

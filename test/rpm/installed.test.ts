@@ -10,8 +10,8 @@ import { builtRpms, repository, version } from './build-packages.ts';
 import { Root } from './root.ts';
 
 /**
- * One root that plays both dom0 and the storage VM sys-net, with both packages in it. Outside of it is
- * qubesd's double only; inside, qrexec-client and the import service are doubles, in their true places.
+ * A root directory that stands in for both dom0 and the storage VM sys-net, with both packages installed. Only the
+ * double of qubesd is outside of it; inside, qrexec-client and the import service are doubles in their real places.
  */
 const doubles = path.join(repository, 'test/qubesd');
 const root = new Root();
@@ -60,7 +60,7 @@ interface Run {
   readonly stderr: string;
 }
 
-/** Runs a program in the root. The doubles run in this process: it must not block. */
+/** Runs a program in the root. The doubles run in this process, which therefore must not block. */
 async function run(words: readonly string[]): Promise<Run> {
   const [program = '', ...rest] = root.inside(words, {
     '/doubles': doubles,
@@ -69,7 +69,7 @@ async function run(words: readonly string[]): Promise<Run> {
   });
   const child = spawn(program, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    // What a login shell of dom0's user might have, and the storage VM must not get.
+    // Variables that a login shell of dom0's user may have, and the storage VM must not get.
     env: {
       HOME: '/root',
       PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
@@ -119,7 +119,7 @@ describe('the installed packages', () => {
     expect(readFileSync(imageOf('work-1')).equals(CONTENT)).toBe(true);
   });
 
-  it('back up by a profile, as the systemd unit does', async () => {
+  it('back up with a profile by the command of the systemd unit', async () => {
     const unit = root.read('/usr/lib/systemd/system/coffer-backup@.service');
     const [, command = ''] = /^ExecStart=(.*)$/m.exec(unit) ?? [];
     const profile = 'dest-vm = sys-net\nlocation = by-profile\nvm = work\nkdf-cost = 14\n';
@@ -132,7 +132,7 @@ describe('the installed packages', () => {
     expect(readdirSync(path.join(root.path, 'home/user/by-profile'))).toHaveLength(1);
   });
 
-  it('run commands in a clean environment, and without a way to gain privileges', async () => {
+  it('run commands in a clean environment, and with NoNewPrivs', async () => {
     const command =
       'cat > by-command; env > environment; umask > mask; grep NoNewPrivs /proc/self/status > privileges';
     const backup = ['coffer', 'backup', '-d', 'sys-net', ...WITH_KEY, '--kdf-cost', '14', '--yes'];
