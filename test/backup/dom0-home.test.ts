@@ -299,7 +299,11 @@ describe('permissions', () => {
 
   it.each([
     ['wants a password', 'sudo: a password is required', /sudo asks for a password/],
-    ['wants a password (sudo-rs)', 'sudo: interactive authentication is required', /asks for a password/],
+    [
+      'wants a password (sudo-rs)',
+      'sudo: interactive authentication is required',
+      /asks for a password/,
+    ],
     ['wants a terminal', 'sudo: sorry, you must have a tty to run sudo', /`requiretty`/],
     [
       'does not know the user',
@@ -314,21 +318,18 @@ describe('permissions', () => {
     ['finds no tar', 'sudo: tar: command not found', /`secure_path`/],
     ['may not become root', 'sudo: The "no new privileges" flag is set, which', /NoNewPrivileges/],
     ['fails with an unknown message', 'sudo: the moon is full', /sudo: the moon is full/],
-  ])(
-    'are missing if sudo %s: an error says so',
-    (_, words, meaning) => {
-      leaveClosedFile();
-      // As the real sudo does: on standard error, and with the status that tar has for a changed file.
-      const sudo = `echo "${words.replaceAll('"', '\\"')}" >&2; exit 1`;
-      const reading = expect.stringMatching(meaning) as string;
-      expect(readBy(sudo, 'tar')).toEqual({ ...whole, failure: reading });
-      const measured = readBy(sudo) as { failure: string };
-      expect(measured.failure).toMatch(meaning);
-      expect(measured.failure).toMatch(
-        /contains .*a\/closed, which only root can read, and .*-x dom0/,
-      );
-    },
-  );
+  ])('are missing if sudo %s: an error says so', (_, words, meaning) => {
+    leaveClosedFile();
+    // As the real sudo does: on standard error, and with the status that tar has for a changed file.
+    const sudo = `echo "${words.replaceAll('"', '\\"')}" >&2; exit 1`;
+    const reading = expect.stringMatching(meaning) as string;
+    expect(readBy(sudo, 'tar')).toEqual({ ...whole, failure: reading });
+    const measured = readBy(sudo) as { failure: string };
+    expect(measured.failure).toMatch(meaning);
+    expect(measured.failure).toMatch(
+      /contains .*a\/closed, which only root can read, and .*-x dom0/,
+    );
+  });
 
   it('are missing if there is no sudo: an error says so', () => {
     leaveClosedFile();

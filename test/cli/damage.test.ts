@@ -81,15 +81,18 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     ]);
   });
 
-  it.each(WAYS)('is shown with the VMs that are complete, which can be restored by name (%s)', (_, way) => {
-    const words = way(damage('notes.txt'));
-    const run = box.loud(['verify', ...box.secret, ...words]);
-    expect(run.stdout).toMatch(/work +damaged .*its notes is damaged \(part 0\)/);
-    expect(run.stdout).toMatch(/Restore by name what is complete: debian, vault, dom0/);
-    const restore = ['restore', ...box.secret, '-y', '--rename-conflicting', ...words];
-    const other = box.coffer([...restore, 'vault']);
-    expect(other, other.stderr).toMatchObject({ status: 0 });
-  });
+  it.each(WAYS)(
+    'is shown with the VMs that are complete, which can be restored by name (%s)',
+    (_, way) => {
+      const words = way(damage('notes.txt'));
+      const run = box.loud(['verify', ...box.secret, ...words]);
+      expect(run.stdout).toMatch(/work +damaged .*its notes is damaged \(part 0\)/);
+      expect(run.stdout).toMatch(/Restore by name what is complete: debian, vault, dom0/);
+      const restore = ['restore', ...box.secret, '-y', '--rename-conflicting', ...words];
+      const other = box.coffer([...restore, 'vault']);
+      expect(other, other.stderr).toMatchObject({ status: 0 });
+    },
+  );
 
   it.each(WAYS)('is not restored, and the error names the damaged VM (%s)', (_, way) => {
     const words = way(damage('private.img'));

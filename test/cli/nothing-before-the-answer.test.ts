@@ -91,11 +91,14 @@ describe('a backup that comes from a command', () => {
 });
 
 describe('a backup without a directory', () => {
-  it.each([[['work']], [['work', 'vault']]])('is refused with advice if the first word is a VM: %j', (words) => {
-    const run = box.coffer(['backup', '-d', 'usb', '-y', ...box.secret, ...words]);
-    expect(run).toMatchObject({ status: 5 });
-    expect(run.stderr).toContain(
-      `did you forget the directory? work is a VM: use \`coffer backup DIRECTORY ${words.join(' ')}\``,
-    );
-  });
+  it.each([[['work']], [['work', 'vault']]])(
+    'is refused with advice if the first word is a VM: %j',
+    (words) => {
+      const run = box.coffer(['backup', '-d', 'usb', '-y', ...box.secret, ...words]);
+      expect(run).toMatchObject({ status: 5 });
+      expect(run.stderr).toContain(
+        `did you forget the directory? work is a VM: use \`coffer backup DIRECTORY ${words.join(' ')}\``,
+      );
+    },
+  );
 });

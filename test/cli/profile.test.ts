@@ -129,7 +129,11 @@ keep-within = 30d
   it.each([
     ['no location', 'vm = work', 'f does not say where'],
     ['an unknown option', 'location = x\nvms = work', 'f, line 2: there is no option "vms"'],
-    ['an option with the name of a method', 'location = x\ntoString = work', 'no option "toString"'],
+    [
+      'an option with the name of a method',
+      'location = x\ntoString = work',
+      'no option "toString"',
+    ],
     ['no value', 'location =', 'f, line 1: "location =" is not'],
     ['no equals sign', 'location', 'is not "option = value"'],
     ['an option twice', 'location = x\n\nlocation = y', 'f, line 3: "location" is given twice'],
@@ -177,9 +181,12 @@ keep-within = 30d
 });
 
 describe('the file of a profile', () => {
-  it.each(['../weekly', '.weekly', '', 'a/b', 'a\nb'])('is refused if it is called %j', async (name) => {
-    await expect(readProfile(name, places)).rejects.toThrow(UsageError);
-  });
+  it.each(['../weekly', '.weekly', '', 'a/b', 'a\nb'])(
+    'is refused if it is called %j',
+    async (name) => {
+      await expect(readProfile(name, places)).rejects.toThrow(UsageError);
+    },
+  );
 
   it('is refused if it does not exist', async () => {
     await expect(readProfile('weekly', places)).rejects.toThrow(
@@ -287,7 +294,11 @@ destination_path: /media/my-backup-disk
   it.each([
     ['no location', 'include: [work]', 'it lacks destination_path'],
     ['an unknown field', 'destination_path: x\nexlude: [work]', 'there is no field "exlude"'],
-    ['a name that is not a text', 'destination_path: x\ninclude: [1]', 'include must be a list of names'],
+    [
+      'a name that is not a text',
+      'destination_path: x\ninclude: [1]',
+      'include must be a list of names',
+    ],
     ['an empty list', 'destination_path: x\ninclude: []', 'include names no VM'],
     [
       'a filter that coffer does not have',

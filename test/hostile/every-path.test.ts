@@ -147,25 +147,28 @@ describe.each([
   ['format 3', 3, { cipher: 'aes-256-cbc', filter: ['gzip', 'gzip'] }],
   ['format 3, not encrypted', 3, {}],
   ['format 4', 4, {}],
-] as const)('without the key, list, verify and restore cannot be made to accept as %s', (_, version, options) => {
-  const make = (content: Buffer, passphrase: string): Buffer => {
-    const xml = version === 4 ? qubesXml() : R3_QUBES_XML;
-    const files = { 'qubes.xml': xml, [VOLUME]: content, [OTHER_VOLUME]: OTHER };
-    const recipe = { ...options, files, passphrase, partSize: 10_240 };
-    return version === 4 ? makeQubes4(recipe) : makeQubes3({ ...recipe, version });
-  };
-  const genuine = make(CONTENT, PASSPHRASE);
-  const seen = { version, pieces: piecesOf(genuine), foreign: piecesOf(make(OLD, 'another')) };
+] as const)(
+  'without the key, list, verify and restore cannot be made to accept as %s',
+  (_, version, options) => {
+    const make = (content: Buffer, passphrase: string): Buffer => {
+      const xml = version === 4 ? qubesXml() : R3_QUBES_XML;
+      const files = { 'qubes.xml': xml, [VOLUME]: content, [OTHER_VOLUME]: OTHER };
+      const recipe = { ...options, files, passphrase, partSize: 10_240 };
+      return version === 4 ? makeQubes4(recipe) : makeQubes3({ ...recipe, version });
+    };
+    const genuine = make(CONTENT, PASSPHRASE);
+    const seen = { version, pieces: piecesOf(genuine), foreign: piecesOf(make(OLD, 'another')) };
 
-  it('anything but the genuine backup, which it accepts', async () => {
-    await expectRefusedOrGenuine(genuine, []);
-  });
+    it('anything but the genuine backup, which it accepts', async () => {
+      await expectRefusedOrGenuine(genuine, []);
+    });
 
-  it.each(OLD_FORGERIES)('%s', async (_, forge) => {
-    // A header that asks for something that coffer does not support is not damage, but is refused, too.
-    await expectRefusedOrGenuine(await assemble(forge(seen)), [
-      ExitStatus.damaged,
-      ExitStatus.failed,
-    ]);
-  });
-});
+    it.each(OLD_FORGERIES)('%s', async (_, forge) => {
+      // A header that asks for something that coffer does not support is not damage, but is refused, too.
+      await expectRefusedOrGenuine(await assemble(forge(seen)), [
+        ExitStatus.damaged,
+        ExitStatus.failed,
+      ]);
+    });
+  },
+);

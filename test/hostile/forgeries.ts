@@ -63,7 +63,11 @@ export const FORGERIES: readonly (readonly [
     /manifest/,
   ],
   ['the header of an older backup', ({ newer, older }) => withHeaderOf(older, newer), /manifest/],
-  ['the header of an unencrypted backup', ({ newer, open }) => withHeaderOf(open, newer), /manifest/],
+  [
+    'the header of an unencrypted backup',
+    ({ newer, open }) => withHeaderOf(open, newer),
+    /manifest/,
+  ],
   [
     'the header of a backup with another passphrase',
     ({ newer, foreign }) => withHeaderOf(foreign, newer),

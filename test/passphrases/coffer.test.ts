@@ -35,44 +35,49 @@ describe.each(ODD_PASSPHRASES)(
       ['coffer-1', expected.made],
       ['qubes-4', expected.madeForQubes],
     ] as const;
-    it.each(formats)('makes a backup in the format %s (%s), or is refused', async (format, isMade) => {
-      const path = join(box.directory, 'odd');
-      writeFileSync(path, file);
-      const args = ['-p', path];
-      const before = new Set(readdirSync(box.backups));
-      // Each has a passphrase of its own, and so needs a series of its own.
-      const anew = format === 'coffer-1' ? ['--new-series'] : [];
-      const words = [
-        'backup',
-        ...args,
-        '-y',
-        '--no-check',
-        ...anew,
-        '--format',
-        format,
-        box.backups,
-        'vault',
-      ];
-      const made = box.coffer(words);
-      if (isMade) expect(made, made.stderr).toMatchObject({ status: 0 });
-      else expect(made).toMatchObject({ status: 5 });
-      if (expected.says === undefined) expect(made.stderr).toBe('');
-      else expect(made.stderr).toMatch(expected.says);
-      const [backup] = readdirSync(box.backups).filter((name) => !before.has(name));
-      expect(backup !== undefined).toBe(isMade);
-      if (backup === undefined) return;
+    it.each(formats)(
+      'makes a backup in the format %s (%s), or is refused',
+      async (format, isMade) => {
+        const path = join(box.directory, 'odd');
+        writeFileSync(path, file);
+        const args = ['-p', path];
+        const before = new Set(readdirSync(box.backups));
+        // Each has a passphrase of its own, and so needs a series of its own.
+        const anew = format === 'coffer-1' ? ['--new-series'] : [];
+        const words = [
+          'backup',
+          ...args,
+          '-y',
+          '--no-check',
+          ...anew,
+          '--format',
+          format,
+          box.backups,
+          'vault',
+        ];
+        const made = box.coffer(words);
+        if (isMade) expect(made, made.stderr).toMatchObject({ status: 0 });
+        else expect(made).toMatchObject({ status: 5 });
+        if (expected.says === undefined) expect(made.stderr).toBe('');
+        else expect(made.stderr).toMatch(expected.says);
+        const [backup] = readdirSync(box.backups).filter((name) => !before.has(name));
+        expect(backup !== undefined).toBe(isMade);
+        if (backup === undefined) return;
 
-      expect(box.coffer(['list', ...args, join(box.backups, backup)])).toMatchObject({ status: 0 });
-      // Exactly the bytes that count as the passphrase open it.
-      if (passphrase === undefined) throw new Error('a backup was made without a passphrase');
-      writeFileSync(path, Buffer.concat([passphrase, lineEnd]));
-      const bytes = readFileSync(join(box.backups, backup));
-      expect(await opening(bytes, await firstLineOf(path, never))).toBe(0);
-      for (const at of [0, passphrase.length - 1]) {
-        const other = Buffer.from(passphrase);
-        other[at] = (other[at] ?? 0) ^ 0x10;
-        expect(await opening(bytes, other)).toBe(3);
-      }
-    });
+        expect(box.coffer(['list', ...args, join(box.backups, backup)])).toMatchObject({
+          status: 0,
+        });
+        // Exactly the bytes that count as the passphrase open it.
+        if (passphrase === undefined) throw new Error('a backup was made without a passphrase');
+        writeFileSync(path, Buffer.concat([passphrase, lineEnd]));
+        const bytes = readFileSync(join(box.backups, backup));
+        expect(await opening(bytes, await firstLineOf(path, never))).toBe(0);
+        for (const at of [0, passphrase.length - 1]) {
+          const other = Buffer.from(passphrase);
+          other[at] = (other[at] ?? 0) ^ 0x10;
+          expect(await opening(bytes, other)).toBe(3);
+        }
+      },
+    );
   },
 );

@@ -225,23 +225,27 @@ describe('the order of Fetch of files', () => {
 
   it.each<[string, Line[], string]>([
     ['a handle beyond the last', [...begun, ['dom0', openFile(MOST_HANDLES)]], 'handle'],
-    ['an Open of a handle that is being opened', [...opening, ['dom0', openFile()]], 'being opened'],
+    [
+      'an Open of a handle that is being opened',
+      [...opening, ['dom0', openFile()]],
+      'being opened',
+    ],
     ['a Want of an unknown handle', [...open, ['dom0', want(0, 1, 1)]], 'not open'],
     [
       'a Want of a handle that is being opened again',
       [...wanted, ['dom0', openFile()], ['dom0', want(0, 1)]],
       'not open',
     ],
-    ['a Want of a file that is lacking', [...opening, ['vm', lacks], ['dom0', want(0, 1)]], 'not open'],
+    [
+      'a Want of a file that is lacking',
+      [...opening, ['vm', lacks], ['dom0', want(0, 1)]],
+      'not open',
+    ],
     ['a Want of nothing', [...open, ['dom0', want(0, 0)]], 'nothing'],
     ['a Want beyond the end', [...open, ['dom0', want(8, 3)]], 'beyond'],
     ['Data at another offset', [...wanted, ['vm', data(1, 1)]], 'sequence'],
     ['more Data than is wanted', [...wanted, ['vm', data(0, 5)]], 'more Data'],
-    [
-      'Opened in place of Data',
-      [...wanted, ['dom0', openFile(1)], ['vm', opened(1)]],
-      'Opened',
-    ],
+    ['Opened in place of Data', [...wanted, ['dom0', openFile(1)], ['vm', opened(1)]], 'Opened'],
     ['a Read', [...open, ['dom0', read(1)]], 'out of turn'],
     ['an End', [...open, ['vm', end(0)]], 'out of turn'],
   ])('refuses %s', (_what, lines, message) => {
@@ -359,11 +363,7 @@ describe('the order of Assemble', () => {
 
   it.each<[string, Line[], string]>([
     ['a Copy of nothing', [...open, ['dom0', copy(0)]], 'nothing'],
-    [
-      'Data that ignores a Copy',
-      [...open, ['dom0', copy(7)], ['dom0', data(0, 1)]],
-      'sequence',
-    ],
+    ['Data that ignores a Copy', [...open, ['dom0', copy(7)], ['dom0', data(0, 1)]], 'sequence'],
     ['Progress ahead of a Copy', [...open, ['dom0', copy(7)], ['vm', progress(8)]], 'ahead'],
     [
       'a total length beyond 2^53',

@@ -79,19 +79,22 @@ describe('docs/recovery.md', () => {
         ? SHELLS
         : [SHELLS[i % SHELLS.length] ?? 'dash'],
   }));
-  it.each(inOrder)('recovers the files of $vm from $name by the section $section', async (official) => {
-    const { section, name, vm, directory, shells } = official;
-    const { passphrase, backups } = expectedOfFixtures();
-    const file = `${directory}/private.img`;
-    for (const shell of shells) {
-      using work = new WorkDirectory();
-      const reader = { section, backup: fixture(name), file, passphrase, shell };
-      const { status, stdout, stderr } = await followPage(work, reader);
-      expect({ shell, status, stderr }).toMatchObject({ status: 0 });
-      expect(stdout).toContain('backup-header is authentic');
-      expect(sha256(work.take(`recovery/${file}`))).toBe(backups[name]?.[vm]?.['private.img']);
-    }
-  });
+  it.each(inOrder)(
+    'recovers the files of $vm from $name by the section $section',
+    async (official) => {
+      const { section, name, vm, directory, shells } = official;
+      const { passphrase, backups } = expectedOfFixtures();
+      const file = `${directory}/private.img`;
+      for (const shell of shells) {
+        using work = new WorkDirectory();
+        const reader = { section, backup: fixture(name), file, passphrase, shell };
+        const { status, stdout, stderr } = await followPage(work, reader);
+        expect({ shell, status, stderr }).toMatchObject({ status: 0 });
+        expect(stdout).toContain('backup-header is authentic');
+        expect(sha256(work.take(`recovery/${file}`))).toBe(backups[name]?.[vm]?.['private.img']);
+      }
+    },
+  );
 
   it.each(['coffer-1', ...new Set(OFFICIAL.map(([section]) => section))])(
     'shows no passphrase and no root key to an observer of the processes (%s)',

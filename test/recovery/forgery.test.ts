@@ -107,44 +107,47 @@ describe.each([
   ['Format 3', 3, { cipher: 'aes-256-cbc', filter: ['gzip', 'gzip'] }],
   ['Format 3, not encrypted', 3, {}],
   ['Format 4', 4, { filter: ['gzip', 'gzip'] }],
-] as const)('without the key, the page cannot be made to accept as %s', (title, version, options) => {
-  const section = title.replace(/,.*/, '');
-  const make = (content: Buffer, passphrase: string): Buffer => {
-    const files = { [VOLUME]: content, [OTHER_VOLUME]: OTHER };
-    const recipe = { ...options, files, passphrase, partSize: 10_240 };
-    return version === 4 ? makeQubes4(recipe) : makeQubes3({ ...recipe, version });
-  };
-  const genuine = make(CONTENT, PASSPHRASE);
-  const seen = { version, pieces: piecesOf(genuine), foreign: piecesOf(make(OLD, 'another')) };
+] as const)(
+  'without the key, the page cannot be made to accept as %s',
+  (title, version, options) => {
+    const section = title.replace(/,.*/, '');
+    const make = (content: Buffer, passphrase: string): Buffer => {
+      const files = { [VOLUME]: content, [OTHER_VOLUME]: OTHER };
+      const recipe = { ...options, files, passphrase, partSize: 10_240 };
+      return version === 4 ? makeQubes4(recipe) : makeQubes3({ ...recipe, version });
+    };
+    const genuine = make(CONTENT, PASSPHRASE);
+    const seen = { version, pieces: piecesOf(genuine), foreign: piecesOf(make(OLD, 'another')) };
 
-  it('anything but the genuine backup, which it accepts', async () => {
-    for (const shell of SHELLS) {
-      using work = new WorkDirectory();
-      const reader = { section, backup: genuine, file: VOLUME, passphrase: PASSPHRASE, shell };
-      const { stderr } = await followPage(work, { ...reader, heedless: true });
-      expect(work.has(`recovery/${VOLUME}`), stderr).toBe(true);
-      expect(work.take(`recovery/${VOLUME}`).equals(CONTENT)).toBe(true);
-    }
-  });
+    it('anything but the genuine backup, which it accepts', async () => {
+      for (const shell of SHELLS) {
+        using work = new WorkDirectory();
+        const reader = { section, backup: genuine, file: VOLUME, passphrase: PASSPHRASE, shell };
+        const { stderr } = await followPage(work, { ...reader, heedless: true });
+        expect(work.has(`recovery/${VOLUME}`), stderr).toBe(true);
+        expect(work.take(`recovery/${VOLUME}`).equals(CONTENT)).toBe(true);
+      }
+    });
 
-  const inOrder = OLD_FORGERIES.map(([what, forge, claimed], i) => ({
-    ...{ what, forge, claimed, turn: i + version },
-  }));
-  it.each(inOrder)('$what', async ({ forge, claimed, turn }) => {
-    const forged = forge(seen);
-    const archive = await assemble(forged);
-    const shells = shellsForPage(forged, [seen.pieces, seen.foreign], turn);
-    for (const follow of new Set([section, claimed ?? section])) {
-      await expectPageHolds(archive, follow, CONTENT, shells);
-    }
-    // recover.sh refuses it by its header: one shell, by turns, is enough.
-    await expectScriptRefuses(archive, [inTurn(version)]);
-  });
+    const inOrder = OLD_FORGERIES.map(([what, forge, claimed], i) => ({
+      ...{ what, forge, claimed, turn: i + version },
+    }));
+    it.each(inOrder)('$what', async ({ forge, claimed, turn }) => {
+      const forged = forge(seen);
+      const archive = await assemble(forged);
+      const shells = shellsForPage(forged, [seen.pieces, seen.foreign], turn);
+      for (const follow of new Set([section, claimed ?? section])) {
+        await expectPageHolds(archive, follow, CONTENT, shells);
+      }
+      // recover.sh refuses it by its header: one shell, by turns, is enough.
+      await expectScriptRefuses(archive, [inTurn(version)]);
+    });
 
-  it('links and programs with the names of files that the page uses', async () => {
-    await expectPageHolds(withPlants(genuine), section, CONTENT);
-  });
-});
+    it('links and programs with the names of files that the page uses', async () => {
+      await expectPageHolds(withPlants(genuine), section, CONTENT);
+    });
+  },
+);
 
 /** The archive with links out of the page's directory, and programs with the names that it calls, before and after it. */
 function withPlants(archive: Buffer): Buffer {

@@ -39,20 +39,17 @@ function recoveryOf(shell?: string): Recovery {
 }
 
 describe('recover.sh, from a backup that needs others,', () => {
-  it.each(SHELLS)(
-    'recovers everything from all files, whatever they are called (%s)',
-    (shell) => {
-      using recovery = recoveryOf(shell);
-      recovery.write('- of $HOME; a "day"', first);
-      recovery.write('second', second);
-      recovery.write('none of them', 'format=coffer-1\nkind=backup\n');
-      expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
-      for (const [path, bytes] of Object.entries(VOLUMES)) {
-        expect(recovery.read(path).equals(bytes), path).toBe(true);
-      }
-      expect(recovery.leftovers()).toEqual([]);
-    },
-  );
+  it.each(SHELLS)('recovers everything from all files, whatever they are called (%s)', (shell) => {
+    using recovery = recoveryOf(shell);
+    recovery.write('- of $HOME; a "day"', first);
+    recovery.write('second', second);
+    recovery.write('none of them', 'format=coffer-1\nkind=backup\n');
+    expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
+    for (const [path, bytes] of Object.entries(VOLUMES)) {
+      expect(recovery.read(path).equals(bytes), path).toBe(true);
+    }
+    expect(recovery.leftovers()).toEqual([]);
+  });
 
   it.each(SHELLS)('reads the parts of deleted files from a pack (%s)', (shell) => {
     using recovery = recoveryOf(shell);
@@ -62,27 +59,24 @@ describe('recover.sh, from a backup that needs others,', () => {
     expect(recovery.read(WORK).equals(VOLUMES[WORK] ?? Buffer.alloc(0))).toBe(true);
   });
 
-  it.each(SHELLS)(
-    'reads the remaining chunks of trimmed parts from a pack (%s)',
-    async (shell) => {
-      using series = new SeriesOnDisk();
-      for (const day of ['abcdefgh', 'aBcdEFgH', 'aBcd-FGH']) {
-        const volumes = { [WORK]: volume(day), [OTHER]: volume('xyz') };
-        await series.backUp(volumes, { chunksInPart: 8 }, { vm5: 'work', vm55: 'dev-box' });
-      }
-      const [trimmed] = (await series.prune({ last: 1 })).packs;
-      const bytes = series.read(trimmed?.untrustedName ?? '');
-      expect(bytes.includes('trimmed/')).toBe(true);
-      using recovery = new Recovery(series.read('day-3'), shell);
-      recovery.passphrase(PASSPHRASE);
-      recovery.write('pack', bytes);
-      expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
-      for (const path of [WORK, OTHER]) {
-        const expected = series.held.get('day-3')?.[path];
-        expect(recovery.read(path).equals(expected ?? Buffer.alloc(0))).toBe(true);
-      }
-    },
-  );
+  it.each(SHELLS)('reads the remaining chunks of trimmed parts from a pack (%s)', async (shell) => {
+    using series = new SeriesOnDisk();
+    for (const day of ['abcdefgh', 'aBcdEFgH', 'aBcd-FGH']) {
+      const volumes = { [WORK]: volume(day), [OTHER]: volume('xyz') };
+      await series.backUp(volumes, { chunksInPart: 8 }, { vm5: 'work', vm55: 'dev-box' });
+    }
+    const [trimmed] = (await series.prune({ last: 1 })).packs;
+    const bytes = series.read(trimmed?.untrustedName ?? '');
+    expect(bytes.includes('trimmed/')).toBe(true);
+    using recovery = new Recovery(series.read('day-3'), shell);
+    recovery.passphrase(PASSPHRASE);
+    recovery.write('pack', bytes);
+    expect(recovery.recover()).toMatchObject({ status: 0, stderr: '' });
+    for (const path of [WORK, OTHER]) {
+      const expected = series.held.get('day-3')?.[path];
+      expect(recovery.read(path).equals(expected ?? Buffer.alloc(0))).toBe(true);
+    }
+  });
 
   it.each<[string, Buffer | undefined, RegExp]>([
     ['is missing', undefined, /another file of its series/],

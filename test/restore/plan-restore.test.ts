@@ -192,14 +192,13 @@ describe('a VM that lacks something', () => {
   const state = systemWith([template('fedora')], defaults);
 
   it.each([
-    [[net, dvm], 'template debian'],
-    [[debian, dvm], 'netvm sys-net'],
-    [[debian, net], 'default DispVM dvm'],
-    // They exist but cannot serve for that.
-    [[qube('debian'), net, dvm], 'template debian'],
-    [[debian, qube('sys-net'), dvm], 'netvm sys-net'],
-    [[debian, net, qube('dvm')], 'default DispVM dvm'],
-  ])('is refused: %#', (present, lack) => {
+    ['no such template', 'template debian', [net, dvm]],
+    ['no such net VM', 'netvm sys-net', [debian, dvm]],
+    ['no such default DispVM', 'default DispVM dvm', [debian, net]],
+    ['a VM that is not a template', 'template debian', [qube('debian'), net, dvm]],
+    ['a VM that provides no network', 'netvm sys-net', [debian, qube('sys-net'), dvm]],
+    ['a VM that is not for disposables', 'default DispVM dvm', [debian, net, qube('dvm')]],
+  ])('is refused if there is %s', (_, lack, present) => {
     expect(() => plan(contents, systemWith(present))).toThrow(
       `work needs ${lack}, which this system does not have: restore or install it first, ` +
         `or use --ignore-missing or --skip-broken`,

@@ -61,23 +61,16 @@ describe.each([
   it.each<[string, Buffer, string]>([
     ['a newline', Buffer.from('\n'), '1 byte '],
     ['a word', Buffer.from('end of backup\r\n'), '15 bytes '],
-    [
-      'a byte after zeros',
-      Buffer.concat([Buffer.alloc(70_000), Buffer.from([1])]),
-      '70001 bytes ',
-    ],
+    ['a byte after zeros', Buffer.concat([Buffer.alloc(70_000), Buffer.from([1])]), '70001 bytes '],
     ['an old file', Buffer.alloc(200_000, 'old'), '200000 bytes '],
-  ])(
-    'is refused as complete but followed by other bytes: %s',
-    async (_name, behind, count) => {
-      const followed = Buffer.concat([archive, behind]);
-      const refusal = readAll(inputOf(followed, seekable));
-      await expect(refusal).rejects.toThrow(DamagedError);
-      await expect(refusal).rejects.toThrow(`the backup is complete, but followed by ${count}`);
-      await expect(refusal).rejects.toThrow(`\`head -c ${archive.length}\``);
-      expect(await readAll(inputOf(followed.subarray(0, archive.length), seekable))).toBe(2);
-    },
-  );
+  ])('is refused as complete but followed by other bytes: %s', async (_name, behind, count) => {
+    const followed = Buffer.concat([archive, behind]);
+    const refusal = readAll(inputOf(followed, seekable));
+    await expect(refusal).rejects.toThrow(DamagedError);
+    await expect(refusal).rejects.toThrow(`the backup is complete, but followed by ${count}`);
+    await expect(refusal).rejects.toThrow(`\`head -c ${archive.length}\``);
+    expect(await readAll(inputOf(followed.subarray(0, archive.length), seekable))).toBe(2);
+  });
 
   it('is also refused so on a large device, without reading all of it', async () => {
     const refusal = readAll(followedBy(2 ** 42, () => 7, seekable));

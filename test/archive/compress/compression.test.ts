@@ -42,13 +42,16 @@ describe('data to decompress', () => {
     ['xz', ['--lzma2=preset=0,dict=256MiB', '-c']],
     ['lzma', ['--format=lzma', '--lzma1=preset=0,dict=256MiB', '-c']],
     ['zstd', ['--long=28', '-q', '-c']],
-  ] as const)('is refused if %s would need more than 128 MiB of memory for it: %s', async (filter, args) => {
-    const refused = drain(
-      decompress(filter, source(made(filter === 'lzma' ? 'xz' : filter, ...args)), never),
-    );
-    await expect(refused).rejects.toThrow(FailedError);
-    await expect(refused).rejects.toThrow(/more than the 128 MiB .* by hand/);
-  });
+  ] as const)(
+    'is refused if %s would need more than 128 MiB of memory for it: %s',
+    async (filter, args) => {
+      const refused = drain(
+        decompress(filter, source(made(filter === 'lzma' ? 'xz' : filter, ...args)), never),
+      );
+      await expect(refused).rejects.toThrow(FailedError);
+      await expect(refused).rejects.toThrow(/more than the 128 MiB .* by hand/);
+    },
+  );
 
   it('is refused as damaged if it is truncated', async () => {
     for (const filter of ['xz', 'zstd', 'gzip', 'bzip2', 'lz4', 'lzop']) {

@@ -35,9 +35,12 @@ test.each([
   ['line\u2028', 'line'],
   // Python does not count this as a blank.
   ['mark\ufeff', undefined],
-])('the official tools read a passphrase file %j as %j if that is another passphrase', (passphrase, reading) => {
-  expect(officialReading(Buffer.from(passphrase))?.toString()).toBe(reading);
-});
+])(
+  'the official tools read a passphrase file %j as %j if that is another passphrase',
+  (passphrase, reading) => {
+    expect(officialReading(Buffer.from(passphrase))?.toString()).toBe(reading);
+  },
+);
 
 test('the official tools read no passphrase that is not UTF-8', () => {
   expect(officialReading(Buffer.from('p\xe9ss ', 'latin1'))).toBeUndefined();

@@ -64,12 +64,15 @@ describe('a part of format 2', () => {
   test.each([
     ['gzip', gzipSync(noise(100_000))],
     ['zlib', deflateSync(noise(100_000))],
-  ])('that is compressed with %s is decompressed, and refused if it is truncated', async (_, stored) => {
-    expect(isZipped(stored)).toBe(true);
-    expect((await all(unzip(sourceOf(stored, 1000), 'part'))).equals(noise(100_000))).toBe(true);
-    const short = sourceOf(stored.subarray(0, -5));
-    await expect(all(unzip(short, 'part'))).rejects.toThrow(DamagedError);
-  });
+  ])(
+    'that is compressed with %s is decompressed, and refused if it is truncated',
+    async (_, stored) => {
+      expect(isZipped(stored)).toBe(true);
+      expect((await all(unzip(sourceOf(stored, 1000), 'part'))).equals(noise(100_000))).toBe(true);
+      const short = sourceOf(stored.subarray(0, -5));
+      await expect(all(unzip(short, 'part'))).rejects.toThrow(DamagedError);
+    },
+  );
 
   test('with arbitrary bytes is decompressed or refused as damaged', async () => {
     await fc.assert(

@@ -282,7 +282,10 @@ describe('a changed archive is refused if', () => {
     ['a part occurs twice', members.toSpliced(part1, 0, ...pair(part1))],
     ['the last part of a file is missing', members.toSpliced(at('vm5/firewall.xml.000') - 2, 2)],
     ['the first part of a file is missing', members.toSpliced(at('vm5/private.img.000'), 2)],
-    ['two parts have changed places', members.toSpliced(part1, 4, ...pair(part1 + 2), ...pair(part1))],
+    [
+      'two parts have changed places',
+      members.toSpliced(part1, 4, ...pair(part1 + 2), ...pair(part1)),
+    ],
     ['a MAC is missing', members.toSpliced(part1 + 1, 1)],
     ['the part of a MAC is missing', members.toSpliced(part1, 1)],
     ['a MAC comes before its part', members.toSpliced(part1, 2, ...pair(part1).reverse())],

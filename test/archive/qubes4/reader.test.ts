@@ -294,7 +294,10 @@ describe('a changed archive is refused if', () => {
       'the header comes from another backup',
       [...membersOf(other).slice(0, 2), ...members.slice(2)],
     ],
-    ['the header comes from another backup, but not its MAC', members.with(0, fromOther('backup-header'))],
+    [
+      'the header comes from another backup, but not its MAC',
+      members.with(0, fromOther('backup-header')),
+    ],
     ['qubes.xml comes from another backup', members.with(2, fromOther('qubes.xml.000.enc'))],
     [
       'qubes.xml is not the first file',

@@ -86,7 +86,10 @@ const HOSTILE: readonly (readonly [string, Buffer])[] = [
   ['two pax headers', Buffer.concat([pax([]), pax([]), header('a', 0), END])],
   ['a huge pax header', Buffer.concat([header('p', 2 ** 21, { 156: 'x' }), Buffer.alloc(2 ** 22)])],
   ['a huge long name', Buffer.concat([header('p', 2 ** 21, { 156: 'L' }), Buffer.alloc(2 ** 22)])],
-  ['a global pax header with a name', Buffer.concat([pax([['path', 'b']], 'g'), header('a', 0), END])],
+  [
+    'a global pax header with a name',
+    Buffer.concat([pax([['path', 'b']], 'g'), header('a', 0), END]),
+  ],
   ['an unknown sparse version', Buffer.concat([pax([['GNU.sparse.major', '2']]), header('a', 0)])],
   ['a map without numbers', sparse10('4096', 'x\n', 1)],
   ['a map with an empty line', sparse10('4096', '1\n\n512\n', 1)],

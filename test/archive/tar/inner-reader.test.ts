@@ -52,28 +52,31 @@ test('untar reads holes that GNU tar found by reading, as it does on block devic
   }
 });
 
-test.each(['gnu', 'posix'])('untar reads a file of 20 GiB that is mostly holes: %s', async (format) => {
-  const size = 20 * 2 ** 30;
-  const runs: Run[] = [
-    { offset: 4096, length: 4096 },
-    { offset: 9 * 2 ** 30, length: 8192 },
-    { offset: size - 4096, length: 4096 },
-  ];
-  await sparseFile(join(directory, 'huge'), size, runs);
-  const archive = await tar(['-cSf-', `--format=${format}`, '-C', directory, 'huge']);
-  const seen: Run[] = [];
-  for await (const member of untar(chunked(archive, 4096 * 4))) {
-    expect(member.realSize).toBe(size);
-    for await (const { offset, bytes } of member.pieces()) {
-      const run = runs.find((one) => offset >= one.offset && offset < one.offset + one.length);
-      const whole = pattern(run?.length ?? 0, run?.offset);
-      const from = offset - (run?.offset ?? 0);
-      expect(whole.subarray(from, from + bytes.length).equals(bytes)).toBe(true);
-      seen.push({ offset, length: bytes.length });
+test.each(['gnu', 'posix'])(
+  'untar reads a file of 20 GiB that is mostly holes: %s',
+  async (format) => {
+    const size = 20 * 2 ** 30;
+    const runs: Run[] = [
+      { offset: 4096, length: 4096 },
+      { offset: 9 * 2 ** 30, length: 8192 },
+      { offset: size - 4096, length: 4096 },
+    ];
+    await sparseFile(join(directory, 'huge'), size, runs);
+    const archive = await tar(['-cSf-', `--format=${format}`, '-C', directory, 'huge']);
+    const seen: Run[] = [];
+    for await (const member of untar(chunked(archive, 4096 * 4))) {
+      expect(member.realSize).toBe(size);
+      for await (const { offset, bytes } of member.pieces()) {
+        const run = runs.find((one) => offset >= one.offset && offset < one.offset + one.length);
+        const whole = pattern(run?.length ?? 0, run?.offset);
+        const from = offset - (run?.offset ?? 0);
+        expect(whole.subarray(from, from + bytes.length).equals(bytes)).toBe(true);
+        seen.push({ offset, length: bytes.length });
+      }
     }
-  }
-  expect(seen.reduce((sum, { length }) => sum + length, 0)).toBe(16_384);
-});
+    expect(seen.reduce((sum, { length }) => sum + length, 0)).toBe(16_384);
+  },
+);
 
 test('untar reads a size above 8 GiB, in base 256 and in a pax record', async () => {
   const size = 9 * 2 ** 30;

@@ -80,7 +80,10 @@ describe('the extents of a file in the output of filefrag', () => {
       'whose numbers disagree',
       '   2:       11..     255:         35..       280:    245:             ',
     ],
-    ['with numbers that are too large', '   2:  9007199254740991..  9007199254740991:  1..  1:  1:  '],
+    [
+      'with numbers that are too large',
+      '   2:  9007199254740991..  9007199254740991:  1..  1:  1:  ',
+    ],
   ])('are refused if there are some %s', async (_, line) => {
     await expect(extents(withLine(line))).rejects.toThrow(FailedError);
   });

@@ -226,7 +226,12 @@ describe('the metadata snapshot of a thin pool', () => {
 
   it.each([
     ['that was killed is released', 'coffer.999999999.5.0123abcd', { root: '48' }, 'ranges'],
-    ['that was killed before it noted the snapshot is released', 'coffer.999999999.5.0123abcd', {}, 'ranges'],
+    [
+      'that was killed before it noted the snapshot is released',
+      'coffer.999999999.5.0123abcd',
+      {},
+      'ranges',
+    ],
     [
       'that was killed, which had another snapshot, is left alone',
       'coffer.999999999.5.0123abcd',

@@ -51,7 +51,10 @@ describe('the output of thin_dump for a device', () => {
     ['without a mapping that it counts', DUMP.replace(/.*single_mapping.*\n/, '')],
     ['with a mapping twice', DUMP.replace(/(.*single_mapping.*\n)/, '$1$1')],
     ['of two devices', DUMP.replace(/( {2}<device.*<\/device>\n)/s, '$1$1')],
-    ['with mappings that are defined elsewhere', DUMP.replace(/ {4}<single.*/, '    <ref name="1"/>')],
+    [
+      'with mappings that are defined elsewhere',
+      DUMP.replace(/ {4}<single.*/, '    <ref name="1"/>'),
+    ],
     ['of an unknown version', DUMP.replace('version="2"', 'version="3"')],
     ['with an impossible block size', DUMP.replace('data_block_size="128"', 'data_block_size="1"')],
     [

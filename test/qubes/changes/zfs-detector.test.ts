@@ -165,12 +165,12 @@ describe('the detector for ZFS pools', () => {
       'cut short',
       () => (pool.spoil = (stream) => stream.subarray(0, stream.length - 400)),
     ],
+    ['zpool fails', 'no such pool', () => pool.failing.set('zpool', 'no such pool')],
     [
-      'zpool fails',
-      'no such pool',
-      () => pool.failing.set('zpool', 'no such pool'),
+      'no bookmark can be created',
+      'permission',
+      () => pool.failing.set('zfs bookmark', 'permission'),
     ],
-    ['no bookmark can be created', 'permission', () => pool.failing.set('zfs bookmark', 'permission')],
   ])('reports everything if %s', async (_, why, change) => {
     await backUp();
     restartWith(5);

@@ -37,16 +37,23 @@ const SHAPES: readonly (readonly [string, number, readonly Extent[]])[] = [
   ['with a hole in the middle', 2 * MiB, [at(0, 4 * KiB), at(MiB, MiB)]],
   ['with a hole at the end', 2 * MiB, [at(0, 8 * KiB)]],
   ['of 20 GiB', 20 * GiB, [at(64 * KiB, 4 * KiB), at(9 * GiB, 8 * KiB), at(20 * GiB - 4096, 4096)]],
-  ['with a thousand extents', 16 * MiB, Array.from({ length: 1000 }, (_, i) => at(16 * KiB * i, 4 * KiB))],
+  [
+    'with a thousand extents',
+    16 * MiB,
+    Array.from({ length: 1000 }, (_, i) => at(16 * KiB * i, 4 * KiB)),
+  ],
 ];
 
-describe.each(ROOTS.map((root, i) => [root, directories[i] ?? ''] as const))('the extents of a file in %s', (_, directory) => {
-  test.each(SHAPES)('%s are found', async (name, size, runs) => {
-    const path = join(directory, name);
-    await sparseFile(path, size, runs);
-    expect(await dataExtents(path, size, never)).toEqual(runs);
-  });
-});
+describe.each(ROOTS.map((root, i) => [root, directories[i] ?? ''] as const))(
+  'the extents of a file in %s',
+  (_, directory) => {
+    test.each(SHAPES)('%s are found', async (name, size, runs) => {
+      const path = join(directory, name);
+      await sparseFile(path, size, runs);
+      expect(await dataExtents(path, size, never)).toEqual(runs);
+    });
+  },
+);
 
 test.each(['-rf', '--checkpoint-action=exec=false', 'new\nline', 'ключ', 'n'.repeat(200), '*'])(
   'the extents of a file called %j are found',
@@ -85,12 +92,15 @@ describe('finding extents fails', () => {
     await expect(dataExtents(join(disk, 'nothing'), MiB, never)).rejects.toThrow(FailedError);
   });
 
-  test.each([2 * MiB - 1, 2 * MiB + 1])('if the given size is %i for a file of 2 MiB', async (size) => {
-    const path = join(disk, 'size');
-    await sparseFile(path, 2 * MiB, []);
-    await truncate(path, 2 * MiB);
-    await expect(dataExtents(path, size, never)).rejects.toThrow(FailedError);
-  });
+  test.each([2 * MiB - 1, 2 * MiB + 1])(
+    'if the given size is %i for a file of 2 MiB',
+    async (size) => {
+      const path = join(disk, 'size');
+      await sparseFile(path, 2 * MiB, []);
+      await truncate(path, 2 * MiB);
+      await expect(dataExtents(path, size, never)).rejects.toThrow(FailedError);
+    },
+  );
 
   test('with the reason of the signal if that is aborted', async () => {
     const path = join(disk, 'signal');

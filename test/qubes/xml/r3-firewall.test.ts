@@ -67,7 +67,10 @@ describe('the firewall of R3', () => {
     ['an invalid host', firewall('policy="deny"', '<rule address="a b"/>')],
     ['a port that is too high', firewall('policy="deny"', '<rule port="65536"/>')],
     ['an empty range of ports', firewall('policy="deny"', '<rule port="9" toport="8"/>')],
-    ['a mask that is too long', firewall('policy="deny"', '<rule address="10.0.0.1" netmask="33"/>')],
+    [
+      'a mask that is too long',
+      firewall('policy="deny"', '<rule address="10.0.0.1" netmask="33"/>'),
+    ],
     ['an unknown protocol', firewall('policy="deny"', '<rule proto="sctp"/>')],
     ['an unknown element', firewall('policy="deny"', '<deny/>')],
     ['an entity', `<!DOCTYPE a [<!ENTITY e "x">]>${firewall('policy="deny"')}`],
