@@ -23,6 +23,6 @@ export class AssembleConversation extends StoreConversation {
     super.check(message);
     if (message.kind !== 'copy') return;
     if (message.length === 0) throw new ProtocolError('Copy of nothing');
-    this.goOn(message.length);
+    this.countSent(message.length);
   }
 }

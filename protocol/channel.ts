@@ -18,7 +18,7 @@ export interface ChannelOptions<C extends Conversation> {
   /** Which side this is. */
   readonly side: Side;
   readonly conversation: C;
-  /** The other side's name, for messages: `sys-usb`, `dom0`. */
+  /** The other side's name, for error messages: `sys-usb`, `dom0`. */
   readonly peer: string;
   readonly input: AsyncIterable<Buffer>;
   readonly output: Writable;
@@ -71,8 +71,10 @@ export class Channel<C extends Conversation> {
   }
 
   /**
-   * Sends a Failure as the last message, if that is still possible: the other side may be gone, or
-   * have failed first, and then need not be told. Continues in spite of an abort.
+   * Sends a Failure as the last message, unless the conversation is over because the other side failed first. Never
+   * rejects, as the other side may be gone; an abort does not stop it.
+   *
+   * @param milliseconds how long the other side may take to accept it
    */
   async sendFailure(failure: Failure, milliseconds: number): Promise<void> {
     if (this.conversation.isOver) return;

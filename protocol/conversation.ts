@@ -13,9 +13,9 @@ type State = 'start' | 'requested' | 'open' | 'ended' | 'over';
 export type Turns = Partial<Record<State, Partial<Record<Turn, State>>>>;
 
 /**
- * The order of the messages of one service, which both sides enforce: each side notes what it sends and receives,
- * and a message that is not allowed in the current state is a ProtocolError. A Failure is allowed at any time before
- * the end, from either side.
+ * The order of the messages of one service, which both sides enforce: each side notes what it sends and receives.
+ * A message that is not allowed in the current state is a ProtocolError. A Failure is allowed at any time before the
+ * end, from either side.
  */
 export abstract class Conversation {
   #state: State = 'start';
@@ -45,7 +45,7 @@ export abstract class Conversation {
   /** Throws ProtocolError when a message, though allowed now, does not agree with what came before. */
   protected abstract check(message: Message): void;
 
-  /** Whether nothing follows a message that was checked, whatever the state. */
+  /** Whether a message, already checked, ends the conversation in any state. */
   protected isLast(message: Message): boolean {
     return message.kind === 'failure';
   }
@@ -82,7 +82,7 @@ export class StoreConversation extends Conversation {
     if (message.kind === 'ready') checkVersion(message.version);
     if (message.kind === 'data') {
       if (message.offset !== this.#sent) throw new ProtocolError('Data is not in sequence');
-      this.goOn(message.bytes.length);
+      this.countSent(message.bytes.length);
     }
     if (message.kind === 'end' && message.sha256.length === 0) {
       throw new ProtocolError('End has no SHA-256');
@@ -90,8 +90,8 @@ export class StoreConversation extends Conversation {
     if (message.kind === 'progress') this.#checkProgress(message.bytes);
   }
 
-  /** The new file is longer by so many bytes, as far as dom0 is concerned. */
-  protected goOn(bytes: number): void {
+  /** Counts bytes of the new file that dom0 has sent, or has asked the VM to copy. */
+  protected countSent(bytes: number): void {
     this.#sent += bytes;
     if (!Number.isSafeInteger(this.#sent)) throw new ProtocolError('the file is too long');
   }

@@ -4,8 +4,8 @@ import type { Message, MessageOf } from './messages.ts';
 import { ProtocolError } from './protocol-error.ts';
 
 /**
- * FetchRequest – Ready – and then, of a command, Read, Data… as far as the credit goes, End at the end; of a
- * directory, Open and Want, each of which is answered in its turn.
+ * FetchRequest – Ready – and then, for a command, Read, Data… as far as the credit goes, and finally End; for a
+ * directory, Open and Want, which are answered in order.
  */
 export class FetchConversation extends Conversation {
   readonly stream = new StreamOrder();
@@ -36,7 +36,7 @@ export class FetchConversation extends Conversation {
   }
 }
 
-/** What a stream's messages must agree with. */
+/** Checks the messages of a stream against what came before. */
 class StreamOrder {
   #credit = 0;
   #position = 0;
@@ -82,16 +82,16 @@ class StreamOrder {
   }
 }
 
-/** What is not answered yet: a file to be opened, or the rest of a range. */
+/** A request that is not fully answered yet: a file to be opened, or the rest of a range. */
 type Asked =
   | { readonly what: 'file'; readonly handle: number }
   | { readonly what: 'range'; from: number; readonly to: number };
 
-/** What the messages about files must agree with. */
+/** Checks the messages about files against what came before. */
 class FilesOrder {
-  /** In the order in which it must be answered. */
+  /** In the order in which they must be answered. */
   readonly #asked: Asked[] = [];
-  /** By handle; undefined while the file is being opened. */
+  /** The size of each file by its handle; undefined while the file is being opened. */
   readonly #sizes = new Map<number, number | undefined>();
   #bytes = 0;
 
@@ -100,7 +100,7 @@ class FilesOrder {
     return this.#asked.length;
   }
 
-  /** Bytes that are wanted and did not come yet. */
+  /** Bytes that were asked for and have not arrived yet. */
   get bytes(): number {
     return this.#bytes;
   }

@@ -16,7 +16,7 @@ export const MOST_CREDIT = 64 * MiB;
 /** The most requests, Open and Want, that may be outstanding in a Fetch of files. */
 export const MOST_REQUESTS = 1_024;
 
-/** The most files that are open at a time: their handles are below it. */
+/** The most files that may be open at a time; handles are below this number. */
 export const MOST_HANDLES = 256;
 
 /** The most entries of one listing. */
@@ -31,8 +31,8 @@ export const MOST_NAMES = 1_000;
 /** How often the VM agent sends Progress, in milliseconds. */
 export const PROGRESS_INTERVAL = 1_000;
 
-/** How many Progress messages are accepted at any time, … */
+/** How many Progress messages are accepted in a burst. */
 export const PROGRESS_BURST = 100;
 
-/** … and how many more for each second of the conversation. */
+/** How many more Progress messages are accepted for each second that passes. */
 export const PROGRESS_PER_SECOND = 10;

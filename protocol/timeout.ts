@@ -1,8 +1,9 @@
 /**
- * Waits for a promise, up to a time limit or an abort. The promise itself goes on; its result is then ignored.
+ * Waits for a promise until a time limit or an abort. The promise itself is not cancelled; its result is then ignored.
  *
  * @param milliseconds undefined: no limit
- * @param late what is thrown when the limit is reached
+ * @param late makes the error that is thrown when the limit is reached
+ * @throws the error of `late`, the signal's reason
  */
 export async function withTimeout<T>(
   promise: Promise<T>,
@@ -26,14 +27,14 @@ export async function withTimeout<T>(
   }
 }
 
-/** Waits for a promise, up to an abort. */
+/** Waits for a promise until an abort. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return withTimeout(promise, undefined, () => new Error('no limit'), signal);
 }
 
 /**
- * The items of an iterable, up to an abort. A pending item is then abandoned: it ends when its source is disposed
- * of.
+ * The items of an iterable until an abort, whose reason is thrown. A pending item is then abandoned: it ends when its
+ * source is disposed of.
  */
 export async function* untilEachAborted<T>(
   items: AsyncIterable<T>,

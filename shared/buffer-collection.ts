@@ -9,8 +9,8 @@ let collect: ((options: { type: 'minor' }) => void) | undefined;
 let bytesSince = 0;
 
 /**
- * To be called for buffers of a data stream, so that unused ones are freed soon. V8 decides by the size of its own
- * heap, which stays small here, and would let about 64 MiB accumulate. A minor collection takes less than a
+ * Must be called for each buffer of a data stream, so that unused ones are freed soon. V8 decides by the size of its
+ * own heap, which stays small here, and would let about 64 MiB accumulate. A minor collection takes less than a
  * millisecond.
  */
 export function noteBuffer(bytes: number): void {
@@ -21,7 +21,7 @@ export function noteBuffer(bytes: number): void {
   collect({ type: 'minor' });
 }
 
-/** Not made before it is needed: it takes milliseconds, of which most commands need no byte. */
+/** Created only when it is needed: this takes milliseconds, and most commands never need it. */
 function collector(): (options: { type: 'minor' }) => void {
   setFlagsFromString('--expose-gc');
   return runInNewContext('gc') as (options: { type: 'minor' }) => void;

@@ -1,11 +1,11 @@
 import { DamagedError } from './errors.ts';
 
 /**
- * Reads exact numbers of bytes from a stream of chunks. The results are views of the source's chunks where possible:
- * nobody may write to them.
+ * Reads exact numbers of bytes from a stream of chunks. The results are views of the source's chunks where possible,
+ * and must not be written to.
  *
- * Every method but `ended` throws a DamagedError when the source ends too early. One call at a
- * time. Disposing returns the source's iterator.
+ * Every method except `ended` throws a DamagedError when the source ends too early. One call at a time. Disposing
+ * returns the source's iterator.
  */
 export class ByteReader implements AsyncDisposable {
   /** What is being read, for the error: `the backup`, `vm5/private.img`. */
@@ -64,7 +64,7 @@ export class ByteReader implements AsyncDisposable {
     }
   }
 
-  /** The next `length` bytes as they come. Must be read to its end before anything else is. */
+  /** The next `length` bytes as they come. Must be read to its end before any other call. */
   async *chunks(length: number): AsyncGenerator<Buffer, void, undefined> {
     for (let left = length; left > 0;) {
       const bytes = await this.atMost(left);

@@ -1,6 +1,6 @@
 /** A source of bytes: a file, a command, the storage behind a channel. */
 export interface ByteSource {
-  /** In bytes, if it is known. From a storage VM untrusted: good for seeking and for a progress bar. */
+  /** In bytes, if known. From a storage VM it is untrusted: good for seeking and for a progress bar. */
   readonly size: number | undefined;
   readonly seekable: boolean;
   /**
@@ -24,13 +24,16 @@ export interface FileRange {
   readonly to: number;
 }
 
-/** A directory of files that are opened by name, and of which ranges are read. */
+/** A directory whose files are opened by name, and read in ranges. */
 export interface OpenedDirectory {
-  /** The same file each time, with the size that it has at first. Its name is one plain component. */
+  /**
+   * Opens a file; its name is one plain component. The same name gives the same file each time, with the size that it
+   * had at first.
+   */
   open(untrustedName: string): Promise<OpenedFile>;
   /**
-   * The bytes of all ranges, one behind the other, in chunks of any length. What comes next is asked for early, but no
-   * more than some MiB. Many can be read at a time, and each can be left.
+   * The bytes of all ranges, one after the other, in chunks of any length. What comes next may be requested early, up
+   * to a bounded amount. Several reads may run at the same time, and each may be abandoned.
    */
   read(ranges: Iterable<FileRange>): AsyncIterable<Buffer>;
 }

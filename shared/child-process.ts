@@ -8,7 +8,7 @@ import { KiB } from './sizes.ts';
 /** How much of the end of a program's standard error is kept, in bytes. */
 export const LONGEST_STDERR_TAIL = 4 * KiB;
 
-/** How long to wait while background processes of a program keep its standard error open, in milliseconds. */
+/** How long to wait, in milliseconds, while background processes of a program keep its standard error open. */
 const STDERR_WAIT = 200;
 
 /** How a program ended. */
@@ -26,13 +26,13 @@ export interface ChildEnd {
 export interface ChildOptions extends Pick<SpawnOptions, 'cwd' | 'env' | 'uid' | 'gid'> {
   /** Default: `ignore`. */
   readonly stdin?: 'pipe' | 'ignore';
-  /** Its input stays open when it has ended, for what it has started: to be destroyed by the caller. */
+  /** Keeps its standard input open after it has ended, for processes that it started; the caller destroys it. */
   readonly keepsStdin?: boolean;
   /** Default: `pipe`, which must be read, or the program blocks. */
   readonly stdout?: 'pipe' | 'ignore';
   /** A descriptor of this process that becomes its descriptor 3. */
   readonly descriptor3?: number;
-  /** Kills it. */
+  /** Kills it when it fires. */
   readonly signal?: AbortSignal;
 }
 
@@ -41,14 +41,16 @@ export interface ChildOptions extends Pick<SpawnOptions, 'cwd' | 'env' | 'uid' |
  * terminates or awaits each program as appropriate. Disposing of it kills and awaits it.
  */
 export class ChildProcess implements AsyncDisposable {
-  /** Resolves when it has ended, and its standard error has. Never rejects. */
+  /**
+   * Resolves when it has ended and its standard error has been read, or a short wait for that is over. Never rejects.
+   */
   readonly ended: Promise<ChildEnd>;
   /** The end of its standard error so far. */
   readonly stderrTail: StderrTail;
   readonly #child: NodeChild;
   readonly #stdin: Writable | null;
 
-  /** @param command the program and its arguments, after a prefix such as `sudo -n --` if necessary */
+  /** @param command the program and its arguments, preceded by a prefix such as `sudo -n --` if necessary */
   constructor(command: readonly string[], options: ChildOptions = {}) {
     const { stdin = 'ignore', stdout = 'pipe', descriptor3, keepsStdin, ...others } = options;
     const [program = '', ...args] = command;
@@ -65,7 +67,7 @@ export class ChildProcess implements AsyncDisposable {
     this.#stdin = this.#child.stdin;
     // A closed input shows in the exit status.
     this.#stdin?.on('error', () => undefined);
-    // Node would close it.
+    // Otherwise Node destroys it when the process exits.
     if (keepsStdin === true) this.#child.stdin = null;
   }
 
@@ -87,7 +89,7 @@ export class ChildProcess implements AsyncDisposable {
     return present(this.#child.stdout);
   }
 
-  /** Must be read from the start if more than its end is needed. */
+  /** To be read from the start by callers that need more than its end. */
   get stderr(): Readable {
     return present(this.#child.stderr);
   }
@@ -139,7 +141,7 @@ function endOf(child: NodeChild, tail: StderrTail): Promise<ChildEnd> {
     child.once('exit', (code, signal) => {
       const wait = sleep(STDERR_WAIT, undefined, { ref: false });
       void Promise.race([tail.ended, wait])
-        // However late the timer was, what the program itself wrote has been read by then.
+        // If the event loop was busy, both may be due at once: this still reads what the program wrote.
         .then(() => setImmediate())
         .then(() => {
           child.stderr?.destroy();
@@ -156,14 +158,14 @@ function present<T>(stream: T | null | undefined): T {
   throw new FailedError('a program cannot be run: it has no pipe, or too many files are open');
 }
 
-/** Reads a stream to its end, whatever its length, and keeps only the last bytes. */
+/** Reads a stream to its end, whatever its length, and keeps only the last `longest` bytes. */
 export class StderrTail {
   /** Resolves at its end. Never rejects. */
   readonly ended: Promise<void>;
   #kept = Buffer.alloc(0);
 
   constructor(stream: Readable, longest: number) {
-    // Text, when another reader of the stream has set its encoding.
+    // Chunks are text if another reader of the stream has set its encoding.
     stream.on('data', (chunk: Buffer | string) => {
       this.#kept = Buffer.concat([this.#kept, Buffer.from(chunk)]).subarray(-longest);
     });

@@ -1,9 +1,9 @@
 /**
- * The lines of a text that comes in chunks of any length, without their ends; those of a chunk at a time, as there may be
- * millions. The last one need not have an end.
+ * The lines of a text that comes in chunks of any length, without their line feeds. They come in batches, one for each
+ * chunk, since there may be millions. The last line need not end with a line feed.
  *
- * @param longest the longest line that is accepted, in characters
- * @param tooLong what is thrown for a longer one
+ * @param longest how much of a line is kept, in characters, while its end has not come
+ * @param tooLong makes the error that is thrown for a longer line
  */
 export async function* linesIn(
   chunks: AsyncIterable<string>,

@@ -1,4 +1,4 @@
-/** The longest text of the other side that is shown to the user, in characters. */
+/** The longest text from the other side that is shown to the user, in characters. */
 const LONGEST_TEXT = 500;
 
 /**
@@ -28,8 +28,7 @@ export function printableLines(untrustedText: string): string {
 }
 
 /**
- * JSON on one line in which every such character is escaped, so that it is safe to show, too. What is undefined
- * becomes null.
+ * JSON on one line, with every such character escaped, so that it is safe to show, too. Undefined values become null.
  */
 export function printableJson(object: object): string {
   const json = JSON.stringify(object, (_, value: unknown) => (value === undefined ? null : value));

@@ -1,7 +1,13 @@
 /**
- * What is being done: finding out what is there and what is to be done, what changed since the last backup, data to
- * the storage, then the lists of what is where, the storage makes it durable; reading what is stored; data from the
- * storage; what remains to be done with restored VMs.
+ * What is being done:
+ * - `look`: finding out what is there and what has to be done
+ * - `detect`: finding out what has changed since the last backup
+ * - `send`: sending data to the storage
+ * - `index`: sending the lists of where everything is
+ * - `sync`: waiting until the storage has made it durable
+ * - `check`: reading back what is stored
+ * - `receive`: receiving data from the storage
+ * - `settle`: what remains to be done with restored VMs
  */
 export type Phase = 'look' | 'detect' | 'send' | 'index' | 'sync' | 'check' | 'receive' | 'settle';
 
@@ -9,16 +15,16 @@ export type Phase = 'look' | 'detect' | 'send' | 'index' | 'sync' | 'check' | 'r
 export interface Report {
   /** A line about what is happening: a VM is started, a volume is done. */
   info(text: string): void;
-  /** Something that the user should know, and that is repeated in the result. */
+  /** Something that the user should know; it is repeated in the result. */
   warning(text: string): void;
-  /** A warning about something that could not be rolled back, or is kept; `what` names it. */
+  /** A warning about something that could not be rolled back, or is kept on purpose; `what` names it. */
   rollbackFailed(what: string, warning: string): void;
   phase(phase: Phase): void;
-  /** What of a VM is in progress: `private`. */
+  /** Which part of a VM is in progress: `private`. */
   working(qube: string, what: string): void;
   /** More bytes of a VM's data have been processed. */
   progress(qube: string, bytes: number): void;
-  /** So many of them are in an earlier backup already. */
+  /** This many of those bytes are already in an earlier backup. */
   known(qube: string, bytes: number): void;
   /** A VM is done; `failure` says why it is incomplete. */
   finished(qube: string, failure?: string): void;

@@ -28,15 +28,15 @@ export function runnerBehind(prefix: readonly string[]): RunProgram {
 }
 
 /**
- * Runs a program and gives its output as it comes, in batches of whole lines, without keeping it. Throws FailedError
- * as `Run` does, and for a line of more than 64 KiB. Whoever stops earlier ends the program.
+ * Runs a program and yields its output as it comes, in batches of whole lines, without keeping it. Throws FailedError
+ * as `RunProgram` does, and for an unfinished line of more than 64 KiB. A caller that stops early ends the program.
  */
 export type RunForLines = (
   program: string,
   args: readonly string[],
 ) => AsyncIterable<readonly string[]>;
 
-/** The longest line, in characters. */
+/** How much of an unfinished line is kept, in characters. */
 const LONGEST_LINE = 64 * KiB;
 
 /** Runs programs for their lines, each with `prefix` (see `rootPrefix`). */
@@ -50,7 +50,7 @@ export function lineRunnerBehind(prefix: readonly string[]): RunForLines {
   };
 }
 
-/** Runs a program and gives its output as it comes. Throws FailedError as `RunProgram` does. */
+/** Runs a program and yields its output as it comes. Throws FailedError as `RunProgram` does. */
 export type RunForBytes = (program: string, args: readonly string[]) => AsyncIterable<Buffer>;
 
 /** Runs programs for their bytes, each with `prefix` (see `rootPrefix`). */
@@ -87,7 +87,7 @@ function requireSuccess(
   );
 }
 
-/** Messages of sudo, and of sudo-rs, when it does not run a command, and what they mean. */
+/** Messages of sudo, and of sudo-rs, when it refuses to run a command, and what they mean. */
 const REFUSALS: readonly (readonly [words: RegExp, meaning: string])[] = [
   [
     // With -n it also says this about a user or a command that sudoers does not allow.

@@ -1,11 +1,9 @@
 interface Waiting {
   readonly amount: number;
-  readonly goOn: () => void;
+  readonly resume: () => void;
 }
 
-/**
- * Limits how much of a resource is in use at a time: concurrent calls, bytes of memory. First come, first served.
- */
+/** Limits how much of a resource is in use at a time: concurrent calls, bytes of memory. First come, first served. */
 export class Semaphore {
   readonly #total: number;
   readonly #waiting: Waiting[] = [];
@@ -21,7 +19,7 @@ export class Semaphore {
   }
 
   /**
-   * Resolves when `amount` is available; more than the total is granted when nothing else is in use. Rejects with the
+   * Resolves when `amount` is available. More than the total is granted when nothing else is in use. Rejects with the
    * signal's reason.
    */
   async acquire(amount: number, signal?: AbortSignal): Promise<void> {
@@ -35,7 +33,7 @@ export class Semaphore {
     this.#serve();
   }
 
-  /** Runs some work; as many pieces as the total run at a time. */
+  /** Runs `work` as soon as fewer than the total number of such calls are running. */
   async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     await this.acquire(1, signal);
     try {
@@ -52,11 +50,11 @@ export class Semaphore {
         reject(signal?.reason as Error);
         this.#serve();
       };
-      const goOn = (): void => {
+      const resume = (): void => {
         signal?.removeEventListener('abort', giveUp);
         resolve();
       };
-      const waiting = { amount, goOn };
+      const waiting = { amount, resume };
       this.#waiting.push(waiting);
       signal?.addEventListener('abort', giveUp, { once: true });
     });
@@ -67,7 +65,7 @@ export class Semaphore {
       if (!this.#hasRoomFor(first.amount)) return;
       this.#waiting.shift();
       this.#inUse += first.amount;
-      first.goOn();
+      first.resume();
     }
   }
 

@@ -6,7 +6,7 @@ export interface Extent {
   readonly length: number;
 }
 
-/** A piece of a file with holes. Pieces come in ascending order; between them are zeros. */
+/** Data of a file with holes. Pieces come in ascending order of offset; between them are zeros. */
 export interface DataPiece {
   readonly offset: number;
   readonly bytes: Buffer;
@@ -22,8 +22,8 @@ export function isZero(bytes: Buffer): boolean {
 }
 
 /**
- * How many bytes of ranges belong to extents, and not to holes. The ranges are given in ascending order, and do not
- * overlap; nor do the extents.
+ * Returns a function that counts the bytes of a range that are in extents rather than in holes. Its calls must be for
+ * ranges in ascending order that do not overlap, and the extents must be the same.
  */
 export function dataWithin(extents: readonly Extent[]): (offset: number, length: number) => number {
   let at = 0;
@@ -33,7 +33,7 @@ export function dataWithin(extents: readonly Extent[]): (offset: number, length:
       const extent = extents[at] ?? { offset: 0, length: 0 };
       const [end, extentEnd] = [offset + length, extent.offset + extent.length];
       bytes += Math.max(0, Math.min(end, extentEnd) - Math.max(offset, extent.offset));
-      // The rest of it is in a later range.
+      // Later ranges may have the rest of this extent.
       if (extentEnd > end) break;
     }
     return bytes;

@@ -1,4 +1,4 @@
-/** System errors in plain words: Node's own messages are for programmers. */
+/** System errors in plain words, by code: Node's own messages are for programmers. */
 const WORDS: Readonly<Record<string, string>> = {
   EACCES: 'permission was denied',
   EPERM: 'that is not permitted',

@@ -44,8 +44,10 @@ export class AtomicFile implements LocalSink {
   }
 
   /**
+   * Creates the partial file.
+   *
    * @param name one plain component
-   * @param expectedBytes refused at once, as NO_SPACE, when the file system has less left
+   * @param expectedBytes if the file system has less free space, this is refused at once, as NO_SPACE
    * @throws StorageFailure
    */
   static async create(
@@ -64,7 +66,7 @@ export class AtomicFile implements LocalSink {
     }
   }
 
-  /** Bytes that a completed sync covers. */
+  /** How many bytes a completed sync covers. */
   get safeBytes(): number {
     return this.#sync.safeBytes;
   }
@@ -129,8 +131,8 @@ async function requireAbsent(file: string): Promise<void> {
 }
 
 /**
- * A hard link fails if the name exists; a rename would overwrite it. Without hard links, a rename after a check must
- * do: the partial file is ours alone, so only another program could interfere.
+ * A hard link fails if the name exists; a rename would overwrite it. Without hard links, a rename after a check has to
+ * do: two runs of coffer cannot have the same partial file, so only another program could interfere.
  */
 async function moveWithoutOverwriting(from: string, to: string): Promise<void> {
   try {

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { MiB } from '../shared/sizes.ts';
 
-/** How many bytes are written before the file is synced. */
+/** How many bytes are written before the next sync begins. */
 const INTERVAL = 64 * MiB;
 
 /** Syncs a file while it is being written, so that little is left to do at the end. */
@@ -18,12 +18,12 @@ export class BackgroundSync {
     this.#handle = handle;
   }
 
-  /** Bytes that a completed sync covers. */
+  /** How many bytes a completed sync covers. */
   get safeBytes(): number {
     return this.#safe;
   }
 
-  /** To be called after every successful write. Throws the error of a failed sync. */
+  /** To be called after every successful write, with its length. Throws the error of a failed sync. */
   wrote(bytes: number): void {
     if (this.#failure !== undefined) throw this.#failure.error;
     this.#written += bytes;

@@ -9,20 +9,20 @@ import type { LocalSink } from './local-streams.ts';
 import { type CommandLine, CommandSink, CommandSource } from './shell-command.ts';
 import { StorageFailure } from './storage-failure.ts';
 
-/** So many commands read at the same time: one gives, the others have been started. */
+/** How many commands read at the same time: the output of one is used, the others have been started. */
 const AT_ONCE = 4;
 
-/** Commands that come with coffer, beside its program: found wherever PATH has none of that name. */
+/** The directory of the commands that come with coffer, beside its program. It is the last one in PATH. */
 function ownCommands(): string {
   return join(dirname(realpathSync(process.argv[1] ?? '.')), 'through');
 }
 
-/** What a command is asked for, in COFFER_DO. */
+/** What a command is asked to do, in COFFER_DO. */
 type Verb = 'list' | 'read' | 'write' | 'delete';
 
 /**
- * A directory that a command leads to, which is told in its environment what to do: docs/destinations.md. The names of files
- * are such that no shell takes them for anything else; the numbers are coffer's own.
+ * A directory that a command gives access to. The environment tells the command what to do: see docs/destinations.md.
+ * File names are harmless to a shell (see HARMLESS_NAME), and the numbers are coffer's own.
  */
 export class CommandDirectory implements Directory {
   readonly path: string;
@@ -79,7 +79,7 @@ export class CommandDirectory implements Directory {
     };
   }
 
-  /** As it was first listed: listed once more for a file that was not there. Throws NOT_FOUND when it is not there now. */
+  /** The size in the first listing; a file that is missing there is looked for in a new one. Throws NOT_FOUND. */
   async #sizeOf(name: string): Promise<number> {
     const known = this.#listing;
     const found = sizeIn(await (this.#listing ??= this.list()), name);
@@ -151,7 +151,7 @@ function requireHarmless(name: string): void {
   throw new StorageFailure('BAD_REQUEST', 'the name of the file is none that a command is given');
 }
 
-/** Checks a command line. Throws StorageFailure. */
+/** Returns a command line unchanged. Throws StorageFailure if it is empty or has a NUL byte. */
 export function requireCommand(command: string): string {
   if (command.trim() !== '' && !command.includes('\0')) return command;
   throw new StorageFailure('BAD_REQUEST', 'the command is empty or contains a NUL byte');

@@ -6,15 +6,15 @@ import { BLOCK } from '../shared/tar-block.ts';
 import type { Deletion } from './directory.ts';
 import { requireDirectory, requirePlainName } from './resolve-path.ts';
 
-/** How each file of our own format begins: the name in the first block of the tar, and the line behind the block. */
+/** How each file in our own format begins: a name in the first block of the tar, and a line after that block. */
 const MEMBER = Buffer.from('backup-header\0', 'latin1');
 const FIRST_LINE = Buffer.from('format=coffer-1\n', 'latin1');
-/** So much of it tells. */
+/** How many bytes at the start of a file show whether it is a backup. */
 export const BACKUP_START = BLOCK + FIRST_LINE.length;
 
 /**
- * To be called before the first file is deleted. Throws StorageFailure when it is no directory, or one of the names is
- * not plain: then none is to be deleted.
+ * To be called before the first file is deleted. Throws StorageFailure if the directory is not one, or a name is not
+ * one plain component: then no file may be deleted.
  */
 export async function requireDeletable(directory: string, names: readonly string[]): Promise<void> {
   names.forEach(requirePlainName);
@@ -22,8 +22,8 @@ export async function requireDeletable(directory: string, names: readonly string
 }
 
 /**
- * Deletes a backup, and nothing else: a regular file, no link to one, that begins as one of coffer's own backups. That
- * it is not there is no error. Throws nothing but our own bugs.
+ * Deletes a backup and nothing else: a regular file, not a link to one, that begins like coffer's own backups. That it
+ * does not exist is not an error. Every system error is reported in the result.
  */
 export async function deleteBackup(directory: string, name: string): Promise<Deletion> {
   const file = path.join(directory, name);
@@ -47,12 +47,13 @@ export async function deleteBackup(directory: string, name: string): Promise<Del
   }
 }
 
+/** The result for a file that was left alone. */
 export function notABackup(message = 'it is not a backup made by coffer'): Deletion {
   return { result: 'NOT_A_BACKUP', message };
 }
 
 async function isBackup(file: string): Promise<boolean> {
-  // Follows no link, and does not wait for the writer of a named pipe.
+  // Do not follow a link, and do not wait for the writer of a named pipe.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   const handle = await open(file, flags);
   try {

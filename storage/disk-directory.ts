@@ -8,7 +8,7 @@ import type { LocalSink } from './local-streams.ts';
 import { RegularFile } from './regular-file.ts';
 import { requireDirectory, requirePlainName } from './resolve-path.ts';
 
-/** A directory of a file system. */
+/** A directory in a file system. */
 export class DiskDirectory implements Directory {
   readonly path: string;
   readonly ahead = 1;

@@ -4,20 +4,20 @@ import type { Directory, StoredFile } from './directory.ts';
 import { StorageFailure } from './storage-failure.ts';
 
 /**
- * Ranges of the files in a directory, to be copied into a new one. By reading and writing: Node has no
- * copy_file_range(2), and the ranges begin at multiples of 512 bytes, where no file system could share their blocks.
+ * Copies ranges of the files in a directory into a new one, by reading and writing: Node has no copy_file_range(2), and
+ * the ranges begin at multiples of 512 bytes, where no file system could share their blocks.
  */
 export class FileRanges implements AsyncDisposable {
   readonly #directory: Directory;
   readonly #buffer = Buffer.allocUnsafeSlow(LONGEST_DATA);
-  /** Ranges of the same file mostly follow each other. */
+  /** Kept open, since most ranges are of the same file as the one before. */
   #last: { readonly name: string; readonly file: StoredFile } | undefined;
 
   constructor(directory: Directory) {
     this.#directory = directory;
   }
 
-  /** Appends a range to what is being written. Throws StorageFailure when it is not all there. */
+  /** Appends a range of a file to `target`. Throws StorageFailure if the file is missing or too short. */
   async copy(name: string, offset: number, length: number, target: ByteSink): Promise<void> {
     const file = await this.#open(name);
     if (offset + length > file.size) {

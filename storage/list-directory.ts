@@ -26,7 +26,7 @@ export async function listDirectory(directory: string): Promise<DirectoryListing
   }
 }
 
-/** The space of a file system that users can use. Throws StorageFailure. */
+/** The space in a directory's file system that ordinary users can use. Throws StorageFailure. */
 export async function spaceIn(directory: string): Promise<Space & { readonly freeBytes: number }> {
   try {
     return spaceOf(await statfs(directory));
@@ -35,7 +35,7 @@ export async function spaceIn(directory: string): Promise<Space & { readonly fre
   }
 }
 
-/** The same, from the result of statfs(2). */
+/** The same from the result of statfs(2), in bytes. */
 export function spaceOf({ type, bavail, bsize }: Pick<StatsFs, 'type' | 'bavail' | 'bsize'>) {
   return { freeBytes: bavail * bsize, largestFile: type === FAT ? LARGEST_ON_FAT : undefined };
 }
@@ -49,7 +49,7 @@ async function namesIn(directory: string): Promise<{ names: string[]; truncated:
   return { names, truncated: false };
 }
 
-/** A symbolic link counts as what it leads to. */
+/** A symbolic link counts as what it points to. */
 async function entryOf(directory: string, name: string): Promise<Entry> {
   try {
     const stats = await stat(path.join(directory, name));

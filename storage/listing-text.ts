@@ -10,10 +10,10 @@ const LONGEST_LINE = 4096;
 const LINE = /^(\d{1,15}) ([^/\0]+)$/;
 
 /**
- * What a command lists: a line `SIZE NAME` for each file. A file with a name that no command is given is listed as
- * something else, so that nobody asks for it.
+ * Parses the listing that a command prints: a line `SIZE NAME` for each file, up to MOST_ENTRIES. A file whose name
+ * must not be passed to a command (see HARMLESS_NAME) gets the kind OTHER, so that it is never requested.
  *
- * @param invalid what is thrown, in words, for a listing that is none
+ * @param invalid makes the error for an invalid listing; it is told what is wrong
  */
 export async function parseListing(
   chunks: AsyncIterable<Buffer>,

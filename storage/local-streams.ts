@@ -10,7 +10,7 @@ export interface LocalSink extends ByteSink, AsyncDisposable {
   finish(): Promise<void>;
 }
 
-/** A file, or a command, that gives a stream. It ends only if all of it was valid, or it throws a StorageFailure. */
+/** A file, or a command, that gives a stream. If anything is wrong with it, reading throws a StorageFailure. */
 export interface LocalSource extends ByteSource, AsyncDisposable {
   /** The resolved path of the file; undefined for a command. */
   readonly path: string | undefined;

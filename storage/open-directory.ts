@@ -3,15 +3,15 @@ import type { Directory } from './directory.ts';
 import { DiskDirectory } from './disk-directory.ts';
 import { resolvePath } from './resolve-path.ts';
 
-/** What the user, or dom0, calls a directory. */
+/** A directory as the user, or dom0, names it. */
 export interface NamedDirectory {
   readonly directory: string;
-  /** A shell command that leads to it. */
+  /** A shell command that gives access to it; undefined: it is in the file system. */
   readonly through?: string | undefined;
 }
 
 /**
- * A directory by its name: whether it is there shows later. Throws StorageFailure.
+ * The directory of this name; whether it exists is not checked here. Throws StorageFailure for an invalid name.
  *
  * @param home what a relative path is relative to, and where commands run
  */

@@ -10,10 +10,10 @@ import { type CommandEnd, StorageFailure } from './storage-failure.ts';
 /** How long a terminated command has, in milliseconds, before it is killed. */
 const GRACE = 2_000;
 
-/** A command line, and what it is to do. */
+/** A command line, and how to run it. */
 export interface CommandLine {
   readonly command: string;
-  /** What it finds in its environment besides what is in ours. */
+  /** Added to our own environment. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   /** For errors: `asked to list cloud:backups`. */
@@ -21,8 +21,7 @@ export interface CommandLine {
 }
 
 /**
- * A command line run by `/bin/sh -c`, in its own process group, so that all of it can be terminated. It inherits the
- * environment.
+ * A command line run by `/bin/sh -c`, in its own process group, so that all of it can be terminated.
  */
 class ShellCommand {
   readonly #child: ChildProcess;
@@ -45,7 +44,8 @@ class ShellCommand {
     });
     const { pid } = this.#child;
     if (pid !== undefined) this.#cleanup = CleanupProcess.toKillGroup(pid);
-    // What it has left in the background is given no more; but while it is being stopped, the end of its input would be a lie.
+    // What it left in the background gets no more input. But while it is being stopped, the input must not end: that
+    // would look like the end of a complete stream.
     if (stdin === 'ignore') return;
     const input = this.stdin;
     void this.#child.ended.then(() => {
@@ -72,7 +72,7 @@ class ShellCommand {
     throw this.failed(`it ${describeEnd(end)}`, { exitStatus, signal, stderrTail });
   }
 
-  /** What it did wrong, in words. */
+  /** The error for what it did wrong. */
   failed(what: string, end: CommandEnd = { exitStatus: 0, signal: '', stderrTail: '' }): Error {
     const asked = this.#asked === undefined ? '' : `${this.#asked}, `;
     return new StorageFailure('COMMAND_FAILED', asked + what, end);
@@ -157,14 +157,14 @@ export class CommandSource implements LocalSource {
     }
   }
 
-  /** What it did wrong, in words. */
+  /** The error for what it did wrong. */
   failed(what: string): Error {
     return this.#command.failed(what);
   }
 
   /**
-   * All that it gives, which must be so many bytes. The last ones are held back until it has succeeded: whoever has them all
-   * has what was asked for.
+   * All of its output, which must have `length` bytes. The last chunk is held back until the command has succeeded, so
+   * that whoever has received all bytes can rely on them.
    */
   async *exactly(length: number): AsyncGenerator<Buffer, void> {
     let [held, came] = [undefined as Buffer | undefined, 0];

@@ -8,7 +8,7 @@ const NO_COMMAND: CommandEnd = { signal: '', stderrTail: '' };
 
 /** An operation on a directory, file or command failed. */
 export class StorageFailure extends StorageError {
-  /** The same on both sides: the VM agent sends it, dom0 turns it into a sentence for the user. */
+  /** Used on both sides: the VM agent sends it, and dom0 turns it into a sentence for the user. */
   readonly failure: Failure;
 
   constructor(code: FailureCode, message: string, commandEnd = NO_COMMAND, cause?: unknown) {
@@ -16,7 +16,7 @@ export class StorageFailure extends StorageError {
     this.failure = { kind: 'failure', code, message, ...commandEnd };
   }
 
-  /** With what a failed command has said: for a message that has no field for that. */
+  /** The message with the error output of a failed command, for protocol messages without a field for that. */
   get inFull(): string {
     const { message, stderrTail } = this.failure;
     return stderrTail === '' ? message : `${message}; its error output: ${stderrTail}`;
@@ -40,7 +40,7 @@ const CODES = new Map<string, FailureCode>([
   ['ELOOP', 'BAD_REQUEST'],
 ]);
 
-/** Converts a system error. */
+/** Converts a system error; a StorageFailure is returned unchanged. */
 export function toStorageFailure(error: unknown): StorageFailure {
   if (error instanceof StorageFailure) return error;
   const code = CODES.get(systemCodeOf(error) ?? '') ?? 'IO';

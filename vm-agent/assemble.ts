@@ -6,7 +6,7 @@ import { openDirectory } from '../storage/open-directory.ts';
 import { requireVersion } from './request-checks.ts';
 import { receiveStream } from './receive-stream.ts';
 
-/** Serves coffer.Assemble: as Store, of a file that also takes ranges of others in its directory. */
+/** Serves coffer.Assemble: like Store, but the new file can also take ranges of other files in its directory. */
 export async function assemble(channel: Channel<AssembleConversation>, signal: AbortSignal) {
   const request = await channel.expect('assembleRequest');
   requireVersion(request.version);

@@ -17,7 +17,7 @@ export async function deleteBackups(channel: Channel<DeleteConversation>) {
   const ready = { version: PROTOCOL_VERSION, path: directory.path };
   await untilAborted(channel.send({ kind: 'ready', ...ready }), over);
   for (const name of request.fileNames) {
-    // Without dom0, which may have thought better of it, nothing more is deleted.
+    // If dom0 has closed the channel, the user may have cancelled: nothing more is deleted.
     over.throwIfAborted();
     const outcome = await directory.deleteBackup(name);
     await untilAborted(channel.send({ kind: 'outcome', ...outcome }), over);

@@ -10,11 +10,11 @@ import { sendFiles } from './send-files.ts';
 import { sendCommandOutput } from './send-command-output.ts';
 import { requireVersion } from './request-checks.ts';
 
-/** dom0's side of a Fetch that has begun. */
+/** dom0's requests in a Fetch that has begun, and the way to answer them. */
 export interface Asker {
   /** The next request of dom0. */
   readonly next: () => Promise<Message>;
-  /** Whether there is one already. */
+  /** Whether one has arrived already. */
   readonly hasNext: () => boolean;
   readonly answer: (message: Message) => Promise<void>;
   /** Fires when there can be no more requests. */
@@ -67,7 +67,7 @@ async function begin(
       await untilAborted(new Promise<void>((resolve) => (wake = resolve)), over);
     }
   };
-  // When dom0 is gone, qrexec closes only our input, and a write may block forever: hence the signal.
   const hasNext = (): boolean => requests.length > 0;
+  // When dom0 is gone, qrexec closes only our input, and a write may block forever: hence the signal.
   return { next, hasNext, answer: (message) => untilAborted(channel.send(message), over), over };
 }

@@ -10,16 +10,21 @@ import type { LocalSink } from '../storage/local-streams.ts';
 import { StorageFailure } from '../storage/storage-failure.ts';
 
 interface Received {
-  /** Of the whole file. */
+  /** The length of the whole file. */
   readonly bytes: number;
-  /** Of what dom0 sent of it. */
+  /** Of what dom0 sent, without what was copied. */
   readonly sha256: Buffer;
 }
 
-/** Puts what a Copy names into the target. */
+/** Copies the range that a Copy names into the target. */
 type CopyRange = (message: MessageOf<'copy'>) => Promise<void>;
 
-/** Receives what dom0 sends for an opened target, from Ready to Stored. */
+/**
+ * Receives what dom0 sends for an opened target, from Ready to Stored.
+ *
+ * @param copy serves Copy; undefined: the service has none
+ * @throws StorageFailure, the channel's errors, the signal's reason
+ */
 export async function receiveStream(
   channel: Channel<StoreConversation>,
   target: LocalSink,

@@ -6,7 +6,7 @@ import type { Asker } from './fetch.ts';
 
 /**
  * Sends the output of a command as far as dom0's credit goes, and End when there is no more. Never resolves: throws
- * when dom0 closes the channel.
+ * when dom0 closes the channel, and StorageFailure if the command fails.
  *
  * @param begin reports to dom0 that the command is running
  */

@@ -9,15 +9,15 @@ import type { Asker } from './fetch.ts';
 /** The longest text of a Lacks, in characters. */
 const LONGEST_MESSAGE = 1_000;
 
-/** A request, and what is under way for it before it is its turn. */
+/** A request, and the range that was begun for it ahead of its turn. */
 interface Begun {
   readonly request: Message;
   readonly range: BegunRange | undefined;
 }
 
 /**
- * Opens files of a directory and gives ranges of them, in the order in which dom0 asks. Never resolves: throws when
- * dom0 closes the channel.
+ * Opens files of a directory and sends ranges of them, in the order in which dom0 asks. What cannot be read is answered
+ * with Lacks. Never resolves: throws when dom0 closes the channel.
  */
 export async function sendFiles(directory: Directory, asker: Asker): Promise<never> {
   await using files = new OpenFiles(directory);
@@ -50,21 +50,21 @@ async function answer(files: OpenFiles, begun: Begun, { answer, over }: Asker): 
 class OpenFiles implements AsyncDisposable {
   readonly #directory: Directory;
   readonly #files = new Map<number, StoredFile>();
-  /** A piece has been sent before the next is read. */
+  /** One is enough for all: each piece has been sent before the next one is read. */
   readonly #buffer = Buffer.allocUnsafeSlow(LONGEST_DATA);
 
   constructor(directory: Directory) {
     this.#directory = directory;
   }
 
-  /** The order of messages has it that a file of which a range is wanted is open. */
+  /** Begins the range of a Want. The conversation has checked that its file is open. */
   begin(request: Message): Begun {
     if (request.kind !== 'want') return { request, range: undefined };
     const { handle, offset, length } = request;
     return { request, range: this.#files.get(handle)?.range(offset, offset + length) };
   }
 
-  /** Throws StorageFailure. */
+  /** The answer to a request. Throws StorageFailure. */
   async *answers({ request, range }: Begun): AsyncGenerator<Message, void> {
     if (request.kind === 'open') yield await this.#open(request);
     else if (request.kind !== 'want') {

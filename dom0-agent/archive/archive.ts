@@ -7,10 +7,11 @@ import type { NamedDirectories } from './official/stored-bounds.ts';
 /** The first file of every archive: the list of its VMs, with their settings. */
 export const QUBES_XML = 'qubes.xml';
 /**
- * The file of a VM's directory that says why the VM is incomplete in the backup, for example because it was
- * started while it was read. Its other files are then of no use. In coffer-1 only; it comes after the volumes.
+ * The file in a VM's directory that says why the VM is incomplete in the backup, for example because it was started
+ * while it was read. The VM cannot be restored then. In coffer-1 only; it comes after the volumes.
  */
 export const INCOMPLETE = 'incomplete.txt';
+/** In bytes. */
 export const LARGEST_QUBES_XML = 16 * MiB;
 
 /** The formats that coffer reads. It writes `coffer-1` and `qubes-4`. */
@@ -30,11 +31,15 @@ export type ArchivedFile = TarredFile | PlainFile;
 
 /** A file, or a whole tree, as the inner tar that holds it: all of formats 2 to 4, and dom0's home. */
 export interface TarredFile {
-  /** As in the archive, without the part number: `vm5/private.img`, `dom0-home/home`. Checked:
-   *  relative, no empty, `.` or `..` component but for the `.` of format 2's whole directories. */
+  /**
+   * As in the archive, without the part number: `vm5/private.img`, `dom0-home/home`. It has been checked: relative, no
+   * empty, `.` or `..` component, except the `.` of the whole directories in format 2.
+   */
   readonly path: string;
-  /** The inner tar: authenticated, decrypted and decompressed, in chunks of any length. Throws
-   *  DamagedError at the first byte that is not authentic. Must be read to its end or returned. */
+  /**
+   * The inner tar: authenticated, decrypted and decompressed, in chunks of any length. Throws DamagedError at the first
+   * byte that is not authentic. Must be read to its end or returned.
+   */
   readonly innerTar: AsyncIterable<Buffer>;
 }
 
@@ -43,42 +48,47 @@ export interface PlainFile {
   readonly path: string;
   /** In bytes, holes included. */
   readonly size: number;
-  /** What is not zeros, authenticated, ascending. Once, in its turn. Throws DamagedError. */
+  /**
+   * The data that is not zeros, authenticated, ascending. To be read once, before the next file. Throws DamagedError.
+   */
   readonly pieces: () => AsyncIterable<DataPiece>;
 }
 
-/** Where a backup stands in its series: coffer-1, of a file. Authentic. */
+/** The place of a backup in its series, authenticated. Only for coffer-1, read from a file. */
 export interface InSeries {
   readonly seriesId: string;
-  /** Which file of its series it is, from 1. */
+  /** Its number among the files of its series, from 1. */
   readonly sequence: number;
-  /** MAC of its manifest, in hex: no other file has it. */
+  /** The MAC of its manifest, in hex: no other file has it. */
   readonly mac: string;
   /** When it was begun. */
   readonly made: Date;
-  /** Ids of the other files in which its data was stored first. */
+  /** The ids of the other files in which some of its data was first stored. */
   readonly needs: readonly string[];
-  /** Its volumes, to be held against others. Reads maps, and no data. */
+  /** Its volumes, to be compared with others. Reads their maps, but no data. */
   volumes(): AsyncIterable<StoredVolume>;
-  /** The ids of other files of which packs in the directory hold parts. */
+  /** The ids of the files some of whose parts are in packs in the directory. */
   heldByPacks(): Promise<ReadonlySet<string>>;
-  /** The paths of its volumes that lie in part in the files with these ids. */
+  /** The paths of those of its volumes that need data first stored in the files with these ids. */
   volumesIn(backupIds: ReadonlySet<string>): Promise<string[]>;
   /**
    * Reads every file of the series in the directory, each part once.
    *
-   * @param progress is told of the bytes of data that were checked
-   * @param only the ids of the files that are checked, each by itself. Undefined: all of them, and whether each
-   *   backup fits together
+   * @param progress called with the number of bytes of data that were checked
+   * @param only the ids of the files to check, each by itself; undefined: all of them, and whether each backup is
+   *   complete and consistent with the files that it needs
    */
   check(progress: (bytes: number) => void, only?: ReadonlySet<string>): Promise<CheckedFile[]>;
   /** How many files in the directory say that they are of other series: they are not checked. */
   filesOfOthers(): Promise<number>;
 }
 
-/** A file of a series that was checked. Authentic, unless it could not be opened; then its name is known, and the id that it claims. */
+/**
+ * The result of checking a file of a series. All of it is authentic, unless the file could not be opened: then only its
+ * name, its size and the id that it claims are known.
+ */
 export interface CheckedFile {
-  /** Fit to be shown. */
+  /** Printable. */
   readonly name: string;
   readonly backupId: string;
   /** In bytes. */
@@ -86,20 +96,20 @@ export interface CheckedFile {
   readonly kind: 'backup' | 'data' | 'pack' | undefined;
   readonly made: Date | undefined;
   readonly sequence: number | undefined;
-  /** Whether all that is stored in it is authentic: what a backup needs of other files is not meant. */
+  /** Whether everything stored in it is authentic. What a backup needs from other files does not count. */
   readonly isIntact: boolean;
-  /** What is wrong with it, or with what it needs, in words; nothing when all is well. */
+  /** What is wrong with the file, in words; empty if nothing is. For people, what is wrong with `volumes` is added. */
   readonly damages: string[];
-  /** Of a backup, the volumes that cannot be restored whole. */
+  /** Of a backup: the volumes that cannot be restored completely. */
   readonly volumes: readonly { readonly path: string; readonly damage: DamagedError }[];
-  /** Where there are such: the list of its VMs. */
+  /** The list of its VMs, if there are such volumes. */
   readonly qubesXml: string | undefined;
 }
 
 /**
- * An archive whose header has been authenticated with the passphrase. One pass over its files; when the
- * iteration of `files` ends without an error, the archive is complete as far as the format can tell
- * (for coffer-1: by its manifest).
+ * An archive whose header has been authenticated with the passphrase. Its files are read in one pass. When the
+ * iteration of `files` ends without an error, the archive is complete as far as the format can tell (for coffer-1: by
+ * its manifest).
  */
 export interface ArchiveReader {
   readonly header: Header;
@@ -107,8 +117,8 @@ export interface ArchiveReader {
   /** The text of qubes.xml, authenticated, at most 16 MiB. Call once, before `files`. */
   qubesXml(): Promise<string>;
   /**
-   * The files that `wanted` selects, in the archive's order. Others are skipped; on a seekable input they are
-   * not even read. A file that the consumer does not read is skipped, too.
+   * The files that `wanted` selects, in the archive's order. Others are skipped; on a seekable input they are not even
+   * read. A file that the consumer does not read is skipped, too.
    *
    * `named` comes from qubes.xml: a file in another directory, or more data than a directory may have, is a
    * DamagedError. Without it, a stream could go on forever.

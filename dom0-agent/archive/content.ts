@@ -8,15 +8,15 @@ export interface SmallContent {
   readonly bytes: Buffer;
 }
 
-/** How it is found out that what is said not to have changed has changed after all. */
+/** A check, by samples, that what is reported as unchanged really is. */
 export interface CheckOfChanges {
   /**
-   * Which chunks are to be read and compared all the same.
+   * The numbers of the chunks to read and compare nevertheless.
    *
-   * @param unchanged runs of chunks that are said not to have changed, ascending and disjoint
+   * @param unchanged runs of chunks that are reported as unchanged, ascending and disjoint
    */
   sampleOf(unchanged: readonly { first: number; count: number }[]): readonly number[];
-  /** One of them has changed: everything in the volume is read now. */
+  /** Called when one of them has changed; the whole volume is then read. */
   wrong(): Promise<void>;
 }
 
@@ -25,19 +25,17 @@ export interface VolumeContent {
   readonly kind: 'volume';
   /** `vm5/private.img` */
   readonly path: string;
-  /** Within which equal chunks have equal ids; printable ASCII without spaces. */
+  /** Equal chunks in the same domain have equal ids; printable ASCII without spaces. */
   readonly domain: string;
-  /** Which volume of which VM it is, whatever that VM is called; printable ASCII without spaces. */
+  /** Identifies the volume and its VM, whatever the VM's name; printable ASCII without spaces. */
   readonly origin: string;
   /** In bytes, holes included. */
   readonly size: number;
   /** Where there may be anything but zeros: ascending, within `size`. */
   readonly extents: readonly Extent[];
-  /**
-   * Which bytes may differ from what the volume's last map tells: ascending, others are not read. Undefined: any.
-   */
+  /** Which bytes may have changed since the volume's last map, ascending; the others are not read. Undefined: any. */
   readonly changed?: readonly Extent[] | undefined;
-  /** Where `changed` may be wrong: undefined where nothing is told, or where it is certain. */
+  /** For a `changed` that may be wrong; undefined if there is none, or it is certain. */
   readonly check?: CheckOfChanges | undefined;
   readonly read: ReadAt;
 }
@@ -51,7 +49,7 @@ export interface TreeContent {
 }
 
 /**
- * What a backup is made of. In coffer-1 in this order: small files, qubes.xml the first of them; volumes; small
- * files about those; trees.
+ * What a backup is made of. For coffer-1 in this order: small files, beginning with qubes.xml; volumes; small files
+ * about those; trees.
  */
 export type Content = SmallContent | VolumeContent | TreeContent;

@@ -10,16 +10,19 @@ export interface UntrustedIdentity {
   /** As `ArchiveFormat`, or another that coffer does not read: letters, digits and `-`. */
   readonly untrustedFormat: string;
   readonly untrustedBackupId: string | undefined;
-  /** What file of a coffer-1 series it is. */
+  /** Which kind of file of a coffer-1 series it is. */
   readonly untrustedKind: string | undefined;
 }
 
-/** Reads the header of a backup, without a passphrase; undefined for a file that is none, or has a damaged header. */
+/**
+ * Reads the header of a backup, without a passphrase; undefined for a file that is not one, or whose header is damaged.
+ */
 export async function identifyArchive(input: ByteSource): Promise<UntrustedIdentity | undefined> {
   await using tar = new OuterTarReader(input);
   try {
     const first = await tar.next();
     if (first?.name === partName(QUBES_XML, 0).name) {
+      // Only the oldest archives of format 2 have no header.
       return {
         ...{ untrustedFormat: 'qubes-2', untrustedBackupId: undefined, untrustedKind: undefined },
       };

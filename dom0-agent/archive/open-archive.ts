@@ -18,7 +18,7 @@ import { HEADER_NAME, type UntrustedHeader } from './untrusted-header.ts';
 export interface OpenOptions {
   /** The compression filter to use instead of the one that an official archive names. */
   readonly forcedFilter?: string | undefined;
-  /** The directory that the file lies in, for a backup that needs others of its series. */
+  /** The directory that the file is in, for a backup that needs others of its series. */
   readonly siblings?: Siblings | undefined;
   /** Series that were opened before: one key derivation is enough for each. */
   readonly keys?: SeriesKeys;

@@ -11,16 +11,16 @@ import {
   parseHeaderText,
 } from './untrusted-header.ts';
 
-/** Longer than any header with its authentication code and the tar header behind that. */
+/** More bytes than any header with its authentication code and the tar header that follows. */
 const HEAD = 32 * KiB;
 
-/** The beginning of a file: whoever only wants its header need not ask for more. */
+/** The beginning of a file, so that no more is requested to read its header. */
 export function headOf(file: ByteSource & { readonly size: number }): ByteSource {
   const size = Math.min(file.size, HEAD);
   return { size, seekable: true, read: (from, to = size) => file.read(from, Math.min(to, size)) };
 }
 
-/** Reads the header of an archive, of which `first` is the first member, and its code. Throws DamagedError. */
+/** Reads the header of an archive, which is the member `first`, and its authentication code. Throws DamagedError. */
 export async function readHeader(
   tar: OuterTarReader,
   first: OuterMember,

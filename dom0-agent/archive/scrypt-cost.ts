@@ -5,7 +5,9 @@ export interface ScryptCost {
   readonly p: number;
 }
 
-/** 256 MiB and about a second: once per backup, since every other key is derived from the root. */
+/**
+ * The default for coffer-1: 256 MiB and about a second, once per backup, as all other keys are then quick to derive.
+ */
 export const DEFAULT_COST_LOG2N = 18;
 /** From 16 MiB, quick but weak, to 2 GiB. An archive that asks for anything else is refused. */
 export const LEAST_COST_LOG2N = 14;

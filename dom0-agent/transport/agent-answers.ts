@@ -6,31 +6,32 @@ import { ChannelClosedError, PeerFailure } from '../../protocol/protocol-error.t
 import type { StorageVm } from './agent-connection.ts';
 import { DataTimeout } from './data-timeout.ts';
 
-/** What came for one Open or Want. */
+/** The answer to one Open or Want, as far as it has arrived. */
 interface Answer {
   readonly request: MessageOf<'open' | 'want'>;
-  /** Bytes that nobody took yet. */
+  /** Bytes that have not been taken yet. */
   chunks: Buffer[];
-  /** Of the opened file. */
+  /** The size of the opened file. */
   size: number;
-  /** Bytes that are to come. */
+  /** How many bytes are still to come. */
   left: number;
   isOver: boolean;
   failure: PeerFailure | undefined;
-  /** Nobody waits for it any more. */
+  /** Nobody needs it any more: its bytes are discarded. */
   isDropped: boolean;
 }
 
 /**
- * The answers of a storage VM to what it is asked for, which come in the order of the requests. Nothing listens by
- * itself: whoever waits for an answer receives those before it, too. Errors are those of the channel, and PeerFailure
- * for what the VM lacks.
+ * The answers of a storage VM, which come in the order of the requests. Nothing receives them in the background:
+ * whoever waits for an answer also receives those before it. Throws the errors of the channel, and PeerFailure for what
+ * the VM lacks.
  */
 export class Answers {
   readonly #vm: StorageVm;
   readonly #channel: Channel<FetchConversation>;
   readonly #timeout: DataTimeout;
-  readonly #row: Answer[] = [];
+  /** In the order of the requests. */
+  readonly #pending: Answer[] = [];
   #receiving: Promise<void> | undefined;
 
   constructor(vm: StorageVm, channel: Channel<FetchConversation>) {
@@ -39,7 +40,7 @@ export class Answers {
     this.#timeout = new DataTimeout(vm.limits.stall);
   }
 
-  /** Opens a file. Gives its size. */
+  /** Opens a file and returns its size in bytes. */
   async open(handle: number, fileName: string): Promise<number> {
     const answer = await this.#ask({ kind: 'open', handle, fileName });
     while (!answer.isOver) await this.#receive();
@@ -47,7 +48,7 @@ export class Answers {
     return answer.size;
   }
 
-  /** Asks for a range of an open file: resolves when it has been asked for. */
+  /** Requests a range of an open file; resolves when the request has been sent. */
   async want(handle: number, offset: number, length: number): Promise<WantedRange> {
     const { files } = this.#channel.conversation;
     while (files.requests === MOST_REQUESTS || files.bytes + length > MOST_CREDIT) {
@@ -76,7 +77,7 @@ export class Answers {
       ...{ request, chunks: [], size: 0, left: request.kind === 'want' ? request.length : 0 },
       ...{ isOver: false, failure: undefined, isDropped: false },
     };
-    this.#row.push(answer);
+    this.#pending.push(answer);
     try {
       await this.#channel.send(request, this.#vm.limits.stall);
     } catch (error) {
@@ -86,20 +87,20 @@ export class Answers {
     return answer;
   }
 
-  /** Receives one message, once for all who wait. */
+  /** Receives one message; all who wait at the same time share it. */
   #receive(): Promise<void> {
     this.#receiving ??= this.#receiveOne().finally(() => (this.#receiving = undefined));
     return this.#receiving;
   }
 
   async #receiveOne(): Promise<void> {
-    const answer = this.#row[0];
+    const answer = this.#pending[0];
     const message = await this.#timeout.during(
       (limit) =>
         this.#channel.receive(answer?.request.kind === 'open' ? this.#vm.limits.answer : limit),
       (each) => (each.kind === 'data' ? each.bytes.length : Infinity),
     );
-    // The conversation has seen to it that the message answers the first request.
+    // The conversation has checked that the message answers the first request.
     if (answer === undefined) return;
     if (message.kind === 'data') {
       if (!answer.isDropped) answer.chunks.push(message.bytes);
@@ -113,14 +114,14 @@ export class Answers {
     }
     if (answer.left > 0) return;
     answer.isOver = true;
-    this.#row.shift();
+    this.#pending.shift();
   }
 }
 
 /** A range that was asked for. */
 export interface WantedRange {
-  /** As they come. Once. */
+  /** The bytes as they arrive. To be read once. */
   readonly bytes: () => AsyncIterable<Buffer>;
-  /** To be called when nobody needs what did not come yet. */
+  /** To be called when the rest is no longer needed. */
   readonly drop: () => void;
 }

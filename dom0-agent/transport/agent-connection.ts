@@ -3,9 +3,8 @@ import { Channel } from '../../protocol/channel.ts';
 import type { Conversation, Service } from '../../protocol/conversation.ts';
 import { ChannelClosedError } from '../../protocol/protocol-error.ts';
 import { withTimeout } from '../../protocol/timeout.ts';
-import { describeEnd } from '../../shared/child-process.ts';
+import { describeEnd, holdOutput } from '../../shared/child-process.ts';
 import { StorageError } from '../../shared/errors.ts';
-import { holdOutput } from '../../shared/child-process.ts';
 import type { AgentConnector, AgentExit, AgentProcess } from './agent-connector.ts';
 import { printableTail } from './storage-errors.ts';
 import type { TimeLimits } from './time-limits.ts';
@@ -18,7 +17,7 @@ export interface StorageVm {
   readonly name: string;
   readonly connect: AgentConnector;
   readonly limits: TimeLimits;
-  /** A shell command there that leads to its directories. */
+  /** A shell command in the VM that gives access to its directories. */
   readonly through?: string | undefined;
 }
 
@@ -43,7 +42,7 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
     this.#broken = new AbortController();
     holdOutput(process.stdout);
     const ended = AbortSignal.any([signal, this.#broken.signal]);
-    // Many requests wait at a time, and each for this: Node.js would take that for a mistake.
+    // Many requests listen to this at the same time: Node would warn of a leak.
     setMaxListeners(0, ended);
     this.channel = new Channel({
       side: 'dom0',
@@ -55,6 +54,7 @@ export class AgentConnection<C extends Conversation> implements AsyncDisposable 
     });
   }
 
+  /** Starts a service of the VM agent. Throws RefusedError, StorageError or the signal's reason. */
   static async open<C extends Conversation>(
     vm: StorageVm,
     service: Service,

@@ -1,7 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Service } from '../../protocol/conversation.ts';
-import type { ChildEnd } from '../../shared/child-process.ts';
-import type { StderrTail } from '../../shared/child-process.ts';
+import type { ChildEnd, StderrTail } from '../../shared/child-process.ts';
 
 /** How the process that connects coffer to the VM agent ended. */
 export type AgentExit = Pick<ChildEnd, 'exitStatus' | 'signal'>;
@@ -15,7 +14,7 @@ export interface AgentProcess {
   /** Resolves when the process has ended. Never rejects. */
   readonly exited: Promise<AgentExit>;
   /**
-   * Why the process ended without an answer, if the connector knows.
+   * Why the process ended without an answer; undefined if the connector does not know.
    *
    * @param stderrTail the end of its standard error, printable
    */

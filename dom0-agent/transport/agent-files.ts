@@ -12,14 +12,14 @@ import { type NamedPlace, fileIn, locationIn, placeOf } from './location.ts';
 import { toUserError } from './storage-errors.ts';
 import type { StoredFiles } from './storage.ts';
 
-/** How many bytes a reading asks for before they are needed: twice as many with each step, so that a short one stays cheap. */
+/** How many bytes a read requests ahead: twice as many with each step, so that a short read stays cheap. */
 const SMALLEST_WINDOW = MiB;
 const LARGEST_WINDOW = 8 * MiB;
-/** How many ranges, however small. */
+/** How many ranges a read requests ahead, however small they are. */
 const MOST_AHEAD = 128;
-/** The longest range that a command is started for: it grows like the window, up to so many bytes, … */
+/** Behind a command: the longest range, in bytes, for which one is started. Ranges grow with the window up to this. */
 const LONGEST_THROUGH = 8 * MiB;
-/** … of which some are under way, so that nobody waits while a command starts. */
+/** Behind a command: as LARGEST_WINDOW. It has several ranges, so that the next commands start in time. */
 const LARGEST_WINDOW_THROUGH = 32 * MiB;
 
 /** Reads files of a directory in a storage VM. */
@@ -30,9 +30,9 @@ export class AgentFiles implements StoredFiles {
   readonly #connection: AgentConnection<FetchConversation>;
   readonly #answers: Answers;
   readonly #files = new Map<string, AgentFile>();
-  /** Who has each handle; the one that was used last comes last. */
+  /** Which file has each handle; the most recently used one comes last. */
   readonly #handles = new Map<number, AgentFile>();
-  /** So that no handle is wanted by another file before its own is open. */
+  /** Limits how many files are being opened, so that no handle is reassigned before its file is open. */
   readonly #opening = new Semaphore(MOST_HANDLES / 4);
 
   private constructor(
@@ -48,7 +48,7 @@ export class AgentFiles implements StoredFiles {
     this.location = locationIn(vm.name, printable(untrustedPath));
   }
 
-  /** Resolves when the VM agent is ready to open files. `place`: what errors name. */
+  /** Resolves when the VM agent is ready to open files. Errors name `place`. */
   static async open(
     vm: StorageVm,
     directory: string,
@@ -128,7 +128,7 @@ export class AgentFiles implements StoredFiles {
     return this.#answers.want(handle, offset, length);
   }
 
-  /** The handle of a file. One that lost its own to another is opened again. */
+  /** The handle of a file, which is opened again if another file has taken its handle. */
   #handleOf(file: AgentFile): Promise<number> {
     file.handle ??= this.#opening.run(() => this.#open(file));
     return file.handle;
@@ -143,7 +143,7 @@ export class AgentFiles implements StoredFiles {
     this.#handles.delete(handle);
     this.#handles.set(handle, file);
     try {
-      file.hold(await this.#answers.open(handle, file.untrustedName));
+      file.noteSize(await this.#answers.open(handle, file.untrustedName));
       return handle;
     } catch (error) {
       file.handle = undefined;
@@ -173,7 +173,7 @@ class AgentFile implements OpenedFile {
   readonly untrustedName: string;
   readonly place: NamedPlace;
   readonly seekable = true;
-  /** As long as it has one, or is about to get one. */
+  /** Undefined if it has none and is not about to get one. */
   handle: Promise<number> | undefined;
   readonly #files: AgentFiles;
   #size: number | undefined;
@@ -188,8 +188,8 @@ class AgentFile implements OpenedFile {
     return this.#size ?? 0;
   }
 
-  /** Notes the size that the file has when it is opened. Throws StorageError when it had another before. */
-  hold(size: number): void {
+  /** Notes the size of the file, which has just been opened. Throws StorageError if it was another one before. */
+  noteSize(size: number): void {
     this.#size ??= size;
     if (size === this.#size) return;
     throw new StorageError(`${this.place.name} in ${this.place.owner} changed while it was read.`);
@@ -200,7 +200,7 @@ class AgentFile implements OpenedFile {
   }
 }
 
-/** The ranges in pieces of at most what `longest` says at that time. Those that are neighbours were made one before. */
+/** Splits ranges into pieces of at most the length that `longest` returns at that time. */
 function* wantsOf(ranges: Iterable<FileRange>, longest: () => number) {
   for (const { file, from, to } of ranges) {
     if (!(file instanceof AgentFile)) throw new FailedError('a file of another directory');

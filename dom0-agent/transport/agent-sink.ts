@@ -17,12 +17,12 @@ import { locationIn, placeOf } from './location.ts';
 import type { NamedPlace } from './location.ts';
 import type { Assembly, FileTarget, StoredArchive, StoreTarget } from './storage.ts';
 
-/** How much may be asked to be copied, in bytes, and not be safe yet: so that each message is taken in its time. */
+/** How many requested bytes may not be copied yet, so that the VM takes each message in time. */
 const MOST_UNCOPIED = GiB;
 /** The longest Copy, in bytes. */
 const LONGEST_COPY = GiB / 8;
 
-/** Sends an archive to a storage VM, or has it put together there. */
+/** Sends an archive to a storage VM, or has it assembled there. */
 export class AgentSink implements Assembly {
   readonly location: string;
   readonly space: Space;
@@ -68,7 +68,7 @@ export class AgentSink implements Assembly {
     return AgentSink.#ask(vm, placeOf(vm.name, target), 'Store', request, signal);
   }
 
-  /** The same, for a file that the VM agent copies parts of others into. */
+  /** The same for a file into which the VM agent copies ranges of others. */
   static async openAssembly(
     vm: StorageVm,
     target: FileTarget,
@@ -142,7 +142,7 @@ export class AgentSink implements Assembly {
     }
   }
 
-  /** Waits until so many bytes are safe. However slowly, it must go on. */
+  /** Waits until `bytes` bytes are safe. Throws StorageError when there is no progress for `limits.stall`. */
   async #untilSafe(bytes: number): Promise<void> {
     const { conversation } = this.#connection.channel;
     let [safe, since] = [conversation.safe, performance.now()];
@@ -185,7 +185,7 @@ export class AgentSink implements Assembly {
     }
   }
 
-  /** An agent that fails closes the channel; its last message is more informative. */
+  /** Throws the error for the user. An agent that fails closes the channel; its last message is more informative. */
   async #fail(error: unknown): Promise<never> {
     const isClosed = error instanceof ChannelClosedError;
     const told = isClosed ? await this.#lastMessage(error) : error;

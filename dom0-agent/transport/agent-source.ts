@@ -11,10 +11,10 @@ import type { NamedPlace } from './location.ts';
 import { DataTimeout } from './data-timeout.ts';
 import type { Source } from './storage.ts';
 
-/** How many bytes may be in flight. */
+/** How many bytes may be requested and not yet received. */
 const WINDOW = 8 * MiB;
 
-/** Reads what a command in a storage VM gives. */
+/** Reads the output of a command in a storage VM. */
 export class AgentSource implements Source {
   readonly location: string;
   readonly size = undefined;

@@ -34,7 +34,7 @@ export class AgentStorage implements Storage {
   readonly owner: string;
   readonly #vm: StorageVm;
 
-  /** @param through a shell command in the VM that leads to the directories */
+  /** @param through a shell command in the VM that gives access to its directories */
   constructor(
     name: string,
     connect: AgentConnector,

@@ -3,10 +3,10 @@ import { KiB } from '../../shared/sizes.ts';
 /** How many bytes must come within the limit: a trickle is not enough. */
 const LEAST_BYTES = 64 * KiB;
 
-/** How long a storage VM may still take to give data. Only the time in which it is waited for counts. */
+/** Limits how long a storage VM may take to send data. Only the time spent waiting for it counts. */
 export class DataTimeout {
   readonly #limit: number;
-  /** Since LEAST_BYTES last came: the time waited in milliseconds, and the bytes that came. */
+  /** Since LEAST_BYTES last arrived: the time spent waiting, in milliseconds, and the bytes that arrived. */
   #waited = 0;
   #came = 0;
 
@@ -16,9 +16,9 @@ export class DataTimeout {
   }
 
   /**
-   * Waits for a message.
+   * Waits for a message. LEAST_BYTES of data must arrive within the limit; then it begins anew.
    *
-   * @param receive is given how long it may take, in milliseconds
+   * @param receive is told how long it may take, in milliseconds
    * @param bytesIn how much data a message brings
    */
   async during<T>(

@@ -16,13 +16,13 @@ export class Dom0Files implements StoredFiles {
 
   private constructor(directory: Directory, signal: AbortSignal) {
     this.#directory = directory;
-    // Many files are read at a time, and each reading waits for this: Node.js would take that for a mistake.
+    // Many reads listen to this at the same time: Node would warn of a leak.
     this.#signal = AbortSignal.any([signal]);
     setMaxListeners(0, this.#signal);
     this.location = locationIn('dom0', directory.path);
   }
 
-  /** `place`: what errors name. */
+  /** Errors name `place`. */
   static async open(
     named: NamedDirectory,
     place: NamedPlace,

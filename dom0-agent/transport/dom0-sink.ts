@@ -13,12 +13,12 @@ import type { Assembly, StoredArchive, StoreTarget } from './storage.ts';
 
 interface OpenedTarget {
   readonly target: LocalSink;
-  /** Of the directory that it is in; undefined for a command. */
+  /** Other files in its directory, to copy from; undefined for a command. */
   readonly others: FileRanges | undefined;
   readonly space: Space;
 }
 
-/** Writes an archive to a directory of dom0, or to a command that runs in dom0. */
+/** Writes an archive to a directory in dom0, or to a command that runs in dom0. */
 export class Dom0Sink implements Assembly {
   readonly location: string;
   readonly space: Space;
@@ -42,6 +42,7 @@ export class Dom0Sink implements Assembly {
     this.space = space;
   }
 
+  /** @param through a shell command that gives access to the directory */
   static async open(
     target: StoreTarget,
     expectedBytes: number | undefined,
@@ -81,8 +82,9 @@ export class Dom0Sink implements Assembly {
 
   async finish(): Promise<StoredArchive> {
     await this.#orUserError(this.#target.finish());
-    const { location, path } = { location: this.location, path: this.#target.path };
-    return { location, path, bytes: this.#bytes, sha256: this.#hash.digest('hex') };
+    const { path } = this.#target;
+    const sha256 = this.#hash.digest('hex');
+    return { location: this.location, path, bytes: this.#bytes, sha256 };
   }
 
   async #orUserError(step: Promise<void>): Promise<void> {

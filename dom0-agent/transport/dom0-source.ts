@@ -6,7 +6,7 @@ import { locationIn, placeOf } from './location.ts';
 import type { NamedPlace } from './location.ts';
 import type { Source } from './storage.ts';
 
-/** Reads what a command in dom0 gives. */
+/** Reads the output of a command in dom0. */
 export class Dom0Source implements Source {
   readonly location: string;
   readonly size = undefined;

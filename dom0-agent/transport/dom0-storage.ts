@@ -27,7 +27,7 @@ export class Dom0Storage implements Storage {
   readonly owner = 'dom0';
   readonly #through: string | undefined;
 
-  /** @param through a shell command that leads to the directories */
+  /** @param through a shell command that gives access to the directories */
   constructor(through?: string) {
     this.#through = through;
   }

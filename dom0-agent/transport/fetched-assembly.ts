@@ -1,14 +1,14 @@
 import type { Space } from '../../shared/space.ts';
 import type { Assembly, Sink, StoredArchive, StoredFiles } from './storage.ts';
 
-/** A new file on storage that only takes whole ones: what it has of other files is read, and sent back. */
+/** A new file on storage that cannot assemble: the ranges of other files are read, and sent back as part of it. */
 export class FetchedAssembly implements Assembly {
   readonly location: string;
   readonly space: Space;
   readonly #sink: Sink;
   readonly #files: StoredFiles;
 
-  /** @param files the directory that the sink is in */
+  /** @param files the directory that the new file is in */
   constructor(sink: Sink, files: StoredFiles) {
     this.location = sink.location;
     this.space = sink.space;

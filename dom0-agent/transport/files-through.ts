@@ -3,17 +3,17 @@ import { FailedError } from '../../shared/errors.ts';
 import { KiB, MiB } from '../../shared/sizes.ts';
 import type { StoredFiles } from './storage.ts';
 
-/** Of files, blocks of so many bytes are kept: starting a command takes as long as reading one or more. */
+/** The size of a cached block in bytes: starting a command takes as long as reading one or more of them. */
 const BLOCK = 256 * KiB;
-/** As many blocks as are read at once, and the beginning of what is read without a known end. */
+/** The longest read that is cached, in blocks; of a read without a known end, its beginning. */
 const MOST_AT_ONCE = MiB / BLOCK;
-/** In all, the ones that were used last. */
+/** How many blocks are cached for all files. Those that were not used for longest are dropped. */
 const MOST_BLOCKS = 64;
 
 /**
- * The files of a directory that a command leads to. Each reading there starts a command: what is small is read with its
- * surroundings, and kept, since the same few places of a file are read again and again. What is long, and all that is read as
- * ranges, is passed on as it comes.
+ * The files of a directory behind a command. Each read there starts a command. So a short read fetches whole blocks,
+ * which are cached, since the same few places of a file are read again and again. Long reads, and reads of ranges, are
+ * passed on.
  */
 export class FilesThrough implements StoredFiles {
   readonly location: string;
@@ -42,7 +42,7 @@ export class FilesThrough implements StoredFiles {
   }
 
   async *read(ranges: Iterable<FileRange>): AsyncGenerator<Buffer, void, undefined> {
-    yield* this.#files.read(asTheyAre(ranges));
+    yield* this.#files.read(uncached(ranges));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -50,7 +50,8 @@ export class FilesThrough implements StoredFiles {
   }
 }
 
-function* asTheyAre(ranges: Iterable<FileRange>): Generator<FileRange, void, undefined> {
+/** The same ranges of the files themselves. */
+function* uncached(ranges: Iterable<FileRange>): Generator<FileRange, void, undefined> {
   for (const { file, from, to } of ranges) {
     if (!(file instanceof FileThrough)) throw new FailedError('a file of another directory');
     yield { file: file.file, from, to };
@@ -67,7 +68,7 @@ class FileThrough implements OpenedFile {
     this.file = file;
     this.size = file.size;
     this.#blocks = blocks;
-    // Whoever opens a file needs both ends of it: they come at the same time.
+    // Whoever opens a file needs both ends of it: both are requested now.
     const end = Math.ceil(this.size / BLOCK);
     const isShort = end <= MOST_AT_ONCE;
     blocks.ask(file, 0, isShort ? end : 1);
@@ -77,7 +78,7 @@ class FileThrough implements OpenedFile {
   async *read(from = 0, to?: number): AsyncGenerator<Buffer, void, undefined> {
     const end = Math.min(to ?? this.size, this.size);
     const isShort = end - from <= MOST_AT_ONCE * BLOCK;
-    // Whoever names no end mostly needs little.
+    // A read without an end mostly stops early.
     const kept = isShort ? end : to === undefined ? from + MOST_AT_ONCE * BLOCK : from;
     for (let at = from; at < kept;) {
       const next = isShort ? end : Math.min((Math.floor(at / BLOCK) + 1) * BLOCK, kept);
@@ -87,7 +88,7 @@ class FileThrough implements OpenedFile {
     if (kept < end) yield* this.file.read(kept, end);
   }
 
-  /** At most MOST_AT_ONCE + 1 blocks. */
+  /** From the cache; at most MOST_AT_ONCE + 1 blocks. */
   async *#kept(from: number, end: number): AsyncGenerator<Buffer, void, undefined> {
     if (from >= end) return;
     const first = Math.floor(from / BLOCK);
@@ -99,22 +100,22 @@ class FileThrough implements OpenedFile {
   }
 }
 
-/** Blocks of files that were read, or are being read. */
+/** The cached blocks of all files: those that were read, or are being read. */
 class Blocks {
-  /** By file and number; the one that was used last comes last. */
+  /** By file and number; the most recently used one comes last. */
   readonly #kept = new Map<string, Promise<Buffer>>();
   readonly #numbers = new Map<OpenedFile, number>();
 
   /** The blocks from `first` up to, not including, `last`. Those that are missing are read at once. */
   of(file: OpenedFile, first: number, last: number): Promise<Buffer>[] {
     const keys = numbersIn(first, last).map((index) => this.#key(file, index));
-    // Those that are there are not dropped for what is missing.
+    // First, so that the blocks that are cached are not dropped in favour of the missing ones.
     for (const key of keys) this.#use(key);
     this.ask(file, first, last);
     return keys.map((key) => this.#kept.get(key) ?? notRead());
   }
 
-  /** Has them read, for later. */
+  /** Starts reading those of these blocks that are not cached. */
   ask(file: OpenedFile, first: number, last: number): void {
     const missing = numbersIn(first, last).filter(
       (index) => !this.#kept.has(this.#key(file, index)),
@@ -142,9 +143,9 @@ class Blocks {
     for (let index = first; index < last; index++) {
       const key = this.#key(file, index);
       const at = index * BLOCK - start;
-      // A copy: what is kept does not keep the others.
+      // Copied, so that a cached block does not keep its neighbours in memory.
       const block = whole.then((bytes) => Buffer.from(bytes.subarray(at, at + BLOCK)));
-      // Whoever waits is told; the next one reads again.
+      // Whoever waits for it gets the error; the next one reads again.
       block.catch(() => {
         if (this.#kept.get(key) === block) this.#kept.delete(key);
       });

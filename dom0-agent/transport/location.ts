@@ -16,14 +16,15 @@ export function placeOf(owner: string, target: StoreTarget | FetchSource): Named
   return { owner, what: 'directory', name: printable(target.directory) };
 }
 
-/** A file in a directory. The path is not made simpler: a command may take it for something else than a path. */
+/** The path of a file in a directory. It is not normalised: to a command it may be something other than a path. */
 export function fileIn(directory: string, name: string): string {
   return directory === '' || directory.endsWith('/') ? directory + name : `${directory}/${name}`;
 }
 
 /**
- * A directory, for people, and as its series are known by: another command may take the same path for another place. The
- * options of a command may change, and are nobody's business.
+ * A directory as it is shown, and recorded for its series. It names the program that gives access to it, since the same
+ * path may be another place for another program. The program's options are left out: they may change, and may be
+ * private.
  */
 export function pathThrough(path: string, through: string | undefined): string {
   if (through === undefined) return path;

@@ -13,11 +13,11 @@ const QREXEC_CLIENT = '/usr/lib/qubes/qrexec-client';
  * that runs the service in the VM also uses 126 and 127, but prints a message.
  */
 const EXIT = { problem: 125, refused: 126, notFound: 127, connectionLost: 255 } as const;
-/** The services of a package of their own: without them a storage VM only ever adds. */
+/** Services in a package of their own: without it, files in a storage VM are only ever added. */
 const OPTIONAL: readonly Service[] = ['Delete', 'Assemble'];
 /** The prefix of qrexec-client's own messages, after the time. */
 const CLIENT_MESSAGE = /qrexec-client\[\d+\]: /;
-/** Its message before exit status 1, when the connection is lost within one of its messages. */
+/** What it prints before it exits with status 1, if the connection is lost in the middle of a qrexec message. */
 const LOST_IN_MESSAGE = /qrexec-client\[\d+\]: \S+ Error while vchan /;
 /** The exit status for a service killed by a signal is this plus the signal's number. */
 const SIGNAL_EXIT = 128;
@@ -33,14 +33,14 @@ export interface QrexecOptions {
 }
 
 /**
- * Connects to the VM agent through qrexec, with which dom0 may call services of any VM: the data goes to the
- * standard input of `/etc/qubes-rpc/coffer.<service>` there. A halted VM is started first.
+ * Connects to the VM agent through qrexec, with which dom0 may call services of any VM: data goes to the standard input
+ * of `/etc/qubes-rpc/coffer.<service>` there. A halted VM is started first.
  */
 export function qrexec(vm: string, options: QrexecOptions): AgentConnector {
   return async (service, signal) => {
-    // It needs no cleanup: the agent in the VM notices that its channel was closed.
+    // The signal just kills the client: the agent in the VM notices that its channel was closed.
     const client = await startService(vm, `coffer.${service}+`, options, 'pipe', signal);
-    // If coffer is killed, it would go on as long as the agent, which may be stuck in a command.
+    // If coffer is killed, the client would run as long as the agent, which may be stuck in a command.
     const cleanup = client.pid === undefined ? undefined : CleanupProcess.toKillGroup(client.pid);
     void client.ended.then(() => cleanup?.cancel());
     return {
@@ -54,8 +54,10 @@ export function qrexec(vm: string, options: QrexecOptions): AgentConnector {
 }
 
 /**
- * Starts a service of a VM, with its argument behind a `+`: what it says comes from the standard output. A halted VM is
- * started first. Throws RefusedError or StorageError, naming the VM.
+ * Starts a service of a VM through qrexec-client, which connects its standard streams to it. A halted VM is started
+ * first. Throws RefusedError or StorageError, naming the VM.
+ *
+ * @param service its name, a `+`, and its argument
  */
 export async function startService(
   vm: string,
@@ -91,7 +93,7 @@ async function ensureRunning(vm: string, options: QrexecOptions): Promise<void> 
   });
 }
 
-/** Why qrexec-client ended before the agent reported anything. */
+/** Why qrexec-client ended before the agent reported anything; undefined if its exit status does not tell. */
 function explainExit(
   vm: string,
   service: Service,

@@ -6,17 +6,17 @@ import { type NamedPlace, fileIn, placeOf } from './location.ts';
 import { toUserError } from './storage-errors.ts';
 import type { FileInDirectory, Source, StoredFiles } from './storage.ts';
 
-/** The names that coffer gives files. */
+/** The names that coffer gives to files. */
 const OURS = /^qubes-(backup|data|pack)-[0-9T-]+$/;
 
 /** A file as the user named it. */
 interface NamedFile {
   readonly file: string;
-  /** A shell command that leads to its directory. */
+  /** A shell command that gives access to its directory. */
   readonly through: string | undefined;
 }
 
-/** One file of a directory, which is closed with it. */
+/** One file of a directory; disposing of it also closes the directory. */
 export class SingleFile implements Source {
   readonly location: string;
   readonly size: number;
@@ -32,7 +32,8 @@ export class SingleFile implements Source {
   }
 
   /**
-   * What a command leads to cannot be told by looking: it is a directory, unless its name is one that coffer gives files.
+   * Opens a file. Behind a command, only its name shows what it is: without one of coffer's names for files, it is
+   * taken for a directory, which is refused.
    *
    * @param openFiles opens a directory, for a place that errors name
    * @throws RefusedError

@@ -31,9 +31,10 @@ export class StorageRefusal extends RefusedError {
   }
 }
 
-/** The storage only ever adds: it does not offer what would change or remove what is there. */
+/** The storage does not offer to delete or assemble: there, files are only ever added. */
 export class NotOfferedError extends RefusedError {}
 
+/** Whether an error is a StorageRefusal with this code. */
 export function isRefusal(error: unknown, code: FailureCode): boolean {
   return error instanceof StorageRefusal && error.code === code;
 }

@@ -39,31 +39,31 @@ export interface Sink extends ByteSink, AsyncDisposable {
   readonly location: string;
   /** Of the file system there, as claimed by the storage. */
   readonly space: Space;
-  /** So many bytes of the archive are safe, as claimed by the storage: on its disk, or taken by the command. */
+  /** How many bytes of the archive are safe, as claimed by the storage: on its disk, or taken by the command. */
   readonly confirmedBytes: number;
-  /** Throws when it has failed since something was written: for a sink to which nothing is written for long. */
+  /** Throws if the sink has failed since the last write: for use when nothing is written for a long time. */
   requireOpen(): Promise<void>;
-  /** Resolves when the storage has confirmed length and SHA-256 of the whole. */
+  /** Resolves when the storage has confirmed the length and the SHA-256 of the whole archive. */
   finish(): Promise<StoredArchive>;
 }
 
 /**
- * A new file that goes on with ranges of others in the same directory, too. The SHA-256 of the stored archive is that
- * of what was written to it, without what was copied.
+ * A new file into which ranges of others in the same directory can be copied. The SHA-256 in its StoredArchive is that
+ * of everything that was sent to the storage, which is without what the storage copied.
  */
 export interface Assembly extends Sink {
   /**
-   * Appends `length` bytes of another file. Resolves when the request was taken, which may be long before the bytes
-   * are copied. What is copied is as untrusted as where it comes from.
+   * Appends `length` bytes of another file. Resolves when the request has been accepted, which may be long before the
+   * bytes are copied. What is copied is as untrusted as the file that it comes from.
    */
   copy(fileName: string, offset: number, length: number): Promise<void>;
 }
 
-/** What became of a file that was to be deleted. */
+/** The result for a file that was to be deleted. */
 export interface DeletedBackup {
   readonly fileName: string;
   readonly result: DeletionResult;
-  /** Why it is still there; printable. */
+  /** Why it was not deleted; printable. */
   readonly reason: string;
 }
 
@@ -74,11 +74,11 @@ export interface DeletedBackup {
 export interface Source extends ByteSource, AsyncDisposable {
   /** For people: `sys-usb:/home/user/backups/qubes-backup-…`, `the command in sys-usb`. */
   readonly location: string;
-  /** Of a file: where others are that it may need. */
+  /** For a file: where it is, with the others that it may need. */
   readonly place?: FileInDirectory;
 }
 
-/** A file and the directory that it is in, which is open as long as its source. */
+/** A file and the directory that it is in, which stays open as long as its Source. */
 export interface FileInDirectory {
   readonly file: OpenedFile;
   readonly files: OpenedDirectory;
@@ -87,14 +87,15 @@ export interface FileInDirectory {
 }
 
 /**
- * A directory whose files are read. Errors as of Source: a RefusedError when a file cannot be opened, a StorageError
- * when a range cannot be read; other files and ranges may be all right.
+ * A directory whose files are read. Errors are as in Source: a RefusedError when a file cannot be opened, a
+ * StorageError when a range cannot be read. Other files and ranges may still be readable.
  */
 export interface StoredFiles extends OpenedDirectory, AsyncDisposable {
   /** For people: `sys-usb:/home/user/backups`. */
   readonly location: string;
 }
 
+/** An entry of a directory. */
 export interface ListedEntry {
   /** Unfiltered: to be used in requests, not to be shown without `printable`. */
   readonly untrustedName: string;
@@ -110,7 +111,7 @@ export interface Listing {
   readonly space: Space;
   /** Sorted by name; at most 10,000. */
   readonly entries: readonly ListedEntry[];
-  /** There are more entries than are listed. */
+  /** Whether there are more entries than are listed. */
   readonly truncated: boolean;
 }
 
@@ -125,7 +126,9 @@ export interface Storage {
   /** The VM's name, or `dom0`. */
   readonly owner: string;
   /**
-   * @param expectedBytes refused if there is less space; undefined: unknown
+   * Begins a new archive.
+   *
+   * @param expectedBytes if there is less space, this is refused; undefined: unknown
    * @throws RefusedError when it cannot start: no directory, no space, the name is taken
    */
   openSink(
@@ -137,16 +140,17 @@ export interface Storage {
   openFiles(directory: string, signal: AbortSignal): Promise<StoredFiles>;
   /** Throws RefusedError when there is no such file. */
   openSource(source: FetchSource, signal: AbortSignal): Promise<Source>;
+  /** Lists a directory. Throws RefusedError when there is no such directory. */
   browse(directory: string, signal: AbortSignal): Promise<Listing>;
-  /** As openSink. Throws NotOfferedError, too, when nothing is assembled there. */
+  /** As openSink, but it also throws NotOfferedError when this storage cannot assemble. */
   openAssembly(
     target: FileTarget,
     expectedBytes: number | undefined,
     signal: AbortSignal,
   ): Promise<Assembly>;
   /**
-   * Deletes backups in a directory; without names it only finds out whether that is possible. The outcomes come in
-   * the order of the names. Throws NotOfferedError when nothing is deleted there.
+   * Deletes backups in a directory; without names it only finds out whether that is possible. The results are in the
+   * order of the names. Throws NotOfferedError when this storage cannot delete.
    */
   deleteBackups(
     directory: string,

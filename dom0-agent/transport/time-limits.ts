@@ -4,7 +4,7 @@ export interface TimeLimits {
   readonly answer: number;
   /** To say anything while it stores: it sends a heartbeat every second. */
   readonly silence: number;
-  /** To take, or to give, the next LEAST_BYTES of the data. */
+  /** To accept the next message, or to send the next LEAST_BYTES of data (data-timeout.ts). */
   readonly stall: number;
   /** To make the stored data safe once it has all of it: a slow disk, an upload. */
   readonly finish: number;
@@ -12,6 +12,7 @@ export interface TimeLimits {
   readonly exit: number;
 }
 
+/** The limits in use; tests have shorter ones. */
 export const TIME_LIMITS: TimeLimits = {
   answer: 60_000,
   silence: 120_000,

@@ -18,7 +18,7 @@ const BEHIND_MANIFEST = 2 * BLOCK + END_OF_TAR;
 /** The end is searched in windows, moving backwards: most manifests are in the first. */
 const FIRST_WINDOW = 64 * KiB;
 const LARGEST_WINDOW = 4 * MiB;
-/** Of every two members a manifest has a line, with a MAC in it, or a table of parts has one. */
+/** For every two members, the manifest has a line, which contains a MAC, or the table of parts has one. */
 const MOST_MEMBERS = 2 * (LARGEST_MANIFEST / MAC_LENGTH + MOST_PARTS);
 
 /**
@@ -34,8 +34,8 @@ export async function findManifest(input: ByteSource, size: number): Promise<num
 }
 
 /**
- * Searches an archive that nothing follows: the last header whose size reaches exactly to the end. Buffers
- * one window at a time.
+ * Searches an archive that is not followed by anything: for the last manifest header whose size reaches exactly to the
+ * end. Buffers one window at a time.
  */
 async function searchEnd(input: ByteSource, size: number): Promise<number | undefined> {
   const end = size - BEHIND_MANIFEST;
@@ -52,8 +52,8 @@ async function searchEnd(input: ByteSource, size: number): Promise<number | unde
 }
 
 /**
- * Goes from member to member: something may follow the archive. Undefined when a member is damaged or
- * missing, or there are more than a manifest can list.
+ * Goes from member to member, as something may follow the archive. Undefined when a member is damaged or missing, or
+ * there are more than a manifest can list.
  */
 async function walkToManifest(input: ByteSource): Promise<number | undefined> {
   await using tar = new OuterTarReader(input, { canonical: true });
@@ -69,7 +69,7 @@ async function walkToManifest(input: ByteSource): Promise<number | undefined> {
   return undefined;
 }
 
-/** `toEnd`: the bytes from the beginning of the window to where the manifest ends. */
+/** @param toEnd how many bytes there are from the beginning of the window to where the manifest would end */
 async function lastManifestHeader(
   untrustedWindow: Buffer,
   toEnd: number,
@@ -78,13 +78,13 @@ async function lastManifestHeader(
   for (let offset = untrustedWindow.length - BLOCK; offset >= 0; offset -= BLOCK) {
     if (untrustedWindow.compare(name, 0, name.length, offset, offset + name.length) !== 0) continue;
     const block = untrustedWindow.subarray(offset, offset + BLOCK);
-    if (await tellsOf(block, toEnd - offset - BLOCK)) return offset;
+    if (await isHeaderFor(block, toEnd - offset - BLOCK)) return offset;
   }
   return undefined;
 }
 
-/** Whether this is the header of a manifest that fills the `room` after it. */
-async function tellsOf(untrustedBlock: Buffer, room: number): Promise<boolean> {
+/** Whether this is the header of a manifest that fills the `room` bytes after it. */
+async function isHeaderFor(untrustedBlock: Buffer, room: number): Promise<boolean> {
   const size = parseSize(untrustedBlock);
   if (size === undefined || size > LARGEST_MANIFEST) return false;
   if (size + paddingOf(size) !== room) return false;
@@ -100,8 +100,8 @@ async function readRange(input: ByteSource, from: number, to: number): Promise<B
 }
 
 /**
- * Refuses an archive that is followed by anything but zeros, and says how to extract it: no byte of a backup
- * is changed without notice. Throws DamagedError.
+ * Throws DamagedError, which says how to extract the archive, if anything but zeros follows it: no change to a file
+ * goes unnoticed.
  */
 export function refuseFollowed({ end, bytes, orMore }: BehindEnd): void {
   if (bytes === 0) return;

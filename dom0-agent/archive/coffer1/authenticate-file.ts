@@ -6,10 +6,10 @@ import { storedParts } from './planned-parts.ts';
 import type { SeriesFile } from './series-file.ts';
 
 /**
- * Authenticates everything that lies in a file of a series, byte for byte as the storage gives it, and uses none of it.
- * Reads no other file, and holds a few parts. Throws DamagedError.
+ * Authenticates everything in a file of a series, as the storage delivers it, and discards it. Reads no other file, and
+ * holds only a few parts in memory. Throws DamagedError.
  *
- * @param progress is told of the bytes of parts that were read
+ * @param progress called with the number of bytes of each part that was read
  */
 export async function authenticateFile(
   file: SeriesFile,
@@ -20,12 +20,12 @@ export async function authenticateFile(
   const all = function* (): Generator<LocatedPart, void, undefined> {
     for (let row = 0; row < parts.table.length; row++) yield { file, parts, row };
   };
-  const told = async function* (): AsyncGenerator<StoredMember, void, undefined> {
+  const reported = async function* (): AsyncGenerator<StoredMember, void, undefined> {
     for await (const member of storedParts(all, directory)) {
       progress(member.size);
       yield member;
     }
   };
-  await authenticateParts(told(), file.opened.key);
+  await authenticateParts(reported(), file.opened.key);
   await authenticateParts(file.storedRest(), file.opened.key);
 }

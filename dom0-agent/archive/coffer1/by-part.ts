@@ -1,4 +1,6 @@
-/** A number below 2^32 for parts, by the file that they were born in and their number there; 0 for those that have none. */
+/**
+ * A number below 2^32 for each part, by the file in which it was first stored and its number there; 0 if none was set.
+ */
 export class ByPart {
   readonly #numbers = new Map<string, Uint32Array>();
 
@@ -7,10 +9,10 @@ export class ByPart {
   }
 
   set(bornIn: string, part: number, number: number): void {
-    this.#room(bornIn, part)[part] = number;
+    this.#arrayFor(bornIn, part)[part] = number;
   }
 
-  /** Those that have one, ascending within each file. */
+  /** The parts whose number is not 0, ascending within each file. */
   *entries(): Generator<{ bornIn: string; part: number; number: number }, void, undefined> {
     for (const [bornIn, numbers] of this.#numbers) {
       for (const [part, number] of numbers.entries()) {
@@ -19,7 +21,8 @@ export class ByPart {
     }
   }
 
-  #room(bornIn: string, part: number): Uint32Array {
+  /** The array for a file, extended if necessary so that it has this part. */
+  #arrayFor(bornIn: string, part: number): Uint32Array {
     const numbers = this.#numbers.get(bornIn);
     if (numbers !== undefined && part < numbers.length) return numbers;
     let length = numbers?.length ?? 64;

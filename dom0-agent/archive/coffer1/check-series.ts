@@ -13,12 +13,12 @@ import { wholeOf } from './small-files.ts';
 import { mapPath, parseMap } from './volume-map.ts';
 
 /**
- * Checks all files of a series that are in its directory: of each, every member is authenticated, every part opened
- * once, and its chunks' ids computed again; then the maps of all backups are held against those ids, for which nothing
- * is read again. Holds 16 bytes for each chunk of the series.
+ * Checks all files of a series that are in its directory. In each, every member is authenticated, every part is opened
+ * once, and the ids of its chunks are computed again. Then the maps of all backups are compared with those ids; no part
+ * is read again for that. Holds 16 bytes for each chunk of the series.
  *
- * @param progress is told of the bytes of chunks that were checked
- * @param only the ids of files to be checked by themselves, without maps. Undefined: all
+ * @param progress called with the number of bytes of chunks that were checked
+ * @param only the ids of the files to check, each by itself, without maps; undefined: all files, and maps
  */
 export async function checkSeries(
   files: SeriesFiles,
@@ -54,7 +54,7 @@ export async function checkSeries(
   return checked.toSorted(byNumber);
 }
 
-/** Undefined when it is not wanted, or damaged: that was told. */
+/** Undefined if it is not wanted, or if it is damaged, which has been reported already. */
 async function qubesXmlOf(file: SeriesFile, isWanted: boolean): Promise<string | undefined> {
   if (!isWanted) return undefined;
   try {
@@ -80,7 +80,7 @@ class FileIds {
   /** The rows of parts that are damaged. */
   readonly damaged = new Set<number>();
   readonly #ids: Buffer;
-  /** Of each row, its first chunk among all in the file. */
+  /** For each row, the number of its first chunk among all chunks in the file. */
   readonly #first: Uint32Array;
 
   constructor(ids: Buffer, first: Uint32Array) {

@@ -1,27 +1,27 @@
 import { createHmac } from 'node:crypto';
 import { type SeriesKey, chunkKey, digestKey } from './series-key.ts';
 
-/** Bytes of a chunk's id. */
+/** The length of a chunk's id in bytes. */
 export const ID_LENGTH = 16;
-/** Of a chunk in the digest: its number, and its id. */
+/** The length in bytes of a chunk's entry in the digest: its number, and its id. */
 const ENTRY_LENGTH = 8 + ID_LENGTH;
-/** So many entries are given to the digest at a time. */
+/** How many entries go into the digest at a time. */
 const ENTRIES = 64;
 
 /**
- * Gives the chunks of one volume their ids, and makes the digest over all of them: HMAC-SHA256 over the number of
- * each data chunk, eight bytes big-endian, and its id, in ascending order.
+ * Computes the ids of the chunks of one volume, and the digest over all of them: HMAC-SHA256 over the number (eight
+ * bytes, big-endian) and the id of each data chunk, in ascending order.
  */
 export class ChunkIds {
-  /** Of HMAC-SHA256. */
+  /** The key of the HMAC-SHA256 that makes ids. */
   readonly key: Uint8Array;
   readonly #digest: ReturnType<typeof createHmac>;
   readonly #entries = Buffer.alloc(ENTRIES * ENTRY_LENGTH);
-  /** How many of them the digest has not been given yet. */
+  /** How many entries have not gone into the digest yet. */
   #waiting = 0;
   #chunks = 0;
 
-  /** `domain`: within which equal chunks have equal ids. */
+  /** @param domain equal chunks in the same domain have equal ids */
   constructor(key: SeriesKey, domain: string) {
     this.key = chunkKey(key, domain);
     this.#digest = createHmac('sha256', digestKey(key, domain));
@@ -37,7 +37,7 @@ export class ChunkIds {
     return createHmac('sha256', this.key).update(chunk).digest().subarray(0, ID_LENGTH);
   }
 
-  /** Adds chunk number `first` of the volume to the digest, and those that follow it: as many as there are `ids`. */
+  /** Adds the chunks from number `first` on to the digest, as many as there are `ids`. */
   add(first: number, ids: Buffer): void {
     for (let at = 0; at < ids.length; at += ID_LENGTH) {
       const number = first + at / ID_LENGTH;
@@ -50,7 +50,7 @@ export class ChunkIds {
     }
   }
 
-  /** The digest in hex. Once, when all chunks were added. */
+  /** The digest in hex. To be called once, after all chunks have been added. */
   digest(): string {
     this.#flush();
     return this.#digest.digest('hex');

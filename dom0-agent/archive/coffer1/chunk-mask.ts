@@ -1,6 +1,8 @@
 import { MOST_CHUNKS_IN_PART } from './coffer1-header.ts';
 
-/** `count` bits from bit `offset` on: a mask tells of the chunks of a part, the lowest bit of the first. */
+/**
+ * A mask with `count` bits set, from bit `offset` on. The bits of a mask stand for the chunks of a part, lowest first.
+ */
 export function bits(offset: number, count: number): number {
   const ones = count >= MOST_CHUNKS_IN_PART ? 0xffff_ffff : 2 ** count - 1;
   return (ones << offset) >>> 0;
@@ -13,7 +15,7 @@ export function hasBit(mask: number, offset: number): boolean {
 
 /** How many of the bits are set. */
 export function countBits(mask: number): number {
-  // In pairs of bits, then in fours, then in bytes: it is asked for each chunk of a volume.
+  // Adds up pairs of bits, then fours, then bytes: fast, as it is called for each chunk of a volume.
   const twos = mask - ((mask >>> 1) & 0x5555_5555);
   const fours = (twos & 0x3333_3333) + ((twos >>> 2) & 0x3333_3333);
   return Math.imul((fours + (fours >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
@@ -24,12 +26,12 @@ export function covers(mask: number, some: number): boolean {
   return (some & ~mask) === 0;
 }
 
-/** How many of the bits below bit `offset` are set: where a chunk lies among those that are there. */
+/** How many of the bits below bit `offset` are set: the position of a chunk among those that are present. */
 export function rankOf(mask: number, offset: number): number {
   return countBits(mask & bits(0, offset));
 }
 
-/** The places of the bits that are set, ascending. */
+/** The positions of the bits that are set, ascending. */
 export function placesIn(mask: number): number[] {
   const places: number[] = [];
   for (let place = 0; place < MOST_CHUNKS_IN_PART; place++) {

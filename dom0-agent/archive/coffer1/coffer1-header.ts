@@ -7,36 +7,36 @@ import { GREATEST_COST_LOG2N, LEAST_COST_LOG2N, type ScryptCost } from '../scryp
 export const COFFER1_FILTERS = ['zstd', 'gzip'] as const;
 export type Coffer1Filter = (typeof COFFER1_FILTERS)[number];
 
-/** Bytes of `kdf-salt`; an id has 16. */
+/** The length of `kdf-salt` in bytes. */
 export const SALT_LENGTH = 32;
-/** Bytes of the key that all others of a series come from. */
+/** The length in bytes of the key from which all other keys of a series are derived. */
 export const SERIES_KEY_LENGTH = 64;
 
-/** The most chunks that a volume may have: so that what is kept for each of them fits into memory. */
+/** The most chunks that a volume may have, so that what is kept for each of them fits into memory. */
 export const MOST_CHUNKS = 2 ** 23;
 /** The most chunks in a part. */
 export const MOST_CHUNKS_IN_PART = 32;
-/** What stands before the chunks of a part: a text that says what they are. */
+/** The length in bytes of the text before the chunks of a part, which says what they are. */
 export const PART_TEXT_LENGTH = 4 * KiB;
 
 const LEAST_GRAIN = 64 * KiB;
 const GREATEST_GRAIN = 16 * MiB;
 const DEFAULT_GRAIN = 128 * KiB;
 const DEFAULT_PART_SIZE = 4 * MiB;
-/** A part is held in memory whole until its MAC has been checked, hence the upper bound. */
+/** A whole part is held in memory until its MAC has been verified, hence the upper bound. */
 const GREATEST_PART_SIZE = 64 * MiB;
 
 /** How the volumes of a backup are cut up. */
 export interface Cut {
-  /** Bytes in a chunk, the unit in which volumes are compared: a power of two. */
+  /** The size of a chunk in bytes, a power of two. Volumes are compared chunk by chunk. */
   readonly grain: number;
   /** The most bytes of chunks in a part: a multiple of the grain. */
   readonly partSize: number;
 }
 
 /**
- * What a file of a series is: a backup; data that a backup that was being made stored ahead of itself; or parts of
- * other files, kept when those were deleted.
+ * The kinds of files in a series: a backup; data that a backup stored before it was complete, so that an interruption
+ * does not lose it; or a pack of parts that were kept when other files were deleted.
  */
 export const FILE_KINDS = ['backup', 'data', 'pack'] as const;
 export type FileKind = (typeof FILE_KINDS)[number];
@@ -44,12 +44,14 @@ export type FileKind = (typeof FILE_KINDS)[number];
 /** The header of a file of a coffer-1 series: docs/archive-format.md. */
 export interface Coffer1Header extends Header, Cut {
   readonly format: 'coffer-1';
-  /** 128 random bits in hex, anew for each file. */
+  /** 128 random bits in hex, different for each file. */
   readonly backupId: string;
   /** 128 random bits in hex, the same for all files under one series key. */
   readonly seriesId: string;
   readonly kind: FileKind;
-  /** Whether it is a backup that holds each volume in one piece and in order, so that it can be restored as it comes. */
+  /**
+   * Whether it is a backup that has each volume in one piece and in order, so that it can be restored from a stream.
+   */
   readonly streamable: boolean;
   readonly compressionFilter: Coffer1Filter | undefined;
   readonly kdf: ScryptCost;
@@ -60,9 +62,10 @@ export interface Coffer1Header extends Header, Cut {
 }
 
 /**
- * How to cut volumes of which the largest has so many bytes: 128 KiB to a TiB, and twice that for each doubling.
+ * How to cut volumes of up to `largestVolume` bytes: into chunks of 128 KiB up to 1 TiB, of 256 KiB up to 2 TiB, and so
+ * on.
  *
- * @param leastGrain that of earlier files: chunks of another one cannot be referred to
+ * @param leastGrain the grain of earlier files, whose chunks can only be referred to if the new file has the same
  */
 export function cutFor(largestVolume: number, leastGrain = DEFAULT_GRAIN): Cut {
   let grain = leastGrain;
@@ -74,8 +77,8 @@ export function cutFor(largestVolume: number, leastGrain = DEFAULT_GRAIN): Cut {
 }
 
 /**
- * The most bytes that a member but the manifest takes as stored: the plaintext of a part, and what a compressor
- * adds where it finds nothing to compress.
+ * The largest stored size in bytes of any member except the manifest: the plaintext of a part, and what a compressor
+ * adds to data that does not compress.
  */
 export function mostStored({ partSize }: Cut): number {
   return partSize + PART_TEXT_LENGTH + partSize / 128 + 4 * KiB;
@@ -107,9 +110,9 @@ export function formatHeader(header: Coffer1Header): Buffer {
 }
 
 /**
- * Reads the header of a coffer-1 backup. It must be exactly what `formatHeader` makes of it, which the
- * caller checks, so that there is one way to write each header. The text is hostile until its MAC holds, which takes
- * a key derivation first: the costs are bounded here. Throws DamagedError.
+ * Parses the header of a coffer-1 file. The caller checks that it is exactly as `formatHeader` writes it, so that there
+ * is only one form of each header. It is hostile until its MAC has been verified, which takes a key derivation: so the
+ * cost of that is bounded here. Throws DamagedError.
  */
 export function parseHeader(untrustedFields: ReadonlyMap<string, string>): Coffer1Header {
   const fields = new HeaderFields(untrustedFields);
@@ -152,7 +155,7 @@ export function parseHeader(untrustedFields: ReadonlyMap<string, string>): Coffe
   };
 }
 
-/** Takes values out of a header that is not authentic yet. */
+/** Reads values from a header that is not authenticated yet. Throws DamagedError for an invalid one. */
 class HeaderFields {
   readonly #untrusted: ReadonlyMap<string, string>;
 

@@ -1,4 +1,4 @@
-/** The same bytes in pieces of `size`, of which the last may be smaller; one at least. Each has memory of its own. */
+/** The same bytes in pieces of `size` bytes, at least one; the last may be shorter. Each has its own memory. */
 export function* cutText(
   pieces: Iterable<Buffer>,
   size: number,

@@ -15,46 +15,46 @@ import { PartsTable } from './parts-table.ts';
 import { newId } from './series.ts';
 import type { PlaceInSeries, WrittenPart } from './written-so-far.ts';
 
-/** How long parts go into a file: until one of these is reached. */
-export interface Filling {
+/** A file gets no more parts once one of these limits is reached. */
+export interface FillLimit {
   /** As stored. */
   readonly bytes: number;
   /** Since its first part. */
   readonly milliseconds: number;
 }
 
-/** When a backup stores parts ahead of itself. */
+/** When a backup begins to store parts ahead, in files of the kind data. */
 export interface DataLimits {
-  /** Its own file: what that holds is lost when it is interrupted. */
-  readonly own: Filling;
-  /** Each file of the kind data. */
-  readonly data: Filling;
-  /** So many bytes are worth a file when the backup is interrupted. */
+  /** Of the backup's own file, whose content is lost when the backup is interrupted. */
+  readonly own: FillLimit;
+  /** Of each file of the kind data. */
+  readonly data: FillLimit;
+  /** When the backup is interrupted, the current file is only kept if it has this many bytes. */
   readonly least: number;
 }
 
-/** Where a backup stores parts ahead of itself. */
+/** Where a backup stores parts ahead, in files of the kind data. */
 export interface DataTarget {
   readonly limits: DataLimits;
-  /** Bytes of the largest file that can be stored there. */
+  /** The size in bytes of the largest file that can be stored there. */
   readonly largestFile: number;
-  /** For what is done after the backup was interrupted: closing the file in work. */
+  /** For finishing a file, which is also done after the backup was interrupted. */
   readonly signal: AbortSignal;
   /** Opens the next file. */
   open(): Promise<DataOutput>;
-  /** Called before the file in work is closed although the backup has failed. */
+  /** Called before the current file is finished although the backup has failed. */
   onKeep(): void;
-  /** Throws when the backup's own file, of which nothing is written meanwhile, cannot be completed any more. */
+  /** Throws if the backup's own file, to which nothing is written meanwhile, can no longer be completed. */
   requireOwn(): Promise<void>;
 }
 
-/** A file of the kind data on its way; disposed of, nothing remains of it unless it is finished. */
+/** A new file of the kind data. Unless it was finished, disposing of it leaves nothing of it. */
 export interface DataOutput extends ByteSink, AsyncDisposable {
-  /** Resolves when it is safe under its name. */
+  /** Resolves when it is safe under its final name. */
   finish(written: WrittenData): Promise<void>;
 }
 
-/** A file of the kind data, as the next one of its series needs to know it. */
+/** What the next file of the series needs to know about a file of the kind data. */
 export interface WrittenData extends WrittenParts {
   readonly sequence: number;
   readonly grain: number;
@@ -68,22 +68,24 @@ export interface SealedPart {
   readonly part: WrittenPart;
 }
 
-/** What lies beside the parts in a file: the manifest, and some bytes for each part in the table, and its ids. */
+/** An estimate of what a file has besides its parts, in bytes: the manifest and the like, … */
 const BESIDE = MiB;
+/** … and, for each part, its line in the table, and its ids. */
 const BESIDE_PART = KiB;
 
 /**
- * Deals the parts of a backup out: the first ones to its own file, what comes after some time to files of the kind data, one
- * after the other. Each is whole by itself, so that a backup that is interrupted leaves them for the next one.
+ * Distributes the parts of a backup: the first ones go to its own file, later ones to files of the kind data, one after
+ * the other. Each of these is complete in itself, so that an interrupted backup leaves them for the next one.
  */
 export class DataFiles implements AsyncDisposable {
   readonly #options: PartsFileOptions;
   readonly #target: DataTarget | undefined;
-  readonly #own: FileInFilling;
-  /** Where the next part goes. */
-  #filling: FileInFilling;
-  #file: FileInWork | undefined;
-  /** Nothing that was written to it has failed. */
+  readonly #own: FillLevel;
+  /** Of the file that the next part goes into. */
+  #filling: FillLevel;
+  /** The file of the kind data that is being written. */
+  #file: DataFile | undefined;
+  /** Whether no write to it has failed. */
   #isSound = true;
   #next: PlaceInSeries;
 
@@ -91,21 +93,21 @@ export class DataFiles implements AsyncDisposable {
   constructor(options: PartsFileOptions, target: DataTarget | undefined) {
     this.#options = options;
     this.#target = target;
-    this.#own = new FileInFilling(options.backupId, options, target?.limits.own, target);
+    this.#own = new FillLevel(options.backupId, options, target?.limits.own, target);
     this.#filling = this.#own;
     this.#next = { sequence: options.sequence, previous: options.previous };
   }
 
-  /** Which file of its series the next one is. */
+  /** The place in the series of the next file. */
   get next(): PlaceInSeries {
     return this.#next;
   }
 
-  /** Where the part goes that is made next: those in the same file are made, and stored, one after the other. */
+  /** Assigns a place to the next part. Parts of the same file are made, and stored, in this order. */
   nextPlace(): PartPlace {
     if (this.#filling.isFull) {
       const limits = this.#target?.limits.data;
-      this.#filling = new FileInFilling(newId(), this.#options, limits, this.#target);
+      this.#filling = new FillLevel(newId(), this.#options, limits, this.#target);
     }
     return this.#filling.nextPlace();
   }
@@ -115,7 +117,7 @@ export class DataFiles implements AsyncDisposable {
     return place.backupId === this.#own.backupId;
   }
 
-  /** A part was stored in the backup's own file. */
+  /** To be called when a part of `bytes` bytes has been stored in the backup's own file. */
   noteOwn(bytes: number): void {
     this.#own.stored(bytes);
   }
@@ -134,18 +136,18 @@ export class DataFiles implements AsyncDisposable {
     this.#isSound = true;
   }
 
-  /** There are no more parts. */
+  /** To be called after the last part: finishes the current file. */
   async close(): Promise<void> {
     this.#isSound = false;
     await this.#end();
   }
 
-  /** The backup is interrupted: closes the file in work, if that is possible and worth it. */
+  /** To be called when the backup has failed: finishes the current file, if that is possible and worth it. */
   async keep(): Promise<void> {
     const isWorthIt = (this.#file?.bytes ?? 0) >= (this.#target?.limits.least ?? Infinity);
     if (!this.#isSound || !isWorthIt) return;
     this.#target?.onKeep();
-    // What fails now was not kept: the backup has failed for another reason.
+    // If this fails, nothing is kept; the error to report is the one with which the backup has failed.
     await Promise.allSettled([this.#end()]);
   }
 
@@ -153,10 +155,10 @@ export class DataFiles implements AsyncDisposable {
     await this.#file?.output[Symbol.asyncDispose]();
   }
 
-  async #begin(backupId: string): Promise<FileInWork> {
+  async #begin(backupId: string): Promise<DataFile> {
     if (this.#target === undefined) throw new RangeError('a part goes nowhere');
-    const file = new FileInWork(await this.#target.open(), { ...this.#options, backupId });
-    // Known from now on, so that it is disposed of.
+    const file = new DataFile(await this.#target.open(), { ...this.#options, backupId });
+    // Set before anything can fail, so that it is disposed of.
     this.#file = file;
     await file.begin();
     return file;
@@ -173,10 +175,10 @@ export class DataFiles implements AsyncDisposable {
   }
 }
 
-/** A file that the next parts go into: most of them are on their way, and their sizes not known yet. */
-class FileInFilling {
+/** How full a file is. Most of its parts are still being made, and their sizes are not known yet. */
+class FillLevel {
   readonly backupId: string;
-  readonly #most: Filling;
+  readonly #most: FillLimit;
   readonly #mostOfPart: number;
   #begunAt = 0;
   #begun = 0;
@@ -186,7 +188,7 @@ class FileInFilling {
   constructor(
     backupId: string,
     { cut }: Pick<PartsFileOptions, 'cut'>,
-    { bytes, milliseconds }: Filling = { bytes: Infinity, milliseconds: Infinity },
+    { bytes, milliseconds }: FillLimit = { bytes: Infinity, milliseconds: Infinity },
     { largestFile }: Pick<DataTarget, 'largestFile'> = { largestFile: Infinity },
   ) {
     this.backupId = backupId;
@@ -194,7 +196,7 @@ class FileInFilling {
     this.#mostOfPart = lengthInTar(mostStored(cut)) + BESIDE_PART;
   }
 
-  /** At least one part goes into each. */
+  /** Whether no other part may go into the file. Each file gets at least one. */
   get isFull(): boolean {
     const unstored = (this.#begun - this.#stored + 1) * this.#mostOfPart;
     const isLate = performance.now() - this.#begunAt > this.#most.milliseconds;
@@ -212,10 +214,10 @@ class FileInFilling {
   }
 }
 
-/** A file of the kind data that parts are stored in. */
-class FileInWork {
+/** A file of the kind data that is being written. */
+class DataFile {
   readonly output: DataOutput;
-  /** Of the parts in it, as stored. */
+  /** The stored size of its parts so far. */
   bytes = 0;
   readonly #options: Omit<PartsFileOptions, keyof PlaceInSeries>;
   readonly #writer: MemberWriter;

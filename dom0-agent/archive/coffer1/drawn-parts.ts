@@ -2,9 +2,10 @@ import type { PartPlace } from './known-chunks.ts';
 import type { VolumeMap } from './volume-map.ts';
 
 /**
- * Parts that these maps refer to, drawn at random: any chunk is as likely to be in one as any other. None is drawn twice.
+ * Draws up to `count` of the parts that these maps refer to at random, so that each chunk is equally likely to be in
+ * one. No part is drawn twice.
  *
- * @param random gives a number from 0 up to, not including, 1
+ * @param random returns a number from 0 up to, not including, 1
  */
 export function drawParts(
   maps: readonly VolumeMap[],

@@ -17,18 +17,18 @@ export interface EarlierFile {
 
 /** What earlier files of the series hold. */
 export interface EarlierFiles {
-  /** Those that are there, the newest first. */
+  /** Those that exist, the newest first. */
   readonly files: readonly EarlierFile[];
-  /** The last map of a volume, which was compared with it; undefined when there is none. */
+  /** The map of a volume in its last backup, by the volume's `origin`; undefined if there is none. */
   lastMap(origin: string): Promise<VolumeMap | undefined>;
 }
 
-/** So many ids are asked for at a time. */
+/** How many ids are requested at a time. */
 const AT_ONCE = 2 ** 13;
 
 /**
- * The chunks of a domain in earlier files, those first that `lastMap` refers to. Where there are more than a volume can
- * have, the oldest are left out: what they hold is stored again.
+ * The chunks of a domain in earlier files, beginning with those that `lastMap` refers to. If there are more than a
+ * volume can have, the oldest are left out, so that they are stored again.
  */
 export async function knownChunks(
   files: readonly EarlierFile[],
@@ -48,7 +48,7 @@ export async function knownChunks(
   return known;
 }
 
-/** Whether all that a map refers to is in these files. */
+/** Whether everything that a map refers to is in these files. */
 export function holdAllOf(files: readonly EarlierFile[], map: VolumeMap): boolean {
   const needed = new NeededChunks();
   needed.add(map);
@@ -62,7 +62,7 @@ export function holdAllOf(files: readonly EarlierFile[], map: VolumeMap): boolea
   return true;
 }
 
-/** Adds those parts of a file that are wanted; ids that lie one behind the other are asked for together. */
+/** Adds the wanted parts of a file; the ids of adjacent ones are requested together. */
 async function addParts(
   known: KnownChunks,
   file: EarlierFile,
@@ -88,7 +88,7 @@ async function addParts(
   await stretch.addTo(known);
 }
 
-/** Parts of a file that lie one behind the other. */
+/** Adjacent parts of a file. */
 class Stretch {
   chunks = 0;
   readonly #file: EarlierFile;

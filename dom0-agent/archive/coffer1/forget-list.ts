@@ -3,10 +3,10 @@ import { expandKey } from './expand-key.ts';
 import type { SeriesHead } from './series.ts';
 import type { SeriesKey } from './series-key.ts';
 
-/** What stands before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410). */
+/** How an Ed25519 private key begins in PKCS #8 (RFC 8410); its 32 bytes follow. */
 const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
 
-/** A file that may go. */
+/** A file that may be deleted. */
 interface ListedFile {
   readonly backupId: string;
   /** In bytes. */
@@ -14,13 +14,13 @@ interface ListedFile {
   readonly stored: { readonly untrustedName: string };
 }
 
-/** Whose files may go: the key of its lists follows from both. */
+/** A series whose files may be deleted. The key that signs its lists is derived from both. */
 export interface SigningSeries {
   readonly key: SeriesKey;
   readonly head: Pick<SeriesHead, 'seriesId'>;
 }
 
-/** The names that `coffer-gc.sh` deletes: coffer's own are like that. */
+/** The names that `coffer-gc.sh` accepts. All names that coffer generates match. */
 const PLAIN_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
 
 /** Whether a file of this name can be put on a list. */
@@ -34,8 +34,9 @@ export function publicKeyOf(series: SigningSeries): string {
 }
 
 /**
- * The list of files that may go, for `coffer-gc.sh` on storage that dom0 cannot delete from. It names each by its id
- * and length, so that no other file can be meant. Signed with Ed25519, under a key that follows from that of the series.
+ * The list of files that may be deleted, for `coffer-gc.sh` on storage from which dom0 cannot delete. It identifies
+ * each by its id and length, so that no other file is deleted. It is signed with Ed25519, with a key derived from the
+ * series key.
  */
 export function forgetList(
   series: SigningSeries,
@@ -56,12 +57,12 @@ export function forgetList(
   return Buffer.concat([text, Buffer.from(`signature ${signature}\n`)]);
 }
 
-/** Whether a file bears the name of such a list. */
+/** Whether a file has the name of such a list, and is complete. */
 export function isForgetList(untrustedName: string): boolean {
   return untrustedName.startsWith('coffer-forget-') && !untrustedName.endsWith('.partial');
 }
 
-/** The ids of the files on a list. Undefined for what is no list, or not of this series. */
+/** The ids of the files on a list. Undefined for anything else, and for a list that this series did not sign. */
 export function listedIds(untrustedList: Buffer, series: SigningSeries): string[] | undefined {
   const [, text = '', signature = ''] =
     /^(coffer-1 forget\n.*\n)signature ([A-Za-z0-9+/=]+)\n$/s.exec(

@@ -11,13 +11,17 @@ const gzip = promisify(gzipCallback);
 /** Compresses parts, each into a frame of its own. */
 export interface FrameCompressor extends AsyncDisposable {
   /**
-   * The frame, at the beginning of `target`, which must have room for it. Several may be asked for at a time. Throws
-   * FilterError.
+   * Compresses `bytes` into the beginning of `target`, which must have room for the frame, and returns the frame. May
+   * be called concurrently. Throws FilterError.
    */
   compress(bytes: Buffer, target: Buffer): Promise<Buffer>;
 }
 
-/** Compresses on `atOnce` cores. */
+/**
+ * The compressor for a filter.
+ *
+ * @param atOnce how many zstd processes may run at the same time; gzip uses Node's threads instead
+ */
 export function frameCompressor(
   filter: Coffer1Filter,
   atOnce: number,
@@ -26,7 +30,7 @@ export function frameCompressor(
   return filter === 'gzip' ? new GzipFrames() : new ZstdFrames(atOnce, signal);
 }
 
-/** By zlib, on Node's threads. Members in a row are one gzip file (RFC 1952, 2.2). */
+/** Uses zlib, on Node's threads. Concatenated gzip members are one gzip file (RFC 1952, 2.2). */
 class GzipFrames implements FrameCompressor {
   async compress(bytes: Buffer, target: Buffer): Promise<Buffer> {
     const frame = await gzip(bytes, { level: 6, memLevel: 9 });
@@ -39,7 +43,7 @@ class GzipFrames implements FrameCompressor {
   }
 }
 
-/** By a zstd for each core; what is short needs none. */
+/** Uses several zstd processes; short texts need none. */
 class ZstdFrames implements FrameCompressor {
   readonly #signal: AbortSignal;
   readonly #atOnce: Semaphore;

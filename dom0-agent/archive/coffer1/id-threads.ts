@@ -6,7 +6,7 @@ import { Semaphore } from '../../../shared/semaphore.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import { ID_LENGTH } from './chunk-ids.ts';
 
-/** Whole chunks in a row, from byte `start` of a buffer on. */
+/** Consecutive whole chunks, from byte `start` of a buffer on. */
 export interface ChunksInBuffer {
   readonly buffer: Buffer;
   readonly start: number;
@@ -14,13 +14,13 @@ export interface ChunksInBuffer {
   readonly grain: number;
 }
 
-/** So many bytes take less time than a thread takes to start. */
+/** How many bytes are hashed here before threads are used: less takes less time than starting one. */
 const WORTH_NO_THREAD = 64 * MiB;
 
-/** Fewer take no longer than the way to a thread and back. */
+/** The fewest bytes that are sent to a thread: less takes no longer than the way there and back. */
 const WORTH_SENDING = 256 * KiB;
 
-/** What a thread is given; `memory` becomes its own until it answers. */
+/** What is sent to a thread, which owns `memory` until it answers. */
 interface Job {
   readonly memory: ArrayBufferLike;
   readonly start: number;
@@ -34,7 +34,7 @@ interface Answer {
   readonly memory: ArrayBuffer;
 }
 
-/** The ids, one behind the other. The threads are given its source: it uses nothing but its parameters. */
+/** The ids, one after the other. Threads get the source of this function, so it may use nothing but its parameters. */
 function idsOf(job: Job, hmac: typeof createHmac, idLength: number): Uint8Array {
   const ids = new Uint8Array(job.count * idLength);
   for (let i = 0; i < job.count; i++) {
@@ -53,20 +53,20 @@ parentPort.on('message', (job) => {
   parentPort.postMessage({ ids, memory: job.memory }, [job.memory]);
 });`;
 
-/** Computes the ids of many chunks on several cores. A buffer goes to a thread and comes back: it is not copied. */
+/** Computes the ids of many chunks on several cores. A buffer goes to a thread and comes back without being copied. */
 export class IdThreads implements AsyncDisposable {
-  /** How many buffers are looked at at a time. */
+  /** How many buffers are processed at a time. */
   readonly atOnce: number;
   readonly #running: Semaphore;
   readonly #ended = new AbortController();
   readonly #idle: Worker[] = [];
   readonly #all: Worker[] = [];
-  /** How many bytes more are not given to a thread. */
+  /** How many more bytes are processed without threads. */
   #here: number;
 
   /**
-   * @param atOnce so many threads at most; they are started when there is enough to do
-   * @param here so many bytes are not given to any
+   * @param atOnce how many threads there may be; they are started when there is enough to do
+   * @param here how many bytes are processed before threads are used
    */
   constructor(atOnce: number, here = WORTH_NO_THREAD) {
     this.atOnce = atOnce;
@@ -74,7 +74,9 @@ export class IdThreads implements AsyncDisposable {
     this.#here = here;
   }
 
-  /** The ids of the chunks, and the buffer that they lie in from now on: the one that was given may be of no use any more. */
+  /**
+   * The ids of the chunks, and the buffer with the chunks, which replaces the given one: that may have lost its memory.
+   */
   async idsOf(
     key: Uint8Array,
     { buffer, ...chunks }: ChunksInBuffer,

@@ -5,12 +5,12 @@ import { expandKey } from './expand-key.ts';
 
 const scrypt = promisify<Buffer, Buffer, number, object, Buffer>(scryptCallback);
 
-/** The key that all keys of one archive are derived from: 64 bytes, derived from the passphrase. */
+/** 64 bytes from which other keys are derived: the key of a passphrase, or a series key. */
 export type RootKey = Uint8Array;
 
 /**
- * scrypt(passphrase, salt, N, r, p, 64), on another thread. Wipes the passphrase afterwards: nothing else in
- * the archive needs it.
+ * The key of a passphrase, with which a series key is wrapped: scrypt(passphrase, salt, N, r, p, 64), on another
+ * thread. Wipes the passphrase afterwards.
  */
 export async function deriveRootKey(
   passphrase: Buffer,
@@ -35,7 +35,7 @@ export interface MemberKeys {
 }
 
 /**
- * The keys of a member: HKDF-Expand-SHA512 (RFC 5869) of the root key, with an info that names purpose,
+ * The keys of a member: HKDF-Expand-SHA512 (RFC 5869) of the series key, `root`, with an info that names purpose,
  * backup and member, so that no member can replace another.
  */
 export async function memberKeys(

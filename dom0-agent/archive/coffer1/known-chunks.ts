@@ -3,30 +3,30 @@ import { ByPart } from './by-part.ts';
 import { bits, covers, placesIn, rankOf } from './chunk-mask.ts';
 import { Uint32List } from './uint32-list.ts';
 
-/** In which file a part is born, and its number among those that are born there. */
+/** A part: the file in which it was first stored, and its number there. */
 export interface PartPlace {
   readonly backupId: string;
   readonly part: number;
 }
 
-/** Where a chunk lies: in which part, and where in that, counted in chunks. */
+/** Where a chunk is: in which part, and at which position there, counted in chunks. */
 export interface ChunkPlace extends PartPlace {
   readonly offset: number;
 }
 
-/** Ids in a block: a block is never copied to grow. */
+/** How many ids a block has. There are blocks so that nothing has to be copied to grow. */
 const BLOCK = 2 ** 16;
 /** How full the table of ids becomes before it grows. */
 const LOAD = 0.9;
 
 /**
- * The chunks of one domain that files of the series hold: found by their ids, and their ids by their places. Takes 16
- * bytes a chunk, and 5 more once a chunk was looked for by its id.
+ * The chunks of one domain that are in files of the series. Finds chunks by their ids, and ids by the places of chunks.
+ * Takes 16 bytes a chunk, and 5 more after the first search by an id.
  */
 export class KnownChunks {
   readonly #blocks: Buffer[] = [];
   #count = 0;
-  /** Of each part: where it was born, its number there, its first chunk here, which of its chunks there are. */
+  /** For each row: the file in which the part was first stored, its number there, its first chunk here, its mask. */
   readonly #bornIn: string[] = [];
   readonly #origin = new Uint32List();
   readonly #part = new Uint32List();
@@ -34,7 +34,7 @@ export class KnownChunks {
   readonly #mask = new Uint32List();
   /** The row of each part, plus one. */
   readonly #rows = new ByPart();
-  /** Number of a chunk plus one, at a place that follows from its id, or else at the next free one. */
+  /** A hash table: the number of each chunk plus one, in the slot that its id determines, or in the next free one. */
   #slots: Uint32Array | undefined;
 
   /** How many chunks there are. */
@@ -47,9 +47,9 @@ export class KnownChunks {
   }
 
   /**
-   * Adds a part with the ids of its chunks, unless it is there.
+   * Adds a part with the ids of its chunks, unless it is known already.
    *
-   * @param mask which of those that it was born with there are, as bits
+   * @param mask which of its original chunks these are, as bits
    */
   addPart(
     backupId: string,
@@ -71,7 +71,7 @@ export class KnownChunks {
     }
   }
 
-  /** Where a chunk with this id lies; undefined when there is none. */
+  /** Where a chunk with this id is; undefined if there is none. */
   find(id: Buffer): ChunkPlace | undefined {
     const slots = (this.#slots ??= this.#table());
     for (let slot = slotOf(id, slots.length); ; slot = slot + 1 === slots.length ? 0 : slot + 1) {
@@ -81,12 +81,12 @@ export class KnownChunks {
     }
   }
 
-  /** The id of the chunk at this place; undefined when that is not known. */
+  /** The id of the chunk at this place; undefined if it is not known. */
   idAt(place: ChunkPlace): Buffer | undefined {
     return this.idsAt(place, 1);
   }
 
-  /** The ids of `count` chunks that follow each other in a part; undefined when they are not known. */
+  /** The ids of `count` consecutive chunks of a part; undefined if not all of them are known. */
   idsAt({ backupId, part, offset }: ChunkPlace, count: number): Buffer | undefined {
     const row = this.#rows.get(backupId, part) - 1;
     if (row < 0) return undefined;
@@ -120,7 +120,7 @@ export class KnownChunks {
     return this.#idsFrom(chunk, 1);
   }
 
-  /** Of chunks in one block. */
+  /** The ids of chunks that are in the same block. */
   #idsFrom(first: number, count: number): Buffer {
     const at = (first % BLOCK) * ID_LENGTH;
     const block = this.#blocks[Math.floor(first / BLOCK)];
@@ -141,7 +141,7 @@ export class KnownChunks {
   }
 }
 
-/** Ids are as good as random: those of a domain are spread evenly. */
+/** Ids are as good as random, so their first bits spread them evenly. */
 function slotOf(id: Buffer, slots: number): number {
   return Math.floor((id.readUInt32LE(0) / 2 ** 32) * slots);
 }

@@ -3,7 +3,7 @@ import type { ChunkRun } from './part-text.ts';
 import type { Run } from './runs.ts';
 import type { VolumeMap } from './volume-map.ts';
 
-/** Where chunks of a volume lay at its last backup, asked for in ascending order. */
+/** Where the chunks of a volume are in its last backup. To be asked for in ascending order. */
 export class LastPlaces {
   readonly #map: VolumeMap;
   /** The run that was looked at last. */
@@ -13,13 +13,13 @@ export class LastPlaces {
     this.#map = map;
   }
 
-  /** Undefined where there were zeros. */
+  /** Undefined for a chunk that was all zeros. */
   placeOf(chunk: number): ChunkPlace | undefined {
     const run = this.#runAt(chunk);
     return run === undefined || run.first > chunk ? undefined : this.#placeIn(run, chunk);
   }
 
-  /** The runs of chunks that were data, and where the first of each lay, as far as they are in `chunks`. */
+  /** The runs of chunks within the given run that were data, and the place of the first chunk of each. */
   *runsIn({
     first,
     count,
@@ -33,7 +33,7 @@ export class LastPlaces {
     }
   }
 
-  /** The run that holds the chunk, or is the next one behind it. */
+  /** The run with the chunk, or the next one after it. */
   #runAt(chunk: number): Run | undefined {
     const { runs } = this.#map;
     for (; this.#run < runs.length; this.#run++) {

@@ -5,26 +5,26 @@ import { SeriesFile } from './series-file.ts';
 import type { SeriesFiles } from './series-files.ts';
 import type { VolumeMap } from './volume-map.ts';
 
-/** A file of the series in which parts of a volume may lie. Its parts have the numbers from `base` on, by row. */
+/** A file of the series in which parts of a volume may be. Its parts have the numbers from `base` on, by row. */
 interface Holder {
   readonly file: SeriesFile;
   readonly parts: PartOffsets;
   readonly base: number;
 }
 
-/** A part, where it lies. */
+/** A part: the file that it is in now, and its row in the table there. */
 export interface LocatedPart {
   readonly file: SeriesFile;
   readonly parts: PartOffsets;
   readonly row: number;
 }
 
-/** Where the parts that a map names lie, each under one number. */
+/** Finds the parts that a map names in the files of the series, and gives each a number. */
 export class LocatedParts {
   readonly #path: string;
   readonly #backups: readonly string[];
   readonly #holders: Holder[] = [];
-  /** For each backup of the map, the files in which parts of it may lie. */
+  /** For each entry of the map's `backups`, the files in which its parts may be now. */
   readonly #byBackup: Holder[][] = [];
   #count = 0;
 
@@ -33,7 +33,7 @@ export class LocatedParts {
     this.#backups = backups;
   }
 
-  /** Finds the files. Throws DamagedError when one is missing or damaged, and its parts are nowhere else. */
+  /** Finds the files. Throws DamagedError if one is missing or damaged, and its parts are nowhere else. */
   static async of(map: VolumeMap, files: SeriesFiles): Promise<LocatedParts> {
     const located = new LocatedParts(map);
     await files.openAhead(map.backups);
@@ -41,7 +41,7 @@ export class LocatedParts {
     return located;
   }
 
-  /** More than any number of a part. */
+  /** All numbers of parts are below this. */
   get count(): number {
     return this.#count;
   }
@@ -52,7 +52,7 @@ export class LocatedParts {
     for (const { file, parts, base } of this.#byBackup[backup] ?? []) {
       const row = parts.table.rowOf(bornIn === file.backupId ? undefined : bornIn, part);
       if (row === undefined) continue;
-      // Of a part that was trimmed, another pack may hold more.
+      // If the part was trimmed here, another pack may have more of it.
       if (parts.table.holds(row, offset, count)) return base + row;
     }
     throw new DamagedError(
@@ -69,7 +69,7 @@ export class LocatedParts {
   async #add(backupId: string, files: SeriesFiles): Promise<void> {
     const file = await files.file(backupId);
     const holders = file instanceof SeriesFile ? [await this.#holder(file)] : [];
-    // Its parts have moved when it is gone; while it is there, nobody needs to look for packs.
+    // Only if the file is gone or damaged, its parts are looked for in packs.
     if (holders.length === 0) {
       for (const pack of await files.packs()) {
         const holds = pack.manifest.holds.some((each) => each.backupId === backupId);

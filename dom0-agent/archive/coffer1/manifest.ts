@@ -7,7 +7,7 @@ export const MANIFEST_PATH = 'manifest';
 /** The manifest is one part, whatever its size: a few lines for each file, none for the parts of volumes. */
 export const LARGEST_MANIFEST = 64 * MiB;
 
-/** A member as the manifest tells of it; its `.hmac` member is meant with it. */
+/** A member as the manifest lists it, together with its `.hmac` member. */
 export interface ManifestMember {
   readonly name: string;
   /** Bytes as stored. */
@@ -16,53 +16,53 @@ export interface ManifestMember {
   readonly mac: string;
 }
 
-/** A file that the backup holds. */
+/** A file in the backup. */
 export interface ManifestFile {
   readonly path: string;
-  /** Bytes before compression: of a volume its size, of dom0's home that of the tar. */
+  /** Its size in bytes before compression; for dom0's home, the size of the tar. */
   readonly size: number;
-  /** Of a volume. */
+  /** Only for a volume. */
   readonly volume?: {
     /** How many chunks are data. */
     readonly chunks: number;
-    /** How many parts of this backup's own were made of it. */
+    /** How many of the parts that were first stored in this file are of the volume. */
     readonly parts: number;
   };
 }
 
-/** A file of the series, by its manifest. */
+/** A file of the series, identified by its manifest. */
 export interface NamedFile {
   readonly backupId: string;
   /** MAC of its `manifest.000`, in hex. */
   readonly mac: string;
 }
 
-/** Some of the parts that were born in a file of the series, wherever they lie now. */
+/** Some of the parts that were first stored in a file of the series, wherever they are now. */
 export interface PartsBornIn {
   readonly backupId: string;
   /** How many. */
   readonly parts: number;
 }
 
-/** What a file of a series holds. Where each member lies follows from the sizes of those before it. */
+/** What is in a file of a series. The position of each member follows from the sizes of those before it. */
 export interface Manifest {
   readonly seriesId: string;
-  /** Which file of its series it is, from 1. */
+  /** Its number among the files of its series, from 1. */
   readonly sequence: number;
   /** When it was begun: `2026-11-25T15:42:01Z`. */
   readonly made: string;
   /** The file before it; undefined for the first one. */
   readonly previous: NamedFile | undefined;
-  /** What the maps refer to that was not born here, ascending by id. */
+  /** The parts that the maps refer to and that were first stored in other files, ascending by id. */
   readonly needs: readonly PartsBornIn[];
-  /** What lies here and was not born here, ascending by id. */
+  /** The parts in this file that were first stored in other files, ascending by id. */
   readonly holds: readonly PartsBornIn[];
-  /** In the archive's order, but for the manifest and the parts of volumes. */
+  /** In the archive's order, except the manifest and the parts of volumes. */
   readonly members: readonly ManifestMember[];
-  /** The parts of volumes: how many, and before which of the members they lie. */
+  /** How many parts of volumes there are, and how many of the `members` come before them. */
   readonly parts: number;
   readonly partsBefore: number;
-  /** Bytes that they take in the outer tar, with headers and MACs. */
+  /** How many bytes the parts take in the outer tar, with headers and MACs. */
   readonly partsLength: number;
   readonly files: readonly ManifestFile[];
 }
@@ -91,7 +91,7 @@ export function formatManifest(manifest: Manifest): Buffer {
   return Buffer.from(lines.map((line) => `${line}\n`).join(''), 'latin1');
 }
 
-/** Where the manifest itself begins in the archive. */
+/** The position of the manifest itself in the archive. */
 function lengthBefore({ members, partsLength }: Manifest): number {
   return members.reduce((sum, { size }) => sum + lengthInTar(size), partsLength);
 }
@@ -116,7 +116,7 @@ const PARTS = new RegExp(`^parts (${NUMBER}) (${NUMBER})$`);
 const FILE = new RegExp(`^file (${WORD}) (${NUMBER})$`);
 const VOLUME = new RegExp(`^volume (${WORD}) (${NUMBER}) (${NUMBER}) (${NUMBER})$`);
 
-/** Reads an authenticated manifest. It must be just what `formatManifest` makes of it: else DamagedError. */
+/** Parses an authenticated manifest. Throws DamagedError unless it is exactly as `formatManifest` writes it. */
 export function parseManifest(bytes: Buffer): Manifest {
   const text = bytes.toString('latin1');
   const [, seriesId = '', sequence, made = '', backupId, mac = ''] = HEAD.exec(text) ?? [];
@@ -148,7 +148,7 @@ export function parseManifest(bytes: Buffer): Manifest {
   return manifest;
 }
 
-/** Whether it tells of what there can be: only the first file has none before it, and no file is named twice. */
+/** Whether it is plausible: only the first file has no previous one, and no file is named twice. */
 function isSound({ sequence, previous, needs, holds }: Manifest): boolean {
   const isFirst = previous === undefined;
   return sequence >= 1 && (sequence === 1) === isFirst && [needs, holds].every(isAscending);

@@ -1,6 +1,6 @@
 /**
- * What `map` makes of each item, in their order. Up to `width` are being made at a time, so that all cores work;
- * no more are held. When the consumer leaves, or one fails, the others are awaited.
+ * Calls `map` for each item, and yields the results in order. Up to `width` calls run at a time, so that all cores
+ * work; no more results are held. When the consumer stops, or a call fails, the others are awaited.
  */
 export async function* mapAhead<T, R>(
   source: AsyncIterable<T> | Iterable<T>,
@@ -11,7 +11,7 @@ export async function* mapAhead<T, R>(
   try {
     for await (const item of source) {
       const made = map(item);
-      // An error is told when its turn comes; until then it is not unhandled.
+      // An error is thrown in its turn; until then it must not count as unhandled.
       void Promise.allSettled([made]);
       running.push(made);
       const first = running.length < width ? undefined : running.shift();

@@ -2,21 +2,21 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { MANIFEST_PATH } from './manifest.ts';
 import { PARTS_PATH } from './parts-table-text.ts';
 
-/** The parts of volumes are `data.000` and so on, whichever volume they are of. */
+/** The parts of all volumes are `data.000` and so on, in one sequence. */
 export const DATA_PATH = 'data';
 export const IDS_PATH = 'ids';
 
-/** Parts of volumes that were born in another file of the series and moved into this one, byte for byte. */
+/** The path of parts that were first stored in another file of the series, and moved into this one unchanged. */
 export function movedPath(backupId: string): string {
   return `from/${backupId}/${DATA_PATH}`;
 }
 
-/** The same, of which only some of the chunks are left, sealed anew. */
+/** The same for parts of which only some chunks are left, and which were sealed again. */
 export function trimmedPath(backupId: string): string {
   return `trimmed/${backupId}/${DATA_PATH}`;
 }
 
-/** What the members of a path are, in the order in which they lie in a backup. */
+/** The kinds of members, in the order in which they come in a backup. */
 export const MEMBER_KINDS = [
   'file',
   'moved',
@@ -30,7 +30,7 @@ export const MEMBER_KINDS = [
 ] as const;
 export type MemberKind = (typeof MEMBER_KINDS)[number];
 
-/** What the path of members stands for. Throws DamagedError when coffer writes no such path. */
+/** The kind of the members with this path. Throws DamagedError if coffer never writes such a path. */
 export function memberKind(path: string): MemberKind {
   switch (path) {
     case DATA_PATH:
@@ -52,7 +52,7 @@ export function memberKind(path: string): MemberKind {
   throw new DamagedError(`the backup contains ${path}, which coffer never writes`);
 }
 
-/** The volume of a map's path. */
+/** The path of the volume that a map describes. */
 export function volumePathOfMap(mapPath: string): string {
   return mapPath.replace(/\.map$/, '.img');
 }

@@ -3,7 +3,7 @@ import { HEADER_NAME } from '../untrusted-header.ts';
 import { parsePartName } from '../parts/part-name.ts';
 import { type Manifest, type ManifestMember, lengthInTar } from './manifest.ts';
 
-/** Where the members of a path lie in the archive, one behind the other. */
+/** Where the members of a path are in the archive, one after the other: from byte `from` up to, not including, `to`. */
 export interface Place {
   readonly path: string;
   readonly from: number;
@@ -11,7 +11,7 @@ export interface Place {
   readonly members: readonly ManifestMember[];
 }
 
-/** Where everything lies that the manifest lists, but the parts of volumes. */
+/** Where everything that the manifest lists is in the archive, except the parts of volumes. */
 export class MemberPlaces {
   /** Where the parts of volumes begin. */
   readonly parts: number;
@@ -38,7 +38,7 @@ export class MemberPlaces {
     this.end = partsBefore < members.length ? offset : offset + partsLength;
   }
 
-  /** Throws DamagedError when the backup does not hold it. */
+  /** Throws DamagedError if the backup does not contain the path. */
   of(path: string): Place {
     const place = this.#places.get(path);
     if (place === undefined) throw new DamagedError(`the backup does not contain ${path}`);

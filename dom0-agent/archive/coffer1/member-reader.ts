@@ -8,20 +8,20 @@ import { type Cut, mostStored } from './coffer1-header.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH, type ManifestMember } from './manifest.ts';
 import { type ArchiveKey, MAC_LENGTH } from './seal-member.ts';
 
-/** A member as it lies in the archive: nothing of it is vouched for but the form of its name. */
+/** A member as it is stored in the archive: not authenticated, only the form of its name has been checked. */
 export interface StoredMember extends ManifestMember {
   readonly part: PartName;
-  /** If not with the keys of the file that is read: of a part that lies in another, or was born in one. */
+  /** For a part that is in another file, or was first stored in one: what its keys are derived from. */
   readonly sealedWith?: ArchiveKey;
   readonly untrustedBytes: Buffer;
   /** To be called when the bytes are no longer needed: the memory goes to another member. */
   readonly release: () => void;
 }
 
-/** One is decrypted, two are or will be authenticated, two wait, one is read. */
+/** How many members are in memory: one is decrypted, two are or will be authenticated, two wait, one is read. */
 const AT_ONCE = 6;
 
-/** Reads the members of a coffer-1 archive and the `.hmac` behind each, in pairs. */
+/** Reads the members of a coffer-1 archive in pairs: each with the `.hmac` that follows it. */
 export class MemberReader {
   readonly #tar: OuterTarReader;
   readonly #mostStored: number;
@@ -37,13 +37,13 @@ export class MemberReader {
     this.#pool = this.#newPool();
   }
 
-  /** To be called between files: whoever left a file early has not released its members. */
+  /** To be called between files: a consumer that left a file early has not released its members. */
   reclaimMemory(): void {
     if (this.#lent > 0) this.#pool = this.#newPool();
     this.#lent = 0;
   }
 
-  /** What comes next; undefined at the end of the archive. */
+  /** The name of the next part; undefined at the end of the archive. */
   async peek(): Promise<PartName | undefined> {
     if (this.#next !== undefined) return this.#next.part;
     const member = await this.#tar.next();
@@ -62,7 +62,7 @@ export class MemberReader {
     return part;
   }
 
-  /** The member that `peek` told of. */
+  /** The member that `peek` announced, in a buffer of the pool. Waits for memory if necessary. */
   async take(): Promise<StoredMember> {
     if (this.#next === undefined) throw new RangeError('peek comes first');
     const { member, part } = this.#next;
@@ -95,25 +95,24 @@ export class MemberReader {
   }
 }
 
-/** What a member `.hmac` holds, in hex; undefined if it has not the form of a MAC. */
+/** The MAC in a member `.hmac`, in hex; undefined if it does not have the form of one. */
 export function parseMac(untrustedBytes: Buffer): string | undefined {
   const untrustedText = untrustedBytes.toString('latin1');
   return /^[0-9a-f]{128}\n$/.test(untrustedText) ? untrustedText.slice(0, -1) : undefined;
 }
 
 /**
- * The members of the path `path`, which come next, from number `from` on, in ascending order and without a gap.
- * `onMember` is told of each.
+ * The members of the path `path`, which must come next, numbered from 0 on without a gap. `onMember` is called for
+ * each. Throws DamagedError.
  */
 export async function* membersOfPath(
   reader: MemberReader,
   path: string,
   onMember: (member: ManifestMember) => void,
-  from = 0,
 ): AsyncGenerator<StoredMember, void, undefined> {
-  for (let index = from; ; index++) {
+  for (let index = 0; ; index++) {
     const part = await reader.peek();
-    if (part?.path !== path && index > from) return;
+    if (part?.path !== path && index > 0) return;
     if (part?.path !== path || part.index !== index) {
       throw new DamagedError(`part ${index} of ${path} is not where it should be in the backup`);
     }

@@ -7,27 +7,28 @@ import { mapAhead } from './map-ahead.ts';
 import { type ArchiveKey, sealMember } from './seal-member.ts';
 import type { WrittenPart } from './written-so-far.ts';
 
-/** A member; the memory in which `bytes` lies must be given back. */
+/** A member that is not sealed yet. Its `buffer` and `frame` must be returned to their pools. */
 export interface PlainMember {
   readonly name: string;
   readonly bytes: Buffer;
-  /** Of the pool for plaintext. */
+  /** Memory of the pool for plaintext. */
   readonly buffer?: Buffer;
-  /** Of the pool for frames. */
+  /** Memory of the pool for frames. */
   readonly frame?: Buffer;
+  /** If it is a part of a volume. */
   readonly part?: WrittenPart;
 }
 
-/** `bytes` as they are stored. */
+/** A member whose `bytes` are as they are stored. */
 export type SealedMember = PlainMember & { readonly mac: string };
 
-/** How many members are compressed at the same time: all cores have one, and one waits. */
+/** How many members are compressed at the same time: one on each core, and one waits. */
 export const COMPRESSED_AT_ONCE = availableParallelism() + 1;
 
-/** More frames than are being made: two are sealed, one waits, one is written. */
+/** How many frames there are besides those being compressed: two are sealed, one waits, one is written. */
 const FRAMES_BESIDE = 4;
 
-/** Compresses and seals members before it is their turn to be stored. */
+/** Compresses and seals members, several of them ahead of being stored. */
 export class MemberSealer implements AsyncDisposable {
   readonly #key: ArchiveKey;
   readonly #cut: Cut;
@@ -38,7 +39,8 @@ export class MemberSealer implements AsyncDisposable {
 
   /**
    * @param plain the pool of the members' buffers
-   * @param stop ends the waiting for memory
+   * @param stop ends waiting for memory
+   * @param signal ends compressing
    */
   constructor(
     key: ArchiveKey,
@@ -55,7 +57,7 @@ export class MemberSealer implements AsyncDisposable {
       compressionFilter && frameCompressor(compressionFilter, availableParallelism(), signal);
   }
 
-  /** In their order. */
+  /** The members in their order, compressed and sealed ahead. */
   sealed(members: AsyncIterable<PlainMember>): AsyncIterable<SealedMember> {
     const compressed = mapAhead(prefetch(members), COMPRESSED_AT_ONCE, (member) =>
       this.#compressed(member),
@@ -63,12 +65,12 @@ export class MemberSealer implements AsyncDisposable {
     return prefetch(mapAhead(compressed, 2, (member) => this.#sealed(member)));
   }
 
-  /** One that is compressed and sealed when it is its turn. */
+  /** Compresses and seals a single member. */
   async seal(member: PlainMember): Promise<SealedMember> {
     return await this.#sealed(await this.#compressed(member));
   }
 
-  /** Gives back the memory of a member that was stored. */
+  /** Returns the memory of a member that has been stored. */
   release({ buffer, frame }: PlainMember): void {
     if (buffer !== undefined) this.#plain.give(buffer);
     if (frame !== undefined) this.#frames.give(frame);

@@ -11,15 +11,15 @@ export interface CopyingSink extends ByteSink {
   copy(fileName: string, offset: number, length: number): Promise<void>;
 }
 
-/** Where a member lies in a file of the directory: its header in the tar begins there. */
+/** Where the tar header of a member begins in a file of the directory. */
 export interface MemberPlace {
   readonly fileName: string;
   readonly offset: number;
 }
 
-/** Writes a file of a series member by member, each with its MAC behind it. */
+/** Writes a file of a series member by member, each followed by its MAC. */
 export class MemberWriter {
-  /** What was written but for parts of volumes, in its order. */
+  /** The members that were written, except parts of volumes, in order. */
   readonly members: ManifestMember[] = [];
   readonly #tar: OuterTarWriter;
   readonly #key: ArchiveKey;
@@ -34,17 +34,17 @@ export class MemberWriter {
     await this.#seal(HEADER_NAME, bytes, { ...this.#key, encrypted: false });
   }
 
-  /** Encrypts the bytes in place, and writes them. Gives their MAC. */
+  /** Encrypts the bytes in place, and writes them. Returns their MAC in hex. */
   async member(name: string, bytes: Buffer): Promise<string> {
     return this.#seal(name, bytes, this.#key);
   }
 
-  /** The same for a part of a volume, of which the manifest has no line. */
+  /** The same for a part of a volume, which the manifest does not list. */
   async part(name: string, bytes: Buffer): Promise<void> {
     await this.#store(name, bytes, this.#key);
   }
 
-  /** Writes a part that is sealed already, under the keys of this file. */
+  /** Writes a part that has already been sealed with the keys of this file. */
   async sealedPart(name: string, bytes: Buffer, mac: string): Promise<void> {
     await this.#tar.member(name, bytes);
     await this.#tar.member(`${name}.hmac`, Buffer.from(`${mac}\n`));
@@ -67,7 +67,7 @@ export class MemberWriter {
   }
 }
 
-/** Goes on with members of other files, too. */
+/** A MemberWriter that can also copy members of other files. */
 export class CopyingWriter extends MemberWriter {
   readonly #output: CopyingSink;
 

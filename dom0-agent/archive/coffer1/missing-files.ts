@@ -2,15 +2,15 @@ import type { SeriesFile } from './series-file.ts';
 import type { SeriesFiles } from './series-files.ts';
 import { mapPath, parseMap } from './volume-map.ts';
 
-/** The ids of the files of which packs in the directory hold parts. Reads no part. */
+/** The ids of the files some of whose parts are in packs in the directory. Reads no part. */
 export async function heldByPacks(files: SeriesFiles): Promise<Set<string>> {
   const packs = await files.packs();
   return new Set(packs.flatMap(({ manifest }) => manifest.holds.map(({ backupId }) => backupId)));
 }
 
 /**
- * The paths of the volumes of a backup that lie in part in files with these ids. Reads maps, and no part. Throws
- * DamagedError.
+ * The paths of those volumes of a backup that need data first stored in the files with these ids. Reads their maps, but
+ * no part. Throws DamagedError.
  */
 export async function volumesIn(
   file: SeriesFile,

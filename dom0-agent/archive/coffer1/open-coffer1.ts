@@ -11,10 +11,11 @@ import type { SeriesKeys } from './series-keys.ts';
 import { StreamingReader } from './streaming-reader.ts';
 
 /**
- * Opens a coffer-1 backup: unwraps the key of its series with the passphrase, checks the header and, where the input
- * can seek, the manifest at its end. Throws WrongPassphraseError or DamagedError.
+ * Opens a coffer-1 backup: unwraps the key of its series with the passphrase, authenticates the header and, if the
+ * input is seekable, the manifest at its end. Throws WrongPassphraseError, DamagedError, or RefusedError for a file of
+ * another kind.
  *
- * @param siblings where other files of the series are looked for, when they are needed
+ * @param siblings where other files of the series are looked for, if they are needed
  */
 export async function openCoffer1(
   input: ByteSource,
@@ -34,7 +35,7 @@ export async function openCoffer1(
   }
   const opened: Opened = { header, key: { root: seriesKey, backupId, encrypted }, signal };
   if (isFile(input)) {
-    // What fills the last block of the header's MAC is checked with the member behind it.
+    // Reading the next member checks the padding after the header's MAC.
     await tar.next();
     await tar[Symbol.asyncDispose]();
     const file = await SeriesFile.open(input, opened, headerMember);
@@ -48,7 +49,7 @@ export async function openCoffer1(
   return new StreamingReader(tar, opened, headerMember);
 }
 
-/** Files of a series that others need. */
+/** What the files are that are not backups themselves, for the error. */
 const WHAT_IT_IS = {
   data: 'it holds data that backups of its series refer to',
   pack: 'it holds what backups of its series need of files that were deleted',

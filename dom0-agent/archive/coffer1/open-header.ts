@@ -6,7 +6,7 @@ import { parseMac } from './member-reader.ts';
 import { isMemberAuthentic } from './seal-member.ts';
 import type { SeriesKey } from './series-key.ts';
 
-/** What a header says, before it is authentic. It has the one form that it can have. Throws DamagedError. */
+/** Parses a header that is not authenticated yet. Throws DamagedError unless it is exactly as coffer writes it. */
 export function parseUntrustedHeader({
   tar,
   untrustedBytes,
@@ -18,7 +18,7 @@ export function parseUntrustedHeader({
   throw new DamagedError('the header of the backup is not as coffer writes it');
 }
 
-/** Authenticates a header. Gives it as the manifest lists it. Throws DamagedError. */
+/** Authenticates a header, and returns it as the manifest lists it. Throws DamagedError. */
 export async function authenticateHeader(
   { untrustedBytes, untrustedMac }: UntrustedHeader,
   { backupId, encrypted }: Pick<Coffer1Header, 'backupId' | 'encrypted'>,

@@ -10,7 +10,7 @@ import { type PartText, chunksOf, parsePartText } from './part-text.ts';
 import { readRawFrame } from './raw-frame.ts';
 import { type ArchiveKey, openMember } from './seal-member.ts';
 
-/** What every reading of an opened backup needs. */
+/** What is needed for reading anything of an opened backup. */
 export interface Opened {
   readonly header: Coffer1Header;
   readonly key: ArchiveKey;
@@ -20,21 +20,21 @@ export interface Opened {
 /** How many members each step is ahead of the next one: with one, a core is idle for a third of the time. */
 const AHEAD = 2;
 
-/** What is damaged is passed over, but not without end: a storage could make it up. */
+/** How many damaged members are skipped before reading is given up: a storage could make up any number of them. */
 export const MOST_DAMAGED = 1000;
 
+/** The error for more than MOST_DAMAGED damaged members. */
 export function tooMuchDamaged(last: DamagedError): DamagedError {
   return new DamagedError(`too much of the backup is damaged, most recently: ${last.message}`);
 }
 
-/** A part of a volume that was authenticated, or the reason why it cannot be. */
+/** An authenticated part of a volume, or the reason why it is damaged. */
 export type OpenedPart =
   | {
       readonly number: number;
       readonly text: PartText;
       /**
-       * Its chunks, or those with the numbers that are wanted, each in memory of its own. To be read before the next part is
-       * asked for, as far as they are wanted.
+       * Its chunks, or only those whose numbers are wanted, each in its own memory. To be read before the next part.
        */
       readonly chunks: (
         isWanted?: (number: number) => boolean,
@@ -43,8 +43,8 @@ export type OpenedPart =
   | { readonly number: number; readonly damage: DamagedError };
 
 /**
- * The content of a file that is no volume, from its parts: authenticated, decrypted, decompressed. Throws
- * DamagedError at the first part that does not hold.
+ * The content of a file that is not a volume, from its parts: authenticated, decrypted, decompressed. Throws
+ * DamagedError at the first part that is not authentic.
  */
 export async function* plaintextOf(
   parts: AsyncIterable<StoredMember>,
@@ -57,8 +57,8 @@ export async function* plaintextOf(
 }
 
 /**
- * What members hold of which each is a whole text: authenticated, decrypted and, by one program for all,
- * decompressed. Those that are damaged are told in their turn, and the others go on.
+ * The texts in members that contain one each: authenticated, decrypted and, with one program for all, decompressed. For
+ * a damaged member, the error is yielded in its turn; the others follow.
  *
  * @param lengths of the texts, in bytes
  */
@@ -71,7 +71,7 @@ export async function* openTexts(
   const frames = framesOf(members, opened.key, (_, damage) => damages.push(damage));
   await using bytes = new ByteReader(decompressed(prefetch(frames), opened), 'a file');
   for (const [place, length] of lengths.entries()) {
-    // The next bytes are there, or the end: then it is known what became of the member.
+    // Once the next bytes have come, or the end, it is known whether the member is damaged.
     if (damages.length <= place) await bytes.ended();
     yield damages[place] ?? (await bytes.exact(length));
   }
@@ -79,25 +79,25 @@ export async function* openTexts(
 }
 
 /**
- * The parts of volumes, one after the other: authenticated, decrypted and, by one program for all, decompressed.
- * Those that are damaged are told in their turn, and the others go on.
+ * The parts of volumes, one after the other: authenticated, decrypted and, with one program for all, decompressed. For
+ * a damaged part, the error is yielded in its turn; the others follow.
  */
 export async function* openParts(
   parts: AsyncIterable<StoredMember>,
   opened: Opened,
 ): AsyncGenerator<OpenedPart, void, undefined> {
   const { grain } = opened.header;
-  /** The parts whose frames went in, and whose chunks did not come out yet. */
+  /** The parts whose frames went into the decompressor, and whose chunks have not come out yet. */
   const underWay: { number: number; damage: DamagedError | undefined }[] = [];
   let damaged = 0;
   const frames = framesOf(parts, opened.key, (number, damage) => {
     underWay.push({ number, damage });
-    // Nothing comes out for what is damaged: nobody else would notice.
+    // Counted here: nothing comes out for a damaged part, so an endless number of them would show nowhere else.
     if (damage !== undefined && ++damaged > MOST_DAMAGED) throw tooMuchDamaged(damage);
   });
   await using bytes = new ByteReader(decompressed(prefetch(frames), opened), 'a part of a volume');
   for (;;) {
-    // Only then is it known what comes next.
+    // Waits until it is known what comes next.
     const ended = await bytes.ended();
     const part = underWay.shift();
     if (part === undefined && ended) return;
@@ -127,7 +127,7 @@ export async function* openParts(
   }
 }
 
-/** Authenticates every member, and uses none of them. Throws DamagedError. */
+/** Authenticates every member, and discards it. Throws DamagedError. */
 export async function authenticateParts(
   parts: AsyncIterable<StoredMember>,
   key: ArchiveKey,
@@ -142,8 +142,8 @@ export async function authenticateParts(
 }
 
 /**
- * The decrypted frames of the parts, in slices. `onPart` is told of each part before its frame comes, or that it
- * is damaged and will not come.
+ * The decrypted frames of the parts, in slices. `onPart` is called for each part before its frame; for a damaged part
+ * it gets the error, and no frame follows.
  */
 async function* framesOf(
   parts: AsyncIterable<StoredMember>,
@@ -166,7 +166,7 @@ async function* framesOf(
 
 interface AuthenticatedMember {
   readonly member: StoredMember;
-  /** In slices, decrypted; or why it is not authentic. */
+  /** The decrypted frame in slices, or why it is not authentic. */
   readonly frame: Iterable<Buffer> | DamagedError;
 }
 
@@ -192,7 +192,9 @@ export async function authenticate(
   }
 }
 
-/** Raw frames need no program, and without a frame there is nothing to decompress: all may be damaged. */
+/**
+ * Starts the decompressor only when a frame needs it: raw frames do not, and if all parts are damaged, there is none.
+ */
 async function* decompressed(
   frames: AsyncIterable<Buffer>,
   { header, signal }: Opened,

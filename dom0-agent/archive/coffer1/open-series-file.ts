@@ -9,23 +9,25 @@ import { authenticateHeader, parseUntrustedHeader } from './open-header.ts';
 import { SeriesFile } from './series-file.ts';
 import type { SeriesKey } from './series-key.ts';
 
-/** A file of the series in its directory: all but its name is authentic. */
+/** A file of the series in its directory: everything except its name is authentic. */
 export interface FileOfSeries {
   readonly untrustedName: string;
   readonly file: SeriesFile;
 }
 
-/** What a file of the directory says of itself. */
+/** What a file of the directory claims to be, in its header. */
 export interface Claim {
   readonly untrustedName: string;
   readonly input: OpenedFile;
   readonly untrustedHeader: Coffer1Header;
 }
 
-/** Longer names are cut where they are shown. */
+/** The most characters of a file's name that are shown. */
 export const LONGEST_NAME = 100;
 
-/** Undefined for a file that is none of coffer's own, or is not complete yet. */
+/**
+ * Reads what a file claims to be. Undefined if it is not in coffer's own format, or incomplete. Throws DamagedError.
+ */
 export async function claimOf(
   directory: OpenedDirectory,
   untrustedName: string,
@@ -44,8 +46,8 @@ export async function claimOf(
 }
 
 /**
- * Opens a file of a series whose key is known. Undefined for one of another series, or no backup. Throws DamagedError when
- * it says that it is of this one, and is not authentic.
+ * Opens a file of a series whose key is known. Undefined for a file of another series, or of another kind. Throws
+ * DamagedError if it claims to be of this series, and is not authentic.
  */
 export async function openOfSeries(
   directory: OpenedDirectory,
@@ -59,7 +61,7 @@ export async function openOfSeries(
     : undefined;
 }
 
-/** What a file says of itself, whoever wrote it; undefined for one that is no backup of coffer's own. Throws DamagedError. */
+/** The ids that a file claims, whoever wrote it; undefined if it is not in coffer's own format. Throws DamagedError. */
 export async function untrustedIdsOf(
   directory: OpenedDirectory,
   untrustedName: string,
@@ -67,7 +69,7 @@ export async function untrustedIdsOf(
   return (await claimOf(directory, untrustedName))?.untrustedHeader;
 }
 
-/** Opens a file that claims to be of the series with this key. Throws DamagedError, which names it. */
+/** Opens a file that claims to be of the series with this key. Throws DamagedError, which names the file. */
 export async function openClaim(
   { untrustedName, input }: Claim,
   key: SeriesKey,
@@ -80,7 +82,9 @@ export async function openClaim(
   }
 }
 
-/** Opens a file of a series of which the key is known: all that is read of it is authentic. Throws DamagedError. */
+/**
+ * Opens a file of a series whose key is known: everything that is read from it is authenticated. Throws DamagedError.
+ */
 export async function openSeriesFile(
   input: OpenedFile,
   key: SeriesKey,
@@ -91,14 +95,14 @@ export async function openSeriesFile(
   await using tar = first.tar;
   const header = parseUntrustedHeader(first);
   const headerMember = await authenticateHeader(first, header, key);
-  // What fills the last block of the header's MAC is checked with the member behind it.
+  // Reading the next member checks the padding after the header's MAC.
   await tar.next();
   const { backupId, encrypted } = header;
   const opened = { header, key: { root: key, backupId, encrypted }, signal };
   return await SeriesFile.open(input, opened, headerMember);
 }
 
-/** Undefined for a file that is no backup. Throws DamagedError. */
+/** Undefined for a file that is not a backup. */
 async function untrustedHeaderOf(input: OpenedFile): Promise<UntrustedHeader | undefined> {
   const tar = new OuterTarReader(headOf(input));
   try {
@@ -111,6 +115,7 @@ async function untrustedHeaderOf(input: OpenedFile): Promise<UntrustedHeader | u
   return undefined;
 }
 
+/** Adds the file's name to a DamagedError. */
 function aboutFile(untrustedName: string, error: unknown): unknown {
   if (!(error instanceof DamagedError)) return error;
   return new DamagedError(`${printable(untrustedName, LONGEST_NAME)}: ${messageOf(error)}`, {

@@ -2,13 +2,16 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { type Manifest, lengthInTar } from './manifest.ts';
 import type { PartsTable } from './parts-table.ts';
 
-/** Where the parts of volumes lie in a file. */
+/** Where the parts of volumes begin in a file. */
 export class PartOffsets {
   readonly table: PartsTable;
-  /** Of each part, by row, and behind the last one where they end. */
+  /** The offset of each part in bytes, by row; the last entry is where the parts end. */
   readonly #offsets: Float64Array;
 
-  /** @param from where the first part lies. Throws DamagedError when the table does not fit the manifest. */
+  /**
+   * @param from where the first part begins
+   * @throws DamagedError if the table does not match the manifest
+   */
   constructor(table: PartsTable, from: number, { parts, partsLength }: Manifest) {
     this.table = table;
     this.#offsets = new Float64Array(table.length + 1);

@@ -1,18 +1,18 @@
 import { MOST_CHUNKS_IN_PART, PART_TEXT_LENGTH } from './coffer1-header.ts';
 import { NUMBER, WORD, invalid } from './text-lines.ts';
 
-/** Chunks of a volume that follow each other in it. */
+/** Consecutive chunks of a volume. */
 export interface ChunkRun {
-  /** Number of the first one in the volume. */
+  /** The number of the first one in the volume. */
   readonly first: number;
   readonly count: number;
 }
 
-/** What a part says of itself, so that a stream can be restored, and a file without its end be salvaged. */
+/** What a part says about itself, so that a stream can be restored, and a truncated file salvaged. */
 export interface PartText {
   /** `vm5/private.img` */
   readonly path: string;
-  /** Of the volume, in bytes. */
+  /** The size of the volume in bytes. */
   readonly size: number;
   readonly domain: string;
   /** Which of the volume's parts in this file it is, from 0. */
@@ -28,7 +28,7 @@ export function chunksOf({ runs }: Pick<PartText, 'runs'>): number {
   return runs.reduce((sum, { count }) => sum + count, 0);
 }
 
-/** The block of 4 KiB that stands before the chunks of a part: lines, then line feeds to fill it up. */
+/** The block of 4 KiB before the chunks of a part: lines, padded with line feeds. */
 export function formatPartText({ path, size, domain, index, last, runs }: PartText): Buffer {
   const lines = [
     'coffer-1 part',
@@ -49,7 +49,7 @@ const TEXT = new RegExp(
     `part (${NUMBER}) (last|more)\\n((?:run ${NUMBER} ${NUMBER}\\n){0,${MOST_CHUNKS_IN_PART}})end\\n\\n*$`,
 );
 
-/** Takes the block apart. Throws DamagedError when it is not just what `formatPartText` makes. */
+/** Parses the block. Throws DamagedError unless it is exactly as `formatPartText` writes it. */
 export function parsePartText(block: Buffer, grain: number): PartText {
   const match = TEXT.exec(block.toString('latin1'));
   const [, path, size, domain, index, last, runLines] = match ?? [];

@@ -17,7 +17,7 @@ import { PARTS_PATH, formatPartsTable } from './parts-table-text.ts';
 import type { PartsTable } from './parts-table.ts';
 import type { NextFile } from './series.ts';
 
-/** What a file that holds nothing but parts shares with the other files of its series, and its place among them. */
+/** How a file that contains nothing but parts is written, and its place in its series. */
 export interface PartsFileOptions extends Omit<NextFile, 'earlier'> {
   readonly encrypted: boolean;
   readonly compressionFilter: Coffer1Filter | undefined;
@@ -26,7 +26,7 @@ export interface PartsFileOptions extends Omit<NextFile, 'earlier'> {
   readonly created: Date;
 }
 
-/** A file of parts as the next one of its series needs to know it. */
+/** What the next file of the series needs to know about a file of parts. */
 export interface WrittenParts {
   readonly name: NamedFile;
   readonly table: PartsTable;
@@ -73,7 +73,7 @@ export async function endPartsFile(
   return { name: { backupId, mac }, table, ids };
 }
 
-/** Undefined where nothing is compressed. */
+/** The compressor for the texts of a file; undefined if nothing is compressed. */
 export function compressorFor(
   { compressionFilter }: Pick<PartsFileOptions, 'compressionFilter'>,
   signal: AbortSignal,
@@ -83,10 +83,10 @@ export function compressorFor(
     : frameCompressor(compressionFilter, 1, signal);
 }
 
-/** A frame of its own, or the bytes themselves where nothing is compressed. */
+/** The bytes as one frame, or unchanged if nothing is compressed. */
 export async function compressed(bytes: Buffer, by: FrameCompressor | undefined): Promise<Buffer> {
   if (by === undefined) return bytes;
-  // As `mostStored`: what a compressor adds where it finds nothing to compress.
+  // As in `mostStored`: room for what a compressor adds to data that does not compress.
   return by.compress(
     bytes,
     Buffer.allocUnsafe(bytes.length + Math.ceil(bytes.length / 128) + 4 * KiB),
@@ -106,7 +106,7 @@ async function writeText(
   }
 }
 
-/** The header comes before the parts, all else behind them. */
+/** The manifest of a file in which the header comes before the parts, and everything else after them. */
 function manifestOf(
   { series, sequence, previous, created }: PartsFileOptions,
   { members }: MemberWriter,
@@ -119,7 +119,7 @@ function manifestOf(
   };
 }
 
-/** Bytes that the parts take in the outer tar. */
+/** How many bytes the parts take in the outer tar. */
 function lengthOf(table: PartsTable): number {
   let length = 0;
   for (let row = 0; row < table.length; row++) length += lengthInTar(table.at(row).size);

@@ -5,7 +5,7 @@ import { MOST_BACKUPS } from './runs.ts';
 import { NUMBER, WORD, textLines, textPieces, invalid } from './text-lines.ts';
 
 export const PARTS_PATH = 'parts';
-/** As many volumes as ten thousand VMs have. */
+/** More than ten thousand VMs have volumes. */
 const MOST_DOMAINS = 2 ** 16;
 
 /** The text of the table, in pieces. */
@@ -33,7 +33,7 @@ function* tableLines(table: PartsTable): Generator<string, void, undefined> {
   yield `end ${table.length} ${chunks} ${size}`;
 }
 
-/** A character for each chunk as far as the last that is there: 1 for those that are. */
+/** A character for each original chunk of a part up to the last one that is left: 1 if it is left, else 0. */
 function formatMask(mask: number): string {
   const places = placesIn(mask);
   return Array.from({ length: 1 + (places.at(-1) ?? 0) }, (_, place) =>
@@ -51,10 +51,10 @@ const TRIMMED = new RegExp(
 const PART = new RegExp(`^part (${NUMBER}) (${NUMBER}) (${NUMBER})$`);
 
 /**
- * Reads the table from its text, which comes in pieces and is authentic. There is one text for each table: any
- * other is a DamagedError.
+ * Parses the text of the table, which comes in pieces and is authentic. Throws DamagedError unless it is exactly as
+ * `formatPartsTable` writes it.
  *
- * @param mostStored the most bytes that a part can have
+ * @param mostStored the largest stored size of a part, in bytes
  */
 export async function parsePartsTable(
   pieces: AsyncIterable<Buffer>,
@@ -75,7 +75,7 @@ class TableParser {
   readonly #domains: string[] = [];
   readonly #known = new Set<string>();
   readonly #origins = new Set<string>();
-  /** Where the present parts were born, and the number of the last of them, -1 before there is one. */
+  /** The file in which the current parts were first stored, and the number of the last one; -1 if there is none yet. */
   #origin: { readonly backupId: string; last: number } | undefined;
   #begun = false;
 
@@ -83,7 +83,7 @@ class TableParser {
     this.#mostStored = mostStored;
   }
 
-  /** Whether the line can stand where it does. */
+  /** Takes the next line. Returns whether it is valid there. */
   take(line: string): boolean {
     if (this.ended) return false;
     if (!this.#begun) return (this.#begun = line === 'coffer-1 parts');
@@ -149,7 +149,7 @@ class TableParser {
     return true;
   }
 
-  /** Undefined for a part that there cannot be. */
+  /** Undefined for an impossible part. */
   #part(size: number, chunks: number, place: number): TablePart | undefined {
     const domain = this.#domains[place];
     if (domain === undefined || place > this.table.domains.length) return undefined;

@@ -1,10 +1,10 @@
 import { bits, covers } from './chunk-mask.ts';
 import { Uint32List } from './uint32-list.ts';
 
-/** 32 TiB of data in parts of 4 MiB. */
+/** The most parts in a file: 32 TiB of data in parts of 4 MiB. */
 export const MOST_PARTS = 2 ** 23;
 
-/** A part as the table tells of it. */
+/** A part as the table describes it. */
 export interface TablePart {
   /** Bytes as stored. */
   readonly size: number;
@@ -12,20 +12,21 @@ export interface TablePart {
   readonly domain: string;
 }
 
-/** A part where it lies. */
+/** A row of the table. */
 export interface PlacedPart extends TablePart {
+  /** The index of its domain in `domains`. */
   readonly domainPlace: number;
-  /** The file that it was born in; undefined for this one. */
+  /** The file in which it was first stored; undefined for this one. */
   readonly bornIn: string | undefined;
   /** Its number there. */
   readonly number: number;
-  /** Which of the chunks that it was born with are here, as bits. */
+  /** Which of its original chunks are here, as bits. */
   readonly mask: number;
-  /** Whether some were left out, and it was sealed anew. */
+  /** Whether some chunks were left out, and it was sealed again. */
   readonly isTrimmed: boolean;
 }
 
-/** Parts of a file that were born in one other: from row `from` up to, not including, row `to`. */
+/** Parts that were first stored in one other file: from row `from` up to, not including, row `to`. */
 export interface MovedParts {
   readonly backupId: string;
   readonly from: number;
@@ -33,8 +34,8 @@ export interface MovedParts {
 }
 
 /**
- * All parts in a file, by row, which is the order in which they lie: 12 bytes each, 24 of those that were born in another
- * file, which come first. Where each lies follows from the sizes before it.
+ * All parts in a file, one a row, in the order of their positions, which follow from the sizes. Those that were first
+ * stored in another file come first. Takes 12 bytes a part; 24 for one from another file.
  */
 export class PartsTable {
   readonly #sizes = new Uint32List();
@@ -43,7 +44,7 @@ export class PartsTable {
   readonly #domains: string[] = [];
   readonly #places = new Map<string, number>();
   readonly #moved: { readonly backupId: string; readonly from: number; to: number }[] = [];
-  /** Of the parts that were born in other files: their numbers there, and places in `#moved`. */
+  /** For the parts from other files: their numbers there, and indices in `#moved`. */
   readonly #numbers = new Uint32List();
   readonly #movedFrom = new Uint32List();
   /** And which of their chunks are left, as bits; 0: all. */
@@ -58,12 +59,12 @@ export class PartsTable {
     return this.#domains;
   }
 
-  /** How many parts were born in this file: those of the last rows. */
+  /** How many parts were first stored in this file: those of the last rows. */
   get own(): number {
     return this.length - this.#numbers.length;
   }
 
-  /** The others, by the file that they were born in, in their order. */
+  /** The others, by the file in which they were first stored, in the order of rows. */
   get moved(): readonly MovedParts[] {
     return this.#moved;
   }
@@ -88,7 +89,7 @@ export class PartsTable {
   }
 
   /**
-   * The row of part `number` of the file that it was born in; undefined when it is not here.
+   * The row of a part, by the file in which it was first stored and its number there; undefined if it is not here.
    *
    * @param bornIn undefined for this file
    */
@@ -106,12 +107,12 @@ export class PartsTable {
     return undefined;
   }
 
-  /** Whether `count` chunks of the part in a row are here, from number `offset` on of those that it was born with. */
+  /** Whether `count` of the original chunks of the part in a row are here, from position `offset` on. */
   holds(row: number, offset: number, count: number): boolean {
     return covers(this.at(row).mask, bits(offset, count));
   }
 
-  /** Adds a part that was born here. */
+  /** Adds a part that was first stored in this file. */
   add({ size, chunks, domain }: TablePart): void {
     this.#sizes.push(size);
     this.#chunks.push(chunks);
@@ -119,10 +120,10 @@ export class PartsTable {
   }
 
   /**
-   * Adds part `number` of another file. They come before those born here; those of one file together, ascending.
-   * Throws RangeError for what is out of this order.
+   * Adds part `number` of another file. These parts come before this file's own, those of one file together, ascending.
+   * Throws RangeError for a number that does not ascend, or after a part of this file.
    *
-   * @param mask of a part that was trimmed, which of its chunks are left; undefined: it is as it was
+   * @param mask for a trimmed part: which of its chunks are left; undefined: it is unchanged
    */
   addMoved(backupId: string, number: number, part: TablePart, mask?: number): void {
     const row = this.length;
@@ -139,7 +140,7 @@ export class PartsTable {
     this.add(part);
   }
 
-  /** Sums of all parts. */
+  /** The sums over all parts. */
   totals(): { chunks: number; size: number } {
     let chunks = 0;
     let size = 0;

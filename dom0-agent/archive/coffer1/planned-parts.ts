@@ -18,21 +18,21 @@ import { chunksOf } from './part-text.ts';
 import { requireEnd } from './series-file.ts';
 import type { SeriesFiles } from './series-files.ts';
 
-/** A part that chunks are wanted of. */
+/** A part of which some chunks are wanted. */
 export interface WantedPart extends LocatedPart {
-  /** The chunks, as bits by the places where they lay when the part was born. */
+  /** Which of its original chunks, as bits. */
   readonly wanted: number;
 }
 
-/** So much is asked for in one range, in bytes: parts that are neighbours are read as one. */
+/** The longest range that is requested, in bytes: adjacent parts are read as one range. */
 const LONGEST_RANGE = 256 * 1024 * 1024;
 
 /**
- * The wanted chunks of parts, of any files of a series, in the order in which they are given; each at the place where it lay when
- * its part was born. What comes next is read, authenticated and decompressed ahead. Throws DamagedError in the turn of a part
- * that does not hold.
+ * The wanted chunks of parts in any files of a series, in the order of `parts`: for each part an array with each wanted
+ * chunk at its original position. Parts are read, authenticated and decompressed ahead. Throws DamagedError in the turn
+ * of a damaged part.
  *
- * @param parts gives the same each time that it is called
+ * @param parts must yield the same parts each time that it is called
  */
 export async function* chunksOfParts(
   parts: () => Iterable<WantedPart>,
@@ -41,7 +41,7 @@ export async function* chunksOfParts(
   for (const alike of alikeIn(parts)) yield* prefetch(chunksOfAlike(alike, files));
 }
 
-/** Parts one behind the other that one program can decompress. */
+/** Groups consecutive parts with the same compression, which one program can decompress. */
 function* alikeIn(
   parts: () => Iterable<WantedPart>,
 ): Generator<() => Iterable<WantedPart>, void, undefined> {
@@ -99,15 +99,17 @@ async function chunksIn(
   return chunks;
 }
 
-/** A part of another file is told with the name of that. */
+/** Names the file in the error, unless it is the backup's own. */
 function inFile(damage: DamagedError, name: string | undefined): DamagedError {
   if (name === undefined) return damage;
   return new DamagedError(`${name}: ${damage.message}`, { cause: damage });
 }
 
 /**
- * The parts as they are stored, wherever they lie: one behind the other they are a tar, of which each member must be the one
- * that is expected.
+ * The parts as they are stored, in any files. One after the other, they are read as a tar, in which each member must be
+ * the expected one. Throws DamagedError.
+ *
+ * @param parts must yield the same parts each time that it is called
  */
 export async function* storedParts(
   parts: () => Iterable<LocatedPart>,
@@ -144,7 +146,7 @@ async function takePart(
   }
   const { key } = file.opened;
   if (isTrimmed) return { ...member, sealedWith: key };
-  // A part keeps the keys of its birth, wherever it lies.
+  // A part keeps the keys of the file in which it was first stored.
   return {
     ...member,
     name: partName(DATA_PATH, number).name,
@@ -157,7 +159,7 @@ function pathOf(bornIn: string | undefined, isTrimmed: boolean): string {
   return isTrimmed ? trimmedPath(bornIn) : movedPath(bornIn);
 }
 
-/** Where parts lie; neighbours are one range. */
+/** The ranges of parts in their files; adjacent parts become one range. */
 function* rangesOf(parts: Iterable<LocatedPart>): Generator<FileRange, void, undefined> {
   let range: { file: OpenedFile; from: number; to: number } | undefined;
   for (const part of parts) {

@@ -1,21 +1,22 @@
 /**
- * Texts up to this length, in bytes, are stored in their frame as they are: starting zstd takes longer than reading them, and
- * a restore from a long series reads two of them for each file.
+ * Texts up to this length, in bytes, are stored in their frame uncompressed: starting zstd takes longer than reading
+ * them, and a restore from a long series reads two of them for each file.
  */
 export const LONGEST_RAW = 16 * 1024;
 
-/** What stands around the text in such a frame, in bytes. */
+/** How many bytes such a frame has besides the text. */
 export const FRAME_OVERHEAD = 12;
 
-/** `Magic_Number`, and a `Frame_Header_Descriptor` that announces the size of the content, in four bytes, and no checksum. */
+/** `Magic_Number`, and a `Frame_Header_Descriptor` that announces the content's size in four bytes, and no checksum. */
 const BEGINNING = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0xa0]);
+/** The position of the block's header, after the size. */
 const BLOCK = BEGINNING.length + 4;
-/** The first bits of a block's header: the last one, uncompressed. */
+/** The lowest bits of the block's header: the last block, uncompressed. */
 const LAST_RAW_BLOCK = 0b001;
 
 /**
- * The zstd frame (RFC 8878, 3.1.1) of one raw block with a text of up to LONGEST_RAW bytes, at the beginning of `target`:
- * `zstd -d` gives the text again.
+ * The zstd frame (RFC 8878, 3.1.1) of one raw block with a text of up to LONGEST_RAW bytes, at the beginning of
+ * `target`: `zstd -d` gives the text again.
  */
 export function writeRawFrame(text: Buffer, target: Buffer): Buffer {
   if (text.length > LONGEST_RAW) throw new RangeError('the text is too long for a raw frame');
@@ -26,7 +27,7 @@ export function writeRawFrame(text: Buffer, target: Buffer): Buffer {
   return target.subarray(0, FRAME_OVERHEAD + text.length);
 }
 
-/** The text in such a frame, which shares its memory. Undefined for whatever else, which zstd has to read. */
+/** The text in such a frame, whose memory it shares. Undefined for anything else, which zstd has to decompress. */
 export function readRawFrame(frame: Buffer): Buffer | undefined {
   const length = frame.length - FRAME_OVERHEAD;
   if (length < 0 || length > LONGEST_RAW) return undefined;

@@ -2,36 +2,40 @@ import { bits, countBits } from './chunk-mask.ts';
 import type { Run, Runs } from './runs.ts';
 import { Uint32List } from './uint32-list.ts';
 
-/** What is done for some runs of a volume that lie in the same part and follow each other. */
+/** A visit to a part, for consecutive runs of a volume that are in it. */
 export interface Step {
-  /** The part, by a number among all that the volume needs. */
+  /** The number of the part. */
   readonly part: number;
   readonly runs: readonly Run[];
-  /** Whether the part must be read now; otherwise what is wanted of it was kept. */
+  /** Whether the part must be read now; otherwise the chunks were kept. */
   readonly isRead: boolean;
   /** Which of its chunks are kept for later steps, as bits. */
   readonly kept: number;
-  /** Parts of which nothing is kept any longer, though a later step needs them. */
+  /** Parts whose kept chunks are dropped now, though a later step needs them. */
   readonly dropped: readonly number[];
 }
 
 /**
- * In which order the parts of a volume are read, so that its chunks come in ascending order and few parts are read
- * twice. The map tells the future: when there is no room for more chunks, those are dropped that are needed last. For
- * each visit of a part 16 bytes are held, and 4 for each part.
+ * The order in which the parts of a volume are read, so that its chunks come in ascending order and few parts are read
+ * twice. The map shows what will be needed: when there is no room for more chunks, those that are needed last are
+ * dropped. Takes 16 bytes for each visit to a part, and 4 for each part.
  */
 export class ReadPlan {
   readonly #runs: Runs;
-  /** Of each visit: its first run, and its part. */
+  /** For each visit: its first run, and its part. */
   readonly #firstRuns = new Uint32List();
   readonly #parts = new Uint32List();
-  /** Of each visit: the next one of the same part, or their number; and all chunks that later ones want, as bits. */
+  /**
+   * For each visit: the next visit to the same part, or the number of all visits if there is none; and the chunks that
+   * any later visit needs, as bits.
+   */
   readonly #next: Uint32Array;
   readonly #later: Uint32Array;
   readonly #room: number;
 
   /**
-   * @param partOf the number of the part that a run lies in, below `parts`
+   * @param parts all numbers of parts are below this
+   * @param partOf the number of the part that a run is in
    * @param room how many chunks can be kept
    */
   constructor(runs: Runs, parts: number, partOf: (run: Run) => number, room: number) {
@@ -55,7 +59,7 @@ export class ReadPlan {
     return this.#parts.length;
   }
 
-  /** The same steps each time. */
+  /** The steps, the same each time. */
   *steps(): Generator<Step, void, undefined> {
     const kept = new KeptParts(this.#room);
     for (let visit = 0; visit < this.length; visit++) {
@@ -93,7 +97,7 @@ export class ReadPlan {
   }
 }
 
-/** The parts of which something is kept. */
+/** The parts of which chunks are kept. */
 class KeptParts {
   readonly #room: number;
   readonly #parts = new Map<number, { readonly next: number; readonly chunks: number }>();
@@ -103,13 +107,13 @@ class KeptParts {
     this.#room = room;
   }
 
-  /** Whether something was kept of the part; it is no longer. */
+  /** Forgets the chunks that are kept of a part. Returns whether there were any. */
   release(part: number): boolean {
     this.#used -= this.#parts.get(part)?.chunks ?? 0;
     return this.#parts.delete(part);
   }
 
-  /** Keeps chunks until the visit `next`. Gives the parts that had to go, perhaps this one. */
+  /** Keeps chunks until the visit `next`. Returns the parts that had to be dropped, perhaps this one. */
   keep(part: number, next: number, chunks: number): number[] {
     this.#parts.set(part, { next, chunks });
     this.#used += chunks;

@@ -7,10 +7,10 @@ import type { PartsTable } from './parts-table.ts';
 import type { VolumeCheck } from './volume-check.ts';
 import type { VolumeMap } from './volume-map.ts';
 
-/** Stands for the chunks of a part that is damaged. */
+/** Instead of the number of chunks, for a damaged part. */
 const UNKNOWN = 2 ** 32 - 1;
 
-/** What came of a stream, to be held against what the backup says of itself at its end. */
+/** What has been read of a stream, to be compared with the maps, the table and the manifest at its end. */
 export class ReadSoFar {
   readonly #members: ManifestMember[];
   readonly #paths: string[] = [];
@@ -26,7 +26,7 @@ export class ReadSoFar {
     this.#members = [headerMember];
   }
 
-  /** A member that is no part of a volume. */
+  /** Notes a member that is not a part of a volume. */
   noteMember({ name, size, mac }: ManifestMember): void {
     this.#members.push({ name, size, mac });
   }
@@ -35,31 +35,31 @@ export class ReadSoFar {
     this.#paths.push(path);
   }
 
-  /** The next part of a volume, before it is opened. */
+  /** Notes the next part of a volume, before it is opened. */
   notePart(size: number): void {
     this.#partsBefore ??= this.#members.length;
     this.#partsLength += lengthInTar(size);
     this.#sizes.push(size);
   }
 
-  /** The next part was opened. */
+  /** Notes how many chunks the next part has, which was opened. */
   noteChunks(chunks: number): void {
     this.#chunks.push(chunks);
   }
 
-  /** The next part cannot be opened. Throws DamagedError when there are too many of them. */
+  /** Notes that the next part is damaged. Throws DamagedError when there was too much damage. */
   noteDamaged(damage: DamagedError): void {
     this.#chunks.push(UNKNOWN);
     this.countDamage(damage);
   }
 
-  /** Throws DamagedError when there was too much. */
+  /** Counts a damaged member. Throws DamagedError when there was too much damage. */
   countDamage(damage: DamagedError): void {
     this.#lastDamage = damage;
     if (++this.#damaged > MOST_DAMAGED) throw tooMuchDamaged(damage);
   }
 
-  /** The first part of a volume came. */
+  /** Notes a volume, whose first part has come. Throws DamagedError when it has come before. */
   beginVolume(check: VolumeCheck): void {
     if (this.#volumes.has(check.path)) {
       throw new DamagedError(`the backup contains ${check.path} twice`);
@@ -68,8 +68,8 @@ export class ReadSoFar {
   }
 
   /**
-   * Throws DamagedError when a volume that was read is not the one that its map tells of. When none of its parts
-   * could be read, gives the reason.
+   * Throws DamagedError if a volume that was read does not match its map. Returns the reason if none of its parts could
+   * be read.
    */
   checkMap(map: VolumeMap, backupId: string): DamagedError | undefined {
     const { path } = map;
@@ -120,7 +120,7 @@ export class ReadSoFar {
       manifest.parts === this.#sizes.length &&
       manifest.partsLength === this.#partsLength &&
       manifest.partsBefore === (this.#partsBefore ?? manifest.partsBefore) &&
-      // In any order, since maps follow what else there is.
+      // In any order: a volume is noted when its map comes, after other files.
       isDeepStrictEqual(files.map(({ path }) => path).sort(), this.#paths.sort());
     if (!isSame) {
       throw new DamagedError('the backup does not match its manifest');

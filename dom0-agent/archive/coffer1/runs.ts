@@ -2,11 +2,11 @@ import { MOST_CHUNKS_IN_PART } from './coffer1-header.ts';
 import { Uint32List } from './uint32-list.ts';
 import type { ChunkRun } from './part-text.ts';
 
-/** Chunks that follow each other in a volume and in a part. */
+/** Chunks that are consecutive both in a volume and in a part. */
 export interface Run extends ChunkRun {
-  /** Which backup's part it is: a place in the map's table. */
+  /** The file in which the part was first stored: an index in the map's `backups`. */
   readonly backup: number;
-  /** The part's number, and where in it the first chunk lies, counted in chunks. */
+  /** The number of the part there, and the position of the first chunk in it, counted in chunks. */
   readonly part: number;
   readonly offset: number;
 }
@@ -36,7 +36,7 @@ export class Runs {
     };
   }
 
-  /** Adds a run behind the others; one that continues the last becomes one with it. */
+  /** Appends a run; one that continues the last one is merged with it. */
   add(run: Run): void {
     const last = this.length === 0 ? undefined : this.at(this.length - 1);
     if (last !== undefined && continues(last, run)) {
@@ -53,7 +53,7 @@ export class Runs {
   }
 }
 
-/** Whether `next` goes on where `last` ends, in the volume and in the part. */
+/** Whether `next` continues where `last` ends, in the volume and in the part. */
 export function continues(last: Run, next: Run): boolean {
   return (
     next.first === last.first + last.count &&

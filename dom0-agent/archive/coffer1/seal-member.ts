@@ -12,10 +12,10 @@ export interface ArchiveKey {
   readonly encrypted: boolean;
 }
 
-/** The length of a MAC's text: HMAC-SHA512 in hex. */
+/** The length of a MAC as text: HMAC-SHA512 in hex. */
 export const MAC_LENGTH = 128;
 
-/** How much is encrypted at a time: it fits into a processor's cache. */
+/** How many bytes are encrypted at a time: they fit into a processor's cache. */
 const SLICE = 256 * KiB;
 
 /** Encrypts `bytes` in place. Returns their MAC in hex, computed on another thread. */
@@ -32,8 +32,8 @@ export async function sealMember(key: ArchiveKey, name: string, bytes: Buffer): 
 }
 
 /**
- * Authenticates a member, on another thread, then gives its plaintext, slice by slice, each in a new buffer.
- * Throws DamagedError.
+ * Authenticates a member, on another thread, then returns its plaintext in slices, each in a new buffer. Throws
+ * DamagedError.
  */
 export async function openMember(
   key: ArchiveKey,

@@ -20,12 +20,12 @@ import { storedVolumes } from './stored-volumes.ts';
 import { VolumeCheck } from './volume-check.ts';
 import { type VolumeMap, mapPath, parseMap } from './volume-map.ts';
 
-/** So many bytes of chunks are kept of parts that are needed again. */
+/** How many bytes of chunks are kept of parts that are needed again. */
 const ROOM = 64 * MiB;
 
 /**
- * Reads a backup in a file: its manifest first, then only what is wanted: of a volume its map, and the parts
- * that this names, in whichever files of the series they lie.
+ * Reads a backup from a file: its manifest first, then only what is wanted. For a volume that is its map, and the parts
+ * that the map names, in any files of the series.
  */
 export class SeekingReader implements ArchiveReader {
   readonly #file: SeriesFile;
@@ -83,9 +83,10 @@ export class SeekingReader implements ArchiveReader {
   }
 
   /**
-   * Authenticates all that no file needs: with every file, each byte of the backup was looked at then.
+   * Authenticates everything that no file needs. After all files have been read, each byte of the backup has then been
+   * checked.
    *
-   * @param ofVolumes how many of the parts that were born here were made of volumes
+   * @param ofVolumes how many of the parts that were first stored in this file are of its volumes
    */
   async #checkRest(ofVolumes: number): Promise<void> {
     await authenticateParts(this.#file.storedRest(), this.#file.opened.key);
@@ -94,35 +95,33 @@ export class SeekingReader implements ArchiveReader {
     await this.#authenticate((row) => row < moved || row >= moved + ofVolumes);
   }
 
-  /** Small files that follow each other are read as one. */
+  /** Reads adjacent small files together. */
   async *#smallFiles(
     files: readonly ManifestFile[],
   ): AsyncGenerator<ArchivedFile, void, undefined> {
-    let row: ManifestFile[] = [];
+    let batch: ManifestFile[] = [];
     for (const file of files) {
       const place = this.#file.places.of(file.path);
-      const last = row.at(-1);
+      const last = batch.at(-1);
       const goesOn = last === undefined || this.#file.places.of(last.path).to === place.from;
       if (place.members.length > 1 || file.size > LARGEST_QUBES_XML || !goesOn) {
-        yield* this.#rowOfTexts(row);
-        row = [];
+        yield* this.#textsOf(batch);
+        batch = [];
       }
       if (place.members.length > 1 || file.size > LARGEST_QUBES_XML) {
         yield await smallFile(file.path, this.#file.contentOf(file.path));
       } else {
-        row.push(file);
+        batch.push(file);
       }
     }
-    yield* this.#rowOfTexts(row);
+    yield* this.#textsOf(batch);
   }
 
-  async *#rowOfTexts(
-    files: readonly ManifestFile[],
-  ): AsyncGenerator<ArchivedFile, void, undefined> {
+  async *#textsOf(files: readonly ManifestFile[]): AsyncGenerator<ArchivedFile, void, undefined> {
     if (files.length === 0) return;
     const places = files.map(({ path }) => this.#file.places.of(path));
     const sizes = files.map(({ size }) => size);
-    const texts = openTexts(this.#file.storedRow(places), sizes, this.#file.opened);
+    const texts = openTexts(this.#file.storedAt(places), sizes, this.#file.opened);
     const left = [...files];
     for await (const text of texts) {
       const path = left.shift()?.path ?? '';
@@ -182,14 +181,16 @@ export class SeekingReader implements ArchiveReader {
           );
         }
       }
-      // What fills the last block is looked at with the end.
+      // Asking for the end checks the padding of the last part.
       if ((await read.next()).done !== true) throw new RangeError('more parts than were asked for');
     } finally {
       await read.return();
     }
   }
 
-  /** Authenticates what was made of a volume and its map does not name: of one without data, the part that says so. */
+  /**
+   * Authenticates the volume's parts that its map does not name: of a volume without data, the part that announces it.
+   */
   async #authenticateUnused(
     { from, to }: PartRange,
     plan: ReadPlan,
@@ -210,7 +211,7 @@ export class SeekingReader implements ArchiveReader {
     await this.#authenticate((row) => isUsed[row - first] === 0);
   }
 
-  /** Authenticates parts that lie in this file. */
+  /** Authenticates parts in this file, by row. */
   async #authenticate(isMeant: (row: number) => boolean): Promise<void> {
     const [file, parts] = [this.#file, await this.#file.parts()];
     const meant = function* (): Generator<LocatedPart, void, undefined> {
@@ -253,7 +254,7 @@ async function* piecesOfStep(
       const chunk = chunks[offset + i];
       if (chunk === undefined) throw new RangeError(`chunk ${first + i} is not at hand`);
       yield* check.pieces(first + i, chunk);
-      // Meanwhile what comes next is decompressed: it must be taken, or that stops.
+      // Meanwhile the next part is decompressed: its output must be taken, or the decompressor stops.
       await setImmediate();
     }
   }

@@ -17,15 +17,15 @@ import { PartOffsets } from './part-offsets.ts';
 import { PARTS_PATH, parsePartsTable } from './parts-table-text.ts';
 import { wholeOf } from './small-files.ts';
 
-/** A file of a series, opened for seeking: what its manifest tells of, and where that lies. */
+/** A file of a series, opened for seeking: what its manifest lists, and where that is. */
 export class SeriesFile {
   readonly input: OpenedFile;
   readonly opened: Opened;
   readonly manifest: Manifest;
   readonly places: MemberPlaces;
-  /** MAC of the manifest in hex, by which the next file of the series names this one. */
+  /** The MAC of the manifest in hex, by which the next file of the series names this one. */
   readonly manifestMac: string;
-  /** The paths of which the members were read, or are found to be damaged. */
+  /** The paths whose members were requested: they have been read, or found to be damaged. */
   readonly #asked = new Set<string>();
   #parts: Promise<PartOffsets> | undefined;
 
@@ -69,20 +69,20 @@ export class SeriesFile {
     return this.opened.header.backupId;
   }
 
-  /** What the members of a path hold. Throws DamagedError. */
+  /** The plaintext of the members of a path. Throws DamagedError. */
   contentOf(path: string): AsyncIterable<Buffer> {
-    return plaintextOf(this.#storedAt(this.places.of(path)), this.opened);
+    return plaintextOf(this.storedAt([this.places.of(path)]), this.opened);
   }
 
-  /** The members of all paths that were not asked for yet. */
+  /** The members of all paths that have not been requested yet. */
   async *storedRest(): AsyncGenerator<StoredMember, void, undefined> {
     for (const place of this.places.all()) {
-      if (!this.#asked.has(place.path)) yield* this.#storedAt(place);
+      if (!this.#asked.has(place.path)) yield* this.storedAt([place]);
     }
   }
 
-  /** The members of places that follow each other, each of them one. They are held against the manifest. */
-  async *storedRow(places: readonly Place[]): AsyncGenerator<StoredMember, void, undefined> {
+  /** The members at places that follow each other, compared with the manifest. Throws DamagedError. */
+  async *storedAt(places: readonly Place[]): AsyncGenerator<StoredMember, void, undefined> {
     const range = { from: places[0]?.from ?? 0, to: places.at(-1)?.to ?? 0 };
     await using tar = new OuterTarReader(this.input, { ...range, canonical: true });
     const stored = new MemberReader(tar, this.opened.header, this.opened.signal);
@@ -102,14 +102,10 @@ export class SeriesFile {
     await requireEnd(stored);
   }
 
-  /** Where the parts in this file lie. Throws DamagedError. */
+  /** The table of the parts in this file, with their offsets. Throws DamagedError. */
   parts(): Promise<PartOffsets> {
     this.#parts ??= this.#readTable();
     return this.#parts;
-  }
-
-  #storedAt(place: Place): AsyncGenerator<StoredMember, void, undefined> {
-    return this.storedRow([place]);
   }
 
   async #readTable(): Promise<PartOffsets> {
@@ -118,7 +114,7 @@ export class SeriesFile {
   }
 }
 
-/** What fills the last block is looked at with the end. */
+/** Throws DamagedError if anything follows. This also checks the padding of the last member. */
 export async function requireEnd(stored: MemberReader): Promise<void> {
   if ((await stored.peek()) === undefined) return;
   throw new DamagedError('the backup contains more than its manifest lists');

@@ -8,30 +8,30 @@ import { HEADER_NAME, type UntrustedHeader } from '../untrusted-header.ts';
 import { authenticateHeader, parseUntrustedHeader } from './open-header.ts';
 import { SeriesFile } from './series-file.ts';
 
-/** The directory that a backup lies in. */
+/** The directory that a backup is in. */
 export interface Siblings {
   readonly directory: OpenedDirectory;
-  /** The names of its files, in the order in which they are to be looked into. */
+  /** The names of its files, in the order in which they are tried. */
   readonly untrustedNames: () => Promise<readonly string[]>;
 }
 
-/** So many headers are read at the same time, … */
+/** How many headers are read at the same time. */
 const AT_ONCE = 16;
-/** … and so many files opened. */
+/** How many files are opened at the same time. */
 const OPENED_AT_ONCE = 8;
 
-/** A file of the series, or that says to be one. */
+/** A file of the series, or one that claims to be. */
 export interface FoundFile {
-  /** Fit to be shown. */
+  /** Printable. */
   readonly name: string;
-  /** The one that it claims, where it is damaged. */
+  /** If it is damaged, the one that it claims. */
   readonly backupId: string;
   /** In bytes. */
   readonly size: number;
   readonly file: SeriesFile | DamagedError;
 }
 
-/** What a file of the directory says of itself. */
+/** What a file of the directory claims to be. */
 interface Claim {
   readonly untrustedName: string;
   readonly file: OpenedFile;
@@ -39,17 +39,17 @@ interface Claim {
 }
 
 /**
- * The files of the series that a backup belongs to, found in its directory by what their headers say. Names and
- * headers are the storage's; a file is taken for what it says only when it is authentic.
+ * The files of the series that a backup belongs to, found in its directory by what their headers say. Names and headers
+ * are untrusted: a file only counts as what it claims to be once it has been authenticated.
  */
 export class SeriesFiles {
   readonly #main: SeriesFile;
   readonly #siblings: Siblings | undefined;
-  /** By backup id. Of several that claim the same, only one can be authentic. */
+  /** By backup id. Of several files that claim the same one, only one can be authentic. */
   readonly #claims = new Map<string, Claim[]>();
-  /** How many files say that they are of other series. */
+  /** How many files claim to be of other series. */
   #ofOthers = 0;
-  /** Names that were not looked into yet. */
+  /** The names of the files whose headers have not been read yet. */
   #left: string[] | undefined;
   readonly #files = new Map<string, Promise<SeriesFile | DamagedError | undefined>>();
   readonly #names = new Map<string, string>();
@@ -61,8 +61,8 @@ export class SeriesFiles {
   }
 
   /**
-   * The file with an id: the reason when there is one that is damaged, undefined when there is none. Looks into as many
-   * files as it must.
+   * The file with an id; the reason, if it is damaged; undefined if there is none. Reads only as many headers as
+   * necessary.
    */
   file(backupId: string): Promise<SeriesFile | DamagedError | undefined> {
     let found = this.#files.get(backupId);
@@ -74,12 +74,12 @@ export class SeriesFiles {
   }
 
   /**
-   * Opens files and reads their tables of parts, several at a time: each needs some short runs of the decompressor.
-   * What is wrong with one is told when it is asked for.
+   * Opens files and reads their tables of parts, several at a time, as each takes some short runs of the decompressor.
+   * If one is damaged or missing, `file` reports it later.
    */
   async openAhead(backupIds: readonly string[]): Promise<void> {
     const unknown = backupIds.filter((backupId) => !this.#files.has(backupId));
-    // A backup that needs no other does not even have its directory listed.
+    // For a backup that needs no other file, the directory is not even listed.
     if (unknown.length === 0) return;
     await this.#lookInto(() => unknown.every((backupId) => this.#claims.has(backupId)));
     const opening = new Semaphore(OPENED_AT_ONCE);
@@ -90,7 +90,7 @@ export class SeriesFiles {
     await Promise.allSettled(unknown.map((backupId) => opening.run(() => open(backupId))));
   }
 
-  /** All files in the directory that are of the series, or say so. */
+  /** All files in the directory that are of the series, or claim to be. */
   async all(): Promise<FoundFile[]> {
     await this.#lookInto(() => false);
     const found: FoundFile[] = [];
@@ -109,13 +109,13 @@ export class SeriesFiles {
     return found;
   }
 
-  /** How many files in the directory say that they are of other series. */
+  /** How many files in the directory claim to be of other series. */
   async ofOthers(): Promise<number> {
     await this.#lookInto(() => false);
     return this.#ofOthers;
   }
 
-  /** The packs of the series, those that are whole. */
+  /** The packs of the series that are not damaged. */
   async packs(): Promise<SeriesFile[]> {
     await this.#lookInto(() => false);
     const packs: SeriesFile[] = [];
@@ -127,7 +127,7 @@ export class SeriesFiles {
     return packs;
   }
 
-  /** What a file is called, for messages; undefined for the backup itself. */
+  /** The name of a file, printable; undefined for the backup itself. */
   nameOf(backupId: string): string | undefined {
     return this.#names.get(backupId);
   }
@@ -162,14 +162,14 @@ export class SeriesFiles {
     const header = parseUntrustedHeader(untrusted);
     const headerMember = await authenticateHeader(untrusted, header, key.root);
     if (header.grain !== ours.grain) throw new DamagedError('its chunks have another size');
-    // What fills the last block of the header's MAC is checked with the member behind it.
+    // Reading the next member checks the padding after the header's MAC.
     await tar.next();
     const { backupId, encrypted } = header;
     const opened = { header, key: { root: key.root, backupId, encrypted }, signal };
     return await SeriesFile.open(file, opened, headerMember);
   }
 
-  /** Reads the headers of files until `isEnough`, or of all. */
+  /** Reads headers until `isEnough`, or until there are no more files. */
   async #lookInto(isEnough: () => boolean): Promise<void> {
     this.#left ??= [...((await this.#siblings?.untrustedNames()) ?? [])].reverse();
     while (this.#left.length > 0 && !isEnough()) {
@@ -178,7 +178,7 @@ export class SeriesFiles {
     }
   }
 
-  /** A file that cannot be opened, or is none of the series, is passed over. */
+  /** Notes what a file claims to be. One that cannot be opened, or is not of the series, is ignored. */
   async #noteClaim(untrustedName: string): Promise<void> {
     const directory = this.#siblings?.directory;
     try {
@@ -200,7 +200,7 @@ export class SeriesFiles {
   }
 }
 
-/** Undefined for a file that is no backup. Throws DamagedError. */
+/** Undefined for a file that is not a backup. Throws DamagedError. */
 async function untrustedHeaderIn(tar: OuterTarReader): Promise<UntrustedHeader | undefined> {
   const first = await tar.next();
   return first?.name === HEADER_NAME ? readHeader(tar, first) : undefined;

@@ -3,13 +3,13 @@ import type { RootKey } from './keys.ts';
 import { SERIES_KEY_LENGTH } from './coffer1-header.ts';
 import { expandKey } from './expand-key.ts';
 
-/** 64 random bytes that every key of a series' files comes from. */
+/** 64 random bytes, from which all keys of the files of a series are derived. */
 export type SeriesKey = Uint8Array;
 
-/** A series key as the header of each file of the series holds it. */
+/** A series key as it is in the header of each file of the series. */
 export interface WrappedKey {
   readonly wrappedKey: Buffer;
-  /** HMAC-SHA512 over it: it holds only under the right passphrase. */
+  /** HMAC-SHA512 over it: only the right passphrase gives the same. */
   readonly wrappedKeyMac: Buffer;
 }
 
@@ -18,15 +18,15 @@ export function newSeriesKey(): SeriesKey {
 }
 
 /**
- * Encrypts a series key under what the passphrase leads to, by exclusive or with bytes that are used for nothing else.
- * For each root and series id there must never be more than one key: two would give away what they have in common.
+ * Encrypts a series key under the key of a passphrase, by exclusive or with bytes that are used for nothing else. With
+ * the same root and series id, no two keys may ever be wrapped: that would reveal in which bits they differ.
  */
 export function wrapSeriesKey(root: RootKey, seriesId: string, key: SeriesKey): WrappedKey {
   const wrappedKey = exclusiveOr(key, wrapBytes(root, 'enc', seriesId));
   return { wrappedKey, wrappedKeyMac: macOf(root, seriesId, wrappedKey) };
 }
 
-/** The series key; undefined when the passphrase is not the one, or the header was tampered with. */
+/** The series key; undefined if the passphrase is wrong, or the header was tampered with. */
 export function unwrapSeriesKey(
   root: RootKey,
   seriesId: string,
@@ -36,12 +36,12 @@ export function unwrapSeriesKey(
   return exclusiveOr(wrappedKey, wrapBytes(root, 'enc', seriesId));
 }
 
-/** The key of HMAC-SHA256 that gives the chunks of a domain their ids. */
+/** The key of the HMAC-SHA256 that makes the ids of the chunks in a domain. */
 export function chunkKey(key: SeriesKey, domain: string): Uint8Array {
   return expandKey(key, `coffer-1 chunk ${domain}`, 32);
 }
 
-/** The key of the digest at the end of a map: HMAC-SHA256 over numbers and ids of all data chunks. */
+/** The key of the digest at the end of a map: HMAC-SHA256 over the numbers and ids of all data chunks. */
 export function digestKey(key: SeriesKey, domain: string): Uint8Array {
   return expandKey(key, `coffer-1 digest ${domain}`, 32);
 }

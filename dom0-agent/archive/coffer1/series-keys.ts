@@ -3,13 +3,13 @@ import { openSeries } from './series.ts';
 import type { SeriesKey } from './series-key.ts';
 
 /**
- * What one passphrase opens, or does not. A key derivation takes a second, and the files of a series need the same:
- * it is made once for each.
+ * The series keys that one passphrase unwraps. A key derivation takes about a second, and most files of a series need
+ * the same one: so the result of each is kept, even if the passphrase was wrong.
  */
 export class SeriesKeys {
   readonly #known = new Map<string, Promise<SeriesKey>>();
 
-  /** How many keys were derived so far. */
+  /** How many keys have been derived so far. */
   get derivations(): number {
     return this.#known.size;
   }

@@ -13,7 +13,7 @@ import {
   wrapSeriesKey,
 } from './series-key.ts';
 
-/** What the header of each file of a series repeats, and opens it with the passphrase. */
+/** The fields of a header with which a passphrase opens the series. */
 export interface SeriesHead extends WrappedKey {
   /** 128 random bits in hex. */
   readonly seriesId: string;
@@ -21,7 +21,7 @@ export interface SeriesHead extends WrappedKey {
   readonly kdfSalt: Buffer;
 }
 
-/** Of a file's header, what all files of its series have that were made under the same passphrase. */
+/** Selects those fields of a header. They are the same in all files of a series with the same passphrase. */
 export function headOfSeries({
   seriesId,
   kdf,
@@ -36,23 +36,25 @@ export function headOfSeries({
 export interface OpenedSeries {
   readonly seriesId: string;
   readonly key: SeriesKey;
-  /** For a series that begins, the key derivation goes on while the first volume is read. */
+  /** For a new series, the key is still being derived while the first volume is read. */
   readonly head: Promise<SeriesHead>;
 }
 
-/** A file that is made next: which one of its series it becomes, and what it goes on from. */
+/** The next file of a series: its place in the series, and what it continues from. */
 export interface NextFile {
   readonly series: OpenedSeries;
   readonly backupId: string;
-  /** From 1. */
+  /** Its number among the files of the series, from 1. */
   readonly sequence: number;
   /** The file before it; undefined for the first one. */
   readonly previous: NamedFile | undefined;
-  /** What it may refer to. Undefined: it needs no other file, and can be restored from a stream. */
+  /**
+   * The files that it may refer to. Undefined: it must need no other file, so that it can be restored from a stream.
+   */
   readonly earlier: EarlierFiles | undefined;
 }
 
-/** The first file of a series that begins. Wipes the passphrase once the key is derived from it. */
+/** The first file of a new series. Wipes the passphrase once the key is derived from it. */
 export function firstFile(passphrase: Buffer, kdf: ScryptCost): NextFile {
   const series = beginSeries(passphrase, kdf);
   return { series, backupId: newId(), sequence: 1, previous: undefined, earlier: undefined };
@@ -63,19 +65,19 @@ export function newId(): string {
   return randomBytes(16).toString('hex');
 }
 
-/** Begins a series under a new key. Wipes the passphrase once the key is derived from it. */
+/** Begins a series with a new key. Wipes the passphrase once the key is derived from it. */
 export function beginSeries(passphrase: Buffer, kdf: ScryptCost): OpenedSeries {
   const key = newSeriesKey();
   const seriesId = newId();
   const head = wrap({ seriesId, key }, passphrase, kdf);
-  // Who awaits it is told of an error; until then it is not unhandled.
+  // Whoever awaits it gets the error; until then it must not count as unhandled.
   void Promise.allSettled([head]);
   return { seriesId, key, head };
 }
 
 /**
- * The same series under another passphrase, which is wiped. The salt is another one, and so is the root: under one root there
- * is never more than one wrapping.
+ * Wraps the key of a series under another passphrase, which is wiped. The salt is new, and so is the key that is
+ * derived with it: no such key ever wraps twice.
  */
 export function rewrapSeries(
   series: OpenedSeries,

@@ -3,7 +3,7 @@ import { formatSize } from '../../../shared/sizes.ts';
 import { type ArchivedFile, LARGEST_QUBES_XML } from '../archive.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
 
-/** All bytes of a file that is small by nature. Throws DamagedError as soon as it has more than `limit`. */
+/** All bytes of a file that has to be small. Throws DamagedError as soon as it has more than `limit` bytes. */
 export async function wholeOf(
   content: AsyncIterable<Buffer>,
   limit: number,
@@ -23,7 +23,7 @@ export async function wholeOf(
   return Buffer.concat(pieces);
 }
 
-/** A small file with all of its content in memory. What is wrong with it shows when it is read. */
+/** A small file with all of its content in memory. If it is damaged, reading it throws the error. */
 export async function smallFile(
   path: string,
   content: AsyncIterable<Buffer>,
@@ -36,12 +36,12 @@ export async function smallFile(
   }
 }
 
-/** A small file that holds these bytes. */
+/** A small file with these bytes as its content. */
 export function textFile(path: string, bytes: Buffer): ArchivedFile {
   return { path, size: bytes.length, pieces: () => onePiece(bytes) };
 }
 
-/** A file that cannot be read. */
+/** A damaged file: reading it throws the error. */
 export function brokenFile(path: string, size: number, damage: DamagedError): ArchivedFile {
   return { path, size, pieces: () => failing(damage) };
 }

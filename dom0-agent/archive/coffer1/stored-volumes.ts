@@ -4,29 +4,29 @@ import { ChunkIds } from './chunk-ids.ts';
 import type { SeriesFile } from './series-file.ts';
 import { type VolumeMap, mapPath, parseMap } from './volume-map.ts';
 
-/** A volume as a backup has it, to be held against another one: no data is read for that. */
+/** A volume in a backup, to be compared with another volume. No stored data is read for that. */
 export interface StoredVolume {
   /** `vm5/private.img` */
   readonly path: string;
-  /** Which volume of which VM it is, whatever that is called. */
+  /** Identifies the volume and its VM, whatever the VM's name. */
   readonly origin: string;
   readonly size: number;
-  /** Bytes in a chunk. */
+  /** The size of a chunk in bytes. */
   readonly grain: number;
-  /** Whether it is as it was when it was backed up: something may have written to it. */
+  /** Whether the backup of its VM is complete. If not, the volume may have changed while it was read. */
   readonly isWhole: boolean;
   readonly compare: () => VolumeComparison;
 }
 
-/** Whether some volume is the one that was stored. */
+/** Compares the content of a volume with the stored one. */
 export interface VolumeComparison {
-  /** The next chunk, the last one filled up with zeros; chunks of zeros may be left out. */
+  /** Adds a chunk, in ascending order; the last one padded with zeros. Chunks of zeros may be left out. */
   add(number: number, chunk: Buffer): void;
-  /** Once, when all were added. */
+  /** To be called once, after all chunks have been added. */
   isSame(): boolean;
 }
 
-/** The volumes of a backup, as their maps tell of them. Throws DamagedError. */
+/** The volumes of a backup, according to their maps. Throws DamagedError. */
 export async function* storedVolumes(
   file: SeriesFile,
 ): AsyncGenerator<StoredVolume, void, undefined> {

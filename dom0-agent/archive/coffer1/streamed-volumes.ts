@@ -10,8 +10,8 @@ import { VolumeCheck } from './volume-check.ts';
 type SoundPart = Extract<OpenedPart, { text: PartText }>;
 
 /**
- * The volumes that a stream's parts belong to. A volume of which a part is damaged or missing throws DamagedError in its
- * turn; the others are whole.
+ * The volumes that the parts of a stream belong to. Reading a volume throws DamagedError if one of its parts is damaged
+ * or missing; the others can still be read.
  */
 export async function* volumesOf(
   parts: AsyncGenerator<OpenedPart, void, undefined>,
@@ -19,13 +19,13 @@ export async function* volumesOf(
   seen: ReadSoFar,
   { header, key }: Opened,
 ): AsyncGenerator<ArchivedFile, void, undefined> {
-  const row = new PartRow(parts, seen);
+  const queue = new PartQueue(parts, seen);
   let former: string | undefined;
   try {
-    for (let part = await row.peek(); part !== undefined; part = await row.peek()) {
+    for (let part = await queue.peek(); part !== undefined; part = await queue.peek()) {
       if ('damage' in part || (part.text.path === former && part.text.index > 0)) {
-        // What is left of a volume that is damaged, that nobody wants, or that was not read to its end.
-        row.take();
+        // The rest of a volume that is damaged, not wanted, or was not read to its end.
+        queue.take();
         continue;
       }
       const { path, size, index } = part.text;
@@ -33,13 +33,13 @@ export async function* volumesOf(
       const check = new VolumeCheck(key.root, part.text, header.grain);
       seen.beginVolume(check);
       if (wanted(path)) {
-        const damage = index === 0 ? undefined : (row.lastDamage ?? missing(path));
+        const damage = index === 0 ? undefined : (queue.lastDamage ?? missing(path));
         yield damage === undefined
-          ? { path, size, pieces: () => piecesOf(row, check) }
+          ? { path, size, pieces: () => piecesOf(queue, check) }
           : brokenFile(path, size, damage);
       }
-      // Unless somebody read it.
-      if ((await row.peek()) === part) row.take();
+      // If the consumer has not read it.
+      if ((await queue.peek()) === part) queue.take();
     }
   } finally {
     await parts.return();
@@ -48,15 +48,15 @@ export async function* volumesOf(
 
 /** The pieces of the volume whose first part comes next. */
 async function* piecesOf(
-  row: PartRow,
+  queue: PartQueue,
   check: VolumeCheck,
 ): AsyncGenerator<DataPiece, void, undefined> {
   const { path } = check;
   for (let index = 0; ; index++) {
-    const part = await row.peek();
+    const part = await queue.peek();
     if (part !== undefined && 'damage' in part) throw part.damage;
     if (part?.text.path !== path || part.text.index !== index) throw missing(path);
-    row.take();
+    queue.take();
     check.notePart(part.number, part.text);
     yield* piecesOfPart(part, check);
     if (part.text.last) break;
@@ -81,9 +81,9 @@ function missing(path: string): DamagedError {
   return new DamagedError(`a part of ${path} is missing in the backup`);
 }
 
-/** The parts, of which one can be looked at before it is taken. */
-class PartRow {
-  /** Why the part before the present one could not be read. */
+/** The parts, with a way to look at the next one before it is taken. */
+class PartQueue {
+  /** The damage of the part that was taken last, if it was damaged. */
   lastDamage: DamagedError | undefined;
   readonly #parts: AsyncGenerator<OpenedPart, void, undefined>;
   readonly #seen: ReadSoFar;
@@ -101,7 +101,7 @@ class PartRow {
     return this.#next;
   }
 
-  /** Takes the part that `peek` showed: its chunks can be read until the next one is looked at. */
+  /** Takes the part that `peek` returned. Its chunks can be read until the next `peek`. */
   take(): void {
     const part = this.#next;
     if (part === undefined) throw new RangeError('peek comes first');

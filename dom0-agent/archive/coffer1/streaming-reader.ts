@@ -22,8 +22,8 @@ import { volumesOf } from './streamed-volumes.ts';
 import { parseMap } from './volume-map.ts';
 
 /**
- * Reads a backup that comes as a stream. Every member is authenticated as it comes, so that a storage cannot make
- * any up; what came is held against maps, table and manifest at the end.
+ * Reads a backup that comes as a stream. Every member is authenticated as it comes, so that a storage cannot make any
+ * up. At the end, what came is compared with the maps, the table and the manifest.
  */
 export class StreamingReader implements ArchiveReader {
   readonly #tar: OuterTarReader;
@@ -32,7 +32,7 @@ export class StreamingReader implements ArchiveReader {
   readonly #seen: ReadSoFar;
   #kind: MemberKind = 'file';
 
-  /** `tar` stands behind the header and its MAC, which have been checked. */
+  /** @param tar positioned after the header and its MAC, which have been verified */
   constructor(tar: OuterTarReader, opened: Opened, headerMember: ManifestMember) {
     this.#tar = tar;
     this.#opened = opened;
@@ -92,7 +92,7 @@ export class StreamingReader implements ArchiveReader {
     throw new DamagedError('the backup is cut short: it has no manifest at its end');
   }
 
-  /** Throws DamagedError when members of that kind cannot come any more. */
+  /** Throws DamagedError if it is too late for members of this kind. */
   #advanceTo(kind: MemberKind): MemberKind {
     if (MEMBER_KINDS.indexOf(kind) < MEMBER_KINDS.indexOf(this.#kind)) {
       throw new DamagedError('the backup is damaged: its members are not in their order');
@@ -119,7 +119,7 @@ export class StreamingReader implements ArchiveReader {
     this.#seen.noteFile(path);
   }
 
-  /** A volume of which no part could be read is given where its map comes. */
+  /** Checks a volume against its map. A volume of which no part could be read is yielded here, as damaged. */
   async *#checkMap(
     path: string,
     wanted: (path: string) => boolean,
@@ -177,7 +177,9 @@ export class StreamingReader implements ArchiveReader {
     return membersOfPath(this.#stored, path, onPart);
   }
 
-  /** Passes over what a consumer, or damage, left of a path: so much of it is checked that it comes to an end. */
+  /**
+   * Skips the rest of a path, after the consumer stopped or there was damage. Bounded, since members are authenticated.
+   */
   async #passRest(path: string): Promise<void> {
     this.#stored.reclaimMemory();
     while ((await this.#stored.peek())?.path === path) {

@@ -1,21 +1,22 @@
 import { DamagedError } from '../../../shared/errors.ts';
 
-/** No line of a map or a table is longer. */
+/** No line of a map or a table is longer, in characters. */
 const LONGEST_LINE = 1000;
 
-/** How numbers are written: in decimal, nothing before the first digit. */
+/** How numbers are written: in decimal, without leading zeros. */
 export const NUMBER = '(?:0|[1-9][0-9]{0,14})';
 /** A path or a domain: printable ASCII without spaces. */
 export const WORD = '[\\x21-\\x7e]{1,100}';
 
-/** The text of a map, a table or a manifest is not what coffer writes. It is authentic: nobody else's fault. */
+/** The error for an authentic text that is not as coffer writes it: only a bug can cause it. */
 export function invalid(what: string): DamagedError {
   return new DamagedError(`${what} of the backup is not valid, though authentic`);
 }
 
 /**
- * The lines of a text that comes in pieces of any length, without their ends; those of a piece at a time, as there
- * may be millions. Throws DamagedError when a line is far too long, or the text does not end with a line.
+ * The lines of a text that comes in pieces of any length, without their line feeds. They come in batches, one for each
+ * piece, since there may be millions. Throws DamagedError when a line is far too long, or the last one has no line
+ * feed.
  *
  * @param what for the error: `the map of vm5/private.img`
  */
@@ -33,7 +34,7 @@ export async function* textLines(
   if (rest !== '') throw invalid(what);
 }
 
-/** Lines, each ended by a line feed, put together into pieces of some 64 KiB. */
+/** Lines, each with a line feed added, joined into pieces of about 64 KiB. */
 export function* textPieces(lines: Iterable<string>): Generator<Buffer, void, undefined> {
   let text = '';
   for (const line of lines) {

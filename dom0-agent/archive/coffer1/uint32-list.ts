@@ -1,4 +1,4 @@
-/** Uint32List below 2^32 in the order in which they were added, four bytes each: for what grows with chunks or parts. */
+/** A growing list of numbers below 2^32, four bytes each, for what grows with the number of chunks or parts. */
 export class Uint32List {
   #array = new Uint32Array(64);
   #length = 0;

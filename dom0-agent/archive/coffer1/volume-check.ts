@@ -8,18 +8,18 @@ import { ChunkIds } from './chunk-ids.ts';
 import type { SeriesKey } from './series-key.ts';
 import type { VolumeMap } from './volume-map.ts';
 
-/** The unit of holes: that of most file systems. */
+/** The size of holes is a multiple of this, in bytes: the block size of most file systems. */
 const BLOCK = 4 * KiB;
 
-/** Makes the chunks of a volume into pieces, and sees to it that they are those that its map vouches for. */
+/** Turns the chunks of a volume into pieces, and checks them against its map. */
 export class VolumeCheck {
   readonly path: string;
   readonly size: number;
   readonly #grain: number;
   readonly #ids: ChunkIds;
-  /** Where the chunks came from, of a stream. */
+  /** Where the chunks came from; only for a stream. */
   readonly #runs = new Runs();
-  /** Of all chunks, once they were read. */
+  /** The digest of all chunks, once they have been read. */
   #digest: string | undefined;
 
   constructor(
@@ -33,7 +33,7 @@ export class VolumeCheck {
     this.#ids = new ChunkIds(key, domain);
   }
 
-  /** Notes a part of a stream, in its turn: the map must tell of it, too. */
+  /** Notes the next part of a stream, which the map must name, too. */
   notePart(part: number, { runs }: PartText): void {
     let offset = 0;
     for (const { first, count } of runs) {
@@ -42,11 +42,11 @@ export class VolumeCheck {
     }
   }
 
-  /** What chunk `number` holds of the volume; blocks of zeros in it are left out, as holes. */
+  /** The data in chunk `number`, without blocks of zeros, which become holes. */
   *pieces(number: number, chunk: Buffer): Generator<DataPiece, void, undefined> {
     this.#ids.add(number, this.#ids.idOf(chunk));
     const start = number * this.#grain;
-    // The last chunk is filled up.
+    // The last chunk is padded.
     const length = Math.min(chunk.length, this.size - start);
     let from = 0;
     for (let at = 0; at < length; at += BLOCK) {
@@ -57,17 +57,17 @@ export class VolumeCheck {
     if (length > from) yield { offset: start + from, bytes: chunk.subarray(from, length) };
   }
 
-  /** To be called when all chunks were read. */
+  /** To be called when all chunks have been read. */
   end(): void {
     this.#digest = this.#ids.digest();
   }
 
-  /** Whether all chunks were read. */
+  /** Whether all chunks have been read. */
   get ended(): boolean {
     return this.#digest !== undefined;
   }
 
-  /** Throws DamagedError when what was read is not what the map tells of. */
+  /** Throws DamagedError if what was read does not match the map. */
   compare(map: VolumeMap): void {
     const isSameContent =
       this.#digest === map.digest && this.#ids.chunks === map.chunks && this.size === map.size;

@@ -2,18 +2,18 @@ import { MOST_CHUNKS, MOST_CHUNKS_IN_PART } from './coffer1-header.ts';
 import { MOST_BACKUPS, type Run, Runs, continues } from './runs.ts';
 import { NUMBER, WORD, textLines, textPieces, invalid } from './text-lines.ts';
 
-/** Where each chunk of a volume lies. A chunk that is in no run is zeros. */
+/** Where each chunk of a volume is stored. A chunk that is in no run is all zeros. */
 export interface VolumeMap {
   /** `vm5/private.img` */
   readonly path: string;
-  /** Of the volume, in bytes. */
+  /** The size of the volume in bytes. */
   readonly size: number;
-  /** Bytes in a chunk. */
+  /** The size of a chunk in bytes. */
   readonly grain: number;
   readonly domain: string;
-  /** Which volume of which VM it is, whatever that VM is called: `<uuid>/private`. */
+  /** Identifies the volume and its VM, whatever the VM's name: `<uuid>/private`. */
   readonly origin: string;
-  /** The backups in whose files the chunks lie, in the order in which the runs first name them. */
+  /** The ids of the files in which its parts were first stored, in the order in which the runs first name them. */
   readonly backups: readonly string[];
   readonly runs: Runs;
   /** How many chunks are in runs. */
@@ -56,10 +56,11 @@ const RUN = new RegExp(`^run (${NUMBER}) (${NUMBER}) (${NUMBER}) (${NUMBER}) (${
 const END = new RegExp(`^end (${NUMBER}) (${NUMBER}) ([0-9a-f]{64})$`);
 
 /**
- * Reads the map of the volume `path` from its text, which comes in pieces and is authentic. There is one text
- * for each map: any other is a DamagedError. Holds 12 bytes for a run.
+ * Parses the text of a map, which comes in pieces and is authentic. Throws DamagedError unless it is exactly as
+ * `formatMap` writes it. Takes 12 bytes for each run.
  *
- * @param path undefined: of any volume
+ * @param path the volume that it must be of; undefined: any
+ * @param grain what the map must say, too
  */
 export async function parseMap(
   pieces: AsyncIterable<Buffer>,
@@ -96,7 +97,7 @@ class MapParser {
     this.#grain = grain;
   }
 
-  /** Whether the line can stand where it does. */
+  /** Takes the next line. Returns whether it is valid there. */
   take(line: string): boolean {
     if (this.#digest !== undefined) return false;
     if (this.#head.length < HEAD_LINES) return this.#takeHead(line);
@@ -105,7 +106,7 @@ class MapParser {
     return this.#takeEnd(line);
   }
 
-  /** Undefined when the text ended too early. */
+  /** Undefined if the text ended too early. */
   map(): VolumeMap | undefined {
     if (this.#digest === undefined || this.#path === undefined) return undefined;
     return {

@@ -10,29 +10,29 @@ import { type ChunkRun, type PartText, formatPartText } from './part-text.ts';
 import type { Step } from './volume-steps.ts';
 import type { WrittenVolume } from './written-volume.ts';
 
-/** A part before it is compressed, in memory that must be given back. */
+/** A part before it is compressed, in a buffer that must be returned to the pool. */
 export interface PlainPart extends FilledBuffer {
   readonly place: PartPlace;
-  /** It is at the beginning of `bytes`; the chunks are behind it. */
+  /** Also at the beginning of `bytes`, before the chunks. */
   readonly text: PartText;
-  /** Of its chunks, in their order. */
+  /** The ids of its chunks, in order. */
   readonly ids: readonly Buffer[];
 }
 
-/** For each buffer whose ids are computed at a time, another one is read. */
+/** How many buffers there are for each thread: while the ids of one are computed, the next one is read. */
 export const AHEAD = 2;
 
-/** How a file is cut up, and what a volume's parts need of it. */
+/** How parts are made. */
 export interface PartsOptions {
   readonly cut: Cut;
-  /** Has room for two parts, and `AHEAD` for each whose ids are computed at a time. */
+  /** Must have room for two parts, and for `AHEAD` more for each thread. */
   readonly pool: BufferPool;
   readonly threads: IdThreads;
-  /** Where the part goes that is made next. */
+  /** Returns the place of the next part. */
   readonly nextPlace: () => PartPlace;
   /**
-   * Whether a volume without new chunks has one part nevertheless, so that whoever reads a stream learns of the volume
-   * where its data would be.
+   * Whether a volume without new chunks gets a part nevertheless, so that the reader of a stream learns of the volume
+   * in the place of its data.
    */
   readonly announces: boolean;
 }
@@ -44,7 +44,7 @@ export async function* partsOfVolume(
 ): AsyncGenerator<PlainPart, void, undefined> {
   const zeros = zerosOf(cut.grain);
   const numbering = new Numbering(nextPlace);
-  let part: PartInWork | undefined;
+  let part: UnfinishedPart | undefined;
   const { read, size } = volume.content;
   const steps = mapAhead(
     portions(volume.steps(), cut),
@@ -81,25 +81,25 @@ export async function* partsOfVolume(
         yield part.finish(false);
         part = undefined;
       }
-      // What is read into a buffer mostly becomes a part there.
-      part ??= new PartInWork(buffer, cut.grain, volume, numbering.next());
+      // The part takes over this buffer: then most of its chunks need not be copied.
+      part ??= new UnfinishedPart(buffer, cut.grain, volume, numbering.next());
       part.add(first + i, id, chunk);
     }
     if (part?.buffer !== buffer) pool.give(buffer);
   }
   if (part === undefined && announces) {
     const buffer = await pool.take(bufferSize(cut));
-    part = new PartInWork(buffer, cut.grain, volume, numbering.next());
+    part = new UnfinishedPart(buffer, cut.grain, volume, numbering.next());
   }
   if (part !== undefined) yield part.finish(true);
 }
 
-/** Where a part goes, and which of its volume's parts in that file it is. */
+/** Where a part goes, and its number among the parts of its volume in that file. */
 interface NumberedPlace extends PartPlace {
   readonly index: number;
 }
 
-/** Numbers the parts of one volume, in each file anew. */
+/** Numbers the parts of one volume, from 0 in each file. */
 class Numbering {
   readonly #nextPlace: () => PartPlace;
   #former: NumberedPlace | undefined;
@@ -116,11 +116,11 @@ class Numbering {
   }
 }
 
-/** Chunks that were read, in a buffer where a part would have them. */
+/** Chunks that were read, at the positions in a buffer where a part has its chunks. */
 interface ReadChunks extends ChunkRun {
   readonly kind: 'read';
   readonly buffer: Buffer;
-  /** Of all of them, one behind the other. */
+  /** The ids of all of them, one after the other. */
   readonly ids: Buffer;
 }
 
@@ -128,12 +128,12 @@ interface KeptChunks extends ChunkRun {
   readonly kind: 'keep';
 }
 
-/** So many chunks are kept at a time. */
+/** How many chunks are kept in one step. */
 const MOST_KEPT = 2 ** 16;
 
 /**
- * The same steps: no more is read at a time than fits into a part, and what is kept is not cut up where one part ends and
- * another begins.
+ * The same steps, changed so that none reads more than fits into a part, and adjacent chunks that are kept are one step
+ * even if they are in different parts.
  */
 function* portions(
   steps: Iterable<Step>,
@@ -141,7 +141,7 @@ function* portions(
 ): Generator<Step, void, undefined> {
   let kept: Step | undefined;
   for (const step of steps) {
-    if (kept !== undefined && goesOn(kept, step)) {
+    if (kept !== undefined && continues(kept, step)) {
       kept = { ...kept, count: kept.count + step.count };
       continue;
     }
@@ -156,13 +156,13 @@ function* portions(
   if (kept !== undefined) yield kept;
 }
 
-function goesOn(kept: Step, next: Step): boolean {
+function continues(kept: Step, next: Step): boolean {
   const isNext = next.kind === 'keep' && next.first === kept.first + kept.count;
   return isNext && kept.count + next.count <= MOST_KEPT;
 }
 
 /** A part that is being filled. */
-class PartInWork {
+class UnfinishedPart {
   readonly buffer: Buffer;
   readonly #grain: number;
   readonly #volume: WrittenVolume;
@@ -177,12 +177,12 @@ class PartInWork {
     this.#place = place;
   }
 
-  /** Whether there is room for no other chunk. */
+  /** Whether there is no room for another chunk. */
   get isFull(): boolean {
     return PART_TEXT_LENGTH + (this.#ids.length + 1) * this.#grain > this.buffer.length;
   }
 
-  /** @param chunk may lie in the part's buffer, behind its place */
+  /** @param chunk may be in the part's own buffer, at the position that it gets or after it */
   add(number: number, id: Buffer, chunk: Buffer): void {
     const offset = this.#ids.length;
     this.#volume.store(number, id, this.#place, offset);

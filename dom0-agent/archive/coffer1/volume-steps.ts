@@ -5,12 +5,12 @@ import { LastPlaces } from './last-places.ts';
 import type { ChunkRun } from './part-text.ts';
 import type { VolumeMap } from './volume-map.ts';
 
-/** What is to be done with some chunks of a volume; those in no step are zeros. */
+/** What has to be done with some chunks of a volume. Those that are in no step are zeros. */
 export interface Step extends ChunkRun {
   readonly kind: 'read' | 'keep';
 }
 
-/** Reads all that may be data. */
+/** Steps that read everything that may be data. */
 export function* dataSteps(
   extents: readonly Extent[],
   grain: number,
@@ -19,8 +19,10 @@ export function* dataSteps(
 }
 
 /**
- * Reads what may be data and may have changed since `last`, and what cannot be kept since its part is not there any
- * more; keeps the rest. Ascending.
+ * Steps that read what may be data and may have changed since `last`, and what cannot be kept since its part is no
+ * longer there. The rest is kept. In ascending order.
+ *
+ * @param areKnown whether the ids of `count` chunks, the first of which is in this place, are known
  */
 export function* changedSteps(
   volume: Pick<VolumeContent, 'size' | 'extents' | 'changed'>,
@@ -41,14 +43,14 @@ export function* changedSteps(
   }
 }
 
-/** The chunks that may differ: where the volume ends or ended, all of them. */
+/** The chunks that may have changed. If the size did, that includes all from where the smaller volume ends. */
 function* changedRuns(
   { size, changed = [] }: Pick<VolumeContent, 'size' | 'changed'>,
   last: VolumeMap,
   grain: number,
 ): Generator<ChunkRun, void, undefined> {
   const isSameSize = size === last.size;
-  /** How many chunks lie before both ends. */
+  /** How many chunks are before both ends. */
   const whole = isSameSize
     ? Math.ceil(size / grain)
     : Math.floor(Math.min(size, last.size) / grain);
@@ -60,8 +62,8 @@ function* changedRuns(
 }
 
 /**
- * The chunks that are not read although they were data, or are now: those that are kept, and those that are said to have
- * become no data. Ascending.
+ * The chunks that are not read although they may be data: those that are kept, and those in `extents` that are in no
+ * step, because they were zeros and are reported as unchanged. In ascending order.
  */
 export function unchangedRuns(
   extents: readonly Extent[],
@@ -84,7 +86,7 @@ export function unchangedRuns(
   return runs.sort((one, other) => one.first - other.first);
 }
 
-/** The chunks that hold any byte of the extents, in runs. */
+/** The chunks with any byte of the extents, in runs. */
 export function* chunkRuns(
   extents: readonly Extent[],
   grain: number,
@@ -105,7 +107,7 @@ export function* chunkRuns(
   return undefined;
 }
 
-/** Runs of which those within a range are asked for, one range behind the other. */
+/** Runs, of which the parts within ranges are asked for in ascending order. */
 class DataRuns {
   readonly #runs: Generator<ChunkRun, undefined, undefined>;
   #present: ChunkRun | undefined;

@@ -16,31 +16,30 @@ import {
   openClaim,
 } from './open-series-file.ts';
 
-/** Every file of a series that lies in a directory, ascending by its place in the series. */
+/** A series with all its files in a directory, in the order of the series. */
 export interface WholeSeries {
   readonly head: SeriesHead;
   readonly key: SeriesKey;
   readonly files: readonly FileOfSeries[];
 }
 
-/** So many wrappings of a key are tried: each takes a key derivation. */
+/** How many wrappings of a key are tried: each takes a key derivation. */
 const MOST_WRAPPINGS = 32;
 
-/** What a directory holds of series. */
+/** The series in a directory. */
 export interface SeriesInDirectory {
   /** Those that the passphrase opens. */
   readonly series: readonly WholeSeries[];
-  /** How many files are of others. */
+  /** How many files belong to other series. */
   readonly locked: number;
 }
 
 /**
- * Opens all files of the series in a directory that the passphrase opens. Nothing is passed over that claims to belong to one:
- * who is to decide what can go must know all that is there. Other files are.
+ * Opens all files of each series in a directory that the passphrase opens. No file that claims to belong to one is
+ * ignored: a decision about what can be deleted must be based on everything that is there. Other files are ignored.
  *
- * @param passphrase wiped once it is not needed any more
- * @throws RefusedError when there is no series; WrongPassphraseError when none opens; DamagedError when a file of one that does
- *   is damaged
+ * @param passphrase wiped once it is no longer needed
+ * @throws RefusedError if there is no series; WrongPassphraseError if none opens; DamagedError if a file is damaged
  */
 export async function openWholeSeries(
   directory: OpenedDirectory,
@@ -77,9 +76,9 @@ export async function openWholeSeries(
 }
 
 /**
- * What the files of a directory say of themselves, by series. Throws RefusedError when there is none.
+ * What the files of a directory claim to be, by series. Throws RefusedError if there is no series.
  *
- * @param onDamage of a file that begins as a backup does
+ * @param onDamage called for a file that begins like a backup and has a damaged header
  */
 async function claimsIn(
   directory: OpenedDirectory,
@@ -107,17 +106,16 @@ async function claimsIn(
 
 /** A series in a directory, as far as it can be read. */
 export interface FoundSeries extends WholeSeries {
-  /** Files that say that they belong to it, and cannot be used. */
+  /** Files that claim to belong to it, and cannot be used. */
   readonly damaged: readonly { readonly untrustedName: string; readonly why: string }[];
 }
 
 /**
- * Opens every series in a directory that the passphrase opens: the one that its newest file needs. What is damaged is
- * passed over.
+ * Opens every series in a directory whose newest file has this passphrase. Damaged files are only listed.
  *
  * @param untrustedNames the newest first, as far as that is known
- * @param passphrase wiped once it is not needed any more
- * @throws RefusedError when there is no series; WrongPassphraseError when none opens
+ * @param passphrase wiped once it is no longer needed
+ * @throws RefusedError if there is no series; WrongPassphraseError if none opens
  */
 export async function openEachSeries(
   directory: OpenedDirectory,
@@ -164,7 +162,7 @@ async function openClaims(
   return { head, key, files: [...files.values()].sort(byNumber), damaged };
 }
 
-/** Whether the passphrase is that of the newest file, which the next one goes on with. */
+/** Whether the passphrase is that of the newest file, which the next file continues to use. */
 function opensNewest({ head, files }: FoundSeries): boolean {
   const newest = files.at(-1)?.file.opened.header;
   return newest?.wrappedKeyMac.equals(head.wrappedKeyMac) ?? false;
@@ -175,10 +173,10 @@ function byNumber({ file: one }: FileOfSeries, { file: other }: FileOfSeries): n
 }
 
 /**
- * Opens a series under a passphrase that another machine has given it: some of these files must have it. They are not authentic
- * yet. Undefined where there is none.
+ * Opens a series with a passphrase that another machine has given it, and that at least one of these files must have.
+ * The files are not authenticated. Undefined if the passphrase opens none.
  *
- * @param passphrase is wiped
+ * @param passphrase wiped
  */
 export async function openRewrapped(
   directory: OpenedDirectory,
@@ -197,7 +195,7 @@ export async function openRewrapped(
   return opened && { seriesId, key: opened.key, head: Promise.resolve(opened.head) };
 }
 
-/** The passphrase may have been changed: a file that was written later has another wrapping of the same key. */
+/** Tries all wrappings, as the passphrase may have been changed: later files then have another wrapping of the key. */
 async function unwrap(
   claims: readonly Claim[],
   passphrase: Buffer,
@@ -223,14 +221,14 @@ async function unwrap(
   );
 }
 
-/** What an error of this kind is made into. */
+/** For `catch`: turns an error of this kind into undefined. */
 function orUndefinedIf(kind: typeof DamagedError | typeof WrongPassphraseError) {
   return (error: unknown): undefined => {
     if (!(error instanceof kind)) throw error;
   };
 }
 
-/** The same file under two names is a copy: to delete one of them would be no harm, but nobody asked for it. */
+/** Refuses copies of a file under another name: deleting one would do no harm, but nobody asked for it. */
 function requireDistinct(files: readonly FileOfSeries[]): void {
   const names = new Map<string, string>();
   for (const { untrustedName, file } of files) {

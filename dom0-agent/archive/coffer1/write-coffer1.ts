@@ -39,11 +39,11 @@ export interface Coffer1Options extends NextFile {
   readonly cut: Cut;
   /** When the backup was begun. */
   readonly created: Date;
-  /** Where parts are stored ahead of a backup that takes long. Undefined: all are in its own file. */
+  /** Where the parts of a long backup are stored ahead. Undefined: all go to its own file. */
   readonly ahead?: DataTarget | undefined;
 }
 
-/** A backup as the next one of its series needs to know it. */
+/** What the next file of the series needs to know about a backup. */
 export interface WrittenFile {
   readonly name: NamedFile;
   readonly sequence: number;
@@ -52,22 +52,22 @@ export interface WrittenFile {
   readonly ids: Iterable<Buffer>;
   readonly maps: readonly VolumeMap[];
   readonly grain: number;
-  /** The other files that it refers to. */
+  /** The ids of the other files that it refers to. */
   readonly needs: readonly string[];
-  /** The origins of volumes that are not as they were at their last backup. */
+  /** The origins of the volumes that differ from their last backup. */
   readonly changed: ReadonlySet<string>;
-  /** How many chunks were stored for it: those of the maps that were in no file before. */
+  /** How many chunks were stored for it, as no earlier file had them. */
   readonly newChunks: number;
 }
 
-/** More parts than are read, given ids or compressed: one is filled, one sealed, one written. */
+/** Parts in memory besides those that are read, get ids or are compressed: one is filled, one sealed, one written. */
 const PARTS_BESIDE = 3;
 
 /**
  * Writes a backup of `contents` in one pass: docs/archive-format.md. Reading, compressing on all cores, sealing and
- * writing go on at the same time, and with the derivation of the key of a series that begins. Holds a few parts, and
- * some 30 bytes for each chunk: of this backup, and of the volume's domain where earlier files are referred to. When it
- * fails, what was stored ahead of it stays.
+ * writing go on at the same time, and in a new series also the key derivation. Holds a few parts in memory, and some 30
+ * bytes for each chunk of this backup and, if it refers to earlier files, of the volume's domain. If it fails, what was
+ * stored ahead remains.
  */
 export async function writeCoffer1(
   contents: AsyncIterable<Content>,
@@ -88,7 +88,7 @@ class Coffer1Writer implements AsyncDisposable {
   readonly #idThreads: IdThreads;
   readonly #bufferSize: number;
   readonly #pool: BufferPool;
-  /** Ends the waiting for memory. */
+  /** Ends waiting for memory. */
   readonly #stop = new AbortController();
   readonly #sealer: MemberSealer;
   readonly #soFar: WrittenSoFar;
@@ -103,7 +103,7 @@ class Coffer1Writer implements AsyncDisposable {
     this.#key = { root: key, backupId, encrypted };
     this.#soFar = new WrittenSoFar(key, backupId, cut, earlier);
     const streamable = earlier === undefined;
-    // What is to be restored from a stream is in one file.
+    // A backup that can be restored from a stream is a single file.
     this.#data = new DataFiles(options, streamable ? undefined : ahead);
     const header: Omit<Coffer1Header, keyof SeriesHead> = {
       ...{ format: 'coffer-1', kind: 'backup', backupId, streamable },
@@ -113,7 +113,7 @@ class Coffer1Writer implements AsyncDisposable {
     void Promise.allSettled([this.#header]);
     this.#bufferSize = PART_TEXT_LENGTH + cut.partSize;
     const stop = AbortSignal.any([signal, this.#stop.signal]);
-    // What stores everything waits for other things than ids.
+    // If everything is stored, computing ids is not what takes the time.
     this.#idThreads =
       earlier === undefined ? new IdThreads(1, Infinity) : new IdThreads(idThreads());
     const buffers = COMPRESSED_AT_ONCE + AHEAD * this.#idThreads.atOnce + PARTS_BESIDE;
@@ -123,7 +123,7 @@ class Coffer1Writer implements AsyncDisposable {
 
   async write(contents: AsyncIterable<Content>): Promise<WrittenFile> {
     const begun = this.#storeHeader();
-    // Its error is thrown when the first member is stored; until then it is not unhandled.
+    // Its error is thrown when the first member is stored; until then it must not count as unhandled.
     void Promise.allSettled([begun]);
     await this.#storeContents(contents, begun);
     await this.#storeAll(this.#closingMembers(), begun);
@@ -146,7 +146,7 @@ class Coffer1Writer implements AsyncDisposable {
     await Promise.allSettled([this.#header]);
   }
 
-  /** What cannot be completed leaves what was stored ahead of it. */
+  /** If the backup cannot be completed, what was stored ahead remains. */
   async #storeContents(contents: AsyncIterable<Content>, begun: Promise<void>): Promise<void> {
     try {
       await this.#storeAll(this.#membersOf(contents), begun);
@@ -208,7 +208,7 @@ class Coffer1Writer implements AsyncDisposable {
     this.#soFar.addFile(path, size);
   }
 
-  /** The members of a file of any length that is in memory, or made as it is asked for: one at least. */
+  /** The members of a file that is in memory, or is made piece by piece: at least one. */
   *#membersOfText(path: string, pieces: Iterable<Buffer>): Generator<PlainMember> {
     let index = 0;
     for (const bytes of cutText(pieces, this.#options.cut.partSize)) {
@@ -216,7 +216,7 @@ class Coffer1Writer implements AsyncDisposable {
     }
   }
 
-  /** Maps, the table of parts and the ids: all that follows from what was stored. */
+  /** Maps, the table of parts and the ids: everything that follows from what was stored. */
   async *#closingMembers(): AsyncGenerator<PlainMember> {
     for (const map of this.#soFar.maps) {
       yield* this.#membersOfText(mapPath(map.path), formatMap(map));
@@ -237,7 +237,7 @@ class Coffer1Writer implements AsyncDisposable {
     return { name: partName(MANIFEST_PATH, 0).name, bytes };
   }
 
-  /** @param begun the header is stored; until then members are read and compressed ahead */
+  /** @param begun resolves when the header is stored; members are read and compressed ahead meanwhile */
   async #storeAll(members: AsyncIterable<PlainMember>, begun: Promise<void>): Promise<void> {
     try {
       for await (const member of this.#sealer.sealed(members)) {
@@ -246,7 +246,7 @@ class Coffer1Writer implements AsyncDisposable {
         await this.#store(member);
       }
     } catch (error) {
-      // Else what reads ahead might wait for a buffer that nobody gives back.
+      // Otherwise reading ahead might wait for a buffer that is never returned.
       this.#stop.abort();
       throw error;
     }
@@ -274,10 +274,12 @@ class Coffer1Writer implements AsyncDisposable {
   }
 }
 
-/** Where files are gone on from, the most is read and only compared. More threads than these wait for what is read. */
+/**
+ * When a backup continues earlier files, most data is read and only compared. More threads would wait for the reading.
+ */
 function idThreads(): number {
   return Math.min(4, availableParallelism());
 }
 
-/** Small files may follow the volumes that they tell of. */
+/** The order of contents. Small files may also follow the volumes that they are about. */
 const STAGES: readonly Content['kind'][] = ['file', 'volume', 'file', 'tree'];

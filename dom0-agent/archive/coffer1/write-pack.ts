@@ -15,33 +15,33 @@ import { PartsTable } from './parts-table.ts';
 
 /** A part that goes into a pack. */
 interface PackedPart {
-  /** The file that it was born in, and its number there. */
+  /** The file in which it was first stored, and its number there. */
   readonly bornIn: string;
   readonly number: number;
   readonly domain: string;
-  /** Of its chunks, 16 bytes each. */
+  /** The ids of its chunks, 16 bytes each. */
   readonly ids: Buffer;
 }
 
-/** As it is, under the keys that it has. */
+/** A part that is copied unchanged, with the keys that it has. */
 export interface MovingPart extends PackedPart, MemberPlace {
   /** Bytes as stored. */
   readonly size: number;
 }
 
-/** With some of its chunks only, sealed anew. */
+/** A part with only some of its chunks, which is sealed again. */
 export interface TrimmedPart extends PackedPart {
-  /** Which of the chunks that it was born with, as bits. */
+  /** Which of its original chunks are left, as bits. */
   readonly mask: number;
   /** Its text, and these chunks. */
   readonly content: Buffer;
 }
 
 /**
- * Writes a pack: parts of other files of the series, byte for byte under the keys of their birth, or trimmed, and what tells
- * where they lie. The former are copied in the storage; whoever deletes the others authenticates them first.
+ * Writes a pack: parts of other files of the series, unchanged or trimmed, and the table that says which they are.
+ * Unchanged ones are copied by the storage; the caller must authenticate them before it deletes the other files.
  *
- * @param parts those that were born in the same file one behind the other, with ascending numbers
+ * @param parts those first stored in the same file one after the other, with ascending numbers
  */
 export async function writePack(
   parts: AsyncIterable<MovingPart | TrimmedPart>,
@@ -67,7 +67,7 @@ export async function writePack(
   return await endPartsFile(writer, { table, ids }, options, compressor);
 }
 
-/** Gives its bytes as stored. */
+/** Returns its stored size in bytes. */
 async function storePart(
   writer: CopyingWriter,
   part: MovingPart | TrimmedPart,

@@ -17,26 +17,26 @@ import type { VolumeMap } from './volume-map.ts';
 import type { PlainPart } from './volume-parts.ts';
 import { type KnownBefore, WrittenVolume } from './written-volume.ts';
 
-/** Which file of its series one is. */
+/** The place of a file in its series. */
 export interface PlaceInSeries {
-  /** From 1. */
+  /** Its number among the files of the series, from 1. */
   readonly sequence: number;
   /** The file before it; undefined for the first one. */
   readonly previous: NamedFile | undefined;
 }
 
-/** A part on its way, with the volume that it is of. */
+/** A part that is being written, with the volume that it is of. */
 export interface WrittenPart extends Pick<PlainPart, 'place' | 'text' | 'ids'> {
   readonly volume: WrittenVolume;
 }
 
-/** A volume of which nothing changed: its map is the last one. */
+/** A volume that has not changed: its last map is used again. */
 interface KeptVolume {
   readonly content: VolumeContent;
   readonly kept: VolumeMap;
 }
 
-/** What was written of a backup, from which follows how its file is closed: maps, table, ids, manifest. */
+/** What has been written of a backup. The end of its file follows from that: maps, table, ids, manifest. */
 export class WrittenSoFar {
   readonly table = new PartsTable();
   readonly #key: SeriesKey;
@@ -45,15 +45,15 @@ export class WrittenSoFar {
   readonly #earlier: EarlierFiles | undefined;
   readonly #members: ManifestMember[] = [];
   readonly #files: (ManifestFile | WrittenVolume | KeptVolume)[] = [];
-  /** The ids of all chunks, a part's in one buffer, in the order of the parts. */
+  /** The ids of all chunks, one buffer for each part, in the order of the parts. */
   readonly #ids: Buffer[] = [];
-  /** Of the domains that volumes share. */
+  /** The known chunks of the domains that several volumes share. */
   readonly #shared = new Map<string, KnownChunks>();
   #maps: readonly VolumeMap[] | undefined;
   #partsBefore: number | undefined;
   #partsLength = 0;
 
-  /** @param earlier what the backup may refer to; undefined for one that must need no other file */
+  /** @param earlier the files that the backup may refer to; undefined if it must need no other file */
   constructor(key: SeriesKey, backupId: string, cut: Cut, earlier: EarlierFiles | undefined) {
     this.#key = key;
     this.#backupId = backupId;
@@ -69,7 +69,7 @@ export class WrittenSoFar {
     this.#files.push({ path, size });
   }
 
-  /** Undefined when nothing of it has to be written. */
+  /** Adds a volume. Undefined if nothing of it has to be written. */
   async addVolume(content: VolumeContent): Promise<WrittenVolume | undefined> {
     const last = await this.#lastMap(content);
     if (last !== undefined && this.#isAsItWas(content, last)) {
@@ -82,13 +82,13 @@ export class WrittenSoFar {
     return volume;
   }
 
-  /** A part was made: chunks like its own need not be stored again where volumes share a domain. */
+  /** Notes a part that was made: its chunks need not be stored again for other volumes in the same domain. */
   notePart({ volume, place: { backupId, part }, ids }: WrittenPart): void {
     if (backupId === this.#backupId) volume.parts++;
     this.#shared.get(volume.content.domain)?.addPart(backupId, part, Buffer.concat(ids));
   }
 
-  /** A member was stored in the backup's own file; those of a kind come in their order. */
+  /** Notes a member that was stored in the backup's own file. Members come in the order of the archive. */
   note(member: ManifestMember, part: WrittenPart | undefined): void {
     if (part === undefined) {
       this.#members.push(member);
@@ -102,7 +102,7 @@ export class WrittenSoFar {
     this.table.add({ size: member.size, chunks: ids.length, domain });
   }
 
-  /** When all parts were stored: the maps of the volumes, in their order. */
+  /** The maps of the volumes, in order. To be used once all parts have been stored. */
   get maps(): readonly VolumeMap[] {
     this.#maps ??= this.#files.flatMap((file) => {
       if (file instanceof WrittenVolume) return [file.map()];
@@ -111,7 +111,7 @@ export class WrittenSoFar {
     return this.#maps;
   }
 
-  /** The origins of volumes that are not as they were at their last backup. */
+  /** The origins of the volumes that differ from their last backup. */
   get changed(): ReadonlySet<string> {
     const last = new Map(
       this.#files.flatMap((file) =>
@@ -127,13 +127,13 @@ export class WrittenSoFar {
     return new Set(this.maps.filter((map) => !isAsItWas(map)).map(({ origin }) => origin));
   }
 
-  /** How many chunks no earlier file holds. */
+  /** How many chunks are in no earlier file. */
   get newChunks(): number {
     const volumes = this.#files.filter((file) => file instanceof WrittenVolume);
     return volumes.reduce((sum, { newChunks }) => sum + newChunks, 0);
   }
 
-  /** When all else was stored. */
+  /** The manifest. To be used once everything else has been stored. */
   manifest(seriesId: string, { sequence, previous }: PlaceInSeries, created: Date): Manifest {
     return {
       ...{ seriesId, sequence, previous, needs: this.needs(), holds: [] },
@@ -156,7 +156,7 @@ export class WrittenSoFar {
     });
   }
 
-  /** What the maps refer to that was not stored here, ascending by id. */
+  /** What the maps refer to in other files, ascending by id. */
   needs(): PartsBornIn[] {
     const needed = new NeededChunks();
     for (const map of this.maps) needed.add(map);
@@ -167,7 +167,7 @@ export class WrittenSoFar {
     return born.sort((one, other) => (one.backupId < other.backupId ? -1 : 1));
   }
 
-  /** Undefined when it is none that this file can go on from. */
+  /** The last map of a volume; undefined if there is none that this file can continue from. */
   async #lastMap({ origin, domain }: VolumeContent): Promise<VolumeMap | undefined> {
     const map = await this.#earlier?.lastMap(origin);
     return map?.domain === domain && map.grain === this.#cut.grain ? map : undefined;

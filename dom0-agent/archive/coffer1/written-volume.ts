@@ -9,18 +9,18 @@ import type { SeriesKey } from './series-key.ts';
 import type { VolumeMap } from './volume-map.ts';
 import { type Step, changedSteps, dataSteps, unchangedRuns } from './volume-steps.ts';
 
-/** What earlier files hold of a volume's domain, and the volume's last map. */
+/** The chunks of a volume's domain in earlier files, and the volume's last map. */
 export interface KnownBefore {
   readonly chunks: KnownChunks;
   readonly lastMap: VolumeMap | undefined;
 }
 
-/** A volume on its way into a backup: where each of its chunks lies, in ascending order. */
+/** A volume that is being backed up: where each of its chunks is, in ascending order. */
 export class WrittenVolume {
   readonly content: VolumeContent;
-  /** How many parts of the backup's own file were made of it. */
+  /** How many of its parts are in the backup's own file. */
   parts = 0;
-  /** How many of its chunks no earlier file holds. */
+  /** How many of its chunks are in no earlier file. */
   newChunks = 0;
   readonly #grain: number;
   readonly #ids: ChunkIds;
@@ -28,10 +28,10 @@ export class WrittenVolume {
   readonly #lastPlaces: LastPlaces | undefined;
   readonly #runs = new Runs();
   readonly #backups: string[] = [];
-  /** What changed was told wrongly. */
+  /** Whether the reported changes have turned out to be wrong. */
   #isDoubted = false;
 
-  /** @param before undefined for a backup that must need no other file */
+  /** @param before undefined if the backup must need no other file */
   constructor(
     content: VolumeContent,
     key: SeriesKey,
@@ -49,7 +49,7 @@ export class WrittenVolume {
     return this.#before?.lastMap;
   }
 
-  /** What has to be read, and what can be kept as it was. */
+  /** What has to be read, and what can be kept. */
   steps(): Iterable<Step> {
     const before = this.#before;
     const grain = this.#grain;
@@ -62,8 +62,8 @@ export class WrittenVolume {
   }
 
   /**
-   * To be called before the first step: reads a sample of what is said to be as it was, and compares it. If some of it
-   * is not, everything is read.
+   * To be called before the first step: reads a sample of what is reported as unchanged, and compares it. If any of it
+   * has changed, `steps` will read everything.
    */
   async check(): Promise<void> {
     const { check, changed, extents, size, read } = this.content;
@@ -89,12 +89,14 @@ export class WrittenVolume {
     }
   }
 
-  /** The key that gives chunks their ids. */
+  /** The key of the chunks' ids. */
   get idKey(): Uint8Array {
     return this.#ids.key;
   }
 
-  /** Whether chunk `number` lies in an earlier part, or one of this backup that is known; then it is referred to. */
+  /**
+   * Refers to a chunk that is already stored, in an earlier file or this one. Returns whether there is such a chunk.
+   */
   refer(number: number, id: Buffer): boolean {
     const before = this.#before;
     if (before === undefined) return false;
@@ -106,13 +108,13 @@ export class WrittenVolume {
     return true;
   }
 
-  /** Chunk `number` is stored in this part. */
+  /** Notes that chunk `number` is stored at position `offset` of this part. */
   store(number: number, id: Buffer, place: PartPlace, offset: number): void {
     this.newChunks++;
     this.#add(number, id, { ...place, offset });
   }
 
-  /** Chunks that are as they were. */
+  /** Keeps chunks that have not changed: they stay where they are in the last map. */
   keep(kept: ChunkRun): void {
     for (const { first, count, place } of this.#lastPlaces?.runsIn(kept) ?? []) {
       const ids = this.#before?.chunks.idsAt(place, count);
@@ -121,7 +123,7 @@ export class WrittenVolume {
     }
   }
 
-  /** Once, when all chunks were added. */
+  /** The map. To be called once, after all chunks have been added. */
   map(): VolumeMap {
     const { path, size, domain, origin } = this.content;
     const { chunks } = this.#ids;
@@ -131,7 +133,7 @@ export class WrittenVolume {
     };
   }
 
-  /** Adds chunks that follow each other in the volume, and in a part. */
+  /** Adds chunks that are consecutive both in the volume and in a part. */
   #add(first: number, ids: Buffer, { backupId, part, offset }: ChunkPlace): void {
     let backup = this.#backups.indexOf(backupId);
     if (backup < 0) backup = this.#backups.push(backupId) - 1;

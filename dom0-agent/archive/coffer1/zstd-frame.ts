@@ -1,23 +1,24 @@
-/** Bytes of the field `Frame_Content_Size` by the flag that tells of it (RFC 8878, 3.1.1.1.1). */
+/** The length of the field `Frame_Content_Size` in bytes, by its flag (RFC 8878, 3.1.1.1.1). */
 const CONTENT_SIZE_LENGTHS = [0, 2, 4, 8];
+/** The length of the field `Dictionary_ID`, likewise. */
 const DICTIONARY_ID_LENGTHS = [0, 1, 2, 4];
-/** The magic number and the descriptor, from which the length of the rest of the header follows. */
+/** The length of the magic number and the descriptor, which determines the length of the rest of the header. */
 const BEGINNING = 5;
 const BLOCK_HEADER = 3;
 
 /**
- * Finds where a zstd frame (RFC 8878, 3.1.1) ends that a program prints piece by piece, by the sizes that
- * stand before its blocks.
+ * Finds the end of a zstd frame (RFC 8878, 3.1.1) that a program prints piece by piece, from the sizes in the headers
+ * of its blocks.
  */
 export class ZstdFrameEnd {
-  /** Bytes of a header of which more is to come. */
+  /** The bytes of an incomplete header. */
   #header: number[] = [];
-  /** How many bytes to pass over before the next header. */
+  /** How many bytes to skip before the next header. */
   #passing = 0;
   #next: 'frame' | 'block' | 'end' = 'frame';
   #checksum = 0;
 
-  /** Sees the next piece; gives how many bytes of it belong to the frame, once its end is in there. */
+  /** Takes the next piece. Returns how many bytes of it belong to the frame if the frame ends in it. */
   see(piece: Buffer): number | undefined {
     for (let at = 0; ;) {
       const passed = Math.min(this.#passing, piece.length - at);

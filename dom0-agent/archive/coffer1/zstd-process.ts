@@ -7,21 +7,22 @@ import { printable } from '../../../shared/printable.ts';
 import { FilterError } from '../compress/filter.ts';
 import { ZstdFrameEnd } from './zstd-frame.ts';
 
-/** How many frames one zstd makes: each of them is a file among its arguments. */
+/** How many frames one zstd makes: each is a file among its arguments. */
 const FRAMES = 512;
 
-/** Two pipes, by which it is given the files in turn: it begins with one as soon as it has come to the end of the other. */
+/** The descriptors of two pipes, which stand for the files in turn: at the end of one, zstd goes on with the other. */
 const PIPES = [3, 4] as const;
 
 /**
- * Makes the pipes, which Node cannot, and becomes zstd once this end has opened them too: zstd would take a pipe that nobody
- * writes to for an empty file. What is left of a frame must not wait in zstd for the next one: hence `stdbuf`.
+ * Makes the pipes, which Node cannot, and becomes zstd once this program has opened the first one: zstd would take a
+ * pipe without a writer for an empty file. `stdbuf`: the end of a frame must not wait in zstd's buffer for the next
+ * frame.
  */
 const SCRIPT = `exec 3< <(:) 4< <(:) && echo && read -r && exec stdbuf -o0 zstd -q -c -T1 "$@"`;
 
 /**
- * A zstd that compresses one part after the other, each into a frame of its own: the pipes stand for its input files. It
- * ends by itself when this program does, since its pipes end then.
+ * A zstd process that compresses one part after the other, each into a frame of its own: the pipes stand for its input
+ * files. It ends when this program does, since its pipes end then.
  */
 export class ZstdProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -36,7 +37,7 @@ export class ZstdProcess implements AsyncDisposable {
     signal.throwIfAborted();
     this.#signal = signal;
     const files = Array.from({ length: FRAMES }, (_, i) => `/dev/fd/${pipeFor(i)}`);
-    // -p: whatever BASH_ENV and functions in the environment say.
+    // -p: ignores BASH_ENV and functions in the environment.
     this.#child = new ChildProcess(['bash', '-p', '-c', SCRIPT, 'zstd', ...files], {
       stdin: 'pipe',
       env: { ...process.env, LC_ALL: 'C' },
@@ -44,7 +45,7 @@ export class ZstdProcess implements AsyncDisposable {
     });
     this.#output = (this.#child.stdout as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
     this.#input = this.#begin();
-    // Its error is thrown when the first part is compressed; until then it is not unhandled.
+    // Its error is thrown when the first part is compressed; until then it must not count as unhandled.
     void Promise.allSettled([this.#input]);
   }
 
@@ -53,16 +54,19 @@ export class ZstdProcess implements AsyncDisposable {
     return this.#left === 0;
   }
 
-  /** The frame of `bytes`, in `target`, which must have room for it. One at a time. Throws FilterError. */
+  /**
+   * Compresses `bytes` into `target`, which must have room for it, and returns the frame. One at a time. Throws
+   * FilterError.
+   */
   async compress(bytes: Buffer, target: Buffer): Promise<Buffer> {
     const input = await this.#input;
     this.#left--;
     if (!this.isUsedUp) this.#input = this.#openPipe(FRAMES - this.#left);
     this.#writing = this.#write(input, bytes);
-    // A broken pipe shows in how zstd ends.
+    // For a broken pipe, the way in which zstd ended is the better error.
     void Promise.allSettled([this.#writing]);
     const frame = await this.#readFrame(target);
-    // A frame of less would be a whole frame, too.
+    // If not everything was written, the frame looks complete nevertheless.
     await this.#writing;
     return frame;
   }
@@ -73,7 +77,7 @@ export class ZstdProcess implements AsyncDisposable {
     if (input.status === 'fulfilled') await input.value.close();
   }
 
-  /** Resolves to the first pipe. */
+  /** Waits until bash has made the pipes, opens the first one, and lets zstd start. */
   async #begin(): Promise<FileHandle> {
     const next = await this.#output.next();
     if (next.done === true) throw await this.#failure();
@@ -95,7 +99,7 @@ export class ZstdProcess implements AsyncDisposable {
   /** Writes, on another thread, and closes the pipe, which is the end of the file for zstd. */
   async #write(pipe: FileHandle, bytes: Buffer): Promise<void> {
     try {
-      // Else zstd might find the end of the next file before there is anything in it.
+      // The next pipe must be open before this one ends: without a writer, it would be an empty file for zstd.
       await this.#input;
       for (let written = 0; written < bytes.length;) {
         written += (await pipe.write(bytes, written)).bytesWritten;

@@ -18,7 +18,7 @@ export class FilterError extends FailedError {
 }
 
 /**
- * Pipes `source` through a program, as Qubes does with its compression filters, and gives the program's
+ * Pipes `source` through a program, as Qubes does with its compression filters, and yields the program's
  * output. Back-pressure goes through the pipes. An error of `source` is thrown unchanged; a program that is
  * missing or fails is a FilterError. However the iteration ends, no process is left.
  */

@@ -6,7 +6,7 @@ import { DamagedPartError } from '../parts/part-name.ts';
 import type { BufferedPart } from './part-reader.ts';
 import { prefetch } from '../parts/prefetch.ts';
 
-/** Reads parts into buffers of the pool, until the signal. */
+/** Reads parts into buffers of the pool, until the signal fires. */
 export type BufferedParts = (pool: BufferPool, signal: AbortSignal) => AsyncIterable<BufferedPart>;
 
 /** A sequence of parts, file after file, some of which are read ahead. */
@@ -51,7 +51,7 @@ export class PartRow implements AsyncDisposable {
   }
 }
 
-/** The parts of one file, the next in a row. */
+/** The parts of one file, which come next in the sequence. */
 export class FileParts {
   readonly path: string;
   readonly #row: PartRow;
@@ -74,7 +74,7 @@ export class FileParts {
     return this.#format.innerTar(prefetch(this.#opened()), this.path);
   }
 
-  /** Releases the parts that the consumer did not. */
+  /** Ends the reading of the file: releases the parts that the consumer has not released. */
   async leave(): Promise<void> {
     this.#abandon();
     await this.#parts.return();
@@ -129,7 +129,7 @@ export class FileParts {
   }
 }
 
-/** Whatever error opening a part throws, the error names the part. */
+/** Opens a part; a DamagedError becomes a DamagedPartError, which names it. */
 async function open(part: BufferedPart): Promise<Iterable<Buffer>> {
   try {
     return await part.open();

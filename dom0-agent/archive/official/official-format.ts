@@ -1,14 +1,14 @@
 import { MiB } from '../../../shared/sizes.ts';
 import type { PartName } from '../parts/part-name.ts';
 
-/** Official tools cut every 100 MiB, and encryption adds some bytes. */
+/** In bytes. The official tools cut every 100 MiB, and encryption adds some bytes. */
 export const LARGEST_OFFICIAL_PART = 128 * MiB;
 /** For two such parts. */
 export const OFFICIAL_MEMORY = 2 * LARGEST_OFFICIAL_PART;
 
 /**
- * Authenticates a part, then gives its plaintext, slice by slice. Throws DamagedError, which names the part,
- * before giving anything.
+ * Authenticates a part, then returns its plaintext in slices. Throws DamagedError, which names the part, before it
+ * returns anything.
  */
 export type OpenPart = (untrustedBytes: Buffer, untrustedMac: string) => Promise<Iterable<Buffer>>;
 
@@ -37,7 +37,7 @@ export interface OfficialFormat {
   innerTar(parts: AsyncIterable<AuthenticPart>, path: string): AsyncIterable<Buffer>;
 }
 
-/** What a list of all members may have at the most: about 170 bytes for each. More than any backup needs. */
+/** The largest list of all members, in bytes: about 170 for each member, so more than any backup needs. */
 export const LARGEST_LIST = 64 * MiB;
 
 /** The members that were read, to be compared with a list of them at the end of the archive. */
@@ -46,7 +46,7 @@ export interface ReadMembers {
   readonly listPath: string;
   /** The next member that is not of the list. Throws DamagedError when no list could have so many. */
   note(member: ReadMember): void;
-  /** Throws DamagedError, which names the difference, when the authenticated list has others. */
+  /** Throws DamagedError, which names the difference, when the authenticated list does not have the same members. */
   compareWith(list: Buffer): void;
 }
 

@@ -6,9 +6,9 @@ const BLANKS_AT_END =
   /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$/u;
 
 /**
- * The passphrase that the official tools read from a file in which coffer reads `passphrase`:
- * `open(file).readline().rstrip()` in Python also ends the line at a carriage return, and strips white space.
- * Undefined where they would read the same, or could not read the file.
+ * The passphrase that the official tools read from a file in which coffer reads `passphrase`: in Python,
+ * `open(file).readline().rstrip()` also ends the line at a carriage return, and strips white space. Undefined if they
+ * would read the same, nothing at all, or could not read the file.
  */
 export function officialReading(passphrase: Buffer): Buffer | undefined {
   if (!isUtf8(passphrase)) return undefined;

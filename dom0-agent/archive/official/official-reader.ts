@@ -33,7 +33,7 @@ export class OfficialReader implements ArchiveReader {
   readonly #parts: PartReader;
   #isListHere = false;
 
-  /** `source` gives the members after the header and its MAC. */
+  /** @param source yields the members after the header and its MAC */
   constructor({ header, format, members, signal }: OpenedArchive, source: MemberSource) {
     this.header = header;
     this.#format = format;

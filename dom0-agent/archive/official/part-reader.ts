@@ -41,7 +41,7 @@ export interface BufferedPart extends PartName {
 
 /**
  * Reads an archive part by part: checks that each file's parts are complete, in order, adjacent and not repeated,
- * and that there is no endless number of them. Nothing that it gives is authenticated. Throws DamagedError.
+ * and that there is no endless number of them. Nothing that it returns is authenticated. Throws DamagedError.
  */
 export class PartReader {
   readonly #members: MemberSource;
@@ -52,7 +52,7 @@ export class PartReader {
   #next: { readonly part: PartName; readonly member: UntrustedMember } | undefined;
   #former: PartName | undefined;
 
-  /** `members` follow the header and its MAC. */
+  /** @param members those after the header and its MAC */
   constructor(members: MemberSource, format: OfficialFormat, onPart: OnPart) {
     this.#members = members;
     this.#format = format;
@@ -120,7 +120,7 @@ export class PartReader {
     return this.#next;
   }
 
-  /** Memory is taken only when the first bytes of the part have arrived. */
+  /** Reads a part into memory, which is only taken once the first bytes of the part have arrived. */
   async #buffer(
     part: PartName,
     member: UntrustedMember,

@@ -5,12 +5,10 @@ import { KiB, MiB } from '../../../shared/sizes.ts';
 const MOST_AT_TOP = 128 * MiB;
 /** A VM has a few volumes, and a few small files. */
 const MOST_FILES_IN_ONE = 100;
-/** What a part takes besides its bytes: headers, its MAC. So the number of empty parts is bounded, too. */
+/** Counted for each part besides its bytes, for headers and its MAC: this bounds the number of empty parts, too. */
 const BESIDE_BYTES = 2 * KiB;
 
-/**
- * The directories that qubes.xml names, and the most stored bytes that the files of each may have.
- */
+/** The directories that qubes.xml names, and the most stored bytes that the files of each may have. */
 export type NamedDirectories = ReadonlyMap<string, number>;
 
 interface Stored {
@@ -19,8 +17,8 @@ interface Stored {
 }
 
 /**
- * Bounds a stream, or an archive of formats 2 to 4: unwanted parts are skipped without verifying their MACs, so
- * a hostile storage could make up an endless number of them.
+ * Bounds an archive of formats 2 to 4: unwanted parts are skipped without verifying their MACs, so a hostile storage
+ * could make up an endless number of them.
  */
 export class StoredBounds {
   #named: NamedDirectories | undefined;
@@ -35,7 +33,7 @@ export class StoredBounds {
     for (const [directory, { files, size }] of before) this.#add(directory, files, size);
   }
 
-  /** A part of the file `path`. Throws DamagedError. */
+  /** Counts a part of the file `path`, of `size` stored bytes. Throws DamagedError when there is too much. */
   note(path: string, size: number): void {
     this.#add(parentOf(path), path === this.#path ? 0 : 1, size + BESIDE_BYTES);
     this.#path = path;
@@ -53,7 +51,7 @@ export class StoredBounds {
     this.#stored.set(owner, stored);
   }
 
-  /** The directory, or the parent of it, that is named, and its limit. Throws DamagedError. */
+  /** The directory itself or the closest parent that is named, and its limit. Throws DamagedError. */
   #ownerOf(directory: string): [string, number] {
     if (directory === '') return ['', MOST_AT_TOP];
     if (this.#named === undefined) return [directory, Infinity];

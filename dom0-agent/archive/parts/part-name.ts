@@ -2,7 +2,7 @@ import { DamagedError } from '../../../shared/errors.ts';
 
 /** Which part of which file. */
 export interface PartName {
-  /** The file's: `vm5/private.img`. */
+  /** The path of the file: `vm5/private.img`. */
   readonly path: string;
   readonly index: number;
   /** Both, as in the name of the part's member: `vm5/private.img.007`. */
@@ -14,8 +14,8 @@ export function partName(path: string, index: number): PartName {
 }
 
 /**
- * Parses a part's name. Undefined when `partName` would not make it, or when the path ends in `..`, which is not
- * visible in the name of a member: `vm1/...000`.
+ * Parses a part's name. Undefined if `partName` does not make such a name, or if the path ends in `..`, which is hard
+ * to see in the name of a member: `vm1/...000`.
  */
 export function parsePartName(name: string): PartName | undefined {
   const match = /^(.+)\.([0-9]{3,9})$/.exec(name);
@@ -24,7 +24,7 @@ export function parsePartName(name: string): PartName | undefined {
   return part.name === name ? part : undefined;
 }
 
-/** A part of a file is not what was sealed. */
+/** A part of a file is not as it was written: it is damaged, forged or in a wrong place. */
 export class DamagedPartError extends DamagedError {
   readonly path: string;
   readonly index: number;

@@ -10,7 +10,7 @@ export async function* prefetch<T>(
   const asked: Promise<IteratorResult<T>>[] = [];
   const ask = (): void => {
     const next = items.next();
-    // An error is thrown when its turn comes; until then it is not unhandled.
+    // An error is thrown in its turn; until then it must not count as unhandled.
     void Promise.allSettled([next]);
     asked.push(next);
   };

@@ -32,8 +32,9 @@ export function canDecipher(algorithm: string): boolean {
 
 /**
  * Decrypts the output of `openssl enc -<algorithm> -md MD5 -pass …`: one cipher stream over all of `source`,
- * whose chunks may be large. `name` is for messages. Throws DamagedError when the beginning or the end of the
- * stream is invalid.
+ * whose chunks may be large. Throws DamagedError when the beginning or the end of the stream is invalid.
+ *
+ * @param name of what is decrypted, for errors
  */
 export async function* decipher(
   algorithm: string,

@@ -15,8 +15,8 @@ const PIECE = 64 * KiB;
 const MAC = new RegExp(`^[0-9a-f]{${2 * SCRYPT_MAC}}$`);
 
 /**
- * The members written, or read, so far, as the lines of the manifest at the end. The writer writes it; a reader
- * compares. Everything in it is derived from the members.
+ * The members that were written or read so far, as lines of the manifest at the end. A writer writes it; a reader
+ * compares it with the stored one. Everything in it follows from the members.
  */
 export class Qubes4Manifest implements ReadMembers {
   readonly listPath = COFFER_MANIFEST;

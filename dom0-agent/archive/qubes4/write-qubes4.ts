@@ -21,14 +21,14 @@ import { SCRYPT_OVERHEAD, ScryptFileWriter } from './scrypt-file.ts';
 export interface Qubes4Options {
   readonly passphrase: Buffer;
   readonly compressionFilter: CompressionFilter | undefined;
-  /** Of every part's key. */
+  /** The cost of deriving the key of each part. */
   readonly kdf: ScryptCost;
   readonly created: Date;
-  /** Bytes; `QUBES4_PART_SIZE` but in tests. */
+  /** In bytes; `QUBES4_PART_SIZE` except in tests. */
   readonly partSize: number;
 }
 
-/** As the official writer cuts. A smaller one would cost more derivations, here and in a restore. */
+/** As in the official writer. A smaller size would cost more key derivations, here and in a restore. */
 export const QUBES4_PART_SIZE = 100 * MiB;
 /** The largest `qubes.xml.000.enc` for the official reader (HEADER_QUBES_XML_MAX_SIZE in its restore.py). */
 const LARGEST_SEALED_QUBES_XML = 1 * MiB;
@@ -165,7 +165,7 @@ class Qubes4Writing {
     if (part !== undefined) yield part;
   }
 
-  /** A part's key is derived from the names of backup and part, so that it fits nowhere else. */
+  /** A part's key is derived from the backup's id and the part's name, so that it fits nowhere else. */
   #newPart(part: PartName): Part {
     const sealing = this.#sealFor(`${this.#backupId}!${part.name}`);
     // Its error is thrown when the part is stored; until then it is not unhandled.

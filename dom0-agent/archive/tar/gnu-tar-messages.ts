@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream';
 import { printable } from '../../../shared/printable.ts';
 
-/** How many are listed. */
+/** How many messages of a kind are listed. */
 const MOST_LISTED = 10;
-/** No line of tar's is longer, in characters: it names one path. */
+/** The longest line of tar, in characters: each names one path. */
 const LONGEST_LINE = 20_000;
 /** How much of the output that is not tar's is kept, in characters. */
 const MOST_OTHER_OUTPUT = 2000;

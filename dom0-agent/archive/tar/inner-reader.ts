@@ -15,9 +15,9 @@ const LARGEST_ATTRIBUTES = 1 * MiB;
 const MOST_ZEROS = 1 * MiB;
 
 /**
- * The members of an inner tar: all that GNU tar writes in its gnu, posix and ustar formats. The
- * volumes of a multi-volume tar go through `joinVolumes` first. Zero blocks may lie between
- * members. Nothing large is buffered except the map of a sparse file: 16 bytes for each extent.
+ * The members of an inner tar: everything that GNU tar writes in its gnu, posix and ustar formats. The volumes of a
+ * multi-volume tar go through `joinVolumes` first. There may be zero blocks between members. Nothing large is buffered
+ * except the map of a sparse file: 16 bytes for each extent.
  *
  * `source` is authenticated, but a compromised system may have made it: everything in it is checked and
  * bounded. A tar that is malformed, ends early, or lacks its end-of-archive blocks is a DamagedError, which

@@ -13,9 +13,8 @@ const ENTRIES = 4096;
 export type ReadAt = (buffer: Buffer, offset: number) => Promise<void>;
 
 /**
- * The inner tar of one volume, as GNU tar reads it: a plain member where there are no holes, pax
- * sparse 1.0 where there are. The same bytes come out for the same content: the member belongs
- * to root, with mode 0600 and the time 0.
+ * The inner tar of one volume, as GNU tar reads it: a plain member if there are no holes, else pax sparse 1.0. The same
+ * content always gives the same bytes: the member belongs to root, with mode 0600 and the time 0.
  *
  * The next chunk is read while the consumer processes the current one. One read is in progress at a time, and
  * none when the iteration has ended. Each chunk is a new buffer, which the consumer can keep.
@@ -67,8 +66,7 @@ export async function* tarOfPieces(
 }
 
 /**
- * The extents, widened to whole blocks and joined where they meet: GNU tar begins each extent's
- * data with a new block.
+ * The extents, widened to whole blocks and joined where they meet: GNU tar begins each extent's data with a new block.
  */
 function wholeBlocks(extents: readonly Extent[], size: number): Extent[] {
   const joined: { offset: number; length: number }[] = [];
@@ -103,7 +101,7 @@ function sparseRecords(path: string, size: number): Record<string, string> {
   };
 }
 
-/** The name under which a tar that knows nothing of sparse files unpacks one: GNU tar's way. */
+/** The name under which a tar that knows nothing of sparse files unpacks one, as GNU tar writes it. */
 function placeholderName(path: string): string {
   const slash = path.lastIndexOf('/') + 1;
   return `${path.slice(0, slash)}GNUSparseFile.0/${path.slice(slash)}`;
@@ -127,7 +125,7 @@ async function* content(
   read: ReadAt,
 ): AsyncGenerator<Buffer, void, undefined> {
   const plans = chunkPlans(data);
-  // Settled, so that an error is not unhandled until its turn comes.
+  // Settled, so that an error does not count as unhandled before its turn.
   const start = (): Promise<PromiseSettledResult<Buffer>[]> | undefined => {
     const plan = plans.next();
     return plan.done === true ? undefined : Promise.allSettled([fill(plan.value, read)]);

@@ -5,7 +5,7 @@ import { BLOCK, END_OF_TAR, paddingOf } from '../../../shared/tar-block.ts';
 import { writeChunk } from '../write-chunk.ts';
 import { Gap } from './outer-gap.ts';
 
-/** A member as tar-stream gives it. Nothing of it has been checked. */
+/** A member as it comes from tar-stream, unchecked. */
 export interface UntrustedEntry {
   readonly untrustedHeader: Header;
   /** All bytes between the previous member, or the beginning, and this member's data. */
@@ -23,7 +23,7 @@ type Source = Extract extends AsyncIterable<infer S> ? S : never;
 
 /**
  * One run of tar-stream's `extract` over an archive, from the end of a member's data, or from the beginning. An
- * entry must be read to its end before the next one is asked for.
+ * entry must be read to its end before the next one is requested.
  */
 export class Extraction implements AsyncDisposable {
   /** Whether two blocks of zeros are the end, whatever follows. */
@@ -38,7 +38,7 @@ export class Extraction implements AsyncDisposable {
   readonly #feeding: Promise<void>;
   /** Why feeding ended early. */
   #failure: Error | undefined;
-  /** Why the input ended early: that is no matter of the tar. */
+  /** The error of the input itself, which says nothing about the tar. */
   #inputFailure: Error | undefined;
   #resolveEnd: () => void = () => undefined;
   /** Resolves at the two blocks of zeros. */
@@ -48,6 +48,7 @@ export class Extraction implements AsyncDisposable {
   /** Where the current member's data ends. */
   #dataEnd: number;
 
+  /** @param from where a member begins, or where a member's data ends, before its padding */
   constructor(input: ByteSource, from: number, to?: number) {
     this.#gap = new Gap(from);
     this.#dataEnd = from;
@@ -74,7 +75,7 @@ export class Extraction implements AsyncDisposable {
     };
   }
 
-  /** Whether two blocks of zeros follow the last member, once `next` has given undefined. */
+  /** Whether two blocks of zeros follow the last member, once `next` has returned undefined. */
   get tarEnded(): boolean {
     return this.#gap.endsTar(this.#padding);
   }
@@ -84,7 +85,7 @@ export class Extraction implements AsyncDisposable {
     return this.#dataEnd + this.#padding + END_OF_TAR;
   }
 
-  /** What follows the last member, once `next` has given undefined. Throws the input's error. */
+  /** What follows the last member, once `next` has returned undefined. Throws the input's error. */
   async *rest(): AsyncGenerator<Buffer, void, undefined> {
     await this.#feeding;
     if (this.#inputFailure !== undefined) throw this.#inputFailure;

@@ -25,7 +25,7 @@ export class Gap {
     this.#seen = from;
   }
 
-  /** Observes the next bytes of the archive. Throws DamagedError when there was no member for too long. */
+  /** Observes the next bytes of the archive. Throws DamagedError when too many bytes have belonged to no member. */
   see(chunk: Buffer): void {
     if (this.#seen - this.#from > MOST_ZEROS + MOST_BESIDE_ZEROS) {
       throw new DamagedError('the backup continues with something that is not a tar member');

@@ -6,9 +6,9 @@ import { paddingOf } from '../../../shared/tar-block.ts';
 import { Extraction } from './outer-extraction.ts';
 import { OuterMember, checkOfficialGap, isCanonical } from './outer-member.ts';
 
-/** Below this, reading on is cheaper than seeking. */
+/** Below this number of bytes, reading on is cheaper than seeking. */
 const SEEK_WORTHWHILE = 1 * MiB;
-/** How much after the end of a tar is examined. */
+/** How many bytes after the end of a tar are examined. */
 const EXAMINED_AFTER_END = 64 * MiB;
 
 /** What follows the end of a tar. */
@@ -17,7 +17,7 @@ export interface BehindEnd {
   readonly end: number;
   /** How many bytes follow, if they are not all zeros; otherwise 0. */
   readonly bytes: number;
-  /** Whether more may follow. */
+  /** Whether there may be even more. */
   readonly orMore: boolean;
 }
 
@@ -26,8 +26,8 @@ interface OuterTarOptions {
   readonly from?: number;
   readonly to?: number;
   /**
-   * Whether every byte must be as `OuterTarWriter` writes it: coffer-1. In official archives
-   * there are zero blocks between members, and headers with times and owners.
+   * Whether every byte must be as `OuterTarWriter` writes it, as in coffer-1. In official archives there are zero
+   * blocks between members, and headers with times and owners.
    */
   readonly canonical?: boolean;
 }
@@ -53,7 +53,7 @@ export class OuterTarReader implements AsyncDisposable {
     this.#extraction = this.#extractionFrom(options.from ?? 0);
   }
 
-  /** From now on as with the option `canonical`; throws DamagedError if the archive was not canonical so far. */
+  /** Turns on the option `canonical`. Throws DamagedError if the archive has not been canonical so far. */
   requireCanonical(): void {
     this.#canonical = true;
     this.#extraction.stopsAtEnd = true;

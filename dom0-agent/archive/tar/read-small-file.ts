@@ -3,8 +3,8 @@ import { formatSize } from '../../../shared/sizes.ts';
 import { untar } from './inner-reader.ts';
 
 /**
- * The content of a small file, from the inner tar that holds only it. Throws DamagedError when it
- * is larger than `limit` bytes, or the tar holds something else.
+ * The content of a small file, from the inner tar that holds only this file. Throws DamagedError when it is larger than
+ * `limit` bytes, or the tar holds something else.
  */
 export async function readSmallFile(
   innerTar: AsyncIterable<Buffer>,

@@ -2,7 +2,7 @@ import type { FileToArchive } from '../archive.ts';
 import type { Content } from '../content.ts';
 import { plainTar, sparseTar } from './inner-writer.ts';
 
-/** The same files as inner tars. */
+/** The contents of a backup as inner tars, for format 4. */
 export async function* tarred(
   contents: AsyncIterable<Content>,
 ): AsyncGenerator<FileToArchive, void, undefined> {
