@@ -1,4 +1,4 @@
-// Which npm packages are inside each program, and their licences: dist/licenses/{dom0,vm}.txt.
+// Lists the npm packages that are bundled into each program, with their licences: dist/licenses/{dom0,vm}.txt.
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,8 +10,8 @@ const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const PROGRAM_OF = { dom0: 'coffer', vm: 'coffer-vm-agent' };
 
 /**
- * The npm packages in the program of our package `dom0` or `vm`, by name: each { name, version, license,
- * directory }.
+ * The npm packages in the program of our package `dom0` or `vm`, sorted by name: { name, version, license,
+ * directory } for each.
  */
 export async function bundledPackages(ours) {
   generateProtocol();

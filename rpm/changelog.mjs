@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
-/** Newest first: { version, date (YYYY-MM-DD), changes (one line each) }. */
+/** The releases, newest first: { version, date (YYYY-MM-DD), changes (one line each) } for each. */
 export function releases() {
   const text = readFileSync(path.join(root, 'CHANGELOG.md'), 'utf8');
   const [, ...sections] = text.split(/^## /m);
@@ -20,7 +20,7 @@ export function releases() {
   });
 }
 
-/** The release that is being built: package.json's version, which CHANGELOG.md must begin with. */
+/** The release that is being built. Throws unless CHANGELOG.md begins with the version in package.json. */
 export function latestRelease() {
   const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
   const [latest] = releases();
@@ -32,7 +32,7 @@ export function latestRelease() {
   return latest;
 }
 
-/** Noon of the day of release, in seconds: the one time that is in the packages. */
+/** Noon (UTC) of the release day, in seconds since 1970: the only time that is in the packages. */
 export function sourceDateEpoch() {
   return Date.parse(`${latestRelease().date}T12:00:00Z`) / 1000;
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The tests for %check: those that need neither Qubes, nor recorded fixtures, nor much time.
+# The tests for %check: those that need no recorded fixtures and little time.
 set -eu
 cd "$(dirname "$0")/.."
 exec node node_modules/vitest/vitest.mjs run \

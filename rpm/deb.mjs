@@ -1,5 +1,5 @@
 // Builds the Debian packages of the VM agent from the same staged files as the RPMs:
-// `node rpm/deb.mjs [--out DIR]`, by default into dist/deb. The same bytes every time.
+// `node rpm/deb.mjs [--out DIR]`, by default into dist/deb. The build is reproducible.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -22,7 +22,7 @@ import { latestRelease, releases, sourceDateEpoch } from './changelog.mjs';
 import { PACKAGER, PROJECT_URL } from './packager.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-/** The packages as stage.sh knows them, and what tells dpkg of each. */
+/** The packages: their names in stage.sh and in Debian, and the templates of their control files. */
 const PACKAGES = [
   { staged: 'vm', name: 'qubes-coffer-vm', control: 'control' },
   { staged: 'vm-prune', name: 'qubes-coffer-vm-prune', control: 'control-prune' },
@@ -33,7 +33,7 @@ function run(program, ...words) {
   execFileSync(program, words, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] });
 }
 
-/** The plain files below a directory, sorted. */
+/** The regular files below a directory, sorted. */
 function filesBelow(directory) {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -62,7 +62,7 @@ function debianChangelog(name) {
   return entries.join('\n');
 }
 
-/** What Debian has elsewhere than Fedora, or besides. */
+/** Moves or adds the files that Debian has in other places than Fedora. */
 function toDebian(tree, name) {
   const doc = path.join(tree, 'usr/share/doc', name);
   const licences = path.join(tree, 'usr/share/licenses');
@@ -75,7 +75,7 @@ function toDebian(tree, name) {
   writeFileSync(path.join(doc, 'copyright'), fill('copyright', { URL: PROJECT_URL }));
 }
 
-/** DEBIAN/: what dpkg wants to know of the files that are there. */
+/** Writes DEBIAN/: the control file, the list of configuration files, and the checksums. */
 function writeControl(tree, control) {
   const files = filesBelow(tree);
   const contents = files.map((file) => readFileSync(path.join(tree, file)));
@@ -92,7 +92,7 @@ function writeControl(tree, control) {
   writeFileSync(path.join(debian, 'md5sums'), sums.join(''));
 }
 
-/** Lays one package out, and makes it. */
+/** Stages one package, and builds it. */
 function buildPackage({ staged, name, control }, out) {
   const tree = mkdtempSync(path.join(tmpdir(), 'coffer-deb-'));
   chmodSync(tree, 0o755);

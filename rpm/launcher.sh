@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts @PROGRAM@ with a Node.js that is new enough. Fedora calls each of its versions node-NN, and `node`
-# may be an older one there; elsewhere the package's dependency sees to it that `node` will do.
+# Starts @PROGRAM@ with a version of Node.js that is new enough. On Fedora, each version is installed as node-NN, and
+# `node` may be an older one; elsewhere, the package's dependency makes sure that `node` is new enough.
 @START@
 # See tools/build/programs.mjs.
 set -- --no-incremental-marking /usr/share/coffer/@PROGRAM@ "$@"

@@ -1,5 +1,5 @@
-// Makes the manual pages and the completion of the shells in dist/man and dist/completion: from the texts in docs/man
-// and rpm/completion, and, a page for each command, from the command line's own grammar, so that they cannot disagree.
+// Makes dist/man and dist/completion: manual pages from docs/man and, for each command, from the command line's own
+// grammar, so that they cannot disagree; and the completion scripts of rpm/completion.
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,7 @@ async function loadProgram() {
   }
 }
 
-/** Text as roff shows it unchanged. */
+/** Escapes a text, so that roff shows it unchanged. */
 function roff(text) {
   return text
     .replaceAll('\\', '\\e')
@@ -102,12 +102,12 @@ function examplesOf(command) {
   return examples;
 }
 
-/** The number of a character, as groff writes it. */
+/** The code point of a character, as in groff's `\[u00E4]`. */
 function hex(sign) {
   return sign.codePointAt(0).toString(16).toUpperCase().padStart(4, '0');
 }
 
-/** A comment that is a placeholder only becomes lines; elsewhere, a placeholder becomes a word. */
+/** Replaces the placeholders in a file. A comment line that is only a placeholder is replaced as a whole. */
 function fill(file, values) {
   return readFileSync(path.join(root, file), 'utf8')
     .replace(/^(?:\.\\"| *#) @([A-Z]+)@$/gm, (_, name) => values[name])
@@ -135,7 +135,7 @@ const values = {
     .join('\n'),
 };
 
-/** A page, in ASCII: other characters by their numbers. */
+/** Writes a page in ASCII: other characters are replaced by roff escapes. */
 function writePage(name, text) {
   const ascii = text.replace(/[^\0-\x7f]/gu, (sign) => `\\[u${hex(sign)}]`);
   writeFileSync(path.join(root, 'dist/man', `${name}.1`), ascii);

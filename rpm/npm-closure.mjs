@@ -5,12 +5,13 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const locked = JSON.parse(readFileSync(path.join(root, 'package-lock.json'), 'utf8')).packages;
 
-/** The packages that coffer's programs are bundled from. */
+/** The names of the npm packages that coffer's programs depend on. */
 export const PROGRAM_PACKAGES = Object.keys(locked[''].dependencies);
 
 /**
- * The directories below the root, sorted, of the named packages and all that they depend on, as the
- * lock file has them. Optional packages that npm did not install (other platforms') are left out.
+ * The directories, relative to the root and sorted, of the named packages and everything that they depend on, according
+ * to the lock file. Optional packages that npm did not install (those for other platforms) are left out. Throws if
+ * another one is missing.
  */
 export function npmClosure(names) {
   const found = new Set();
@@ -28,7 +29,7 @@ export function npmClosure(names) {
   return [...found].sort();
 }
 
-/** Where Node finds a package that is required from another one's directory. */
+/** The directory in which Node finds a package that is required from the directory of another one. */
 function findPackage(name, from) {
   const directory = path.posix.join(from, 'node_modules', name);
   if (directory in locked && existsSync(path.join(root, directory))) return directory;

@@ -1,3 +1,3 @@
-/** Who the packages are from, where their formats ask for it. */
+/** The packager, where a package format asks for one. */
 export const PACKAGER = 'The coffer project <coffer@qubes-coffer.invalid>';
 export const PROJECT_URL = 'https://www.qubes-os.org/doc/how-to-back-up-restore-and-migrate/';

@@ -7,7 +7,7 @@ import { PACKAGER, PROJECT_URL } from './packager.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
-/** rpm/coffer.spec with everything filled in. */
+/** The text of rpm/coffer.spec, with its placeholders replaced. */
 export async function rpmSpec() {
   const dom0 = await bundledPackages('dom0');
   const vm = await bundledPackages('vm');

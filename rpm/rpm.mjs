@@ -1,6 +1,6 @@
 // Builds the RPMs and the source RPM: `node rpm/rpm.mjs [--out DIR]`, by default into
-// dist/rpm. rpmbuild has no network. Then the source RPM is built again elsewhere, and must give the
-// very same files.
+// dist/rpm. rpmbuild runs without a network. Then the source RPM is built again in another directory, and must give
+// exactly the same files.
 import { execFileSync } from 'node:child_process';
 import {
   copyFileSync,
@@ -24,10 +24,10 @@ import { npmFiles, ownFiles, writeSourceTar } from './source-tar.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
-/** What the build needs beside the programs' own packages, and what %check needs. */
+/** The npm packages that the build and %check need in addition to those of the programs. */
 const TOOLS = ['esbuild', 'protobufjs-cli', 'gettext-parser', 'vitest', 'fast-check'];
 
-/** What else the packages would depend on, beside their sources. */
+/** RPM macros for what would otherwise make packages from the same sources differ. */
 const REPRODUCIBLE = {
   _buildhost: 'reproducible',
   use_source_date_epoch_as_buildtime: '1',
@@ -36,12 +36,12 @@ const REPRODUCIBLE = {
   _source_payload: 'w3.zstdio',
 };
 
-/** Runs rpmbuild where there is no network, and gives the packages that it built. */
+/** Runs rpmbuild without a network, and returns the paths of the packages that it has built. */
 function rpmbuild(topdir, words) {
   const command = [
     ...['unshare', '--net', ...(process.getuid() === 0 ? [] : ['--map-root-user'])],
     'rpmbuild',
-    // On Debian, rpm knows nothing of what is installed.
+    // On Debian, rpm does not know what is installed.
     ...(existsSync('/etc/debian_version') ? ['--nodeps'] : []),
     ...Object.entries({ ...REPRODUCIBLE, _topdir: topdir }).flatMap(([name, value]) => [
       '--define',
@@ -66,7 +66,7 @@ function run([program, ...words], env) {
   }
 }
 
-/** The source RPM of our tree. */
+/** Builds the source RPM of this tree, and returns its path. */
 async function buildSource(topdir) {
   const sources = path.join(topdir, 'SOURCES');
   mkdirSync(sources, { recursive: true });
@@ -83,7 +83,7 @@ async function buildSource(topdir) {
   return source;
 }
 
-/** Built elsewhere and later, the same source RPM must give the same packages. */
+/** Builds the source RPM again, in another directory and later. Throws if the packages are not the same. */
 function requireSameAgain(packages, source, topdir) {
   const again = rpmbuild(topdir, ['--rebuild', '--nocheck', source]);
   for (const [index, file] of packages.entries()) {

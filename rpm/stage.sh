@@ -1,6 +1,6 @@
 #!/bin/sh
 # Puts the files of one package where they belong below DESTDIR: stage.sh dom0|gui|vm|vm-prune DESTDIR.
-# Both the RPMs and the .deb are made from what this lays out. What is in dist/ must have been built.
+# Both the RPMs and the Debian packages are made from the result. dist/ must have been built before.
 set -eu
 package=$1
 destdir=$2
@@ -11,9 +11,9 @@ place() {
   install -D -m "$1" "$2" "$destdir$3"
 }
 
-# program NAME VERSIONS [SCRIPT]: the program as such, and the command that starts it, after SCRIPT
+# program NAME VERSIONS [SCRIPT]: the program itself, and the command that starts it after running SCRIPT
 program() {
-  # It is started by the launcher only: it needs no line for the kernel.
+  # Only the launcher starts it, so it needs no #! line.
   sed '1{/^#!/d}' "dist/$1" > "dist/$1.staged"
   place 644 "dist/$1.staged" "/usr/share/coffer/$1"
   sed "s/@PROGRAM@/$1/g; s/@VERSIONS@/$2/; /^@START@\$/{
@@ -64,7 +64,7 @@ dom0)
     place 644 "rpm/systemd-user/coffer-status.$unit" "/usr/lib/systemd/user/coffer-status.$unit"
   done
   documents README.md CHANGELOG.md SECURITY.md rpm/example-profile.conf
-  # As in the sources, and all of them in one package, so that links lead somewhere.
+  # In the same places as in the sources, and all in one package, so that links between them work.
   for document in docs/*.md; do place 644 "$document" "$doc/$document"; done
   place 755 recover.sh /usr/share/coffer/recover.sh
   place 755 coffer-gc.sh /usr/share/coffer/coffer-gc.sh
@@ -105,10 +105,10 @@ esac
 
 licences=/usr/share/licenses/qubes-coffer-$package
 place 644 LICENSE "$licences/LICENSE"
-# A package without a program has none.
+# A package without a program bundles nothing.
 if [ -e "dist/licenses/$package.txt" ]; then
   place 644 "dist/licenses/$package.txt" "$licences/bundled-npm-packages.txt"
 fi
 
-# Not a byte depends on when this ran.
+# The packages must not depend on when this ran.
 find "$destdir" -exec touch -h -d "@${SOURCE_DATE_EPOCH:?}" {} +

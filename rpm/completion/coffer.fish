@@ -1,4 +1,4 @@
-# Fish completion for coffer: the program itself tells what a word may become.
+# Fish completion for coffer: the program itself knows how a word can be completed.
 
 function __coffer_complete
     set -l words (commandline -opc) (commandline -ct)

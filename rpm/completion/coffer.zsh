@@ -1,5 +1,5 @@
 #compdef coffer
-# Zsh completion for coffer: the program itself tells what a word may become.
+# Zsh completion for coffer: the program itself knows how a word can be completed.
 
 _coffer() {
   local -a lines described paths

@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: coffer against its references. `-- --help` tells the options.
+ * `npm run bench`: measures coffer against its references. `-- --help` shows the options.
  */
 import { availableParallelism, cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -50,7 +50,7 @@ async function bench(only: RegExp): Promise<void> {
       results.push(result);
       console.log(formatRows([result]).split('\n').at(-1));
     } catch (error) {
-      // The other rows can be measured all the same.
+      // The other rows can still be measured.
       console.error(`${name}: ${messageOf(error)}`);
       process.exitCode = 1;
     }

@@ -6,13 +6,13 @@ const DIST = new URL('../../dist/', import.meta.url);
 export const COFFER = fileURLToPath(new URL('coffer', DIST));
 export const VM_AGENT = fileURLToPath(new URL('coffer-vm-agent', DIST));
 
-/** What the jobs of one bench have in common. */
+/** What all jobs of a benchmark share. */
 export interface Setting {
   /** A file with the passphrase in its first line. */
   readonly passphraseFile: string;
 }
 
-/** `coffer COMMAND` on the folder system `system`, with an archive in its storage VM. */
+/** `coffer COMMAND` on the folder system in the directory `system`, with an archive in its storage VM. */
 export function coffer(
   { passphraseFile }: Setting,
   system: string,
@@ -22,7 +22,10 @@ export function coffer(
   return { argv: [COFFER, command, ...common, ...args] };
 }
 
-/** `coffer backup` of `qubes` into the storage VM's `backups`. It is not read back: what it is compared with is not, either. */
+/**
+ * `coffer backup` of `qubes` to `backups` in the storage VM. The backup is not read back, since the references do not do
+ * that either.
+ */
 export function cofferBackup(
   setting: Setting,
   system: string,

@@ -6,7 +6,7 @@ import { type Summary, summaryOf } from './statistics.ts';
 export interface JobResult {
   readonly name: string;
   readonly seconds: Summary;
-  /** The highest peaks, in bytes. */
+  /** The highest peaks of all runs, in bytes. */
   readonly memory: Measured['memory'];
 }
 
@@ -28,7 +28,7 @@ const NOTHING_TO_COMPARE: Verdict = {
   holds: true,
 };
 
-/** Runs the jobs of a row in turn, `runs` times each, and holds them against the yardstick. */
+/** Runs the jobs of a row in turn, `runs` times each, and compares the results with the yardstick. */
 export async function compare({ name, jobs, yardstick }: Row, runs: number): Promise<RowResult> {
   const runsOf = new Map<Job, Measured[]>(jobs.map((job) => [job, []]));
   for (let i = 0; i < runs; i++) {
@@ -42,7 +42,7 @@ export async function compare({ name, jobs, yardstick }: Row, runs: number): Pro
 
 async function runJob(job: Job, watchesMemory: boolean): Promise<Measured> {
   await job.before?.();
-  // What another job has left to be written is not for this one to wait for.
+  // Otherwise, this job might wait for data that another job has left in the page cache.
   spawnSync('sync');
   const measured = await measure(job.command, watchesMemory);
   await job.after?.();

@@ -12,7 +12,7 @@ import { CHEAP_KEYS, type World } from './world.ts';
 const DAYS = 60;
 const KEPT = 15;
 
-/** What a series of many days takes. */
+/** The cost of a series over many days. */
 export const DAYS_ROWS: readonly NamedRow[] = [
   [
     "stored a day of a 0.5 GiB image in use, against the smaller of restic's and borg's",
@@ -85,7 +85,7 @@ export const DAYS_ROWS: readonly NamedRow[] = [
   ],
 ];
 
-/** The files of a backup on each of many days, oldest first, and of a full one of the last day; they are made once. */
+/** The paths of a backup for each of many days, oldest first, and of a full one of the last day. They are made once. */
 async function manyDays(world: World): Promise<readonly string[]> {
   const system = await world.system('worn', { worn: 'worn' });
   const stored = join(system, BACKUPS);

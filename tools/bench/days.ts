@@ -5,14 +5,14 @@ import { KiB, MiB } from '../../shared/sizes.ts';
 import { incompressible, text } from './random.ts';
 
 const BLOCK = 4 * KiB;
-/** Most writes are short: of a database, a mail; some are of a file. */
+/** The longest write, in bytes. Most writes are short, such as those of a database; some write a whole file. */
 const LONGEST = 2 * MiB;
 
 /**
- * A day's use of the volume in `image`: stretches of it are written anew, in place, where the day before they often were as
- * well. The same for the same name.
+ * Simulates a day's use of the volume in `image`: ranges of it are overwritten, often in the same area as on other days.
+ * The same name always gives the same writes.
  *
- * @param share of the volume's bytes that is written
+ * @param share the share of the volume's bytes that is written
  */
 export function useForADay(image: string, name: string, share = 1 / 60): void {
   const { size } = statSync(image);
@@ -21,7 +21,7 @@ export function useForADay(image: string, name: string, share = 1 / 60): void {
   try {
     for (let left = share * size; left > 0;) {
       const length = BLOCK * Math.ceil((LONGEST * next(dice) ** 6) / BLOCK + 1e-9);
-      // A tenth of the volume is where most is written.
+      // Most writes are in a tenth of the volume.
       const from = next(dice) < 0.7 ? next(dice) / 10 : next(dice);
       const at = BLOCK * Math.floor((from * (size - length)) / BLOCK);
       const kind = next(dice) < 1 / 3 ? incompressible : text;
@@ -36,7 +36,7 @@ export function useForADay(image: string, name: string, share = 1 / 60): void {
   }
 }
 
-/** The sizes of all files in a directory, and below. */
+/** The total size of all files in and below a directory, in bytes. */
 export async function storedIn(directory: string): Promise<number> {
   let sum = 0;
   for (const name of await readdir(directory, { recursive: true })) {

@@ -10,8 +10,8 @@ import { incompressible, text } from './random.ts';
 const FILE = 4 * MiB;
 
 /**
- * A sparse ext4 image of `size` bytes at `path` that holds files of `used` bytes: every third file
- * cannot be compressed, the others are words. The same for the same name.
+ * Makes a sparse ext4 image of `size` bytes at `path`, with files of `used` bytes in total: every third file
+ * cannot be compressed, the others consist of words. The same name always gives the same files.
  */
 export async function makeFilesystem(
   path: string,
@@ -34,7 +34,7 @@ export async function makeFilesystem(
   }
 }
 
-/** A file without holes that no compressor makes smaller. */
+/** Makes a file without holes that cannot be compressed. */
 export function makeIncompressible(path: string, name: string, size: number): Promise<void> {
   return write(path, incompressible(name, size));
 }
@@ -43,7 +43,7 @@ function write(path: string, content: Iterable<Buffer>): Promise<void> {
   return pipeline(Readable.from(content), createWriteStream(path));
 }
 
-/** A file without holes: a third of it cannot be compressed, in pieces between words. */
+/** Makes a file without holes: one in three pieces of 1 MiB cannot be compressed, the others consist of words. */
 export function makeMixture(path: string, name: string, size: number): Promise<void> {
   return write(path, mixture(name, size));
 }

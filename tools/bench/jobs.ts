@@ -4,7 +4,7 @@ import type { Command } from './measure.ts';
 import type { Job } from './row.ts';
 import type { World } from './world.ts';
 
-/** `coffer backup` of the VMs of a system, into its storage VM. */
+/** `coffer backup` of the VMs of a system to its storage VM. The system is made when it is first needed. */
 export async function backupJob(
   world: World,
   name: string,
@@ -19,7 +19,7 @@ export async function backupJob(
   };
 }
 
-/** `coffer COMMAND` on a backup, in a new system each time. */
+/** `coffer COMMAND` on a backup, with a new system for each run. */
 export function readingJob(
   world: World,
   backup: string,
@@ -36,7 +36,7 @@ export function readingJob(
   };
 }
 
-/** Another program's work, of which `made` is left. */
+/** A job of another program; the paths in `made` are removed after each run. */
 export function otherJob(name: string, command: Command, made: readonly string[] = []): Job {
   const remove = async (): Promise<void> => {
     for (const path of made) await rm(path, { recursive: true, force: true });

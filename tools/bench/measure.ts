@@ -4,28 +4,28 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { systemCodeOf } from '../../shared/errors.ts';
 import { KiB } from '../../shared/sizes.ts';
 
-/** Memory is looked at so often, in milliseconds. What is asked for is the kernel's own peak. */
+/** How often memory is looked at, in ms. The kernel keeps the peak itself, so nothing is missed except at the end. */
 const MEMORY_INTERVAL = 15;
 
-/** A program to run, as a whole. */
+/** A program to run, with its arguments. */
 export interface Command {
   readonly argv: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
-  /** What is measured is how long it takes until it prints something; otherwise until it ends. */
+  /** Whether to measure the time until it prints something, rather than until it ends. */
   readonly untilOutput?: boolean;
 }
 
 export interface Measured {
   /** From the start of the process to its end, or to its first output. */
   readonly seconds: number;
-  /** Peaks of resident memory in bytes: of the program, and of the VM agent that it starts. */
+  /** Peaks of resident memory, in bytes, of the program and of the VM agent that it starts. */
   readonly memory: { readonly program: number; readonly agent: number };
 }
 
 /**
- * Runs a command to its end. Throws when it fails, with what it said.
+ * Runs a command to its end. Throws when it fails, with the end of its standard error.
  *
- * @param watchesMemory costs a little time
+ * @param watchesMemory whether to measure memory, which costs a little time
  */
 export async function measure(command: Command, watchesMemory = false): Promise<Measured> {
   const [program = '', ...args] = command.argv;
@@ -82,7 +82,7 @@ async function childrenOf(pid: number): Promise<number[]> {
   return children.split(' ').filter(Boolean).map(Number);
 }
 
-/** A file of a process in /proc; empty when the process is no more. */
+/** The text of a file in /proc about a process; empty if the process has ended. */
 async function processFile(pid: number, name: string): Promise<string> {
   try {
     return await readFile(`/proc/${pid}/${name}`, 'utf8');

@@ -5,7 +5,7 @@ import { measure } from './measure.ts';
 import type { Job } from './row.ts';
 import type { World } from './world.ts';
 
-/** First backups of an image by the programs that people compare with, as far as they are installed. */
+/** Jobs for the first backup of an image with the programs that coffer is compared with, if they are installed. */
 export function otherTools(world: World, image: string): Job[] {
   return [restic(image, world.place('restic')), borg(image, world.place('borg'))].filter((job) =>
     isInstalled(job.name),
@@ -52,15 +52,15 @@ function borg(image: string, repository: string, archive = 'first'): Job {
   };
 }
 
-/** Another program that backs up the same image again and again. */
+/** Another program that backs up the same image repeatedly. */
 export interface RepeatedTool {
   readonly job: Job;
-  /** Where it stores what it stores. */
+  /** Where it stores its backups. */
   readonly repository: string;
 }
 
 /**
- * Later backups of an image, or a directory, by those programs; the first ones are made.
+ * Makes a first backup of an image, or a directory, with these programs; returns jobs for further backups.
  *
  * @param directory where the repositories are made
  */

@@ -1,26 +1,26 @@
 import type { Command } from './measure.ts';
 
-/** Any key will do: the speed does not depend on it. */
+/** Any key: the speed does not depend on it. */
 const KEY = '00112233445566778899aabbccddeeff'.repeat(2);
 const ENC = `openssl enc -aes-256-ctr -K ${KEY} -iv ${KEY.slice(0, 32)}`;
 
-/** One scrypt of `coffer backup`'s default cost. */
+/** One key derivation with scrypt, at the default cost of `coffer backup`. */
 const KDF =
   `openssl kdf -keylen 64 -kdfopt pass:benchmark -kdfopt hexsalt:${KEY} -kdfopt n:262144 ` +
   '-kdfopt r:8 -kdfopt p:1 -kdfopt maxmem_bytes:1000000000 -binary SCRYPT > /dev/null';
 
-/** In the place of it where the backup's keys are cheap, and do not count. */
+/** Used instead of KDF where the key derivation is not to be measured. */
 export const NO_KDF = 'true';
 
-/** What one key derivation takes. */
+/** One key derivation. */
 export const kdf: Command = bash(KDF);
 
-/** The limit of a backup: the key, then tar, zstd and openssl at the same time, then a sync. */
+/** The lower limit for a backup: a key derivation, then tar, zstd and openssl at the same time, then a sync. */
 export function limitBackup(image: string, to: string, key = KDF): Command {
   return bash(`${key}; tar --sparse -cO ${image} | zstd -3 -T0 -q | ${ENC} > ${to}; sync ${to}`);
 }
 
-/** The same backwards, into the directory `to`. */
+/** The lower limit for a restore: the same steps in reverse, into the directory `to`. */
 export function limitRestore(from: string, to: string, key = KDF): Command {
   return bash(
     `${key}; mkdir ${to}; ${ENC} -d < ${from} | zstd -d -q | tar --sparse -x -C ${to} ` +
@@ -28,18 +28,18 @@ export function limitRestore(from: string, to: string, key = KDF): Command {
   );
 }
 
-/** What a backup without compression is held against: encryption and MAC at the same time. */
+/** The reference for a backup without compression: encryption and MAC at the same time. */
 export function uncompressedBackup(image: string, to: string): Command {
   const mac = `openssl dgst -sha512 -mac HMAC -macopt hexkey:${KEY} > ${to}.hmac`;
   return bash(`${KDF}; tar --sparse -cO ${image} | ${ENC} | tee >(${mac}) > ${to}; sync ${to}`);
 }
 
-/** What a backup in Qubes' own format is held against: gzip, which uses one core. */
+/** The reference for a backup in Qubes' own format: gzip, which uses one core. */
 export function gzipBackup(image: string, to: string): Command {
   return bash(`tar --sparse -cO ${image} | gzip | ${ENC} > ${to}; sync ${to}`);
 }
 
-/** What reading and comparing everything is held against: `count` times the MAC of `image`, on all cores. */
+/** The reference for reading and comparing everything: the MAC of `image`, `count` times, on all cores. */
 export function macOnAllCores(image: string, count: number): Command {
   const mac = `openssl dgst -sha256 -mac HMAC -macopt hexkey:${KEY} ${image}`;
   return bash(`${KDF}; seq ${count} | xargs -P "$(nproc)" -I{} ${mac} > /dev/null`);

@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import type { Command } from './measure.ts';
 
 /**
- * The processor time in seconds that a command takes, with all processes that it starts and waits for.
- * Throws when it fails.
+ * Runs a command and returns the processor time that it took, in seconds, including all processes that it started and
+ * waited for. Throws when it fails.
  */
 export function processorTime({ argv, env }: Command): number {
   const script = 'TIMEFORMAT="%U %S"; time "$@" > /dev/null 2>&1';

@@ -5,7 +5,7 @@ const SLICE = 64 * KiB;
 const WORDS = 4096;
 const LONGEST_WORD = 10;
 
-/** `length` bytes that no compressor makes smaller: the same for the same seed. */
+/** `length` bytes that cannot be compressed; the same for the same seed. */
 export function* incompressible(seed: string, length: number): Generator<Buffer, void> {
   const key = createHash('sha256').update(seed).digest();
   const stream = createCipheriv('aes-256-ctr', key, Buffer.alloc(16));
@@ -16,8 +16,8 @@ export function* incompressible(seed: string, length: number): Generator<Buffer,
 }
 
 /**
- * `length` bytes of words, few of them frequent and many rare, which zstd -3 makes about a third as long:
- * the same for the same seed, and none like another for a different one.
+ * `length` bytes of words, few of which are frequent and many rare. zstd -3 compresses them to about a third. They are
+ * the same for the same seed, and different for different seeds.
  */
 export function* text(seed: string, length: number): Generator<Buffer, void> {
   const random = incompressible(seed, Infinity);
@@ -30,7 +30,7 @@ export function* text(seed: string, length: number): Generator<Buffer, void> {
         dice = random.next().value ?? dice;
         thrown = 0;
       }
-      // The product of two even throws: low numbers come more often.
+      // The product of two uniform numbers: small ones are more frequent.
       const rank = (dice.readUInt8(thrown) + 1) * (dice.readUInt8(thrown + 1) + 1);
       thrown += 2;
       filled += VOCABULARY[rank >> 4]?.copy(slice, filled) ?? slice.length;
@@ -39,7 +39,7 @@ export function* text(seed: string, length: number): Generator<Buffer, void> {
   }
 }
 
-/** Words of small letters, each with a space. */
+/** Words of lower-case letters, each followed by a space. */
 const VOCABULARY = vocabulary();
 
 function vocabulary(): Buffer[] {

@@ -9,7 +9,7 @@ import type { World } from './world.ts';
 
 const SIZE = 60 * GiB;
 
-/** A system on an XFS of its own, on a loop device: its volumes share blocks, as those of a pool `file-reflink` do. */
+/** A system on an XFS file system of its own, on a loop device: its volumes share blocks, as in a pool `file-reflink`. */
 export interface ReflinkPool {
   /** Where the file system is mounted. */
   readonly mounted: string;
@@ -43,8 +43,8 @@ export async function makeReflinkPool(
 }
 
 /**
- * Starts a VM, writes a hundredth of its volume, and shuts it down: as Qubes does it, what the VM wrote is a new file, which
- * takes the place of the old one.
+ * Simulates that a VM is started, writes to a hundredth of its volume, and is shut down: as in Qubes, the VM writes to a
+ * copy, which then replaces the old file.
  */
 export async function startAndStop(
   { system }: ReflinkPool,

@@ -12,7 +12,7 @@ import type { World } from './world.ts';
 const QUBES = Array.from({ length: 20 }, (_, i) => `vm${i}`);
 const STARTED = QUBES.slice(0, 3);
 
-/** What a backup takes in a pool that tells what changed. */
+/** The cost of a backup in a pool that can tell what has changed. */
 export const REFLINK_ROWS: readonly NamedRow[] = [
   [
     'backup of 20 VMs with 20 GB on XFS, of which three have written a hundredth anew, beyond key derivation',
@@ -37,7 +37,7 @@ export const REFLINK_ROWS: readonly NamedRow[] = [
 
 const pools = new WeakMap<World, () => Promise<ReflinkPool>>();
 
-/** It is made once, with a first backup. */
+/** The pool, with a first backup; it is made once. */
 function poolOf(world: World): Promise<ReflinkPool> {
   const made =
     pools.get(world) ??

@@ -7,7 +7,7 @@ const DOCUMENT = fileURLToPath(new URL('../../docs/performance.md', import.meta.
 const BEGIN = '<!-- Made by npm run bench -- --write: -->';
 const END = '<!-- end -->';
 
-/** The rows as a table in Markdown: medians, and the least and the most in brackets. */
+/** The rows as a table in Markdown: medians, with the minimum and maximum in brackets. */
 export function formatRows(rows: readonly RowResult[]): string {
   return [
     '| what | measured: median (least–most) | result | at most | |',
@@ -24,7 +24,7 @@ function formatJob({ name, seconds: { median, least, most } }: JobResult): strin
   return `${name} ${middle ?? ''} s (${low ?? ''}–${high ?? ''})`;
 }
 
-/** The stages as a table in Markdown: what each passes on alone. */
+/** The stages as a table in Markdown: the throughput of each one alone. */
 export function formatStages(stages: readonly StageResult[]): string {
   return [
     '| stage, alone | MB/s |',

@@ -1,7 +1,7 @@
 import type { Command } from './measure.ts';
 import type { World } from './world.ts';
 
-/** One side of a comparison: a whole process, and what is done around it that does not count. */
+/** One side of a comparison: a command to measure, and what is done before and after it, which does not count. */
 export interface Job {
   readonly name: string;
   readonly command: Command;
@@ -9,14 +9,15 @@ export interface Job {
   readonly after?: () => Promise<void>;
 }
 
-/** What is made of the medians of a row's first job and its second, or of the first alone. */
+/** How a row is judged, by the medians of its first two jobs, or of the first one. */
 export type Yardstick =
+  /** The time of the first job divided by that of the second. */
   | { readonly kind: 'ratio'; readonly atMost: number }
-  /** Seconds that the first job takes longer than the second. */
+  /** How much longer the first job takes than the second, in seconds. */
   | { readonly kind: 'beyond'; readonly atMost: number }
-  /** Seconds. */
+  /** The time of the first job, in seconds. */
   | { readonly kind: 'time'; readonly atMost: number }
-  /** Of what was stored, once all jobs were run: a share of something else. */
+  /** What was stored after all jobs, as a share of something else. */
   | { readonly kind: 'stored'; readonly share: () => Promise<number>; readonly atMost: number }
   /** Peak resident memory in bytes, of coffer and of the VM agent. */
   | { readonly kind: 'memory'; readonly coffer: number; readonly agent: number };
@@ -28,7 +29,7 @@ export interface Row {
   readonly yardstick: Yardstick;
 }
 
-/** Makes the data for a row, and tells what is to be run. */
+/** Makes the data for a row, and returns its jobs. */
 export type RowMaker = (world: World) => Promise<Omit<Row, 'name'>>;
 
 export type NamedRow = readonly [name: string, make: RowMaker];

@@ -2,7 +2,7 @@ import { backupJob, onOneCore } from './jobs.ts';
 import type { NamedRow } from './row.ts';
 import { CHEAP_KEYS } from './world.ts';
 
-/** Images of one density, each with twice the data of the one before. */
+/** Images with the same share of data, each twice as large as the previous one. */
 const SIZES = [
   { image: 'files1', size: '1 GiB' },
   { image: 'files', size: '2 GiB' },
@@ -10,7 +10,7 @@ const SIZES = [
   { image: 'files8', size: '8 GiB' },
 ] as const;
 
-/** How the time grows with the data, with the number of VMs, and falls with cores. */
+/** How the time grows with the data and the number of VMs, and shrinks with the number of cores. */
 export const SCALING_ROWS: readonly NamedRow[] = [
   ...SIZES.slice(1).map((twice, i): NamedRow => [
     `backup of an image of ${twice.size} against one of ${SIZES[i]?.size ?? ''}`,

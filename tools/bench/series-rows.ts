@@ -9,7 +9,7 @@ import type { World } from './world.ts';
 /** 20 VMs of 1 GB each. */
 const TWENTY = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`vm${i}`, 'big']));
 
-/** What a backup takes that goes on from another. */
+/** The cost of a backup that continues from another. */
 export const SERIES_ROWS: readonly NamedRow[] = [
   [
     'backup of 20 VMs with 20 GB, none started since the last one, beyond key derivation',
@@ -22,7 +22,7 @@ export const SERIES_ROWS: readonly NamedRow[] = [
     'the same, where nothing tells what changed, against HMAC-SHA256 on all cores',
     async (world) => {
       const image = await world.image('big');
-      // A file whose times are others is read, and found to be the same.
+      // With other times, the file has to be read to find out that it is the same.
       const before = (): Promise<void> => utimes(image, new Date(), new Date(Date.now() - 60_000));
       return {
         jobs: [
@@ -35,7 +35,7 @@ export const SERIES_ROWS: readonly NamedRow[] = [
   ],
 ];
 
-/** Goes on from a backup of twenty VMs, of which nothing changes. */
+/** A job that continues from a backup of twenty VMs, in which nothing changes. */
 async function nextBackup(world: World): Promise<Job> {
   const system = await world.system('twenty', TWENTY);
   const command = cofferBackup(world, system, Object.keys(TWENTY));

@@ -6,21 +6,21 @@ import { processorTime } from './processor-time.ts';
 import type { Job } from './row.ts';
 import { CHEAP_KEYS, World } from './world.ts';
 
-/** A slide of so much is told. */
+/** A slowdown by more than this factor fails. */
 const SLIDE = 5 / 4;
-/** Noise only adds to a time: after so many pairs at most, the least times have met with hardly any. */
+/** How many pairs are run at most. Noise only adds to a time, so the smallest of several has hardly any. */
 const MOST_PAIRS = 8;
 
 /**
- * What coffer took of the pipeline's processor time when this was written. Two programs that run on Node
- * start, which counts on 128 MiB; and all is hashed three times more: for the ids of chunks, on its way to, and in the
- * storage VM.
+ * coffer's processor time relative to the pipeline's, when this was written. It includes starting Node.js twice, which
+ * matters with only 128 MiB, and three more hashes of everything: for the ids of chunks, and on both sides of the channel
+ * to the storage VM.
  */
 const USUAL = { backup: 1.7, restore: 2.1, verify: 0.9 };
 
 /**
- * Runs both in turn until the first takes at most `most` times as long, or it is certain that it does not.
- * In processor time, which tells a slide on a busy machine as well.
+ * The ratio of the smallest times of both jobs, which are run in turn until it is at most `most`, or MOST_PAIRS times. It
+ * is measured in processor time, which is meaningful even on a busy machine.
  */
 async function ratio(first: Job, second: Job, most: number): Promise<number> {
   const least = { first: Infinity, second: Infinity };

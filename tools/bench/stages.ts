@@ -18,17 +18,17 @@ const RUNS = 3;
 const LENGTH = 0.5 * GiB;
 const PART = 16 * MiB;
 
-/** What a stage of the way of a backup's data passes on when it has the machine for itself. */
+/** The throughput of one stage of a backup's data path when nothing else runs. */
 export interface StageResult {
   readonly name: string;
-  /** Bytes per second that go in: the median. */
+  /** The median of input bytes per second. */
   readonly speed: number;
 }
 
-/** A stage's work: gives how many bytes went in. */
+/** Runs a stage, and returns the number of its input bytes. */
 type Stage = () => Promise<number>;
 
-/** Runs every stage by itself, on the data of the image `files` or as many bytes of memory. */
+/** Measures every stage separately, on the data of the image `files`, or as many bytes in memory. */
 export async function measureStages(world: World): Promise<StageResult[]> {
   const image = await world.image('files');
   const data = await dataOf(image);
@@ -58,7 +58,7 @@ async function speedOf(stage: Stage): Promise<number> {
 
 const never = new AbortController().signal;
 
-/** What an image holds, holes left out, in chunks of 1 MiB at most. */
+/** The data of an image without holes, in chunks of at most 1 MiB. */
 async function dataOf(image: string): Promise<Buffer[]> {
   await using file = await open(image);
   const { size } = await file.stat();
@@ -76,7 +76,7 @@ async function dataOf(image: string): Promise<Buffer[]> {
 function tar(data: readonly Buffer[]): Promise<number> {
   const size = lengthOf(data);
   const read = (): Promise<void> => Promise.resolve();
-  // Two extents, so that it is a sparse file.
+  // It begins with a hole, so that it is a sparse file.
   const extents = [{ offset: MiB, length: size }];
   return consume(sparseTar('vm1/private.img', size + MiB, extents, read), size);
 }

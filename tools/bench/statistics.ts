@@ -1,11 +1,11 @@
-/** What a number of runs came to: seconds, or bytes. */
+/** A summary of several runs, in seconds or bytes. */
 export interface Summary {
   readonly median: number;
   readonly least: number;
   readonly most: number;
 }
 
-/** Throws a RangeError when there are none. */
+/** Summarizes figures. Throws RangeError when there are none. */
 export function summaryOf(figures: readonly number[]): Summary {
   const sorted = figures.toSorted((a, b) => a - b);
   const at = (index: number): number => {

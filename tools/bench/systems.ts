@@ -5,15 +5,15 @@ import { BARE_STORE } from '../../dom0-agent/qubes/sandbox/sample-qubes.ts';
 import { formatQubesXml } from '../../dom0-agent/qubes/xml/format-qubes-xml.ts';
 import type { DataPiece } from '../../shared/sparse-data.ts';
 
-/** The VM that backups go to, and where its home is. */
+/** The VM that backups are stored in, and their directory, relative to that of the system. */
 export const STORAGE_VM = 'usb';
 export const BACKUPS = `homes/${STORAGE_VM}/backups`;
 
 const ORDINARY = { qubeClass: 'AppVM', template: 'debian', label: 'red', pool: undefined } as const;
 
 /**
- * A new folder system with a template without content, a storage VM, and an AppVM for each of `images`,
- * whose private volume is that image: the same file, not a copy.
+ * Makes a folder system with an empty template, a storage VM, and an AppVM for each of `images`, whose private
+ * volume is that image (a hard link, not a copy).
  */
 export async function makeSystem(
   directory: string,
@@ -36,7 +36,7 @@ export async function makeSystem(
   }
 }
 
-/** What leaves an image one hole. */
+/** No data: the image is one hole. */
 async function* nothing(): AsyncGenerator<DataPiece> {
   yield* await Promise.resolve([]);
 }

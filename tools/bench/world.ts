@@ -7,7 +7,7 @@ import { makeFilesystem, makeIncompressible, makeMixture } from './images.ts';
 import { measure } from './measure.ts';
 import { BACKUPS, makeSystem } from './systems.ts';
 
-/** Cheap keys, for backups of which other things than the key derivation are measured. */
+/** A low cost of key derivation, for backups where something else is measured. */
 export const CHEAP_KEYS = ['--kdf-cost', '14'] as const;
 
 /** The images that are backed up, by name. */
@@ -25,7 +25,7 @@ const IMAGES: Readonly<Record<string, (path: string, name: string) => Promise<vo
   files8: (path, name) => makeFilesystem(path, name, 8 * GiB, 2 * GiB),
 };
 
-/** A directory with whatever the rows of a bench work on, each thing made when it is first asked for. */
+/** A directory with everything that the rows of a benchmark work on. Each thing is made when it is first needed. */
 export class World implements Setting, AsyncDisposable {
   readonly directory: string;
   readonly #made = new Map<string, Promise<void>>();
@@ -45,12 +45,12 @@ export class World implements Setting, AsyncDisposable {
     return join(this.directory, 'passphrase');
   }
 
-  /** Where something can be put. */
+  /** A path in the directory. */
   place(name: string): string {
     return join(this.directory, name);
   }
 
-  /** The path of one of IMAGES. */
+  /** The path of one of IMAGES, which is made if necessary. */
   async image(name: string): Promise<string> {
     const path = this.place(`${name}.img`);
     await this.#once(path, async () => {
@@ -61,7 +61,7 @@ export class World implements Setting, AsyncDisposable {
     return path;
   }
 
-  /** A system with a VM for each of `images`, by the VM's name. */
+  /** The directory of a system with a VM for each of `images`, by the VM's name. */
   async system(name: string, images: Readonly<Record<string, string>>): Promise<string> {
     const directory = this.place(name);
     await this.#once(directory, async () => {
@@ -72,7 +72,7 @@ export class World implements Setting, AsyncDisposable {
     return directory;
   }
 
-  /** The path of a backup of all VMs of such a system. */
+  /** The path of a backup of all VMs of such a system, outside of it. */
   async backup(
     name: string,
     images: Readonly<Record<string, string>>,
@@ -89,14 +89,14 @@ export class World implements Setting, AsyncDisposable {
     return path;
   }
 
-  /** A new, empty system at `directory` with the backup at `path` in its storage VM. */
+  /** Makes a new, empty system in `directory`, with the backup at `path` in its storage VM. */
   async systemToRestoreInto(directory: string, path: string): Promise<void> {
     await rm(directory, { recursive: true, force: true });
     await makeSystem(directory);
     await link(path, join(directory, BACKUPS, 'backup'));
   }
 
-  /** Before all is removed. */
+  /** Registers a function that is called before everything is removed. */
   atEnd(cleanUp: () => void): void {
     this.#atEnd.push(cleanUp);
   }

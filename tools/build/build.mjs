@@ -1,5 +1,5 @@
-// Builds the self-contained programs in dist/: coffer, coffer-vm-agent and recover.sh, or those that
-// are named; the windows with their translations. A program that is newer than all sources is left alone.
+// Builds the self-contained programs in dist/: coffer, coffer-vm-agent, and coffer-gui with its translations, or only
+// those that are named; and copies the scripts. A program that is newer than all sources is left alone.
 import {
   chmodSync,
   copyFileSync,
@@ -34,7 +34,7 @@ const SOURCES = [
 async function bundle(program) {
   const { build } = await import('esbuild');
   const file = path.join(root, 'dist', program.name);
-  // A program may be running, or be built twice at once: it is replaced as a whole.
+  // The program may be running, or two builds may run at once, so it is replaced atomically.
   const outfile = `${file}.${process.pid}`;
   await build({ ...bundleOptions(program), outfile });
   chmodSync(outfile, 0o755);
@@ -42,7 +42,7 @@ async function bundle(program) {
   console.log(`dist/${program.name}: ${Math.ceil(statSync(file).size / 1000)} kB`);
 }
 
-/** When a file, or anything in a folder, was last modified. */
+/** When a file, or anything in a directory, was last modified: ms since 1970; 0 if it does not exist. */
 function newest(file) {
   const stats = statSync(file, { throwIfNoEntry: false });
   if (!stats?.isDirectory()) return stats?.mtimeMs ?? 0;
@@ -54,8 +54,8 @@ function newest(file) {
 
 generateProtocol();
 mkdirSync(path.join(root, 'dist'), { recursive: true });
-// Only here: elsewhere no package.json stands above the programs, and CommonJS is the default. A program that
-// starts just now reads it: it is never there in part.
+// Only needed here, below this project's package.json: where the programs are installed, CommonJS is the default. A
+// program that is being started reads this file, so it is replaced atomically.
 const packageJson = path.join(root, 'dist/package.json');
 writeFileSync(`${packageJson}.${process.pid}`, '{ "type": "commonjs" }\n');
 renameSync(`${packageJson}.${process.pid}`, packageJson);

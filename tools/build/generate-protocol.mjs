@@ -1,5 +1,5 @@
-// Generates protocol/generated/coffer.{js,d.ts} from protocol/coffer.proto. Does nothing when they
-// are newer than what they are made from.
+// Generates protocol/generated/coffer.{js,d.ts} from protocol/coffer.proto. Does nothing if they are newer than that
+// and this file.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -25,7 +25,7 @@ export function generateProtocol() {
       ...['--target', 'static-module', '--wrap', 'esm', '--dts'],
       // 64-bit fields are numbers: see protocol/protobuf.ts.
       ...['--dependency', 'protobufjs/minimal.js', '--force-number'],
-      // Only what encodes, decodes, and converts to plain objects.
+      // Only the functions that encode, decode, and convert to plain objects.
       ...['--no-verify', '--no-delimited', '--no-typeurl', '--no-service'],
       ...['--out', generated, proto],
     ],

@@ -1,2 +1,2 @@
-// Stands in for an optional package of a dependency.
+// Replaces an optional package that a dependency asks for.
 module.exports = null;

@@ -1,4 +1,4 @@
-// The programs, and how esbuild makes each of one entry file and all that it imports.
+// The programs, and how esbuild bundles each from its entry file and everything that it imports.
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -8,14 +8,14 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 
 /**
- * V8 would begin to mark its whole heap, on all cores, for every few megabytes of buffers that are older than a minor
- * collection: in a restore that took a fifth of the processor time. And what is young would take up to 48 MB, for data that
- * lives in buffers outside. Once V8 runs, this must not be changed any more.
+ * Without the first option, V8 would mark its whole heap, on all cores, for every few megabytes of buffers that survive a
+ * minor collection: a fifth of the processor time of a restore. Without the second one, its young generation would take up
+ * to 48 MB, although the data is in buffers outside of the heap. Both can only be set before V8 starts.
  */
 const NODE_OPTIONS = '--no-incremental-marking --max-semi-space-size=2';
 
 /**
- * To a shell, the program's first lines are a script that starts it with Node.js; to Node.js, they are a
+ * For a shell, the first lines of the program are a script that starts it with Node.js; for Node.js, they are a
  * string and a comment.
  */
 const START_BY_SHELL = `#!/bin/sh
@@ -31,7 +31,7 @@ export const PROGRAMS = [
     minify: true,
     start: '#!/usr/bin/env node',
   },
-  // Readable, so that it can be audited where it runs.
+  // Not minified, so that it can be audited where it runs.
   {
     name: 'coffer',
     entry: 'dom0-agent/cli/main.ts',
@@ -39,7 +39,7 @@ export const PROGRAMS = [
     minify: false,
     start: START_BY_SHELL,
   },
-  // The windows: GNOME's JavaScript runs them, whose engine is Firefox's.
+  // The windows run on GNOME's JavaScript, whose engine is that of Firefox.
   {
     name: 'coffer-gui',
     entry: 'dom0-agent/gui/main.ts',
@@ -50,7 +50,7 @@ export const PROGRAMS = [
   },
 ];
 
-/** A table of xmldom's for HTML only, which takes some 13 ms to make at each start that reads XML. */
+/** A table in xmldom that is only used for HTML, and costs some 13 ms at each start that reads XML. */
 const HTML_ENTITIES = /^exports\.HTML_ENTITIES = freeze\(\{$[^]*?^\}\);$/m;
 
 const withoutHtmlEntities = {
@@ -66,7 +66,7 @@ const withoutHtmlEntities = {
   },
 };
 
-// CommonJS: a file without an extension is that to Node, and it starts fastest.
+// CommonJS, because Node takes a file without an extension for that, and because it starts fastest.
 const FOR_NODE = { platform: 'node', format: 'cjs' };
 const FOR_GJS = {
   platform: 'neutral',
@@ -74,7 +74,7 @@ const FOR_GJS = {
   external: ['gi://*', 'gettext', 'system'],
 };
 
-/** esbuild's options for a program, but for where it goes. */
+/** esbuild's options for a program, without the output file. */
 export function bundleOptions({ entry, target, minify, start, isForGjs = false }) {
   return {
     absWorkingDir: root,
@@ -85,7 +85,7 @@ export function bundleOptions({ entry, target, minify, start, isForGjs = false }
     minify,
     define: { COFFER_VERSION: JSON.stringify(version) },
     banner: { js: start },
-    // protobufjs asks for it and does well without: see protocol/protobuf.ts.
+    // protobufjs asks for this package, but does not need it: see protocol/protobuf.ts.
     alias: { long: './tools/build/nothing.cjs' },
     // recover.sh and its page: dom0-agent/backup/recovery-kit.ts.
     loader: { '.sh': 'text', '.md': 'text' },

@@ -1,4 +1,4 @@
-// Compiles po/LANGUAGE.po to dist/locale/LANGUAGE/LC_MESSAGES/coffer.mo, as the windows read them.
+// Compiles po/LANGUAGE.po to dist/locale/LANGUAGE/LC_MESSAGES/coffer.mo, which the windows read.
 import { mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
@@ -10,7 +10,7 @@ export async function compileTranslations(root) {
     const directory = path.join(root, 'dist/locale', path.basename(name, '.po'), 'LC_MESSAGES');
     mkdirSync(directory, { recursive: true });
     const file = path.join(directory, 'coffer.mo');
-    // A window that starts just now reads it: it is never there in part.
+    // A window that is being started reads this file, so it is replaced atomically.
     writeFileSync(`${file}.${process.pid}`, mo.compile(catalog));
     renameSync(`${file}.${process.pid}`, file);
   }

@@ -8,7 +8,7 @@ import { parseQubesXml } from '../../dom0-agent/qubes/xml/parse-qubes-xml.ts';
 
 const run = promisify(execFile);
 
-/** Where two folder systems differ in these VMs and in dom0's home, in words; none when they agree. */
+/** The differences between two folder systems in these VMs and in dom0's home, in words; empty if there are none. */
 export async function differencesOf(
   old: string,
   restored: string,
@@ -33,7 +33,7 @@ async function readStore(system: string): Promise<Map<string, Qube>> {
   return new Map(qubes.map((qube) => [qube.name, qube]));
 }
 
-/** Everything that a backup keeps of a VM but its volumes, as text. */
+/** Everything about a VM that is in a backup, except its volumes, as text. */
 function settingsOf({ qubeClass, label, properties, features, tags, devices }: Qube): string {
   const sorted = (map: ReadonlyMap<string, string>): string[][] =>
     [...map].filter(([name]) => name !== 'backup_timestamp').sort();
@@ -64,7 +64,7 @@ async function differingFiles(
   return differing;
 }
 
-/** Compares bit by bit, with cmp; two files that are both missing are the same. */
+/** Compares two files byte by byte, with cmp; if both are missing, they count as the same. */
 async function sameFile(a: string, b: string): Promise<boolean> {
   const [hasA, hasB] = await Promise.all([exists(a), exists(b)]);
   if (!hasA || !hasB) return hasA === hasB;

@@ -1,6 +1,6 @@
 /**
- * coffer's main job on a sample Qubes system: back up through a VM agent, verify, restore into another
- * system, compare. Runs the built programs as a user would; ends with `demo: OK`.
+ * Shows coffer's main job on a sample Qubes system: backing up through a VM agent, verifying, restoring into another
+ * system, and comparing. Runs the built programs as a user would; ends with `demo: OK`.
  */
 import { spawnSync } from 'node:child_process';
 import { copyFile, mkdtemp, open, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
@@ -90,12 +90,12 @@ function refused(expected: number, ...args: string[]): void {
   if (status !== expected) throw new Error(`the exit status should have been ${expected}`);
 }
 
-/** An argument as it would be typed. */
+/** An argument as it is typed in a shell. */
 function quoted(arg: string): string {
   return /\s/.test(arg) ? `'${arg}'` : arg;
 }
 
-/** The name of the only backup in a directory; the recovery kit lies beside it. */
+/** The name of the only backup in a directory, which may also contain a recovery kit. */
 async function newBackup(directory: string): Promise<string> {
   const [name, ...more] = (await readdir(directory)).filter((each) => /T\d{6}$/.test(each));
   if (name === undefined || more.length > 0) throw new Error('there should be one backup');

@@ -11,7 +11,7 @@ import { newOwnerName } from '../../dom0-agent/qubes/owner-names.ts';
 import { CofferRun } from './coffer-run.ts';
 import { World } from './world.ts';
 
-/** A process of which there is none: number 1 has not started at the first tick. */
+/** The name of a process that does not exist: process 1 did not start at the first clock tick. */
 const GONE = 'coffer.1.1.0123abcd';
 
 let world: World;

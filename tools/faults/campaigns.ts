@@ -5,13 +5,13 @@ import { LIES } from './series/lies.ts';
 import { SeriesTrials } from './series/series-trials.ts';
 import { Worlds, tryOne } from './try-faults.ts';
 
-/** Makes trials, each by its seed. */
+/** Makes one trial, which depends on the seed only. */
 type Trials = (seed: number) => Promise<Outcome>;
 
-/** A kind of trials: what it needs is made before the first, and removed after the last. */
+/** A kind of trials: what they need is made before the first one, and removed after the last one. */
 type Campaign = (only: string, seed: number) => Trials & AsyncDisposable;
 
-/** By name. Each takes only trials with `only` in the name. */
+/** The campaigns by name. Each only makes trials whose names contain `only`. */
 export const CAMPAIGNS: Readonly<Record<string, Campaign>> = {
   faults: (only) => {
     const faults = named(FAULTS, only);
@@ -32,7 +32,7 @@ function named<T extends { readonly name: string }>(all: readonly T[], only: str
   return all.filter(({ name }) => name.includes(only));
 }
 
-/** Tries until `count` have struck, with ascending seeds. */
+/** Makes trials with ascending seeds, until `count` faults have struck. */
 export async function* tryAll(
   campaign: Campaign,
   count: number,

@@ -6,11 +6,12 @@ import type { Ending } from './faults.ts';
 import type { CommandLine } from './world.ts';
 import { runServedMeanwhile } from '../../test/cli/served-coffer.ts';
 
-/** A run of coffer that hangs is ended after so many milliseconds. */
-const PATIENCE = 60_000;
+/** After this time, in ms, a run of coffer is considered to hang, and is killed. */
+const TIMEOUT = 60_000;
+/** How long `moment` waits, in ms. */
 const MOMENT = 3;
 
-/** Runs coffer to its end, where nothing happens to it, in a process that has started already. */
+/** Runs coffer to its end without a fault, in a process that was started earlier, which saves time. */
 export async function runUndisturbed(
   { argv, env }: CommandLine,
   directory: string,
@@ -20,12 +21,12 @@ export async function runUndisturbed(
   return { ending: status ?? 'SIGKILL', said: stdout + stderr };
 }
 
-/** coffer at work, in a process of its own, to which something may happen. */
+/** A run of coffer in a process of its own, in which a fault may strike. */
 export class CofferRun {
   readonly ended: Promise<Ending>;
   readonly #child: ChildProcessByStdio<null, Readable, Readable>;
   readonly #begun = performance.now();
-  /** How long such a run usually takes, in milliseconds. */
+  /** How long such a run usually takes, in ms. */
   readonly #usual: number;
   #said = '';
   #isOver = false;
@@ -46,7 +47,7 @@ export class CofferRun {
     const timer = setTimeout(() => {
       this.#hangs = true;
       this.#child.kill('SIGKILL');
-    }, PATIENCE);
+    }, TIMEOUT);
     this.ended = new Promise((resolve, reject) => {
       this.#child.once('error', reject);
       this.#child.once('exit', (status, signal) => {
@@ -61,12 +62,12 @@ export class CofferRun {
     return this.#isOver;
   }
 
-  /** It had to be ended. */
+  /** Whether it had to be killed because it did not end. */
   get hangs(): boolean {
     return this.#hangs;
   }
 
-  /** What it said on both outputs. */
+  /** Its standard output and standard error. */
   get said(): string {
     return this.#said;
   }
@@ -75,7 +76,7 @@ export class CofferRun {
     return performance.now() - this.#begun;
   }
 
-  /** Waits for a random point of the run; false when it ended before. */
+  /** Waits for a random point of the run; returns false if it ended before that. */
   async until(dice: Dice): Promise<boolean> {
     await Promise.race([sleep(dice.next() * this.#usual), this.ended]);
     return !this.#isOver;

@@ -1,4 +1,4 @@
-/** Numbers that look random and are the same for the same seed (mulberry32, 32 bits of state). */
+/** A generator of pseudorandom numbers, the same for the same seed (mulberry32, 32 bits of state). */
 export class Dice {
   #state: number;
 
@@ -6,7 +6,7 @@ export class Dice {
     this.#state = seed >>> 0;
   }
 
-  /** At least 0 and less than 1. */
+  /** A number from 0 up to, but not including, 1. */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = this.#state;

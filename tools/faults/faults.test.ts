@@ -3,9 +3,9 @@ import { FAULTS, type Fault } from './faults.ts';
 import type { Outcome } from './outcome.ts';
 import { Worlds, tryOne } from './try-faults.ts';
 
-/** `npm run faults` tries more, and others. */
+/** `npm run faults` makes more trials, with other seeds. */
 const SEED = 20_250_701;
-/** A fault that comes when coffer is done already is tried again, with other seeds, so many times. */
+/** How often a fault is tried, with other seeds, if coffer is always done before it strikes. */
 const MOST_TRIALS = 20;
 
 const worlds = new Worlds();

@@ -15,23 +15,23 @@ export interface Trial {
   readonly dice: Dice;
 }
 
-/** How a run of coffer may end: its exit status, or the signal that ended it. */
+/** How a run of coffer ended: its exit status, or the signal that killed it. */
 export type Ending = number | NodeJS.Signals;
 
-/** Something that goes wrong while coffer runs, or was wrong before. */
+/** Something that goes wrong while coffer runs, or is wrong from the beginning. */
 export interface Fault {
   readonly name: string;
   readonly jobs: readonly Job[];
   readonly worlds: readonly WorldKind[];
-  /** How coffer may end then. That it ends well, because it was quicker, is always right. */
+  /** How coffer may end then. Success is always right, because coffer may have been quicker. */
   readonly endings: (job: Job) => readonly Ending[];
-  /** However it ends, all that the job makes must be there. */
+  /** Whether the results of the job must be there regardless of how it ends. */
   readonly isDoneNevertheless?: true;
-  /** What is wrong from the beginning; gives the words to start coffer with. */
+  /** Sets up what is wrong from the beginning; returns a command prefix to start coffer with. */
   readonly prepare?: (trial: Trial) => readonly string[];
-  /** Makes it go wrong, at a random point of the run; false when coffer was quicker. */
+  /** Makes something go wrong at a random point of the run; returns false if coffer was quicker. */
   readonly strike?: (trial: Trial, run: CofferRun) => Promise<boolean>;
-  /** Puts right what was made wrong outside of coffer. */
+  /** Undoes what was changed outside of coffer. */
   readonly repair?: (trial: Trial) => unknown;
 }
 
@@ -45,7 +45,7 @@ export const FAULTS: readonly Fault[] = [
   ...(['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) => ({
     name: `dom0 agent gets ${signal}`,
     ...always,
-    // By the signal itself in its first moments, when nothing has begun.
+    // In its first moments, before anything has begun, the signal itself ends it.
     endings: () => [130, signal],
     strike: kill('dom0 agent', signal),
   })),
@@ -70,14 +70,14 @@ export const FAULTS: readonly Fault[] = [
     name: 'qubesd killed',
     jobs: BOTH_JOBS,
     worlds: ['qubesd'],
-    // Refused when it was gone before anything was done; and nor does qrexec work without it.
+    // 5 if qubesd was gone before anything was done; 4 because qrexec does not work without it, either.
     endings: () => [1, 4, 5],
     strike: killQubesd,
   },
   {
     name: 'disk full',
     ...always,
-    // Refused when there is not even the room that is needed in any case.
+    // 5 if there is not even the space that is needed in any case.
     endings: (job) => (job === 'backup' ? [4, 5] : [1]),
     prepare: fillDisk,
     repair: ({ world }) => rmSync(ballastOf(world), { force: true }),
@@ -98,7 +98,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'nobody reads the output',
     ...always,
-    // The result could not be told: that is a failure, but the work is done.
+    // The result cannot be written, which is a failure, but the work is done.
     endings: () => [1],
     isDoneNevertheless: true,
     strike: async ({ dice }, run) => {
@@ -109,12 +109,12 @@ export const FAULTS: readonly Fault[] = [
   },
 ];
 
-/** Sends a signal, at a random point of the run, or when such a process next appears. */
+/** Sends a signal to a process with this role: at a random point of the run, or when there next is such a process. */
 function kill(role: Role, signal: NodeJS.Signals = 'SIGKILL'): NonNullable<Fault['strike']> {
   return async ({ world, dice }, run) => {
     if (!(await run.until(dice))) return false;
     while (!run.isOver) {
-      // The first: what it has just forked looks the same until it runs its own program.
+      // The first one: a child that it has just forked looks the same until it executes its own program.
       const victim = processesIn(world.directory).find((process) => process.role === role);
       if (victim !== undefined) return send(signal, victim.pid);
       await run.moment();
@@ -132,10 +132,10 @@ function send(signal: NodeJS.Signals, pid: number): boolean {
   }
 }
 
-/** systemd starts qubesd again after a second (RestartSec in qubesd.service of qubes-core-admin). */
+/** In ms. systemd restarts qubesd after a second (RestartSec in qubesd.service of qubes-core-admin). */
 const RESTART = 1_000;
 
-/** What qubesd knows outlasts it; who is connected to it, or asks meanwhile, gets no answer. */
+/** Stops qubesd and starts it again. It keeps its state, but whoever is connected, or asks meanwhile, gets no answer. */
 async function killQubesd({ world, dice }: Trial, run: CofferRun): Promise<boolean> {
   if (!(await run.until(dice))) return false;
   await world.qubesd?.stop();
@@ -148,9 +148,9 @@ function ballastOf(world: World): string {
   return join(world.directory, 'ballast');
 }
 
-/** Leaves less room than what coffer is going to write. */
+/** Leaves less space than coffer is going to need. */
 function fillDisk({ world, job, dice }: Trial): readonly string[] {
-  // Without a file system of its own, a limit on the size of files has to do.
+  // Without a separate file system, a limit on the size of files is used instead.
   if (!world.hasOwnFileSystem) return ['prlimit', `--fsize=${Math.floor(dice.next() * 8 * MiB)}`];
   const { bavail, bsize } = statfsSync(world.directory);
   const needed = job === 'backup' ? 10 * MiB : 18 * MiB;
@@ -159,7 +159,7 @@ function fillDisk({ world, job, dice }: Trial): readonly string[] {
   return [];
 }
 
-/** Cuts the volume short that is being read, or the backup. */
+/** Truncates the volume or the backup that is being read. */
 async function cutWhatIsRead({ world, job, dice }: Trial, run: CofferRun): Promise<boolean> {
   if (!(await run.until(dice))) return false;
   const file = job === 'restore' ? world.master : world.imageOf(dice.pick(['work', 'vault']));

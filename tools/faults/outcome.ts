@@ -1,17 +1,17 @@
 import type { Ending } from './faults.ts';
 
-/** What came of a trial of any campaign. */
+/** The outcome of a trial of any campaign. */
 export interface Outcome {
-  /** Gives the same trial again, by itself. */
+  /** With this seed, the same trial can be repeated alone. */
   readonly seed: number;
-  /** What was tried: outcomes are counted by it. */
+  /** What was tried: outcomes are grouped by this. */
   readonly what: string;
   /** How coffer ended. */
   readonly ending: Ending;
-  /** False when coffer was quicker: the trial says nothing then. */
+  /** False if coffer was quicker: then the trial says nothing. */
   readonly struck: boolean;
   readonly milliseconds: number;
-  /** What is not as promised; empty when all is well. */
+  /** Which promises were broken; empty if none were. */
   readonly complaints: readonly string[];
   readonly said: string;
 }

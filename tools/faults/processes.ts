@@ -2,7 +2,7 @@ import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { systemCodeOf } from '../../shared/errors.ts';
 
-/** The parts of coffer, and of what plays Qubes, that can be killed. */
+/** The processes of coffer, and of the doubles of Qubes, that can be killed. */
 export type Role =
   'dom0 agent' | 'VM agent' | 'compressor' | 'qrexec client' | 'import service' | 'other';
 
@@ -13,8 +13,8 @@ export interface Process {
 }
 
 /**
- * The processes that work in `directory`: every process that a run of coffer there starts inherits
- * its working directory, or works in a home within it. Zombies have ended.
+ * The processes whose working directory is in or below `directory`: every process that a run of coffer there
+ * starts inherits it, or works in a home within it. Zombies are not included.
  */
 export function processesIn(directory: string): Process[] {
   return readdirSync('/proc')
@@ -36,7 +36,7 @@ const ROLES: readonly (readonly [program: string, role: Role])[] = [
   ['import-service.mjs', 'import service'],
 ];
 
-/** By the program, or by the script that an interpreter runs, whatever its options. */
+/** The role of a command line: by its program, or the script that an interpreter runs, regardless of options. */
 function roleOf(words: readonly string[]): Role {
   const names = words.filter((word) => !word.startsWith('-')).slice(0, 2);
   const programs = names.map((word) => basename(word));
@@ -47,7 +47,7 @@ function isWithin(path: string, directory: string): boolean {
   return path === directory || path.startsWith(`${directory}/`);
 }
 
-/** Undefined when the process has ended, or is another user's. */
+/** Undefined if the process has ended, or belongs to another user. */
 function ofProcess(read: () => string): string | undefined {
   try {
     return read();

@@ -3,8 +3,8 @@ import { CAMPAIGNS, tryAll } from './campaigns.ts';
 import type { Outcome } from './outcome.ts';
 
 /**
- * `npm run faults -- [--campaign NAME] [--count N] [--minutes N] [--seed S] [--only TEXT]`: makes so many trials of a campaign, or of
- * each, or as many as there is time for, and says what came of them.
+ * `npm run faults -- [--campaign NAME] [--count N] [--minutes N] [--seed S] [--only TEXT]`: makes N trials of a campaign,
+ * or of each campaign, or as many as there is time for, and prints the outcomes.
  */
 const { values } = parseArgs({
   options: {
@@ -44,7 +44,7 @@ function reportOf({ seed, what, ending, milliseconds, complaints, said }: Outcom
   ].join('\n');
 }
 
-/** By what was tried: how often it struck, how coffer ended, and how often something was wrong. */
+/** For each kind of trial, how often it struck, how coffer ended, and how often a promise was broken. */
 function summary(all: readonly Outcome[]): string {
   const groups = new Map<string, Outcome[]>();
   for (const outcome of all) {

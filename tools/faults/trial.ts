@@ -8,13 +8,16 @@ import { processesIn } from './processes.ts';
 import { type Whole, wholeResults } from './whole.ts';
 import type { Job, World } from './world.ts';
 
-/** What is left to do when coffer has been killed must be done within so many milliseconds. */
+/** How long the cleanup may take after coffer was killed, in ms. */
 const GRACE = 10_000;
 
-/** What came of one trial of a fault. */
+/** The outcome of one trial of a fault. */
 export type Verdict = Omit<Outcome, 'seed' | 'what'>;
 
-/** Tries one fault: what was there must be as before, nothing half done remain, and again must work. */
+/**
+ * Tries one fault. Afterwards, everything that was there must be unchanged, nothing incomplete may be left, and the same
+ * job must work.
+ */
 export async function tryFault(fault: Fault, trial: Trial, usual: number): Promise<Verdict> {
   const { world, job } = trial;
   const before = await world.things();
@@ -42,7 +45,7 @@ interface Examination {
   readonly complaints: readonly string[];
 }
 
-/** Holds what there is against what was there before. */
+/** Compares what there is now with what was there before. */
 async function examine(world: World, before: ReadonlyMap<string, string>): Promise<Examination> {
   const now = await world.things();
   const changed = [...before]
@@ -56,8 +59,8 @@ async function examine(world: World, before: ReadonlyMap<string, string>): Promi
 }
 
 /**
- * Waits until no process is left, nor anything that one might still remove. Gives what there is then: when
- * all is well, as it was found after the last process had ended.
+ * Waits until no process is left, and nothing that a process might still remove. Returns what there is then; if there
+ * are no complaints, this was found out after the last process had ended.
  */
 async function comesToRest(
   world: World,
@@ -80,14 +83,14 @@ async function comesToRest(
 
 const RESULTS = { backup: ['backup'], restore: ['work', 'vault', 'home'] } as const;
 
-/** What a job makes that is not there. */
+/** Complaints about results of a job that are missing. */
 function lacking(job: Job, results: readonly Whole[]): string[] {
   const found = new Set(results.map(({ what }) => what));
   const missing = RESULTS[job].filter((what) => !found.has(what));
   return missing.map((what) => `it ended, but without a whole ${what}`);
 }
 
-/** Removes what a job has made. */
+/** Removes the results of a job. */
 async function tidy(world: World, results: readonly Whole[]): Promise<void> {
   for (const { what, things } of results) {
     const [first = ''] = things;
@@ -102,7 +105,7 @@ function topOf(file: string, directory: string): string {
   return dirname(file) === directory ? file : topOf(dirname(file), directory);
 }
 
-/** The same job must work after the fault, whatever that left. */
+/** Complaints if the same job does not work after the fault. */
 async function again(
   world: World,
   job: Job,

@@ -7,7 +7,7 @@ import type { Outcome } from './outcome.ts';
 import { tryFault } from './trial.ts';
 import { type Job, World, type WorldKind } from './world.ts';
 
-/** Tries one of these faults: which, where and when follows from the seed. */
+/** Tries one of these faults: the seed decides which, in which world and when. */
 export async function tryOne(
   worlds: Worlds,
   faults: readonly Fault[],
@@ -19,16 +19,16 @@ export async function tryOne(
   const kind = dice.pick(fault.worlds);
   const { world, usual } = await worlds.get(kind);
   const verdict = await tryFault(fault, { world, job, dice }, usual[job]);
-  // Nothing disturbed it: a point of such a run is earlier than was thought.
+  // It was not disturbed, so this is how long such a run takes.
   if (!verdict.struck) usual[job] = Math.min(usual[job], verdict.milliseconds);
-  // What a fault has spoilt is not to be held against the next.
+  // What one fault has broken must not be blamed on the next.
   if (verdict.complaints.length > 0) await worlds.discard(kind);
   return { ...verdict, seed, what: `${fault.name}, ${job}, ${kind} system` };
 }
 
 interface Ready {
   readonly world: World;
-  /** How long each job takes when nothing goes wrong, in milliseconds. */
+  /** How long each job takes when nothing goes wrong, in ms. */
   readonly usual: Record<Job, number>;
 }
 
@@ -62,7 +62,7 @@ async function prepare(kind: WorldKind): Promise<Ready> {
   }
 }
 
-/** Makes the backup that is restored; gives the time that jobs take. */
+/** Makes the backup that is restored; returns the time that jobs take. */
 async function makeMaster(world: World): Promise<Ready['usual']> {
   const backup = new CofferRun(world.command('backup'), world.directory, 0);
   if ((await backup.ended) !== 0) throw new Error(`no backup could be made: ${backup.said}`);

@@ -3,18 +3,18 @@ import { join } from 'node:path';
 import { runUndisturbed } from './coffer-run.ts';
 import type { World } from './world.ts';
 
-/** What a job leaves that is whole: only such things may be there after a fault. */
+/** A complete result of a job: after a fault, nothing else may be left. */
 export interface Whole {
-  /** The VMs, files and directories that make it up, as `World.things` calls them. */
+  /** The VMs, files and directories that it consists of, as named by `World.things`. */
   readonly things: readonly string[];
-  /** In words. */
+  /** What it is: `backup`, `home`, or the name of a VM. */
   readonly what: string;
 }
 
 const BACKUPS = 'system/homes/usb/backups/';
 const HOME = 'system/dom0-home/user/';
 
-/** Finds, among the things that are new, those which are whole results of a job. */
+/** Finds the complete results of a job among the new things. */
 export async function wholeResults(
   world: World,
   all: ReadonlyMap<string, string>,
@@ -40,7 +40,7 @@ async function isSound(world: World, file: string): Promise<boolean> {
   return (await runUndisturbed(verify, world.directory)).ending === 0;
 }
 
-/** Whether `<name>-1` is as `name`, with all of its data and settings. */
+/** Whether `<name>-1` has the same data and settings as `name`. */
 function isRestored(world: World, all: ReadonlyMap<string, string>, name: string): boolean {
   const image = (qube: string): Buffer => readFileSync(world.imageOf(qube));
   const copy = `${name}-1`;
@@ -51,7 +51,7 @@ function isRestored(world: World, all: ReadonlyMap<string, string>, name: string
   );
 }
 
-/** What a backup keeps of a VM, and a restore must give back. */
+/** The settings of a VM that a restore must produce. */
 function settingsOf(all: ReadonlyMap<string, string>, name: string): string {
   const text = all.get(`VM ${name}`) ?? '';
   const kept = ['label', 'properties', 'features', 'notes'].map(
@@ -61,7 +61,7 @@ function settingsOf(all: ReadonlyMap<string, string>, name: string): string {
   return [...kept, hasTag].join('\n');
 }
 
-/** The restored homes that hold what dom0's home holds. */
+/** The restored homes with the same contents as dom0's home. */
 function restoredHomes(all: ReadonlyMap<string, string>, added: readonly string[]): Whole[] {
   const tops = added.flatMap((thing) => {
     const top = thing.startsWith(HOME) ? thing.slice(HOME.length).split('/')[0] : undefined;

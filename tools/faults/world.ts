@@ -25,7 +25,7 @@ import { parseStore } from '../../test/qubesd/store.ts';
 export type WorldKind = 'folder' | 'qubesd';
 export type Job = 'backup' | 'restore';
 
-/** What a run of coffer is started with. */
+/** How a run of coffer is started. */
 export interface CommandLine {
   readonly argv: readonly string[];
   readonly env: NodeJS.ProcessEnv;
@@ -37,17 +37,17 @@ const VOLUME_SIZE = 16 * MiB;
 const LARGEST_HASHED = 64 * MiB;
 /** Where coffer notes which backups were made and verified. */
 const RECORD = 'system/dom0-state';
-/** The room of a world: some five times what is in it. */
+/** The size of a world's file system: some five times what is in it. */
 const WORLD_SIZE = 256 * MiB;
 
 /**
  * A small Qubes system to try faults on: the storage VM `usb`, and the VMs `work` and `vault`, which are
- * backed up, and restored beside themselves as `work-1` and `vault-1`. It is a folder system; of the
- * kind `qubesd`, the doubles of qubesd, qrexec-client, the import service and LVM stand before it.
+ * backed up, and restored under the names `work-1` and `vault-1`. It is a folder system; for the kind
+ * `qubesd`, coffer uses it through doubles of qubesd, qrexec-client, the import service and LVM.
  */
 export class World implements AsyncDisposable {
   readonly kind: WorldKind;
-  /** Everything is in here: a file system of its own, where that can be had. */
+  /** Everything is in here; if possible, a separate file system. */
   readonly directory: string;
   readonly hasOwnFileSystem: boolean;
   #qubesd: Qubesd | undefined;
@@ -71,7 +71,7 @@ export class World implements AsyncDisposable {
     return join(this.directory, 'system');
   }
 
-  /** Where backups go: a directory of the storage VM. */
+  /** The directory of the storage VM in which backups are stored. */
   get backups(): string {
     return join(this.system, 'homes/usb/backups');
   }
@@ -93,7 +93,7 @@ export class World implements AsyncDisposable {
     return join(this.system, 'appvms', qube, 'private.img');
   }
 
-  /** The words that make a backup, or restore the master; at other files with `file`. */
+  /** The command that makes a backup, or restores or verifies `file`. */
   command(job: Job | 'verify', file = 'master'): CommandLine {
     const common = ['-d', 'usb', '-p', join(this.directory, 'passphrase')];
     const words = {
@@ -104,7 +104,7 @@ export class World implements AsyncDisposable {
     return this.coffer(words);
   }
 
-  /** Starts coffer with these words. */
+  /** The command that runs coffer with these arguments. */
   coffer(words: readonly string[]): CommandLine {
     return { argv: [join(PROGRAMS, 'coffer'), ...words], env: this.#environment() };
   }
@@ -112,7 +112,7 @@ export class World implements AsyncDisposable {
   #environment(): NodeJS.ProcessEnv {
     const own = {
       PATH: `${join(this.directory, 'bin')}:${process.env['PATH'] ?? ''}`,
-      // What coffer and the doubles start, they start here.
+      // coffer and the doubles start other programs in this directory.
       PWD: this.directory,
     };
     if (this.#qubesd === undefined) return { ...process.env, ...own, COFFER_SYSTEM: this.system };
@@ -127,8 +127,8 @@ export class World implements AsyncDisposable {
   }
 
   /**
-   * Everything that there is, but for the record of backups: the files by their paths, the VMs by their names, each
-   * as text.
+   * Everything that there is, except the record of backups: files by their paths, VMs by their names, each described as
+   * text.
    */
   async things(): Promise<Map<string, string>> {
     return new Map([...this.#files(''), ...(await this.#qubes())]);
@@ -145,13 +145,13 @@ export class World implements AsyncDisposable {
 
   #describe(path: string): string {
     const { size, mode, blocks, mtimeMs } = lstatSync(join(this.directory, path));
-    // The images of the template are gigabytes of nothing.
+    // The images of the template are gigabytes of holes.
     if (size > LARGEST_HASHED) return `${size} ${mode.toString(8)} ${blocks} ${mtimeMs}`;
     const sha256 = createHash('sha256').update(readFileSync(join(this.directory, path)));
     return `${size} ${mode.toString(8)} ${sha256.digest('hex')}`;
   }
 
-  /** All about each VM but the time of its last backup. */
+  /** Everything about each VM, except the time of its last backup. */
   async #qubes(): Promise<[string, string][]> {
     const qubes =
       this.#qubesd === undefined
@@ -183,7 +183,7 @@ export class World implements AsyncDisposable {
     this.#kept.set(file, readFileSync(file));
   }
 
-  /** Makes the damaged files whole again. */
+  /** Restores the damaged files. */
   putBack(): void {
     for (const [file, bytes] of this.#kept) writeFileSync(file, bytes);
     this.#kept.clear();
@@ -254,7 +254,7 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** A snapshot is a second name for the image, and so appears among the files. */
+/** A double of lvm(8). A snapshot is a hard link to the image, and so appears among the files. */
 const LVM = `
 for last; do true; done
 case $1 in
@@ -264,7 +264,7 @@ lvremove) exec rm "IMAGES/\${last#*/}" ;;
 lvs) cd IMAGES && exec find . -name '*-snap' -printf '  %P\\n' ;;
 esac`;
 
-/** Where an ordinary user runs this, coffer starts what needs root with sudo; in this world, nothing needs it. */
+/** A double of sudo: for an ordinary user, coffer runs some programs with sudo, but nothing in this world needs root. */
 const SUDO = `
 while [ "$1" = -n ] || [ "$1" = -- ]; do shift; done
 exec "$@"`;
@@ -286,7 +286,7 @@ function script(path: string, text: string): void {
   writeFileSync(path, `#!/bin/sh\n${text.trim()}\n`, { mode: 0o755 });
 }
 
-/** Shows the images as the devices of a volume group, whose name it gives. Only root can. */
+/** Makes the images look like the devices of a volume group, and returns its name; undefined unless run by root. */
 function showDevices(images: string): string | undefined {
   const name = `coffer-faults-${randomBytes(4).toString('hex')}`;
   try {
@@ -297,7 +297,7 @@ function showDevices(images: string): string | undefined {
   }
 }
 
-/** Whether a file system in memory could be mounted. Only root can. */
+/** Mounts a file system in memory. Returns whether that worked: only root can. */
 function mountMemory(directory: string): boolean {
   try {
     const options = `size=${WORLD_SIZE}`;
@@ -310,10 +310,10 @@ function mountMemory(directory: string): boolean {
   }
 }
 
-/** With sets and maps written out. */
+/** The value as JSON, with sets and maps written out. */
 function asText(value: unknown): string {
   return JSON.stringify(value, (key, inner: unknown) => {
-    // How much room an image takes says nothing of its content.
+    // The space that an image takes says nothing about its content.
     if (key === 'usage') return undefined;
     return inner instanceof Map || inner instanceof Set
       ? [...(inner as Set<unknown>)].sort()

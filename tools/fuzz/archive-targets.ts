@@ -47,7 +47,7 @@ import { chunks } from './wire-targets.ts';
 
 const tarSeeds = makeTarSeeds();
 
-/** What inner tars are made of: types, numbers, sparse maps. */
+/** Pieces of inner tars: types, numbers, sparse maps. */
 const TAR_WORDS = [
   '0',
   '1',
@@ -283,7 +283,7 @@ export const ARCHIVE_TARGETS: readonly Target[] = [
   },
 ];
 
-/** A list of files that may go, and what is on it. */
+/** A series with a signed list of files to delete, and the ids on that list. */
 const SERIES = {
   key: newSeriesKey(),
   head: {
@@ -382,13 +382,13 @@ async function outcomeOf(read: () => Promise<string>): Promise<string> {
   try {
     return await read();
   } catch (error) {
-    // What is wrong, but not in which words: a file is known to end sooner than a stream.
+    // The messages may differ, because the end of a file is known earlier than that of a stream.
     if (error instanceof DamagedError) return 'refused';
     throw error;
   }
 }
 
-/** An input whose claims are true. */
+/** An input that says truthfully whether it is seekable, and its size. */
 function inputOf(bytes: Buffer, seekable: boolean): ByteSource {
   return {
     size: seekable ? bytes.length : undefined,
@@ -397,7 +397,7 @@ function inputOf(bytes: Buffer, seekable: boolean): ByteSource {
   };
 }
 
-/** Whatever a tar says, what comes out of it lies within its files and is no more than came in. */
+/** Throws unless all data that comes out of a tar is within its files, and no more than went in. */
 async function readTar(members: ReturnType<typeof untar>, length: number): Promise<void> {
   let total = 0;
   for await (const { realSize, path, pieces } of members) {
@@ -421,7 +421,7 @@ async function* volumesOf(input: Buffer): AsyncGenerator<AsyncIterable<Buffer>> 
 
 const KEYS = scryptKeys(Buffer.alloc(64, 7));
 
-/** A file of the scrypt utility under KEYS, as if these came from its costs and salt. */
+/** A file as the scrypt utility makes it, with KEYS, as if they had been derived with its cost and salt. */
 function scryptFile(content: string): Buffer {
   const head = Buffer.alloc(64);
   head.write('scrypt\0');
@@ -436,7 +436,7 @@ function scryptFile(content: string): Buffer {
   return sealed;
 }
 
-/** The checksum needs no key: an attacker can make it fit. */
+/** Corrects the checksum, as an attacker can do without a key. */
 function repairScrypt(input: Buffer): Buffer {
   const repaired = Buffer.from(input);
   createHash('sha256').update(repaired.subarray(0, 48)).digest().copy(repaired, 48, 0, 16);

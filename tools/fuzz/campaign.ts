@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { inputsFor } from './mutations.ts';
 import { type Target, tryInput } from './target.ts';
 
-/** So many inputs are tried between two looks at the clock. */
+/** How many inputs are tried before the time is checked again. */
 const BATCH = 100;
 
 export interface Campaign {
@@ -12,10 +12,10 @@ export interface Campaign {
   readonly failure: { readonly input: Buffer; readonly message: string } | undefined;
 }
 
-/** How long a target is attacked: for a time, or with so many inputs. */
+/** How long a target is attacked: for some time, or with a number of inputs. */
 export type Length = { readonly milliseconds: number } | { readonly inputs: number };
 
-/** Attacks a target, from a seed: the same seed tries the same inputs. */
+/** Attacks a target with inputs that depend on the seed only. */
 export async function attack(target: Target, length: Length, seed: number): Promise<Campaign> {
   const inputs = inputsFor(target);
   const begun = performance.now();

@@ -3,13 +3,13 @@ import { promisify } from 'node:util';
 
 /** How much of some source files has been executed. */
 export interface Coverage {
-  /** Of the characters of the functions, counted by blocks: from 0 to 1. */
+  /** The share of the functions' characters, counted by blocks: from 0 to 1. */
   readonly code: number;
   /** The functions that never ran. */
   readonly missed: readonly string[];
 }
 
-/** V8's own coverage of this process (the Profiler domain of its inspector), from the start on. */
+/** Measures the coverage of this process from now on, with V8's own coverage (the Profiler domain of its inspector). */
 export class CoverageMeter {
   readonly #session = new Session();
 
@@ -19,7 +19,7 @@ export class CoverageMeter {
     this.#session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
   }
 
-  /** What has run since the start. Call once: V8 counts anew afterwards. */
+  /** Returns a function that tells the coverage of source files. Call this once: it ends the measurement. */
   async finish(): Promise<(sources: readonly string[]) => Coverage> {
     const take = promisify<Profiler.TakePreciseCoverageReturnType>((done) =>
       this.#session.post('Profiler.takePreciseCoverage', done),
@@ -40,7 +40,7 @@ export class CoverageMeter {
   }
 }
 
-/** For each character within a function whether it ran: 1 no, 2 yes. Inner ranges come last, and tell more. */
+/** For each character within a function, whether it ran: 1 no, 2 yes. Inner ranges come later and are more precise. */
 function blocksOf([, ...functions]: readonly Profiler.FunctionCoverage[]): Uint8Array {
   // The first is the module itself, which runs when it is loaded.
   const ranges = functions.flatMap(({ ranges }) => ranges);
@@ -51,7 +51,7 @@ function blocksOf([, ...functions]: readonly Profiler.FunctionCoverage[]): Uint8
   return blocks.filter((block) => block > 0);
 }
 
-/** What esbuild adds has names of its own. */
+/** The names of functions that esbuild adds. */
 const OF_ESBUILD = /^(|<static_initializer>|dispose|E|fail)$/;
 
 function isMissed({ functionName, ranges }: Profiler.FunctionCoverage): boolean {

@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import type { Target } from './target.ts';
 
-/** Numbers that parsers stumble over, as text and as bytes. */
+/** Numbers that parsers often get wrong, as text and as bytes. */
 const NUMBERS = ['0', '-1', '9007199254740991', '9007199254740993', '18446744073709551615', '1e9'];
 const EDGES = [0, 1, 0x7f, 0x80, 0xff];
 
 type Change = (input: Buffer) => Buffer;
 
-/** Inputs for a target: a sound one with a few changes, or now and then noise. */
+/** Inputs for a target: valid ones with a few changes, and sometimes random ones. */
 export function inputsFor(target: Target): fc.Arbitrary<Buffer> {
   const seeds = target.seeds();
   const words = [...target.words, ...NUMBERS].map((word) => Buffer.from(word));
@@ -28,9 +28,9 @@ function noise(): fc.Arbitrary<Buffer> {
   return fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes));
 }
 
-/** Places and lengths are fractions, so that one change fits inputs of every size. */
+/** A change of an input. Places are fractions of its length, so that a change can be applied to an input of any size. */
 function change(words: readonly Buffer[]): fc.Arbitrary<Change> {
-  // Not fc.double: nearly all of its numbers are next to zero.
+  // Not fc.double, whose numbers are nearly all close to zero.
   const place = fc.noBias(fc.nat(2 ** 31 - 1)).map((number) => number / 2 ** 31);
   const length = fc.oneof(fc.nat(16), fc.constantFrom(512, 1024, 4096));
   const word = fc.constantFrom(...words);
@@ -72,7 +72,7 @@ function replace(at: number, count: number, bytes: Buffer): Change {
   };
 }
 
-/** Takes a piece of the input, and puts it in elsewhere. */
+/** Inserts a copy of a piece of the input in another place. */
 function copy(from: number, to: number, count: number): Change {
   return (input) => {
     const place = Math.floor(from * input.length);

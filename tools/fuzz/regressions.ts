@@ -3,10 +3,10 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** `regressions/<target>/<hash>`: the inputs that once broke a promise, as they were found. */
+/** `regressions/<target>/<hash>`: the inputs that once broke a promise. */
 const DIRECTORY = fileURLToPath(new URL('regressions/', import.meta.url));
 
-/** The inputs that were found for a target. */
+/** The inputs that once broke a promise of a target. */
 export function regressionsOf(target: string): Buffer[] {
   const names = readdirSync(DIRECTORY, { recursive: true }) as string[];
   return names
@@ -14,7 +14,7 @@ export function regressionsOf(target: string): Buffer[] {
     .map((name) => readFileSync(join(DIRECTORY, name)));
 }
 
-/** Keeps an input; gives its path. */
+/** Keeps an input; returns its path. */
 export function keepRegression(target: string, input: Buffer): string {
   const name = createHash('sha256').update(input).digest('hex').slice(0, 16);
   mkdirSync(join(DIRECTORY, target), { recursive: true });

@@ -10,7 +10,7 @@ import { readR3QubesXml } from '../../dom0-agent/qubes/xml/read-r3-qubes-xml.ts'
 import { DamagedError } from '../../shared/errors.ts';
 import type { Target } from './target.ts';
 
-/** XML that is malformed, deep, or wants something of its reader. */
+/** Pieces of XML that are malformed, nested, or try to make the parser do something, and hostile values. */
 const XML_WORDS = [
   '<!DOCTYPE x [<!ENTITY a "b">]>',
   '&a;',
@@ -121,7 +121,7 @@ function textTarget(
   };
 }
 
-/** What was understood is the same after it was written and read again. */
+/** Throws unless what was parsed is the same after it was written and parsed again. */
 function requireSame(one: unknown, other: unknown): void {
   if (!isDeepStrictEqual(one, other)) throw new Error('it is not the same again');
 }
@@ -160,7 +160,7 @@ export const SETTINGS_TARGETS: readonly Target[] = [
     () => [Buffer.from(R3_FIREWALL)],
     (text) => {
       const rules = parseR3Firewall(text);
-      // qubesd is to take them, so they are rules of R4.
+      // They are meant for qubesd, so they must be valid rules of R4.
       parseFirewallXml(formatFirewallXml(rules));
     },
   ),

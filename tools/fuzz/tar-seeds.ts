@@ -23,10 +23,10 @@ const FORMATS = [
   ['--format=posix', '--sparse-version=0.1'],
 ] as const;
 
-/** Tars that GNU tar made: of each format, with both sparse encodings, and of several volumes. */
+/** Tars made by GNU tar: in each format, with all encodings of sparse files, and with several volumes. */
 export interface TarSeeds {
   readonly tars: readonly Buffer[];
-  /** Of files and nothing else, as an outer tar is. */
+  /** Tars with only a regular file, like an outer tar. */
   readonly plain: readonly Buffer[];
   /** A tar of several volumes, one after the other. */
   readonly volumes: Buffer;
@@ -61,7 +61,7 @@ export function makeTarSeeds(): TarSeeds {
   }
 }
 
-/** With more pieces than a header holds, so that its map goes on in blocks of its own. */
+/** Makes a sparse file with more pieces than fit into a header, so that its map continues in further blocks. */
 function makeSparse(path: string): void {
   writeFileSync(path, '');
   for (let piece = 0; piece < 30; piece++) {
@@ -85,7 +85,7 @@ function volumesOf(directory: string, tar: (args: readonly string[]) => Buffer):
   return Buffer.concat(volumes);
 }
 
-/** Makes the checksums of all headers of a tar right. */
+/** Corrects the checksums of all headers of a tar. */
 export function repairTar(input: Buffer): Buffer {
   const repaired = Buffer.from(input);
   for (let at = 0; at + 512 <= repaired.length; at += 512) {

@@ -3,11 +3,11 @@ export interface Target {
   readonly name: string;
   /** The source files whose coverage is reported: parts of their paths. */
   readonly sources: readonly string[];
-  /** Sound inputs, to be damaged. */
+  /** Valid inputs, to be damaged. */
   readonly seeds: () => readonly Buffer[];
-  /** What inputs are made of: put in at any place. */
+  /** Typical pieces of inputs, which are inserted anywhere. */
   readonly words: readonly (string | Buffer)[];
-  /** Makes checksums fit again, so that what lies behind them is reached too. */
+  /** Corrects checksums, so that the code after their check is reached, too. */
   readonly repair?: (input: Buffer) => Buffer;
   /** The only error that the parser may throw. */
   readonly refusal: abstract new (...args: never[]) => Error;
@@ -15,10 +15,10 @@ export interface Target {
   readonly run: (input: Buffer) => Promise<void> | void;
 }
 
-/** What became of an input that kept the promises. */
+/** The result for an input with which all promises were kept. */
 export type Verdict = 'accepted' | 'refused';
 
-/** No input may take longer, in milliseconds: that would be a hang. */
+/** In ms: an input that takes longer counts as a hang. */
 const LONGEST = 10_000;
 
 /** Runs a target on one input. Throws when a promise is broken. */
@@ -37,7 +37,7 @@ export async function tryInput(target: Target, input: Buffer): Promise<Verdict> 
   return verdict;
 }
 
-/** What is told to the user has no control characters of the input, and is short. */
+/** Throws unless a message for the user is short, and contains no control characters from the input. */
 function requireTame(message: string): void {
   if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(message) || message.length > 1_500) {
     throw new Error(`the error holds hostile text: ${JSON.stringify(message)}`);

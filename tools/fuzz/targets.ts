@@ -3,7 +3,7 @@ import { SETTINGS_TARGETS } from './settings-targets.ts';
 import type { Target } from './target.ts';
 import { WIRE_TARGETS } from './wire-targets.ts';
 
-/** All that parses what comes from the other side of the trust boundary. */
+/** Everything that parses data from the other side of the trust boundary. */
 export const TARGETS: readonly Target[] = [
   ...WIRE_TARGETS,
   ...ARCHIVE_TARGETS,

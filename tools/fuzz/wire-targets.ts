@@ -19,7 +19,7 @@ import type { Target } from './target.ts';
 const version = PROTOCOL_VERSION;
 const bytes = Buffer.from('abc');
 
-/** How dom0 begins each service, and what an honest VM then says. */
+/** For each service, its conversation, how dom0 begins it, and what an honest VM then sends. */
 const TALKS: readonly (readonly [() => Conversation, readonly Message[], readonly Message[]])[] = [
   [
     () => new StoreConversation(() => 0),
@@ -122,7 +122,7 @@ export const WIRE_TARGETS: readonly Target[] = [
           refusals.push(error);
         });
       }
-      // What one of the services takes is accepted.
+      // An input counts as accepted if at least one of the services accepts it.
       if (refusals.length === TALKS.length) throw refusals[0];
     },
   },
@@ -144,7 +144,7 @@ export const WIRE_TARGETS: readonly Target[] = [
   },
 ];
 
-/** What a VM is told: names that it may be asked for are harmless. */
+/** Parses a listing. Throws unless dom0 accepts its entries, and files only have harmless names. */
 async function list(input: Buffer, length: number): Promise<unknown> {
   const invalid = (what: string): Error => new StorageFailure('COMMAND_FAILED', what);
   const listing = await parseListing(chunks(input, length), invalid);
@@ -161,7 +161,7 @@ async function list(input: Buffer, length: number): Promise<unknown> {
   return listing;
 }
 
-/** Takes what a VM says, in chunks; what was understood must come back the same from our own codec. */
+/** Receives what a VM sends, in chunks. Each decoded message must be the same after our codec encoded and decoded it. */
 async function listen(conversation: Conversation, input: Buffer): Promise<void> {
   const heard: Message[] = [];
   for await (const frame of frames(chunks(input, 7))) {
@@ -177,7 +177,7 @@ async function listen(conversation: Conversation, input: Buffer): Promise<void> 
   }
 }
 
-/** What dom0 says when the VM is ready, or has opened a file. */
+/** Sends what dom0 would send when the VM is ready, or has opened a file. */
 function goOn(conversation: Conversation, heard: Message): void {
   if (conversation instanceof FetchConversation) {
     if (heard.kind === 'opened' && heard.size >= 6) askForRanges(conversation);
@@ -190,7 +190,7 @@ function goOn(conversation: Conversation, heard: Message): void {
   }
 }
 
-/** Of a stream, which takes no Open, a Read. */
+/** Opens two files; for a command, which does not allow that, reads from it. */
 function begin(conversation: FetchConversation): void {
   try {
     conversation.note('dom0', { kind: 'open', handle: 0, fileName: 'one' });
@@ -201,12 +201,13 @@ function begin(conversation: FetchConversation): void {
   }
 }
 
-/** What was opened first is the file with the handle 0. */
+/** Asks for ranges of the file that was opened first, which has the handle 0. */
 function askForRanges(conversation: FetchConversation): void {
   conversation.note('dom0', { kind: 'want', handle: 0, offset: 0, length: 6 });
   conversation.note('dom0', { kind: 'want', handle: 0, offset: 2, length: 4 });
 }
 
+/** The input in chunks of `length` bytes. */
 export async function* chunks(input: Buffer, length: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < input.length; at += length) {
     yield await Promise.resolve(input.subarray(at, at + length));

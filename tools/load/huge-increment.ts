@@ -20,8 +20,8 @@ const PATH = 'vm1/private.img';
 const VOLUME = { path: PATH, domain: PATH, origin: PATH };
 
 /**
- * A backup of a volume that is full of data, in this process: everything but what an earlier file holds of it is real. Of
- * its `chunks`, every `step`th has changed.
+ * Makes a backup of a volume that is full of data, in this process. Only the earlier file that holds its `chunks` is
+ * simulated; every `step`th chunk has changed since.
  */
 export async function hugeIncrement(chunks: number, step: number): Promise<Row> {
   const last = firstFile(Buffer.from('correct horse'), scryptCost(14));
@@ -45,7 +45,7 @@ export async function hugeIncrement(chunks: number, step: number): Promise<Row> 
   return { load: 'full volume: increment', amount: chunks, seconds, ...seen };
 }
 
-/** What goes on from a file that holds all chunks of the volume, part after part. */
+/** A file that continues from one with all chunks of the volume, part after part. */
 function nextAfter({ series, backupId }: NextFile, chunks: number): NextFile {
   const table = new PartsTable();
   const runs = new Runs();
@@ -65,7 +65,7 @@ function nextAfter({ series, backupId }: NextFile, chunks: number): NextFile {
   };
 }
 
-/** Ids as good as random ones, and the same each time. */
+/** Pseudorandom ids, the same each time. */
 function idsFrom(first: number, count: number): Promise<Buffer> {
   const ids = Buffer.alloc(count * ID_LENGTH);
   for (let i = 0; i < count; i++) {
@@ -101,7 +101,7 @@ async function* changedContent(chunks: number, step: number): AsyncGenerator<Con
   yield { ...VOLUME, kind: 'volume', size, extents: [{ offset: 0, length: size }], changed, read };
 }
 
-/** From now on the kernel's peak of resident memory counts anew. */
+/** Resets the kernel's peak of this process's resident memory. */
 function forgetPeak(): void {
   writeFileSync('/proc/self/clear_refs', '5');
 }

@@ -42,7 +42,7 @@ export class LoadSystem implements Disposable {
     return join(this.directory, 'homes/usb/backups');
   }
 
-  /** The newest backup, as the storage VM calls it. */
+  /** The path of the newest backup, relative to the storage VM's home. */
   get newestBackup(): string {
     return join('backups', readdirSync(this.backups).sort().at(-1) ?? '');
   }
@@ -69,7 +69,7 @@ export class LoadSystem implements Disposable {
     ]);
   }
 
-  /** Adds AppVMs, with nothing in them. */
+  /** Adds empty AppVMs. */
   async addQubes(names: readonly string[]): Promise<void> {
     const system = await this.open();
     for (const name of names) {

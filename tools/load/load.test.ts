@@ -6,7 +6,7 @@ import type { Row } from './row.ts';
 const GiB = 2 ** 30;
 const MiB = 2 ** 20;
 
-/** No more than coffer may ever take, as for the benchmarks; and so many descriptors. */
+/** Limits for memory, in MiB, as in the benchmarks with some tolerance, and for open descriptors. */
 function requireModest(rows: readonly Row[]): void {
   for (const { memory, descriptors } of rows) {
     expect(memory).toBeLessThan(250);
@@ -27,11 +27,11 @@ describe('under load', () => {
   it('writes and reads an archive of many parts, and takes no more processor time for each', async () => {
     const [few, many] = [await manyParts(500), await manyParts(2_000)];
     for (const [i, { processorSeconds }] of many.entries()) {
-      // Four times as much in sixteen times the time would be quadratic.
+      // There are four times as many parts: sixteen times the time would be quadratic.
       expect(processorSeconds).toBeLessThan(10 * (few[i]?.processorSeconds ?? 0));
     }
     for (const [i, { descriptors }] of many.entries()) {
-      // A few come and go with the process; one for each part would be thousands.
+      // A few come and go; one for each part would be thousands.
       expect(descriptors).toBeLessThan((few[i]?.descriptors ?? 0) + 5);
     }
   });
@@ -41,7 +41,7 @@ describe('under load', () => {
       await hugeIncrement(2 ** 17, 2 ** 8),
       await hugeIncrement(2 ** 20, 2 ** 11),
     ];
-    // 21 bytes for each chunk are 18 MiB; an object for each would be a hundred at least.
+    // 21 bytes for each additional chunk are 18 MiB; an object for each would take at least 100 MiB.
     expect(many.memory).toBeLessThan(few.memory + 80);
   });
 

@@ -25,14 +25,14 @@ import type { Row } from './row.ts';
 
 const KiB = 2 ** 10;
 const NEVER = new AbortController().signal;
-/** Bytes of data at each place of a scattered volume. */
+/** How many bytes of data a scattered volume has at each place. */
 const AT_EACH_PLACE = 16 * KiB;
 
 function rowOf(load: string, amount: number, { seconds, coffer, descriptors }: Observed): Row {
   return { load, amount, seconds, memory: coffer, descriptors };
 }
 
-/** A volume of `size` bytes with data at `places` places, backed up, verified and restored. */
+/** Backs up, verifies and restores a volume of `size` bytes with data at `places` places. */
 export async function scatteredVolume(size: number, places: number): Promise<Row[]> {
   using system = await LoadSystem.make();
   await system.addQubes(['work']);
@@ -62,7 +62,7 @@ export async function scatteredVolume(size: number, places: number): Promise<Row
   ];
 }
 
-/** The restored volume must have the size, the data at its places, and holes between them. */
+/** Throws unless the restored volume has the same size, the same data, and holes elsewhere. */
 function requireSame(
   system: LoadSystem,
   size: number,
@@ -79,14 +79,14 @@ function requireSame(
   }
   const stats = fstatSync(restored);
   if (stats.size !== size) throw new Error('the size differs');
-  // Some room for what the file system needs for itself.
+  // With some tolerance for what the file system itself needs.
   if (stats.blocks * 512 > places * AT_EACH_PLACE * 1.2 + 2 ** 20) {
     throw new Error('the holes were not restored as holes');
   }
   for (const image of [old, restored]) closeSync(image);
 }
 
-/** As many VMs as `amount`, with nothing in them. */
+/** Backs up, lists, verifies and restores `amount` empty VMs. */
 export async function manyQubes(amount: number): Promise<Row[]> {
   using system = await LoadSystem.make();
   const names = Array.from({ length: amount }, (_, i) => `vm-${i}`);
@@ -103,9 +103,9 @@ export async function manyQubes(amount: number): Promise<Row[]> {
   ];
 }
 
-/** An archive of as many parts as `amount`, the smallest there are, written and read in this process. */
+/** Writes and reads an archive of `amount` parts of the smallest size, in this process. */
 export async function manyParts(amount: number): Promise<Row[]> {
-  // Chunks of 64 KiB are the smallest that there are.
+  // The smallest chunks have 64 KiB, and a part at least one.
   const partSize = 64 * KiB;
   const directory = await mkdtemp(join(tmpdir(), 'coffer-parts-'));
   const path = join(directory, 'archive');
@@ -172,7 +172,7 @@ async function timed(load: string, amount: number, work: () => Promise<void>): P
   return { load, amount, seconds, processorSeconds, ...own };
 }
 
-/** `amount` backups one after the other into one VM, then four at once; each is verified. */
+/** Makes `amount` backups one after the other, then four at once, in the same storage VM, and verifies each. */
 export async function manyBackups(amount: number, size: number): Promise<Row[]> {
   using system = await LoadSystem.make();
   const names = ['work', 'mail', 'vault', 'play'];

@@ -3,20 +3,20 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { systemCodeOf } from '../../shared/errors.ts';
 
 const PROGRAM = new URL('../../dist/coffer', import.meta.url).pathname;
-/** Memory and descriptors are looked at so often, in milliseconds. Memory is the kernel's own peak. */
+/** How often memory and descriptors are looked at, in ms. For memory, the kernel keeps the peak itself. */
 const INTERVAL = 20;
 
-/** What a run of coffer took. */
+/** The resources that a run of coffer took. */
 export interface Observed {
   readonly seconds: number;
-  /** Peaks of resident memory in MiB: of coffer, and of the VM agent. */
+  /** Peaks of resident memory, in MiB, of coffer and of the VM agent. */
   readonly coffer: number;
   readonly agent: number;
-  /** The most descriptors that coffer had open. */
+  /** The highest number of descriptors that coffer had open. */
   readonly descriptors: number;
 }
 
-/** Runs the built coffer to its end. Throws, with what it said, unless it ends well. */
+/** Runs the built coffer to its end. Throws, with its standard error, unless it succeeds. */
 export async function observe(args: readonly string[]): Promise<Observed> {
   const begun = performance.now();
   const child = spawn(process.execPath, [PROGRAM, ...args], {
@@ -50,13 +50,13 @@ function look(
   for (const child of childrenOf(pid)) peaks.agent = Math.max(peaks.agent, peakOf(child));
 }
 
-/** The most resident memory that a process ever had, in MiB. */
+/** The peak of a process's resident memory, in MiB. */
 export function peakOf(pid: number | 'self'): number {
   const kib = /^VmHWM:\s+(\d+) kB$/m.exec(ofProcess(pid, 'status'))?.[1];
   return Number(kib ?? 0) / 1024;
 }
 
-/** The descriptors that a process has open. */
+/** The number of descriptors that a process has open. */
 export function descriptorsOf(pid: number | 'self'): number {
   try {
     return readdirSync(`/proc/${pid}/fd`).length;

@@ -1,13 +1,13 @@
-/** One measurement: what was done, how much of it, and what it took. */
+/** One measurement: what was done, how much of it, and the resources that it took. */
 export interface Row {
   readonly load: string;
   readonly amount: number;
   readonly seconds: number;
-  /** Processor time, where the work was done in this process: what else runs on the machine changes it little. */
+  /** Processor time, if the work was done in this process. It depends little on what else runs on the machine. */
   readonly processorSeconds?: number;
-  /** Peak of resident memory in MiB. */
+  /** The peak of resident memory, in MiB. */
   readonly memory: number;
-  /** The most descriptors that were open. */
+  /** The highest number of open descriptors. */
   readonly descriptors: number;
 }
 

@@ -2,7 +2,7 @@ import { hugeIncrement } from './huge-increment.ts';
 import { manyBackups, manyParts, manyQubes, scatteredVolume } from './loads.ts';
 import { type Row, formatRows } from './row.ts';
 
-/** `npm run load`: puts load on coffer, and prints what it took: see docs/load.md. */
+/** `npm run load`: puts load on coffer, and prints the resources that it took: see docs/load.md. */
 const TiB = 2 ** 40;
 const MiB = 2 ** 20;
 const rows: Row[] = [];

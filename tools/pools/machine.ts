@@ -7,10 +7,10 @@ import { runnerBehind } from '../../shared/run-program.ts';
 
 const run = runnerBehind([]);
 
-/** How long a virtual machine that the processor runs may take until it says anything, in milliseconds. */
-const SIGN_OF_LIFE = 20_000;
+/** How long a virtual machine may take until its first output with KVM, in ms. */
+const FIRST_OUTPUT_TIMEOUT = 20_000;
 
-/** A kernel with its modules, installed here or elsewhere. */
+/** A kernel with its modules. */
 export interface Kernel {
   readonly image: string;
   /** The directory with the modules. */
@@ -28,12 +28,12 @@ export async function installedKernel(): Promise<Kernel> {
   };
 }
 
-/** Modules without which the machine's own directories are not seen. */
+/** The modules that are needed to mount the host's directories. */
 const FIRST_MODULES = ['virtio_pci', '9pnet_virtio', '9p'];
 
 /**
- * Makes, in `directory`, the memory disk that a machine starts from: it mounts the directories of this machine, to be read only,
- * and runs there what `run=` on the kernel's command line names. Gives its path.
+ * Makes, in `directory`, an initrd for a virtual machine: it mounts the host's directories read-only, and runs the script
+ * there that `run=` on the kernel's command line names. Returns its path.
  */
 export async function makeInitrd(directory: string, { modules }: Kernel): Promise<string> {
   const root = join(directory, 'initrd');
@@ -41,7 +41,7 @@ export async function makeInitrd(directory: string, { modules }: Kernel): Promis
     await mkdir(join(root, name), { recursive: true });
   }
   await cp('/bin/busybox', join(root, 'bin/busybox'));
-  // Nothing for one that is linked statically.
+  // There are none if it is linked statically.
   const libraries = await run('sh', ['-c', 'ldd /bin/busybox 2>/dev/null || true']);
   for (const [library] of libraries.matchAll(/\/\S+/g)) {
     await cp(library, join(root, library), { dereference: true });
@@ -84,8 +84,8 @@ $b poweroff -f
 }
 
 /**
- * Starts a virtual machine that runs a shell script of this machine, and gives the lines that it prints. By KVM where
- * that works; where it does not, or a machine in it does not come to life, by emulation, which takes ten times as long.
+ * Starts a virtual machine that runs a shell script of the host, and yields the lines that it prints. It uses KVM; if that
+ * does not work, or the machine prints nothing, it uses emulation, which takes ten times as long.
  */
 export async function* linesOf(
   initrd: string,
@@ -95,7 +95,7 @@ export async function* linesOf(
   for (const accelerator of ['kvm', 'tcg'] as const) {
     const machine = start(initrd, kernel, script, accelerator);
     let isAlive = accelerator === 'tcg';
-    const watch = setTimeout(() => isAlive || machine.kill('SIGKILL'), SIGN_OF_LIFE);
+    const watch = setTimeout(() => isAlive || machine.kill('SIGKILL'), FIRST_OUTPUT_TIMEOUT);
     try {
       for await (const line of createInterface({ input: machine.stdout })) {
         isAlive = true;
@@ -120,7 +120,7 @@ function start(initrd: string, { image }: Kernel, script: string, accelerator: '
     ...['-serial', 'null', '-serial', 'stdio'],
   ];
   return spawn('qemu-system-x86_64', args, {
-    // Of KVM that does not work there is nothing to say: emulation follows.
+    // If KVM does not work, its errors do not matter: emulation follows.
     stdio: ['ignore', 'pipe', accelerator === 'kvm' ? 'ignore' : 'inherit'],
   });
 }

@@ -9,8 +9,8 @@ import { installedKernel, linesOf, makeInitrd } from './machine.ts';
 import { zfsPreparation } from './zfs-preparation.ts';
 
 /**
- * `npm run test:thin [-- --backups N --seed N]`, and `test:zfs`: plays volumes in real storage pools, in a virtual
- * machine, and fails when one changed block was missed. See docs/changes.md.
+ * `npm run test:thin [-- --backups N --seed N]`, and `test:zfs`: simulates the use of volumes in real storage pools, in a
+ * virtual machine, and fails if a changed block is missed. See docs/changes.md.
  */
 const options = new Map<string, string>();
 for (let at = 2; at < process.argv.length; at += 2) {
@@ -20,14 +20,14 @@ const seed = options.get('--seed') ?? '1';
 const backups = options.get('--backups') ?? '12';
 const pool = options.get('--pool') ?? 'thin';
 
-/** No udev runs there: LVM makes the device nodes itself. */
+/** There is no udev in the machine, so LVM makes the device nodes itself. */
 const LVM_CONFIGURATION = `activation {
   udev_sync = 0
   udev_rules = 0
 }
 `;
 
-/** What has to be done in the machine before thin pools, XFS and btrfs can be made there. */
+/** The lines of a shell script that prepare the machine for thin pools, XFS and btrfs. */
 function thinPreparation(directory: string): string {
   return `export LVM_SYSTEM_DIR=/run/lvm
 mkdir /run/lvm

@@ -6,12 +6,12 @@ import { promisify } from 'node:util';
 
 import type { Kernel } from './machine.ts';
 
-/** In the order in which they need each other. */
+/** The modules of ZFS; each only needs those before it. */
 const MODULES = ['spl', 'zavl', 'znvpair', 'zunicode', 'zcommon', 'icp', 'zlua', 'zzstd', 'zfs'];
 
 /**
- * The lines of a shell script that make ZFS ready in the virtual machine. It is built for its kernel when that was not
- * done before, and kept in the user's cache. Throws when that fails.
+ * The lines of a shell script that prepare the virtual machine for ZFS. If necessary, ZFS is built for its kernel, and
+ * kept in the user's cache. Throws when that fails.
  */
 export async function zfsPreparation({ modules }: Kernel): Promise<string> {
   const release = basename(modules);
@@ -22,7 +22,7 @@ export async function zfsPreparation({ modules }: Kernel): Promise<string> {
   building.child.stdout?.pipe(process.stdout);
   building.child.stderr?.pipe(process.stderr);
   await building;
-  // udev, with the rule for volumes alone, makes the links that the driver waits for.
+  // udev, with only the rule for ZFS volumes, makes the links that the driver waits for.
   return `export LD_LIBRARY_PATH=${directory}/libraries PATH=${directory}/programs:$PATH
 for m in ${MODULES.join(' ')}; do insmod ${directory}/modules/$m.ko 2>&1; done
 mount -t tmpfs none /lib/udev

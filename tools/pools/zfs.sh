@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes what `npm run test:zfs` needs of ZFS in the directory that is named, for one kernel: zfs.sh DIRECTORY RELEASE.
-# Debian has ZFS in its section `contrib`, as source for the kernel's modules. The packages are only unpacked there:
-# nothing is installed, and apt has lists of its own for it. Quick when all is there; building takes minutes.
+# zfs.sh DIRECTORY RELEASE: builds in DIRECTORY what `npm run test:zfs` needs of ZFS, for the kernel RELEASE.
+# Debian has ZFS in its section `contrib`, with the kernel's modules as source. The packages are only unpacked in
+# DIRECTORY: nothing is installed, and apt uses separate lists. Quick if everything is there; building takes minutes.
 set -eu
 directory=$1
 release=$2
@@ -17,7 +17,7 @@ rm -rf -- "$directory"
 mkdir -p "$directory/apt/lists/partial" "$directory/apt/archives/partial" "$directory/packages"
 cd "$directory"
 
-# The archives that this machine uses, with the section beside.
+# The archives that this machine uses, with the section contrib.
 apt-get indextargets --format "\$(ORIGIN) \$(REPO_URI) \$(RELEASE)" 'Created-By: Packages' |
   sed -n 's/^Debian \(.*\)/deb \1 main contrib/p' | sort -u > apt/sources
 [ -s apt/sources ] || fail "ZFS is built from Debian's packages, and apt knows no archive of Debian here"
@@ -44,7 +44,7 @@ download zfs-dkms zfsutils-linux $(depends_on zfsutils-linux 'lib\(zfs\|zpool\|n
 download "linux-headers-$release" $(depends_on "linux-headers-$release" 'linux-\(headers\|kbuild\)-.*') ||
   fail "Debian has no headers for Linux $release (any more): install its newest kernel"
 for package in packages/*.deb; do dpkg-deb --extract "$package" root; done
-# They name each other by where they would be installed.
+# The headers refer to each other by the paths where they would be installed.
 sed -i "s#/usr/src#$directory/root/usr/src#" "root/usr/src/linux-headers-$release/Makefile"
 
 headers=$directory/root/usr/src/linux-headers-$release

@@ -1,10 +1,10 @@
-// npm run readme: runs the commands of README.md's example on a terminal, and puts there what remains on it.
+// npm run readme: runs the commands of the example in README.md on a terminal, and writes what remains on it there.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { TmuxTerminal } from '../../test/terminal/tmux.ts';
 
 const README = new URL('../../README.md', import.meta.url);
 const [BEGIN, END] = ['<!-- Made by npm run readme: -->', '<!-- end -->'];
-/** Runs each command behind a line that shows it. */
+/** Shows each command on a line, and then runs it. */
 const SCRIPT = `
 if [ -e /tmp/my-qubes ]; then echo '/tmp/my-qubes is in the way'; exit 1; fi
 trap 'rm -rf /tmp/my-qubes' EXIT

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { po } from 'gettext-parser';
 import type { Desktop } from '../../test/gui/desktop.ts';
 
-/** A window in some language, led by the English texts of its source, without the underscores before letters. */
+/** Operates a window in any language by the English texts in its source, without the underscores of mnemonics. */
 export class SpokenDesktop {
   readonly #desktop: Desktop;
   readonly #texts: ReadonlyMap<string, string>;
@@ -25,7 +25,7 @@ export class SpokenDesktop {
     await this.#desktop.choose(this.#said(label), item);
   }
 
-  /** Waits for a text, with whatever values: `{size} is free there.` */
+  /** Waits for a text, with any values in its placeholders: `{size} is free there.` */
   async sees(text: string): Promise<void> {
     const words = this.#said(text).split(/\{\w+\}/);
     const pattern = words.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*');

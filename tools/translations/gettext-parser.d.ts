@@ -1,4 +1,4 @@
-/** What is used of gettext-parser, which comes without types: https://github.com/smhg/gettext-parser */
+/** The parts of gettext-parser that are used here; it has no types: https://github.com/smhg/gettext-parser */
 declare module 'gettext-parser' {
   export interface Translation {
     msgid: string;

@@ -2,10 +2,10 @@ import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
 
-/** A text of the windows that is to be translated. */
+/** A text in the windows that has to be translated. */
 export interface Message {
   readonly text: string;
-  /** The text for several, if there is one. */
+  /** The plural form, if there is one. */
   readonly plural?: string;
 }
 
@@ -19,7 +19,10 @@ export function messagesOfWindows(): Message[] {
   return [...new Map(found.map((message) => [message.text, message])).values()];
 }
 
-/** The arguments of each `_('…')` and `plural('…', '…', n)`. Throws when one is not a literal: it cannot be translated. */
+/**
+ * The arguments of each `_('…')` and `plural('…', '…', n)` in a file. Throws if one is not a literal, which cannot be
+ * translated.
+ */
 function messagesIn(file: string): Message[] {
   const source = ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.ES2022);
   const found: Message[] = [];

@@ -1,5 +1,5 @@
-// npm run translations: puts new messages of the windows into po/*.po, for somebody to translate, and takes out those
-// that are gone.
+// npm run translations: adds new messages of the windows to po/*.po, for somebody to translate, and removes those that
+// no longer exist.
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { type Translation, po } from 'gettext-parser';
 import { messagesOfWindows } from './messages.ts';

@@ -4,17 +4,17 @@ import { type Process, processesIn } from '../processes.ts';
 import type { CofferRun } from '../coffer-run.ts';
 import type { SeriesWorld } from './series-world.ts';
 
-/** A command that is killed at any point. */
+/** A command that is killed at a random point. */
 export interface KilledCommand {
   readonly name: string;
   readonly words: readonly string[];
   /** How many of the newest backups it keeps. */
   readonly keeps: number;
-  /** Whether a volume has changed since the last backup: somewhat, or all of both. */
+  /** Whether volumes have changed since the last backup: partly, or all of both. */
   readonly afterChange?: 'some' | 'all';
-  /** Of the run that is killed. */
+  /** Environment variables of the run that is killed. */
   readonly environment?: NodeJS.ProcessEnv;
-  /** What is done before. */
+  /** Called before the command. */
   readonly prepare?: (world: SeriesWorld) => void;
 }
 
@@ -46,13 +46,13 @@ export const KILLED_COMMANDS: readonly KilledCommand[] = [
   },
   {
     name: 'passphrase',
-    // Under a new salt; in words the same, so that it opens everything afterwards, too.
+    // The same passphrase with a new salt, so that it still opens everything afterwards.
     words: ['passphrase', '--new-passphrase-file', 'passphrase', 'backups'],
     keeps: Infinity,
   },
 ];
 
-/** What is in a file beside its data: settings, maps, tables. */
+/** Bytes for what is in a file besides data: settings, maps, tables. */
 const SLACK = 2 ** 20;
 
 type Victims = (processes: readonly Process[]) => readonly Process[];
@@ -64,8 +64,8 @@ const VICTIMS: readonly (readonly [name: string, victims: Victims])[] = [
 ];
 
 /**
- * Kills a command at a random point: every backup that it keeps must be there and restore byte by byte, nothing bear a final
- * name that is not whole, the same command work then, and the next backup.
+ * Kills a command at a random point. Afterwards, every backup that it keeps must be there and be restored exactly, no
+ * incomplete file may have a final name, and the same command and the next backup must work.
  */
 export async function tryKill(
   world: SeriesWorld,
@@ -102,7 +102,7 @@ export async function tryKill(
   };
 }
 
-/** False when there was nothing to kill any more. */
+/** Kills the victims; returns false if there was nothing left to kill. */
 function strike(world: SeriesWorld, run: CofferRun, victims: Victims): boolean {
   world.catchPartial();
   let killed = false;
@@ -121,7 +121,7 @@ function kept(before: readonly string[], { keeps }: KilledCommand): readonly str
   return keeps === Infinity ? before : before.slice(-keeps);
 }
 
-/** What is wrong with a directory in which these backups must be whole, and whatever else has a final name. */
+/** What is wrong with a directory in which these backups, and everything else with a final name, must be complete. */
 export async function soundness(world: SeriesWorld, keeping: readonly string[]): Promise<string[]> {
   const complaints: string[] = [];
   const there = world.held;
@@ -140,7 +140,7 @@ async function nextBackup(world: SeriesWorld, dice: Dice): Promise<string[]> {
   return ending === 0 ? [] : [`the next backup ended with ${ending}: ${said}`];
 }
 
-/** What was stored ahead of the killed backup is not sent again. */
+/** A complaint if data that the killed backup had stored was sent again. */
 function sentTwice(world: SeriesWorld, left: readonly string[]): string[] {
   const kept = world.bytesOf(left.filter((name) => name.startsWith('qubes-data-')));
   const sent = world.bytesOf(world.files.filter((name) => !left.includes(name)));

@@ -4,15 +4,15 @@ import type { Dice } from '../dice.ts';
 import type { Outcome } from '../outcome.ts';
 import type { SeriesWorld } from './series-world.ts';
 
-/** Something that a storage does to what was stored. */
+/** Something that a dishonest storage does to stored files. */
 export interface Lie {
   readonly name: string;
   readonly tell: (world: SeriesWorld, dice: Dice) => void;
-  /** Whether the files are there as they were, so that there is nothing to notice. */
+  /** Whether the files are all there unchanged, so that there is nothing to notice. */
   readonly isHarmless?: true;
-  /** Whether a directory seems to hold nothing newer than it does, so that only dom0 can know better. */
+  /** Whether the directory looks like an older state, so that only dom0's records can show that something is missing. */
   readonly isOld?: true;
-  /** What makes the next backup whole: by itself where sizes tell of the loss, else `--full`. */
+  /** Which backup is complete again: the next one if sizes show the loss, otherwise only one with `--full`. */
   readonly healedBy: 'backup' | 'backup --full';
 }
 
@@ -93,8 +93,8 @@ function twoOf(world: SeriesWorld, dice: Dice): string[] {
 }
 
 /**
- * Lets the storage lie: no restore may give back anything but what was backed up, the lie must be noticed, and the next backup be
- * whole.
+ * Makes the storage lie. No restore may return anything except what was backed up, the lie must be noticed, and the next
+ * backup must be complete.
  */
 export async function tryLie(
   world: SeriesWorld,
@@ -124,14 +124,14 @@ export async function tryLie(
   };
 }
 
-/** What is wrong with what was noticed, by `verify --all` and by restores. */
+/** Complaints if `verify --all` did not notice the lie, or if a harmless one was taken for damage. */
 function noticed(lie: Lie, refused: number, verified: Outcome['ending']): string[] {
   if (lie.isHarmless !== true) return verified === 0 ? ['verify found nothing wrong'] : [];
   const complaints = refused > 0 ? [`${refused} backups could not be restored`] : [];
   return verified === 0 ? complaints : [...complaints, `verify ended with ${verified}`];
 }
 
-/** What is wrong with the next backup, and with the one behind it, which must go on from what was healed. */
+/** What is wrong with the next backup, and with the one after it, which must continue from it. */
 async function healed(world: SeriesWorld, { healedBy }: Lie, dice: Dice): Promise<string[]> {
   const complaints: string[] = [];
   const next = healedBy === 'backup' ? [] : ['--full'];

@@ -3,10 +3,10 @@ import type { Outcome } from '../outcome.ts';
 import { processesIn } from '../processes.ts';
 import type { SeriesWorld } from './series-world.ts';
 
-/** So many backups a machine makes that has lost what it knew. */
+/** How many backups are made after the loss. */
 const BACKUPS = 2;
 
-/** What becomes of dom0's state. */
+/** What happens to dom0's state. */
 const LOSSES: readonly (readonly [name: string, lose: (world: SeriesWorld, dice: Dice) => void])[] =
   [
     ['is deleted', (world) => world.loseState()],
@@ -17,8 +17,8 @@ const LOSSES: readonly (readonly [name: string, lose: (world: SeriesWorld, dice:
   ];
 
 /**
- * Loses dom0's state, and kills a backup at a random point: no backup may be lost by that, those that follow must be whole,
- * and no key may be used twice by all that was ever sent in these trials.
+ * Loses dom0's state, and kills a backup at a random point. No backup may be lost by that, the following ones must be
+ * complete, and no key may be used twice in everything that was ever sent in these trials.
  */
 export async function tryLostState(
   world: SeriesWorld,

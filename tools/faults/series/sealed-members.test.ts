@@ -13,7 +13,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 const [ONE, OTHER] = ['1'.repeat(32), '2'.repeat(32)];
 
-/** A file of a series, so far as it matters here. */
+/** A file of a series, with only what matters here. */
 function file(id: string, ...members: readonly (readonly [string, string])[]): Promise<Buffer> {
   const all = [['backup-header', `format=coffer-1\nbackup-id=${id}\n`] as const, ...members];
   return tarOf(all.map(([name, text]) => [name, Buffer.from(text)] as const));

@@ -6,25 +6,25 @@ const BLOCK = 512;
 const HEADER = 'backup-header';
 
 /**
- * Every member that was ever sealed, by the names that its keys come from: the id of the backup that it was born in, and
- * its own. Under one such pair there must be one content.
+ * Every member that was ever sealed, by what its keys are derived from: the id of the file that it was first stored in,
+ * and its name. No such pair may be used for two different contents.
  */
 export class SealedMembers {
   readonly #contents = new Map<string, string>();
   readonly #seen = new Set<string>();
   readonly #reused = new Set<string>();
 
-  /** How many there are. */
+  /** How many members there are. */
   get size(): number {
     return this.#contents.size;
   }
 
-  /** What is wrong: each of the pairs that were used for two contents. */
+  /** A complaint for each pair that was used for two contents. */
   get complaints(): string[] {
     return Array.from(this.#reused, (pair) => `the keys of ${pair} were used twice`);
   }
 
-  /** Adds what the files of a directory hold, as far as they go. */
+  /** Adds the members of all files in a directory; incomplete files are read as far as possible. */
   addAll(directory: string): void {
     for (const name of readdirSync(directory)) {
       const bytes = readFileSync(join(directory, name));
@@ -49,7 +49,7 @@ export class SealedMembers {
   }
 }
 
-/** The members of a tar, as far as they are whole, without their MACs. */
+/** The complete members of a tar, without their MACs. */
 function* membersOf(tar: Buffer): Generator<{ name: string; bytes: Buffer }> {
   for (let at = 0; at + BLOCK <= tar.length;) {
     const name = tar.toString('latin1', at, at + 100).replace(/\0.*$/s, '');

@@ -5,18 +5,18 @@ import { type Lie, tryLie } from './lies.ts';
 import { tryLostState } from './lost-state.ts';
 import { SeriesWorld } from './series-world.ts';
 
-/** Trials on one series, which is made when the first begins. */
+/** Trials on one series, which is made before the first one. */
 export class SeriesTrials implements AsyncDisposable {
   readonly #seed: number;
   #world: Promise<SeriesWorld> | undefined;
-  /** How long each command takes when nothing goes wrong, in milliseconds. */
+  /** How long each command takes when nothing goes wrong, in ms. */
   readonly #usual = new Map<string, number>();
 
   readonly #isThorough: boolean;
 
   /**
-   * @param seed of the series
-   * @param isThorough whether another backup than the newest is restored after each trial, too
+   * @param seed the seed for making the series
+   * @param isThorough whether, after each trial, an older backup is restored as well as the newest one
    */
   constructor(seed: number, isThorough: boolean) {
     this.#seed = seed;
@@ -32,7 +32,7 @@ export class SeriesTrials implements AsyncDisposable {
     return { seed, ...(await tryKill(world, command, dice, usual)) };
   }
 
-  /** Lets the storage tell one of these lies. */
+  /** Makes the storage tell one of these lies. */
   async lie(seed: number, lies: readonly Lie[]): Promise<Outcome> {
     const dice = new Dice(seed);
     return { seed, ...(await tryLie(await this.#ready(), dice.pick(lies), dice)) };

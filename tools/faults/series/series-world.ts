@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import {
   closeSync,
-  copyFileSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -23,46 +22,46 @@ import { SealedMembers } from './sealed-members.ts';
 
 const MiB = 2 ** 20;
 const QUBES = ['work', 'vault'] as const;
-/** Where the samples of a world have data. */
+/** Where the volumes have data, in bytes. */
 const DATA = { from: MiB, to: 14 * MiB };
 const LONGEST_CHANGE = MiB;
-/** So many backups there are when a trial begins; before them, two were forgotten. */
+/** How many backups there are when a trial begins; two earlier ones were pruned. */
 const BACKUPS = 4;
-/** What a trial changes, below the world. */
+/** The directories that a trial changes, relative to that of the world. */
 const STORED = 'system/homes/usb/backups';
 const KNOWN = 'system/dom0-state';
 const IMAGES = 'system/appvms';
-/** What is left to do when coffer has been killed must be done within so many milliseconds. */
+/** How long the cleanup may take after coffer was killed, in ms. */
 const GRACE = 10_000;
 
-/** What a run came to. */
+/** The result of a run. */
 export interface Ran {
   readonly ending: number | NodeJS.Signals;
   readonly said: string;
 }
 
-/** A state of what is stored and what dom0 knows of it, in a directory, and what the backups then held. */
+/** A copy of what was stored, and of what dom0 knew about it, at some time, and what the backups held then. */
 export interface Stage {
   readonly path: string;
   readonly held: ReadonlyMap<string, Held>;
 }
 
-/** Digests of the volumes that a backup must give back, by VM. */
+/** Digests of the volumes that a restore of a backup must produce, by VM. */
 type Held = ReadonlyMap<string, string>;
 
-/** A world with a series of backups, some of which went into a pack, that can be put back to how it was. */
+/** A world with a series of backups, parts of which are in a pack. It can be reset after each trial. */
 export class SeriesWorld implements AsyncDisposable {
   readonly world: World;
-  /** Every state on the way, oldest first; the last is that in which a trial begins. */
+  /** A stage after each backup, oldest first; trials begin with the last one. */
   readonly stages: Stage[] = [];
-  /** Of all trials. */
+  /** The members sealed in all trials. */
   readonly sealed = new SealedMembers();
-  /** By the ids of the backups, in the order in which they were made. */
+  /** What each backup holds, by its id, in the order in which they were made. */
   #held = new Map<string, Held>();
   /** The names of files that were seen. */
   #noted = new Set<string>();
   #caught = 0;
-  /** Whether another backup than the newest is looked at after each trial, too. */
+  /** Whether, after each trial, an older backup is examined as well as the newest one. */
   readonly isThorough: boolean;
   readonly #dice: Dice;
 
@@ -87,37 +86,37 @@ export class SeriesWorld implements AsyncDisposable {
     return this.world.backups;
   }
 
-  /** What is stored, under final names. */
+  /** The names of the stored files, without partial ones. */
   get files(): string[] {
     return readdirSync(this.backups)
       .filter((name) => !name.endsWith('.partial'))
       .sort();
   }
 
-  /** Those of them that are called as backups are. */
+  /** Those of them that are named like backups. */
   get backupFiles(): string[] {
     return this.files.filter((name) => name.startsWith('qubes-backup-'));
   }
 
-  /** How many series the files are of, by what their headers say. */
+  /** How many series the backups belong to, according to their headers. */
   get series(): number {
     return new Set(this.backupFiles.map((name) => this.#header(name, 'series-id'))).size;
   }
 
-  /** Those of these names of backups that are looked at: the newest, and one of the others where it is thorough. */
+  /** Which of these backups to examine: the newest one, and if it is thorough, a random one of the others. */
   examined(names: readonly string[]): readonly string[] {
     const older = names.slice(0, -1);
     const other = this.isThorough && older.length > 0 ? [this.#dice.pick(older)] : [];
     return [...other, ...names.slice(-1)];
   }
 
-  /** The backups that are there by what their headers say, oldest first: their names, which may have changed. */
+  /** The names of the backups that are there, oldest first. They are identified by their headers, not by their names. */
   get held(): string[] {
     const names = new Map(this.files.map((name) => [this.#idOf(name), name]));
     return [...this.#held.keys()].flatMap((id) => names.get(id) ?? []);
   }
 
-  /** Starts coffer, to which something is going to happen. */
+  /** Starts a run of coffer, in which a fault is going to strike. */
   start(words: readonly string[], usual = 0, environment: NodeJS.ProcessEnv = {}): CofferRun {
     const { argv, env } = this.#command(words);
     const commandLine = { argv, env: { ...env, ...environment } };
@@ -139,7 +138,7 @@ export class SeriesWorld implements AsyncDisposable {
     return this.run('backup', '-y', '--kdf-cost', '14', ...words, 'backups', ...QUBES);
   }
 
-  /** Takes note of the backups that are new: they hold what the volumes hold now. */
+  /** Notes that new backups hold what the volumes hold now. */
   noteBackups(): void {
     for (const name of this.backupFiles.filter((each) => !this.#noted.has(each))) {
       const digests = QUBES.map((qube) => [qube, digestOf(this.world.imageOf(qube))] as const);
@@ -148,7 +147,7 @@ export class SeriesWorld implements AsyncDisposable {
     }
   }
 
-  /** Keeps hold of what was sent and is not complete, since it may be removed. */
+  /** Keeps a link to partial files, which may be removed. */
   catchPartial(): void {
     const caught = join(this.world.directory, 'caught');
     mkdirSync(caught, { recursive: true });
@@ -156,12 +155,12 @@ export class SeriesWorld implements AsyncDisposable {
       try {
         linkSync(join(this.backups, name), join(caught, `${this.#caught++}`));
       } catch {
-        // It is complete by now, or removed.
+        // The file was completed or removed in the meantime.
       }
     }
   }
 
-  /** Adds the members of what was caught. */
+  /** Adds the members of the partial files that were caught. */
   noteCaught(): void {
     const caught = join(this.world.directory, 'caught');
     if (!existsSync(caught)) return;
@@ -169,7 +168,7 @@ export class SeriesWorld implements AsyncDisposable {
     rmSync(caught, { recursive: true });
   }
 
-  /** A day's work: some stretches of the volumes are others, and some nothing any more. */
+  /** Simulates a day's work: some ranges of the volumes are overwritten with random data or zeros. */
   change(dice: Dice): void {
     for (const qube of dice.next() < 0.7 ? ['work'] : QUBES) {
       const image = openSync(this.world.imageOf(qube), 'r+');
@@ -183,7 +182,7 @@ export class SeriesWorld implements AsyncDisposable {
     }
   }
 
-  /** All data of the volumes is another one. */
+  /** Overwrites all data of the volumes. */
   rewrite(): void {
     for (const qube of QUBES) {
       const image = openSync(this.world.imageOf(qube), 'r+');
@@ -193,17 +192,17 @@ export class SeriesWorld implements AsyncDisposable {
     }
   }
 
-  /** How much data the volumes have, about. */
+  /** About how many bytes of data the volumes have. */
   get dataBytes(): number {
     return QUBES.length * (DATA.to + MiB);
   }
 
-  /** Of files, together. */
+  /** The total size of these files. */
   bytesOf(names: readonly string[]): number {
     return names.reduce((sum, name) => sum + statSync(join(this.backups, name)).size, 0);
   }
 
-  /** What is wrong with a backup, as a restore has it; empty when it gives back, byte by byte, what it held. */
+  /** What is wrong with a backup; empty if a restore produces exactly what was backed up. */
   async complaintsAbout(name: string): Promise<string[]> {
     const { ending, said } = await this.#restored(name);
     const wrong = QUBES.filter((qube) => !this.#isRestored(name, qube));
@@ -213,7 +212,7 @@ export class SeriesWorld implements AsyncDisposable {
     return [`${name} cannot be restored (${ending}): ${lastLine(said)}`];
   }
 
-  /** Whether a restore refuses a backup, or gives back what it held; anything else is a complaint. */
+  /** Whether a restore refuses a backup; if it does not, it must produce exactly what was backed up. */
   async refusedOrRight(name: string): Promise<{ refused: boolean; complaints: string[] }> {
     const { ending } = await this.#restored(name);
     const wrong = QUBES.filter((qube) => !this.#isRestored(name, qube));
@@ -223,7 +222,7 @@ export class SeriesWorld implements AsyncDisposable {
       const complaints = wrong.map((qube) => `${name} was restored, and ${qube} is not as it was`);
       return { refused: false, complaints };
     }
-    // What is whole may be restored though another VM is not.
+    // A complete VM may be restored even if another one is damaged.
     const bad = left.filter((qube) => wrong.includes(qube));
     return {
       refused: true,
@@ -231,7 +230,7 @@ export class SeriesWorld implements AsyncDisposable {
     };
   }
 
-  /** Waits until no process of coffer is left. Gives what is. */
+  /** Waits until no process of coffer is left. Returns complaints about those that remain. */
   async atRest(): Promise<string[]> {
     const deadline = performance.now() + GRACE;
     for (;;) {
@@ -244,7 +243,7 @@ export class SeriesWorld implements AsyncDisposable {
     }
   }
 
-  /** Puts everything back to how a trial begins. */
+  /** Resets everything to the state in which a trial begins. */
   rewind(): void {
     const last = this.stageBefore(0);
     for (const path of [STORED, KNOWN, IMAGES]) this.#putBack(path, last);
@@ -252,30 +251,25 @@ export class SeriesWorld implements AsyncDisposable {
     this.#noted = new Set(this.backupFiles);
   }
 
-  /** How it was so many backups before. */
+  /** The stage this many backups ago. */
   stageBefore(backups: number): Stage {
     const stage = this.stages.at(-1 - backups);
     if (stage === undefined) throw new RangeError('it does not go back so far');
     return stage;
   }
 
-  /** What is stored is as it was. */
+  /** Resets what is stored to a stage. */
   rollBackStorage(stage: Stage): void {
     this.#putBack(STORED, stage);
   }
 
-  /** What dom0 knows is what it knew. */
+  /** Resets what dom0 knows to a stage. */
   rollBackState(stage: Stage): void {
     this.#putBack(KNOWN, stage);
   }
 
   loseState(): void {
     rmSync(join(this.world.directory, KNOWN), { recursive: true, force: true });
-  }
-
-  /** Puts a file of an earlier stage in the place of one of now. */
-  answerWith(stage: Stage, old: string, name: string): void {
-    copyFileSync(join(stage.path, STORED, old), join(this.backups, name));
   }
 
   #putBack(path: string, stage: Stage): void {
@@ -299,7 +293,7 @@ export class SeriesWorld implements AsyncDisposable {
     for (const each of isLast ? [KNOWN, IMAGES] : [KNOWN]) {
       copy(join(this.world.directory, each), join(path, each));
     }
-    // Files are only added until the first trial begins, and that has copies.
+    // Links are enough: until the first trial begins, files are only added, and trials work on copies.
     mkdirSync(join(path, STORED), { recursive: true });
     for (const name of this.files) linkSync(join(this.backups, name), join(path, STORED, name));
     this.stages.push({ path, held: new Map(this.#held) });
@@ -334,8 +328,7 @@ export class SeriesWorld implements AsyncDisposable {
   }
 }
 
-/** The last line that was said. */
-export function lastLine(said: string): string {
+function lastLine(said: string): string {
   return said.trim().split('\n').at(-1) ?? '';
 }
 
@@ -343,7 +336,7 @@ function must({ ending, said }: Ran): void {
   if (ending !== 0) throw new Error(`the series could not be made: ${said}`);
 }
 
-/** With its times and holes: an image of another time would seem to have been started. */
+/** Copies with times and holes: with another time, an image would look as if its VM had been started. */
 function copy(from: string, to: string): void {
   mkdirSync(dirname(to), { recursive: true });
   execFileSync('cp', ['-a', '--sparse=always', from, to]);

@@ -4,7 +4,7 @@ import { KILLED_COMMANDS } from './kills.ts';
 import { LIES } from './lies.ts';
 import { SeriesTrials } from './series-trials.ts';
 
-/** `npm run faults` makes more trials, and others. */
+/** `npm run faults` makes more trials, with other seeds. */
 const SEED = 20_261_125;
 
 const trials = new SeriesTrials(SEED, false);

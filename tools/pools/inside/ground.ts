@@ -1,31 +1,32 @@
 import type { PoolDetector } from '../../../dom0-agent/qubes/changes/pool-detector.ts';
 import type { Notes } from '../../../dom0-agent/qubes/changes/notes.ts';
 
-/** Where a volume lives that is played with: a pool of one kind, which does to it what Qubes does. */
+/** A volume in a real pool of some kind, and what Qubes does with it. */
 export interface Ground {
   readonly name: string;
-  /** Bytes that the pool places together: in other places only as a whole. */
+  /** The size of the pool's blocks, in bytes: changes are only known for whole blocks. */
   readonly blockSize: number;
   /** The volume's id in its pool. */
   readonly vid: string;
-  /** Whether its VM runs. */
+  /** Whether its VM is running. */
   readonly isRunning: boolean;
-  /** A new detector of the pool. */
+  /** Opens a detector for the pool. */
   detector(series: string, notes: Notes, warn: (text: string) => void): Promise<PoolDetector>;
-  /** The file or device with the committed content. */
+  /** The path of the committed content. */
   readonly committed: string;
-  /** The file or device that is written to now: while the VM runs, its own; otherwise the committed one. */
+  /** The path that is written to now: while the VM is running, its own copy; otherwise the committed content. */
   readonly writable: string;
 
+  /** Starts the VM. */
   start(): Promise<void>;
-  /** What the VM has written becomes the committed content; the former becomes a revision. */
+  /** Stops the VM: what it has written becomes the committed content, and the former one a revision. */
   stop(): Promise<void>;
-  /** The last revision becomes the committed content. Only while the VM is halted. */
+  /** Makes the last revision the committed content. Only while the VM is halted. */
   revert(): Promise<void>;
-  /** Another volume shares the content from now on, and is removed when the next is made. */
+  /** Clones the volume, so that it shares blocks with another one. A former clone is removed. */
   clone(): Promise<void>;
   discard(offset: number, length: number): Promise<void>;
   grow(bytes: number): Promise<void>;
-  /** What the kind of pool may do beyond that: it is defragmented, or activated anew. */
+  /** Does something that is specific to the kind of pool, such as defragmenting it, or activating it again. */
   disturb(): Promise<void>;
 }

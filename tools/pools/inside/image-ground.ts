@@ -7,7 +7,7 @@ import { lineRunnerBehind, runnerBehind } from '../../../shared/run-program.ts';
 import type { Ground } from './ground.ts';
 import { sh } from './programs.ts';
 
-/** An image in a pool of the kind `file-reflink` in `directory`, on XFS or btrfs. */
+/** Makes an image in a pool of the kind `file-reflink` in `directory`, on XFS or btrfs. */
 export async function imageGround(
   fileSystem: 'xfs' | 'btrfs',
   directory: string,

@@ -12,7 +12,7 @@ import { zfsDriverChecks } from './zfs-driver.ts';
 import { TANK, type ZfsGround, zfsGround } from './zfs-ground.ts';
 import { makeTank, zfsGuardChecks } from './zfs-guards.ts';
 
-/** What runs in the virtual machine: `main.mjs DIRECTORY SEED BACKUPS POOL`. */
+/** The program that runs in the virtual machine: `main.mjs DIRECTORY SEED BACKUPS POOL`. */
 const [directory = '', seedText = '1', backupsText = '12', kind = 'thin'] = process.argv.slice(2);
 const [seed, backups] = [Number(seedText), Number(backupsText)];
 const MiB = 2 ** 20;
@@ -31,7 +31,7 @@ async function tell(what: string, check: () => Promise<string | undefined>): Pro
   process.stdout.write(`${what}: ${result} (${seconds} s)\n`);
 }
 
-/** Fails when a block was missed; and when one was told too many, where no block is moved about. */
+/** Fails if a changed block was missed, or if an unchanged one was reported where the pool does not move blocks. */
 async function played(ground: Ground, isDisturbed: boolean): Promise<void> {
   await tell(`${ground.name}, seed ${seed}`, async () => {
     const found = await play(ground, directory, seed, backups, isDisturbed);
@@ -39,14 +39,14 @@ async function played(ground: Ground, isDisturbed: boolean): Promise<void> {
       `${found.backups} backups, ${found.untouched} untouched, ${found.whole} whole; of blocks of ` +
       `${ground.blockSize} bytes ${found.changed} changed, ${found.missed} missed, ${found.extra} too many` +
       (found.empty === 0 ? '' : `, ${found.empty} empty ones told again`);
-    // A file system may move blocks.
+    // A file system may move blocks when it is defragmented.
     const isPrecise = found.extra === 0 || (isDisturbed && /xfs|btrfs/.test(ground.name));
     if (found.missed > 0 || !isPrecise) throw new Error(text);
     return text;
   });
 }
 
-/** A loop device of `size` bytes, over a file in memory. */
+/** Makes a loop device of `size` bytes, on a file in memory, and returns its path. */
 async function disk(name: string, size: number): Promise<string> {
   const file = join(directory, name);
   await sh(`truncate -s ${size} ${file}`);
@@ -86,7 +86,7 @@ async function tryThin(): Promise<void> {
   }
 }
 
-/** In a dataset that is encrypted. */
+/** Makes a volume in an encrypted dataset. */
 async function secretGround(): Promise<ZfsGround> {
   const key = join(directory, 'key');
   await writeFile(key, 'correct horse battery staple');

@@ -3,13 +3,13 @@ import type { PlacedVolume, VolumeDriver } from '../../../dom0-agent/qubes/pools
 
 const never = new AbortController().signal;
 
-/** The content of a volume, as its driver opens it. */
+/** The content of a volume, as opened by its driver. */
 export async function readVolume(driver: VolumeDriver, placed: PlacedVolume): Promise<Buffer> {
   await using opened = await driver.open(placed);
   return await readOpened(opened.path, placed);
 }
 
-/** The content of a volume that was opened, at `path`. */
+/** The content of a volume that was opened at `path`. */
 export async function readOpened(path: string, placed: PlacedVolume): Promise<Buffer> {
   await using image = await openImage(path, placed.label, never);
   const content = Buffer.alloc(image.size);

@@ -12,32 +12,34 @@ import { Dice } from '../../faults/dice.ts';
 import type { Ground } from './ground.ts';
 import { sh } from './programs.ts';
 
-/** The least that is written, but for single bytes. */
+/** The smallest write, except for single bytes. */
 const BLOCK = 4096;
 const never = new AbortController().signal;
 
-/** What a schedule came to, in the pool's blocks. */
+/** The result of a schedule, in the pool's blocks. */
 export interface Played {
   readonly ground: string;
   readonly seed: number;
   backups: number;
-  /** Backups in which the volume was said not to have been written to. */
+  /** Backups in which the volume was reported as not written to. */
   untouched: number;
-  /** Backups for which nothing was known. */
+  /** Backups for which it was unknown what had changed. */
   whole: number;
-  /** Blocks that had changed, that were told to have changed and had not, and that were missed. */
+  /** Blocks that had changed. */
   changed: number;
+  /** Blocks that were reported as changed, but had not changed. */
   extra: number;
+  /** Blocks that had changed, but were not reported. */
   missed: number;
-  /** Blocks that were told to have changed and had not, but to be empty: nothing is read for them. */
+  /** Blocks that were reported as changed, had not changed, and are empty: nothing is read for them. */
   empty: number;
 }
 
 /**
- * Plays a volume through what happens to it, at random, and asks after some steps what changed since the backup
- * before; then compares that with what really changed. Throws when content that is read is not what is there.
+ * Does random things that happen to a volume and, after some steps, asks what has changed since the previous backup, and
+ * compares the answer with what really has changed. Throws when the content that is read is not what is there.
  *
- * @param isDisturbed whether the pool also does what is its own: blocks are moved, and told to have changed
+ * @param isDisturbed whether to also disturb the pool, which may move blocks that are then reported as changed
  */
 export async function play(
   ground: Ground,
@@ -59,13 +61,13 @@ export async function play(
     const steps = Math.floor(dice.next() * 6);
     for (let step = 0; step < steps; step++) await dice.pick(choices)(ground, dice);
     if (steps === 0) await idle(watched);
-    // One that was not stored leaves the next to be compared with the one before.
+    // If a backup was not stored, the next one is compared with an earlier one.
     await watched.backUp(dice.next() < 0.9);
   }
   return played;
 }
 
-/** Times of files are only relied on when they are two seconds old. */
+/** Waits until the times of files can be relied on, which have to be two seconds old, and makes a backup. */
 async function idle(watched: WatchedVolume): Promise<void> {
   await sleep(2_100);
   await watched.backUp(true);
@@ -88,7 +90,7 @@ const disturb: Step = (ground) => ground.disturb();
 const grow: Step = async (ground, dice) => {
   if (dice.next() < 0.2) await ground.grow(4 * 2 ** 20);
 };
-/** A write that leaves the content as it is may count as a change, and a change of a byte must. */
+/** Writes one byte. If that changes nothing, it may count as a change; if it changes the byte, it must. */
 const writeByte: Step = async (ground, dice) => {
   const { offset } = await place(ground, dice, 1);
   await write(ground, offset + Math.floor(dice.next() * BLOCK), Buffer.from([dice.next() * 256]));
@@ -125,7 +127,7 @@ async function place(
   return { offset: first * BLOCK, length: count * BLOCK };
 }
 
-/** Bytes that no other place holds. */
+/** Bytes that differ from one block to the next. */
 function noise(dice: Dice, length: number): Buffer {
   const block = Buffer.from(Float64Array.from({ length: BLOCK / 8 }, () => dice.next()).buffer);
   return Buffer.alloc(length, block).map((byte, at) => (byte + (at >> 12)) & 0xff) as Buffer;
@@ -147,7 +149,7 @@ async function sizeOf(path: string): Promise<number> {
 const qube = { name: 'work' } as Qube;
 const volume = { name: 'private', pool: 'pool', saveOnStop: true, revisionsToKeep: 1 } as Volume;
 
-/** A volume that is backed up, of which is known what its content was each time. */
+/** A volume that is backed up, whose content at the last stored backup is remembered. */
 class WatchedVolume {
   readonly #ground: Ground;
   readonly #directory: string;
@@ -233,7 +235,7 @@ async function contentOf(path: string): Promise<Buffer> {
   return content;
 }
 
-/** What is read for a backup, extent by extent, must be what is there. */
+/** Throws unless reading the image extent by extent, as a backup does, gives this content. */
 async function requireSame(image: VolumeImage, content: Buffer): Promise<void> {
   const read = Buffer.alloc(image.size);
   for (const { offset, length } of image.extents) {

@@ -13,10 +13,10 @@ import { GROUP } from './thin-ground.ts';
 
 const never = new AbortController().signal;
 const MiB = 2 ** 20;
-/** Of a process that has ended. */
+/** The owner name of a process that has ended. */
 const GONE = 'coffer.999999999.5.0123abcd';
 
-/** What the driver for `lvm_thin` and its detector do with real LVM, one after the other, in the pool of `ground`. */
+/** Checks of the driver for `lvm_thin` and its detector on real LVM. They run one after the other in the pool of `ground`. */
 export function thinDriverChecks(
   ground: Ground,
   directory: string,

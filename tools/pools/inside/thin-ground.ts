@@ -7,7 +7,7 @@ import { sh } from './programs.ts';
 /** The volume group of the thin pool `vm-pool`. */
 export const GROUP = 'qubes_dom0';
 
-/** A thin volume, started and stopped as qubesd does (ThinVolume in qubes/storage/lvm.py). */
+/** Makes a thin volume, which is started and stopped as by qubesd (ThinVolume in qubes/storage/lvm.py). */
 export async function thinGround(size: number): Promise<Ground> {
   const vid = `${GROUP}/vm-work-private`;
   const [snap, back] = [`${vid}-snap`, `${vid}-1700000000-back`];
@@ -68,7 +68,7 @@ export async function thinGround(size: number): Promise<Ground> {
     async grow(bytes) {
       await sh(`lvm lvextend -q -L +${bytes}b ${writable()}`);
     },
-    /** As after a boot: the pool is set up anew from its metadata. */
+    /** As after a boot, the pool is set up again from its metadata. */
     async disturb() {
       await sh(`lvm vgchange -q -an ${GROUP}`);
       await sh(`lvm vgchange -q -ay -K ${GROUP}`);

@@ -8,16 +8,16 @@ import { readOpened, readVolume } from './read-volume.ts';
 import { TANK, type ZfsGround, zfsGround } from './zfs-ground.ts';
 
 const MiB = 2 ** 20;
-/** Of a process that has ended. */
+/** The owner name of a process that has ended. */
 const GONE = 'coffer.999999999.5.0123abcd';
 
-/** All that is in the pool. */
+/** The names of everything in the pool. */
 async function names(): Promise<string[]> {
   const listed = await sh(`zfs list -H -o name -t all -r ${TANK}`);
   return listed.split('\n').filter((line) => line !== '');
 }
 
-/** What the driver for `zfs` does with a real pool, one after the other. The VM of `ground` is halted. */
+/** Checks of the driver for `zfs` on a real pool. They run one after the other; the VM of `ground` must be halted. */
 export function zfsDriverChecks(ground: ZfsGround): Record<string, () => Promise<void>> {
   const driver = openPool('pool', ground.settings, {
     runAsRoot: runnerBehind([]),

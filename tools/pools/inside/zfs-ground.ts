@@ -16,18 +16,19 @@ export const TANK = 'tank';
 
 export interface ZfsGround extends Ground {
   readonly settings: ReadonlyMap<string, string>;
-  /** A clone of the volume takes its place, as when one is imported. Only while the VM is halted. */
+  /** Replaces the volume with a clone of it, as an import does. Only while the VM is halted. */
   replace(): Promise<void>;
-  /** The volume is removed, with its VM. */
+  /** Removes the volume, with its VM. */
   remove(): Promise<void>;
 }
 
 /**
- * A volume of a ZFS pool, started and stopped as qubesd does (ZFSVolume in qubes/storage/zfs.py).
+ * Makes a volume in a ZFS pool, which is started and stopped as by qubesd (ZFSVolume in qubes/storage/zfs.py).
  *
- * @param name of its VM
- * @param dataset in the pool, which is a pool for Qubes
- * @param options of `zfs create`
+ * @param size in bytes
+ * @param name the name of its VM
+ * @param dataset the dataset that is a pool for Qubes
+ * @param options for `zfs create`
  */
 export async function zfsGround(
   size: number,
@@ -38,7 +39,7 @@ export async function zfsGround(
   const container = `${TANK}/${dataset}`;
   const vid = `${container}/${name}/private`;
   const [clone, temporary] = [`${container}/${name}-clone/private`, `${container}/.tmp/${name}`];
-  /** A clone of what is committed while the VM runs, to be looked at. */
+  /** A clone of the committed content, to be read while the VM is running. */
   const seen = `${container}/${name}-committed`;
   let isRunning = false;
   let revisions = 0;
@@ -66,7 +67,7 @@ export async function zfsGround(
     await sh(`zfs snapshot ${vid}@qubes:${cause}:${1_700_000_000 + revisions++}.000000`);
     for (const old of (await revisionsOf()).slice(0, -1)) await sh(`zfs destroy -d -r ${old}`);
   };
-  /** Clones of its snapshots are promoted, one of each. */
+  /** Removes a volume; if its snapshots have clones, one clone of each is promoted. */
   const remove = async (volume: string): Promise<void> => {
     const removed = await sh(`zfs destroy -r ${volume}`).catch(() => undefined);
     if (removed !== undefined) return;
@@ -116,7 +117,7 @@ export async function zfsGround(
       return openDetector(openPool('pool', settings, surroundings), settings, surroundings);
     },
     async start() {
-      // What the schedule has written while the VM was halted counts as left by it.
+      // What the schedule has written while the VM was halted counts as written by the VM.
       const volume = await describeVolume(runnerBehind([]), vid);
       const now = volume.states.at(-1);
       if (now && sameCleanSnapshot(volume, now) === undefined) await markClean(vid);
@@ -150,7 +151,7 @@ export async function zfsGround(
     },
     replace,
     remove: () => remove(vid),
-    /** Its content comes from a clone, or the pool is imported anew, as after a boot. */
+    /** Replaces the volume with a clone, or imports the pool again, as after a boot. */
     async disturb() {
       if (isRunning) return;
       if (revisions % 3 === 0) {

@@ -11,14 +11,14 @@ import { TANK, type ZfsGround, zfsGround } from './zfs-ground.ts';
 const never = new AbortController().signal;
 const MiB = 2 ** 20;
 
-/** What a backup came to know. */
+/** What a backup was told. */
 type Told = Pick<Capture, 'changed' | 'extents' | 'identity' | 'note'>;
 
 /**
- * Lies to the detector for ZFS pools, one after the other. The VM of `ground` is halted.
+ * Checks that the detector for ZFS pools cannot be misled. They run one after the other; the VM of `ground` must be halted.
  *
- * @param device that the pool is on
- * @param other where another pool can be made
+ * @param device the device of the pool
+ * @param other a device on which another pool can be made
  */
 export function zfsGuardChecks(
   ground: ZfsGround,
@@ -166,7 +166,7 @@ export function zfsGuardChecks(
   };
 }
 
-/** The ranges that are told, but those that are told to be empty. */
+/** The ranges that are reported as changed and not as empty. */
 function toBeRead({ changed, extents = [] }: Told): readonly Extent[] {
   if (typeof changed === 'string') throw new Error(changed);
   return changed.filter(({ offset }) =>
@@ -174,12 +174,12 @@ function toBeRead({ changed, extents = [] }: Told): readonly Extent[] {
   );
 }
 
-/** Everything may have changed, for this reason. */
+/** Fails unless everything may have changed, for this reason. */
 function matches(changed: Told['changed'], why: RegExp): void {
   match(typeof changed === 'string' ? changed : 'ranges are told', why);
 }
 
-/** A pool, without anything that is mounted. */
+/** Makes a pool in which nothing is mounted. */
 export async function makeTank(device: string): Promise<void> {
   await sh(
     `zpool create -o cachefile=none -O mountpoint=none -O compression=lz4 ${TANK} ${device}`,
