@@ -11,8 +11,9 @@ import { type QubesSystem, SystemGoneError } from '../qubes/system.ts';
 import { type HomeRemarks, homeTar, pathsTar } from './home-tar.ts';
 import { type ArchiveLayout } from './backup-formats.ts';
 import type { MeasuredPlan } from './plan-home.ts';
+import { HeldVolumes } from './held-volumes.ts';
 import { domainOf, originOf } from './volume-identity.ts';
-import { type KnownChanges, openVolumeSource } from './volume-source.ts';
+import { holdVolumeSource, type KnownChanges } from './volume-source.ts';
 import type { PlannedQube } from './plan-backup.ts';
 import type { Dedup } from './series-state.ts';
 
@@ -35,22 +36,33 @@ type QubeRow = { -readonly [Key in keyof BackedUp]: BackedUp[Key] };
 /** Where dom0's configuration is in an archive. */
 const DOM0_PATHS = 'dom0-home/paths';
 
-/** The files of the archive, each made when the archive's writer asks for it. */
-export class BackupFiles {
-  readonly backedUp: BackedUp[] = [];
+/** What is backed up, from where. */
+export interface Reading {
+  readonly system: QubesSystem;
+  /** Undefined: everything is read. */
+  readonly changes: KnownChanges | undefined;
+}
+
+/**
+ * The files of the archive, each made when the archive's writer asks for it, of VMs as they were when this was opened.
+ * Disposing of it releases what was not read.
+ */
+export class BackupFiles implements AsyncDisposable {
+  readonly #rows: readonly QubeRow[];
+  readonly #ofDom0Rows: QubeRow[] = [];
   readonly #plan: MeasuredPlan;
   readonly #layout: ArchiveLayout;
   readonly #dedup: Dedup;
   readonly #system: QubesSystem;
-  readonly #changes: KnownChanges | undefined;
+  readonly #held: HeldVolumes;
   readonly #report: Report;
   readonly #signal: AbortSignal;
 
-  constructor(
+  private constructor(
     plan: MeasuredPlan,
     layout: ArchiveLayout,
     dedup: Dedup,
-    { system, changes }: { system: QubesSystem; changes: KnownChanges | undefined },
+    { system, held, running }: Held,
     report: Report,
     signal: AbortSignal,
   ) {
@@ -58,9 +70,47 @@ export class BackupFiles {
     this.#layout = layout;
     this.#dedup = dedup;
     this.#system = system;
-    this.#changes = changes;
+    this.#held = held;
     this.#report = report;
     this.#signal = signal;
+    this.#rows = plan.qubes.map((planned) => newRow(planned, running));
+  }
+
+  /**
+   * Holds all volumes. One that cannot be held fails when its turn comes, if the format can say so. Throws FailedError,
+   * naming the volume, where it cannot.
+   */
+  static async open(
+    plan: MeasuredPlan,
+    layout: ArchiveLayout,
+    dedup: Dedup,
+    { system, changes }: Reading,
+    report: Report,
+    signal: AbortSignal,
+  ): Promise<BackupFiles> {
+    const held = await HeldVolumes.of(
+      plan.qubes,
+      (qube, volume) => holdVolumeSource(system, qube, volume, changes, signal),
+      (error) => failsAlone(error, layout),
+      signal,
+    );
+    try {
+      // Some may have been started since the plan was made; what is started later is not in the backup.
+      const listed = await system.list();
+      const running = new Set(listed.filter((qube) => qube.isRunning).map(({ name }) => name));
+      return new BackupFiles(plan, layout, dedup, { system, held, running }, report, signal);
+    } catch (error) {
+      await held[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get backedUp(): readonly BackedUp[] {
+    return [...this.#rows, ...this.#ofDom0Rows];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#held[Symbol.asyncDispose]();
   }
 
   /**
@@ -80,10 +130,11 @@ export class BackupFiles {
 
   /** The origins of the volumes of all VMs that failed. */
   broken(): ReadonlySet<string> {
-    const failed = new Set(this.backedUp.filter(({ failure }) => failure).map(({ name }) => name));
-    const planned = this.#plan.qubes.filter(({ qube }) => failed.has(qube.name));
+    const failed = this.#planned().filter(({ row }) => row.failure !== undefined);
     return new Set(
-      planned.flatMap(({ qube, volumes }) => volumes.map((volume) => originOf(qube, volume))),
+      failed.flatMap(({ planned: { qube, volumes } }) =>
+        volumes.map((volume) => originOf(qube, volume)),
+      ),
     );
   }
 
@@ -113,16 +164,14 @@ export class BackupFiles {
   }
 
   async *#settingsThenVolumes(): AsyncGenerator<Content, void, undefined> {
-    const rows = this.#plan.qubes.map((planned) => ({ planned, row: this.#newRow(planned) }));
-    for (const { planned, row } of rows) {
+    for (const { planned, row } of this.#planned()) {
       const settings = await this.#attempt(row, () => this.#settings(planned));
       yield* settings ?? [];
       if (settings?.length === 0 && planned.volumes.length === 0) yield emptyFile(planned);
     }
     const incomplete: Content[] = [];
-    for (const { planned, row } of rows) {
+    for (const { planned, row } of this.#planned()) {
       for (const volume of planned.volumes) yield* this.#volume(planned, volume, row);
-      await this.#attempt(row, () => this.#noteWhetherRunning(row));
       if (row.failure !== undefined) incomplete.push(incompleteFile(planned, row.failure));
       this.#report.finished(row.name, row.failure);
     }
@@ -130,10 +179,8 @@ export class BackupFiles {
   }
 
   async *#qubeByQube(): AsyncGenerator<Content, void, undefined> {
-    for (const planned of this.#plan.qubes) {
-      const row = this.#newRow(planned);
+    for (const { planned, row } of this.#planned()) {
       for (const volume of planned.volumes) yield* this.#volume(planned, volume, row);
-      await this.#noteWhetherRunning(row);
       const settings = await this.#settings(planned);
       yield* settings;
       if (settings.length + planned.volumes.length === 0) yield emptyFile(planned);
@@ -141,11 +188,11 @@ export class BackupFiles {
     }
   }
 
-  #newRow({ qube, volumes, running }: PlannedQube): QubeRow {
-    const size = volumes.reduce((sum, volume) => sum + volume.size, 0);
-    const row: QubeRow = { name: qube.name, size, used: 0, running };
-    this.backedUp.push(row);
-    return row;
+  #planned(): { planned: PlannedQube; row: QubeRow }[] {
+    return this.#rows.flatMap((row, i) => {
+      const planned = this.#plan.qubes[i];
+      return planned === undefined ? [] : [{ planned, row }];
+    });
   }
 
   /** A VM's volume; nothing if it cannot be opened. */
@@ -154,9 +201,10 @@ export class BackupFiles {
     volume: Volume,
     row: QubeRow,
   ): AsyncGenerator<Content, void, undefined> {
+    await using held = this.#held.take(volume);
     const opened = await this.#attempt(row, () => {
       this.#report.working(qube.name, volume.name);
-      return openVolumeSource(this.#system, qube, volume, this.#changes, this.#signal);
+      return held.open(this.#signal);
     });
     if (opened === undefined) return;
     await using image = opened;
@@ -178,13 +226,6 @@ export class BackupFiles {
     yield { kind: 'volume', path, domain, origin, size, extents, changed, check, read };
     await this.#attempt(row, () => image.requireUnchanged());
     if (row.failure === undefined) image.keep();
-  }
-
-  /** Checks again whether the VM is running: it may have been started since the plan was made. */
-  async #noteWhetherRunning(row: QubeRow): Promise<void> {
-    row.running ||= (await this.#system.list()).some(
-      ({ name, isRunning }) => name === row.name && isRunning,
-    );
   }
 
   /** The small files of a VM. */
@@ -209,8 +250,7 @@ export class BackupFiles {
       return await step();
     } catch (error) {
       this.#signal.throwIfAborted();
-      const isOfThisQube = error instanceof FailedError && !(error instanceof SystemGoneError);
-      if (!isOfThisQube || !this.#layout.tellsIncomplete) throw error;
+      if (!failsAlone(error, this.#layout)) throw error;
       row.failure = error.message;
       return undefined;
     }
@@ -236,7 +276,7 @@ export class BackupFiles {
     const { dom0Home, dom0Paths } = this.#plan;
     if (dom0Home === undefined && dom0Paths === undefined) return;
     const row: QubeRow = { name: 'dom0', size: undefined, used: 0, running: false };
-    this.backedUp.push(row);
+    this.#ofDom0Rows.push(row);
     if (dom0Home !== undefined) {
       const path = this.#layout.homePath;
       const remarks = this.#remarksOn('home', row);
@@ -270,6 +310,24 @@ export class BackupFiles {
     }
     return { kind: 'tree', path, tar: counted() };
   }
+}
+
+/** What the files are made of. */
+interface Held {
+  readonly system: QubesSystem;
+  readonly held: HeldVolumes;
+  /** The names of VMs that ran once all was held. */
+  readonly running: ReadonlySet<string>;
+}
+
+function newRow({ qube, volumes, running }: PlannedQube, nowRunning: Held['running']): QubeRow {
+  const size = volumes.reduce((sum, volume) => sum + volume.size, 0);
+  return { name: qube.name, size, used: 0, running: running || nowRunning.has(qube.name) };
+}
+
+/** Whether only one VM fails, and the others go on: if the format can say so. */
+function failsAlone(error: unknown, { tellsIncomplete }: ArchiveLayout): error is FailedError {
+  return tellsIncomplete && error instanceof FailedError && !(error instanceof SystemGoneError);
 }
 
 function smallFile(path: string, text: string): Content {

@@ -55,10 +55,10 @@ export interface BackupMade {
 }
 
 /**
- * Writes the archive of everything in the plan to `output`, reading each volume once and in order. If a volume
- * cannot be read, or changed while it was read, its VM has failed: the archive says so, and contains the others.
- * Throws FailedError, naming the volume, if the format cannot say so, or if all VMs have failed: the archive is
- * then unfinished and must be discarded.
+ * Writes the archive of everything in the plan to `output`: holds all volumes, then reads each once and in order. If
+ * a volume cannot be read, or changed while it was read, its VM has failed: the archive says so, and contains the
+ * others. Throws FailedError, naming the volume, if the format cannot say so, or if all VMs have failed: the archive
+ * is then unfinished and must be discarded.
  */
 export async function writeBackup(
   plan: MeasuredPlan,
@@ -72,7 +72,8 @@ export async function writeBackup(
   if (options.format === 'qubes-4') {
     const layout = qubes4Layout(plan.dom0Home, options.compressionFilter !== undefined);
     const reading = { system, changes: undefined };
-    const files = new BackupFiles(plan, layout, 'domain', reading, report, signal);
+    await using files = await BackupFiles.open(plan, layout, 'domain', reading, report, signal);
+    report.phase('send');
     const archived = tarred(files.all(created));
     await writeQubes4(archived, output, { ...options, partSize: QUBES4_PART_SIZE }, signal);
     return { backedUp: files.backedUp, written: undefined, broken: files.broken() };
@@ -80,7 +81,8 @@ export async function writeBackup(
   const { dedup } = options;
   const layout = coffer1Layout(plan.dom0Home);
   const reading = { system, changes: options.changes };
-  const files = new BackupFiles(plan, layout, dedup, reading, report, signal);
+  await using files = await BackupFiles.open(plan, layout, dedup, reading, report, signal);
+  report.phase('send');
   const all = { ...options, ...options.file };
   const written = await writeCoffer1(files.all(created), output, all, signal);
   return { backedUp: files.backedUp, written, broken: files.broken() };

@@ -3,7 +3,7 @@ import type { CheckOfChanges } from '../archive/content.ts';
 import { sampleOf } from '../qubes/changes/sample.ts';
 import type { ChangeTracking, OpenedChanges } from '../qubes/changes/volume-changes.ts';
 import type { Qube, Volume } from '../qubes/qube.ts';
-import type { QubesSystem, VolumeImage } from '../qubes/system.ts';
+import type { HeldVolume, QubesSystem, VolumeImage } from '../qubes/system.ts';
 import { keyOf, originOf } from './volume-identity.ts';
 
 /** How a backup finds out what changed in volumes since earlier ones. */
@@ -24,26 +24,43 @@ export interface VolumeSource extends Omit<VolumeImage, 'extents'> {
   keep(): void;
 }
 
-/** Opens a volume for a backup. Throws FailedError, naming it, when it cannot be read. */
-export async function openVolumeSource(
+/** A volume that is to be backed up as it was when it was held: see `HeldVolume`. */
+export interface HeldSource extends AsyncDisposable {
+  /** Once; it is closed before this is disposed of. Throws FailedError, naming the volume, when it cannot be read. */
+  open(signal: AbortSignal): Promise<VolumeSource>;
+}
+
+/** Holds a volume for a backup. Throws FailedError, naming it, when it cannot be read. */
+export async function holdVolumeSource(
   system: QubesSystem,
   qube: Qube,
   volume: Volume,
   known: KnownChanges | undefined,
   signal: AbortSignal,
-): Promise<VolumeSource> {
+): Promise<HeldSource> {
   if (known === undefined) {
-    const image = await system.openVolume(qube, volume, signal);
-    return { ...sourceOf(image), keep: () => undefined };
+    const held = await system.holdVolume(qube, volume, signal);
+    return {
+      open: async (signal) => ({ ...sourceOf(await held.open(signal)), keep: () => undefined }),
+      [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
+    };
   }
   const origin = originOf(qube, volume);
   const tracked = { qube, volume, key: keyOf(origin), since: known.since(origin) };
-  const opened = await known.tracking.open(tracked, signal);
-  if (opened.image === undefined) {
-    return untouched(opened, () => system.openVolume(qube, volume, signal));
-  }
+  const held = await known.tracking.hold(tracked, signal);
   return {
-    ...sourceOf(opened.image),
+    open: async (signal) => {
+      const opened = await held.open(signal);
+      if (opened.image !== undefined) return changedSource(opened, opened.image);
+      return untouchedSource(opened, () => system.holdVolume(qube, volume, signal), signal);
+    },
+    [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
+  };
+}
+
+function changedSource(opened: OpenedChanges, image: VolumeImage): VolumeSource {
+  return {
+    ...sourceOf(image),
     ...(opened.changes.kind === 'ranges'
       ? {
           changed: opened.changes.ranges,
@@ -65,7 +82,23 @@ function sourceOf(image: VolumeImage): Omit<VolumeSource, 'keep'> {
 }
 
 /** A volume that has not been written to is only opened if what the last backup stored of it is lost. */
-function untouched(opened: OpenedChanges, open: () => Promise<VolumeImage>): VolumeSource {
+function untouchedSource(
+  opened: OpenedChanges,
+  hold: () => Promise<HeldVolume>,
+  signal: AbortSignal,
+): VolumeSource {
+  let held: HeldVolume | undefined;
+  const open = async (): Promise<VolumeImage> => {
+    held = await hold();
+    const image = await held.open(signal);
+    try {
+      await opened.requireUntouched();
+    } catch (error) {
+      await image[Symbol.asyncDispose]();
+      throw error;
+    }
+    return image;
+  };
   let image: Promise<VolumeImage> | undefined;
   return {
     size: opened.size,
@@ -78,6 +111,7 @@ function untouched(opened: OpenedChanges, open: () => Promise<VolumeImage>): Vol
     async [Symbol.asyncDispose]() {
       const [read] = await Promise.allSettled([image]);
       if (read.status === 'fulfilled') await read.value?.[Symbol.asyncDispose]();
+      await held?.[Symbol.asyncDispose]();
       await opened[Symbol.asyncDispose]();
     },
   };

@@ -94,7 +94,7 @@ export async function makeBackup(
   const data = new ConfirmedData(() => report.read);
   const counted = (each: Sink): ByteSink => data.counted(each);
   const kept = series && keepSent(series, proposal, target, created, counted, context);
-  report.startProgress('send', sharesOf(plan), () => data.now);
+  report.startProgress(goesOn ? 'detect' : 'look', sharesOf(plan), () => data.now);
   const writing = { passphrase, series, created, changes, ahead: kept };
   const { backedUp, written, broken } = await describingInterrupt(
     tellingKept(writeTo(counted(target), plan, writing, context), kept, context),

@@ -8,6 +8,7 @@ const FEWEST_BLOCKS = 5;
 
 /** What is shown instead of the current VM in phases without one. */
 const PHASES: Partial<Record<Phase, string>> = {
+  look: 'looking at the volumes',
   detect: 'looking for changes',
   index: 'writing the lists',
   sync: 'syncing',

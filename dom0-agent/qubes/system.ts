@@ -19,6 +19,18 @@ export interface VolumeImage extends AsyncDisposable {
   requireUnchanged(): Promise<void>;
 }
 
+/**
+ * A volume that is to be read as it was when it was held, whatever its VM does meanwhile, where its pool can do that; of
+ * others, a change shows when they are read.
+ */
+export interface HeldVolume extends AsyncDisposable {
+  /**
+   * Opens it, once; the image is closed before this is disposed of. Throws FailedError, naming the volume, when it cannot
+   * be read.
+   */
+  open(signal: AbortSignal): Promise<VolumeImage>;
+}
+
 /** What `create` needs to know about a new VM. */
 export interface NewQube {
   readonly name: string;
@@ -105,8 +117,9 @@ export interface QubesSystem {
    * @param isRunning whether its VM runs
    */
   whyUnreadable(volume: Volume, isRunning: boolean): Promise<string | undefined>;
-  openVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage>;
-  /** Tells what changed in volumes since earlier backups, and opens them, for one backup. Throws FailedError. */
+  /** Holds a volume's last saved state. */
+  holdVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<HeldVolume>;
+  /** Tells what changed in volumes since earlier backups, and holds and opens them, for one backup. Throws FailedError. */
   trackChanges(options: TrackingOptions): Promise<ChangeTracking>;
   /** Tells before a backup whether volumes were written to since earlier ones; touches nothing. */
   wasWrittenSince(options: Pick<TrackingOptions, 'directory' | 'series'>): WasWritten;

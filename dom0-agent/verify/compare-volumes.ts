@@ -63,7 +63,8 @@ async function isAsStored(
   name: string,
   signal: AbortSignal,
 ): Promise<boolean> {
-  await using image = await system.openVolume(qube, volume, signal);
+  await using held = await system.holdVolume(qube, volume, signal);
+  await using image = await held.open(signal);
   if (image.size !== size) return false;
   const comparison = compare();
   const chunk = Buffer.alloc(grain);

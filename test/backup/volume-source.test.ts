@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, it, onTestFinished } from 'vitest';
 
-import { openVolumeSource } from '../../dom0-agent/backup/volume-source.ts';
+import { holdVolumeSource } from '../../dom0-agent/backup/volume-source.ts';
 import { never, pieces, smallSystem } from '../qubes/folder/small-system.ts';
 
 const BYTES = 100_000;
@@ -30,7 +30,8 @@ async function twoBackups(between: (image: string) => Promise<void>) {
     });
     const known = { tracking, since: () => since };
     {
-      await using source = await openVolumeSource(system, qube, volume, known, never);
+      await using held = await holdVolumeSource(system, qube, volume, known, never);
+      await using source = await held.open(never);
       const content = Buffer.alloc(7);
       const read = backup === 'b1' ? undefined : () => source.read(content, 5);
       told.push({ changed: source.changed, size: source.size, extents: source.extents });

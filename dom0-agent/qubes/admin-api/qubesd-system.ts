@@ -21,6 +21,7 @@ import { retryOnRestart } from './retry-on-restart.ts';
 import { importIntoPool, poolsOf } from './pool-space.ts';
 import { memoize } from '../../../shared/memoize.ts';
 import { linesOf, parseProperties, parseQubeList } from './replies.ts';
+import { RootFileHolder } from '../pools/root-file-holder.ts';
 import { VolumeReader } from './volume-reader.ts';
 
 export interface QubesdOptions {
@@ -103,6 +104,8 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     rootPrefix: prefix,
     readAsRoot:
       prefix.length === 0 ? undefined : [...prefix, ...(options.readVolume ?? thisProgram())],
+    // Only root may open them.
+    holdFile: prefix.length === 0 ? undefined : new RootFileHolder(prefix).hold,
     devices: options.devices,
     callbackConfiguration: options.callbackConfiguration,
   });
@@ -139,7 +142,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     ...qubeSettings(api, isR42),
 
     whyUnreadable: volumes.whyUnreadable,
-    openVolume: volumes.open,
+    holdVolume: volumes.hold,
     trackChanges: volumes.trackChanges,
     wasWrittenSince: volumes.wasWrittenSince,
     spaceOfCopies: () => volumes.spaceOfCopies(),

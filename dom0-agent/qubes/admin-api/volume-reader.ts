@@ -9,7 +9,7 @@ import { wasWrittenSince } from '../changes/was-written.ts';
 import { type Qube, type Volume, volumeLabel, whyUnsaved } from '../qube.ts';
 import type { QubesSystem, VolumeImage } from '../system.ts';
 import { beneathCallbacks, CALLBACK_CONFIGURATION } from '../pools/callback-pool.ts';
-import { openHeldImage } from '../pools/held-image.ts';
+import { holdVolume, openHeldImage } from '../pools/held-image.ts';
 import { placedVolume, type VolumeDriver } from '../pools/pool-driver.ts';
 import { isReadable, openPool, type PoolSurroundings } from '../pools/open-pool.ts';
 import { AdminApiError, isAdminApiError } from './admin-api-error.ts';
@@ -40,14 +40,21 @@ export class VolumeReader {
     this.#options = options;
   }
 
-  /** See `QubesSystem.openVolume`. Before the first volume of a pool is read, stale snapshots in it are removed. */
-  readonly open: QubesSystem['openVolume'] = async (qube, volume, signal) => {
-    try {
-      return await this.#open(qube, volume, signal);
-    } catch (error) {
-      throw await this.#explained(error, qube, volume, signal);
-    }
-  };
+  /** See `QubesSystem.holdVolume`. Before the first volume of a pool is held, stale snapshots in it are removed. */
+  readonly hold: QubesSystem['holdVolume'] = (qube, volume, signal) =>
+    this.#explaining(qube, volume, signal, async () => {
+      const pool = this.#poolOf(volume.pool);
+      await pool.clean();
+      const driver = await pool.driver();
+      const held = await holdVolume(driver, placedVolume(qube, volume), this.#options.readAsRoot);
+      return {
+        open: (signal) =>
+          this.#explaining(qube, volume, signal, async () =>
+            this.#explainingChange(await held.open(signal), qube, volume, signal),
+          ),
+        [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
+      };
+    });
 
   /** See `QubesSystem.whyUnreadable`. */
   readonly whyUnreadable: QubesSystem['whyUnreadable'] = async (volume, isRunning) => {
@@ -77,14 +84,20 @@ export class VolumeReader {
       options,
     );
     return {
-      open: async (tracked, signal) => {
+      hold: (tracked, signal) => {
         const { qube, volume } = tracked;
-        try {
-          const { image, ...opened } = await tracking.open(tracked, signal);
-          return { ...opened, image: image && this.#explaining(image, qube, volume, signal) };
-        } catch (error) {
-          throw await this.#explained(error, qube, volume, signal);
-        }
+        return this.#explaining(qube, volume, signal, async () => {
+          const held = await tracking.hold(tracked, signal);
+          return {
+            open: (signal) =>
+              this.#explaining(qube, volume, signal, async () => {
+                const { image, ...opened } = await held.open(signal);
+                const explaining = image && this.#explainingChange(image, qube, volume, signal);
+                return { ...opened, image: explaining };
+              }),
+            [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
+          };
+        });
       },
       commit: () => tracking.commit(),
       [Symbol.asyncDispose]: () => tracking[Symbol.asyncDispose](),
@@ -145,42 +158,30 @@ export class VolumeReader {
     return beneathCallbacks(pool, told, () => runAsRoot('cat', ['--', callbackConfiguration]));
   }
 
-  async #open(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage> {
-    const pool = this.#poolOf(volume.pool);
-    await pool.clean();
-    const placed = placedVolume(qube, volume);
-    const opened = await (await pool.driver()).open(placed);
-    try {
-      const { readAsRoot } = this.#options;
-      const image = await openHeldImage(opened, placed.label, readAsRoot, signal);
-      return {
-        ...this.#explaining(image, qube, volume, signal),
-        async [Symbol.asyncDispose]() {
-          // The image is closed first, since an open snapshot cannot be removed.
-          try {
-            await image[Symbol.asyncDispose]();
-          } finally {
-            await opened[Symbol.asyncDispose]();
-          }
-        },
-      };
-    } catch (error) {
-      await opened[Symbol.asyncDispose]();
-      throw error;
-    }
-  }
-
-  #explaining(image: VolumeImage, qube: Qube, volume: Volume, signal: AbortSignal): VolumeImage {
+  #explainingChange(
+    image: VolumeImage,
+    qube: Qube,
+    volume: Volume,
+    signal: AbortSignal,
+  ): VolumeImage {
     return {
       ...image,
-      requireUnchanged: async () => {
-        try {
-          await image.requireUnchanged();
-        } catch (error) {
-          throw await this.#explained(error, qube, volume, signal);
-        }
-      },
+      requireUnchanged: () =>
+        this.#explaining(qube, volume, signal, () => image.requireUnchanged()),
     };
+  }
+
+  async #explaining<T>(
+    qube: Qube,
+    volume: Volume,
+    signal: AbortSignal,
+    step: () => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      throw await this.#explained(error, qube, volume, signal);
+    }
   }
 
   /** If the VM was removed, that explains whatever went wrong with its volume. */

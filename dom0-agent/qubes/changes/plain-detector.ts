@@ -12,6 +12,7 @@ export function plainDetector(
 ): PoolDetector {
   return {
     identityOf,
+    holds: (placed) => driver.holds(placed),
     capture: ({ placed }) =>
       captureWhole(driver, placed, identityOf, 'its pool does not report what changes'),
     seal: () => Promise.resolve(),
@@ -28,12 +29,15 @@ export async function captureWhole(
   why: string,
 ): Promise<Capture> {
   const identity = await identityOf(placed);
-  return await captureOpened(driver, placed, async (opened) => ({
-    opened,
-    identity: identity === (await identityOf(placed)) ? identity : undefined,
-    changed: why,
-    extents: undefined,
-    note: undefined,
-    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
-  }));
+  return await captureOpened(driver, placed, async (opened) => {
+    const found = {
+      identity: identity === (await identityOf(placed)) ? identity : undefined,
+      ...{ changed: why, extents: undefined, note: undefined },
+    };
+    return {
+      opened,
+      compare: () => Promise.resolve(found),
+      [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+    };
+  });
 }

@@ -2,10 +2,20 @@ import type { Extent } from '../../../shared/sparse-data.ts';
 import type { OpenedVolume, PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
 import type { Note } from './notes.ts';
 
-/** A volume's committed content, held fast, and what a detector found out about it. */
+/** A volume's committed content, held fast. */
 export interface Capture extends AsyncDisposable {
   readonly opened: OpenedVolume;
-  /** See `PoolDetector.identityOf`; of the content that was captured. */
+  /**
+   * Finds out what changed in it, when it is to be read.
+   *
+   * @param before what this detector noted of the content that is compared with; undefined: there is none to compare with
+   */
+  compare(before: Note | undefined, signal: AbortSignal): Promise<Comparison>;
+}
+
+/** What a detector found out about content that was captured. */
+export interface Comparison {
+  /** See `PoolDetector.identityOf`. */
   readonly identity: string | undefined;
   /** What may differ from the earlier backup; or why that is not known. */
   readonly changed: readonly Extent[] | string;
@@ -20,8 +30,6 @@ export interface ToCapture {
   readonly placed: PlacedVolume;
   /** See `TrackedVolume.key`. */
   readonly key: string;
-  /** What this detector noted of the content that is compared with; undefined: there is none to compare with. */
-  readonly before: Note | undefined;
   /** The id of the backup that is being made. */
   readonly backup: string;
 }
@@ -36,8 +44,10 @@ export interface PoolDetector extends AsyncDisposable {
    * Undefined where the pool cannot tell.
    */
   identityOf(placed: PlacedVolume): Promise<string | undefined>;
+  /** See `VolumeDriver.holds`: of what is captured. */
+  holds(placed: PlacedVolume): boolean;
   /** Throws FailedError, naming the volume, when it cannot be read. */
-  capture(volume: ToCapture, signal: AbortSignal): Promise<Capture>;
+  capture(volume: ToCapture): Promise<Capture>;
   /** Before what was noted lasts: what is needed in the pool for it. Throws FailedError. */
   seal(): Promise<void>;
   /** Once what was noted lasts: removes what none of this series' notes refers to any more. */

@@ -42,9 +42,12 @@ class ReflinkDetector implements PoolDetector {
     this.identityOf = options.identityOf;
   }
 
-  async capture(volume: ToCapture, signal: AbortSignal): Promise<Capture> {
+  holds(placed: PlacedVolume): boolean {
+    return this.#cannot === undefined || this.#options.driver.holds(placed);
+  }
+
+  async capture({ placed, key, backup }: ToCapture): Promise<Capture> {
     const { driver } = this.#options;
-    const { placed, before, key, backup } = volume;
     const name = `${key}.${backup}.img`;
     const identity = await this.identityOf(placed);
     if (this.#cannot === undefined) await this.#tryToCopy(placed, name);
@@ -56,16 +59,19 @@ class ReflinkDetector implements PoolDetector {
         this.#cannot ?? 'no copy was kept of it',
       );
     }
+    const isSame = identity === (await this.identityOf(placed));
     return {
       opened: {
         path: this.#options.copies.pathOf(name),
         requireUnchanged: () => Promise.resolve(),
         [Symbol.asyncDispose]: () => Promise.resolve(),
       },
-      identity: identity === (await this.identityOf(placed)) ? identity : undefined,
-      changed: await this.#changedSince(before, name, signal),
-      extents: undefined,
-      note: { copy: name },
+      compare: async (before, signal) => ({
+        identity: isSame ? identity : undefined,
+        changed: await this.#changedSince(before, name, signal),
+        extents: undefined,
+        note: { copy: name },
+      }),
       // The copy stays until it is known whether the backup is stored: see `tidy`.
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };

@@ -9,7 +9,13 @@ import { readFrom, writtenTo } from './map-file.ts';
 import { differences, type Mappings } from './mapping.ts';
 import { whileMetadataHeld } from './metadata-snapshot.ts';
 import type { Note, Notes } from './notes.ts';
-import { type Capture, type PoolDetector, type ToCapture, captureOpened } from './pool-detector.ts';
+import {
+  type Capture,
+  captureOpened,
+  type Comparison,
+  type PoolDetector,
+  type ToCapture,
+} from './pool-detector.ts';
 import { ThinDump } from './thin-dump.ts';
 import {
   formatLineage,
@@ -76,10 +82,20 @@ class ThinDetector implements PoolDetector {
     return found && [found.groupUuid, found.uuid, found.size].join(' ');
   }
 
-  async capture(volume: ToCapture, signal: AbortSignal): Promise<Capture> {
-    return await captureOpened(this.#options.driver, volume.placed, (opened) =>
-      this.#captured(volume, opened, signal),
-    );
+  holds(placed: PlacedVolume): boolean {
+    return this.#options.driver.holds(placed);
+  }
+
+  async capture(volume: ToCapture): Promise<Capture> {
+    return await captureOpened(this.#options.driver, volume.placed, async (opened) => {
+      // Now, while the snapshot has the origin that it was made of.
+      const snapshot = await this.#snapshotOf(opened, volume.placed).catch(told);
+      return {
+        opened,
+        compare: (before, signal) => this.#compared(volume, snapshot, before, signal),
+        [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+      };
+    });
   }
 
   async seal(): Promise<void> {
@@ -113,29 +129,30 @@ class ThinDetector implements PoolDetector {
     return Promise.resolve();
   }
 
-  async #captured(
-    { placed, key, before, backup }: ToCapture,
-    opened: OpenedVolume,
+  /** @param snapshot as LVM tells it; or why it does not */
+  async #compared(
+    { placed, key, backup }: ToCapture,
+    snapshot: LogicalVolume | FailedError,
+    before: Note | undefined,
     signal: AbortSignal,
-  ): Promise<Capture> {
-    const held = { opened, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+  ): Promise<Comparison> {
     let identity: string | undefined;
     try {
-      const snapshot = await this.#snapshotOf(opened, placed);
-      if (!placed.hasNoSavedState) {
+      if (snapshot instanceof FailedError) throw snapshot;
+      if (!placed.hasNoSavedState && snapshot.originUuid !== '') {
         identity = [snapshot.groupUuid, snapshot.originUuid, snapshot.size].join(' ');
       }
       const { epoch } = await (this.#pool ??= this.#checked(snapshot));
       const map = `${key}.${backup}${MAP}`;
       const found = await this.#compare(snapshot, epoch, before, map, signal);
       const note = { epoch, map, mapDigest: found.digest };
-      return { ...held, identity, changed: found.changed, extents: found.extents, note };
+      return { identity, changed: found.changed, extents: found.extents, note };
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof FailedError)) throw error;
       // It is read all the same: its content is held fast.
       const changed = `the pool's metadata cannot be read: ${messageOf(error)}`;
-      return { ...held, identity, changed, extents: undefined, note: undefined };
+      return { identity, changed, extents: undefined, note: undefined };
     }
   }
 
@@ -236,6 +253,12 @@ class ThinDetector implements PoolDetector {
   #listed(): Promise<readonly LogicalVolume[]> {
     return (this.#volumes ??= listVolumes(this.#options.runAsRoot, this.#options.volumeGroup));
   }
+}
+
+/** A failure, to be told later. */
+function told(error: unknown): FailedError {
+  if (error instanceof FailedError) return error;
+  throw error;
 }
 
 interface NotedMap {

@@ -1,13 +1,15 @@
+import { FailedError } from '../../../shared/errors.ts';
 import { memoize } from '../../../shared/memoize.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 import { volumeLabel } from '../qube.ts';
 import { type OpenedVolume, placedVolume, type PlacedVolume } from '../pools/pool-driver.ts';
 import type { VolumeImage } from '../system.ts';
 import { distrustNote, type Note, Notes, VOLUME_NOTE, volumeNote } from './notes.ts';
-import type { Capture, PoolDetector } from './pool-detector.ts';
+import type { Capture, Comparison, PoolDetector } from './pool-detector.ts';
 import type {
   Changes,
   ChangeTracking,
+  HeldChanges,
   OpenedChanges,
   TrackedVolume,
   TrackingOptions,
@@ -42,6 +44,9 @@ export async function trackChanges(
   return new Tracking(system, options, await Notes.open(options.directory));
 }
 
+/** There is nothing to be done. */
+const NOTHING_LEFT = Promise.resolve();
+
 class Tracking implements ChangeTracking {
   readonly #system: TrackedSystem;
   readonly #options: TrackingOptions;
@@ -57,7 +62,7 @@ class Tracking implements ChangeTracking {
     this.#now = Math.floor((options.now ?? new Date()).getTime() / 1000);
   }
 
-  async open(tracked: TrackedVolume, signal: AbortSignal): Promise<OpenedChanges> {
+  async hold(tracked: TrackedVolume): Promise<HeldChanges> {
     const { qube, volume, key, since } = tracked;
     const placed = placedVolume(qube, volume);
     const detector = await this.#detectorOf(volume.pool);
@@ -69,21 +74,19 @@ class Tracking implements ChangeTracking {
     if (before !== undefined && whole !== undefined && !isDue(whole, this.#now)) {
       const identity = before['identity'];
       if (identity !== undefined && identity === (await detector.identityOf(placed))) {
-        return this.#unchanged(key, before, whole);
+        const opened = this.#unchanged(tracked, before, whole);
+        return { open: () => Promise.resolve(opened), [Symbol.asyncDispose]: () => NOTHING_LEFT };
       }
     }
-    const why = await this.#whyWhole(volume.pool, before, whole);
-    const compared = why === undefined ? before : undefined;
-    const toCapture = { placed, key, before: compared, backup: this.#options.backup };
-    const capture = await detector.capture(toCapture, signal);
-    try {
-      const image = await this.#system.imageOf(capture.opened, placed, capture.extents, signal);
-      const changes = changesIn(why ?? capture.changed, image.size, before);
-      return this.#changed(tracked, capture, image, { changes, whole });
-    } catch (error) {
-      await capture[Symbol.asyncDispose]();
-      throw error;
-    }
+    const hold = () => detector.capture({ placed, key, backup: this.#options.backup });
+    let capture = detector.holds(placed) ? await hold() : undefined;
+    return {
+      open: async (signal) => {
+        capture ??= await hold();
+        return this.#compared(tracked, capture, before, signal);
+      },
+      [Symbol.asyncDispose]: async () => capture?.[Symbol.asyncDispose](),
+    };
   }
 
   async commit(): Promise<void> {
@@ -107,6 +110,24 @@ class Tracking implements ChangeTracking {
     return await detector();
   }
 
+  /** Finds out what changed in a volume that was captured, and opens it. */
+  async #compared(
+    tracked: TrackedVolume,
+    capture: Capture,
+    before: Note | undefined,
+    signal: AbortSignal,
+  ): Promise<OpenedChanges> {
+    const { qube, volume } = tracked;
+    const whole = before === undefined ? undefined : parseWholeReading(before);
+    // Others in the pool may have shown meanwhile that it is not to be relied on.
+    const why = await this.#whyWhole(volume.pool, before, whole);
+    const compared = await capture.compare(why === undefined ? before : undefined, signal);
+    const placed = placedVolume(qube, volume);
+    const image = await this.#system.imageOf(capture.opened, placed, compared.extents, signal);
+    const changes = changesIn(why ?? compared.changed, image.size, before);
+    return this.#changed(tracked, compared, image, { changes, whole });
+  }
+
   /** Why a volume is compared as a whole, whatever its pool tells; undefined when it is not. */
   async #whyWhole(
     pool: string,
@@ -119,7 +140,11 @@ class Tracking implements ChangeTracking {
     return `what changed in the pool ${pool} was once reported wrongly`;
   }
 
-  #unchanged(key: string, before: Note, whole: WholeReading): OpenedChanges {
+  #unchanged(
+    { qube, volume, key }: TrackedVolume,
+    before: Note,
+    whole: WholeReading,
+  ): OpenedChanges {
     return {
       changes: { kind: 'nothing' },
       size: Number(before['size']),
@@ -128,19 +153,28 @@ class Tracking implements ChangeTracking {
         const now = { backup: this.#options.backup, ...formatWholeReading(afterOneMore(whole)) };
         this.#kept.set(key, { ...before, ...now });
       },
-      distrust: () => Promise.resolve(),
-      [Symbol.asyncDispose]: () => Promise.resolve(),
+      requireUntouched: async () => {
+        // A new one, which remembers nothing.
+        const detector = await this.#system.detectorOf(volume.pool, this.#notes);
+        if ((await detector.identityOf(placedVolume(qube, volume))) === before['identity']) return;
+        throw new FailedError(
+          `${volumeLabel(qube.name, volume.name)} has changed since the backup began, and what the last backup stored of ` +
+            'it is lost: try again',
+        );
+      },
+      distrust: () => NOTHING_LEFT,
+      [Symbol.asyncDispose]: () => NOTHING_LEFT,
     };
   }
 
   #changed(
     { qube, volume, key }: TrackedVolume,
-    capture: Capture,
+    compared: Comparison,
     image: VolumeImage,
     found: { readonly changes: Changes; readonly whole: WholeReading | undefined },
   ): OpenedChanges {
     const { changes } = found;
-    const { identity, note } = capture;
+    const { identity, note } = compared;
     let whole = changes.kind === 'ranges' ? found.whole : undefined;
     return {
       changes,
@@ -155,18 +189,12 @@ class Tracking implements ChangeTracking {
           backup: this.#options.backup,
         });
       },
+      requireUntouched: () => NOTHING_LEFT,
       distrust: async () => {
         whole = undefined;
         await this.#distrust(volume.pool, volumeLabel(qube.name, volume.name));
       },
-      async [Symbol.asyncDispose]() {
-        // The image is closed first, since an open snapshot cannot be removed.
-        try {
-          await image[Symbol.asyncDispose]();
-        } finally {
-          await capture[Symbol.asyncDispose]();
-        }
-      },
+      [Symbol.asyncDispose]: () => image[Symbol.asyncDispose](),
     };
   }
 

@@ -38,12 +38,12 @@ export interface TrackingOptions {
 }
 
 /**
- * What changed in volumes since earlier backups, and their content, for one backup. Volumes are opened one at a time
- * or several at once. Disposing of it forgets everything that `commit` has not made last.
+ * What changed in volumes since earlier backups, and their content, for one backup. Several may be held and opened at
+ * once. Disposing of it forgets everything that `commit` has not made last.
  */
 export interface ChangeTracking extends AsyncDisposable {
   /** Throws FailedError, naming the volume, when it cannot be read. */
-  open(tracked: TrackedVolume, signal: AbortSignal): Promise<OpenedChanges>;
+  hold(tracked: TrackedVolume, signal: AbortSignal): Promise<HeldChanges>;
   /**
    * To be called once the backup is stored, and what else dom0 notes of it: makes that last what `keep` was called
    * for, so that the next backup can be compared with this one. Throws FailedError.
@@ -51,13 +51,27 @@ export interface ChangeTracking extends AsyncDisposable {
   commit(): Promise<void>;
 }
 
-/** A volume that was opened for a backup. Disposing of it removes its snapshot; the backup has read it by then. */
+/** A volume that is held for a backup: see `HeldVolume`. Disposing of it removes its snapshot. */
+export interface HeldChanges extends AsyncDisposable {
+  /**
+   * Finds out what changed, and opens it, once; it is closed before this is disposed of. Throws FailedError, naming the
+   * volume, when it cannot be read.
+   */
+  open(signal: AbortSignal): Promise<OpenedChanges>;
+}
+
+/** A volume that was opened for a backup. */
 export interface OpenedChanges extends AsyncDisposable {
   readonly changes: Changes;
   /** In bytes. */
   readonly size: number;
   /** Its whole content, which is disposed of with this; undefined where nothing changed. */
   readonly image: VolumeImage | undefined;
+  /**
+   * Where nothing changed and it was opened by others all the same: throws FailedError, naming the volume, when it has
+   * been written to since it was held.
+   */
+  requireUntouched(): Promise<void>;
   /** To be called when the volume has been backed up, or is as it was: without it, there is no record of it. */
   keep(): void;
   /**

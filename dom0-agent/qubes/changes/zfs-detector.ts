@@ -4,7 +4,7 @@ import type { RunForBytes, RunProgram } from '../../../shared/run-program.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 import type { IsRunning, OpenedVolume, PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
 import type { Note } from './notes.ts';
-import { type Capture, type PoolDetector, type ToCapture, captureOpened } from './pool-detector.ts';
+import type { Capture, Comparison, PoolDetector, ToCapture } from './pool-detector.ts';
 import {
   type Bookmark,
   describeVolume,
@@ -79,10 +79,17 @@ class ZfsDetector implements PoolDetector {
     }
   }
 
-  async capture(volume: ToCapture, signal: AbortSignal): Promise<Capture> {
-    return await captureOpened(this.#options.driver, volume.placed, (opened) =>
-      this.#captured(volume, opened, signal),
-    );
+  holds(placed: PlacedVolume): boolean {
+    return this.#options.driver.holds(placed);
+  }
+
+  async capture(volume: ToCapture): Promise<Capture> {
+    const opened = await this.#options.driver.open(volume.placed);
+    return {
+      opened,
+      compare: (before, signal) => this.#compared(volume, opened, before, signal),
+      [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+    };
   }
 
   seal(): Promise<void> {
@@ -111,12 +118,12 @@ class ZfsDetector implements PoolDetector {
     }
   }
 
-  async #captured(
-    { placed, before, backup }: ToCapture,
+  async #compared(
+    { placed, backup }: ToCapture,
     opened: OpenedVolume,
+    before: Note | undefined,
     signal: AbortSignal,
-  ): Promise<Capture> {
-    const held = { opened, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+  ): Promise<Comparison> {
     try {
       const pool = await this.#pool();
       const volume = await describeVolume(this.#options.runAsRoot, placed.vid);
@@ -129,7 +136,6 @@ class ZfsDetector implements PoolDetector {
       await this.#options.runAsRoot('zfs', ['bookmark', content.name, `${placed.vid}#${bookmark}`]);
       const found = await this.#changedSince(before, { pool, volume, content }, signal);
       return {
-        ...held,
         identity: placed.hasNoSavedState ? undefined : identityOf(pool, volume, clean),
         ...(typeof found === 'string' ? { changed: found, extents: undefined } : found),
         note: { pool, volume: volume.guid, bookmark, guid: content.guid, txg: `${content.txg}` },
@@ -139,7 +145,7 @@ class ZfsDetector implements PoolDetector {
       if (!(error instanceof FailedError)) throw error;
       // It is read all the same: its content is held fast.
       const changed = `ZFS does not tell: ${messageOf(error)}`;
-      return { ...held, identity: undefined, changed, extents: undefined, note: undefined };
+      return { identity: undefined, changed, extents: undefined, note: undefined };
     }
   }
 

@@ -8,12 +8,12 @@ import type { Qube, Volume } from '../qube.ts';
 import type { StoredQube } from '../xml/qubes-store.ts';
 import type {
   Dom0Home,
+  HeldVolume,
   ListedQube,
   NewQube,
   Pool,
   QubesSystem,
   SystemDefaults,
-  VolumeImage,
 } from '../system.ts';
 import type { DataPiece } from '../../../shared/sparse-data.ts';
 import { imagePoolDetector } from '../changes/open-detector.ts';
@@ -23,7 +23,7 @@ import { spaceOfCopies } from '../changes/reflink-copies.ts';
 import { type WasWritten, wasWrittenSince } from '../changes/was-written.ts';
 import type { ChangeTracking, TrackingOptions } from '../changes/volume-changes.ts';
 import { openFileReflinkPool } from '../pools/file-pool.ts';
-import { openHeldImage } from '../pools/held-image.ts';
+import { holdVolume, openHeldImage } from '../pools/held-image.ts';
 import { placedVolume, type VolumeDriver } from '../pools/pool-driver.ts';
 import { lineRunnerBehind, runnerBehind } from '../../../shared/run-program.ts';
 import { importImage } from './import-image.ts';
@@ -131,11 +131,10 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
     return Promise.resolve(isRunning ? whyUnsaved(volume) : undefined);
   }
 
-  async openVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<VolumeImage> {
+  async holdVolume(qube: Qube, volume: Volume): Promise<HeldVolume> {
     // Throws for an id that leads elsewhere.
     this.layout.imageOf(qube, volume);
-    const placed = placedVolume(qube, volume);
-    return openHeldImage(await this.#driver().open(placed), placed.label, undefined, signal);
+    return await holdVolume(this.#driver(), placedVolume(qube, volume), undefined);
   }
 
   async trackChanges(options: TrackingOptions): Promise<ChangeTracking> {
@@ -148,9 +147,9 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
       options,
     );
     return {
-      open: async (tracked, signal) => {
+      hold: async (tracked, signal) => {
         this.layout.imageOf(tracked.qube, tracked.volume);
-        return await tracking.open(tracked, signal);
+        return await tracking.hold(tracked, signal);
       },
       commit: () => tracking.commit(),
       [Symbol.asyncDispose]: () => tracking[Symbol.asyncDispose](),

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 
+import { type HoldFile, holdFile } from './held-file.ts';
 import type { OpenedVolume, PlacedVolume, VolumeDriver } from './pool-driver.ts';
 import { type IsRunning, requireHalted, requireStillHalted } from './pool-driver.ts';
 
@@ -10,13 +11,21 @@ const imageOf = (directory: string, { vid }: PlacedVolume): string => join(direc
  * The driver `file-reflink`. A commit replaces the image by renaming, so an open image stays the same: no
  * snapshot is needed. Only a volume without a saved state is written in place.
  */
-export function openFileReflinkPool(directory: string, isRunning: IsRunning): VolumeDriver {
+export function openFileReflinkPool(
+  directory: string,
+  isRunning: IsRunning,
+  hold: HoldFile = holdFile,
+): VolumeDriver {
   return {
     keepsSavedState: true,
+    holds: ({ hasNoSavedState }) => !hasNoSavedState,
     open: async (volume) =>
       volume.hasNoSavedState
         ? openHalted(directory, volume, isRunning)
-        : openAsIs(imageOf(directory, volume)),
+        : {
+            ...(await hold(imageOf(directory, volume), volume.label)),
+            requireUnchanged: () => Promise.resolve(),
+          },
     removeStale: () => Promise.resolve(),
   };
 }
@@ -28,16 +37,9 @@ export function openFileReflinkPool(directory: string, isRunning: IsRunning): Vo
 export function openFilePool(directory: string, isRunning: IsRunning): VolumeDriver {
   return {
     keepsSavedState: false,
+    holds: () => false,
     open: (volume) => openHalted(directory, volume, isRunning),
     removeStale: () => Promise.resolve(),
-  };
-}
-
-function openAsIs(path: string): OpenedVolume {
-  return {
-    path,
-    requireUnchanged: () => Promise.resolve(),
-    [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
 
@@ -48,7 +50,8 @@ async function openHalted(
 ): Promise<OpenedVolume> {
   await requireHalted(volume, isRunning);
   return {
-    ...openAsIs(imageOf(directory, volume)),
+    path: imageOf(directory, volume),
     requireUnchanged: () => requireStillHalted(volume, isRunning),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }

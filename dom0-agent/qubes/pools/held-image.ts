@@ -1,8 +1,28 @@
 import type { Extent } from '../../../shared/sparse-data.ts';
-import type { VolumeImage } from '../system.ts';
+import type { HeldVolume, VolumeImage } from '../system.ts';
 import { openImage } from './open-image.ts';
-import type { OpenedVolume } from './pool-driver.ts';
+import type { OpenedVolume, PlacedVolume, VolumeDriver } from './pool-driver.ts';
 import { openImageAsRoot } from './root-reader-client.ts';
+
+/**
+ * Holds a volume as it is now; where its pool cannot, it is opened when it is read. Throws FailedError.
+ *
+ * @param readAsRoot see `openHeldImage`
+ */
+export async function holdVolume(
+  driver: VolumeDriver,
+  placed: PlacedVolume,
+  readAsRoot: readonly string[] | undefined,
+): Promise<HeldVolume> {
+  let opened = driver.holds(placed) ? await driver.open(placed) : undefined;
+  return {
+    open: async (signal) => {
+      opened ??= await driver.open(placed);
+      return openHeldImage(opened, placed.label, readAsRoot, signal);
+    },
+    [Symbol.asyncDispose]: async () => opened?.[Symbol.asyncDispose](),
+  };
+}
 
 /**
  * The content of a volume that its pool holds fast. Disposing of it closes it, and no more.

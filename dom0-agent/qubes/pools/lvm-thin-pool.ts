@@ -29,6 +29,7 @@ export function openLvmThinPool(options: LvmThinOptions): VolumeDriver {
 
   return {
     keepsSavedState: true,
+    holds: () => true,
 
     async open(volume) {
       if (volume.hasNoSavedState) await requireHalted(volume, isRunning);

@@ -75,7 +75,8 @@ async function requireUnchanged(
   );
 }
 
-function cannotOpen(error: unknown, path: string, label: string): FailedError {
+/** Why the file at `path`, with the content of a volume, cannot be opened. */
+export function cannotOpen(error: unknown, path: string, label: string): FailedError {
   switch (systemCodeOf(error)) {
     case 'ENOENT':
       return new FailedError(

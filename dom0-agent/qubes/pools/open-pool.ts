@@ -1,6 +1,7 @@
 import { RefusedError } from '../../../shared/errors.ts';
 import type { VolumeDriver } from './pool-driver.ts';
 import { openFilePool, openFileReflinkPool } from './file-pool.ts';
+import type { HoldFile } from './held-file.ts';
 import type { IsRunning } from './pool-driver.ts';
 import { openLvmThinPool } from './lvm-thin-pool.ts';
 import type { RunProgram } from '../../../shared/run-program.ts';
@@ -11,6 +12,8 @@ export interface PoolSurroundings {
   /** Runs programs as root. */
   readonly runAsRoot: RunProgram;
   readonly isRunning: IsRunning;
+  /** Default: this process holds files itself. */
+  readonly holdFile?: HoldFile | undefined;
   /** Where device nodes are. Default: `/dev`. */
   readonly devices?: string | undefined;
 }
@@ -35,13 +38,13 @@ export function openPool(
     if (!value) throw new RefusedError(`the storage pool ${name} does not say its "${key}"`);
     return value;
   };
-  const { runAsRoot, isRunning, devices = '/dev' } = surroundings;
+  const { runAsRoot, isRunning, holdFile, devices = '/dev' } = surroundings;
 
   switch (driver) {
     case 'file':
       return openFilePool(setting('dir_path'), isRunning);
     case 'file-reflink':
-      return openFileReflinkPool(setting('dir_path'), isRunning);
+      return openFileReflinkPool(setting('dir_path'), isRunning, holdFile);
     case 'lvm_thin':
       return openLvmThinPool({
         volumeGroup: setting('volume_group'),

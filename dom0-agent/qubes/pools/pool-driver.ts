@@ -33,6 +33,11 @@ export interface OpenedVolume extends AsyncDisposable {
 export interface VolumeDriver {
   /** Whether the saved state of a volume does not change while its VM runs. */
   readonly keepsSavedState: boolean;
+  /**
+   * Whether what is opened stays the same, whatever its VM does meanwhile. Else it is to be opened only when it is read:
+   * the longer that takes, the likelier is it that it fails.
+   */
+  holds(volume: PlacedVolume): boolean;
   /** Opens a volume's last committed content, as a snapshot where the pool can. Throws FailedError. */
   open(volume: PlacedVolume): Promise<OpenedVolume>;
   /** Removes what killed coffer processes have left in the pool. */

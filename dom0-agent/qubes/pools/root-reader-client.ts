@@ -105,7 +105,7 @@ class RootProcess {
     }
     if (!whole) {
       throw new FailedError(
-        `${this.#label} cannot be read as root: ${why(await this.#child.ended)}`,
+        `${this.#label} cannot be read as root: ${whyEnded(await this.#child.ended)}`,
       );
     }
     const { kind, length } = parseAnswerHeader(header);
@@ -125,7 +125,8 @@ class RootProcess {
   }
 }
 
-function why({ notRun, untrustedStderr }: ChildEnd): string {
+/** Why a process that was to run as root has ended. */
+export function whyEnded({ notRun, untrustedStderr }: ChildEnd): string {
   if (notRun) return messageOf(notRun);
   const words = printableWords(untrustedStderr);
   return sudoProblem(untrustedStderr) ?? (words || 'the process ended');

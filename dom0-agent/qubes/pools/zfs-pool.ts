@@ -43,6 +43,7 @@ export function openZfsPool(options: ZfsOptions): VolumeDriver {
 
   return {
     keepsSavedState: true,
+    holds: () => true,
 
     async open(volume) {
       if (volume.hasNoSavedState) await requireHalted(volume, isRunning);

@@ -13,6 +13,7 @@ import { openPool } from '../../../dom0-agent/qubes/pools/open-pool.ts';
 import type { Qube, Volume } from '../../../dom0-agent/qubes/qube.ts';
 import { byteRunnerBehind } from '../../../shared/run-program.ts';
 import { ThinPoolDouble } from './thin-pool-double.ts';
+import { openAtOnce } from '../open-at-once.ts';
 
 const UNIT = 65_536;
 const SIZE = 64 * UNIT;
@@ -65,7 +66,7 @@ async function backUp(): Promise<{ changes: Changes; extents: unknown }> {
   );
   let changes: Changes;
   {
-    const opened = await tracking.open({ qube, volume, key: 'work', since }, never);
+    const opened = await openAtOnce(tracking.hold({ qube, volume, key: 'work', since }, never));
     ({ changes } = opened);
     opened.keep();
     await opened[Symbol.asyncDispose]();

@@ -25,7 +25,9 @@ let image: string;
 let identity: string | undefined;
 let changed: readonly Extent[] | string;
 let befores: (Note | undefined)[];
+let captured: number;
 let disposed: number;
+let holds: boolean;
 let warnings: string[];
 
 beforeEach(async () => {
@@ -35,21 +37,26 @@ beforeEach(async () => {
   await writeFile(image, Buffer.alloc(1000, 1));
   identity = undefined;
   changed = [{ offset: 100, length: 10 }];
-  [befores, disposed, warnings] = [[], 0, []];
+  [befores, captured, disposed, holds, warnings] = [[], 0, 0, true, []];
 });
 
 /** A pool that reports what the test sets. */
 const detector: PoolDetector = {
   identityOf: () => Promise.resolve(identity),
-  capture: ({ before }) => {
-    befores.push(before);
+  holds: () => holds,
+  capture: () => {
+    captured++;
     return Promise.resolve({
       opened: {
         path: image,
         requireUnchanged: () => Promise.resolve(),
         [Symbol.asyncDispose]: () => Promise.resolve(),
       },
-      ...{ identity, changed, extents: undefined, note: { told: 'by the detector' } },
+      compare: (before) => {
+        befores.push(before);
+        const note = { told: 'by the detector' };
+        return Promise.resolve({ identity, changed, extents: undefined, note });
+      },
       [Symbol.asyncDispose]: () => {
         disposed++;
         return Promise.resolve();
@@ -68,11 +75,21 @@ interface Backup {
   readonly commit?: boolean;
   readonly look?: (opened: OpenedChanges) => Promise<void>;
   readonly pool?: string;
+  /** Happens before it is opened. */
+  readonly whileHeld?: () => Promise<void>;
 }
 
 /** Makes a backup of the volume; gives the reported changes. */
 async function backUp(backup: string, options: Backup = {}): Promise<Changes> {
-  const { since, now = new Date(), keep = true, commit = true, look, pool = 'pool' } = options;
+  const {
+    since,
+    now = new Date(),
+    keep = true,
+    commit = true,
+    look,
+    pool = 'pool',
+    whileHeld,
+  } = options;
   await using tracking = await trackChanges(
     {
       detectorOf: () => Promise.resolve(detector),
@@ -87,7 +104,9 @@ async function backUp(backup: string, options: Backup = {}): Promise<Changes> {
   const tracked = { qube, volume: { ...volume, pool }, key: 'work.private', since };
   let changes: Changes;
   {
-    await using opened = await tracking.open(tracked, never);
+    await using held = await tracking.hold(tracked, never);
+    await whileHeld?.();
+    await using opened = await held.open(never);
     ({ changes } = opened);
     await look?.(opened);
     if (keep) opened.keep();
@@ -214,6 +233,42 @@ describe('the reported change of a volume since a backup', () => {
     }
     await rm(path);
     expect((await backUp('b2', { since: 'b1' })).kind).toBe('everything');
+  });
+
+  it('is found out of what was held, when it is opened', async () => {
+    await backUp('b1');
+    let when = captured;
+    const whileHeld = (): Promise<void> => {
+      when = captured;
+      return Promise.resolve();
+    };
+    await backUp('b2', { since: 'b1', whileHeld });
+    expect([when, befores.length]).toEqual([2, 2]);
+    // What cannot be held is opened as late as possible.
+    holds = false;
+    await backUp('b3', { since: 'b2', whileHeld });
+    expect([when, captured, disposed]).toEqual([2, 3, 3]);
+  });
+
+  it('is everything when its pool was found to tell wrongly while it was held', async () => {
+    await backUp('b1');
+    const whileHeld = async (): Promise<void> => {
+      await backUp('b1-other', { since: 'b1', commit: false, look: (other) => other.distrust() });
+    };
+    expect(await backUp('b2', { since: 'b1', whileHeld })).toMatchObject({ kind: 'everything' });
+  });
+
+  it('is nothing only as long as it was not written to, where it is read all the same', async () => {
+    identity = 'one';
+    await backUp('b1');
+    await backUp('b2', { since: 'b1', look: (opened) => opened.requireUntouched() });
+    const look = async (opened: OpenedChanges): Promise<void> => {
+      identity = 'other';
+      await expect(opened.requireUntouched()).rejects.toThrow(
+        /^the volume private of work has changed since the backup began/,
+      );
+    };
+    expect(await backUp('b3', { since: 'b2', look })).toEqual({ kind: 'nothing' });
   });
 
   it('is released if the volume cannot be opened', async () => {

@@ -11,6 +11,7 @@ import { openPool } from '../../../dom0-agent/qubes/pools/open-pool.ts';
 import type { Qube, Volume } from '../../../dom0-agent/qubes/qube.ts';
 import { lineRunnerBehind } from '../../../shared/run-program.ts';
 import { BLOCK, SIZE, VID, ZfsPoolDouble } from './zfs-pool-double.ts';
+import { openAtOnce } from '../open-at-once.ts';
 
 const never = new AbortController().signal;
 const qube = { name: 'work' } as Qube;
@@ -65,7 +66,7 @@ async function backUp(isStored = true): Promise<{ changes: Changes; extents: unk
       warn: surroundings.warn,
     },
   );
-  const opened = await tracking.open({ qube, volume, key: 'work', since }, never);
+  const opened = await openAtOnce(tracking.hold({ qube, volume, key: 'work', since }, never));
   opened.keep();
   await opened[Symbol.asyncDispose]();
   if (isStored) {

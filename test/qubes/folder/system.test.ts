@@ -7,7 +7,8 @@ import { GiB } from '../../../shared/sizes.ts';
 import { openFolderSystem } from '../../../dom0-agent/qubes/folder/folder-system.ts';
 import type { Qube } from '../../../dom0-agent/qubes/qube.ts';
 import type { QubesSystem } from '../../../dom0-agent/qubes/system.ts';
-import { markRunning, never, smallSystem } from './small-system.ts';
+import { markRunning, smallSystem } from './small-system.ts';
+import { openAtOnce } from '../open-at-once.ts';
 
 const NEW = { label: 'blue', pool: undefined, template: undefined } as const;
 
@@ -227,7 +228,7 @@ describe('opening a volume', () => {
     const image = join(directory, 'appvms/work/private.img');
     await writeFile(image, 'all of it');
     {
-      await using opened = await system.openVolume(qube, volume, never);
+      await using opened = await openAtOnce(system.holdVolume(qube, volume));
       expect(opened).toMatchObject({ size: 9, extents: [{ offset: 0, length: 9 }] });
       const content = Buffer.alloc(9);
       await opened.read(content, 0);
@@ -238,9 +239,9 @@ describe('opening a volume', () => {
       await expect(reading).rejects.toThrow(/private of work/);
     }
     await rm(image);
-    await expect(system.openVolume(qube, volume, never)).rejects.toThrow(/private of work/);
+    await expect(openAtOnce(system.holdVolume(qube, volume))).rejects.toThrow(/private of work/);
     const astray = { ...volume, vid: '../../etc/passwd' };
-    await expect(system.openVolume(qube, astray, never)).rejects.toThrow(/not a path/);
+    await expect(openAtOnce(system.holdVolume(qube, astray))).rejects.toThrow(/not a path/);
   });
 
   it('without a saved state is refused while its VM is running, and fails if the VM is started meanwhile', async () => {
@@ -248,8 +249,8 @@ describe('opening a volume', () => {
     const work = await find(system, 'work');
     const found = work.volumes.find(({ name }) => name === 'private') ?? expect.fail();
     const inPlace = { ...found, revisionsToKeep: -1 };
-    const image = await system.openVolume(work, inPlace, never);
-    const saved = await system.openVolume(work, found, never);
+    const image = await openAtOnce(system.holdVolume(work, inPlace));
+    const saved = await openAtOnce(system.holdVolume(work, found));
     await image.requireUnchanged();
     expect(await system.whyUnreadable(inPlace, false)).toBeUndefined();
 
@@ -261,7 +262,9 @@ describe('opening a volume', () => {
     await saved.requireUnchanged();
     expect(await system.whyUnreadable(inPlace, true)).toMatch(/no separate saved state/);
     expect(await system.whyUnreadable(found, true)).toBeUndefined();
-    await expect(system.openVolume(work, inPlace, never)).rejects.toThrow(/shut work down first/);
+    await expect(openAtOnce(system.holdVolume(work, inPlace))).rejects.toThrow(
+      /shut work down first/,
+    );
 
     await truncate(join(directory, `${found.vid}.img`), 4096);
     await expect(saved.requireUnchanged()).rejects.toThrow(/private of work was changed while/);

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -67,21 +67,40 @@ describe('a pool', () => {
 describe('file pools', () => {
   it('have the committed content in the file with the volume’s id', async () => {
     for (const driver of ['file', 'file-reflink']) {
-      const pool = openPool('p', settings(`driver=${driver} dir_path=/pool`), {
+      const pool = openPool('p', settings(`driver=${driver} dir_path=${devices}`), {
         runAsRoot: nothing.run,
         isRunning: halted,
       });
       await pool.removeStale();
-      await using opened = await pool.open(volume('appvms/work/private'));
-      expect(opened.path).toBe('/pool/appvms/work/private.img');
+      writeFileSync(join(devices, 'private.img'), driver);
+      await using opened = await pool.open(volume('private'));
+      expect(readFileSync(opened.path, 'utf8')).toBe(driver);
     }
+  });
+
+  it('of the kind "file-reflink" hold what a VM replaces when it stops, and nothing that it writes in place', async () => {
+    const surroundings = { runAsRoot: nothing.run, isRunning: halted };
+    const open = (driver: string) =>
+      openPool('p', settings(`driver=${driver} dir_path=${devices}`), surroundings);
+    const reflink = open('file-reflink');
+    const image = join(devices, 'private.img');
+    writeFileSync(image, 'before');
+    await using opened = await reflink.open(volume('private'));
+    writeFileSync(`${image}.new`, 'after');
+    renameSync(`${image}.new`, image);
+    expect(readFileSync(opened.path, 'utf8')).toBe('before');
+    expect([reflink.holds(volume('v')), reflink.holds(volume('v', true))]).toEqual([true, false]);
+    expect(open('file').holds(volume('v'))).toBe(false);
+    await expect(reflink.open(volume('gone'))).rejects.toThrow(/private of work has no committed/);
   });
 
   it('of the kind "file" cannot be read while the VM is running', async () => {
     const surroundings = { runAsRoot: nothing.run, isRunning: running };
-    const reflink = openPool('p', settings('driver=file-reflink dir_path=/p'), surroundings);
+    const settingsOfReflink = settings(`driver=file-reflink dir_path=${devices}`);
+    const reflink = openPool('p', settingsOfReflink, surroundings);
+    writeFileSync(join(devices, 'v.img'), '');
     await using opened = await reflink.open(volume('v'));
-    expect(opened.path).toBe('/p/v.img');
+    await opened.requireUnchanged();
     const file = openPool('p', settings('driver=file dir_path=/p'), surroundings);
     await expect(file.open(volume('v'))).rejects.toThrow(FailedError);
     await expect(file.open(volume('v'))).rejects.toThrow(/shut work down first/);
@@ -105,10 +124,11 @@ describe('file pools', () => {
   );
 
   it('of the kind "file-reflink" allow a VM to be started that writes to a copy', async () => {
-    const pool = openPool('p', settings('driver=file-reflink dir_path=/p'), {
+    const pool = openPool('p', settings(`driver=file-reflink dir_path=${devices}`), {
       runAsRoot: nothing.run,
       isRunning: running,
     });
+    writeFileSync(join(devices, 'v.img'), '');
     await using opened = await pool.open(volume('v'));
     await opened.requireUnchanged();
   });

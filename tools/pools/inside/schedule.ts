@@ -185,7 +185,8 @@ class WatchedVolume {
     };
     const content = await contentOf(ground.committed);
     {
-      await using opened = await tracking.open(tracked, never);
+      await using held = await tracking.hold(tracked, never);
+      await using opened = await held.open(never);
       if (opened.image !== undefined) await requireSame(opened.image, content);
       this.#count(opened.changes, content, opened.image?.extents ?? []);
       opened.keep();

@@ -102,15 +102,17 @@ export function thinDriverChecks(
         const message = 'dmsetup message qubes_dom0-vm--pool-tpool 0';
         await sh(`${message} reserve_metadata_snap`);
         const detector = await ground.detector('held', notes, () => undefined);
-        const capture = { placed, key: 'work', before: undefined, backup: 'b' };
+        const capture = { placed, key: 'work', backup: 'b' };
         {
-          await using captured = await detector.capture(capture, never);
-          equal(captured.note, undefined);
-          match(JSON.stringify(captured.changed), /another program holds/);
+          await using captured = await detector.capture(capture);
+          const { note, changed } = await captured.compare(undefined, never);
+          equal(note, undefined);
+          match(JSON.stringify(changed), /another program holds/);
         }
         await sh(`${message} release_metadata_snap`);
-        await using captured = await detector.capture(capture, never);
-        ok(captured.note !== undefined, JSON.stringify(captured.changed));
+        await using captured = await detector.capture(capture);
+        const { note, changed } = await captured.compare(undefined, never);
+        ok(note !== undefined, JSON.stringify(changed));
       },
     'a pool that is full is told in plain words, nothing is left, and with space again it is read':
       async () => {

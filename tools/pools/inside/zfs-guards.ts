@@ -3,16 +3,13 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type Note, Notes } from '../../../dom0-agent/qubes/changes/notes.ts';
-import type { Capture } from '../../../dom0-agent/qubes/changes/pool-detector.ts';
+import type { Comparison } from '../../../dom0-agent/qubes/changes/pool-detector.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 import { sh } from './programs.ts';
 import { TANK, type ZfsGround, zfsGround } from './zfs-ground.ts';
 
 const never = new AbortController().signal;
 const MiB = 2 ** 20;
-
-/** What a backup was told. */
-type Told = Pick<Capture, 'changed' | 'extents' | 'identity' | 'note'>;
 
 /**
  * Checks that the detector for ZFS pools cannot be misled. They run one after the other; the VM of `ground` must be halted.
@@ -33,13 +30,13 @@ export function zfsGuardChecks(
   let backups = 0;
   const detector = async () =>
     ground.detector('guards', await Notes.open(join(directory, 'guards')), () => undefined);
-  const backUp = async (before?: Note): Promise<Told> => {
+  const backUp = async (before?: Note): Promise<Comparison> => {
     await using pool = await detector();
     const backup = `b${backups++}`;
-    let told: Told;
+    let told: Comparison;
     {
-      await using captured = await pool.capture({ placed, key: 'work', before, backup }, never);
-      told = captured;
+      await using captured = await pool.capture({ placed, key: 'work', backup });
+      told = await captured.compare(before, never);
     }
     await pool.tidy(told.note === undefined ? [] : [told.note]);
     return told;
@@ -156,9 +153,9 @@ export function zfsGuardChecks(
       const before = await bookmarks();
       {
         await using pool = await detector();
-        const volume = { placed, key: 'work', before: undefined, backup: 'lost' };
-        await using captured = await pool.capture(volume, never);
-        notEqual(captured.note, undefined);
+        await using captured = await pool.capture({ placed, key: 'work', backup: 'lost' });
+        const { note } = await captured.compare(undefined, never);
+        notEqual(note, undefined);
         equal((await bookmarks()).length, before.length + 1);
       }
       deepEqual(await bookmarks(), before);
@@ -167,7 +164,7 @@ export function zfsGuardChecks(
 }
 
 /** The ranges that are reported as changed and not as empty. */
-function toBeRead({ changed, extents = [] }: Told): readonly Extent[] {
+function toBeRead({ changed, extents = [] }: Comparison): readonly Extent[] {
   if (typeof changed === 'string') throw new Error(changed);
   return changed.filter(({ offset }) =>
     extents.some((data) => data.offset <= offset && offset < data.offset + data.length),
@@ -175,7 +172,7 @@ function toBeRead({ changed, extents = [] }: Told): readonly Extent[] {
 }
 
 /** Fails unless everything may have changed, for this reason. */
-function matches(changed: Told['changed'], why: RegExp): void {
+function matches(changed: Comparison['changed'], why: RegExp): void {
   match(typeof changed === 'string' ? changed : 'ranges are told', why);
 }
 

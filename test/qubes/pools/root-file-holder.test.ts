@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+
+import { RootFileHolder } from '../../../dom0-agent/qubes/pools/root-file-holder.ts';
+import { eventually } from '../../eventually.ts';
+
+async function makeDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'coffer-holder-'));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  return directory;
+}
+
+const processOf = (path: string): string => /^\/proc\/\d+/.exec(path)?.[0] ?? expect.fail(path);
+
+describe('files that only root may open', () => {
+  it('are held, whatever takes their name, by one process, which ends with the last of them', async () => {
+    const directory = await makeDirectory();
+    const holder = new RootFileHolder(['env', '--']);
+    const held = [];
+    for (let i = 0; i < 30; i++) {
+      const path = join(directory, `name with $spaces ${i}`);
+      await writeFile(path, `old ${i}`);
+      held.push(await holder.hold(path, 'the volume'));
+      await writeFile(`${path}.new`, 'new');
+      await rename(`${path}.new`, path);
+    }
+    const [process, ...others] = new Set(held.map(({ path }) => processOf(path)));
+    expect(others).toEqual([]);
+    for (const [i, { path }] of held.entries()) {
+      expect(await readFile(path, 'utf8')).toBe(`old ${i}`);
+    }
+    const [first, ...rest] = held;
+    await first?.[Symbol.asyncDispose]();
+    await eventually(() => !existsSync(first?.path ?? ''), 'the first to be released');
+    expect(await readFile(rest[0]?.path ?? '', 'utf8')).toBe('old 1');
+    for (const each of rest) await each[Symbol.asyncDispose]();
+    await eventually(() => !existsSync(process ?? ''), 'the end of the process');
+  });
+
+  it('are held again once all were released', async () => {
+    const path = join(await makeDirectory(), 'file');
+    await writeFile(path, 'content');
+    const holder = new RootFileHolder(['env', '--']);
+    for (let time = 0; time < 2; time++) {
+      await using held = await holder.hold(path, 'the volume');
+      expect(await readFile(held.path, 'utf8')).toBe('content');
+    }
+  });
+
+  it('that cannot be opened are left to whoever reads them to say why', async () => {
+    const path = join(await makeDirectory(), 'missing');
+    const holder = new RootFileHolder(['env', '--']);
+    await using held = await holder.hold(path, 'the volume');
+    expect(held.path).toBe(path);
+  });
+
+  it('cannot be held where nothing runs as root, which is said', async () => {
+    const holder = new RootFileHolder(['sh', '-c', 'echo no such luck >&2; exit 1']);
+    for (let time = 0; time < 2; time++) {
+      await expect(holder.hold('/x', 'the volume private of work')).rejects.toThrow(
+        'the volume private of work cannot be read as root: no such luck',
+      );
+    }
+  });
+});
