@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto';
+import type { OpenedFile } from '../../shared/byte-streams.ts';
 import { StorageError } from '../../shared/errors.ts';
 import { HARMLESS_NAME } from '../../shared/harmless-name.ts';
 import { printable } from '../../shared/printable.ts';
 import { identifyArchive } from '../archive/identify-archive.ts';
 import { headOf } from '../archive/read-header.ts';
 import { fileIn } from '../transport/location.ts';
-import type { Listing, Source, Storage, StoredFiles } from '../transport/storage.ts';
+import type { Listing, Storage, StoredFiles } from '../transport/storage.ts';
 import { timeOfBackupName } from './new-backup-file.ts';
 
-/** A directory for backups. */
-export interface BackupDirectory {
+/** Where files are copied to. */
+export interface CopyTarget {
   readonly storage: Storage;
   readonly directory: string;
 }
@@ -39,7 +40,7 @@ export interface CopyPlan {
  * @param there what is in the directory to copy to
  */
 export async function planCopy(
-  from: BackupDirectory,
+  from: StoredFiles,
   listed: Listing,
   there: Listing,
   signal: AbortSignal,
@@ -57,7 +58,6 @@ export async function planCopy(
     differing: [] as CopiedFile[],
     others: [] as string[],
   };
-  await using directory = await from.storage.openFiles(from.directory, signal);
   for (const { untrustedName, size } of files) {
     signal.throwIfAborted();
     const file = { fileName: untrustedName, size };
@@ -65,7 +65,7 @@ export async function planCopy(
     if (untrustedName.endsWith('.partial') || !HARMLESS_NAME.test(untrustedName)) {
       plan.others.push(printable(untrustedName));
     } else if (known !== undefined) (known === size ? plan.there : plan.differing).push(file);
-    else if (await isBackup(directory, untrustedName)) plan.toSend.push(file);
+    else if (await isBackup(from, untrustedName)) plan.toSend.push(file);
     else plan.others.push(printable(untrustedName));
   }
   return plan;
@@ -78,14 +78,13 @@ export async function planCopy(
  * @param sent called with the length of every piece that was sent
  */
 export async function sendFile(
-  from: BackupDirectory,
-  to: BackupDirectory,
+  from: StoredFiles,
+  to: CopyTarget,
   { fileName, size }: CopiedFile,
   sent: (bytes: number) => void,
   signal: AbortSignal,
 ): Promise<string> {
-  await using source = await open(from, fileName, signal);
-  requireSize(source, size);
+  const source = await open(from, { fileName, size });
   const target = { directory: to.directory, fileName };
   await using sink = await to.storage.openSink(target, size, signal);
   for await (const bytes of source.read()) {
@@ -103,13 +102,11 @@ export async function sendFile(
  * @param read called with the length of every piece that was read
  */
 export async function digestOf(
-  { storage, directory }: BackupDirectory,
-  { fileName, size }: CopiedFile,
+  files: StoredFiles,
+  file: CopiedFile,
   read: (bytes: number) => void,
-  signal: AbortSignal,
 ): Promise<string> {
-  await using source = await open({ storage, directory }, fileName, signal);
-  requireSize(source, size);
+  const source = await open(files, file);
   const hash = createHash('sha256');
   for await (const bytes of source.read()) {
     hash.update(bytes);
@@ -118,17 +115,12 @@ export async function digestOf(
   return hash.digest('hex');
 }
 
-function open(
-  { storage, directory }: BackupDirectory,
-  fileName: string,
-  signal: AbortSignal,
-): Promise<Source> {
-  return storage.openSource({ file: fileIn(directory, fileName) }, signal);
-}
-
-function requireSize({ size, location }: Source, expected: number): void {
-  if (size === expected) return;
-  throw new StorageError(`${location} has another size than a moment ago: is it being written?`);
+async function open(files: StoredFiles, { fileName, size }: CopiedFile): Promise<OpenedFile> {
+  const file = await files.open(fileName);
+  if (file.size === size) return file;
+  throw new StorageError(
+    `${fileIn(files.location, printable(fileName))} has another size than a moment ago: is it being written?`,
+  );
 }
 
 async function isBackup(directory: StoredFiles, untrustedName: string): Promise<boolean> {

@@ -1,14 +1,14 @@
 import { ExitStatus, RefusedError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import {
-  type BackupDirectory,
   type CopiedFile,
   type CopyPlan,
+  type CopyTarget,
   digestOf,
   planCopy,
   sendFile,
 } from '../backup/copy-backups.ts';
-import type { Listing } from '../transport/storage.ts';
+import type { Listing, StoredFiles } from '../transport/storage.ts';
 import { CommandReport } from './command-report.ts';
 import type { CopyFlags } from './copy-options.ts';
 import { countOf } from './count-of.ts';
@@ -18,7 +18,7 @@ import { confirm, requireTerminal } from './questions.ts';
 import { formatTable } from './table.ts';
 
 /** A directory and what is in it. */
-interface Listed extends BackupDirectory {
+interface Listed extends CopyTarget {
   readonly listing: Listing;
   /** For people. */
   readonly location: string;
@@ -50,11 +50,12 @@ export async function copyCommand(
   if (from.location === to.location && flags.through === flags.toThrough) {
     throw new RefusedError(`${to.location} is the same directory`);
   }
-  const plan = await planCopy(from, from.listing, to.listing, signal);
+  await using here = await from.storage.openFiles(location, signal);
+  const plan = await planCopy(here, from.listing, to.listing, signal);
   const copy = { from, to, plan, flags, report, signal };
   await agree(copy);
   const begun = Date.now();
-  const differing = await carryOut(copy);
+  const differing = await carryOut(copy, here);
   return reportResult(copy, differing, (Date.now() - begun) / 1000);
 }
 
@@ -109,8 +110,8 @@ async function agree({ from, to, plan, flags, report, signal }: Copy): Promise<v
 }
 
 /** Copies and checks. Returns the names of files that turned out to be different in the two places. */
-async function carryOut(copy: Copy): Promise<string[]> {
-  const { from, to, plan, flags, report, signal } = copy;
+async function carryOut(copy: Copy, here: StoredFiles): Promise<string[]> {
+  const { to, plan, flags, report, signal } = copy;
   const name = to.location;
   const bytes = sizeOf(plan.toSend);
   const compared = flags.compare === true ? 2 * sizeOf(plan.there) : 0;
@@ -118,25 +119,50 @@ async function carryOut(copy: Copy): Promise<string[]> {
   report.startProgress('send', [{ name, total }]);
   const count = (length: number): void => report.progress(name, length);
   const differing: string[] = [];
+  await using read = new ReadThere(to, count, signal);
   for (const file of plan.toSend) {
     report.phase('send');
     report.working(name, file.fileName);
-    const sent = await sendFile(from, to, file, count, signal);
+    const sent = await sendFile(here, to, file, count, signal);
     if (!flags.check) continue;
     report.phase('check');
-    if ((await digestOf(to, file, count, signal)) !== sent) differing.push(file.fileName);
+    if ((await read.digestOf(file)) !== sent) differing.push(file.fileName);
   }
   if (flags.compare === true) {
     report.phase('check');
     for (const file of plan.there) {
       report.working(name, file.fileName);
-      const here = await digestOf(from, file, count, signal);
-      if ((await digestOf(to, file, count, signal)) !== here) differing.push(file.fileName);
+      const digest = await digestOf(here, file, count);
+      if ((await read.digestOf(file)) !== digest) differing.push(file.fileName);
     }
   }
   report.finished(name, differing.length === 0 ? undefined : 'not all of it is as it should be');
   report.endProgress();
   return differing;
+}
+
+/** Reads files of the target, which is opened when the first is needed: what is only written to need not be readable. */
+class ReadThere implements AsyncDisposable {
+  readonly #target: CopyTarget;
+  readonly #count: (bytes: number) => void;
+  readonly #signal: AbortSignal;
+  #files: StoredFiles | undefined;
+
+  constructor(target: CopyTarget, count: (bytes: number) => void, signal: AbortSignal) {
+    this.#target = target;
+    this.#count = count;
+    this.#signal = signal;
+  }
+
+  async digestOf(file: CopiedFile): Promise<string> {
+    const { storage, directory } = this.#target;
+    this.#files ??= await storage.openFiles(directory, this.#signal);
+    return await digestOf(this.#files, file, this.#count);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#files?.[Symbol.asyncDispose]();
+  }
 }
 
 function reportResult(
