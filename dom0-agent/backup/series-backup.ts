@@ -17,7 +17,7 @@ import { leftByBackups } from './left-by-backups.ts';
 import { describeLost, lookAtSeries, unknownNames } from './look-at-series.ts';
 import { probeSeries } from './probe-series.ts';
 import type { BackupCheck } from './backup-record.ts';
-import type { Dedup, SeriesFile, SeriesState } from './series-state.ts';
+import type { Dedup, Effort, SeriesFile, SeriesState } from './series-state.ts';
 import type { SeriesStore } from './series-store.ts';
 
 /** What the user asks for, as far as the series is concerned. Undefined: as in the series. */
@@ -192,6 +192,7 @@ export interface NewSeriesFile {
   /** When the backup was begun. */
   readonly made: Date;
   readonly check: BackupCheck | undefined;
+  readonly effort?: Effort;
 }
 
 /**
@@ -243,11 +244,11 @@ export async function noteInSeries(
 function describeNew(
   kind: SeriesFile['kind'],
   { name, sequence, grain }: Pick<WrittenFile, 'name' | 'sequence' | 'grain'>,
-  { fileName, bytes, made, check }: NewSeriesFile,
+  { fileName, bytes, made, check, effort }: NewSeriesFile,
   needs: readonly string[],
 ): SeriesFile {
   const seconds = Math.floor(made.getTime() / 1000);
-  return { ...name, sequence, kind, fileName, bytes, grain, made: seconds, needs, check };
+  return { ...name, sequence, kind, fileName, bytes, grain, made: seconds, needs, check, effort };
 }
 
 /** What is known about the series with one more file. */

@@ -23,6 +23,18 @@ export interface SeriesFile extends NamedFile {
   readonly needs: readonly string[];
   /** The result of its last check. Nothing refers to a file that is damaged. */
   readonly check?: BackupCheck | undefined;
+  /** Undefined where it was not made here, or is no backup. */
+  readonly effort?: Effort | undefined;
+}
+
+/** How much work a backup was, until it was stored and checked. */
+export interface Effort {
+  /** Whole ones, at least 1. */
+  readonly seconds: number;
+  /** Bytes of data that were read. */
+  readonly read: number;
+  /** Bytes of volumes that no earlier file had. */
+  readonly new: number;
 }
 
 /** Within which volumes equal chunks are stored once: see `volume-identity.ts`. */
@@ -115,7 +127,18 @@ function fileOf(value: unknown): SeriesFile | undefined {
     [backupId, mac, ...needed].every(Boolean) && sequence > 0 && bytes > 0 && grain > 0;
   if (!isSound || kind === undefined || typeof fileName !== 'string') return undefined;
   const file = { fileName, backupId, mac, kind, sequence, made, bytes, grain, needs: needed };
-  return isCheck(check) ? { ...file, check } : file;
+  const effort = effortOf(objectOf(fields['effort']));
+  return {
+    ...file,
+    ...(isCheck(check) ? { check } : {}),
+    ...(effort === undefined ? {} : { effort }),
+  };
+}
+
+function effortOf(fields: Record<string, unknown>): Effort | undefined {
+  const seconds = numberOf(fields['seconds']);
+  if (seconds === 0) return undefined;
+  return { seconds, read: numberOf(fields['read']), new: numberOf(fields['new']) };
 }
 
 function namedOf(fields: Record<string, unknown>): NamedFile {

@@ -1,11 +1,13 @@
 import { printable } from '../../shared/printable.ts';
 import type { ChangedQubes } from '../backup/changed-qubes.ts';
+import type { BackupCost, MeasuredBackup } from '../backup/backup-cost.ts';
 import type { Estimate } from '../backup/backup-space.ts';
 import { type PlannedQube, expectedBytes } from '../backup/plan-backup.ts';
 import type { MeasuredPlan } from '../backup/plan-home.ts';
 import type { BackedUp } from '../backup/backup-files.ts';
 import { leftByBackups } from '../backup/left-by-backups.ts';
 import type { SeriesState } from '../backup/series-state.ts';
+import { originOf } from '../backup/volume-identity.ts';
 import type { Destination } from './destination.ts';
 import type { Share } from './progress.ts';
 
@@ -25,6 +27,7 @@ interface EarlierBackups {
   readonly unknown: readonly Date[];
   /** What has changed since the last backup of the series. */
   readonly changes: ChangedQubes;
+  readonly cost: BackupCost;
 }
 
 /** The plan of a backup, for programs: docs/json.md. */
@@ -33,7 +36,7 @@ export function backupPlanForPrograms(
   estimate: Estimate,
   vm: string,
   { location, space, toBeStarted }: Destination,
-  { known, unknown, changes }: EarlierBackups,
+  { known, unknown, changes, cost }: EarlierBackups,
 ) {
   return {
     vm,
@@ -42,6 +45,9 @@ export function backupPlanForPrograms(
     startsVm: toBeStarted !== undefined,
     leastBytes: estimate.least,
     mostBytes: estimate.most,
+    mostRead: cost.mostRead,
+    mostSeconds: cost.mostSeconds ?? null,
+    lastEffort: cost.last === undefined ? null : effortForPrograms(cost.last),
     qubes: qubes.map((planned) => ({
       name: planned.qube.name,
       class: planned.qube.qubeClass,
@@ -51,7 +57,7 @@ export function backupPlanForPrograms(
       size: planned.volumes.reduce((sum, { size }) => sum + size, 0),
       used: bytesOf(planned),
       sinceLast: changes.get(planned.qube.name) ?? null,
-      changed: changes.get(planned.qube.name) === 'unchanged' ? 0 : null,
+      changed: changedBytes(planned, known, changes),
     })),
     dom0Home: dom0Home === undefined ? null : { path: dom0Home.path, used: dom0Home.size.expected },
     dom0Paths: dom0Paths && { paths: dom0Paths.paths, used: dom0Paths.size.expected },
@@ -59,6 +65,22 @@ export function backupPlanForPrograms(
     series: known === undefined ? null : earlierIn(known),
     unknown: unknownForPrograms(unknown),
   };
+}
+
+function effortForPrograms({ made, effort }: MeasuredBackup) {
+  return { created: new Date(1000 * made).toISOString(), ...effort };
+}
+
+/** Null: it takes reading to know. */
+function changedBytes(
+  planned: PlannedQube,
+  known: SeriesState | undefined,
+  changes: ChangedQubes,
+): number | null {
+  const { qube, volumes } = planned;
+  if (changes.get(qube.name) === 'unchanged') return 0;
+  const isThere = volumes.some((volume) => known?.maps.has(originOf(qube, volume)));
+  return known === undefined || isThere ? null : bytesOf(planned);
 }
 
 function unknownForPrograms(times: readonly Date[]) {

@@ -116,7 +116,13 @@ export async function makeBackup(
   const check = await checkStored(storage, [file, ...unchecked], context);
   if (noted !== undefined && written !== undefined && goesIntoSeries(flags)) {
     const { bytes } = stored;
-    const made = { fileName, bytes, made: created, check: check.checks.get(written.name.backupId) };
+    const effort = {
+      seconds: Math.max(1, Math.round((Date.now() - begun) / 1000)),
+      read: backedUp.reduce((sum, { used }) => sum + used, 0),
+      new: written.newChunks * written.grain,
+    };
+    const ofFile = check.checks.get(written.name.backupId);
+    const made = { fileName, bytes, made: created, check: ofFile, effort };
     await noteForNext(async () => {
       await noteInSeries(storeOf(context), noted, written, made, check.checks, broken);
       if (check.result !== 'damaged') await changes?.tracking.commit();

@@ -1,6 +1,7 @@
 import { RefusedError, UsageError } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { type CompressionFilter, requireCompressor } from '../archive/compress/compression.ts';
+import { costOf } from '../backup/backup-cost.ts';
 import { type Estimate, estimateOf, whyItMayNotFit } from '../backup/backup-space.ts';
 import { FORMAT_DEFAULTS, FORMAT_FILTERS } from '../backup/backup-formats.ts';
 import { timeOfBackupName, timeOfDataName } from '../backup/new-backup-file.ts';
@@ -16,6 +17,7 @@ import { SeriesStore } from '../backup/series-store.ts';
 import type { Storage } from '../transport/storage.ts';
 import { type BackupFlags, isPathInDom0 } from './backup-options.ts';
 import { describeSeries, goesIntoSeries, knownSeries } from './backup-series.ts';
+import { describeCost } from './describe-cost.ts';
 import type { BackupRequest } from './backup-request.ts';
 import type { PlannedRequest } from './plan-request.ts';
 import { backupPlanForPrograms } from './backup-events.ts';
@@ -108,7 +110,10 @@ export async function agree(
   const show = (text: string): void => (yes === true ? report.say(text) : report.ask(text));
   show(formatBackupPlan(plan));
   show(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
+  const cost = costOf(plan, known, goesOn ? changes : new Map());
   if (goesOn) show(describeSeries(known, changes));
+  const taking = goesOn ? describeCost(cost, estimate.most) : '';
+  if (taking !== '') show(taking);
   const unknown = known === undefined ? unknownBackups(destination, flags) : [];
   if (unknown.length > 0) show(describeUnknown(unknown));
   // For a backup that continues a series, it is not known yet how much has changed.
@@ -120,7 +125,7 @@ export async function agree(
   report.plan({
     command: 'backup',
     ...backupPlanForPrograms(plan, estimate, storage.owner, destination, {
-      ...{ known, unknown, changes },
+      ...{ known, unknown, changes, cost },
     }),
     problems: doubt === undefined ? [] : [{ field: 'location', sentence: doubt }],
   });

@@ -39,6 +39,9 @@ const state: fc.Arbitrary<SeriesState> = fc.record({
       ...{ fileName: fc.string(), backupId: id, mac: hex(64), sequence: positive },
       ...{ kind: fc.constantFrom('backup', 'data', 'pack'), made: positive, bytes: positive },
       ...{ grain: positive, needs: fc.array(id, { maxLength: 3 }) },
+      effort: fc.option(fc.record({ seconds: positive, read: fc.nat(), new: fc.nat() }), {
+        nil: undefined,
+      }),
     }),
     { maxLength: 3 },
   ),

@@ -1,0 +1,56 @@
+import type { ChangedQubes } from './changed-qubes.ts';
+import { expectedBytes } from './plan-backup.ts';
+import type { MeasuredPlan } from './plan-home.ts';
+import type { Effort, SeriesFile, SeriesState } from './series-state.ts';
+
+/** A backup that read less than this part of what is to be read says little of how long that takes. */
+const COMPARABLE = 1 / 10;
+
+/** What a backup takes, as far as that is known before anything is read. */
+export interface BackupCost {
+  /** Bytes to read, at most: all but what is known to be unchanged. */
+  readonly mostRead: number;
+  /** Seconds to read, store and check as much, by an earlier backup; undefined: none that read enough is known. */
+  readonly mostSeconds: number | undefined;
+  /** The newest backup of the series of which its effort is known. */
+  readonly last: MeasuredBackup | undefined;
+}
+
+/** A backup of a series of which it was noted how much work it was. */
+export interface MeasuredBackup {
+  /** When it was begun, in seconds since 1970. */
+  readonly made: number;
+  readonly effort: Effort;
+}
+
+/**
+ * @param known what the backup goes on from
+ * @param changes since that; empty if everything is read, whether it has changed or not
+ */
+export function costOf(
+  { qubes, dom0Home, dom0Paths }: MeasuredPlan,
+  known: SeriesState | undefined,
+  changes: ChangedQubes,
+): BackupCost {
+  const volumes = qubes
+    .filter(({ qube }) => changes.get(qube.name) !== 'unchanged')
+    .flatMap((planned) => planned.volumes);
+  const ofDom0 = (dom0Home?.size.expected ?? 0) + (dom0Paths?.size.expected ?? 0);
+  const mostRead = volumes.reduce((sum, volume) => sum + expectedBytes(volume), ofDom0);
+  const measured = (known?.files ?? []).flatMap(measuredIn);
+  return { mostRead, mostSeconds: secondsFor(mostRead, measured), last: measured.at(-1) };
+}
+
+function measuredIn({ made, effort }: SeriesFile): MeasuredBackup[] {
+  return effort === undefined ? [] : [{ made, effort }];
+}
+
+/** At the speed of the one that read most: what takes its time however little is read counts least there. */
+function secondsFor(bytes: number, measured: readonly MeasuredBackup[]): number | undefined {
+  const [largest] = measured
+    .map(({ effort }) => effort)
+    .toSorted((one, other) => other.read - one.read);
+  if (largest === undefined || largest.read === 0) return undefined;
+  if (largest.read < bytes * COMPARABLE) return undefined;
+  return (bytes * largest.seconds) / largest.read;
+}
