@@ -1,6 +1,7 @@
 import { ExitStatus } from '../../shared/errors.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { savedVolumes, sizeOfVolumes } from '../qubes/qube.ts';
+import { referencesOf } from '../restore/references.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { listBackups } from './list-backups.ts';
@@ -92,6 +93,7 @@ async function listBackup(backup: OpenedBackup, report: CommandReport): Promise<
       label: qube.label,
       template: qube.properties.get('template') ?? null,
       netvm: qube.properties.get('netvm') ?? null,
+      references: referencesOf(qube),
       size: sizeOfVolumes(qube) ?? null,
       used: size,
       volumes: savedVolumes(qube).map(({ name }) => name),

@@ -14,6 +14,7 @@ export interface DescribedQube {
   /** In bytes; undefined for dom0. */
   readonly used: number | undefined;
   readonly forDisposables: boolean;
+  readonly providesNetwork: boolean;
   readonly sinceLast: SinceLast;
 }
 
@@ -52,5 +53,6 @@ function describe(qube: Qube, running: boolean): Omit<DescribedQube, 'sinceLast'
       ? undefined
       : savedVolumes(qube).reduce((sum, each) => sum + expectedBytes(each), 0),
     forDisposables: qube.properties.get('template_for_dispvms') === 'True',
+    providesNetwork: qube.properties.get('provides_network') === 'True',
   };
 }

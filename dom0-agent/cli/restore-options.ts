@@ -36,6 +36,21 @@ export function addRestoreOptions(command: Command): Command {
       'base this VM on that template (can be repeated)',
       collectPair,
     )
+    .option(
+      '--use-netvm <VM=NETVM>',
+      'give this VM that netvm, `none`, or the `default` (can be repeated)',
+      collectPair,
+    )
+    .option(
+      '--use-dispvm <VM=DISPVM>',
+      'give this VM that default DispVM, `none`, or the `default` (can be repeated)',
+      collectPair,
+    )
+    .option(
+      '--use-kernel <VM=KERNEL>',
+      'start this VM with that kernel of dom0, or the `default` (can be repeated)',
+      collectPair,
+    )
     .option('--skip-broken', 'leave out VMs that lack a template, netvm or default DispVM')
     .option('--skip-dom0-home', "do not restore dom0's home")
     .option('--ignore-username-mismatch', "restore dom0's home even if its user had another name")

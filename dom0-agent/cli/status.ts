@@ -81,6 +81,7 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
     excluded: excluded.map(describe),
     series: series.map(seriesForPrograms),
     copiesBytes: copies,
+    kernels: flags.json === true ? await system.kernels() : undefined,
     inNoSeries: alone.map(({ name }) => describe(name)),
     warnings: report.warnings,
   });

@@ -103,6 +103,8 @@ export interface QubesSystem {
   defaults(): Promise<SystemDefaults>;
   dom0Home(): Promise<Dom0Home>;
   pools(): Promise<Pool[]>;
+  /** The kernels of dom0 that VMs can be started with; undefined where that is not known. */
+  kernels(): Promise<string[] | undefined>;
   isRunning(name: string): Promise<boolean>;
   /** The current value of a feature; undefined when the VM does not have it. */
   feature(name: string, feature: string): Promise<string | undefined>;

@@ -2,10 +2,21 @@ import { RefusedError } from '../../shared/errors.ts';
 import { isValidQubeName } from '../qubes/qube.ts';
 import type { BackedUpQube } from '../qubes/backup-contents.ts';
 import type { RestoreChoices, SystemState } from './plan-input.ts';
-import type { References } from './references.ts';
+import { type References, inWords } from './references.ts';
+
+/** What VMs refer to, and can be chosen for one. */
+const PROPERTIES = ['template', 'netvm', 'default_dispvm', 'kernel'] as const;
+export type ChosenProperty = (typeof PROPERTIES)[number];
+
+const OPTIONS = {
+  template: 'use-template',
+  netvm: 'use-netvm',
+  default_dispvm: 'use-dispvm',
+  kernel: 'use-kernel',
+} as const;
 
 /** What can be chosen for one VM: the name of the option. */
-export type ChoiceForQube = 'new-name' | 'use-template';
+export type ChoiceForQube = 'new-name' | (typeof OPTIONS)[ChosenProperty];
 
 /** What the user chose for one VM cannot be done. */
 export class ChoiceRefusedError extends RefusedError {
@@ -21,16 +32,14 @@ export class ChoiceRefusedError extends RefusedError {
 }
 
 /** Throws ChoiceRefusedError for a choice about a VM that will not be restored. */
-export function refuseOthers(
-  selected: readonly BackedUpQube[],
-  { newName = new Map(), useTemplate = new Map() }: RestoreChoices,
-): void {
+export function refuseOthers(selected: readonly BackedUpQube[], choices: RestoreChoices): void {
   const names = new Set(selected.map(({ qube }) => qube.name));
-  for (const [option, choices] of [
-    ['new-name', newName],
-    ['use-template', useTemplate],
-  ] as const) {
-    for (const vm of choices.keys()) {
+  const all: (readonly [ChoiceForQube, ReadonlyMap<string, string> | undefined])[] = [
+    ['new-name', choices.newName],
+    ...PROPERTIES.map((property) => [OPTIONS[property], choicesOf(property, choices)] as const),
+  ];
+  for (const [option, made = new Map<string, string>()] of all) {
+    for (const vm of made.keys()) {
       if (names.has(vm)) continue;
       throw new ChoiceRefusedError(
         option,
@@ -72,9 +81,9 @@ export function requireFreeName(
 export function chosenTemplate(
   { qube }: Pick<BackedUpQube, 'qube'>,
   references: References,
-  { useTemplate }: RestoreChoices,
+  choices: RestoreChoices,
 ): string | undefined {
-  const template = useTemplate?.get(qube.name);
+  const template = choices.useTemplate?.get(qube.name);
   if (template === undefined) return undefined;
   const refuse = (why: string): never => {
     const sentence = `${qube.name} cannot be based on ${template}: ${why}`;
@@ -82,4 +91,46 @@ export function chosenTemplate(
   };
   if (!qube.properties.has('template')) return refuse(`a ${qube.qubeClass} has no template`);
   return references.named(qube, 'template', template) ?? refuse('there is no such template here');
+}
+
+/** What was chosen for a VM: a name, none, or what it has by default. */
+export type Chosen = { readonly name: string } | 'none' | 'default';
+
+/**
+ * What was chosen instead of what a VM refers to in the backup; undefined if nothing was. Throws ChoiceRefusedError when
+ * there is none of that name that could be it.
+ */
+export function chosenReference(
+  property: Exclude<ChosenProperty, 'template'>,
+  { qube }: Pick<BackedUpQube, 'qube'>,
+  references: References,
+  { kernels }: Pick<SystemState, 'kernels'>,
+  choices: RestoreChoices,
+): Chosen | undefined {
+  const name = choicesOf(property, choices)?.get(qube.name);
+  if (name === undefined || name === 'default') return name;
+  if (name === 'none' && property !== 'kernel') return name;
+  const isHere =
+    property === 'kernel'
+      ? kernels?.has(name) !== false
+      : references.named(qube, property, name) !== undefined;
+  if (isHere) return { name };
+  throw new ChoiceRefusedError(
+    OPTIONS[property],
+    qube.name,
+    `${qube.name} cannot have the ${inWords(property)} ${name}: there is none of that name here that can be one`,
+  );
+}
+
+/** What was chosen for VMs as this. */
+function choicesOf(
+  property: ChosenProperty,
+  { useTemplate, useNetvm, useDispvm, useKernel }: RestoreChoices,
+): ReadonlyMap<string, string> | undefined {
+  return {
+    template: useTemplate,
+    netvm: useNetvm,
+    default_dispvm: useDispvm,
+    kernel: useKernel,
+  }[property];
 }

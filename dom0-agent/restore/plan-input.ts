@@ -10,6 +10,12 @@ export interface RestoreChoices {
   readonly newName?: ReadonlyMap<string, string>;
   /** By names in the backup: the templates that VMs are based on here. */
   readonly useTemplate?: ReadonlyMap<string, string>;
+  /** By names in the backup: the netvm, or `none`, or `default`, the system's. */
+  readonly useNetvm?: ReadonlyMap<string, string>;
+  /** The same for the default DispVM. */
+  readonly useDispvm?: ReadonlyMap<string, string>;
+  /** By names in the backup: the kernel of dom0, or `default`. */
+  readonly useKernel?: ReadonlyMap<string, string>;
   /** Restore a VM whose name is taken as `name-1`, rather than refuse. */
   readonly renameConflicting?: boolean;
   /** Leave out a VM whose name is taken, rather than refuse. */
@@ -34,16 +40,20 @@ export interface SystemState {
   readonly defaults: SystemDefaults;
   readonly dom0User: string;
   readonly pools: readonly Pool[];
+  /** Those of dom0, for VMs; undefined where that is not known. */
+  readonly kernels: ReadonlySet<string> | undefined;
 }
 
 /** Asks the system for its state. */
 export async function readSystemState(system: QubesSystem): Promise<SystemState> {
   const qubes = await system.qubes();
+  const kernels = await system.kernels();
   return {
     qubes: new Map(qubes.map((qube) => [qube.name, qube])),
     labels: new Set(await system.labels()),
     defaults: await system.defaults(),
     dom0User: (await system.dom0Home()).user,
     pools: await system.pools(),
+    kernels: kernels && new Set(kernels),
   };
 }

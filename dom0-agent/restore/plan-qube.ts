@@ -12,8 +12,8 @@ import type { NewQube, VolumeSettings } from '../qubes/system.ts';
 import type { RestoreChoices } from './plan-input.ts';
 import type { BackedUpQube } from '../qubes/backup-contents.ts';
 import { type Setting, isKeptThoughDistrusted } from './distrusted-settings.ts';
-import { chosenTemplate } from './choices-for-qubes.ts';
-import { type QubeProperty, type References, isQubeProperty } from './references.ts';
+import { type Chosen, chosenReference, chosenTemplate } from './choices-for-qubes.ts';
+import { type QubeProperty, type References, inWords, isQubeProperty } from './references.ts';
 import type { SystemState } from './plan-input.ts';
 
 /** A VM to be restored: how it will be created, and its settings. */
@@ -69,7 +69,7 @@ export function planQube(
       template: planTemplate(source, references, state, choices, remarks),
       pool: choices.pool,
     },
-    properties: planProperties(qube, references, state, keeps, remarks),
+    properties: planProperties(source, references, state, choices, keeps, remarks),
     features: planFeatures(qube, keeps),
     tags: planTags(qube, keeps),
     devices: planDevices(qube, references, keeps, remarks),
@@ -82,11 +82,6 @@ export function planQube(
 /** The system's default template, which replaces a VM's missing one; undefined if there is none. */
 export function defaultTemplate(qube: Qube, { defaults }: SystemState): string | undefined {
   return qube.qubeClass === 'DispVM' ? defaults.dispvm : defaults.template;
-}
-
-/** A property's name for messages. */
-export function inWords(property: QubeProperty): string {
-  return property.replace('_dispvm', ' DispVM');
 }
 
 function classOf(qube: Qube): NewQube['qubeClass'] {
@@ -130,15 +125,28 @@ function replacementFor(property: QubeProperty, { defaults }: SystemState): stri
 }
 
 function planProperties(
-  qube: Qube,
+  source: BackedUpQube,
   references: References,
   state: SystemState,
+  choices: RestoreChoices,
   keeps: Keeps,
   remarks: string[],
 ): Map<string, string> {
+  const { qube } = source;
+  const chosen = new Map<string, Chosen>(
+    (['netvm', 'default_dispvm', 'kernel'] as const).flatMap((property) => {
+      const what = chosenReference(property, source, references, state, choices);
+      return what === undefined ? [] : [[property, what] as const];
+    }),
+  );
   const planned = new Map<string, string>();
   for (const [property, value] of qube.properties) {
-    if (NOT_SET.has(property) || !keeps('property', property, value)) continue;
+    if (NOT_SET.has(property) || chosen.has(property)) continue;
+    if (!keeps('property', property, value)) continue;
+    if (property === 'kernel' && lacksKernel(value, state)) {
+      remarks.push(`kernel this system's default instead of ${value}`);
+      continue;
+    }
     if (!isQubeProperty(property) || value === '') {
       planned.set(property, value);
       continue;
@@ -148,7 +156,31 @@ function planProperties(
     else
       remarks.push(`${inWords(property)} ${replacementFor(property, state)} instead of ${value}`);
   }
+  for (const [property, what] of chosen) {
+    const value = valueOf(what);
+    const former = qube.properties.get(property);
+    if (value !== undefined) planned.set(property, value);
+    if (value !== former) {
+      remarks.push(`${inWords(property)} ${described(value)} instead of ${described(former)}`);
+    }
+  }
   return planned;
+}
+
+/** Whether a VM would not start with it. One that boots a kernel of its own has none of dom0's. */
+function lacksKernel(kernel: string, { kernels }: SystemState): boolean {
+  return kernel !== '' && kernels?.has(kernel) === false;
+}
+
+/** As a property has it; undefined: the default. */
+function valueOf(chosen: Chosen): string | undefined {
+  if (chosen === 'default') return undefined;
+  return chosen === 'none' ? '' : chosen.name;
+}
+
+/** For messages. */
+function described(value: string | undefined): string {
+  return value === undefined ? "this system's default" : value === '' ? 'none' : value;
 }
 
 function planTags({ tags }: Qube, keeps: Keeps): Set<string> {

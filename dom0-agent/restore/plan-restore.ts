@@ -4,9 +4,14 @@ import type { LeftOut } from '../qubes/names-from-user.ts';
 import type { Qube } from '../qubes/qube.ts';
 import type { RestoreChoices } from './plan-input.ts';
 import type { BackedUpQube, BackupContents } from '../qubes/backup-contents.ts';
-import { type PlannedRestore, defaultTemplate, inWords, planQube } from './plan-qube.ts';
-import { chosenTemplate, refuseOthers, requireFreeName } from './choices-for-qubes.ts';
-import { References } from './references.ts';
+import { type PlannedRestore, defaultTemplate, planQube } from './plan-qube.ts';
+import {
+  chosenReference,
+  chosenTemplate,
+  refuseOthers,
+  requireFreeName,
+} from './choices-for-qubes.ts';
+import { References, inWords } from './references.ts';
 import { requirePool } from './restore-space.ts';
 import { selectContents } from '../contents/read-contents.ts';
 import type { SystemState } from './plan-input.ts';
@@ -153,11 +158,13 @@ function lackOf(
   choices: RestoreChoices,
 ): string | undefined {
   const { ignoreMissing } = choices;
-  const template = chosenTemplate({ qube }, references, choices);
   for (const property of ['template', 'netvm', 'default_dispvm'] as const) {
     const value = qube.properties.get(property) ?? '';
-    const found =
-      (property === 'template' ? template : undefined) ?? references.resolve(qube, property, value);
+    const chosen =
+      property === 'template'
+        ? chosenTemplate({ qube }, references, choices)
+        : chosenReference(property, { qube }, references, state, choices);
+    const found = chosen ?? references.resolve(qube, property, value);
     if (value === '' || found !== undefined) continue;
     const hasDefault = property !== 'template' || defaultTemplate(qube, state) !== undefined;
     if (ignoreMissing !== true || !hasDefault) return `${inWords(property)} ${value}`;

@@ -12,8 +12,21 @@ const QUBE_PROPERTIES = [
 ] as const;
 export type QubeProperty = (typeof QUBE_PROPERTIES)[number];
 
+/** A property's name for messages. */
+export function inWords(property: string): string {
+  return property.replace('_dispvm', ' DispVM');
+}
+
 export function isQubeProperty(property: string): property is QubeProperty {
   return QUBE_PROPERTIES.some((known) => known === property);
+}
+
+/** What a VM refers to: VMs, and a kernel of dom0; by its properties. */
+export function referencesOf({ properties }: Qube): { property: string; name: string }[] {
+  return [...QUBE_PROPERTIES, 'kernel'].flatMap((property) => {
+    const name = properties.get(property) ?? '';
+    return name === '' ? [] : [{ property, name }];
+  });
 }
 
 /** Resolves references of restored VMs: to VMs restored with them, or else to VMs of the system. */

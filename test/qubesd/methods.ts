@@ -23,6 +23,10 @@ export interface Machine {
   readonly deviceClasses: ReadonlyMap<string, boolean>;
   /** `sys-usb` and so on: the lines of `admin.vm.device.block.Available`. */
   readonly blockDevices: Map<string, string>;
+  /** What the pool `linux-kernel` holds; undefined: that is refused. */
+  kernels?: undefined | readonly string[];
+  /** By VM, the lines of `admin.vm.device.block.Attached`. */
+  readonly attachedDevices: Map<string, string>;
 }
 
 export interface Call {
@@ -42,6 +46,7 @@ export function answer(store: Store, machine: Machine, call: Call): string {
   const creation = /^admin\.vm\.Create(InPool)?\.(\w+)$/.exec(method);
   if (device?.[1] !== undefined && machine.deviceClasses.has(device[1])) {
     if (device[2] === 'Available') return available(machine, qube, device[1]);
+    if (device[2] === 'Attached') return machine.attachedDevices.get(qube.name) ?? '';
     if (device[2] === 'Assigned') return assigned(qube, device[1]);
     if (device[2] === 'Assign') return assign(store, qube, device[1], arg, payload);
   }
@@ -67,6 +72,9 @@ export function answer(store: Store, machine: Machine, call: Call): string {
       return lines([...store.pools.keys()]);
     case 'admin.pool.Info':
       return poolInfo(store, machine, arg);
+    case 'admin.pool.volume.List':
+      if (machine.kernels === undefined) return refuse('PermissionDenied', 'not allowed');
+      return lines(arg === 'linux-kernel' ? machine.kernels : []);
     case 'admin.pool.UsageDetails':
       return usageDetails(store, machine, arg);
     case 'admin.vm.property.GetAll':

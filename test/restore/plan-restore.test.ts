@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { isValidQubeName, type DeviceAssignment } from '../../dom0-agent/qubes/qube.ts';
 import { freeName } from '../../dom0-agent/qubes/qube.ts';
 import { ChoiceRefusedError } from '../../dom0-agent/restore/choices-for-qubes.ts';
+import type { RestoreChoices } from '../../dom0-agent/restore/plan-input.ts';
 import type { PlannedRestore } from '../../dom0-agent/restore/plan-qube.ts';
 import type { RestorePlan } from '../../dom0-agent/restore/plan-restore.ts';
 import { warnOfSpace } from '../../dom0-agent/restore/restore-space.ts';
@@ -131,6 +132,71 @@ describe('a template that is chosen for a VM', () => {
     expect(() => chosen('new', alone)).toThrow(/a StandaloneVM has no template/);
   });
 });
+
+describe('a netvm, default DispVM or kernel that is chosen for a VM', () => {
+  const refers = { netvm: 'vpn', default_dispvm: 'old', kernel: '5.15.94-1' };
+  const contents = backupOf([qube('work', { template: 'debian', ...refers })]);
+  const here = { ...systemWith([debian, net, dvm, qube('app')]), kernels: new Set(['6.6.48-1']) };
+  const chosen = (choices: Partial<RestoreChoices>): PlannedRestore =>
+    planned(plan(contents, here, { ignoreMissing: true, ...choices }), 'work');
+  const work = (name: string): ReadonlyMap<string, string> => new Map([['work', name]]);
+
+  it('is what it has, so that it lacks nothing', () => {
+    const { properties, remarks } = planned(
+      plan(contents, here, {
+        ...{ useNetvm: work('sys-net'), useDispvm: work('dvm'), useKernel: work('6.6.48-1') },
+      }),
+      'work',
+    );
+    expect(Object.fromEntries(properties)).toEqual({
+      ...{ netvm: 'sys-net', default_dispvm: 'dvm', kernel: '6.6.48-1' },
+    });
+    expect(remarks).toEqual([
+      'netvm sys-net instead of vpn',
+      'default DispVM dvm instead of old',
+      'kernel 6.6.48-1 instead of 5.15.94-1',
+    ]);
+  });
+
+  it('may be none, or the default', () => {
+    const { properties } = chosen({ useNetvm: work('none'), useDispvm: work('default') });
+    expect(Object.fromEntries(properties)).toEqual({ netvm: '' });
+    expect(() => plan(contents, here, { useNetvm: work('none') })).toThrow(
+      /work needs default DispVM old/,
+    );
+  });
+
+  it('is refused where it cannot be one', () => {
+    for (const [option, choices] of [
+      ['use-netvm', { useNetvm: work('app') }],
+      ['use-dispvm', { useDispvm: work('app') }],
+      ['use-kernel', { useKernel: work('none') }],
+    ] as const) {
+      const refused = (): unknown => chosen(choices);
+      expect(refused).toThrow(/^work cannot have the .*: there is none of that name here/);
+      expect(refused).toThrow(ChoiceRefusedError);
+      expect(refusalOf(refused)).toMatchObject({ option, vm: 'work' });
+    }
+    expect(() => chosen({ useNetvm: new Map([['nosuch', 'sys-net']]) })).toThrow(
+      /--use-netvm: nosuch is not among/,
+    );
+  });
+
+  it('is the default where a kernel is missing and none is chosen', () => {
+    expect(chosen({}).properties.has('kernel')).toBe(false);
+    expect(chosen({}).remarks).toContain("kernel this system's default instead of 5.15.94-1");
+    const unknown = plan(contents, { ...here, kernels: undefined }, { ignoreMissing: true });
+    expect(planned(unknown, 'work').properties.get('kernel')).toBe('5.15.94-1');
+  });
+});
+
+function refusalOf(action: () => unknown): unknown {
+  try {
+    return action();
+  } catch (error) {
+    return error;
+  }
+}
 
 describe('a name that is taken', () => {
   const contents = backupOf([debian, net, dvm, work]);

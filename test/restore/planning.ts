@@ -71,6 +71,7 @@ export function systemWith(
       { name: 'varlibqubes', free: undefined, isDefault: true },
       { name: 'fast', free: undefined, isDefault: false },
     ],
+    kernels: undefined,
   };
 }
 

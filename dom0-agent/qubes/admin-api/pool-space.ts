@@ -26,6 +26,22 @@ export async function poolsOf(api: AdminApi): Promise<Pool[]> {
   return pools;
 }
 
+/** What the pools of kernels hold; undefined where qubesd does not say. */
+export async function kernelsIn(api: AdminApi): Promise<string[] | undefined> {
+  const kernels: string[] = [];
+  try {
+    for (const name of linesOf(await api('dom0', 'admin.pool.List'))) {
+      const fields = parseFields(await api('dom0', 'admin.pool.Info', name));
+      if (fields.get('driver') !== KERNEL_DRIVER) continue;
+      kernels.push(...linesOf(await api('dom0', 'admin.pool.volume.List', name)));
+    }
+  } catch (error) {
+    if (error instanceof AdminApiError) return undefined;
+    throw error;
+  }
+  return kernels;
+}
+
 /**
  * Imports a volume with `send`. qubesd gives no reason when data cannot be written: the free space in the
  * pool, before and after, may explain it.

@@ -84,6 +84,11 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
     return await Promise.all(qubes.map((qube) => withSizes(this.layout, qube)));
   }
 
+  /** There is nothing that could start a VM. */
+  kernels(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   async labels(): Promise<string[]> {
     return (await this.store.read()).labels.map(({ name }) => name);
   }
