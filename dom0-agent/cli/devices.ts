@@ -34,12 +34,13 @@ export async function devicesCommand(flags: DevicesFlags): Promise<number> {
   report.say('\nBlock devices that VMs offer: mount one in its VM, or in another, and use -d VM.');
   report.say(
     formatTable(
-      ['VM', 'device', 'what it is', 'size'],
+      ['VM', 'device', 'what it is', 'size', 'attached to'],
       offered.map((each) => [
         each.backend,
         each.port,
         each.description,
         formatKnownSize(each.size),
+        each.attachedTo ?? '',
       ]),
     ),
   );

@@ -41,6 +41,8 @@ export class Qubesd implements AsyncDisposable {
   /** How many connections were open at once, at most. */
   mostAtOnce = 0;
   readonly #open = new Set<Socket>();
+  /** Those who are told events. */
+  readonly #listening = new Set<Socket>();
   #server: Server | undefined;
 
   constructor({ store, socketPath, machine }: QubesdOptions) {
@@ -55,6 +57,7 @@ export class Qubesd implements AsyncDisposable {
         ['pci', false],
       ]),
       blockDevices: new Map(),
+      attachedDevices: new Map(),
       ...machine,
     };
   }
@@ -73,6 +76,20 @@ export class Qubesd implements AsyncDisposable {
     });
     this.#server = server;
     return this;
+  }
+
+  /** How many listen to events. */
+  get listening(): number {
+    return this.#listening.size;
+  }
+
+  /**
+   * Tells everybody who listens of an event, as qubes/api/__init__.py of qubes-core-admin writes it (send_event): it is
+   * not in the transcript.
+   */
+  tell(subject: string, event: string, fields: Readonly<Record<string, string>> = {}): void {
+    const words = ['1', subject, event, ...Object.entries(fields).flat(), '', ''];
+    for (const socket of this.#listening) socket.write(words.join('\0'));
   }
 
   async stop(): Promise<void> {
@@ -98,6 +115,12 @@ export class Qubesd implements AsyncDisposable {
     this.calls.push(call);
     const fault = this.fault(call);
     if (fault?.kind === 'hang') return;
+    if (fault === undefined && call.method === 'admin.Events') {
+      this.#listening.add(socket);
+      socket.once('close', () => this.#listening.delete(socket));
+      socket.write('1\0\0connection-established\0\0');
+      return;
+    }
     if (fault?.kind === 'reset') socket.resetAndDestroy();
     else if (fault?.kind === 'nothing') socket.end();
     else if (fault?.kind === 'answer') socket.end(`0\0${fault.data}`);

@@ -151,6 +151,14 @@ function splitPlace(place: string): [string, string] {
   return [backend, port];
 }
 
+/** The devices that a VM has now, as `backend+port`: the reply of `device.<class>.Attached`, in R4.2 `.List`. */
+export function parseAttached(reply: string): string[] {
+  return linesOf(reply).map((line) => {
+    const [place] = placeAndRest(line);
+    return splitPlace(place).join('+');
+  });
+}
+
 /** A block device that a VM offers to others. */
 export interface OfferedDevice {
   readonly backend: string;
@@ -158,6 +166,8 @@ export interface OfferedDevice {
   readonly description: string;
   /** In bytes; undefined where it is unknown. */
   readonly size: number | undefined;
+  /** The VM that it is attached to, if it is not in its own. */
+  readonly attachedTo: string | undefined;
 }
 
 /** A device as a VM's list of block devices describes it. */
@@ -165,6 +175,7 @@ export function describeOffered(
   backend: string,
   port: string,
   fields: ReadonlyMap<string, string>,
+  attachedTo?: string,
 ): OfferedDevice {
   const words = ['vendor', 'product', 'name', 'description'].map((key) => fields.get(key) ?? '');
   const size = Number(fields.get('_size') ?? fields.get('size') ?? NaN);
@@ -174,5 +185,6 @@ export function describeOffered(
     // What a VM says about its devices is only displayed.
     description: printable(words.filter(Boolean).join(' '), 100),
     size: Number.isSafeInteger(size) ? size : undefined,
+    attachedTo,
   };
 }

@@ -9,7 +9,7 @@ import {
 import { isAdminApiError, NO_REPLY } from './admin-api-error.ts';
 import { openAdminApi, QUBESD_SOCKET } from './admin-api.ts';
 import { describeQube } from './describe-qube.ts';
-import { parseAvailable } from './device-text.ts';
+import { parseAttached, parseAvailable } from './device-text.ts';
 import { createQube } from './create-qube.ts';
 import { findDom0Home } from './inspect-dom0.ts';
 import { importVolume } from './import-volume.ts';
@@ -18,7 +18,7 @@ import { describeOffered } from './device-text.ts';
 import { type OfferedDevice } from './device-text.ts';
 import { qubeSettings } from './qube-settings.ts';
 import { retryOnRestart } from './retry-on-restart.ts';
-import { importIntoPool, poolsOf } from './pool-space.ts';
+import { importIntoPool, kernelsIn, poolsOf } from './pool-space.ts';
 import { memoize } from '../../../shared/memoize.ts';
 import { linesOf, parseProperties, parseQubeList } from './replies.ts';
 import { RootFileHolder } from '../pools/root-file-holder.ts';
@@ -138,6 +138,7 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     dom0Home: () => findDom0Home(run),
     isRunning,
     pools: () => poolsOf(api),
+    kernels: () => kernelsIn(api),
 
     ...qubeSettings(api, isR42),
 
@@ -180,10 +181,19 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     async offeredDevices() {
       const listed = parseQubeList(await api('dom0', 'admin.vm.List'));
       const running = listed.filter(({ name, state }) => name !== 'dom0' && state === 'Running');
+      const list = `admin.vm.device.block.${(await isR42()) ? 'List' : 'Attached'}`;
+      const attached = await Promise.all(
+        running.map(async ({ name }) =>
+          parseAttached(await api(name, list)).map((place) => [place, name] as const),
+        ),
+      );
+      const owners = new Map(attached.flat());
       const offered = await Promise.all(
         running.map(async ({ name: backend }) => {
           const devices = parseAvailable(await api(backend, 'admin.vm.device.block.Available'));
-          return devices.map(({ port, fields }) => describeOffered(backend, port, fields));
+          return devices.map(({ port, fields }) =>
+            describeOffered(backend, port, fields, owners.get(`${backend}+${port}`)),
+          );
         }),
       );
       return offered.flat();

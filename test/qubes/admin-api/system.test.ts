@@ -233,14 +233,24 @@ describe('changing the system', () => {
   });
 });
 
-it('the block devices that running VMs offer are listed', async () => {
+it('the block devices that running VMs offer are listed, with the VMs that have them now', async () => {
   const offer =
     "sda:b device_id='b' port_id='sda' devclass='block' name='Stick\x1b[2J' _size='64'\n";
   await using scene = await makeScene({ machine: { blockDevices: new Map([['sys-net', offer]]) } });
   const system = systemOf(scene);
   expect(await system.offeredDevices()).toEqual([]);
   await system.start('sys-net');
-  expect(await system.offeredDevices()).toEqual([
-    { backend: 'sys-net', port: 'sda', description: 'Stick?[2J', size: 64 },
-  ]);
+  const stick = { backend: 'sys-net', port: 'sda', description: 'Stick?[2J', size: 64 };
+  expect(await system.offeredDevices()).toEqual([stick]);
+  await system.start('work');
+  const now = "sys-net+sda:b device_id='b' port_id='sda' devclass='block' mode='manual'\n";
+  scene.qubesd.machine.attachedDevices.set('work', now);
+  expect(await system.offeredDevices()).toEqual([{ ...stick, attachedTo: 'work' }]);
+});
+
+it('the kernels of dom0 are listed, unless qubesd does not say', async () => {
+  await using scene = await makeScene();
+  expect(await systemOf(scene).kernels()).toBeUndefined();
+  scene.qubesd.machine.kernels = ['6.6.48-1', 'misc'];
+  expect(await systemOf(scene).kernels()).toEqual(['6.6.48-1', 'misc']);
 });
