@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
+import { LeadingCommand } from '../transport/leading-command.ts';
 import { TmuxTerminal } from './tmux.ts';
 
 let box: Box;
@@ -47,6 +48,8 @@ const QUBES: Answer = [/Which VMs\?/, 'Enter'];
 const KIND: Answer = [/Where should the backup\s+go\?/, 'Enter'];
 const VM: Answer = [/Which VM\?/, 'usb', 'Enter'];
 const WHAT: Answer = [/Where in usb\?/, 'Enter'];
+const PLACE: Answer = [/Where in usb\?/, 'Down', 'Enter'];
+const COMMAND: Answer = [/Where in usb\?/, 'Down', 'Down', 'Enter'];
 const INTO: Answer = [/Which directory\?[^]*backups\//, 'Down', 'Enter'];
 const HERE: Answer = [/Which directory\?[^]*older\//, 'Enter'];
 const ENCRYPTION: Answer = [/Encrypt the backup\?/, 'Enter'];
@@ -130,7 +133,13 @@ const SCREENS: readonly (readonly [Answer, readonly string[]])[] = [
     ],
   ],
   [VM, ['? Which VM?', '❯ debian', '  usb', '  work', '  vault', '', KEYS]],
-  [WHAT, ['? Where in usb?', '❯ a directory', '  a command', '', KEYS]],
+  [
+    WHAT,
+    [
+      ...['? Where in usb?', '❯ a directory', '  a place that a command leads to'],
+      ...['  a command', '', KEYS],
+    ],
+  ],
 ];
 
 it.each([200, 80, 40])(
@@ -158,7 +167,8 @@ const WAYS: readonly (readonly [string, readonly Answer[], RegExp])[] = [
   ['directory or command', [TASK, QUBES, KIND, VM], /Where in usb\?/],
   ['the directory', [TASK, QUBES, KIND, VM, WHAT], /Which directory\?[^]*backups\//],
   ['a path', [TASK, QUBES, KIND, VM, WHAT, [/Which directory/, 'another', 'Enter']], /The path:/],
-  ['a command', [TASK, QUBES, KIND, VM, [/Where in usb\?/, 'Down', 'Enter']], /The command:/],
+  ['a command', [TASK, QUBES, KIND, VM, COMMAND], /The command:/],
+  ['what leads there', [TASK, QUBES, KIND, VM, PLACE], /Which command leads there\?/],
   ['the encryption', TO_USB, /Encrypt the backup\?/],
   ['the passphrase', [...TO_USB, ENCRYPTION], /^Passphrase:/m],
   ['the review', [...TO_USB, ENCRYPTION, ...PASSPHRASE_TWICE], /Back up\?/],
@@ -235,7 +245,7 @@ it('a command can be named, and is quoted in what is told', async () => {
   await using terminal = wizard();
   await answer(terminal, [TASK, [/Which VMs\?/, 'i', 'Space', 'Enter'], KIND, VM]);
   await answer(terminal, [
-    [/Where in usb\?/, 'Down', 'Enter'],
+    COMMAND,
     [/The command:/, 'Enter'],
     [/Type a command/, "cat >'my backup'", 'Enter'],
     ENCRYPTION,
@@ -246,6 +256,41 @@ it('a command can be named, and is quoted in what is told', async () => {
   expect(terminal.joined).toMatch(
     /^The same without these questions:\n    coffer backup --dest-vm usb --command 'cat >'\\''my backup'\\''' dom0 usb$/m,
   );
+});
+
+it('a command that leads to a place can be named, for a backup and for its restore', async () => {
+  const far = join(box.directory, 'far-away');
+  mkdirSync(far);
+  const { command } = new LeadingCommand(join(box.directory, 'homes/usb'));
+  const leading: readonly Answer[] = [
+    PLACE,
+    [/Which command leads there\?/, 'another', 'Enter'],
+    [/The command:/, command, 'Enter'],
+  ];
+  {
+    await using terminal = wizard();
+    await answer(terminal, [TASK, [/Which VMs\?/, 'i', 'Space', 'Enter'], KIND, VM, ...leading]);
+    await answer(terminal, [
+      [/The place, as the command takes it:/, '/nosuch', 'Enter'],
+      [/ended\s+with\s+status\s+9/, '\u0015', far, 'Enter'],
+      ...[ENCRYPTION, ...PASSPHRASE_TWICE],
+      [/Back up\?/, 'y\n'],
+    ]);
+    expect(await terminal.ended()).toBe(0);
+    expect(terminal.joined).toContain(
+      `coffer backup --dest-vm usb --through ${command} ${far} dom0 usb\n`,
+    );
+  }
+  expect(readdirSync(far)).toHaveLength(1);
+  await using terminal = wizard();
+  await answer(terminal, [RESTORE, SOURCE, VM, ...leading]);
+  await answer(terminal, [
+    [/The place, as the command takes it:/, far, 'Enter'],
+    [/Which backup\?[^]*the newest backup here/, 'Enter'],
+    [/^Passphrase:/m, `${PASSPHRASE}\n`],
+    [/Which VMs\?[^]*usb/, 'C-c'],
+  ]);
+  expect(await terminal.ended()).toBe(130);
 });
 
 it('SIGTERM and the end of the input end it', async () => {

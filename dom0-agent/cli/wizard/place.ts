@@ -12,8 +12,13 @@ export interface Place {
   readonly vm?: string;
   /** Whether `location` is a shell command. */
   readonly isCommand?: boolean;
+  /** A shell command that leads to `location`. */
+  readonly through?: string;
   readonly location: string;
 }
+
+/** What a place in a VM is. */
+type Kind = 'directory' | 'through' | 'command';
 
 /** What a place is asked for. */
 export type Purpose = 'write' | 'read';
@@ -24,14 +29,18 @@ interface Sought {
   readonly vm?: string;
   /** The directory to begin browsing with. */
   readonly directory?: string;
-  readonly isCommand?: boolean;
+  readonly what?: Kind;
+  readonly through?: string;
   readonly location?: string;
 }
 
 /** Where udisks mounts devices. */
 const MOUNTS = '/run/media/user';
 
-/** Asks for a place: a device, a VM or dom0, and then a directory there, which can be browsed, or a command. */
+/**
+ * Asks for a place: a device, a VM or dom0, and then a directory there, which can be browsed, a place that a command
+ * leads to, or a command.
+ */
 export async function askPlace(
   purpose: Purpose,
   opened: OpenedSystem,
@@ -41,14 +50,20 @@ export async function askPlace(
     [
       () => askKind(purpose, opened, signal),
       (sought) => askVm(sought, opened, signal),
-      (sought) => askWhetherCommand(sought, purpose, signal),
+      (sought) => askWhat(sought, purpose, signal),
+      (sought) => askThrough(sought, signal),
       (sought) => askLocation(sought, purpose, opened, signal),
     ],
     {},
   );
   if (found === BACK) return BACK;
-  const { vm, isCommand = false, location = '' } = found;
-  return { ...(vm === undefined ? {} : { vm }), isCommand, location };
+  const { vm, what, through, location = '' } = found;
+  return {
+    ...(vm === undefined ? {} : { vm }),
+    isCommand: what === 'command',
+    ...(through === undefined ? {} : { through }),
+    location,
+  };
 }
 
 async function askKind(
@@ -80,10 +95,10 @@ async function devices({ qubesd }: OpenedSystem): Promise<Choice<Sought>[]> {
       value: { kind: 'dom0' as const, directory: mountPoint },
       description: `${mountPoint}${free === undefined ? '' : `, ${formatSize(free)} free`}`,
     })),
-    ...offered.map(({ backend, port, description }) => ({
-      name: `the device ${port} of ${backend}`,
-      value: { kind: 'vm' as const, vm: backend, directory: MOUNTS },
-      description: `${description}: mount it in ${backend} first.`,
+    ...offered.map(({ backend, port, description, attachedTo = backend }) => ({
+      name: `the device ${port} of ${backend}${attachedTo === backend ? '' : `, attached to ${attachedTo}`}`,
+      value: { kind: 'vm' as const, vm: attachedTo, directory: MOUNTS },
+      description: `${description}: mount it in ${attachedTo} first.`,
     })),
   ];
 }
@@ -109,20 +124,25 @@ async function askVm(
   return vm === BACK ? BACK : { ...sought, vm };
 }
 
-async function askWhetherCommand(
+async function askWhat(
   sought: Sought,
   purpose: Purpose,
   signal: AbortSignal,
 ): Promise<Sought | undefined | Back> {
   const { vm, directory } = sought;
   if (vm === undefined || directory !== undefined) return undefined;
-  const isCommand = await choose(
+  const what = await choose<Kind>(
     `Where in ${vm}?`,
     [
-      { name: 'a directory', value: false },
+      { name: 'a directory', value: 'directory' },
+      {
+        name: 'a place that a command leads to',
+        value: 'through',
+        description: 'A directory on a server or in a cloud, which holds backups as any other.',
+      },
       {
         name: 'a command',
-        value: true,
+        value: 'command',
         description:
           purpose === 'write'
             ? 'It reads the backup from its standard input, and may send it to a server.'
@@ -131,7 +151,33 @@ async function askWhetherCommand(
     ],
     signal,
   );
-  return isCommand === BACK ? BACK : { ...sought, isCommand };
+  return what === BACK ? BACK : { ...sought, what };
+}
+
+/** The command that leads to the place. */
+async function askThrough(sought: Sought, signal: AbortSignal): Promise<Sought | undefined | Back> {
+  if (sought.what !== 'through') return undefined;
+  const OTHER = '';
+  const chosen = await choose(
+    'Which command leads there?',
+    [
+      {
+        name: 'coffer-ssh',
+        value: 'coffer-ssh',
+        description: 'To a directory of a server: user@example.org:backups',
+      },
+      {
+        name: 'coffer-rclone',
+        value: 'coffer-rclone',
+        description: 'To a directory of a remote of rclone: cloud:backups',
+      },
+      { name: 'another one', value: OTHER },
+    ],
+    signal,
+  );
+  if (chosen === BACK) return BACK;
+  const through = chosen === OTHER ? await askLine('The command:', whyNoCommand, signal) : chosen;
+  return through === BACK ? BACK : { ...sought, through };
 }
 
 async function askLocation(
@@ -140,18 +186,22 @@ async function askLocation(
   opened: OpenedSystem,
   signal: AbortSignal,
 ): Promise<Sought | Back> {
-  const { vm, isCommand, directory } = sought;
-  if (isCommand === true) {
+  const { vm, what, through, directory } = sought;
+  if (what === 'command') {
     const location = await askLine('The command:', whyNoCommand, signal);
     return location === BACK ? BACK : { ...sought, location };
   }
-  const storage = await opened.storage({ destVm: vm });
+  const storage = await opened.storage({ destVm: vm, through });
   const start = directory ?? (vm === undefined ? process.cwd() : '.');
   if (await opened.isHalted(vm)) {
     const isToBeStarted = await choose(
       `${storage.owner} is not running.`,
       [
-        { name: 'start it and list its directories', value: true },
+        {
+          name:
+            through === undefined ? 'start it and list its directories' : 'start it and look there',
+          value: true,
+        },
         { name: 'type the path', value: false, description: 'It is started later.' },
       ],
       signal,
@@ -161,6 +211,13 @@ async function askLocation(
       const location = await askLine('The path:', whyNoPath, signal);
       return location === BACK ? BACK : { ...sought, location };
     }
+  }
+  if (through !== undefined) {
+    const whyNot = (path: string) => whyNoDirectory(storage, path, signal);
+    const place = await askLine('The place, as the command takes it:', whyNot, signal);
+    if (place === BACK) return BACK;
+    const location = purpose === 'write' ? place : await pickPath(storage, place, purpose, signal);
+    return location === BACK ? BACK : { ...sought, location };
   }
   const begin = await firstThatIsThere([start, posix.dirname(start), '.'], (path) =>
     whyNoDirectory(storage, path, signal),

@@ -78,12 +78,15 @@ function backIfNone(error: unknown): Back {
 }
 
 async function contentsAt(
-  { vm, location }: Place,
+  { vm, through, location }: Place,
   opened: OpenedSystem,
   signal: AbortSignal,
 ): Promise<BackupContents> {
   using report = new CommandReport({ quiet: true });
-  const flags = vm === undefined ? {} : { destVm: vm };
+  const flags = {
+    ...(vm === undefined ? {} : { destVm: vm }),
+    ...(through === undefined ? {} : { through }),
+  };
   await using backup = await openChosenBackup(opened, location, flags, report, signal);
   showNotice(describeBackup(backup));
   return await usableContents(backup);

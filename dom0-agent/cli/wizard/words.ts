@@ -1,10 +1,11 @@
 import type { Place } from './place.ts';
 
 /** The options of the command line that name a place. */
-export function wordsFor({ vm, isCommand }: Omit<Place, 'location'>): string[] {
+export function wordsFor({ vm, isCommand, through }: Omit<Place, 'location'>): string[] {
   return [
     ...(vm === undefined ? [] : ['--dest-vm', vm]),
     ...(isCommand === true ? ['--command'] : []),
+    ...(through === undefined ? [] : ['--through', through]),
   ];
 }
 
