@@ -155,11 +155,12 @@ function inDom0({ device, mountPoint, label, free }: MountedDevice): Device {
   };
 }
 
-function inQube({ backend, port, description, size }: OfferedDevice): Device {
+function inQube({ backend, port, description, size, attachedTo }: OfferedDevice): Device {
+  const vm = attachedTo ?? backend;
   return {
-    ...{ id: `${backend}:${port}`, vm: backend, directory: undefined },
+    ...{ id: `${backend}:${port}`, vm, directory: undefined },
     text: fill(_('{name}, in {qube}: {size}'), {
-      ...{ name: description === '' ? port : description, qube: backend },
+      ...{ name: description === '' ? port : description, qube: vm },
       size: size === null ? '?' : sizeText(size),
     }),
   };

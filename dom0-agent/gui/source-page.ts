@@ -54,8 +54,7 @@ export class SourcePage implements Page {
   }
 
   missing(): string | undefined {
-    const isEmpty = this.#place.place.location.trim() === '';
-    return isEmpty ? this.#enter : this.#passphrase.missing();
+    return this.#place.missing(this.#enter) ?? this.#passphrase.missing();
   }
 
   /** Shows, at the field, why it was refused. */

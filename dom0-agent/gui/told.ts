@@ -12,6 +12,8 @@ export interface StatusResult extends ResultEvent {
   readonly due: number;
   readonly qubes: readonly StatusOfQube[];
   readonly excluded: readonly QubeHere[];
+  /** Of dom0, for VMs; null: that is not known. */
+  readonly kernels: readonly string[] | null;
   /** The series that dom0 knows. */
   readonly series: readonly { readonly location: string; readonly created: string | null }[];
 }
@@ -26,6 +28,8 @@ export interface QubeHere {
   readonly used: number | null;
   /** Whether disposables can be based on it. */
   readonly forDisposables: boolean;
+  /** Whether it can be a net qube. */
+  readonly providesNetwork: boolean;
   readonly sinceLast: SinceLast;
 }
 
@@ -66,6 +70,8 @@ export interface OfferedDevice {
   readonly port: string;
   readonly description: string;
   readonly size: number | null;
+  /** The VM that has it now, if it is another one. */
+  readonly attachedTo: string | null;
 }
 
 /** A VM in which a backup can be stored. */
@@ -83,11 +89,23 @@ export interface BackupPlan extends PlanEvent {
   readonly startsVm: boolean;
   readonly leastBytes: number;
   readonly mostBytes: number;
+  /** Bytes: all but what is known to be unchanged. */
+  readonly mostRead: number;
+  /** How long as much takes, by an earlier backup. */
+  readonly mostSeconds: number | null;
+  /** Of the last backup of the series. */
+  readonly lastEffort: {
+    readonly seconds: number;
+    readonly read: number;
+    readonly new: number;
+  } | null;
   readonly qubes: readonly {
     readonly name: string;
     readonly running: boolean;
     readonly used: number;
     readonly sinceLast: SinceLast;
+    /** Bytes that are new; null: that takes reading to know. */
+    readonly changed: number | null;
   }[];
   readonly dom0Home: { readonly used: number } | null;
   readonly leftOut: readonly { readonly name: string; readonly why: string }[];
@@ -105,6 +123,7 @@ export interface BackupPlan extends PlanEvent {
 
 /** The fields of the result of `coffer backup` that windows read. */
 export interface BackupResult extends ResultEvent {
+  readonly vm: string;
   readonly location: string;
   readonly path: string | null;
   readonly bytes: number;
@@ -158,8 +177,8 @@ export interface ContainedQube {
   readonly label: string;
   /** Its template; null if it has none. */
   readonly template: string | null;
-  /** Empty for none; null for the default. */
-  readonly netvm: string | null;
+  /** What its settings refer to, by their properties: `netvm`. */
+  readonly references: readonly { readonly property: string; readonly name: string }[];
   readonly used: number;
 }
 

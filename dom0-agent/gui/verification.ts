@@ -7,8 +7,17 @@ import type { RestoreResult, VerifyPlan } from './told.ts';
 import type { Wizard } from './wizard.ts';
 
 /** The options for a place, which all commands share. */
-export function wordsOfPlace({ vm, isCommand }: Place): string[] {
-  return [...(vm === 'dom0' ? [] : ['-d', vm]), ...(isCommand ? ['--command'] : [])];
+export function wordsOfPlace({ vm, isCommand, through }: Place): string[] {
+  return [
+    ...(vm === 'dom0' ? [] : ['-d', vm]),
+    ...(isCommand ? ['--command'] : []),
+    ...(through === '' ? [] : ['--through', through]),
+  ];
+}
+
+/** A file in a directory, of which only a command may know what it is: its name is not made simpler. */
+export function fileThere(directory: string, name: string): string {
+  return directory.endsWith('/') ? directory + name : `${directory}/${name}`;
 }
 
 /** Verifies a backup, and returns the page with the result. Throws CofferFailed. */

@@ -67,22 +67,25 @@ describe('the events of', () => {
     expect(phases.slice(0, 3)).toEqual(['look', 'detect', 'send']);
   });
 
-  it('a plan and of status report which VMs have changed since the last backup, as far as that is known', async () => {
+  it('a plan and of status report which VMs have changed since the last backup, and how long that takes, as far as that is known', async () => {
     const box = await Box.full(onTestFinished);
     const image = (name: string): string => join(box.directory, 'appvms', name, 'private.img');
-    const planned = (): unknown[] => {
-      const asked = ['backup', '--json', '--questions', '-d', 'usb', 'backups', 'work', 'vault'];
-      const [plan] = ofKind(eventsIn(box.loud(asked, 'no\n').stdout), 'plan');
-      return (plan?.['qubes'] as Told[]).map(({ name, sinceLast, changed }) => [
+    const plan = (...names: string[]): Told => {
+      const asked = ['backup', '--json', '--questions', '-d', 'usb', 'backups', ...names];
+      return ofKind(eventsIn(box.loud(asked, 'no\n').stdout), 'plan')[0] ?? { event: 'none' };
+    };
+    const qubesOf = (of: Told): Told[] => of['qubes'] as Told[];
+    const planned = (): unknown[] =>
+      qubesOf(plan('work', 'vault')).map(({ name, sinceLast, changed }) => [
         ...[name, sinceLast, changed],
       ]);
-    };
     const inStatus = (): unknown[] =>
       (told(box, ['status']).events.at(-1)?.['qubes'] as Told[]).flatMap(({ name, sinceLast }) =>
         name === 'work' || name === 'vault' ? [[name, sinceLast]] : [],
       );
     const unknown = ['work', 'vault'].map((name) => [name, null, null]);
     expect(planned()).toEqual(unknown);
+    expect(plan('work')).toMatchObject({ mostSeconds: null, lastEffort: null });
     // A file that was written to just now could be written to again without a change of its time.
     await settled(image('vault'));
     box.backUp();
@@ -90,6 +93,16 @@ describe('the events of', () => {
       ['work', 'unchanged', 0],
       ['vault', 'unchanged', 0],
     ]);
+    const effort = plan('work')['lastEffort'] as Record<string, number>;
+    expect(
+      Object.values(effort)
+        .slice(1)
+        .every((number) => number > 0),
+    ).toBe(true);
+    expect(plan('work')).toMatchObject({ mostRead: 0, mostSeconds: 0 });
+    // The series has nothing of it.
+    const [usb] = qubesOf(plan('usb'));
+    expect(usb).toMatchObject({ sinceLast: 'changed', changed: usb?.['used'] });
     const terminal = box.loud(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work']);
     expect(terminal.stdout).toMatch(/only what has changed since is stored. Unchanged: work\.$/m);
     writeFileSync(image('work'), randomBytes(5000), { flag: 'r+' });
@@ -98,6 +111,9 @@ describe('the events of', () => {
       ['work', 'changed', null],
       ['vault', 'unchanged', 0],
     ]);
+    const changed = plan('work', 'vault');
+    expect(changed['mostRead']).toBe(qubesOf(changed)[0]?.['used']);
+    expect(changed['mostSeconds']).toBeGreaterThan(0);
     expect(inStatus()).toEqual([
       ['work', 'changed'],
       ['vault', 'unchanged'],
@@ -183,12 +199,13 @@ describe('an error event names the input that is wrong:', () => {
     expect(events.at(-1)).toMatchObject({ event: 'error', field, exitStatus });
   });
 
-  it('new-name and use-template, with the VM', async () => {
+  it('new-name, use-template and use-netvm, with the VM', async () => {
     const box = await Box.full(onTestFinished);
     const backup = box.backUp();
     for (const [field, choice] of [
       ['new-name', 'work=usb'],
       ['use-template', 'work=nosuch'],
+      ['use-netvm', 'work=nosuch'],
     ]) {
       const restore = ['restore', '-y', '--rename-conflicting', `--${field}`, choice ?? ''];
       const { events } = told(box, [...restore, '-d', 'usb', ...box.secret, backup]);

@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'nod
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
+import { LeadingCommand } from '../transport/leading-command.ts';
 import { Desktop } from './desktop.ts';
 
 /** Goes to the page that asks where the backup of all VMs should go. */
@@ -15,8 +16,8 @@ async function whereTo(desktop: Desktop): Promise<void> {
 /** Goes to the review of a backup of all VMs into a command. */
 async function fillInCommand(desktop: Desktop, command: string): Promise<void> {
   await whereTo(desktop);
+  await desktop.choose('Kind of place', 'a command that receives the backup');
   await desktop.type('Directory or command', command);
-  await desktop.press('This is a command that receives the backup');
   await desktop.type('Passphrase', PASSPHRASE);
   await desktop.type('Passphrase again', PASSPHRASE);
   await desktop.press('Next');
@@ -105,10 +106,39 @@ describe('Back Up Qubes', () => {
     await desktop.sees(/passphrase is wrong/);
     await desktop.type('Passphrase', PASSPHRASE);
     await desktop.press('Next');
+    await desktop.sees(/^It continues from the backup there/);
+    await desktop.sees(/^If all of that has to be read, it takes about \d+ s, /);
+    await desktop.sees(/^The last backup took \d+ s: .* was read, .* was new\.$/);
     await desktop.press('Back up');
     await desktop.sees('The backup is complete');
     await desktop.sees(/was already there/);
     expect(readdirSync(box.backups)).toHaveLength(2);
+  }, 120_000);
+
+  it('backs up to a place that a command leads to, which it runs only when it is told to', async () => {
+    const box = await Box.full(onTestFinished);
+    const far = path.join(box.directory, 'far-away');
+    mkdirSync(far);
+    const leading = new LeadingCommand(path.join(box.directory, 'homes/usb'));
+    await using desktop = await Desktop.open('backup', box.directory);
+    await whereTo(desktop);
+    await desktop.choose('Kind of place', 'a place that a command leads to');
+    await desktop.sees('Enter the command that leads there.');
+    await desktop.type('Command that leads there', leading.command);
+    await desktop.type('Directory or command', far);
+    await desktop.sees(/^Press “Look there” when the place is complete/);
+    expect(leading.asked()).toEqual([]);
+    await desktop.press('Look there');
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.type('Passphrase again', PASSPHRASE);
+    await desktop.press('Next');
+    await desktop.press('Back up');
+    await desktop.sees('The backup is complete');
+    expect(readdirSync(far)).toHaveLength(1);
+    await desktop.press('Verify now');
+    await desktop.sees('The backup is complete and authentic');
+    const settings = readFileSync(path.join(desktop.home, '.config/coffer/window-1.conf'), 'utf8');
+    expect(settings).toContain(`through = ${leading.command}`);
   }, 120_000);
 
   it('offers to continue a series that dom0 does not know, or to begin another one', async () => {

@@ -14,6 +14,7 @@ const qube = {
 const PLAN = {
   ...{ event: 'plan', command: 'backup', vm: 'usb', location: 'usb:/backups', freeBytes: 4e9 },
   ...{ startsVm: false, leastBytes: 1e6, mostBytes: 2e6, dom0Home: null, leftOut: [] },
+  ...{ mostRead: 2e6, mostSeconds: null, lastEffort: null },
   qubes: [
     { name: 'work', size: 3e6, used: 1e6, ...qube },
     { name: 'vault', size: 3e6, used: 1e6, ...qube },

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { makeScene } from '../qubesd/scene.ts';
 import { Desktop } from './desktop.ts';
 import { Recorded } from './recorded.ts';
 
@@ -29,6 +30,8 @@ beforeEach(() => {
   devices([]);
 });
 
+const OFFERED = { backend: 'sys-usb', port: 'sda1', description: 'Stick', size: 1 };
+
 const PROFILE = {
   name: 'weekly',
   vm: 'usb',
@@ -38,15 +41,15 @@ const PROFILE = {
   qubes: [],
 };
 
-function devices(mounted: readonly object[]): void {
+function devices(mounted: readonly object[], offered: readonly object[] = []): void {
   const places = [{ name: 'usb', class: 'AppVM', running: false }];
-  const result = { event: 'result', command: 'devices', ...OK, mounted, offered: [], places };
+  const result = { event: 'result', command: 'devices', ...OK, mounted, offered, places };
   coffer.play('devices', [result]);
 }
 
-async function open(name: 'notify' | 'watch'): Promise<Desktop> {
+async function open(name: 'notify' | 'watch', settings = {}): Promise<Desktop> {
   const { program, directory } = coffer;
-  const more = { COFFER_WATCH_SECONDS: '1' };
+  const more = { COFFER_WATCH_SECONDS: '1', COFFER_QUBESD_SOCKET: '/nonexistent', ...settings };
   return Desktop.open(name, directory, { program, programs: directory, more });
 }
 
@@ -94,6 +97,25 @@ describe('a notification', () => {
     devices([DISK]);
     const attached = { summary: 'The disk of your backups is attached', action: 'Back up…' };
     expect(await desktop.isNotified()).toMatchObject(attached);
+  }, 120_000);
+
+  it('comes when a backup is due and a disk is attached to a qube that has had backups on one', async () => {
+    const series = [{ location: 'vault:/run/media/user/disk/backups', created: null }];
+    coffer.play('status', [LOOK, Object.assign({}, STATUS, { series }), { exit: 1 }]);
+    devices([], [{ ...OFFERED, attachedTo: null }]);
+    await using scene = await makeScene();
+    const { qubesd } = scene;
+    const settings = { COFFER_WATCH_SECONDS: '3600', COFFER_QUBESD_SOCKET: qubesd.socketPath };
+    await using desktop = await open('watch', settings);
+    expect(await desktop.isNotified()).toMatchObject({ summary: 'Backups are due' });
+    await desktop.seesEventually(() => qubesd.listening === 1);
+    devices([], [{ ...OFFERED, attachedTo: 'vault' }]);
+    qubesd.tell('work', 'domain-start', { start_guid: 'True' });
+    qubesd.tell('vault', 'device-attach:block', { device: 'sys-usb+sda1', options: '{}' });
+    expect(await desktop.isNotified('A disk is attached to vault')).toMatchObject({
+      body: 'Nothing has been backed up yet. 1 qube is in no backup.',
+      action: 'Back up…',
+    });
   }, 120_000);
 
   it("of a timer's backup that could not begin says why, and opens the details", async () => {

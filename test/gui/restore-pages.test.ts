@@ -11,12 +11,14 @@ const BACKUP = {
   ...{ encrypted: true, bytes: 1e6, series: 'aa', sequence: 1 },
 };
 const qube = { label: 'red', netvm: null, size: 3e6, used: 1e6, volumes: ['private'], remarks: [] };
+const VPN = { property: 'netvm', name: 'sys-vpn' };
+const OLD_DVM = { property: 'default_dispvm', name: 'old-dvm' };
 const CONTENTS = {
   ...{ event: 'result', command: 'list', ok: true, exitStatus: 0, ...BACKUP, compression: 'zstd' },
   qubes: [
-    { name: 'mail', class: 'AppVM', template: 'old-debian', ...qube },
-    { name: 'web', class: 'AppVM', template: 'old-debian', ...qube, netvm: 'sys-vpn' },
-    { name: 'old-debian', class: 'TemplateVM', template: null, ...qube },
+    { name: 'mail', class: 'AppVM', template: 'old-debian', ...qube, references: [VPN] },
+    { name: 'web', class: 'AppVM', template: 'old-debian', ...qube, references: [VPN, OLD_DVM] },
+    { name: 'old-debian', class: 'TemplateVM', template: null, ...qube, references: [] },
   ],
   ...{ dom0Home: null, dom0Paths: null },
   unusable: [{ name: 'torn', why: 'its private volume is missing' }],
@@ -76,18 +78,27 @@ describe('the window of a restore, with recorded events,', () => {
       '--use-template mail=debian --use-template web=debian',
     );
 
-    await desktop.sees(/ Its net qube sys-vpn is neither here nor selected/);
+    await desktop.sees('Its net qube sys-vpn is neither here nor selected. Instead:');
+    await desktop.sees('Its disposable template old-dvm is neither here nor selected. Instead:');
+    await desktop.choose('Net qube of mail', 'usb');
     await desktop.press('old-debian');
     await desktop.press('Select none');
     await desktop.press('Select all');
     coffer.play('restore', [LOOK, ASK, PLAN, CONFIRM, RESULT, { exit: 1 }]);
     await desktop.press('Next');
-    await desktop.sees('The net qube sys-vpn of web is missing: choose “Ignore missing”.');
+    await desktop.sees(/^old-dvm, which web needs, is missing: go back and choose another one, /);
+    await desktop.press('Back');
+    await desktop.choose('Disposable template of web', 'none');
+    await desktop.press('Next');
+    await desktop.sees('How do you want to restore them?');
+    expect(coffer.commands.at(-1)).toContain(
+      '--use-netvm mail=usb --use-netvm web=usb --use-dispvm web=none',
+    );
     await desktop.press('Ignore missing');
     await desktop.press('Distrust settings');
     await desktop.press('Next');
     await desktop.sees(/^976/);
-    expect(coffer.commands.at(-1)).toMatch(/--distrust-settings -- backups mail old-debian web$/);
+    expect(coffer.commands.at(-1)).toMatch(/--distrust-settings .*-- backups mail old-debian web$/);
     await desktop.press('Restore');
     await desktop.sees('Not everything was restored');
     await desktop.sees('mail: restored');

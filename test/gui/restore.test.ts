@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
+import { LeadingCommand } from '../transport/leading-command.ts';
 import { Desktop } from './desktop.ts';
 
 describe('Restore Qubes', () => {
@@ -40,6 +41,22 @@ describe('Restore Qubes', () => {
     const image = (name: string): Buffer =>
       readFileSync(path.join(box.directory, 'appvms', name, 'private.img'));
     expect(image('former-work').equals(image('work'))).toBe(true);
+  }, 120_000);
+
+  it('opens a backup in a place that a command leads to', async () => {
+    const box = await Box.full(onTestFinished);
+    box.backUp();
+    const leading = new LeadingCommand(path.join(box.directory, 'homes/usb'));
+    await using desktop = await Desktop.open('restore', box.directory);
+    await desktop.choose('Qube', 'usb');
+    await desktop.choose('Kind of place', 'a place that a command leads to');
+    await desktop.type('Command that leads there', leading.command);
+    await desktop.type('Directory, file or command', box.backups);
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.press('Next');
+    await desktop.sees('Which backup?');
+    await desktop.press('Next');
+    await desktop.sees('Which qubes do you want to restore?');
   }, 120_000);
 
   it('shows what is damaged in a backup that is only verified', async () => {

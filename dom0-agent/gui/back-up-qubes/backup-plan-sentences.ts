@@ -1,6 +1,6 @@
 import { sinceLastText } from '../qube-list.ts';
 import { type Line, leftOutSentences } from '../review-page.ts';
-import { _, fill, plural, sizeText, timeText } from '../texts.ts';
+import { _, durationText, fill, plural, sizeText, timeText } from '../texts.ts';
 import type { BackupPlan } from '../told.ts';
 
 /** The plan of a backup, for people. */
@@ -20,12 +20,17 @@ export function backupPlanSentences(plan: BackupPlan): Line[] {
     ],
     fill(_('It goes to {location}.'), { location }),
     ...sizeSentences(plan),
+    ...(plan.series === null ? [] : costSentences(plan, data)),
     ...leftOutSentences(leftOut),
   ];
 }
 
-function remarkOn({ running, sinceLast }: BackupPlan['qubes'][number]): string {
-  const remarks = [running ? _('running: its last saved state') : '', sinceLastText(sinceLast)];
+function remarkOn({ running, sinceLast, used, changed }: BackupPlan['qubes'][number]): string {
+  const isNew = changed !== null && changed > 0 && changed === used;
+  const remarks = [
+    running ? _('running: its last saved state') : '',
+    isNew ? _('not in the earlier backups: all of it is new') : sinceLastText(sinceLast),
+  ];
   return remarks.filter((remark) => remark !== '').join('; ');
 }
 
@@ -44,6 +49,36 @@ function sizeSentences({
       : seriesSentence(series),
     ...(freeBytes === null ? [] : [freeSentence(freeBytes)]),
     ...(where.startsVm ? [startSentence(where.vm)] : []),
+  ];
+}
+
+/**
+ * What a backup that goes on from others takes, as far as that is known.
+ *
+ * @param data bytes of what it contains
+ */
+function costSentences({ mostRead, mostSeconds, lastEffort }: BackupPlan, data: number): string[] {
+  const most = { size: sizeText(mostRead) };
+  return [
+    ...(mostRead < data ? [fill(_('At most {size} of the data has to be read.'), most)] : []),
+    ...(mostSeconds === null || mostRead === 0
+      ? []
+      : [
+          fill(
+            _(
+              'If all of that has to be read, it takes about {duration}, at the speed of an earlier backup.',
+            ),
+            { duration: durationText(mostSeconds) },
+          ),
+        ]),
+    ...(lastEffort === null
+      ? []
+      : [
+          fill(_('The last backup took {duration}: {read} was read, {new} was new.'), {
+            duration: durationText(lastEffort.seconds),
+            ...{ read: sizeText(lastEffort.read), new: sizeText(lastEffort.new) },
+          }),
+        ]),
   ];
 }
 

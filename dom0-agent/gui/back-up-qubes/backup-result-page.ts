@@ -1,4 +1,5 @@
 import type Gtk from 'gi://Gtk?version=3.0';
+import { isOnDisk } from '../disk-paths.ts';
 import type { Device } from '../place-choices.ts';
 import { type Action, ResultPage, type Verdict } from '../result-page.ts';
 import { _, fill, plural, sizeText } from '../texts.ts';
@@ -43,14 +44,15 @@ export function backupResultPage(
     ...missingSentences(qubes),
     ...placeSentences(result),
     ...warnings,
-    ...(device === undefined ? [] : unmountSentences(device)),
+    ...unmountSentences(result, device),
   ];
   return new ResultPage(title, verdict, sentences, actions, more);
 }
 
-/** Advice about a disk that only its qube can unmount. */
-function unmountSentences({ vm, directory }: Device): string[] {
-  if (directory !== undefined) return [];
+/** Advice about a disk that only its qube can unmount: coffer asks a qube only to keep files. */
+function unmountSentences({ vm, path }: BackupResult, device: Device | undefined): string[] {
+  const isOfQube = device === undefined ? isOnDisk(path ?? '') : device.directory === undefined;
+  if (vm === 'dom0' || !isOfQube) return [];
   return [fill(_('Unmount the disk in {qube} before you unplug it.'), { qube: vm })];
 }
 

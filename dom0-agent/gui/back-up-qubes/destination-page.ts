@@ -36,6 +36,10 @@ export class DestinationPage implements Page {
   readonly #place: PlaceFields;
   readonly #encrypt = check(_('_Encrypt backup'), true);
   readonly #compress = check(_('Com_press backup'), true);
+  /** A command that is not typed to its end is not to be run. */
+  readonly #lookNow = new Gtk.Button({
+    ...{ label: _('Look the_re'), useUnderline: true, noShowAll: true, halign: Gtk.Align.START },
+  });
   readonly #save = check(_('_Save these settings for next time, without the passphrase'), true);
   readonly #warning: Gtk.Label;
   readonly #adopt = new Gtk.CheckButton({ active: true, noShowAll: true, useUnderline: true });
@@ -58,8 +62,9 @@ export class DestinationPage implements Page {
     this.#place = new PlaceFields(form, coffer, {
       qube: _('_Target qube'),
       location: _('_Directory or command'),
-      isCommand: _('This is a co_mmand that receives the backup'),
+      command: _('a command that receives the backup'),
     });
+    form.row(this.#lookNow);
     form.row(this.#adopt);
     this.#adoptNote = form.note();
     form.row(this.#encrypt);
@@ -71,6 +76,7 @@ export class DestinationPage implements Page {
     scrolled.add(form.widget);
     this.widget = scrolled;
     this.#place.changed = () => this.#placeChanged();
+    this.#lookNow.connect('clicked', () => void this.lookAgain());
     this.#passphrase.changed = () => frame.refresh();
     this.#encrypt.connect('toggled', () => this.#warn());
     this.#adopt.connect('toggled', () => this.#offerAdoption());
@@ -121,12 +127,15 @@ export class DestinationPage implements Page {
   async prepare(): Promise<void> {
     await this.#place.look();
     // Other qubes may have been selected since. But if the page is shown again after a refusal, that stays there.
-    const isEmpty = this.#place.place.location.trim() === '';
-    if (!isEmpty && this.#seen !== 'refused') await this.#lookThere(++this.#turn);
+    if (this.#missingPlace === undefined && this.#seen !== 'refused') await this.lookAgain();
   }
 
   missing(): string | undefined {
-    if (this.#place.place.location.trim() === '') return _('Enter a directory, or a command.');
+    const missing = this.#missingPlace;
+    if (missing !== undefined) return missing;
+    if (this.#seen === undefined && this.#place.isThrough) {
+      return _('Press “Look there” when the place is complete: then its command is run.');
+    }
     if (this.#seen === 'refused') return _('A backup cannot go there: see above.');
     if (typeof this.#seen !== 'object') return _('Looking there …');
     return this.#passphrase.missing();
@@ -144,11 +153,17 @@ export class DestinationPage implements Page {
     this.#frame.refresh();
   }
 
+  get #missingPlace(): string | undefined {
+    return this.#place.missing(_('Enter a directory, or a command.'));
+  }
+
   #placeChanged(): void {
     const turn = ++this.#turn;
     this.#seen = undefined;
+    this.#lookNow.visible = this.#place.isThrough;
+    this.#lookNow.sensitive = this.#missingPlace === undefined;
     this.#offerAdoption();
-    if (this.#place.place.location.trim() === '') return;
+    if (this.#missingPlace !== undefined || this.#place.isThrough) return;
     GLib.timeout_add(GLib.PRIORITY_DEFAULT, PAUSE, () => {
       if (turn === this.#turn) void this.#lookThere(turn);
       return GLib.SOURCE_REMOVE;

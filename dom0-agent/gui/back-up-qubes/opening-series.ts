@@ -1,6 +1,6 @@
 import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
 import { _ } from '../texts.ts';
-import { wordsOfPlace } from '../verification.ts';
+import { fileThere, wordsOfPlace } from '../verification.ts';
 import type { Wizard } from '../wizard.ts';
 import type { DestinationPage } from './destination-page.ts';
 
@@ -27,7 +27,7 @@ export async function opensSeries(
 async function open(wizard: Wizard, coffer: CofferProgram, page: DestinationPage): Promise<void> {
   const { series, destination } = page;
   if (series === null) return;
-  const file = `${destination.location}/${series.file}`;
+  const file = fileThere(destination.location, series.file);
   const listing = coffer.start(['list', ...wordsOfPlace(destination), '--', file]);
   await wizard.whileBusy(_('Checking the passphrase …'), () => resultOf(listing, destination));
 }

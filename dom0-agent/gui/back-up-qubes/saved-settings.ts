@@ -11,6 +11,7 @@ export interface Settings {
   readonly vm: string;
   readonly location: string;
   readonly isCommand: boolean;
+  readonly through: string;
   readonly encrypt: boolean;
   readonly compress: boolean;
   /** The names of the VMs. */
@@ -84,10 +85,11 @@ function settingsIn({
   compressFilter,
   qubes,
 }: SavedProfile): Settings[] {
-  // The window has no field for `--through`.
-  if (vm === null || location === null || qubes === null || through !== null) return [];
-  const [isEncrypted, compress] = [encrypt !== false, compressFilter !== 'none'];
+  if (vm === null || location === null || qubes === null) return [];
   return [
-    { vm, location, isCommand: isCommand === true, encrypt: isEncrypted, compress, names: qubes },
+    {
+      ...{ vm, location, isCommand: isCommand === true, through: through ?? '' },
+      ...{ encrypt: encrypt !== false, compress: compressFilter !== 'none', names: qubes },
+    },
   ];
 }

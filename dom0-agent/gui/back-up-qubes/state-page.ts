@@ -28,9 +28,9 @@ export class StatePage implements Page {
   }
 
   /** A button, and next to it what it does. */
-  #repetition(frame: Frame, { vm, location, isCommand }: Settings): Gtk.Box {
+  #repetition(frame: Frame, last: Settings): Gtk.Box {
     const now = this.#button(frame, _('Back up _now'), 'repeat');
-    const where = isCommand ? fill(_('the command in {qube}'), { qube: vm }) : `${vm}:${location}`;
+    const where = placeText(last);
     const box = new Gtk.Box({ spacing: 12 });
     box.add(now);
     box.add(sentenceLabel(fill(_('as last time, to {where}'), { where })));
@@ -45,6 +45,13 @@ export class StatePage implements Page {
     });
     return button;
   }
+}
+
+function placeText({ vm, location, isCommand, through }: Settings): string {
+  if (isCommand) return fill(_('the command in {qube}'), { qube: vm });
+  return through === ''
+    ? `${vm}:${location}`
+    : fill(_('{place}, where {command} leads'), { place: `${vm}:${location}`, command: through });
 }
 
 /** All VMs of this system, with the times of their last backups. */

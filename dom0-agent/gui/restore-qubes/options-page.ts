@@ -6,10 +6,10 @@ import type { Frame, Page } from '../wizard.ts';
 /** A check box, and the command's option that it means. */
 type Choice = readonly [Gtk.CheckButton, string];
 
-/** A selected VM whose net qube is missing, and the name of that. */
+/** A selected VM, and what it refers to, which is missing. */
 export interface Lacking {
   readonly name: string;
-  readonly netQube: string;
+  readonly lacks: string;
 }
 
 /** How to restore: each choice with a sentence that explains it. */
@@ -22,7 +22,7 @@ export class OptionsPage implements Page {
   readonly #lacking: () => Lacking | undefined;
   readonly #refused = sentenceLabel();
 
-  /** @param lacking returns a selected VM whose net qube is missing */
+  /** @param lacking a selected VM that lacks something instead of which nothing is chosen */
   constructor(frame: Frame, lacking: () => Lacking | undefined) {
     this.#lacking = lacking;
     const explained = (label: string, words: string): Gtk.CheckButton => {
@@ -72,8 +72,10 @@ export class OptionsPage implements Page {
   missing(): string | undefined {
     const lacking = this.#lacking();
     if (lacking === undefined || this.#ignoresMissing.active) return undefined;
-    const sentence = _('The net qube {net} of {qube} is missing: choose “Ignore missing”.');
-    return fill(sentence, { net: lacking.netQube, qube: lacking.name });
+    const sentence = _(
+      '{name}, which {qube} needs, is missing: go back and choose another one, or choose “Ignore missing”.',
+    );
+    return fill(sentence, { name: lacking.lacks, qube: lacking.name });
   }
 
   /** Shows why the choices were refused, until one is changed. */

@@ -3,7 +3,17 @@ import { say, sentenceLabel } from '../form.ts';
 import { iconFor } from '../label-icon.ts';
 import { _, fill, sizeText } from '../texts.ts';
 import type { ContainedQube } from '../told.ts';
+import { ReferenceField } from './reference-field.ts';
 import type { SystemHere } from './system-here.ts';
+
+/** It has a column of its own. */
+const TEMPLATE = 'template';
+
+/** What a setting of a VM refers to. */
+export interface Missing {
+  readonly property: string;
+  readonly name: string;
+}
 
 /**
  * A row: a VM in a backup, and what the user chooses for it. dom0 needs no new name: its home is restored to a new
@@ -12,19 +22,21 @@ import type { SystemHere } from './system-here.ts';
 export class QubeFields {
   /** Called when something is chosen. */
   changed: () => void = () => undefined;
-  /** Called when the user has chosen another template for it. */
-  templateChosen: (template: string) => void = () => undefined;
+  /** Called when the user has chosen what is used instead of what a setting refers to. */
+  insteadChosen: (missing: Missing, instead: string) => void = () => undefined;
   readonly #qube: ContainedQube;
   readonly #here: SystemHere;
   readonly #isTaken: boolean;
   readonly #selected: Gtk.CheckButton;
   readonly #template = new Gtk.Label({ xalign: 0 });
   readonly #instead = new Gtk.ComboBoxText();
+  /** What it refers to beside its template. */
+  readonly #references: readonly ReferenceField[];
   readonly #newName = new Gtk.Entry({ activatesDefault: true, widthChars: 16 });
   readonly #note = sentenceLabel();
+  readonly #problems = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 3 });
   #refusal = '';
   #lacksTemplate = false;
-  #lacksNetQube = false;
   #isOffering = false;
 
   /** @param inBackup the names of all VMs in the backup */
@@ -32,6 +44,9 @@ export class QubeFields {
     this.#qube = qube;
     this.#here = here;
     this.#isTaken = qube.class !== 'AdminVM' && here.has(qube.name);
+    this.#references = qube.references
+      .filter(({ property }) => property !== TEMPLATE)
+      .map(({ property, name }) => new ReferenceField(qube.name, property, name, here));
     this.#selected = new Gtk.CheckButton({ label: qube.name });
     this.#template.label = qube.template ?? '';
     for (const each of here.templatesFor(qube.class)) this.#instead.append(each, each);
@@ -42,7 +57,19 @@ export class QubeFields {
     for (const each of [this.#instead, this.#newName, this.#note]) each.noShowAll = true;
     this.#selected.connect('toggled', () => this.changed());
     this.#newName.connect('changed', () => this.#edited());
-    this.#instead.connect('changed', () => this.#edited());
+    this.#instead.connect('changed', () => {
+      const chosen = this.#instead.get_active_id();
+      const name = qube.template ?? '';
+      if (chosen !== null && !this.#isOffering)
+        this.insteadChosen({ property: TEMPLATE, name }, chosen);
+      this.#edited();
+    });
+    for (const each of this.#references) {
+      each.chosen = (instead) => {
+        this.insteadChosen(each, instead);
+        this.#edited();
+      };
+    }
   }
 
   get name(): string {
@@ -53,14 +80,9 @@ export class QubeFields {
     return this.#qube.used;
   }
 
-  /** Its template in the backup. */
-  get template(): string | null {
-    return this.#qube.template;
-  }
-
-  /** Its net qube, if that is neither on this system nor restored with it: then it needs the default one. */
-  get missingNetQube(): string | undefined {
-    return this.#lacksNetQube ? (this.#qube.netvm ?? undefined) : undefined;
+  /** What it refers to and cannot be restored without, unless it gets the default one. */
+  get lacks(): string | undefined {
+    return this.#references.find(({ isOpen }) => isOpen)?.name;
   }
 
   get isSelected(): boolean {
@@ -91,6 +113,7 @@ export class QubeFields {
     return [
       ...(this.#isTaken ? ['--new-name', `${this.name}=${this.newName}`] : []),
       ...(instead === null ? [] : ['--use-template', `${this.name}=${instead}`]),
+      ...this.#references.flatMap(({ options }) => options),
     ];
   }
 
@@ -115,11 +138,14 @@ export class QubeFields {
     this.#showNote();
   }
 
-  /** Chooses this template, unless one is already chosen. */
-  offerTemplate(template: string): void {
-    if (this.#instead.get_active_id() !== null) return;
+  /** Chooses that if it refers to the same, unless something was chosen. */
+  offer({ property, name }: Missing, instead: string): void {
+    const isIt = (each: Missing): boolean => each.property === property && each.name === name;
+    this.#references.find(isIt)?.offer(instead);
+    const isTemplate = property === TEMPLATE && name === this.#qube.template;
+    if (!isTemplate || this.#instead.get_active_id() !== null) return;
     this.#isOffering = true;
-    this.#instead.set_active_id(template);
+    this.#instead.set_active_id(instead);
     this.#isOffering = false;
   }
 
@@ -130,10 +156,9 @@ export class QubeFields {
    * @param isOnlyVerified whether nothing is restored: then there is nothing to choose
    */
   show(restored: ReadonlySet<string>, isOnlyVerified: boolean): void {
-    const { template, netvm, class: qubeClass } = this.#qube;
+    const { template, class: qubeClass } = this.#qube;
     const fit = this.#here.templatesFor(qubeClass);
-    const hasNetQube = !netvm || this.#here.has(netvm) || restored.has(netvm);
-    this.#lacksNetQube = !hasNetQube && !isOnlyVerified;
+    for (const each of this.#references) each.show(restored, this.isShown && !isOnlyVerified);
     this.#lacksTemplate =
       template !== null && !isOnlyVerified && !fit.includes(template) && !restored.has(template);
     this.#template.visible = this.isShown && !this.#lacksTemplate;
@@ -154,7 +179,9 @@ export class QubeFields {
     const cells = [first, textLabel(qubeClass), textLabel(sizeText(used)), template, this.#newName];
     for (const [column, cell] of cells.entries()) grid.attach(cell, column, row, 1, 1);
     this.#note.marginStart = 24;
-    grid.attach(this.#note, 0, row + 1, cells.length, 1);
+    this.#problems.add(this.#note);
+    for (const { widget } of this.#references) this.#problems.add(widget);
+    grid.attach(this.#problems, 0, row + 1, cells.length, 1);
     for (const cell of cells.slice(0, 4)) {
       this.#selected.bind_property('visible', cell, 'visible', 0);
     }
@@ -162,14 +189,11 @@ export class QubeFields {
 
   #edited(): void {
     this.#refusal = '';
-    const chosen = this.#instead.get_active_id();
-    if (chosen !== null && !this.#isOffering) this.templateChosen(chosen);
     this.changed();
   }
 
   #showNote(): void {
     const { name, template } = this.#qube;
-    const netQube = this.missingNetQube;
     const sentences = [
       ...(this.#newName.visible ? [fill(_('There is a qube called {name} here.'), { name })] : []),
       ...(this.#instead.visible
@@ -179,14 +203,6 @@ export class QubeFields {
             }),
           ]
         : []),
-      ...(netQube === undefined
-        ? []
-        : [
-            fill(
-              _('Its net qube {qube} is neither here nor selected: it can have the default one.'),
-              { qube: netQube },
-            ),
-          ]),
       this.#refusal,
     ];
     say(this.#note, this.isShown ? sentences.join(' ').trim() : '');

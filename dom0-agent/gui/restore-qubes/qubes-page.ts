@@ -27,7 +27,10 @@ export class QubesPage implements Page {
     this.#rows = rowsOf(contents).map((qube) => new QubeFields(qube, here, names));
     for (const row of this.#rows) {
       row.changed = () => this.#changed();
-      row.templateChosen = (instead) => this.#offer(row, instead);
+      row.insteadChosen = (missing, instead) => {
+        // It is offered for the others that lack the same.
+        for (const other of this.#rows) if (other !== row) other.offer(missing, instead);
+      };
     }
     this.#filter.connect('search-changed', () => this.#showFiltered());
     this.#verifyOnly.connect('toggled', () => this.#changed());
@@ -56,10 +59,10 @@ export class QubesPage implements Page {
     return this.#selectedRows.flatMap((row) => row.options);
   }
 
-  /** A selected VM whose net qube is missing. */
+  /** A selected VM that lacks something instead of which nothing is chosen. */
   get lacking(): Lacking | undefined {
-    return this.#selectedRows.flatMap(({ name, missingNetQube: netQube }) =>
-      netQube === undefined ? [] : [{ name, netQube }],
+    return this.#selectedRows.flatMap(({ name, lacks }) =>
+      lacks === undefined ? [] : [{ name, lacks }],
     )[0];
   }
 
@@ -132,13 +135,6 @@ export class QubesPage implements Page {
     for (const row of this.#rows) row.isShown = row.name.toLowerCase().includes(wanted);
   }
 
-  /** Chooses the replacement for a template also for the other VMs that lack the same template. */
-  #offer(chosenIn: QubeFields, instead: string): void {
-    for (const row of this.#rows) {
-      if (row !== chosenIn && row.template === chosenIn.template) row.offerTemplate(instead);
-    }
-  }
-
   #changed(): void {
     const selected = this.#selectedRows;
     const restored = new Set(selected.map(({ name }) => name));
@@ -161,6 +157,6 @@ export class QubesPage implements Page {
 function rowsOf({ qubes, dom0Home }: BackupContents): ContainedQube[] {
   const sorted = [...qubes].sort((one, other) => one.name.localeCompare(other.name));
   if (dom0Home === null) return sorted;
-  const home = { name: 'dom0', class: 'AdminVM', label: 'black', template: null, netvm: null };
+  const home = { name: 'dom0', class: 'AdminVM', label: 'black', template: null, references: [] };
   return [...sorted, { ...home, used: dom0Home.used }];
 }

@@ -12,7 +12,7 @@ import type {
   RestoreResult,
   StatusResult,
 } from '../told.ts';
-import { outcomeSentences, verified, wordsOfPlace } from '../verification.ts';
+import { fileThere, outcomeSentences, verified, wordsOfPlace } from '../verification.ts';
 import { Wizard } from '../wizard.ts';
 import { BackupsPage } from './backups-page.ts';
 import { OptionsPage } from './options-page.ts';
@@ -37,7 +37,7 @@ export class RestoreWindow {
       const texts = {
         title: _('Where is the backup?'),
         location: _('_Directory, file or command'),
-        isCommand: _('This is a co_mmand that outputs the backup'),
+        command: _('a command that outputs the backup'),
         enter: _('Enter a directory, a file or a command.'),
       };
       const page = new SourcePage(this.#wizard, this.#coffer, texts, true);
@@ -72,7 +72,8 @@ export class RestoreWindow {
 
   /** Opens a backup in a directory; if that fails, the user can go back and choose another one. */
   async #fromDirectory(directory: Source, backups: BackupsPage): Promise<boolean> {
-    const source = { ...directory, location: `${directory.location}/${backups.chosen ?? ''}` };
+    const location = fileThere(directory.location, backups.chosen ?? '');
+    const source = { ...directory, location };
     try {
       const look = () => this.#list(source);
       const contents = await this.#wizard.whileBusy(_('Opening the backup …'), look);
@@ -85,7 +86,7 @@ export class RestoreWindow {
 
   async #fromBackup(source: Source, contents: BackupContents): Promise<boolean> {
     const status = (await resultOf(this.#coffer.start(['status']))) as StatusResult;
-    const here = new SystemHere([...status.qubes, ...status.excluded]);
+    const here = new SystemHere(status);
     const qubes = new QubesPage(this.#wizard, contents, here);
     const options = new OptionsPage(this.#wizard, () => qubes.lacking);
     return this.#wizard.lead([

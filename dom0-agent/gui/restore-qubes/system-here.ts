@@ -1,4 +1,4 @@
-import type { QubeHere } from '../told.ts';
+import type { QubeHere, StatusResult } from '../told.ts';
 
 /** The longest name of a VM. */
 const LONGEST_NAME = 31;
@@ -7,10 +7,12 @@ const LONGEST_NAME = 31;
 export class SystemHere {
   readonly #qubes: readonly QubeHere[];
   readonly #names: ReadonlySet<string>;
+  readonly #kernels: readonly string[] | null;
 
-  constructor(qubes: readonly QubeHere[]) {
-    this.#qubes = qubes;
-    this.#names = new Set(qubes.map(({ name }) => name));
+  constructor({ qubes, excluded, kernels }: StatusResult) {
+    this.#qubes = [...qubes, ...excluded];
+    this.#names = new Set(this.#qubes.map(({ name }) => name));
+    this.#kernels = kernels;
   }
 
   has(name: string): boolean {
@@ -30,6 +32,25 @@ export class SystemHere {
   templatesFor(qubeClass: string): string[] {
     const isFit = ({ class: own, forDisposables }: QubeHere): boolean =>
       qubeClass === 'DispVM' ? forDisposables : own === 'TemplateVM';
+    return this.#namesOf(isFit);
+  }
+
+  /** The names of what such a setting of a VM can refer to; undefined: that is not known. */
+  fitFor(property: string): readonly string[] | undefined {
+    switch (property) {
+      case 'netvm':
+        return this.#namesOf(({ providesNetwork }) => providesNetwork);
+      case 'default_dispvm':
+      case 'management_dispvm':
+        return this.#namesOf(({ forDisposables }) => forDisposables);
+      case 'kernel':
+        return this.#kernels ?? undefined;
+      default:
+        return this.#namesOf(() => true);
+    }
+  }
+
+  #namesOf(isFit: (qube: QubeHere) => boolean): string[] {
     return this.#qubes
       .filter(isFit)
       .map(({ name }) => name)

@@ -1,7 +1,8 @@
 import { type CofferProgram, resultOf } from '../coffer-program.ts';
 import { summaryOf } from '../back-up-qubes/state-page.ts';
+import { isOnDisk } from '../disk-paths.ts';
 import { isActedOn } from '../notification.ts';
-import { _ } from '../texts.ts';
+import { _, fill } from '../texts.ts';
 import type { DevicesResult, StatusResult } from '../told.ts';
 
 /** The state of the backups, as far as dom0 knows it. */
@@ -10,34 +11,83 @@ export interface BackupsNow {
   readonly areDue: boolean;
   /** The same in sentences. */
   readonly summary: string;
-  /** The disks in dom0 that hold backups; dom0 does not know what is on disks attached to other qubes. */
-  readonly disks: readonly string[];
+  /** The disks that hold backups, as far as dom0 knows. */
+  readonly disks: readonly BackupDisk[];
+}
+
+/** A disk that is attached now. */
+export interface BackupDisk {
+  readonly id: string;
+  /**
+   * The qube that has it: there are backups on a disk of that qube, and only the qube knows whether they are on this
+   * one. Undefined: it is in dom0, and holds backups.
+   */
+  readonly qube: string | undefined;
 }
 
 /** Asks coffer for the state of the backups. Throws CofferFailed. */
 export async function lookAtBackups(coffer: CofferProgram): Promise<BackupsNow> {
   const status = (await resultOf(coffer.start(['status']))) as StatusResult;
-  const { mounted } = (await resultOf(coffer.start(['devices']))) as DevicesResult;
-  const holdsBackups = (mountPoint: string): boolean =>
-    status.series.some(({ location }) => `${location}/`.startsWith(`dom0:${mountPoint}/`));
+  const devices = (await resultOf(coffer.start(['devices']))) as DevicesResult;
   return {
     areDue: status.qubes.some(({ state }) => state !== 'backed up'),
     summary: summaryOf(status),
-    disks: mounted.flatMap(({ device, mountPoint }) => (holdsBackups(mountPoint) ? [device] : [])),
+    disks: disksIn(devices, status),
   };
 }
 
+function disksIn(
+  { mounted, offered }: DevicesResult,
+  { series }: Pick<StatusResult, 'series'>,
+): BackupDisk[] {
+  const places = series.map(({ location }) => placeIn(location));
+  const holdsBackups = (mountPoint: string): boolean =>
+    places.some(
+      ({ qube, directory }) => qube === 'dom0' && `${directory}/`.startsWith(`${mountPoint}/`),
+    );
+  const mayHold = (name: string): boolean =>
+    places.some(({ qube, directory }) => qube === name && isOnDisk(directory));
+  return [
+    ...mounted
+      .filter(({ mountPoint }) => holdsBackups(mountPoint))
+      .map(({ device }) => ({ id: device, qube: undefined })),
+    ...offered
+      .map(({ backend, port, attachedTo }) => ({ qube: attachedTo ?? backend, backend, port }))
+      .filter(({ qube }) => mayHold(qube))
+      .map(({ qube, backend, port }) => ({ id: `${backend}:${port} in ${qube}`, qube })),
+  ];
+}
+
+/** `sys-usb:/run/media/user/disk/backups` */
+function placeIn(location: string): { readonly qube: string; readonly directory: string } {
+  const at = location.indexOf(':');
+  return { qube: location.slice(0, at), directory: location.slice(at + 1) };
+}
+
 /**
- * If a backup is due, notifies the user, and returns whether the user wants to make one. Throws CofferFailed, and
- * GLib.Error if nothing can be shown.
+ * Tells the user when a backup is due, and whether its disk is attached to dom0. Gives whether the user wants to make one. Throws
+ * CofferFailed, and GLib.Error where nothing can be shown.
  */
 export async function wantsDueBackup(coffer: CofferProgram): Promise<boolean> {
   const now = await lookAtBackups(coffer);
-  return now.areDue && (await wantsBackup(now));
+  const disk = now.disks.find(({ qube }) => qube === undefined);
+  return now.areDue && (await wantsBackup(now, disk));
 }
 
-/** Notifies the user of the state of the backups; returns whether the user wants to make one. Throws GLib.Error. */
-export async function wantsBackup({ disks, summary }: BackupsNow): Promise<boolean> {
-  const title = disks.length > 0 ? _('The disk of your backups is attached') : _('Backups are due');
+/**
+ * Tells the user how things are; gives whether the user wants to make a backup. Throws GLib.Error.
+ *
+ * @param disk what is to be told of, too
+ */
+export async function wantsBackup(
+  { summary }: BackupsNow,
+  disk: BackupDisk | undefined,
+): Promise<boolean> {
+  const title =
+    disk === undefined
+      ? _('Backups are due')
+      : disk.qube === undefined
+        ? _('The disk of your backups is attached')
+        : fill(_('A disk is attached to {qube}'), { qube: disk.qube });
   return isActedOn(title, summary, _('Back up…'));
 }

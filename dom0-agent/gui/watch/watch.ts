@@ -1,12 +1,13 @@
 import Gio from 'gi://Gio?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
 import type { CofferProgram } from '../coffer-program.ts';
-import { lookAtBackups, wantsBackup } from './due-backups.ts';
+import { type BackupDisk, lookAtBackups, wantsBackup } from './due-backups.ts';
+import { followDevices } from './device-events.ts';
 import { wantsDetails } from './timer-failure.ts';
 
-/** How often the state of the backups is looked at, in seconds, if nothing is mounted meanwhile. */
+/** Seconds from one look to the next, if no disk comes meanwhile. */
 const INTERVAL = 6 * 60 * 60;
-/** How long to wait before a disk that is being mounted can be looked at, in ms. */
+/** Milliseconds until a disk that is being attached or mounted can be looked at. */
 const SETTLING = 1000;
 
 /**
@@ -24,6 +25,7 @@ export class Watch {
   #told = '';
   #looking: Promise<void> | undefined;
   #isToLookAgain = false;
+  #isAboutToLook = false;
 
   /** @param open opens a window of coffer-gui, with these arguments */
   constructor(coffer: CofferProgram, open: (words: readonly string[]) => void) {
@@ -40,7 +42,8 @@ export class Watch {
     });
     application.add_action(failed);
     const interval = Number(GLib.getenv('COFFER_WATCH_SECONDS') ?? INTERVAL);
-    this.#mounts.connect('mounts-changed', () => this.#lookIn(SETTLING));
+    this.#mounts.connect('mounts-changed', () => this.#lookSoon());
+    void followDevices(() => this.#lookSoon()).catch(complain);
     GLib.timeout_add_seconds(GLib.PRIORITY_LOW, interval, () => {
       this.#look();
       return GLib.SOURCE_CONTINUE;
@@ -48,8 +51,12 @@ export class Watch {
     this.#look();
   }
 
-  #lookIn(milliseconds: number): void {
-    GLib.timeout_add(GLib.PRIORITY_LOW, milliseconds, () => {
+  /** Of what comes with one disk, there is more than one event. */
+  #lookSoon(): void {
+    if (this.#isAboutToLook) return;
+    this.#isAboutToLook = true;
+    GLib.timeout_add(GLib.PRIORITY_LOW, SETTLING, () => {
+      this.#isAboutToLook = false;
       this.#look();
       return GLib.SOURCE_REMOVE;
     });
@@ -72,12 +79,13 @@ export class Watch {
 
   async #lookNow(): Promise<void> {
     const now = await lookAtBackups(this.#coffer);
-    const isAttached = now.disks.some((disk) => this.#disks?.has(disk) === false);
-    this.#disks = new Set(now.disks);
+    const fresh = now.disks.filter(({ id }) => this.#disks?.has(id) === false);
+    this.#disks = new Set(now.disks.map(({ id }) => id));
+    const attached = toTellOf(fresh, now.areDue);
     const today = GLib.DateTime.new_now_local().format('%F') ?? '';
-    if (!isAttached && (!now.areDue || this.#told === today)) return;
+    if (attached === undefined && (!now.areDue || this.#told === today)) return;
     if (now.areDue) this.#told = today;
-    void wantsBackup(now)
+    void wantsBackup(now, attached)
       .then((wants) => {
         if (wants) this.#open(['backup']);
       })
@@ -92,6 +100,11 @@ export class Watch {
       complain(error);
     }
   }
+}
+
+/** One that may hold no backup is only worth a word when one is due. */
+function toTellOf(disks: readonly BackupDisk[], areDue: boolean): BackupDisk | undefined {
+  return disks.find(({ qube }) => qube === undefined || areDue);
 }
 
 function complain(error: unknown): void {
