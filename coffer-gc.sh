@@ -1,5 +1,5 @@
 #!/bin/sh
-# coffer-gc.sh: runs on the storage's side, and deletes the backups that dom0 has put on a signed list. It is for storage
+# coffer-gc.sh: runs on the storage host, and deletes the backups that dom0 has put on a signed list. It is for storage
 # that dom0 can only add to (docs/forgetting.md): run it there, from cron, as the user who owns the backups.
 #
 # A list is obeyed only if it is signed with the series' key, and only some days after it was first seen, by this
@@ -57,18 +57,19 @@ wrong_usage() {
   exit 2
 }
 
-# say TEXT…: replaces what is not printable ASCII by ?
+# say TEXT…: prints a line, with ? in place of characters that are not printable ASCII
 say() {
   printf '%s\n' "$*" | tr -c '[:print:]\n' '?'
 }
 
-# read_list FILE: authenticates it; its text is then in $work/text
+# read_list FILE: copies it to $work/list and verifies its signature (Ed25519, over all lines but the last, which holds
+# it in base64); the signed text is then in $work/text
 read_list() {
   if [ -L "$1" ] || ! [ -f "$1" ] || [ "$(wc -c < "$1")" -gt $LONGEST_LIST ]; then
     say "$1 is not a list made by coffer" >&2
     return 1
   fi
-  # A copy: nobody changes it between the check and the use.
+  # A copy, which nobody can change between the check and the use.
   cat -- "$1" > "$work/list" && sed '$d' "$work/list" > "$work/text" || return 1
   sed -n '$s/^signature \([A-Za-z0-9+\/]*=*\)$/\1/p' "$work/list" |
     openssl base64 -d -A > "$work/signature" 2> /dev/null
@@ -80,7 +81,8 @@ read_list() {
   return 1
 }
 
-# obey FILE: deletes what the list in $work/text names, if it is time
+# obey FILE: deletes the files on the list in $work/text, if the list was first seen long enough ago; once all are gone,
+# also the list and the record of it
 obey() {
   seen=$state/$(openssl dgst -sha256 -r < "$work/list" | cut -c 1-64)
   if ! [ -e "$seen" ]; then
@@ -102,7 +104,7 @@ obey() {
   fi
 }
 
-# delete_file BACKUP-ID BYTES NAME REST: one line of a list
+# delete_file BACKUP-ID BYTES NAME REST: deletes the file that one line of a list names; fails if it is another file
 delete_file() {
   case $3 in '' | -* | .* | *[!A-Za-z0-9._-]*) say "$3 is not the name of a backup" >&2 && return 1 ;; esac
   file=$directory/$3

@@ -5,16 +5,16 @@
 # hand, also for the older formats; docs/archive-format.md explains what is done here and why.
 #
 # First the list of members is compared with the manifest at the end of the backup. Then the members of
-# the wanted files are copied one at a time into a private directory and verified; only what
-# has been verified is decrypted, decompressed and unpacked. A volume is put together from its parts by its map.
+# the wanted files are copied one at a time into a private directory and verified; only verified members
+# are decrypted, decompressed and unpacked. A volume is assembled from its parts by means of its map.
 # So TMPDIR needs room for two copies of a part (64 MiB at most each), and for the lists (about a kilobyte per part).
 #
 # Even an authentic backup may come from a system that an attacker had taken over. So
 # everything is unpacked in a new, separate directory. From there, only regular files with one of the few
 # paths that coffer writes, and the tree of dom0's home without devices, are moved to their places.
 #
-# Some versions of awk, head and sed (those of busybox) do not report it if they cannot write. So what
-# goes into a file goes through `save`, which does report it; and lists end with a line that shows they are complete.
+# Some versions of awk, head and sed (those of busybox) do not report a failed write. So files are written
+# through `save`, which does; and lists end with a line that shows that they are complete.
 #
 # The passphrase and the keys go through pipes, never into a file or an argument, with one exception,
 # for which openssl leaves no other way: while a part is decrypted, the key of that part alone
@@ -122,12 +122,12 @@ make_work_directory() {
   work=$(mktemp -d 2>/dev/null) || no_space
 }
 
-# Saves standard input as $work/$1. It ends pipelines, which thus have its status.
+# Saves standard input as $work/$1. It comes last in a pipeline, so its exit status is the pipeline's.
 save() {
   { cat >"$work/$1"; } 2>/dev/null || no_space
 }
 
-# Whether the directory $1 takes one more file, of 64 KiB.
+# Whether the directory $1 has room for one more file of 64 KiB.
 has_room() {
   head -c 65536 /dev/zero | cat >"$1/room" && rm -f "$1/room"
 } 2>/dev/null
@@ -138,7 +138,7 @@ no_space() {
 
 ### The list of members ###
 
-# Distinguishes a backup in the format coffer-1 from others. Nothing here is authentic yet.
+# Dies unless the backup has the format coffer-1. Nothing that is read here is verified yet.
 recognise_format() {
   [ -n "$(head -c 1 <"$backup" | tr '\000' 0)" ] || die $DAMAGED "$backup is empty"
   first=$(beginning_of_backup | tar --list --quoting-style=escape --file - 2>/dev/null | head -n 1)
@@ -160,7 +160,7 @@ version=$version
   esac
 }
 
-# This contains the header. It does not matter that the rest is cut off.
+# Long enough to contain the header. It does not matter that the rest is cut off.
 beginning_of_backup() {
   head -c 20480 <"$backup"
 }
@@ -174,9 +174,9 @@ not_ours() {
   die $DAMAGED "$backup does not begin as a coffer-1 backup does: it is something else, or damaged there"
 }
 
-# Writes `name size block` of every member but the .hmac ones to $work/index, and the MACs that the
-# backup claims for them to $work/macs. Nothing here is authentic yet, but it is known that the
-# members lie one behind the other, each followed by its .hmac, from the beginning to the end.
+# Writes `name size block` of every member but the .hmac ones to $work/index, and the contents of the
+# .hmac members to $work/macs. Nothing of this is verified yet; but afterwards it is known that the members
+# follow each other without gaps, each with its .hmac behind it, from the beginning to the end.
 index_members() {
   printf 'backup-header\000' | save beginning || exit $FAILED
   head -c 14 <"$backup" | cmp -s - "$work/beginning" || not_ours
@@ -194,7 +194,7 @@ index_members() {
     $8 !~ /^[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$/ { bad() }
     { next_block = block + 1 + int(($5 + 511) / 512) }
     NR % 2 == 0 { if ($8 != last ".hmac" || $5 != 129) bad(); next }
-    # So many parts of 4 MiB are 32 TiB.
+    # Half of these are .hmac members: the rest, parts of 4 MiB, would hold 32 TiB.
     NR > 17000000 { bad() }
     { last = $8; printf "%s %s %.0f\n", $8, $5, block }
     END {
@@ -221,10 +221,10 @@ END
   [ "$(tail -n 1 "$work/macs")" != failed ] || damaged "it is cut short, or cannot be read; $by_hand"
 }
 
-# Writes the backup from the block $1 of 512 bytes on.
+# Writes the backup, from block $1 (of 512 bytes) to its end, to standard output.
 blocks_from() {
   {
-    # Moves the offset at which cat starts to read.
+    # Only moves the offset from which cat reads.
     dd bs=512 skip="$1" count=0
     cat
   } <"$backup" 2>/dev/null
@@ -232,8 +232,9 @@ blocks_from() {
 
 ### The header and the keys ###
 
-# Sets id, series, kind, encrypted, filter, n, salt, wrapped, wrapped_mac, grain and part_size. The header must be just as
-# coffer writes it. It cannot be authenticated until the key has been derived as it says: hence the limits.
+# Sets id, series, kind, encrypted, filter, n, salt, wrapped, wrapped_mac, grain (a chunk's size) and part_size. The
+# header must be exactly as coffer writes it. It cannot be verified before the key has been derived with the parameters
+# in it: hence the limits.
 read_header() {
   read -r name size block <"$work/index"
   if [ "$name" != backup-header ] || [ "$size" -gt 4096 ]; then not_ours; fi
@@ -314,7 +315,8 @@ is_hex() {
   case $1 in *[!0-9a-f]*) return 1 ;; esac
 }
 
-# Sets passphrase to the bytes that count, as escapes for printf %b: a variable cannot hold all bytes.
+# Sets passphrase to its bytes, without the end of the line, as escapes (\0 and three octal digits) for printf %b: a
+# variable cannot hold every byte.
 read_passphrase() {
   case $passphrase_file in
     '') ask_passphrase ;;
@@ -333,12 +335,12 @@ read_passphrase() {
   case $passphrase in
     *'\0000'*) die $USAGE 'the passphrase contains a NUL byte, which is not allowed' ;;
   esac
-  # openssl reads little more at a time, and would silently cut off the rest.
+  # An escape has 5 characters. openssl reads little more than 1000 bytes, and would silently cut off the rest.
   [ ${#passphrase} -le 5000 ] ||
     die $USAGE 'the passphrase has more than 1000 bytes, which is not allowed'
 }
 
-# Writes the first line of standard input, or enough of it to see that it is too long, as escapes.
+# Writes the first line of standard input as escapes; of a line that is too long, just enough to see that it is.
 first_line() {
   head -n 1 | head -c 1003 | escape
 }
@@ -359,7 +361,8 @@ ask_passphrase() {
   passphrase=$(printf '%s' "$passphrase" | escape)
 }
 
-# Sets root, 64 bytes in hex; else problem, and fails. openssl must be permitted the memory: 128 bytes * N * r, and some more.
+# Sets root, 64 bytes in hex; otherwise sets problem, and fails. scrypt needs 128 bytes * N * r and a little more, which
+# openssl must be allowed to use: here r is 8, so 2048 bytes * N is twice that.
 derive_root_key() {
   root=$({
     printf '%b\n' "$passphrase" |
@@ -374,9 +377,9 @@ to_hex() {
   od -An -v -tx1 | tr -d ' \n'
 }
 
-# Sets series_key, 64 bytes in hex: the key that all others come from. It is stored exclusive or bytes that follow from
-# the root key, and authenticated under that: so it is known whether the passphrase is right. If not, sets problem, and
-# fails.
+# Sets series_key, 64 bytes in hex: the key from which all others are derived. The header holds it XORed with bytes that
+# are derived from the root key, and a MAC of the result, under a key that is derived from the root key too. If that MAC
+# is wrong, so is the passphrase (or the header): then fails, and the message is in problem.
 open_series() {
   derive_keys "$root" "wrap mac $series" 64 "wrap enc $series"
   root=''
@@ -393,14 +396,14 @@ open_series() {
   is_hex "$series_key" 128 || die $FAILED 'awk cannot compute the key'
 }
 
-# Writes $2 bytes that follow from the key $1 (in hex) for the purpose $3.
+# Writes $2 bytes that are derived from the key $1 (in hex) for the purpose $3: HKDF-Expand with SHA-512 (RFC 5869).
 expand() {
   printf '%s\n' "$1" |
     openssl pkeyutl -kdf HKDF -kdflen "$2" -pkeyopt md:SHA512 -pkeyopt mode:EXPAND_ONLY \
       -pkeyopt_passin hexkey:stdin -pkeyopt "info:coffer-1 $3"
 }
 
-# Of awk: the value of two hex digits, and the exclusive or of two bytes.
+# Functions for awk: the value of two hex digits, and the exclusive or (XOR) of two bytes.
 # shellcheck disable=SC2016
 hex_functions='
   function value(hex) {
@@ -412,15 +415,15 @@ hex_functions='
     return result + 0
   }'
 
-# Sets inner and outer, for the MAC of the member $1, and key and counter, for its decryption.
+# Sets inner and outer, for the MAC of the member $1, and key and counter, for its decryption (see derive_keys).
 derive_member_keys() {
   derive_keys "$series_key" "mac $id $1" 48 "enc $id $1"
 }
 
-# Sets inner and outer from what follows from the key $1 for the purpose $2, and key and counter, 32 bytes and the rest,
-# from $3 bytes for the purpose $4. inner and outer are what HMAC (RFC 2104) puts before the two texts that it hashes:
-# the key, filled up to 128 bytes, xor 0x36 and xor 0x5c. They are in the escapes of printf. For `openssl dgst
-# -macopt` would show the key to all who look.
+# Derives keys from the key $1. Sets inner and outer from 64 bytes for the purpose $2; and key (32 bytes, in hex) and
+# counter (the rest, in hex) from $3 bytes for the purpose $4. inner and outer are what HMAC (RFC 2104) puts before the
+# two texts that it hashes: the key, padded to 128 bytes with zeros, xor 0x36 and xor 0x5c. They are escapes for printf.
+# HMAC is computed in this way because `openssl dgst -macopt` would have the key among its arguments.
 derive_keys() {
   keys=$({ expand "$1" 64 "$2" && expand "$1" "$3" "$4"; } | od -An -v -tx1 | awk -v more="$3" "$hex_functions"'
     function block(pad,   i, text) {
@@ -439,7 +442,7 @@ derive_keys() {
   key=${keys%% *} counter=${keys#* }
 }
 
-# Sets mac to the MAC of $work/part under the keys that were derived last.
+# Sets mac to the MAC (HMAC-SHA-512, in hex) of $work/part under the keys that were derived last.
 compute_mac() {
   mac=$({
     printf '%b' "$outer"
@@ -463,13 +466,13 @@ check_header() {
 
 ### Parts ###
 
-# Copies the member $1, of $2 bytes, whose tar header is in block $3, to $work/part.
+# Copies the content of the member $1, of $2 bytes, whose tar header is in block $3, to $work/part.
 fetch() {
   blocks_from "$(($3 + 1))" | head -c "$2" | save part || exit $FAILED
   [ "$(wc -c <"$work/part")" -eq "$2" ] || die $FAILED "$1 cannot be read from the disk with the backup"
 }
 
-# The same for a member whose MAC must be $4.
+# The same, and dies unless its MAC is $4.
 fetch_checked() {
   fetch "$1" "$2" "$3"
   derive_member_keys "$1"
@@ -478,7 +481,7 @@ fetch_checked() {
     damaged "$1 was damaged or tampered with (what it is a part of was not recovered)"
 }
 
-# Writes the plaintext of $work/part, which is authentic, to standard output.
+# Writes the plaintext of $work/part, which has been verified, to standard output.
 decrypt() {
   if [ "$encrypted" = False ]; then
     cat "$work/part"
@@ -491,8 +494,8 @@ decompress() {
   if [ "$filter" = none ]; then cat; else "$filter" -d -c; fi
 }
 
-# Writes the stream of the file $1 to descriptor 4. Its $2 parts, of $3 bytes in total, are the next
-# in the list on descriptor 3. Stops early when nothing reads from descriptor 4.
+# Verifies and decrypts the members of the file $1, and writes their contents to descriptor 4. Its $2 members, of $3
+# bytes in total, are the next lines on descriptor 3. Stops early when nothing reads from descriptor 4.
 feed() {
   fed=0 fed_bytes=0
   while [ "$fed" -lt "$2" ]; do
@@ -504,7 +507,7 @@ feed() {
   done
 }
 
-# Only on a terminal: one line that is overwritten again and again.
+# Only on a terminal: on one line, which the next call overwrites.
 show_progress() {
   [ -t 2 ] || return 0
   progress=shown
@@ -518,8 +521,9 @@ end_progress() {
 
 ### The manifest and qubes.xml ###
 
-# Compares all that index_members found with the manifest. It lists every member with its MAC, except the parts of
-# volumes, which are in order and whose number and length it states. From then on, files are looked up in $work/manifest.
+# Dies unless the members that index_members found are those of the manifest. This lists every member with its MAC,
+# except the parts of volumes, which are in order: of those it has the number and the length. Later, files are looked up
+# in $work/manifest.
 check_manifest() {
   read -r name size block <<END
 $(tail -n 2 "$work/index")
@@ -546,8 +550,8 @@ END
   damaged "it does not agree with its manifest, first at ${differing:-the end}; $by_hand"
 }
 
-# Writes the lines that the manifest must have of the members. The paths are those that coffer writes: none can leave a
-# directory, look like an option or lie inside another.
+# Writes the lines that the manifest must have for the members in $work/index; or `bad` and what is wrong. Only paths
+# that coffer writes are allowed: none of those can lead out of a directory, look like an option or lie inside another.
 expect_members() {
   awk -v macs="$work/macs" -v part_size="$part_size" '
     function bad(what) { print "bad", what; failed = 1; exit 1 }
@@ -566,11 +570,11 @@ expect_members() {
         is_data = path ~ /^((from|trimmed)\/[0-9a-f]+\/)?data$/
         if (!is_data && path !~ /^(backup-header|qubes\.xml|vm[0-9]+\/((firewall\.xml|notes\.txt|empty|incomplete\.txt)|[A-Za-z0-9_-]+\.map)|dom0-home\/(home|paths)|parts|ids)$/)
           bad("path " path)
-        # Parts from one file are moved or trimmed, in turn.
+        # Moved and trimmed parts of the same file may alternate.
         if (path in seen && path !~ /^(from|trimmed)\//) bad("order")
         seen[path] = 1
       }
-      # Of parts that were first stored elsewhere there may be any; the table tells which.
+      # Parts that were first stored in another file keep their numbers there, which are in the table of parts.
       if (NR > 1 && path !~ /^(from|trimmed)\// && $1 != sprintf("%s.%03d", path, count)) bad("order")
       count++
     }
@@ -589,7 +593,7 @@ expect_members() {
     }' "$work/index"
 }
 
-# Writes those lines of the manifest, if it is that of this series and has the form of one.
+# Writes the lines of the manifest that expect_members writes too; none, if it is not a manifest of this series.
 read_manifest() {
   awk -v series="$series" '
     NR == 1 && $0 != "coffer-1 manifest" { exit }
@@ -598,7 +602,7 @@ read_manifest() {
     $1 == "total" { print "end" }' "$work/manifest"
 }
 
-# Unpacks the file $1, of $2 bytes at most, which $work/wanted tells of, to $work/$1.
+# Unpacks the file $1, of $2 bytes at most, to $work/$1. Its members are listed in $work/wanted, first of all.
 unpack_wanted() {
   exec 3<"$work/wanted"
   read -r path parts bytes <&3
@@ -607,14 +611,15 @@ unpack_wanted() {
   unpack_small "$1" "$2" "$work/$1"
 }
 
-# Writes the frames of the file $1, whose $2 members of $3 bytes in all come next from descriptor 3, to $work/small.
+# Writes the file $1, decrypted but still compressed, to $work/small. Its $2 members, of $3 bytes in total, are the next
+# lines on descriptor 3.
 collect() {
   feed "$1" "$2" "$3" 4>"$work/small"
   end_progress
   [ "$(wc -c <"$work/small")" -eq "$3" ] || no_space
 }
 
-# Decompresses $work/small, which is $1 and has $2 bytes at most, to the file $3.
+# Decompresses $work/small, which is the file $1, to the file $3: $2 bytes at most.
 unpack_small() {
   failed=$({
     { decompress <"$work/small" || echo "$filter" >&3; } |
@@ -635,8 +640,8 @@ unpack_small() {
   rm "$work/small"
 }
 
-# A raw disk, or a copy in whole blocks, has zeros after the backup: they do not matter. With other bytes the
-# backup is refused, but they do not mean damage. Like coffer, this looks no further than 64 MiB.
+# Dies if anything but zeros follows the backup. Zeros are accepted, since a raw disk, or a copy in whole blocks, has
+# them; other bytes are not damage, but do not belong to it. Like coffer, this looks no further than 64 MiB.
 check_what_follows() {
   end=$((end + 2)) farthest=67108864
   [ "$(blocks_from "$end" | head -c $farthest | tr -d '\000' | head -c 1 | wc -c)" -ne 0 ] || return 0
@@ -650,13 +655,14 @@ check_what_follows() {
     "its first $((512 * end)) bytes are the backup, \`head -c $((512 * end))\` copies them"
 }
 
-# Writes lines `vm directory name` and `created time`, and a last one, to $work/vms. qubes.xml is authentic.
+# Writes to $work/vms, from qubes.xml, which is verified: a line `vm directory name` for each VM, `created time`, and
+# `end`.
 read_vms() {
   echo qubes.xml | save chosen || exit $FAILED
   choose_parts
   read -r path _ <"$work/wanted"
   [ "${path-}" = qubes.xml ] || damaged 'it has no qubes.xml'
-  # In the backup it has 16 MiB at most.
+  # coffer accepts no qubes.xml of more than 16 MiB.
   unpack_wanted qubes.xml 16777216
   awk '
     function value() { return substr($0, index($0, ">") + 1) }
@@ -667,18 +673,18 @@ read_vms() {
     /^feature name="backup-created">/ { if (value() ~ /^[0-9TZ:.+-]+$/) print "created", value() }
     /^feature name="backup-dom0-paths">/ { path = "dom0-home/paths" }
     /^\/domain>/ && path != "" {
-      # Its home, and what was chosen of its configuration.
+      # The home of dom0, and the chosen paths of its configuration.
       if (sub(/^dom0-home\/.*/, "dom0-home", path) && name == "") name = "dom0"
       if ((path " " name) ~ /^[A-Za-z0-9_.\/-]+ [A-Za-z0-9_.-]+$/) print "vm", path, name
     }
-    # So the list is never empty: what reads it relies on that.
+    # So the list is never empty: the awk programs that read it first (FNR == NR) rely on that.
     END { print "end" }' "$work/qubes.xml" | save vms || exit $FAILED
   [ "$(tail -n 1 "$work/vms")" = end ] || die $FAILED 'awk cannot read qubes.xml'
 }
 
 ### A directory ###
 
-# Lists the backups in the directory $backup, in the order in which they were made.
+# Lists the backups in the directory $backup, oldest first.
 list_directory() {
   directory=$backup
   read_passphrase
@@ -714,7 +720,7 @@ list_directory() {
   sort "$work/dates" | while read -r made each; do printf '%s  %s\n' "$made" "$(name_of "$each")"; done
 }
 
-# Whether the file $1 says that it is a backup in the format coffer-1.
+# Whether the file $1 claims to be a backup in the format coffer-1; nothing of that is verified.
 is_backup() {
   if [ ! -f "$1" ] || [ ! -r "$1" ]; then return 1; fi
   case $(head -c 4096 <"$1" | tr -cd '\040-\176\n') in
@@ -726,18 +732,19 @@ kind=backup
   esac
 }
 
+# Reports that the file number $number is skipped: $work/reason says why.
 pass_over() {
   tell "$(name_of "$number") is skipped: $(sed 's/^recover.sh: //' "$work/reason" | tail -n 1)"
 }
 
-# In a shell of its own: dies when the backup is none.
+# Dies if the file is not a backup after all. To be run in a subshell, as it changes $work.
 look_at_backup() {
   work=$work/other
   index_members
   read_header
 }
 
-# In a shell of its own: writes a line `time number` to $work/dates.
+# Writes a line `time number` to $work/dates. To be run in a subshell, as it dies if the backup is damaged.
 date_backup() {
   check_header
   check_manifest
@@ -782,8 +789,8 @@ recover_files() {
   [ -z "$incomplete" ] || exit $FAILED
 }
 
-# Writes the paths of the files that the arguments mean to $work/chosen: all when there are none. If a VM
-# is incomplete, that is reported with any of its files.
+# Writes the paths of the files that the arguments select to $work/chosen: all if there are no arguments. With any file
+# of a VM that is incomplete goes its incomplete.txt, which says so.
 choose_files() {
   awk '
     BEGIN {
@@ -804,7 +811,7 @@ choose_files() {
         if (!($2 in chosen)) print $2
         chosen[$2] = 1
       }
-      # It comes after the other files of its VM.
+      # incomplete.txt comes after the other files of its VM.
       directory_of_it = $2
       sub(/\/[^\/]*$/, "", directory_of_it)
       if ($2 in chosen) of_it[directory_of_it] = 1
@@ -821,7 +828,7 @@ choose_files() {
 }
 
 # Writes to $work/wanted, for every file in $work/chosen, a line `path members bytes`, then a line `name size block mac`
-# for every member; for a volume those of its map. The manifest lists all members, so it shows where each one is.
+# for every member; for a volume, those of its map. The blocks follow from the order and the sizes in the manifest.
 choose_parts() {
   awk -v chosen="$work/chosen" '
     BEGIN {
@@ -846,9 +853,10 @@ choose_parts() {
     }' "$work/manifest" "$work/manifest" | save wanted || exit $FAILED
 }
 
-# Writes to $work/data where the parts of volumes lie: in this file, and in those others of its series that it needs.
-# A line for each: `birth number name size block mac chunks encrypted filter file`, where birth is the id of the file
-# whose keys it has, and file one of the links in $work.
+# Writes to $work/data where the parts of volumes are: in this file, and in the other files of its series that it needs.
+# A line for each: `birth number id name size block mac chunks encrypted filter file mask`. birth is the id of the file
+# that it was first stored in, as its part `number`; its keys are those of the member `name` of the file `id`; `file` is
+# the number of the link (link_file) to the file that it is in now; the mask is explained in read_table.
 find_parts() {
   : >"$work/data" || no_space
   mkdir "$work/other" || no_space
@@ -866,21 +874,22 @@ find_parts() {
     read_others "$wanted_id" backup
     read_others "$wanted_id" data
   done
-  # Parts of files that were deleted are in packs.
+  # Parts of a file that was deleted since are in packs.
   found=$(awk '!($1 in seen) { seen[$1] = 1; print $1 }' "$work/data")
   for wanted_id in $needed; do
     case $found in *"$wanted_id"*) ;; *) read_others '' pack && return ;; esac
   done
 }
 
-# Makes the file $1 known as $work/file.$2. So nothing has to be done with its name, which can be anything.
+# Makes a link $work/file.$2 to the file $1, whose name could be anything, and writes that name, made printable, to
+# $work/name.$2.
 link_file() {
   case $1 in /*) ln -s "$1" "$work/file.$2" ;; *) ln -s "$PWD/$1" "$work/file.$2" ;; esac || no_space
   printf '%s\n' "${1##*/}" | tr -cd '\040-\176' | save "name.$2" || exit $FAILED
 }
 
-# Writes a line `id kind number` to $work/claims, if the file $1 says that it is of this series. Nothing of that is
-# authentic.
+# Adds a line `id kind number` to $work/claims, and makes the link number $2, if the file $1 claims to be of this
+# series. Nothing of that is verified.
 note_claim() {
   if [ ! -f "$1" ] || [ ! -r "$1" ]; then return; fi
   claim=$(head -c 4096 <"$1" | tr -cd '\040-\176\n' | awk -v series="$series" -v number="$2" '
@@ -898,8 +907,8 @@ note_claim() {
   link_file "$1" "$2"
 }
 
-# Adds the parts in other files of the series to $work/data: in those with the id $1, or any, of the kind $2. One that is
-# not what it says, or damaged, is passed over.
+# Adds the parts in other files of the series to $work/data: in files of the kind $2 with the id $1, or with any id if
+# $1 is empty. A file that is damaged, or not what it claims, is skipped, which is reported.
 read_others() {
   while read -r claimed_id claimed_kind claimed <&3; do
     if [ -n "$1" ] && [ "$claimed_id" != "$1" ]; then continue; fi
@@ -909,7 +918,7 @@ read_others() {
   done 3<"$work/claims"
 }
 
-# To be run in a shell of its own, as it reads another file as if that were the backup.
+# To be run in a subshell, as it reads the file number $1 as if that were the backup.
 read_other() {
   main_work=$work main_series=$series main_grain=$grain
   backup=$work/file.$1 work=$work/other
@@ -923,26 +932,26 @@ read_other() {
   rm "$work/data"
 }
 
-# What the file number $1 is called, fit to be shown.
+# Writes the name of the file number $1, in printable characters.
 name_of() {
   cat "$work/name.$1"
 }
 
-# Adds a line for every part in this file, which is number $1, to $work/data. The table of parts, which is authentic,
-# must tell of just those that are there.
+# Adds a line for every part in this file, which is number $1, to $work/data. Dies unless the members are exactly those
+# in the file's table of parts, which is verified.
 read_table() {
   [ ! -e "$work/wanted" ] || mv "$work/wanted" "$work/wanted.all" || no_space
   [ ! -e "$work/chosen" ] || mv "$work/chosen" "$work/chosen.all" || no_space
   echo parts | save chosen || exit $FAILED
   choose_parts
-  # A line of 25 bytes for each, and there are no more than eight million.
+  # A line of about 25 bytes for each part, of which there are at most eight million.
   unpack_wanted parts 268435456
   [ ! -e "$work/wanted.all" ] || mv "$work/wanted.all" "$work/wanted" || no_space
   [ ! -e "$work/chosen.all" ] || mv "$work/chosen.all" "$work/chosen" || no_space
   awk -v macs="$work/macs" -v table="$work/parts" -v id="$id" -v how="$encrypted $filter $1" '
     function bad() { print "bad"; exit }
     function ones(text) { return gsub(/1/, "", text) }
-    # Of a part that was trimmed, the mask has a 1 for each chunk that is left; otherwise it is -.
+    # The mask of a trimmed part has a digit for each of its original chunks: 1 if it was kept. Otherwise the mask is -.
     function note(born_in, part_number, part_size, part_chunks, stored_as, part_mask) {
       if (part_number !~ /^[0-9]+$/ || part_chunks !~ /^[0-9]+$/ || part_chunks > 32) bad()
       if (part_mask !~ /^(-|[01]+)$/ || length(part_mask) > 32) bad()
@@ -968,7 +977,8 @@ read_table() {
     $1 !~ /^((from|trimmed)\/[0-9a-f]+\/)?data\.[0-9]+$/ { next }
     !(row + 0 in size) || size[row + 0] != $2 || name[row + 0] != $1 { bad() }
     {
-      # A part keeps the keys that it was stored with first; one that was trimmed has keys of this file.
+      # A part keeps the keys that it was first stored with; but a trimmed one has been stored anew, with keys of this
+      # file.
       sealed_as = mask[row + 0] == "-" ? birth[row + 0] " " sprintf("data.%03d", number[row + 0]) : id " " $1
       print birth[row + 0], number[row + 0], sealed_as, $2, $3, mac, chunks[row + 0], how, mask[row + 0]
       row++
@@ -979,8 +989,8 @@ read_table() {
   rm "$work/table"
 }
 
-# Unpacks the file $1, of $2 members and $3 bytes, below <file>.partial, from where it moves to its place
-# when it is whole. The members come from descriptor 3.
+# Unpacks the file $1, of $2 members and $3 bytes, below <file>.partial, and moves it to its place once it is
+# complete. Its members are the next lines on descriptor 3.
 recover_file() {
   target=$output/$1
   { mkdir -p "${target%/*}" && mkdir "$target.partial"; } 2>/dev/null ||
@@ -1006,10 +1016,10 @@ make_parent() {
   case $1 in */*) mkdir -p "$partial/${1%/*}" 2>>"$work/problem" || not_unpacked "$1" ;; esac
 }
 
-# Puts the volume $1 together from its parts, by its map, whose members come from descriptor 3.
+# Assembles the volume $1 from its parts according to its map, whose members are the next lines on descriptor 3.
 recover_volume() {
   collect "$@"
-  # A line of 40 bytes for each of eight million runs.
+  # A line of about 40 bytes for each of at most eight million runs.
   unpack_small "the map of $1" 402653184 "$work/map"
   plan_volume "$1" | save plan || exit $FAILED
   case $(tail -n 1 "$work/plan") in
@@ -1039,14 +1049,14 @@ recover_volume() {
   done
   exec 7<&-
   end_progress
-  # The last chunk may be filled up, and zeros at the end are in no chunk.
+  # Sets the volume's size: the last chunk may be padded, and zeros at the end are in no chunk.
   { dd if=/dev/null of="$partial/$1" bs=1 count=0 seek="$size"; } 2>>"$work/problem" || not_unpacked "$1"
   settle_file "$1"
 }
 
-# Writes what is to be done for the volume $1: `size bytes chunks`; then for each part, in the order in which they lie,
-# `part` and its line of $work/data, and for each run in it `run first count offset`, all counted in chunks; and `end`.
-# Or `missing id`.
+# Writes the steps that assemble the volume $1: `size bytes chunks`; then for each part, in the order of $work/data,
+# `part` and its line there, and for each run from it `run first count offset` (chunk of the volume, number of chunks,
+# chunk of the part); and `end`. Or `missing id`, if parts of the file with that backup-id were not found.
 plan_volume() {
   awk -v path="$1" -v grain="$grain" -v own="$id" -v map="$work/map" '
     function bad() { failed = 1; exit }
@@ -1054,7 +1064,7 @@ plan_volume() {
     function ones(text) { return gsub(/1/, "", text) }
     BEGIN { OFMT = CONVFMT = "%.0f" }
     FILENAME != map {
-      # Of a part that is in two files, one is enough: the one with more of its chunks.
+      # If a part is in two files, the one that has more of its chunks is used.
       if (($1 " " $2) in row && chunks[row[$1 " " $2]] >= $8 + 0) next
       row[$1 " " $2] = ++rows
       data[rows] = $0
@@ -1101,8 +1111,8 @@ plan_volume() {
     }' "$work/data" "$work/map"
 }
 
-# Decrypts and decompresses a part to $work/plain. Its line of $work/data is $1, $2, $3 and the words in $4. It is read
-# from the file that it lies in, and with the keys of the file $3, under the name that follows.
+# Verifies, decrypts and decompresses a part to $work/plain. $1, $2, $3 and the words in $4 are its line of $work/data
+# (see find_parts): meanwhile the backup is the file that has the part, and id is that of the file whose keys it has.
 open_part() {
   main_backup=$backup main_id=$id main_encrypted=$encrypted main_filter=$filter
   id=$3
@@ -1120,19 +1130,20 @@ END
   backup=$main_backup id=$main_id encrypted=$main_encrypted filter=$main_filter
 }
 
-# Writes $3 chunks of $work/plain, from chunk $4 of it on, to the volume $1, from its chunk $2 on. There, holes stay.
+# Writes $3 chunks of $work/plain, from its chunk $4 on, to the volume $1, from its chunk $2 on. What no run covers
+# stays a hole.
 write_run() {
-  # In braces, so that what the shell itself says of a signal goes there, too.
+  # In braces, so that the shell's own message, if a signal ends dd, goes there too.
   {
     dd if="$work/plain" of="$partial/$1" bs=4096 conv=notrunc skip=$((1 + $4 * grain / 4096)) \
       count=$(($3 * grain / 4096)) seek=$(($2 * grain / 4096))
   } 2>>"$work/problem" || not_unpacked "$1"
 }
 
-# Unpacks dom0's home, or what is of its configuration: the file $1, which is a tar.
+# Unpacks dom0's home, or the chosen paths of its configuration: the file $1, which is a tar archive.
 recover_home() {
   : 2>/dev/null >"$work/decompressing" || no_space
-  # The pipe is opened for both at first: to open one end alone would wait for the other.
+  # The pipe is first opened for both reading and writing, as opening only one end would wait for the other.
   exec 5<>"$work/stream"
   exec 4>"$work/stream"
   exec 6<"$work/stream" 5>&-
@@ -1151,13 +1162,14 @@ recover_home() {
   settle_home "$1" "$unpacked"
 }
 
-# Unpacks the member $1 of the tar on standard input, with the permissions of a regular file, owned by the
-# user who recovers it. tar itself makes no file outside of $partial and follows no link that it has made.
+# Unpacks the member $1 of the tar archive on standard input to $partial. Its files belong to the user who runs this,
+# and the umask limits their permissions. tar itself makes no file outside of $partial and follows no link that it has
+# made.
 unpack() {
   tar --extract --file - --no-same-owner --no-same-permissions --directory "$partial" -- "$1"
 }
 
-# The file $1 was unpacked.
+# Moves the file $1 from $partial to its place. If it is incomplete.txt, also reports what it says.
 settle_file() {
   has_room "$partial" || not_unpacked "$1"
   move_to_place "$1" "$target"
@@ -1169,7 +1181,9 @@ settle_file() {
   esac
 }
 
-# Devices do not belong in a home. And what tar could not create is no reason to throw away the rest.
+# Moves the directory $1 from $partial to its place, without devices, which do not belong in a home. $2 is the exit
+# status of tar, or none if not everything could be decompressed or written. If tar could not create some files, the
+# others are kept, under a name that ends in .incomplete.
 settle_home() {
   if [ "$2" = none ]; then not_unpacked "$1"; fi
   if [ ! -d "$partial/$1" ] || [ -L "$partial/$1" ]; then not_unpacked "$1"; fi
@@ -1185,13 +1199,14 @@ settle_home() {
   fi
 }
 
-# Moves $partial/$1 to $2.
+# Moves $partial/$1 to $2, which must not exist, and prints that path.
 move_to_place() {
   if [ -e "$2" ] || [ -L "$2" ]; then die $FAILED "$2 exists already"; fi
   mv -- "$partial/$1" "$2" 2>>"$work/problem" || not_unpacked "$1"
   printf '%s\n' "$2"
 }
 
+# Dies with the reason why the file $1 could not be written: no space, or the last message in $work/problem.
 not_unpacked() {
   has_room "$partial" || die $FAILED "there is no space in $output for $1"
   has_room "$work" || no_space
@@ -1203,7 +1218,7 @@ not_unpacked() {
   die $FAILED "$1 cannot be unpacked to $output: $(tail -n 1 "$work/problem" | tr -cd '\040-\176')"
 }
 
-# Dies with the message $1, or for lack of space in the directory $2.
+# Dies: says that there is no space in the directory $2, if that is so, or else $1.
 cannot_write() {
   if [ -d "$2" ] && [ -w "$2" ] && ! has_room "$2"; then die $FAILED "there is no space in $2"; fi
   die $FAILED "$1"
@@ -1218,7 +1233,7 @@ remove_partial() {
 
 ### Endings ###
 
-# A signal is never ignored while there is work to do: it would be lost.
+# Signals are ignored only during the cleanup: one that came while they are ignored would be lost.
 exit_on_signals() {
   trap 'ignore_signals; exit $INTERRUPTED' INT TERM HUP
 }
@@ -1230,9 +1245,9 @@ ignore_signals() {
 clean_up() {
   ignore_signals
   end_progress
-  # The unpacking ends with its input, which may be standard output too, if a function was feeding
-  # it. Then nothing writes into the directories any more. A shell that was interrupted while it began a pipeline may
-  # hold an end of that, too, under a number of its own.
+  # Closes every descriptor that may be the write end of a pipe, so that the processes that read from it end: also
+  # standard output (in a function that feeds a pipe), and those that the shell itself may use while it starts a
+  # pipeline. After `wait`, nothing writes into the directories any more.
   exec 3<&- 4>&- 5<&- 6<&- 7<&- 8<&- 9<&- >&2
   wait
   [ -z "$partial" ] || remove_partial
@@ -1257,7 +1272,7 @@ die_of_usage() {
   exit $USAGE
 }
 
-# Reports damage, and never mistakes a failure to write for it.
+# Dies because the backup is damaged; but if there is no space for temporary files, which can look the same, says that.
 damaged() {
   has_room "$work" || no_space
   die $DAMAGED "the backup is damaged: $*"
