@@ -87,10 +87,19 @@ export class Answers {
     return answer;
   }
 
-  /** Receives one message; all who wait at the same time share it. */
+  /**
+   * Receives one message; all who wait at the same time share it. Once that has failed, it fails for everyone: whoever
+   * cleans up would otherwise wait for what a VM that violated the protocol never sends.
+   */
   #receive(): Promise<void> {
-    this.#receiving ??= this.#receiveOne().finally(() => (this.#receiving = undefined));
-    return this.#receiving;
+    if (this.#receiving !== undefined) return this.#receiving;
+    const receiving = this.#receiveOne();
+    this.#receiving = receiving;
+    receiving.then(
+      () => (this.#receiving = undefined),
+      () => undefined,
+    );
+    return receiving;
   }
 
   async #receiveOne(): Promise<void> {
