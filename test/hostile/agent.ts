@@ -1,9 +1,11 @@
 // A VM agent that does what hostile-script.json in its home says: see script.ts. Bundled to one file by
 // arena.ts, and run by coffer in the place of the real one.
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   appendFileSync,
   closeSync,
+  existsSync,
   openSync,
   readFileSync,
   readSync,
@@ -12,11 +14,11 @@ import {
 } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { decodeFrame, encodeFrame } from '../../protocol/codec.ts';
-import { frames } from '../../protocol/framing.ts';
+import { framePrefix, frames } from '../../protocol/framing.ts';
 import { LONGEST_DATA } from '../../protocol/limits.ts';
 import type { Message } from '../../protocol/messages.ts';
 import { systemCodeOf } from '../../shared/errors.ts';
-import { NOTES_FILE, type Notes, SCRIPT_FILE, type Script, type Step } from './script.ts';
+import { NOTES_FILE, type Notes, SCRIPT_FILE, type Script, type Step, saidFile } from './script.ts';
 
 const [service = ''] = process.argv.slice(2);
 const heard = frames(process.stdin as AsyncIterable<Buffer>);
@@ -44,6 +46,7 @@ async function act(step: Step): Promise<void> {
   else if ('say' in step) await repeat(step.say, step.times ?? 1, step.pause ?? 0);
   else if ('drip' in step) await drip(Buffer.from(step.drip, 'base64'), step.pause);
   else if ('serve' in step) await serve(step.serve, step.upTo);
+  else if ('relay' in step) await relay(step.relay, step.upTo);
   else if ('take' in step) await take(step.take === 'all' ? Infinity : step.take);
   else if ('confirm' in step) say(confirmation(step.confirm));
   else if ('grumble' in step) grumble(step.grumble, step.times ?? 1);
@@ -138,6 +141,29 @@ function noteRequest(message: Message, size: number): void {
     wanted.push({ from: message.offset, to: message.offset + message.length });
   }
   if (message.kind === 'read') asked.to += message.bytes;
+}
+
+async function relay(agent: string, upTo: number): Promise<void> {
+  const count = saidFile(service as keyof Script);
+  const said = existsSync(count) ? statSync(count).size : 0;
+  const honest = spawn(process.execPath, [agent, service], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = new Promise<number>((resolve) => honest.once('exit', (code) => resolve(code ?? 1)));
+  // It is killed when it has said enough, whether it still listens or not.
+  honest.stdin.on('error', () => undefined);
+  const pass = async (): Promise<void> => {
+    for await (const frame of heard)
+      honest.stdin.write(Buffer.concat([framePrefix(frame.length), frame]));
+    honest.stdin.end();
+  };
+  if (said < upTo) void pass();
+  const answers = frames(honest.stdout as AsyncIterable<Buffer>);
+  for (let now = said; now < upTo; now++) {
+    const { value } = await answers.next();
+    if (value === undefined) process.exit(await ended);
+    appendFileSync(count, '.');
+    shout(Buffer.concat([framePrefix(value.length), value]));
+  }
+  honest.kill('SIGKILL');
 }
 
 async function take(upTo: number): Promise<void> {

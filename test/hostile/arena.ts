@@ -90,13 +90,13 @@ export class Arena {
 
 /** Runs the built coffer on a folder system, without standard input. */
 export async function runCoffer(
-  box: Box,
+  { directory }: Pick<Box, 'directory'>,
   [command = '', ...args]: readonly string[],
   environment: NodeJS.ProcessEnv = {},
 ): Promise<Bout> {
   const peakFile = join(mkdtempSync(join(tmpdir(), 'coffer-peak-')), 'peak');
   const begun = performance.now();
-  const child = spawn(join(root, 'dist/coffer'), [command, '--system', box.directory, ...args], {
+  const child = spawn(join(root, 'dist/coffer'), [command, '--system', directory, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       ...process.env,

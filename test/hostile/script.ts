@@ -10,6 +10,8 @@ export type Step =
   | { readonly drip: string; readonly pause: number }
   /** Answers Read, Open and Want with this file, as an honest agent does, until so many bytes are given. */
   | { readonly serve: string; readonly upTo: number }
+  /** Lets this honest agent speak, until those of this service have said so many messages in this home. */
+  | { readonly relay: string; readonly upTo: number }
   /** Takes Data as an honest agent does, for so many bytes or until the End. */
   | { readonly take: number | 'all' }
   /** After taking all: Stored as it should be, but for what is put in its place. */
@@ -29,6 +31,11 @@ export type Script = Partial<Record<Service, readonly Step[]>>;
 /** In the storage VM's home: what the agent is to do, and what it noticed. */
 export const SCRIPT_FILE = 'hostile-script.json';
 export const NOTES_FILE = 'hostile-notes.jsonl';
+
+/** In the same place: a byte for each message that the honest agents of a service were let say. */
+export function saidFile(service: Service): string {
+  return `hostile-said-${service}`;
+}
 
 /** A line of NOTES_FILE, written when the agent starts. */
 export interface Notes {

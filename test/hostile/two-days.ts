@@ -20,6 +20,8 @@ export interface Chain {
 
 /** A series of two days, and what its volumes held. */
 export interface TwoDays {
+  /** The system that was backed up, with the files in its storage VM. */
+  readonly box: Box;
   readonly chain: Chain;
   /** Of each day, by VM. */
   readonly images: readonly ReadonlyMap<string, Buffer>[];
@@ -31,8 +33,7 @@ export async function twoDays(cleanUp: WhenDone): Promise<TwoDays> {
   const box = await Box.full(cleanUp);
   const images: Map<string, Buffer>[] = [];
   for (const day of DAYS) {
-    if (images.length > 0) change(imageOf(box, 'work'));
-    backUp(box, day);
+    backUpDay(box, day, images.length > 0 ? DATA : 0);
     images.push(
       new Map(['work', 'vault'].map((name) => [name, readFileSync(imageOf(box, name))] as const)),
     );
@@ -40,15 +41,21 @@ export async function twoDays(cleanUp: WhenDone): Promise<TwoDays> {
   const [first = [], second = []] = readdirSync(box.backups)
     .sort()
     .map((name) => piecesOf(readFileSync(join(box.backups, name))));
-  return { chain: { first, second }, images, fresh: await Box.empty(cleanUp) };
+  return { box, chain: { first, second }, images, fresh: await Box.empty(cleanUp) };
 }
 
 export const imageOf = (where: Box, name: string): string =>
   join(where.directory, 'appvms', name, 'private.img');
 
-function change(file: string): void {
+/** Another day of the series: `work` has written so many bytes. */
+export function backUpDay(box: Box, day: string, bytes: number): void {
+  if (bytes > 0) change(imageOf(box, 'work'), bytes);
+  backUp(box, day);
+}
+
+function change(file: string, bytes: number): void {
   const image = openSync(file, 'r+');
-  writeSync(image, randomBytes(DATA), 0, DATA, 1_000_000);
+  writeSync(image, randomBytes(bytes), 0, bytes, 1_000_000);
   closeSync(image);
 }
 
