@@ -21,7 +21,7 @@ export interface BackedUpQube extends ArchivedQube {
 export interface BackedUpHome {
   /** Where it is in the archive: `dom0-home/home`, or in official archives `dom0-home/<user>`. */
   readonly directory: string;
-  /** Whom it belongs to. */
+  /** The user that it belongs to. */
   readonly user: string;
   /** In bytes, according to the backup; an estimate for tables and progress. */
   readonly size: number;
@@ -31,25 +31,25 @@ export interface BackedUpHome {
 export interface BackedUpPaths {
   /** Where they are in the archive: `dom0-home/paths`. */
   readonly directory: string;
-  /** Absolute, in dom0; none is in another. */
+  /** Absolute paths in dom0, none of them within another. */
   readonly paths: readonly string[];
-  /** In bytes; an estimate. */
+  /** In bytes; an estimate for tables and progress. */
   readonly size: number;
 }
 
-/** VMs of a backup, and what is in it of dom0. */
+/** VMs of a backup, and what it has of dom0. */
 export interface QubesAndHome {
   readonly qubes: readonly BackedUpQube[];
   readonly dom0Home: BackedUpHome | undefined;
   readonly dom0Paths?: BackedUpPaths | undefined;
 }
 
-/** Where dom0's home is in an archive, and its configuration. */
+/** The directories of an archive with what it has of dom0: its home, its configuration. */
 export function dom0Trees({ dom0Home, dom0Paths }: Omit<QubesAndHome, 'qubes'>): string[] {
   return [dom0Home, dom0Paths].flatMap((tree) => (tree === undefined ? [] : [tree.directory]));
 }
 
-/** In bytes; undefined when there is nothing of dom0. */
+/** The size of what a backup has of dom0, in bytes; undefined if that is nothing. */
 export function sizeOfDom0({
   dom0Home,
   dom0Paths,
@@ -58,7 +58,7 @@ export function sizeOfDom0({
   return (dom0Home?.size ?? 0) + (dom0Paths?.size ?? 0);
 }
 
-/** What a backup holds, from its authenticated qubes.xml. */
+/** What is in a backup, according to its authenticated qubes.xml. */
 export interface BackupContents extends QubesAndHome {
   /** When it was started, to the second; the official tools do not record it. */
   readonly created: Date | undefined;
@@ -74,7 +74,7 @@ export interface UnusableQube {
   readonly directory: string | undefined;
 }
 
-/** The bytes of all that is restored or verified: an estimate for progress. */
+/** How many bytes will be restored or verified: an estimate for progress. */
 export function totalSize(contents: QubesAndHome): number {
   return contents.qubes.reduce((sum, { size }) => sum + size, sizeOfDom0(contents) ?? 0);
 }

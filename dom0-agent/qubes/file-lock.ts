@@ -4,20 +4,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError, systemCodeOf } from '../../shared/errors.ts';
 import { isOwnerGone, newOwnerName } from './owner-names.ts';
 
-/** A lock is held for the time of one change, which takes milliseconds. */
+/** A lock is usually held for the time of one change, which takes milliseconds. */
 const TIMEOUT_MS = 10_000;
 const INTERVAL_MS = 10;
 const PATIENT_INTERVAL_MS = 200;
 
-/** For a lock that may be held for hours: it is waited for as long as it takes. */
+/** For a lock that may be held for hours: waits until it is released, or the signal fires. */
 export interface Patience {
   readonly onWait: () => void;
   readonly signal: AbortSignal;
 }
 
 /**
- * Runs `action` while holding the lock at `path`: a symbolic link to the name of its holder, since that is made at once
- * with what it says. A lock left by a process that has ended is taken over. Throws RefusedError when another process keeps the lock, unless there is `patience`.
+ * Runs `action` while holding the lock at `path`: a symbolic link to the name of its holder, as a link is created
+ * together with its target, in one step. A lock left by a process that has ended is taken over. Throws RefusedError if
+ * another process keeps the lock, unless there is `patience`.
  */
 export async function whileLocked<T>(
   path: string,

@@ -17,7 +17,7 @@ export function refuseRepeated(names: readonly string[]): void {
   if (repeated !== undefined) throw new UsageError(`${repeated} is named twice: once is enough`);
 }
 
-/** What groups of VMs go by. */
+/** A VM, with what groups depend on. */
 export interface GroupMember {
   readonly name: string;
   readonly qubeClass: string;
@@ -25,9 +25,9 @@ export interface GroupMember {
 }
 
 /**
- * The names, with each pattern in the place of which are those that it matches: `*` stands for any characters, `?` for
- * one; `@tag:NAME` and `@type:CLASS` for the VMs with that tag, or of that class. One that matches nothing stays, and
- * is an unknown name.
+ * Replaces patterns by the names that they match: in a name, `*` stands for any characters, and `?` for one;
+ * `@tag:NAME` and `@type:CLASS` stand for the VMs with that tag, or of that class. A pattern that matches nothing
+ * stays, and is then an unknown name. The names that were given come first, then those that were matched, each once.
  */
 export function expandNames(
   named: readonly string[],

@@ -21,7 +21,7 @@ export interface Volume {
   readonly name: string;
   /** Apparent size in bytes. */
   readonly size: number;
-  /** Bytes in use, if known: an estimate for tables and progress. */
+  /** How many bytes are in use, if known: an estimate for tables and progress. */
   readonly usage: number | undefined;
   readonly pool: string;
   readonly vid: string;
@@ -50,11 +50,13 @@ export interface Qube {
   readonly name: string;
   readonly qubeClass: QubeClass;
   readonly qid: number;
-  /** What it keeps when it is renamed; undefined if the system has none. */
+  /** Stays the same when the VM is renamed; undefined if the system has none. */
   readonly uuid: string | undefined;
   readonly label: string;
-  /** What was set by hand, including `template` and `netvm`; never `name`, `qid`, `uuid`, `label`. A
-   *  VM-valued property set to "none" is the empty string. */
+  /**
+   * What was set by hand, including `template` and `netvm`; never `name`, `qid`, `uuid`, `label`. A VM-valued property
+   * set to "none" is the empty string.
+   */
   readonly properties: ReadonlyMap<string, string>;
   readonly features: ReadonlyMap<string, string>;
   readonly tags: ReadonlySet<string>;
@@ -62,7 +64,7 @@ export interface Qube {
   readonly volumes: readonly Volume[];
 }
 
-/** Undefined where there is none, or a text that is none: it must not pass for one. */
+/** The text if it is a UUID; undefined for anything else, which must not be taken for one. */
 export function uuidOf(text: string | undefined): string | undefined {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.exec(text ?? '')?.[0];
 }
@@ -91,7 +93,7 @@ export function whyUnsaved(volume: Volume): string | undefined {
   return `its volume ${volume.name} has no separate saved state (revisions_to_keep is -1)`;
 }
 
-/** The bytes of the volumes that belong in a backup; undefined where an old backup does not say. */
+/** The size of the volumes that belong in a backup, in bytes; undefined if an old backup does not say. */
 export function sizeOfVolumes(qube: Qube): number | undefined {
   const sizes = savedVolumes(qube).map(({ size }) => size);
   return sizes.some((size) => size === 0) ? undefined : sizes.reduce((sum, size) => sum + size, 0);
@@ -141,7 +143,7 @@ export function isTagOfRestore(tag: string): boolean {
 const LONGEST_NAME = 31;
 const MOST_TRIES = 1000;
 
-/** A name like `wanted` that is not taken: `work-1`, `work-2` … Undefined when there is none. */
+/** A name like `wanted` that is not taken: `work-1`, `work-2` … Undefined if there is none. */
 export function freeName(wanted: string, taken: ReadonlySet<string>): string | undefined {
   for (let number = 1; number < MOST_TRIES; number++) {
     const suffix = `-${number}`;

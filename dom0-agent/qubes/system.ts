@@ -36,11 +36,11 @@ export interface NewQube {
   readonly name: string;
   readonly qubeClass: Exclude<QubeClass, 'AdminVM'>;
   readonly label: string;
-  /** For an AppVM and a DispVM. */
+  /** Of an AppVM or a DispVM. */
   readonly template: string | undefined;
   /** Where its volumes go; undefined: the system's default. */
   readonly pool: string | undefined;
-  /** What it has from the start; of tags and features, the tags come first. */
+  /** What it has from the start; tags are set before features. */
   readonly tags?: ReadonlySet<string>;
   readonly features?: ReadonlyMap<string, string>;
   readonly properties?: ReadonlyMap<string, string>;
@@ -54,7 +54,7 @@ export interface ListedQube {
   readonly isRunning: boolean;
 }
 
-/** What the system falls back on where a VM sets nothing; undefined where there is none. */
+/** The system's defaults for what a VM does not set; undefined if there is none. */
 export interface SystemDefaults {
   readonly template: string | undefined;
   readonly netvm: string | undefined;
@@ -64,7 +64,7 @@ export interface SystemDefaults {
 /** A storage pool that can take the volumes of VMs. */
 export interface Pool {
   readonly name: string;
-  /** Bytes; undefined where the pool does not say. */
+  /** In bytes; undefined if the pool does not say. */
   readonly free: number | undefined;
   /** Whether new volumes go there by default. */
   readonly isDefault: boolean;
@@ -99,33 +99,36 @@ export interface QubesSystem {
   list(): Promise<ListedQube[]>;
   /** Every VM that can be backed up, dom0 first. */
   qubes(): Promise<Qube[]>;
+  /** The names of the labels. */
   labels(): Promise<string[]>;
   defaults(): Promise<SystemDefaults>;
   dom0Home(): Promise<Dom0Home>;
   pools(): Promise<Pool[]>;
-  /** The kernels of dom0 that VMs can be started with; undefined where that is not known. */
+  /** The kernels of dom0 that VMs can be started with; undefined if they are not known. */
   kernels(): Promise<string[] | undefined>;
+  /** Whether a VM is anything but halted. */
   isRunning(name: string): Promise<boolean>;
   /** The current value of a feature; undefined when the VM does not have it. */
   feature(name: string, feature: string): Promise<string | undefined>;
   /** The current tags of a VM. */
   tags(name: string): Promise<ReadonlySet<string>>;
+  /** Undefined if the VM has no firewall rules of its own. */
   firewall(name: string): Promise<FirewallRule[] | undefined>;
+  /** Empty if there are none. */
   notes(name: string): Promise<string>;
   /**
-   * Why the last saved state of a volume cannot be read; undefined when it can. For planning: nothing is
-   * read.
+   * Why the last saved state of a volume cannot be read; undefined if it can. For planning: nothing is read.
    *
    * @param isRunning whether its VM runs
    */
   whyUnreadable(volume: Volume, isRunning: boolean): Promise<string | undefined>;
-  /** Holds a volume's last saved state. */
+  /** Holds a volume's last saved state. Throws FailedError, naming the volume. */
   holdVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<HeldVolume>;
   /** Tells what changed in volumes since earlier backups, and holds and opens them, for one backup. Throws FailedError. */
   trackChanges(options: TrackingOptions): Promise<ChangeTracking>;
-  /** Tells before a backup whether volumes were written to since earlier ones; touches nothing. */
+  /** Tells before a backup whether volumes were written to since earlier ones; changes nothing. */
   wasWrittenSince(options: Pick<TrackingOptions, 'directory' | 'series'>): WasWritten;
-  /** Bytes that pools hold only for copies that coffer keeps in them: docs/changes.md. Throws FailedError. */
+  /** How many bytes pools use only for copies that coffer keeps in them: docs/changes.md. Throws FailedError. */
   spaceOfCopies(): Promise<number>;
   setBackupTimestamp(name: string, unixTime: number): Promise<void>;
 
@@ -133,7 +136,7 @@ export interface QubesSystem {
   /** Undoes `create`, volumes and all. */
   remove(name: string): Promise<void>;
   setProperty(name: string, property: string, value: string): Promise<void>;
-  /** Back to the default, which may differ between systems. */
+  /** Sets a property back to its default, which may differ between systems. */
   resetProperty(name: string, property: string): Promise<void>;
   setFeature(name: string, feature: string, value: string): Promise<void>;
   removeFeature(name: string, feature: string): Promise<void>;
@@ -144,8 +147,8 @@ export interface QubesSystem {
   setNotes(name: string, notes: string): Promise<void>;
   assignDevice(name: string, device: DeviceAssignment): Promise<void>;
   /**
-   * Replaces a volume's content: `size` bytes, of which `pieces` gives those that are not zero. All
-   * or nothing: when `pieces` throws, or the signal fires, the volume keeps its old content.
+   * Replaces a volume's content: `size` bytes, of which `pieces` has those that are not zero. All or nothing: if
+   * `pieces` throws, or the signal fires, the volume keeps its old content.
    */
   importVolume(
     name: string,

@@ -5,8 +5,7 @@ import { isTagOfQubesd, isValidQubeName } from '../qube.ts';
 import type { NewQube } from '../system.ts';
 import { AdminApiError } from './admin-api-error.ts';
 import type { AdminApi } from './admin-api.ts';
-import { parseProperties, linesOf } from './replies.ts';
-import { IDENTITY_PROPERTIES } from './replies.ts';
+import { IDENTITY_PROPERTIES, linesOf, parseProperties } from './replies.ts';
 import { AnswerLostError } from './retry-on-restart.ts';
 
 /** Creates a VM with the settings that it needs from the start, and defaults otherwise. */

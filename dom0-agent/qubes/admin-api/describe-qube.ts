@@ -3,12 +3,12 @@ import type { ListedQube } from '../system.ts';
 import type { AdminApi } from './admin-api.ts';
 import { isAdminApiError } from './admin-api-error.ts';
 import { parseAssignments, parseAssignmentsOfR42 } from './device-text.ts';
-import { IDENTITY_PROPERTIES } from './replies.ts';
-import { fieldOf, linesOf, parseProperties, parseVolume } from './replies.ts';
+import { fieldOf, IDENTITY_PROPERTIES, linesOf, parseProperties, parseVolume } from './replies.ts';
 
+/** What describing a VM needs to know about the system. */
 export interface Describing {
   readonly api: AdminApi;
-  /** `admin.deviceclass.List` */
+  /** The reply of `admin.deviceclass.List`. */
   readonly deviceClasses: readonly string[];
   /** Whether this is Qubes R4.2, whose calls for devices differ. */
   readonly isR42: boolean;

@@ -9,7 +9,7 @@ import { linesOf } from './replies.ts';
  * qubes-core-admin, R4.3). R4.2 has options only: `backend+port key=value persistent=yes`.
  */
 
-/** What an assignment says in other places than its fields. */
+/** Keys that are not fields of an assignment: the assignment says this elsewhere. */
 const OF_THE_DEVICE = new Set(['port_id', 'devclass', 'backend_domain', 'frontend_domain']);
 
 /** A device as `Available` lists it: where it is, and what is known about it. */
@@ -164,7 +164,7 @@ export interface OfferedDevice {
   readonly backend: string;
   readonly port: string;
   readonly description: string;
-  /** In bytes; undefined where it is unknown. */
+  /** In bytes; undefined if unknown. */
   readonly size: number | undefined;
   /** The VM that it is attached to, if it is not in its own. */
   readonly attachedTo: string | undefined;

@@ -15,13 +15,14 @@ const IMPORT_SERVICE = '/etc/qubes-rpc/admin.vm.volume.ImportWithSize';
 export interface ImportOptions {
   /** Default: `IMPORT_SERVICE`. */
   readonly service?: string | undefined;
-  /** What is put before a command that needs root; see `rootPrefix`. */
+  /** The prefix of a command that needs root; see `rootPrefix`. */
   readonly rootPrefix: readonly string[];
 }
 
 export interface ImportedVolume {
   readonly qubeName: string;
   readonly volume: string;
+  /** In bytes. */
   readonly size: number;
 }
 
@@ -29,9 +30,9 @@ export interface ImportedVolume {
 const ZEROS = Buffer.alloc(MiB);
 
 /**
- * Replaces a volume's content: `size` bytes, of which `pieces` gives those that are not zero. When
- * `pieces` throws or the signal fires, the volume keeps its old content: the service commits only
- * after exactly `size` bytes, so the last byte is not sent until everything else has succeeded.
+ * Replaces a volume's content: `size` bytes, of which `pieces` has those that are not zero. If `pieces` throws or the
+ * signal fires, the volume keeps its old content: the service commits only after exactly `size` bytes, so the last byte
+ * is not sent until everything else has succeeded. Throws FailedError or InterruptedError.
  */
 export async function importVolume(
   { qubeName, volume, size }: ImportedVolume,
@@ -43,7 +44,7 @@ export async function importVolume(
   // Without a last byte to hold back, nothing could be undone; and no pool has such volumes.
   if (size < 1) throw new FailedError(`${label} cannot be made ${size} bytes long`);
 
-  // It is never killed: that would leave the pool with an unfinished import.
+  // The service is never killed: that would leave the pool with an unfinished import.
   const command = [
     ...rootPrefix,
     'env',
@@ -120,7 +121,7 @@ async function sendZeros(input: Writable, count: number): Promise<void> {
   }
 }
 
-/** Resolves when the bytes have been taken, so that their buffer can be reused, or never will be. */
+/** Resolves when the bytes have been taken, so that their buffer can be reused, or when they never will be. */
 async function send(input: Writable, bytes: Buffer): Promise<void> {
   if (input.destroyed || bytes.length === 0) return;
   await new Promise<void>((resolve) => input.write(bytes, () => resolve()));

@@ -7,11 +7,11 @@ export interface MountedDevice {
   /** `/dev/sdb1` */
   readonly device: string;
   readonly mountPoint: string;
-  /** What the file system is called, if it has a name. */
+  /** The label of its file system, if it has one. */
   readonly label: string | undefined;
   /** In bytes. */
   readonly size: number;
-  /** Undefined where it is unknown. */
+  /** In bytes; undefined if unknown. */
   readonly free: number | undefined;
 }
 
@@ -22,6 +22,7 @@ export async function mountedDevices(run: RunProgram): Promise<MountedDevice[]> 
   return parseLsblk(await run('lsblk', ['--json', '--bytes', '--output', COLUMNS]));
 }
 
+/** Parses what `lsblk --json` prints. Throws FailedError. */
 export function parseLsblk(json: string): MountedDevice[] {
   const listed = parsed(json);
   if (!isRecord(listed) || !Array.isArray(listed['blockdevices'])) {

@@ -9,13 +9,15 @@ import {
 import { isAdminApiError, NO_REPLY } from './admin-api-error.ts';
 import { openAdminApi, QUBESD_SOCKET } from './admin-api.ts';
 import { describeQube } from './describe-qube.ts';
-import { parseAttached, parseAvailable } from './device-text.ts';
+import {
+  describeOffered,
+  type OfferedDevice,
+  parseAttached,
+  parseAvailable,
+} from './device-text.ts';
 import { createQube } from './create-qube.ts';
-import { findDom0Home } from './inspect-dom0.ts';
+import { findDom0Home, mountedDevices, type MountedDevice } from './inspect-dom0.ts';
 import { importVolume } from './import-volume.ts';
-import { mountedDevices, type MountedDevice } from './inspect-dom0.ts';
-import { describeOffered } from './device-text.ts';
-import { type OfferedDevice } from './device-text.ts';
 import { qubeSettings } from './qube-settings.ts';
 import { retryOnRestart } from './retry-on-restart.ts';
 import { importIntoPool, kernelsIn, poolsOf } from './pool-space.ts';
@@ -59,10 +61,10 @@ export interface QubesdSystem extends QubesSystem {
   offeredDevices(): Promise<OfferedDevice[]>;
 }
 
-/** A VM may take minutes to start (`qrexec_timeout`, which the user may have raised). */
+/** In milliseconds. A VM may take minutes to start (`qrexec_timeout`, which the user may have raised). */
 const START_TIMEOUT = 15 * 60_000;
 
-/** A restart of qubesd takes some seconds, on a slow machine with many VMs half a minute. */
+/** In milliseconds. A restart of qubesd takes some seconds, on a slow machine with many VMs half a minute. */
 const RESTART_TIMEOUT = 60_000;
 
 /**

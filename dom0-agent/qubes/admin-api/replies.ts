@@ -10,16 +10,14 @@ export interface QubeLine extends ListedQube {
 /** A line of `property.GetAll`. */
 export interface Property {
   readonly name: string;
-  /** Whether it has not been set. */
+  /** Whether it has its default value. */
   readonly isDefault: boolean;
   /** `str`, `int`, `bool`, `vm` or `label`. */
   readonly type: string;
   readonly value: string;
 }
 
-/**
- * The lines of a reply. Each ends with a newline, so that a truncated reply is noticed.
- */
+/** The lines of a reply. Each ends with a newline, so that a truncated reply is noticed. Throws FailedError. */
 export function linesOf(reply: string): string[] {
   if (reply === '') return [];
   if (!reply.endsWith('\n')) {
@@ -67,7 +65,7 @@ export function parseVolume(name: string, reply: string): Volume {
   return {
     name,
     size: byteCount(fieldOf(fields, 'size')),
-    // Empty where the pool does not know it.
+    // Empty if the pool does not know it.
     usage: fields.get('usage') ? byteCount(fieldOf(fields, 'usage')) : undefined,
     pool: fieldOf(fields, 'pool'),
     vid: fieldOf(fields, 'vid'),
@@ -78,7 +76,7 @@ export function parseVolume(name: string, reply: string): Volume {
   };
 }
 
-/** A field that must be there. */
+/** A field that must be there. Throws FailedError if it is not. */
 export function fieldOf(fields: ReadonlyMap<string, string>, key: string): string {
   const value = fields.get(key);
   if (value === undefined) throw new FailedError(`qubesd left "${key}" out of a reply`);
@@ -103,7 +101,7 @@ function cutAt(text: string, separator: string): [string, string] {
 }
 
 /**
- * Not settings, though they are set by hand: they say what the VM is called and where it came from
+ * Properties that are not settings, though they are set by hand: they say what the VM is called and where it came from
  * (qubesadmin/backup/restore.py leaves out the same ones).
  */
 export const IDENTITY_PROPERTIES = new Set([

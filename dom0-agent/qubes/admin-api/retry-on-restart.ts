@@ -11,15 +11,16 @@ export interface RetryOptions {
   readonly onWait?: ((text: string) => void) | undefined;
 }
 
+/** How often to check whether qubesd is back, in milliseconds. */
 const INTERVAL = 250;
 
 /** A call that every release of Qubes answers and that changes nothing. */
 const PROBE = ['dom0', 'admin.label.List'] as const;
 
 /**
- * How qubesd answers a repeated call that it had already carried out before it disconnected. Whoever did
- * it, the result is the one asked for. Creation is not among them: the existing VM may be somebody
- * else's, and coffer writes into what it created, and may remove it.
+ * How qubesd answers a repeated call that it had already carried out before it disconnected. Whoever made the change,
+ * the result is the requested one. Creation is not among these calls: the existing VM may be somebody else's, and
+ * coffer writes into what it created, and may remove it.
  */
 const DONE_ALREADY: readonly (readonly [method: RegExp, isSaid: (error: unknown) => boolean])[] = [
   [/^admin\.vm\.Remove$/, ofType('QubesVMNotFoundError')],
@@ -73,7 +74,7 @@ export function retryOnRestart(api: AdminApi, options: RetryOptions): AdminApi {
     return waiting;
   };
 
-  /** An empty reply can mean a refusal, or that qubesd is shutting down. */
+  /** Whether qubesd has disconnected. An empty reply can mean a refusal, or that qubesd is shutting down. */
   const disconnected = async (error: unknown): Promise<boolean> => {
     if (error instanceof SystemGoneError) return wasThere;
     if (!isAdminApiError(error, NO_REPLY)) return false;

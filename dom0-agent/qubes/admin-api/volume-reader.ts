@@ -154,8 +154,8 @@ export class VolumeReader {
 
   async #settingsOf(pool: string): Promise<ReadonlyMap<string, string>> {
     const { api, runAsRoot, callbackConfiguration = CALLBACK_CONFIGURATION } = this.#options;
-    const told = parseFields(await api('dom0', 'admin.pool.Info', pool));
-    return beneathCallbacks(pool, told, () => runAsRoot('cat', ['--', callbackConfiguration]));
+    const settings = parseFields(await api('dom0', 'admin.pool.Info', pool));
+    return beneathCallbacks(pool, settings, () => runAsRoot('cat', ['--', callbackConfiguration]));
   }
 
   #explainingChange(
@@ -184,7 +184,7 @@ export class VolumeReader {
     }
   }
 
-  /** If the VM was removed, that explains whatever went wrong with its volume. */
+  /** The error to report: if the VM was removed, that explains whatever went wrong with its volume. */
   async #explained(
     error: unknown,
     qube: Qube,

@@ -6,14 +6,14 @@ import type { Extent } from '../../../shared/sparse-data.ts';
 import { extentsOf } from './fiemap.ts';
 import { differences, type Mapping, type Mappings } from './mapping.ts';
 
-/** How often this is tried while the file system moves extents about. */
+/** How often the comparison is tried, if the file system moves extents meanwhile. */
 const MOST_TRIES = 3;
 
 /**
- * Where two files that nobody writes to may differ, both on the same XFS or btrfs: where their extents do not lie in
- * the same place. The extents of the older one are read before and after those of the other: only when they are the
- * same each time did the file system not move them meanwhile (btrfs does, when it balances). Throws FailedError when
- * they are not, or cannot be read.
+ * Where two files that nobody writes to, both on the same XFS or btrfs, may differ: where their extents are not in the
+ * same place. The extents of the older file are read before, during and after the comparison. Only if they are the same
+ * each time has the file system not moved them meanwhile (btrfs does, when it balances). Throws FailedError if they are
+ * not, or cannot be read.
  */
 export async function compareCopies(
   before: string,
@@ -39,7 +39,7 @@ async function digestOf(mappings: Mappings): Promise<string> {
   return digest.hex();
 }
 
-/** A digest over mappings. */
+/** A SHA-256 over mappings. */
 class MappingDigest {
   readonly #hash = createHash('sha256');
 
@@ -49,6 +49,7 @@ class MappingDigest {
     }
   }
 
+  /** Adds mappings while it passes them on. */
   async *passing(mappings: Mappings): Mappings {
     for await (const batch of mappings) {
       this.add(batch);

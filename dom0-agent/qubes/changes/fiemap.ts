@@ -2,7 +2,7 @@ import { FailedError } from '../../../shared/errors.ts';
 import type { RunForLines } from '../../../shared/run-program.ts';
 import type { Mapping } from './mapping.ts';
 
-/** How the system's calls to find a file's extents are made: Node has none. */
+/** The program that lists a file's extents (FIEMAP): Node cannot. */
 const FILEFRAG = 'filefrag';
 
 /** `   1:      256..     511:      34816..     35071:    256:      34600: last,shared,eof` */
@@ -11,29 +11,29 @@ const EXTENT = /^ *\d+: *(\d+)\.\. *(\d+): *(\d+)\.\. *(\d+): *(\d+): *(?:\d+:)?
 const BLOCK_SIZE = /^File size of .* is \d+ \(\d+ blocks? of (\d+) bytes\)$/;
 
 /**
- * `Filesystem type is: 58465342`: the magic numbers of XFS and btrfs, in which places are those of one address space,
- * and a shared extent is never written to.
+ * `Filesystem type is: 58465342`. Supported are the magic numbers of XFS and btrfs, where all places belong to one
+ * address space, and a shared extent is never written to.
  */
 const FILE_SYSTEM = /^Filesystem type is: ([0-9a-f]+)$/;
 const UNDERSTOOD = ['58465342', '9123683e'];
 
-/** What may be said of an extent whose place is exactly known. */
+/** The flags of an extent whose place is exactly known. */
 const PLAIN = new Set(['last', 'eof', 'shared', 'merged', '']);
-/** What reads as zeros, although it has a place. */
+/** The flag of an extent that reads as zeros, although it has a place. */
 const UNWRITTEN = 'unwritten';
 const UNWRITTEN_STAMP = 1;
 
-/** An extent of a file, as FIEMAP tells it. */
+/** An extent of a file, as FIEMAP reports it. */
 export interface FileExtent extends Mapping {
-  /** Whether other files have it, too: then removing this file does not free it. */
+  /** Whether other files share it: then removing this file does not free it. */
   readonly isShared: boolean;
 }
 
 /**
- * The extents of the file at `path`, from `filefrag -v` of e2fsprogs, after what is still in memory was written out.
- * Those that are compressed, encrypted, inline, not yet placed, not aligned to blocks, or of which something unknown
- * is said, have no `place`. Throws FailedError for another file system than XFS and btrfs, and for anything that is not
- * the extents of a file in ascending order.
+ * The extents of the file at `path`, from `filefrag -s -v` of e2fsprogs, which first writes out what is still in
+ * memory. Extents that are compressed, encrypted, inline, not yet placed, not aligned to blocks, or have an unknown
+ * flag, have no `place`. Throws FailedError for a file system other than XFS and btrfs, and for output that does not
+ * list the extents of a file in ascending order.
  */
 export async function* extentsOf(
   path: string,

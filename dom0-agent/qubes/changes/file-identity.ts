@@ -1,13 +1,13 @@
 import type { BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 
-/** A file system may note times as coarsely as this, in milliseconds: FAT's two seconds. */
+/** The coarsest resolution of a file system's times, in milliseconds: FAT's two seconds. */
 const COARSEST_TIME = 2_000;
 
 /**
- * What tells whether the file at `path` is the same, and was not written to: device, inode, size, times of the last
- * change of content and of anything. Undefined when it was changed so lately that a later change might bear the same
- * times, or where it cannot be looked at.
+ * Identifies the file at `path` and its content, without reading it: device, inode, size, and the times of the last
+ * change of its content and of anything about it. Undefined if it was changed so recently that a later change could
+ * have the same times, or if it cannot be examined.
  */
 export async function fileIdentity(path: string): Promise<string | undefined> {
   let stats: BigIntStats;

@@ -6,17 +6,19 @@ import { FailedError, messageOf } from '../../../shared/errors.ts';
 import { GiB, KiB } from '../../../shared/sizes.ts';
 import type { Mapping, Mappings } from './mapping.ts';
 
-/** Blocks of thin pools are multiples of this. */
+/** The blocks of thin pools are multiples of this, in bytes. */
 const UNIT = 64 * KiB;
+/** In bytes. */
 const LARGEST_MAP = 2 * GiB;
 /** The longest number, in bytes: 2^53. */
 const LONGEST_NUMBER = 8;
 
 /**
- * Writes mappings to a new file at `path` while it passes them on: for each, in units of 64 KiB, the gap before it, its
- * length, how far its place is from where the last one ended, and its stamp. Numbers are little-endian, seven bits a
- * byte, all bytes but the last with the eighth bit set; distances are doubled, less one when negative. At the end,
- * `noted` is given the digest by which the file is read again. Throws FailedError when it cannot be written.
+ * Writes mappings to a new file at `path` while it passes them on. For each it writes the gap before it, its length,
+ * the distance of its place from the end of the one before, all in units of 64 KiB, and its stamp. Numbers are unsigned
+ * varints (LEB128); a distance d is written as 2d, or as -2d - 1 if it is negative. Throws FailedError.
+ *
+ * @param noted called at the end with the file's SHA-256 in hex, which `readFrom` needs
  */
 export async function* writtenTo(
   path: string,
@@ -36,7 +38,10 @@ export async function* writtenTo(
   noted(hash.digest('hex'));
 }
 
-/** The mappings in a file. Throws FailedError at the end when they are not those of the digest, or it cannot be read. */
+/**
+ * The mappings in a file. Throws FailedError if it cannot be read, or, at the end, if it does not have this SHA-256 (in
+ * hex).
+ */
 export async function* readFrom(path: string, digest: string): Mappings {
   const { size } = await stat(path).catch(failed(path));
   if (size > LARGEST_MAP) throw new FailedError(`${path} is too large`);
@@ -59,11 +64,12 @@ function failed(path: string): (error: unknown) => never {
   };
 }
 
-/** Turns mappings into bytes, or bytes into mappings; each is told from where the last one ended. */
+/** Encodes or decodes mappings, each relative to the one before. */
 class Coder {
+  /** Where the last mapping ended in the volume and in the pool, in units. */
   #end = 0;
   #placeEnd = 0;
-  /** Numbers of a mapping whose others have not come yet, and the one that is being read. */
+  /** The numbers of an incomplete mapping, and the value and length of an incomplete number. */
   #numbers: number[] = [];
   #number = 0;
   #bytes = 0;
@@ -106,7 +112,7 @@ class Coder {
     this.#end = first + length;
     this.#placeEnd = place + length;
     if (place < 0 || length === 0 || this.#end > Number.MAX_SAFE_INTEGER / UNIT) {
-      throw new FailedError('a mapping is none');
+      throw new FailedError('a mapping is not valid');
     }
     return { offset: first * UNIT, length: length * UNIT, place: place * UNIT, stamp };
   }

@@ -1,23 +1,23 @@
 import { ExtentList } from '../pools/extent-list.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 
-/** Where some bytes of a volume lie in its pool. All in bytes, but `stamp`. */
+/** Where some bytes of a volume are in its pool. Everything except `stamp` is in bytes. */
 export interface Mapping {
   /** The first byte in the volume. */
   readonly offset: number;
   readonly length: number;
-  /** The first byte in the pool; undefined where the pool does not say, or not exactly. */
+  /** The first byte in the pool; undefined if the pool does not say, or not exactly. */
   readonly place: number | undefined;
-  /** What has to be alike, too, for the same content: when the place was taken, or that it reads as zeros. */
+  /** Equal content needs an equal stamp, too: the time when the place was taken, or a mark for what reads as zeros. */
   readonly stamp: number;
 }
 
-/** Mappings of one volume, ascending and disjoint, in batches; what is in none of them reads as zeros. */
+/** The mappings of one volume, ascending and disjoint, in batches; what is in none of them reads as zeros. */
 export type Mappings = AsyncIterable<readonly Mapping[]>;
 
 /**
- * The bytes below `size` whose place or stamp differs, which are mapped in one only, or whose place is not known.
- * Takes as much memory as it finds ranges, at most a million of them: beyond that, gaps between them are closed.
+ * The ranges below `size` whose place or stamp differs, that are mapped in only one of the two, or whose place is not
+ * known. At most about a million: if there are more, small gaps between them are closed.
  */
 export async function differences(
   before: Mappings,
@@ -35,7 +35,7 @@ export async function differences(
       if (!isSame(one.present, other.present, at)) found.add(at, end - at);
       at = end;
     }
-    // To their ends, so that what is checked there is checked.
+    // Both are read to their ends, where their sources check what they have read.
     for (const cursor of [one, other]) while (!cursor.advance(Infinity)) await cursor.fetch();
   } finally {
     await one.return();
@@ -44,10 +44,10 @@ export async function differences(
   return found.extents;
 }
 
-/** Beyond the last mapping. */
+/** Stands for the end, after the last mapping. */
 const NOTHING: Mapping = { offset: Infinity, length: 0, place: undefined, stamp: 0 };
 
-/** Where the mapping that holds `at` ends, or else where the next one begins. */
+/** The end of a mapping that contains `at`, or else its beginning. */
 function boundary({ offset, length }: Mapping, at: number): number {
   return offset > at ? offset : offset + length;
 }
@@ -71,12 +71,12 @@ class Cursor {
     this.#batches = mappings[Symbol.asyncIterator]();
   }
 
-  /** The one that `advance` has found: it holds the byte, or is the next one behind it. */
+  /** The mapping that `advance` found: the one that contains the byte, or the next one after it. */
   get present(): Mapping {
     return this.#present;
   }
 
-  /** Goes on to the first mapping that ends behind `at`; false when the next batch has to be fetched for that. */
+  /** Moves on to the first mapping that ends after `at`. Returns false if the next batch must be fetched first. */
   advance(at: number): boolean {
     while (this.#present.offset + this.#present.length <= at) {
       const next = this.#batch[this.#next++];

@@ -5,7 +5,7 @@ import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 import type { Notes } from './notes.ts';
 
 export interface MetadataOptions {
-  /** LVM's UUIDs of the volume group and of the pool, without hyphens, one after the other. */
+  /** LVM's UUIDs of the volume group and of the pool, without hyphens, concatenated. */
   readonly poolUuid: string;
   readonly runAsRoot: RunProgram;
   /** See `rootPrefix`. */
@@ -22,9 +22,9 @@ interface PoolDevices {
 }
 
 /**
- * Calls `read` with the device of a thin pool's metadata while a metadata snapshot is held, in which nothing changes.
- * A pool can hold one only. It is released in every case: also when coffer is killed, and the next time when the
- * machine went down. Throws FailedError when another program holds it.
+ * Calls `read` with the device of a thin pool's metadata while a metadata snapshot is held, in which nothing changes. A
+ * pool can have only one. It is always released: if coffer is killed, by a cleanup process; if the machine went down,
+ * by the next call. Throws FailedError if another program holds it.
  */
 export async function whileMetadataHeld<T>(
   options: MetadataOptions,
@@ -45,7 +45,7 @@ export async function whileMetadataHeld<T>(
   }
 }
 
-/** The one metadata snapshot of a pool, and the note of who has taken it. */
+/** The only metadata snapshot of a pool, and the note of who holds it. */
 class Slot {
   readonly #options: MetadataOptions;
   readonly #pool: string;
@@ -61,7 +61,7 @@ class Slot {
     const { notes } = this.#options;
     const held = await this.#heldRoot();
     if (held !== undefined) await this.#releaseLeft(held);
-    // Noted before, so that it is known whose it is, whenever this process is killed.
+    // Recorded first, so that its owner is known whenever this process is killed.
     const owner = await newOwnerName();
     await notes.write(this.#note, { owner });
     try {
@@ -78,7 +78,7 @@ class Slot {
     await this.#options.notes.remove(this.#note);
   }
 
-  /** Releases what a coffer that was killed has left; throws when it is another's. */
+  /** Releases a snapshot that a killed coffer has left. Throws FailedError if another program holds it. */
   async #releaseLeft(held: string): Promise<void> {
     const noted = await this.#options.notes.read(this.#note);
     const isOurs = noted?.['root'] === undefined || noted['root'] === held;
@@ -107,7 +107,7 @@ class Slot {
   }
 }
 
-/** The device mapper knows LVM's volumes by their UUIDs, and a pool's metadata by its number. */
+/** Finds the devices. The device mapper lists LVM's volumes by UUID, and the metadata of a pool by device number. */
 async function findDevices({ poolUuid, runAsRoot }: MetadataOptions): Promise<PoolDevices> {
   const columns = ['--columns', '--noheadings', '--separator', ' ', '-o', 'name,uuid,major,minor'];
   const listed = (await runAsRoot('dmsetup', ['info', ...columns])).split('\n');

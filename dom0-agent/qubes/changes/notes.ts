@@ -5,28 +5,33 @@ import { FailedError, messageOf, systemCodeOf } from '../../../shared/errors.ts'
 import { KiB } from '../../../shared/sizes.ts';
 import { replaceFile } from '../replace-file.ts';
 
-/** What was noted of a volume or of a pool: words by their names. */
+/** What was recorded about a volume or a pool: strings by name. */
 export type Note = Readonly<Record<string, string>>;
 
+/** In bytes. */
 const LARGEST_NOTE = 64 * KiB;
 const SUFFIX = '.json';
 
-/** The names of the notes on volumes begin so. */
+/** How the names of notes about volumes begin. */
 export const VOLUME_NOTE = 'volume.';
 
-/** @param key see `TrackedVolume` */
+/**
+ * The name of the note about a volume.
+ *
+ * @param key see `TrackedVolume`
+ */
 export function volumeNote(key: string): string {
   return VOLUME_NOTE + key;
 }
 
-/** The note that nothing is to be relied on that the detector of a pool finds. */
+/** The name of the note that says that a pool's detector is no longer trusted. */
 export function distrustNote(pool: string): string {
   return `distrusted.${encodeURIComponent(pool)}`;
 }
 
 /**
- * The directory in dom0's state where it is noted what volumes and pools were like at the last backup. Nothing relies
- * on it: what is missing or cannot be read only means that everything is read.
+ * The directory in dom0's state with notes about what volumes and pools were like at the last backup. If one is missing
+ * or cannot be read, everything is read.
  */
 export class Notes {
   readonly directory: string;
@@ -35,13 +40,13 @@ export class Notes {
     this.directory = directory;
   }
 
-  /** Makes the directory when it is missing. Throws FailedError. */
+  /** Creates the directory if it is missing. Throws FailedError. */
   static async open(directory: string): Promise<Notes> {
     await mkdir(directory, { recursive: true, mode: 0o700 }).catch(cannotNote(directory));
     return new Notes(directory);
   }
 
-  /** To read what is there, if anything is. */
+  /** For reading only: the directory need not exist. */
   static in(directory: string): Notes {
     return new Notes(directory);
   }
@@ -51,7 +56,7 @@ export class Notes {
     return join(this.directory, name);
   }
 
-  /** Undefined when there is none, or what is there is no note. */
+  /** Undefined if there is no such note, or it is not valid. */
   async read(name: string): Promise<Note | undefined> {
     try {
       await using file = await open(this.pathOf(name + SUFFIX));
@@ -63,7 +68,7 @@ export class Notes {
     }
   }
 
-  /** Replaces a note, all or nothing. Throws FailedError. */
+  /** Replaces a note atomically. Throws FailedError. */
   async write(name: string, note: Note): Promise<void> {
     const path = this.pathOf(name + SUFFIX);
     await replaceFile(path, (file) => file.writeFile(`${JSON.stringify(note)}\n`)).catch(
@@ -75,7 +80,7 @@ export class Notes {
     await rm(this.pathOf(name + SUFFIX), { force: true });
   }
 
-  /** Every note whose name begins so, by name. */
+  /** All notes whose names begin with `prefix`, by name. */
   async all(prefix: string): Promise<Map<string, Note>> {
     const notes = new Map<string, Note>();
     for (const file of await this.#files()) {
@@ -87,7 +92,7 @@ export class Notes {
     return notes;
   }
 
-  /** Removes the files that end so, but those to be kept. */
+  /** Removes the files whose names end with `suffix`, except those in `kept`. */
   async removeOthers(suffix: string, kept: ReadonlySet<string>): Promise<void> {
     const others = (await this.#files()).filter((file) => file.endsWith(suffix) && !kept.has(file));
     for (const file of others) await rm(this.pathOf(file), { force: true });

@@ -12,7 +12,7 @@ import { reflinkDetector } from './reflink-detector.ts';
 import { thinDetector } from './thin-detector.ts';
 import { zfsDetector } from './zfs-detector.ts';
 
-/** The magic numbers of XFS and btrfs (linux/magic.h), where files can share blocks. */
+/** The magic numbers of XFS and btrfs (linux/magic.h), on which files can share blocks. */
 const SHARE_BLOCKS = [0x58465342, 0x9123683e];
 
 export interface DetectorOptions {
@@ -21,7 +21,7 @@ export interface DetectorOptions {
   readonly runAsRoot: RunProgram;
   readonly linesAsRoot: RunForLines;
   readonly bytesAsRoot: RunForBytes;
-  /** What was noted at earlier backups. */
+  /** Notes from earlier backups. */
   readonly notes: Notes;
   readonly warn: (text: string) => void;
   /** See `rootPrefix`. */
@@ -30,7 +30,7 @@ export interface DetectorOptions {
   readonly devices?: string | undefined;
 }
 
-/** The detector for a pool with these settings from `admin.pool.Info`, which `driver` reads. */
+/** The detector for the pool that `driver` reads, which has these settings in `admin.pool.Info`. */
 export async function openDetector(
   driver: VolumeDriver,
   settings: ReadonlyMap<string, string>,
@@ -66,12 +66,12 @@ export interface ImagePoolOptions {
   readonly driver: VolumeDriver;
   readonly series: string;
   readonly isRunning: IsRunning;
-  /** They run programs as whoever may write to the pool. */
+  /** Both run programs as a user who may write to the pool. */
   readonly run: RunProgram;
   readonly runForLines: RunForLines;
 }
 
-/** The detector for a pool of image files: by copies that share blocks, where the file system can do that. */
+/** The detector for a pool of image files: with copies that share blocks, if the file system can do that. */
 export async function imagePoolDetector(options: ImagePoolOptions): Promise<PoolDetector> {
   const { directory, driver, series, isRunning, run, runForLines } = options;
   const imageOf = ({ vid }: PlacedVolume): string => imageIn(directory, vid);

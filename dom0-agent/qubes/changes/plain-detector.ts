@@ -2,7 +2,8 @@ import type { PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
 import { type Capture, type PoolDetector, captureOpened } from './pool-detector.ts';
 
 /**
- * For pools that do not tell what changed in a volume. They may tell that a volume was not written to at all.
+ * The detector for pools that do not report what changed in a volume. They may show that a volume was not written to at
+ * all.
  *
  * @param identityOf see `PoolDetector`
  */
@@ -21,7 +22,12 @@ export function plainDetector(
   };
 }
 
-/** A volume as its driver opens it. Its identity holds when it is the same before and afterwards. */
+/**
+ * Captures a volume as its driver opens it, without what changed in it. Its identity only counts if it is the same
+ * before and after opening.
+ *
+ * @param why why it is not known what changed, in words
+ */
 export async function captureWhole(
   driver: VolumeDriver,
   placed: PlacedVolume,

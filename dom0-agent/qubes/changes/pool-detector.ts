@@ -2,7 +2,7 @@ import type { Extent } from '../../../shared/sparse-data.ts';
 import type { OpenedVolume, PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
 import type { Note } from './notes.ts';
 
-/** A volume's committed content, held fast. */
+/** A volume's committed content, which does not change until this is disposed of. */
 export interface Capture extends AsyncDisposable {
   readonly opened: OpenedVolume;
   /**
@@ -17,11 +17,11 @@ export interface Capture extends AsyncDisposable {
 export interface Comparison {
   /** See `PoolDetector.identityOf`. */
   readonly identity: string | undefined;
-  /** What may differ from the earlier backup; or why that is not known. */
+  /** What may have changed since the earlier backup, or why that is not known. */
   readonly changed: readonly Extent[] | string;
-  /** Where there is data, where the pool says; the rest reads as zeros. */
+  /** Where there is data, if the pool reports that; the rest reads as zeros. */
   readonly extents: readonly Extent[] | undefined;
-  /** What has to be noted to compare the next backup with this content; undefined: that will not be possible. */
+  /** What must be recorded to compare the next backup with this content; undefined: that will not be possible. */
   readonly note: Note | undefined;
 }
 
@@ -35,26 +35,26 @@ export interface ToCapture {
 }
 
 /**
- * How the volumes of one storage pool are held fast, and what changed in them is found out, for one backup. Disposing
- * of it removes what a backup that was not stored leaves in the pool.
+ * Captures the volumes of one storage pool, and finds out what changed in them, for one backup. If the backup was not
+ * stored, disposing of it removes what it left in the pool.
  */
 export interface PoolDetector extends AsyncDisposable {
   /**
-   * What tells the volume's committed content from any other without reading it: equal, it has not been written to.
-   * Undefined where the pool cannot tell.
+   * Identifies the volume's committed content without reading it: as long as it is equal, the volume has not been
+   * written to. Undefined if the pool cannot tell.
    */
   identityOf(placed: PlacedVolume): Promise<string | undefined>;
   /** See `VolumeDriver.holds`: of what is captured. */
   holds(placed: PlacedVolume): boolean;
   /** Throws FailedError, naming the volume, when it cannot be read. */
   capture(volume: ToCapture): Promise<Capture>;
-  /** Before what was noted lasts: what is needed in the pool for it. Throws FailedError. */
+  /** Called before the notes of this backup are stored: creates what they need in the pool. Throws FailedError. */
   seal(): Promise<void>;
-  /** Once what was noted lasts: removes what none of this series' notes refers to any more. */
+  /** Called once they are stored: removes from the pool what no note of this series refers to any more. */
   tidy(notes: readonly Note[]): Promise<void>;
 }
 
-/** Opens a volume to capture it; when that fails, the volume is closed again. */
+/** Opens a volume and captures it; if that fails, the volume is closed again. */
 export async function captureOpened(
   driver: VolumeDriver,
   placed: PlacedVolume,

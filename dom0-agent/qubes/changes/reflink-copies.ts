@@ -6,7 +6,7 @@ import { extentsOf } from './fiemap.ts';
 
 /** Where in a pool coffer keeps its own copies, a directory for each series. */
 const COPIES = '.coffer';
-/** The names of series and of copies: no others are made, read or removed. */
+/** The valid names of series and of copies: no others are made, read or removed. */
 const SAFE = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
 /** The copies of volumes' images that one series keeps in one pool, which share their blocks with the volumes. */
@@ -16,7 +16,7 @@ export class ReflinkCopies {
 
   /**
    * @param pool the directory of the pool
-   * @param run runs programs as whom the pool belongs to
+   * @param run runs programs as the owner of the pool
    */
   constructor(pool: string, series: string, run: RunProgram) {
     if (!SAFE.test(series)) throw new RangeError(`${series} cannot name a series`);
@@ -24,6 +24,7 @@ export class ReflinkCopies {
     this.#run = run;
   }
 
+  /** The path of a copy. Throws RangeError for an invalid name. */
   pathOf(name: string): string {
     if (!SAFE.test(name)) throw new RangeError(`${name} cannot name a copy`);
     return join(this.#directory, name);
@@ -46,13 +47,16 @@ export class ReflinkCopies {
     await this.#run('rm', ['-f', '--', ...names.map((name) => this.pathOf(name))]);
   }
 
-  /** The names of all that are there. */
+  /** The names of all copies. */
   async list(): Promise<string[]> {
     return await listNames(this.#directory, this.#run);
   }
 }
 
-/** Bytes that are in no file but the copies that coffer keeps in a pool: removing the copies would free them. */
+/**
+ * How many bytes of the copies that coffer keeps in a pool are in no other file. Removing the copies would free at
+ * least these: bytes that only several copies share do not count.
+ */
 export async function spaceOfCopies(
   pool: string,
   run: RunProgram,
@@ -69,7 +73,7 @@ export async function spaceOfCopies(
   return space;
 }
 
-/** The safe names in a directory; none where there is no directory. */
+/** The valid names in a directory; none if it does not exist. */
 async function listNames(directory: string, run: RunProgram): Promise<string[]> {
   try {
     const listed = await run('find', [

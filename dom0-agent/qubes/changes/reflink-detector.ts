@@ -1,8 +1,12 @@
 import { FailedError, messageOf } from '../../../shared/errors.ts';
 import type { RunForLines } from '../../../shared/run-program.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
-import type { IsRunning, PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
-import { requireHalted } from '../pools/pool-driver.ts';
+import {
+  type IsRunning,
+  type PlacedVolume,
+  requireHalted,
+  type VolumeDriver,
+} from '../pools/pool-driver.ts';
 import { compareCopies } from './compare-copies.ts';
 import type { Note } from './notes.ts';
 import { captureWhole } from './plain-detector.ts';
@@ -10,7 +14,7 @@ import type { Capture, PoolDetector, ToCapture } from './pool-detector.ts';
 import type { ReflinkCopies } from './reflink-copies.ts';
 
 export interface ReflinkOptions {
-  /** Reads a volume where no copy can be made of it. */
+  /** Reads a volume if no copy of it can be made. */
   readonly driver: VolumeDriver;
   /** The image of a volume's committed content. */
   readonly imageOf: (placed: PlacedVolume) => string;
@@ -22,9 +26,10 @@ export interface ReflinkOptions {
 }
 
 /**
- * For pools of image files on a file system that can share blocks (XFS, btrfs): of each volume a copy is kept from one
- * backup to the next. What lies in the same place in the old copy and in a new one has not changed, since the old copy
- * holds its blocks, and a block that two files share is never written to. The new copy is what is read.
+ * The detector for pools of image files on a file system that can share blocks (XFS, btrfs). A copy of each volume is
+ * kept from one backup to the next. Blocks that are in the same place in the old copy and in a new one have not
+ * changed: the old copy keeps its blocks, and a block that files share is never written to. The backup reads the new
+ * copy.
  */
 export function reflinkDetector(options: ReflinkOptions): PoolDetector {
   return new ReflinkDetector(options);
@@ -34,7 +39,7 @@ class ReflinkDetector implements PoolDetector {
   readonly identityOf: PoolDetector['identityOf'];
   readonly #options: ReflinkOptions;
   readonly #made = new Set<string>();
-  /** Why no copies can be made here. */
+  /** Why no copies can be made in this pool; undefined if they can, as far as is known. */
   #cannot: string | undefined;
 
   constructor(options: ReflinkOptions) {
@@ -93,7 +98,7 @@ class ReflinkDetector implements PoolDetector {
     await this.#options.copies.remove([...this.#made]);
   }
 
-  /** A volume that its VM writes in place is copied while the VM is halted. */
+  /** Copies a volume. One that its VM writes to in place is only copied while the VM is halted. */
   async #tryToCopy(placed: PlacedVolume, name: string): Promise<void> {
     const { copies, imageOf, isRunning } = this.#options;
     if (placed.hasNoSavedState) await requireHalted(placed, isRunning);

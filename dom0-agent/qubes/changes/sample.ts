@@ -1,22 +1,24 @@
 import { randomInt } from 'node:crypto';
 
-/** How much of what is said to be unchanged is read all the same, and how many chunks at least and at most. */
+/**
+ * Which share of the chunks that are reported as unchanged is read nevertheless, and the least and the most of them.
+ */
 const SHARE = 0.005;
 const FEWEST = 16;
 const MOST = 512;
 
-/** Chunks that follow each other. */
+/** Consecutive chunks. */
 interface ChunkRun {
   readonly first: number;
   readonly count: number;
 }
 
 /**
- * Which of the chunks that are said to be unchanged are to be read and compared all the same: 0.5 % of them, at
- * least 16 and at most 512, chosen at random, ascending. All of them when there are no more than 16.
+ * Selects chunks that are reported as unchanged, to be read and compared nevertheless: 0.5 % of them, at least 16 and
+ * at most 512, at random, in ascending order. If there are no more than 16, all of them.
  *
  * @param unchanged runs of chunks, ascending and disjoint
- * @param random gives a whole number from 0 up to, not including, its argument
+ * @param random returns a whole number from 0 up to, not including, its argument
  */
 export function sampleOf(
   unchanged: readonly ChunkRun[],

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { FailedError, messageOf } from '../../../shared/errors.ts';
 import type { RunProgram, RunForLines } from '../../../shared/run-program.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
-import { ExtentList } from '../pools/extent-list.ts';
+import { ExtentList, extentsBelow } from '../pools/extent-list.ts';
 import type { OpenedVolume, PlacedVolume, VolumeDriver } from '../pools/pool-driver.ts';
 import { readFrom, writtenTo } from './map-file.ts';
 import { differences, type Mappings } from './mapping.ts';
@@ -45,10 +45,11 @@ const POOL_NOTE = 'thin-pool.';
 const MAP = '.map';
 
 /**
- * For pools of the kind `lvm_thin`. dm-thin keeps, for each block of a volume, where it lies and how many snapshots
- * the pool had seen when it came there. A snapshot makes all blocks shared, a shared block is never written to, and a
- * later one has a later time: what has the same place and time in two snapshots has the same content. The map of
- * coffer's own short-lived snapshot is noted, and compared with that of the next; no snapshot is kept.
+ * The detector for pools of the kind `lvm_thin`. For each block of a volume, dm-thin records where it is, and a time:
+ * how many snapshots the pool had seen when the block was put there. A snapshot makes all blocks shared, a shared block
+ * is never written to, and a block that replaces it has a later time. So a block with the same place and time in two
+ * snapshots has the same content. The map of coffer's own short-lived snapshot is recorded, and compared with that of
+ * the next one; no snapshot is kept.
  */
 export function thinDetector(options: ThinOptions): PoolDetector {
   return new ThinDetector(options);
@@ -64,7 +65,7 @@ class ThinDetector implements PoolDetector {
   readonly #options: ThinOptions;
   #volumes: Promise<readonly LogicalVolume[]> | undefined;
   #pool: Promise<PoolNow> | undefined;
-  /** The pool's note, once there is one to be written. */
+  /** The pool's new note, once it has been made. */
   #made: Lineage | undefined;
 
   constructor(options: ThinOptions) {
@@ -72,8 +73,8 @@ class ThinDetector implements PoolDetector {
   }
 
   /**
-   * Each start of a VM makes a new logical volume of what it writes. A volume without a saved state is written to in
-   * place.
+   * Identifies the logical volume: each start of a VM makes a new one, for what the VM writes. Not for a volume without
+   * a saved state, which is written to in place.
    */
   async identityOf({ vid, hasNoSavedState }: PlacedVolume): Promise<string | undefined> {
     if (hasNoSavedState) return undefined;
@@ -150,13 +151,13 @@ class ThinDetector implements PoolDetector {
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof FailedError)) throw error;
-      // It is read all the same: its content is held fast.
+      // The volume can be read nevertheless: its content does not change.
       const changed = `the pool's metadata cannot be read: ${messageOf(error)}`;
       return { identity, changed, extents: undefined, note: undefined };
     }
   }
 
-  /** The snapshot that the driver has made, as LVM tells it. */
+  /** The snapshot that the driver has made, as LVM reports it. */
   async #snapshotOf({ path }: OpenedVolume, { vid }: PlacedVolume): Promise<LogicalVolume> {
     const { runAsRoot, volumeGroup, devices } = this.#options;
     const id = path.slice(`${devices}/`.length);
@@ -164,7 +165,7 @@ class ThinDetector implements PoolDetector {
     if (snapshot?.thinId === undefined || !id.startsWith(`${volumeGroup}/`)) {
       throw new FailedError(`LVM does not report what ${id}, the snapshot of ${vid}, is`);
     }
-    // <start> <length> thin <pool> <number>, and what is read where nothing is mapped, if not zeros
+    // <start> <length> thin <pool> <number>, then an external origin, if what is not mapped does not read as zeros
     const dm = `LVM-${snapshot.groupUuid}${snapshot.uuid}`;
     const table = (await runAsRoot('dmsetup', ['table', '--uuid', dm])).trim().split(/\s+/);
     if (table.length !== 5 || table[2] !== 'thin' || table[4] !== `${snapshot.thinId}`) {
@@ -173,7 +174,7 @@ class ThinDetector implements PoolDetector {
     return snapshot;
   }
 
-  /** Whether what was noted of the pool still holds; once a backup. */
+  /** The pool, with its recorded epoch if it is still as recorded, or else a new one. Called once for each backup. */
   async #checked(snapshot: LogicalVolume): Promise<PoolNow> {
     const { notes, warn, volumeGroup, thinPool } = this.#options;
     const uuid = snapshot.groupUuid + snapshot.poolUuid;
@@ -199,7 +200,7 @@ class ThinDetector implements PoolDetector {
     });
   }
 
-  /** Compares the snapshot's map with the noted one, and notes it. */
+  /** Compares the snapshot's map with the recorded one, and records it. */
   async #compare(
     snapshot: LogicalVolume,
     epoch: string,
@@ -216,7 +217,7 @@ class ThinDetector implements PoolDetector {
         const written = writtenTo(path, dump.mappings(), (hex) => (digest = hex));
         const changed = await differences(old, collected(written, extents), Infinity);
         if (dump.device === undefined) throw new FailedError('its snapshot is not there');
-        return { changed, extents: within(extents.extents, snapshot.size), digest };
+        return { changed, extents: extentsBelow(extents.extents, snapshot.size), digest };
       };
       const old = this.#mapIn(before, epoch);
       if (typeof old === 'string') return { ...(await pass(none())), changed: old };
@@ -230,7 +231,7 @@ class ThinDetector implements PoolDetector {
     });
   }
 
-  /** The noted map; or why it cannot be compared. */
+  /** The recorded map, or why it cannot be compared. */
   #mapIn(before: Note | undefined, epoch: string): Mappings | string {
     const { map, mapDigest } = before ?? {};
     if (map === undefined || mapDigest === undefined) return 'its map was not recorded';
@@ -275,16 +276,10 @@ async function readToEnd(mappings: Mappings): Promise<void> {
   while ((await all.next()).done !== true);
 }
 
-/** Passes mappings on, and notes where they are. */
+/** Passes mappings on, and adds their extents to the list. */
 async function* collected(mappings: Mappings, extents: ExtentList): Mappings {
   for await (const batch of mappings) {
     for (const { offset, length } of batch) extents.add(offset, length);
     yield batch;
   }
-}
-
-function within(extents: readonly Extent[], size: number): readonly Extent[] {
-  return extents
-    .filter(({ offset }) => offset < size)
-    .map(({ offset, length }) => ({ offset, length: Math.min(length, size - offset) }));
 }

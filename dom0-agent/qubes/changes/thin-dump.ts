@@ -2,9 +2,9 @@ import { FailedError } from '../../../shared/errors.ts';
 import type { RunForLines } from '../../../shared/run-program.ts';
 import type { Mapping, Mappings } from './mapping.ts';
 
-/** Sizes are given in sectors of so many bytes. */
+/** The unit of sizes, in bytes. */
 const SECTOR = 512;
-/** Block sizes that dm-thin knows, in sectors: 64 KiB to 1 GiB, in steps of 64 KiB. */
+/** Block sizes that dm-thin allows, in sectors: 64 KiB to 1 GiB, in steps of 64 KiB. */
 const SMALLEST_BLOCK = 128;
 const LARGEST_BLOCK = 2_097_152;
 
@@ -15,9 +15,9 @@ const TAG = /^ *<([a-z_]+)((?: [a-z_]+="[^"]*")*) ?\/?>$/;
 const ATTRIBUTE = / ([a-z_]+)="([^"]*)"/g;
 const END = /^ *<\/(superblock|device)>$/;
 
-/** A pool as a whole, in its metadata. */
+/** The state of a pool, according to its metadata. */
 export interface ThinPoolState {
-  /** Counts the snapshots that were ever made in the pool. */
+  /** Counts all snapshots that have ever been made in the pool. */
   readonly time: number;
   /** Counts the changes that LVM has made. */
   readonly transaction: number;
@@ -25,19 +25,19 @@ export interface ThinPoolState {
   readonly blockSize: number;
 }
 
-/** A thin device, in its pool's metadata. */
+/** A thin device, according to its pool's metadata. */
 export interface ThinDevice {
   readonly id: number;
   readonly mappedBlocks: number;
-  /** Those of its making. */
+  /** The pool's transaction and time when the device was created. */
   readonly transaction: number;
   readonly creationTime: number;
 }
 
 /**
- * What the metadata of a thin pool says of one device, from `thin_dump` of thin-provisioning-tools or of
- * device-mapper-persistent-data, as it comes: never held as a whole. Everything throws FailedError for output of another
- * form than is known.
+ * What the metadata of a thin pool says about one device, from `thin_dump` of thin-provisioning-tools or of
+ * device-mapper-persistent-data. The output is parsed as it comes, and never held as a whole. Everything throws
+ * FailedError for output in an unknown form.
  */
 export class ThinDump {
   readonly #lines: AsyncIterable<readonly string[]>;
@@ -51,18 +51,18 @@ export class ThinDump {
     this.#lines = runForLines('thin_dump', ['--metadata-snap', `--dev-id=${deviceId}`, metadata]);
   }
 
-  /** Once the mappings have been read. */
+  /** To be used once the mappings have been read. */
   get pool(): ThinPoolState {
     if (this.#pool === undefined || !this.#ended) throw unknown('no whole superblock');
     return this.#pool;
   }
 
-  /** Once the mappings have been read; undefined when there is no such device. */
+  /** To be used once the mappings have been read; undefined if there is no such device. */
   get device(): ThinDevice | undefined {
     return this.#device;
   }
 
-  /** To be read once, to their end. */
+  /** The mappings of the device. To be read once, to their end. */
   async *mappings(): Mappings {
     for await (const lines of this.#lines) {
       const batch: Mapping[] = [];
@@ -125,7 +125,7 @@ export class ThinDump {
         creationTime: number('creation_time'),
       };
     } else {
-      // Among them mappings that several devices share, which are told elsewhere.
+      // For example mappings that several devices share, which are listed elsewhere.
       throw unknown(line);
     }
   }

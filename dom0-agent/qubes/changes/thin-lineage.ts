@@ -5,31 +5,31 @@ import type { ThinDevice, ThinPoolState } from './thin-dump.ts';
 import { type LogicalVolume, listVolumes } from './thin-volumes.ts';
 import type { Note } from './notes.ts';
 
-/** Beginning of the names of marks; qubesd ignores them, as they do not begin with `vm-`. */
+/** How the names of marks begin. qubesd ignores them, as they do not begin with `vm-`. */
 const MARK = 'coffer-mark-';
 const MARK_SIZE = '4m';
 
-/** A thin volume without content, whose presence in the metadata tells that they were not set back. */
+/** A thin volume without content, whose presence in the metadata shows that it was not rolled back. */
 export interface Mark {
   readonly name: string;
   readonly uuid: string;
   readonly device: ThinDevice;
 }
 
-/** What is noted of a pool, so that it can be told whether maps of its volumes can still be compared. */
+/** What is recorded about a pool, to know later whether maps of its volumes can still be compared. */
 export interface Lineage {
-  /** Made anew when they cannot: it stands in the note of each volume. */
+  /** Also in the note of each volume. It is changed when maps cannot be compared any more. */
   readonly epoch: string;
   readonly pool: ThinPoolState;
   readonly mark: Mark;
 }
 
 /**
- * Why a pool is not the one that was noted, or its metadata were set back since, so that places and times in it mean
- * nothing; undefined when it is and they were not.
+ * Why recorded maps can no longer be compared with a pool: it is another one, or its metadata was rolled back, so that
+ * places and times in it mean nothing. Undefined if they can be compared.
  *
- * @param volumes all of its volume group
- * @param found the device with the mark's number, in the metadata, if there is one
+ * @param volumes all volumes of its volume group
+ * @param found what the metadata says now: of the pool, and of the device with the mark's number, if there is one
  */
 export function whyOtherLineage(
   { pool, mark }: Lineage,
@@ -51,7 +51,7 @@ export function whyOtherLineage(
   return isTheMark ? undefined : 'the mark of the last backup is not in its metadata';
 }
 
-/** Makes a mark for a series; gives its name. Throws FailedError. */
+/** Makes a mark for a series, and returns it. Throws FailedError. */
 export async function makeMark(
   runAsRoot: RunProgram,
   pool: { readonly group: string; readonly name: string },
@@ -91,7 +91,7 @@ export function formatLineage({ epoch, pool, mark }: Lineage): Note {
   };
 }
 
-/** Undefined when the note tells of none. */
+/** Undefined if the note does not have all fields. */
 export function parseLineage(note: Note): Lineage | undefined {
   const number = (name: string): number => Number(note[name] ?? NaN);
   const { epoch = '', markName: name = '', markUuid: uuid = '' } = note;

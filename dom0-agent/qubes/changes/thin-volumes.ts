@@ -1,7 +1,7 @@
 import { FailedError } from '../../../shared/errors.ts';
 import type { RunProgram } from '../../../shared/run-program.ts';
 
-/** A logical volume, as LVM tells it. UUIDs are without hyphens, as the device mapper has them. */
+/** A logical volume, as LVM reports it. UUIDs are without hyphens, as in the device mapper. */
 export interface LogicalVolume {
   /** Without the volume group. */
   readonly name: string;
@@ -9,7 +9,7 @@ export interface LogicalVolume {
   readonly groupUuid: string;
   /** In bytes. */
   readonly size: number;
-  /** Its number in the pool's metadata; undefined for what is no thin volume. */
+  /** Its number in the pool's metadata; undefined if it is not a thin volume. */
   readonly thinId: number | undefined;
   readonly poolUuid: string;
   readonly originUuid: string;

@@ -2,6 +2,7 @@ import { FailedError } from '../../../shared/errors.ts';
 import { memoize } from '../../../shared/memoize.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 import { volumeLabel } from '../qube.ts';
+import { extentsBelow } from '../pools/extent-list.ts';
 import { type OpenedVolume, placedVolume, type PlacedVolume } from '../pools/pool-driver.ts';
 import type { VolumeImage } from '../system.ts';
 import { distrustNote, type Note, Notes, VOLUME_NOTE, volumeNote } from './notes.ts';
@@ -23,11 +24,11 @@ import {
   type WholeReading,
 } from './whole-reading.ts';
 
-/** What tracking needs of a Qubes system. */
+/** What tracking needs from a Qubes system. */
 export interface TrackedSystem {
   /** A new detector for the pool of that name. Throws FailedError or RefusedError. */
   detectorOf(pool: string, notes: Notes): Promise<PoolDetector>;
-  /** `extents`: where there is data, where that is known. */
+  /** Opens the content of a volume. `extents`: where there is data, if that is known. */
   imageOf(
     opened: OpenedVolume,
     placed: PlacedVolume,
@@ -67,7 +68,7 @@ class Tracking implements ChangeTracking {
     const placed = placedVolume(qube, volume);
     const detector = await this.#detectorOf(volume.pool);
     const noted = await this.#notes.read(volumeNote(key));
-    // What was noted for another backup tells nothing of what changed since this one.
+    // A note from another backup does not show what has changed since this one.
     const before = since !== undefined && noted?.['backup'] === since ? noted : undefined;
     const whole = before === undefined ? undefined : parseWholeReading(before);
 
@@ -119,7 +120,7 @@ class Tracking implements ChangeTracking {
   ): Promise<OpenedChanges> {
     const { qube, volume } = tracked;
     const whole = before === undefined ? undefined : parseWholeReading(before);
-    // Others in the pool may have shown meanwhile that it is not to be relied on.
+    // Meanwhile, another volume may have shown that the pool cannot be trusted.
     const why = await this.#whyWhole(volume.pool, before, whole);
     const compared = await capture.compare(why === undefined ? before : undefined, signal);
     const placed = placedVolume(qube, volume);
@@ -128,7 +129,7 @@ class Tracking implements ChangeTracking {
     return this.#changed(tracked, compared, image, { changes, whole });
   }
 
-  /** Why a volume is compared as a whole, whatever its pool tells; undefined when it is not. */
+  /** Why a volume is compared as a whole, whatever its pool reports; undefined if it is not. */
   async #whyWhole(
     pool: string,
     before: Note | undefined,
@@ -218,12 +219,5 @@ function changesIn(
   if (!(Number(before?.['size']) <= size)) {
     return { kind: 'everything', why: 'it is smaller than it was' };
   }
-  return { kind: 'ranges', ranges: within(changed, size) };
-}
-
-/** The parts of the extents that lie below `size`. */
-function within(extents: readonly Extent[], size: number): readonly Extent[] {
-  return extents
-    .filter(({ offset }) => offset < size)
-    .map(({ offset, length }) => ({ offset, length: Math.min(length, size - offset) }));
+  return { kind: 'ranges', ranges: extentsBelow(changed, size) };
 }

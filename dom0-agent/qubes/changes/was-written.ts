@@ -7,8 +7,8 @@ import type { TrackedSystem } from './track-changes.ts';
 import type { TrackedVolume } from './volume-changes.ts';
 
 /**
- * Tells whether a volume was written to since an earlier backup, before the next one: by its identity alone, so that
- * nothing is read, held fast or changed. Undefined: that is not known.
+ * Whether a volume was written to since an earlier backup, before the next one: by its identity alone, so that nothing
+ * is read, captured or changed. Undefined if that is not known.
  */
 export type WasWritten = (tracked: TrackedVolume) => Promise<boolean | undefined>;
 
@@ -37,7 +37,7 @@ export function wasWrittenSince(
       const now = await detector.identityOf(placedVolume(qube, volume));
       return now === undefined ? undefined : now !== before;
     } catch (error) {
-      // What cannot be looked at now is told when it is to be read.
+      // If it cannot be examined now, the backup will report that.
       if (error instanceof CofferError) return undefined;
       throw error;
     }

@@ -8,7 +8,7 @@ export interface VolumeState {
   readonly guid: string;
   /** The number of the pool's transaction group that made it. */
   readonly txg: number;
-  /** Bytes that were written between the state before it and this one. */
+  /** How many bytes were written between the state before it and this one. */
   readonly written: number;
   /** The size of the volume, in bytes. */
   readonly size: number;
@@ -17,22 +17,22 @@ export interface VolumeState {
 export interface Bookmark {
   /** What follows the `#`. */
   readonly name: string;
-  /** Those of the snapshot that it was made of. */
+  /** As in the snapshot from which it was made. */
   readonly guid: string;
   readonly txg: number;
 }
 
-/** A volume with its snapshots and bookmarks, as ZFS tells them. */
+/** A volume with its snapshots and bookmarks, as ZFS reports them. */
 export interface ZfsVolume {
   readonly guid: string;
-  /** Its snapshots in the order in which they were made; last, what it is now. */
+  /** Its snapshots in the order in which they were made, and its present state at the end. */
   readonly states: readonly VolumeState[];
   readonly bookmarks: readonly Bookmark[];
 }
 
 const FIELDS = 'type,name,guid,createtxg,written,volsize';
 
-/** Throws FailedError. */
+/** Asks ZFS about a volume (`pool/vm/private`). Throws FailedError. */
 export async function describeVolume(runAsRoot: RunProgram, vid: string): Promise<ZfsVolume> {
   const listed = await runAsRoot('zfs', [
     ...['list', '-H', '-p', '-o', FIELDS, '-s', 'createtxg', '-d', '1'],
@@ -56,16 +56,16 @@ export async function describeVolume(runAsRoot: RunProgram, vid: string): Promis
   return { guid: now.guid, states: [...snapshots, now], bookmarks };
 }
 
-/** What ZFS does not tell, `-`, is told from every number. */
+/** NaN, which equals no number, for what ZFS does not report (`-`). */
 function whole(number: number | undefined): number {
   return number !== undefined && Number.isSafeInteger(number) ? number : NaN;
 }
 
-/** Beginning of the names of the snapshots that qubesd takes of what a VM has left (qubes/storage/zfs.py). */
+/** How the names of the snapshots begin that qubesd takes of a volume's committed content (qubes/storage/zfs.py). */
 const CLEAN = 'qubes-clean';
 
 /**
- * The newest snapshot that qubesd took of the volume's committed content before `state`, if nothing was written since,
+ * The newest snapshot that qubesd took of the volume's committed content up to `state`, if nothing was written since,
  * so that its content is the same.
  */
 export function sameCleanSnapshot(
@@ -80,6 +80,7 @@ export function sameCleanSnapshot(
   return undefined;
 }
 
+/** Whether it is such a snapshot of qubesd. */
 export function isClean({ name }: VolumeState): boolean {
   return name.split('@')[1]?.startsWith(CLEAN) === true;
 }

@@ -28,14 +28,14 @@ export interface ZfsDetectorOptions {
   readonly devices: string;
 }
 
-/** As stored: larger blocks, embedded ones and compressed ones are sent as they are. */
+/** Sends blocks as they are stored: larger than 128 KiB, embedded or compressed. */
 const SEND = ['send', '--large-block', '--embed', '--compressed'];
 
 /**
- * For pools of the kind `zfs`. Each block of a volume bears the number of the transaction group in which it was
- * written, and none is changed in place. Of the snapshot that is read, a bookmark is kept: its guid and its transaction
- * group, no data. The next backup asks for a stream from the bookmark to its own snapshot, and looks where that writes.
- * That the bookmark is there shows that the volume is what became of the content that it was made of.
+ * The detector for pools of the kind `zfs`. Each block of a volume has the number of the transaction group in which it
+ * was written, and none is changed in place. Of the snapshot that is read, a bookmark is kept: its guid and transaction
+ * group, but no data. The next backup asks for a stream from the bookmark to its own snapshot, and looks where that
+ * writes. If the bookmark still exists, the volume has developed from the content that the bookmark was made of.
  */
 export function zfsDetector(options: ZfsDetectorOptions): PoolDetector {
   return new ZfsDetector(options);
@@ -43,9 +43,9 @@ export function zfsDetector(options: ZfsDetectorOptions): PoolDetector {
 
 class ZfsDetector implements PoolDetector {
   readonly #options: ZfsDetectorOptions;
-  /** The names of bookmarks that were made for this backup. */
+  /** The names of the bookmarks that were made for this backup. */
   readonly #made = new Set<string>();
-  /** The guid of the pool, once all that was written to it can be seen. */
+  /** The guid of the pool, which is synced first, so that everything that was written to it is visible. */
   readonly #pool: () => Promise<string>;
 
   constructor(options: ZfsDetectorOptions) {
@@ -60,8 +60,9 @@ class ZfsDetector implements PoolDetector {
   }
 
   /**
-   * qubesd takes a snapshot of what a VM has left. That is the committed content while the VM runs, and while it does
-   * not if nothing was written to the volume since. A volume without a saved state has no such snapshot.
+   * Identifies qubesd's snapshot of the committed content. While the VM runs, that is the newest one. While it does
+   * not, the volume itself is the committed content, and must be unchanged since the snapshot. A volume without a saved
+   * state has no such snapshot.
    */
   async identityOf(placed: PlacedVolume): Promise<string | undefined> {
     if (placed.hasNoSavedState) return undefined;
@@ -74,7 +75,7 @@ class ZfsDetector implements PoolDetector {
       return committed && identityOf(pool, volume, sameCleanSnapshot(volume, committed));
     } catch (error) {
       if (!(error instanceof FailedError)) throw error;
-      // It is opened then, and whatever is wrong shows.
+      // The volume is opened then, which shows what is wrong.
       return undefined;
     }
   }
@@ -107,7 +108,7 @@ class ZfsDetector implements PoolDetector {
     if (this.#made.size > 0) await this.#remove(({ name }) => this.#made.has(name));
   }
 
-  /** Removes bookmarks of volumes that are there. */
+  /** Removes those unwanted bookmarks whose volumes still exist. */
   async #remove(isUnwanted: (bookmark: Omit<Bookmark, 'txg'>) => boolean): Promise<void> {
     const { runAsRoot, container } = this.#options;
     const args = ['list', '-H', '-p', '-o', 'name,guid', '-t', 'bookmark', '-r', '--', container];
@@ -129,7 +130,7 @@ class ZfsDetector implements PoolDetector {
       const volume = await describeVolume(this.#options.runAsRoot, placed.vid);
       const snapshot = await this.#snapshotOf(opened, volume);
       const clean = sameCleanSnapshot(volume, snapshot);
-      // Its bookmark is of use also when the VM runs at the next backup.
+      // A bookmark of the clean snapshot can be used even if the VM runs at the next backup.
       const content = clean ?? snapshot;
       const bookmark = `${bookmarksOf(this.#options.series)}${backup}`;
       this.#made.add(bookmark);
@@ -143,13 +144,13 @@ class ZfsDetector implements PoolDetector {
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof FailedError)) throw error;
-      // It is read all the same: its content is held fast.
+      // The volume can be read nevertheless: its content does not change.
       const changed = `ZFS does not tell: ${messageOf(error)}`;
       return { identity: undefined, changed, extents: undefined, note: undefined };
     }
   }
 
-  /** The snapshot of which the driver has opened a clone. */
+  /** The snapshot whose clone the driver has opened. */
   async #snapshotOf({ path }: OpenedVolume, { states }: ZfsVolume): Promise<VolumeState> {
     const { runAsRoot, devices } = this.#options;
     const clone = path.slice(`${devices}/`.length);

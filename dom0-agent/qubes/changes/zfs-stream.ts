@@ -5,7 +5,7 @@ import { MiB } from '../../../shared/sizes.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 import { ExtentList } from '../pools/extent-list.ts';
 
-/** What an incremental stream is to be between, and the size of the volume at its end, in bytes. */
+/** The snapshots that an incremental stream must be between, and the size of the volume in the later one, in bytes. */
 export interface ExpectedStream {
   readonly fromGuid: bigint;
   readonly toGuid: bigint;
@@ -13,9 +13,9 @@ export interface ExpectedStream {
 }
 
 export interface StreamedChanges {
-  /** What may differ between the two: ascending, disjoint, within the volume. */
+  /** What may differ between the two snapshots: ascending, disjoint, within the volume. */
   readonly changed: readonly Extent[];
-  /** Where there may be data at its end; the rest reads as zeros. */
+  /** Where there may be data in the later one; the rest reads as zeros. */
   readonly extents: readonly Extent[];
 }
 
@@ -24,7 +24,7 @@ const RECORD_SIZE = 312;
 const MAGIC = 0x2f5bacbacn;
 const SUBSTREAM = 1n;
 const HEADER_TYPE_BITS = 2n;
-/** What may be set of `DMU_BACKUP_FEATURE_…`: none of them changes what the records below mean. */
+/** The flags `DMU_BACKUP_FEATURE_…` that may be set: none of them changes what the records below mean. */
 const KNOWN_FEATURES =
   (1n << 16n) | // EMBED_DATA
   (1n << 17n) | // LZ4
@@ -43,18 +43,18 @@ const FREE = 4;
 const END = 5;
 const WRITE_EMBEDDED = 8;
 
-/** A volume's object with its data (ZVOL_OBJ), and the type of it (DMU_OT_ZVOL). */
+/** The object of a volume that has its data (ZVOL_OBJ), and its type (DMU_OT_ZVOL). */
 const DATA_OBJECT = 1n;
 const DATA_TYPE = 23;
-/** The length of what is freed to the end of an object. */
+/** The length in a record that frees everything up to the end of an object. */
 const TO_THE_END = 0xffff_ffff_ffff_ffffn;
 const LARGEST_BLOCK = 16 * MiB;
-/** A dnode of 16 KiB has no longer a bonus. */
+/** In bytes: a bonus is within a dnode, which has at most 16 KiB. */
 const LONGEST_BONUS = 16 * 1024;
 
 /**
- * Reads the output of `zfs send -i` of a volume for where it writes and frees, and skips the data. Throws DamagedError
- * when anything is not of the form that is known; whatever `source` throws.
+ * Reads the output of `zfs send -i` for a volume to find out where it writes and frees; the data is skipped. Throws
+ * DamagedError if anything in it is unknown, and the errors of `source`.
  */
 export async function readSendStream(
   source: AsyncIterable<Buffer>,
@@ -102,7 +102,7 @@ function requireBeginning(header: Buffer, { fromGuid, toGuid }: ExpectedStream):
   }
 }
 
-/** Each record tells which snapshot it belongs to. */
+/** The snapshot that a record says it belongs to. */
 function toGuidOf(type: number, header: Buffer): bigint {
   switch (type) {
     case OBJECT:
@@ -119,29 +119,29 @@ function toGuidOf(type: number, header: Buffer): bigint {
   }
 }
 
-/** Where the records between the beginning and the end write and free in a volume's data. */
+/** Collects where the records between the beginning and the end write and free in a volume's data. */
 class VolumeRecords {
   readonly #size: number;
   readonly #changed = new ExtentList();
   readonly #data = new ExtentList();
-  /** Up to where records have come, and up to where it is known where there is data. */
+  /** The end of the last record, and the end of what is known about where there is data. */
   #at = 0;
   #known = 0;
-  /** From where on nothing is left; undefined until the object was told. */
+  /** Everything from this offset on was freed; undefined if there was no such record. */
   #end: number | undefined;
-  #isDataObjectTold = false;
+  #hasDataObject = false;
 
   constructor(size: number) {
     this.#size = size;
   }
 
-  /** Gives the length of what follows the record. */
+  /** Takes a record. Returns the length of the payload that follows it, in bytes. */
   add(type: number, header: Buffer): number {
     const object = header.readBigUInt64LE(8);
     const isData = object === DATA_OBJECT;
     switch (type) {
       case OBJECT:
-        if (isData) this.#tellObject(header);
+        if (isData) this.#noteObject(header);
         return bonusLength(header);
       case FREEOBJECTS:
         if (object <= DATA_OBJECT && object + header.readBigUInt64LE(16) > DATA_OBJECT) {
@@ -160,7 +160,7 @@ class VolumeRecords {
         }
         return isCompressed ? blockLength(header.readBigUInt64LE(96)) : length;
       }
-      // WRITE_EMBEDDED: others are refused by `toGuidOf`.
+      // WRITE_EMBEDDED: `toGuidOf` refuses all others.
       default: {
         if (isData) {
           this.#write(header.readBigUInt64LE(16), blockLength(header.readBigUInt64LE(24)));
@@ -171,7 +171,7 @@ class VolumeRecords {
   }
 
   end(): StreamedChanges {
-    if (this.#isDataObjectTold) {
+    if (this.#hasDataObject) {
       const end = Math.min(this.#end ?? this.#size, this.#size);
       this.#data.add(this.#known, Math.max(0, end - this.#known));
       this.#changed.add(end, this.#size - end);
@@ -181,11 +181,11 @@ class VolumeRecords {
     return { changed: this.#changed.extents, extents: this.#data.extents };
   }
 
-  #tellObject(header: Buffer): void {
-    if (this.#isDataObjectTold || header.readUInt32LE(16) !== DATA_TYPE) {
+  #noteObject(header: Buffer): void {
+    if (this.#hasDataObject || header.readUInt32LE(16) !== DATA_TYPE) {
       throw unknown('data of another type');
     }
-    this.#isDataObjectTold = true;
+    this.#hasDataObject = true;
   }
 
   #write(offset: bigint, length: number): void {
@@ -196,13 +196,13 @@ class VolumeRecords {
 
   #free(offset: bigint, length: bigint): void {
     if (length === TO_THE_END && this.#end === undefined) {
-      // It comes before the rest.
+      // This record comes before all others.
       if (this.#at > 0) throw unknown('records that do not ascend');
       this.#end = Number(offset);
       return;
     }
     const from = this.#advance(offset, length);
-    // Beyond the end nothing is left anyway.
+    // Beyond the end everything was freed anyway.
     const until = Math.min(this.#at, this.#size, this.#end ?? Infinity);
     if (from >= until) return;
     this.#changed.add(from, until - from);
@@ -211,7 +211,7 @@ class VolumeRecords {
   }
 
   #advance(offset: bigint, length: bigint): number {
-    if (!this.#isDataObjectTold) throw unknown('data of an object that was not told');
+    if (!this.#hasDataObject) throw unknown('data of an object that was not described');
     if (offset < BigInt(this.#at)) throw unknown('records that do not ascend');
     this.#at = Number(offset + length);
     return Number(offset);
@@ -229,7 +229,7 @@ function blockLength(length: bigint): number {
   return Number(length);
 }
 
-/** To whole words of 8 bytes. */
+/** Rounded up to whole words of 8 bytes. */
 function roundedUp(length: number): number {
   return Math.ceil(length / 8) * 8;
 }

@@ -7,7 +7,7 @@ import { MiB } from '../../../shared/sizes.ts';
 import { BackgroundSync } from '../../../storage/background-sync.ts';
 
 /**
- * Replaces the image at `path` with `size` bytes, of which `pieces` gives those that are not zero, in
+ * Replaces the image at `path` with `size` bytes, of which `pieces` has those that are not zero, in
  * ascending order; the rest become holes. All or nothing: when `pieces` throws or does not fit, the
  * disk is full or the signal fires, the image is left unchanged and nothing else remains.
  *
@@ -112,7 +112,7 @@ class WriteBehind {
     }
   }
 
-  /** Resolves when all is written and synced. */
+  /** Resolves when everything is written and synced. */
   async finish(): Promise<void> {
     await this.#flush(0);
     await this.#writing;
@@ -130,7 +130,7 @@ class WriteBehind {
     await this.#writing;
     if (this.#filled > 0) {
       this.#writing = this.#writeWhole(this.#batch.subarray(0, this.#filled), this.#offset);
-      // An error is thrown when it is awaited; until then it is not unhandled.
+      // An error is thrown when it is awaited; until then it must not count as unhandled.
       void Promise.allSettled([this.#writing]);
       [this.#batch, this.#spare] = [this.#spare, this.#batch];
     }

@@ -59,7 +59,7 @@ export async function withSizes<T extends Qube>(layout: FolderLayout, qube: T): 
   return { ...qube, volumes };
 }
 
-/** The text of a VM's firewall.xml or notes.txt, if it has one. Throws FailedError. */
+/** The text of a VM's firewall.xml or notes.txt; undefined if it has none. Throws FailedError. */
 export async function readQubeText(path: string, label: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');

@@ -1,8 +1,16 @@
 import type { Extent } from '../../../shared/sparse-data.ts';
 
-/** With more extents than this, the smallest holes are treated as data: they read as zeros. */
+/** If there are more extents than this, the smallest holes are treated as data: they read as zeros. */
 const MOST_EXTENTS = 2 ** 20;
+/** The smallest hole that is kept at first, in bytes. */
 const SMALLEST_HOLE = 1;
+
+/** The parts of extents below `size`. */
+export function extentsBelow(extents: readonly Extent[], size: number): readonly Extent[] {
+  return extents
+    .filter(({ offset }) => offset < size)
+    .map(({ offset, length }) => ({ offset, length: Math.min(length, size - offset) }));
+}
 
 /** Collects extents in ascending order; joins those that touch, and bounds their number. */
 export class ExtentList {
@@ -18,6 +26,7 @@ export class ExtentList {
     return this.#extents;
   }
 
+  /** Adds an extent, which must not begin before the end of the last one. */
   add(offset: number, length: number): void {
     if (length === 0) return;
     const last = this.#extents.at(-1);

@@ -1,8 +1,14 @@
 import { join } from 'node:path';
 
 import { type HoldFile, holdFile } from './held-file.ts';
-import type { OpenedVolume, PlacedVolume, VolumeDriver } from './pool-driver.ts';
-import { type IsRunning, requireHalted, requireStillHalted } from './pool-driver.ts';
+import {
+  type IsRunning,
+  type OpenedVolume,
+  type PlacedVolume,
+  requireHalted,
+  requireStillHalted,
+  type VolumeDriver,
+} from './pool-driver.ts';
 
 /** The image of a volume's committed content, in both kinds of file pool. */
 const imageOf = (directory: string, { vid }: PlacedVolume): string => join(directory, `${vid}.img`);

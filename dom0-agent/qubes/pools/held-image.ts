@@ -5,7 +5,7 @@ import type { OpenedVolume, PlacedVolume, VolumeDriver } from './pool-driver.ts'
 import { openImageAsRoot } from './root-reader-client.ts';
 
 /**
- * Holds a volume as it is now; where its pool cannot, it is opened when it is read. Throws FailedError.
+ * Holds a volume as it is now; if its pool cannot do that, it is opened when it is read. Throws FailedError.
  *
  * @param readAsRoot see `openHeldImage`
  */
@@ -25,7 +25,7 @@ export async function holdVolume(
 }
 
 /**
- * The content of a volume that its pool holds fast. Disposing of it closes it, and no more.
+ * Opens the content of a volume that its pool holds. Disposing of it closes it, but not the volume.
  *
  * @param label for messages: `the volume private of work`
  * @param readAsRoot see `openImageAsRoot`; undefined when coffer itself may read the volume

@@ -1,8 +1,12 @@
 import { join } from 'node:path';
 
 import { FailedError } from '../../../shared/errors.ts';
-import type { PlacedVolume, VolumeDriver } from './pool-driver.ts';
-import { type IsRunning, requireHalted } from './pool-driver.ts';
+import {
+  type IsRunning,
+  type PlacedVolume,
+  requireHalted,
+  type VolumeDriver,
+} from './pool-driver.ts';
 import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 import type { RunProgram } from '../../../shared/run-program.ts';
 

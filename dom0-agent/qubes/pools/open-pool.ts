@@ -1,8 +1,7 @@
 import { RefusedError } from '../../../shared/errors.ts';
-import type { VolumeDriver } from './pool-driver.ts';
+import type { IsRunning, VolumeDriver } from './pool-driver.ts';
 import { openFilePool, openFileReflinkPool } from './file-pool.ts';
 import type { HoldFile } from './held-file.ts';
-import type { IsRunning } from './pool-driver.ts';
 import { openLvmThinPool } from './lvm-thin-pool.ts';
 import type { RunProgram } from '../../../shared/run-program.ts';
 import { openZfsPool } from './zfs-pool.ts';

@@ -62,7 +62,7 @@ export async function requireHalted(
   );
 }
 
-/** The same, once such a volume was read. */
+/** The same, for after such a volume has been read. */
 export async function requireStillHalted(
   { label, qubeName }: Named,
   isRunning: IsRunning,

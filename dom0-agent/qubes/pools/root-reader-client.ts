@@ -14,8 +14,8 @@ import {
   LONGEST_SENTENCE,
   parseAnswerHeader,
   parseOpened,
+  PipeReader,
 } from './root-reader-protocol.ts';
-import { PipeReader } from './root-reader-protocol.ts';
 import { sudoProblem } from '../../../shared/run-program.ts';
 
 /**
@@ -25,7 +25,7 @@ import { sudoProblem } from '../../../shared/run-program.ts';
  *
  * @param command its command line without path and label: `sudo -n -- node coffer read-volume`
  * @param label for messages: `the volume private of work`
- * @param known where there is data; by default that process searches for it
+ * @param known where there is data; undefined: the process searches for it
  */
 export async function openImageAsRoot(
   command: readonly string[],

@@ -10,10 +10,10 @@ import {
   IS_IT_UNCHANGED,
   LONGEST_PIECE,
   parseReadRequest,
+  PipeReader,
   QUESTION_LENGTH,
 } from './root-reader-protocol.ts';
 import { openImage } from './open-image.ts';
-import { PipeReader } from './root-reader-protocol.ts';
 
 /**
  * What the hidden command `coffer read-volume PATH LABEL` does, as root: opens one image, and sends what

@@ -3,12 +3,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { FailedError, systemCodeOf } from '../../../shared/errors.ts';
-import type { PlacedVolume, VolumeDriver } from './pool-driver.ts';
-import { type IsRunning, requireHalted } from './pool-driver.ts';
+import {
+  type IsRunning,
+  type PlacedVolume,
+  requireHalted,
+  type VolumeDriver,
+} from './pool-driver.ts';
 import { isOwnerGone, newOwnerName } from '../owner-names.ts';
 import type { RunProgram } from '../../../shared/run-program.ts';
 
-/** udev creates the device node a moment after ZFS creates the device. */
+/** In milliseconds: udev creates the device node a moment after ZFS creates the device. */
 const DEVICE_TIMEOUT = 30_000;
 
 /** The property in which coffer's snapshots and clones have their own name; VMs' volumes do not have it. */

@@ -164,7 +164,7 @@ function isInBackup({ features }: Pick<StoredQube, 'features'>): boolean {
   return Boolean(features.get(CONTENT));
 }
 
-/** `taken`: the directories of other VMs, to which this one's is added. */
+/** @param taken the directories of other VMs, to which this one's is added */
 function readEntry({ qube, remarks }: BackedUpDomain, taken: Set<string>): BackedUpQube {
   const untrustedPath = qube.features.get(PATH) ?? '';
   if (!/^vm\d{1,5}\/?$/.test(untrustedPath)) {

@@ -59,6 +59,7 @@ function nameOf(
   return name;
 }
 
+/** Returns a VM's name. Throws DamagedError if Qubes would not accept it. */
 export function checkedName(untrustedName: string): string {
   if (isValidQubeName(untrustedName)) return untrustedName;
   throw new DamagedError(
@@ -137,10 +138,12 @@ function switchOf(untrustedWord: string | null): boolean | undefined {
   return untrustedWord === 'False' ? false : undefined;
 }
 
+/** The elements `name` in all children `group` of an element. */
 export function elementsIn(parent: Element, group: string, name: string): Element[] {
   return childrenOf(parent, group).flatMap((element) => childrenOf(element, name));
 }
 
+/** The values of elements by the attribute `key`. Throws DamagedError if one is there twice. */
 export function pairsOf<T>(
   elements: readonly Element[],
   key: string,
@@ -150,6 +153,7 @@ export function pairsOf<T>(
   return new Map(elements.map((element) => [attributeOf(element, key, WHAT), valueOf(element)]));
 }
 
+/** The attributes of an element, except those in `without`. */
 export function attributesOf(element: Element, without: readonly string[]): Map<string, string> {
   const pairs = Array.from(element.attributes, ({ name, value }): [string, string] => [
     name,
@@ -158,6 +162,7 @@ export function attributesOf(element: Element, without: readonly string[]): Map<
   return new Map(pairs.filter(([name]) => !without.includes(name)));
 }
 
+/** Throws DamagedError if a name is there twice. */
 export function refuseDuplicates(names: readonly string[]): void {
   const seen = new Set<string>();
   for (const name of names) {

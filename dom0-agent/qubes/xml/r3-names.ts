@@ -1,7 +1,6 @@
 import type { Element } from '@xmldom/xmldom';
 import { printable } from '../../../shared/printable.ts';
-import { freeName } from '../qube.ts';
-import { isValidQubeName } from '../qube.ts';
+import { freeName, isValidQubeName } from '../qube.ts';
 
 /** The names of the VMs in a list of R3, by qid. */
 export interface R3Names {
