@@ -20,13 +20,13 @@ export interface VolumeImage extends AsyncDisposable {
 }
 
 /**
- * A volume that is to be read as it was when it was held, whatever its VM does meanwhile, where its pool can do that; of
- * others, a change shows when they are read.
+ * A volume that will be read as it was when it was held, whatever its VM does meanwhile, if its pool can do that. If
+ * not, reading it fails if it has changed.
  */
 export interface HeldVolume extends AsyncDisposable {
   /**
-   * Opens it, once; the image is closed before this is disposed of. Throws FailedError, naming the volume, when it cannot
-   * be read.
+   * Opens its content. To be called once; the caller closes the image before it disposes of this. Throws FailedError,
+   * naming the volume, if it cannot be read.
    */
   open(signal: AbortSignal): Promise<VolumeImage>;
 }
@@ -124,7 +124,9 @@ export interface QubesSystem {
   whyUnreadable(volume: Volume, isRunning: boolean): Promise<string | undefined>;
   /** Holds a volume's last saved state. Throws FailedError, naming the volume. */
   holdVolume(qube: Qube, volume: Volume, signal: AbortSignal): Promise<HeldVolume>;
-  /** Tells what changed in volumes since earlier backups, and holds and opens them, for one backup. Throws FailedError. */
+  /**
+   * Tells what changed in volumes since earlier backups, and holds and opens them, for one backup. Throws FailedError.
+   */
   trackChanges(options: TrackingOptions): Promise<ChangeTracking>;
   /** Tells before a backup whether volumes were written to since earlier ones; changes nothing. */
   wasWrittenSince(options: Pick<TrackingOptions, 'directory' | 'series'>): WasWritten;

@@ -166,7 +166,7 @@ export interface OfferedDevice {
   readonly description: string;
   /** In bytes; undefined if unknown. */
   readonly size: number | undefined;
-  /** The VM that it is attached to, if it is not in its own. */
+  /** The VM that it is attached to, if it is attached to one. */
   readonly attachedTo: string | undefined;
 }
 

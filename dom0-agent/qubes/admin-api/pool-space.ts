@@ -26,7 +26,7 @@ export async function poolsOf(api: AdminApi): Promise<Pool[]> {
   return pools;
 }
 
-/** What the pools of kernels hold; undefined where qubesd does not say. */
+/** The kernels in the pools of kernels; undefined if qubesd does not list them. */
 export async function kernelsIn(api: AdminApi): Promise<string[] | undefined> {
   const kernels: string[] = [];
   try {

@@ -6,14 +6,15 @@ import type { Note } from './notes.ts';
 export interface Capture extends AsyncDisposable {
   readonly opened: OpenedVolume;
   /**
-   * Finds out what changed in it, when it is to be read.
+   * Finds out what changed in it. To be called when it is about to be read.
    *
-   * @param before what this detector noted of the content that is compared with; undefined: there is none to compare with
+   * @param before what this detector recorded about the content to compare with; undefined: there is nothing to compare
+   *   with
    */
   compare(before: Note | undefined, signal: AbortSignal): Promise<Comparison>;
 }
 
-/** What a detector found out about content that was captured. */
+/** What a detector has found out about captured content. */
 export interface Comparison {
   /** See `PoolDetector.identityOf`. */
   readonly identity: string | undefined;
@@ -44,7 +45,7 @@ export interface PoolDetector extends AsyncDisposable {
    * written to. Undefined if the pool cannot tell.
    */
   identityOf(placed: PlacedVolume): Promise<string | undefined>;
-  /** See `VolumeDriver.holds`: of what is captured. */
+  /** See `VolumeDriver.holds`; here for what is captured. */
   holds(placed: PlacedVolume): boolean;
   /** Throws FailedError, naming the volume, when it cannot be read. */
   capture(volume: ToCapture): Promise<Capture>;

@@ -89,8 +89,8 @@ class ThinDetector implements PoolDetector {
 
   async capture(volume: ToCapture): Promise<Capture> {
     return await captureOpened(this.#options.driver, volume.placed, async (opened) => {
-      // Now, while the snapshot has the origin that it was made of.
-      const snapshot = await this.#snapshotOf(opened, volume.placed).catch(told);
+      // Now, while the snapshot still has the origin from which it was made.
+      const snapshot = await this.#snapshotOf(opened, volume.placed).catch(asResult);
       return {
         opened,
         compare: (before, signal) => this.#compared(volume, snapshot, before, signal),
@@ -130,7 +130,7 @@ class ThinDetector implements PoolDetector {
     return Promise.resolve();
   }
 
-  /** @param snapshot as LVM tells it; or why it does not */
+  /** @param snapshot as LVM reports it, or why it does not */
   async #compared(
     { placed, key, backup }: ToCapture,
     snapshot: LogicalVolume | FailedError,
@@ -256,8 +256,8 @@ class ThinDetector implements PoolDetector {
   }
 }
 
-/** A failure, to be told later. */
-function told(error: unknown): FailedError {
+/** For `catch`: returns a FailedError, to be reported later. */
+function asResult(error: unknown): FailedError {
   if (error instanceof FailedError) return error;
   throw error;
 }

@@ -155,7 +155,7 @@ class Tracking implements ChangeTracking {
         this.#kept.set(key, { ...before, ...now });
       },
       requireUntouched: async () => {
-        // A new one, which remembers nothing.
+        // A new detector, which has cached nothing.
         const detector = await this.#system.detectorOf(volume.pool, this.#notes);
         if ((await detector.identityOf(placedVolume(qube, volume))) === before['identity']) return;
         throw new FailedError(

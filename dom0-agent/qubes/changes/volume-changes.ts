@@ -54,8 +54,8 @@ export interface ChangeTracking extends AsyncDisposable {
 /** A volume that is held for a backup: see `HeldVolume`. Disposing of it removes its snapshot. */
 export interface HeldChanges extends AsyncDisposable {
   /**
-   * Finds out what changed, and opens it, once; it is closed before this is disposed of. Throws FailedError, naming the
-   * volume, when it cannot be read.
+   * Finds out what changed, and opens the volume. To be called once; the caller closes it before it disposes of this.
+   * Throws FailedError, naming the volume, if it cannot be read.
    */
   open(signal: AbortSignal): Promise<OpenedChanges>;
 }
@@ -68,8 +68,8 @@ export interface OpenedChanges extends AsyncDisposable {
   /** Its whole content, which is disposed of with this; undefined if nothing changed. */
   readonly image: VolumeImage | undefined;
   /**
-   * For a volume that has not changed, but was opened in another way nevertheless: throws FailedError, naming the volume,
-   * if it has been written to since it was held.
+   * For a volume that has not changed, but was opened in another way nevertheless: throws FailedError, naming the
+   * volume, if it has been written to since it was held.
    */
   requireUntouched(): Promise<void>;
   /** To be called when the volume has been backed up, or has not changed: otherwise nothing is recorded about it. */

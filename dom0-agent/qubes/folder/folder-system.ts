@@ -84,7 +84,7 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
     return await Promise.all(qubes.map((qube) => withSizes(this.layout, qube)));
   }
 
-  /** There is nothing that could start a VM. */
+  /** Not known: nothing here starts VMs. */
   kernels(): Promise<undefined> {
     return Promise.resolve(undefined);
   }

@@ -2,20 +2,20 @@ import { open } from 'node:fs/promises';
 
 import { cannotOpen } from './open-image.ts';
 
-/** A file that can be opened, and is the same, also when another one has taken its name. */
+/** A file that can still be opened, even if another file has taken its name. */
 export interface HeldFile extends AsyncDisposable {
   /** Where it can be opened until this is disposed of: `/proc/1234/fd/20`. */
   readonly path: string;
 }
 
 /**
- * Holds the file at `path`. Throws FailedError when it cannot.
+ * Holds the file at `path`. Throws FailedError if it cannot be opened.
  *
  * @param label for messages: `the volume private of work`
  */
 export type HoldFile = (path: string, label: string) => Promise<HeldFile>;
 
-/** By a descriptor of this process. */
+/** Holds a file with a descriptor of this process. */
 export const holdFile: HoldFile = async (path, label) => {
   const file = await open(path, 'r').catch((error: unknown) => {
     throw cannotOpen(error, path, label);

@@ -34,8 +34,8 @@ export interface VolumeDriver {
   /** Whether the saved state of a volume does not change while its VM runs. */
   readonly keepsSavedState: boolean;
   /**
-   * Whether what is opened stays the same, whatever its VM does meanwhile. Else it is to be opened only when it is read:
-   * the longer that takes, the likelier is it that it fails.
+   * Whether an opened volume does not change, whatever its VM does meanwhile. If not, it should be opened only when it
+   * is read: the longer it is open, the more likely it is to fail.
    */
   holds(volume: PlacedVolume): boolean;
   /** Opens a volume's last committed content, as a snapshot where the pool can. Throws FailedError. */

@@ -6,9 +6,9 @@ import { whyEnded } from './root-reader-client.ts';
 import { PipeReader } from './root-reader-protocol.ts';
 
 /**
- * Opens and closes files as it is told, line by line, and answers with its process id and the descriptor, of 10
- * characters each: spaces when a file cannot be opened. Ends with its input, and so with coffer. It is bash for its
- * descriptors above 9.
+ * Opens and closes files on request, one a line. It answers `hold` with its process id and the descriptor, in 10
+ * characters each, or with spaces if the file cannot be opened. It ends with its input, and so with coffer. It is bash,
+ * which can use descriptors above 9.
  */
 const SCRIPT = `
 ulimit -n "$(ulimit -H -n)"
@@ -21,12 +21,12 @@ done`;
 const ANSWER_LENGTH = 20;
 
 /**
- * Holds files that only root may open: one small process has a descriptor of each, and root can open them through it.
- * It runs while any file is held.
+ * Holds files that only root may open: one small process has a descriptor for each, through which root can open it. The
+ * process runs as long as any file is held.
  */
 export class RootFileHolder {
   readonly #rootPrefix: readonly string[];
-  /** An answer does not say which question it belongs to. */
+  /** One request at a time: an answer does not say which request it belongs to. */
   readonly #turn = new Semaphore(1);
   #process: { readonly child: ChildProcess; readonly answers: PipeReader } | undefined;
   #held = 0;
@@ -50,7 +50,7 @@ export class RootFileHolder {
     this.#held++;
     const [pid, descriptor] = answer.trim().split(/ +/);
     return {
-      // What cannot be opened cannot be read either, and whoever tries says why.
+      // If it cannot be opened, reading it will fail, and say why.
       path: descriptor === undefined ? path : `/proc/${pid}/fd/${descriptor}`,
       [Symbol.asyncDispose]: () => this.#turn.run(() => this.#drop(descriptor)),
     };
@@ -72,5 +72,5 @@ export class RootFileHolder {
   }
 }
 
-/** Without BASH_ENV, and functions from outside. */
+/** Without BASH_ENV, and without functions from the environment. */
 const ENVIRONMENT = { PATH: process.env['PATH'], LC_ALL: 'C' };

@@ -125,7 +125,7 @@ class RootProcess {
   }
 }
 
-/** Why a process that was to run as root has ended. */
+/** Why a process that should run as root has ended, in words. */
 export function whyEnded({ notRun, untrustedStderr }: ChildEnd): string {
   if (notRun) return messageOf(notRun);
   const words = printableWords(untrustedStderr);
