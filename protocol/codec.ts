@@ -42,7 +42,7 @@ function encodeData({ offset, bytes }: MessageOf<'data'>): Buffer[] {
 }
 
 /**
- * The message of a frame, with every field checked by itself; the conversation checks the order of messages. Unknown
+ * The message of a frame, with each of its fields checked; the conversation checks the order of messages. Unknown
  * fields are ignored. Throws ProtocolError.
  */
 export function decodeFrame(untrustedFrame: Buffer): Message {

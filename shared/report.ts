@@ -1,7 +1,7 @@
 /**
  * What is being done:
  * - `look`: finding out what is there and what has to be done; a backup also holds its volumes
- * - `detect`: the same in a backup that continues a series, and finding out what has changed since the last one
+ * - `detect`: the same for a backup that continues a series, and finding out what has changed since the last one
  * - `send`: sending data to the storage
  * - `index`: sending the lists of where everything is
  * - `sync`: waiting until the storage has made it durable

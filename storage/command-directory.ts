@@ -148,7 +148,7 @@ function sizeIn({ entries }: DirectoryListing, name: string): number | undefined
 
 function requireHarmless(name: string): void {
   if (HARMLESS_NAME.test(name)) return;
-  throw new StorageFailure('BAD_REQUEST', 'the name of the file is none that a command is given');
+  throw new StorageFailure('BAD_REQUEST', 'a command cannot be given a file of this name');
 }
 
 /** Returns a command line unchanged. Throws StorageFailure if it is empty or has a NUL byte. */

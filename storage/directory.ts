@@ -34,7 +34,9 @@ export interface Directory {
   deleteBackup(name: string): Promise<Deletion>;
 }
 
+/** What is in a directory. */
 export interface DirectoryListing {
+  /** For people. */
   readonly path: string;
   readonly space: Space;
   /** In no particular order. */

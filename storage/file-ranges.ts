@@ -21,7 +21,7 @@ export class FileRanges implements AsyncDisposable {
   async copy(name: string, offset: number, length: number, target: ByteSink): Promise<void> {
     const file = await this.#open(name);
     if (offset + length > file.size) {
-      throw new StorageFailure('IO', `${name} is shorter than was asked of it`);
+      throw new StorageFailure('IO', `${name} is too short for the range that was requested`);
     }
     await using range = file.range(offset, offset + length);
     for await (const bytes of range.read()) await target.write(bytes);

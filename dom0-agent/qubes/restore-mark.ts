@@ -26,6 +26,7 @@ export function ownerInMark(mark: string | undefined, name: string): string | un
   return of === name ? owner : undefined;
 }
 
+/** Whether the restore of a VM is not finished, or was not when it ended. */
 export function isPartlyRestored({ name, features }: Pick<Qube, 'name' | 'features'>): boolean {
   return ownerInMark(features.get(RESTORE_MARK), name) !== undefined;
 }

@@ -88,8 +88,8 @@ export class Answers {
   }
 
   /**
-   * Receives one message; all who wait at the same time share it. Once that has failed, it fails for everyone: whoever
-   * cleans up would otherwise wait for what a VM that violated the protocol never sends.
+   * Receives one message; all who wait at the same time share it. If that fails, it fails for all, from then on:
+   * otherwise a cleanup could wait for messages that a VM never sends, once it has violated the protocol.
    */
   #receive(): Promise<void> {
     if (this.#receiving !== undefined) return this.#receiving;
@@ -127,7 +127,7 @@ export class Answers {
   }
 }
 
-/** A range that was asked for. */
+/** A range that was requested. */
 export interface WantedRange {
   /** The bytes as they arrive. To be read once. */
   readonly bytes: () => AsyncIterable<Buffer>;

@@ -188,8 +188,8 @@ export class AgentSink implements Assembly {
   /** Throws the error for the user. An agent that fails closes the channel; its last message is more informative. */
   async #fail(error: unknown): Promise<never> {
     const isClosed = error instanceof ChannelClosedError;
-    const told = isClosed ? await this.#lastMessage(error) : error;
-    throw toUserError(await this.#connection.reasonFor(told), this.#place, true);
+    const best = isClosed ? await this.#lastMessage(error) : error;
+    throw toUserError(await this.#connection.reasonFor(best), this.#place, true);
   }
 
   async #lastMessage(closed: ChannelClosedError): Promise<unknown> {

@@ -10,6 +10,7 @@ export interface NamedPlace {
   readonly name: string;
 }
 
+/** What the user named, printable. */
 export function placeOf(owner: string, target: StoreTarget | FetchSource): NamedPlace {
   if ('command' in target) return { owner, what: 'command', name: printable(target.command) };
   if ('file' in target) return { owner, what: 'file', name: printable(target.file) };

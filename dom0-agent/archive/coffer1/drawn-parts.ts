@@ -21,7 +21,7 @@ export function drawParts(
   return [...drawn.values()];
 }
 
-/** The part that holds a chunk, counted over all maps. */
+/** The part with a chunk; chunks are counted over all maps. */
 function partWith(chunk: number, maps: readonly VolumeMap[]): PartPlace {
   let left = chunk;
   for (const { runs, chunks, backups } of maps) {

@@ -15,7 +15,7 @@ export interface EarlierFile {
   ids(first: number, count: number): Promise<Buffer>;
 }
 
-/** What earlier files of the series hold. */
+/** The earlier files of the series, and what is known about volumes in them. */
 export interface EarlierFiles {
   /** Those that exist, the newest first. */
   readonly files: readonly EarlierFile[];

@@ -46,7 +46,7 @@ export class LocatedParts {
     return this.#count;
   }
 
-  /** The number of the part that a run lies in. Throws DamagedError when there is no such part. */
+  /** The number of the part that a run is in. Throws DamagedError if there is no such part. */
   partOf({ backup, part, offset, count }: Run): number {
     const bornIn = this.#backups[backup];
     for (const { file, parts, base } of this.#byBackup[backup] ?? []) {

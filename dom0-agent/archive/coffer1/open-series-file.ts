@@ -61,7 +61,7 @@ export async function openOfSeries(
     : undefined;
 }
 
-/** The ids that a file claims, whoever wrote it; undefined if it is not in coffer's own format. Throws DamagedError. */
+/** The ids that a file claims to have; undefined if it is not in coffer's own format. Throws DamagedError. */
 export async function untrustedIdsOf(
   directory: OpenedDirectory,
   untrustedName: string,

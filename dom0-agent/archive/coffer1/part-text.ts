@@ -19,11 +19,11 @@ export interface PartText {
   readonly index: number;
   /** Whether it is the volume's last part in this file. */
   readonly last: boolean;
-  /** The chunks that it holds, ascending; runs that neither touch nor overlap. */
+  /** The chunks in the part, ascending; runs that neither touch nor overlap. */
   readonly runs: readonly ChunkRun[];
 }
 
-/** How many chunks the part holds. */
+/** How many chunks are in the part. */
 export function chunksOf({ runs }: Pick<PartText, 'runs'>): number {
   return runs.reduce((sum, { count }) => sum + count, 0);
 }

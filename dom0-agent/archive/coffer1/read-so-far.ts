@@ -74,7 +74,7 @@ export class ReadSoFar {
   checkMap(map: VolumeMap, backupId: string): DamagedError | undefined {
     const { path } = map;
     if (map.backups.some((id) => id !== backupId)) {
-      throw new DamagedError(`${path} in the backup lies in other files than this one`);
+      throw new DamagedError(`${path} in the backup refers to other files than this one`);
     }
     const check = this.#volumes.get(path);
     if (check === undefined) {

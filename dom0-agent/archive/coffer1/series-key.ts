@@ -13,6 +13,7 @@ export interface WrappedKey {
   readonly wrappedKeyMac: Buffer;
 }
 
+/** A new random series key. */
 export function newSeriesKey(): SeriesKey {
   return randomBytes(SERIES_KEY_LENGTH);
 }

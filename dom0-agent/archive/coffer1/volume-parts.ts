@@ -32,12 +32,12 @@ export interface PartsOptions {
   readonly nextPlace: () => PartPlace;
   /**
    * Whether a volume without new chunks gets a part nevertheless, so that the reader of a stream learns of the volume
-   * in the place of its data.
+   * when it would expect its data.
    */
   readonly announces: boolean;
 }
 
-/** The chunks of a volume that are not all zeros, and that no earlier file holds, in parts. */
+/** Parts with those chunks of a volume that are not all zeros, and in no earlier file. */
 export async function* partsOfVolume(
   volume: WrittenVolume,
   { cut, pool, threads, nextPlace, announces }: PartsOptions,

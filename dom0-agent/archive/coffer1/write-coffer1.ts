@@ -33,6 +33,7 @@ import { AHEAD, partsOfVolume } from './volume-parts.ts';
 import { DATA_PATH, IDS_PATH } from './member-paths.ts';
 import { WrittenSoFar } from './written-so-far.ts';
 
+/** How a backup is written. */
 export interface Coffer1Options extends NextFile {
   readonly encrypted: boolean;
   readonly compressionFilter: Coffer1Filter | undefined;

@@ -9,6 +9,7 @@ export interface PartName {
   readonly name: string;
 }
 
+/** The name of part `index` of the file `path`. */
 export function partName(path: string, index: number): PartName {
   return { path, index, name: `${path}.${index.toString().padStart(3, '0')}` };
 }

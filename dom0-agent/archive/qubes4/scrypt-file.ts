@@ -83,7 +83,7 @@ export function isHeaderAuthentic(untrustedFile: Buffer, keys: ScryptKeys): bool
 }
 
 /**
- * Authenticates the whole file, then gives its plaintext, a slice at a time. `name` is for messages. Throws
+ * Authenticates the whole file, then returns its plaintext in slices. `name` is for messages. Throws
  * DamagedError.
  */
 export async function openScryptFile(

@@ -77,6 +77,7 @@ function tagOf(series: string): string {
   return `coffer-series-${series}`;
 }
 
+/** The note from which `parseLineage` reads the same. */
 export function formatLineage({ epoch, pool, mark }: Lineage): Note {
   return {
     epoch,

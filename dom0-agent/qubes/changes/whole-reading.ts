@@ -36,6 +36,7 @@ export function afterOneMore({ at, backups, due }: WholeReading): WholeReading {
   return { at, due, backups: backups + 1 };
 }
 
+/** The part of a note from which `parseWholeReading` reads the same. */
 export function formatWholeReading({ at, backups, due }: WholeReading): Note {
   return { wholeAt: `${at}`, wholeBackups: `${backups}`, wholeDue: `${due}` };
 }

@@ -14,6 +14,7 @@ export interface VolumeState {
   readonly size: number;
 }
 
+/** A bookmark of a volume. */
 export interface Bookmark {
   /** What follows the `#`. */
   readonly name: string;
@@ -44,7 +45,7 @@ export async function describeVolume(runAsRoot: RunProgram, vid: string): Promis
   for (const line of listed.split('\n').filter((line) => line !== '')) {
     const [type, name = '', guid = '', ...numbers] = line.split('\t');
     const [txg, written, size] = numbers.map(Number);
-    if (!/^\d{1,20}$/.test(guid)) throw new FailedError(`ZFS tells no guid of ${name}`);
+    if (!/^\d{1,20}$/.test(guid)) throw new FailedError(`ZFS reports no guid of ${name}`);
     const state = { name, guid, txg: whole(txg), written: whole(written), size: whole(size) };
     if (type === 'volume' && name === vid) now = state;
     else if (type === 'snapshot' && name.startsWith(`${vid}@`)) snapshots.push(state);
@@ -52,7 +53,7 @@ export async function describeVolume(runAsRoot: RunProgram, vid: string): Promis
       bookmarks.push({ name: name.slice(vid.length + 1), guid, txg: state.txg });
     }
   }
-  if (now === undefined) throw new FailedError(`ZFS does not tell what ${vid} is`);
+  if (now === undefined) throw new FailedError(`ZFS does not report what ${vid} is`);
   return { guid: now.guid, states: [...snapshots, now], bookmarks };
 }
 

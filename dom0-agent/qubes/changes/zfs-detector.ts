@@ -145,7 +145,7 @@ class ZfsDetector implements PoolDetector {
       signal.throwIfAborted();
       if (!(error instanceof FailedError)) throw error;
       // The volume can be read nevertheless: its content does not change.
-      const changed = `ZFS does not tell: ${messageOf(error)}`;
+      const changed = `ZFS does not report it: ${messageOf(error)}`;
       return { identity: undefined, changed, extents: undefined, note: undefined };
     }
   }
@@ -157,7 +157,7 @@ class ZfsDetector implements PoolDetector {
     const args = ['get', '-H', '-p', '-o', 'value', 'origin', '--', clone];
     const origin = (await runAsRoot('zfs', args)).trim();
     const found = states.find(({ name }) => name === origin);
-    if (found === undefined) throw new FailedError(`${origin} is no snapshot of the volume`);
+    if (found === undefined) throw new FailedError(`${origin} is not a snapshot of the volume`);
     return found;
   }
 

@@ -12,6 +12,7 @@ export interface ExpectedStream {
   readonly size: number;
 }
 
+/** What a stream changes. */
 export interface StreamedChanges {
   /** What may differ between the two snapshots: ascending, disjoint, within the volume. */
   readonly changed: readonly Extent[];

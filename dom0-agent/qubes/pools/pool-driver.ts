@@ -12,6 +12,7 @@ export interface PlacedVolume {
   readonly hasNoSavedState: boolean;
 }
 
+/** Describes a volume for its pool. */
 export function placedVolume(qube: Qube, volume: Volume): PlacedVolume {
   return {
     label: volumeLabel(qube.name, volume.name),
@@ -44,6 +45,7 @@ export interface VolumeDriver {
   removeStale(): Promise<void>;
 }
 
+/** Whether a VM is anything but halted. */
 export type IsRunning = (qubeName: string) => Promise<boolean>;
 type Named = Pick<PlacedVolume, 'label' | 'qubeName'>;
 

@@ -29,6 +29,7 @@ export interface ReadRequest {
 }
 
 export interface OpenedImage {
+  /** In bytes. */
   readonly size: number;
   readonly extents: readonly Extent[];
 }
@@ -64,6 +65,7 @@ export function formatOpened({ size, extents }: OpenedImage): Buffer {
   );
 }
 
+/** Parses the first answer. Throws FailedError. */
 export function parseOpened(bytes: Buffer): OpenedImage {
   const numbers: unknown = JSON.parse(bytes.toString());
   if (!Array.isArray(numbers) || !numbers.every((n) => Number.isSafeInteger(n))) {
