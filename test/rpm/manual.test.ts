@@ -12,7 +12,7 @@ beforeAll(() => {
   }
 });
 
-/** The commands and, of each, the long options, as --help tells of them. */
+/** The commands with their long options, as --help shows them. */
 let grammar: [string, string[]][];
 beforeAll(() => {
   grammar = readGrammar();
@@ -22,7 +22,7 @@ function coffer(...words: string[]): string {
   return execFileSync(inDist('coffer'), words, { encoding: 'utf8' });
 }
 
-/** What a manual page says, on lines of any length. */
+/** The text of a manual page, on one line. */
 function read(page: string): string {
   const lines = ['-man', '-Tutf8', '-ww', '-rLL=200n', '-P-c', inDist(`man/${page}`)];
   const shown = execFileSync('groff', lines, {
@@ -43,8 +43,8 @@ function readGrammar(): [string, string[]][] {
   });
 }
 
-describe('coffer(1)', () => {
-  it('is formatted by groff without a warning', () => {
+describe('the manual pages of coffer', () => {
+  it('are formatted by groff without a warning', () => {
     for (const page of readdirSync(inDist('man')).filter((name) => name.endsWith('.1'))) {
       const words = ['-man', '-Tutf8', '-ww', '-z', inDist(`man/${page}`)];
       const script = 'exec groff "$@" 2>&1';
@@ -53,7 +53,7 @@ describe('coffer(1)', () => {
     }
   });
 
-  it('names every command, and an example of each', () => {
+  it('name every command in coffer(1), with an example', () => {
     const manual = read('coffer.1');
     expect(grammar.map(([command]) => command)).toEqual(
       expect.arrayContaining(['backup', 'list', 'verify', 'restore']),
@@ -64,7 +64,7 @@ describe('coffer(1)', () => {
     }
   });
 
-  it('each command has a page, in the words of --help, with its examples', () => {
+  it('have the options and examples of --help for each command', () => {
     for (const [command, options] of grammar) {
       const page = read(`coffer-${command}.1`);
       for (const option of options) expect(page).toContain(option);
@@ -75,7 +75,7 @@ describe('coffer(1)', () => {
     }
   });
 
-  it('has the exit statuses of --help', () => {
+  it('have the exit statuses of --help in coffer(1)', () => {
     const [, statuses = ''] = coffer('--help').split('Exit status:\n');
     const manual = read('coffer.1');
     expect(statuses.trim().split('\n').length).toBeGreaterThan(5);

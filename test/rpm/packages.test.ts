@@ -41,8 +41,8 @@ function query(...words: string[]): string[] {
 
 const DIRECTORIES = ['/etc', '/etc/qubes', '/usr', '/usr/bin', '/usr/lib', '/usr/share'];
 
-describe('the packages', () => {
-  it('are four', () => {
+describe('the RPM packages', () => {
+  it('are four, and the source', () => {
     expect(readdirSync(path.dirname(dom0)).sort()).toEqual(
       [source, dom0, gui, vm, vmPrune].map((f) => path.basename(f)).sort(),
     );
@@ -86,7 +86,7 @@ describe('the packages', () => {
     }
   });
 
-  it('bundle nothing that is not declared', () => {
+  it('bundle no npm package that is not declared', () => {
     using root = new Root();
     root.rpm('--install', '--noscripts', dom0);
     const inside = root
@@ -101,7 +101,7 @@ describe('the packages', () => {
   });
 });
 
-describe('installed into an empty root,', () => {
+describe('in an empty root directory,', () => {
   it('the dom0 package has every file in its place', () => {
     using root = new Root();
     root.rpm('--install', dom0);
@@ -148,7 +148,7 @@ describe('installed into an empty root,', () => {
     );
   });
 
-  it('each link in their documents leads to one of them', () => {
+  it('the links in the documents of the packages lead to files in the packages', () => {
     using root = new Root();
     root.rpm('--install', dom0, gui, vm, vmPrune);
     const doc = '/usr/share/doc/qubes-coffer';
@@ -192,7 +192,7 @@ describe('installed into an empty root,', () => {
     );
   });
 
-  it('the windows are in a package of their own, with their entries in the menu', () => {
+  it('the GUI package adds the windows with their menu entries', () => {
     using root = new Root();
     root.rpm('--install', dom0);
     const before = root.list();
@@ -216,7 +216,7 @@ describe('installed into an empty root,', () => {
     );
   });
 
-  it('what changes or deletes backups is in a package of its own, and nothing else is in it', () => {
+  it('the prune package adds only the services that change or delete backups', () => {
     using root = new Root();
     root.rpm('--install', vm);
     const before = root.list();
@@ -233,7 +233,7 @@ describe('installed into an empty root,', () => {
     );
   });
 
-  it('all can be removed without a trace', () => {
+  it('all packages can be removed without a trace', () => {
     using root = new Root();
     root.populate();
     const before = root.list();
@@ -241,7 +241,7 @@ describe('installed into an empty root,', () => {
     expect(root.list().length).toBeGreaterThan(before.length);
     root.rpm('--erase', ...NAMES);
     const left = root.list().filter((line) => !before.includes(line));
-    // Directories that the packages share with Qubes and systemd: theirs to remove.
+    // Directories that the packages share with Qubes and systemd are not removed.
     expect(left.filter((line) => !line.startsWith('d'))).toEqual([]);
     expect(left.join('\n')).not.toMatch(/coffer/);
   });
@@ -281,8 +281,8 @@ describe('the user’s configuration', () => {
     root.rpm('--install', ...makeFormerVersion([dom0, gui, vm, vmPrune], source, former));
     expect(root.read('/usr/share/coffer/coffer')).toMatch(/# former\n$/);
     writeFileSync(path.join(root.path, PROFILE), 'location = /backups\n', { mode: 0o600 });
-    appendFileSync(path.join(root.path, policy), '# of my own\n');
-    appendFileSync(path.join(root.path, service), '# of my own\n');
+    appendFileSync(path.join(root.path, policy), '# my line\n');
+    appendFileSync(path.join(root.path, service), '# my line\n');
     root.run(['systemctl', 'enable', 'coffer-backup@weekly.timer']);
 
     root.rpm('--upgrade', dom0, gui, vm, vmPrune);
@@ -290,7 +290,7 @@ describe('the user’s configuration', () => {
     expect(root.read(PROFILE)).toBe('location = /backups\n');
     expect(root.list()).toContain(`-rw------- root root ${PROFILE}`);
     for (const file of [policy, service]) {
-      expect(root.read(file)).toMatch(/# former\n# of my own\n$/);
+      expect(root.read(file)).toMatch(/# former\n# my line\n$/);
       expect(root.read(`${file}.rpmnew`)).not.toContain('# former');
     }
     expect(root.read('/etc/qubes-rpc/coffer.Fetch')).not.toContain('# former');

@@ -28,7 +28,7 @@ describe('the systemd units', () => {
       );
       for (const [folder, unit] of files) {
         const text = readFileSync(path.join(packaging, folder, unit), 'utf8');
-        // systemd looks whether the program is there, which is another test's matter.
+        // systemd checks that the program exists, which it does not here.
         const program = /^(ExecStart=)\/usr\/\S+/gm;
         writeFileSync(path.join(directory, unit), text.replace(program, '$1/bin/sh'));
       }
@@ -41,11 +41,9 @@ describe('the systemd units', () => {
   });
 });
 
-it('a program that is started leaves no core file, which would contain the passphrase and keys', () => {
+it('the launcher and the unit allow no core file, which would contain the passphrase and keys', () => {
   const directory = mkdtempSync(path.join(tmpdir(), 'coffer-launcher-'));
   try {
-    const through = ['through/coffer-rclone', 'through/coffer-ssh'];
-    execFileSync('shellcheck', through, { cwd: `${packaging}/../vm-agent` });
     const launcher = readFileSync(path.join(packaging, 'launcher.sh'), 'utf8')
       .replaceAll('@PROGRAM@', 'coffer')
       .replace('@VERSIONS@', '22 20')
@@ -65,9 +63,9 @@ it('a program that is started leaves no core file, which would contain the passp
   expect(unit).toMatch(/^LimitCORE=0$/m);
 });
 
-it("a timer's backup is followed by what its profile forgets, if it was complete", () => {
+it("a timer's backup is followed by a prune by its profile if it succeeded", () => {
   const unit = readFileSync(path.join(packaging, 'systemd/coffer-backup@.service'), 'utf8');
-  // In a oneshot, the next command runs only after one that succeeded.
+  // A oneshot unit runs a command only if the previous one succeeded.
   expect(unit).toMatch(/^Type=oneshot$/m);
   expect([...unit.matchAll(/^ExecStart=(.*)$/gm)].map(([, command]) => command)).toEqual([
     '/usr/bin/coffer backup --profile %i --yes --quiet',
@@ -75,18 +73,18 @@ it("a timer's backup is followed by what its profile forgets, if it was complete
   ]);
 });
 
-it('a timer makes up for a backup that was missed, and not all of them run at once', () => {
+it('a timer catches up on a missed backup, with a random delay', () => {
   const timer = readFileSync(path.join(packaging, 'systemd/coffer-backup@.timer'), 'utf8');
   expect(timer).toMatch(/^Persistent=true$/m);
   expect(timer).toMatch(/^RandomizedDelaySec=/m);
 });
 
-it("a timer's backup that fails starts the notification unit, for the same profile", () => {
+it("a timer's backup that fails starts the notification unit for its profile", () => {
   const backup = readFileSync(path.join(packaging, 'systemd/coffer-backup@.service'), 'utf8');
   expect(backup).toMatch(/^OnFailure=coffer-failure@%i\.service$/m);
   const failure = readFileSync(path.join(packaging, 'systemd/coffer-failure@.service'), 'utf8');
   expect(failure).toMatch(/^ExecStart=\/usr\/share\/coffer\/notify-failure %i$/m);
-  // It hides /run/user, where the buses of the sessions are.
+  // ProtectHome would hide /run/user, where the buses of the sessions are.
   expect(failure).not.toMatch(/^ProtectHome=/m);
 });
 
@@ -97,7 +95,7 @@ describe('the notification of a failure', () => {
     directory = mkdtempSync(path.join(tmpdir(), 'coffer-notify-'));
     const uid = `${otherUser.uid ?? process.getuid?.() ?? 0}`;
     mkdirSync(path.join(directory, 'run', uid), { recursive: true });
-    // What is no socket is no bus.
+    // A directory in place of a bus is ignored.
     mkdirSync(path.join(directory, 'run/12345/bus'), { recursive: true });
     bus = createServer().listen(path.join(directory, 'run', uid, 'bus'));
     await once(bus, 'listening');
@@ -110,7 +108,7 @@ describe('the notification of a failure', () => {
     rmSync(directory, { recursive: true });
   });
 
-  /** Runs it with this notify-send, or with none. */
+  /** Runs notify-failure with this notify-send and systemctl, or without. */
   const run = (notifySend?: string, systemctl?: string): number | null => {
     const bin = path.join(directory, 'bin');
     mkdirSync(bin);
@@ -130,7 +128,7 @@ describe('the notification of a failure', () => {
   };
   const told = (): string[] => readdirSync(path.join(directory, 'told'));
 
-  it('is shown on the desktop of each user who has one, as that user, and names the profile', () => {
+  it('is shown on the desktop of each user, as that user, and names the profile', () => {
     const file = `${directory}/told/$(id -u)`;
     expect(run(`#!/bin/sh\nprintf '%s\\n' "$DBUS_SESSION_BUS_ADDRESS" "$@" > "${file}"\n`)).toBe(0);
     const uid = `${otherUser.uid ?? process.getuid?.() ?? 0}`;
@@ -141,7 +139,7 @@ describe('the notification of a failure', () => {
     expect(said).toContain('journalctl -u coffer-backup@weekly');
   });
 
-  it('says that the backup was postponed if coffer refused to begin it, whatever came of the prune', () => {
+  it('says that the backup was postponed if coffer refused to begin it, but not if the prune was refused', () => {
     const file = `${directory}/told/$(id -u)`;
     const notifySend = `#!/bin/sh\nprintf '%s\\n' "$@" > "${file}"\n`;
     const ran = (status: number): string =>
@@ -158,7 +156,7 @@ describe('the notification of a failure', () => {
     }
   });
 
-  it('is omitted without notify-send, or if that fails, without an error', () => {
+  it('is not an error without notify-send, or if that fails', () => {
     expect(run()).toBe(0);
     rmSync(path.join(directory, 'bin'), { recursive: true });
     expect(run('#!/bin/sh\nexit 1\n')).toBe(0);
@@ -166,20 +164,20 @@ describe('the notification of a failure', () => {
   });
 });
 
-it('systemd does not kill the process that cleans up after a killed coffer', () => {
+it('the unit lets the process live that cleans up after a killed coffer', () => {
   const unit = readFileSync(path.join(packaging, 'systemd/coffer-backup@.service'), 'utf8');
   expect(unit).toMatch(/^KillMode=process$/m);
 });
 
-describe('the policy', () => {
+describe('the qrexec policy', () => {
   const lines = readFileSync(path.join(packaging, '50-coffer.policy'), 'utf8').split('\n');
   const rules = lines.filter((line) => !/^(#.*)?$/.test(line)).map((line) => line.split(/\s+/));
   const services = readdirSync(path.join(packaging, 'qubes-rpc'));
 
-  it('denies each service to every qube, in other qubes and in dom0, and contains nothing else', () => {
+  it('denies each service to every qube, in other qubes and in dom0, and has no other rules', () => {
     const names = ['Assemble', 'Browse', 'Delete', 'Fetch', 'Store'];
     expect(services.sort()).toEqual(names.map((name) => `coffer.${name}`));
-    // @anyvm is not dom0, in qrexec's policy.
+    // In a qrexec policy, @anyvm does not include dom0.
     const expected = services.flatMap((service) =>
       ['@adminvm', '@anyvm'].map((target) => [service, '*', '@anyvm', target, 'deny']),
     );

@@ -4,7 +4,7 @@ import { ByteReader } from '../../shared/byte-reader.ts';
 import { DamagedError } from '../../shared/errors.ts';
 import { chunked, collect, pattern } from '../archive/tar/gnu-tar.ts';
 
-test('gives the same bytes however they are split and requested', async () => {
+test('a byte reader gives the same bytes however they are split and requested', async () => {
   const content = pattern(5000);
   await fc.assert(
     fc.asyncProperty(
@@ -27,8 +27,8 @@ test('gives the same bytes however they are split and requested', async () => {
   );
 });
 
-test('copies nothing that lies within one chunk', async () => {
-  // In memory of its own: a copy would be in Node's pool.
+test('a byte reader does not copy bytes that are within one chunk', async () => {
+  // Not in Node's pool, where a copy would be.
   const content = Buffer.alloc(1000, 'abc');
   await using bytes = new ByteReader(chunked(content, 500));
   for (let i = 0; i < 2; i++) expect((await bytes.exact(100)).buffer).toBe(content.buffer);
@@ -39,14 +39,17 @@ test.each([
   ['exact', (bytes: ByteReader) => bytes.exact(11)],
   ['skip', (bytes: ByteReader) => bytes.skip(11)],
   ['chunks', (bytes: ByteReader) => collect(bytes.chunks(11))],
-])('%s: an early end is an error that names what is read', async (_, request) => {
-  await using bytes = new ByteReader(chunked(pattern(10), 3), 'vm5/private.img');
-  await expect(request(bytes)).rejects.toThrow(
-    new DamagedError('vm5/private.img ends too early: it is cut short'),
-  );
-});
+])(
+  'a byte reader fails with an error that names the file if it ends too early (%s)',
+  async (_, request) => {
+    await using bytes = new ByteReader(chunked(pattern(10), 3), 'vm5/private.img');
+    await expect(request(bytes)).rejects.toThrow(
+      new DamagedError('vm5/private.img ends too early: it is cut short'),
+    );
+  },
+);
 
-test('ignores empty chunks; disposing releases the source, once', async () => {
+test('a byte reader ignores empty chunks, and closes its source once', async () => {
   let returned = 0;
   async function* source(): AsyncGenerator<Buffer> {
     try {

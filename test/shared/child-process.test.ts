@@ -10,7 +10,7 @@ import {
 
 const sh = (script: string, options = {}) => new ChildProcess(['sh', '-c', script], options);
 
-/** Whether a process of this number is there and is not a zombie. */
+/** Whether the process exists and is not a zombie. */
 const isAlive = async (pid: string): Promise<boolean> => {
   await using ps = new ChildProcess(['ps', '-o', 'stat=', '-p', pid]);
   return /^[^Z]/.test((await text(ps.stdout)).trim());
@@ -27,7 +27,7 @@ it('a program has its own process group, so that Ctrl-C does not reach it', asyn
   expect(await child.ended).toMatchObject({ exitStatus: 0, signal: '' });
 });
 
-it('the end of a program is its exit status, its signal, or that it did not start', async () => {
+it('the end of a program is described by its exit status, its signal, or that it did not start', async () => {
   await using failed = sh('exit 3');
   expect(describeEnd(await failed.ended)).toBe('ended with status 3');
   await using killed = sh('kill -s TERM $$');
@@ -57,7 +57,7 @@ it('standard error is also kept if it is read as text', async () => {
   expect(read).toBe('words\n');
 });
 
-it('a program has ended even if it left something in the background', async () => {
+it('a program has ended even if it left a process in the background', async () => {
   await using child = sh('sleep 600 & echo $! ; echo words >&2', { stdout: 'pipe' });
   let pid = '';
   child.stdout.on('data', (piece: Buffer) => (pid += piece.toString()));
@@ -68,7 +68,7 @@ it('a program has ended even if it left something in the background', async () =
   }
 });
 
-it('a program that is disposed of, or whose signal fires, is killed', async () => {
+it('a program is killed when it is disposed of or its signal is aborted', async () => {
   const disposed = sh('trap "" TERM; echo; exec sleep 600');
   await disposed[Symbol.asyncDispose]();
   expect((await disposed.ended).signal).toBe('SIGKILL');
@@ -80,7 +80,7 @@ it('a program that is disposed of, or whose signal fires, is killed', async () =
   expect((await tooLate.ended).signal).toBe('SIGKILL');
 });
 
-it('a whole group is terminated, and killed if it does not end', async () => {
+it('a process group is terminated, and killed if it does not end', async () => {
   await using polite = sh('sleep 600 & echo; wait');
   await polite.stdout[Symbol.asyncIterator]().next();
   await polite.endGroup(600_000);
@@ -92,7 +92,7 @@ it('a whole group is terminated, and killed if it does not end', async () => {
   await untilGone(value.toString().trim());
 });
 
-it('one of a group that has ended is not waited for, though its parent takes no notice', async () => {
+it('the end of a process group does not wait for zombies', async () => {
   const careless = `sleep 600 & exec setsid sh -c 'echo $$; exec sleep 600'`;
   await using child = new ChildProcess(['sh', '-c', 'sh -c "$0" & wait', careless]);
   const { value } = (await child.stdout[Symbol.asyncIterator]().next()) as { value: Buffer };

@@ -9,7 +9,7 @@ afterEach(() => {
   else process.env['TZ'] = usualZone;
 });
 
-describe('a time for people', () => {
+describe('a shown time', () => {
   it.each([
     ['UTC', '2026-03-01T09:05:03Z', '2026-03-01 09:05:03 UTC'],
     ['UTC', '2026-12-31T00:00:00Z', '2026-12-31 00:00:00 UTC'],
@@ -18,13 +18,13 @@ describe('a time for people', () => {
     ['America/St_Johns', '2026-01-01T00:00:00Z', '2025-12-31 20:30:00 UTC-03:30'],
     ['Asia/Kathmandu', '2026-12-31T18:15:09Z', '2027-01-01 00:00:09 UTC+05:45'],
     ['Africa/Monrovia', '0476-09-04T09:00:00Z', expect.stringMatching(/^0476-09-04 08:1\d:\d\d /)],
-  ])('is, in %s, %s as %s', (zone, time, text) => {
+  ])('in %s is for %s the text "%s"', (zone, time, text) => {
     process.env['TZ'] = zone;
     expect(formatTime(new Date(time))).toEqual(text);
   });
 
   it.each(['UTC', 'Europe/Berlin', 'America/St_Johns', 'Asia/Kathmandu', 'Pacific/Kiritimati'])(
-    'identifies every second in %s',
+    'in %s identifies every second',
     (zone) => {
       process.env['TZ'] = zone;
       const noInvalidDate = { noInvalidDate: true };

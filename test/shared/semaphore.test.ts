@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { Semaphore } from '../../shared/semaphore.ts';
 
 describe('a semaphore', () => {
-  it('never admits more than its total, in the order of requests', async () => {
+  it('admits at most its total, in the order of requests', async () => {
     const work = fc.record({ amount: fc.integer({ min: 1, max: 5 }), turns: fc.nat(3) });
     await fc.assert(
       fc.asyncProperty(fc.array(work), fc.integer({ min: 5, max: 12 }), async (all, total) => {
@@ -36,7 +36,7 @@ describe('a semaphore', () => {
     expect(semaphore.inUse).toBe(10);
   });
 
-  it('serves those after one that gives up', async () => {
+  it('admits the requests after one that is aborted', async () => {
     const semaphore = new Semaphore(5);
     await semaphore.acquire(3);
     const abort = new AbortController();
@@ -48,7 +48,7 @@ describe('a semaphore', () => {
     expect(semaphore.inUse).toBe(5);
   });
 
-  it('is free again after work that fails', async () => {
+  it('is released after work that fails', async () => {
     const semaphore = new Semaphore(1);
     await expect(semaphore.run(() => Promise.reject(new Error('failed')))).rejects.toThrow(
       'failed',

@@ -2,11 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { dataWithin } from '../../shared/sparse-data.ts';
 
-/** Lengths of holes and extents in turn. */
+/** Lengths of holes and extents, alternating. */
 const lengths = fc.array(fc.nat({ max: 5 }), { maxLength: 20 });
 
 describe('the data within ranges', () => {
-  it('is what belongs to extents', () => {
+  it('is counted from the extents', () => {
     fc.assert(
       fc.property(lengths, lengths, (volume, cuts) => {
         const isData = volume.flatMap((length, i) => Array<boolean>(length).fill(i % 2 === 1));
@@ -19,7 +19,7 @@ describe('the data within ranges', () => {
         const dataIn = dataWithin(extents);
         let offset = 0;
         for (const [i, length] of cuts.entries()) {
-          // Some ranges are passed over.
+          // Some ranges are skipped.
           if (i % 3 !== 2) {
             const expected = isData.slice(offset, offset + length).filter(Boolean).length;
             expect(dataIn(offset, length)).toBe(expected);

@@ -14,7 +14,7 @@ const thrownBy = (step: Promise<unknown>): Promise<unknown> =>
   );
 
 describe('an error of the operating system', () => {
-  it('is described in plain words, with its file', async () => {
+  it('is described in a sentence with its file', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'coffer-words-'));
     try {
       const loop = join(directory, 'loop');
@@ -65,7 +65,7 @@ describe('an error of the operating system', () => {
     expect(messageOf(error)).toBe(systemWordsOf(error));
   });
 
-  it('keeps its own message if there is no better one, and other errors are unchanged', () => {
+  it('keeps its message if there is no description, like any other error', () => {
     const odd = Object.assign(new Error('EUCLEAN: structure needs cleaning'), { code: 'EUCLEAN' });
     expect(messageOf(odd)).toBe('EUCLEAN: structure needs cleaning');
     expect(messageOf(Object.assign(new Error('x'), { code: 'toString' }))).toBe('x');

@@ -5,7 +5,7 @@ import { paddingOf, parseNumber } from '../../shared/tar-block.ts';
 const octal = (text: string) => parseNumber(Buffer.from(text, 'latin1'));
 
 describe('a number field of a tar header', () => {
-  test('is octal digits between blanks', () => {
+  test('consists of octal digits between blanks', () => {
     const blanks = fc.stringMatching(/^[ \0]{0,3}$/);
     fc.assert(
       fc.property(blanks, fc.nat(8 ** 11 - 1), blanks, (before, value, after) => {
@@ -14,12 +14,12 @@ describe('a number field of a tar header', () => {
     );
   });
 
-  test('is 0 when it is empty', () => {
+  test('is 0 if it is empty', () => {
     expect(octal('')).toBe(0);
     expect(octal(' \0 \0')).toBe(0);
   });
 
-  test('is in base 256 when its first bit is set, up to 2^53 - 1', () => {
+  test('is in base 256 if its first bit is set, up to 2^53 - 1', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (value) => {
         const field = Buffer.alloc(12);
@@ -39,7 +39,7 @@ describe('a number field of a tar header', () => {
   );
 });
 
-test('padding fills whole blocks', () => {
+test('the padding of a tar member fills its last block', () => {
   fc.assert(
     fc.property(fc.maxSafeNat(), (size) => {
       expect((size % 512) + paddingOf(size)).toBe(size % 512 === 0 ? 0 : 512);

@@ -25,7 +25,7 @@ beforeAll(async () => {
   }
 });
 
-/** What may become of the last of these words. */
+/** The completions of the last word. */
 function complete(...words: readonly string[]): string[] {
   const { stdout, status } = box.bare(['complete', '--', ...words], '', environment);
   expect(status).toBe(0);
@@ -42,7 +42,7 @@ describe('coffer complete offers', () => {
     expect(complete('ver')).toEqual(['verify']);
   });
 
-  it('the options of a command, but not those that are hidden', () => {
+  it('the options of a command, but not hidden ones', () => {
     expect(complete('backup', '--com')).toEqual(['--command', '--compress-filter']);
     expect(complete('restore', '--skip')).toEqual([
       ...['--skip-conflicting', '--skip-broken', '--skip-dom0-home'],
@@ -66,11 +66,11 @@ describe('coffer complete offers', () => {
     expect(complete(...words)).toEqual(offered);
   });
 
-  it('VMs, but not those that are named already', () => {
+  it('the VMs that are not named yet', () => {
     expect(complete('backup', 'backups', 'work', '')).toEqual(['dom0', 'debian', 'usb', 'vault']);
   });
 
-  it('the backups and directories of a VM, where a backup is read', () => {
+  it('the backups and directories of a VM if a backup is read', () => {
     expect(complete('restore', '-d', 'usb', 'backups/')).toEqual([
       ...['backups/old/', 'backups/qubes-backup-1', 'backups/qubes-backup-2'],
     ]);
@@ -81,13 +81,13 @@ describe('coffer complete offers', () => {
     expect(complete('verify', '-d', 'usb', `${box.backups}/o`)).toEqual([`${box.backups}/old/`]);
   });
 
-  it('its directories only, where one is written; in dom0, what the shell knows', () => {
+  it('only the directories of a VM if a backup is written; in dom0, the shell completes paths itself', () => {
     expect(complete('backup', '-d', 'usb', 'backups/')).toEqual(['backups/old/']);
     expect(complete('backup', '')).toEqual([':directories']);
     expect(complete('restore', '')).toEqual([':files']);
   });
 
-  it('nothing where it knows nothing', () => {
+  it('nothing if it knows no completion', () => {
     for (const words of [
       ['nosuch', ''],
       ['backup', '--command', 'ssh'],
@@ -100,7 +100,7 @@ describe('coffer complete offers', () => {
   });
 });
 
-/** How each shell is started with the completion of coffer, and what it asks for. */
+/** How each shell is started. */
 const SHELLS: Readonly<Record<string, string>> = {
   bash: `exec bash --norc --noprofile -i`,
   zsh: `exec zsh -f -i`,
@@ -140,18 +140,18 @@ describe.each(['bash', 'zsh', 'fish'])('in %s, Tab completes', (shell) => {
     await terminal.until(new RegExp(`${completed}X`));
   });
 
-  it('never what a VM could have the shell run', async () => {
+  it('no file names that the shell could execute', async () => {
     await using terminal = await ready();
     terminal.type('coffer verify -d usb backups/');
     terminal.press('Tab');
-    // Bash shows what there is at the second one.
+    // Bash shows the completions at the second Tab.
     if (shell === 'bash') terminal.press('Tab');
     await terminal.until(/qubes-backup-/);
     expect(terminal.shown).not.toMatch(/owned|a b/);
   });
 });
 
-it('the completion of bash passes shellcheck', () => {
+it('the completions of bash, zsh and fish are valid scripts', () => {
   execFileSync('shellcheck', ['--shell=bash', `${COMPLETION}/coffer.bash`]);
   expect(spawnSync('zsh', ['-n', `${COMPLETION}/coffer.zsh`]).status).toBe(0);
   expect(spawnSync('fish', ['--no-execute', `${COMPLETION}/coffer.fish`]).status).toBe(0);

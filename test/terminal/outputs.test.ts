@@ -26,8 +26,8 @@ function inShell(script: string, box: Box, ...args: string[]): Run {
 
 const UNWRITTEN = /^coffer: the result could not be written to standard output: ./m;
 
-describe('a result that cannot be written is a failure', () => {
-  it.each(['"$@" >/dev/full', '"$@" >&-'])('%s', async (script) => {
+describe('coffer fails if its result cannot be written', () => {
+  it.each(['"$@" >/dev/full', '"$@" >&-'])('to standard output: %s', async (script) => {
     const box = await Box.full();
     const backup = box.backUp();
     for (const json of [[], ['--json']]) {
@@ -37,21 +37,21 @@ describe('a result that cannot be written is a failure', () => {
     }
   });
 
-  it('if its reader has exited', async () => {
+  it('because its reader has exited', async () => {
     const box = await Box.full();
     const run = inShell('{ "$@"; echo $? >&2; } | true', box, 'list', '-d', 'usb', box.backUp());
     expect(run.stderr).toMatch(UNWRITTEN);
     expect(run.stderr).toMatch(/\n1\n$/);
   });
 
-  it('even of a command without a backup, or of the help', async () => {
+  it('also with --help and --version', async () => {
     const box = await Box.full();
     for (const words of ['--help', '--version']) {
       expect(inShell('"$@" >/dev/full', box, words)).toMatchObject({ status: 1 });
     }
   });
 
-  it('but not to /dev/null', async () => {
+  it('but not if it is written to /dev/null', async () => {
     const box = await Box.full();
     const list = ['list', '-d', 'usb', box.backUp()];
     expect(inShell('"$@" >/dev/null', box, ...list)).toMatchObject({ status: 0 });
@@ -59,22 +59,25 @@ describe('a result that cannot be written is a failure', () => {
 });
 
 describe('a standard error that cannot be written', () => {
-  it.each(['"$@" 2>/dev/full', '"$@" 2>&-'])('%s: the exit status still tells', async (script) => {
-    const box = await Box.full();
-    const backup = ['backup', '-d', 'usb', '--kdf-cost', '14', '-y', 'backups'];
-    expect(inShell(script, box, ...backup, 'vault')).toMatchObject({ status: 0 });
-    expect(inShell(script, box, ...backup, 'nosuch')).toMatchObject({ status: 5 });
-  });
+  it.each(['"$@" 2>/dev/full', '"$@" 2>&-'])(
+    'does not change the exit status: %s',
+    async (script) => {
+      const box = await Box.full();
+      const backup = ['backup', '-d', 'usb', '--kdf-cost', '14', '-y', 'backups'];
+      expect(inShell(script, box, ...backup, 'vault')).toMatchObject({ status: 0 });
+      expect(inShell(script, box, ...backup, 'nosuch')).toMatchObject({ status: 5 });
+    },
+  );
 });
 
-describe('with --json', () => {
+describe('with --json,', () => {
   it.each([
     [['list', '--json'], 2, 'location'],
     [['backup', '--json', '--nosuch'], 2, 'nosuch'],
     [['nosuch', '--json'], 2, null],
     [['backup', '--json', '--kdf-cost', '99', 'x'], 2, 'kdf-cost'],
     [['list', '--json', '/nosuch/file'], 5, 'location'],
-  ])('an error of %j is an event, too', async (words, exitStatus, field) => {
+  ])('the error of %j is also an event', async (words, exitStatus, field) => {
     const box = await Box.full();
     const run = spawnSync('setsid', ['--wait', COFFER, ...words], {
       encoding: 'utf8',
@@ -86,7 +89,7 @@ describe('with --json', () => {
   });
 });
 
-/** Waits until a process has started no other for a second: one that is just being started heeds signals. */
+/** Waits until a process has started no other one for a second, as a program does not ignore signals while it starts. */
 async function quiet(pid: number): Promise<void> {
   let children = '';
   for (let same = 0; same < 20; same++) {
@@ -115,9 +118,9 @@ describe('a signal that was ignored when coffer was started', () => {
         },
       );
       const ended = once(run, 'exit');
-      while (!existsSync(join(box.directory, 'begun'))) await sleep(20);
+      await eventually(() => existsSync(join(box.directory, 'begun')), 'the command has begun');
       await quiet(run.pid ?? 0);
-      // To all of its group, as a terminal does.
+      // To its whole process group, as a terminal does.
       process.kill(-(run.pid ?? 0), `SIG${name}`);
       writeFileSync(join(box.directory, 'go'), '');
       expect(await ended).toEqual([0, null]);
@@ -126,14 +129,14 @@ describe('a signal that was ignored when coffer was started', () => {
   );
 });
 
-/** Whether a process has said what is to be done at a SIGTERM. */
-function heedsSigterm(pid: number): boolean {
+/** Whether a process handles SIGTERM. */
+function handlesSigterm(pid: number): boolean {
   const mask = /^SigCgt:\s+(\w+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0';
   return ((BigInt(`0x${mask}`) >> 14n) & 1n) === 1n;
 }
 
 describe('a passphrase file', () => {
-  it('that is a pipe without a writer does not keep coffer from exiting', async () => {
+  it('that is a pipe without a writer does not keep coffer from being terminated', async () => {
     const box = await Box.full();
     spawnSync('mkfifo', [join(box.directory, 'pipe')]);
     const args = [
@@ -146,9 +149,9 @@ describe('a passphrase file', () => {
     ];
     const run = spawn(COFFER, [...args, '-d', 'usb'], { detached: true, stdio: 'ignore' });
     const ended = once(run, 'exit');
-    await eventually(() => heedsSigterm(run.pid ?? 0), 'coffer heeds signals');
+    await eventually(() => handlesSigterm(run.pid ?? 0), 'coffer handles signals');
     await sleep(2000);
-    // Whatever happens to it, no core file will hold what it knows.
+    // No core file can contain its secrets.
     const limits = readFileSync(`/proc/${run.pid ?? 0}/limits`, 'utf8');
     expect(limits).toMatch(/^Max core file size +0 +0 /m);
     run.kill('SIGTERM');
@@ -172,7 +175,7 @@ describe('a passphrase file', () => {
     expect(run, run.stderr).toMatchObject({ status: 0 });
   });
 
-  it('that cannot be read is named', async () => {
+  it('that cannot be read is named in the error', async () => {
     const box = await Box.full();
     writeFileSync(join(box.directory, 'none'), '');
     expect(readdirSync(box.directory)).toContain('none');

@@ -6,7 +6,7 @@ import { TmuxTerminal } from './tmux.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 
-/** Whatever the umask. */
+/** With a umask that would let others read the file. */
 const MAKE = 'trap : INT; umask 0; coffer passphrase-file secret';
 
 describe('coffer passphrase-file', () => {
@@ -24,7 +24,7 @@ describe('coffer passphrase-file', () => {
     expect(terminal.shown).toContain('The passphrase is in secret');
   });
 
-  it('asks again if the two differ', async () => {
+  it('asks again if the two passphrases differ', async () => {
     await using terminal = TmuxTerminal.run(MAKE);
     await terminal.until(/^Passphrase:/m);
     terminal.type('0ne\ntw0\n');
@@ -34,7 +34,7 @@ describe('coffer passphrase-file', () => {
     expect(readFileSync(join(terminal.directory, 'secret'), 'utf8')).toBe('thr33\n');
   });
 
-  it('never overwrites a file, and refuses before it asks', async () => {
+  it('does not overwrite a file, and refuses that before it asks', async () => {
     await using terminal = TmuxTerminal.run(`echo mine > secret; ${MAKE}`);
     expect(await terminal.ended()).toBe(5);
     expect(terminal.shown).toMatch(/already exists: it is not/);
@@ -42,7 +42,7 @@ describe('coffer passphrase-file', () => {
     expect(readFileSync(join(terminal.directory, 'secret'), 'utf8')).toBe('mine\n');
   });
 
-  it('does not overwrite one that was created while it asked', async () => {
+  it('does not overwrite a file that is created while it asks', async () => {
     await using terminal = TmuxTerminal.run(MAKE);
     await terminal.until(/^Passphrase:/m);
     const file = join(terminal.directory, 'secret');
@@ -55,7 +55,7 @@ describe('coffer passphrase-file', () => {
   it.each([
     ['an empty passphrase', '\n', 5],
     ['Ctrl-C', '\u0003', 130],
-  ])('leaves nothing after %s', async (_, typed, status) => {
+  ])('leaves no file after %s', async (_, typed, status) => {
     await using terminal = TmuxTerminal.run(MAKE);
     await terminal.until(/^Passphrase:/m);
     terminal.type(typed);
@@ -63,7 +63,7 @@ describe('coffer passphrase-file', () => {
     expect(readdirSync(terminal.directory).filter((name) => name.startsWith('secret'))).toEqual([]);
   });
 
-  it('needs a terminal, and a directory that exists', async () => {
+  it('is refused without a terminal, and in a directory that does not exist', async () => {
     const run = spawnSync('setsid', ['--wait', COFFER, 'passphrase-file', '/nosuch/secret'], {
       encoding: 'utf8',
       input: 'a passphrase\n',

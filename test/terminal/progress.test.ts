@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Progress } from '../../dom0-agent/cli/progress.ts';
 import { formatBlock } from '../../dom0-agent/cli/progress-text.ts';
 import { Box } from '../cli/box.ts';
+import { eventually } from '../eventually.ts';
 import { TmuxTerminal } from './tmux.ts';
 
 let box: Box;
@@ -22,17 +23,17 @@ beforeAll(async () => {
   options = `--system '${box.directory}' -p '${box.passphraseFile}'`;
 });
 
-/** The two lines with the progress, as they are on the screen. */
+/** The two lines of the progress on the screen. */
 const LINES = /^(\[[#-]+\] )?\d+ % .*\n.* of \d.*$/m;
 
 /** A backup of `work` into a command. */
 const backUpInto = (command: string): string =>
   `coffer backup ${options} -y --kdf-cost 14 --compress-filter none --command '${command}' work dom0`;
 
-/** A command waits so until `letGo`. */
+/** Lets a command wait until `letGo`. */
 const UNTIL_GO = 'until [ -e go ]; do sleep 0.1; done';
 
-/** More than what coffer and the pipes hold while the command waits. Gives the file. */
+/** Creates a file in the home, larger than what coffer and the pipes buffer while the command waits. */
 function fillHome(): string {
   const large = join(box.home, 'large');
   writeFileSync(large, Buffer.alloc(150_000_000, 'not a hole '));
@@ -43,7 +44,7 @@ function letGo(terminal: TmuxTerminal): void {
   writeFileSync(join(terminal.directory, 'go'), '');
 }
 
-/** A backup of `work` and `vault` in a file, changed by `change`, read by a command that is slow at its end. */
+/** Reads a backup that was changed by `change`, through a command that is slow at its end. */
 function readBack(command: string, change: (backup: Buffer) => void, rest = ''): string {
   const file = box.fileOf(box.backUp(['--compress-filter', 'none']));
   const backup = readFileSync(file);
@@ -59,7 +60,7 @@ const inTheMiddle = (backup: Buffer): void => {
 };
 
 describe.each([200, 80, 40])('in a terminal of %i columns', (columns) => {
-  it('two lines show the progress, fit, and are gone at the end', async () => {
+  it('the progress has two lines that fit, which are removed at the end', async () => {
     const large = fillHome();
     await using terminal = TmuxTerminal.run(backUpInto(`${UNTIL_GO}; cat >/dev/null`), { columns });
     const [shown = ''] = LINES.exec(await terminal.until(LINES)) ?? [];
@@ -88,7 +89,7 @@ describe.each([200, 80, 40])('in a terminal of %i columns', (columns) => {
       /coffer: .*damaged.*ENDED/,
     ],
   ] as const)(
-    '%s ends at once after %s, and shows the whole reason',
+    '%s ends at once after %s, and shows the complete reason',
     async (...[, , run, status, why]) => {
       await using terminal = TmuxTerminal.run(run(), { columns });
       await terminal.until(LINES);
@@ -99,7 +100,7 @@ describe.each([200, 80, 40])('in a terminal of %i columns', (columns) => {
     },
   );
 
-  it('warnings stand above the lines, and below the table at the end', async () => {
+  it('warnings are above the progress, and below the table at the end', async () => {
     const large = fillHome();
     await using terminal = TmuxTerminal.run(backUpInto(`${UNTIL_GO}; cat >/dev/null; sleep 2`), {
       columns,
@@ -115,11 +116,11 @@ describe.each([200, 80, 40])('in a terminal of %i columns', (columns) => {
   });
 });
 
-describe('when all has been sent', () => {
+describe('a backup that has been sent completely', () => {
   const untilStored = (): string => backUpInto(`cat >/dev/null; touch all; ${UNTIL_GO}`);
 
   it.each([200, 80, 40])(
-    'it is syncing, in %i columns, until the storage has all',
+    'shows in %i columns that it is syncing until the storage confirms it',
     async (columns) => {
       await using terminal = TmuxTerminal.run(untilStored(), { columns });
       await terminal.until(/100 % {2}syncing\n.* of \d/);
@@ -130,7 +131,7 @@ describe('when all has been sent', () => {
     },
   );
 
-  it('Ctrl-C ends it, and says that the backup may be there', async () => {
+  it('ends at Ctrl-C, and says that it may be there', async () => {
     await using terminal = TmuxTerminal.run(`trap : INT\n${untilStored()}`);
     await terminal.until(/syncing/);
     terminal.press('C-c');
@@ -147,7 +148,7 @@ describe('an interrupt', () => {
     ['restore', () => readBack('restore -y --rename-conflicting', notAtAll, 'sleep 60')],
   ];
   describe.each(stages)('of %s', (_, command) => {
-    it('by Ctrl-C ends it, and the terminal is restored', async () => {
+    it('by Ctrl-C ends it and restores the terminal', async () => {
       await using terminal = TmuxTerminal.run(`trap : INT\n${command()}`);
       await terminal.until(LINES);
       terminal.press('C-c');
@@ -156,25 +157,25 @@ describe('an interrupt', () => {
       expect(terminal.shown).toMatch(/coffer: interrupted by SIGINT/);
     });
 
-    it('by closing the window ends it like any other', async () => {
+    it('by closing the window ends it with the same exit status', async () => {
       await using terminal = TmuxTerminal.run(
-        // The shell of the window ends; one that does not notes how coffer ended.
+        // The shell of the window ends; another shell notes the exit status of coffer.
         `cat >inner <<'END'\ntrap : HUP\n${command()}\necho $? >status\nEND\nsh inner`,
       );
       await terminal.until(LINES);
       terminal.close();
       const status = join(terminal.directory, 'status');
-      while (!existsSync(status) || readFileSync(status).length === 0) await sleep(50);
+      await eventually(() => existsSync(status) && readFileSync(status).length > 0, 'coffer ends');
       expect(readFileSync(status, 'utf8')).toBe('130\n');
     });
   });
 });
 
-describe('a window that changes its size', () => {
+describe('a window that is resized', () => {
   it.each([
     [80, 40],
     [40, 200],
-  ])('from %i to %i columns has the lines once, and they fit', async (from, to) => {
+  ])('from %i to %i columns shows the progress once, in lines that fit', async (from, to) => {
     await using terminal = TmuxTerminal.run(backUpInto(`${UNTIL_GO}; cat >/dev/null`), {
       columns: from,
     });
@@ -203,7 +204,7 @@ class Clock {
 }
 
 describe('the lines of the progress', () => {
-  it.each([40, 41, 60, 80, 120, 200])('fit into %i columns, whatever is shown', (columns) => {
+  it.each([40, 41, 60, 80, 120, 200])('fit into %i columns with any numbers', (columns) => {
     for (const total of [1, 1000, 123_456_789, 2 ** 40, 2 ** 50]) {
       const clock = new Clock();
       const name = 'a-vm-with-a-name-of-thirty-one-';
@@ -223,7 +224,7 @@ describe('the lines of the progress', () => {
     }
   });
 
-  it('tell bytes, rate, time left and elapsed', () => {
+  it('show bytes, rate, time left and elapsed time', () => {
     const clock = new Clock();
     const progress = new Progress('receive', [{ name: 'work', total: 1000 }], undefined, clock.now);
     expect(formatBlock(progress.standing, 80)[1]).toBe('0 B of 1000 B, 0:00');
@@ -235,7 +236,7 @@ describe('the lines of the progress', () => {
     expect(formatBlock(progress.standing, 80)[1]).toBe('500 B of 1000 B, 5 s left, 0:05, 100 B/s');
   });
 
-  it('do not jump when the storage confirms in steps', () => {
+  it('show a steady time left while the storage confirms in steps', () => {
     const clock = new Clock();
     let confirmed = 0;
     const total = 120 * 64;
@@ -246,7 +247,7 @@ describe('the lines of the progress', () => {
       clock.now,
     );
     const left: number[] = [];
-    // 64 every six seconds, after a second 60 for the first step: 10.67 a second.
+    // 64 bytes every six seconds, which is 10.67 bytes/s.
     for (let second = 1; second <= 360; second++) {
       clock.time += 1000;
       if (second % 6 === 0) confirmed += 64;
@@ -259,7 +260,7 @@ describe('the lines of the progress', () => {
     }
   });
 
-  it('expect no more of a VM that is done, of which only what changed was read', () => {
+  it('do not count the unread rest of a VM that is done', () => {
     const shares = ['work', 'vault'].map((name) => ({ name, total: 1000 }));
     const progress = new Progress('send', shares);
     progress.advance('work', 10);
@@ -267,7 +268,7 @@ describe('the lines of the progress', () => {
     expect(formatBlock(progress.standing, 80)[1]).toBe('10 B of 1010 B, 0:00');
   });
 
-  it('say what is done when all data has been sent', () => {
+  it('show the phase sync after all data has been sent', () => {
     const progress = new Progress('send', [{ name: 'work', total: 1000 }]);
     progress.working('work', 'private');
     progress.advance('work', 800);

@@ -6,7 +6,7 @@ import { TmuxTerminal } from './tmux.ts';
 
 let box: Box;
 let backup: string;
-/** What comes between `coffer backup` and what is backed up. */
+/** The options between `coffer backup` and the directory. */
 let toUsb: string;
 let list: string;
 const rubbish: (() => unknown)[] = [];
@@ -23,7 +23,7 @@ beforeAll(async () => {
 const backups = (): number => readdirSync(box.backups).length;
 
 describe.each([200, 80, 40])('in a terminal of %i columns', (columns) => {
-  it('a backup shows the plan, asks, asks for the passphrase twice, and does not show it', async () => {
+  it('a backup shows its plan, asks for confirmation, and asks twice for the passphrase without showing it', async () => {
     await using terminal = TmuxTerminal.run(`coffer backup ${toUsb} backups vault`, { columns });
     await terminal.until(/vault[^]*Back up\? \[y\/N\] $|Back up\? \[y\/N\]$/m);
     terminal.type('y\n');
@@ -36,7 +36,7 @@ describe.each([200, 80, 40])('in a terminal of %i columns', (columns) => {
     expect(terminal.shown).toMatch(/^Stored /m);
   });
 
-  it('no means no, and only yes means yes', async () => {
+  it('any answer but yes means no', async () => {
     for (const answer of ['n', '', 'yess', 'nein']) {
       const before = backups();
       await using terminal = TmuxTerminal.run(`coffer backup ${toUsb} -p pw backups vault`, {
@@ -52,7 +52,7 @@ describe.each([200, 80, 40])('in a terminal of %i columns', (columns) => {
 });
 
 describe('the passphrase', () => {
-  it('is asked for again if the two differ', async () => {
+  it('is asked for again if the two entries differ', async () => {
     await using terminal = TmuxTerminal.run(`coffer backup ${toUsb} -y backups vault`);
     await terminal.until(/^Passphrase:/m);
     terminal.type('0ne\ntw0\n');
@@ -62,7 +62,7 @@ describe('the passphrase', () => {
     expect(terminal.shown).not.toMatch(/0ne|tw0|thr33/);
   });
 
-  it('can be edited like any line, and a wrong one is reported', async () => {
+  it('can be edited like any line, and is refused if it is wrong', async () => {
     await using terminal = TmuxTerminal.run(list);
     await terminal.until(/^Passphrase:/m);
     terminal.type('something else');
@@ -108,7 +108,7 @@ describe('the passphrase', () => {
     }
   });
 
-  it('is asked for at the terminal, wherever standard input, output and error are', async () => {
+  it('is asked for at the terminal, even if standard input, output and error are redirected', async () => {
     await using terminal = TmuxTerminal.run(
       `echo other | { ${list} 2>log >out; }; status=$?; cat out log; sh -c "exit $status"`,
     );
@@ -120,7 +120,7 @@ describe('the passphrase', () => {
     expect(terminal.shown).not.toContain(PASSPHRASE);
   });
 
-  it('is not shown if standard input is the terminal, either', async () => {
+  it('is not shown with -p - if standard input is the terminal', async () => {
     await using terminal = TmuxTerminal.run(`${list} -p -`);
     await terminal.until(/^Passphrase:/m);
     terminal.type(`${PASSPHRASE}\n`);
@@ -128,14 +128,14 @@ describe('the passphrase', () => {
     expect(terminal.shown).not.toContain(PASSPHRASE);
   });
 
-  it('leaves to the shell what is typed after it', async () => {
+  it('does not consume what is typed after it', async () => {
     await using terminal = TmuxTerminal.run(`${list} >/dev/null; read -r line; echo "read $line"`);
     await terminal.until(/^Passphrase:/m);
     terminal.type(`${PASSPHRASE}\nthe next line\n`);
     await terminal.until(/^read the next line$/m);
   });
 
-  it('is not shown while coffer is stopped, and is asked for again when it continues', async () => {
+  it('is asked for again when coffer continues after it was stopped', async () => {
     await using terminal = TmuxTerminal.run(`set -m\n${list}\nstty -a | grep -o ' -*echo '; fg`);
     await terminal.until(/^Passphrase:/m);
     terminal.press('C-z');
@@ -146,7 +146,7 @@ describe('the passphrase', () => {
     expect(terminal.shown).not.toContain(PASSPHRASE);
   });
 
-  it('is not asked for from the background until coffer is in the foreground', async () => {
+  it('is not asked for before coffer is in the foreground', async () => {
     await using terminal = TmuxTerminal.run(
       `set -m\n${list} & sleep 2; jobs; stty -a | grep -o ' -*echo '; fg`,
     );
@@ -179,7 +179,7 @@ const QUESTIONS = [
   ],
 ] as const;
 
-describe.each(QUESTIONS)('at the question for %s', (_, command, question) => {
+describe.each(QUESTIONS)('at the question about %s', (_, command, question) => {
   async function atQuestion(): Promise<TmuxTerminal> {
     const terminal = TmuxTerminal.run(`sh -c 'echo $$ >pid; exec "$@"' sh ${command()}`);
     if (question.source.includes('Repeat')) {
@@ -210,7 +210,7 @@ describe.each(QUESTIONS)('at the question for %s', (_, command, question) => {
     expect(await terminal.ended()).toBe(130);
   });
 
-  it('the end of the input means no', async () => {
+  it('the end of the input is refused', async () => {
     await using terminal = await atQuestion();
     terminal.press('C-d');
     expect(await terminal.ended()).toBe(5);

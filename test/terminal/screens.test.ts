@@ -21,7 +21,7 @@ function at(clock: string): Record<string, string> {
   return { TZ: 'UTC', FIXED_CLOCK: clock, NODE_OPTIONS: withPreloaded(CLOCK) };
 }
 
-/** What a command shows; lines that the terminal broke as one, sizes and places as placeholders. */
+/** The output of a command, with lines joined that the terminal broke, and placeholders for sizes and places. */
 async function screenOf(command: string, columns: number): Promise<string[]> {
   const environment = Object.entries(at(DAY_LATER)).map(([name, value]) => `${name}='${value}'`);
   await using terminal = TmuxTerminal.run(
@@ -41,7 +41,7 @@ async function screenOf(command: string, columns: number): Promise<string[]> {
     .map((line) => line.trimEnd());
 }
 
-/** Sentences are broken between words, where depends on the length of a directory's name. */
+/** The words of sentences, which are broken at places that depend on the length of a directory's name. */
 function words(lines: readonly string[]): string[] {
   return lines.join(' ').split(/ +/);
 }

@@ -13,14 +13,14 @@ import { lastEvent } from '../cli/events.ts';
 
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 
-/** One of each kind: C0, DEL, C1 CSI and OSC, both marks, embeddings, isolates, separators, of no width. */
+/** Characters of each kind: C0, DEL, C1 CSI and OSC, marks, embeddings, isolates, separators, and without a width. */
 const HOSTILE =
   '\u0007\u001b[2J\r\u007f\u009b2J\u009d0;owned\u009c\u061c\u200e\u200f\u202egnp.exe\u2066\u2069' +
   '\u2028\u2029\u200b\u200d\ufeff\u00ad\u2060\u3164\u115f\ufe0f\u{e0041}\ue000\ufff9';
 const UNSEEN =
   /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u200b-\u200f\u2028-\u202e\u2060-\u2069\u3164\ufe0f\ufeff\ufff9]|[\ud800-\udfff]|\u{e0041}/u;
 
-describe('text that is shown', () => {
+describe('shown text', () => {
   it('contains no invisible characters', () => {
     expect(printable(HOSTILE)).not.toMatch(UNSEEN);
     expect(printableLines(`${HOSTILE}\n${HOSTILE}`)).not.toMatch(UNSEEN);
@@ -39,7 +39,7 @@ describe('text that is shown', () => {
     expect(printable(text)).toBe(text);
   });
 
-  it('is the same JSON, with escapes', () => {
+  it('in JSON contains escapes in place of invisible characters', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const json = printableJson({ text, hostile: HOSTILE });
@@ -49,7 +49,7 @@ describe('text that is shown', () => {
     );
   });
 
-  it('is aligned in columns, whatever the width of its characters', () => {
+  it('is aligned in columns by the width of its characters', () => {
     const table = formatTable(
       ['name', 'x'],
       [
@@ -62,7 +62,7 @@ describe('text that is shown', () => {
   });
 });
 
-/** The settings of a VM with hostile text wherever Qubes would allow any text, and elsewhere. */
+/** A list of VMs with these settings and features. */
 function hostileXml(settings: string, features = ''): Buffer {
   return Buffer.from(
     '<qubes><labels><label id="label-1" color="0xcc0000">red</label></labels><domains>' +
@@ -77,7 +77,7 @@ function hostileXml(settings: string, features = ''): Buffer {
   );
 }
 
-/** Every character that XML can hold, as a reference to it. */
+/** Every hostile character that XML allows, as a reference to it. */
 const asXml = Array.from(HOSTILE)
   .filter((character) => !/[\u0007\u001b]/.test(character))
   .map((character) => `&#${character.codePointAt(0) ?? 0};`)
@@ -87,7 +87,7 @@ const VOLUME = 'vm5/private.img';
 const archiveWith = (xml: Buffer): Promise<Buffer> =>
   makeArchive({ 'qubes.xml': xml, [VOLUME]: Buffer.alloc(512) });
 
-/** As R3 has it, in format 3: the text is in attributes, and some of it is Python's. */
+/** A list of R3, with hostile text in attributes, some of which are Python literals. */
 const R3_XML = `<QubesVmCollection><QubesTemplateVm qid="9" name="deb${asXml}" label="red"/>
   <QubesNetVm qid="2" name="net${asXml}" template_qid="9" label="${asXml}" pcidevs="['${asXml}']"/>
   <QubesAppVm qid="5" name="mail" label="${asXml}" template_qid="9" netvm_qid="2" kernelopts="${asXml}"
@@ -120,7 +120,7 @@ describe.each(Object.entries(BACKUPS))('an authentic backup with %s of hostile t
     ['restore', '-y'],
     ['restore', '-y', '--ignore-missing', '--rename-conflicting'],
     ['restore', '-y', '--distrust-settings', '--rename-conflicting'],
-  ])('shows none of it: %s %s %s %s', async (...words) => {
+  ])('is shown without it by %s %s %s %s', async (...words) => {
     const box = await Box.empty();
     const file = join(box.directory, 'homes/usb/hostile');
     writeFileSync(file, await make());
@@ -136,7 +136,7 @@ describe.each(Object.entries(BACKUPS))('an authentic backup with %s of hostile t
   });
 });
 
-it('coffer devices makes the names of file systems, and what VMs say about their devices, printable', async () => {
+it('coffer devices makes the names of file systems printable', async () => {
   await using dom0 = await Dom0.make();
   const disk = {
     path: '/dev/sdb1',

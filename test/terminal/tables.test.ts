@@ -27,7 +27,7 @@ const COMMANDS: readonly [string, () => string, number][] = [
 
 describe.each([40, 80, 200])('in a terminal of %i columns', (columns) => {
   it.each(COMMANDS)(
-    'the terminal breaks no line of %s, but words that are longer than a line',
+    'the output of %s fits, except for words that are longer than a line',
     async (_, command, status) => {
       await using terminal = TmuxTerminal.run(`coffer ${command()}`, { columns, rows: 100 });
       expect(await terminal.ended()).toBe(status);
