@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
-import { LeadingCommand } from '../transport/leading-command.ts';
+import { StorageCommand } from '../transport/storage-command.ts';
 import { Box, type Run } from './box.ts';
 import { lastEvent } from './events.ts';
 
@@ -25,13 +25,13 @@ class Place {
   readonly directory: string;
   /** Options of `coffer`. */
   where: string[];
-  command: LeadingCommand;
+  command: StorageCommand;
 
   private constructor(box: Box, through: 'usb' | 'dom0') {
     this.box = box;
     this.directory = join(box.directory, 'far-away');
     mkdirSync(this.directory);
-    this.command = new LeadingCommand(join(box.directory, 'homes/usb'));
+    this.command = new StorageCommand(join(box.directory, 'homes/usb'));
     const vm = through === 'usb' ? ['-d', 'usb'] : [];
     this.where = [...vm, '--through', this.command.command];
   }
@@ -41,8 +41,8 @@ class Place {
   }
 
   /** Replaces some of what the command does. */
-  otherwise(otherwise: ConstructorParameters<typeof LeadingCommand>[1]): void {
-    this.command = new LeadingCommand(join(this.box.directory, 'homes/usb'), otherwise);
+  otherwise(otherwise: ConstructorParameters<typeof StorageCommand>[1]): void {
+    this.command = new StorageCommand(join(this.box.directory, 'homes/usb'), otherwise);
   }
 
   run(command: string, ...words: readonly string[]): Run {

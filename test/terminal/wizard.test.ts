@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
-import { LeadingCommand } from '../transport/leading-command.ts';
+import { StorageCommand } from '../transport/storage-command.ts';
 import { TmuxTerminal } from './tmux.ts';
 
 let box: Box;
@@ -13,7 +13,7 @@ afterAll(async () => {
 });
 beforeAll(async () => {
   box = await Box.full((remove) => rubbish.push(remove));
-  // A series at little cost, which the backups of the wizard go on with.
+  // The backups of the wizard continue this series, whose key derivation is cheap.
   box.backUp();
   mkdirSync(join(box.backups, 'older'));
 });
@@ -30,7 +30,7 @@ function wizard(columns = 80, { directory } = box): TmuxTerminal {
   );
 }
 
-/** Waits for a question, and answers it with these keys. */
+/** A question to wait for, and the keys that answer it. */
 type Answer = readonly [question: RegExp, ...keys: readonly string[]];
 
 async function answer(terminal: TmuxTerminal, answers: readonly Answer[]): Promise<void> {
@@ -68,7 +68,7 @@ const TO_NEWEST: readonly Answer[] = [
 const OPENED: readonly Answer[] = [...TO_NEWEST, [/^Passphrase:/m, `${PASSPHRASE}\n`]];
 
 describe.each([200, 80, 40])('in a terminal of %i columns, the wizard', (columns) => {
-  it('leads through a backup, and tells the command that does the same', async () => {
+  it('makes a backup, and shows the equivalent command', async () => {
     const before = backups().length;
     await using terminal = wizard(columns);
     await answer(terminal, [...TO_USB, ENCRYPTION, ...PASSPHRASE_TWICE]);
@@ -83,13 +83,13 @@ describe.each([200, 80, 40])('in a terminal of %i columns, the wizard', (columns
     expect(box.coffer(again)).toMatchObject({ status: 0 });
   });
 
-  it('leads through a restore, and tells the command that does the same', async () => {
+  it('restores from a backup, and shows the equivalent command', async () => {
     await using terminal = wizard(columns);
     await answer(terminal, [
       ...TO_NEWEST,
       [/^Passphrase:/m, 'wrong\n'],
       [/Try again[^]*^Passphrase/m, `${PASSPHRASE}\n`],
-      // All are chosen: only the one that is at the top remains.
+      // All VMs are selected: `i` deselects them, and Space selects the first.
       [/Which VMs\?/, 'i', 'Space', 'Enter'],
       [/Any of these\?/, 'Space', 'Enter'],
       [/Restore\?\s+\[y\/N\]/, 'y\n'],
@@ -143,9 +143,9 @@ const SCREENS: readonly (readonly [Answer, readonly string[]])[] = [
 ];
 
 it.each([200, 80, 40])(
-  'in a terminal of %i columns, the screens at the first questions are these',
+  'in a terminal of %i columns, the wizard asks its first questions with the expected screens',
   async (columns) => {
-    // Without what other tests restore.
+    // A box of its own: other tests restore VMs, which would be on the screens.
     await using terminal = wizard(columns, await Box.full());
     const lines = (): string[] => terminal.shown.replace(/\n(?=invert)/, ' ').split('\n');
     for (const [place, [step, screen]] of SCREENS.entries()) {
@@ -158,7 +158,7 @@ it.each([200, 80, 40])(
   },
 );
 
-/** The way to each question of a backup, and what is at hand there. */
+/** Each question of a backup: its name, the answers that lead to it, and its text. */
 const WAYS: readonly (readonly [string, readonly Answer[], RegExp])[] = [
   ['what to do', [], /What do you want to do\?/],
   ['the VMs', [TASK], /Which VMs\?/],
@@ -174,7 +174,7 @@ const WAYS: readonly (readonly [string, readonly Answer[], RegExp])[] = [
   ['the review', [...TO_USB, ENCRYPTION, ...PASSPHRASE_TWICE], /Back up\?/],
 ];
 
-/** And to those of a restore that are not the same. */
+/** The questions that only a restore asks. */
 const WAYS_BACK: typeof WAYS = [
   ['where the backup is', [RESTORE], /Where is the backup\?/],
   ['the backup', [RESTORE, SOURCE, VM, WHAT], /Which backup\?[^]*backups\//],
@@ -184,23 +184,26 @@ const WAYS_BACK: typeof WAYS = [
   ['the restore', [...OPENED, QUBES, [/Any of these\?/, 'Space', 'Enter']], /Restore\?/],
 ];
 
-describe.each([...WAYS, ...WAYS_BACK])('at the question for %s,', (_, way, question) => {
-  it('Ctrl-C ends coffer, and leaves the terminal as it was', async () => {
-    const before = backups();
-    await using terminal = wizard();
-    await answer(terminal, [...way, [question, 'C-c']]);
-    expect(await terminal.ended()).toBe(130);
-    expect(terminal.shown).toMatch(/^coffer: interrupted: nothing was done/m);
-    expect(backups()).toEqual(before);
-  });
-});
+describe.each([...WAYS, ...WAYS_BACK])(
+  'the wizard, at the question for %s,',
+  (_, way, question) => {
+    it('ends at Ctrl-C, and says that nothing was done', async () => {
+      const before = backups();
+      await using terminal = wizard();
+      await answer(terminal, [...way, [question, 'C-c']]);
+      expect(await terminal.ended()).toBe(130);
+      expect(terminal.shown).toMatch(/^coffer: interrupted: nothing was done/m);
+      expect(backups()).toEqual(before);
+    });
+  },
+);
 
 it.each(WAYS.slice(1, -2))(
-  'Esc leads back from the question for %s, to the end',
+  'the wizard goes back from the question for %s at each Esc, and ends after the first question',
   async (_, way) => {
     await using terminal = wizard();
     await answer(terminal, way);
-    // However many there are: the last one ends the wizard.
+    // As often as needed: at the first question, Esc ends the wizard.
     const escaping = setInterval(() => terminal.press('Escape'), 700);
     try {
       await terminal.until(/^Nothing was done\.$/m);
@@ -211,7 +214,7 @@ it.each(WAYS.slice(1, -2))(
   },
 );
 
-it('Esc leads back one question, where another answer can be given', async () => {
+it('the wizard goes back one question at Esc, and takes another answer there', async () => {
   await using terminal = wizard();
   await answer(terminal, [TASK, QUBES, KIND, VM, [/Where in usb\?/, 'Escape']]);
   await answer(terminal, [
@@ -221,7 +224,7 @@ it('Esc leads back one question, where another answer can be given', async () =>
   expect(await terminal.ended()).toBe(130);
 });
 
-it('what is wrong with an answer is said at once, and it can be corrected', async () => {
+it('the wizard reports an invalid answer at once, and lets the user correct it', async () => {
   await using terminal = wizard();
   await answer(terminal, [
     TASK,
@@ -241,7 +244,7 @@ it('what is wrong with an answer is said at once, and it can be corrected', asyn
   expect(await terminal.ended()).toBe(130);
 });
 
-it('a command can be named, and is quoted in what is told', async () => {
+it('the wizard takes a command as the destination, and quotes it in the equivalent command', async () => {
   await using terminal = wizard();
   await answer(terminal, [TASK, [/Which VMs\?/, 'i', 'Space', 'Enter'], KIND, VM]);
   await answer(terminal, [
@@ -258,18 +261,18 @@ it('a command can be named, and is quoted in what is told', async () => {
   );
 });
 
-it('a command that leads to a place can be named, for a backup and for its restore', async () => {
+it('the wizard backs up through a command, and restores through one', async () => {
   const far = join(box.directory, 'far-away');
   mkdirSync(far);
-  const { command } = new LeadingCommand(join(box.directory, 'homes/usb'));
-  const leading: readonly Answer[] = [
+  const { command } = new StorageCommand(join(box.directory, 'homes/usb'));
+  const through: readonly Answer[] = [
     PLACE,
     [/Which command leads there\?/, 'another', 'Enter'],
     [/The command:/, command, 'Enter'],
   ];
   {
     await using terminal = wizard();
-    await answer(terminal, [TASK, [/Which VMs\?/, 'i', 'Space', 'Enter'], KIND, VM, ...leading]);
+    await answer(terminal, [TASK, [/Which VMs\?/, 'i', 'Space', 'Enter'], KIND, VM, ...through]);
     await answer(terminal, [
       [/The place, as the command takes it:/, '/nosuch', 'Enter'],
       [/ended\s+with\s+status\s+9/, '\u0015', far, 'Enter'],
@@ -283,7 +286,7 @@ it('a command that leads to a place can be named, for a backup and for its resto
   }
   expect(readdirSync(far)).toHaveLength(1);
   await using terminal = wizard();
-  await answer(terminal, [RESTORE, SOURCE, VM, ...leading]);
+  await answer(terminal, [RESTORE, SOURCE, VM, ...through]);
   await answer(terminal, [
     [/The place, as the command takes it:/, far, 'Enter'],
     [/Which backup\?[^]*the newest backup here/, 'Enter'],
@@ -293,7 +296,7 @@ it('a command that leads to a place can be named, for a backup and for its resto
   expect(await terminal.ended()).toBe(130);
 });
 
-it('SIGTERM and the end of the input end it', async () => {
+it('the wizard ends at SIGTERM and at the end of the input', async () => {
   for (const [key, status] of [
     ['C-d', 5],
     ['TERM', 130],
@@ -306,13 +309,13 @@ it('SIGTERM and the end of the input end it', async () => {
   }
 });
 
-it('there is none without a terminal: then the help is shown', () => {
+it('coffer shows its help instead of the wizard if there is no terminal', () => {
   const run = box.bare([], '', { COFFER_SYSTEM: box.directory });
   expect(run.status).toBe(2);
   expect(run.stderr).toMatch(/^Usage: coffer/m);
 });
 
-it('a VM that offers names with control characters cannot have them shown', async () => {
+it('the wizard shows no file names with control characters', async () => {
   writeFileSync(join(box.backups, 'qubes-\u001b[31mred'), '');
   await using terminal = wizard();
   await answer(terminal, [[/What do you want/, 'Down', 'Enter'], [/Where is/, 'Enter'], VM, WHAT]);

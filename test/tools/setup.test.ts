@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const SCRIPT = new URL('../../tools/setup.sh', import.meta.url).pathname;
-/** What is on every machine. */
+/** Programs that every machine has. */
 const ORDINARY = ['sh', 'cat', 'cksum', 'dirname', 'env', 'mkdir', 'paste', 'sort'];
 
 interface Machine {
@@ -25,7 +25,7 @@ interface Machine {
   readonly node?: string;
 }
 
-/** A clone on a machine with few programs; of installers only what they are asked for is noted. */
+/** A clone on a machine with few programs; the installers only record how they were called. */
 class FreshClone implements Disposable {
   readonly #directory = mkdtempSync(join(tmpdir(), 'coffer-setup-'));
   readonly #calls = join(this.#directory, 'calls');
@@ -73,7 +73,7 @@ const APT = 'apt-get install -y -qq --no-install-recommends';
 
 const FOR_DEMO = ['gzip', 'zstd', 'mkfs.ext4'];
 
-describe('setup', () => {
+describe('tools/setup.sh', () => {
   it('installs only what is needed and missing', () => {
     using clone = new FreshClone({ has: ['apt-get', 'gzip', 'mkfs.ext4'], user: 'root' });
     const { status, calls } = clone.setUp('demo');
@@ -144,7 +144,7 @@ describe('setup', () => {
   });
 });
 
-/** On every Debian system, but for those that were made to do without. */
+/** Packages of every ordinary Debian system. */
 const BASIC = ['dpkg', 'e2fsprogs', 'procps', 'systemd', 'util-linux'];
 
 const SERVICE = /^(\/etc\/init\.d|(\/usr)?\/lib\/systemd\/system)\/./m;

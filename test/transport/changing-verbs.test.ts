@@ -11,7 +11,7 @@ import { Home, buildAgent } from './storage-vm.ts';
 
 const { signal } = new AbortController();
 
-/** What the storage looks at before it deletes a file, and something behind it. */
+/** A file that begins as a backup does, which the storage checks before it deletes one. */
 const BACKUP = Buffer.concat([
   Buffer.from('backup-header'.padEnd(512, '\0')),
   Buffer.from('format=coffer-1\nbackup-id=00\n'),
@@ -20,18 +20,18 @@ const BACKUP = Buffer.concat([
 
 beforeAll(buildAgent);
 
-/** The same promises, whether the storage is a VM or dom0; paths are absolute for both. */
+/** The same requirements, whether the storage is a VM or dom0; paths are absolute for both. */
 describe.each<[string, (home: Home) => Storage]>([
   ['sys-usb', (home) => home.storage()],
   ['dom0', () => new Dom0Storage()],
-])('the storage of %s, when it is to delete,', (owner, open) => {
+])('deletion in the storage of %s', (owner, open) => {
   const resultsOf = async (home: Home, names: readonly string[]): Promise<unknown[]> => {
     const deletions = await open(home).deleteBackups(home.backups, names, signal);
     expect(deletions.map(({ fileName }) => fileName)).toEqual(names);
     return deletions.map(({ result }) => result);
   };
 
-  it('deletes backups, leaves the others alone, and has an outcome for each', async () => {
+  it('deletes the named backups only, and reports a result for each name', async () => {
     using home = new Home();
     for (const name of ['one', 'two', 'three'])
       writeFileSync(path.join(home.backups, name), BACKUP);
@@ -41,13 +41,13 @@ describe.each<[string, (home: Home) => Storage]>([
     expect(await resultsOf(home, names)).toEqual(['ABSENT', 'ABSENT', 'ABSENT']);
   });
 
-  it('deletes nothing but a regular file that begins as a backup does', async () => {
+  it('refuses everything but a regular file that begins as a backup does', async () => {
     using home = new Home();
     const at = (name: string): string => path.join(home.backups, name);
     writeFileSync(at('backup'), BACKUP);
     writeFileSync(at('empty'), '');
     writeFileSync(at('short'), BACKUP.subarray(0, 520));
-    writeFileSync(at('text'), 'a letter to my mother '.repeat(100));
+    writeFileSync(at('text'), 'some other text, not a backup '.repeat(100));
     writeFileSync(at('other tar'), Buffer.concat([Buffer.alloc(512), BACKUP.subarray(512)]));
     writeFileSync(
       at('official'),
@@ -64,7 +64,7 @@ describe.each<[string, (home: Home) => Storage]>([
   });
 
   it.each(['../backups/one', '.', '..', '', 'a/b', 'a\0b'])(
-    'deletes nothing at all when a name leads elsewhere: %j',
+    'deletes nothing at all if one of the names is not a plain file name: %j',
     async (name) => {
       using home = new Home();
       writeFileSync(path.join(home.backups, 'one'), BACKUP);
@@ -73,7 +73,7 @@ describe.each<[string, (home: Home) => Storage]>([
     },
   );
 
-  it('refuses a directory that is not there, and one that is none', async () => {
+  it('refuses a directory that does not exist, and a file in place of one', async () => {
     using home = new Home();
     writeFileSync(path.join(home.path, 'file'), BACKUP);
     for (const name of ['nowhere', 'file']) {
@@ -82,7 +82,7 @@ describe.each<[string, (home: Home) => Storage]>([
     }
   });
 
-  it('deletes more than one request can name', async () => {
+  it('deletes more backups than one request can name', async () => {
     using home = new Home();
     const names = Array.from({ length: 2_500 }, (_, i) => `backup-${i}`);
     for (const name of names.slice(0, 2_400)) writeFileSync(path.join(home.backups, name), BACKUP);
@@ -91,7 +91,7 @@ describe.each<[string, (home: Home) => Storage]>([
     expect(home.files()).toEqual([]);
   });
 
-  it('says that it can, when it is given no name', async () => {
+  it('accepts an empty list of names', async () => {
     using home = new Home();
     expect(await resultsOf(home, [])).toEqual([]);
   });
@@ -100,10 +100,10 @@ describe.each<[string, (home: Home) => Storage]>([
 describe.each<[string, (home: Home) => Storage]>([
   ['sys-usb', (home) => home.storage()],
   ['dom0', () => new Dom0Storage()],
-])('the storage of %s, when it is to assemble,', (owner, open) => {
+])('assembly in the storage of %s', (owner, open) => {
   const target = (home: Home, fileName = 'pack') => ({ directory: home.backups, fileName });
 
-  it('makes a file of bytes and of ranges of others, whatever their order', async () => {
+  it('makes a private file of given bytes and ranges of other files, in any order', async () => {
     const sources = [randomBytes(3_000_000), randomBytes(1_000)];
     const piece = fc.oneof(
       fc.record({ bytes: fc.uint8Array({ minLength: 1, maxLength: 2_000 }) }),
@@ -146,7 +146,7 @@ describe.each<[string, (home: Home) => Storage]>([
     );
   });
 
-  it('bears the name .partial until it is finished, and leaves nothing when it is not', async () => {
+  it('uses the name .partial until it is finished, and leaves nothing if it is not', async () => {
     using home = new Home();
     writeFileSync(path.join(home.backups, 'one'), BACKUP);
     {
@@ -157,7 +157,7 @@ describe.each<[string, (home: Home) => Storage]>([
     expect(home.files()).toEqual(['one']);
   });
 
-  it('never overwrites', async () => {
+  it('never overwrites a file', async () => {
     using home = new Home();
     writeFileSync(path.join(home.backups, 'pack'), 'mine');
     const opening = open(home).openAssembly(target(home), undefined, signal);
@@ -165,19 +165,19 @@ describe.each<[string, (home: Home) => Storage]>([
     expect(readFileSync(path.join(home.backups, 'pack'), 'utf8')).toBe('mine');
   });
 
-  it('refuses at once when there is too little space', async () => {
+  it('is refused at once if there is too little space', async () => {
     using home = new Home();
     const opening = open(home).openAssembly(target(home), 2 ** 52, signal);
     await expect(opening).rejects.toThrow('not enough space');
   });
 
   it.each<[string, string, number, string]>([
-    ['is not there', 'none', 1, 'does not exist'],
-    ['is shorter', 'one', BACKUP.length + 1, 'shorter'],
-    ['is elsewhere', '../one', 1, 'plain name'],
+    ['does not exist', 'none', 1, 'does not exist'],
+    ['is shorter than the range', 'one', BACKUP.length + 1, 'shorter'],
+    ['is in another directory', '../one', 1, 'plain name'],
     ['is not a regular file', 'pipe', 1, 'not a regular file'],
   ])(
-    'fails when a file that it copies from %s, and leaves nothing',
+    'fails if a file that it copies from %s, and leaves nothing',
     async (_what, name, length, message) => {
       using home = new Home();
       writeFileSync(path.join(home.backups, 'one'), BACKUP);

@@ -6,11 +6,11 @@ import { KiB } from '../../shared/sizes.ts';
 import { MemoryDirectory } from '../archive/memory-directory.ts';
 
 const BLOCK = 256 * KiB;
-/** More than are kept, counting two blocks of each. */
+/** More files than the cache holds, with two blocks of each. */
 const FILES = 50;
 const bytes = randomBytes(20 * BLOCK);
 const nameOf = (number: number): string => `file${number}`;
-/** Files of up to 12 blocks, each with other bytes. */
+/** Files of up to 12 blocks, each with different bytes. */
 const contents = Object.fromEntries(
   Array.from({ length: FILES }, (_, number) => {
     const start = number * 1000;
@@ -42,8 +42,8 @@ async function readFrom(
   expect(Buffer.concat(chunks).equals(expected), `${number}: ${from}, ${length}`).toBe(true);
 }
 
-describe('files that a command leads to', () => {
-  it('give any bytes of any of them, in any order, whatever was kept and dropped', async () => {
+describe('the block cache of files read through a command', () => {
+  it('returns the right bytes for random reads of more files than it holds', async () => {
     const number = fc.nat(FILES - 1);
     const reads = fc.array(fc.tuple(number, fc.nat(12 * BLOCK), fc.nat(6 * BLOCK)), {
       minLength: 60,
@@ -58,11 +58,11 @@ describe('files that a command leads to', () => {
     );
   }, 60_000);
 
-  it('give a range of which the oldest block of all is kept, and the others are not', async () => {
+  it('returns the right bytes if only the first block of a range is cached, as the oldest of all', async () => {
     const [long = 0] = Array.from({ length: FILES }, (_, number) => number).filter(
       (number) => (contents[nameOf(number)]?.length ?? 0) > 8 * BLOCK,
     );
-    // Each file leaves up to two more: at some number of them, one block of the range is the next to be dropped.
+    // Each other file adds up to two blocks: for some number of files, the block of the range is the next to be evicted.
     for (let others = 0; others < FILES; others++) {
       await using again = openedThrough();
       await readFrom(again, long, 0, 1);

@@ -57,7 +57,7 @@ const ready = (): Message => ({
   largestFile: undefined,
 });
 
-/** Stores three bytes in a VM that behaves up to the End. */
+/** Stores three bytes in a VM that behaves correctly until it has received End. */
 async function store(ending: (vm: Vm, sha256: Buffer) => Promise<number>): Promise<string> {
   const storage = storageOf(new StoreConversation(), async (vm) => {
     await vm.channel.expect('storeRequest');
@@ -83,7 +83,7 @@ const stored = (sha256: Buffer, bytes = 3) =>
   ({ kind: 'stored', path: '/x', bytes, sha256 }) as const;
 
 describe('a storage VM that receives an archive', () => {
-  it('is believed if length, SHA-256 and exit status are right', async () => {
+  it('is trusted to have stored it if length, SHA-256 and exit status are right', async () => {
     const result = await store(async ({ channel }, sha256) => {
       await channel.send(stored(sha256));
       return 0;
@@ -93,24 +93,24 @@ describe('a storage VM that receives an archive', () => {
 
   it.each<[string, (vm: Vm, sha256: Buffer) => Promise<number>, string]>([
     [
-      'stored less',
+      'has stored too few bytes',
       async ({ channel }, sha256) => channel.send(stored(sha256, 2)).then(() => 0),
       'something other',
     ],
     [
-      'stored something else',
+      'has stored other bytes',
       async ({ channel }) => channel.send(stored(Buffer.alloc(32))).then(() => 0),
       'something other',
     ],
     [
-      'ends badly after success',
+      'exits with an error after Stored',
       async ({ channel }, sha256) => channel.send(stored(sha256)).then(() => 9),
       'ended with status 9',
     ],
-    ['closes the channel', () => Promise.resolve(0), 'closed the channel'],
-    ['has been silent', ({ channel }) => channel.receive().then(() => 0), 'has been silent'],
+    ['closes the channel without an answer', () => Promise.resolve(0), 'closed the channel'],
+    ['is silent', ({ channel }) => channel.receive().then(() => 0), 'has been silent'],
     [
-      'floods',
+      'floods the channel with Progress',
       async ({ stdout }) => {
         const progress = Buffer.from([4, 0x3a, 2, 8, 0]);
         for (let i = 0; i < 100_000 && !stdout.destroyed; i++) {
@@ -122,19 +122,22 @@ describe('a storage VM that receives an archive', () => {
       'flood',
     ],
     [
-      'talks to the terminal',
+      'fails with control characters in its error output',
       ({ stderr }) => {
         stderr.write('\u001b]0;owned\u0007 sorry');
         return Promise.resolve(1);
       },
       'sys-usb says: ?]0;owned? sorry',
     ],
-  ])('is detected if it %s', async (_what, ending, message) => {
+  ])('is reported if it %s', async (_what, ending, message) => {
     expect(await store(ending)).toContain(message);
   });
 });
 
-/** Reads from a VM that behaves up to the first Read, or of a file of some size the first Want. */
+/**
+ * Reads from a VM that behaves correctly until the first Read;
+ * or, with a size, reads a file of that size from one that does until the first Want.
+ */
 async function read(
   size: number | undefined,
   ending: (vm: Vm) => Promise<number>,
@@ -162,14 +165,14 @@ async function read(
   }
 }
 
-/** A Data message as bytes, so that the VM's own rules do not stand in its way. */
+/** The bytes of a Data message, which the channel of the VM would refuse to send. */
 const rawData = (offset: number, value: number) =>
   Buffer.from([7, 0x52, 5, 8, offset, 0x12, 1, value]);
 
 describe('a storage VM that sends an archive', () => {
   it.each<[string, number | undefined, (vm: Vm) => Promise<number>, string]>([
     [
-      'gives what is from elsewhere',
+      'sends bytes from another offset',
       10,
       ({ stdout, channel }) => {
         stdout.write(rawData(5, 1));
@@ -178,7 +181,7 @@ describe('a storage VM that sends an archive', () => {
       'not in sequence',
     ],
     [
-      'gives more than was asked for',
+      'sends more than was asked for',
       1,
       ({ stdout, channel }) => {
         stdout.write(
@@ -188,10 +191,10 @@ describe('a storage VM that sends an archive', () => {
       },
       'more Data than was asked for',
     ],
-    ['has been silent', 10, ({ channel }) => channel.receive().then(() => 0), 'has been silent'],
-    ['ends early', 10, () => Promise.resolve(0), 'closed the channel'],
+    ['is silent', 10, ({ channel }) => channel.receive().then(() => 0), 'has been silent'],
+    ['ends before the end of the file', 10, () => Promise.resolve(0), 'closed the channel'],
     [
-      'gives one byte now and then',
+      'sends one byte at a time, too slowly',
       1_000,
       async ({ stdout }) => {
         for (let i = 0; i < 100 && !stdout.destroyed; i++) {
@@ -202,7 +205,7 @@ describe('a storage VM that sends an archive', () => {
       },
       'has been silent',
     ],
-  ])('is detected if it %s', async (_what, size, ending, message) => {
+  ])('is reported if it %s', async (_what, size, ending, message) => {
     const start = performance.now();
     const error = await read(size, ending);
     expect(error).toBeInstanceOf(StorageError);
@@ -210,7 +213,7 @@ describe('a storage VM that sends an archive', () => {
     expect(performance.now() - start).toBeLessThan(30_000);
   });
 
-  it('can send an honest stream', async () => {
+  it('is read to the end if it sends a correct stream', async () => {
     const result = await read(undefined, async ({ channel }) => {
       await channel.send({ kind: 'data', offset: 0, bytes: Buffer.from('abc') });
       await channel.send({ kind: 'end', bytes: 3, sha256: Buffer.alloc(0) });
@@ -220,7 +223,7 @@ describe('a storage VM that sends an archive', () => {
   });
 });
 
-describe('a storage VM that assembles', () => {
+describe('a storage VM that assembles a file', () => {
   const assembling = async (play: (vm: Vm) => Promise<number>) => {
     const storage = storageOf(new AssembleConversation(), async (vm) => {
       await vm.channel.expect('assembleRequest');
@@ -231,7 +234,7 @@ describe('a storage VM that assembles', () => {
     return storage.openAssembly(target, undefined, signal);
   };
 
-  it('is asked for no more than it can copy in time', async () => {
+  it('is never asked for more than 1 GiB beyond what it has reported as copied', async () => {
     let asked = 0;
     let [most, safe] = [0, 0];
     await using assembly = await assembling(async ({ channel }) => {
@@ -251,7 +254,7 @@ describe('a storage VM that assembles', () => {
     expect(most).toBeLessThanOrEqual(GiB);
   });
 
-  it('is found out when it beats its heart, but does not go on', async () => {
+  it('is reported if it sends Progress, but copies nothing more', async () => {
     await using assembly = await assembling(async ({ channel }) => {
       for (let i = 0; i < 90; i++) {
         await channel.send({ kind: 'progress', bytes: 0 });

@@ -16,7 +16,7 @@ import { agentProgram, buildAgent } from './storage-vm.ts';
 
 const never = new AbortController().signal;
 
-/** sys-net plays the storage VM; `service` is what runs there as coffer.Store. */
+/** sys-net is the storage VM; `service` is the script that runs there as coffer.Store. */
 function storageVm(
   scene: Scene,
   service: string | undefined,
@@ -54,7 +54,7 @@ async function endOf(agent: AgentProcess): Promise<Error | undefined> {
   return agent.explainExit?.(await agent.exited, agent.stderrTail.text);
 }
 
-it('starts a halted VM, says so, and runs the service as its user', async () => {
+it('qrexec starts a halted VM, reports that, and runs the service as its user', async () => {
   await using scene = await makeScene();
   const { connect, started, home } = storageVm(
     scene,
@@ -72,7 +72,7 @@ it('starts a halted VM, says so, and runs the service as its user', async () => 
   expect(started).toEqual(['sys-net']);
 });
 
-it('passes bytes unchanged in both directions', async () => {
+it('qrexec passes bytes unchanged in both directions', async () => {
   await using scene = await makeScene();
   const { connect } = storageVm(scene, 'exec cat');
   const agent = await connect('Store', never);
@@ -81,7 +81,7 @@ it('passes bytes unchanged in both directions', async () => {
   expect((await buffer(agent.stdout)).equals(bytes)).toBe(true);
 });
 
-it('says what to install if the agent is missing', async () => {
+it('a call to a VM without the agent names the package to install', async () => {
   await using scene = await makeScene();
   const { connect } = storageVm(scene, undefined);
   const error = await endOf(await connect('Store', never));
@@ -89,7 +89,7 @@ it('says what to install if the agent is missing', async () => {
   expect(error?.message).toMatch(/not installed in sys-net: install the package qubes-coffer-vm/);
 });
 
-it('tells which package a storage VM lacks that only ever adds', async () => {
+it('a call that deletes or assembles names the package qubes-coffer-vm-prune if it is missing', async () => {
   await using scene = await makeScene();
   const { connect } = storageVm(scene, undefined);
   for (const service of ['Delete', 'Assemble'] as const) {
@@ -101,7 +101,7 @@ it('tells which package a storage VM lacks that only ever adds', async () => {
   }
 });
 
-it('says what is wrong if the agent is there but cannot be started', async () => {
+it('a call reports why the installed agent cannot be started', async () => {
   await using notExecutable = await makeScene();
   const { connect } = storageVm(notExecutable, 'true');
   chmodSync(join(notExecutable.directory, 'qubes-rpc/coffer.Store'), 0o644);
@@ -127,7 +127,7 @@ it('says what is wrong if the agent is there but cannot be started', async () =>
   expect(noUser?.message).toMatch(/cannot start coffer.Store.*user x does not exist/);
 });
 
-it('notices that the VM has shut down in the middle', async () => {
+it('a call reports that the VM has shut down during it', async () => {
   const reason = async (service: string, faults?: Partial<QrexecSettings>) => {
     await using scene = await makeScene();
     return await endOf(await storageVm(scene, service, faults).connect('Store', never));
@@ -136,14 +136,14 @@ it('notices that the VM has shut down in the middle', async () => {
   expect(gone).toBeInstanceOf(StorageError);
   expect(gone?.message).toMatch(/the connection to sys-net was lost/);
 
-  // When it is in the middle of one of qrexec's own messages.
+  // qrexec's own message, with a date before it.
   const said =
     'qrexec-client[7]: process_io.c:39:handle_vchan_error: Error while vchan read, exiting';
   const within = await reason(`echo "2026-11-24 17:00:06.494 ${said}" >&2; exit 1`);
   expect(within?.message).toMatch(/the connection to sys-net was lost/);
 });
 
-it('distinguishes a refused call, an agent that is killed and one that fails', async () => {
+it('a call distinguishes a refusal, an agent that is killed and one that fails', async () => {
   const reason = async (service: string, faults?: Partial<QrexecSettings>) => {
     await using scene = await makeScene();
     return await endOf(await storageVm(scene, service, faults).connect('Store', never));
@@ -156,11 +156,11 @@ it('distinguishes a refused call, an agent that is killed and one that fails', a
   expect(killed).toBeInstanceOf(StorageError);
   expect(killed?.message).toContain('was killed (signal 9)');
 
-  // Then the agent itself said why.
+  // An agent that fails has given the reason itself.
   expect(await reason('exit 4')).toBeUndefined();
 });
 
-it('says that a VM does not start, and why', async () => {
+it('a call reports why a VM does not start', async () => {
   await using scene = await makeScene();
   const { connect } = storageVm(scene, 'true');
   scene.qubesd.fault = ({ method }) =>
@@ -172,7 +172,7 @@ it('says that a VM does not start, and why', async () => {
   await expect(starting).rejects.toThrow(/sys-net does not start.*Not enough memory to start/);
 });
 
-it('refuses a VM that does not exist', async () => {
+it('a call to a VM that does not exist is refused', async () => {
   await using scene = await makeScene();
   const system = openQubesdSystem({ socketPath: scene.qubesd.socketPath });
   const connect = qrexec('nosuch', {
@@ -183,7 +183,7 @@ it('refuses a VM that does not exist', async () => {
   await expect(connect('Store', never)).rejects.toThrow(/No such domain: 'nosuch'/);
 });
 
-it('notices that the VM shut down between the question and the call', async () => {
+it('a call reports that the VM has shut down after its state was queried', async () => {
   await using scene = await makeScene();
   const { connect } = storageVm(scene, 'true');
   scene.qubesd.fault = ({ method, dest }) => {
@@ -201,7 +201,7 @@ it('notices that the VM shut down between the question and the call', async () =
   expect(error?.message).toMatch(/qrexec cannot reach sys-net/);
 });
 
-it('ends the call when the signal fires', async () => {
+it('a call ends when its AbortSignal fires', async () => {
   await using scene = await makeScene();
   const { connect } = storageVm(scene, 'exec sleep 60');
   const controller = new AbortController();
@@ -211,7 +211,7 @@ it('ends the call when the signal fires', async () => {
   expect((await agent.exited).signal).toBe('SIGKILL');
 });
 
-it('names qrexec-client if it is missing', async () => {
+it('a call without qrexec-client names the missing program', async () => {
   const connect = qrexec('sys-net', {
     program: '/nowhere/qrexec-client',
     isRunning: () => Promise.resolve(true),
@@ -220,7 +220,7 @@ it('names qrexec-client if it is missing', async () => {
   await expect(connect('Store', never)).rejects.toThrow(/\/nowhere\/qrexec-client cannot be run/);
 });
 
-describe('the VM agent behind qrexec', () => {
+describe('the VM agent, called through qrexec,', () => {
   beforeAll(buildAgent);
   const runAgent = `exec '${process.execPath}' '${agentProgram}' Store`;
   const content = Buffer.alloc(2_000_000, 'sealed');
@@ -253,14 +253,14 @@ describe('the VM agent behind qrexec', () => {
     expect(readFileSync(join(home, 'backup')).equals(content)).toBe(true);
   });
 
-  it('is said to be missing if it is', async () => {
+  it('is reported as missing, with the package to install', async () => {
     await using scene = await makeScene();
     const { error } = await store(scene, undefined);
     expect(error).toBeInstanceOf(RefusedError);
     expect(error).toHaveProperty('message', expect.stringContaining('qubes-coffer-vm'));
   });
 
-  it('that is killed makes no backup', async () => {
+  it('leaves no file if it is killed while it stores', async () => {
     await using scene = await makeScene();
     const { stored, error, files } = await store(scene, runAgent, { dieAfter: 1_000_000 });
     expect(stored).toBeUndefined();
@@ -272,7 +272,7 @@ describe('the VM agent behind qrexec', () => {
     expect(files).not.toContain('backup');
   });
 
-  it('that is killed while it sends is said to be killed, not to lie', async () => {
+  it('is reported as killed, not as breaking the protocol, if it is killed while it sends', async () => {
     await using scene = await makeScene();
     // In the middle of a message.
     const { connect, home } = storageVm(scene, undefined, { dieAfter: 500_000 });
@@ -287,7 +287,7 @@ describe('the VM agent behind qrexec', () => {
     await expect(reading()).rejects.toThrow(/sys-net was killed \(signal 9\)/);
   });
 
-  it('that fails has its message shown, without control characters', async () => {
+  it('has its error output shown without control characters if it fails', async () => {
     await using scene = await makeScene();
     const { error } = await store(scene, 'printf "no \\033[31mluck" >&2; exit 3');
     expect(error).toBeInstanceOf(StorageError);

@@ -23,7 +23,7 @@ const content = randomBytes(3_000_000);
 
 beforeAll(buildAgent);
 
-/** The same promises, whether the storage is a VM or dom0; paths are absolute for both. */
+/** The same requirements, whether the storage is a VM or dom0; paths are absolute for both. */
 describe.each<[string, (home: Home) => Storage]>([
   ['sys-usb', (home) => home.storage()],
   ['dom0', () => new Dom0Storage()],
@@ -36,7 +36,7 @@ describe.each<[string, (home: Home) => Storage]>([
     return await sink.finish();
   }
 
-  it('stores a complete, private file, and reports what it stored', async () => {
+  it('stores a private file, and reports its path, length and SHA-256', async () => {
     using home = new Home();
     const stored = await store(home, content);
     const file = path.join(home.backups, 'one');
@@ -62,7 +62,7 @@ describe.each<[string, (home: Home) => Storage]>([
     expect(home.files()).toEqual([]);
   });
 
-  it('never overwrites anything: neither what exists, nor what is created in the meantime', async () => {
+  it('never overwrites a file, even one that is created while it stores', async () => {
     using home = new Home();
     writeFileSync(path.join(home.backups, 'one'), 'mine');
     await expect(store(home, content)).rejects.toThrow(RefusedError);
@@ -102,11 +102,11 @@ describe.each<[string, (home: Home) => Storage]>([
   });
 
   it.each([
-    ['is not there', 'nothing', 'does not exist'],
+    ['does not exist', 'nothing', 'does not exist'],
     ['is a directory', 'backups', 'not a regular file'],
     ['is a named pipe', 'pipe', 'not a regular file'],
-    ['leads nowhere', 'link', 'does not exist'],
-  ])('refuses to read what %s', async (_what, name, message) => {
+    ['is a dangling symbolic link', 'link', 'does not exist'],
+  ])('refuses to read a file that %s', async (_what, name, message) => {
     using home = new Home();
     execFileSync('mkfifo', [path.join(home.path, 'pipe')]);
     symlinkSync('nowhere', path.join(home.path, 'link'));
@@ -116,7 +116,7 @@ describe.each<[string, (home: Home) => Storage]>([
     expect(error).toHaveProperty('message', expect.stringContaining(message));
   });
 
-  it('reads any range of a file, in any order, even after a read that was not finished', async () => {
+  it('reads any range of a file, in any order, even after a read that was abandoned', async () => {
     using home = new Home();
     const file = path.join(home.path, 'file');
     writeFileSync(file, content);
@@ -141,7 +141,7 @@ describe.each<[string, (home: Home) => Storage]>([
     );
   });
 
-  it('reads ranges of more files than have a handle at a time, from several places at once', async () => {
+  it('reads ranges of more files than have a handle at a time, with several reads at once', async () => {
     using home = new Home();
     const contents = Array.from({ length: 300 }, (_, i) => Buffer.alloc(5_000 + i, `${i} `));
     contents.push(content);
@@ -166,7 +166,7 @@ describe.each<[string, (home: Home) => Storage]>([
           );
           expect(Buffer.concat(pieces).equals(Buffer.concat(expected))).toBe(true);
         };
-        // Left after the first chunk, while the others go on.
+        // Abandoned after the first chunk, while the others continue.
         const left = files.read([{ file: opened[300] ?? raise(), from: 0, to: content.length }]);
         for await (const piece of left) {
           expect(piece.length).toBeGreaterThan(0);
@@ -191,14 +191,14 @@ describe.each<[string, (home: Home) => Storage]>([
         names.map(async (name) => (await files.open(name)).read()[Symbol.asyncIterator]()),
       );
       await Promise.all(readings.map((reading) => reading.next()));
-      // It is told when nothing else is to be done.
+      // Node.js emits a warning only when nothing else is to be done.
       await new Promise((resolve) => setImmediate(resolve));
     }
     process.off('warning', note);
     expect(warnings).toEqual([]);
   });
 
-  it('says which file it lacks, and goes on with others', async () => {
+  it('reports a file that it cannot open or that became shorter, and still reads the others', async () => {
     using home = new Home();
     writeFileSync(path.join(home.backups, 'one'), content);
     writeFileSync(path.join(home.backups, 'two'), 'two');
@@ -231,7 +231,7 @@ describe.each<[string, (home: Home) => Storage]>([
 
   it('stores through a command and reads through one', async () => {
     using home = new Home();
-    const file = path.join(home.path, 'it is');
+    const file = path.join(home.path, 'a file');
     await using sink = await open(home).openSink({ command: `cat > '${file}'` }, undefined, signal);
     await sink.write(content);
     expect(await sink.finish()).toMatchObject({ path: undefined, bytes: content.length });
@@ -242,13 +242,17 @@ describe.each<[string, (home: Home) => Storage]>([
   });
 
   it.each([
-    ['at once', 'echo no disk >&2; exit 7', 'status 7; its error output: no disk'],
-    ['because it is not there', 'no-such-program', 'status 127'],
-    ['in the middle', 'head -c 100000 >/dev/null; echo half >&2; exit 3', 'status 3'],
-    ['in the middle, well', 'head -c 100000 >/dev/null', 'before it had read all'],
-    ['at the end', 'cat >/dev/null; printf "\\033[2Jbad" >&2; exit 1', 'error output: ?[2Jbad'],
-    ['by a signal', 'kill -9 $$', 'SIGKILL'],
-  ])('reports a command that ends %s', async (_when, command, message) => {
+    ['fails at once', 'echo no disk >&2; exit 7', 'status 7; its error output: no disk'],
+    ['does not exist', 'no-such-program', 'status 127'],
+    ['fails in the middle', 'head -c 100000 >/dev/null; echo half >&2; exit 3', 'status 3'],
+    ['succeeds without reading all', 'head -c 100000 >/dev/null', 'before it had read all'],
+    [
+      'fails at the end',
+      'cat >/dev/null; printf "\\033[2Jbad" >&2; exit 1',
+      'error output: ?[2Jbad',
+    ],
+    ['is killed', 'kill -9 $$', 'SIGKILL'],
+  ])('reports a storing command that %s', async (_what, command, message) => {
     using home = new Home();
     await using sink = await open(home).openSink({ command }, undefined, signal);
     const error: unknown = await (async () => {
@@ -259,7 +263,7 @@ describe.each<[string, (home: Home) => Storage]>([
     expect(error).toHaveProperty('message', expect.stringContaining(message));
   });
 
-  it('gives everything that a command wrote, long after it has exited', async () => {
+  it('gives all the output of a command, even long after it has exited', async () => {
     using home = new Home();
     await using source = await open(home).openSource({ command: 'printf %s brief' }, signal);
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -269,13 +273,13 @@ describe.each<[string, (home: Home) => Storage]>([
   it.each([
     ['at once', 'exit 7', 'status 7'],
     ['after its output', 'head -c 100000 /dev/zero; echo torn >&2; exit 1', 'torn'],
-  ])('reports a command that outputs data and fails %s', async (_when, command, message) => {
+  ])('reports a reading command that fails %s', async (_when, command, message) => {
     using home = new Home();
     await using source = await open(home).openSource({ command }, signal);
     await expect(all(source)).rejects.toThrow(message);
   });
 
-  it('terminates a command, and everything that it started, when it is no longer needed', async () => {
+  it('kills a command, and all processes that it started, when it is no longer needed', async () => {
     using home = new Home();
     const sign = path.join(home.path, 'pids');
     const command = `sleep 1000 & echo $! > '${sign}'; echo $$ >> '${sign}'; sleep 1001`;
@@ -285,7 +289,7 @@ describe.each<[string, (home: Home) => Storage]>([
     for (const pid of linesOf(sign)) expect(isRunning(Number(pid))).toBe(false);
   });
 
-  it('stops at once when it is interrupted, even while a command reads nothing', async () => {
+  it('stops when it is interrupted, even while a command reads nothing', async () => {
     using home = new Home();
     const controller = new AbortController();
     const reason = new InterruptedError('interrupted');
@@ -299,11 +303,11 @@ describe.each<[string, (home: Home) => Storage]>([
     const start = performance.now();
     await expect(fill(() => sink.write(content))).rejects.toBe(reason);
     await sink[Symbol.asyncDispose]();
-    // A busy machine takes its time to bury the dead; the command would take a thousand seconds.
+    // A busy machine needs a while to reap the processes; the command would take a thousand seconds.
     expect(performance.now() - start).toBeLessThan(60_000);
   });
 
-  it('lists a directory, sorted, with kinds, sizes and free space', async () => {
+  it('lists a directory in order, with kinds, sizes and free space', async () => {
     using home = new Home();
     mkdirSync(path.join(home.backups, 'folder'));
     writeFileSync(path.join(home.backups, 'b'), 'four');
@@ -357,7 +361,7 @@ function linesOf(file: string): string[] {
   }
 }
 
-/** One that has ended may stay for a while, until init takes notice. */
+/** A process that has ended may remain as a zombie until init reaps it. */
 function isRunning(pid: number): boolean {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));

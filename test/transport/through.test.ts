@@ -8,7 +8,7 @@ import type { Storage } from '../../dom0-agent/transport/storage.ts';
 import { RefusedError, StorageError } from '../../shared/errors.ts';
 import { KiB, MiB } from '../../shared/sizes.ts';
 import { eventually } from '../eventually.ts';
-import { LeadingCommand } from './leading-command.ts';
+import { StorageCommand } from './storage-command.ts';
 import { Home, buildAgent } from './storage-vm.ts';
 
 const { signal } = new AbortController();
@@ -32,18 +32,18 @@ async function errorOf(promise: Promise<unknown>): Promise<Error> {
   throw new Error('nothing was thrown');
 }
 
-/** The same promises, whether the command runs in a VM or in dom0. */
+/** The same requirements, whether the command runs in a VM or in dom0. */
 describe.each<[string, (home: Home, through: string) => Storage]>([
   ['sys-usb', (home, through) => home.storage({}, through)],
   ['dom0', (_, through) => new Dom0Storage(through)],
-])('through a command in %s, a directory', (owner, open) => {
-  /** A place with one file. */
-  function place(otherwise: ConstructorParameters<typeof LeadingCommand>[1] = {}) {
+])('a directory accessed through a command in %s', (owner, open) => {
+  /** A directory with one file. */
+  function place(otherwise: ConstructorParameters<typeof StorageCommand>[1] = {}) {
     const home = new Home();
     writeFileSync(path.join(home.backups, NAME), content);
-    const leading = new LeadingCommand(home.path, otherwise);
+    const storageCommand = new StorageCommand(home.path, otherwise);
     return {
-      ...{ home, leading, storage: open(home, leading.command) },
+      ...{ home, storageCommand, storage: open(home, storageCommand.command) },
       [Symbol.dispose]: () => home[Symbol.dispose](),
     };
   }
@@ -53,7 +53,7 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
     return await bytesOf((await files.open(NAME)).read());
   }
 
-  it('is listed, is read in any ranges, and takes new files', async () => {
+  it('stores a file, lists it, and gives any ranges of it', async () => {
     using here = place();
     const { home, storage } = here;
     const target = { directory: home.backups, fileName: 'new-one' };
@@ -63,7 +63,7 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
     const stored = await sink.finish();
     expect(stored.location).toBe(`${owner}:${home.backups}/new-one`);
     const listing = await storage.browse(home.backups, signal);
-    expect(listing.path).toBe(`${home.backups} (through ${here.leading.command})`);
+    expect(listing.path).toBe(`${home.backups} (through ${here.storageCommand.command})`);
     expect(listing.entries).toEqual(
       ['new-one', NAME].map((untrustedName) => ({
         ...{ untrustedName, kind: 'FILE', size: content.length },
@@ -94,31 +94,43 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
     const end = content.length;
     for (let at = end - 50 * KiB; at < end; at += KiB) await bytesOf(file.read(at, at + 600));
     for await (const some of file.read(1000)) if (some.length > 0) break;
-    expect(here.leading.asked().map((line) => line.split(' ')[0])).toEqual([
+    expect(here.storageCommand.asked().map((line) => line.split(' ')[0])).toEqual([
       ...['list', 'read', 'read'],
     ]);
   });
 
   it.each<[string, Partial<Record<'list' | 'read', string>>, RegExp]>([
     [
-      'less than was asked for',
+      'outputs less than was asked for',
       { read: 'head -c 10 "$COFFER_FILE"' },
       /gave 10 bytes instead of \d/,
     ],
-    ['nothing', { read: ':' }, /gave 0 bytes instead of \d/],
-    ['more', { read: 'cat "$COFFER_FILE"; cat "$COFFER_FILE"' }, /gave more than \d+ bytes/],
-    ['no end', { read: 'cat /dev/zero' }, /gave more than \d+ bytes/],
+    ['outputs nothing', { read: ':' }, /gave 0 bytes instead of \d/],
     [
-      'what it was asked for, and fails',
+      'outputs more than was asked for',
+      { read: 'cat "$COFFER_FILE"; cat "$COFFER_FILE"' },
+      /gave more than \d+ bytes/,
+    ],
+    ['never stops its output', { read: 'cat /dev/zero' }, /gave more than \d+ bytes/],
+    [
+      'fails after it has output what was asked for',
       {
         read: 'tail -c +$((COFFER_OFFSET + 1)) "$COFFER_FILE" | head -c "$COFFER_LENGTH"; echo oh >&2; exit 7',
       },
       /asked to read \d+ bytes of qubes-backup-\S+, it ended with status 7; its error output: oh/,
     ],
-    ['no list', { list: 'echo Welcome' }, /asked to list .*not "SIZE NAME"/],
-    ['a line without end', { list: 'cat /dev/zero' }, /asked to list .*far too long/],
-    ['a list, and fails', { list: 'echo "1 x"; exit 3' }, /asked to list .*ended with status 3/],
-  ])('that gives %s is told, with the name of its place', async (_, otherwise, message) => {
+    ['outputs no list', { list: 'echo Welcome' }, /asked to list .*not "SIZE NAME"/],
+    [
+      'outputs a list with an endless line',
+      { list: 'cat /dev/zero' },
+      /asked to list .*far too long/,
+    ],
+    [
+      'fails after it has output a list',
+      { list: 'echo "1 x"; exit 3' },
+      /asked to list .*ended with status 3/,
+    ],
+  ])('reports where the command runs if the command %s', async (_, otherwise, message) => {
     using here = place(otherwise);
     const error = await errorOf(readAll(here));
     expect(error).toBeInstanceOf(StorageError);
@@ -126,7 +138,7 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
     expect(error.message).toContain(`The command in ${owner} failed`);
   });
 
-  it('goes on after a range that could not be read', async () => {
+  it('gives other ranges after one that could not be read', async () => {
     const read = '[ "$COFFER_OFFSET" != 2000000 ] || exit 1; dd if="$COFFER_FILE" bs=1M';
     const range =
       'iflag=skip_bytes,count_bytes skip="$COFFER_OFFSET" count="$COFFER_LENGTH" status=none';
@@ -138,7 +150,7 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
     expect((await at(2_000_100)).equals(content.subarray(2_000_100, 2_000_200))).toBe(true);
   });
 
-  it('does not give a file that is not there, nor one that came later and is', async () => {
+  it('refuses a file that does not exist, and opens one that was created after the listing', async () => {
     using here = place();
     await using files = await here.storage.openFiles(here.home.backups, signal);
     await files.open(NAME);
@@ -150,10 +162,10 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
   });
 
   it.each(['-rf', '.hidden', 'a b', 'a;b', '$(x)', '../x', 'x\n1 y', '', 'x'.repeat(201)])(
-    'is never asked for a file called %j',
+    'refuses the file name %j without calling the command',
     async (fileName) => {
       using here = place();
-      const { home, storage, leading } = here;
+      const { home, storage, storageCommand } = here;
       const target = { directory: home.backups, fileName };
       expect(await errorOf(storage.openSink(target, undefined, signal))).toBeInstanceOf(
         RefusedError,
@@ -162,11 +174,11 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
       expect(await errorOf(deletion)).toBeInstanceOf(RefusedError);
       await using files = await storage.openFiles(home.backups, signal);
       expect(await errorOf(files.open(fileName))).toBeInstanceOf(RefusedError);
-      expect(leading.asked()).toEqual([]);
+      expect(storageCommand.asked()).toEqual([]);
     },
   );
 
-  it('shows files with such names as something else', async () => {
+  it('lists files with names that it refuses as OTHER', async () => {
     using here = place({ list: 'echo "5 a b"; echo "6 -rf"; echo "7 good"' });
     const { entries } = await here.storage.browse(here.home.backups, signal);
     expect(entries.map(({ kind, size }) => [kind, size])).toEqual([
@@ -178,32 +190,32 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
     ]);
   });
 
-  it('has at most 10,000 files, and says if there are more', async () => {
+  it('lists at most 10,000 files, and reports if there are more', async () => {
     using here = place({ list: 'seq 1 20000 | sed "s/^/1 n/"; sleep 1000' });
     const listing = await here.storage.browse(here.home.backups, signal);
     expect(listing.truncated).toBe(true);
     expect(listing.entries).toHaveLength(10_000);
   });
 
-  it('with a control character in its name is refused, and so is an empty command', async () => {
+  it('is refused if its path is empty or has a control character, or if the command is empty', async () => {
     using here = place();
     for (const directory of ['', 'a\nb', 'a\0b']) {
       expect(await errorOf(here.storage.browse(directory, signal))).toBeInstanceOf(RefusedError);
     }
     const error = await errorOf(open(here.home, ' ').browse('x', signal));
     expect(error).toBeInstanceOf(RefusedError);
-    expect(here.leading.asked()).toEqual([]);
+    expect(here.storageCommand.asked()).toEqual([]);
   });
 
-  it('refuses a new file with the name of one that is there', async () => {
+  it('refuses to store a file with the name of an existing one', async () => {
     using here = place();
     const target = { directory: here.home.backups, fileName: NAME };
     const error = await errorOf(here.storage.openSink(target, undefined, signal));
     expect(error).toBeInstanceOf(RefusedError);
-    expect(here.leading.asked()).toEqual(['list']);
+    expect(here.storageCommand.asked()).toEqual(['list']);
   });
 
-  it('has a file only when its command has succeeded', async () => {
+  it('reports that a file was not stored if the command fails', async () => {
     using here = place({ write: 'head -c 1000 > /dev/null; echo full >&2; exit 28' });
     const target = { directory: here.home.backups, fileName: 'new' };
     await using sink = await here.storage.openSink(target, undefined, signal);
@@ -216,7 +228,7 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
     );
   });
 
-  it('whose command is given up never sees the end of its input', async () => {
+  it('kills the command of an abandoned file before the command sees the end of its input', async () => {
     using here = place({ write: 'trap "" TERM; cat > taken; echo ended > ended; sleep 1000' });
     const { home, storage } = here;
     {
@@ -228,7 +240,7 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
     expect(home.files()).toEqual([NAME, 'taken']);
   });
 
-  it('deletes backups, and nothing else', async () => {
+  it('deletes backups only, and reports a result for each name', async () => {
     using here = place();
     const { home, storage } = here;
     const start = Buffer.alloc(4096);
@@ -244,7 +256,7 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
     expect(readFileSync(path.join(home.backups, NAME)).equals(content)).toBe(true);
   });
 
-  it('is told when its command does not delete', async () => {
+  it('reports that a backup was not deleted if the command fails', async () => {
     using here = place({ delete: 'echo no >&2; exit 1' });
     const start = Buffer.alloc(4096);
     start.write('backup-header\0');
@@ -256,10 +268,10 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
   });
 });
 
-it('a command that hangs is given up, and ended', async () => {
+it('a command that hangs is killed, and reported as silent', async () => {
   using home = new Home();
   writeFileSync(path.join(home.backups, NAME), content);
-  const here = new LeadingCommand(home.path, { read: 'echo $$ > pid; sleep 1000' });
+  const here = new StorageCommand(home.path, { read: 'echo $$ > pid; sleep 1000' });
   const storage = home.storage({ stall: 1_500 }, here.command);
   const read = async (): Promise<void> => {
     await using files = await storage.openFiles(home.backups, signal);
@@ -270,14 +282,14 @@ it('a command that hangs is given up, and ended', async () => {
   await eventually(() => !existsSync(`/proc/${pid}`), 'the end of the command');
 });
 
-it('a VM with commands never runs more than four at the same time', async () => {
+it('a VM runs several commands at the same time to read ranges, but never more than four', async () => {
   using home = new Home();
   writeFileSync(path.join(home.backups, NAME), content);
   const read = `
     mkdir ../running.$$; ls -d ../running.* | wc -l >> ../counts; sleep 0.2
     dd if="$COFFER_FILE" bs=1M iflag=skip_bytes,count_bytes skip="$COFFER_OFFSET" count="$COFFER_LENGTH" status=none
     rmdir ../running.$$`;
-  const here = new LeadingCommand(home.path, { read });
+  const here = new StorageCommand(home.path, { read });
   await using files = await home.storage({}, here.command).openFiles(home.backups, signal);
   const file = await files.open(NAME);
   const ranges = Array.from({ length: 20 }, (_, i) => ({

@@ -25,13 +25,13 @@ beforeAll(buildAgent);
 
 type Script = (agent: string) => string;
 
-/** The agent as qrexec runs it, and dom0's end of the channel to it. */
+/** The agent, run as qrexec does, and dom0's end of the channel to it. */
 class Agent<C extends Conversation> implements AsyncDisposable {
   readonly process: ChildProcessByStdio<Writable, Readable, null>;
   readonly channel: Channel<C>;
   readonly exited: Promise<unknown[]>;
 
-  /** `script`: shell code that runs the command which is the agent; `prefix`: the words of what runs the shell. */
+  /** `script` makes the shell code that runs the agent's command line; `prefix` is a command that runs the shell. */
   constructor(
     home: Home,
     service: Service,
@@ -75,7 +75,7 @@ async function storing(
   return agent;
 }
 
-/** An agent that is ready to give. */
+/** An agent that is ready to send. */
 async function fetching(home: Home, source: { directory: string } | { command: string }) {
   const agent = new Agent(home, 'Fetch', new FetchConversation());
   await agent.channel.send({ kind: 'fetchRequest', version, ...source });
@@ -85,14 +85,14 @@ async function fetching(home: Home, source: { directory: string } | { command: s
 
 type Storing = Awaited<ReturnType<typeof storing>>;
 
-/** Sends so many MiB, and nothing else. */
+/** Sends this many MiB as Data. */
 async function sendData({ channel }: Storing, mebibytes: number): Promise<void> {
   for (let i = 0; i < mebibytes; i++) {
     await channel.send({ kind: 'data', offset: i * MiB, bytes: chunk });
   }
 }
 
-/** What the agent answers in the end, if it is not Progress. */
+/** The next message of the agent that is not Progress. */
 async function lastWord({ channel }: Storing) {
   for (;;) {
     const message = await channel.receive(60_000);
@@ -108,8 +108,8 @@ async function failureOf(agent: Storing): Promise<string> {
 
 const toFile = { directory: 'backups', fileName: 'one' };
 
-describe('the agent, storing into a directory of its home,', () => {
-  it('answers Stored when the file is safe, and exits with 0', async () => {
+describe('the agent, when it stores into a directory,', () => {
+  it('answers Stored when the file is complete, and exits with 0', async () => {
     using home = new Home();
     await using agent = await storing(home, toFile);
     await sendData(agent, 2);
@@ -128,7 +128,7 @@ describe('the agent, storing into a directory of its home,', () => {
   it.each([
     ['the length', { bytes: MiB - 1, sha256: createHash('sha256').update(chunk).digest() }],
     ['the SHA-256', { bytes: MiB, sha256: Buffer.alloc(32) }],
-  ])('keeps nothing if %s does not match what came', async (_what, end) => {
+  ])('deletes its file if %s in End does not match the data', async (_what, end) => {
     using home = new Home();
     await using agent = await storing(home, toFile);
     await sendData(agent, 1);
@@ -137,7 +137,7 @@ describe('the agent, storing into a directory of its home,', () => {
     expect(home.files()).toEqual([]);
   });
 
-  it('keeps nothing if dom0 disconnects', async () => {
+  it('deletes its file if dom0 disconnects', async () => {
     using home = new Home();
     await using agent = await storing(home, toFile);
     await sendData(agent, 1);
@@ -146,7 +146,7 @@ describe('the agent, storing into a directory of its home,', () => {
     expect(home.files()).toEqual([]);
   });
 
-  it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('keeps nothing after %s', async (signal) => {
+  it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('deletes its file at %s', async (signal) => {
     using home = new Home();
     await using agent = await storing(home, toFile);
     await sendData(agent, 1);
@@ -156,18 +156,18 @@ describe('the agent, storing into a directory of its home,', () => {
     expect(home.files()).toEqual([]);
   });
 
-  it('keeps nothing even if it is killed, and another backup can be made at once', async () => {
+  it('leaves no file even if it is killed, and the same name can be used at once', async () => {
     using home = new Home();
     await using agent = await storing(home, toFile);
     await sendData(agent, 1);
     agent.process.kill('SIGKILL');
-    await eventually(() => home.files().length === 0, 'the partial file is gone');
+    await eventually(() => home.files().length === 0, 'the end of the partial file');
     await using again = await storing(home, toFile);
     expect(again.channel.conversation.isOver).toBe(false);
     expect(home.files()).toEqual(['one.partial']);
   });
 
-  it('reports a full disk as such', async () => {
+  it('answers NO_SPACE if the disk is full, and deletes its file', async () => {
     using home = new Home();
     const left = path.join(home.path, 'left');
     const onSmallDisk = (agent: string): string =>
@@ -180,7 +180,7 @@ describe('the agent, storing into a directory of its home,', () => {
     expect(readFileSync(left, 'utf8')).toBe('');
   });
 
-  it('reports a limit on the size of files as such', async () => {
+  it('answers TOO_LARGE at a limit on file sizes, and deletes its file', async () => {
     using home = new Home();
     await using agent = await storing(home, toFile, (program) => `ulimit -f 2048; exec ${program}`);
     const sending = sendData(agent, 50);
@@ -189,7 +189,7 @@ describe('the agent, storing into a directory of its home,', () => {
     expect(home.files()).toEqual([]);
   });
 
-  it('reports every second how much is safe', async () => {
+  it('reports in Progress how much is stored', async () => {
     using home = new Home();
     await using agent = await storing(home, { command: 'cat > /dev/null' });
     await sendData(agent, 3);
@@ -200,18 +200,18 @@ describe('the agent, storing into a directory of its home,', () => {
   });
 });
 
-describe('the agent, with a command,', () => {
-  it('terminates it if the agent is killed', async () => {
+describe('the agent, when it runs a command,', () => {
+  it('is killed together with the command', async () => {
     using home = new Home();
     const sign = path.join(home.path, 'pid');
     const agent = await storing(home, { command: `echo $$ > '${sign}'; sleep 1000; :` });
-    await eventually(() => existsSync(sign) && readFileSync(sign).length > 0, 'it runs');
+    await eventually(() => existsSync(sign) && readFileSync(sign).length > 0, 'the command runs');
     const pid = readFileSync(sign, 'utf8').trim();
     await agent[Symbol.asyncDispose]();
-    await eventually(() => !existsSync(`/proc/${pid}`), 'the command has ended');
+    await eventually(() => !existsSync(`/proc/${pid}`), 'the end of the command');
   });
 
-  it('terminates it if dom0 disconnects, even if it reads nothing', async () => {
+  it('exits if dom0 disconnects, even if the command reads nothing', async () => {
     using home = new Home();
     await using agent = await storing(home, { command: 'sleep 1000' });
     const sending = sendData(agent, 50);
@@ -222,7 +222,7 @@ describe('the agent, with a command,', () => {
     expect(await agent.exited).toEqual([4, null]);
   });
 
-  it("runs it in the home of the VM's user", async () => {
+  it("sets HOME to the home directory of the VM's user", async () => {
     using home = new Home();
     await using agent = await fetching(home, { command: 'printf %s "$HOME"' });
     await agent.channel.send({ kind: 'read', bytes: 1_000 });
@@ -238,8 +238,8 @@ describe('the agent, with a command,', () => {
   });
 });
 
-describe('the agent, giving files of a directory,', () => {
-  it('opens them by name and gives ranges in the order in which they are wanted', async () => {
+describe('the agent, when it sends files of a directory,', () => {
+  it('opens them by name, and sends ranges in the order in which they were requested', async () => {
     using home = new Home();
     writeFileSync(path.join(home.backups, 'one'), 'the first');
     writeFileSync(path.join(home.backups, 'two'), 'the second');
@@ -251,7 +251,7 @@ describe('the agent, giving files of a directory,', () => {
     expect(await channel.expect('opened')).toEqual({ kind: 'opened', size: 10 });
     await channel.send({ kind: 'want', handle: 7, offset: 4, length: 6 });
     await channel.send({ kind: 'want', handle: 0, offset: 0, length: 3 });
-    // The handle is given to another file: what was wanted before is of the former.
+    // The handle is reused for another file: the range requested before is of the first file.
     await channel.send({ kind: 'open', handle: 0, fileName: 'two' });
     expect((await channel.expect('data')).bytes.toString()).toBe('second');
     expect((await channel.expect('data')).bytes.toString()).toBe('the');
@@ -262,7 +262,7 @@ describe('the agent, giving files of a directory,', () => {
     expect(await agent.exited).toEqual([0, null]);
   });
 
-  it('says of each that it lacks it, and goes on', async () => {
+  it('answers Lacks for a file that it cannot open or that became shorter, and continues', async () => {
     using home = new Home();
     writeFileSync(path.join(home.path, 'outside'), 'secret');
     execFileSync('mkfifo', [path.join(home.backups, 'pipe')]);
@@ -289,7 +289,7 @@ describe('the agent, giving files of a directory,', () => {
     expect((await channel.expect('data')).bytes).toHaveLength(10);
   });
 
-  it('refuses a directory that is none', async () => {
+  it('refuses a directory that does not exist, and a file in place of one', async () => {
     using home = new Home();
     await expect(fetching(home, { directory: 'nowhere' })).rejects.toThrow('NOT_FOUND');
     writeFileSync(path.join(home.path, 'file'), '');
@@ -297,13 +297,13 @@ describe('the agent, giving files of a directory,', () => {
   });
 });
 
-describe('the agent, when dom0 disconnects and qrexec closes only its input,', () => {
+describe('the agent, when dom0 disconnects but qrexec closes only its input,', () => {
   it('stops sending', async () => {
     using home = new Home();
     await using agent = await fetching(home, { command: 'cat /dev/zero' });
     await agent.channel.send({ kind: 'read', bytes: MOST_CREDIT });
     await agent.channel.expect('data');
-    // Nobody reads on: by now it waits for room.
+    // The test reads no further: by now the agent waits until its output can take more.
     await new Promise((resolve) => setTimeout(resolve, 300));
     agent.process.stdin.end();
     await eventually(() => agent.process.exitCode === 0, 'the end of the agent');
@@ -338,7 +338,7 @@ describe('the agent', () => {
     expect(await failureOf(agent)).toBe('PROTOCOL');
   });
 
-  it('is ready quickly', async () => {
+  it('is ready to store in less than ten seconds', async () => {
     using home = new Home();
     const times: number[] = [];
     for (let i = 0; i < 3; i++) {
@@ -347,17 +347,16 @@ describe('the agent', () => {
       times.push(performance.now() - start);
       expect(agent.process.exitCode).toBeNull();
     }
-    console.log(`ready after ${Math.min(...times).toFixed()} ms`);
     expect(Math.min(...times)).toBeLessThan(10_000);
   });
 
-  it('stores and sends half a GiB fast and in little memory', async () => {
+  it('stores and sends half a GiB at more than 2 MB/s, in less than 100 MiB of memory', async () => {
     using home = new Home();
     const size = GiB / 2;
     await using agent = await storing(home, { command: 'cat > /dev/null' });
     let start = performance.now();
     await sendData(agent, size / MiB);
-    report('Store', size, start, agent.process.pid);
+    expectModest(size, start, agent.process.pid);
     await using source = await fetching(home, { command: `head -c ${size} /dev/zero` });
     start = performance.now();
     let received = 0;
@@ -367,17 +366,16 @@ describe('the agent', () => {
       }
       received += (await source.channel.expect('data')).bytes.length;
     }
-    report('Fetch', size, start, source.process.pid);
+    expectModest(size, start, source.process.pid);
   });
 });
 
-/** Prints the rate, and the peak memory, which must be as promised. */
-function report(what: string, bytes: number, start: number, pid: number | undefined): void {
+/** Checks the rate since `start`, and the peak memory of the agent. */
+function expectModest(bytes: number, start: number, pid: number | undefined): void {
   const rate = bytes / 1e3 / (performance.now() - start);
   const status = readFileSync(`/proc/${pid ?? 'self'}/status`, 'utf8');
   const peak = Number(/VmHWM:\s*(\d+)/.exec(status)?.[1]) / 1024;
-  console.log(`${what}: ${rate.toFixed()} MB/s, peak memory ${peak.toFixed()} MiB`);
   expect(peak).toBeLessThan(100);
-  // A tenth of what the slowest machine gave that was otherwise idle.
+  // A tenth of the rate on the slowest machine that was otherwise idle.
   expect(rate).toBeGreaterThan(2);
 }

@@ -4,28 +4,28 @@ import { join } from 'node:path';
 /** What a storage command may be asked for: COFFER_DO. */
 type Verb = 'list' | 'read' | 'write' | 'delete';
 
-/** What an honest one does, in a shell, when it is in the directory. */
-const HONEST: Readonly<Record<Verb, string>> = {
+/** What a correct command does, in a shell in the directory. */
+const CORRECT: Readonly<Record<Verb, string>> = {
   list: `find . ! -name . -prune -type f -exec stat -c '%s %n' {} + | sed 's, \\./, ,'`,
   read: 'dd if="$COFFER_FILE" bs=1M iflag=skip_bytes,count_bytes skip="$COFFER_OFFSET" count="$COFFER_LENGTH" status=none',
   write: 'cat > "$COFFER_FILE.partial" && mv "$COFFER_FILE.partial" "$COFFER_FILE"',
   delete: 'rm "$COFFER_FILE"',
 };
 
-/** A shell script that leads to a directory, as a user would write one, and notes what it is asked for. */
-export class LeadingCommand {
+/** A shell script that gives access to a directory, as a user would write one, and logs its requests. */
+export class StorageCommand {
   /** For `--through`. */
   readonly command: string;
   readonly #log: string;
 
   /**
    * @param folder where the script is
-   * @param otherwise what it does instead of what an honest one does
+   * @param otherwise replaces what a correct command does
    */
   constructor(folder: string, otherwise: Partial<Record<Verb, string>> = {}) {
-    this.command = join(folder, 'leading-command');
+    this.command = join(folder, 'storage-command');
     this.#log = join(folder, 'asked');
-    const cases = Object.entries({ ...HONEST, ...otherwise }).map(
+    const cases = Object.entries({ ...CORRECT, ...otherwise }).map(
       ([verb, what]) => `${verb} ) ${what} ;;\n`,
     );
     writeFileSync(
@@ -40,7 +40,7 @@ ${cases.join('')}esac
     chmodSync(this.command, 0o755);
   }
 
-  /** What it was asked for since the last call: `read NAME OFFSET LENGTH`. */
+  /** The requests since the last call: `read NAME OFFSET LENGTH`. */
   asked(): string[] {
     const text = existsSync(this.#log) ? readFileSync(this.#log, 'utf8') : '';
     writeFileSync(this.#log, '');
