@@ -39,7 +39,7 @@ async function timeOf({ command, before, after }: Job): Promise<number> {
   return time;
 }
 
-describe('relative to the pipeline, with cheap keys, on 128 MiB of files, there is no slowdown of more than a quarter', () => {
+describe('the processor time of coffer, with cheap keys, on 128 MiB of files,', () => {
   let world: World;
   let backup: string;
   let image: string;
@@ -51,7 +51,7 @@ describe('relative to the pipeline, with cheap keys, on 128 MiB of files, there 
   });
   afterAll(() => world[Symbol.asyncDispose]());
 
-  it('of coffer backup', async () => {
+  it('grows by at most a quarter for backup, relative to the pipeline', async () => {
     const to = world.place('limit');
     const limit = otherJob('limit', limitBackup(image, to, NO_KDF), [to]);
     const job = await backupJob(world, 'short', { short: 'short' }, CHEAP_KEYS);
@@ -59,7 +59,7 @@ describe('relative to the pipeline, with cheap keys, on 128 MiB of files, there 
     expect(await ratio(job, limit, most)).toBeLessThanOrEqual(most);
   });
 
-  it('of coffer restore', async () => {
+  it('grows by at most a quarter for restore, relative to the pipeline', async () => {
     const from = world.place('limit-to-restore');
     await measure(limitBackup(image, from, NO_KDF));
     const to = world.place('limit-restored');
@@ -70,7 +70,7 @@ describe('relative to the pipeline, with cheap keys, on 128 MiB of files, there 
     );
   });
 
-  it('of coffer verify, against restore', async () => {
+  it('grows by at most a quarter for verify, relative to restore', async () => {
     const most = USUAL.verify * SLIDE;
     const verify = readingJob(world, backup, 'verify');
     const restore = readingJob(world, backup, 'restore');

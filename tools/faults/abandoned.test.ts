@@ -45,7 +45,7 @@ async function names(): Promise<string[]> {
 }
 
 describe('a VM that a killed coffer has restored only in part', () => {
-  it('is removed by the next restore, which says so; that of a running coffer is not', async () => {
+  it('is removed and reported by the next restore, unless that coffer still runs', async () => {
     await createMarked('work-1', GONE);
     await createMarked('other', GONE);
     await createMarked('underway', await newOwnerName());
@@ -65,7 +65,7 @@ describe('a VM that a killed coffer has restored only in part', () => {
     ]);
   });
 
-  it('is complete, and no longer marked, when its restore has finished', async () => {
+  it('is restored completely by that restore, and no longer marked', async () => {
     const qubes = await (await openFolderSystem(world.system)).qubes();
     const marked = qubes.filter(({ features }) => features.has(RESTORE_MARK));
     expect(marked.map(({ name }) => name)).toEqual(['underway']);

@@ -11,7 +11,7 @@ const MOST_TRIALS = 20;
 const worlds = new Worlds();
 afterAll(() => worlds[Symbol.asyncDispose]());
 
-/** Tries a fault until it strikes. */
+/** Tries a fault until it comes while coffer runs. */
 async function strike(fault: Fault, seed: number): Promise<Outcome> {
   for (let trial = 0; trial < MOST_TRIALS; trial++) {
     const tried = await tryOne(worlds, [fault], seed + trial);
@@ -20,7 +20,7 @@ async function strike(fault: Fault, seed: number): Promise<Outcome> {
   throw new Error(`coffer was always quicker than this: ${fault.name}`);
 }
 
-describe('nothing is changed, nothing is left half done, and coffer works again, after this:', () => {
+describe('existing data is unchanged, nothing is left behind, and the next run of coffer succeeds, after the fault', () => {
   it.each(FAULTS.map((fault, i) => ({ name: fault.name, fault, seed: SEED + i * MOST_TRIALS })))(
     '$name (seed $seed)',
     async ({ fault, seed }) => {

@@ -16,15 +16,15 @@ function requireModest(rows: readonly Row[]): void {
 
 /** `npm run load` does the same with larger numbers. */
 describe('under load', () => {
-  it('backs up and restores a huge volume with scattered data', async () => {
+  it('coffer backs up and restores a huge volume with scattered data', async () => {
     requireModest(await scatteredVolume(64 * GiB, 500));
   });
 
-  it('backs up and restores many VMs', async () => {
+  it('coffer backs up and restores many VMs', async () => {
     requireModest(await manyQubes(15));
   });
 
-  it('writes and reads an archive of many parts, and takes no more processor time for each', async () => {
+  it('coffer writes and reads an archive of many parts in less than quadratic time, without a descriptor for each', async () => {
     const [few, many] = [await manyParts(500), await manyParts(2_000)];
     for (const [i, { processorSeconds }] of many.entries()) {
       // There are four times as many parts: sixteen times the time would be quadratic.
@@ -36,7 +36,7 @@ describe('under load', () => {
     }
   });
 
-  it('goes on from a backup of a volume of 128 GiB that is full, and takes little memory for each chunk', async () => {
+  it('coffer continues from a backup of a full volume of 128 GiB with little memory for each chunk', async () => {
     const [few, many] = [
       await hugeIncrement(2 ** 17, 2 ** 8),
       await hugeIncrement(2 ** 20, 2 ** 11),
@@ -45,7 +45,7 @@ describe('under load', () => {
     expect(many.memory).toBeLessThan(few.memory + 80);
   });
 
-  it('makes backups one after the other, and four at once, in the same time and memory', async () => {
+  it('coffer makes backups in succession, and four at once, without taking more memory', async () => {
     const rows = await manyBackups(3, 8 * MiB);
     requireModest(rows);
     const [first, , last] = rows;

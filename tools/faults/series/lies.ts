@@ -18,12 +18,12 @@ export interface Lie {
 
 export const LIES: readonly Lie[] = [
   {
-    name: 'drops a file',
+    name: 'loses a file',
     healedBy: 'backup',
     tell: (world, dice) => rmSync(join(world.backups, dice.pick(world.files))),
   },
   {
-    name: 'cuts a file short',
+    name: 'truncates a file',
     healedBy: 'backup',
     tell: (world, dice) => {
       const file = join(world.backups, dice.pick(world.files));
@@ -31,7 +31,7 @@ export const LIES: readonly Lie[] = [
     },
   },
   {
-    name: 'exchanges the names of two files',
+    name: 'swaps the names of two files',
     isHarmless: true,
     healedBy: 'backup',
     tell: (world, dice) => {
@@ -43,7 +43,7 @@ export const LIES: readonly Lie[] = [
     },
   },
   {
-    name: 'changes a bit',
+    name: 'flips a bit',
     healedBy: 'backup --full',
     tell: (world, dice) => {
       const file = join(world.backups, dice.pick(world.files));
@@ -54,7 +54,7 @@ export const LIES: readonly Lie[] = [
     },
   },
   {
-    name: 'answers with bytes of another file',
+    name: 'overwrites bytes of one file with bytes of another',
     healedBy: 'backup --full',
     tell: (world, dice) => {
       const [to, from] = twoOf(world, dice).map((name) => join(world.backups, name));
@@ -67,7 +67,7 @@ export const LIES: readonly Lie[] = [
     },
   },
   {
-    name: 'answers with an older file',
+    name: 'replaces a file with an older one',
     healedBy: 'backup --full',
     tell: (world, dice) => {
       const [newer, older] = twoOf(world, dice).sort().reverse();
@@ -78,7 +78,7 @@ export const LIES: readonly Lie[] = [
     },
   },
   {
-    name: 'is as it was before',
+    name: 'is rolled back to an earlier state',
     isOld: true,
     healedBy: 'backup',
     tell: (world, dice) =>

@@ -28,15 +28,15 @@ async function complaintsAbout(...files: readonly Promise<Buffer>[]): Promise<st
   return sealed.complaints;
 }
 
-describe('keys count as used twice when', () => {
-  it('a member of one id has two contents, in the same file or another', async () => {
+describe('reuse of keys', () => {
+  it('is reported if a member has different contents in two files with the same backup id', async () => {
     const complaint = [`the keys of ${ONE} data.000 were used twice`];
     expect(
       await complaintsAbout(file(ONE, ['data.000', 'abc']), file(ONE, ['data.000', 'abd'])),
     ).toEqual(complaint);
   });
 
-  it('a part that has moved into a pack is not what it was', async () => {
+  it('is reported if a part that was moved into a pack has a different content there', async () => {
     const moved = `from/${ONE}/data.000`;
     const [one, same, changed] = [
       file(ONE, ['data.000', 'abc']),
@@ -47,7 +47,7 @@ describe('keys count as used twice when', () => {
     expect(await complaintsAbout(one, changed)).toHaveLength(1);
   });
 
-  it('and not for other names, other ids, or the same content', async () => {
+  it('is not reported for other names, other backup ids, or the same content', async () => {
     const files = [
       file(ONE, ['data.000', 'abc'], ['data.001', 'abd']),
       file(ONE, ['data.000', 'abc']),

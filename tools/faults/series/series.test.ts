@@ -14,20 +14,20 @@ function expectRight({ seed, what, ending, complaints, said }: Outcome): void {
   expect(complaints, `seed ${seed}, ${what}, ended with ${ending}:\n${said}`).toEqual([]);
 }
 
-describe('a series of backups stays whole, and goes on, when', () => {
+describe('all backups of a series can be restored, and the series can be continued, after', () => {
   it.each(KILLED_COMMANDS.filter(({ name }) => !name.includes('--')))(
-    'coffer $name is killed',
+    'coffer $name was killed',
     async (command) => {
       expectRight(await trials.kill(SEED, [command]));
     },
   );
 
-  it('dom0 loses what it knew of it', async () => {
+  it('dom0 lost its records of the series', async () => {
     expectRight(await trials.loseState(SEED));
   });
 });
 
-describe('nothing but what was backed up is restored, and the next backup is whole, when the storage', () => {
+describe('a restore yields only what was backed up, verify reports the damage, and the next backup is complete, if the storage', () => {
   it.each(LIES)('$name', async (lie) => {
     expectRight(await trials.lie(SEED, [lie]));
   });
