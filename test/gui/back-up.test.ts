@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'nod
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
-import { LeadingCommand } from '../transport/leading-command.ts';
+import { StorageCommand } from '../transport/storage-command.ts';
 import { Desktop } from './desktop.ts';
 
 /** Goes to the page that asks where the backup of all VMs should go. */
@@ -119,15 +119,15 @@ describe('Back Up Qubes', () => {
     const box = await Box.full(onTestFinished);
     const far = path.join(box.directory, 'far-away');
     mkdirSync(far);
-    const leading = new LeadingCommand(path.join(box.directory, 'homes/usb'));
+    const storageCommand = new StorageCommand(path.join(box.directory, 'homes/usb'));
     await using desktop = await Desktop.open('backup', box.directory);
     await whereTo(desktop);
     await desktop.choose('Kind of place', 'a place that a command leads to');
     await desktop.sees('Enter the command that leads there.');
-    await desktop.type('Command that leads there', leading.command);
+    await desktop.type('Command that leads there', storageCommand.command);
     await desktop.type('Directory or command', far);
     await desktop.sees(/^Press “Look there” when the place is complete/);
-    expect(leading.asked()).toEqual([]);
+    expect(storageCommand.asked()).toEqual([]);
     await desktop.press('Look there');
     await desktop.type('Passphrase', PASSPHRASE);
     await desktop.type('Passphrase again', PASSPHRASE);
@@ -138,7 +138,7 @@ describe('Back Up Qubes', () => {
     await desktop.press('Verify now');
     await desktop.sees('The backup is complete and authentic');
     const settings = readFileSync(path.join(desktop.home, '.config/coffer/window-1.conf'), 'utf8');
-    expect(settings).toContain(`through = ${leading.command}`);
+    expect(settings).toContain(`through = ${storageCommand.command}`);
   }, 120_000);
 
   it('offers to continue a series that dom0 does not know, or to begin another one', async () => {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
-import { LeadingCommand } from '../transport/leading-command.ts';
+import { StorageCommand } from '../transport/storage-command.ts';
 import { Desktop } from './desktop.ts';
 
 describe('Restore Qubes', () => {
@@ -46,11 +46,11 @@ describe('Restore Qubes', () => {
   it('opens a backup in a place that a command leads to', async () => {
     const box = await Box.full(onTestFinished);
     box.backUp();
-    const leading = new LeadingCommand(path.join(box.directory, 'homes/usb'));
+    const storageCommand = new StorageCommand(path.join(box.directory, 'homes/usb'));
     await using desktop = await Desktop.open('restore', box.directory);
     await desktop.choose('Qube', 'usb');
     await desktop.choose('Kind of place', 'a place that a command leads to');
-    await desktop.type('Command that leads there', leading.command);
+    await desktop.type('Command that leads there', storageCommand.command);
     await desktop.type('Directory, file or command', box.backups);
     await desktop.type('Passphrase', PASSPHRASE);
     await desktop.press('Next');
