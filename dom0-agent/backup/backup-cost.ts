@@ -3,20 +3,20 @@ import { expectedBytes } from './plan-backup.ts';
 import type { MeasuredPlan } from './plan-home.ts';
 import type { Effort, SeriesFile, SeriesState } from './series-state.ts';
 
-/** A backup that read less than this part of what is to be read says little of how long that takes. */
+/** The duration of a backup that read less than this fraction of what is to be read now says little about this one. */
 const COMPARABLE = 1 / 10;
 
-/** What a backup takes, as far as that is known before anything is read. */
+/** How much work a backup will be, as far as that is known before anything is read. */
 export interface BackupCost {
   /** Bytes to read, at most: all but what is known to be unchanged. */
   readonly mostRead: number;
-  /** Seconds to read, store and check as much, by an earlier backup; undefined: none that read enough is known. */
+  /** Seconds to read, store and check as much, at the speed of an earlier backup; undefined if none read enough. */
   readonly mostSeconds: number | undefined;
-  /** The newest backup of the series of which its effort is known. */
+  /** The newest backup of the series whose effort is known. */
   readonly last: MeasuredBackup | undefined;
 }
 
-/** A backup of a series of which it was noted how much work it was. */
+/** A backup of a series, and how much work it was. */
 export interface MeasuredBackup {
   /** When it was begun, in seconds since 1970. */
   readonly made: number;
@@ -24,8 +24,10 @@ export interface MeasuredBackup {
 }
 
 /**
- * @param known what the backup goes on from
- * @param changes since that; empty if everything is read, whether it has changed or not
+ * Estimates how much work a backup will be.
+ *
+ * @param known the series that the backup continues
+ * @param changes since the last backup of that; empty if everything is read, whether it has changed or not
  */
 export function costOf(
   { qubes, dom0Home, dom0Paths }: MeasuredPlan,
@@ -45,7 +47,7 @@ function measuredIn({ made, effort }: SeriesFile): MeasuredBackup[] {
   return effort === undefined ? [] : [{ made, effort }];
 }
 
-/** At the speed of the one that read most: what takes its time however little is read counts least there. */
+/** At the speed of the backup that read most, in which fixed costs weigh least. */
 function secondsFor(bytes: number, measured: readonly MeasuredBackup[]): number | undefined {
   const [largest] = measured
     .map(({ effort }) => effort)

@@ -36,7 +36,7 @@ type QubeRow = { -readonly [Key in keyof BackedUp]: BackedUp[Key] };
 /** Where dom0's configuration is in an archive. */
 const DOM0_PATHS = 'dom0-home/paths';
 
-/** What is backed up, from where. */
+/** Where volumes are read from, and how. */
 export interface Reading {
   readonly system: QubesSystem;
   /** Undefined: everything is read. */
@@ -44,8 +44,8 @@ export interface Reading {
 }
 
 /**
- * The files of the archive, each made when the archive's writer asks for it, of VMs as they were when this was opened.
- * Disposing of it releases what was not read.
+ * The files of the archive, each made when the archive's writer asks for it. Volumes are as they were when this was
+ * opened. Disposing of it releases those that were not read.
  */
 export class BackupFiles implements AsyncDisposable {
   readonly #rows: readonly QubeRow[];
@@ -77,8 +77,8 @@ export class BackupFiles implements AsyncDisposable {
   }
 
   /**
-   * Holds all volumes. One that cannot be held fails when its turn comes, if the format can say so. Throws FailedError,
-   * naming the volume, where it cannot.
+   * Holds all volumes. If one cannot be held, its VM fails when it is to be read, if the format has a way to say that a
+   * VM is incomplete; otherwise throws FailedError, naming the volume.
    */
   static async open(
     plan: MeasuredPlan,
@@ -95,7 +95,7 @@ export class BackupFiles implements AsyncDisposable {
       signal,
     );
     try {
-      // Some may have been started since the plan was made; what is started later is not in the backup.
+      // Some VMs may have been started since the plan was made; what they do from now on is not in the backup.
       const listed = await system.list();
       const running = new Set(listed.filter((qube) => qube.isRunning).map(({ name }) => name));
       return new BackupFiles(plan, layout, dedup, { system, held, running }, report, signal);
@@ -312,11 +312,11 @@ export class BackupFiles implements AsyncDisposable {
   }
 }
 
-/** What the files are made of. */
+/** What `BackupFiles.open` prepares. */
 interface Held {
   readonly system: QubesSystem;
   readonly held: HeldVolumes;
-  /** The names of VMs that ran once all was held. */
+  /** The names of the VMs that were running when all volumes were held. */
   readonly running: ReadonlySet<string>;
 }
 
@@ -325,7 +325,7 @@ function newRow({ qube, volumes, running }: PlannedQube, nowRunning: Held['runni
   return { name: qube.name, size, used: 0, running: running || nowRunning.has(qube.name) };
 }
 
-/** Whether only one VM fails, and the others go on: if the format can say so. */
+/** Whether an error makes only its VM fail, not the backup: if the format has a way to say that a VM is incomplete. */
 function failsAlone(error: unknown, { tellsIncomplete }: ArchiveLayout): error is FailedError {
   return tellsIncomplete && error instanceof FailedError && !(error instanceof SystemGoneError);
 }

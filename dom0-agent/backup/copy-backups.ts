@@ -9,7 +9,7 @@ import { fileIn } from '../transport/location.ts';
 import type { Listing, Storage, StoredFiles } from '../transport/storage.ts';
 import { timeOfBackupName } from './new-backup-file.ts';
 
-/** Where files are copied to. */
+/** The directory that files are copied to. */
 export interface CopyTarget {
   readonly storage: Storage;
   readonly directory: string;

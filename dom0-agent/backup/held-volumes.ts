@@ -4,20 +4,20 @@ import type { Qube, Volume } from '../qubes/qube.ts';
 import type { PlannedQube } from './plan-backup.ts';
 import type { HeldSource } from './volume-source.ts';
 
-/** So many are held at a time: a pool's programs take their time, and wait for each other for most of it. */
+/** How many volumes are being held at the same time: a pool's programs are slow, and mostly wait for each other. */
 const AT_ONCE = 4;
 
 /**
- * The volumes of a backup, all held before the first is read, so that it has the VMs as they were at one time. Disposing
- * of it releases those that were not taken.
+ * The volumes of a backup, all held before the first is read, so that all VMs are backed up as they were at one time.
+ * Disposing of it releases those that were not taken.
  */
 export class HeldVolumes implements AsyncDisposable {
   readonly #held = new Map<Volume, HeldSource>();
 
   /**
-   * Holds the volumes of some VMs.
+   * Holds the volumes of these VMs.
    *
-   * @param isOfOne whether a failure is that of one volume, to be told when it is opened; others end the holding
+   * @param isOfOne whether an error is about one volume only: then `open` of that throws it; others are thrown here
    */
   static async of(
     qubes: readonly PlannedQube[],
@@ -48,7 +48,7 @@ export class HeldVolumes implements AsyncDisposable {
     }
   }
 
-  /** A volume, which is to be released by the caller from now on. */
+  /** A held volume, which the caller must release. Throws RangeError if it is not held, or was taken already. */
   take(volume: Volume): HeldSource {
     const held = this.#held.get(volume);
     if (held === undefined) throw new RangeError(`${volume.name} is not held`);
@@ -56,7 +56,7 @@ export class HeldVolumes implements AsyncDisposable {
     return held;
   }
 
-  /** Throws what the first release that failed threw, once all were tried. */
+  /** Tries to release all; throws the first error afterwards. */
   async [Symbol.asyncDispose](): Promise<void> {
     const errors: unknown[] = [];
     for (const [volume, held] of this.#held) {

@@ -23,17 +23,17 @@ export interface SeriesFile extends NamedFile {
   readonly needs: readonly string[];
   /** The result of its last check. Nothing refers to a file that is damaged. */
   readonly check?: BackupCheck | undefined;
-  /** Undefined where it was not made here, or is no backup. */
+  /** Undefined if the file is not a backup, or was not made by this dom0. */
   readonly effort?: Effort | undefined;
 }
 
-/** How much work a backup was, until it was stored and checked. */
+/** How much work a backup was, storing and checking included. */
 export interface Effort {
-  /** Whole ones, at least 1. */
+  /** An integer, at least 1. */
   readonly seconds: number;
   /** Bytes of data that were read. */
   readonly read: number;
-  /** Bytes of volumes that no earlier file had. */
+  /** Bytes of volumes that no earlier file of the series had. */
   readonly new: number;
 }
 

@@ -26,11 +26,11 @@ export interface VolumeSource extends Omit<VolumeImage, 'extents'> {
 
 /** A volume that is to be backed up as it was when it was held: see `HeldVolume`. */
 export interface HeldSource extends AsyncDisposable {
-  /** Once; it is closed before this is disposed of. Throws FailedError, naming the volume, when it cannot be read. */
+  /** Opens it, once; it must be closed before this. Throws FailedError, naming the volume, if it cannot be read. */
   open(signal: AbortSignal): Promise<VolumeSource>;
 }
 
-/** Holds a volume for a backup. Throws FailedError, naming it, when it cannot be read. */
+/** Holds a volume for a backup. Throws FailedError, naming it, if it cannot be read. */
 export async function holdVolumeSource(
   system: QubesSystem,
   qube: Qube,
@@ -81,7 +81,7 @@ function sourceOf(image: VolumeImage): Omit<VolumeSource, 'keep'> {
   };
 }
 
-/** A volume that has not been written to is only opened if what the last backup stored of it is lost. */
+/** A volume that has not been written to is opened only if it is read after all: if its data in the series is lost. */
 function untouchedSource(
   opened: OpenedChanges,
   hold: () => Promise<HeldVolume>,

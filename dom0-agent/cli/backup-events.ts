@@ -71,7 +71,7 @@ function effortForPrograms({ made, effort }: MeasuredBackup) {
   return { created: new Date(1000 * made).toISOString(), ...effort };
 }
 
-/** Null: it takes reading to know. */
+/** How many bytes of a VM have changed; null if only reading can tell. */
 function changedBytes(
   planned: PlannedQube,
   known: SeriesState | undefined,

@@ -141,7 +141,7 @@ async function carryOut(copy: Copy, here: StoredFiles): Promise<string[]> {
   return differing;
 }
 
-/** Reads files of the target, which is opened when the first is needed: what is only written to need not be readable. */
+/** Reads files of the target. It is opened for the first of them: if none is read, it need not be readable. */
 class ReadThere implements AsyncDisposable {
   readonly #target: CopyTarget;
   readonly #count: (bytes: number) => void;

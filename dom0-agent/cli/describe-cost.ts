@@ -3,9 +3,9 @@ import type { BackupCost } from '../backup/backup-cost.ts';
 import { formatEstimate } from './durations.ts';
 
 /**
- * What a backup that goes on from others takes, for the plan; empty where nothing is known.
+ * How much work a backup that continues a series will be, in sentences; empty if nothing is known.
  *
- * @param all bytes of its data
+ * @param all bytes of all its data, changed or not
  */
 export function describeCost({ mostRead, mostSeconds, last }: BackupCost, all: number): string {
   return [

@@ -18,16 +18,16 @@ export interface Place {
 export interface PlaceTexts {
   readonly qube: string;
   readonly location: string;
-  /** The place is a command; undefined: it cannot be one. */
+  /** The choice that the place is a command; undefined if it cannot be one. */
   readonly command?: string;
 }
 
-/** The ids of the kinds of places. */
+/** The kinds of places: a directory in the qube, one elsewhere that a command in the qube leads to, or a command. */
 type Kind = 'directory' | 'through' | 'command';
-/** What comes with coffer, and leads to a server or a cloud. */
+/** Commands that come with coffer: they lead to a server, or to a cloud. */
 const LEADING = ['coffer-ssh', 'coffer-rclone'];
 
-/** Fields for a device or a qube, and what is there: a directory, what a command leads to, or a command. */
+/** Fields for a device or a qube, and a place there: a directory, one that a command leads to, or a command. */
 export class PlaceFields {
   /** Called when the place has changed. */
   changed: () => void = () => undefined;
@@ -38,7 +38,7 @@ export class PlaceFields {
   readonly #location = new Gtk.Entry({ hexpand: true, activatesDefault: true });
   readonly #refused: Gtk.Label;
   readonly #browse = new Gtk.Button({ label: '…', tooltipText: _('Choose a directory there') });
-  /** What is only of use where a command leads to the place. */
+  /** The widgets that are shown only if a command leads to the place. */
   readonly #ofThrough: readonly Gtk.Widget[];
 
   constructor(form: Form, coffer: CofferProgram, texts: PlaceTexts) {
@@ -81,7 +81,7 @@ export class PlaceFields {
     this.#location.text = location;
   }
 
-  /** Whether a command in the qube leads to the place, which is run to look there. */
+  /** Whether a command in the qube leads to the place: looking at the place runs it. */
   get isThrough(): boolean {
     return this.#kindNow === 'through';
   }
@@ -92,9 +92,9 @@ export class PlaceFields {
   }
 
   /**
-   * What has to be entered, in a sentence.
+   * What still has to be entered, in a sentence; undefined if nothing.
    *
-   * @param location the sentence for the location
+   * @param location the sentence if the location is empty
    */
   missing(location: string): string | undefined {
     const { through, location: entered } = this.place;
@@ -131,7 +131,7 @@ export class PlaceFields {
   #showKind(): void {
     const kind = this.#kindNow;
     for (const each of this.#ofThrough) each.visible = kind === 'through';
-    // What a command leads to is named as the command takes it.
+    // Only a directory of the qube itself can be browsed; the syntax of others depends on the command.
     this.#browse.visible = kind === 'directory';
     this.#location.placeholderText = kind === 'through' ? 'user@example.org:backups' : '';
     this.#changed();

@@ -12,7 +12,7 @@ export interface StatusResult extends ResultEvent {
   readonly due: number;
   readonly qubes: readonly StatusOfQube[];
   readonly excluded: readonly QubeHere[];
-  /** Of dom0, for VMs; null: that is not known. */
+  /** The kernels in dom0 that VMs can boot; null if that is not known. */
   readonly kernels: readonly string[] | null;
   /** The series that dom0 knows. */
   readonly series: readonly { readonly location: string; readonly created: string | null }[];
@@ -70,7 +70,7 @@ export interface OfferedDevice {
   readonly port: string;
   readonly description: string;
   readonly size: number | null;
-  /** The VM that has it now, if it is another one. */
+  /** The VM that it is attached to; null if it is not attached. */
   readonly attachedTo: string | null;
 }
 
@@ -89,11 +89,11 @@ export interface BackupPlan extends PlanEvent {
   readonly startsVm: boolean;
   readonly leastBytes: number;
   readonly mostBytes: number;
-  /** Bytes: all but what is known to be unchanged. */
+  /** Bytes to read, at most: all but what is known to be unchanged. */
   readonly mostRead: number;
-  /** How long as much takes, by an earlier backup. */
+  /** How long as much takes, at the speed of an earlier backup; null if that is not known. */
   readonly mostSeconds: number | null;
-  /** Of the last backup of the series. */
+  /** How much work the last backup of the series was; null if that is not known. */
   readonly lastEffort: {
     readonly seconds: number;
     readonly read: number;
@@ -104,7 +104,7 @@ export interface BackupPlan extends PlanEvent {
     readonly running: boolean;
     readonly used: number;
     readonly sinceLast: SinceLast;
-    /** Bytes that are new; null: that takes reading to know. */
+    /** How many of its bytes have changed; null if only reading can tell. */
     readonly changed: number | null;
   }[];
   readonly dom0Home: { readonly used: number } | null;
@@ -177,7 +177,7 @@ export interface ContainedQube {
   readonly label: string;
   /** Its template; null if it has none. */
   readonly template: string | null;
-  /** What its settings refer to, by their properties: `netvm`. */
+  /** The names in its properties (such as `netvm`): of other VMs, and of its kernel. */
   readonly references: readonly { readonly property: string; readonly name: string }[];
   readonly used: number;
 }

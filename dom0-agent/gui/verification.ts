@@ -15,7 +15,7 @@ export function wordsOfPlace({ vm, isCommand, through }: Place): string[] {
   ];
 }
 
-/** A file in a directory, of which only a command may know what it is: its name is not made simpler. */
+/** The path of a file in a directory, which is not normalised: if a command leads there, only that knows its syntax. */
 export function fileThere(directory: string, name: string): string {
   return directory.endsWith('/') ? directory + name : `${directory}/${name}`;
 }

@@ -4,7 +4,7 @@ import type { BackedUpQube } from '../qubes/backup-contents.ts';
 import type { RestoreChoices, SystemState } from './plan-input.ts';
 import { type References, inWords } from './references.ts';
 
-/** What VMs refer to, and can be chosen for one. */
+/** The properties of a VM that the user can choose another value for. */
 const PROPERTIES = ['template', 'netvm', 'default_dispvm', 'kernel'] as const;
 export type ChosenProperty = (typeof PROPERTIES)[number];
 
@@ -93,12 +93,12 @@ export function chosenTemplate(
   return references.named(qube, 'template', template) ?? refuse('there is no such template here');
 }
 
-/** What was chosen for a VM: a name, none, or what it has by default. */
+/** What was chosen for a property of a VM: a name, none, or the default. */
 export type Chosen = { readonly name: string } | 'none' | 'default';
 
 /**
- * What was chosen instead of what a VM refers to in the backup; undefined if nothing was. Throws ChoiceRefusedError when
- * there is none of that name that could be it.
+ * What was chosen for a property of a VM instead of its value in the backup; undefined if nothing was. Throws
+ * ChoiceRefusedError if this system has no VM, or kernel, of that name that is suitable.
  */
 export function chosenReference(
   property: Exclude<ChosenProperty, 'template'>,
@@ -122,7 +122,7 @@ export function chosenReference(
   );
 }
 
-/** What was chosen for VMs as this. */
+/** What was chosen for this property, by the names of VMs. */
 function choicesOf(
   property: ChosenProperty,
   { useTemplate, useNetvm, useDispvm, useKernel }: RestoreChoices,

@@ -10,7 +10,7 @@ export interface RestoreChoices {
   readonly newName?: ReadonlyMap<string, string>;
   /** By names in the backup: the templates that VMs are based on here. */
   readonly useTemplate?: ReadonlyMap<string, string>;
-  /** By names in the backup: the netvm, or `none`, or `default`, the system's. */
+  /** By names in the backup: the netvm, or `none`, or `default` (the system's). */
   readonly useNetvm?: ReadonlyMap<string, string>;
   /** The same for the default DispVM. */
   readonly useDispvm?: ReadonlyMap<string, string>;
@@ -40,7 +40,7 @@ export interface SystemState {
   readonly defaults: SystemDefaults;
   readonly dom0User: string;
   readonly pools: readonly Pool[];
-  /** Those of dom0, for VMs; undefined where that is not known. */
+  /** The kernels in dom0 that VMs can boot; undefined if that is not known. */
   readonly kernels: ReadonlySet<string> | undefined;
 }
 

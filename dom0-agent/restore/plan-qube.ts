@@ -167,18 +167,18 @@ function planProperties(
   return planned;
 }
 
-/** Whether a VM would not start with it. One that boots a kernel of its own has none of dom0's. */
+/** Whether dom0 lacks this kernel, so that a VM could not start with it. Empty: the VM boots its own kernel. */
 function lacksKernel(kernel: string, { kernels }: SystemState): boolean {
   return kernel !== '' && kernels?.has(kernel) === false;
 }
 
-/** As a property has it; undefined: the default. */
+/** The value of the property; undefined for the default. */
 function valueOf(chosen: Chosen): string | undefined {
   if (chosen === 'default') return undefined;
   return chosen === 'none' ? '' : chosen.name;
 }
 
-/** For messages. */
+/** The value of a property, for messages. */
 function described(value: string | undefined): string {
   return value === undefined ? "this system's default" : value === '' ? 'none' : value;
 }

@@ -17,11 +17,12 @@ export function inWords(property: string): string {
   return property.replace('_dispvm', ' DispVM');
 }
 
+/** Whether the value of a property is the name of a VM. */
 export function isQubeProperty(property: string): property is QubeProperty {
   return QUBE_PROPERTIES.some((known) => known === property);
 }
 
-/** What a VM refers to: VMs, and a kernel of dom0; by its properties. */
+/** The names in a VM's properties: of other VMs, and of its kernel in dom0. */
 export function referencesOf({ properties }: Qube): { property: string; name: string }[] {
   return [...QUBE_PROPERTIES, 'kernel'].flatMap((property) => {
     const name = properties.get(property) ?? '';

@@ -17,7 +17,7 @@ export interface Place {
   readonly location: string;
 }
 
-/** What a place in a VM is. */
+/** What a place in a VM is; `through`: a directory elsewhere, which a command in the VM leads to. */
 type Kind = 'directory' | 'through' | 'command';
 
 /** What a place is asked for. */
@@ -154,7 +154,7 @@ async function askWhat(
   return what === BACK ? BACK : { ...sought, what };
 }
 
-/** The command that leads to the place. */
+/** Asks for the command that leads to the place. */
 async function askThrough(sought: Sought, signal: AbortSignal): Promise<Sought | undefined | Back> {
   if (sought.what !== 'through') return undefined;
   const OTHER = '';

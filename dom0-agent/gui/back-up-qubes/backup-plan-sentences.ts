@@ -53,9 +53,9 @@ function sizeSentences({
 }
 
 /**
- * What a backup that goes on from others takes, as far as that is known.
+ * How much work a backup that continues a series will be, as far as that is known.
  *
- * @param data bytes of what it contains
+ * @param data bytes of all its data, changed or not
  */
 function costSentences({ mostRead, mostSeconds, lastEffort }: BackupPlan, data: number): string[] {
   const most = { size: sizeText(mostRead) };

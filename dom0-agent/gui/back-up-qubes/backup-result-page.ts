@@ -49,7 +49,7 @@ export function backupResultPage(
   return new ResultPage(title, verdict, sentences, actions, more);
 }
 
-/** Advice about a disk that only its qube can unmount: coffer asks a qube only to keep files. */
+/** Advice about a disk that only its qube can unmount: coffer can only have a qube store files. */
 function unmountSentences({ vm, path }: BackupResult, device: Device | undefined): string[] {
   const isOfQube = device === undefined ? isOnDisk(path ?? '') : device.directory === undefined;
   if (vm === 'dom0' || !isOfQube) return [];

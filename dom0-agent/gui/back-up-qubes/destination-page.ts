@@ -36,7 +36,7 @@ export class DestinationPage implements Page {
   readonly #place: PlaceFields;
   readonly #encrypt = check(_('_Encrypt backup'), true);
   readonly #compress = check(_('Com_press backup'), true);
-  /** A command that is not typed to its end is not to be run. */
+  /** For a place that a command leads to: it is looked at only on request, as a half-typed command must not be run. */
   readonly #lookNow = new Gtk.Button({
     ...{ label: _('Look the_re'), useUnderline: true, noShowAll: true, halign: Gtk.Align.START },
   });
@@ -153,6 +153,7 @@ export class DestinationPage implements Page {
     this.#frame.refresh();
   }
 
+  /** What still has to be entered about the place, in a sentence. */
   get #missingPlace(): string | undefined {
     return this.#place.missing(_('Enter a directory, or a command.'));
   }

@@ -6,9 +6,10 @@ import type { Frame, Page } from '../wizard.ts';
 /** A check box, and the command's option that it means. */
 type Choice = readonly [Gtk.CheckButton, string];
 
-/** A selected VM, and what it refers to, which is missing. */
+/** A selected VM that refers to something that is missing. */
 export interface Lacking {
   readonly name: string;
+  /** The name of what is missing. */
   readonly lacks: string;
 }
 
@@ -22,7 +23,7 @@ export class OptionsPage implements Page {
   readonly #lacking: () => Lacking | undefined;
   readonly #refused = sentenceLabel();
 
-  /** @param lacking a selected VM that lacks something instead of which nothing is chosen */
+  /** @param lacking returns a selected VM that lacks something for which no replacement is chosen */
   constructor(frame: Frame, lacking: () => Lacking | undefined) {
     this.#lacking = lacking;
     const explained = (label: string, words: string): Gtk.CheckButton => {

@@ -6,10 +6,10 @@ import type { ContainedQube } from '../told.ts';
 import { ReferenceField } from './reference-field.ts';
 import type { SystemHere } from './system-here.ts';
 
-/** It has a column of its own. */
+/** The property that has its own column; the others are shown only if what they refer to is missing. */
 const TEMPLATE = 'template';
 
-/** What a setting of a VM refers to. */
+/** Something that is missing here, and the property of VMs that refers to it. */
 export interface Missing {
   readonly property: string;
   readonly name: string;
@@ -22,7 +22,7 @@ export interface Missing {
 export class QubeFields {
   /** Called when something is chosen. */
   changed: () => void = () => undefined;
-  /** Called when the user has chosen what is used instead of what a setting refers to. */
+  /** Called when the user has chosen a replacement for something that is missing. */
   insteadChosen: (missing: Missing, instead: string) => void = () => undefined;
   readonly #qube: ContainedQube;
   readonly #here: SystemHere;
@@ -30,7 +30,7 @@ export class QubeFields {
   readonly #selected: Gtk.CheckButton;
   readonly #template = new Gtk.Label({ xalign: 0 });
   readonly #instead = new Gtk.ComboBoxText();
-  /** What it refers to beside its template. */
+  /** What the VM refers to, besides its template. */
   readonly #references: readonly ReferenceField[];
   readonly #newName = new Gtk.Entry({ activatesDefault: true, widthChars: 16 });
   readonly #note = sentenceLabel();
@@ -80,7 +80,7 @@ export class QubeFields {
     return this.#qube.used;
   }
 
-  /** What it refers to and cannot be restored without, unless it gets the default one. */
+  /** The name of something that the VM lacks and cannot be restored without, unless missing references are ignored. */
   get lacks(): string | undefined {
     return this.#references.find(({ isOpen }) => isOpen)?.name;
   }
@@ -138,7 +138,7 @@ export class QubeFields {
     this.#showNote();
   }
 
-  /** Chooses that if it refers to the same, unless something was chosen. */
+  /** Chooses this replacement if the VM lacks the same, unless another choice was made. */
   offer({ property, name }: Missing, instead: string): void {
     const isIt = (each: Missing): boolean => each.property === property && each.name === name;
     this.#references.find(isIt)?.offer(instead);

@@ -28,7 +28,7 @@ export class QubesPage implements Page {
     for (const row of this.#rows) {
       row.changed = () => this.#changed();
       row.insteadChosen = (missing, instead) => {
-        // It is offered for the others that lack the same.
+        // The others that lack the same get the same replacement, unless another one was chosen for them.
         for (const other of this.#rows) if (other !== row) other.offer(missing, instead);
       };
     }
@@ -59,7 +59,7 @@ export class QubesPage implements Page {
     return this.#selectedRows.flatMap((row) => row.options);
   }
 
-  /** A selected VM that lacks something instead of which nothing is chosen. */
+  /** A selected VM that lacks something for which no replacement is chosen. */
   get lacking(): Lacking | undefined {
     return this.#selectedRows.flatMap(({ name, lacks }) =>
       lacks === undefined ? [] : [{ name, lacks }],

@@ -3,22 +3,22 @@ import { sentenceLabel } from '../form.ts';
 import { _, fill } from '../texts.ts';
 import type { SystemHere } from './system-here.ts';
 
-/** What a VM refers to beside its template, and of which another one can be chosen: by its property, the option that does it. */
+/** The properties, besides the template, for which a replacement can be chosen; each with its option of coffer. */
 const OPTIONS: Readonly<Record<string, string>> = {
   netvm: '--use-netvm',
   default_dispvm: '--use-dispvm',
   kernel: '--use-kernel',
 };
-/** What can be chosen for every VM, as the options have it. */
+/** What can be chosen on every system: the words that the options take. */
 const [DEFAULT, NONE] = ['default', 'none'];
 
-/** Something that a setting of a VM refers to; where it is missing, another one can be chosen. */
+/** Something that a VM refers to: if it is missing here, says so, and offers a choice of replacements. */
 export class ReferenceField {
   readonly widget = new Gtk.Box({ spacing: 6, marginStart: 24, noShowAll: true });
-  /** Called when the user has chosen what is used instead. */
+  /** Called when the user has chosen a replacement. */
   chosen: (instead: string) => void = () => undefined;
   readonly property: string;
-  /** What it refers to in the backup. */
+  /** The name that the VM refers to, in the backup. */
   readonly name: string;
   readonly #qube: string;
   readonly #fit: readonly string[] | undefined;
@@ -45,7 +45,7 @@ export class ReferenceField {
     });
   }
 
-  /** Whether the VM cannot be restored without a choice, here or for all of them. */
+  /** Whether the VM cannot be restored yet: a replacement must be chosen here, or missing references ignored. */
   get isOpen(): boolean {
     const isNeeded = this.property === 'netvm' || this.property === 'default_dispvm';
     return isNeeded && this.#isMissing && this.#instead.get_active_id() === null;
@@ -56,7 +56,7 @@ export class ReferenceField {
     return instead === null ? [] : [OPTIONS[this.property] ?? '', `${this.#qube}=${instead}`];
   }
 
-  /** Chooses that, unless something was chosen. */
+  /** Chooses this replacement, unless one was chosen already. */
   offer(instead: string): void {
     if (this.#instead.get_active_id() !== null) return;
     this.#isOffering = true;
@@ -104,7 +104,7 @@ function missingText(property: string): string {
   }
 }
 
-/** What the choice is called, for those who do not see what it is beside. */
+/** The accessible name of the choice. */
 function choiceText(property: string): string {
   if (property === 'netvm') return _('Net qube of {name}');
   return property === 'kernel' ? _('Kernel of {name}') : _('Disposable template of {name}');

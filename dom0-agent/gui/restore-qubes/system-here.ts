@@ -35,7 +35,7 @@ export class SystemHere {
     return this.#namesOf(isFit);
   }
 
-  /** The names of what such a setting of a VM can refer to; undefined: that is not known. */
+  /** The names that this property of a VM can have here; undefined if that is not known. */
   fitFor(property: string): readonly string[] | undefined {
     switch (property) {
       case 'netvm':

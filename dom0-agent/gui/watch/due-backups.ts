@@ -19,8 +19,8 @@ export interface BackupsNow {
 export interface BackupDisk {
   readonly id: string;
   /**
-   * The qube that has it: there are backups on a disk of that qube, and only the qube knows whether they are on this
-   * one. Undefined: it is in dom0, and holds backups.
+   * The qube that it is attached to. dom0 knows that the qube has a disk with backups, but not whether it is this one.
+   * Undefined: it is attached to dom0, and holds backups.
    */
   readonly qube: string | undefined;
 }
@@ -58,15 +58,15 @@ function disksIn(
   ];
 }
 
-/** `sys-usb:/run/media/user/disk/backups` */
+/** Splits a location such as `sys-usb:/run/media/user/disk/backups`. */
 function placeIn(location: string): { readonly qube: string; readonly directory: string } {
   const at = location.indexOf(':');
   return { qube: location.slice(0, at), directory: location.slice(at + 1) };
 }
 
 /**
- * Tells the user when a backup is due, and whether its disk is attached to dom0. Gives whether the user wants to make one. Throws
- * CofferFailed, and GLib.Error where nothing can be shown.
+ * If a backup is due, notifies the user, also of a disk in dom0 that holds backups. Returns whether the user wants to
+ * make a backup. Throws CofferFailed, and GLib.Error if nothing can be shown.
  */
 export async function wantsDueBackup(coffer: CofferProgram): Promise<boolean> {
   const now = await lookAtBackups(coffer);
@@ -75,9 +75,9 @@ export async function wantsDueBackup(coffer: CofferProgram): Promise<boolean> {
 }
 
 /**
- * Tells the user how things are; gives whether the user wants to make a backup. Throws GLib.Error.
+ * Notifies the user of the state of the backups; returns whether the user wants to make one. Throws GLib.Error.
  *
- * @param disk what is to be told of, too
+ * @param disk a disk that the notification is about
  */
 export async function wantsBackup(
   { summary }: BackupsNow,

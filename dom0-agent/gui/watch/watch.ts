@@ -5,9 +5,9 @@ import { type BackupDisk, lookAtBackups, wantsBackup } from './due-backups.ts';
 import { followDevices } from './device-events.ts';
 import { wantsDetails } from './timer-failure.ts';
 
-/** Seconds from one look to the next, if no disk comes meanwhile. */
+/** How often the state of the backups is looked at, in seconds, if no disk is attached meanwhile. */
 const INTERVAL = 6 * 60 * 60;
-/** Milliseconds until a disk that is being attached or mounted can be looked at. */
+/** How long to wait until a disk that is being attached or mounted can be looked at, in ms. */
 const SETTLING = 1000;
 
 /**
@@ -51,7 +51,7 @@ export class Watch {
     this.#look();
   }
 
-  /** Of what comes with one disk, there is more than one event. */
+  /** Waits for SETTLING, since one disk causes several events. */
   #lookSoon(): void {
     if (this.#isAboutToLook) return;
     this.#isAboutToLook = true;
@@ -102,7 +102,7 @@ export class Watch {
   }
 }
 
-/** One that may hold no backup is only worth a word when one is due. */
+/** The disk to mention in the notification. One that may hold no backup is mentioned only if a backup is due. */
 function toTellOf(disks: readonly BackupDisk[], areDue: boolean): BackupDisk | undefined {
   return disks.find(({ qube }) => qube === undefined || areDue);
 }
