@@ -5,7 +5,7 @@ import { MOST_BACKUPS } from './runs.ts';
 import { NUMBER, WORD, textLines, textPieces, invalid } from './text-lines.ts';
 
 export const PARTS_PATH = 'parts';
-/** More than ten thousand VMs have volumes. */
+/** More volumes than ten thousand VMs have. */
 const MOST_DOMAINS = 2 ** 16;
 
 /** The text of the table, in pieces. */
