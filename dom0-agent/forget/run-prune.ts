@@ -8,10 +8,11 @@ import type { PartsFileOptions, WrittenParts } from '../archive/coffer1/parts-fi
 import { writePack } from '../archive/coffer1/write-pack.ts';
 import { DamagedError, StorageError } from '../../shared/errors.ts';
 import { timeInName } from '../../shared/local-time.ts';
+import { printable } from '../../shared/printable.ts';
 import { FetchedAssembly } from '../transport/fetched-assembly.ts';
 import { NotOfferedError, isRefusal } from '../transport/storage-errors.ts';
 import type { Assembly, DeletedBackup, Storage, StoredFiles } from '../transport/storage.ts';
-import { forgetList } from '../archive/coffer1/forget-list.ts';
+import { forgetList, requireListable } from '../archive/coffer1/forget-list.ts';
 import { movingParts } from './moving-parts.ts';
 import { type PackParts, packFiles } from './plan-pack-files.ts';
 import { planPacks } from './plan-packs.ts';
@@ -57,7 +58,8 @@ export interface PruneResult {
  * the files that go; reads back and authenticates everything that replaces something; checks that nothing else is
  * needed; and only then deletes files, backups before the files that they refer to.
  *
- * @throws DamagedError or StorageError before anything is deleted; what cannot be deleted is in the result
+ * @throws RefusedError before anything is done; DamagedError or StorageError before anything is deleted; what cannot be
+ *   deleted is in the result
  */
 export async function runPrune(
   plan: PrunePlan,
@@ -67,6 +69,7 @@ export async function runPrune(
   signal: AbortSignal,
 ): Promise<PruneResult> {
   const { storage, directory, files, deletes } = place;
+  if (!deletes) requireListable(plan.going);
   // Fails if the storage does not allow deleting, before packs are made in vain.
   if (deletes && plan.going.length > 0) await storage.deleteBackups(directory, [], signal);
   const { space } = await storage.browse(directory, signal);
@@ -259,7 +262,7 @@ async function requireAllThere(
   for (const { stored, size } of staying) {
     if (sizes.get(stored.untrustedName) === size) continue;
     throw new StorageError(
-      `${stored.untrustedName} has changed since it was checked: nothing was deleted`,
+      `${printable(stored.untrustedName)} has changed since it was checked: nothing was deleted`,
     );
   }
   const added = await Promise.all(packs.map((stored) => prunedFile(stored, 'stays')));

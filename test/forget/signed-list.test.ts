@@ -4,6 +4,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  renameSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -13,6 +14,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import { RefusedError } from '../../shared/errors.ts';
 import { NotOfferedError } from '../../dom0-agent/transport/storage-errors.ts';
 import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';
 import { chunkOf } from '../archive/coffer1/make-series.ts';
@@ -50,6 +52,18 @@ async function listed(): Promise<{ series: SeriesOnDisk; list: string; key: stri
     'qubes-pack-2031-01-01T000000',
   ]);
   return { series, list, key: await series.publicKey() };
+}
+
+/** Three backups in append-only storage, the first one under another name. */
+async function withFileNamed(name: string): Promise<SeriesOnDisk> {
+  const series = new SeriesOnDisk();
+  for (const day of ['abcd', 'aBcd', 'aBCd']) {
+    const volume = Buffer.concat(Array.from(day, (name) => chunkOf(name)));
+    await series.backUp({ 'vm5/private.img': volume });
+  }
+  renameSync(path.join(series.directory, 'day-1'), path.join(series.directory, name));
+  series.storage = new AppendOnlyStorage();
+  return series;
 }
 
 /** Runs coffer-gc.sh with its state, as the machine with the storage does. */
@@ -142,6 +156,22 @@ describe.each(['dash', 'bash'])('coffer-gc.sh in %s', (shell) => {
     expect(series.files).toEqual(expect.arrayContaining(['day-3']));
     expect(series.files).not.toContain('day-1');
   });
+});
+
+it.each([' day', "day's", '-day', '.day', 'day\r'])(
+  'a prune refuses to put a file named %j on a list, and stores nothing',
+  async (name) => {
+    using series = await withFileNamed(name);
+    await expect(series.prune({ last: 1 }, NOW, false)).rejects.toThrow(RefusedError);
+    expect(series.files).toHaveLength(3);
+  },
+);
+
+it('a file name with a line feed cannot make dom0 sign that another file may be deleted', async () => {
+  const id = '0'.repeat(32);
+  using series = await withFileNamed(`day-1\nfile ${id} 512 day-3`);
+  await expect(series.prune({ last: 1 }, NOW, false)).rejects.toThrow(`day-1?file ${id} 512 day-3`);
+  expect(series.files).toHaveLength(3);
 });
 
 it('a prune without --list of storage that does not delete files is refused before it does anything', async () => {

@@ -1,10 +1,15 @@
 import { type KeyObject, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
+import { RefusedError } from '../../../shared/errors.ts';
+import { printable } from '../../../shared/printable.ts';
 import { expandKey } from './expand-key.ts';
 import type { SeriesHead } from './series.ts';
 import type { SeriesKey } from './series-key.ts';
 
 /** How an Ed25519 private key begins in PKCS #8 (RFC 8410); its 32 bytes follow. */
 const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+/** How much of a name is shown in an error, in characters. */
+const LONGEST_SHOWN = 100;
 
 /** A file that may be deleted. */
 interface ListedFile {
@@ -23,9 +28,18 @@ export interface SigningSeries {
 /** The names that `coffer-gc.sh` accepts. All names that coffer generates match. */
 const PLAIN_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
 
-/** Whether a file of this name can be put on a list. */
-export function canBeListed(name: string): boolean {
-  return PLAIN_NAME.test(name);
+/**
+ * Throws RefusedError if a file cannot be put on a list because of its name. Names come from the storage: one with a line
+ * feed could make dom0 sign that other files may be deleted.
+ */
+export function requireListable(files: readonly Pick<ListedFile, 'stored'>[]): void {
+  const refused = files.find(({ stored }) => !PLAIN_NAME.test(stored.untrustedName));
+  if (refused === undefined) return;
+  const name = printable(refused.stored.untrustedName, LONGEST_SHOWN);
+  throw new RefusedError(
+    `the file "${name}" cannot be put on a list of files to delete: rename it, with nothing but letters, digits, ".", ` +
+      '"_" and "-" in its name',
+  );
 }
 
 /** The key that the lists of a series are verified with, as PEM: for `coffer-gc.sh -k`. */
@@ -34,15 +48,16 @@ export function publicKeyOf(series: SigningSeries): string {
 }
 
 /**
- * The list of files that may be deleted, for `coffer-gc.sh` on storage from which dom0 cannot delete. It identifies
- * each by its id and length, so that no other file is deleted. It is signed with Ed25519, with a key derived from the
- * series key.
+ * The list of files that may be deleted, for `coffer-gc.sh` on storage from which dom0 cannot delete. It identifies each
+ * by its id and length, so that no other file is deleted. It is signed with Ed25519, with a key derived from the series
+ * key. Throws RefusedError as `requireListable` does.
  */
 export function forgetList(
   series: SigningSeries,
   files: readonly ListedFile[],
   made: Date,
 ): Buffer {
+  requireListable(files);
   const lines = [
     'coffer-1 forget',
     `series ${series.head.seriesId}`,
