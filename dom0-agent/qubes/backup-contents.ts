@@ -73,8 +73,3 @@ export interface UnusableQube {
   /** Where its files are in the archive, if that is known. */
   readonly directory: string | undefined;
 }
-
-/** How many bytes will be restored or verified: an estimate for progress. */
-export function totalSize(contents: QubesAndHome): number {
-  return contents.qubes.reduce((sum, { size }) => sum + size, sizeOfDom0(contents) ?? 0);
-}

@@ -69,27 +69,27 @@ async function addParts(
   domain: string,
   isWanted: (bornIn: string, part: number) => boolean,
 ): Promise<void> {
-  let stretch = new Stretch(file, 0);
+  let adjacent = new AdjacentParts(file, 0);
   for (let row = 0, first = 0; row < file.table.length; row++) {
     const part = file.table.at(row);
     const bornIn = part.bornIn ?? file.backupId;
     const isNew = part.domain === domain && !known.hasPart(bornIn, part.number);
     if (isNew && isWanted(bornIn, part.number)) {
-      stretch.add(bornIn, part);
+      adjacent.add(bornIn, part);
     } else {
-      await stretch.addTo(known);
-      stretch = new Stretch(file, first + part.chunks);
+      await adjacent.addTo(known);
+      adjacent = new AdjacentParts(file, first + part.chunks);
     }
     first += part.chunks;
-    if (stretch.chunks < AT_ONCE) continue;
-    await stretch.addTo(known);
-    stretch = new Stretch(file, first);
+    if (adjacent.chunks < AT_ONCE) continue;
+    await adjacent.addTo(known);
+    adjacent = new AdjacentParts(file, first);
   }
-  await stretch.addTo(known);
+  await adjacent.addTo(known);
 }
 
 /** Adjacent parts of a file. */
-class Stretch {
+class AdjacentParts {
   chunks = 0;
   readonly #file: EarlierFile;
   readonly #first: number;

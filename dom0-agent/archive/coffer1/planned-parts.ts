@@ -38,11 +38,11 @@ export async function* chunksOfParts(
   parts: () => Iterable<WantedPart>,
   files: SeriesFiles,
 ): AsyncGenerator<Buffer[], void, undefined> {
-  for (const alike of alikeIn(parts)) yield* prefetch(chunksOfAlike(alike, files));
+  for (const group of groupsByFilter(parts)) yield* prefetch(chunksOfGroup(group, files));
 }
 
 /** Groups consecutive parts with the same compression, which one program can decompress. */
-function* alikeIn(
+function* groupsByFilter(
   parts: () => Iterable<WantedPart>,
 ): Generator<() => Iterable<WantedPart>, void, undefined> {
   let [from, count] = [0, 0];
@@ -68,7 +68,7 @@ function slice(parts: () => Iterable<WantedPart>, from: number, count: number) {
   };
 }
 
-async function* chunksOfAlike(
+async function* chunksOfGroup(
   parts: () => Iterable<WantedPart>,
   files: SeriesFiles,
 ): AsyncGenerator<Buffer[], void, undefined> {
