@@ -6,7 +6,10 @@ export interface Extent {
   readonly length: number;
 }
 
-/** Data of a file with holes. Pieces come in ascending order of offset; between them are zeros. */
+/**
+ * Data of a file with holes. Pieces come in ascending order of offset; between them are zeros. The bytes of each are valid
+ * until the next one is asked for.
+ */
 export interface DataPiece {
   readonly offset: number;
   readonly bytes: Buffer;

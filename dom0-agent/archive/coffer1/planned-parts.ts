@@ -8,7 +8,7 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { partName } from '../parts/part-name.ts';
 import { prefetch } from '../parts/prefetch.ts';
 import { OuterTarReader } from '../tar/outer-reader.ts';
-import { hasBit, placesIn } from './chunk-mask.ts';
+import { countBits, hasBit, placesIn } from './chunk-mask.ts';
 import type { LocatedPart } from './located-parts.ts';
 import { lengthInTar } from './manifest.ts';
 import { DATA_PATH, movedPath, trimmedPath } from './member-paths.ts';
@@ -29,8 +29,8 @@ const LONGEST_RANGE = 256 * 1024 * 1024;
 
 /**
  * The wanted chunks of parts in any files of a series, in the order of `parts`: for each part an array with each wanted
- * chunk at its original position. Parts are read, authenticated and decompressed ahead. Throws DamagedError in the turn
- * of a damaged part.
+ * chunk at its original position. The chunks are valid until the next part is asked for. Parts are read, authenticated and
+ * decompressed ahead. Throws DamagedError in the turn of a damaged part.
  *
  * @param parts must yield the same parts each time that it is called
  */
@@ -75,10 +75,13 @@ async function* chunksOfGroup(
   const [first] = parts();
   if (first === undefined) return;
   const expected = parts()[Symbol.iterator]();
+  const { header } = first.file.opened;
+  // What comes out of a program is copied in any case.
+  const rooms = header.compressionFilter === undefined ? undefined : new Rooms(header.grain);
   for await (const part of openParts(storedParts(parts, files), first.file.opened)) {
     const next = expected.next();
     if (next.done === true) throw new RangeError('more parts than were asked for');
-    yield await chunksIn(part, next.value, files);
+    yield await chunksIn(part, next.value, files, rooms?.next(next.value.wanted));
   }
 }
 
@@ -86,6 +89,7 @@ async function chunksIn(
   part: OpenedPart,
   { file, parts, row, wanted }: WantedPart,
   files: SeriesFiles,
+  room: Buffer | undefined,
 ): Promise<Buffer[]> {
   if ('damage' in part) throw inFile(part.damage, files.nameOf(file.backupId));
   if (chunksOf(part.text) !== parts.table.at(row).chunks) {
@@ -95,8 +99,32 @@ async function chunksIn(
   const isWanted = (number: number): boolean => hasBit(wanted, places[number] ?? 0);
   const wantedPlaces = places.filter((_, number) => isWanted(number)).values();
   const chunks: Buffer[] = [];
-  for await (const chunk of part.chunks(isWanted)) chunks[wantedPlaces.next().value ?? 0] = chunk;
+  for await (const chunk of part.chunks(isWanted, room)) {
+    chunks[wantedPlaces.next().value ?? 0] = chunk;
+  }
   return chunks;
+}
+
+/**
+ * The memory for the chunks of a part that is used and of the next one, which is prefetched: new memory for each would
+ * be collected late, since it is in use for longer than a minor collection takes to come.
+ */
+class Rooms {
+  readonly #grain: number;
+  #present = Buffer.alloc(0);
+  #next = Buffer.alloc(0);
+
+  constructor(grain: number) {
+    this.#grain = grain;
+  }
+
+  /** For the chunks that are wanted of a part, as bits. The one before the last is used again. */
+  next(wanted: number): Buffer {
+    const length = countBits(wanted) * this.#grain;
+    const free = this.#present.length < length ? Buffer.allocUnsafeSlow(length) : this.#present;
+    [this.#present, this.#next] = [this.#next, free];
+    return free;
+  }
 }
 
 /** Names the file in the error, unless it is the backup's own. */

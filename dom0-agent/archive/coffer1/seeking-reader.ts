@@ -174,12 +174,7 @@ export class SeekingReader implements ArchiveReader {
         yield* piecesOfStep(step, chunks ?? [], check);
         kept.delete(step.part);
         for (const part of step.dropped) kept.delete(part);
-        if (step.kept !== 0) {
-          kept.set(
-            step.part,
-            chunks?.map((each, at) => (hasBit(step.kept, at) ? each : undefined)) ?? [],
-          );
-        }
+        if (step.kept !== 0) kept.set(step.part, keptOf(step, chunks ?? []));
       }
       // Asking for the end checks the padding of the last part.
       if ((await read.next()).done !== true) throw new RangeError('more parts than were asked for');
@@ -258,6 +253,17 @@ async function* piecesOfStep(
       await setImmediate();
     }
   }
+}
+
+/** The chunks that later steps need. What was read for this one is overwritten by what is read next. */
+function keptOf(
+  { isRead, kept }: Step,
+  chunks: readonly (Buffer | undefined)[],
+): (Buffer | undefined)[] {
+  return chunks.map((chunk, at) => {
+    if (chunk === undefined || !hasBit(kept, at)) return undefined;
+    return isRead ? Buffer.from(chunk) : chunk;
+  });
 }
 
 async function nextOf(

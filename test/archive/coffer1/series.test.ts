@@ -112,6 +112,19 @@ describe('a backup that refers to others of its series', () => {
     );
   });
 
+  it('is read although parts that were read since then took the memory of one that is needed again', async () => {
+    const maker = new SeriesMaker();
+    const options = { chunksInPart: 10, compressionFilter: 'gzip' } as const;
+    const files: Record<string, Buffer> = {};
+    const days = ['abcdefghij', 'abCDefghij', 'abCDeFGHIj'];
+    for (const [number, names] of days.entries()) {
+      files[`day-${number}`] = (await maker.backup({ [ROOT]: volume(names) }, options)).bytes;
+    }
+    // The first day's part, the second's, the first's, the third's, and the first's again.
+    const found = await readAll(new MemoryDirectory(files), 'day-2');
+    expect(found).toMatchObject(digestsOf({ [ROOT]: volume(days[2] ?? '') }));
+  });
+
   it('is read whatever the files are called, among files that do not belong to the series', async () => {
     const { days, files } = await threeDays();
     const other = await new SeriesMaker().backup({ [ROOT]: volume('none') });
