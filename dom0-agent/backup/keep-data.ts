@@ -39,8 +39,8 @@ export interface KeptFile {
 }
 
 /**
- * Keeps what a backup has stored even if the backup is interrupted: in files of the kind data, each of which is noted as
- * soon as it is stored under its final name. The next backup continues from there.
+ * Keeps what a backup has stored even if the backup is interrupted: in files of the kind data, each of which is noted
+ * as soon as it is stored under its final name. The next backup continues from there.
  */
 export class KeptData implements DataTarget {
   readonly files: KeptFile[] = [];
@@ -89,7 +89,9 @@ export class KeptData implements DataTarget {
     await this.#for.own.requireOpen();
   }
 
-  /** A file that cannot be noted is not lost: the next backup finds it, since it looks at new files in the directory. */
+  /**
+   * A file that cannot be noted is not lost: the next backup finds it, since it looks at new files in the directory.
+   */
   async #note(written: WrittenData, fileName: string, stored: StoredArchive): Promise<void> {
     const { store, created, onUnnoted } = this.#for;
     const { bytes } = stored;

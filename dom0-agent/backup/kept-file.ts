@@ -23,8 +23,8 @@ const PARTS = 'parts';
 const IDS = 'ids';
 
 /**
- * Whether a file of this name, in the directory for a file of a series, is kept as long as the latter is known. Maps are
- * not: they are only kept until there is a newer one.
+ * Whether a file of this name, in the directory for a file of a series, is kept as long as the latter is known. Maps
+ * are not: they are only kept until there is a newer one.
  */
 export function isOfKeptFile(name: string): boolean {
   return name === PARTS || name === IDS;

@@ -35,9 +35,9 @@ export interface SeriesLook {
 
 /**
  * Checks which files of a series are in its directory. Authentic files with higher numbers than dom0 knows are taken
- * over: another machine has made them, or dom0's state is out of date. Files with lower numbers are not, and neither are
- * those on a signed list of files to delete: they may have been pruned. If the newest one that is taken over has another
- * passphrase, the series has that passphrase from now on.
+ * over: another machine has made them, or dom0's state is out of date. Files with lower numbers are not, and neither
+ * are those on a signed list of files to delete: they may have been pruned. If the newest one that is taken over has
+ * another passphrase, the series has that passphrase from now on.
  *
  * @param directory undefined: nothing can be read there
  */

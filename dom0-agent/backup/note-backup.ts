@@ -55,8 +55,8 @@ export async function noteCheck(
 }
 
 /**
- * Returns the result of `reading`, which reads a backup. If that throws because the backup is damaged, this is noted for
- * all VMs whose last backup it is: only a later verify can tell which of them are complete.
+ * Returns the result of `reading`, which reads a backup. If that throws because the backup is damaged, this is noted
+ * for all VMs whose last backup it is: only a later verify can tell which of them are complete.
  *
  * @param location the backup's location, as it was noted when the backup was made
  */

@@ -146,7 +146,8 @@ async function realPaths(named: readonly string[]): Promise<string[]> {
 }
 
 /**
- * Throws RefusedError for a backup of dom0's home to a directory in that home: the backup would read itself as it grows.
+ * Throws RefusedError for a backup of dom0's home to a directory in that home: the backup would read itself as it
+ * grows.
  */
 export async function refuseTargetInHome(home: string, directory: string): Promise<void> {
   await refuseTargetWithin([home], directory, "dom0's home", 'leave out dom0 with -x dom0');

@@ -14,8 +14,8 @@ import { leftByBackups } from './left-by-backups.ts';
 import type { SeriesFile } from './series-state.ts';
 
 /**
- * How many parts are probed before each backup. With a backup every day for a month, the loss of one part in a hundred is
- * noticed in nine cases out of ten: 1 - 0.99^240.
+ * How many parts are probed before each backup. With a backup every day for a month, the loss of one part in a hundred
+ * is noticed in nine cases out of ten: 1 - 0.99^240.
  */
 const PROBES = 8;
 
@@ -26,10 +26,10 @@ export interface KnownFile {
 }
 
 /**
- * Fetches parts drawn at random, of those that the volumes need or that interrupted backups have left, and authenticates
- * them. It also checks that the newest file is the one that dom0 knows. If anything is not as it was stored, it checks
- * in the same way that every file is the one that dom0 knows. Returns the files that are not as they were stored. Throws
- * StorageError when no file can be read.
+ * Fetches parts drawn at random, of those that the volumes need or that interrupted backups have left, and
+ * authenticates them. It also checks that the newest file is the one that dom0 knows. If anything is not as it was
+ * stored, it checks in the same way that every file is the one that dom0 knows. Returns the files that are not as they
+ * were stored. Throws StorageError when no file can be read.
  *
  * @param files the files that the listing shows
  * @param maps the last maps of all volumes

@@ -18,7 +18,8 @@ export interface NewFile {
 
 /**
  * Reads back a file that was just stored, and authenticates everything in it, but nothing that it refers to. Needs
- * memory for a few parts. Throws DamagedError if the storage returns something else, and what reading the storage throws.
+ * memory for a few parts. Throws DamagedError if the storage returns something else, and what reading the storage
+ * throws.
  *
  * @param progress called with the number of bytes that were read
  */

@@ -77,8 +77,8 @@ export function isBackedUpByDefault(qube: Qube): boolean {
 }
 
 /**
- * Why a VM is left out; undefined for a VM that is backed up. By default, `auto_cleanup` disposables are left out, as in
- * core-admin.
+ * Why a VM is left out; undefined for a VM that is backed up. By default, `auto_cleanup` disposables are left out, as
+ * in core-admin.
  */
 function whyLeftOut(
   qube: Qube,

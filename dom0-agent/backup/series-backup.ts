@@ -68,8 +68,8 @@ export interface SeriesBackup {
 }
 
 /**
- * Opens the series that a backup continues. Throws WrongPassphraseError, UsageError for something that only a new series
- * can have, and StorageError.
+ * Opens the series that a backup continues. Throws WrongPassphraseError, UsageError for something that only a new
+ * series can have, and StorageError.
  *
  * @param passphrase is wiped
  */
@@ -217,8 +217,8 @@ export async function noteDataInSeries(
  * Notes a backup that was stored, so that the next one can continue from it. Throws FailedError.
  *
  * @param series including what was noted since it was opened
- * @param checks results of checking its files, by their ids; if one is damaged, nothing will refer to it, nor to the maps
- *   of this backup
+ * @param checks results of checking its files, by their ids; if one is damaged, nothing will refer to it, nor to the
+ *   maps of this backup
  * @param broken the origins of volumes that are incomplete in it
  */
 export async function noteInSeries(

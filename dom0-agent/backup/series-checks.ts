@@ -6,7 +6,9 @@ import type { SeriesStore } from './series-store.ts';
 /** The share of all bytes that one run of `--rolling` reads at least: everything, if it is run daily for a month. */
 const SHARE = 1 / 30;
 
-/** The files that were checked longest ago, about a thirtieth of all bytes; those that were never checked come first. */
+/**
+ * The files that were checked longest ago, about a thirtieth of all bytes; those that were never checked come first.
+ */
 export function checkedLongestAgo(files: readonly SeriesFile[]): SeriesFile[] {
   const all = files.reduce((sum, { bytes }) => sum + bytes, 0);
   const due = files.toSorted((one, other) => lastCheck(one) - lastCheck(other));

@@ -42,8 +42,8 @@ export const DEDUP_CHOICES = ['domain', 'all'] as const;
 export type Dedup = (typeof DEDUP_CHOICES)[number];
 
 /**
- * What dom0 knows about a series. It holds no secret: the key is wrapped under the passphrase, as in each file. Losing it
- * costs time, not data: everything is in the files as well.
+ * What dom0 knows about a series. It holds no secret: the key is wrapped under the passphrase, as in each file. Losing
+ * it costs time, not data: everything is in the files as well.
  */
 export interface SeriesState {
   readonly head: SeriesHead;

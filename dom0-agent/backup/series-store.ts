@@ -100,7 +100,9 @@ export class SeriesStore {
     await this.save(state);
   }
 
-  /** Writes what is known about a file; it takes effect once a state that names the file is saved. Throws FailedError. */
+  /**
+   * Writes what is known about a file; it takes effect once a state that names the file is saved. Throws FailedError.
+   */
   async write(seriesId: string, backupId: string, contents: FileContents): Promise<void> {
     const directory = this.#pathOf(seriesId, backupId);
     try {

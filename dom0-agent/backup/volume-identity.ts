@@ -20,9 +20,9 @@ export function keyOf(origin: string): string {
 }
 
 /**
- * The domain of a volume: equal chunks within a domain are stored once. The roots of templates and standalones share one;
- * every other volume is only compared with itself, so that the size of a backup never reveals to one VM what another one
- * contains. With `dedup` set to `all`, this protection is given up.
+ * The domain of a volume: equal chunks within a domain are stored once. The roots of templates and standalones share
+ * one; every other volume is only compared with itself, so that the size of a backup never reveals to one VM what
+ * another one contains. With `dedup` set to `all`, this protection is given up.
  */
 export function domainOf(qube: Qube, volume: Volume, dedup: Dedup): string {
   if (dedup === 'all') return ALL;

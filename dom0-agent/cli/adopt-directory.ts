@@ -23,12 +23,12 @@ export interface Adopted extends Adoption {
 }
 
 /**
- * Takes over all series in a directory that the passphrase opens: afterwards dom0 knows the same about them as if it had
- * made all their files. To be run under the lock for the directory, so that no backup continues a series meanwhile.
+ * Takes over all series in a directory that the passphrase opens: afterwards dom0 knows the same about them as if it
+ * had made all their files. To be run under the lock for the directory, so that no backup continues a series meanwhile.
  *
  * @param passphrase is wiped
- * @throws RefusedError when there is no backup in coffer's own format; WrongPassphraseError when the passphrase opens none;
- *   DamagedError when no backup is complete
+ * @throws RefusedError when there is no backup in coffer's own format; WrongPassphraseError when the passphrase opens
+ *   none; DamagedError when no backup is complete
  */
 export async function adoptDirectory(
   store: SeriesStore,

@@ -23,8 +23,8 @@ export function answersComeOnInput(): boolean {
 let ahead = Buffer.alloc(0);
 
 /**
- * Asks the program that runs coffer, and returns its answer without the line feed. Throws RefusedError at the end of the
- * input, and InterruptedError.
+ * Asks the program that runs coffer, and returns its answer without the line feed. Throws RefusedError at the end of
+ * the input, and InterruptedError.
  */
 export async function askProgram(
   question: Question,

@@ -7,8 +7,8 @@ const MOST_PLACES = 4096;
 
 /**
  * Estimates how much of the data that was read the storage has confirmed. The storage confirms bytes of the archive, so
- * for each write it is noted how much had been read by then. The estimate is too high by what is still being compressed,
- * a few parts. If there are several files, their confirmed bytes are added up.
+ * for each write it is noted how much had been read by then. The estimate is too high by what is still being
+ * compressed, a few parts. If there are several files, their confirmed bytes are added up.
  */
 export class ConfirmedData {
   readonly #sinks: Sink[] = [];

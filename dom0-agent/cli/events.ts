@@ -15,8 +15,8 @@ export interface Problem {
 export type QubeState = 'working' | 'done' | 'failed';
 
 /**
- * What `--json` prints, one line each: docs/json.md describes every field, and a test checks every event against it. A plan
- * and a result have further fields, by command.
+ * What `--json` prints, one line each: docs/json.md describes every field, and a test checks every event against it. A
+ * plan and a result have further fields, by command.
  */
 export type Event =
   | { readonly event: 'plan'; readonly command: string; readonly problems: readonly Problem[] }

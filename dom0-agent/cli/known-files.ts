@@ -56,8 +56,8 @@ export async function warnOfNewer(
 }
 
 /**
- * A sentence for the user if dom0 knows a newer backup of a series than the newest one that a directory shows; otherwise
- * undefined.
+ * A sentence for the user if dom0 knows a newer backup of a series than the newest one that a directory shows;
+ * otherwise undefined.
  *
  * @param shown the number of the newest one that the directory shows
  * @param files the files of the series that dom0 knows

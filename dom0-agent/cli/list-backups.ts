@@ -96,7 +96,10 @@ export async function listBackups(
   return ExitStatus.done;
 }
 
-/** A summary of files that are not backups by themselves. They need no rows: if one is missing, the rows of backups say so. */
+/**
+ * A summary of files that are not backups by themselves. They need no rows: if one is missing, the rows of backups say
+ * so.
+ */
 function withData(holders: readonly FoundBackup[]): string {
   if (holders.length === 0) return '';
   const bytes = holders.reduce((sum, { size }) => sum + size, 0);

@@ -4,7 +4,8 @@ import type { WriteStream } from 'node:tty';
 const REFRESH = 200;
 
 /**
- * Some lines at the bottom of a terminal's output that are redrawn regularly. The timer does not keep the program running.
+ * Some lines at the bottom of a terminal's output that are redrawn regularly. The timer does not keep the program
+ * running.
  */
 export class LiveBlock {
   readonly #stream: WriteStream;

@@ -214,7 +214,9 @@ async function changesSince(
   };
 }
 
-/** Runs `note`, and warns if it fails: that the next backup cannot continue from this one does not make this one fail. */
+/**
+ * Runs `note`, and warns if it fails: that the next backup cannot continue from this one does not make this one fail.
+ */
 async function noteForNext(note: () => Promise<void>, report: CommandReport): Promise<void> {
   try {
     await note();

@@ -5,8 +5,8 @@ import { printableWords } from '../../shared/printable.ts';
 const TIMEOUT = 10_000;
 
 /**
- * Shows a notification on the desktop with notify-send(1). Returns undefined, or why it could not be shown: there may be
- * no desktop, or no such program.
+ * Shows a notification on the desktop with notify-send(1). Returns undefined, or why it could not be shown: there may
+ * be no desktop, or no such program.
  */
 export async function notify(summary: string, body: string): Promise<string | undefined> {
   const command = [

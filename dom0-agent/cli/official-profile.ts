@@ -7,8 +7,8 @@ import type { Profile } from './profile.ts';
 
 /**
  * Parses a profile of the official tools, in YAML: `_load_backup_profile` in qubes/api/admin.py of qubes-core-admin.
- * There, the VM decides whether destination_path is a directory or a command; here it is a directory, unless `--command`
- * is given. Throws UsageError, naming the file.
+ * There, the VM decides whether destination_path is a directory or a command; here it is a directory, unless
+ * `--command` is given. Throws UsageError, naming the file.
  */
 export function parseOfficialProfile(text: string, file: string): Profile {
   try {

@@ -9,8 +9,8 @@ import { launchState } from './launch-state.ts';
 import { fitted } from './wrapped.ts';
 
 /*
- * The only place that writes to the user. All output is made printable, wrapped between words on a terminal, and appears
- * above the live lines, if there are any.
+ * The only place that writes to the user. All output is made printable, wrapped between words on a terminal, and
+ * appears above the live lines, if there are any.
  */
 
 /** Why the result could not be written. */

@@ -24,8 +24,9 @@ interface PassphraseSource {
 }
 
 /**
- * Obtains the passphrase from the profile or from the VM that `--passphrase-vm` names, if one of them is given and there
- * is no passphrase file; then the user is not asked for it. Throws RefusedError, StorageError and InterruptedError.
+ * Obtains the passphrase from the profile or from the VM that `--passphrase-vm` names, if one of them is given and
+ * there is no passphrase file; then the user is not asked for it. Throws RefusedError, StorageError and
+ * InterruptedError.
  */
 export async function obtainAhead(
   { passphraseText, flags }: PassphraseSource,

@@ -34,8 +34,8 @@ function fileIn(directory: string, name: string): string {
 
 /**
  * Reads the profile NAME.conf, coffer's own or else an official one; PROFILES in coffer(1) describes the format. Throws
- * UsageError when it does not exist, is invalid, or others could change it, and when others can read the passphrase file
- * that it names.
+ * UsageError when it does not exist, is invalid, or others could change it, and when others can read the passphrase
+ * file that it names.
  */
 export async function readProfile(name: string, places = usualPlaces()): Promise<ReadProfile> {
   requireProfileName(name);
@@ -122,8 +122,8 @@ export interface NewProfile {
 }
 
 /**
- * The text and the file of a new profile NAME.conf; nothing is written yet. Throws UsageError for settings that cannot be
- * in a profile, RefusedError when there already is one of that name.
+ * The text and the file of a new profile NAME.conf; nothing is written yet. Throws UsageError for settings that cannot
+ * be in a profile, RefusedError when there already is one of that name.
  */
 export async function newProfile(
   name: string,
@@ -173,8 +173,8 @@ async function isThere(file: string): Promise<boolean> {
 }
 
 /**
- * The text of a profile. Throws UsageError unless only this user or root could have written it, since a profile can make
- * coffer run commands.
+ * The text of a profile. Throws UsageError unless only this user or root could have written it, since a profile can
+ * make coffer run commands.
  *
  * @param byOthers the write permissions that others must not have, as bits of the mode
  */

@@ -160,8 +160,8 @@ export async function settle(proposal: Proposal, context: BackupContext): Promis
 }
 
 /**
- * Looks at the directory again, under its lock: another run may have continued the series while this one asked or waited,
- * and its files would seem to be lost. Throws RefusedError when the series is no longer there.
+ * Looks at the directory again, under its lock: another run may have continued the series while this one asked or
+ * waited, and its files would seem to be lost. Throws RefusedError when the series is no longer there.
  */
 export async function lookAgain(proposal: Proposal, context: BackupContext): Promise<Proposal> {
   const now = await asItIsNow(proposal, context);

@@ -30,7 +30,10 @@ export function requireKnownFiles(state: SeriesState, { files }: WholeSeries): v
   );
 }
 
-/** Notes the packs that a prune has made and the files that it is about to delete, so that no later backup refers to those. */
+/**
+ * Notes the packs that a prune has made and the files that it is about to delete, so that no later backup refers to
+ * those.
+ */
 export async function notePrune(
   store: SeriesStore,
   state: SeriesState,

@@ -54,7 +54,8 @@ export async function askPassphrase(
 }
 
 /**
- * Like `askPassphrase`, for a command that can also do without: undefined when there is no terminal, or nothing is typed.
+ * Like `askPassphrase`, for a command that can also do without: undefined when there is no terminal, or nothing is
+ * typed.
  */
 export async function askOptionalPassphrase(
   source: string | undefined,

@@ -100,8 +100,8 @@ async function propose(chosen: readonly string[], context: RestoreContext): Prom
 }
 
 /**
- * Shows the plan, and asks for confirmation. Throws RefusedError when there is nothing to do, it does not fit, or the user
- * does not agree.
+ * Shows the plan, and asks for confirmation. Throws RefusedError when there is nothing to do, it does not fit, or the
+ * user does not agree.
  */
 async function agree(
   { plan, state, abandoned, home }: Proposal,

@@ -48,7 +48,9 @@ export function inNoSeries(qubes: readonly Qube[], states: readonly SeriesState[
   );
 }
 
-/** `The 3 backups in sys-usb:/home/user/backups: the last 20 h ago; every file has been checked since 2026-11-20 18:29.` */
+/**
+ * `The 3 backups in sys-usb:/home/user/backups: the last 20 h ago; every file has been checked since 2026-11-20 18:29.`
+ */
 export function describeSeriesStatus(status: SeriesStatus): string {
   const { state, newest, age, isDue, checkedSince, damaged } = status;
   const backups = state.files.filter(({ kind }) => kind === 'backup').length;

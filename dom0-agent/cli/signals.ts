@@ -24,7 +24,9 @@ export function abortOnSignals(): AbortSignal {
   return controller.signal;
 }
 
-/** A signal for work that is completed despite an interruption: aborted a minute later, or at a second process signal. */
+/**
+ * A signal for work that is completed despite an interruption: aborted a minute later, or at a second process signal.
+ */
 export function withGrace(interrupted: AbortSignal): AbortSignal {
   const controller = new AbortController();
   const giveUp = (): void => controller.abort(interrupted.reason);

@@ -24,7 +24,9 @@ export class Speed {
     return (this.#now() - this.#begun) / 1000;
   }
 
-  /** To be called regularly with the amount done so far. Returns the amount per second; undefined while it is unknown. */
+  /**
+   * To be called regularly with the amount done so far. Returns the amount per second; undefined while it is unknown.
+   */
   measure(done: number): number | undefined {
     const seconds = (this.#now() - this.#lastTime) / 1000;
     if (seconds >= 1) {

@@ -1,8 +1,8 @@
 import type { FoundBackup } from './backups-in.ts';
 
 /**
- * How many bytes were stored for each backup, by the name of its file: its own file, and the files of data that it needs
- * and no earlier backup of the series needs. The sizes are as the storage reports them.
+ * How many bytes were stored for each backup, by the name of its file: its own file, and the files of data that it
+ * needs and no earlier backup of the series needs. The sizes are as the storage reports them.
  */
 export function storedFor(backups: readonly FoundBackup[]): ReadonlyMap<string, number> {
   const dataFiles = new Map(

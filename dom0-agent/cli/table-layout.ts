@@ -14,8 +14,8 @@ const MOST_LINES = 4;
 type Row = readonly string[];
 
 /**
- * A table without borders, at most `columns` wide: as it is, if it fits; otherwise with the widest columns wrapped; or, if
- * they would become too narrow, as a block of lines for each row.
+ * A table without borders, at most `columns` wide: as it is, if it fits; otherwise with the widest columns wrapped; or,
+ * if they would become too narrow, as a block of lines for each row.
  *
  * @param rows each cell is one line of text
  */
@@ -35,8 +35,8 @@ function widthOf(cell: string | undefined): number {
 }
 
 /**
- * Narrows the widest columns, then those at the end, until all fit; never the first one, which has the name. Undefined if
- * a column would become too narrow.
+ * Narrows the widest columns, then those at the end, until all fit; never the first one, which has the name. Undefined
+ * if a column would become too narrow.
  */
 function narrowed(
   [first = 0, ...natural]: readonly number[],

@@ -76,8 +76,8 @@ export class TerminalModes implements Disposable {
 }
 
 /**
- * Runs stty. In Node's raw mode, the program would have to handle editing, signals and job control itself; with stty, the
- * kernel still does. Throws RefusedError.
+ * Runs stty. In Node's raw mode, the program would have to handle editing, signals and job control itself; with stty,
+ * the kernel still does. Throws RefusedError.
  */
 function stty(terminal: number, args: readonly string[]): string {
   const { status, stdout } = spawnSync('stty', args, {

@@ -80,8 +80,8 @@ export async function verifyCommand(
 }
 
 /**
- * The result for the backup's file, after everything in it was read and authenticated. Undefined if it is unknown: if the
- * backup refers to other files and something is damaged, that may be in one of those.
+ * The result for the backup's file, after everything in it was read and authenticated. Undefined if it is unknown: if
+ * the backup refers to other files and something is damaged, that may be in one of those.
  */
 function fileFound(
   { reader: { header, inSeries } }: OpenedBackup,

@@ -7,7 +7,10 @@ const QUOTES = /[`"]/g;
 /** A line with at least this many blanks at its beginning is a command. */
 const INDENTED = 4;
 
-/** A text for a terminal that is `columns` wide: sentences are broken between words, commands on their own lines are not. */
+/**
+ * A text for a terminal that is `columns` wide: sentences are broken between words, commands on their own lines are
+ * not.
+ */
 export function fitted(text: string, columns: number): string {
   return text
     .split('\n')

@@ -66,8 +66,8 @@ export class FilesSeen {
 
 /**
  * The paths that must be in the archive: the volumes of every VM; for a VM without volumes its directory, which has at
- * least one file (the official tools write an empty one, `empty`); and dom0's home and configuration. Formats 2 to 4 have
- * no manifest, so this is how a lost file is noticed.
+ * least one file (the official tools write an empty one, `empty`); and dom0's home and configuration. Formats 2 to 4
+ * have no manifest, so this is how a lost file is noticed.
  */
 function expectedBy(selected: QubesAndHome): string[] {
   const expected = selected.qubes.flatMap(({ qube, directory }) => {

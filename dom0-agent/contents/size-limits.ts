@@ -41,8 +41,8 @@ export class TooLargeError extends DamagedError {}
 
 /**
  * Throws TooLargeError for a volume that is larger than the backup's settings say: otherwise a few bytes of a backup
- * made on a compromised system could fill the disk. Formats 2 and 3 only record what the whole VM took on disk; there, a
- * sparse volume may be larger, but not without limit.
+ * made on a compromised system could fill the disk. Formats 2 and 3 only record what the whole VM took on disk; there,
+ * a sparse volume may be larger, but not without limit.
  *
  * @param size the volume's apparent size in bytes
  */

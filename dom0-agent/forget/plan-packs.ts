@@ -87,9 +87,9 @@ interface TakenParts<F extends PartsFile> {
 }
 
 /**
- * Assigns each needed part to one file. A part may be in several files, since an interrupted prune leaves both the packs
- * and the files that they were to replace: it is assigned to a file that stays, or else to the one of which the largest
- * share is needed. Throws DamagedError when a needed part is missing.
+ * Assigns each needed part to one file. A part may be in several files, since an interrupted prune leaves both the
+ * packs and the files that they were to replace: it is assigned to a file that stays, or else to the one of which the
+ * largest share is needed. Throws DamagedError when a needed part is missing.
  */
 function takeParts<F extends PartsFile>(files: readonly F[], live: NeededChunks): TakenParts<F> {
   const liveParts = new Map(files.map((file) => [file, livePartsOf(file, live)]));

@@ -31,8 +31,8 @@ export interface PrunePlan extends PackPlan<PrunedFile> {
 }
 
 /**
- * Decides by the rules which backups are forgotten, and by the maps of the others, which are read and authenticated now,
- * which files of the series can go. Changes nothing.
+ * Decides by the rules which backups are forgotten, and by the maps of the others, which are read and authenticated
+ * now, which files of the series can go. Changes nothing.
  *
  * @throws DamagedError when a map, or a part that a kept backup needs, is missing or damaged; RefusedError when a
  *   backup's time is implausible
@@ -64,8 +64,8 @@ function isKept({ reasons }: Verdict<StoredBackup>): boolean {
 }
 
 /**
- * A backup that needs no other is kept after all if most of it is needed by kept backups: copying it would take much time
- * and space, while keeping it costs little. What it refers to is then needed, too.
+ * A backup that needs no other is kept after all if most of it is needed by kept backups: copying it would take much
+ * time and space, while keeping it costs little. What it refers to is then needed, too.
  */
 async function orNeeded(
   verdict: Verdict<StoredBackup>,

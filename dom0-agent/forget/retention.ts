@@ -37,8 +37,8 @@ export interface Verdict<B extends DatedBackup> {
  * from the newest backup, not from the current time.
  *
  * @param now only to refuse backups from the future
- * @throws RefusedError when a time is in the future, or earlier than that of a previous backup in the series: then one of
- *   the clocks was wrong, and it is unclear which backups are old
+ * @throws RefusedError when a time is in the future, or earlier than that of a previous backup in the series: then one
+ *   of the clocks was wrong, and it is unclear which backups are old
  */
 export function applyRetention<B extends DatedBackup>(
   backups: readonly B[],

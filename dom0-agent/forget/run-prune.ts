@@ -247,8 +247,8 @@ async function authenticateReplacements(
 }
 
 /**
- * Makes a plan of the files that stay and the packs alone, which throws DamagedError if a needed part is in none of them.
- * Throws StorageError if a file that stays is missing or has another size.
+ * Makes a plan of the files that stay and the packs alone, which throws DamagedError if a needed part is in none of
+ * them. Throws StorageError if a file that stays is missing or has another size.
  */
 async function requireAllThere(
   plan: PrunePlan,

@@ -5,8 +5,8 @@ import { _, fill } from './texts.ts';
 import type { ErrorEvent, Event, PlanEvent, ResultEvent } from './told.ts';
 
 /**
- * How the windows start coffer: as `coffer`, or with the words in COFFER_PROGRAM instead (tests run the one that was just
- * built, on a sandbox).
+ * How the windows start coffer: as `coffer`, or with the words in COFFER_PROGRAM instead (tests run the one that was
+ * just built, on a sandbox).
  */
 export class CofferProgram {
   readonly #words: readonly string[];
@@ -41,8 +41,8 @@ export interface User {
 }
 
 /**
- * Lets a coffer process run to its end, and returns its result; undefined if the user did not agree. Throws CofferFailed.
- * If anything else is thrown meanwhile, the process is interrupted, so that it does not go on unseen.
+ * Lets a coffer process run to its end, and returns its result; undefined if the user did not agree. Throws
+ * CofferFailed. If anything else is thrown meanwhile, the process is interrupted, so that it does not go on unseen.
  */
 export async function resultOf(
   running: CofferProcess,

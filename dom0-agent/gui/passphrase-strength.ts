@@ -10,7 +10,8 @@ const KINDS: readonly (readonly [RegExp, number])[] = [
 ];
 
 /**
- * A cautious estimate: repeated characters count little, and a word counts as much as one from a list of some thousands.
+ * A cautious estimate: repeated characters count little, and a word counts as much as one from a list of some
+ * thousands.
  */
 export function strengthOf(passphrase: string): Strength {
   const bits = Math.min(bitsOfCharacters(passphrase), bitsOfWords(passphrase));

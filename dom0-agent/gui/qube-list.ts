@@ -101,7 +101,9 @@ export class QubeList {
     });
   }
 
-  /** Lets rows be dragged from this list, and rows of another list be dropped on it: calls `dropped` with their names. */
+  /**
+   * Lets rows be dragged from this list, and rows of another list be dropped on it: calls `dropped` with their names.
+   */
   exchange(dropped: (names: readonly string[]) => void): void {
     const { MOVE } = Gdk.DragAction;
     this.#view.enable_model_drag_source(Gdk.ModifierType.BUTTON1_MASK, DRAGGED, MOVE);
@@ -121,7 +123,9 @@ export class QubeList {
     return red + green + blue > 1.5;
   }
 
-  /** Adds a column with Qubes' icon for the label or, if that is not installed, its colour; its name is in the tooltip. */
+  /**
+   * Adds a column with Qubes' icon for the label or, if that is not installed, its colour; its name is in the tooltip.
+   */
   #addLabel(): void {
     const column = new Gtk.TreeViewColumn();
     const icon = new Gtk.CellRendererPixbuf();
@@ -180,7 +184,9 @@ export function sinceLastText(sinceLast: SinceLast): string {
     : _('unchanged since the last backup');
 }
 
-/** Whether the state that is backed up is older than the current one. dom0 always runs; its home is backed up as it is. */
+/**
+ * Whether the state that is backed up is older than the current one. dom0 always runs; its home is backed up as it is.
+ */
 export function isStale({ running, class: qubeClass }: QubeHere): boolean {
   return running && qubeClass !== 'AdminVM';
 }

@@ -26,7 +26,10 @@ export interface RestorePlan {
   readonly leftOut: readonly LeftOut[];
 }
 
-/** The tag of the disposable that runs the official paranoid restore: 85-admin-backup-restore.policy of qubes-core-admin. */
+/**
+ * The tag of the disposable that runs the official paranoid restore: 85-admin-backup-restore.policy of
+ * qubes-core-admin.
+ */
 const TAG_OF_OFFICIAL_RESTORE = 'backup-restore-mgmt';
 
 /** A VM that will be restored, and the name that it will have. */

@@ -61,8 +61,9 @@ function sum(sources: readonly BackedUpQube[]): number {
 }
 
 /**
- * Compares dom0's home and configuration in a backup with the free space where they will be restored. Throws RefusedError
- * when they do not fit; returns a warning when they may not: only coffer-1 records the real size of files with holes.
+ * Compares dom0's home and configuration in a backup with the free space where they will be restored. Throws
+ * RefusedError when they do not fit; returns a warning when they may not: only coffer-1 records the real size of files
+ * with holes.
  *
  * @param size in bytes; undefined: the backup has nothing of dom0
  * @param directory dom0's home

@@ -79,7 +79,9 @@ async function ownerToBe(target: string): Promise<Owner | undefined> {
   return { uid, gid };
 }
 
-/** Makes a directory that only its owner can read. Throws RefusedError when it already exists, FailedError otherwise. */
+/**
+ * Makes a directory that only its owner can read. Throws RefusedError when it already exists, FailedError otherwise.
+ */
 export async function makeNewDirectory(target: string): Promise<void> {
   try {
     await mkdir(target, { mode: 0o700 });
@@ -138,7 +140,9 @@ function tarArguments(target: string): string[] {
   ];
 }
 
-/** Removes the setuid and setgid bits of files: no program of a restored home may run with another user's privileges. */
+/**
+ * Removes the setuid and setgid bits of files: no program of a restored home may run with another user's privileges.
+ */
 async function dropSetuid(target: string): Promise<void> {
   const withRights = ['-type', 'f', '-perm', '/6000', '-exec', 'chmod', 'ug-s', '{}', '+'];
   // If find fails, it is at a directory that even its owner cannot open, where nobody can run a program.

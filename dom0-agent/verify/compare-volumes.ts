@@ -35,7 +35,9 @@ export interface VolumeToCompare {
   readonly live: LiveVolume | undefined;
 }
 
-/** Reads a volume of this system, in its last saved state, and compares it with a backup. Needs memory for one chunk. */
+/**
+ * Reads a volume of this system, in its last saved state, and compares it with a backup. Needs memory for one chunk.
+ */
 export async function compareVolume(
   { name, volume, stored, live }: VolumeToCompare,
   system: QubesSystem,

@@ -23,8 +23,8 @@ export function coffer(
 }
 
 /**
- * `coffer backup` of `qubes` to `backups` in the storage VM. The backup is not read back, since the references do not do
- * that either.
+ * `coffer backup` of `qubes` to `backups` in the storage VM. The backup is not read back, since the references do not
+ * do that either.
  */
 export function cofferBackup(
   setting: Setting,

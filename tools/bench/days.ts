@@ -9,8 +9,8 @@ const BLOCK = 4 * KiB;
 const LONGEST = 2 * MiB;
 
 /**
- * Simulates a day's use of the volume in `image`: ranges of it are overwritten, often in the same area as on other days.
- * The same name always gives the same writes.
+ * Simulates a day's use of the volume in `image`: ranges of it are overwritten, often in the same area as on other
+ * days. The same name always gives the same writes.
  *
  * @param share the share of the volume's bytes that is written
  */

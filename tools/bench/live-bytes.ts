@@ -4,7 +4,9 @@ import { openWholeSeries } from '../../dom0-agent/archive/coffer1/whole-series.t
 import { planPrune } from '../../dom0-agent/forget/plan-prune.ts';
 import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';
 
-/** How many of the stored bytes in a directory its backups need: for each part, the share of the chunks that are needed. */
+/**
+ * How many of the stored bytes in a directory its backups need: for each part, the share of the chunks that are needed.
+ */
 export async function liveBytesIn(directory: string, passphraseFile: string): Promise<number> {
   const { signal } = new AbortController();
   const [line = ''] = (await readFile(passphraseFile, 'utf8')).split('\n');

@@ -9,7 +9,9 @@ import type { World } from './world.ts';
 
 const SIZE = 60 * GiB;
 
-/** A system on an XFS file system of its own, on a loop device: its volumes share blocks, as in a pool `file-reflink`. */
+/**
+ * A system on an XFS file system of its own, on a loop device: its volumes share blocks, as in a pool `file-reflink`.
+ */
 export interface ReflinkPool {
   /** Where the file system is mounted. */
   readonly mounted: string;
@@ -43,8 +45,8 @@ export async function makeReflinkPool(
 }
 
 /**
- * Simulates that a VM is started, writes to a hundredth of its volume, and is shut down: as in Qubes, the VM writes to a
- * copy, which then replaces the old file.
+ * Simulates that a VM is started, writes to a hundredth of its volume, and is shut down: as in Qubes, the VM writes to
+ * a copy, which then replaces the old file.
  */
 export async function startAndStop(
   { system }: ReflinkPool,

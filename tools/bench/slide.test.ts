@@ -13,14 +13,14 @@ const MOST_PAIRS = 8;
 
 /**
  * coffer's processor time relative to the pipeline's, when this was written. It includes starting Node.js twice, which
- * matters with only 128 MiB, and three more hashes of everything: for the ids of chunks, and on both sides of the channel
- * to the storage VM.
+ * matters with only 128 MiB, and three more hashes of everything: for the ids of chunks, and on both sides of the
+ * channel to the storage VM.
  */
 const USUAL = { backup: 1.7, restore: 2.1, verify: 0.9 };
 
 /**
- * The ratio of the smallest times of both jobs, which are run in turn until it is at most `most`, or MOST_PAIRS times. It
- * is measured in processor time, which is meaningful even on a busy machine.
+ * The ratio of the smallest times of both jobs, which are run in turn until it is at most `most`, or MOST_PAIRS times.
+ * It is measured in processor time, which is meaningful even on a busy machine.
  */
 async function ratio(first: Job, second: Job, most: number): Promise<number> {
   const least = { first: Infinity, second: Infinity };

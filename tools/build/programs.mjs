@@ -8,9 +8,9 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 
 /**
- * Without the first option, V8 would mark its whole heap, on all cores, for every few megabytes of buffers that survive a
- * minor collection: a fifth of the processor time of a restore. Without the second one, its young generation would take up
- * to 48 MB, although the data is in buffers outside of the heap. Both can only be set before V8 starts.
+ * Without the first option, V8 would mark its whole heap, on all cores, for every few megabytes of buffers that survive
+ * a minor collection: a fifth of the processor time of a restore. Without the second one, its young generation would
+ * take up to 48 MB, although the data is in buffers outside of the heap. Both can only be set before V8 starts.
  */
 const NODE_OPTIONS = '--no-incremental-marking --max-semi-space-size=2';
 

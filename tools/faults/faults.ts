@@ -135,7 +135,9 @@ function send(signal: NodeJS.Signals, pid: number): boolean {
 /** In ms. systemd restarts qubesd after a second (RestartSec in qubesd.service of qubes-core-admin). */
 const RESTART = 1_000;
 
-/** Stops qubesd and starts it again. It keeps its state, but whoever is connected, or asks meanwhile, gets no answer. */
+/**
+ * Stops qubesd and starts it again. It keeps its state, but whoever is connected, or asks meanwhile, gets no answer.
+ */
 async function killQubesd({ world, dice }: Trial, run: CofferRun): Promise<boolean> {
   if (!(await run.until(dice))) return false;
   await world.qubesd?.stop();

@@ -3,8 +3,8 @@ import { CAMPAIGNS, tryAll } from './campaigns.ts';
 import type { Outcome } from './outcome.ts';
 
 /**
- * `npm run faults -- [--campaign NAME] [--count N] [--minutes N] [--seed S] [--only TEXT]`: makes N trials of a campaign,
- * or of each campaign, or as many as there is time for, and prints the outcomes.
+ * `npm run faults -- [--campaign NAME] [--count N] [--minutes N] [--seed S] [--only TEXT]`: makes N trials of a
+ * campaign, or of each campaign, or as many as there is time for, and prints the outcomes.
  */
 const { values } = parseArgs({
   options: {

@@ -15,8 +15,8 @@ const GRACE = 10_000;
 export type Verdict = Omit<Outcome, 'seed' | 'what'>;
 
 /**
- * Tries one fault. Afterwards, everything that was there must be unchanged, nothing incomplete may be left, and the same
- * job must work.
+ * Tries one fault. Afterwards, everything that was there must be unchanged, nothing incomplete may be left, and the
+ * same job must work.
  */
 export async function tryFault(fault: Fault, trial: Trial, usual: number): Promise<Verdict> {
   const { world, job } = trial;

@@ -264,7 +264,9 @@ lvremove) exec rm "IMAGES/\${last#*/}" ;;
 lvs) cd IMAGES && exec find . -name '*-snap' -printf '  %P\\n' ;;
 esac`;
 
-/** A double of sudo: for an ordinary user, coffer runs some programs with sudo, but nothing in this world needs root. */
+/**
+ * A double of sudo: for an ordinary user, coffer runs some programs with sudo, but nothing in this world needs root.
+ */
 const SUDO = `
 while [ "$1" = -n ] || [ "$1" = -- ]; do shift; done
 exec "$@"`;

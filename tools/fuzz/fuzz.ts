@@ -1,6 +1,6 @@
 // npm run fuzz -- [--minutes N] [--target NAME] [--seed N]
-// Attacks each parser in turn, and reports the number of executions and the coverage. The default seed is the time; it is
-// printed. The exit status is 1 if a promise was broken; the input is then kept.
+// Attacks each parser in turn, and reports the number of executions and the coverage. The default seed is the time; it
+// is printed. The exit status is 1 if a promise was broken; the input is then kept.
 import { parseArgs } from 'node:util';
 import { attack } from './campaign.ts';
 import { CoverageMeter } from './coverage.ts';

@@ -28,7 +28,9 @@ function noise(): fc.Arbitrary<Buffer> {
   return fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes));
 }
 
-/** A change of an input. Places are fractions of its length, so that a change can be applied to an input of any size. */
+/**
+ * A change of an input. Places are fractions of its length, so that a change can be applied to an input of any size.
+ */
 function change(words: readonly Buffer[]): fc.Arbitrary<Change> {
   // Not fc.double, whose numbers are nearly all close to zero.
   const place = fc.noBias(fc.nat(2 ** 31 - 1)).map((number) => number / 2 ** 31);

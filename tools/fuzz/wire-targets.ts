@@ -161,7 +161,9 @@ async function list(input: Buffer, length: number): Promise<unknown> {
   return listing;
 }
 
-/** Receives what a VM sends, in chunks. Each decoded message must be the same after our codec encoded and decoded it. */
+/**
+ * Receives what a VM sends, in chunks. Each decoded message must be the same after our codec encoded and decoded it.
+ */
 async function listen(conversation: Conversation, input: Buffer): Promise<void> {
   const heard: Message[] = [];
   for await (const frame of frames(chunks(input, 7))) {

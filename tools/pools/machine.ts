@@ -32,8 +32,8 @@ export async function installedKernel(): Promise<Kernel> {
 const FIRST_MODULES = ['virtio_pci', '9pnet_virtio', '9p'];
 
 /**
- * Makes, in `directory`, an initrd for a virtual machine: it mounts the host's directories read-only, and runs the script
- * there that `run=` on the kernel's command line names. Returns its path.
+ * Makes, in `directory`, an initrd for a virtual machine: it mounts the host's directories read-only, and runs the
+ * script there that `run=` on the kernel's command line names. Returns its path.
  */
 export async function makeInitrd(directory: string, { modules }: Kernel): Promise<string> {
   const root = join(directory, 'initrd');
@@ -84,8 +84,8 @@ $b poweroff -f
 }
 
 /**
- * Starts a virtual machine that runs a shell script of the host, and yields the lines that it prints. It uses KVM; if that
- * does not work, or the machine prints nothing, it uses emulation, which takes ten times as long.
+ * Starts a virtual machine that runs a shell script of the host, and yields the lines that it prints. It uses KVM; if
+ * that does not work, or the machine prints nothing, it uses emulation, which takes ten times as long.
  */
 export async function* linesOf(
   initrd: string,

@@ -9,8 +9,8 @@ import { installedKernel, linesOf, makeInitrd } from './machine.ts';
 import { zfsPreparation } from './zfs-preparation.ts';
 
 /**
- * `npm run test:thin [-- --backups N --seed N]`, and `test:zfs`: simulates the use of volumes in real storage pools, in a
- * virtual machine, and fails if a changed block is missed. See docs/changes.md.
+ * `npm run test:thin [-- --backups N --seed N]`, and `test:zfs`: simulates the use of volumes in real storage pools, in
+ * a virtual machine, and fails if a changed block is missed. See docs/changes.md.
  */
 const options = new Map<string, string>();
 for (let at = 2; at < process.argv.length; at += 2) {

@@ -1,5 +1,5 @@
-// npm run screenshots [DIRECTORY [LOOK]]: takes a picture of every page of the windows: light, dark, with high contrast,
-// and in German, each at 100 % and 200 %; or only in one of these looks, such as dark-200.
+// npm run screenshots [DIRECTORY [LOOK]]: takes a picture of every page of the windows: light, dark, with high
+// contrast, and in German, each at 100 % and 200 %; or only in one of these looks, such as dark-200.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

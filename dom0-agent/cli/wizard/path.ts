@@ -15,8 +15,8 @@ const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u;
 type Move = { readonly into: string } | { readonly take: string } | { readonly typed: true };
 
 /**
- * Lets the user browse directories, beginning with `start`, and pick one of them, or the file of a backup. Esc leads back
- * to the previous directory.
+ * Lets the user browse directories, beginning with `start`, and pick one of them, or the file of a backup. Esc leads
+ * back to the previous directory.
  */
 export async function pickPath(
   storage: Storage,

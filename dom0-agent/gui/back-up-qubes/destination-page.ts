@@ -187,7 +187,10 @@ export class DestinationPage implements Page {
     this.#frame.refresh();
   }
 
-  /** Offers to continue a series that dom0 does not know: this decides whether the passphrase is an existing or a new one. */
+  /**
+   * Offers to continue a series that dom0 does not know: this decides whether the passphrase is an existing or a new
+   * one.
+   */
   #offerAdoption(): void {
     const plan = typeof this.#seen === 'object' ? this.#seen : undefined;
     const unknown = plan?.unknown ?? null;

@@ -12,8 +12,8 @@ const SETTLING = 1000;
 
 /**
  * Runs for as long as the user's session. Notifies the user when the disk of the backups is attached, once a day when a
- * backup is due, and when a timer's backup has failed, which the timer's unit reports with the action `failed` (profile,
- * exit status).
+ * backup is due, and when a timer's backup has failed, which the timer's unit reports with the action `failed`
+ * (profile, exit status).
  */
 export class Watch {
   readonly #coffer: CofferProgram;

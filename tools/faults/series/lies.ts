@@ -10,7 +10,9 @@ export interface Lie {
   readonly tell: (world: SeriesWorld, dice: Dice) => void;
   /** Whether the files are all there unchanged, so that there is nothing to notice. */
   readonly isHarmless?: true;
-  /** Whether the directory looks like an older state, so that only dom0's records can show that something is missing. */
+  /**
+   * Whether the directory looks like an older state, so that only dom0's records can show that something is missing.
+   */
   readonly isOld?: true;
   /** Which backup is complete again: the next one if sizes show the loss, otherwise only one with `--full`. */
   readonly healedBy: 'backup' | 'backup --full';
@@ -93,8 +95,8 @@ function twoOf(world: SeriesWorld, dice: Dice): string[] {
 }
 
 /**
- * Makes the storage lie. No restore may return anything except what was backed up, the lie must be noticed, and the next
- * backup must be complete.
+ * Makes the storage lie. No restore may return anything except what was backed up, the lie must be noticed, and the
+ * next backup must be complete.
  */
 export async function tryLie(
   world: SeriesWorld,

@@ -110,7 +110,9 @@ export class SeriesWorld implements AsyncDisposable {
     return [...other, ...names.slice(-1)];
   }
 
-  /** The names of the backups that are there, oldest first. They are identified by their headers, not by their names. */
+  /**
+   * The names of the backups that are there, oldest first. They are identified by their headers, not by their names.
+   */
   get held(): string[] {
     const names = new Map(this.files.map((name) => [this.#idOf(name), name]));
     return [...this.#held.keys()].flatMap((id) => names.get(id) ?? []);

@@ -36,8 +36,8 @@ export interface Played {
 }
 
 /**
- * Does random things that happen to a volume and, after some steps, asks what has changed since the previous backup, and
- * compares the answer with what really has changed. Throws when the content that is read is not what is there.
+ * Does random things that happen to a volume and, after some steps, asks what has changed since the previous backup,
+ * and compares the answer with what really has changed. Throws when the content that is read is not what is there.
  *
  * @param isDisturbed whether to also disturb the pool, which may move blocks that are then reported as changed
  */

@@ -16,7 +16,10 @@ const MiB = 2 ** 20;
 /** The owner name of a process that has ended. */
 const GONE = 'coffer.999999999.5.0123abcd';
 
-/** Checks of the driver for `lvm_thin` and its detector on real LVM. They run one after the other in the pool of `ground`. */
+/**
+ * Checks of the driver for `lvm_thin` and its detector on real LVM. They run one after the other in the pool of
+ * `ground`.
+ */
 export function thinDriverChecks(
   ground: Ground,
   directory: string,

@@ -12,7 +12,8 @@ const never = new AbortController().signal;
 const MiB = 2 ** 20;
 
 /**
- * Checks that the detector for ZFS pools cannot be misled. They run one after the other; the VM of `ground` must be halted.
+ * Checks that the detector for ZFS pools cannot be misled. They run one after the other; the VM of `ground` must be
+ * halted.
  *
  * @param device the device of the pool
  * @param other a device on which another pool can be made
