@@ -61,6 +61,12 @@ class LongestFirst extends BaseSequencer {
 // start; the tests start thousands, and none speaks to a network.
 delete process.env['NODE_EXTRA_CA_CERTS'];
 
+// The processes of the tests give memory back that they have freed. They start thousands of programs, each of which begins
+// as a copy of its process, and that takes the longer the more memory it has. See test/memory-of-programs.ts.
+process.env['MALLOC_ARENA_MAX'] = '1';
+process.env['MALLOC_TRIM_THRESHOLD_'] = '131072';
+process.env['MALLOC_MMAP_THRESHOLD_'] = '131072';
+
 /** These replace a module, or measure the memory of what they load: they load all modules anew. */
 const ALONE = [
   'test/archive/coffer1/damage.test.ts',
@@ -84,6 +90,7 @@ export default defineConfig({
       { extends: true, test: { name: 'alone', include: ALONE, isolate: true } },
     ],
     globalSetup: 'test/test-run.ts',
+    setupFiles: 'test/memory-of-programs.ts',
     // Files run one after the other in the same few processes: starting one and loading all modules takes long. What a
     // project says of this is of no effect on its processes: only here.
     isolate: false,

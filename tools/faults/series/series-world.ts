@@ -32,7 +32,7 @@ const STORED = 'system/homes/usb/backups';
 const KNOWN = 'system/dom0-state';
 const IMAGES = 'system/appvms';
 /** How long the cleanup may take after coffer was killed, in ms. */
-const GRACE = 10_000;
+const GRACE = 60_000;
 
 /** The result of a run. */
 export interface Ran {
