@@ -51,8 +51,8 @@ export async function openChosenBackup(
       const storage = await opened.storage(flags);
       const listing = await storage.browse(directory, signal);
       const passphrase = await ask();
-      const { backups } = await backupsIn(storage, listing, directory, passphrase, signal, keys);
-      passphrase.fill(0);
+      const reading = backupsIn(storage, listing, directory, passphrase, signal, keys);
+      const { backups } = await reading.finally(() => passphrase.fill(0));
       const found = choose(backups, isDirectory ? undefined : date, location, report);
       const newest = await open(fileIn(directory, found.untrustedName));
       if (isDirectory) await warnOfNewer(opened, newest.reader.inSeries, report);

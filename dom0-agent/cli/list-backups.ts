@@ -32,9 +32,8 @@ export async function listBackups(
   const listing = await storage.browse(directory, signal);
   const passphrase = await ask();
   const isOpened = passphrase !== undefined;
-  const found = await backupsIn(storage, listing, directory, passphrase, signal);
-  passphrase?.fill(0);
-  const { backups, others } = found;
+  const reading = backupsIn(storage, listing, directory, passphrase, signal);
+  const { backups, others } = await reading.finally(() => passphrase?.fill(0));
   const location = `${storage.owner}:${listing.path}`;
   const { freeBytes } = listing.space;
   const free = freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;

@@ -33,10 +33,13 @@ export async function listCommand(
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
   let given: Buffer | undefined;
+  // A copy, because whoever asks wipes it.
   const ask = async (): Promise<Buffer> =>
-    (given = await askPassphrase(flags.passphraseFile, signal));
+    Buffer.from((given = await askPassphrase(flags.passphraseFile, signal)));
   const askAgain = async (): Promise<Buffer | undefined> =>
-    given ?? (await askOptionalPassphrase(flags.passphraseFile, signal));
+    given === undefined
+      ? await askOptionalPassphrase(flags.passphraseFile, signal)
+      : Buffer.from(given);
   const inDirectory = async (contents: () => Promise<Buffer | undefined>): Promise<number> =>
     listBackups(
       await opened.storage(flags),
@@ -53,6 +56,8 @@ export async function listCommand(
   } catch (error) {
     if (!isRefusal(error, 'NOT_A_FILE')) throw error;
     return await inDirectory(askAgain);
+  } finally {
+    given?.fill(0);
   }
 }
 

@@ -27,6 +27,8 @@ export interface OpenedBackup extends AsyncDisposable {
 /**
  * Opens the backup that the command line names, and asks for the passphrase: first, if a command must be run or a VM
  * started to open it. Damage is noted in the record of backups. Throws what `openSource` and `openArchive` throw.
+ *
+ * @param ask asks for the passphrase, which is wiped
  */
 export async function openBackup(
   { storage, isHalted, recordFiles }: OpenedSystem,
@@ -42,14 +44,18 @@ export async function openBackup(
   const askFirst =
     flags.command === true || flags.passphraseFile !== undefined || (await isHalted(flags.destVm));
   let passphrase = askFirst ? await ask() : undefined;
-  const source = await aboutField('location', () => openSource(place, from, signal));
+  const opening = aboutField('location', () => openSource(place, from, signal));
+  const source = await opening.catch((error: unknown) => {
+    passphrase?.fill(0);
+    throw error;
+  });
   const close = async (): Promise<void> => {
     passphrase?.fill(0);
     await source[Symbol.asyncDispose]();
   };
   try {
     passphrase ??= await ask();
-    const opening = openArchive(source.place?.file ?? source, passphrase, signal, {
+    const reading = openArchive(source.place?.file ?? source, passphrase, signal, {
       forcedFilter: flags.compressionFilter,
       siblings:
         source.place && siblingsIn(source.place.files, place, source.place.directory, signal),
@@ -58,7 +64,7 @@ export async function openBackup(
       const contents = readContents(await opened.qubesXml(), opened.header);
       return { contents, reader: withSizeLimits(opened, contents) };
     });
-    const opened = await notingDamage(opening, recordFiles, source.location, report);
+    const opened = await notingDamage(reading, recordFiles, source.location, report);
     return { source, ...opened, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
