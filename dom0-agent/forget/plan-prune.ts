@@ -102,7 +102,10 @@ export async function prunedFile(
   return { stored, offsets, backupId: file.backupId, size: file.input.size, fate, parts };
 }
 
-/** Data that an interrupted backup has left stays, too: the next backup continues from it. */
+/**
+ * What the rules say about a file: kept backups stay, others go. A file of data after the newest backup stays too, since
+ * the next backup continues from it; about other files, the parts that are needed decide.
+ */
 function fateOf(
   stored: FileOfSeries,
   kept: ReadonlySet<FileOfSeries>,

@@ -62,6 +62,7 @@ export function isEmpty(rules: RetentionRules): boolean {
   return Object.values(rules).every((rule) => rule === undefined);
 }
 
+/** Throws RefusedError if a time is in the future, or earlier than that of a previous backup in the series. */
 function requireSoundTimes(inOrder: readonly DatedBackup[], now: Date): void {
   let latest: DatedBackup | undefined;
   for (const backup of inOrder) {

@@ -237,7 +237,7 @@ export interface SavedProfile {
 }
 
 /** The fields of the plan and the result of `coffer prune` that windows read. */
-export interface PruneSight {
+export interface PruneEffect {
   readonly backups: readonly {
     readonly name: string;
     readonly created: string;
@@ -246,5 +246,5 @@ export interface PruneSight {
   readonly bytesDeleted: number;
   readonly bytesCopied: number;
 }
-export type PrunePlan = PlanEvent & PruneSight;
-export type PruneResult = ResultEvent & PruneSight & { readonly warnings: readonly string[] };
+export type PrunePlan = PlanEvent & PruneEffect;
+export type PruneResult = ResultEvent & PruneEffect & { readonly warnings: readonly string[] };

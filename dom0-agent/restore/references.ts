@@ -47,16 +47,16 @@ export class References {
    */
   resolve(of: Qube, property: QubeProperty, value: string): string | undefined {
     const restored = this.#restored.get(value);
-    if (restored !== undefined && canServe(restored.qube, of, property)) return restored.newName;
+    if (restored !== undefined && isSuitable(restored.qube, of, property)) return restored.newName;
     const present = this.#state.qubes.get(value);
-    return present !== undefined && canServe(present, of, property) ? value : undefined;
+    return present !== undefined && isSuitable(present, of, property) ? value : undefined;
   }
 
   /** The same, but `name` is a name on this system, as it will be after the restore. */
   named(of: Qube, property: QubeProperty, name: string): string | undefined {
     const restored = [...this.#restored.values()].find(({ newName }) => newName === name)?.qube;
     const target = this.#state.qubes.get(name) ?? restored;
-    return target !== undefined && canServe(target, of, property) ? name : undefined;
+    return target !== undefined && isSuitable(target, of, property) ? name : undefined;
   }
 
   /** Like `resolve`, for a VM that only has to exist: a device's backend. */
@@ -65,7 +65,8 @@ export class References {
   }
 }
 
-function canServe(target: Qube, of: Qube, property: QubeProperty): boolean {
+/** Whether this property of the VM `of` can refer to `target`. */
+function isSuitable(target: Qube, of: Qube, property: QubeProperty): boolean {
   const isSet = (name: string): boolean => target.properties.get(name) === 'True';
   switch (property) {
     case 'template':

@@ -80,7 +80,7 @@ export const FAULTS: readonly Fault[] = [
     // 5 if there is not even the space that is needed in any case.
     endings: (job) => (job === 'backup' ? [4, 5] : [1]),
     prepare: fillDisk,
-    repair: ({ world }) => rmSync(ballastOf(world), { force: true }),
+    repair: ({ world }) => rmSync(ballastFile(world), { force: true }),
   },
   {
     name: 'writes fail',
@@ -146,7 +146,8 @@ async function killQubesd({ world, dice }: Trial, run: CofferRun): Promise<boole
   return true;
 }
 
-function ballastOf(world: World): string {
+/** The file that `fillDisk` makes. */
+function ballastFile(world: World): string {
   return join(world.directory, 'ballast');
 }
 
@@ -157,7 +158,7 @@ function fillDisk({ world, job, dice }: Trial): readonly string[] {
   const { bavail, bsize } = statfsSync(world.directory);
   const needed = job === 'backup' ? 10 * MiB : 18 * MiB;
   const length = bavail * bsize - Math.floor(dice.next() * needed);
-  execFileSync('fallocate', ['-l', `${length}`, ballastOf(world)]);
+  execFileSync('fallocate', ['-l', `${length}`, ballastFile(world)]);
   return [];
 }
 

@@ -29,7 +29,7 @@ export async function tryInput(target: Target, input: Buffer): Promise<Verdict> 
     await target.run(input);
   } catch (error) {
     if (!(error instanceof target.refusal)) throw error;
-    requireTame(error.message);
+    requireHarmless(error.message);
     verdict = 'refused';
   }
   const milliseconds = performance.now() - begun;
@@ -38,7 +38,7 @@ export async function tryInput(target: Target, input: Buffer): Promise<Verdict> 
 }
 
 /** Throws unless a message for the user is short, and contains no control characters from the input. */
-function requireTame(message: string): void {
+function requireHarmless(message: string): void {
   if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(message) || message.length > 1_500) {
     throw new Error(`the error holds hostile text: ${JSON.stringify(message)}`);
   }

@@ -175,12 +175,12 @@ async function listen(conversation: Conversation, input: Buffer): Promise<void> 
     }
     heard.push(message);
     conversation.note('vm', message);
-    goOn(conversation, message);
+    replyTo(conversation, message);
   }
 }
 
 /** Sends what dom0 would send when the VM is ready, or has opened a file. */
-function goOn(conversation: Conversation, heard: Message): void {
+function replyTo(conversation: Conversation, heard: Message): void {
   if (conversation instanceof FetchConversation) {
     if (heard.kind === 'opened' && heard.size >= 6) askForRanges(conversation);
     else if (heard.kind === 'ready') begin(conversation);

@@ -7,7 +7,7 @@ const GiB = 2 ** 30;
 const MiB = 2 ** 20;
 
 /** Limits for memory, in MiB, as in the benchmarks with some tolerance, and for open descriptors. */
-function requireModest(rows: readonly Row[]): void {
+function requireWithinLimits(rows: readonly Row[]): void {
   for (const { memory, descriptors } of rows) {
     expect(memory).toBeLessThan(250);
     expect(descriptors).toBeLessThan(100);
@@ -17,11 +17,11 @@ function requireModest(rows: readonly Row[]): void {
 /** `npm run load` does the same with larger numbers. */
 describe('under load', () => {
   it('coffer backs up and restores a huge volume with scattered data', async () => {
-    requireModest(await scatteredVolume(64 * GiB, 500));
+    requireWithinLimits(await scatteredVolume(64 * GiB, 500));
   });
 
   it('coffer backs up and restores many VMs', async () => {
-    requireModest(await manyQubes(15));
+    requireWithinLimits(await manyQubes(15));
   });
 
   it('coffer writes and reads an archive of many parts in less than quadratic time, without a descriptor for each', async () => {
@@ -47,7 +47,7 @@ describe('under load', () => {
 
   it('coffer makes backups in succession, and four at once, without taking more memory', async () => {
     const rows = await manyBackups(3, 8 * MiB);
-    requireModest(rows);
+    requireWithinLimits(rows);
     const [first, , last] = rows;
     expect(last?.memory).toBeLessThan((first?.memory ?? 0) * 1.3);
   });

@@ -2,7 +2,7 @@ import GLib from 'gi://GLib?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
 import { Form, sentenceLabel } from '../form.ts';
 import { _, fill, plural, sizeText, timeText } from '../texts.ts';
-import type { PruneSight } from '../told.ts';
+import type { PruneEffect } from '../told.ts';
 import type { Frame, Page } from '../wizard.ts';
 import { RULES, type Rules, offeredRules, optionsOf, ruleLabel } from './keeping-rules.ts';
 
@@ -17,19 +17,19 @@ export class KeepingPage implements Page {
   readonly next = _('_Forget the others');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 12 });
   readonly #frame: Frame;
-  readonly #look: (options: readonly string[]) => Promise<PruneSight>;
+  readonly #look: (options: readonly string[]) => Promise<PruneEffect>;
   readonly #choice = new Gtk.ComboBoxText({ hexpand: true });
   readonly #counts = new Map<keyof Rules, Gtk.SpinButton>();
   /** What is only shown for custom rules. */
   readonly #ownRules: Gtk.Widget[] = [];
   readonly #preview = sentenceLabel();
-  #seen: PruneSight | undefined;
+  #seen: PruneEffect | undefined;
   #failure = '';
   /** Counts the changes, so that an answer about earlier rules can be ignored. */
   #turn = 0;
 
   /** @param look returns what would be deleted by rules, and changes nothing */
-  constructor(frame: Frame, look: (options: readonly string[]) => Promise<PruneSight>) {
+  constructor(frame: Frame, look: (options: readonly string[]) => Promise<PruneEffect>) {
     this.#frame = frame;
     this.#look = look;
     const form = new Form();
@@ -68,7 +68,7 @@ export class KeepingPage implements Page {
   }
 
   /** Whether a plan would delete the same as the one that the page shows. */
-  shows(plan: PruneSight): boolean {
+  shows(plan: PruneEffect): boolean {
     return this.#seen !== undefined && forgotten(plan).join() === forgotten(this.#seen).join();
   }
 
@@ -117,12 +117,12 @@ export class KeepingPage implements Page {
 }
 
 /** The names of the backups that no rule keeps. */
-function forgotten({ backups }: PruneSight): string[] {
+function forgotten({ backups }: PruneEffect): string[] {
   return backups.flatMap(({ name, keptBy }) => (keptBy.length === 0 ? [name] : []));
 }
 
 /** What is deleted, and how much that frees. */
-export function forgettingSentences({ backups, bytesDeleted, bytesCopied }: PruneSight): string[] {
+export function forgettingSentences({ backups, bytesDeleted, bytesCopied }: PruneEffect): string[] {
   const going = backups.filter(({ keptBy }) => keptBy.length === 0);
   if (going.length === 0) return [keptSentence(backups.length)];
   const count = plural(

@@ -20,7 +20,7 @@ export async function keepSome(
   directory: Directory,
 ): Promise<ResultPage | undefined> {
   const { passphrase } = directory;
-  const page = new KeepingPage(wizard, (options) => sightOf(coffer, directory, options));
+  const page = new KeepingPage(wizard, (options) => previewOf(coffer, directory, options));
   if (!(await wizard.ask(page))) return undefined;
   const result = await doSeen(wizard, coffer, {
     words: wordsFor(directory, page.options),
@@ -60,7 +60,7 @@ export async function keepSomewhere(
     async () => {
       const { source } = page;
       try {
-        const look = () => sightOf(coffer, source, ['--keep-last', '1']);
+        const look = () => previewOf(coffer, source, ['--keep-last', '1']);
         await wizard.whileBusy(_('Looking there …'), look);
         const outcome = await keepSome(wizard, coffer, source);
         return outcome !== undefined && (await wizard.conclude(outcome));
@@ -74,7 +74,7 @@ export async function keepSomewhere(
 }
 
 /** What rules would delete; nothing is changed. Throws CofferFailed. */
-export async function sightOf(
+export async function previewOf(
   coffer: CofferProgram,
   directory: Directory,
   options: readonly string[],

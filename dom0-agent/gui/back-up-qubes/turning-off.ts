@@ -4,15 +4,15 @@ import { sentenceLabel } from '../form.ts';
 import { runProgram } from '../run-program.ts';
 import { _, fill } from '../texts.ts';
 
-/** How long the user, who may be back, can still keep the computer on, in seconds. */
-const RESPITE = 60;
+/** How many seconds the user, who may be back, has to keep the computer on. */
+const SECONDS_TO_CANCEL = 60;
 
 /** Turns the computer off after a countdown, which the user can stop. */
 export class TurningOff {
   readonly widget = new Gtk.Box({ spacing: 12 });
   readonly #sentence = sentenceLabel();
   readonly #buttons = new Gtk.Box({ spacing: 6 });
-  #secondsLeft = RESPITE;
+  #secondsLeft = SECONDS_TO_CANCEL;
 
   constructor() {
     this.widget.add(this.#sentence);

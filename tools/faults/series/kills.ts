@@ -85,7 +85,7 @@ export async function tryKill(
   const complaints = await world.atRest();
   world.noteCaught();
   world.noteBackups();
-  complaints.push(...(await soundness(world, kept(before, command))));
+  complaints.push(...(await problemsIn(world, kept(before, command))));
 
   const left = world.files;
   const again = await world.run(...command.words);
@@ -93,7 +93,7 @@ export async function tryKill(
     complaints.push(`doing it again ended with ${again.ending}: ${again.said}`);
   if (command.environment !== undefined) complaints.push(...sentTwice(world, left));
   complaints.push(...(await nextBackup(world, dice)));
-  complaints.push(...(await soundness(world, kept(before, command))).map(afterwards));
+  complaints.push(...(await problemsIn(world, kept(before, command))).map(afterwards));
   world.sealed.addAll(world.backups);
   complaints.push(...world.sealed.complaints);
   return {
@@ -122,7 +122,7 @@ function kept(before: readonly string[], { keeps }: KilledCommand): readonly str
 }
 
 /** What is wrong with a directory in which these backups, and everything else with a final name, must be complete. */
-export async function soundness(world: SeriesWorld, keeping: readonly string[]): Promise<string[]> {
+async function problemsIn(world: SeriesWorld, keeping: readonly string[]): Promise<string[]> {
   const complaints: string[] = [];
   const there = world.held;
   const gone = keeping.filter((name) => !there.includes(name));

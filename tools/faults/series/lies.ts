@@ -119,7 +119,7 @@ export async function tryLie(
     const { said } = await world.run('verify', 'backups');
     if (!said.includes('dom0 knows of')) complaints.push('that newer ones are missing is not told');
   }
-  complaints.push(...(await healed(world, lie, dice)));
+  complaints.push(...(await problemsOfNextBackups(world, lie, dice)));
   return {
     ...{ what: `the storage ${lie.name}`, ending: verified.ending, struck: true },
     ...{ milliseconds: performance.now() - begun, complaints, said: verified.said },
@@ -134,7 +134,11 @@ function noticed(lie: Lie, refused: number, verified: Outcome['ending']): string
 }
 
 /** What is wrong with the next backup, and with the one after it, which must continue from it. */
-async function healed(world: SeriesWorld, { healedBy }: Lie, dice: Dice): Promise<string[]> {
+async function problemsOfNextBackups(
+  world: SeriesWorld,
+  { healedBy }: Lie,
+  dice: Dice,
+): Promise<string[]> {
   const complaints: string[] = [];
   const next = healedBy === 'backup' ? [] : ['--full'];
   for (const words of world.isThorough ? [next, []] : [next]) {

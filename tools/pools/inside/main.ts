@@ -87,7 +87,7 @@ async function tryThin(): Promise<void> {
 }
 
 /** Makes a volume in an encrypted dataset. */
-async function secretGround(): Promise<ZfsGround> {
+async function encryptedGround(): Promise<ZfsGround> {
   const key = join(directory, 'key');
   await writeFile(key, 'correct horse battery staple');
   const encryption = `-o encryption=on -o keyformat=passphrase -o keylocation=file://${key}`;
@@ -101,7 +101,7 @@ async function tryZfs(): Promise<void> {
   const plain = await zfsGround(SIZE);
   await played(plain, true);
   if (plain.isRunning) await plain.stop();
-  await played(await secretGround(), false);
+  await played(await encryptedGround(), false);
   await sh(`zfs destroy -R ${TANK}/secret`);
   const devices = { device, other: await disk('other', 200 * MiB) };
   await tellAll('zfs', zfsGuardChecks(plain, directory, devices));
