@@ -15,7 +15,7 @@ export interface CheckOfChanges {
    *
    * @param unchanged runs of chunks that are reported as unchanged, ascending and disjoint
    */
-  sampleOf(unchanged: readonly { first: number; count: number }[]): readonly number[];
+  sampleOf(unchanged: Iterable<{ first: number; count: number }>): readonly number[];
   /** Called when one of them has changed; the whole volume is then read. */
   wrong(): Promise<void>;
 }

@@ -98,7 +98,18 @@ async function* changedContent(chunks: number, step: number): AsyncGenerator<Con
     offset: i * step * GRAIN,
     length: GRAIN,
   }));
-  yield { ...VOLUME, kind: 'volume', size, extents: [{ offset: 0, length: size }], changed, read };
+  const extents = [{ offset: 0, length: size }];
+  // Of what is said to be unchanged, a sample would be read: here, what there is of it is only counted.
+  const check = {
+    sampleOf: (unchanged: Iterable<{ count: number }>): number[] => {
+      let left = chunks - changed.length;
+      for (const { count } of unchanged) left -= count;
+      if (left !== 0) throw new Error(`${left} chunks are neither changed nor unchanged`);
+      return [];
+    },
+    wrong: () => Promise.resolve(),
+  };
+  yield { ...VOLUME, kind: 'volume', size, extents, changed, check, read };
 }
 
 /** Resets the kernel's peak of this process's resident memory. */

@@ -21,7 +21,7 @@ const LOAD = 0.9;
 
 /**
  * The chunks of one domain that are in files of the series. Finds chunks by their ids, and ids by the places of chunks.
- * Takes 16 bytes a chunk, and 5 more after the first search by an id.
+ * Takes 16 bytes a chunk, and 4 more after the first search by an id.
  */
 export class KnownChunks {
   readonly #blocks: Buffer[] = [];
@@ -35,7 +35,7 @@ export class KnownChunks {
   /** The row of each part, plus one. */
   readonly #rows = new ByPart();
   /** A hash table: the number of each chunk plus one, in the slot that its id determines, or in the next free one. */
-  #slots: Uint32Array | undefined;
+  #slots: Slots | undefined;
 
   /** How many chunks there are. */
   get size(): number {
@@ -74,8 +74,8 @@ export class KnownChunks {
   /** Where a chunk with this id is; undefined if there is none. */
   find(id: Buffer): ChunkPlace | undefined {
     const slots = (this.#slots ??= this.#table());
-    for (let slot = slotOf(id, slots.length); ; slot = slot + 1 === slots.length ? 0 : slot + 1) {
-      const chunk = (slots[slot] ?? 0) - 1;
+    for (let slot = slots.first(id.readUInt32LE(0)); ; slot = slots.after(slot)) {
+      const chunk = slots.at(slot) - 1;
       if (chunk < 0) return undefined;
       if (this.#idOf(chunk).equals(id)) return this.#placeOf(chunk);
     }
@@ -107,12 +107,17 @@ export class KnownChunks {
     id.copy(this.#blocks[this.#blocks.length - 1] ?? id, place * ID_LENGTH);
     if (this.#slots === undefined) return;
     if (this.#count > LOAD * this.#slots.length) this.#slots = undefined;
-    else insert(this.#slots, id, chunk);
+    else this.#slots.insert(id.readUInt32LE(0), chunk + 1);
   }
 
-  #table(): Uint32Array {
-    const slots = new Uint32Array(Math.ceil((this.#count * 1.05) / LOAD) + 1024);
-    for (let chunk = 0; chunk < this.#count; chunk++) insert(slots, this.#idOf(chunk), chunk);
+  #table(): Slots {
+    const slots = new Slots(Math.ceil((this.#count * 1.05) / LOAD) + 1024);
+    for (let chunk = 0; chunk < this.#count; chunk++) {
+      const word = this.#blocks[Math.floor(chunk / BLOCK)]?.readUInt32LE(
+        (chunk % BLOCK) * ID_LENGTH,
+      );
+      slots.insert(word ?? 0, chunk + 1);
+    }
     return slots;
   }
 
@@ -141,13 +146,39 @@ export class KnownChunks {
   }
 }
 
-/** Ids are as good as random, so their first bits spread them evenly. */
-function slotOf(id: Buffer, slots: number): number {
-  return Math.floor((id.readUInt32LE(0) / 2 ** 32) * slots);
-}
+/**
+ * Numbers in slots, each in the one that an id determines, or in the next that is free; 0 is none. They take three bytes
+ * each while all can be below 2^24, as with the chunks of a volume, and four beyond.
+ */
+class Slots {
+  readonly length: number;
+  readonly #low: Uint16Array;
+  readonly #high: Uint8Array | Uint16Array;
 
-function insert(slots: Uint32Array, id: Buffer, chunk: number): void {
-  let slot = slotOf(id, slots.length);
-  while (slots[slot] !== 0) slot = slot + 1 === slots.length ? 0 : slot + 1;
-  slots[slot] = chunk + 1;
+  /** There must be more slots than numbers, and no larger number than there are slots. */
+  constructor(length: number) {
+    this.length = length;
+    this.#low = new Uint16Array(length);
+    this.#high = length < 2 ** 24 ? new Uint8Array(length) : new Uint16Array(length);
+  }
+
+  at(slot: number): number {
+    return (this.#high[slot] ?? 0) * 2 ** 16 + (this.#low[slot] ?? 0);
+  }
+
+  /** Ids are as good as random, so their first 32 bits spread them evenly. */
+  first(word: number): number {
+    return Math.floor((word / 2 ** 32) * this.length);
+  }
+
+  after(slot: number): number {
+    return slot + 1 === this.length ? 0 : slot + 1;
+  }
+
+  insert(word: number, number: number): void {
+    let slot = this.first(word);
+    while (this.at(slot) !== 0) slot = this.after(slot);
+    this.#low[slot] = number % 2 ** 16;
+    this.#high[slot] = Math.floor(number / 2 ** 16);
+  }
 }

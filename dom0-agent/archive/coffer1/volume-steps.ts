@@ -65,25 +65,19 @@ function* changedRuns(
  * The chunks that are not read although they may be data: those that are kept, and those in `extents` that are in no
  * step, because they were zeros and are reported as unchanged. In ascending order.
  */
-export function unchangedRuns(
+export function* unchangedRuns(
   extents: readonly Extent[],
-  steps: readonly Step[],
+  steps: Iterable<Step>,
   grain: number,
-): ChunkRun[] {
-  const runs: ChunkRun[] = steps.filter(({ kind }) => kind === 'keep');
-  let next = 0;
-  for (const { first, count } of chunkRuns(extents, grain)) {
-    let at = first;
-    const end = first + count;
-    while (at < end) {
-      let step = steps[next];
-      while (step !== undefined && step.first + step.count <= at) step = steps[++next];
-      const gapEnd = Math.min(end, step?.first ?? end);
-      if (gapEnd > at) runs.push({ first: at, count: gapEnd - at });
-      at = Math.max(gapEnd, Math.min(end, step === undefined ? end : step.first + step.count));
-    }
+): Generator<ChunkRun, void, undefined> {
+  const data = new DataRuns(chunkRuns(extents, grain));
+  let at = 0;
+  for (const { kind, first, count } of steps) {
+    yield* data.within(at, first);
+    if (kind === 'keep') yield { first, count };
+    at = first + count;
   }
-  return runs.sort((one, other) => one.first - other.first);
+  yield* data.within(at, Infinity);
 }
 
 /** The chunks with any byte of the extents, in runs. */

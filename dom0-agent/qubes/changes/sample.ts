@@ -17,14 +17,15 @@ interface ChunkRun {
  * Selects chunks that are reported as unchanged, to be read and compared nevertheless: 0.5 % of them, at least 16 and
  * at most 512, at random, in ascending order. If there are no more than 16, all of them.
  *
- * @param unchanged runs of chunks, ascending and disjoint
+ * @param unchanged runs of chunks, ascending and disjoint; the same each time
  * @param random returns a whole number from 0 up to, not including, its argument
  */
 export function sampleOf(
-  unchanged: readonly ChunkRun[],
+  unchanged: Iterable<ChunkRun>,
   random: (below: number) => number = randomInt,
 ): number[] {
-  const total = unchanged.reduce((sum, { count }) => sum + count, 0);
+  let total = 0;
+  for (const { count } of unchanged) total += count;
   const size = Math.min(total, MOST, Math.max(FEWEST, Math.ceil(total * SHARE)));
   const chosen = [...differentNumbers(size, total, random)].sort((one, other) => one - other);
   const chunks: number[] = [];
