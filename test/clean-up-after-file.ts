@@ -1,7 +1,7 @@
 import { afterAll } from 'vitest';
 import type { WhenDone } from './qubes/folder/small-system.ts';
 
-/** Cleans up what all tests of a file share, after the last of them. To be called where the file begins. */
+/** Registers clean-up after the last test of a file. To be called at the top level of the file. */
 export function cleanUpAfterFile(): WhenDone {
   const cleanUps: (() => Promise<void>)[] = [];
   afterAll(() => Promise.all(cleanUps.map((cleanUp) => cleanUp())));

@@ -2,17 +2,17 @@ import { execFileSync } from 'node:child_process';
 import { constants, copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Another user where the tests run as root, who may do everything; else the one who runs them. */
+/** An unprivileged user if the tests run as root; otherwise the user who runs them. */
 export const otherUser = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
 
-/** Makes what is there the property of `otherUser`. */
+/** Makes `otherUser` the owner of a path, and of everything below it. */
 export function giveToOtherUser(...paths: string[]): void {
   const { uid, gid } = otherUser;
   if (uid === undefined) return;
   execFileSync('chown', ['-R', '--no-dereference', `${uid}:${gid}`, ...paths]);
 }
 
-/** Starts a namespace in which we are root and may mount; there, also for other users than root. */
+/** The words of a command that runs another as root, with a mount namespace of its own, for any user. */
 export const AS_ROOT = [
   'unshare',
   '--mount',
@@ -20,7 +20,7 @@ export const AS_ROOT = [
   '--',
 ];
 
-/** Puts this Node.js into a directory that `otherUser` may open: where it is installed may be private. Gives its path. */
+/** Copies this Node.js into a directory that `otherUser` can read, as its own may be private. Returns its path. */
 export function nodeIn(directory: string): string {
   const program = join(directory, 'node');
   copyFileSync(process.execPath, program, constants.COPYFILE_FICLONE);

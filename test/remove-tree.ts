@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 
-/** Removes a directory, also with directories in it that only root can remove files from. */
+/** Removes a directory, even if it contains read-only directories. */
 export function removeTree(directory: string): void {
   try {
     rmSync(directory, { recursive: true, force: true });

@@ -7,18 +7,18 @@ import { systemCodeOf } from '../shared/errors.ts';
 
 const COMPILE_CACHE = fileURLToPath(new URL('compile-cache.cjs', import.meta.url));
 
-/** Before a run of the tests. Gives what is to be done at its end. Each project of the configuration calls this, too. */
+/** Sets up a run of the tests. Returns its clean-up. Each project of the configuration calls this, too. */
 export default function beginRun(): (() => void) | undefined {
   if (process.env['TEST_RUN_DIRECTORY'] !== undefined) return undefined;
   const directory = mkdtempSync(join(tmpdir(), 'coffer-run-'));
-  // Some programs are run by another user.
+  // Another user runs some programs from it.
   chmodSync(directory, 0o755);
   process.env['TEST_RUN_DIRECTORY'] = directory;
   process.env['NODE_OPTIONS'] = withPreloaded(COMPILE_CACHE);
   return () => rmSync(directory, { recursive: true });
 }
 
-/** A directory of this run that several files need: the first makes it, others wait for it. */
+/** A directory of this run that several files use: the first one makes it, the others wait for it. */
 export async function madeOnce(
   name: string,
   make: (directory: string) => Promise<void>,
@@ -44,14 +44,14 @@ function isFirst(directory: string): boolean {
   }
 }
 
-/** A directory for what all files of this run share. */
+/** The directory of everything that the files of this run share. */
 export function runDirectory(): string {
   const directory = process.env['TEST_RUN_DIRECTORY'];
   if (directory === undefined) throw new Error('this is no run of the tests');
   return directory;
 }
 
-/** The NODE_OPTIONS of a program that a test starts, with a script that is loaded before it. */
+/** NODE_OPTIONS for a program that a test starts, with a script to preload. */
 export function withPreloaded(script: string): string {
   const options = process.env['NODE_OPTIONS'] ?? '';
   return `${options} --require=${script}`.trim();

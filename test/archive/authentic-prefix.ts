@@ -1,7 +1,7 @@
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
 import { contentOf } from './content-of.ts';
 
-/** What each file of an archive gives, by path: its inner tar. */
+/** The content of each file of an archive, by path: for a tree, its inner tar. */
 export type InnerTars = ReadonlyMap<string, Buffer>;
 
 export async function innerTarsOf(reader: ArchiveReader): Promise<InnerTars> {
@@ -17,9 +17,8 @@ export async function innerTarsOf(reader: ArchiveReader): Promise<InnerTars> {
 }
 
 /**
- * Reads an archive that may be forged to its end. Throws what the reader throws, and an error of its own as
- * soon as a byte comes that the genuine archive does not give there: one that was decrypted, decompressed or
- * parsed before it was authenticated.
+ * Reads a possibly forged archive to its end. Throws the errors of the reader, and one of its own as soon as a byte
+ * differs from the genuine archive: it was decrypted, decompressed or parsed before it was authenticated.
  */
 export async function readNothingElse(reader: ArchiveReader, genuine: InnerTars): Promise<void> {
   await reader.qubesXml();

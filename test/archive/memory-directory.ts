@@ -2,12 +2,12 @@ import type { FileRange, OpenedDirectory, OpenedFile } from '../../shared/byte-s
 import { RefusedError } from '../../shared/errors.ts';
 import { inputOf } from './memory.ts';
 
-/** A directory in memory, which counts what is read of it. */
+/** A directory in memory that counts reads. */
 export class MemoryDirectory implements OpenedDirectory {
-  /** Bytes that were given, and ranges that were asked for. */
+  /** How many bytes were read, and how many ranges requested. */
   bytesRead = 0;
   ranges = 0;
-  /** How often its names were asked for. */
+  /** How often its names were requested. */
   listed = 0;
   readonly #files: ReadonlyMap<string, Buffer>;
   readonly #opened = new Map<string, OpenedFile>();

@@ -5,7 +5,7 @@ export function inputOf(bytes: Buffer, seekable: boolean, chunk = 64 * 1024): By
   return {
     size: seekable ? bytes.length : undefined,
     seekable,
-    // eslint wants an await in what is async; the pieces come later, as from a real source.
+    // The pieces arrive asynchronously, as from a real source.
     async *read(from = 0, to = bytes.length) {
       for (let at = from; at < to; at += chunk) {
         yield await Promise.resolve(bytes.subarray(at, Math.min(at + chunk, to)));
@@ -14,7 +14,7 @@ export function inputOf(bytes: Buffer, seekable: boolean, chunk = 64 * 1024): By
   };
 }
 
-/** Keeps what is written. */
+/** Collects what is written. */
 export class MemoryOutput implements ByteSink {
   readonly #chunks: Buffer[] = [];
 

@@ -15,7 +15,7 @@ import { OuterTarReader } from '../../dom0-agent/archive/tar/outer-reader.ts';
 import { openHeaderless, openQubes3 } from '../../dom0-agent/archive/qubes3/qubes3-reader.ts';
 import { openQubes4 } from '../../dom0-agent/archive/qubes4/qubes4-reader.ts';
 
-/** Real backups, made with the official tools; see `expected.json` beside them. */
+/** Real backups made with the official tools; expected.json in the same directory describes them. */
 const FIXTURES = fileURLToPath(new URL('../fixtures/official/', import.meta.url));
 
 interface Expected {
@@ -32,7 +32,7 @@ export function expectedOfFixtures(): Expected {
   return JSON.parse(readFileSync(join(FIXTURES, 'expected.json'), 'utf8')) as Expected;
 }
 
-/** An input of bytes; as a stream it can be read once, in chunks as a pipe gives them. */
+/** An input of bytes. As a stream, it can be read once only, in chunks like those of a pipe. */
 export function inputOf(bytes: Buffer, seekable: boolean): ByteSource {
   let readings = 0;
   return {
@@ -69,15 +69,15 @@ export async function open(
     : openQubes3(header, secret, signal);
 }
 
-/** What is in an archive: qubes.xml, and by member of an inner tar its SHA-256, holes as zeros. */
+/** The content of an archive: qubes.xml, and the SHA-256 of each member of an inner tar, holes as zeros. */
 export interface Contents {
   readonly qubesXml: string;
   readonly files: Map<string, string>;
-  /** The files of the archive; of a whole directory, those in it. */
+  /** The files of the archive; for a directory, the files in it. */
   readonly paths: Set<string>;
 }
 
-/** Reads all that an archive holds. */
+/** Reads the whole content of an archive. */
 export async function readAll(
   bytes: Buffer,
   passphrase: string,
@@ -125,14 +125,14 @@ export function sha256(bytes: Buffer | string): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** A member of an outer tar: its name, its content, and all its blocks. */
+/** A member of an outer tar: its name, its content, and its blocks, header included. */
 export interface OuterMemberBlocks {
   readonly name: string;
   readonly content: Buffer;
   readonly blocks: Buffer;
 }
 
-/** Takes an outer tar apart. */
+/** Splits an outer tar into its members. */
 export function membersOf(archive: Buffer): OuterMemberBlocks[] {
   const members: OuterMemberBlocks[] = [];
   for (let at = 0, from = 0; at + 512 <= archive.length;) {
@@ -154,18 +154,18 @@ export function membersOf(archive: Buffer): OuterMemberBlocks[] {
   return members;
 }
 
-/** Puts members together to an outer tar. */
+/** Assembles members into an outer tar. */
 export function archiveOf(members: readonly OuterMemberBlocks[]): Buffer {
   return Buffer.concat([...members.map(({ blocks }) => blocks), Buffer.alloc(1024)]);
 }
 
-/** What tar writes behind so many bytes: two blocks of zeros, and more of them up to a whole record. */
+/** The end of a tar of so many bytes: two blocks of zeros or more, up to a whole record. */
 function endOfTar(length: number): Buffer {
   const record = 20 * 512;
   return Buffer.alloc(Math.ceil((length + 2 * 512) / record) * record - length);
 }
 
-/** A temporary directory that is gone at the end of the block. */
+/** A temporary directory, removed when it is disposed of. */
 export class WorkDirectory {
   readonly path = mkdtempSync(join(tmpdir(), 'coffer-test-'));
 
@@ -176,7 +176,7 @@ export class WorkDirectory {
     return path;
   }
 
-  /** The content of a file, which is removed. */
+  /** Reads a file, and removes it. */
   take(name: string): Buffer {
     const path = join(this.path, name);
     const content = readFileSync(path);
@@ -197,12 +197,12 @@ export class WorkDirectory {
     });
   }
 
-  /** A file as the official writer adds it to an archive: in a tar of its own, which ends as every tar does. */
+  /** A file as the official writer adds it to an archive: a tar of its own, with an end like every tar. */
   member(name: string, content: Buffer | string): Buffer {
     return this.members([[name, content]]);
   }
 
-  /** Several of them, by one tar(1), which is taken apart. */
+  /** Several such files, made by one tar(1) and then split. */
   members(files: readonly (readonly [name: string, content: Buffer | string])[]): Buffer {
     for (const [name, content] of files) this.write(name, content);
     const tar = this.run('tar', ['--format=posix', '-cO', ...files.map(([name]) => name)]);
@@ -214,7 +214,7 @@ export class WorkDirectory {
   }
 }
 
-/** `bytes`, cut every `size` bytes. */
+/** `bytes`, cut into pieces of `size` bytes. */
 export function cut(bytes: Buffer, size: number): Buffer[] {
   const count = Math.max(1, Math.ceil(bytes.length / size));
   return Array.from({ length: count }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
@@ -225,7 +225,7 @@ export function numbered(path: string, index: number): string {
   return `${path}.${String(index).padStart(3, '0')}`;
 }
 
-/** Bytes that do not compress, the same every time. */
+/** Incompressible bytes, the same every time. */
 export function noise(length: number, seed = 'noise'): Buffer {
   const blocks: Buffer[] = [];
   for (let i = 0; i * 64 < length; i++) {

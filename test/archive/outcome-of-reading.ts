@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { readAll } from './official-archives.ts';
 
-/** What comes of reading an archive as a file, `read` or the error; as a stream, it must come to the same. */
+/** The outcome of reading an archive as a file: `read`, or the error. Checks that a stream has the same outcome. */
 export async function outcomeOfReading(bytes: Buffer, passphrase: string): Promise<unknown> {
   const [file, stream] = [
     await outcomeOf(readAll(bytes, passphrase, true)),
@@ -11,7 +11,7 @@ export async function outcomeOfReading(bytes: Buffer, passphrase: string): Promi
   return file;
 }
 
-/** `read`, or the error that reading ends with. */
+/** `read`, or the error of reading. */
 export function outcomeOf(reading: Promise<unknown>): Promise<unknown> {
   return reading.then(
     () => 'read',

@@ -1,6 +1,6 @@
 import type { HomeRemarks } from '../../dom0-agent/backup/home-tar.ts';
 
-/** Keeps what is said of a home that is read. */
+/** Collects the remarks of reading a home. */
 export class NotedRemarks implements HomeRemarks {
   readonly changes: string[] = [];
   readonly gaps: string[] = [];

@@ -12,10 +12,10 @@ export type { Run } from './served-coffer.ts';
 export const PASSPHRASE = 'correct horse battery staple';
 const COFFER = new URL('../../dist/coffer', import.meta.url).pathname;
 
-/** Where backups go: through the agent of the storage VM, or through dom0 itself, which takes half the time. */
+/** The storage: the VM agent of `usb`, or dom0 itself, which takes half the time. */
 export type Through = 'usb' | 'dom0';
 
-/** A small folder system with the storage VM `usb`, and the built coffer to work on it, in that VM's home. */
+/** A small folder system with the storage VM `usb`. The built coffer runs on it, in that VM's home. */
 export class Box {
   readonly directory: string;
   readonly passphraseFile: string;
@@ -28,7 +28,7 @@ export class Box {
     writeFileSync(this.passphraseFile, `${PASSPHRASE}\nanother line\n`);
   }
 
-  /** With the VMs `work` and `vault`, some data in each, and dom0's home. */
+  /** A box with the VMs `work` and `vault`, some data in each, and a file in dom0's home. */
   static async full(whenDone?: WhenDone, through?: Through): Promise<Box> {
     const box = await Box.empty(whenDone, through);
     const system = await openFolderSystem(box.directory);
@@ -45,7 +45,7 @@ export class Box {
     return box;
   }
 
-  /** With the template `debian` only, and no VM `work`: for restoring into. */
+  /** A box with only the template `debian` and the storage VM, to restore into. */
   static async empty(whenDone?: WhenDone, through: Through = 'usb'): Promise<Box> {
     const { directory, system } = await smallSystem(whenDone);
     await system.remove('work');
@@ -76,19 +76,19 @@ export class Box {
     return this.loud([command, '-q', ...rest], input, environment);
   }
 
-  /** The same, with all that it says. */
+  /** The same without `--quiet`. */
   loud(args: readonly string[], input = '', environment: NodeJS.ProcessEnv = {}): Run {
     const [command = '', ...rest] = args;
     return this.bare([command, ...this.#own(command), ...rest], input, environment);
   }
 
-  /** Runs coffer with these words only. */
+  /** Runs coffer with exactly these arguments. */
   bare(args: readonly string[], input = '', environment: NodeJS.ProcessEnv = {}): Run {
     if (input === '' && canBeServed(environment)) {
       const all = { ...process.env, ...environment };
       return runServed({ words: args, directory: this.#usbHome, environment: all });
     }
-    // A session of its own: there is no terminal to ask at, wherever the tests run.
+    // A session of its own has no terminal, even if the tests are run on one.
     return spawnSync('setsid', ['--wait', COFFER, ...args], {
       input,
       cwd: this.#usbHome,
@@ -105,7 +105,7 @@ export class Box {
     return spawnSync('sh', ['-c', script], { cwd: home, env, encoding: 'utf8' });
   }
 
-  /** The same, not waited for. */
+  /** Starts coffer as `coffer` does, without waiting for its end. */
   start(
     args: readonly string[],
     environment: NodeJS.ProcessEnv = {},
@@ -120,22 +120,22 @@ export class Box {
   }
 
   /**
-   * Backs up to `usb:backups`, all of it, and does not read it back; gives the path of the new backup in the storage
-   * VM's home.
+   * Makes a full backup to `usb:backups` without reading it back. Returns the path of the new backup in the storage VM's
+   * home.
    */
   backUp(args: readonly string[] = []): string {
     const full = args.includes('--format') ? [] : ['--full'];
     return this.goOn([...full, '--no-check', ...args]);
   }
 
-  /** The same, but what an earlier backup holds is not stored again, and the backup is read back. */
+  /** Continues the series with an incremental backup, which is read back. Returns its path as `backUp` does. */
   goOn(args: readonly string[] = []): string {
     const run = this.coffer(['backup', ...this.where, ...this.secret, '-y', ...args, 'backups']);
     if (run.status !== 0) throw new Error(`no backup was made: ${run.stderr}`);
     return join('backups', readdirSync(this.backups).sort().at(-1) ?? '');
   }
 
-  /** The file of a backup that `backUp` has named. */
+  /** The absolute path of a backup that `backUp` has returned. */
   fileOf(backup: string): string {
     return join(this.#usbHome, backup);
   }
@@ -148,12 +148,12 @@ export class Box {
     writeFileSync(this.fileOf(backup), bytes);
   }
 
-  /** Puts a backup into another system, under the same name. */
+  /** Copies a backup into the storage of another system, under the same name. */
   copyTo(other: Box, backup: string): void {
     copyFileSync(this.fileOf(backup), other.fileOf(backup));
   }
 
-  /** The options for where backups go. */
+  /** The options that name the storage. */
   get where(): string[] {
     return this.#through === 'usb' ? ['-d', 'usb'] : [];
   }
@@ -162,7 +162,7 @@ export class Box {
     return ['-p', this.passphraseFile];
   }
 
-  /** Everything that coffer may not change unasked, as text: not the record of what it did. */
+  /** The whole system as text, except for coffer's own records and the homes of VMs. */
   get state(): string {
     const listing = spawnSync(
       'sh',

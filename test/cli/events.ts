@@ -7,7 +7,7 @@ export interface Told {
   readonly [field: string]: unknown;
 }
 
-/** All events of a run, each of them as docs/json.md describes it. */
+/** All events of a run, each checked against docs/json.md. */
 export function eventsIn(stdout: string): Told[] {
   const events = stdout
     .split('\n')

@@ -19,14 +19,14 @@ const SERVER = fileURLToPath(new URL('coffer-server.cjs', import.meta.url));
 const COFFER = fileURLToPath(new URL('../../dist/coffer', import.meta.url));
 const CLOCK = fileURLToPath(new URL('fixed-clock.cjs', import.meta.url));
 
-/** What a run of coffer came to. */
+/** The result of a run of coffer. */
 export interface Run {
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** What a run of coffer is started with. Nothing is on its standard input, and there is no terminal. */
+/** How a run of coffer is started. Its standard input is empty, and it has no terminal. */
 interface Start {
   readonly words: readonly string[];
   readonly directory: string;
@@ -34,29 +34,29 @@ interface Start {
 }
 
 /**
- * Runs the built coffer in a process that has started already. Where the start or the end of the process itself
- * matters, or a signal, a program of its own is run instead.
+ * Runs the built coffer in a process that has already started. Tests of a program's start, its end, or signals run
+ * dist/coffer instead.
  */
 export function runServed(start: Start): Run {
   server ??= new CofferServer();
   return server.run(start);
 }
 
-/** The same, while this process goes on. */
+/** The same, asynchronously. */
 export function runServedMeanwhile(start: Start): Promise<Run> {
   server ??= new CofferServer();
   return server.runMeanwhile(start);
 }
 
-/** Whether a run with these variables can be served now: what Node.js itself takes from them is only the clock's. */
+/** Whether a run can be served now: its variables may preload only the fixed clock, and not change the locale. */
 export function canBeServed({ NODE_OPTIONS, LC_ALL }: NodeJS.ProcessEnv): boolean {
   const isOnlyClock = NODE_OPTIONS === undefined || NODE_OPTIONS === withPreloaded(CLOCK);
   return isOnlyClock && (LC_ALL ?? 'C.UTF-8') === 'C.UTF-8' && server?.isBusy !== true;
 }
 
 /**
- * Memory that is freed goes back to the system at once. Each program that coffer starts begins as a copy of the process,
- * which takes the longer the more memory that has: half of the system's time went into that.
+ * Makes malloc return freed memory to the system at once. Each program that coffer starts begins as a fork of the process,
+ * which takes longer the more memory that has: half of the system time went into that.
  */
 const SMALL = { MALLOC_MMAP_THRESHOLD_: '131072', MALLOC_TRIM_THRESHOLD_: '131072' };
 
@@ -74,7 +74,7 @@ class CofferServer {
     const answers = makePipe();
     const options = ['--no-incremental-marking', '--max-semi-space-size=2'];
     spawn(process.execPath, [...options, SERVER, COFFER], {
-      // A session of its own: there is no terminal to ask at, wherever the tests run.
+      // A session of its own has no terminal, even if the tests are run on one.
       detached: true,
       stdio: ['ignore', 'inherit', 'inherit', requests.reading, answers.writing],
       env: { ...process.env, ...SMALL, UV_THREADPOOL_SIZE: `${2 * availableParallelism() + 2}` },
@@ -121,7 +121,7 @@ class CofferServer {
   }
 }
 
-/** Both ends of a pipe, whose reader waits for what is written. */
+/** Both ends of a named pipe. */
 function makePipe(): { reading: number; writing: number } {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-pipe-'));
   const path = join(directory, 'pipe');
@@ -134,7 +134,7 @@ function makePipe(): { reading: number; writing: number } {
   return ends;
 }
 
-/** A line that comes in pieces. */
+/** A line that arrives in pieces. */
 class Line {
   readonly #pieces: Buffer[] = [];
 

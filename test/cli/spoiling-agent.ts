@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 const AGENT = new URL('../../dist/coffer-vm-agent', import.meta.url).pathname;
 
-/** What a storage VM may do to the newest file in `backups` before it serves: a piece of JavaScript with its `path`. */
+/** What a storage VM does to the newest file in `backups` before it serves: JavaScript code that uses its `path`. */
 export const SPOILS = {
   flipped:
     'const b = fs.readFileSync(path); const at = b.length >> 1; b[at] ^= 1; fs.writeFileSync(path, b);',
@@ -15,7 +15,7 @@ export const SPOILS = {
 } as const;
 
 /**
- * A VM agent that is the real one, but does something else first; for COFFER_VM_AGENT.
+ * Makes a VM agent that does something else and then runs the real one; for COFFER_VM_AGENT.
  *
  * @param service before which
  * @param files only while so many are there

@@ -1,5 +1,5 @@
-// A way to a port that breaks: breaking-proxy.mjs PORT TIMES AFTER resets so many connections, each after so many bytes
-// to the server. Tells its own port, and then `broken` for each that it broke.
+// A proxy to a port: breaking-proxy.mjs PORT TIMES AFTER resets its first TIMES connections, each after AFTER bytes to the
+// server. Prints its own port, then `broken` for each connection that it has reset.
 import { connect, createServer } from 'node:net';
 
 const [port, times, after] = process.argv.slice(2).map(Number);

@@ -1,5 +1,5 @@
-// As much of an S3 server as rclone uses: s3-server.mjs DIRECTORY serves each directory in it as a bucket, an object a
-// file, and tells its port. An object is there when all of its parts are, as S3 promises. Who asks is not checked.
+// As much of an S3 server as rclone uses: s3-server.mjs DIRECTORY serves each directory in it as a bucket, and each file
+// in that as an object, and prints its port. An object exists once it is complete, as in S3. Signatures are not checked.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
 import { createHash, randomUUID } from 'node:crypto';
 import {
@@ -17,9 +17,9 @@ import { dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 
 const directory = process.argv[2];
-/** Of each object its ETag, and the headers that came with it. */
+/** The ETag of each object, and the headers that it was uploaded with. */
 const objects = new Map();
-/** Of each upload its key, its headers, and its parts by number. */
+/** The key, the headers, and the parts by number of each multipart upload. */
 const uploads = new Map();
 
 const md5 = (bytes) => createHash('md5').update(bytes).digest('hex');
@@ -32,7 +32,7 @@ function put(path, bytes, etag, headers) {
   objects.set(path, { etag: `"${etag}"`, headers: Object.fromEntries(kept) });
 }
 
-/** Below a directory all files, as paths in it. */
+/** All files below a directory, as relative paths. */
 function filesIn(path) {
   return readdirSync(path, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -74,7 +74,7 @@ function sendObject(path, { method, headers }, response) {
   else createReadStream(fileOf(path), { start: first, end: last }).pipe(response);
 }
 
-/** Gives the XML of an answer, undefined when it has been sent, or null for what is not there. */
+/** Returns the XML of an answer, undefined if it has been sent already, or null if there is no such object. */
 async function answer(request, response) {
   const { pathname, searchParams: query } = new URL(request.url, 'http://localhost');
   const path = decodeURIComponent(pathname).replace(/^\/+|\/+$/g, '');

@@ -14,7 +14,7 @@ export interface Running extends AsyncDisposable {
   readonly port: number;
 }
 
-/** A free port: a moment later it may not be free any more, but nobody else is likely to take just this one. */
+/** A port that is free now. It is unlikely that another program takes it before it is used. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -79,7 +79,7 @@ export async function startSshd(directory: string, options = ''): Promise<Runnin
     join(directory, 'authorized'),
     `${options}${options === '' ? '' : ' '}${publicKey}`,
   );
-  // Where root starts it, it gives up privileges in there.
+  // The directory for privilege separation, which sshd needs if root starts it.
   if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true });
   writeFileSync(
     join(directory, 'sshd.conf'),
@@ -100,7 +100,7 @@ SetEnv COFFER_TEST_HOME=${home}
   return started(spawn(sshdProgram(), words, { stdio: 'ignore' }), port);
 }
 
-/** Where the client goes from now on. */
+/** Writes the configuration of the client, which connects to this port. */
 export function sshConfig(directory: string, port: number): void {
   writeFileSync(
     join(directory, 'ssh.conf'),
@@ -117,16 +117,16 @@ export function sshConfig(directory: string, port: number): void {
   );
 }
 
-/** It has to be called by its path. */
+/** The absolute path of sshd, which must be started by it. */
 function sshdProgram(): string {
   const script = 'PATH=$PATH:/usr/sbin:/sbin; command -v sshd';
   return execFileSync('sh', ['-c', script], { encoding: 'utf8' }).trim();
 }
 
-/** What rclone speaks to a cloud. */
+/** A protocol of rclone for a cloud. */
 export type Protocol = 'webdav' | 'sftp' | 's3';
 
-/** A server for a directory: rclone's own, which has none for S3 before its version 1.65. */
+/** A server for a directory: rclone's own, except for S3, which rclone cannot serve before version 1.65. */
 export async function startCloud(protocol: Protocol, directory: string): Promise<Running> {
   return await (protocol === 's3'
     ? startScript('s3-server.mjs', [directory])
@@ -144,7 +144,7 @@ async function startRclone(protocol: Protocol, directory: string): Promise<Runni
   return started(child, port);
 }
 
-/** A configuration of rclone with the remote `cloud`; gives its file. */
+/** Writes a configuration of rclone with the remote `cloud`; returns its path. */
 export function rcloneConfig(directory: string, protocol: Protocol, port: number): string {
   const password = execFileSync('rclone', ['obscure', 'secret'], { encoding: 'utf8' }).trim();
   const login = `user = backup\npass = ${password}`;
@@ -160,8 +160,8 @@ export function rcloneConfig(directory: string, protocol: Protocol, port: number
 }
 
 /**
- * A way to a port that breaks so many times, each after so many bytes to the server. It is a process of
- * its own: a test waits for what it runs.
+ * A proxy to a port that resets its first connections, each after so many bytes to the server. It is a process of its
+ * own, because a test blocks while it runs coffer.
  */
 export async function breakingProxy(
   port: number,
@@ -171,14 +171,14 @@ export async function breakingProxy(
   return {
     ...proxy,
     async broken() {
-      // What it said while the test waited for something else.
+      // Output that arrived while the test waited for something else.
       await sleep(100);
       return proxy.lines().filter((line) => line === 'broken').length;
     },
   };
 }
 
-/** A script of this directory, which tells its port first. */
+/** Starts a script of this directory that prints its port first. */
 async function startScript(
   name: string,
   words: readonly string[],

@@ -1,11 +1,11 @@
 import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';
 import type { Assembly, DeletedBackup, FileTarget } from '../../dom0-agent/transport/storage.ts';
 
-/** What a storage is asked to do, step by step. */
+/** The steps of a storage's work. */
 export type StorageStep =
   'open assembly' | 'write' | 'copy' | 'finish' | 'browse' | 'ask' | 'delete';
 
-/** A directory of dom0, each use of which can be made to fail, or to do something else first. */
+/** A storage in dom0, each step of which a test can observe or make fail. */
 export class FaultyStorage extends Dom0Storage {
   /** The steps so far. */
   readonly steps: StorageStep[] = [];
@@ -13,8 +13,8 @@ export class FaultyStorage extends Dom0Storage {
   readonly #after: (step: StorageStep, fileName: string) => void;
 
   /**
-   * @param before called with each step and its number, from 0: may throw
-   * @param after called when a step is done, with the name of the file that it was about
+   * @param before called before each step, with its number, from 0; may throw
+   * @param after called after some steps, with the name of the file
    */
   constructor(
     before: (step: StorageStep, number: number) => void,
@@ -62,7 +62,7 @@ export class FaultyStorage extends Dom0Storage {
     return super.browse(directory, signal);
   }
 
-  /** One file at a time: the storage may fail between two. */
+  /** Deletes one file at a time, so that the storage can fail in between. */
   override async deleteBackups(
     directory: string,
     fileNames: readonly string[],

@@ -20,7 +20,7 @@ import { PASSPHRASE, never } from '../archive/coffer1/sample.ts';
 const recorded = path.join(import.meta.dirname, '../fixtures/qubesd/qubes-r4.xml');
 const system = parseQubesXml(readFileSync(recorded, 'utf8'));
 
-/** Long after all that a SeriesMaker makes. */
+/** A time long after all backups of a SeriesMaker. */
 export const NOW = new Date('2031-01-01T00:00:00Z');
 
 function qubeCalled(name: string) {
@@ -33,11 +33,11 @@ function qubeCalled(name: string) {
 export class SeriesOnDisk {
   readonly directory = mkdtempSync(path.join(tmpdir(), 'coffer-forget-'));
   readonly maker = new SeriesMaker();
-  /** What each backup holds: volumes by path. */
+  /** The content of each backup: volumes by path. */
   readonly held = new Map<string, Readonly<Record<string, Buffer>>>();
   storage: Storage = new Dom0Storage();
 
-  /** The next backup, of VMs by the names of their directories. Gives its file's name. */
+  /** Makes the next backup, of VMs by the names of their directories. Returns its file name. */
   async backUp(
     volumes: Readonly<Record<string, Buffer>>,
     options: SeriesOptions = {},
@@ -73,7 +73,7 @@ export class SeriesOnDisk {
     writeFileSync(path.join(this.directory, name), bytes);
   }
 
-  /** The key of its signed lists, as PEM. */
+  /** The public key for the signed lists of the series, as PEM. */
   async publicKey(): Promise<string> {
     await using files = await this.storage.openFiles(this.directory, never);
     return publicKeyOf(await this.#open(files));
@@ -95,7 +95,7 @@ export class SeriesOnDisk {
     return await runPrune(plan, { storage, directory, files, deletes }, now, progress, never);
   }
 
-  /** The backups that are there and are not, byte by byte, what was backed up. */
+  /** The names of the backups that do not have exactly the content that was backed up. */
   async damaged(names: Iterable<string> = this.held.keys()): Promise<string[]> {
     const damaged: string[] = [];
     for (const name of names) {

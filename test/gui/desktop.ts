@@ -6,7 +6,7 @@ import { Session } from './session.ts';
 
 const PATIENCE = 60_000;
 
-/** A window of coffer on a desktop without a screen: read and pressed as a screen reader does. Dispose of it. */
+/** A window of coffer on a desktop without a screen, operated as a screen reader does. Dispose of it. */
 export class Desktop implements AsyncDisposable {
   readonly #session: Session;
   readonly #scratch: string;
@@ -19,10 +19,10 @@ export class Desktop implements AsyncDisposable {
   }
 
   /**
-   * Opens a window on a folder system; behind it is the coffer in dist/, or a program that plays it.
+   * Opens a window on a folder system. It runs the coffer in dist/, or a double of it.
    *
-   * @param programs where other programs are looked for first
-   * @param more variables of its environment
+   * @param programs a directory of programs, before those in PATH
+   * @param more environment variables of the window
    */
   static async open(
     name: 'backup' | 'restore' | 'notify' | 'watch',
@@ -54,18 +54,18 @@ export class Desktop implements AsyncDisposable {
     return new Desktop(session, scratch, scale);
   }
 
-  /** The home directory of its user. */
+  /** The home directory of the window's user. */
   get home(): string {
     return this.#scratch;
   }
 
-  /** The socket of the bus of its session. */
+  /** The socket of the session bus. */
   async bus(): Promise<string> {
     const address = String(await this.#session.ask({ ask: 'bus' }));
     return /^unix:path=([^,]*)/.exec(address)?.[1] ?? '';
   }
 
-  /** All that is shown now. */
+  /** Everything that is shown now. */
   async look(): Promise<readonly Seen[]> {
     for (;;) {
       const seen = (await this.#session.ask({ ask: 'look' })) as readonly Seen[] | false;
@@ -73,7 +73,7 @@ export class Desktop implements AsyncDisposable {
     }
   }
 
-  /** Waits until something is shown that fits. */
+  /** Waits until something is shown that matches. */
   async find(what: string, fits: (seen: Seen) => boolean): Promise<Seen> {
     let found: Seen | undefined;
     await this.#eventually(`${what} is not shown`, (all) => {
@@ -88,7 +88,7 @@ export class Desktop implements AsyncDisposable {
     const until = Date.now() + PATIENCE;
     for (;;) {
       const all = await this.look();
-      // While a page changes, one letter may lead to what goes and to what comes.
+      // During a change of pages, the old and the new page may have the same access key.
       const twice = sharedLetter(all);
       if (isSo(all) && twice === undefined) return;
       if (Date.now() > until) throw new Error(twice ?? `${why}: there is ${shown(all)}`);
@@ -103,7 +103,7 @@ export class Desktop implements AsyncDisposable {
     );
   }
 
-  /** Waits until that is so, whatever the window shows. */
+  /** Waits for a condition that does not depend on the window. */
   async seesEventually(isSo: () => boolean): Promise<void> {
     const until = Date.now() + PATIENCE;
     while (!isSo()) {
@@ -124,7 +124,7 @@ export class Desktop implements AsyncDisposable {
     await this.#session.ask({ ask: 'press', path: (await this.find(name, isIt)).path });
   }
 
-  /** Puts text into the field with this label, or name. */
+  /** Enters a text into the field with this label or name. */
   async type(label: string, text: string): Promise<void> {
     const field = await this.find(
       label,
@@ -133,7 +133,7 @@ export class Desktop implements AsyncDisposable {
     await this.#session.ask({ ask: 'type', path: field.path, text });
   }
 
-  /** Chooses an item in the combo box with this label or name, once it has one whose name is this or begins with it. */
+  /** Chooses an item in the combo box with this label or name, once it has an item whose name begins so. */
   async choose(label: string, item: string): Promise<void> {
     const isIt = (seen: Seen): boolean =>
       [seen.label, seen.name].includes(label) && seen.role === 'combo box';
@@ -146,7 +146,7 @@ export class Desktop implements AsyncDisposable {
     }
   }
 
-  /** Presses a key of the keyboard, by its name in X: `Tab`, `Return`, `n`. */
+  /** Presses a key of the keyboard, by its X name: `Tab`, `Return`, `n`. */
   async pressKey(key: string, { withAlt = false } = {}): Promise<void> {
     const isPressed = await this.#session.ask({ ask: 'key', key, withAlt });
     if (isPressed !== true) throw new Error(`no key ${key}`);
@@ -162,7 +162,7 @@ export class Desktop implements AsyncDisposable {
     await this.#session.ask({ ask: 'drag', path: from.path, to: to.path });
   }
 
-  /** Goes on with the Tab key until what has this name, or this label, has the focus. */
+  /** Presses Tab until something with this name or label has the focus. */
   async tabTo(name: string): Promise<void> {
     const isIt = (seen: Seen): boolean => seen.isFocused && [seen.name, seen.label].includes(name);
     const until = Date.now() + PATIENCE;
@@ -172,7 +172,7 @@ export class Desktop implements AsyncDisposable {
     }
   }
 
-  /** Waits for a notification: that one, if another was shown before. */
+  /** Waits for a notification, with this summary if it is given. */
   async isNotified(summary?: string): Promise<Notified> {
     const until = Date.now() + PATIENCE;
     for (;;) {
@@ -201,7 +201,7 @@ export class Desktop implements AsyncDisposable {
   }
 }
 
-/** A letter that leads to two things in a window presses neither: says so. */
+/** Reports access keys that two things in a window share, as such a key presses neither. */
 function sharedLetter(all: readonly Seen[]): string | undefined {
   const known = new Map<string, string>();
   for (const { path: at, key, name, label } of all.filter((each) => each.key !== '')) {

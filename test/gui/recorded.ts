@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-/** Plays what was recorded of a command, and is the real coffer for the others. */
+/** Replays the recorded events of a command, and runs the real coffer for all others. */
 const PLAYER = `#!/bin/sh
 cd "$(dirname "$0")" || exit
 [ -e "$1" ] || exec "$COFFER" "$@"
@@ -18,11 +18,11 @@ while IFS= read -r line <&3; do
 done 3< "$1"
 `;
 
-/** What a command does: tells an event, waits for a file, ends, or is killed. */
+/** A step of a command: it outputs an event, waits for a file, ends, or is killed. */
 export type Step =
   { readonly event: string } | { readonly wait: string } | { readonly exit: number } | 'kill';
 
-/** A program in the place of coffer, which tells what a test has recorded. Dispose of it. */
+/** A program in place of coffer, which replays the events that a test has recorded. Dispose of it. */
 export class Recorded implements Disposable {
   readonly directory = mkdtempSync(path.join(tmpdir(), 'coffer-recorded-'));
   readonly program = path.join(this.directory, 'coffer');
@@ -32,7 +32,7 @@ export class Recorded implements Disposable {
     writeFileSync(this.program, player, { mode: 0o755 });
   }
 
-  /** From now on, this is what the command does. */
+  /** Sets the steps of a command from now on. */
   play(command: string, steps: readonly Step[]): void {
     const lines = steps.map((step) => {
       if (step === 'kill') return 'kill';
@@ -43,24 +43,24 @@ export class Recorded implements Disposable {
     writeFileSync(path.join(this.directory, command), [...lines, ''].join('\n'));
   }
 
-  /** Puts a program beside it that only says something: what it is told is among the commands. */
+  /** Adds a program that only outputs a text; its arguments are among the commands. */
   addProgram(name: string, output = ''): void {
     const script = '#!/bin/sh\ncd "$(dirname "$0")" && echo "${0##*/} $*" >> commands\n';
     const says = `cat <<'END'\n${output}\nEND\n`;
     writeFileSync(path.join(this.directory, name), script + says, { mode: 0o755 });
   }
 
-  /** Lets a command go on that waits. */
+  /** Lets a waiting command continue. */
   release(name: string): void {
     writeFileSync(path.join(this.directory, name), '');
   }
 
-  /** The commands that were started, with their options. */
+  /** The commands that were run, with their options. */
   get commands(): string[] {
     return this.#linesOf('commands');
   }
 
-  /** What the questions were answered. */
+  /** The answers to the questions. */
   get answers(): string[] {
     return this.#linesOf('answers');
   }

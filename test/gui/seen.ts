@@ -1,13 +1,13 @@
-/** What a screen reader knows of one thing in a window. */
+/** What a screen reader knows about one thing in a window. */
 export interface Seen {
-  /** Which child of which child of the desktop. */
+  /** The path from the desktop, as numbers of children. */
   readonly path: readonly number[];
   readonly role: string;
   readonly name: string;
   /** The text of the label that belongs to it. */
   readonly label: string;
   readonly text: string;
-  /** What leads to it, together with Alt. */
+  /** Its access key, which is pressed together with Alt. */
   readonly key: string;
   readonly isEnabled: boolean;
   readonly isChecked: boolean;
@@ -15,8 +15,9 @@ export interface Seen {
 }
 
 /**
- * What the driver is asked: to `start` a window, and to `end` it; it answers `look` with all that is shown, if it stayed
- * so, `change` when something has changed since, `bus` with the address of the session's bus, `notified` with the last notification that was not acted on, the others with whether it was possible.
+ * A request to the driver. `start` opens a window, and `end` ends it. It answers `look` with everything that is shown, if
+ * that did not change meanwhile, `change` once something has changed since, `bus` with the address of the session bus,
+ * `notified` with the last notification whose action was not chosen, and the others with whether they were possible.
  */
 export type Request =
   | { readonly ask: 'look' }
@@ -46,9 +47,9 @@ export type Request =
 export interface Notified {
   readonly summary: string;
   readonly body: string;
-  /** The label of what the user can do. */
+  /** The label of its action. */
   readonly action: string;
 }
 
-/** What an answer begins with: other programs of the session print, too. */
+/** The beginning of an answer: other programs of the session print, too. */
 export const ANSWER = 'answer ';

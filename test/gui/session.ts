@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { build } from 'esbuild';
 import { ANSWER, type Request } from './seen.ts';
 
-/** Those that run in this process, by the scale of their screens. */
+/** The sessions of this process, by the scale of their screens. */
 const sessions = new Map<number, Promise<Session>>();
 
 /**
@@ -26,7 +26,7 @@ export class Session {
     this.#hold(false);
   }
 
-  /** The one with a screen of that scale. */
+  /** The session with a screen of this scale. */
   static of(scale: number): Promise<Session> {
     const session = sessions.get(scale) ?? Session.#start(scale);
     sessions.set(scale, session);
@@ -41,12 +41,12 @@ export class Session {
       ...{ platform: 'neutral', format: 'esm', target: 'firefox102', external: ['gi://*'] },
     });
     const screen = `-screen 0 ${1024 * scale}x${700 * scale}x24`;
-    // Its home has the socket of the accessibility bus; it outlives this process by a moment.
+    // The home has the socket of the accessibility bus, which outlives this process by a moment.
     const run = 'gjs -m "$1/driver"; rm -r "$1"';
     const child = spawn(
       'xvfb-run',
       ['-a', '-s', screen, 'dbus-run-session', '--', 'sh', '-c', run, 'sh', scratch],
-      // Of no window's settings does another know.
+      // No window knows the settings of another.
       { env: { ...process.env, HOME: scratch, LC_ALL: 'C.UTF-8', GSETTINGS_BACKEND: 'memory' } },
     );
     const session = new Session(child);
@@ -54,7 +54,7 @@ export class Session {
     return session;
   }
 
-  /** What the driver answers. */
+  /** Sends a request to the driver, and returns its answer. */
   async ask(request: Request): Promise<unknown> {
     this.#hold(true);
     try {
@@ -71,7 +71,7 @@ export class Session {
     }
   }
 
-  /** Whether this process waits for it. */
+  /** Sets whether the session keeps this process alive. */
   #hold(isWaiting: boolean): void {
     const { stdin, stdout, stderr } = this.#child as unknown as Record<string, Socket>;
     for (const each of [this.#child, stdin, stdout, stderr]) {

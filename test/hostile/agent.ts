@@ -1,5 +1,5 @@
-// A VM agent that does what hostile-script.json in its home says: see script.ts. Bundled to one file by
-// arena.ts, and run by coffer in the place of the real one.
+// A VM agent that follows hostile-script.json in its home: see script.ts. arena.ts bundles it into one file, which coffer
+// runs in place of the real agent.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -27,7 +27,7 @@ interface Range {
   readonly to: number;
 }
 
-/** What dom0 wants of a Fetch: of a stream, and of a file. */
+/** What dom0 has requested in a Fetch: of a stream, and of a file. */
 const asked = { from: 0, to: 0 };
 const wanted: Range[] = [];
 const stored = { bytes: 0, hash: createHash('sha256') };
@@ -37,7 +37,7 @@ async function main(): Promise<void> {
   appendFileSync(NOTES_FILE, `${JSON.stringify(notes)}\n`);
   const script = JSON.parse(readFileSync(SCRIPT_FILE, 'utf8')) as Script;
   for (const step of script[service as keyof Script] ?? []) await act(step);
-  // Until dom0 hangs up: it must not need us to.
+  // Until dom0 disconnects: dom0 must not rely on the agent's exit.
   for (;;) await nextMessage();
 }
 
@@ -62,7 +62,7 @@ function environment(): Record<string, string> {
 
 async function nextMessage(): Promise<Message> {
   const { value } = await heard.next();
-  // dom0 has hung up.
+  // dom0 has disconnected.
   if (value === undefined) process.exit(0);
   return decodeFrame(value);
 }
@@ -75,7 +75,7 @@ function say(message: Message): void {
   shout(Buffer.concat(encodeFrame(message)));
 }
 
-/** Whether dom0 listens or not. */
+/** Writes without waiting for dom0 to read in between. */
 function shout(bytes: Buffer): void {
   for (let at = 0; at < bytes.length;) {
     try {
@@ -125,7 +125,7 @@ async function serve(file: string, upTo: number): Promise<void> {
   }
 }
 
-/** Says what a file holds, as much as one message can. Gives how much that was. */
+/** Sends a Data message with bytes of a file, as many as one can hold. Returns how many. */
 function give(content: number, range: Range, to: number): number {
   const length = Math.min(to - range.from, LONGEST_DATA);
   const bytes = Buffer.alloc(length);
@@ -148,7 +148,7 @@ async function relay(agent: string, upTo: number): Promise<void> {
   const said = existsSync(count) ? statSync(count).size : 0;
   const honest = spawn(process.execPath, [agent, service], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = new Promise<number>((resolve) => honest.once('exit', (code) => resolve(code ?? 1)));
-  // It is killed when it has said enough, whether it still listens or not.
+  // It is killed after its last message, perhaps while it still reads.
   honest.stdin.on('error', () => undefined);
   const pass = async (): Promise<void> => {
     for await (const frame of heard)

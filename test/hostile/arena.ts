@@ -11,17 +11,17 @@ import { Box, PASSPHRASE } from '../cli/box.ts';
 import { NOTES_FILE, type Notes, SCRIPT_FILE, type Script, type Step } from './script.ts';
 import { ready, validFrame } from './wire.ts';
 
-/** Whatever a storage VM does, coffer's dom0 side has at most so much memory, resident, in bytes. */
+/** The resident memory in bytes that coffer in dom0 may take, whatever a storage VM does. */
 const MOST_MEMORY = 300 * MiB;
-/** No test waits for one of the limits of docs/protocol.md, so all runs are over by then. */
+/** No test waits for one of the time limits of docs/protocol.md, so every run ends by then. */
 const MOST_MILLISECONDS = 60_000;
 
-/** Says that a directory is empty. */
+/** The answer of an empty directory. */
 export const NO_ENTRIES: Step = {
   say: validFrame({ kind: 'entries', entries: [], last: true, truncated: false }),
 };
 
-/** A backup looks at its directory first: unless it is told otherwise, the agent answers that honestly. */
+/** A backup lists its directory first. A script without Browse answers that honestly. */
 const HONEST_LISTING: readonly Step[] = [
   ...[{ hear: 'browseRequest' }, { say: validFrame(ready()) }],
   ...[NO_ENTRIES, { end: 0 }],
@@ -57,7 +57,7 @@ export class Arena {
     return join(this.box.directory, 'homes/usb');
   }
 
-  /** The program that coffer runs in the place of the VM agent. */
+  /** The program that coffer runs in place of the VM agent. */
   get agent(): string {
     return this.#agent;
   }
@@ -67,8 +67,8 @@ export class Arena {
   }
 
   /**
-   * Runs coffer, with `-d usb` and the passphrase, against an agent that follows the script. A backup is read back if the
-   * script says how.
+   * Runs coffer, with `-d usb` and the passphrase, against an agent that follows the script. A backup is read back only if
+   * the script has steps for Fetch.
    */
   async fight(script: Script, [command = '', ...args]: readonly string[]): Promise<Bout> {
     this.prepare({ Browse: HONEST_LISTING, ...script });
@@ -118,8 +118,7 @@ export async function runCoffer(
 }
 
 /**
- * The promise for every bout: it ends by itself, in one named error with its own exit status, says
- * nothing that a terminal obeys, no secret, no stack of calls, and has not taken much memory.
+ * Checks that coffer ended with this exit status and exactly one error message, and what `expectTameOutput` checks.
  */
 export function expectNamedError(bout: Bout, status: number, text: RegExp): void {
   const told = `${bout.stdout}\n${bout.stderr}`;
@@ -131,11 +130,14 @@ export function expectNamedError(bout: Bout, status: number, text: RegExp): void
   expectTameOutput(bout);
 }
 
-/** Whatever came of it. */
+/**
+ * Checks the output of a run, however it ended: no control characters, no stack trace, no passphrase, and not too much of
+ * it. Checks the limits of memory and time, too.
+ */
 export function expectTameOutput(bout: Bout): void {
   const told = bout.stdout + bout.stderr;
   const obeyed = /[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/u.exec(told);
-  expect(obeyed, `a character that a terminal obeys: ${JSON.stringify(told)}`).toBeNull();
+  expect(obeyed, `a control character: ${JSON.stringify(told)}`).toBeNull();
   expect(told).not.toMatch(/^\s+at |\bnode:|UnhandledPromise|unhandledRejection|Warning:/m);
   expect(told).not.toContain(PASSPHRASE);
   expect(told.length).toBeLessThan(20_000);
@@ -143,7 +145,7 @@ export function expectTameOutput(bout: Bout): void {
   expect(bout.milliseconds).toBeLessThan(MOST_MILLISECONDS);
 }
 
-/** Makes one file of agent.ts, which plain Node can run. */
+/** Bundles agent.ts into one file, which plain Node.js can run. */
 export async function buildAgent(): Promise<string> {
   const outfile = join(mkdtempSync(join(tmpdir(), 'coffer-hostile-')), 'agent.cjs');
   await build({

@@ -16,7 +16,7 @@ import { CofferError, systemCodeOf } from '../../shared/errors.ts';
 import { eventually } from '../eventually.ts';
 import { NOTES_FILE, type Notes, SCRIPT_FILE, type Step } from './script.ts';
 
-/** Limits that a test can wait for. There is no way to give them to the programs: only to the classes. */
+/** Limits that a test can wait for. Only the classes can be given them, not the programs. */
 export const SHORT: TimeLimits = {
   answer: 1_500,
   silence: 1_500,
@@ -25,10 +25,10 @@ export const SHORT: TimeLimits = {
   exit: 500,
 };
 
-/** Limits that nothing but silence reaches. */
+/** Limits that only a silent agent reaches. */
 const PATIENT: TimeLimits = { ...TIME_LIMITS, answer: 20_000, silence: 20_000, stall: 20_000 };
 
-/** How dom0's side of one service came out. */
+/** The result of one service on dom0's side. */
 export interface Duel {
   readonly error: unknown;
   readonly milliseconds: number;
@@ -37,8 +37,8 @@ export interface Duel {
 }
 
 /**
- * Uses one service of a hostile agent, through the very classes that coffer uses: stores 3 MB, or
- * reads all that a file or a command gives, of a file its second half first, or lists a directory. The agent must be gone at the end.
+ * Uses one service of a hostile agent through the classes that coffer uses: stores 3 MB, reads all of a file (its second
+ * half first) or of a command's output, lists a directory, deletes, or assembles. The agent must have ended afterwards.
  */
 export async function duel(
   agent: string,
@@ -64,8 +64,8 @@ export async function duel(
   }
 }
 
-/** One error that names itself, of the right kind, with nothing in it that a terminal obeys. */
-export function expectFoundOut({ error }: Duel, what: string, text: RegExp): void {
+/** Checks that it ended in an error of coffer's with this text, an exit status of its own, and no control characters. */
+export function expectDetected({ error }: Duel, what: string, text: RegExp): void {
   expect(error, what).toBeInstanceOf(CofferError);
   const { message, exitStatus } = error as CofferError;
   expect(message, what).toMatch(text);
@@ -112,7 +112,7 @@ async function use(
   }
 }
 
-/** One that heeds no signal is killed, which takes the connector some seconds. */
+/** An agent that ignores signals is killed, which takes the connector some seconds. */
 async function expectGone({ pid }: Notes): Promise<void> {
   await eventually(() => !isAlive(pid), 'the end of the agent');
 }

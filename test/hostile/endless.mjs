@@ -1,5 +1,5 @@
-// A storage that keeps one backup, and gives its beginning, then members without end: `node endless.mjs BACKUP BEHIND KIND`.
-// Run by coffer as `--command`. It ends when coffer reads no more, and by itself after 4 GiB.
+// Outputs the beginning of a backup, then members without end: `node endless.mjs BACKUP BEHIND KIND`. Run by coffer as
+// `--command`. It ends when coffer stops reading, or by itself after 4 GiB.
 import { readFileSync, writeSync } from 'node:fs';
 
 const [file, behind, kind] = process.argv.slice(2);
@@ -17,7 +17,7 @@ function* membersOf(archive) {
   }
 }
 
-/** As the backup's own, with another name and size. */
+/** A header like those of the backup, with another name and size. */
 function header(name, size) {
   const block = Buffer.from(backup.subarray(0, 512));
   block.fill(0, 0, 100);
@@ -54,7 +54,7 @@ const pair = (name, text) => [
   text,
 ];
 const KINDS = {
-  // coffer-1 and formats 2, 3: pairs of a part and its MAC, of no bytes
+  // coffer-1 and formats 2, 3: empty parts, each with its MAC
   'files of nobody': (i) => pair(`zz/${'x'.repeat(70)}${i}.000`, mac),
   'parts of nobody': (i) => pair(`zz/${'x'.repeat(70)}.${number(i)}`, mac),
   'files of a VM': (i) => pair(`${directory}/${'x'.repeat(70)}${i}.000`, mac),

@@ -19,30 +19,32 @@ const run = promisify(execFile);
 const cleanUp = cleanUpAfterFile();
 const { storage, refused } = ExitStatus;
 
-/** What leaves a connection open that nothing more comes from, and what breaks it. */
+/** One message of each kind of garbage: some leave the connection open, one breaks it. */
 const CHOSEN = [
-  'noise',
-  'what only dom0 says',
+  'noise in a frame',
+  'a message that only dom0 sends',
   'another request',
   'Data without bytes',
-  'its death',
+  'an exit by a signal',
 ];
-const ONE_OF_EACH = GARBAGE.filter(([what]) => CHOSEN.includes(what));
-/** So many states of each service: the first, the last, and some between. */
+const ONE_OF_EACH = CHOSEN.map(
+  (chosen) => GARBAGE.find(([what]) => what === chosen) ?? expect.fail(chosen),
+);
+/** How many states of each service are tried: the first, the last, and some between. */
 const MOST_STATES = 6;
 
 interface Work {
   readonly words: readonly string[];
   readonly services: readonly Service[];
-  /** What was stored is stored, even if it cannot be read back. */
+  /** Whether success is right, too: a stored backup remains one even if it cannot be read back. */
   readonly maySucceed: boolean;
   readonly writes: boolean;
 }
 
-/** What is done with some days of a series. */
+/** Commands on a series of some days. */
 const WORK: readonly (readonly [string, Work])[] = [
   [
-    'A backup that continues a series',
+    'backup into a series',
     {
       words: ['backup', '-y', 'backups', 'work', 'vault'],
       services: ['Browse', 'Fetch', 'Store'],
@@ -50,7 +52,7 @@ const WORK: readonly (readonly [string, Work])[] = [
     },
   ],
   [
-    'A restore from a series',
+    'restore from a series',
     {
       words: ['restore', '-y', '--rename-conflicting', 'backups', 'work', 'vault'],
       services: ['Browse', 'Fetch'],
@@ -75,7 +77,7 @@ beforeAll(async () => {
   agent = await buildAgent();
 });
 
-/** A copy of the system with two days, for one run. */
+/** A copy of the system and its series, for one run. */
 class Stage implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), 'coffer-chain-'));
 
@@ -95,12 +97,12 @@ class Stage implements AsyncDisposable {
     return await this.#coffer(words, { COFFER_VM_AGENT: agent });
   }
 
-  /** Runs it against the agent itself. */
+  /** Runs coffer against the real agent. */
   async honestly(words: readonly string[]): Promise<Bout> {
     return await this.#coffer(words, {});
   }
 
-  /** How many messages the honest agents of a service were let say. */
+  /** How many messages of the honest agents of a service were passed on. */
   said(service: Service): number {
     const path = join(this.#home, saidFile(service));
     return existsSync(path) ? statSync(path).size : 0;
@@ -119,7 +121,7 @@ class Stage implements AsyncDisposable {
 
 const relay = (upTo: number): Step => ({ relay: HONEST, upTo });
 
-/** All agents are honest, but those of one service once they have said so much. */
+/** All agents are honest, except those of one service after `upTo` messages. */
 function script(turning?: Service, upTo = 0, garbage: readonly Step[] = []): Script {
   return Object.fromEntries(
     SERVICES.map((service) =>
@@ -128,7 +130,7 @@ function script(turning?: Service, upTo = 0, garbage: readonly Step[] = []): Scr
   );
 }
 
-/** Some at a time. */
+/** Two at a time. */
 async function all<T>(cases: readonly T[], one: (each: T) => Promise<void>): Promise<void> {
   const left = [...cases];
   const work = async (): Promise<void> => {
@@ -145,7 +147,7 @@ function statesOf(count: number): number[] {
 }
 
 describe.each(WORK)('%s', (_, { words, services, maySucceed, writes }) => {
-  it('ends in an error when the VM turns hostile, after whichever message, and leaves a series that can be verified', async () => {
+  it('handles a VM that turns hostile after any message, and leaves a series that can be verified', async () => {
     const cases: { readonly service: Service; readonly upTo: number }[] = [];
     {
       await using stage = await Stage.make();

@@ -7,7 +7,7 @@ import type { FetchSource } from '../../dom0-agent/transport/storage.ts';
 import { MOST_CREDIT } from '../../protocol/limits.ts';
 import type { Entry, Message } from '../../protocol/messages.ts';
 import { buildAgent } from './arena.ts';
-import { duel, expectFoundOut } from './duel.ts';
+import { duel, expectDetected } from './duel.ts';
 import { GARBAGE } from './garbage.ts';
 import type { Step } from './script.ts';
 import { ESCAPES, failure, field, framed, opened, ready, validFrame } from './wire.ts';
@@ -99,7 +99,7 @@ describe.each<readonly [Service, string, readonly Step[], (FetchSource & Asked) 
 ])('%s: a VM %s', (service, _, beginning, source) => {
   it('is detected if it sends any of the invalid messages', async () => {
     await all(GARBAGE, async ([what, steps, text]) => {
-      expectFoundOut(
+      expectDetected(
         await duel(agent, service, [...beginning, ...steps], undefined, source),
         what,
         text,
@@ -110,7 +110,7 @@ describe.each<readonly [Service, string, readonly Step[], (FetchSource & Asked) 
   it('is detected if it fails with a megabyte of hostile text, which is made printable and shortened', async () => {
     const say = validFrame(failure('IO', ESCAPES.repeat(14_000)));
     const outcome = await duel(agent, service, [...beginning, { say }], undefined, source);
-    expectFoundOut(outcome, 'failure', /failed: \?\[2J/);
+    expectDetected(outcome, 'failure', /failed: \?\[2J/);
   });
 });
 
@@ -139,7 +139,7 @@ it('Fetch: a VM that gives data of a stream out of order is detected', async () 
       const outcome = await duel(agent, 'Fetch', steps, undefined, COMMAND);
       // After the end, nothing is read any more.
       if (what === 'data after the end') expect(outcome.error, what).toBeUndefined();
-      else expectFoundOut(outcome, what, text);
+      else expectDetected(outcome, what, text);
     },
   );
 });
@@ -173,7 +173,7 @@ it('Fetch: a VM that gives data of a file that was not asked for is detected', a
       ['Progress', [...asked(100), say({ kind: 'progress', bytes: 0 })], /out of turn/],
     ],
     async ([what, steps, text]) => {
-      expectFoundOut(await duel(agent, 'Fetch', steps), what, text);
+      expectDetected(await duel(agent, 'Fetch', steps), what, text);
     },
   );
 });
@@ -181,16 +181,16 @@ it('Fetch: a VM that gives data of a file that was not asked for is detected', a
 it('Fetch: a VM that claims that a file is huge is detected, also through a command', async () => {
   for (const size of [2 ** 50, 2 ** 53 - 1]) {
     const steps = [...READY, { hear: 'open' }, say(opened(size)), SOME];
-    expectFoundOut(await duel(agent, 'Fetch', steps, undefined, THROUGH), `${size}`, /no more/);
+    expectDetected(await duel(agent, 'Fetch', steps, undefined, THROUGH), `${size}`, /no more/);
   }
 });
 
 it('Fetch: a VM that lacks a file, or the rest of it, may say so with hostile text, which is made printable', async () => {
   const lacking = say({ kind: 'lacks', code: 'NOT_FOUND', message: ESCAPES.repeat(14_000) });
   const never = await duel(agent, 'Fetch', [...READY, { hear: 'open' }, lacking]);
-  expectFoundOut(never, 'never there', /backups\/one does not exist in usb/);
+  expectDetected(never, 'never there', /backups\/one does not exist in usb/);
   const rest = [...READY, { serve: FILE, upTo: 1_000_000 }, say(lacks)];
-  expectFoundOut(await duel(agent, 'Fetch', rest), 'the rest', /one in usb failed: \?\[2J/);
+  expectDetected(await duel(agent, 'Fetch', rest), 'the rest', /one in usb failed: \?\[2J/);
 });
 
 const SOME = { serve: FILE, upTo: 1_000_000 };
@@ -227,7 +227,7 @@ describe('Browse: a VM that lists', () => {
           /closed/,
         ],
       ],
-      async ([what, steps, text]) => expectFoundOut(await list(...steps), what, text),
+      async ([what, steps, text]) => expectDetected(await list(...steps), what, text),
     );
   });
 
@@ -251,7 +251,7 @@ describe('Delete: a VM that deletes', () => {
         ['Stored', [gone, say(stored)], /stored came out of turn/],
         ['a second Ready', [gone, say(ready())], /ready came out of turn/],
       ],
-      async ([what, steps, text]) => expectFoundOut(await answer(...steps), what, text),
+      async ([what, steps, text]) => expectDetected(await answer(...steps), what, text),
     );
   });
 
@@ -285,7 +285,7 @@ it('Assemble: a VM that stored something else, or reports progress out of order,
       ['Progress that falls', [{ hear: 'copy' }, progress(2), progress(1)], /backwards/],
     ],
     async ([what, steps, text]) => {
-      expectFoundOut(await duel(agent, 'Assemble', [...open, ...steps]), what, text);
+      expectDetected(await duel(agent, 'Assemble', [...open, ...steps]), what, text);
     },
   );
 });

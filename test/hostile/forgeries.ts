@@ -1,6 +1,6 @@
 import { type Piece, belongsTo, graft, otherDigit, rename, reword } from './splices.ts';
 
-/** What an attacker without the key has seen of a system's backups. */
+/** Backups of a system that an attacker without the key has seen. */
 export interface Backups {
   /** Two backups with one passphrase. */
   readonly older: Piece[];
@@ -20,7 +20,7 @@ const withHeaderOf = (header: Piece[], rest: Piece[]): Piece[] => [
 const without = (pieces: Piece[], path: string): Piece[] =>
   pieces.filter((piece) => !belongsTo(path)(piece));
 
-/** What is made from the backups of a system, and the error of coffer. */
+/** What the attacker makes of the backups, and the error of coffer. */
 export const FORGERIES: readonly (readonly [
   what: string,
   make: (backups: Backups) => Piece[],
@@ -54,7 +54,7 @@ export const FORGERIES: readonly (readonly [
   [
     'the list of VMs of an older backup',
     ({ newer, older }) => graft(newer, older, 'qubes.xml'),
-    // It may have another length, which is noticed first.
+    // If it has another length, that is noticed first.
     /qubes\.xml|its manifest describes other contents/,
   ],
   [
@@ -74,9 +74,13 @@ export const FORGERIES: readonly (readonly [
     /passphrase is wrong/,
   ],
   ['another backup with another passphrase', ({ foreign }) => foreign, /passphrase is wrong/],
-  ['no volume of a VM', ({ newer }) => without(newer, mapOf(newer)), /missing|incomplete|does not/],
   [
-    'no data of any volume',
+    'no map of a volume',
+    ({ newer }) => without(newer, mapOf(newer)),
+    /missing|incomplete|does not/,
+  ],
+  [
+    'no data of the volumes',
     ({ newer }) => without(newer, 'data'),
     /missing|incomplete|does not|order/,
   ],
@@ -88,18 +92,14 @@ export const FORGERIES: readonly (readonly [
   ['no manifest', ({ newer }) => without(newer, 'manifest'), /no manifest/],
   ['no header', ({ newer }) => newer.slice(2), /passphrase is wrong/],
   ['no MAC of the header', ({ newer }) => newer.toSpliced(1, 1), /authentication code/],
-  [
-    'two VMs that are exchanged',
-    ({ newer }) => exchanged(newer),
-    /is not where it should be|damaged/,
-  ],
+  ['two VMs swapped', ({ newer }) => swapped(newer), /is not where it should be|damaged/],
   [
     'a VM twice',
     ({ newer }) => [...newer, ...newer.filter(belongsTo(mapOf(newer)))],
     /manifest|follows/,
   ],
   [
-    'a VM under another name',
+    'a VM under another directory name',
     ({ newer }) => rename(newer, mapOf(newer).replace(/\/.*/, ''), 'vm9'),
     /is not where it should be|damaged/,
   ],
@@ -114,7 +114,7 @@ export const FORGERIES: readonly (readonly [
     /tampered with/,
   ],
   [
-    'a cheaper key derivation',
+    'another cost of the key derivation',
     ({ newer }) => reword(newer, /kdf-n=16384/, 'kdf-n=32768'),
     /passphrase is wrong/,
   ],
@@ -124,7 +124,7 @@ export const FORGERIES: readonly (readonly [
     /out of bounds/,
   ],
   [
-    'a key derivation of 16 TiB',
+    'a key derivation that takes 16 TiB',
     ({ newer }) => reword(newer, /kdf-n=16384/, 'kdf-n=17179869184'),
     /kdf-n/,
   ],
@@ -156,7 +156,7 @@ export const FORGERIES: readonly (readonly [
   ],
   ['another filter', ({ newer }) => reword(newer, /filter=zstd/, 'filter=gzip'), /tampered with/],
   [
-    'a filter of the attacker',
+    'a filter that is a command',
     ({ newer }) => reword(newer, /filter=zstd/, 'filter=sh -c x'),
     /no valid/,
   ],
@@ -166,17 +166,17 @@ export const FORGERIES: readonly (readonly [
     /does not (know|read)/,
   ],
   [
-    'the format 4',
+    'a header of format 4',
     ({ newer }) => reword(newer, /format=coffer-1/, 'version=4'),
     /passphrase is wrong|damaged/,
   ],
   [
-    'the format 3',
+    'a header of format 3',
     ({ newer }) => reword(newer, /format=coffer-1/, 'version=3'),
     /passphrase is wrong|damaged|not/,
   ],
   [
-    'the format 2, and no encryption',
+    'an unencrypted header of format 2',
     ({ newer }) => reword(newer, /^[^]*$/, OLD_HEADER),
     /passphrase is wrong|damaged/,
   ],
@@ -186,20 +186,20 @@ export const FORGERIES: readonly (readonly [
 const OLD_HEADER =
   'version=2\nhmac-algorithm=SHA1\ncrypto-algorithm=aes-256-cbc\nencrypted=False\ncompressed=False\n';
 
-/** The map of a VM's volume `private`. */
+/** The path of the map of a VM's volume `private`. */
 function mapOf(backup: Piece[]): string {
   const name = backup.find((piece) => /^vm\d+\/private\.map\.000$/.test(piece.name))?.name;
   return name?.replace(/\.000$/, '') ?? '';
 }
 
-/** A header with the wrapped key of another one, and all fields that belong to it. */
+/** The pieces with the wrapped series key, and its MAC, of another backup's header. */
 function withSeriesKeyOf(other: Piece[], pieces: Piece[]): Piece[] {
   const header = other.find(isHeader)?.content.toString() ?? '';
   const [lines = ''] = /^series-key=.*\nseries-key-mac=.*$/m.exec(header) ?? [];
   return reword(pieces, /^series-key=.*\nseries-key-mac=.*$/m, lines);
 }
 
-function exchanged(pieces: Piece[]): Piece[] {
+function swapped(pieces: Piece[]): Piece[] {
   const [first = '', second = ''] = new Set(
     pieces.flatMap(({ name }) => /^vm\d+/.exec(name)?.[0] ?? []),
   );

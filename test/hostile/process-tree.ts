@@ -2,15 +2,15 @@ import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { systemCodeOf } from '../../shared/errors.ts';
 
-/** What anybody on the machine, or at least its user, can see of a process from outside. */
+/** What other processes, at least of the same user, can see of a process. */
 export interface Sight {
   readonly arguments: string;
   readonly environment: string;
-  /** What its file descriptors lead to. */
+  /** The targets of its file descriptors. */
   readonly files: readonly string[];
 }
 
-/** Looks at a process and all that descend from it, again and again, until `over`. Each sight once. */
+/** Observes a process and all its descendants until `over`. Returns each distinct observation once. */
 export async function watchTree(pid: number, over: AbortSignal): Promise<Sight[]> {
   const seen = new Map<string, Sight>();
   while (!over.aborted) {
@@ -26,7 +26,7 @@ export async function watchTree(pid: number, over: AbortSignal): Promise<Sight[]
 function treeOf(root: number): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync('/proc').filter((each) => /^\d+$/.test(each))) {
-    // The fourth field; the second, in parentheses, may hold anything.
+    // The parent is the fourth field. The second is in parentheses, and may contain any characters.
     const parent = Number(
       lookAt(() => readFileSync(`/proc/${name}/stat`, 'utf8'))
         ?.replace(/^.*\) \S /s, '')
@@ -46,14 +46,14 @@ function sightOf(pid: number): Sight | undefined {
   }));
 }
 
-/** What a process has open. */
+/** The files that a process has open. */
 export function filesOf(pid: number): string[] {
   return readdirSync(`/proc/${pid}/fd`).map(
     (fd) => lookAt(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? '',
   );
 }
 
-/** A process may end while it is looked at. */
+/** A process may end while it is observed. */
 function lookAt<T>(look: () => T): T | undefined {
   try {
     return look();

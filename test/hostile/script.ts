@@ -2,37 +2,37 @@ import type { Service } from '../../protocol/conversation.ts';
 
 /** What the hostile agent does next. Bytes are in base64, so that a script is JSON. */
 export type Step =
-  /** Waits for a message of dom0. */
+  /** Waits for a message of this kind from dom0. */
   | { readonly hear: string }
-  /** Says these bytes, right or wrong, as often as it is told. */
+  /** Sends these bytes, valid or not, `times` times, with a pause of some milliseconds after each. */
   | { readonly say: string; readonly times?: number; readonly pause?: number }
-  /** One byte at a time, so many milliseconds apart. */
+  /** Sends one byte at a time, with a pause of some milliseconds after each. */
   | { readonly drip: string; readonly pause: number }
-  /** Answers Read, Open and Want with this file, as an honest agent does, until so many bytes are given. */
+  /** Answers Read, Open and Want with this file, as an honest agent does, until `upTo` bytes were sent. */
   | { readonly serve: string; readonly upTo: number }
-  /** Lets this honest agent speak, until those of this service have said so many messages in this home. */
+  /** Relays to this honest agent, until `upTo` messages of honest agents of this service were sent in this home. */
   | { readonly relay: string; readonly upTo: number }
-  /** Takes Data as an honest agent does, for so many bytes or until the End. */
+  /** Receives Data as an honest agent does, for so many bytes or until End. */
   | { readonly take: number | 'all' }
-  /** After taking all: Stored as it should be, but for what is put in its place. */
+  /** After `take: 'all'`: answers a correct Stored, except for the given fields. */
   | { readonly confirm: { readonly bytes?: number; readonly sha256?: string } }
-  /** Speaks to the log. */
+  /** Writes to standard error. */
   | { readonly grumble: string; readonly times?: number }
-  /** Closes its standard output, and lives on. */
+  /** Closes its standard output, but keeps running. */
   | { readonly hangUp: true }
-  /** Does nothing, takes nothing, and does not end when it is asked to. */
+  /** Does nothing, reads nothing, and ignores signals. */
   | { readonly play: 'dead' }
   | { readonly end: number }
   | { readonly kill: NodeJS.Signals };
 
-/** What is done in each service; in one that is not named, nothing until dom0 hangs up. */
+/** The steps for each service. Without steps, and after them, the agent waits until dom0 disconnects. */
 export type Script = Partial<Record<Service, readonly Step[]>>;
 
-/** In the storage VM's home: what the agent is to do, and what it noticed. */
+/** In the storage VM's home: the script for the agent, and the agent's notes. */
 export const SCRIPT_FILE = 'hostile-script.json';
 export const NOTES_FILE = 'hostile-notes.jsonl';
 
-/** In the same place: a byte for each message that the honest agents of a service were let say. */
+/** In the same directory: a byte for each message of the honest agents of a service that was relayed. */
 export function saidFile(service: Service): string {
   return `hostile-said-${service}`;
 }

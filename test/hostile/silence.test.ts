@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { Service } from '../../protocol/conversation.ts';
 import { TIME_LIMITS } from '../../dom0-agent/transport/time-limits.ts';
 import { buildAgent } from './arena.ts';
-import { SHORT, duel, expectFoundOut } from './duel.ts';
+import { SHORT, duel, expectDetected } from './duel.ts';
 import type { Step } from './script.ts';
 import { opened, ready, validFrame } from './wire.ts';
 
@@ -92,7 +92,7 @@ describe.concurrent('dom0 does not wait forever', () => {
     ],
   ])('for %s', async (what, service, steps, text) => {
     const outcome = await duel(agent, service, steps, SHORT);
-    expectFoundOut(outcome, what, text);
+    expectDetected(outcome, what, text);
     // The timeout, the wait for the end of the agent, and the pace of a busy machine.
     expect(outcome.milliseconds).toBeLessThan(45_000);
   });
@@ -100,7 +100,7 @@ describe.concurrent('dom0 does not wait forever', () => {
   it('for the exit of an agent that ignores signals, which is killed', async () => {
     const confirmed: Step[] = [store, READY, { take: 'all' }, { confirm: {} }, { play: 'dead' }];
     const outcome = await duel(agent, 'Store', confirmed, SHORT);
-    expectFoundOut(outcome, 'no end', /does not exit/);
+    expectDetected(outcome, 'no end', /does not exit/);
     expect(outcome.milliseconds).toBeLessThan(45_000);
   });
 });

@@ -7,12 +7,12 @@ export interface Piece {
   readonly content: Buffer;
 }
 
-/** Takes an archive apart. */
+/** Splits an archive into its members. */
 export function piecesOf(archive: Buffer): Piece[] {
   return membersOf(archive).map(({ name, content }) => ({ name, content }));
 }
 
-/** Assembles pieces to an archive whose tar is valid. */
+/** Assembles pieces into an archive that is a valid tar. */
 export async function assemble(pieces: readonly Piece[]): Promise<Buffer> {
   return tarOf(pieces.map(({ name, content }) => [name, content]));
 }

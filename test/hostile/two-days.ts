@@ -12,18 +12,18 @@ const DATA = 3_000_000;
 /** The days of a series of `work` and `vault`; on the second, only `work` has changed. */
 export const DAYS = ['2026-01-01', '2026-01-02'] as const;
 
-/** The files of those days, taken apart. */
+/** The members of those days' files. */
 export interface Chain {
   readonly first: readonly Piece[];
   readonly second: readonly Piece[];
 }
 
-/** A series of two days, and what its volumes held. */
+/** A series of two days, and the contents of its volumes. */
 export interface TwoDays {
   /** The system that was backed up, with the files in its storage VM. */
   readonly box: Box;
   readonly chain: Chain;
-  /** Of each day, by VM. */
+  /** The contents of each day, by VM. */
   readonly images: readonly ReadonlyMap<string, Buffer>[];
   /** An empty system to restore into. */
   readonly fresh: Box;
@@ -47,7 +47,7 @@ export async function twoDays(cleanUp: WhenDone): Promise<TwoDays> {
 export const imageOf = (where: Box, name: string): string =>
   join(where.directory, 'appvms', name, 'private.img');
 
-/** Another day of the series: `work` has written so many bytes. */
+/** Backs up another day of the series, after `work` has written so many bytes. */
 export function backUpDay(box: Box, day: string, bytes: number): void {
   if (bytes > 0) change(imageOf(box, 'work'), bytes);
   backUp(box, day);

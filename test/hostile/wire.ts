@@ -3,7 +3,7 @@ import { framePrefix } from '../../protocol/framing.ts';
 import { PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { Failure, FailureCode, Message, MessageOf } from '../../protocol/messages.ts';
 
-/** The bytes of valid frames, and of others that no honest agent can say, all in base64. */
+/** The bytes of valid frames, and of others that no honest agent can send, all in base64. */
 
 export function validFrame(message: Message): string {
   return Buffer.concat(encodeFrame(message)).toString('base64');
@@ -19,12 +19,12 @@ export function raw(bytes: Buffer | number[] | string): string {
   return (typeof bytes === 'string' ? Buffer.from(bytes) : Buffer.from(bytes)).toString('base64');
 }
 
-/** A field of protobuf that has a length: the number of the field, and what is in it. */
+/** A protobuf field with a length: the number of the field, and its content. */
 export function field(number: number, content: Buffer): Buffer {
   return Buffer.concat([varint((number << 3) | 2), varint(content.length), content]);
 }
 
-/** A field of protobuf that is a number. */
+/** A protobuf field with a number. */
 export function numberField(number: number, value: number | bigint): Buffer {
   return Buffer.concat([varint(number << 3), varint(value)]);
 }
@@ -49,5 +49,5 @@ export function failure(code: FailureCode, text = ''): Failure {
   return { kind: 'failure', code, message: text, signal: '', stderrTail: text };
 }
 
-/** Takes over a terminal that shows it: colours, title, clear, a change of direction, a hidden line. */
+/** Text with control characters for a terminal: colours, title, clear, a change of direction, a hidden line. */
 export const ESCAPES = '\u001b[2J\u001b[31m\u001b]0;owned\u0007\u202egood\u0000\r\nfine\u009b1m';

@@ -1,32 +1,32 @@
 /**
- * Passphrase files that people have, or make by accident. coffer and recover.sh are both held to this
+ * Passphrase files that people have, or make by accident. coffer and recover.sh are both tested with this
  * list; the rules are in docs/archive-format.md, "The passphrase".
  */
 export interface OddPassphrase {
   readonly what: string;
   /** The content of the passphrase file, one character a byte. */
   readonly file: Buffer;
-  /** The bytes that count. Undefined: no backup is made with such a file, and none can be opened with it. */
+  /** The passphrase that is read from it. Undefined: such a file can neither make nor open a backup. */
   readonly passphrase: Buffer | undefined;
-  /** A backup of coffer's own format is made, and opens with this very file, in both programs. */
+  /** Whether a backup of coffer's own format is made with it, and opens with the same file in both programs. */
   readonly made: boolean;
   /** The same for `--format qubes-4`: the official tools could take this passphrase. */
   readonly madeForQubes: boolean;
-  /** Words of the warning, or of the refusal, when a backup is to be made. */
+  /** The warning or the refusal when a backup is made. */
   readonly says?: RegExp;
 }
 
-/** The longest passphrase that a backup is made with, in bytes: openssl's limit is near. */
+/** The longest passphrase that a backup is made with, in bytes; openssl's limit is not much higher. */
 export const LONGEST = 1000;
 
 export const ODD_PASSPHRASES: readonly OddPassphrase[] = [
-  good('words', 'correct horse\n', 'correct horse'),
+  good('an ordinary line', 'correct horse\n', 'correct horse'),
   good('no line end', 'correct horse', 'correct horse'),
   good('only the first line counts', 'first\nsecond\n', 'first'),
   good('a line end of Windows', 'correct horse\r\n', 'correct horse'),
   good('a carriage return in place of the line end', 'correct horse\r', 'correct horse'),
   good(
-    'what shells and printf take for their own',
+    'characters with a meaning for shells and printf',
     '-n %s\\n$(id)`id` "\'*?~#!\n',
     '-n %s\\n$(id)`id` "\'*?~#!',
   ),
@@ -86,17 +86,17 @@ export const ODD_PASSPHRASES: readonly OddPassphrase[] = [
 
 type Words = string | Buffer;
 
-/** Both formats are made with it. */
+/** Backups of both formats are made with it. */
 function good(what: string, file: Words, passphrase: Words): OddPassphrase {
   return { what, file: bytes(file), passphrase: bytes(passphrase), made: true, madeForQubes: true };
 }
 
-/** Only coffer's own format is made with it. */
+/** Only backups in coffer's own format are made with it. */
 function ours(what: string, file: Words, passphrase: Words, says: RegExp): OddPassphrase {
   return { ...good(what, file, passphrase), madeForQubes: false, says };
 }
 
-/** No backup is made with it; where `passphrase` is told, another tool's backup can be opened. */
+/** No backup is made with it; if `passphrase` is given, another tool's backup can be opened with it. */
 function refused(what: string, file: Words, says: RegExp, passphrase?: Words): OddPassphrase {
   const counts = passphrase === undefined ? undefined : bytes(passphrase);
   return { what, file: bytes(file), passphrase: counts, made: false, madeForQubes: false, says };

@@ -1,9 +1,9 @@
-/** Something that is held until it is opened, or longer. */
+/** Something that is held before it is opened. */
 interface Held<Opened> extends AsyncDisposable {
   open(signal: AbortSignal): Promise<Opened>;
 }
 
-/** Opens what is held; to dispose of that closes and releases it. */
+/** Opens something that is held; disposing of the result closes and releases it. */
 export async function openAtOnce<Opened extends AsyncDisposable>(
   holding: Promise<Held<Opened>>,
 ): Promise<Opened> {

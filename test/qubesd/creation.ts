@@ -36,7 +36,7 @@ export function create(
   if (pool === undefined || !store.pools.has(pool)) {
     return refuse('QubesException', `Unknown storage pool ${pool ?? ''}`);
   }
-  // A disposable begins with what its template has: DispVM.__init__ in qubes/vm/dispvm.py.
+  // A disposable copies properties of its template: DispVM.__init__ in qubes/vm/dispvm.py.
   const inherited = klass === 'DispVM' ? template : undefined;
   const properties = new Map([...inheritedProperties(inherited), ['label', label]]);
   if (template !== undefined) properties.set('template', template.name);
@@ -59,7 +59,7 @@ export function create(
   return '';
 }
 
-/** What a disposable's class has no property for is not copied. */
+/** Properties that the class of disposables does not have are not copied. */
 function inheritedProperties(template: StoredQube | undefined): [string, string][] {
   return [...(template?.properties ?? [])].filter(([name]) => name !== 'template_for_dispvms');
 }

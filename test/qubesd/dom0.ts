@@ -23,7 +23,7 @@ export type { Run } from '../cli/served-coffer.ts';
 
 const built = (name: string) => fileURLToPath(new URL(`../../dist/${name}`, import.meta.url));
 
-/** The storage VM of the scenes, whose agent is the built one. */
+/** The storage VM of the scenes, which runs the built agent. */
 export const STORAGE_VM = 'sys-net';
 
 /**
@@ -72,7 +72,7 @@ esac`,
     return this.scene.qubesd;
   }
 
-  /** How qrexec and the storage VM behave from now on. */
+  /** Changes how qrexec and the storage VM behave from now on. */
   setQrexec(faults: Partial<QrexecSettings> = {}): void {
     const services = join(this.scene.directory, 'qubes-rpc');
     mkdirSync(services, { recursive: true });
@@ -105,7 +105,7 @@ esac`,
     return { status, stdout, stderr };
   }
 
-  /** The same, not waited for. */
+  /** Starts coffer as `coffer` does, without waiting for its end. */
   start(args: readonly string[], options: { fullAfter?: number } = {}): ChildProcess {
     return spawn(built('coffer'), this.words(args), {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -134,19 +134,19 @@ esac`,
     };
   }
 
-  /** Backs up to the storage VM's home; gives the name of the backup there. */
+  /** Backs up to the storage VM's home; returns the name of the backup there. */
   async backUp(...qubes: string[]): Promise<string> {
     const run = await this.coffer(['backup', '-d', STORAGE_VM, '-y', '.', ...qubes]);
     if (run.status !== 0) throw new Error(`no backup was made: ${run.stderr}`);
     return this.stored().at(-1) ?? '';
   }
 
-  /** What the storage VM keeps. */
+  /** The files in the storage VM's home. */
   stored(): string[] {
     return readdirSync(this.storage).sort();
   }
 
-  /** Every VM's name but dom0's. */
+  /** The names of all VMs but dom0. */
   names(): string[] {
     return [...this.qubesd.store.qubes.keys()].filter((name) => name !== 'dom0').sort();
   }
@@ -161,7 +161,7 @@ esac`,
     return imagePath(this.qubesd.store, this.volume(name, volume));
   }
 
-  /** Gives the volumes of a VM that are saved some content, with holes. */
+  /** Writes some content, with holes, into the saved volumes of a VM. */
   fillVolumes(name: string): void {
     for (const [volume, { saveOnStop, size }] of this.qubesd.store.qubes.get(name)?.volumes ?? []) {
       if (!saveOnStop) continue;

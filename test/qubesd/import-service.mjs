@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Plays /etc/qubes-rpc/admin.vm.volume.ImportWithSize: asks qubesd where the data goes, puts it
- * there, and tells qubesd how it went. Run through the script that `programs.ts` writes:
+ * A double of /etc/qubes-rpc/admin.vm.volume.ImportWithSize: asks qubesd where the data goes, writes it
+ * there, and reports the result to qubesd. Run through the script that `programs.ts` writes:
  *   import-service.mjs SOCKET FULL_AFTER VOLUME
  * FULL_AFTER is the number of bytes after which there is no space left; empty: never.
  */
@@ -19,7 +19,7 @@ async function ask(method, payload) {
   return await buffer(socket);
 }
 
-/** Pieces of standard input, taken apart as `take` asks for them. */
+/** Standard input, read in pieces of the lengths that `take` asks for. */
 async function* stdinPieces() {
   for await (const piece of process.stdin) yield piece;
 }
@@ -53,7 +53,7 @@ if (begun.toString('latin1', 0, 2) !== '0\0') {
 } else {
   const [size, path] = begun.toString('utf8', 2).split(' ');
   process.stdout.write(await ask('internal.vm.volume.ImportEnd', await copy(Number(size), path)));
-  // Whoever still sends meets a closed pipe, as with the real service.
+  // A sender that still writes gets EPIPE, as with the real service.
   process.stdin.destroy();
 }
 
@@ -66,7 +66,7 @@ async function copy(size, path) {
       if (fullAfter !== '' && copied + piece.length > Number(fullAfter)) {
         return 'fail\nerror copying data';
       }
-      // As dd conv=sparse: what is only zeros stays a hole.
+      // As with dd conv=sparse, blocks of zeros become holes.
       if (!isZeros(piece)) await file.write(piece, 0, piece.length, copied);
       copied += piece.length;
       left = left.subarray(piece.length);

@@ -11,19 +11,19 @@ import { InnerFailure, refuse } from './refusal.ts';
 import type { Store, StoredQube } from './store.ts';
 import * as volumes from './volumes.ts';
 
-/** What of the answers depends on the machine and not on the store. */
+/** Parts of the answers that depend on the machine, not on the store. */
 export interface Machine {
   readonly poolSize: number;
   poolUsage: number;
   /** Of a thin pool. */
   poolMetadata?: undefined | { readonly size: number; readonly usage: number };
-  /** The ids of VMs yet to be made; when there are no more, random ones. */
+  /** The ids of the VMs to be created next; afterwards they are random. */
   readonly uuids: string[];
   /** Classes of devices, and whether asking dom0 for them works. */
   readonly deviceClasses: ReadonlyMap<string, boolean>;
   /** `sys-usb` and so on: the lines of `admin.vm.device.block.Available`. */
   readonly blockDevices: Map<string, string>;
-  /** What the pool `linux-kernel` holds; undefined: that is refused. */
+  /** The kernels in the pool `linux-kernel`; if undefined, the question is refused. */
   kernels?: undefined | readonly string[];
   /** By VM, the lines of `admin.vm.device.block.Attached`. */
   readonly attachedDevices: Map<string, string>;
@@ -38,7 +38,7 @@ export interface Call {
 
 const CLASSES = ['AdminVM', 'AppVM', 'DispVM', 'RemoteVM', 'StandaloneVM', 'TemplateVM'];
 
-/** The data of the reply. Throws Refusal for an exception, InnerFailure where there is no reply. */
+/** The data of the reply. Throws Refusal for an exception, and InnerFailure if there is no reply. */
 export function answer(store: Store, machine: Machine, call: Call): string {
   const { method, arg, payload } = call;
   const qube = existing(store, call.dest);
@@ -179,7 +179,7 @@ function poolInfo(store: Store, machine: Machine, name: string): string {
   return lines([...settings, ...space].map(([key, value]) => `${key}=${value}`));
 }
 
-/** As qubes/storage of qubes-core-admin has it for pools in files; thin pools also tell of metadata. */
+/** As in qubes/storage of qubes-core-admin for pools in files; thin pools also have fields for their metadata. */
 function usageDetails(store: Store, machine: Machine, name: string): string {
   if (!store.pools.has(name)) return refuse('PermissionDenied', "Argument not in 'pools'");
   const details = [

@@ -10,7 +10,7 @@ function writeScript(path: string, words: readonly string[]): string {
   return path;
 }
 
-/** Puts the import service into `directory`, and gives its path. */
+/** Writes the import service into `directory`; returns its path. */
 export function makeImportService(
   directory: string,
   socketPath: string,
@@ -31,17 +31,17 @@ export interface QrexecSettings {
   readonly services: Readonly<Record<string, string>>;
   /** For each VM, its user's home. */
   readonly homes: Readonly<Record<string, string>>;
-  /** Where services begin; by default in the home, but qrexec's fork server may be elsewhere. */
+  /** The working directory of services; the home by default, but that of qrexec's fork server may differ. */
   readonly workingDirectory?: string;
   /** Every call is refused. */
   readonly refuse?: boolean;
-  /** The service is killed when so many bytes have passed. */
+  /** The service is killed after so many bytes. */
   readonly dieAfter?: number;
-  /** The VM is gone when so many bytes have passed. */
+  /** The VM is killed after so many bytes. */
   readonly vmDiesAfter?: number;
 }
 
-/** Puts `qrexec-client` into `directory`, and gives its path. */
+/** Writes `qrexec-client` into `directory`; returns its path. */
 export function makeQrexecClient(directory: string, settings: QrexecSettings): string {
   const settingsPath = join(directory, 'qrexec-client.json');
   writeFileSync(settingsPath, JSON.stringify(settings));
@@ -49,7 +49,7 @@ export function makeQrexecClient(directory: string, settings: QrexecSettings): s
   return writeScript(join(directory, 'qrexec-client'), words);
 }
 
-/** Puts `sudo` into `directory`; gives its path, and what it was asked to run so far. */
+/** Writes `sudo` into `directory`; returns its path, and the commands that it has run so far. */
 export function makeSudo(directory: string): { path: string; log: () => string } {
   const path = join(directory, 'sudo');
   copyFileSync(beside('sudo.sh'), path);

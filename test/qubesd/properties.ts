@@ -1,7 +1,7 @@
 import { Refusal } from './refusal.ts';
 import type { Store, StoredQube } from './store.ts';
 
-/** The properties of VMs and of the system, and what they are where nobody has set them. */
+/** The properties of VMs and of the system, with their defaults. */
 
 type Type = 'str' | 'int' | 'bool' | 'vm' | 'label';
 
@@ -20,7 +20,7 @@ const of =
   });
 const vm = of<StoredQube>;
 
-/** What a property of a VM is; empty where it is none. */
+/** The value of a property of a VM; empty if it is none. */
 export function valueOf(store: Store, qube: StoredQube, name: string): string {
   const definition = definitionsOf(qube).find((known) => known.name === name);
   return qube.properties.get(name) ?? definition?.byDefault(qube, store) ?? '';
@@ -233,12 +233,12 @@ export function setProperty(store: Store, qube: StoredQube, name: string, value:
     throw new Refusal('QubesPropertyValueError', `Kernel '${value}' not installed`);
   }
   qube.properties.set(name, value);
-  // The extensions `gui` and `audio` do.
+  // The extensions `gui` and `audio` do this.
   if (name === 'guivm' || name === 'audiovm') {
     for (const tag of qube.tags) if (tag.startsWith(`${name}-`)) qube.tags.delete(tag);
     if (value !== '') qube.tags.add(`${name}-${value}`);
   }
-  // The extension `core_features` keeps this in step.
+  // The extension `core_features` keeps this synchronized.
   if (name === 'provides_network') {
     if (value === 'True') qube.features.set('servicevm', '1');
     else qube.features.delete('servicevm');
@@ -260,7 +260,7 @@ function requireNetwork(store: Store, qube: StoredQube, name: string): void {
   }
 }
 
-/** Whether a VM or the system refers to a VM in a property that was set. */
+/** Whether a VM or the system refers to this VM in a property that was set. */
 export function isReferredTo(store: Store, { name }: StoredQube): boolean {
   const isOfVm = (property: string, definitions: readonly { name: string; type: Type }[]) =>
     definitions.some((known) => known.name === property && known.type === 'vm');

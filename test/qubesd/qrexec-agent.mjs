@@ -1,9 +1,9 @@
 /**
- * Plays qrexec-agent in a VM, for one call. Run by qrexec-client.mjs; the channel to it plays the vchan:
+ * A double of qrexec-agent in a VM, for one call. Run by qrexec-client.mjs; the channel between them stands for the vchan:
  *   qrexec-agent.mjs SETTINGS VM SERVICE ARGUMENT
- * Ends with the status that the real one sends to dom0. Like the real one it outlives qrexec-client, and
- * when dom0 is gone it shuts the service's input and waits for the service's end, without
- * closing the output that the service may be about to write.
+ * Ends with the status that the real one sends to dom0. Like the real one, it outlives qrexec-client: when dom0
+ * disconnects, it closes the service's input and waits for the service to end, without closing the output that the
+ * service may still write.
  */
 import { spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
@@ -12,15 +12,15 @@ import { join } from 'node:path';
 
 // libqrexec/qrexec.h of qubes-core-qrexec.
 const EXIT = { problem: 125, serviceNotFound: 127 };
-/** No message of qrexec's is longer (MAX_DATA_CHUNK_V3). */
+/** The longest message of qrexec (MAX_DATA_CHUNK_V3). */
 const LONGEST = 65_536;
-/** A service that does not notice that dom0 is gone is killed in the end, in milliseconds: tests end. */
+/** In milliseconds: a service that does not notice that dom0 has disconnected is then killed, so that the test ends. */
 const LONGEST_WAIT = 30_000;
 
 const [settingsPath, vm, service, argument] = process.argv.slice(2);
 const settings = JSON.parse(readFileSync(settingsPath, 'utf8'));
 
-// What is wrong goes into the VM's own journal: nothing comes to dom0 but the status.
+// Errors go into the VM's own journal; dom0 gets only the status.
 const path = join(settings.services[vm] ?? '/nowhere', service);
 if (!existsSync(path)) process.exit(EXIT.serviceNotFound);
 try {
@@ -60,7 +60,7 @@ async function pass(from, to, isGone) {
     for (let at = 0; at < piece.length; at += LONGEST) {
       const message = piece.subarray(at, at + LONGEST);
       const error = await new Promise((resolve) => to.write(message, resolve));
-      // Then the rest is dropped, or nothing more is read at all.
+      // The rest is then dropped, or no longer read.
       if (error && isGone()) return new Promise(() => undefined);
       note(message.length);
     }
@@ -81,7 +81,7 @@ process.stderr.on('error', () => undefined);
 child.stderr.pipe(process.stderr);
 pass(process.stdin, child.stdin, () => false).catch(() => child.stdin.destroy());
 pass(child.stdout, process.stdout, dom0IsGone).catch(() => undefined);
-// Not before its outputs have ended, whoever holds them.
+// Only after its outputs were closed, even if other processes hold them.
 child.once('close', (status, signal) => {
   process.exitCode = signal === null ? status : 128 + system.signals[signal];
   process.stdin.destroy();

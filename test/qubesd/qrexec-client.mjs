@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 /**
- * Plays /usr/lib/qubes/qrexec-client for calls from dom0 to a VM, as the real one of R4.2 and R4.3 was seen
- * to behave. Run through the script that `programs.ts` writes:
+ * A double of /usr/lib/qubes/qrexec-client for calls from dom0 to a VM, which behaves as the real one of R4.2 and R4.3 was
+ * observed to. Run through the script that `programs.ts` writes:
  *   qrexec-client.mjs SETTINGS -d VM 'DEFAULT:QUBESRPC SERVICE+ARG dom0'
  * SETTINGS is a JSON file: { socketPath, services: { VM: directory }, homes: { VM: directory },
- * workingDirectory?, refuse?, dieAfter?, vmDiesAfter? }, where services begin in `workingDirectory`, not in
- * the home, `refuse` makes every call end with the status of a refused one, and the last two kill the
- * service, or the VM, when so many bytes have passed.
+ * workingDirectory?, refuse?, dieAfter?, vmDiesAfter? }. Services start in `workingDirectory` instead of the home,
+ * `refuse` makes every call end with the status of a refused one, and the last two kill the service, or the VM, after so
+ * many bytes.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -68,7 +68,7 @@ process.stdin.on('error', () => agent.stdin.end());
 process.stdin.pipe(agent.stdin);
 agent.stderr.pipe(process.stderr);
 agent.stdout.pipe(process.stdout);
-// When nobody listens any more, the service is not told: what it says is dropped.
+// If nobody reads any more, the service is not told: its output is dropped.
 process.stdout.on('error', () => {
   agent.stdout.unpipe(process.stdout);
   agent.stdout.resume();

@@ -8,7 +8,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Something that qubesd did not expect: it closes without an answer. */
+/** An unexpected error in qubesd, which closes the connection without an answer. */
 export class InnerFailure extends Error {}
 
 /** Answers with this exception. */

@@ -8,23 +8,23 @@ import type { Machine } from './methods.ts';
 import { Qubesd } from './server.ts';
 import { firewallLines, parseStore } from './store.ts';
 
-/** What a real qubesd answered, and the system that it answered for. */
+/** Recorded answers of a real qubesd, and the system that they describe. */
 export const RECORDED = fileURLToPath(new URL('../fixtures/qubesd/', import.meta.url));
 
 export interface Scene extends AsyncDisposable {
-  /** Holds everything of this scene; the pool `varlibqubes` is its folder `pool`. */
+  /** The directory of everything in this scene; the pool `varlibqubes` is its folder `pool`. */
   readonly directory: string;
   readonly qubesd: Qubesd;
 }
 
 export interface SceneOptions {
   readonly xml?: string;
-  /** Whether pools keep the directories that the store names. */
+  /** Keeps the directories of the pools in the store; by default, the pool of VMs is moved into `directory`. */
   readonly keepPools?: boolean;
   readonly machine?: Partial<Machine>;
 }
 
-/** A running double of qubesd, with the system that the transcripts come from unless told. */
+/** Starts a double of qubesd, by default with the system of the transcripts. */
 export async function makeScene(options: SceneOptions = {}): Promise<Scene> {
   const directory = mkdtempSync(join(tmpdir(), 'coffer-qubesd-'));
   const store = parseStore(options.xml ?? readFileSync(join(RECORDED, 'qubes-r4.xml'), 'utf8'));

@@ -6,17 +6,17 @@ import { answer, type Call, type Machine } from './methods.ts';
 import { InnerFailure, Refusal } from './refusal.ts';
 import type { Store } from './store.ts';
 
-/** What may go wrong with a call. */
+/** Faults of a call. */
 export type Fault =
   /** No answer, and the connection stays open. */
   | { readonly kind: 'hang' }
-  /** Closed without an answer, as for a call that qubesd refuses or fails at. */
+  /** The connection is closed without an answer, as for a call that qubesd does not allow or fails to handle. */
   | { readonly kind: 'nothing' }
   /** The answer breaks off after so many bytes. */
   | { readonly kind: 'cut'; readonly after: number }
   /** The connection is reset, as when qubesd is killed. */
   | { readonly kind: 'reset' }
-  /** Another answer than ours, for instance of another release. */
+  /** Another answer, for instance of another release. */
   | { readonly kind: 'answer'; readonly data: string }
   | { readonly kind: 'exception'; readonly type: string; readonly message: string };
 
@@ -27,21 +27,21 @@ export interface QubesdOptions {
 }
 
 /**
- * A stand-in for qubesd: keeps the state of a Qubes system, and answers at a Unix socket as the
- * real one was seen to (test/fixtures/qubesd/admin-api-transcript.jsonl).
+ * A double of qubesd: keeps the state of a Qubes system, and answers at a Unix socket as the real one
+ * was observed to (test/fixtures/qubesd/admin-api-transcript.jsonl).
  */
 export class Qubesd implements AsyncDisposable {
   readonly store: Store;
   readonly machine: Machine;
   readonly socketPath: string;
-  /** Every call so far. */
+  /** All calls so far. */
   readonly calls: Call[] = [];
-  /** What goes wrong with a call, if anything. Asked before the call changes anything. */
+  /** Chooses the fault of a call, if any, before the call changes anything. */
   fault: (call: Call) => Fault | undefined = () => undefined;
-  /** How many connections were open at once, at most. */
+  /** The highest number of connections that were open at once. */
   mostAtOnce = 0;
   readonly #open = new Set<Socket>();
-  /** Those who are told events. */
+  /** The connections that get events. */
   readonly #listening = new Set<Socket>();
   #server: Server | undefined;
 
@@ -78,14 +78,14 @@ export class Qubesd implements AsyncDisposable {
     return this;
   }
 
-  /** How many listen to events. */
+  /** How many connections get events. */
   get listening(): number {
     return this.#listening.size;
   }
 
   /**
-   * Tells everybody who listens of an event, as qubes/api/__init__.py of qubes-core-admin writes it (send_event): it is
-   * not in the transcript.
+   * Sends an event to all of them, in the form of send_event in qubes/api/__init__.py of qubes-core-admin: it is not in the
+   * transcript.
    */
   tell(subject: string, event: string, fields: Readonly<Record<string, string>> = {}): void {
     const words = ['1', subject, event, ...Object.entries(fields).flat(), '', ''];
@@ -145,7 +145,7 @@ export class Qubesd implements AsyncDisposable {
 const exception = ({ type, message }: { type: string; message: string }): Buffer =>
   Buffer.from(`2\0${type}\0\0${message}\0`);
 
-/** Everything until the other side ends its sending; ours stays open. */
+/** Everything that the other side sends until it closes its direction; ours stays open. */
 function receive(socket: Socket): Promise<Buffer> {
   const pieces: Buffer[] = [];
   return new Promise((resolve, reject) => {

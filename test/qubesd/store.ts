@@ -1,8 +1,8 @@
 import { DOMParser, type Element } from '@xmldom/xmldom';
 
-/** What the double of qubesd knows, made from a qubes.xml by a small parse of its own. */
+/** The state of the double of qubesd, read from a qubes.xml by a small parser of its own. */
 export interface Store {
-  /** Label and colour, in order. */
+  /** Labels and their colours, in order. */
   readonly labels: Map<string, string>;
   readonly pools: Map<string, Map<string, string>>;
   readonly properties: Map<string, string>;
@@ -16,7 +16,7 @@ export interface StoredQube {
   readonly qid: number;
   readonly uuid: string;
   readonly klass: string;
-  /** What was set, `label` and `template` among it. */
+  /** The properties that were set, including `label` and `template`. */
   readonly properties: Map<string, string>;
   readonly features: Map<string, string>;
   readonly tags: Set<string>;
@@ -127,7 +127,7 @@ function parseAssigned(frontend: string, list: Element): Map<string, string> {
   );
 }
 
-/** How qubesd orders the options of a rule. */
+/** The order in which qubesd writes the options of a rule. */
 const RULE_ORDER = 'action expire dsthost proto specialtarget dstports icmptype comment'.split(' ');
 
 /** firewall.xml as the lines of `admin.vm.firewall.Get`. */

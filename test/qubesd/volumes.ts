@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path';
 import { InnerFailure, Refusal } from './refusal.ts';
 import type { Store, StoredQube, StoredVolume } from './store.ts';
 
-/** Volumes, with images as a pool of the kind `file-reflink` has them. */
+/** Volumes, with image files as in a `file-reflink` pool. */
 
 const GIB = 1024 ** 3;
 
@@ -84,7 +84,7 @@ export function info(store: Store, qube: StoredQube, name: string): string {
     .join('');
 }
 
-/** As ReflinkVolume.usage has it: of what the running VM writes into, else of what is committed. */
+/** As ReflinkVolume.usage: of the image that a running VM writes to, otherwise of the committed one. */
 function usageOf(store: Store, volume: StoredVolume): number {
   const committed = imagePath(store, volume);
   for (const path of [committed.replace(/\.img$/, '-dirty.img'), committed]) {
@@ -154,7 +154,7 @@ export function importEnd(store: Store, qube: StoredQube, name: string, payload:
   return '';
 }
 
-/** Where a volume's committed content is. */
+/** The path of a volume's committed image. */
 export function imagePath(store: Store, volume: StoredVolume): string {
   return join(directoryOf(store, volume), `${volume.vid}.img`);
 }
@@ -163,7 +163,7 @@ export function removeImages(store: Store, qube: StoredQube): void {
   for (const volume of qube.volumes.values()) {
     if (!volume.saveOnStop) continue;
     rmSync(imagePath(store, volume), { force: true });
-    // What an import that never ended has left goes as well.
+    // The file of an import that never ended is removed as well.
     rmSync(importPath(store, volume), { force: true });
   }
 }

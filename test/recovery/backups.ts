@@ -6,10 +6,10 @@ import {
 import { KiB } from '../../shared/sizes.ts';
 import { type SampleOptions, sampleFile, volumeOf } from '../archive/coffer1/sample.ts';
 
-/** Letters beyond ASCII, quotes, and all that a shell could trip over. */
+/** A passphrase with non-ASCII letters, quotes, and other characters that shells interpret. */
 export const PASSPHRASE = `corréct  'horse' "battery" $HOME \\n %s !staple;*`;
 
-/** What recover.sh needs of a qubes.xml: the VM `work` in the directory vm5, and dom0. */
+/** The parts of a qubes.xml that recover.sh needs: the VM `work` in the directory vm5, and dom0. */
 export const QUBES_XML_TEXT = `<?xml version="1.0" encoding="utf-8"?>
 <qubes><domains>
   <domain id="domain-0" class="AdminVM"><features>
@@ -23,7 +23,7 @@ export const QUBES_XML_TEXT = `<?xml version="1.0" encoding="utf-8"?>
 </domains></qubes>
 `;
 
-/** A small file, or by its name a volume. */
+/** A small file, or a volume, depending on its name. */
 export function smallFile(path: string, content: string | Buffer): Content {
   const bytes = Buffer.from(content);
   return path.endsWith('.img') ? volumeOf(path, bytes) : { kind: 'file', path, bytes };
@@ -35,7 +35,7 @@ export function qubesXml(): Content {
 
 const ORDER = { file: 0, volume: 1, tree: 2 };
 
-/** A coffer-1 backup by coffer's own writer, of qubes.xml and `files`, which are put into the order that the format wants. */
+/** A coffer-1 backup by coffer's own writer, of qubes.xml and `files`, sorted as the format requires. */
 export async function coffer1Backup(
   files: readonly Content[],
   { passphrase, ...options }: SampleOptions = {},

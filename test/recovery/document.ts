@@ -4,28 +4,28 @@ import { type Outcome, programsFor, run } from './script.ts';
 
 const PAGE = readFileSync(new URL('../../docs/recovery.md', import.meta.url), 'utf8');
 
-/** What somebody does who follows docs/recovery.md. */
+/** How a user follows docs/recovery.md. */
 export interface Reader {
   /** The section of the backup's format. */
   readonly section: string;
   readonly backup: Buffer;
-  /** What is to be recovered from it. */
+  /** The path of the file to recover. */
   readonly file: string;
   readonly passphrase: string;
   readonly shell?: string;
-  /** What is typed after the steps of the section. */
+  /** Commands after the steps of the section. */
   readonly then?: string;
-  /** Goes on with the next command when one has failed, as somebody does who pastes the page as a whole. */
+  /** Continues with the next command after one that failed, like a user who pastes the whole page. */
   readonly heedless?: boolean;
-  /** Whether the file is an image that is looked into at last; by default it is. */
+  /** Whether the file is an image that is inspected in the end, as by default. */
   readonly image?: boolean;
-  /** The file that tells what programs were run, with all of their arguments. */
+  /** A file for the programs that were run, with their arguments. */
   readonly trace?: string;
 }
 
 /**
- * Runs the commands of docs/recovery.md as they stand, in `work`: the preparations, those of one
- * format's section, and the look into the image. Only the values of BACKUP and FILE are put in,
+ * Runs the unchanged commands of docs/recovery.md in `work`: the preparations, those of one
+ * format's section, and the inspection of the image. Only the values of BACKUP and FILE are filled in,
  * and there is no terminal whose echo could be turned off.
  */
 export async function followPage(work: WorkDirectory, reader: Reader): Promise<Outcome> {
@@ -61,13 +61,13 @@ function stepsFor(section: string): string {
   return `${before}\n${commandsOf(section)}`;
 }
 
-/** Sections that go on from steps of others: from which, and up to where. */
+/** Sections that refer to steps of others: to which section, and up to where. */
 const BEFORE = new Map<string, [string, RegExp]>([
   ['Format 2', ['Format 3', /^### 3\./m]],
   ['A coffer-1 backup that needs others', ['coffer-1', /^Then run it:/m]],
 ]);
 
-/** The blocks of commands in a section of the page, in their order, up to `end`. */
+/** The blocks of commands in a section of the page, in order, up to `end`. */
 function commandsOf(section: string, end?: RegExp): string {
   const text = PAGE.split(/^## /m).find((one) => one.startsWith(`${section}\n`));
   if (text === undefined) throw new Error(`docs/recovery.md has no section ${section}`);

@@ -5,13 +5,13 @@ import { WorkDirectory, noise } from '../archive/official-archives.ts';
 
 const BLOCK = 4096;
 
-/** What the file system of `makeImage` holds, by path. */
+/** The files in the file system of `makeImage`, by path. */
 export const FILES_IN_IMAGE: Readonly<Record<string, Buffer>> = {
   'home/user/letter.txt': Buffer.from('This data has been successfully recovered!\n'),
   'home/user/photo.raw': noise(300_000, 'photo'),
 };
 
-/** A volume as a VM has it: an ext4 file system of 4 MiB, with files and large holes. */
+/** A volume like a VM's: an ext4 file system of 4 MiB, with files and large holes. */
 export function makeImage(files = FILES_IN_IMAGE): Buffer {
   using work = new WorkDirectory();
   for (const [name, content] of Object.entries(files)) work.write(`root/${name}`, content);
@@ -22,7 +22,7 @@ export function makeImage(files = FILES_IN_IMAGE): Buffer {
   return work.take('image');
 }
 
-/** The image as a file on its way into an archive, with its holes. */
+/** The image, with its holes, as a file to be archived. */
 export function imageFile(path: string, image: Buffer): VolumeContent {
   const extents: Extent[] = [];
   for (let offset = 0; offset < image.length; offset += BLOCK) {

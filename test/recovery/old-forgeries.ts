@@ -1,17 +1,17 @@
 import { type Piece, belongsTo, graft, rename, reword } from '../hostile/splices.ts';
 
-/** What an attacker without the key has seen of a system that backs up in one of Qubes' formats. */
+/** Backups in one of Qubes' formats that an attacker without the key has seen. */
 export interface OldBackups {
   readonly version: 2 | 3 | 4;
   readonly pieces: Piece[];
-  /** Another, under another passphrase. */
+  /** Another backup, with another passphrase. */
   readonly foreign: Piece[];
 }
 
 export const VOLUME = 'vm5/private.img';
 export const OTHER_VOLUME = 'vm6/private.img';
 
-/** A program of the attacker, which shows that it ran. */
+/** A program of the attacker, which leaves a file when it runs. */
 export const EVIL: Piece = {
   name: 'evil',
   content: Buffer.from('#!/bin/sh\nexec touch "$HOME/PWNED"\n'),
@@ -26,7 +26,7 @@ const isOfVolume = belongsTo(VOLUME);
 const partsOfVolume = (pieces: Piece[]): Piece[] =>
   pieces.filter((piece) => isOfVolume(piece) && !isMac(piece));
 
-/** What is made from the backups. `section` is that of the page to which the forged header leads its reader. */
+/** What the attacker makes of the backups. `section`: where docs/recovery.md directs a reader of the forged header. */
 export const OLD_FORGERIES: readonly (readonly [
   what: string,
   make: (backups: OldBackups) => Piece[],
@@ -37,7 +37,11 @@ export const OLD_FORGERIES: readonly (readonly [
     ({ pieces }) => reword(pieces, /encrypted=\w+/, 'encrypted=False'),
     undefined,
   ],
-  ['a filter of the attacker', ({ pieces }) => [...withFilter(pieces, './evil'), EVIL], undefined],
+  [
+    'a filter in the archive itself',
+    ({ pieces }) => [...withFilter(pieces, './evil'), EVIL],
+    undefined,
+  ],
   [
     'a filter that is a command',
     ({ pieces }) => withFilter(pieces, 'sh -c touch${IFS}$HOME/PWNED'),
@@ -81,7 +85,7 @@ export const OLD_FORGERIES: readonly (readonly [
     'Format 2',
   ],
   [
-    'a header that says format 4, and what its check should give',
+    'a header that says format 4, with the output that its check should have',
     ({ pieces }) => {
       const changed = reword(pieces, /version=\d/, 'version=4');
       const header = changed.find(({ name }) => name === 'backup-header');
@@ -102,7 +106,7 @@ export const OLD_FORGERIES: readonly (readonly [
   ],
   ['another backup with another passphrase', ({ foreign }) => foreign, undefined],
   [
-    "another VM's volume in the place of one",
+    "another VM's volume in place of one",
     ({ pieces }) =>
       rename(
         pieces.filter((piece) => !isOfVolume(piece)),
@@ -112,7 +116,7 @@ export const OLD_FORGERIES: readonly (readonly [
     undefined,
   ],
   [
-    'two parts that are exchanged',
+    'two parts swapped',
     ({ pieces }) => {
       const [first, second] = partsOfVolume(pieces);
       return pieces.map((piece) => {
@@ -123,12 +127,12 @@ export const OLD_FORGERIES: readonly (readonly [
     undefined,
   ],
   [
-    'no first part',
+    'a missing first part',
     ({ pieces }) => without(pieces, partsOfVolume(pieces)[0]?.name ?? ''),
     undefined,
   ],
   [
-    'no last part',
+    'a missing last part',
     ({ pieces }) => without(pieces, partsOfVolume(pieces).at(-1)?.name ?? ''),
     undefined,
   ],

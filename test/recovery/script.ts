@@ -30,12 +30,12 @@ import { PASSPHRASE } from './backups.ts';
 export const SCRIPT = fileURLToPath(new URL('../../recover.sh', import.meta.url));
 
 /**
- * The shells that recover.sh is for. With each goes the awk that is usual where it is: Debian's mawk, Fedora's
- * gawk, and busybox's own awk, sed, head and so on.
+ * The shells that recover.sh supports, each with the awk of the systems that have it: mawk of Debian, gawk of
+ * Fedora, and busybox's own awk, sed, head and so on.
  */
 export const SHELLS = ['dash', 'bash --posix', 'busybox sh'];
 
-/** Where busybox has them, they are not what is needed. */
+/** Programs that busybox may include, but without what recover.sh needs. */
 const NOT_OF_BUSYBOX = ['tar', 'gzip', 'xz', 'bzip2'];
 
 export interface Outcome {
@@ -51,7 +51,7 @@ export async function run(
   { cwd, input, env }: { cwd: string; input: string; env: NodeJS.ProcessEnv },
 ): Promise<Outcome> {
   const child = spawn(program, args, { cwd, env: { ...process.env, ...env } });
-  // It may end before it has read all.
+  // The program may end before it has read everything.
   child.stdin.on('error', () => undefined).end(input);
   const ended = once(child, 'close') as Promise<[number | null]>;
   const [stdout, stderr, [status]] = await Promise.all([
@@ -62,7 +62,7 @@ export async function run(
   return { status, stdout, stderr };
 }
 
-/** A directory with a backup in it, and recover.sh at work there. */
+/** A directory with a backup, in which recover.sh runs. */
 export class Recovery {
   readonly #directory = mkdtempSync(path.join(tmpdir(), 'coffer-recovery-'));
   readonly #shell: string[];
@@ -94,32 +94,32 @@ export class Recovery {
     return this.runWith('', ...args);
   }
 
-  /** As `recover`, without waiting. */
+  /** Starts recover.sh as `recover` does, without waiting for its end. */
   recoverMeanwhile(...what: string[]): Promise<Outcome> {
     const [program = '', ...options] = this.#shell;
     const args = [...options, SCRIPT, '-p', 'passphrase', 'a backup', 'out', ...what];
     return run(program, args, { ...this.#surroundings(), input: '' });
   }
 
-  /** Runs recover.sh with something on standard input. */
+  /** Runs recover.sh with this standard input. */
   runWith(input: string, ...args: string[]): Outcome {
     return this.#spawn([...this.#shell, SCRIPT, ...args], input);
   }
 
-  /** Runs recover.sh on a terminal on which `typed` is typed; stdout is what the terminal shows. */
+  /** Runs recover.sh on a terminal, and types `typed`; stdout is what the terminal shows. */
   runOnTerminal(typed: string, ...args: string[]): Outcome {
     const command = [...this.#shell, SCRIPT, ...args].map((word) => `'${word}'`).join(' ');
     return this.#spawn(['script', '-qec', command, '/dev/null'], typed);
   }
 
-  /** Recovers everything where no file can be larger than 100 KiB, as on a disk that is full. */
+  /** Recovers everything with a limit of 100 KiB for files, which fails as on a full disk. */
   recoverWithoutSpace(): Outcome {
     const limit = ['sh', '-c', 'ulimit -f 200; exec "$0" "$@"'];
     const args = [SCRIPT, '-p', 'passphrase', 'a backup', 'out'];
     return this.#spawn([...limit, ...this.#shell, ...args], '');
   }
 
-  /** Runs recover.sh where there is only the program of each of these names. */
+  /** Runs recover.sh with only these programs in its PATH. */
   runWithPrograms(programs: readonly string[], ...args: string[]): Outcome {
     const bin = this.#inside('few programs');
     mkdirSync(bin);
@@ -136,13 +136,13 @@ export class Recovery {
     return this.#spawn([...AS_ROOT, 'sh', '-c', mounting, at, ...this.#shell, SCRIPT, ...args], '');
   }
 
-  /** Runs recover.sh and writes the programs that are executed, with all arguments, to `trace`. */
+  /** Runs recover.sh, and logs the programs that it executes, with their arguments, to `trace`. */
   trace(trace: string, ...args: string[]): Outcome {
     const strace = ['strace', '-f', '-s', '4000', '-v', '-e', 'trace=execve', '-o', trace];
     return this.#spawn([...strace, ...this.#shell, SCRIPT, ...args], '');
   }
 
-  /** Begins to recover everything, in a process group of its own, as a terminal would. */
+  /** Starts to recover everything, in a process group of its own, as a terminal would. */
   start(): ChildProcessByStdio<null, Readable, null> {
     const [program = 'sh', ...options] = this.#shell;
     const args = [...options, SCRIPT, '-p', 'passphrase', 'a backup', 'out'];
@@ -162,7 +162,7 @@ export class Recovery {
     return { status, stdout, stderr };
   }
 
-  /** Where a recovered file lies. */
+  /** The path of a recovered file. */
   pathOf(file: string): string {
     return this.#inside('out', file);
   }
@@ -182,7 +182,7 @@ export class Recovery {
       .sort();
   }
 
-  /** What recover.sh left in the directory for temporary files. */
+  /** The files that recover.sh left in the directory for temporary files. */
   leftovers(): string[] {
     return readdirSync(this.#inside('tmp'));
   }
@@ -209,7 +209,7 @@ export class Recovery {
   }
 }
 
-/** A directory of the programs that go with a shell, made once for all tests. */
+/** A directory of the programs for a shell, made once for all tests. */
 export function programsFor(shell: string): string {
   const bin = path.join(runDirectory(), `programs-of-${shell}`);
   if (existsSync(bin)) return bin;

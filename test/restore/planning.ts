@@ -56,7 +56,7 @@ export function backupOf(qubes: readonly Qube[], homeOf?: string): BackupContent
   };
 }
 
-/** A system that has these VMs beside dom0, and the usual labels. */
+/** A system with these VMs besides dom0, and the usual labels. */
 export function systemWith(
   qubes: readonly Qube[],
   defaults: Partial<SystemState['defaults']> = {},
@@ -83,7 +83,7 @@ export function plan(
   return planRestore(contents, state, { ...NO_CHOICES, ...choices });
 }
 
-/** What is created, by name. */
+/** The names of the VMs that a plan creates. */
 export function newNames(planned: RestorePlan): string[] {
   return planned.qubes.map(({ newQube }) => newQube.name);
 }

@@ -1,7 +1,7 @@
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
 import { plainTar } from '../../dom0-agent/archive/tar/inner-writer.ts';
 
-/** A sound archive of these files, each a path and a content. `hook` sees each path before its file comes. */
+/** An intact archive of these files, each a path and a content. `hook` is called with each path before its file. */
 export function readerOf(
   files: Iterable<readonly [path: string, content: string]>,
   hook: (path: string) => void = () => undefined,

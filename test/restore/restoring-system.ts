@@ -17,7 +17,7 @@ import { inputOf } from '../archive/memory.ts';
 import { type WhenDone, never, smallSystem } from '../qubes/folder/small-system.ts';
 import { NO_CHOICES } from './planning.ts';
 
-/** Keeps the warnings. */
+/** Collects the warnings. */
 export class Warnings implements Report {
   readonly texts: string[] = [];
 
@@ -54,7 +54,7 @@ export class Warnings implements Report {
   }
 }
 
-/** A folder system with the template `debian-13`, its default, and no VM else. */
+/** A folder system with only the template `debian-13`, its default. */
 export async function emptySystem(
   whenDone?: WhenDone,
 ): Promise<{ directory: string; system: FolderSystem }> {
@@ -77,7 +77,7 @@ export async function listArchive(
   return qubes.map(({ qube }) => qube.name);
 }
 
-/** Restores an archive in memory, replacing what is missing by defaults. */
+/** Restores an archive in memory, with defaults in place of missing templates, netvms and so on. */
 export async function restoreArchive(
   archive: Buffer,
   passphrase: string,
@@ -107,7 +107,7 @@ export async function verifyArchive(
   return verifyBackup(selectContents(contents, [], []), reader, new Warnings(), never);
 }
 
-/** The SHA-256 of each volume of a restored VM that is in backups, by file name. */
+/** The SHA-256 of each saved volume of a restored VM, by file name. */
 export async function hashesOf(
   directory: string,
   system: FolderSystem,

@@ -7,7 +7,7 @@ import { madeOnce } from '../test-run.ts';
 
 export const repository = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The version that is being packaged. */
+/** The version of the packages. */
 export const { version } = JSON.parse(
   readFileSync(path.join(repository, 'package.json'), 'utf8'),
 ) as { version: string };
@@ -21,8 +21,8 @@ export interface Rpms {
 }
 
 /**
- * The RPMs, built without a network, with %check, and twice: it fails when the second time gives other bytes. They are
- * built once in a run of the tests, and lie in a directory that holds nothing else.
+ * Builds the RPMs without a network, with %check, and twice: it fails if the second build has other bytes. They are
+ * built once in a run of the tests, into a directory that contains nothing else.
  */
 export async function builtRpms(): Promise<Rpms> {
   const directory = await madeOnce('rpms', (partial) => runScript('rpm/rpm.mjs', '--out', partial));
@@ -36,7 +36,7 @@ export async function builtRpms(): Promise<Rpms> {
   };
 }
 
-/** Builds the Debian packages into `directory`; gives their paths. */
+/** Builds the Debian packages into `directory`; returns their paths. */
 export async function buildDebs(directory: string): Promise<{ vm: string; vmPrune: string }> {
   await runScript('rpm/deb.mjs', '--out', directory);
   const deb = (name: string): string => path.join(directory, `${name}_${version}_all.deb`);

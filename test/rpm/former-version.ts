@@ -4,8 +4,8 @@ import path from 'node:path';
 import { Root } from './root.ts';
 
 /**
- * Makes packages that could have been the version before, 0.0.9: the same files, each with a line
- * more, and one in each package that is no longer there. Gives their paths.
+ * Makes packages of a fictitious previous version, 0.0.9: the same files, each with one line more,
+ * and in each package a file that the new version does not have. Returns their paths.
  *
  * @param packages the built ones, and their source package
  * @param scratch an empty directory
@@ -35,7 +35,7 @@ export function makeFormerVersion(
   return readdirSync(built).map((file) => path.join(built, file));
 }
 
-/** The same packages of files that are there already. */
+/** Changes a spec file to package the existing files below `tree` as version 0.0.9. */
 function formerSpec(spec: string, tree: string): string {
   return spec
     .replace(/^Version:.*$/m, 'Version: 0.0.9')

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { AS_ROOT } from '../other-user.ts';
 
-/** What the installed programs, and the scripts of the packages, find beside them. */
+/** The programs that the installed ones, and the scripts of the packages, use. */
 const PROGRAMS = [
   ...[
     'bash',
@@ -32,14 +32,14 @@ const PROGRAMS = [
   ],
 ];
 
-/** A part of coreutils, which `stdbuf` loads into the program that it runs. */
+/** A library of coreutils, which `stdbuf` loads into the program that it runs. */
 const STDBUF_LIBRARY = '/usr/libexec/coreutils/libstdbuf.so';
 
-/** A directory that plays the file system of a machine. Empty at first, but for what packages need. */
+/** A directory that stands for the file system of a machine, at first with only what packages need. */
 export class Root implements Disposable {
   readonly path = mkdtempSync(path.join(tmpdir(), 'coffer-root-'));
 
-  /** Gives it a shell, Node.js and what else the packages depend on, from this machine. */
+  /** Copies a shell, Node.js and the other dependencies of the packages from this machine. */
   populate(): void {
     for (const directory of ['usr/bin', 'dev', 'proc', 'tmp', 'etc', 'home/user']) {
       mkdirSync(path.join(this.path, directory), { recursive: true });
@@ -50,7 +50,7 @@ export class Root implements Disposable {
       this.#copyProgram(program.toString().trim(), `/usr/bin/${name}`);
     }
     this.#copyProgram(STDBUF_LIBRARY, STDBUF_LIBRARY);
-    // What a script of a package prints into it is not to make it.
+    // A package's script that prints to /dev/null must not create it.
     writeFileSync(path.join(this.path, 'dev/null'), '');
     const users = 'root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n';
     writeFileSync(path.join(this.path, 'etc/passwd'), users);
@@ -66,7 +66,7 @@ export class Root implements Disposable {
     }
   }
 
-  /** The words that run a program in here, as root. `mounts`: files or directories of ours, by where they show. */
+  /** The words that run a program in here, as root. `mounts`: files or directories of this machine, by mount point. */
   inside(words: readonly string[], mounts: Readonly<Record<string, string>> = {}): string[] {
     const binds = Object.entries({ '/dev': '/dev', '/proc': '/proc', ...mounts }).map(
       ([target, source]) => `mount --rbind '${source}' '${this.path}${target}'`,
@@ -75,13 +75,13 @@ export class Root implements Disposable {
     return [...AS_ROOT, 'sh', '-c', script, 'sh', ...words];
   }
 
-  /** Runs a program in here and gives what it prints. Throws when it fails. */
+  /** Runs a program in here, and returns its output. Throws if it fails. */
   run(words: readonly string[], mounts?: Readonly<Record<string, string>>): string {
     return execute(this.inside(words, mounts));
   }
 
   rpm(...words: string[]): string {
-    // The packages that ours depend on are not in this database: Debian has them otherwise.
+    // The dependencies of the packages are not in this RPM database, as they come from Debian.
     const nodeps = words.includes('--query') ? [] : ['--nodeps'];
     const place = ['--root', this.path, '--dbpath', '/var/lib/rpm', '--nosignature'];
     return execute([...AS_ROOT, 'rpm', ...place, ...nodeps, ...words]);
@@ -94,7 +94,7 @@ export class Root implements Disposable {
     return execute([...AS_ROOT, 'dpkg', `--root=${this.path}`, '--force-depends', ...words]);
   }
 
-  /** Everything below, with mode and owner: `-rw-r--r-- root root /etc/passwd`. Without the databases. */
+  /** All files below, with mode and owner, such as `-rw-r--r-- root root /etc/passwd`, except the RPM database. */
   list(): string[] {
     const skipped = ['rpm', 'dpkg'].map((name) => `./var/lib/${name}`).join(' -o -path ');
     const find = `cd '${this.path}' && find . -mindepth 1 \\( -path ${skipped} \\) -prune -o -printf '%M %u %g /%P\\n'`;

@@ -8,20 +8,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const PROGRAMS = new URL('../../dist', import.meta.url).pathname;
 /** In milliseconds; the machine may be busy. */
 const PATIENCE = 40_000;
-/** So often it is looked whether there is new output, and so often at the screen without any, in milliseconds. */
+/** How often new output is looked for, and how often the screen is checked without any, in milliseconds. */
 const [OUTPUT_INTERVAL, SCREEN_INTERVAL] = [10, 500];
 
 /**
- * A real terminal, tmux's, with a shell script in it that runs `coffer`: what is shown is what a person sees.
+ * A shell script that runs `coffer` in a real terminal, tmux: what it shows is what a person sees.
  * It was chosen over node-pty, which has no screen and is compiled on each machine.
  */
 export class TmuxTerminal implements AsyncDisposable {
   readonly directory = mkdtempSync(join(tmpdir(), 'coffer-terminal-'));
   readonly #socket = join(this.directory, 'tmux');
-  /** All that was put out, as it was. */
+  /** The raw output. */
   readonly #output = join(this.directory, 'output');
 
-  /** The script ends with the exit status of its last command, `ENDED <status>`, and the terminal's modes. */
+  /** Runs a script, which ends by printing `ENDED`, the exit status of its last command, and the terminal's modes. */
   static run(
     script: string,
     {
@@ -44,17 +44,17 @@ export class TmuxTerminal implements AsyncDisposable {
     return terminal;
   }
 
-  /** All that was shown, lines that the terminal broke as they are on the screen. */
+  /** Everything that was shown, with lines broken as on the screen. */
   get shown(): string {
     return this.#tmux('capture-pane', '-p', '-S', '-1000').trimEnd();
   }
 
-  /** The same, with lines that the terminal broke in one. */
+  /** The same, with the lines that the terminal has broken joined again. */
   get joined(): string {
     return this.#tmux('capture-pane', '-p', '-J', '-S', '-1000').trimEnd();
   }
 
-  /** Waits until something is shown, at most so many milliseconds; gives all that is. */
+  /** Waits until a text is shown, at most so many milliseconds; returns everything that is shown. */
   async until(pattern: RegExp, patience = PATIENCE): Promise<string> {
     const deadline = performance.now() + patience;
     for (;;) {
@@ -66,7 +66,7 @@ export class TmuxTerminal implements AsyncDisposable {
     }
   }
 
-  /** Waits for output, since looking at the screen takes a program each time; not forever, for a window may be resized. */
+  /** Waits for output, as reading the screen starts a program each time; not for long, as a window may be resized. */
   async #moreThan(size: number): Promise<void> {
     const deadline = performance.now() + SCREEN_INTERVAL;
     while (statSync(this.#output).size === size && performance.now() < deadline) {
@@ -74,7 +74,7 @@ export class TmuxTerminal implements AsyncDisposable {
     }
   }
 
-  /** Waits for the end of the script; gives the exit status. The terminal must be as it was. */
+  /** Waits for the end of the script; returns the exit status. Checks that the terminal has its original modes. */
   async ended(patience = PATIENCE): Promise<number> {
     const shown = await this.until(/^MODES$/m, patience);
     const modes = shown.slice(shown.lastIndexOf('ENDED')).split('\n').slice(1, -1).sort();
@@ -82,7 +82,7 @@ export class TmuxTerminal implements AsyncDisposable {
     return Number(/^ENDED (\d+)$/m.exec(shown)?.[1]);
   }
 
-  /** What is typed, with `\n` for Enter. */
+  /** Types a text, with `\n` for Enter. */
   type(text: string, encoding: 'utf8' | 'latin1' = 'utf8'): void {
     const typed = Buffer.from(text.replaceAll('\n', '\r'), encoding);
     const bytes = Array.from(typed, (byte) => byte.toString(16));
@@ -105,7 +105,7 @@ export class TmuxTerminal implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     spawnSync('tmux', ['-S', this.#socket, 'kill-server']);
-    // What ran in it may still be ending, and write there.
+    // A program that is still ending may write there.
     await rm(this.directory, { recursive: true, force: true, maxRetries: 10 });
   }
 

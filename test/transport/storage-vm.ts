@@ -18,7 +18,7 @@ export function buildAgent(): void {
   execFileSync(process.execPath, [path.join(root, 'tools/build/build.mjs'), 'coffer-vm-agent']);
 }
 
-/** A home directory that plays a storage VM, with the folder `backups`. */
+/** A home directory that stands for a storage VM, with the folder `backups`. */
 export class Home {
   readonly path = mkdtempSync(path.join(tmpdir(), 'coffer-home-'));
   readonly backups = path.join(this.path, 'backups');
@@ -27,13 +27,13 @@ export class Home {
     mkdirSync(this.backups);
   }
 
-  /** @param through a command that leads to its directories */
+  /** @param through a command that gives access to its directories */
   storage(limits: Partial<TimeLimits> = {}, through?: string): AgentStorage {
     const connect = localProcess(agentProgram, this.path);
     return new AgentStorage('sys-usb', connect, { ...TIME_LIMITS, ...limits }, through);
   }
 
-  /** What is in `backups`. */
+  /** The names of the files in `backups`. */
   files(): string[] {
     return readdirSync(this.backups).sort();
   }

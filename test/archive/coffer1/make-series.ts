@@ -32,7 +32,7 @@ import { isZero } from '../../../shared/sparse-data.ts';
 import { tarOf } from '../tar/tar-of.ts';
 import { type Contents, GRAIN, PASSPHRASE } from './sample.ts';
 
-/** Where a chunk lies. */
+/** Where a chunk is stored. */
 interface Place {
   readonly backupId: string;
   readonly part: number;
@@ -40,7 +40,7 @@ interface Place {
   readonly id: Buffer;
 }
 
-/** A part as it is stored, and what a table says of it. */
+/** A part as it is stored, with its fields in the table of parts. */
 interface StoredPart {
   readonly bytes: Buffer;
   readonly mac: string;
@@ -61,8 +61,8 @@ export interface SeriesOptions {
 }
 
 /**
- * Makes the files of a series by docs/archive-format.md, with coffer's codecs and without its writer, so that they may be
- * as unusual as the page allows: volumes of a few chunks, any mixture of filters, packs.
+ * Makes the files of a series according to docs/archive-format.md, with coffer's codecs but without its writer, so that
+ * they can be as unusual as the page allows: volumes of a few chunks, any mixture of filters, packs.
  */
 export class SeriesMaker {
   readonly seriesId = randomBytes(16).toString('hex');
@@ -80,15 +80,13 @@ export class SeriesMaker {
     this.#wrapped = this.wrap(PASSPHRASE);
   }
 
-  /** Gives the files from now on another passphrase. */
+  /** Sets another passphrase for the files made from now on. */
   changePassphrase(passphrase: string): void {
     this.#salt = randomBytes(32);
     this.#wrapped = this.wrap(passphrase);
   }
 
-  /**
-   * The next backup. Volumes (`.img`) hold only what is new; `full` ones hold all.
-   */
+  /** Makes the next backup. It holds only new chunks of volumes (`.img`), or all with `full`. */
   async backup(
     contents: Contents,
     { chunksInPart = 2, compressionFilter }: SeriesOptions = {},
@@ -141,7 +139,7 @@ export class SeriesMaker {
     return { backupId, bytes: made };
   }
 
-  /** A pack of parts of other files: of each the numbers, or all. */
+  /** Makes a pack of parts of other files: by backup id, the numbers of the parts, or all. */
   async pack(wanted: Readonly<Record<string, readonly number[] | 'all'>>): Promise<Buffer> {
     const backupId = randomBytes(16).toString('hex');
     const key = { root: this.#key, backupId, encrypted: true };
@@ -326,7 +324,7 @@ function runsOf(numbers: readonly number[]): { first: number; count: number }[] 
   return runs;
 }
 
-/** A chunk's worth of noise that only its name decides. */
+/** The bytes of a chunk, derived from a name. */
 export function chunkOf(name: string): Buffer {
   const seed = createHash('sha256').update(name).digest();
   return Buffer.alloc(GRAIN, seed);

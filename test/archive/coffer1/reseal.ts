@@ -7,12 +7,12 @@ import { membersOf } from '../official-archives.ts';
 import { tarOf } from '../tar/tar-of.ts';
 import { PASSPHRASE } from './sample.ts';
 
-/** What the members, by name, hold instead of what they held. */
+/** Changes to the contents of members, by name. */
 export type Lies = Readonly<Record<string, (plaintext: string) => string>>;
 
 /**
- * An uncompressed archive of `sample.ts`, its members changed by somebody who has the key: a system that was broken
- * into. The manifest tells of the members as they are then, unless it is changed itself.
+ * An uncompressed archive of `sample.ts` with members changed by somebody who has the key, such as a compromised system.
+ * The manifest describes the changed members, unless it is changed itself.
  */
 export async function resealed(archive: Buffer, lies: Lies): Promise<Buffer> {
   const members = membersOf(archive);

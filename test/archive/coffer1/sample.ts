@@ -20,10 +20,10 @@ export const OPTIONS: Omit<Coffer1Options, keyof NextFile> = {
   created: new Date('2026-11-25T15:42:01Z'),
 };
 
-/** What may be different of a sample. */
+/** Options of a sample. */
 export type SampleOptions = Partial<Coffer1Options> & { readonly passphrase?: Buffer };
 
-/** The first file of a series under cheap keys; the passphrase is wiped. */
+/** The first file of a series with a cheap key derivation; wipes the passphrase. */
 export function sampleFile(passphrase: Buffer = Buffer.from(PASSPHRASE)): NextFile {
   return firstFile(passphrase, scryptCost(14));
 }
@@ -31,7 +31,7 @@ export function sampleFile(passphrase: Buffer = Buffer.from(PASSPHRASE)): NextFi
 /** Files by path: those that end in `.img` are volumes, dom0's home is a tree, the others are small. */
 export type Contents = Readonly<Record<string, Buffer>>;
 
-/** Backs up `contents`, behind a qubes.xml. */
+/** Backs up a qubes.xml and `contents`. */
 export async function makeArchive(
   contents: Contents,
   { passphrase, ...options }: SampleOptions = {},

@@ -41,7 +41,7 @@ export interface TestVolume {
   readonly check?: CheckOfChanges | undefined;
 }
 
-/** A file of the series, and what dom0 would know of it. */
+/** A file of the series, and what dom0 records about it. */
 interface TestFile {
   readonly backupId: string;
   readonly bytes: Buffer;
@@ -59,17 +59,17 @@ export interface TestOptions {
 
 /** How a backup stores data ahead of itself. */
 export interface TestAhead {
-  /** Called before a file is closed after all. */
+  /** Called before an interrupted file is closed, to be kept. */
   readonly onKeep?: () => void;
   /** About how many bytes go into each file. */
   readonly bytes: number;
   readonly largestFile?: number;
-  /** Bytes that are worth a file when it is interrupted. */
+  /** An interrupted backup keeps a file of at least so many bytes. */
   readonly least?: number;
-  /** It is interrupted, or what stores the data fails, when so many parts are stored ahead of it. */
+  /** The backup is interrupted, or its storage fails, once so many parts are stored ahead of it. */
   readonly interruptedAt?: number;
   readonly failsAt?: number;
-  /** The backup's own file is lost when so many are. */
+  /** The backup's own file is lost once so many are. */
   readonly ownLostAt?: number;
 }
 
@@ -83,11 +83,11 @@ export interface TestBackup {
 }
 
 /**
- * A series as coffer's writer makes it, read by the page about the format and the parsers alone: no reader of coffer's
- * is needed to tell whether a backup is whole.
+ * A series made by coffer's writer, but read according to docs/archive-format.md with coffer's parsers only: whether a
+ * backup is complete is decided without coffer's reader.
  */
 export class SeriesOfFiles {
-  /** All keys of members that were ever sealed, in hex. */
+  /** The keys of all members that were sealed, in hex. */
   readonly keys: string[] = [];
   readonly #series = sampleFile().series;
   readonly #files: TestFile[] = [];
@@ -123,7 +123,7 @@ export class SeriesOfFiles {
     return { backupId, bytes: output.bytes, written, manifest, read: read.bytes };
   }
 
-  /** Every file that is there, in their order. */
+  /** All stored files, in their order. */
   get files(): readonly { readonly backupId: string; readonly bytes: Buffer }[] {
     return this.#files;
   }
@@ -146,7 +146,7 @@ export class SeriesOfFiles {
     return file;
   }
 
-  /** Files are there when they are finished. */
+  /** Stores data files, each of which exists once it is finished. */
   #target(ahead: TestAhead, interrupted: AbortController): DataTarget {
     const { interruptedAt = Infinity, failsAt = Infinity, ownLostAt = Infinity } = ahead;
     const filling = { bytes: ahead.bytes, milliseconds: Infinity };
@@ -177,13 +177,13 @@ export class SeriesOfFiles {
     };
   }
 
-  /** The storage loses a file, and dom0 is told. */
+  /** Removes a file from the storage, and from dom0's records. */
   lose(backupId: string): void {
     const place = this.#files.findIndex((file) => file.backupId === backupId);
     this.#files.splice(place, 1);
   }
 
-  /** The content of a volume in a backup, by its map. The digest is checked. */
+  /** Reads a volume of a backup by its map, and checks its digest. */
   async restored(backupId: string, path: string): Promise<Buffer> {
     const map = await this.mapOf(backupId, path);
     const content = Buffer.alloc(map.size);

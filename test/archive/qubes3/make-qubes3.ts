@@ -1,18 +1,18 @@
 import { deflateSync } from 'node:zlib';
 import { WorkDirectory, cut, numbered } from '../official-archives.ts';
 
-/** How an archive of format 3 or 2 is to be made. */
+/** How an archive of format 3 or 2 is made. */
 export interface Qubes3Recipe {
   readonly version: 2 | 3;
-  /** By path: the content. A path that ends in `/.` is a directory: by path in it, the content. */
+  /** Contents by path. A path that ends in `/.` is a directory, with contents by paths in it. */
   readonly files: Readonly<Record<string, Buffer | string | Readonly<Record<string, string>>>>;
   readonly passphrase: string;
-  /** As openssl names it; nothing: not encrypted. */
+  /** The cipher, as openssl names it; without it, the archive is not encrypted. */
   readonly cipher?: string;
   /** For format 2 the program is ignored: `gzip`, or `zlib` as `openssl enc -z` has it. */
   readonly filter?: readonly [name: string, program: string, ...args: string[]];
   readonly mac?: string;
-  /** What stands before the MAC's hex digits. */
+  /** What precedes the hex digits of a MAC. */
   readonly macLabel?: string;
   /** In bytes, for format 2 a multiple of 10 KiB. */
   readonly partSize?: number;
@@ -20,7 +20,7 @@ export interface Qubes3Recipe {
   readonly header?: string | false;
 }
 
-/** Makes an archive in the way of the official writers of R2 and R3, with tar(1) and openssl(1). */
+/** Makes an archive as the official tools of R2 and R3 do, with tar(1) and openssl(1). */
 export function makeQubes3(recipe: Qubes3Recipe): Buffer {
   using work = new WorkDirectory();
   const members: [string, Buffer][] = [];
@@ -40,7 +40,7 @@ export function makeQubes3(recipe: Qubes3Recipe): Buffer {
   return membersWithMacs(work, members, recipe);
 }
 
-/** As the official writer has them in an archive: behind each its MAC. */
+/** The members, each followed by its MAC, as the official tools write them. */
 export function membersWithMacs(
   work: WorkDirectory,
   members: readonly (readonly [name: string, content: Buffer])[],
@@ -121,7 +121,7 @@ function encrypted(
   );
 }
 
-/** What openssl prints as the MACs of members that come from its standard input. */
+/** The MACs of members, as openssl prints them for standard input. */
 function macTexts(
   work: WorkDirectory,
   members: readonly (readonly [name: string, content: Buffer])[],

@@ -1,19 +1,19 @@
 import { createHash } from 'node:crypto';
 import { WorkDirectory, cut, numbered } from '../official-archives.ts';
 
-/** How an archive of format 4 is to be made. */
+/** How an archive of format 4 is made. */
 export interface Qubes4Recipe {
-  /** By path: the content. */
+  /** Contents by path. */
   readonly files: Readonly<Record<string, Buffer | string>>;
   readonly passphrase: string;
-  /** As the header names it, and the program and arguments that compress; nothing: uncompressed. */
+  /** The filter's name in the header, and the program and arguments that compress; without it, uncompressed. */
   readonly filter?: readonly [name: string, program: string, ...args: string[]];
   readonly partSize?: number;
   readonly backupId?: string;
   readonly logN?: number;
 }
 
-/** Makes an archive of format 4 in the way of the official writer, with tar(1) and scrypt(1). */
+/** Makes an archive of format 4 as the official tools do, with tar(1) and scrypt(1). */
 export function makeQubes4(recipe: Qubes4Recipe): Buffer {
   using work = new WorkDirectory();
   const { passphrase, filter, partSize = 100 * 2 ** 20, backupId = '20260101T000000-1' } = recipe;

@@ -11,7 +11,7 @@ const CREATED = new Date('2026-11-23T21:45:01.500Z');
 
 /** With cheap keys and small parts. */
 export const CHEAP: Qubes4Options = {
-  // Of its own for each: it is wiped.
+  // A copy for each archive, because it is wiped.
   get passphrase() {
     return Buffer.from(PASSPHRASE);
   },
@@ -21,7 +21,7 @@ export const CHEAP: Qubes4Options = {
   partSize: 16_384,
 };
 
-/** An archive of these files, by path, behind a qubes.xml. */
+/** An archive of a qubes.xml and these files, by path. */
 export async function makeArchive(
   contents: Readonly<Record<string, Buffer | string>>,
   options: Partial<Qubes4Options> = {},

@@ -20,7 +20,7 @@ export async function scratch(): Promise<string> {
   return directory;
 }
 
-/** Bytes that are never zero, and differ from place to place. */
+/** Bytes that are never zero, and vary with the offset. */
 export function pattern(length: number, seed = 0): Buffer {
   const bytes = Buffer.allocUnsafe(length);
   for (let i = 0; i < length; i++) bytes[i] = 1 + ((i * 31 + (i >> 8) * 7 + seed) % 255);
@@ -35,14 +35,14 @@ export async function sparseFile(path: string, size: number, runs: readonly Run[
     await file.write(pattern(length, offset), 0, length, offset);
 }
 
-/** What `sparseFile` writes, whole. */
+/** The whole content of a file of `sparseFile`. */
 export function sparseContent(size: number, runs: readonly Run[]): Buffer {
   const content = Buffer.alloc(size);
   for (const { offset, length } of runs) pattern(length, offset).copy(content, offset);
   return content;
 }
 
-/** Runs GNU tar; gives its standard output. */
+/** Runs GNU tar; returns its standard output. */
 export async function tar(
   args: readonly string[],
   input: AsyncIterable<Buffer> | Iterable<Buffer> = [],

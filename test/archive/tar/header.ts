@@ -2,7 +2,7 @@ import { encodeHeader } from '../../../dom0-agent/archive/tar/header-block.ts';
 
 const TEMPLATE = await encodeHeader('', 0);
 
-/** The header block of a plain file with some of its bytes overwritten, and a checksum that fits. */
+/** The header block of a plain file with some bytes overwritten, and the checksum corrected. */
 export function header(
   path: string,
   size: number,
@@ -18,7 +18,7 @@ export function header(
   return block;
 }
 
-/** Writes the checksum that fits into a header block. */
+/** Corrects the checksum of a header block. */
 export function setChecksum(block: Buffer): void {
   block.fill(' ', 148, 156);
   const sum = block.reduce((total, byte) => total + byte, 0);

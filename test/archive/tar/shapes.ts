@@ -9,7 +9,7 @@ export interface Shape {
   readonly runs: readonly Run[];
 }
 
-/** Where files have data and holes, in all ways that matter. All runs lie on pages. */
+/** Files with all relevant arrangements of data and holes. All runs begin on page boundaries. */
 export const SHAPES: readonly Shape[] = [
   { name: 'an empty file', size: 0, runs: [] },
   { name: 'one byte', size: 1, runs: [{ offset: 0, length: 1 }] },

@@ -1,7 +1,7 @@
 import { OuterTarWriter } from '../../../dom0-agent/archive/tar/outer-writer.ts';
 import { MemoryOutput } from '../memory.ts';
 
-/** An outer tar of these members, beyond reproach. */
+/** A valid outer tar of these members. */
 export async function tarOf(members: Iterable<readonly [string, Buffer]>): Promise<Buffer> {
   const output = new MemoryOutput();
   const tar = new OuterTarWriter(output);

@@ -1,4 +1,4 @@
-/** What the driver uses of AT-SPI: https://docs.gtk.org/atspi2/ */
+/** The part of AT-SPI that the driver uses: https://docs.gtk.org/atspi2/ */
 declare module 'gi://Atspi?version=2.0' {
   export interface Accessible {
     readonly name: string | null;

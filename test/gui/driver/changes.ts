@@ -1,17 +1,17 @@
 import Atspi from 'gi://Atspi?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
 
-/** What programs tell of their windows: https://docs.gtk.org/atspi2/ (Atspi.EventListener.register) */
+/** The events of windows: https://docs.gtk.org/atspi2/ (Atspi.EventListener.register) */
 const KINDS = [
   ...['object:state-changed', 'object:text-changed', 'object:children-changed', 'window'],
   ...['object:property-change', 'object:visible-data-changed', 'object:model-changed'],
 ];
-/** Milliseconds: after a change, more come. */
+/** In milliseconds: after a change, more follow. */
 const SETTLING = 40;
-/** Milliseconds: not all changes are told. */
+/** In milliseconds: not every change has an event. */
 const LONGEST = 1000;
 
-/** Tells when something in a window has changed, so that nobody need look all the time. */
+/** Waits for changes in a window, so that the tests need not poll. */
 export class Changes {
   #isChanged = false;
   #tell: () => void = () => undefined;
@@ -25,12 +25,12 @@ export class Changes {
     for (const kind of KINDS) this.#listener.register(kind);
   }
 
-  /** From now on, what changes is new. */
+  /** Forgets the changes so far. */
   looked(): void {
     this.#isChanged = false;
   }
 
-  /** Resolves when something has changed since the last look; after a while in any case. */
+  /** Resolves when something has changed since the last look, or after a while. */
   async wait(): Promise<boolean> {
     if (!this.#isChanged) {
       await new Promise<void>((resolve) => {

@@ -1,5 +1,5 @@
-// Runs beside a window, in the same session, and reads and presses what is in it by AT-SPI, as a screen
-// reader does. Each line of standard input is a request, each line of standard output its answer.
+// Runs in the session of a window, and reads and operates it through AT-SPI, as a screen reader does. Each line of
+// standard input is a request, each line of standard output its answer.
 import Atspi, { type Accessible } from 'gi://Atspi?version=2.0';
 import Gdk from 'gi://Gdk?version=3.0';
 import Gio from 'gi://Gio?version=2.0';
@@ -21,7 +21,7 @@ void answerAll()
 loop.run();
 
 async function answerAll(): Promise<void> {
-  // Node.js gives sockets, which GIO cannot open by itself.
+  // Node.js uses sockets for standard streams, which GIO cannot open by name.
   const { STDIN_INHERIT, STDOUT_PIPE } = Gio.SubprocessFlags;
   const cat = Gio.Subprocess.new(['cat'], STDIN_INHERIT | STDOUT_PIPE);
   const pipe = cat.get_stdout_pipe();
@@ -78,7 +78,7 @@ function startWindow(
   return true;
 }
 
-/** Ends the window, whatever it does, and those that it has opened. */
+/** Kills the program of the window, and the programs that it has started. */
 async function endWindow(): Promise<boolean> {
   const group = `-${window?.get_identifier() ?? ''}`;
   const kill = Gio.Subprocess.new(
@@ -92,7 +92,7 @@ async function endWindow(): Promise<boolean> {
   return true;
 }
 
-/** Presses a key of the keyboard, by its name in X. */
+/** Presses a key of the keyboard, by its X name. */
 function pressKey(key: string, withAlt: boolean): boolean {
   const { SYM, PRESS, RELEASE, PRESSRELEASE } = Atspi.KeySynthType;
   const value = Gdk.keyval_from_name(key);
@@ -113,7 +113,7 @@ function codeOf(value: number): number {
   return keys[0]?.keycode ?? 0;
 }
 
-/** Drags what is at the middle of one to the middle of the other, as a hand does: not in one leap. */
+/** Drags from the middle of one thing to the middle of another, in several moves, as a hand does. */
 async function drag(from: Accessible, to: Accessible | undefined): Promise<boolean> {
   const [start, end] = [from, to].map((each) => middleOf(each));
   if (start === undefined || end === undefined) return false;
@@ -128,7 +128,7 @@ async function drag(from: Accessible, to: Accessible | undefined): Promise<boole
   return mouse(end, 'b1r');
 }
 
-/** The window sees each move before the next. */
+/** Gives the window time to handle each move before the next. */
 async function mouse({ x, y }: { x: number; y: number }, event: string): Promise<boolean> {
   const isDone = Atspi.generate_mouse_event(x, y, event);
   await after(30);
@@ -142,7 +142,7 @@ function middleOf(at: Accessible | undefined): { x: number; y: number } | undefi
   return { x: Math.round(x + width / 2), y: Math.round(y + height / 2) };
 }
 
-/** The upper left of the screen, as a PNG, once it stays as it is: what is shown is drawn later, and may be in motion. */
+/** The upper left of the screen as a PNG, once it has stopped changing: windows are drawn late, and may be animated. */
 async function takePicture(
   { file, width, height }: Extract<Request, { ask: 'picture' }>,
   former?: Uint8Array,
@@ -158,9 +158,9 @@ async function takePicture(
   return takePicture({ ask: 'picture', file, width, height }, pixels, left - 1);
 }
 
-/** Chooses an item of a combo box, by its name or what that begins with. */
+/** Chooses an item of a combo box by its name, or the beginning of it. */
 function choose(box: Accessible, item: string): boolean {
-  // Items that came since are not told of, and have no name before they are shown or chosen.
+  // New items have no event, and no name before they are shown or chosen.
   box.clear_cache();
   const isIt = (name: string | null): boolean => name === item || name?.startsWith(item) === true;
   return childrenOf(box)
@@ -169,12 +169,12 @@ function choose(box: Accessible, item: string): boolean {
       if (name !== null && !isIt(name)) return false;
       box.get_selection_iface()?.select_child(index);
       box.clear_cache();
-      // One with a name of its own does not have that of what is chosen.
+      // A combo box with a name of its own does not take the name of the chosen item.
       return isIt(box.name) || isIt(box.get_selection_iface()?.get_selected_child(0)?.name ?? null);
     });
 }
 
-/** All that is shown; false when some of it went while it was looked at. */
+/** Everything that is shown; false if some of it disappeared while it was read. */
 function lookAtAll(): Seen[] | false {
   changes.looked();
   try {
@@ -185,7 +185,7 @@ function lookAtAll(): Seen[] | false {
   }
 }
 
-/** All that is shown at and below `at`. */
+/** Everything that is shown at and below `at`. */
 function lookAt(at: Accessible, path: readonly number[]): Seen[] {
   const below = childrenOf(at).flatMap((child, index) => lookAt(child, [...path, index]));
   const state = at.get_state_set();

@@ -14,7 +14,7 @@ const INTERFACE = `<node><interface name="${NAME}">
   <signal name="NotificationClosed"><arg type="u"/><arg type="u"/></signal>
 </interface></node>`;
 
-/** Takes the notifications of a desktop, of which there is none in a test. */
+/** A double of the desktop's notification service. */
 export class Notifications {
   #last: (Notified & { readonly id: number; readonly key: string }) | undefined;
   #count = 0;
@@ -37,12 +37,12 @@ export class Notifications {
     return { summary, body, action };
   }
 
-  /** They are gone with the program that showed them. */
+  /** Removes all notifications, as when the program that showed them has ended. */
   forget(): void {
     this.#last = undefined;
   }
 
-  /** Does what a user does with the last one: chooses its action. Gives whether there was one. */
+  /** Chooses the action of the last notification, as a user does. Returns whether there was one. */
   act(): boolean {
     if (this.#last === undefined) return false;
     const { id, key } = this.#last;

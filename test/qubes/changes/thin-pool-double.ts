@@ -8,7 +8,7 @@ interface Device {
   readonly id: number;
   readonly transaction: number;
   readonly creationTime: number;
-  /** Place and time of each block that is mapped. */
+  /** The place and the time of each mapped block. */
   readonly blocks: Map<number, readonly [place: number, time: number]>;
 }
 
@@ -20,7 +20,7 @@ interface Volume {
   readonly tags: string;
 }
 
-/** What is in a pool; JSON, so that it can be set back to what it was. */
+/** The content of a pool, as JSON, so that it can be restored to an earlier state. */
 interface State {
   time: number;
   transaction: number;
@@ -30,15 +30,15 @@ interface State {
 }
 
 /**
- * Plays a thin pool for the programs that coffer runs: its logic is dm-thin's, its words are those that LVM 2.03.16,
- * dmsetup and thin_dump 0.9.0 were seen to print. The real ones are tried by `npm run test:thin`.
+ * A double of a thin pool behind the programs that coffer runs: it behaves like dm-thin, and prints what LVM 2.03.16,
+ * dmsetup and thin_dump 0.9.0 were observed to print. `npm run test:thin` tests the real ones.
  */
 export class ThinPoolDouble {
   poolUuid = 'POOL';
   blockSize = 128;
   /** The root of the metadata snapshot that is held. */
   held: string | undefined;
-  /** What each program that is named fails with. */
+  /** The errors that programs fail with, by name. */
   readonly failing = new Map<string, string>();
   readonly ran: string[] = [];
   #state: State = { time: 0, transaction: 0, place: 0, devices: [], volumes: [] };
@@ -61,7 +61,7 @@ export class ThinPoolDouble {
     this.#state = structuredClone(state);
   }
 
-  /** Gives the device that is a volume's another number, or other words, in dm-thin's metadata only. */
+  /** Changes the device of a volume in dm-thin's metadata only. */
   changeDevice(name: string, change: (device: Device) => Device | undefined): void {
     const { id } = this.#volume(name);
     this.#state.devices = this.#state.devices.flatMap((device) => {
@@ -76,7 +76,7 @@ export class ThinPoolDouble {
     this.#device(id).blocks.set(block, [this.#state.place++, this.#state.time]);
   }
 
-  /** As when its VM was started and stopped: a snapshot of the volume takes its place. */
+  /** Replaces a volume by a snapshot of itself, as a start and stop of its VM does. */
   renew(): void {
     this.#create('vm-work-private-snap', 'vm-work-private', '');
     this.#remove('vm-work-private');
@@ -85,12 +85,12 @@ export class ThinPoolDouble {
     );
   }
 
-  /** LVM forgets a volume, dm-thin does not. */
+  /** Removes a volume from LVM's metadata, but not from dm-thin's. */
   forget(name: string): void {
     this.#state.volumes = this.#state.volumes.filter((volume) => volume.name !== name);
   }
 
-  /** What LVM does without any need: its transaction and dm-thin's time go on. */
+  /** Increases LVM's transaction id and dm-thin's time, by snapshots that are removed again. */
   use(times: number): void {
     for (let time = 0; time < times; time++) {
       this.#create(`vm-used-${time}`, 'vm-work-private', '');

@@ -14,21 +14,21 @@ interface State {
   readonly name: string;
   readonly guid: string;
   readonly txg: number;
-  /** In which transaction group each block was written. */
+  /** The transaction group in which each block was written. */
   readonly blocks: ReadonlyMap<number, number>;
 }
 
 /**
- * Plays a ZFS pool with one volume for the programs that coffer runs: its words, and the records of its streams, are
- * those that OpenZFS 2.1.11 was seen to give. The real one is tried by `npm run test:zfs`.
+ * A double of a ZFS pool with one volume behind the programs that coffer runs: its output, and the records of its streams,
+ * are those that OpenZFS 2.1.11 was observed to produce. `npm run test:zfs` tests the real one.
  */
 export class ZfsPoolDouble {
   poolGuid = '15686917759155847043';
   volumeGuid = '6076046656414281655';
   readonly ran: string[] = [];
-  /** What each program that is named fails with. */
+  /** The errors that programs fail with, by name. */
   readonly failing = new Map<string, string>();
-  /** What is done to a stream before it is given. */
+  /** Changes a stream before it is output. */
   spoil: (stream: Buffer) => Buffer = (stream) => stream;
   bookmarks: { name: string; guid: string; txg: number }[] = [];
   readonly #devices: string;
@@ -51,7 +51,7 @@ export class ZfsPoolDouble {
     for (const block of blocks) this.#blocks.set(block, this.#txg);
   }
 
-  /** As qubesd does when a VM has stopped. */
+  /** Does what qubesd does when a VM has stopped. */
   markClean(): void {
     const old = this.#snapshots.filter(({ name }) => name.includes('@qubes-clean-'));
     this.snapshot(`qubes-clean-${this.#txg}`);
@@ -158,7 +158,7 @@ export class ZfsPoolDouble {
   }
 }
 
-/** A record as it is when it belongs to a stream to that snapshot. */
+/** A record with the GUID of the snapshot that its stream leads to. */
 function toSnapshot(record: Buffer, guid: bigint): Buffer {
   const place = { 1: 40, 2: 24, 3: 40, 4: 32, 5: 40 }[record.readUInt32LE(0)];
   if (place !== undefined) record.writeBigUInt64LE(guid, place);

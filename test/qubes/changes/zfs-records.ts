@@ -1,11 +1,11 @@
-/** Records of a send stream, as OpenZFS lays them out on x86-64: 312 bytes each, little-endian. */
+/** Records of a send stream, in the layout of OpenZFS on x86-64: 312 bytes each, little-endian. */
 const RECORD_SIZE = 312;
 
 export const FROM = 0x1122_3344_5566_7788n;
 export const TO = 0x99aa_bbcc_ddee_ff00n;
 export const TO_THE_END = 0xffff_ffff_ffff_ffffn;
 
-/** The first part of a record: 32-bit numbers and 64-bit ones, each at its place. */
+/** The beginning of a record, with 32-bit and 64-bit numbers at their offsets. */
 function record(type: number, fields: Readonly<Record<number, number | bigint>>): Buffer {
   const bytes = Buffer.alloc(RECORD_SIZE);
   bytes.writeUInt32LE(type, 0);

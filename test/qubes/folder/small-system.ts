@@ -14,7 +14,7 @@ import type { DataPiece } from '../../../shared/sparse-data.ts';
 
 export const never = new AbortController().signal;
 
-/** Takes what is to be done when something is no longer needed. */
+/** Registers the clean-up of something that a test no longer needs. */
 export type WhenDone = (cleanUp: () => Promise<void>) => void;
 
 /** A new folder system with dom0, the template `debian` and the AppVM `work`; by default for one test. */
@@ -22,7 +22,7 @@ export async function smallSystem(
   whenDone: WhenDone = onTestFinished,
 ): Promise<{ directory: string; system: FolderSystem }> {
   const directory = await mkdtemp(join(tmpdir(), 'coffer-folder-'));
-  // A test may have made directories in it that cannot be written to.
+  // A test may have made read-only directories in it.
   whenDone(() => removeTree(directory));
   await mkdir(join(directory, 'dom0-home/user'), { recursive: true });
   await writeFile(join(directory, 'qubes.xml'), formatQubesXml(BARE_STORE));
@@ -33,13 +33,13 @@ export async function smallSystem(
   return { directory, system };
 }
 
-/** Makes a VM run, for coffer. */
+/** Makes a VM appear to be running. */
 export async function markRunning(directory: string, name: string): Promise<void> {
   await mkdir(join(directory, 'running'), { recursive: true });
   await writeFile(join(directory, 'running', name), '');
 }
 
-/** Pieces of a volume, then whatever `end` does. */
+/** Pieces of a volume, then what `end` does, such as an error. */
 export async function* pieces(
   all: readonly (readonly [offset: number, text: string])[],
   end: () => void | Promise<void> = () => undefined,

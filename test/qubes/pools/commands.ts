@@ -1,12 +1,12 @@
 import type { RunProgram } from '../../../shared/run-program.ts';
 import { FailedError } from '../../../shared/errors.ts';
 
-/** Plays programs from what the real ones printed, and notes what was run. */
+/** A double of programs, with recorded output of the real ones. Logs the commands that were run. */
 export class Commands {
   readonly ran: string[] = [];
   readonly #outputs: readonly (readonly [RegExp, string | Error])[];
 
-  /** The first pattern that fits a command line gives its output, or its failure. */
+  /** The output or the failure of the first pattern that matches a command line. */
   constructor(...outputs: (readonly [RegExp, string | Error])[]) {
     this.#outputs = outputs;
   }

@@ -10,7 +10,7 @@ import { STANDARD_LABELS } from '../../../dom0-agent/qubes/xml/qubes-store.ts';
 
 const AWKWARD = ['<', '>', '&', '"', "'", '\t', '\n', '\r', ';', ']]>', 'é', '日', '😀'];
 
-/** Any text that XML can hold, hostile to careless escaping. */
+/** Any text that XML can contain, with many characters that need escaping. */
 const text = fc.string({ unit: fc.constantFrom('a', '0', ' ', ...AWKWARD), maxLength: 20 });
 const key = fc
   .stringMatching(/^[a-z][a-z0-9_.-]{0,10}$/)
