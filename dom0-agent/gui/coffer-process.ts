@@ -1,6 +1,7 @@
 import Gio from 'gi://Gio?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
 import type { Event } from '../cli/events.ts';
+import { collectGarbage } from './collect-garbage.ts';
 
 Gio._promisify(Gio.DataInputStream.prototype, 'read_line_async', 'read_line_finish');
 Gio._promisify(Gio.OutputStream.prototype, 'write_all_async', 'write_all_finish');
@@ -94,6 +95,7 @@ async function* linesOf(stream: Gio.InputStream | null): AsyncGenerator<string, 
     const [line] = await lines.read_line_async(GLib.PRIORITY_DEFAULT, null);
     if (line === null) return;
     yield decoder.decode(line);
+    collectGarbage(line.length);
   }
 }
 

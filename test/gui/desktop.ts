@@ -67,9 +67,11 @@ export class Desktop implements AsyncDisposable {
 
   /** Everything that is shown now. */
   async look(): Promise<readonly Seen[]> {
+    const until = Date.now() + PATIENCE;
     for (;;) {
       const seen = (await this.#session.ask({ ask: 'look' })) as readonly Seen[] | false;
       if (seen !== false) return seen;
+      if (Date.now() > until) throw new Error('what is shown changes all the time');
     }
   }
 

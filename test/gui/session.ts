@@ -7,6 +7,9 @@ import { createInterface } from 'node:readline';
 import { build } from 'esbuild';
 import { ANSWER, type Request } from './seen.ts';
 
+/** Milliseconds in which the driver answers, however busy the machine is. */
+const PATIENCE = 60_000;
+
 /** The sessions of this process, by the scale of their screens. */
 const sessions = new Map<number, Promise<Session>>();
 
@@ -16,11 +19,13 @@ const sessions = new Map<number, Promise<Session>>();
  */
 export class Session {
   readonly #child: ChildProcessWithoutNullStreams;
+  readonly #scale: number;
   readonly #answers: AsyncIterator<string>;
   #stderr = '';
 
-  private constructor(child: ChildProcessWithoutNullStreams) {
+  private constructor(child: ChildProcessWithoutNullStreams, scale: number) {
     this.#child = child;
+    this.#scale = scale;
     child.stderr.on('data', (chunk: Buffer) => (this.#stderr += chunk.toString()));
     this.#answers = createInterface(child.stdout)[Symbol.asyncIterator]();
     this.#hold(false);
@@ -38,7 +43,12 @@ export class Session {
     const driver = path.join(scratch, 'driver');
     await build({
       ...{ entryPoints: ['test/gui/driver/main.ts'], outfile: driver, bundle: true },
-      ...{ platform: 'neutral', format: 'esm', target: 'firefox102', external: ['gi://*'] },
+      ...{
+        platform: 'neutral',
+        format: 'esm',
+        target: 'firefox102',
+        external: ['gi://*', 'system'],
+      },
     });
     const screen = `-screen 0 ${1024 * scale}x${700 * scale}x24`;
     // The home has the socket of the accessibility bus, which outlives this process by a moment.
@@ -47,9 +57,12 @@ export class Session {
       'xvfb-run',
       ['-a', '-s', screen, 'dbus-run-session', '--', 'sh', '-c', run, 'sh', scratch],
       // No window knows the settings of another.
-      { env: { ...process.env, HOME: scratch, LC_ALL: 'C.UTF-8', GSETTINGS_BACKEND: 'memory' } },
+      {
+        env: { ...process.env, HOME: scratch, LC_ALL: 'C.UTF-8', GSETTINGS_BACKEND: 'memory' },
+        detached: true,
+      },
     );
-    const session = new Session(child);
+    const session = new Session(child, scale);
     await session.ask({ ask: 'look' });
     return session;
   }
@@ -59,8 +72,10 @@ export class Session {
     this.#hold(true);
     try {
       this.#child.stdin.write(`${JSON.stringify(request)}\n`);
+      const timeout = AbortSignal.timeout(PATIENCE);
       for (;;) {
-        const line = await this.#answers.next();
+        const line = await Promise.race([this.#answers.next(), aborted(timeout)]);
+        if (line === undefined) throw this.#silent(request);
         if (line.done === true) throw new Error(`the desktop ended: ${this.#stderr}`);
         // The accessibility bus prints, too, even in the same line.
         const at = line.value.indexOf(ANSWER);
@@ -71,6 +86,14 @@ export class Session {
     }
   }
 
+  /** It says nothing more, so the next test has another one. */
+  #silent({ ask }: Request): Error {
+    sessions.delete(this.#scale);
+    const { pid } = this.#child;
+    if (pid !== undefined) process.kill(-pid);
+    return new Error(`the desktop does not answer "${ask}": ${this.#stderr}`);
+  }
+
   /** Sets whether the session keeps this process alive. */
   #hold(isWaiting: boolean): void {
     const { stdin, stdout, stderr } = this.#child as unknown as Record<string, Socket>;
@@ -79,4 +102,8 @@ export class Session {
       else each?.unref();
     }
   }
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined)));
 }

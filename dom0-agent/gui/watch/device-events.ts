@@ -1,5 +1,6 @@
 import Gio from 'gi://Gio?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
+import { collectGarbage } from '../collect-garbage.ts';
 
 Gio._promisify(Gio.SocketClient.prototype, 'connect_async', 'connect_finish');
 Gio._promisify(Gio.InputStream.prototype, 'read_bytes_async', 'read_bytes_finish');
@@ -60,6 +61,7 @@ async function* wordsOf(stream: Gio.InputStream): AsyncGenerator<string, void, u
     const words = (rest + decoder.decode(piece.toArray())).split('\0');
     rest = words.pop() ?? '';
     yield* words;
+    collectGarbage(piece.get_size());
   }
 }
 

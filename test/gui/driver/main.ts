@@ -4,6 +4,7 @@ import Atspi, { type Accessible } from 'gi://Atspi?version=2.0';
 import Gdk from 'gi://Gdk?version=3.0';
 import Gio from 'gi://Gio?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
+import system from 'system';
 import { ANSWER, type Notified, type Request, type Seen } from '../seen.ts';
 import { after, Changes } from './changes.ts';
 import { Notifications } from './notifications.ts';
@@ -32,6 +33,8 @@ async function answerAll(): Promise<void> {
     if (line === null) return;
     const request = JSON.parse(new TextDecoder().decode(line)) as Request;
     print(`${ANSWER}${JSON.stringify(await answerTo(request))}`);
+    // GJS drops what calls back between two slices of a collection: see dom0-agent/gui/collect-garbage.ts.
+    system.gc();
   }
 }
 
@@ -145,14 +148,16 @@ function middleOf(at: Accessible | undefined): { x: number; y: number } | undefi
 /** The upper left of the screen as a PNG, once it has stopped changing: windows are drawn late, and may be animated. */
 async function takePicture(
   { file, width, height }: Extract<Request, { ask: 'picture' }>,
-  former?: Uint8Array,
+  former?: GLib.Bytes,
   left = 10,
 ): Promise<boolean> {
+  // Nothing is under the mouse: no tooltip is shown.
+  if (former === undefined) Atspi.generate_mouse_event(width - 1, height - 1, 'abs');
   const screen = Gdk.get_default_root_window();
   const picture = Gdk.pixbuf_get_from_window(screen, 0, 0, width, height);
   if (picture === null) return false;
-  const pixels = picture.get_pixels();
-  const isSame = former?.every((value, index) => value === pixels[index]) ?? false;
+  const pixels = picture.read_pixel_bytes();
+  const isSame = former?.equal(pixels) ?? false;
   if (isSame || left === 0) return picture.savev(file, 'png', [], []);
   await after(250);
   return takePicture({ ask: 'picture', file, width, height }, pixels, left - 1);
