@@ -1,4 +1,5 @@
 import Gtk from 'gi://Gtk?version=3.0';
+import Pango from 'gi://Pango?version=1.0';
 
 /** Labelled fields, one below the other. */
 export class Form {
@@ -42,4 +43,11 @@ export function check(label: string, active = false): Gtk.CheckButton {
 /** A sentence that may become long. */
 export function sentenceLabel(label = ''): Gtk.Label {
   return new Gtk.Label({ label, xalign: 0, wrap: true, selectable: true, maxWidthChars: 80 });
+}
+
+/** A title. */
+export function boldLabel(label = ''): Gtk.Label {
+  const attributes = new Pango.AttrList();
+  attributes.insert(Pango.attr_weight_new(Pango.Weight.BOLD));
+  return new Gtk.Label({ label, xalign: 0, wrap: true, attributes });
 }

@@ -20,7 +20,9 @@ export class ProgressPage implements Page {
   readonly #details = sentenceLabel();
   #phaseText = '';
   readonly #phase = new Gtk.Label({ xalign: 0, wrap: true });
-  readonly #bar = new Gtk.ProgressBar({ showText: true });
+  readonly #bar = new Gtk.ProgressBar();
+  /** Themes show the text of a bar in a colour that is hard to read. */
+  readonly #barText = new Gtk.Label({ xalign: 0, wrap: true });
   readonly #notices = new Gtk.Label({ xalign: 0, wrap: true, selectable: true });
 
   /** @param afterwards lets the user choose what to do afterwards */
@@ -37,7 +39,8 @@ export class ProgressPage implements Page {
     both.add(list);
     both.add(this.#details);
     this.#bar.get_accessible().set_name(_('Overall progress'));
-    for (const each of [this.#phase, both, this.#bar, this.#notices]) this.widget.add(each);
+    for (const each of [this.#phase, both, this.#bar, this.#barText, this.#notices])
+      this.widget.add(each);
     if (afterwards !== undefined) this.widget.add(afterwards);
     this.#showDetails();
   }
@@ -96,7 +99,7 @@ export class ProgressPage implements Page {
     if (secondsLeft !== null) {
       texts.push(fill(_('{duration} left'), { duration: durationText(secondsLeft) }));
     }
-    this.#bar.text = texts.join(', ');
+    this.#barText.label = texts.join(', ');
   }
 
   #addColumns(): void {

@@ -143,6 +143,11 @@ export class QubeList {
     column.pack_start(cell, true);
     column.add_attribute(cell, 'text', index);
     column.add_attribute(cell, 'foreground', COLOUR);
+    // On the background of a selected row, red cannot be read.
+    const selection = this.#view.get_selection();
+    column.set_cell_data_func(cell, (_column, _cell, _store, row) => {
+      if (selection.iter_is_selected(row)) cell.foregroundSet = false;
+    });
     column.set_sort_column_id(sortedBy);
     this.#view.append_column(column);
     return cell;

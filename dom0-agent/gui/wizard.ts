@@ -1,5 +1,5 @@
 import Gtk from 'gi://Gtk?version=3.0';
-import Pango from 'gi://Pango?version=1.0';
+import { boldLabel } from './form.ts';
 import { _ } from './texts.ts';
 
 /** A page of a wizard. */
@@ -28,7 +28,7 @@ export interface Frame {
  */
 export class Wizard implements Frame {
   readonly window: Gtk.ApplicationWindow;
-  readonly #title = new Gtk.Label({ xalign: 0, wrap: true });
+  readonly #title = boldLabel();
   readonly #content = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, expand: true });
   readonly #sentence = new Gtk.Label({ xalign: 0, wrap: true, hexpand: true });
   readonly #back = new Gtk.Button({ label: _('_Back'), useUnderline: true });
@@ -43,10 +43,6 @@ export class Wizard implements Frame {
     this.window = new Gtk.ApplicationWindow({
       ...{ application, title, defaultWidth: 980, defaultHeight: 630 },
     });
-    const bold = Pango.attr_weight_new(Pango.Weight.BOLD);
-    const attributes = new Pango.AttrList();
-    attributes.insert(bold);
-    this.#title.set_attributes(attributes);
     const buttons = new Gtk.Box({ spacing: 6 });
     buttons.add(this.#sentence);
     for (const button of [this.#close, this.#back, this.#next]) buttons.add(button);

@@ -1,7 +1,7 @@
 // npm run screenshots [DIRECTORY [LOOK]]: takes a picture of every page of the windows: light, dark, with high
 // contrast, and in German, each at 100 % and 200 %; or only in one of these looks, such as dark-200.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Desktop } from '../../test/gui/desktop.ts';
@@ -30,7 +30,9 @@ async function takeAll(name: string, look: Look): Promise<void> {
     execFileSync('dist/coffer', ['sandbox', system]);
     mkdirSync(path.join(system, 'homes/sys-usb/backups'), { recursive: true });
     await backUp(system, look, fileOf);
+    await backUpAgain(system, look, fileOf);
     await restore(system, look, fileOf);
+    await restoreElsewhere(path.join(system, 'homes/sys-usb/backups'), look, fileOf);
   } finally {
     rmSync(scratch, { recursive: true });
   }
@@ -57,6 +59,9 @@ async function backUp(system: string, look: Look, fileOf: FileOf): Promise<void>
   await desktop.sees('{size} is free there.');
   await desktop.type('Passphrase', PASSPHRASE);
   await desktop.takePicture(fileOf('backup-3-where'));
+  await desktop.choose('Kind of place', 'a place that a command leads to: a server, a cloud');
+  await desktop.takePicture(fileOf('backup-3-where-through'));
+  await desktop.choose('Kind of place', 'a directory');
   await desktop.press('Browse');
   await desktop.press('Choose this directory');
   await desktop.sees('{size} is free there.');
@@ -72,6 +77,21 @@ async function backUp(system: string, look: Look, fileOf: FileOf): Promise<void>
   await desktop.press('Forget old backups…');
   await desktop.sees('{n} backup, which is kept.');
   await desktop.takePicture(fileOf('backup-7-keeping'));
+}
+
+async function backUpAgain(system: string, look: Look, fileOf: FileOf): Promise<void> {
+  await using opened = await Desktop.open('backup', system, look);
+  const desktop = new SpokenDesktop(opened, look.language);
+  await desktop.sees('Your backups');
+  await desktop.takePicture(fileOf('backup-8-state-later'));
+  await desktop.press('Choose…');
+  await desktop.press('Next');
+  await desktop.choose('Target qube', 'sys-usb');
+  await desktop.type('Directory or command', 'backups');
+  await desktop.type('Passphrase', PASSPHRASE);
+  await desktop.press('Next');
+  await desktop.sees('Is this what you want to back up?');
+  await desktop.takePicture(fileOf('backup-9-review-later'));
 }
 
 async function restore(system: string, look: Look, fileOf: FileOf): Promise<void> {
@@ -98,4 +118,30 @@ async function restore(system: string, look: Look, fileOf: FileOf): Promise<void
   await desktop.press('Restore');
   await desktop.sees('Everything was restored');
   await desktop.takePicture(fileOf('restore-6-result'));
+}
+
+/** On a system where no qube provides network. */
+async function restoreElsewhere(backups: string, look: Look, fileOf: FileOf): Promise<void> {
+  const scratch = mkdtempSync(path.join(tmpdir(), 'coffer-screenshots-'));
+  try {
+    const system = path.join(scratch, 'qubes');
+    execFileSync('dist/coffer', ['sandbox', '--empty', system]);
+    const file = path.join(system, 'qubes.xml');
+    const provides = '<property name="provides_network">True</property>';
+    writeFileSync(file, readFileSync(file, 'utf8').replace(provides, ''));
+    await using opened = await Desktop.open('restore', system, look);
+    const desktop = new SpokenDesktop(opened, look.language);
+    await desktop.choose('Qube', 'dom0');
+    await desktop.type('Directory, file or command', backups);
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.press('Next');
+    await desktop.sees('Which backup?');
+    await desktop.press('Next');
+    await desktop.sees('Which qubes do you want to restore?');
+    await desktop.press('work');
+    await desktop.sees('Its net qube {name} is neither here nor selected. Instead:');
+    await desktop.takePicture(fileOf('restore-3-what-missing'));
+  } finally {
+    rmSync(scratch, { recursive: true });
+  }
 }

@@ -22,7 +22,8 @@ export class SpokenDesktop {
   }
 
   async choose(label: string, item: string): Promise<void> {
-    await this.#desktop.choose(this.#said(label), item);
+    // The names of qubes are the same in all languages.
+    await this.#desktop.choose(this.#said(label), this.#texts.get(item) ?? item);
   }
 
   /** Waits for a text, with any values in its placeholders: `{size} is free there.` */

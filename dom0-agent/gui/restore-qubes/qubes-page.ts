@@ -1,5 +1,5 @@
 import Gtk from 'gi://Gtk?version=3.0';
-import { check, sentenceLabel, say } from '../form.ts';
+import { boldLabel, check, sentenceLabel, say } from '../form.ts';
 import { _, fill, plural, sizeText } from '../texts.ts';
 import type { BackupContents, ContainedQube } from '../told.ts';
 import type { Frame, Page } from '../wizard.ts';
@@ -115,9 +115,7 @@ export class QubesPage implements Page {
     const grid = new Gtk.Grid({ columnSpacing: 12, rowSpacing: 3, borderWidth: 6 });
     const titles = [_('Qube'), _('Type'), _('Data'), _('Template'), _('Name here')];
     for (const [column, title] of titles.entries()) {
-      const label = new Gtk.Label({ label: title, xalign: 0 });
-      label.get_style_context().add_class('dim-label');
-      grid.attach(label, column, 0, 1, 1);
+      grid.attach(boldLabel(title), column, 0, 1, 1);
     }
     for (const [index, row] of this.#rows.entries()) row.attachTo(grid, 1 + 2 * index);
     const scrolled = new Gtk.ScrolledWindow({ expand: true, shadowType: Gtk.ShadowType.IN });
