@@ -1,3 +1,4 @@
+import { isObject, parseJson } from './json-fields.ts';
 /** The last backup of a VM, or of dom0's home. */
 export interface LastBackup {
   /** When it was begun, in seconds since 1970. */
@@ -56,14 +57,6 @@ function isLater(one: LastBackup, other: LastBackup): boolean {
   return (one.check?.at ?? 0) > (other.check?.at ?? 0);
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 function isEntry(entry: [string, unknown]): entry is [string, LastBackup] {
   const [, value] = entry;
   if (!isObject(value)) return false;
@@ -82,8 +75,4 @@ export function isCheck(value: unknown): value is BackupCheck {
 /** Seconds since 1970, up to the year 5138. */
 function isTime(value: unknown): value is number {
   return Number.isInteger(value) && Number(value) >= 0 && Number(value) < 1e11;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

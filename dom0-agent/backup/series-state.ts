@@ -5,6 +5,7 @@ import {
   FILE_KINDS,
   type FileKind,
 } from '../archive/coffer1/coffer1-header.ts';
+import { objectOf, parseJson } from './json-fields.ts';
 import { type BackupCheck, isCheck } from './backup-record.ts';
 import type { NamedFile } from '../archive/coffer1/manifest.ts';
 
@@ -162,18 +163,4 @@ function bytesOf(value: unknown, length: number): Buffer {
 /** 0 if the value is not a positive integer. */
 function numberOf(value: unknown): number {
   return Number.isSafeInteger(value) && Number(value) > 0 ? Number(value) : 0;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Empty if the value is not an object. */
-function objectOf(value: unknown): Record<string, unknown> {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return isObject ? (value as Record<string, unknown>) : {};
 }

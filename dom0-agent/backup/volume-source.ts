@@ -110,9 +110,15 @@ function untouchedSource(
     keep: () => opened.keep(),
     async [Symbol.asyncDispose]() {
       const [read] = await Promise.allSettled([image]);
-      if (read.status === 'fulfilled') await read.value?.[Symbol.asyncDispose]();
-      await held?.[Symbol.asyncDispose]();
-      await opened[Symbol.asyncDispose]();
+      try {
+        if (read.status === 'fulfilled') await read.value?.[Symbol.asyncDispose]();
+      } finally {
+        try {
+          await held?.[Symbol.asyncDispose]();
+        } finally {
+          await opened[Symbol.asyncDispose]();
+        }
+      }
     },
   };
 }

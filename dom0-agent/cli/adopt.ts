@@ -6,6 +6,7 @@ import { seriesCard } from '../backup/series-card.ts';
 import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import type { Listing } from '../transport/storage.ts';
+import { countOf } from './count-of.ts';
 import { type Adopted, adoptDirectory } from './adopt-directory.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { CommandReport } from './command-report.ts';
@@ -78,8 +79,8 @@ function reportAdopted(
 function describe({ state, adopted }: Adopted, location: string): string {
   const backups = backupsIn(state);
   const bytes = state.files.reduce((sum, file) => sum + file.bytes, 0);
-  const count = backups.length === 1 ? '1 backup' : `${backups.length} backups`;
-  const added = adopted.length === 1 ? '1 file' : `${adopted.length} files`;
+  const count = countOf(backups.length, 'backup');
+  const added = countOf(adopted.length, 'file');
   const news =
     adopted.length === 0
       ? 'dom0 already knew all of them'

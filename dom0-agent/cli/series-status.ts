@@ -1,3 +1,4 @@
+import { countOf } from './count-of.ts';
 import { formatMinute } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import { allCheckedSince } from '../backup/series-checks.ts';
@@ -90,7 +91,7 @@ export function ageOf(milliseconds: number): string {
 }
 
 export function daysOf(days: number): string {
-  return days === 1 ? '1 day' : `${days} days`;
+  return countOf(days, 'day');
 }
 
 function timeOf(seconds: number): Date {

@@ -7,6 +7,7 @@ import { checkedLongestAgo, noteFileChecks } from '../backup/series-checks.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import { damageTo } from '../contents/damage.ts';
 import { readContents } from '../contents/read-contents.ts';
+import { countOf } from './count-of.ts';
 import type { CommandReport } from './command-report.ts';
 import { knownFiles, missingOf } from './known-files.ts';
 import { type OpenedBackup, backupForPrograms } from './open-backup.ts';
@@ -51,16 +52,15 @@ export async function verifySeries(
   }
   const ofOthers = await inSeries.filesOfOthers();
   if (ofOthers > 0) {
-    const count = ofOthers === 1 ? '1 file' : `${ofOthers} files`;
     report.warning(
-      `${count} of other series in the directory: not checked. To verify another series, name one of its backups`,
+      `${countOf(ofOthers, 'file')} of other series in the directory: not checked. To verify another series, name one of its backups`,
     );
   }
   const total = which === 'all' ? files.length : known.length;
   report.say(formatTable(['file', 'made on', 'what', 'size', 'result'], files.map(rowOf)));
   report.say(
     damaged.length === 0
-      ? `Verified: ${files.length} of ${total === 1 ? '1 file' : `${total} files`} of the series, authentic and complete, ${seconds.toFixed(1)} s.`
+      ? `Verified: ${files.length} of ${countOf(total, 'file')} of the series, authentic and complete, ${seconds.toFixed(1)} s.`
       : `The series is damaged: in ${damaged.length} of ${files.length} files. coffer list shows which VMs are lost; the next ` +
           'backup stores again what is still needed of these files.',
   );

@@ -1,4 +1,4 @@
-import { open, rename } from 'node:fs/promises';
+import { open, rename, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
@@ -63,13 +63,35 @@ export class RestoredTree {
     try {
       // rename replaces an empty directory, and nothing else.
       await makeNewDirectory(this.#target);
-      await rename(this.#partial, this.#target);
-      await using home = await open(this.#home);
-      await home.sync();
-      this.#report.finished('dom0');
+      await this.#rename(this.#partial);
     } catch (error) {
       await this.rollBack();
       this.fail(messageOf(error));
+      return;
+    }
+    await this.#makeNameLast();
+    this.#report.finished('dom0');
+  }
+
+  async #rename(partial: string): Promise<void> {
+    try {
+      await rename(partial, this.#target);
+    } catch (error) {
+      await rmdir(this.#target).catch(() => undefined);
+      throw error;
+    }
+    this.#partial = undefined;
+  }
+
+  /** The tree is there, whether or not its name outlasts a power failure. */
+  async #makeNameLast(): Promise<void> {
+    try {
+      await using home = await open(this.#home);
+      await home.sync();
+    } catch (error) {
+      this.#report.warning(
+        `dom0's ${this.#tree.name} was restored, but a power failure may undo it: ${messageOf(error)}`,
+      );
     }
   }
 
