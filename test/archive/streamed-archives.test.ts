@@ -81,7 +81,7 @@ describe.each([
     expect(outcomes.get('vm5/private.img')).toBeInstanceOf(DamagedPartError);
     expect(outcomes.get('vm5/private.img')).toMatchObject(part);
     expect(outcomes.get('vm6/private.img')).toBe('whole');
-    // Nobody wants the damaged file: it is passed over.
+    // The damaged file was not asked for, and is skipped.
     const others = await readEach(await open(archiveOf(members)), 'vm6');
     expect(others).toEqual(new Map([['vm6/private.img', 'whole']]));
   });

@@ -35,14 +35,14 @@ async function threeQubes() {
 }
 
 describe('the files of a backup', () => {
-  it.each(LAYOUTS)('in %s have all VMs as they were at its beginning', async (_, layout) => {
+  it.each(LAYOUTS)('in %s contain all VMs in their state at its beginning', async (_, layout) => {
     const { directory, system, plan } = await threeQubes();
     const reading = { system, changes: undefined };
     const found: string[] = [];
     {
       await using files = await BackupFiles.open(plan, layout, 'domain', reading, report, never);
       for (const { qube, volumes } of plan.qubes) {
-        // As a VM that is started, and stopped when it has written.
+        // Does what a VM does that is started, writes, and is stopped.
         await markRunning(directory, qube.name);
         const image = join(directory, `${volumes[0]?.vid ?? expect.fail()}.img`);
         await writeFile(`${image}.new`, Buffer.alloc(1_000, 'after'));

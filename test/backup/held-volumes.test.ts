@@ -8,13 +8,13 @@ import { FailedError } from '../../shared/errors.ts';
 
 const never = new AbortController().signal;
 
-/** VMs with a volume each. */
+/** VMs with one volume each. */
 const qubes: readonly PlannedQube[] = Array.from({ length: 20 }, (_, i) => ({
   ...({ qube: { name: `vm${i}` }, volumes: [{ name: 'private' }] } as unknown as PlannedQube),
 }));
 const volumeOf = (i: number): Volume => qubes[i]?.volumes[0] ?? expect.fail();
 
-/** Notes what is held; some cannot be. */
+/** Counts the volumes that are held; some fail. */
 class Pool {
   readonly held = new Set<string>();
   most = 0;
@@ -45,7 +45,7 @@ class Pool {
 const one = (error: unknown): error is FailedError => error instanceof FailedError;
 
 describe('the volumes of a backup', () => {
-  it('are all held before the first is taken, and each is released for itself', async () => {
+  it('are all held before the first is taken, and are released one by one', async () => {
     const pool = new Pool();
     const volumes = await HeldVolumes.of(qubes, pool.hold, one, never);
     expect(pool.held.size).toBe(20);
@@ -58,7 +58,7 @@ describe('the volumes of a backup', () => {
     expect([pool.held.size, pool.asked]).toEqual([0, 20]);
   });
 
-  it('are released when they are not read', async () => {
+  it('are released even if they are not read', async () => {
     const pool = new Pool();
     {
       await using volumes = await HeldVolumes.of(qubes, pool.hold, one, never);
@@ -67,14 +67,14 @@ describe('the volumes of a backup', () => {
     expect([pool.held.size, pool.most]).toEqual([0, 20]);
   });
 
-  it('fail alone, each when it is opened', async () => {
+  it('are held even if one of them fails, whose error is thrown when it is opened', async () => {
     const pool = new Pool((name) => (name === 'vm7' ? new FailedError('vm7 is gone') : undefined));
     await using volumes = await HeldVolumes.of(qubes, pool.hold, one, never);
     expect(pool.held.size).toBe(19);
     await expect(volumes.take(volumeOf(7)).open(never)).rejects.toThrow('vm7 is gone');
   });
 
-  it('are released when holding them cannot go on, and when that is interrupted', async () => {
+  it('are released if holding them fails entirely or is interrupted', async () => {
     const fatal = new Pool((name) =>
       name === 'vm7' ? new TypeError('qubesd is gone') : undefined,
     );

@@ -10,7 +10,7 @@ import { never, pieces, smallSystem } from '../qubes/folder/small-system.ts';
 
 const BYTES = 100_000;
 
-/** Backs up a volume twice; gives what each backup is told of it. */
+/** Backs up a volume twice; returns the change that each backup gets. */
 async function twoBackups(between: (image: string) => Promise<void>) {
   const { directory, system } = await smallSystem();
   const state = await mkdtemp(join(tmpdir(), 'coffer-state-'));

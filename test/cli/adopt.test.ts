@@ -255,7 +255,7 @@ describe('coffer adopt', () => {
       await sleep((round * 1200) / rounds);
       run.kill('SIGKILL');
       await ended;
-      // Whatever the killed run has left does not stand in the way.
+      // Remains of the killed run do not disturb the next one.
       expect(adopt(box).status, String(round)).toBe(0);
     }
     expect(backUp(box).stdout).toMatch(NOTHING_NEW);

@@ -135,7 +135,7 @@ describe('a backup fails', () => {
     const whole = join(box.directory, 'homes/usb/whole');
     const run = box.start([
       ...['backup', '-d', 'usb', '--command', ...box.secret, '-y', '--compress-filter', 'none'],
-      // When so much has arrived, coffer has begun to read the volume.
+      // After so many bytes, coffer has begun to read the volume.
       ...[
         'head -c 1000000 > part; touch begun; until [ -e go ]; do sleep 0.1; done;' +
           'cat >> part && mv part whole',

@@ -67,7 +67,7 @@ describe('the events of', () => {
     expect(phases.slice(0, 3)).toEqual(['look', 'detect', 'send']);
   });
 
-  it('a plan and of status report which VMs have changed since the last backup, and how long that takes, as far as that is known', async () => {
+  it('a plan and of status report which VMs have changed since the last backup, and the expected effort, if known', async () => {
     const box = await Box.full(onTestFinished);
     const image = (name: string): string => join(box.directory, 'appvms', name, 'private.img');
     const plan = (...names: string[]): Told => {
@@ -100,7 +100,7 @@ describe('the events of', () => {
         .every((number) => number > 0),
     ).toBe(true);
     expect(plan('work')).toMatchObject({ mostRead: 0, mostSeconds: 0 });
-    // The series has nothing of it.
+    // usb is in no backup of the series.
     const [usb] = qubesOf(plan('usb'));
     expect(usb).toMatchObject({ sinceLast: 'changed', changed: usb?.['used'] });
     const terminal = box.loud(['backup', '-d', 'usb', ...box.secret, '-y', 'backups', 'work']);

@@ -14,7 +14,7 @@ const VOLUMES = [
   ['dev-box', 'private'],
 ] as const;
 
-/** As if the VM had been started and had stopped: what it wrote takes the place of its volume. */
+/** Does what a start and a stop of the VM do: the volume is replaced by one that it has written to. */
 function restart(dom0: Dom0, [vm, volume]: (typeof VOLUMES)[number]): void {
   const image = dom0.image(vm, volume);
   writeFileSync(`${image}.new`, Buffer.alloc(dom0.volume(vm, volume).size, 'written since'));
@@ -23,12 +23,12 @@ function restart(dom0: Dom0, [vm, volume]: (typeof VOLUMES)[number]): void {
 
 describe('a backup of VMs that are started and stopped while it is made', () => {
   it.each(['coffer-1', 'qubes-4'])(
-    'in %s has all of them as they were at its beginning',
+    'in %s contains all of them in their state at its beginning',
     async (format) => {
       await using dom0 = await Dom0.make();
       const before = VOLUMES.map((volume) => dom0.sha256(volume[0], volume[1]));
       let asked = 0;
-      // Settings are read once all is held: of all VMs before the volumes, or after those of each VM.
+      // Settings are read once all volumes are held: in coffer-1 before all volumes, in qubes-4 after those of each VM.
       dom0.qubesd.fault = ({ method }) => {
         if (method === 'admin.vm.firewall.Get' && asked++ === 0) {
           const [, ...later] = VOLUMES;

@@ -74,7 +74,7 @@ class Days {
     return this.files.reduce((sum, name) => sum + statSync(join(this.box.backups, name)).size, 0);
   }
 
-  /** Restores a backup; says whether the volume is as it was on that day. */
+  /** Restores a backup; returns whether the volume has the content of that day. */
   isRight(name: string, day = name): boolean {
     const words = ['restore', '-d', 'usb', ...this.box.secret, '-y', '--rename-conflicting'];
     const { status, stdout, stderr } = this.box.loud([...words, `backups/${name}`, 'work']);

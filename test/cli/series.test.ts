@@ -212,7 +212,7 @@ describe('backups in one directory', () => {
     );
   });
 
-  it('continue the series there if dom0 has lost what it knew', async () => {
+  it('continue the series in the directory if dom0 has lost its records', async () => {
     const box = await Box.full(undefined, 'dom0');
     const first = box.goOn();
     rmSync(join(box.directory, 'dom0-state'), { recursive: true });

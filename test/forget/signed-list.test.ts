@@ -81,7 +81,7 @@ class Side {
     return { status, told: stdout + stderr };
   }
 
-  /** Makes the state look so many days older. */
+  /** Makes the state appear so many days older. */
   wait(days: number): void {
     for (const name of readdirSync(this.state)) {
       const then = Date.now() / 1000 - days * 86_400 - 60;

@@ -115,7 +115,7 @@ describe('Back Up Qubes', () => {
     expect(readdirSync(box.backups)).toHaveLength(2);
   }, 120_000);
 
-  it('backs up to a place that a command leads to, which it runs only when it is told to', async () => {
+  it('backs up through a command, which it runs only after a press on “Look there”', async () => {
     const box = await Box.full(onTestFinished);
     const far = path.join(box.directory, 'far-away');
     mkdirSync(far);

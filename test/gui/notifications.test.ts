@@ -99,7 +99,7 @@ describe('a notification', () => {
     expect(await desktop.isNotified()).toMatchObject(attached);
   }, 120_000);
 
-  it('comes when a backup is due and a disk is attached to a qube that has had backups on one', async () => {
+  it('is shown when a backup is due and a disk is attached to a qube that has backed up to a disk before', async () => {
     const series = [{ location: 'vault:/run/media/user/disk/backups', created: null }];
     coffer.play('status', [LOOK, Object.assign({}, STATUS, { series }), { exit: 1 }]);
     devices([], [{ ...OFFERED, attachedTo: null }]);

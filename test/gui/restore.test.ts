@@ -43,7 +43,7 @@ describe('Restore Qubes', () => {
     expect(image('former-work').equals(image('work'))).toBe(true);
   }, 120_000);
 
-  it('opens a backup in a place that a command leads to', async () => {
+  it('opens a backup in a directory behind a command', async () => {
     const box = await Box.full(onTestFinished);
     box.backUp();
     const storageCommand = new StorageCommand(path.join(box.directory, 'homes/usb'));

@@ -103,7 +103,7 @@ async function run([command = '', ...args]: readonly string[]): Promise<Bout> {
   return bout;
 }
 
-/** Restores two VMs; gives the status. Checks that what is restored is of `day`, and that a failure leaves nothing. */
+/** Restores two VMs; returns the status. Checks that restored volumes are of `day`, and that a failure leaves nothing. */
 async function restored(location: string, day: number | undefined): Promise<number | null> {
   const { fresh, images } = days;
   const before = fresh.state;

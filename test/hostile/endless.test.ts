@@ -6,7 +6,7 @@ import { fixture, expectedOfFixtures } from '../archive/official-archives.ts';
 import { Box } from '../cli/box.ts';
 import { expectTameOutput, runCoffer } from './arena.ts';
 
-/** A storage that gives an endless stream: the beginning of a genuine backup, then whatever it likes. */
+/** A storage that sends an endless stream: the beginning of a genuine backup, then members without end. */
 const PROGRAM = join(import.meta.dirname, 'endless.mjs');
 const cleanUp = cleanUpAfterFile();
 let box: Box;
@@ -17,7 +17,7 @@ beforeAll(async () => {
   box = await Box.empty(cleanUp);
 });
 
-/** Runs these commands on the stream: each must refuse it soon, and leave nothing behind. */
+/** Runs these commands on the stream: each must soon refuse it, and leave nothing behind. */
 async function expectRefused(
   [backup, behind, kind]: readonly [string, string, string],
   secret: readonly string[],

@@ -53,7 +53,7 @@ const GENUINE = { work: CONTENT, mail: OTHER };
 const cleanUp = cleanUpAfterFile();
 let target: ReturnType<typeof emptySystem> | undefined;
 
-/** Checks that coffer refuses an archive or finds in it what was backed up, on each path. */
+/** Checks that coffer, on each path, refuses an archive or finds the original content in it. */
 async function expectRefusedOrGenuine(archive: Buffer, statuses: readonly number[]): Promise<void> {
   for (const seekable of [true, false]) {
     const how = seekable ? 'as a file' : 'as a stream';

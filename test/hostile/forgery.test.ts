@@ -49,7 +49,7 @@ beforeAll(async () => {
   before = box.state;
 });
 
-/** Puts it where dom0 itself reads it: the storage VM is not what is tested here. */
+/** Writes an archive to where dom0 itself reads it, as the storage VM is not what is tested here. */
 function put(archive: Buffer): string {
   writeFileSync(join(box.backups, 'forged'), archive);
   return join(box.backups, 'forged');
@@ -206,8 +206,8 @@ describe('the official formats', () => {
     expect(await outcomeOf(await assemble(spliced), false)).toMatchObject({ exitStatus: 3 });
   });
 
-  /** What is read of `vm5/private.img` if its second part is exchanged with that of another VM's volume. */
-  async function exchanged(
+  /** The content that is read of `vm5/private.img` if the second parts of two VMs' volumes are swapped. */
+  async function swapped(
     recipe: Pick<Qubes3Recipe, 'version' | 'filter' | 'cipher'>,
   ): Promise<Buffer> {
     const files = {
@@ -251,12 +251,12 @@ describe('the official formats', () => {
     ],
     ['format 2', { version: 2 }],
   ] as const)('%s detects a part of another VM', async (_, recipe) => {
-    await expect(exchanged(recipe)).rejects.toThrow(DamagedError);
+    await expect(swapped(recipe)).rejects.toThrow(DamagedError);
   });
 
   it('uncompressed format 3 does not detect a part of another VM, as docs/threat-model.md says', async () => {
-    expect(await exchanged({ version: 3 })).toHaveLength(3 * MiB);
-    expect(await exchanged({ version: 3, cipher: 'aes-256-cbc' })).toHaveLength(3 * MiB);
+    expect(await swapped({ version: 3 })).toHaveLength(3 * MiB);
+    expect(await swapped({ version: 3, cipher: 'aes-256-cbc' })).toHaveLength(3 * MiB);
   });
 
   it('format 3 does not detect a volume of an older backup, which is a limit of the format', async () => {

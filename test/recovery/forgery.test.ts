@@ -16,7 +16,7 @@ const CONTENT = noise(25_000, 'new');
 const OTHER = noise(25_000, 'other');
 const OLD = noise(25_000, 'old');
 
-/** Checks that following the page gives what was backed up or nothing, and has no other effect. */
+/** Checks that following the page yields the original content or nothing, and has no other effect. */
 async function expectPageHolds(
   archive: Buffer,
   section: string,

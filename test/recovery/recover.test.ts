@@ -155,7 +155,7 @@ describe('recover.sh', () => {
     using recovery = new Recovery(backup);
     const { status, stdout } = recovery.runOnTerminal(`${PASSPHRASE}\n`, 'a backup');
     expect(status).toBe(0);
-    // The terminal itself shows what was typed before the question.
+    // The terminal echoes what was typed before the question.
     const [, answer] = stdout.split('Passphrase: ');
     expect(answer).toContain('vm5/private.img');
     expect(answer).not.toContain('staple');

@@ -141,7 +141,7 @@ describe('a netvm, default DispVM or kernel that is chosen for a VM', () => {
     planned(plan(contents, here, { ignoreMissing: true, ...choices }), 'work');
   const work = (name: string): ReadonlyMap<string, string> => new Map([['work', name]]);
 
-  it('is what it has, so that it lacks nothing', () => {
+  it('replaces that of the backup, so that nothing is missing', () => {
     const { properties, remarks } = planned(
       plan(contents, here, {
         ...{ useNetvm: work('sys-net'), useDispvm: work('dvm'), useKernel: work('6.6.48-1') },
@@ -158,7 +158,7 @@ describe('a netvm, default DispVM or kernel that is chosen for a VM', () => {
     ]);
   });
 
-  it('may be none, or the default', () => {
+  it('can be none, or the default', () => {
     const { properties } = chosen({ useNetvm: work('none'), useDispvm: work('default') });
     expect(Object.fromEntries(properties)).toEqual({ netvm: '' });
     expect(() => plan(contents, here, { useNetvm: work('none') })).toThrow(
@@ -166,7 +166,7 @@ describe('a netvm, default DispVM or kernel that is chosen for a VM', () => {
     );
   });
 
-  it('is refused where it cannot be one', () => {
+  it('is refused if it does not exist or is unsuitable, or if the VM is not restored', () => {
     for (const [option, choices] of [
       ['use-netvm', { useNetvm: work('app') }],
       ['use-dispvm', { useDispvm: work('app') }],
@@ -182,7 +182,7 @@ describe('a netvm, default DispVM or kernel that is chosen for a VM', () => {
     );
   });
 
-  it('is the default where a kernel is missing and none is chosen', () => {
+  it('is the default kernel if that of the backup is missing and none is chosen', () => {
     expect(chosen({}).properties.has('kernel')).toBe(false);
     expect(chosen({}).remarks).toContain("kernel this system's default instead of 5.15.94-1");
     const unknown = plan(contents, { ...here, kernels: undefined }, { ignoreMissing: true });

@@ -109,7 +109,7 @@ const ANSWERED = [
   '✔ Where should the backup go? a VM',
   '✔ Which VM? usb',
 ];
-/** What is on the screen at the first questions, below those that were answered. */
+/** The screens at the first questions, below the questions that were answered. */
 const SCREENS: readonly (readonly [Answer, readonly string[]])[] = [
   [TASK, ['? What do you want to do?', '❯ back up VMs', '  restore VMs from a backup', '', KEYS]],
   [

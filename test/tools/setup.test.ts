@@ -19,7 +19,7 @@ const SCRIPT = new URL('../../tools/setup.sh', import.meta.url).pathname;
 const ORDINARY = ['sh', 'cat', 'cksum', 'dirname', 'env', 'mkdir', 'paste', 'sort'];
 
 interface Machine {
-  /** Programs beside the ordinary ones. */
+  /** Programs besides the ordinary ones. */
   readonly has: readonly string[];
   readonly user: 'root' | 'somebody';
   readonly node?: string;

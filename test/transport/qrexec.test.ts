@@ -121,7 +121,7 @@ it('a call reports why the installed agent cannot be started', async () => {
   expect(forbidden).toBeInstanceOf(RefusedError);
   expect(forbidden?.message).toMatch(/may not be run there.*Permission denied/);
 
-  // The VM's own qrexec agent: `force-user` names nobody.
+  // An error of the VM's qrexec agent: `force-user` names a user who does not exist.
   const noUser = await reason('echo "qrexec-agent[7]: user x does not exist" >&2; exit 125');
   expect(noUser).toBeInstanceOf(RefusedError);
   expect(noUser?.message).toMatch(/cannot start coffer.Store.*user x does not exist/);

@@ -17,7 +17,7 @@ const CONTENTS = [
   Buffer.from('some text, again and again\n'.repeat(40_000)),
 ];
 
-/** A buffer with room for a frame, whatever the content. */
+/** A buffer with room for a frame of any content. */
 function targetFor(content: Buffer): Buffer {
   return Buffer.alloc(content.length + 4 * KiB);
 }

@@ -36,7 +36,7 @@ const day = fc.record({
   detects: fc.boolean(),
   /** Data is stored in files before the backup's own. */
   ahead: fc.boolean(),
-  /** The backup is first tried, and interrupted after so many parts. */
+  /** A first attempt of the backup is interrupted after so many parts. */
   interruptedAt: fc.oneof(fc.constant(undefined), fc.nat(4)),
   /** Volumes that are left out of the backup. */
   without: fc.subarray([...PATHS], { maxLength: 2 }),

@@ -8,7 +8,7 @@ import { LYING_MAPS, LYING_PARTS } from './lies.ts';
 import { type Lies, resealed } from './reseal.ts';
 import { PASSPHRASE, makeArchive, never } from './sample.ts';
 
-/** Authentic backups with false contents: somebody with the key made them to do harm, or a bug of coffer's did. */
+/** Authentic backups with false contents, made by an attacker with the key or by a bug in coffer. */
 const archive = await makeArchive({ 'vm5/private.img': Buffer.alloc(200_000, 'x') });
 
 async function read(lies: Lies, seekable: boolean): Promise<void> {
@@ -73,7 +73,7 @@ describe('an authentic file of a series that is not a backup', () => {
   it.each([
     ['data', 'this file is not a backup: it holds data that backups of its series refer to'],
     ['pack', 'this file is not a backup: it holds what backups of its series need of files'],
-  ])('is refused as one, with a sentence that says what it is: %s', async (kind, sentence) => {
+  ])('is refused with an error that describes its kind: %s', async (kind, sentence) => {
     const lie = (text: string): string =>
       text.replace('kind=backup', `kind=${kind}`).replace('streamable=True', 'streamable=False');
     for (const seekable of [true, false]) {

@@ -19,7 +19,7 @@ function volume(names: string): Buffer {
   );
 }
 
-/** Files by what they hold: buffers are long to compare, and to show. */
+/** Digests of files: comparing and printing buffers takes long. */
 type Digests = Readonly<Record<string, string>>;
 
 function digestsOf(files: Files): Digests {
@@ -112,7 +112,7 @@ describe('a backup that refers to others of its series', () => {
     );
   });
 
-  it('is read although parts that were read since then took the memory of one that is needed again', async () => {
+  it('is read even if a part is needed again after its memory was reused for others', async () => {
     const maker = new SeriesMaker();
     const options = { chunksInPart: 10, compressionFilter: 'gzip' } as const;
     const files: Record<string, Buffer> = {};
@@ -120,7 +120,7 @@ describe('a backup that refers to others of its series', () => {
     for (const [number, names] of days.entries()) {
       files[`day-${number}`] = (await maker.backup({ [ROOT]: volume(names) }, options)).bytes;
     }
-    // The first day's part, the second's, the first's, the third's, and the first's again.
+    // Reads the parts of the first, second, first, third and first day, in this order.
     const found = await readAll(new MemoryDirectory(files), 'day-2');
     expect(found).toMatchObject(digestsOf({ [ROOT]: volume(days[2] ?? '') }));
   });

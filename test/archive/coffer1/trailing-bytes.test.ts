@@ -25,7 +25,7 @@ async function readAll(input: ByteSource): Promise<number> {
   return files;
 }
 
-/** `archive`, and behind it `length` bytes that are made as they are read. */
+/** `archive`, followed by `length` bytes that are generated when they are read. */
 function followedBy(length: number, byte: (at: number) => number, seekable: boolean): ByteSource {
   const size = archive.length + length;
   return {

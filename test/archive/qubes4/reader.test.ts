@@ -138,7 +138,7 @@ describe('the files', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('that nobody wants are not given, and may be damaged', async () => {
+  test('that were not asked for are skipped, even if they are damaged', async () => {
     const bad = withContent(memberNamed('vm6/private.img.000.enc'), noise(16_512));
     const bytes = archiveOf(members.with(indexOf(bad.name), bad));
     const reader = await open(inputOf(bytes, false), PASSPHRASE);

@@ -233,7 +233,7 @@ describe('changing the system', () => {
   });
 });
 
-it('the block devices that running VMs offer are listed, with the VMs that have them now', async () => {
+it('the block devices of running VMs are listed, with the VMs that they are attached to', async () => {
   const offer =
     "sda:b device_id='b' port_id='sda' devclass='block' name='Stick\x1b[2J' _size='64'\n";
   await using scene = await makeScene({ machine: { blockDevices: new Map([['sys-net', offer]]) } });
@@ -248,7 +248,7 @@ it('the block devices that running VMs offer are listed, with the VMs that have 
   expect(await system.offeredDevices()).toEqual([{ ...stick, attachedTo: 'work' }]);
 });
 
-it('the kernels of dom0 are listed, unless qubesd does not say', async () => {
+it('the kernels of dom0 are listed, or unknown if qubesd refuses', async () => {
   await using scene = await makeScene();
   expect(await systemOf(scene).kernels()).toBeUndefined();
   scene.qubesd.machine.kernels = ['6.6.48-1', 'misc'];

@@ -75,7 +75,7 @@ interface Backup {
   readonly commit?: boolean;
   readonly look?: (opened: OpenedChanges) => Promise<void>;
   readonly pool?: string;
-  /** Happens before it is opened. */
+  /** Called while the volume is held, before it is opened. */
   readonly whileHeld?: () => Promise<void>;
 }
 
@@ -235,7 +235,7 @@ describe('the reported change of a volume since a backup', () => {
     expect((await backUp('b2', { since: 'b1' })).kind).toBe('everything');
   });
 
-  it('is found out of what was held, when it is opened', async () => {
+  it('is determined from the state that was held, when the volume is opened', async () => {
     await backUp('b1');
     let when = captured;
     const whileHeld = (): Promise<void> => {
@@ -244,13 +244,13 @@ describe('the reported change of a volume since a backup', () => {
     };
     await backUp('b2', { since: 'b1', whileHeld });
     expect([when, befores.length]).toEqual([2, 2]);
-    // What cannot be held is opened as late as possible.
+    // A volume that cannot be held is opened as late as possible.
     holds = false;
     await backUp('b3', { since: 'b2', whileHeld });
     expect([when, captured, disposed]).toEqual([2, 3, 3]);
   });
 
-  it('is everything when its pool was found to tell wrongly while it was held', async () => {
+  it('is everything if its pool is found to report wrongly while the volume is held', async () => {
     await backUp('b1');
     const whileHeld = async (): Promise<void> => {
       await backUp('b1-other', { since: 'b1', commit: false, look: (other) => other.distrust() });
@@ -258,7 +258,7 @@ describe('the reported change of a volume since a backup', () => {
     expect(await backUp('b2', { since: 'b1', whileHeld })).toMatchObject({ kind: 'everything' });
   });
 
-  it('is nothing only as long as it was not written to, where it is read all the same', async () => {
+  it('is nothing, with an error if the volume is written to before it is read', async () => {
     identity = 'one';
     await backUp('b1');
     await backUp('b2', { since: 'b1', look: (opened) => opened.requireUntouched() });

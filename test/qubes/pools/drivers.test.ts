@@ -35,7 +35,7 @@ const nothing = new Commands();
 const OURS = `coffer\\.${process.pid}\\.\\d+\\.[0-9a-f]{8}`;
 
 describe('the name of a snapshot', () => {
-  it('shows whether the process that took it is gone', async () => {
+  it('shows whether the process that took it has ended', async () => {
     const own = await newOwnerName();
     expect(own).toMatch(new RegExp(`^${OURS}$`));
     expect(await isOwnerGone(`vm-work-private-${own}-snap`)).toBe(false);
@@ -78,7 +78,7 @@ describe('file pools', () => {
     }
   });
 
-  it('of the kind "file-reflink" hold what a VM replaces when it stops, and nothing that it writes in place', async () => {
+  it('of the kind "file-reflink" hold images that a VM replaces when it stops, but not those that it writes in place', async () => {
     const surroundings = { runAsRoot: nothing.run, isRunning: halted };
     const open = (driver: string) =>
       openPool('p', settings(`driver=${driver} dir_path=${devices}`), surroundings);

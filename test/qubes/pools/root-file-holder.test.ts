@@ -16,7 +16,7 @@ async function makeDirectory(): Promise<string> {
 const processOf = (path: string): string => /^\/proc\/\d+/.exec(path)?.[0] ?? expect.fail(path);
 
 describe('files that only root may open', () => {
-  it('are held, whatever takes their name, by one process, which ends with the last of them', async () => {
+  it('are held by one process even if they are replaced; it ends when the last is released', async () => {
     const directory = await makeDirectory();
     const holder = new RootFileHolder(['env', '--']);
     const held = [];
@@ -40,7 +40,7 @@ describe('files that only root may open', () => {
     await eventually(() => !existsSync(process ?? ''), 'the end of the process');
   });
 
-  it('are held again once all were released', async () => {
+  it('can be held again after all were released', async () => {
     const path = join(await makeDirectory(), 'file');
     await writeFile(path, 'content');
     const holder = new RootFileHolder(['env', '--']);
@@ -50,14 +50,14 @@ describe('files that only root may open', () => {
     }
   });
 
-  it('that cannot be opened are left to whoever reads them to say why', async () => {
+  it('are left to their reader, which reports the error, if they cannot be opened', async () => {
     const path = join(await makeDirectory(), 'missing');
     const holder = new RootFileHolder(['env', '--']);
     await using held = await holder.hold(path, 'the volume');
     expect(held.path).toBe(path);
   });
 
-  it('cannot be held where nothing runs as root, which is said', async () => {
+  it('cannot be held, with an error, if no program can run as root', async () => {
     const holder = new RootFileHolder(['sh', '-c', 'echo no such luck >&2; exit 1']);
     for (let time = 0; time < 2; time++) {
       await expect(holder.hold('/x', 'the volume private of work')).rejects.toThrow(
