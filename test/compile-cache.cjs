@@ -1,8 +1,7 @@
 /**
- * Loaded before the built programs by NODE_OPTIONS: keeps what V8 has compiled of them in the directory of the
- * run, for the next start with the same command. They are started thousands of times, and compiling takes a fifth of each start; Node.js
- * itself can do so from 22 on (NODE_COMPILE_CACHE). What runs is the same: V8 takes what it has compiled for this very
- * text only.
+ * Preloaded into the built programs through NODE_OPTIONS: caches V8's compiled code in the directory of the run, for the
+ * next start with the same command. They are started thousands of times, and compiling takes a fifth of each start.
+ * Node.js itself has such a cache from 22 on (NODE_COMPILE_CACHE). V8 only accepts compiled code of the same source text.
  */
 const { readFileSync, renameSync, writeFileSync } = require('node:fs');
 const Module = require('node:module');
@@ -20,10 +19,10 @@ Module.prototype._compile = function (text, filename, ...others) {
   const command = /^[\w-]*$/.exec(process.argv[2] ?? '')?.[0] ?? 'others';
   const kept = path.join(DIRECTORY, `${path.basename(filename)}.${command}`);
   const cachedData = contentOf(kept);
-  // As Node.js does; the first line stays the first.
+  // As Node.js does; line numbers stay the same.
   const source = Module.wrap(text.replace(/^#!/, '//'));
   const script = new Script(source, { filename, cachedData });
-  // At the end, when all that this command needs has been compiled.
+  // At exit, everything that this command needs has been compiled.
   if (cachedData === undefined) process.once('exit', () => keep(kept, script.createCachedData()));
   const run = script.runInThisContext();
   const require = Module.createRequire(filename);
@@ -38,12 +37,12 @@ function contentOf(file) {
   }
 }
 
-/** Others may read or write it at the same time. */
+/** Writes the file atomically, as other processes may read or write it at the same time. */
 function keep(file, bytes) {
   try {
     writeFileSync(`${file}.${process.pid}`, bytes);
     renameSync(`${file}.${process.pid}`, file);
   } catch {
-    // The run of the tests is over, and its directory gone; or this user may not write there.
+    // The run of the tests has ended, and its directory was removed; or this user may not write there.
   }
 }

@@ -46,7 +46,7 @@ beforeEach(() => {
   mkdirSync(home);
 });
 
-/** Backs up `home` and restores it, completely and without a remark; gives the path of the copy. */
+/** Backs up `home` and restores it, completely and without a remark; returns the path of the copy. */
 async function throughBackup(): Promise<string> {
   const remarks = new NotedRemarks();
   const target = join(directory, 'restored');
@@ -243,7 +243,7 @@ describe('permissions', () => {
     }
   });
 
-  /** Reads the home as an ordinary user with the given sudo; gives the outcome. */
+  /** Reads the home as an ordinary user with the given sudo; returns the outcome. */
   function readBy(sudo: string | undefined, ...tar: string[]): unknown {
     const bundle = join(directory, 'read-home.mjs');
     buildSync({

@@ -1,4 +1,4 @@
-/** The built VM agent within the process of coffer-server.cjs, for which it looks like a child process. */
+/** The built VM agent in the process of coffer-server.cjs, to which it looks like a child process. */
 const childProcess = require('node:child_process');
 const { EventEmitter } = require('node:events');
 const fs = require('node:fs');
@@ -6,10 +6,10 @@ const os = require('node:os');
 const { Readable, Writable } = require('node:stream');
 const { start } = require('./program-in-process.cjs');
 
-/** No process has such an id: PID_MAX_LIMIT of Linux. */
+/** The largest id of a real process (PID_MAX_LIMIT of Linux); agents get larger ones. */
 const LARGEST_PID = 2 ** 22;
 
-/** Those that run, by their ids. */
+/** The running agents, by their ids. */
 const agents = new Map();
 let started = 0;
 
@@ -31,7 +31,7 @@ class Agent extends EventEmitter {
     agents.set(this.pid, this);
     const modules = () => ({
       os: { ...os, homedir: () => env.HOME },
-      // The program reads a pipe in a way of its own, by its descriptor.
+      // The program would read a pipe by its descriptor.
       fs: { ...fs, fstatSync: (fd, ...rest) => (fd === 0 ? NO_PIPE : fs.fstatSync(fd, ...rest)) },
       child_process: {
         ...childProcess,
@@ -39,7 +39,7 @@ class Agent extends EventEmitter {
       },
     });
     const onExit = (status) => this.#end(status, null);
-    // As a program that is started, it does not run before whoever starts it waits for it.
+    // Like a real process, it does not run before `spawn` has returned.
     setImmediate(() => {
       if (!agents.has(this.pid)) return;
       this.#process = start(program, words, { streams, env, modules, onExit });
@@ -65,7 +65,7 @@ class Agent extends EventEmitter {
 
 const NO_PIPE = { isFIFO: () => false, isSocket: () => false };
 
-/** Two ends of a pipe. What is written is copied, as the kernel does: the writer may use its memory again. */
+/** Both ends of a pipe. What is written is copied, as by the kernel, because the writer may reuse its memory. */
 function pipe() {
   let written;
   let hasEnded = false;
@@ -113,7 +113,7 @@ exports.withAgent = (program) => ({
       : childProcess.spawn(file, args, options),
 });
 
-/** As process.kill. */
+/** process.kill, for agents as well. */
 exports.kill = (pid, signal) => {
   const id = Math.abs(pid);
   if (id <= LARGEST_PID) return process.kill(pid, signal);

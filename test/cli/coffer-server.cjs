@@ -1,7 +1,7 @@
 /**
- * Runs the built coffer time and again in one process: coffer-server.cjs PROGRAM. What Node.js needs to start, and V8 to
- * compile, is spent once. The VM agent of a folder system runs in the same process. Requests come on descriptor 3, a
- * line of JSON each, and the answers go to descriptor 4: see served-coffer.ts.
+ * Runs the built coffer repeatedly in one process: coffer-server.cjs PROGRAM. Node.js starts, and V8 compiles, only once.
+ * The VM agent of a folder system runs in the same process. Requests arrive on descriptor 3, a line of JSON each, and the
+ * answers go to descriptor 4: see served-coffer.ts.
  */
 const crypto = require('node:crypto');
 const { EventEmitter } = require('node:events');
@@ -15,13 +15,13 @@ const { clockAt } = require('./fixed-clock.cjs');
 const { loadProgram, start } = require('./program-in-process.cjs');
 
 const [REQUESTS, ANSWERS] = [3, 4];
-/** A run that hangs is over after so many milliseconds, and this process with it. */
+/** After so many milliseconds, a run that hangs is ended, together with this process. */
 const PATIENCE = 120_000;
 const [, , file] = process.argv;
 const coffer = loadProgram(file);
 const agent = loadProgram(path.join(path.dirname(file), 'coffer-vm-agent'));
 
-/** The process of the run that goes on. */
+/** The process object of the current run. */
 let current = new EventEmitter();
 process.on('uncaughtException', (error) => {
   if (!current.emit('uncaughtException', error)) throw error;
@@ -53,7 +53,7 @@ function runCoffer({ words, directory, environment }) {
   });
 }
 
-/** What was derived before: a test reads the same few backups time and again, and this takes longest of all. */
+/** Derived keys: tests read the same few backups again and again, and deriving the keys takes longest. */
 const derived = new Map();
 
 function scrypt(password, salt, length, options, done) {
@@ -68,7 +68,7 @@ function scrypt(password, salt, length, options, done) {
   });
 }
 
-/** A stream that keeps what is written. */
+/** A stream that collects what is written. */
 class Kept extends Writable {
   #pieces = [];
 
@@ -82,7 +82,7 @@ class Kept extends Writable {
   }
 }
 
-/** A pipe takes only so much at once. */
+/** Writes an answer, in pieces if the pipe cannot take it at once. */
 function answer(run) {
   let bytes = Buffer.from(`${JSON.stringify(run)}\n`);
   while (bytes.length > 0) bytes = bytes.subarray(writeSync(ANSWERS, bytes));
@@ -92,7 +92,7 @@ async function serve() {
   const requests = new Socket({ fd: REQUESTS, readable: true, writable: false });
   for await (const line of createInterface({ input: requests })) {
     const run = await runCoffer(JSON.parse(line));
-    // Nobody finds this process in the directory of a run that is over.
+    // The process must not remain in the directory of a finished run, which is removed.
     process.chdir('/');
     answer(run);
     if (run.status === null) break;

@@ -51,7 +51,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     return part?.name ?? '';
   }
 
-  /** Changes a byte in the middle of a part of `work`; gives the path of the damaged backup in the storage VM. */
+  /** Changes a byte in the middle of a part of `work`; returns the path of the damaged backup in the storage VM. */
   function damage(file: string): string {
     const name = file === 'private.img' && format === 'coffer-1' ? dataOfWork() : memberOf(file);
     const content = membersOf(bytes).find((member) => member.name.startsWith(name))?.content;

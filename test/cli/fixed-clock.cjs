@@ -1,4 +1,4 @@
-// Loaded before coffer by NODE_OPTIONS: the clock stands at FIXED_CLOCK.
+// Preloaded through NODE_OPTIONS: stops the clock at FIXED_CLOCK.
 exports.clockAt = (text) => {
   const time = Date.parse(text);
   return class extends Date {

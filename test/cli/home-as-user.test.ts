@@ -49,7 +49,7 @@ function run(...args: string[]): SpawnSyncReturns<string> {
   return spawnSync(program, rest, { ...otherUser, encoding: 'utf8', env: environment() });
 }
 
-/** Backs up dom0's home and vault into dom0; gives the file. */
+/** Backs up dom0's home and vault into dom0; returns the file. */
 function backUp(): string {
   mkdirSync(join(box.directory, 'kept'), { recursive: true });
   const made = run('backup', '-y', join(box.directory, 'kept'), 'dom0', 'vault');

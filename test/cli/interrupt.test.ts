@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { eventually } from '../eventually.ts';
 import { Box } from './box.ts';
 
-/** Interrupts a run as soon as `begun` holds; gives its exit status and standard error. */
+/** Interrupts a run as soon as `begun` holds; returns its exit status and standard error. */
 async function interrupt(
   box: Box,
   args: readonly string[],

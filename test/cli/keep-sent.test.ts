@@ -56,7 +56,7 @@ function bytesOf(box: Box, names: readonly string[]): number {
   return names.reduce((sum, name) => sum + statSync(join(box.backups, name)).size, 0);
 }
 
-/** Makes the next backup; gives its result, and how many bytes it has stored. */
+/** Makes the next backup; returns its result, and how many bytes it has stored. */
 function next(box: Box, words: readonly string[] = []): Record<string, unknown> & { sent: number } {
   const before = new Set(readdirSync(box.backups));
   const all = [...BACKUP, ...box.where, ...box.secret, ...words, '--json', 'backups', 'work'];

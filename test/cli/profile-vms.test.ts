@@ -175,7 +175,7 @@ describe('the passphrase of an official profile', () => {
     expect(box.coffer(['list', '-d', 'usb', '-p', file, 'backups'])).toMatchObject({ status: 0 });
   });
 
-  /** Backs up with what `service` answers; gives the outcome, and whether `passphrase` opens the backup. */
+  /** Backs up with what `service` answers; returns the outcome, and whether `passphrase` opens the backup. */
   const ask = async (
     service: string,
     passphrase = '',

@@ -1,5 +1,5 @@
-// Loaded into coffer by arena.ts: leaves the peak of its resident memory, in bytes, in a file. It is the
-// kernel's own figure; that of getrusage would count the memory of whoever started coffer as well.
+// Preloaded into coffer by arena.ts: writes the peak of its resident memory, in bytes, to a file. The figure is from
+// /proc, because that of getrusage includes the memory of the process that started coffer.
 const { readFileSync, writeFileSync } = require('node:fs');
 
 process.on('exit', () => {

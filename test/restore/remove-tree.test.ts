@@ -32,7 +32,7 @@ beforeEach(() => {
   if (otherUser.uid !== undefined) chownSync(home, otherUser.uid, otherUser.gid);
 });
 
-/** Runs `code` as an ordinary user with the given sudo; gives its output. */
+/** Runs `code` as an ordinary user with the given sudo; returns its output. */
 function asUser(code: string, sudo = 'echo "sudo: a password is required" >&2; exit 1'): string {
   const bundle = join(directory, 'code.mjs');
   const sources = fileURLToPath(new URL('../../dom0-agent/restore/', import.meta.url));

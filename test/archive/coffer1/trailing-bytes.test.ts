@@ -14,7 +14,7 @@ beforeAll(async () => {
   archive = await makeArchive({ 'vm5/private.img': Buffer.alloc(30_000, 'data') });
 });
 
-/** Reads all of an archive; gives how many bytes its files had. */
+/** Reads all of an archive; returns how many bytes its files had. */
 async function readAll(input: ByteSource): Promise<number> {
   const reader = await openArchive(input, Buffer.from(PASSPHRASE), never);
   let files = (await reader.qubesXml()).length > 0 ? 1 : 0;

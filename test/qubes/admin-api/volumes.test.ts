@@ -26,7 +26,7 @@ async function privateOf(system: QubesdSystem, name: string): Promise<[Qube, Vol
   return [qube, volume];
 }
 
-/** Writes `content` into the image of the private volume of `work`; gives its path. */
+/** Writes `content` into the image of the private volume of `work`; returns its path. */
 function writeImage(scene: Scene, content: string): string {
   const { store } = scene.qubesd;
   const volume = store.qubes.get('work')?.volumes.get('private');

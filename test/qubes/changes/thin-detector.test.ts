@@ -38,7 +38,7 @@ beforeEach(async () => {
   for (let block = 0; block < 10; block++) pool.write(block);
 });
 
-/** Makes a backup; gives the changes since the last one, and the extents of data. */
+/** Makes a backup; returns the changes since the last one, and the extents of data. */
 async function backUp(): Promise<{ changes: Changes; extents: unknown }> {
   const warn = (text: string): void => void warnings.push(text);
   const surroundings = {

@@ -79,7 +79,7 @@ interface Backup {
   readonly whileHeld?: () => Promise<void>;
 }
 
-/** Makes a backup of the volume; gives the reported changes. */
+/** Makes a backup of the volume; returns the reported changes. */
 async function backUp(backup: string, options: Backup = {}): Promise<Changes> {
   const {
     since,

@@ -34,7 +34,7 @@ beforeEach(async () => {
   pool.markClean();
 });
 
-/** Makes a backup; gives the changes since the last one, and the extents of data. */
+/** Makes a backup; returns the changes since the last one, and the extents of data. */
 async function backUp(isStored = true): Promise<{ changes: Changes; extents: unknown }> {
   const surroundings = {
     ...{ runAsRoot: pool.run, linesAsRoot: lineRunnerBehind(['true']), bytesAsRoot: pool.bytes },
