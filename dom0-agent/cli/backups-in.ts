@@ -195,7 +195,7 @@ class Looking implements AsyncDisposable {
     // openArchive wipes what it is given.
     const copy = Buffer.from(this.#passphrase);
     try {
-      const siblings = siblingsIn(files, this.#storage, this.#directory, this.#signal);
+      const siblings = siblingsIn(files, () => this.#storage.browse(this.#directory, this.#signal));
       const options = { siblings, keys: this.#keys };
       const reader = await openArchive(file, copy, this.#signal, options);
       const contents = readContents(await reader.qubesXml(), reader.header);

@@ -3,6 +3,7 @@ import { formatTime, timeInName } from '../../shared/local-time.ts';
 import type { Report } from '../../shared/report.ts';
 import { SeriesKeys } from '../archive/coffer1/series-keys.ts';
 import { fileIn } from '../transport/location.ts';
+import type { Listing } from '../transport/storage.ts';
 import { isRefusal } from '../transport/storage-errors.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { type FoundBackup, backupsIn } from './backups-in.ts';
@@ -38,7 +39,8 @@ export async function openChosenBackup(
   const ask = async (): Promise<Buffer> =>
     Buffer.from((given ??= await askPassphrase(flags.passphraseFile, signal)));
   const keys = new SeriesKeys();
-  const open = (file: string) => openBackup(opened, file, flags, report, signal, ask, keys);
+  const open = (file: string, listing?: Listing) =>
+    openBackup(opened, file, flags, report, signal, ask, { keys, listing });
   try {
     const [, dated, date] = WITH_DATE.exec(location) ?? [];
     const backup = await open(location).catch(async (error: unknown) => {
@@ -54,7 +56,7 @@ export async function openChosenBackup(
       const reading = backupsIn(storage, listing, directory, passphrase, signal, keys);
       const { backups } = await reading.finally(() => passphrase.fill(0));
       const found = choose(backups, isDirectory ? undefined : date, location, report);
-      const newest = await open(fileIn(directory, found.untrustedName));
+      const newest = await open(fileIn(directory, found.untrustedName), listing);
       if (isDirectory) await warnOfNewer(opened, newest.reader.inSeries, report);
       return newest;
     });

@@ -9,7 +9,7 @@ import { withSizeLimits } from '../contents/size-limits.ts';
 import type { BackupContents } from '../qubes/backup-contents.ts';
 import { withIncompleteUnusable } from '../contents/incomplete-qubes.ts';
 import { readContents } from '../contents/read-contents.ts';
-import type { FetchSource, Source, Storage } from '../transport/storage.ts';
+import type { FetchSource, Listing, Source, Storage } from '../transport/storage.ts';
 import { siblingsIn } from './siblings.ts';
 import type { ArchiveFlags } from './archive-options.ts';
 import { askPassphrase } from './questions.ts';
@@ -22,6 +22,13 @@ export interface OpenedBackup extends AsyncDisposable {
   readonly source: Source;
   readonly reader: ArchiveReader;
   readonly contents: BackupContents;
+}
+
+/** What is known already of the directory that a backup is in. */
+interface KnownOfDirectory {
+  readonly keys?: SeriesKeys;
+  /** What it had in it a moment ago. */
+  readonly listing?: Listing | undefined;
 }
 
 /**
@@ -37,7 +44,7 @@ export async function openBackup(
   report: Report,
   signal: AbortSignal,
   ask = (): Promise<Buffer> => askPassphrase(flags.passphraseFile, signal),
-  keys = new SeriesKeys(),
+  { keys = new SeriesKeys(), listing }: KnownOfDirectory = {},
 ): Promise<OpenedBackup> {
   const place = await aboutField('dest-vm', () => storage(flags));
   const from = flags.command === true ? { command: location } : { file: location };
@@ -55,10 +62,12 @@ export async function openBackup(
   };
   try {
     passphrase ??= await ask();
-    const reading = openArchive(source.place?.file ?? source, passphrase, signal, {
+    const there = source.place;
+    const list = async (): Promise<Listing> =>
+      listing ?? (await place.browse(there?.directory ?? '', signal));
+    const reading = openArchive(there?.file ?? source, passphrase, signal, {
       forcedFilter: flags.compressionFilter,
-      siblings:
-        source.place && siblingsIn(source.place.files, place, source.place.directory, signal),
+      siblings: there && siblingsIn(there.files, list),
       keys,
     }).then(async (opened) => {
       const contents = readContents(await opened.qubesXml(), opened.header);

@@ -1,17 +1,12 @@
 import type { OpenedDirectory } from '../../shared/byte-streams.ts';
 import type { Siblings } from '../archive/coffer1/series-files.ts';
 import { timeOfBackupName } from '../backup/new-backup-file.ts';
-import type { ListedEntry, Storage } from '../transport/storage.ts';
+import type { ListedEntry, Listing } from '../transport/storage.ts';
 
 /** The files of a directory, for a backup that needs others. They are only listed when they are needed. */
-export function siblingsIn(
-  files: OpenedDirectory,
-  storage: Storage,
-  directory: string,
-  signal: AbortSignal,
-): Siblings {
+export function siblingsIn(files: OpenedDirectory, list: () => Promise<Listing>): Siblings {
   const untrustedNames = async (): Promise<string[]> => {
-    const { entries } = await storage.browse(directory, signal);
+    const { entries } = await list();
     return entries
       .filter(({ kind, untrustedName }) => kind === 'FILE' && !untrustedName.endsWith('.partial'))
       .toSorted(byNameNewestFirst)
