@@ -138,7 +138,7 @@ async function restoreElsewhere(backups: string, look: Look, fileOf: FileOf): Pr
     await desktop.sees('Which backup?');
     await desktop.press('Next');
     await desktop.sees('Which qubes do you want to restore?');
-    await desktop.press('work');
+    await opened.press('work');
     await desktop.sees('Its net qube {name} is neither here nor selected. Instead:');
     await desktop.takePicture(fileOf('restore-3-what-missing'));
   } finally {
