@@ -192,17 +192,24 @@ function lookAtAll(): Seen[] | false {
 
 /** Everything that is shown at and below `at`. */
 function lookAt(at: Accessible, path: readonly number[]): Seen[] {
-  const below = childrenOf(at).flatMap((child, index) => lookAt(child, [...path, index]));
   const state = at.get_state_set();
   const { SHOWING, SENSITIVE, CHECKED, FOCUSED } = Atspi.StateType;
-  if (!state.contains(SHOWING)) return below;
+  const isShown = state.contains(SHOWING);
+  // The desktop and its programs do not count as shown; in a window, nothing is shown in what is not.
+  if (!isShown && path.length > 1) return [];
+  const below = childrenOf(at).flatMap((child, index) => lookAt(child, [...path, index]));
+  if (!isShown) return below;
+  const role = at.get_role_name();
+  // Each question is a message to the window: those are not asked whose answer is known.
+  const isField = /text|password|spin|combo/.test(role);
   return [
     {
       path,
-      role: at.get_role_name(),
+      role,
       name: at.name ?? '',
-      label: labelOf(at),
-      text: textOf(at),
+      label: isField ? labelOf(at) : '',
+      // That of a label is its name.
+      text: isField || role === 'table cell' ? textOf(at) : '',
       key: at.get_action_iface()?.get_key_binding(0) ?? '',
       isEnabled: state.contains(SENSITIVE),
       isChecked: state.contains(CHECKED),
