@@ -17,7 +17,7 @@ const PLAN = {
   ...{ mostRead: 2e6, mostSeconds: null, lastEffort: null },
   qubes: [
     { name: 'work', size: 3e6, used: 1e6, ...qube },
-    { name: 'vault', size: 3e6, used: 1e6, ...qube },
+    { name: 'vault', size: 3e6, used: 1e6, ...qube, sinceLast: 'changed', changed: 1e6 },
   ],
   ...{ series: null, unknown: null, problems: [] },
 };
@@ -165,18 +165,21 @@ describe('the window of a backup, with recorded events,', () => {
     coffer.play('backup', [...steps, { wait: 'gate' }, partly, { exit: 1 }]);
     await using desktop = await whereTo(coffer);
     await desktop.press('Next');
+    await desktop.sees('not in the earlier backups: all of it is new');
     await desktop.press('Back up');
     coffer.release('gate');
     await desktop.sees('The backup is not complete');
     await desktop.sees('1 of 2 qubes is not in this backup:');
     await desktop.sees('vault: vault was started');
     const changes = { changedVms: 1, newBytes: 1e6, knownBytes: 3e6, checked: true };
-    coffer.play('backup', [...steps, { ...RESULT, ...changes }]);
+    const onDisk = { path: '/run/media/user/disk/one' };
+    coffer.play('backup', [...steps, { ...RESULT, ...changes, ...onDisk }]);
     await desktop.press('Try these again');
     await desktop.press('Back up');
     await desktop.sees('The backup is complete');
     await desktop.sees(/1 qube changed: .* is new/);
     await desktop.sees('The backup was read back and checked.');
+    await desktop.sees('Unmount the disk in usb before you unplug it.');
     expect(coffer.commands.at(-1)).toMatch(/ -- backups vault$/);
   }, 120_000);
 });
