@@ -1,3 +1,4 @@
+import { closeSync, constants, openSync } from 'node:fs';
 import { link, lstat, open, rename, rm, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
@@ -35,12 +36,12 @@ export class AtomicFile implements LocalSink {
   #isPublished = false;
   #isAbandoned = false;
 
-  private constructor(file: string, handle: FileHandle) {
+  private constructor(file: string, handle: FileHandle, cleanup: CleanupProcess) {
     this.path = file;
     this.#partial = file + PARTIAL;
     this.#handle = handle;
     this.#sync = new BackgroundSync(handle);
-    this.#cleanup = CleanupProcess.toRemove(this.#partial);
+    this.#cleanup = cleanup;
   }
 
   /**
@@ -60,7 +61,9 @@ export class AtomicFile implements LocalSink {
       await requireSpace(directory, expectedBytes);
       const file = path.join(directory, name);
       await requireAbsent(file);
-      return new AtomicFile(file, await open(file + PARTIAL, 'wx', 0o600));
+      const cleanup = createTemporary(file + PARTIAL);
+      const { O_RDWR, O_NOFOLLOW } = constants;
+      return new AtomicFile(file, await open(file + PARTIAL, O_RDWR | O_NOFOLLOW), cleanup);
     } catch (error) {
       throw toStorageFailure(error);
     }
@@ -109,6 +112,15 @@ export class AtomicFile implements LocalSink {
     await rm(this.#partial, { force: true });
     this.#cleanup.cancel();
   }
+}
+
+/**
+ * Creates an empty file that is removed when this program is killed. Both at once, since it may be killed between any two
+ * turns of the event loop. Not the other way round: the file of another program, which has it already, must stay.
+ */
+function createTemporary(file: string): CleanupProcess {
+  closeSync(openSync(file, 'wx', 0o600));
+  return CleanupProcess.toRemove(file);
 }
 
 async function requireSpace(directory: string, expectedBytes: number | undefined): Promise<void> {

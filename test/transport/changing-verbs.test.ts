@@ -173,7 +173,7 @@ describe.each<[string, (home: Home) => Storage]>([
 
   it.each<[string, string, number, string]>([
     ['does not exist', 'none', 1, 'does not exist'],
-    ['is shorter than the range', 'one', BACKUP.length + 1, 'shorter'],
+    ['is shorter than the range', 'one', BACKUP.length + 1, 'too short'],
     ['is in another directory', '../one', 1, 'plain name'],
     ['is not a regular file', 'pipe', 1, 'not a regular file'],
   ])(
