@@ -1,17 +1,21 @@
 import { FailedError } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
 import { dataWithin } from '../../shared/sparse-data.ts';
-import { INCOMPLETE, QUBES_XML } from '../archive/archive.ts';
 import type { Content } from '../archive/content.ts';
 import { volumePath } from '../contents/archived-files.ts';
-import { formatFirewallXml } from '../qubes/xml/firewall-xml.ts';
 import type { Volume } from '../qubes/qube.ts';
-import { backupQubesXml } from '../qubes/xml/backup-qubes-xml.ts';
 import { type QubesSystem, SystemGoneError } from '../qubes/system.ts';
 import { type HomeRemarks, homeTar, pathsTar } from './home-tar.ts';
 import { type ArchiveLayout } from './backup-formats.ts';
 import type { MeasuredPlan } from './plan-home.ts';
 import { HeldVolumes } from './held-volumes.ts';
+import {
+  DOM0_PATHS,
+  emptyFile,
+  incompleteFile,
+  qubesXmlFile,
+  settingsOf,
+} from './settings-files.ts';
 import { domainOf, originOf } from './volume-identity.ts';
 import { holdVolumeSource, type KnownChanges } from './volume-source.ts';
 import type { PlannedQube } from './plan-backup.ts';
@@ -32,9 +36,6 @@ export interface BackedUp {
 
 /** The same, for a VM that is being backed up. */
 type QubeRow = { -readonly [Key in keyof BackedUp]: BackedUp[Key] };
-
-/** Where dom0's configuration is in an archive. */
-const DOM0_PATHS = 'dom0-home/paths';
 
 /** Where volumes are read from, and how. */
 export interface Reading {
@@ -120,7 +121,7 @@ export class BackupFiles implements AsyncDisposable {
    * @param created when the backup was begun
    */
   async *all(created: Date): AsyncGenerator<Content, void, undefined> {
-    yield smallFile(QUBES_XML, this.#qubesXml(created));
+    yield qubesXmlFile(this.#plan, this.#layout, created);
     if (this.#layout.settingsFirst) yield* this.#settingsThenVolumes();
     else yield* this.#qubeByQube();
     this.#requireAnyWhole();
@@ -138,34 +139,9 @@ export class BackupFiles implements AsyncDisposable {
     );
   }
 
-  #qubesXml(created: Date): string {
-    return backupQubesXml({
-      created,
-      dom0: this.#plan.dom0,
-      dom0Home:
-        this.#plan.dom0Home === undefined
-          ? undefined
-          : {
-              directory: this.#layout.homePath,
-              user: this.#plan.dom0Home.user,
-              size: this.#layout.homeSize,
-            },
-      dom0Paths: this.#plan.dom0Paths && {
-        directory: DOM0_PATHS,
-        paths: this.#plan.dom0Paths.paths,
-        size: this.#plan.dom0Paths.size.expected,
-      },
-      qubes: this.#plan.qubes.map((planned) => ({
-        qube: planned.qube,
-        directory: planned.directory,
-        size: this.#layout.qubeSize(planned),
-      })),
-    });
-  }
-
   async *#settingsThenVolumes(): AsyncGenerator<Content, void, undefined> {
     for (const { planned, row } of this.#planned()) {
-      const settings = await this.#attempt(row, () => this.#settings(planned));
+      const settings = await this.#attempt(row, () => settingsOf(this.#system, planned));
       yield* settings ?? [];
       if (settings?.length === 0 && planned.volumes.length === 0) yield emptyFile(planned);
     }
@@ -181,7 +157,7 @@ export class BackupFiles implements AsyncDisposable {
   async *#qubeByQube(): AsyncGenerator<Content, void, undefined> {
     for (const { planned, row } of this.#planned()) {
       for (const volume of planned.volumes) yield* this.#volume(planned, volume, row);
-      const settings = await this.#settings(planned);
+      const settings = await settingsOf(this.#system, planned);
       yield* settings;
       if (settings.length + planned.volumes.length === 0) yield emptyFile(planned);
       this.#report.finished(row.name, row.failure);
@@ -226,18 +202,6 @@ export class BackupFiles implements AsyncDisposable {
     yield { kind: 'volume', path, domain, origin, size, extents, changed, check, read };
     await this.#attempt(row, () => image.requireUnchanged());
     if (row.failure === undefined) image.keep();
-  }
-
-  /** The small files of a VM. */
-  async #settings({ qube, directory }: PlannedQube): Promise<Content[]> {
-    const files: Content[] = [];
-    const firewall = await this.#system.firewall(qube.name);
-    if (firewall !== undefined) {
-      files.push(smallFile(`${directory}/firewall.xml`, formatFirewallXml(firewall)));
-    }
-    const notes = await this.#system.notes(qube.name);
-    if (notes !== '') files.push(smallFile(`${directory}/notes.txt`, notes));
-    return files;
   }
 
   /**
@@ -328,17 +292,4 @@ function newRow({ qube, volumes, running }: PlannedQube, nowRunning: Held['runni
 /** Whether an error makes only its VM fail, not the backup: if the format has a way to say that a VM is incomplete. */
 function failsAlone(error: unknown, { tellsIncomplete }: ArchiveLayout): error is FailedError {
   return tellsIncomplete && error instanceof FailedError && !(error instanceof SystemGoneError);
-}
-
-function smallFile(path: string, text: string): Content {
-  return { kind: 'file', path, bytes: Buffer.from(text) };
-}
-
-/** Every VM has at least one file, so that a missing VM is noticed: the official tools do the same. */
-function emptyFile({ directory }: PlannedQube): Content {
-  return smallFile(`${directory}/empty`, '');
-}
-
-function incompleteFile({ directory }: PlannedQube, why: string): Content {
-  return smallFile(`${directory}/${INCOMPLETE}`, why);
 }
