@@ -20,6 +20,13 @@ while IFS= read -r line; do
 done`;
 const ANSWER_LENGTH = 20;
 
+interface HoldingProcess {
+  readonly child: ChildProcess;
+  readonly answers: PipeReader;
+  /** How many files it holds. */
+  held: number;
+}
+
 /**
  * Holds files that only root may open: one small process has a descriptor for each, through which root can open it. The
  * process runs as long as any file is held.
@@ -28,8 +35,8 @@ export class RootFileHolder {
   readonly #rootPrefix: readonly string[];
   /** One request at a time: an answer does not say which request it belongs to. */
   readonly #turn = new Semaphore(1);
-  #process: { readonly child: ChildProcess; readonly answers: PipeReader } | undefined;
-  #held = 0;
+  /** The one that holds files from now on. */
+  #process: HoldingProcess | undefined;
 
   /** @param rootPrefix see `rootPrefix` in run-program.ts */
   constructor(rootPrefix: readonly string[]) {
@@ -40,35 +47,38 @@ export class RootFileHolder {
 
   async #hold(path: string, label: string): Promise<HeldFile> {
     if (path.includes('\n')) throw new FailedError(`${label} has a line break in its path`);
-    const { child, answers } = (this.#process ??= this.#start());
-    child.stdin.write(`hold ${path}\n`);
-    const answer = (await answers.take(ANSWER_LENGTH))?.toString();
+    const holding = (this.#process ??= this.#start());
+    holding.child.stdin.write(`hold ${path}\n`);
+    const answer = (await holding.answers.take(ANSWER_LENGTH))?.toString();
     if (answer === undefined) {
       this.#process = undefined;
-      throw new FailedError(`${label} cannot be read as root: ${whyEnded(await child.ended)}`);
+      throw new FailedError(
+        `${label} cannot be read as root: ${whyEnded(await holding.child.ended)}`,
+      );
     }
-    this.#held++;
+    holding.held++;
     const [pid, descriptor] = answer.trim().split(/ +/);
     return {
       // If it cannot be opened, reading it will fail, and say why.
       path: descriptor === undefined ? path : `/proc/${pid}/fd/${descriptor}`,
-      [Symbol.asyncDispose]: () => this.#turn.run(() => this.#drop(descriptor)),
+      [Symbol.asyncDispose]: () => this.#turn.run(() => this.#drop(holding, descriptor)),
     };
   }
 
-  async #drop(descriptor: string | undefined): Promise<void> {
-    const child = this.#process?.child;
-    if (descriptor !== undefined) child?.stdin.write(`drop ${descriptor}\n`);
-    if (--this.#held > 0) return;
-    this.#process = undefined;
-    child?.stdin.end();
-    await child?.ended;
+  /** A descriptor is one of its own process: in another that was started since, the same number may be another file. */
+  async #drop(holding: HoldingProcess, descriptor: string | undefined): Promise<void> {
+    const { child } = holding;
+    if (descriptor !== undefined) child.stdin.write(`drop ${descriptor}\n`);
+    if (--holding.held > 0) return;
+    if (this.#process === holding) this.#process = undefined;
+    child.stdin.end();
+    await child.ended;
   }
 
-  #start() {
+  #start(): HoldingProcess {
     const command = [...this.#rootPrefix, 'bash', '-c', SCRIPT];
     const child = new ChildProcess(command, { stdin: 'pipe', env: ENVIRONMENT });
-    return { child, answers: new PipeReader(child.stdout) };
+    return { child, answers: new PipeReader(child.stdout), held: 0 };
   }
 }
 

@@ -27,7 +27,7 @@ describe('files that only root may open', () => {
       await writeFile(`${path}.new`, 'new');
       await rename(`${path}.new`, path);
     }
-    const [process, ...others] = new Set(held.map(({ path }) => processOf(path)));
+    const [holding, ...others] = new Set(held.map(({ path }) => processOf(path)));
     expect(others).toEqual([]);
     for (const [i, { path }] of held.entries()) {
       expect(await readFile(path, 'utf8')).toBe(`old ${i}`);
@@ -37,7 +37,7 @@ describe('files that only root may open', () => {
     await eventually(() => !existsSync(first?.path ?? ''), 'the first to be released');
     expect(await readFile(rest[0]?.path ?? '', 'utf8')).toBe('old 1');
     for (const each of rest) await each[Symbol.asyncDispose]();
-    await eventually(() => !existsSync(process ?? ''), 'the end of the process');
+    await eventually(() => !existsSync(holding ?? ''), 'the end of the process');
   });
 
   it('can be held again after all were released', async () => {
@@ -48,6 +48,23 @@ describe('files that only root may open', () => {
       await using held = await holder.hold(path, 'the volume');
       expect(await readFile(held.path, 'utf8')).toBe('content');
     }
+  });
+
+  it('stay held when those of a process that was killed are released', async () => {
+    const directory = await makeDirectory();
+    const paths = ['one', 'two'].map((name) => join(directory, name));
+    for (const path of paths) await writeFile(path, path);
+    const [one = '', two = ''] = paths;
+    const holder = new RootFileHolder(['env', '--']);
+    const lost = await holder.hold(one, 'the volume');
+    process.kill(Number(processOf(lost.path).slice('/proc/'.length)), 'SIGKILL');
+    await eventually(() => !existsSync(lost.path), 'the end of the process');
+    await expect(holder.hold(two, 'the volume')).rejects.toThrow('cannot be read as root');
+    await using held = await holder.hold(two, 'the volume');
+    await lost[Symbol.asyncDispose]();
+    await using other = await holder.hold(one, 'the volume');
+    expect(await readFile(held.path, 'utf8')).toBe(two);
+    expect(await readFile(other.path, 'utf8')).toBe(one);
   });
 
   it('are left to their reader, which reports the error, if they cannot be opened', async () => {
