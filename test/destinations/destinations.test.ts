@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -118,6 +119,13 @@ function restored(command: string): Run {
   return box.loud(['restore', ...from, '-y', '--rename-conflicting', 'work']);
 }
 
+/** What the document says to write into the configuration of `ssh`, so that it keeps one connection open. */
+function keptOpen(): string {
+  const [, lines = ''] = /^ {4}Host example\.org\n((?: {6}.*\n)+)/m.exec(DOCUMENT) ?? [];
+  expect(lines).toContain('ControlMaster auto');
+  return lines.replace('~/.ssh', box.directory);
+}
+
 describe('an OpenSSH server', () => {
   const PLACES = (): Record<string, string> => ({
     'ssh backup@example.org': `ssh -F ${box.directory}/ssh.conf server`,
@@ -133,8 +141,9 @@ describe('an OpenSSH server', () => {
     expect(run.status, run.stderr).toBe(0);
   });
 
-  it('stores a series through coffer-ssh', async () => {
-    await serving(startSshd(box.directory));
+  it('stores a series through coffer-ssh, with one connection that is kept open', async () => {
+    const { port } = await serving(startSshd(box.directory));
+    sshConfig(box.directory, port, keptOpen());
     const backups = join(box.directory, "server/it's here");
     mkdirSync(backups);
     const places = {
@@ -142,6 +151,8 @@ describe('an OpenSSH server', () => {
       'backup@example.org:backups': `server:${backups}`,
     };
     await expectSeries('ssh', places, backups);
+    const exit = ['-F', `${box.directory}/ssh.conf`, '-O', 'exit', 'server'];
+    execFileSync('ssh', exit, { stdio: 'ignore' });
   });
 
   it('has no new file of a series if the connection breaks, and the next backup continues the series', async () => {

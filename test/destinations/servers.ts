@@ -81,6 +81,7 @@ export async function startSshd(directory: string, options = ''): Promise<Runnin
   );
   // The directory for privilege separation, which sshd needs if root starts it.
   if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true });
+  // Bash reads the .bashrc of whoever starts the tests, if it is not kept away from it: that can take long.
   writeFileSync(
     join(directory, 'sshd.conf'),
     `ListenAddress 127.0.0.1:${port}
@@ -90,7 +91,7 @@ PidFile none
 StrictModes no
 UsePAM no
 PermitRootLogin yes
-SetEnv COFFER_TEST_HOME=${home}
+SetEnv HOME=${home}
 `,
   );
   const hostKey = readFileSync(join(directory, 'host.pub'), 'utf8');
@@ -100,8 +101,8 @@ SetEnv COFFER_TEST_HOME=${home}
   return started(spawn(sshdProgram(), words, { stdio: 'ignore' }), port);
 }
 
-/** Writes the configuration of the client, which connects to this port. */
-export function sshConfig(directory: string, port: number): void {
+/** Writes the configuration of the client, which connects to this port. `more` are further lines of it. */
+export function sshConfig(directory: string, port: number, more = ''): void {
   writeFileSync(
     join(directory, 'ssh.conf'),
     `Host server
@@ -113,7 +114,7 @@ export function sshConfig(directory: string, port: number): void {
   IdentitiesOnly yes
   UserKnownHostsFile ${directory}/known
   BatchMode yes
-`,
+${more}`,
   );
 }
 
