@@ -124,6 +124,12 @@ async function unpack(
   return [`not made: ${messages.failed.toString() || `tar ${describeEnd(end)}`}`];
 }
 
+/**
+ * Removes the two top directories from the names of members, and from those that hard links (h) refer to, but not from
+ * the targets of symbolic links (S). --strip-components would leave an absolute path of `dom0-home/user//etc/passwd`.
+ */
+const TWO_DIRECTORIES_LESS = '--transform=flags=rhS;s,^[^/]*/*[^/]*/*,./,';
+
 function tarArguments(target: string): string[] {
   return [
     '--extract',
@@ -132,7 +138,9 @@ function tarArguments(target: string): string[] {
     '--no-same-owner',
     // Original modes, regardless of the umask.
     '--preserve-permissions',
-    '--strip-components=2',
+    // The directory itself stays as it was made.
+    '--no-overwrite-dir',
+    TWO_DIRECTORIES_LESS,
     // Harmless warnings are suppressed.
     '--warning=no-timestamp',
     '--warning=no-unknown-keyword',

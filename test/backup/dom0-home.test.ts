@@ -22,6 +22,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { buildSync } from 'esbuild';
+import { pack } from 'tar-stream';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 
 import { collect } from '../archive/tar/gnu-tar.ts';
@@ -214,6 +215,45 @@ describe('a home that cannot be restored completely', () => {
       /nothing could be unpacked: the backup does not contain all of it/,
     );
     expect(readdirSync(directory)).not.toContain('restored');
+  });
+});
+
+describe('a home that the author of a backup made up', () => {
+  /** Everything below `directory` except what was restored. */
+  const besideRestored = (): string[] =>
+    readdirSync(directory, { recursive: true, encoding: 'utf8' })
+      .filter((path) => !path.startsWith('restored/'))
+      .sort();
+
+  it.each([
+    ['two slashes', (path: string) => `dom0-home/home/${path}`],
+    ['many slashes', (path: string) => `dom0-home///home////${path}`],
+    ['slashes between all', (path: string) => `//dom0-home//home//${path}`],
+    ['dots between all', (path: string) => `./dom0-home/./home/./${path}`],
+    ['nothing but slashes before it', (path: string) => path],
+    ['a short path before it', (path: string) => `home/${path}`],
+    ['a way up', (path: string) => `dom0-home/home/../../../..${path}`],
+    ['a way up, and two slashes', (path: string) => `../dom0-home/home/${path}`],
+  ])('creates no file outside of its directory through %s', async (_, nameFor) => {
+    writeFileSync(join(directory, 'secret'), 'secret');
+    const before = [...besideRestored(), 'restored'].sort();
+    const tar = pack();
+    tar.entry({ name: 'dom0-home/home/letter' }, 'x');
+    tar.entry({ name: nameFor(join(directory, 'planted')) }, 'x');
+    tar.entry({ name: nameFor(join(directory, 'secret')) }, 'x');
+    const linkname = nameFor(join(directory, 'secret'));
+    tar.entry({ name: 'dom0-home/home/link', type: 'link', linkname });
+    tar.entry({ name: 'dom0-home/home/written', type: 'symlink', linkname: directory });
+    tar.entry({ name: 'dom0-home/home/written/planted' }, 'x');
+    tar.finalize();
+    if (otherUser.uid !== undefined) chownSync(directory, otherUser.uid, otherUser.gid);
+    const target = join(directory, 'restored');
+    await unpackHome(tar as AsyncIterable<Buffer>, target, new Warnings(), never);
+    expect(besideRestored()).toEqual(before);
+    expect(readFileSync(join(target, 'letter'), 'utf8')).toBe('x');
+    expect(readFileSync(join(directory, 'secret'), 'utf8')).toBe('secret');
+    expect(statSync(join(directory, 'secret')).nlink).toBe(1);
+    expect(statSync(target).mode & 0o777).toBe(0o700);
   });
 });
 
