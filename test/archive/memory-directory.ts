@@ -4,9 +4,10 @@ import { inputOf } from './memory.ts';
 
 /** A directory in memory that counts reads. */
 export class MemoryDirectory implements OpenedDirectory {
-  /** How many bytes were read, and how many ranges requested. */
+  /** How many bytes were read, how many ranges requested, and how often anything was read from one file. */
   bytesRead = 0;
   ranges = 0;
+  reads = 0;
   /** How often its names were requested. */
   listed = 0;
   readonly #files: ReadonlyMap<string, Buffer>;
@@ -32,7 +33,10 @@ export class MemoryDirectory implements OpenedDirectory {
     const input = inputOf(bytes, true);
     const file = this.#opened.get(name) ?? {
       ...{ size: bytes.length, seekable: true as const },
-      read: (from?: number, to?: number) => this.#counted(input.read(from, to)),
+      read: (from?: number, to?: number) => {
+        this.reads++;
+        return this.#counted(input.read(from, to));
+      },
     };
     this.#opened.set(name, file);
     return Promise.resolve(file);

@@ -15,8 +15,8 @@ const { name: MANIFEST_NAME } = partName(MANIFEST_PATH, 0);
 
 /** What follows the manifest's bytes: its `.hmac` (a header and a block), the end of the tar. */
 const BEHIND_MANIFEST = 2 * BLOCK + END_OF_TAR;
-/** The end is searched in windows, moving backwards: most manifests are in the first. */
-const FIRST_WINDOW = 64 * KiB;
+/** The end is searched in windows, moving backwards: most manifests are in the first, which FileEnd has in memory. */
+const FIRST_WINDOW = 62 * KiB;
 const LARGEST_WINDOW = 4 * MiB;
 /** For every two members, the manifest has a line, which contains a MAC, or the table of parts has one. */
 const MOST_MEMBERS = 2 * (LARGEST_MANIFEST / MAC_LENGTH + MOST_PARTS);

@@ -1,4 +1,4 @@
-import { scrypt as scryptCallback, webcrypto } from 'node:crypto';
+import { scrypt as scryptCallback } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { ScryptCost } from '../scrypt-cost.ts';
 import { expandKey } from './expand-key.ts';
@@ -24,11 +24,9 @@ export async function deriveRootKey(
   }
 }
 
-const HMAC_SHA512 = { name: 'HMAC', hash: 'SHA-512' };
-
 /** The keys of one member; `mac` is for HMAC-SHA512, `enc` for AES-256-CTR from `counter` on. */
 export interface MemberKeys {
-  readonly mac: webcrypto.CryptoKey;
+  readonly mac: Uint8Array;
   readonly enc: Uint8Array;
   /** The first counter block, 16 bytes, counting up as a 128-bit big-endian number. */
   readonly counter: Uint8Array;
@@ -38,25 +36,7 @@ export interface MemberKeys {
  * The keys of a member: HKDF-Expand-SHA512 (RFC 5869) of the series key, `root`, with an info that names purpose,
  * backup and member, so that no member can replace another.
  */
-export async function memberKeys(
-  root: RootKey,
-  backupId: string,
-  memberName: string,
-): Promise<MemberKeys> {
-  const { mac, enc, counter } = memberKeyBytes(root, backupId, memberName);
-  return {
-    mac: await webcrypto.subtle.importKey('raw', mac, HMAC_SHA512, false, ['sign', 'verify']),
-    enc,
-    counter,
-  };
-}
-
-/** The same as bytes, for the test vectors: 64 bytes, 32 bytes and 16 bytes. */
-export function memberKeyBytes(
-  root: RootKey,
-  backupId: string,
-  memberName: string,
-): { mac: Uint8Array; enc: Uint8Array; counter: Uint8Array } {
+export function memberKeys(root: RootKey, backupId: string, memberName: string): MemberKeys {
   const expandFor = (purpose: string, length: number): Uint8Array =>
     expandKey(root, `coffer-1 ${purpose} ${backupId} ${memberName}`, length);
   const enc = expandFor('enc', 48);

@@ -20,7 +20,7 @@ export function parseUntrustedHeader({
 
 /** Authenticates a header, and returns it as the manifest lists it. Throws DamagedError. */
 export async function authenticateHeader(
-  { untrustedBytes, untrustedMac }: UntrustedHeader,
+  { untrustedBytes, untrustedMac }: Pick<UntrustedHeader, 'untrustedBytes' | 'untrustedMac'>,
   { backupId, encrypted }: Pick<Coffer1Header, 'backupId' | 'encrypted'>,
   root: SeriesKey,
 ): Promise<ManifestMember> {

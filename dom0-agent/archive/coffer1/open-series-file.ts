@@ -1,11 +1,9 @@
 import type { OpenedDirectory, OpenedFile } from '../../../shared/byte-streams.ts';
 import { DamagedError, messageOf } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
-import { headOf, readHeader } from '../read-header.ts';
-import { OuterTarReader } from '../tar/outer-reader.ts';
-import { HEADER_NAME, type UntrustedHeader } from '../untrusted-header.ts';
+import { type Beginning, beginningOf } from './beginning.ts';
 import type { Coffer1Header } from './coffer1-header.ts';
-import { authenticateHeader, parseUntrustedHeader } from './open-header.ts';
+import { authenticateHeader } from './open-header.ts';
 import { SeriesFile } from './series-file.ts';
 import type { SeriesKey } from './series-key.ts';
 
@@ -15,10 +13,15 @@ export interface FileOfSeries {
   readonly file: SeriesFile;
 }
 
-/** What a file of the directory claims to be, in its header. */
-export interface Claim {
+/** A file of the directory, and its beginning, in which it claims to be something. */
+export interface BegunReading {
   readonly untrustedName: string;
   readonly input: OpenedFile;
+  readonly beginning: Beginning;
+}
+
+/** What a file of the directory claims to be, in its header. */
+export interface Claim extends BegunReading {
   readonly untrustedHeader: Coffer1Header;
 }
 
@@ -35,11 +38,11 @@ export async function claimOf(
   if (untrustedName.endsWith('.partial')) return undefined;
   try {
     const input = await directory.open(untrustedName);
-    const first = await untrustedHeaderOf(input);
-    if (first?.untrustedFields.get('format') !== 'coffer-1') return undefined;
-    await using tar = first.tar;
-    const untrustedHeader = parseUntrustedHeader({ ...first, tar });
-    return { untrustedName, input, untrustedHeader };
+    const beginning = await beginningOf(input).catch(notABackup);
+    if (beginning?.untrustedFields.get('format') !== 'coffer-1') return undefined;
+    const { untrustedHeader } = beginning;
+    if (untrustedHeader instanceof DamagedError) throw untrustedHeader;
+    return { untrustedName, input, beginning, untrustedHeader };
   } catch (error) {
     throw aboutFile(untrustedName, error);
   }
@@ -71,12 +74,12 @@ export async function untrustedIdsOf(
 
 /** Opens a file that claims to be of the series with this key. Throws DamagedError, which names the file. */
 export async function openClaim(
-  { untrustedName, input }: Claim,
+  { untrustedName, input, beginning }: BegunReading,
   key: SeriesKey,
   signal: AbortSignal,
 ): Promise<FileOfSeries> {
   try {
-    return { untrustedName, file: await openSeriesFile(input, key, signal) };
+    return { untrustedName, file: await openSeriesFile(input, key, signal, beginning) };
   } catch (error) {
     throw aboutFile(untrustedName, error);
   }
@@ -84,35 +87,28 @@ export async function openClaim(
 
 /**
  * Opens a file of a series whose key is known: everything that is read from it is authenticated. Throws DamagedError.
+ *
+ * @param beginning if it has been read already
  */
 export async function openSeriesFile(
   input: OpenedFile,
   key: SeriesKey,
   signal: AbortSignal,
+  beginning?: Beginning,
 ): Promise<SeriesFile> {
-  const first = await untrustedHeaderOf(input);
+  const first = beginning ?? (await beginningOf(input).catch(notABackup));
   if (first === undefined) throw new DamagedError('it does not begin as a backup does');
-  await using tar = first.tar;
-  const header = parseUntrustedHeader(first);
+  const header = first.untrustedHeader;
+  if (header instanceof DamagedError) throw header;
   const headerMember = await authenticateHeader(first, header, key);
-  // Reading the next member checks the padding after the header's MAC.
-  await tar.next();
   const { backupId, encrypted } = header;
   const opened = { header, key: { root: key, backupId, encrypted }, signal };
   return await SeriesFile.open(input, opened, headerMember);
 }
 
-/** Undefined for a file that is not a backup. */
-async function untrustedHeaderOf(input: OpenedFile): Promise<UntrustedHeader | undefined> {
-  const tar = new OuterTarReader(headOf(input));
-  try {
-    const first = await tar.next();
-    if (first?.name === HEADER_NAME) return await readHeader(tar, first);
-  } catch (error) {
-    if (!(error instanceof DamagedError)) throw error;
-  }
-  await tar[Symbol.asyncDispose]();
-  return undefined;
+/** For `catch`: a file whose first members cannot be read is not a backup. */
+function notABackup(error: unknown): undefined {
+  if (!(error instanceof DamagedError)) throw error;
 }
 
 /** Adds the file's name to a DamagedError. */

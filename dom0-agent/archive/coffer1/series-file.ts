@@ -1,8 +1,9 @@
-import type { OpenedFile } from '../../../shared/byte-streams.ts';
+import type { ByteSource, OpenedFile } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { OuterTarReader } from '../tar/outer-reader.ts';
 import { findManifest, refuseFollowed } from './archive-end.ts';
 import { mostStored } from './coffer1-header.ts';
+import { FileEnd } from './file-end.ts';
 import {
   LARGEST_MANIFEST,
   MANIFEST_PATH,
@@ -28,6 +29,8 @@ export class SeriesFile {
   /** The paths whose members were requested: they have been read, or found to be damaged. */
   readonly #asked = new Set<string>();
   #parts: Promise<PartOffsets> | undefined;
+  /** What the table of parts is read from: mostly it came together with the manifest. */
+  #tableInput: ByteSource;
 
   private constructor(input: OpenedFile, opened: Opened, manifest: Manifest, manifestMac: string) {
     this.input = input;
@@ -35,6 +38,7 @@ export class SeriesFile {
     this.manifest = manifest;
     this.manifestMac = manifestMac;
     this.places = new MemberPlaces(manifest);
+    this.#tableInput = input;
   }
 
   /** Reads and checks the manifest. Throws DamagedError. */
@@ -43,8 +47,9 @@ export class SeriesFile {
     opened: Opened,
     headerMember: ManifestMember,
   ): Promise<SeriesFile> {
-    const from = await findManifest(input, input.size);
-    await using tar = new OuterTarReader(input, { from, canonical: true });
+    const end = await FileEnd.of(input);
+    const from = await findManifest(end, input.size);
+    await using tar = new OuterTarReader(end, { from, canonical: true });
     const stored = new MemberReader(tar, opened.header, opened.signal);
     let mac = '';
     const members = membersOfPath(stored, MANIFEST_PATH, (member) => (mac = member.mac));
@@ -62,6 +67,8 @@ export class SeriesFile {
       );
     }
     refuseFollowed(await tar.behindEnd());
+    const table = file.places.of(PARTS_PATH);
+    file.#tableInput = end.only(table.from, table.to) ?? input;
     return file;
   }
 
@@ -82,9 +89,12 @@ export class SeriesFile {
   }
 
   /** The members at places that follow each other, compared with the manifest. Throws DamagedError. */
-  async *storedAt(places: readonly Place[]): AsyncGenerator<StoredMember, void, undefined> {
+  async *storedAt(
+    places: readonly Place[],
+    input: ByteSource = this.input,
+  ): AsyncGenerator<StoredMember, void, undefined> {
     const range = { from: places[0]?.from ?? 0, to: places.at(-1)?.to ?? 0 };
-    await using tar = new OuterTarReader(this.input, { ...range, canonical: true });
+    await using tar = new OuterTarReader(input, { ...range, canonical: true });
     const stored = new MemberReader(tar, this.opened.header, this.opened.signal);
     for (const { path, members } of places) {
       this.#asked.add(path);
@@ -109,7 +119,10 @@ export class SeriesFile {
   }
 
   async #readTable(): Promise<PartOffsets> {
-    const table = await parsePartsTable(this.contentOf(PARTS_PATH), mostStored(this.opened.header));
+    const stored = this.storedAt([this.places.of(PARTS_PATH)], this.#tableInput);
+    this.#tableInput = this.input;
+    const bytes = plaintextOf(stored, this.opened);
+    const table = await parsePartsTable(bytes, mostStored(this.opened.header));
     return new PartOffsets(table, this.places.parts, this.manifest);
   }
 }

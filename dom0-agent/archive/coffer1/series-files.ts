@@ -1,11 +1,9 @@
-import type { FileRange, OpenedDirectory, OpenedFile } from '../../../shared/byte-streams.ts';
-import { DamagedError, RefusedError, messageOf } from '../../../shared/errors.ts';
+import type { FileRange, OpenedDirectory } from '../../../shared/byte-streams.ts';
+import { DamagedError, RefusedError } from '../../../shared/errors.ts';
 import { printable } from '../../../shared/printable.ts';
 import { Semaphore } from '../../../shared/semaphore.ts';
-import { headOf, readHeader } from '../read-header.ts';
-import { OuterTarReader } from '../tar/outer-reader.ts';
-import { HEADER_NAME, type UntrustedHeader } from '../untrusted-header.ts';
-import { authenticateHeader, parseUntrustedHeader } from './open-header.ts';
+import { beginningOf } from './beginning.ts';
+import { type BegunReading, openClaim } from './open-series-file.ts';
 import { SeriesFile } from './series-file.ts';
 
 /** The directory that a backup is in. */
@@ -32,9 +30,7 @@ export interface FoundFile {
 }
 
 /** What a file of the directory claims to be. */
-interface Claim {
-  readonly untrustedName: string;
-  readonly file: OpenedFile;
+interface Claim extends BegunReading {
   readonly isPack: boolean;
 }
 
@@ -96,12 +92,12 @@ export class SeriesFiles {
     const found: FoundFile[] = [];
     for (const [backupId, claims] of this.#claims) {
       const whole = await this.file(backupId);
-      for (const { untrustedName, file } of claims) {
-        const isIt = whole instanceof SeriesFile && whole.input === file;
+      for (const { untrustedName, input } of claims) {
+        const isIt = whole instanceof SeriesFile && whole.input === input;
         const damage =
           whole instanceof DamagedError ? whole : new DamagedError('another file has its id');
         found.push({
-          ...{ name: printable(untrustedName), backupId, size: file.size },
+          ...{ name: printable(untrustedName), backupId, size: input.size },
           file: isIt ? whole : damage,
         });
       }
@@ -140,33 +136,23 @@ export class SeriesFiles {
   async #find(backupId: string): Promise<SeriesFile | DamagedError | undefined> {
     await this.#lookInto(() => this.#claims.has(backupId));
     let damage: DamagedError | undefined;
-    for (const { untrustedName, file } of this.#claims.get(backupId) ?? []) {
-      this.#names.set(backupId, printable(untrustedName));
+    for (const claim of this.#claims.get(backupId) ?? []) {
+      this.#names.set(backupId, printable(claim.untrustedName));
       try {
-        return await this.#open(file);
+        return await this.#open(claim);
       } catch (error) {
         if (!(error instanceof DamagedError)) throw error;
-        damage = new DamagedError(`${printable(untrustedName)}: ${messageOf(error)}`, {
-          cause: error,
-        });
+        damage = error;
       }
     }
     return damage;
   }
 
-  async #open(file: OpenedFile): Promise<SeriesFile> {
-    const { header: ours, key, signal } = this.#main.opened;
-    await using tar = new OuterTarReader(headOf(file));
-    const untrusted = await untrustedHeaderIn(tar);
-    if (untrusted === undefined) throw new DamagedError('it does not begin as a backup does');
-    const header = parseUntrustedHeader(untrusted);
-    const headerMember = await authenticateHeader(untrusted, header, key.root);
-    if (header.grain !== ours.grain) throw new DamagedError('its chunks have another size');
-    // Reading the next member checks the padding after the header's MAC.
-    await tar.next();
-    const { backupId, encrypted } = header;
-    const opened = { header, key: { root: key.root, backupId, encrypted }, signal };
-    return await SeriesFile.open(file, opened, headerMember);
+  async #open(claim: Claim): Promise<SeriesFile> {
+    const { header, key, signal } = this.#main.opened;
+    const { file } = await openClaim(claim, key.root, signal);
+    if (file.opened.header.grain === header.grain) return file;
+    throw new DamagedError(`${printable(claim.untrustedName)}: its chunks have another size`);
   }
 
   /** Reads headers until `isEnough`, or until there are no more files. */
@@ -180,30 +166,25 @@ export class SeriesFiles {
 
   /** Notes what a file claims to be. One that cannot be opened, or is not of the series, is ignored. */
   async #noteClaim(untrustedName: string): Promise<void> {
-    const directory = this.#siblings?.directory;
+    if (this.#siblings === undefined) return;
     try {
-      const file = await directory?.open(untrustedName);
-      if (file === undefined) return;
-      await using tar = new OuterTarReader(headOf(file));
-      const untrusted = (await untrustedHeaderIn(tar))?.untrustedFields;
-      const untrustedId = untrusted?.get('backup-id') ?? '';
-      const untrustedSeries = untrusted?.get('series-id');
+      const input = await this.#siblings.directory.open(untrustedName);
+      const beginning = await beginningOf(input);
+      if (beginning === undefined) return;
+      const { untrustedFields } = beginning;
+      const untrustedId = untrustedFields.get('backup-id') ?? '';
+      const untrustedSeries = untrustedFields.get('series-id');
       const isOurs = untrustedSeries === this.#main.opened.header.seriesId;
       if (!isOurs && untrustedSeries !== undefined) this.#ofOthers++;
       if (!isOurs || !/^[0-9a-f]{32}$/.test(untrustedId)) return;
-      const claim = { untrustedName, file, isPack: untrusted?.get('kind') === 'pack' };
+      const isPack = untrustedFields.get('kind') === 'pack';
+      const claim = { untrustedName, input, beginning, isPack };
       this.#claims.set(untrustedId, [...(this.#claims.get(untrustedId) ?? []), claim]);
     } catch (error) {
       if (error instanceof DamagedError || error instanceof RefusedError) return;
       throw error;
     }
   }
-}
-
-/** Undefined for a file that is not a backup. Throws DamagedError. */
-async function untrustedHeaderIn(tar: OuterTarReader): Promise<UntrustedHeader | undefined> {
-  const first = await tar.next();
-  return first?.name === HEADER_NAME ? readHeader(tar, first) : undefined;
 }
 
 async function* oneByOne(ranges: Iterable<FileRange>): AsyncGenerator<Buffer, void, undefined> {

@@ -22,6 +22,10 @@ export interface PlainPart extends FilledBuffer {
 /** How many buffers there are for each thread: while the ids of one are computed, the next one is read. */
 export const AHEAD = 2;
 
+/** How full a part must be, as a share, so that it may end before it is full, and how large the gap in the volume. */
+const SMALL_PART = 1 / 4;
+const LARGE_GAP = 1 / 2;
+
 /** How parts are made. */
 export interface PartsOptions {
   readonly cut: Cut;
@@ -77,7 +81,8 @@ export async function* partsOfVolume(
       if (chunk.equals(zeros)) continue;
       const id = ids.subarray(i * ID_LENGTH, (i + 1) * ID_LENGTH);
       if (volume.refer(first + i, id)) continue;
-      if (part?.isFull === true) {
+      // A part that has taken over this buffer keeps it to the end.
+      if (part !== undefined && part.buffer !== buffer && part.endsBefore(first + i)) {
         yield part.finish(false);
         part = undefined;
       }
@@ -177,9 +182,18 @@ class UnfinishedPart {
     this.#place = place;
   }
 
-  /** Whether there is no room for another chunk. */
-  get isFull(): boolean {
-    return PART_TEXT_LENGTH + (this.#ids.length + 1) * this.#grain > this.buffer.length;
+  /**
+   * Whether the chunk `number` belongs into another part: there is no room for it, or it is far from the others in a
+   * volume of which only what has changed is stored. What was written to the same place is mostly replaced at the same
+   * time, and then nobody needs to read the part any more.
+   */
+  endsBefore(number: number): boolean {
+    const most = Math.floor((this.buffer.length - PART_TEXT_LENGTH) / this.#grain);
+    const chunks = this.#ids.length;
+    if (chunks === most || this.#volume.lastMap === undefined) return chunks === most;
+    const last = this.#runs.at(-1);
+    const gap = last === undefined ? 0 : number - (last.first + last.count);
+    return chunks >= most * SMALL_PART && gap >= most * LARGE_GAP;
   }
 
   /** @param chunk may be in the part's own buffer, at the position that it gets or after it */

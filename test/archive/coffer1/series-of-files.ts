@@ -8,7 +8,7 @@ import { ChunkIds, ID_LENGTH } from '../../../dom0-agent/archive/coffer1/chunk-i
 import { PART_TEXT_LENGTH } from '../../../dom0-agent/archive/coffer1/coffer1-header.ts';
 import type { DataTarget } from '../../../dom0-agent/archive/coffer1/data-files.ts';
 import type { EarlierFile } from '../../../dom0-agent/archive/coffer1/earlier-files.ts';
-import { memberKeyBytes } from '../../../dom0-agent/archive/coffer1/keys.ts';
+import { memberKeys } from '../../../dom0-agent/archive/coffer1/keys.ts';
 import {
   type Manifest,
   type NamedFile,
@@ -53,6 +53,7 @@ interface TestFile {
 export interface TestOptions {
   readonly full?: boolean;
   readonly grain?: number;
+  readonly chunksInPart?: number;
   readonly failing?: boolean;
   readonly ahead?: TestAhead | undefined;
 }
@@ -97,7 +98,7 @@ export class SeriesOfFiles {
 
   async backup(
     volumes: readonly TestVolume[],
-    { full = false, grain = GRAIN, failing = false, ahead }: TestOptions = {},
+    { full = false, grain = GRAIN, chunksInPart = 2, failing = false, ahead }: TestOptions = {},
   ): Promise<TestBackup> {
     const output = new MemoryOutput();
     const backupId = newId();
@@ -106,7 +107,7 @@ export class SeriesOfFiles {
     const isFirst = this.#files.length === 0 && ahead === undefined;
     const options = {
       ...{ ...OPTIONS, series: this.#series, backupId, sequence: this.#sequence + 1 },
-      ...{ previous: this.#last, cut: { grain, partSize: 2 * grain } },
+      ...{ previous: this.#last, cut: { grain, partSize: chunksInPart * grain } },
       earlier: isFirst || full ? undefined : this.#earlier(grain),
       ahead: ahead && this.#target(ahead, interrupted),
     };
@@ -245,7 +246,7 @@ export class SeriesOfFiles {
   #noteKeys(backupId: string, bytes: Buffer): void {
     for (const { name } of membersOf(bytes)) {
       if (name.endsWith('.hmac')) continue;
-      const { enc, mac } = memberKeyBytes(this.#series.key, backupId, name);
+      const { enc, mac } = memberKeys(this.#series.key, backupId, name);
       this.keys.push(Buffer.from(enc).toString('hex'), Buffer.from(mac).toString('hex'));
     }
   }

@@ -6,7 +6,7 @@ import { scrypt } from '@noble/hashes/scrypt.js';
 import { sha512 } from '@noble/hashes/sha2.js';
 import { describe, expect, it } from 'vitest';
 import { ChunkIds } from '../../../dom0-agent/archive/coffer1/chunk-ids.ts';
-import { deriveRootKey, memberKeyBytes } from '../../../dom0-agent/archive/coffer1/keys.ts';
+import { deriveRootKey, memberKeys } from '../../../dom0-agent/archive/coffer1/keys.ts';
 import { openMember, sealMember } from '../../../dom0-agent/archive/coffer1/seal-member.ts';
 import { openArchive } from '../../../dom0-agent/archive/open-archive.ts';
 import { inputOf } from '../memory.ts';
@@ -136,7 +136,7 @@ describe.each(vectors)('the keys under "$passphrase"', (vector) => {
   it.each(members)(
     'are the same for $name in every implementation',
     ({ name, macKey, encKey, counter }) => {
-      const keys = memberKeyBytes(bytes(seriesKey), backupId, name);
+      const keys = memberKeys(bytes(seriesKey), backupId, name);
       expect(hex(keys.mac)).toBe(macKey);
       expect(hex(keys.enc) + hex(keys.counter)).toBe(encKey + counter);
       for (const [purpose, expected] of [
