@@ -42,7 +42,10 @@ const LONGEST = [
   'qubes3/reader',
   'bench/slide',
   'recovery/damage',
+  'recovery/odd-passphrases',
   'hostile/endless',
+  'hostile/chain-directory',
+  'cli/keep-sent',
   'hostile/chain-forgery',
 ];
 

@@ -1,0 +1,61 @@
+import { messageOf } from '../../shared/errors.ts';
+import type { BackupCheck } from '../backup/backup-record.ts';
+import { noteBackup } from '../backup/note-backup.ts';
+import { noteBackupTime } from '../backup/run-backup.ts';
+import { noteInSeries } from '../backup/series-backup.ts';
+import { goesIntoSeries } from './backup-series.ts';
+import type { StoredCheck } from './check-stored.ts';
+import { type BackupContext, type Proposal, storeOf } from './propose-backup.ts';
+import type { ChangesSince, Sent } from './send-backup.ts';
+
+/** What there is to note of a backup. */
+export interface Noting {
+  readonly sent: Sent;
+  readonly check: StoredCheck;
+  readonly fileName: string;
+  readonly created: Date;
+  /** How long it took, with the check. */
+  readonly seconds: number;
+  readonly changes: ChangesSince | undefined;
+}
+
+/**
+ * Notes in the state of the series what the next backup needs. If that fails, it warns: that the next backup cannot
+ * continue from this one does not make this one fail.
+ */
+export async function noteForNext(noting: Noting, context: BackupContext): Promise<void> {
+  const { sent, check, fileName, created, seconds, changes } = noting;
+  const { series, written, backedUp, broken, stored } = sent;
+  if (series === undefined || written === undefined) return;
+  if (!goesIntoSeries(context.request.flags)) return;
+  const effort = {
+    seconds: Math.max(1, Math.round(seconds)),
+    read: backedUp.reduce((sum, { used }) => sum + used, 0),
+    new: written.newChunks * written.grain,
+  };
+  const ofFile = check.checks.get(written.name.backupId);
+  const made = { fileName, bytes: stored.bytes, made: created, check: ofFile, effort };
+  try {
+    await noteInSeries(storeOf(context), series, written, made, check.checks, broken);
+    if (check.result !== 'damaged') await changes?.tracking.commit();
+  } catch (error) {
+    context.report.warning(`this backup was not recorded for the next one: ${messageOf(error)}`);
+  }
+}
+
+/** Notes when each VM was backed up, and whether that was checked: in the system, and in dom0's record. */
+export async function noteForUser(
+  { sent: { backedUp, stored }, check, created }: Noting,
+  { plan }: Proposal,
+  { opened, report }: BackupContext,
+): Promise<void> {
+  await noteBackupTime(plan, backedUp, opened.system, created, report);
+  const made = { created, location: stored.location, check: checkOf(check) };
+  await noteBackup(opened.recordFiles, backedUp, made, report);
+}
+
+/** The check for dom0's record. */
+function checkOf({ result }: StoredCheck): BackupCheck | undefined {
+  if (result !== 'verified' && result !== 'damaged') return undefined;
+  return { at: Math.floor(Date.now() / 1000), result };
+}
