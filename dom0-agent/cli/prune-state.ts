@@ -32,7 +32,7 @@ export function requireKnownFiles(state: SeriesState, { files }: WholeSeries): v
 
 /**
  * Notes the packs that a prune has made and the files that it is about to delete, so that no later backup refers to
- * those.
+ * those. If that fails, nothing is noted.
  */
 export async function notePrune(
   store: SeriesStore,
@@ -41,11 +41,10 @@ export async function notePrune(
   { last, packs }: Pick<PruneResult, 'last' | 'packs'>,
 ): Promise<void> {
   const gone = new Set(going.map(({ backupId }) => backupId));
-  let next = afterPrune(state, { last, added: [], gone });
-  for (const pack of packs) {
-    const { file, table, ids } = pack;
-    next = afterPrune(next, { last, added: [describeStored(pack)], gone });
-    await store.add(next, { table, ids, maps: [] }, file.backupId);
+  for (const { file, table, ids } of packs) {
+    await store.write(state.head.seriesId, file.backupId, { table, ids, maps: [] });
   }
-  if (packs.length === 0) await store.save(next);
+  // The newest file that dom0 knows of may have been forgotten before.
+  const newest = last.sequence > state.last.sequence ? last : state.last;
+  await store.save(afterPrune(state, { last: newest, added: packs.map(describeStored), gone }));
 }

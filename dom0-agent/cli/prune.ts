@@ -3,6 +3,7 @@ import { formatTime } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { type WholeSeries, openWholeSeries } from '../archive/coffer1/whole-series.ts';
+import { givenUpIn } from '../backup/given-up.ts';
 import type { SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import { publicKeyOf } from '../archive/coffer1/forget-list.ts';
@@ -44,7 +45,6 @@ export async function pruneCommand(
   const location = `${storage.owner}:${path}`;
   await using files = await storage.openFiles(directory, signal);
   const store = new SeriesStore(opened.seriesDirectory, (text) => report.warning(text));
-  const place = { storage, directory, files, deletes: flags.list !== true };
   const action = async (): Promise<number> => {
     // Listed again under the lock: a backup may have been stored meanwhile.
     const names = namesIn(await look(), location);
@@ -61,9 +61,11 @@ export async function pruneCommand(
     for (const series of all) {
       const state = await stateOf(store, series);
       if (state !== undefined) requireKnownFiles(state, series);
-      opened.push({ series, state });
+      opened.push({ series, state, givenUp: await givenUpIn(files, names, series) });
     }
-    return prune(opened, { store, place, location }, flags, report, signal);
+    const place = { storage, directory, files, untrustedNames: names };
+    const pruned = { store, place: { ...place, deletes: flags.list !== true }, location };
+    return prune(opened, pruned, flags, report, signal);
   };
   const onWait = (): void => report.info(`waiting for a backup to ${location}`);
   return await store.whileLocked(location, action, { onWait, signal });
@@ -89,6 +91,8 @@ function keepAll(
 interface OpenedSeries {
   readonly series: WholeSeries;
   readonly state: SeriesState | undefined;
+  /** The ids of files on signed lists of files to delete. */
+  readonly givenUp: ReadonlySet<string>;
 }
 
 interface PrunedPlace {
@@ -110,8 +114,8 @@ async function prune(
 ): Promise<number> {
   const now = new Date();
   const plans: { plan: PrunePlan; state: SeriesState | undefined }[] = [];
-  for (const { series, state } of all) {
-    plans.push({ plan: await planPrune(series, rulesOf(flags), now), state });
+  for (const { series, state, givenUp } of all) {
+    plans.push({ plan: await planPrune(series, rulesOf(flags), now, givenUp), state });
   }
   const shown = togetherOf(plans.map(({ plan }) => plan));
   report.say(formatVerdicts(shown));

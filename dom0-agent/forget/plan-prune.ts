@@ -34,6 +34,8 @@ export interface PrunePlan extends PackPlan<PrunedFile> {
  * Decides by the rules which backups are forgotten, and by the maps of the others, which are read and authenticated
  * now, which files of the series can go. Changes nothing.
  *
+ * @param givenUp the ids of files on signed lists of files to delete, which go whatever the rules say: they may be deleted
+ *   at any time, so nothing that is kept may need them
  * @throws DamagedError when a map, or a part that a kept backup needs, is missing or damaged; RefusedError when a
  *   backup's time is implausible
  */
@@ -41,17 +43,26 @@ export async function planPrune(
   series: WholeSeries,
   rules: RetentionRules,
   now: Date,
+  givenUp: ReadonlySet<string>,
 ): Promise<PrunePlan> {
-  const byRules = applyRetention(await storedBackups(series.files), rules, now);
+  const isGivenUp = ({ file }: FileOfSeries): boolean => givenUp.has(file.backupId);
+  const backups = await storedBackups(series.files);
+  const left = backups.filter(({ stored }) => !isGivenUp(stored));
+  const byRules = applyRetention(left, rules, now);
   const live = new NeededChunks();
   for (const { backup } of byRules.filter(isKept)) await addMaps(backup.stored, live);
   const verdicts: Verdict<StoredBackup>[] = [];
   for (const verdict of byRules) verdicts.push(await orNeeded(verdict, live));
+  for (const backup of backups.filter(({ stored }) => isGivenUp(stored))) {
+    verdicts.push({ backup, reasons: [] });
+  }
+  verdicts.sort((one, other) => one.backup.sequence - other.backup.sequence);
   const kept = verdicts.filter(isKept);
   const keptFiles = new Set(kept.map(({ backup }) => backup.stored));
   const files: PrunedFile[] = [];
   for (const stored of series.files) {
-    files.push(await prunedFile(stored, fateOf(stored, keptFiles, verdicts)));
+    const fate = isGivenUp(stored) ? 'goes' : fateOf(stored, keptFiles, verdicts);
+    files.push(await prunedFile(stored, fate));
   }
   const packs = planPacks(files, live);
   const goingBytes = packs.going.reduce((sum, { size }) => sum + size, 0);

@@ -3,7 +3,11 @@ import type { NamedFile } from '../archive/coffer1/manifest.ts';
 import type { LocatedPart } from '../archive/coffer1/located-parts.ts';
 import { authenticateParts } from '../archive/coffer1/open-parts.ts';
 import { storedParts } from '../archive/coffer1/planned-parts.ts';
-import { type FileOfSeries, openSeriesFile } from '../archive/coffer1/open-series-file.ts';
+import {
+  type FileOfSeries,
+  openOfSeries,
+  openSeriesFile,
+} from '../archive/coffer1/open-series-file.ts';
 import type { PartsFileOptions, WrittenParts } from '../archive/coffer1/parts-file.ts';
 import { writePack } from '../archive/coffer1/write-pack.ts';
 import { DamagedError, StorageError } from '../../shared/errors.ts';
@@ -11,7 +15,13 @@ import { timeInName } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import { FetchedAssembly } from '../transport/fetched-assembly.ts';
 import { NotOfferedError, isRefusal } from '../transport/storage-errors.ts';
-import type { Assembly, DeletedBackup, Storage, StoredFiles } from '../transport/storage.ts';
+import type {
+  Assembly,
+  DeletedBackup,
+  Listing,
+  Storage,
+  StoredFiles,
+} from '../transport/storage.ts';
 import { forgetList, requireListable } from '../archive/coffer1/forget-list.ts';
 import { movingParts } from './moving-parts.ts';
 import { type PackParts, packFiles } from './plan-pack-files.ts';
@@ -27,6 +37,8 @@ export interface SeriesPlace {
   readonly directory: string;
   /** The directory, opened: the files of the plan were read through it. */
   readonly files: StoredFiles;
+  /** The names of its files when the series was opened for the plan. */
+  readonly untrustedNames: readonly string[];
   /** Whether to delete files; otherwise only a signed list of files to delete is stored. */
   readonly deletes: boolean;
 }
@@ -93,7 +105,9 @@ export async function runPrune(
   const packs = await orWithoutPacks(place, names, signal, async () => {
     const opened = await openPacks(files, names, made, plan, signal);
     await authenticateReplacements(plan, opened, files, progress);
-    await requireAllThere(plan, opened, place, signal);
+    const now = await storage.browse(directory, signal);
+    await requireNothingNew(plan, names, now, place, signal);
+    await requireAllThere(plan, opened, now);
     return opened;
   });
   await progress.replaced({ packs, last });
@@ -247,17 +261,39 @@ async function authenticateReplacements(
 }
 
 /**
+ * Throws StorageError if there is a file of the series that was not there when the plan was made: a backup of another
+ * machine, or of another user, whose lock is another one. It may need what goes.
+ *
+ * @param made the names of the new packs
+ */
+async function requireNothingNew(
+  { series: { key, head } }: PrunePlan,
+  made: readonly string[],
+  { entries }: Listing,
+  { files, untrustedNames }: SeriesPlace,
+  signal: AbortSignal,
+): Promise<void> {
+  const known = new Set([...untrustedNames, ...made]);
+  for (const { kind, untrustedName } of entries) {
+    if (kind !== 'FILE' || known.has(untrustedName)) continue;
+    const series = { seriesId: head.seriesId, key };
+    if ((await openOfSeries(files, untrustedName, series, signal)) === undefined) continue;
+    throw new StorageError(
+      `${printable(untrustedName)} was stored meanwhile, and may need what was to be deleted: nothing was deleted`,
+    );
+  }
+}
+
+/**
  * Makes a plan of the files that stay and the packs alone, which throws DamagedError if a needed part is in none of
  * them. Throws StorageError if a file that stays is missing or has another size.
  */
 async function requireAllThere(
   plan: PrunePlan,
   packs: readonly FileOfSeries[],
-  { storage, directory }: SeriesPlace,
-  signal: AbortSignal,
+  { entries }: Listing,
 ): Promise<void> {
   const staying = plan.files.filter((file) => !plan.going.includes(file));
-  const { entries } = await storage.browse(directory, signal);
   const sizes = new Map(entries.map(({ untrustedName, size }) => [untrustedName, size]));
   for (const { stored, size } of staying) {
     if (sizes.get(stored.untrustedName) === size) continue;

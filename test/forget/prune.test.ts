@@ -288,6 +288,21 @@ describe('a prune deletes nothing before it has read back and authenticated the 
     expect(series.files).toEqual(expect.arrayContaining(['day-1', 'day-2', 'day-3', 'day-5']));
   });
 
+  it('all backups remain, also one that another machine stores meanwhile, which may need what was to be deleted', async () => {
+    using series = await fiveDays();
+    const newest = await series.backUp({ [HOME]: volume('abcdefgh') }, { chunksInPart: 1 });
+    const bytes = series.read(newest);
+    rmSync(path.join(series.directory, newest));
+    series.storage = new FaultyStorage(
+      () => undefined,
+      (step) => {
+        if (step === 'finish') series.write(newest, bytes);
+      },
+    );
+    await expect(series.prune(RULES)).rejects.toThrow(/^day-6 was stored meanwhile/);
+    expect(await series.damaged()).toEqual([]);
+  });
+
   it('at whichever step it breaks off, the backups that are kept are intact, and the next prune completes it', async () => {
     using undisturbed = await fiveDays();
     const counting = new FaultyStorage(() => undefined);

@@ -6,6 +6,7 @@ import {
   openWholeSeries,
 } from '../../dom0-agent/archive/coffer1/whole-series.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
+import { givenUpIn } from '../../dom0-agent/backup/given-up.ts';
 import { publicKeyOf } from '../../dom0-agent/archive/coffer1/forget-list.ts';
 import { type PrunePlan, planPrune } from '../../dom0-agent/forget/plan-prune.ts';
 import type { RetentionRules } from '../../dom0-agent/forget/retention.ts';
@@ -82,17 +83,19 @@ export class SeriesOnDisk {
   async plan(rules: RetentionRules): Promise<PrunePlan> {
     await using files = await this.storage.openFiles(this.directory, never);
     const series = await this.#open(files);
-    return await planPrune(series, rules, NOW);
+    return await planPrune(series, rules, NOW, await givenUpIn(files, this.files, series));
   }
 
   /** Plans and prunes. */
   async prune(rules: RetentionRules, now = NOW, deletes = true): Promise<PruneResult> {
-    const { storage, directory } = this;
+    const { storage, directory, files: untrustedNames } = this;
     await using files = await storage.openFiles(directory, never);
     const series = await this.#open(files);
-    const plan = await planPrune(series, rules, now);
+    const givenUp = await givenUpIn(files, this.files, series);
+    const plan = await planPrune(series, rules, now, givenUp);
     const progress = { checked: () => undefined, replaced: () => Promise.resolve() };
-    return await runPrune(plan, { storage, directory, files, deletes }, now, progress, never);
+    const place = { storage, directory, files, untrustedNames, deletes };
+    return await runPrune(plan, place, now, progress, never);
   }
 
   /** The names of the backups that do not have exactly the content that was backed up. */

@@ -34,12 +34,16 @@ class AppendOnlyStorage extends Dom0Storage {
   }
 }
 
+/** A volume of named chunks. */
+function volume(names: string): Buffer {
+  return Buffer.concat(Array.from(names, (name) => chunkOf(name)));
+}
+
 /** Three backups in append-only storage, and the signed list of a prune that keeps the last. */
 async function listed(): Promise<{ series: SeriesOnDisk; list: string; key: string }> {
   const series = new SeriesOnDisk();
   for (const day of ['abcd', 'aBcd', 'aBCd']) {
-    const volume = Buffer.concat(Array.from(day, (name) => chunkOf(name)));
-    await series.backUp({ 'vm5/private.img': volume }, { chunksInPart: 1 });
+    await series.backUp({ 'vm5/private.img': volume(day) }, { chunksInPart: 1 });
   }
   series.storage = new AppendOnlyStorage();
   const { list = '', deletions } = await series.prune({ last: 1 }, NOW, false);
@@ -58,8 +62,7 @@ async function listed(): Promise<{ series: SeriesOnDisk; list: string; key: stri
 async function withFileNamed(name: string): Promise<SeriesOnDisk> {
   const series = new SeriesOnDisk();
   for (const day of ['abcd', 'aBcd', 'aBCd']) {
-    const volume = Buffer.concat(Array.from(day, (name) => chunkOf(name)));
-    await series.backUp({ 'vm5/private.img': volume });
+    await series.backUp({ 'vm5/private.img': volume(day) });
   }
   renameSync(path.join(series.directory, 'day-1'), path.join(series.directory, name));
   series.storage = new AppendOnlyStorage();
@@ -157,6 +160,23 @@ describe.each(['dash', 'bash'])('coffer-gc.sh in %s', (shell) => {
     expect(series.files).not.toContain('day-1');
   });
 });
+
+it.each([true, false])(
+  'a file on a list is never needed again, whatever the rules of a later prune (which deletes: %s)',
+  async (deletes) => {
+    const { key, ...made } = await listed();
+    using series = made.series;
+    await series.backUp({ 'vm5/private.img': volume('aBCD') }, { chunksInPart: 1 });
+    if (deletes) series.storage = new Dom0Storage();
+    // By these rules alone, the first three backups would be kept, and the pack not be needed.
+    const plan = await series.plan({ last: 4 });
+    expect(plan.verdicts.map(({ reasons }) => reasons)).toEqual([[], [], ['last'], ['last']]);
+    await series.prune({ last: 4 }, new Date(NOW.getTime() + 60_000), deletes);
+    expect(new Side(key).run(series.directory, 'dash', '-d', '0').status).toBe(0);
+    expect(series.files.filter((name) => name.startsWith('day'))).toEqual(['day-3', 'day-4']);
+    expect(await series.damaged(['day-3', 'day-4'])).toEqual([]);
+  },
+);
 
 it.each([' day', "day's", '-day', '.day', 'day\r'])(
   'a prune refuses to put a file named %j on a list, and stores nothing',

@@ -15,7 +15,12 @@ export async function liveBytesIn(directory: string, passphraseFile: string): Pr
   const { series } = await openWholeSeries(files, names, Buffer.from(line), signal);
   let bytes = 0;
   for (const each of series) {
-    const { files: all, live } = await planPrune(each, { last: names.length }, new Date());
+    const { files: all, live } = await planPrune(
+      each,
+      { last: names.length },
+      new Date(),
+      new Set(),
+    );
     for (const { backupId, parts } of all) {
       for (const { size, mask, bornIn, number } of parts) {
         const needed = live.of(bornIn ?? backupId, number) & mask;
