@@ -99,7 +99,8 @@ export class Channel<C extends Conversation> {
       return decoded;
     });
     if (message.kind === 'failure') throw new PeerFailure(this.#options.peer, message);
-    return message;
+    if (message.kind !== 'data' || this.#options.reusesMemory === true) return message;
+    return { ...message, bytes: withoutSurroundings(message.bytes) };
   }
 
   /** The next message, which must be of this kind; otherwise as `receive`. */
@@ -163,6 +164,14 @@ export class Channel<C extends Conversation> {
       cause,
     });
   }
+}
+
+/**
+ * The same bytes, copied if they are the smaller part of the memory that they are in: whoever keeps a few bytes would keep
+ * all of that, and the other side decides how much it is.
+ */
+function withoutSurroundings(bytes: Buffer): Buffer {
+  return 2 * bytes.length < bytes.buffer.byteLength ? Buffer.from(bytes) : bytes;
 }
 
 function isOfKind<K extends MessageKind>(message: Message, kind: K): message is MessageOf<K> {

@@ -2,7 +2,7 @@
 import protobuf from './protobuf.ts';
 import { coffer } from './generated/coffer.js';
 import { framePrefix } from './framing.ts';
-import { LONGEST_DATA } from './limits.ts';
+import { LONGEST_DATA, LONGEST_NAME } from './limits.ts';
 import type { Entry, Message, MessageKind, MessageOf } from './messages.ts';
 import { ProtocolError } from './protocol-error.ts';
 
@@ -103,6 +103,7 @@ function checkedEntry(untrusted: Entry): Entry {
   if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) {
     throw new ProtocolError('an entry has no proper name');
   }
+  if (name.length > LONGEST_NAME) throw new ProtocolError('a name in a listing is too long');
   return { name, kind: nameIn(coffer.Entry.Kind, kind) ?? 'OTHER', size };
 }
 

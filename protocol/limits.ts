@@ -22,6 +22,9 @@ export const MOST_HANDLES = 256;
 /** The most entries of one listing. */
 export const MOST_ENTRIES = 10_000;
 
+/** The longest name in a listing, in characters. File systems and clouds have at most 1,024 bytes. */
+export const LONGEST_NAME = 1_024;
+
 /** The most entries of one Entries message that this code sends. */
 export const ENTRIES_PER_MESSAGE = 1_000;
 

@@ -1,4 +1,4 @@
-import { MOST_ENTRIES } from '../protocol/limits.ts';
+import { LONGEST_NAME, MOST_ENTRIES } from '../protocol/limits.ts';
 import type { Entry } from '../protocol/messages.ts';
 import { HARMLESS_NAME } from '../shared/harmless-name.ts';
 import { linesIn } from '../shared/lines.ts';
@@ -32,7 +32,7 @@ export async function parseListing(
       entries.push(
         HARMLESS_NAME.test(name)
           ? { name, kind: 'FILE', size: Number(size) }
-          : { name, kind: 'OTHER', size: 0 },
+          : { name: name.slice(0, LONGEST_NAME), kind: 'OTHER', size: 0 },
       );
     }
   }

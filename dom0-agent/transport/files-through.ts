@@ -1,3 +1,4 @@
+import { ByteReader } from '../../shared/byte-reader.ts';
 import type { FileRange, OpenedFile } from '../../shared/byte-streams.ts';
 import { FailedError } from '../../shared/errors.ts';
 import { KiB, MiB } from '../../shared/sizes.ts';
@@ -166,8 +167,8 @@ function numbersIn(first: number, last: number): number[] {
   return Array.from({ length: last - first }, (_, index) => first + index);
 }
 
+/** In one piece from the start: the storage decides how many chunks this comes in, and each has a cost. */
 async function wholeOf(file: OpenedFile, from: number, to: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of file.read(from, to)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  await using bytes = new ByteReader(file.read(from, to));
+  return await bytes.exact(to - from);
 }

@@ -4,8 +4,9 @@ import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import { drain } from '../../dom0-agent/archive/drain.ts';
 import { openArchive } from '../../dom0-agent/archive/open-archive.ts';
+import { FilesThrough } from '../../dom0-agent/transport/files-through.ts';
 import { contentOf } from './content-of.ts';
-import type { ByteSource } from '../../shared/byte-streams.ts';
+import type { ByteSource, OpenedFile } from '../../shared/byte-streams.ts';
 import { DamagedError } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
 import { makeArchive, never } from './coffer1/sample.ts';
@@ -82,4 +83,24 @@ test('searching in pieces of two bytes for a missing manifest takes little memor
   await expect(read(input)).rejects.toThrow(DamagedError);
   expect(input.samples).toBeGreaterThan(2);
   expect(input.memory).toBeLessThan(30 * MiB);
+});
+
+test('caching blocks of files behind a command takes little memory if they come in pieces of two bytes', async () => {
+  const content = randomBytes(MiB);
+  const inputs = Array.from({ length: 6 }, () => new InFewBytes(content, true));
+  await using files = new FilesThrough({
+    location: 'a directory',
+    open: (name) => Promise.resolve(inputs[Number(name)] as InFewBytes & OpenedFile),
+    read: () => {
+      throw new RangeError('nobody reads ranges');
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  });
+  const names = inputs.map((_, number) => String(number));
+  const opened = await Promise.all(names.map((name) => files.open(name)));
+  await Promise.all(opened.map((file) => drain(file.read())));
+  for (const { samples, memory } of inputs) {
+    expect(samples).toBeGreaterThan(1);
+    expect(memory).toBeLessThan(30 * MiB);
+  }
 });

@@ -19,9 +19,11 @@ import { LONGEST_DATA } from '../../protocol/limits.ts';
 import type { Message } from '../../protocol/messages.ts';
 import { systemCodeOf } from '../../shared/errors.ts';
 import { NOTES_FILE, type Notes, SCRIPT_FILE, type Script, type Step, saidFile } from './script.ts';
+import { field, framed, numberField } from './wire.ts';
 
 const [service = ''] = process.argv.slice(2);
 const heard = frames(process.stdin as AsyncIterable<Buffer>);
+type Serving = Extract<Step, { readonly serve: string }>;
 interface Range {
   from: number;
   readonly to: number;
@@ -45,7 +47,7 @@ async function act(step: Step): Promise<void> {
   if ('hear' in step) await hear(step.hear);
   else if ('say' in step) await repeat(step.say, step.times ?? 1, step.pause ?? 0);
   else if ('drip' in step) await drip(Buffer.from(step.drip, 'base64'), step.pause);
-  else if ('serve' in step) await serve(step.serve, step.upTo);
+  else if ('serve' in step) await serve(step);
   else if ('relay' in step) await relay(step.relay, step.upTo);
   else if ('take' in step) await take(step.take === 'all' ? Infinity : step.take);
   else if ('confirm' in step) say(confirmation(step.confirm));
@@ -103,7 +105,7 @@ async function drip(bytes: Buffer, milliseconds: number): Promise<void> {
   }
 }
 
-async function serve(file: string, upTo: number): Promise<void> {
+async function serve({ serve: file, upTo, ...how }: Serving): Promise<void> {
   const content = openSync(file, 'r');
   const { size } = statSync(file);
   for (let given = 0; given < upTo;) {
@@ -112,10 +114,10 @@ async function serve(file: string, upTo: number): Promise<void> {
       say({ kind: 'lacks', code: 'IO', message: 'there is no more' });
       wanted.shift();
     } else if (want !== undefined) {
-      given += give(content, want, Math.min(want.to, size, want.from + upTo - given));
+      given += give(content, want, Math.min(want.to, size, want.from + upTo - given), how);
       if (want.from === want.to) wanted.shift();
     } else if (asked.from < asked.to && asked.from < size) {
-      given += give(content, asked, Math.min(asked.to, size, asked.from + upTo - given));
+      given += give(content, asked, Math.min(asked.to, size, asked.from + upTo - given), how);
     } else if (asked.from < asked.to) {
       say({ kind: 'end', bytes: asked.from, sha256: Buffer.alloc(0) });
       asked.to = asked.from;
@@ -125,14 +127,29 @@ async function serve(file: string, upTo: number): Promise<void> {
   }
 }
 
-/** Sends a Data message with bytes of a file, as many as one can hold. Returns how many. */
-function give(content: number, range: Range, to: number): number {
-  const length = Math.min(to - range.from, LONGEST_DATA);
+/** Sends a Data message with bytes of a file, as many as one can hold, or few. Returns how many. */
+function give(
+  content: number,
+  range: Range,
+  to: number,
+  { few = LONGEST_DATA, padding }: Pick<Serving, 'few' | 'padding'>,
+): number {
+  const length = Math.min(to - range.from, few);
   const bytes = Buffer.alloc(length);
   readSync(content, bytes, 0, length, range.from);
-  say({ kind: 'data', offset: range.from, bytes });
+  if (padding === undefined) say({ kind: 'data', offset: range.from, bytes });
+  else shout(paddedData(range.from, bytes, padding));
   range.from += length;
   return length;
+}
+
+/** A Data message with a field that coffer does not know. */
+function paddedData(offset: number, bytes: Buffer, padding: number): Buffer {
+  const data = Buffer.concat([numberField(1, offset), field(2, bytes)]);
+  return Buffer.from(
+    framed(Buffer.concat([field(10, data), field(1000, Buffer.alloc(padding))])),
+    'base64',
+  );
 }
 
 function noteRequest(message: Message, size: number): void {

@@ -4,7 +4,7 @@ import type { Entry } from '../../protocol/messages.ts';
 import { Box } from '../cli/box.ts';
 import { Arena, type Bout, expectNamedError, expectTameOutput } from './arena.ts';
 import type { Step } from './script.ts';
-import { ESCAPES, failure, opened, ready, validFrame } from './wire.ts';
+import { ESCAPES, failure, field, framed, opened, ready, validFrame } from './wire.ts';
 
 /** A storage VM that is hostile while its directory is listed. */
 let arena: Arena;
@@ -48,6 +48,27 @@ describe('a storage VM whose directory is listed', () => {
     expect(bout.status, bout.stderr).toBe(0);
     expectTameOutput(bout);
     expect(bout.stdout).toContain('Not backups: 41 other files.');
+  });
+
+  it('cannot fill the memory with long names', async () => {
+    const one = { kind: 'entries', last: false, truncated: false } as const;
+    const long = validFrame({ ...one, entries: [file('x'.repeat(1_000_000))] });
+    const steps: Step[] = [{ hear: 'browseRequest' }, { say: validFrame(ready()) }];
+    const bout = await list([...steps, { say: long, times: 1_000 }, { end: 0 }]);
+    expectNamedError(bout, 4, /a name in a listing is too long/);
+  });
+
+  it('cannot fill the memory with entries, of which a message can have half a million', async () => {
+    const steps: Step[] = [{ hear: 'browseRequest' }, { say: validFrame(ready()) }];
+    for (const [entry, text] of [
+      [Buffer.alloc(0), /no proper name/],
+      [field(1, Buffer.from('a')), /too many entries/],
+    ] as const) {
+      const each = field(1, entry);
+      const entries = Buffer.alloc(1_048_576 - (1_048_576 % each.length), each);
+      const say = framed(field(9, entries));
+      expectNamedError(await list([...steps, { say, times: 5 }, { end: 0 }]), 4, text);
+    }
   });
 
   it.each(['../../../etc/passwd', '/etc/passwd', '..', 'a\0b'])(

@@ -143,6 +143,13 @@ describe('a storage VM that sends a backup', () => {
     }
   });
 
+  it('cannot fill the memory with messages that are hardly anything but fields that coffer does not know', async () => {
+    const zeros = join(arena.usbHome, 'few');
+    writeFileSync(zeros, Buffer.alloc(60_000));
+    const steps = { ...serve(undefined, zeros), few: 16, padding: 100_000 };
+    expectRefused(await give('verify', undefined, steps), /backup/, 3);
+  });
+
   it('cannot cause delay with a TiB of zeros after a complete backup', async () => {
     const padded = join(arena.usbHome, 'padded');
     copyFileSync(backup, padded);

@@ -8,8 +8,16 @@ export type Step =
   | { readonly say: string; readonly times?: number; readonly pause?: number }
   /** Sends one byte at a time, with a pause of some milliseconds after each. */
   | { readonly drip: string; readonly pause: number }
-  /** Answers Read, Open and Want with this file, as an honest agent does, until `upTo` bytes were sent. */
-  | { readonly serve: string; readonly upTo: number }
+  /**
+   * Answers Read, Open and Want with this file, as an honest agent does, until `upTo` bytes were sent. `few`: with so many
+   * bytes of it in each message, beside a field of `padding` bytes that coffer does not know.
+   */
+  | {
+      readonly serve: string;
+      readonly upTo: number;
+      readonly few?: number;
+      readonly padding?: number;
+    }
   /** Relays to this honest agent, until `upTo` messages of honest agents of this service were sent in this home. */
   | { readonly relay: string; readonly upTo: number }
   /** Receives Data as an honest agent does, for so many bytes or until End. */
