@@ -1,6 +1,11 @@
 import { RefusedError } from '../../shared/errors.ts';
 import { isPartlyRestored } from '../qubes/restore-mark.ts';
-import { type LeftOut, refuseRepeated, suggestion } from '../qubes/names-from-user.ts';
+import {
+  type LeftOut,
+  calledOrMatching,
+  refuseRepeated,
+  suggestion,
+} from '../qubes/names-from-user.ts';
 import { isQubeClass, type Qube, whatItIs } from '../qubes/qube.ts';
 import type { ListedQube } from '../qubes/system.ts';
 
@@ -66,7 +71,7 @@ function refuseUnknown(all: readonly Qube[], named: readonly string[]): void {
   for (const name of named) {
     if (known.includes(name)) continue;
     throw new RefusedError(
-      `there is no VM called ${name} on this system${suggestion(name, known)}`,
+      `there is no VM ${calledOrMatching(name)} on this system${suggestion(name, known)}`,
     );
   }
 }

@@ -10,11 +10,16 @@ export interface OnCard {
   readonly mac: string;
 }
 
+/** The beginning of a series' id, by which messages name it. */
+export function shortSeriesId(seriesId: string): string {
+  return seriesId.slice(0, 8);
+}
+
 /**
  * One line to keep with the passphrase: `series 6f0c1a2b, number 412, 2026-11-25, a41e 93bc`. A machine that does not
  * know the series cannot tell whether its storage was rolled back to an older state; somebody with this line can.
  */
 export function seriesCard({ seriesId, sequence, made, mac }: OnCard): string {
   const day = timeInName(made).slice(0, 10);
-  return `series ${seriesId.slice(0, 8)}, number ${sequence}, ${day}, ${mac.slice(0, 4)} ${mac.slice(4, 8)}`;
+  return `series ${shortSeriesId(seriesId)}, number ${sequence}, ${day}, ${mac.slice(0, 4)} ${mac.slice(4, 8)}`;
 }

@@ -57,9 +57,9 @@ function reportAdopted(
     );
   }
   for (const each of adopted) report.say(describe(each, location));
-  report.say(
-    'The next backup there continues from them: it reads everything once, and stores what has changed.',
-  );
+  const isNew = adopted.some(({ adopted: files }) => files.length > 0);
+  const reads = isNew ? ': it reads everything once, and stores what has changed' : '';
+  report.say(`The next backup there continues from them${reads}.`);
   report.result({
     ...{ ok: true, command: 'adopt', location },
     series: adopted.map(({ state, adopted: files, damaged }) => ({

@@ -119,5 +119,5 @@ export function collect(value: string, former: string[] = []): string[] {
 function parseFilter(command: string): string {
   const name = filterIn(command);
   if (name !== undefined) return name;
-  throw new InvalidArgumentError(`it must be one of ${DECOMPRESSIBLE.join(', ')}`);
+  throw new InvalidArgumentError(`It must be one of ${DECOMPRESSIBLE.join(', ')}`);
 }

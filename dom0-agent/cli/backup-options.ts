@@ -119,6 +119,6 @@ function parseCost(value: string): number {
   const cost = /^\d{1,3}$/.test(value) ? Number(value) : NaN;
   if (cost >= LEAST_COST_LOG2N && cost <= GREATEST_COST_LOG2N) return cost;
   throw new InvalidArgumentError(
-    `it must be a whole number from ${LEAST_COST_LOG2N} to ${GREATEST_COST_LOG2N}`,
+    `It must be a whole number from ${LEAST_COST_LOG2N} to ${GREATEST_COST_LOG2N}`,
   );
 }

@@ -55,7 +55,8 @@ export async function openChosenBackup(
       const passphrase = await ask();
       const reading = backupsIn(storage, listing, directory, passphrase, signal, keys);
       const { backups } = await reading.finally(() => passphrase.fill(0));
-      const found = choose(backups, isDirectory ? undefined : date, location, report);
+      const where = `${storage.owner}:${listing.path}`;
+      const found = choose(backups, isDirectory ? undefined : date, where, report);
       const newest = await open(fileIn(directory, found.untrustedName), listing);
       if (isDirectory) await warnOfNewer(opened, newest.reader.inSeries, report);
       return newest;

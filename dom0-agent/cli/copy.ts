@@ -177,10 +177,10 @@ function reportResult(
     `Copied ${countOf(plan.toSend.length, 'file')} of ${formatSize(sizeOf(plan.toSend))} to ${to.location}${checked}, ` +
       `${seconds.toFixed(1)} s.`,
   );
-  if (plan.there.length > 0 && flags.compare !== true) {
-    report.say(
-      `${countOf(plan.there.length, 'file')} there already were not read: use --compare to read them.`,
-    );
+  if (plan.there.length > 0) {
+    const what =
+      flags.compare === true ? 'read and compared' : 'not read, use --compare to compare them';
+    report.say(`There already: ${countOf(plan.there.length, 'file')}, ${what}.`);
   }
   for (const fileName of damaged) {
     report.warning(`${fileName} in ${to.location} differs from the file in ${from.location}`);

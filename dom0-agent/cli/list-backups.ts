@@ -50,8 +50,10 @@ export async function listBackups(
     );
   }
   const present = new Set(backups.map(({ backupId }) => backupId));
-  for (const newest of newestOfEach(backups)) {
-    report.say(`The newest backup: ${seriesCard(newest)}`);
+  const ofEach = newestOfEach(backups);
+  for (const newest of ofEach) {
+    const whose = ofEach.length === 1 ? '' : ' of its series';
+    report.say(`The newest backup${whose}: ${seriesCard(newest)}`);
     const state = known.find(({ head }) => head.seriesId === newest.seriesId);
     const absent = state?.files.filter(({ backupId }) => !present.has(backupId)) ?? [];
     const newer = listing.truncated ? undefined : newerThan(newest.sequence, absent);

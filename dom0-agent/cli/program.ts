@@ -54,6 +54,7 @@ export function buildProgram(signal: AbortSignal, ended: (status: number) => voi
   addHiddenCommands(program, signal, ended);
   addHelpCommand(program, ended);
   for (const command of program.commands) {
+    command.showHelpAfterError(`(see coffer ${command.name()} --help)`);
     const examples = EXAMPLES[command.name()];
     if (examples !== undefined) command.addHelpText('after', formatExamples(examples));
   }

@@ -90,13 +90,13 @@ function asRules(flags: RuleFlags): RetentionRules {
 function parseCount(value: string): number {
   const count = /^\d{1,5}$/.test(value) ? Number(value) : 0;
   if (count >= 1) return count;
-  throw new InvalidArgumentError('it must be a whole number from 1 to 99999');
+  throw new InvalidArgumentError('It must be a whole number from 1 to 99999');
 }
 
 function parseTime(value: string): Span {
   const span = parseSpan(value);
   if (span !== undefined) return span;
   throw new InvalidArgumentError(
-    'it must be a number of hours, days, weeks, months or years: 36h, 30d, 8w, 6m, 2y',
+    'It must be a number of hours, days, weeks, months or years: 36h, 30d, 8w, 6m, 2y',
   );
 }

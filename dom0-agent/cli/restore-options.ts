@@ -71,7 +71,7 @@ export function addRestoreOptions(command: Command): Command {
 
 function parseCount(value: string): number {
   if (/^[1-9]\d{0,9}$/.test(value)) return Number(value);
-  throw new InvalidArgumentError('it must be a whole number from 1 on');
+  throw new InvalidArgumentError('It must be a whole number from 1 on');
 }
 
 /** Parses VM=VALUE, an option that can be repeated: adds it to the former ones. */
@@ -81,7 +81,7 @@ function collectPair(
 ): ReadonlyMap<string, string> {
   const at = value.indexOf('=');
   if (at < 1 || at === value.length - 1) {
-    throw new InvalidArgumentError('it must be the name of a VM, =, and what is chosen for it');
+    throw new InvalidArgumentError('It must be the name of a VM, =, and what is chosen for it');
   }
   const vm = value.slice(0, at);
   if (former.has(vm)) throw new InvalidArgumentError(`it is given for ${vm} twice`);

@@ -1,6 +1,7 @@
 import { countOf } from './count-of.ts';
 import { formatMinute } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
+import { shortSeriesId } from '../backup/series-card.ts';
 import { allCheckedSince } from '../backup/series-checks.ts';
 import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
 import type { Qube } from '../qubes/qube.ts';
@@ -51,8 +52,9 @@ export function inNoSeries(qubes: readonly Qube[], states: readonly SeriesState[
 
 /**
  * `The 3 backups in sys-usb:/home/user/backups: the last 20 h ago; every file has been checked since 2026-11-20 18:29.`
+ * If others of `all` are in the same place, the series is named.
  */
-export function describeSeriesStatus(status: SeriesStatus): string {
+export function describeSeriesStatus(status: SeriesStatus, all: readonly SeriesStatus[]): string {
   const { state, newest, age, isDue, checkedSince, damaged } = status;
   const backups = state.files.filter(({ kind }) => kind === 'backup').length;
   const what = backups === 1 ? 'backup' : `${backups} backups`;
@@ -65,7 +67,9 @@ export function describeSeriesStatus(status: SeriesStatus): string {
       ? 'not all files have been checked'
       : `every file has been checked since ${formatMinute(timeOf(checkedSince))}`;
   const found = damaged.length === 0 ? '' : `, ${damaged.length} of them found damaged`;
-  return `The ${what} in ${printable(state.place)}: ${[...last, checked].join('; ')}${found}.`;
+  const isAlone = all.every((other) => other === status || other.state.place !== state.place);
+  const which = isAlone ? '' : ` (series ${shortSeriesId(state.head.seriesId)})`;
+  return `The ${what} in ${printable(state.place)}${which}: ${[...last, checked].join('; ')}${found}.`;
 }
 
 /** The status of a series, for programs: docs/json.md. */

@@ -26,5 +26,5 @@ export function addStatusOptions(command: Command): Command {
 function parseDays(value: string): number {
   const days = /^\d{1,4}$/.test(value) ? Number(value) : 0;
   if (days >= 1 && days <= MOST_DAYS) return days;
-  throw new InvalidArgumentError(`it must be a whole number of days from 1 to ${MOST_DAYS}`);
+  throw new InvalidArgumentError(`It must be a whole number of days from 1 to ${MOST_DAYS}`);
 }

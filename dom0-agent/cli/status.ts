@@ -47,7 +47,7 @@ export async function statusCommand(flags: StatusFlags): Promise<number> {
   for (const place of placesOf(states)) report.say(place);
   const known = await knownStates(opened, report);
   const series = seriesStatus(known, now, flags.due);
-  for (const status of series) report.say(describeSeriesStatus(status));
+  for (const status of series) report.say(describeSeriesStatus(status, series));
   const copies = known.length === 0 ? 0 : await spaceOfCopies(system);
   if (copies !== undefined && copies > 0) {
     report.say(

@@ -1,4 +1,4 @@
-import { ExitStatus } from '../../shared/errors.ts';
+import { ExitStatus, UsageError } from '../../shared/errors.ts';
 import { refuseRepeated } from '../qubes/names-from-user.ts';
 import type { Header } from '../archive/archive.ts';
 import type { Outcome } from '../contents/outcome.ts';
@@ -28,6 +28,11 @@ export async function verifyCommand(
   signal: AbortSignal,
 ): Promise<number> {
   refuseRepeated(chosen);
+  if ((flags.all === true || flags.rolling === true) && chosen.length > 0) {
+    throw new UsageError(
+      `--all and --rolling check files, each with all of its VMs: leave out ${chosen.join(' and ')}`,
+    );
+  }
   using report = new CommandReport(flags);
   const opened = await openSystem(flags.system, (text) => report.info(text));
   await using backup = await openChosenBackup(opened, location, flags, report, signal);

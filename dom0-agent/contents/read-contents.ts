@@ -1,5 +1,10 @@
 import { RefusedError } from '../../shared/errors.ts';
-import { expandNames, refuseRepeated, suggestion } from '../qubes/names-from-user.ts';
+import {
+  calledOrMatching,
+  expandNames,
+  refuseRepeated,
+  suggestion,
+} from '../qubes/names-from-user.ts';
 import { type BackedUpQube, type BackupContents, dom0Trees } from '../qubes/backup-contents.ts';
 import type { Header } from '../archive/archive.ts';
 import { readBackupQubesXml } from '../qubes/xml/backup-qubes-xml.ts';
@@ -38,7 +43,7 @@ export function selectContents(
   for (const name of [...chosen, ...excluded]) {
     if (known.has(name)) continue;
     throw new RefusedError(
-      `the backup contains no VM called ${name}${suggestion(name, [...known])}`,
+      `the backup contains no VM ${calledOrMatching(name)}${suggestion(name, [...known])}`,
     );
   }
   const isMeant = (...names: readonly string[]): boolean =>

@@ -5,6 +5,9 @@ import { UsageError } from '../../shared/errors.ts';
 const MOST_LETTERS = 3;
 const LARGEST_PART = 0.6;
 
+const GROUP = /^@(tag|type):(.+)$/;
+const WILDCARD = /[*?]/;
+
 /** A VM that is not backed up or restored, and why; the reason is empty when the user named others. */
 export interface LeftOut {
   readonly name: string;
@@ -40,18 +43,23 @@ export function expandNames(
   return [...rest, ...[...matched].filter((name) => !rest.includes(name))];
 }
 
+/** For a message on a name that stands for no VM: `called wrok`, or for a pattern `matching dev-*`. */
+export function calledOrMatching(name: string): string {
+  return GROUP.test(name) || WILDCARD.test(name) ? `matching ${name}` : `called ${name}`;
+}
+
 function matchedBy(
   name: string,
   known: readonly string[],
   members: readonly GroupMember[],
 ): readonly string[] {
-  const [, kind, group = ''] = /^@(tag|type):(.+)$/.exec(name) ?? [];
+  const [, kind, group = ''] = GROUP.exec(name) ?? [];
   if (kind !== undefined) {
     return members
       .filter(({ qubeClass, tags }) => (kind === 'tag' ? tags.has(group) : qubeClass === group))
       .map((member) => member.name);
   }
-  return /[*?]/.test(name) ? known.filter((each) => patternOf(name).test(each)) : [];
+  return WILDCARD.test(name) ? known.filter((each) => patternOf(name).test(each)) : [];
 }
 
 function patternOf(name: string): RegExp {

@@ -1,5 +1,5 @@
 /** The kinds of settings that `--distrust-settings` decides on. */
-export type Setting = 'property' | 'feature' | 'tag' | 'revisions' | 'device' | 'menu';
+export type Setting = 'property' | 'feature' | 'tag' | 'revisions' | 'device';
 
 /** What the VM boots, and whether it starts automatically. */
 const CONTROLLING_PROPERTIES = new Set([
@@ -35,7 +35,6 @@ const RESTRICTING_TAGS = new Set(['anon-vm', 'whonix-updatevm']);
 export function isKeptThoughDistrusted(kind: Setting, name: string, value: string): boolean {
   switch (kind) {
     case 'device':
-    case 'menu':
       return false;
     case 'tag':
       return RESTRICTING_TAGS.has(name);

@@ -74,7 +74,7 @@ export function planQube(
     tags: planTags(qube, keeps),
     devices: planDevices(qube, references, keeps, remarks),
     volumes: planVolumes(qube, keeps),
-    withMenu: keeps('menu', 'entries'),
+    withMenu: !choices.distrustSettings,
     remarks,
   };
 }

@@ -155,13 +155,18 @@ function newQubeRestore(planned: PlannedRestore): QubeRestore {
   };
 }
 
-function outcomeOf({ planned, size, used, refused, failure }: QubeRestore): Outcome {
+function outcomeOf(qube: QubeRestore): Outcome {
+  const { planned, smallFiles, size, used, refused, failure } = qube;
   const { name } = planned.newQube;
   if (failure !== undefined) {
     return { name, result: 'failed', size: undefined, used: 0, remarks: [failure] };
   }
   const result = refused.length === 0 ? 'restored' : 'restored in part';
-  return { name, result, size, used, remarks: [...planned.remarks, ...refused] };
+  const distrusted =
+    smallFiles.menu === undefined || planned.withMenu
+      ? []
+      : ['menu entries left out: settings are distrusted'];
+  return { name, result, size, used, remarks: [...planned.remarks, ...distrusted, ...refused] };
 }
 
 /** Whether an error is one of this system, which affects one VM: one of the archive or the channel affects all. */

@@ -19,7 +19,8 @@ export function placeOf(owner: string, target: StoreTarget | FetchSource): Named
 
 /** The path of a file in a directory. It is not normalised: to a command it may be something other than a path. */
 export function fileIn(directory: string, name: string): string {
-  return directory === '' || directory.endsWith('/') ? directory + name : `${directory}/${name}`;
+  if (directory === '' || directory === '.') return name;
+  return directory.endsWith('/') ? directory + name : `${directory}/${name}`;
 }
 
 /**

@@ -125,6 +125,7 @@ describe('coffer adopt', () => {
     const run = adopt(box);
     expect(run.status, run.stderr).toBe(0);
     expect(run.stdout).toMatch(/^A series of 2 backups in usb:\S+, .* did not know 2 files/m);
+    expect(run.stdout).toContain('it reads everything once');
     const again = join(states(box), id);
     // When it was checked, and how long it took, is nothing that the storage is told.
     const inStorage = (state: Record<string, unknown>): unknown => ({
@@ -148,6 +149,14 @@ describe('coffer adopt', () => {
     expect(backUp(box).stdout).toMatch(NOTHING_NEW);
     expectAllWhole(box);
   }, 120_000);
+
+  it('does not announce that everything will be read if dom0 knew all files', async () => {
+    const box = await Box.full();
+    box.goOn();
+    const run = adopt(box);
+    expect(run.stdout).toContain('dom0 already knew all of them');
+    expect(run.stdout).not.toContain('reads everything');
+  });
 
   it('shows the same card of the series as a backup', async () => {
     const box = await Box.full();

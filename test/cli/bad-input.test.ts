@@ -40,7 +40,12 @@ describe('a backup is refused', () => {
     expectRefusal(box, [...backup, 'nosuch'], 5, /no VM called nosuch/);
     expectRefusal(box, ['backup', '-d', 'usb', ...box.secret, '-y'], 2, /LOCATION is missing/);
     expectRefusal(box, [...backup, '--compress-filter', 'rot13'], 2, /compress-filter/);
-    expectRefusal(box, [...backup, '--kdf-cost', '60'], 2, /kdf-cost/);
+    expectRefusal(
+      box,
+      [...backup, '--kdf-cost', '60'],
+      2,
+      /kdf-cost.* It must be .*\n\(see coffer backup --help\)/,
+    );
     expectRefusal(
       box,
       ['backup', '-d', 'usb', '-p', '-', '-y', 'backups'],
@@ -207,6 +212,7 @@ describe('a restore is refused', () => {
     const restore = ['restore', '-d', 'usb', ...box.secret, '-y', backup];
     expectRefusal(box, restore, 5, /already has .*work/);
     expectRefusal(box, [...restore, 'nosuch'], 5, /no VM called nosuch/);
+    expectRefusal(box, [...restore, 'nosuch*'], 5, /no VM matching nosuch\*/);
     expectRefusal(box, [...restore, 'work', 'work'], 2, /named twice/);
 
     box.copyTo(fresh, backup);

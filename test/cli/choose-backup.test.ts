@@ -46,7 +46,9 @@ describe('a directory that is named instead of a backup', () => {
   it('is refused with a date that no backup has, and says which dates there are', () => {
     const { status, stderr } = verify('backups@2026-10-02');
     expect(status).toBe(ExitStatus.refused);
-    expect(stderr).toMatch(/no backup of 2026-10-02 .* 2026-11-02 12:00:00 UTC, 2026-10-01/);
+    expect(stderr).toMatch(
+      /no backup of 2026-10-02 in usb:\S+\/backups, only of 2026-11-02 12:00:00 UTC, 2026-10-01/,
+    );
   });
 
   it('can be restored from', async () => {

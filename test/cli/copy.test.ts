@@ -34,6 +34,8 @@ describe('coffer copy', () => {
     const third = copy();
     expect(third.status).toBe(0);
     expect(third.stdout).toMatch(/^Copied 0 files/m);
+    expect(third.stdout).toMatch(/^There already: 2 files, not read, /m);
+    expect(copy('--compare').stdout).toMatch(/^There already: 2 files, read and compared\.$/m);
     expect(readdirSync(copies)).toEqual(readdirSync(box.backups));
 
     const words = ['-d', 'vault', ...box.secret, 'copies'];

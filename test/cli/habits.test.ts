@@ -53,7 +53,7 @@ describe('the habits of qvm-backup:', () => {
     for (const words of [['x*'], ['-x', 'x?']]) {
       const run = box.coffer(['backup', ...box.secret, '-y', 'backups', ...words]);
       expect(run).toMatchObject({ status: 5 });
-      expect(run.stderr).toMatch(/there is no VM called x[*?] on this system/);
+      expect(run.stderr).toMatch(/there is no VM matching x[*?] on this system/);
     }
   });
 

@@ -66,6 +66,28 @@ describe('the last check of a file of a series', () => {
     expect(series(box)['checkedSince']).not.toBeNull();
   });
 
+  it.each(['--all', '--rolling'])(
+    'is of whole files, so verify %s refuses names of VMs',
+    async (option) => {
+      const box = await Box.full();
+      box.goOn();
+      const run = coffer(box, 'verify', option, 'backups', 'work');
+      expect(run).toMatchObject({ status: 2 });
+      expect(run.stderr).toContain('leave out work');
+    },
+  );
+
+  it('is shown for each series of a directory under its own name', async () => {
+    const box = await Box.full();
+    box.goOn();
+    expect(box.loud(['status']).stdout).not.toContain('(series ');
+    box.goOn(['--new-series']);
+    const lines = box.loud(['status']).stdout.match(/^The backup in usb:\S+ \(series \w{8}\): /gm);
+    expect(new Set(lines).size).toBe(2);
+    const newest = box.loud(['list', '-d', 'usb', ...box.secret, 'backups']).stdout;
+    expect(newest.match(/^The newest backup of its series: series /gm)).toHaveLength(2);
+  });
+
   it('is only known to dom0: without its state, verify --rolling is refused', async () => {
     const box = await Box.full();
     box.goOn();

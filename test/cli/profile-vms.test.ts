@@ -82,7 +82,7 @@ describe('groups of VMs', () => {
 
   it('without a VM are refused', async () => {
     expect(await backedUpBy('@tag:none')).toEqual([
-      expect.stringMatching(/there is no VM called @tag:none on this system/),
+      expect.stringMatching(/there is no VM matching @tag:none on this system/),
     ]);
   });
 });

@@ -79,7 +79,13 @@ describe('a backup of R3', () => {
 
   it('is restored with its firewall but without menus if settings are distrusted', async () => {
     const { system } = await emptySystem();
-    await restoreArchive(make(files), passphraseOfOurs, system, { distrustSettings: true });
+    const outcomes = await restoreArchive(make(files), passphraseOfOurs, system, {
+      distrustSettings: true,
+    });
+    expect(outcomes.map(({ remarks }) => remarks)).toEqual([
+      ['menu entries left out: settings are distrusted'],
+      ['menu entries left out: settings are distrusted'],
+    ]);
     const work = (await system.qubes()).find(({ name }) => name === 'work');
     expect(work?.features.has('menu-items')).toBe(false);
     expect(await system.firewall('work')).toHaveLength(4);

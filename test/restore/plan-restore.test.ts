@@ -380,7 +380,6 @@ describe('the settings of a restore', () => {
       'tag mine left out: settings are distrusted',
       'device gui:sda1 left out: settings are distrusted',
       'device nosuch:sda1 left out: settings are distrusted',
-      'menu entries left out: settings are distrusted',
     ]);
     expect(distrusting.dom0Home).toBeUndefined();
     expect(distrusting.leftOut).toEqual([
