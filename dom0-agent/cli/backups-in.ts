@@ -43,6 +43,8 @@ export interface FoundBackup {
   readonly lost: readonly string[];
   /** `data` and `pack` are not backups by themselves: they hold data that backups need. */
   readonly kind: 'backup' | 'data' | 'pack' | 'unfinished';
+  /** Whether its format is known, but the passphrase does not open it. */
+  readonly isLocked: boolean;
   /** Why it was not opened, for people. */
   readonly problem: string | undefined;
 }
@@ -52,7 +54,7 @@ type Found = Omit<FoundBackup, 'untrustedName' | 'name' | 'size' | 'created'>;
 
 const NOTHING: Found = {
   ...{ format: undefined, backupId: undefined, contents: undefined, inSeries: undefined },
-  ...{ lost: [], kind: 'backup', problem: undefined },
+  ...{ lost: [], kind: 'backup', isLocked: false, problem: undefined },
 };
 
 /**
@@ -202,7 +204,8 @@ class Looking implements AsyncDisposable {
       return { ...found, contents, inSeries: reader.inSeries };
     } catch (error) {
       this.#signal.throwIfAborted();
-      return { ...found, problem: problemOf(error) };
+      const isLocked = error instanceof WrongPassphraseError;
+      return { ...found, isLocked, problem: problemOf(error) };
     } finally {
       copy.fill(0);
     }

@@ -1,4 +1,9 @@
-import { RefusedError } from '../../shared/errors.ts';
+import {
+  type CofferError,
+  DamagedError,
+  RefusedError,
+  WrongPassphraseError,
+} from '../../shared/errors.ts';
 import { formatTime, timeInName } from '../../shared/local-time.ts';
 import type { Report } from '../../shared/report.ts';
 import { SeriesKeys } from '../archive/coffer1/series-keys.ts';
@@ -24,8 +29,8 @@ const WITH_DATE = /^(.+)@([0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:]{2,8})?)$/;
 const MOST_TOLD = 10;
 
 /**
- * Opens the backup that LOCATION names: a file, the newest one in a directory, or that of a date. Throws RefusedError
- * when there is none, or if it is older than `--at-least` allows, and what `openBackup` throws.
+ * Opens the backup that LOCATION names: a file, the newest one in a directory, or that of a date. Throws
+ * WrongPassphraseError or DamagedError if none of its backups can be opened, RefusedError when there is none, or if it is older than `--at-least` allows, and what `openBackup` throws.
  */
 export async function openChosenBackup(
   opened: OpenedSystem,
@@ -79,7 +84,8 @@ function choose(
   const found = usable.find(
     ({ created }) => created !== undefined && timeInName(created).startsWith(meant),
   );
-  if (found === undefined) throw new RefusedError(noneOf(date, usable, location, backups));
+  if (usable.length === 0) throw noneOpened(location, backups);
+  if (found === undefined) throw new RefusedError(noneOf(date, usable, location));
   if (date !== undefined) return found;
   for (const { name, created, contents, kind, problem } of backups) {
     const isNewer = (created ?? new Date(0)) > (found.created ?? new Date(0));
@@ -89,17 +95,22 @@ function choose(
   return found;
 }
 
+/** Why none of the files in a directory can be used. */
+function noneOpened(location: string, all: readonly FoundBackup[]): CofferError {
+  const locked = all.find(({ isLocked }) => isLocked);
+  const damaged = all.find(({ format, kind }) => format !== undefined && kind === 'backup');
+  const first = locked ?? damaged ?? all.find(({ problem }) => problem !== undefined);
+  const why = first === undefined ? '' : ` (${first.name}: ${first.problem ?? ''})`;
+  const sentence = `${location} contains no backup that can be opened with this passphrase${why}`;
+  if (locked !== undefined) return new WrongPassphraseError(sentence);
+  return damaged === undefined ? new RefusedError(sentence) : new DamagedError(sentence);
+}
+
 function noneOf(
   date: string | undefined,
   usable: readonly FoundBackup[],
   location: string,
-  all: readonly FoundBackup[],
 ): string {
-  if (usable.length === 0) {
-    const [first] = all.filter(({ problem }) => problem !== undefined);
-    const why = first === undefined ? '' : ` (${first.name}: ${first.problem ?? ''})`;
-    return `${location} contains no backup that can be opened with this passphrase${why}`;
-  }
   const dates = usable.flatMap(({ created }) =>
     created === undefined ? [] : [formatTime(created)],
   );

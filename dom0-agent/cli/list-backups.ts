@@ -43,11 +43,7 @@ export async function listBackups(
   const stored = storedFor(backups);
   if (shown.length > 0) {
     report.say(formatBackups(shown, isOpened, checks, stored));
-    report.say(
-      isOpened
-        ? 'Only the header and the list of VMs of each were checked: coffer verify checks everything.'
-        : 'Nothing was checked: the times are taken from the names, the formats from the headers.',
-    );
+    report.say(describeCheck(shown));
   }
   const present = new Set(backups.map(({ backupId }) => backupId));
   const ofEach = newestOfEach(backups);
@@ -113,6 +109,16 @@ function checkOf(
   checks: ReadonlyMap<string, BackupCheck>,
 ): BackupCheck | undefined {
   return inSeries && checks.get(backupId ?? '');
+}
+
+/** What of the backups that are shown was checked. */
+function describeCheck(shown: readonly FoundBackup[]): string {
+  const opened = shown.filter(({ contents }) => contents !== undefined).length;
+  if (opened === 0) {
+    return 'Nothing was checked: the times are taken from the names, the formats from the headers.';
+  }
+  const which = opened === shown.length ? 'of each' : `of ${countOf(opened, 'backup')}`;
+  return `Only the header and the list of VMs ${which} were checked: coffer verify checks everything.`;
 }
 
 /** The newest backup of each series, among those that were authenticated. */

@@ -1,4 +1,4 @@
-import { renameSync, writeFileSync } from 'node:fs';
+import { renameSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { withPreloaded } from '../test-run.ts';
@@ -72,6 +72,24 @@ describe('a directory that is named instead of a backup', () => {
     const { status, stderr } = verify('.');
     expect(status).toBe(ExitStatus.refused);
     expect(stderr).toContain('contains no backup that can be opened');
+  });
+
+  it('is refused with another passphrase as the file of a backup is', () => {
+    for (const location of ['backups', 'backups@2026-11-02', 'backups/a-newer']) {
+      const words = ['verify', '-d', 'usb', '-p', '/etc/os-release', location];
+      const { status, stderr } = box.loud(words);
+      expect(stderr).toContain('passphrase');
+      expect(status, location).toBe(ExitStatus.damaged);
+    }
+  });
+
+  it('is damaged if all of its backups are', async () => {
+    const other = await Box.full((cleanUp) => cleanUps.push(cleanUp));
+    const backup = other.fileOf(other.backUp());
+    truncateSync(backup, statSync(backup).size - 20_000);
+    const { status, stderr } = other.loud(['verify', '-d', 'usb', ...other.secret, 'backups']);
+    expect(stderr).toMatch(/contains no backup that can be opened|damaged|cut short/);
+    expect(status).toBe(ExitStatus.damaged);
   });
 
   it('gives a warning about a file that may be newer and cannot be opened', () => {

@@ -125,6 +125,9 @@ describe.each([
       expect(qubes).toBeNull();
       if (format !== null) expect(problem).toMatch(/another passphrase/);
     }
+    const shown = box.loud(['list', ...place(), '-p', '/etc/os-release']).stdout;
+    expect(shown).toMatch(/^Nothing was checked: /m);
+    expect(shown).not.toContain('were checked');
   });
 });
 
