@@ -65,9 +65,22 @@ export class InterruptedError extends CofferError {
 }
 
 /**
+ * What was thrown first: cleaning up after an error may fail as well, and `await using` then throws one error that has
+ * both.
+ */
+export function firstOf(error: unknown): unknown {
+  let first = error;
+  while (first instanceof Error && first.name === 'SuppressedError' && 'suppressed' in first) {
+    first = first.suppressed;
+  }
+  return first;
+}
+
+/**
  * The message of whatever was thrown; a system error is put in plain words, followed by the file it is about.
  */
-export function messageOf(error: unknown): string {
+export function messageOf(thrown: unknown): string {
+  const error = firstOf(thrown);
   const words = systemWordsOf(error);
   const subject = subjectOf(error);
   if (words === undefined || subject === undefined) return reasonOf(error);
@@ -75,6 +88,7 @@ export function messageOf(error: unknown): string {
 }
 
 /** The same, for a sentence that already names the file. */
-export function reasonOf(error: unknown): string {
+export function reasonOf(thrown: unknown): string {
+  const error = firstOf(thrown);
   return systemWordsOf(error) ?? (error instanceof Error ? error.message : String(error));
 }

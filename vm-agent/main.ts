@@ -6,7 +6,13 @@ import { DeleteConversation } from '../protocol/delete-conversation.ts';
 import { FetchConversation } from '../protocol/fetch-conversation.ts';
 import type { Failure, FailureCode } from '../protocol/messages.ts';
 import { ChannelError, ProtocolError } from '../protocol/protocol-error.ts';
-import { ExitStatus, InterruptedError, StorageError, messageOf } from '../shared/errors.ts';
+import {
+  ExitStatus,
+  InterruptedError,
+  StorageError,
+  firstOf,
+  messageOf,
+} from '../shared/errors.ts';
 import { StorageFailure } from '../storage/storage-failure.ts';
 import { assemble } from './assemble.ts';
 import { browse } from './browse.ts';
@@ -80,7 +86,8 @@ async function orFailure(
   try {
     await service;
     return ExitStatus.done;
-  } catch (error) {
+  } catch (thrown) {
+    const error = firstOf(thrown);
     process.stderr.write(`coffer-vm-agent: ${messageOf(error)}\n`);
     await channel.sendFailure(failureOf(error), LAST_MESSAGE_LIMIT);
     const isExpected = error instanceof StorageError || error instanceof ChannelError;

@@ -2,7 +2,13 @@ import { closeSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { isatty } from 'node:tty';
 import { CommanderError } from 'commander';
-import { CofferError, ExitStatus, InterruptedError, messageOf } from '../../shared/errors.ts';
+import {
+  CofferError,
+  ExitStatus,
+  InterruptedError,
+  firstOf,
+  messageOf,
+} from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
 import { abortOnSignals } from './signals.ts';
 import { buildProgram } from './program.ts';
@@ -19,7 +25,8 @@ async function main(): Promise<number> {
     const status = await runCommand(signal);
     await requireWritten();
     return status;
-  } catch (error) {
+  } catch (thrown) {
+    const error = firstOf(thrown);
     return reportError(
       signal.aborted && !(error instanceof InterruptedError) ? signal.reason : error,
     );

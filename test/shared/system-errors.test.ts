@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { messageOf, reasonOf } from '../../shared/errors.ts';
+import { FailedError, firstOf, messageOf, reasonOf } from '../../shared/errors.ts';
 import { toStorageFailure } from '../../storage/storage-failure.ts';
 import { systemWordsOf } from '../../shared/system-errors.ts';
 
@@ -71,5 +71,24 @@ describe('an error of the operating system', () => {
     expect(messageOf(Object.assign(new Error('x'), { code: 'toString' }))).toBe('x');
     expect(messageOf(new Error('my own words'))).toBe('my own words');
     expect(messageOf('thrown text')).toBe('thrown text');
+  });
+});
+
+describe('an error after which cleaning up fails as well', () => {
+  const failing = (why: string): AsyncDisposable => ({
+    [Symbol.asyncDispose]: () => Promise.reject(new Error(why)),
+  });
+
+  async function failThrice(): Promise<void> {
+    await using one = failing('third');
+    await using other = failing('second');
+    throw new FailedError(one === other ? 'no' : 'first');
+  }
+
+  it('is reported as it would be otherwise', async () => {
+    const thrown = await failThrice().catch((error: unknown) => error);
+    expect(thrown).not.toBeInstanceOf(FailedError);
+    expect(firstOf(thrown)).toBeInstanceOf(FailedError);
+    expect([messageOf(thrown), reasonOf(thrown)]).toEqual(['first', 'first']);
   });
 });
