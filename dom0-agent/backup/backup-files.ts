@@ -1,9 +1,9 @@
-import { FailedError } from '../../shared/errors.ts';
+import { FailedError, firstOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
 import { dataWithin } from '../../shared/sparse-data.ts';
 import type { Content } from '../archive/content.ts';
 import { volumePath } from '../contents/archived-files.ts';
-import type { Volume } from '../qubes/qube.ts';
+import { type Volume, volumeLabel } from '../qubes/qube.ts';
 import { type QubesSystem, SystemGoneError } from '../qubes/system.ts';
 import { type HomeRemarks, homeTar, pathsTar } from './home-tar.ts';
 import { type ArchiveLayout } from './backup-formats.ts';
@@ -17,7 +17,7 @@ import {
   settingsOf,
 } from './settings-files.ts';
 import { domainOf, originOf } from './volume-identity.ts';
-import { holdVolumeSource, type KnownChanges } from './volume-source.ts';
+import { type HeldSource, holdVolumeSource, type KnownChanges } from './volume-source.ts';
 import type { PlannedQube } from './plan-backup.ts';
 import type { Dedup } from './series-state.ts';
 
@@ -177,14 +177,19 @@ export class BackupFiles implements AsyncDisposable {
     volume: Volume,
     row: QubeRow,
   ): AsyncGenerator<Content, void, undefined> {
-    await using held = this.#held.take(volume);
+    await using held = this.#take(volume, row);
     const opened = await this.#attempt(row, () => {
       this.#report.working(qube.name, volume.name);
       return held.open(this.#signal);
     });
     if (opened === undefined) return;
     await using image = opened;
-    const { size, extents, changed, check } = image;
+    const { size, extents, changed } = image;
+    // What cannot be read is filled with zeros: that does not show that the pool's report is wrong.
+    const wrong = async (): Promise<void> => {
+      if (row.failure === undefined) await image.check?.wrong();
+    };
+    const check = image.check && { ...image.check, wrong };
     // Whole chunks are read; counted, here as in the plan, is only the data in them.
     const dataIn = dataWithin(extents);
     const read = async (buffer: Buffer, offset: number): Promise<void> => {
@@ -204,6 +209,20 @@ export class BackupFiles implements AsyncDisposable {
     if (row.failure === undefined) image.keep();
   }
 
+  /** A held volume. If it cannot be released, the next backup tries that again: no reason for this one to fail. */
+  #take(volume: Volume, { name }: QubeRow): HeldSource {
+    const held = this.#held.take(volume);
+    const release = async (): Promise<void> => {
+      try {
+        await held[Symbol.asyncDispose]();
+      } catch (error) {
+        if (!(error instanceof FailedError)) throw error;
+        this.#report.warning(`${volumeLabel(name, volume.name)} is not released: ${error.message}`);
+      }
+    };
+    return { open: (signal) => held.open(signal), [Symbol.asyncDispose]: release };
+  }
+
   /**
    * Runs a step for a VM, unless the VM has failed already. If the step fails, so has the VM, and the others go on,
    * provided that the format can say so.
@@ -212,7 +231,8 @@ export class BackupFiles implements AsyncDisposable {
     if (row.failure !== undefined) return undefined;
     try {
       return await step();
-    } catch (error) {
+    } catch (thrown) {
+      const error = firstOf(thrown);
       this.#signal.throwIfAborted();
       if (!failsAlone(error, this.#layout)) throw error;
       row.failure = error.message;

@@ -1,3 +1,4 @@
+import { disposeOfAll } from '../../shared/dispose-of-all.ts';
 import { drain } from '../archive/drain.ts';
 import { mapAhead } from '../archive/coffer1/map-ahead.ts';
 import type { Qube, Volume } from '../qubes/qube.ts';
@@ -58,13 +59,9 @@ export class HeldVolumes implements AsyncDisposable {
 
   /** Tries to release all; throws the first error afterwards. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const errors: unknown[] = [];
-    for (const [volume, held] of this.#held) {
-      this.#held.delete(volume);
-      const [released] = await Promise.allSettled([held[Symbol.asyncDispose]()]);
-      if (released.status === 'rejected') errors.push(released.reason);
-    }
-    if (errors.length > 0) throw errors[0];
+    const held = [...this.#held.values()];
+    this.#held.clear();
+    await disposeOfAll(held);
   }
 }
 

@@ -7,6 +7,12 @@ import { coffer1Layout, qubes4Layout } from '../../dom0-agent/backup/backup-form
 import type { Report } from '../../shared/report.ts';
 import { readBackupSources } from '../../dom0-agent/backup/backup-sources.ts';
 import { planBackup } from '../../dom0-agent/backup/plan-backup.ts';
+import type {
+  ChangeTracking,
+  OpenedChanges,
+} from '../../dom0-agent/qubes/changes/volume-changes.ts';
+import type { HeldVolume, QubesSystem } from '../../dom0-agent/qubes/system.ts';
+import { FailedError } from '../../shared/errors.ts';
 import { markRunning, never, pieces, smallSystem } from '../qubes/folder/small-system.ts';
 
 const nothing = (): void => undefined;
@@ -69,5 +75,83 @@ describe('the files of a backup', () => {
     await using files = await BackupFiles.open(plan, layout, 'domain', reading, report, never);
     const running = files.backedUp.filter((row) => row.running).map(({ name }) => name);
     expect(running).toEqual(['two']);
+  });
+
+  it('do not tell that a pool has reported changes wrongly if a volume just cannot be read', async () => {
+    const { system, plan } = await threeQubes();
+    let distrusted = 0;
+    const opened: OpenedChanges = {
+      changes: { kind: 'ranges', ranges: [] },
+      size: 1_000,
+      image: {
+        ...{ size: 1_000, extents: [{ offset: 0, length: 1_000 }] },
+        read: () => Promise.reject(new FailedError('the volume is broken')),
+        requireUnchanged: () => Promise.resolve(),
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      },
+      keep: nothing,
+      requireUntouched: () => Promise.resolve(),
+      distrust: () => {
+        distrusted++;
+        return Promise.resolve();
+      },
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+    const held = {
+      open: () => Promise.resolve(opened),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+    const tracking: ChangeTracking = {
+      hold: () => Promise.resolve(held),
+      commit: () => Promise.resolve(),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+    const reading = { system, changes: { tracking, since: () => 'b1' } };
+    const layout = coffer1Layout(undefined);
+    await using files = await BackupFiles.open(plan, layout, 'domain', reading, report, never);
+    const compareAll = async (): Promise<void> => {
+      for await (const content of files.all(new Date())) {
+        if (content.kind !== 'volume') continue;
+        const [chunk, known] = [Buffer.alloc(1_000), Buffer.alloc(1_000, 1)];
+        await content.read(chunk, 0);
+        if (!chunk.equals(known)) await content.check?.wrong();
+      }
+    };
+    await expect(compareAll()).rejects.toThrow('the volume is broken');
+    expect(distrusted).toBe(0);
+  });
+
+  it('are complete even if a volume cannot be released, which is a warning', async () => {
+    const { system: sound, plan } = await threeQubes();
+    const system: QubesSystem = sound;
+    const broken = Object.create(system, {
+      holdVolume: {
+        value: async (...args: Parameters<QubesSystem['holdVolume']>): Promise<HeldVolume> => {
+          const held = await system.holdVolume(...args);
+          return {
+            open: (signal) => held.open(signal),
+            [Symbol.asyncDispose]: async () => {
+              await held[Symbol.asyncDispose]();
+              throw new FailedError('it is in use');
+            },
+          };
+        },
+      },
+    }) as QubesSystem;
+    const warnings: string[] = [];
+    const warning = (text: string): void => void warnings.push(text);
+    const reading = { system: broken, changes: undefined };
+    const layout = coffer1Layout(undefined);
+    const told = { ...report, warning };
+    await using files = await BackupFiles.open(plan, layout, 'domain', reading, told, never);
+    for await (const content of files.all(new Date())) {
+      if (content.kind === 'volume') await content.read(Buffer.alloc(content.size), 0);
+    }
+    expect(files.backedUp.map(({ failure }) => failure)).toEqual(plan.qubes.map(() => undefined));
+    expect(warnings).toEqual(
+      plan.qubes.map(
+        ({ qube: { name } }) => `the volume private of ${name} is not released: it is in use`,
+      ),
+    );
   });
 });
