@@ -19,6 +19,13 @@ export function keyOf(origin: string): string {
   return origin.replace('/', '.');
 }
 
+/** The names of the notes on all volumes of these VMs. */
+export function keysOfAll(qubes: readonly Qube[]): ReadonlySet<string> {
+  return new Set(
+    qubes.flatMap((qube) => qube.volumes.map((volume) => keyOf(originOf(qube, volume)))),
+  );
+}
+
 /**
  * The domain of a volume: equal chunks within a domain are stored once. The roots of templates and standalones share
  * one; every other volume is only compared with itself, so that the size of a backup never reveals to one VM what

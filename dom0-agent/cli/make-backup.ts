@@ -57,7 +57,7 @@ export async function makeBackup(
   );
   await using target = sink;
   if (!goesOn) await warnOfSpace(proposal, target, context);
-  await using changes = await changesSince(series, context);
+  await using changes = await changesSince(series, selection.sources.qubes, context);
   const begun = Date.now();
   const writing = { passphrase, series, created, changes, goesOn };
   const sent = await send(target, proposal, writing, context);

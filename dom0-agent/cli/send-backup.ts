@@ -5,6 +5,7 @@ import { notesOfChanges } from '../backup/changed-qubes.ts';
 import { FORMAT_DEFAULTS } from '../backup/backup-formats.ts';
 import type { MeasuredPlan } from '../backup/plan-home.ts';
 import type { KeptData } from '../backup/keep-data.ts';
+import { keysOfAll } from '../backup/volume-identity.ts';
 import { type BackupMade, type BackupOptions, writeBackup } from '../backup/run-backup.ts';
 import type { SeriesBackup } from '../backup/series-backup.ts';
 import type { Sink, StoredArchive } from '../transport/storage.ts';
@@ -13,6 +14,7 @@ import { goesIntoSeries } from './backup-series.ts';
 import { sharesOf } from './backup-events.ts';
 import { ConfirmedData } from './confirmed-data.ts';
 import { describeKept, describeLeft, keepSent } from './keep-sent.ts';
+import type { Qube } from '../qubes/qube.ts';
 import type { ChangeTracking } from '../qubes/changes/volume-changes.ts';
 import type { KnownChanges } from '../backup/volume-source.ts';
 import { rollBackIfKilled } from './roll-back.ts';
@@ -44,9 +46,14 @@ export interface WritingOptions {
   readonly goesOn: boolean;
 }
 
-/** What changed since the backups that this one continues from; undefined if it goes into no series. */
+/**
+ * What changed since the backups that this one continues from; undefined if it goes into no series.
+ *
+ * @param qubes all VMs of the system
+ */
 export async function changesSince(
   series: SeriesBackup | undefined,
+  qubes: readonly Qube[],
   { request: { flags }, opened, report }: BackupContext,
 ): Promise<ChangesSince | undefined> {
   if (series === undefined || !goesIntoSeries(flags)) return undefined;
@@ -57,7 +64,7 @@ export async function changesSince(
   try {
     tracking = await opened.system.trackChanges({
       ...{ directory: notesOfChanges(opened.seriesDirectory, seriesId), series: seriesId },
-      ...{ backup: backupId, warn: (text) => report.warning(text) },
+      ...{ backup: backupId, existing: keysOfAll(qubes), warn: (text) => report.warning(text) },
     });
   } catch (error) {
     // If it is unknown what has changed, the backup takes longer, but need not fail.

@@ -1,4 +1,5 @@
 import { FailedError } from '../../../shared/errors.ts';
+import { disposeOfAll } from '../../../shared/dispose-of-all.ts';
 import { memoize } from '../../../shared/memoize.ts';
 import type { Extent } from '../../../shared/sparse-data.ts';
 import { volumeLabel } from '../qube.ts';
@@ -54,6 +55,8 @@ class Tracking implements ChangeTracking {
   readonly #notes: Notes;
   readonly #now: number;
   readonly #pools = new Map<string, () => Promise<PoolDetector>>();
+  /** The detectors of those pools that could be reached. */
+  readonly #detectors: PoolDetector[] = [];
   readonly #kept = new Map<string, Note>();
 
   constructor(system: TrackedSystem, options: TrackingOptions, notes: Notes) {
@@ -71,8 +74,9 @@ class Tracking implements ChangeTracking {
     // A note from another backup does not show what has changed since this one.
     const before = since !== undefined && noted?.['backup'] === since ? noted : undefined;
     const whole = before === undefined ? undefined : parseWholeReading(before);
+    const why = await this.#whyWhole(volume.pool, before, whole);
 
-    if (before !== undefined && whole !== undefined && !isDue(whole, this.#now)) {
+    if (before !== undefined && whole !== undefined && why === undefined) {
       const identity = before['identity'];
       if (identity !== undefined && identity === (await detector.identityOf(placed))) {
         const opened = this.#unchanged(tracked, before, whole);
@@ -91,21 +95,35 @@ class Tracking implements ChangeTracking {
   }
 
   async commit(): Promise<void> {
-    const detectors = await Promise.all([...this.#pools.values()].map((pool) => pool()));
-    for (const detector of detectors) await detector.seal();
+    for (const detector of this.#detectors) await detector.seal();
     for (const [key, note] of this.#kept) await this.#notes.write(volumeNote(key), note);
+    await this.#forgetRemoved();
     const lasting = [...(await this.#notes.all(VOLUME_NOTE)).values()];
-    for (const detector of detectors) await detector.tidy(lasting);
+    for (const detector of this.#detectors) await detector.tidy(lasting);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const pool of this.#pools.values()) await (await pool())[Symbol.asyncDispose]();
+    await disposeOfAll(this.#detectors);
+  }
+
+  /** Removes the notes of volumes that no longer exist. A copy that only they need would hold all of their blocks. */
+  async #forgetRemoved(): Promise<void> {
+    const { existing } = this.#options;
+    if (existing === undefined) return;
+    const names = new Set(Array.from(existing, volumeNote));
+    for (const name of (await this.#notes.all(VOLUME_NOTE)).keys()) {
+      if (!names.has(name)) await this.#notes.remove(name);
+    }
   }
 
   async #detectorOf(pool: string): Promise<PoolDetector> {
     let detector = this.#pools.get(pool);
     if (detector === undefined) {
-      detector = memoize(() => this.#system.detectorOf(pool, this.#notes));
+      detector = memoize(async () => {
+        const opened = await this.#system.detectorOf(pool, this.#notes);
+        this.#detectors.push(opened);
+        return opened;
+      });
       this.#pools.set(pool, detector);
     }
     return await detector();

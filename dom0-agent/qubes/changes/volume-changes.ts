@@ -33,6 +33,11 @@ export interface TrackingOptions {
   readonly backup: string;
   /** Called with a sentence for the user. */
   readonly warn: (text: string) => void;
+  /**
+   * The keys of all volumes that exist: what is recorded about others is removed, and so is what it needs in the pools.
+   * Default: nothing is.
+   */
+  readonly existing?: ReadonlySet<string> | undefined;
   /** Default: the clock of this machine. */
   readonly now?: Date | undefined;
 }

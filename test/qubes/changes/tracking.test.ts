@@ -9,7 +9,11 @@ import type { Note } from '../../../dom0-agent/qubes/changes/notes.ts';
 import type { PoolDetector } from '../../../dom0-agent/qubes/changes/pool-detector.ts';
 import { trackChanges } from '../../../dom0-agent/qubes/changes/track-changes.ts';
 import { wasWrittenSince } from '../../../dom0-agent/qubes/changes/was-written.ts';
-import type { Changes, OpenedChanges } from '../../../dom0-agent/qubes/changes/volume-changes.ts';
+import type {
+  Changes,
+  ChangeTracking,
+  OpenedChanges,
+} from '../../../dom0-agent/qubes/changes/volume-changes.ts';
 import { openHeldImage } from '../../../dom0-agent/qubes/pools/held-image.ts';
 import type { Qube, Volume } from '../../../dom0-agent/qubes/qube.ts';
 import { FailedError } from '../../../shared/errors.ts';
@@ -222,6 +226,15 @@ describe('the reported change of a volume since a backup', () => {
     expect(await backUp('b5', { since: 'b4' })).toMatchObject({ kind: 'ranges' });
   });
 
+  it('is everything in such a pool also if the pool says that the volume is the same', async () => {
+    identity = 'one';
+    await backUp('b1');
+    expect(await backUp('b2', { since: 'b1' })).toEqual({ kind: 'nothing' });
+    identity = 'two';
+    await backUp('b3', { since: 'b2', look: (opened) => opened.distrust() });
+    expect(await backUp('b4', { since: 'b3' })).toMatchObject({ kind: 'everything' });
+  });
+
   it('is everything if the note is damaged or missing', async () => {
     await backUp('b1');
     const [note = ''] = await readdir(join(directory, 'state'));
@@ -275,6 +288,87 @@ describe('the reported change of a volume since a backup', () => {
     await rm(image);
     await expect(backUp('b1')).rejects.toThrow(/the volume private of work/);
     expect(disposed).toBe(1);
+  });
+});
+
+describe('after a backup', () => {
+  /** Begins a backup of volumes in several pools, each with a detector that may fail. */
+  const begin = (of: (pool: string) => Promise<PoolDetector>, existing?: ReadonlySet<string>) =>
+    trackChanges(
+      {
+        detectorOf: of,
+        imageOf: (opened, { label }, known, signal) =>
+          openHeldImage(opened, label, undefined, signal, known),
+      },
+      {
+        ...{ directory: join(directory, 'state'), series: 's', backup: 'b1', existing },
+        warn: (text) => warnings.push(text),
+      },
+    );
+  const hold = (tracking: ChangeTracking, pool: string, key = `${pool}.private`) =>
+    tracking.hold({ qube, volume: { ...volume, pool }, key, since: undefined }, never);
+
+  it('what was found is recorded, even if another pool cannot be reached at all', async () => {
+    const gone = new FailedError('there is no such volume group');
+    {
+      await using tracking = await begin((pool) =>
+        pool === 'gone' ? Promise.reject(gone) : Promise.resolve(detector),
+      );
+      await expect(hold(tracking, 'gone')).rejects.toThrow(gone);
+      await using held = await hold(tracking, 'pool');
+      {
+        await using opened = await held.open(never);
+        opened.keep();
+      }
+      await tracking.commit();
+    }
+    expect(await readdir(join(directory, 'state'))).toEqual(['volume.pool.private.json']);
+  });
+
+  it('every pool is cleaned up, even if that fails in one of them', async () => {
+    const cleaned: string[] = [];
+    const failing = (pool: string): PoolDetector => ({
+      ...detector,
+      [Symbol.asyncDispose]: () => {
+        cleaned.push(pool);
+        return pool === 'two'
+          ? Promise.resolve()
+          : Promise.reject(new FailedError(`${pool} broke`));
+      },
+    });
+    const tracking = await begin((pool) => Promise.resolve(failing(pool)));
+    for (const pool of ['one', 'two', 'three']) {
+      const held = await hold(tracking, pool);
+      await held[Symbol.asyncDispose]();
+    }
+    await expect(tracking[Symbol.asyncDispose]()).rejects.toThrow('one broke');
+    expect(cleaned).toEqual(['one', 'two', 'three']);
+  });
+
+  it('what was recorded about volumes that no longer exist is removed, and so is what it needed', async () => {
+    let needed: readonly Note[] = [];
+    const tidying = (): Promise<PoolDetector> =>
+      Promise.resolve({
+        ...detector,
+        tidy: (notes) => {
+          needed = notes;
+          return Promise.resolve();
+        },
+      });
+    const backUpBoth = async (existing: ReadonlySet<string> | undefined): Promise<void> => {
+      await using tracking = await begin(tidying, existing);
+      for (const key of existing ?? ['one.private', 'two.private']) {
+        await using held = await hold(tracking, 'pool', key);
+        await using opened = await held.open(never);
+        opened.keep();
+      }
+      await tracking.commit();
+    };
+    await backUpBoth(undefined);
+    expect(needed).toHaveLength(2);
+    await backUpBoth(new Set(['two.private']));
+    expect(needed).toHaveLength(1);
+    expect(await readdir(join(directory, 'state'))).toEqual(['volume.two.private.json']);
   });
 });
 
