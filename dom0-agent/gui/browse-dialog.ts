@@ -1,9 +1,9 @@
 import GObject from 'gi://GObject?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
 import { type CofferProgram, resultOf } from './coffer-program.ts';
-import { sentenceLabel } from './form.ts';
+import { explain, sentenceLabel } from './form.ts';
 import { _, fill, sizeText } from './texts.ts';
-import type { BackupsInDirectory } from './told.ts';
+import type { BackupsInDirectory } from './coffer-events.ts';
 
 /** The user's home in a VM. */
 const HOME = '.';
@@ -28,6 +28,7 @@ class BrowseDialog {
   readonly #view = new Gtk.TreeView({ headersVisible: false });
   readonly #where = sentenceLabel();
   readonly #up = new Gtk.Button({ label: _('_Up'), useUnderline: true });
+  readonly #choose: Gtk.Widget;
   #path = '';
   /** Counts the directories entered, so that an answer about an earlier one can be ignored. */
   #turn = 0;
@@ -39,7 +40,8 @@ class BrowseDialog {
     this.#dialog = new Gtk.Dialog({ title, transientFor: parent, modal: true });
     this.#dialog.set_default_size(500, 400);
     this.#dialog.add_button(_('_Cancel'), Gtk.ResponseType.CANCEL);
-    this.#dialog.add_button(_('C_hoose this directory'), Gtk.ResponseType.OK);
+    this.#choose = this.#dialog.add_button(_('C_hoose this directory'), Gtk.ResponseType.OK);
+    for (const each of [this.#choose, this.#up]) explain(each, this.#where);
     this.#store.set_column_types([GObject.TYPE_STRING]);
     this.#view.model = this.#store;
     this.#view.get_accessible().set_name(_('Directories'));
@@ -123,8 +125,9 @@ class BrowseDialog {
   }
 
   #setReady(isReady: boolean): void {
-    this.#dialog.set_response_sensitive(Gtk.ResponseType.OK, isReady);
-    this.#up.sensitive = isReady && this.#path !== '/';
+    this.#choose.sensitive = isReady;
+    this.#up.sensitive = isReady;
+    this.#up.visible = this.#path !== '/';
   }
 
   #activate(path: Gtk.TreePath): void {

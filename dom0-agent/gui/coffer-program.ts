@@ -2,7 +2,7 @@ import GLib from 'gi://GLib?version=2.0';
 import { CofferProcess } from './coffer-process.ts';
 import type { Ended } from './coffer-process.ts';
 import { _, fill } from './texts.ts';
-import type { ErrorEvent, Event, PlanEvent, ResultEvent } from './told.ts';
+import type { ErrorEvent, Event, PlanEvent, ResultEvent } from './coffer-events.ts';
 
 /**
  * How the windows start coffer: as `coffer`, or with the words in COFFER_PROGRAM instead (tests run the one that was

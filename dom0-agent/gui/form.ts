@@ -1,3 +1,4 @@
+import Atk from 'gi://Atk?version=1.0';
 import Gtk from 'gi://Gtk?version=3.0';
 import Pango from 'gi://Pango?version=1.0';
 
@@ -33,6 +34,12 @@ export class Form {
 export function say(note: Gtk.Label, sentence: string): void {
   note.label = sentence;
   note.visible = sentence !== '';
+}
+
+/** Tells screen readers that a label says why a widget is disabled. */
+export function explain(widget: Gtk.Widget, label: Gtk.Label): void {
+  const { DESCRIBED_BY } = Atk.RelationType;
+  widget.get_accessible().add_relationship(DESCRIBED_BY, label.get_accessible());
 }
 
 /** A check box. */

@@ -15,7 +15,7 @@ export class PassphraseFields {
 
   constructor(form: Form, isNew = false) {
     this.#isNew = isNew;
-    form.field(_('P_assphrase'), this.#first);
+    form.field(_('P_assphrase'), this.#first, this.#showButton());
     this.#note = form.note();
     this.#againLabel = form.field(_('Passphrase a_gain'), this.#again);
     for (const widget of [this.#again, this.#againLabel]) widget.noShowAll = true;
@@ -30,6 +30,10 @@ export class PassphraseFields {
 
   get text(): string {
     return this.#first.text;
+  }
+
+  set text(text: string) {
+    this.#first.text = text;
   }
 
   /** Whether it is a new passphrase, which must be repeated. */
@@ -59,6 +63,19 @@ export class PassphraseFields {
     this.#first.grab_focus();
   }
 
+  /** A button that shows what is typed, in both fields. */
+  #showButton(): Gtk.ToggleButton {
+    const icon = (name: string) => Gtk.Image.new_from_icon_name(name, Gtk.IconSize.BUTTON);
+    const button = new Gtk.ToggleButton({ tooltipText: _('Show the passphrase') });
+    button.image = icon('view-reveal-symbolic');
+    button.get_accessible().set_name(_('Show the passphrase'));
+    button.connect('toggled', () => {
+      for (const entry of [this.#first, this.#again]) entry.visibility = button.active;
+      button.image = icon(button.active ? 'view-conceal-symbolic' : 'view-reveal-symbolic');
+    });
+    return button;
+  }
+
   #show(): void {
     for (const widget of [this.#again, this.#againLabel]) widget.visible = this.#isNew;
     const isRated = this.#isNew && this.#first.text !== '';
@@ -76,17 +93,9 @@ function inWords(strength: Strength): string {
   return fill(_('Strength: {words}'), { words: words[strength] });
 }
 
-/** An entry whose text is hidden until its button is pressed. */
 function passphraseEntry(): Gtk.Entry {
-  const entry = new Gtk.Entry({
+  return new Gtk.Entry({
     ...{ visibility: false, hexpand: true, activatesDefault: true },
     inputPurpose: Gtk.InputPurpose.PASSWORD,
-    secondaryIconName: 'view-reveal-symbolic',
-    secondaryIconTooltipText: _('Show or hide the passphrase'),
   });
-  entry.connect('icon-press', () => {
-    entry.visibility = !entry.visibility;
-    entry.secondaryIconName = entry.visibility ? 'view-conceal-symbolic' : 'view-reveal-symbolic';
-  });
-  return entry;
 }

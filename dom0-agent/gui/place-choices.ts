@@ -1,10 +1,10 @@
 import GLib from 'gi://GLib?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
 import { type CofferProgram, resultOf } from './coffer-program.ts';
-import { type Form, say } from './form.ts';
+import { type Form, explain, say } from './form.ts';
 import type { Place } from './place-fields.ts';
 import { _, fill, sizeText } from './texts.ts';
-import type { DevicesResult, MountedDevice, OfferedDevice, PlaceHere } from './told.ts';
+import type { DevicesResult, MountedDevice, OfferedDevice, PlaceHere } from './coffer-events.ts';
 
 /** How often devices and qubes are looked at again, in seconds. */
 const INTERVAL = 5;
@@ -33,10 +33,15 @@ export class PlaceChoices {
   readonly #vm = new Gtk.ComboBoxText();
   readonly #vmNote: Gtk.Label;
   #devices: readonly Device[] = [];
+  /** The id of the device that the user chose last: it is chosen again when it comes back. */
+  #wanted = NO_DEVICE;
   #places: readonly PlaceHere[] = [];
   /** What is shown, so that it is only changed when there is something new. */
   #shown = '';
   #isFollowing = false;
+  #looking: Promise<void> | undefined;
+  /** Whether the items are being replaced: then what changes is not chosen by the user. */
+  #isRefilling = false;
 
   constructor(coffer: CofferProgram, form: Form, qubeLabel: string) {
     this.#coffer = coffer;
@@ -49,10 +54,17 @@ export class PlaceChoices {
     });
     form.field(_('De_vice'), this.#device, refresh);
     this.#deviceNote = form.note();
+    explain(this.#device, this.#deviceNote);
     form.field(qubeLabel, this.#vm);
     this.#vmNote = form.note();
-    this.#device.connect('changed', () => this.#chooseDevice());
-    this.#vm.connect('changed', () => this.#chooseQube());
+    this.#device.connect('changed', () => {
+      if (this.#isRefilling) return;
+      this.#wanted = this.#device.get_active_id() ?? NO_DEVICE;
+      this.#chooseDevice();
+    });
+    this.#vm.connect('changed', () => {
+      if (!this.#isRefilling) this.#chooseQube();
+    });
     this.#device.connect('map', () => this.#lookEvery(INTERVAL));
   }
 
@@ -74,7 +86,12 @@ export class PlaceChoices {
   }
 
   /** Asks coffer what there is now, and shows it. */
-  async look(): Promise<void> {
+  look(): Promise<void> {
+    this.#looking ??= this.#lookNow().finally(() => (this.#looking = undefined));
+    return this.#looking;
+  }
+
+  async #lookNow(): Promise<void> {
     try {
       this.#show((await resultOf(this.#coffer.start(['devices']))) as DevicesResult);
     } catch (error) {
@@ -97,40 +114,58 @@ export class PlaceChoices {
     const now = JSON.stringify(found);
     if (now === this.#shown) return;
     this.#shown = now;
+    const [device, place] = [this.#chosenDevice, this.#chosenPlace];
     this.#devices = [...found.mounted.map(inDom0), ...found.offered.map(inQube)];
     this.#places = found.places;
+    this.#isRefilling = true;
     const none = { id: NO_DEVICE, text: _('none: a directory in a qube') };
-    refill(this.#device, [none, ...this.#devices]);
-    refill(
-      this.#vm,
-      this.#places.map(({ name, running }) => ({ id: name, text: textOf(name, running) })),
-    );
+    refill(this.#device, [none, ...this.#devices], this.#wanted);
+    const places = this.#places.map(({ name, running }) => ({
+      ...{ id: name, text: textOf(name, running) },
+    }));
+    refill(this.#vm, places, place?.name);
+    this.#isRefilling = false;
     this.#device.sensitive = this.#devices.length > 0;
-    say(
-      this.#deviceNote,
-      this.#devices.length > 0 ? '' : _('No removable device is attached to dom0 or to a qube.'),
-    );
+    const isOther = !isSameDevice(device, this.#chosenDevice);
+    if (isOther) this.#chooseDevice();
+    else this.#sayAboutDevice();
+    // Otherwise, what was known about the place still holds: a device may only have less free space.
+    if (isOther || !isSamePlace(place, this.#chosenPlace)) this.#chooseQube();
+  }
+
+  get #chosenDevice(): Device | undefined {
+    return this.#devices.find(({ id }) => id === this.#device.get_active_id());
+  }
+
+  get #chosenPlace(): PlaceHere | undefined {
+    return this.#places.find(({ name }) => name === this.vm);
   }
 
   #chooseDevice(): void {
-    const chosen = this.#devices.find(({ id }) => id === this.#device.get_active_id());
-    if (chosen === undefined) {
-      if (this.#devices.length > 0) say(this.#deviceNote, '');
-      return;
+    const chosen = this.#chosenDevice;
+    if (chosen !== undefined) {
+      this.vm = chosen.vm;
+      if (chosen.directory !== undefined) this.deviceChosen(chosen.directory);
     }
-    this.vm = chosen.vm;
-    const { directory } = chosen;
-    if (directory !== undefined) this.deviceChosen(directory);
-    say(
-      this.#deviceNote,
-      directory === undefined
+    this.#sayAboutDevice();
+  }
+
+  #sayAboutDevice(): void {
+    const chosen = this.#chosenDevice;
+    const sentences = [
+      this.#wanted !== NO_DEVICE && chosen === undefined
+        ? fill(_('{device} is not attached any more.'), { device: this.#wanted })
+        : '',
+      this.#devices.length === 0 ? _('No removable device is attached to dom0 or to a qube.') : '',
+      chosen !== undefined && chosen.directory === undefined
         ? fill(_('Mount it in {qube}, then choose its directory with …'), { qube: chosen.vm })
         : '',
-    );
+    ];
+    say(this.#deviceNote, sentences.filter((sentence) => sentence !== '').join(' '));
   }
 
   #chooseQube(): void {
-    const chosen = this.#places.find(({ name }) => name === this.vm);
+    const chosen = this.#chosenPlace;
     const isHalted = chosen !== undefined && !chosen.running && chosen.class !== 'AdminVM';
     say(
       this.#vmNote,
@@ -138,6 +173,14 @@ export class PlaceChoices {
     );
     this.changed();
   }
+}
+
+function isSamePlace(one: PlaceHere | undefined, other: PlaceHere | undefined): boolean {
+  return one?.name === other?.name && one?.running === other?.running;
+}
+
+function isSameDevice(one: Device | undefined, other: Device | undefined): boolean {
+  return one?.id === other?.id && one?.vm === other?.vm && one?.directory === other?.directory;
 }
 
 function textOf(name: string, running: boolean): string {
@@ -157,22 +200,23 @@ function inDom0({ device, mountPoint, label, free }: MountedDevice): Device {
 
 function inQube({ backend, port, description, size, attachedTo }: OfferedDevice): Device {
   const vm = attachedTo ?? backend;
+  const name = description === '' ? port : description;
   return {
     ...{ id: `${backend}:${port}`, vm, directory: undefined },
     text: fill(_('{name}, in {qube}: {size}'), {
-      ...{ name: description === '' ? port : description, qube: vm },
+      ...{ name, qube: vm },
       size: size === null ? '?' : sizeText(size),
     }),
   };
 }
 
-/** Replaces the items; what was chosen stays chosen if it is still there. */
+/** Replaces the items, and chooses the one with this id; if there is none, the first one. */
 function refill(
   choice: Gtk.ComboBoxText,
   items: readonly { readonly id: string; readonly text: string }[],
+  chosen: string | undefined,
 ): void {
-  const former = choice.get_active_id();
   choice.remove_all();
   for (const { id, text } of items) choice.append(id, text);
-  if (former === null || !choice.set_active_id(former)) choice.active = 0;
+  if (chosen === undefined || !choice.set_active_id(chosen)) choice.active = 0;
 }

@@ -55,8 +55,9 @@ export class PlaceFields {
     this.#throughEntry.get_accessible().set_name(_('Command that leads there'));
     this.#choices.changed = () => this.#changed();
     this.#choices.deviceChosen = (directory) => {
+      const isThere = `${this.#location.text}/`.startsWith(`${directory}/`);
       this.#kind.set_active_id('directory');
-      this.#location.text = directory;
+      if (!isThere) this.#location.text = directory;
     };
     this.#location.connect('changed', () => this.#changed());
     this.#kind.connect('changed', () => this.#showKind());

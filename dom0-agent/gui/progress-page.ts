@@ -2,7 +2,7 @@ import GObject from 'gi://GObject?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
 import { sentenceLabel } from './form.ts';
 import { _, durationText, fill, sizeText } from './texts.ts';
-import type { Event, ProgressEvent, QubeEvent } from './told.ts';
+import type { Event, ProgressEvent, QubeEvent } from './coffer-events.ts';
 import type { Page } from './wizard.ts';
 
 const NAME = 0;
@@ -16,6 +16,8 @@ export class ProgressPage implements Page {
   readonly #store = new Gtk.ListStore();
   readonly #rows = new Map<string, Gtk.TreeIter>();
   readonly #said = new Map<string, QubeEvent>();
+  /** The state of a VM before its first event. */
+  #beforeFirst = _('waiting');
   readonly #list = new Gtk.TreeView();
   readonly #details = sentenceLabel();
   #phaseText = '';
@@ -52,12 +54,21 @@ export class ProgressPage implements Page {
 
   /** Shows an event. */
   tell(event: Event): void {
-    if (event.event === 'phase') this.#phaseText = phaseText(event.phase);
+    if (event.event === 'phase') this.#tellPhase(event.phase);
     // An info, such as that a qube is being started, is shown until the next event.
     this.#phase.label = event.event === 'info' ? event.sentence : this.#phaseText;
     if (event.event === 'qube') this.#tellOfQube(event);
     else if (event.event === 'progress') this.#tellProgress(event);
     else if (event.event === 'warning') this.#notice(event.sentence);
+  }
+
+  #tellPhase(phase: Phase): void {
+    this.#phaseText = phaseText(phase);
+    this.#beforeFirst = phase === 'detect' ? _('looking for changes') : _('waiting');
+    for (const [name, row] of this.#rows) {
+      if (!this.#said.has(name)) this.#store.set(row, [STATE], [this.#beforeFirst]);
+    }
+    this.#showDetails();
   }
 
   #notice(sentence: string): void {
@@ -74,7 +85,7 @@ export class ProgressPage implements Page {
     const known = this.#rows.get(name);
     if (known !== undefined) return known;
     const row = this.#store.append();
-    this.#store.set(row, [NAME, STATE], [name, _('waiting')]);
+    this.#store.set(row, [NAME, STATE], [name, this.#beforeFirst]);
     this.#rows.set(name, row);
     return row;
   }
@@ -88,7 +99,7 @@ export class ProgressPage implements Page {
       name === undefined
         ? _('Select a qube to see details.')
         : event === undefined
-          ? fill(_('{name}: waiting'), { name })
+          ? `${name}: ${this.#beforeFirst}`
           : detailsOf(event).join('\n');
   }
 

@@ -5,7 +5,7 @@ import Gtk from 'gi://Gtk?version=3.0';
 import Pango from 'gi://Pango?version=1.0';
 import { iconFor } from './label-icon.ts';
 import { _, fill, sizeText } from './texts.ts';
-import type { QubeHere, SinceLast } from './told.ts';
+import type { QubeHere, SinceLast } from './coffer-events.ts';
 
 /** The columns of the store. */
 const NAME = 0;
@@ -76,7 +76,12 @@ export class QubeList {
       last.widthChars = LONGEST_TIME;
     }
     if (!isBrief) this.#addText(_('State'), NOTE, NOTE);
-    this.#view.connect('row-activated', () => this.activated(this.chosen()));
+    this.#view.connect('row-activated', (_view, path) => {
+      // A screen reader can activate a row without choosing it.
+      const chosen = this.chosen();
+      const activated = this.#namesAt([path]);
+      this.activated(activated.every((name) => chosen.includes(name)) ? chosen : activated);
+    });
     this.widget = new Gtk.ScrolledWindow({ expand: true, shadowType: Gtk.ShadowType.IN });
     this.widget.add(this.#view);
   }
@@ -95,6 +100,10 @@ export class QubeList {
   /** The names in the chosen rows. */
   chosen(): string[] {
     const [paths] = this.#view.get_selection().get_selected_rows();
+    return this.#namesAt(paths);
+  }
+
+  #namesAt(paths: readonly Gtk.TreePath[]): string[] {
     return paths.flatMap((path) => {
       const [found, row] = this.#store.get_iter(path);
       return found ? [String(this.#store.get_value(row, NAME))] : [];

@@ -98,7 +98,6 @@ export class SelectionPage implements Page {
   #totalText(selected: readonly QubeRow[]): string {
     const bytes = selected.reduce((sum, { used }) => sum + (used ?? 0), 0);
     const left = this.#rows.length - selected.length;
-    const running = selected.filter(isStale).length;
     const sentences = [
       fill(
         plural(
@@ -110,7 +109,12 @@ export class SelectionPage implements Page {
       ),
       fill(plural('{n} is left out.', '{n} are left out.', left), { n: left }),
     ];
-    if (running > 0) sentences.push(_('The last saved state of running qubes (red) is backed up.'));
+    if (selected.some(({ class: qubeClass }) => qubeClass === 'AdminVM')) {
+      sentences.push(_("The size of dom0's home is in the plan."));
+    }
+    if (this.#rows.some(isStale)) {
+      sentences.push(_('The last saved state of running qubes (red) is backed up.'));
+    }
     return sentences.join(' ');
   }
 }

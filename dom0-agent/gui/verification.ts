@@ -1,9 +1,9 @@
 import { type CofferProgram } from './coffer-program.ts';
 import type { Place } from './place-fields.ts';
 import { ResultPage, type Verdict } from './result-page.ts';
-import { doSeen } from './seen-work.ts';
+import { runWithProgress } from './run-with-progress.ts';
 import { _ } from './texts.ts';
-import type { RestoreResult, VerifyPlan } from './told.ts';
+import type { RestoreResult, VerifyPlan } from './coffer-events.ts';
 import type { Wizard } from './wizard.ts';
 
 /** The options for a place, which all commands share. */
@@ -27,7 +27,7 @@ export async function verified(
   backup: Place & { readonly passphrase: string },
   names: readonly string[] = [],
 ): Promise<ResultPage> {
-  const result = await doSeen(wizard, coffer, {
+  const result = await runWithProgress(wizard, coffer, {
     words: ['verify', ...wordsOfPlace(backup), '--', backup.location, ...names],
     passphrase: backup.passphrase,
     title: _('Checking the backup'),

@@ -1,5 +1,5 @@
 import Gtk from 'gi://Gtk?version=3.0';
-import { boldLabel } from './form.ts';
+import { boldLabel, explain } from './form.ts';
 import { _ } from './texts.ts';
 
 /** A page of a wizard. */
@@ -51,6 +51,7 @@ export class Wizard implements Frame {
     });
     for (const child of [this.#title, this.#content, buttons]) all.add(child);
     this.window.add(all);
+    for (const each of [this.#content, this.#back, this.#next]) explain(each, this.#sentence);
     this.#back.connect('clicked', () => this.#turn.back?.());
     this.#next.connect('clicked', () => this.goOn());
     this.#close.connect('clicked', () => {

@@ -165,6 +165,33 @@ describe('Back Up Qubes', () => {
     await desktop.sees(/was already there/);
   }, 120_000);
 
+  it('begins with backups that dom0 does not know, and fills in where they are', async () => {
+    const box = await Box.full(onTestFinished);
+    box.backUp();
+    rmSync(path.join(box.directory, 'dom0-state'), { recursive: true });
+    await using desktop = await Desktop.open('backup', box.directory);
+    await desktop.press('Continue other backups…');
+    await desktop.sees('Where are the other backups?');
+    await desktop.choose('Qube', 'usb');
+    await desktop.type('Directory', 'backups');
+    await desktop.type('Passphrase', 'wrong');
+    await desktop.press('Next');
+    await desktop.sees(/no series of backups there has this passphrase/);
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.press('Next');
+    await desktop.sees('Your backups');
+    await desktop.sees(/^dom0 knows the backups in usb:backups now/);
+    await desktop.press('Choose…');
+    await desktop.press('Next');
+    await desktop.sees('Where should the backup go?');
+    await desktop.sees(/It continues from the backup there/);
+    await desktop.press('Next');
+    await desktop.press('Back up');
+    await desktop.sees('The backup is complete');
+    await desktop.sees(/was already there/);
+    expect(readdirSync(box.backups)).toHaveLength(2);
+  }, 120_000);
+
   it('continues while its window is hidden, and shows it again with the result', async () => {
     const box = await Box.full(onTestFinished);
     await using desktop = await Desktop.open('backup', box.directory);
@@ -203,7 +230,7 @@ describe('Back Up Qubes', () => {
       ['Passphrase again', 'keys'],
     ] as const) {
       await desktop.tabTo(label);
-      for (const key of text) await desktop.pressKey(key);
+      await desktop.pressKeys(text);
     }
     await desktop.find('Next', ({ name, isEnabled }) => name === 'Next' && isEnabled);
     await desktop.pressKey('Return');

@@ -5,6 +5,10 @@ import type { Notified, Seen } from './seen.ts';
 import { Session } from './session.ts';
 
 const PATIENCE = 60_000;
+/** The X names of keys that are not called by their characters. */
+const KEYS: Readonly<Record<string, string>> = { ' ': 'space', '-': 'minus', '/': 'slash' };
+/** The smallest screen that the windows have to fit on. */
+const SCREEN = { width: 1024, height: 700 };
 
 /** A window of coffer on a desktop without a screen, operated as a screen reader does. Dispose of it. */
 export class Desktop implements AsyncDisposable {
@@ -19,8 +23,9 @@ export class Desktop implements AsyncDisposable {
   }
 
   /**
-   * Opens a window on a folder system. It runs the coffer in dist/, or a double of it.
+   * Opens a window. It runs the coffer in dist/, or a double of it.
    *
+   * @param system the directory of a folder system; empty for the Qubes system whose environment is in `more`
    * @param programs a directory of programs, before those in PATH
    * @param more environment variables of the window
    */
@@ -41,7 +46,7 @@ export class Desktop implements AsyncDisposable {
     const session = await Session.of(scale);
     const environment = {
       COFFER_PROGRAM: program,
-      COFFER_SYSTEM: system,
+      ...(system === '' ? {} : { COFFER_SYSTEM: system }),
       HOME: home === '' ? scratch : home,
       PATH: [programs, process.env['PATH']].filter(Boolean).join(':'),
       LANGUAGE: language,
@@ -63,6 +68,11 @@ export class Desktop implements AsyncDisposable {
   async bus(): Promise<string> {
     const address = String(await this.#session.ask({ ask: 'bus' }));
     return /^unix:path=([^,]*)/.exec(address)?.[1] ?? '';
+  }
+
+  /** The text that was copied last. */
+  async clipboard(): Promise<string> {
+    return String(await this.#session.ask({ ask: 'clipboard' }));
   }
 
   /** Everything that is shown now. */
@@ -91,9 +101,9 @@ export class Desktop implements AsyncDisposable {
     for (;;) {
       const all = await this.look();
       // During a change of pages, the old and the new page may have the same access key.
-      const twice = sharedLetter(all);
-      if (isSo(all) && twice === undefined) return;
-      if (Date.now() > until) throw new Error(twice ?? `${why}: there is ${shown(all)}`);
+      const fault = faultIn(all, this.#scale);
+      if (isSo(all) && fault === undefined) return;
+      if (Date.now() > until) throw new Error(fault ?? `${why}: there is ${shown(all)}`);
       await this.#session.ask({ ask: 'change' });
     }
   }
@@ -114,6 +124,14 @@ export class Desktop implements AsyncDisposable {
     }
   }
 
+  /** Waits until a text is gone. */
+  async seesNoMore(text: RegExp): Promise<void> {
+    await this.#eventually(
+      `${String(text)} is still shown`,
+      (all) => !all.some(({ name }) => text.test(name)),
+    );
+  }
+
   /** Waits until no window is shown. */
   async seesNothing(): Promise<void> {
     await this.#eventually('a window is shown', (all) => !all.some(({ role }) => role === 'frame'));
@@ -124,6 +142,13 @@ export class Desktop implements AsyncDisposable {
     const isIt = (seen: Seen): boolean =>
       seen.name === name && /button|check/.test(seen.role) && seen.isEnabled;
     await this.#session.ask({ ask: 'press', path: (await this.find(name, isIt)).path });
+  }
+
+  /** Does the same as a double click on the row with this cell. */
+  async activateRow(cell: string): Promise<void> {
+    const isIt = ({ role, name, text }: Seen): boolean =>
+      role === 'table cell' && [name, text].includes(cell);
+    await this.#session.ask({ ask: 'activate', path: (await this.find(cell, isIt)).path });
   }
 
   /** Enters a text into the field with this label or name. */
@@ -152,6 +177,11 @@ export class Desktop implements AsyncDisposable {
   async pressKey(key: string, { withAlt = false } = {}): Promise<void> {
     const isPressed = await this.#session.ask({ ask: 'key', key, withAlt });
     if (isPressed !== true) throw new Error(`no key ${key}`);
+  }
+
+  /** Presses the keys of a text, one after the other. */
+  async pressKeys(text: string): Promise<void> {
+    for (const key of text) await this.pressKey(KEYS[key] ?? key);
   }
 
   /** Drags a cell to the middle of a list, with the mouse. */
@@ -192,7 +222,7 @@ export class Desktop implements AsyncDisposable {
 
   /** Takes a picture of the screen. */
   async takePicture(file: string): Promise<void> {
-    const [width, height] = [1024 * this.#scale, 700 * this.#scale];
+    const [width, height] = [SCREEN.width * this.#scale, SCREEN.height * this.#scale];
     const isTaken = await this.#session.ask({ ask: 'picture', file, width, height });
     if (isTaken !== true) throw new Error(`no picture: ${file}`);
   }
@@ -201,6 +231,31 @@ export class Desktop implements AsyncDisposable {
     await this.#session.ask({ ask: 'end' });
     await rm(this.#scratch, { recursive: true, force: true });
   }
+}
+
+/** What no window may have: the first fault, in a sentence. */
+function faultIn(all: readonly Seen[], scale: number): string | undefined {
+  return (
+    sharedLetter(all) ?? all.map((each) => faultOf(each, scale)).find((each) => each !== undefined)
+  );
+}
+
+/** What people operate. */
+const CONTROL = /button|check box|combo box|entry|text|spin/;
+/** What is in a combo box, which has a name and is disabled as a whole. */
+const INNER = 'toggle button';
+
+function faultOf({ role, size, ...seen }: Seen, scale: number): string | undefined {
+  const [width = 0, height = 0] = size;
+  if (width > SCREEN.width * scale || height > SCREEN.height * scale) {
+    return `the ${role} ${seen.name} is too large: ${width} × ${height}`;
+  }
+  if (!CONTROL.test(role) || role === INNER) return undefined;
+  if (seen.name === '' && seen.label === '') return `a ${role} at ${seen.path.join()} has no name`;
+  if (!seen.isEnabled && seen.why === '') {
+    return `no sentence says why ${seen.label || seen.name} is disabled`;
+  }
+  return undefined;
 }
 
 /** Reports access keys that two things in a window share, as such a key presses neither. */

@@ -16,16 +16,20 @@ const OLD_DVM = { property: 'default_dispvm', name: 'old-dvm' };
 const CONTENTS = {
   ...{ event: 'result', command: 'list', ok: true, exitStatus: 0, ...BACKUP, compression: 'zstd' },
   qubes: [
-    { name: 'mail', class: 'AppVM', template: 'old-debian', ...qube, references: [VPN] },
+    {
+      ...{ name: 'mail', class: 'AppVM', template: 'old-debian', ...qube, references: [VPN] },
+      remarks: ['called "in box" in the backup, a name that Qubes no longer accepts'],
+    },
     { name: 'web', class: 'AppVM', template: 'old-debian', ...qube, references: [VPN, OLD_DVM] },
     { name: 'old-debian', class: 'TemplateVM', template: null, ...qube, references: [] },
   ],
-  ...{ dom0Home: null, dom0Paths: null },
+  ...{ dom0Home: { used: 5e6 }, dom0Paths: { paths: ['/etc/qubes', '/srv'], used: 1e6 } },
   unusable: [{ name: 'torn', why: 'its private volume is missing' }],
 };
 const planned = { class: 'AppVM', size: 3e6, used: 1e6, remarks: [] };
 const PLAN = {
-  ...{ event: 'plan', command: 'restore', ...BACKUP, dom0Home: null, dom0Paths: null },
+  ...{ event: 'plan', command: 'restore', ...BACKUP },
+  ...{ dom0Home: { used: 5e6 }, dom0Paths: { paths: ['/etc/qubes', '/srv'], used: 1e6 } },
   qubes: ['mail', 'web'].map((name) => ({ name, restoredAs: name, ...planned })),
   ...{ leftOut: [], removedFirst: [], problems: [] },
 };
@@ -66,6 +70,11 @@ describe('the window of a restore, with recorded events,', () => {
     const refused = { event: 'error', ...about, sentence: refusal, exitStatus: 5 };
     coffer.play('restore', [LOOK, ASK, refused, { exit: 5 }]);
     await using desktop = await whichOne(coffer);
+    await desktop.sees(/^called "in box" in the backup, .*\nIts template old-debian is neither/);
+    await desktop.sees(
+      /^Its home is restored to a new directory .*\nIts configuration .*: \/etc\/qubes, \/srv\.$/,
+    );
+    await desktop.sees(/^5\.7\sMiB$/);
     await desktop.sees('torn cannot be restored: its private volume is missing');
     await desktop.press('mail');
     await desktop.press('web');
@@ -95,10 +104,16 @@ describe('the window of a restore, with recorded events,', () => {
       '--use-netvm mail=usb --use-netvm web=usb --use-dispvm web=none',
     );
     await desktop.press('Ignore missing');
+    await desktop.press('Ignore username mismatch');
+    await desktop.press('Skip dom0');
     await desktop.press('Distrust settings');
     await desktop.press('Next');
     await desktop.sees(/^976/);
-    expect(coffer.commands.at(-1)).toMatch(/--distrust-settings .*-- backups mail old-debian web$/);
+    await desktop.sees('its home, to a separate directory');
+    await desktop.sees('its configuration, to a separate directory: /etc/qubes, /srv');
+    const options = '--ignore-missing --ignore-username-mismatch --skip-dom0-home';
+    expect(coffer.commands.at(-1)).toContain(` ${options} --distrust-settings `);
+    expect(coffer.commands.at(-1)).toMatch(/ -- backups mail old-debian web dom0$/);
     await desktop.press('Restore');
     await desktop.sees('Not everything was restored');
     await desktop.sees('mail: restored');

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
@@ -74,5 +74,64 @@ describe('Restore Qubes', () => {
     await desktop.press('Next');
     await desktop.sees('The backup is damaged or incomplete');
     await desktop.sees(/: damaged/);
+  }, 120_000);
+
+  it('can be stopped, and then removes what is incomplete', async () => {
+    const box = await Box.full(onTestFinished);
+    const backup = box.backUp();
+    await using desktop = await Desktop.open('restore', box.directory);
+    await desktop.choose('Qube', 'usb');
+    await desktop.choose('Kind of place', 'a command that outputs the backup');
+    const gate = path.join(box.directory, 'gate');
+    const file = box.fileOf(backup);
+    const slowly = `if [ -e ${gate} ]; then head -c 200000 ${file}; sleep 60; fi; cat ${file}`;
+    await desktop.type('Directory, file or command', slowly);
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.press('Next');
+    await desktop.press('work');
+    await desktop.press('Next');
+    await desktop.sees('How do you want to restore them?');
+    writeFileSync(gate, '');
+    await desktop.press('Next');
+    await desktop.sees(/work as work-1/);
+    await desktop.press('Restore');
+    await desktop.press('Stop…');
+    await desktop.sees('Stop restoring? Incomplete qubes are removed.');
+    await desktop.press('Stop');
+    await desktop.sees('The restore was stopped');
+    expect(existsSync(path.join(box.directory, 'appvms/work-1'))).toBe(false);
+  }, 120_000);
+
+  it('can be used with the keyboard alone', async () => {
+    const box = await Box.full(onTestFinished);
+    const backup = box.backUp();
+    await using desktop = await Desktop.open('restore', box.directory);
+    await desktop.sees('Where is the backup?');
+    const isChosen = (qube: string) =>
+      desktop.find(qube, ({ role, name }) => role === 'combo box' && name === qube);
+    await isChosen('usb');
+    await desktop.pressKey('q', { withAlt: true });
+    await desktop.pressKey('Down');
+    await isChosen('vault');
+    await desktop.pressKey('Up');
+    await isChosen('usb');
+    await desktop.pressKey('d', { withAlt: true });
+    await desktop.pressKeys(backup);
+    await desktop.pressKey('a', { withAlt: true });
+    await desktop.pressKeys(PASSPHRASE);
+    await desktop.pressKey('Return');
+    await desktop.sees('Which qubes do you want to restore?');
+    await desktop.tabTo('vault');
+    await desktop.pressKey('space');
+    await desktop.sees('There is a qube called vault here.');
+    await desktop.pressKey('n', { withAlt: true });
+    await desktop.sees('How do you want to restore them?');
+    await desktop.pressKey('n', { withAlt: true });
+    await desktop.sees('Is this what you want to restore?');
+    await desktop.pressKey('Return');
+    await desktop.sees('Everything was restored');
+    await desktop.pressKey('Return');
+    await desktop.seesNothing();
+    expect(existsSync(path.join(box.directory, 'appvms/vault-1'))).toBe(true);
   }, 120_000);
 });

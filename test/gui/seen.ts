@@ -10,13 +10,17 @@ export interface Seen {
   /** Its access key, which is pressed together with Alt. */
   readonly key: string;
   readonly isEnabled: boolean;
+  /** If it is disabled: the sentence that says why. */
+  readonly why: string;
+  /** The width and height of a window; empty for everything else. */
+  readonly size: readonly number[];
   readonly isChecked: boolean;
   readonly isFocused: boolean;
 }
 
 /**
  * A request to the driver. `start` opens a window, and `end` ends it. It answers `look` with everything that is shown, if
- * that did not change meanwhile, `change` once something has changed since, `bus` with the address of the session bus,
+ * that did not change meanwhile, `change` once something has changed since, `bus` with the address of the session bus, `clipboard` with its text,
  * `notified` with the last notification whose action was not chosen, and the others with whether they were possible.
  */
 export type Request =
@@ -26,12 +30,13 @@ export type Request =
   | { readonly ask: 'notified' }
   | { readonly ask: 'act' }
   | { readonly ask: 'bus' }
+  | { readonly ask: 'clipboard' }
   | {
       readonly ask: 'start';
       readonly words: readonly string[];
       readonly environment: Readonly<Record<string, string>>;
     }
-  | { readonly ask: 'press' | 'focus'; readonly path: readonly number[] }
+  | { readonly ask: 'press' | 'focus' | 'activate'; readonly path: readonly number[] }
   | { readonly ask: 'key'; readonly key: string; readonly withAlt: boolean }
   | { readonly ask: 'drag'; readonly path: readonly number[]; readonly to: readonly number[] }
   | {

@@ -3,7 +3,7 @@ import type { Device } from '../place-choices.ts';
 import { ResultPage, failurePage } from '../result-page.ts';
 import { runProgram } from '../run-program.ts';
 import { _, fill } from '../texts.ts';
-import type { BackupResult } from '../told.ts';
+import type { BackupResult } from '../coffer-events.ts';
 import { verified } from '../verification.ts';
 import type { Wizard } from '../wizard.ts';
 import { type NextStep, backupResultPage } from './backup-result-page.ts';

@@ -1,6 +1,6 @@
 import { type CofferProgram, resultOf } from '../coffer-program.ts';
 import { _ } from '../texts.ts';
-import type { BackupPlan } from '../told.ts';
+import type { BackupPlan } from '../coffer-events.ts';
 import { wordsOfPlace } from '../verification.ts';
 import type { Destination } from './destination-page.ts';
 
@@ -37,6 +37,7 @@ export async function planFor(
 }
 
 /** The names in the events of a backup. */
-export function namesIn({ qubes, dom0Home }: BackupPlan): string[] {
-  return [...qubes.map(({ name }) => name), ...(dom0Home === null ? [] : ['dom0'])];
+export function namesIn({ qubes, dom0Home, dom0Paths }: BackupPlan): string[] {
+  const hasDom0 = dom0Home !== null || dom0Paths !== null;
+  return [...qubes.map(({ name }) => name), ...(hasDom0 ? ['dom0'] : [])];
 }

@@ -1,14 +1,15 @@
 import { sinceLastText } from '../qube-list.ts';
 import { type Line, leftOutSentences } from '../review-page.ts';
 import { _, durationText, fill, plural, sizeText, timeText } from '../texts.ts';
-import type { BackupPlan } from '../told.ts';
+import type { BackupPlan } from '../coffer-events.ts';
 
 /** The plan of a backup, for people. */
 export function backupPlanSentences(plan: BackupPlan): Line[] {
-  const { qubes, dom0Home, location, leftOut, problems } = plan;
-  const data = qubes.reduce((sum, { used }) => sum + used, dom0Home?.used ?? 0);
-  // dom0's home counts as one, as on the page where the qubes were selected.
-  const count = qubes.length + (dom0Home === null ? 0 : 1);
+  const { qubes, location, leftOut, problems } = plan;
+  const ofDom0 = dom0Rows(plan);
+  const data = [...qubes, ...ofDom0].reduce((sum, { used }) => sum + used, 0);
+  // dom0 counts as one, as on the page where the qubes were selected.
+  const count = qubes.length + Math.min(ofDom0.length, 1);
   return [
     ...problems.map(({ sentence }) => sentence),
     fill(plural('{n} qube, {size} of data:', '{n} qubes, {size} of data:', count), {
@@ -16,12 +17,26 @@ export function backupPlanSentences(plan: BackupPlan): Line[] {
     }),
     [
       ...qubes.map((qube) => [qube.name, sizeText(qube.used), remarkOn(qube)] as const),
-      ...(dom0Home === null ? [] : [['dom0', sizeText(dom0Home.used), _('its home')] as const]),
+      ...ofDom0.map(({ used, remark }) => ['dom0', sizeText(used), remark] as const),
     ],
     fill(_('It goes to {location}.'), { location }),
     ...sizeSentences(plan),
     ...(plan.series === null ? [] : costSentences(plan, data)),
     ...leftOutSentences(leftOut),
+  ];
+}
+
+function dom0Rows({ dom0Home, dom0Paths }: Pick<BackupPlan, 'dom0Home' | 'dom0Paths'>) {
+  return [
+    ...(dom0Home === null ? [] : [{ used: dom0Home.used, remark: _('its home') }]),
+    ...(dom0Paths === null
+      ? []
+      : [
+          {
+            used: dom0Paths.used,
+            remark: fill(_('its configuration: {paths}'), { paths: dom0Paths.paths.join(', ') }),
+          },
+        ]),
   ];
 }
 

@@ -3,7 +3,7 @@ import { isOnDisk } from '../disk-paths.ts';
 import type { Device } from '../place-choices.ts';
 import { type Action, ResultPage, type Verdict } from '../result-page.ts';
 import { _, fill, plural, sizeText } from '../texts.ts';
-import type { BackupResult } from '../told.ts';
+import type { BackupResult } from '../coffer-events.ts';
 
 /** What the user can do after a backup: verify it, try some VMs again, forget older backups, or unmount the disk. */
 export type NextStep =
@@ -43,6 +43,9 @@ export function backupResultPage(
   const sentences = [
     ...missingSentences(qubes),
     ...placeSentences(result),
+    ...(result.card === null
+      ? []
+      : [fill(_('Keep this with the passphrase: {card}'), { card: result.card })]),
     ...warnings,
     ...unmountSentences(result, device),
   ];

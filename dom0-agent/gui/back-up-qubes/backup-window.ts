@@ -3,17 +3,18 @@ import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts
 import { check } from '../form.ts';
 import { failurePage } from '../result-page.ts';
 import { ReviewPage } from '../review-page.ts';
-import { doSeen } from '../seen-work.ts';
+import { runWithProgress } from '../run-with-progress.ts';
 import { SelectionPage } from '../selection-page.ts';
+import type { Source } from '../source-page.ts';
 import { _ } from '../texts.ts';
-import type { BackupPlan, BackupResult, StatusResult } from '../told.ts';
+import type { BackupPlan, BackupResult, StatusResult } from '../coffer-events.ts';
 import { Wizard } from '../wizard.ts';
 import { AfterBackup } from './after-backup.ts';
 import { backupWords, namesIn, planFor } from './backup-command.ts';
 import { backupPlanSentences } from './backup-plan-sentences.ts';
 import { DestinationPage } from './destination-page.ts';
 import { keepSomewhere } from './keeping.ts';
-import { opensSeries } from './opening-series.ts';
+import { openOtherBackups, opensSeries } from './opening-series.ts';
 import { SavedSettings, type Settings } from './saved-settings.ts';
 import { StatePage, rowsOf } from './state-page.ts';
 
@@ -33,14 +34,22 @@ export class BackupWindow {
   async show(): Promise<void> {
     this.#wizard.window.present();
     try {
-      const status = (await resultOf(this.#coffer.start(['status']))) as StatusResult;
-      await this.#prepare(status);
+      let opened: Source | undefined;
+      do opened = await this.#leadThrough(opened);
+      while (opened !== undefined);
+      this.#wizard.window.close();
     } catch (error) {
       this.#wizard.show(failurePage(NOTHING, error), { close: _('_Close') });
     }
   }
 
-  async #prepare(status: StatusResult): Promise<void> {
+  /**
+   * Returns where other backups are, which the user has opened: then the pages begin again.
+   *
+   * @param opened the same, of the last time
+   */
+  async #leadThrough(opened: Source | undefined): Promise<Source | undefined> {
+    const status = (await resultOf(this.#coffer.start(['status']))) as StatusResult;
     const chosen = status.qubes.map(({ name }) => name);
     const title = _('Which qubes do you want to back up?');
     const selection = new SelectionPage(title, this.#wizard, rowsOf(status), chosen);
@@ -48,12 +57,19 @@ export class BackupWindow {
       planFor(this.#coffer, to, selection.selected),
     );
     const last = await this.#saved.last();
-    const state = new StatePage(this.#wizard, status, last);
-    const isDone = await this.#wizard.lead([
-      () => this.#begin(state, last),
+    const state = new StatePage(this.#wizard, status, last, opened);
+    let found: Source | undefined;
+    let place = opened;
+    await this.#wizard.lead([
+      async () => {
+        found = await this.#begin(state, last);
+        return found === undefined;
+      },
       () => (state.wish === 'repeat' ? Promise.resolve(true) : this.#wizard.ask(selection)),
       async () => {
         await this.#wizard.whileBusy(_('Looking for devices …'), () => page.prepare());
+        if (place !== undefined) page.source = place;
+        place = undefined;
         if (state.wish === 'repeat' && last !== undefined) {
           page.settings = last;
           if (last.names.length > 0) selection.selected = last.names;
@@ -65,16 +81,21 @@ export class BackupWindow {
         (await opensSeries(this.#wizard, this.#coffer, page)) &&
         this.#backUp(selection.selected, page, page.isToBeSaved),
     ]);
-    if (!isDone) this.#wizard.window.close();
+    return found;
   }
 
-  /** The first page, and forgetting old backups, which leads back to it. */
-  async #begin(state: StatePage, last: Settings | undefined): Promise<boolean> {
+  /** The first page, and what leads back to it. Returns where other backups are, if the user has opened some. */
+  async #begin(state: StatePage, last: Settings | undefined): Promise<Source | undefined> {
     for (;;) {
-      if (!(await this.#wizard.ask(state))) return false;
-      if (state.wish !== 'forget') return true;
+      await this.#wizard.ask(state);
+      const { wish } = state;
+      if (wish === 'choose' || wish === 'repeat') return undefined;
       state.wish = 'choose';
-      await keepSomewhere(this.#wizard, this.#coffer, last);
+      if (wish === 'forget') await keepSomewhere(this.#wizard, this.#coffer, last);
+      else {
+        const opened = await openOtherBackups(this.#wizard, this.#coffer);
+        if (opened !== undefined) return opened;
+      }
     }
   }
 
@@ -91,7 +112,7 @@ export class BackupWindow {
     );
     try {
       const toSave = isToBeSaved ? await this.#saved.optionsToSave() : [];
-      const told = await doSeen(this.#wizard, this.#coffer, {
+      const told = await runWithProgress(this.#wizard, this.#coffer, {
         words: backupWords(destination, names, toSave),
         environment: this.#saved.environment,
         passphrase: destination.passphrase,

@@ -1,12 +1,13 @@
 import GLib from 'gi://GLib?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
 import { CofferFailed, type CofferProgram } from '../coffer-program.ts';
-import { Form, check, say } from '../form.ts';
+import { Form, check, explain, say, sentenceLabel } from '../form.ts';
 import { PassphraseFields } from '../passphrase-fields.ts';
 import type { Device } from '../place-choices.ts';
 import { type Place, PlaceFields } from '../place-fields.ts';
+import type { Source } from '../source-page.ts';
 import { _, fill, timeText } from '../texts.ts';
-import type { BackupPlan } from '../told.ts';
+import type { BackupPlan } from '../coffer-events.ts';
 import type { Frame, Page } from '../wizard.ts';
 import type { Settings } from './saved-settings.ts';
 import { freeSentence, seriesSentence, startSentence } from './backup-plan-sentences.ts';
@@ -40,13 +41,17 @@ export class DestinationPage implements Page {
   readonly #lookNow = new Gtk.Button({
     ...{ label: _('Look the_re'), useUnderline: true, noShowAll: true, halign: Gtk.Align.START },
   });
+  /** What has to be entered before it can be looked at. */
+  readonly #lookNote = sentenceLabel();
   readonly #save = check(_('_Save these settings for next time, without the passphrase'), true);
   readonly #warning: Gtk.Label;
   readonly #adopt = new Gtk.CheckButton({ active: true, noShowAll: true, useUnderline: true });
   readonly #adoptNote: Gtk.Label;
   readonly #passphrase: PassphraseFields;
   /** What is known about the destination as it is entered now. */
-  #seen: BackupPlan | 'looking' | 'refused' | undefined;
+  #seen: BackupPlan | 'looking' | 'refused' | 'qubes refused' | undefined;
+  /** Whether a later step has refused the place: the page still says so when it is shown again. */
+  #isRefusedLater = false;
   /** Counts the changes, so that an answer about an earlier destination can be ignored. */
   #turn = 0;
 
@@ -64,7 +69,11 @@ export class DestinationPage implements Page {
       location: _('_Directory or command'),
       command: _('a command that receives the backup'),
     });
-    form.row(this.#lookNow);
+    const looking = new Gtk.Box({ spacing: 12 });
+    looking.add(this.#lookNow);
+    looking.add(this.#lookNote);
+    explain(this.#lookNow, this.#lookNote);
+    form.row(looking);
     form.row(this.#adopt);
     this.#adoptNote = form.note();
     form.row(this.#encrypt);
@@ -75,6 +84,7 @@ export class DestinationPage implements Page {
     const scrolled = new Gtk.ScrolledWindow({ expand: true });
     scrolled.add(form.widget);
     this.widget = scrolled;
+    this.#lookNote.noShowAll = true;
     this.#place.changed = () => this.#placeChanged();
     this.#lookNow.connect('clicked', () => void this.lookAgain());
     this.#passphrase.changed = () => frame.refresh();
@@ -90,6 +100,12 @@ export class DestinationPage implements Page {
       passphrase: this.#passphrase.text,
       isNewSeries: this.#adopt.visible && !this.#adopt.active,
     };
+  }
+
+  /** Sets where backups are, and their passphrase. */
+  set source({ passphrase, ...place }: Source) {
+    this.#place.place = place;
+    this.#passphrase.text = passphrase;
   }
 
   set settings({ encrypt, compress, ...place }: Omit<Settings, 'names'>) {
@@ -126,8 +142,9 @@ export class DestinationPage implements Page {
   /** Looks at the devices, the qubes and the destination, before the page is shown. */
   async prepare(): Promise<void> {
     await this.#place.look();
-    // Other qubes may have been selected since. But if the page is shown again after a refusal, that stays there.
-    if (this.#missingPlace === undefined && this.#seen !== 'refused') await this.lookAgain();
+    // Other qubes may have been selected since.
+    if (this.#missingPlace === undefined && !this.#isRefusedLater) await this.lookAgain();
+    this.#isRefusedLater = false;
   }
 
   missing(): string | undefined {
@@ -135,6 +152,9 @@ export class DestinationPage implements Page {
     if (missing !== undefined) return missing;
     if (this.#seen === undefined && this.#place.isThrough) {
       return _('Press “Look there” when the place is complete: then its command is run.');
+    }
+    if (this.#seen === 'qubes refused') {
+      return _('These qubes cannot be backed up: see above, and go back to change the selection.');
     }
     if (this.#seen === 'refused') return _('A backup cannot go there: see above.');
     if (typeof this.#seen !== 'object') return _('Looking there …');
@@ -144,11 +164,14 @@ export class DestinationPage implements Page {
   /** Shows, at the field, why it was refused. */
   refuse(field: string | undefined, sentence: string): void {
     if (field === 'passphrase') this.#passphrase.refuse(sentence);
-    else this.#refusePlace(sentence);
+    else {
+      this.#isRefusedLater = true;
+      this.#refuse('refused', sentence);
+    }
   }
 
-  #refusePlace(sentence: string): void {
-    this.#seen = 'refused';
+  #refuse(how: 'refused' | 'qubes refused', sentence: string): void {
+    this.#seen = how;
     this.#place.say(sentence);
     this.#frame.refresh();
   }
@@ -163,6 +186,7 @@ export class DestinationPage implements Page {
     this.#seen = undefined;
     this.#lookNow.visible = this.#place.isThrough;
     this.#lookNow.sensitive = this.#missingPlace === undefined;
+    say(this.#lookNote, this.#place.isThrough ? (this.#missingPlace ?? '') : '');
     this.#offerAdoption();
     if (this.#missingPlace !== undefined || this.#place.isThrough) return;
     GLib.timeout_add(GLib.PRIORITY_DEFAULT, PAUSE, () => {
@@ -182,7 +206,9 @@ export class DestinationPage implements Page {
       this.#offerAdoption();
     } catch (error) {
       if (turn !== this.#turn) return;
-      this.#refusePlace(error instanceof CofferFailed ? error.message : String(error));
+      const isAboutQubes = error instanceof CofferFailed && error.field === 'vms';
+      const sentence = error instanceof CofferFailed ? error.message : String(error);
+      this.#refuse(isAboutQubes ? 'qubes refused' : 'refused', sentence);
     }
     this.#frame.refresh();
   }

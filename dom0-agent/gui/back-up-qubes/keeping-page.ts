@@ -2,7 +2,7 @@ import GLib from 'gi://GLib?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
 import { Form, sentenceLabel } from '../form.ts';
 import { _, fill, plural, sizeText, timeText } from '../texts.ts';
-import type { PruneEffect } from '../told.ts';
+import type { PruneEffect } from '../coffer-events.ts';
 import type { Frame, Page } from '../wizard.ts';
 import { RULES, type Rules, offeredRules, optionsOf, ruleLabel } from './keeping-rules.ts';
 

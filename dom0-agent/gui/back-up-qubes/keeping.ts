@@ -2,10 +2,10 @@ import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts
 import type { Place } from '../place-fields.ts';
 import { ResultPage } from '../result-page.ts';
 import { ReviewPage } from '../review-page.ts';
-import { doSeen } from '../seen-work.ts';
+import { runWithProgress } from '../run-with-progress.ts';
 import { SourcePage } from '../source-page.ts';
 import { _ } from '../texts.ts';
-import type { PrunePlan, PruneResult } from '../told.ts';
+import type { PrunePlan, PruneResult } from '../coffer-events.ts';
 import { wordsOfPlace } from '../verification.ts';
 import type { Wizard } from '../wizard.ts';
 import { KeepingPage, forgettingSentences } from './keeping-page.ts';
@@ -22,7 +22,7 @@ export async function keepSome(
   const { passphrase } = directory;
   const page = new KeepingPage(wizard, (options) => previewOf(coffer, directory, options));
   if (!(await wizard.ask(page))) return undefined;
-  const result = await doSeen(wizard, coffer, {
+  const result = await runWithProgress(wizard, coffer, {
     words: wordsFor(directory, page.options),
     passphrase,
     title: _('Forgetting backups'),

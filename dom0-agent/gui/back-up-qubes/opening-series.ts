@@ -1,5 +1,6 @@
 import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
 import { _ } from '../texts.ts';
+import { type Source, SourcePage } from '../source-page.ts';
 import { fileThere, wordsOfPlace } from '../verification.ts';
 import type { Wizard } from '../wizard.ts';
 import type { DestinationPage } from './destination-page.ts';
@@ -46,4 +47,34 @@ async function adopt(
   if (page.series !== null) return true;
   page.refuse('location', _('There is no complete backup there to continue from.'));
   return false;
+}
+
+/**
+ * Asks where backups are that dom0 does not know, and lets dom0 continue them. Returns where; undefined if the user went
+ * back.
+ */
+export async function openOtherBackups(
+  wizard: Wizard,
+  coffer: CofferProgram,
+): Promise<Source | undefined> {
+  const page = new SourcePage(wizard, coffer, {
+    title: _('Where are the other backups?'),
+    location: _('_Directory'),
+    enter: _('Enter a directory.'),
+  });
+  await wizard.whileBusy(_('Looking for devices …'), () => page.prepare());
+  while (await wizard.ask(page)) {
+    const { source } = page;
+    try {
+      const words = ['adopt', ...wordsOfPlace(source), '--', source.location];
+      await wizard.whileBusy(_('Reading the series …'), () =>
+        resultOf(coffer.start(words), source),
+      );
+      return source;
+    } catch (error) {
+      if (!(error instanceof CofferFailed)) throw error;
+      page.refuse(error.field, error.message);
+    }
+  }
+  return undefined;
 }

@@ -1,7 +1,7 @@
 import Gio from 'gi://Gio?version=2.0';
 import GLib from 'gi://GLib?version=2.0';
 import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
-import type { ProfilesResult, SavedProfile } from '../told.ts';
+import type { ProfilesResult, SavedProfile } from '../coffer-events.ts';
 
 /** The names of the window's profiles: `window-1`, then `window-2`. */
 const NAME = /^window-(\d{1,9})$/;

@@ -2,8 +2,9 @@ import Gtk from 'gi://Gtk?version=3.0';
 import { sentenceLabel } from '../form.ts';
 import { QubeList, type QubeRow } from '../qube-list.ts';
 import { _, fill, plural, timeText } from '../texts.ts';
-import type { StatusOfQube, StatusResult } from '../told.ts';
+import type { StatusOfQube, StatusResult } from '../coffer-events.ts';
 import type { Frame, Page } from '../wizard.ts';
+import type { Place } from '../place-fields.ts';
 import type { Settings } from './saved-settings.ts';
 
 /** The first page: what is backed up, and what is not. */
@@ -13,13 +14,23 @@ export class StatePage implements Page {
   readonly next = _('C_hoose…');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
 
-  /** What the user wants to do: choose, repeat the last choice, or forget old backups. */
-  wish: 'choose' | 'repeat' | 'forget' = 'choose';
+  /** What the user wants to do: choose, repeat the last choice, continue other backups, or forget old ones. */
+  wish: 'choose' | 'repeat' | 'continue' | 'forget' = 'choose';
 
-  /** @param last the settings of the last time */
-  constructor(frame: Frame, status: StatusResult, last: Settings | undefined) {
+  /**
+   * @param last the settings of the last time
+   * @param opened the place of the backups that the user has just opened
+   */
+  constructor(
+    frame: Frame,
+    status: StatusResult,
+    last: Settings | undefined,
+    opened: Place | undefined,
+  ) {
     this.widget.add(new Gtk.Label({ label: summaryOf(status), xalign: 0, wrap: true }));
+    if (opened !== undefined) this.widget.add(sentenceLabel(openedSentence(opened)));
     if (last !== undefined) this.widget.add(this.#repetition(frame, last));
+    this.widget.add(this.#continuation(frame));
     if (status.series.length > 0)
       this.widget.add(this.#button(frame, _('F_orget old backups…'), 'forget'));
     const list = new QubeList(_('Qubes and their last backups'));
@@ -30,11 +41,13 @@ export class StatePage implements Page {
   /** A button, and next to it what it does. */
   #repetition(frame: Frame, last: Settings): Gtk.Box {
     const now = this.#button(frame, _('Back up _now'), 'repeat');
-    const where = placeText(last);
-    const box = new Gtk.Box({ spacing: 12 });
-    box.add(now);
-    box.add(sentenceLabel(fill(_('as last time, to {where}'), { where })));
-    return box;
+    return besideEachOther(now, fill(_('as last time, to {where}'), { where: placeText(last) }));
+  }
+
+  #continuation(frame: Frame): Gtk.Box {
+    const button = this.#button(frame, _('Contin_ue other backups…'), 'continue');
+    const words = _('that dom0 does not know, for example because it was reinstalled');
+    return besideEachOther(button, words);
   }
 
   #button(frame: Frame, label: string, wish: StatePage['wish']): Gtk.Button {
@@ -47,7 +60,21 @@ export class StatePage implements Page {
   }
 }
 
-function placeText({ vm, location, isCommand, through }: Settings): string {
+function besideEachOther(button: Gtk.Button, words: string): Gtk.Box {
+  const box = new Gtk.Box({ spacing: 12 });
+  box.add(button);
+  box.add(sentenceLabel(words));
+  return box;
+}
+
+function openedSentence(place: Place): string {
+  const sentence = _(
+    'dom0 knows the backups in {where} now: the next backup there continues them.',
+  );
+  return fill(sentence, { where: placeText(place) });
+}
+
+function placeText({ vm, location, isCommand, through }: Place): string {
   if (isCommand) return fill(_('the command in {qube}'), { qube: vm });
   return through === ''
     ? `${vm}:${location}`

@@ -1,7 +1,7 @@
 import GObject from 'gi://GObject?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
 import { _, plural, fill, sizeText, timeText } from '../texts.ts';
-import type { Check, FoundBackup } from '../told.ts';
+import type { Check, FoundBackup } from '../coffer-events.ts';
 import type { Frame, Page } from '../wizard.ts';
 
 const FILE = 0;

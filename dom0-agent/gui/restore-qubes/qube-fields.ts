@@ -2,7 +2,7 @@ import Gtk from 'gi://Gtk?version=3.0';
 import { say, sentenceLabel } from '../form.ts';
 import { iconFor } from '../label-icon.ts';
 import { _, fill, sizeText } from '../texts.ts';
-import type { ContainedQube } from '../told.ts';
+import type { ContainedQube } from '../coffer-events.ts';
 import { ReferenceField } from './reference-field.ts';
 import type { SystemHere } from './system-here.ts';
 
@@ -193,8 +193,9 @@ export class QubeFields {
   }
 
   #showNote(): void {
-    const { name, template } = this.#qube;
+    const { name, template, remarks } = this.#qube;
     const sentences = [
+      ...remarks,
       ...(this.#newName.visible ? [fill(_('There is a qube called {name} here.'), { name })] : []),
       ...(this.#instead.visible
         ? [
@@ -205,7 +206,7 @@ export class QubeFields {
         : []),
       this.#refusal,
     ];
-    say(this.#note, this.isShown ? sentences.join(' ').trim() : '');
+    say(this.#note, this.isShown ? sentences.filter((each) => each !== '').join('\n') : '');
   }
 
   #label(): Gtk.Widget {

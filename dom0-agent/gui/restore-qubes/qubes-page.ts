@@ -1,7 +1,7 @@
 import Gtk from 'gi://Gtk?version=3.0';
 import { boldLabel, check, sentenceLabel, say } from '../form.ts';
 import { _, fill, plural, sizeText } from '../texts.ts';
-import type { BackupContents, ContainedQube } from '../told.ts';
+import type { BackupContents, ContainedQube, Dom0Paths } from '../coffer-events.ts';
 import type { Frame, Page } from '../wizard.ts';
 import { QubeFields } from './qube-fields.ts';
 import type { Lacking } from './options-page.ts';
@@ -151,10 +151,24 @@ export class QubesPage implements Page {
   }
 }
 
-/** The VMs, and dom0's home. */
-function rowsOf({ qubes, dom0Home }: BackupContents): ContainedQube[] {
+/** The VMs; then dom0, with its home and its configuration in one row. */
+function rowsOf({ qubes, dom0Home, dom0Paths }: BackupContents): ContainedQube[] {
   const sorted = [...qubes].sort((one, other) => one.name.localeCompare(other.name));
-  if (dom0Home === null) return sorted;
-  const home = { name: 'dom0', class: 'AdminVM', label: 'black', template: null, references: [] };
-  return [...sorted, { ...home, used: dom0Home.used }];
+  if (dom0Home === null && dom0Paths === null) return sorted;
+  const remarks = [
+    ...(dom0Home === null
+      ? []
+      : [_('Its home is restored to a new directory in the home here: nothing is overwritten.')]),
+    ...(dom0Paths === null ? [] : [configurationSentence(dom0Paths)]),
+  ];
+  const used = (dom0Home?.used ?? 0) + (dom0Paths?.used ?? 0);
+  const dom0 = { name: 'dom0', class: 'AdminVM', label: 'black', template: null, references: [] };
+  return [...sorted, { ...dom0, used, remarks }];
+}
+
+function configurationSentence({ paths }: Dom0Paths): string {
+  const sentence = _(
+    'Its configuration is restored to a new directory in the home here, for you to compare: {paths}.',
+  );
+  return fill(sentence, { paths: paths.join(', ') });
 }

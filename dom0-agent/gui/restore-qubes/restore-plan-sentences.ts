@@ -1,9 +1,15 @@
 import { type Line, leftOutSentences } from '../review-page.ts';
 import { _, fill, sizeText } from '../texts.ts';
-import type { RestorePlan } from '../told.ts';
+import type { Dom0Paths, RestorePlan } from '../coffer-events.ts';
 
 /** The plan of a restore, for people. */
-export function restorePlanSentences({ qubes, dom0Home, leftOut, problems }: RestorePlan): Line[] {
+export function restorePlanSentences({
+  qubes,
+  dom0Home,
+  dom0Paths,
+  leftOut,
+  problems,
+}: RestorePlan): Line[] {
   return [
     ...problems.map(({ sentence }) => sentence),
     [
@@ -17,7 +23,15 @@ export function restorePlanSentences({ qubes, dom0Home, leftOut, problems }: Res
       ...(dom0Home === null
         ? []
         : [['dom0', sizeText(dom0Home.used), _('its home, to a separate directory')] as const]),
+      ...(dom0Paths === null
+        ? []
+        : [['dom0', sizeText(dom0Paths.used), configurationRemark(dom0Paths)] as const]),
     ],
     ...leftOutSentences(leftOut),
   ];
+}
+
+function configurationRemark({ paths }: Dom0Paths): string {
+  const sentence = _('its configuration, to a separate directory: {paths}');
+  return fill(sentence, { paths: paths.join(', ') });
 }

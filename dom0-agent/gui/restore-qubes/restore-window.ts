@@ -2,7 +2,7 @@ import type Gtk from 'gi://Gtk?version=3.0';
 import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
 import { ResultPage, failurePage } from '../result-page.ts';
 import { ReviewPage } from '../review-page.ts';
-import { doSeen } from '../seen-work.ts';
+import { runWithProgress } from '../run-with-progress.ts';
 import { _ } from '../texts.ts';
 import { type Source, SourcePage } from '../source-page.ts';
 import type {
@@ -11,7 +11,7 @@ import type {
   RestorePlan,
   RestoreResult,
   StatusResult,
-} from '../told.ts';
+} from '../coffer-events.ts';
 import { fileThere, outcomeSentences, verified, wordsOfPlace } from '../verification.ts';
 import { Wizard } from '../wizard.ts';
 import { BackupsPage } from './backups-page.ts';
@@ -161,7 +161,7 @@ export class RestoreWindow {
     words: readonly string[],
     planned: () => void,
   ): Promise<ResultPage | undefined> {
-    const result = await doSeen(this.#wizard, this.#coffer, {
+    const result = await runWithProgress(this.#wizard, this.#coffer, {
       words,
       passphrase: source.passphrase,
       title: _('Restoring'),
@@ -198,8 +198,9 @@ function titleOf(error: unknown): string {
 }
 
 /** The names in the events of a restore, which are the new ones, in the order of creation. */
-function newNamesIn({ qubes, dom0Home }: RestorePlan): string[] {
-  return [...qubes.map(({ restoredAs }) => restoredAs), ...(dom0Home === null ? [] : ['dom0'])];
+function newNamesIn({ qubes, dom0Home, dom0Paths }: RestorePlan): string[] {
+  const hasDom0 = dom0Home !== null || dom0Paths !== null;
+  return [...qubes.map(({ restoredAs }) => restoredAs), ...(hasDom0 ? ['dom0'] : [])];
 }
 
 function resultPage({ ok, qubes, advice, warnings }: RestoreResult): ResultPage {

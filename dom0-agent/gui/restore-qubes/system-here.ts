@@ -1,4 +1,4 @@
-import type { QubeHere, StatusResult } from '../told.ts';
+import type { QubeHere, StatusResult } from '../coffer-events.ts';
 
 /** The longest name of a VM. */
 const LONGEST_NAME = 31;

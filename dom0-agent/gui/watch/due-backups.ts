@@ -3,7 +3,7 @@ import { summaryOf } from '../back-up-qubes/state-page.ts';
 import { isOnDisk } from '../disk-paths.ts';
 import { isActedOn } from '../notification.ts';
 import { _, fill } from '../texts.ts';
-import type { DevicesResult, StatusResult } from '../told.ts';
+import type { DevicesResult, StatusResult } from '../coffer-events.ts';
 
 /** The state of the backups, as far as dom0 knows it. */
 export interface BackupsNow {

@@ -2,7 +2,7 @@ import GLib from 'gi://GLib?version=2.0';
 import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
 import { isActedOn } from '../notification.ts';
 import { _, fill } from '../texts.ts';
-import type { DevicesResult, ProfilesResult } from '../told.ts';
+import type { DevicesResult, ProfilesResult } from '../coffer-events.ts';
 
 /** The exit status of a backup that was refused before anything was done. */
 const REFUSED = '5';

@@ -1,7 +1,10 @@
 /** The part of AT-SPI that the driver uses: https://docs.gtk.org/atspi2/ */
 declare module 'gi://Atspi?version=2.0' {
   export interface Accessible {
+    /** The name as far as it is known. */
     readonly name: string | null;
+    /** Asks the window for the name, if it is not known. */
+    get_name(): string;
     get_role_name(): string;
     get_child_count(): number;
     clear_cache(): void;
@@ -34,7 +37,6 @@ declare module 'gi://Atspi?version=2.0' {
   }
   export interface Selection {
     select_child(index: number): boolean;
-    get_selected_child(index: number): Accessible | null;
   }
   export interface Component {
     grab_focus(): boolean;
@@ -50,7 +52,7 @@ declare module 'gi://Atspi?version=2.0' {
     // An Accessible has a get_text of its own.
     Text: { prototype: { get_text(this: Text, start: number, end: number): string } };
     StateType: { SENSITIVE: number; SHOWING: number; CHECKED: number; FOCUSED: number };
-    RelationType: { LABELLED_BY: number };
+    RelationType: { LABELLED_BY: number; DESCRIBED_BY: number };
     KeySynthType: { SYM: number; PRESS: number; RELEASE: number; PRESSRELEASE: number };
     CoordType: { SCREEN: number };
     generate_mouse_event(x: number, y: number, name: string): boolean;

@@ -3,6 +3,7 @@
 import Atspi, { type Accessible } from 'gi://Atspi?version=2.0';
 import Gdk from 'gi://Gdk?version=3.0';
 import Gio from 'gi://Gio?version=2.0';
+import Gtk from 'gi://Gtk?version=3.0';
 import GLib from 'gi://GLib?version=2.0';
 import system from 'system';
 import { ANSWER, type Notified, type Request, type Seen } from '../seen.ts';
@@ -12,6 +13,7 @@ import { Notifications } from './notifications.ts';
 Gio._promisify(Gio.DataInputStream.prototype, 'read_line_async', 'read_line_finish');
 Gio._promisify(Gio.Subprocess.prototype, 'wait_async', 'wait_finish');
 Gdk.DisplayManager.get().open_display('');
+Gtk.init(null);
 Atspi.init();
 const notifications = new Notifications();
 const changes = new Changes();
@@ -41,6 +43,7 @@ async function answerAll(): Promise<void> {
 async function answerTo(request: Request): Promise<Seen[] | Notified | string | boolean> {
   if (request.ask === 'notified') return notifications.last ?? false;
   if (request.ask === 'bus') return GLib.getenv('DBUS_SESSION_BUS_ADDRESS') ?? '';
+  if (request.ask === 'clipboard') return textOnClipboard();
   if (request.ask === 'act') return notifications.act();
   if (request.ask === 'start') return startWindow(request.words, request.environment);
   if (request.ask === 'end') return endWindow();
@@ -55,6 +58,8 @@ async function answerTo(request: Request): Promise<Seen[] | Notified | string | 
       return drag(found, accessibleAt(request.to));
     case 'press':
       return found.get_action_iface()?.do_action(0) ?? false;
+    case 'activate':
+      return activate(found);
     case 'choose':
       return choose(found, request.text);
     case 'type':
@@ -66,6 +71,13 @@ async function answerTo(request: Request): Promise<Seen[] | Notified | string | 
     case 'focus':
       return found.get_component_iface()?.grab_focus() ?? false;
   }
+}
+
+function textOnClipboard(): Promise<string> {
+  const clipboard = Gtk.Clipboard.get(Gdk.Atom.intern('CLIPBOARD', false));
+  return new Promise((resolve) =>
+    clipboard.request_text((_clipboard, text) => resolve(text ?? '')),
+  );
 }
 
 let window: Gio.Subprocess | undefined;
@@ -163,20 +175,24 @@ async function takePicture(
   return takePicture({ ask: 'picture', file, width, height }, pixels, left - 1);
 }
 
-/** Chooses an item of a combo box by its name, or the beginning of it. */
+/** Chooses an item of a combo box by its name, or the beginning of it. Returns whether there is one. */
 function choose(box: Accessible, item: string): boolean {
-  // New items have no event, and no name before they are shown or chosen.
+  // There is no event when items are replaced.
   box.clear_cache();
-  const isIt = (name: string | null): boolean => name === item || name?.startsWith(item) === true;
-  return childrenOf(box)
+  const names = childrenOf(box)
     .flatMap(childrenOf)
-    .some(({ name }, index) => {
-      if (name !== null && !isIt(name)) return false;
-      box.get_selection_iface()?.select_child(index);
-      box.clear_cache();
-      // A combo box with a name of its own does not take the name of the chosen item.
-      return isIt(box.name) || isIt(box.get_selection_iface()?.get_selected_child(0)?.name ?? null);
-    });
+    .map((each) => each.get_name());
+  const index = names.findIndex((name) => name.startsWith(item));
+  return index >= 0 && (box.get_selection_iface()?.select_child(index) ?? false);
+}
+
+/** Does the same as a double click on a row of a table. */
+function activate(cell: Accessible): boolean {
+  const actions = cell.get_action_iface();
+  const names = Array.from({ length: actions?.get_n_actions() ?? 0 }, (_, index) =>
+    actions?.get_action_name(index),
+  );
+  return actions?.do_action(names.indexOf('activate')) ?? false;
 }
 
 /** Everything that is shown; false if some of it disappeared while it was read. */
@@ -190,33 +206,47 @@ function lookAtAll(): Seen[] | false {
   }
 }
 
-/** Everything that is shown at and below `at`. */
-function lookAt(at: Accessible, path: readonly number[]): Seen[] {
+/**
+ * Everything that is shown at and below `at`.
+ *
+ * @param whyAbove the sentence that says why what is around it is disabled
+ */
+function lookAt(at: Accessible, path: readonly number[], whyAbove = ''): Seen[] {
   const state = at.get_state_set();
   const { SHOWING, SENSITIVE, CHECKED, FOCUSED } = Atspi.StateType;
+  const { LABELLED_BY, DESCRIBED_BY } = Atspi.RelationType;
   const isShown = state.contains(SHOWING);
   // The desktop and its programs do not count as shown; in a window, nothing is shown in what is not.
   if (!isShown && path.length > 1) return [];
-  const below = childrenOf(at).flatMap((child, index) => lookAt(child, [...path, index]));
+  const isEnabled = state.contains(SENSITIVE);
+  // Each question is a message to the window: those are not asked whose answer is known.
+  const why = isEnabled || !isShown ? '' : relatedText(at, DESCRIBED_BY) || whyAbove;
+  const below = childrenOf(at).flatMap((child, index) => lookAt(child, [...path, index], why));
   if (!isShown) return below;
   const role = at.get_role_name();
-  // Each question is a message to the window: those are not asked whose answer is known.
   const isField = /text|password|spin|combo/.test(role);
   return [
     {
       path,
       role,
-      name: at.name ?? '',
-      label: isField ? labelOf(at) : '',
+      // What is kept of a combo box may be older than its choice.
+      name: (role === 'combo box' ? at.get_name() : at.name) ?? '',
+      label: isField ? relatedText(at, LABELLED_BY) : '',
       // That of a label is its name.
       text: isField || role === 'table cell' ? textOf(at) : '',
       key: at.get_action_iface()?.get_key_binding(0) ?? '',
-      isEnabled: state.contains(SENSITIVE),
+      ...{ isEnabled, why },
+      size: /frame|dialog|alert/.test(role) ? sizeOf(at) : [],
       isChecked: state.contains(CHECKED),
       isFocused: state.contains(FOCUSED),
     },
     ...below,
   ];
+}
+
+function sizeOf(at: Accessible): number[] {
+  const extents = at.get_component_iface()?.get_extents(Atspi.CoordType.SCREEN);
+  return extents === undefined ? [] : [extents.width, extents.height];
 }
 
 function childrenOf(at: Accessible): Accessible[] {
@@ -225,12 +255,10 @@ function childrenOf(at: Accessible): Accessible[] {
   ).filter((child) => child !== null);
 }
 
-function labelOf(at: Accessible): string {
-  const relations = at.get_relation_set();
-  const labelled = relations.find(
-    (each) => each.get_relation_type() === Atspi.RelationType.LABELLED_BY,
-  );
-  return labelled?.get_target(0).name ?? '';
+/** The text of the label that has this relation to it. */
+function relatedText(at: Accessible, relation: number): string {
+  const found = at.get_relation_set().find((each) => each.get_relation_type() === relation);
+  return found?.get_target(0).name ?? '';
 }
 
 function textOf(at: Accessible): string {

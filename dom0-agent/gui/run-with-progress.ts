@@ -3,11 +3,11 @@ import { type CofferProgram, resultOf } from './coffer-program.ts';
 import { ProgressPage } from './progress-page.ts';
 import { ReviewPage } from './review-page.ts';
 import { _ } from './texts.ts';
-import type { PlanEvent, ResultEvent } from './told.ts';
+import type { PlanEvent, ResultEvent } from './coffer-events.ts';
 import type { Page, Wizard } from './wizard.ts';
 
 /** A coffer command that runs while the user watches. */
-export interface SeenWork {
+export interface WatchedCommand {
   /** The command and its arguments. */
   readonly words: readonly string[];
   /** Variables for coffer, in addition to those of the window. */
@@ -29,10 +29,19 @@ export interface SeenWork {
  * Runs a command: the user reviews its plan, then its progress is shown. Returns the result; undefined if the user did
  * not agree. Throws CofferFailed.
  */
-export async function doSeen(
+export async function runWithProgress(
   wizard: Wizard,
   coffer: CofferProgram,
-  { words, environment, passphrase, title, afterwards, stopQuestion, review, namesIn }: SeenWork,
+  {
+    words,
+    environment,
+    passphrase,
+    title,
+    afterwards,
+    stopQuestion,
+    review,
+    namesIn,
+  }: WatchedCommand,
 ): Promise<ResultEvent | undefined> {
   const progress = new ProgressPage(title, afterwards);
   const running = coffer.start(words, environment);

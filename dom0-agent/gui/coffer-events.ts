@@ -81,6 +81,12 @@ export interface PlaceHere {
   readonly running: boolean;
 }
 
+/** Files of dom0's configuration in a backup. */
+export interface Dom0Paths {
+  readonly paths: readonly string[];
+  readonly used: number;
+}
+
 /** The fields of the plan of `coffer backup` that windows read. */
 export interface BackupPlan extends PlanEvent {
   readonly vm: string;
@@ -108,6 +114,7 @@ export interface BackupPlan extends PlanEvent {
     readonly changed: number | null;
   }[];
   readonly dom0Home: { readonly used: number } | null;
+  readonly dom0Paths: Dom0Paths | null;
   readonly leftOut: readonly { readonly name: string; readonly why: string }[];
   /** The backups there that it continues from. */
   readonly series: {
@@ -129,6 +136,8 @@ export interface BackupResult extends ResultEvent {
   readonly bytes: number;
   readonly dataFiles: readonly { readonly bytes: number }[];
   readonly checked: boolean;
+  /** A line to keep with the passphrase; null if the backup is in no series. */
+  readonly card: string | null;
   readonly changedVms: number | null;
   readonly newBytes: number | null;
   readonly knownBytes: number | null;
@@ -167,6 +176,7 @@ export interface BackupContents extends ResultEvent {
   readonly created: string | null;
   readonly qubes: readonly ContainedQube[];
   readonly dom0Home: { readonly used: number } | null;
+  readonly dom0Paths: Dom0Paths | null;
   readonly unusable: readonly { readonly name: string; readonly why: string }[];
 }
 
@@ -180,6 +190,8 @@ export interface ContainedQube {
   /** The names in its properties (such as `netvm`): of other VMs, and of its kernel. */
   readonly references: readonly { readonly property: string; readonly name: string }[];
   readonly used: number;
+  /** What will be different when it is restored. */
+  readonly remarks: readonly string[];
 }
 
 /** The fields of the plan of `coffer restore` that windows read. */
@@ -191,6 +203,7 @@ export interface RestorePlan extends PlanEvent {
     readonly remarks: readonly string[];
   }[];
   readonly dom0Home: { readonly used: number } | null;
+  readonly dom0Paths: Dom0Paths | null;
   readonly leftOut: readonly { readonly name: string; readonly why: string }[];
 }
 
