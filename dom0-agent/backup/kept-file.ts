@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CofferError, FailedError, systemCodeOf } from '../../shared/errors.ts';
+import { CofferError, DamagedError, FailedError, systemCodeOf } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
 import { ID_LENGTH } from '../archive/coffer1/chunk-ids.ts';
 import type { EarlierFile } from '../archive/coffer1/earlier-files.ts';
@@ -40,9 +41,11 @@ export async function writeKeptFile(
   directory: string,
   { table, ids, maps }: FileContents,
 ): Promise<void> {
-  await writeNew(join(directory, PARTS), formatPartsTable(table));
+  await writeNew(join(directory, PARTS), withDigest(formatPartsTable(table)));
   await writeNew(join(directory, IDS), ids);
-  for (const map of maps) await writeNew(join(directory, mapFileOf(map.origin)), formatMap(map));
+  for (const map of maps) {
+    await writeNew(join(directory, mapFileOf(map.origin)), withDigest(formatMap(map)));
+  }
   await syncDirectory(directory);
 }
 
@@ -51,8 +54,8 @@ export async function readKeptFile(
   directory: string,
 ): Promise<Omit<EarlierFile, 'backupId'> | undefined> {
   try {
-    const parts = createReadStream(join(directory, PARTS));
-    const table = await parsePartsTable(parts as AsyncIterable<Buffer>, Infinity);
+    const parts = createReadStream(join(directory, PARTS)) as AsyncIterable<Buffer>;
+    const table = await parsePartsTable(verified(parts), Infinity);
     const path = join(directory, IDS);
     await using file = await open(path);
     if ((await file.stat()).size !== table.totals().chunks * ID_LENGTH) return undefined;
@@ -73,13 +76,45 @@ export async function readKeptMap(
   origin: string,
   grain: number,
 ): Promise<VolumeMap | undefined> {
-  const text = createReadStream(join(directory, mapFileOf(origin)));
+  const text = createReadStream(join(directory, mapFileOf(origin))) as AsyncIterable<Buffer>;
   try {
-    return await parseMap(text as AsyncIterable<Buffer>, undefined, grain);
+    return await parseMap(verified(text), undefined, grain);
   } catch (error) {
     if (!isUnusable(error)) throw error;
     return undefined;
   }
+}
+
+const DIGEST_LINE = /^sha256 ([0-9a-f]{64})\n$/;
+const DIGEST_LINE_LENGTH = 72;
+
+/**
+ * A text, and its SHA-256 in a last line. A changed digit could still be a valid text, and the next backup would refer to
+ * the wrong parts. The ids have no such line: the digest in a volume's map shows whether they are wrong.
+ */
+function* withDigest(text: Iterable<Buffer>): Generator<Buffer, void, undefined> {
+  const hash = createHash('sha256');
+  for (const piece of text) {
+    hash.update(piece);
+    yield piece;
+  }
+  yield Buffer.from(`sha256 ${hash.digest('hex')}\n`);
+}
+
+/** The text without that line, which earlier versions did not write. Throws DamagedError at the end if it is wrong. */
+async function* verified(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+  const hash = createHash('sha256');
+  let last = Buffer.alloc(0);
+  for await (const piece of pieces) {
+    const all = Buffer.concat([last, piece]);
+    const text = all.subarray(0, Math.max(0, all.length - DIGEST_LINE_LENGTH));
+    last = all.subarray(text.length);
+    hash.update(text);
+    yield text;
+  }
+  const digest = DIGEST_LINE.exec(last.toString('latin1'))?.[1];
+  if (digest === undefined) yield last;
+  else if (digest !== hash.digest('hex')) throw new DamagedError('a record of dom0 is damaged');
 }
 
 async function readAt(path: string, first: number, count: number): Promise<Buffer> {

@@ -23,9 +23,9 @@ const STATE = 'state.json';
  * What dom0 knows about series, in a directory that nobody else may read:
  *
  *     <series-id>/state.json             the wrapped key, the files, which one is the newest
- *     <series-id>/<backup-id>/parts      the table of parts of that file, as it is in the file
+ *     <series-id>/<backup-id>/parts      the table of parts of that file, as it is in the file, and its SHA-256
  *     <series-id>/<backup-id>/ids        the ids of its chunks
- *     <series-id>/<backup-id>/<map>      the maps of volumes that were last backed up in it
+ *     <series-id>/<backup-id>/<map>      the maps of volumes that were last backed up in it, each with its SHA-256
  *
  * `state.json` is replaced once everything that it names is written; whatever it does not name is removed by the next
  * change.
@@ -141,7 +141,7 @@ export class SeriesStore {
     }
     this.#warn(
       `dom0's record of a series of backups is damaged, and was set aside as ${path}.damaged; ` +
-        'the next backup begins a new series',
+        'the next backup takes over what is there, if the passphrase opens it',
     );
     await rename(path, `${path}.damaged`);
     return undefined;

@@ -1,4 +1,4 @@
-import { InterruptedError } from '../../shared/errors.ts';
+import { InterruptedError, StorageError, messageOf } from '../../shared/errors.ts';
 import { whyItMayNotFit } from '../backup/backup-space.ts';
 import type { KeptFile } from '../backup/keep-data.ts';
 import { type BegunFile, openNewFile } from '../backup/new-backup-file.ts';
@@ -129,11 +129,14 @@ async function storeKit(
   { request: { location, flags }, signal }: BackupContext,
 ): Promise<readonly StoredArchive[]> {
   if (flags.withRecovery !== true) return [];
-  return await describingInterrupt(
-    storeRecoveryKit(storage, location, fileName, signal),
-    signal,
-    () => `the backup is stored in ${stored.location}, without recover.sh and its instructions`,
-  );
+  const without = `the backup is stored in ${stored.location}, without recover.sh and its instructions`;
+  const storing = storeRecoveryKit(storage, location, fileName, signal);
+  try {
+    return await describingInterrupt(storing, signal, () => without);
+  } catch (error) {
+    if (error instanceof InterruptedError) throw error;
+    throw new StorageError(`${without}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** A line for the user to keep; undefined for a backup that goes into no series. */

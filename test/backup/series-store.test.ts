@@ -203,6 +203,26 @@ describe('the store of series in dom0', () => {
     expect(warnings.join()).toContain("dom0's record of file-1 is lost");
   });
 
+  it.each(['parts', '95834ea7-e5da-439f-b3ab-935c91121d26@private.map'])(
+    'does not use %s if any bit of it is wrong',
+    async (name) => {
+      const { state } = await added();
+      const path = join(directory, 'series', state.head.seriesId, state.last.backupId, name);
+      const sound = await readFile(path);
+      const found = async (): Promise<boolean> => {
+        const earlier = await store().earlierFiles(state, () => true);
+        return earlier.files.length === 1 && (await earlier.lastMap(ORIGIN)) !== undefined;
+      };
+      expect(await found()).toBe(true);
+      for (let at = 0; at < sound.length; at++) {
+        const damaged = Buffer.from(sound);
+        damaged[at] = (damaged[at] ?? 0) ^ (1 << (at % 8));
+        await writeFile(path, damaged);
+        expect(await found(), `bit ${at % 8} of byte ${at}`).toBe(false);
+      }
+    },
+  );
+
   it('ignores and deletes what an interrupted run has left', async () => {
     const { state } = await added();
     const left = join(directory, 'series', state.head.seriesId, newId());

@@ -23,12 +23,13 @@ export class WrittenVolume {
   /** How many of its chunks are in no earlier file. */
   newChunks = 0;
   readonly #grain: number;
+  readonly #key: SeriesKey;
   readonly #ids: ChunkIds;
   readonly #before: KnownBefore | undefined;
   readonly #lastPlaces: LastPlaces | undefined;
   readonly #runs = new Runs();
   readonly #backups: string[] = [];
-  /** Whether the reported changes have turned out to be wrong. */
+  /** Whether everything is read: the reported changes, or what dom0 has recorded, have turned out to be wrong. */
   #isDoubted = false;
 
   /** @param before undefined if the backup must need no other file */
@@ -40,6 +41,7 @@ export class WrittenVolume {
   ) {
     this.content = content;
     this.#grain = grain;
+    this.#key = key;
     this.#ids = new ChunkIds(key, content.domain);
     this.#before = before;
     this.#lastPlaces = before?.lastMap && new LastPlaces(before.lastMap);
@@ -62,13 +64,15 @@ export class WrittenVolume {
   }
 
   /**
-   * To be called before the first step: reads a sample of what is reported as unchanged, and compares it. If any of it
-   * has changed, `steps` will read everything.
+   * To be called before the first step: checks that the recorded ids are those of the last map, reads a sample of what is
+   * reported as unchanged, and compares it. If anything is wrong, `steps` will read everything.
    */
   async check(): Promise<void> {
     const { check, changed, extents, size, read } = this.content;
     const before = this.#before;
-    if (check === undefined || changed === undefined || before?.lastMap === undefined) return;
+    if (changed === undefined || before?.lastMap === undefined) return;
+    this.#isDoubted = !this.#fit(before.lastMap, before.chunks);
+    if (check === undefined || this.#isDoubted) return;
     const grain = this.#grain;
     const places = new LastPlaces(before.lastMap);
     const chunk = Buffer.alloc(grain);
@@ -91,6 +95,17 @@ export class WrittenVolume {
       await check.wrong();
       return;
     }
+  }
+
+  /** Whether the ids have the digest of the map, if all of them are known. dom0's records may have been damaged. */
+  #fit(map: VolumeMap, known: KnownChunks): boolean {
+    const recorded = new ChunkIds(this.#key, map.domain);
+    for (const { first, count, backup, part, offset } of map.runs) {
+      const ids = known.idsAt({ backupId: map.backups[backup] ?? '', part, offset }, count);
+      if (ids === undefined) return true;
+      recorded.add(first, ids);
+    }
+    return recorded.digest() === map.digest;
   }
 
   /** The key of the chunks' ids. */

@@ -260,6 +260,30 @@ describe('a series', () => {
     });
   });
 
+  it.each([true, false])(
+    'reads everything if the ids that dom0 has recorded are damaged, and does not blame the pool (sampled: %s)',
+    async (samples) => {
+      const series = new SeriesOfFiles();
+      const bytes = noise(9, 1);
+      const { backupId } = await series.backup([volume(bytes)]);
+      series.spoilId(backupId, 5);
+      bytes.fill('new', 0, 9);
+      let wrong = 0;
+      const check: CheckOfChanges = {
+        sampleOf: (runs) => (samples ? Array.from(runs).flatMap(({ first }) => [first]) : []),
+        wrong: () => {
+          wrong++;
+          return Promise.resolve();
+        },
+      };
+      const changed = [{ offset: 0, length: 9 }];
+      const second = await series.backup([volume(bytes, { changed, check })]);
+      expect(wrong).toBe(0);
+      expect(second).toMatchObject({ read: bytes.length, written: { newChunks: 2 } });
+      expect((await series.restored(second.backupId, 'vm5/private.img')).equals(bytes)).toBe(true);
+    },
+  );
+
   it('stores nothing again if old content returns or moves', async () => {
     const series = new SeriesOfFiles();
     const bytes = noise(8, 1);

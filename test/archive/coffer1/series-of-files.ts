@@ -184,6 +184,12 @@ export class SeriesOfFiles {
     this.#files.splice(place, 1);
   }
 
+  /** Damages what dom0 has recorded of the ids of a file: that of one chunk. */
+  spoilId(backupId: string, chunk: number): void {
+    const { ids } = this.#file(backupId);
+    ids[chunk * ID_LENGTH] = (ids[chunk * ID_LENGTH] ?? 0) ^ 1;
+  }
+
   /** Reads a volume of a backup by its map, and checks its digest. */
   async restored(backupId: string, path: string): Promise<Buffer> {
     const map = await this.mapOf(backupId, path);
