@@ -593,12 +593,18 @@ expect_members() {
     }' "$work/index"
 }
 
-# Writes the lines of the manifest that expect_members writes too; none, if it is not a manifest of this series.
+# Writes the lines of the manifest that expect_members writes too; only some of them, if it is not a manifest of this
+# series, or not as coffer writes it. So the rest of it is safe to show, and names no file that is not there.
 read_manifest() {
   awk -v series="$series" '
     NR == 1 && $0 != "coffer-1 manifest" { exit }
     NR == 2 && ($1 != "series" || $2 != series) { exit }
+    NR == 3 && $0 !~ /^made [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]Z$/ { exit }
     $1 == "member" || $1 == "parts" { print }
+    $1 == "member" { path = $2; sub(/\.[0-9]+$/, "", path); there[path] = 1 }
+    $1 == "file" && ($2 ~ /\.(img|map)$/ || !($2 in there)) { exit }
+    $1 == "volume" { path = $2; if (sub(/\.img$/, ".map", path) != 1 || !(path in there)) exit }
+    ($1 == "file" || $1 == "volume") && ($3 !~ /^(0|[1-9][0-9]*)$/ || length($3) > 15) { exit }
     $1 == "total" { print "end" }' "$work/manifest"
 }
 
@@ -748,7 +754,7 @@ look_at_backup() {
 date_backup() {
   check_header
   check_manifest
-  printf '%s %s\n' "$(sed -n 's/^made //p' "$work/manifest")" "$number" >>"$work/dates"
+  printf '%s %s\n' "$(sed -n '3s/^made //p' "$work/manifest")" "$number" >>"$work/dates"
 }
 
 ### What the user asked for ###
@@ -1079,7 +1085,7 @@ plan_volume() {
     FNR == 5 { if ($1 != "domain") bad(); next }
     FNR == 6 { if ($1 != "origin") bad(); next }
     ended { bad() }
-    $1 == "backup" { if ($2 != backups + 0) bad(); id[backups++] = $3; next }
+    $1 == "backup" { if ($2 != backups + 0 || length($3) != 32 || $3 ~ /[^0-9a-f]/) bad(); id[backups++] = $3; next }
     $1 == "run" {
       if (NF != 6 || !is_number($2) || !is_number($3) || !($4 in id) || !is_number($5) || !is_number($6)) bad()
       if ($2 + 0 < next_chunk || $3 < 1 || ($2 + $3 - 1) * grain >= size) bad()
@@ -1097,7 +1103,11 @@ plan_volume() {
         from = ones(substr(mask[place], 1, $6))
       }
       if (from + $3 > chunks[place]) bad()
-      runs[place] = runs[place] "run " $2 " " $3 " " from "\n"
+      # A list for each part, as there may be a million runs in one, and texts that grow would take hours.
+      run[++runs] = "run " $2 " " $3 " " from
+      if (place in first_run) next_run[last_run[place]] = runs
+      else first_run[place] = runs
+      last_run[place] = runs
       next
     }
     $1 == "end" { ended = $3 == all + 0; next }
@@ -1106,7 +1116,11 @@ plan_volume() {
       if (failed || !ended) exit
       if (missing != "") { print "missing", missing; exit }
       print "size", size, all + 0
-      for (i = 1; i <= rows; i++) if (i in runs) printf "part %s\n%s", data[i], runs[i]
+      for (i = 1; i <= rows; i++) {
+        if (!(i in first_run)) continue
+        print "part", data[i]
+        for (each = first_run[i]; each; each = next_run[each]) print run[each]
+      }
       print "end"
     }' "$work/data" "$work/map"
 }

@@ -111,6 +111,24 @@ describe('from an authentic but hostile backup, recover.sh creates no', () => {
     }
   });
 
+  it.each([
+    ['that the backup does not contain', (text: string) => withFile(text, 'vm7/notes.txt 5')],
+    ['in another directory', (text: string) => withFile(text, '../../notes.txt 5')],
+    ['that is the map of a volume', (text: string) => withFile(text, 'vm5/private.map 5')],
+    ['whose size is not a number', (text: string) => withFile(text, 'qubes.xml -5')],
+  ])('file of a manifest %s', async (_, lie) => {
+    const bytes = await makeArchive({ [IMAGE]: Buffer.alloc(200_000, 'x') });
+    const backup = await resealed(bytes, { 'manifest.000': lie });
+    for (const shell of SHELLS) {
+      using recovery = new Recovery(backup, shell);
+      recovery.passphrase(SAMPLE_PASSPHRASE);
+      const { status, stderr } = recovery.recover();
+      expect({ status, stderr }).toMatchObject({ status: 3 });
+      expect(stderr).toMatch(/does not agree with its manifest/);
+      expect(recovery.recovered()).toEqual([]);
+    }
+  });
+
   it.each(SHELLS)(
     'device and no special mode in a home, but everything else (%s)',
     async (shell) => {
@@ -161,9 +179,44 @@ describe('from an authentic but hostile backup, recover.sh creates no', () => {
   });
 });
 
+/** A manifest that lists one more file. */
+function withFile(manifest: string, file: string): string {
+  return manifest.replace(/^total /m, `file ${file}\ntotal `);
+}
+
+it.each(SHELLS)(
+  'a map with many runs in the same part does not take hours (%s)',
+  async (shell) => {
+    const cut = { grain: 65_536, partSize: 32 * 65_536 };
+    const bytes = await makeArchive({ [IMAGE]: Buffer.alloc(200_000, 'x') }, { cut });
+    const count = 100_000;
+    const runs = Array.from({ length: count }, (_, at) => `run ${2 * at} 1 0 0 0\n`).join('');
+    const backup = await resealed(bytes, {
+      // A part of another file is needed, too, which is not there: so no run is written.
+      'vm5/private.map.000': (text) =>
+        text
+          .replace(/^size .*$/m, `size ${2 * (count + 1) * 65_536}`)
+          .replace(/^run .*\n/gm, '')
+          .replace(
+            /^(backup .*\n)/m,
+            `$1backup 1 ${'0'.repeat(32)}\n${runs}run ${2 * count} 1 1 0 0\n`,
+          )
+          .replace(/^end \d+ \d+/m, `end ${count + 1} ${count + 1}`),
+    });
+    using recovery = new Recovery(backup, shell);
+    recovery.passphrase(SAMPLE_PASSPHRASE);
+    const { status, stderr } = recovery.recover();
+    expect(stderr).toMatch(/vm5\/private.img was not recovered: parts of it lie in another file/);
+    expect(status).toBe(3);
+  },
+  40_000,
+);
+
 /** Sequences that a terminal obeys, in C0, C1 and UTF-8. */
 const ESCAPES = '\u001b[2J\u009b31m\u202egnp\r';
 const OBEYED = /[^\P{Cc}\n]|\p{Cf}/u;
+/** Those without spaces, in latin1. */
+const SEEN = '\u001b[2J\u009b31m\u0007';
 
 describe('an authentic but hostile backup sends no control characters to a terminal', () => {
   const xml = `<qubes><domains><domain id="domain-5" class="AppVM"><properties>
@@ -190,6 +243,32 @@ describe('an authentic but hostile backup sends no control characters to a termi
     using other = new Recovery(await backupOf('dom0-home/home', withDevices(home)));
     const { stdout, stderr } = other.recover();
     expect(stdout + stderr).not.toMatch(OBEYED);
+  });
+
+  it.each([
+    ['its path', 'manifest.000', (text: string) => withFile(text, `vm5/${SEEN} 5`)],
+    ['its size', 'manifest.000', (text: string) => withFile(text, `qubes.xml ${SEEN}`)],
+    [
+      'its time',
+      'manifest.000',
+      (text: string) => text.replace(/^made .*$/m, `made ${SEEN} ../name.1`),
+    ],
+    [
+      'another time',
+      'manifest.000',
+      (text: string) => text.replace(/^total /m, `made ${SEEN}\ntotal `),
+    ],
+    [
+      'the id of another file',
+      'vm5/private.map.000',
+      (text: string) => text.replace(/^backup 0 .*$/m, `backup 0 ${SEEN}`),
+    ],
+  ])('through recover.sh in %s', async (_, member, lie) => {
+    const bytes = await makeArchive({ [IMAGE]: Buffer.alloc(200_000, 'x') });
+    using recovery = new Recovery(await resealed(bytes, { [member]: lie }));
+    recovery.passphrase(SAMPLE_PASSPHRASE);
+    const outcomes = [recovery.list(), recovery.run('-p', 'passphrase', '.'), recovery.recover()];
+    for (const { stdout, stderr } of outcomes) expect(stdout + stderr).not.toMatch(OBEYED);
   });
 
   it('through the page, neither from the header nor from the names in an image', async () => {
