@@ -1,4 +1,3 @@
-import type { ChangedQubes } from './changed-qubes.ts';
 import { expectedBytes } from './plan-backup.ts';
 import type { MeasuredPlan } from './plan-home.ts';
 import type { Effort, SeriesFile, SeriesState } from './series-state.ts';
@@ -8,7 +7,7 @@ const COMPARABLE = 1 / 10;
 
 /** How much work a backup will be, as far as that is known before anything is read. */
 export interface BackupCost {
-  /** Bytes to read, at most: all but what is known to be unchanged. */
+  /** Bytes to read, at most: all but what is known to be unchanged, and not due to be compared. */
   readonly mostRead: number;
   /** Seconds to read, store and check as much, at the speed of an earlier backup; undefined if none read enough. */
   readonly mostSeconds: number | undefined;
@@ -27,15 +26,15 @@ export interface MeasuredBackup {
  * Estimates how much work a backup will be.
  *
  * @param known the series that the backup continues
- * @param changes since the last backup of that; empty if everything is read, whether it has changed or not
+ * @param isNotRead whether a VM is known to be unchanged, and not due to be compared nevertheless
  */
 export function costOf(
   { qubes, dom0Home, dom0Paths }: MeasuredPlan,
   known: SeriesState | undefined,
-  changes: ChangedQubes,
+  isNotRead: (qubeName: string) => boolean,
 ): BackupCost {
   const volumes = qubes
-    .filter(({ qube }) => changes.get(qube.name) !== 'unchanged')
+    .filter(({ qube }) => !isNotRead(qube.name))
     .flatMap((planned) => planned.volumes);
   const ofDom0 = (dom0Home?.size.expected ?? 0) + (dom0Paths?.size.expected ?? 0);
   const mostRead = volumes.reduce((sum, volume) => sum + expectedBytes(volume), ofDom0);

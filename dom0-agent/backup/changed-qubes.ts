@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Qube, savedVolumes } from '../qubes/qube.ts';
 import type { QubesSystem } from '../qubes/system.ts';
+import { isWholeReadingDue } from '../qubes/changes/was-written.ts';
 import type { SeriesState } from './series-state.ts';
 import { keyOf, originOf } from './volume-identity.ts';
 
@@ -42,6 +43,23 @@ export async function changedQubes(
   return new Map(
     await Promise.all(qubes.map(async (qube) => [qube.name, await sinceLast(qube)] as const)),
   );
+}
+
+/** The names of the VMs of which the next backup of the series compares a volume as a whole, changed or not. */
+export async function dueQubes(
+  { head: { seriesId } }: Pick<SeriesState, 'head'>,
+  seriesDirectory: string,
+  qubes: readonly Qube[],
+): Promise<ReadonlySet<string>> {
+  const directory = notesOfChanges(seriesDirectory, seriesId);
+  const due = new Set<string>();
+  for (const qube of qubes) {
+    for (const volume of savedVolumes(qube)) {
+      const key = keyOf(originOf(qube, volume));
+      if (await isWholeReadingDue(directory, key)) due.add(qube.name);
+    }
+  }
+  return due;
 }
 
 /** Like `changedQubes`, but for each VM since its newest backup in any of these series. */

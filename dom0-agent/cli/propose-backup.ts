@@ -11,7 +11,7 @@ import {
   refuseTargetInHome,
   refuseTargetInPaths,
 } from '../backup/plan-home.ts';
-import { type ChangedQubes, changedQubes } from '../backup/changed-qubes.ts';
+import { type ChangedQubes, changedQubes, dueQubes } from '../backup/changed-qubes.ts';
 import type { SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import type { Storage } from '../transport/storage.ts';
@@ -53,6 +53,8 @@ export interface Proposal {
   readonly known: SeriesState | undefined;
   /** What has changed since the last backup of that series. */
   readonly changes: ChangedQubes;
+  /** The names of the VMs of which a volume will be compared as a whole, changed or not. */
+  readonly due: ReadonlySet<string>;
 }
 
 /** Finds out everything that can be known in advance. Throws RefusedError and UsageError for what cannot be done. */
@@ -85,18 +87,21 @@ export async function propose(
   );
   const openFiles = () => storage.openFiles(location, signal);
   const known = await knownSeries(storeOf(context), destination, flags, openFiles);
-  const changes = await changedSince(known, measured, opened);
-  return { plan: measured, estimate, storage, destination, known, changes };
+  const since = await changedSince(known, measured, opened);
+  return { plan: measured, estimate, storage, destination, known, ...since };
 }
 
 async function changedSince(
   known: SeriesState | undefined,
   { qubes }: MeasuredPlan,
   { system, seriesDirectory }: OpenedSystem,
-): Promise<ChangedQubes> {
-  if (known === undefined) return new Map();
+): Promise<Pick<Proposal, 'changes' | 'due'>> {
+  if (known === undefined) return { changes: new Map(), due: new Set() };
   const planned = qubes.map(({ qube }) => qube);
-  return await changedQubes(system, known, seriesDirectory, planned);
+  return {
+    changes: await changedQubes(system, known, seriesDirectory, planned),
+    due: await dueQubes(known, seriesDirectory, planned),
+  };
 }
 
 /** Shows the plan, and asks for confirmation. Throws RefusedError when it cannot fit, or the user does not agree. */
@@ -104,13 +109,15 @@ export async function agree(
   proposal: Proposal,
   { request: { flags }, report, signal }: BackupContext,
 ): Promise<void> {
-  const { plan, estimate, storage, destination, known, changes } = proposal;
+  const { plan, estimate, storage, destination, known, changes, due } = proposal;
   const { yes } = flags;
   const goesOn = known !== undefined && flags.full !== true;
   const show = (text: string): void => (yes === true ? report.say(text) : report.ask(text));
   show(formatBackupPlan(plan));
   show(`${formatSize(estimate.most)} in all, to ${describeDestination(destination)}.`);
-  const cost = costOf(plan, known, goesOn ? changes : new Map());
+  const isNotRead = (name: string): boolean =>
+    goesOn && changes.get(name) === 'unchanged' && !due.has(name);
+  const cost = costOf(plan, known, isNotRead);
   if (goesOn) show(describeSeries(known, changes));
   const taking = goesOn ? describeCost(cost, estimate.most) : '';
   if (taking !== '') show(taking);

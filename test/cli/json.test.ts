@@ -1,8 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Dom0 } from '../qubesd/dom0.ts';
@@ -37,6 +45,16 @@ async function settled(file: string): Promise<void> {
 const kindsOf = (events: readonly Told[]): string[] => events.map(({ event }) => event);
 const ofKind = (events: readonly Told[], kind: string): Told[] =>
   events.filter(({ event }) => event === kind);
+
+/** Changes the notes on what the volumes were like at the last backup. */
+function setNotes(box: Box, fields: Record<string, string>): void {
+  const series = join(box.directory, 'dom0-state/series');
+  for (const name of readdirSync(series, { recursive: true, encoding: 'utf8' })) {
+    if (!basename(name).startsWith('volume.')) continue;
+    const note = JSON.parse(readFileSync(join(series, name), 'utf8')) as Record<string, string>;
+    writeFileSync(join(series, name), JSON.stringify({ ...note, ...fields }));
+  }
+}
 
 describe('the events of', () => {
   it('a backup report the plan, the phases, each VM, the progress and the result', async () => {
@@ -100,6 +118,11 @@ describe('the events of', () => {
         .every((number) => number > 0),
     ).toBe(true);
     expect(plan('work')).toMatchObject({ mostRead: 0, mostSeconds: 0 });
+    // It will be read nevertheless when it is due to be compared as a whole.
+    setNotes(box, { wholeBackups: '30' });
+    const due = plan('work');
+    expect(due['mostRead']).toBe(qubesOf(due)[0]?.['used']);
+    setNotes(box, { wholeBackups: '0' });
     // usb is in no backup of the series.
     const [usb] = qubesOf(plan('usb'));
     expect(usb).toMatchObject({ sinceLast: 'changed', changed: usb?.['used'] });

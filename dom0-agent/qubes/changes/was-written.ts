@@ -5,12 +5,29 @@ import { distrustNote, Notes, volumeNote } from './notes.ts';
 import type { PoolDetector } from './pool-detector.ts';
 import type { TrackedSystem } from './track-changes.ts';
 import type { TrackedVolume } from './volume-changes.ts';
+import { isDue, parseWholeReading } from './whole-reading.ts';
 
 /**
  * Whether a volume was written to since an earlier backup, before the next one: by its identity alone, so that nothing
  * is read, captured or changed. Undefined if that is not known.
  */
 export type WasWritten = (tracked: TrackedVolume) => Promise<boolean | undefined>;
+
+/**
+ * Whether the next backup compares a volume as a whole, though it may not have changed.
+ *
+ * @param directory see `TrackingOptions`; it need not exist
+ * @param key see `TrackedVolume`
+ */
+export async function isWholeReadingDue(
+  directory: string,
+  key: string,
+  now = new Date(),
+): Promise<boolean> {
+  const noted = await Notes.in(directory).read(volumeNote(key));
+  const whole = noted && parseWholeReading(noted);
+  return whole !== undefined && isDue(whole, Math.floor(now.getTime() / 1000));
+}
 
 /** @param directory see `TrackingOptions`; it need not exist */
 export function wasWrittenSince(
