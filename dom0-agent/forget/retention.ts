@@ -20,7 +20,7 @@ export interface DatedBackup {
   /** Its number in the series. */
   readonly sequence: number;
   readonly made: Date;
-  /** The VMs that are complete in it; `dom0` stands for dom0's home. */
+  /** The VMs that are complete in it; `dom0` stands for dom0's home, `dom0:/etc/qubes` for a path of dom0. */
   readonly subjects: readonly string[];
 }
 

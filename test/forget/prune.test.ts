@@ -114,6 +114,18 @@ describe('a prune', () => {
     expect(verdicts.map(({ reasons }) => reasons)).toEqual([['last'], [], ['last']]);
   });
 
+  it('applies the rules to each path of dom0 separately', async () => {
+    using series = new SeriesOnDisk();
+    const vm = { vm5: 'work' };
+    await series.backUp({ [HOME]: volume('abc') }, {}, vm, ['/etc/qubes', '/srv/salt']);
+    await series.backUp({ [HOME]: volume('abC') }, {}, vm, ['/etc/qubes']);
+    await series.backUp({ [HOME]: volume('aBC') }, {}, vm, ['/etc/qubes']);
+    await series.backUp({ [HOME]: volume('ABC') });
+    const { verdicts } = await series.plan({ last: 1 });
+    expect(verdicts.map(({ reasons }) => reasons)).toEqual([['last'], [], ['last'], ['last']]);
+    expect(verdicts[0]?.backup.subjects).toEqual(['work', 'dom0:/etc/qubes', 'dom0:/srv/salt']);
+  });
+
   it('ignores other files in the directory', async () => {
     using series = await fiveDays();
     series.write('letter', Buffer.from('Dear reader'));

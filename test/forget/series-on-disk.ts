@@ -38,17 +38,25 @@ export class SeriesOnDisk {
   readonly held = new Map<string, Readonly<Record<string, Buffer>>>();
   storage: Storage = new Dom0Storage();
 
-  /** Makes the next backup, of VMs by the names of their directories. Returns its file name. */
+  /**
+   * Makes the next backup, of VMs by the names of their directories. Returns its file name.
+   *
+   * @param paths of dom0's configuration
+   */
   async backUp(
     volumes: Readonly<Record<string, Buffer>>,
     options: SeriesOptions = {},
     names: Readonly<Record<string, string>> = { vm5: 'work' },
+    paths: readonly string[] = [],
   ): Promise<string> {
     const qubes = Object.entries(names).map(([directory, name]) => ({
       ...{ qube: qubeCalled(name), directory, size: 1 },
     }));
     const created = new Date('2026-01-01T00:00:00Z');
-    const xml = backupQubesXml({ created, dom0: qubeCalled('dom0'), dom0Home: undefined, qubes });
+    const dom0 = { dom0: qubeCalled('dom0'), dom0Home: undefined };
+    const dom0Paths =
+      paths.length === 0 ? undefined : { directory: 'dom0-home/paths', paths, size: 1 };
+    const xml = backupQubesXml({ created, ...dom0, dom0Paths, qubes });
     const contents = { 'qubes.xml': Buffer.from(xml), ...volumes };
     const { bytes } = await this.maker.backup(contents, options);
     const name = `day-${this.held.size + 1}`;
