@@ -48,12 +48,22 @@ export class Answers {
     return answer.size;
   }
 
-  /** Requests a range of an open file; resolves when the request has been sent. */
-  async want(handle: number, offset: number, length: number): Promise<WantedRange> {
+  /**
+   * Requests a range of an open file; resolves when the request has been sent. Undefined if it was not.
+   *
+   * @param isStillOpen called just before it is sent: whether the file still has the handle
+   */
+  async want(
+    handle: number,
+    offset: number,
+    length: number,
+    isStillOpen: () => boolean,
+  ): Promise<WantedRange | undefined> {
     const { files } = this.#channel.conversation;
     while (files.requests === MOST_REQUESTS || files.bytes + length > MOST_CREDIT) {
       await this.#receive();
     }
+    if (!isStillOpen()) return undefined;
     const answer = await this.#ask({ kind: 'want', handle, offset, length });
     const drop = (): void => {
       answer.isDropped = true;

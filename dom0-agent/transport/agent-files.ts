@@ -122,10 +122,18 @@ export class AgentFiles implements StoredFiles {
   }
 
   async #want(file: AgentFile, offset: number, length: number): Promise<WantedRange> {
-    const handle = await this.#handleOf(file);
-    this.#handles.delete(handle);
-    this.#handles.set(handle, file);
-    return this.#answers.want(handle, offset, length);
+    for (;;) {
+      const opening = this.#handleOf(file);
+      const handle = await opening;
+      const range = await this.#answers.want(handle, offset, length, () => {
+        // While this waited, another file may have taken the handle.
+        if (file.handle !== opening) return false;
+        this.#handles.delete(handle);
+        this.#handles.set(handle, file);
+        return true;
+      });
+      if (range !== undefined) return range;
+    }
   }
 
   /** The handle of a file, which is opened again if another file has taken its handle. */

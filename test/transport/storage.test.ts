@@ -13,7 +13,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Dom0Storage } from '../../dom0-agent/transport/dom0-storage.ts';
 import type { Storage } from '../../dom0-agent/transport/storage.ts';
-import type { ByteSource } from '../../shared/byte-streams.ts';
+import type { ByteSource, OpenedFile } from '../../shared/byte-streams.ts';
 import { InterruptedError, RefusedError, StorageError } from '../../shared/errors.ts';
 import { eventually } from '../eventually.ts';
 import { Home, buildAgent } from './storage-vm.ts';
@@ -196,6 +196,21 @@ describe.each<[string, (home: Home) => Storage]>([
     }
     process.off('warning', note);
     expect(warnings).toEqual([]);
+  });
+
+  it('reads a file whose handle another one takes at the same time', async () => {
+    using home = new Home();
+    // One file more than there are handles.
+    const names = Array.from({ length: 257 }, (_, i) => `${i}`);
+    for (const name of names) writeFileSync(path.join(home.backups, name), name);
+    await using files = await open(home).openFiles(home.backups, signal);
+    const opened: OpenedFile[] = [];
+    for (const name of names) opened.push(await files.open(name));
+    // Each time, the first one has lost its handle, and the next one's has not been used for longest.
+    for (let at = 0; at + 1 < names.length; at += 2) {
+      const pair = [at, at + 1].map(async (each) => all(opened[each] ?? raise()));
+      expect((await Promise.all(pair)).join(' ')).toBe(`${at} ${at + 1}`);
+    }
   });
 
   it('reports a file that it cannot open or that became shorter, and still reads the others', async () => {
