@@ -23,8 +23,11 @@ export interface WholeSeries {
   readonly files: readonly FileOfSeries[];
 }
 
-/** How many wrappings of a key are tried: each takes a key derivation. */
-const MOST_WRAPPINGS = 32;
+/**
+ * How many wrappings of keys are tried in a directory: each takes a key derivation, and the storage could make up any
+ * number of them.
+ */
+const MOST_DERIVATIONS = 50;
 
 /** The series in a directory. */
 export interface SeriesInDirectory {
@@ -50,11 +53,12 @@ export async function openWholeSeries(
   const claims = await claimsIn(directory, untrustedNames, signal, (error) => {
     throw error;
   });
+  const tried = new Set<string>();
   try {
     const series: WholeSeries[] = [];
     let locked = 0;
     for (const ofOne of claims) {
-      const opened = await unwrap(ofOne, Buffer.from(passphrase)).catch(
+      const opened = await unwrap(ofOne, Buffer.from(passphrase), tried, signal).catch(
         orUndefinedIf(WrongPassphraseError),
       );
       if (opened === undefined) {
@@ -124,10 +128,11 @@ export async function openEachSeries(
   signal: AbortSignal,
 ): Promise<FoundSeries[]> {
   const bySeries = await claimsIn(directory, untrustedNames, signal, () => undefined);
+  const tried = new Set<string>();
   try {
     const found: FoundSeries[] = [];
     for (const claims of bySeries) {
-      const opened = await unwrap(claims, Buffer.from(passphrase)).catch(
+      const opened = await unwrap(claims, Buffer.from(passphrase), tried, signal).catch(
         orUndefinedIf(WrongPassphraseError),
       );
       if (opened !== undefined) found.push(await openClaims(claims, opened, signal));
@@ -191,22 +196,31 @@ export async function openRewrapped(
     const claim = await claimOf(directory, untrustedName).catch(orUndefinedIf(DamagedError));
     if (claim?.untrustedHeader.seriesId === seriesId) claims.push(claim);
   }
-  const opened = await unwrap(claims, passphrase).catch(orUndefinedIf(WrongPassphraseError));
+  const opened = await unwrap(claims, passphrase, new Set(), signal).catch(
+    orUndefinedIf(WrongPassphraseError),
+  );
   return opened && { seriesId, key: opened.key, head: Promise.resolve(opened.head) };
 }
 
-/** Tries all wrappings, as the passphrase may have been changed: later files then have another wrapping of the key. */
+/**
+ * Tries all wrappings, as the passphrase may have been changed: later files then have another wrapping of the key.
+ *
+ * @param tried the wrappings in the directory that were tried before
+ */
 async function unwrap(
   claims: readonly Claim[],
   passphrase: Buffer,
+  tried: Set<string>,
+  signal: AbortSignal,
 ): Promise<{ key: SeriesKey; head: SeriesHead }> {
   try {
-    const tried = new Set<string>();
     for (const { untrustedHeader: head } of claims) {
-      const { kdfSalt, wrappedKey, wrappedKeyMac } = head;
+      const { seriesId, kdfSalt, wrappedKey, wrappedKeyMac } = head;
       const wrapping = Buffer.concat([kdfSalt, wrappedKey, wrappedKeyMac]).toString('hex');
-      if (tried.has(wrapping) || tried.size === MOST_WRAPPINGS) continue;
-      tried.add(wrapping);
+      const name = `${seriesId} ${wrapping}`;
+      if (tried.has(name) || tried.size === MOST_DERIVATIONS) continue;
+      signal.throwIfAborted();
+      tried.add(name);
       const opened = await openSeries(head, Buffer.from(passphrase)).catch(
         orUndefinedIf(WrongPassphraseError),
       );
