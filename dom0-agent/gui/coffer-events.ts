@@ -16,6 +16,7 @@ export interface StatusResult extends ResultEvent {
   readonly kernels: readonly string[] | null;
   /** The series that dom0 knows. */
   readonly series: readonly { readonly location: string; readonly created: string | null }[];
+  readonly warnings: readonly string[];
 }
 
 /** A VM of this system. */
@@ -169,6 +170,12 @@ export interface BackupsInDirectory extends ResultEvent {
   readonly freeBytes: number | null;
   readonly directories: readonly string[];
   readonly backups: readonly FoundBackup[];
+  readonly warnings: readonly string[];
+}
+
+/** The fields of the result of `coffer adopt` that windows read. */
+export interface AdoptResult extends ResultEvent {
+  readonly warnings: readonly string[];
 }
 
 /** The fields of the result of `coffer list` of a backup that windows read. */

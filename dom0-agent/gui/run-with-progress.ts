@@ -19,8 +19,8 @@ export interface WatchedCommand {
   readonly afterwards?: Gtk.Widget;
   /** The question before it is stopped, which says what will happen then. */
   readonly stopQuestion: string;
-  /** The page on which the user reviews the plan; or without a page, whether to carry it out. */
-  readonly review: (plan: PlanEvent) => Page | boolean;
+  /** The page on which the user reviews the plan, and earlier warnings; or without a page, whether to carry it out. */
+  readonly review: (plan: PlanEvent, warnings: readonly string[]) => Page | boolean;
   /** The names that will be in the events. */
   readonly namesIn: (plan: PlanEvent) => readonly string[];
 }
@@ -53,16 +53,22 @@ export async function runWithProgress(
     return agreed;
   };
   show();
+  // Those that follow the plan are among its problems.
+  let warnings: readonly string[] = [];
+  let isPlanned = false;
   return await resultOf(running, {
     passphrase,
     tell: (event) => {
       progress.tell(event);
-      if (event.event === 'plan') progress.expect(namesIn(event));
+      if (event.event === 'warning' && !isPlanned) warnings = [...warnings, event.sentence];
+      if (event.event !== 'plan') return;
+      isPlanned = true;
+      progress.expect(namesIn(event));
     },
     agree: async (plan) => {
-      const page = review(plan);
+      const page = review(plan, warnings);
       return typeof page === 'boolean' ? page : isAgreed(page);
     },
-    goOn: (question, warnings) => isAgreed(new ReviewPage(question, _('_Go on'), warnings)),
+    goOn: (question, later) => isAgreed(new ReviewPage(question, _('_Go on'), later)),
   });
 }

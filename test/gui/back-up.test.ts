@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
@@ -202,6 +202,36 @@ describe('Back Up Qubes', () => {
     await desktop.seesNothing();
     writeFileSync(gate, '');
     await desktop.sees('The backup is complete');
+  }, 120_000);
+
+  it('is completed even if its window is killed', async () => {
+    const box = await Box.full(onTestFinished);
+    await using desktop = await Desktop.open('backup', box.directory);
+    const gate = path.join(box.directory, 'gate');
+    const file = path.join(box.directory, 'file');
+    await fillInCommand(desktop, `until [ -e ${gate} ]; do sleep 0.1; done; cat > ${file}`);
+    await desktop.press('Back up');
+    await desktop.sees('Hide this window');
+    await desktop.sees('Sending data to the storage …');
+    desktop.kill();
+    await desktop.seesNothing();
+    writeFileSync(gate, '');
+    const verify = ['verify', '-d', 'usb', ...box.secret, '--command', `cat ${file}`];
+    await desktop.seesEventually(() => box.coffer(verify).status === 0);
+  }, 120_000);
+
+  it('is not begun if its window is closed before', async () => {
+    const box = await Box.full(onTestFinished);
+    await using desktop = await Desktop.open('backup', box.directory);
+    const file = path.join(box.directory, 'file');
+    await fillInCommand(desktop, `cat > ${file}`);
+    await desktop.sees('Is this what you want to back up?');
+    const { children } = desktop;
+    expect(children).not.toEqual([]);
+    await desktop.press('Cancel');
+    await desktop.seesNothing();
+    await desktop.seesEventually(() => !children.some((id) => existsSync(`/proc/${id}`)));
+    expect(existsSync(file)).toBe(false);
   }, 120_000);
 
   it('can be stopped, and then reports that', async () => {

@@ -244,6 +244,34 @@ describe('the window of a backup, with recorded events,', () => {
     expect(coffer.commands.at(-1)).toMatch(/ -- backups vault$/);
   }, 120_000);
 
+  it('shows what makes other backups doubtful before they are continued', async () => {
+    using coffer = new Recorded();
+    const warning = 'dom0 knows number 5 of the series, but the newest there is number 4';
+    const result = { event: 'result', command: 'adopt', ok: true, exitStatus: 0 };
+    const ask = { event: 'question', question: 'passphrase', text: 'Passphrase' };
+    const series: object[] = [];
+    const adopted = Object.assign(result, {
+      location: 'usb:/backups',
+      series,
+      warnings: [warning],
+    });
+    coffer.play('adopt', [ask, adopted]);
+    const { program } = coffer;
+    await using desktop = await Desktop.open('backup', box.directory, { program });
+    await desktop.press('Continue other backups…');
+    await desktop.type('Directory', 'backups');
+    await desktop.type('Passphrase', PASSPHRASE);
+    await desktop.press('Next');
+    await desktop.sees('Do you want to continue these backups?');
+    await desktop.sees(warning);
+    await desktop.press('Back');
+    await desktop.sees('Where are the other backups?');
+    await desktop.press('Next');
+    await desktop.press('Go on');
+    await desktop.sees('Your backups');
+    await desktop.sees(/^dom0 knows the backups in usb:backups now/);
+  }, 120_000);
+
   it('explains what a passphrase does without encryption, and shows it on request', async () => {
     using coffer = new Recorded();
     coffer.play('backup', [LOOK, PLAN, CONFIRM]);

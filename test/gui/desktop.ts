@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -13,11 +14,13 @@ const SCREEN = { width: 1024, height: 700 };
 /** A window of coffer on a desktop without a screen, operated as a screen reader does. Dispose of it. */
 export class Desktop implements AsyncDisposable {
   readonly #session: Session;
+  readonly #process: number;
   readonly #scratch: string;
   readonly #scale: number;
 
-  private constructor(session: Session, scratch: string, scale: number) {
+  private constructor(session: Session, process: number, scratch: string, scale: number) {
     this.#session = session;
+    this.#process = process;
     this.#scratch = scratch;
     this.#scale = scale;
   }
@@ -55,8 +58,8 @@ export class Desktop implements AsyncDisposable {
       ...more,
     };
     const words = [path.resolve('dist/coffer-gui'), name];
-    await session.ask({ ask: 'start', words, environment });
-    return new Desktop(session, scratch, scale);
+    const started = Number(await session.ask({ ask: 'start', words, environment }));
+    return new Desktop(session, started, scratch, scale);
   }
 
   /** The home directory of the window's user. */
@@ -68,6 +71,20 @@ export class Desktop implements AsyncDisposable {
   async bus(): Promise<string> {
     const address = String(await this.#session.ask({ ask: 'bus' }));
     return /^unix:path=([^,]*)/.exec(address)?.[1] ?? '';
+  }
+
+  /** The processes that the window has started, by their ids. */
+  get children(): string[] {
+    const id = this.#process;
+    return readFileSync(`/proc/${id}/task/${id}/children`, 'utf8')
+      .trim()
+      .split(' ')
+      .filter(Boolean);
+  }
+
+  /** Kills the program of the window, but not what it has started. */
+  kill(): void {
+    process.kill(this.#process, 'SIGKILL');
   }
 
   /** The text that was copied last. */

@@ -13,8 +13,9 @@ const qube = {
   ...{ running: false, sinceLast: 'changed' },
   ...{ state: 'never', created: null, location: null, check: null },
 };
+const WARNING = 'the record of backups cannot be read';
 const STATUS = {
-  ...{ event: 'result', command: 'status', ok: false, exitStatus: 1, due: 7, warnings: [] },
+  ...{ event: 'result', command: 'status', ok: false, exitStatus: 1, due: 7, warnings: [WARNING] },
   ...{ qubes: [qube], excluded: [] },
   series: [{ location: 'dom0:/media/disk/backups', created: null }],
 };
@@ -80,6 +81,7 @@ describe('a notification', () => {
     await desktop.sees('Your backups');
     // The qube has changed since its last backup.
     await desktop.sees('yes');
+    await desktop.sees(WARNING);
     await desktop.press('Cancel');
     await desktop.seesNothing();
   }, 120_000);

@@ -33,6 +33,7 @@ const PLAN = {
   qubes: ['mail', 'web'].map((name) => ({ name, restoredAs: name, ...planned })),
   ...{ leftOut: [], removedFirst: [], problems: [] },
 };
+const NEWER = 'dom0 knows number 5 of the series, but the newest there is number 4';
 const outcome = { size: 3e6, used: 1e6, remarks: [] };
 const RESULT = {
   ...{ event: 'result', command: 'restore', ok: false, exitStatus: 1, ...BACKUP },
@@ -140,12 +141,13 @@ describe('the window of a restore, with recorded events,', () => {
             { ...found, name: 'one', created: BACKUP.created, check, lost: [] },
             { ...found, name: 'three', kind: 'data', qubes: null, lost: [], check: null },
           ],
-          ...{ freeBytes: 5e9, others: [], directories: [], truncated: false, warnings: [] },
+          ...{ freeBytes: 5e9, others: [], directories: [], truncated: false, warnings: [NEWER] },
         },
       ),
     ]);
     await using desktop = await whichOne(coffer);
     await desktop.sees('Which backup?');
+    await desktop.sees(NEWER);
     await desktop.sees('never');
     await desktop.sees('data is lost: web');
     // The size that was stored for it; a file that only holds data cannot be chosen.

@@ -19,9 +19,10 @@ export interface Seen {
 }
 
 /**
- * A request to the driver. `start` opens a window, and `end` ends it. It answers `look` with everything that is shown, if
- * that did not change meanwhile, `change` once something has changed since, `bus` with the address of the session bus, `clipboard` with its text,
- * `notified` with the last notification whose action was not chosen, and the others with whether they were possible.
+ * A request to the driver. `start` opens a window, and `end` ends it. It answers `start` with the id of its process,
+ * `look` with everything that is shown, if that did not change meanwhile, `change` once something has changed since,
+ * `bus` with the address of the session bus, `clipboard` with its text, `notified` with the last notification whose
+ * action was not chosen, and the others with whether they were possible.
  */
 export type Request =
   | { readonly ask: 'look' }

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Desktop } from '../../test/gui/desktop.ts';
+import { Recorded } from '../../test/gui/recorded.ts';
 import { SpokenDesktop } from './spoken-desktop.ts';
 
 const PASSPHRASE = 'correct horse battery staple';
@@ -29,8 +30,11 @@ async function takeAll(name: string, look: Look): Promise<void> {
   try {
     execFileSync('dist/coffer', ['sandbox', system]);
     mkdirSync(path.join(system, 'homes/sys-usb/backups'), { recursive: true });
-    await backUp(system, look, fileOf);
-    await backUpAgain(system, look, fileOf);
+    const ofUser = { ...look, home: path.join(scratch, 'user') };
+    mkdirSync(ofUser.home);
+    await backUp(system, ofUser, fileOf);
+    await backUpAgain(system, ofUser, fileOf);
+    await chooseDevice(system, look, fileOf);
     await restore(system, look, fileOf);
     await restoreElsewhere(path.join(system, 'homes/sys-usb/backups'), look, fileOf);
   } finally {
@@ -43,6 +47,8 @@ interface Look {
   readonly theme: string;
   readonly scale: number;
   readonly language: string;
+  /** The home directory of the user; otherwise an empty one. */
+  readonly home?: string;
 }
 
 async function backUp(system: string, look: Look, fileOf: FileOf): Promise<void> {
@@ -63,6 +69,8 @@ async function backUp(system: string, look: Look, fileOf: FileOf): Promise<void>
   await desktop.takePicture(fileOf('backup-3-where-through'));
   await desktop.choose('Kind of place', 'a directory');
   await desktop.press('Browse');
+  await desktop.canPress('Choose this directory');
+  await desktop.takePicture(fileOf('backup-3-where-browse'));
   await desktop.press('Choose this directory');
   await desktop.sees('{size} is free there.');
   await desktop.type('Passphrase again', PASSPHRASE);
@@ -92,6 +100,54 @@ async function backUpAgain(system: string, look: Look, fileOf: FileOf): Promise<
   await desktop.press('Next');
   await desktop.sees('Is this what you want to back up?');
   await desktop.takePicture(fileOf('backup-9-review-later'));
+}
+
+/** With devices that come and go, and a backup that fails. */
+async function chooseDevice(system: string, look: Look, fileOf: FileOf): Promise<void> {
+  using coffer = new Recorded();
+  const mounted = [
+    {
+      device: '/dev/sdb1',
+      mountPoint: '/run/media/user/Disk',
+      label: 'Disk',
+      size: 9e11,
+      free: 5e11,
+    },
+  ];
+  const offered = [
+    ...[
+      { backend: 'sys-usb', port: 'sda', description: 'USB stick', size: 64e9, attachedTo: null },
+    ],
+  ];
+  const places = [
+    { name: 'sys-usb', class: 'AppVM', running: true },
+    { name: 'vault', class: 'AppVM', running: false },
+    { name: 'dom0', class: 'AdminVM', running: true },
+  ];
+  const devices = { event: 'result', command: 'devices', ok: true, exitStatus: 0 };
+  coffer.play('devices', [{ ...devices, ...{ mounted, offered, places } }]);
+  const { program, directory: programs } = coffer;
+  await using opened = await Desktop.open('backup', system, { ...look, program, programs });
+  const desktop = new SpokenDesktop(opened, look.language);
+  await desktop.press('Continue other backups…');
+  await desktop.choose('Device', 'Disk');
+  await desktop.takePicture(fileOf('backup-1-other-backups'));
+  await desktop.press('Back');
+  await desktop.press('Choose…');
+  await desktop.press('Next');
+  await desktop.choose('Device', 'USB stick');
+  await desktop.sees('Mount it in {qube}, then choose its directory with …');
+  await desktop.type('Directory or command', 'missing');
+  await desktop.sees('A backup cannot go there: see above.');
+  await desktop.takePicture(fileOf('backup-3-where-device'));
+  await desktop.press('Encrypt backup');
+  coffer.play('devices', [{ ...devices, ...{ mounted: [], offered: [], places } }]);
+  await desktop.press('Refresh');
+  await desktop.choose('Target qube', 'vault');
+  await desktop.sees('{qube} is not running: it will be started.');
+  await desktop.type('Directory or command', 'missing');
+  await desktop.sees('A backup cannot go there: see above.');
+  await desktop.takePicture(fileOf('backup-3-where-device-gone'));
 }
 
 async function restore(system: string, look: Look, fileOf: FileOf): Promise<void> {

@@ -33,6 +33,12 @@ export class SpokenDesktop {
     await this.#desktop.sees(new RegExp(`^${pattern}$`));
   }
 
+  /** Waits until a button can be pressed. */
+  async canPress(name: string): Promise<void> {
+    const said = this.#said(name);
+    await this.#desktop.find(said, (seen) => seen.name === said && seen.isEnabled);
+  }
+
   async takePicture(file: string): Promise<void> {
     await this.#desktop.takePicture(file);
   }

@@ -122,13 +122,14 @@ export class BackupWindow {
           'Stop the backup? After a long one, the next backup continues from what was sent.',
         ),
         namesIn: (plan) => namesIn(plan as BackupPlan),
-        review: (plan) => {
+        review: (plan, warnings) => {
           const seen = plan as BackupPlan;
           // The user entered a passphrase for another series.
           if (seen.series?.file !== series?.file) return false;
           isBegun = true;
           const title = _('Is this what you want to back up?');
-          return new ReviewPage(title, _('Back _up'), backupPlanSentences(seen));
+          const lines = [...warnings, ...backupPlanSentences(seen)];
+          return new ReviewPage(title, _('Back _up'), lines);
         },
       });
       if (told === undefined) return false;

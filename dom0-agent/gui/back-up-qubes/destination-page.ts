@@ -39,10 +39,11 @@ export class DestinationPage implements Page {
   readonly #compress = check(_('Com_press backup'), true);
   /** For a place that a command leads to: it is looked at only on request, as a half-typed command must not be run. */
   readonly #lookNow = new Gtk.Button({
-    ...{ label: _('Look the_re'), useUnderline: true, noShowAll: true, halign: Gtk.Align.START },
+    ...{ label: _('Look the_re'), useUnderline: true, halign: Gtk.Align.START },
   });
   /** What has to be entered before it can be looked at. */
   readonly #lookNote = sentenceLabel();
+  readonly #looking = new Gtk.Box({ spacing: 12, noShowAll: true });
   readonly #save = check(_('_Save these settings for next time, without the passphrase'), true);
   readonly #warning: Gtk.Label;
   readonly #adopt = new Gtk.CheckButton({ active: true, noShowAll: true, useUnderline: true });
@@ -69,11 +70,11 @@ export class DestinationPage implements Page {
       location: _('_Directory or command'),
       command: _('a command that receives the backup'),
     });
-    const looking = new Gtk.Box({ spacing: 12 });
-    looking.add(this.#lookNow);
-    looking.add(this.#lookNote);
+    this.#looking.add(this.#lookNow);
+    this.#looking.add(this.#lookNote);
+    for (const each of [this.#lookNow, this.#lookNote]) each.show();
     explain(this.#lookNow, this.#lookNote);
-    form.row(looking);
+    form.row(this.#looking);
     form.row(this.#adopt);
     this.#adoptNote = form.note();
     form.row(this.#encrypt);
@@ -84,7 +85,6 @@ export class DestinationPage implements Page {
     const scrolled = new Gtk.ScrolledWindow({ expand: true });
     scrolled.add(form.widget);
     this.widget = scrolled;
-    this.#lookNote.noShowAll = true;
     this.#place.changed = () => this.#placeChanged();
     this.#lookNow.connect('clicked', () => void this.lookAgain());
     this.#passphrase.changed = () => frame.refresh();
@@ -184,9 +184,9 @@ export class DestinationPage implements Page {
   #placeChanged(): void {
     const turn = ++this.#turn;
     this.#seen = undefined;
-    this.#lookNow.visible = this.#place.isThrough;
+    this.#looking.visible = this.#place.isThrough;
     this.#lookNow.sensitive = this.#missingPlace === undefined;
-    say(this.#lookNote, this.#place.isThrough ? (this.#missingPlace ?? '') : '');
+    this.#lookNote.label = this.#missingPlace ?? '';
     this.#offerAdoption();
     if (this.#missingPlace !== undefined || this.#place.isThrough) return;
     GLib.timeout_add(GLib.PRIORITY_DEFAULT, PAUSE, () => {

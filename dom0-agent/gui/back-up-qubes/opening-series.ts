@@ -1,6 +1,8 @@
 import { CofferFailed, type CofferProgram, resultOf } from '../coffer-program.ts';
 import { _ } from '../texts.ts';
+import { ReviewPage } from '../review-page.ts';
 import { type Source, SourcePage } from '../source-page.ts';
+import type { AdoptResult } from '../coffer-events.ts';
 import { fileThere, wordsOfPlace } from '../verification.ts';
 import type { Wizard } from '../wizard.ts';
 import type { DestinationPage } from './destination-page.ts';
@@ -38,15 +40,26 @@ async function adopt(
   coffer: CofferProgram,
   page: DestinationPage,
 ): Promise<boolean> {
-  const { destination } = page;
-  await wizard.whileBusy(_('Reading the series …'), async () => {
-    const words = ['adopt', ...wordsOfPlace(destination), '--', destination.location];
-    await resultOf(coffer.start(words), destination);
-    await page.lookAgain();
-  });
+  if (!(await isAdopted(wizard, coffer, page.destination))) return false;
+  await wizard.whileBusy(_('Looking there …'), () => page.lookAgain());
   if (page.series !== null) return true;
   page.refuse('location', _('There is no complete backup there to continue from.'));
   return false;
+}
+
+/**
+ * Lets dom0 continue backups that it does not know. If there are warnings, such as that the storage shows an old state,
+ * returns whether the user goes on nevertheless.
+ */
+async function isAdopted(wizard: Wizard, coffer: CofferProgram, source: Source): Promise<boolean> {
+  const words = ['adopt', ...wordsOfPlace(source), '--', source.location];
+  const { warnings } = (await wizard.whileBusy(_('Reading the series …'), () =>
+    resultOf(coffer.start(words), source),
+  )) as AdoptResult;
+  if (warnings.length === 0) return true;
+  return wizard.ask(
+    new ReviewPage(_('Do you want to continue these backups?'), _('_Go on'), warnings),
+  );
 }
 
 /**
@@ -64,13 +77,8 @@ export async function openOtherBackups(
   });
   await wizard.whileBusy(_('Looking for devices …'), () => page.prepare());
   while (await wizard.ask(page)) {
-    const { source } = page;
     try {
-      const words = ['adopt', ...wordsOfPlace(source), '--', source.location];
-      await wizard.whileBusy(_('Reading the series …'), () =>
-        resultOf(coffer.start(words), source),
-      );
-      return source;
+      if (await isAdopted(wizard, coffer, page.source)) return page.source;
     } catch (error) {
       if (!(error instanceof CofferFailed)) throw error;
       page.refuse(error.field, error.message);

@@ -13,6 +13,7 @@ export class StatePage implements Page {
   readonly isFirst = true;
   readonly next = _('C_hoose…');
   readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
+  readonly #sameWidth = new Gtk.SizeGroup({ mode: Gtk.SizeGroupMode.HORIZONTAL });
 
   /** What the user wants to do: choose, repeat the last choice, continue other backups, or forget old ones. */
   wish: 'choose' | 'repeat' | 'continue' | 'forget' = 'choose';
@@ -28,11 +29,11 @@ export class StatePage implements Page {
     opened: Place | undefined,
   ) {
     this.widget.add(new Gtk.Label({ label: summaryOf(status), xalign: 0, wrap: true }));
+    for (const warning of status.warnings) this.widget.add(sentenceLabel(warning));
     if (opened !== undefined) this.widget.add(sentenceLabel(openedSentence(opened)));
     if (last !== undefined) this.widget.add(this.#repetition(frame, last));
     this.widget.add(this.#continuation(frame));
-    if (status.series.length > 0)
-      this.widget.add(this.#button(frame, _('F_orget old backups…'), 'forget'));
+    if (status.series.length > 0) this.widget.add(this.#forgetting(frame));
     const list = new QubeList(_('Qubes and their last backups'));
     list.show(rowsOf(status));
     this.widget.add(list.widget);
@@ -41,13 +42,26 @@ export class StatePage implements Page {
   /** A button, and next to it what it does. */
   #repetition(frame: Frame, last: Settings): Gtk.Box {
     const now = this.#button(frame, _('Back up _now'), 'repeat');
-    return besideEachOther(now, fill(_('as last time, to {where}'), { where: placeText(last) }));
+    return this.#beside(now, fill(_('as last time, to {where}'), { where: placeText(last) }));
   }
 
   #continuation(frame: Frame): Gtk.Box {
     const button = this.#button(frame, _('Contin_ue other backups…'), 'continue');
     const words = _('that dom0 does not know, for example because it was reinstalled');
-    return besideEachOther(button, words);
+    return this.#beside(button, words);
+  }
+
+  #forgetting(frame: Frame): Gtk.Box {
+    const button = this.#button(frame, _('F_orget old backups…'), 'forget');
+    return this.#beside(button, _('by rules, after you have seen which'));
+  }
+
+  #beside(button: Gtk.Button, words: string): Gtk.Box {
+    const box = new Gtk.Box({ spacing: 12 });
+    this.#sameWidth.add_widget(button);
+    box.add(button);
+    box.add(sentenceLabel(words));
+    return box;
   }
 
   #button(frame: Frame, label: string, wish: StatePage['wish']): Gtk.Button {
@@ -58,13 +72,6 @@ export class StatePage implements Page {
     });
     return button;
   }
-}
-
-function besideEachOther(button: Gtk.Button, words: string): Gtk.Box {
-  const box = new Gtk.Box({ spacing: 12 });
-  box.add(button);
-  box.add(sentenceLabel(words));
-  return box;
 }
 
 function openedSentence(place: Place): string {

@@ -1,7 +1,8 @@
 import GObject from 'gi://GObject?version=2.0';
 import Gtk from 'gi://Gtk?version=3.0';
+import { sentenceLabel } from '../form.ts';
 import { _, plural, fill, sizeText, timeText } from '../texts.ts';
-import type { Check, FoundBackup } from '../coffer-events.ts';
+import type { BackupsInDirectory, Check, FoundBackup } from '../coffer-events.ts';
 import type { Frame, Page } from '../wizard.ts';
 
 const FILE = 0;
@@ -11,12 +12,12 @@ const COLUMNS = [_('Backup'), _('Made'), _('Qubes'), _('Size'), _('Checked'), ''
 export class BackupsPage implements Page {
   readonly title = _('Which backup?');
   readonly next = _('_Next');
-  readonly widget = new Gtk.ScrolledWindow({ expand: true, shadowType: Gtk.ShadowType.IN });
+  readonly widget = new Gtk.Box({ orientation: Gtk.Orientation.VERTICAL, spacing: 6 });
   readonly #view: Gtk.TreeView;
   readonly #store = new Gtk.ListStore();
 
-  constructor(frame: Frame, found: readonly FoundBackup[]) {
-    const backups = found.filter(({ kind }) => kind === 'backup');
+  constructor(frame: Frame, found: BackupsInDirectory) {
+    const backups = found.backups.filter(({ kind }) => kind === 'backup');
     this.#store.set_column_types(COLUMNS.map(() => GObject.TYPE_STRING));
     for (const backup of backups) {
       this.#store.set(this.#store.append(), [...COLUMNS.keys()], cellsOf(backup));
@@ -32,7 +33,11 @@ export class BackupsPage implements Page {
     }
     this.#view.get_selection().connect('changed', () => frame.refresh());
     if (backups.length > 0) this.#view.set_cursor(Gtk.TreePath.new_first(), null, false);
-    this.widget.add(this.#view);
+    const scrolled = new Gtk.ScrolledWindow({ expand: true, shadowType: Gtk.ShadowType.IN });
+    scrolled.add(this.#view);
+    // Such as that dom0 knows a newer backup than the storage shows.
+    for (const warning of found.warnings) this.widget.add(sentenceLabel(warning));
+    this.widget.add(scrolled);
   }
 
   /** The name of the chosen file. */

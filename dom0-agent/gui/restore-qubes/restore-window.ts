@@ -58,7 +58,7 @@ export class RestoreWindow {
     try {
       const found = await this.#wizard.whileBusy(_('Looking there …'), () => this.#list(source));
       if (!('backups' in found)) return await this.#fromBackup(source, found);
-      const backups = new BackupsPage(this.#wizard, found.backups);
+      const backups = new BackupsPage(this.#wizard, found);
       return await this.#wizard.lead([
         () => this.#wizard.ask(backups),
         () => this.#fromDirectory(source, backups),
@@ -167,10 +167,10 @@ export class RestoreWindow {
       title: _('Restoring'),
       stopQuestion: _('Stop restoring? Incomplete qubes are removed.'),
       namesIn: (plan) => newNamesIn(plan as RestorePlan),
-      review: (plan) => {
+      review: (plan, warnings) => {
         planned();
-        const sentences = restorePlanSentences(plan as RestorePlan);
-        return new ReviewPage(_('Is this what you want to restore?'), _('_Restore'), sentences);
+        const lines = [...warnings, ...restorePlanSentences(plan as RestorePlan)];
+        return new ReviewPage(_('Is this what you want to restore?'), _('_Restore'), lines);
       },
     });
     return result === undefined ? undefined : resultPage(result as RestoreResult);

@@ -40,7 +40,7 @@ async function answerAll(): Promise<void> {
   }
 }
 
-async function answerTo(request: Request): Promise<Seen[] | Notified | string | boolean> {
+async function answerTo(request: Request): Promise<Seen[] | Notified | string | number | boolean> {
   if (request.ask === 'notified') return notifications.last ?? false;
   if (request.ask === 'bus') return GLib.getenv('DBUS_SESSION_BUS_ADDRESS') ?? '';
   if (request.ask === 'clipboard') return textOnClipboard();
@@ -80,28 +80,30 @@ function textOnClipboard(): Promise<string> {
   );
 }
 
-let window: Gio.Subprocess | undefined;
+let window: { readonly process: Gio.Subprocess; readonly id: number } | undefined;
 
 function startWindow(
   words: readonly string[],
   environment: Readonly<Record<string, string>>,
-): boolean {
+): number {
   const launcher = new Gio.SubprocessLauncher({ flags: Gio.SubprocessFlags.STDOUT_SILENCE });
   for (const [name, value] of Object.entries(environment)) launcher.setenv(name, value, true);
   // With a process group of its own, and of what it starts.
-  window = launcher.spawnv(['setsid', ...words]);
-  return true;
+  const process = launcher.spawnv(['setsid', ...words]);
+  const id = Number(process.get_identifier());
+  window = { process, id };
+  return id;
 }
 
 /** Kills the program of the window, and the programs that it has started. */
 async function endWindow(): Promise<boolean> {
-  const group = `-${window?.get_identifier() ?? ''}`;
+  if (window === undefined) return false;
   const kill = Gio.Subprocess.new(
-    ['kill', '-KILL', '--', group],
+    ['kill', '-KILL', '--', `-${window.id}`],
     Gio.SubprocessFlags.STDERR_SILENCE,
   );
   await kill.wait_async(null);
-  await window?.wait_async(null);
+  await window.process.wait_async(null);
   window = undefined;
   notifications.forget();
   return true;
