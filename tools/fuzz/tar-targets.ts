@@ -90,8 +90,9 @@ export const TAR_TARGETS: readonly Target[] = [
     repair: repairTar,
     refusal: DamagedError,
     run: async (input) => {
-      const at = await findManifest(inputOf(input, true), input.length);
-      if (at < 0 || at >= input.length || at % 512 !== 0) throw new Error(`found it at ${at}`);
+      const { from, size } = await findManifest(inputOf(input, true), input.length);
+      const isInside = from >= 0 && size >= 0 && from + 512 + size <= input.length;
+      if (!isInside || from % 512 !== 0) throw new Error(`found it at ${from}`);
     },
   },
 ];

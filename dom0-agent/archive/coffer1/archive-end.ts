@@ -2,10 +2,11 @@ import type { ByteSource } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, MiB } from '../../../shared/sizes.ts';
 import { ByteReader } from '../../../shared/byte-reader.ts';
+import { isZero } from '../../../shared/sparse-data.ts';
 import { BLOCK, END_OF_TAR, paddingOf } from '../../../shared/tar-block.ts';
 import { partName } from '../parts/part-name.ts';
 import { encodeHeader, parseSize } from '../tar/header-block.ts';
-import { type BehindEnd, OuterTarReader } from '../tar/outer-reader.ts';
+import { type BehindEnd, EXAMINED_AFTER_END, OuterTarReader } from '../tar/outer-reader.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH } from './manifest.ts';
 import { MOST_PARTS } from './parts-table.ts';
 import { MAC_LENGTH } from './seal-member.ts';
@@ -21,13 +22,19 @@ const LARGEST_WINDOW = 4 * MiB;
 /** For every two members, the manifest has a line, which contains a MAC, or the table of parts has one. */
 const MOST_MEMBERS = 2 * (LARGEST_MANIFEST / MAC_LENGTH + MOST_PARTS);
 
+/** Where the member `manifest.000` begins, and how many bytes it holds. */
+export interface ManifestPlace {
+  readonly from: number;
+  readonly size: number;
+}
+
 /**
- * Where the member `manifest.000` begins in an archive of `size` bytes. What is found is not trusted: the
- * manifest's MAC is verified afterwards. Throws DamagedError when there is none.
+ * Finds the manifest in an archive of `size` bytes. What is found is not trusted: the manifest's MAC is verified
+ * afterwards. Throws DamagedError when there is none.
  */
-export async function findManifest(input: ByteSource, size: number): Promise<number> {
-  const from = (await searchEnd(input, size)) ?? (await walkToManifest(input));
-  if (from !== undefined) return from;
+export async function findManifest(input: ByteSource, size: number): Promise<ManifestPlace> {
+  const place = (await searchEnd(input, size)) ?? (await walkToManifest(input));
+  if (place !== undefined) return place;
   throw new DamagedError(
     'the backup is incomplete: there is no manifest at its end, so it was cut short or never finished',
   );
@@ -37,7 +44,7 @@ export async function findManifest(input: ByteSource, size: number): Promise<num
  * Searches an archive that is not followed by anything: for the last manifest header whose size reaches exactly to the
  * end. Buffers one window at a time.
  */
-async function searchEnd(input: ByteSource, size: number): Promise<number | undefined> {
+async function searchEnd(input: ByteSource, size: number): Promise<ManifestPlace | undefined> {
   const end = size - BEHIND_MANIFEST;
   const farthest = Math.max(0, end - LARGEST_MANIFEST - BLOCK);
   let window = FIRST_WINDOW;
@@ -45,7 +52,10 @@ async function searchEnd(input: ByteSource, size: number): Promise<number | unde
     const from = Math.max(farthest, to - Math.min(window, LARGEST_WINDOW));
     const untrustedWindow = await readRange(input, from, to);
     const offset = await lastManifestHeader(untrustedWindow, end - from);
-    if (offset !== undefined) return from + offset;
+    if (offset !== undefined) {
+      const untrustedBlock = untrustedWindow.subarray(offset, offset + BLOCK);
+      return { from: from + offset, size: parseSize(untrustedBlock) ?? 0 };
+    }
     to = from;
   }
   return undefined;
@@ -55,13 +65,16 @@ async function searchEnd(input: ByteSource, size: number): Promise<number | unde
  * Goes from member to member, as something may follow the archive. Undefined when a member is damaged or missing, or
  * there are more than a manifest can list.
  */
-async function walkToManifest(input: ByteSource): Promise<number | undefined> {
+async function walkToManifest(input: ByteSource): Promise<ManifestPlace | undefined> {
   await using tar = new OuterTarReader(input, { canonical: true });
   try {
     for (let count = 0; count <= MOST_MEMBERS; count++) {
       const member = await tar.next();
       if (member === undefined) return undefined;
-      if (member.name === MANIFEST_NAME) return member.dataEnd - member.size - BLOCK;
+      const { name, size, dataEnd } = member;
+      if (name === MANIFEST_NAME && size <= LARGEST_MANIFEST) {
+        return { from: dataEnd - size - BLOCK, size };
+      }
     }
   } catch (error) {
     if (!(error instanceof DamagedError)) throw error;
@@ -97,6 +110,29 @@ async function readRange(input: ByteSource, from: number, to: number): Promise<B
   const range = Buffer.allocUnsafe(to - from);
   await bytes.fill(range);
   return range;
+}
+
+/**
+ * Checks that the tar ends after the manifest. Throws DamagedError, which says how to extract the archive, if anything
+ * but zeros follows that: no change to a file goes unnoticed.
+ *
+ * @param from where the members end
+ */
+export async function requireEnd(
+  input: ByteSource & { readonly size: number },
+  from: number,
+): Promise<void> {
+  const end = from + END_OF_TAR;
+  await using bytes = new ByteReader(
+    input.read(from, Math.min(input.size, end + EXAMINED_AFTER_END)),
+  );
+  if (!isZero(await bytes.exact(END_OF_TAR))) {
+    throw new DamagedError('the backup continues after its manifest');
+  }
+  while (!(await bytes.ended())) {
+    if (isZero(await bytes.atMost(MiB))) continue;
+    refuseFollowed({ end, bytes: input.size - end, orMore: false });
+  }
 }
 
 /**

@@ -21,10 +21,15 @@ export interface StoredMember extends ManifestMember {
 /** How many members are in memory: one is decrypted, two are or will be authenticated, two wait, one is read. */
 const AT_ONCE = 6;
 
+/** Memory for the members that are being read. */
+export function membersPool(cut: Cut, signal: AbortSignal): BufferPool {
+  return new BufferPool(AT_ONCE * mostStored(cut), signal);
+}
+
 /** Reads the members of a coffer-1 archive in pairs: each with the `.hmac` that follows it. */
 export class MemberReader {
   readonly #tar: OuterTarReader;
-  readonly #mostStored: number;
+  readonly #cut: Cut;
   readonly #signal: AbortSignal;
   #pool: BufferPool;
   #lent = 0;
@@ -32,14 +37,14 @@ export class MemberReader {
 
   constructor(tar: OuterTarReader, cut: Cut, signal: AbortSignal) {
     this.#tar = tar;
-    this.#mostStored = mostStored(cut);
+    this.#cut = cut;
     this.#signal = signal;
-    this.#pool = this.#newPool();
+    this.#pool = membersPool(cut, signal);
   }
 
   /** To be called between files: a consumer that left a file early has not released its members. */
   reclaimMemory(): void {
-    if (this.#lent > 0) this.#pool = this.#newPool();
+    if (this.#lent > 0) this.#pool = membersPool(this.#cut, this.#signal);
     this.#lent = 0;
   }
 
@@ -52,7 +57,7 @@ export class MemberReader {
     if (part === undefined) {
       throw new DamagedError(`the backup contains ${member.name}, which is not a part of a file`);
     }
-    const most = part.path === MANIFEST_PATH ? LARGEST_MANIFEST : this.#mostStored;
+    const most = part.path === MANIFEST_PATH ? LARGEST_MANIFEST : mostStored(this.#cut);
     if (member.size > most) {
       throw new DamagedError(
         `${member.name} in the backup claims ${formatSize(member.size)}, which no valid part has`,
@@ -88,10 +93,6 @@ export class MemberReader {
       part,
       `${part.name} in the backup is cut short or damaged: no MAC follows it`,
     );
-  }
-
-  #newPool(): BufferPool {
-    return new BufferPool(AT_ONCE * this.#mostStored, this.#signal);
   }
 }
 

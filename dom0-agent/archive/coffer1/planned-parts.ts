@@ -1,21 +1,15 @@
-import type {
-  ByteSource,
-  FileRange,
-  OpenedDirectory,
-  OpenedFile,
-} from '../../../shared/byte-streams.ts';
+import type { FileRange, OpenedDirectory, OpenedFile } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { partName } from '../parts/part-name.ts';
 import { prefetch } from '../parts/prefetch.ts';
-import { OuterTarReader } from '../tar/outer-reader.ts';
 import { countBits, hasBit, placesIn } from './chunk-mask.ts';
 import type { LocatedPart } from './located-parts.ts';
 import { lengthInTar } from './manifest.ts';
 import { DATA_PATH, movedPath, trimmedPath } from './member-paths.ts';
-import { MemberReader, type StoredMember } from './member-reader.ts';
+import { KnownMembers } from './known-members.ts';
+import type { StoredMember } from './member-reader.ts';
 import { type OpenedPart, openParts } from './open-parts.ts';
 import { chunksOf } from './part-text.ts';
-import { requireEnd } from './series-file.ts';
 import type { SeriesFiles } from './series-files.ts';
 
 /** A part of which some chunks are wanted. */
@@ -134,8 +128,7 @@ function inFile(damage: DamagedError, name: string | undefined): DamagedError {
 }
 
 /**
- * The parts as they are stored, in any files. One after the other, they are read as a tar, in which each member must be
- * the expected one. Throws DamagedError.
+ * The parts as they are stored, in any files, one after the other: each must be the expected one. Throws DamagedError.
  *
  * @param parts must yield the same parts each time that it is called
  */
@@ -146,32 +139,20 @@ export async function* storedParts(
   const [first] = parts();
   if (first === undefined) return;
   const { header, signal } = first.file.opened;
-  let [size, partSize] = [0, header.partSize];
-  for (const part of parts()) {
-    size += lengthOf(part);
-    partSize = Math.max(partSize, part.file.opened.header.partSize);
-  }
-  const input: ByteSource = { size, seekable: true, read: () => files.read(rangesOf(parts())) };
-  await using tar = new OuterTarReader(input, { from: 0, to: size, canonical: true });
-  const stored = new MemberReader(tar, { ...header, partSize }, signal);
+  let { partSize } = header;
+  for (const { file } of parts()) partSize = Math.max(partSize, file.opened.header.partSize);
+  const bytes = files.read(rangesOf(parts()));
+  await using stored = new KnownMembers(bytes, { ...header, partSize }, signal);
   for (const part of parts()) yield await takePart(stored, part);
-  await requireEnd(stored);
+  await stored.end();
 }
 
 async function takePart(
-  stored: MemberReader,
+  stored: KnownMembers,
   { file, parts, row }: LocatedPart,
 ): Promise<StoredMember> {
   const { bornIn, number, size, isTrimmed } = parts.table.at(row);
-  const place = await stored.peek();
-  const path = pathOf(bornIn, isTrimmed);
-  if (place?.path !== path || place.index !== number) {
-    throw new DamagedError(`part ${number} of the volumes is not where it should be`);
-  }
-  const member = await stored.take();
-  if (member.size !== size) {
-    throw new DamagedError(`${member.name} in the backup is not the one in its table`);
-  }
+  const member = await stored.take({ part: partName(pathOf(bornIn, isTrimmed), number), size });
   const { key } = file.opened;
   if (isTrimmed) return { ...member, sealedWith: key };
   // A part keeps the keys of the file in which it was first stored.

@@ -1,7 +1,7 @@
 import type { ByteSource, OpenedFile } from '../../../shared/byte-streams.ts';
 import { DamagedError } from '../../../shared/errors.ts';
-import { OuterTarReader } from '../tar/outer-reader.ts';
-import { findManifest, refuseFollowed } from './archive-end.ts';
+import { partName } from '../parts/part-name.ts';
+import { findManifest, requireEnd } from './archive-end.ts';
 import { mostStored } from './coffer1-header.ts';
 import { FileEnd } from './file-end.ts';
 import {
@@ -9,10 +9,12 @@ import {
   MANIFEST_PATH,
   type Manifest,
   type ManifestMember,
+  lengthInTar,
   parseManifest,
 } from './manifest.ts';
+import { KnownMembers } from './known-members.ts';
 import { MemberPlaces, type Place } from './member-places.ts';
-import { MemberReader, type StoredMember, membersOfPath } from './member-reader.ts';
+import type { StoredMember } from './member-reader.ts';
 import { type Opened, plaintextOf } from './open-parts.ts';
 import { PartOffsets } from './part-offsets.ts';
 import { PARTS_PATH, parsePartsTable } from './parts-table-text.ts';
@@ -48,25 +50,22 @@ export class SeriesFile {
     headerMember: ManifestMember,
   ): Promise<SeriesFile> {
     const end = await FileEnd.of(input);
-    const from = await findManifest(end, input.size);
-    await using tar = new OuterTarReader(end, { from, canonical: true });
-    const stored = new MemberReader(tar, opened.header, opened.signal);
-    let mac = '';
-    const members = membersOfPath(stored, MANIFEST_PATH, (member) => (mac = member.mac));
+    const place = await findManifest(end, input.size);
+    const to = place.from + lengthInTar(place.size);
+    await using stored = new KnownMembers(end.read(place.from, to), opened.header, opened.signal);
+    const part = partName(MANIFEST_PATH, 0);
+    const member = await stored.take({ part, size: place.size });
     const manifest = parseManifest(
-      await wholeOf(plaintextOf(members, opened), LARGEST_MANIFEST, 'the manifest'),
+      await wholeOf(plaintextOf(once(member), opened), LARGEST_MANIFEST, 'the manifest'),
     );
-    if ((await stored.peek()) !== undefined) {
-      throw new DamagedError('the backup continues after its manifest');
-    }
-    const file = new SeriesFile(input, opened, manifest, mac);
+    const file = new SeriesFile(input, opened, manifest, member.mac);
     const isOurs = manifest.seriesId === opened.header.seriesId;
-    if (!isOurs || file.places.end !== from || !isSame(manifest.members[0], headerMember)) {
+    if (!isOurs || file.places.end !== place.from || !isSame(manifest.members[0], headerMember)) {
       throw new DamagedError(
         'the backup is incomplete or was put together from others: its manifest describes other contents',
       );
     }
-    refuseFollowed(await tar.behindEnd());
+    await requireEnd(end, to);
     const table = file.places.of(PARTS_PATH);
     file.#tableInput = end.only(table.from, table.to) ?? input;
     return file;
@@ -93,23 +92,21 @@ export class SeriesFile {
     places: readonly Place[],
     input: ByteSource = this.input,
   ): AsyncGenerator<StoredMember, void, undefined> {
-    const range = { from: places[0]?.from ?? 0, to: places.at(-1)?.to ?? 0 };
-    await using tar = new OuterTarReader(input, { ...range, canonical: true });
-    const stored = new MemberReader(tar, this.opened.header, this.opened.signal);
+    const from = places[0]?.from ?? 0;
+    const bytes = input.read(from, places.at(-1)?.to ?? from);
+    const { header, signal } = this.opened;
+    await using stored = new KnownMembers(bytes, header, signal);
     for (const { path, members } of places) {
       this.#asked.add(path);
-      let index = 0;
-      const check = (member: ManifestMember): void => {
-        if (!isSame(members[index++], member)) {
+      for (const [index, { size, mac }] of members.entries()) {
+        const member = await stored.take({ part: partName(path, index), size });
+        if (member.mac !== mac) {
           throw new DamagedError(`${member.name} in the backup is not the one in its manifest`);
         }
-      };
-      yield* membersOfPath(stored, path, check);
-      if (index !== members.length) {
-        throw new DamagedError(`the backup does not contain all of ${path}`);
+        yield member;
       }
     }
-    await requireEnd(stored);
+    await stored.end();
   }
 
   /** The table of the parts in this file, with their offsets. Throws DamagedError. */
@@ -127,12 +124,10 @@ export class SeriesFile {
   }
 }
 
-/** Throws DamagedError if anything follows. This also checks the padding of the last member. */
-export async function requireEnd(stored: MemberReader): Promise<void> {
-  if ((await stored.peek()) === undefined) return;
-  throw new DamagedError('the backup contains more than its manifest lists');
-}
-
 function isSame(listed: ManifestMember | undefined, found: ManifestMember): boolean {
   return listed?.name === found.name && listed.size === found.size && listed.mac === found.mac;
+}
+
+async function* once(member: StoredMember): AsyncGenerator<StoredMember, void, undefined> {
+  yield await Promise.resolve(member);
 }

@@ -9,7 +9,7 @@ import { OuterMember, checkOfficialGap, isCanonical } from './outer-member.ts';
 /** Below this number of bytes, reading on is cheaper than seeking. */
 const SEEK_WORTHWHILE = 1 * MiB;
 /** How many bytes after the end of a tar are examined. */
-const EXAMINED_AFTER_END = 64 * MiB;
+export const EXAMINED_AFTER_END = 64 * MiB;
 
 /** What follows the end of a tar. */
 export interface BehindEnd {
