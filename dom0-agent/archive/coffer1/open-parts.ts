@@ -34,12 +34,12 @@ export type OpenedPart =
       readonly number: number;
       readonly text: PartText;
       /**
-       * Its chunks, or only those whose numbers are wanted, one after the other in `room`, or else each in its own memory.
-       * To be read before the next part.
+       * Its chunks, or only those whose numbers are wanted, each where `placeFor` says, or else in any memory. To be read
+       * before the next part.
        */
       readonly chunks: (
         isWanted?: (number: number) => boolean,
-        room?: Buffer,
+        placeFor?: (number: number) => Buffer | undefined,
       ) => AsyncGenerator<Buffer, void, undefined>;
     }
   | { readonly number: number; readonly damage: DamagedError };
@@ -114,16 +114,15 @@ export async function* openParts(
     const end = bytes.position + chunksOf(text) * grain;
     const chunks = async function* (
       isWanted: (number: number) => boolean = () => true,
-      room?: Buffer,
+      placeFor?: (number: number) => Buffer | undefined,
     ): AsyncGenerator<Buffer, void, undefined> {
-      let wanted = 0;
       for (let number = 0; bytes.position < end; number++) {
         if (!isWanted(number)) {
           await bytes.skip(grain);
           continue;
         }
         noteBuffer(2 * grain);
-        const place = room?.subarray(wanted, (wanted += grain));
+        const place = placeFor?.(number);
         await (place && bytes.fill(place));
         yield place ?? (await bytes.exact(grain));
       }

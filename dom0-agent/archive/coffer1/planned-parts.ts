@@ -16,6 +16,8 @@ import type { SeriesFiles } from './series-files.ts';
 export interface WantedPart extends LocatedPart {
   /** Which of its original chunks, as bits. */
   readonly wanted: number;
+  /** Which of these will be kept. */
+  readonly kept: number;
 }
 
 /** The longest range that is requested, in bytes: adjacent parts are read as one range. */
@@ -23,8 +25,8 @@ const LONGEST_RANGE = 256 * 1024 * 1024;
 
 /**
  * The wanted chunks of parts in any files of a series, in the order of `parts`: for each part an array with each wanted
- * chunk at its original position. The chunks are valid until the next part is asked for. Parts are read, authenticated and
- * decompressed ahead. Throws DamagedError in the turn of a damaged part.
+ * chunk at its original position. Those that are kept have their own memory; the others are valid until the next part is
+ * asked for. Parts are read, authenticated and decompressed ahead. Throws DamagedError in the turn of a damaged part.
  *
  * @param parts must yield the same parts each time that it is called
  */
@@ -75,15 +77,15 @@ async function* chunksOfGroup(
   for await (const part of openParts(storedParts(parts, files), first.file.opened)) {
     const next = expected.next();
     if (next.done === true) throw new RangeError('more parts than were asked for');
-    yield await chunksIn(part, next.value, files, rooms?.next(next.value.wanted));
+    yield await chunksIn(part, next.value, files, rooms);
   }
 }
 
 async function chunksIn(
   part: OpenedPart,
-  { file, parts, row, wanted }: WantedPart,
+  { file, parts, row, wanted, kept }: WantedPart,
   files: SeriesFiles,
-  room: Buffer | undefined,
+  rooms: Rooms | undefined,
 ): Promise<Buffer[]> {
   if ('damage' in part) throw inFile(part.damage, files.nameOf(file.backupId));
   if (chunksOf(part.text) !== parts.table.at(row).chunks) {
@@ -92,8 +94,13 @@ async function chunksIn(
   const places = placesIn(parts.table.at(row).mask);
   const isWanted = (number: number): boolean => hasBit(wanted, places[number] ?? 0);
   const wantedPlaces = places.filter((_, number) => isWanted(number)).values();
+  const room = rooms?.next(wanted & ~kept);
+  const placeFor = (number: number): Buffer | undefined => {
+    const { grain } = file.opened.header;
+    return hasBit(kept, places[number] ?? 0) ? Buffer.allocUnsafeSlow(grain) : room?.();
+  };
   const chunks: Buffer[] = [];
-  for await (const chunk of part.chunks(isWanted, room)) {
+  for await (const chunk of part.chunks(isWanted, placeFor)) {
     chunks[wantedPlaces.next().value ?? 0] = chunk;
   }
   return chunks;
@@ -112,12 +119,13 @@ class Rooms {
     this.#grain = grain;
   }
 
-  /** For the chunks that are wanted of a part, as bits. The one before the last is used again. */
-  next(wanted: number): Buffer {
-    const length = countBits(wanted) * this.#grain;
+  /** A function that returns places for these chunks of a part, as bits. The memory before the last is used again. */
+  next(chunks: number): () => Buffer {
+    const length = countBits(chunks) * this.#grain;
     const free = this.#present.length < length ? Buffer.allocUnsafeSlow(length) : this.#present;
     [this.#present, this.#next] = [this.#next, free];
-    return free;
+    let used = 0;
+    return () => free.subarray(used, (used += this.#grain));
   }
 }
 

@@ -235,7 +235,7 @@ function* partsToRead(
   for (const { isRead, part, runs, kept } of plan.steps()) {
     if (!isRead) continue;
     const wanted = runs.reduce((mask, { offset, count }) => mask | bits(offset, count), kept);
-    yield { ...located.at(part), wanted };
+    yield { ...located.at(part), wanted, kept };
   }
 }
 
@@ -255,15 +255,9 @@ async function* piecesOfStep(
   }
 }
 
-/** The chunks that later steps need. What was read for this one is overwritten by what is read next. */
-function keptOf(
-  { isRead, kept }: Step,
-  chunks: readonly (Buffer | undefined)[],
-): (Buffer | undefined)[] {
-  return chunks.map((chunk, at) => {
-    if (chunk === undefined || !hasBit(kept, at)) return undefined;
-    return isRead ? Buffer.from(chunk) : chunk;
-  });
+/** The chunks that later steps need. */
+function keptOf({ kept }: Step, chunks: readonly (Buffer | undefined)[]): (Buffer | undefined)[] {
+  return chunks.map((chunk, at) => (hasBit(kept, at) ? chunk : undefined));
 }
 
 async function nextOf(
