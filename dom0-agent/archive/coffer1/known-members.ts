@@ -35,9 +35,9 @@ export class KnownMembers implements AsyncDisposable {
 
   /** The next member, in a buffer of the pool. Waits for memory if necessary. Throws DamagedError. */
   async take({ part, size }: KnownMember): Promise<StoredMember> {
-    const { name } = part;
+    const { name, path, index } = part;
     if (!(await this.#isHeader(name, size))) {
-      throw new DamagedError(`${name} is not where it should be in the backup`);
+      throw new DamagedError(`part ${index} of ${path} is not where it should be in the backup`);
     }
     const buffer = await this.#pool.take(size);
     await this.#bytes.fill(buffer);
