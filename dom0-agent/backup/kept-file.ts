@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { eachAtOnce } from '../../shared/at-once.ts';
 import { CofferError, DamagedError, FailedError, systemCodeOf } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
 import { ID_LENGTH } from '../archive/coffer1/chunk-ids.ts';
@@ -19,6 +20,9 @@ export interface FileContents {
   /** The maps of volumes that were last backed up in it. */
   readonly maps: readonly VolumeMap[];
 }
+
+/** How many files are written at the same time: the file system then syncs them together. */
+const AT_ONCE = 4;
 
 const PARTS = 'parts';
 const IDS = 'ids';
@@ -41,11 +45,15 @@ export async function writeKeptFile(
   directory: string,
   { table, ids, maps }: FileContents,
 ): Promise<void> {
-  await writeNew(join(directory, PARTS), withDigest(formatPartsTable(table)));
-  await writeNew(join(directory, IDS), ids);
-  for (const map of maps) {
-    await writeNew(join(directory, mapFileOf(map.origin)), withDigest(formatMap(map)));
-  }
+  const files = [
+    { name: PARTS, pieces: () => withDigest(formatPartsTable(table)) },
+    { name: IDS, pieces: () => ids },
+    ...maps.map((map) => ({
+      name: mapFileOf(map.origin),
+      pieces: () => withDigest(formatMap(map)),
+    })),
+  ];
+  await eachAtOnce(files, AT_ONCE, ({ name, pieces }) => writeNew(join(directory, name), pieces()));
   await syncDirectory(directory);
 }
 

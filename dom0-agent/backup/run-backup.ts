@@ -98,13 +98,8 @@ export async function noteBackupTime(
 ): Promise<void> {
   const unixTime = Math.floor(created.getTime() / 1000);
   const failed = new Set(backedUp.flatMap(({ name, failure }) => (failure ? [name] : [])));
-  for (const { qube } of plan.qubes.filter(({ qube }) => !failed.has(qube.name))) {
-    try {
-      await system.setBackupTimestamp(qube.name, unixTime);
-    } catch (error) {
-      report.warning(
-        `the time of the backup was not recorded on ${qube.name}: ${messageOf(error)}`,
-      );
-    }
+  const names = plan.qubes.map(({ qube }) => qube.name).filter((name) => !failed.has(name));
+  for (const [name, error] of await system.setBackupTimestamps(names, unixTime)) {
+    report.warning(`the time of the backup was not recorded on ${name}: ${messageOf(error)}`);
   }
 }

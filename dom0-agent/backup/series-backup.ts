@@ -1,13 +1,8 @@
 import { UsageError, WrongPassphraseError } from '../../shared/errors.ts';
 import { type Coffer1Filter, type Cut, cutFor } from '../archive/coffer1/coffer1-header.ts';
 import type { EarlierFiles } from '../archive/coffer1/earlier-files.ts';
-import {
-  type NextFile,
-  type OpenedSeries,
-  beginSeries,
-  newId,
-  openSeries,
-} from '../archive/coffer1/series.ts';
+import { type NextFile, type OpenedSeries, beginSeries, newId } from '../archive/coffer1/series.ts';
+import type { SeriesKeys } from '../archive/coffer1/series-keys.ts';
 import type { WrittenData } from '../archive/coffer1/data-files.ts';
 import { openRewrapped } from '../archive/coffer1/whole-series.ts';
 import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
@@ -72,16 +67,18 @@ export interface SeriesBackup {
  * series can have, and StorageError.
  *
  * @param passphrase is wiped
+ * @param keys in which the key may be known already, or be derived
  */
 export async function continueSeries(
   { store, known }: KnownSeries,
   wishes: SeriesWishes,
   passphrase: Buffer,
   { listing, directory }: SeriesDirectory,
+  keys: SeriesKeys,
   signal: AbortSignal,
 ): Promise<SeriesBackup> {
   refuseOtherSettings(known, wishes);
-  const opened = await openKnown(known, passphrase, { listing, directory }, signal);
+  const opened = await openKnown(known, passphrase, { listing, directory }, keys, signal);
   const look = await lookAtSeries(store, known, opened, listing, directory, signal);
   const { state } = look;
   const series = { ...opened, head: Promise.resolve(state.head) };
@@ -119,15 +116,17 @@ async function openKnown(
   { head, files }: SeriesState,
   passphrase: Buffer,
   { listing, directory }: SeriesDirectory,
+  keys: SeriesKeys,
   signal: AbortSignal,
 ): Promise<OpenedSeries> {
   const copy = Buffer.from(passphrase);
+  const { seriesId } = head;
   try {
-    return await openSeries(head, passphrase);
+    return { seriesId, key: await keys.open(head, passphrase), head: Promise.resolve(head) };
   } catch (error) {
     if (!(error instanceof WrongPassphraseError) || directory === undefined) throw error;
     const names = unknownNames(listing, files);
-    const opened = await openRewrapped(directory, names, head.seriesId, copy, signal);
+    const opened = await openRewrapped(directory, names, seriesId, copy, signal);
     if (opened === undefined) throw error;
     return opened;
   } finally {

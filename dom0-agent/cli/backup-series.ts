@@ -16,6 +16,7 @@ import { DamagedError, RefusedError, UsageError } from '../../shared/errors.ts';
 import { COFFER1_FILTERS } from '../archive/coffer1/coffer1-header.ts';
 import { untrustedIdsOf } from '../archive/coffer1/open-series-file.ts';
 import type { WrittenFile } from '../archive/coffer1/write-coffer1.ts';
+import type { SeriesKeys } from '../archive/coffer1/series-keys.ts';
 import { scryptCost } from '../archive/scrypt-cost.ts';
 import type { StoredFiles } from '../transport/storage.ts';
 import type { BackupFlags } from './backup-options.ts';
@@ -93,6 +94,7 @@ interface SeriesContext {
   readonly store: SeriesStore;
   readonly flags: BackupFlags;
   readonly openFiles: () => Promise<StoredFiles>;
+  readonly keys: SeriesKeys;
   readonly report: CommandReport;
   readonly signal: AbortSignal;
 }
@@ -106,7 +108,7 @@ interface SeriesContext {
 export async function openSeriesFor(
   { destination, plan, known, isLong }: SeriesProposal,
   passphrase: Buffer,
-  { store, flags, openFiles, report, signal }: SeriesContext,
+  { store, flags, openFiles, keys, report, signal }: SeriesContext,
 ): Promise<SeriesBackup> {
   const wishes = wishesOf(flags, plan);
   const { listing } = destination;
@@ -118,7 +120,7 @@ export async function openSeriesFor(
   }
   await using directory = await orNone(openFiles());
   const there = { listing, directory };
-  const opened = await continueSeries({ store, known }, wishes, passphrase, there, signal);
+  const opened = await continueSeries({ store, known }, wishes, passphrase, there, keys, signal);
   for (const remark of opened.remarks) report.warning(remark);
   if (opened.left.length > 0) {
     report.info(`${formatSize(bytesOf(opened.left))} from an interrupted backup are there`);

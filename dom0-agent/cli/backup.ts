@@ -1,4 +1,5 @@
 import { ExitStatus } from '../../shared/errors.ts';
+import { SeriesKeys } from '../archive/coffer1/series-keys.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import { changesIn, describeChanges, goesIntoSeries } from './backup-series.ts';
 import type { BackupRequest } from './backup-request.ts';
@@ -39,10 +40,14 @@ export async function backupCommand(request: BackupRequest, signal: AbortSignal)
   }
   const settled = await settle(proposal, context);
   const passphrase = await passphraseFor(settled, context);
+  const keys = new SeriesKeys();
+  // Meanwhile, the directory is looked at again.
+  if (settled.known !== undefined) keys.begin(settled.known.head, Buffer.from(passphrase));
   try {
     const made = await alone(settled, context, async () => {
       await adoptUnknown(settled, passphrase, context);
-      return await makeBackup(selection, await lookAgain(settled, context), passphrase, context);
+      const again = await lookAgain(settled, context);
+      return await makeBackup(selection, again, passphrase, keys, context);
     });
     return reportResult(made, selection, settled, context);
   } finally {

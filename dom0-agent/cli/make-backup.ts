@@ -1,4 +1,5 @@
 import { InterruptedError, StorageError, messageOf } from '../../shared/errors.ts';
+import type { SeriesKeys } from '../archive/coffer1/series-keys.ts';
 import { whyItMayNotFit } from '../backup/backup-space.ts';
 import type { KeptFile } from '../backup/keep-data.ts';
 import { type BegunFile, openNewFile } from '../backup/new-backup-file.ts';
@@ -43,12 +44,13 @@ export async function makeBackup(
   selection: PlannedRequest,
   proposal: Proposal,
   passphrase: Buffer,
+  keys: SeriesKeys,
   context: BackupContext,
 ): Promise<Made> {
   const { request, report, signal } = context;
   const { flags } = request;
   const created = new Date();
-  const series = await seriesOf(proposal, passphrase, context);
+  const series = await seriesOf(proposal, passphrase, keys, context);
   const goesOn = series?.state !== undefined && flags.full !== true;
   const { sink, fileName } = await describingInterrupt(
     openTarget(selection, proposal, { created, goesOn }, context),
@@ -83,13 +85,14 @@ export async function makeBackup(
 function seriesOf(
   proposal: Proposal,
   passphrase: Buffer,
+  keys: SeriesKeys,
   context: BackupContext,
 ): Promise<SeriesBackup> | undefined {
   const { location, flags } = context.request;
   if (flags.format !== 'coffer-1') return undefined;
   const { report, signal } = context;
   return openSeriesFor({ ...proposal, isLong: isLong(proposal, flags) }, passphrase, {
-    ...{ store: storeOf(context), flags, report, signal },
+    ...{ store: storeOf(context), flags, keys, report, signal },
     openFiles: () => proposal.storage.openFiles(location, signal),
   });
 }

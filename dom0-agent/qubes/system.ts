@@ -132,7 +132,13 @@ export interface QubesSystem {
   wasWrittenSince(options: Pick<TrackingOptions, 'directory' | 'series'>): WasWritten;
   /** How many bytes pools use only for copies that coffer keeps in them: docs/changes.md. Throws FailedError. */
   spaceOfCopies(): Promise<number>;
-  setBackupTimestamp(name: string, unixTime: number): Promise<void>;
+  /**
+   * Records the time of a backup on VMs. Returns the errors, by the names of the VMs on which it could not be recorded.
+   */
+  setBackupTimestamps(
+    names: readonly string[],
+    unixTime: number,
+  ): Promise<ReadonlyMap<string, unknown>>;
 
   create(qube: NewQube): Promise<void>;
   /** Undoes `create`, volumes and all. */

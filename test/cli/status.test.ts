@@ -281,7 +281,7 @@ describe('the record of backups', () => {
   it('is ignored for a VM whose backup_timestamp is later, as after a backup by other tools', async () => {
     backUp('2026-03-01T12:00:00Z');
     const system = await openFolderSystem(box.directory);
-    await system.setBackupTimestamp('work', Date.parse('2026-03-20T12:00:00Z') / 1000);
+    await system.setBackupTimestamps(['work'], Date.parse('2026-03-20T12:00:00Z') / 1000);
     const { qubes } = status(at('2026-03-21T12:00:00Z'));
     const work = qubes.find(({ name }) => name === 'work');
     expect(work).toMatchObject({ state: 'backed up', location: null, check: null });

@@ -1,5 +1,4 @@
-import type { Coffer1Header } from './coffer1-header.ts';
-import { openSeries } from './series.ts';
+import { type SeriesHead, openSeries } from './series.ts';
 import type { SeriesKey } from './series-key.ts';
 
 /**
@@ -14,8 +13,17 @@ export class SeriesKeys {
     return this.#known.size;
   }
 
+  /**
+   * Begins to derive a key that will be asked for, on another thread. If the passphrase is wrong, `open` says so.
+   *
+   * @param passphrase is wiped
+   */
+  begin(header: SeriesHead, passphrase: Buffer): void {
+    void Promise.allSettled([this.open(header, passphrase)]);
+  }
+
   /** Unwraps the key of a file's series, and wipes the passphrase. Throws WrongPassphraseError. */
-  async open(header: Coffer1Header, passphrase: Buffer): Promise<SeriesKey> {
+  async open(header: SeriesHead, passphrase: Buffer): Promise<SeriesKey> {
     const { seriesId, kdf, kdfSalt, wrappedKey, wrappedKeyMac } = header;
     const name = JSON.stringify([seriesId, kdf, kdfSalt, wrappedKey, wrappedKeyMac]);
     const opening = this.#known.get(name) ?? openSeries(header, passphrase).then(({ key }) => key);

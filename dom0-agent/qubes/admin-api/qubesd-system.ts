@@ -151,9 +151,15 @@ export function openQubesdSystem(options: QubesdOptions = {}): QubesdSystem {
     spaceOfCopies: () => volumes.spaceOfCopies(),
     removeStaleSnapshots: () => volumes.removeStaleSnapshots(),
 
-    async setBackupTimestamp(name, unixTime) {
+    async setBackupTimestamps(names, unixTime) {
       const payload = String(Math.trunc(unixTime));
-      await api(name, 'admin.vm.property.Set', 'backup_timestamp', { payload });
+      const failed = new Map<string, unknown>();
+      for (const name of names) {
+        await api(name, 'admin.vm.property.Set', 'backup_timestamp', { payload }).catch(
+          (error: unknown) => failed.set(name, error),
+        );
+      }
+      return failed;
     },
 
     create: (qube) => createQube(api, qube),

@@ -1,9 +1,9 @@
-import { mkdir, open, readdir, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { FailedError, messageOf, systemCodeOf } from '../../../shared/errors.ts';
 import { KiB } from '../../../shared/sizes.ts';
-import { replaceFile } from '../replace-file.ts';
+import { replaceFile, replaceFiles } from '../replace-file.ts';
 
 /** What was recorded about a volume or a pool: strings by name. */
 export type Note = Readonly<Record<string, string>>;
@@ -71,9 +71,16 @@ export class Notes {
   /** Replaces a note atomically. Throws FailedError. */
   async write(name: string, note: Note): Promise<void> {
     const path = this.pathOf(name + SUFFIX);
-    await replaceFile(path, (file) => file.writeFile(`${JSON.stringify(note)}\n`)).catch(
-      cannotNote(path),
+    await replaceFile(path, (file) => fill(file, note)).catch(cannotNote(path));
+  }
+
+  /** Replaces several notes, each atomically. Throws FailedError. */
+  async writeAll(notes: ReadonlyMap<string, Note>): Promise<void> {
+    const files = Array.from(
+      notes,
+      ([name, note]) => [name + SUFFIX, (file: FileHandle) => fill(file, note)] as const,
     );
+    await replaceFiles(this.directory, new Map(files)).catch(cannotNote(this.directory));
   }
 
   async remove(name: string): Promise<void> {
@@ -101,6 +108,10 @@ export class Notes {
   async #files(): Promise<string[]> {
     return await readdir(this.directory).catch(cannotNote(this.directory));
   }
+}
+
+async function fill(file: FileHandle, note: Note): Promise<void> {
+  await file.writeFile(`${JSON.stringify(note)}\n`);
 }
 
 function parseNote(text: string): Note | undefined {

@@ -96,7 +96,8 @@ class Tracking implements ChangeTracking {
 
   async commit(): Promise<void> {
     for (const detector of this.#detectors) await detector.seal();
-    for (const [key, note] of this.#kept) await this.#notes.write(volumeNote(key), note);
+    const kept = Array.from(this.#kept, ([key, note]) => [volumeNote(key), note] as const);
+    await this.#notes.writeAll(new Map(kept));
     await this.#forgetRemoved();
     const lasting = [...(await this.#notes.all(VOLUME_NOTE)).values()];
     for (const detector of this.#detectors) await detector.tidy(lasting);

@@ -47,6 +47,30 @@ export abstract class FolderSettings {
     await this.store.updateQube(name, (qube, store) => withProperty(qube, store, property, value));
   }
 
+  /**
+   * The same for several VMs, in one step.
+   *
+   * @param onFailure called for a VM that cannot have it
+   */
+  protected async setProperties(
+    names: readonly string[],
+    property: string,
+    value: string,
+    onFailure: (name: string, error: unknown) => void,
+  ): Promise<void> {
+    await this.store.update((store) => {
+      const changed = new Map<string, StoredQube>();
+      for (const name of names) {
+        try {
+          changed.set(name, withProperty(findQube(store, name), store, property, value));
+        } catch (error) {
+          onFailure(name, error);
+        }
+      }
+      return { ...store, qubes: store.qubes.map((qube) => changed.get(qube.name) ?? qube) };
+    });
+  }
+
   async resetProperty(name: string, property: string): Promise<void> {
     await this.store.updateQube(name, (qube) => ({
       ...qube,

@@ -186,8 +186,19 @@ export class FolderSystem extends FolderSettings implements QubesSystem {
     return openFileReflinkPool(this.layout.directory, (name) => this.isRunning(name));
   }
 
-  async setBackupTimestamp(name: string, unixTime: number): Promise<void> {
-    await this.setProperty(name, 'backup_timestamp', `${unixTime}`);
+  async setBackupTimestamps(
+    names: readonly string[],
+    unixTime: number,
+  ): Promise<ReadonlyMap<string, unknown>> {
+    const failed = new Map<string, unknown>();
+    try {
+      await this.setProperties(names, 'backup_timestamp', `${unixTime}`, (name, error) =>
+        failed.set(name, error),
+      );
+    } catch (error) {
+      for (const name of names) failed.set(name, error);
+    }
+    return failed;
   }
 
   /**

@@ -167,7 +167,7 @@ describe('changing the system', () => {
     expect(await system.firewall('copy')).toEqual(await system.firewall('work'));
     expect(await system.notes('copy')).toBe(await system.notes('work'));
 
-    await system.setBackupTimestamp('copy', 1_700_000_000.7);
+    expect(await system.setBackupTimestamps(['copy'], 1_700_000_000.7)).toEqual(new Map());
     const { store } = scene.qubesd;
     expect(store.qubes.get('copy')?.properties.get('backup_timestamp')).toBe('1700000000');
     await system.remove('copy');

@@ -153,7 +153,7 @@ describe('the settings of a VM', () => {
     await system.setFeature('work', 'service.cups', '1');
     await system.setFeature('work', 'empty', '');
     await system.setTag('work', 'project-x');
-    await system.setBackupTimestamp('work', 1_700_000_000);
+    await system.setBackupTimestamps(['work'], 1_700_000_000);
     const device = {
       deviceClass: 'pci',
       backend: 'dom0',
