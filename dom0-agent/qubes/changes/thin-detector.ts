@@ -118,10 +118,12 @@ class ThinDetector implements PoolDetector {
     const { runAsRoot, volumeGroup, series, notes } = this.#options;
     const maps = lasting.map(({ map }) => map).filter((map) => map !== undefined);
     await notes.removeOthers(MAP, new Set(maps));
-    if (this.#made === undefined) return;
-    const { uuid } = this.#made.mark;
+    const pool = await this.#pool?.catch(() => undefined);
+    if (this.#made === undefined || pool === undefined) return;
+    // If another pool of qubesd has the same thin pool, the mark that counts may be that of its detector.
+    const noted = parseLineage((await notes.read(POOL_NOTE + pool.uuid)) ?? {}) ?? this.#made;
     for (const mark of marksOf(await listVolumes(runAsRoot, volumeGroup), series)) {
-      if (mark.uuid === uuid) continue;
+      if (mark.groupUuid + mark.poolUuid !== pool.uuid || mark.uuid === noted.mark.uuid) continue;
       await runAsRoot('lvm', ['lvremove', '--force', '--', `${volumeGroup}/${mark.name}`]);
     }
   }

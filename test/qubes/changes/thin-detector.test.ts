@@ -38,8 +38,12 @@ beforeEach(async () => {
   for (let block = 0; block < 10; block++) pool.write(block);
 });
 
-/** Makes a backup; returns the changes since the last one, and the extents of data. */
-async function backUp(): Promise<{ changes: Changes; extents: unknown }> {
+/**
+ * Makes a backup; returns the changes since the last one, and the extents of data.
+ *
+ * @param pools the names of the pools that have the thin pool
+ */
+async function backUp(pools = ['pool']): Promise<{ changes: Changes; extents: unknown }> {
   const warn = (text: string): void => void warnings.push(text);
   const surroundings = {
     ...{ runAsRoot: pool.run, linesAsRoot: pool.lines, isRunning: () => Promise.resolve(false) },
@@ -64,15 +68,17 @@ async function backUp(): Promise<{ changes: Changes; extents: unknown }> {
     },
     { directory, series: 's1', backup: `b${++backups}`, warn },
   );
-  let changes: Changes;
-  {
-    const opened = await openAtOnce(tracking.hold({ qube, volume, key: 'work', since }, never));
-    ({ changes } = opened);
+  let changes: Changes | undefined;
+  for (const name of pools) {
+    const key = name === 'pool' ? 'work' : `work.${name}`;
+    const tracked = { qube, volume: { ...volume, pool: name }, key, since };
+    const opened = await openAtOnce(tracking.hold(tracked, never));
+    changes ??= opened.changes;
     opened.keep();
     await opened[Symbol.asyncDispose]();
   }
   await tracking.commit();
-  return { changes, extents };
+  return { changes: changes ?? expect.fail(), extents };
 }
 
 /** Does what the pool does when a VM is started, writes and stops: the volume becomes another one. */
@@ -116,6 +122,24 @@ describe('the detector of a thin pool', () => {
       marks.add(found[0] ?? '');
     }
     expect(marks.size).toBe(3);
+  });
+
+  it('leaves its mark in another thin pool of the volume group', async () => {
+    pool.createElsewhere('coffer-mark-other', 'coffer-series-s1');
+    await backUp();
+    expect(pool.volumes).toContain('coffer-mark-other');
+  });
+
+  it('keeps one mark if two pools of qubesd have the same thin pool', async () => {
+    for (let i = 0; i < 3; i++) {
+      restartWith(i);
+      await backUp(['pool', 'other']);
+      expect(pool.volumes.filter((name) => name.startsWith('coffer-mark-'))).toHaveLength(1);
+    }
+    restartWith(7);
+    const { changes } = await backUp(['pool', 'other']);
+    expect(changes).toEqual({ kind: 'ranges', ranges: blocks([7, 1]) });
+    expect(warnings).toEqual([]);
   });
 
   it('keeps only the notes and the last map as files', async () => {

@@ -43,6 +43,8 @@ export class ThinPoolDouble {
   readonly ran: string[] = [];
   #state: State = { time: 0, transaction: 0, place: 0, devices: [], volumes: [] };
   #uuids = 0;
+  /** The names of volumes that are in another thin pool of the volume group. */
+  readonly #elsewhere = new Set<string>();
 
   constructor() {
     this.#create('vm-work-private', undefined, '');
@@ -50,6 +52,12 @@ export class ThinPoolDouble {
 
   get volumes(): readonly string[] {
     return this.#state.volumes.map(({ name }) => name);
+  }
+
+  /** Makes a volume in another thin pool of the volume group. */
+  createElsewhere(name: string, tags: string): void {
+    this.#create(name, undefined, tags);
+    this.#elsewhere.add(name);
   }
 
   /** A copy of LVM's and dm-thin's metadata. */
@@ -167,7 +175,8 @@ export class ThinPoolDouble {
     const listed = this.#state.volumes.filter(({ name }) => what === GROUP || name === what);
     const lv = listed.map(({ name, uuid, id, origin, tags }) => ({
       ...{ lv_name: name, lv_uuid: uuid, vg_uuid: 'VG', lv_size: `${BLOCKS * 65_536}` },
-      ...{ thin_id: `${id}`, pool_lv_uuid: this.poolUuid, origin_uuid: origin, lv_tags: tags },
+      ...{ thin_id: `${id}`, origin_uuid: origin, lv_tags: tags },
+      pool_lv_uuid: this.#elsewhere.has(name) ? 'OTHER' : this.poolUuid,
     }));
     return JSON.stringify({ report: [{ lv }] });
   }
