@@ -82,10 +82,10 @@ function withRunning(
     const skipped = names.map((name) => ({ name, why: 'running' }));
     return { qubes: planned.filter((each) => !each.running), skipped };
   }
-  const [verb, them] = names.length === 1 ? ['is', 'it'] : ['are', 'them'];
+  const [verb, them, their] = names.length === 1 ? ['is', 'it', 'its'] : ['are', 'them', 'their'];
   throw new RefusedError(
     `${names.join(', ')} ${verb} running: shut ${them} down, leave ${them} out with -x or ` +
-      `--running skip, or back up their last saved state with --running include`,
+      `--running skip, or back up ${their} last saved state with --running include`,
   );
 }
 

@@ -39,7 +39,7 @@ export async function listBackups(
   const free = freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;
   const holders = backups.filter(({ kind }) => kind === 'data' || kind === 'pack');
   const shown = backups.filter((backup) => !holders.includes(backup));
-  report.say(`${countOf(shown.length, 'backup')} in ${location}${free}${withData(holders)}`);
+  report.say(`${countOf(shown.length, 'backup')} in ${location}${free}${withData(holders, shown)}`);
   const stored = storedFor(backups);
   if (shown.length > 0) {
     report.say(formatBackups(shown, isOpened, checks, stored));
@@ -97,10 +97,11 @@ export async function listBackups(
  * A summary of files that are not backups by themselves. They need no rows: if one is missing, the rows of backups say
  * so.
  */
-function withData(holders: readonly FoundBackup[]): string {
+function withData(holders: readonly FoundBackup[], backups: readonly FoundBackup[]): string {
   if (holders.length === 0) return '';
+  const whose = backups.length === 0 ? 'that an interrupted backup had sent' : 'of theirs';
   const bytes = holders.reduce((sum, { size }) => sum + size, 0);
-  return `, and ${countOf(holders.length, 'file')} with data of theirs, ${formatSize(bytes)}`;
+  return `, and ${countOf(holders.length, 'file')} with data ${whose}, ${formatSize(bytes)}`;
 }
 
 /** The last check of a backup, if that is authenticated: any other file could have the same id. */

@@ -7,7 +7,10 @@ import type { AdoptFlags } from './adopt.ts';
 import { CommandReport } from './command-report.ts';
 import { aboutField } from './error-field.ts';
 import { openSystem } from './open-system.ts';
-import { askNewPassphrase, askPassphrase } from './questions.ts';
+import { askNewPassphrase, askPassphrase, requireTerminal } from './questions.ts';
+
+const NO_TERMINAL =
+  'there is no terminal to ask for the new passphrase: use --new-passphrase-file FILE';
 
 /** The options of `coffer passphrase`, as commander returns them. */
 export interface PassphraseFlags extends AdoptFlags {
@@ -30,8 +33,10 @@ export async function passphraseCommand(
   const location = `${storage.owner}:${listing.path}`;
   const store = new SeriesStore(opened.seriesDirectory, (text) => report.warning(text));
   const known = await seriesAt(store, location, listing);
+  const isAsked = flags.newPassphraseFile === undefined;
+  if (isAsked) requireTerminal(NO_TERMINAL);
   const series = await openOneOf(known, await askPassphrase(flags.passphraseFile, signal));
-  report.ask('The passphrase for later backups:');
+  if (isAsked) report.ask('The passphrase for later backups:');
   const warn = (text: string): void => report.warning(text);
   const passphrase = await askNewPassphrase(flags.newPassphraseFile, 'coffer-1', warn, signal);
   const { kdf } = await series.head;

@@ -147,10 +147,16 @@ export async function writeProfile({ file, text }: NewProfile): Promise<void> {
     await handle.sync();
   } catch (error) {
     if (systemCodeOf(error) === 'EEXIST') throw taken(file);
+    if (systemCodeOf(error) === 'ENOENT')
+      throw new RefusedError(noDirectory(file), { cause: error });
     throw new RefusedError(`the profile ${file} cannot be written: ${reasonOf(error)}`, {
       cause: error,
     });
   }
+}
+
+function noDirectory(file: string): string {
+  return `the profile ${file} cannot be written: there is no directory ${path.dirname(file)}`;
 }
 
 function taken(file: string): RefusedError {

@@ -57,11 +57,11 @@ export function inNoSeries(qubes: readonly Qube[], states: readonly SeriesState[
 export function describeSeriesStatus(status: SeriesStatus, all: readonly SeriesStatus[]): string {
   const { state, newest, age, isDue, checkedSince, damaged } = status;
   const backups = state.files.filter(({ kind }) => kind === 'backup').length;
+  if (newest === undefined) {
+    return `No backup in ${printable(state.place)}, only data that an interrupted one had sent.`;
+  }
   const what = backups === 1 ? 'backup' : `${backups} backups`;
-  const last =
-    newest === undefined
-      ? []
-      : [`the last ${ageOf(age)}${age < 0 ? '' : ' ago'}${isDue ? ', so another one is due' : ''}`];
+  const last = `the last ${ageOf(age)}${age < 0 ? '' : ' ago'}${isDue ? ', so another one is due' : ''}`;
   const checked =
     checkedSince === undefined
       ? 'not all files have been checked'
@@ -69,7 +69,7 @@ export function describeSeriesStatus(status: SeriesStatus, all: readonly SeriesS
   const found = damaged.length === 0 ? '' : `, ${damaged.length} of them found damaged`;
   const isAlone = all.every((other) => other === status || other.state.place !== state.place);
   const which = isAlone ? '' : ` (series ${shortSeriesId(state.head.seriesId)})`;
-  return `The ${what} in ${printable(state.place)}${which}: ${[...last, checked].join('; ')}${found}.`;
+  return `The ${what} in ${printable(state.place)}${which}: ${last}; ${checked}${found}.`;
 }
 
 /** The status of a series, for programs: docs/json.md. */

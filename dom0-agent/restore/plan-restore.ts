@@ -139,7 +139,10 @@ function withoutBroken(
     const all = [...broken].map(([{ qube }, lack]) => `${qube.name} needs ${lack}`);
     const [lacking, help] = choices.ignoreMissing
       ? [', nor a default to replace it', '--skip-broken']
-      : ['', '--ignore-missing or --skip-broken'];
+      : [
+          '',
+          '--ignore-missing, --skip-broken or, to choose another, --use-template, --use-netvm or --use-dispvm',
+        ];
     throw new RefusedError(
       `${all.join('; ')}, which this system does not have${lacking}: ` +
         `restore or install it first, or use ${help}`,

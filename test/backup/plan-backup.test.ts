@@ -128,7 +128,7 @@ describe('the plan of a backup', () => {
     );
 
     expect(() => plan(all, { running: 'refuse' }, running)).toThrow(
-      /^work is running: shut it down/,
+      /^work is running: shut it down.* or back up its last saved state/,
     );
     expect(() => plan(all, { running: 'refuse', chosen: ['work', 'hidden'] }, running)).toThrow(
       /^hidden, work are running: shut them down.*--running skip.*--running include/,

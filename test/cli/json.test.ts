@@ -182,6 +182,8 @@ describe('the events of', () => {
     expect(lastEvent(listed.stdout)).toMatchObject({
       profiles: [{ name: 'broken' }, { name: 'weekly', vm: 'usb', rules: true }],
     });
+    const spaced = box.bare(['sandbox', '--empty', join(box.directory, 'a sandbox')]);
+    expect(spaced.stdout).toMatch(/: use it with --system '.*\/a sandbox'$/m);
     const sandbox = box.bare(['sandbox', '--json', '--empty', join(box.directory, 'sandbox')]);
     expect(lastEvent(sandbox.stdout)).toMatchObject({ event: 'result', ok: true });
     await using dom0 = await Dom0.make();

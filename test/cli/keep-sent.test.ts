@@ -128,6 +128,12 @@ describe('a backup that is interrupted', () => {
       const size = /([\d.]+) MiB of what was sent is kept; the next backup continues from there/;
       const said = Number(size.exec(stderr)?.[1]) * MiB;
       expect(said / bytesOf(box, left)).toBeCloseTo(1, 1);
+      expect(box.loud(['status']).stdout).toMatch(
+        /^No backup in usb:\S+, only data that an interrupted one had sent\.$/m,
+      );
+      expect(box.loud(['list', ...box.where, ...box.secret, 'backups']).stdout).toMatch(
+        /^0 backups in .* with data that an interrupted backup had sent, /m,
+      );
       const { sent, knownBytes, newBytes } = next(box);
       // Only the part in the backup's own file is sent twice.
       expect(sent).toBeLessThan(DATA - bytesOf(box, left) + MiB);

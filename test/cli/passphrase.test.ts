@@ -123,6 +123,10 @@ describe('coffer passphrase', () => {
     const elsewhere = box.loud(['passphrase', '-d', 'usb', ...box.secret, '.']);
     expect(elsewhere).toMatchObject({ status: 5 });
     expect(elsewhere.stderr).toContain('coffer adopt');
+    const unasked = box.loud(['passphrase', '-d', 'usb', ...box.secret, 'backups']);
+    expect(unasked).toMatchObject({ status: 5 });
+    expect(unasked.stderr).toContain('use --new-passphrase-file');
+    expect(change(box, box.passphraseFile, other).stderr).not.toContain('passphrase for later');
   });
 
   it('leaves exactly one passphrase that is accepted if it is killed at any moment', async () => {

@@ -120,6 +120,10 @@ describe('--save-profile', () => {
     const taken = box.loud([...words, 'nightly', '-y'], '', environment);
     expect(taken.stderr).toMatch(/nightly\.conf already exists: it is not overwritten/);
     expect(taken.status).toBe(5);
+    const nowhere = { COFFER_PROFILES: join(profiles, 'nowhere') };
+    expect(box.loud([...words, 'saved', '-y'], '', nowhere).stderr).toMatch(
+      /there is no directory \S+\/nowhere$/m,
+    );
   });
 });
 

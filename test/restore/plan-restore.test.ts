@@ -267,7 +267,7 @@ describe('a VM that lacks something', () => {
   ])('is refused if there is %s', (_, lack, present) => {
     expect(() => plan(contents, systemWith(present))).toThrow(
       `work needs ${lack}, which this system does not have: restore or install it first, ` +
-        `or use --ignore-missing or --skip-broken`,
+        `or use --ignore-missing, --skip-broken or, to choose another, --use-template, --use-netvm or --use-dispvm`,
     );
   });
 

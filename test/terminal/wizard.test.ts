@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Box, PASSPHRASE } from '../cli/box.ts';
@@ -117,7 +117,7 @@ const SCREENS: readonly (readonly [Answer, readonly string[]])[] = [
     [
       ...[
         '? Which VMs?',
-        '❯◉ dom0  the home of its user, running',
+        '❯◉ dom0  the home of its user',
         ' ◉ debian  0 B',
         ' ◯ usb  0 B',
       ],
@@ -315,12 +315,15 @@ it('coffer shows its help instead of the wizard if there is no terminal', () => 
   expect(run.stderr).toMatch(/^Usage: coffer/m);
 });
 
-it('the wizard shows no file names with control characters', async () => {
+it('the wizard shows no file names with control characters, and none of files without a backup', async () => {
   writeFileSync(join(box.backups, 'qubes-\u001b[31mred'), '');
+  const others = ['qubes-data-2026-11-23T211301', 'qubes-pack-2026-11-23T211302'];
+  for (const name of others) writeFileSync(join(box.backups, name), '');
   await using terminal = wizard();
   await answer(terminal, [[/What do you want/, 'Down', 'Enter'], [/Where is/, 'Enter'], VM, WHAT]);
   await answer(terminal, [[/Which backup\?/, 'Enter'], [/Which backup\?[^]*the newest/]]);
-  expect(terminal.shown).not.toMatch(/red/);
+  expect(terminal.shown).not.toMatch(/red|qubes-(data|pack)/);
+  for (const name of others) rmSync(join(box.backups, name));
   terminal.press('C-c');
   await terminal.ended();
 });

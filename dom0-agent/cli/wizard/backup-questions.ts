@@ -48,6 +48,8 @@ async function askQubes(
 ): Promise<Answers | Back> {
   const [all, listed] = [await system.qubes(), await system.list()];
   const running = new Set(listed.filter(({ isRunning }) => isRunning).map(({ name }) => name));
+  // dom0's home is read as it is.
+  running.delete('dom0');
   const chosen = await chooseSeveral(
     'Which VMs?',
     all.map((qube) => ({
@@ -71,7 +73,7 @@ function sizeIn(qube: Qube): string {
 }
 
 function descriptionOf({ qubeClass, properties }: Qube, isRunning: boolean): string {
-  if (isRunning && qubeClass !== 'AdminVM') {
+  if (isRunning) {
     return `${qubeClass}. It is running: its last saved state is backed up.`;
   }
   const template = properties.get('template');

@@ -11,6 +11,9 @@ import { type Choice, askLine, choose } from './prompts.ts';
 /** A name with such characters cannot be shown as it is, so it cannot be chosen. */
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u;
 
+/** Names that coffer gives to files that are not backups by themselves. */
+const NO_BACKUP = /^qubes-(data|pack)-|^coffer-forget-|\.partial$/;
+
 /** What the user chose: a directory to look into, a path to take, or to type the path. */
 type Move = { readonly into: string } | { readonly take: string } | { readonly typed: true };
 
@@ -99,7 +102,7 @@ function inside({ entries }: Listing, directory: string, purpose: Purpose): Choi
     }));
   if (purpose === 'write') return directories;
   const files = shown
-    .filter(({ kind }) => kind === 'FILE')
+    .filter(({ kind, untrustedName }) => kind === 'FILE' && !NO_BACKUP.test(untrustedName))
     .toSorted((one, other) => timeOf(other) - timeOf(one))
     .map(({ untrustedName, size }) => ({
       name: `${untrustedName}  (${formatSize(size)})`,
