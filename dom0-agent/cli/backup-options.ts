@@ -99,9 +99,11 @@ export function addBackupOptions(command: Command): Command {
     )
     .option('--no-check', 'do not read back and authenticate what was stored')
     .option('--with-recovery', 'store recover.sh and its instructions next to the backup')
-    .option(
-      '--passphrase-vm <VM>',
-      'get the passphrase from the service qubes.BackupPassphrase of this VM',
+    .addOption(
+      new Option(
+        '--passphrase-vm <VM>',
+        'get the passphrase from the service qubes.BackupPassphrase of this VM',
+      ).conflicts('passphraseFile'),
     )
     .option('--profile <NAME>', 'take LOCATION, VMs and options from a profile: see coffer(1)')
     .option('--save-profile <NEW>', 'save these settings as a new profile, for the next time')

@@ -51,7 +51,9 @@ export async function noteForUser(
 ): Promise<void> {
   await noteBackupTime(plan, backedUp, opened.system, created, report);
   const made = { created, location: stored.location, check: checkOf(check) };
-  await noteBackup(opened.recordFiles, backedUp, made, report);
+  // dom0 is backed up when its home is: its configuration alone is not what `coffer status` asks about.
+  const recorded = backedUp.filter(({ name }) => name !== 'dom0' || plan.dom0Home !== undefined);
+  await noteBackup(opened.recordFiles, recorded, made, report);
 }
 
 /** The check for dom0's record. */

@@ -84,6 +84,6 @@ function collectPair(
     throw new InvalidArgumentError('It must be the name of a VM, =, and what is chosen for it');
   }
   const vm = value.slice(0, at);
-  if (former.has(vm)) throw new InvalidArgumentError(`it is given for ${vm} twice`);
+  if (former.has(vm)) throw new InvalidArgumentError(`It is given for ${vm} twice`);
   return new Map([...former, [vm, value.slice(at + 1)]]);
 }

@@ -37,6 +37,7 @@ describe('a backup is refused', () => {
     const box = await Box.full();
     const backup = ['backup', '-d', 'usb', ...box.secret, '-y', 'backups'];
     expectRefusal(box, [...backup, 'work', 'work'], 2, /work is named twice/);
+    expectRefusal(box, [...backup, '--passphrase-vm', 'vault'], 2, /cannot be used with option/);
     expectRefusal(box, [...backup, 'nosuch'], 5, /no VM called nosuch/);
     expectRefusal(box, ['backup', '-d', 'usb', ...box.secret, '-y'], 2, /LOCATION is missing/);
     expectRefusal(box, [...backup, '--compress-filter', 'rot13'], 2, /compress-filter/);

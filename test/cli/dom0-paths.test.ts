@@ -43,6 +43,7 @@ function restore(backup: string, ...words: readonly string[]): ReturnType<Box['l
 describe("dom0's configuration", () => {
   it('is restored into a new directory, under its paths, and nothing that exists is changed', () => {
     const backup = box.backUp([...paths(), '-x', 'dom0']);
+    expect(box.loud(['status']).stdout).toMatch(/^dom0 +never backed up$/m);
     writeFileSync(join(salt, 'top.sls'), 'changed\n');
     const before = box.state;
     const { status, stdout, stderr } = restore(backup, 'dom0');
