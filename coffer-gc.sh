@@ -48,8 +48,16 @@ read_arguments() {
   done
   shift $((OPTIND - 1))
   case $days in '' | *[!0-9]* | ?????*) wrong_usage ;; esac
-  [ $# -eq 1 ] && [ -f "$key" ] && [ -d "$state" ] && [ -d "$1" ] || wrong_usage
+  if [ $# -ne 1 ] || [ -z "$key" ] || [ -z "$state" ]; then wrong_usage; fi
   directory=$1
+  [ -f "$key" ] || wrong_path "$key is not a file: it has to be the public key"
+  [ -d "$state" ] || wrong_path "$state is not a directory: create it"
+  [ -d "$directory" ] || wrong_path "$directory is not a directory"
+}
+
+wrong_path() {
+  say "coffer-gc.sh: $*" >&2
+  exit 2
 }
 
 wrong_usage() {

@@ -48,24 +48,29 @@ async function tryLock(path: string, owner: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (systemCodeOf(error) !== 'EEXIST') throw error;
-    await removeIfStale(path, owner);
-    return false;
+    // A lock that nobody holds is no reason to wait.
+    return (await removeIfStale(path, owner)) && (await tryLock(path, owner));
   }
 }
 
-/** Renames before removing: of two processes that find the same stale lock, only one gets it. */
-async function removeIfStale(path: string, owner: string): Promise<void> {
-  if (!(await isStale(path))) return;
+/**
+ * Removes a lock whose holder has ended, and says whether it did. Renames before removing: of two processes that find
+ * the same stale lock, only one gets it.
+ */
+async function removeIfStale(path: string, owner: string): Promise<boolean> {
+  if (!(await isStale(path))) return false;
   const aside = `${path}.${owner}`;
   try {
     await rename(path, aside);
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return;
+    if (systemCodeOf(error) === 'ENOENT') return false;
     throw error;
   }
   // If another process was quicker, this is its new lock: put it back.
-  if (await isStale(aside)) await rm(aside);
+  const isRemoved = await isStale(aside);
+  if (isRemoved) await rm(aside);
   else await rename(aside, path);
+  return isRemoved;
 }
 
 async function isStale(path: string): Promise<boolean> {

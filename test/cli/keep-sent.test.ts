@@ -57,13 +57,16 @@ function bytesOf(box: Box, names: readonly string[]): number {
 }
 
 /** Makes the next backup; returns its result, and how many bytes it has stored. */
-function next(box: Box, words: readonly string[] = []): Record<string, unknown> & { sent: number } {
+function next(
+  box: Box,
+  words: readonly string[] = [],
+): Record<string, unknown> & { sent: number; stderr: string } {
   const before = new Set(readdirSync(box.backups));
   const all = [...BACKUP, ...box.where, ...box.secret, ...words, '--json', 'backups', 'work'];
   const run = box.loud(all);
   expect(run.status, run.stderr).toBe(0);
   const added = readdirSync(box.backups).filter((name) => !before.has(name));
-  return { ...lastEvent(run.stdout), sent: bytesOf(box, added) };
+  return { ...lastEvent(run.stdout), sent: bytesOf(box, added), stderr: run.stderr };
 }
 
 /** Checks that all files of the series are intact, and that the newest backup restores the present volume. */
@@ -153,8 +156,10 @@ describe('a backup that is interrupted', () => {
     );
     const left = dataIn(box);
     expect(left.length).toBeGreaterThanOrEqual(2);
-    const { sent } = next(box);
+    const { sent, stderr } = next(box);
     expect(sent).toBeLessThan(DATA - bytesOf(box, left) + MiB);
+    // It has left a lock, which nobody holds.
+    expect(stderr).not.toContain('waiting');
     expectWhole(box);
   }, 120_000);
 

@@ -111,6 +111,15 @@ describe.each(['dash', 'bash'])('coffer-gc.sh in %s', (shell) => {
     expect(readdirSync(side.state)).toEqual([]);
   });
 
+  it('says which of its arguments is not there', () => {
+    const side = new Side('no key');
+    const run = side.run(path.join(scratch, 'nowhere'), shell);
+    expect(run.status).toBe(2);
+    expect(run.told).toMatch(/nowhere is not a directory$/m);
+    rmSync(side.state, { recursive: true });
+    expect(side.run(scratch, shell).told).toMatch(/state-\S+ is not a directory: create it$/m);
+  });
+
   it('refuses a list that was changed or truncated, or has another signature or none', async () => {
     const { list, key, ...made } = await listed();
     using series = made.series;

@@ -115,12 +115,7 @@ const SCREENS: readonly (readonly [Answer, readonly string[]])[] = [
   [
     QUBES,
     [
-      ...[
-        '? Which VMs?',
-        '❯◉ dom0  the home of its user',
-        ' ◉ debian  0 B',
-        ' ◯ usb  0 B',
-      ],
+      ...['? Which VMs?', '❯◉ dom0  the home of its user', ' ◉ debian  0 B', ' ◯ usb  0 B'],
       ...[' ◉ work  1.25 MiB', ' ◉ vault  1.25 MiB', '', 'AdminVM'],
       '↑↓ navigate, space select, a all, i invert, ⏎ submit, Esc back',
     ],
