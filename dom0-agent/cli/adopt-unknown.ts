@@ -5,6 +5,7 @@ import {
   WrongPassphraseError,
 } from '../../shared/errors.ts';
 import { printable } from '../../shared/printable.ts';
+import type { SeriesFile } from '../backup/series-state.ts';
 import { adoptDirectory } from './adopt-directory.ts';
 import { type BackupContext, type Proposal, storeOf, unknownBackups } from './propose-backup.ts';
 
@@ -26,16 +27,11 @@ export async function adoptUnknown(
   try {
     await using files = await storage.openFiles(request.location, signal);
     const place = { files, listing, location };
-    for (const { state, damaged } of await adoptDirectory(storeOf(context), place, copy, signal)) {
-      const count = state.files.filter(({ kind }) => kind === 'backup').length;
-      const what =
-        count === 0
-          ? 'what an interrupted backup had sent'
-          : `the ${count === 1 ? 'backup' : `${count} backups`} there`;
-      report.info(`dom0 did not know ${what}; this backup continues from there.`);
-      for (const { fileName, why } of damaged) {
-        report.warning(`${printable(fileName)} in ${location} cannot be continued: ${why}`);
-      }
+    const all = await adoptDirectory(storeOf(context), place, copy, signal);
+    const news = whatIsNew(all.flatMap(({ adopted }) => adopted));
+    report.info(`${news}; this backup continues from there.`);
+    for (const { fileName, why } of all.flatMap(({ damaged }) => damaged)) {
+      report.warning(`${printable(fileName)} in ${location} cannot be continued: ${why}`);
     }
   } catch (error) {
     // None of these errors is a reason not to back up.
@@ -51,4 +47,12 @@ export async function adoptUnknown(
   } finally {
     copy.fill(0);
   }
+}
+
+/** What dom0 has learnt from the files of all series. */
+function whatIsNew(adopted: readonly SeriesFile[]): string {
+  const backups = adopted.filter(({ kind }) => kind === 'backup').length;
+  if (adopted.length === 0) return 'dom0 knew the backups there from another place';
+  if (backups === 0) return 'dom0 did not know what an interrupted backup had sent';
+  return `dom0 did not know the ${backups === 1 ? 'backup' : `${backups} backups`} there`;
 }

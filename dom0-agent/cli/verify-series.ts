@@ -61,7 +61,7 @@ export async function verifySeries(
   report.say(
     damaged.length === 0
       ? `Verified: ${files.length} of ${countOf(total, 'file')} of the series, authentic and complete, ${seconds.toFixed(1)} s.`
-      : `The series is damaged: in ${damaged.length} of ${files.length} files. coffer list shows which VMs are lost; the next ` +
+      : `The series is damaged: in ${damaged.length} of ${files.length} files. The warnings say which VMs of which backups are lost; the next ` +
           'backup stores again what is still needed of these files.',
   );
   const exitStatus = damaged.length === 0 ? ExitStatus.done : ExitStatus.damaged;

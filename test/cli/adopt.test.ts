@@ -75,6 +75,23 @@ describe('a backup to a directory with backups that dom0 does not know', () => {
     expectAllWhole(box);
   }, 60_000);
 
+  it('continues the series also if dom0 knows it from another place, and says so', async () => {
+    const box = await Box.full();
+    box.goOn();
+    box.goOn(['--full']);
+    const elsewhere = join(box.directory, 'homes/usb/elsewhere');
+    renameSync(box.backups, elsewhere);
+    mkdirSync(box.backups);
+    const words = ['backup', '-d', 'usb', ...box.secret, '-y', 'elsewhere'];
+    const run = box.loud(words);
+    expect(run.status, run.stderr).toBe(0);
+    expect(run.stderr).toContain('dom0 knew the backups there from another place');
+    expect(run.stdout).toMatch(NOTHING_NEW);
+    forget(box);
+    renameSync(join(elsewhere, readdirSync(elsewhere)[0] ?? ''), join(box.directory, 'lost'));
+    expect(box.loud(words).stderr).toContain('dom0 did not know the 2 backups there; this backup');
+  });
+
   it('begins a new series if the passphrase does not open the old one, and says so', async () => {
     const box = await Box.full();
     box.goOn();
