@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,6 +16,7 @@ import {
 
 /** Tries each recipe of docs/destinations.md as it is written there. */
 const DOCUMENT = readFileSync(new URL('../../docs/destinations.md', import.meta.url), 'utf8');
+const COFFER_SSH = new URL('../../vm-agent/through/coffer-ssh', import.meta.url);
 
 let box: Box;
 const rubbish: (() => unknown)[] = [];
@@ -153,6 +154,41 @@ describe('an OpenSSH server', () => {
     await expectSeries('ssh', places, backups);
     const exit = ['-F', `${box.directory}/ssh.conf`, '-O', 'exit', 'server'];
     execFileSync('ssh', exit, { stdio: 'ignore' });
+  });
+
+  it.each([
+    ['coffer-ssh', 'server:', () => readFileSync(COFFER_SSH, 'utf8')],
+    ['the example of the document', '', example],
+  ])('fails if %s cannot list the whole directory', (_, server, content) => {
+    const bin = join(box.directory, 'bin');
+    mkdirSync(bin);
+    const program = (name: string, script: string): string => {
+      writeFileSync(join(bin, name), script, { mode: 0o755 });
+      return join(bin, name);
+    };
+    const command = program('command', content());
+    // Runs its last argument, as ssh does on the server.
+    program('ssh', '#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n');
+    const directory = join(box.directory, 'listed');
+    mkdirSync(directory);
+    for (const name of ['one', 'two']) writeFileSync(join(directory, name), name);
+    const list = () =>
+      spawnSync(command, {
+        encoding: 'utf8',
+        env: {
+          PATH: `${bin}:/usr/bin:/bin`,
+          ...{ COFFER_DO: 'list', COFFER_FILE: '' },
+          COFFER_DIRECTORY: server + directory,
+        },
+      });
+    expect(list()).toMatchObject({ status: 0, stderr: '' });
+    expect(list().stdout.split('\n').filter(Boolean).sort()).toEqual(['3 one', '3 two']);
+    // A file that was removed meanwhile, or cannot be read from the disk.
+    program(
+      'stat',
+      '#!/bin/sh\necho "3 ./one"; echo "stat: two: Input/output error" >&2; exit 1\n',
+    );
+    expect(list()).toMatchObject({ status: 1, stderr: 'stat: two: Input/output error\n' });
   });
 
   it('has no new file of a series if the connection breaks, and the next backup continues the series', async () => {
@@ -306,10 +342,15 @@ describe('a cloud by s3 and rclone', () => {
   });
 });
 
-it('a command as in the example of the document stores a series', async () => {
+/** The example of a command in the document. */
+function example(): string {
   const [, block = ''] = /<!-- a command -->\n\n((?: {4}.*\n|\n)+)/.exec(DOCUMENT) ?? [];
+  return block.replaceAll(/^ {4}/gm, '');
+}
+
+it('a command as in the example of the document stores a series', async () => {
   const script = join(box.directory, 'homes/usb/own');
-  writeFileSync(script, block.replaceAll(/^ {4}/gm, ''));
+  writeFileSync(script, example());
   chmodSync(script, 0o755);
   const backups = join(box.directory, 'homes/usb/away');
   mkdirSync(backups);
