@@ -29,6 +29,7 @@ main() {
   work=$(mktemp -d) || exit 1
   trap 'rm -rf "$work"' EXIT
   trap 'exit 1' HUP INT TERM
+  forget_removed
   for list in "$directory"/coffer-forget-*; do
     [ -e "$list" ] || [ -L "$list" ] || continue
     if read_list "$list"; then obey "$list"; else failed=1; fi
@@ -53,6 +54,8 @@ read_arguments() {
   [ -f "$key" ] || wrong_path "$key is not a file: it has to be the public key"
   [ -d "$state" ] || wrong_path "$state is not a directory: create it"
   [ -d "$directory" ] || wrong_path "$directory is not a directory"
+  # The records of lists have their whole paths.
+  case $directory in /*) ;; *) directory=$PWD/$directory ;; esac
 }
 
 wrong_path() {
@@ -68,6 +71,20 @@ wrong_usage() {
 # say TEXT…: prints a line, with ? in place of characters that are not printable ASCII
 say() {
   printf '%s\n' "$*" | tr -c '[:print:]\n' '?'
+}
+
+# forget_removed: removes the records of lists that are gone, so that one that you removed, and somebody has put back, is
+# a new one
+forget_removed() {
+  [ -z "$dry" ] || return 0
+  for record in "$state"/*; do
+    # Nothing else that is in this directory.
+    case ${record##*/} in *[!0-9a-f]*) continue ;; esac
+    if [ -L "$record" ] || ! [ -f "$record" ]; then continue; fi
+    seen_as=$(cat -- "$record")
+    case $seen_as in /*/coffer-forget-*) ;; *) continue ;; esac
+    [ -e "$seen_as" ] || [ -L "$seen_as" ] || rm -f -- "$record" || failed=1
+  done
 }
 
 # read_list FILE: copies it to $work/list and verifies its signature (Ed25519, over all lines but the last, which holds
@@ -94,7 +111,7 @@ read_list() {
 obey() {
   seen=$state/$(openssl dgst -sha256 -r < "$work/list" | cut -c 1-64)
   if ! [ -e "$seen" ]; then
-    [ -n "$dry" ] || : > "$seen" || failed=1
+    [ -n "$dry" ] || printf '%s\n' "$1" > "$seen" || failed=1
     say "$1: seen for the first time"
     [ "$days" -eq 0 ] || return 0
   elif [ "$days" -gt 0 ] && [ -z "$(find "$seen" -mtime "+$((days - 1))")" ]; then

@@ -120,6 +120,29 @@ describe.each(['dash', 'bash'])('coffer-gc.sh in %s', (shell) => {
     expect(side.run(scratch, shell).told).toMatch(/state-\S+ is not a directory: create it$/m);
   });
 
+  it('waits again for a list that was removed and has come back', async () => {
+    const { list, key, ...made } = await listed();
+    using series = made.series;
+    const side = new Side(key);
+    const other = 'not a record\n';
+    writeFileSync(path.join(side.state, 'mine'), other);
+    expect(side.run(series.directory, shell).status).toBe(0);
+    side.wait(8);
+    const content = series.read(list);
+    rmSync(path.join(series.directory, list));
+    expect(side.run(series.directory, shell).status).toBe(0);
+    series.write(list, content);
+    for (let run = 0; run < 2; run++) {
+      expect(side.run(series.directory, shell).status).toBe(0);
+      expect(series.files).toHaveLength(5);
+      side.wait(6);
+    }
+    side.wait(7);
+    expect(side.run(series.directory, shell).status).toBe(0);
+    expect(series.files).toEqual(['day-3', 'qubes-pack-2031-01-01T000000']);
+    expect(readdirSync(side.state)).toEqual(['mine']);
+  });
+
   it('refuses a list that was changed or truncated, or has another signature or none', async () => {
     const { list, key, ...made } = await listed();
     using series = made.series;
