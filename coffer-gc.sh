@@ -100,7 +100,9 @@ read_list() {
     openssl base64 -d -A > "$work/signature" 2> /dev/null
   if openssl pkeyutl -verify -pubin -inkey "$key" -rawin -in "$work/text" \
     -sigfile "$work/signature" > /dev/null 2>&1; then
-    return 0
+    [ "$(tail -n 1 "$work/text")" = "end $(grep -c '^file ' "$work/text")" ] && return 0
+    say "$1 does not list as many files as it says: ignored" >&2
+    return 1
   fi
   say "$1 is not signed with this key: ignored" >&2
   return 1

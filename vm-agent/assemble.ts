@@ -2,6 +2,7 @@ import { homedir } from 'node:os';
 import type { AssembleConversation } from '../protocol/assemble-conversation.ts';
 import type { Channel } from '../protocol/channel.ts';
 import { FileRanges } from '../storage/file-ranges.ts';
+import { newFileIn } from '../storage/new-file.ts';
 import { openDirectory } from '../storage/open-directory.ts';
 import { requireVersion } from './request-checks.ts';
 import { receiveStream } from './receive-stream.ts';
@@ -12,10 +13,10 @@ export async function assemble(channel: Channel<AssembleConversation>, signal: A
   requireVersion(request.version);
   const { fileName, expectedBytes } = request;
   const directory = openDirectory(homedir(), { directory: request.directory });
-  await using target = await directory.create(fileName, expectedBytes);
+  const { target, space } = await newFileIn(directory, fileName, expectedBytes);
+  await using taking = target;
   await using ranges = new FileRanges(directory);
-  const space = await directory.space();
-  await receiveStream(channel, target, space, signal, ({ fileName, offset, length }) =>
-    ranges.copy(fileName, offset, length, target),
+  await receiveStream(channel, taking, space, signal, ({ fileName, offset, length }) =>
+    ranges.copy(fileName, offset, length, taking),
   );
 }

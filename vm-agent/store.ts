@@ -2,9 +2,8 @@ import { homedir } from 'node:os';
 import type { Channel } from '../protocol/channel.ts';
 import type { StoreConversation } from '../protocol/conversation.ts';
 import type { MessageOf } from '../protocol/messages.ts';
-import type { Space } from '../shared/space.ts';
 import { requireCommand } from '../storage/command-directory.ts';
-import type { LocalSink } from '../storage/local-streams.ts';
+import { type NewFile, newFileIn } from '../storage/new-file.ts';
 import { openDirectory } from '../storage/open-directory.ts';
 import { CommandSink } from '../storage/shell-command.ts';
 import { requireVersion } from './request-checks.ts';
@@ -19,13 +18,11 @@ export async function store(channel: Channel<StoreConversation>, signal: AbortSi
   await receiveStream(channel, taking, space, signal);
 }
 
-async function openTarget(
-  request: MessageOf<'storeRequest'>,
-): Promise<{ target: LocalSink; space: Space }> {
+async function openTarget(request: MessageOf<'storeRequest'>): Promise<NewFile> {
   const { directory = '', command, through, fileName, expectedBytes } = request;
   if (command !== undefined) {
     return { target: new CommandSink({ command: requireCommand(command) }), space: {} };
   }
   const place = openDirectory(homedir(), { directory, through });
-  return { target: await place.create(fileName, expectedBytes), space: await place.space() };
+  return newFileIn(place, fileName, expectedBytes);
 }

@@ -1,9 +1,5 @@
-import { timeInName } from '../../shared/local-time.ts';
-import { isRefusal } from '../transport/storage-errors.ts';
+import { underNewName } from '../transport/new-name.ts';
 import type { Sink, Storage } from '../transport/storage.ts';
-
-/** How many files of each kind can be begun within one second. */
-const MOST_OF_A_SECOND = { backup: 9, data: 99 } as const;
 
 /** A new file of a series, not yet complete. */
 export interface BegunFile {
@@ -20,21 +16,15 @@ export interface BegunFile {
 export async function openNewFile(
   storage: Storage,
   directory: string,
-  kind: keyof typeof MOST_OF_A_SECOND,
+  kind: 'backup' | 'data',
   created: Date,
   expectedBytes: number | undefined,
   signal: AbortSignal,
 ): Promise<BegunFile> {
-  const name = `qubes-${kind}-${timeInName(created)}`;
-  for (let number = 1; ; number++) {
-    const fileName = number === 1 ? name : `${name}-${number}`;
-    try {
-      const sink = await storage.openSink({ directory, fileName }, expectedBytes, signal);
-      return { sink, fileName };
-    } catch (error) {
-      if (!isRefusal(error, 'EXISTS') || number === MOST_OF_A_SECOND[kind]) throw error;
-    }
-  }
+  const { opened: sink, fileName } = await underNewName(kind, created, (name) =>
+    storage.openSink({ directory, fileName: name }, expectedBytes, signal),
+  );
+  return { sink, fileName };
 }
 
 const TIME = String.raw`(\d{4})-(\d\d)-(\d\d)T(\d\d)(\d\d)(\d\d)`;

@@ -14,7 +14,8 @@ import { DamagedError, StorageError } from '../../shared/errors.ts';
 import { timeInName } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import { FetchedAssembly } from '../transport/fetched-assembly.ts';
-import { NotOfferedError, isRefusal } from '../transport/storage-errors.ts';
+import { underNewName } from '../transport/new-name.ts';
+import { NotOfferedError } from '../transport/storage-errors.ts';
 import type {
   Assembly,
   DeletedBackup,
@@ -27,9 +28,6 @@ import { movingParts } from './moving-parts.ts';
 import { type PackParts, packFiles } from './plan-pack-files.ts';
 import { planPacks } from './plan-packs.ts';
 import { type PrunePlan, type PrunedFile, prunedFile } from './plan-prune.ts';
-
-/** How many packs can be named after the same second. */
-const MOST_PACKS = 99;
 
 /** Where a series is stored. */
 export interface SeriesPlace {
@@ -164,17 +162,11 @@ async function openNewPack(
   now: Date,
   signal: AbortSignal,
 ) {
-  for (let number = 1; ; number++) {
-    const name = `qubes-pack-${timeInName(now)}`;
-    const fileName = number === 1 ? name : `${name}-${number}`;
-    try {
-      const sink = await openAssembly(place, fileName, expectedBytes, signal);
-      const dispose = (): PromiseLike<void> => sink[Symbol.asyncDispose]();
-      return { fileName, sink, [Symbol.asyncDispose]: dispose };
-    } catch (error) {
-      if (!isRefusal(error, 'EXISTS') || number === MOST_PACKS) throw error;
-    }
-  }
+  const { opened: sink, fileName } = await underNewName('pack', now, (name) =>
+    openAssembly(place, name, expectedBytes, signal),
+  );
+  const dispose = (): PromiseLike<void> => sink[Symbol.asyncDispose]();
+  return { fileName, sink, [Symbol.asyncDispose]: dispose };
 }
 
 /** Append-only storage may not offer assembling, and a command never does: then parts are fetched and sent again. */

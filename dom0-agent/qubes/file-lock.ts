@@ -1,4 +1,4 @@
-import { readlink, rename, rm, symlink } from 'node:fs/promises';
+import { readlink, rm, symlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { RefusedError, systemCodeOf } from '../../shared/errors.ts';
@@ -49,35 +49,32 @@ async function tryLock(path: string, owner: string): Promise<boolean> {
   } catch (error) {
     if (systemCodeOf(error) !== 'EEXIST') throw error;
     // A lock that nobody holds is no reason to wait.
-    return (await removeIfStale(path, owner)) && (await tryLock(path, owner));
+    return (await removeIfStale(path)) && (await tryLock(path, owner));
   }
 }
 
 /**
- * Removes a lock whose holder has ended, and says whether it did. Renames before removing: of two processes that find
- * the same stale lock, only one gets it.
+ * Removes a lock whose holder has ended, and says whether it did. Of several processes that find the same stale lock,
+ * only one may remove it, as long as it is that lock: another one could remove the lock that has come after it. So it
+ * is removed under a lock of its own, which bears its holder's name.
  */
-async function removeIfStale(path: string, owner: string): Promise<boolean> {
-  if (!(await isStale(path))) return false;
-  const aside = `${path}.${owner}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return false;
-    throw error;
-  }
-  // If another process was quicker, this is its new lock: put it back.
-  const isRemoved = await isStale(aside);
-  if (isRemoved) await rm(aside);
-  else await rename(aside, path);
-  return isRemoved;
+async function removeIfStale(path: string): Promise<boolean> {
+  const gone = await goneHolder(path);
+  if (gone === undefined) return false;
+  return await whileLocked(`${path}.${gone}`, async () => {
+    const isStillThere = (await goneHolder(path)) === gone;
+    if (isStillThere) await rm(path, { force: true });
+    return isStillThere;
+  });
 }
 
-async function isStale(path: string): Promise<boolean> {
+/** The name of the process that holds a lock, if it has ended. */
+async function goneHolder(path: string): Promise<string | undefined> {
   try {
-    return await isOwnerGone(await readlink(path));
+    const holder = await readlink(path);
+    return (await isOwnerGone(holder)) ? holder : undefined;
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return false;
+    if (systemCodeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
 }

@@ -3,6 +3,7 @@ import { untilAborted } from '../../protocol/timeout.ts';
 import type { LocalSink } from '../../storage/local-streams.ts';
 import type { Space } from '../../shared/space.ts';
 import { CommandSink } from '../../storage/shell-command.ts';
+import { type NewFile, newFileIn } from '../../storage/new-file.ts';
 import { openDirectory } from '../../storage/open-directory.ts';
 import { toUserError } from './storage-errors.ts';
 import { FileRanges } from '../../storage/file-ranges.ts';
@@ -11,11 +12,9 @@ import { locationIn, placeOf } from './location.ts';
 import type { NamedPlace } from './location.ts';
 import type { Assembly, StoredArchive, StoreTarget } from './storage.ts';
 
-interface OpenedTarget {
-  readonly target: LocalSink;
+interface OpenedTarget extends NewFile {
   /** Other files in its directory, to copy from; undefined for a command. */
   readonly others: FileRanges | undefined;
-  readonly space: Space;
 }
 
 /** Writes an archive to a directory in dom0, or to a command that runs in dom0. */
@@ -110,9 +109,6 @@ async function openTarget(
     return { target: new CommandSink(target), others: undefined, space: {} };
   }
   const place = openDirectory(process.cwd(), { directory: target.directory, through });
-  return {
-    target: await place.create(target.fileName, expectedBytes),
-    others: new FileRanges(place),
-    space: await place.space(),
-  };
+  const file = await newFileIn(place, target.fileName, expectedBytes);
+  return { ...file, others: new FileRanges(place) };
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import {
   mkdirSync,
   mkdtempSync,
@@ -160,6 +160,23 @@ describe.each(['dash', 'bash'])('coffer-gc.sh in %s', (shell) => {
       expect(side.run(series.directory, shell, '-d', '0').status).toBe(1);
       expect(series.files).toHaveLength(5);
     }
+  });
+
+  it('refuses a list that does not name as many files as it says at its end, though it is signed', async () => {
+    const { list, ...made } = await listed();
+    using series = made.series;
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+    const text = series
+      .read(list)
+      .toString('latin1')
+      .replace(/\nend \d+\nsignature .*\n$/, '\nend 9\n');
+    const signature = sign(null, Buffer.from(text, 'latin1'), privateKey).toString('base64');
+    series.write(list, Buffer.from(`${text}signature ${signature}\n`, 'latin1'));
+    const side = new Side(publicKey.export({ type: 'spki', format: 'pem' }).toString());
+    const { status, told } = side.run(series.directory, shell, '-d', '0');
+    expect(told).toContain('does not list as many files as it says');
+    expect(status).toBe(1);
+    expect(series.files).toHaveLength(5);
   });
 
   it('does not delete a file with another content, or a link', async () => {

@@ -1,4 +1,5 @@
 import { DamagedError } from '../../../shared/errors.ts';
+import { linesIn } from '../../../shared/lines.ts';
 
 /** No line of a map or a table is longer, in characters. */
 const LONGEST_LINE = 1000;
@@ -20,18 +21,16 @@ export function invalid(what: string): DamagedError {
  *
  * @param what for the error: `the map of vm5/private.img`
  */
-export async function* textLines(
+export function textLines(
   pieces: AsyncIterable<Buffer>,
   what: string,
-): AsyncGenerator<string[], void, undefined> {
-  let rest = '';
-  for await (const piece of pieces) {
-    const lines = (rest + piece.toString('latin1')).split('\n');
-    rest = lines.pop() ?? '';
-    if (rest.length > LONGEST_LINE) throw invalid(what);
-    yield lines;
-  }
-  if (rest !== '') throw invalid(what);
+): AsyncGenerator<readonly string[], void, undefined> {
+  const refusal = (): Error => invalid(what);
+  return linesIn(latin1(pieces), LONGEST_LINE, refusal, refusal);
+}
+
+async function* latin1(pieces: AsyncIterable<Buffer>): AsyncGenerator<string, void, undefined> {
+  for await (const piece of pieces) yield piece.toString('latin1');
 }
 
 /** Lines, each with a line feed added, joined into pieces of about 64 KiB. */
