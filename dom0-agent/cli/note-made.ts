@@ -4,6 +4,7 @@ import { noteBackup } from '../backup/note-backup.ts';
 import { noteBackupTime } from '../backup/run-backup.ts';
 import { noteInSeries } from '../backup/series-backup.ts';
 import { goesIntoSeries } from './backup-series.ts';
+import type { CommandReport } from './command-report.ts';
 import type { StoredCheck } from './check-stored.ts';
 import { type BackupContext, type Proposal, storeOf } from './propose-backup.ts';
 import type { ChangesSince, Sent } from './send-backup.ts';
@@ -35,11 +36,27 @@ export async function noteForNext(noting: Noting, context: BackupContext): Promi
   };
   const ofFile = check.checks.get(written.name.backupId);
   const made = { fileName, bytes: stored.bytes, made: created, check: ofFile, effort };
+  const { report } = context;
   try {
     await noteInSeries(storeOf(context), series, written, made, check.checks, broken);
-    if (check.result !== 'damaged') await changes?.tracking.commit();
   } catch (error) {
-    context.report.warning(`this backup was not recorded for the next one: ${messageOf(error)}`);
+    report.warning(`this backup was not recorded for the next one: ${messageOf(error)}`);
+    return;
+  }
+  if (check.result !== 'damaged') await noteChanges(changes, report);
+}
+
+/** Notes what the volumes are like now. If that fails, it warns: the next backup only takes longer. */
+async function noteChanges(
+  changes: ChangesSince | undefined,
+  report: CommandReport,
+): Promise<void> {
+  try {
+    await changes?.tracking.commit();
+  } catch (error) {
+    report.warning(
+      `what the volumes are like was not recorded, so the next backup may read all of them: ${messageOf(error)}`,
+    );
   }
 }
 
