@@ -87,8 +87,12 @@ async function listNames(directory: string, run: RunProgram): Promise<string[]> 
     ]);
     return listed.split('\n').filter((name) => SAFE.test(name));
   } catch (error) {
-    if (error instanceof FailedError && error.message.includes('No such file or directory'))
-      return [];
+    if (isAboutMissingFile(error)) return [];
     throw error;
   }
+}
+
+/** Whether a program of this file has failed because a file does not exist. */
+export function isAboutMissingFile(error: unknown): boolean {
+  return error instanceof FailedError && error.message.includes('No such file or directory');
 }

@@ -11,7 +11,7 @@ import { compareCopies } from './compare-copies.ts';
 import type { Note } from './notes.ts';
 import { captureWhole } from './plain-detector.ts';
 import type { Capture, PoolDetector, ToCapture } from './pool-detector.ts';
-import type { ReflinkCopies } from './reflink-copies.ts';
+import { isAboutMissingFile, type ReflinkCopies } from './reflink-copies.ts';
 
 export interface ReflinkOptions {
   /** Reads a volume if no copy of it can be made. */
@@ -105,6 +105,8 @@ class ReflinkDetector implements PoolDetector {
     try {
       await copies.make(imageOf(placed), name);
     } catch (error) {
+      // Its VM may have just been removed: that says nothing about the other volumes.
+      if (isAboutMissingFile(error)) return;
       this.#cannot = `no copy of it can be kept in its pool: ${messageOf(error)}`;
       return;
     }
