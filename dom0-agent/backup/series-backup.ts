@@ -264,7 +264,8 @@ async function stateWith(
   };
 }
 
-function refuseOtherSettings(state: SeriesState, wishes: SeriesWishes): void {
+/** Throws UsageError for something that only a new series can have. */
+export function refuseOtherSettings(state: SeriesState, wishes: SeriesWishes): void {
   const refuse = (what: string): never => {
     throw new UsageError(
       `the series of backups in ${state.place} ${what}: begin a new one with --new-series, or leave that option out`,

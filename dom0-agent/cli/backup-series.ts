@@ -6,6 +6,7 @@ import {
   type SeriesWishes,
   beginSeriesOfBackups,
   continueSeries,
+  refuseOtherSettings,
 } from '../backup/series-backup.ts';
 import { leftByBackups } from '../backup/left-by-backups.ts';
 import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
@@ -126,6 +127,11 @@ export async function openSeriesFor(
     report.info(`${formatSize(bytesOf(opened.left))} from an interrupted backup are there`);
   }
   return opened;
+}
+
+/** Throws UsageError for something that only a new series can have, before anybody is asked anything. */
+export function refuseForSeries(known: SeriesState, flags: BackupFlags, plan: MeasuredPlan): void {
+  refuseOtherSettings(known, wishesOf(flags, plan));
 }
 
 /** A sentence for the plan: what the backup continues from. */

@@ -16,7 +16,7 @@ import type { SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import type { Storage } from '../transport/storage.ts';
 import { type BackupFlags, isPathInDom0 } from './backup-options.ts';
-import { describeSeries, goesIntoSeries, knownSeries } from './backup-series.ts';
+import { describeSeries, goesIntoSeries, knownSeries, refuseForSeries } from './backup-series.ts';
 import { describeCost } from './describe-cost.ts';
 import type { BackupRequest } from './backup-request.ts';
 import type { PlannedRequest } from './plan-request.ts';
@@ -87,6 +87,7 @@ export async function propose(
   );
   const openFiles = () => storage.openFiles(location, signal);
   const known = await knownSeries(storeOf(context), destination, flags, openFiles);
+  if (known !== undefined) refuseForSeries(known, flags, measured);
   const since = await changedSince(known, measured, opened);
   return { plan: measured, estimate, storage, destination, known, ...since };
 }

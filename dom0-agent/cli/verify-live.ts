@@ -45,6 +45,9 @@ export async function verifyLive(
     compared.push(await compareVolume(one, system, report, signal));
   }
   report.endProgress();
+  if (compared.length === 0) {
+    throw new RefusedError('there is nothing to compare: what was chosen has no volumes');
+  }
   const seconds = (Date.now() - begun) / 1000;
   const isSame = compared.every(({ result }) => result === 'same');
   report.say(formatTable(['VM', 'volume', 'size', 'result', ''], compared.map(rowOf)));

@@ -135,6 +135,9 @@ describe('verify --compare', () => {
       { name: 'work', volume: 'private', result: 'same' },
       { name: 'vault', volume: 'private', result: 'same' },
     ]);
+    const none = coffer(box, 'verify', '--compare', first, 'dom0');
+    expect(none).toMatchObject({ status: 5 });
+    expect(none.stderr).toContain('there is nothing to compare');
     const image = join(box.directory, 'appvms/work/private.img');
     const changed = readFileSync(image);
     changed[6_000_000] = (changed[6_000_000] ?? 0) ^ 1;

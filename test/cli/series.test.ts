@@ -236,6 +236,8 @@ describe('backups in one directory', () => {
     expect(run.status).toBe(2);
     expect(run.stderr).toContain(why);
     expect(run.stderr).toContain('--new-series');
+    // Before the plan, the question and the passphrase.
+    expect(run.stdout).toBe('');
     expect(readdirSync(box.backups)).toHaveLength(1);
   });
 
