@@ -33,9 +33,11 @@ export function addBackupCommands(
       '<LOCATION>',
       'a directory or the file of a backup; with --command, a shell command that outputs it',
     )
-    .option(
-      '--no-contents',
-      'for a directory: show only names and sizes, and do not ask for the passphrase',
+    .addOption(
+      new Option(
+        '--no-contents',
+        'for a directory: show only names and sizes, and do not ask for the passphrase',
+      ).conflicts('command'),
     )
     .action(async (location: string, flags: ListFlags) => {
       const { listCommand } = await import('./list.ts');

@@ -122,8 +122,9 @@ class RestoreRun {
     if (!(error instanceof DamagedError) || error instanceof TooLargeError) return error;
     const damage = damageTo(path, error, inBackup(this.#plan));
     if (damage === undefined) return error;
+    const left = this.#options.keepFailed === true ? 'no VM was completed' : 'nothing was restored';
     return new DamagedError(
-      `${damage.name}: ${damage.what}: nothing was restored. \`coffer verify\` says which VMs are complete, ` +
+      `${damage.name}: ${damage.what}: ${left}. \`coffer verify\` says which VMs are complete, ` +
         `and those can be restored by name; docs/recovery.md explains how to extract by hand what comes before ` +
         `the damage.`,
       { cause: error },

@@ -215,6 +215,8 @@ describe('a restore is refused', () => {
     expectRefusal(box, [...restore, 'nosuch'], 5, /no VM called nosuch/);
     expectRefusal(box, [...restore, 'nosuch*'], 5, /no VM matching nosuch\*/);
     expectRefusal(box, [...restore, 'work', 'work'], 2, /named twice/);
+    const list = ['list', '-d', 'usb', '--no-contents', '--command', 'cat x'];
+    expectRefusal(box, list, 2, /cannot be used with option '--command'/);
 
     box.copyTo(fresh, backup);
     const xml = join(fresh.directory, 'qubes.xml');

@@ -104,6 +104,9 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
       /^coffer: work: its private volume is damaged \(part \d+\): nothing was restored.*by name/,
     );
     expect(box.state).toBe(before);
+    const kept = box.coffer([...restore, '--keep-failed']);
+    expect(kept.stderr).toMatch(/is kept, though it is incomplete/);
+    expect(kept.stderr).not.toContain('nothing was restored');
   });
 
   it('has no verified VM if its end is missing', () => {
