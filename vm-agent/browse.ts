@@ -4,7 +4,7 @@ import type { BrowseConversation } from '../protocol/conversation.ts';
 import { ENTRIES_PER_MESSAGE, PROTOCOL_VERSION } from '../protocol/limits.ts';
 import type { Message } from '../protocol/messages.ts';
 import { ChannelClosedError } from '../protocol/protocol-error.ts';
-import { untilAborted } from '../protocol/timeout.ts';
+import { untilAborted, untilEachAborted } from '../protocol/timeout.ts';
 import { type NamedDirectory, openDirectory } from '../storage/open-directory.ts';
 import { requireVersion } from './request-checks.ts';
 import { abortWhenClosed } from './abort-when-closed.ts';
@@ -15,7 +15,7 @@ export async function browse(channel: Channel<BrowseConversation>) {
   requireVersion(request.version);
   const over = abortWhenClosed(channel);
   try {
-    for await (const message of answers(request)) {
+    for await (const message of untilEachAborted(answers(request), over)) {
       await untilAborted(channel.send(message), over);
     }
   } catch (error) {

@@ -19,7 +19,7 @@ export async function deleteBackups(channel: Channel<DeleteConversation>) {
   for (const name of request.fileNames) {
     // If dom0 has closed the channel, the user may have cancelled: nothing more is deleted.
     over.throwIfAborted();
-    const outcome = await directory.deleteBackup(name);
+    const outcome = await untilAborted(directory.deleteBackup(name), over);
     await untilAborted(channel.send({ kind: 'outcome', ...outcome }), over);
   }
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Channel } from '../protocol/channel.ts';
 import type { StoreConversation } from '../protocol/conversation.ts';
 import { PROGRESS_INTERVAL, PROTOCOL_VERSION } from '../protocol/limits.ts';
-import type { MessageOf } from '../protocol/messages.ts';
+import type { Message, MessageOf } from '../protocol/messages.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { untilAborted } from '../protocol/timeout.ts';
 import type { Space } from '../shared/space.ts';
@@ -17,26 +17,43 @@ interface Received {
 }
 
 /** Copies the range that a Copy names into the target. */
-type CopyRange = (message: MessageOf<'copy'>) => Promise<void>;
+export type CopyRange = (message: MessageOf<'copy'>) => Promise<void>;
+
+/** How a stream is received. */
+interface Receiving {
+  readonly signal: AbortSignal;
+  /** The first message after the request, which is already being received. */
+  readonly first: Promise<Message>;
+  /** Serves Copy; undefined: the service has none. */
+  readonly copy?: CopyRange;
+}
 
 /**
- * Receives what dom0 sends for an opened target, from Ready to Stored.
+ * Waits for a target to be opened, unless the channel is closed, or is used too early: a command may take forever.
  *
- * @param copy serves Copy; undefined: the service has none
- * @throws StorageFailure, the channel's errors, the signal's reason
+ * @param first the first message after the request
+ */
+export function untilClosed<T>(opening: Promise<T>, first: Promise<Message>): Promise<T> {
+  const closed = new AbortController();
+  first.catch((error: unknown) => closed.abort(error));
+  return untilAborted(opening, closed.signal);
+}
+
+/**
+ * Receives what dom0 sends for an opened target, from Ready to Stored. Throws StorageFailure, the channel's errors, the
+ * signal's reason.
  */
 export async function receiveStream(
   channel: Channel<StoreConversation>,
   target: LocalSink,
   space: Space,
-  signal: AbortSignal,
-  copy: CopyRange = neverAsked,
+  { signal, first, copy = neverAsked }: Receiving,
 ): Promise<void> {
   const path = target.path ?? '';
   const version = PROTOCOL_VERSION;
   await channel.send({ kind: 'ready', version, path, ...space });
   await using heartbeat = new Heartbeat(channel, target, signal);
-  const received = await receive(channel, target, copy, heartbeat.signal);
+  const received = await receive(channel, target, copy, first, heartbeat.signal);
   await untilAborted(target.finish(), heartbeat.signal);
   await heartbeat.stop();
   await channel.send({ kind: 'stored', path, ...received });
@@ -51,12 +68,12 @@ async function receive(
   channel: Channel<StoreConversation>,
   target: LocalSink,
   copy: CopyRange,
+  first: Promise<Message>,
   signal: AbortSignal,
 ): Promise<Received> {
   const hash = createHash('sha256');
   let bytes = 0;
-  for (;;) {
-    const message = await channel.receive();
+  for (let message = await first; ; message = await channel.receive()) {
     if (message.kind === 'data') {
       const writing = target.write(message.bytes);
       // While the write is in progress.

@@ -7,15 +7,16 @@ import { type NewFile, newFileIn } from '../storage/new-file.ts';
 import { openDirectory } from '../storage/open-directory.ts';
 import { CommandSink } from '../storage/shell-command.ts';
 import { requireVersion } from './request-checks.ts';
-import { receiveStream } from './receive-stream.ts';
+import { receiveStream, untilClosed } from './receive-stream.ts';
 
 /** Serves coffer.Store: takes a stream, and answers Stored when all of it is safe. */
 export async function store(channel: Channel<StoreConversation>, signal: AbortSignal) {
   const request = await channel.expect('storeRequest');
   requireVersion(request.version);
-  const { target, space } = await openTarget(request);
+  const first = channel.receive();
+  const { target, space } = await untilClosed(openTarget(request), first);
   await using taking = target;
-  await receiveStream(channel, taking, space, signal);
+  await receiveStream(channel, taking, space, { signal, first });
 }
 
 async function openTarget(request: MessageOf<'storeRequest'>): Promise<NewFile> {

@@ -10,6 +10,8 @@ import { Channel } from '../../protocol/channel.ts';
 import { BrowseConversation, StoreConversation } from '../../protocol/conversation.ts';
 import { FetchConversation } from '../../protocol/fetch-conversation.ts';
 import type { Conversation, Service } from '../../protocol/conversation.ts';
+import { DeleteConversation } from '../../protocol/delete-conversation.ts';
+import type { Message } from '../../protocol/messages.ts';
 import { MOST_CREDIT, PROTOCOL_VERSION } from '../../protocol/limits.ts';
 import type { StoreTarget } from '../../dom0-agent/transport/storage.ts';
 import { ChannelClosedError, PeerFailure } from '../../protocol/protocol-error.ts';
@@ -320,6 +322,30 @@ describe('the agent, when dom0 disconnects but qrexec closes only its input,', (
     agent.process.stdin.end();
     await eventually(() => agent.process.exitCode === 0, 'the end of the agent');
   });
+});
+
+describe('the agent, when dom0 disconnects while a command does not end,', () => {
+  const asked = { version, directory: 'backups' };
+
+  it.each([
+    ['Browse', new BrowseConversation(), { kind: 'browseRequest', ...asked }],
+    ['Store', new StoreConversation(), { kind: 'storeRequest', ...asked, fileName: 'a' }],
+    ['Delete', new DeleteConversation(), { kind: 'deleteRequest', ...asked, fileNames: ['a'] }],
+  ] satisfies [Service, Conversation, Message][])(
+    'ends it, and exits: %s',
+    async (service, conversation, request) => {
+      using home = new Home();
+      const shell = path.join(home.path, 'shell');
+      const through = `echo $$ > '${shell}.part' && mv '${shell}.part' '${shell}'; exec sleep 1000`;
+      await using agent = new Agent(home, service, conversation);
+      await agent.channel.send({ ...request, through });
+      await eventually(() => existsSync(shell), 'the command');
+      agent.process.stdin.end();
+      await eventually(() => agent.process.exitCode !== null, 'the end of the agent');
+      const command = Number(readFileSync(shell, 'utf8'));
+      await eventually(() => !existsSync(`/proc/${command}`), 'the end of the command');
+    },
+  );
 });
 
 describe('the agent', () => {
