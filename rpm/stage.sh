@@ -65,7 +65,7 @@ dom0)
   done
   documents README.md CHANGELOG.md SECURITY.md rpm/example-profile.conf
   # In the same places as in the sources, and all in one package, so that links between them work.
-  for document in docs/*.md; do place 644 "$document" "$doc/$document"; done
+  for document in docs/*.md docs/pictures/*.png; do place 644 "$document" "$doc/$document"; done
   place 755 recover.sh /usr/share/coffer/recover.sh
   place 755 coffer-gc.sh /usr/share/coffer/coffer-gc.sh
   ;;

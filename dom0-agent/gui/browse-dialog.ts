@@ -112,7 +112,8 @@ class BrowseDialog {
         : fill(_('Backups here: {n}, the newest is {name}.'), {
             ...{ n: backups.length, name: backups[0]?.name ?? '' },
           });
-    this.#where.label = [location, free, held].filter((text) => text !== '').join('\n');
+    const none = directories.length === 0 ? _('There are no directories in it.') : '';
+    this.#where.label = [location, free, held, none].filter((text) => text !== '').join('\n');
     this.#store.clear();
     for (const name of directories) this.#store.set(this.#store.append(), [0], [name]);
     this.#setReady(true);

@@ -118,7 +118,7 @@ export class Desktop implements AsyncDisposable {
     for (;;) {
       const all = await this.look();
       // During a change of pages, the old and the new page may have the same access key.
-      const fault = faultIn(all, this.#scale);
+      const fault = faultIn(all);
       if (isSo(all) && fault === undefined) return;
       if (Date.now() > until) throw new Error(fault ?? `${why}: there is ${shown(all)}`);
       await this.#session.ask({ ask: 'change' });
@@ -237,9 +237,10 @@ export class Desktop implements AsyncDisposable {
     if ((await this.#session.ask({ ask: 'act' })) !== true) throw new Error('nothing to act on');
   }
 
-  /** Takes a picture of the screen. */
+  /** Takes a picture of the window. */
   async takePicture(file: string): Promise<void> {
-    const [width, height] = [SCREEN.width * this.#scale, SCREEN.height * this.#scale];
+    const { size } = await this.find('a window', ({ role }) => role === 'frame');
+    const [width = 0, height = 0] = size.map((each) => each * this.#scale);
     const isTaken = await this.#session.ask({ ask: 'picture', file, width, height });
     if (isTaken !== true) throw new Error(`no picture: ${file}`);
   }
@@ -251,10 +252,8 @@ export class Desktop implements AsyncDisposable {
 }
 
 /** What no window may have: the first fault, in a sentence. */
-function faultIn(all: readonly Seen[], scale: number): string | undefined {
-  return (
-    sharedLetter(all) ?? all.map((each) => faultOf(each, scale)).find((each) => each !== undefined)
-  );
+function faultIn(all: readonly Seen[]): string | undefined {
+  return sharedLetter(all) ?? all.map(faultOf).find((each) => each !== undefined);
 }
 
 /** What people operate. */
@@ -262,9 +261,9 @@ const CONTROL = /button|check box|combo box|entry|text|spin/;
 /** What is in a combo box, which has a name and is disabled as a whole. */
 const INNER = 'toggle button';
 
-function faultOf({ role, size, ...seen }: Seen, scale: number): string | undefined {
+function faultOf({ role, size, ...seen }: Seen): string | undefined {
   const [width = 0, height = 0] = size;
-  if (width > SCREEN.width * scale || height > SCREEN.height * scale) {
+  if (width > SCREEN.width || height > SCREEN.height) {
     return `the ${role} ${seen.name} is too large: ${width} × ${height}`;
   }
   if (!CONTROL.test(role) || role === INNER) return undefined;

@@ -12,7 +12,7 @@ export interface Seen {
   readonly isEnabled: boolean;
   /** If it is disabled: the sentence that says why. */
   readonly why: string;
-  /** The width and height of a window; empty for everything else. */
+  /** The width and height of a window, whatever the scale of the screen; empty for everything else. */
   readonly size: readonly number[];
   readonly isChecked: boolean;
   readonly isFocused: boolean;

@@ -106,6 +106,7 @@ describe('in an empty root directory,', () => {
     using root = new Root();
     root.rpm('--install', dom0);
     const documents = readdirSync(path.join(repository, 'docs')).filter((f) => f.endsWith('.md'));
+    const pictures = readdirSync(path.join(repository, 'docs/pictures'));
     const doc = '/usr/share/doc/qubes-coffer-dom0';
     expect(withoutCommonDirectories(root.list())).toEqual(
       [
@@ -139,6 +140,8 @@ describe('in an empty root directory,', () => {
         `drwxr-xr-x root root ${doc}`,
         `drwxr-xr-x root root ${doc}/docs`,
         ...documents.map((file) => `-rw-r--r-- root root ${doc}/docs/${file}`),
+        `drwxr-xr-x root root ${doc}/docs/pictures`,
+        ...pictures.map((file) => `-rw-r--r-- root root ${doc}/docs/pictures/${file}`),
         ...['CHANGELOG.md', 'README.md', 'SECURITY.md', 'example-profile.conf'].map(
           (file) => `-rw-r--r-- root root ${doc}/${file}`,
         ),

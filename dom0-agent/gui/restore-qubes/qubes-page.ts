@@ -158,7 +158,7 @@ function rowsOf({ qubes, dom0Home, dom0Paths }: BackupContents): ContainedQube[]
   const remarks = [
     ...(dom0Home === null
       ? []
-      : [_('Its home is restored to a new directory in the home here: nothing is overwritten.')]),
+      : [_("Its home is restored to a new directory in dom0's home: nothing is overwritten.")]),
     ...(dom0Paths === null ? [] : [configurationSentence(dom0Paths)]),
   ];
   const used = (dom0Home?.used ?? 0) + (dom0Paths?.used ?? 0);
@@ -168,7 +168,7 @@ function rowsOf({ qubes, dom0Home, dom0Paths }: BackupContents): ContainedQube[]
 
 function configurationSentence({ paths }: Dom0Paths): string {
   const sentence = _(
-    'Its configuration is restored to a new directory in the home here, for you to compare: {paths}.',
+    "Its configuration is restored to a new directory in dom0's home, for you to compare: {paths}.",
   );
   return fill(sentence, { paths: paths.join(', ') });
 }
