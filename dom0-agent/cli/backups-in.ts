@@ -45,6 +45,8 @@ export interface FoundBackup {
   readonly kind: 'backup' | 'data' | 'pack' | 'unfinished';
   /** Whether its format is known, but the passphrase does not open it. */
   readonly isLocked: boolean;
+  /** Whether it cannot be opened because it is damaged or cut short. */
+  readonly isDamaged: boolean;
   /** Why it was not opened, for people. */
   readonly problem: string | undefined;
 }
@@ -54,7 +56,7 @@ type Found = Omit<FoundBackup, 'untrustedName' | 'name' | 'size' | 'created'>;
 
 const NOTHING: Found = {
   ...{ format: undefined, backupId: undefined, contents: undefined, inSeries: undefined },
-  ...{ lost: [], kind: 'backup', isLocked: false, problem: undefined },
+  ...{ lost: [], kind: 'backup', isLocked: false, isDamaged: false, problem: undefined },
 };
 
 /**
@@ -89,11 +91,13 @@ export async function backupsIn(
     if (byName === undefined && found.format === undefined) others.push(name);
     else backups.push({ ...found, untrustedName, name, size, created });
   }
-  const present = new Set(backups.map(({ backupId }) => backupId));
+  // From one that cannot be opened, nothing can be restored.
+  const usable = backups.filter(({ isDamaged }) => !isDamaged);
+  const present = new Set(usable.map(({ backupId }) => backupId));
   return { backups: await withLost(backups, present), others };
 }
 
-/** Adds the VMs that are partly lost; they are only looked for where a file is missing. */
+/** Adds the VMs that are partly lost; they are only looked for where a file is missing or cannot be opened. */
 async function withLost(
   backups: readonly FoundBackup[],
   present: ReadonlySet<string | undefined>,
@@ -205,7 +209,8 @@ class Looking implements AsyncDisposable {
     } catch (error) {
       this.#signal.throwIfAborted();
       const isLocked = error instanceof WrongPassphraseError;
-      return { ...found, isLocked, problem: problemOf(error) };
+      const isDamaged = error instanceof DamagedError;
+      return { ...found, isLocked, isDamaged, problem: problemOf(error) };
     } finally {
       copy.fill(0);
     }

@@ -230,7 +230,7 @@ describe('coffer, before a backup continues a series,', () => {
     expect(newest()).toBe(2);
   });
 
-  it('lists the VMs that are lost with a missing file, unless a pack replaces it', async () => {
+  it('lists the VMs that are lost with a file that is missing or cut short, unless a pack replaces it', async () => {
     const box = await Box.full();
     const first = box.goOn();
     await change(box, 'work', 3_000_000);
@@ -245,6 +245,8 @@ describe('coffer, before a backup continues a series,', () => {
     const copy = join(box.directory, 'copy');
     cpSync(box.fileOf(first), copy);
     rmSync(box.fileOf(first));
+    expect(lost()).toEqual([['vault']]);
+    writeFileSync(box.fileOf(first), readFileSync(copy).subarray(0, -20_000));
     expect(lost()).toEqual([['vault']]);
     cpSync(copy, box.fileOf(first));
     expect(lost()).toEqual([[]]);
