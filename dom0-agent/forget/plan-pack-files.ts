@@ -1,3 +1,4 @@
+import { lengthInTar } from '../archive/coffer1/manifest.ts';
 import type { PartOf } from './plan-packs.ts';
 import type { PrunedFile } from './plan-prune.ts';
 import { GiB, MiB } from '../../shared/sizes.ts';
@@ -42,7 +43,7 @@ function cut(parts: PackParts, limit: number): PackParts[] {
   let bytes = Infinity;
   for (const part of parts) {
     // Each part also needs some bytes in the table, and 16 for the id of each chunk.
-    const taken = part.bytes + 1024;
+    const taken = mostOf(part) + 1024;
     if (bytes + taken > limit) {
       packs.push([]);
       bytes = 0;
@@ -51,4 +52,9 @@ function cut(parts: PackParts, limit: number): PackParts[] {
     bytes += taken;
   }
   return packs;
+}
+
+/** How many bytes a part takes at most: what is left of a trimmed one may be all that did not compress. */
+function mostOf({ file, row, isTrimmed, bytes }: PartOf<PrunedFile>): number {
+  return isTrimmed ? lengthInTar(file.offsets.table.at(row).size) : bytes;
 }

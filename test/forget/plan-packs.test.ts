@@ -3,9 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { bits, countBits } from '../../dom0-agent/archive/coffer1/chunk-mask.ts';
 import { NeededChunks } from '../../dom0-agent/archive/coffer1/needed-chunks.ts';
 import { type PartsFile, planPacks } from '../../dom0-agent/forget/plan-packs.ts';
+import { packFiles } from '../../dom0-agent/forget/plan-pack-files.ts';
+import type { PrunedFile } from '../../dom0-agent/forget/plan-prune.ts';
 import { PartsTable } from '../../dom0-agent/archive/coffer1/parts-table.ts';
 import { type Run, Runs } from '../../dom0-agent/archive/coffer1/runs.ts';
 import { DamagedError } from '../../shared/errors.ts';
+import { MiB } from '../../shared/sizes.ts';
 
 /** The fields of a map that matter here. */
 function mapOf(backups: readonly string[], ...all: Omit<Run, 'first'>[]) {
@@ -265,5 +268,31 @@ describe('the plan of packs', () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe('the files of packs', () => {
+  it('stay below the largest file that the storage takes, also if what is left of a part hardly compresses', () => {
+    const header = {
+      compressionFilter: 'zstd',
+      encrypted: true,
+      grain: 2 ** 17,
+      partSize: 4 * MiB,
+    };
+    const file = {
+      stored: { file: { opened: { header } } },
+      offsets: { table: { at: () => ({ size: 4 * MiB }) } },
+    } as unknown as PrunedFile;
+    const parts = Array.from({ length: 10 }, (_, row) => ({
+      ...{ file, row, bornIn: 'a', number: row, live: 1, isTrimmed: true, bytes: 1000 },
+    }));
+    const packs = packFiles(parts, 10 * MiB);
+    expect(packs.map((pack) => pack.length)).toEqual([2, 2, 2, 2, 2]);
+    expect(
+      packFiles(
+        parts.map((part) => ({ ...part, isTrimmed: false })),
+        10 * MiB,
+      ),
+    ).toHaveLength(1);
   });
 });
