@@ -1,4 +1,5 @@
 import { MOST_CHUNKS, MOST_CHUNKS_IN_PART } from './coffer1-header.ts';
+import { MOST_PARTS } from './parts-table.ts';
 import { MOST_BACKUPS, type Run, Runs, continues } from './runs.ts';
 import { NUMBER, WORD, textLines, textPieces, invalid } from './text-lines.ts';
 
@@ -141,7 +142,7 @@ class MapParser {
     const [first = 0, count = 0, backup = 0, part = 0, offset = 0] = match.slice(1).map(Number);
     const run = { first, count, backup, part, offset };
     const last = this.#last;
-    if (count < 1 || offset + count > MOST_CHUNKS_IN_PART || part >= 2 ** 32) return false;
+    if (count < 1 || offset + count > MOST_CHUNKS_IN_PART || part >= MOST_PARTS) return false;
     if (first + count > this.#chunksInVolume) return false;
     if (last !== undefined && (first < last.first + last.count || continues(last, run))) {
       return false;

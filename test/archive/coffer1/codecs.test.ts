@@ -24,6 +24,7 @@ import {
   formatPartsTable,
   parsePartsTable,
 } from '../../../dom0-agent/archive/coffer1/parts-table-text.ts';
+import { NeededChunks } from '../../../dom0-agent/archive/coffer1/needed-chunks.ts';
 import { type Run, Runs } from '../../../dom0-agent/archive/coffer1/runs.ts';
 import {
   type VolumeMap,
@@ -157,6 +158,24 @@ describe('a map', () => {
         expect({ ...read, runs: 0 }).toEqual({ ...each, runs: 0 });
       }),
     );
+  });
+
+  it('is refused if it names a part that no file can have, for whose number there would be no room', async () => {
+    const naming = (part: number): Buffer => {
+      const runs = new Runs();
+      runs.add({ first: 0, count: 1, backup: 0, part, offset: 0 });
+      return textOf({
+        ...{ path: 'vm5/private.img', size: GRAIN, grain: GRAIN, domain: 'd', origin: 'd', runs },
+        ...{ backups: ['0'.repeat(32)], chunks: 1, digest: '0'.repeat(64) },
+      });
+    };
+    const largest = await parse(naming(2 ** 23 - 1));
+    const needed = new NeededChunks();
+    needed.add(largest);
+    expect([...needed.parts()]).toHaveLength(1);
+    for (const part of [2 ** 23, 2 ** 32 - 1]) {
+      await expect(parse(naming(part))).rejects.toThrow(DamagedError);
+    }
   });
 
   it('is refused in any form but the one that coffer writes', async () => {
