@@ -5,7 +5,7 @@ import { ByteReader } from '../../../shared/byte-reader.ts';
 import { isZero } from '../../../shared/sparse-data.ts';
 import { BLOCK, END_OF_TAR, paddingOf } from '../../../shared/tar-block.ts';
 import { partName } from '../parts/part-name.ts';
-import { encodeHeader, parseSize } from '../tar/header-block.ts';
+import { parseSize, plainHeader } from '../tar/header-block.ts';
 import { type BehindEnd, EXAMINED_AFTER_END, OuterTarReader } from '../tar/outer-reader.ts';
 import { LARGEST_MANIFEST, MANIFEST_PATH } from './manifest.ts';
 import { MOST_PARTS } from './parts-table.ts';
@@ -101,7 +101,7 @@ async function isHeaderFor(untrustedBlock: Buffer, room: number): Promise<boolea
   const size = parseSize(untrustedBlock);
   if (size === undefined || size > LARGEST_MANIFEST) return false;
   if (size + paddingOf(size) !== room) return false;
-  return (await encodeHeader(MANIFEST_NAME, size)).equals(untrustedBlock);
+  return (await plainHeader(MANIFEST_NAME, size)).equals(untrustedBlock);
 }
 
 async function readRange(input: ByteSource, from: number, to: number): Promise<Buffer> {

@@ -4,7 +4,7 @@ import { isZero } from '../../../shared/sparse-data.ts';
 import { paddingOf } from '../../../shared/tar-block.ts';
 import type { BufferPool } from '../parts/buffer-pool.ts';
 import { DamagedPartError, type PartName } from '../parts/part-name.ts';
-import { encodeHeader } from '../tar/header-block.ts';
+import { plainHeader } from '../tar/header-block.ts';
 import { type StoredMember, membersPool, parseMac } from './member-reader.ts';
 import type { Cut } from './coffer1-header.ts';
 import { MAC_LENGTH } from './seal-member.ts';
@@ -70,7 +70,7 @@ export class KnownMembers implements AsyncDisposable {
   }
 
   async #isHeader(name: string, size: number): Promise<boolean> {
-    const header = await encodeHeader(name, size);
+    const header = await plainHeader(name, size);
     return (await this.#bytes.exact(header.length)).equals(header);
   }
 

@@ -1,6 +1,6 @@
 import type { ByteSink } from '../../../shared/byte-streams.ts';
 import { BLOCK, paddingOf } from '../../../shared/tar-block.ts';
-import { encodeHeader } from '../tar/header-block.ts';
+import { plainHeader } from '../tar/header-block.ts';
 import { OuterTarWriter } from '../tar/outer-writer.ts';
 import { HEADER_NAME } from '../untrusted-header.ts';
 import type { ManifestMember } from './manifest.ts';
@@ -79,9 +79,9 @@ export class CopyingWriter extends MemberWriter {
   /** Copies a member of `size` bytes and its MAC as they are: only the name in the tar changes. */
   async copy(name: string, size: number, { fileName, offset }: MemberPlace): Promise<void> {
     const content = size + paddingOf(size);
-    await this.#output.write(await encodeHeader(name, size));
+    await this.#output.write(await plainHeader(name, size));
     await this.#output.copy(fileName, offset + BLOCK, content);
-    await this.#output.write(await encodeHeader(`${name}.hmac`, MAC_LENGTH + 1));
+    await this.#output.write(await plainHeader(`${name}.hmac`, MAC_LENGTH + 1));
     const mac = offset + BLOCK + content + BLOCK;
     await this.#output.copy(fileName, mac, MAC_LENGTH + 1 + paddingOf(MAC_LENGTH + 1));
   }

@@ -30,6 +30,27 @@ export async function encodeHeader(...header: Parameters<typeof writtenHeader>):
   return Buffer.concat(blocks);
 }
 
+/** The header of a plain file with a short name and less than 8 GiB: the same bytes as `encodeHeader`, in less time. */
+export async function plainHeader(name: string, size: number): Promise<Buffer> {
+  if (name.length > LONGEST_NAME || size > LARGEST_OCTAL) return await encodeHeader(name, size);
+  const block = Buffer.from(await (template ??= encodeHeader('', 0)));
+  block.write(name, 'latin1');
+  block.write(octal(size, SIZE_DIGITS), SIZE_AT, 'latin1');
+  block.write(octal(checksum(block), CHECKSUM_DIGITS), CHECKSUM_AT, 'latin1');
+  return block;
+}
+
+/** The header of a file without a name and without data: all others differ from it in three fields. */
+let template: Promise<Buffer> | undefined;
+
+const [SIZE_AT, SIZE_DIGITS] = [124, 11];
+const [CHECKSUM_AT, CHECKSUM_DIGITS] = [148, 6];
+const LARGEST_OCTAL = 8 ** SIZE_DIGITS - 1;
+
+function octal(number: number, digits: number): string {
+  return number.toString(8).padStart(digits, '0');
+}
+
 function readFrom(tar: ReturnType<typeof pack>): Buffer | null {
   return tar.read() as Buffer | null;
 }

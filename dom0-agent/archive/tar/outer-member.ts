@@ -2,7 +2,7 @@ import { DamagedError } from '../../../shared/errors.ts';
 import { KiB, formatSize } from '../../../shared/sizes.ts';
 import { isZero } from '../../../shared/sparse-data.ts';
 import { BLOCK } from '../../../shared/tar-block.ts';
-import { LONGEST_NAME, encodeHeader } from './header-block.ts';
+import { LONGEST_NAME, plainHeader } from './header-block.ts';
 import type { UntrustedEntry } from './outer-extraction.ts';
 
 /** The pax headers of official backups contain three timestamps. */
@@ -91,7 +91,7 @@ export async function isCanonical(
   { name, size }: OuterMember,
 ): Promise<boolean> {
   if (untrustedGap.length !== padding + BLOCK || name.length > LONGEST_NAME) return false;
-  const header = await encodeHeader(name, size);
+  const header = await plainHeader(name, size);
   return isZero(untrustedGap.subarray(0, padding)) && untrustedGap.subarray(padding).equals(header);
 }
 
