@@ -8,7 +8,8 @@ const INTERVAL = 16 * MiB;
 const MOST_HEAP_GROWTH = 8 * MiB;
 const MOST_BUFFER_GROWTH = 24 * MiB;
 
-type Collect = (options: { type: 'minor' | 'major' }) => void;
+/** Without options, a major collection. */
+type Collect = (options?: { type: 'minor' }) => void;
 
 let collect: Collect | undefined;
 let bytesSince = 0;
@@ -32,7 +33,7 @@ export function noteBuffer(bytes: number): void {
     now.used_heap_size > heap + MOST_HEAP_GROWTH ||
     now.external_memory > buffers + MOST_BUFFER_GROWTH;
   if (!hasGrown) return;
-  collect({ type: 'major' });
+  collect();
   const after = getHeapStatistics();
   [heap, buffers] = [after.used_heap_size, after.external_memory];
 }

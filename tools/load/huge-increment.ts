@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { scryptCost } from '../../dom0-agent/archive/scrypt-cost.ts';
-import { ID_LENGTH } from '../../dom0-agent/archive/coffer1/chunk-ids.ts';
+import { ChunkIds, ID_LENGTH } from '../../dom0-agent/archive/coffer1/chunk-ids.ts';
 import type { EarlierFile } from '../../dom0-agent/archive/coffer1/earlier-files.ts';
 import { PartsTable } from '../../dom0-agent/archive/coffer1/parts-table.ts';
 import { Runs } from '../../dom0-agent/archive/coffer1/runs.ts';
@@ -15,6 +15,7 @@ import { descriptorsOf, peakOf } from './observe.ts';
 const KiB = 2 ** 10;
 const GRAIN = 128 * KiB;
 const IN_PART = 32;
+const IDS_AT_ONCE = 2 ** 13;
 const NEVER = new AbortController().signal;
 const PATH = 'vm1/private.img';
 const VOLUME = { path: PATH, domain: PATH, origin: PATH };
@@ -26,7 +27,7 @@ const VOLUME = { path: PATH, domain: PATH, origin: PATH };
 export async function hugeIncrement(chunks: number, step: number): Promise<Row> {
   const last = firstFile(Buffer.from('correct horse'), scryptCost(14));
   const options = {
-    ...nextAfter(last, chunks),
+    ...(await nextAfter(last, chunks)),
     encrypted: true,
     compressionFilter: 'zstd' as const,
     cut: { grain: GRAIN, partSize: IN_PART * GRAIN },
@@ -46,7 +47,8 @@ export async function hugeIncrement(chunks: number, step: number): Promise<Row> 
 }
 
 /** A file that continues from one with all chunks of the volume, part after part. */
-function nextAfter({ series, backupId }: NextFile, chunks: number): NextFile {
+async function nextAfter({ series, backupId }: NextFile, chunks: number): Promise<NextFile> {
+  const digest = new ChunkIds(series.key, PATH);
   const table = new PartsTable();
   const runs = new Runs();
   for (let first = 0, part = 0; first < chunks; first += IN_PART, part++) {
@@ -54,10 +56,13 @@ function nextAfter({ series, backupId }: NextFile, chunks: number): NextFile {
     table.add({ size: count * GRAIN, chunks: count, domain: PATH });
     runs.add({ first, count, backup: 0, part, offset: 0 });
   }
+  for (let first = 0; first < chunks; first += IDS_AT_ONCE) {
+    digest.add(first, await idsFrom(first, Math.min(IDS_AT_ONCE, chunks - first)));
+  }
   const earlier: EarlierFile = { backupId, table, ids: (first, count) => idsFrom(first, count) };
   const map: VolumeMap = {
     ...{ ...VOLUME, size: chunks * GRAIN, grain: GRAIN, backups: [backupId], runs, chunks },
-    digest: '0'.repeat(64),
+    digest: digest.digest(),
   };
   return {
     ...{ series, backupId: newId(), sequence: 2, previous: { backupId, mac: '0'.repeat(128) } },
@@ -107,7 +112,7 @@ async function* changedContent(chunks: number, step: number): AsyncGenerator<Con
       if (left !== 0) throw new Error(`${left} chunks are neither changed nor unchanged`);
       return [];
     },
-    wrong: () => Promise.resolve(),
+    wrong: () => Promise.reject(new Error('what is known of the volume is not believed')),
   };
   yield { ...VOLUME, kind: 'volume', size, extents, changed, check, read };
 }

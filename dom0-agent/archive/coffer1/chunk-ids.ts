@@ -1,10 +1,13 @@
 import { createHmac } from 'node:crypto';
+import { noteBuffer } from '../../../shared/buffer-collection.ts';
 import { type SeriesKey, chunkKey, digestKey } from './series-key.ts';
 
 /** The length of a chunk's id in bytes. */
 export const ID_LENGTH = 16;
 /** The length in bytes of a chunk's entry in the digest: its number, and its id. */
 const ENTRY_LENGTH = 8 + ID_LENGTH;
+/** How many bytes of objects become garbage for each byte of ids, with large runs: buffers, runs, places. */
+const GARBAGE = 4;
 /** How many entries go into the digest at a time. */
 const ENTRIES = 64;
 
@@ -39,6 +42,7 @@ export class ChunkIds {
 
   /** Adds the chunks from number `first` on to the digest, as many as there are `ids`. */
   add(first: number, ids: Buffer): void {
+    noteBuffer(GARBAGE * ids.length);
     for (let at = 0; at < ids.length; at += ID_LENGTH) {
       const number = first + at / ID_LENGTH;
       const entry = this.#waiting * ENTRY_LENGTH;

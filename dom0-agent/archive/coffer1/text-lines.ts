@@ -1,6 +1,9 @@
+import { noteBuffer } from '../../../shared/buffer-collection.ts';
 import { DamagedError } from '../../../shared/errors.ts';
 import { linesIn } from '../../../shared/lines.ts';
 
+/** How many bytes of objects become garbage for each byte of text, or more: a map of a terabyte has megabytes. */
+const GARBAGE = 16;
 /** No line of a map or a table is longer, in characters. */
 const LONGEST_LINE = 1000;
 
@@ -30,7 +33,10 @@ export function textLines(
 }
 
 async function* latin1(pieces: AsyncIterable<Buffer>): AsyncGenerator<string, void, undefined> {
-  for await (const piece of pieces) yield piece.toString('latin1');
+  for await (const piece of pieces) {
+    noteBuffer(GARBAGE * piece.length);
+    yield piece.toString('latin1');
+  }
 }
 
 /** Lines, each with a line feed added, joined into pieces of about 64 KiB. */
@@ -39,6 +45,7 @@ export function* textPieces(lines: Iterable<string>): Generator<Buffer, void, un
   for (const line of lines) {
     text += `${line}\n`;
     if (text.length < 64 * 1024) continue;
+    noteBuffer(GARBAGE * text.length);
     yield Buffer.from(text, 'latin1');
     text = '';
   }
