@@ -101,7 +101,7 @@ describe.each(['coffer-1', 'qubes-4'])('a damaged backup in the format %s', (for
     const run = box.coffer(restore);
     expect(run).toMatchObject({ status: 3 });
     expect(run.stderr).toMatch(
-      /^coffer: work: its private volume is damaged \(part \d+\): nothing was restored.*by name/,
+      /^coffer: work: its private volume is damaged \(part \d+\): nothing was restored.*by name/m,
     );
     expect(box.state).toBe(before);
     const kept = box.coffer([...restore, '--keep-failed']);
