@@ -109,7 +109,7 @@ function* withDigest(text: Iterable<Buffer>): Generator<Buffer, void, undefined>
   yield Buffer.from(`sha256 ${hash.digest('hex')}\n`);
 }
 
-/** The text without that line, which earlier versions did not write. Throws DamagedError at the end if it is wrong. */
+/** The text without that line. Throws DamagedError at the end if it is missing or wrong. */
 async function* verified(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
   const hash = createHash('sha256');
   let last = Buffer.alloc(0);
@@ -121,8 +121,7 @@ async function* verified(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, 
     yield text;
   }
   const digest = DIGEST_LINE.exec(last.toString('latin1'))?.[1];
-  if (digest === undefined) yield last;
-  else if (digest !== hash.digest('hex')) throw new DamagedError('a record of dom0 is damaged');
+  if (digest !== hash.digest('hex')) throw new DamagedError('a record of dom0 is damaged');
 }
 
 async function readAt(path: string, first: number, count: number): Promise<Buffer> {
