@@ -19,6 +19,7 @@ import { CommandReport } from './command-report.ts';
 import { countOf } from './count-of.ts';
 import { aboutField } from './error-field.ts';
 import { openSystem } from './open-system.ts';
+import { pathThrough } from '../transport/location.ts';
 import { type PruneFlags, hasRules, rulesOf } from './prune-options.ts';
 import { notePrune, requireKnownFiles, stateOf } from './prune-state.ts';
 import { obtainAhead } from './passphrase-of-profile.ts';
@@ -75,10 +76,10 @@ export async function pruneCommand(
 function keepAll(
   profile: string,
   directory: string,
-  { destVm = 'dom0' }: PruneFlags,
+  { destVm = 'dom0', through }: PruneFlags,
   report: CommandReport,
 ): number {
-  const location = `${destVm}:${directory}`;
+  const location = `${destVm}:${pathThrough(directory, through)}`;
   report.say(`The profile ${profile} has no rules, such as keep-daily: everything is kept.`);
   const plan = { verdicts: [], going: [], goingBytes: 0, packedBytes: 0 };
   report.result({

@@ -161,6 +161,14 @@ describe('coffer prune --profile', () => {
     expect(pruned.status).toBe(0);
     expect(readdirSync(box.backups)).toHaveLength(1);
   });
+
+  it('names the command that gives access to the place, also if it has no rules', async () => {
+    const box = await boxWithProfile(['vm = work', 'through = coffer-ssh -p 2222']);
+    const [result = ''] = prune(box, '--json').stdout.trim().split('\n').slice(-1);
+    expect(JSON.parse(result)).toMatchObject({
+      location: expect.stringMatching(/^usb:.*backups \(through coffer-ssh\)$/) as string,
+    });
+  });
 });
 
 describe('the passphrase of an official profile', () => {
