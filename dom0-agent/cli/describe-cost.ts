@@ -9,7 +9,11 @@ import { formatEstimate } from './durations.ts';
  */
 export function describeCost({ mostRead, mostSeconds, last }: BackupCost, all: number): string {
   return [
-    ...(mostRead < all ? [`At most ${formatSize(mostRead)} of the data has to be read.`] : []),
+    ...(mostRead < all
+      ? [
+          `At most ${formatSize(mostRead)} of the data has to be read, unless the storage has lost any of it.`,
+        ]
+      : []),
     ...(mostSeconds === undefined || mostRead === 0 ? [] : [describeTime(mostSeconds)]),
     ...(last === undefined ? [] : [describeLast(last)]),
   ].join(' ');

@@ -75,7 +75,14 @@ function sizeSentences({
 function costSentences({ mostRead, mostSeconds, lastEffort }: BackupPlan, data: number): string[] {
   const most = { size: sizeText(mostRead) };
   return [
-    ...(mostRead < data ? [fill(_('At most {size} of the data has to be read.'), most)] : []),
+    ...(mostRead < data
+      ? [
+          fill(
+            _('At most {size} of the data has to be read, unless the storage has lost any of it.'),
+            most,
+          ),
+        ]
+      : []),
     ...(mostSeconds === null || mostRead === 0
       ? []
       : [
