@@ -4,6 +4,7 @@ import type { SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import type { Listing } from '../transport/storage.ts';
 import type { AdoptFlags } from './adopt.ts';
+import { shortSeriesId } from '../backup/series-card.ts';
 import { CommandReport } from './command-report.ts';
 import { aboutField } from './error-field.ts';
 import { openSystem } from './open-system.ts';
@@ -51,8 +52,11 @@ export async function passphraseCommand(
     await store.save({ ...state, head });
   };
   await store.whileLocked(location, action, { onWait, signal });
+  // The other series there keep their passphrases.
+  const which =
+    known.length === 1 ? '' : ` that continue the series ${shortSeriesId(series.seriesId)}`;
   report.say(
-    `From now on, backups to ${location} have the new passphrase. Those that are there still open with the old one, and anyone ` +
+    `From now on, backups to ${location}${which} have the new passphrase. Those that are there still open with the old one, and anyone ` +
       'who has one of them and knows the old passphrase can open the later ones as well. To prevent that, begin a ' +
       'new series with another key: coffer backup --new-series.',
   );

@@ -59,6 +59,27 @@ describe('coffer passphrase', () => {
     expect(box.coffer(all)).toMatchObject({ status: 0 });
   });
 
+  it('says of which series, if there are several in the place', async () => {
+    const { box, other } = await prepared();
+    const one = change(box, box.passphraseFile, other).stdout;
+    expect(one).toMatch(/^From now on, backups to usb:\S+ have the new passphrase\./m);
+    const words = [
+      'backup',
+      '-d',
+      'usb',
+      '-p',
+      box.passphraseFile,
+      '-y',
+      '--new-series',
+      'backups',
+    ];
+    expect(box.loud(words)).toMatchObject({ status: 0 });
+    const short = wrappingOf(box, newest(box))[3]?.slice(0, 8) ?? '';
+    expect(change(box, box.passphraseFile, other).stdout).toContain(
+      ` that continue the series ${short} have the new passphrase.`,
+    );
+  });
+
   it('is effective in an adopted series: the passphrase of the newest backup is needed', async () => {
     const { box, other } = await prepared();
     expect(change(box, box.passphraseFile, other, '--json').status).toBe(0);
