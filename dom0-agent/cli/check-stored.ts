@@ -1,7 +1,7 @@
-import { CofferError, DamagedError, RefusedError } from '../../shared/errors.ts';
+import { CofferError, DamagedError, RefusedError, StorageError } from '../../shared/errors.ts';
 import type { BackupCheck } from '../backup/backup-record.ts';
 import { type NewFile, readBack } from '../backup/read-back.ts';
-import type { Storage } from '../transport/storage.ts';
+import type { Storage, StoredFiles } from '../transport/storage.ts';
 import type { Confirmation } from './progress.ts';
 import type { BackupContext } from './propose-backup.ts';
 
@@ -20,10 +20,12 @@ export type StoredCheck = (
  * the backup.
  *
  * @param files the backup's own file first, then those that it needs and that were never read back
+ * @param earlier the names of those that it may need: another user or machine may have deleted them meanwhile
  */
 export async function checkStored(
   storage: Storage,
   files: readonly NewFile[],
+  earlier: readonly string[],
   { request: { flags, location: directory }, report, signal }: BackupContext,
 ): Promise<StoredCheck> {
   const checks = new Map<string, BackupCheck>();
@@ -48,6 +50,7 @@ export async function checkStored(
       read += file.stored.bytes;
       report.progress(name, read - report.read);
     }
+    for (const fileName of earlier) await requireThere(directoryThere, fileName);
     return { result: 'verified', checks };
   } catch (error) {
     if (!(error instanceof CofferError)) throw error;
@@ -59,8 +62,27 @@ export async function checkStored(
   }
 }
 
+/** Throws GoneError if the storage no longer has this file. */
+async function requireThere(directory: StoredFiles, fileName: string): Promise<void> {
+  try {
+    await directory.open(fileName);
+  } catch (error) {
+    if (error instanceof RefusedError) throw new GoneError(fileName, { cause: error });
+    throw error;
+  }
+}
+
+/** A file that a backup may need was deleted while the backup was made. The message is its name. */
+class GoneError extends StorageError {}
+
 /** A sentence for the user. If the storage does not allow reading, this is not a failure, and --no-check avoids it. */
 export function describeUnread({ location }: { readonly location: string }, error: Error): string {
+  if (error instanceof GoneError) {
+    return (
+      `the backup is stored in ${location}, but a file that it may need was deleted meanwhile: ${error.message}; ` +
+      'the next backup stores again what is missing'
+    );
+  }
   const advice = error instanceof RefusedError ? '; --no-check skips this' : '';
   return `the backup is stored in ${location}, but it could not be read back: ${error.message}${advice}`;
 }

@@ -85,3 +85,16 @@ export function uncheckedData(
     written: { key: file.series.key, name: { backupId, mac } },
   }));
 }
+
+/**
+ * The names of the files in which the data that a backup refers to may be: those where it was first stored, and packs.
+ *
+ * @param needs the ids of the files that it refers to
+ */
+export function filesNeeded({ state, lost }: SeriesBackup, needs: readonly string[]): string[] {
+  if (needs.length === 0) return [];
+  const known = (state?.files ?? []).filter((file) => !lost.includes(file));
+  return known
+    .filter(({ kind, backupId }) => kind === 'pack' || needs.includes(backupId))
+    .map(({ fileName }) => fileName);
+}

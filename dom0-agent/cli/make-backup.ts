@@ -15,7 +15,7 @@ import type { PlannedRequest } from './plan-request.ts';
 import { type StoredCheck, checkStored, describeUnread } from './check-stored.ts';
 import { isLong } from './data-limits.ts';
 import { orForgottenDirectory } from './destination.ts';
-import { uncheckedData } from './keep-sent.ts';
+import { filesNeeded, uncheckedData } from './keep-sent.ts';
 import { confirm } from './questions.ts';
 import { noteForNext, noteForUser } from './note-made.ts';
 import { type Sent, changesSince, describeUnfinished, send } from './send-backup.ts';
@@ -121,7 +121,8 @@ function checkSent(
   const file = { fileName, stored, written: written && key && { key, name: written.name } };
   const unchecked =
     written && series ? uncheckedData(series, written.needs, destination.location) : [];
-  return checkStored(storage, [file, ...unchecked], context);
+  const earlier = written && series ? filesNeeded(series, written.needs) : [];
+  return checkStored(storage, [file, ...unchecked], earlier, context);
 }
 
 /** Stores recover.sh and its instructions beside the backup, if the user wants them. */

@@ -86,6 +86,21 @@ describe('a backup of a series', () => {
     );
   });
 
+  it('does not count as checked if a file that it needs was deleted while it was made', async () => {
+    const box = await Box.full();
+    backUp(box);
+    const first = newest(box);
+    const pruned = backUp(box, ['--json'], agentThat('Fetch', `fs.rmSync('backups/${first}');`, 2));
+    expect(pruned.status).toBe(4);
+    expect(lastEvent(pruned.stdout)).toMatchObject({ ok: false, checked: false });
+    expect(pruned.stderr.replace(/\s+/g, ' ')).toContain(
+      `a file that it may need was deleted meanwhile: ${first}`,
+    );
+    expect(backUp(box).status).toBe(0);
+    const verified = box.coffer(['verify', '-d', 'usb', ...box.secret, 'backups']);
+    expect(verified, verified.stderr).toMatchObject({ status: 0 });
+  });
+
   it('does not refer to a backup that was read back damaged', async () => {
     const box = await Box.full();
     backUp(box, [], agentThat('Fetch', SPOILS.flipped));
