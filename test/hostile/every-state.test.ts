@@ -221,11 +221,7 @@ describe('Browse: a VM that lists', () => {
         ['..', [badName(Buffer.from('..'))], /no proper name/],
         ['no name', [badName(Buffer.alloc(0))], /no proper name/],
         ['a zero byte', [badName(Buffer.from('a\0b'))], /no proper name/],
-        [
-          'a name of a megabyte, and hangs up',
-          [badName(Buffer.alloc(1_000_000, 'n')), { end: 0 }],
-          /closed/,
-        ],
+        ['a name of a megabyte', [badName(Buffer.alloc(1_000_000, 'n'))], /a name .* is too long/],
       ],
       async ([what, steps, text]) => expectDetected(await list(...steps), what, text),
     );
