@@ -33,7 +33,7 @@ export interface ManifestPlace {
  * afterwards. Throws DamagedError when there is none.
  */
 export async function findManifest(input: ByteSource, size: number): Promise<ManifestPlace> {
-  const place = (await searchEnd(input, size)) ?? (await walkToManifest(input));
+  const place = (await searchEnd(input, size)) ?? (await walkToManifest(input, size));
   if (place !== undefined) return place;
   throw new DamagedError(
     'the backup is incomplete: there is no manifest at its end, so it was cut short or never finished',
@@ -65,14 +65,17 @@ async function searchEnd(input: ByteSource, size: number): Promise<ManifestPlace
  * Goes from member to member, as something may follow the archive. Undefined when a member is damaged or missing, or
  * there are more than a manifest can list.
  */
-async function walkToManifest(input: ByteSource): Promise<ManifestPlace | undefined> {
+async function walkToManifest(
+  input: ByteSource,
+  sizeOfAll: number,
+): Promise<ManifestPlace | undefined> {
   await using tar = new OuterTarReader(input, { canonical: true });
   try {
     for (let count = 0; count <= MOST_MEMBERS; count++) {
       const member = await tar.next();
       if (member === undefined) return undefined;
       const { name, size, dataEnd } = member;
-      if (name === MANIFEST_NAME && size <= LARGEST_MANIFEST) {
+      if (name === MANIFEST_NAME && size <= LARGEST_MANIFEST && dataEnd <= sizeOfAll) {
         return { from: dataEnd - size - BLOCK, size };
       }
     }
