@@ -5,17 +5,11 @@ import type { Content } from '../archive/content.ts';
 import { volumePath } from '../contents/archived-files.ts';
 import { type Volume, volumeLabel } from '../qubes/qube.ts';
 import { type QubesSystem, SystemGoneError } from '../qubes/system.ts';
-import { type HomeRemarks, homeTar, pathsTar } from './home-tar.ts';
+import { contentOfDom0 } from './dom0-content.ts';
 import { type ArchiveLayout } from './backup-formats.ts';
 import type { MeasuredPlan } from './plan-home.ts';
 import { HeldVolumes } from './held-volumes.ts';
-import {
-  DOM0_PATHS,
-  emptyFile,
-  incompleteFile,
-  qubesXmlFile,
-  settingsOf,
-} from './settings-files.ts';
+import { emptyFile, incompleteFile, qubesXmlFile, settingsOf } from './settings-files.ts';
 import { domainOf, originOf } from './volume-identity.ts';
 import { type HeldSource, holdVolumeSource, type KnownChanges } from './volume-source.ts';
 import type { PlannedQube } from './plan-backup.ts';
@@ -34,8 +28,8 @@ export interface BackedUp {
   readonly failure?: string;
 }
 
-/** The same, for a VM that is being backed up. */
-type QubeRow = { -readonly [Key in keyof BackedUp]: BackedUp[Key] };
+/** The same, while it is being backed up. */
+export type QubeRow = { -readonly [Key in keyof BackedUp]: BackedUp[Key] };
 
 /** Where volumes are read from, and how. */
 export interface Reading {
@@ -261,38 +255,8 @@ export class BackupFiles implements AsyncDisposable {
     if (dom0Home === undefined && dom0Paths === undefined) return;
     const row: QubeRow = { name: 'dom0', size: undefined, used: 0, running: false };
     this.#ofDom0Rows.push(row);
-    if (dom0Home !== undefined) {
-      const path = this.#layout.homePath;
-      const remarks = this.#remarksOn('home', row);
-      yield this.#tree(path, homeTar(dom0Home.path, path, remarks, this.#signal), row);
-    }
-    if (dom0Paths !== undefined) {
-      const remarks = this.#remarksOn('configuration', row);
-      const tar = pathsTar(dom0Paths.paths, DOM0_PATHS, remarks, this.#signal);
-      yield this.#tree(DOM0_PATHS, tar, row);
-    }
+    yield* contentOfDom0(this.#plan, this.#layout, row, this.#report, this.#signal);
     this.#report.finished('dom0', row.failure);
-  }
-
-  #remarksOn(what: string, row: QubeRow): HomeRemarks {
-    this.#report.working('dom0', what);
-    return {
-      changed: (which) =>
-        this.#report.warning(`dom0's ${what} was changed while it was read: ${which}`),
-      unread: (which) => (row.failure = `not all of its ${what} could be read: ${which}`),
-    };
-  }
-
-  #tree(path: string, tar: AsyncIterable<Buffer>, row: QubeRow): Content {
-    const report = this.#report;
-    async function* counted(): AsyncGenerator<Buffer, void, undefined> {
-      for await (const chunk of tar) {
-        row.used += chunk.length;
-        report.progress('dom0', chunk.length);
-        yield chunk;
-      }
-    }
-    return { kind: 'tree', path, tar: counted() };
   }
 }
 

@@ -67,21 +67,22 @@ async function requireThere(directory: StoredFiles, fileName: string): Promise<v
   try {
     await directory.open(fileName);
   } catch (error) {
-    if (error instanceof RefusedError) throw new GoneError(fileName, { cause: error });
+    if (error instanceof RefusedError) throw new GoneError(fileName, error);
     throw error;
   }
 }
 
-/** A file that a backup may need was deleted while the backup was made. The message is its name. */
-class GoneError extends StorageError {}
+/** A file that a backup may need was deleted while the backup was made. */
+class GoneError extends StorageError {
+  constructor(fileName: string, cause: RefusedError) {
+    super(`a file that it may need was deleted meanwhile: ${fileName}`, { cause });
+  }
+}
 
 /** A sentence for the user. If the storage does not allow reading, this is not a failure, and --no-check avoids it. */
 export function describeUnread({ location }: { readonly location: string }, error: Error): string {
   if (error instanceof GoneError) {
-    return (
-      `the backup is stored in ${location}, but a file that it may need was deleted meanwhile: ${error.message}; ` +
-      'the next backup stores again what is missing'
-    );
+    return `the backup is stored in ${location}, but ${error.message}; the next backup stores again what is missing`;
   }
   const advice = error instanceof RefusedError ? '; --no-check skips this' : '';
   return `the backup is stored in ${location}, but it could not be read back: ${error.message}${advice}`;

@@ -30,7 +30,8 @@ const MOST_TOLD = 10;
 
 /**
  * Opens the backup that LOCATION names: a file, the newest one in a directory, or that of a date. Throws
- * WrongPassphraseError or DamagedError if none of its backups can be opened, RefusedError when there is none, or if it is older than `--at-least` allows, and what `openBackup` throws.
+ * WrongPassphraseError or DamagedError if none of its backups can be opened, RefusedError when there is none, or if it is
+ * older than `--at-least` allows, and what `openBackup` throws.
  */
 export async function openChosenBackup(
   opened: OpenedSystem,

@@ -1,33 +1,19 @@
 import { newId } from '../archive/coffer1/series.ts';
 import type { NamedFile } from '../archive/coffer1/manifest.ts';
-import type { LocatedPart } from '../archive/coffer1/located-parts.ts';
-import { authenticateParts } from '../archive/coffer1/open-parts.ts';
-import { storedParts } from '../archive/coffer1/planned-parts.ts';
-import {
-  type FileOfSeries,
-  openOfSeries,
-  openSeriesFile,
-} from '../archive/coffer1/open-series-file.ts';
+import type { FileOfSeries } from '../archive/coffer1/open-series-file.ts';
 import type { PartsFileOptions, WrittenParts } from '../archive/coffer1/parts-file.ts';
 import { writePack } from '../archive/coffer1/write-pack.ts';
-import { DamagedError, StorageError } from '../../shared/errors.ts';
+import { DamagedError } from '../../shared/errors.ts';
 import { timeInName } from '../../shared/local-time.ts';
-import { printable } from '../../shared/printable.ts';
 import { FetchedAssembly } from '../transport/fetched-assembly.ts';
 import { underNewName } from '../transport/new-name.ts';
 import { NotOfferedError } from '../transport/storage-errors.ts';
-import type {
-  Assembly,
-  DeletedBackup,
-  Listing,
-  Storage,
-  StoredFiles,
-} from '../transport/storage.ts';
+import type { Assembly, DeletedBackup, Storage, StoredFiles } from '../transport/storage.ts';
 import { forgetList, requireListable } from '../archive/coffer1/forget-list.ts';
 import { movingParts } from './moving-parts.ts';
+import { openReplacements } from './check-replacements.ts';
 import { type PackParts, packFiles } from './plan-pack-files.ts';
-import { planPacks } from './plan-packs.ts';
-import { type PrunePlan, type PrunedFile, prunedFile } from './plan-prune.ts';
+import type { PrunePlan, PrunedFile } from './plan-prune.ts';
 
 /** Where a series is stored. */
 export interface SeriesPlace {
@@ -100,14 +86,9 @@ export async function runPrune(
     last = { ...pack.name, sequence: last.sequence + 1 };
     made.push(pack);
   }
-  const packs = await orWithoutPacks(place, names, signal, async () => {
-    const opened = await openPacks(files, names, made, plan, signal);
-    await authenticateReplacements(plan, opened, files, progress);
-    const now = await storage.browse(directory, signal);
-    await requireNothingNew(plan, names, now, place, signal);
-    await requireAllThere(plan, opened, now);
-    return opened;
-  });
+  const packs = await orWithoutPacks(place, names, signal, () =>
+    openReplacements({ plan, place, names, made }, progress, signal),
+  );
   await progress.replaced({ packs, last });
   if (!deletes) {
     return { packs, last, deletions: [], list: await storeList(plan, place, now, signal) };
@@ -200,101 +181,6 @@ function packOptions(
     previous: { backupId: last.backupId, mac: last.mac },
     ...{ encrypted, compressionFilter, cut: { grain, partSize }, created: now },
   };
-}
-
-/** Opens the packs as the storage returns them. Throws StorageError if one is not the pack that was written. */
-async function openPacks(
-  files: StoredFiles,
-  names: readonly string[],
-  made: readonly WrittenParts[],
-  { series }: PrunePlan,
-  signal: AbortSignal,
-): Promise<PruneResult['packs']> {
-  const packs: PruneResult['packs'][number][] = [];
-  for (const [i, { name, table, ids }] of made.entries()) {
-    const untrustedName = names[i] ?? '';
-    const file = await openSeriesFile(await files.open(untrustedName), series.key, signal);
-    if (file.backupId !== name.backupId || file.manifestMac !== name.mac) {
-      throw new StorageError(`${untrustedName} is not what was stored: nothing was deleted`);
-    }
-    packs.push({ untrustedName, file, table, ids });
-  }
-  return packs;
-}
-
-/** Reads back all parts that replace others. Throws DamagedError when one is not authentic. */
-async function authenticateReplacements(
-  plan: PrunePlan,
-  packs: readonly FileOfSeries[],
-  directory: StoredFiles,
-  progress: PruneProgress,
-): Promise<void> {
-  const parts: LocatedPart[] = plan.replacing.map(({ file, row }) => ({
-    ...{ file: file.stored.file, parts: file.offsets, row },
-  }));
-  for (const { file } of packs) {
-    const offsets = await file.parts();
-    for (let row = 0; row < offsets.table.length; row++) parts.push({ file, parts: offsets, row });
-    // What has not been read yet: the ids of its chunks.
-    await authenticateParts(file.storedRest(), file.opened.key);
-  }
-  const [first] = parts;
-  if (first === undefined) return;
-  const total = parts.reduce((sum, { parts: { table }, row }) => sum + table.at(row).size, 0);
-  let checked = 0;
-  async function* told() {
-    for await (const member of storedParts(() => parts, directory)) {
-      checked += member.size;
-      progress.checked(checked, total);
-      yield member;
-    }
-  }
-  await authenticateParts(told(), first.file.opened.key);
-}
-
-/**
- * Throws StorageError if there is a file of the series that was not there when the plan was made: a backup of another
- * machine, or of another user, whose lock is another one. It may need what goes.
- *
- * @param made the names of the new packs
- */
-async function requireNothingNew(
-  { series: { key, head } }: PrunePlan,
-  made: readonly string[],
-  { entries }: Listing,
-  { files, untrustedNames }: SeriesPlace,
-  signal: AbortSignal,
-): Promise<void> {
-  const known = new Set([...untrustedNames, ...made]);
-  for (const { kind, untrustedName } of entries) {
-    if (kind !== 'FILE' || known.has(untrustedName)) continue;
-    const series = { seriesId: head.seriesId, key };
-    if ((await openOfSeries(files, untrustedName, series, signal)) === undefined) continue;
-    throw new StorageError(
-      `${printable(untrustedName)} was stored meanwhile, and may need what was to be deleted: nothing was deleted`,
-    );
-  }
-}
-
-/**
- * Makes a plan of the files that stay and the packs alone, which throws DamagedError if a needed part is in none of
- * them. Throws StorageError if a file that stays is missing or has another size.
- */
-async function requireAllThere(
-  plan: PrunePlan,
-  packs: readonly FileOfSeries[],
-  { entries }: Listing,
-): Promise<void> {
-  const staying = plan.files.filter((file) => !plan.going.includes(file));
-  const sizes = new Map(entries.map(({ untrustedName, size }) => [untrustedName, size]));
-  for (const { stored, size } of staying) {
-    if (sizes.get(stored.untrustedName) === size) continue;
-    throw new StorageError(
-      `${printable(stored.untrustedName)} has changed since it was checked: nothing was deleted`,
-    );
-  }
-  const added = await Promise.all(packs.map((stored) => prunedFile(stored, 'stays')));
-  planPacks([...staying, ...added], plan.live);
 }
 
 /** Backups before the data and packs that they refer to, newer backups before those that they continue from. */

@@ -12,8 +12,8 @@ export interface StoredBackup extends DatedBackup {
 }
 
 /**
- * The backups among the files of a series, with the VMs and the paths of dom0 that they contain. A VM that is incomplete in a backup does not
- * count: such a backup must not displace the last complete one. Throws DamagedError.
+ * The backups among the files of a series, with the VMs and the paths of dom0 that they contain. A VM that is incomplete
+ * in a backup does not count: such a backup must not displace the last complete one. Throws DamagedError.
  */
 export async function storedBackups(files: readonly FileOfSeries[]): Promise<StoredBackup[]> {
   const backups: StoredBackup[] = [];

@@ -23,6 +23,7 @@ import { newSeriesKey } from '../../dom0-agent/archive/coffer1/series-key.ts';
 import { forgetList, listedIds } from '../../dom0-agent/archive/coffer1/forget-list.ts';
 import { DamagedError } from '../../shared/errors.ts';
 import { MiB } from '../../shared/sizes.ts';
+import { MEMBER_NAMES } from './tar-targets.ts';
 import type { Target } from './target.ts';
 
 /** Fuzzed: the texts in an archive of coffer-1. */
@@ -144,14 +145,11 @@ const FORGET_LIST = forgetList(
   new Date(0),
 );
 
-const MEMBERS: readonly ManifestMember[] = [
-  'backup-header',
-  'qubes.xml.000',
-  'vm5/notes.txt.000',
-  'vm5/private.map.000',
-  'parts.000',
-  'ids.000',
-].map((name, i) => ({ name, size: 100 * i, mac: String(i).repeat(128) }));
+const MEMBERS: readonly ManifestMember[] = MEMBER_NAMES.map((name, i) => ({
+  name,
+  size: 100 * i,
+  mac: String(i).repeat(128),
+}));
 
 const MANIFEST = formatManifest({
   ...{ seriesId: '0'.repeat(32), sequence: 2, made: '2026-11-25T15:42:01Z' },

@@ -98,7 +98,7 @@ export const TAR_TARGETS: readonly Target[] = [
 ];
 
 /** The members of a small archive of coffer-1. */
-const MEMBERS = [
+export const MEMBER_NAMES = [
   'backup-header',
   'qubes.xml.000',
   'vm5/notes.txt.000',
@@ -108,7 +108,7 @@ const MEMBERS = [
 ];
 
 const OUTER_TAR = await tarOf(
-  [...MEMBERS, 'manifest.000', 'manifest.000.hmac'].map((name, i) => [
+  [...MEMBER_NAMES, 'manifest.000', 'manifest.000.hmac'].map((name, i) => [
     name,
     Buffer.alloc(name.endsWith('.hmac') ? 129 : 100 * i, 'a'),
   ]),

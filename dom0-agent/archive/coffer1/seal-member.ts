@@ -42,8 +42,8 @@ export async function sealMember(key: ArchiveKey, name: string, bytes: Buffer): 
 }
 
 /**
- * Authenticates a member, on another thread unless it is short, then returns its plaintext in slices, each in a new buffer. Throws
- * DamagedError.
+ * Authenticates a member, on another thread unless it is short, then returns its plaintext in slices, each in a
+ * new buffer. Throws DamagedError.
  */
 export async function openMember(
   key: ArchiveKey,
