@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { untilAborted, untilEachAborted } from '../protocol/timeout.ts';
 import { HARMLESS_NAME } from '../shared/harmless-name.ts';
 import type { Space } from '../shared/space.ts';
 import { BACKUP_START, beginsAsBackup, notABackup } from './delete-backups.ts';
@@ -29,21 +30,24 @@ export class CommandDirectory implements Directory {
   readonly ahead = AT_ONCE;
   readonly #command: string;
   readonly #home: string;
+  readonly #signal: AbortSignal;
   #listing: Promise<DirectoryListing> | undefined;
 
   /**
    * @param command a shell command
    * @param path what the command calls the directory
    * @param home where the command runs
+   * @param signal ends a command that lists or deletes
    * @throws StorageFailure
    */
-  constructor(command: string, path: string, home: string) {
+  constructor(command: string, path: string, home: string, signal: AbortSignal) {
     this.#command = requireCommand(command);
     if (path === '' || /\p{Cc}/u.test(path)) {
       throw new StorageFailure('BAD_REQUEST', 'the path is empty or contains control characters');
     }
     this.path = path;
     this.#home = home;
+    this.#signal = signal;
   }
 
   requireThere(): Promise<void> {
@@ -52,7 +56,8 @@ export class CommandDirectory implements Directory {
 
   async list(): Promise<DirectoryListing> {
     await using source = new CommandSource(this.#to('list', this.path));
-    const { entries, truncated } = await parseListing(source.read(), (what) => source.failed(what));
+    const listed = untilEachAborted(source.read(), this.#signal);
+    const { entries, truncated } = await parseListing(listed, (what) => source.failed(what));
     return { path: this.path, space: {}, entries, truncated };
   }
 
@@ -112,7 +117,7 @@ export class CommandDirectory implements Directory {
       const size = await this.#sizeOf(name);
       if (size < BACKUP_START || !beginsAsBackup(await this.#startOf(name))) return notABackup();
       await using command = new CommandSink(this.#to('delete', name, { file: name }));
-      await command.finish();
+      await untilAborted(command.finish(), this.#signal);
       return { result: 'DELETED', message: '' };
     } catch (error) {
       if (!(error instanceof StorageFailure)) throw error;
@@ -124,7 +129,7 @@ export class CommandDirectory implements Directory {
   async #startOf(name: string): Promise<Buffer> {
     await using range = this.#range(name, 0, BACKUP_START);
     const chunks: Buffer[] = [];
-    for await (const bytes of range.read()) chunks.push(bytes);
+    for await (const bytes of untilEachAborted(range.read(), this.#signal)) chunks.push(bytes);
     return Buffer.concat(chunks);
   }
 

@@ -14,8 +14,13 @@ export interface NamedDirectory {
  * The directory of this name; whether it exists is not checked here. Throws StorageFailure for an invalid name.
  *
  * @param home what a relative path is relative to, and where commands run
+ * @param signal stops a command that lists or deletes
  */
-export function openDirectory(home: string, { directory, through }: NamedDirectory): Directory {
-  if (through !== undefined) return new CommandDirectory(through, directory, home);
+export function openDirectory(
+  home: string,
+  { directory, through }: NamedDirectory,
+  signal: AbortSignal = new AbortController().signal,
+): Directory {
+  if (through !== undefined) return new CommandDirectory(through, directory, home, signal);
   return new DiskDirectory(resolvePath(home, directory));
 }

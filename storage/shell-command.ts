@@ -20,6 +20,14 @@ export interface CommandLine {
   readonly asked?: string;
 }
 
+/** Those that may still run. */
+const running = new Set<ShellCommand>();
+
+/** Stops the commands that nobody waits for any more. To be called before the process ends. */
+export async function stopCommands(): Promise<void> {
+  await Promise.all([...running].map((command) => command.stop()));
+}
+
 /**
  * A command line run by `/bin/sh -c`, in its own process group, so that all of it can be terminated.
  */
@@ -44,6 +52,8 @@ class ShellCommand {
     });
     const { pid } = this.#child;
     if (pid !== undefined) this.#cleanup = CleanupProcess.toKillGroup(pid);
+    running.add(this);
+    void this.#child.ended.then(() => running.delete(this));
     // What it left in the background gets no more input. But while it is being stopped, the input must not end: that
     // would look like the end of a complete stream.
     if (stdin === 'ignore') return;

@@ -13,6 +13,7 @@ import {
   firstOf,
   messageOf,
 } from '../shared/errors.ts';
+import { stopCommands } from '../storage/shell-command.ts';
 import { StorageFailure } from '../storage/storage-failure.ts';
 import { assemble } from './assemble.ts';
 import { browse } from './browse.ts';
@@ -115,4 +116,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
 // A limit on file sizes then causes a write error, instead of killing this program.
 process.on('SIGXFSZ', () => undefined);
 
-void serve(process.argv[2], stopping.signal).then((status) => process.exit(status));
+void serve(process.argv[2], stopping.signal).then(async (status) => {
+  await stopCommands();
+  process.exit(status);
+});

@@ -30,7 +30,7 @@ export class Dom0Files implements StoredFiles {
   ): Promise<Dom0Files> {
     try {
       signal.throwIfAborted();
-      const directory = openDirectory(process.cwd(), named);
+      const directory = openDirectory(process.cwd(), named, signal);
       await directory.requireThere();
       return new Dom0Files(directory, signal);
     } catch (error) {

@@ -51,7 +51,7 @@ export class Dom0Sink implements Assembly {
     const place = placeOf('dom0', target);
     try {
       signal.throwIfAborted();
-      return new Dom0Sink(place, await openTarget(target, expectedBytes, through), signal);
+      return new Dom0Sink(place, await openTarget(target, expectedBytes, through, signal), signal);
     } catch (error) {
       throw toUserError(error, place, false);
     }
@@ -104,11 +104,13 @@ async function openTarget(
   target: StoreTarget,
   expectedBytes: number | undefined,
   through: string | undefined,
+  signal: AbortSignal,
 ): Promise<OpenedTarget> {
   if ('command' in target) {
     return { target: new CommandSink(target), others: undefined, space: {} };
   }
-  const place = openDirectory(process.cwd(), { directory: target.directory, through });
+  const named = { directory: target.directory, through };
+  const place = openDirectory(process.cwd(), named, signal);
   const file = await newFileIn(place, target.fileName, expectedBytes);
   return { ...file, others: new FileRanges(place) };
 }

@@ -54,7 +54,8 @@ export class Dom0Storage implements Storage {
     signal: AbortSignal,
   ): Promise<readonly DeletedBackup[]> {
     try {
-      const opened = openDirectory(process.cwd(), { directory, through: this.#through });
+      const named = { directory, through: this.#through };
+      const opened = openDirectory(process.cwd(), named, signal);
       await opened.requireDeletable(fileNames);
       const deletions: DeletedBackup[] = [];
       for (const fileName of fileNames) {
@@ -95,7 +96,7 @@ export class Dom0Storage implements Storage {
     try {
       signal.throwIfAborted();
       const through = this.#through;
-      const opened = openDirectory(process.cwd(), { directory, through });
+      const opened = openDirectory(process.cwd(), { directory, through }, signal);
       const { space, entries, truncated } = await untilAborted(opened.list(), signal);
       const path = pathThrough(printable(opened.path), through);
       const listed = entries.map(({ name, kind, size }) => ({ untrustedName: name, kind, size }));

@@ -14,6 +14,10 @@ import { Home, buildAgent } from './storage-vm.ts';
 const { signal } = new AbortController();
 const NAME = 'qubes-backup-2026-01-02T030405';
 const content = randomBytes(5 * MiB + 1234);
+/** As much of a backup as is looked at before it is deleted. */
+const aBackup = Buffer.alloc(4096);
+aBackup.write('backup-header\0');
+aBackup.write('format=coffer-1\n', 512);
 
 beforeAll(buildAgent);
 
@@ -243,10 +247,7 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
   it('deletes backups only, and reports a result for each name', async () => {
     using here = place();
     const { home, storage } = here;
-    const start = Buffer.alloc(4096);
-    start.write('backup-header\0');
-    start.write('format=coffer-1\n', 512);
-    for (const name of ['one', 'two']) writeFileSync(path.join(home.backups, name), start);
+    for (const name of ['one', 'two']) writeFileSync(path.join(home.backups, name), aBackup);
     const names = ['one', NAME, 'nothing', 'two'];
     const deletions = await storage.deleteBackups(home.backups, names, signal);
     expect(deletions.map(({ result }) => result)).toEqual([
@@ -258,13 +259,41 @@ describe.each<[string, (home: Home, through: string) => Storage]>([
 
   it('reports that a backup was not deleted if the command fails', async () => {
     using here = place({ delete: 'echo no >&2; exit 1' });
-    const start = Buffer.alloc(4096);
-    start.write('backup-header\0');
-    start.write('format=coffer-1\n', 512);
-    writeFileSync(path.join(here.home.backups, 'one'), start);
+    writeFileSync(path.join(here.home.backups, 'one'), aBackup);
     const [deletion] = await here.storage.deleteBackups(here.home.backups, ['one'], signal);
     expect(deletion?.result).toBe('FAILED');
     expect(deletion?.reason).toMatch(/asked to delete one, .*: no$/);
+  });
+
+  type Step = (storage: Storage, directory: string, signal: AbortSignal) => Promise<unknown>;
+  const store: Step = (storage, directory, interrupted) =>
+    storage.openSink({ directory, fileName: 'new-one' }, undefined, interrupted);
+  const read: Step = async (storage, directory, interrupted) => {
+    await using files = await storage.openFiles(directory, interrupted);
+    await files.open(NAME);
+  };
+  const list: Step = (storage, ...asked) => storage.browse(...asked);
+  const remove: Step = (storage, directory, interrupted) =>
+    storage.deleteBackups(directory, [NAME], interrupted);
+  it.each<[string, 'list' | 'read' | 'delete', Step]>([
+    ['before it stores', 'list', store],
+    ['before it reads', 'list', read],
+    ['to list', 'list', list],
+    ['before it deletes', 'list', remove],
+    ['to look at what it is to delete', 'read', remove],
+    ['to delete', 'delete', remove],
+  ])('stops when it is interrupted while the command hangs %s', async (_, verb, step) => {
+    using here = place({ [verb]: 'echo $$ > pid; exec sleep 1000' });
+    const { home, storage } = here;
+    writeFileSync(path.join(home.backups, NAME), aBackup);
+    const interruption = new AbortController();
+    const outcome = errorOf(step(storage, home.backups, interruption.signal));
+    const file = path.join(home.backups, 'pid');
+    await eventually(() => existsSync(file) && readFileSync(file, 'utf8') !== '', 'the command');
+    interruption.abort(new Error('interrupted'));
+    expect((await outcome).message).toMatch(/interrupted/);
+    const pid = readFileSync(file, 'utf8').trim();
+    await eventually(() => !existsSync(`/proc/${pid}`), 'the end of the command');
   });
 });
 
