@@ -53,7 +53,10 @@ xauth xauth xorg-x11-xauth"
 bench="$demo
 openssl openssl openssl
 restic restic restic
-borg borgbackup borgbackup"
+borg borgbackup borgbackup
+mkfs.xfs xfsprogs xfsprogs
+mkfs.btrfs btrfs-progs btrfs-progs
+filefrag e2fsprogs e2fsprogs"
 
 machine='
 qemu-system-x86_64 qemu-system-x86 qemu-system-x86-core

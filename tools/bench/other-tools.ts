@@ -12,13 +12,13 @@ export function otherTools(world: World, image: string): Job[] {
   );
 }
 
-function restic(image: string, repository: string): Job {
+function restic(image: string, repository: string, options: readonly string[] = []): Job {
   const cache = `${repository}-cache`;
   const command = ['restic', '-q', '--cache-dir', cache, '--repo', repository];
   const env = { RESTIC_PASSWORD: 'benchmark' };
   return {
     name: 'restic',
-    command: { argv: [...command, 'backup', image], env },
+    command: { argv: [...command, 'backup', ...options, image], env },
     before: async () => {
       await measure({ argv: [...command, 'init'], env });
     },
@@ -29,7 +29,12 @@ function restic(image: string, repository: string): Job {
   };
 }
 
-function borg(image: string, repository: string, archive = 'first'): Job {
+function borg(
+  image: string,
+  repository: string,
+  archive = 'first',
+  options: readonly string[] = [],
+): Job {
   const home = `${repository}-home`;
   const env = {
     BORG_PASSPHRASE: 'benchmark',
@@ -39,7 +44,16 @@ function borg(image: string, repository: string, archive = 'first'): Job {
   return {
     name: 'borg',
     command: {
-      argv: ['borg', 'create', '--sparse', '-C', 'zstd,3', `${repository}::${archive}`, image],
+      argv: [
+        'borg',
+        'create',
+        '--sparse',
+        '-C',
+        'zstd,3',
+        ...options,
+        `${repository}::${archive}`,
+        image,
+      ],
       env,
     },
     before: async () => {
@@ -55,6 +69,8 @@ function borg(image: string, repository: string, archive = 'first'): Job {
 /** Another program that backs up the same image repeatedly. */
 export interface RepeatedTool {
   readonly job: Job;
+  /** The same, but every file is read, whatever its times say. */
+  readonly rereading: Job;
   /** Where it stores its backups. */
   readonly repository: string;
 }
@@ -66,20 +82,26 @@ export interface RepeatedTool {
  */
 export async function repeatedBackups(image: string, directory: string): Promise<RepeatedTool[]> {
   const made: RepeatedTool[] = [];
-  const [ofRestic, ofBorg] = [join(directory, 'restic'), join(directory, 'borg')];
   await mkdir(directory, { recursive: true });
-  for (const [name, repository, { command, before }] of [
-    ['restic', ofRestic, restic(image, ofRestic)],
-    ['borg', ofBorg, borg(image, ofBorg, '{utcnow}')],
+  for (const [name, make] of [
+    ['restic', (to: string, reread: boolean) => restic(image, to, reread ? ['--force'] : [])],
+    [
+      'borg',
+      (to: string, reread: boolean) =>
+        borg(image, to, '{utcnow}', reread ? ['--files-cache=disabled'] : []),
+    ],
   ] as const) {
     if (!isInstalled(name)) continue;
+    const repository = join(directory, name);
+    const { command, before } = make(repository, false);
     await before?.();
     await measure(command);
-    made.push({ job: { name, command }, repository });
+    const rereading = { name, command: make(repository, true).command };
+    made.push({ job: { name, command }, rereading, repository });
   }
   return made;
 }
 
-function isInstalled(program: string): boolean {
+export function isInstalled(program: string): boolean {
   return spawnSync(program, ['--help']).status === 0;
 }

@@ -9,9 +9,15 @@ import type { World } from './world.ts';
 
 const SIZE = 60 * GiB;
 
-/**
- * A system on an XFS file system of its own, on a loop device: its volumes share blocks, as in a pool `file-reflink`.
- */
+/** What makes each file system whose files can share blocks. */
+const MAKERS = {
+  xfs: ['mkfs.xfs', '-q', '-m', 'reflink=1'],
+  btrfs: ['mkfs.btrfs', '-q'],
+} as const;
+
+export type ReflinkFileSystem = keyof typeof MAKERS;
+
+/** A system on a file system of its own, on a loop device: its volumes share blocks, as in a pool `file-reflink`. */
 export interface ReflinkPool {
   /** Where the file system is mounted. */
   readonly mounted: string;
@@ -22,13 +28,15 @@ export interface ReflinkPool {
 export async function makeReflinkPool(
   world: World,
   qubes: readonly string[],
+  fileSystem: ReflinkFileSystem,
 ): Promise<ReflinkPool> {
-  const mounted = world.place('xfs');
-  const disk = world.place('xfs.disk');
+  const mounted = world.place(fileSystem);
+  const disk = world.place(`${fileSystem}.disk`);
   await mkdir(mounted);
   await writeFile(disk, '');
   await truncate(disk, SIZE);
-  run('mkfs.xfs', '-q', '-m', 'reflink=1', disk);
+  const [program, ...options] = MAKERS[fileSystem];
+  run(program, ...options, disk);
   run('mount', '-o', 'loop', disk, mounted);
   world.atEnd(() => run('umount', mounted));
   const whole = join(mounted, 'whole.img');
