@@ -121,6 +121,22 @@ describe('docs/recovery.md', () => {
     },
   );
 
+  it.each(['coffer-1', 'Format 4', 'Format 3', 'Format 2'])(
+    'can be typed in an interactive bash, which expands ! in double quotes (%s)',
+    async (section) => {
+      using work = new WorkDirectory();
+      const [, name] = OFFICIAL.find(([each]) => each === section) ?? [];
+      const backup =
+        name === undefined ? await coffer1Backup([smallFile(FILE, noise(1000))]) : fixture(name);
+      const passphrase = name === undefined ? PASSPHRASE : expectedOfFixtures().passphrase;
+      const shell = 'bash -o history -o histexpand';
+      const reader = { section, backup, file: FILE, passphrase, shell, image: false };
+      const { stdout, stderr } = await followPage(work, { ...reader, heedless: true });
+      expect(stderr).not.toMatch(/event not found|STOP/);
+      expect(stdout).toContain(`${FILE} is recovered`);
+    },
+  );
+
   it('recovers the files of a backup in format 2 without a header', async () => {
     using work = new WorkDirectory();
     const backup = makeQubes3({
