@@ -110,7 +110,7 @@ async function withLost(
     const lost = isWhole ? [] : await lostWith(absent, backup, held).catch(nothingKnown);
     found.push({ ...backup, lost });
   }
-  return found.sort(newestFirst);
+  return newestFirst(found);
 }
 
 /**
@@ -138,10 +138,19 @@ function nothingKnown(error: unknown): string[] {
   throw error;
 }
 
-/** By time; within one second, by number in the series. */
-function newestFirst(one: FoundBackup, other: FoundBackup): number {
-  const seconds = (other.created?.getTime() ?? 0) - (one.created?.getTime() ?? 0);
-  return seconds || (other.inSeries?.sequence ?? 0) - (one.inSeries?.sequence ?? 0);
+/** By time, but those of a series by their numbers: the clock may have been wrong when one of them was made. */
+function newestFirst(backups: readonly FoundBackup[]): FoundBackup[] {
+  const timeOf = ({ created }: FoundBackup): number => created?.getTime() ?? 0;
+  const byTime = backups.toSorted((one, other) => timeOf(other) - timeOf(one));
+  const numberOf = ({ inSeries }: FoundBackup): number => inSeries?.sequence ?? 0;
+  const byNumber = byTime.toSorted((one, other) => numberOf(other) - numberOf(one));
+  const ofEach = new Map<string | undefined, FoundBackup[]>();
+  for (const backup of byNumber) {
+    const others = ofEach.get(backup.inSeries?.seriesId);
+    if (others === undefined) ofEach.set(backup.inSeries?.seriesId, [backup]);
+    else others.push(backup);
+  }
+  return byTime.map((backup) => ofEach.get(backup.inSeries?.seriesId)?.shift() ?? backup);
 }
 
 /** Looks into files of a directory, which is opened once, and again if the connection breaks. */

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { withPreloaded } from '../test-run.ts';
 import { ExitStatus } from '../../shared/errors.ts';
 import { Box } from './box.ts';
+import { lastEvent } from './events.ts';
 
 /** Has a directory with backups of two days, under names without a date. */
 let box: Box;
@@ -33,6 +34,22 @@ describe('a directory that is named instead of a backup', () => {
     expect(status, stderr).toBe(ExitStatus.done);
     expect(stdout).toContain('made on 2026-11-02 12:00:00');
   });
+
+  it('stands for the one with the highest number, also if the clock was ahead for an earlier one', async () => {
+    const other = await Box.full((cleanUp) => cleanUps.push(cleanUp), 'dom0');
+    const clock = withPreloaded(new URL('fixed-clock.cjs', import.meta.url).pathname);
+    for (const day of ['2026-10-01', '2030-01-01', '2026-10-02', '2026-10-03']) {
+      const environment = { NODE_OPTIONS: clock, FIXED_CLOCK: `${day}T12:00:00Z` };
+      const words = ['backup', ...other.secret, '-y', '--no-check', 'backups', 'work'];
+      expect(other.coffer(words, '', environment)).toMatchObject({ status: 0 });
+    }
+    const run = other.loud(['verify', ...other.secret, 'backups']);
+    expect(run.stdout).toContain('number 4 of its series');
+    expect(run.stderr).not.toContain('newer');
+    const list = other.loud(['list', '--json', ...other.secret, 'backups']);
+    const backups = lastEvent(list.stdout)['backups'] as { sequence: number }[];
+    expect(backups.map(({ sequence }) => sequence)).toEqual([4, 3, 2, 1]);
+  }, 60_000);
 
   it.each(['2026-10-01', '2026-10-01T12', '2026-10-01T12:00'])(
     'with @%s stands for the backup of that time',
