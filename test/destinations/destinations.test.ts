@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openFolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import { Box, type Run } from '../cli/box.ts';
@@ -17,6 +18,7 @@ import {
 /** Tries each recipe of docs/destinations.md as it is written there. */
 const DOCUMENT = readFileSync(new URL('../../docs/destinations.md', import.meta.url), 'utf8');
 const COFFER_SSH = new URL('../../vm-agent/through/coffer-ssh', import.meta.url);
+const COFFER_RCLONE = new URL('../../vm-agent/through/coffer-rclone', import.meta.url);
 
 let box: Box;
 const rubbish: (() => unknown)[] = [];
@@ -269,6 +271,23 @@ describe.each(['webdav', 'sftp', 's3'] as const)('a cloud by %s and rclone', (pr
       'cloud:backups': 'cloud:backups',
     };
     await expectSeries('rclone', places, join(cloud, 'backups'), protocol === 's3');
+  });
+
+  it('never overwrites a file through coffer-rclone, even one that another machine has stored meanwhile', () => {
+    const write = (input: string) =>
+      spawnSync(fileURLToPath(COFFER_RCLONE), ['--config', config], {
+        encoding: 'utf8',
+        input,
+        env: {
+          ...process.env,
+          ...{ COFFER_DO: 'write', COFFER_DIRECTORY: 'cloud:backups', COFFER_FILE: 'backup' },
+        },
+      });
+    expect(write('one')).toMatchObject({ status: 0 });
+    const again = write('another');
+    expect(again.status).toBe(1);
+    expect(again.stderr).toContain('cloud:backups/backup exists already');
+    expect(readFileSync(join(cloud, 'backups/backup'), 'utf8')).toBe('one');
   });
 
   it('stores a series that is copied there later, each file once, and can be restored', () => {
