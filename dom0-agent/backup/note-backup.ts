@@ -29,14 +29,15 @@ export async function noteBackup(
 
 /**
  * Notes what a verify or a restore has found out about the VMs whose last backup this is. It does nothing for other
- * backups.
+ * backups, nor for a copy in another directory.
  *
  * @param created when the backup was begun; undefined: unknown, and nothing is noted
+ * @param location where it is; it may have been renamed since it was made
  * @param outcomes with the VMs' names in the backup
  */
 export async function noteCheck(
   files: RecordFiles,
-  created: Date | undefined,
+  { created, location }: { readonly created: Date | undefined; readonly location: string },
   outcomes: readonly Pick<Outcome, 'name' | 'result'>[],
   report: Report,
 ): Promise<void> {
@@ -47,11 +48,16 @@ export async function noteCheck(
     const found = foundBy(result);
     if (found !== undefined) checks.set(name, { at, result: found });
   }
-  await noteChecks(
-    files,
-    ([name, last]) => (last.created === secondsOf(created) ? checks.get(name) : undefined),
-    report,
-  );
+  const directory = directoryOf(printable(location));
+  const isIt = (last: LastBackup): boolean =>
+    last.created === secondsOf(created) && directoryOf(last.location) === directory;
+  await noteChecks(files, ([name, last]) => (isIt(last) ? checks.get(name) : undefined), report);
+}
+
+/** Of a location without a path, as behind a command, it is the location itself. */
+function directoryOf(location: string): string {
+  const slash = location.lastIndexOf('/');
+  return slash === -1 ? location : location.slice(0, slash);
 }
 
 /**
@@ -73,7 +79,7 @@ export async function notingDamage<T>(
       const check = { at: secondsOf(new Date()), result: 'damaged' } as const;
       await noteChecks(
         files,
-        ([, last]) => (last.location === location ? check : undefined),
+        ([, last]) => (last.location === printable(location) ? check : undefined),
         report,
       );
     }

@@ -32,19 +32,22 @@ export function allCheckedSince({ files }: SeriesState): number | undefined {
 }
 
 /**
- * Notes the results of checking files of a series. Files that dom0 does not know are skipped.
+ * Notes the results of checking files of a series. Files that dom0 does not know are skipped. If it knows the series in
+ * another place, these are copies, and nothing is noted.
  *
+ * @param place the directory that the files are in
  * @param checks by the ids of files
  * @param patience how to wait for another process that is changing the series
  */
 export async function noteFileChecks(
   store: SeriesStore,
   seriesId: string,
+  place: string,
   checks: ReadonlyMap<string, BackupCheck>,
   patience: Patience,
 ): Promise<void> {
   const find = async (): Promise<SeriesState | undefined> =>
-    (await store.all()).find(({ head }) => head.seriesId === seriesId);
+    (await store.all()).find((each) => each.head.seriesId === seriesId && each.place === place);
   const known = await find();
   if (!known?.files.some(({ backupId }) => checks.has(backupId))) return;
   const note = async (): Promise<void> => {
@@ -56,7 +59,7 @@ export async function noteFileChecks(
     });
     await store.save({ ...state, files });
   };
-  await store.whileLocked(known.place, note, patience);
+  await store.whileLocked(place, note, patience);
 }
 
 function lastCheck({ check }: SeriesFile): number {

@@ -64,7 +64,7 @@ export async function openChosenBackup(
       const where = `${storage.owner}:${listing.path}`;
       const found = choose(backups, isDirectory ? undefined : date, where, report);
       const newest = await open(fileIn(directory, found.untrustedName), listing);
-      if (isDirectory) await warnOfNewer(opened, newest.reader.inSeries, report);
+      if (isDirectory) await warnOfNewer(opened, newest.reader.inSeries, where, report);
       return newest;
     });
     await requireAtLeast(backup, flags.atLeast);

@@ -8,19 +8,22 @@ import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
 import type { OpenedSystem } from './open-system.ts';
 
-/** The files of a series that dom0 knows; none if it knows nothing about it, or its records cannot be read. */
-export async function knownFiles(
+/** What dom0 knows about a series; undefined if it knows nothing, or its records cannot be read. */
+export async function knownState(
   opened: OpenedSystem,
   seriesId: string | undefined,
   report: Report,
-): Promise<readonly SeriesFile[]> {
+): Promise<SeriesState | undefined> {
   const states = seriesId === undefined ? [] : await knownStates(opened, report);
-  return states.find(({ head }) => head.seriesId === seriesId)?.files ?? [];
+  return states.find(({ head }) => head.seriesId === seriesId);
 }
 
-/** The last checks of the files of all these series, by the files' ids. */
-export function checksIn(states: readonly SeriesState[]): ReadonlyMap<string, BackupCheck> {
-  const files = states.flatMap((state) => state.files);
+/** The last checks of the files in a directory, by their ids. Copies in another place were not checked with them. */
+export function checksIn(
+  directory: string,
+  states: readonly SeriesState[],
+): ReadonlyMap<string, BackupCheck> {
+  const files = states.filter(({ place }) => place === directory).flatMap((state) => state.files);
   return new Map(files.flatMap(({ backupId, check }) => (check ? [[backupId, check]] : [])));
 }
 
@@ -48,10 +51,11 @@ export async function knownStates(
 export async function warnOfNewer(
   opened: OpenedSystem,
   inSeries: InSeries | undefined,
+  directory: string,
   report: Report,
 ): Promise<void> {
-  const known = await knownFiles(opened, inSeries?.seriesId, report);
-  const newer = inSeries && newerThan(inSeries.sequence, known);
+  const known = await knownState(opened, inSeries?.seriesId, report);
+  const newer = known && inSeries && newerThan(inSeries.sequence, directory, known);
   if (newer !== undefined) report.warning(newer);
 }
 
@@ -60,16 +64,20 @@ export async function warnOfNewer(
  * otherwise undefined.
  *
  * @param shown the number of the newest one that the directory shows
- * @param files the files of the series that dom0 knows
+ * @param state the place and the files of the series that dom0 knows
  */
-export function newerThan(shown: number, files: readonly SeriesFile[]): string | undefined {
+export function newerThan(
+  shown: number,
+  directory: string,
+  { place, files }: Pick<SeriesState, 'place' | 'files'>,
+): string | undefined {
   const newest = files.findLast(({ kind }) => kind === 'backup');
   if (newest === undefined || newest.sequence <= shown) return undefined;
-  return (
-    `dom0 knows of a newer backup of this series than the storage shows: ${printable(newest.fileName)}, ` +
-    `number ${newest.sequence}, of ${formatTime(new Date(1000 * newest.made))}. The storage has lost it, or was rolled ` +
-    'back to an older state'
-  );
+  const which = `${printable(newest.fileName)}, number ${newest.sequence}, of ${formatTime(new Date(1000 * newest.made))}`;
+  return place === directory
+    ? `dom0 knows of a newer backup of this series than the storage shows: ${which}. The storage has lost it, or was ` +
+        'rolled back to an older state'
+    : `dom0 knows of a newer backup of this series in ${printable(place)}: ${which}`;
 }
 
 /** The files that dom0 knows and that were not checked, because they are missing: each counts as damaged. */

@@ -28,13 +28,13 @@ export async function listBackups(
   report: CommandReport,
   signal: AbortSignal,
 ): Promise<number> {
-  const checks = checksIn(known);
   const listing = await storage.browse(directory, signal);
   const passphrase = await ask();
   const isOpened = passphrase !== undefined;
   const reading = backupsIn(storage, listing, directory, passphrase, signal);
   const { backups, others } = await reading.finally(() => passphrase?.fill(0));
   const location = `${storage.owner}:${listing.path}`;
+  const checks = checksIn(location, known);
   const { freeBytes } = listing.space;
   const free = freeBytes === undefined ? '' : ` (${formatSize(freeBytes)} free there)`;
   const holders = backups.filter(({ kind }) => kind === 'data' || kind === 'pack');
@@ -51,8 +51,9 @@ export async function listBackups(
     const whose = ofEach.length === 1 ? '' : ' of its series';
     report.say(`The newest backup${whose}: ${seriesCard(newest)}`);
     const state = known.find(({ head }) => head.seriesId === newest.seriesId);
-    const absent = state?.files.filter(({ backupId }) => !present.has(backupId)) ?? [];
-    const newer = listing.truncated ? undefined : newerThan(newest.sequence, absent);
+    if (state === undefined || listing.truncated) continue;
+    const absent = state.files.filter(({ backupId }) => !present.has(backupId));
+    const newer = newerThan(newest.sequence, location, { ...state, files: absent });
     if (newer !== undefined) report.warning(newer);
   }
   if (others.length > 0) report.say(`Not backups: ${countOf(others.length, 'other file')}.`);

@@ -9,6 +9,7 @@ import { withSizeLimits } from '../contents/size-limits.ts';
 import type { BackupContents } from '../qubes/backup-contents.ts';
 import { withIncompleteUnusable } from '../contents/incomplete-qubes.ts';
 import { readContents } from '../contents/read-contents.ts';
+import { pathThrough } from '../transport/location.ts';
 import type { FetchSource, Listing, Source, Storage } from '../transport/storage.ts';
 import { siblingsIn } from './siblings.ts';
 import type { ArchiveFlags } from './archive-options.ts';
@@ -22,6 +23,8 @@ export interface OpenedBackup extends AsyncDisposable {
   readonly source: Source;
   readonly reader: ArchiveReader;
   readonly contents: BackupContents;
+  /** The directory that it is in, as dom0 records it for a series; undefined behind a command. */
+  readonly directory: string | undefined;
 }
 
 /** What is known already of the directory that a backup is in. */
@@ -74,7 +77,11 @@ export async function openBackup(
       return { contents, reader: withSizeLimits(opened, contents) };
     });
     const opened = await notingDamage(reading, recordFiles, source.location, report);
-    return { source, ...opened, [Symbol.asyncDispose]: close };
+    const directory =
+      listing === undefined
+        ? there && pathThrough(there.files.location, flags.through)
+        : `${place.owner}:${listing.path}`;
+    return { source, ...opened, directory, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
     throw error;

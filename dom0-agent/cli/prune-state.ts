@@ -19,14 +19,24 @@ export async function stateOf(
 /**
  * Throws RefusedError when a file that dom0 knows is not there. The storage may be withholding it: then data that only
  * this file needs would seem not to be needed at all.
+ *
+ * @param location the directory; dom0 may know the series in another one, of which this one has copies
  */
-export function requireKnownFiles(state: SeriesState, { files }: WholeSeries): void {
+export function requireKnownFiles(
+  state: SeriesState,
+  { files }: WholeSeries,
+  location: string,
+): void {
   const missing = missingFiles(state, new Set(files.map(({ file }) => file.backupId)));
   if (missing.length === 0) return;
   const names = missing.map(({ fileName }) => printable(fileName)).join(', ');
+  const [where, advice] =
+    state.place === location
+      ? ['', 'If they are lost, make a backup first: it records that']
+      : [` in ${printable(state.place)}`, 'Copy them to this directory first'];
   throw new RefusedError(
-    `the storage does not show ${names}, which dom0 knows of: nothing is forgotten while files are missing. If they are ` +
-      'lost, make a backup first: it records that',
+    `the storage does not show ${names}, which dom0 knows of${where}: nothing is forgotten while files are missing. ` +
+      advice,
   );
 }
 

@@ -60,8 +60,17 @@ export async function pruneCommand(
     if (flags.list === true) onlyOneOf(all);
     const opened: OpenedSeries[] = [];
     for (const series of all) {
-      const state = await stateOf(store, series);
-      if (state !== undefined) requireKnownFiles(state, series);
+      const known = await stateOf(store, series);
+      const isHere = known?.place === location;
+      // A copy in another place may lack the newest files. But only the storage says which place this is: it gets no
+      // signed list while files are missing.
+      if (known !== undefined && (isHere || flags.list === true)) {
+        requireKnownFiles(known, series, location);
+      }
+      if (known !== undefined && !isHere) {
+        report.info(`dom0 knows this series in ${printable(known.place)}: nothing changes there`);
+      }
+      const state = isHere ? known : undefined;
       opened.push({ series, state, givenUp: await givenUpIn(files, names, series) });
     }
     const place = { storage, directory, files, untrustedNames: names };

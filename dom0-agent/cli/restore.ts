@@ -147,7 +147,8 @@ async function carryOut(proposal: Proposal, context: RestoreContext): Promise<nu
   const { location } = backup.source;
   const restored = await notingDamage(restoring, opened.recordFiles, location, report);
   report.endProgress();
-  await noteCheck(opened.recordFiles, contents.created, inBackup(restored, plan), report);
+  const { created } = contents;
+  await noteCheck(opened.recordFiles, { created, location }, inBackup(restored, plan), report);
   const leftOut = plan.leftOut.map(({ name, why }): Outcome => ({
     name,
     result: 'left out',

@@ -1,5 +1,6 @@
 import { CofferError, ExitStatus, RefusedError, messageOf } from '../../shared/errors.ts';
 import { formatMinute } from '../../shared/local-time.ts';
+import { printable } from '../../shared/printable.ts';
 import { formatSize } from '../../shared/sizes.ts';
 import type { CheckedFile } from '../archive/archive.ts';
 import type { BackupCheck } from '../backup/backup-record.ts';
@@ -9,7 +10,7 @@ import { damageTo } from '../contents/damage.ts';
 import { readContents } from '../contents/read-contents.ts';
 import { countOf } from './count-of.ts';
 import type { CommandReport } from './command-report.ts';
-import { knownFiles, missingOf } from './known-files.ts';
+import { knownState, missingOf } from './known-files.ts';
 import { type OpenedBackup, backupForPrograms } from './open-backup.ts';
 import type { OpenedSystem } from './open-system.ts';
 import { formatTable } from './table.ts';
@@ -29,10 +30,13 @@ export async function verifySeries(
   if (inSeries === undefined) {
     throw new RefusedError(`--${which} is for a backup in a file, in the format coffer-1`);
   }
-  const known = await knownFiles(opened, inSeries.seriesId, report);
+  const state = await knownState(opened, inSeries.seriesId, report);
+  const isHere = state?.place === backup.directory;
+  const known = (isHere ? state?.files : undefined) ?? [];
   if (which === 'rolling' && known.length === 0) {
+    const what = state === undefined ? '' : ` in this place, but in ${printable(state.place)}`;
     throw new RefusedError(
-      'dom0 does not know this series, nor when it was checked: use --all, or coffer adopt',
+      `dom0 does not know this series${what}, nor when it was checked: use --all, or coffer adopt`,
     );
   }
   const meant = which === 'all' ? known : checkedLongestAgo(known);
@@ -44,7 +48,7 @@ export async function verifySeries(
     ...file,
     damages: [...file.damages, ...volumesInWords(file, backup)],
   }));
-  await noteChecked(opened, inSeries.seriesId, found, report, signal);
+  await noteChecked(opened, backup, found, report, signal);
   const seconds = (Date.now() - begun) / 1000;
   const damaged = files.filter(({ damages }) => damages.length > 0);
   for (const { name, damages } of damaged) {
@@ -56,7 +60,13 @@ export async function verifySeries(
       `${countOf(ofOthers, 'file')} of other series in the directory: not checked. To verify another series, name one of its backups`,
     );
   }
-  const total = which === 'all' ? files.length : known.length;
+  const elsewhere = isHere ? [] : missingOf(state?.files ?? [], found);
+  if (elsewhere.length > 0) {
+    report.warning(
+      `${countOf(elsewhere.length, 'file')} of the series that dom0 knows in ${printable(state?.place ?? '')}: not here, and not checked`,
+    );
+  }
+  const total = which === 'all' ? files.length + elsewhere.length : known.length;
   report.say(formatTable(['file', 'made on', 'what', 'size', 'result'], files.map(rowOf)));
   report.say(
     damaged.length === 0
@@ -90,16 +100,17 @@ function volumesInWords({ volumes, qubesXml }: CheckedFile, { reader }: OpenedBa
 }
 
 /**
- * Notes when files were checked, and the results. If several files claim the same id, and one of them is intact, that
+ * Notes when files of a backup's series were checked, and the results. If several files claim the same id, and one of them is intact, that
  * is the result: a forged copy does not make it damaged.
  */
 export async function noteChecked(
   { seriesDirectory }: OpenedSystem,
-  seriesId: string,
+  { reader: { inSeries }, directory }: OpenedBackup,
   found: readonly Pick<CheckedFile, 'backupId' | 'isIntact'>[],
   report: CommandReport,
   signal: AbortSignal,
 ): Promise<void> {
+  if (inSeries === undefined || directory === undefined) return;
   const at = Math.floor(Date.now() / 1000);
   const checks = new Map<string, BackupCheck>();
   for (const { backupId, isIntact } of found) {
@@ -110,7 +121,7 @@ export async function noteChecked(
   try {
     const onWait = (): void =>
       report.info('waiting for a backup to finish, to record when this was checked');
-    await noteFileChecks(store, seriesId, checks, { onWait, signal });
+    await noteFileChecks(store, inSeries.seriesId, directory, checks, { onWait, signal });
   } catch (error) {
     if (!(error instanceof CofferError)) throw error;
     report.warning(`it could not be recorded when this was checked: ${error.message}`);

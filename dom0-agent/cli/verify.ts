@@ -59,11 +59,12 @@ export async function verifyCommand(
   report.startProgress('check', sharesIn(selected));
   const outcomes = await verifyBackup(selected, reader, report, signal);
   report.endProgress();
-  await noteCheck(opened.recordFiles, contents.created, outcomes, report);
+  const { location: file } = backup.source;
+  const checkedBackup = { created: contents.created, location: file };
+  await noteCheck(opened.recordFiles, checkedBackup, outcomes, report);
   const isAll = chosen.length === 0 && flags.exclude === undefined;
   const found = isAll ? fileFound(backup, outcomes) : undefined;
-  const { seriesId } = reader.inSeries ?? {};
-  if (found && seriesId) await noteChecked(opened, seriesId, [found], report, signal);
+  if (found) await noteChecked(opened, backup, [found], report, signal);
   const seconds = (Date.now() - begun) / 1000;
   const exitStatus = statusOf(outcomes);
   report.say(formatOutcomes(outcomes));

@@ -81,7 +81,7 @@ export interface Source extends ByteSource, AsyncDisposable {
 /** A file and the directory that it is in, which stays open as long as its Source. */
 export interface FileInDirectory {
   readonly file: OpenedFile;
-  readonly files: OpenedDirectory;
+  readonly files: StoredFiles;
   /** As the user gave it, for `browse`. */
   readonly directory: string;
 }
