@@ -1,9 +1,10 @@
 import { FailedError, firstOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
+import { formatSize } from '../../shared/sizes.ts';
 import { dataWithin } from '../../shared/sparse-data.ts';
 import type { Content } from '../archive/content.ts';
 import { volumePath } from '../contents/archived-files.ts';
-import { type Volume, volumeLabel } from '../qubes/qube.ts';
+import { type Qube, type Volume, volumeLabel } from '../qubes/qube.ts';
 import { type QubesSystem, SystemGoneError } from '../qubes/system.ts';
 import { contentOfDom0 } from './dom0-content.ts';
 import { type ArchiveLayout } from './backup-formats.ts';
@@ -178,6 +179,8 @@ export class BackupFiles implements AsyncDisposable {
     });
     if (opened === undefined) return;
     await using image = opened;
+    const isAsPlanned = await this.#attempt(row, () => requirePlannedSize(qube, volume, image));
+    if (isAsPlanned === undefined) return;
     const { size, extents, changed } = image;
     // What cannot be read is filled with zeros: that does not show that the pool's report is wrong.
     const wrong = async (): Promise<void> => {
@@ -266,6 +269,24 @@ interface Held {
   readonly held: HeldVolumes;
   /** The names of the VMs that were running when all volumes were held. */
   readonly running: ReadonlySet<string>;
+}
+
+/**
+ * Rejects with FailedError for a volume that was made larger after the plan: qubes.xml states the size of that time, and a
+ * restore refuses a volume that is larger than stated.
+ */
+function requirePlannedSize(
+  qube: Qube,
+  volume: Volume,
+  { size }: { readonly size: number },
+): Promise<true> {
+  if (size <= volume.size) return Promise.resolve(true);
+  const sizes = `${formatSize(size)} instead of the ${formatSize(volume.size)}`;
+  return Promise.reject(
+    new FailedError(
+      `${volumeLabel(qube.name, volume.name)} has ${sizes} that it had when the backup was planned: try again`,
+    ),
+  );
 }
 
 function newRow({ qube, volumes, running }: PlannedQube, nowRunning: Held['running']): QubeRow {

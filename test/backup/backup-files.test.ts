@@ -1,7 +1,8 @@
-import { rename, writeFile } from 'node:fs/promises';
+import { rename, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
+import { INCOMPLETE } from '../../dom0-agent/archive/archive.ts';
 import { BackupFiles } from '../../dom0-agent/backup/backup-files.ts';
 import { coffer1Layout, qubes4Layout } from '../../dom0-agent/backup/backup-formats.ts';
 import type { Report } from '../../shared/report.ts';
@@ -65,6 +66,29 @@ describe('the files of a backup', () => {
       );
     }
     expect(found).toEqual(['one before', 'two before', 'three before']);
+  });
+
+  it('leave out a volume that was made larger after the plan, whose size a restore would refuse', async () => {
+    const { directory, system, plan } = await threeQubes();
+    const [volume] = plan.qubes[1]?.volumes ?? [];
+    await truncate(join(directory, `${volume?.vid ?? expect.fail()}.img`), 3_000);
+    const reading = { system, changes: undefined };
+    const layout = coffer1Layout(undefined);
+    await using files = await BackupFiles.open(plan, layout, 'domain', reading, report, never);
+    const paths: string[] = [];
+    for await (const content of files.all(new Date())) {
+      if (content.kind === 'volume') await content.read(Buffer.alloc(content.size), 0);
+      paths.push(content.path);
+    }
+    const directories = plan.qubes.map((planned) => planned.directory);
+    expect(paths.filter((path) => path.endsWith('.img'))).toEqual([
+      `${directories[0]}/private.img`,
+      `${directories[2]}/private.img`,
+    ]);
+    expect(paths).toContain(`${directories[1]}/${INCOMPLETE}`);
+    expect(files.backedUp[1]?.failure).toMatch(
+      /^the volume private of two has 2\.93 KiB instead of/,
+    );
   });
 
   it('tell which VMs were started before their volumes were held', async () => {
