@@ -238,7 +238,7 @@ blocks_from() {
 read_header() {
   read -r name size block <"$work/index"
   if [ "$name" != backup-header ] || [ "$size" -gt 4096 ]; then not_ours; fi
-  fetch "$name" "$size" "$block"
+  fetch "$name" "$size" "$block" || die $FAILED "$problem"
   exec 3<"$work/part"
   header=''
   header_value format coffer-1
@@ -457,7 +457,7 @@ compute_mac() {
 
 check_header() {
   read -r name size block <"$work/index"
-  fetch "$name" "$size" "$block"
+  fetch "$name" "$size" "$block" || die $FAILED "$problem"
   read -r stated <"$work/macs"
   derive_member_keys backup-header
   compute_mac
@@ -466,19 +466,25 @@ check_header() {
 
 ### Parts ###
 
-# Copies the content of the member $1, of $2 bytes, whose tar header is in block $3, to $work/part.
+# Copies the content of the member $1, of $2 bytes, whose tar header is in block $3, to $work/part. If it cannot be read,
+# fails, and sets problem, and blame to the exit status for it.
 fetch() {
   blocks_from "$(($3 + 1))" | head -c "$2" | save part || exit $FAILED
-  [ "$(wc -c <"$work/part")" -eq "$2" ] || die $FAILED "$1 cannot be read from the disk with the backup"
+  [ "$(wc -c <"$work/part")" -eq "$2" ] && return
+  problem="$1 cannot be read from the disk with the backup" blame=$FAILED
+  return 1
 }
 
-# The same, and dies unless its MAC is $4.
+# The same, and also fails unless its MAC is $4.
 fetch_checked() {
-  fetch "$1" "$2" "$3"
+  fetch "$1" "$2" "$3" || return 1
   derive_member_keys "$1"
   compute_mac
-  [ "$mac" = "$4" ] ||
-    damaged "$1 was damaged or tampered with (what it is a part of was not recovered)"
+  [ "$mac" != "$4" ] || return 0
+  # That can look the same.
+  has_room "$work" || no_space
+  problem="$1 was damaged or tampered with" blame=$DAMAGED
+  return 1
 }
 
 # Writes the plaintext of $work/part, which has been verified, to standard output.
@@ -495,12 +501,13 @@ decompress() {
 }
 
 # Verifies and decrypts the members of the file $1, and writes their contents to descriptor 4. Its $2 members, of $3
-# bytes in total, are the next lines on descriptor 3. Stops early when nothing reads from descriptor 4.
+# bytes in total, are the next lines on descriptor 3. Stops early when nothing reads from descriptor 4. Fails if a member
+# is damaged (see fetch_checked).
 feed() {
   fed=0 fed_bytes=0
   while [ "$fed" -lt "$2" ]; do
     read -r name size block stated <&3
-    fetch_checked "$name" "$size" "$block" "$stated"
+    fetch_checked "$name" "$size" "$block" "$stated" || return 1
     decrypt >&4 || return 0
     fed=$((fed + 1)) fed_bytes=$((fed_bytes + size))
     [ "$2" -eq 1 ] || show_progress "$1: $((fed_bytes / 1048576)) of $(($3 / 1048576)) MiB"
@@ -612,15 +619,15 @@ read_manifest() {
 unpack_wanted() {
   exec 3<"$work/wanted"
   read -r path parts bytes <&3
-  collect "$path" "$parts" "$bytes"
+  collect "$path" "$parts" "$bytes" || die "$blame" "$problem"
   exec 3<&-
   unpack_small "$1" "$2" "$work/$1"
 }
 
 # Writes the file $1, decrypted but still compressed, to $work/small. Its $2 members, of $3 bytes in total, are the next
-# lines on descriptor 3.
+# lines on descriptor 3. Fails if a member is damaged (see fetch_checked).
 collect() {
-  feed "$1" "$2" "$3" 4>"$work/small"
+  feed "$1" "$2" "$3" 4>"$work/small" || return 1
   end_progress
   [ "$(wc -c <"$work/small")" -eq "$3" ] || no_space
 }
@@ -788,7 +795,9 @@ recover_files() {
   incomplete='' lost=''
   if [ -n "$(sed -n '/\.img$/p' "$work/chosen")" ]; then find_parts; fi
   exec 3<"$work/wanted"
-  while read -r path parts bytes <&3; do
+  while read -r path parts bytes rest <&3; do
+    # After a damaged member, the others of its file.
+    [ -z "$rest" ] || continue
     recover_file "$path" "$parts" "$bytes"
   done
   [ -z "$lost" ] || exit $DAMAGED
@@ -1003,16 +1012,23 @@ recover_file() {
     cannot_write "$target.partial cannot be made: if an earlier recovery left it, remove it" "$output"
   partial=$target.partial
   : 2>/dev/null >"$work/problem" || no_space
+  blame=''
   case $1 in
     dom0-home/*) recover_home "$@" ;;
     *.img) recover_volume "$@" ;;
     *) recover_small "$@" ;;
   esac
   remove_partial
+  # Other files may be whole.
+  [ -z "$blame" ] || tell "$1 was not recovered: $problem"
+  case $blame in
+    "$DAMAGED") lost=yes ;;
+    "$FAILED") incomplete=yes ;;
+  esac
 }
 
 recover_small() {
-  collect "$@"
+  collect "$@" || return 1
   make_parent "$1"
   unpack_small "$1" 67108864 "$partial/$1"
   settle_file "$1"
@@ -1024,7 +1040,7 @@ make_parent() {
 
 # Assembles the volume $1 from its parts according to its map, whose members are the next lines on descriptor 3.
 recover_volume() {
-  collect "$@"
+  collect "$@" || return 1
   # A line of about 40 bytes for each of at most eight million runs.
   unpack_small "the map of $1" 402653184 "$work/map"
   plan_volume "$1" | save plan || exit $FAILED
@@ -1045,7 +1061,7 @@ recover_volume() {
   written=0
   while read -r what one two three rest <&7; do
     case $what in
-      part) open_part "$one" "$two" "$three" "$rest" ;;
+      part) open_part "$one" "$two" "$three" "$rest" || return 1 ;;
       run)
         write_run "$1" "$one" "$two" "$three"
         written=$((written + two))
@@ -1127,6 +1143,7 @@ plan_volume() {
 
 # Verifies, decrypts and decompresses a part to $work/plain. $1, $2, $3 and the words in $4 are its line of $work/data
 # (see find_parts): meanwhile the backup is the file that has the part, and id is that of the file whose keys it has.
+# Fails if the part is damaged (see fetch_checked).
 open_part() {
   main_backup=$backup main_id=$id main_encrypted=$encrypted main_filter=$filter
   id=$3
@@ -1136,12 +1153,16 @@ END
   backup=$work/file.$file
   command -v "$filter" >/dev/null 2>&1 || [ "$filter" = none ] ||
     die $FAILED "the program $filter is needed for this backup, but is not on this system"
-  fetch_checked "$name" "$stored" "$block" "$stated"
-  length=$((4096 + chunks * grain))
-  decrypt | decompress 2>"$work/problem" | head -c $((length + 1)) | save plain || exit $FAILED
-  [ "$(wc -c <"$work/plain")" -eq "$length" ] ||
-    die $FAILED "$name is authentic, but cannot be unpacked: $(tail -n 1 "$work/problem")"
+  if fetch_checked "$name" "$stored" "$block" "$stated"; then
+    length=$((4096 + chunks * grain))
+    decrypt | decompress 2>"$work/problem" | head -c $((length + 1)) | save plain || exit $FAILED
+    [ "$(wc -c <"$work/plain")" -eq "$length" ] ||
+      die $FAILED "$name is authentic, but cannot be unpacked: $(tail -n 1 "$work/problem")"
+  elif [ "$file" -ne 0 ]; then
+    problem="$problem, in $(name_of "$file"), another file of its series"
+  fi
   backup=$main_backup id=$main_id encrypted=$main_encrypted filter=$main_filter
+  [ -z "$blame" ]
 }
 
 # Writes $3 chunks of $work/plain, from its chunk $4 on, to the volume $1, from its chunk $2 on. What no run covers
@@ -1167,11 +1188,13 @@ recover_home() {
   } &
   unpacking=$!
   exec 6<&-
-  feed "$@"
+  fed_all=yes
+  feed "$@" || fed_all=no
   exec 4>&-
   wait "$unpacking"
   unpacked=$?
   end_progress
+  [ "$fed_all" = yes ] || return 1
   if [ -e "$work/decompressing" ] || ! has_room "$partial"; then unpacked=none; fi
   settle_home "$1" "$unpacked"
 }

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { OuterMemberBlocks } from '../archive/official-archives.ts';
-import { archiveOf, membersOf, noise } from '../archive/official-archives.ts';
+import { WorkDirectory, archiveOf, membersOf, noise } from '../archive/official-archives.ts';
 import { coffer1Backup, smallFile } from './backups.ts';
-import { Recovery } from './script.ts';
+import { Recovery, SHELLS } from './script.ts';
 
 const CONTENT = noise(250_000);
 const IMAGE = 'vm5/private.img';
@@ -162,12 +162,35 @@ describe('recover.sh refuses a backup with', () => {
     expect(stderr).toMatch(/no valid|does not begin as a coffer-1 backup/);
   });
 
-  it('a damaged file, but recovers the complete files before it', () => {
-    using recovery = new Recovery(flippedIn('data.001'));
-    const { status, stderr } = recovery.recover('qubes.xml', IMAGE, 'vm6');
+  it.each(SHELLS)('a damaged file, but recovers the others (%s)', async (shell) => {
+    const [home, other] = ['dom0-home/home', 'vm6/private.img'];
+    using work = new WorkDirectory();
+    const tar = work.member(`${home}/noise`, noise(200_000));
+    const many = await coffer1Backup(
+      [
+        smallFile('vm5/notes.txt', 'a note'),
+        smallFile(IMAGE, CONTENT),
+        smallFile(other, CONTENT),
+        { kind: 'tree', path: home, tar: piecesOf(tar) },
+      ],
+      small,
+    );
+    for (const name of ['vm5/notes.txt.000', 'data.001', `${home}.001`]) {
+      const content = membersOf(many).find((member) => member.name === name)?.content;
+      content?.writeUInt8(content.readUInt8(3) ^ 1, 3);
+    }
+    using recovery = new Recovery(many, shell);
+    const { status, stdout, stderr } = recovery.recover();
     expect(status).toBe(3);
-    expect(stderr).toContain('data.001 was damaged or tampered with');
-    expect(recovery.recovered()).toEqual(['qubes.xml', 'vm6/notes.txt']);
+    expect(stderr).toBe(
+      `recover.sh: vm5/notes.txt was not recovered: vm5/notes.txt.000 was damaged or tampered with
+recover.sh: ${home} was not recovered: ${home}.001 was damaged or tampered with
+recover.sh: ${IMAGE} was not recovered: data.001 was damaged or tampered with
+`,
+    );
+    expect(stdout).toBe(`./out/qubes.xml\n./out/${other}\n`);
+    expect(recovery.recovered()).toEqual(['qubes.xml', other]);
+    expect(recovery.leftovers()).toEqual([]);
   });
 
   it('a wrong passphrase', () => {
@@ -186,3 +209,7 @@ describe('recover.sh refuses a backup with', () => {
     expect(stderr).toContain('does not begin as a coffer-1 backup');
   });
 });
+
+async function* piecesOf(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield await Promise.resolve(bytes);
+}
