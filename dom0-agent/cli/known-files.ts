@@ -1,4 +1,4 @@
-import { CofferError } from '../../shared/errors.ts';
+import { CofferError, RefusedError } from '../../shared/errors.ts';
 import { formatTime } from '../../shared/local-time.ts';
 import { printable } from '../../shared/printable.ts';
 import type { Report } from '../../shared/report.ts';
@@ -6,6 +6,7 @@ import type { CheckedFile, InSeries } from '../archive/archive.ts';
 import type { BackupCheck } from '../backup/backup-record.ts';
 import type { SeriesFile, SeriesState } from '../backup/series-state.ts';
 import { SeriesStore } from '../backup/series-store.ts';
+import type { StoredFiles } from '../transport/storage.ts';
 import type { OpenedSystem } from './open-system.ts';
 
 /** What dom0 knows about a series; undefined if it knows nothing, or its records cannot be read. */
@@ -80,19 +81,53 @@ export function newerThan(
     : `dom0 knows of a newer backup of this series in ${printable(place)}: ${which}`;
 }
 
-/** The files that dom0 knows and that were not checked, because they are missing: each counts as damaged. */
-export function missingOf(
+/** The files that dom0 knows and that were not found in their directory. */
+export function notFound(
   known: readonly SeriesFile[],
-  checked: readonly CheckedFile[],
-): CheckedFile[] {
-  const there = new Set(checked.map(({ backupId }) => backupId));
-  return known
-    .filter(({ backupId }) => !there.has(backupId))
-    .map(({ fileName, backupId, bytes, kind, made, sequence }) => ({
-      ...{ name: printable(fileName), backupId, size: bytes, kind },
-      ...{ made: new Date(1000 * made), sequence },
-      isIntact: false,
-      ...{ volumes: [], qubesXml: undefined },
-      damages: ['it is missing: dom0 knows of it, but the storage does not show it'],
-    }));
+  found: readonly CheckedFile[],
+): SeriesFile[] {
+  const there = new Set(found.map(({ backupId }) => backupId));
+  return known.filter(({ backupId }) => !there.has(backupId));
+}
+
+/**
+ * The same files as damaged ones: they are missing, or what is there under their names does not begin as they did.
+ * Throws StorageError.
+ */
+export async function asDamaged(
+  files: readonly SeriesFile[],
+  directory: StoredFiles | undefined,
+): Promise<{ readonly missing: CheckedFile[]; readonly spoiled: CheckedFile[] }> {
+  const [missing, spoiled]: [CheckedFile[], CheckedFile[]] = [[], []];
+  for (const file of files) {
+    if (await isThere(file, directory)) spoiled.push(damaged(file, SPOILED));
+    else missing.push(damaged(file, MISSING));
+  }
+  return { missing, spoiled };
+}
+
+const MISSING = 'it is missing: dom0 knows of it, but the storage does not show it';
+const SPOILED = 'it does not begin as it did when it was stored';
+
+async function isThere(
+  { fileName }: SeriesFile,
+  directory: StoredFiles | undefined,
+): Promise<boolean> {
+  try {
+    return (await directory?.open(fileName)) !== undefined;
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error;
+    return false;
+  }
+}
+
+function damaged(
+  { fileName, backupId, bytes, kind, made, sequence }: SeriesFile,
+  damage: string,
+): CheckedFile {
+  return {
+    ...{ name: printable(fileName), backupId, size: bytes, kind },
+    ...{ made: new Date(1000 * made), sequence, isIntact: false },
+    ...{ volumes: [], qubesXml: undefined, damages: [damage] },
+  };
 }

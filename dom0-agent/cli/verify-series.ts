@@ -10,7 +10,7 @@ import { damageTo } from '../contents/damage.ts';
 import { readContents } from '../contents/read-contents.ts';
 import { countOf } from './count-of.ts';
 import type { CommandReport } from './command-report.ts';
-import { knownState, missingOf } from './known-files.ts';
+import { asDamaged, knownState, notFound } from './known-files.ts';
 import { type OpenedBackup, backupForPrograms } from './open-backup.ts';
 import type { OpenedSystem } from './open-system.ts';
 import { formatTable } from './table.ts';
@@ -44,11 +44,12 @@ export async function verifySeries(
   const begun = Date.now();
   let bytes = 0;
   const found = await inSeries.check((more) => (bytes += more), only);
-  const files = [...found, ...missingOf(meant, found)].map((file) => ({
+  const { missing, spoiled } = await asDamaged(notFound(meant, found), backup.source.place?.files);
+  const files = [...found, ...missing, ...spoiled].map((file) => ({
     ...file,
     damages: [...file.damages, ...volumesInWords(file, backup)],
   }));
-  await noteChecked(opened, backup, found, report, signal);
+  await noteChecked(opened, backup, [...found, ...spoiled], report, signal);
   const seconds = (Date.now() - begun) / 1000;
   const damaged = files.filter(({ damages }) => damages.length > 0);
   for (const { name, damages } of damaged) {
@@ -60,7 +61,7 @@ export async function verifySeries(
       `${countOf(ofOthers, 'file')} of other series in the directory: not checked. To verify another series, name one of its backups`,
     );
   }
-  const elsewhere = isHere ? [] : missingOf(state?.files ?? [], found);
+  const elsewhere = isHere ? [] : notFound(state?.files ?? [], found);
   if (elsewhere.length > 0) {
     report.warning(
       `${countOf(elsewhere.length, 'file')} of the series that dom0 knows in ${printable(state?.place ?? '')}: not here, and not checked`,

@@ -119,6 +119,19 @@ describe.each([['--all'], ['--rolling']])('a file that verify %s finds damaged',
       'found damaged',
     );
   });
+
+  it('is recorded as such also if nothing shows any more that it was a file of the series', async () => {
+    const box = await Box.full();
+    const [first = ''] = [0, 1].map(() => box.backUp(['--no-check']));
+    const bytes = readFileSync(box.fileOf(first));
+    writeFileSync(box.fileOf(first), bytes.fill(0, 0, 1024));
+    const run = coffer(box, 'verify', option, 'backups');
+    expect(run.status).toBe(3);
+    expect(run.stderr).toContain(`${basename(first)}: it does not begin as it did`);
+    expect(series(box)).toMatchObject({ damaged: [basename(first)] });
+    rmSync(box.fileOf(first));
+    expect(coffer(box, 'verify', '--all', 'backups').stderr).toContain('it is missing');
+  });
 });
 
 describe('verify --compare', () => {
