@@ -4,6 +4,7 @@ import { coffer, cofferBackup } from './coffer.ts';
 import { storedIn, useForADay } from './days.ts';
 import { liveBytesIn } from './live-bytes.ts';
 import { measure } from './measure.ts';
+import { NewChunks } from './new-chunks.ts';
 import { repeatedBackups } from './other-tools.ts';
 import type { Job, NamedRow } from './row.ts';
 import { BACKUPS, makeSystem } from './systems.ts';
@@ -44,6 +45,32 @@ export const DAYS_ROWS: readonly NamedRow[] = [
             const least = Math.min(...now.map((bytes, i) => bytes - (firsts[i] ?? 0)));
             return ((await storedIn(stored)) - first) / least;
           },
+        },
+      };
+    },
+  ],
+  [
+    'the same, against the new chunks alone, compressed',
+    async (world) => {
+      const image = await world.image('watched');
+      const system = await world.system('watched', { watched: 'watched' });
+      const stored = join(system, BACKUPS);
+      const chunks = new NewChunks();
+      await chunks.bytesOf(image);
+      await measure(cofferBackup(world, system, ['watched'], CHEAP_KEYS));
+      const first = await storedIn(stored);
+      let [day, least] = [0, 0];
+      const nextDay = async (): Promise<void> => {
+        useForADay(image, `day ${++day}`);
+        least += await chunks.bytesOf(image);
+      };
+      const command = cofferBackup(world, system, ['watched']);
+      return {
+        jobs: [{ name: 'coffer', command, before: nextDay }],
+        yardstick: {
+          kind: 'stored',
+          atMost: 1.02,
+          share: async () => ((await storedIn(stored)) - first) / least,
         },
       };
     },
