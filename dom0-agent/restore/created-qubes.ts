@@ -26,7 +26,8 @@ export class CreatedQubes {
   readonly #system: QubesSystem;
   readonly #report: Report;
   readonly #keepFailed: boolean;
-  readonly #names: string[] = [];
+  /** The marks by name, in the order of creation. */
+  readonly #marks = new Map<string, string>();
 
   /** With `keepFailed`, what is rolled back is marked instead of removed. */
   constructor(system: QubesSystem, report: Report, keepFailed: boolean) {
@@ -37,13 +38,26 @@ export class CreatedQubes {
 
   /** Creates a VM that has a mark, cannot be started, and has no network access. */
   async create(qube: NewQube): Promise<void> {
+    const mark = formatRestoreMark(qube.name, await newOwnerName());
     await this.#system.create({
       ...qube,
       tags: new Set([RESTORE_IN_PROGRESS]),
-      features: new Map([[RESTORE_MARK, formatRestoreMark(qube.name, await newOwnerName())]]),
+      features: new Map([[RESTORE_MARK, mark]]),
       properties: NO_NETWORK_ACCESS,
     });
-    this.#names.push(qube.name);
+    this.#marks.set(qube.name, mark);
+  }
+
+  /**
+   * Why the VM of this name is not the one that was created here, as the end of a sentence; undefined if it is. A
+   * restore may take hours, in which the user can remove the VM, and make another.
+   */
+  async whyNotOwn(name: string): Promise<string | undefined> {
+    const listed = await this.#system.list();
+    if (!listed.some((qube) => qube.name === name)) return 'it was removed during the restore';
+    const mark = await this.#system.feature(name, RESTORE_MARK);
+    if (mark !== undefined && mark === this.#marks.get(name)) return undefined;
+    return 'it was removed during the restore; there is another VM of that name now, which was not changed';
   }
 
   /**
@@ -55,12 +69,11 @@ export class CreatedQubes {
     await this.#system.removeTag(name, RESTORE_IN_PROGRESS);
   }
 
-  /** Removes a VM that was created here, or marks it as failed. Warns when it cannot. */
+  /** Removes a VM that was created here and is still there, or marks it as failed. Warns when it cannot. */
   async rollBack(name: string): Promise<void> {
-    const position = this.#names.indexOf(name);
-    if (position < 0) return;
-    this.#names.splice(position, 1);
+    if (!this.#marks.has(name)) return;
     try {
+      if ((await this.whyNotOwn(name)) !== undefined) return;
       if (this.#keepFailed) await this.#mark(name);
       else await this.#system.remove(name);
     } catch (error) {
@@ -69,12 +82,14 @@ export class CreatedQubes {
         `${name} was restored only in part and is still there, so remove it by hand: ` +
           messageOf(error),
       );
+    } finally {
+      this.#marks.delete(name);
     }
   }
 
   /** Rolls back all of them, last created first: a template after the VMs based on it. */
   async rollBackAll(): Promise<void> {
-    for (const name of [...this.#names].reverse()) await this.rollBack(name);
+    for (const name of [...this.#marks.keys()].reverse()) await this.rollBack(name);
   }
 
   async #mark(name: string): Promise<void> {

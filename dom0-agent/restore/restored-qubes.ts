@@ -1,4 +1,4 @@
-import { CofferError, ExitStatus, messageOf } from '../../shared/errors.ts';
+import { CofferError, ExitStatus, FailedError, messageOf } from '../../shared/errors.ts';
 import type { Report } from '../../shared/report.ts';
 import type { Outcome } from '../contents/outcome.ts';
 import { howToUnmark } from '../qubes/restore-mark.ts';
@@ -85,9 +85,25 @@ export class RestoredQubes {
 
   /** Applies the VMs' settings and allows them to be started. To be called when the archive is known to be complete. */
   async finish(): Promise<void> {
+    await this.#giveUpReplaced();
     for (const round of ROUNDS) await this.#applyRound(round);
     for (const qube of this.remaining()) await this.#keep(qube);
     await this.#applyRound(starters);
+  }
+
+  /** Throws FailedError if a VM is not the one that was created any more. */
+  async requireOwn({ planned: { newQube } }: QubeRestore): Promise<void> {
+    const why = await this.#created.whyNotOwn(newQube.name);
+    if (why !== undefined) throw new FailedError(why);
+  }
+
+  async #giveUpReplaced(): Promise<void> {
+    for (const qube of this.remaining()) {
+      const { name } = qube.planned.newQube;
+      // If that cannot be found out, applying its settings shows why.
+      const why = await this.#created.whyNotOwn(name).catch(() => undefined);
+      if (why !== undefined) await this.#giveUp(qube, why);
+    }
   }
 
   /** Runs a step of one VM's restore: if it fails on this system, only this VM, and those based on it, are given up. */

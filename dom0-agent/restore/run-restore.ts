@@ -182,6 +182,7 @@ class RestoreRun {
       throw new DamagedError(`the backup contains ${file.path} twice`);
     }
     if (this.#options.ignoreSizeLimit !== true) requireWithinLimit(source, volume, file.size);
+    await this.#qubes.requireOwn(qube);
     this.#report.working(newQube.name, volume);
     const pieces = this.#counted(qube, file.pieces());
     await this.#system.importVolume(newQube.name, volume, file.size, pieces, this.#signal);

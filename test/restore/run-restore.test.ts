@@ -1,12 +1,16 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import type { ArchiveReader } from '../../dom0-agent/archive/archive.ts';
 import { openQubesdSystem } from '../../dom0-agent/qubes/admin-api/qubesd-system.ts';
+import type { FolderSystem } from '../../dom0-agent/qubes/folder/folder-system.ts';
 import type { Qube } from '../../dom0-agent/qubes/qube.ts';
 import type { QubesSystem } from '../../dom0-agent/qubes/system.ts';
 import { runRestore } from '../../dom0-agent/restore/run-restore.ts';
 import { readSystemState } from '../../dom0-agent/restore/plan-input.ts';
 import { DamagedError, InterruptedError } from '../../shared/errors.ts';
+import { pieces } from '../qubes/folder/small-system.ts';
 import { makeImportService } from '../qubesd/programs.ts';
 import { makeScene, type Scene } from '../qubesd/scene.ts';
 import { backupOf, plan, qube } from './planning.ts';
@@ -88,6 +92,74 @@ describe('a restore', () => {
           : [],
       );
     }
+  });
+
+  /** A reader of these files, during which the user removes vpn, and may make another VM of that name. */
+  function whileUserRemoves(
+    system: FolderSystem,
+    when: 'before its volume' | 'at the end',
+    paths = files,
+    isReplaced = true,
+  ): ArchiveReader {
+    const reader = readerOf(paths);
+    const change = async (): Promise<void> => {
+      await system.remove('vpn');
+      if (!isReplaced) return;
+      const wanted = { label: 'green', pool: undefined, template: 'debian-13' };
+      await system.create({ ...wanted, name: 'vpn', qubeClass: 'AppVM' });
+      await system.importVolume('vpn', 'private', 4, pieces([[0, 'mine']]), never);
+    };
+    return {
+      ...reader,
+      async *files(wanted) {
+        for await (const file of reader.files(wanted)) {
+          if (when === 'before its volume' && file.path.startsWith('vm2')) await change();
+          yield file;
+        }
+        if (when === 'at the end') await change();
+      },
+    };
+  }
+
+  it.each(['before its volume', 'at the end'] as const)(
+    'changes nothing in a VM that has taken the place of one that it made, %s',
+    async (when) => {
+      const { directory, system } = await emptySystem();
+      const warnings = new Warnings();
+      const reader = whileUserRemoves(system, when);
+      const outcomes = await restore(pair, reader, system, { warnings });
+      expect(outcomes).toMatchObject([
+        { name: 'mail', result: 'restored in part' },
+        {
+          name: 'vpn',
+          result: 'failed',
+          remarks: [expect.stringContaining('there is another VM of that name now')],
+        },
+      ]);
+      const vpn = (await system.qubes()).find(({ name }) => name === 'vpn');
+      expect(vpn).toMatchObject({
+        label: 'green',
+        properties: new Map([['template', 'debian-13']]),
+      });
+      expect(await readFile(join(directory, 'appvms/vpn/private.img'), 'latin1')).toBe('mine');
+      expect(warnings.texts.join('\n')).not.toContain('still there');
+    },
+  );
+
+  it('that fails leaves a VM that has taken the place of one that it made', async () => {
+    const { system } = await emptySystem();
+    const reader = whileUserRemoves(system, 'before its volume', [...files, ...files]);
+    await expect(restore(pair, reader, system)).rejects.toThrow(DamagedError);
+    expect((await system.qubes()).map(({ name }) => name)).toEqual(['dom0', 'debian-13', 'vpn']);
+  });
+
+  it('does not say that a VM is still there that the user has removed', async () => {
+    const { system } = await emptySystem();
+    const warnings = new Warnings();
+    const reader = whileUserRemoves(system, 'before its volume', files, false);
+    const outcomes = await restore(pair, reader, system, { warnings });
+    expect(outcomes).toMatchObject([{ name: 'mail' }, { name: 'vpn', result: 'failed' }]);
+    expect(warnings.texts.join('\n')).not.toContain('still there');
   });
 
   it('refuses a volume that is larger than the backup says, unless that is ignored', async () => {
