@@ -48,7 +48,8 @@ read_arguments() {
     esac
   done
   shift $((OPTIND - 1))
-  case $days in '' | *[!0-9]* | ?????*) wrong_usage ;; esac
+  # With a zero in front, it would be octal.
+  case $days in '' | *[!0-9]* | ?????* | 0?*) wrong_usage ;; esac
   if [ $# -ne 1 ] || [ -z "$key" ] || [ -z "$state" ]; then wrong_usage; fi
   directory=$1
   [ -f "$key" ] || wrong_path "$key is not a file: it has to be the public key"
@@ -56,6 +57,24 @@ read_arguments() {
   [ -d "$directory" ] || wrong_path "$directory is not a directory"
   # The records of lists have their whole paths.
   case $directory in /*) ;; *) directory=$PWD/$directory ;; esac
+  check_programs
+}
+
+# check_programs: exits unless signatures can be verified, and ages found out: no list is to be blamed for that
+check_programs() {
+  for program in cat cut find grep head mktemp openssl rm sed tail tr wc; do
+    command -v "$program" > /dev/null 2>&1 || fail "the program $program is needed, but is not on this system"
+  done
+  case $(openssl version 2> /dev/null) in
+    'OpenSSL '[3-9].*) ;;
+    *) fail 'OpenSSL 3.0 or newer is needed' ;;
+  esac
+  openssl pkey -pubin -in "$key" -noout > /dev/null 2>&1 || fail "$key is not a public key"
+}
+
+fail() {
+  say "coffer-gc.sh: $*" >&2
+  exit 1
 }
 
 wrong_path() {

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import {
   mkdirSync,
@@ -69,6 +69,19 @@ async function withFileNamed(name: string): Promise<SeriesOnDisk> {
   return series;
 }
 
+function programPath(program: string): string {
+  return execFileSync('sh', ['-c', 'command -v "$0"', program], { encoding: 'utf8' }).trim();
+}
+
+/** A directory of the programs that coffer-gc.sh uses, without one of them. */
+function programsWithout(missing: string): string {
+  const bin = mkdtempSync(path.join(scratch, 'programs-'));
+  for (const program of 'cat cut find grep head mktemp openssl rm sed sh tail tr wc'.split(' ')) {
+    if (program !== missing) symlinkSync(programPath(program), path.join(bin, program));
+  }
+  return bin;
+}
+
 /** Runs coffer-gc.sh with its state, as the machine with the storage does. */
 class Side {
   readonly state = mkdtempSync(path.join(scratch, 'state-'));
@@ -79,8 +92,14 @@ class Side {
   }
 
   run(directory: string, shell: string, ...options: string[]) {
+    return this.runWith({}, directory, shell, ...options);
+  }
+
+  /** The same, with additions to the environment. */
+  runWith(env: NodeJS.ProcessEnv, directory: string, shell: string, ...options: string[]) {
     const words = [SCRIPT, '-k', this.#key, '-s', this.state, ...options, directory];
-    const { status, stdout, stderr } = spawnSync(shell, words, { encoding: 'utf8' });
+    const run = { encoding: 'utf8', env: { ...process.env, ...env } } as const;
+    const { status, stdout, stderr } = spawnSync(programPath(shell), words, run);
     return { status, told: stdout + stderr };
   }
 
@@ -118,6 +137,41 @@ describe.each(['dash', 'bash'])('coffer-gc.sh in %s', (shell) => {
     expect(run.told).toMatch(/nowhere is not a directory$/m);
     rmSync(side.state, { recursive: true });
     expect(side.run(scratch, shell).told).toMatch(/state-\S+ is not a directory: create it$/m);
+  });
+
+  it('does not call a list forged if it cannot verify it', () => {
+    const directory = mkdtempSync(path.join(scratch, 'unverified-'));
+    writeFileSync(path.join(directory, 'coffer-forget-1'), 'a list\n');
+    const told = (key: string, programs?: string) => {
+      const run = new Side(key).runWith(
+        { PATH: programs ?? process.env['PATH'] },
+        directory,
+        shell,
+      );
+      expect(run.told).not.toContain('coffer-forget-1');
+      return run;
+    };
+    expect(told('no key')).toMatchObject({ status: 1 });
+    expect(told('no key').told).toMatch(/\.pem is not a public key$/m);
+    const { publicKey } = generateKeyPairSync('ed25519');
+    const key = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+    for (const [missing, why] of [
+      ['openssl', 'the program openssl is needed, but is not on this system'],
+      ['find', 'the program find is needed, but is not on this system'],
+    ] as const) {
+      const run = told(key, programsWithout(missing));
+      expect(run).toMatchObject({ status: 1, told: `coffer-gc.sh: ${why}\n` });
+    }
+    const old = programsWithout('openssl');
+    writeFileSync(path.join(old, 'openssl'), '#!/bin/sh\necho OpenSSL 1.1.1w', { mode: 0o755 });
+    expect(told(key, old).told).toContain('OpenSSL 3.0 or newer is needed');
+  });
+
+  it.each(['010', '09', '00', '-1', '1d'])('does not take %j for a number of days', (days) => {
+    const side = new Side('no key');
+    const run = side.run(scratch, shell, '-d', days);
+    expect(run.status).toBe(2);
+    expect(run.told).toContain('usage: ');
   });
 
   it('waits again for a list that was removed and has come back', async () => {
