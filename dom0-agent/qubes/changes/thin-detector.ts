@@ -61,6 +61,16 @@ interface PoolNow {
   readonly epoch: string;
 }
 
+/** A snapshot that the driver has made. */
+interface Snapshot extends LogicalVolume {
+  /** See `PoolDetector.identityOf`. Undefined: the volume is not there any more. */
+  readonly identityOfOrigin: string | undefined;
+}
+
+function identityOf({ groupUuid, uuid, thinId, size }: LogicalVolume): string {
+  return [groupUuid, uuid, thinId, size].join(' ');
+}
+
 class ThinDetector implements PoolDetector {
   readonly #options: ThinOptions;
   #volumes: Promise<readonly LogicalVolume[]> | undefined;
@@ -74,13 +84,14 @@ class ThinDetector implements PoolDetector {
 
   /**
    * Identifies the logical volume: each start of a VM makes a new one, for what the VM writes. Not for a volume without
-   * a saved state, which is written to in place.
+   * a saved state, which is written to in place. `lvconvert --merge` gives a volume the content of a snapshot of it: its
+   * UUID stays the same, its number in the pool does not.
    */
   async identityOf({ vid, hasNoSavedState }: PlacedVolume): Promise<string | undefined> {
     if (hasNoSavedState) return undefined;
     const volumes = await this.#listed();
     const found = volumes.find(({ name }) => `${this.#options.volumeGroup}/${name}` === vid);
-    return found && [found.groupUuid, found.uuid, found.size].join(' ');
+    return found && identityOf(found);
   }
 
   holds(placed: PlacedVolume): boolean {
@@ -135,16 +146,14 @@ class ThinDetector implements PoolDetector {
   /** @param snapshot as LVM reports it, or why it does not */
   async #compared(
     { placed, key, backup }: ToCapture,
-    snapshot: LogicalVolume | FailedError,
+    snapshot: Snapshot | FailedError,
     before: Note | undefined,
     signal: AbortSignal,
   ): Promise<Comparison> {
     let identity: string | undefined;
     try {
       if (snapshot instanceof FailedError) throw snapshot;
-      if (!placed.hasNoSavedState && snapshot.originUuid !== '') {
-        identity = [snapshot.groupUuid, snapshot.originUuid, snapshot.size].join(' ');
-      }
+      if (!placed.hasNoSavedState) identity = snapshot.identityOfOrigin;
       const { epoch } = await (this.#pool ??= this.#checked(snapshot));
       const map = `${key}.${backup}${MAP}`;
       const found = await this.#compare(snapshot, epoch, before, map, signal);
@@ -160,11 +169,13 @@ class ThinDetector implements PoolDetector {
   }
 
   /** The snapshot that the driver has made, as LVM reports it. */
-  async #snapshotOf({ path }: OpenedVolume, { vid }: PlacedVolume): Promise<LogicalVolume> {
+  async #snapshotOf({ path }: OpenedVolume, { vid }: PlacedVolume): Promise<Snapshot> {
     const { runAsRoot, volumeGroup, devices } = this.#options;
     const id = path.slice(`${devices}/`.length);
-    const [snapshot] = await listVolumes(runAsRoot, id);
-    if (snapshot?.thinId === undefined || !id.startsWith(`${volumeGroup}/`)) {
+    const listed = await listVolumes(runAsRoot, volumeGroup);
+    const snapshot = listed.find(({ name }) => `${volumeGroup}/${name}` === id);
+    const origin = listed.find(({ uuid }) => uuid === snapshot?.originUuid);
+    if (snapshot?.thinId === undefined) {
       throw new FailedError(`LVM does not report what ${id}, the snapshot of ${vid}, is`);
     }
     // <start> <length> thin <pool> <number>, then an external origin, if what is not mapped does not read as zeros
@@ -173,7 +184,9 @@ class ThinDetector implements PoolDetector {
     if (table.length !== 5 || table[2] !== 'thin' || table[4] !== `${snapshot.thinId}`) {
       throw new FailedError(`${id} is not the thin device that LVM reports: ${table.join(' ')}`);
     }
-    return snapshot;
+    // It may have been made larger since.
+    const asRead = origin && { ...origin, size: snapshot.size };
+    return { ...snapshot, identityOfOrigin: asRead && identityOf(asRead) };
   }
 
   /** The pool, with its recorded epoch if it is still as recorded, or else a new one. Called once for each backup. */

@@ -112,6 +112,15 @@ describe('the detector of a thin pool', () => {
     expect(pool.ran.filter((line) => /lvcreate|dmsetup|thin_dump/.test(line))).toEqual([]);
   });
 
+  it('notices that a revision was merged into a volume, which keeps its UUID', async () => {
+    pool.keepRevision();
+    pool.write(3);
+    await backUp();
+    pool.mergeRevision();
+    expect((await backUp()).changes).toEqual({ kind: 'ranges', ranges: blocks([3, 1]) });
+    expect((await backUp()).changes.kind).toBe('nothing');
+  });
+
   it('replaces its mark in the pool at each backup that reads the metadata', async () => {
     const marks = new Set<string>();
     for (let i = 0; i < 3; i++) {

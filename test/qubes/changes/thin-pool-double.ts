@@ -93,6 +93,20 @@ export class ThinPoolDouble {
     );
   }
 
+  /** Makes a snapshot of the volume, as a revision of it. */
+  keepRevision(): void {
+    this.#create('vm-work-private-1-back', 'vm-work-private', '');
+  }
+
+  /** `lvconvert --merge`: the volume gets the snapshot's device, and keeps its own name and UUID. */
+  mergeRevision(): void {
+    const { id } = this.#volume('vm-work-private-1-back');
+    this.#remove('vm-work-private-1-back', this.#volume('vm-work-private').id);
+    this.#state.volumes = this.#state.volumes.map((volume) =>
+      volume.name === 'vm-work-private' ? { ...volume, id } : volume,
+    );
+  }
+
   /** Removes a volume from LVM's metadata, but not from dm-thin's. */
   forget(name: string): void {
     this.#state.volumes = this.#state.volumes.filter((volume) => volume.name !== name);
@@ -205,8 +219,7 @@ export class ThinPoolDouble {
     state.volumes.push({ name, uuid, id, origin: from?.uuid ?? '', tags });
   }
 
-  #remove(name: string): void {
-    const { id } = this.#volume(name);
+  #remove(name: string, id = this.#volume(name).id): void {
     const state = this.#state;
     state.volumes = state.volumes.filter((volume) => volume.name !== name);
     state.devices = state.devices.filter((device) => device.id !== id);
