@@ -36,6 +36,8 @@ umask 077
 LC_ALL=C TZ=UTC0
 export LC_ALL TZ
 unset TAR_OPTIONS GZIP BZIP BZIP2 XZ_OPT XZ_DEFAULTS
+# If it is closed, a file would be opened in its place.
+(: 3>&2) || exec 2>/dev/null
 
 readonly FAILED=1 USAGE=2 DAMAGED=3 INTERRUPTED=130
 by_hand='single files may still be complete: docs/recovery.md explains how to extract them by hand'
@@ -1270,13 +1272,15 @@ remove_partial() {
 
 ### Endings ###
 
-# Signals are ignored only during the cleanup: one that came while they are ignored would be lost.
+# Signals are ignored only during the cleanup: one that came while they are ignored would be lost. PIPE: nothing reads the
+# output any more.
 exit_on_signals() {
   trap 'ignore_signals; exit $INTERRUPTED' INT TERM HUP
+  trap 'ignore_signals; exit $FAILED' PIPE
 }
 
 ignore_signals() {
-  trap '' INT TERM HUP
+  trap '' INT TERM HUP PIPE
 }
 
 clean_up() {

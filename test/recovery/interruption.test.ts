@@ -36,6 +36,16 @@ describe('recover.sh leaves only complete files if it is interrupted', () => {
     expectNothingHalf(recovery);
   });
 
+  it.each(SHELLS)('by the end of what reads its output (%s)', async (shell) => {
+    using recovery = new Recovery(backup, shell);
+    const child = recovery.start();
+    const ended = once(child, 'exit');
+    await once(child.stdout, 'data');
+    child.stdout.destroy();
+    expect(await ended).toEqual([1, null]);
+    expectNothingHalf(recovery);
+  });
+
   it.each(SHELLS)('by SIGTERM to itself only, at any time (%s)', async (shell) => {
     for (const milliseconds of [0, 4, 13, 30, 55]) {
       using recovery = new Recovery(backup, shell);
@@ -48,4 +58,10 @@ describe('recover.sh leaves only complete files if it is interrupted', () => {
       expectNothingHalf(recovery);
     }
   });
+});
+
+it.each(SHELLS)('recover.sh works, and cleans up, with standard error closed (%s)', (shell) => {
+  using recovery = new Recovery(backup.subarray(0, backup.length - 512), shell);
+  expect(recovery.recoverWithoutStandardError()).toMatchObject({ status: 3 });
+  expect(recovery.leftovers()).toEqual([]);
 });

@@ -119,6 +119,12 @@ export class Recovery {
     return this.#spawn([...limit, ...this.#shell, ...args], '');
   }
 
+  /** Recovers everything with standard error closed. */
+  recoverWithoutStandardError(): Outcome {
+    const args = [SCRIPT, '-p', 'passphrase', 'a backup', 'out'];
+    return this.#spawn(['sh', '-c', 'exec "$0" "$@" 2>&-', ...this.#shell, ...args], '');
+  }
+
   /** Runs recover.sh with only these programs in its PATH. */
   runWithPrograms(programs: readonly string[], ...args: string[]): Outcome {
     const bin = this.#inside('few programs');
