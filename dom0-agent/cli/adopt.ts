@@ -105,7 +105,10 @@ function dateOf(file: SeriesFile | undefined): Date {
   return new Date(1000 * (file?.made ?? 0));
 }
 
-function cardOf({ head, last, files }: SeriesState): string {
-  const newest = files.findLast(({ backupId }) => backupId === last.backupId);
-  return seriesCard({ seriesId: head.seriesId, ...last, made: dateOf(newest ?? files.at(-1)) });
+/** With the number of the newest backup: packs and data have numbers, too, but cannot be restored from. */
+function cardOf(state: SeriesState): string {
+  const { head, last, files } = state;
+  const newest = newestBackup(state);
+  const made = dateOf(newest ?? files.at(-1));
+  return seriesCard({ seriesId: head.seriesId, ...(newest ?? last), made });
 }

@@ -194,6 +194,20 @@ describe('coffer adopt', () => {
     });
   });
 
+  it('shows the number of the newest backup on the card, although a pack has a higher one', async () => {
+    const box = await Box.full();
+    box.goOn();
+    await change(box, 'work');
+    box.goOn();
+    const rule = ['-y', '--keep-last', '1'];
+    expect(box.coffer(['prune', '-d', 'usb', ...box.secret, ...rule, 'backups']).status).toBe(0);
+    expect(readdirSync(box.backups)).toContainEqual(expect.stringContaining('qubes-pack-'));
+    forget(box);
+    const [card = ''] = /series \w{8}, number \d+, .*$/m.exec(adopt(box).stdout) ?? [];
+    expect(card).toContain(', number 2, ');
+    expect(box.loud(['list', '-d', 'usb', ...box.secret, 'backups']).stdout).toContain(card);
+  });
+
   it('adopts each series that the passphrase opens, and ignores damaged files', async () => {
     const box = await Box.full();
     box.goOn();
