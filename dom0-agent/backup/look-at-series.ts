@@ -109,7 +109,7 @@ function signing({ key, seriesId }: OpenedSeries): SigningSeries {
   return { key, head: { seriesId } };
 }
 
-/** The files of the series that dom0 does not know under their names, without damaged ones. */
+/** The files of the series that dom0 does not know under their names, without damaged ones; of copies only one. */
 async function unknownFiles(
   directory: StoredFiles,
   listing: Listing,
@@ -128,7 +128,13 @@ async function unknownFiles(
     }
   };
   const opened = await Promise.all(names.map((name) => opening.run(() => open(name))));
-  return opened.filter((file) => file !== undefined);
+  const distinct = new Map<string, FileOfSeries>();
+  for (const each of opened) {
+    if (each !== undefined && !distinct.has(each.file.backupId)) {
+      distinct.set(each.file.backupId, each);
+    }
+  }
+  return [...distinct.values()];
 }
 
 /** The state with the new names of files that were renamed. */

@@ -92,6 +92,22 @@ describe('a backup to a directory with backups that dom0 does not know', () => {
     expect(box.loud(words).stderr).toContain('dom0 did not know the 2 backups there; this backup');
   });
 
+  it('takes over a file of another machine once, even if there is a copy of it', async () => {
+    const box = await Box.full();
+    box.goOn();
+    const before = join(box.directory, 'before');
+    cpSync(states(box), before, { recursive: true });
+    const second = box.fileOf(box.goOn());
+    rmSync(states(box), { recursive: true });
+    cpSync(before, states(box), { recursive: true });
+    cpSync(second, `${second}-copy`);
+    expect(backUp(box).stderr).toContain('dom0 did not know of');
+    const told = lastEvent(box.loud(['status', '--json']).stdout);
+    expect(told['series']).toMatchObject([{ backups: 3 }]);
+    rmSync(`${second}-copy`);
+    expect(backUp(box).stderr).not.toContain('lost');
+  });
+
   it('begins a new series if the passphrase does not open the old one, and says so', async () => {
     const box = await Box.full();
     box.goOn();
